@@ -1,0 +1,102 @@
+"""`python -m bench SUBCOMMAND`: measure one thing, print a table, and write JSON if asked to."""
+
+import argparse
+import importlib
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from bench.folders import scratch
+from bench.report import Report
+
+COMMANDS = {
+    "visible": "visible",
+    "uploads": "uploads",
+    "documents": "documents",
+    "import": "importing",
+    "reads": "reads",
+    "large": "large",
+    "http-servers": "http_servers",
+    "choices": "choices",
+    "load": "load",
+    "channels": "channels",
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one subcommand."""
+    given = sys.argv[1:] if arguments is None else arguments
+    if not given or given[0] not in COMMANDS:
+        print(_help(), file=sys.stdout if given[:1] in ([], ["--help"], ["-h"]) else sys.stderr)
+        return 0 if given[:1] in (["--help"], ["-h"]) else 2
+    command = importlib.import_module(f"bench.{COMMANDS[given[0]]}")
+    options = _options(given[0], command).parse_args(given[1:])
+    for name, value in (command.FULL if options.full else command.QUICK).items():
+        if getattr(options, name) is None:
+            setattr(options, name, value)
+    signal.signal(signal.SIGTERM, _stop)
+    report = Report(given[0], vars(options))
+    with _bytecode():
+        command.run(options, report)
+    print(report.show())
+    if options.json is not None:
+        report.write(options.json)
+    return 0
+
+
+@contextmanager
+def _bytecode() -> Iterator[None]:
+    """Let the processes that are started load modules as users' do, also where this one may not keep bytecode."""
+    if os.environ.pop("PYTHONDONTWRITEBYTECODE", None) is None:
+        yield
+        return
+    with scratch(None) as folder:
+        os.environ["PYTHONPYCACHEPREFIX"] = str(folder)
+        try:
+            yield
+        finally:
+            del os.environ["PYTHONPYCACHEPREFIX"]
+            os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
+
+
+def _stop(_signal: int, _frame: object) -> None:
+    raise SystemExit(143)  # so that what was started is ended on the way out
+
+
+def _help() -> str:
+    lines = [f"  {name:10} {importlib.import_module(f'bench.{module}').TITLE}" for name, module in COMMANDS.items()]
+    return "\n".join(["usage: python -m bench SUBCOMMAND [--help]", "", *lines])
+
+
+def _options(name: str, command: object) -> argparse.ArgumentParser:
+    title: str = command.TITLE  # type: ignore[attr-defined]
+    parser = argparse.ArgumentParser(prog=f"python -m bench {name}", description=title)
+    parser.add_argument("--sizes", "--records", type=_numbers, help="records in a channel, or files; by commas")
+    parser.add_argument("--rounds", type=int, help="how often everything is measured, in turns")
+    parser.add_argument("--full", action="store_true", help="larger and longer than the quick defaults")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there")
+    parser.add_argument("--cache", type=Path, metavar="FOLDER", help="keep made channels there for the next run")
+    parser.add_argument("--folder", type=Path, help="where data lie meanwhile: on the disk that is to be measured")
+    parser.add_argument(
+        "--set", type=_setting, action="append", default=[], metavar="NAME=VALUE", help="a setting of Seaway's servers"
+    )
+    add = getattr(command, "add_options", None)
+    if add is not None:
+        add(parser)
+    return parser
+
+
+def _setting(text: str) -> tuple[str, str]:
+    name, _, value = text.partition("=")
+    return name, value
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(part.replace("_", "")) for part in text.split(",")]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,140 @@
+"""
+Whole documents built in a process that does nothing else, so that its memory is that of the build.
+
+Run by `bench.documents` with the folder of a house, the name of a channel and a number of rounds; prints JSON.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+import psutil
+from sqlalchemy import select
+
+from bench import channels
+from bench.recipes import SUBDIR
+from seaway.accounts.principal import OPERATOR
+from seaway.conda import zstd
+from seaway.database.tables import files
+from seaway.indexing.documents import REPODATA, Document
+from seaway.packages import removal
+from seaway.server.wiring import Seaway
+from seaway.serving.answer import Answer
+from seaway.serving.resolve import resolve
+from seaway.storage import keys
+from tests.support import house
+from tests.support.packages import zstd as stdlib_zstd
+
+_CHUNK_BYTES = 1024 * 1024
+_INDEX = "repodata_shards.msgpack.zst"
+
+T = TypeVar("T")
+
+
+def main(folder: Path, channel: str, rounds: int) -> None:
+    """Build, change one name, read its shard; as often as asked."""
+    seaway = house.build(folder)
+    try:
+        with seaway.database.read() as tx:
+            subdir_id = channels.subdir_of(tx, channel).id
+        found: dict[str, list[float]] = {
+            name: [] for name in ("build", "memory", "bound", "index cold", "change", "shard")
+        }
+        seconds, _ = _timed(lambda: _read(seaway, channel, _INDEX))
+        found["index cold"].append(seconds)
+        for number in range(rounds):
+            _one_round(seaway, channel, subdir_id, found, number)
+    finally:
+        seaway.close()
+    print(json.dumps(found))
+
+
+def _one_round(seaway: Seaway, channel: str, subdir_id: int, found: dict[str, list[float]], number: int) -> None:
+    seconds, name = _timed(lambda: _change(seaway, channel, subdir_id, number))
+    found["change"].append(seconds)
+    seconds, _ = _timed(lambda: _read_shard_of(seaway, channel, name))
+    found["shard"].append(seconds)
+    start = _forget_peak()
+    seconds, document = _timed(lambda: seaway.documents.build(subdir_id, REPODATA))
+    found["build"].append(seconds)
+    found["memory"].append(_peak() - start)
+    assert document is not None
+    found["bound"].append(_bound(seaway, document))
+
+
+def _timed(do: Callable[[], T]) -> tuple[float, T]:
+    started = time.perf_counter()
+    result = do()
+    return time.perf_counter() - started, result
+
+
+def _change(seaway: Seaway, channel: str, subdir_id: int, number: int) -> str:
+    """Yank a file as its owner would; the name that changed."""
+    with seaway.database.read() as tx:
+        name: str = tx.execute(
+            select(files.c.file_name).where(files.c.subdir_id == subdir_id).order_by(files.c.id).offset(number).limit(1)
+        ).scalar_one()
+    removal.yank(seaway.house.removing, OPERATOR, channel, SUBDIR, name)
+    return name.rsplit("-", 2)[0]
+
+
+def _read_shard_of(seaway: Seaway, channel: str, name: str) -> None:
+    index = msgspec.msgpack.decode(stdlib_zstd.decompress(_read(seaway, channel, _INDEX)))
+    _read(seaway, channel, "shards", f"{index['shards'][name].hex()}.msgpack.zst")
+
+
+def _read(seaway: Seaway, channel: str, *path: str) -> bytes:
+    found, _ = resolve(seaway.house.reading, (), channel, (SUBDIR, *path), ())
+    assert isinstance(found, Answer)
+    assert found.content is not None
+    return found.content
+
+
+def _bound(seaway: Seaway, document: Document) -> float:
+    """The least that a build does: the same bytes read, hashed, written and synced, and compressed."""
+    target = seaway.settings.data / "bound"
+    started = time.perf_counter()
+    plain, packed = hashlib.sha256(), hashlib.sha256()
+    with seaway.blobs.open(keys.blob(document.sha256)) as content, target.open("wb") as file:
+
+        def pieces() -> Iterator[bytes]:
+            while chunk := content.read(_CHUNK_BYTES):
+                plain.update(chunk)
+                file.write(chunk)
+                yield chunk
+
+        for piece in zstd.pack_pieces(pieces(), document.size):
+            packed.update(piece)
+            file.write(piece)
+        file.flush()
+        os.fsync(file.fileno())
+    seconds = time.perf_counter() - started
+    target.unlink()
+    return seconds
+
+
+def _forget_peak() -> int:
+    """Count the most memory that is held from now on, where the system can; what is held now."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    held: int = psutil.Process().memory_info().rss
+    return held
+
+
+def _peak() -> int:
+    """The most memory that this process has held since `_forget_peak`."""
+    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    raise LookupError("this system does not say how much memory was held at most")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]))

@@ -1,0 +1,264 @@
+"""
+Realistic channels, written straight into the database.
+
+The rows are those that uploads would have left: the index of each name is made by `indexing.change.derive`, so that
+`indexing.rebuild.differences` finds nothing. Only the blobs are not there: such a channel is for reading its index
+and for adding to it, not for downloads.
+"""
+
+import argparse
+import hashlib
+import random
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from sqlalchemy import insert, select
+
+from bench import folders, recipes
+from bench.measure import Samples
+from bench.recipes import Build, Family
+from bench.report import Report, progress
+from seaway.accounts.principal import OPERATOR
+from seaway.channels import channels as channel_rows
+from seaway.conda import filename
+from seaway.conda.record import Hashes, Section, describe, encode, section_of
+from seaway.database.engine import Tx
+from seaway.database.tables import files, fragments, packages, shards, subdirs
+from seaway.indexing.name_index import NameIndex, derive
+from seaway.indexing.rebuild import differences
+from seaway.indexing.rows import FileRecord, State, Subdir, find_subdir
+from seaway.server.wiring import Seaway
+from tests.support import house
+from tests.support.house import People
+
+TITLE = "make realistic channels, straight into the database"
+QUICK = {"sizes": [1_000, 10_000, 100_000], "rounds": 1}
+FULL = {"sizes": [1_000, 10_000, 100_000, 700_000], "rounds": 3}
+
+OWNER = "owner"
+_RECORDS_AT_ONCE = 20_000
+_CHECKED = 10_000
+_SOURCE = Path(__file__).parents[1] / "src" / "seaway"
+_NAMES_FIRST_TIME_MS = 1_700_000_000_000
+
+
+def run(options: argparse.Namespace, report: Report) -> None:
+    """Make one channel of each size, and prove the small ones."""
+    for size in options.sizes:
+        samples = Samples()
+        for _ in range(options.rounds):
+            with folders.scratch(options.folder) as folder:
+                seaway = house.build(folder)
+                try:
+                    with samples.timed("make"):
+                        made = fill(seaway, "bench", size)
+                    samples["rate"].append(size / samples["make"][-1])
+                    proof = _prove(seaway, "bench") if size <= _CHECKED else "not looked for"
+                finally:
+                    seaway.close()
+        report.add(f"{size:,} records", "made", samples["make"], "s")
+        report.add(f"{size:,} records", "records a second", samples["rate"], "/s")
+        report.add(f"{size:,} records", "size of a record", made.record_sizes, "bytes", with_tail=True)
+        report.add(f"{size:,} records", "builds of a name", made.builds, "", with_tail=True)
+        report.note(f"{size:,} records: {len(made.builds):,} names; differences: {proof}.")
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What was made."""
+
+    record_sizes: list[int]
+    builds: list[int]
+
+
+def cached(cache: Path | None, folder: Path, sizes: Mapping[str, int]) -> None:
+    """Put a SQLite house with these channels into `folder`, from the cache if it was made before."""
+    if cache is None:
+        _make_house(folder, sizes)
+        return
+    kept = cache / f"house-{_state_of_code()}-{'-'.join(f'{name}-{size}' for name, size in sizes.items())}"
+    if not kept.exists():
+        with folders.scratch(cache) as new:
+            _make_house(new, sizes)
+            new.rename(kept)
+            new.mkdir()  # what the scratch folder removes
+    shutil.copytree(kept / "data", folder / "data")
+
+
+def fill(seaway: Seaway, channel: str, size: int) -> Made:
+    """Make a public channel with so many files of one subdir."""
+    people = People(seaway)
+    people.channel(channel, owner=OWNER)
+    progress(f"making {channel} with {size:,} records")
+    return _Filler(seaway, channel).fill(recipes.families(size))
+
+
+def package_files(cache: Path | None, folder: Path, size: int) -> Path:
+    """A folder with the files of such a channel, packed; from the cache if they were made before."""
+    if cache is None:
+        _pack_all(folder, size)
+        return folder
+    kept = cache / f"files-{_state_of_code()}-{size}"
+    if not kept.exists():
+        with folders.scratch(cache) as new:
+            _pack_all(new, size)
+            new.rename(kept)
+            new.mkdir()
+    return kept
+
+
+def _pack_all(folder: Path, size: int) -> None:
+    progress(f"packing {size:,} package files")
+    for family in recipes.families(size):
+        for build in recipes.builds(family):
+            build.pack().write_to(folder)
+
+
+def _make_house(folder: Path, sizes: Mapping[str, int]) -> None:
+    seaway = house.build(folder)
+    try:
+        for name, size in sizes.items():
+            fill(seaway, name, size)
+    finally:
+        seaway.close()
+
+
+def _prove(seaway: Seaway, channel: str) -> str:
+    with seaway.database.read() as tx:
+        found = list(differences(tx, subdir_of(tx, channel)))
+    return "none" if not found else f"{len(found)}, the first {found[0]}"
+
+
+def subdir_of(tx: Tx, channel: str) -> Subdir:
+    """The subdir that `fill` fills."""
+    found = find_subdir(tx, channel_rows.get(tx, channel).id, recipes.SUBDIR)
+    if found is None:
+        raise LookupError(f"{channel} has no {recipes.SUBDIR}")
+    return found
+
+
+class _Filler:
+    """Writes the rows of one channel."""
+
+    def __init__(self, seaway: Seaway, channel: str) -> None:
+        self._seaway, self._channel = seaway, channel
+        self._dice = random.Random(channel)
+        self._now_ms = seaway.clock.now_ms()
+        self._record_sizes: list[int] = []
+
+    def fill(self, families: Sequence[Family]) -> Made:
+        with self._seaway.database.write() as tx:
+            channel_id = channel_rows.get(tx, self._channel).id
+            self._insert_subdir(tx, channel_id, families)
+            self._insert_packages(tx, channel_id, families)
+            subdir = subdir_of(tx, self._channel)
+            package_ids = self._package_ids(tx, channel_id)
+        revision = 0
+        for lot in _lots(families):
+            with self._seaway.database.write() as tx:
+                revision = self._insert_names(tx, subdir.id, package_ids, lot, revision)
+        return Made(self._record_sizes, [family.count for family in families])
+
+    def _insert_subdir(self, tx: Tx, channel_id: int, families: Sequence[Family]) -> None:
+        values = {
+            "channel_id": channel_id,
+            "name": recipes.SUBDIR,
+            "revision": len(families),
+            "changed_at": self._now_ms,
+            "record_count": sum(family.count for family in families),
+        }
+        tx.execute(insert(subdirs).values(values))
+
+    def _insert_packages(self, tx: Tx, channel_id: int, families: Sequence[Family]) -> None:
+        names = [family.name for family in families]
+        rows = [{"channel_id": channel_id, "name": name, "folded_name": filename.folded(name)} for name in names]
+        tx.execute(insert(packages), rows)
+
+    def _package_ids(self, tx: Tx, channel_id: int) -> dict[str, int]:
+        found = tx.execute(select(packages.c.name, packages.c.id).where(packages.c.channel_id == channel_id))
+        return {row.name: row.id for row in found}
+
+    def _insert_names(
+        self, tx: Tx, subdir_id: int, package_ids: Mapping[str, int], families: Sequence[Family], revision: int
+    ) -> int:
+        file_rows: list[dict[str, Any]] = []
+        shard_rows: list[dict[str, Any]] = []
+        fragment_rows: list[dict[str, Any]] = []
+        for family in families:
+            revision += 1
+            own = [self._file_row(subdir_id, package_ids[family.name], build) for build in recipes.builds(family)]
+            index = derive([_seen(row) for row in sorted(own, key=lambda row: str(row["file_name"]))])
+            file_rows += own
+            shard_rows.append(_shard_row(subdir_id, family.name, revision, index))
+            fragment_rows += [
+                {"subdir_id": subdir_id, "kind": kind, "name": family.name, "content": content}
+                for kind, content in index.fragments.items()
+            ]
+        for table, rows in ((files, file_rows), (shards, shard_rows), (fragments, fragment_rows)):
+            tx.execute(insert(table), rows)
+        return revision
+
+    def _file_row(self, subdir_id: int, package_id: int, build: Build) -> dict[str, Any]:
+        dice = self._dice
+        hashes = Hashes(dice.randbytes(32), dice.randbytes(16), int(dice.lognormvariate(12, 2)) + 1_000)
+        section = section_of(build.index, build.extension)
+        indexed_at = _NAMES_FIRST_TIME_MS + dice.randrange(10**10)
+        record = encode({**describe(build.index, {}, section, hashes), "indexed_timestamp": indexed_at})
+        self._record_sizes.append(len(record))
+        return {
+            "subdir_id": subdir_id,
+            "package_id": package_id,
+            "file_name": build.file_name,
+            "state": State.LISTED.value,
+            "section": section.value,
+            "version": build.index["version"],
+            "size": hashes.size,
+            "sha256": hashes.sha256,
+            "indexed_at": indexed_at,
+            "uploaded_by": None,
+            "uploaded_as": OPERATOR.actor.name,
+            "record": record,
+            "about": msgspec.json.encode({"license": build.index["license"], "traits": []}),
+        }
+
+
+def _lots(families: Sequence[Family]) -> Iterator[list[Family]]:
+    """The names in lots of so many files that a transaction is neither small nor huge."""
+    lot: list[Family] = []
+    for family in families:
+        lot.append(family)
+        if sum(one.count for one in lot) >= _RECORDS_AT_ONCE:
+            yield lot
+            lot = []
+    if lot:
+        yield lot
+
+
+def _seen(row: Mapping[str, Any]) -> FileRecord:
+    return FileRecord(row["file_name"], State(row["state"]), Section(row["section"]), row["indexed_at"], row["record"])
+
+
+def _shard_row(subdir_id: int, name: str, revision: int, index: NameIndex) -> dict[str, Any]:
+    times = index.v3_times_ms
+    return {
+        "subdir_id": subdir_id,
+        "name": name,
+        "revision": revision,
+        "sha256": index.sha256,
+        "content": index.shard,
+        "record_count": index.record_count,
+        "v3_count": len(times),
+        "v3_newest": max(times, default=0),
+        "v3_oldest": min(times, default=0),
+    }
+
+
+def _state_of_code() -> str:
+    """What a cached channel depends on: our recipes, and the code that makes rows and index."""
+    sources = [Path(__file__), Path(recipes.__file__)]
+    sources += [path for part in ("conda", "database", "indexing") for path in sorted((_SOURCE / part).rglob("*.py"))]
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:12]

@@ -1,0 +1,128 @@
+"""As many equal requests as a server answers, over some connections that each wait for their answer: wrk, or our own."""
+
+import asyncio
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import cast
+
+import uvloop
+
+from bench import servers, wire
+from bench.wire import Address
+
+CONNECTIONS = 16
+
+_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
+_COUNT = re.compile(r"(\d+) requests in")
+_RATE = re.compile(r"Requests/sec:\s+([\d.]+)")
+_WRONG = re.compile(r"Non-2xx or 3xx responses: (\d+)")
+
+
+def tool() -> str:
+    """What makes the requests here."""
+    return "wrk" if shutil.which("wrk") is not None else "the client of bench.flood"
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """How many requests were answered well, and in which time."""
+
+    count: int
+    seconds: float
+
+    @property
+    def rate(self) -> float:
+        """Requests a second."""
+        return self.count / self.seconds
+
+
+def ask(
+    address: Address, path: str, headers: Mapping[str, str], seconds: float, cpus: Sequence[int] | None
+) -> Answered:
+    """Ask for so long."""
+    program = shutil.which("wrk")
+    with servers.on(cpus):
+        if program is not None:
+            return _by_wrk(program, address, path, headers, seconds)
+        return uvloop.run(_by_ourselves(address, wire.get(path, headers), seconds))
+
+
+def _by_wrk(program: str, address: Address, path: str, headers: Mapping[str, str], seconds: float) -> Answered:
+    given = [part for name, value in headers.items() for part in ("-H", f"{name}: {value}")]
+    url = f"http://{address[0]}:{address[1]}{path}"
+    # wrk counts whole seconds.
+    command = [program, "-t1", f"-c{CONNECTIONS}", f"-d{max(1, round(seconds))}s", *given, url]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    count, rate, wrong = (form.search(done.stdout) for form in (_COUNT, _RATE, _WRONG))
+    if count is None or rate is None or wrong is not None:
+        raise RuntimeError(done.stdout)
+    return Answered(int(count[1]), int(count[1]) / float(rate[1]))
+
+
+async def _by_ourselves(address: Address, request: bytes, seconds: float) -> Answered:
+    loop = asyncio.get_running_loop()
+    counter = _Counter(request)
+    started = time.perf_counter()
+    for _ in range(CONNECTIONS):
+        await loop.create_connection(lambda: _Asking(counter), *address)
+    await asyncio.sleep(seconds)
+    elapsed, answered = time.perf_counter() - started, counter.answered
+    counter.stopped = True
+    for transport in counter.transports:
+        transport.close()
+    if counter.wrong:
+        raise RuntimeError(f"{counter.wrong} answers were errors")
+    return Answered(answered, elapsed)
+
+
+@dataclass
+class _Counter:
+    """What all connections have in common."""
+
+    request: bytes
+    answered: int = 0
+    wrong: int = 0
+    stopped: bool = False
+    transports: list[asyncio.WriteTransport] = field(default_factory=list)
+
+
+class _Asking(asyncio.Protocol):
+    """One connection: a request whenever the last one was answered."""
+
+    def __init__(self, counter: _Counter) -> None:
+        self._counter = counter
+        self._missing = 0
+        self._head = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin."""
+        self._transport = cast("asyncio.WriteTransport", transport)
+        self._counter.transports.append(self._transport)
+        self._transport.write(self._counter.request)
+
+    def data_received(self, data: bytes) -> None:
+        """Count down to the end of the answer, then ask again."""
+        if self._missing > 0:
+            self._missing -= len(data)
+        else:
+            self._head += data
+            end = self._head.find(b"\r\n\r\n")
+            if end < 0:
+                return
+            self._missing = _body_length(self._head[:end]) - (len(self._head) - end - 4)
+            self._counter.wrong += self._head[9:10] not in {b"2", b"3"}
+            self._head = b""
+        if self._missing == 0 and not self._counter.stopped:
+            self._counter.answered += 1
+            self._transport.write(self._counter.request)
+
+
+def _body_length(head: bytes) -> int:
+    if head[9:12] == b"304":
+        return 0
+    found = _LENGTH.search(head)
+    return int(found[1]) if found is not None else 0

@@ -1,0 +1,36 @@
+"""Houses with realistic channels, opened to be prepared or looked at beside a server."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from bench import channels
+from seaway.server.wiring import Seaway
+from tests.support import house
+from tests.support.house import People
+
+
+@contextmanager
+def opened(folder: Path, settings: Mapping[str, Any]) -> Iterator[Seaway]:
+    """The house in `folder`, with these settings."""
+    seaway = house.build(folder, **settings)
+    try:
+        yield seaway
+    finally:
+        seaway.close()
+
+
+def prepared(folder: Path, settings: Mapping[str, Any], sizes: Mapping[str, int], cache: Path | None) -> str:
+    """Make a house with channels of these sizes; the key of their owner."""
+    filled = {name: size for name, size in sizes.items() if size > 0}
+    if not settings:
+        channels.cached(cache, folder, filled)
+    with opened(folder, settings) as seaway:
+        people = People(seaway)
+        for name in sizes if settings else sizes.keys() - filled.keys():
+            if name in filled:
+                channels.fill(seaway, name, sizes[name])
+            else:
+                people.channel(name, owner=channels.OWNER)
+        return people.key(channels.OWNER)

@@ -1,0 +1,200 @@
+"""Reads a second, beside a bare application on the same server and beside static files of nginx; and through nginx."""
+
+import argparse
+import os
+import shutil
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import msgspec
+
+from bench import flood, houses, large, recipes, servers, wire
+from bench.folders import scratch
+from bench.measure import Samples
+from bench.recipes import SUBDIR
+from bench.report import Report, progress
+from bench.servers import Running
+from bench.wire import Answer, Connection
+from tests.support import nginx as front
+from tests.support.packages import zstd
+
+TITLE = "requests a second for documents, shards and packages, beside a bare application and nginx"
+QUICK = {"sizes": [85_000, 6_000], "rounds": 3, "seconds": 1.0, "megabytes": 200}
+FULL = {"sizes": [85_000, 6_000], "rounds": 7, "seconds": 5.0, "megabytes": 200}
+
+_INDEX, _DOCUMENT, _PACKAGES = "many-names", "few-records", "whole-files"
+_SMALL_PACKAGE_BYTES = 100_000
+_SEAWAY, _BARE, _NGINX, _BEHIND = "Seaway", "bare Starlette", "nginx", "Seaway behind nginx"
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """What only this one needs; of the two sizes the first makes a shard index of 90 kB, the second a document of 3 MB."""
+    parser.add_argument("--seconds", type=float, help="how long each is asked in each round")
+    parser.add_argument("--megabytes", type=int, help="the size of the large package")
+
+
+@dataclass(frozen=True)
+class _Target:
+    """One thing to be read: where Seaway has it, the file that the others have, and what is asked besides."""
+
+    what: str
+    path: str
+    file: str
+    conditional: bool = False
+    headers: Mapping[str, str] = field(default_factory=dict)
+    is_package: bool = False
+    by_bytes: bool = False  # too large for many a second: one reader, measured in MB/s
+
+
+def run(options: argparse.Namespace, report: Report) -> None:
+    """Ask the three for each thing in turns."""
+    client, servers_cpus = _processors()
+    with scratch(options.folder) as folder, ExitStack() as stack:
+        folder.chmod(0o755)  # nginx reads as somebody else, where it can
+        sizes = {_INDEX: options.sizes[0], _DOCUMENT: options.sizes[1], _PACKAGES: 0}
+        key = houses.prepared(folder, {}, sizes, options.cache)
+        given = {"downloads": "x-accel", **dict(options.set)}  # who does not come through nginx sees nothing of it
+        seaway = stack.enter_context(servers.seaway(folder, cpus=servers_cpus, **given))
+        files = folder / "files"
+        files.mkdir()
+        targets = list(_targets(seaway, key, folder, files, options.megabytes))
+        running = {_SEAWAY: seaway, _BARE: stack.enter_context(servers.module("bench.bare", files, cpus=servers_cpus))}
+        nginx = stack.enter_context(servers.nginx(files, cpus=servers_cpus))
+        if nginx is not None:
+            running[_NGINX] = nginx
+            running[_BEHIND] = stack.enter_context(_behind_nginx(seaway, folder, servers_cpus))
+        found = _measure(options, running, targets, client)
+    _tell(report, found, targets)
+    report.note(f"Asked by {flood.tool()} over {flood.CONNECTIONS} connections{_pinned(client)}.")
+    if nginx is None:
+        report.note("nginx: not here.")
+
+
+@dataclass
+class _Found:
+    """Rates by target and server, and Seaway's processor time."""
+
+    rates: Samples = field(default_factory=Samples)
+    cpu_us: Samples = field(default_factory=Samples)
+    sizes: dict[str, int] = field(default_factory=dict)
+
+
+@contextmanager
+def _behind_nginx(seaway: Running, folder: Path, cpus: Sequence[int] | None) -> Iterator[Running]:
+    """The same server, through nginx as the manual sets it up."""
+    own = folder / "front"
+    own.mkdir()
+    address = "http://{}:{}".format(*seaway.address)
+    with ExitStack() as stack:
+        with servers.on(cpus):
+            begun = stack.enter_context(front.before(address, folder / "data" / "store", own))
+        parts = urlsplit(begun.plain_address)
+        yield Running(seaway.pid, (str(parts.hostname), int(parts.port or 0)))
+
+
+def _processors() -> tuple[list[int] | None, list[int] | None]:
+    """One processor for the client and the others for servers, where there are several."""
+    known = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    return (known[-1:], known[:-1]) if len(known) > 1 else (None, None)
+
+
+def _pinned(client: Sequence[int] | None) -> str:
+    return "" if client is None else f", on processor {client[0]}; the servers have the others"
+
+
+def _targets(seaway: Running, key: str, folder: Path, files: Path, megabytes: int) -> Iterator[_Target]:
+    """Make what is read, and lay the same bytes down for the others."""
+    with Connection(seaway.address) as connection:
+        index_path = f"/{_INDEX}/{SUBDIR}/repodata_shards.msgpack.zst"
+        index = _kept(connection, index_path, files / "index")
+        yield _Target("304 of the shard index", index_path, "index", conditional=True)
+        with_key = {"Authorization": f"Bearer {key}"}
+        yield _Target("304 with a key", index_path, "index", conditional=True, headers=with_key)
+        yield _Target("shard index", index_path, "index")
+        name = next(family.name for family in recipes.families(1_000) if family.count >= 4)
+        shards = msgspec.msgpack.decode(zstd.decompress(index.body))["shards"]
+        digest = shards.get(name, next(iter(shards.values())))
+        shard_path = f"/{_INDEX}/{SUBDIR}/shards/{digest.hex()}.msgpack.zst"
+        _kept(connection, shard_path, files / "shard")
+        yield _Target("shard", shard_path, "shard")
+        document_path = f"/{_DOCUMENT}/{SUBDIR}/repodata.json"
+        _kept(connection, document_path, files / "document")
+        yield _Target("repodata.json", document_path, "document")
+    for what, size in (("small package", _SMALL_PACKAGE_BYTES), ("large package", megabytes * 1_000_000)):
+        package = large.make(folder, what.replace(" ", "-"), size)
+        large.send(seaway.address, _PACKAGES, package, key)
+        shutil.copy(package, files / package.name)
+        is_large = size > _SMALL_PACKAGE_BYTES
+        path = f"/{_PACKAGES}/{SUBDIR}/{package.name}"
+        yield _Target(what, path, package.name, is_package=True, by_bytes=is_large)
+
+
+def _kept(connection: Connection, path: str, file: Path) -> Answer:
+    answer = connection.exchange(wire.get(path)).expect(200)
+    file.write_bytes(answer.body)
+    return answer
+
+
+def _measure(
+    options: argparse.Namespace,
+    running: Mapping[str, Running],
+    targets: Sequence[_Target],
+    client: Sequence[int] | None,
+) -> _Found:
+    found = _Found()
+    for number in range(options.rounds):
+        progress(f"round {number + 1} of {options.rounds}")
+        for target in targets:
+            for name, server in running.items():
+                if name == _BEHIND and not target.is_package:
+                    continue
+                path = target.path if name in (_SEAWAY, _BEHIND) else f"/{target.file}"
+                _ask(found, target, name, server, path, options.seconds, client)
+    return found
+
+
+def _ask(
+    found: _Found,
+    target: _Target,
+    name: str,
+    server: Running,
+    path: str,
+    seconds: float,
+    client: Sequence[int] | None,
+) -> None:
+    case = f"{name} {target.what}"
+    before, started = server.cpu_seconds(), time.perf_counter()
+    if target.by_bytes:
+        with servers.on(client), Connection(server.address) as connection:
+            found.sizes[target.what] = connection.swallow(wire.get(path))
+        found.rates[case].append(found.sizes[target.what] / 1e6 / (time.perf_counter() - started))
+        return
+    headers = dict(target.headers)
+    with Connection(server.address) as connection:
+        answer = connection.exchange(wire.get(path)).expect(200)
+        found.sizes[target.what] = len(answer.body)
+        if target.conditional:
+            headers["If-None-Match"] = answer.header("ETag")
+            connection.exchange(wire.get(path, headers)).expect(304)
+    answered = flood.ask(server.address, path, headers, seconds, client)
+    found.rates[case].append(answered.rate)
+    found.cpu_us[case].append((server.cpu_seconds() - before) * 1e6 / max(answered.count, 1))
+
+
+def _tell(report: Report, found: _Found, targets: Sequence[_Target]) -> None:
+    for target in targets:
+        case = f"{target.what}, {found.sizes[target.what]:,} bytes"
+        unit = "MB/s" if target.by_bytes else "/s"
+        rates = {name: found.rates[f"{name} {target.what}"] for name in (_SEAWAY, _BARE, _NGINX, _BEHIND)}
+        for name in (_BARE, _NGINX):
+            report.add(case, _SEAWAY, rates[_SEAWAY] if rates[name] else [], unit, beside=rates[name], to=name)
+        report.add(case, _BEHIND, rates[_BEHIND], unit, beside=rates[_NGINX], to=_NGINX)
+        for name in (_BARE, _NGINX):
+            report.add(case, name, rates[name], unit)
+        used = {name: found.cpu_us[f"{name} {target.what}"] for name in (_SEAWAY, _BARE)}
+        report.add(case, f"processor time, {_SEAWAY}", used[_SEAWAY], "us each", beside=used[_BARE], to=_BARE)
+        report.add(case, f"processor time, {_BARE}", used[_BARE], "us each")

@@ -1,0 +1,174 @@
+"""
+Packages as a large channel has them, the same at every run: names, versions, builds, requirements.
+
+How many builds a name has follows a power law, as on conda-forge: the median name has a few, the largest
+thousands. The forms of requirements are those of the packages in tests/data; how many of them a package has is
+made up (three to eight as a rule), since most of those packages were made for tests and have none.
+"""
+
+import functools
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rattler.package import IndexJson
+
+from tests.support.packages import PackageFile, conda, real_packages, tar_bz2
+
+SUBDIR = "linux-64"
+
+_FEWEST = 2
+_EXPONENT = 0.8  # gives a median of five builds a name and a mean of thirty
+_MOST = 5_000
+_LARGEST_PART = 0.05  # of all builds are of one name at most
+_OLD_FORMAT_PART = 0.1
+_FIRST_TIME_MS = 1_500_000_000_000
+_PYTHONS = ("3.10", "3.11", "3.12", "3.13")
+_LICENSES = ("MIT", "BSD-3-Clause", "Apache-2.0", "GPL-3.0-or-later", "LGPL-2.1-or-later")
+_COMMON = (
+    "__glibc >=2.17,<3.0.a0", "libgcc >=13", "libstdcxx >=13", "libzlib >=1.3.1,<2.0a0", "openssl >=3.4.0,<4.0a0",
+    "numpy >=1.21,<3", "libblas >=3.9.0,<4.0a0", "xz >=5.2.6,<6.0a0",
+)  # fmt: skip
+_STARTS = (
+    "aio", "arrow", "aws", "bio", "boost", "cloud", "cmake", "compute", "cuda", "data", "django", "fast", "flask",
+    "geo", "graph", "grid", "hdf", "image", "jupyter", "lang", "mesh", "micro", "mpi", "net", "nox", "open", "opto",
+    "pandas", "parse", "plot", "proto", "pyro", "quant", "sphinx", "spec", "tensor", "text", "torch", "url", "xml",
+)  # fmt: skip
+_ENDS = (
+    "bridge", "cache", "cli", "client", "core", "db", "dev", "engine", "ext", "flow", "format", "glue", "io", "kit",
+    "lab", "lite", "ml", "models", "parser", "plus", "proxy", "runtime", "sdk", "server", "store", "tools", "types",
+    "utils", "viz", "wrap",
+)  # fmt: skip
+_KINDS = ("python-{}", "lib{}", "r-{}", "{}", "{}", "{}", "py{}", "perl-{}", "{}-python")
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """A package name with what its builds have in common."""
+
+    name: str
+    count: int
+    seed: int
+    needs: tuple[str, ...]
+    is_python: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """One package file to be: its index.json, and the format it comes in."""
+
+    index: dict[str, Any]
+    extension: str
+
+    @property
+    def file_name(self) -> str:
+        return f"{self.index['name']}-{self.index['version']}-{self.index['build']}{self.extension}"
+
+    def pack(self) -> PackageFile:
+        """The file itself: small and whole, with metadata of the usual shape."""
+        name = self.index["name"]
+        payload = {f"lib/{name}/{part}.txt": f"{self.file_name} {part}\n".encode() * 20 for part in ("a", "b", "c")}
+        paths = [{"_path": path, "path_type": "hardlink", "size_in_bytes": len(payload[path])} for path in payload]
+        about = {
+            "home": f"https://example.org/{name}",
+            "license": self.index["license"],
+            "summary": f"What {name} does.",
+        }
+        make = conda if self.extension == ".conda" else tar_bz2
+        return make(self.index, files=payload, paths={"paths": paths, "paths_version": 1}, about=about, run_exports={})
+
+
+def families(total: int, *, seed: int = 1) -> list[Family]:
+    """Names that have this many builds together."""
+    dice = random.Random(seed)
+    most = max(_FEWEST, min(_MOST, int(total * _LARGEST_PART)))
+    found: list[Family] = []
+    taken: set[str] = set()
+    missing = total
+    while missing > 0:
+        count = min(int(_FEWEST * dice.random() ** (-1 / _EXPONENT)), most, missing)
+        name = _new_name(dice, taken)
+        needs = _needs(dice, [family.name for family in found[:200]])
+        found.append(Family(name, count, dice.getrandbits(32), needs, is_python=dice.random() < 0.5))
+        missing -= count
+    return found
+
+
+def builds(family: Family) -> Iterator[Build]:
+    """Every build of a name, oldest first."""
+    dice = random.Random(family.seed)
+    old = int(family.count * _OLD_FORMAT_PART)
+    time_ms = _FIRST_TIME_MS + dice.randrange(10**11)
+    for number in range(family.count):
+        version, variant = divmod(number, len(_PYTHONS) if family.is_python else 1)
+        time_ms += dice.randrange(10**8)
+        text = f"{version // 40}.{version // 4 % 10}.{version % 4}"
+        yield _build(family, text, variant, dice, time_ms, ".tar.bz2" if number < old else ".conda")
+
+
+def new_builds(of: Sequence[Family], count: int, tag: str, *, seed: int = 2) -> list[Build]:
+    """Builds that none of the names has yet, each of a name drawn at random; the tag tells one lot from another."""
+    dice = random.Random(f"{seed} {tag}")
+    now_ms = _FIRST_TIME_MS + 2 * 10**11
+    return [
+        _build(dice.choice(of), f"900.{number}+{tag}", number % len(_PYTHONS), dice, now_ms + number, ".conda")
+        for number in range(count)
+    ]
+
+
+def _build(family: Family, version: str, variant: int, dice: random.Random, time_ms: int, extension: str) -> Build:
+    digest = f"h{dice.getrandbits(28):07x}"
+    needs = list(family.needs)
+    build = f"{digest}_{variant}"
+    if family.is_python:
+        python = _PYTHONS[variant]
+        tag = f"cp{python.replace('.', '')}"
+        build = f"py{python.replace('.', '')}{digest}_0"
+        needs += [f"python >={python},<{_after(python)}.0a0", f"python_abi {python}.* *_{tag}"]
+    index = {
+        "arch": "x86_64",
+        "build": build,
+        "build_number": variant,
+        "depends": needs,
+        "license": _LICENSES[family.seed % len(_LICENSES)],
+        "name": family.name,
+        "platform": "linux",
+        "subdir": SUBDIR,
+        "timestamp": time_ms,
+        "version": version,
+    }
+    return Build(index, extension)
+
+
+def _after(python: str) -> str:
+    major, minor = python.split(".")
+    return f"{major}.{int(minor) + 1}"
+
+
+def _new_name(dice: random.Random, taken: set[str]) -> str:
+    while True:
+        middle = dice.choice(_STARTS) + dice.choice(("", "-", "_")) + dice.choice(_ENDS)
+        name = dice.choice(_KINDS).format(middle)
+        # There are some ten thousand of these; more names are told apart by a number, as many real ones are.
+        for candidate in (name, f"{name}{dice.randrange(2, 10)}", f"{name}-{dice.getrandbits(20):x}"):
+            if candidate not in taken:
+                taken.add(candidate)
+                return candidate
+
+
+def _needs(dice: random.Random, names: Sequence[str]) -> tuple[str, ...]:
+    common = dice.sample(_COMMON, dice.randrange(1, 5))
+    count = min(len(names), dice.randrange(1, 5))
+    others = [f"{name} {dice.choice(_forms())}".strip() for name in dice.sample(names, count)]
+    return tuple(sorted({*common, *others}))
+
+
+@functools.cache
+def _forms() -> list[str]:
+    """What follows the name in the requirements of real packages, as often as it does there."""
+    found = []
+    for package in real_packages():
+        if package.is_good:
+            found += [spec.partition(" ")[2] for spec in map(str, IndexJson.from_package_archive(package.path).depends)]
+    return sorted(found)

@@ -1,0 +1,180 @@
+"""How long it takes until an upload is seen by who reads next, beside indexing a folder again."""
+
+import argparse
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from bench import channels, houses, peers, recipes, servers, wire
+from bench.folders import scratch
+from bench.measure import Samples
+from bench.peers import Folder
+from bench.recipes import SUBDIR, Family
+from bench.report import Report, progress
+from bench.wire import Address, Answer, Connection
+from tests.support.packages import PackageFile, zstd
+
+TITLE = "from an upload until the index shows it, beside index_fs and conda-index"
+QUICK = {"sizes": [1_000, 10_000, 100_000], "rounds": 5, "peer_limit": 10_000}
+FULL = {"sizes": [1_000, 10_000, 100_000], "rounds": 15, "peer_limit": 100_000}
+
+_CHANNEL = "bench"
+_UPLOADS_A_ROUND = 3
+_RATTLER = "index_fs"
+_CONDA = "conda-index"
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """What only this one needs."""
+    parser.add_argument("--state", choices=servers.STATES, default=servers.SQLITE_FOLDER)
+    parser.add_argument("--peer-limit", type=int, help="no folder of more files is made for the peers")
+
+
+def run(options: argparse.Namespace, report: Report) -> None:
+    """Measure every size."""
+    command = peers.conda_index()
+    if command is None:
+        report.note("conda-index: not here.")
+    for size in options.sizes:
+        with scratch(options.folder) as folder, servers.state(options.state) as settings:
+            # What is uploaded meanwhile belongs to the size: a subdir of 100,000 records stays within that limit.
+            begun = max(size - _UPLOADS_A_ROUND * (options.rounds + 1), 1)
+            key = houses.prepared(folder, settings, {_CHANNEL: begun}, options.cache)
+            watched = _folders(options, folder, size, command)
+            with servers.seaway(folder, **settings, **dict(options.set)) as server:
+                samples = _measure(_Site(server.address, key), watched, begun, options.rounds, size)
+        _tell(report, f"{size:,} files", samples)
+
+
+Indexing = dict[str, tuple[Folder, Callable[[], None]]]
+
+
+def _folders(options: argparse.Namespace, folder: Path, size: int, command: list[str] | None) -> Indexing:
+    if size > options.peer_limit:
+        return {}
+    with _packed(options, size) as files:
+        found: Indexing = {}
+        rattler = Folder(folder / "rattler", files)
+        found[_RATTLER] = (rattler, rattler.index_by_rattler)
+        if command is not None:
+            conda = Folder(folder / "conda", files)
+            found[_CONDA] = (conda, lambda: conda.index_by_conda(command))
+    for name, (_, index) in found.items():
+        progress(f"{name}: the first index of {size:,} files")
+        index()
+    return found
+
+
+@contextmanager
+def _packed(options: argparse.Namespace, size: int) -> Iterator[Path]:
+    with scratch(options.folder) as folder:
+        yield channels.package_files(options.cache, folder, size)
+
+
+def _measure(site: "_Site", watched: Indexing, begun: int, rounds: int, size: int) -> Samples:
+    names = recipes.families(begun)
+    largest = max(names, key=lambda family: family.count)
+    _one_round(site, watched, _files(names, largest, "warm"), Samples())
+    samples = Samples()
+    for number in range(rounds):
+        progress(f"{size:,} files, round {number + 1} of {rounds}")
+        _one_round(site, watched, _files(names, largest, f"round{number}"), samples)
+    return samples
+
+
+def _files(names: list[Family], largest: Family, tag: str) -> list[PackageFile]:
+    typical = recipes.new_builds(names, 2, tag)
+    of_largest = recipes.new_builds([largest], 1, f"{tag}.most")
+    return [build.pack() for build in (*typical, *of_largest)]
+
+
+def _one_round(site: "_Site", watched: Indexing, files: list[PackageFile], samples: Samples) -> None:
+    for_shards, for_documents, of_largest = files
+    # A connection for each round: the server would close one that waits for a folder to be indexed.
+    with Connection(site.address) as connection:
+        reader = _Reader(connection, site.key)
+        samples["shards"].append(reader.until_in_shards(for_shards, samples, ""))
+        samples["documents"].append(reader.until_in_documents(for_documents, samples))
+        samples["shards, largest name"].append(reader.until_in_shards(of_largest, samples, ", largest name"))
+    for name, (folder, index) in watched.items():
+        with samples.timed(name):
+            folder.add(for_shards)
+            index()
+        if not folder.names(for_shards):
+            raise RuntimeError(f"{name} did not index {for_shards.name}")
+
+
+@dataclass(frozen=True)
+class _Site:
+    """Where a channel is, and the key of its owner."""
+
+    address: Address
+    key: str
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """One client that uploads, and at once asks for what an index says."""
+
+    connection: Connection
+    key: str
+
+    def until_in_shards(self, file: PackageFile, samples: Samples, suffix: str) -> float:
+        """The seconds of the upload, the shard index and the shard; that they hold the file is looked at afterwards."""
+        published = self._timed(f"upload{suffix}", wire.upload(_CHANNEL, file, self.key), samples).expect(201)
+        index = self._timed(f"shard index{suffix}", _path("repodata_shards.msgpack.zst"), samples).expect(200)
+        digest = _unpacked(index)["shards"][_name_of(file)].hex()
+        shard = self._timed(f"shard{suffix}", _path(f"shards/{digest}.msgpack.zst"), samples).expect(200)
+        _same(published.header("Seaway-Revision"), index.header("Seaway-Revision"))
+        _same(file.sha256, _unpacked(shard)["packages.conda"][file.name]["sha256"].hex())
+        return sum(samples[f"{what}{suffix}"][-1] for what in ("upload", "shard index", "shard"))
+
+    def until_in_documents(self, file: PackageFile, samples: Samples) -> float:
+        """The same for the upload, repodata.json and repodata.json.zst."""
+        before = len(samples["upload"])
+        published = self._timed("upload", wire.upload(_CHANNEL, file, self.key), samples).expect(201)
+        plain = self._timed("repodata.json", _path("repodata.json"), samples).expect(200)
+        packed = self._timed("repodata.json.zst", _path("repodata.json.zst"), samples).expect(200)
+        for answer in (plain, packed):
+            _same(published.header("Seaway-Revision"), answer.header("Seaway-Revision"))
+        _same(plain.body, zstd.decompress(packed.body))
+        _same(file.sha256, msgspec.json.decode(plain.body)["packages.conda"][file.name]["sha256"])
+        return samples["upload"][before] + samples["repodata.json"][-1] + samples["repodata.json.zst"][-1]
+
+    def _timed(self, what: str, request: bytes, samples: Samples) -> Answer:
+        with samples.timed(what):
+            return self.connection.exchange(request)
+
+
+def _path(within: str) -> bytes:
+    return wire.get(f"/{_CHANNEL}/{SUBDIR}/{within}")
+
+
+def _name_of(file: PackageFile) -> str:
+    return file.name.rsplit("-", 2)[0]
+
+
+def _unpacked(answer: Answer) -> Any:
+    return msgspec.msgpack.decode(zstd.decompress(answer.body))
+
+
+def _same(expected: object, found: object) -> None:
+    if expected != found:
+        raise RuntimeError(f"expected {str(expected)[:100]}, found {str(found)[:100]}")
+
+
+def _tell(report: Report, case: str, samples: Samples) -> None:
+    for what in ("shards", "documents", "shards, largest name"):
+        report.add_ms(case, f"upload until in {what}", samples[what], beside=samples.get(_RATTLER, []), to=_RATTLER)
+    for peer in (_RATTLER, _CONDA):
+        if peer in samples:
+            report.add_ms(case, f"one more file, {peer}", samples[peer])
+    if _CONDA in samples:
+        report.add_ms(case, "upload until in shards", samples["shards"], beside=samples[_CONDA], to=_CONDA)
+        report.add_ms(case, "upload until in documents", samples["documents"], beside=samples[_CONDA], to=_CONDA)
+    for what in ("upload", "shard index", "shard", "repodata.json", "repodata.json.zst"):
+        report.add_ms(case, f"  of that, {what}", samples[what])

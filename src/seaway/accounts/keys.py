@@ -1,0 +1,146 @@
+"""
+API keys: made once, shown once, stored as a hash.
+
+A key never gives more than its user's role gives at that moment; its mode and its channels narrow it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import bindparam, insert, select, update
+
+from seaway import audit, ids
+from seaway.accounts.principal import Mode, Principal
+from seaway.accounts.users import User
+from seaway.audit import Event
+from seaway.database.engine import Tx
+from seaway.database.tables import channels, key_channels, keys, users
+from seaway.errors import NameTaken, NotFound
+
+MAX_NAME = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A key as its owner sees it afterwards: everything but the secret."""
+
+    id: int
+    name: str
+    mode: Mode
+    channels: tuple[str, ...] | None
+    created_at_ms: int
+    expires_at_ms: int | None
+    revoked_at_ms: int | None
+
+
+def add(
+    tx: Tx,
+    now_ms: int,
+    by: Principal,
+    user: User,
+    name: str,
+    *,
+    mode: Mode,
+    channel_ids: Sequence[int] | None,
+    expires_at_ms: int | None,
+) -> tuple[Key, str]:
+    """Make a key and return it with its secret, which nobody can see again; `channel_ids` of None: all of the user's."""
+    if not name or len(name) > MAX_NAME or not name.isprintable():
+        raise NameTaken(f"{name[:60]!a} cannot be the name of a key.", f"Use 1 to {MAX_NAME} printable characters.")
+    if _id_of(tx, user.id, name) is not None:
+        raise NameTaken(f"{user.name} has a key named {name!r} already.", "Choose another name.")
+    secret = ids.new_key(ids.KeyKind.USER)
+    key_id = tx.execute(
+        insert(keys)
+        .values(
+            user_id=user.id,
+            name=name,
+            digest=ids.digest(secret),
+            mode=mode.name,
+            all_channels=channel_ids is None,
+            created_at=now_ms,
+            expires_at=expires_at_ms,
+        )
+        .returning(keys.c.id)
+    ).scalar_one()
+    if channel_ids:
+        tx.execute(insert(key_channels), [{"key_id": key_id, "channel_id": channel_id} for channel_id in channel_ids])
+    audit.write(tx, now_ms, by.actor, Event.KEY_ADDED, target=f"{user.name}/{name}", mode=mode.name)
+    return next(key for key in all_keys(tx, user.id) if key.id == key_id), secret
+
+
+def all_keys(tx: Tx, user_id: int) -> list[Key]:
+    """Every key of a user, revoked ones too, by name."""
+    names: dict[int, list[str]] = {}
+    for key_id, channel in tx.execute(
+        select(key_channels.c.key_id, channels.c.name)
+        .join(channels, channels.c.id == key_channels.c.channel_id)
+        .join(keys, keys.c.id == key_channels.c.key_id)
+        .where(keys.c.user_id == user_id)
+        .order_by(channels.c.name)
+    ):
+        names.setdefault(key_id, []).append(channel)
+    rows = tx.execute(
+        select(
+            keys.c.id,
+            keys.c.name,
+            keys.c.mode,
+            keys.c.all_channels,
+            keys.c.created_at,
+            keys.c.expires_at,
+            keys.c.revoked_at,
+        )
+        .where(keys.c.user_id == user_id)
+        .order_by(keys.c.name)
+    )
+    return [
+        Key(row[0], row[1], Mode[row[2]], None if row[3] else tuple(names.get(row[0], ())), row[4], row[5], row[6])
+        for row in rows
+    ]
+
+
+def revoke(tx: Tx, now_ms: int, by: Principal, user: User, name: str) -> Key:
+    """End a key on its next request; it stays in the list."""
+    key_id = _id_of(tx, user.id, name)
+    if key_id is None:
+        raise NotFound(f"{user.name} has no key named {name[:60]!a}.", "`seaway key list` shows them.")
+    tx.execute(update(keys).where(keys.c.id == key_id, keys.c.revoked_at.is_(None)).values(revoked_at=now_ms))
+    audit.write(tx, now_ms, by.actor, Event.KEY_REVOKED, target=f"{user.name}/{name}")
+    return next(key for key in all_keys(tx, user.id) if key.id == key_id)
+
+
+# Statements of every request are made once: building one costs more than SQLite needs to run it.
+_CARRIER = (
+    select(
+        keys.c.id, keys.c.name, keys.c.mode, keys.c.all_channels, keys.c.expires_at,
+        users.c.id.label("user_id"), users.c.name.label("user_name"), users.c.is_admin,
+    )
+    .join(users, users.c.id == keys.c.user_id)
+    .where(keys.c.digest == bindparam("digest"), keys.c.revoked_at.is_(None), users.c.disabled_at.is_(None))
+)  # fmt: skip
+_SCOPE = select(key_channels.c.channel_id).where(key_channels.c.key_id == bindparam("key_id"))
+
+
+def principal_of(tx: Tx, secret: str, now_ms: int) -> Principal | None:
+    """Who carries this key, or None unless it is good now; garbage is refused without a query."""
+    if not ids.is_well_formed(secret):
+        return None
+    row = tx.execute(_CARRIER, {"digest": ids.digest(secret)}).one_or_none()
+    if row is None or (row.expires_at is not None and row.expires_at <= now_ms):
+        return None
+    channel_ids = None
+    if not row.all_channels:
+        channel_ids = frozenset(tx.execute(_SCOPE, {"key_id": row.id}).scalars())
+    return Principal(
+        name=row.user_name,
+        user_id=row.user_id,
+        is_admin=row.is_admin,
+        mode=Mode[row.mode],
+        channel_ids=channel_ids,
+        key_name=row.name,
+        expires_at_ms=row.expires_at,
+    )
+
+
+def _id_of(tx: Tx, user_id: int, name: str) -> int | None:
+    return tx.execute(select(keys.c.id).where(keys.c.user_id == user_id, keys.c.name == name)).scalar()

@@ -1,0 +1,110 @@
+"""The people who have an account."""
+
+import re
+from dataclasses import dataclass
+
+from sqlalchemy import func, insert, select, update
+
+from seaway import audit
+from seaway.accounts import passwords
+from seaway.accounts.principal import Principal
+from seaway.accounts.reserved import is_reserved
+from seaway.audit import Event
+from seaway.database.engine import Tx
+from seaway.database.tables import keys, users
+from seaway.errors import NameTaken, NotFound
+
+_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,37}[a-z0-9])?")
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """An account."""
+
+    id: int
+    name: str
+    email: str | None
+    is_admin: bool
+    created_at_ms: int
+    disabled_at_ms: int | None
+
+
+_USER = select(users.c.id, users.c.name, users.c.email, users.c.is_admin, users.c.created_at, users.c.disabled_at)
+
+
+def add(
+    tx: Tx, now_ms: int, by: Principal, name: str, *, email: str | None, password: str | None, is_admin: bool
+) -> User:
+    """Make an account; the very first one becomes site admin. A user without a password signs in by key only."""
+    if not _NAME.fullmatch(name) or is_reserved(name):
+        raise NameTaken(
+            f"{name[:60]!a} cannot be a user name.",
+            "Use lower case letters, digits and hyphens between them, at most 39, and no word that Seaway's pages use.",
+        )
+    if find(tx, name) is not None:
+        raise NameTaken(f"A user named {name!r} exists already.", "Choose another name.")
+    is_first = tx.execute(select(func.count()).select_from(users)).scalar_one() == 0
+    password_hash = None if password is None else passwords.hash_new(password)
+    tx.execute(
+        insert(users).values(
+            name=name, email=email, password_hash=password_hash, is_admin=is_admin or is_first, created_at=now_ms
+        )
+    )
+    user = get(tx, name)
+    audit.write(tx, now_ms, by.actor, Event.USER_ADDED, target=name, admin=user.is_admin)
+    return user
+
+
+def find(tx: Tx, name: str) -> User | None:
+    """The user of this name, or None."""
+    row = tx.execute(_USER.where(users.c.name == name)).one_or_none()
+    return None if row is None else User(*row)
+
+
+def get(tx: Tx, name: str) -> User:
+    """The user of this name; `NotFound` for an operator who mistyped it."""
+    user = find(tx, name)
+    if user is None:
+        raise NotFound(f"There is no user named {name[:60]!a}.", "`seaway user list` shows them.")
+    return user
+
+
+def all_users(tx: Tx) -> list[User]:
+    """Every account, by name."""
+    return [User(*row) for row in tx.execute(_USER.order_by(users.c.name))]
+
+
+def set_password(tx: Tx, now_ms: int, by: Principal, name: str, password: str) -> User:
+    """Replace the password."""
+    user = get(tx, name)
+    tx.execute(update(users).where(users.c.id == user.id).values(password_hash=passwords.hash_new(password)))
+    audit.write(tx, now_ms, by.actor, Event.USER_PASSWORD_SET, target=name)
+    return user
+
+
+def set_disabled(tx: Tx, now_ms: int, by: Principal, name: str, *, disabled: bool) -> User:
+    """Shut an account or open it again; its keys stop and start with it, on the next request."""
+    user = get(tx, name)
+    tx.execute(update(users).where(users.c.id == user.id).values(disabled_at=now_ms if disabled else None))
+    audit.write(tx, now_ms, by.actor, Event.USER_DISABLED if disabled else Event.USER_ENABLED, target=name)
+    return get(tx, name)
+
+
+def set_admin(tx: Tx, now_ms: int, by: Principal, name: str, *, is_admin: bool) -> User:
+    """Make a user site admin, or take it back."""
+    user = get(tx, name)
+    tx.execute(update(users).where(users.c.id == user.id).values(is_admin=is_admin))
+    audit.write(tx, now_ms, by.actor, Event.USER_PROMOTED if is_admin else Event.USER_DEMOTED, target=name)
+    return get(tx, name)
+
+
+def exist(tx: Tx) -> bool:
+    """Whether anybody has an account yet."""
+    return tx.execute(select(users.c.id).limit(1)).scalar() is not None
+
+
+def key_count(tx: Tx, user_id: int) -> int:
+    """How many keys a user has that were not revoked."""
+    return tx.execute(
+        select(func.count()).select_from(keys).where(keys.c.user_id == user_id, keys.c.revoked_at.is_(None))
+    ).scalar_one()

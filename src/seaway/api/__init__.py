@@ -1,0 +1,1 @@
+"""What clients call: one file for each dialect. The faces do not know each other."""

@@ -1,0 +1,87 @@
+"""What solvers read: index documents, shards and package files, at `/NAME/...` and `/t/<key>/NAME/...`."""
+
+from functools import lru_cache
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.types import ASGIApp
+
+from seaway.channels.channels import is_possible_name
+from seaway.errors import NotFound, Unavailable
+from seaway.http import credentials, paths
+from seaway.http.asked import Asked, encodings
+from seaway.http.files import EXPOSED_HEADERS, respond
+from seaway.http.house import House
+from seaway.serving.memory import Question
+from seaway.serving.resolve import answer
+
+_KEY_PREFIX = "t"
+_TRIES = 3
+_KNOWN_QUESTIONS = 4_096
+_LONG = 512  # characters of a question that is not worth remembering: strangers choose them
+
+
+async def read(request: Request) -> ASGIApp:
+    """GET and HEAD of anything in a channel."""
+    asked = Asked(request.scope)
+    question = _question_of(asked)
+    if not question.path or question.path == ("",):
+        return _front(request, question.channel)
+    house: House = request.app.state.house
+    for _ in range(_TRIES):
+        try:
+            reply = await respond(asked, await answer(house.reading, question), house.delivery)
+        except FileNotFoundError:
+            continue  # overwritten or rebuilt, and swept, since it was resolved: look again
+        if reply.way is not None:
+            house.counts.download(reply.way, reply.length)
+        return reply
+    raise Unavailable("The file is being replaced.", "Try again in a moment.")
+
+
+async def preflight(_request: Request) -> Response:
+    """What a browser asks before it reads: the same for every path, so that it tells nothing."""
+    return Response(
+        status_code=204,
+        headers={
+            "Access-Control-Allow-Origin": "*",
+            "Access-Control-Allow-Methods": "GET, HEAD",
+            "Access-Control-Allow-Headers": "Range, If-None-Match, If-Range, Cache-Control, X-Expected-Sha256",
+            "Access-Control-Expose-Headers": EXPOSED_HEADERS,
+            "Access-Control-Max-Age": "86400",
+        },
+    )
+
+
+def _question_of(asked: Asked) -> Question:
+    told = (asked.raw_path, asked.authorizations, asked.header(b"accept-encoding") or "")
+    is_long = len(asked.raw_path) + len(told[2]) + sum(map(len, told[1])) > _LONG
+    return _question(*told) if is_long else _known_question(*told)
+
+
+def _question(path: bytes, authorizations: tuple[str, ...], accept_encoding: str) -> Question:
+    """The secrets in the path and the header, the channel, the path within it, and the codings."""
+    segments = paths.split(path)
+    if segments is None:
+        raise NotFound("Nothing is here.", "Check the path.")
+    secrets = credentials.secrets_in(authorizations)
+    if segments[0] == _KEY_PREFIX:
+        if len(segments) < 3:
+            raise NotFound("Nothing is here.", "Check the path.")
+        secrets = [segments[1], *secrets]
+        segments = segments[2:]
+    channel, *within = segments
+    if not is_possible_name(channel):
+        raise NotFound("Nothing is here.", "Check the path.")
+    return Question(tuple(secrets), channel, tuple(within), encodings(accept_encoding))
+
+
+# What a request means does not change, and solvers ask the same again and again. Refusals are not kept.
+_known_question = lru_cache(_KNOWN_QUESTIONS)(_question)
+
+
+def _front(request: Request, channel: str) -> Response:
+    """`/NAME` itself: a browser is sent to the page of the channel, whether it exists or not."""
+    if "text/html" in request.headers.get("accept", ""):
+        return RedirectResponse(f"/channels/{channel}", status_code=303)
+    raise NotFound("Nothing is here.", "A channel is read below its address, at SUBDIR/repodata.json.")

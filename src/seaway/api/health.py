@@ -1,0 +1,29 @@
+"""
+What orchestrators ask: whether to restart this process, and whether to send it requests.
+
+    GET /health/live     200 as soon as requests are answered at all; nothing else is asked
+    GET /health/ready    200 when the database and the storage answer, 503 with what does not
+"""
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from seaway.http import problems
+from seaway.http.house import House
+
+_NEVER_KEPT = {"Cache-Control": "no-store"}
+
+
+async def live(_request: Request) -> Response:
+    """The process answers."""
+    return problems.text("alive", 200, _NEVER_KEPT)
+
+
+async def ready(request: Request) -> Response:
+    """What it needs answers too; the log says what does not, and why."""
+    house: House = request.app.state.house
+    away = await house.readiness.away()
+    if not away:
+        return problems.text("ready", 200, _NEVER_KEPT)
+    named = " and ".join(f"the {part}" for part in away)
+    return problems.text(f"{named.capitalize()} {'do' if len(away) > 1 else 'does'} not answer.", 503, _NEVER_KEPT)

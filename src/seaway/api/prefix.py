@@ -1,0 +1,180 @@
+"""
+The upload dialect of prefix.dev, which pixi, rattler-build and rattler speak, and its delete and yank.
+
+    POST   /api/v1/upload/{channel}[?force=true]        multipart with `file` first, or the raw bytes
+    DELETE /api/v1/delete/{channel}/{subdir}/{file}
+    POST   /api/v1/yank/{channel}/{subdir}/{file}       out of what solvers choose from, still downloadable
+    POST   /api/v1/unyank/{channel}/{subdir}/{file}
+
+Bodies of answers are one plain sentence: clients show the first 512 characters.
+"""
+
+from collections.abc import AsyncIterator, Callable
+
+from anyio import to_thread
+from starlette.requests import Request
+from starlette.responses import Response
+
+from seaway.accounts.principal import Principal
+from seaway.channels.channels import is_possible_name
+from seaway.errors import BadCredential, Malformed, NotFound
+from seaway.http import credentials, paths, problems
+from seaway.http.bodies import body_of
+from seaway.http.house import House
+from seaway.http.multipart import MultipartReader, Part
+from seaway.packages import removal
+from seaway.packages.removal import Removing
+from seaway.publishing.publish import Published, publish
+from seaway.publishing.receive import too_large
+from seaway.serving.resolve import identify
+
+# What boundaries, part headers and an attestation may add to the file's own bytes.
+_WRAPPING_BYTES = 1024 * 1024
+_ATTESTATION_BYTES = 256 * 1024
+_PREFIX_SEGMENTS = 3  # api, v1, upload
+
+
+async def upload(request: Request) -> Response:
+    """Take one package file."""
+    house: House = request.app.state.house
+    by = await _signed_principal(request, house)
+    channel = _channel_of(request)
+    limit = house.publishing.upload_limit
+    incoming: _MultipartIncoming | _RawIncoming
+    if request.headers.get("content-type", "").lower().startswith("multipart/"):
+        _check_length(request, limit, wrapping=_WRAPPING_BYTES)
+        incoming = await _MultipartIncoming.open(request)
+    else:
+        _check_length(request, limit, wrapping=0)
+        incoming = _RawIncoming(request)
+    force = request.query_params.get("force", "").lower() in ("true", "1")
+    published = await publish(house.publishing, channel, incoming, by=by, force=force)
+    return problems.text(_sentence(published), 200 if published.replaced else 201, _revision(published.revision))
+
+
+async def delete(request: Request) -> Response:
+    """Take a file away for good."""
+    return await _change(request, removal.delete, "was deleted")
+
+
+async def yank(request: Request) -> Response:
+    """Take a file out of what solvers choose from."""
+    return await _change(request, removal.yank, "was yanked")
+
+
+async def unyank(request: Request) -> Response:
+    """Let solvers choose a yanked file again."""
+    return await _change(request, removal.unyank, "is listed again")
+
+
+async def _change(request: Request, act: Callable[[Removing, Principal, str, str, str], int], what: str) -> Response:
+    house: House = request.app.state.house
+    by = await _signed_principal(request, house)
+    segments = paths.segments(request.scope)
+    if segments is None or len(segments) != _PREFIX_SEGMENTS + 3:
+        raise NotFound("Nothing is here.", "The address ends in CHANNEL/SUBDIR/FILE.")
+    channel, subdir, file_name = segments[_PREFIX_SEGMENTS:]
+    revision = await to_thread.run_sync(act, house.removing, by, channel, subdir, file_name)
+    return problems.text(f"{channel}/{subdir}/{file_name} {what}.", 200, _revision(revision))
+
+
+async def _signed_principal(request: Request, house: House) -> Principal:
+    """Who asks; a key in the header is needed here, and one in the path is not looked at."""
+    secrets = credentials.from_headers(request)
+    by = await to_thread.run_sync(_identify, house, secrets)
+    if by.is_anonymous:
+        raise BadCredential("This needs an API key.", "Send one as a bearer token, or check that yours is still good.")
+    return by.seen_from(credentials.address_of(request))
+
+
+def _identify(house: House, secrets: list[str]) -> Principal:
+    with house.reading.database.read() as tx:
+        return identify(tx, house.reading.clock, secrets)
+
+
+def _channel_of(request: Request) -> str:
+    segments = paths.segments(request.scope)
+    names = () if segments is None else segments[_PREFIX_SEGMENTS:]
+    if len(names) != 1 or not is_possible_name(names[0]):
+        # pixi publish sends the last segment of the channel's address, rattler-build all of them.
+        raise NotFound(
+            "There is no such channel.",
+            "A channel's address here is the server's and one name, without a slash at the end.",
+        )
+    return names[0]
+
+
+def _check_length(request: Request, limit: int, *, wrapping: int) -> None:
+    length = request.headers.get("content-length", "")
+    if length.isdigit() and int(length) > limit + wrapping:
+        raise too_large(limit)
+
+
+def _sentence(published: Published) -> str:
+    done = "replaced" if published.replaced else "is in the channel"
+    sentence = f"{published.channel}/{published.subdir}/{published.file_name} {done}, revision {published.revision}."
+    return " ".join([sentence, *(f"Warning: {warning}" for warning in published.warnings)])
+
+
+def _revision(revision: int) -> dict[str, str]:
+    return {"Seaway-Revision": str(revision)}
+
+
+class _RawIncoming:
+    """The body is the file; its name and hash stand in headers."""
+
+    def __init__(self, request: Request) -> None:
+        name = request.headers.get("x-file-name")
+        if not name:
+            raise Malformed("The upload does not say the name of the file.", "Send it in the X-File-Name header.")
+        self.file_name = name
+        self.announced_sha256 = request.headers.get("x-file-sha256")
+        self._request = request
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        return body_of(self._request)
+
+    async def finish(self) -> None:
+        return None
+
+
+class _MultipartIncoming:
+    """The file is the first part; an attestation may follow it."""
+
+    def __init__(self, reader: MultipartReader, part: Part, request: Request) -> None:
+        stated = part.headers.get("x-file-name") or request.headers.get("x-file-name")
+        if not (stated or part.file_name) or (stated and part.file_name and stated != part.file_name):
+            raise Malformed(
+                "The upload does not say one name for the file.",
+                "Send it as the file name of the part or in X-File-Name.",
+            )
+        self.file_name = stated or part.file_name or ""
+        self.announced_sha256 = part.headers.get("x-file-sha256") or request.headers.get("x-file-sha256")
+        self._reader = reader
+
+    @classmethod
+    async def open(cls, request: Request) -> "_MultipartIncoming":
+        """Read the head of the first part."""
+        reader = MultipartReader(request.headers["content-type"], body_of(request))
+        part = await reader.next_part()
+        if part is None or part.name != "file":
+            raise Malformed("The first part of the upload is not the file.", "Send it first, as the part named `file`.")
+        return cls(reader, part, request)
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        return self._reader.content()
+
+    async def finish(self) -> bytes | None:
+        part = await self._reader.next_part()
+        if part is None:
+            return None
+        if part.name != "attestation":
+            raise Malformed(f"The upload has a part named {part.name[:40]!a}.", "Send one `file` and nothing else.")
+        attestation = b""
+        async for chunk in self._reader.content():
+            attestation += chunk
+            if len(attestation) > _ATTESTATION_BYTES:
+                raise Malformed(f"The attestation is larger than {_ATTESTATION_BYTES:,} bytes.", "Send one bundle.")
+        if await self._reader.next_part() is not None:
+            raise Malformed("The upload has more than one file and one attestation.", "Send nothing else.")
+        return attestation

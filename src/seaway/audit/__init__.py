@@ -1,0 +1,86 @@
+"""What was done, by whom, from where: one line for each change, written in the transaction of the change."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+import msgspec
+from sqlalchemy import insert
+
+from seaway.database.engine import Tx
+from seaway.database.tables import audit
+
+
+class Event(Enum):
+    """Every action that leaves a line."""
+
+    USER_ADDED = "user.added"
+    USER_PASSWORD_SET = "user.password-set"
+    USER_DISABLED = "user.disabled"
+    USER_ENABLED = "user.enabled"
+    USER_PROMOTED = "user.promoted"
+    USER_DEMOTED = "user.demoted"
+    KEY_ADDED = "key.added"
+    KEY_REVOKED = "key.revoked"
+    CHANNEL_ADDED = "channel.added"
+    CHANNEL_CHANGED = "channel.changed"
+    CHANNEL_TRANSFERRED = "channel.transferred"
+    CHANNEL_REMOVED = "channel.removed"
+    MEMBER_ADDED = "member.added"
+    MEMBER_CHANGED = "member.changed"
+    MEMBER_REMOVED = "member.removed"
+    FILE_UPLOADED = "file.uploaded"
+    FILE_OVERWRITTEN = "file.overwritten"
+    FILE_YANKED = "file.yanked"
+    FILE_UNYANKED = "file.unyanked"
+    FILE_DELETED = "file.deleted"
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who did it, in words that stay true when the account is gone, and from which address."""
+
+    name: str
+    user_id: int | None = None
+    address: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What was done, as the log keeps it."""
+
+    at_ms: int
+    actor: Actor
+    event: Event
+    channel: str
+    target: str
+    detail: Mapping[str, str | int | bool]
+
+
+_LINE = insert(audit)
+
+
+def write(
+    tx: Tx, now_ms: int, actor: Actor, event: Event, *, channel: str = "", target: str = "", **detail: str | int | bool
+) -> None:
+    """Add the line of one change; it commits or dies with the change."""
+    write_all(tx, [Line(now_ms, actor, event, channel, target, detail)])
+
+
+def write_all(tx: Tx, lines: Sequence[Line]) -> None:
+    """Add the lines of several changes, in order."""
+    rows = [
+        {
+            "at": line.at_ms,
+            "actor": line.actor.name,
+            "actor_id": line.actor.user_id,
+            "address": line.actor.address,
+            "action": line.event.value,
+            "channel": line.channel,
+            "target": line.target,
+            "detail": msgspec.json.encode(line.detail, order="sorted").decode(),
+        }
+        for line in lines
+    ]
+    if rows:
+        tx.execute(_LINE, rows)

@@ -1,0 +1,206 @@
+"""Channels: made, found, changed, transferred, removed."""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Select, bindparam, case, delete, func, insert, or_, select, update
+
+from seaway import audit
+from seaway.accounts.principal import Principal
+from seaway.accounts.reserved import is_reserved
+from seaway.accounts.users import User
+from seaway.audit import Event
+from seaway.channels.permissions import Access
+from seaway.channels.roles import Role
+from seaway.clock import DAY_MS
+from seaway.database.engine import Tx
+from seaway.database.tables import (
+    channels,
+    members,
+    released_names,
+    shards,
+    subdirs,
+    users,
+)
+from seaway.errors import Malformed, NameTaken, NotFound
+
+MAX_DESCRIPTION = 4_000
+MAX_LOGO_URL = 500
+NAME_HELD_FOR_OTHERS_MS = 365 * DAY_MS
+
+_NAME = re.compile(r"[a-z0-9_](?:[a-z0-9_.-]{0,126}[a-z0-9_])?")
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """A channel as lists and pages show it."""
+
+    id: int
+    name: str
+    description: str
+    logo_url: str
+    is_public: bool
+    refuses_lookalikes: bool
+    created_at_ms: int
+    owner: str
+    package_count: int
+
+
+def is_possible_name(name: str) -> bool:
+    """Whether a channel could have this name at all (CEP 26, and what the site itself uses)."""
+    return _NAME.fullmatch(name) is not None and ".." not in name and not is_reserved(name)
+
+
+def add(
+    tx: Tx, now_ms: int, by: Principal, name: str, owner: User, *, description: str, logo_url: str, is_public: bool
+) -> Channel:
+    """Make a channel for its owner; private unless said otherwise."""
+    if not is_possible_name(name):
+        raise NameTaken(
+            f"{name[:60]!a} cannot be the name of a channel.",
+            "Use lower case letters, digits and - _ . between them, at most 128, and no platform or word of the site.",
+        )
+    if tx.execute(select(channels.c.id).where(channels.c.name == name)).scalar() is not None:
+        raise NameTaken(f"A channel named {name!r} exists already.", "Choose another name.")
+    _take_released_name(tx, now_ms, name, owner)
+    _check_texts(description, logo_url)
+    channel_id = tx.execute(
+        insert(channels)
+        .values(
+            name=name,
+            description=description,
+            logo_url=logo_url,
+            is_public=is_public,
+            refuses_lookalikes=False,
+            created_at=now_ms,
+        )
+        .returning(channels.c.id)
+    ).scalar_one()
+    tx.execute(insert(members).values(channel_id=channel_id, user_id=owner.id, role=Role.OWNER.value, added_at=now_ms))
+    audit.write(tx, now_ms, by.actor, Event.CHANNEL_ADDED, channel=name, target=owner.name, public=is_public)
+    return get(tx, name)
+
+
+_ACCESS = (
+    select(channels.c.id, channels.c.is_public, members.c.role)
+    .outerjoin(members, (members.c.channel_id == channels.c.id) & (members.c.user_id == bindparam("user_id")))
+    .where(channels.c.name == bindparam("channel"))
+)
+
+
+def access_of(tx: Tx, name: str, principal: Principal) -> Access | None:
+    """What decides for this principal in the channel of this name, in one query; None for an unknown name."""
+    row = tx.execute(_ACCESS, {"channel": name, "user_id": principal.user_id or 0}).one_or_none()
+    return None if row is None else Access(row[0], row[1], None if row[2] is None else Role(row[2]))
+
+
+def get(tx: Tx, name: str) -> Channel:
+    """The channel of this name; `NotFound` for whoever may see all of them."""
+    row = tx.execute(_listing().where(channels.c.name == name)).one_or_none()
+    if row is None:
+        raise NotFound(f"There is no channel named {name[:60]!a}.", "`seaway channel list` shows them.")
+    return Channel(*row)
+
+
+def visible_to(tx: Tx, principal: Principal) -> list[Channel]:
+    """The channels that this principal may read, by name."""
+    query = _listing().order_by(channels.c.name)
+    if not (principal.is_operator or principal.is_admin):
+        mine = select(members.c.channel_id).where(members.c.user_id == (principal.user_id or 0))
+        query = query.where(or_(channels.c.is_public, channels.c.id.in_(mine)))
+    return [Channel(*row) for row in tx.execute(query)]
+
+
+def change(
+    tx: Tx,
+    now_ms: int,
+    by: Principal,
+    name: str,
+    *,
+    description: str | None = None,
+    logo_url: str | None = None,
+    is_public: bool | None = None,
+    refuses_lookalikes: bool | None = None,
+) -> Channel:
+    """Change what is not None; a public channel that becomes private is so on the next request."""
+    _check_texts(description or "", logo_url or "")
+    given: dict[str, Any] = {
+        "description": description,
+        "logo_url": logo_url,
+        "is_public": is_public,
+        "refuses_lookalikes": refuses_lookalikes,
+    }
+    values = {key: value for key, value in given.items() if value is not None}
+    channel = get(tx, name)
+    if values:
+        tx.execute(update(channels).where(channels.c.id == channel.id).values(values))
+        audit.write(tx, now_ms, by.actor, Event.CHANNEL_CHANGED, channel=name, changed=", ".join(sorted(values)))
+    return get(tx, name)
+
+
+def transfer(tx: Tx, now_ms: int, by: Principal, name: str, new_owner: User) -> Channel:
+    """Give a channel to another user at once, as the operator may; the old owner becomes a contributor."""
+    channel = get(tx, name)
+    tx.execute(delete(members).where(members.c.channel_id == channel.id, members.c.user_id == new_owner.id))
+    tx.execute(
+        update(members)
+        .where(members.c.channel_id == channel.id, members.c.role == Role.OWNER.value)
+        .values(role=Role.CONTRIBUTOR.value)
+    )
+    tx.execute(
+        insert(members).values(channel_id=channel.id, user_id=new_owner.id, role=Role.OWNER.value, added_at=now_ms)
+    )
+    audit.write(tx, now_ms, by.actor, Event.CHANNEL_TRANSFERRED, channel=name, target=new_owner.name)
+    return get(tx, name)
+
+
+def remove(tx: Tx, now_ms: int, by: Principal, name: str) -> Channel:
+    """Delete a channel with everything in it; its bytes go with the next sweep, its name is held for a year."""
+    channel = get(tx, name)
+    owner_id = tx.execute(select(users.c.id).where(users.c.name == channel.owner)).scalar_one()
+    tx.execute(delete(channels).where(channels.c.id == channel.id))
+    tx.execute(delete(released_names).where(released_names.c.name == name))
+    tx.execute(insert(released_names).values(name=name, owner_id=owner_id, released_at=now_ms))
+    audit.write(tx, now_ms, by.actor, Event.CHANNEL_REMOVED, channel=name, packages=channel.package_count)
+    return channel
+
+
+def _take_released_name(tx: Tx, now_ms: int, name: str, owner: User) -> None:
+    row = tx.execute(
+        select(released_names.c.owner_id, released_names.c.released_at).where(released_names.c.name == name)
+    ).one_or_none()
+    if row is None:
+        return
+    if row.owner_id != owner.id and now_ms < row.released_at + NAME_HELD_FOR_OTHERS_MS:
+        # Lock files and configurations still name it: whoever took it would be trusted as the old owner.
+        raise NameTaken(
+            f"The name {name!r} belonged to a channel that was deleted less than a year ago.", "Choose another."
+        )
+    tx.execute(delete(released_names).where(released_names.c.name == name))
+
+
+def _check_texts(description: str, logo_url: str) -> None:
+    if len(description) > MAX_DESCRIPTION or not description.replace("\n", "").replace("\t", "").isprintable():
+        raise Malformed(f"A description is a text of at most {MAX_DESCRIPTION:,} characters.", "Shorten it.")
+    if logo_url and (not logo_url.startswith("https://") or len(logo_url) > MAX_LOGO_URL or not logo_url.isprintable()):
+        raise Malformed("A logo is given as an https:// address.", f"It has at most {MAX_LOGO_URL} characters.")
+
+
+def _listing() -> Select[Any]:
+    owner = (
+        select(users.c.name)
+        .join(members, members.c.user_id == users.c.id)
+        .where(members.c.channel_id == channels.c.id, members.c.role == Role.OWNER.value)
+        .scalar_subquery()
+    )
+    package_count = (
+        select(func.count(func.distinct(shards.c.name)))
+        .join(subdirs, subdirs.c.id == shards.c.subdir_id)
+        .where(subdirs.c.channel_id == channels.c.id, shards.c.sha256.is_not(None))
+        .scalar_subquery()
+    )
+    return select(
+        channels.c.id, channels.c.name, channels.c.description, channels.c.logo_url, channels.c.is_public,
+        channels.c.refuses_lookalikes, channels.c.created_at, case((owner.is_(None), ""), else_=owner), package_count,
+    )  # fmt: skip

@@ -1,0 +1,161 @@
+"""`seaway channel ...`: channels, from beside the data."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from seaway.cli.context import JsonOption, moment, show, show_rows
+
+if TYPE_CHECKING:
+    from seaway.channels.channels import Channel
+
+app = typer.Typer(help="Make and manage channels.", no_args_is_help=True)
+
+_Name = Annotated[str, typer.Argument(metavar="CHANNEL")]
+_Description = Annotated[str | None, typer.Option(help="What the channel is for.")]
+_Logo = Annotated[str | None, typer.Option(help="The https:// address of a picture.")]
+
+
+@app.command()
+def add(
+    context: typer.Context,
+    name: _Name,
+    owner: Annotated[str, typer.Option(help="The user who owns it.")],
+    description: _Description = None,
+    logo: _Logo = None,
+    public: Annotated[
+        bool, typer.Option("--public/--private", help="Who may read it: everybody, or its members.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a channel; it is private unless --public says otherwise."""
+    from seaway.accounts import users
+    from seaway.accounts.principal import OPERATOR
+    from seaway.channels import channels
+
+    with context.obj.house() as seaway, seaway.database.write() as tx:
+        made = channels.add(
+            tx, seaway.clock.now_ms(), OPERATOR, name, users.get(tx, owner),
+            description=description or "", logo_url=logo or "", is_public=public,
+        )  # fmt: skip
+        address = f"{seaway.settings.site_url}/{name}"
+    show(_described(made), as_json, f"{'Public' if public else 'Private'} channel at {address}, owned by {owner}.")
+
+
+@app.command("list")
+def list_channels(context: typer.Context, as_json: JsonOption = False) -> None:
+    """List every channel."""
+    from seaway.accounts.principal import OPERATOR
+    from seaway.channels import channels
+
+    with context.obj.house() as seaway, seaway.database.read() as tx:
+        found = channels.visible_to(tx, OPERATOR)
+    show_rows(
+        [_described(channel) for channel in found], as_json, nothing="There is no channel yet: seaway channel add NAME"
+    )
+
+
+@app.command("show")
+def show_channel(context: typer.Context, name: _Name, as_json: JsonOption = False) -> None:
+    """Show a channel with its members and its size."""
+    from seaway.channels import channels, members
+    from seaway.packages import catalogue
+
+    with context.obj.house() as seaway, seaway.database.read() as tx:
+        channel = channels.get(tx, name)
+        value = {
+            **_described(channel),
+            "files": catalogue.count_files(tx, channel.id),
+            "members": [
+                {"user": member.user, "role": member.role.value} for member in members.all_members(tx, channel.id)
+            ],
+        }
+    lines = [f"{key}: {_told(entry)}" for key, entry in value.items()]
+    show(value, as_json, "\n".join(lines))
+
+
+@app.command("set")
+def set_channel(
+    context: typer.Context,
+    name: _Name,
+    description: _Description = None,
+    logo: _Logo = None,
+    public: Annotated[bool | None, typer.Option("--public/--private", help="Who may read it.")] = None,
+    refuse_lookalikes: Annotated[
+        bool | None,
+        typer.Option(
+            "--refuse-lookalikes/--allow-lookalikes", help="Turn away names that look like another package's."
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Change a channel; what is not given stays."""
+    from seaway.accounts.principal import OPERATOR
+    from seaway.channels import channels
+
+    with context.obj.house() as seaway, seaway.database.write() as tx:
+        changed = channels.change(
+            tx, seaway.clock.now_ms(), OPERATOR, name,
+            description=description, logo_url=logo, is_public=public, refuses_lookalikes=refuse_lookalikes,
+        )  # fmt: skip
+    show(
+        _described(changed),
+        as_json,
+        f"{name} is {'public' if changed.is_public else 'private'}; its settings are saved.",
+    )
+
+
+@app.command()
+def transfer(
+    context: typer.Context,
+    name: _Name,
+    new_owner: Annotated[str, typer.Argument(metavar="USER")],
+    as_json: JsonOption = False,
+) -> None:
+    """Give a channel to another user at once; the old owner becomes a contributor."""
+    from seaway.accounts import users
+    from seaway.accounts.principal import OPERATOR
+    from seaway.channels import channels
+
+    with context.obj.house() as seaway, seaway.database.write() as tx:
+        changed = channels.transfer(tx, seaway.clock.now_ms(), OPERATOR, name, users.get(tx, new_owner))
+    show(_described(changed), as_json, f"{name} is owned by {changed.owner} now.")
+
+
+@app.command()
+def remove(
+    context: typer.Context,
+    name: _Name,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Delete a channel with all its packages; this cannot be undone."""
+    from seaway.accounts.principal import OPERATOR
+    from seaway.channels import channels
+
+    if not yes and typer.prompt(f"Type the name of the channel to delete {name} and all its packages") != name:
+        raise typer.BadParameter("the name does not match; nothing was deleted")
+    with context.obj.house() as seaway, seaway.database.write() as tx:
+        removed = channels.remove(tx, seaway.clock.now_ms(), OPERATOR, name)
+    show(_described(removed), as_json, f"{name} is deleted; its bytes go with the next sweep.")
+
+
+def _described(channel: Channel) -> dict[str, Any]:
+    return {
+        "name": channel.name,
+        "owner": channel.owner,
+        "public": channel.is_public,
+        "description": channel.description,
+        "logo": channel.logo_url,
+        "refuses_lookalikes": channel.refuses_lookalikes,
+        "packages": channel.package_count,
+        "created_at": moment(channel.created_at_ms),
+    }
+
+
+def _told(entry: Any) -> str:
+    if isinstance(entry, list):
+        return ", ".join(f"{member['user']} ({member['role']})" for member in entry)
+    return "yes" if entry is True else "no" if entry is False else str(entry)

@@ -1,0 +1,84 @@
+"""What every command shares: the settings that apply, the open house, and how results are printed."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from seaway.server.wiring import Seaway
+    from seaway.settings import Settings
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
+
+@dataclass(frozen=True)
+class Context:
+    """The options that stand before the command."""
+
+    config: Path | None
+    data: Path | None
+
+    def settings(self, **overrides: Any) -> Settings:
+        """The effective settings."""
+        from seaway import settings
+
+        return settings.load(self.config, **{"data": self.data, **overrides})
+
+    @contextmanager
+    def house(self) -> Iterator[Seaway]:
+        """The local store, opened for one command; a server may be running on it at the same time."""
+        from seaway import logs
+        from seaway.server import wiring
+
+        logs.set_up("text", "warning")
+        seaway = wiring.build(self.settings())
+        try:
+            yield seaway
+        finally:
+            seaway.close()
+
+
+def show(value: dict[str, Any], as_json: bool, sentence: str) -> None:
+    """Print one result: the object, or the sentence that says it."""
+    print(json.dumps(value) if as_json else sentence)
+
+
+def show_rows(rows: Sequence[dict[str, Any]], as_json: bool, *, nothing: str) -> None:
+    """Print a list: a JSON array, or a table with the keys as its head."""
+    if as_json:
+        print(json.dumps(rows))
+        return
+    if not rows:
+        print(nothing, file=sys.stderr)
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*rows[0], box=None, pad_edge=False, show_edge=False)
+    for row in rows:
+        table.add_row(*(_plain(value) for value in row.values()), style=None)
+    Console(markup=False, highlight=False, width=None if sys.stdout.isatty() else 200).print(table)
+
+
+def moment(milliseconds: int | None) -> str | None:
+    """A time as commands print it: ISO 8601, UTC."""
+    if milliseconds is None:
+        return None
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _plain(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return "yes" if value is True else "no" if value is False else str(value)

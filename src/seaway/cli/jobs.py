@@ -1,0 +1,57 @@
+"""`seaway jobs`: what is to be done in the background, and what could not be done."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from seaway.cli.context import JsonOption, moment, show, show_rows
+
+app = typer.Typer(help="Background jobs.", no_args_is_help=True, rich_markup_mode=None)
+
+
+@app.command("list")
+def list_jobs(
+    context: typer.Context,
+    state: Annotated[str | None, typer.Option(help="Only those that are ready, running or dead.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the jobs that wait, run, or failed for good; a job that is done leaves no row."""
+    from seaway.errors import Malformed
+    from seaway.jobs import queue
+
+    if state not in (None, queue.READY, queue.RUNNING, queue.DEAD):
+        raise Malformed(f"There is no state {state!r} of jobs.", "Give ready, running or dead.")
+    with context.obj.house() as seaway, seaway.database.read() as tx:
+        jobs = queue.list_jobs(tx, state)
+    rows = [
+        {
+            "id": job.id,
+            "kind": job.kind,
+            "state": job.state,
+            "attempt": job.attempt,
+            "run_at": moment(job.run_at_ms),
+            "worker": job.owner,
+            "error": job.error,
+        }
+        for job in jobs
+    ]
+    show_rows(rows, as_json, nothing="There are no jobs.")
+
+
+@app.command()
+def retry(
+    context: typer.Context,
+    job_id: Annotated[int | None, typer.Argument(metavar="[JOB]", help="One dead job; all if none is named.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Try dead jobs again."""
+    from seaway.errors import NotFound
+    from seaway.jobs import queue
+
+    with context.obj.house() as seaway, seaway.database.write_part() as tx:
+        count = queue.retry(tx, seaway.clock.now_ms(), job_id)
+    if job_id is not None and not count:
+        raise NotFound(f"There is no dead job {job_id}.", "`seaway jobs list --state dead` shows them.")
+    show({"retried": count}, as_json, f"{count} jobs are tried again.")

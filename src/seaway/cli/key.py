@@ -1,0 +1,82 @@
+"""`seaway key ...`: API keys, from beside the data."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from seaway.cli.context import JsonOption, moment, show, show_rows
+
+if TYPE_CHECKING:
+    from seaway.accounts.keys import Key
+
+app = typer.Typer(help="Make and revoke API keys.", no_args_is_help=True)
+
+_User = Annotated[str, typer.Argument(metavar="USER")]
+_Name = Annotated[str, typer.Argument(metavar="KEY")]
+
+DEFAULT_DAYS = 90
+
+
+@app.command()
+def add(
+    context: typer.Context,
+    user: _User,
+    name: _Name,
+    mode: Annotated[str, typer.Option(help="READ, READ_WRITE, READ_WRITE_DELETE or MANAGE.")] = "READ_WRITE",
+    channel: Annotated[list[str] | None, typer.Option(help="Only for this channel; may be repeated.")] = None,
+    days: Annotated[int, typer.Option(min=0, max=36_500, help="Days until it expires; 0 for never.")] = DEFAULT_DAYS,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a key and print it, this once."""
+    from seaway.accounts import keys, users
+    from seaway.accounts.principal import OPERATOR, Mode
+    from seaway.channels import channels
+    from seaway.clock import DAY_MS
+
+    if mode not in Mode.__members__:
+        raise typer.BadParameter(f"--mode is one of {', '.join(Mode.__members__)}")
+    with context.obj.house() as seaway, seaway.database.write() as tx:
+        now_ms = seaway.clock.now_ms()
+        made, secret = keys.add(
+            tx, now_ms, OPERATOR, users.get(tx, user), name,
+            mode=Mode[mode],
+            channel_ids=None if not channel else [channels.get(tx, entry).id for entry in channel],
+            expires_at_ms=None if days == 0 else now_ms + days * DAY_MS,
+        )  # fmt: skip
+    show({**_described(user, made), "key": secret}, as_json, secret)
+
+
+@app.command("list")
+def list_keys(context: typer.Context, user: _User, as_json: JsonOption = False) -> None:
+    """List the keys of a user, without their secrets."""
+    from seaway.accounts import keys, users
+
+    with context.obj.house() as seaway, seaway.database.read() as tx:
+        found = keys.all_keys(tx, users.get(tx, user).id)
+    rows = [_described(user, key) for key in found]
+    show_rows(rows, as_json, nothing=f"{user} has no key yet: seaway key add {user} NAME")
+
+
+@app.command()
+def revoke(context: typer.Context, user: _User, name: _Name, as_json: JsonOption = False) -> None:
+    """End a key: its next request is refused."""
+    from seaway.accounts import keys, users
+    from seaway.accounts.principal import OPERATOR
+
+    with context.obj.house() as seaway, seaway.database.write() as tx:
+        revoked = keys.revoke(tx, seaway.clock.now_ms(), OPERATOR, users.get(tx, user), name)
+    show(_described(user, revoked), as_json, f"The key {name} of {user} is revoked.")
+
+
+def _described(user: str, key: Key) -> dict[str, Any]:
+    return {
+        "user": user,
+        "name": key.name,
+        "mode": key.mode.name,
+        "channels": None if key.channels is None else list(key.channels),
+        "created_at": moment(key.created_at_ms),
+        "expires_at": moment(key.expires_at_ms),
+        "revoked_at": moment(key.revoked_at_ms),
+    }

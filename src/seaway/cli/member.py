@@ -1,0 +1,50 @@
+"""`seaway member ...`: who belongs to a channel, from beside the data."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from seaway.cli.context import JsonOption, moment, show
+
+app = typer.Typer(help="Add users to channels and take them out.", no_args_is_help=True)
+
+_Channel = Annotated[str, typer.Argument(metavar="CHANNEL")]
+_User = Annotated[str, typer.Argument(metavar="USER")]
+
+
+@app.command()
+def add(
+    context: typer.Context,
+    channel: _Channel,
+    user: _User,
+    role: Annotated[str, typer.Option(help="viewer or contributor.")] = "contributor",
+    as_json: JsonOption = False,
+) -> None:
+    """Make a user a member at once, or change the role of one."""
+    from seaway.accounts import users
+    from seaway.accounts.principal import OPERATOR
+    from seaway.channels import channels, members
+    from seaway.channels.roles import Role
+
+    if role not in (Role.VIEWER.value, Role.CONTRIBUTOR.value):
+        raise typer.BadParameter("--role is viewer or contributor")
+    with context.obj.house() as seaway, seaway.database.write() as tx:
+        member = members.put(
+            tx, seaway.clock.now_ms(), OPERATOR, channels.get(tx, channel), users.get(tx, user), Role(role)
+        )
+    value = {"channel": channel, "user": user, "role": member.role.value, "added_at": moment(member.added_at_ms)}
+    show(value, as_json, f"{user} is a {role} of {channel}.")
+
+
+@app.command()
+def remove(context: typer.Context, channel: _Channel, user: _User, as_json: JsonOption = False) -> None:
+    """End a membership; what the user uploaded stays."""
+    from seaway.accounts import users
+    from seaway.accounts.principal import OPERATOR
+    from seaway.channels import channels, members
+
+    with context.obj.house() as seaway, seaway.database.write() as tx:
+        members.remove(tx, seaway.clock.now_ms(), OPERATOR, channels.get(tx, channel), users.get(tx, user))
+    show({"channel": channel, "user": user, "role": None}, as_json, f"{user} is no member of {channel} any more.")

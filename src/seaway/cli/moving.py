@@ -1,0 +1,161 @@
+"""`seaway backup`, `restore`, `move-storage` and `move-database`: a house copied, whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from seaway.cli.context import JsonOption, show
+from seaway.errors import Unavailable
+
+if TYPE_CHECKING:
+    from seaway.database.engine import Database
+    from seaway.moving.manifest import Manifest
+    from seaway.settings import Settings
+    from seaway.storage.opening import BucketAccess
+
+_SET_IT = "set database_url to its address"
+
+
+def backup(
+    context: typer.Context,
+    target: Annotated[str, typer.Argument(metavar="TARGET", help="A file that ends in .tar, or a storage URL.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Copy everything, consistently, while servers run; a storage URL keeps many backups that share their blobs."""
+    from seaway.clock import SystemClock
+    from seaway.moving import backup as backing_up
+    from seaway.moving import places
+    from seaway.server import wiring
+    from seaway.storage.spool import Spool
+
+    settings = context.obj.settings()
+    with _told(), _database_as_it_is(settings) as database:
+        place = places.backup_target(target, settings.effective_storage_url, _access(settings))
+        made = backing_up.backup(
+            database, wiring.open_store(settings), Spool(settings.spool_folder), SystemClock(), place
+        )
+    show(
+        _value(made.manifest, made.sent),
+        as_json,
+        f"The backup {made.manifest.time} is in {target}: {_sentence(made.manifest, made.sent)}",
+    )
+
+
+def restore(
+    context: typer.Context,
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="What a backup was written to.")],
+    at: Annotated[str | None, typer.Option(metavar="TIME", help="Which backup of a storage URL; the newest.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make the house of a backup, in an empty database and the store of the settings."""
+    from seaway.moving import places
+    from seaway.moving import restore as restoring
+
+    with _told(), context.obj.house() as seaway:
+        settings = seaway.settings
+        with places.backup_source(source, at, settings.effective_storage_url, _access(settings)) as found:
+            sent = restoring.restore(seaway.database, seaway.blobs, seaway.spool, found)
+            manifest = found.manifest
+    sentence = f"The backup {manifest.time} is restored: {_sentence(manifest, sent)} `seaway check` proves it."
+    show(_value(manifest, sent), as_json, sentence)
+
+
+def move_storage(
+    context: typer.Context,
+    url: Annotated[str, typer.Argument(metavar="URL", help="The new store.")],
+    verify: Annotated[bool, typer.Option("--verify", help="Read back and hash what is there already.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Copy the store to another place, going on where the last run stopped; servers may run meanwhile."""
+    from seaway.moving import places
+    from seaway.moving import storage as moving
+
+    with _told(), context.obj.house() as seaway:
+        target = places.other_store(url, seaway.settings.effective_storage_url, _access(seaway.settings))
+        moved = moving.move_storage(seaway.database, seaway.blobs, target, seaway.spool, verify=verify)
+    value = {"storage_url": url, "blobs": moved.blobs, "bytes": moved.bytes, "sent": moved.sent}
+    sentence = (
+        f"{moved.blobs:,} blobs ({moved.bytes:,} bytes) are in {url}, {moved.sent:,} of them sent now. "
+        f"Stop the servers, run this once more, and set storage_url to {url}."
+    )
+    show(value, as_json, sentence)
+
+
+def move_database(
+    context: typer.Context,
+    url: Annotated[str, typer.Argument(metavar="URL", help="postgresql://user:password@host/name or sqlite:///path.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Copy the database into another one, which is empty; stop the servers before, or uploads wait and then fail."""
+    from seaway.moving import database as moving
+    from seaway.moving import places
+
+    with _told(), context.obj.house() as seaway:
+        target = places.other_database(url)
+        try:
+            counts = moving.move_database(seaway.database, target)
+        finally:
+            target.close()
+    rows = sum(counts.values())
+    cure = "leave database_url empty, with the file as seaway.db in data" if url.startswith("sqlite") else _SET_IT
+    sentence = f"{rows:,} rows are in the new database, the same as in the old one. Now {cure}."
+    show({"rows": rows, "tables": counts}, as_json, sentence)
+
+
+@contextmanager
+def _database_as_it_is(settings: Settings) -> Iterator[Database]:
+    """The database, of an older schema too: a backup is what is made before it is brought up to date."""
+    from seaway import logs
+    from seaway.server import wiring
+
+    logs.set_up("text", "warning")
+    settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    database = wiring.open_database(settings)
+    try:
+        yield database
+    finally:
+        database.close()
+
+
+def _value(manifest: Manifest, sent: int) -> dict[str, Any]:
+    return {
+        "time": manifest.time,
+        "rows": manifest.rows,
+        "blobs": manifest.blobs,
+        "bytes": manifest.blob_bytes,
+        "sent": sent,
+    }
+
+
+def _sentence(manifest: Manifest, sent: int) -> str:
+    return (
+        f"{manifest.rows:,} rows and {manifest.blobs:,} blobs of {manifest.blob_bytes:,} bytes, "
+        f"{sent:,} of them written now."
+    )
+
+
+def _access(settings: Settings) -> BucketAccess:
+    from seaway.storage.opening import BucketAccess
+
+    return BucketAccess(
+        endpoint=settings.s3_endpoint,
+        region=settings.s3_region,
+        access_key=settings.s3_access_key,
+        secret_key=settings.s3_secret_key.get_secret_value(),
+    )
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Turn what a disk says when it is full or not ours into a sentence."""
+    try:
+        yield
+    except OSError as error:
+        where = f": {error.filename}" if error.filename else ""
+        raise Unavailable(
+            f"The files cannot be copied ({error.strerror or error}{where}).", "Mend that and try again."
+        ) from error

@@ -1,0 +1,233 @@
+"""`seaway serve`: the whole house in one process."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from seaway.server.metrics import Metrics
+    from seaway.server.wiring import Seaway
+    from seaway.server.workers import Watch
+    from seaway.settings import Settings
+
+
+_BACKLOG = 2048
+
+
+def serve(
+    context: typer.Context,
+    host: Annotated[str | None, typer.Option(help="The address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(help="The port to listen on; 0 takes a free one.")] = None,
+    data: Annotated[Path | None, typer.Option(help="The data folder.")] = None,
+    workers: Annotated[int | None, typer.Option(help="How many processes serve.")] = None,
+    http_server: Annotated[str | None, typer.Option(help="What speaks HTTP: `uvicorn` or `granian`.")] = None,
+) -> None:
+    """Serve channels; everything it needs is made in the data folder at the first start."""
+    # From here on a stop is orderly, also while modules load and the database is made: nothing is half done,
+    # since every step of the start is one transaction or can be repeated.
+    stop = Stop()
+    signal.signal(signal.SIGTERM, stop)
+    settings = context.obj.settings(
+        host=host, port=port, workers=workers, http_server=http_server, **({} if data is None else {"data": data})
+    )
+
+    from seaway import logs
+    from seaway.server import http_server as speaking
+    from seaway.server import wiring
+
+    speaking.require(settings)
+    logs.set_up(settings.log_format, settings.log_level)
+    metrics = _metrics(settings) if settings.workers == 1 else None
+    seaway = wiring.build(settings, counts=metrics)
+    try:
+        listener = _listen(
+            settings.host,
+            settings.port,
+            "Set another address or port with --host and --port (SEAWAY_HOST, SEAWAY_PORT), or stop what listens there.",
+        )
+        scrapes = _listen_for_scrapes(settings)
+        _welcome(seaway, listener.getsockname()[1], scrapes)
+        if settings.workers == 1:
+            with _scraped(seaway, metrics, scrapes):
+                stop.heed()
+                _run(seaway, listener)
+            return
+    finally:
+        seaway.close()
+    from seaway.server import workers as processes
+
+    with _watched(settings, scrapes) as watch:
+        stop.heed()
+        processes.run(settings, listener, _serve_in_worker, watch)
+
+
+def work(context: typer.Context) -> None:
+    """Do background jobs without serving, until stopped; for `jobs = false` in those that serve."""
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    settings = context.obj.settings()
+
+    from seaway import logs
+    from seaway.server import wiring
+
+    logs.set_up(settings.log_format, settings.log_level)
+    seaway = wiring.build(settings)
+    try:
+        seaway.runner.start()
+        print("Seaway does background jobs.", flush=True)
+        stopping.wait()
+    finally:
+        seaway.close()
+
+
+def _serve_in_worker(settings: Settings, listener: socket.socket) -> None:
+    from seaway import logs
+    from seaway.server import wiring
+
+    logs.set_up(settings.log_format, settings.log_level)
+    seaway = wiring.build(settings, counts=_metrics(settings))
+    try:
+        _run(seaway, listener)
+    finally:
+        seaway.close()
+
+
+class Stop:
+    """Ends the start of a server at a signal, for as long as nothing else hears it."""
+
+    def __init__(self) -> None:
+        self._asked = False
+
+    def __call__(self, _signal: int, _frame: object) -> None:
+        self._asked = True
+        raise SystemExit(0)
+
+    def heed(self) -> None:
+        """End now if a stop was asked for: one that came within a callback of the collector was thrown away there."""
+        if self._asked:
+            raise SystemExit(0)
+
+
+def _metrics(settings: Settings) -> Metrics | None:
+    """What counts in this process; nothing is loaded for it unless somebody wants to see it."""
+    if settings.metrics_port is None:
+        return None
+    if settings.workers == 1:
+        # Left by somebody else, it would send our counts to a folder of theirs.
+        os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)
+        os.environ.pop("prometheus_multiproc_dir", None)
+    from seaway.server.metrics import Metrics
+
+    return Metrics()
+
+
+@contextmanager
+def _scraped(seaway: Seaway, metrics: Metrics | None, scrapes: socket.socket | None) -> Iterator[None]:
+    """Let Prometheus see this process, if it is to."""
+    if metrics is None or scrapes is None:
+        yield
+        return
+    from seaway.server import scraping
+
+    with scraping.of_this_process(scrapes, metrics, seaway.database, seaway.clock, seaway.settings):
+        yield
+
+
+@contextmanager
+def _watched(settings: Settings, scrapes: socket.socket | None) -> Iterator[Watch]:
+    """Let Prometheus see the workers, if it is to; what they need for it is there before the first one starts."""
+    from seaway.server.workers import Watch
+
+    if scrapes is None:
+        yield Watch()
+        return
+    from seaway.clock import SystemClock
+    from seaway.server import scraping, wiring
+    from seaway.server.shared_counts import SharedCounts
+
+    with ExitStack() as stack:
+        shared = stack.enter_context(closing(SharedCounts()))
+        database = stack.enter_context(closing(wiring.open_database(settings)))
+        stack.enter_context(scraping.of_workers(scrapes, shared, database, SystemClock(), settings))
+        yield shared
+
+
+def _listen_for_scrapes(settings: Settings) -> socket.socket | None:
+    if settings.metrics_port is None:
+        return None
+    return _listen(
+        settings.metrics_host,
+        settings.metrics_port,
+        "Set another address or port with SEAWAY_METRICS_HOST and SEAWAY_METRICS_PORT, or stop what listens there.",
+    )
+
+
+def _listen(host: str, port: int, hint: str) -> socket.socket:
+    from seaway.errors import BadSetting
+
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(_BACKLOG)  # who connects as soon as the address is printed waits instead of being refused
+    except OSError as error:
+        listener.close()
+        raise BadSetting(
+            f"Cannot listen on {host} port {port}: {error.strerror}.",
+            hint,
+        ) from None
+    return listener
+
+
+def _run(seaway: Seaway, listener: socket.socket) -> None:
+    from seaway.server import http_server
+    from seaway.server.app import create_app
+
+    http_server.run(create_app(seaway), listener, seaway.settings)
+
+
+def _welcome(seaway: Seaway, port: int, scrapes: socket.socket | None) -> None:
+    from seaway import __version__
+    from seaway.accounts import users
+
+    settings = seaway.settings.model_copy(update={"port": port})
+    print(f"Seaway {__version__} listens on {settings.model_copy(update={'public_url': ''}).site_url}")
+    if settings.public_url:
+        print(f"Users reach it at {settings.public_url}")
+    print(f"Its data lies in {_places(settings)}")
+    if scrapes is not None:
+        host, port = scrapes.getsockname()[:2]
+        print(f"Its metrics are at http://{f'[{host}]' if ':' in host else host}:{port}/metrics")
+    with seaway.database.read() as tx:
+        anybody = users.exist(tx)
+    if not anybody:
+        command = _own_command(settings)
+        print("Make the first account, a channel and a key, by pasting this into a second terminal here:")
+        print(
+            f"  {command} user add me && {command} channel add my-channel --owner me --public && {command} key add me laptop"
+        )
+    print(end="", flush=True)
+
+
+def _own_command(settings: Settings) -> str:
+    """The command that reaches this very store from the same folder."""
+    command = "uv run --no-dev seaway" if "UV" in os.environ else "seaway"
+    return command if settings.data == Path("data") else f"{command} --data '{settings.data}'"
+
+
+def _places(settings: Settings) -> str:
+    """Where the state is, without secrets."""
+    shown = settings.shown()
+    places = [str(settings.data.resolve()), shown["database_url"], shown["storage_url"]]
+    return ", ".join(place for place in places if place)

@@ -1,0 +1,186 @@
+"""`seaway upload`: package files into a channel, here or on another Seaway, through the same door."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from seaway.cli.context import JsonOption, show
+from seaway.errors import BadSetting, SeawayError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from seaway.server.wiring import Seaway
+
+_CHUNK_BYTES = 1024 * 1024
+_AT_ONCE = 4
+_SUFFIXES = (".conda", ".tar.bz2")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one file: uploaded, replaced, exists or refused, with the sentence of the server."""
+
+    file: str
+    status: str
+    message: str
+
+
+def upload(
+    context: typer.Context,
+    channel: Annotated[str, typer.Argument(metavar="CHANNEL")],
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="FILE...", help="Package files, or folders of them.", exists=True)
+    ],
+    force: Annotated[bool, typer.Option("--force", help="Replace files that exist.")] = False,
+    skip_existing: Annotated[bool, typer.Option("--skip-existing", help="A file that exists is no failure.")] = False,
+    server: Annotated[
+        str | None, typer.Option(help="The address of a Seaway; the local store if none.", envvar="SEAWAY_SERVER")
+    ] = None,
+    key: Annotated[
+        str | None, typer.Option(help="The API key for --server; better in the variable.", envvar="SEAWAY_KEY")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Upload package files; exit code 1 if any of them was refused."""
+    files = list(_package_files(paths))
+    if not files:
+        raise BadSetting("There is no .conda or .tar.bz2 file there.", "Name package files, or folders that hold some.")
+    with _progress(files) as progress:
+        if server:
+            outcomes = _upload_remote(server, key, channel, files, force, progress)
+        else:
+            with context.obj.house() as seaway:
+                outcomes = _upload_local(seaway, channel, files, force, progress)
+    failed = [
+        outcome
+        for outcome in outcomes
+        if outcome.status == "refused" or (outcome.status == "exists" and not skip_existing)
+    ]
+    done = sum(outcome.status in ("uploaded", "replaced") for outcome in outcomes)
+    lines = [f"{outcome.file}: {outcome.message}" for outcome in failed]
+    show(
+        {"channel": channel, "files": [asdict(outcome) for outcome in outcomes]},
+        as_json,
+        "\n".join([*lines, f"{done} of {len(files)} files were uploaded to {channel}."]),
+    )
+    if failed:
+        raise typer.Exit(1)
+
+
+def _package_files(paths: Sequence[Path]) -> Iterator[Path]:
+    for path in paths:
+        if path.is_dir():
+            found = (Path(folder, name) for folder, _, names in os.walk(path) for name in names)
+            yield from sorted(file for file in found if file.name.endswith(_SUFFIXES))
+        else:
+            yield path
+
+
+def _progress(files: Sequence[Path]) -> Progress:
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        TextColumn,
+        TransferSpeedColumn,
+    )
+
+    console = Console(stderr=True)
+    progress = Progress(
+        TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(),
+        console=console, disable=not console.is_terminal,
+    )  # fmt: skip
+    total = 0 if progress.disable else sum(file.stat().st_size for file in files)
+    progress.add_task(f"{len(files)} files", total=total)
+    return progress
+
+
+def _upload_local(
+    seaway: Seaway, channel: str, files: Sequence[Path], force: bool, progress: Progress
+) -> list[Outcome]:
+    from seaway.accounts.principal import OPERATOR
+    from seaway.publishing.importing import import_files
+
+    outcomes = []
+    for path, result in import_files(seaway.house.publishing, channel, files, by=OPERATOR, force=force):
+        if isinstance(result, SeawayError):
+            outcomes.append(_failure(path.name, result))
+        else:
+            status = "replaced" if result.replaced else "uploaded"
+            outcomes.append(Outcome(path.name, status, " ".join(result.warnings)))
+        if not progress.disable:
+            progress.advance(progress.task_ids[0], path.stat().st_size)
+    return outcomes
+
+
+def _failure(file: str, error: SeawayError) -> Outcome:
+    from seaway.errors import AlreadyThere
+
+    return Outcome(file, "exists" if isinstance(error, AlreadyThere) else "refused", error.sentence)
+
+
+def _upload_remote(
+    server: str, key: str | None, channel: str, files: Sequence[Path], force: bool, progress: Progress
+) -> list[Outcome]:
+    from concurrent.futures import ThreadPoolExecutor
+
+    import httpx
+
+    if not key:
+        raise BadSetting("An upload to a server needs an API key.", "Set SEAWAY_KEY, or pass --key.")
+    if not server.startswith(("http://", "https://")):
+        raise BadSetting(f"{server!r} is not the address of a server.", "It begins with https:// or http://.")
+    headers = {"Authorization": f"Bearer {key}"}
+    with (
+        httpx.Client(base_url=server.rstrip("/"), headers=headers, timeout=httpx.Timeout(60, read=600)) as client,
+        ThreadPoolExecutor(_AT_ONCE) as pool,
+    ):
+        return list(pool.map(lambda path: _post(client, channel, path, force, progress), files))
+
+
+def _post(client, channel: str, path: Path, force: bool, progress: Progress) -> Outcome:  # type: ignore[no-untyped-def]
+    import hashlib
+
+    import httpx
+
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    headers = {
+        "Content-Type": "application/octet-stream",
+        "Content-Length": str(path.stat().st_size),
+        "X-File-Name": path.name,
+        "X-File-SHA256": sha256,
+    }
+    try:
+        answer = client.post(
+            f"/api/v1/upload/{channel}",
+            params={"force": "true"} if force else {},
+            content=_LocalChunks(path, progress),
+            headers=headers,
+        )
+    except httpx.HTTPError as error:
+        return Outcome(path.name, "refused", f"The server could not be reached: {error}.")
+    status = {200: "replaced", 201: "uploaded", 409: "exists"}.get(answer.status_code, "refused")
+    return Outcome(path.name, status, answer.text)
+
+
+class _LocalChunks:
+    """The bytes of a file for the HTTP client, counted for the progress bar."""
+
+    def __init__(self, path: Path, progress: Progress) -> None:
+        self._path = path
+        self._progress = progress
+
+    def __iter__(self) -> Iterator[bytes]:
+        with self._path.open("rb") as file:
+            while chunk := file.read(_CHUNK_BYTES):
+                yield chunk
+                self._progress.advance(self._progress.task_ids[0], len(chunk))

@@ -1,0 +1,129 @@
+"""`seaway user ...`: accounts, from beside the data."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from seaway.cli.context import Context, JsonOption, moment, show, show_rows
+
+if TYPE_CHECKING:
+    from seaway.accounts.users import User
+
+app = typer.Typer(help="Make and manage accounts.", no_args_is_help=True)
+
+_Name = Annotated[str, typer.Argument(metavar="NAME")]
+_PasswordStdin = Annotated[bool, typer.Option("--password-stdin", help="Read the password from standard input.")]
+
+
+@app.command()
+def add(
+    context: typer.Context,
+    name: _Name,
+    email: Annotated[str | None, typer.Option(help="Where letters go.")] = None,
+    admin: Annotated[bool, typer.Option("--admin", help="Make it a site admin, as the first user always is.")] = False,
+    password_stdin: _PasswordStdin = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Make an account. At a terminal it asks for a password; elsewhere, without --password-stdin, it has none yet."""
+    from seaway.accounts import users
+    from seaway.accounts.principal import OPERATOR
+
+    obj: Context = context.obj
+    password = _password(password_stdin, required=False)
+    with obj.house() as seaway, seaway.database.write() as tx:
+        user = users.add(tx, seaway.clock.now_ms(), OPERATOR, name, email=email, password=password, is_admin=admin)
+    kind = "site admin" if user.is_admin else "user"
+    show(_described(user), as_json, f"{user.name} is a {kind} now.")
+
+
+@app.command("list")
+def list_users(context: typer.Context, as_json: JsonOption = False) -> None:
+    """List every account."""
+    from seaway.accounts import users
+
+    with context.obj.house() as seaway, seaway.database.read() as tx:
+        found = users.all_users(tx)
+    show_rows([_described(user) for user in found], as_json, nothing="There is no user yet: seaway user add NAME")
+
+
+@app.command()
+def password(
+    context: typer.Context, name: _Name, password_stdin: _PasswordStdin = False, as_json: JsonOption = False
+) -> None:
+    """Set a new password."""
+    from seaway.accounts import users
+    from seaway.accounts.principal import OPERATOR
+
+    new = _password(password_stdin, required=True)
+    assert new is not None
+    with context.obj.house() as seaway, seaway.database.write() as tx:
+        user = users.set_password(tx, seaway.clock.now_ms(), OPERATOR, name, new)
+    show(_described(user), as_json, f"{name} has a new password.")
+
+
+@app.command()
+def disable(context: typer.Context, name: _Name, as_json: JsonOption = False) -> None:
+    """Shut an account: its keys stop working on their next request."""
+    _set_disabled(context, name, True, as_json)
+
+
+@app.command()
+def enable(context: typer.Context, name: _Name, as_json: JsonOption = False) -> None:
+    """Open a disabled account again."""
+    _set_disabled(context, name, False, as_json)
+
+
+@app.command()
+def promote(
+    context: typer.Context,
+    name: _Name,
+    revert: Annotated[bool, typer.Option("--revert", help="Take the rights of a site admin back.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a user site admin."""
+    from seaway.accounts import users
+    from seaway.accounts.principal import OPERATOR
+
+    with context.obj.house() as seaway, seaway.database.write() as tx:
+        user = users.set_admin(tx, seaway.clock.now_ms(), OPERATOR, name, is_admin=not revert)
+    show(_described(user), as_json, f"{name} is {'no longer' if revert else 'now'} a site admin.")
+
+
+def _set_disabled(context: typer.Context, name: str, disabled: bool, as_json: bool) -> None:
+    from seaway.accounts import users
+    from seaway.accounts.principal import OPERATOR
+
+    with context.obj.house() as seaway, seaway.database.write() as tx:
+        user = users.set_disabled(tx, seaway.clock.now_ms(), OPERATOR, name, disabled=disabled)
+    show(_described(user), as_json, f"{name} is {'disabled' if disabled else 'enabled'}.")
+
+
+def _password(from_stdin: bool, *, required: bool) -> str | None:
+    """A password from standard input or a prompt; arguments are seen by every user of the machine."""
+    if from_stdin:
+        return sys.stdin.readline().rstrip("\r\n")
+    if sys.stdin.isatty():
+        prompted = typer.prompt(
+            "Password (12 characters or more)" + ("" if required else "; empty for none"),
+            hide_input=True,
+            default=None if required else "",
+            show_default=False,
+            confirmation_prompt=required,
+        )
+        return prompted or None
+    if required:
+        raise typer.BadParameter("pass --password-stdin and the password on standard input")
+    return None
+
+
+def _described(user: User) -> dict[str, Any]:
+    return {
+        "name": user.name,
+        "email": user.email,
+        "admin": user.is_admin,
+        "created_at": moment(user.created_at_ms),
+        "disabled_at": moment(user.disabled_at_ms),
+    }

@@ -1,0 +1,1 @@
+"""What conda defines: names, archives, metadata, records, repodata and shards. Pure: bytes and values only."""

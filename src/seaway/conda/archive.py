@@ -1,0 +1,235 @@
+"""
+A stranger's .conda or .tar.bz2, read within limits and never unpacked to disk.
+
+1. The info part comes first: most refusals cost milliseconds.
+2. Then every member is walked once, at the speed of decompression, so that a damaged or hostile pkg part
+   is turned away at the door and not on the machines of those who install it.
+3. Memory stays at one piece of the stream, the names of the members, and the few files of info/ that are kept.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+
+from seaway.conda.filename import CONDA, FileName
+from seaway.conda.limits import ArchiveLimits
+from seaway.conda.refusals import Reason, Refused
+from seaway.conda.streams import unbzip2, unzstd
+from seaway.conda.tar_walk import Content, Kind, Member, Source, leaves_its_folder, walk
+from seaway.conda.zip_frame import Span, read_spans, stream_span
+
+INDEX_JSON = "info/index.json"
+ABOUT_JSON = "info/about.json"
+RUN_EXPORTS_JSON = "info/run_exports.json"
+LINK_JSON = "info/link.json"
+PATHS_JSON = "info/paths.json"
+FILES = "info/files"
+
+_LINK_SCRIPT = re.compile(r"(?:bin|Scripts)/\.[^/]*-(pre-link|post-link|pre-unlink)\.(?:sh|bat)")
+_CHUNK_BYTES = 256 * 1024
+_METADATA_JSON = "metadata.json"
+_METADATA_BYTES = 64 * 1024
+_FORMAT_VERSION = 2
+
+
+@dataclass(slots=True)
+class Contents:
+    """What an archive says of itself: the kept files of info/ by name, what is odd but not refused, and its traits (CEP 38)."""
+
+    info: dict[str, bytes] = field(default_factory=dict)
+    escaping_links: list[str] = field(default_factory=list)
+    traits: set[str] = field(default_factory=set)
+
+
+def read_archive(path: Path, file_name: FileName, limits: ArchiveLimits) -> Contents:
+    """Read a package file; `Refused` with the first reason found."""
+    size = path.stat().st_size
+    if size == 0:
+        raise Refused(Reason.EMPTY_FILE, f"{file_name} is empty.", "Build the package again.")
+    walker = _Walker(limits)
+    with path.open("rb") as file:
+        if file_name.extension == CONDA:
+            _read_conda(file, size, file_name, walker)
+        else:
+            _read_tar_bz2(file, size, walker)
+    walker.require_real_folders()
+    return walker.contents
+
+
+def _read_conda(file: BinaryIO, size: int, file_name: FileName, walker: "_Walker") -> None:
+    info, pkg, metadata = _expected_members(file_name, read_spans(file, size))
+    _check_metadata(b"".join(stream_span(file, metadata)) if metadata.size <= _METADATA_BYTES else b"")
+    limits = walker.limits
+    info_source = Source(
+        unzstd(stream_span(file, info), "The info part of the package"),
+        limit=limits.info_bytes,
+        what="The info part of the package",
+    )
+    walker.walk_part(info_source, limits.info_members, inside_info=True)
+    walker.require_index_json()
+    pkg_source = Source(
+        unzstd(stream_span(file, pkg), "The pkg part of the package"),
+        limit=limits.unpacked_bytes(size),
+        what="The package",
+    )
+    walker.walk_part(pkg_source, limits.members, inside_info=False)
+
+
+def _expected_members(file_name: FileName, spans: dict[str, Span]) -> tuple[Span, Span, Span]:
+    """The info part, the pkg part and metadata.json, named for the package that the file is named for."""
+    expected = (f"info-{file_name.stem}.tar.zst", f"pkg-{file_name.stem}.tar.zst", _METADATA_JSON)
+    if set(expected) == set(spans):
+        return spans[expected[0]], spans[expected[1]], spans[expected[2]]
+    kinds = sorted(name.split("-")[0] for name in spans if name == _METADATA_JSON or name.endswith(".tar.zst"))
+    if kinds == ["info", _METADATA_JSON, "pkg"] and len(spans) == len(expected):
+        raise Refused(
+            Reason.STEM_MISMATCH,
+            f"{file_name} holds parts that are named for another package: {', '.join(sorted(spans))[:200]}.",
+            "Upload the file under the name that the build tool gave it.",
+        )
+    raise Refused(
+        Reason.ZIP_MEMBERS,
+        f"{file_name} does not hold exactly {expected[0]}, {expected[1]} and {_METADATA_JSON}.",
+        "Build the package with conda-build, rattler-build or conda-package-handling.",
+    )
+
+
+def _check_metadata(data: bytes) -> None:
+    try:
+        metadata = msgspec.json.decode(data)
+    except (msgspec.DecodeError, RecursionError):
+        metadata = None
+    if not isinstance(metadata, dict) or metadata.get("conda_pkg_format_version") != _FORMAT_VERSION:
+        raise Refused(
+            Reason.BAD_FORMAT_VERSION,
+            f"metadata.json in the package does not say conda_pkg_format_version {_FORMAT_VERSION}.",
+            "Build the package again with a current tool.",
+        )
+
+
+def _read_tar_bz2(file: BinaryIO, size: int, walker: "_Walker") -> None:
+    source = Source(
+        unbzip2(_chunks(file), "The .tar.bz2"), limit=walker.limits.unpacked_bytes(size), what="The package"
+    )
+    walker.walk_part(source, walker.limits.members, inside_info=None)
+    walker.require_index_json()
+
+
+def _chunks(file: BinaryIO) -> Iterator[bytes]:
+    while chunk := file.read(_CHUNK_BYTES):
+        yield chunk
+
+
+class _Walker:
+    """Goes through the members of one or two tars and remembers what must not come twice."""
+
+    def __init__(self, limits: ArchiveLimits) -> None:
+        self.limits = limits
+        self.contents = Contents()
+        self._seen: set[str] = set()
+        self._links: set[str] = set()
+        self._files: set[str] = set()
+        self._folders: set[str] = set()
+        self._info_bytes = 0
+        self._info_members = 0
+        self._kept = {
+            INDEX_JSON: limits.index_json_bytes,
+            ABOUT_JSON: limits.other_json_bytes,
+            RUN_EXPORTS_JSON: limits.other_json_bytes,
+            LINK_JSON: limits.other_json_bytes,
+            PATHS_JSON: limits.paths_json_bytes,
+            FILES: limits.paths_json_bytes,
+        }
+
+    def walk_part(self, source: Source, max_members: int, *, inside_info: bool | None) -> None:
+        """Walk one tar; `inside_info` tells whether its members belong under info/ (None: both may stand in it)."""
+        members = walk(source, max_members=max_members, max_path_bytes=self.limits.path_bytes)
+        for member, content in members:
+            in_info = member.path == "info" or member.path.startswith("info/")
+            if inside_info is not None and in_info is not inside_info:
+                raise Refused(
+                    Reason.MISPLACED_MEMBER,
+                    f"{member.path[:120]!a} stands in the {'info' if inside_info else 'pkg'} part of the package.",
+                    "Build the package again.",
+                )
+            self._note(member)
+            if in_info:
+                self._read_info_member(member, content)
+                continue
+            self.contents.traits.update(traits_of(member.path))
+            if member.kind is Kind.SYMLINK and leaves_its_folder(member.path, member.target):
+                self.contents.escaping_links.append(f"{member.path} -> {member.target}")
+
+    def require_index_json(self) -> None:
+        """Refuse an archive that does not say what it is."""
+        if INDEX_JSON not in self.contents.info:
+            raise Refused(
+                Reason.MISSING_INDEX_JSON,
+                "The package has no info/index.json, so nobody can tell what it is.",
+                "Build the package with conda-build or rattler-build.",
+            )
+
+    def _note(self, member: Member) -> None:
+        if member.path in self._seen:
+            raise Refused(Reason.DUPLICATE_MEMBER, f"The package holds {member.path[:120]!a} twice.")
+        self._seen.add(member.path)
+        if member.kind is Kind.SYMLINK:
+            self._links.add(member.path.casefold())
+        elif member.kind is not Kind.FOLDER:
+            self._files.add(member.path)
+        for path in (member.path, member.target if member.kind is Kind.HARDLINK else ""):
+            self._note_folders_of(path)
+
+    def _note_folders_of(self, path: str) -> None:
+        """Remember what must be folders; each folder is walked once, however many members it has."""
+        folder = path.rpartition("/")[0]
+        while folder and folder not in self._folders:
+            self._folders.add(folder)
+            folder = folder.rpartition("/")[0]
+
+    def require_real_folders(self) -> None:
+        """
+        Refuse members that lie behind a link or a file of the package.
+
+        A client that unpacks them would write through the link, to a place outside the package. Links are
+        compared without case, as the file systems of two of three platforms do; the order does not matter.
+        """
+        behind = self._folders & self._files
+        behind |= {folder for folder in self._folders if folder.casefold() in self._links}
+        if behind:
+            raise Refused(
+                Reason.UNSAFE_PATH, f"Files of the package lie behind {min(behind)[:120]!a}, which is a link or a file."
+            )
+
+    def _read_info_member(self, member: Member, content: Content) -> None:
+        self._info_members += 1
+        self._info_bytes += member.size
+        if self._info_members > self.limits.info_members:
+            raise Refused(
+                Reason.TOO_MANY_MEMBERS,
+                f"The info folder of the package holds more than {self.limits.info_members:,} files.",
+            )
+        if member.kind in (Kind.SYMLINK, Kind.HARDLINK):
+            raise Refused(Reason.LINK_IN_INFO, f"{member.path[:120]!a} in the package is a link.")
+        if self._info_bytes > self.limits.info_bytes or member.size > self._kept.get(
+            member.path, self.limits.info_bytes
+        ):
+            raise Refused(
+                Reason.INFO_TOO_LARGE,
+                f"{member.path[:120]!a} makes the info part of the package larger than the limit.",
+            )
+        if member.path in self._kept and member.kind is Kind.FILE:
+            self.contents.info[member.path] = content.read()
+
+
+def traits_of(path: str) -> Iterator[str]:
+    """What the name of a member tells of the package: scripts that run when it is activated or linked (CEP 34, 38)."""
+    for folder in ("activate.d", "deactivate.d"):
+        if path.startswith(f"etc/conda/{folder}/"):
+            yield folder
+    if match := _LINK_SCRIPT.fullmatch(path):
+        yield match[1].replace("-", "_")

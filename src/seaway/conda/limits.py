@@ -1,0 +1,40 @@
+"""How much a stranger's archive may ask of us. Values, so that a test can hand in small ones."""
+
+from dataclasses import dataclass
+
+KIB = 1024
+MIB = 1024 * KIB
+GIB = 1024 * MIB
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveLimits:
+    """
+    The bounds of one examination.
+
+    Unpacked bytes and time grow with the file: an honest package of 1 GiB is large and slow, one of
+    600 bytes that unpacks to 512 MiB is an attack. Real packages unpack to at most some twenty times
+    their size, files full of zeros aside, which is what the factor of a thousand leaves room for.
+    """
+
+    members: int = 200_000
+    path_bytes: int = 4096
+    unpacked_bytes_least: int = 64 * MIB
+    unpacked_bytes_most: int = 16 * GIB
+    unpacked_bytes_per_byte: int = 1024
+    info_members: int = 20_000
+    info_bytes: int = 64 * MIB
+    index_json_bytes: int = 4 * MIB
+    other_json_bytes: int = 1 * MIB
+    paths_json_bytes: int = 64 * MIB
+    seconds_least: float = 20.0
+    seconds_per_mib: float = 0.5
+    memory_bytes: int = 2 * GIB
+
+    def unpacked_bytes(self, file_size: int) -> int:
+        """How many bytes a file of this size may unpack to."""
+        return min(self.unpacked_bytes_most, self.unpacked_bytes_least + self.unpacked_bytes_per_byte * file_size)
+
+    def seconds(self, file_size: int) -> float:
+        """How long the examination of a file of this size may take."""
+        return self.seconds_least + self.seconds_per_mib * file_size / MIB

@@ -1,0 +1,312 @@
+"""
+The files of info/ as checked values: index.json, paths.json, about.json, run_exports.json, link.json.
+
+What they say goes into every reader's solver, so a value of the wrong type is refused here, not repaired:
+`depends: null` of one package once made whole channels unreadable. The two repairs are those that the
+field agrees on: a missing `depends` is an empty list, and fields that are null are left out.
+"""
+
+import json
+import math
+import re
+from typing import Any, Literal, NoReturn
+
+import msgspec
+
+from seaway.conda import filename
+from seaway.conda.refusals import Reason, Refused
+from seaway.conda.subdir import is_known
+from seaway.conda.tar_walk import check_path
+
+MAX_SPECS = 2_000
+MAX_TEXT = 1_000
+MAX_DEPTH = 64
+
+_TEXT_FIELDS = ("license", "license_family", "arch", "platform", "python_site_packages_path", "preferred_env")
+_SPEC_FIELDS = ("depends", "constrains")
+_TEXT_LIST_FIELDS = ("purls", "flags", "requires")
+_RUN_EXPORT_KINDS = ("weak", "strong", "noarch", "weak_constrains", "strong_constrains")
+_ABOUT_TEXTS = (
+    "home",
+    "dev_url",
+    "doc_url",
+    "doc_source_url",
+    "source_url",
+    "license",
+    "license_family",
+    "summary",
+    "description",
+)
+_FLAG = re.compile(r"[a-z0-9_]+(?::[a-z0-9_]+)?")
+_EXTRA = re.compile(r"[a-z0-9_.+-]{1,64}")
+_MAX_TIMESTAMP = 253_370_764_800_000  # the year 9999 begins: rattler reads hardly a later one
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+
+
+def read_index_json(data: bytes) -> dict[str, Any]:
+    """The checked fields of info/index.json, without those that are null; unknown ones are kept."""
+    index = {key: value for key, value in _strict_object(data, "index.json").items() if value is not None}
+    _check_identity(index)
+    index.setdefault("depends", [])
+    for key in _SPEC_FIELDS + _TEXT_LIST_FIELDS:
+        if key in index:
+            _check_texts(index[key], f"{key} of index.json")
+    for key in _TEXT_FIELDS:
+        if key in index:
+            _check_text(index[key], f"{key} of index.json")
+    _check_features(index)
+    _check_flags(index.get("flags", []))
+    _check_extra_depends(index.get("extra_depends", {}))
+    _check_timestamp(index)
+    _check_noarch(index)
+    return index
+
+
+def read_run_exports(data: bytes) -> dict[str, list[str]]:
+    """The non-empty kinds of info/run_exports.json (CEP 12); an old plain list means `weak`."""
+    value = _strict_json(data, "run_exports.json")
+    if isinstance(value, list):
+        value = {"weak": value}
+    if not isinstance(value, dict):
+        _refuse_field("run_exports.json is not an object")
+    kept = {}
+    for kind in _RUN_EXPORT_KINDS:
+        specs = value.get(kind)
+        if specs:
+            _check_texts(specs, f"{kind} of run_exports.json")
+            kept[kind] = specs
+    return kept
+
+
+def read_about(data: bytes) -> dict[str, str]:
+    """The texts of info/about.json that a page or channeldata.json shows; what is not text is left out."""
+    about = _strict_object(data, "about.json")
+    return {key: about[key] for key in _ABOUT_TEXTS if isinstance(about.get(key), str) and about[key]}
+
+
+class _PathEntry(msgspec.Struct):
+    path: str = msgspec.field(name="_path")
+    path_type: Literal["hardlink", "softlink", "directory"] | None = None
+    file_mode: Literal["binary", "text"] | None = None
+    prefix_placeholder: str | None = None
+    no_link: bool | None = None
+    sha256: str | None = None
+    size_in_bytes: int | None = None
+
+
+class _Paths(msgspec.Struct):
+    paths: list[_PathEntry]
+
+
+def check_paths_json(data: bytes) -> frozenset[str]:
+    """
+    Refuse a paths.json that clients could not read, or that sends them out of the folder they install to.
+
+    What it tells of the package is returned: whether a prefix is replaced in text or binary files (CEP 38).
+    """
+    try:
+        entries = msgspec.json.decode(data, type=_Paths).paths
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise Refused(
+            Reason.BAD_FIELD,
+            f"info/paths.json of the package is not the list of paths that it should be: {str(error)[:120]}.",
+        ) from None
+    for entry in entries:
+        check_path(entry.path)
+    return frozenset(f"{entry.file_mode}_prefix" for entry in entries if entry.prefix_placeholder and entry.file_mode)
+
+
+def check_files(data: bytes) -> None:
+    """As `check_paths_json`, for the plain list that old packages have instead."""
+    try:
+        lines = data.decode().splitlines()
+    except UnicodeDecodeError:
+        _refuse_field("info/files is not UTF-8")
+    for line in lines:
+        check_path(line)
+
+
+def check_link_json(data: bytes) -> None:
+    """Refuse entry points that a client would write outside the bin folder of an environment."""
+    noarch = _strict_object(data, "link.json").get("noarch")
+    points = noarch.get("entry_points") if isinstance(noarch, dict) else None
+    if points is None:
+        return
+    _check_texts(points, "entry_points of link.json")
+    for point in points:
+        command = point.split("=", 1)[0].strip()
+        if "=" not in point or not command or command in (".", "..") or set(command) & set("/\\:"):
+            raise Refused(
+                Reason.UNSAFE_ENTRY_POINT,
+                f"The entry point {point[:120]!a} would be written outside the bin folder.",
+                "An entry point has the form command = module:function.",
+            )
+
+
+def _check_identity(index: dict[str, Any]) -> None:
+    name, version, build = (index.get(key) for key in ("name", "version", "build"))
+    if not isinstance(name, str) or not filename.is_name(name):
+        raise Refused(
+            Reason.BAD_PACKAGE_NAME,
+            f"{_shown(name)} is not a package name.",
+            "It has lower case letters, digits and single - _ . between them, at most 64 characters.",
+        )
+    if not isinstance(version, str) or not filename.is_version(version):
+        raise Refused(
+            Reason.BAD_VERSION,
+            f"{_shown(version)} is not a version.",
+            "It has digits, lower case letters and . _ + ! in it, at most 64 characters.",
+        )
+    if not isinstance(build, str) or not filename.is_build(build):
+        raise Refused(
+            Reason.BAD_BUILD_STRING,
+            f"{_shown(build)} is not a build string.",
+            "It has letters, digits and _ . + in it, at most 64 characters.",
+        )
+    number = index.get("build_number")
+    if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number < 1 << 63:
+        _refuse_field("build_number of index.json is not a whole number from 0 up")
+    subdir = index.get("subdir")
+    if subdir is None:
+        raise Refused(
+            Reason.MISSING_SUBDIR,
+            "index.json of the package does not say which subdir it is for.",
+            "Build it again with a current tool, which writes `subdir`.",
+        )
+    if not isinstance(subdir, str) or not is_known(subdir):
+        raise Refused(
+            Reason.UNKNOWN_SUBDIR, f"{_shown(subdir)} is not a platform that conda knows, such as noarch or linux-64."
+        )
+
+
+def _check_features(index: dict[str, Any]) -> None:
+    """Texts stay as they are, lists become the text that they are short for: rattler reads `features` only so."""
+    for key in ("features", "track_features"):
+        if key in index and not isinstance(index[key], str):
+            _check_texts(index[key], f"{key} of index.json")
+            index[key] = " ".join(index[key])
+        _check_text(index.get(key, ""), f"{key} of index.json")
+
+
+def _check_flags(flags: list[str]) -> None:
+    for flag in flags:
+        if not _FLAG.fullmatch(flag):
+            _refuse_field(f"the flag {flag[:60]!a} of index.json is not of the form that CEP 45 gives")
+
+
+def _check_extra_depends(extra: object) -> None:
+    if not isinstance(extra, dict) or len(extra) > MAX_SPECS:
+        _refuse_field("extra_depends of index.json is not an object of lists")
+    for group, specs in extra.items():
+        if not _EXTRA.fullmatch(group):
+            _refuse_field(
+                f"the name {group[:60]!a} in extra_depends of index.json is not of the form that CEP 44 gives"
+            )
+        _check_texts(specs, "extra_depends of index.json")
+
+
+def _check_timestamp(index: dict[str, Any]) -> None:
+    timestamp = index.get("timestamp", 0)
+    if not isinstance(timestamp, int) or isinstance(timestamp, bool) or not 0 <= timestamp <= _MAX_TIMESTAMP:
+        _refuse_field("timestamp of index.json is not a whole number of milliseconds")
+
+
+def _check_noarch(index: dict[str, Any]) -> None:
+    """Keep `python` and `generic`; `true` is how old tools said generic, and empty means none (pixi#4344)."""
+    noarch = index.get("noarch")
+    if noarch is True:
+        index["noarch"] = "generic"
+    elif noarch is False or noarch == "":
+        index.pop("noarch")
+    elif noarch not in (None, "python", "generic"):
+        _refuse_field("noarch of index.json is neither python nor generic")
+
+
+def _check_texts(values: object, what: str) -> None:
+    if not isinstance(values, list) or len(values) > MAX_SPECS:
+        _refuse_field(f"{what} is not a list of at most {MAX_SPECS:,} texts")
+    for value in values:
+        _check_text(value, what)
+
+
+def _check_text(value: object, what: str) -> None:
+    if not isinstance(value, str) or len(value) > MAX_TEXT or not (value.isprintable() or not _CONTROL.search(value)):
+        _refuse_field(f"{what} is not a text of at most {MAX_TEXT:,} characters without control characters")
+
+
+def _strict_object(data: bytes, what: str) -> dict[str, Any]:
+    value = _strict_json(data, what)
+    if not isinstance(value, dict):
+        _refuse_field(f"{what} is not an object")
+    return value
+
+
+def _strict_json(data: bytes, what: str) -> Any:
+    """
+    Decode JSON that every reader reads alike.
+
+    msgspec refuses what is not UTF-8 and lone surrogates, which could not be written out again; Python's
+    own reader tells of duplicate keys, of which some clients take the first and others the last.
+    """
+    try:
+        msgspec.json.decode(data)
+        value = _reader.decode(data.decode())
+    except (ValueError, RecursionError, msgspec.MsgspecError) as error:
+        raise Refused(Reason.BAD_JSON, f"info/{what} of the package is not strict JSON: {str(error)[:120]}.") from None
+    if _depth(value) > MAX_DEPTH:
+        raise Refused(Reason.BAD_JSON, f"info/{what} of the package is nested deeper than {MAX_DEPTH} levels.")
+    return value
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        raise ValueError("a key stands in it twice")
+    return value
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a number")
+
+
+def _finite_float(digits: str) -> float:
+    value = float(digits)
+    if not math.isfinite(value):
+        raise ValueError(f"{digits[:20]} is too large a number")
+    return value
+
+
+def _narrow_int(digits: str) -> int:
+    """Shards are msgpack, which ends at 64 bits; and Python takes a second for a number of a million digits."""
+    value = int(digits) if len(digits) <= 20 else 1 << 64
+    if not -(1 << 63) <= value < 1 << 63:
+        raise ValueError(f"{digits[:20]} is too large a number")
+    return value
+
+
+# Made once: `json.loads` makes a reader for each text, and asks first which of five encodings it has.
+_reader = json.JSONDecoder(
+    object_pairs_hook=_no_duplicates, parse_constant=_no_constant, parse_float=_finite_float, parse_int=_narrow_int
+)
+
+
+def _depth(value: object) -> int:
+    """How deep lists and objects are nested, up to one more than allowed; without recursion, since it may be thousands."""
+    depth, containers = 0, [value] if isinstance(value, (dict, list)) else []
+    while containers and depth <= MAX_DEPTH:
+        depth += 1
+        containers = [
+            inner
+            for container in containers
+            for inner in (container.values() if isinstance(container, dict) else container)
+            if isinstance(inner, (dict, list))
+        ]
+    return depth
+
+
+def _shown(value: object) -> str:
+    return ascii(value)[:120] if isinstance(value, str) else "A missing value or one that is not text"
+
+
+def _refuse_field(what: str) -> NoReturn:
+    raise Refused(Reason.BAD_FIELD, f"{what}.", "Build the package again with a current tool.")

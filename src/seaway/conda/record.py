@@ -1,0 +1,119 @@
+"""One package file as repodata describes it (CEP 36, 21, 47, 48)."""
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+import msgspec
+
+from seaway.conda import match_specs
+from seaway.conda.filename import CONDA, FileName
+from seaway.conda.refusals import Reason, Refused
+
+MAX_RECORD_BYTES = 256 * 1024
+
+# What the server says of a file, and keys by which clients address it: a package that could
+# set these would send solvers to other bytes than the ones that were checked.
+_SERVER_FIELDS = frozenset(
+    {
+        "md5", "sha256", "size", "indexed_timestamp", "attestations_sha256", "run_exports",
+        "legacy_bz2_md5", "legacy_bz2_size", "fn", "url", "channel", "schannel", "repodata_revision",
+    }
+)  # fmt: skip
+
+_encoder = msgspec.json.Encoder(order="sorted")
+
+
+class Section(Enum):
+    """The map of repodata that a record belongs in."""
+
+    TAR_BZ2 = "packages"
+    CONDA = "packages.conda"
+    V3_TAR_BZ2 = "v3.tar.bz2"
+    V3_CONDA = "v3.conda"
+
+    @property
+    def is_v3(self) -> bool:
+        """Whether only clients that know CEP 48 see the record."""
+        return self in (Section.V3_TAR_BZ2, Section.V3_CONDA)
+
+
+@dataclass(frozen=True, slots=True)
+class Hashes:
+    """What identifies the bytes of a file."""
+
+    sha256: bytes
+    md5: bytes
+    size: int
+
+
+def section_of(index: dict[str, Any], extension: str) -> Section:
+    """Where a record belongs: v3 if it says so, or says what legacy repodata cannot (rattler's rule)."""
+    revision = index.get("repodata_revision")
+    if revision not in (None, 0, 3):
+        raise Refused(
+            Reason.BAD_FIELD,
+            f"repodata_revision {ascii(revision)[:20]} of index.json is not one that Seaway knows.",
+            "3 is.",
+        )
+    modern = bool(index.get("extra_depends") or index.get("flags")) or match_specs.need_v3(_specs(index))
+    if revision == 0 and modern:
+        raise Refused(Reason.BAD_FIELD, "index.json asks for legacy repodata but uses what only repodata v3 can say.")
+    if revision == 3 or modern:
+        return Section.V3_CONDA if extension == CONDA else Section.V3_TAR_BZ2
+    return Section.CONDA if extension == CONDA else Section.TAR_BZ2
+
+
+def check_specs(index: dict[str, Any]) -> None:
+    """Refuse a package whose requirements clients could not read."""
+    match_specs.check(index["depends"], "depends")
+    match_specs.check(index.get("constrains", ()), "constrains")
+    for group, specs in index.get("extra_depends", {}).items():
+        match_specs.check(specs, f"extra_depends.{group}")
+
+
+def describe(
+    index: dict[str, Any], run_exports: dict[str, list[str]], section: Section, hashes: Hashes
+) -> dict[str, Any]:
+    """
+    The record of a file, but for `indexed_timestamp`, which is known when it is recorded.
+
+    `run_exports` is always there, empty or not: a client that finds none in the record asks for
+    run_exports.json and then downloads the whole package to look inside.
+    """
+    record = {key: value for key, value in index.items() if key not in _SERVER_FIELDS}
+    if section.is_v3:
+        for key in ("depends", "constrains"):
+            if key in record:
+                record[key] = [match_specs.in_v3_form(spec, key) for spec in record[key]]
+        if "extra_depends" in record:
+            record["extra_depends"] = {
+                group: [match_specs.in_v3_form(spec, f"extra_depends.{group}") for spec in specs]
+                for group, specs in record["extra_depends"].items()
+            }
+    record["md5"] = hashes.md5.hex()
+    record["sha256"] = hashes.sha256.hex()
+    record["size"] = hashes.size
+    record["run_exports"] = run_exports
+    if len(encode(record)) > MAX_RECORD_BYTES:
+        raise Refused(
+            Reason.RECORD_TOO_LARGE,
+            f"The metadata of the package is larger than {MAX_RECORD_BYTES // 1024} KiB, which every reader of the channel "
+            "would have to download.",
+            "Shorten depends and the other lists of index.json.",
+        )
+    return record
+
+
+def encode(record: dict[str, Any]) -> bytes:
+    """Compact JSON with sorted keys: the same record is the same bytes."""
+    return _encoder.encode(record)
+
+
+def key_of(file_name: FileName, section: Section) -> str:
+    """The key of a record in its map: the file name, without its extension in v3 (CEP 48)."""
+    return file_name.stem if section.is_v3 else str(file_name)
+
+
+def _specs(index: dict[str, Any]) -> list[str]:
+    return [*index["depends"], *index.get("constrains", ())]

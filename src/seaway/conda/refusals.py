@@ -1,0 +1,108 @@
+"""
+Every reason for which a package file is turned away.
+
+One list: the value of a `Reason` is the code in logs, metrics and the JSON of commands, and
+`Reason.meaning` is its row in the manual (`docs/use/refusals.md`), which a test compares.
+"""
+
+from enum import Enum
+from typing import Self
+
+from seaway.errors import SeawayError
+
+
+class Reason(Enum):
+    """Why a file is refused; the value is the stable code."""
+
+    meaning: str
+
+    # The request and the file name
+    BAD_FILE_NAME = "bad-file-name", "The file name is not name-version-build.conda or .tar.bz2 as CEP 26 allows it."
+    HASH_MISMATCH = "hash-mismatch", "The sha256 that the client announced is not that of the bytes that arrived."
+    EMPTY_FILE = "empty-file", "The file holds no bytes."
+
+    # The outer frame
+    BAD_ZIP = "bad-zip", "The .conda file is not one plain ZIP from its first to its last byte."
+    ZIP_MEMBERS = "zip-members", "The ZIP does not hold exactly metadata.json, info-STEM.tar.zst and pkg-STEM.tar.zst."
+    ZIP_COMPRESSED = "zip-compressed", "A member of the ZIP is compressed or encrypted; CEP 35 wants them stored."
+    ZIP_CHECKSUM = "zip-checksum", "A member of the ZIP does not have the checksum that the ZIP states."
+    BAD_FORMAT_VERSION = "bad-format-version", "metadata.json does not say conda_pkg_format_version 2."
+    STEM_MISMATCH = "stem-mismatch", "The members inside the .conda are named for another package than the file."
+    BAD_COMPRESSION = "bad-compression", "The zstd or bzip2 stream is damaged, cut short, or followed by other bytes."
+    WINDOW_TOO_LARGE = "window-too-large", "The zstd stream needs a window of more than 128 MiB to unpack."
+
+    # The tar inside
+    BAD_TAR = "bad-tar", "The tar is damaged, cut short, or followed by bytes other than zero."
+    UNSAFE_PATH = "unsafe-path", "A path in the package would leave its folder, or cannot be written everywhere."
+    DUPLICATE_MEMBER = (
+        "duplicate-member",
+        "The same path stands in the archive twice: two readers could see two packages.",
+    )
+    SPECIAL_MEMBER = "special-member", "The archive holds a device, a pipe, a sparse file or an unknown kind of member."
+    LINK_IN_INFO = "link-in-info", "A file under info/ is a link; what it says must stand in the package itself."
+    ESCAPING_LINK = "escaping-link", "A link in the package points out of the folder that it is installed to."
+    MISPLACED_MEMBER = (
+        "misplaced-member",
+        "The info part holds files outside info/, or the pkg part holds files in info/.",
+    )
+
+    # Limits
+    TOO_MANY_MEMBERS = "too-many-members", "The archive holds more members than the limit."
+    UNPACKS_TOO_LARGE = "unpacks-too-large", "The archive unpacks to more bytes than the limit for its size."
+    INFO_TOO_LARGE = "info-too-large", "The info part, or one file of it, is larger than the limit."
+    TOOK_TOO_LONG = "took-too-long", "Reading the archive took longer than the time for its size."
+    TOOK_TOO_MUCH_MEMORY = "took-too-much-memory", "Reading the archive needed more memory than the limit."
+
+    READER_FAILED = (
+        "reader-failed",
+        "The package made the reader fail in a way that nobody foresaw; the server's log has it.",
+    )
+
+    # info/*.json
+    MISSING_INDEX_JSON = "missing-index-json", "The package has no info/index.json."
+    MISSING_PATHS_JSON = (
+        "missing-paths-json",
+        "A .conda has no info/paths.json, or a .tar.bz2 neither that nor info/files.",
+    )
+    BAD_JSON = "bad-json", "A metadata file is not strict JSON: duplicate keys, NaN, bad text or too deep nesting."
+    BAD_FIELD = "bad-field", "A field of the metadata has the wrong type, is missing, or holds a forbidden character."
+    BAD_PACKAGE_NAME = "bad-package-name", "The package name is not one that CEP 26 allows."
+    BAD_VERSION = "bad-version", "The version is not one that CEP 33 allows."
+    BAD_BUILD_STRING = "bad-build-string", "The build string is not one that CEP 26 allows."
+    MISSING_SUBDIR = "missing-subdir", "index.json does not say which subdir the package is for."
+    UNKNOWN_SUBDIR = "unknown-subdir", "The subdir is not one of the platforms that conda knows."
+    NAME_MISMATCH = "name-mismatch", "The file name is not name-version-build of index.json."
+    BAD_MATCH_SPEC = "bad-match-spec", "An entry of depends or constrains cannot be read as a match spec."
+    UNSAFE_ENTRY_POINT = (
+        "unsafe-entry-point",
+        "An entry point of a noarch python package would be written outside bin/.",
+    )
+    RECORD_TOO_LARGE = "record-too-large", "What repodata would say of the file is larger than the limit."
+
+    # The channel's own rules
+    LOOKALIKE_NAME = (
+        "lookalike-name",
+        "The channel refuses names that differ from another package's only by case, - _ or dots.",
+    )
+    UNWANTED_ATTESTATION = (
+        "unwanted-attestation",
+        "An attestation came with a credential that is not a trusted publisher's.",
+    )
+
+    def __new__(cls, code: str, meaning: str) -> Self:
+        member = object.__new__(cls)
+        member._value_ = code
+        member.meaning = meaning
+        return member
+
+
+class Refused(SeawayError):
+    """The content of an upload breaks a rule; `reason` says which one."""
+
+    def __init__(self, reason: Reason, message: str, hint: str = "") -> None:
+        super().__init__(message, hint)
+        self.reason = reason
+
+    @property
+    def code(self) -> str:  # type: ignore[override]
+        return str(self.reason.value)

@@ -1,0 +1,99 @@
+"""
+Compressed bytes in, plain bytes out, within limits.
+
+A stranger decides what is in the stream, so every step is bounded: 208 bytes of bzip2 can unpack to
+256 MiB (measured), and a zstd header can ask for a window of gigabytes. Exactly one stream or frame is
+read: conda-package-streaming stops behind the first, so whatever followed would be seen by some
+clients and not by others.
+"""
+
+import bz2
+import sys
+from collections.abc import Iterator
+
+from seaway.conda.refusals import Reason, Refused
+
+if sys.version_info >= (3, 14):
+    from compression.zstd import DecompressionParameter, ZstdDecompressor, ZstdError
+else:
+    from backports.zstd import DecompressionParameter, ZstdDecompressor, ZstdError
+
+MAX_WINDOW_LOG = 27  # 128 MiB, what zstd itself unpacks without being told to
+
+_PIECE_BYTES = 1024 * 1024
+_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+_MIN_WINDOW_LOG = 10
+_SINGLE_SEGMENT = 0x20
+_LEAST_FRAME_BYTES = 9  # magic, descriptor, one byte of window or size, one block header
+
+
+def unzstd(chunks: Iterator[bytes], what: str) -> Iterator[bytes]:
+    """The content of exactly one zstd frame, in pieces of at most 1 MiB."""
+    decompressor = ZstdDecompressor(options={DecompressionParameter.window_log_max: MAX_WINDOW_LOG})
+    first = next(chunks, b"")
+    _check_window(first, what)
+    try:
+        yield from _pieces(decompressor, _chain(first, chunks), what)
+    except ZstdError as error:
+        raise _damaged(what) from error
+
+
+def unbzip2(chunks: Iterator[bytes], what: str) -> Iterator[bytes]:
+    """The content of exactly one bzip2 stream, in pieces of at most 1 MiB."""
+    try:
+        yield from _pieces(bz2.BZ2Decompressor(), chunks, what)
+    except (OSError, ValueError) as error:
+        raise _damaged(what) from error
+
+
+def _pieces(
+    decompressor: bz2.BZ2Decompressor | ZstdDecompressor, chunks: Iterator[bytes], what: str
+) -> Iterator[bytes]:
+    for chunk in chunks:
+        if decompressor.eof:
+            raise _followed(what)
+        piece = decompressor.decompress(chunk, _PIECE_BYTES)
+        yield piece
+        while not decompressor.needs_input and not decompressor.eof:
+            piece = decompressor.decompress(b"", _PIECE_BYTES)
+            yield piece
+        if decompressor.unused_data:
+            raise _followed(what)
+    if not decompressor.eof:
+        raise Refused(Reason.BAD_COMPRESSION, f"{what} is cut short.", "Build the package again.")
+
+
+def _check_window(head: bytes, what: str) -> None:
+    """Refuse a frame whose header asks for more than the window that we give (RFC 8878, 3.1.1.1)."""
+    if not head.startswith(_ZSTD_MAGIC) or len(head) < _LEAST_FRAME_BYTES:
+        raise _damaged(what)
+    if _window_bytes(head) > 1 << MAX_WINDOW_LOG:
+        raise Refused(
+            Reason.WINDOW_TOO_LARGE,
+            f"{what} needs a window of more than {1 << (MAX_WINDOW_LOG - 20)} MiB to unpack.",
+            "Compress it without --ultra --long.",
+        )
+
+
+def _window_bytes(head: bytes) -> int:
+    descriptor = head[4]
+    if not descriptor & _SINGLE_SEGMENT:
+        exponent, mantissa = head[5] >> 3, head[5] & 7
+        base = 1 << (_MIN_WINDOW_LOG + exponent)
+        return base + base // 8 * mantissa
+    start = 5 + (0, 1, 2, 4)[descriptor & 3]  # behind the dictionary id
+    length = (1, 2, 4, 8)[descriptor >> 6]
+    return int.from_bytes(head[start : start + length], "little")  # the content is the window
+
+
+def _chain(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
+    yield first
+    yield from rest
+
+
+def _damaged(what: str) -> Refused:
+    return Refused(Reason.BAD_COMPRESSION, f"{what} is damaged.", "Build the package again.")
+
+
+def _followed(what: str) -> Refused:
+    return Refused(Reason.BAD_COMPRESSION, f"{what} is followed by other bytes.", "Build the package again.")

@@ -1,0 +1,367 @@
+"""
+A tar read once from front to back, within limits, without trust.
+
+Python's tarfile keeps every header, follows what a pax header says without comparing it, and does not
+look at what stands behind the end; so do other readers, each in its own way. Whatever two readers could
+read differently is refused here: two sizes for one member, paths that are not plain, members behind the end.
+"""
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+
+from seaway.conda.refusals import Reason, Refused
+
+BLOCK_BYTES = 512
+
+_ZERO_BLOCK = bytes(BLOCK_BYTES)
+_MAX_EXTENSION_BYTES = 64 * 1024
+_NUMBER_AT = {"mode": (100, 108), "size": (124, 136), "checksum": (148, 156)}
+_MEANINGLESS_PAX_PREFIXES = ("SCHILY.xattr.", "SCHILY.acl.", "LIBARCHIVE.xattr.", "RHT.security.")
+_MEANINGLESS_PAX_KEYS = frozenset(
+    [
+        "atime",
+        "ctime",
+        "mtime",
+        "uid",
+        "gid",
+        "uname",
+        "gname",
+        "comment",
+        "charset",
+        "hdrcharset",
+        "SCHILY.dev",
+        "SCHILY.ino",
+        "SCHILY.nlink",
+        "SCHILY.fflags",
+        "LIBARCHIVE.creationtime",
+        "LIBARCHIVE.symlinktype",
+    ]
+)
+
+
+class Kind(Enum):
+    """What a member is."""
+
+    FILE = "file"
+    FOLDER = "folder"
+    SYMLINK = "symlink"
+    HARDLINK = "hardlink"
+
+
+_KINDS = {
+    b"0": Kind.FILE,
+    b"\0": Kind.FILE,
+    b"1": Kind.HARDLINK,
+    b"2": Kind.SYMLINK,
+    b"5": Kind.FOLDER,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One member of a tar; `path` is safe to join to a folder, `target` is as the archive has it."""
+
+    path: str
+    kind: Kind
+    size: int
+    target: str = ""
+
+
+class Source:
+    """Unpacked bytes that are taken in order; `Refused` when more than `limit` of them come."""
+
+    def __init__(self, pieces: Iterator[bytes], *, limit: int, what: str) -> None:
+        self._pieces = pieces
+        self._piece = b""
+        self._position = 0
+        self._left = limit
+        self._limit = limit
+        self._what = what
+
+    def take(self, count: int) -> bytes:
+        """Exactly `count` bytes, or fewer at the end of the stream."""
+        end = self._position + count
+        if end <= len(self._piece):
+            taken = self._piece[self._position : end]
+            self._position = end
+            return taken
+        parts, missing = [self._piece[self._position :]], end - len(self._piece)
+        while missing and self._next_piece():
+            parts.append(self._piece[:missing])
+            self._position = len(parts[-1])
+            missing -= self._position
+        return b"".join(parts)
+
+    def skip(self, count: int) -> int:
+        """Pass over `count` bytes; the number that there really were."""
+        missing = self._position + count - len(self._piece)
+        if missing <= 0:
+            self._position += count
+            return count
+        while missing > 0 and self._next_piece():
+            self._position = min(missing, len(self._piece))
+            missing -= self._position
+        return count - max(missing, 0)
+
+    def rest_is_zero(self) -> bool:
+        """Read to the end; whether nothing but zeros stood there."""
+        if self._piece.count(0, self._position) != len(self._piece) - self._position:
+            return False
+        while self._next_piece():
+            if self._piece.count(0) != len(self._piece):
+                return False
+        return True
+
+    def _next_piece(self) -> bool:
+        self._piece, self._position = next(self._pieces, b""), 0
+        while not self._piece:
+            piece = next(self._pieces, None)
+            if piece is None:
+                return False
+            self._piece = piece
+        self._left -= len(self._piece)
+        if self._left < 0:
+            raise Refused(
+                Reason.UNPACKS_TOO_LARGE,
+                f"{self._what} unpacks to more than {self._limit:,} bytes, the limit for a file of its size.",
+            )
+        return True
+
+
+def walk(source: Source, *, max_members: int, max_path_bytes: int) -> Iterator[tuple[Member, "Content"]]:
+    """Each member with its content, which may be read until the next member is asked for."""
+    walked = 0
+    pending = _Pending()
+    while True:
+        header = source.take(BLOCK_BYTES)
+        if header == _ZERO_BLOCK:
+            break
+        if len(header) < BLOCK_BYTES:
+            raise _bad("it is cut short")
+        _check_sum(header)
+        walked += 1
+        if walked > max_members:
+            raise Refused(Reason.TOO_MANY_MEMBERS, f"The package holds more than {max_members:,} members.")
+        size, kind = _number(header, "size"), header[156:157]
+        if kind in (b"x", b"g", b"L", b"K"):
+            _read_extension(pending, kind, _extension(source, size))
+            continue
+        member = _member(header, kind, size, pending, max_path_bytes)
+        pending = _Pending()
+        content = Content(source, member.size)
+        yield member, content
+        content.finish()
+    if pending.path is not None or pending.target is not None or pending.size is not None:
+        raise _bad("it ends behind an extension header")
+    if not source.rest_is_zero():
+        raise _bad("other bytes stand behind its end")
+
+
+class Content:
+    """The bytes of one member, read at most once."""
+
+    def __init__(self, source: Source, size: int) -> None:
+        self._source = source
+        self._left = size
+        self._padding = -size % BLOCK_BYTES
+
+    def read(self) -> bytes:
+        """All of it; the caller has compared the member's size with a limit."""
+        content = self._source.take(self._left)
+        if len(content) < self._left:
+            raise _bad("it is cut short")
+        self._left = 0
+        return content
+
+    def finish(self) -> None:
+        """Pass over what was not read."""
+        left = self._left + self._padding
+        self._left = self._padding = 0
+        if self._source.skip(left) != left:
+            raise _bad("it is cut short")
+
+
+@dataclass(slots=True)
+class _Pending:
+    """What extension headers say of the member that follows them."""
+
+    path: str | None = None
+    target: str | None = None
+    size: int | None = None
+
+
+def _member(header: bytes, kind: bytes, size: int, pending: _Pending, max_path_bytes: int) -> Member:
+    if kind not in _KINDS:
+        raise Refused(
+            Reason.SPECIAL_MEMBER,
+            f"The package holds a member of kind {kind!r}, which no package needs.",
+            "Leave it out.",
+        )
+    what = _KINDS[kind]
+    if pending.size is not None and size not in (0, pending.size):
+        raise _bad("a member has two sizes")
+    size = size if pending.size is None else pending.size
+    path = _own_path(header) if pending.path is None else pending.path
+    target = _text(header[157:257]) if pending.target is None else pending.target
+    if what is not Kind.FILE and size:
+        raise _bad("a link or folder has content")
+    if what is Kind.FOLDER:
+        path = path.rstrip("/")
+    check_path(path, max_path_bytes)
+    if what in (Kind.SYMLINK, Kind.HARDLINK):
+        _check_target(path, what, target, max_path_bytes)
+    return Member(path, what, size, target if what in (Kind.SYMLINK, Kind.HARDLINK) else "")
+
+
+def check_path(path: str, max_bytes: int = 4096) -> None:
+    """
+    Refuse a path that could leave its folder or that some system cannot write.
+
+    An archive can hold `info/../../etc/passwd`. We never unpack, but clients do, so a package that
+    would climb out of its folder is turned away here, at the door.
+    """
+    parts = path.split("/")
+    if (
+        not path
+        or any(part in ("", ".", "..") for part in parts)
+        or "\\" in path
+        or (len(path) > 1 and path[1] == ":" and path[0].isalpha())
+        or not path.isprintable()
+        or len(path.encode()) > max_bytes
+    ):
+        raise Refused(
+            Reason.UNSAFE_PATH,
+            f"The package holds the path {path[:120]!a}, which cannot be written safely on every system.",
+        )
+
+
+def leaves_its_folder(path: str, target: str) -> bool:
+    """
+    Whether a symbolic link at `path` may point out of the folder that the package is unpacked to.
+
+    Leading `..` count exactly, since no member lies behind a link. A `..` behind a name does not: the name
+    can be a link to somewhere else, so `here/here/../../..` is taken for a way out.
+    """
+    if target.startswith(("/", "\\")) or (len(target) > 1 and target[1] == ":"):
+        return True
+    parts = [part for part in target.replace("\\", "/").split("/") if part not in ("", ".")]
+    climbs = next((number for number, part in enumerate(parts) if part != ".."), len(parts))
+    return climbs > path.count("/") or ".." in parts[climbs:]
+
+
+def _check_target(path: str, kind: Kind, target: str, max_path_bytes: int) -> None:
+    if not target or not target.isprintable() or len(target.encode()) > max_path_bytes:
+        raise Refused(Reason.UNSAFE_PATH, f"The link {path[:120]!a} in the package has no usable target.")
+    if kind is Kind.HARDLINK:
+        # A hard link names a path of the archive. One that climbs makes a client link to a file of the machine.
+        check_path(target, max_path_bytes)
+
+
+def _extension(source: Source, size: int) -> bytes:
+    if size > _MAX_EXTENSION_BYTES:
+        raise _bad("an extension header is too large")
+    content = Content(source, size)
+    data = content.read()
+    content.finish()
+    return data
+
+
+def _read_extension(pending: _Pending, kind: bytes, data: bytes) -> None:
+    if kind == b"L":
+        pending.path = _once(pending.path, _text(data))
+    elif kind == b"K":
+        pending.target = _once(pending.target, _text(data))
+    else:
+        for key, value in _pax_records(data).items():
+            if kind == b"x" and key == "path":
+                pending.path = _once(pending.path, value)
+            elif kind == b"x" and key == "linkpath":
+                pending.target = _once(pending.target, value)
+            elif kind == b"x" and key == "size" and value.isascii() and value.isdigit() and len(value) < 20:
+                if pending.size is not None:
+                    raise _bad("a member has two sizes")
+                pending.size = int(value)
+            elif key not in _MEANINGLESS_PAX_KEYS and not key.startswith(_MEANINGLESS_PAX_PREFIXES):
+                # A global header that renames members, sparse maps, and whatever else readers treat differently.
+                raise Refused(Reason.SPECIAL_MEMBER, f"The tar uses the extension {key[:40]!a}.", "Leave it out.")
+
+
+def _once(old: str | None, new: str) -> str:
+    if old is not None:
+        raise _bad("a member has two names")
+    return new
+
+
+def _pax_records(data: bytes) -> dict[str, str]:
+    """The `length key=value` lines of a pax header (POSIX.1-2001)."""
+    records: dict[str, str] = {}
+    position = 0
+    while position < len(data):
+        space = data.find(b" ", position, position + 7)
+        digits = data[position:space] if space > 0 else b""
+        if not digits.isdigit():
+            raise _bad("a pax header is damaged")
+        end = position + int(digits)
+        record = data[space + 1 : end]
+        if end > len(data) or not record.endswith(b"\n") or b"=" not in record:
+            raise _bad("a pax header is damaged")
+        key, _, value = record[:-1].partition(b"=")
+        name = _utf8(key)
+        if name in records:
+            raise _bad("a pax header says the same thing twice")
+        records[name] = _utf8(value) if name in ("path", "linkpath", "size") else ""
+        position = end
+    return records
+
+
+def _own_path(header: bytes) -> str:
+    name = _text(header[:100])
+    prefix = _text(header[345:500]) if header[345] else ""
+    if prefix and header[257:263] != b"ustar\0":
+        # GNU's format has times there, and V7 nothing; tarfile takes it for a prefix all the same.
+        raise _bad("a member has a name that readers would put together differently")
+    return f"{prefix}/{name}" if prefix else name
+
+
+def _text(field: bytes) -> str:
+    # Behind the NUL rust's tar leaves what an earlier header held; every reader stops at the NUL.
+    return _utf8(field.partition(b"\0")[0])
+
+
+def _utf8(data: bytes) -> str:
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        raise Refused(Reason.UNSAFE_PATH, f"A path in the package is not UTF-8: {data[:60]!r}.") from None
+
+
+def _number(header: bytes, name: str) -> int:
+    start, end = _NUMBER_AT[name]
+    field = header[start:end]
+    if field[0] & 0x80:  # base-256, as GNU tar writes sizes from 8 GiB up
+        value = int.from_bytes(field[1:], "big")
+        if field[0] != 0x80 or value > 1 << 40:
+            raise _bad("a member has an impossible size")
+        return value
+    digits = field.strip(b" \0")
+    if not digits:
+        return 0
+    if digits.strip(b"01234567"):
+        raise _bad("a header holds a number that is none")
+    return int(digits, 8)
+
+
+def _check_sum(header: bytes) -> None:
+    stated = _number(header, "checksum")
+    plain = sum(header) - sum(header[148:156]) + 8 * 0x20
+    if stated == plain:
+        return
+    signed = sum(struct.unpack("512b", header)) - sum(struct.unpack("8b", header[148:156])) + 8 * 0x20
+    if stated != signed:  # old tars summed signed bytes
+        raise _bad("a header has a wrong checksum")
+
+
+def _bad(what: str) -> Refused:
+    return Refused(Reason.BAD_TAR, f"The tar in the package is not well-formed: {what}.", "Build the package again.")

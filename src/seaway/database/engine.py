@@ -1,0 +1,88 @@
+"""
+The database: transactions that read one state, transactions that write, and nothing else.
+
+1. `read` sees one state from its first statement to its end, whatever is written meanwhile.
+2. What a `write` has read cannot change before it commits. A plain `write` has the house for itself. A write that
+   says which channel it changes has that channel for itself, and on PostgreSQL lets other channels be written too.
+3. A commit that returned survives the loss of power.
+4. `alone` lets one process of all that share the database do a thing; the right ends with the process.
+
+`sqlite` and `postgres` say how each of them does it.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterator
+from contextlib import AbstractContextManager, contextmanager
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from seaway.errors import Unavailable
+
+Tx = Connection  # an open transaction, handed to every function that asks or changes rows
+
+
+class Database(ABC):
+    """One database; connections are pooled and used from worker threads."""
+
+    engine: Engine
+    marks_cost_nothing: bool  # whether `change_mark` may be asked on the event loop
+
+    @abstractmethod
+    def read(self) -> AbstractContextManager[Tx]:
+        """A transaction that reads one state."""
+
+    @abstractmethod
+    def write(self, *, channel: str | None = None) -> AbstractContextManager[Tx]:
+        """A transaction that may write, in one channel or in the whole house; rolls back on any exception."""
+
+    @abstractmethod
+    def write_part(self) -> AbstractContextManager[Tx]:
+        """A transaction that may write what it has a hold on (`hold`, `hold_blobs`), and nothing else."""
+
+    @abstractmethod
+    def hold(self, tx: Tx, thing: str) -> None:
+        """Have the thing for this transaction alone, waiting for others that hold it; to be called in `write_part`."""
+
+    @abstractmethod
+    def hold_blobs(self, tx: Tx, digests: Collection[bytes], *, shared: bool) -> None:
+        """Hold blobs: shared by those who name them, alone by who takes them away. Before any `hold`, or they deadlock."""
+
+    @abstractmethod
+    def alone(self, thing: str, *, wait: bool = True) -> AbstractContextManager[bool]:
+        """Do one thing at a time among all processes; False when another does it and we were not to wait."""
+
+    @abstractmethod
+    def change_mark(self) -> object:
+        """A value that stays equal as long as no connection of any process commits a change."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close every connection."""
+
+
+def hold_channel(database: Database, tx: Tx, channel: str) -> None:
+    """Have the channel of this name for the transaction alone."""
+    database.hold(tx, f"channel/{channel}")
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Turn what a database says when it is full, locked or away into `Unavailable`; our own mistakes stay as they are."""
+    try:
+        yield
+    except OperationalError as error:
+        raise does_not_answer(error.orig) from error
+    except PoolTimeout as error:
+        raise Unavailable("The server is too busy to reach its database.", "Try again in a moment.") from error
+    except DBAPIError as error:
+        # 25006: after a failover we still talk to the server that is the standby now.
+        if error.connection_invalidated or getattr(error.orig, "sqlstate", None) == "25006":
+            raise Unavailable("The database went away.", "Try again in a moment.", cause=str(error.orig)) from error
+        raise
+
+
+def does_not_answer(error: BaseException | None) -> Unavailable:
+    """What we say when a driver says this."""
+    return Unavailable("The database does not answer.", "Try again in a moment.", cause=str(error))

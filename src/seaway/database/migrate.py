@@ -1,0 +1,75 @@
+"""From any older schema to today's, in one transaction: it is done whole or not at all."""
+
+from pathlib import Path
+
+from sqlalchemy import inspect, text
+
+from seaway.database.engine import Database, Tx
+from seaway.errors import BadSetting
+
+# The newest step in migrations/versions; a test compares. Named here, so that a command on a store
+# that is up to date does not spend a quarter of a second on importing alembic.
+NEWEST = "0002"
+
+# Stands in the place of the revision while `seaway.moving` fills a database, so that nothing is served from it.
+UNFINISHED = "unfinished"
+
+_MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+def prepare(database: Database) -> None:
+    """Make the tables of a new house; an older schema is refused, since only its operator knows of the backup."""
+    with database.read() as tx:
+        found = current(tx)
+    if found is None:
+        migrate(database)
+    elif found != NEWEST:
+        require_known(found, "database")
+        raise BadSetting(
+            f"The database has the older schema {found}, and this Seaway needs {NEWEST}.",
+            "Make a backup, stop every worker, and run `seaway migrate`.",
+        )
+
+
+def migrate(database: Database) -> str | None:
+    """Bring the schema up to date and say what it was; of two processes that start at once, one does it."""
+    with database.write() as tx:
+        found = current(tx)
+        if found != NEWEST:
+            if found is not None:
+                require_known(found, "database")
+            upgrade(tx, NEWEST)
+        return found
+
+
+def current(tx: Tx) -> str | None:
+    """The revision of the schema, or None before there is one."""
+    if not inspect(tx).has_table("alembic_version"):
+        return None
+    version: str | None = tx.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    return version
+
+
+def upgrade(tx: Tx, revision: str) -> None:
+    """Bring the schema to this revision, from nothing or from an older one."""
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS))
+    config.attributes["connection"] = tx
+    command.upgrade(config, revision)
+
+
+def require_known(revision: str, what: str) -> None:
+    """Refuse a database or backup with a schema that this Seaway cannot bring up to date."""
+    if revision == UNFINISHED:
+        raise BadSetting(
+            f"The {what} holds the beginning of a move.", "Run `seaway move-database` again, or use another database."
+        )
+    known = {path.name.partition("_")[0] for path in (_MIGRATIONS / "versions").glob("*.py")}
+    if revision not in known:
+        raise BadSetting(
+            f"The {what} has the schema {revision}, which is newer than this Seaway knows.",
+            "Start the newer Seaway again, or restore the backup from before the upgrade.",
+        )

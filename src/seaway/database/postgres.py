@@ -1,0 +1,161 @@
+"""
+The database that many workers share: PostgreSQL.
+
+1. `read` is one snapshot (REPEATABLE READ, read only).
+2. Writers take transaction-level advisory locks before they read anything, and read at READ COMMITTED: each
+   statement after the lock sees all that earlier holders committed. (In REPEATABLE READ the statement that waits
+   for the lock would already have taken the snapshot.) A plain `write` holds the house alone; the others share
+   the house and hold what they say: blobs first, then one document or some channels in order of their names, so
+   that they cannot deadlock.
+3. synchronous_commit=on is set by every connection, whatever the server's default is.
+4. `alone` is a session-level advisory lock: the server takes it back when the connection ends, and not before. A
+   connection of a machine that has vanished is ended by the server within a minute (keepalives).
+
+pgbouncer works in session mode only, since 3 and 4 are kept by the session.
+"""
+
+import hashlib
+import threading
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+
+import psycopg
+import sqlalchemy
+from sqlalchemy import Connection, create_engine, event, text
+
+from seaway.database.engine import Database, Tx, explained
+from seaway.errors import BadSetting
+
+LOCK_TIMEOUT_MS = 20_000
+_CONNECT_SECONDS = 10
+# A worker whose machine hangs in the middle of a transaction must not hold its channel for ever.
+_IDLE_IN_TRANSACTION_MS = 120_000
+_DEAD_PEER_MS = 30_000
+
+_alone = text("SELECT pg_advisory_xact_lock(:key)")
+_shared = text("SELECT pg_advisory_xact_lock_shared(:key)")
+# `unnest` gives the keys in the order of the array, and the lock of a row is taken before the next row is read.
+_all_alone = text("SELECT pg_advisory_xact_lock(key) FROM unnest(CAST(:keys AS bigint[])) AS key")
+_all_shared = text("SELECT pg_advisory_xact_lock_shared(key) FROM unnest(CAST(:keys AS bigint[])) AS key")
+_mark = text("SELECT pg_current_snapshot()::text")
+
+
+class PostgresDatabase(Database):
+    """A database on a PostgreSQL server; `url` is `postgresql://user:password@host/name`."""
+
+    marks_cost_nothing = False
+
+    def __init__(self, url: str, *, connections: int, lock_timeout_ms: int = LOCK_TIMEOUT_MS) -> None:
+        self.engine = create_engine(
+            sqlalchemy.make_url(url).set(drivername="postgresql+psycopg"),
+            pool_size=connections,
+            max_overflow=0,
+            isolation_level="READ COMMITTED",  # 2; the server's default may be another
+            connect_args={
+                "connect_timeout": _CONNECT_SECONDS,
+                "tcp_user_timeout": _DEAD_PEER_MS,
+                "keepalives_idle": 30,  # a query whose server vanished has nothing to send, and would wait for ever
+                "keepalives_interval": 10,
+                "keepalives_count": 3,
+                "application_name": "seaway",
+            },
+        )
+        self._lock_timeout_ms = lock_timeout_ms
+        # What is done alone needs more connections to go on; else it could hold every one that it waits for.
+        self._alone_turns = threading.BoundedSemaphore(max(connections // 2, 1))
+        self._snapshots = self.engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        self._single_statements = self.engine.execution_options(isolation_level="AUTOCOMMIT")
+        event.listen(
+            self.engine, "connect", self._set_up_connection, insert=True
+        )  # before SQLAlchemy asks its questions
+
+    @contextmanager
+    def read(self) -> Iterator[Tx]:
+        with explained(), self._snapshots.connect() as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def write(self, *, channel: str | None = None) -> Iterator[Tx]:
+        with self._transaction(_alone if channel is None else _shared) as tx:
+            if channel is not None:
+                self.hold(tx, f"channel/{channel}")
+            yield tx
+
+    @contextmanager
+    def write_part(self) -> Iterator[Tx]:
+        with self._transaction(_shared) as tx:
+            yield tx
+
+    def hold(self, tx: Tx, thing: str) -> None:
+        tx.execute(_alone, {"key": _key(thing)})
+
+    def hold_blobs(self, tx: Tx, digests: Collection[bytes], *, shared: bool) -> None:
+        keys = sorted({_number(digest) for digest in digests})  # in one order by all, or they deadlock
+        tx.execute(_all_shared if shared else _all_alone, {"keys": keys})
+
+    @contextmanager
+    def alone(self, thing: str, *, wait: bool = True) -> Iterator[bool]:
+        key = {"key": _key(f"alone/{thing}")}
+        with explained(), self._alone_turns, self._single_statements.connect() as connection:
+            if wait:
+                connection.execute(text("SELECT pg_advisory_lock(:key)"), key)
+            elif not connection.execute(text("SELECT pg_try_advisory_lock(:key)"), key).scalar():
+                yield False
+                return
+            try:
+                yield True
+            finally:
+                _give_back(connection, key)
+
+    def change_mark(self) -> str:
+        """The snapshot that a transaction would get now; it differs as soon as one that changed anything has committed."""
+        with explained(), self._single_statements.connect() as connection:
+            return str(connection.execute(_mark).scalar_one())
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+    @contextmanager
+    def _transaction(self, house: sqlalchemy.TextClause) -> Iterator[Tx]:
+        with explained(), self.engine.connect() as connection, connection.begin():
+            connection.execute(house, {"key": _HOUSE})
+            yield connection
+
+    def _set_up_connection(self, connection: psycopg.Connection, _record: object) -> None:
+        encoding = connection.info.parameter_status("server_encoding")
+        if encoding != "UTF8":
+            raise BadSetting(
+                f"The database has the encoding {encoding}, in which not every name and text can be kept.",
+                "Make one with CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0.",
+            )
+        with connection.cursor() as cursor:
+            for setting in (
+                "synchronous_commit = on",
+                f"lock_timeout = {self._lock_timeout_ms}",
+                f"idle_in_transaction_session_timeout = {_IDLE_IN_TRANSACTION_MS}",
+                "idle_session_timeout = 0",
+                "tcp_keepalives_idle = 30",
+                "tcp_keepalives_interval = 10",
+                "tcp_keepalives_count = 3",
+            ):
+                cursor.execute(f"SET {setting}".encode())
+        connection.commit()
+
+
+def _give_back(connection: Connection, key: dict[str, int]) -> None:
+    try:
+        connection.execute(text("SELECT pg_advisory_unlock(:key)"), key)
+    except sqlalchemy.exc.DBAPIError:
+        connection.invalidate()  # the session ends, and the lock with it
+
+
+def _key(thing: str) -> int:
+    return _number(hashlib.sha256(thing.encode()).digest())
+
+
+def _number(digest: bytes) -> int:
+    """The 64 bits that an advisory lock has; equal ones of different things cost a wait and nothing else."""
+    return int.from_bytes(digest[:8], "big", signed=True)
+
+
+_HOUSE = _key("house")

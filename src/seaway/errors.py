@@ -1,0 +1,102 @@
+"""
+The errors that cross a boundary: a code, one plain sentence, and what to do about it.
+
+    SeawayError
+    ├── Malformed          400  the request cannot be read
+    ├── BadCredential      401  no credential where one is needed, or a bad one
+    ├── NotAllowed         403  the asker may read the channel, but not do this
+    ├── NotFound           404  nothing here, or nothing that this asker may know of
+    ├── TooSlow            408  the body stopped coming
+    ├── AlreadyThere       409  this channel, subdir and file name exists
+    ├── TooLarge           413  more bytes than the limit
+    ├── Refused            422  the content breaks a rule; carries a Reason (seaway.conda.refusals)
+    ├── Unavailable        503  disk full, storage or database away; try again
+    ├── NameTaken          the name of a user, channel or key is in use or reserved
+    ├── Damaged            a backup or a store that is not what it says (seaway.moving.content)
+    └── BadSetting         the operator's settings cannot work
+
+`seaway.http.problems` alone turns them into statuses; clients show 512 characters of the sentence.
+"""
+
+
+class SeawayError(Exception):
+    """A failure that someone outside is told of: `message` says what and to which thing, `hint` what to do."""
+
+    code = "error"
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message, hint)
+        self.message = message
+        self.hint = hint
+
+    @property
+    def sentence(self) -> str:
+        """The message and the hint as the one line that clients show."""
+        return f"{self.message} {self.hint}".strip()
+
+    def __str__(self) -> str:
+        return self.sentence
+
+
+class Malformed(SeawayError):
+    """The request cannot be read as what it claims to be."""
+
+    code = "malformed"
+
+
+class BadCredential(SeawayError):
+    """A credential is needed here and none came, or the one that came is not good."""
+
+    code = "bad-credential"
+
+
+class NotAllowed(SeawayError):
+    """The asker may know of this thing, but not do that to it."""
+
+    code = "not-allowed"
+
+
+class NotFound(SeawayError):
+    """Nothing is here, or nothing that this asker may know of: both look the same."""
+
+    code = "not-found"
+
+
+class TooSlow(SeawayError):
+    """The body of a request stopped coming."""
+
+    code = "too-slow"
+
+
+class AlreadyThere(SeawayError):
+    """This channel, subdir and file name exists; published files do not change."""
+
+    code = "already-there"
+
+
+class TooLarge(SeawayError):
+    """More bytes than the limit allows."""
+
+    code = "too-large"
+
+
+class Unavailable(SeawayError):
+    """The server cannot do this now (disk full, database or storage away); the same request may work later."""
+
+    code = "unavailable"
+
+    def __init__(self, message: str, hint: str = "", *, cause: str = "") -> None:
+        super().__init__(message, hint)
+        self.cause = cause.partition("\n")[0][:300]  # for the operator's log and terminal, never for a client
+
+
+class NameTaken(SeawayError):
+    """The name of a user, channel or key is in use, reserved, or not a possible name."""
+
+    code = "name-taken"
+
+
+class BadSetting(SeawayError):
+    """A setting is missing, unreadable or contradicts another; the start stops here."""
+
+    code = "bad-setting"

@@ -1,0 +1,1 @@
+"""What all faces share of HTTP: credentials in, answers and problems out."""

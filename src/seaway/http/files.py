@@ -1,0 +1,292 @@
+"""An `Answer` -> an HTTP response: conditions, ranges, caching, encodings. Nothing else knows these rules (RFC 9110, 9111)."""
+
+import re
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+from anyio import to_thread
+from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from seaway.counts import Way
+from seaway.http.asked import Asked
+from seaway.serving.answer import Answer, Keep
+from seaway.serving.contents import SMALL_BYTES, Contents
+from seaway.serving.memory import Held
+from seaway.storage.blobs import Blobs
+
+_CHUNK_BYTES = 1024 * 1024
+_SENDS_PATHS = "http.response.pathsend"
+_RANGE = re.compile(r"bytes=(\d{0,19})-(\d{0,19})")
+_A_YEAR = 31_536_000
+_AN_HOUR = 3_600
+_PRIVATE_SECONDS = 300
+
+EXPOSED_HEADERS = "ETag, Content-Length, Content-Range, Accept-Ranges, Seaway-Revision"
+# What a proxy says of itself that sends the files whose address we name (docs/operate/nginx.md). Who reaches us past
+# it does not say so, and gets the bytes.
+HANDS_OVER = b"seaway-x-accel"
+
+RawHeaders = tuple[tuple[bytes, bytes], ...]
+
+_RANGES = (b"accept-ranges", b"bytes")
+_NO_BODY = (b"content-length", b"0")
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """How answers leave: from which store, kept how long, and whether package files leave the store themselves."""
+
+    blobs: Blobs
+    index_max_age: int
+    redirect_seconds: int | None  # None: every byte passes through us
+    x_accel_prefix: str | None = None  # where a proxy that asks for it finds the store
+    contents: Contents = field(default_factory=Contents)
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What is to leave of a blob, and under which head."""
+
+    status: int
+    headers: RawHeaders
+    way: Way | None
+    start: int
+    end: int
+
+
+class Reply:
+    """A response on its way: its status, its headers as the server takes them, and its body."""
+
+    def __init__(self, status: int, headers: RawHeaders, body: bytes = b"", way: Way | None = None) -> None:
+        self.status, self.headers, self.body = status, headers, body
+        self.way = way  # how a package file leaves; None when none does
+        self.length = len(body)  # how much of it leaves through us
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status, "headers": self.headers})
+        await send({"type": "http.response.body", "body": self.body})
+
+
+class _PathReply(Reply):
+    """A whole file that the server itself sends, by the ASGI extension `http.response.pathsend`."""
+
+    def __init__(self, part: _Part, path: Path) -> None:
+        super().__init__(part.status, part.headers, way=part.way)
+        self._path, self.length = path, part.end - part.start
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status, "headers": self.headers})
+        await send({"type": _SENDS_PATHS, "path": str(self._path)})
+
+
+class _StreamReply(Reply):
+    """A large file, or a large part of one, that we read in pieces."""
+
+    def __init__(self, part: _Part, file: BinaryIO) -> None:
+        super().__init__(part.status, part.headers, way=part.way)
+        self._file, self.length = file, part.end - part.start
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        response = StreamingResponse(_stream(self._file, self.length), self.status)
+        response.raw_headers = list(self.headers)
+        await response(scope, receive, send)
+
+
+@dataclass(slots=True)
+class _Form:
+    """What of an answer is the same each time it leaves; made once for as long as it is remembered."""
+
+    etag: str
+    headers: RawHeaders
+    media_type: tuple[bytes, bytes]
+    whole: RawHeaders
+    is_there: bool = False  # the blob was seen by us, who will not open it
+
+
+async def respond(asked: Asked, held: Held, delivery: Delivery) -> Reply:
+    """The response; FileNotFoundError when the blob was swept since the answer was found: resolve it again."""
+    answer, form = held.answer, _form_of(held, delivery)
+    if _matches(asked.header(b"if-none-match"), form.etag):
+        return Reply(304, form.headers)
+    wanted = _wanted_range(asked, answer, form.etag)
+    if wanted == _UNSATISFIABLE:
+        return Reply(416, (*form.headers, _RANGES, (b"content-range", b"bytes */%d" % answer.size), _NO_BODY))
+    if wanted is None:
+        status, headers, start, end = 200, form.whole, 0, answer.size
+    else:
+        start, end = wanted
+        status, headers = 206, _of_part(form, answer, start, end)
+    if asked.method == "HEAD":
+        return Reply(status, headers)
+    way = (Way.WHOLE if wanted is None else Way.PART) if answer.is_package else None
+    if answer.content is not None:
+        return Reply(status, headers, answer.content[start:end], way)
+    elsewhere = await _from_elsewhere(asked, answer, form, delivery)
+    return elsewhere or await _from_store(asked, answer, delivery, _Part(status, headers, way, start, end))
+
+
+async def _from_store(asked: Asked, answer: Answer, delivery: Delivery, part: _Part) -> Reply:
+    if answer.size <= SMALL_BYTES:
+        content = await _small_content(answer, delivery)
+        return Reply(part.status, part.headers, content[part.start : part.end], part.way)
+    blobs, length = delivery.blobs, part.end - part.start
+    path = blobs.local_path(answer.blob_key) if _SENDS_PATHS in asked.scope.get("extensions", {}) else None
+    if path is not None and length == answer.size and await to_thread.run_sync(path.exists):
+        return _PathReply(part, path)
+    return _StreamReply(part, await to_thread.run_sync(blobs.open, answer.blob_key, part.start))
+
+
+async def _from_elsewhere(asked: Asked, answer: Answer, form: _Form, delivery: Delivery) -> Reply | None:
+    """The head alone, where the bytes leave the store by themselves: by a redirect, or through the proxy in front."""
+    if answer.is_package and delivery.redirect_seconds is not None:
+        url = await to_thread.run_sync(_signed_url, asked, answer, delivery.blobs, delivery.redirect_seconds)
+        return None if url is None else _redirect(answer, url)
+    if delivery.x_accel_prefix is None or answer.content_encoding or asked.header(HANDS_OVER) is None:
+        return None
+    if not form.is_there:
+        # Asked once: as long as nothing is committed, the row names the blob and no sweep takes it.
+        await to_thread.run_sync(_look, delivery.blobs, answer.blob_key)
+        form.is_there = True
+    address = (b"x-accel-redirect", f"{delivery.x_accel_prefix}{answer.blob_key}".encode())
+    # Ranges are the proxy's, and it says so itself.
+    return Reply(200, (*form.headers, form.media_type, address, _NO_BODY), way=Way.PROXY if answer.is_package else None)
+
+
+def _look(blobs: Blobs, key: str) -> None:
+    if blobs.stat(key) is None:
+        raise FileNotFoundError(key)
+
+
+def _signed_url(asked: Asked, answer: Answer, blobs: Blobs, seconds: int) -> str | None:
+    """
+    An address for this one blob; short for a private channel, since who has it needs no key.
+
+    None for who comes by `/t/<key>/...`: rattler would tell that address to the bucket (`Referer`), and buckets log it.
+    """
+    if str(asked.scope["path"]).startswith("/t/"):
+        return None
+    return blobs.signed_url(answer.blob_key, seconds if answer.is_public else min(seconds, _PRIVATE_SECONDS))
+
+
+def _redirect(answer: Answer, url: str) -> Reply:
+    """Clients drop their credentials on the way to another host, and repeat their range there."""
+    headers = {"Location": url, "Cache-Control": "no-store", "ETag": f'"{answer.etag}"', "Content-Length": "0"}
+    if answer.is_public:
+        headers["Access-Control-Allow-Origin"] = "*"
+    return Reply(302, _raw(headers), way=Way.REDIRECT)
+
+
+async def _small_content(answer: Answer, delivery: Delivery) -> bytes:
+    content = delivery.contents.recall(answer.blob_key)
+    if content is None:
+        content = await to_thread.run_sync(_read, delivery.blobs, answer.blob_key)
+        if len(content) != answer.size:
+            raise OSError("a blob is shorter than its row says")
+        delivery.contents.keep(answer.blob_key, content)
+    return content
+
+
+def _read(blobs: Blobs, key: str) -> bytes:
+    with blobs.open(key) as file:
+        return file.read()
+
+
+async def _stream(file: BinaryIO, size: int) -> AsyncIterator[bytes]:
+    with file:
+        while size > 0:
+            chunk = await to_thread.run_sync(file.read, min(_CHUNK_BYTES, size))
+            if not chunk:
+                raise OSError("a blob is shorter than its row says")
+            size -= len(chunk)
+            yield chunk
+
+
+def _form_of(held: Held, delivery: Delivery) -> _Form:
+    if not isinstance(held.form, _Form):
+        held.form = _make_form(held.answer, delivery.index_max_age)
+    return held.form
+
+
+def _make_form(answer: Answer, index_max_age: int) -> _Form:
+    headers = _raw(_headers(answer, index_max_age))
+    media_type = (b"content-type", answer.media_type.encode())
+    whole = (*headers, media_type, _RANGES, (b"content-length", b"%d" % answer.size))
+    return _Form(f'"{answer.etag}"', headers, media_type, whole)
+
+
+def _raw(headers: dict[str, str]) -> RawHeaders:
+    return tuple((name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items())
+
+
+def _headers(answer: Answer, index_max_age: int) -> dict[str, str]:
+    headers = {
+        "ETag": f'"{answer.etag}"',
+        "Cache-Control": _cache_control(answer, index_max_age),
+    }
+    varies = ["Accept-Encoding"] if answer.varies_by_encoding else []
+    if answer.is_public:
+        headers["Access-Control-Allow-Origin"] = "*"
+        headers["Access-Control-Expose-Headers"] = EXPOSED_HEADERS
+    else:
+        varies += ["Authorization", "Cookie"]
+    if varies:
+        headers["Vary"] = ", ".join(varies)
+    if answer.content_encoding:
+        headers["Content-Encoding"] = answer.content_encoding
+    if answer.revision is not None:
+        headers["Seaway-Revision"] = str(answer.revision)
+    if answer.is_package:
+        # Whatever somebody uploaded under a package's name, no browser shall show or run it on our origin.
+        headers["Content-Disposition"] = "attachment"
+        headers["Content-Security-Policy"] = "sandbox"
+    return headers
+
+
+def _of_part(form: _Form, answer: Answer, start: int, end: int) -> RawHeaders:
+    place = (b"content-range", b"bytes %d-%d/%d" % (start, end - 1, answer.size))
+    return (*form.headers, form.media_type, _RANGES, (b"content-length", b"%d" % (end - start)), place)
+
+
+def _cache_control(answer: Answer, index_max_age: int) -> str:
+    scope = "public" if answer.is_public else "private"
+    match answer.keep:
+        case Keep.FOR_EVER:
+            return f"{scope}, max-age={_A_YEAR}, immutable"
+        case Keep.AN_HOUR:
+            return f"{scope}, max-age={_AN_HOUR}"
+        case Keep.REVALIDATE:
+            return f"{scope}, max-age={index_max_age}, must-revalidate"
+
+
+def _matches(condition: str | None, etag: str) -> bool:
+    """If-None-Match compares weakly; If-Modified-Since is ignored, since we send no Last-Modified."""
+    if condition is None:
+        return False
+    tags = [tag.strip().removeprefix("W/") for tag in condition.split(",")]
+    return "*" in tags or etag in tags
+
+
+_UNSATISFIABLE = (-1, -1)
+
+
+def _wanted_range(asked: Asked, answer: Answer, etag: str) -> tuple[int, int] | None:
+    """The one range asked for, as start and end; None for everything, also when asked in a form that we do not serve."""
+    header = asked.header(b"range")
+    if header is None or answer.content_encoding or asked.method != "GET":  # RFC 9110, 14.2
+        return None
+    condition = asked.header(b"if-range")
+    if condition is not None and condition.strip() != etag:
+        return None
+    match = _RANGE.fullmatch(header.strip().lower().replace(" ", ""))
+    if match is None or match[1] == match[2] == "":
+        return None
+    if match[1] == "":
+        start, end = max(answer.size - int(match[2]), 0), answer.size
+    else:
+        start, end = int(match[1]), min(int(match[2]) + 1 if match[2] else answer.size, answer.size)
+        if match[2] and int(match[2]) < int(match[1]):
+            return None  # a malformed range is ignored (RFC 9110, 14.2)
+    return (start, end) if start < end else _UNSATISFIABLE

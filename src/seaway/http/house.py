@@ -1,0 +1,23 @@
+"""The parts that every face hands on."""
+
+from dataclasses import dataclass
+
+from seaway.counts import Counts
+from seaway.http.files import Delivery
+from seaway.packages.removal import Removing
+from seaway.publishing.publish import Publishing
+from seaway.serving.readiness import Readiness
+from seaway.serving.resolve import Reading
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """Everything that a request can set in motion."""
+
+    publishing: Publishing
+    reading: Reading
+    removing: Removing
+    delivery: Delivery
+    readiness: Readiness
+    counts: Counts
+    site_url: str

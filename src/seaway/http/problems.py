@@ -1,0 +1,80 @@
+"""Errors -> status and text: the only place that knows both."""
+
+import errno
+
+import structlog
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+
+from seaway import errors, ids
+from seaway.conda.refusals import Refused
+
+log = structlog.get_logger()
+
+MAX_SENTENCE = 512  # what rattler's clients show of a body
+
+_STATUS: dict[type[errors.SeawayError], int] = {
+    errors.Malformed: 400,
+    errors.BadCredential: 401,
+    errors.NotAllowed: 403,
+    errors.NotFound: 404,
+    errors.TooSlow: 408,
+    errors.AlreadyThere: 409,
+    errors.TooLarge: 413,
+    Refused: 422,
+    errors.NameTaken: 422,
+    errors.Unavailable: 503,
+}
+
+# A file name that nobody could serve is a bad request, not a bad package.
+_BAD_NAME_STATUS = 400
+_RETRY_AFTER_SECONDS = 5
+_DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def response_for(error: Exception, request: Request) -> Response:
+    """The answer to a failed request: one plain sentence, and the headers that its status calls for."""
+    if isinstance(error, OSError) and error.errno in _DISK_IS_FULL:
+        log.error("disk.full", error=str(error))
+        error = errors.Unavailable("The server has no room for this now.", "Try again later, or tell its operator.")
+    if isinstance(error, HTTPException):
+        return _of_the_router(error, request)
+    if not isinstance(error, errors.SeawayError):
+        log.error("request.failed", method=request.method, path=ids.mask(request.url.path), exc_info=error)
+        return text("Something went wrong here, and the operator's log says what. Try again later.", 500)
+    if isinstance(error, errors.Unavailable) and error.cause:
+        log.warning("request.unavailable", error=error.message, cause=error.cause)
+    headers = {}
+    status = status_of(error)
+    if status == 401:
+        # The same realm everywhere: a realm that named the channel would tell that it exists.
+        headers["WWW-Authenticate"] = 'Bearer realm="seaway"'
+    if status == 503:
+        headers["Retry-After"] = str(_RETRY_AFTER_SECONDS)
+    if status == 408:
+        headers["Connection"] = "close"
+    return text(error.sentence, status, headers)
+
+
+def _of_the_router(error: HTTPException, request: Request) -> Response:
+    """What no route wanted, in our words."""
+    if error.status_code == 405:
+        sentence = f"{request.method} cannot be done here. Check the method and the address."
+        return text(sentence, 405, dict(error.headers or {}))
+    return text("Nothing is here. Check the path.", error.status_code)
+
+
+def status_of(error: errors.SeawayError) -> int:
+    """The status that a client gets for an error."""
+    if isinstance(error, Refused) and error.code == "bad-file-name":
+        return _BAD_NAME_STATUS
+    return next((_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS), 500)
+
+
+def text(sentence: str, status: int, headers: dict[str, str] | None = None) -> Response:
+    """One plain sentence; keys are masked and what clients would cut is cut here."""
+    body = ids.mask(sentence)
+    if len(body) > MAX_SENTENCE:
+        body = body[: MAX_SENTENCE - 1] + "…"
+    return PlainTextResponse(body, status, headers)

@@ -1,0 +1,61 @@
+"""
+Secrets that people carry: made, checked, compared, hidden.
+
+A key is `swy-<kind>-` + 36 base62 characters (214 random bits) + 6 base62 characters of CRC-32.
+No underscore and no dot: conda reads the token of `/t/<token>/` as `[a-zA-Z0-9-]*`, so anything else
+would break the login and send the rest of the secret as part of a host name.
+"""
+
+import hashlib
+import re
+import secrets
+import string
+import zlib
+from enum import Enum
+
+_BASE62 = string.digits + string.ascii_uppercase + string.ascii_lowercase
+_RANDOM_CHARS = 36
+_CHECK_CHARS = 6
+
+_KEY = re.compile(r"swy-(?:u|tp|oa|inv)-([0-9A-Za-z]{36})([0-9A-Za-z]{6})")
+_KEY_ANYWHERE = re.compile(r"(swy-(?:u|tp|oa|inv)-)[0-9A-Za-z]+")
+_TOKEN_IN_PATH = re.compile(r"(/t/)[^/\s\"']+")
+
+
+class KeyKind(Enum):
+    """Who carries a key; the value is part of its text."""
+
+    USER = "u"
+
+
+def new_key(kind: KeyKind) -> str:
+    """A fresh secret; it is shown once and stored only as `digest(key)`."""
+    body = "".join(secrets.choice(_BASE62) for _ in range(_RANDOM_CHARS))
+    return f"swy-{kind.value}-{body}{_checksum(body)}"
+
+
+def is_well_formed(key: str) -> bool:
+    """Whether `key` has the form and the checksum of a key: garbage is refused without asking the database."""
+    match = _KEY.fullmatch(key)
+    return match is not None and _checksum(match[1]) == match[2]
+
+
+def digest(key: str) -> bytes:
+    """What is stored of a key. Plain SHA-256 is enough for 214 random bits."""
+    return hashlib.sha256(key.encode()).digest()
+
+
+def mask(text: str) -> str:
+    """`text` without secrets: for logs, error pages and anything else that is kept."""
+    if "swy-" not in text and "/t/" not in text:  # nearly always; this is asked for each string of each log line
+        return text
+    return _TOKEN_IN_PATH.sub(r"\1***", _KEY_ANYWHERE.sub(r"\1***", text))
+
+
+def _checksum(body: str) -> str:
+    value = zlib.crc32(body.encode())
+    chars = []
+    for _ in range(_CHECK_CHARS):
+        value, rest = divmod(value, 62)
+        chars.append(_BASE62[rest])
+    return "".join(reversed(chars))

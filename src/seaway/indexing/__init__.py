@@ -1,0 +1,1 @@
+"""From file rows to what solvers read: shards, the index of names, whole documents."""

@@ -1,0 +1,194 @@
+"""
+What changes of package names do to the index, inside the transaction that makes the changes.
+
+1. The revision of a subdir rises by one with every change of what readers may see, in the same commit.
+2. Afterwards the shard and the fragments of those names are what their file rows say; other names are not touched.
+3. A shard is immutable: new content is a new sha256, the old content stays readable for a week.
+4. The cost depends on the number of files of those names, not on the size of the channel: and little on the former,
+   since what is stored of a name is spliced, its other records being neither read from their rows nor decoded.
+
+Whole documents are not touched here: they are derived from the fragments when they are asked for
+(`indexing.documents`), and know by their revision that they are old. Where that takes too long to wait for,
+the same transaction asks for a job that makes them.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import BindParameter, bindparam, delete, insert, select, update
+
+from seaway.database.engine import Tx
+from seaway.database.tables import fragments, retired_shards, shards, subdirs
+from seaway.indexing.name_index import KINDS, DamagedIndex, NameIndex, Splice, derive
+from seaway.indexing.rows import FileRecord, Subdir, records_of
+from seaway.jobs import queue
+
+BUILD_DOCUMENTS = "documents"  # the kind of job
+
+
+def touch_names(
+    tx: Tx, subdir: Subdir, changes: Mapping[str, Sequence[FileRecord]], now_ms: int, whole_document_limit: int
+) -> int:
+    """Bring the index of names in line with files of theirs that just changed; the new revision, one for each file."""
+    stored = _read(tx, subdir.id, changes)
+    indexes = {
+        name: _changed(tx, subdir.id, name, stored.get(name), files_of_name) for name, files_of_name in changes.items()
+    }
+    steps = sum(map(len, changes.values()))
+    return _switch(tx, subdir, stored, indexes, steps, now_ms, whole_document_limit)
+
+
+def derive_name(tx: Tx, subdir: Subdir, name: str, now_ms: int, whole_document_limit: int) -> int:
+    """Make the index of a name again from all its file rows; the new revision."""
+    indexes = {name: derive(records_of(tx, subdir.id, name))}
+    return _switch(tx, subdir, _read(tx, subdir.id, [name]), indexes, 1, now_ms, whole_document_limit)
+
+
+def ask_for_documents(tx: Tx, now_ms: int, subdir_id: int) -> None:
+    """Have the whole documents of a subdir made in the background; one such job waits at most."""
+    queue.enqueue(tx, now_ms, BUILD_DOCUMENTS, {"subdir_id": subdir_id}, dedup_key=f"{BUILD_DOCUMENTS}/{subdir_id}")
+
+
+@dataclass(slots=True)
+class _Stored:
+    """What is kept of the index of one name; `has_row` is false of fragments without a shard, which is damage."""
+
+    sha256: bytes | None
+    content: bytes | None
+    record_count: int
+    v3_count: int
+    fragments: dict[str, bytes]
+    has_row: bool = True
+
+
+# Statements of every upload are made once: building one costs more than SQLite needs to run it.
+_IN_SUBDIR: BindParameter[int] = bindparam("subdir_id")
+_NAMES: BindParameter[list[str]] = bindparam("names", expanding=True)
+_SHARDS = select(shards.c.name, shards.c.sha256, shards.c.content, shards.c.record_count, shards.c.v3_count).where(
+    shards.c.subdir_id == _IN_SUBDIR, shards.c.name.in_(_NAMES)
+)
+_OF_NAMES = (fragments.c.subdir_id == _IN_SUBDIR, fragments.c.kind.in_(KINDS), fragments.c.name.in_(_NAMES))
+_FRAGMENTS = select(fragments.c.name, fragments.c.kind, fragments.c.content).where(*_OF_NAMES)
+_WRITE_FRAGMENTS = insert(fragments)
+_THE_FRAGMENT = (
+    fragments.c.subdir_id == bindparam("of_subdir"),
+    fragments.c.kind == bindparam("of_kind"),
+    fragments.c.name == bindparam("of_name"),
+)
+_REWRITE_FRAGMENTS = update(fragments).where(*_THE_FRAGMENT).values(content=bindparam("new_content"))
+_FORGET_FRAGMENTS = delete(fragments).where(*_THE_FRAGMENT)
+_WRITE_SHARDS = insert(shards)
+_REWRITE_SHARDS = update(shards).where(
+    shards.c.subdir_id == bindparam("of_subdir"), shards.c.name == bindparam("of_name")
+)
+_FORGET_RETIRED = delete(retired_shards).where(
+    retired_shards.c.subdir_id == _IN_SUBDIR, retired_shards.c.sha256.in_(bindparam("digests", expanding=True))
+)
+_RETIRE = insert(retired_shards)
+_ADVANCE = (
+    update(subdirs)
+    .where(subdirs.c.id == bindparam("id_of_subdir"))
+    .values(revision=bindparam("revision"), changed_at=bindparam("changed_at"), record_count=bindparam("record_count"))
+)
+
+
+def _read(tx: Tx, subdir_id: int, names: Collection[str]) -> dict[str, _Stored]:
+    which = {"subdir_id": subdir_id, "names": list(names)}
+    stored = {row[0]: _Stored(row[1], row[2], row[3], row[4], {}) for row in tx.execute(_SHARDS, which)}
+    for name, kind, content in tx.execute(_FRAGMENTS, which):
+        stored.setdefault(name, _Stored(None, None, 0, 0, {}, has_row=False)).fragments[kind] = content
+    return stored
+
+
+def _changed(
+    tx: Tx, subdir_id: int, name: str, stored: _Stored | None, files_of_name: Sequence[FileRecord]
+) -> NameIndex:
+    if (stored is not None and stored.v3_count) or any(file.section.is_v3 for file in files_of_name):
+        return derive(records_of(tx, subdir_id, name))  # their counters cannot be taken back: ask all rows
+    try:
+        splice = (
+            Splice.of_nothing() if stored is None else Splice.of(stored.content, stored.fragments, stored.record_count)
+        )
+    except DamagedIndex:
+        return derive(records_of(tx, subdir_id, name))
+    for file in files_of_name:
+        splice.put(file)
+    return splice.index()
+
+
+def _switch(
+    tx: Tx,
+    subdir: Subdir,
+    stored: Mapping[str, _Stored],
+    indexes: Mapping[str, NameIndex],
+    steps: int,
+    now_ms: int,
+    whole_document_limit: int,
+) -> int:
+    """Put these indexes in the place of what is stored, `steps` revisions later."""
+    revision = subdir.revision + steps
+    _retire(tx, subdir.id, stored, now_ms)
+    _write_shards(tx, subdir.id, stored, indexes, revision)
+    _write_fragments(tx, subdir.id, stored, indexes)
+    record_count = subdir.record_count + sum(index.record_count for index in indexes.values())
+    record_count -= sum(one.record_count for one in stored.values())
+    tx.execute(
+        _ADVANCE,
+        {"id_of_subdir": subdir.id, "revision": revision, "changed_at": now_ms, "record_count": record_count},
+    )
+    if record_count > whole_document_limit:
+        ask_for_documents(tx, now_ms, subdir.id)
+    return revision
+
+
+def _retire(tx: Tx, subdir_id: int, stored: Mapping[str, _Stored], now_ms: int) -> None:
+    old = [
+        {"subdir_id": subdir_id, "sha256": one.sha256, "content": one.content, "retired_at": now_ms}
+        for one in stored.values()
+        if one.sha256 is not None
+    ]
+    if old:
+        tx.execute(_FORGET_RETIRED, {"subdir_id": subdir_id, "digests": [row["sha256"] for row in old]})
+        tx.execute(_RETIRE, old)
+
+
+def _write_shards(
+    tx: Tx, subdir_id: int, stored: Mapping[str, _Stored], indexes: Mapping[str, NameIndex], revision: int
+) -> None:
+    new, known = [], []
+    for name, index in indexes.items():
+        row = {
+            "revision": revision,
+            "sha256": index.sha256,
+            "content": index.shard,
+            "record_count": index.record_count,
+            "v3_count": len(index.v3_times_ms),
+            "v3_newest": max(index.v3_times_ms, default=0),
+            "v3_oldest": min(index.v3_times_ms, default=0),
+        }
+        if name in stored and stored[name].has_row:
+            known.append({"of_subdir": subdir_id, "of_name": name, **row})
+        else:
+            new.append({"subdir_id": subdir_id, "name": name, **row})
+    if new:
+        tx.execute(_WRITE_SHARDS, new)
+    if known:
+        tx.execute(_REWRITE_SHARDS, known)
+
+
+def _write_fragments(tx: Tx, subdir_id: int, stored: Mapping[str, _Stored], indexes: Mapping[str, NameIndex]) -> None:
+    new, known, gone = [], [], []
+    for name, index in indexes.items():
+        there = stored[name].fragments if name in stored else {}
+        for kind, content in index.fragments.items():
+            if kind not in there:
+                new.append({"subdir_id": subdir_id, "kind": kind, "name": name, "content": content})
+            elif there[kind] != content:
+                which = {"of_subdir": subdir_id, "of_kind": kind, "of_name": name}
+                known.append({**which, "new_content": content})
+        gone += [
+            {"of_subdir": subdir_id, "of_kind": kind, "of_name": name} for kind in there if kind not in index.fragments
+        ]
+    for statement, rows in ((_WRITE_FRAGMENTS, new), (_REWRITE_FRAGMENTS, known), (_FORGET_FRAGMENTS, gone)):
+        if rows:
+            tx.execute(statement, rows)

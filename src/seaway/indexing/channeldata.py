@@ -1,0 +1,149 @@
+"""channeldata.json: what a channel says of its packages, across subdirs (CEP 38). Built when it is asked for."""
+
+import hashlib
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any
+
+import msgspec
+from sqlalchemy import func, select
+
+from seaway.conda import version
+from seaway.database.engine import Database, Tx
+from seaway.database.tables import files, packages, subdirs
+from seaway.indexing.rows import State
+
+_CHANNELS_IN_MEMORY = 64
+_ROWS_AT_ONCE = 500
+_LAST_SECOND = 253_402_300_799  # of the year 9999; what is more must be milliseconds
+_TEXTS = ("dev_url", "doc_url", "home", "license", "source_url", "summary")
+_TRAITS = ("activate.d", "deactivate.d", "post_link", "pre_link", "pre_unlink", "binary_prefix", "text_prefix")
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelData:
+    """channeldata.json at one revision of the channel: the sum of its subdirs' revisions."""
+
+    content: bytes
+    sha256: bytes
+    revision: int
+
+
+class ChannelDatas:
+    """The documents that this process holds."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._building = threading.Lock()
+        self._channels: OrderedDict[int, ChannelData] = OrderedDict()
+
+    def current(self, tx: Tx, channel_id: int) -> ChannelData | None:
+        """The document of a channel as `tx` sees it, or None when it must be built first (`build`)."""
+        with self._lock:
+            held = self._channels.get(channel_id)
+        return held if held is not None and held.revision == _revision(tx, channel_id) else None
+
+    def build(self, database: Database, channel_id: int) -> ChannelData:
+        """Make the document, one channel at a time: it reads every record, and a crowd that asks needs it once."""
+        with self._building, database.read() as tx:
+            held = self.current(tx, channel_id)
+            if held is not None:
+                return held
+            content = _build(tx, channel_id)
+            built = ChannelData(content, hashlib.sha256(content).digest(), _revision(tx, channel_id))
+        with self._lock:
+            self._channels[channel_id] = built
+            self._channels.move_to_end(channel_id)
+            while len(self._channels) > _CHANNELS_IN_MEMORY:
+                self._channels.popitem(last=False)
+        return built
+
+
+def _revision(tx: Tx, channel_id: int) -> int:
+    # PostgreSQL adds large integers up to a decimal.
+    return int(
+        tx.execute(
+            select(func.coalesce(func.sum(subdirs.c.revision), 0)).where(subdirs.c.channel_id == channel_id)
+        ).scalar_one()
+    )
+
+
+@dataclass(slots=True)
+class _Package:
+    newest: tuple[Any, int] | None = None
+    fields: dict[str, Any] = field(default_factory=dict)
+    subdirs: set[str] = field(default_factory=set)
+    traits: set[str] = field(default_factory=set)
+    run_exports: dict[str, Any] = field(default_factory=dict)
+    timestamp_ms: int = 0
+
+
+class _Record(msgspec.Struct):
+    version: str
+    timestamp: int = 0
+    license: str = ""
+    run_exports: dict[str, list[str]] = {}
+
+
+_record_decoder = msgspec.json.Decoder(_Record)
+_about_decoder = msgspec.json.Decoder(dict[str, Any])
+
+
+def _build(tx: Tx, channel_id: int) -> bytes:
+    described: dict[str, Any] = {}
+    all_subdirs: set[str] = set()
+    for name, rows in groupby(_rows(tx, channel_id), key=lambda row: row[0]):
+        package = _Package()
+        for _, subdir, record, about in rows:
+            _add(package, subdir, _record_decoder.decode(record), _about_decoder.decode(about))
+        described[name] = _describe(package)
+        all_subdirs |= package.subdirs
+    document = {"channeldata_version": 1, "packages": described, "subdirs": sorted(all_subdirs | {"noarch"})}
+    return msgspec.json.encode(document, order="sorted")
+
+
+def _rows(tx: Tx, channel_id: int) -> Iterator[Any]:
+    return iter(
+        tx.execute(
+            select(packages.c.name, subdirs.c.name, files.c.record, files.c.about)
+            .join(packages, packages.c.id == files.c.package_id)
+            .join(subdirs, subdirs.c.id == files.c.subdir_id)
+            .where(packages.c.channel_id == channel_id, files.c.state == State.LISTED.value)
+            .order_by(packages.c.name, subdirs.c.name, files.c.file_name)
+            .execution_options(yield_per=_ROWS_AT_ONCE)
+        )
+    )
+
+
+def _add(package: _Package, subdir: str, record: _Record, about: dict[str, Any]) -> None:
+    package.subdirs.add(subdir)
+    package.traits.update(about.get("traits", ()))
+    timestamp_ms = _milliseconds(record.timestamp)
+    package.timestamp_ms = max(package.timestamp_ms, timestamp_ms)
+    if record.run_exports:
+        package.run_exports[record.version] = record.run_exports
+    age = (version.parse(record.version), timestamp_ms)
+    if package.newest is None or age > package.newest:
+        package.newest = age
+        package.fields = {key: about[key] for key in _TEXTS if key in about}
+        package.fields["version"] = record.version
+        if record.license:
+            package.fields["license"] = record.license
+
+
+def _milliseconds(timestamp: int) -> int:
+    """Old tools wrote seconds; rattler and conda tell the two apart by the same bound."""
+    return timestamp * 1000 if timestamp <= _LAST_SECOND else timestamp
+
+
+def _describe(package: _Package) -> dict[str, Any]:
+    return {
+        **package.fields,
+        **{trait: trait in package.traits for trait in _TRAITS},
+        "run_exports": package.run_exports,
+        "subdirs": sorted(package.subdirs),
+        "timestamp": package.timestamp_ms // 1000,
+    }

@@ -1,0 +1,93 @@
+"""
+The index of names of each subdir, kept in memory and brought up to date by what changed.
+
+1. A document carries the revision of one committed state, and names exactly the shards of that state.
+2. Bringing it up to date costs a query for the changed names and one encoding, not a read of all names.
+3. The state in memory may be thrown away at any time: it is rebuilt from the rows.
+"""
+
+import hashlib
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass, field
+
+from sqlalchemy import bindparam, func, select
+
+from seaway.conda.repodata import RevisionSummary
+from seaway.conda.shards import build_index
+from seaway.database.engine import Tx
+from seaway.database.tables import shards
+from seaway.indexing.rows import Subdir
+
+_SUBDIRS_IN_MEMORY = 512
+
+
+@dataclass(frozen=True, slots=True)
+class IndexDocument:
+    """repodata_shards.msgpack.zst at one revision."""
+
+    content: bytes
+    sha256: bytes
+    revision: int
+
+
+@dataclass(slots=True)
+class _Names:
+    """What a worker knows of one subdir."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    revision: int = -1
+    hashes: dict[str, bytes] = field(default_factory=dict)
+    document: IndexDocument | None = None
+
+
+class NameIndexes:
+    """The indexes of names that this process holds."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._subdirs: OrderedDict[int, _Names] = OrderedDict()
+
+    def document(self, tx: Tx, subdir: Subdir) -> IndexDocument:
+        """The index of names at the revision that `tx` sees, or at a later one that another request has seen."""
+        names = self._names_of(subdir.id)
+        with names.lock:
+            if names.document is None or names.revision < subdir.revision:
+                names.hashes = _apply_changes(tx, subdir, names)
+                names.revision = subdir.revision
+                content = build_index(subdir.name, names.hashes, subdir.changed_at_ms, v3_summary(tx, subdir.id))
+                names.document = IndexDocument(content, hashlib.sha256(content).digest(), subdir.revision)
+            return names.document
+
+    def _names_of(self, subdir_id: int) -> _Names:
+        with self._lock:
+            names = self._subdirs.setdefault(subdir_id, _Names())
+            self._subdirs.move_to_end(subdir_id)
+            while len(self._subdirs) > _SUBDIRS_IN_MEMORY:
+                self._subdirs.popitem(last=False)
+            return names
+
+
+_V3 = select(func.sum(shards.c.v3_count), func.max(shards.c.v3_newest), func.min(shards.c.v3_oldest)).where(
+    shards.c.subdir_id == bindparam("subdir_id"), shards.c.v3_count > 0
+)
+_CHANGES = select(shards.c.name, shards.c.sha256).where(
+    shards.c.subdir_id == bindparam("subdir_id"), shards.c.revision > bindparam("known")
+)
+
+
+def v3_summary(tx: Tx, subdir_id: int) -> RevisionSummary | None:
+    """What there is of repodata v3 in a subdir; None when there is nothing."""
+    count, newest, oldest = tx.execute(_V3, {"subdir_id": subdir_id}).one()
+    return None if not count else RevisionSummary(count, newest, oldest)
+
+
+def _apply_changes(tx: Tx, subdir: Subdir, names: _Names) -> dict[str, bytes]:
+    hashes = dict(names.hashes)
+    changes = tx.execute(_CHANGES, {"subdir_id": subdir.id, "known": names.revision})
+    for name, sha256 in changes:
+        if sha256 is None:
+            hashes.pop(name, None)
+        else:
+            hashes[name] = sha256
+    return hashes

@@ -1,0 +1,75 @@
+"""The subdirs and file rows that the index is made from."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from sqlalchemy import bindparam, select
+
+from seaway.conda.record import Section
+from seaway.database.engine import Tx
+from seaway.database.tables import files, packages, subdirs
+
+
+class State(Enum):
+    """What readers may see of a file."""
+
+    LISTED = "listed"
+    YANKED = "yanked"  # in `removed`, still downloadable
+    DELETED = "deleted"  # in no document, not downloadable; its name stays taken
+
+
+@dataclass(frozen=True, slots=True)
+class Subdir:
+    """A platform folder of a channel as one transaction sees it."""
+
+    id: int
+    name: str
+    revision: int
+    changed_at_ms: int
+    record_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class FileRecord:
+    """What the index needs of a file."""
+
+    file_name: str
+    state: State
+    section: Section
+    indexed_at_ms: int
+    record: bytes
+
+
+_SUBDIR = select(subdirs.c.id, subdirs.c.name, subdirs.c.revision, subdirs.c.changed_at, subdirs.c.record_count)
+_SUBDIR_BY_NAME = _SUBDIR.where(subdirs.c.channel_id == bindparam("channel_id"), subdirs.c.name == bindparam("name"))
+_SUBDIR_BY_ID = _SUBDIR.where(subdirs.c.id == bindparam("subdir_id"))
+_PACKAGE = (
+    select(packages.c.id)
+    .join(subdirs, subdirs.c.channel_id == packages.c.channel_id)
+    .where(subdirs.c.id == bindparam("subdir_id"), packages.c.name == bindparam("name"))
+)
+# Not ordered here: SQLite would walk all file names of the subdir for the sake of the order.
+_RECORDS = select(files.c.file_name, files.c.state, files.c.section, files.c.indexed_at, files.c.record).where(
+    files.c.subdir_id == bindparam("subdir_id"),
+    files.c.package_id == _PACKAGE.scalar_subquery(),
+    files.c.state != State.DELETED.value,
+)
+
+
+def find_subdir(tx: Tx, channel_id: int, name: str) -> Subdir | None:
+    """The subdir of this name, or None while nothing was ever uploaded to it."""
+    row = tx.execute(_SUBDIR_BY_NAME, {"channel_id": channel_id, "name": name}).one_or_none()
+    return None if row is None else Subdir(*row)
+
+
+def get_subdir(tx: Tx, subdir_id: int) -> Subdir | None:
+    """The subdir with this id, or None when its channel is gone."""
+    row = tx.execute(_SUBDIR_BY_ID, {"subdir_id": subdir_id}).one_or_none()
+    return None if row is None else Subdir(*row)
+
+
+def records_of(tx: Tx, subdir_id: int, name: str) -> list[FileRecord]:
+    """All files of one package name that readers may see, by file name."""
+    rows = tx.execute(_RECORDS, {"subdir_id": subdir_id, "name": name})
+    found = [FileRecord(row[0], State(row[1]), Section(row[2]), row[3], row[4]) for row in rows]
+    return sorted(found, key=lambda record: record.file_name)

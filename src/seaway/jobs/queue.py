@@ -1,0 +1,221 @@
+"""
+The table of jobs.
+
+1. A job is there if and only if the transaction that asked for it has committed.
+2. A job is done at least once. Whoever runs it has it on a lease; when the lease ends without a word, another
+   worker takes it. So what a job does can be repeated.
+3. Only the worker that has the lease, in the attempt for which it got it, can end a job.
+4. A job that failed comes back later each time; after the last attempt it is dead: kept with its error, until
+   somebody says `seaway jobs retry`.
+5. Of jobs with an equal dedup key one waits at most.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from sqlalchemy import ColumnElement, and_, delete, func, insert, or_, select, text, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import IntegrityError
+
+from seaway.clock import MINUTE_MS
+from seaway.database.engine import Tx
+from seaway.database.tables import jobs, schedules
+
+READY, RUNNING, DEAD = "ready", "running", "dead"
+
+LAST_ATTEMPT = 10
+_FIRST_PAUSE_MS = 1_000
+_LONGEST_PAUSE_MS = 10 * MINUTE_MS
+_ERROR_LENGTH = 500
+
+Args = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One row, as its worker and `seaway jobs` see it."""
+
+    id: int
+    kind: str
+    args: dict[str, Any]
+    state: str
+    attempt: int
+    run_at_ms: int
+    owner: str | None
+    error: str
+
+
+_JOB = (jobs.c.id, jobs.c.kind, jobs.c.args, jobs.c.state, jobs.c.attempt, jobs.c.run_at, jobs.c.owner, jobs.c.error)
+
+
+def enqueue(
+    tx: Tx, now_ms: int, kind: str, args: Args, *, dedup_key: str | None = None, run_at_ms: int | None = None
+) -> None:
+    """
+    Ask for a job in the caller's transaction, unless an equal one waits already.
+
+    That one is locked then: had it begun before our commit, it would not see what we ask it for.
+    """
+    values = {
+        "kind": kind,
+        "dedup_key": dedup_key,
+        "args": msgspec.json.encode(args).decode(),
+        "state": READY,
+        "run_at": now_ms if run_at_ms is None else run_at_ms,
+        "attempt": 0,
+        "error": "",
+        "created_at": now_ms,
+    }
+    dialect = postgresql if tx.dialect.name == "postgresql" else sqlite
+    tx.execute(
+        dialect.insert(jobs)
+        .values(values)
+        .on_conflict_do_update(
+            index_elements=[jobs.c.dedup_key], index_where=text("state = 'ready'"), set_={"dedup_key": dedup_key}
+        )
+    )
+
+
+def is_due(tx: Tx, now_ms: int) -> bool:
+    """Whether `claim` would find something; asked often, so it reads only."""
+    return tx.execute(select(jobs.c.id).where(_due(now_ms)).limit(1)).first() is not None
+
+
+def claim(tx: Tx, now_ms: int, owner: str, lease_ms: int) -> Job | None:
+    """Take the job that is due for the longest time, or None; `owner` is a name that was never used before."""
+    _bury_lost(tx, now_ms)
+    first = (
+        select(jobs.c.id)
+        .where(_due(now_ms))
+        .order_by(jobs.c.run_at, jobs.c.id)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    )
+    row = tx.execute(
+        update(jobs)
+        .where(jobs.c.id == first.scalar_subquery())
+        .values(state=RUNNING, owner=owner, lease_until=now_ms + lease_ms, attempt=jobs.c.attempt + 1)
+        .returning(*_JOB)
+    ).one_or_none()
+    return None if row is None else _job(row)
+
+
+def renew(tx: Tx, job: Job, until_ms: int) -> bool:
+    """Keep the lease; False when another worker has the job now."""
+    return tx.execute(update(jobs).where(_held(job)).values(lease_until=until_ms)).rowcount == 1
+
+
+def finish(tx: Tx, job: Job) -> None:
+    """The job is done: its row goes."""
+    tx.execute(delete(jobs).where(_held(job)))
+
+
+def fail(tx: Tx, job: Job, now_ms: int, error: str) -> None:
+    """The attempt failed: again later, or dead. It goes if an equal job waits, which does the same work."""
+    # Not all that Python has in a string can be stored: half characters nowhere, zero bytes not in PostgreSQL.
+    storable = error.encode(errors="replace").decode().replace("\0", "?")
+    ended = {
+        "run_at": now_ms + pause_ms(job.attempt),
+        "owner": None,
+        "lease_until": None,
+        "error": storable[:_ERROR_LENGTH],
+    }
+    if job.attempt >= LAST_ATTEMPT:
+        tx.execute(update(jobs).where(_held(job)).values(state=DEAD, **ended))
+    else:
+        _wait_again(tx, _held(job), ended)
+
+
+def pause_ms(attempt: int) -> int:
+    """How long after a failed attempt the next one is made: a second, then twice as long each time."""
+    return min(_FIRST_PAUSE_MS << (attempt - 1), _LONGEST_PAUSE_MS)
+
+
+def list_jobs(tx: Tx, state: str | None = None) -> list[Job]:
+    """All jobs, or those in one state, by age."""
+    rows = select(*_JOB).order_by(jobs.c.id)
+    return [_job(row) for row in tx.execute(rows if state is None else rows.where(jobs.c.state == state))]
+
+
+def count_jobs(tx: Tx) -> dict[str, int]:
+    """How many jobs there are in each state."""
+    counts = {READY: 0, RUNNING: 0, DEAD: 0}
+    counts.update(
+        (state, count) for state, count in tx.execute(select(jobs.c.state, func.count()).group_by(jobs.c.state))
+    )
+    return counts
+
+
+def overdue_ms(tx: Tx, now_ms: int) -> int:
+    """For how long the job that is due for the longest time has waited; 0 when none is due."""
+    first: int | None = tx.execute(select(func.min(jobs.c.run_at)).where(_due(now_ms))).scalar()
+    return 0 if first is None else now_ms - first
+
+
+def retry(tx: Tx, now_ms: int, job_id: int | None = None) -> int:
+    """Give dead jobs, or the one with this id, all their attempts again; how many."""
+    count = 0
+    for job in list_jobs(tx, DEAD):
+        if job_id is not None and job.id != job_id:
+            continue
+        _wait_again(tx, and_(jobs.c.id == job.id, jobs.c.state == DEAD), {"attempt": 0, "run_at": now_ms})
+        count += 1
+    return count
+
+
+def enqueue_due(tx: Tx, now_ms: int, periods_ms: Mapping[str, int]) -> None:
+    """Ask for what is due regularly; a period that was missed is made up for once."""
+    known = _next_times(tx)
+    for kind, period_ms in periods_ms.items():
+        if known.get(kind, 0) > now_ms:
+            continue
+        enqueue(tx, now_ms, kind, {}, dedup_key=kind)
+        tx.execute(delete(schedules).where(schedules.c.kind == kind))
+        tx.execute(insert(schedules).values(kind=kind, next_at=now_ms + period_ms))
+
+
+def schedule_is_due(tx: Tx, now_ms: int, periods_ms: Mapping[str, int]) -> bool:
+    """Whether `enqueue_due` has anything to do."""
+    known = _next_times(tx)
+    return any(known.get(kind, 0) <= now_ms for kind in periods_ms)
+
+
+def _next_times(tx: Tx) -> dict[str, int]:
+    return {row.kind: row.next_at for row in tx.execute(select(schedules.c.kind, schedules.c.next_at))}
+
+
+def _due(now_ms: int):  # type: ignore[no-untyped-def]
+    return or_(
+        and_(jobs.c.state == READY, jobs.c.run_at <= now_ms),
+        and_(jobs.c.state == RUNNING, jobs.c.lease_until <= now_ms),
+    )
+
+
+def _bury_lost(tx: Tx, now_ms: int) -> None:
+    """A job whose workers died in every attempt is likely what kills them."""
+    tx.execute(
+        update(jobs)
+        .where(jobs.c.state == RUNNING, jobs.c.lease_until <= now_ms, jobs.c.attempt >= LAST_ATTEMPT)
+        .values(state=DEAD, owner=None, lease_until=None, error="Its worker died in every attempt.")
+    )
+
+
+def _held(job: Job):  # type: ignore[no-untyped-def]
+    return and_(jobs.c.id == job.id, jobs.c.state == RUNNING, jobs.c.owner == job.owner, jobs.c.attempt == job.attempt)
+
+
+def _wait_again(tx: Tx, which: ColumnElement[bool], values: Mapping[str, Any]) -> None:
+    """Have a job wait; it goes if an equal one waits, or is asked for at this moment and then committed."""
+    try:
+        with tx.begin_nested():
+            tx.execute(update(jobs).where(which).values(state=READY, **values))
+    except IntegrityError:
+        tx.execute(delete(jobs).where(which))
+
+
+def _job(row) -> Job:  # type: ignore[no-untyped-def]
+    return Job(
+        row.id, row.kind, msgspec.json.decode(row.args), row.state, row.attempt, row.run_at, row.owner, row.error
+    )

@@ -1,0 +1,128 @@
+"""
+The workers of the queue: threads of a process that serves, or of `seaway work`.
+
+1. A lease is renewed at a third of its length while the job runs, so it ends only with its process.
+2. A stop waits for the jobs that run, and takes no new ones; a kill leaves them to the next worker.
+"""
+
+import os
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import structlog
+
+from seaway.clock import Clock
+from seaway.counts import Counts
+from seaway.database.engine import Database
+from seaway.errors import Unavailable
+from seaway.jobs import queue
+from seaway.jobs.queue import Job
+
+log = structlog.get_logger()
+
+LEASE_MS = 60_000
+_POLL_SECONDS = 0.5
+_THREADS = 2
+
+Handler = Callable[[dict[str, Any]], None]
+
+
+class Runner:
+    """Runs what is due, until it is stopped."""
+
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        handlers: Mapping[str, Handler],
+        periods_ms: Mapping[str, int],
+        *,
+        counts: Counts | None = None,
+        lease_ms: int = LEASE_MS,
+        threads: int = _THREADS,
+    ) -> None:
+        self._database, self._clock = database, clock
+        self._handlers, self._periods_ms = handlers, periods_ms
+        self._counts = counts or Counts()
+        self._lease_ms = lease_ms
+        self._name = f"{socket.gethostname()}/{os.getpid()}"
+        self._stopping = threading.Event()
+        self._threads = [threading.Thread(target=self._work, name=f"jobs-{number}") for number in range(threads)]
+
+    def start(self) -> None:
+        """Begin to work in the background."""
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Let the running jobs end, and take no more."""
+        self._stopping.set()
+        for thread in self._threads:
+            if thread.ident is not None:
+                thread.join()
+
+    def run_due(self) -> int:
+        """Do everything that is due now, in this thread; how many jobs."""
+        count = 0
+        while not self._stopping.is_set() and (job := self._claim()) is not None:
+            self._run(job)
+            count += 1
+        return count
+
+    def _work(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self.run_due()
+            except Unavailable as error:
+                log.warning("jobs.database_away", error=error.sentence)
+            except Exception:  # whatever it is, a worker that ended would leave every later job undone
+                log.exception("jobs.failed")
+            self._stopping.wait(_POLL_SECONDS)
+
+    def _claim(self) -> Job | None:
+        now_ms = self._clock.now_ms()
+        with self._database.read() as tx:
+            scheduled = queue.schedule_is_due(tx, now_ms, self._periods_ms)
+            if not scheduled and not queue.is_due(tx, now_ms):
+                return None
+        with self._database.write_part() as tx:
+            if scheduled:
+                self._database.hold(tx, "schedules")
+                queue.enqueue_due(tx, now_ms, self._periods_ms)
+            return queue.claim(tx, now_ms, f"{self._name}/{secrets.token_hex(4)}", self._lease_ms)
+
+    def _run(self, job: Job) -> None:
+        done = threading.Event()
+        renewing = threading.Thread(target=self._keep_lease, args=(job, done), name=f"lease-{job.id}")
+        renewing.start()
+        started = time.perf_counter()
+        try:
+            self._handlers[job.kind](job.args)
+        except Exception as error:  # any failure of a handler is kept with the job, which is tried again
+            self._counts.job(job.kind, time.perf_counter() - started, done=False)
+            # Where it broke says nothing when a database or a store was away.
+            where = None if isinstance(error, Unavailable) else error
+            log.warning("job.failed", kind=job.kind, job=job.id, attempt=job.attempt, error=str(error), exc_info=where)
+            with self._database.write_part() as tx:
+                queue.fail(tx, job, self._clock.now_ms(), f"{type(error).__name__}: {error}")
+        else:
+            self._counts.job(job.kind, time.perf_counter() - started, done=True)
+            with self._database.write_part() as tx:
+                queue.finish(tx, job)
+        finally:
+            done.set()
+            renewing.join()
+
+    def _keep_lease(self, job: Job, done: threading.Event) -> None:
+        while not done.wait(self._lease_ms / 3000):
+            try:
+                with self._database.write_part() as tx:
+                    if not queue.renew(tx, job, self._clock.now_ms() + self._lease_ms):
+                        log.warning("job.lease_lost", kind=job.kind, job=job.id)
+                        return
+            except Unavailable as error:
+                log.warning("job.lease_not_renewed", kind=job.kind, job=job.id, error=error.sentence)

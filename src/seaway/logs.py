@@ -1,0 +1,138 @@
+"""Log lines: one event with fields each, as text or JSON, and never a secret."""
+
+import asyncio
+import json
+import logging
+import re
+import sys
+from collections.abc import Callable, MutableMapping
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+
+from seaway import ids
+
+REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="")  # every line that is written meanwhile has it
+
+_log = structlog.get_logger()
+
+
+def set_up(log_format: str, level: str) -> None:
+    """Send everything that this process logs, its libraries too, through one masked writer on standard error."""
+    shared: list[Any] = [
+        _with_request_id,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    is_colourful = log_format == "text" and sys.stderr.isatty()
+    renderer: Any = (
+        structlog.processors.JSONRenderer()
+        if log_format == "json"
+        else structlog.dev.ConsoleRenderer(colors=is_colourful)
+    )
+    structlog.configure(
+        processors=[*shared, structlog.processors.format_exc_info, _masked, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.format_exc_info,
+                _masked,
+                renderer,
+            ],
+        )
+    )
+    logging.basicConfig(handlers=[handler], level=getattr(logging, level.upper()), force=True)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    logging.captureWarnings(True)
+    if is_colourful or level not in ("debug", "info"):
+        REQUESTS.by_structlog()
+    else:
+        REQUESTS.by(_as_json if log_format == "json" else _as_text)
+
+
+class RequestLog:
+    """
+    Writes the line of each request: the very line that `log.info("request", ...)` would write.
+
+    structlog takes longer for it than all the rest of an answer that has not changed, and this line is nearly all
+    that a server writes. So it is formatted here, in one piece; a test compares the two. Lines of requests that end in
+    one turn of the event loop are written together, at its end: whoever reads the log is woken once for them.
+    """
+
+    def __init__(self) -> None:
+        self._form: Callable[..., str] | None = None
+        self._write: Callable[[str], None] = print
+        self._waiting: list[str] = []
+
+    def by_structlog(self) -> None:
+        """Take the long way, which knows levels and colours."""
+        self._form = None
+
+    def by(self, form: Callable[..., str]) -> None:
+        """Write lines of this form on standard error."""
+        self._form, self._write = form, structlog.WriteLogger(sys.stderr).msg
+
+    def write(self, method: str, path: str, status: int, ms: float, client: str, code: str = "") -> None:
+        """One request has ended; `code` is that of the refusal, if it was one. To be called on an event loop."""
+        if self._form is None:
+            refused = {"code": code} if code else {}
+            _log.info("request", method=method, path=path, status=status, ms=ms, client=client, **refused)
+            return
+        at = datetime.now(UTC).isoformat()[:-6]  # without the +00:00
+        self._waiting.append(self._form(f"{at}Z", method, ids.mask(path), status, ms, client, code))
+        if len(self._waiting) == 1:
+            asyncio.get_running_loop().call_soon(self._write_waiting)
+
+    def _write_waiting(self) -> None:
+        lines, self._waiting = self._waiting, []
+        self._write("\n".join(lines))
+
+
+REQUESTS = RequestLog()
+
+
+def _as_text(at: str, method: str, path: str, status: int, ms: float, client: str, code: str) -> str:
+    refused = f" code={_word(code)}" if code else ""
+    return (
+        f"{at} [info     ] request                        client={_word(client)}{refused} method={_word(method)}"
+        f" ms={ms} path={_word(path)} request_id={REQUEST_ID.get()} status={status}"
+    )
+
+
+def _as_json(at: str, method: str, path: str, status: int, ms: float, client: str, code: str) -> str:
+    fields = {"method": method, "path": path, "status": status, "ms": ms, "client": client}
+    refused = {"code": code} if code else {}
+    told = {"event": "request", "request_id": REQUEST_ID.get(), "level": "info", "timestamp": at}
+    return json.dumps({**fields, **refused, **told})
+
+
+_PLAIN = re.compile(r"[!#-&(-<>-~]+")  # ASCII without blanks, quotes and =
+
+
+def _word(value: str) -> str:
+    # structlog would let through what a terminal obeys, such as an escape in a path.
+    is_plain = _PLAIN.fullmatch(value) or (value.isprintable() and not set(value) & set(" =\"'"))
+    return value if is_plain else repr(value)
+
+
+def _with_request_id(_logger: object, _name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    request_id = REQUEST_ID.get()
+    if request_id:
+        event["request_id"] = request_id
+    return event
+
+
+def _masked(_logger: object, _name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    for key, value in event.items():
+        if isinstance(value, str):
+            event[key] = ids.mask(value)
+    return event

@@ -1,0 +1,109 @@
+"""
+A consistent copy of a house, while its servers run.
+
+1. All rows are of one state: they are read in one transaction.
+2. Every blob that a row names is in the backup, whole: the sweep is held meanwhile, and each is hashed on its way.
+   One that is missing or damaged fails the backup.
+3. What was interrupted is no backup: a file has its name, and a folder its manifest, only when all else is written.
+"""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from sqlalchemy import Select, Table, func, select
+
+from seaway import __version__
+from seaway.clock import Clock
+from seaway.database import migrate
+from seaway.database.engine import Database, Tx
+from seaway.errors import BadSetting
+from seaway.indexing.rows import State
+from seaway.moving import tables
+from seaway.moving.content import Listed
+from seaway.moving.manifest import CONTENTS, FORMAT, Manifest, listed, rows_of
+from seaway.moving.rows import Part, by_key, streamed, write_part
+from seaway.packages.sweep import SWEEPING
+from seaway.storage import keys
+from seaway.storage.blobs import Blobs
+from seaway.storage.spool import Spool
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One state of the rows, as parts in the spool."""
+
+    manifest: Manifest
+    parts: dict[str, Path]
+
+    def blobs(self) -> Iterator[Listed]:
+        """The blobs that the rows name, by their hashes."""
+        return listed(self.parts[CONTENTS])
+
+
+class Target(Protocol):
+    """A place that a backup is written to."""
+
+    def write(self, snapshot: Snapshot, blobs: Blobs, spool: Spool) -> int:
+        """Keep the snapshot and its blobs, last what makes it a backup; how many blobs were sent."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Backup:
+    """What one backup holds, and how many blobs its place did not have before."""
+
+    manifest: Manifest
+    sent: int
+
+
+def backup(database: Database, blobs: Blobs, spool: Spool, clock: Clock, target: Target) -> Backup:
+    """Copy the house to the target."""
+    with database.alone(SWEEPING), ExitStack() as stack:
+        with database.read() as tx:
+            snapshot = _take(tx, clock.now_ms(), spool, stack)
+        sent = target.write(snapshot, blobs, spool)
+        return Backup(snapshot.manifest, sent)
+
+
+def _take(tx: Tx, now_ms: int, spool: Spool, stack: ExitStack) -> Snapshot:
+    revision = migrate.current(tx)
+    if revision is None:
+        raise BadSetting("There is nothing to back up: the database is empty.", "Name the data folder with --data.")
+    migrate.require_known(revision, "database")
+    parts: dict[str, Part] = {}
+    paths: dict[str, Path] = {}
+
+    def keep(name: str, columns: list[str], query: Select[Any]) -> None:
+        file = stack.enter_context(spool.file())
+        with streamed(tx, query) as rows:
+            parts[name] = write_part(file, columns, rows)
+        paths[name] = Path(file.name)
+
+    found = tables.carried(tx)
+    for table in found:
+        keep(rows_of(table.name), [str(column.name) for column in table.c], by_key(tx, table))
+    files = next(table for table in found if table.name == "files")
+    keep(CONTENTS, ["sha256", "size"], named_by_files(files))
+    manifest = Manifest(
+        format=FORMAT,
+        seaway=__version__,
+        schema=revision,
+        time=keys.backup_time(now_ms),
+        parts=parts,
+        blob_bytes=sum(one.size for one in listed(paths[CONTENTS])),
+        last_ids=tables.last_ids(tx),
+    )
+    return Snapshot(manifest, paths)
+
+
+def named_by_files(files: Table) -> Select[Any]:
+    """The blobs that file rows name, each once."""
+    return (
+        select(files.c.sha256, func.max(files.c.size))
+        .where(files.c.state != State.DELETED.value)
+        .group_by(files.c.sha256)
+        .order_by(files.c.sha256)
+    )

@@ -1,0 +1,127 @@
+"""
+Blobs on their way from one place to another.
+
+1. A blob is put only after all its bytes were read and have the hash that it is named by.
+2. A blob that is there under its name, but is not what it says, is taken away only when its replacement is at hand.
+"""
+
+import hashlib
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, TypeVar
+
+from seaway.errors import SeawayError
+from seaway.storage import keys
+from seaway.storage.blobs import Blobs
+from seaway.storage.spool import Spool
+
+CHUNK_BYTES = 1024 * 1024
+STORE = "the store"
+_ANOTHER = "Take another backup."
+_AT_ONCE = 8  # a bucket answers after milliseconds, and to many at once
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class Damaged(SeawayError):
+    """Bytes or rows are not what they were, or are gone."""
+
+    code = "damaged"
+
+
+class Missing(Damaged):
+    """A blob that should be there is not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A blob that is to be copied."""
+
+    sha256: bytes
+    size: int
+
+    @property
+    def key(self) -> str:
+        return keys.blob(self.sha256)
+
+
+def bring(
+    one: Listed, opened: Callable[[], BinaryIO], place: str, target: Blobs, spool: Spool, *, by_size: bool
+) -> bool:
+    """
+    Bring one blob from `place` to the target, unless it is there; whether it was sent.
+
+    `by_size` takes what is there for good if its size is right; otherwise it is read back and hashed.
+    """
+    if is_there(target, one, by_size=by_size):
+        return False
+    try:
+        source = opened()
+    except FileNotFoundError:
+        raise missing(one, place) from None
+    with source, fetched(source, one.sha256, spool, damaged(one, place)) as path:
+        if target.stat(one.key) is not None:
+            target.delete(one.key)  # a put would leave what has the right size
+        target.put_file(one.key, path)
+    return True
+
+
+def is_there(blobs: Blobs, one: Listed, *, by_size: bool) -> bool:
+    """Whether the store has this blob."""
+    stat = blobs.stat(one.key)
+    if stat is None or stat.size != one.size:
+        return False
+    if by_size:
+        return True
+    with blobs.open(one.key) as file:
+        sha256 = hashlib.sha256()
+        while chunk := file.read(CHUNK_BYTES):
+            sha256.update(chunk)
+    return sha256.digest() == one.sha256
+
+
+def damaged(one: Listed, place: str) -> Damaged:
+    """The sentence about a blob that is not what its name says."""
+    cure = "`seaway check` names its file; delete that, or bring the blob back." if place == STORE else _ANOTHER
+    return Damaged(f"The blob {one.sha256.hex()} in {place} is damaged.", cure)
+
+
+def missing(one: Listed, place: str) -> Missing:
+    """The sentence about a blob that should be there."""
+    cure = "Run it again if its file was deleted a moment ago; else `seaway check` names the file."
+    return Missing(f"The blob {one.sha256.hex()} is not in {place}.", cure if place == STORE else _ANOTHER)
+
+
+def side_by_side(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """The results in order, some of them worked on at once, and never many of the items in memory."""
+    waiting: deque[Future[Result]] = deque()
+    with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="moving") as pool:
+        try:
+            for item in items:
+                waiting.append(pool.submit(work, item))
+                if len(waiting) >= 2 * _AT_ONCE:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+@contextmanager
+def fetched(source: BinaryIO, sha256: bytes, spool: Spool, refusal: Damaged) -> Iterator[Path]:
+    """What is read there as a spool file, after a look at its hash; the refusal when it is another."""
+    with spool.file() as file:
+        found = hashlib.sha256()
+        while chunk := source.read(CHUNK_BYTES):
+            found.update(chunk)
+            file.write(chunk)
+        if found.digest() != sha256:
+            raise refusal
+        file.flush()
+        yield Path(file.name)

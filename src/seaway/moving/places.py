@@ -1,0 +1,129 @@
+"""
+What an operator names as the other side of a copy: a file, a store, a database.
+
+A place inside the store, or around it, is refused: the sweep would take what it does not know there.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import sqlalchemy
+from sqlalchemy.exc import ArgumentError
+
+from seaway.database.engine import Database
+from seaway.database.sqlite import SqliteDatabase
+from seaway.errors import BadSetting
+from seaway.moving import tar
+from seaway.moving.backup import Target
+from seaway.moving.restore import Source
+from seaway.moving.shelf import Shelf
+from seaway.moving.tar import TarTarget
+from seaway.storage import keys
+from seaway.storage.blobs import Blobs
+from seaway.storage.opening import SCHEMES, BucketAccess, open_blobs
+
+_CONNECTIONS = 4
+
+
+def backup_target(place: str, store_url: str, access: BucketAccess) -> Target:
+    """Where a backup goes: a file, or a place for many."""
+    is_file = _is_file(place)
+    _require_apart(place, store_url)
+    if is_file:
+        return TarTarget(Path(place))
+    _make_private(place)
+    return _shelf(place, access)
+
+
+@contextmanager
+def backup_source(place: str, at: str | None, store_url: str, access: BucketAccess) -> Iterator[Source]:
+    """The backup in a file, or the one of this time in a place for many; the newest without a time."""
+    is_file = _is_file(place)
+    _require_apart(place, store_url)
+    if not is_file:
+        _require_folder(place)
+        yield _shelf(place, access).source(at)
+        return
+    if at is not None:
+        raise BadSetting("A file holds one backup.", "Leave out --at.")
+    with tar.opened(Path(place)) as source:
+        yield source
+
+
+def other_store(url: str, store_url: str, access: BucketAccess) -> Blobs:
+    """Another store than that of the house."""
+    _require_apart(url, store_url)
+    _make_private(url)
+    return open_blobs(url, access)
+
+
+def other_database(url: str) -> Database:
+    """The database at `postgresql://...`, or the file at `sqlite:///path`."""
+    try:
+        parsed = sqlalchemy.make_url(url)
+    except ArgumentError:
+        raise _no_database() from None
+    if parsed.drivername == "sqlite" and parsed.database:
+        path = Path(parsed.database)
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return SqliteDatabase(path, path.parent / "locks")
+    if parsed.drivername not in ("postgresql", "postgres") or not parsed.database:
+        raise _no_database()
+    # Imported here: what one machine does not need takes 100 ms to load.
+    from seaway.database.postgres import PostgresDatabase
+
+    return PostgresDatabase(url, connections=_CONNECTIONS)
+
+
+def _shelf(url: str, access: BucketAccess) -> Shelf:
+    return Shelf(open_blobs(url, access), open_blobs(f"{url.rstrip('/')}/{keys.BACKUPS}", access), url)
+
+
+def _is_file(place: str) -> bool:
+    if _is_url(place):
+        return False
+    if place.endswith(tar.SUFFIX):
+        return True
+    raise BadSetting(f"{place} is no place for a backup.", "Name a file that ends in .tar, or a storage URL.")
+
+
+def _is_url(place: str) -> bool:
+    return place.partition(":")[0] in SCHEMES
+
+
+def _require_apart(place: str, store_url: str) -> None:
+    if place.partition(":")[0] == "memory":
+        raise BadSetting("What is in memory ends with this command.", "Name a bucket or a folder.")
+    if all(one == other for one, other in zip(_steps(place), _steps(store_url), strict=False)):
+        raise BadSetting(f"{place} and the store {store_url} are not apart.", "Name a place outside, such as a bucket.")
+
+
+def _steps(place: str) -> tuple[str, ...]:
+    """The way to a place, step by step."""
+    parts = urlsplit(place)
+    if not _is_url(place) or parts.scheme == "file":
+        return ("file", *_folder(place).resolve().parts)
+    return (parts.scheme, parts.netloc, *filter(None, parts.path.split("/")))
+
+
+def _folder(place: str) -> Path:
+    return Path(unquote(urlsplit(place).path)) if _is_url(place) else Path(place)
+
+
+def _make_private(url: str) -> None:
+    """Make a folder that nobody else can read, as the data folder is; one that is there stays as it is."""
+    if urlsplit(url).scheme == "file":
+        _folder(url).mkdir(parents=True, exist_ok=True, mode=0o700)
+
+
+def _require_folder(url: str) -> None:
+    if urlsplit(url).scheme == "file" and not _folder(url).is_dir():
+        raise BadSetting(f"There is no folder {url}.", "Name the place that `seaway backup` wrote to.")
+
+
+def _no_database() -> BadSetting:
+    return BadSetting(
+        "This is no address of a database.", "Give postgresql://user:password@host/name or sqlite:///path."
+    )

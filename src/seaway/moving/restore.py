@@ -1,0 +1,78 @@
+"""
+A house out of a backup.
+
+1. It is made only where nobody lives: in a database without rows.
+2. The blobs are there before a row names them (S1), each read whole and hashed.
+3. All rows come in one transaction, with the counts that the manifest tells. A restore that failed or was killed
+   leaves an empty database and some blobs, and can be run again; what is whole is not sent again.
+4. An older schema is made first, filled, and then brought up to date.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+from seaway.database.engine import Database, Tx
+from seaway.database.migrate import NEWEST, upgrade
+from seaway.moving import tables
+from seaway.moving.content import Damaged, Listed, bring
+from seaway.moving.manifest import CONTENTS, Manifest, listed, rows_of
+from seaway.moving.rows import put, read_part
+from seaway.packages.sweep import SWEEPING
+from seaway.storage.blobs import Blobs
+from seaway.storage.spool import Spool
+
+Keep = Callable[[Listed, Callable[[], BinaryIO], str], bool]
+
+
+class Source(Protocol):
+    """A place that a backup is read from."""
+
+    manifest: Manifest
+
+    def fetch_parts(self, spool: Spool, stack: ExitStack) -> dict[str, Path]:
+        """Bring all parts into the spool, as the manifest describes them."""
+        ...
+
+    def bring_blobs(self, contents: Iterable[Listed], keep: Keep) -> int:
+        """Offer each blob to `keep`, which says whether it took it; how many it took."""
+        ...
+
+
+def restore(database: Database, blobs: Blobs, spool: Spool, source: Source) -> int:
+    """Make the house of the backup; how many blobs were sent to the store."""
+    # A sweep here would take old blobs of the store that the rows are about to name.
+    with database.alone(SWEEPING), ExitStack() as stack:
+        with database.read() as tx:
+            tables.require_empty(tx)
+        parts = source.fetch_parts(spool, stack)
+        sent = source.bring_blobs(listed(parts[CONTENTS]), partial(_keep, blobs, spool))
+        with database.write() as tx:
+            tables.require_empty(tx)
+            _fill(tx, source.manifest, parts)
+        return sent
+
+
+def _keep(blobs: Blobs, spool: Spool, one: Listed, opened: Callable[[], BinaryIO], place: str) -> bool:
+    return bring(one, opened, place, blobs, spool, by_size=False)
+
+
+def _fill(tx: Tx, manifest: Manifest, parts: Mapping[str, Path]) -> None:
+    tables.make(tx, manifest.schema)
+    found = tables.carried(tx)
+    if {table.name for table in found} != manifest.tables.keys():
+        raise Damaged("The backup has other tables than its schema.", "Take another backup.")
+    for table in found:
+        count = 0
+        with parts[rows_of(table.name)].open("rb") as file:
+            columns, batches = read_part(file)
+            for batch in batches:
+                put(tx, table, columns, batch)
+                count += len(batch)
+        if count != manifest.tables[table.name].rows:
+            raise Damaged(f"The backup has {count} rows of {table.name}, not as many as it says.", "Take another one.")
+    if manifest.schema != NEWEST:
+        upgrade(tx, NEWEST)
+    tables.put_last_ids(tx, manifest.last_ids)

@@ -1,0 +1,128 @@
+"""
+Rows on their way: read in the order of their keys, written as parts, read from parts, inserted.
+
+A part is a row of column names and then the rows, in frames: four bytes of length, then zstd of msgpack. Equal rows
+make equal bytes, whichever database they come from; never are more than some hundred of them in memory.
+"""
+
+import hashlib
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+import msgspec
+from sqlalchemy import ColumnElement, Select, String, Table, collate, insert, select, tuple_
+from sqlalchemy.exc import DataError, IntegrityError
+
+from seaway.conda import zstd
+from seaway.database.engine import Tx
+from seaway.moving.content import Damaged
+
+if sys.version_info >= (3, 14):
+    from compression.zstd import ZstdError, decompress
+else:
+    from backports.zstd import ZstdError, decompress
+
+_FETCHED_AT_ONCE = 100
+_BATCH_ROWS = 500
+_BATCH_BYTES = 4 * 1024 * 1024
+_LENGTH_BYTES = 4
+
+Row = Sequence[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What a manifest says about one part."""
+
+    rows: int
+    bytes: int
+    sha256: str
+
+
+@contextmanager
+def streamed(tx: Tx, query: Select[Any]) -> Iterator[Iterator[Row]]:
+    """The rows of a query, some at a time."""
+    with tx.execute(query.execution_options(yield_per=_FETCHED_AT_ONCE)) as found:
+        yield map(tuple, found)
+
+
+def by_key(tx: Tx, table: Table, *, after: Row | None = None) -> Select[Any]:
+    """The rows of a table in the order of its primary key, all or those behind one key."""
+    key = key_of(tx, table)
+    query = select(table).order_by(*key)
+    return query if after is None else query.where(tuple_(*key) > tuple_(*after))
+
+
+def key_of(tx: Tx, table: Table) -> list[ColumnElement[Any]]:
+    """The columns of the primary key, as both databases order them: by bytes."""
+    in_locale = tx.dialect.name == "postgresql"
+    return [
+        collate(column, "C") if in_locale and isinstance(column.type, String) else column
+        for column in table.primary_key.columns
+    ]
+
+
+def put(tx: Tx, table: Table, columns: Sequence[str], rows: Iterable[Row]) -> None:
+    """Insert rows as they are."""
+    try:
+        tx.execute(insert(table), [dict(zip(columns, row, strict=True)) for row in rows])
+    except (IntegrityError, DataError) as error:
+        reason = str(error.orig).partition("\n")[0].rstrip(".")
+        raise Damaged(
+            f"The database does not take a row of {table.name} ({reason}).", "Keep both sides and report it."
+        ) from None
+
+
+def in_batches(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    """The rows by the hundreds, or by the megabyte."""
+    batch: list[Row] = []
+    size = 0
+    for row in rows:
+        batch.append(row)
+        size += sum(len(value) for value in row if isinstance(value, str | bytes))
+        if len(batch) >= _BATCH_ROWS or size >= _BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def encode(rows: Sequence[Row]) -> bytes:
+    """Rows as bytes: equal ones for equal rows, and only for those."""
+    return msgspec.msgpack.encode(rows)
+
+
+def write_part(file: BinaryIO, columns: Sequence[str], rows: Iterable[Row]) -> Part:
+    """Write rows as a part, whole frame by whole frame."""
+    sha256, size, count = hashlib.sha256(), 0, 0
+    for number, batch in enumerate(_with_head(columns, rows)):
+        packed = zstd.pack(encode(batch))
+        frame = len(packed).to_bytes(_LENGTH_BYTES, "big") + packed
+        file.write(frame)
+        sha256.update(frame)
+        size += len(frame)
+        count += len(batch) if number else 0
+    file.flush()
+    return Part(count, size, sha256.hexdigest())
+
+
+def read_part(file: BinaryIO) -> tuple[Sequence[str], Iterator[list[Row]]]:
+    """The columns of a part, and its rows in batches."""
+    batches = _frames(file)
+    return next(batches, [[]])[0], batches
+
+
+def _with_head(columns: Sequence[str], rows: Iterable[Row]) -> Iterator[list[Row]]:
+    yield [columns]
+    yield from in_batches(rows)
+
+
+def _frames(file: BinaryIO) -> Iterator[list[Row]]:
+    while head := file.read(_LENGTH_BYTES):
+        try:
+            yield msgspec.msgpack.decode(decompress(file.read(int.from_bytes(head, "big"))), type=list[list[Any]])
+        except (ZstdError, msgspec.MsgspecError):
+            raise Damaged("A part of the backup cannot be read.", "Take another backup.") from None

@@ -1,0 +1,84 @@
+"""
+A place for many backups of one house: a bucket, or a folder of it. They share their blobs.
+
+    blobs/ab/abcdef...      each blob once; one that is there with the right size is not sent again
+    backups/<time>/...      the parts of one backup, and last its manifest (`storage.keys`)
+"""
+
+from collections.abc import Iterable
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO
+
+from seaway.errors import AlreadyThere, BadSetting
+from seaway.moving import manifest as manifests
+from seaway.moving.backup import Snapshot
+from seaway.moving.content import STORE, Listed, bring, side_by_side
+from seaway.moving.restore import Keep
+from seaway.storage import keys
+from seaway.storage.blobs import Blobs
+from seaway.storage.spool import Spool
+
+
+class Shelf:
+    """A place for backups: its blobs, and its folder of backups as a store of its own."""
+
+    def __init__(self, blobs: Blobs, backups: Blobs, place: str) -> None:
+        self._blobs, self._backups, self._place = blobs, backups, place
+
+    def write(self, snapshot: Snapshot, blobs: Blobs, spool: Spool) -> int:
+        time = snapshot.manifest.time
+        manifest = keys.backup_manifest(time)
+        if self._backups.stat(manifest) is not None:
+            raise AlreadyThere(f"{self._place} has a backup of this moment.", "Wait a moment and run it again.")
+        sent = sum(side_by_side(partial(self._bring, blobs, spool), snapshot.blobs()))
+        for name, path in snapshot.parts.items():
+            self._backups.put_file(keys.backup_part(time, name), path)
+        with spool.file() as file:
+            file.write(manifests.encode(snapshot.manifest))
+            file.flush()
+            self._backups.put_file(manifest, Path(file.name))
+        return sent
+
+    def source(self, at: str | None) -> "ShelfSource":
+        """One of the backups here: the newest, or that of a time."""
+        times = {time for stat in self._backups.list() if (time := keys.backup_time_of(stat.key)) is not None}
+        if not times:
+            raise BadSetting(f"There is no backup at {self._place}.", "Name the place that `seaway backup` wrote to.")
+        if at is not None and at not in times:
+            raise BadSetting(
+                f"There is no backup of {at} at {self._place}.", f"The newest there is {max(times)}, of {len(times)}."
+            )
+        return ShelfSource(self._blobs, self._backups, at or max(times), self._place)
+
+    def _bring(self, source: Blobs, spool: Spool, one: Listed) -> bool:
+        return bring(one, partial(source.open, one.key), STORE, self._blobs, spool, by_size=True)
+
+
+class ShelfSource:
+    """One backup of a place for many."""
+
+    def __init__(self, blobs: Blobs, backups: Blobs, time: str, place: str) -> None:
+        self._blobs, self._backups, self._time, self._place = blobs, backups, time, place
+        with backups.open(keys.backup_manifest(time)) as file:
+            self.manifest = manifests.decode(file.read(manifests.MAX_BYTES), place)
+
+    def fetch_parts(self, spool: Spool, stack: ExitStack) -> dict[str, Path]:
+        paths = {}
+        for name, part in self.manifest.parts.items():
+            with self._open_part(name) as file:
+                paths[name] = stack.enter_context(manifests.fetched_part(file, part, self._place, spool))
+        return paths
+
+    def bring_blobs(self, contents: Iterable[Listed], keep: Keep) -> int:
+        return sum(side_by_side(partial(self._offer, keep), contents))
+
+    def _open_part(self, name: str) -> BinaryIO:
+        try:
+            return self._backups.open(keys.backup_part(self._time, name))
+        except FileNotFoundError:
+            raise manifests.damaged(self._place) from None
+
+    def _offer(self, keep: Keep, one: Listed) -> bool:
+        return keep(one, partial(self._blobs.open, one.key), self._place)

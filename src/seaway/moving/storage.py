@@ -1,0 +1,91 @@
+"""
+Every blob that a row names, from one store to another, while servers run.
+
+1. A blob that was sent is read back from where it went, and hashed.
+2. Nothing is taken away from the store, and what a row names is not swept meanwhile.
+
+What is there is not sent again, so a run that was interrupted is gone on with. What comes meanwhile is brought by a
+second pass; what comes after that, by another run.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain
+from pathlib import Path
+
+from sqlalchemy import select
+
+from seaway.database.engine import Database
+from seaway.database.tables import documents, files
+from seaway.indexing.claims import named
+from seaway.moving.backup import named_by_files
+from seaway.moving.content import (
+    STORE,
+    Damaged,
+    Listed,
+    Missing,
+    bring,
+    is_there,
+    side_by_side,
+)
+from seaway.moving.manifest import listed
+from seaway.moving.rows import streamed, write_part
+from seaway.packages.sweep import SWEEPING
+from seaway.storage.blobs import Blobs
+from seaway.storage.spool import Spool
+
+
+@dataclass(slots=True)
+class Moved:
+    """What is in the new store now, and how many of the blobs were sent by this run."""
+
+    blobs: int = 0
+    bytes: int = 0
+    sent: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Move:
+    database: Database
+    source: Blobs
+    target: Blobs
+    spool: Spool
+
+
+def move_storage(database: Database, source: Blobs, target: Blobs, spool: Spool, *, verify: bool) -> Moved:
+    """Copy what rows name; with `verify`, what is there already is read back and hashed too."""
+    move = _Move(database, source, target, spool)
+    with database.alone(SWEEPING):
+        first = _pass(move, by_size=not verify)
+        second = _pass(move, by_size=True)
+    return Moved(second.blobs, second.bytes, first.sent + second.sent)
+
+
+def _pass(move: _Move, *, by_size: bool) -> Moved:
+    moved = Moved()
+    with move.spool.file() as contents:
+        with (
+            move.database.read() as tx,
+            streamed(tx, named_by_files(files)) as of_files,
+            streamed(tx, select(documents.c.sha256, documents.c.size)) as of_documents,
+        ):
+            write_part(contents, ["sha256", "size"], chain(of_files, of_documents))
+        for size, sent in side_by_side(partial(_bring, move, by_size), listed(Path(contents.name))):
+            moved.blobs += size is not None
+            moved.bytes += size or 0
+            moved.sent += sent
+    return moved
+
+
+def _bring(move: _Move, by_size: bool, one: Listed) -> tuple[int | None, bool]:
+    """The size of the blob in the new store, None if nobody needs it any more; and whether it was sent."""
+    try:
+        sent = bring(one, partial(move.source.open, one.key), STORE, move.target, move.spool, by_size=by_size)
+    except Missing:
+        with move.database.read() as tx:
+            if named(tx, [one.sha256]):
+                raise
+        return None, False  # a document that was replaced meanwhile
+    if sent and not is_there(move.target, one, by_size=False):
+        raise Damaged(f"The new store did not keep the blob {one.sha256.hex()}.", "Look after it and run this again.")
+    return one.size, sent

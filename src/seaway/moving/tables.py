@@ -1,0 +1,74 @@
+"""
+The tables of a database that is copied, of whichever schema: which there are, whether they are empty, how they are made.
+
+The ids that a table gave out are copied with its rows: an audit line must never point at a later stranger.
+"""
+
+from collections.abc import Mapping
+
+from sqlalchemy import MetaData, Table, func, inspect, literal, select, text
+
+from seaway.database import migrate
+from seaway.database.engine import Tx
+from seaway.database.tables import metadata
+from seaway.errors import BadSetting
+
+# Not in a backup: documents are made again when they are asked for, jobs and schedules are those of running workers.
+LEFT_OUT = frozenset({"documents", "jobs", "schedules"})
+
+
+def carried(tx: Tx) -> list[Table]:
+    """The tables of a backup as this database has them, those that others refer to first."""
+    found = MetaData()
+    found.reflect(tx, only=lambda name, _: name in metadata.tables and name not in LEFT_OUT, resolve_fks=False)
+    return found.sorted_tables
+
+
+def require_empty(tx: Tx) -> None:
+    """Refuse a database in which somebody lives."""
+    current = migrate.current(tx)
+    there = [table for table in metadata.sorted_tables if table.name in inspect(tx).get_table_names()]
+    if current is None and there:
+        raise BadSetting("The database has tables that Seaway did not make.", "Give an empty database.")
+    if current is not None:
+        migrate.require_known(current, "database")
+    for table in there:
+        if table.name not in LEFT_OUT and tx.execute(select(literal(1)).select_from(table).limit(1)).first():
+            raise BadSetting(f"The database is not empty: it has {table.name}.", "Give an empty one.")
+
+
+def make(tx: Tx, revision: str) -> None:
+    """Make the tables of this schema anew; those that are there are empty, or the beginning of a copy."""
+    metadata.drop_all(tx)
+    tx.execute(text("DROP TABLE IF EXISTS alembic_version"))
+    migrate.upgrade(tx, revision)
+
+
+def last_ids(tx: Tx) -> dict[str, int]:
+    """The highest id that each table of this database ever gave out."""
+    if tx.dialect.name == "sqlite":
+        rows = tx.execute(text("SELECT name, seq FROM sqlite_sequence ORDER BY name"))
+        return {name: seq for name, seq in rows if name in metadata.tables}
+    last = text("SELECT pg_sequence_last_value(pg_get_serial_sequence(:name, 'id')::regclass)")
+    found = {name: tx.execute(last, {"name": name}).scalar() for name in _with_ids(tx)}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def put_last_ids(tx: Tx, ids: Mapping[str, int]) -> None:
+    """Let the tables go on behind these ids, and behind those of their rows."""
+    for name in _with_ids(tx):
+        table = metadata.tables[name]
+        last = max(ids.get(name, 0), tx.execute(select(func.max(table.c.id))).scalar() or 0)
+        if last == 0:
+            continue
+        values = {"name": name, "last": last}
+        if tx.dialect.name == "sqlite":
+            tx.execute(text("DELETE FROM sqlite_sequence WHERE name = :name"), values)
+            tx.execute(text("INSERT INTO sqlite_sequence (name, seq) VALUES (:name, :last)"), values)
+        else:
+            tx.execute(text("SELECT setval(pg_get_serial_sequence(:name, 'id')::regclass, :last)"), values)
+
+
+def _with_ids(tx: Tx) -> list[str]:
+    there = set(inspect(tx).get_table_names())
+    return [table.name for table in metadata.sorted_tables if "id" in table.c and table.name in there]

@@ -1,0 +1,162 @@
+"""
+A backup as one file: a tar of the manifest, the parts, and the blobs in the order of the contents.
+
+It is written and read once from its beginning to its end. Names are short, so each member has one block as its head;
+`tarfile` makes and reads that, and keeps no list of the members, of which there may be millions.
+"""
+
+import hashlib
+import io
+import os
+import tarfile
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
+from tarfile import TarInfo
+from typing import Any, BinaryIO, cast
+
+from seaway.errors import BadSetting
+from seaway.moving import manifest as manifests
+from seaway.moving.backup import Snapshot
+from seaway.moving.content import CHUNK_BYTES, STORE, Listed, damaged, missing
+from seaway.moving.restore import Keep
+from seaway.storage.blobs import Blobs
+from seaway.storage.spool import Spool
+
+SUFFIX = ".tar"
+_MANIFEST = "manifest"
+_PRIVATE = 0o600  # it holds the hashes of passwords and keys, and private packages
+
+
+class TarTarget:
+    """A file that a backup is written to; an older one of this name is replaced when the new one is whole."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def write(self, snapshot: Snapshot, blobs: Blobs, spool: Spool) -> int:
+        manifest, sent = snapshot.manifest, 0
+        head = manifests.encode(manifest)
+        with self._replaced() as file:
+            _add(file, _MANIFEST, len(head), io.BytesIO(head))
+            for name, path in snapshot.parts.items():
+                with path.open("rb") as part:
+                    _add(file, name, manifest.parts[name].bytes, part)
+            for one in snapshot.blobs():
+                _add_blob(file, one, blobs)
+                sent += 1
+            file.write(bytes(2 * tarfile.BLOCKSIZE))
+        return sent
+
+    @contextmanager
+    def _replaced(self) -> Iterator[BinaryIO]:
+        near = self._path.with_name(f".{self._path.name}.part")
+        near.unlink(missing_ok=True)  # what a kill left
+        try:
+            with open(near, "xb", opener=lambda path, flags: os.open(path, flags, _PRIVATE)) as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            near.replace(self._path)
+        finally:
+            near.unlink(missing_ok=True)
+        _sync_folder(self._path.absolute().parent)
+
+
+class TarSource:
+    """A file that a backup is read from, in order."""
+
+    def __init__(self, file: BinaryIO, place: str) -> None:
+        self._file, self._place = file, place
+        self._next_at = 0
+        head = self._next(_MANIFEST).read(manifests.MAX_BYTES)
+        self.manifest = manifests.decode(head, place)
+
+    def fetch_parts(self, spool: Spool, stack: ExitStack) -> dict[str, Path]:
+        return {
+            name: stack.enter_context(manifests.fetched_part(self._next(name), part, self._place, spool))
+            for name, part in self.manifest.parts.items()
+        }
+
+    def bring_blobs(self, contents: Iterable[Listed], keep: Keep) -> int:
+        return sum(keep(one, partial(_itself, self._next(one.key)), self._place) for one in contents)
+
+    def _next(self, name: str) -> BinaryIO:
+        """The member that comes next, which must have this name."""
+        self._file.seek(self._next_at)
+        try:
+            info = TarInfo.frombuf(self._file.read(tarfile.BLOCKSIZE), "ascii", "strict")
+        except (tarfile.TarError, UnicodeError):
+            raise manifests.damaged(self._place) from None
+        if info.name != name:
+            raise manifests.damaged(self._place)
+        self._next_at += tarfile.BLOCKSIZE + info.size + _padding(info.size)
+        return cast("BinaryIO", _Member(self._file, info.size))
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[TarSource]:
+    """The backup in this file."""
+    try:
+        file = path.open("rb")
+    except FileNotFoundError:
+        raise BadSetting(f"There is no backup {path}.", "Name a file that `seaway backup` wrote.") from None
+    with file:
+        yield TarSource(file, str(path))
+
+
+class _Member(io.RawIOBase):
+    """The bytes of one member, read in order."""
+
+    def __init__(self, file: BinaryIO, size: int) -> None:
+        self._file, self._left = file, size
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        chunk = self._file.read(min(len(buffer), self._left))
+        buffer[: len(chunk)] = chunk
+        self._left -= len(chunk)
+        return len(chunk)
+
+
+def _itself(member: BinaryIO) -> BinaryIO:
+    return member
+
+
+def _add_blob(file: BinaryIO, one: Listed, blobs: Blobs) -> None:
+    try:
+        source = blobs.open(one.key)
+    except FileNotFoundError:
+        raise missing(one, STORE) from None
+    with source:
+        if _add(file, one.key, one.size, source) != one.sha256:
+            raise damaged(one, STORE)
+
+
+def _add(file: BinaryIO, name: str, size: int, content: BinaryIO) -> bytes:
+    """Write one member; the sha256 of its bytes."""
+    info = TarInfo(name)
+    info.size, info.mode = size, _PRIVATE
+    file.write(info.tobuf(tarfile.GNU_FORMAT, "ascii", "strict"))
+    sha256 = hashlib.sha256()
+    while size and (chunk := content.read(min(size, CHUNK_BYTES))):
+        sha256.update(chunk)
+        file.write(chunk)
+        size -= len(chunk)
+    file.write(bytes(_padding(info.size)))
+    return sha256.digest()
+
+
+def _padding(size: int) -> int:
+    return -size % tarfile.BLOCKSIZE
+
+
+def _sync_folder(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

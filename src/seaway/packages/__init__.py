@@ -1,0 +1,1 @@
+"""The files of a channel after they were published: shown, yanked, deleted, swept."""

@@ -1,0 +1,54 @@
+"""What a channel holds, for people to look at."""
+
+from dataclasses import dataclass
+from itertools import groupby
+
+from sqlalchemy import func, select
+
+from seaway.database.engine import Tx
+from seaway.database.tables import shards, subdirs
+
+PAGE_LENGTH = 500
+
+
+@dataclass(frozen=True, slots=True)
+class PackageSummary:
+    """One package of a channel: in which subdirs, and how many listed files."""
+
+    name: str
+    subdirs: tuple[str, ...]
+    files: int
+
+
+def list_packages(tx: Tx, channel_id: int, *, after: str = "") -> list[PackageSummary]:
+    """The packages of a channel by name, a page of them from behind `after`."""
+    there = (subdirs.c.channel_id == channel_id, shards.c.sha256.is_not(None), shards.c.name > after)
+    page = (
+        select(shards.c.name)
+        .join(subdirs, subdirs.c.id == shards.c.subdir_id)
+        .where(*there)
+        .group_by(shards.c.name)
+        .order_by(shards.c.name)
+        .limit(PAGE_LENGTH)
+    )
+    rows = tx.execute(
+        select(shards.c.name, subdirs.c.name, shards.c.record_count)
+        .join(subdirs, subdirs.c.id == shards.c.subdir_id)
+        .where(*there, shards.c.name.in_(page))
+        .order_by(shards.c.name, subdirs.c.name)
+    )
+    return [_summary(name, list(found)) for name, found in groupby(rows, key=lambda row: row[0])]
+
+
+def count_files(tx: Tx, channel_id: int) -> int:
+    """How many files solvers see in a channel."""
+    # PostgreSQL adds large integers up to a decimal.
+    return int(
+        tx.execute(
+            select(func.coalesce(func.sum(subdirs.c.record_count), 0)).where(subdirs.c.channel_id == channel_id)
+        ).scalar_one()
+    )
+
+
+def _summary(name: str, rows: list) -> PackageSummary:  # type: ignore[type-arg]
+    return PackageSummary(name, tuple(row[1] for row in rows), sum(row[2] for row in rows))

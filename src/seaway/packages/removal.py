@@ -1,0 +1,95 @@
+"""
+Delete and yank.
+
+1. A yanked file is in `removed`, solvers do not choose it, and it stays downloadable: lock files go on working.
+   Unyanked, it is what it was, with the time at which it was first indexed.
+2. A deleted file leaves no trace in any document; its name can be used again only with the right to overwrite.
+   Its bytes go with the sweep; a download that has begun ends well.
+"""
+
+from dataclasses import dataclass
+
+from sqlalchemy import select, update
+
+from seaway import audit
+from seaway.accounts.principal import Principal
+from seaway.audit import Event
+from seaway.channels import channels, permissions
+from seaway.channels.roles import Action
+from seaway.clock import Clock
+from seaway.conda import filename
+from seaway.conda.record import Section
+from seaway.database.engine import Database, Tx
+from seaway.database.tables import files
+from seaway.errors import NotFound
+from seaway.indexing.change import touch_names
+from seaway.indexing.rows import FileRecord, State, Subdir, find_subdir
+
+
+@dataclass(frozen=True, slots=True)
+class Removing:
+    """The parts that removal works with."""
+
+    database: Database
+    clock: Clock
+    whole_document_limit: int
+
+
+def delete(house: Removing, by: Principal, channel: str, subdir: str, file_name: str) -> int:
+    """Take a file away for good; the new revision of its subdir."""
+    return _change(house, by, channel, subdir, file_name, Action.DELETE, State.DELETED, Event.FILE_DELETED)
+
+
+def yank(house: Removing, by: Principal, channel: str, subdir: str, file_name: str) -> int:
+    """Take a file out of what solvers choose from; a file that is yanked already stays so."""
+    return _change(house, by, channel, subdir, file_name, Action.YANK, State.YANKED, Event.FILE_YANKED)
+
+
+def unyank(house: Removing, by: Principal, channel: str, subdir: str, file_name: str) -> int:
+    """Let solvers choose a yanked file again; a file that is listed already stays so."""
+    return _change(house, by, channel, subdir, file_name, Action.YANK, State.LISTED, Event.FILE_UNYANKED)
+
+
+def _change(
+    house: Removing,
+    by: Principal,
+    channel: str,
+    subdir: str,
+    file_name: str,
+    action: Action,
+    state: State,
+    event: Event,
+) -> int:
+    with house.database.write(channel=channel) as tx:
+        access = channels.access_of(tx, channel, by)
+        permissions.require(by, Action.READ, access, channel_name=channel)
+        found = None if access is None else find_subdir(tx, access.channel_id, subdir)
+        row = None if found is None else _visible_file(tx, found, file_name)
+        own = row is not None and by.user_id is not None and row.uploaded_by == by.user_id
+        permissions.require(by, action, access, channel_name=channel, own_file=own)
+        if found is None or row is None:
+            raise NotFound("There is no such file in the channel.", "Check its subdir and its name.")
+        if row.state == state.value:
+            return found.revision
+        now_ms = house.clock.now_ms()
+        tx.execute(update(files).where(files.c.id == row.id).values(state=state.value))
+        seen = FileRecord(file_name, state, Section(row.section), row.indexed_at, row.record)
+        name = filename.parse(file_name).name
+        revision = touch_names(tx, found, {name: [seen]}, now_ms, house.whole_document_limit)
+        sha256 = row.sha256.hex()
+        audit.write(tx, now_ms, by.actor, event, channel=channel, target=f"{subdir}/{file_name}", sha256=sha256)
+        return revision
+
+
+def _visible_file(tx: Tx, subdir: Subdir, file_name: str):  # type: ignore[no-untyped-def]
+    return tx.execute(
+        select(
+            files.c.id,
+            files.c.state,
+            files.c.section,
+            files.c.indexed_at,
+            files.c.record,
+            files.c.uploaded_by,
+            files.c.sha256,
+        ).where(files.c.subdir_id == subdir.id, files.c.file_name == file_name, files.c.state != State.DELETED.value)
+    ).one_or_none()

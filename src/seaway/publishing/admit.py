@@ -1,0 +1,81 @@
+"""
+A candidate and what is known of the channel -> nothing, or the reason for the no. Values only, no I/O.
+
+It is asked twice: before the bytes are read, with what the file name alone tells, and inside the
+transaction that records the file, where its answer is final.
+"""
+
+from dataclasses import dataclass
+
+from seaway.conda.filename import FileName
+from seaway.conda.refusals import Reason, Refused
+from seaway.errors import AlreadyThere, NotAllowed
+from seaway.indexing.rows import State
+
+
+@dataclass(frozen=True, slots=True)
+class ExistingFile:
+    """The file that has this name in this channel and subdir, or had it."""
+
+    id: int
+    state: State
+    sha256: bytes
+    uploaded_on: str
+    may_overwrite: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What decides, besides the package itself."""
+
+    where: str
+    existing: ExistingFile | None
+    lookalikes: tuple[str, ...]
+    refuses_lookalikes: bool
+    force: bool
+
+
+def admit(file_name: FileName, sha256: bytes | None, facts: Facts) -> None:
+    """Let the file in by returning, or raise the reason why not; `sha256` is None while it is not known."""
+    if facts.existing is not None:
+        _admit_again(file_name, sha256, facts.existing, facts)
+    if facts.lookalikes and facts.refuses_lookalikes:
+        raise Refused(
+            Reason.LOOKALIKE_NAME,
+            f"{file_name.name} looks like {facts.lookalikes[0]}, which is in the channel already, and the channel refuses that.",
+            "Choose a name that differs in more than - _ . and case, or ask the owner of the channel to allow it.",
+        )
+
+
+def warnings(file_name: FileName, facts: Facts) -> tuple[str, ...]:
+    """What is odd but allowed."""
+    if not facts.lookalikes:
+        return ()
+    return (f"{file_name.name} looks like {', '.join(facts.lookalikes[:3])}, which is in the channel too.",)
+
+
+def _admit_again(file_name: FileName, sha256: bytes | None, existing: ExistingFile, facts: Facts) -> None:
+    """A name that is taken: published files do not change, unless someone with the right says so."""
+    if existing.state is State.DELETED:
+        if not existing.may_overwrite:
+            raise NotAllowed(
+                f"{facts.where}/{file_name} was deleted, and lock files may still name it.",
+                "Raise the build number, or ask someone who may overwrite files of the channel.",
+            )
+        return
+    if not facts.force:
+        differs = ""
+        if sha256 is not None:
+            same = sha256 == existing.sha256
+            differs = (
+                " with the same contents" if same else f" with other contents (sha256 {existing.sha256.hex()[:12]})"
+            )
+        raise AlreadyThere(
+            f"{facts.where}/{file_name} was uploaded on {existing.uploaded_on}{differs}.",
+            "Published files do not change: raise the build number and upload again.",
+        )
+    if not existing.may_overwrite:
+        raise NotAllowed(
+            f"{facts.where}/{file_name} exists, and this credential may not overwrite it.",
+            "Use a key with the mode READ_WRITE_DELETE of the owner, or of the contributor who uploaded the file.",
+        )

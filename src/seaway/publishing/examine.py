@@ -1,0 +1,98 @@
+"""
+A spool file -> a candidate: a package that was opened and found well-formed, that nobody has let in yet.
+
+It runs in a process of its own (`publishing.examiner`): what a stranger packed can be slow, large
+or wrong in ways that nobody thought of, and must not take the server with it.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from seaway.conda import archive, match_specs, metadata, record, version
+from seaway.conda.filename import CONDA, FileName
+from seaway.conda.limits import ArchiveLimits
+from seaway.conda.record import Hashes, Section
+from seaway.conda.refusals import Reason, Refused
+
+_MOST_WARNED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """What a well-formed package says of itself."""
+
+    file_name: FileName
+    subdir: str
+    section: Section
+    record: dict[str, Any]
+    about: dict[str, Any]
+    hashes: Hashes
+    warnings: tuple[str, ...]
+
+
+def examine(
+    path: Path, file_name: FileName, hashes: Hashes, limits: ArchiveLimits, *, refuse_escaping_links: bool
+) -> Candidate:
+    """Read the archive within limits and check what it says; `Refused` with the first reason found."""
+    contents = archive.read_archive(path, file_name, limits)
+    index = metadata.read_index_json(contents.info[archive.INDEX_JSON])
+    _check_names(index, file_name)
+    record.check_specs(index)
+    match_specs.check_readable(index)
+    prefix_traits = _check_paths(contents.info, file_name)
+    if archive.LINK_JSON in contents.info:
+        metadata.check_link_json(contents.info[archive.LINK_JSON])
+    run_exports = metadata.read_run_exports(contents.info.get(archive.RUN_EXPORTS_JSON, b"{}"))
+    about = metadata.read_about(contents.info.get(archive.ABOUT_JSON, b"{}"))
+    section = record.section_of(index, file_name.extension)
+    return Candidate(
+        file_name=file_name,
+        subdir=index["subdir"],
+        section=section,
+        record=record.describe(index, run_exports, section, hashes),
+        about={**about, "traits": sorted(contents.traits | prefix_traits)},
+        hashes=hashes,
+        warnings=_warnings(contents, refuse_escaping_links=refuse_escaping_links),
+    )
+
+
+def _check_names(index: dict[str, Any], file_name: FileName) -> None:
+    stated = f"{index['name']}-{index['version']}-{index['build']}"
+    if version.parse(index["version"]) is None:
+        raise Refused(
+            Reason.BAD_VERSION,
+            f"{index['version']!a} is not a version that clients can order.",
+            "Correct it in the recipe and build again.",
+        )
+    if stated != file_name.stem:
+        raise Refused(
+            Reason.NAME_MISMATCH,
+            f"{file_name} holds the package {stated!r}, but its file name says {file_name.stem!r}.",
+            "Upload the file under the name that the build tool gave it.",
+        )
+
+
+def _check_paths(info: dict[str, bytes], file_name: FileName) -> frozenset[str]:
+    if archive.PATHS_JSON in info:
+        return metadata.check_paths_json(info[archive.PATHS_JSON])
+    if file_name.extension == CONDA or archive.FILES not in info:
+        raise Refused(
+            Reason.MISSING_PATHS_JSON,
+            f"{file_name} does not list its files: it has no info/paths.json.",
+            "Build it again with a current tool.",
+        )
+    metadata.check_files(info[archive.FILES])
+    return frozenset()
+
+
+def _warnings(contents: archive.Contents, *, refuse_escaping_links: bool) -> tuple[str, ...]:
+    links = contents.escaping_links
+    if not links:
+        return ()
+    shown = ", ".join(ascii(link) for link in links[:_MOST_WARNED])[:300]
+    if refuse_escaping_links:
+        raise Refused(
+            Reason.ESCAPING_LINK, f"Links of the package point out of the folder that it is installed to: {shown}."
+        )
+    return (f"{len(links)} links of the package point out of the folder that it is installed to: {shown}.",)

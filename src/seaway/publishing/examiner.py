@@ -1,0 +1,140 @@
+"""
+One process of the pool that examines: orders come in over a socket, answers go out, and it ends with the socket.
+
+1. Answers are data of known fields (msgpack), never code: whoever took this process over with an archive can
+   answer with a wrong record, and do nothing to the server. A pickle would let him in.
+2. It lives in bounded memory, and stops for nobody but its socket: Ctrl-C and a stop of the service reach every
+   process of the group, and the uploads that are in flight still need it.
+"""
+
+import contextlib
+import gc
+import hashlib
+import resource
+import signal
+import socket
+import sys
+import traceback
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import msgspec
+
+from seaway.conda.filename import FileName
+from seaway.conda.limits import ArchiveLimits
+from seaway.conda.record import Hashes
+from seaway.conda.refusals import Reason, Refused
+from seaway.publishing.examine import Candidate, examine
+
+_COPY_BYTES = 1024 * 1024
+
+
+class Order(msgspec.Struct, array_like=True):
+    """A file to examine: at `path` with these hashes, or to be copied there from `source` and hashed on the way."""
+
+    path: str
+    file_name: FileName
+    hashes: Hashes | None
+    source: str
+
+
+class Terms(msgspec.Struct, array_like=True):
+    """What holds for every order to one process; the first message."""
+
+    limits: ArchiveLimits
+    refuse_escaping_links: bool
+
+
+class Opened(msgspec.Struct, array_like=True, tag=0):
+    """A well-formed package."""
+
+    candidate: Candidate
+
+
+class Rejected(msgspec.Struct, array_like=True, tag=1):
+    """A `Refused`, in pieces."""
+
+    reason: Reason
+    message: str
+    hint: str
+
+
+class DiskFailed(msgspec.Struct, array_like=True, tag=2):
+    """The file could not be read or copied: an OSError, in pieces."""
+
+    number: int
+    text: str
+
+
+class ReaderFailed(msgspec.Struct, array_like=True, tag=3):
+    """What a stranger packed broke our reader, or a library of it."""
+
+    traceback: str
+
+
+class OutOfMemory(msgspec.Struct, array_like=True, tag=4):
+    """The bound of memory was met."""
+
+
+Answer = Opened | Rejected | DiskFailed | ReaderFailed | OutOfMemory
+
+
+def answer_orders(connection: Connection) -> None:
+    """Answer every message of orders until the other side is gone."""
+    terms = msgspec.msgpack.decode(connection.recv_bytes(), type=Terms)
+    _bound_memory(terms.limits.memory_bytes)
+    gc.freeze()  # the modules stay: each look at them by the collector costs a twentieth of a small package
+    connection.send_bytes(b"")  # ready
+    decoder, encoder = msgspec.msgpack.Decoder(list[Order]), msgspec.msgpack.Encoder()
+    while True:
+        orders = decoder.decode(connection.recv_bytes())
+        connection.send_bytes(encoder.encode([msgspec.Raw(_answer(order, terms, encoder)) for order in orders]))
+
+
+def _answer(order: Order, terms: Terms, encoder: msgspec.msgpack.Encoder) -> bytes:
+    answer: Answer
+    try:
+        return encoder.encode(Opened(_examined(order, terms)))
+    except Refused as error:
+        answer = Rejected(error.reason, error.message, error.hint)
+    except OSError as error:
+        answer = DiskFailed(error.errno or 0, error.strerror or str(error))
+    except MemoryError:
+        answer = OutOfMemory()
+    except BaseException:  # noqa: BLE001  a panic of rust code is no Exception
+        answer = ReaderFailed(traceback.format_exc())
+    return encoder.encode(answer)
+
+
+def _examined(order: Order, terms: Terms) -> Candidate:
+    hashes = order.hashes or _copy(order.source, order.path)
+    refuse = terms.refuse_escaping_links
+    return examine(Path(order.path), order.file_name, hashes, terms.limits, refuse_escaping_links=refuse)
+
+
+def _copy(source: str, target: str) -> Hashes:
+    sha256, md5, size = hashlib.sha256(), hashlib.md5(usedforsecurity=False), 0
+    with open(source, "rb", buffering=0) as original, open(target, "wb", buffering=0) as copy:  # noqa: PTH123  faster
+        while chunk := original.read(_COPY_BYTES):
+            sha256.update(chunk)
+            md5.update(chunk)
+            size += copy.write(chunk)
+    return Hashes(sha256.digest(), md5.digest(), size)
+
+
+def _bound_memory(limit: int) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    if soft == resource.RLIM_INFINITY or soft > limit:
+        with contextlib.suppress(ValueError, OSError):  # systems that do not know this limit
+            resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
+
+
+def _main(descriptor: int) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    with contextlib.suppress(EOFError, OSError), Connection(socket.socket(fileno=descriptor).detach()) as connection:
+        answer_orders(connection)
+
+
+if __name__ == "__main__":
+    _main(int(sys.argv[1]))

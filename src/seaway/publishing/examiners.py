@@ -1,0 +1,238 @@
+"""
+The pool of processes that examine, each within bounds of time and memory.
+
+1. A process that runs into a bound is killed and replaced; the upload is refused, the others go on.
+2. A turn is waited for outside the time that an examination may take.
+3. What makes two processes die is the archive; what makes one die may have been somebody else.
+"""
+
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import msgspec
+import structlog
+
+from seaway.conda.filename import FileName
+from seaway.conda.limits import ArchiveLimits
+from seaway.conda.record import Hashes
+from seaway.conda.refusals import Reason, Refused
+from seaway.errors import Unavailable
+from seaway.publishing.examine import Candidate
+from seaway.publishing.examiner import Answer, DiskFailed, Opened, Order, OutOfMemory, ReaderFailed, Rejected, Terms
+
+log = structlog.get_logger()
+
+_ATTEMPTS = 2
+_IN_A_MESSAGE = 32
+_MOST_ANSWERED_BYTES = 256 * 1024 * 1024
+_SECONDS_TO_START = 60.0
+_SECONDS_TO_END = 5.0
+
+_answers = msgspec.msgpack.Decoder(list[Answer])
+
+
+class Died(Exception):
+    """An examiner ended before it had answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class LocalFile:
+    """A file of this machine that is to be copied to `path`, hashed and examined."""
+
+    source: Path
+    path: str
+    file_name: FileName
+    size: int
+
+
+class Examiners:
+    """Examines up to `processes` files at once; more wait for their turn. Called from worker threads."""
+
+    def __init__(
+        self, limits: ArchiveLimits, *, processes: int, refuse_escaping_links: bool, interpreter: str = sys.executable
+    ) -> None:
+        self._terms = Terms(limits, refuse_escaping_links)
+        self._interpreter = interpreter
+        self._processes = processes
+        self._turns = threading.BoundedSemaphore(processes)
+        self._lock = threading.Lock()
+        self._idle: list[_Examiner] = []
+
+    @property
+    def processes(self) -> int:
+        """How many files are examined at once."""
+        return self._processes
+
+    def warm_up(self) -> None:
+        """Start the processes and let them import what they need, so that the first uploads do not wait for it."""
+        with self._lock:
+            self._idle += [_Examiner(self._terms, self._interpreter) for _ in range(self._processes - len(self._idle))]
+            for examiner in self._idle:
+                examiner.wait_until_ready()
+
+    def examine(self, path: Path, file_name: FileName, hashes: Hashes) -> Candidate:
+        """The candidate; `Refused` for what the archive holds or for what it costs to find out."""
+        outcome = self._examine_one(Order(str(path), file_name, hashes, ""), hashes.size)
+        if isinstance(outcome, Refused | OSError):
+            raise outcome
+        return outcome
+
+    def take_in(self, files: Sequence[LocalFile]) -> list[Candidate | Refused | OSError]:
+        """What each file is, in order; many in one message, which costs as much as a small file."""
+        parts = (files[start : start + _IN_A_MESSAGE] for start in range(0, len(files), _IN_A_MESSAGE))
+        return [outcome for part in parts for outcome in self._examine_many(part)]
+
+    def close(self) -> None:
+        """End the processes that have nothing to do; one at work ends with this process."""
+        with self._lock:
+            ending, self._idle = self._idle, []
+        for examiner in ending:
+            examiner.end()
+
+    def _examine_many(self, files: Sequence[LocalFile]) -> list[Candidate | Refused | OSError]:
+        orders = [Order(file.path, file.file_name, None, str(file.source)) for file in files]
+        sizes = [file.size for file in files]
+        try:
+            with self._examiner() as examiner:
+                answers = examiner.ask(orders, sum(map(self._seconds, sizes)))
+        except (Died, TimeoutError):
+            # One of them did that, and is to be the only one that is refused for it.
+            return [self._examine_one(order, size) for order, size in zip(orders, sizes, strict=True)]
+        return [
+            self._examine_one(order, size) if isinstance(answer, OutOfMemory) else _outcome(order, answer)
+            for order, size, answer in zip(orders, sizes, answers, strict=True)
+        ]
+
+    def _examine_one(self, order: Order, size: int) -> Candidate | Refused | OSError:
+        seconds = self._seconds(size)
+        for attempt in range(_ATTEMPTS):
+            try:
+                with self._examiner() as examiner:
+                    answer = examiner.ask([order], seconds)[0]
+            except TimeoutError:
+                return Refused(
+                    Reason.TOOK_TOO_LONG,
+                    f"Reading {order.file_name} took longer than {seconds:.0f} seconds, the time for a file of its size.",
+                    "Build it with fewer or smaller files.",
+                )
+            except Died as error:
+                log.warning("examiner.died", file=str(order.file_name), attempt=attempt, error=str(error))
+                continue
+            if not isinstance(answer, OutOfMemory):
+                return _outcome(order, answer)
+        return Refused(
+            Reason.TOOK_TOO_MUCH_MEMORY,
+            f"Reading {order.file_name} took more memory than the limit.",
+            "Build it with fewer or smaller files.",
+        )
+
+    def _seconds(self, size: int) -> float:
+        return self._terms.limits.seconds(size)
+
+    @contextmanager
+    def _examiner(self) -> "Iterator[_Examiner]":
+        """One of the processes, in turn; a new one if none is idle. It is killed if the order did not end well."""
+        with self._turns:
+            with self._lock:
+                examiner = self._idle.pop() if self._idle else None
+            examiner = examiner or _Examiner(self._terms, self._interpreter)
+            try:
+                examiner.wait_until_ready()
+                yield examiner
+            except BaseException:  # whatever it was, what this process does now is not known
+                examiner.kill()
+                raise
+            with self._lock:
+                self._idle.append(examiner)
+
+
+class _Examiner:
+    """A process of the pool, as the one thread sees it that has the turn."""
+
+    def __init__(self, terms: Terms, interpreter: str) -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self._process = subprocess.Popen(  # noqa: S603  our own module, in this interpreter
+                [interpreter, "-m", "seaway.publishing.examiner", str(theirs.fileno())],
+                stdin=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,  # Ctrl-C is for those of the terminal; this one ends when we hang up
+            )
+        self._connection = Connection(ours.detach())
+        self._is_ready = False
+        self._send(msgspec.msgpack.encode(terms))
+
+    def wait_until_ready(self) -> None:
+        """Let a new process load its modules; once. That it cannot is our failure, and no fault of a package."""
+        if self._is_ready:
+            return
+        try:
+            self._receive(_SECONDS_TO_START)
+        except (Died, TimeoutError) as error:
+            raise Unavailable(
+                "The server cannot open packages now.", "Try again in a moment.", cause=f"an examiner: {error}"
+            ) from error
+        self._is_ready = True
+
+    def ask(self, orders: Sequence[Order], seconds: float) -> list[Answer]:
+        """The answers; `TimeoutError` when they take longer, `Died` when they will never come."""
+        self._send(msgspec.msgpack.encode(orders))
+        try:
+            answers = _answers.decode(self._receive(seconds))
+        except msgspec.MsgspecError as error:
+            raise Died(f"answered what is no answer: {error}") from error
+        if len(answers) != len(orders):
+            raise Died(f"gave {len(answers)} answers to {len(orders)} orders")
+        return answers
+
+    def kill(self) -> None:
+        """End it at once, whatever it does."""
+        self._process.kill()
+        self.end()
+
+    def end(self) -> None:
+        """Hang up, which it takes as its end."""
+        self._connection.close()
+        try:
+            self._process.wait(_SECONDS_TO_END)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def _send(self, content: bytes) -> None:
+        with suppress(BrokenPipeError, ConnectionResetError):  # it is dead: reading tells
+            self._connection.send_bytes(content)
+
+    def _receive(self, seconds: float) -> bytes:
+        try:
+            if not self._connection.poll(seconds):
+                raise TimeoutError
+            return self._connection.recv_bytes(_MOST_ANSWERED_BYTES)
+        except (EOFError, OSError) as error:
+            if isinstance(error, TimeoutError):
+                raise
+            raise Died(str(error) or "it ended") from error
+
+
+def _outcome(order: Order, answer: Answer) -> Candidate | Refused | OSError:
+    match answer:
+        case Opened(candidate):
+            return candidate
+        case Rejected(reason, message, hint):
+            return Refused(reason, message, hint)
+        case DiskFailed(number, text):
+            return OSError(number, text, order.source or order.path)
+        case ReaderFailed(traceback):
+            log.error("examiner.failed", file=str(order.file_name), path=order.source, traceback=traceback)
+    return Refused(
+        Reason.READER_FAILED,
+        f"{order.file_name} cannot be read, for a reason that the server's log holds.",
+        "Ask its operator, and build the package again.",
+    )

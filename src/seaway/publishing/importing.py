@@ -1,0 +1,160 @@
+"""
+Package files of this machine -> a channel, many at a time: how an operator brings a channel here.
+
+1. It is the same door: every file is copied, hashed, examined, admitted and recorded by the rules of an upload
+   (`publishing.publish`, whose invariants hold), and what becomes of one changes nothing for another.
+2. Files share what costs the same for one as for many: a message to an examiner, a sync of the disk, a commit.
+3. What it holds is bounded: a few lots of files in the spool, whatever the folder has.
+"""
+
+import errno
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+
+from seaway.accounts.principal import Principal
+from seaway.conda import filename
+from seaway.counts import Outcome
+from seaway.errors import Malformed, SeawayError, Unavailable
+from seaway.indexing.claims import BlobSwept, discard
+from seaway.publishing.examine import Candidate
+from seaway.publishing.examiners import LocalFile
+from seaway.publishing.publish import Published, Publishing, published, store_and_record, tell_failure
+from seaway.publishing.receive import too_large
+from seaway.publishing.record import Recorded, Submission, require_upload
+from seaway.storage import keys
+
+# Making a file waits for a sync that goes on: with lots of 128 files an import took twice as long on a busy disk.
+_MOST_IN_A_LOT = 512
+_LEAST_IN_A_LOT = 16
+_LOTS_FOR_EACH = 4  # at least so many for each examiner, so that none is idle for long
+
+_Result = Published | SeawayError
+
+
+@dataclass(slots=True)
+class _Lot:
+    """Some files on their way: their spool files, what was found in them, and what became of those that are done."""
+
+    paths: Sequence[Path]
+    spooled: ExitStack = field(default_factory=ExitStack)
+    found: list[tuple[int, Path, Candidate]] = field(default_factory=list)
+    new_blobs: set[str] = field(default_factory=set)
+    results: dict[int, _Result] = field(default_factory=dict)
+
+
+def import_files(
+    house: Publishing, channel: str, paths: Sequence[Path], *, by: Principal, force: bool
+) -> Iterator[tuple[Path, _Result]]:
+    """Bring the files into the channel, and tell in order what became of each."""
+    try:
+        with house.database.read() as tx:
+            require_upload(tx, channel, by)
+    except SeawayError as error:  # of every file, and before one of them is read
+        yield from _told(house, channel, _Lot(paths, results=dict.fromkeys(range(len(paths)), error)))
+        return
+    at_once = house.examiners.processes + 1  # one more, whose files are synced meanwhile
+    lots = _lots(paths, house.examiners.processes)
+    ahead: deque[Future[_Lot]] = deque()
+    with ThreadPoolExecutor(at_once, thread_name_prefix="importing") as threads:
+        try:
+            ahead += [threads.submit(_bring, house, lot) for lot in islice(lots, at_once)]
+            while ahead:
+                lot = ahead.popleft().result()
+                ahead += [threads.submit(_bring, house, lot) for lot in islice(lots, 1)]
+                with lot.spooled:
+                    _record(house, channel, lot, by, force)
+                yield from _told(house, channel, lot)
+        finally:
+            for future in ahead:
+                if future.exception() is None:
+                    future.result().spooled.close()
+
+
+def _lots(paths: Sequence[Path], examiners: int) -> Iterator[_Lot]:
+    size = min(max(len(paths) // (examiners * _LOTS_FOR_EACH), _LEAST_IN_A_LOT), _MOST_IN_A_LOT)
+    return (_Lot(paths[start : start + size]) for start in range(0, len(paths), size))
+
+
+def _bring(house: Publishing, lot: _Lot) -> _Lot:
+    """Copy the files into the spool, examine them, and keep what was found."""
+    with ExitStack() as undo:
+        undo.push(lot.spooled.__exit__)
+        files = _spooled(house, lot)
+        outcomes = house.examiners.take_in([file for _, file in files]) if files else []
+        for (number, file), outcome in zip(files, outcomes, strict=True):
+            if isinstance(outcome, Candidate):
+                lot.found.append((number, Path(file.path), outcome))
+            else:
+                lot.results[number] = _said(file.source, outcome)
+        by_key = {keys.blob(candidate.hashes.sha256): path for _, path, candidate in lot.found}
+        lot.new_blobs = house.blobs.put_files(by_key)
+        undo.pop_all()
+    return lot
+
+
+def _spooled(house: Publishing, lot: _Lot) -> list[tuple[int, LocalFile]]:
+    """A place in the spool for each file that can be taken in."""
+    folder = lot.spooled.enter_context(house.spool.folder())
+    files = []
+    for number, path in enumerate(lot.paths):
+        try:
+            file_name = filename.parse(path.name)
+            size = path.stat().st_size
+            if size > house.upload_limit:
+                raise too_large(house.upload_limit)
+        except (SeawayError, OSError) as error:
+            lot.results[number] = _said(path, error)
+        else:
+            files.append((number, LocalFile(path, f"{folder}/{number}", file_name, size)))
+    return files
+
+
+def _record(house: Publishing, channel: str, lot: _Lot, by: Principal, force: bool) -> None:
+    """Name what was kept, in one transaction; new blobs of files that are refused go again."""
+    submissions = [Submission(candidate, by, force) for _, _, candidate in lot.found]
+    hashes = [candidate.hashes.sha256 for _, _, candidate in lot.found]
+    outcomes = house.batches.record_many(channel, list(zip(hashes, submissions, strict=True)))
+    unneeded = []
+    for (number, path, candidate), submission, outcome in zip(lot.found, submissions, outcomes, strict=True):
+        result = _repeated(house, channel, path, submission) if isinstance(outcome, BlobSwept) else outcome
+        if isinstance(result, Recorded):
+            lot.results[number] = published(house, channel, candidate, result)
+        elif isinstance(result, SeawayError):
+            lot.results[number] = result
+            if keys.blob(candidate.hashes.sha256) in lot.new_blobs:
+                unneeded.append(candidate.hashes.sha256)
+        else:
+            raise result
+    if unneeded:
+        discard(house.database, house.blobs, unneeded)
+
+
+def _repeated(house: Publishing, channel: str, path: Path, submission: Submission) -> Recorded | SeawayError:
+    """Somebody swept the blob between the put and its naming."""
+    try:
+        return store_and_record(house, channel, path, submission)
+    except SeawayError as error:
+        return error
+
+
+def _told(house: Publishing, channel: str, lot: _Lot) -> Iterator[tuple[Path, _Result]]:
+    for number, path in enumerate(lot.paths):
+        result = lot.results[number]
+        if isinstance(result, Published):
+            house.counts.upload(Outcome.REPLACED if result.replaced else Outcome.PUBLISHED)
+        else:
+            tell_failure(house.counts, channel, path.name, result)
+        yield path, result
+
+
+def _said(path: Path, error: SeawayError | OSError) -> SeawayError:
+    if isinstance(error, SeawayError):
+        return error
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return Unavailable(f"There is no room to copy {path.name}.", "Make some, and upload again.")
+    return Malformed(f"{path.name} cannot be read: {error.strerror}.", "Look at the file and the rights to it.")

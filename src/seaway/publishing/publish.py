@@ -1,0 +1,218 @@
+"""
+From the bytes of a stranger to a package in a channel.
+
+1. Every file row names a blob that exists (S1): bytes first, then one transaction that names them.
+2. No reader reaches a blob that no row names.
+3. A file in a channel never changes its bytes under its name, unless someone with the right overwrote it.
+4. Every change has its audit line, its shard and its revision in the same commit (S2, S4).
+
+What a kill leaves, line by line:
+    while receiving or examining    an unlocked spool file; removed at the next start and by every sweep
+    after the store                 a blob that no row names; removed by the sweep when it is a day old
+                                    (a refusal there, such as a lost race for a name, takes it away itself)
+    after the record                the package is there, whole; whole documents are built when asked for
+"""
+
+from collections.abc import AsyncIterator
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import structlog
+from anyio import CapacityLimiter, to_thread
+
+from seaway.accounts.principal import Principal
+from seaway.clock import Clock
+from seaway.conda import filename
+from seaway.conda.filename import FileName
+from seaway.conda.refusals import Reason, Refused
+from seaway.counts import Counts, Outcome, Stage
+from seaway.database.engine import Database
+from seaway.errors import Malformed, SeawayError, Unavailable
+from seaway.indexing.claims import BlobSwept, discard
+from seaway.publishing import admit
+from seaway.publishing.batches import Batches
+from seaway.publishing.examine import Candidate
+from seaway.publishing.examiners import Examiners
+from seaway.publishing.receive import Arrived, receive
+from seaway.publishing.record import Recorded, Submission, early_facts, require_upload
+from seaway.storage import keys
+from seaway.storage.blobs import Blobs
+from seaway.storage.spool import Spool
+
+log = structlog.get_logger()
+
+_CLOCK_SKEW_MS = 5 * 60 * 1000
+_LONGEST_LOGGED = 255
+
+
+class Incoming(Protocol):
+    """A file on its way in, as any door hands it over."""
+
+    file_name: str
+    announced_sha256: str | None
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        """The bytes of the file, once."""
+        ...
+
+    async def finish(self) -> bytes | None:
+        """Read what follows the file; the attestation, if one came."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Publishing:
+    """The parts that publishing works with."""
+
+    database: Database
+    blobs: Blobs
+    spool: Spool
+    examiners: Examiners
+    clock: Clock
+    upload_limit: int
+    # Finishing an upload waits for an examiner and for the one write lock. In turns of their own, a hundred uploads
+    # that wait do not hold the threads that readers need.
+    turns: CapacityLimiter
+    batches: Batches[Submission, Recorded]
+    disk: Executor  # writes and syncs what arrives, beside the threads that wait for it
+    counts: Counts
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A file that readers see now."""
+
+    channel: str
+    subdir: str
+    file_name: str
+    sha256: str
+    revision: int
+    replaced: bool
+    warnings: tuple[str, ...] = field(default=())
+
+
+async def publish(house: Publishing, channel: str, incoming: Incoming, *, by: Principal, force: bool) -> Published:
+    """Take one package file from `by` into `channel`; the invariants are in the module's head."""
+    try:
+        published = await _publish(house, channel, incoming, by=by, force=force)
+    except BaseException as error:  # a client that hung up is counted too
+        tell_failure(house.counts, channel, incoming.file_name, error)
+        raise
+    house.counts.upload(Outcome.REPLACED if published.replaced else Outcome.PUBLISHED)
+    return published
+
+
+def tell_failure(counts: Counts, channel: str, file_name: str, error: BaseException) -> None:
+    """Count and log an upload that did not come in."""
+    if isinstance(error, Unavailable | OSError):
+        counts.upload(Outcome.FAILED, error.code if isinstance(error, Unavailable) else "disk")
+    elif isinstance(error, SeawayError):
+        counts.upload(Outcome.REFUSED, error.code)
+        log.info(
+            "upload.refused", channel=channel, file=file_name[:_LONGEST_LOGGED], code=error.code, reason=error.message
+        )
+    else:
+        counts.upload(Outcome.BROKEN_OFF)
+
+
+async def _publish(house: Publishing, channel: str, incoming: Incoming, *, by: Principal, force: bool) -> Published:
+    file_name = await to_thread.run_sync(_refuse_early, house, channel, incoming, by, force)
+    with house.spool.file() as spool_file:
+        with house.counts.timed(Stage.RECEIVE):
+            arrived = await receive(incoming.chunks(), spool_file, limit=house.upload_limit, disk=house.disk)
+            _refuse_attestation(await incoming.finish())
+        return await to_thread.run_sync(
+            _take_in, house, channel, file_name, arrived, incoming.announced_sha256, by, force, limiter=house.turns
+        )
+
+
+def _take_in(
+    house: Publishing,
+    channel: str,
+    file_name: FileName,
+    arrived: Arrived,
+    announced_sha256: str | None,
+    by: Principal,
+    force: bool,
+) -> Published:
+    """The rest in one thread: each way between the event loop and a thread costs as much as opening a small package."""
+    received = arrived.finish(announced_sha256)
+    house.counts.received(received.hashes.size)
+    # While the package is opened, the disk does what keeping it will need, which takes as long.
+    prepared = house.disk.submit(house.blobs.prepare_file, received.path)
+    with house.counts.timed(Stage.EXAMINE):
+        candidate = house.examiners.examine(received.path, file_name, received.hashes)
+    with house.counts.timed(Stage.RECORD):
+        prepared.result()  # a disk that could not keep the file says so once only
+        recorded = store_and_record(house, channel, received.path, Submission(candidate, by, force))
+    return published(house, channel, candidate, recorded)
+
+
+def _refuse_early(house: Publishing, channel: str, incoming: Incoming, by: Principal, force: bool) -> FileName:
+    """What can be refused before the bytes are read; who may not upload is not told what is wrong with the name."""
+    with house.database.read() as tx:
+        access = require_upload(tx, channel, by)
+        file_name = filename.parse(incoming.file_name)
+        sha256 = _parse_sha256(incoming.announced_sha256)
+        facts = early_facts(tx, channel, access, file_name, by, force=force, sha256=sha256)
+        admit.admit(file_name, sha256, facts)
+    return file_name
+
+
+def _parse_sha256(announced: str | None) -> bytes | None:
+    if announced is None:
+        return None
+    try:
+        sha256 = bytes.fromhex(announced)
+    except ValueError:
+        sha256 = b""
+    if len(sha256) != 32:
+        raise Malformed("X-File-SHA256 is not the 64 hexadecimal digits of a sha256.", "Send the hash of the file.")
+    return sha256
+
+
+def _refuse_attestation(attestation: bytes | None) -> None:
+    if attestation is not None:
+        # CEP 27: whoever serves an attestation has verified it against the publisher that sent the file.
+        raise Refused(
+            Reason.UNWANTED_ATTESTATION,
+            "An attestation came with an API key; it is verified only for uploads by a trusted publisher.",
+            "Upload without --attestation.",
+        )
+
+
+def store_and_record(house: Publishing, channel: str, path: Path, submission: Submission) -> Recorded:
+    """Keep the file and name it; the final yes or no comes from the transaction: the channel may be gone, the name taken, the role lost."""
+    sha256 = submission.candidate.hashes.sha256
+    while True:
+        is_new = house.blobs.put_file(keys.blob(sha256), path)
+        try:
+            return house.batches.record(sha256, channel, submission)
+        except BlobSwept:
+            continue
+        except SeawayError:
+            if is_new:  # what was there before may be what a backup is copying
+                discard(house.database, house.blobs, [sha256])
+            raise
+
+
+def published(house: Publishing, channel: str, candidate: Candidate, recorded: Recorded) -> Published:
+    """What there is to tell of an upload that was recorded."""
+    return Published(
+        channel=channel,
+        subdir=candidate.subdir,
+        file_name=str(candidate.file_name),
+        sha256=candidate.hashes.sha256.hex(),
+        revision=recorded.revision,
+        replaced=recorded.replaced,
+        warnings=(*candidate.warnings, *recorded.warnings, *_time_warnings(candidate, house.clock.now_ms())),
+    )
+
+
+def _time_warnings(candidate: Candidate, now_ms: int) -> tuple[str, ...]:
+    """CEP 47 wants a `timestamp` in the future rejected or flagged: it would win over every honest build."""
+    if candidate.record.get("timestamp", 0) <= now_ms + _CLOCK_SKEW_MS:
+        return ()
+    return ("The package says that it was built in the future: look at the clock of the machine that built it.",)

@@ -1,0 +1,356 @@
+"""
+The last step of uploads, inside one transaction: the file rows, the shards of their names, the revision, the audit lines.
+
+1. Each upload is admitted or refused by what the transaction sees, before anything is written for it.
+2. Two that want the same name, or names that look alike, are judged one after the other, as if the first was there.
+3. The number of statements depends neither on the channel nor on how many are recorded together, but for new subdirs
+   and names, and for overwritten files.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import msgspec
+from sqlalchemy import Row, bindparam, insert, select, update
+
+from seaway import audit
+from seaway.accounts.principal import Principal
+from seaway.audit import Event, Line
+from seaway.channels import channels, permissions
+from seaway.channels.permissions import Access, Verdict
+from seaway.channels.roles import Action
+from seaway.conda import filename
+from seaway.conda.filename import FileName
+from seaway.conda.record import encode
+from seaway.database.engine import Tx
+from seaway.database.tables import channels as channel_rows
+from seaway.database.tables import files, packages, subdirs
+from seaway.errors import SeawayError
+from seaway.indexing.change import touch_names
+from seaway.indexing.rows import FileRecord, State, Subdir, find_subdir
+from seaway.publishing import admit
+from seaway.publishing.admit import ExistingFile, Facts
+from seaway.publishing.examine import Candidate
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A candidate, and who wants it in the channel."""
+
+    candidate: Candidate
+    by: Principal
+    force: bool
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """The subdir and the file name that it wants."""
+        return self.candidate.subdir, str(self.candidate.file_name)
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A file that readers see from the commit on."""
+
+    revision: int
+    replaced: bool
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Admitted:
+    """A submission that was let in, on its way into the rows."""
+
+    number: int
+    submission: Submission
+    facts: Facts
+    record: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What a channel has under some names, whoever asks."""
+
+    taken: Sequence[Row]  # type: ignore[type-arg]
+    refuses_lookalikes: bool
+    packages: dict[str, dict[str, int]]  # by folded name: each name and its id
+
+
+# Statements of every upload are made once: building one costs more than SQLite needs to run it.
+_TAKEN = (
+    select(
+        files.c.id, files.c.file_name, files.c.state, files.c.section, files.c.sha256, files.c.indexed_at,
+        files.c.uploaded_by, subdirs.c.name.label("subdir"),
+    )
+    .join(subdirs, subdirs.c.id == files.c.subdir_id)
+    .where(
+        subdirs.c.channel_id == bindparam("channel_id"),
+        files.c.file_name.in_(bindparam("file_names", expanding=True)),
+    )
+)  # fmt: skip
+_ALIKE = (
+    select(channel_rows.c.refuses_lookalikes, packages.c.id, packages.c.name, packages.c.folded_name)
+    .outerjoin(
+        packages,
+        (packages.c.channel_id == channel_rows.c.id)
+        & packages.c.folded_name.in_(bindparam("folded_names", expanding=True)),
+    )
+    .where(channel_rows.c.id == bindparam("channel_id"))
+)
+_ADD_PACKAGES = insert(packages)
+_PACKAGES = select(packages.c.name, packages.c.id).where(
+    packages.c.channel_id == bindparam("channel_id"), packages.c.name.in_(bindparam("names", expanding=True))
+)
+_ADD_SUBDIR = insert(subdirs)
+_ADD_FILES = insert(files)
+
+
+def early_facts(
+    tx: Tx, channel: str, access: Access, file_name: FileName, by: Principal, *, force: bool, sha256: bytes | None
+) -> Facts:
+    """
+    What `admit` can decide on before the bytes come, when the subdir is not known yet.
+
+    The name alone does not tell that a file exists: the same file name is usual in several subdirs.
+    Name and hash together do, and a client that repeats an upload need not send its bytes again.
+    """
+    known = _look_up(tx, access.channel_id, [] if sha256 is None else [str(file_name)], [file_name.name])
+    row = next((row for row in known.taken if row.sha256 == sha256), None)
+    return _facts(known, channel, "" if row is None else row.subdir, row, access, file_name, by, force=force)
+
+
+def record(
+    tx: Tx, now_ms: int, channel: str, submissions: Sequence[Submission], *, whole_document_limit: int
+) -> list[Recorded | SeawayError]:
+    """Let in what may come in and name its blobs; to each submission what became of it, in order."""
+    outcomes: dict[int, Recorded | SeawayError] = {}
+    waiting = list(enumerate(submissions))
+    while waiting:
+        now, waiting = _without_rivals(waiting)
+        outcomes.update(_record_apart(tx, now_ms, channel, now, whole_document_limit))
+    return [outcomes[number] for number in range(len(submissions))]
+
+
+def require_upload(tx: Tx, channel: str, by: Principal) -> Access:
+    """The access of who may upload there; otherwise the refusal."""
+    return permissions.require(by, Action.UPLOAD, channels.access_of(tx, channel, by), channel_name=channel)
+
+
+_Numbered = tuple[int, Submission]
+
+
+def _without_rivals(waiting: Sequence[_Numbered]) -> tuple[list[_Numbered], list[_Numbered]]:
+    """Those that can be judged at once, and those that must wait for what becomes of them."""
+    now: list[_Numbered] = []
+    later: list[_Numbered] = []
+    places: set[tuple[str, str]] = set()
+    names: dict[str, str] = {}
+    for number, submission in waiting:
+        name = submission.candidate.file_name.name
+        is_rival = submission.place in places or names.get(filename.folded(name), name) != name
+        if not is_rival:
+            places.add(submission.place)
+            names[filename.folded(name)] = name
+        (later if is_rival else now).append((number, submission))
+    return now, later
+
+
+def _record_apart(
+    tx: Tx, now_ms: int, channel: str, submissions: Sequence[_Numbered], whole_document_limit: int
+) -> dict[int, Recorded | SeawayError]:
+    """Record submissions that do not want each other's names."""
+    accesses, outcomes = _require_all(tx, channel, submissions)
+    allowed = [(number, submission) for number, submission in submissions if number not in outcomes]
+    if not allowed:
+        return outcomes
+    channel_id = accesses[allowed[0][1].by].channel_id
+    file_names = {submission.place[1] for _, submission in allowed}
+    known = _look_up(tx, channel_id, file_names, {submission.candidate.file_name.name for _, submission in allowed})
+    admitted, refusals = _judge(now_ms, channel, known, accesses, allowed)
+    revisions = _write(tx, now_ms, channel_id, known, admitted, whole_document_limit)
+    audit.write_all(tx, [_audit_line(now_ms, channel, one) for one in admitted])
+    recorded = {one.number: _recorded(one, revisions[one.number]) for one in admitted}
+    return {**outcomes, **refusals, **recorded}
+
+
+def _require_all(
+    tx: Tx, channel: str, submissions: Sequence[_Numbered]
+) -> tuple[dict[Principal, Access], dict[int, Recorded | SeawayError]]:
+    """Who may upload, and the refusals of those who may not; each is asked for once."""
+    accesses: dict[Principal, Access] = {}
+    refusals: dict[int, Recorded | SeawayError] = {}
+    for number, submission in submissions:
+        try:
+            if submission.by not in accesses:
+                accesses[submission.by] = require_upload(tx, channel, submission.by)
+        except SeawayError as error:
+            refusals[number] = error
+    return accesses, refusals
+
+
+def _judge(
+    now_ms: int, channel: str, known: _Known, accesses: Mapping[Principal, Access], submissions: Sequence[_Numbered]
+) -> tuple[list[_Admitted], dict[int, SeawayError]]:
+    """Who is let in, and the refusals of the others."""
+    taken = {(row.subdir, row.file_name): row for row in known.taken}
+    admitted: list[_Admitted] = []
+    refusals: dict[int, SeawayError] = {}
+    for number, one in submissions:
+        candidate, row = one.candidate, taken.get(one.place)
+        facts = _facts(
+            known, channel, candidate.subdir, row, accesses[one.by], candidate.file_name, one.by, force=one.force
+        )
+        try:
+            admit.admit(candidate.file_name, candidate.hashes.sha256, facts)
+        except SeawayError as error:
+            refusals[number] = error
+        else:
+            # Set once, by us, and never again (CEP 47): new bytes under an old name are a new file.
+            content = encode({**candidate.record, "indexed_timestamp": now_ms})
+            admitted.append(_Admitted(number, one, facts, content))
+    return admitted, refusals
+
+
+def _recorded(one: _Admitted, revision: int) -> Recorded:
+    existing = one.facts.existing
+    return Recorded(
+        revision,
+        replaced=existing is not None and existing.state is not State.DELETED,
+        warnings=admit.warnings(one.submission.candidate.file_name, one.facts),
+    )
+
+
+def _look_up(tx: Tx, channel_id: int, file_names: Collection[str], names: Collection[str]) -> _Known:
+    taken = tx.execute(_TAKEN, {"channel_id": channel_id, "file_names": list(file_names)}).all() if file_names else []
+    alike = tx.execute(
+        _ALIKE, {"channel_id": channel_id, "folded_names": list({filename.folded(name) for name in names})}
+    ).all()
+    by_folded: dict[str, dict[str, int]] = {}
+    for row in alike:
+        if row.id is not None:
+            by_folded.setdefault(row.folded_name, {})[row.name] = row.id
+    return _Known(taken, alike[0].refuses_lookalikes, by_folded)
+
+
+def _facts(
+    known: _Known,
+    channel: str,
+    subdir: str,
+    row: Row | None,  # type: ignore[type-arg]
+    access: Access,
+    file_name: FileName,
+    by: Principal,
+    *,
+    force: bool,
+) -> Facts:
+    alike = known.packages.get(filename.folded(file_name.name), {})
+    return Facts(
+        where=f"{channel}/{subdir}",
+        existing=None if row is None else _existing(row, access, by),
+        lookalikes=tuple(sorted(name for name in alike if name != file_name.name)),
+        refuses_lookalikes=known.refuses_lookalikes,
+        force=force,
+    )
+
+
+def _existing(row: Row, access: Access, by: Principal) -> ExistingFile:  # type: ignore[type-arg]
+    own = by.user_id is not None and row.uploaded_by == by.user_id
+    verdict = permissions.decide(by, Action.OVERWRITE, access, own_file=own)
+    uploaded = datetime.fromtimestamp(row.indexed_at / 1000, UTC)
+    return ExistingFile(
+        row.id, State(row.state), row.sha256, f"{uploaded:%Y-%m-%d}", may_overwrite=verdict is Verdict.ALLOWED
+    )
+
+
+def _write(
+    tx: Tx, now_ms: int, channel_id: int, known: _Known, admitted: Sequence[_Admitted], whole_document_limit: int
+) -> dict[int, int]:
+    """Write the rows and bring the index in line; the revision at which readers see each."""
+    package_ids = _package_ids(tx, channel_id, known, {one.submission.candidate.file_name.name for one in admitted})
+    revisions: dict[int, int] = {}
+    for name in sorted({one.submission.candidate.subdir for one in admitted}):
+        there = [one for one in admitted if one.submission.candidate.subdir == name]
+        subdir = _subdir_row(tx, channel_id, name, now_ms)
+        _write_files(tx, now_ms, subdir.id, package_ids, there)
+        revisions.update(_write_index(tx, now_ms, subdir, there, whole_document_limit))
+    return revisions
+
+
+def _package_ids(tx: Tx, channel_id: int, known: _Known, names: Iterable[str]) -> dict[str, int]:
+    ids = {name: package_id for alike in known.packages.values() for name, package_id in alike.items()}
+    new = [name for name in names if name not in ids]
+    if new:
+        rows = [{"channel_id": channel_id, "name": name, "folded_name": filename.folded(name)} for name in new]
+        tx.execute(_ADD_PACKAGES, rows)
+        ids.update((row.name, row.id) for row in tx.execute(_PACKAGES, {"channel_id": channel_id, "names": new}))
+    return ids
+
+
+def _subdir_row(tx: Tx, channel_id: int, name: str, now_ms: int) -> Subdir:
+    subdir = find_subdir(tx, channel_id, name)
+    if subdir is not None:
+        return subdir
+    tx.execute(
+        _ADD_SUBDIR,
+        {"channel_id": channel_id, "name": name, "revision": 0, "changed_at": now_ms, "record_count": 0},
+    )
+    created = find_subdir(tx, channel_id, name)
+    assert created is not None
+    return created
+
+
+def _write_files(
+    tx: Tx, now_ms: int, subdir_id: int, package_ids: dict[str, int], admitted: Sequence[_Admitted]
+) -> None:
+    new = []
+    for one in admitted:
+        candidate, by = one.submission.candidate, one.submission.by
+        values = {
+            "subdir_id": subdir_id,
+            "package_id": package_ids[candidate.file_name.name],
+            "file_name": str(candidate.file_name),
+            "state": State.LISTED.value,
+            "section": candidate.section.value,
+            "version": candidate.file_name.version,
+            "size": candidate.hashes.size,
+            "sha256": candidate.hashes.sha256,
+            "indexed_at": now_ms,
+            "uploaded_by": by.user_id,
+            "uploaded_as": by.actor.name,
+            "record": one.record,
+            "about": msgspec.json.encode(candidate.about),
+        }
+        if one.facts.existing is None:
+            new.append(values)
+        else:
+            tx.execute(update(files).where(files.c.id == one.facts.existing.id).values(values))
+    if new:
+        tx.execute(_ADD_FILES, new)
+
+
+def _write_index(
+    tx: Tx, now_ms: int, subdir: Subdir, admitted: Sequence[_Admitted], whole_document_limit: int
+) -> dict[int, int]:
+    """One revision for each file, as if they had come one after the other."""
+    changes: dict[str, list[FileRecord]] = {}
+    for one in admitted:
+        candidate = one.submission.candidate
+        seen = FileRecord(str(candidate.file_name), State.LISTED, candidate.section, now_ms, one.record)
+        changes.setdefault(candidate.file_name.name, []).append(seen)
+    touch_names(tx, subdir, changes, now_ms, whole_document_limit)
+    return {one.number: subdir.revision + place for place, one in enumerate(admitted, start=1)}
+
+
+def _audit_line(now_ms: int, channel: str, one: _Admitted) -> Line:
+    candidate, old = one.submission.candidate, one.facts.existing
+    return Line(
+        now_ms,
+        one.submission.by.actor,
+        Event.FILE_UPLOADED if old is None else Event.FILE_OVERWRITTEN,
+        channel,
+        f"{candidate.subdir}/{candidate.file_name}",
+        {
+            "sha256": candidate.hashes.sha256.hex(),
+            **({} if old is None else {"old_sha256": old.sha256.hex(), "old_state": old.state.value}),
+        },
+    )

@@ -1,0 +1,1 @@
+"""Settings -> running parts -> the application -> a process that serves."""

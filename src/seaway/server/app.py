@@ -1,0 +1,79 @@
+"""Every route, and the application that they make."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from anyio import to_thread
+from starlette.requests import Request
+from starlette.routing import Route, Router
+from starlette.types import Receive, Scope, Send
+
+from seaway.api import channel_files, health, prefix
+from seaway.server.requests import Application
+from seaway.server.wiring import Seaway
+from seaway.web import pages
+
+OF_SITE = [
+    # Called by pixi, rattler-build, rattler
+    Route("/api/v1/upload/{channel:path}", prefix.upload, methods=["POST"]),
+    Route("/api/v1/delete/{path:path}", prefix.delete, methods=["DELETE"]),
+    Route("/api/v1/yank/{path:path}", prefix.yank, methods=["POST"]),
+    Route("/api/v1/unyank/{path:path}", prefix.unyank, methods=["POST"]),
+    # Called by orchestrators
+    Route("/health/live", health.live, methods=["GET"]),
+    Route("/health/ready", health.ready, methods=["GET"]),
+    # Called by browsers
+    Route("/", pages.front, methods=["GET"]),
+    Route("/channels/{channel}", pages.channel, methods=["GET"]),
+    Route("/static/seaway.css", pages.style, methods=["GET"]),
+]
+# Called by solvers: everything else
+READ = Route("/{path:path}", channel_files.read, methods=["GET"])
+ROUTES = [*OF_SITE, READ, Route("/{path:path}", channel_files.preflight, methods=["OPTIONS"])]
+
+
+def create_app(seaway: Seaway) -> Application:
+    """The ASGI application of one house."""
+
+    @asynccontextmanager
+    async def lifespan(_app: object) -> AsyncIterator[None]:
+        await to_thread.run_sync(seaway.examiners.warm_up)
+        if seaway.settings.jobs:
+            seaway.runner.start()
+        yield
+        await to_thread.run_sync(seaway.runner.stop)
+
+    router = Router(ROUTES, redirect_slashes=False, lifespan=lifespan)
+    return Application(_ReadsFirst(router), seaway.house)
+
+
+class _ReadsFirst:
+    """
+    The routes; but what only `READ` can want goes there without asking the others.
+
+    Nearly every request is a read of a channel, and asking a dozen routes takes as long as answering it. Every route
+    of the site begins with a word, so a path that begins with another one is a channel's: the answer is the same.
+    """
+
+    def __init__(self, router: Router) -> None:
+        self._router = router
+        self._words = _first_words(OF_SITE)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        is_read = scope["type"] == "http" and scope["method"] in ("GET", "HEAD")
+        if not is_read or _first_word(scope["path"]) in self._words:
+            await self._router(scope, receive, send)
+            return
+        scope["route"] = READ
+        reply = await channel_files.read(Request(scope, receive, send))
+        await reply(scope, receive, send)
+
+
+def _first_words(routes: Sequence[Route]) -> frozenset[str]:
+    words = frozenset(_first_word(route.path) for route in routes)
+    assert not any("{" in word for word in words), "a route whose first word is open may be any channel's"
+    return words
+
+
+def _first_word(path: str) -> str:
+    return path.split("/", 2)[1] if path.startswith("/") else ""

@@ -1,0 +1,48 @@
+"""What is done in the background, and how often."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from seaway.clock import DAY_MS, HOUR_MS, Clock
+from seaway.database.engine import Database
+from seaway.indexing.change import BUILD_DOCUMENTS
+from seaway.indexing.documents import REPODATA, Documents
+from seaway.jobs.runner import Handler
+from seaway.packages.sweep import forget_shards, sweep
+from seaway.storage.blobs import Blobs
+from seaway.storage.spool import Spool
+
+log = structlog.get_logger()
+
+SWEEP = "sweep"
+EXPIRE = "expire"
+
+PERIODS_MS = {SWEEP: DAY_MS, EXPIRE: HOUR_MS}
+
+
+@dataclass(frozen=True, slots=True)
+class Duties:
+    """The parts that background jobs work with."""
+
+    database: Database
+    blobs: Blobs
+    spool: Spool
+    documents: Documents
+    clock: Clock
+
+    def handlers(self) -> Mapping[str, Handler]:
+        """What each kind of job does; each can be repeated."""
+        return {BUILD_DOCUMENTS: self._build_documents, SWEEP: self._sweep, EXPIRE: self._expire}
+
+    def _build_documents(self, args: dict[str, Any]) -> None:
+        self.documents.build(args["subdir_id"], REPODATA)
+
+    def _sweep(self, _args: dict[str, Any]) -> None:
+        swept = sweep(self.database, self.blobs, self.spool, self.clock, wait=False)
+        log.info("sweep.done", blobs=swept.blobs, bytes=swept.bytes, spool_files=swept.spool_files)
+
+    def _expire(self, _args: dict[str, Any]) -> None:
+        log.info("expire.done", shards=forget_shards(self.database, self.clock.now_ms()))

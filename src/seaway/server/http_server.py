@@ -1,0 +1,50 @@
+"""
+What stands between the listening socket and the application: uvicorn, or granian in its place.
+
+1. A stop that is asked for at any moment is orderly, also while the application starts.
+2. After it nothing new is taken, what is in flight is finished within `stop_seconds`, and the rest is given up.
+3. An answer that breaks off after its head cuts the connection, so that nobody takes half for all.
+
+Which of them, and why: `docs/decisions/http-server.md`.
+"""
+
+import importlib.util
+import socket
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from seaway.errors import BadSetting
+from seaway.settings import Settings
+
+
+def require(settings: Settings) -> None:
+    """`BadSetting` if the server that is set is not installed."""
+    if settings.http_server == "granian" and importlib.util.find_spec("granian") is None:
+        raise BadSetting(
+            "The setting http_server is 'granian', which is not installed.",
+            "Install it with `pip install 'seaway[granian]'`, or leave http_server as it is.",
+        )
+
+
+def run(app: ASGIApp, listener: socket.socket, settings: Settings) -> None:
+    """Serve the application on a socket that listens already, until SIGTERM or SIGINT."""
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,  # ours masks keys in paths
+        server_header=False,
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=[part for part in settings.trusted_proxies.replace(",", " ").split() if part],
+        timeout_graceful_shutdown=settings.stop_seconds,
+        lifespan="on",
+    )
+    _server(settings, config).run(sockets=[listener])
+
+
+def _server(settings: Settings, config: uvicorn.Config) -> uvicorn.Server:
+    if settings.http_server == "uvicorn":
+        return uvicorn.Server(config)
+    from seaway.server.granian_server import GranianServer
+
+    return GranianServer(config)

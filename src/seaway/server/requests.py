@@ -1,0 +1,88 @@
+"""Around each request: its id, its log line, the headers that every answer has, and the last net for errors."""
+
+import random
+import time
+from collections.abc import Iterable
+
+import structlog
+from starlette.datastructures import State
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from seaway import ids, logs
+from seaway.errors import SeawayError
+from seaway.http import problems
+from seaway.http.bodies import ClientGone
+from seaway.http.house import House
+
+log = structlog.get_logger()
+
+# Ids tell requests apart and open nothing, so they need no secret source, which is asked for each by a system call.
+_ids = random.Random()  # noqa: S311
+
+OTHER = "other"  # what no route wanted, among the routes that are counted
+_ALWAYS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"strict-origin-when-cross-origin"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+)
+
+
+class Application:
+    """The outermost layer: the routes find the house in `request.app.state`, and every error ends here."""
+
+    def __init__(self, routes: ASGIApp, house: House) -> None:
+        self._routes, self._counts = routes, house.counts
+        self.state = State({"house": house})
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["app"] = self
+        if scope["type"] != "http":
+            await self._routes(scope, receive, send)
+            return
+        request_id = f"{_ids.getrandbits(64):016x}"
+        started = time.perf_counter()
+        status = 0
+        code = ""
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = _completed(message.get("headers", ()), request_id)
+            await send(message)
+
+        before = logs.REQUEST_ID.set(request_id)
+        try:
+            await self._routes(scope, receive, send_with_headers)
+        except ClientGone:
+            pass  # nobody is left to answer; what arrived was thrown away with the spool file
+        except Exception as error:  # the last net: nobody sees a traceback, and the log does
+            if status:
+                log.error("request.broken_off", path=_path(scope), exc_info=error)
+                raise  # the head has left: the server must cut the connection, or the reader takes half for all
+            if isinstance(error, SeawayError):
+                code = error.code
+            await problems.response_for(error, Request(scope))(scope, receive, send_with_headers)
+        finally:
+            seconds = time.perf_counter() - started
+            route = scope.get("route")
+            self._counts.request(OTHER if route is None else route.path, scope["method"], status, seconds)
+            client = scope.get("client")
+            logs.REQUESTS.write(
+                scope["method"], scope["path"], status, round(seconds * 1000, 1), client[0] if client else "", code
+            )
+            logs.REQUEST_ID.reset(before)
+
+
+def _completed(headers: Iterable[tuple[bytes, bytes]], request_id: str) -> list[tuple[bytes, bytes]]:
+    """The headers of an answer, with those that every answer has; one that it brings itself stays as it is."""
+    completed = [*headers, (b"seaway-request-id", request_id.encode())]
+    brought = dict(completed)
+    completed += [header for header in _ALWAYS if header[0] not in brought]
+    return completed
+
+
+def _path(scope: Scope) -> str:
+    """The path as logs keep it: without the query, and without a key in it."""
+    return ids.mask(scope["path"])

@@ -1,0 +1,114 @@
+"""`/metrics` for Prometheus: on a port of its own, never on the public one, answered by threads of its own."""
+
+import contextlib
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import structlog
+from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, CollectorRegistry, generate_latest
+
+from seaway.clock import Clock
+from seaway.database.engine import Database
+from seaway.server.gauges import BuildInfo, ProcessGauges, StateGauges
+from seaway.server.metrics import Metrics
+from seaway.server.shared_counts import SharedCounts
+from seaway.settings import Settings
+
+log = structlog.get_logger()
+
+PATH = "/metrics"
+_SLOW_SECONDS = 10
+
+
+@contextmanager
+def of_this_process(
+    listener: socket.socket, metrics: Metrics, database: Database, clock: Clock, settings: Settings
+) -> Iterator[None]:
+    """While this lasts, what the one process that serves has counted can be read at `listener`."""
+    registry = metrics.registry
+    registry.register(ProcessGauges(lambda: {"1": os.getpid()}))
+    _register_common(registry, database, clock, settings)
+    with answering(listener, registry):
+        yield
+
+
+@contextmanager
+def of_workers(
+    listener: socket.socket, shared: SharedCounts, database: Database, clock: Clock, settings: Settings
+) -> Iterator[None]:
+    """While this lasts, what all workers have counted together can be read at `listener`."""
+    registry = CollectorRegistry()
+    registry.register(shared)
+    registry.register(ProcessGauges(shared.pids))
+    _register_common(registry, database, clock, settings)
+    with answering(listener, registry):
+        yield
+
+
+@contextmanager
+def answering(listener: socket.socket, registry: CollectorRegistry) -> Iterator[None]:
+    """Answer scrapes in the background."""
+    server = _Server(listener, registry)
+    thread = threading.Thread(target=server.serve_forever, name="metrics", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def _register_common(registry: CollectorRegistry, database: Database, clock: Clock, settings: Settings) -> None:
+    registry.register(BuildInfo())
+    registry.register(StateGauges(database, clock, whole_document_limit=settings.whole_document_limit))
+
+
+class _Server(ThreadingHTTPServer):
+    """On a socket that listens already: whoever opened it could say in time that the port is taken."""
+
+    daemon_threads = True
+
+    def __init__(self, listener: socket.socket, registry: CollectorRegistry) -> None:
+        super().__init__(listener.getsockname()[:2], _Handler, bind_and_activate=False)
+        self.socket.close()
+        self.socket = listener
+        self.registry = registry
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        log.debug("metrics.connection_failed", exc_info=True)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    timeout = _SLOW_SECONDS
+    server: _Server
+
+    def do_GET(self) -> None:
+        if self.path.partition("?")[0] != PATH:
+            self._answer(404, f"Nothing is here but {PATH}.\n".encode())
+            return
+        try:
+            content = generate_latest(self.server.registry)
+        except Exception:  # whatever it is, who scrapes is told that the numbers are missing
+            log.exception("metrics.failed")
+            self._answer(500, b"The metrics could not be collected; the log says why.\n")
+        else:
+            self._answer(200, content, CONTENT_TYPE_PLAIN_0_0_4)
+
+    def version_string(self) -> str:
+        return "seaway"
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Scrapes are not worth a line each."""
+
+    def _answer(self, status: int, content: bytes, media_type: str = "text/plain; charset=utf-8") -> None:
+        with contextlib.suppress(ConnectionError):
+            self.send_response(status)
+            self.send_header("Content-Type", media_type)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)

@@ -1,0 +1,94 @@
+"""
+What several workers count, put together by their parent.
+
+1. Each worker counts in files of its own in one folder, which the library maps into memory; nobody waits for anybody.
+2. A counter never falls: what a dead worker counted is added to the file of all the dead, between two scrapes.
+3. The folder goes with the parent.
+"""
+
+import os
+import shutil
+import tempfile
+import threading
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from prometheus_client import Metric, mmap_dict, multiprocess
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.registry import Collector
+
+from seaway.errors import BadSetting
+from seaway.server.workers import Watch
+
+_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+_DEAD = "dead"
+
+# The library has types, but not here.
+_files: Any = mmap_dict.MmapedDict
+_library: Any = multiprocess
+
+
+class SharedCounts(Collector, Watch):
+    """The folder that the workers count in; made before the first of them, which finds it by its environment."""
+
+    def __init__(self) -> None:
+        try:
+            self._folder = Path(tempfile.mkdtemp(prefix="seaway-metrics-"))
+        except OSError as error:
+            raise BadSetting(
+                f"There is no temporary folder in which workers can count: {error.strerror}.",
+                "Set TMPDIR to a folder that can be written, or leave metrics_port unset.",
+            ) from None
+        os.environ[_FOLDER] = str(self._folder)
+        self._lock = threading.Lock()
+        self._pids: dict[int, int] = {}
+        self._deaths = 0
+
+    def close(self) -> None:
+        """Forget everything."""
+        os.environ.pop(_FOLDER, None)
+        with self._lock:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def started(self, number: int, pid: int) -> None:
+        with self._lock:
+            self._pids[number] = pid
+
+    def died(self, number: int, pid: int) -> None:
+        with self._lock:
+            self._pids.pop(number, None)
+            self._deaths += 1
+            self._bury(pid)
+
+    def pids(self) -> Mapping[str, int]:
+        """The processes that live now, by name."""
+        with self._lock:
+            return {"parent": os.getpid(), **{str(number): pid for number, pid in self._pids.items()}}
+
+    def collect(self) -> Iterable[Metric]:
+        with self._lock:
+            # A file that was opened a moment ago is still empty, and the library would stumble over it.
+            files = [str(path) for path in self._folder.glob("*.db") if path.stat().st_size]
+            merged = list(_library.MultiProcessCollector.merge(files))
+            deaths = self._deaths
+        yield from merged
+        yield CounterMetricFamily(
+            "seaway_worker_deaths_total", "Workers that ended by themselves and were started again.", value=deaths
+        )
+
+    def _bury(self, pid: int) -> None:
+        _library.mark_process_dead(pid, str(self._folder))
+        for path in self._folder.glob(f"*_{pid}.db"):
+            if path.stat().st_size:
+                _add(path, path.with_name(path.name.replace(f"_{pid}.db", f"_{_DEAD}.db")))
+            path.unlink()
+
+
+def _add(source: Path, target: Path) -> None:
+    total = _files(str(target))
+    try:
+        for key, value, _, _ in _files.read_all_values_from_file(str(source)):
+            total.write_value(key, total.read_value(key)[0] + value, 0.0)
+    finally:
+        total.close()

@@ -1,0 +1,180 @@
+"""Settings -> the parts of a house, put together. Nothing else makes parts."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from anyio import CapacityLimiter
+
+from seaway.clock import Clock, SystemClock
+from seaway.conda.limits import ArchiveLimits
+from seaway.counts import Counts
+from seaway.database.engine import Database, Tx
+from seaway.database.migrate import prepare
+from seaway.database.sqlite import SqliteDatabase
+from seaway.errors import BadSetting, SeawayError
+from seaway.http.files import Delivery
+from seaway.http.house import House
+from seaway.indexing.channeldata import ChannelDatas
+from seaway.indexing.documents import Documents
+from seaway.indexing.names import NameIndexes
+from seaway.jobs.runner import Runner
+from seaway.packages.removal import Removing
+from seaway.publishing.batches import Batches
+from seaway.publishing.examiners import Examiners
+from seaway.publishing.publish import Publishing
+from seaway.publishing.record import Recorded, Submission, record
+from seaway.server.duties import PERIODS_MS, Duties
+from seaway.serving.memory import Memory
+from seaway.serving.readiness import Readiness
+from seaway.serving.resolve import Reading
+from seaway.settings import Settings
+from seaway.storage import keys
+from seaway.storage.blobs import Blobs
+from seaway.storage.opening import BucketAccess, open_blobs
+from seaway.storage.spool import Spool
+
+# More threads do not finish uploads faster, since examiners and one write lock order them; these sync their files
+# side by side, and share a commit.
+_UPLOADS_AT_ONCE = 16
+_DISK_THREADS = 24
+_BUILDS_AT_ONCE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Seaway:
+    """A whole house: its state, and what the faces act through."""
+
+    settings: Settings
+    database: Database
+    blobs: Blobs
+    spool: Spool
+    documents: Documents
+    examiners: Examiners
+    clock: Clock
+    runner: Runner
+    house: House
+
+    def close(self) -> None:
+        """Let go of everything; what was answered is safe already."""
+        self.runner.stop()
+        self.house.publishing.disk.shutdown()
+        self.house.publishing.examiners.close()
+        self.documents.close()
+        self.database.close()
+
+
+def build(
+    settings: Settings,
+    clock: Clock | None = None,
+    *,
+    database: Database | None = None,
+    blobs: Blobs | None = None,
+    counts: Counts | None = None,
+) -> Seaway:
+    """Open the state, or make it at the first start, and wire the parts; those that are handed in are used instead."""
+    clock = clock or SystemClock()
+    counts = counts or Counts()
+    _make_data_folder(settings)
+    blobs = blobs or open_store(settings)
+    database = database or open_database(settings)
+    try:
+        prepare(database)
+    except BaseException:  # a stop during the start too: connections must not outlive it
+        database.close()
+        raise
+    spool = Spool(settings.spool_folder)
+    spool.clear_orphans()
+    documents = Documents(database, blobs, spool, clock, limit=settings.whole_document_limit)
+    examiners = Examiners(
+        ArchiveLimits(), processes=settings.examiners, refuse_escaping_links=settings.escaping_links == "refuse"
+    )
+    publishing = Publishing(
+        database=database,
+        blobs=blobs,
+        spool=spool,
+        examiners=examiners,
+        clock=clock,
+        upload_limit=settings.upload_limit,
+        turns=CapacityLimiter(_UPLOADS_AT_ONCE),
+        batches=Batches(database, blobs, _recorder(clock, settings.whole_document_limit)),
+        disk=ThreadPoolExecutor(_DISK_THREADS, thread_name_prefix="disk"),
+        counts=counts,
+    )
+    house = House(
+        publishing=publishing,
+        reading=_wire_reading(database, documents, clock, blobs),
+        removing=Removing(database, clock, settings.whole_document_limit),
+        delivery=_wire_delivery(settings, blobs),
+        readiness=Readiness(database, blobs),
+        counts=counts,
+        site_url=settings.site_url,
+    )
+    duties = Duties(database, blobs, spool, documents, clock)
+    runner = Runner(database, clock, duties.handlers(), PERIODS_MS, counts=counts)
+    return Seaway(settings, database, blobs, spool, documents, examiners, clock, runner, house)
+
+
+def _recorder(
+    clock: Clock, whole_document_limit: int
+) -> Callable[[Tx, str, Sequence[Submission]], list[Recorded | SeawayError]]:
+    def record_all(tx: Tx, channel: str, submissions: Sequence[Submission]) -> list[Recorded | SeawayError]:
+        return record(tx, clock.now_ms(), channel, submissions, whole_document_limit=whole_document_limit)
+
+    return record_all
+
+
+def _wire_reading(database: Database, documents: Documents, clock: Clock, blobs: Blobs) -> Reading:
+    return Reading(
+        database=database,
+        documents=documents,
+        names=NameIndexes(),
+        channel_datas=ChannelDatas(),
+        clock=clock,
+        blobs=blobs,
+        building_turns=CapacityLimiter(_BUILDS_AT_ONCE),
+        memory=Memory(database),
+    )
+
+
+def _wire_delivery(settings: Settings, blobs: Blobs) -> Delivery:
+    is_folder = blobs.local_path(keys.blob(bytes(32))) is not None
+    return Delivery(
+        blobs,
+        index_max_age=settings.index_max_age,
+        redirect_seconds=settings.redirect_seconds if settings.downloads == "redirect" and not is_folder else None,
+        x_accel_prefix=settings.x_accel_prefix if settings.downloads == "x-accel" and is_folder else None,
+    )
+
+
+def open_database(settings: Settings) -> Database:
+    """The database that the settings name."""
+    url = settings.database_url.get_secret_value()
+    if not url:
+        return SqliteDatabase(settings.database_file, settings.locks_folder)
+    # Imported here: what one machine does not need takes 100 ms to load.
+    from seaway.database.postgres import PostgresDatabase
+
+    return PostgresDatabase(url, connections=settings.database_connections)
+
+
+def open_store(settings: Settings) -> Blobs:
+    """The store that the settings name."""
+    access = BucketAccess(
+        endpoint=settings.s3_endpoint,
+        region=settings.s3_region,
+        access_key=settings.s3_access_key,
+        secret_key=settings.s3_secret_key.get_secret_value(),
+    )
+    return open_blobs(settings.effective_storage_url, access)
+
+
+def _make_data_folder(settings: Settings) -> None:
+    try:
+        settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        settings.spool_folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise BadSetting(
+            f"The data folder {settings.data} cannot be used: {error.strerror}.",
+            "Set another one with --data or SEAWAY_DATA, or give this user the right to write there.",
+        ) from None

@@ -1,0 +1,1 @@
+"""(channel, path, principal) -> an answer."""

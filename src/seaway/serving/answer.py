@@ -1,0 +1,34 @@
+"""What there is to say to a reader, before anybody thinks of HTTP."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Keep(Enum):
+    """How long a reader may keep an answer without asking again."""
+
+    REVALIDATE = "revalidate"  # index documents: always ask, mostly hear «not changed»
+    AN_HOUR = "an hour"  # package files, which can be overwritten
+    FOR_EVER = "for ever"  # shards, which are named by their content
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """
+    A representation that exists and that the asker may see.
+
+    The bytes are `content`, or else those of the blob `blob_key`. `etag` is strong and never the same for
+    two addresses or two contents: mamba and conda send the validator of one document when they ask for another.
+    """
+
+    etag: str
+    size: int
+    media_type: str
+    keep: Keep
+    is_public: bool
+    content: bytes | None = None
+    blob_key: str = ""
+    content_encoding: str = ""
+    varies_by_encoding: bool = False
+    revision: int | None = None
+    is_package: bool = False

@@ -1,0 +1,58 @@
+"""Whether this process can serve now: its database and its storage are asked, each within a bound."""
+
+import asyncio
+import os
+from functools import partial
+
+import structlog
+from sqlalchemy import select
+
+from seaway.database.engine import Database
+from seaway.database.tables import channels
+from seaway.errors import Unavailable
+from seaway.questions import Question
+from seaway.storage import keys
+from seaway.storage.blobs import Blobs
+
+log = structlog.get_logger()
+
+PATIENCE_SECONDS = 5.0
+_NOTHING = keys.blob(bytes(32))  # no content has this hash
+
+
+class Readiness:
+    """Asks the parts without which nothing can be served."""
+
+    def __init__(self, database: Database, blobs: Blobs, *, patience_seconds: float = PATIENCE_SECONDS) -> None:
+        self._patience_seconds = patience_seconds
+        self._questions = {
+            "database": Question(partial(_ask_database, database)),
+            "storage": Question(partial(_ask_storage, blobs)),
+        }
+
+    async def away(self) -> list[str]:
+        """The parts that do not answer in time."""
+        answers = await asyncio.gather(*(self._answers(part) for part in self._questions))
+        return [part for part, answers_now in zip(self._questions, answers, strict=True) if not answers_now]
+
+    async def _answers(self, part: str) -> bool:
+        try:
+            answer = asyncio.wrap_future(self._questions[part].put())
+            await asyncio.wait_for(answer, self._patience_seconds)
+        except Exception as error:  # noqa: BLE001  whatever it is, it is no answer
+            log.warning("ready.away", part=part, error=f"{type(error).__name__}: {error}")
+            return False
+        return True
+
+
+def _ask_database(database: Database) -> None:
+    with database.read() as tx:
+        tx.execute(select(channels.c.id).limit(1)).first()
+
+
+def _ask_storage(blobs: Blobs) -> None:
+    blobs.stat(_NOTHING)
+    path = blobs.local_path(_NOTHING)
+    # A folder that went away has no blobs, which `stat` says without an error.
+    if path is not None and not os.access(path.parents[_NOTHING.count("/")], os.R_OK | os.W_OK | os.X_OK):
+        raise Unavailable("The folder of the store is missing or cannot be written.")

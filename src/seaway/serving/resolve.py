@@ -1,0 +1,337 @@
+"""
+Find what a reader asked for: (credentials, channel, path) -> `Answer`, or the refusal that gives nothing away.
+
+1. Whether the asker may read the channel is decided first, by today's rows (P6), and looks the same for
+   every path: no path of a private channel is distinguishable from another, or from an unknown channel.
+2. An index document of a known subdir of an existing channel is always there, empty if nothing was
+   uploaded (S6): rattler writes down a 404 of the shard index and never asks again.
+3. Every document is of one revision and says which (S2, S4).
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+from anyio import CapacityLimiter, to_thread
+from sqlalchemy import bindparam, select
+
+from seaway.accounts import keys as api_keys
+from seaway.accounts.principal import ANONYMOUS, Principal
+from seaway.channels import channels, permissions
+from seaway.channels.permissions import Access
+from seaway.channels.roles import Action
+from seaway.clock import Clock
+from seaway.conda import zstd
+from seaway.conda.repodata import repodata_pieces, run_exports_pieces
+from seaway.conda.shards import build_index
+from seaway.conda.subdir import is_known
+from seaway.database.engine import Database, Tx
+from seaway.database.tables import channels as channel_rows
+from seaway.database.tables import files, retired_shards, shards, subdirs
+from seaway.errors import NotFound
+from seaway.indexing import documents as kinds
+from seaway.indexing.channeldata import ChannelData, ChannelDatas
+from seaway.indexing.documents import Document, Documents
+from seaway.indexing.names import NameIndexes
+from seaway.indexing.rows import State, find_subdir
+from seaway.serving.answer import Answer, Keep
+from seaway.serving.memory import Held, Memory, Question
+from seaway.storage import keys
+from seaway.storage.blobs import Blobs
+
+SHARD_INDEX = "repodata_shards.msgpack.zst"
+SHARDS_FOLDER = "shards"
+SHARD_SUFFIX = ".msgpack.zst"
+NOTICES = "notices.json"
+CHANNELDATA = "channeldata.json"
+
+_JSON = "application/json"
+_ZSTD = "application/zstd"
+_BYTES = "application/octet-stream"
+
+_WHOLE_DOCUMENTS = {
+    kinds.REPODATA: _JSON,
+    kinds.REPODATA_ZST: _ZSTD,
+    kinds.RUN_EXPORTS_JSON: _JSON,
+    kinds.RUN_EXPORTS_ZST: _ZSTD,
+}
+# Documents up to this size are read whole and kept with their answer; larger ones are streamed from the store.
+_SMALL_DOCUMENT_BYTES = 4 * 1024 * 1024
+# The forms of a JSON document under its own address, as Content-Encoding asks for them.
+_ENCODED = {
+    (kinds.REPODATA, "zstd"): kinds.REPODATA_ZST,
+    (kinds.REPODATA, "gzip"): kinds.REPODATA_GZ,
+    (kinds.RUN_EXPORTS_JSON, "zstd"): kinds.RUN_EXPORTS_ZST,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The parts that reading works with."""
+
+    database: Database
+    documents: Documents
+    names: NameIndexes
+    channel_datas: ChannelDatas
+    clock: Clock
+    blobs: Blobs
+    building_turns: CapacityLimiter
+    memory: Memory
+
+
+class _Address:
+    """Where a whole document is read, and in which coding it leaves."""
+
+    def __init__(self, access: Access, channel: str, subdir: str, name: str, encodings: Sequence[str]) -> None:
+        self.access = access
+        self.subdir = subdir
+        self.name = name
+        self.text = f"{channel}/{subdir}/{name}"
+        self.varies_by_encoding = any(name == plain for plain, _ in _ENCODED)
+        self.encoding, self.kind = "", name
+        for encoding in encodings:
+            if encoding == "identity":
+                break
+            if (name, encoding) in _ENCODED:
+                self.encoding, self.kind = encoding, _ENCODED[name, encoding]
+                break
+
+
+@dataclass(frozen=True, slots=True)
+class Unbuilt:
+    """A document that is older than the state that the asker must see; `build` brings it up to date and answers."""
+
+    build: Callable[[], Answer]
+
+
+def identify(tx: Tx, clock: Clock, secrets: Sequence[str]) -> Principal:
+    """Who asks, by the first good credential; a stale one on a public channel counts as none."""
+    for secret in secrets:
+        principal = api_keys.principal_of(tx, secret, clock.now_ms())
+        if principal is not None:
+            return principal
+    return ANONYMOUS
+
+
+def resolve(
+    house: Reading, secrets: Sequence[str], channel: str, path: tuple[str, ...], encodings: Sequence[str]
+) -> tuple[Answer | Unbuilt, int | None]:
+    """
+    What lies at `path` of `channel`, and until when the credential that opened it is good.
+
+    `encodings` are the content codings that the asker takes, best first.
+    """
+    with house.database.read() as tx:
+        by = identify(tx, house.clock, secrets)
+        access = permissions.require(by, Action.READ, channels.access_of(tx, channel, by), channel_name=channel)
+        return _find(house, tx, access, channel, path, encodings), by.expires_at_ms
+
+
+def _find(
+    house: Reading, tx: Tx, access: Access, channel: str, path: tuple[str, ...], encodings: Sequence[str]
+) -> Answer | Unbuilt:
+    match path:
+        case (name,):
+            return _of_channel(house, tx, access, channel, name)
+        case (subdir, _, *_) if not is_known(subdir):
+            raise _nothing()
+        case (subdir, name) if name == SHARD_INDEX:
+            return _shard_index(house, tx, access, channel, subdir)
+        case (subdir, name) if name not in _WHOLE_DOCUMENTS:
+            return _package(tx, access, subdir, name)
+        case (subdir, folder, name) if folder == SHARDS_FOLDER and name.endswith(SHARD_SUFFIX):
+            return _shard(tx, access, subdir, name.removesuffix(SHARD_SUFFIX))
+        case (subdir, name):
+            return _whole_document(house, tx, _Address(access, channel, subdir, name, encodings))
+        case _:
+            raise _nothing()
+
+
+async def answer(house: Reading, question: Question) -> Held:
+    """As `resolve`, off the event loop and only if anything changed since it was last asked."""
+    mark = await house.memory.mark()
+    held = house.memory.recall(question, house.clock.now_ms())
+    if held is not None:
+        return held
+    found, good_until_ms = await to_thread.run_sync(resolve, house, *question)
+    if isinstance(found, Unbuilt):
+        # Who waits for a build waits for a turn, not in a thread: others read meanwhile.
+        found = await to_thread.run_sync(found.build, limiter=house.building_turns)
+    if found.content is None and found.size <= _SMALL_DOCUMENT_BYTES and not found.is_package:
+        found = await to_thread.run_sync(_with_content, house, found)
+    held = Held(found, good_until_ms)
+    house.memory.keep(mark, question, held)
+    return held
+
+
+def _with_content(house: Reading, found: Answer) -> Answer:
+    with house.blobs.open(found.blob_key) as file:
+        return replace(found, content=file.read())
+
+
+def _of_channel(house: Reading, tx: Tx, access: Access, channel: str, name: str) -> Answer | Unbuilt:
+    if name == NOTICES:
+        content = b'{"notices":[]}'
+        return _document(access, f"{channel}/{name}", content, _JSON, revision=None)
+    if name == CHANNELDATA:
+        data = house.channel_datas.current(tx, access.channel_id)
+        return (
+            Unbuilt(partial(_build_channeldata, house, access, channel))
+            if data is None
+            else _channeldata(access, channel, data)
+        )
+    raise _nothing()
+
+
+def _build_channeldata(house: Reading, access: Access, channel: str) -> Answer:
+    return _channeldata(access, channel, house.channel_datas.build(house.database, access.channel_id))
+
+
+def _channeldata(access: Access, channel: str, data: ChannelData) -> Answer:
+    return _document(access, f"{channel}/{CHANNELDATA}", data.content, _JSON, revision=data.revision)
+
+
+def _shard_index(house: Reading, tx: Tx, access: Access, channel: str, subdir: str) -> Answer:
+    found = find_subdir(tx, access.channel_id, subdir)
+    if found is None:
+        created_at = tx.execute(
+            select(channel_rows.c.created_at).where(channel_rows.c.id == access.channel_id)
+        ).scalar_one()
+        content, revision = build_index(subdir, {}, created_at, None), 0
+    else:
+        document = house.names.document(tx, found)
+        content, revision = document.content, document.revision
+    return _document(access, f"{channel}/{subdir}/{SHARD_INDEX}", content, _ZSTD, revision=revision)
+
+
+_OF_SUBDIR = (subdirs.c.channel_id == bindparam("channel_id"), subdirs.c.name == bindparam("subdir"))
+_SHARD_CONTENT = [
+    select(table.c.content)
+    .join(subdirs, subdirs.c.id == table.c.subdir_id)
+    .where(*_OF_SUBDIR, table.c.sha256 == bindparam("sha256"))
+    .limit(1)
+    for table in (shards, retired_shards)
+]
+_PACKAGE = (
+    select(files.c.sha256, files.c.size)
+    .join(subdirs, subdirs.c.id == files.c.subdir_id)
+    .where(*_OF_SUBDIR, files.c.file_name == bindparam("name_of_file"), files.c.state != State.DELETED.value)
+)
+
+
+def _shard(tx: Tx, access: Access, subdir: str, digest: str) -> Answer:
+    sha256 = _digest(digest)
+    where = {"channel_id": access.channel_id, "subdir": subdir, "sha256": sha256}
+    for statement in _SHARD_CONTENT:
+        content = tx.execute(statement, where).scalar()
+        if content is not None:
+            return Answer(
+                etag=digest,
+                size=len(content),
+                media_type=_BYTES,
+                keep=Keep.FOR_EVER,
+                is_public=access.is_public,
+                content=content,
+            )
+    raise _nothing()
+
+
+def _package(tx: Tx, access: Access, subdir: str, file_name: str) -> Answer:
+    where = {"channel_id": access.channel_id, "subdir": subdir, "name_of_file": file_name}
+    row = tx.execute(_PACKAGE, where).one_or_none()
+    if row is None:
+        raise _nothing()
+    return Answer(
+        etag=row.sha256.hex(),
+        size=row.size,
+        media_type=_BYTES,
+        keep=Keep.AN_HOUR,
+        is_public=access.is_public,
+        blob_key=keys.blob(row.sha256),
+        is_package=True,
+    )
+
+
+def _whole_document(house: Reading, tx: Tx, address: _Address) -> Answer | Unbuilt:
+    found = find_subdir(tx, address.access.channel_id, address.subdir)
+    if found is None:
+        return _document(
+            address.access,
+            address.text,
+            _empty_document(address.subdir, address.name),
+            _WHOLE_DOCUMENTS[address.name],
+            revision=0,
+            varies_by_encoding=address.varies_by_encoding,
+        )
+    document = house.documents.current(tx, found, address.kind)
+    if document is None:
+        return Unbuilt(partial(_build_document, house, found.id, address))
+    return _built(address, document)
+
+
+def _build_document(house: Reading, subdir_id: int, address: _Address) -> Answer:
+    document = house.documents.build(subdir_id, address.kind)
+    if document is None:
+        raise _nothing()  # the channel was removed while we built
+    return _built(address, document)
+
+
+def _built(address: _Address, document: Document) -> Answer:
+    return Answer(
+        etag=_etag(address.text + address.encoding, document.sha256),
+        size=document.size,
+        media_type=_WHOLE_DOCUMENTS[address.name],
+        keep=Keep.REVALIDATE,
+        is_public=address.access.is_public,
+        blob_key=keys.blob(document.sha256),
+        content_encoding=address.encoding,
+        varies_by_encoding=address.varies_by_encoding,
+        revision=document.revision,
+    )
+
+
+def _empty_document(subdir: str, name: str) -> bytes:
+    is_repodata = name in (kinds.REPODATA, kinds.REPODATA_ZST)
+    pieces = (
+        repodata_pieces(subdir, lambda _: (), (), None)
+        if is_repodata
+        else run_exports_pieces(subdir, lambda _: (), None)
+    )
+    content = b"".join(pieces)
+    return zstd.pack(content) if name.endswith(".zst") else content
+
+
+def _document(
+    access: Access,
+    address: str,
+    content: bytes,
+    media_type: str,
+    *,
+    revision: int | None,
+    varies_by_encoding: bool = False,
+) -> Answer:
+    return Answer(
+        etag=_etag(address, hashlib.sha256(content).digest()),
+        size=len(content),
+        media_type=media_type,
+        keep=Keep.REVALIDATE,
+        is_public=access.is_public,
+        content=content,
+        varies_by_encoding=varies_by_encoding,
+        revision=revision,
+    )
+
+
+def _etag(address: str, sha256: bytes) -> str:
+    return hashlib.sha256(address.encode() + b"\0" + sha256).hexdigest()[:40]
+
+
+def _digest(text: str) -> bytes:
+    if len(text) != 64 or text.strip("0123456789abcdef"):
+        raise _nothing()
+    return bytes.fromhex(text)
+
+
+def _nothing() -> NotFound:
+    return NotFound("Nothing is here.", "Check the path.")

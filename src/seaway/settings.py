@@ -1,0 +1,306 @@
+"""
+Everything an operator can set, read once at start: `seaway.toml`, then `SEAWAY_*` variables, then options.
+
+Each field's description is its row in the manual (`docs/operate/settings.md`), which a test compares.
+"""
+
+import os
+import re
+import tomllib
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from seaway.errors import BadSetting
+
+CONFIG_FILE = Path("seaway.toml")
+
+_OTHER_VARIABLES = frozenset({"SEAWAY_CONFIG", "SEAWAY_SERVER", "SEAWAY_KEY"})  # options of commands
+_STORAGE_SCHEMES = ("file", "memory", "s3", "gs", "az")
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+def _public_url(value: str) -> str:
+    parts = urlsplit(value)
+    if value and (parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment):
+        raise ValueError("it is not an address such as https://conda.example.com")
+    if value and parts.path not in ("", "/"):
+        raise ValueError("Seaway owns the root of its host, so the address has no path")
+    return value.rstrip("/")
+
+
+def _proxies(value: str) -> str:
+    for part in value.replace(",", " ").split():
+        try:
+            ip_network(part)
+        except ValueError:
+            raise ValueError(f"{part!r} is not an IP address or network such as 10.0.0.0/8") from None
+    return value
+
+
+def _database_url(value: SecretStr) -> SecretStr:
+    parts = urlsplit(value.get_secret_value())
+    if value.get_secret_value() and (parts.scheme not in ("postgresql", "postgres") or not parts.path.strip("/")):
+        raise ValueError("it is not an address such as postgresql://user:password@host/name")
+    return value
+
+
+def _internal_path(value: str) -> str:
+    if not re.fullmatch(r"/(?:[A-Za-z0-9_.-]+/)+", value) or "/../" in value or "/./" in value:
+        raise ValueError("it is not a path such as /_seaway/store/, with a slash at both ends")
+    return value
+
+
+def _storage_url(value: str) -> str:
+    if value and value.partition(":")[0] not in _STORAGE_SCHEMES:
+        raise ValueError(
+            "it is not an address such as s3://bucket, gs://bucket, az://container, file:///folder or memory:"
+        )
+    return value
+
+
+class Settings(BaseSettings):
+    """The effective settings."""
+
+    model_config = SettingsConfigDict(env_prefix="SEAWAY_", extra="forbid")
+
+    data: Annotated[Path, Field(description="The folder for the database, the packages and the spool.")] = Path("data")
+    database_url: Annotated[
+        SecretStr,
+        AfterValidator(_database_url),
+        Field(
+            description="PostgreSQL, for many workers: `postgresql://user:password@host/name`; empty for SQLite in `data`."
+        ),
+    ] = SecretStr("")
+    database_connections: Annotated[
+        int, Field(ge=4, le=500, description="The most connections of each worker to PostgreSQL.")
+    ] = 15
+    storage_url: Annotated[
+        str,
+        AfterValidator(_storage_url),
+        Field(
+            description="Where packages lie: `s3://bucket`, `gs://bucket`, `az://container`, `file:///folder`, `memory:` "
+            "for trials; empty for a folder in `data`."
+        ),
+    ] = ""
+    s3_endpoint: Annotated[str, Field(description="The address of an S3 server that is not Amazon's.")] = ""
+    s3_region: Annotated[str, Field(description="The region of the bucket.")] = ""
+    s3_access_key: Annotated[
+        str, Field(description="The access key; without it, `AWS_*` variables or the role of the machine are used.")
+    ] = ""
+    s3_secret_key: Annotated[SecretStr, Field(description="The secret of the access key.")] = SecretStr("")
+    downloads: Annotated[
+        Literal["redirect", "direct", "x-accel"],
+        Field(
+            description="How package files leave: from a bucket by `redirect` to an address signed for the one file, or "
+            "`direct` through Seaway; from a folder directly, or with `x-accel` through the nginx in front."
+        ),
+    ] = "redirect"
+    x_accel_prefix: Annotated[
+        str,
+        AfterValidator(_internal_path),
+        Field(description="The internal location of nginx that is the folder of the store, for `downloads = x-accel`."),
+    ] = "/_seaway/store/"
+    redirect_seconds: Annotated[
+        int,
+        Field(ge=10, le=86_400, description="How long such an address is good; 300 at most for private channels."),
+    ] = 300
+    workers: Annotated[int, Field(ge=1, le=256, description="Processes that serve, side by side.")] = 1
+    jobs: Annotated[
+        bool, Field(description="Whether `serve` does background jobs; if not, run `seaway work` somewhere.")
+    ] = True
+    metrics_port: Annotated[
+        int | None, Field(ge=0, le=65535, description="The port for Prometheus' `/metrics`; none is opened without it.")
+    ] = None
+    metrics_host: Annotated[str, Field(description="The address on which `/metrics` listens.")] = "127.0.0.1"
+    host: Annotated[str, Field(description="The address to listen on; `0.0.0.0` for every interface.")] = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535, description="The port to listen on; 0 takes a free one.")] = 8000
+    http_server: Annotated[
+        Literal["uvicorn", "granian"],
+        Field(description="What speaks HTTP: `uvicorn`, or `granian` where `seaway[granian]` is installed."),
+    ] = "uvicorn"
+    public_url: Annotated[
+        str,
+        AfterValidator(_public_url),
+        Field(description="The address under which users reach Seaway, such as `https://conda.example.com`."),
+    ] = ""
+    insecure_http: Annotated[
+        bool, Field(description="Allow a public address with plain http, where anybody on the way can read keys.")
+    ] = False
+    trusted_proxies: Annotated[
+        str,
+        AfterValidator(_proxies),
+        Field(description="Addresses or networks whose `X-Forwarded-For` and `-Proto` are believed, by commas."),
+    ] = ""
+    upload_limit: Annotated[int, Field(ge=1, description="The largest package file, in bytes.")] = 1_073_741_824
+    index_max_age: Annotated[
+        int, Field(ge=0, le=86_400, description="Seconds for which readers may keep index documents without asking.")
+    ] = 0
+    whole_document_limit: Annotated[
+        int,
+        Field(
+            ge=0,
+            description="Up to this many records in a subdir, `repodata.json` is never behind; above, by one build.",
+        ),
+    ] = 100_000
+    examiners: Annotated[
+        int, Field(ge=1, le=64, description="Processes that open uploaded packages, side by side.")
+    ] = 2
+    escaping_links: Annotated[
+        Literal["warn", "refuse"],
+        Field(description="What to do with a package whose links point out of its folder: `warn` or `refuse`."),
+    ] = "warn"
+    stop_seconds: Annotated[
+        int, Field(ge=1, le=3_600, description="How long a stop waits for uploads and downloads in flight.")
+    ] = 30
+    log_format: Annotated[
+        Literal["text", "json"], Field(description="How log lines are written: `text` for people, `json` for machines.")
+    ] = "text"
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], Field(description="The least important line that is written.")
+    ] = "info"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only variables besides what `load` hands in: no `.env` file and no secrets folder is read unasked."""
+        return (init_settings, env_settings)
+
+    @property
+    def site_url(self) -> str:
+        """The address to show to users: the public one, or where this machine listens. Never taken from a request."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return self.public_url or f"http://{host}:{self.port}"
+
+    @property
+    def database_file(self) -> Path:
+        """The SQLite database."""
+        return self.data / "seaway.db"
+
+    @property
+    def locks_folder(self) -> Path:
+        """Where the processes of one machine lock what only one of them may do."""
+        return self.data / "locks"
+
+    @property
+    def effective_storage_url(self) -> str:
+        """The storage, also where it is not set."""
+        return self.storage_url or (self.data / "store").resolve().as_uri()
+
+    def shown(self) -> dict[str, Any]:
+        """The settings as a person or a log may see them: without secrets."""
+        values = self.model_dump(mode="json")
+        values["database_url"] = _without_secrets(self.database_url.get_secret_value())
+        return values
+
+    @property
+    def spool_folder(self) -> Path:
+        """Where uploads arrive; on the file system of the store, so that they can be moved in."""
+        return self.data / "spool"
+
+
+def _without_secrets(url: str) -> str:
+    """Scheme, user, host and name of a database; what else stands in the address may be a password."""
+    if not url:
+        return ""
+    scheme, _, rest = url.partition("://")
+    address, _, options = rest.partition("?")
+    if "@" in options and "@" not in address:
+        return f"{scheme}://..."  # a ? in the password, or an @ in the options: who knows
+    user_part, at, place = address.rpartition("@")  # the last one: a password may hold others, though it should not
+    return f"{scheme}://{user_part.partition(':')[0]}{at}{place}"
+
+
+def load(config: Path | None = None, **overrides: Any) -> Settings:
+    """Read the settings; `BadSetting` names the one that cannot work, and the cure."""
+    _refuse_unknown_variables()
+    values = _from_file(config)
+    given = {name: value for name, value in overrides.items() if value is not None}
+    try:
+        from_variables = Settings().model_dump(exclude_unset=True)
+        settings = Settings(**{**values, **from_variables, **given})
+    except ValidationError as error:
+        raise _explained(error) from None
+    _check_public_url(settings)
+    _check_memory(settings)
+    _check_downloads(settings)
+    return settings
+
+
+def _from_file(config: Path | None) -> dict[str, Any]:
+    path = config or CONFIG_FILE
+    if config is None and not path.exists():
+        return {}
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BadSetting(
+            f"The configuration file {path} does not exist.", "Create it, or leave out --config."
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise BadSetting(f"The configuration file {path} cannot be read: {error}.", "Correct that line.") from None
+
+
+def _refuse_unknown_variables() -> None:
+    """A misspelt variable would be a setting that silently is not set."""
+    known = {f"SEAWAY_{name}".upper() for name in Settings.model_fields} | _OTHER_VARIABLES
+    for variable in sorted(os.environ):
+        if variable.startswith("SEAWAY_") and variable not in known:
+            raise BadSetting(
+                f"There is no setting for the variable {variable}.",
+                "Correct its name or unset it; `seaway config` lists all.",
+            )
+
+
+def _explained(error: ValidationError) -> BadSetting:
+    first = error.errors()[0]
+    name = ".".join(str(part) for part in first["loc"]) or "settings"
+    if first["type"] == "extra_forbidden":
+        known = ", ".join(Settings.model_fields)
+        return BadSetting(f"There is no setting named {name}.", f"The settings are {known}.")
+    reason = str(first["msg"]).removeprefix("Value error, ")
+    is_secret = name in Settings.model_fields and Settings.model_fields[name].annotation is SecretStr
+    found = "cannot be used" if is_secret else f"is {first['input']!r}"
+    return BadSetting(
+        f"The setting {name} {found}: {reason}.",
+        f"Correct {name} in seaway.toml or SEAWAY_{name.upper()} in the environment.",
+    )
+
+
+def _check_memory(settings: Settings) -> None:
+    if settings.storage_url.startswith("memory") and settings.workers > 1:
+        raise BadSetting(
+            f"The setting storage_url is memory:, and each of {settings.workers} workers would have packages of its own.",
+            "Set workers = 1 for a trial, or another storage_url.",
+        )
+
+
+def _check_downloads(settings: Settings) -> None:
+    if settings.downloads == "x-accel" and not settings.effective_storage_url.startswith("file:"):
+        raise BadSetting(
+            f"The setting downloads is x-accel, and nginx sends files of a folder only, not of {settings.storage_url}.",
+            'Set downloads = "redirect" or "direct", or a storage_url such as file:///folder.',
+        )
+
+
+def _check_public_url(settings: Settings) -> None:
+    parts = urlsplit(settings.public_url)
+    if parts.scheme == "http" and parts.hostname not in _LOOPBACK and not settings.insecure_http:
+        raise BadSetting(
+            f"The setting public_url is {settings.public_url!r}, and over plain http anybody on the way can read keys.",
+            "Put TLS in front and use https://, or set insecure_http = true (SEAWAY_INSECURE_HTTP=true) for a closed network.",
+        )

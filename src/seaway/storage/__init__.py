@@ -1,0 +1,1 @@
+"""Bytes at rest: one protocol, one place that draws the keys, one implementation a file."""

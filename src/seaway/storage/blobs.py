@@ -1,0 +1,68 @@
+"""
+What the rest of Seaway asks of a store of bytes.
+
+1. A key is visible only with all its bytes: nobody reads half a blob.
+2. When `put_file` or `put_files` has returned, the bytes survive a crash of the process and of the machine.
+3. Keys are content addresses: putting a key again changes nothing that a reader could see.
+4. Deleting a blob does not disturb a reader that has opened it.
+5. A store that is full, slow or away is `Unavailable`, not an error of ours.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class BlobStat:
+    """A blob as the store lists it."""
+
+    key: str
+    size: int
+    modified_ms: int
+
+
+class Blobs(Protocol):
+    """A store of bytes; every method blocks and is called off the event loop."""
+
+    def prepare_file(self, path: Path) -> None:
+        """Begin what `put_file` will have to do with this file, which is written and may yet be refused."""
+        ...
+
+    def put_file(self, key: str, path: Path) -> bool:
+        """
+        Keep the content of the file at `path` as the blob `key`; the file itself stays the caller's.
+
+        False when the blob was there before. Either way somebody may delete it before a row names it, so whoever
+        names it confirms it and puts it again if it is gone (`indexing.claims`).
+        """
+        ...
+
+    def put_files(self, files: Mapping[str, Path]) -> set[str]:
+        """`put_file` for many, all of which last when it returns; the keys that were not there before."""
+        ...
+
+    def open(self, key: str, start: int = 0) -> BinaryIO:
+        """The blob for reading in order, from byte `start` on; FileNotFoundError when there is none."""
+        ...
+
+    def stat(self, key: str) -> BlobStat | None:
+        """Size and age of a blob, or None."""
+        ...
+
+    def local_path(self, key: str) -> Path | None:
+        """Where the blob lies as a file of this machine, for servers that send files by path; None elsewhere."""
+        ...
+
+    def signed_url(self, key: str, seconds: int) -> str | None:
+        """An address under which anybody may read this one blob for so long; None where the store has none to give."""
+        ...
+
+    def delete(self, key: str) -> None:
+        """Remove a blob; nothing happens when there is none."""
+        ...
+
+    def list(self) -> Iterator[BlobStat]:
+        """Every blob, in no order."""
+        ...

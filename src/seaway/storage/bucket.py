@@ -1,0 +1,157 @@
+"""
+Blobs in a bucket: S3 and what speaks like it, Google Cloud Storage, Azure.
+
+Content addresses make a bucket's weak promises enough: two puts of one key carry the same bytes, so it does not
+matter which of them lasts. obstore's synchronous calls are used from threads; its asynchronous ones can abort the
+interpreter when a process ends soon after an await.
+"""
+
+import io
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
+
+import obstore
+from obstore.exceptions import AlreadyExistsError, BaseError, NotFoundError
+from obstore.store import AzureStore, GCSStore, S3Store
+
+from seaway.errors import Unavailable
+from seaway.storage.blobs import BlobStat
+
+if TYPE_CHECKING:
+    from obstore.store import ClientConfig, RetryConfig
+
+# Up to this size one request puts a blob unless it is there; a larger one is asked for first and sent in parts.
+_ONE_REQUEST_BYTES = 8 * 1024 * 1024
+_PART_BYTES = 16 * 1024 * 1024
+_PARTS_AT_ONCE = 4
+_FILES_AT_ONCE = 8
+_READ_BYTES = 1024 * 1024
+
+CLIENT: "ClientConfig" = {
+    "connect_timeout": timedelta(seconds=5),
+    "read_timeout": timedelta(seconds=20),
+    "timeout": timedelta(hours=2),  # of a whole request: a large download to a slow reader
+}
+# Uploads hold a thread while we retry, and clients retry themselves after a 503.
+RETRIES: "RetryConfig" = {"max_retries": 3, "retry_timeout": timedelta(seconds=15)}
+
+Store = S3Store | GCSStore | AzureStore
+
+
+class BucketBlobs:
+    """A bucket, or a folder of it."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def prepare_file(self, path: Path) -> None:
+        """Nothing: what is refused is not to be sent."""
+
+    def put_file(self, key: str, path: Path) -> bool:
+        size = path.stat().st_size
+        with _explained():
+            if size > _ONE_REQUEST_BYTES:
+                return self._put_parts(key, path, size)
+            try:
+                obstore.put(self._store, key, path, mode="create", use_multipart=False)
+            except AlreadyExistsError:
+                return self._mend(key, path, size)
+            return True
+
+    def put_files(self, files: Mapping[str, Path]) -> set[str]:
+        with ThreadPoolExecutor(_FILES_AT_ONCE, thread_name_prefix="putting") as threads:
+            are_new = threads.map(self.put_file, files.keys(), files.values())
+            return {key for key, is_new in zip(files, are_new, strict=True) if is_new}
+
+    def open(self, key: str, start: int = 0) -> BinaryIO:
+        with _explained(key):
+            if start == 0:
+                found = obstore.get(self._store, key)
+            else:
+                found = obstore.get(self._store, key, options={"range": {"offset": start}})
+            return cast(
+                "BinaryIO", io.BufferedReader(_Stream(iter(found.stream(min_chunk_size=_READ_BYTES))), _READ_BYTES)
+            )
+
+    def stat(self, key: str) -> BlobStat | None:
+        try:
+            with _explained(key):
+                return _stat(obstore.head(self._store, key))
+        except FileNotFoundError:
+            return None
+
+    def local_path(self, key: str) -> Path | None:
+        return None
+
+    def signed_url(self, key: str, seconds: int) -> str | None:
+        with _explained():
+            return obstore.sign(self._store, "GET", key, timedelta(seconds=seconds))
+
+    def delete(self, key: str) -> None:
+        try:
+            with _explained(key):
+                obstore.delete(self._store, key)
+        except FileNotFoundError:
+            pass
+
+    def list(self) -> Iterator[BlobStat]:
+        with _explained():
+            for found in obstore.list(self._store):
+                yield from map(_stat, found)
+
+    def _put_parts(self, key: str, path: Path, size: int) -> bool:
+        there = self.stat(key)
+        if there is not None and there.size == size:
+            return False
+        obstore.put(self._store, key, path, use_multipart=True, chunk_size=_PART_BYTES, max_concurrency=_PARTS_AT_ONCE)
+        return True
+
+    def _mend(self, key: str, path: Path, size: int) -> bool:
+        """What is there has the right bytes, unless somebody damaged it: then its size tells."""
+        there = self.stat(key)
+        if there is not None and there.size == size:
+            return False
+        obstore.put(self._store, key, path, use_multipart=False)
+        return True
+
+
+class _Stream(io.RawIOBase):
+    """The chunks of one GET as a file that is read in order."""
+
+    def __init__(self, chunks: Iterator[Any]) -> None:
+        self._chunks = chunks
+        self._rest = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._rest:
+            with _explained():
+                chunk = next(self._chunks, None)
+            if chunk is None:
+                return 0
+            self._rest = memoryview(chunk)
+        size = min(len(buffer), len(self._rest))
+        buffer[:size] = self._rest[:size]
+        self._rest = self._rest[size:]
+        return size
+
+
+def _stat(found: Any) -> BlobStat:
+    return BlobStat(found["path"], found["size"], int(found["last_modified"].timestamp() * 1000))
+
+
+@contextmanager
+def _explained(key: str = "") -> Iterator[None]:
+    """Turn what the client library raises into what `Blobs` promises."""
+    try:
+        yield
+    except (NotFoundError, FileNotFoundError):
+        raise FileNotFoundError(key) from None
+    except BaseError as error:
+        raise Unavailable("The storage does not answer.", "Try again in a moment.", cause=str(error)) from error

@@ -1,0 +1,69 @@
+"""
+The drawing of the store. Only this module builds a key, and only from a hash, a time or a name of ours.
+
+    blobs/ab/abcdef...      any content, named by its sha256: package files, whole index documents
+
+A store for backups has the same blobs, and in its folder `backups` what each backup is:
+
+    <time>/rows/<table>, <time>/contents    the rows, and which blobs belong to them
+    <time>/manifest                         the last one to be written
+
+Nothing that a stranger typed is ever part of a key, so no name can climb out of the store.
+"""
+
+import re
+from datetime import UTC, datetime
+
+BACKUPS = "backups"
+
+_BLOBS = "blobs"
+_MANIFEST = "manifest"
+_TIME = re.compile(r"\d{8}T\d{6}\.\d{3}Z")
+
+
+def blob(sha256: bytes) -> str:
+    """The key of the content with this hash."""
+    digest = sha256.hex()
+    return f"{_BLOBS}/{digest[:2]}/{digest}"
+
+
+def is_ours(key: str) -> bool:
+    """Whether the key lies where blobs do; also true of a half-copied file there, which is no blob."""
+    return key.startswith(f"{_BLOBS}/")
+
+
+def sha256_of(key: str) -> bytes | None:
+    """The hash that a key names, or None for a key that this module did not draw."""
+    parts = key.split("/")
+    try:
+        sha256 = bytes.fromhex(parts[-1])
+    except ValueError:
+        return None
+    return sha256 if len(sha256) == 32 and key == blob(sha256) else None
+
+
+def backup_time(milliseconds: int) -> str:
+    """The name of the backup of this moment; names sort as moments do."""
+    moment = datetime.fromtimestamp(milliseconds // 1000, UTC)
+    return f"{moment:%Y%m%dT%H%M%S}.{milliseconds % 1000:03}Z"
+
+
+def is_backup_time(text: str) -> bool:
+    """Whether this may be the name of a backup."""
+    return _TIME.fullmatch(text) is not None
+
+
+def backup_part(time: str, part: str) -> str:
+    """The key of a part of a backup, in the folder of backups."""
+    return f"{time}/{part}"
+
+
+def backup_manifest(time: str) -> str:
+    """The key of what makes a backup one, in the folder of backups."""
+    return f"{time}/{_MANIFEST}"
+
+
+def backup_time_of(key: str) -> str | None:
+    """The backup that a manifest belongs to, or None for any other key."""
+    time, _, rest = key.partition("/")
+    return time if rest == _MANIFEST and is_backup_time(time) else None

@@ -1,0 +1,53 @@
+"""Blobs in memory, for tests and trials: they end with the process."""
+
+import io
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import BinaryIO
+
+from seaway.storage.blobs import BlobStat
+
+
+class MemoryBlobs:
+    """A store in a dictionary."""
+
+    def __init__(self) -> None:
+        self._contents: dict[str, tuple[bytes, int]] = {}
+
+    def prepare_file(self, path: Path) -> None:
+        """Nothing."""
+
+    def put_file(self, key: str, path: Path) -> bool:
+        if key in self._contents:
+            return False
+        self._contents[key] = (path.read_bytes(), int(time.time() * 1000))
+        return True
+
+    def put_files(self, files: Mapping[str, Path]) -> set[str]:
+        return {key for key, path in files.items() if self.put_file(key, path)}
+
+    def open(self, key: str, start: int = 0) -> BinaryIO:
+        if key not in self._contents:
+            raise FileNotFoundError(key)
+        return io.BytesIO(self._contents[key][0][start:])
+
+    def stat(self, key: str) -> BlobStat | None:
+        if key not in self._contents:
+            return None
+        content, modified_ms = self._contents[key]
+        return BlobStat(key, len(content), modified_ms)
+
+    def local_path(self, key: str) -> Path | None:
+        return None
+
+    def signed_url(self, key: str, seconds: int) -> str | None:
+        return None
+
+    def delete(self, key: str) -> None:
+        self._contents.pop(key, None)
+
+    def list(self) -> Iterator[BlobStat]:
+        for key in list(self._contents):
+            if stat := self.stat(key):
+                yield stat

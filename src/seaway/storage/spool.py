@@ -1,0 +1,103 @@
+"""
+Files on their way in: what arrives is written here first and moved into the store when it was found good.
+
+1. A spool file or folder is locked (flock) from its making to its end, and the lock dies with the process.
+2. What nobody has locked belongs to a process that was killed; `clear_orphans` removes it.
+   So several processes share one folder, and a kill -9 at any line costs disk only until the next start.
+"""
+
+import fcntl
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+
+class Spool:
+    """A folder of spool files, shared by the processes of one machine."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+
+    @contextmanager
+    def file(self) -> Iterator[BinaryIO]:
+        """A new locked file, open for writing and reading; gone at the end unless it was moved into the store."""
+        file = self._create()
+        try:
+            yield file
+        finally:
+            Path(file.name).unlink(missing_ok=True)
+            file.close()
+
+    @contextmanager
+    def folder(self) -> Iterator[Path]:
+        """A new locked folder for many files; gone at the end with all that is in it."""
+        path, descriptor = self._create_folder()
+        try:
+            yield path
+        finally:
+            shutil.rmtree(path, ignore_errors=True)
+            os.close(descriptor)
+
+    def clear_orphans(self) -> int:
+        """Remove what killed processes left; the number of files and folders."""
+        removed = 0
+        for path in self._folder.iterdir():
+            try:
+                descriptor = os.open(path, os.O_RDONLY)
+            except FileNotFoundError:
+                continue
+            try:
+                if _lock(descriptor):
+                    _remove(path)
+                    removed += 1
+            finally:
+                os.close(descriptor)
+        return removed
+
+    def _create_folder(self) -> tuple[Path, int]:
+        while True:
+            path = self._folder / secrets.token_hex(16)
+            path.mkdir()
+            try:
+                descriptor = os.open(path, os.O_RDONLY)
+            except FileNotFoundError:
+                continue
+            if _lock(descriptor) and _is_at(descriptor, path):
+                return path, descriptor
+            os.close(descriptor)
+
+    def _create(self) -> BinaryIO:
+        while True:
+            path = self._folder / secrets.token_hex(16)
+            file = path.open("x+b")
+            # Between the making and the locking another process may take the file for an orphan.
+            if _lock(file.fileno()) and _is_at(file.fileno(), path):
+                return file
+            file.close()
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    try:
+        return path.stat().st_ino == os.fstat(descriptor).st_ino
+    except FileNotFoundError:
+        return False

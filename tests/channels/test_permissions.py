@@ -1,0 +1,201 @@
+"""The one answer to «may I?», against a table that says it again in other words."""
+
+from itertools import pairwise, product
+
+import pytest
+
+from seaway.accounts.principal import ANONYMOUS, OPERATOR, Mode, Principal
+from seaway.channels.permissions import Access, Verdict, decide, require
+from seaway.channels.roles import Action, Role
+from seaway.errors import BadCredential, NotAllowed, NotFound, SeawayError
+
+CHANNEL = 7
+R, U, Y, D, O, M = Action  # noqa: E741 - read, upload, yank, delete, overwrite, manage
+
+# Who, with a key of which mode, may do what with files of others.
+WITH_A_KEY = {
+    ("stranger", Mode.READ): set(),
+    ("stranger", Mode.READ_WRITE): set(),
+    ("stranger", Mode.READ_WRITE_DELETE): set(),
+    ("stranger", Mode.MANAGE): set(),
+    ("viewer", Mode.READ): {R},
+    ("viewer", Mode.READ_WRITE): {R},
+    ("viewer", Mode.READ_WRITE_DELETE): {R},
+    ("viewer", Mode.MANAGE): {R},
+    ("contributor", Mode.READ): {R},
+    ("contributor", Mode.READ_WRITE): {R, U, Y},
+    ("contributor", Mode.READ_WRITE_DELETE): {R, U, Y},
+    ("contributor", Mode.MANAGE): {R, U, Y},
+    ("owner", Mode.READ): {R},
+    ("owner", Mode.READ_WRITE): {R, U, Y},
+    ("owner", Mode.READ_WRITE_DELETE): {R, U, Y, D, O},
+    ("owner", Mode.MANAGE): {R, U, Y, D, O, M},
+    ("admin", Mode.READ): {R},
+    ("admin", Mode.READ_WRITE): {R},
+    ("admin", Mode.READ_WRITE_DELETE): {R, D, O},
+    ("admin", Mode.MANAGE): {R, D, O, M},
+    ("admin who contributes", Mode.READ): {R},
+    ("admin who contributes", Mode.READ_WRITE): {R, U, Y},
+    ("admin who contributes", Mode.READ_WRITE_DELETE): {R, U, Y, D, O},
+    ("admin who contributes", Mode.MANAGE): {R, U, Y, D, O, M},
+}
+
+# What is added where the file is one that the asker uploaded.
+WITH_OWN_FILES = {
+    ("contributor", Mode.READ_WRITE_DELETE): {D, O},
+    ("contributor", Mode.MANAGE): {D, O},
+}
+
+ROLES = {
+    "stranger": None,
+    "viewer": Role.VIEWER,
+    "contributor": Role.CONTRIBUTOR,
+    "owner": Role.OWNER,
+    "admin": None,
+    "admin who contributes": Role.CONTRIBUTOR,
+}
+
+
+def asker(who: str, mode: Mode, *, only: frozenset[int] | None = None) -> Principal:
+    return Principal(
+        name=who, user_id=1, is_admin=who.startswith("admin"), mode=mode, channel_ids=only, key_name="laptop"
+    )
+
+
+def access(who: str, *, public: bool) -> Access:
+    return Access(CHANNEL, public, ROLES[who])
+
+
+def allowed(principal: Principal, seen: Access | None, *, own_file: bool = False) -> set[Action]:
+    return {action for action in Action if decide(principal, action, seen, own_file=own_file) is Verdict.ALLOWED}
+
+
+@pytest.mark.parametrize(("who", "mode"), WITH_A_KEY, ids=lambda value: getattr(value, "name", value))
+@pytest.mark.parametrize("own_file", [False, True], ids=["others' file", "own file"])
+@pytest.mark.parametrize("public", [False, True], ids=["private", "public"])
+def test_role_and_mode_together_decide(who: str, mode: Mode, own_file: bool, public: bool) -> None:
+    """A key gives what its user's role gives and its mode allows, and everybody reads what is public."""
+    expected = WITH_A_KEY[who, mode] | (WITH_OWN_FILES.get((who, mode), set()) if own_file else set())
+    expected |= {R} if public else set()
+    assert expected == allowed(asker(who, mode), access(who, public=public), own_file=own_file)
+
+
+@pytest.mark.parametrize("who", ROLES)
+@pytest.mark.parametrize("action", Action, ids=lambda action: action.value)
+def test_a_refusal_in_a_private_channel_hides_it_from_whoever_may_not_read_it(who: str, action: Action) -> None:
+    """Who reads a private channel may hear «no»; for everybody else it does not exist."""
+    verdict = decide(asker(who, Mode.READ), action, access(who, public=False))
+    refusal = Verdict.HIDDEN if who == "stranger" else Verdict.FORBIDDEN
+    assert (Verdict.ALLOWED if action in WITH_A_KEY[who, Mode.READ] else refusal) is verdict
+
+
+@pytest.mark.parametrize("who", ROLES)
+@pytest.mark.parametrize("action", Action, ids=lambda action: action.value)
+def test_nothing_of_a_public_channel_is_hidden(who: str, action: Action) -> None:
+    """In a public channel the answer is yes or no, never that there is none."""
+    assert decide(asker(who, Mode.READ), action, access(who, public=True)) is not Verdict.HIDDEN
+
+
+@pytest.mark.parametrize(("who", "mode"), WITH_A_KEY, ids=lambda value: getattr(value, "name", value))
+@pytest.mark.parametrize("own_file", [False, True], ids=["others' file", "own file"])
+def test_a_key_for_other_channels_gives_nothing_here(who: str, mode: Mode, own_file: bool) -> None:
+    """Outside its channels a key is a stranger's, also that of an owner or an admin."""
+    for only in (frozenset(), frozenset({CHANNEL + 1})):
+        scoped = asker(who, mode, only=only)
+        assert set() == allowed(scoped, access(who, public=False), own_file=own_file)
+        assert {R} == allowed(scoped, access(who, public=True), own_file=own_file)
+        assert decide(scoped, Action.UPLOAD, access(who, public=False)) is Verdict.HIDDEN
+
+
+@pytest.mark.parametrize(("who", "mode"), WITH_A_KEY, ids=lambda value: getattr(value, "name", value))
+def test_a_key_for_this_channel_gives_what_a_key_for_all_gives(who: str, mode: Mode) -> None:
+    """Within its channels a scope takes nothing away."""
+    scoped = asker(who, mode, only=frozenset({CHANNEL, CHANNEL + 1}))
+    assert WITH_A_KEY[who, mode] == allowed(scoped, access(who, public=False))
+
+
+@pytest.mark.parametrize("own_file", [False, True], ids=["others' file", "own file"])
+@pytest.mark.parametrize("who", ROLES)
+def test_a_wider_mode_never_gives_less(who: str, own_file: bool) -> None:
+    """Each mode includes those before it."""
+    steps = [allowed(asker(who, mode), access(who, public=False), own_file=own_file) for mode in sorted(Mode)]
+    assert all(narrow <= wide for narrow, wide in pairwise(steps))
+
+
+@pytest.mark.parametrize("public", [False, True], ids=["private", "public"])
+def test_anonymous_clients_read_what_is_public(public: bool) -> None:
+    """Without a credential there is reading of public channels, and nothing else."""
+    assert ({R} if public else set()) == allowed(ANONYMOUS, Access(CHANNEL, public, None), own_file=True)
+
+
+def test_the_operator_may_everything() -> None:
+    """Whoever can run commands beside the data owns the data."""
+    assert set(Action) == allowed(OPERATOR, Access(CHANNEL, False, None))
+
+
+@pytest.mark.parametrize(
+    "principal",
+    [ANONYMOUS, asker("owner", Mode.MANAGE), asker("admin", Mode.MANAGE), OPERATOR],
+    ids=lambda principal: principal.name,
+)
+def test_an_unknown_channel_is_hidden_from_all(principal: Principal) -> None:
+    """Where no channel is, nobody may anything, not even the operator."""
+    assert {Verdict.HIDDEN} == {decide(principal, action, None, own_file=True) for action in Action}
+
+
+def refusal(principal: Principal, action: Action, seen: Access | None) -> SeawayError | None:
+    try:
+        require(principal, action, seen, channel_name="the-channel")
+    except SeawayError as error:
+        return error
+    return None
+
+
+def test_hidden_and_unknown_channels_are_one_refusal() -> None:
+    """For who may not read it, a private channel is refused in the very words of one that does not exist."""
+    for principal, action in product((ANONYMOUS, asker("stranger", Mode.MANAGE)), Action):
+        hidden, unknown = (refusal(principal, action, seen) for seen in (Access(CHANNEL, False, None), None))
+        assert (type(unknown), str(unknown)) == (type(hidden), str(hidden))
+        assert "the-channel" not in str(hidden)
+
+
+@pytest.mark.parametrize(
+    ("principal", "action", "seen", "kind"),
+    [
+        pytest.param(ANONYMOUS, Action.READ, None, BadCredential, id="anonymous reads unknown"),
+        pytest.param(ANONYMOUS, Action.UPLOAD, Access(7, True, None), BadCredential, id="anonymous uploads to public"),
+        pytest.param(asker("stranger", Mode.MANAGE), Action.READ, None, NotFound, id="stranger reads unknown"),
+        pytest.param(
+            asker("stranger", Mode.MANAGE), Action.UPLOAD, Access(7, True, None), NotAllowed, id="stranger uploads"
+        ),
+        pytest.param(
+            asker("viewer", Mode.MANAGE), Action.UPLOAD, Access(7, False, Role.VIEWER), NotAllowed, id="viewer uploads"
+        ),
+        pytest.param(
+            asker("owner", Mode.MANAGE), Action.MANAGE, Access(7, False, Role.OWNER), type(None), id="owner manages"
+        ),
+    ],
+)
+def test_each_verdict_has_its_error(
+    principal: Principal, action: Action, seen: Access | None, kind: type[SeawayError]
+) -> None:
+    """Without a credential it is asked for; with one the answer is that there is nothing, or a no with the reason."""
+    assert kind is type(refusal(principal, action, seen))
+
+
+@pytest.mark.parametrize(
+    ("who", "mode", "action", "cure"),
+    [
+        pytest.param("owner", Mode.READ, Action.UPLOAD, "READ_WRITE", id="mode too narrow to upload"),
+        pytest.param("owner", Mode.READ_WRITE, Action.DELETE, "READ_WRITE_DELETE", id="mode too narrow to delete"),
+        pytest.param("viewer", Mode.MANAGE, Action.UPLOAD, "role of Contributor", id="role too low to upload"),
+        pytest.param("viewer", Mode.MANAGE, Action.MANAGE, "role of Owner", id="role too low to manage"),
+        pytest.param("contributor", Mode.MANAGE, Action.DELETE, "files that they uploaded", id="file of others"),
+    ],
+)
+def test_a_no_tells_what_would_help(who: str, mode: Mode, action: Action, cure: str) -> None:
+    """A refusal names what is missing: the key's mode, or the user's role."""
+    error = refusal(asker(who, mode), action, access(who, public=False))
+    assert isinstance(error, NotAllowed)
+    assert cure in error.hint
+    assert ("API key" in error.message) is ("mode" in error.hint)

@@ -1,0 +1,110 @@
+"""A shell for commands, and a folder with something in it."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support import state
+from tests.support.packages import conda
+
+FILE = conda()
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a command left: its exit code and what it printed."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def value(self) -> Any:
+        """The JSON that it printed, and nothing else."""
+        assert 0 == self.code, self.err
+        return json.loads(self.out)
+
+    @property
+    def error(self) -> dict[str, str]:
+        """The error that a command with --json told."""
+        assert (1, "") == (self.code, self.out)
+        told: dict[str, dict[str, str]] = json.loads(self.err)
+        return told["error"]
+
+
+@dataclass(frozen=True)
+class Shell:
+    """Runs `seaway` in a folder, with variables of its own."""
+
+    driver: subprocess.Popen[str]
+    folder: Path
+    variables: dict[str, str] = field(default_factory=dict)
+
+    def run(self, *arguments: object, stdin: str = "", **variables: str) -> Ran:
+        talk = self.folder / ".talk"
+        talk.mkdir(exist_ok=True)
+        files = {name: talk / name for name in ("stdin", "stdout", "stderr")}
+        for name, path in files.items():
+            path.write_text(stdin if name == "stdin" else "")
+        own = {name: value for name, value in os.environ.items() if not name.startswith("SEAWAY_")}
+        order = {
+            **{name: str(path) for name, path in files.items()},
+            "folder": str(self.folder),
+            "environment": {**own, **state.variables(self.folder), **self.variables, **variables},
+            "arguments": [str(argument) for argument in arguments],
+        }
+        assert self.driver.stdin is not None
+        assert self.driver.stdout is not None
+        self.driver.stdin.write(json.dumps(order) + "\n")
+        self.driver.stdin.flush()
+        code = int(self.driver.stdout.readline())
+        return Ran(code, files["stdout"].read_text(), files["stderr"].read_text())
+
+
+@pytest.fixture(scope="session")
+def driver() -> Iterator[subprocess.Popen[str]]:
+    path = Path(__file__).with_name("driver.py")
+    with subprocess.Popen([sys.executable, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as one:
+        yield one
+        assert one.stdin is not None
+        one.stdin.close()
+        assert 0 == one.wait(20)
+
+
+@pytest.fixture
+def shell(driver: subprocess.Popen[str], tmp_path: Path) -> Shell:
+    """A shell in an empty folder."""
+    return Shell(driver, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def furnished(driver: subprocess.Popen[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with two users, a channel with a member, a key and a file; not to be changed."""
+    folder = tmp_path_factory.mktemp("furnished")
+    shell = Shell(driver, folder, {"SEAWAY_EXAMINERS": "1"})
+    FILE.write_to(folder)
+    for command in (
+        ["user", "add", "ada"],
+        ["user", "add", "bob"],
+        ["channel", "add", "tools", "--owner", "ada", "--public"],
+        ["member", "add", "tools", "bob"],
+        ["key", "add", "ada", "laptop"],
+        ["upload", "tools", FILE.name],
+    ):
+        assert 0 == shell.run(*command).code
+    return folder
+
+
+@pytest.fixture
+def house(shell: Shell, furnished: Path, tmp_path: Path) -> Shell:
+    """A shell in a copy of the furnished folder."""
+    folder = tmp_path / "house"
+    state.copy(furnished, folder)
+    return replace(shell, folder=folder, variables={"SEAWAY_EXAMINERS": "1"})

@@ -1,0 +1,86 @@
+"""
+What py-rattler does, in a process of its own: a list of actions comes as JSON, a list of results goes to a file.
+
+The process ends without the interpreter's own end, which py-rattler's asynchronous calls can turn into a crash.
+"""
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from rattler import Channel, Gateway, MatchSpec, install, solve
+from rattler.networking import Client
+from rattler.repo_data import SourceConfig
+
+Action = dict[str, Any]
+
+
+def gateway_of(action: Action) -> Gateway:
+    config = SourceConfig(sharded_enabled=action["sharded"], zstd_enabled=action["zstd"], bz2_enabled=False)
+    return Gateway(cache_dir=Path(action["cache"]), default_config=config, client=Client.default_client(max_retries=0))
+
+
+async def query(action: Action) -> dict[str, Any]:
+    """All records of some names."""
+    result = await gateway_of(action).query(
+        [Channel(action["channel"])], action["platforms"], action["specs"], channel_notices=True
+    )
+    records = [record for found in result for record in found]
+    return {
+        "files": {record.file_name: record.sha256.hex() for record in records},
+        "urls": sorted(record.url for record in records),
+        "removed": sorted(one.file_name for found in result.removed for one in found),
+        "notices": len(result.notices),
+    }
+
+
+async def names(action: Action) -> dict[str, Any]:
+    """The names of all packages."""
+    found = await gateway_of(action).names([Channel(action["channel"])], action["platforms"])
+    return {"names": sorted(name.normalized for name in found)}
+
+
+async def solve_and_install(action: Action) -> dict[str, Any]:
+    """An environment with what some specs ask for."""
+    records = await solve(
+        [Channel(action["channel"])],
+        [MatchSpec(spec) for spec in action["specs"]],
+        gateway=gateway_of(action),
+        platforms=action["platforms"],
+    )
+    if action["prefix"]:
+        await install(
+            records,
+            action["prefix"],
+            cache_dir=Path(action["cache"]) / "pkgs",
+            show_progress=False,
+            client=Client.default_client(max_retries=0),
+        )
+    return {"solved": sorted(record.file_name for record in records)}
+
+
+ACTIONS: dict[str, Callable[[Action], Awaitable[dict[str, Any]]]] = {
+    "query": query,
+    "names": names,
+    "solve": solve_and_install,
+}
+
+
+async def main(actions: list[Action]) -> list[dict[str, Any]]:
+    results = []
+    for action in actions:
+        try:
+            results.append(await ACTIONS[action["do"]](action))
+        except Exception as error:  # noqa: BLE001 - whatever a user would be shown
+            results.append({"error": f"{type(error).__name__}: {error}"})
+    return results
+
+
+if __name__ == "__main__":
+    told = asyncio.run(main(json.load(sys.stdin)))
+    Path(sys.argv[1]).write_text(json.dumps(told))
+    os._exit(0)

@@ -1,0 +1,267 @@
+"""What an archive may cost: memory that does not grow with it, and processes that end when their time is over."""
+
+import bz2
+import json
+import subprocess
+import sys
+import tracemalloc
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+from seaway.conda import filename
+from seaway.conda.limits import GIB, MIB, ArchiveLimits
+from seaway.conda.refusals import Reason, Refused
+from seaway.errors import Unavailable
+from seaway.publishing.examine import Candidate
+from seaway.publishing.examiners import Examiners, LocalFile
+from tests.support import packages
+from tests.support.hostile import (
+    CONDA,
+    END_OF_TAR,
+    STEM,
+    TAR_BZ2,
+    examined,
+    hashes_of,
+    header,
+    member,
+    members_of,
+    pax,
+    zstd_frame,
+)
+from tests.support.packages import PackageFile, Tar, conda_bytes, index_json, info_files, zstd
+
+INFO = Tar(info_files(index_json())).build()
+PKG = Tar({"share/demo.txt": b"demo"}).build()
+
+
+def zeros(path: str, size: int, *before: bytes) -> bytes:
+    """A tar of one member of many zeros, as four bytes of zstd for each 128 KiB."""
+    return zstd_frame((b"".join(before) + header(path, size=size), 1), (b"\0", size), (END_OF_TAR, 1))
+
+
+def bomb_in_info() -> PackageFile:
+    return PackageFile(CONDA, conda_bytes(STEM, info_zst=zeros("info/zeros", GIB), pkg_tar=PKG))
+
+
+def bomb_behind_info() -> PackageFile:
+    info = zstd_frame((INFO, 1), (b"\0", GIB))
+    return PackageFile(CONDA, conda_bytes(STEM, info_zst=info, pkg_tar=PKG))
+
+
+def bomb_in_pkg() -> PackageFile:
+    return PackageFile(CONDA, conda_bytes(STEM, info_tar=INFO, pkg_zst=zeros("zeros", GIB)))
+
+
+def bomb_in_bzip2() -> PackageFile:
+    tar = members_of(info_files(index_json())) + header("zeros", size=66 * MIB) + bytes(66 * MIB) + END_OF_TAR
+    return PackageFile(TAR_BZ2, bz2.compress(tar))
+
+
+def large_metadata() -> PackageFile:
+    metadata = b'{"conda_pkg_format_version": 2' + b" " * 40 * MIB + b"}"
+    return PackageFile(CONDA, conda_bytes(STEM, info_tar=INFO, pkg_tar=PKG, metadata=metadata))
+
+
+def claimed_extension() -> PackageFile:
+    """An extension header that claims a gigabyte of names."""
+    tar = header("PaxHeaders/0", kind=b"x", size=GIB)
+    return PackageFile(CONDA, conda_bytes(STEM, info_tar=INFO, pkg_zst=zstd_frame((tar, 1), (b"\0", GIB))))
+
+
+def many_extensions() -> PackageFile:
+    """A thousand extension headers of the one member behind them, each as large as one may be."""
+    tar = pax({"comment": "x" * 60_000}) * 1000 + member("a") + END_OF_TAR
+    return PackageFile(CONDA, conda_bytes(STEM, info_tar=INFO, pkg_tar=tar))
+
+
+def honest_and_large() -> PackageFile:
+    """60 MiB of honest files."""
+    tar = member("zeros", bytes(60 * MIB)) + END_OF_TAR
+    return PackageFile(CONDA, conda_bytes(STEM, info_tar=INFO, pkg_zst=zstd.compress(tar)))
+
+
+HUNGRY: dict[str, Callable[[], PackageFile]] = {
+    "bomb in info": bomb_in_info,
+    "bomb behind info": bomb_behind_info,
+    "bomb in pkg": bomb_in_pkg,
+    "bomb in bzip2": bomb_in_bzip2,
+    "metadata.json of 40 MiB": large_metadata,
+    "extension header of a gigabyte": claimed_extension,
+    "a thousand extension headers": many_extensions,
+    "honest and large": honest_and_large,
+}
+
+
+@pytest.mark.parametrize("case", HUNGRY)
+def test_memory_does_not_grow_with_the_archive(case: str, tmp_path: Path) -> None:
+    """Whatever an archive unpacks to, the reader holds a few pieces of it at a time."""
+    file = HUNGRY[case]()
+    tracemalloc.start()
+    try:
+        outcome_of(file, tmp_path)
+        assert tracemalloc.get_traced_memory()[1] < 12 * MIB
+    finally:
+        tracemalloc.stop()
+
+
+def outcome_of(file: PackageFile, folder: Path) -> Reason | None:
+    try:
+        examined(file, folder)
+    except Refused as refused:
+        return refused.reason
+    return None
+
+
+def test_bombs_leave_the_process_small(tmp_path: Path) -> None:
+    """With what the libraries allocate, a process that read three bombs is hardly larger than before them."""
+    paths = [written(build, tmp_path) for build in (bomb_behind_info, bomb_in_pkg, bomb_in_bzip2)]
+    script = """
+import json, resource, sys
+from pathlib import Path
+from seaway.conda.archive import read_archive
+from seaway.conda.filename import parse
+from seaway.conda.limits import ArchiveLimits
+from seaway.conda.refusals import Refused
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+reasons = []
+for path in map(Path, sys.argv[1:]):
+    try:
+        read_archive(path, parse(path.name), ArchiveLimits())
+    except Refused as refused:
+        reasons.append(refused.code)
+print(json.dumps([reasons, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before]))
+"""
+    done = subprocess.run([sys.executable, "-c", script, *paths], capture_output=True, check=True, text=True)
+    reasons, kilobytes = json.loads(done.stdout)
+    assert [Reason.UNPACKS_TOO_LARGE.value] * 3 == reasons
+    assert kilobytes < 40 * 1024
+
+
+def written(build: Callable[[], PackageFile], folder: Path) -> str:
+    own = folder / build.__name__
+    own.mkdir()
+    return str(build().write_to(own))
+
+
+@contextmanager
+def pool(limits: ArchiveLimits | None = None, processes: int = 1) -> Iterator[Examiners]:
+    with closing(Examiners(limits or ArchiveLimits(), processes=processes, refuse_escaping_links=False)) as examiners:
+        yield examiners
+
+
+def through(examiners: Examiners, file: PackageFile, folder: Path) -> Candidate | Reason:
+    """What a pool says of a file: the candidate, or the reason why not."""
+    try:
+        return examiners.examine(file.write_to(folder), filename.parse(file.name), hashes_of(file.content))
+    except Refused as refused:
+        return refused.reason
+
+
+GOOD = packages.conda(index_json(version="2.0"))
+
+
+def test_what_a_process_says_arrives_whole(tmp_path: Path) -> None:
+    """A candidate and a refusal come back from another process as they were there, for more files than processes."""
+    good = [packages.conda(index_json(version=f"1.{number}")) for number in range(6)]
+    bad = packages.conda(index_json(), file_name=f"other-{STEM}.conda")
+    with pool(processes=2) as examiners, ThreadPoolExecutor(7) as threads:
+        examiners.warm_up()
+        files = [*good, bad]
+        answers = list(threads.map(lambda file: through(examiners, file, tmp_path), files))
+    assert [*(examined(file, tmp_path) for file in good), Reason.NAME_MISMATCH] == answers
+
+
+TOO_SLOW = ArchiveLimits(
+    seconds_least=0.3, seconds_per_mib=0, unpacked_bytes_most=1 << 50, unpacked_bytes_per_byte=1 << 30
+)
+
+
+def slow() -> PackageFile:
+    return PackageFile(CONDA, conda_bytes(STEM, info_tar=INFO, pkg_zst=zstd_frame((PKG, 1), (b"\0", 16 * GIB))))
+
+
+def test_an_archive_that_takes_too_long_is_refused(tmp_path: Path) -> None:
+    """A process whose time is over is ended, the file refused, and the next file examined as if nothing had been."""
+    with pool(TOO_SLOW) as examiners:
+        assert Reason.TOOK_TOO_LONG == through(examiners, slow(), tmp_path)
+        assert examined(GOOD, tmp_path) == through(examiners, GOOD, tmp_path)
+
+
+SMALL_MEMORY = ArchiveLimits(memory_bytes=224 * MIB)
+
+
+def large() -> PackageFile:
+    entries = b",".join([b'{"_path":"x"}'] * 1_200_000)
+    info = {**info_files(index_json()), "info/paths.json": b'{"paths":[%b],"paths_version":1}' % entries}
+    return packages.conda(info=info, file_name=CONDA)
+
+
+def test_an_archive_that_takes_too_much_memory_is_refused(tmp_path: Path) -> None:
+    """A process that runs into its bound of memory refuses the file, and the next file is examined."""
+    with pool(SMALL_MEMORY) as examiners:
+        assert Reason.TOOK_TOO_MUCH_MEMORY == through(examiners, large(), tmp_path)
+        assert examined(GOOD, tmp_path) == through(examiners, GOOD, tmp_path)
+
+
+def test_an_error_of_the_disk_is_no_refusal(tmp_path: Path) -> None:
+    """A spool file that cannot be read is our failure: it is raised as it is, not said of the package."""
+    with pool() as examiners, pytest.raises(FileNotFoundError):
+        examiners.examine(tmp_path / "gone", filename.parse(CONDA), hashes_of(b""))
+
+
+def test_a_process_that_dies_is_replaced(tmp_path: Path) -> None:
+    """Examiners invariant 3: killed from outside, it costs the file a second attempt."""
+    with pool() as examiners:
+        examiners.warm_up()
+        examiners._idle[0]._process.kill()
+        assert examined(GOOD, tmp_path) == through(examiners, GOOD, tmp_path)
+
+
+def test_a_process_that_cannot_start_is_our_failure(tmp_path: Path) -> None:
+    """Where no process comes up, the package is not refused for it, and the next one tries again."""
+    path, hashes = GOOD.write_to(tmp_path), hashes_of(GOOD.content)
+    nothing = Examiners(ArchiveLimits(), processes=1, refuse_escaping_links=False, interpreter="/bin/false")
+    for _ in range(2):
+        with pytest.raises(Unavailable):
+            nothing.examine(path, filename.parse(GOOD.name), hashes)
+
+
+def test_a_number_that_no_message_can_hold_is_refused(tmp_path: Path) -> None:
+    """JSON has integers of any size: one of forty digits is refused, and ends no process."""
+    odd = packages.conda({**index_json(), "size_of_the_sea": 10**40})
+    with pool() as examiners:
+        assert isinstance(through(examiners, odd, tmp_path), Reason)
+        assert examined(GOOD, tmp_path) == through(examiners, GOOD, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("limits", "culprit", "reason"),
+    [(TOO_SLOW, slow, Reason.TOOK_TOO_LONG), (SMALL_MEMORY, large, Reason.TOOK_TOO_MUCH_MEMORY)],
+    ids=["slow", "large"],
+)
+def test_of_many_taken_in_at_once_one_is_refused(
+    tmp_path: Path, limits: ArchiveLimits, culprit: Callable[[], PackageFile], reason: Reason
+) -> None:
+    """A file that costs too much, one that is no package, and one that is gone do not change what the others are."""
+    folder, spool = tmp_path / "folder", tmp_path / "spool"
+    folder.mkdir()
+    spool.mkdir()
+    good = [packages.conda(index_json(version=f"3.{number}")) for number in range(4)]
+    broken = PackageFile("broken-1.0-0.conda", b"no zip")
+    files = [good[0], broken, good[1], culprit(), *good[2:]]
+    local = [
+        LocalFile(file.write_to(folder), str(spool / file.name), filename.parse(file.name), len(file.content))
+        for file in files
+    ]
+    gone = LocalFile(folder / "gone-1-0.conda", str(spool / "gone-1-0.conda"), filename.parse("gone-1-0.conda"), 0)
+    with pool(limits) as examiners:
+        outcomes = examiners.take_in([*local, gone])
+    says = [one.reason if isinstance(one, Refused) else one for one in outcomes]
+    assert [examined(file, tmp_path) for file in good] == [says[0], says[2], *says[4:6]]
+    assert (True, reason) == (isinstance(outcomes[1], Refused), says[3])
+    assert isinstance(outcomes[6], FileNotFoundError)
+    assert [(spool / file.name).read_bytes() for file in good] == [file.content for file in good]

@@ -1,0 +1,518 @@
+"""What the files of info/ may say: strict JSON, fields of their type, names that are names, specs that clients can read."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from seaway.conda.refusals import Reason, Refused
+from tests.support import packages
+from tests.support.hostile import CONDA, TAR_BZ2, examined
+from tests.support.packages import PackageFile, index_json, info_files
+
+INDEX = json.dumps(index_json())
+
+
+def index(**fields: Any) -> PackageFile:
+    """A package whose index.json has these fields, under the name that they give it."""
+    return packages.conda(index_json(**fields), file_name=CONDA)
+
+
+def raw(text: str | bytes) -> PackageFile:
+    """A package with exactly these bytes as index.json."""
+    data = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
+    return packages.conda(info={**info_files(index_json()), "info/index.json": data}, file_name=CONDA)
+
+
+def spliced(text: str) -> PackageFile:
+    """A package whose index.json has this text as its last field."""
+    return raw(INDEX[:-1] + f", {text}}}")
+
+
+def other(file: str, text: str | bytes) -> PackageFile:
+    """A package with exactly these bytes as another file of info/."""
+    data = text if isinstance(text, bytes) else text.encode()
+    return packages.conda(info={**info_files(index_json()), f"info/{file}": data}, file_name=CONDA)
+
+
+def entry_points(*points: object) -> PackageFile:
+    link = {"noarch": {"type": "python", "entry_points": list(points)}, "package_metadata_version": 1}
+    return packages.conda(index_json(noarch="python"), link=link)
+
+
+def paths(*entries: object, **fields: object) -> PackageFile:
+    return packages.conda(index_json(), paths={"paths": list(entries), "paths_version": 1, **fields})
+
+
+def without_index() -> dict[str, bytes]:
+    return {path: data for path, data in info_files(index_json()).items() if path != "info/index.json"}
+
+
+def nested(depth: int) -> str:
+    return "[" * depth + "]" * depth
+
+
+NOT_STRICT = {
+    "nothing": "",
+    "no JSON": "name: demo",
+    "half of it": INDEX[:-10],
+    "more behind it": INDEX + "{}",
+    "a byte order mark": "\ufeff" + INDEX,
+    "UTF-16": INDEX.encode("utf-16"),
+    "not UTF-8": INDEX.encode().replace(b"MIT", b"M\xffT"),
+    "overlong UTF-8": INDEX.encode().replace(b"MIT", b"M\xc0\xaf"),
+    "lone surrogate as bytes": INDEX.replace("MIT", "M\ud800T"),
+    "lone surrogate escaped": INDEX.replace("MIT", "M\\ud800T"),
+    "lone surrogate in a key": INDEX[:-1] + ', "\\udc00": 1}',
+    "raw newline in a text": INDEX.replace("MIT", "M\nT"),
+    "raw NUL in a text": INDEX.replace("MIT", "M\0T"),
+    "single quotes": INDEX.replace('"', "'"),
+    "comment": INDEX + " // demo",
+    "comma at the end": INDEX[:-1] + ",}",
+    "key twice": INDEX[:-1] + ', "name": "other"}',
+    "key twice, the same value": INDEX[:-1] + ', "name": "demo"}',
+    "key twice, once escaped": INDEX[:-1] + ', "\\u006eame": "other"}',
+    "key twice inside": INDEX[:-1] + ', "x": {"a": 1, "a": 2}}',
+    "NaN": INDEX[:-1] + ', "x": NaN}',
+    "Infinity": INDEX[:-1] + ', "x": Infinity}',
+    "minus Infinity": INDEX[:-1] + ', "x": -Infinity}',
+    "1e999": INDEX[:-1] + ', "x": 1e999}',
+    "integer of 65 bits": INDEX[:-1] + f', "x": {1 << 64}}}',
+    "integer of 64 bits": INDEX[:-1] + f', "x": {1 << 63}}}',
+    "negative integer of 65 bits": INDEX[:-1] + f', "x": -{1 << 64}}}',
+    "integer of 100,000 digits": INDEX[:-1] + f', "x": {"9" * 100_000}}}',
+    "leading zero": INDEX[:-1] + ', "x": 01}',
+    "hexadecimal": INDEX[:-1] + ', "x": 0x1}',
+    "True": INDEX[:-1] + ', "x": True}',
+    "nested 70 deep": INDEX[:-1] + f', "x": {nested(70)}}}',
+    "nested 200,000 deep": INDEX[:-1] + f', "x": {nested(200_000)}}}',
+    "objects 200,000 deep": INDEX[:-1] + ', "x": ' + '{"a":' * 200_000 + "1" + "}" * 200_000 + "}",
+    "brackets that never close": "[" * 1_000_000,
+}
+
+# Fields of index.json and a value that each must not have.
+BAD_FIELDS: dict[str, dict[str, Any]] = {
+    "build_number missing": {"build_number": ...},
+    "build_number null": {"build_number": None},
+    "build_number text": {"build_number": "0"},
+    "build_number negative": {"build_number": -1},
+    "build_number with a point": {"build_number": 0.0},
+    "build_number true": {"build_number": True},
+    "depends text": {"depends": "python"},
+    "depends object": {"depends": {"python": ">=3"}},
+    "depends of numbers": {"depends": [3]},
+    "depends of nulls": {"depends": [None]},
+    "depends of lists": {"depends": [["python", ">=3"]]},
+    "depends of objects": {"depends": [{"name": "python"}]},
+    "depends 2,001": {"depends": ["python"] * 2001},
+    "depends of 1,001 characters": {"depends": ["python " + ">=3," * 249 + "<4"]},
+    "depends with a NUL": {"depends": ["python\0"]},
+    "depends with an escape": {"depends": ["python\x1b[2J"]},
+    "constrains text": {"constrains": "python"},
+    "constrains of numbers": {"constrains": [3]},
+    "license list": {"license": ["MIT"]},
+    "license of 1,001 characters": {"license": "x" * 1001},
+    "license with a bell": {"license": "MIT\a"},
+    "license with a delete": {"license": "MIT\x7f"},
+    "license with a C1 control": {"license": "MIT\x9b2J"},
+    "license_family number": {"license_family": 3},
+    "arch number": {"arch": 64},
+    "arch list": {"arch": ["x86_64"]},
+    "platform object": {"platform": {}},
+    "python_site_packages_path number": {"python_site_packages_path": 3},
+    "preferred_env list": {"preferred_env": ["a"]},
+    "features number": {"features": 3},
+    "features of numbers": {"features": [3]},
+    "track_features object": {"track_features": {"a": "b"}},
+    "track_features too long": {"track_features": ["x" * 600, "y" * 600]},
+    "timestamp text": {"timestamp": "2024-01-01"},
+    "timestamp with a point": {"timestamp": 1.5},
+    "timestamp true": {"timestamp": True},
+    "timestamp negative": {"timestamp": -1},
+    "timestamp after the year 9999": {"timestamp": 253_402_300_800_000},
+    "noarch other": {"noarch": "java"},
+    "noarch upper case": {"noarch": "Python"},
+    "noarch number": {"noarch": 1},
+    "noarch list": {"noarch": []},
+    "noarch object": {"noarch": {"type": "python"}},
+    "purls text": {"purls": "pkg:pypi/demo"},
+    "purls that are none": {"purls": ["demo"]},
+    "purls without a name": {"purls": ["pkg:pypi"]},
+    "flags text": {"flags": "cuda"},
+    "flags upper case": {"flags": ["CUDA"]},
+    "flags with a newline": {"flags": ["cuda\n"]},
+    "flags with two colons": {"flags": ["a:b:c"]},
+    "flags empty": {"flags": [""]},
+    "extra_depends list": {"extra_depends": ["pytest"]},
+    "extra_depends of texts": {"extra_depends": {"test": "pytest"}},
+    "extra_depends of numbers": {"extra_depends": {"test": [3]}},
+    "extra_depends with a bad group": {"extra_depends": {"T!": ["pytest"]}},
+    "extra_depends with a long group": {"extra_depends": {"x" * 65: ["pytest"]}},
+    "extra_depends with an empty group": {"extra_depends": {"": ["pytest"]}},
+    "extra_depends with a newline": {"extra_depends": {"test\n": ["pytest"]}},
+    "repodata_revision 4": {"repodata_revision": 4},
+    "repodata_revision text": {"repodata_revision": "3"},
+    "repodata_revision true": {"repodata_revision": True},
+    "repodata_revision false": {"repodata_revision": False},
+    "repodata_revision 0 with flags": {"repodata_revision": 0, "flags": ["cuda"]},
+    "repodata_revision 0 with extras": {"repodata_revision": 0, "depends": ["demo2[extras=[test]]"]},
+}
+
+UNREADABLE_SPECS = {
+    "comma behind": "python >=3,<,",
+    "nothing behind <": "python <",
+    "empty": "",
+    "spaces": "  ",
+    "glob name": "python*",
+    "any name": "*",
+    "regular expression": "^python$",
+    "the old conditions": "python; if __unix",
+    "bracket open": "python[version='3'",
+    "unknown key": "python[colour=red]",
+    "a name that is none": "pyth$n",
+}
+
+READABLE_SPECS = {
+    "name": "python",
+    "fuzzy": "python 2.7",
+    "with a build": "numpy 1.8 py27_0",
+    "with any build": "numpy 1.8.* *_cpython",
+    "range": "python >=3.9,<4.0a0",
+    "either": "python 2.7.*|>=3.6",
+    "compatible": "python ~=3.9",
+    "brackets": "python[version='>=3', build=*_cpython]",
+    "channel": "conda-forge::python",
+    "virtual": "__glibc >=2.17",
+    "upper case": "PyYAML",
+    "no space": "python>=3",
+}
+
+
+BAD_NAMES: dict[str, tuple[Reason, dict[str, Any]]] = {
+    **{
+        f"name: {case}": (Reason.BAD_PACKAGE_NAME, {"name": name})
+        for case, name in {
+            "missing": ...,
+            "null": None,
+            "number": 3,
+            "empty": "",
+            "upper case": "Demo",
+            "newline behind": "demo\n",
+            "newline in front": "\ndemo",
+            "NUL": "demo\0",
+            "space": "demo pkg",
+            "slash": "demo/pkg",
+            "climbing": "..",
+            "letters that are not ASCII": "d\u00e9mo",
+            "digits that are not ASCII": "demo\u0663",
+            "virtual": "__virtual",
+            "two hyphens": "a--b",
+            "two underscores": "a__b",
+            "two kinds of separator": "a-.b",
+            "hyphen in front": "-demo",
+            "dot in front": ".demo",
+            "only an underscore": "_",
+            "underscore and separator": "_-a",
+            "65 characters": "x" * 65,
+        }.items()
+    },
+    **{
+        f"version: {case}": (Reason.BAD_VERSION, {"version": version})
+        for case, version in {
+            "missing": ...,
+            "number": 1.0,
+            "empty": "",
+            "newline": "1.0\n",
+            "hyphen": "1-0",
+            "upper case": "1.0A",
+            "star": "1.0*",
+            "space": "1 0",
+            "slash": "1/0",
+            "65 characters": "1" * 65,
+            "two dots": "1..0",
+            "dot in front": ".1",
+            "dot behind": "1.",
+            "only a separator": "_1",
+            "two epochs": "1!2!3",
+            "epoch that is no number": "a!1",
+            "nothing behind +": "1.0+",
+            "two local parts": "1+2+3",
+            "too large a number": "1." + "9" * 30,
+        }.items()
+    },
+    **{
+        f"build: {case}": (Reason.BAD_BUILD_STRING, {"build": build})
+        for case, build in {
+            "missing": ...,
+            "number": 0,
+            "empty": "",
+            "newline": "h1_0\n",
+            "hyphen": "h1-0",
+            "slash": "h1/0",
+            "space": "h1 0",
+            "letters that are not ASCII": "h\u00e9",
+            "65 characters": "h" * 65,
+        }.items()
+    },
+    **{
+        f"subdir: {case}": (Reason.UNKNOWN_SUBDIR, {"subdir": subdir})
+        for case, subdir in {
+            "number": 64,
+            "list": ["noarch"],
+            "empty": "",
+            "upper case": "Linux-64",
+            "newline": "noarch\n",
+            "climbing": "../noarch",
+            "unknown": "linux-128",
+            "what rattler writes for none": "unknown",
+        }.items()
+    },
+    "subdir: missing": (Reason.MISSING_SUBDIR, {"subdir": ...}),
+    "subdir: null": (Reason.MISSING_SUBDIR, {"subdir": None}),
+    "other name than the file": (Reason.NAME_MISMATCH, {"name": "other"}),
+    "other version than the file": (Reason.NAME_MISMATCH, {"version": "1.1"}),
+    "version that is the same number": (Reason.NAME_MISMATCH, {"version": "1.0.0"}),
+    "other build than the file": (Reason.NAME_MISMATCH, {"build": "h1_1"}),
+    "build that differs by case": (Reason.NAME_MISMATCH, {"build": "H1_0"}),
+}
+
+REFUSED: dict[str, tuple[Reason, Callable[[], PackageFile]]] = {
+    **{
+        f"index.json: {case}": (Reason.BAD_JSON, lambda text=text: raw(text))  # type: ignore[misc]
+        for case, text in NOT_STRICT.items()
+    },
+    **{
+        f"index.json is {case}": (Reason.BAD_FIELD, lambda text=text: raw(text))  # type: ignore[misc]
+        for case, text in {"a list": "[]", "a text": '"demo"', "a number": "3", "null": "null"}.items()
+    },
+    **{
+        f"field: {case}": (Reason.BAD_FIELD, lambda fields=fields: index(**fields))  # type: ignore[misc]
+        for case, fields in BAD_FIELDS.items()
+    },
+    **{
+        f"depends: {case}": (Reason.BAD_MATCH_SPEC, lambda spec=spec: index(depends=[spec]))  # type: ignore[misc]
+        for case, spec in UNREADABLE_SPECS.items()
+    },
+    "constrains: unreadable": (Reason.BAD_MATCH_SPEC, lambda: index(constrains=["python >=3", "python >=3,<,"])),
+    "extra_depends: unreadable": (Reason.BAD_MATCH_SPEC, lambda: index(extra_depends={"test": ["python >=3,<,"]})),
+    **{
+        case: (reason, lambda fields=fields: index(**fields))  # type: ignore[misc]
+        for case, (reason, fields) in BAD_NAMES.items()
+    },
+    "record: many long depends": (
+        Reason.RECORD_TOO_LARGE,
+        lambda: index(depends=[f"a{n} {'|'.join(['1.0'] * 200)}" for n in range(400)]),
+    ),
+    "record: an unknown field of 300 kB": (Reason.RECORD_TOO_LARGE, lambda: index(readme="x" * 300_000)),
+    "record: run exports of 300 kB": (
+        Reason.RECORD_TOO_LARGE,
+        lambda: packages.conda(index_json(), run_exports={"weak": ["x" * 999] * 300}),
+    ),
+    "no index.json": (
+        Reason.MISSING_INDEX_JSON,
+        lambda: packages.conda(info=without_index(), file_name=CONDA),
+    ),
+    "no index.json in a .tar.bz2": (
+        Reason.MISSING_INDEX_JSON,
+        lambda: packages.tar_bz2(info=without_index(), file_name=TAR_BZ2),
+    ),
+    "no paths.json": (Reason.MISSING_PATHS_JSON, lambda: packages.conda(index_json(), paths=...)),
+    "no paths.json but info/files": (
+        Reason.MISSING_PATHS_JSON,
+        lambda: packages.conda(info={**info_files(index_json(), paths=...), "info/files": b""}, file_name=CONDA),
+    ),
+    "neither paths.json nor info/files": (
+        Reason.MISSING_PATHS_JSON,
+        lambda: packages.tar_bz2(index_json(), paths=...),
+    ),
+    "info/files climbs": (
+        Reason.UNSAFE_PATH,
+        lambda: packages.tar_bz2(
+            info={**info_files(index_json(), paths=...), "info/files": b"share/x\n../../evil\n"}, file_name=TAR_BZ2
+        ),
+    ),
+    "info/files is absolute": (
+        Reason.UNSAFE_PATH,
+        lambda: packages.tar_bz2(
+            info={**info_files(index_json(), paths=...), "info/files": b"/etc/passwd\n"}, file_name=TAR_BZ2
+        ),
+    ),
+    "paths.json: no JSON": (Reason.BAD_FIELD, lambda: other("paths.json", "share/x")),
+    "paths.json: not UTF-8": (Reason.BAD_FIELD, lambda: other("paths.json", b'{"paths":[{"_path":"\xff"}]}')),
+    "paths.json: deep": (Reason.BAD_FIELD, lambda: other("paths.json", '{"paths":' + "[" * 100_000)),
+    "paths.json: list": (Reason.BAD_FIELD, lambda: other("paths.json", "[]")),
+    "paths.json: no paths": (Reason.BAD_FIELD, lambda: other("paths.json", '{"paths_version": 1}')),
+    "paths.json: null": (Reason.BAD_FIELD, lambda: other("paths.json", '{"paths": null}')),
+    "paths.json: texts": (Reason.BAD_FIELD, lambda: paths("share/x")),
+    "paths.json: no _path": (Reason.BAD_FIELD, lambda: paths({"path": "share/x"})),
+    "paths.json: _path of a number": (Reason.BAD_FIELD, lambda: paths({"_path": 3})),
+    "paths.json: unknown kind of path": (
+        Reason.BAD_FIELD,
+        lambda: paths({"_path": "x", "path_type": "device", "sha256": "0" * 64, "size_in_bytes": 1}),
+    ),
+    "paths.json: sha256 of a number": (
+        Reason.BAD_FIELD,
+        lambda: paths({"_path": "x", "path_type": "hardlink", "sha256": 3, "size_in_bytes": 1}),
+    ),
+    "paths.json: size of a text": (
+        Reason.BAD_FIELD,
+        lambda: paths({"_path": "x", "path_type": "hardlink", "sha256": "0" * 64, "size_in_bytes": "1"}),
+    ),
+    **{
+        f"paths.json: {path!r}": (Reason.UNSAFE_PATH, lambda path=path: paths({"_path": path}))  # type: ignore[misc]
+        for path in ("../x", "a/../../x", "/etc/passwd", "a\\..\\x", "C:x", "./x", "", "a\nb", "a\u202eb")
+    },
+    "about.json: list": (Reason.BAD_FIELD, lambda: other("about.json", "[]")),
+    "about.json: NaN": (Reason.BAD_JSON, lambda: other("about.json", '{"x": NaN}')),
+    "about.json: key twice": (Reason.BAD_JSON, lambda: other("about.json", '{"home": "a", "home": "b"}')),
+    "run_exports.json: text": (Reason.BAD_FIELD, lambda: other("run_exports.json", '"python"')),
+    "run_exports.json: half": (Reason.BAD_JSON, lambda: other("run_exports.json", '{"weak": [')),
+    "run_exports.json: weak of a text": (Reason.BAD_FIELD, lambda: other("run_exports.json", '{"weak": "python"}')),
+    "run_exports.json: strong of objects": (Reason.BAD_FIELD, lambda: other("run_exports.json", '{"strong": [{}]}')),
+    "run_exports.json: list of numbers": (Reason.BAD_FIELD, lambda: other("run_exports.json", "[3]")),
+    "link.json: list": (Reason.BAD_FIELD, lambda: other("link.json", "[]")),
+    "link.json: key twice": (Reason.BAD_JSON, lambda: other("link.json", '{"noarch": {}, "noarch": {}}')),
+    "link.json: entry points of numbers": (Reason.BAD_FIELD, lambda: entry_points(3)),
+    "link.json: entry points of a text": (
+        Reason.BAD_FIELD,
+        lambda: other("link.json", '{"noarch": {"type": "python", "entry_points": "demo = demo:main"}}'),
+    ),
+    "link.json: entry point with an escape": (Reason.BAD_FIELD, lambda: entry_points("de\x1bmo = demo:main")),
+    **{
+        f"link.json: entry point {point!r}": (Reason.UNSAFE_ENTRY_POINT, lambda point=point: entry_points(point))  # type: ignore[misc]
+        for point in (
+            "../../etc/cron.d/x = m:f",
+            "/bin/sh = m:f",
+            "a/b = m:f",
+            "a\\b = m:f",
+            "..\\x = m:f",
+            ".. = m:f",
+            ". = m:f",
+            "C:x = m:f",
+            "= m:f",
+            "demo",
+            "",
+        )
+    },
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_hostile_metadata_is_refused(case: str, tmp_path: Path) -> None:
+    """A value that some reader could not read, or would read otherwise, is refused, with the reason for that."""
+    reason, build = REFUSED[case]
+    with pytest.raises(Refused) as refused:
+        examined(build(), tmp_path)
+    assert reason is refused.value.reason
+
+
+@pytest.mark.parametrize("case", READABLE_SPECS)
+def test_a_spec_that_clients_read_is_kept_as_it_is(case: str, tmp_path: Path) -> None:
+    """Every honest form of a match spec is let in, and served in the words of the recipe."""
+    spec = READABLE_SPECS[case]
+    record = examined(index(depends=[spec], constrains=[spec]), tmp_path).record
+    assert ([spec], [spec]) == (record["depends"], record["constrains"])
+
+
+# Fields of index.json with what the record has of them; `...` for what is left out.
+KEPT: dict[str, tuple[str, Any, Any]] = {
+    "depends missing": ("depends", ..., []),
+    "depends null": ("depends", None, []),
+    "depends empty": ("depends", [], []),
+    "constrains null": ("constrains", None, ...),
+    "constrains empty": ("constrains", [], []),
+    "license null": ("license", None, ...),
+    "license empty": ("license", "", ""),
+    "license of several lines": ("license", "MIT\nBSD", "MIT\nBSD"),
+    "license of 1,000 characters": ("license", "\u00fc" * 1000, "\u00fc" * 1000),
+    "noarch generic": ("noarch", "generic", "generic"),
+    "noarch python": ("noarch", "python", "python"),
+    "noarch true": ("noarch", True, "generic"),
+    "noarch false": ("noarch", False, ...),
+    "noarch empty": ("noarch", "", ...),
+    "noarch null": ("noarch", None, ...),
+    "noarch missing": ("noarch", ..., ...),
+    "track_features text": ("track_features", "a b", "a b"),
+    "track_features list": ("track_features", ["a", "b"], "a b"),
+    "track_features empty": ("track_features", "", ""),
+    "track_features null": ("track_features", None, ...),
+    "features list": ("features", ["a"], "a"),
+    "timestamp null": ("timestamp", None, ...),
+    "timestamp zero": ("timestamp", 0, 0),
+    "timestamp in seconds": ("timestamp", 1_700_000_000, 1_700_000_000),
+    "timestamp of the year 9000": ("timestamp", 221_845_392_000_000, 221_845_392_000_000),
+    "build_number of 63 bits": ("build_number", (1 << 63) - 1, (1 << 63) - 1),
+    "purls": ("purls", ["pkg:pypi/demo@1.0"], ["pkg:pypi/demo@1.0"]),
+    "arch and platform": ("arch", "x86_64", "x86_64"),
+    "an unknown field": ("colour", {"deep": [1, 2.5, "x", True]}, {"deep": [1, 2.5, "x", True]}),
+    "an unknown field that is null": ("colour", None, ...),
+    "a large number": ("colour", 1.7e308, 1.7e308),
+}
+
+
+@pytest.mark.parametrize("case", KEPT)
+def test_what_the_record_has_of_a_field(case: str, tmp_path: Path) -> None:
+    """Fields are served as the package has them, but for nulls, which are left out, and the two old forms of noarch."""
+    field, value, expected = KEPT[case]
+    assert expected == examined(index(**{field: value}), tmp_path).record.get(field, ...)
+
+
+# What only the server may say of a file, or a key by which clients find its bytes.
+SERVER_FIELDS: dict[str, Any] = {
+    "sha256": "0" * 64,
+    "md5": "0" * 32,
+    "size": 1,
+    "indexed_timestamp": 1,
+    "attestations_sha256": "0" * 64,
+    "run_exports": {"weak": ["evil"]},
+    "legacy_bz2_md5": "0" * 32,
+    "legacy_bz2_size": 1,
+    "fn": "other-1.0-0.conda",
+    "url": "https://example.com/other-1.0-0.conda",
+    "channel": "https://example.com",
+    "schannel": "evil",
+}
+
+
+@pytest.mark.parametrize("field", SERVER_FIELDS)
+def test_a_package_cannot_say_what_the_server_says(field: str, tmp_path: Path) -> None:
+    """A field of the server in index.json has no effect: solvers are sent to the bytes that were examined."""
+    file = index(**{field: SERVER_FIELDS[field]})
+    record = examined(file, tmp_path).record
+    assert SERVER_FIELDS[field] != record.get(field)
+    assert (file.sha256, len(file.content), {}) == (record["sha256"], record["size"], record["run_exports"])
+
+
+@pytest.mark.parametrize(("depth", "is_let_in"), [(63, True), (64, False)])
+def test_the_limit_of_nesting(depth: int, is_let_in: bool, tmp_path: Path) -> None:
+    """JSON may be nested 64 levels deep, the outermost object included."""
+    file = spliced(f'"x": {nested(depth)}')
+    if is_let_in:
+        assert CONDA == str(examined(file, tmp_path).file_name)
+    else:
+        with pytest.raises(Refused) as refused:
+            examined(file, tmp_path)
+        assert Reason.BAD_JSON is refused.value.reason
+
+
+@pytest.mark.parametrize(
+    "point",
+    ["demo = demo:main", "demo=demo:main", "demo-2.0 = demo.cli:main", "my_demo = demo:Main.run", "a..b = m:f"],
+)
+def test_an_honest_entry_point_is_let_in(point: str, tmp_path: Path) -> None:
+    """Commands that are written into bin/ and nowhere else are no reason to refuse."""
+    assert "python" == examined(entry_points(point), tmp_path).record["noarch"]
+
+
+def test_a_link_json_without_entry_points_is_let_in(tmp_path: Path) -> None:
+    """Generic noarch packages have a link.json that lists no commands."""
+    for text in ('{"noarch": {"type": "generic"}}', "{}", '{"noarch": null}'):
+        assert CONDA == str(examined(other("link.json", text), tmp_path).file_name)
+
+
+def test_an_old_package_lists_its_files_in_info_files(tmp_path: Path) -> None:
+    """A .tar.bz2 from before paths.json is let in with info/files."""
+    info = {**info_files(index_json(), paths=...), "info/files": b"share/demo.txt\n"}
+    assert TAR_BZ2 == str(examined(packages.tar_bz2(info=info, file_name=TAR_BZ2), tmp_path).file_name)

@@ -1,0 +1,215 @@
+"""The compressed streams of a package: exactly one frame or stream, whole, and within the limits."""
+
+import bz2
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from seaway.conda.limits import MIB, ArchiveLimits
+from seaway.conda.refusals import Reason, Refused
+from tests.support.hostile import (
+    CONDA,
+    END_OF_TAR,
+    STEM,
+    TAR_BZ2,
+    examined,
+    header,
+    member,
+    members_of,
+    zstd_frame,
+)
+from tests.support.packages import PackageFile, Tar, conda_bytes, index_json, info_files, zstd
+
+INFO = Tar(info_files(index_json())).build()
+PKG = Tar({"share/demo.txt": b"demo"}).build()
+INFO_ZST, PKG_ZST = zstd.compress(INFO), zstd.compress(PKG)
+WHOLE = members_of({**info_files(index_json()), "share/demo.txt": b"demo"}) + END_OF_TAR
+WHOLE_BZ2 = bz2.compress(WHOLE)
+
+SKIPPABLE = b"\x50\x2a\x4d\x18" + struct.pack("<L", 5) + b"hello"
+# A frame's window descriptor: five bits of exponent above 1 KiB, three of eighths (RFC 8878).
+WINDOW_128_KIB = 7 << 3
+WINDOW_128_MIB = 17 << 3
+WINDOW_144_MIB = 17 << 3 | 1
+WINDOW_256_MIB = 18 << 3
+_SINGLE_SEGMENT = 0xA0  # no window but the content size, in four bytes
+
+
+def info_part(data: bytes) -> PackageFile:
+    return PackageFile(CONDA, conda_bytes(STEM, info_zst=data, pkg_tar=PKG))
+
+
+def pkg_part(data: bytes) -> PackageFile:
+    return PackageFile(CONDA, conda_bytes(STEM, info_tar=INFO, pkg_zst=data))
+
+
+def bzip2(data: bytes) -> PackageFile:
+    return PackageFile(TAR_BZ2, data)
+
+
+def single_segment(size: int, blocks: bytes) -> bytes:
+    """A frame that has its whole content as its window."""
+    return b"\x28\xb5\x2f\xfd" + bytes([_SINGLE_SEGMENT]) + struct.pack("<L", size) + blocks
+
+
+def wants_a_dictionary() -> bytes:
+    """A frame that can be read only with a dictionary, which no reader of packages has."""
+    return b"\x28\xb5\x2f\xfd\x01\x68\x07" + zstd_frame((PKG, 1))[6:]
+
+
+def with_checksum(damage: int) -> bytes:
+    """A frame that ends with the checksum of its content."""
+    packed = zstd.compress(PKG, options={zstd.CompressionParameter.checksum_flag: 1})
+    return packed[:-1] + bytes([packed[-1] ^ damage])
+
+
+def zeros_in_tar(path: str, size: int, *before: bytes) -> bytes:
+    """A zstd bomb: one member of many zeros."""
+    return zstd_frame((b"".join(before) + header(path, size=size), 1), (b"\0", size), (END_OF_TAR, 1))
+
+
+def zeros_behind_tar(tar: bytes, size: int) -> bytes:
+    """A zstd bomb behind the end of the tar, where readers that stop at the end do not look."""
+    return zstd_frame((tar, 1), (b"\0", size))
+
+
+def zeros_in_bz2(size: int) -> bytes:
+    """A bzip2 bomb in a member."""
+    return bz2.compress(members_of(info_files(index_json())) + header("zeros", size=size) + bytes(size) + END_OF_TAR)
+
+
+REFUSED: dict[str, tuple[Reason, Callable[[], PackageFile]]] = {
+    "zstd: no bytes": (Reason.BAD_COMPRESSION, lambda: pkg_part(b"")),
+    "zstd: only the magic": (Reason.BAD_COMPRESSION, lambda: pkg_part(PKG_ZST[:4])),
+    "zstd: not zstd": (Reason.BAD_COMPRESSION, lambda: info_part(bz2.compress(INFO))),
+    "zstd: plain tar": (Reason.BAD_COMPRESSION, lambda: info_part(INFO)),
+    "zstd: info cut short": (Reason.BAD_COMPRESSION, lambda: info_part(INFO_ZST[: len(INFO_ZST) // 2])),
+    "zstd: pkg cut short": (Reason.BAD_COMPRESSION, lambda: pkg_part(PKG_ZST[: len(PKG_ZST) // 2])),
+    "zstd: the last byte missing": (Reason.BAD_COMPRESSION, lambda: pkg_part(PKG_ZST[:-1])),
+    "zstd: two frames in info": (Reason.BAD_COMPRESSION, lambda: info_part(INFO_ZST + zstd.compress(b""))),
+    "zstd: two frames in pkg": (Reason.BAD_COMPRESSION, lambda: pkg_part(PKG_ZST + PKG_ZST)),
+    "zstd: tar over two frames": (
+        Reason.BAD_COMPRESSION,
+        lambda: pkg_part(zstd.compress(PKG[:512]) + zstd.compress(PKG[512:])),
+    ),
+    "zstd: skippable frame in front": (Reason.BAD_COMPRESSION, lambda: info_part(SKIPPABLE + INFO_ZST)),
+    "zstd: skippable frame behind": (Reason.BAD_COMPRESSION, lambda: pkg_part(PKG_ZST + SKIPPABLE)),
+    "zstd: garbage behind": (Reason.BAD_COMPRESSION, lambda: pkg_part(PKG_ZST + b"garbage")),
+    "zstd: one NUL behind": (Reason.BAD_COMPRESSION, lambda: pkg_part(PKG_ZST + b"\0")),
+    "zstd: a megabyte behind": (Reason.BAD_COMPRESSION, lambda: pkg_part(PKG_ZST + bytes(MIB))),
+    "zstd: damaged content": (Reason.BAD_COMPRESSION, lambda: pkg_part(with_checksum(1))),
+    "zstd: reserved kind of block": (Reason.BAD_COMPRESSION, lambda: pkg_part(b"\x28\xb5\x2f\xfd\0\x68\x07\0\0")),
+    "zstd: needs a dictionary": (Reason.BAD_COMPRESSION, lambda: pkg_part(wants_a_dictionary())),
+    "zstd: another content size": (
+        Reason.BAD_COMPRESSION,
+        lambda: pkg_part(single_segment(len(PKG) + 1, zstd_frame((PKG, 1))[6:])),
+    ),
+    "zstd: window of 144 MiB": (
+        Reason.WINDOW_TOO_LARGE,
+        lambda: pkg_part(zstd_frame((PKG, 1), window=WINDOW_144_MIB)),
+    ),
+    "zstd: window of 256 MiB": (
+        Reason.WINDOW_TOO_LARGE,
+        lambda: info_part(zstd_frame((INFO, 1), window=WINDOW_256_MIB)),
+    ),
+    "zstd: window of 3 TiB": (Reason.WINDOW_TOO_LARGE, lambda: pkg_part(zstd_frame((PKG, 1), window=0xFF))),
+    "zstd: window of all its 200 MiB": (
+        Reason.WINDOW_TOO_LARGE,
+        lambda: pkg_part(single_segment(200 * MIB, zstd_frame((b"\0", 200 * MIB))[6:])),
+    ),
+    "zstd: bomb in a file of info": (
+        Reason.INFO_TOO_LARGE,
+        lambda: info_part(zeros_in_tar("info/zeros", 65 * MIB, members_of(info_files(index_json())))),
+    ),
+    "zstd: bomb in index.json": (Reason.INFO_TOO_LARGE, lambda: info_part(zeros_in_tar("info/index.json", 5 * MIB))),
+    "zstd: bomb in about.json": (Reason.INFO_TOO_LARGE, lambda: info_part(zeros_in_tar("info/about.json", 2 * MIB))),
+    "zstd: bomb in paths.json": (Reason.INFO_TOO_LARGE, lambda: info_part(zeros_in_tar("info/paths.json", 65 * MIB))),
+    "zstd: bomb behind info": (Reason.UNPACKS_TOO_LARGE, lambda: info_part(zeros_behind_tar(INFO, 65 * MIB))),
+    "zstd: bomb in pkg": (Reason.UNPACKS_TOO_LARGE, lambda: pkg_part(zeros_in_tar("zeros", 80 * MIB))),
+    "zstd: bomb behind pkg": (Reason.UNPACKS_TOO_LARGE, lambda: pkg_part(zeros_behind_tar(PKG, 80 * MIB))),
+    "bzip2: not bzip2": (Reason.BAD_COMPRESSION, lambda: bzip2(WHOLE)),
+    "bzip2: only the magic": (Reason.BAD_COMPRESSION, lambda: bzip2(b"BZh9")),
+    "bzip2: cut short": (Reason.BAD_COMPRESSION, lambda: bzip2(WHOLE_BZ2[: len(WHOLE_BZ2) // 2])),
+    "bzip2: the last byte missing": (Reason.BAD_COMPRESSION, lambda: bzip2(WHOLE_BZ2[:-1])),
+    "bzip2: two streams": (Reason.BAD_COMPRESSION, lambda: bzip2(WHOLE_BZ2 + bz2.compress(b""))),
+    "bzip2: tar over two streams": (
+        Reason.BAD_COMPRESSION,
+        lambda: bzip2(bz2.compress(WHOLE[:512]) + bz2.compress(WHOLE[512:])),
+    ),
+    "bzip2: garbage behind": (Reason.BAD_COMPRESSION, lambda: bzip2(WHOLE_BZ2 + b"garbage")),
+    "bzip2: one NUL behind": (Reason.BAD_COMPRESSION, lambda: bzip2(WHOLE_BZ2 + b"\0")),
+    "bzip2: a megabyte behind": (Reason.BAD_COMPRESSION, lambda: bzip2(WHOLE_BZ2 + bytes(MIB))),
+    "bzip2: wrong checksum": (
+        Reason.BAD_COMPRESSION,
+        lambda: bzip2(WHOLE_BZ2[:10] + bytes([WHOLE_BZ2[10] ^ 1]) + WHOLE_BZ2[11:]),
+    ),
+    "bzip2: empty stream": (Reason.BAD_TAR, lambda: bzip2(bz2.compress(b""))),
+    "bzip2: bomb": (Reason.UNPACKS_TOO_LARGE, lambda: bzip2(zeros_in_bz2(66 * MIB))),
+}
+
+SMALL = ArchiveLimits(unpacked_bytes_least=MIB, unpacked_bytes_per_byte=0, info_bytes=MIB)
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_hostile_stream_is_refused(case: str, tmp_path: Path) -> None:
+    """A stream that is damaged, followed by other bytes, or larger than the limits is refused, with the reason."""
+    reason, build = REFUSED[case]
+    with pytest.raises(Refused) as refused:
+        examined(build(), tmp_path)
+    assert reason is refused.value.reason
+
+
+@pytest.mark.parametrize(
+    ("level", "options"),
+    [
+        pytest.param(1, None, id="level 1"),
+        pytest.param(22, None, id="level 22"),
+        pytest.param(None, {zstd.CompressionParameter.checksum_flag: 1}, id="with a checksum"),
+        pytest.param(None, {zstd.CompressionParameter.content_size_flag: 0}, id="without a content size"),
+        pytest.param(None, {zstd.CompressionParameter.window_log: 27}, id="window of 128 MiB"),
+    ],
+)
+def test_an_honest_frame_is_let_in(level: int | None, options: dict[Any, int] | None, tmp_path: Path) -> None:
+    """Every way in which zstd itself writes one frame within the window is read."""
+    candidate = examined(pkg_part(zstd.compress(PKG, level, options)), tmp_path)
+    assert CONDA == str(candidate.file_name)
+
+
+@pytest.mark.parametrize("window", [WINDOW_128_KIB, WINDOW_128_MIB], ids=["128 KiB", "128 MiB"])
+def test_a_window_up_to_the_limit_is_let_in(window: int, tmp_path: Path) -> None:
+    """A frame may ask for 128 MiB, which is what readers give without being told to."""
+    assert CONDA == str(examined(pkg_part(zstd_frame((PKG, 1), window=window)), tmp_path).file_name)
+
+
+def test_a_streamed_frame_is_let_in(tmp_path: Path) -> None:
+    """A frame whose writer did not know the size of its content, in several flushed blocks, is one frame."""
+    compressor = zstd.ZstdCompressor()
+    packed = compressor.compress(PKG[:700], compressor.FLUSH_BLOCK) + compressor.compress(PKG[700:])
+    assert CONDA == str(examined(pkg_part(packed + compressor.flush()), tmp_path).file_name)
+
+
+@pytest.mark.parametrize(
+    ("size", "is_let_in"),
+    [(MIB - len(header("zeros")) - len(END_OF_TAR), True), (MIB - len(END_OF_TAR), False)],
+    ids=["at the limit", "above it"],
+)
+def test_the_limit_is_of_unpacked_bytes(size: int, is_let_in: bool, tmp_path: Path) -> None:
+    """What counts is what the stream unpacks to, headers and all, up to the last byte of the limit."""
+    file = pkg_part(zeros_in_tar("zeros", size))
+    if is_let_in:
+        assert CONDA == str(examined(file, tmp_path, SMALL).file_name)
+    else:
+        with pytest.raises(Refused) as refused:
+            examined(file, tmp_path, SMALL)
+        assert Reason.UNPACKS_TOO_LARGE is refused.value.reason
+
+
+def test_a_large_file_may_unpack_to_more(tmp_path: Path) -> None:
+    """The limit grows with the file: a thousand bytes for each byte that was uploaded."""
+    limits = ArchiveLimits(unpacked_bytes_least=0, unpacked_bytes_per_byte=1024)
+    body = member("padding", bytes(range(256)) * 64) + header("zeros", size=8 * MIB)
+    file = pkg_part(zstd_frame((body, 1), (b"\0", 8 * MIB), (END_OF_TAR, 1)))
+    assert CONDA == str(examined(file, tmp_path, limits).file_name)

@@ -1,0 +1,355 @@
+"""The tar inside a package: paths that stay in their folder, members that every reader sees alike, nothing behind the end."""
+
+import bz2
+import io
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from seaway.conda.limits import KIB, ArchiveLimits
+from seaway.conda.refusals import Reason, Refused
+from tests.support.hostile import (
+    CONDA,
+    END_OF_TAR,
+    STEM,
+    TAR_BZ2,
+    examined,
+    gnu_long,
+    header,
+    link,
+    member,
+    members_of,
+    pax,
+    pax_record,
+)
+from tests.support.packages import PackageFile, Tar, conda_bytes, index_json, info_files
+
+INFO_FILES = info_files(index_json())
+INFO = Tar(INFO_FILES).build()
+PKG = Tar({"share/demo.txt": b"demo"}).build()
+HARD, SYMBOLIC = b"1", b"2"
+GNU, V7 = b"ustar  \0", b""
+A = member("a", b"1")
+
+
+def pkg(*members: bytes, end: bytes = END_OF_TAR) -> PackageFile:
+    """A .conda whose pkg part has these members."""
+    return PackageFile(CONDA, conda_bytes(STEM, info_tar=INFO, pkg_tar=b"".join(members) + end))
+
+
+def info(*members: bytes, end: bytes = END_OF_TAR) -> PackageFile:
+    """A .conda whose info part has these members besides the usual ones."""
+    tar = members_of(INFO_FILES) + b"".join(members) + end
+    return PackageFile(CONDA, conda_bytes(STEM, info_tar=tar, pkg_tar=PKG))
+
+
+def whole(*members: bytes, end: bytes = END_OF_TAR) -> PackageFile:
+    """A .tar.bz2 with these members besides those of info/."""
+    return PackageFile(TAR_BZ2, bz2.compress(members_of(INFO_FILES) + b"".join(members) + end))
+
+
+def kind(letter: bytes, size: int = 0) -> PackageFile:
+    return pkg(header("a", kind=letter, size=size) + bytes(-(-size // 512) * 512))
+
+
+BAD_PATHS = {
+    "absolute": "/etc/passwd",
+    "climbing": "../evil",
+    "climbing from inside": "share/../../evil",
+    "up at the end": "share/..",
+    "dot in front": "./share/x",
+    "dot inside": "share/./x",
+    "only a dot": ".",
+    "two slashes": "share//x",
+    "slash at the end of a file": "share/",
+    "backslash": "share\\..\\..\\evil",
+    "backslash in front": "\\evil",
+    "drive": "C:/evil",
+    "drive without a slash": "c:evil",
+    "newline": "share/a\nb",
+    "escape": "share/\x1b[2J",
+    "delete": "share/a\x7f",
+    "C1 control": "share/\x9b2J",
+    "text turned around": "share/\u202egpj.exe",
+    "isolated text": "share/\u2066x\u2069",
+    "invisible": "share/a\u200bb",
+    "no name": "",
+}
+
+REFUSED: dict[str, tuple[Reason, Callable[[], PackageFile]]] = {
+    **{f"path: {case}": (Reason.UNSAFE_PATH, lambda path=path: pkg(member(path))) for case, path in BAD_PATHS.items()},
+    "path: not UTF-8": (Reason.UNSAFE_PATH, lambda: pkg(member(b"share/\xff"))),
+    "path: half a letter": (Reason.UNSAFE_PATH, lambda: pkg(member(b"share/\xc3"))),
+    "path: climbing in the prefix": (Reason.UNSAFE_PATH, lambda: pkg(member("x", prefix=b".."))),
+    "path: absolute in the prefix": (Reason.UNSAFE_PATH, lambda: pkg(member("x", prefix=b"/etc"))),
+    "path: climbing in a pax header": (Reason.UNSAFE_PATH, lambda: pkg(pax({"path": "../x"}), A)),
+    "path: empty in a pax header": (Reason.UNSAFE_PATH, lambda: pkg(pax({"path": ""}), A)),
+    "path: climbing in a long name": (Reason.UNSAFE_PATH, lambda: pkg(gnu_long("../x"), A)),
+    "path: longer than 4096 bytes": (Reason.UNSAFE_PATH, lambda: pkg(pax({"path": "x/" * 2048 + "x"}), A)),
+    "path: in the info part": (Reason.UNSAFE_PATH, lambda: info(member("info/../../x"))),
+    "path: in a .tar.bz2": (Reason.UNSAFE_PATH, lambda: whole(member("../x"))),
+    "path: folder that climbs": (Reason.UNSAFE_PATH, lambda: pkg(header("../", kind=b"5"))),
+    "path: prefix that only some readers see, GNU": (
+        Reason.BAD_TAR,
+        lambda: pkg(member("index.json", b"{}", prefix=b"info", magic=GNU)),
+    ),
+    "path: prefix that only some readers see, V7": (
+        Reason.BAD_TAR,
+        lambda: pkg(member("index.json", b"{}", prefix=b"info", magic=V7)),
+    ),
+    "twice: a file": (Reason.DUPLICATE_MEMBER, lambda: pkg(A, member("a", b"2"))),
+    "twice: index.json": (Reason.DUPLICATE_MEMBER, lambda: info(member("info/index.json", b"{}"))),
+    "twice: file and folder": (Reason.DUPLICATE_MEMBER, lambda: pkg(A, header("a/", kind=b"5"))),
+    "twice: file and link": (Reason.DUPLICATE_MEMBER, lambda: pkg(A, link("a", "b"))),
+    "twice: a folder": (Reason.DUPLICATE_MEMBER, lambda: pkg(header("a/", kind=b"5"), header("a", kind=b"5"))),
+    "twice: by a long name": (Reason.DUPLICATE_MEMBER, lambda: pkg(A, gnu_long("a"), member("b"))),
+    "twice: in a .tar.bz2": (Reason.DUPLICATE_MEMBER, lambda: whole(member("info/index.json", b"{}"))),
+    "kind: character device": (Reason.SPECIAL_MEMBER, lambda: kind(b"3")),
+    "kind: block device": (Reason.SPECIAL_MEMBER, lambda: kind(b"4")),
+    "kind: pipe": (Reason.SPECIAL_MEMBER, lambda: kind(b"6")),
+    "kind: contiguous file": (Reason.SPECIAL_MEMBER, lambda: kind(b"7")),
+    "kind: GNU sparse file": (Reason.SPECIAL_MEMBER, lambda: kind(b"S", size=512)),
+    "kind: GNU folder dump": (Reason.SPECIAL_MEMBER, lambda: kind(b"D", size=512)),
+    "kind: second volume": (Reason.SPECIAL_MEMBER, lambda: kind(b"M")),
+    "kind: volume label": (Reason.SPECIAL_MEMBER, lambda: kind(b"V")),
+    "kind: old GNU names": (Reason.SPECIAL_MEMBER, lambda: kind(b"N")),
+    "kind: Solaris extension": (Reason.SPECIAL_MEMBER, lambda: kind(b"X")),
+    "kind: unknown": (Reason.SPECIAL_MEMBER, lambda: kind(b"z")),
+    "pax: sparse map": (
+        Reason.SPECIAL_MEMBER,
+        lambda: pkg(pax({"GNU.sparse.major": "1", "GNU.sparse.realsize": "9"}), A),
+    ),
+    "pax: another size in star's words": (Reason.SPECIAL_MEMBER, lambda: pkg(pax({"SCHILY.realsize": "5"}), A)),
+    "pax: another path in GNU's words": (Reason.SPECIAL_MEMBER, lambda: pkg(pax({"GNU.sparse.name": "b"}), A)),
+    "pax: unknown key": (Reason.SPECIAL_MEMBER, lambda: pkg(pax({"APPLE.thing": "x"}), A)),
+    "pax: path for all that follow": (Reason.SPECIAL_MEMBER, lambda: pkg(pax({"path": "x"}, b"g"), A)),
+    "pax: size for all that follow": (Reason.SPECIAL_MEMBER, lambda: pkg(pax({"size": "0"}, b"g"), A)),
+    "pax: target for all that follow": (Reason.SPECIAL_MEMBER, lambda: pkg(pax({"linkpath": "x"}, b"g"), A)),
+    "pax: size that is no number": (Reason.SPECIAL_MEMBER, lambda: pkg(pax({"size": "-1"}), A)),
+    "pax: two sizes": (Reason.BAD_TAR, lambda: pkg(pax({"size": "3"}), A)),
+    "pax: two headers with two sizes": (
+        Reason.BAD_TAR,
+        lambda: pkg(pax({"size": "512"}), pax({"size": "1024"}), header("a"), bytes(1024)),
+    ),
+    "pax: size of a link": (Reason.BAD_TAR, lambda: pkg(pax({"size": "512"}), link("a", "b"), bytes(512))),
+    "pax: two names": (Reason.BAD_TAR, lambda: pkg(pax({"path": "b"}), pax({"path": "c"}), A)),
+    "pax: two names in two manners": (Reason.BAD_TAR, lambda: pkg(gnu_long("b"), pax({"path": "c"}), A)),
+    "pax: two targets": (
+        Reason.BAD_TAR,
+        lambda: pkg(gnu_long("b", b"K"), pax({"linkpath": "c"}), link("a", "d")),
+    ),
+    "pax: the same key twice": (
+        Reason.BAD_TAR,
+        lambda: pkg(member("PaxHeaders/0", pax_record("path", b"b") + pax_record("path", b"c"), kind=b"x"), A),
+    ),
+    "pax: length that lies": (Reason.BAD_TAR, lambda: pkg(member("PaxHeaders/0", b"99 path=b\n", kind=b"x"), A)),
+    "pax: no length": (Reason.BAD_TAR, lambda: pkg(member("PaxHeaders/0", b"path=b\n", kind=b"x"), A)),
+    "pax: length of zero": (Reason.BAD_TAR, lambda: pkg(member("PaxHeaders/0", b"0 path=b\n", kind=b"x"), A)),
+    "pax: no newline": (Reason.BAD_TAR, lambda: pkg(member("PaxHeaders/0", b"9 path=bc", kind=b"x"), A)),
+    "pax: key without a value": (Reason.BAD_TAR, lambda: pkg(member("PaxHeaders/0", b"7 path\n", kind=b"x"), A)),
+    "pax: path that is not UTF-8": (
+        Reason.UNSAFE_PATH,
+        lambda: pkg(member("PaxHeaders/0", pax_record("path", b"\xff"), kind=b"x"), A),
+    ),
+    "pax: 70 kB": (Reason.BAD_TAR, lambda: pkg(pax({"comment": "x" * 70_000}), A)),
+    "pax: no member behind it": (Reason.BAD_TAR, lambda: pkg(pax({"path": "b"}))),
+    "long name: no member behind it": (Reason.BAD_TAR, lambda: pkg(gnu_long("b"))),
+    "long name: twice": (Reason.BAD_TAR, lambda: pkg(gnu_long("b"), gnu_long("c"), A)),
+    "header: wrong checksum": (Reason.BAD_TAR, lambda: pkg(member("a", checksum=b"000777\0 "))),
+    "header: no checksum": (Reason.BAD_TAR, lambda: pkg(member("a", checksum=b"        "))),
+    "header: size that is no number": (Reason.BAD_TAR, lambda: pkg(header("a", size_field=b"0000000009x\0"))),
+    "header: negative size": (Reason.BAD_TAR, lambda: pkg(header("a", size_field=b"-0000000001\0"))),
+    "header: negative size, base 256": (Reason.BAD_TAR, lambda: pkg(header("a", size_field=b"\xff" * 12))),
+    "header: size of a petabyte": (
+        Reason.BAD_TAR,
+        lambda: pkg(header("a", size_field=b"\x80" + (1 << 50).to_bytes(11, "big"))),
+    ),
+    "header: more bytes than there are": (Reason.BAD_TAR, lambda: pkg(header("a", size=5000), b"only these")),
+    "header: folder with content": (Reason.BAD_TAR, lambda: pkg(header("a", kind=b"5", size=3), bytes(512))),
+    "header: symlink with content": (
+        Reason.BAD_TAR,
+        lambda: pkg(header("a", kind=SYMBOLIC, target="b", size=3), bytes(512)),
+    ),
+    "header: hard link with content": (
+        Reason.BAD_TAR,
+        lambda: pkg(A, header("b", kind=HARD, target="a", size=3), bytes(512)),
+    ),
+    "end: missing": (Reason.BAD_TAR, lambda: pkg(A, end=b"")),
+    "end: inside a header": (Reason.BAD_TAR, lambda: pkg(A, header("b")[:300], end=b"")),
+    "end: inside a file": (Reason.BAD_TAR, lambda: pkg(header("a", size=4096), bytes(512), end=b"")),
+    "end: no bytes at all": (Reason.BAD_TAR, lambda: pkg(end=b"")),
+    "end: garbage behind": (Reason.BAD_TAR, lambda: pkg(A, end=END_OF_TAR + b"garbage")),
+    "end: a member behind": (Reason.BAD_TAR, lambda: pkg(A, end=END_OF_TAR + member("b", b"2") + END_OF_TAR)),
+    "end: a member behind one zero block": (Reason.BAD_TAR, lambda: pkg(A, end=bytes(512) + A)),
+    "end: a byte behind, after 3 MiB of zeros": (Reason.BAD_TAR, lambda: pkg(A, end=bytes(3 << 20) + b"\1")),
+    "end: garbage behind info": (Reason.BAD_TAR, lambda: info(end=END_OF_TAR + b"garbage")),
+    "end: garbage behind a .tar.bz2": (Reason.BAD_TAR, lambda: whole(end=END_OF_TAR + b"garbage")),
+    "link: symlink in info": (Reason.LINK_IN_INFO, lambda: info(link("info/about", "index.json"))),
+    "link: hard link in info": (Reason.LINK_IN_INFO, lambda: info(link("info/about", "info/index.json", HARD))),
+    "link: info itself": (Reason.LINK_IN_INFO, lambda: info(link("info", "share"))),
+    "link: info of a .tar.bz2": (Reason.LINK_IN_INFO, lambda: whole(link("info/git", "../share"))),
+    "link: no target": (Reason.UNSAFE_PATH, lambda: pkg(link("a", ""))),
+    "link: newline in the target": (Reason.UNSAFE_PATH, lambda: pkg(link("a", "b\nc"))),
+    "link: endless target": (Reason.UNSAFE_PATH, lambda: pkg(pax({"linkpath": "x" * 5000}), link("a", "b"))),
+    "link: hard link that climbs": (Reason.UNSAFE_PATH, lambda: pkg(link("a", "../../etc/passwd", HARD))),
+    "link: hard link that climbs inside": (Reason.UNSAFE_PATH, lambda: pkg(link("a", "b/../../c", HARD))),
+    "link: absolute hard link": (Reason.UNSAFE_PATH, lambda: pkg(link("a", "/etc/passwd", HARD))),
+    "link: hard link by a long target": (
+        Reason.UNSAFE_PATH,
+        lambda: pkg(gnu_long("../../x", b"K"), link("a", "b", HARD)),
+    ),
+    "behind: an absolute link": (Reason.UNSAFE_PATH, lambda: pkg(link("a", "/etc"), member("a/passwd"))),
+    "behind: a climbing link": (Reason.UNSAFE_PATH, lambda: pkg(link("a", "../.."), member("a/b/c"))),
+    "behind: a link to a drive": (Reason.UNSAFE_PATH, lambda: pkg(link("a", "C:\\"), member("a/b"))),
+    "behind: a link that differs by case": (Reason.UNSAFE_PATH, lambda: pkg(link("Lib", "/etc"), member("lib/x"))),
+    "behind: a link that itself lies behind a link": (
+        Reason.UNSAFE_PATH,
+        lambda: pkg(link("a/b/top", "../.."), link("a/b/top/up", "../.."), member("a/b/top/up/x")),
+    ),
+    "behind: a link that climbs through a link": (
+        Reason.UNSAFE_PATH,
+        lambda: pkg(link("a/here", "."), link("a/up", "here/here/here/../../../.."), member("a/up/x")),
+    ),
+    "behind: hard link to a file behind an escaping link": (
+        Reason.UNSAFE_PATH,
+        lambda: pkg(link("etc", "/etc"), link("a", "etc/passwd", HARD)),
+    ),
+    "behind: a file": (Reason.UNSAFE_PATH, lambda: pkg(A, member("a/b"))),
+    "place: info/ in the pkg part": (Reason.MISPLACED_MEMBER, lambda: pkg(member("info/index.json", b"{}"))),
+    "place: info/ by the prefix": (Reason.MISPLACED_MEMBER, lambda: pkg(member("index.json", prefix=b"info"))),
+    "place: info/ by a pax header": (Reason.MISPLACED_MEMBER, lambda: pkg(pax({"path": "info/index.json"}), A)),
+    "place: the folder info in the pkg part": (Reason.MISPLACED_MEMBER, lambda: pkg(header("info/", kind=b"5"))),
+    "place: info as a link in the pkg part": (Reason.MISPLACED_MEMBER, lambda: pkg(link("info", "share"))),
+    "place: other files in the info part": (Reason.MISPLACED_MEMBER, lambda: info(member("bin/evil"))),
+    "place: a look-alike of info/": (Reason.MISPLACED_MEMBER, lambda: info(member("information/x"))),
+}
+
+ACCEPTED: dict[str, Callable[[], PackageFile]] = {
+    "plain": lambda: pkg(A),
+    "no members": pkg,
+    "one block of zeros": lambda: pkg(A, end=bytes(512)),
+    "padded to 10 kB": lambda: pkg(A, end=bytes(10240)),
+    "kind of old tars": lambda: pkg(member("a", b"1", kind=b"\0", magic=V7)),
+    "long name of GNU": lambda: pkg(gnu_long("share/" + "x" * 200), member("share/xxx", b"1", magic=GNU)),
+    "long target of GNU": lambda: pkg(gnu_long("x" * 200, b"K"), link("a", "xxx")),
+    "long name in the prefix": lambda: pkg(member("x" * 90, b"1", prefix=b"share/" + b"y" * 100)),
+    "path of pax": lambda: pkg(pax({"path": "share/" + "x" * 200}), member("share/xxx", b"1")),
+    "target of pax": lambda: pkg(pax({"linkpath": "x" * 200}), link("a", "xxx")),
+    "size of pax": lambda: pkg(pax({"size": "3"}), header("a"), b"123" + bytes(509)),
+    "size of pax, said twice": lambda: pkg(pax({"size": "3"}), member("a", b"123")),
+    "times and owners of pax": lambda: pkg(pax({"mtime": "1.5", "uname": "me", "SCHILY.fflags": "nodump"}), A),
+    "comment for all that follow": lambda: pkg(pax({"comment": "a commit"}, b"g"), A),
+    "size in base 256": lambda: pkg(header("a", size_field=b"\x80" + bytes(10) + b"\3"), b"123" + bytes(509)),
+    "size with spaces": lambda: pkg(header("a", size_field=b"          3\0"), b"123" + bytes(509)),
+    "letters": lambda: pkg(member("share/Grüße, 日本.txt")),
+    "spaces and colons": lambda: pkg(member("share/man/Foo::Bar (1).3")),
+    "paths that differ by case": lambda: pkg(A, member("A", b"2")),
+    "a file and a folder that differ by case": lambda: pkg(member("share/LICENSE"), member("share/license/MIT")),
+    "folders": lambda: pkg(header("share/", kind=b"5"), header("share/demo", kind=b"5"), member("share/demo/x")),
+    "symlink to a neighbour": lambda: pkg(member("lib/a.so.1"), link("lib/a.so", "a.so.1")),
+    "symlink up and down": lambda: pkg(link("lib/python/x", "../../share/x")),
+    "symlink before its target": lambda: pkg(link("b", "a"), A),
+    "hard link": lambda: pkg(A, link("b", "a", HARD)),
+    "dots that are no climbing": lambda: pkg(member("share/..x/...")),
+    "a name that begins like info": lambda: pkg(member("information/x"), member("share/info/x")),
+    "folder info": lambda: info(header("info/test/", kind=b"5"), member("info/test/run.sh", b"true")),
+    ".tar.bz2 with info behind": lambda: PackageFile(TAR_BZ2, bz2.compress(A + members_of(INFO_FILES) + END_OF_TAR)),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_hostile_tar_is_refused(case: str, tmp_path: Path) -> None:
+    """A tar that could write elsewhere, or that two readers could read differently, is refused, with the reason."""
+    reason, build = REFUSED[case]
+    with pytest.raises(Refused) as refused:
+        examined(build(), tmp_path)
+    assert reason is refused.value.reason
+
+
+@pytest.mark.parametrize("case", ACCEPTED)
+def test_an_honest_tar_is_let_in(case: str, tmp_path: Path) -> None:
+    """What tars of real packages hold is let in without a warning."""
+    assert () == examined(ACCEPTED[case](), tmp_path).warnings
+
+
+@pytest.mark.parametrize("format_", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_every_format_of_tarfile_is_let_in(format_: int, tmp_path: Path) -> None:
+    """Long paths, links and folders are read in each of the formats that Python writes."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=format_) as tar:
+        for path, type_, target in (
+            ("lib", tarfile.DIRTYPE, ""),
+            ("lib/" + "long/" * 24 + "x", tarfile.REGTYPE, ""),
+            ("lib/link", tarfile.SYMTYPE, "long"),
+            ("lib/hard", tarfile.LNKTYPE, "lib/link"),
+        ):
+            entry = tarfile.TarInfo(path)
+            entry.type, entry.linkname, entry.mtime = type_, target, 1_700_000_000.25
+            tar.addfile(entry)
+    file = PackageFile(CONDA, conda_bytes(STEM, info_tar=INFO, pkg_tar=buffer.getvalue()))
+    assert () == examined(file, tmp_path).warnings
+
+
+ESCAPING = {
+    "absolute": link("lib/a", "/etc/passwd"),
+    "climbing": link("lib/a", "../../x"),
+    "climbing at the end": link("lib/a", "b/../../.."),
+    "backslashes": link("lib/a", "..\\..\\x"),
+    "drive": link("lib/a", "c:x"),
+    "share of a network": link("lib/a", "\\\\host\\share"),
+    "through another link": link("lib/here", ".") + link("lib/a", "here/here/../../.."),
+}
+
+
+@pytest.mark.parametrize("case", ESCAPING)
+def test_an_escaping_link_is_told_of(case: str, tmp_path: Path) -> None:
+    """A link that leaves the folder of the package is let in with a warning that names it."""
+    (warning,) = examined(pkg(ESCAPING[case]), tmp_path).warnings
+    assert "a -> " in warning
+
+
+@pytest.mark.parametrize("case", ESCAPING)
+def test_an_escaping_link_is_refused_if_the_operator_says_so(case: str, tmp_path: Path) -> None:
+    """With the setting `escaping_links = refuse`, the same package is turned away."""
+    with pytest.raises(Refused) as refused:
+        examined(pkg(ESCAPING[case]), tmp_path, refuse_escaping_links=True)
+    assert Reason.ESCAPING_LINK is refused.value.reason
+
+
+FEW = ArchiveLimits(members=5, info_members=4, info_bytes=16 * KIB, index_json_bytes=512, other_json_bytes=128)
+
+OVER: dict[str, tuple[Reason, Callable[[], PackageFile]]] = {
+    "six members": (Reason.TOO_MANY_MEMBERS, lambda: pkg(*(member(f"a{n}") for n in range(6)))),
+    "extension headers count": (Reason.TOO_MANY_MEMBERS, lambda: pkg(*(pax({"path": f"a{n}"}) + A for n in range(3)))),
+    "five members of info": (Reason.TOO_MANY_MEMBERS, lambda: info(member("info/a"), member("info/b"))),
+    "six members of a .tar.bz2": (Reason.TOO_MANY_MEMBERS, lambda: whole(*(member(f"a{n}") for n in range(3)))),
+    "info of 16 KiB in a .tar.bz2": (Reason.INFO_TOO_LARGE, lambda: whole(member("info/licence", bytes(16 * KIB)))),
+    "large link.json": (Reason.INFO_TOO_LARGE, lambda: info(member("info/link.json", bytes(129)))),
+    "large run_exports.json": (Reason.INFO_TOO_LARGE, lambda: info(member("info/run_exports.json", bytes(129)))),
+}
+
+
+@pytest.mark.parametrize("case", OVER)
+def test_more_than_the_limits_is_refused(case: str, tmp_path: Path) -> None:
+    """The number of members and the size of info/ are bounded, in a .conda as in a .tar.bz2."""
+    reason, build = OVER[case]
+    with pytest.raises(Refused) as refused:
+        examined(build(), tmp_path, FEW)
+    assert reason is refused.value.reason
+
+
+@pytest.mark.parametrize("build", [pkg, whole], ids=[".conda", ".tar.bz2"])
+def test_as_much_as_the_limits_is_let_in(build: Callable[..., PackageFile], tmp_path: Path) -> None:
+    """Limits are what is allowed, not what is one too many."""
+    assert () == examined(build(A, member("b")), tmp_path, FEW).warnings
+
+
+def test_a_path_may_have_as_many_bytes_as_the_limit(tmp_path: Path) -> None:
+    """The limit of a path counts bytes, not letters."""
+    limits = ArchiveLimits(path_bytes=20)
+    assert () == examined(pkg(member("ü" * 10)), tmp_path, limits).warnings
+    with pytest.raises(Refused) as refused:
+        examined(pkg(member("ü" * 10 + "x")), tmp_path, limits)
+    assert Reason.UNSAFE_PATH is refused.value.reason

@@ -1,0 +1,287 @@
+"""The outer ZIP of a .conda: whatever two readers could read in two ways is refused, and honest writers are not."""
+
+import bz2
+import io
+import struct
+import zipfile
+import zlib
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from seaway.conda.refusals import Reason, Refused
+from tests.support.hostile import (
+    CONDA,
+    STEM,
+    STREAMED,
+    TAR_BZ2,
+    WIDE,
+    ZipMember,
+    descriptor,
+    examined,
+    zip64,
+    zip_file,
+)
+from tests.support.packages import PackageFile, Tar, index_json, info_files, zstd
+
+INFO_ZST = zstd.compress(Tar(info_files(index_json())).build())
+PKG_ZST = zstd.compress(Tar({"share/demo.txt": b"demo"}).build())
+METADATA = b'{"conda_pkg_format_version": 2}'
+
+META, PKG, INFO = (
+    ZipMember(name="metadata.json", data=METADATA),
+    ZipMember(name=f"pkg-{STEM}.tar.zst", data=PKG_ZST),
+    ZipMember(name=f"info-{STEM}.tar.zst", data=INFO_ZST),
+)
+HONEST = zip_file(META, PKG, INFO)
+DEFLATED = 8
+ENCRYPTED = 0x1
+
+
+def with_info(**fields: Any) -> bytes:
+    """A .conda whose last member differs in these fields."""
+    return zip_file(META, PKG, replace(INFO, **fields))
+
+
+def with_meta(**fields: Any) -> bytes:
+    """A .conda whose first member differs in these fields."""
+    return zip_file(replace(META, **fields), PKG, INFO)
+
+
+def metadata_json(data: bytes) -> bytes:
+    return with_meta(data=data)
+
+
+def deflated() -> bytes:
+    packed = zlib.compress(INFO_ZST, wbits=-15)
+    return with_info(data=packed, method=DEFLATED, size=len(INFO_ZST), packed=len(packed), crc32=zlib.crc32(INFO_ZST))
+
+
+def overlapping() -> bytes:
+    """Two members of the directory are one and the same place of the file."""
+    return zip_file(META, PKG, replace(INFO, offset=len(META.body())))
+
+
+def with_zip64_end() -> bytes:
+    """The directory is announced once more in 64 bits, where another size could stand."""
+    end_at = HONEST.rindex(b"PK\5\6")
+    wide_end = struct.pack("<4sQ2H2L4Q", b"PK\6\6", 44, 45, 45, 0, 0, 3, 3, end_at, 0)
+    locator = struct.pack("<4sLQL", b"PK\6\7", 0, end_at, 1)
+    return HONEST[:end_at] + wide_end + locator + HONEST[end_at:]
+
+
+def renamed(name: str, true_name: str) -> bytes:
+    """The extra field by which newer readers replace the name of a member."""
+    body = b"\1" + struct.pack("<L", zlib.crc32(true_name.encode())) + name.encode()
+    return struct.pack("<2H", 0x7075, len(body)) + body
+
+
+def beyond_every_file(size: int) -> bytes:
+    """A streamed member that claims so many bytes that no file has a place behind them."""
+    first = replace(META, flags=STREAMED, local_size=0, local_crc32=0, size=WIDE, extra=zip64(size, size))
+    return zip_file(first, PKG, INFO)
+
+
+def behind_every_file() -> bytes:
+    """A second member at an offset behind the first, which claims 8 exbibytes."""
+    wide = zip64(1 << 63, 1 << 63)
+    first = replace(META, size=WIDE, extra=wide, local_size=WIDE, local_extra=wide)
+    offset = len(first.body()) - len(METADATA) + (1 << 63)
+    return zip_file(first, replace(PKG, offset=WIDE, extra=zip64(offset)))
+
+
+REFUSED: dict[str, tuple[Reason, Callable[[], bytes]]] = {
+    "no bytes": (Reason.EMPTY_FILE, lambda: b""),
+    "ten bytes": (Reason.BAD_ZIP, lambda: b"PK\3\4 and so"),
+    "a tar.bz2 under the wrong name": (Reason.BAD_ZIP, lambda: bz2.compress(Tar({"info/index.json": b"{}"}).build())),
+    "comment": (Reason.BAD_ZIP, lambda: zip_file(META, PKG, INFO, comment=b"hello")),
+    "comment on a member": (Reason.BAD_ZIP, lambda: with_info(remark=b"hello")),
+    "bytes before, offsets as they were": (Reason.BAD_ZIP, lambda: b"#!/bin/sh\n" + HONEST),
+    "bytes before, offsets moved": (Reason.BAD_ZIP, lambda: with_meta(before=b"#!/bin/sh\n")),
+    "bytes behind": (Reason.BAD_ZIP, lambda: HONEST + b"\n"),
+    "another ZIP behind": (Reason.BAD_ZIP, lambda: HONEST + HONEST),
+    "gap between members": (Reason.BAD_ZIP, lambda: with_info(before=b"\0")),
+    "gap before the directory": (Reason.BAD_ZIP, lambda: zip_file(META, PKG, INFO, gap=b"hidden")),
+    "overlapping members": (Reason.BAD_ZIP, overlapping),
+    "member that no directory names": (Reason.BAD_ZIP, lambda: with_info(before=META.body())),
+    "fewer members than claimed": (Reason.BAD_ZIP, lambda: zip_file(META, PKG, INFO, count=4)),
+    "more members than claimed": (Reason.BAD_ZIP, lambda: zip_file(META, PKG, INFO, count=2)),
+    "directory of 64 KiB": (Reason.BAD_ZIP, lambda: with_info(extra=struct.pack("<2H", 9, 65_531) + bytes(65_531))),
+    "directory in 64 bits": (Reason.BAD_ZIP, with_zip64_end),
+    "metadata.json twice": (Reason.DUPLICATE_MEMBER, lambda: zip_file(META, PKG, INFO, META)),
+    "info part twice": (Reason.DUPLICATE_MEMBER, lambda: zip_file(META, PKG, INFO, INFO)),
+    "deflated member": (Reason.ZIP_COMPRESSED, deflated),
+    "zstd by ZIP's own method": (Reason.ZIP_COMPRESSED, lambda: with_info(method=93)),
+    "encrypted member": (Reason.ZIP_COMPRESSED, lambda: with_info(flags=ENCRYPTED)),
+    "strong encryption": (Reason.BAD_ZIP, lambda: with_info(flags=0x40)),
+    "masked local header": (Reason.BAD_ZIP, lambda: with_info(flags=0x2000)),
+    "local name differs": (Reason.BAD_ZIP, lambda: with_info(local_name=f"xnfo-{STEM}.tar.zst")),
+    "local name is longer": (Reason.BAD_ZIP, lambda: with_info(local_name=f"info-{STEM}.tar.zst.exe")),
+    "local size differs": (Reason.BAD_ZIP, lambda: with_info(local_size=7)),
+    "local checksum differs": (Reason.BAD_ZIP, lambda: with_info(local_crc32=7)),
+    "local flags differ": (Reason.BAD_ZIP, lambda: with_info(local_flags=ENCRYPTED)),
+    "local method differs": (Reason.BAD_ZIP, lambda: with_info(local_method=DEFLATED)),
+    "size in the directory differs": (Reason.BAD_ZIP, lambda: with_info(size=7, packed=7)),
+    "two sizes in the directory": (Reason.BAD_ZIP, lambda: with_info(packed=7)),
+    "checksum of metadata.json": (Reason.ZIP_CHECKSUM, lambda: with_meta(crc32=7, local_crc32=7)),
+    "checksum of the info part": (Reason.ZIP_CHECKSUM, lambda: with_info(crc32=7, local_crc32=7)),
+    "checksum of the pkg part": (
+        Reason.ZIP_CHECKSUM,
+        lambda: zip_file(META, replace(PKG, crc32=7, local_crc32=7), INFO),
+    ),
+    "no metadata.json": (Reason.ZIP_MEMBERS, lambda: zip_file(PKG, INFO)),
+    "no pkg part": (Reason.ZIP_MEMBERS, lambda: zip_file(META, INFO)),
+    "no info part": (Reason.ZIP_MEMBERS, lambda: zip_file(META, PKG)),
+    "no member": (Reason.ZIP_MEMBERS, zip_file),
+    "extra member": (Reason.ZIP_MEMBERS, lambda: zip_file(META, PKG, INFO, ZipMember(name="readme.txt", data=b"hi"))),
+    "extra part": (
+        Reason.ZIP_MEMBERS,
+        lambda: zip_file(META, PKG, INFO, ZipMember(name="pkg-other-1.0-0.tar.zst", data=PKG_ZST)),
+    ),
+    "members in a folder": (Reason.ZIP_MEMBERS, lambda: with_meta(name=f"{STEM}/metadata.json")),
+    "member that climbs out": (Reason.ZIP_MEMBERS, lambda: with_meta(name="../metadata.json")),
+    "member name that is not ASCII": (Reason.BAD_ZIP, lambda: with_meta(name="metadata\u2024json")),
+    "member name with a NUL": (Reason.ZIP_MEMBERS, lambda: with_meta(name="metadata.json\0.exe")),
+    "member renamed by an extra field": (
+        Reason.BAD_ZIP,
+        lambda: with_info(extra=renamed(f"pkg-{STEM}.tar.zst", INFO.name)),
+    ),
+    "folder": (Reason.SPECIAL_MEMBER, lambda: with_meta(attributes=0o040755 << 16)),
+    "symlink": (Reason.SPECIAL_MEMBER, lambda: with_meta(attributes=0o120777 << 16)),
+    "device": (Reason.SPECIAL_MEMBER, lambda: with_meta(attributes=0o060777 << 16)),
+    "both parts of another package": (
+        Reason.STEM_MISMATCH,
+        lambda: zip_file(
+            META, replace(PKG, name="pkg-other-1.0-0.tar.zst"), replace(INFO, name="info-other-1.0-0.tar.zst")
+        ),
+    ),
+    "info part of another package": (Reason.STEM_MISMATCH, lambda: with_info(name="info-other-1.0-0.tar.zst")),
+    "metadata.json is no JSON": (Reason.BAD_FORMAT_VERSION, lambda: metadata_json(b"version 2")),
+    "metadata.json is empty": (Reason.BAD_FORMAT_VERSION, lambda: metadata_json(b"")),
+    "metadata.json is a list": (Reason.BAD_FORMAT_VERSION, lambda: metadata_json(b"[2]")),
+    "metadata.json says nothing": (Reason.BAD_FORMAT_VERSION, lambda: metadata_json(b"{}")),
+    "metadata.json says 1": (Reason.BAD_FORMAT_VERSION, lambda: metadata_json(b'{"conda_pkg_format_version": 1}')),
+    "metadata.json says text": (
+        Reason.BAD_FORMAT_VERSION,
+        lambda: metadata_json(b'{"conda_pkg_format_version": "2"}'),
+    ),
+    "metadata.json nests deeply": (Reason.BAD_FORMAT_VERSION, lambda: metadata_json(b"[" * 100_000)),
+    "ZIP64 field missing": (Reason.BAD_ZIP, lambda: with_info(size=WIDE)),
+    "ZIP64 field too short": (Reason.BAD_ZIP, lambda: with_info(size=WIDE, extra=zip64(len(INFO_ZST)))),
+    "two ZIP64 fields": (
+        Reason.BAD_ZIP,
+        lambda: with_info(size=WIDE, extra=2 * zip64(len(INFO_ZST), len(INFO_ZST))),
+    ),
+    "extra field cut short": (Reason.BAD_ZIP, lambda: with_info(extra=b"\1\0\x40\0short")),
+    "ZIP64 sizes that differ": (Reason.BAD_ZIP, lambda: with_info(size=WIDE, extra=zip64(1, 2))),
+    "local ZIP64 size differs": (
+        Reason.BAD_ZIP,
+        lambda: with_info(local_size=WIDE, local_extra=zip64(7, 7)),
+    ),
+    "streamed, descriptor missing": (
+        Reason.BAD_ZIP,
+        lambda: with_info(flags=STREAMED, local_size=0, local_crc32=0),
+    ),
+    "streamed, descriptor of other bytes": (
+        Reason.BAD_ZIP,
+        lambda: with_info(flags=STREAMED, local_size=0, local_crc32=0, descriptor=descriptor(b"other")),
+    ),
+    "streamed, half a truth in front": (
+        Reason.BAD_ZIP,
+        lambda: with_info(flags=STREAMED, local_size=0, descriptor=descriptor(INFO_ZST)),
+    ),
+    "a descriptor that no flag announces": (Reason.BAD_ZIP, lambda: with_info(descriptor=descriptor(INFO_ZST))),
+    "16 exbibytes": (Reason.BAD_ZIP, lambda: beyond_every_file((1 << 64) - 1)),
+    "8 exbibytes": (Reason.BAD_ZIP, lambda: beyond_every_file(1 << 63)),
+    "4 exbibytes": (Reason.BAD_ZIP, lambda: beyond_every_file(1 << 62)),
+    "member at 8 exbibytes": (Reason.BAD_ZIP, behind_every_file),
+}
+
+ACCEPTED: dict[str, Callable[[], bytes]] = {
+    "plain": lambda: HONEST,
+    "info part first": lambda: zip_file(INFO, META, PKG),
+    "made on DOS": lambda: with_info(made_by=0, attributes=0x20),
+    "without attributes": lambda: with_info(attributes=0),
+    "names said to be UTF-8": lambda: with_info(flags=0x800),
+    "level of the compressor in the flags": lambda: with_info(flags=0x6),
+    "unknown extra field": lambda: with_info(extra=b"UT\5\0\1time", local_extra=b"UT\5\0\1time"),
+    "local sizes in 64 bits": lambda: with_info(local_size=WIDE, local_extra=zip64(len(INFO_ZST), len(INFO_ZST))),
+    "all sizes in 64 bits": lambda: with_info(
+        size=WIDE,
+        extra=zip64(len(INFO_ZST), len(INFO_ZST)),
+        local_size=WIDE,
+        local_extra=zip64(len(INFO_ZST), len(INFO_ZST)),
+    ),
+    "offset in 64 bits": lambda: zip_file(replace(META, offset=WIDE, extra=zip64(0)), PKG, INFO),
+    "streamed": lambda: with_info(flags=STREAMED, local_size=0, local_crc32=0, descriptor=descriptor(INFO_ZST)),
+    "streamed, no signature": lambda: with_info(
+        flags=STREAMED, local_size=0, local_crc32=0, descriptor=descriptor(INFO_ZST, signed=False)
+    ),
+    "streamed, 64 bits": lambda: with_info(
+        flags=STREAMED, local_size=0, local_crc32=0, descriptor=descriptor(INFO_ZST, wide=True)
+    ),
+    "streamed, sizes in front too": lambda: with_info(flags=STREAMED, descriptor=descriptor(INFO_ZST)),
+    "metadata.json with more in it": lambda: metadata_json(b'{"by": "a tool", "conda_pkg_format_version": 2}\n'),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_hostile_zip_is_refused(case: str, tmp_path: Path) -> None:
+    """A .conda that is not one plain ZIP of exactly its three stored members is refused, with the reason for that."""
+    reason, build = REFUSED[case]
+    with pytest.raises(Refused) as refused:
+        examined(PackageFile(CONDA, build()), tmp_path)
+    assert reason is refused.value.reason
+
+
+@pytest.mark.parametrize("case", ACCEPTED)
+def test_an_honest_zip_is_let_in(case: str, tmp_path: Path) -> None:
+    """What real writers do differently, and no reader reads differently, is no reason to refuse."""
+    candidate = examined(PackageFile(CONDA, ACCEPTED[case]()), tmp_path)
+    assert CONDA == str(candidate.file_name)
+
+
+@pytest.mark.parametrize("force_zip64", [False, True], ids=["32 bits", "64 bits"])
+def test_a_zip_from_a_writer_that_cannot_seek_is_let_in(force_zip64: bool, tmp_path: Path) -> None:
+    """What Python's own zipfile writes into a pipe, with data descriptors, is read."""
+    sink = Pipe()
+    with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as file:
+        for member in (META, PKG, INFO):
+            with file.open(zipfile.ZipInfo(member.name), "w", force_zip64=force_zip64) as opened:
+                opened.write(member.data)
+    assert CONDA == str(examined(PackageFile(CONDA, sink.content()), tmp_path).file_name)
+
+
+@pytest.mark.parametrize("length", range(0, len(HONEST), 29))
+def test_a_zip_cut_short_is_refused(length: int, tmp_path: Path) -> None:
+    """No beginning of a good .conda is a good .conda."""
+    with pytest.raises(Refused) as refused:
+        examined(PackageFile(CONDA, HONEST[:length]), tmp_path)
+    assert refused.value.reason in (Reason.BAD_ZIP, Reason.EMPTY_FILE)
+
+
+def test_a_conda_under_the_other_name_is_refused(tmp_path: Path) -> None:
+    """The extension decides how a file is read; a ZIP is no bzip2 stream."""
+    with pytest.raises(Refused) as refused:
+        examined(PackageFile(TAR_BZ2, HONEST), tmp_path)
+    assert Reason.BAD_COMPRESSION is refused.value.reason
+
+
+class Pipe(io.RawIOBase):
+    """Takes bytes in order and cannot go back."""
+
+    def __init__(self) -> None:
+        self._written: list[bytes] = []
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self._written.append(bytes(data))
+        return len(self._written[-1])
+
+    def content(self) -> bytes:
+        return b"".join(self._written)

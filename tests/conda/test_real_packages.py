@@ -1,0 +1,91 @@
+"""Every package file of tests/data goes through the door: the good ones in, the others out for the reason named here."""
+
+from pathlib import Path
+
+import pytest
+
+from seaway.conda.refusals import Reason, Refused
+from tests.support.hostile import CONDA, TAR_BZ2, examined, hashes_of
+from tests.support.packages import REAL, PackageFile, RealPackage, real_packages
+
+# Good packages of other projects that break a rule of ours, each with the reason.
+REFUSED_THOUGH_GOOD = {
+    "rattler/no-subdir/info-only-1.0.0-0.conda": (Reason.ZIP_MEMBERS, "made without metadata.json and pkg part"),
+    "rattler/no-subdir/sparse-test-1.0.0-0.conda": (Reason.ZIP_MEMBERS, "made without metadata.json"),
+    "rattler/no-subdir/symlink-test-1.0.0-0.conda": (Reason.ZIP_MEMBERS, "made without metadata.json"),
+    "rattler/no-subdir/zip64-test-1.0.0-0.conda": (Reason.ZIP_MEMBERS, "made without metadata.json"),
+    "conda/linux-64/zlib-1.2.11-h7b6447c_3.conda": (Reason.UNSAFE_PATH, "its symlinks have no target"),
+    "conda/osx-64/zlib-1.2.11-h1de35cc_3.conda": (Reason.UNSAFE_PATH, "its symlinks have no target"),
+    "conda-index/no-subdir/nano-2.4.1-0.tar.bz2": (Reason.MISSING_SUBDIR, "built before conda-build wrote `subdir`"),
+}
+
+# The others: why under their own name, and why if the name were a good one.
+BROKEN = {
+    "rattler/broken/ca-certificates-2024.7.4-hbcca054_0.conda": (Reason.SPECIAL_MEMBER, Reason.SPECIAL_MEMBER),
+    "rattler/broken/dotslash-test-1.0.0-0.conda": (Reason.ZIP_MEMBERS, Reason.ZIP_MEMBERS),
+    "conda-index/broken/a.tar.bz2": (Reason.BAD_FILE_NAME, Reason.MISSING_INDEX_JSON),
+    "conda-index/broken/b.tar.bz2": (Reason.BAD_FILE_NAME, Reason.MISSING_INDEX_JSON),
+    "conda-index/broken/subfolder.tar.bz2": (Reason.BAD_FILE_NAME, Reason.MISSING_INDEX_JSON),
+    "conda-index/broken/subfolder2.tar.bz2": (Reason.BAD_FILE_NAME, Reason.MISSING_INDEX_JSON),
+    "conda-index/broken/another_bad_package.conda": (Reason.BAD_FILE_NAME, Reason.EMPTY_FILE),
+    "conda-index/broken/bad_package.tar.bz2": (Reason.BAD_FILE_NAME, Reason.BAD_COMPRESSION),
+    "quetz/linux-64/test-package-0.1-0_copy.tar.bz2": (Reason.NAME_MISMATCH, Reason.NAME_MISMATCH),
+    "mamba/broken/repodata.tar.bz2": (Reason.BAD_FILE_NAME, Reason.MISSING_INDEX_JSON),
+    "mamba/broken/1/repodata.tar.bz2": (Reason.BAD_FILE_NAME, Reason.MISSING_INDEX_JSON),
+}
+
+FILES = {package.path.relative_to(REAL).as_posix(): package for package in real_packages()}
+GOOD = sorted(name for name, package in FILES.items() if package.is_good and name not in REFUSED_THOUGH_GOOD)
+
+
+def refusal_of(package: PackageFile, folder: Path) -> Reason:
+    with pytest.raises(Refused) as refused:
+        examined(package, folder)
+    return refused.value.reason
+
+
+def as_if_named_well(package: RealPackage) -> PackageFile:
+    return PackageFile(CONDA if package.path.suffix == ".conda" else TAR_BZ2, package.file.content)
+
+
+def test_the_list_is_of_the_files_that_are_there() -> None:
+    """packages.tsv lists every file of tests/data/packages, with the hash of its bytes."""
+    there = {
+        path.relative_to(REAL).as_posix(): hashes_of(path.read_bytes()).sha256.hex()
+        for path in REAL.rglob("*")
+        if path.is_file()
+    }
+    assert {name: package.sha256 for name, package in FILES.items()} == there
+
+
+def test_every_broken_file_is_named_here() -> None:
+    """The files that the list does not call good are exactly those of BROKEN."""
+    assert {name for name, package in FILES.items() if not package.is_good} == set(BROKEN)
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_a_good_package_is_let_in(name: str, tmp_path: Path) -> None:
+    """A package that its project calls good is accepted, for the subdir that it was built for, without a warning."""
+    package = FILES[name]
+    candidate = examined(package.file, tmp_path)
+    assert package.path.name == str(candidate.file_name)
+    assert package.subdir == candidate.subdir
+    assert package.sha256 == candidate.record["sha256"]
+    assert () == candidate.warnings
+
+
+@pytest.mark.parametrize("name", REFUSED_THOUGH_GOOD)
+def test_an_exception_is_refused_for_the_reason_named(name: str, tmp_path: Path) -> None:
+    """A good package is turned away only if it stands in the list of exceptions, and for the reason given there."""
+    assert REFUSED_THOUGH_GOOD[name][0] == refusal_of(FILES[name].file, tmp_path)
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_package_is_refused(name: str, tmp_path: Path) -> None:
+    """A file that was broken is turned away, under its own name as under a good one."""
+    expected = BROKEN[name]
+    package = FILES[name]
+    assert expected == (
+        refusal_of(package.file, tmp_path),
+        refusal_of(as_if_named_well(package), tmp_path),
+    )

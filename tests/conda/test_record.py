@@ -1,0 +1,248 @@
+"""One file as repodata describes it: which section it belongs in, and what its record says (CEP 36, 21, 43 to 48)."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import rattler
+
+from seaway.conda import match_specs
+from seaway.conda.filename import CONDA, TAR_BZ2, parse
+from seaway.conda.record import MAX_RECORD_BYTES, Section, describe, encode, key_of, section_of
+from seaway.conda.refusals import Reason, Refused
+from tests.support import packages
+from tests.support.hostile import examined, hashes_of
+from tests.support.packages import index_json
+
+HASHES = hashes_of(b"the bytes of a file")
+
+LEGACY: dict[str, dict[str, Any]] = {
+    "nothing special": {},
+    "honest specs": {"depends": ["python >=3", "numpy 1.8 py27_0", "a[version='1']"]},
+    "empty extra_depends": {"extra_depends": {}},
+    "empty flags": {"flags": []},
+    "schema_version alone": {"schema_version": 3},
+    "repodata_revision 0": {"repodata_revision": 0},
+    "repodata_revision null": {"repodata_revision": None},
+}
+V3: dict[str, dict[str, Any]] = {
+    "repodata_revision 3": {"repodata_revision": 3},
+    "extra_depends": {"extra_depends": {"test": ["pytest"]}},
+    "an empty group of extra_depends": {"extra_depends": {"test": []}},
+    "flags": {"flags": ["cuda"]},
+    "a condition in depends": {"depends": ['a[when="__unix"]']},
+    "extras in depends": {"depends": ["a[extras=[b]]"]},
+    "flags in depends": {"depends": ["a[flags=[cuda]]"]},
+    "a condition in constrains": {"constrains": ['a[when="__unix"]']},
+    "the last of many": {"depends": ["a", "b >=1", 'c >=1[when="d"]']},
+}
+
+
+@pytest.mark.parametrize(
+    ("build", "legacy", "v3"),
+    [
+        pytest.param(packages.conda, Section.CONDA, Section.V3_CONDA, id=CONDA),
+        pytest.param(packages.tar_bz2, Section.TAR_BZ2, Section.V3_TAR_BZ2, id=TAR_BZ2),
+    ],
+)
+@pytest.mark.parametrize("case", LEGACY | V3)
+def test_the_section_of_a_package(case: str, build: Any, legacy: Section, v3: Section, tmp_path: Path) -> None:
+    """A package goes to v3 if it says so or says what legacy repodata cannot; all others stay where old clients look."""
+    expected = v3 if case in V3 else legacy
+    assert expected is examined(build(index_json(**(LEGACY | V3)[case])), tmp_path).section
+
+
+def test_a_revision_that_nobody_knows_is_refused() -> None:
+    """A package of a later repodata revision is turned away, not served to clients that would misread it."""
+    with pytest.raises(Refused) as refused:
+        section_of({"depends": [], "repodata_revision": 4}, CONDA)
+    assert Reason.BAD_FIELD is refused.value.reason
+
+
+# A spec as the package has it, and as CEP 48 wants it.
+V3_FORMS = {
+    "pip": "pip",
+    " pip ": "pip",
+    "pip[]": "pip",
+    "PyYAML": "pyyaml",
+    "numpy >=2": 'numpy[version=">=2"]',
+    "numpy>=2": 'numpy[version=">=2"]',
+    "numpy==1.0": 'numpy[version="==1.0"]',
+    "numpy=1.8": 'numpy[version="1.8.*"]',
+    "python 3.11.* *_cpython": 'python[version="3.11.*",build="*_cpython"]',
+    "numpy=1.0=h1_0": 'numpy[version="==1.0",build="h1_0"]',
+    "numpy 1.0 h1_0[build_number=1]": 'numpy[version="==1.0",build="h1_0",build_number="==1"]',
+    'numpy[version=">=2"]': 'numpy[version=">=2"]',
+    "numpy[version='>=2']": 'numpy[version=">=2"]',
+    'a >=1[when="b"]': 'a[version=">=1",when="b"]',
+    'a[when="__unix"]': 'a[when="__unix"]',
+    "a[when=__unix]": 'a[when="__unix"]',
+    "a[extras=[b,c]]": "a[extras=[b,c]]",
+    "a[flags=[cuda]]": "a[flags=[cuda]]",
+}
+
+
+@pytest.mark.parametrize("spec", V3_FORMS)
+def test_a_spec_of_a_v3_record(spec: str, tmp_path: Path) -> None:
+    """In v3 every requirement is a bare name or name[key=value,...], in all three lists, and means what it meant."""
+    index = index_json(flags=["cuda"], depends=[spec], constrains=[spec], extra_depends={"test": [spec]})
+    record = examined(packages.conda(index), tmp_path).record
+    (served,) = record["depends"]
+    assert ([served], {"test": [served]}) == (record["constrains"], record["extra_depends"])
+    assert re.fullmatch(r"[A-Za-z0-9._-]+(\[.+\])?", served)
+    assert meaning(V3_FORMS[spec]) == meaning(served)
+
+
+def meaning(spec: str) -> str:
+    return rattler.MatchSpec(spec).to_canonical_string().lower()
+
+
+FORBIDDEN = [
+    "conda-forge::foo",
+    "conda-forge/linux-64::foo",
+    "https://example.com/foo-1.0-0.conda",
+    'foo[channel="x"]',
+    'foo[subdir="linux-64"]',
+    "foo[md5=0123456789abcdef0123456789abcdef]",
+    f"foo[sha256={'0' * 64}]",
+    'foo[fn="foo-1.0-0.conda"]',
+    'foo[url="https://example.com/foo-1.0-0.conda"]',
+    'foo[license="MIT"]',
+    'foo[license_family="MIT"]',
+    'foo[track_features="a"]',
+    "foo 1.0 a\\",
+    "foo 1.0 a'b\"",
+]
+
+
+@pytest.mark.parametrize("spec", FORBIDDEN)
+def test_a_spec_that_v3_cannot_say_is_refused(spec: str, tmp_path: Path) -> None:
+    """A requirement that names more than CEP 48 allows is no part of a v3 record."""
+    index = index_json(repodata_revision=3, depends=["a", spec])
+    with pytest.raises(Refused) as refused:
+        examined(packages.conda(index), tmp_path)
+    assert Reason.BAD_MATCH_SPEC is refused.value.reason
+
+
+@pytest.mark.parametrize("spec", FORBIDDEN)
+def test_a_spec_that_v3_cannot_say_is_kept_in_legacy(spec: str, tmp_path: Path) -> None:
+    """The same requirement of a package for legacy repodata is served as it is: clients always read it."""
+    assert [spec] == examined(packages.conda(index_json(depends=[spec])), tmp_path).record["depends"]
+
+
+def test_a_readable_spec_passes_and_an_unreadable_one_is_named() -> None:
+    """The refusal shows the entry and where it stands."""
+    match_specs.check(["python", "python 2.7"], "depends")
+    with pytest.raises(Refused) as refused:
+        match_specs.check(["python", "python >=3,<,"], "constrains")
+    assert "'python >=3,<,' in constrains" in refused.value.message
+
+
+def test_a_record_says_what_identifies_the_file() -> None:
+    """Size and hashes are those of the bytes, and run_exports stands in every record, empty or not."""
+    record = describe(index_json(), {}, Section.CONDA, HASHES)
+    expected = {"md5": HASHES.md5.hex(), "sha256": HASHES.sha256.hex(), "size": HASHES.size, "run_exports": {}}
+    assert index_json() | expected == record
+
+
+def test_the_same_record_is_the_same_bytes() -> None:
+    """A record is compact JSON with sorted keys, whatever order its fields came in."""
+    fields = {"b": [1, "ü"], "a": {"d": 1, "c": None}}
+    assert '{"a":{"c":null,"d":1},"b":[1,"ü"]}'.encode() == encode(fields)
+    assert encode(fields) == encode(dict(reversed(fields.items())))
+
+
+@pytest.mark.parametrize(("spare", "is_let_in"), [(0, True), (-1, False)], ids=["at the limit", "above it"])
+def test_the_limit_of_a_record(spare: int, is_let_in: bool) -> None:
+    """What repodata would say of a file has a size that every reader can bear."""
+    bare = len(encode(describe(index_json(x=""), {}, Section.CONDA, HASHES)))
+    index = index_json(x="x" * (MAX_RECORD_BYTES - bare - spare))
+    if is_let_in:
+        assert MAX_RECORD_BYTES == len(encode(describe(index, {}, Section.CONDA, HASHES)))
+    else:
+        with pytest.raises(Refused) as refused:
+            describe(index, {}, Section.CONDA, HASHES)
+        assert Reason.RECORD_TOO_LARGE is refused.value.reason
+
+
+@pytest.mark.parametrize(
+    ("section", "key"),
+    [
+        (Section.CONDA, "demo-1.0-h1_0.conda"),
+        (Section.V3_CONDA, "demo-1.0-h1_0"),
+        (Section.V3_TAR_BZ2, "demo-1.0-h1_0"),
+    ],
+)
+def test_the_key_of_a_record(section: Section, key: str) -> None:
+    """Legacy maps have file names for keys, v3 has them without the extension."""
+    assert key == key_of(parse("demo-1.0-h1_0.conda"), section)
+
+
+RUN_EXPORTS = {
+    "kinds": ({"weak": ["a"], "strong": ["b >=1"]}, {"weak": ["a"], "strong": ["b >=1"]}),
+    "every kind": (
+        {kind: ["a"] for kind in ("weak", "strong", "noarch", "weak_constrains", "strong_constrains")},
+        {kind: ["a"] for kind in ("weak", "strong", "noarch", "weak_constrains", "strong_constrains")},
+    ),
+    "the old list": (["a", "b >=1"], {"weak": ["a", "b >=1"]}),
+    "an empty list": ([], {}),
+    "empty kinds": ({"weak": [], "strong": None}, {}),
+    "unknown kinds": ({"weak": ["a"], "schema_version": 2, "mild": ["b"]}, {"weak": ["a"]}),
+}
+
+
+@pytest.mark.parametrize("case", RUN_EXPORTS)
+@pytest.mark.parametrize("build", [packages.conda, packages.tar_bz2], ids=[CONDA, TAR_BZ2])
+def test_what_a_package_exports(case: str, build: Any, tmp_path: Path) -> None:
+    """run_exports.json is served by its known, non-empty kinds, from either format; the old plain list means weak."""
+    said, served = RUN_EXPORTS[case]
+    assert served == examined(build(index_json(), run_exports=said), tmp_path).record["run_exports"]
+
+
+def test_what_is_known_about_a_package(tmp_path: Path) -> None:
+    """Of about.json the texts that pages show are kept; lists, numbers and empty texts are left out."""
+    said = {
+        "summary": "A demo.",
+        "home": "https://example.com",
+        "license": "",
+        "source_url": ["a"],
+        "dev_url": 3,
+        "x": "y",
+    }
+    about = examined(packages.conda(index_json(), about=said), tmp_path).about
+    assert {"summary": "A demo.", "home": "https://example.com", "traits": []} == about
+
+
+TRAITS = {
+    "etc/conda/activate.d/a.sh": "activate.d",
+    "etc/conda/deactivate.d/a.bat": "deactivate.d",
+    "bin/.demo-post-link.sh": "post_link",
+    "bin/.demo-pre-unlink.sh": "pre_unlink",
+    "Scripts/.demo-pre-link.bat": "pre_link",
+    "etc/conda/activate.txt": None,
+    "bin/demo-post-link.sh": None,
+    "share/.demo-post-link.sh": None,
+}
+
+
+@pytest.mark.parametrize("path", TRAITS)
+def test_a_script_is_noticed_by_its_path(path: str, tmp_path: Path) -> None:
+    """Scripts that run when a package is activated or linked are told of, as channeldata.json wants them (CEP 38)."""
+    expected = [TRAITS[path]] if TRAITS[path] else []
+    assert expected == examined(packages.conda(files={path: b""}), tmp_path).about["traits"]
+
+
+@pytest.mark.parametrize("mode", ["text", "binary"])
+def test_a_prefix_is_noticed(mode: str, tmp_path: Path) -> None:
+    """A file in which the prefix is replaced at install is told of, by its mode (CEP 38)."""
+    entry = {"_path": "a", "path_type": "hardlink", "file_mode": mode, "prefix_placeholder": "/old", "sha256": "0" * 64}
+    paths = {"paths": [{**entry, "size_in_bytes": 1}, {"_path": "b", "path_type": "hardlink"}], "paths_version": 1}
+    assert [f"{mode}_prefix"] == examined(packages.conda(paths=paths), tmp_path).about["traits"]
+
+
+def test_a_candidate_survives_the_way_through_json(tmp_path: Path) -> None:
+    """A record reads back from its bytes as it was written."""
+    record = examined(packages.conda(index_json(depends=["a >=1"], x=[1.5, "ü"])), tmp_path).record
+    assert record == msgspec.json.decode(encode(record))

@@ -1,0 +1,884 @@
+"""What the rest of Seaway asks of a database, asked of every database, as two workers or more have it open."""
+
+import random
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
+from itertools import cycle
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psycopg
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import MetaData, String, Table, Text, delete, func, insert, inspect, select, text, update
+from sqlalchemy.exc import ProgrammingError
+
+from seaway.database.engine import Database, Tx, hold_channel
+from seaway.database.migrate import NEWEST, UNFINISHED, current, migrate, prepare, upgrade
+from seaway.database.postgres import PostgresDatabase
+from seaway.database.sqlite import SqliteDatabase
+from seaway.database.tables import channels, metadata, schedules, users
+from seaway.errors import BadSetting, Unavailable
+from tests.contracts.conftest import SQLITE, Place, failing, on_postgres, on_sqlite, together
+from tests.support import postgres
+from tests.support.postgres import Postgres
+from tests.support.proxy import FaultProxy, Pass, Refuse
+from tests.support.requests import until
+
+SHORT_MS = 40  # the patience of a worker who is to find that he would wait
+DIGESTS = [bytes([6 * number]) * 32 for number in range(40)]
+
+Opening = Callable[[Database], AbstractContextManager[Tx]]
+
+
+@pytest.fixture
+def hasty(place: Place) -> Database:
+    """A worker who would rather fail than wait."""
+    return place.open(patience_ms=SHORT_MS)
+
+
+def write_house(database: Database) -> AbstractContextManager[Tx]:
+    return database.write()
+
+
+def write_channel(database: Database, channel: str = "one") -> AbstractContextManager[Tx]:
+    return database.write(channel=channel)
+
+
+@contextmanager
+def write_held_channel(database: Database) -> Iterator[Tx]:
+    with database.write_part() as tx:
+        hold_channel(database, tx, "one")
+        yield tx
+
+
+def write_nothing_held(database: Database) -> AbstractContextManager[Tx]:
+    return database.write_part()
+
+
+@contextmanager
+def holding(database: Database, digests: list[bytes], *, shared: bool) -> Iterator[Tx]:
+    with database.write_part() as tx:
+        database.hold_blobs(tx, digests, shared=shared)
+        yield tx
+
+
+def add_user(tx: Tx, name: str) -> None:
+    tx.execute(insert(users).values(name=name, is_admin=False, created_at=0))
+
+
+def count_users(database: Database) -> int:
+    with database.read() as tx:
+        return tx.execute(select(func.count()).select_from(users)).scalar_one()
+
+
+def start_counters(database: Database, *names: str) -> None:
+    with database.write() as tx:
+        tx.execute(insert(schedules), [{"kind": name, "next_at": 0} for name in names])
+
+
+def add_one(tx: Tx, name: str) -> None:
+    """Read, then write what follows from it."""
+    value = tx.execute(select(schedules.c.next_at).where(schedules.c.kind == name)).scalar_one()
+    tx.execute(update(schedules).where(schedules.c.kind == name).values(next_at=value + 1))
+
+
+def counted(database: Database) -> dict[str, int]:
+    with database.read() as tx:
+        return {row.kind: row.next_at for row in tx.execute(select(schedules.c.kind, schedules.c.next_at))}
+
+
+def is_free(database: Database, thing: str) -> bool:
+    with database.alone(thing, wait=False) as mine:
+        return mine
+
+
+def waits(act: Callable[[], object]) -> bool:
+    """Whether a hasty worker finds that he would have to wait."""
+    try:
+        act()
+    except Unavailable:
+        return True
+    return False
+
+
+def enter(opened: AbstractContextManager[object]) -> None:
+    with opened:
+        pass
+
+
+# 1: a read sees one state.
+
+
+@pytest.mark.parametrize("begin", [write_house, write_channel, write_held_channel])
+def test_a_read_sees_one_state(database: Database, other: Database, begin: Opening) -> None:
+    """Invariant 1: what another worker commits during a read is not part of it, and is part of the next one."""
+    names = select(users.c.name)
+    with database.read() as reading:
+        assert [] == reading.execute(names).all()
+        with begin(other) as writing:
+            add_user(writing, "late")
+        assert [] == reading.execute(names).all()
+        assert 0 == reading.execute(select(func.count()).select_from(users)).scalar()
+    assert 1 == count_users(database)
+
+
+def test_a_read_sees_whole_transactions(database: Database, other: Database) -> None:
+    """Invariant 1: two tables that are always changed together are equal in every read, in whichever order they are read."""
+    done = threading.Event()
+
+    def write() -> None:
+        try:
+            for number in range(40):
+                with other.write(channel="one") as tx:
+                    add_user(tx, f"user{number}")
+                    tx.execute(insert(schedules).values(kind=f"kind{number}", next_at=0))
+        finally:
+            done.set()
+
+    def read(first: Table, second: Table) -> None:
+        while not done.is_set():
+            with database.read() as tx:
+                counts = [tx.execute(select(func.count()).select_from(table)).scalar() for table in (first, second)]
+            assert counts[0] == counts[1]
+
+    together([write, lambda: read(users, schedules), lambda: read(schedules, users)])
+
+
+@pytest.mark.parametrize("begin", [write_house, write_channel, write_held_channel, write_nothing_held])
+def test_a_write_is_seen_by_nobody_before_it_commits(database: Database, other: Database, begin: Opening) -> None:
+    """Invariant 1: no read, of this worker or another, sees half of a transaction; then both see all of it."""
+    with begin(database) as tx:
+        add_user(tx, "early")
+        assert [0, 0] == [count_users(database), count_users(other)]
+    assert [1, 1] == [count_users(database), count_users(other)]
+
+
+# 2: what a write has read cannot change before it commits.
+
+
+@pytest.mark.parametrize("begin", [write_house, write_channel, write_held_channel, write_nothing_held])
+def test_a_failed_write_leaves_nothing(database: Database, other: Database, begin: Opening) -> None:
+    """Invariant 2: an exception undoes all of the transaction, comes out as it is, and ends every hold."""
+    with failing(ZeroDivisionError), begin(database) as tx:
+        add_user(tx, "half")
+        raise ZeroDivisionError
+    assert 0 == count_users(other)
+    with other.write() as tx:
+        add_user(tx, "whole")
+    assert 1 == count_users(database)
+
+
+def test_counters_add_up(place: Place, database: Database, other: Database) -> None:
+    """Invariant 2: what many threads of two workers and a process read and then write is not lost; marks see all of it."""
+    start_counters(database, "house", "one", "two")
+    script = """
+from seaway.database.tables import schedules
+from sqlalchemy import select, update
+tell("ready")
+for number in range(31):
+    if number in (0, 1):
+        input()
+    name = ("house", "one", "two")[number % 3]
+    with database.write(channel=None if name == "house" else name) as tx:
+        value = tx.execute(select(schedules.c.next_at).where(schedules.c.kind == name)).scalar_one()
+        tx.execute(update(schedules).where(schedules.c.kind == name).values(next_at=value + 1))
+    if number in (0, 30):
+        tell("done")
+"""
+
+    def work(worker: Database, name: str) -> None:
+        for _ in range(10):
+            with worker.write() if name == "house" else worker.write(channel=name) as tx:
+                add_one(tx, name)
+
+    with place.process(script) as process:
+        process.hear("ready")
+        before = database.change_mark()
+        process.go_on()
+        process.hear("done")
+        assert before != database.change_mark()
+        process.go_on()
+        workers = [(worker, name) for worker in (database, other) for name in ("house", "one", "two", "one")]
+        together([lambda each=each: work(*each) for each in workers])
+        process.hear("done")
+    assert {"house": 31, "one": 50, "two": 30} == counted(database)
+
+
+def test_a_house_write_and_channel_writes_do_not_mix(database: Database, other: Database) -> None:
+    """Invariant 2: a plain write reads what every channel wrote, and channels read what it wrote: one counter adds up."""
+    start_counters(database, "both")
+
+    def work(worker: Database, channel: str | None) -> None:
+        for _ in range(10):
+            with worker.write(channel=channel) as tx:
+                add_one(tx, "both")
+
+    together([lambda each=each: work(*each) for each in ((database, None), (other, "one"), (database, "one"))])
+    assert {"both": 30} == counted(database)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (write_house, write_house),
+        (write_house, write_channel),
+        (write_house, write_held_channel),
+        (write_house, write_nothing_held),
+        (write_channel, write_house),
+        (write_held_channel, write_house),
+        (write_nothing_held, write_house),
+        (write_channel, write_channel),
+        (write_channel, write_held_channel),
+        (write_held_channel, write_channel),
+    ],
+)
+def test_writers_of_the_same_wait_for_each_other(
+    database: Database, hasty: Database, first: Opening, second: Opening
+) -> None:
+    """Invariant 2: the house excludes everything, a channel itself; who waits too long is told in a sentence."""
+    with first(database) as tx:
+        add_user(tx, "first")
+        with pytest.raises(Unavailable, match="does not answer"):
+            enter(second(hasty))
+    with second(hasty) as tx:
+        add_user(tx, "second")
+    assert 2 == count_users(database)
+
+
+@pytest.mark.parametrize("second", [lambda worker: write_channel(worker, "two"), write_nothing_held])
+def test_writers_of_other_channels(kind: str, database: Database, hasty: Database, second: Opening) -> None:
+    """Invariant 2: on PostgreSQL channels are written side by side; SQLite has one writer."""
+    with write_channel(database, "one") as tx:
+        add_user(tx, "first")
+        assert (kind == SQLITE) == waits(lambda: enter(second(hasty)))
+
+
+def test_who_waits_for_the_house_gets_it(database: Database, other: Database) -> None:
+    """Invariant 2: a plain write is not starved by channels that are written without a pause."""
+    done = threading.Event()
+
+    def keep_writing(channel: str) -> None:
+        start_counters(other, channel)
+        while not done.is_set():
+            with other.write(channel=channel) as tx:
+                add_one(tx, channel)
+
+    def write_all() -> None:
+        try:
+            for number in range(3):
+                with database.write() as tx:
+                    add_user(tx, f"user{number}")
+        finally:
+            done.set()
+
+    together([lambda: keep_writing("one"), lambda: keep_writing("two"), write_all])
+    assert 3 == count_users(other)
+
+
+def test_threads_share_few_connections(place: Place) -> None:
+    """Many threads of a worker with two connections all get their turn."""
+    few = place.open(connections=2)
+
+    def work(number: int) -> None:
+        with few.write(channel=f"channel{number}") as tx:
+            add_user(tx, f"user{number}")
+        assert 1 <= count_users(few)
+
+    together([lambda number=number: work(number) for number in range(16)])
+    assert 16 == count_users(few)
+
+
+# Holds of blobs.
+
+
+@pytest.mark.parametrize(("first", "second"), [(True, False), (False, True), (False, False)])
+def test_who_takes_a_blob_has_it_alone(database: Database, hasty: Database, first: bool, second: bool) -> None:
+    """Blobs that are taken away meanwhile are not named, and the other way round; then the next has its turn."""
+    with holding(database, DIGESTS[:3], shared=first), pytest.raises(Unavailable):
+        enter(holding(hasty, DIGESTS[2:5], shared=second))
+    enter(holding(hasty, DIGESTS[2:5], shared=second))
+
+
+@on_postgres
+@pytest.mark.parametrize(
+    ("first", "second", "digests"),
+    [(True, True, DIGESTS[:3]), (False, False, DIGESTS[3:])],
+    ids=["both name them", "different ones"],
+)
+def test_who_does_not_take_the_same_blobs_need_not_wait(
+    database: Database, hasty: Database, first: bool, second: bool, digests: list[bytes]
+) -> None:
+    """Uploads of equal bytes run together, and a sweep does not stop what has nothing to do with its blobs."""
+    with holding(database, DIGESTS[:3], shared=first), holding(hasty, digests, shared=second) as tx:
+        hold_channel(hasty, tx, "one")
+        add_user(tx, "second")
+    assert 1 == count_users(database)
+
+
+def test_the_order_of_blobs_does_not_matter(database: Database, other: Database) -> None:
+    """Many that hold many blobs, in whichever order they name them, and a channel after that, do not deadlock."""
+
+    def work(worker: Database, seed: int) -> None:
+        chance = random.Random(seed)
+        for number in range(5):
+            digests = chance.sample(DIGESTS, 20)
+            with holding(worker, digests, shared=chance.random() < 0.5) as tx:
+                hold_channel(worker, tx, chance.choice(["one", "two"]))
+                add_user(tx, f"user{seed}.{number}")
+
+    together([lambda each=each: work(*each) for each in zip(cycle([database, other]), range(6), strict=False)])
+    assert 30 == count_users(database)
+
+
+def test_a_blob_may_be_named_twice(database: Database) -> None:
+    """A list of blobs may hold one several times, or none at all."""
+    for digests in ([], DIGESTS[:1] * 3):
+        for shared in (True, False):
+            enter(holding(database, digests, shared=shared))
+
+
+# 4: alone.
+
+
+@pytest.mark.parametrize("same", [True, False], ids=["the same worker", "another worker"])
+def test_a_thing_is_done_by_one(database: Database, other: Database, same: bool) -> None:
+    """Invariant 4: who does not want to wait is told that another does it; other things are done meanwhile."""
+    second = database if same else other
+    with database.alone("thing") as mine:
+        assert mine
+        assert not is_free(second, "thing")
+        assert is_free(second, "another")
+    assert is_free(second, "thing")
+
+
+def test_doing_a_thing_alone_stops_nobody_else(database: Database, other: Database) -> None:
+    """Invariant 4: reads and writes go on, of who does the thing and of others."""
+    with database.alone("thing"):
+        for number, worker in enumerate((database, other)):
+            with worker.write() as tx:
+                add_user(tx, f"user{number}")
+    assert 2 == count_users(database)
+
+
+def test_who_waits_to_do_a_thing_does_it_alone(database: Database, other: Database) -> None:
+    """Invariant 4: of many threads of two workers one is inside at any moment, and all have their turns."""
+    inside: list[int] = []
+    turns: Counter[int] = Counter()
+
+    def work(worker: Database, number: int) -> None:
+        for _ in range(10):
+            with worker.alone("thing") as mine:
+                inside.append(number)
+                turns[number] += 1
+                assert mine
+                assert [number] == inside
+                inside.remove(number)
+
+    together([lambda each=each: work(*each) for each in zip(cycle([database, other]), range(6), strict=False)])
+    assert dict.fromkeys(range(6), 10) == turns
+
+
+def test_a_right_ends_with_an_exception(database: Database, other: Database) -> None:
+    """Invariant 4: whatever goes wrong inside comes out as it is, and another may do the thing."""
+    for error in (ZeroDivisionError, Unavailable, KeyboardInterrupt):
+        with failing(error), database.alone("thing"):
+            raise error("Something.")
+        assert is_free(other, "thing")
+
+
+def test_rights_end_with_their_process(place: Place, database: Database) -> None:
+    """Invariants 2 and 4: a process that is killed keeps nobody waiting, and half a write of it is nowhere."""
+    script = """
+with database.alone("thing"), database.write() as tx:
+    tx.execute(text("INSERT INTO users (name, is_admin, created_at) VALUES ('half', false, 0)"))
+    tell("inside")
+    input()
+"""
+    with place.process(script) as process:
+        process.hear("inside")
+        assert not is_free(database, "thing")
+        process.kill()
+        with database.alone("thing") as mine, database.write() as tx:
+            assert mine
+            add_user(tx, "whole")
+    assert 1 == count_users(database)
+
+
+# The mark of change.
+
+
+def test_reading_leaves_the_mark(database: Database, other: Database) -> None:
+    """The mark stays as long as nobody commits, whatever is read, done alone or marked."""
+
+    def quiet() -> bool:
+        before = database.change_mark()
+        for worker in (database, other):
+            count_users(worker)
+            is_free(worker, "thing")
+            worker.change_mark()
+        return before == database.change_mark()
+
+    until(quiet)  # PostgreSQL tidies up now and then, and that is a commit too
+
+
+@pytest.mark.parametrize("begin", [write_house, write_channel, write_held_channel, write_nothing_held])
+def test_every_commit_changes_the_mark(database: Database, other: Database, begin: Opening) -> None:
+    """The mark differs after a commit by this worker and by another, for both of them."""
+    for number, worker in enumerate((database, other, database)):
+        before = database.change_mark(), other.change_mark()
+        with begin(worker) as tx:
+            add_user(tx, f"user{number}")
+        assert [True, True] == [old != each.change_mark() for old, each in zip(before, (database, other), strict=True)]
+
+
+def test_a_mark_of_an_open_write_is_not_that_of_its_end(database: Database, other: Database) -> None:
+    """A mark taken while another worker writes says nothing of what that one commits."""
+    with other.write(channel="one") as tx:
+        add_user(tx, "user")
+        before = database.change_mark()
+        assert 0 == count_users(database)
+    assert before != database.change_mark()
+
+
+@on_postgres
+def test_writes_that_overlap_change_the_mark_one_by_one(database: Database, other: Database) -> None:
+    """Of two writes side by side each changes the mark when it commits, in whichever order they began."""
+    for first, second in ((database, other), (other, database)):
+        marks = []
+        with ExitStack() as early, ExitStack() as late:
+            for worker, stack in ((first, late), (second, early)):
+                tx = stack.enter_context(worker.write_part())
+                add_user(tx, f"user {id(tx)} {len(marks)} {id(worker)}")
+            for stack in (early, late):
+                marks.append(database.change_mark())
+                stack.close()
+            marks.append(database.change_mark())
+        assert 3 == len(set(marks))
+
+
+def test_equal_marks_mean_that_nothing_was_missed(database: Database, other: Database) -> None:
+    """What was read between two equal marks holds all that had been committed before the second (P6)."""
+    committed = [0]
+    done = threading.Event()
+
+    def write() -> None:
+        try:
+            for number in range(60):
+                with other.write(channel="one") as tx:
+                    add_user(tx, f"user{number}")
+                committed[0] = number + 1
+        finally:
+            done.set()
+
+    def read() -> None:
+        while not done.is_set():
+            before = database.change_mark()
+            count = count_users(database)
+            answered = committed[0]
+            assert before != database.change_mark() or count >= answered
+
+    together([write, read])
+
+
+# 3, and what the server's operator may have set.
+
+
+@on_postgres
+def test_settings_of_the_server_do_not_weaken_a_promise(empty: Place) -> None:
+    """Invariants 2 to 4: commits reach the disk, writes see what came before them, and no session ends by itself."""
+    name = urlsplit(empty.address).path.removeprefix("/")
+    with psycopg.connect(empty.address.replace("//seaway@", "//postgres@"), autocommit=True) as admin:
+        for whose in (f"DATABASE {name}", f"ROLE seaway IN DATABASE {name}"):
+            for setting in (
+                "synchronous_commit = off",
+                "default_transaction_isolation = 'repeatable read'",
+                "idle_session_timeout = 60000",
+            ):
+                admin.execute(f"ALTER {whose} SET {setting}".encode())
+    database, other = empty.open(), empty.open()
+    migrate(database)
+    with closing(psycopg.connect(empty.address)) as plain:
+        assert ("off",) == plain.execute("SHOW synchronous_commit").fetchone()
+        assert ("repeatable read",) == plain.execute("SHOW transaction_isolation").fetchone()
+    for _ in range(2):  # the second time with connections that were used before
+        for begin in (database.read, database.write, database.write_part):
+            with begin() as tx:
+                shown = [
+                    tx.execute(text(f"SHOW {setting}")).scalar()
+                    for setting in ("synchronous_commit", "transaction_isolation", "idle_session_timeout")
+                ]
+            assert ["on", "repeatable read" if begin == database.read else "read committed", "0"] == shown
+    start_counters(database, "one")
+
+    def work(worker: Database) -> None:
+        for _ in range(10):
+            with worker.write(channel="one") as tx:
+                add_one(tx, "one")
+
+    together([lambda each=each: work(each) for each in (database, other)])
+    assert {"one": 20} == counted(database)
+
+
+@on_sqlite
+@pytest.mark.parametrize(("pragma", "value"), [("journal_mode", "wal"), ("synchronous", 2), ("foreign_keys", 1)])
+def test_a_commit_survives_the_loss_of_power(database: Database, pragma: str, value: object) -> None:
+    """Invariant 3: WAL with synchronous=FULL (2), in reads and writes alike: a commit that returned is on the disk."""
+    for begin in (database.read, database.write, database.write_part):
+        with begin() as tx:
+            assert value == tx.execute(text(f"PRAGMA {pragma}")).scalar()
+
+
+def test_foreign_keys_are_kept(database: Database) -> None:
+    """What belongs to a row goes with it, on every database and connection."""
+    with database.write() as tx:
+        add_user(tx, "owner")
+        tx.execute(text("INSERT INTO released_names (name, owner_id, released_at) SELECT 'old', id, 0 FROM users"))
+        tx.execute(delete(users))
+        assert [(None,)] == tx.execute(text("SELECT owner_id FROM released_names")).all()
+
+
+# Names are sorted by their bytes.
+
+NAMES = ["-a", "10", "9", "A", "B", "Z-a", "Z_a", "_a", "a", "a-b", "a.b", "aB", "a_b", "ab", "é", "中", "\U0001f980"]
+
+
+def name_columns() -> list[tuple[str, str]]:
+    """The columns that hold names: those whose type the data model makes for them."""
+    return [
+        (table.name, column.name)
+        for table in metadata.sorted_tables
+        for column in table.columns
+        if column.name in ("name", "folded_name", "file_name")
+    ]
+
+
+def test_names_are_sorted_and_compared_by_their_bytes(database: Database) -> None:
+    """Upper and lower case, digits, signs and other scripts come in byte order, and only equal bytes are equal."""
+    shuffled = random.Random(1).sample(NAMES, len(NAMES))
+    with database.write() as tx:
+        for name in shuffled:
+            add_user(tx, name)
+            tx.execute(
+                insert(channels).values(
+                    name=name, description="", logo_url="", is_public=True, refuses_lookalikes=False, created_at=0
+                )
+            )
+    with database.read() as tx:
+        for column in (users.c.name, channels.c.name):
+            assert NAMES == list(tx.execute(select(column).order_by(column)).scalars())
+            assert NAMES[3:] == list(tx.execute(select(column).where(column >= "A").order_by(column)).scalars())
+            assert ["a"] == list(tx.execute(select(column).where(column == "a")).scalars())
+
+
+@on_postgres
+def test_every_name_is_sorted_by_its_bytes_in_every_locale(database: Database) -> None:
+    """The columns of names say their collation themselves; that of the database, which may be any, does not count."""
+    reflected = MetaData()
+    with database.read() as tx:
+        reflected.reflect(tx)
+    found = {
+        (table.name, column.name): column.type.collation
+        for table in reflected.sorted_tables
+        for column in table.columns
+        if isinstance(column.type, String) and not isinstance(column.type, Text)
+    }
+    assert len(name_columns()) >= 10
+    assert {"C"} == {found[column] for column in name_columns()}
+
+
+# A database that is away.
+
+
+def every_way(database: Database) -> list[Callable[[], object]]:
+    return [
+        lambda: count_users(database),
+        lambda: enter(database.write()),
+        lambda: enter(database.write(channel="one")),
+        lambda: enter(database.write_part()),
+        lambda: enter(database.alone("thing")),
+        lambda: is_free(database, "thing"),
+        database.change_mark,
+    ]
+
+
+def assert_works(database: Database) -> None:
+    for act in every_way(database):
+        act()
+    with database.write(channel="one") as tx:
+        add_user(tx, "trial")
+    with database.write() as tx:
+        tx.execute(delete(users).where(users.c.name == "trial"))
+
+
+def assert_fails_at_most_once(database: Database) -> None:
+    """Connections that broke while nobody used them cost one request, and not one each."""
+    waits(lambda: count_users(database))
+    assert_works(database)
+
+
+@on_sqlite
+def test_a_file_that_cannot_be_opened_is_unavailable(tmp_path: Path, kind: str) -> None:
+    """Whatever is asked of it, a sentence says that it does not answer."""
+    with closing(SqliteDatabase(tmp_path / "no folder" / "test.db", tmp_path / "locks")) as database:
+        for act in (lambda: count_users(database), lambda: enter(database.write()), database.change_mark):
+            with pytest.raises(Unavailable, match="does not answer"):
+                act()
+
+
+def test_a_server_that_is_away_is_unavailable(distant: Place, proxy: FaultProxy) -> None:
+    """Everything says so in a sentence, with connections and without; everything works again by itself afterwards."""
+    used, new = distant.open(), distant.open()
+    assert_works(used)
+    proxy.mode = Refuse()
+    proxy.cut()
+    for database in (used, new):
+        for act in every_way(database):
+            with pytest.raises(Unavailable, match=r"^The database (does not answer|went away)"):
+                act()
+    proxy.mode = Pass()
+    for database in (used, new):
+        assert_works(database)
+
+
+def test_connections_that_broke_are_replaced(distant: Place, proxy: FaultProxy) -> None:
+    """After a cut of the network, the connections of many threads are all made anew by the first that notices."""
+    database = distant.open()
+    meeting = threading.Barrier(6)
+
+    def read() -> None:
+        with database.read() as tx:
+            tx.execute(select(users.c.id))
+            meeting.wait(20)
+
+    together([read] * 6)
+    proxy.cut()
+    assert_fails_at_most_once(database)
+
+
+@pytest.mark.parametrize("notices", [True, False], ids=["at a statement", "at the commit"])
+@pytest.mark.parametrize("begin", [write_house, write_channel, write_held_channel])
+def test_a_write_that_is_cut_leaves_nothing(distant: Place, proxy: FaultProxy, begin: Opening, notices: bool) -> None:
+    """A connection that breaks in the middle is Unavailable; nothing is half written, and nothing stays held."""
+    database, hasty = distant.open(), distant.open()
+    with failing(), begin(database) as tx:
+        add_user(tx, "half")
+        proxy.cut()
+        if notices:
+            add_user(tx, "other half")
+    until(lambda: not waits(lambda: enter(hasty.write())))
+    assert 0 == count_users(database)
+    assert_works(database)
+
+
+def test_a_read_that_is_cut_is_unavailable(distant: Place, proxy: FaultProxy) -> None:
+    """A connection that breaks in the middle of a read does not look like the end of the rows."""
+    database = distant.open()
+    with failing(), database.read() as tx:
+        tx.execute(select(users.c.id))
+        proxy.cut()
+        tx.execute(select(users.c.id))
+    assert_works(database)
+
+
+def test_a_right_ends_with_its_connection(distant: Place, proxy: FaultProxy) -> None:
+    """Invariant 4: a network that breaks while a thing is done alone keeps nobody from it for ever."""
+    database = distant.open()
+    with failing(ZeroDivisionError), database.alone("thing"):
+        proxy.cut()
+        raise ZeroDivisionError
+    with database.alone("thing"):
+        proxy.cut()
+    assert_fails_at_most_once(database)
+    until(lambda: is_free(database, "thing"))
+
+
+@pytest.mark.parametrize(
+    "end", [Postgres.restart, lambda server: (server.kill(), server.start())], ids=["stop", "crash"]
+)
+def test_a_server_that_starts_again(fragile: Postgres, fragile_place: Place, end: Callable[[Postgres], object]) -> None:
+    """What was committed is there, what was open is not and is Unavailable; then everything works by itself."""
+    database, other = fragile_place.open(), fragile_place.open()
+    with other.write() as tx:
+        add_user(tx, "committed")
+    with failing(), database.write() as tx:
+        add_user(tx, "open")
+        end(fragile)
+        add_user(tx, "later")
+    for worker in (database, other):
+        assert_fails_at_most_once(worker)
+        assert 1 == count_users(worker)
+
+
+@on_postgres
+def test_a_session_that_the_operator_ends_is_unavailable(database: Database, other: Database) -> None:
+    """What an administrator or a failover ends in the middle is said in a sentence, and works again."""
+    with failing(), database.write() as tx:
+        add_user(tx, "half")
+        pid = tx.execute(text("SELECT pg_backend_pid()")).scalar()
+        with other.read() as ending:
+            ending.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": pid})
+        add_user(tx, "other half")
+    assert_works(database)
+    assert 0 == count_users(database)
+
+
+@on_postgres
+def test_who_hangs_in_a_write_loses_it(database: Database, other: Database) -> None:
+    """A worker that stops in the middle of a transaction keeps the others waiting for a time only, and is told."""
+    with failing(), database.write() as tx:
+        assert "2min" == tx.execute(text("SHOW idle_in_transaction_session_timeout")).scalar()
+        tx.execute(text("SET idle_in_transaction_session_timeout = 50"))
+        add_user(tx, "hanging")
+        with other.write() as going:
+            add_user(going, "going")
+        add_user(tx, "late")
+    assert_works(database)
+    assert 1 == count_users(database)
+
+
+@on_postgres
+def test_the_server_notices_a_machine_that_vanished(database: Database) -> None:
+    """Invariant 4: a machine that lost its power says no goodbye, and has to lose its rights within a minute."""
+    with database.read() as tx:
+        idle, interval, count = (
+            tx.execute(text(f"SELECT setting::int FROM pg_settings WHERE name = 'tcp_keepalives_{name}'")).scalar_one()
+            for name in ("idle", "interval", "count")
+        )
+    assert 0 < idle + interval * count <= 60
+
+
+# Migrations.
+
+EARLIER_ROWS = {
+    "users": "(id, name, is_admin, created_at) VALUES (7, 'owner', true, 1)",
+    "channels": "(id, name, description, logo_url, is_public, refuses_lookalikes, created_at) "
+    "VALUES (8, 'chan', 'words', '', true, false, 2)",
+    "members": "(channel_id, user_id, role, added_at) VALUES (8, 7, 'owner', 3)",
+    "subdirs": "(id, channel_id, name, revision, changed_at, record_count) VALUES (9, 8, 'noarch', 4, 5, 0)",
+}
+
+
+def make_schema(database: Database, revision: str) -> None:
+    with database.write() as tx:
+        upgrade(tx, revision)
+
+
+def assert_newest(database: Database) -> None:
+    with database.read() as tx:
+        assert NEWEST == current(tx)
+        assert [] == compare_metadata(MigrationContext.configure(tx), metadata)
+
+
+def test_an_empty_database_becomes_the_data_model(empty: Place) -> None:
+    """Made by the migrations, it does not differ from tables.py in anything that alembic compares."""
+    database = empty.open()
+    assert migrate(database) is None
+    assert_newest(database)
+    assert NEWEST == migrate(database)
+    assert_newest(database)
+
+
+def test_an_older_schema_is_brought_up_to_date(empty: Place) -> None:
+    """A house that the first Seaway made has all its rows afterwards, and today's tables; `migrate` says what it was."""
+    database = empty.open()
+    make_schema(database, "0001")
+    with database.write() as tx:
+        for table, row in EARLIER_ROWS.items():
+            tx.execute(text(f"INSERT INTO {table} {row}"))
+        before = {table: tx.execute(text(f"SELECT * FROM {table}")).all() for table in EARLIER_ROWS}
+    assert "0001" == migrate(database)
+    assert_newest(database)
+    with database.read() as tx:
+        assert before == {table: tx.execute(text(f"SELECT * FROM {table}")).all() for table in EARLIER_ROWS}
+
+
+def test_a_migration_that_fails_leaves_the_older_schema(empty: Place) -> None:
+    """It is done whole or not at all: what stands in the way of the last table undoes the first."""
+    database = empty.open()
+    make_schema(database, "0001")
+    with database.write() as tx:
+        tx.execute(text("CREATE TABLE schedules (kind text)"))  # the second of the tables that 0002 makes
+    with pytest.raises((Unavailable, ProgrammingError)):
+        migrate(database)
+    with database.write() as tx:
+        assert "0001" == current(tx)
+        assert not inspect(tx).has_table("jobs")
+        tx.execute(text("DROP TABLE schedules"))
+    assert "0001" == migrate(database)
+    assert_newest(database)
+
+
+def test_a_start_makes_the_tables_of_a_new_house(empty: Place) -> None:
+    """`prepare` makes what an empty database needs, and later finds it."""
+    for _ in range(2):
+        database = empty.open()
+        prepare(database)
+        assert_newest(database)
+
+
+def test_a_start_refuses_an_older_schema(empty: Place) -> None:
+    """Only the operator knows of the backup: one line says which schema it is and what to do, and nothing is changed."""
+    database = empty.open()
+    make_schema(database, "0001")
+    with pytest.raises(BadSetting, match=r"older schema 0001.*`seaway migrate`") as refusal:
+        prepare(database)
+    assert 1 == len(str(refusal.value).splitlines())
+    with database.read() as tx:
+        assert "0001" == current(tx)
+
+
+def test_an_unknown_schema_is_refused(empty: Place) -> None:
+    """What a newer Seaway made is not touched, nor half of a move; one line says which it is."""
+    database = empty.open()
+    migrate(database)
+    for version, words in (("9999", "9999, which is newer"), (UNFINISHED, "the beginning of a move")):
+        with database.write() as tx:
+            tx.execute(text("UPDATE alembic_version SET version_num = :version"), {"version": version})
+        for act in (prepare, migrate):
+            with pytest.raises(BadSetting, match=words) as refusal:
+                act(database)
+            assert 1 == len(str(refusal.value).splitlines())
+        with database.read() as tx:
+            assert version == current(tx)
+
+
+def test_workers_that_start_at_once_migrate_once(empty: Place) -> None:
+    """Of eight threads, each with the database opened for itself, and two processes none fails, and one makes the tables."""
+    script = """
+from seaway.database.migrate import migrate, prepare
+tell("ready")
+input()
+prepare(database)
+tell("done")
+"""
+    with empty.process(script) as one, empty.process(script) as two:
+        for process in (one, two):
+            process.hear("ready")
+        for process in (one, two):
+            process.go_on()
+        workers = [empty.open(connections=2) for _ in range(8)]
+        together([lambda each=each: each[0](each[1]) for each in zip(cycle([prepare, migrate]), workers, strict=False)])
+        for process in (one, two):
+            process.hear("done")
+    assert_newest(workers[0])
+    with workers[0].read() as tx:
+        assert [(NEWEST,)] == tx.execute(text("SELECT version_num FROM alembic_version")).all()
+
+
+@pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
+def test_a_database_that_cannot_keep_every_text_is_refused(encoding: str) -> None:
+    """A database of another encoding is an error of the settings, with the cure, and not a traceback."""
+    server = postgres.shared()
+    name = f"in_{encoding.lower()}"
+    server._administer(
+        f"CREATE DATABASE {name} ENCODING '{encoding}' LOCALE_PROVIDER libc LOCALE 'C' TEMPLATE template0"
+    )
+    database = PostgresDatabase(f"postgresql://seaway@127.0.0.1:{server.port}/{name}", connections=1)
+    with pytest.raises(BadSetting, match=f"{encoding}.*UTF8"), database.read():
+        pass
+    database.close()
+    server._administer(f"DROP DATABASE {name} WITH (FORCE)")

@@ -1,0 +1,215 @@
+"""
+Changes that die at a chosen step: run as a program, it makes one fork for each order and kills that at the step.
+
+A step is every statement sent to the database, every commit, every call to the store, and every change of a name in
+the data folder. They are listed in the order in which they happen, so no line between two of them is forgotten when
+somebody adds one. Steps are seen from outside: the parts that a house is built of are handed in wrapped, and the
+interpreter's own audit events tell of files.
+"""
+
+import json
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+
+from seaway import logs
+from seaway.database.engine import Database
+from seaway.errors import AlreadyThere
+from seaway.indexing.change import ask_for_documents
+from seaway.indexing.documents import REPODATA, REPODATA_GZ
+from seaway.packages.sweep import sweep
+from seaway.server import wiring
+from seaway.server.wiring import Seaway
+from seaway.settings import Settings
+from seaway.storage.blobs import Blobs, BlobStat
+from tests.indexing.channel import Channel, examining_here
+from tests.support import packages
+from tests.support.packages import PackageFile, index_json
+
+CHANNEL = "demo"
+OLD = packages.conda(index_json("a"))
+NEW = packages.conda(index_json("a"), files={"share/demo.txt": b"other bytes"})
+OTHER = packages.conda(index_json("b"))
+GONE = packages.conda(index_json("gone"))
+LATE = packages.conda(index_json("late"))
+
+_FILE_EVENTS = {"os.rename", "os.link", "os.remove", "os.mkdir"}
+_EVERYTHING_IS_OLD = -(1 << 60)
+
+
+class Steps:
+    """Counts steps; the chosen one is never made, since the process ends just before it."""
+
+    def __init__(self, folder: Path, kill_at: int | None) -> None:
+        self._folder = str(folder)
+        self._kill_at = kill_at
+        self.names: list[str] = []
+        self._counting = False
+
+    def __call__(self, name: str) -> None:
+        if not self._counting:
+            return
+        if len(self.names) == self._kill_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+        self.names.append(name)
+
+    def of_statement(self, _connection: Any, _cursor: Any, text: str, *_: Any) -> None:
+        self(" ".join(text.split()[:3]))
+
+    def of_audit(self, what: str, arguments: tuple[Any, ...]) -> None:
+        if self._counting and what in _FILE_EVENTS and self._folder in str(arguments[0]):
+            self(what)
+
+    def count(self, change: Callable[[], object]) -> None:
+        self._counting = True
+        change()
+        self._counting = False
+
+
+class SteppedBlobs:
+    """A store whose every call is a step, and the moment after a change another."""
+
+    def __init__(self, blobs: Blobs, step: Steps) -> None:
+        self._blobs, self._step = blobs, step
+
+    def prepare_file(self, path: Path) -> None:
+        self._blobs.prepare_file(path)
+
+    def put_file(self, key: str, path: Path) -> bool:
+        self._step("put blob")
+        is_new = self._blobs.put_file(key, path)
+        self._step("blob was put")
+        return is_new
+
+    def put_files(self, files: Mapping[str, Path]) -> set[str]:
+        self._step("put blobs")
+        new = self._blobs.put_files(files)
+        self._step("blobs were put")
+        return new
+
+    def delete(self, key: str) -> None:
+        self._step("delete blob")
+        self._blobs.delete(key)
+        self._step("blob was deleted")
+
+    def open(self, key: str, start: int = 0) -> BinaryIO:
+        return self._blobs.open(key, start)
+
+    def stat(self, key: str) -> BlobStat | None:
+        self._step("look at blob")
+        return self._blobs.stat(key)
+
+    def local_path(self, key: str) -> Path | None:
+        return self._blobs.local_path(key)
+
+    def signed_url(self, key: str, seconds: int) -> str | None:
+        return self._blobs.signed_url(key, seconds)
+
+    def list(self) -> Iterator[BlobStat]:
+        self._step("list blobs")
+        return self._blobs.list()
+
+
+def prepare(seaway: Seaway) -> None:
+    """What there is before each change: files, documents of the revision before the last, and blobs that nobody needs."""
+    channel = Channel(examining_here(seaway), CHANNEL)
+    for file in (OLD, GONE):
+        channel.put(file)
+    channel.repodata()
+    channel.delete(GONE)  # its blob is without a name, its shard is retired
+    channel.put(OTHER)
+
+
+def _refused(channel: Channel, file: PackageFile) -> None:
+    try:
+        channel.put(file)
+    except AlreadyThere:
+        return
+    raise AssertionError("it was not refused")
+
+
+def _subdir_id(channel: Channel) -> int:
+    with channel.seaway.database.read() as tx:
+        return channel.subdir(tx).id
+
+
+def _sweep(seaway: Seaway) -> None:
+    sweep(seaway.database, seaway.blobs, seaway.spool, seaway.clock, grace_ms=_EVERYTHING_IS_OLD)
+
+
+def job(channel: Channel) -> None:
+    seaway = channel.seaway
+    with seaway.database.write_part() as tx:
+        ask_for_documents(tx, seaway.clock.now_ms(), channel.subdir(tx).id)
+    seaway.runner.run_due()
+
+
+def _bring(channel: Channel, files: list[PackageFile]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        channel.bring([file.write_to(Path(folder)) for file in files])
+
+
+CHANGES: dict[str, Callable[[Channel], object]] = {
+    "upload": lambda channel: channel.put(LATE),
+    "upload of a new name to a new subdir": lambda channel: channel.put(
+        packages.conda(index_json("far", subdir="linux-64", noarch=...))
+    ),
+    "import": lambda channel: _bring(channel, [LATE, NEW, packages.conda(index_json("later"))]),
+    "overwrite": lambda channel: channel.put(NEW, force=True),
+    "refused upload": lambda channel: _refused(channel, NEW),
+    "yank": lambda channel: channel.yank(OLD),
+    "delete": lambda channel: channel.delete(OLD),
+    "build": lambda channel: channel.seaway.documents.build(_subdir_id(channel), REPODATA),
+    "build of gzip": lambda channel: channel.seaway.documents.build(_subdir_id(channel), REPODATA_GZ),
+    "sweep": lambda channel: _sweep(channel.seaway),
+    "job": job,
+    "removal of the channel": lambda channel: channel.remove(),
+}
+
+
+def change(folder: Path, settings: dict[str, Any], name: str, kill_at: int | None) -> list[str]:
+    """Make one change; the steps that it took."""
+    steps = Steps(folder, kill_at)
+    made = Settings(data=folder / "data", **settings)
+    database = wiring.open_database(made)
+    _watch(database, steps)
+    seaway = wiring.build(made, database=database, blobs=SteppedBlobs(wiring.open_store(made), steps))
+    sys.addaudithook(steps.of_audit)
+    steps.count(partial(CHANGES[name], Channel(examining_here(seaway), CHANNEL)))
+    return steps.names
+
+
+def _watch(database: Database, steps: Steps) -> None:
+    engine: Engine = database.engine
+    event.listen(engine, "before_cursor_execute", steps.of_statement)
+    event.listen(engine, "commit", lambda _connection: steps("COMMIT"))
+
+
+def _be(order: dict[str, Any]) -> None:
+    """One fork: it prints its steps, if it lives so long."""
+    logs.set_up("text", "error")
+    names = change(Path(order["folder"]), order["settings"], order["change"], order["kill_at"])
+    print(json.dumps(names), flush=True)
+    os._exit(0)
+
+
+def main() -> None:
+    """Take orders, a line of JSON each; answer with the steps of the fork, and with its end."""
+    for line in sys.stdin:
+        child = os.fork()
+        if child == 0:
+            _be(json.loads(line))
+        _, status = os.waitpid(child, 0)
+        print(os.waitstatus_to_exitcode(status), flush=True)
+
+
+if __name__ == "__main__":
+    main()

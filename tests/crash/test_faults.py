@@ -1,0 +1,313 @@
+"""
+PostgreSQL, S3 or the disk fail under load, and come back.
+
+Meanwhile uploads are refused with a 503 that says when to come again, and nothing else goes wrong for anybody who
+gets an answer. Afterwards the server goes on by itself, every promise holds, and all that was answered is there.
+"""
+
+import errno
+import os
+import sqlite3
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import anyio
+import httpx
+import pytest
+
+from seaway.cli.check import check
+from seaway.server import wiring
+from seaway.server.app import create_app
+from seaway.server.wiring import Seaway
+from seaway.settings import Settings
+from seaway.storage.blobs import Blobs
+from tests.crash.load import CHANNEL, Load
+from tests.indexing.channel import examining_here
+from tests.support import house, packages, s3, state
+from tests.support.house import People
+from tests.support.postgres import Postgres
+from tests.support.proxy import Answer, FaultProxy, Pass, Refuse, Slow, Stall
+from tests.support.server import Server, serving
+
+_ENOUGH = 12
+
+
+@dataclass
+class Site:
+    """A server whose way to its database and store can be disturbed."""
+
+    folder: Path
+    postgres: Postgres
+    to_postgres: FaultProxy
+    to_s3: FaultProxy
+    server: Server
+    load: Load
+
+
+@pytest.fixture(scope="module")
+def own_postgres() -> Iterator[Postgres]:
+    """A server that no other test needs while it is down."""
+    with Postgres() as server:
+        yield server
+
+
+@pytest.fixture
+def site(own_postgres: Postgres, tmp_path: Path) -> Iterator[Site]:
+    with (
+        FaultProxy("127.0.0.1", own_postgres.port) as to_postgres,
+        FaultProxy("127.0.0.1", s3.shared().port) as to_s3,
+    ):
+        straight = {**_shared_state(own_postgres), "examiners": 1, "database_connections": 8}
+        key = prepare(tmp_path, straight)
+        disturbed = {
+            **straight,
+            "database_url": to_postgres.through(straight["database_url"]),
+            "s3_endpoint": to_s3.through(straight["s3_endpoint"]),
+        }
+        with serving(tmp_path, **disturbed) as server:
+            yield Site(tmp_path, own_postgres, to_postgres, to_s3, server, Load(server.address, key))
+        to_postgres.mode = to_s3.mode = Pass()
+        assert_whole(tmp_path, straight)
+
+
+def _shared_state(postgres: Postgres) -> dict[str, Any]:
+    server = s3.shared()
+    return {
+        "database_url": postgres.new_database(),
+        "storage_url": f"s3://{server.new_bucket()}",
+        "s3_endpoint": server.endpoint,
+        "s3_region": server.region,
+        "s3_access_key": server.access_key,
+        "s3_secret_key": server.secret_key,
+    }
+
+
+def prepare(folder: Path, settings: dict[str, Any]) -> str:
+    with closing(house.build(folder, **settings)) as seaway:
+        People(seaway).channel(CHANNEL, owner="owner")
+        return People(seaway).key("owner")
+
+
+def assert_whole(folder: Path, settings: dict[str, Any]) -> None:
+    with closing(house.build(folder, **settings)) as seaway:
+        assert [] == list(check(seaway))
+
+
+def assert_served(load: Load, server: Server) -> None:
+    """Nothing went wrong but what was told, and all that was answered is served."""
+    assert [] == load.wrong[:3], "".join(server.log[-200:])
+    assert load.reads
+    with server.client() as client:
+        names = set(client.get(f"/{CHANNEL}/noarch/repodata.json").json()["packages.conda"])
+    assert set() == load.answered - names
+
+
+def disturbed(site: Site, fault: Callable[[Site], None], seconds: float) -> None:
+    """Load, disturb for a time, mend, and see that it goes on."""
+    with site.load.running():
+        site.load.wait_for(_ENOUGH)
+        fault(site)
+        threading.Event().wait(seconds)  # how long it is away is what the test is about
+        mend(site)
+        site.load.wait_for(_ENOUGH)
+    assert_served(site.load, site.server)
+
+
+def mend(site: Site) -> None:
+    site.to_postgres.mode = Pass()
+    site.to_s3.mode = Pass()
+
+
+def _set_s3(mode: Any) -> Callable[[Site], None]:
+    def fault(site: Site) -> None:
+        site.to_s3.mode = mode
+        if not isinstance(mode, Slow | Stall):
+            site.to_s3.cut()
+
+    return fault
+
+
+def _set_postgres(mode: Any) -> Callable[[Site], None]:
+    def fault(site: Site) -> None:
+        site.to_postgres.mode = mode
+        site.to_postgres.cut()
+
+    return fault
+
+
+def _cut_often(site: Site) -> None:
+    for _ in range(20):
+        site.to_postgres.cut()
+        site.to_s3.cut()
+        threading.Event().wait(0.1)
+
+
+def _kill_postgres(site: Site) -> None:
+    site.postgres.kill()
+    site.postgres.start()
+
+
+FAULTS: dict[str, Callable[[Site], None]] = {
+    "S3 answers 500": _set_s3(Answer(500)),
+    "S3 answers 503": _set_s3(Answer(503)),
+    "S3 refuses": _set_s3(Refuse()),
+    "S3 is slow": _set_s3(Slow(20_000)),
+    "S3 hangs": _set_s3(Stall()),
+    "PostgreSQL refuses": _set_postgres(Refuse()),
+    "PostgreSQL hangs": _set_postgres(Stall()),
+    "PostgreSQL restarts": lambda site: site.postgres.restart(),
+    "PostgreSQL is killed": _kill_postgres,
+    "connections are cut": _cut_often,
+}
+
+
+@pytest.mark.parametrize("fault", ["S3 answers 503", "PostgreSQL is killed"])
+def test_what_fails_for_a_moment_is_told_and_gone_on_after(site: Site, fault: str) -> None:
+    """S4, S5: two of the failures, for half a second."""
+    disturbed(site, FAULTS[fault], 0.5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", FAULTS)
+def test_what_fails_for_five_seconds_is_told_and_gone_on_after(site: Site, fault: str) -> None:
+    """S4, S5: every failure, under load."""
+    disturbed(site, FAULTS[fault], 5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", ["S3 refuses", "S3 hangs", "PostgreSQL refuses"])
+def test_what_is_gone_for_half_a_minute_comes_back(site: Site, fault: str) -> None:
+    """S4, S5: longer than clients and pools wait; uploads get their 503 meanwhile."""
+    disturbed(site, FAULTS[fault], 30)
+    assert site.load.unavailable + site.load.lost
+
+
+# What only one machine has: a disk that fills, a database file that another process holds.
+
+
+def test_a_locked_database_makes_writers_wait_and_nobody_else(tmp_path: Path) -> None:
+    """A process that holds the write lock delays uploads; shards are read meanwhile, and nothing is lost."""
+    with state.choose(state.SQLITE_DISK):
+        key = prepare(tmp_path, {})
+        with serving(tmp_path, examiners=1) as server, server.client() as client:
+            load = Load(server.address, key)
+            with load.running():
+                load.wait_for(_ENOUGH)
+                with locked(tmp_path / "data" / "seaway.db"):
+                    for _ in range(20):
+                        assert 200 == client.get(f"/{CHANNEL}/noarch/repodata_shards.msgpack.zst").status_code
+                load.wait_for(_ENOUGH)
+            assert_served(load, server)
+        assert_whole(tmp_path, {})
+
+
+@contextmanager
+def locked(database: Path) -> Iterator[None]:
+    """Hold the write lock as another process would."""
+    other = sqlite3.connect(database, isolation_level=None, timeout=20)
+    other.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    finally:
+        other.execute("ROLLBACK")
+        other.close()
+
+
+@contextmanager
+def small_disk(folder: Path, size: str) -> Iterator[Path]:
+    """A file system of this size; skipped where mounting is forbidden (the same is tested with injected errors)."""
+    folder.mkdir()
+    if (
+        os.geteuid() != 0
+        or subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], check=False, capture_output=True
+        ).returncode
+    ):
+        pytest.skip("no file system can be mounted here")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_a_full_disk_refuses_uploads_and_nothing_else(tmp_path: Path) -> None:
+    """Uploads are 503 while there is no room, readers go on, nothing is left behind, and with room it goes on."""
+    noise = {"share/noise": os.urandom(600_000)}
+    with state.choose(state.SQLITE_DISK), small_disk(tmp_path / "disk", "12m") as folder:
+        key = prepare(folder, {})
+        with serving(folder, examiners=1) as server, server.client(key) as client:
+            answered = _fill(client, noise)
+            whole = client.get(f"/{CHANNEL}/noarch/repodata.json")
+            assert 200 == whole.status_code
+            assert answered == set(whole.json()["packages.conda"])
+            subprocess.run(["mount", "-o", "remount,size=64m", str(folder)], check=True)
+            late = packages.conda(packages.index_json("late"), files=noise)
+            assert 201 == _send(client, late).status_code
+            assert answered | {late.name} == set(
+                client.get(f"/{CHANNEL}/noarch/repodata.json").json()["packages.conda"]
+            )
+        assert_whole(folder, {})
+
+
+class FullBlobs:
+    """A store whose disk is full at one moment of an upload."""
+
+    def __init__(self, blobs: Blobs, moment: str) -> None:
+        self._blobs = blobs
+        self.moment = moment
+
+    def __getattr__(self, name: str) -> object:
+        return self._refuse if name == self.moment else getattr(self._blobs, name)
+
+    def _refuse(self, *_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("moment", ["prepare_file", "put_file", "stat"])
+def test_no_room_at_any_moment_is_told_and_leaves_nothing(on_both: str, tmp_path: Path, moment: str) -> None:
+    """An injected ENOSPC while a file is synced, stored or looked at: 503, no row, no spool file; later it goes on."""
+    key = prepare(tmp_path, {})
+    settings = Settings(data=tmp_path / "data", **state.settings(tmp_path))
+    blobs = FullBlobs(wiring.open_store(settings), moment)
+    given: Blobs = blobs  # type: ignore[assignment]
+    file = packages.conda(packages.index_json("late"))
+    with closing(examining_here(wiring.build(settings, blobs=given))) as seaway:
+        refused = anyio.run(_send_here, seaway, key, file)
+        assert (503, True) == (refused.status_code, "retry-after" in refused.headers), refused.text
+        assert [] == list(seaway.settings.spool_folder.iterdir())
+        blobs.moment = "none"
+        assert 201 == anyio.run(_send_here, seaway, key, file).status_code
+        assert [] == list(check(seaway))
+
+
+async def _send_here(seaway: Seaway, key: str, file: packages.PackageFile) -> httpx.Response:
+    transport = httpx.ASGITransport(app=create_app(seaway))
+    headers = {"Authorization": f"Bearer {key}", "X-File-Name": file.name}
+    async with httpx.AsyncClient(transport=transport, base_url="http://seaway.test", headers=headers) as http:
+        return await http.post(f"/api/v1/upload/{CHANNEL}", content=file.content)
+
+
+def _fill(client: httpx.Client, noise: dict[str, bytes]) -> set[str]:
+    """Upload until the disk is full, and a few times more; what was answered with success."""
+    answered: set[str] = set()
+    refused = 0
+    for number in range(100):
+        file = packages.conda(packages.index_json("big", str(number)), files=noise)
+        answer = _send(client, file)
+        if answer.status_code == 201:
+            answered.add(file.name)
+            continue
+        assert (503, True) == (answer.status_code, "retry-after" in answer.headers), answer.text
+        refused += 1
+        if refused == 5:
+            return answered
+    raise AssertionError("the disk did not fill")
+
+
+def _send(client: httpx.Client, file: packages.PackageFile) -> httpx.Response:
+    return client.post(f"/api/v1/upload/{CHANNEL}", content=file.content, headers={"X-File-Name": file.name})

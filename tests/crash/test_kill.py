@@ -1,0 +1,147 @@
+"""
+A server killed with SIGKILL at many moments of uploads, overwrites and document builds.
+
+After each: every promise holds, what was answered is there, the channel reads well, and nothing is left in the spool.
+"""
+
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import pytest
+
+from seaway.cli.check import check
+from seaway.server.wiring import Seaway
+from tests.support import house, packages
+from tests.support.house import People
+from tests.support.packages import PackageFile
+from tests.support.server import Server, serving
+
+WRITERS = 4
+CHANNEL = "robots"
+
+# Milliseconds from the first byte to the kill: an upload of a small package takes 5 to 30 of them here,
+# so these moments fall into receiving, examining, storing, recording and answering of one or another.
+MOMENTS = [0, 2, 4, 6, 8, 10, 13, 16, 20, 25, 30, 37, 45, 55, 70, 90, 120, 160, 220, 300]
+
+
+@dataclass
+class Load:
+    """Uploads and reads that go on until the server is gone; remembers what was answered with success."""
+
+    address: str
+    key: str
+    answered: set[str] = field(default_factory=set)
+    started: threading.Event = field(default_factory=threading.Event)
+
+    def run(self, round_number: int, server: Server, milliseconds: int) -> None:
+        threads = [threading.Thread(target=self._upload, args=(round_number, number)) for number in range(WRITERS)]
+        threads.append(threading.Thread(target=self._read))
+        for thread in threads:
+            thread.start()
+        self.started.wait(30)
+        threading.Event().wait(milliseconds / 1000)  # the moment of the kill is what the test is about
+        server.kill()
+        for thread in threads:
+            thread.join(60)
+
+    def _upload(self, round_number: int, writer: int) -> None:
+        with httpx.Client(base_url=self.address, headers={"Authorization": f"Bearer {self.key}"}) as client:
+            for count in range(1000):
+                name = f"crash{writer}" if count % 3 else "shared"
+                file = packages.conda(packages.index_json(name, f"{round_number}.{writer}.{count}"))
+                try:
+                    answer = client.post(
+                        f"/api/v1/upload/{CHANNEL}", content=self._pieces(file), headers={"X-File-Name": file.name}
+                    )
+                except httpx.HTTPError:
+                    return
+                assert answer.status_code == 201, answer.text
+                self.answered.add(file.name)
+
+    def _pieces(self, file: PackageFile) -> Iterator[bytes]:
+        half = len(file.content) // 2
+        yield file.content[:half]
+        self.started.set()
+        yield file.content[half:]
+
+    def _read(self) -> None:
+        with httpx.Client(base_url=self.address) as client:
+            for _ in range(1000):
+                try:
+                    client.get(f"/{CHANNEL}/noarch/repodata.json").raise_for_status()
+                except httpx.TransportError:
+                    return
+
+
+def prepare(folder: Path) -> str:
+    with closing(house.build(folder)) as seaway:
+        people = People(seaway)
+        people.channel(CHANNEL, owner="owner")
+        return people.key("owner")
+
+
+def assert_whole(seaway: Seaway, folder: Path, answered: set[str]) -> None:
+    assert [] == list(check(seaway))
+    assert [] == list((folder / "data" / "spool").iterdir())
+    assert len(answered) <= sum(1 for _ in seaway.blobs.list())
+
+
+def kill_at(folder: Path, moments: list[int]) -> None:
+    key = prepare(folder)
+    answered: set[str] = set()
+    for round_number, milliseconds in enumerate(moments):
+        with serving(folder) as server:
+            load = Load(server.address, key)
+            load.run(round_number, server, milliseconds)
+            answered |= load.answered
+        with closing(house.build(folder)) as seaway:
+            assert_whole(seaway, folder, answered)
+    with serving(folder) as server, server.client() as client:
+        repodata = client.get(f"/{CHANNEL}/noarch/repodata.json").json()
+        assert set() == answered - set(repodata["packages.conda"])
+        assert 200 == client.get(f"/{CHANNEL}/noarch/repodata_shards.msgpack.zst").status_code
+
+
+def test_a_killed_server_keeps_what_it_answered(tmp_path: Path) -> None:
+    """A kill under load: what was answered with 201 is there, and every promise holds."""
+    kill_at(tmp_path, [60])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_server_killed_at_twenty_moments_keeps_what_it_answered(on_both: str, tmp_path: Path) -> None:
+    """Invariants of publishing: at whatever line the kill falls, the channel reads well and goes on."""
+    kill_at(tmp_path, MOMENTS)
+
+
+def test_a_kill_in_the_middle_of_a_body_leaves_nothing(tmp_path: Path) -> None:
+    """What was received of an unfinished upload is gone with the next start."""
+    key = prepare(tmp_path)
+    with serving(tmp_path) as server:
+        started = threading.Event()
+
+        def half_a_file() -> Iterator[bytes]:
+            yield bytes(300_000)
+            started.set()
+            while server.process.poll() is None:
+                threading.Event().wait(0.01)
+                yield bytes(1000)
+
+        def upload() -> None:
+            headers = {"Authorization": f"Bearer {key}", "X-File-Name": "demo-1.0-0.conda"}
+            with pytest.raises(httpx.TransportError):
+                httpx.post(f"{server.address}/api/v1/upload/{CHANNEL}", content=half_a_file(), headers=headers)
+
+        thread = threading.Thread(target=upload)
+        thread.start()
+        started.wait(30)
+        server.kill()
+        thread.join(30)
+
+    with closing(house.build(tmp_path)) as seaway:
+        assert_whole(seaway, tmp_path, set())
+        assert [] == list(seaway.blobs.list())

@@ -1,0 +1,181 @@
+"""
+A process killed with SIGKILL before every single step of every change, on both states.
+
+After each kill every promise holds, readers see the state before the change or the one after it, nothing is left in
+the spool, and the change can be made again.
+"""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from seaway.cli.check import check
+from seaway.errors import AlreadyThere, BadCredential, NotFound
+from seaway.server.wiring import Seaway
+from tests.crash.stepper import CHANGES, CHANNEL, prepare
+from tests.indexing.channel import Channel, examining_here
+from tests.support import house, state
+from tests.support.house import People
+
+EVERY_STEP = 1
+_AFTER_A_KILL = -9
+_SOME = 12
+
+
+@dataclass
+class Stepper:
+    """The program that makes changes in forks of itself."""
+
+    process: subprocess.Popen[str]
+
+    def run(self, folder: Path, change: str, kill_at: int | None = None) -> list[str]:
+        """The steps of the change; none when it was killed."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        order = {"folder": str(folder), "settings": state.settings(folder), "change": change, "kill_at": kill_at}
+        self.process.stdin.write(json.dumps(order) + "\n")
+        self.process.stdin.flush()
+        line = self.process.stdout.readline()
+        if kill_at is not None:
+            assert _AFTER_A_KILL == int(line), line
+            return []
+        steps: list[str] = json.loads(line)
+        assert "0" == self.process.stdout.readline().strip()
+        return steps
+
+
+@pytest.fixture(scope="module")
+def stepper() -> Iterator[Stepper]:
+    command = [sys.executable, "-m", "tests.crash.stepper"]
+    root = Path(__file__).parents[2]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=root) as process:
+        yield Stepper(process)
+        assert process.stdin is not None
+        process.stdin.close()
+
+
+@cache
+def before(name: str, folder: Path) -> Path:
+    """The folder of a house before any change, on the state of this name; copied for each."""
+    assert name == state.chosen()
+    with closing(house.build(folder / "before")) as seaway:
+        People(seaway).channel(CHANNEL)
+        prepare(seaway)
+    return folder / "before"
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    return {name: tmp_path_factory.mktemp(name) for name in state.NAMES}
+
+
+@pytest.fixture
+def source(on_both: str, sources: dict[str, Path]) -> Path:
+    return before(on_both, sources[on_both])
+
+
+def seen(seaway: Seaway) -> Any:
+    """All that readers see of the channel: file names and hashes by each way to read, which must agree."""
+    channel = Channel(seaway, CHANNEL)
+    return [_of_subdir(channel, subdir) for subdir in ("noarch", "linux-64")]
+
+
+def _of_subdir(channel: Channel, subdir: str) -> Any:
+    try:
+        repodata = channel.repodata(subdir)
+        shards = [channel.shard(digest, subdir) for digest in channel.shard_index(subdir)["shards"].values()]
+    except BadCredential:  # as for every name that is no public channel
+        return "no channel"
+    whole = {name: record["sha256"] for name, record in repodata["packages.conda"].items()}
+    sharded = {name: record["sha256"].hex() for shard in shards for name, record in shard["packages.conda"].items()}
+    assert whole == sharded
+    removed = sorted(name for shard in shards for name in shard.get("removed", []))
+    assert removed == sorted(repodata.get("removed", []))
+    for name in [*whole, *removed]:
+        channel.read(subdir, name)
+    return whole, removed
+
+
+def opened(folder: Path) -> Seaway:
+    return examining_here(house.build(folder))
+
+
+def look(folder: Path) -> Any:
+    with closing(opened(folder)) as seaway:
+        return seen(seaway)
+
+
+def assert_sound(folder: Path, change: str, allowed: list[Any]) -> None:
+    """What must be true after a kill, and that the change can be made again."""
+    with closing(opened(folder)) as seaway:
+        assert [] == list(check(seaway))
+        assert [] == list(seaway.settings.spool_folder.iterdir())
+        assert seen(seaway) in allowed
+        with suppress(AlreadyThere, NotFound):  # then it had been done before the kill
+            CHANGES[change](Channel(seaway, CHANNEL))
+        assert allowed[-1] == seen(seaway)
+        assert [] == list(check(seaway))
+
+
+def kill_before(stepper: Stepper, source: Path, folder: Path, change: str, every: int) -> int:
+    """Kill one process before each step of a change, or before each so-manieth; how many."""
+    for name in ("untouched", "whole"):  # to look is to build documents, so it is done to copies
+        state.copy(source, folder / name)
+    steps = stepper.run(folder / "whole", change)
+    allowed = [look(folder / "untouched"), look(folder / "whole")]
+    chosen = sorted({*range(0, len(steps), every), len(steps) - 1})
+    for number in chosen:
+        case = folder / str(number)
+        state.copy(source, case)
+        stepper.run(case, change, number)
+        assert_sound(case, change, allowed)
+        state.forget(case)
+    return len(chosen)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_kill_before_any_step_leaves_one_state_or_the_other(
+    stepper: Stepper, source: Path, tmp_path: Path, change: str
+) -> None:
+    """S1, S4: at whatever line a process dies, the channel reads well and can go on."""
+    assert kill_before(stepper, source, tmp_path, change, EVERY_STEP) > 3
+
+
+@pytest.mark.parametrize("change", ["upload", "overwrite", "delete", "build", "sweep"])
+def test_a_kill_before_some_steps_leaves_one_state_or_the_other(
+    stepper: Stepper, source: Path, tmp_path: Path, change: str
+) -> None:
+    """The same for a few steps of the changes that have most to lose."""
+    assert kill_before(stepper, source, tmp_path, change, _SOME) > 1
+
+
+STEPS = {
+    "upload": ["put blob", "blob was put", "look at blob", "INSERT INTO files", "INSERT INTO shards", "COMMIT"],
+    "overwrite": ["put blob", "UPDATE files SET", "INSERT INTO retired_shards", "UPDATE shards SET", "COMMIT"],
+    "refused upload": ["put blob", "delete blob", "COMMIT"],
+    "yank": ["UPDATE files SET", "UPDATE shards SET", "UPDATE subdirs SET", "INSERT INTO audit", "COMMIT"],
+    "delete": ["UPDATE files SET", "UPDATE subdirs SET", "INSERT INTO audit", "COMMIT"],
+    "build": ["put blob", "INSERT INTO documents", "COMMIT", "delete blob", "blob was deleted"],
+    "sweep": ["list blobs", "delete blob", "blob was deleted", "DELETE FROM retired_shards", "COMMIT"],
+    "job": ["INSERT INTO jobs", "UPDATE jobs SET", "INSERT INTO documents", "DELETE FROM jobs", "COMMIT"],
+}
+
+
+@pytest.mark.parametrize("change", STEPS)
+def test_the_steps_that_matter_are_among_those_killed(
+    stepper: Stepper, source: Path, tmp_path: Path, change: str
+) -> None:
+    """What is killed before is what the change really does, in its order: bytes first, then the commit that names them."""
+    state.copy(source, tmp_path / "whole")
+    steps = iter(stepper.run(tmp_path / "whole", change))
+    assert [] == [name for name in STEPS[change] if name not in steps]

@@ -1,0 +1,108 @@
+"""The manual names everything that an operator or user can meet, and nothing that is not there."""
+
+import re
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+from typer.main import get_command
+
+from seaway import settings
+from seaway.cli.main import app
+from seaway.conda.refusals import Reason
+from seaway.http import problems
+from seaway.settings import Settings
+from seaway.storage import opening
+
+DOCS = Path(__file__).parents[2] / "docs"
+ROOT = DOCS.parent
+
+
+def rows(page: str) -> list[list[str]]:
+    """The cells of every table row of a page."""
+    lines = (DOCS / page).read_text().splitlines()
+    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines if line.startswith("| ")]
+
+
+def test_every_setting_has_its_row() -> None:
+    """Name, default and meaning in the manual are those of the code."""
+    documented = {row[0]: row[1:] for row in rows("operate/settings.md")[1:]}
+    expected = {
+        f"`{name}`": [f"`{_written(field.default)}`", field.description]
+        for name, field in Settings.model_fields.items()
+    }
+
+    assert expected == documented
+
+
+def test_settings_and_store_know_the_same_addresses() -> None:
+    """The settings may not look into the store, so each has the list of schemes; they are one list."""
+    assert settings._STORAGE_SCHEMES == opening.SCHEMES
+
+
+def _written(default: object) -> str:
+    plain = default.get_secret_value() if isinstance(default, SecretStr) else default
+    return " " if plain in ("", None) else str(plain)
+
+
+def test_every_reason_has_its_row() -> None:
+    """Code and meaning in the manual are those of the code."""
+    documented = {row[0]: row[1] for row in rows("use/refusals.md")[1:]}
+
+    assert {f"`{reason.value}`": reason.meaning for reason in Reason} == documented
+
+
+def commands() -> dict[str, set[str]]:
+    """Every command with its long options."""
+    found = {}
+    for name, command in get_command(app).commands.items():
+        inner = getattr(command, "commands", None)
+        for path, leaf in (
+            [(name, command)] if inner is None else [(f"{name} {key}", value) for key, value in inner.items()]
+        ):
+            options = {option for parameter in leaf.params for option in (*parameter.opts, *parameter.secondary_opts)}
+            found[path] = {option for option in options if option.startswith("--")} - {"--json", "--help"}
+    return found
+
+
+@pytest.mark.parametrize("command", sorted(commands()))
+def test_every_command_and_option_is_in_the_manual(command: str) -> None:
+    """A command stands in the table with each of its options."""
+    usages = re.findall(r"`([^`]+)`", (DOCS / "operate/commands.md").read_text())
+    usage = max((usage for usage in usages if f"{usage} ".startswith(command + " ")), key=len, default="")
+
+    assert usage
+    assert set() == {option for option in commands()[command] if option not in usage and option != "--private"}
+
+
+def test_every_status_of_an_error_is_in_the_manual() -> None:
+    """A client that gets a status finds what it means."""
+    documented = {int(code) for row in rows("use/uploading.md") for code in re.findall(r"\d{3}", row[0])}
+
+    assert set(problems._STATUS.values()) <= documented
+
+
+def test_links_between_pages_lead_somewhere() -> None:
+    """Every relative link of README and docs names a file that exists."""
+    pages = [*DOCS.rglob("*.md"), ROOT / "README.md", ROOT / "SECURITY.md"]
+    broken = [
+        f"{page.relative_to(ROOT)}: {target}"
+        for page in pages
+        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text())
+        if not (page.parent / target).exists()
+    ]
+
+    assert broken == []
+
+
+def test_the_architecture_page_names_what_exists() -> None:
+    """Every file and symbol in the walks of ARCHITECTURE.md is there."""
+    text = (DOCS / "ARCHITECTURE.md").read_text()
+    source = ROOT / "src" / "seaway"
+    missing = []
+    for path, symbol in re.findall(r"`([a-z_]+/[a-z_]+\.py)(?:::(\w+))?`", text):
+        file = (ROOT if path.startswith("tests/") else source) / path
+        if not file.exists() or (symbol and not re.search(rf"(def|class) {symbol}\b", file.read_text())):
+            missing.append(f"{path}::{symbol}")
+
+    assert missing == []

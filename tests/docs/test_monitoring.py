@@ -1,0 +1,65 @@
+"""The page on monitoring names every metric, and no other."""
+
+import os
+import re
+
+import pytest
+from prometheus_client import Metric
+
+from seaway.counts import Outcome, Stage, Way
+from seaway.server.gauges import BuildInfo, ProcessGauges, StateGauges
+from seaway.server.metrics import Metrics
+from seaway.server.shared_counts import SharedCounts
+from seaway.server.wiring import Seaway
+from tests.docs.test_manual import DOCS, rows
+
+PAGE = "operate/monitoring.md"
+_SUFFIXES = ("_bucket", "_sum", "_count")
+
+Row = tuple[str, str, str]
+
+
+@pytest.fixture
+def exposed(seaway: Seaway) -> dict[str, Row]:
+    """Type, labels and meaning of everything that a scrape can show."""
+    metrics = Metrics()
+    metrics.request("/", "GET", 200, 0.1)
+    metrics.upload(Outcome.REFUSED, "bad-zip")
+    metrics.stage(Stage.EXAMINE, 0.1)
+    metrics.download(Way.WHOLE, 1)
+    metrics.job("sweep", 0.1, done=True)
+    shared = SharedCounts()
+    try:
+        families = [
+            *metrics.registry.collect(),
+            *shared.collect(),
+            *ProcessGauges(lambda: {"1": os.getpid()}).collect(),
+            *BuildInfo().collect(),
+            *StateGauges(seaway.database, seaway.clock, whole_document_limit=0).collect(),
+        ]
+    finally:
+        shared.close()
+    return {name_of(family): (family.type, labels_of(family), family.documentation) for family in families}
+
+
+def name_of(family: Metric) -> str:
+    return f"{family.name}_total" if family.type == "counter" else family.name
+
+
+def labels_of(family: Metric) -> str:
+    assert family.samples, family.name
+    labels = {label for sample in family.samples for label in sample.labels}
+    return ", ".join(f"`{label}`" for label in sorted(labels - {"le"}))
+
+
+def test_every_metric_has_its_row(exposed: dict[str, Row]) -> None:
+    """Name, type, labels and meaning in the manual are those of the code."""
+    documented = {row[0].strip("`"): tuple(row[1:]) for row in rows(PAGE) if re.match(r"`(seaway|process)_", row[0])}
+    assert exposed == documented
+
+
+def test_the_examples_use_metrics_that_exist(exposed: dict[str, Row]) -> None:
+    """A rule over a metric that nobody exposes would be silent for ever."""
+    used = set(re.findall(r"\b(?:seaway|process)_[a-z_]+", (DOCS / PAGE).read_text()))
+    histograms = {name + suffix for name, row in exposed.items() if row[0] == "histogram" for suffix in _SUFFIXES}
+    assert set() == used - set(exposed) - histograms

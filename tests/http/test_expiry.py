@@ -1,0 +1,33 @@
+"""A key ends by the clock alone, also for answers that the server has given a moment ago."""
+
+import httpx
+import pytest
+
+from seaway.clock import DAY_MS
+from seaway.server.app import create_app
+from seaway.server.wiring import Seaway
+from tests.support.clock import TurnedClock
+from tests.support.house import People
+from tests.support.requests import basic, bearer
+
+pytestmark = pytest.mark.anyio
+
+PATHS = ("noarch/repodata.json", "noarch/repodata_shards.msgpack.zst", "notices.json", "channeldata.json")
+
+
+@pytest.mark.parametrize("form", ["bearer", "basic", "path"])
+async def test_an_expired_key_is_refused_though_nothing_was_written(
+    seaway: Seaway, people: People, clock: TurnedClock, form: str
+) -> None:
+    """No commit tells the server that a key expired: it looks at the clock for each answer, remembered or not."""
+    channel = people.channel("chan", public=False)
+    key = people.key("owner", days=1)
+    headers = {"bearer": bearer(key), "basic": basic("x", key), "path": {}}[form]
+    prefix = f"/t/{key}/{channel}" if form == "path" else f"/{channel}"
+    statuses = []
+    transport = httpx.ASGITransport(app=create_app(seaway))
+    async with httpx.AsyncClient(transport=transport, base_url="http://seaway.test", headers=headers) as http:
+        for moved_ms in (0, 0, DAY_MS - 1, 1):
+            clock.move(moved_ms)
+            statuses.append({(await http.get(f"{prefix}/{path}")).status_code for path in PATHS})
+    assert [{200}, {200}, {200}, {401}] == statuses

@@ -1,0 +1,165 @@
+"""What is kept in memory between two requests, and that it changes nothing that a reader could see."""
+
+import random
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import anyio
+import httpx
+import pytest
+
+from seaway.api import channel_files
+from seaway.server.app import create_app
+from seaway.server.wiring import Seaway
+from seaway.serving.answer import Answer, Keep
+from seaway.serving.contents import SMALL_BYTES, Contents
+from seaway.serving.memory import Held, Memory, Question
+from tests.indexing.channel import Channel, examining_here
+from tests.support import house
+from tests.support.clock import TurnedClock
+from tests.support.house import People
+from tests.support.packages import conda, index_json
+from tests.support.requests import bearer
+
+pytestmark = pytest.mark.anyio
+
+SMALL = conda(index_json("small"))
+OTHER = conda(index_json("small"), files={"share/other": b"other"})
+LARGE = conda(index_json("large"), files={"share/noise": random.Random(1).randbytes(SMALL_BYTES)})
+
+
+@pytest.fixture
+def seaway(tmp_path: Path, clock: TurnedClock) -> Iterator[Seaway]:
+    """A house that sends every package file itself, wherever its bytes lie."""
+    with closing(house.build(tmp_path, clock, downloads="direct")) as built:
+        yield built
+
+
+@pytest.fixture
+def channel(seaway: Seaway, people: People) -> Channel:
+    return Channel(examining_here(seaway), people.channel("chan"))
+
+
+def client(seaway: Seaway) -> httpx.AsyncClient:
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app=create_app(seaway)), base_url="http://seaway.test")
+
+
+class Reads:
+    """Counts how often blobs are opened."""
+
+    def __init__(self, seaway: Seaway, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.count = 0
+        opened = seaway.blobs.open
+
+        def count(key: str, start: int = 0) -> object:
+            self.count += 1
+            return opened(key, start)
+
+        monkeypatch.setattr(seaway.blobs, "open", count)
+
+
+async def test_a_small_package_is_read_once(seaway: Seaway, channel: Channel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also when something was committed in between, and for ranges; a large one is read each time."""
+    await anyio.to_thread.run_sync(channel.put, SMALL)
+    await anyio.to_thread.run_sync(channel.put, LARGE)
+    reads = Reads(seaway, monkeypatch)
+    async with client(seaway) as http:
+        for file, expected in ((SMALL, 1), (LARGE, 3)):
+            before = reads.count
+            url = f"/chan/noarch/{file.name}"
+            assert file.content == (await http.get(url)).content
+            People(seaway).channel(f"beside-{file.name[:5]}")
+            assert file.content == (await http.get(url)).content
+            assert file.content[5:9] == (await http.get(url, headers={"Range": "bytes=5-8"})).content
+            assert expected == reads.count - before
+
+
+async def test_what_is_in_memory_is_not_shown_to_others(seaway: Seaway, people: People, channel: Channel) -> None:
+    """The rows decide before the memory is asked: who may not read, a deleted file, another content."""
+    key = people.key("owner")
+    people.channel("closed", public=False)
+    closed = Channel(examining_here(seaway), "closed")
+    await anyio.to_thread.run_sync(closed.put, SMALL)
+    url = f"/closed/noarch/{SMALL.name}"
+    async with client(seaway) as http:
+        assert SMALL.content == (await http.get(url, headers=bearer(key))).content
+        assert [401, 401] == [(await http.get(path)).status_code for path in (url, f"/t/no-key{url}")]
+        assert 404 == (await http.get(f"/chan/noarch/{SMALL.name}")).status_code
+        stranger = bearer(people.key("stranger"))
+        assert 404 == (await http.get(url, headers=stranger)).status_code
+        answer = await http.delete(f"/api/v1/delete{url}", headers=bearer(key))
+        assert 200 == answer.status_code
+        assert 404 == (await http.get(url, headers=bearer(key))).status_code
+
+
+async def test_a_replaced_file_is_the_new_one(seaway: Seaway, people: People, channel: Channel) -> None:
+    """After an overwrite the old content is no answer any more."""
+    url = f"/chan/noarch/{SMALL.name}"
+    upload = {"headers": {**bearer(people.key("owner")), "X-File-Name": SMALL.name}, "params": {"force": "true"}}
+    async with client(seaway) as http:
+        for file in (SMALL, OTHER):
+            assert (await http.post("/api/v1/upload/chan", content=file.content, **upload)).status_code < 300
+            answer = await http.get(url)
+            assert (file.content, f'"{file.sha256}"') == (answer.content, answer.headers["etag"])
+
+
+@pytest.mark.on_disk
+async def test_a_damaged_blob_is_not_sent(seaway: Seaway, channel: Channel, tmp_path: Path) -> None:
+    """A blob that is shorter than its row says is an error before the first byte, each time."""
+    await anyio.to_thread.run_sync(channel.put, SMALL)
+    blob = next(path for path in (tmp_path / "data" / "store").rglob(SMALL.sha256))
+    content = blob.read_bytes()
+    blob.write_bytes(content[:-1])
+    async with client(seaway) as http:
+        url = f"/chan/noarch/{SMALL.name}"
+        assert [500, 500] == [(await http.get(url)).status_code for _ in range(2)]
+        blob.write_bytes(content)
+        assert SMALL.content == (await http.get(url)).content
+
+
+@pytest.mark.parametrize("first", ["get", "head", "304", "range"])
+async def test_the_first_answer_decides_nothing(seaway: Seaway, channel: Channel, first: str) -> None:
+    """However an answer left first, it leaves well in every other form afterwards."""
+    await anyio.to_thread.run_sync(channel.put, SMALL)
+    url, etag = f"/chan/noarch/{SMALL.name}", f'"{SMALL.sha256}"'
+    asked = {
+        "get": ("GET", {}, 200, SMALL.content),
+        "head": ("HEAD", {}, 200, b""),
+        "304": ("GET", {"If-None-Match": etag}, 304, b""),
+        "range": ("GET", {"Range": "bytes=0-3"}, 206, SMALL.content[:4]),
+    }
+    async with client(seaway) as http:
+        for form in (first, *asked, first):
+            method, headers, status, content = asked[form]
+            answer = await http.request(method, url, headers=headers)
+            assert (status, content, etag) == (answer.status_code, answer.content, answer.headers["etag"])
+            length = {200: str(len(SMALL.content)), 206: "4", 304: None}[status]
+            assert length == answer.headers.get("content-length")
+
+
+def test_the_oldest_contents_are_forgotten() -> None:
+    """The bytes in memory are bounded, and what was asked for lately stays."""
+    contents = Contents(most_bytes=30)
+    for key in ("a", "b", "c"):
+        contents.keep(key, bytes(10))
+    assert contents.recall("a") is not None
+    contents.keep("d", bytes(10))
+    assert [True, False, True, True] == [contents.recall(key) is not None for key in ("a", "b", "c", "d")]
+    contents.keep("e", bytes(31))
+    assert not any(contents.recall(key) for key in ("a", "b", "c", "d", "e"))
+
+
+async def test_long_questions_do_not_fill_the_memory(seaway: Seaway) -> None:
+    """Strangers choose what they ask with: the text of a question counts as its answer does."""
+    memory = Memory(seaway.database)
+    mark = await memory.mark()
+    answer = Answer("tag", 1, "text/plain", Keep.REVALIDATE, is_public=True, content=b"x")
+    for number in range(100):
+        memory.keep(mark, Question((f"{number}" * 1_000_000,), "chan", ("x",), ()), Held(answer, None))
+    assert memory._bytes <= 64 * 1024 * 1024
+    assert len(memory._answers) < 64
+    before = channel_files._known_question.cache_info().currsize
+    async with client(seaway) as http:
+        await http.get(f"/t/{'x' * 10_000}/chan/noarch/repodata.json")
+    assert before == channel_files._known_question.cache_info().currsize

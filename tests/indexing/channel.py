@@ -1,0 +1,226 @@
+"""A channel as these tests act on it and read it: through the one door for uploads and the one for readers."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import anyio
+import msgspec
+from sqlalchemy import Column, Table, event, select
+
+from seaway.accounts.principal import OPERATOR
+from seaway.channels import channels
+from seaway.conda.filename import FileName
+from seaway.conda.limits import ArchiveLimits
+from seaway.conda.record import Hashes
+from seaway.conda.refusals import Refused
+from seaway.database.engine import Tx
+from seaway.errors import SeawayError
+from seaway.indexing.rows import Subdir, find_subdir
+from seaway.packages import removal
+from seaway.publishing.examine import Candidate, examine
+from seaway.publishing.examiners import Examiners, LocalFile
+from seaway.publishing.importing import import_files
+from seaway.publishing.publish import Published
+from seaway.server.wiring import Seaway
+from seaway.serving.answer import Answer
+from seaway.serving.memory import Question
+from seaway.serving.resolve import answer
+from seaway.storage.blobs import Blobs, BlobStat
+from tests.support import packages
+from tests.support.house import publish_file
+from tests.support.packages import PackageFile, index_json, zstd
+
+A = packages.conda(index_json("a"))
+A2 = packages.conda(index_json("a", version="2.0"))
+B = packages.conda(index_json("b"))
+OLD = packages.tar_bz2(index_json("old"))
+NEW = packages.conda(index_json("new", flags=["cuda"]))
+GONE = packages.conda(index_json("gone"))
+
+
+class _Here(Examiners):
+    """Examines in this process."""
+
+    def examine(self, path: Path, file_name: FileName, hashes: Hashes) -> Candidate:
+        return examine(path, file_name, hashes, ArchiveLimits(), refuse_escaping_links=False)
+
+    def take_in(self, files: Sequence[LocalFile]) -> list[Candidate | Refused | OSError]:
+        return [self._take_in(file) for file in files]
+
+    def _take_in(self, file: LocalFile) -> Candidate | Refused | OSError:
+        try:
+            content = file.source.read_bytes()
+            Path(file.path).write_bytes(content)
+            hashes = Hashes(hashlib.sha256(content).digest(), hashlib.md5(content).digest(), len(content))
+            return self.examine(Path(file.path), file.file_name, hashes)
+        except (Refused, OSError) as error:
+            return error
+
+
+def examining_here(seaway: Seaway) -> Seaway:
+    """The same house, with examiners that need no processes."""
+    examiners = _Here(ArchiveLimits(), processes=1, refuse_escaping_links=False)
+    publishing = replace(seaway.house.publishing, examiners=examiners)
+    return replace(seaway, house=replace(seaway.house, publishing=publishing))
+
+
+@dataclass(frozen=True)
+class Channel:
+    """A channel of a house in this process."""
+
+    seaway: Seaway
+    name: str
+
+    def put(self, file: PackageFile, *, force: bool = False) -> Published:
+        return anyio.run(partial(publish_file, self.seaway, self.name, file, force=force))
+
+    def bring(self, paths: Sequence[Path], *, force: bool = False) -> list[Published | SeawayError]:
+        """Import files of this machine; what became of each."""
+        publishing = self.seaway.house.publishing
+        return [result for _, result in import_files(publishing, self.name, paths, by=OPERATOR, force=force)]
+
+    def yank(self, file: PackageFile, subdir: str = "noarch") -> int:
+        return removal.yank(self.seaway.house.removing, OPERATOR, self.name, subdir, file.name)
+
+    def unyank(self, file: PackageFile, subdir: str = "noarch") -> int:
+        return removal.unyank(self.seaway.house.removing, OPERATOR, self.name, subdir, file.name)
+
+    def delete(self, file: PackageFile, subdir: str = "noarch") -> int:
+        return removal.delete(self.seaway.house.removing, OPERATOR, self.name, subdir, file.name)
+
+    def remove(self) -> None:
+        with self.seaway.database.write() as tx:
+            channels.remove(tx, self.seaway.clock.now_ms(), OPERATOR, self.name)
+
+    def subdir(self, tx: Tx, name: str = "noarch") -> Subdir:
+        found = find_subdir(tx, channels.get(tx, self.name).id, name)
+        assert found is not None
+        return found
+
+    def revision(self, subdir: str = "noarch") -> int:
+        with self.seaway.database.read() as tx:
+            return self.subdir(tx, subdir).revision
+
+    def ask(self, *path: str, encodings: tuple[str, ...] = ()) -> Answer:
+        """What a reader is answered, with the bytes read."""
+        found = anyio.run(answer, self.seaway.house.reading, Question((), self.name, path, encodings)).answer
+        if found.content is not None:
+            return found
+        with self.seaway.blobs.open(found.blob_key) as file:
+            return replace(found, content=file.read())
+
+    def read(self, *path: str, encodings: tuple[str, ...] = ()) -> bytes:
+        content = self.ask(*path, encodings=encodings).content
+        assert content is not None
+        return content
+
+    def repodata(self, subdir: str = "noarch") -> Any:
+        return json.loads(self.read(subdir, "repodata.json"))
+
+    def shard_index(self, subdir: str = "noarch") -> Any:
+        return msgspec.msgpack.decode(zstd.decompress(self.read(subdir, "repodata_shards.msgpack.zst")))
+
+    def shard(self, digest: bytes, subdir: str = "noarch") -> Any:
+        content = self.read(subdir, "shards", f"{digest.hex()}.msgpack.zst")
+        return msgspec.msgpack.decode(zstd.decompress(content))
+
+    def rows(self, table: Table) -> list[tuple[Any, ...]]:
+        """Every row of a table."""
+        with self.seaway.database.read() as tx:
+            return sorted((tuple(row) for row in tx.execute(select(table))), key=repr)
+
+    def column(self, column: Column[Any]) -> list[Any]:
+        """Every value of a column."""
+        with self.seaway.database.read() as tx:
+            return list(tx.execute(select(column)).scalars())
+
+
+def fill_with_everything(channel: Channel) -> None:
+    for file in (A, A2, B, OLD, NEW, GONE):
+        channel.put(file)
+    channel.yank(OLD)
+    channel.delete(GONE)
+    channel.read("noarch", "repodata.json", encodings=("gzip",))
+
+
+@dataclass
+class Statements:
+    """What was sent to the database."""
+
+    texts: list[str]
+    parameters: list[Any]
+    blob_bytes: int = 0
+
+    def note(self, _connection: Any, _cursor: Any, text: str, parameters: Any, _context: Any, many: bool) -> None:
+        self.texts.append(text)
+        self.parameters.append(parameters)
+        for values in parameters if many else [parameters]:
+            given = [
+                getattr(value, "obj", value) for value in (values.values() if isinstance(values, dict) else values)
+            ]
+            self.blob_bytes += sum(len(value) for value in given if isinstance(value, (bytes, memoryview)))
+
+    def writing(self) -> list[str]:
+        return [text for text in self.texts if text.startswith(("INSERT", "UPDATE", "DELETE"))]
+
+
+@contextmanager
+def noted(seaway: Seaway) -> Iterator[Statements]:
+    """Every statement that is sent to the database meanwhile."""
+    statements = Statements([], [])
+    event.listen(seaway.database.engine, "before_cursor_execute", statements.note)
+    try:
+        yield statements
+    finally:
+        event.remove(seaway.database.engine, "before_cursor_execute", statements.note)
+
+
+class Meddled:
+    """A store in which something else happens, once, before or after the first put: what a race would do."""
+
+    def __init__(
+        self,
+        blobs: Blobs,
+        *,
+        before_put: Callable[[], object] | None = None,
+        after_put: Callable[[], object] | None = None,
+    ) -> None:
+        self._blobs = blobs
+        self._before, self._after = before_put, after_put
+
+    def prepare_file(self, path: Path) -> None:
+        self._blobs.prepare_file(path)
+
+    def put_file(self, key: str, path: Path) -> bool:
+        before, self._before = self._before, None
+        if before is not None:
+            before()
+        is_new = self._blobs.put_file(key, path)
+        after, self._after = self._after, None
+        if after is not None:
+            after()
+        return is_new
+
+    def put_files(self, files: Mapping[str, Path]) -> set[str]:
+        return {key for key, path in files.items() if self.put_file(key, path)}
+
+    def open(self, key: str) -> AbstractContextManager[BinaryIO]:
+        return self._blobs.open(key)
+
+    def stat(self, key: str) -> BlobStat | None:
+        return self._blobs.stat(key)
+
+    def local_path(self, key: str) -> Path | None:
+        return self._blobs.local_path(key)
+
+    def delete(self, key: str) -> None:
+        self._blobs.delete(key)
+
+    def list(self) -> Iterator[BlobStat]:
+        return self._blobs.list()

@@ -1,0 +1,254 @@
+"""One change of a package touches its own name and nothing else, whatever the channel holds besides."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from sqlalchemy import event
+
+from seaway.database.tables import documents, files, fragments, retired_shards, shards, subdirs
+from seaway.errors import AlreadyThere, NotFound
+from tests.indexing.channel import Channel, Statements, noted
+from tests.support import packages
+from tests.support.clock import TurnedClock
+from tests.support.house import People
+from tests.support.packages import index_json
+
+A = packages.conda(index_json("a"))
+B = packages.conda(index_json("b"))
+B2 = packages.conda(index_json("b", version="2.0"))
+LINUX = packages.conda(index_json("b", subdir="linux-64", noarch=...))
+
+
+def filled(channel: Channel) -> Channel:
+    for file in (A, B, LINUX, packages.tar_bz2(index_json("c")), packages.conda(index_json("v3", flags=["cuda"]))):
+        channel.put(file)
+    return channel
+
+
+def by_name(channel: Channel) -> dict[tuple[Any, ...], list[tuple[Any, ...]]]:
+    """The rows of shards and fragments by subdir and name."""
+    rows: dict[tuple[Any, ...], list[tuple[Any, ...]]] = {}
+    for row in channel.rows(shards):
+        rows.setdefault((row[0], row[1]), []).append(row)
+    for row in channel.rows(fragments):
+        rows.setdefault((row[0], row[2]), []).append(row)
+    return rows
+
+
+CHANGES: dict[str, Callable[[Channel], object]] = {
+    "upload": lambda channel: channel.put(B2),
+    "overwrite": lambda channel: channel.put(packages.conda(index_json("b", license="BSD")), force=True),
+    "yank": lambda channel: channel.yank(B),
+    "delete": lambda channel: channel.delete(B),
+}
+
+
+@pytest.mark.parametrize("case", CHANGES)
+def test_a_change_touches_the_rows_of_its_own_name(case: str, channel: Channel) -> None:
+    """Of all shards and fragments of the channel, in all its subdirs, only those of the name that changed are written."""
+    before = by_name(filled(channel))
+    CHANGES[case](channel)
+    after = by_name(channel)
+    with channel.seaway.database.read() as tx:
+        changed = (channel.subdir(tx).id, "b")
+    assert before.pop(changed) != after.pop(changed)
+    assert before == after
+
+
+@pytest.mark.parametrize("case", CHANGES)
+def test_a_change_raises_the_revision_of_its_subdir_by_one(case: str, channel: Channel) -> None:
+    """The subdir that changed counts one more; the others do not move."""
+    filled(channel)
+    before = channel.revision(), channel.revision("linux-64")
+    CHANGES[case](channel)
+    assert (before[0] + 1, before[1]) == (channel.revision(), channel.revision("linux-64"))
+
+
+def test_what_changes_nothing_raises_no_revision(channel: Channel) -> None:
+    """A refused upload, a second yank and the delete of what is not there leave every row as it was."""
+    filled(channel).yank(B)
+    tables = (subdirs, files, shards, fragments, retired_shards)
+    before = [channel.rows(table) for table in tables]
+    with pytest.raises(AlreadyThere):
+        channel.put(A)
+    with pytest.raises(NotFound):
+        channel.delete(B2)
+    assert channel.revision() == channel.yank(B)
+    assert before == [channel.rows(table) for table in tables]
+
+
+def cost_of(channel: Channel, change: Callable[[Channel], object]) -> Statements:
+    with noted(channel.seaway) as statements:
+        change(channel)
+    return statements
+
+
+@pytest.mark.parametrize("case", ["a new name", *CHANGES])
+def test_the_cost_of_a_change_does_not_depend_on_the_channel(case: str, channel: Channel, people: People) -> None:
+    """The same change costs the same statements, and as many bytes, in a channel of twenty names as in one of four."""
+    change = CHANGES.get(case, lambda channel: channel.put(packages.conda(index_json("new"))))
+    large = Channel(channel.seaway, people.channel("large"))
+    for number in range(16):
+        large.put(packages.conda(index_json(f"n{number}")))
+    costs = [cost_of(filled(one), change) for one in (channel, large)]
+    assert costs[0].texts == costs[1].texts
+    assert abs(costs[0].blob_bytes - costs[1].blob_bytes) < 100
+    assert 100 < costs[1].blob_bytes < 20_000
+
+
+@contextmanager
+def counted_steps(channel: Channel) -> Iterator[list[int]]:
+    """How many hundreds of instructions SQLite's machine runs meanwhile: what a scan costs, and a statement does not tell."""
+    steps = [0]
+
+    def count() -> int:
+        steps[0] += 1
+        return 0
+
+    def listen(connection: Any, *_: object) -> None:
+        connection.set_progress_handler(count, 100)
+
+    event.listen(channel.seaway.database.engine, "checkout", listen)
+    try:
+        yield steps
+    finally:
+        event.remove(channel.seaway.database.engine, "checkout", listen)
+
+
+@pytest.mark.parametrize("case", ["upload", "yank", "delete"])
+def test_a_change_reads_nothing_of_other_names(case: str, channel: Channel, people: People) -> None:
+    """Change invariant 4: among 150 other names a change takes SQLite hardly more steps than among none."""
+    if channel.seaway.database.engine.dialect.name != "sqlite":
+        pytest.skip("only SQLite counts its steps")
+    large = Channel(channel.seaway, people.channel("large"))
+    for number in range(150):
+        large.put(packages.conda(index_json(f"n{number}")))
+    costs = []
+    for one in (channel, large):
+        filled(one)
+        with counted_steps(one) as steps:
+            CHANGES[case](one)
+        costs.append(steps[0])
+    assert costs[1] < costs[0] * 1.2 + 2, costs
+
+
+def test_an_upload_does_not_touch_whole_documents(channel: Channel) -> None:
+    """The documents of the last revision stay as they are until somebody asks for newer ones."""
+    filled(channel).repodata()
+    before = channel.rows(documents)
+    channel.put(B2)
+    assert before == channel.rows(documents)
+
+
+def test_a_replaced_shard_stays_readable(channel: Channel) -> None:
+    """Who read the index before a change still finds, byte for byte, the shard that it names."""
+    channel.put(B)
+    old = channel.shard_index()["shards"]["b"]
+    before = channel.shard(old)
+    channel.put(B2)
+    assert old != channel.shard_index()["shards"]["b"]
+    assert before == channel.shard(old)
+    assert [B.name] == list(before["packages.conda"])
+
+
+def test_a_shard_of_another_channel_is_not_there(channel: Channel, channel_with: Callable[..., Channel]) -> None:
+    """A shard is read where a channel and subdir name it or named it, and nowhere else."""
+    channel.put(B)
+    digest = channel.shard_index()["shards"]["b"]
+    for path in (("linux-64", "shards"), ("noarch", "shard")):
+        with pytest.raises(NotFound):
+            channel.ask(*path, f"{digest.hex()}.msgpack.zst")
+    with pytest.raises(NotFound):
+        channel_with().ask("noarch", "shards", f"{digest.hex()}.msgpack.zst")
+
+
+def test_the_shard_is_what_repodata_says(channel: Channel) -> None:
+    """The records of a name are the same in its shard and in repodata.json, but for the form of the two hashes."""
+    filled(channel).put(B2)
+    repodata, index = channel.repodata(), channel.shard_index()
+    maps = [("packages",), ("packages.conda",), ("v3", "conda"), ("v3", "tar.bz2")]
+    found: dict[tuple[str, ...], dict[str, Any]] = {path: {} for path in maps}
+    for digest in index["shards"].values():
+        shard = channel.shard(digest)
+        for path in maps:
+            found[path].update(within(shard, path))
+    for path in maps:
+        assert {key: with_hex(record) for key, record in found[path].items()} == within(repodata, path)
+
+
+def within(document: Any, path: tuple[str, ...]) -> dict[str, Any]:
+    for key in path:
+        document = document.get(key, {})
+    return dict(document)
+
+
+def with_hex(record: dict[str, Any]) -> dict[str, Any]:
+    return {**record, "md5": record["md5"].hex(), "sha256": record["sha256"].hex()}
+
+
+def test_a_yanked_file_is_in_removed_and_comes_back_as_it_was(channel: Channel, clock: TurnedClock) -> None:
+    """Yanked, a file is in `removed` and in no map; unyanked, its record is the old one with the time of its first indexing."""
+    channel.put(B)
+    before = channel.repodata()
+    clock.move(60_000)
+    channel.yank(B)
+    yanked = channel.repodata()
+    assert ({}, [B.name]) == (yanked["packages.conda"], yanked["removed"])
+    assert [B.name] == channel.shard(channel.shard_index()["shards"]["b"])["removed"]
+    assert 0 == channel.read("noarch", "run_exports.json").count(b"demo")
+    assert B.content == channel.read("noarch", B.name)
+    clock.move(60_000)
+    channel.unyank(B)
+    assert before == channel.repodata()
+
+
+def test_a_name_whose_files_are_all_deleted_is_gone(channel: Channel) -> None:
+    """After the last delete no document has the name: not the index of names, not repodata.json, not run_exports.json."""
+    filled(channel)
+    channel.delete(B)
+    assert "b" not in channel.shard_index()["shards"]
+    for document in ("repodata.json", "run_exports.json"):
+        assert B.name.encode() not in channel.read("noarch", document)
+    assert "b" in channel.shard_index("linux-64")["shards"]
+    with pytest.raises(NotFound):
+        channel.ask("noarch", B.name)
+
+
+def test_a_name_can_come_back(channel: Channel) -> None:
+    """A name of which everything was deleted is listed again by its next upload."""
+    channel.put(B)
+    channel.delete(B)
+    assert {} == channel.shard_index()["shards"]
+    channel.put(B2)
+    assert ["b"] == list(channel.shard_index()["shards"])
+    assert [B2.name] == list(channel.repodata()["packages.conda"])
+
+
+def test_an_overwritten_file_has_a_time_of_its_own(channel: Channel, clock: TurnedClock) -> None:
+    """New bytes under an old name are a new file, indexed when they came (CEP 47)."""
+    channel.put(B)
+    clock.move(60_000)
+    channel.put(packages.conda(index_json("b", license="BSD")), force=True)
+    (record,) = channel.repodata()["packages.conda"].values()
+    assert ("BSD", clock.now_ms()) == (record["license"], record["indexed_timestamp"])
+
+
+def test_the_summary_of_v3_follows_its_records(channel: Channel, clock: TurnedClock) -> None:
+    """`repodata_revisions` counts the v3 records that are listed, with the times of the newest and the oldest (CEP 48)."""
+    times = []
+    new = [packages.conda(index_json(f"v{number}", flags=["cuda"])) for number in range(3)]
+    for file in (*new, A):
+        times.append(clock.now_ms())
+        channel.put(file)
+        clock.move(1_000)
+    summary = {"n_packages": 3, "newest": times[2], "oldest": times[0]}
+    assert {"v3": summary} == channel.repodata()["info"]["repodata_revisions"]
+    assert {"v3": summary} == channel.shard_index()["info"]["repodata_revisions"]
+    channel.yank(new[2])
+    channel.delete(new[0])
+    summary = {"n_packages": 1, "newest": times[1], "oldest": times[1]}
+    assert {"v3": summary} == channel.repodata()["info"]["repodata_revisions"]
+    channel.delete(new[1])
+    assert "repodata_revisions" not in channel.repodata()["info"]

@@ -1,0 +1,184 @@
+"""`seaway check`: each promise that does not hold is named, with where and how, and nothing is named that holds."""
+
+from collections.abc import Callable
+
+import pytest
+from sqlalchemy import delete, insert, select, text, update
+from sqlalchemy.exc import IntegrityError
+
+from seaway.accounts import users
+from seaway.channels import channels
+from seaway.channels.roles import Role
+from seaway.cli.check import Broken, check
+from seaway.database.engine import Tx
+from seaway.database.tables import documents, files, members, retired_shards, shards
+from seaway.storage import keys
+from tests.indexing.channel import A2, OLD, A, Channel
+from tests.support import state
+from tests.support.house import People
+
+
+def in_database(change: Callable[[Tx], object]) -> Callable[[Channel], None]:
+    """Damage by a statement."""
+
+    def damage(channel: Channel) -> None:
+        with channel.seaway.database.write() as tx:
+            change(tx)
+
+    return damage
+
+
+def blob_of_a(channel: Channel) -> str:
+    with channel.seaway.database.read() as tx:
+        return keys.blob(tx.execute(select(files.c.sha256).where(files.c.file_name == A.name)).scalar_one())
+
+
+def rewrite(channel: Channel, key: str, content: bytes) -> None:
+    state.rewrite(channel.seaway.blobs, key, content)
+
+
+def document_key(channel: Channel, kind: str = "repodata.json") -> str:
+    with channel.seaway.database.read() as tx:
+        return keys.blob(tx.execute(select(documents.c.sha256).where(documents.c.kind == kind)).scalar_one())
+
+
+def two_owners(channel: Channel) -> None:
+    """What the schema forbids: its index has to go first."""
+    with channel.seaway.database.write() as tx:
+        tx.execute(text("DROP INDEX uq_members_owner"))
+        tx.execute(second_owner(tx, channel))
+
+
+def second_owner(tx: Tx, channel: Channel):  # type: ignore[no-untyped-def]
+    return insert(members).values(
+        channel_id=channels.get(tx, channel.name).id,
+        user_id=users.get(tx, "second").id,
+        role=Role.OWNER.value,
+        added_at=0,
+    )
+
+
+def set_of(kind: str, **values: object) -> Callable[[Channel], None]:
+    return in_database(lambda tx: tx.execute(update(documents).where(documents.c.kind == kind).values(**values)))
+
+
+def of_a(**values: object) -> Callable[[Channel], None]:
+    return in_database(lambda tx: tx.execute(update(files).where(files.c.file_name == A.name).values(**values)))
+
+
+def other_record(channel: Channel) -> None:
+    """The record of another file under the name of this one."""
+    with channel.seaway.database.write() as tx:
+        record = tx.execute(select(files.c.record).where(files.c.file_name == A2.name)).scalar_one()
+        tx.execute(update(files).where(files.c.file_name == A.name).values(record=record))
+
+
+# Damage, the promise that it breaks, and where it is found.
+DAMAGES: dict[str, tuple[Callable[[Channel], None], str, str]] = {
+    "missing blob": (lambda channel: channel.seaway.blobs.delete(blob_of_a(channel)), "S1", A.name),
+    "truncated blob": (lambda channel: rewrite(channel, blob_of_a(channel), A.content[:-1]), "S1", A.name),
+    "changed bytes of a blob": (
+        lambda channel: rewrite(channel, blob_of_a(channel), bytes([A.content[0] ^ 1]) + A.content[1:]),
+        "S1",
+        A.name,
+    ),
+    "missing blob of a yanked file": (
+        in_database(lambda tx: tx.execute(update(files).where(files.c.file_name == OLD.name).values(sha256=b"x" * 32))),
+        "S1",
+        OLD.name,
+    ),
+    "changed size": (of_a(size=7), "S1", A.name),
+    "changed record": (of_a(record=b"{}"), "S1", A.name),
+    "record of another file": (other_record, "S1", A.name),
+    "changed time of indexing": (of_a(indexed_at=7), "S1", A.name),
+    "changed section": (of_a(section="packages"), "S3", "a"),
+    "foreign bytes of a shard": (
+        in_database(lambda tx: tx.execute(update(shards).where(shards.c.name == "a").values(content=b"evil"))),
+        "S3",
+        "a",
+    ),
+    "foreign bytes of a replaced shard": (
+        in_database(lambda tx: tx.execute(update(retired_shards).values(content=b"evil"))),
+        "S4",
+        "shards/",
+    ),
+    "document of a later revision": (set_of("repodata.json", revision=1000), "S2", "repodata.json"),
+    "documents of two revisions": (set_of("repodata.json.zst", revision=1), "S2", "noarch"),
+    "documents of one kind missing": (
+        in_database(lambda tx: tx.execute(delete(documents).where(documents.c.kind == "repodata.json.zst"))),
+        "S2",
+        "repodata.json.zst",
+    ),
+    "missing blob of a document": (
+        lambda channel: channel.seaway.blobs.delete(document_key(channel)),
+        "S2",
+        "repodata.json",
+    ),
+    "changed bytes of a document": (
+        lambda channel: rewrite(channel, document_key(channel), b"x" + b" " * 100),
+        "S2",
+        "repodata.json",
+    ),
+    "missing blob of the gzip form": (
+        lambda channel: channel.seaway.blobs.delete(document_key(channel, "repodata.json.gz")),
+        "S2",
+        "repodata.json.gz",
+    ),
+    "document of another state": (
+        lambda channel: set_of("repodata.json", sha256=bytes.fromhex(document_key(channel, "run_exports.json")[-64:]))(
+            channel
+        ),
+        "S2",
+        "repodata.json",
+    ),
+    "no owner": (
+        in_database(lambda tx: tx.execute(update(members).values(role=Role.CONTRIBUTOR.value))),
+        "S4",
+        "demo",
+    ),
+    "two owners": (two_owners, "S4", "demo"),
+}
+
+
+def test_nothing_is_broken_in_a_whole_store(filled: Channel) -> None:
+    """A store that was only used as it should be keeps every promise, looked at quickly or thoroughly."""
+    assert [] == list(check(filled.seaway))
+    assert [] == list(check(filled.seaway, quick=True))
+
+
+@pytest.mark.parametrize("case", DAMAGES)
+def test_what_is_broken_is_named(case: str, filled: Channel) -> None:
+    """Each kind of damage is told of as the promise that it breaks, at the place where it is."""
+    People(filled.seaway).user("second")
+    damage, promise, where = DAMAGES[case]
+    damage(filled)
+    broken = list(check(filled.seaway))
+    assert any(entry.promise == promise and where in entry.where for entry in broken), broken
+
+
+@pytest.mark.parametrize("case", ["missing blob", "truncated blob", "missing blob of a document"])
+def test_a_quick_look_finds_what_needs_no_reading(case: str, filled: Channel) -> None:
+    """Without reading blobs, those that are missing or have another size are found."""
+    damage, promise, where = DAMAGES[case]
+    damage(filled)
+    found = [entry for entry in check(filled.seaway, quick=True) if where in entry.where]
+    assert [promise] == [entry.promise for entry in found]
+
+
+def test_damage_is_told_of_once_and_in_words(filled: Channel) -> None:
+    """One missing blob is one line that says which file of which channel it was."""
+    DAMAGES["missing blob"][0](filled)
+    assert [Broken("S1", f"demo/noarch/{A.name}", "names a blob that is not there")] == list(check(filled.seaway))
+
+
+def test_the_schema_itself_forbids_two_owners(filled: Channel) -> None:
+    """A second owner of a channel is refused by the database, whatever code asks for it."""
+    People(filled.seaway).user("second")
+    with pytest.raises(IntegrityError), filled.seaway.database.write() as tx:
+        tx.execute(second_owner(tx, filled))
+
+
+def test_a_deleted_channel_breaks_nothing(filled: Channel) -> None:
+    """After a channel is gone, with its bytes not yet swept, every promise holds."""
+    filled.remove()
+    assert [] == list(check(filled.seaway))

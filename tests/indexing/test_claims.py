@@ -1,0 +1,109 @@
+"""A row never names a blob that is not there, whoever takes blobs away meanwhile (S1)."""
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from seaway.cli.check import check
+from seaway.errors import AlreadyThere
+from seaway.packages.sweep import sweep
+from seaway.storage import keys
+from seaway.storage.blobs import Blobs
+from tests.indexing.channel import Channel, Meddled
+from tests.support import packages
+from tests.support.house import People
+from tests.support.packages import PackageFile, index_json
+
+FILE = packages.conda(index_json("a"))
+SAME_NAME = packages.conda(index_json("a", license="BSD"))
+
+
+def on(channel: Channel, blobs: Blobs) -> Channel:
+    """The same channel, with uploads going to another store."""
+    house = channel.seaway.house
+    publishing = replace(house.publishing, blobs=blobs)
+    return Channel(replace(channel.seaway, house=replace(house, publishing=publishing)), channel.name)
+
+
+def sweep_everything(channel: Channel) -> int:
+    """Sweep as if every blob were old; how many were taken."""
+    seaway = channel.seaway
+    return sweep(seaway.database, seaway.blobs, seaway.spool, seaway.clock, grace_ms=-(1 << 60)).blobs
+
+
+def put_nameless(channel: Channel, file: PackageFile) -> None:
+    with channel.seaway.spool.file() as spooled:
+        spooled.write(file.content)
+        spooled.flush()
+        key = keys.blob(hashlib.sha256(file.content).digest())
+        channel.seaway.blobs.put_file(key, Path(spooled.name))
+
+
+def assert_served(channel: Channel, file: PackageFile) -> None:
+    assert file.content == channel.read("noarch", file.name)
+    assert [] == list(check(channel.seaway))
+
+
+def test_old_bytes_that_are_swept_between_put_and_record_are_put_again(channel: Channel) -> None:
+    """An upload that found its bytes in the store, and lost them to the sweep before it could name them, stores them itself."""
+    put_nameless(channel, FILE)
+    taken: list[int] = []
+    meddled = Meddled(channel.seaway.blobs, after_put=lambda: taken.append(sweep_everything(channel)))
+    on(channel, meddled).put(FILE)
+    assert [1] == taken
+    assert_served(channel, FILE)
+
+
+def test_a_sweep_between_two_uploads_of_equal_bytes_takes_nothing(channel: Channel, people: People) -> None:
+    """Bytes that one channel names are found by an upload to another, and stay for both."""
+    other = Channel(channel.seaway, people.channel("other"))
+    channel.put(FILE)
+    meddled = Meddled(channel.seaway.blobs, after_put=lambda: sweep_everything(channel))
+    on(other, meddled).put(FILE)
+    for one in (channel, other):
+        assert_served(one, FILE)
+
+
+def test_bytes_whose_last_name_goes_during_an_upload_are_put_again(channel: Channel, people: People) -> None:
+    """The other channel deletes its file, and the sweep comes, while an upload relies on the bytes."""
+    other = Channel(channel.seaway, people.channel("other"))
+    other.put(FILE)
+
+    def delete_and_sweep() -> None:
+        other.delete(FILE)
+        sweep_everything(channel)
+
+    on(channel, Meddled(channel.seaway.blobs, after_put=delete_and_sweep)).put(FILE)
+    assert_served(channel, FILE)
+
+
+def test_a_refused_upload_leaves_no_bytes(channel: Channel) -> None:
+    """Bytes that were stored for nothing are taken back at once."""
+    channel.put(FILE)
+    before = sorted(stat.key for stat in channel.seaway.blobs.list())
+    with pytest.raises(AlreadyThere):
+        channel.put(SAME_NAME)
+    assert before == sorted(stat.key for stat in channel.seaway.blobs.list())
+
+
+class Overlapped(Meddled):
+    """A store in which each put met another of the same bytes: both looked, both moved their file in, both call it new."""
+
+    def put_file(self, key: str, path: Path) -> bool:
+        super().put_file(key, path)
+        return True
+
+
+def test_a_refused_upload_does_not_take_the_bytes_of_another(channel: Channel, people: People) -> None:
+    """Of two uploads that put equal bytes at the same moment, the one that is refused leaves them to the other."""
+    other = Channel(channel.seaway, people.channel("other"))
+    other.put(SAME_NAME)
+
+    def be_refused() -> None:
+        with pytest.raises(AlreadyThere):
+            on(other, Overlapped(channel.seaway.blobs)).put(FILE)
+
+    on(channel, Meddled(channel.seaway.blobs, after_put=be_refused)).put(FILE)
+    assert_served(channel, FILE)

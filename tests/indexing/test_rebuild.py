@@ -1,0 +1,166 @@
+"""`seaway reindex`: damage to the index is found and put right from the file rows, and what is right is left alone."""
+
+from collections.abc import Callable
+
+import pytest
+from sqlalchemy import Update, delete, insert, update
+
+from seaway.database.engine import Tx
+from seaway.database.tables import documents, fragments, shards, subdirs
+from seaway.indexing.rebuild import Difference, differences, rebuild
+from tests.indexing.channel import Channel
+from tests.support import packages
+from tests.support.packages import index_json
+
+Damage = Callable[[Tx, int], object]
+
+
+def of_shard(**values: object) -> Damage:
+    """Change the shard row of one name."""
+    return lambda tx, subdir: tx.execute(shard_row(subdir, "b").values(**values))
+
+
+def shard_row(subdir: int, name: str) -> Update:
+    return update(shards).where(shards.c.subdir_id == subdir, shards.c.name == name)
+
+
+def of_v3(**values: object) -> Damage:
+    return lambda tx, subdir: tx.execute(shard_row(subdir, "new").values(**values))
+
+
+def fragment(name: str, kind: str) -> Damage:
+    """Add a fragment that no file makes."""
+    return lambda tx, subdir: tx.execute(
+        insert(fragments).values(subdir_id=subdir, kind=kind, name=name, content=b'"evil":{}')
+    )
+
+
+def shard_of_a_name_that_is_gone(tx: Tx, subdir: int) -> None:
+    tx.execute(shard_row(subdir, "gone").values(sha256=b"x" * 32, content=b"x"))
+
+
+# Damage, and the name that it is found under.
+DAMAGES: dict[str, tuple[str, Damage]] = {
+    "bytes of a shard": ("b", of_shard(content=b"x")),
+    "address of a shard": ("b", of_shard(sha256=b"x" * 32)),
+    "a shard that says the name is gone": ("b", of_shard(sha256=None, content=None)),
+    "a shard of a later revision": ("b", of_shard(revision=1000)),
+    "number of records": ("b", of_shard(record_count=7)),
+    "number of v3 records": ("new", of_v3(v3_count=7)),
+    "time of the newest v3 record": ("new", of_v3(v3_newest=7)),
+    "time of the oldest v3 record": ("new", of_v3(v3_oldest=7)),
+    "v3 records where there are none": ("b", of_shard(v3_count=1)),
+    "no shard": (
+        "b",
+        lambda tx, subdir: tx.execute(delete(shards).where(shards.c.subdir_id == subdir, shards.c.name == "b")),
+    ),
+    "a shard of a name that is gone": ("gone", shard_of_a_name_that_is_gone),
+    "no fragments": (
+        "b",
+        lambda tx, subdir: tx.execute(
+            delete(fragments).where(fragments.c.subdir_id == subdir, fragments.c.name == "b")
+        ),
+    ),
+    "bytes of a fragment": (
+        "b",
+        lambda tx, subdir: tx.execute(
+            update(fragments)
+            .where(fragments.c.subdir_id == subdir, fragments.c.name == "b")
+            .values(content=b'"evil":{}')
+        ),
+    ),
+    "a fragment in another map": ("b", fragment("b", "records:packages")),
+    "a fragment of a removed file": ("b", fragment("b", "removed")),
+    "a fragment of no known kind": ("b", fragment("b", "records:other")),
+    "a fragment of a name that never was": ("never", fragment("never", "records:packages.conda")),
+    "a fragment of a name that is gone": ("gone", fragment("gone", "records:packages.conda")),
+    "number of records of the subdir": (
+        "",
+        lambda tx, subdir: tx.execute(update(subdirs).where(subdirs.c.id == subdir).values(record_count=7)),
+    ),
+}
+
+
+def damage(channel: Channel, case: str) -> None:
+    with channel.seaway.database.write() as tx:
+        DAMAGES[case][1](tx, channel.subdir(tx).id)
+
+
+def found(channel: Channel) -> list[Difference]:
+    with channel.seaway.database.read() as tx:
+        return list(differences(tx, channel.subdir(tx)))
+
+
+def put_right(channel: Channel) -> int:
+    with channel.seaway.database.write() as tx:
+        return rebuild(tx, channel.subdir(tx), channel.seaway.clock.now_ms(), 100_000)
+
+
+def served(channel: Channel) -> tuple[object, object, set[bytes]]:
+    """What readers see, but for the revision."""
+    return channel.repodata(), channel.read("noarch", "run_exports.json"), set(channel.shard_index()["shards"].values())
+
+
+def test_an_undamaged_index_has_no_differences(filled: Channel) -> None:
+    """What uploads and deletes leave is exactly what the file rows make, and a rebuild of it changes no name."""
+    assert [] == found(filled)
+    before = filled.rows(shards), filled.rows(fragments), filled.revision()
+    assert 0 == put_right(filled)
+    assert before == (filled.rows(shards), filled.rows(fragments), filled.revision())
+
+
+@pytest.mark.parametrize("case", DAMAGES)
+def test_damage_is_found(case: str, filled: Channel) -> None:
+    """Whatever in the index is not what the file rows make is told of, under the name that it belongs to."""
+    damage(filled, case)
+    assert DAMAGES[case][0] in {difference.name for difference in found(filled)}
+
+
+@pytest.mark.parametrize("case", DAMAGES)
+def test_damage_is_put_right(case: str, filled: Channel) -> None:
+    """After a rebuild the index is what the file rows make, and readers see what they saw before the damage."""
+    before = served(filled)
+    damage(filled, case)
+    put_right(filled)
+    assert [] == found(filled)
+    assert before == served(filled)
+
+
+def test_a_rebuild_touches_only_what_differs(filled: Channel) -> None:
+    """Names that are right keep their rows, so that clients need not fetch their shards again."""
+    damage(filled, "bytes of a shard")
+    before = {row[1]: row for row in filled.rows(shards)}
+    assert 1 == put_right(filled)
+    after = {row[1]: row for row in filled.rows(shards)}
+    assert {"b"} == {name for name in after if before[name] != after[name]}
+
+
+def test_readers_of_a_running_server_see_the_repair(filled: Channel) -> None:
+    """A worker that holds the damaged index in memory serves the repaired one at the next request."""
+    right = filled.shard_index()["shards"]
+    with filled.seaway.database.write() as tx:
+        subdir = filled.subdir(tx)
+        wrong = {"sha256": b"x" * 32, "revision": subdir.revision + 1}
+        tx.execute(shard_row(subdir.id, "b").values(**wrong))
+        tx.execute(update(subdirs).where(subdirs.c.id == subdir.id).values(revision=subdir.revision + 1))
+    assert right != filled.shard_index()["shards"]
+    put_right(filled)
+    assert right == filled.shard_index()["shards"]
+
+
+def test_a_rebuild_forgets_the_whole_documents(filled: Channel) -> None:
+    """Documents may hold the damage too: they are made again when somebody asks."""
+    filled.repodata()
+    put_right(filled)
+    assert [] == filled.rows(documents)
+
+
+@pytest.mark.parametrize(
+    "case",
+    ["bytes of a shard", "number of records", "no fragments", "no shard", "a shard that says the name is gone"],
+)
+def test_an_upload_to_a_damaged_name_puts_it_right(case: str, filled: Channel) -> None:
+    """What cannot be spliced is derived again from the rows, and is no error of the upload."""
+    damage(filled, case)
+    filled.put(packages.conda(index_json("b", version="9.0")))
+    assert "b" not in {difference.name for difference in found(filled)}

@@ -1,0 +1,46 @@
+"""What a channel holds, as lists and pages show it."""
+
+import pytest
+
+from seaway.accounts.principal import OPERATOR
+from seaway.channels import channels
+from seaway.packages import catalogue, removal
+from seaway.packages.catalogue import PackageSummary
+from seaway.server.wiring import Seaway
+from tests.support.house import People, publish_file
+from tests.support.packages import conda, index_json, tar_bz2
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_packages_are_listed_with_subdirs_and_files(seaway: Seaway, people: People) -> None:
+    """A package is one line, with the subdirs that it is in and the number of files that solvers see."""
+    people.channel("chan")
+    sent = [
+        conda(index_json("b")), tar_bz2(index_json("b")), conda(index_json("b", subdir="linux-64", noarch=...)),
+        conda(index_json("a")), conda(index_json("a", version="2.0")), conda(index_json("c")), conda(index_json("d")),
+    ]  # fmt: skip
+    for file in sent:
+        await publish_file(seaway, "chan", file)
+    removal.yank(seaway.house.removing, OPERATOR, "chan", "noarch", "a-2.0-h1_0.conda")
+    removal.yank(seaway.house.removing, OPERATOR, "chan", "noarch", "c-1.0-h1_0.conda")
+    removal.delete(seaway.house.removing, OPERATOR, "chan", "noarch", "d-1.0-h1_0.conda")
+    with seaway.database.read() as tx:
+        channel = channels.get(tx, "chan")
+        packages = catalogue.list_packages(tx, channel.id)
+        assert 4 == catalogue.count_files(tx, channel.id)
+        assert ["b", "c"] == [package.name for package in catalogue.list_packages(tx, channel.id, after="a")]
+    assert packages == [
+        PackageSummary("a", ("noarch",), 1),
+        PackageSummary("b", ("linux-64", "noarch"), 3),
+        PackageSummary("c", ("noarch",), 0),
+    ]
+    assert 3 == channel.package_count
+
+
+def test_an_empty_channel_has_no_packages(seaway: Seaway, people: People) -> None:
+    """Where nothing was uploaded nothing is listed."""
+    people.channel("chan")
+    with seaway.database.read() as tx:
+        channel = channels.get(tx, "chan")
+        assert ([], 0) == (catalogue.list_packages(tx, channel.id), catalogue.count_files(tx, channel.id))

@@ -1,0 +1,168 @@
+"""A folder of package files brought in at once leaves what uploads of its files one after the other would."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from seaway.accounts.principal import OPERATOR, Principal
+from seaway.cli.check import check
+from seaway.conda.refusals import Refused
+from seaway.database.tables import audit, files, fragments, subdirs
+from seaway.errors import AlreadyThere, BadCredential, Malformed, NotFound, SeawayError, TooLarge
+from seaway.publishing.importing import import_files
+from seaway.publishing.publish import Published
+from tests.indexing.channel import Channel, Meddled, examining_here, noted
+from tests.support import house, packages
+from tests.support.clock import TurnedClock
+from tests.support.house import People
+from tests.support.packages import PackageFile, index_json
+
+FILES = [
+    packages.conda(index_json(f"name-{number % 30}", version=f"{number}.0", subdir=subdir, noarch=noarch))
+    for number in range(75)
+    for subdir, noarch in (("noarch", "generic"), ("linux-64", ...))
+]
+
+
+@pytest.fixture
+def channel(on_both: str, tmp_path: Path) -> Iterator[Channel]:
+    with closing(house.build(tmp_path, TurnedClock())) as built:
+        yield Channel(examining_here(built), People(built).channel("demo"))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    made = tmp_path / "folder"
+    made.mkdir()
+    return made
+
+
+def write(folder: Path, given: list[PackageFile]) -> list[Path]:
+    """The files, each in a folder of its own, since two may have the same name."""
+    paths = []
+    for number, file in enumerate(given):
+        own = folder / str(number)
+        own.mkdir()
+        paths.append(file.write_to(own))
+    return paths
+
+
+def test_it_leaves_what_uploads_leave(channel: Channel, folder: Path) -> None:
+    """More files than one transaction takes, of two subdirs: the same rows, index and number of revisions."""
+    other = Channel(channel.seaway, People(channel.seaway).channel("other"))
+    results = channel.bring(write(folder, FILES))
+    assert [file.name for file in FILES] == [one.file_name for one in results if isinstance(one, Published)]
+    for file in FILES:
+        other.put(file)
+    for subdir in ("noarch", "linux-64"):
+        assert other.repodata(subdir) == channel.repodata(subdir)
+        assert other.shard_index(subdir)["shards"] == channel.shard_index(subdir)["shards"]
+        assert 75 == channel.revision(subdir) == other.revision(subdir)
+    assert 2 * len(FILES) == channel.column(audit.c.action).count("file.uploaded")
+    assert [] == list(check(channel.seaway))
+
+
+def test_each_file_is_judged_for_itself(channel: Channel, folder: Path) -> None:
+    """What is wrong with one is told of that one, in the order given, and leaves nothing."""
+    there = packages.conda(index_json("there"))
+    channel.put(there)
+    good, twice = packages.conda(index_json("good")), packages.conda(index_json("twice"))
+    other_bytes = packages.conda(index_json("twice"), files={"share/demo.txt": b"others"})
+    given = {
+        "good": (good, None),
+        "no package": (PackageFile("broken-1.0-0.conda", b"no zip"), Refused),
+        "no name of a package": (PackageFile("Not A Package.conda", b""), Refused),
+        "it is there": (there, AlreadyThere),
+        "the first of two": (twice, None),
+        "the second of two": (other_bytes, AlreadyThere),
+        "another name": (PackageFile("renamed-1.0-0.conda", good.content), Refused),
+    }
+    paths = write(folder, [file for file, _ in given.values()])
+    results = [*channel.bring([*paths, folder / "gone-1.0-0.conda"])]
+    kinds = [None if isinstance(one, Published) else type(one) for one in results]
+    assert [*(kind for _, kind in given.values()), Malformed] == kinds
+    assert {there.name, good.name, twice.name} == set(channel.column(files.c.file_name))
+    assert [] == list(check(channel.seaway))
+    assert [] == list(channel.seaway.settings.spool_folder.iterdir())
+    assert 3 == len(list(channel.seaway.blobs.list()))
+
+
+def test_a_name_that_looks_like_another_of_the_same_folder_is_seen(channel: Channel, folder: Path) -> None:
+    """Record invariant 2: the second of two names that look alike is told of the first, though both came at once."""
+    paths = write(folder, [packages.conda(index_json(name)) for name in ("my-pkg", "my_pkg")])
+    first, second = channel.bring(paths)
+    assert isinstance(first, Published)
+    assert isinstance(second, Published)
+    assert ((), True) == (first.warnings, "looks like my-pkg" in second.warnings[0])
+
+
+def test_files_are_replaced_only_when_asked(channel: Channel, folder: Path) -> None:
+    """With force the new bytes take the place of the old, as an upload with force does."""
+    old, new = (packages.conda(index_json("a", license=text)) for text in ("MIT", "BSD"))
+    channel.put(old)
+    paths = write(folder, [new])
+    assert isinstance(channel.bring(paths)[0], AlreadyThere)
+    replaced = channel.bring(paths, force=True)[0]
+    assert isinstance(replaced, Published)
+    assert replaced.replaced
+    assert "BSD" == channel.repodata()["packages.conda"][new.name]["license"]
+    assert [] == list(check(channel.seaway))
+
+
+def test_who_may_not_upload_brings_nothing(channel: Channel, folder: Path) -> None:
+    """The permission is asked before a file is read, and an unknown channel is told as such."""
+    paths = write(folder, FILES[:2])
+    publishing = channel.seaway.house.publishing
+    nobody = Principal(name="anonymous")
+    for name, by, refusal in (("demo", nobody, BadCredential), ("unknown", OPERATOR, NotFound)):
+        results = [result for _, result in import_files(publishing, name, paths, by=by, force=False)]
+        assert [refusal, refusal] == list(map(type, results))
+    assert [] == channel.rows(files)
+    assert [] == list(channel.seaway.blobs.list())
+
+
+def test_a_file_over_the_limit_is_not_read(channel: Channel, folder: Path) -> None:
+    """The limit of uploads holds here too."""
+    publishing = replace(channel.seaway.house.publishing, upload_limit=10)
+    (_, result), *_ = import_files(publishing, "demo", write(folder, FILES[:1]), by=OPERATOR, force=False)
+    assert isinstance(result, TooLarge)
+
+
+def test_bytes_that_are_swept_before_they_are_named_are_put_again(channel: Channel, folder: Path) -> None:
+    """S1: the sweep takes one of the blobs between the put and the commit; its file comes in all the same."""
+    house_parts, store = channel.seaway.house.publishing, channel.seaway.blobs
+    meddled = Meddled(store, after_put=lambda: [store.delete(stat.key) for stat in store.list()])
+    batches = type(house_parts.batches)(channel.seaway.database, meddled, house_parts.batches._record_all)
+    publishing = replace(house_parts, blobs=meddled, batches=batches)
+    results = [
+        result for _, result in import_files(publishing, "demo", write(folder, FILES[:3]), by=OPERATOR, force=False)
+    ]
+    assert not [one for one in results if isinstance(one, SeawayError)]
+    assert [] == list(check(channel.seaway))
+
+
+def test_who_stops_listening_leaves_no_spool_file(channel: Channel, folder: Path) -> None:
+    """Broken off after the first file, what was in the spool is gone, and the store is whole."""
+    outcomes = import_files(channel.seaway.house.publishing, "demo", write(folder, FILES), by=OPERATOR, force=False)
+    next(outcomes)
+    outcomes.close()
+    assert [] == list(channel.seaway.settings.spool_folder.iterdir())
+    assert [] == list(check(channel.seaway))
+
+
+def test_a_lot_costs_as_many_statements_as_a_file(channel: Channel, folder: Path) -> None:
+    """Record invariant 3: sixteen files cost as many statements as four."""
+    counted = []
+    for part in (FILES[:4], FILES[4:20]):  # a lot each
+        own = folder / part[0].name
+        own.mkdir()
+        with noted(channel.seaway) as statements:
+            channel.bring(write(own, part))
+        counted.append(len(statements.texts))
+    assert counted[1] <= counted[0] + 4
+    assert 20 == len(channel.rows(files))
+    assert {"noarch", "linux-64"} == set(channel.column(subdirs.c.name))
+    assert channel.rows(fragments)

@@ -1,0 +1,80 @@
+"""Running servers whose metrics are read, and what a scrape of one says."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.support import house
+from tests.support.house import People
+from tests.support.packages import real_packages
+from tests.support.requests import until
+from tests.support.server import Server, serving
+
+PACKAGES = [package.file for package in real_packages() if package.is_good and package.path.stat().st_size < 100_000][
+    :6
+]
+
+
+@dataclass(frozen=True)
+class Scrape:
+    """The values of one scrape: by the name of a series and its labels."""
+
+    values: Mapping[tuple[str, frozenset[tuple[str, str]]], float]
+
+    def value(self, name: str, **labels: str) -> float:
+        """The sum over the series that have these labels."""
+        wanted = set(labels.items())
+        return sum(value for (found, has), value in self.values.items() if found == name and wanted <= has)
+
+    def has(self, name: str) -> bool:
+        return any(found == name for found, _ in self.values)
+
+
+def parsed(text: str) -> Scrape:
+    """The values of an exposition; the library's own parser refuses what Prometheus would."""
+    samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+    values = {(sample.name, frozenset(sample.labels.items())): sample.value for sample in samples}
+    assert len(samples) == len(values), "a series is there twice"
+    return Scrape(values)
+
+
+@dataclass(frozen=True)
+class Watched:
+    """A server, its metrics, and a channel with the key of its owner."""
+
+    server: Server
+    channel: str
+    key: str
+
+    @property
+    def metrics_address(self) -> str:
+        until(lambda: any("metrics are at" in line for line in self.server.log))
+        return next(match[1] for line in self.server.log if (match := re.search(r"metrics are at (\S+)", line)))
+
+    def scrape(self) -> Scrape:
+        return parsed(httpx.get(self.metrics_address).raise_for_status().text)
+
+    def client(self) -> httpx.Client:
+        return self.server.client(self.key)
+
+
+@pytest.fixture(scope="package")
+def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+    """One process that serves and logs as JSON."""
+    folder = tmp_path_factory.mktemp("watched")
+    with serving(folder, examiners=1, metrics_port=0, log_format="json") as server:
+        yield furnished(server, folder)
+
+
+def furnished(server: Server, folder: Path) -> Watched:
+    """The server with a channel."""
+    beside = house.build(folder)
+    people = People(beside)
+    made = Watched(server, people.channel("chan"), people.key("owner"))
+    beside.close()
+    return made

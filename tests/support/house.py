@@ -1,0 +1,97 @@
+"""A whole house for a test: the real parts on a folder of its own, with people, channels and keys made in one line."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from seaway.accounts import keys, users
+from seaway.accounts.principal import OPERATOR, Mode, Principal
+from seaway.channels import channels, members
+from seaway.channels.roles import Role
+from seaway.clock import DAY_MS, Clock
+from seaway.publishing.publish import Published, publish
+from seaway.server import wiring
+from seaway.server.wiring import Seaway
+from seaway.settings import Settings
+from tests.support import state
+from tests.support.packages import PackageFile
+
+
+def build(folder: Path, clock: Clock | None = None, **settings: Any) -> Seaway:
+    """Open a house in `folder`, with the real database, store and examiners; a second house in the folder shares its state."""
+    return wiring.build(Settings(data=folder / "data", **(state.settings(folder) | settings)), clock)
+
+
+@dataclass(frozen=True)
+class People:
+    """Shorthand for what a test must set up before it begins."""
+
+    seaway: Seaway
+
+    def user(self, name: str, *, admin: bool = False) -> str:
+        """Make a user, who is admin only if asked (the first one of a house always is)."""
+        with self.seaway.database.write() as tx:
+            if users.find(tx, name) is None:
+                users.add(tx, self._now(), OPERATOR, name, email=None, password=None, is_admin=admin)
+                users.set_admin(tx, self._now(), OPERATOR, name, is_admin=admin)
+        return name
+
+    def channel(self, name: str, *, owner: str = "owner", public: bool = True) -> str:
+        self.user(owner)
+        with self.seaway.database.write() as tx:
+            channels.add(
+                tx, self._now(), OPERATOR, name, users.get(tx, owner), description="", logo_url="", is_public=public
+            )
+        return name
+
+    def member(self, channel: str, user: str, role: Role) -> str:
+        self.user(user)
+        with self.seaway.database.write() as tx:
+            members.put(tx, self._now(), OPERATOR, channels.get(tx, channel), users.get(tx, user), role)
+        return user
+
+    def key(
+        self, user: str, *, mode: Mode = Mode.READ_WRITE_DELETE, only: list[str] | None = None, days: int | None = 90
+    ) -> str:
+        """A fresh secret of a user."""
+        self.user(user)
+        with self.seaway.database.write() as tx:
+            count = len(keys.all_keys(tx, users.get(tx, user).id))
+            _, secret = keys.add(
+                tx,
+                self._now(),
+                OPERATOR,
+                users.get(tx, user),
+                f"key {count}",
+                mode=mode,
+                channel_ids=None if only is None else [channels.get(tx, name).id for name in only],
+                expires_at_ms=None if days is None else self._now() + days * DAY_MS,
+            )
+        return secret
+
+    def _now(self) -> int:
+        return self.seaway.clock.now_ms()
+
+
+class FromMemory:
+    """A package file on its way in, for tests that call `publish` themselves."""
+
+    def __init__(self, file: PackageFile, *, announced_sha256: str | None = None) -> None:
+        self.file_name = file.name
+        self.announced_sha256 = announced_sha256
+        self._content = file.content
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        for start in range(0, len(self._content), 65_536):
+            yield self._content[start : start + 65_536]
+
+    async def finish(self) -> bytes | None:
+        return None
+
+
+async def publish_file(
+    seaway: Seaway, channel: str, file: PackageFile, *, by: Principal = OPERATOR, force: bool = False
+) -> Published:
+    """Publish one file through the one door."""
+    return await publish(seaway.house.publishing, channel, FromMemory(file), by=by, force=force)

@@ -1,0 +1,124 @@
+"""A real nginx, on the configuration that the manual has."""
+
+import os
+import shutil
+import ssl
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.support.postgres import free_ports
+from tests.support.requests import connected
+
+PAGE = Path(__file__).parents[2] / "docs" / "operate" / "nginx.md"
+_START_SECONDS = 20
+_TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+
+
+@dataclass(frozen=True)
+class Nginx:
+    """nginx that listens with TLS and without."""
+
+    address: str
+    plain_address: str
+    trust: ssl.SSLContext
+    log: Path
+
+    def client(self, key: str | None = None) -> httpx.Client:
+        headers = {"Accept-Encoding": "identity"} | ({} if key is None else {"Authorization": f"Bearer {key}"})
+        return httpx.Client(base_url=self.address, headers=headers, verify=self.trust, timeout=60)
+
+
+def configuration() -> str:
+    """What the manual tells an operator to write."""
+    _, _, rest = PAGE.read_text(encoding="utf-8").partition("```nginx\n")
+    return rest.partition("```")[0]
+
+
+@contextmanager
+def before(seaway: str, store: Path, folder: Path) -> Iterator[Nginx]:
+    """nginx before the server at this address, which keeps its packages in `store`."""
+    program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
+    if program is None:
+        pytest.skip("nginx is not installed; .ci/install-debian installs it")
+    port, plain_port = free_ports(2)
+    certificate, key = _certificate(folder)
+    changes = {
+        "server 127.0.0.1:8000;": f"server {seaway.removeprefix('http://')};",
+        "listen 443 ssl http2;": f"listen 127.0.0.1:{port} ssl http2; listen 127.0.0.1:{plain_port};",
+        "server_name conda.example.com;": "server_name localhost;",
+        "/etc/ssl/conda.example.com.pem": str(certificate),
+        "/etc/ssl/conda.example.com.key": str(key),
+        "/var/log/nginx/seaway.log": str(folder / "access.log"),
+        "/var/lib/seaway/store/": f"{store}/",
+    }
+    config = folder / "nginx.conf"
+    config.write_text(_around(folder, _changed(configuration(), changes)), encoding="utf-8")
+    command = [program, "-e", str(folder / "error.log"), "-c", str(config), "-p", str(folder)]
+    with (folder / "output").open("wb") as output:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+    try:
+        plain_address = f"http://127.0.0.1:{plain_port}"
+        _await(process, plain_address, folder)
+        trust = ssl.create_default_context(cafile=str(certificate))
+        yield Nginx(f"https://127.0.0.1:{port}", plain_address, trust, folder / "access.log")
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def _changed(text: str, changes: dict[str, str]) -> str:
+    for old, new in changes.items():
+        assert 1 == text.count(old), f"{PAGE.name} has {old!r} {text.count(old)} times"
+        text = text.replace(old, new)
+    return text
+
+
+def _around(folder: Path, inner: str) -> str:
+    """What Debian's own nginx.conf has around a file of conf.d, for a server of one test."""
+    user = "user root;" if os.geteuid() == 0 else ""  # its workers would be somebody who may not read the folder
+    temporary = "\n".join(f"{name}_temp_path {folder}/{name};" for name in _TEMPORARY)
+    return f"""
+{user}
+daemon off;
+worker_processes 1;
+pid {folder}/nginx.pid;
+events {{ worker_connections 256; }}
+http {{
+{temporary}
+types {{ text/html html; }}
+default_type text/x-not-ours;
+gzip on;
+gzip_types *;
+{inner}
+}}
+"""
+
+
+def _certificate(folder: Path) -> tuple[Path, Path]:
+    certificate, key = folder / "certificate.pem", folder / "key.pem"
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed; .ci/install-debian installs it")
+    made = ["-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
+    named = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
+    to = ["-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(["openssl", "req", *made, *named, *to], check=True, capture_output=True)
+    return certificate, key
+
+
+def _await(process: subprocess.Popen[bytes], address: str, folder: Path) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while True:
+        try:
+            with connected(address):
+                return
+        except OSError:
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise AssertionError("nginx did not start:\n" + (folder / "output").read_text()) from None
+            time.sleep(0.02)

@@ -1,0 +1,186 @@
+"""Requests to the byte: multipart bodies as rattler's clients send them, and sockets that put nothing right."""
+
+import base64
+import socket
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.client import HTTPResponse
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+from sqlalchemy import func, select
+
+from seaway.database.tables import files
+from seaway.server import wiring
+from seaway.settings import Settings
+from tests.support import state
+from tests.support.packages import PackageFile
+from tests.support.server import Server
+
+BOUNDARY = "ed6f0c5bd1a1c2c4-5f3a9d2d"
+_SOCKET_SECONDS = 30
+_MAX_SENTENCE = 512
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of a multipart body, with its header lines as they are sent."""
+
+    headers: Sequence[tuple[str, str]]
+    content: bytes = b""
+
+    @property
+    def head(self) -> bytes:
+        return b"".join(f"{name}: {value}\r\n".encode() for name, value in self.headers) + b"\r\n"
+
+
+def file_part(file: PackageFile, *, name: str = "file", **changes: str | None) -> Part:
+    """The part of a package file as rattler sends it; a change of None leaves that header out (`_` stands for `-`)."""
+    headers = {
+        "content-disposition": f'form-data; name="{name}"; filename="{file.name}"',
+        "content-type": "application/octet-stream",
+        "content-length": str(len(file.content)),
+        "x-file-name": file.name,
+        "x-file-sha256": file.sha256,
+        **{key.replace("_", "-"): value for key, value in changes.items()},
+    }
+    return Part([(key, value) for key, value in headers.items() if value is not None], file.content)
+
+
+def attestation_part(content: bytes = b"{}") -> Part:
+    """The part that `--attestation` adds."""
+    return Part([("content-disposition", 'form-data; name="attestation"')], content)
+
+
+def multipart(*parts: Part, end: bytes = b"--\r\n") -> bytes:
+    """The body that these parts make; another `end` cuts it off."""
+    opening = f"--{BOUNDARY}".encode()
+    return b"".join(opening + b"\r\n" + part.head + part.content + b"\r\n" for part in parts) + opening + end
+
+
+def multipart_type(boundary: str = BOUNDARY) -> dict[str, str]:
+    return {"Content-Type": f"multipart/form-data; boundary={boundary}"}
+
+
+def raw_headers(file: PackageFile) -> dict[str, str]:
+    """The headers of the raw form of an upload."""
+    return {"X-File-Name": file.name, "X-File-SHA256": file.sha256}
+
+
+def bearer(key: str | None) -> dict[str, str]:
+    return {} if key is None else {"Authorization": f"Bearer {key}"}
+
+
+def basic(user: str, password: str) -> dict[str, str]:
+    return {"Authorization": "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()}
+
+
+def upload(
+    client: httpx.Client, channel: str, file: PackageFile, key: str | None = None, *, force: bool = False
+) -> httpx.Response:
+    """Upload in the raw form; without a key, with that of the client."""
+    return client.post(
+        f"/api/v1/upload/{channel}",
+        params={"force": "true"} if force else {},
+        content=file.content,
+        headers={**raw_headers(file), **bearer(key)},
+    )
+
+
+def sentence(answer: httpx.Response) -> str:
+    """The body of a refusal, after a look at whether clients can show it: one plain sentence that is not cut."""
+    assert answer.headers["content-type"] == "text/plain; charset=utf-8"
+    assert 0 < len(answer.text) <= _MAX_SENTENCE
+    assert [answer.text] == answer.text.splitlines()
+    return answer.text
+
+
+@dataclass(frozen=True)
+class RawAnswer:
+    """What came back over a socket."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
+
+    def header(self, name: str) -> str | None:
+        return next((value for key, value in self.headers if key.lower() == name.lower()), None)
+
+
+@contextmanager
+def connected(address: str) -> Iterator[socket.socket]:
+    """A socket to a server."""
+    parts = urlsplit(address)
+    with socket.create_connection((parts.hostname, parts.port), timeout=_SOCKET_SECONDS) as connection:
+        yield connection
+
+
+def read_answer(connection: socket.socket, method: str = "GET") -> RawAnswer:
+    """The next answer on a socket."""
+    with HTTPResponse(connection, method=method) as response:
+        response.begin()
+        return RawAnswer(response.status, response.getheaders(), response.read())
+
+
+def head_bytes(method: str, target: str | bytes, headers: dict[str, str] | None = None) -> bytes:
+    """The head of a request, with the target exactly as given."""
+    raw = target.encode() if isinstance(target, str) else target
+    lines = "".join(f"{name}: {value}\r\n" for name, value in {"Host": "seaway.test", **(headers or {})}.items())
+    return method.encode() + b" " + raw + b" HTTP/1.1\r\n" + lines.encode() + b"\r\n"
+
+
+def exchange(
+    address: str, method: str, target: str | bytes, headers: dict[str, str] | None = None, body: bytes = b""
+) -> RawAnswer:
+    """Send one request as it is written here, and read the answer."""
+    with connected(address) as connection:
+        connection.sendall(head_bytes(method, target, headers) + body)
+        return read_answer(connection, method)
+
+
+def until(condition: Callable[[], object], seconds: float = 20) -> None:
+    """Wait for something that another process does; an error if it does not."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.005)
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What a server's folder holds: the blobs, the files on their way in, and the number of file rows."""
+
+    blobs: frozenset[str]
+    spool: frozenset[str]
+    rows: int
+
+
+def kept(server: Server) -> Kept:
+    """What a server holds now."""
+    settings = Settings(data=server.folder / "data", **state.settings(server.folder))
+    blobs = frozenset(stat.key for stat in wiring.open_store(settings).list())
+    database = wiring.open_database(settings)
+    try:
+        with database.read() as tx:
+            rows = tx.execute(select(func.count()).select_from(files)).scalar_one()
+    finally:
+        database.close()
+    return Kept(blobs, _files_below(settings.spool_folder), rows)
+
+
+@contextmanager
+def nothing_left(server: Server) -> Iterator[None]:
+    """Hold that what happens inside leaves no blob, no spool file and no row."""
+    before = kept(server)
+    assert frozenset() == before.spool
+    yield
+    after = kept(server)
+    left = (after.blobs - before.blobs, after.spool, after.rows - before.rows)
+    assert (frozenset(), frozenset(), 0) == left, f"left behind: {left}"
+
+
+def _files_below(folder: Path) -> frozenset[str]:
+    return frozenset(path.name for path in folder.rglob("*") if path.is_file())

@@ -1,0 +1,117 @@
+"""A real `seaway serve` in a process of its own, as users run it."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from tests.support import state
+
+_START_SECONDS = 60
+
+_usual: dict[str, str] = {}
+
+
+@contextmanager
+def speaking(http_server: str | None) -> Iterator[None]:
+    """Servers started inside speak HTTP by this one, unless a test says otherwise; None for their default."""
+    before = dict(_usual)
+    if http_server is not None:
+        _usual["SEAWAY_HTTP_SERVER"] = http_server
+    try:
+        yield
+    finally:
+        _usual.clear()
+        _usual.update(before)
+
+
+def variables() -> dict[str, str]:
+    """The environment of a server: this one's, without settings but for the usual ones."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith("SEAWAY_")}
+    own.pop("UV", None)  # else what it prints to paste begins with `uv run`
+    return own | _usual
+
+
+@dataclass
+class Server:
+    """A running server; its store may be opened by the test at the same time."""
+
+    process: subprocess.Popen[str]
+    address: str
+    folder: Path
+    log: list[str]
+    _reader: threading.Thread
+
+    def client(self, key: str | None = None) -> httpx.Client:
+        headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+        return httpx.Client(base_url=self.address, headers=headers, timeout=60)
+
+    def stop(self) -> int:
+        """Ask it to stop; its exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        code = self.process.wait(60)
+        self._reader.join(10)
+        return code
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        self.process.kill()
+        self.process.wait(60)
+        self._reader.join(10)
+
+
+@contextmanager
+def serving(folder: Path, **settings: object) -> Iterator[Server]:
+    """Serve the store in `folder`/data on a free port; the settings are those of `SEAWAY_*` in lower case."""
+    server = start(folder, **settings)
+    try:
+        yield server
+    finally:
+        server.kill()
+
+
+def start(folder: Path, **settings: object) -> Server:
+    """Start a server and wait until it says where it listens and answers there."""
+    environment = variables() | state.variables(folder)
+    environment |= {f"SEAWAY_{key.upper()}": str(value) for key, value in settings.items()}
+    environment |= {"SEAWAY_DATA": str(folder / "data"), "SEAWAY_PORT": "0"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "seaway", "serve"],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=folder,
+    )
+    log: list[str] = []
+    listening = threading.Event()
+    reader = threading.Thread(target=_read_log, args=(process, log, listening), daemon=True)
+    reader.start()
+    if not listening.wait(_START_SECONDS):
+        process.kill()
+        raise AssertionError("the server did not start:\n" + "".join(log))
+    match = next((found for line in log if (found := re.search(r"listens on (http://\S+)", line))), None)
+    if match is None:
+        raise AssertionError("the server stopped at its start:\n" + "".join(log))
+    server = Server(process, match[1], folder, log, reader)
+    with server.client() as client:
+        assert client.get("/").status_code == 200
+    return server
+
+
+def _read_log(process: subprocess.Popen[str], log: list[str], listening: threading.Event) -> None:
+    assert process.stdout is not None
+    with process.stdout:
+        for line in process.stdout:
+            log.append(line)
+            if "listens on" in line:
+                listening.set()
+    listening.set()

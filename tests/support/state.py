@@ -1,0 +1,116 @@
+"""Where the houses of a test keep their state: SQLite and a folder, or a real PostgreSQL and a real S3 server."""
+
+import functools
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import obstore
+from pydantic import SecretStr
+
+from seaway.server import wiring
+from seaway.settings import Settings
+from seaway.storage.blobs import Blobs
+from seaway.storage.bucket import BucketBlobs
+from tests.support import postgres, s3
+
+SQLITE_DISK = "sqlite-disk"
+POSTGRES_S3 = "postgres-s3"
+NAMES = (SQLITE_DISK, POSTGRES_S3)
+
+_chosen = [SQLITE_DISK]
+_of_folder: dict[Path, dict[str, Any]] = {}
+
+
+def chosen() -> str:
+    """The state that houses made now get."""
+    return _chosen[-1]
+
+
+@contextmanager
+def choose(name: str) -> Iterator[None]:
+    """Give houses that are made meanwhile this state."""
+    assert name in NAMES
+    _chosen.append(name)
+    try:
+        yield
+    finally:
+        _chosen.pop()
+
+
+def settings(folder: Path) -> dict[str, Any]:
+    """What a house or server in this folder must be told; the same for as long as the folder is used."""
+    if folder not in _of_folder:
+        _of_folder[folder] = {} if chosen() == SQLITE_DISK else _new_shared_state()
+    return _of_folder[folder]
+
+
+def variables(folder: Path) -> dict[str, str]:
+    """The same for a process in this folder."""
+    return {f"SEAWAY_{name.upper()}": str(value) for name, value in settings(folder).items()}
+
+
+def forget(folder: Path) -> None:
+    """Drop what the houses of this folder had outside it."""
+    for known in [known for known in _of_folder if known.is_relative_to(folder)]:
+        url = _of_folder.pop(known).get("database_url")
+        if url is not None:
+            postgres.shared().drop_database(url)
+
+
+def copy(folder: Path, target: Path) -> None:
+    """Copy a house that nobody has open, with what it has outside its folder."""
+    shutil.copytree(folder, target)
+    source = settings(folder)
+    if not source:
+        _of_folder[target] = {}
+        return
+    made = _of_folder[target] = _new_shared_state(template=source["database_url"])
+    store = s3.shared().store(_bucket())
+    old, new = (urlsplit(each["storage_url"]).path.strip("/") for each in (source, made))
+    for found in obstore.list(store, old).collect():
+        obstore.copy(store, found["path"], new + found["path"].removeprefix(old))
+
+
+def rewrite(blobs: Blobs, key: str, content: bytes) -> None:
+    """Damage a blob: other bytes under its key."""
+    path = blobs.local_path(key)
+    if path is not None:
+        path.write_bytes(content)
+    else:
+        assert isinstance(blobs, BucketBlobs)
+        obstore.put(blobs._store, key, content)
+
+
+def _new_shared_state(*, template: str = "") -> dict[str, Any]:
+    server = s3.shared()
+    return {
+        "database_url": postgres.shared().new_database(template=template or _template()),
+        "storage_url": f"s3://{_bucket()}/{next(_numbers)}",
+        "s3_endpoint": server.endpoint,
+        "s3_region": "us-east-1",
+        "s3_access_key": server.access_key,
+        "s3_secret_key": server.secret_key,
+    }
+
+
+_numbers = count(1)
+
+
+@functools.cache
+def _bucket() -> str:
+    return s3.shared().new_bucket()
+
+
+@functools.cache
+def _template() -> str:
+    """A database that was migrated once, since that takes longer than copying it."""
+    url = postgres.shared().new_database()
+    with tempfile.TemporaryDirectory() as folder:
+        wiring.build(Settings(data=Path(folder), database_url=SecretStr(url))).close()
+    return url

@@ -1,0 +1,142 @@
+"""Several servers on one state, and what clients of all of them do and see."""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from itertools import count
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+import msgspec
+
+from seaway.cli.check import Broken, check
+from tests.support import house, postgres, state
+from tests.support.house import People
+from tests.support.packages import zstd
+from tests.support.server import Server, start
+
+REPODATA = "noarch/repodata.json"
+REPODATA_ZST = "noarch/repodata.json.zst"
+SHARD_INDEX = "noarch/repodata_shards.msgpack.zst"
+
+_MEETING_SECONDS = 60
+
+_numbers = count(1)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Owned:
+    """A channel and its owner's key."""
+
+    channel: str
+    key: str
+
+    def path(self, within: str) -> str:
+        return f"/{self.channel}/{within}"
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """Running servers that share one state, opened beside them; every test takes a channel of its own."""
+
+    servers: Sequence[Server]
+    people: People
+
+    def new_channel(self, *, public: bool = True) -> Owned:
+        owner = self.people.user(f"owner-{next(_numbers)}")
+        return Owned(
+            self.people.channel(f"channel-{next(_numbers)}", owner=owner, public=public), self.people.key(owner)
+        )
+
+    @contextmanager
+    def clients(self, key: str | None = None, number: int | None = None) -> Iterator[list[httpx.Client]]:
+        """A client of each server; or this many, spread over the servers."""
+        with ExitStack() as stack:
+            wanted = len(self.servers) if number is None else number
+            yield [stack.enter_context(self.servers[each % len(self.servers)].client(key)) for each in range(wanted)]
+
+    def broken(self) -> list[Broken]:
+        """What a check of the whole state finds."""
+        return list(check(self.people.seaway))
+
+
+@contextmanager
+def fleet_of(folder: Path, number: int, **settings: object) -> Iterator[Fleet]:
+    """
+    Servers that were started at the same moment on a state that nobody had made yet.
+
+    On PostgreSQL and S3 each has a data folder of its own, as on several machines.
+    """
+    shared = state.settings(folder)
+    if shared:
+        shared["database_url"] = postgres.shared().new_database()  # the one that was there has its tables already
+    folders = [folder / str(each) if shared else folder for each in range(number)]
+    for each in folders:
+        each.mkdir(exist_ok=True)
+    with ExitStack() as stack:
+        stack.callback(state.forget, folder)
+        with state.choose(state.SQLITE_DISK):  # of which there is nothing to say
+            servers = at_once([partial(start, each, **shared, **settings) for each in folders])
+        for server in servers:
+            stack.callback(server.kill)
+        yield Fleet(servers, People(stack.enter_context(closing(house.build(folder)))))
+
+
+def at_once(calls: Sequence[Callable[[], T]]) -> list[T]:
+    """Do all of this at the same moment; what each gave."""
+    barrier = threading.Barrier(len(calls))
+
+    def do(call: Callable[[], T]) -> T:
+        barrier.wait(_MEETING_SECONDS)
+        return call()
+
+    with ThreadPoolExecutor(len(calls)) as threads:
+        return list(threads.map(do, calls))
+
+
+# What an index says
+
+
+def in_repodata(http: httpx.Client, owned: Owned) -> dict[str, str]:
+    """The files and their hashes by repodata.json."""
+    return _hashes(http.get(owned.path(REPODATA)).raise_for_status().json())
+
+
+def in_repodata_zst(http: httpx.Client, owned: Owned) -> dict[str, str]:
+    """The same by repodata.json.zst."""
+    return _hashes(msgspec.json.decode(zstd.decompress(http.get(owned.path(REPODATA_ZST)).raise_for_status().content)))
+
+
+def in_shards(http: httpx.Client, owned: Owned) -> dict[str, str]:
+    """The same by the index of shards and every shard."""
+    index = _unpacked(http.get(owned.path(SHARD_INDEX)).raise_for_status().content)
+    found: dict[str, str] = {}
+    for digest in index["shards"].values():
+        shard = http.get(owned.path(f"noarch/shards/{digest.hex()}.msgpack.zst")).raise_for_status()
+        records = _unpacked(shard.content)["packages.conda"]
+        found |= {name: record["sha256"].hex() for name, record in records.items()}
+    return found
+
+
+def shard_path(http: httpx.Client, owned: Owned, name: str) -> str:
+    """Where in the channel the shard of a package is."""
+    index = _unpacked(http.get(owned.path(SHARD_INDEX)).raise_for_status().content)
+    return f"noarch/shards/{index['shards'][name].hex()}.msgpack.zst"
+
+
+INDEXES = (in_repodata, in_repodata_zst, in_shards)
+
+
+def _hashes(repodata: dict[str, Any]) -> dict[str, str]:
+    return {name: record["sha256"] for name, record in repodata["packages.conda"].items()}
+
+
+def _unpacked(content: bytes) -> dict[str, Any]:
+    unpacked: dict[str, Any] = msgspec.msgpack.decode(zstd.decompress(content))
+    return unpacked
