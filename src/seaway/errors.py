@@ -5,11 +5,13 @@ The errors that cross a boundary: a code, one plain sentence, and what to do abo
     ├── Malformed          400  the request cannot be read
     ├── BadCredential      401  no credential where one is needed, or a bad one
     ├── NotAllowed         403  the asker may read the channel, but not do this
+    │   └── NotConfirmed   403  the person must prove again to be there
     ├── NotFound           404  nothing here, or nothing that this asker may know of
     ├── TooSlow            408  the body stopped coming
     ├── AlreadyThere       409  this channel, subdir and file name exists
     ├── TooLarge           413  more bytes than the limit
     ├── Refused            422  the content breaks a rule; carries a Reason (seaway.conda.refusals)
+    ├── TooMany            429  too many of these in too short a time
     ├── Unavailable        503  disk full, storage or database away; try again
     ├── NameTaken          the name of a user, channel or key is in use or reserved
     ├── Damaged            a backup or a store that is not what it says (seaway.moving.content)
@@ -56,6 +58,12 @@ class NotAllowed(SeawayError):
     code = "not-allowed"
 
 
+class NotConfirmed(NotAllowed):
+    """What is asked for is so grave that a sign-in of a while ago is not enough."""
+
+    code = "not-confirmed"
+
+
 class NotFound(SeawayError):
     """Nothing is here, or nothing that this asker may know of: both look the same."""
 
@@ -78,6 +86,16 @@ class TooLarge(SeawayError):
     """More bytes than the limit allows."""
 
     code = "too-large"
+
+
+class TooMany(SeawayError):
+    """Too many requests of one kind, from one place or for one thing."""
+
+    code = "too-many"
+
+    def __init__(self, message: str, hint: str = "", *, retry_after_seconds: int = 60) -> None:
+        super().__init__(message, hint)
+        self.retry_after_seconds = retry_after_seconds
 
 
 class Unavailable(SeawayError):

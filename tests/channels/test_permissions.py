@@ -4,13 +4,13 @@ from itertools import pairwise, product
 
 import pytest
 
-from seaway.accounts.principal import ANONYMOUS, OPERATOR, Mode, Principal
+from seaway.accounts.principal import ANONYMOUS, OPERATOR, Carrier, Mode, Principal
 from seaway.channels.permissions import Access, Verdict, decide, require
 from seaway.channels.roles import Action, Role
 from seaway.errors import BadCredential, NotAllowed, NotFound, SeawayError
 
 CHANNEL = 7
-R, U, Y, D, O, M = Action  # noqa: E741 - read, upload, yank, delete, overwrite, manage
+R, U, Y, D, O, M, T, X = Action  # noqa: E741 - read, upload, yank, delete, overwrite, manage, transfer, remove
 
 # Who, with a key of which mode, may do what with files of others.
 WITH_A_KEY = {
@@ -58,7 +58,13 @@ ROLES = {
 
 def asker(who: str, mode: Mode, *, only: frozenset[int] | None = None) -> Principal:
     return Principal(
-        name=who, user_id=1, is_admin=who.startswith("admin"), mode=mode, channel_ids=only, key_name="laptop"
+        name=who,
+        user_id=1,
+        carrier=Carrier.KEY,
+        is_admin=who.startswith("admin"),
+        mode=mode,
+        channel_ids=only,
+        key_name="laptop",
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from itertools import cycle
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import psycopg
@@ -20,7 +21,7 @@ from seaway.database.engine import Database, Tx, hold_channel
 from seaway.database.migrate import NEWEST, UNFINISHED, current, migrate, prepare, upgrade
 from seaway.database.postgres import PostgresDatabase
 from seaway.database.sqlite import SqliteDatabase
-from seaway.database.tables import channels, metadata, schedules, users
+from seaway.database.tables import channels, emails, metadata, schedules, subdirs, users
 from seaway.errors import BadSetting, Unavailable
 from tests.contracts.conftest import SQLITE, Place, failing, on_postgres, on_sqlite, together
 from tests.support import postgres
@@ -754,12 +755,19 @@ def test_the_server_notices_a_machine_that_vanished(database: Database) -> None:
 # Migrations.
 
 EARLIER_ROWS = {
-    "users": "(id, name, is_admin, created_at) VALUES (7, 'owner', true, 1)",
+    "users": "(id, name, email, is_admin, created_at) VALUES (7, 'owner', 'Owner@Example.com', true, 1)",
     "channels": "(id, name, description, logo_url, is_public, refuses_lookalikes, created_at) "
     "VALUES (8, 'chan', 'words', '', true, false, 2)",
     "members": "(channel_id, user_id, role, added_at) VALUES (8, 7, 'owner', 3)",
     "subdirs": "(id, channel_id, name, revision, changed_at, record_count) VALUES (9, 8, 'noarch', 4, 5, 0)",
+    "packages": "(id, channel_id, name, folded_name) VALUES (10, 8, 'demo', 'demo')",
+    "keys": "(id, user_id, name, digest, mode, all_channels, created_at) "
+    "VALUES (11, 7, 'laptop', '12345678901234567890123456789012', 'READ', true, 6)",
 }
+_EARLIER_FILE = (
+    "(subdir_id, package_id, file_name, state, section, version, size, sha256, indexed_at, uploaded_as, record, about) "
+    "VALUES (9, 10, :name, :state, 'conda', '1', :size, '12345678901234567890123456789012', 7, 'owner', '{}', '{}')"
+)
 
 
 def make_schema(database: Database, revision: str) -> None:
@@ -789,11 +797,23 @@ def test_an_older_schema_is_brought_up_to_date(empty: Place) -> None:
     with database.write() as tx:
         for table, row in EARLIER_ROWS.items():
             tx.execute(text(f"INSERT INTO {table} {row}"))
-        before = {table: tx.execute(text(f"SELECT * FROM {table}")).all() for table in EARLIER_ROWS}
+        for name, state, size in (("a", "listed", 10), ("b", "yanked", 20), ("c", "deleted", 40)):
+            tx.execute(text(f"INSERT INTO files {_EARLIER_FILE}"), {"name": name, "state": state, "size": size})
+        before = rows_of(tx)
     assert "0001" == migrate(database)
     assert_newest(database)
     with database.read() as tx:
-        assert before == {table: tx.execute(text(f"SELECT * FROM {table}")).all() for table in EARLIER_ROWS}
+        after = rows_of(tx)
+        assert [("Owner@Example.com", "owner@example.com", True, 1)] == tx.execute(
+            select(emails.c.address, emails.c.folded, emails.c.is_primary, emails.c.verified_at)
+        ).all()
+        assert 30 == tx.execute(select(subdirs.c.size)).scalar_one()
+    assert before[0].pop("email") == "Owner@Example.com"
+    assert before == [{column: row[column] for column in old} for old, row in zip(before, after, strict=True)]
+
+
+def rows_of(tx: Tx) -> list[dict[str, Any]]:
+    return [dict(tx.execute(text(f"SELECT * FROM {table}")).mappings().one()) for table in EARLIER_ROWS]
 
 
 def test_a_migration_that_fails_leaves_the_older_schema(empty: Place) -> None:

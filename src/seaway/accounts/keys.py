@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from sqlalchemy import bindparam, insert, select, update
 
 from seaway import audit, ids
-from seaway.accounts.principal import Mode, Principal
+from seaway.accounts.principal import Carrier, Mode, Principal
 from seaway.accounts.users import User
 from seaway.audit import Event
 from seaway.database.engine import Tx
@@ -134,9 +134,11 @@ def principal_of(tx: Tx, secret: str, now_ms: int) -> Principal | None:
     return Principal(
         name=row.user_name,
         user_id=row.user_id,
+        carrier=Carrier.KEY,
         is_admin=row.is_admin,
         mode=Mode[row.mode],
         channel_ids=channel_ids,
+        key_id=row.id,
         key_name=row.name,
         expires_at_ms=row.expires_at,
     )

@@ -1,7 +1,7 @@
-"""The one who asks: nobody, a user (by key), or the operator at the command line."""
+"""The one who asks: nobody, a user (in a browser, by key, by a tool that they logged in), a workflow, or the operator."""
 
 from dataclasses import dataclass, replace
-from enum import IntEnum
+from enum import Enum, IntEnum
 
 from seaway.audit import Actor
 
@@ -15,10 +15,24 @@ class Mode(IntEnum):
     MANAGE = 4  # also members, publishers, settings
 
 
+class Carrier(Enum):
+    """What vouches for a principal."""
+
+    NOTHING = "nothing"
+    PERSON = "person"  # signed in, in a browser
+    KEY = "key"
+    TOOL = "tool"  # a command-line tool that the user logged in
+    WORKFLOW = "workflow"  # a minted token of trusted publishing
+    OPERATOR = "operator"
+
+
 @dataclass(frozen=True, slots=True)
 class Principal:
     """
     Who a request speaks for, with what the credential narrows.
+
+    `patterns` are the names of packages that may be written, a `*` at the end standing for anything; none: all.
+    `confirmed_at_ms` tells when the person last proved to be there (`permissions.require_fresh`).
 
     `channel_ids` of None means every channel of the user. The role in a channel is not part of it: it is
     asked of the database at each request, so that a demotion works on the next one.
@@ -26,18 +40,37 @@ class Principal:
 
     name: str
     user_id: int | None = None
+    carrier: Carrier = Carrier.NOTHING
     is_admin: bool = False
-    is_operator: bool = False
+    is_verified: bool = True
     mode: Mode = Mode.MANAGE
     channel_ids: frozenset[int] | None = None
+    patterns: tuple[str, ...] = ()
+    key_id: int | None = None
     key_name: str = ""
+    session_id: int | None = None
+    confirmed_at_ms: int | None = None
     expires_at_ms: int | None = None
     address: str = ""
 
     @property
     def is_anonymous(self) -> bool:
         """Whether no good credential came with the request."""
-        return self.user_id is None and not self.is_operator
+        return self.carrier is Carrier.NOTHING
+
+    @property
+    def is_operator(self) -> bool:
+        """Whether it is somebody at the command line beside the data."""
+        return self.carrier is Carrier.OPERATOR
+
+    @property
+    def is_person(self) -> bool:
+        """Whether somebody signed in asks, rather than a secret that lies somewhere."""
+        return self.carrier in (Carrier.PERSON, Carrier.OPERATOR)
+
+    def may_write(self, package: str) -> bool:
+        """Whether the credential is meant for packages of this name."""
+        return not self.patterns or any(_matches(pattern, package) for pattern in self.patterns)
 
     @property
     def actor(self) -> Actor:
@@ -53,4 +86,8 @@ class Principal:
 ANONYMOUS = Principal(name="anonymous", mode=Mode.READ)
 
 # Whoever can run commands beside the data owns the data already; commands say in the audit log that it was them.
-OPERATOR = Principal(name="operator", is_operator=True)
+OPERATOR = Principal(name="operator", carrier=Carrier.OPERATOR)
+
+
+def _matches(pattern: str, package: str) -> bool:
+    return package.startswith(pattern[:-1]) if pattern.endswith("*") else package == pattern

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from sqlalchemy import func, insert, select, update
 
 from seaway import audit
-from seaway.accounts import passwords
+from seaway.accounts import emails, passwords
 from seaway.accounts.principal import Principal
 from seaway.accounts.reserved import is_reserved
 from seaway.audit import Event
 from seaway.database.engine import Tx
+from seaway.database.tables import emails as addresses
 from seaway.database.tables import keys, users
 from seaway.errors import NameTaken, NotFound
 
@@ -23,13 +24,17 @@ class User:
 
     id: int
     name: str
+    display_name: str
     email: str | None
     is_admin: bool
     created_at_ms: int
     disabled_at_ms: int | None
 
 
-_USER = select(users.c.id, users.c.name, users.c.email, users.c.is_admin, users.c.created_at, users.c.disabled_at)
+_USER = select(
+    users.c.id, users.c.name, users.c.display_name, addresses.c.address, users.c.is_admin, users.c.created_at,
+    users.c.disabled_at,
+).outerjoin(addresses, (addresses.c.user_id == users.c.id) & addresses.c.is_primary)  # fmt: skip
 
 
 def add(
@@ -45,11 +50,15 @@ def add(
         raise NameTaken(f"A user named {name!r} exists already.", "Choose another name.")
     is_first = tx.execute(select(func.count()).select_from(users)).scalar_one() == 0
     password_hash = None if password is None else passwords.hash_new(password)
-    tx.execute(
-        insert(users).values(
-            name=name, email=email, password_hash=password_hash, is_admin=is_admin or is_first, created_at=now_ms
+    user_id = tx.execute(
+        insert(users)
+        .values(
+            name=name, display_name="", password_hash=password_hash, is_admin=is_admin or is_first, created_at=now_ms
         )
-    )
+        .returning(users.c.id)
+    ).scalar_one()
+    if email is not None:
+        emails.add(tx, now_ms, user_id, email, verified=True)
     user = get(tx, name)
     audit.write(tx, now_ms, by.actor, Event.USER_ADDED, target=name, admin=user.is_admin)
     return user

@@ -2,16 +2,21 @@
 May this principal do this here? The only answer; nothing else decides.
 
 1. Who may not read a channel learns nothing of it: an unknown and a hidden channel are the same refusal.
-2. A key never gives more than its user's role gives at this moment, and its mode and channels narrow that.
-3. The verdict is a function of values: what they are is asked of the database at each request.
+2. A key never gives more than its user's role gives at this moment, and its mode, its channels and its package
+   names narrow that. A workflow has no role: the mode of its publisher alone decides, in its publisher's channels.
+3. What only a person may do, no key does, whatever its mode; and a sign-in of a while ago is not enough for it.
+4. The verdict is a function of values: what they are is asked of the database at each request.
 """
 
 from dataclasses import dataclass
 from enum import Enum
 
-from seaway.accounts.principal import Principal
-from seaway.channels.roles import BY_ADMIN, BY_ROLE, TO_OWN_FILES, Action, Role
-from seaway.errors import BadCredential, NotAllowed, NotFound
+from seaway.accounts.principal import Carrier, Principal
+from seaway.channels.roles import BY_ADMIN, BY_ROLE, TO_OWN_FILES, Action, Role, SiteAction
+from seaway.clock import MINUTE_MS
+from seaway.errors import BadCredential, NotAllowed, NotConfirmed, NotFound
+
+FRESH_MS = 30 * MINUTE_MS
 
 
 class Verdict(Enum):
@@ -31,15 +36,26 @@ class Access:
     role: Role | None
 
 
-def decide(principal: Principal, action: Action, access: Access | None, *, own_file: bool = False) -> Verdict:
-    """The verdict; `own_file` tells that the file in question was uploaded by this very principal."""
+def decide(
+    principal: Principal,
+    action: Action,
+    access: Access | None,
+    *,
+    own_file: bool = False,
+    package: str | None = None,
+) -> Verdict:
+    """
+    The verdict.
+
+    `own_file` tells that the file in question was uploaded by this very principal; `package` names the package to be
+    changed, where one is.
+    """
     if access is None:
         return Verdict.HIDDEN
     if principal.is_operator:
         return Verdict.ALLOWED
-    in_scope = principal.channel_ids is None or access.channel_id in principal.channel_ids
-    granted = _granted(principal, access, own_file=own_file) if in_scope else frozenset()
-    if action in granted and principal.mode >= action.least_mode:
+    granted = _granted(principal, access, own_file=own_file) if _in_scope(principal, access) else frozenset()
+    if action in granted and not _falls_short(principal, action, package):
         return Verdict.ALLOWED
     if access.is_public:
         return Verdict.ALLOWED if action is Action.READ else Verdict.FORBIDDEN
@@ -47,20 +63,86 @@ def decide(principal: Principal, action: Action, access: Access | None, *, own_f
 
 
 def require(
-    principal: Principal, action: Action, access: Access | None, *, channel_name: str, own_file: bool = False
+    principal: Principal,
+    action: Action,
+    access: Access | None,
+    *,
+    channel_name: str,
+    own_file: bool = False,
+    package: str | None = None,
 ) -> Access:
     """The access when it is allowed; otherwise the refusal that gives nothing away."""
-    verdict = decide(principal, action, access, own_file=own_file)
+    verdict = decide(principal, action, access, own_file=own_file, package=package)
     if verdict is Verdict.ALLOWED and access is not None:
         return access
     if principal.is_anonymous and (action is not Action.READ or verdict is Verdict.HIDDEN):
-        raise BadCredential("This needs an API key.", "Send one as a bearer token, or check that yours is still good.")
+        raise _needs_credential()
     if verdict is Verdict.HIDDEN or access is None:
         raise NotFound("There is no such channel, or it is not for you.", "Check its name and your membership.")
     raise NotAllowed(_refusal(principal, action, access, channel_name), _cure(principal, action, access))
 
 
+def require_site(principal: Principal, action: SiteAction) -> None:
+    """Return if the principal may do what is in no channel; otherwise the refusal."""
+    if principal.is_operator:
+        return
+    if principal.user_id is None:
+        if principal.is_anonymous:
+            raise _needs_credential()
+        raise NotAllowed(f"{principal.name} may not {action.said}.", "Only a user may: sign in.")
+    if action.needs_person and not principal.is_person:
+        raise NotAllowed(f"A key may not {action.said}.", "Sign in with a browser and do it there.")
+    if action is SiteAction.ADMINISTER and not principal.is_admin:
+        raise NotAllowed(f"{principal.name} may not {action.said}.", "Ask a site admin.")
+    if action is SiteAction.ADD_CHANNEL:
+        _require_for_channels(principal)
+
+
+def require_verified(principal: Principal) -> None:
+    """Return unless nobody knows yet that the person reads the letters sent to their address."""
+    if not principal.is_verified:
+        raise NotAllowed(
+            "The e-mail address of this account is not verified.", "Open the link in the letter that was sent to it."
+        )
+
+
+def require_fresh(principal: Principal, now_ms: int) -> None:
+    """Return if the person proved to be there a short while ago; a cookie alone may have been stolen."""
+    if principal.is_operator:
+        return
+    if principal.confirmed_at_ms is None or principal.confirmed_at_ms + FRESH_MS <= now_ms:
+        raise NotConfirmed("This needs a fresh sign-in.", "Confirm that it is you, then do it again.")
+
+
+def _require_for_channels(principal: Principal) -> None:
+    require_verified(principal)
+    if principal.mode < Action.MANAGE.least_mode or principal.channel_ids is not None or principal.patterns:
+        raise NotAllowed(
+            f"The API key {principal.key_name!r} may not make a channel.",
+            "Use a key for all channels with the mode MANAGE, or do it in a browser.",
+        )
+
+
+def _needs_credential() -> BadCredential:
+    return BadCredential("This needs an API key.", "Send one as a bearer token, or check that yours is still good.")
+
+
+def _in_scope(principal: Principal, access: Access) -> bool:
+    return principal.channel_ids is None or access.channel_id in principal.channel_ids
+
+
+def _falls_short(principal: Principal, action: Action, package: str | None) -> bool:
+    """Whether the credential itself is too weak, whatever its user may do."""
+    return (
+        principal.mode < action.least_mode
+        or (action.needs_person and not principal.is_person)
+        or (package is not None and action is not Action.READ and not principal.may_write(package))
+    )
+
+
 def _granted(principal: Principal, access: Access, *, own_file: bool) -> frozenset[Action]:
+    if principal.carrier is Carrier.WORKFLOW:
+        return frozenset(action for action in Action if principal.mode >= action.least_mode)
     granted: frozenset[Action] = frozenset()
     if access.role is not None:
         granted |= BY_ROLE[access.role]
@@ -72,20 +154,29 @@ def _granted(principal: Principal, access: Access, *, own_file: bool) -> frozens
 
 
 def _refusal(principal: Principal, action: Action, access: Access, channel_name: str) -> str:
-    if principal.key_name and _key_is_what_lacks(principal, action, access):
+    if principal.key_name and not _in_scope(principal, access):
         return f"The API key {principal.key_name!r} may not {action.said} the channel {channel_name!r}."
+    if principal.key_name and action.needs_person:
+        return f"No API key may {action.said} the channel {channel_name!r}."
+    if principal.key_name and principal.mode < action.least_mode:
+        return f"The API key {principal.key_name!r} may not {action.said} the channel {channel_name!r}."
+    if principal.patterns and (
+        principal.carrier is Carrier.WORKFLOW or action in _granted(principal, access, own_file=True)
+    ):
+        return f"{principal.actor.name} may not {action.said} the channel {channel_name!r} for a package of this name."
     return f"{principal.name} may not {action.said} the channel {channel_name!r}."
 
 
 def _cure(principal: Principal, action: Action, access: Access) -> str:
-    if principal.key_name and _key_is_what_lacks(principal, action, access):
+    if principal.key_name and action.needs_person:
+        return "Sign in with a browser and do it there."
+    if principal.key_name and (not _in_scope(principal, access) or principal.mode < action.least_mode):
         return f"Use a key for this channel with the mode {action.least_mode.name} or a wider one."
+    if principal.carrier is Carrier.WORKFLOW:
+        return f"Ask the owner of the channel for a publisher with the mode {action.least_mode.name} and this package."
+    if principal.patterns:
+        return f"It is meant for {', '.join(principal.patterns)} only."
     if action in (Action.DELETE, Action.OVERWRITE) and access.role is Role.CONTRIBUTOR:
         return "A contributor may do that only to files that they uploaded; ask the owner of the channel."
     needed = "Contributor" if action in BY_ROLE[Role.CONTRIBUTOR] else "Owner"
     return f"Ask the owner of the channel for the role of {needed}."
-
-
-def _key_is_what_lacks(principal: Principal, action: Action, access: Access) -> bool:
-    in_scope = principal.channel_ids is None or access.channel_id in principal.channel_ids
-    return not in_scope or principal.mode < action.least_mode

@@ -4,17 +4,25 @@ The data model on one page.
 Times are milliseconds since 1970 UTC (BigInteger), hashes are raw bytes, and what repodata says is stored
 as the bytes that readers get. Queries live with the noun that they serve; nothing here knows them.
 
-    users ─┬─ keys ── key_channels ─┐
-           └─ members ──────────────┴─ channels ─┬─ packages
-                                                 ├─ subdirs ─┬─ files
-    released_names     audit                     │           ├─ shards, retired_shards, fragments
-    jobs  schedules                              │           └─ documents
+    users ─┬─ emails, identities, passkeys, totp, recovery_codes, sessions, mailed_links
+           ├─ cli_grants ── cli_tokens;  cli_devices, cli_codes
+           ├─ keys ── key_channels ─────┐
+           ├─ group_members ── groups ──┤ channel_groups
+           └─ members ──────────────────┴─ channels ─┬─ invitations, transfers, notices
+                                                     ├─ packages
+                                                     ├─ subdirs ─┬─ files ── downloads
+    released_names  released_user_names  audit       │           ├─ shards, retired_shards, fragments
+    jobs  schedules  sign_ins  buckets  site_values  │           └─ documents
+
+No secret is stored that would open anything: of what people carry there is a hash, and what must be read again
+(TOTP seeds, the signing key of ID tokens) is encrypted with a key that is not in the database (`accounts.sealing`).
 """
 
 from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Float,
     ForeignKey,
     Index,
     Integer,
@@ -56,12 +64,179 @@ users = Table(
     metadata,
     _id(),
     Column("name", _name(39), nullable=False, unique=True),
-    Column("email", Text),
+    Column("display_name", Text, nullable=False, server_default=""),
     Column("password_hash", Text),
     Column("is_admin", Boolean, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("disabled_at", BigInteger),
+    Column("second_factor_ends_at", BigInteger),  # an admin was asked to take it away, and that is announced
+    Column("quota_bytes", BigInteger),  # of all channels that the user owns together; NULL: no limit
     sqlite_autoincrement=True,
+)
+
+# One verified address belongs to one user. An unverified one proves nothing, so several may claim it.
+emails = Table(
+    "emails",
+    metadata,
+    _id(),
+    _belongs_to("user_id", "users.id"),
+    Column("address", Text, nullable=False),  # as it was typed, for letters
+    Column("folded", _name(254), nullable=False),  # as it is compared
+    Column("is_primary", Boolean, nullable=False),
+    Column("added_at", BigInteger, nullable=False),
+    Column("verified_at", BigInteger),
+    UniqueConstraint("user_id", "folded"),
+    Index(
+        "uq_emails_verified",
+        "folded",
+        unique=True,
+        sqlite_where=text("verified_at IS NOT NULL"),
+        postgresql_where=text("verified_at IS NOT NULL"),
+    ),
+    sqlite_autoincrement=True,
+)
+
+# An account elsewhere that signs in here; found by (issuer, subject) and by nothing else.
+identities = Table(
+    "identities",
+    metadata,
+    _id(),
+    _belongs_to("user_id", "users.id"),
+    Column("provider", String(40), nullable=False),
+    Column("issuer", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("login", Text, nullable=False),  # what the account is called there, for people to recognize
+    Column("created_at", BigInteger, nullable=False),
+    Column("used_at", BigInteger, nullable=False),
+    UniqueConstraint("issuer", "subject"),
+    Index("ix_identities_user_id", "user_id"),
+    sqlite_autoincrement=True,
+)
+
+# A browser that is signed in; its cookie is known by hash.
+sessions = Table(
+    "sessions",
+    metadata,
+    _id(),
+    _belongs_to("user_id", "users.id"),
+    Column("digest", LargeBinary(32), nullable=False, unique=True),
+    Column("created_at", BigInteger, nullable=False),
+    Column("seen_at", BigInteger, nullable=False),
+    Column("confirmed_at", BigInteger, nullable=False),  # when the person last proved to be there
+    Column("address", Text, nullable=False),
+    Column("agent", Text, nullable=False),
+    Index("ix_sessions_user_id", "user_id"),
+    sqlite_autoincrement=True,
+)
+
+# A sign-in that is under way in a browser: sent to a provider, or waiting for a second factor. Each is used once.
+sign_ins = Table(
+    "sign_ins",
+    metadata,
+    Column("digest", LargeBinary(32), primary_key=True),
+    Column("kind", String(24), nullable=False),
+    Column("user_id", ForeignKey("users.id", ondelete="CASCADE")),
+    Column("data", Text, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Index("ix_sign_ins_expires_at", "expires_at"),
+)
+
+# What a link in a letter opens, once: verifying an address, a new password, the first account.
+mailed_links = Table(
+    "mailed_links",
+    metadata,
+    Column("digest", LargeBinary(32), primary_key=True),
+    Column("purpose", String(24), nullable=False),
+    Column("user_id", ForeignKey("users.id", ondelete="CASCADE")),
+    Column("address", Text, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Column("used_at", BigInteger),
+    Index("ix_mailed_links_user_id", "user_id"),
+    Index("ix_mailed_links_expires_at", "expires_at"),
+)
+
+passkeys = Table(
+    "passkeys",
+    metadata,
+    _id(),
+    _belongs_to("user_id", "users.id"),
+    Column("credential_id", LargeBinary, nullable=False, unique=True),
+    Column("public_key", LargeBinary, nullable=False),
+    Column("sign_count", BigInteger, nullable=False),
+    Column("transports", Text, nullable=False),
+    Column("name", _name(100), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("used_at", BigInteger),
+    Index("ix_passkeys_user_id", "user_id"),
+    sqlite_autoincrement=True,
+)
+
+totp = Table(
+    "totp",
+    metadata,
+    _belongs_to("user_id", "users.id", primary_key=True),
+    Column("seed", LargeBinary, nullable=False),  # encrypted
+    Column("confirmed_at", BigInteger),
+    Column("last_step", BigInteger, nullable=False),  # a code is good once
+)
+
+recovery_codes = Table(
+    "recovery_codes",
+    metadata,
+    _id(),
+    _belongs_to("user_id", "users.id"),
+    Column("hash", Text, nullable=False),
+    Column("used_at", BigInteger),
+    Index("ix_recovery_codes_user_id", "user_id"),
+    sqlite_autoincrement=True,
+)
+
+# How much of each rate is used up; shared by all workers.
+buckets = Table(
+    "buckets",
+    metadata,
+    Column("digest", LargeBinary(32), primary_key=True),
+    Column("level", Float, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("empty_at", BigInteger, nullable=False),  # from then on the row says nothing
+    Index("ix_buckets_empty_at", "empty_at"),
+)
+
+# Single values of the whole site: which secret key is in use, the key that signs ID tokens (encrypted).
+site_values = Table(
+    "site_values",
+    metadata,
+    Column("name", _name(40), primary_key=True),
+    Column("value", LargeBinary, nullable=False),
+)
+
+# The names of deleted users: nobody can take one for a year, and be trusted as the one before.
+released_user_names = Table(
+    "released_user_names",
+    metadata,
+    Column("name", _name(39), primary_key=True),
+    Column("released_at", BigInteger, nullable=False),
+)
+
+# Groups: a named set of users that can be a member of channels with a role.
+groups = Table(
+    "groups",
+    metadata,
+    _id(),
+    Column("name", _name(39), nullable=False, unique=True),
+    Column("description", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+group_members = Table(
+    "group_members",
+    metadata,
+    _belongs_to("group_id", "groups.id", primary_key=True),
+    _belongs_to("user_id", "users.id", primary_key=True),
+    Column("is_manager", Boolean, nullable=False),  # may change the group
+    Column("added_at", BigInteger, nullable=False),
+    Index("ix_group_members_user_id", "user_id"),
 )
 
 channels = Table(
@@ -73,6 +248,7 @@ channels = Table(
     Column("logo_url", Text, nullable=False),
     Column("is_public", Boolean, nullable=False),
     Column("refuses_lookalikes", Boolean, nullable=False),
+    Column("quota_bytes", BigInteger),  # NULL: no limit of its own
     Column("created_at", BigInteger, nullable=False),
     sqlite_autoincrement=True,
 )
@@ -104,6 +280,60 @@ members = Table(
     Index("ix_members_user_id", "user_id"),
 )
 
+channel_groups = Table(
+    "channel_groups",
+    metadata,
+    _belongs_to("channel_id", "channels.id", primary_key=True),
+    _belongs_to("group_id", "groups.id", primary_key=True),
+    Column("role", String(16), nullable=False),  # never owner: a channel has exactly one, who is a person
+    Column("added_at", BigInteger, nullable=False),
+    Index("ix_channel_groups_group_id", "group_id"),
+)
+
+# Somebody without an account, or whose account is not known, was asked to become a member.
+invitations = Table(
+    "invitations",
+    metadata,
+    _id(),
+    _belongs_to("channel_id", "channels.id"),
+    Column("address", Text, nullable=False),
+    Column("folded", _name(254), nullable=False),
+    Column("role", String(16), nullable=False),
+    Column("digest", LargeBinary(32), nullable=False, unique=True),
+    Column("invited_by", ForeignKey("users.id", ondelete="SET NULL")),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    UniqueConstraint("channel_id", "folded"),
+    Index("ix_invitations_folded", "folded"),
+    sqlite_autoincrement=True,
+)
+
+# A channel that its owner offered to somebody; until it is accepted nothing changes.
+transfers = Table(
+    "transfers",
+    metadata,
+    _belongs_to("channel_id", "channels.id", primary_key=True),
+    _belongs_to("to_user_id", "users.id"),
+    _belongs_to("offered_by", "users.id"),
+    Column("offered_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Index("ix_transfers_to_user_id", "to_user_id"),
+)
+
+# What the owner tells everybody who reads the channel (CEP 6).
+notices = Table(
+    "notices",
+    metadata,
+    _id(),
+    _belongs_to("channel_id", "channels.id"),
+    Column("level", String(8), nullable=False),
+    Column("message", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Index("ix_notices_channel_id", "channel_id"),
+    sqlite_autoincrement=True,
+)
+
 keys = Table(
     "keys",
     metadata,
@@ -113,9 +343,15 @@ keys = Table(
     Column("digest", LargeBinary(32), nullable=False, unique=True),
     Column("mode", String(24), nullable=False),
     Column("all_channels", Boolean, nullable=False),
+    Column(
+        "patterns", Text, nullable=False, server_default="[]"
+    ),  # JSON: names of packages, `*` at the end of some; [] for all
     Column("created_at", BigInteger, nullable=False),
     Column("expires_at", BigInteger),
     Column("revoked_at", BigInteger),
+    Column("used_at", BigInteger),
+    Column("used_from", Text, nullable=False, server_default=""),
+    Column("warned_days", Integer),  # the owner was told that it ends in so many days
     UniqueConstraint("user_id", "name"),
     sqlite_autoincrement=True,
 )
@@ -148,6 +384,9 @@ subdirs = Table(
     Column("revision", BigInteger, nullable=False),
     Column("changed_at", BigInteger, nullable=False),
     Column("record_count", BigInteger, nullable=False),
+    Column(
+        "size", BigInteger, nullable=False, server_default="0"
+    ),  # the bytes of its files that were not deleted, for quotas
     UniqueConstraint("channel_id", "name"),
     sqlite_autoincrement=True,
 )
@@ -173,6 +412,15 @@ files = Table(
     Index("ix_files_subdir_id_package_id", "subdir_id", "package_id"),
     Index("ix_files_sha256", "sha256"),
     sqlite_autoincrement=True,
+)
+
+# How often a file was fetched, by day (days since 1970 UTC).
+downloads = Table(
+    "downloads",
+    metadata,
+    _belongs_to("file_id", "files.id", primary_key=True),
+    Column("day", Integer, primary_key=True),
+    Column("count", BigInteger, nullable=False),
 )
 
 # One row for each (subdir, name) that ever had a file. A row without a sha256 says that the name is gone.
@@ -282,5 +530,68 @@ audit = Table(
     Column("target", Text, nullable=False),
     Column("detail", Text, nullable=False),
     Index("ix_audit_channel_id", "channel", "id"),
+    Index("ix_audit_actor_id", "actor_id", "id"),
     sqlite_autoincrement=True,
+)
+
+# Command-line tools that people logged in (`pixi auth login --oauth`). A grant is one login, and its tokens follow
+# one another: the newest refresh token is good, the one before it for a short grace, any older one ends the grant.
+cli_devices = Table(
+    "cli_devices",
+    metadata,
+    Column("digest", LargeBinary(32), primary_key=True),
+    Column("user_code", LargeBinary(32), nullable=False, unique=True),  # its hash
+    Column("client_id", String(64), nullable=False),
+    Column("scope", Text, nullable=False),
+    Column("state", String(8), nullable=False),  # pending, approved, denied
+    Column("user_id", ForeignKey("users.id", ondelete="CASCADE")),
+    Column("address", Text, nullable=False),
+    Column("interval_ms", BigInteger, nullable=False),
+    Column("polled_at", BigInteger),
+    Column("expires_at", BigInteger, nullable=False),
+    Index("ix_cli_devices_expires_at", "expires_at"),
+)
+
+cli_codes = Table(
+    "cli_codes",
+    metadata,
+    Column("digest", LargeBinary(32), primary_key=True),
+    _belongs_to("user_id", "users.id"),
+    Column("client_id", String(64), nullable=False),
+    Column("redirect_uri", Text, nullable=False),
+    Column("scope", Text, nullable=False),
+    Column("challenge", Text, nullable=False),
+    Column("nonce", Text, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Column(
+        "grant_id", ForeignKey("cli_grants.id", ondelete="SET NULL")
+    ),  # what it was exchanged for, to end if it comes again
+    Index("ix_cli_codes_expires_at", "expires_at"),
+)
+
+cli_grants = Table(
+    "cli_grants",
+    metadata,
+    _id(),
+    _belongs_to("user_id", "users.id"),
+    Column("client_id", String(64), nullable=False),
+    Column("scope", Text, nullable=False),
+    Column("mode", String(24), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("used_at", BigInteger, nullable=False),
+    Column("address", Text, nullable=False),
+    Index("ix_cli_grants_user_id", "user_id"),
+    sqlite_autoincrement=True,
+)
+
+cli_tokens = Table(
+    "cli_tokens",
+    metadata,
+    Column("digest", LargeBinary(32), primary_key=True),
+    _belongs_to("grant_id", "cli_grants.id"),
+    Column("kind", String(8), nullable=False),  # access, refresh
+    Column("expires_at", BigInteger, nullable=False),
+    Column("replaced_at", BigInteger),
+    Index("ix_cli_tokens_grant_id", "grant_id"),
+    Index("ix_cli_tokens_expires_at", "expires_at"),
 )

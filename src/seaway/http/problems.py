@@ -24,6 +24,7 @@ _STATUS: dict[type[errors.SeawayError], int] = {
     errors.TooLarge: 413,
     Refused: 422,
     errors.NameTaken: 422,
+    errors.TooMany: 429,
     errors.Unavailable: 503,
 }
 
@@ -52,6 +53,8 @@ def response_for(error: Exception, request: Request) -> Response:
         headers["WWW-Authenticate"] = 'Bearer realm="seaway"'
     if status == 503:
         headers["Retry-After"] = str(_RETRY_AFTER_SECONDS)
+    if isinstance(error, errors.TooMany):
+        headers["Retry-After"] = str(error.retry_after_seconds)
     if status == 408:
         headers["Connection"] = "close"
     return text(error.sentence, status, headers)

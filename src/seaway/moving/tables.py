@@ -47,7 +47,7 @@ def make(tx: Tx, revision: str) -> None:
 def last_ids(tx: Tx) -> dict[str, int]:
     """The highest id that each table of this database ever gave out."""
     if tx.dialect.name == "sqlite":
-        rows = tx.execute(text("SELECT name, seq FROM sqlite_sequence ORDER BY name"))
+        rows = tx.execute(text("SELECT name, seq FROM sqlite_sequence WHERE seq > 0 ORDER BY name"))
         return {name: seq for name, seq in rows if name in metadata.tables}
     last = text("SELECT pg_sequence_last_value(pg_get_serial_sequence(:name, 'id')::regclass)")
     found = {name: tx.execute(last, {"name": name}).scalar() for name in _with_ids(tx)}
