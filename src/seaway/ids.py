@@ -26,6 +26,7 @@ class KeyKind(Enum):
     """Who carries a key; the value is part of its text."""
 
     USER = "u"
+    WORKFLOW = "tp"  # in exchange for the token of a workflow
 
 
 def new_key(kind: KeyKind) -> str:

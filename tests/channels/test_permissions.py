@@ -4,7 +4,7 @@ from itertools import pairwise, product
 
 import pytest
 
-from seaway.accounts.principal import ANONYMOUS, OPERATOR, Carrier, Mode, Principal
+from seaway.accounts.principal import ANONYMOUS, OPERATOR, Carrier, Grant, Mode, Principal
 from seaway.channels.permissions import Access, Verdict, decide, require
 from seaway.channels.roles import Action, Role
 from seaway.errors import BadCredential, NotAllowed, NotFound, SeawayError
@@ -205,3 +205,52 @@ def test_a_no_tells_what_would_help(who: str, mode: Mode, action: Action, cure: 
     assert isinstance(error, NotAllowed)
     assert cure in error.hint
     assert ("API key" in error.message) is ("mode" in error.hint)
+
+
+def workflow(*grants: Grant) -> Principal:
+    return Principal(
+        name="GitHub: acme/tools, release.yml",
+        carrier=Carrier.WORKFLOW,
+        mode=Mode.READ,
+        channel_ids=frozenset(grant.channel_id for grant in grants),
+        grants=grants,
+    )
+
+
+@pytest.mark.parametrize(
+    ("mode", "expected"), [(Mode.READ, {R}), (Mode.READ_WRITE, {R, U, Y}), (Mode.READ_WRITE_DELETE, {R, U, Y, D, O})]
+)
+@pytest.mark.parametrize("own_file", [False, True], ids=["others' file", "own file"])
+def test_the_mode_of_its_publisher_alone_decides_for_a_workflow(
+    mode: Mode, expected: set[Action], own_file: bool
+) -> None:
+    """Invariant 2: in each channel that of the publisher there, and in other channels nothing."""
+    by = workflow(Grant(CHANNEL, 1, mode), Grant(CHANNEL + 1, 2, Mode.READ_WRITE_DELETE))
+
+    assert expected == allowed(by, Access(CHANNEL, is_public=False, role=None), own_file=own_file)
+    assert {R, U, Y, D, O} == allowed(by, Access(CHANNEL + 1, is_public=False, role=None))
+    assert set() == allowed(by, Access(CHANNEL + 2, is_public=False, role=None))
+
+
+def test_a_publisher_for_some_packages_is_good_for_those() -> None:
+    """Its patterns narrow what its workflow may write, in its channel and not in another."""
+    by = workflow(Grant(CHANNEL, 1, Mode.READ_WRITE, ("tools-*",)), Grant(CHANNEL + 1, 2, Mode.READ_WRITE))
+    verdicts = [
+        decide(by, U, Access(channel, is_public=True, role=None), package=package)
+        for channel in (CHANNEL, CHANNEL + 1)
+        for package in ("tools-a", "other")
+    ]
+
+    assert [Verdict.ALLOWED, Verdict.FORBIDDEN, Verdict.ALLOWED, Verdict.ALLOWED] == verdicts
+
+
+def test_a_channel_can_take_uploads_from_publishers_only() -> None:
+    """Then no key and no browser uploads or overwrites, whatever its role; everything else is as before."""
+    closed = Access(CHANNEL, is_public=True, role=Role.OWNER, only_publishers=True)
+    owner = Principal("owner", 1, Carrier.PERSON)
+
+    assert allowed(owner, closed) == set(Action) - {U, O}
+    assert U in allowed(workflow(Grant(CHANNEL, 1, Mode.READ_WRITE)), closed)
+    assert U in allowed(OPERATOR, closed)
+    with pytest.raises(NotAllowed, match="trusted publishers only"):
+        require(owner, U, closed, channel_name="chan")

@@ -27,6 +27,34 @@ class Carrier(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Workflow:
+    """What a workflow's issuer vouched for when its token was exchanged; kept with the token and with every upload."""
+
+    issuer: str
+    kind: str  # of the issuer: github, gitlab, google, ...
+    repository: str = ""  # with its owner or namespace
+    repository_id: str = ""
+    ref: str = ""
+    sha: str = ""
+    run_id: str = ""
+    run_attempt: str = ""
+    workflow_ref: str = ""
+    environment: str = ""
+    event_name: str = ""
+    account: str = ""  # the service account, where there is no repository
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What one publisher gives to its workflow in its channel."""
+
+    channel_id: int
+    publisher_id: int
+    mode: Mode
+    patterns: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Principal:
     """
     Who a request speaks for, with what the credential narrows.
@@ -36,6 +64,9 @@ class Principal:
 
     `channel_ids` of None means every channel of the user. The role in a channel is not part of it: it is
     asked of the database at each request, so that a demotion works on the next one.
+
+    A workflow has a grant for each channel whose publisher it is, and `channel_ids` are those; what it may do in a
+    channel is what the principal `within` that channel may do.
     """
 
     name: str
@@ -51,6 +82,10 @@ class Principal:
     session_id: int | None = None
     confirmed_at_ms: int | None = None
     expires_at_ms: int | None = None
+    token_id: int | None = None
+    workflow: Workflow | None = None
+    grants: tuple[Grant, ...] = ()
+    publisher_id: int | None = None  # the one whose grant counts; only `within` a channel
     address: str = ""
 
     @property
@@ -77,6 +112,13 @@ class Principal:
         """The principal as the audit log names it."""
         key = f" (key {self.key_name})" if self.key_name else ""
         return Actor(self.name + key, self.user_id, self.address)
+
+    def within(self, channel_id: int) -> "Principal":
+        """The same principal with what counts in this channel: the mode and the patterns of its publisher there."""
+        grant = next((grant for grant in self.grants if grant.channel_id == channel_id), None)
+        if grant is None:
+            return self
+        return replace(self, mode=grant.mode, patterns=grant.patterns, publisher_id=grant.publisher_id)
 
     def seen_from(self, address: str) -> "Principal":
         """The same principal, at the address that its request came from."""

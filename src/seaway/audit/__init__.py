@@ -34,6 +34,17 @@ class Event(Enum):
     FILE_YANKED = "file.yanked"
     FILE_UNYANKED = "file.unyanked"
     FILE_DELETED = "file.deleted"
+    ISSUER_ADDED = "issuer.added"
+    ISSUER_CHANGED = "issuer.changed"
+    ISSUER_REMOVED = "issuer.removed"
+    PUBLISHER_ADDED = "publisher.added"
+    PUBLISHER_CHANGED = "publisher.changed"
+    PUBLISHER_REMOVED = "publisher.removed"
+    PUBLISHER_PINNED = "publisher.pinned"
+    PUBLISHER_USED_FIRST = "publisher.used-first"
+    TOKEN_MINTED = "oidc.minted"
+    TOKEN_REFUSED = "oidc.refused"
+    TOKEN_REVOKED = "token.revoked"
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,7 @@ class Channel:
     logo_url: str
     is_public: bool
     refuses_lookalikes: bool
+    only_publishers: bool
     created_at_ms: int
     owner: str
     package_count: int
@@ -83,7 +84,7 @@ def add(
 
 
 _ACCESS = (
-    select(channels.c.id, channels.c.is_public, members.c.role)
+    select(channels.c.id, channels.c.is_public, members.c.role, channels.c.only_publishers)
     .outerjoin(members, (members.c.channel_id == channels.c.id) & (members.c.user_id == bindparam("user_id")))
     .where(channels.c.name == bindparam("channel"))
 )
@@ -92,7 +93,7 @@ _ACCESS = (
 def access_of(tx: Tx, name: str, principal: Principal) -> Access | None:
     """What decides for this principal in the channel of this name, in one query; None for an unknown name."""
     row = tx.execute(_ACCESS, {"channel": name, "user_id": principal.user_id or 0}).one_or_none()
-    return None if row is None else Access(row[0], row[1], None if row[2] is None else Role(row[2]))
+    return None if row is None else Access(row[0], row[1], None if row[2] is None else Role(row[2]), row[3])
 
 
 def get(tx: Tx, name: str) -> Channel:
@@ -122,6 +123,7 @@ def change(
     logo_url: str | None = None,
     is_public: bool | None = None,
     refuses_lookalikes: bool | None = None,
+    only_publishers: bool | None = None,
 ) -> Channel:
     """Change what is not None; a public channel that becomes private is so on the next request."""
     _check_texts(description or "", logo_url or "")
@@ -130,6 +132,7 @@ def change(
         "logo_url": logo_url,
         "is_public": is_public,
         "refuses_lookalikes": refuses_lookalikes,
+        "only_publishers": only_publishers,
     }
     values = {key: value for key, value in given.items() if value is not None}
     channel = get(tx, name)
@@ -202,5 +205,5 @@ def _listing() -> Select[Any]:
     )
     return select(
         channels.c.id, channels.c.name, channels.c.description, channels.c.logo_url, channels.c.is_public,
-        channels.c.refuses_lookalikes, channels.c.created_at, case((owner.is_(None), ""), else_=owner), package_count,
+        channels.c.refuses_lookalikes, channels.c.only_publishers, channels.c.created_at, case((owner.is_(None), ""), else_=owner), package_count,
     )  # fmt: skip

@@ -3,7 +3,7 @@ May this principal do this here? The only answer; nothing else decides.
 
 1. Who may not read a channel learns nothing of it: an unknown and a hidden channel are the same refusal.
 2. A key never gives more than its user's role gives at this moment, and its mode, its channels and its package
-   names narrow that. A workflow has no role: the mode of its publisher alone decides, in its publisher's channels.
+   names narrow that. A workflow has no role: the mode of its publisher alone decides, in that publisher's channel.
 3. What only a person may do, no key does, whatever its mode; and a sign-in of a while ago is not enough for it.
 4. The verdict is a function of values: what they are is asked of the database at each request.
 """
@@ -34,6 +34,7 @@ class Access:
     channel_id: int
     is_public: bool
     role: Role | None
+    only_publishers: bool = False  # whether uploads must come from trusted publishers
 
 
 def decide(
@@ -54,8 +55,9 @@ def decide(
         return Verdict.HIDDEN
     if principal.is_operator:
         return Verdict.ALLOWED
+    principal = principal.within(access.channel_id)
     granted = _granted(principal, access, own_file=own_file) if _in_scope(principal, access) else frozenset()
-    if action in granted and not _falls_short(principal, action, package):
+    if action in granted and not _falls_short(principal, action, package) and not _is_closed(principal, action, access):
         return Verdict.ALLOWED
     if access.is_public:
         return Verdict.ALLOWED if action is Action.READ else Verdict.FORBIDDEN
@@ -79,7 +81,13 @@ def require(
         raise _needs_credential()
     if verdict is Verdict.HIDDEN or access is None:
         raise NotFound("There is no such channel, or it is not for you.", "Check its name and your membership.")
-    raise NotAllowed(_refusal(principal, action, access, channel_name), _cure(principal, action, access))
+    if _is_closed(principal, action, access):
+        raise NotAllowed(
+            f"The channel {channel_name!r} takes uploads from trusted publishers only.",
+            "Publish from the workflow that its owner named, without a key.",
+        )
+    within = principal.within(access.channel_id)
+    raise NotAllowed(_refusal(within, action, access, channel_name), _cure(within, action, access))
 
 
 def require_site(principal: Principal, action: SiteAction) -> None:
@@ -138,6 +146,12 @@ def _falls_short(principal: Principal, action: Action, package: str | None) -> b
         or (action.needs_person and not principal.is_person)
         or (package is not None and action is not Action.READ and not principal.may_write(package))
     )
+
+
+def _is_closed(principal: Principal, action: Action, access: Access) -> bool:
+    """Whether the channel takes this from trusted publishers only."""
+    is_upload = action in (Action.UPLOAD, Action.OVERWRITE)
+    return access.only_publishers and is_upload and principal.carrier is not Carrier.WORKFLOW
 
 
 def _granted(principal: Principal, access: Access, *, own_file: bool) -> frozenset[Action]:

@@ -89,6 +89,10 @@ def set_channel(
             "--refuse-lookalikes/--allow-lookalikes", help="Turn away names that look like another package's."
         ),
     ] = None,
+    only_publishers: Annotated[
+        bool | None,
+        typer.Option("--only-publishers/--any-uploader", help="Take uploads from trusted publishers only."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Change a channel; what is not given stays."""
@@ -99,6 +103,7 @@ def set_channel(
         changed = channels.change(
             tx, seaway.clock.now_ms(), OPERATOR, name,
             description=description, logo_url=logo, is_public=public, refuses_lookalikes=refuse_lookalikes,
+            only_publishers=only_publishers,
         )  # fmt: skip
     show(
         _described(changed),
@@ -150,6 +155,7 @@ def _described(channel: Channel) -> dict[str, Any]:
         "description": channel.description,
         "logo": channel.logo_url,
         "refuses_lookalikes": channel.refuses_lookalikes,
+        "only_publishers": channel.only_publishers,
         "packages": channel.package_count,
         "created_at": moment(channel.created_at_ms),
     }

@@ -9,10 +9,12 @@ as the bytes that readers get. Queries live with the noun that they serve; nothi
            ├─ keys ── key_channels ─────┐
            ├─ group_members ── groups ──┤ channel_groups
            └─ members ──────────────────┴─ channels ─┬─ invitations, transfers, notices
+                                                     ├─ publishers ── token_publishers ── workflow_tokens
                                                      ├─ packages
                                                      ├─ subdirs ─┬─ files ── downloads
     released_names  released_user_names  audit       │           ├─ shards, retired_shards, fragments
     jobs  schedules  sign_ins  buckets  site_values  │           └─ documents
+    issuers  issuer_keys  used_tokens
 
 No secret is stored that would open anything: of what people carry there is a hash, and what must be read again
 (TOTP seeds, the signing key of ID tokens) is encrypted with a key that is not in the database (`accounts.sealing`).
@@ -32,6 +34,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
     text,
 )
 
@@ -249,6 +252,7 @@ channels = Table(
     Column("is_public", Boolean, nullable=False),
     Column("refuses_lookalikes", Boolean, nullable=False),
     Column("quota_bytes", BigInteger),  # NULL: no limit of its own
+    Column("only_publishers", Boolean, nullable=False, server_default=false()),  # keys and browsers do not upload
     Column("created_at", BigInteger, nullable=False),
     sqlite_autoincrement=True,
 )
@@ -594,4 +598,89 @@ cli_tokens = Table(
     Column("replaced_at", BigInteger),
     Index("ix_cli_tokens_grant_id", "grant_id"),
     Index("ix_cli_tokens_expires_at", "expires_at"),
+)
+
+# Who vouches for workflows. Those that Seaway knows by itself have a row here only where an admin changed something.
+issuers = Table(
+    "issuers",
+    metadata,
+    _id(),
+    Column("name", _name(40), nullable=False, unique=True),
+    Column("kind", String(16), nullable=False),
+    Column("issuer", _name(500), nullable=False, unique=True),  # byte for byte what its tokens say
+    Column("is_enabled", Boolean, nullable=False),
+    Column("rules", Text, nullable=False),  # JSON: how the claims are read, where the kind does not say it
+    Column("static_keys", Text),  # JSON Web Key Set that stands in for what would be fetched
+    Column("added_at", BigInteger, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+# The keys of each issuer as last fetched, shared by all workers.
+issuer_keys = Table(
+    "issuer_keys",
+    metadata,
+    Column("issuer", _name(500), primary_key=True),
+    Column("keys", Text, nullable=False),  # JSON Web Key Set; never an empty or broken one
+    Column("fetched_at", BigInteger, nullable=False),  # 0: never
+    Column("tried_at", BigInteger, nullable=False),  # whatever came of it; no worker asks again for a while
+    Column("error", Text, nullable=False),
+)
+
+# The workflow elsewhere that is trusted to publish to a channel.
+publishers = Table(
+    "publishers",
+    metadata,
+    _id(),
+    _belongs_to("channel_id", "channels.id"),
+    Column("kind", String(16), nullable=False),
+    Column("issuer", _name(500), nullable=False),
+    Column("matched", Text, nullable=False),  # JSON: what a token must say
+    Column("identity", LargeBinary(32), nullable=False),  # hash of issuer and `matched`, for the constraint below
+    Column("pins", Text, nullable=False),  # JSON: ids that names had when they were first seen
+    Column("gates", Text, nullable=False),  # JSON: what a token must say besides
+    Column("mode", String(24), nullable=False),
+    Column("patterns", Text, nullable=False),  # as those of keys
+    Column("exchanges", Integer, nullable=False),  # how often one token of a job can be exchanged
+    Column("is_enabled", Boolean, nullable=False),
+    Column("created_by", ForeignKey("users.id", ondelete="SET NULL")),
+    Column("created_at", BigInteger, nullable=False),
+    Column("used_at", BigInteger),
+    Column("hinted_at", BigInteger),  # the owner was told that the environment of the tokens is not asked for
+    UniqueConstraint("channel_id", "identity"),
+    Index("ix_publishers_issuer", "issuer"),
+    sqlite_autoincrement=True,
+)
+
+# Tokens of issuers that were exchanged, until long after they have expired: none is exchanged again.
+used_tokens = Table(
+    "used_tokens",
+    metadata,
+    Column("issuer", _name(500), primary_key=True),
+    Column("digest", LargeBinary(32), primary_key=True),  # of the jti, or of the token where it has none
+    Column("count", Integer, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Index("ix_used_tokens_expires_at", "expires_at"),
+)
+
+# What workflows got in exchange. A token is good for the channels of the publishers that it still has.
+workflow_tokens = Table(
+    "workflow_tokens",
+    metadata,
+    _id(),
+    Column("digest", LargeBinary(32), nullable=False, unique=True),
+    Column("issuer", _name(500), nullable=False),
+    Column("workflow", Text, nullable=False),  # JSON: what the issuer vouched for
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Column("revoked_at", BigInteger),
+    Index("ix_workflow_tokens_expires_at", "expires_at"),
+    sqlite_autoincrement=True,
+)
+
+token_publishers = Table(
+    "token_publishers",
+    metadata,
+    _belongs_to("token_id", "workflow_tokens.id", primary_key=True),
+    _belongs_to("publisher_id", "publishers.id", primary_key=True),
+    Index("ix_token_publishers_publisher_id", "publisher_id"),
 )
