@@ -249,7 +249,7 @@ def test_a_channel_can_take_uploads_from_publishers_only() -> None:
     closed = Access(CHANNEL, is_public=True, role=Role.OWNER, only_publishers=True)
     owner = Principal("owner", 1, Carrier.PERSON)
 
-    assert allowed(owner, closed) == set(Action) - {U, O}
+    assert allowed(owner, closed) == set(Action) - {U, O, L}
     assert U in allowed(workflow(Grant(CHANNEL, 1, Mode.READ_WRITE)), closed)
     assert U in allowed(OPERATOR, closed)
     with pytest.raises(NotAllowed, match="trusted publishers only"):
