@@ -17,8 +17,8 @@ _BASE62 = string.digits + string.ascii_uppercase + string.ascii_lowercase
 _RANDOM_CHARS = 36
 _CHECK_CHARS = 6
 
-_KEY = re.compile(r"swy-(?:u|tp|oa|inv)-([0-9A-Za-z]{36})([0-9A-Za-z]{6})")
-_KEY_ANYWHERE = re.compile(r"(swy-(?:u|tp|oa|inv)-)[0-9A-Za-z]+")
+_KEY = re.compile(r"swy-(?:u|tp|oa|or|od|oc|inv)-([0-9A-Za-z]{36})([0-9A-Za-z]{6})")
+_KEY_ANYWHERE = re.compile(r"(swy-(?:u|tp|oa|or|od|oc|inv)-)[0-9A-Za-z]+")
 _TOKEN_IN_PATH = re.compile(r"(/t/)[^/\s\"']+")
 
 
@@ -27,6 +27,10 @@ class KeyKind(Enum):
 
     USER = "u"
     WORKFLOW = "tp"  # in exchange for the token of a workflow
+    TOOL = "oa"  # a command-line tool that its user logged in
+    TOOL_REFRESH = "or"
+    TOOL_DEVICE = "od"  # a tool that waits for its user's yes
+    TOOL_CODE = "oc"
 
 
 def new_key(kind: KeyKind) -> str:

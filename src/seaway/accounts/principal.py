@@ -79,6 +79,7 @@ class Principal:
     patterns: tuple[str, ...] = ()
     key_id: int | None = None
     key_name: str = ""
+    tool: str = ""
     session_id: int | None = None
     confirmed_at_ms: int | None = None
     expires_at_ms: int | None = None
@@ -110,8 +111,8 @@ class Principal:
     @property
     def actor(self) -> Actor:
         """The principal as the audit log names it."""
-        key = f" (key {self.key_name})" if self.key_name else ""
-        return Actor(self.name + key, self.user_id, self.address)
+        by = f" (key {self.key_name})" if self.key_name else f" (tool {self.tool})" if self.tool else ""
+        return Actor(self.name + by, self.user_id, self.address)
 
     def within(self, channel_id: int) -> "Principal":
         """The same principal with what counts in this channel: the mode and the patterns of its publisher there."""

@@ -9,6 +9,7 @@ from seaway.conda.subdir import KNOWN_SUBDIRS
 
 _WORDS = frozenset(
     [
+        ".well-known",
         "about",
         "account",
         "accounts",

@@ -17,6 +17,7 @@ from anyio import CapacityLimiter, to_thread
 from sqlalchemy import bindparam, select
 
 from seaway.accounts import keys as api_keys
+from seaway.accounts import tools
 from seaway.accounts.principal import ANONYMOUS, Principal
 from seaway.channels import channels, permissions
 from seaway.channels.permissions import Access
@@ -108,7 +109,8 @@ class Unbuilt:
 def identify(tx: Tx, clock: Clock, secrets: Sequence[str]) -> Principal:
     """Who asks, by the first good credential; a stale one on a public channel counts as none."""
     for secret in secrets:
-        principal = api_keys.principal_of(tx, secret, clock.now_ms())
+        now_ms = clock.now_ms()
+        principal = api_keys.principal_of(tx, secret, now_ms) or tools.principal_of(tx, secret, now_ms)
         if principal is not None:
             return principal
     return ANONYMOUS

@@ -1,0 +1,217 @@
+"""
+The two ways in which a tool comes to a login: a person types its code on a page, or a page sends a code to the tool.
+
+1. Codes are stored as SHA-256 only. A user code has 34 bits, which a reader of the database could try all; it is good
+   for ten minutes, and good for nothing without a person who is signed in and agrees.
+2. A device code makes one login: its row goes when it is exchanged (RFC 8628).
+3. An authorization code makes one login, for the tool that knows the verifier (RFC 7636), at the address to which it
+   was sent. If it comes again it was stolen: the login that it made ends (RFC 6749, 4.1.2).
+4. What a person has agreed to is good only while the account is open.
+
+As in `tools`, changes are made in a transaction that has `tools.hold`.
+"""
+
+import base64
+import hashlib
+import hmac
+import secrets
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, delete, insert, select, update
+
+from seaway import audit, ids
+from seaway.accounts import clients, tools
+from seaway.accounts.principal import Principal
+from seaway.accounts.tools import Issued, Refusal
+from seaway.audit import Event
+from seaway.clock import DAY_MS, MINUTE_MS, SECOND_MS
+from seaway.database.engine import Tx
+from seaway.database.tables import cli_codes, cli_devices, users
+
+DEVICE_MS = 10 * MINUTE_MS
+INTERVAL_MS = 5 * SECOND_MS
+CODE_MS = MINUTE_MS
+
+# No vowels, so that no code is a word, and nothing that looks like something else (RFC 8628, 6.1).
+_LETTERS = "BCDFGHJKLMNPQRSTVWXZ"
+_USER_CODE_CHARS = 8
+_EARLY_MS = SECOND_MS  # a tool that waits five seconds by its own clock is not to be blamed for the network
+_KEPT_MS = DAY_MS  # how long a used code is recognized as one
+
+
+class State(Enum):
+    """What the person has said."""
+
+    PENDING = "pending"
+    APPROVED = "approved"
+    DENIED = "denied"
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A tool that waits for a yes, as the page shows it."""
+
+    client_id: str
+    scope: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a tool asked for by way of a browser."""
+
+    client_id: str
+    redirect_uri: str
+    scope: str
+    challenge: str
+    nonce: str
+
+
+def add_device(tx: Tx, now_ms: int, client_id: str, scope: str, *, address: str) -> tuple[str, str]:
+    """A tool begins to wait: its device code, and the code that its user types (RFC 8628, 3.2)."""
+    secret = ids.new_key(ids.KeyKind.TOOL_DEVICE)
+    user_code = "".join(secrets.choice(_LETTERS) for _ in range(_USER_CODE_CHARS))
+    tx.execute(
+        insert(cli_devices).values(
+            digest=ids.digest(secret),
+            user_code=ids.digest(user_code),
+            client_id=client_id,
+            scope=scope,
+            state=State.PENDING.value,
+            address=address,
+            interval_ms=INTERVAL_MS,
+            expires_at=now_ms + DEVICE_MS,
+        )
+    )
+    return secret, f"{user_code[:4]}-{user_code[4:]}"
+
+
+def plain(user_code: str) -> str:
+    """The letters of a code as somebody typed it: with or without the hyphen, in capitals or not."""
+    return "".join(letter for letter in user_code.upper() if letter.isalnum())
+
+
+def find_device(tx: Tx, now_ms: int, user_code: str) -> Device | None:
+    """The tool that waits under this code, unless somebody has answered already."""
+    row = tx.execute(
+        select(cli_devices.c.client_id, cli_devices.c.scope, cli_devices.c.address).where(
+            *_waiting(now_ms, plain(user_code))
+        )
+    ).one_or_none()
+    return None if row is None else Device(*row)
+
+
+def answer_device(tx: Tx, now_ms: int, by: Principal, user_code: str, *, approved: bool) -> bool:
+    """The person's yes or no; False when nothing waits under this code (any more)."""
+    state = State.APPROVED if approved else State.DENIED
+    row = tx.execute(
+        update(cli_devices)
+        .where(*_waiting(now_ms, plain(user_code)))
+        .values(state=state.value, user_id=by.user_id)
+        .returning(cli_devices.c.client_id, cli_devices.c.scope, cli_devices.c.address)
+    ).one_or_none()
+    if row is None:
+        return False
+    event = Event.TOOL_ALLOWED if approved else Event.TOOL_DENIED
+    audit.write(tx, now_ms, by.actor, event, target=row.client_id, scope=row.scope, asked_from=row.address)
+    return True
+
+
+def exchange_device(tx: Tx, now_ms: int, secret: str, client_id: str, *, address: str) -> Issued | Refusal:
+    """What a tool that asks again and again is told (RFC 8628, 3.4 and 3.5)."""
+    digest = ids.digest(secret)
+    row = tx.execute(select(cli_devices).where(cli_devices.c.digest == digest)).one_or_none()
+    if row is None or row.client_id != client_id:
+        return Refusal("invalid_grant", "This device code is unknown, or was used. Log in again.")
+    if row.expires_at <= now_ms:
+        return Refusal("expired_token", "Nobody entered the code in time. Log in again.")
+    if row.state == State.DENIED.value:
+        return Refusal("access_denied", "The login was refused on the page.")
+    if row.state == State.PENDING.value:
+        return _still_pending(tx, now_ms, row)
+    tx.execute(delete(cli_devices).where(cli_devices.c.digest == digest))
+    if not _is_open(tx, row.user_id):
+        return Refusal("access_denied", "The account is disabled.")
+    return tools.add(tx, now_ms, row.user_id, client_id, row.scope, address=address)[1]
+
+
+def add_code(tx: Tx, now_ms: int, by: Principal, wish: Wish) -> str:
+    """The code that the browser carries to the tool, after the person's yes."""
+    secret = ids.new_key(ids.KeyKind.TOOL_CODE)
+    tx.execute(
+        insert(cli_codes).values(
+            digest=ids.digest(secret),
+            user_id=by.user_id,
+            client_id=wish.client_id,
+            redirect_uri=wish.redirect_uri,
+            scope=wish.scope,
+            challenge=wish.challenge,
+            nonce=wish.nonce,
+            expires_at=now_ms + CODE_MS,
+        )
+    )
+    audit.write(tx, now_ms, by.actor, Event.TOOL_ALLOWED, target=wish.client_id, scope=wish.scope)
+    return secret
+
+
+def exchange_code(
+    tx: Tx, now_ms: int, secret: str, client_id: str, *, redirect_uri: str, verifier: str, address: str
+) -> Issued | Refusal:
+    """The tokens for a code that a browser carried (RFC 6749, 4.1.3; RFC 7636, 4.6)."""
+    digest = ids.digest(secret)
+    row = tx.execute(select(cli_codes).where(cli_codes.c.digest == digest)).one_or_none()
+    if row is None:
+        return _BAD_CODE
+    if row.grant_id is not None:
+        tools.end(tx, now_ms, row.grant_id, address=address, reason="an authorization code came again")
+        return _BAD_CODE
+    if row.expires_at <= now_ms or row.client_id != client_id or row.redirect_uri != redirect_uri:
+        return _BAD_CODE
+    if not clients.is_verifier(verifier) or not hmac.compare_digest(challenge_of(verifier), row.challenge):
+        return Refusal("invalid_grant", "The code_verifier is not the one that the code was asked with.")
+    if not _is_open(tx, row.user_id):
+        return _BAD_CODE
+    grant_id, issued = tools.add(tx, now_ms, row.user_id, client_id, row.scope, address=address, nonce=row.nonce)
+    tx.execute(update(cli_codes).where(cli_codes.c.digest == digest).values(grant_id=grant_id, expires_at=now_ms))
+    return issued
+
+
+def challenge_of(verifier: str) -> str:
+    """The S256 challenge of a verifier (RFC 7636, 4.2)."""
+    return base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
+
+
+def forget(tx: Tx, now_ms: int) -> None:
+    """Take away what nobody can use any more; a used code stays a day, to be recognized if it comes again."""
+    tx.execute(delete(cli_devices).where(cli_devices.c.expires_at <= now_ms - _KEPT_MS))
+    tx.execute(delete(cli_codes).where(cli_codes.c.expires_at <= now_ms - _KEPT_MS))
+
+
+_BAD_CODE = Refusal("invalid_grant", "This code is unknown, too old, or was used. Log in again.")
+
+
+def _waiting(now_ms: int, user_code: str) -> tuple[ColumnElement[bool], ...]:
+    return (
+        cli_devices.c.user_code == ids.digest(user_code),
+        cli_devices.c.state == State.PENDING.value,
+        cli_devices.c.expires_at > now_ms,
+    )
+
+
+def _still_pending(tx: Tx, now_ms: int, row: Row[Any]) -> Refusal:
+    too_soon = row.polled_at is not None and now_ms < row.polled_at + row.interval_ms - _EARLY_MS
+    interval_ms = row.interval_ms + (5 * SECOND_MS if too_soon else 0)
+    tx.execute(
+        update(cli_devices).where(cli_devices.c.digest == row.digest).values(polled_at=now_ms, interval_ms=interval_ms)
+    )
+    if too_soon:
+        return Refusal("slow_down", f"Ask every {interval_ms // SECOND_MS} seconds.")
+    return Refusal("authorization_pending", "Nobody has entered the code yet.")
+
+
+def _is_open(tx: Tx, user_id: int) -> bool:
+    return (
+        tx.execute(select(users.c.id).where(users.c.id == user_id, users.c.disabled_at.is_(None))).first() is not None
+    )
