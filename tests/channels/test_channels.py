@@ -201,7 +201,7 @@ def test_the_owner_does_not_leave(seaway: Seaway, people: People) -> None:
     """A channel always has an owner."""
     people.channel("kept", owner="owner")
     with seaway.database.write() as tx, pytest.raises(Malformed, match="Give it away first"):
-        members.remove(tx, 0, OPERATOR, channels.get(tx, "kept"), users.get(tx, "owner"))
+        members.remove(tx, 0, OPERATOR, "kept", "owner")
     assert ["owner"] == owners(seaway, "kept")
 
 
@@ -230,7 +230,7 @@ def test_a_member_that_is_none_cannot_be_removed(seaway: Seaway, people: People)
     people.channel("crew", owner="owner")
     people.user("friend")
     with seaway.database.write() as tx, pytest.raises(NotFound, match="is not a member of crew"):
-        members.remove(tx, 0, OPERATOR, channels.get(tx, "crew"), users.get(tx, "friend"))
+        members.remove(tx, 0, OPERATOR, "crew", "friend")
 
 
 # Settings
@@ -295,7 +295,7 @@ def test_every_change_of_a_channel_leaves_a_line(seaway: Seaway, people: People)
     transfer(seaway, "told", "friend")
     with seaway.database.write() as tx:
         channels.change(tx, 0, OPERATOR, "told", description="x")
-        members.remove(tx, 0, OPERATOR, channels.get(tx, "told"), users.get(tx, "owner"))
+        members.remove(tx, 0, OPERATOR, "told", "owner")
     remove(seaway, "told")
     with seaway.database.read() as tx:
         lines = tx.execute(select(audit.c.action).where(audit.c.channel == "told").order_by(audit.c.id)).scalars().all()

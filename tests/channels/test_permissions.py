@@ -10,7 +10,7 @@ from seaway.channels.roles import Action, Role
 from seaway.errors import BadCredential, NotAllowed, NotFound, SeawayError
 
 CHANNEL = 7
-R, U, Y, D, O, M, T, X = Action  # noqa: E741 - read, upload, yank, delete, overwrite, manage, transfer, remove
+R, S, U, Y, D, O, M, L, T, X = Action  # noqa: E741 - read, see members, upload, yank, delete, overwrite, manage, leave, transfer, remove
 
 # Who, with a key of which mode, may do what with files of others.
 WITH_A_KEY = {
@@ -18,26 +18,26 @@ WITH_A_KEY = {
     ("stranger", Mode.READ_WRITE): set(),
     ("stranger", Mode.READ_WRITE_DELETE): set(),
     ("stranger", Mode.MANAGE): set(),
-    ("viewer", Mode.READ): {R},
-    ("viewer", Mode.READ_WRITE): {R},
-    ("viewer", Mode.READ_WRITE_DELETE): {R},
-    ("viewer", Mode.MANAGE): {R},
-    ("contributor", Mode.READ): {R},
-    ("contributor", Mode.READ_WRITE): {R, U, Y},
-    ("contributor", Mode.READ_WRITE_DELETE): {R, U, Y},
-    ("contributor", Mode.MANAGE): {R, U, Y},
-    ("owner", Mode.READ): {R},
-    ("owner", Mode.READ_WRITE): {R, U, Y},
-    ("owner", Mode.READ_WRITE_DELETE): {R, U, Y, D, O},
-    ("owner", Mode.MANAGE): {R, U, Y, D, O, M},
-    ("admin", Mode.READ): {R},
-    ("admin", Mode.READ_WRITE): {R},
-    ("admin", Mode.READ_WRITE_DELETE): {R, D, O},
-    ("admin", Mode.MANAGE): {R, D, O, M},
-    ("admin who contributes", Mode.READ): {R},
-    ("admin who contributes", Mode.READ_WRITE): {R, U, Y},
-    ("admin who contributes", Mode.READ_WRITE_DELETE): {R, U, Y, D, O},
-    ("admin who contributes", Mode.MANAGE): {R, U, Y, D, O, M},
+    ("viewer", Mode.READ): {R, S},
+    ("viewer", Mode.READ_WRITE): {R, S},
+    ("viewer", Mode.READ_WRITE_DELETE): {R, S},
+    ("viewer", Mode.MANAGE): {R, S, L},
+    ("contributor", Mode.READ): {R, S},
+    ("contributor", Mode.READ_WRITE): {R, S, U, Y},
+    ("contributor", Mode.READ_WRITE_DELETE): {R, S, U, Y},
+    ("contributor", Mode.MANAGE): {R, S, U, Y, L},
+    ("owner", Mode.READ): {R, S},
+    ("owner", Mode.READ_WRITE): {R, S, U, Y},
+    ("owner", Mode.READ_WRITE_DELETE): {R, S, U, Y, D, O},
+    ("owner", Mode.MANAGE): {R, S, U, Y, D, O, M},
+    ("admin", Mode.READ): {R, S},
+    ("admin", Mode.READ_WRITE): {R, S},
+    ("admin", Mode.READ_WRITE_DELETE): {R, S, D, O},
+    ("admin", Mode.MANAGE): {R, S, D, O, M},
+    ("admin who contributes", Mode.READ): {R, S},
+    ("admin who contributes", Mode.READ_WRITE): {R, S, U, Y},
+    ("admin who contributes", Mode.READ_WRITE_DELETE): {R, S, U, Y, D, O},
+    ("admin who contributes", Mode.MANAGE): {R, S, U, Y, D, O, M, L},
 }
 
 # What is added where the file is one that the asker uploaded.
@@ -259,7 +259,7 @@ def test_a_channel_can_take_uploads_from_publishers_only() -> None:
     closed = Access(CHANNEL, is_public=True, role=Role.OWNER, only_publishers=True)
     owner = Principal("owner", 1, Carrier.PERSON)
 
-    assert allowed(owner, closed) == set(Action) - {U, O}
+    assert allowed(owner, closed) == set(Action) - {U, O, L}
     assert U in allowed(workflow(Grant(CHANNEL, 1, Mode.READ_WRITE)), closed)
     assert U in allowed(OPERATOR, closed)
     with pytest.raises(NotAllowed, match="trusted publishers only"):

@@ -326,7 +326,7 @@ def test_a_demoted_member_may_less_on_the_next_request(
     site.people.member(private_channel.name, user, Role.VIEWER)
     as_viewer = try_both()
     with site.people.seaway.database.write() as tx:
-        members.remove(tx, 0, OPERATOR, channels.get(tx, private_channel.name), users.get(tx, user))
+        members.remove(tx, 0, OPERATOR, private_channel.name, user)
     assert [(200, 201), (200, 403), (404, 404)] == [as_contributor, as_viewer, try_both()]
 
 

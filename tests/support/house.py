@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from seaway.accounts import keys, users
-from seaway.accounts.principal import OPERATOR, Mode, Principal
+from seaway.accounts.principal import OPERATOR, Carrier, Mode, Principal
 from seaway.channels import channels, members
 from seaway.channels.roles import Role
 from seaway.clock import DAY_MS, Clock
@@ -48,7 +48,7 @@ class People:
     def member(self, channel: str, user: str, role: Role) -> str:
         self.user(user)
         with self.seaway.database.write() as tx:
-            members.put(tx, self._now(), OPERATOR, channels.get(tx, channel), users.get(tx, user), role)
+            members.put(tx, self._now(), OPERATOR, channel, user, role)
         return user
 
     def key(
@@ -69,6 +69,27 @@ class People:
                 expires_at_ms=None if days is None else self._now() + days * DAY_MS,
             )
         return secret
+
+    def person(self, name: str, *, confirmed: bool = True, verified: bool = True) -> Principal:
+        """A user who is signed in, and has proved just now to be there unless said otherwise."""
+        self.user(name)
+        with self.seaway.database.read() as tx:
+            user = users.get(tx, name)
+        return Principal(
+            name=name,
+            user_id=user.id,
+            carrier=Carrier.PERSON,
+            is_admin=user.is_admin,
+            is_verified=verified,
+            confirmed_at_ms=self._now() if confirmed else 0,
+        )
+
+    def by_key(self, secret: str) -> Principal:
+        """Who carries this key."""
+        with self.seaway.database.read() as tx:
+            principal = keys.principal_of(tx, secret, self._now())
+        assert principal is not None
+        return principal
 
     def _now(self) -> int:
         return self.seaway.clock.now_ms()

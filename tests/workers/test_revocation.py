@@ -54,7 +54,7 @@ def disable_user(tx: Tx, now_ms: int, member: Member) -> None:
 
 
 def remove_member(tx: Tx, now_ms: int, member: Member) -> None:
-    members.remove(tx, now_ms, OPERATOR, channels.get(tx, member.owned.channel), users.get(tx, member.name))
+    members.remove(tx, now_ms, OPERATOR, member.owned.channel, member.name)
 
 
 def make_private(tx: Tx, now_ms: int, member: Member) -> None:

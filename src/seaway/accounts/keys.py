@@ -1,12 +1,15 @@
 """
 API keys: made once, shown once, stored as a hash.
 
-A key never gives more than its user's role gives at that moment; its mode and its channels narrow it.
+A key never gives more than its user's role gives at that moment; its mode, its channels and the names of packages
+that it is for narrow it.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import msgspec
 from sqlalchemy import bindparam, insert, select, update
 
 from seaway import audit, ids
@@ -15,9 +18,13 @@ from seaway.accounts.users import User
 from seaway.audit import Event
 from seaway.database.engine import Tx
 from seaway.database.tables import channels, key_channels, keys, users
-from seaway.errors import NameTaken, NotFound
+from seaway.errors import Malformed, NameTaken, NotFound
 
 MAX_NAME = 100
+MAX_PATTERNS = 50
+
+_PATTERN = re.compile(r"(?=.)(?:[a-z0-9_][a-z0-9_.-]{0,63})?\*?")
+_ALL_PACKAGES = "[]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +38,9 @@ class Key:
     created_at_ms: int
     expires_at_ms: int | None
     revoked_at_ms: int | None
+    patterns: tuple[str, ...] = ()
+    used_at_ms: int | None = None
+    used_from: str = ""
 
 
 def add(
@@ -43,12 +53,19 @@ def add(
     mode: Mode,
     channel_ids: Sequence[int] | None,
     expires_at_ms: int | None,
+    patterns: Sequence[str] = (),
 ) -> tuple[Key, str]:
-    """Make a key and return it with its secret, which nobody can see again; `channel_ids` of None: all of the user's."""
+    """
+    Make a key and return it with its secret, which nobody can see again.
+
+    `channel_ids` of None: all of the user's. `patterns`: only packages of these names may be written with it, a `*`
+    at the end standing for anything; none: all.
+    """
     if not name or len(name) > MAX_NAME or not name.isprintable():
         raise NameTaken(f"{name[:60]!a} cannot be the name of a key.", f"Use 1 to {MAX_NAME} printable characters.")
     if _id_of(tx, user.id, name) is not None:
         raise NameTaken(f"{user.name} has a key named {name!r} already.", "Choose another name.")
+    _check_patterns(patterns)
     secret = ids.new_key(ids.KeyKind.USER)
     key_id = tx.execute(
         insert(keys)
@@ -60,6 +77,7 @@ def add(
             all_channels=channel_ids is None,
             created_at=now_ms,
             expires_at=expires_at_ms,
+            patterns=msgspec.json.encode(list(patterns)).decode(),
         )
         .returning(keys.c.id)
     ).scalar_one()
@@ -89,12 +107,26 @@ def all_keys(tx: Tx, user_id: int) -> list[Key]:
             keys.c.created_at,
             keys.c.expires_at,
             keys.c.revoked_at,
+            keys.c.patterns,
+            keys.c.used_at,
+            keys.c.used_from,
         )
         .where(keys.c.user_id == user_id)
         .order_by(keys.c.name)
     )
     return [
-        Key(row[0], row[1], Mode[row[2]], None if row[3] else tuple(names.get(row[0], ())), row[4], row[5], row[6])
+        Key(
+            id=row.id,
+            name=row.name,
+            mode=Mode[row.mode],
+            channels=None if row.all_channels else tuple(names.get(row.id, ())),
+            created_at_ms=row.created_at,
+            expires_at_ms=row.expires_at,
+            revoked_at_ms=row.revoked_at,
+            patterns=_patterns(row.patterns),
+            used_at_ms=row.used_at,
+            used_from=row.used_from,
+        )
         for row in rows
     ]
 
@@ -112,7 +144,7 @@ def revoke(tx: Tx, now_ms: int, by: Principal, user: User, name: str) -> Key:
 # Statements of every request are made once: building one costs more than SQLite needs to run it.
 _CARRIER = (
     select(
-        keys.c.id, keys.c.name, keys.c.mode, keys.c.all_channels, keys.c.expires_at,
+        keys.c.id, keys.c.name, keys.c.mode, keys.c.all_channels, keys.c.patterns, keys.c.expires_at,
         users.c.id.label("user_id"), users.c.name.label("user_name"), users.c.is_admin,
     )
     .join(users, users.c.id == keys.c.user_id)
@@ -138,10 +170,26 @@ def principal_of(tx: Tx, secret: str, now_ms: int) -> Principal | None:
         is_admin=row.is_admin,
         mode=Mode[row.mode],
         channel_ids=channel_ids,
+        patterns=_patterns(row.patterns),
         key_id=row.id,
         key_name=row.name,
         expires_at_ms=row.expires_at,
     )
+
+
+def _check_patterns(patterns: Sequence[str]) -> None:
+    if len(patterns) > MAX_PATTERNS:
+        raise Malformed(f"A key is for at most {MAX_PATTERNS} names of packages.", "Use a `*` at the end of some.")
+    for pattern in patterns:
+        if not _PATTERN.fullmatch(pattern):
+            raise Malformed(
+                f"{pattern[:80]!a} cannot be the name of a package.",
+                "Write names in lower case, with a `*` at the end where all that begin so are meant.",
+            )
+
+
+def _patterns(text: str) -> tuple[str, ...]:
+    return () if text == _ALL_PACKAGES else tuple(msgspec.json.decode(text, type=list[str]))
 
 
 def _id_of(tx: Tx, user_id: int, name: str) -> int | None:

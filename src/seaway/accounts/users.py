@@ -41,7 +41,7 @@ def add(
     tx: Tx, now_ms: int, by: Principal, name: str, *, email: str | None, password: str | None, is_admin: bool
 ) -> User:
     """Make an account; the very first one becomes site admin. A user without a password signs in by key only."""
-    if not _NAME.fullmatch(name) or is_reserved(name):
+    if not is_possible_name(name):
         raise NameTaken(
             f"{name[:60]!a} cannot be a user name.",
             "Use lower case letters, digits and hyphens between them, at most 39, and no word that Seaway's pages use.",
@@ -62,6 +62,11 @@ def add(
     user = get(tx, name)
     audit.write(tx, now_ms, by.actor, Event.USER_ADDED, target=name, admin=user.is_admin)
     return user
+
+
+def is_possible_name(name: str) -> bool:
+    """Whether a user, or a group, could have this name at all."""
+    return _NAME.fullmatch(name) is not None and not is_reserved(name)
 
 
 def find(tx: Tx, name: str) -> User | None:

@@ -4,19 +4,37 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Select, bindparam, case, delete, func, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    CompoundSelect,
+    Select,
+    and_,
+    bindparam,
+    case,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    true,
+    union,
+    update,
+)
 
 from seaway import audit
-from seaway.accounts.principal import Principal
+from seaway.accounts.principal import Carrier, Principal
 from seaway.accounts.reserved import is_reserved
 from seaway.accounts.users import User
 from seaway.audit import Event
+from seaway.channels import permissions
 from seaway.channels.permissions import Access
-from seaway.channels.roles import Role
+from seaway.channels.roles import Action, Role, strongest
 from seaway.clock import DAY_MS
 from seaway.database.engine import Tx
 from seaway.database.tables import (
+    channel_groups,
     channels,
+    group_members,
     members,
     released_names,
     shards,
@@ -83,34 +101,70 @@ def add(
     return get(tx, name)
 
 
+# Of several groups the strongest role: «contributor» comes before «viewer», and there is no third (tested).
+_OF_GROUPS = (
+    select(func.min(channel_groups.c.role))
+    .join(group_members, group_members.c.group_id == channel_groups.c.group_id)
+    .where(channel_groups.c.channel_id == channels.c.id, group_members.c.user_id == bindparam("user_id"))
+    .scalar_subquery()
+)
 _ACCESS = (
-    select(channels.c.id, channels.c.is_public, members.c.role, channels.c.only_publishers)
+    select(channels.c.id, channels.c.is_public, members.c.role, _OF_GROUPS, channels.c.only_publishers)
     .outerjoin(members, (members.c.channel_id == channels.c.id) & (members.c.user_id == bindparam("user_id")))
     .where(channels.c.name == bindparam("channel"))
+)
+_ACCESS_OF_NOBODY = select(channels.c.id, channels.c.is_public, channels.c.only_publishers).where(
+    channels.c.name == bindparam("channel")
 )
 
 
 def access_of(tx: Tx, name: str, principal: Principal) -> Access | None:
     """What decides for this principal in the channel of this name, in one query; None for an unknown name."""
-    row = tx.execute(_ACCESS, {"channel": name, "user_id": principal.user_id or 0}).one_or_none()
-    return None if row is None else Access(row[0], row[1], None if row[2] is None else Role(row[2]), row[3])
+    if principal.user_id is None:
+        open_to_all = tx.execute(_ACCESS_OF_NOBODY, {"channel": name}).one_or_none()
+        return None if open_to_all is None else Access(open_to_all[0], open_to_all[1], None, open_to_all[2])
+    row = tx.execute(_ACCESS, {"channel": name, "user_id": principal.user_id}).one_or_none()
+    return None if row is None else Access(row[0], row[1], strongest(row[2], row[3]), row[4])
+
+
+def require(tx: Tx, by: Principal, action: Action, name: str) -> Access:
+    """The access of this principal to the channel of this name, if it may do this there; otherwise the refusal."""
+    access = access_of(tx, name, by)
+    if access is None and by.is_operator:
+        raise _unknown(name)
+    return permissions.require(by, action, access, channel_name=name)
 
 
 def get(tx: Tx, name: str) -> Channel:
     """The channel of this name; `NotFound` for whoever may see all of them."""
     row = tx.execute(_listing().where(channels.c.name == name)).one_or_none()
     if row is None:
-        raise NotFound(f"There is no channel named {name[:60]!a}.", "`seaway channel list` shows them.")
+        raise _unknown(name)
     return Channel(*row)
 
 
 def visible_to(tx: Tx, principal: Principal) -> list[Channel]:
     """The channels that this principal may read, by name."""
-    query = _listing().order_by(channels.c.name)
-    if not (principal.is_operator or principal.is_admin):
-        mine = select(members.c.channel_id).where(members.c.user_id == (principal.user_id or 0))
-        query = query.where(or_(channels.c.is_public, channels.c.id.in_(mine)))
+    query = _listing().where(_readable_by(principal)).order_by(channels.c.name)
     return [Channel(*row) for row in tx.execute(query)]
+
+
+def of_user(tx: Tx, user_id: int) -> list[tuple[Channel, Role]]:
+    """The channels in which a user has a role, by themselves or through a group, with the strongest one; by name."""
+    direct = (
+        select(members.c.role)
+        .where(members.c.channel_id == channels.c.id, members.c.user_id == bindparam("user_id"))
+        .scalar_subquery()
+    )
+    rows = tx.execute(
+        _listing()
+        .add_columns(direct, _OF_GROUPS)
+        .where(channels.c.id.in_(_where_member(user_id)))
+        .order_by(channels.c.name),
+        {"user_id": user_id},
+    ).all()
+    roles = [strongest(row[-2], row[-1]) for row in rows]
+    return [(Channel(*row[:-2]), role) for row, role in zip(rows, roles, strict=True) if role is not None]
 
 
 def change(
@@ -167,6 +221,31 @@ def remove(tx: Tx, now_ms: int, by: Principal, name: str) -> Channel:
     tx.execute(insert(released_names).values(name=name, owner_id=owner_id, released_at=now_ms))
     audit.write(tx, now_ms, by.actor, Event.CHANNEL_REMOVED, channel=name, packages=channel.package_count)
     return channel
+
+
+def _readable_by(principal: Principal) -> ColumnElement[bool]:
+    """What `permissions.decide` says of reading, for all channels in one query."""
+    if principal.is_operator:
+        return true()
+    by_role = principal.carrier is Carrier.WORKFLOW or principal.is_admin
+    mine: ColumnElement[bool] = true() if by_role else channels.c.id.in_(_where_member(principal.user_id or 0))
+    if principal.channel_ids is not None:
+        mine = and_(mine, channels.c.id.in_(principal.channel_ids))
+    return or_(channels.c.is_public, mine)
+
+
+def _where_member(user_id: int) -> CompoundSelect[Any]:
+    """The ids of the channels in which a user has a role, by themselves or through a group."""
+    through_groups = (
+        select(channel_groups.c.channel_id)
+        .join(group_members, group_members.c.group_id == channel_groups.c.group_id)
+        .where(group_members.c.user_id == user_id)
+    )
+    return union(select(members.c.channel_id).where(members.c.user_id == user_id), through_groups)
+
+
+def _unknown(name: str) -> NotFound:
+    return NotFound(f"There is no channel named {name[:60]!a}.", "`seaway channel list` shows them.")
 
 
 def _take_released_name(tx: Tx, now_ms: int, name: str, owner: User) -> None:

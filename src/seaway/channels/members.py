@@ -1,17 +1,25 @@
-"""Who belongs to a channel, and as what."""
+"""
+Who belongs to a channel, and as what: users by themselves, and groups.
+
+1. Exactly one member is the owner, a user and never a group. Nothing here makes or unmakes one; that is `transfers`.
+2. Who has a role by themselves and through groups has the strongest of them (`channels.access_of`).
+3. A membership that ends takes no file along: what somebody uploaded stays.
+"""
 
 from dataclasses import dataclass
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import ColumnElement, delete, func, insert, select, update
 
 from seaway import audit
+from seaway.accounts import users
 from seaway.accounts.principal import Principal
-from seaway.accounts.users import User
 from seaway.audit import Event
-from seaway.channels.channels import Channel
-from seaway.channels.roles import Role
+from seaway.channels import channels, permissions
+from seaway.channels.permissions import Access
+from seaway.channels.roles import Action, Role
 from seaway.database.engine import Tx
-from seaway.database.tables import members, users
+from seaway.database.tables import channel_groups, group_members, groups, members
+from seaway.database.tables import users as user_rows
 from seaway.errors import Malformed, NotFound
 
 
@@ -22,49 +30,158 @@ class Member:
     user: str
     role: Role
     added_at_ms: int
+    user_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class MemberGroup:
+    """A group in a channel."""
+
+    group: str
+    role: Role
+    added_at_ms: int
+    user_count: int
 
 
 def all_members(tx: Tx, channel_id: int) -> list[Member]:
-    """Every member, by name."""
+    """Every user who is a member by themselves, by name."""
     rows = tx.execute(
-        select(users.c.name, members.c.role, members.c.added_at)
-        .join(users, users.c.id == members.c.user_id)
+        select(user_rows.c.name, members.c.role, members.c.added_at, user_rows.c.id)
+        .join(user_rows, user_rows.c.id == members.c.user_id)
         .where(members.c.channel_id == channel_id)
-        .order_by(users.c.name)
+        .order_by(user_rows.c.name)
     )
-    return [Member(row[0], Role(row[1]), row[2]) for row in rows]
+    return [Member(row[0], Role(row[1]), row[2], row[3]) for row in rows]
 
 
-def put(tx: Tx, now_ms: int, by: Principal, channel: Channel, user: User, role: Role) -> Member:
+def all_groups(tx: Tx, channel_id: int) -> list[MemberGroup]:
+    """Every group that is a member, by name."""
+    count = select(func.count()).where(group_members.c.group_id == groups.c.id).scalar_subquery()
+    rows = tx.execute(
+        select(groups.c.name, channel_groups.c.role, channel_groups.c.added_at, count)
+        .join(groups, groups.c.id == channel_groups.c.group_id)
+        .where(channel_groups.c.channel_id == channel_id)
+        .order_by(groups.c.name)
+    )
+    return [MemberGroup(row[0], Role(row[1]), row[2], row[3]) for row in rows]
+
+
+def listed(tx: Tx, by: Principal, channel: str) -> tuple[list[Member], list[MemberGroup]]:
+    """The users and the groups of a channel, for who may see them."""
+    access = channels.require(tx, by, Action.SEE_MEMBERS, channel)
+    return all_members(tx, access.channel_id), all_groups(tx, access.channel_id)
+
+
+def owner_of(tx: Tx, channel_id: int) -> Member:
+    """The owner of a channel."""
+    return next(member for member in all_members(tx, channel_id) if member.role is Role.OWNER)
+
+
+def put(tx: Tx, now_ms: int, by: Principal, channel: str, user: str, role: Role) -> Member:
     """Make a user a member at once, or change the role; ownership moves only by transfer."""
-    if role is Role.OWNER or user.name == channel.owner:
-        raise Malformed(
-            f"{channel.name} has exactly one owner, {channel.owner}.", "Give it away with `seaway channel transfer`."
+    access = _to_change(tx, now_ms, by, channel)
+    user_id = users.get(tx, user).id
+    known = _role_of(tx, access.channel_id, user_id)
+    if Role.OWNER in (role, known):
+        raise Malformed(f"{channel} has exactly one owner.", "Give it away with a transfer.")
+    put_row(tx, now_ms, access.channel_id, user_id, role)
+    event = Event.MEMBER_ADDED if known is None else Event.MEMBER_CHANGED
+    audit.write(tx, now_ms, by.actor, event, channel=channel, target=user, role=role.value)
+    return Member(user, role, now_ms, user_id)
+
+
+def remove(tx: Tx, now_ms: int, by: Principal, channel: str, user: str) -> None:
+    """End somebody's membership."""
+    access = _to_change(tx, now_ms, by, channel)
+    _end(tx, access.channel_id, channel, user, users.get(tx, user).id)
+    audit.write(tx, now_ms, by.actor, Event.MEMBER_REMOVED, channel=channel, target=user)
+
+
+def leave(tx: Tx, now_ms: int, by: Principal, channel: str) -> None:
+    """End one's own membership."""
+    access = channels.access_of(tx, channel, by)
+    if access is not None and access.role is Role.OWNER and by.user_id is not None:
+        raise _owned(channel, by.name)
+    access = permissions.require(by, Action.LEAVE, access, channel_name=channel)
+    _end(tx, access.channel_id, channel, by.name, by.user_id or 0)
+    audit.write(tx, now_ms, by.actor, Event.MEMBER_REMOVED, channel=channel, target=by.name)
+
+
+def put_group(tx: Tx, now_ms: int, by: Principal, channel: str, group: str, role: Role) -> MemberGroup:
+    """Make a group a member, so that everybody in it has the role, or change its role."""
+    access = _to_change(tx, now_ms, by, channel)
+    group_id = _group_id(tx, group)
+    if role is Role.OWNER:
+        raise Malformed("A group cannot own a channel.", "A channel has exactly one owner, who is a user.")
+    changed = tx.execute(
+        update(channel_groups).where(*_of_group(access.channel_id, group_id)).values(role=role.value)
+    ).rowcount
+    if not changed:
+        tx.execute(
+            insert(channel_groups).values(
+                channel_id=access.channel_id, group_id=group_id, role=role.value, added_at=now_ms
+            )
         )
-    known = tx.execute(
-        select(members.c.role).where(members.c.channel_id == channel.id, members.c.user_id == user.id)
-    ).scalar()
-    if known is None:
-        tx.execute(insert(members).values(channel_id=channel.id, user_id=user.id, role=role.value, added_at=now_ms))
+    event = Event.MEMBER_CHANGED if changed else Event.MEMBER_ADDED
+    audit.write(tx, now_ms, by.actor, event, channel=channel, target=group, role=role.value, group=True)
+    return next(entry for entry in all_groups(tx, access.channel_id) if entry.group == group)
+
+
+def remove_group(tx: Tx, now_ms: int, by: Principal, channel: str, group: str) -> None:
+    """End the membership of a group; who is in it keeps what they are by themselves and through other groups."""
+    access = _to_change(tx, now_ms, by, channel)
+    removed = tx.execute(delete(channel_groups).where(*_of_group(access.channel_id, _group_id(tx, group))))
+    if not removed.rowcount:
+        raise NotFound(f"The group {group} is not a member of {channel}.", "Look at the list of members.")
+    audit.write(tx, now_ms, by.actor, Event.MEMBER_REMOVED, channel=channel, target=group, group=True)
+
+
+def put_row(tx: Tx, now_ms: int, channel_id: int, user_id: int, role: Role) -> None:
+    """Write that a user has this role, without a question; for those who asked."""
+    if _role_of(tx, channel_id, user_id) is None:
+        tx.execute(insert(members).values(channel_id=channel_id, user_id=user_id, role=role.value, added_at=now_ms))
     else:
         tx.execute(
             update(members)
-            .where(members.c.channel_id == channel.id, members.c.user_id == user.id)
+            .where(members.c.channel_id == channel_id, members.c.user_id == user_id)
             .values(role=role.value)
         )
-    event = Event.MEMBER_ADDED if known is None else Event.MEMBER_CHANGED
-    audit.write(tx, now_ms, by.actor, event, channel=channel.name, target=user.name, role=role.value)
-    return next(member for member in all_members(tx, channel.id) if member.user == user.name)
 
 
-def remove(tx: Tx, now_ms: int, by: Principal, channel: Channel, user: User) -> None:
-    """End a membership; what the user uploaded stays."""
-    if user.name == channel.owner:
-        raise Malformed(
-            f"{user.name} owns {channel.name}, and a channel always has an owner.",
-            "Give it away first with `seaway channel transfer`.",
-        )
-    removed = tx.execute(delete(members).where(members.c.channel_id == channel.id, members.c.user_id == user.id))
-    if not removed.rowcount:
-        raise NotFound(f"{user.name} is not a member of {channel.name}.", "`seaway channel show` lists the members.")
-    audit.write(tx, now_ms, by.actor, Event.MEMBER_REMOVED, channel=channel.name, target=user.name)
+def _to_change(tx: Tx, now_ms: int, by: Principal, channel: str) -> Access:
+    access = channels.require(tx, by, Action.MANAGE, channel)
+    permissions.require_fresh_session(by, now_ms)
+    return access
+
+
+def _end(tx: Tx, channel_id: int, channel: str, user: str, user_id: int) -> None:
+    role = _role_of(tx, channel_id, user_id)
+    if role is None:
+        raise NotFound(f"{user} is not a member of {channel}.", "Look at the list of members and groups.")
+    if role is Role.OWNER:
+        raise _owned(channel, user)
+    tx.execute(delete(members).where(members.c.channel_id == channel_id, members.c.user_id == user_id))
+
+
+def _owned(channel: str, user: str) -> Malformed:
+    return Malformed(
+        f"{user} owns {channel}, and a channel always has an owner.", "Give it away first, with a transfer."
+    )
+
+
+def _role_of(tx: Tx, channel_id: int, user_id: int) -> Role | None:
+    role = tx.execute(
+        select(members.c.role).where(members.c.channel_id == channel_id, members.c.user_id == user_id)
+    ).scalar()
+    return None if role is None else Role(role)
+
+
+def _group_id(tx: Tx, name: str) -> int:
+    group_id = tx.execute(select(groups.c.id).where(groups.c.name == name)).scalar()
+    if group_id is None:
+        raise NotFound(f"There is no group named {name[:60]!a}.", "Check its name.")
+    return int(group_id)
+
+
+def _of_group(channel_id: int, group_id: int) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    return channel_groups.c.channel_id == channel_id, channel_groups.c.group_id == group_id

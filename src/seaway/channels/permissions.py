@@ -11,12 +11,15 @@ May this principal do this here? The only answer; nothing else decides.
 from dataclasses import dataclass
 from enum import Enum
 
-from seaway.accounts.principal import Carrier, Principal
-from seaway.channels.roles import BY_ADMIN, BY_ROLE, TO_OWN_FILES, Action, Role, SiteAction
+from seaway.accounts.principal import Carrier, Mode, Principal
+from seaway.channels.roles import BY_ADMIN, BY_ROLE, BY_WORKFLOW, TO_OWN_FILES, Action, Role, SiteAction
 from seaway.clock import MINUTE_MS
 from seaway.errors import BadCredential, NotAllowed, NotConfirmed, NotFound
 
 FRESH_MS = 30 * MINUTE_MS
+
+# What reaches beyond single channels or packages, so that a credential meant for some of them is not enough.
+_UNNARROWED = frozenset({SiteAction.ADD_CHANNEL, SiteAction.ADD_GROUP, SiteAction.CHANGE_GROUP})
 
 
 class Verdict(Enum):
@@ -102,8 +105,15 @@ def require_site(principal: Principal, action: SiteAction) -> None:
         raise NotAllowed(f"A key may not {action.said}.", "Sign in with a browser and do it there.")
     if action is SiteAction.ADMINISTER and not principal.is_admin:
         raise NotAllowed(f"{principal.name} may not {action.said}.", "Ask a site admin.")
-    if action is SiteAction.ADD_CHANNEL:
-        _require_for_channels(principal)
+    if action in _UNNARROWED:
+        require_verified(principal)
+        _require_unnarrowed(principal, action)
+
+
+def require_fresh_session(principal: Principal, now_ms: int) -> None:
+    """As `require_fresh`, for what keys with the right mode may do too: a browser left open may not."""
+    if principal.carrier is Carrier.PERSON:
+        require_fresh(principal, now_ms)
 
 
 def require_verified(principal: Principal) -> None:
@@ -122,11 +132,23 @@ def require_fresh(principal: Principal, now_ms: int) -> None:
         raise NotConfirmed("This needs a fresh sign-in.", "Confirm that it is you, then do it again.")
 
 
-def _require_for_channels(principal: Principal) -> None:
-    require_verified(principal)
-    if principal.mode < Action.MANAGE.least_mode or principal.channel_ids is not None or principal.patterns:
+def require_group(principal: Principal, *, name: str, is_member: bool, is_manager: bool, change: bool) -> None:
+    """Return if the principal may look into a group, or change it; otherwise the refusal."""
+    if change:
+        require_site(principal, SiteAction.CHANGE_GROUP)
+    elif principal.is_anonymous:
+        raise _needs_credential()
+    if principal.is_operator or principal.is_admin or (is_manager if change else is_member):
+        return
+    if not is_member:
+        raise NotAllowed(f"{principal.name} may not see who is in the group {name!r}.", "Its members may.")
+    raise NotAllowed(f"{principal.name} may not change the group {name!r}.", "Ask one of its managers.")
+
+
+def _require_unnarrowed(principal: Principal, action: SiteAction) -> None:
+    if principal.mode < Mode.MANAGE or principal.channel_ids is not None or principal.patterns:
         raise NotAllowed(
-            f"The API key {principal.key_name!r} may not make a channel.",
+            f"{principal.actor.name} may not {action.said}.",
             "Use a key for all channels with the mode MANAGE, or do it in a browser.",
         )
 
@@ -156,7 +178,7 @@ def _is_closed(principal: Principal, action: Action, access: Access) -> bool:
 
 def _granted(principal: Principal, access: Access, *, own_file: bool) -> frozenset[Action]:
     if principal.carrier is Carrier.WORKFLOW:
-        return frozenset(action for action in Action if principal.mode >= action.least_mode)
+        return BY_WORKFLOW
     granted: frozenset[Action] = frozenset()
     if access.role is not None:
         granted |= BY_ROLE[access.role]

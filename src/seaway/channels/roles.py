@@ -1,11 +1,13 @@
 """
 Who may do what in a channel: the table.
 
-                    read  upload, yank  delete, overwrite        members, settings   transfer, remove
+                    read, see members,  upload, yank  delete, overwrite        members, settings   transfer, remove
+                    leave
     Viewer          yes
-    Contributor     yes   yes           files that they uploaded
-    Owner           yes   yes           yes                      yes                 yes
-    site admin      yes                 yes                      yes                 yes
+    Contributor     yes                 yes           files that they uploaded
+    Owner           yes, but not leave  yes           yes                      yes                 yes
+    site admin      yes                               yes                      yes                 yes
+    workflow        read                as the mode of its publisher says
 """
 
 from enum import Enum
@@ -15,11 +17,19 @@ from seaway.accounts.principal import Mode
 
 
 class Role(Enum):
-    """What a member is in a channel; exactly one is its owner."""
+    """What a member is in a channel, weakest first; exactly one is its owner."""
 
     VIEWER = "viewer"
     CONTRIBUTOR = "contributor"
     OWNER = "owner"
+
+
+_STRENGTH = {role: strength for strength, role in enumerate(Role)}
+
+
+def strongest(*roles: str | None) -> Role | None:
+    """The strongest of roles as rows say them, or None where there is none."""
+    return max((Role(role) for role in roles if role is not None), key=_STRENGTH.__getitem__, default=None)
 
 
 class Action(Enum):
@@ -30,11 +40,13 @@ class Action(Enum):
     needs_person: bool
 
     READ = "read", "read", Mode.READ
+    SEE_MEMBERS = "see-members", "see the members of", Mode.READ
     UPLOAD = "upload", "upload to", Mode.READ_WRITE
     YANK = "yank", "yank or unyank files of", Mode.READ_WRITE
     DELETE = "delete", "delete files of", Mode.READ_WRITE_DELETE
     OVERWRITE = "overwrite", "overwrite files of", Mode.READ_WRITE_DELETE
     MANAGE = "manage", "change members and settings of", Mode.MANAGE
+    LEAVE = "leave", "leave", Mode.MANAGE
     TRANSFER = "transfer", "give away", Mode.MANAGE, True
     REMOVE = "remove", "delete", Mode.MANAGE, True
 
@@ -54,6 +66,8 @@ class SiteAction(Enum):
     needs_person: bool
 
     ADD_CHANNEL = "add-channel", "make a channel", False
+    ADD_GROUP = "add-group", "make a group", False
+    CHANGE_GROUP = "change-group", "change this group", False
     FIND_USERS = "find-users", "look for users", False
     READ_ACCOUNT = "read-account", "read this account", False
     CHANGE_ACCOUNT = "change-account", "change this account", True  # keys too: no key makes another
@@ -68,12 +82,15 @@ class SiteAction(Enum):
 
 
 BY_ROLE = {
-    Role.VIEWER: frozenset({Action.READ}),
-    Role.CONTRIBUTOR: frozenset({Action.READ, Action.UPLOAD, Action.YANK}),
-    Role.OWNER: frozenset(Action),
+    Role.VIEWER: frozenset({Action.READ, Action.SEE_MEMBERS, Action.LEAVE}),
+    Role.CONTRIBUTOR: frozenset({Action.READ, Action.SEE_MEMBERS, Action.LEAVE, Action.UPLOAD, Action.YANK}),
+    Role.OWNER: frozenset(Action) - {Action.LEAVE},
 }
 
-BY_ADMIN = frozenset({Action.READ, Action.DELETE, Action.OVERWRITE, Action.MANAGE, Action.TRANSFER, Action.REMOVE})
+BY_ADMIN = frozenset(Action) - {Action.UPLOAD, Action.YANK, Action.LEAVE}
+
+# What a workflow may be allowed at all: nothing that is about people.
+BY_WORKFLOW = frozenset({Action.READ, Action.UPLOAD, Action.YANK, Action.DELETE, Action.OVERWRITE})
 
 # What a Contributor may do to the files that they uploaded themselves.
 TO_OWN_FILES = {Role.CONTRIBUTOR: frozenset({Action.DELETE, Action.OVERWRITE})}

@@ -23,17 +23,14 @@ def add(
     as_json: JsonOption = False,
 ) -> None:
     """Make a user a member at once, or change the role of one."""
-    from seaway.accounts import users
     from seaway.accounts.principal import OPERATOR
-    from seaway.channels import channels, members
+    from seaway.channels import members
     from seaway.channels.roles import Role
 
     if role not in (Role.VIEWER.value, Role.CONTRIBUTOR.value):
         raise typer.BadParameter("--role is viewer or contributor")
     with context.obj.house() as seaway, seaway.database.write() as tx:
-        member = members.put(
-            tx, seaway.clock.now_ms(), OPERATOR, channels.get(tx, channel), users.get(tx, user), Role(role)
-        )
+        member = members.put(tx, seaway.clock.now_ms(), OPERATOR, channel, user, Role(role))
     value = {"channel": channel, "user": user, "role": member.role.value, "added_at": moment(member.added_at_ms)}
     show(value, as_json, f"{user} is a {role} of {channel}.")
 
@@ -41,10 +38,9 @@ def add(
 @app.command()
 def remove(context: typer.Context, channel: _Channel, user: _User, as_json: JsonOption = False) -> None:
     """End a membership; what the user uploaded stays."""
-    from seaway.accounts import users
     from seaway.accounts.principal import OPERATOR
-    from seaway.channels import channels, members
+    from seaway.channels import members
 
     with context.obj.house() as seaway, seaway.database.write() as tx:
-        members.remove(tx, seaway.clock.now_ms(), OPERATOR, channels.get(tx, channel), users.get(tx, user))
+        members.remove(tx, seaway.clock.now_ms(), OPERATOR, channel, user)
     show({"channel": channel, "user": user, "role": None}, as_json, f"{user} is no member of {channel} any more.")

@@ -1,0 +1,219 @@
+"""
+Groups: a named set of users that can be a member of channels with a role.
+
+1. A group has at least one manager, who may change it; the user who makes it is the first. Only the end of the
+   account of its last manager leaves it without one, and then site admins may change it.
+2. Who is in a group is told to its members and to site admins. Its name is no secret, as those of users are none.
+3. What a group gives in channels is asked of the database at each request: who leaves it has lost that on the next.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Select, delete, func, insert, select, update
+
+from seaway import audit
+from seaway.accounts import users
+from seaway.accounts.principal import Principal
+from seaway.accounts.users import User
+from seaway.audit import Event
+from seaway.channels import permissions
+from seaway.channels.roles import SiteAction
+from seaway.database.engine import Tx
+from seaway.database.tables import group_members, groups
+from seaway.database.tables import users as user_rows
+from seaway.errors import Malformed, NameTaken, NotFound
+
+MAX_DESCRIPTION = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A group as lists show it."""
+
+    id: int
+    name: str
+    description: str
+    created_at_ms: int
+    user_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class GroupMember:
+    """A user in a group."""
+
+    user: str
+    is_manager: bool
+    added_at_ms: int
+
+
+def add(tx: Tx, now_ms: int, by: Principal, name: str, manager: User, *, description: str = "") -> Group:
+    """Make a group with its first manager, who is the one who asks, unless an admin or the operator asks."""
+    permissions.require_site(by, SiteAction.ADD_GROUP)
+    permissions.require_fresh_session(by, now_ms)
+    if by.user_id != manager.id:
+        permissions.require_site(by, SiteAction.ADMINISTER)
+    if not users.is_possible_name(name):
+        raise NameTaken(
+            f"{name[:60]!a} cannot be the name of a group.",
+            "Use lower case letters, digits and hyphens between them, at most 39, and no word that Seaway's pages use.",
+        )
+    if tx.execute(select(groups.c.id).where(groups.c.name == name)).scalar() is not None:
+        raise NameTaken(f"A group named {name!r} exists already.", "Choose another name.")
+    _check_description(description)
+    group_id = tx.execute(
+        insert(groups).values(name=name, description=description, created_at=now_ms).returning(groups.c.id)
+    ).scalar_one()
+    tx.execute(insert(group_members).values(group_id=group_id, user_id=manager.id, is_manager=True, added_at=now_ms))
+    audit.write(tx, now_ms, by.actor, Event.GROUP_ADDED, target=name, manager=manager.name)
+    return _get(tx, name)
+
+
+def get(tx: Tx, by: Principal, name: str) -> tuple[Group, list[GroupMember]]:
+    """A group with the users in it, for who may look into it."""
+    group = _permitted(tx, by, name, change=False)
+    return group, _members_of(tx, group.id)
+
+
+def all_groups(tx: Tx, by: Principal) -> list[Group]:
+    """Every group, by name, for who administers the site."""
+    permissions.require_site(by, SiteAction.ADMINISTER)
+    return [Group(*row) for row in tx.execute(_listing().order_by(groups.c.name))]
+
+
+def of_user(tx: Tx, user_id: int) -> list[tuple[Group, bool]]:
+    """The groups that a user is in, by name, and whether as manager."""
+    rows = tx.execute(
+        _listing()
+        .add_columns(group_members.c.is_manager)
+        .join(group_members, group_members.c.group_id == groups.c.id)
+        .where(group_members.c.user_id == user_id)
+        .order_by(groups.c.name)
+    )
+    return [(Group(*row[:-1]), row[-1]) for row in rows]
+
+
+def describe(tx: Tx, now_ms: int, by: Principal, name: str, description: str) -> Group:
+    """Say what a group is for. Its name stays: channels and people know it by that."""
+    group = _to_change(tx, now_ms, by, name)
+    _check_description(description)
+    tx.execute(update(groups).where(groups.c.id == group.id).values(description=description))
+    audit.write(tx, now_ms, by.actor, Event.GROUP_CHANGED, target=name)
+    return _get(tx, name)
+
+
+def remove(tx: Tx, now_ms: int, by: Principal, name: str) -> Group:
+    """Delete a group; who was in it loses what it gave."""
+    group = _to_change(tx, now_ms, by, name)
+    tx.execute(delete(groups).where(groups.c.id == group.id))
+    audit.write(tx, now_ms, by.actor, Event.GROUP_REMOVED, target=name, users=group.user_count)
+    return group
+
+
+def put_member(tx: Tx, now_ms: int, by: Principal, name: str, user: str, *, is_manager: bool = False) -> GroupMember:
+    """Take a user into a group, or change whether they manage it."""
+    group = _to_change(tx, now_ms, by, name)
+    user_id = users.get(tx, user).id
+    was_manager = _standing(tx, group.id, user_id)
+    if was_manager and not is_manager:
+        _keep_a_manager(tx, group, user)
+    if was_manager is None:
+        tx.execute(
+            insert(group_members).values(group_id=group.id, user_id=user_id, is_manager=is_manager, added_at=now_ms)
+        )
+    else:
+        tx.execute(
+            update(group_members)
+            .where(group_members.c.group_id == group.id, group_members.c.user_id == user_id)
+            .values(is_manager=is_manager)
+        )
+    event = Event.GROUP_MEMBER_ADDED if was_manager is None else Event.GROUP_MEMBER_CHANGED
+    audit.write(tx, now_ms, by.actor, event, target=f"{name}/{user}", manager=is_manager)
+    return next(member for member in _members_of(tx, group.id) if member.user == user)
+
+
+def remove_member(tx: Tx, now_ms: int, by: Principal, name: str, user: str) -> None:
+    """Take a user out of a group."""
+    group = _to_change(tx, now_ms, by, name)
+    _end(tx, now_ms, by, group, user, users.get(tx, user).id)
+
+
+def leave(tx: Tx, now_ms: int, by: Principal, name: str) -> None:
+    """Leave a group."""
+    permissions.require_site(by, SiteAction.CHANGE_GROUP)
+    _end(tx, now_ms, by, _permitted(tx, by, name, change=False), by.name, by.user_id or 0)
+
+
+def _end(tx: Tx, now_ms: int, by: Principal, group: Group, user: str, user_id: int) -> None:
+    is_manager = _standing(tx, group.id, user_id)
+    if is_manager is None:
+        raise NotFound(f"{user} is not in the group {group.name}.", "Look at who is.")
+    if is_manager:
+        _keep_a_manager(tx, group, user)
+    tx.execute(delete(group_members).where(group_members.c.group_id == group.id, group_members.c.user_id == user_id))
+    audit.write(tx, now_ms, by.actor, Event.GROUP_MEMBER_REMOVED, target=f"{group.name}/{user}")
+
+
+def _keep_a_manager(tx: Tx, group: Group, user: str) -> None:
+    # Two managers who step down at once would leave none: the rows are locked until the first of them is done.
+    managers = tx.execute(
+        select(group_members.c.user_id)
+        .where(group_members.c.group_id == group.id, group_members.c.is_manager)
+        .with_for_update()
+    ).all()
+    if len(managers) == 1:
+        raise Malformed(
+            f"{user} is the only manager of the group {group.name}.",
+            "Make somebody else a manager, or delete the group.",
+        )
+
+
+def _to_change(tx: Tx, now_ms: int, by: Principal, name: str) -> Group:
+    group = _permitted(tx, by, name, change=True)
+    permissions.require_fresh_session(by, now_ms)
+    return group
+
+
+def _permitted(tx: Tx, by: Principal, name: str, *, change: bool) -> Group:
+    if by.is_anonymous:
+        permissions.require_group(by, name=name, is_member=False, is_manager=False, change=change)
+    group = _get(tx, name)
+    standing = _standing(tx, group.id, by.user_id or 0)
+    permissions.require_group(by, name=name, is_member=standing is not None, is_manager=standing is True, change=change)
+    return group
+
+
+def _get(tx: Tx, name: str) -> Group:
+    row = tx.execute(_listing().where(groups.c.name == name)).one_or_none()
+    if row is None:
+        raise NotFound(f"There is no group named {name[:60]!a}.", "Check its name.")
+    return Group(*row)
+
+
+def _listing() -> Select[Any]:
+    count = select(func.count()).where(group_members.c.group_id == groups.c.id).correlate(groups).scalar_subquery()
+    return select(groups.c.id, groups.c.name, groups.c.description, groups.c.created_at, count)
+
+
+def _members_of(tx: Tx, group_id: int) -> list[GroupMember]:
+    rows = tx.execute(
+        select(user_rows.c.name, group_members.c.is_manager, group_members.c.added_at)
+        .join(user_rows, user_rows.c.id == group_members.c.user_id)
+        .where(group_members.c.group_id == group_id)
+        .order_by(user_rows.c.name)
+    )
+    return [GroupMember(*row) for row in rows]
+
+
+def _standing(tx: Tx, group_id: int, user_id: int) -> bool | None:
+    """Whether a user manages the group; None for who is not in it."""
+    return tx.execute(
+        select(group_members.c.is_manager).where(
+            group_members.c.group_id == group_id, group_members.c.user_id == user_id
+        )
+    ).scalar()
+
+
+def _check_description(description: str) -> None:
+    if len(description) > MAX_DESCRIPTION or not description.isprintable():
+        raise Malformed(f"A group is described by one line of at most {MAX_DESCRIPTION} characters.", "Shorten it.")
