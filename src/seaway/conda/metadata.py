@@ -6,21 +6,18 @@ What they say goes into every reader's solver, so a value of the wrong type is r
 field agrees on: a missing `depends` is an empty list, and fields that are null are left out.
 """
 
-import json
-import math
 import re
 from typing import Any, Literal, NoReturn
 
 import msgspec
 
-from seaway.conda import filename
+from seaway.conda import filename, strict_json
 from seaway.conda.refusals import Reason, Refused
 from seaway.conda.subdir import is_known
 from seaway.conda.tar_walk import check_path
 
 MAX_SPECS = 2_000
 MAX_TEXT = 1_000
-MAX_DEPTH = 64
 
 _TEXT_FIELDS = ("license", "license_family", "arch", "platform", "python_site_packages_path", "preferred_env")
 _SPEC_FIELDS = ("depends", "constrains")
@@ -242,66 +239,10 @@ def _strict_object(data: bytes, what: str) -> dict[str, Any]:
 
 
 def _strict_json(data: bytes, what: str) -> Any:
-    """
-    Decode JSON that every reader reads alike.
-
-    msgspec refuses what is not UTF-8 and lone surrogates, which could not be written out again; Python's
-    own reader tells of duplicate keys, of which some clients take the first and others the last.
-    """
     try:
-        msgspec.json.decode(data)
-        value = _reader.decode(data.decode())
-    except (ValueError, RecursionError, msgspec.MsgspecError) as error:
-        raise Refused(Reason.BAD_JSON, f"info/{what} of the package is not strict JSON: {str(error)[:120]}.") from None
-    if _depth(value) > MAX_DEPTH:
-        raise Refused(Reason.BAD_JSON, f"info/{what} of the package is nested deeper than {MAX_DEPTH} levels.")
-    return value
-
-
-def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    value = dict(pairs)
-    if len(value) < len(pairs):
-        raise ValueError("a key stands in it twice")
-    return value
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a number")
-
-
-def _finite_float(digits: str) -> float:
-    value = float(digits)
-    if not math.isfinite(value):
-        raise ValueError(f"{digits[:20]} is too large a number")
-    return value
-
-
-def _narrow_int(digits: str) -> int:
-    """Shards are msgpack, which ends at 64 bits; and Python takes a second for a number of a million digits."""
-    value = int(digits) if len(digits) <= 20 else 1 << 64
-    if not -(1 << 63) <= value < 1 << 63:
-        raise ValueError(f"{digits[:20]} is too large a number")
-    return value
-
-
-# Made once: `json.loads` makes a reader for each text, and asks first which of five encodings it has.
-_reader = json.JSONDecoder(
-    object_pairs_hook=_no_duplicates, parse_constant=_no_constant, parse_float=_finite_float, parse_int=_narrow_int
-)
-
-
-def _depth(value: object) -> int:
-    """How deep lists and objects are nested, up to one more than allowed; without recursion, since it may be thousands."""
-    depth, containers = 0, [value] if isinstance(value, (dict, list)) else []
-    while containers and depth <= MAX_DEPTH:
-        depth += 1
-        containers = [
-            inner
-            for container in containers
-            for inner in (container.values() if isinstance(container, dict) else container)
-            if isinstance(inner, (dict, list))
-        ]
-    return depth
+        return strict_json.decode(data)
+    except strict_json.NotStrict as error:
+        raise Refused(Reason.BAD_JSON, f"info/{what} of the package is not strict JSON: {error}.") from None
 
 
 def _shown(value: object) -> str:

@@ -84,9 +84,28 @@ class Reason(Enum):
         "lookalike-name",
         "The channel refuses names that differ from another package's only by case, - _ or dots.",
     )
+
+    # Attestations (CEP 27)
     UNWANTED_ATTESTATION = (
         "unwanted-attestation",
-        "An attestation came with a credential that is not a trusted publisher's.",
+        "An attestation came with a credential that is not a trusted publisher's, or to a channel that takes none.",
+    )
+    MISSING_ATTESTATION = "missing-attestation", "The channel takes only files with an attestation, and none came."
+    BAD_BUNDLE = "bad-bundle", "The attestation is not one Sigstore bundle of at most 256 KiB in strict JSON."
+    UNKNOWN_SIGSTORE = (
+        "unknown-sigstore",
+        "The bundle was made with a log or an authority that the server's trusted root does not know.",
+    )
+    UNVERIFIED_BUNDLE = (
+        "unverified-bundle",
+        "The bundle's signature, certificate, time or log entry does not hold.",
+    )
+    BAD_STATEMENT = "bad-statement", "What was signed is not a statement of publication as CEP 27 has it."
+    OTHER_SUBJECT = "other-subject", "The attestation is about another file: its name or its sha256 is not this one's."
+    OTHER_CHANNEL = "other-channel", "The attestation is for another channel."
+    OTHER_IDENTITY = (
+        "other-identity",
+        "The attestation was signed by another workflow, repository or commit than the one that uploads.",
     )
 
     def __new__(cls, code: str, meaning: str) -> Self:

@@ -1,0 +1,209 @@
+"""
+A bundle that came with a file -> what it proves of it, or the reason for the no (CEP 27). Values only, no I/O.
+
+1. Nothing is believed but what a certificate of the trusted root signed while it was good and a log of it has.
+2. The statement is about this file and no other: one subject, its name, its sha256 and no further digest.
+3. It is for this channel, if it names one: an attestation cannot be carried over to another.
+4. The certificate names the run that sends the file: its issuer, its repository and owner by their ids, its
+   workflow and its commit are those of the minted token. Somebody else's good attestation is refused.
+5. What is kept is the bundle as it came, byte by byte: whoever verifies it after us verifies the same bytes.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any, NoReturn, Protocol
+
+from seaway.conda import strict_json
+from seaway.conda.refusals import Reason, Refused
+
+MAX_BUNDLE_BYTES = 256 * 1024
+PREDICATE_TYPE = "https://schemas.conda.org/attestations-publish-1.schema.json"
+_PAYLOAD_TYPE = "application/vnd.in-toto+json"
+_STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
+
+# Fulcio's extensions of a certificate, by the last number of their 1.3.6.1.4.1.57264.1.x.
+ISSUER = 8
+SIGNER = 9  # the workflow whose job signs: the calling one, or a reusable one that it calls
+REPOSITORY = 12
+COMMIT = 13
+REF = 14
+REPOSITORY_ID = 15
+OWNER_ID = 17
+WORKFLOW = 18  # the one that was called
+RUN = 21
+
+
+class NotVerified(Exception):
+    """The bundle proves nothing; says why, in the words of the library."""
+
+
+class NotABundle(NotVerified):
+    """What came cannot even be read as a bundle."""
+
+
+class UnknownParty(NotVerified):
+    """The bundle was made with a log or an authority that the trusted root does not know; names which."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """What was signed, and what the certificate says of the signer: Fulcio's extensions by number."""
+
+    payload_type: str
+    payload: bytes
+    claims: dict[int, str]
+    issued_at_ms: int
+
+
+class BundleVerifier(Protocol):
+    """Whoever can tell what a bundle proves (`trust.sigstore_verifier`)."""
+
+    def verify(self, bundle: bytes) -> Signed:
+        """What the bundle proves; `NotVerified` if that is nothing."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """The run of a workflow that sends the file, as its minted token has it and its certificate has to."""
+
+    issuer: str
+    repository: str  # its address
+    repository_id: str
+    owner_id: str
+    workflows: frozenset[str]  # the addresses of the called workflow, by ref and by commit
+    signers: frozenset[str]  # those, or that of the reusable workflow that the publisher allows
+    commit: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What a good attestation tells of a file; every word comes from the certificate."""
+
+    bundle: bytes
+    issuer: str
+    repository: str
+    repository_id: str
+    owner_id: str
+    workflow: str
+    commit: str
+    ref: str
+    run: str
+    issued_at_ms: int
+
+    @property
+    def sidecar(self) -> bytes:
+        """The file beside the package (CEP 50): an array of the bundles, each as it came."""
+        return b"[%b]" % self.bundle
+
+
+def verify(
+    bundle: bytes,
+    *,
+    file_name: str,
+    sha256: bytes,
+    target_channels: Collection[str],
+    run: Run,
+    verifier: BundleVerifier,
+) -> Verified:
+    """What the bundle proves of the file that `run` sends to one of the addresses of the channel; or `Refused`."""
+    if len(bundle) > MAX_BUNDLE_BYTES:
+        _refuse(Reason.BAD_BUNDLE, f"it has more than {MAX_BUNDLE_BYTES:,} bytes")
+    _require_object(bundle, Reason.BAD_BUNDLE)
+    signed = _signed(bundle, verifier)
+    _check_statement(signed, file_name, sha256, target_channels)
+    _check_identity(signed.claims, run)
+    return Verified(
+        bundle=bundle,
+        issuer=run.issuer,
+        repository=run.repository,
+        repository_id=run.repository_id,
+        owner_id=run.owner_id,
+        workflow=signed.claims[WORKFLOW],
+        commit=run.commit,
+        ref=signed.claims.get(REF, ""),
+        run=signed.claims.get(RUN, ""),
+        issued_at_ms=signed.issued_at_ms,
+    )
+
+
+def _signed(bundle: bytes, verifier: BundleVerifier) -> Signed:
+    try:
+        return verifier.verify(bundle)
+    except NotABundle as error:
+        _refuse(Reason.BAD_BUNDLE, f"it cannot be read: {error}")
+    except UnknownParty as error:
+        raise Refused(
+            Reason.UNKNOWN_SIGSTORE,
+            f"The trusted root is older than this bundle, or the bundle is of another Sigstore: it does not know {error}.",
+            "Ask the operator of the server to refresh it (`seaway sigstore update`).",
+        ) from None
+    except NotVerified as error:
+        _refuse(Reason.UNVERIFIED_BUNDLE, f"it does not hold: {error}")
+
+
+def _check_statement(signed: Signed, file_name: str, sha256: bytes, target_channels: Collection[str]) -> None:
+    if signed.payload_type != _PAYLOAD_TYPE:
+        _refuse(Reason.BAD_STATEMENT, f"its payload is {signed.payload_type!a}, not {_PAYLOAD_TYPE}")
+    statement = _require_object(signed.payload, Reason.BAD_STATEMENT)
+    if statement.get("_type") != _STATEMENT_TYPE or statement.get("predicateType") != PREDICATE_TYPE:
+        _refuse(Reason.BAD_STATEMENT, f"it is no statement of the type {PREDICATE_TYPE}")
+    _check_subject(statement.get("subject"), file_name, sha256)
+    _check_predicate(statement.get("predicate"), target_channels)
+
+
+def _check_subject(subjects: object, file_name: str, sha256: bytes) -> None:
+    if not isinstance(subjects, list) or len(subjects) != 1 or not isinstance(subjects[0], dict):
+        _refuse(Reason.BAD_STATEMENT, "it is not about exactly one file")
+    name, digest = subjects[0].get("name"), subjects[0].get("digest")
+    if not isinstance(digest, dict) or set(digest) != {"sha256"}:
+        _refuse(Reason.BAD_STATEMENT, "it does not name its file by the sha256 alone")
+    if name != file_name:
+        _refuse(Reason.OTHER_SUBJECT, f"it is about {str(name)[:211]!a}, not {file_name}")
+    if digest["sha256"] != sha256.hex():
+        _refuse(Reason.OTHER_SUBJECT, f"it is about a file with the sha256 {str(digest['sha256'])[:64]!a}")
+
+
+def _check_predicate(predicate: object, target_channels: Collection[str]) -> None:
+    if predicate is None:
+        return
+    target = predicate.get("targetChannel") if isinstance(predicate, dict) else None
+    if not isinstance(target, str):
+        _refuse(Reason.BAD_STATEMENT, "its predicate does not name a targetChannel")
+    if target not in target_channels:
+        _refuse(
+            Reason.OTHER_CHANNEL,
+            f"it is for {target[:200]!a}, and the channel is {' or '.join(sorted(target_channels))}",
+        )
+
+
+def _check_identity(claims: dict[int, str], run: Run) -> None:
+    expected = (
+        (ISSUER, "issuer", {run.issuer}),
+        (REPOSITORY, "repository", {run.repository}),
+        (REPOSITORY_ID, "id of the repository", {run.repository_id}),
+        (OWNER_ID, "id of the repository's owner", {run.owner_id}),
+        (WORKFLOW, "workflow", run.workflows),
+        (SIGNER, "signing workflow", run.signers),
+        (COMMIT, "commit", {run.commit}),
+    )
+    for number, what, allowed in expected:
+        if (stated := claims.get(number, "")) not in allowed or not stated:
+            _refuse(
+                Reason.OTHER_IDENTITY,
+                f"its {what} is {stated[:200]!a}, and the upload comes from {' or '.join(sorted(allowed))}",
+            )
+
+
+def _require_object(content: bytes, reason: Reason) -> dict[str, Any]:
+    try:
+        value = strict_json.decode(content)
+    except strict_json.NotStrict as error:
+        _refuse(reason, f"it is not strict JSON: {error}")
+    if not isinstance(value, dict):
+        _refuse(reason, "it is not one JSON object")
+    return value
+
+
+def _refuse(reason: Reason, why: str) -> NoReturn:
+    raise Refused(reason, f"The attestation is refused: {why}.", "Let the workflow that uploads sign this very file.")

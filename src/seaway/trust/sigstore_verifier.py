@@ -1,0 +1,146 @@
+"""
+What Sigstore vouches for: a bundle and a trusted root -> the signed payload and the identity in the certificate.
+
+Nothing is fetched: everything that is believed stands in the trusted root. Only `trust.trusted_root` imports this
+module, when the first attestation comes: sigstore takes 2.6 s and 60 MB to load.
+"""
+
+import base64
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from cryptography.hazmat import asn1
+from cryptography.x509 import (
+    AuthorityKeyIdentifier,
+    Certificate,
+    ExtensionNotFound,
+    PrecertificateSignedCertificateTimestamps,
+    SubjectKeyIdentifier,
+    UnrecognizedExtension,
+    load_der_x509_certificate,
+)
+from sigstore.models import Bundle, TrustedRoot
+from sigstore.verify import Verifier
+from sigstore_models.trustroot.v1 import TrustedRoot as TrustedRootText
+
+from seaway.conda import strict_json
+from seaway.trust.attestations import ISSUER, NotABundle, NotVerified, Signed, UnknownParty
+
+_FULCIO = "1.3.6.1.4.1.57264.1"
+
+
+class NotARoot(Exception):
+    """What should be a trusted root is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parties:
+    """The keys that a trusted root knows, by their ids."""
+
+    logs: frozenset[bytes]
+    ct_logs: frozenset[bytes]
+    authorities: frozenset[bytes]
+
+
+class _AnyIdentity:
+    """Who signed is compared afterwards (`trust.attestations`), where the reason for a no can be told."""
+
+    def verify(self, cert: Certificate) -> None:
+        return
+
+
+class SigstoreVerifier:
+    """Verifies bundles against one trusted root; used from any thread."""
+
+    def __init__(self, trusted_root: bytes) -> None:
+        try:
+            self.parties = _parties(strict_json.decode(trusted_root))
+            self._verifier = Verifier(trusted_root=TrustedRoot(TrustedRootText.from_json(trusted_root)))
+        except Exception as error:  # whatever the library makes of a wrong file
+            raise NotARoot(_said(error)) from error
+
+    def verify(self, bundle: bytes) -> Signed:
+        """What the bundle proves; `NotVerified` if that is nothing."""
+        parsed = _parsed(bundle)
+        _require_known(parsed, strict_json.decode(bundle), self.parties)
+        try:
+            payload_type, payload = self._verifier.verify_dsse(parsed, _AnyIdentity())
+            claims = dict(_claims(parsed.signing_certificate))
+        except BaseException as error:
+            raise _refusal(error, NotVerified) from error
+        issued = parsed.signing_certificate.not_valid_before_utc
+        return Signed(payload_type, payload, claims, int(issued.timestamp() * 1000))
+
+
+def _parsed(bundle: bytes) -> Bundle:
+    try:
+        return Bundle.from_json(bundle)
+    except BaseException as error:
+        raise _refusal(error, NotABundle) from error
+
+
+def _refusal(error: BaseException, kind: type[NotVerified]) -> BaseException:
+    """A stranger's bundle must not stop the server, and a panic of rust code is no `Exception`."""
+    return error if isinstance(error, KeyboardInterrupt | SystemExit) else kind(_said(error))
+
+
+def _said(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+
+
+def _require_known(bundle: Bundle, text: dict[str, Any], parties: Parties) -> None:
+    """
+    Tell what is signed by strangers from what is signed by those who came after our trusted root.
+
+    Both are refused. The names compared here are not verified yet, and a forger chooses which refusal he gets.
+    """
+    certificate = bundle.signing_certificate
+    log = base64.b64decode(text["verificationMaterial"]["tlogEntries"][0]["logId"]["keyId"])
+    if log not in parties.logs:
+        raise UnknownParty(f"the transparency log {log.hex()[:16]}")
+    if (authority := _issuer_key(certificate)) not in parties.authorities:
+        raise UnknownParty(f"the certificate authority {authority.hex()[:16]}")
+    for ct_log in _ct_logs(certificate):
+        if ct_log not in parties.ct_logs:
+            raise UnknownParty(f"the certificate transparency log {ct_log.hex()[:16]}")
+
+
+def _issuer_key(certificate: Certificate) -> bytes:
+    try:
+        return certificate.extensions.get_extension_for_class(AuthorityKeyIdentifier).value.key_identifier or b""
+    except ExtensionNotFound:
+        return b""
+
+
+def _ct_logs(certificate: Certificate) -> Iterator[bytes]:
+    try:
+        found = certificate.extensions.get_extension_for_class(PrecertificateSignedCertificateTimestamps).value
+    except ExtensionNotFound:
+        return
+    yield from (timestamp.log_id for timestamp in found)
+
+
+def _claims(certificate: Certificate) -> Iterator[tuple[int, str]]:
+    """The extensions from 8 on, which are DER texts; those before are an older form of the same."""
+    for extension in certificate.extensions:
+        arc, _, number = extension.oid.dotted_string.rpartition(".")
+        if arc == _FULCIO and int(number) >= ISSUER and isinstance(extension.value, UnrecognizedExtension):
+            yield int(number), asn1.decode_der(str, extension.value.value)
+
+
+def _parties(root: dict[str, Any]) -> Parties:
+    chains = [authority["certChain"]["certificates"] for authority in root["certificateAuthorities"]]
+    certificates = [load_der_x509_certificate(base64.b64decode(one["rawBytes"])) for chain in chains for one in chain]
+    return Parties(
+        logs=_log_ids(root["tlogs"]),
+        ct_logs=_log_ids(root["ctlogs"]),
+        authorities=frozenset(
+            certificate.extensions.get_extension_for_class(SubjectKeyIdentifier).value.digest
+            for certificate in certificates
+        ),
+    )
+
+
+def _log_ids(logs: list[dict[str, Any]]) -> frozenset[bytes]:
+    return frozenset(base64.b64decode(log["logId"]["keyId"]) for log in logs)
