@@ -34,11 +34,13 @@ class Workflow:
     kind: str  # of the issuer: github, gitlab, google, ...
     repository: str = ""  # with its owner or namespace
     repository_id: str = ""
+    owner_id: str = ""  # of the owner or namespace
     ref: str = ""
     sha: str = ""
     run_id: str = ""
     run_attempt: str = ""
-    workflow_ref: str = ""
+    workflow_ref: str = ""  # the workflow that was called
+    job_workflow_ref: str = ""  # the one whose job it is, where that can be another
     environment: str = ""
     event_name: str = ""
     account: str = ""  # the service account, where there is no repository

@@ -56,6 +56,7 @@ class Event(Enum):
     TOKEN_MINTED = "oidc.minted"
     TOKEN_REFUSED = "oidc.refused"
     TOKEN_REVOKED = "token.revoked"
+    TRUSTED_ROOT_CHANGED = "trusted-root.changed"
 
 
 @dataclass(frozen=True, slots=True)

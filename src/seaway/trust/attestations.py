@@ -12,7 +12,9 @@ A bundle that came with a file -> what it proves of it, or the reason for the no
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, NoReturn, Protocol
+from urllib.parse import urlsplit
 
+from seaway.accounts.principal import Workflow
 from seaway.conda import strict_json
 from seaway.conda.refusals import Reason, Refused
 
@@ -31,6 +33,13 @@ REPOSITORY_ID = 15
 OWNER_ID = 17
 WORKFLOW = 18  # the one that was called
 RUN = 21
+
+
+GITHUB = "github"
+GITLAB = "gitlab"
+_KINDS = (GITHUB, GITLAB)
+# Where repositories live whose issuer has an address of its own.
+_sites = {"https://token.actions.githubusercontent.com": "https://github.com"}
 
 
 class NotVerified(Exception):
@@ -95,6 +104,36 @@ class Verified:
     def sidecar(self) -> bytes:
         """The file beside the package (CEP 50): an array of the bundles, each as it came."""
         return b"[%b]" % self.bundle
+
+
+def run_of(workflow: Workflow) -> Run:
+    """What Fulcio writes into the certificates of this run; `Refused` where it knows no such workflows."""
+    if workflow.kind not in _KINDS:
+        raise Refused(
+            Reason.OTHER_IDENTITY,
+            f"An attestation cannot be compared with a workflow of {workflow.issuer}.",
+            "Upload without --attestation and --generate-attestation.",
+        )
+    site = _sites.get(workflow.issuer) or f"https://{urlsplit(workflow.issuer).netloc}"
+    # GitLab's reference begins with the host, GitHub's with the owner.
+    called = f"https://{workflow.workflow_ref}" if workflow.kind == GITLAB else f"{site}/{workflow.workflow_ref}"
+    workflows = _versions(called, workflow)
+    job = f"{site}/{workflow.job_workflow_ref}" if workflow.job_workflow_ref else called
+    return Run(
+        issuer=workflow.issuer,
+        repository=f"{site}/{workflow.repository}",
+        repository_id=workflow.repository_id,
+        owner_id=workflow.owner_id,
+        workflows=workflows,
+        signers=workflows if job in workflows else frozenset({job}),
+        commit=workflow.sha,
+    )
+
+
+def _versions(reference: str, workflow: Workflow) -> frozenset[str]:
+    """The address of a workflow at the ref and at the commit of its run."""
+    path, _, version = reference.rpartition("@")
+    return frozenset(f"{path}@{one}" for one in (version, workflow.ref, workflow.sha) if one)
 
 
 def verify(
@@ -206,4 +245,5 @@ def _require_object(content: bytes, reason: Reason) -> dict[str, Any]:
 
 
 def _refuse(reason: Reason, why: str) -> NoReturn:
-    raise Refused(reason, f"The attestation is refused: {why}.", "Let the workflow that uploads sign this very file.")
+    # Clients show 512 characters, and what stands in a bundle can be long.
+    raise Refused(reason, f"The attestation is refused: {why[:380]}.", "Let the workflow that uploads sign this file.")

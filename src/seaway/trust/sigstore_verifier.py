@@ -7,8 +7,7 @@ module, when the first attestation comes: sigstore takes 2.6 s and 60 MB to load
 
 import base64
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from cryptography.hazmat import asn1
 from cryptography.x509 import (
@@ -34,8 +33,7 @@ class NotARoot(Exception):
     """What should be a trusted root is none."""
 
 
-@dataclass(frozen=True, slots=True)
-class Parties:
+class Parties(NamedTuple):
     """The keys that a trusted root knows, by their ids."""
 
     logs: frozenset[bytes]

@@ -1,0 +1,119 @@
+"""
+Which Sigstore is trusted: the keys of its logs and authorities, as one JSON document (`trusted_root.json`).
+
+1. A file that the settings name is the only root. Without one it is the root that an update has kept in the database,
+   and without that the one that came with the program, so that an offline server works from the start.
+2. A root is kept only after it was read as one: a wrong file cannot take verification away.
+3. Every worker uses what is kept from the next attestation on.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from enum import Enum
+from importlib import resources
+from pathlib import Path
+from threading import Lock
+
+from sqlalchemy import delete, insert, select
+
+from seaway import audit
+from seaway.accounts.principal import Principal
+from seaway.audit import Event
+from seaway.database.engine import Database, Tx
+from seaway.database.tables import site_values
+from seaway.errors import BadSetting
+from seaway.trust.attestations import BundleVerifier
+
+MAX_ROOT_BYTES = 1024 * 1024
+_KEPT = "sigstore_trusted_root"
+_EMBEDDED = ("_store", "https%3A%2F%2Ftuf-repo-cdn.sigstore.dev", "trusted_root.json")
+
+
+class Origin(Enum):
+    """Where a root comes from."""
+
+    SETTING = "setting"
+    DATABASE = "database"
+    PROGRAM = "program"
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """A trusted root and where it is from."""
+
+    origin: Origin
+    content: bytes
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.content).hexdigest()
+
+
+class TrustedRoots:
+    """The root in force and a verifier for it, made when the first attestation comes; used from any thread."""
+
+    def __init__(self, database: Database, file: Path | None) -> None:
+        self._database, self._file = database, file
+        self._lock = Lock()
+        self._made: tuple[bytes, BundleVerifier] | None = None
+
+    def current(self) -> Root:
+        """The root in force (invariant 1)."""
+        if self._file is not None:
+            return Root(Origin.SETTING, read_file(self._file))
+        with self._database.read() as tx:
+            kept = tx.execute(select(site_values.c.value).where(site_values.c.name == _KEPT)).scalar()
+        return Root(Origin.PROGRAM, embedded()) if kept is None else Root(Origin.DATABASE, kept)
+
+    def verifier(self) -> BundleVerifier:
+        """Who verifies bundles by the root in force."""
+        content = self.current().content
+        with self._lock:
+            if self._made is None or self._made[0] != content:
+                self._made = content, verifier_of(content)
+            return self._made[1]
+
+
+def keep(tx: Tx, now_ms: int, by: Principal, content: bytes) -> Root:
+    """Keep this root in the database, for every worker; `BadSetting` if it is none."""
+    verifier_of(content)
+    tx.execute(delete(site_values).where(site_values.c.name == _KEPT))
+    tx.execute(insert(site_values).values(name=_KEPT, value=content))
+    root = Root(Origin.DATABASE, content)
+    audit.write(tx, now_ms, by.actor, Event.TRUSTED_ROOT_CHANGED, target=root.origin.value, sha256=root.sha256)
+    return root
+
+
+def forget(tx: Tx, now_ms: int, by: Principal) -> Root:
+    """Go back to the root that came with the program."""
+    tx.execute(delete(site_values).where(site_values.c.name == _KEPT))
+    root = Root(Origin.PROGRAM, embedded())
+    audit.write(tx, now_ms, by.actor, Event.TRUSTED_ROOT_CHANGED, target=root.origin.value, sha256=root.sha256)
+    return root
+
+
+def read_file(path: Path) -> bytes:
+    """A root from a file of the operator."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise BadSetting(f"The trusted root {path} cannot be read: {error.strerror}.", "Look at the file.") from None
+    if len(content) > MAX_ROOT_BYTES:
+        raise BadSetting(f"{path} is too large for a trusted root.", "Give a trusted_root.json of Sigstore.")
+    return content
+
+
+def embedded() -> bytes:
+    """The root of the public instance as it was when the library in use was released."""
+    return resources.files("sigstore").joinpath(*_EMBEDDED).read_bytes()
+
+
+def verifier_of(content: bytes) -> BundleVerifier:
+    """A verifier by this root; `BadSetting` if it is none."""
+    # Imported here: sigstore takes seconds to load, which a site without attestations never needs.
+    from seaway.trust.sigstore_verifier import NotARoot, SigstoreVerifier
+
+    try:
+        return SigstoreVerifier(content)
+    except NotARoot as error:
+        raise BadSetting(f"This is no trusted root of Sigstore: {error}.", "Give its trusted_root.json.") from None

@@ -1,0 +1,308 @@
+"""Good and bad attestations by a small Sigstore, and real ones by the public instance, verified with no network."""
+
+import copy
+import json
+from base64 import b64decode, b64encode
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from seaway.accounts.principal import Workflow
+from seaway.conda.refusals import Reason, Refused
+from seaway.trust import attestations
+from seaway.trust.attestations import Verified
+from seaway.trust.sigstore_verifier import SigstoreVerifier
+from tests.support.packages import conda, index_json
+from tests.support.sigstore import GITHUB_CLAIMS, GITLAB_CLAIMS, MiniSigstore, statement, written
+
+FILE = conda()
+OTHER = conda(index_json("other"))
+CHANNEL = "https://conda.example.com/robots"
+OURS = MiniSigstore()
+VERIFIER = SigstoreVerifier(OURS.trusted_root)
+GITHUB = Workflow(
+    issuer=GITHUB_CLAIMS[8],
+    kind="github",
+    repository="acme/demo",
+    repository_id="1001",
+    owner_id="2002",
+    ref="refs/heads/main",
+    sha=GITHUB_CLAIMS[13],
+    workflow_ref="acme/demo/.github/workflows/release.yml@refs/heads/main",
+    job_workflow_ref="acme/demo/.github/workflows/release.yml@refs/heads/main",
+)
+GITLAB = Workflow(
+    issuer="https://gitlab.com",
+    kind="gitlab",
+    repository="acme/tools/demo",
+    repository_id="4004",
+    owner_id="5005",
+    ref="refs/heads/main",
+    sha=GITLAB_CLAIMS[13],
+    workflow_ref="gitlab.com/acme/tools/demo//.gitlab-ci.yml@refs/heads/main",
+)
+
+
+def verify(bundle: bytes, workflow: Workflow = GITHUB) -> Verified:
+    return attestations.verify(
+        bundle,
+        file_name=FILE.name,
+        sha256=bytes.fromhex(FILE.sha256),
+        target_channels=[CHANNEL],
+        run=attestations.run_of(workflow),
+        verifier=VERIFIER,
+    )
+
+
+def reason(bundle: bytes, workflow: Workflow = GITHUB) -> Reason:
+    with pytest.raises(Refused) as refused:
+        verify(bundle, workflow)
+    assert len(refused.value.sentence) <= 512
+    return refused.value.reason
+
+
+# What is taken
+
+
+def test_a_workflow_of_github_is_known_by_its_certificate() -> None:
+    """What is told of the file is what the certificate says, and the bundle stays as it came."""
+    bundle = b" " + written(OURS.bundle(statement(FILE))) + b"\n"
+    verified = verify(bundle)
+
+    assert ("https://github.com/acme/demo", GITHUB_CLAIMS[18]) == (verified.repository, verified.workflow)
+    assert (GITHUB_CLAIMS[13], GITHUB_CLAIMS[14], GITHUB_CLAIMS[21]) == (verified.commit, verified.ref, verified.run)
+    assert b"[" + bundle + b"]" == verified.sidecar
+    assert [json.loads(bundle)] == json.loads(verified.sidecar)
+
+
+def test_a_workflow_of_gitlab_is_known_by_its_certificate() -> None:
+    """The same for gitlab.com, whose references begin with the host."""
+    verified = verify(written(OURS.bundle(statement(FILE), GITLAB_CLAIMS)), GITLAB)
+
+    assert ("https://gitlab.com/acme/tools/demo", GITLAB_CLAIMS[18]) == (verified.repository, verified.workflow)
+
+
+def test_a_statement_need_not_name_a_channel() -> None:
+    """CEP 27 lets the predicate be absent."""
+    assert verify(written(OURS.bundle(statement(FILE, channel=None)))).commit == GITHUB_CLAIMS[13]
+
+
+def test_a_workflow_may_be_named_by_its_commit() -> None:
+    """A certificate that names the workflow at the commit of the run means the same run."""
+    at_commit = GITHUB_CLAIMS[18].replace("refs/heads/main", GITHUB_CLAIMS[13])
+    claims = {**GITHUB_CLAIMS, 18: at_commit, 9: at_commit}
+
+    assert at_commit == verify(written(OURS.bundle(statement(FILE), claims))).workflow
+
+
+def test_a_reusable_workflow_signs_for_the_one_that_calls_it() -> None:
+    """The signer is the workflow whose job it was, as the minted token has it."""
+    job = "acme/build/.github/workflows/conda.yml@refs/tags/v1"
+    claims = {**GITHUB_CLAIMS, 9: f"https://github.com/{job}"}
+    bundle = written(OURS.bundle(statement(FILE), claims))
+    reusing = Workflow(**{name: getattr(GITHUB, name) for name in GITHUB.__slots__} | {"job_workflow_ref": job})
+
+    assert GITHUB_CLAIMS[18] == verify(bundle, reusing).workflow
+    assert Reason.OTHER_IDENTITY is reason(bundle)
+
+
+# What is refused: the statement
+
+SHA = {"sha256": FILE.sha256}
+STATEMENTS = {
+    "wrong hash": ({"subject": [{"name": FILE.name, "digest": {"sha256": OTHER.sha256}}]}, Reason.OTHER_SUBJECT),
+    "hash in upper case": (
+        {"subject": [{"name": FILE.name, "digest": {"sha256": FILE.sha256.upper()}}]},
+        Reason.OTHER_SUBJECT,
+    ),
+    "another digest beside it": (
+        {"subject": [{"name": FILE.name, "digest": SHA | {"md5": "0" * 32}}]},
+        Reason.BAD_STATEMENT,
+    ),
+    "no digest": ({"subject": [{"name": FILE.name}]}, Reason.BAD_STATEMENT),
+    "wrong name": ({"subject": [{"name": OTHER.name, "digest": SHA}]}, Reason.OTHER_SUBJECT),
+    "a path as name": ({"subject": [{"name": f"noarch/{FILE.name}", "digest": SHA}]}, Reason.OTHER_SUBJECT),
+    "no subject": ({"subject": []}, Reason.BAD_STATEMENT),
+    "two subjects": ({"subject": [{"name": FILE.name, "digest": SHA}] * 2}, Reason.BAD_STATEMENT),
+    "another predicate": ({"predicateType": "https://slsa.dev/provenance/v1"}, Reason.BAD_STATEMENT),
+    "another statement": ({"_type": "https://in-toto.io/Statement/v0.1"}, Reason.BAD_STATEMENT),
+    "another channel": ({"predicate": {"targetChannel": "https://conda.example.com/other"}}, Reason.OTHER_CHANNEL),
+    "another host": ({"predicate": {"targetChannel": "https://prefix.dev/robots"}}, Reason.OTHER_CHANNEL),
+    "a slash at the end": ({"predicate": {"targetChannel": CHANNEL + "/"}}, Reason.OTHER_CHANNEL),
+    "a predicate that is no object": ({"predicate": [CHANNEL]}, Reason.BAD_STATEMENT),
+    "a channel that is no text": ({"predicate": {"targetChannel": None}}, Reason.BAD_STATEMENT),
+}
+
+
+@pytest.mark.parametrize(("changes", "expected"), STATEMENTS.values(), ids=STATEMENTS)
+def test_a_statement_about_something_else_is_refused(changes: dict[str, Any], expected: Reason) -> None:
+    """Invariants 2 and 3, for statements that are well signed by the right workflow."""
+    assert expected is reason(written(OURS.bundle(statement(FILE, **changes))))
+
+
+def test_other_payloads_are_refused() -> None:
+    """Another type of payload, and JSON that two readers would read differently."""
+    typed = OURS.bundle(statement(FILE), payload_type="application/json")
+    twice = json.dumps(statement(FILE)).replace('"_type"', '"subject": [], "_type"').encode()
+
+    assert Reason.BAD_STATEMENT is reason(written(typed))
+    assert Reason.BAD_STATEMENT is reason(written(OURS.bundle(twice)))
+
+
+# What is refused: the identity
+
+
+@pytest.mark.parametrize(
+    ("number", "value"),
+    [
+        pytest.param(12, "https://github.com/acme/fork", id="another repository"),
+        pytest.param(15, "1002", id="another id of the repository"),
+        pytest.param(17, "2003", id="another id of the owner"),
+        pytest.param(18, GITHUB_CLAIMS[18].replace("release", "test"), id="another workflow"),
+        pytest.param(18, GITHUB_CLAIMS[18].replace("heads/main", "heads/evil"), id="another ref"),
+        pytest.param(9, "https://github.com/evil/x/.github/workflows/a.yml@refs/heads/main", id="another signer"),
+        pytest.param(8, "https://gitlab.com", id="another issuer"),
+        pytest.param(13, "0" * 40, id="another commit"),
+        pytest.param(13, "", id="no commit"),
+    ],
+)
+def test_a_certificate_of_another_run_is_refused(number: int, value: str) -> None:
+    """Invariant 4: one thing that differs from the minted token is enough."""
+    bundle = OURS.bundle(statement(FILE), {**GITHUB_CLAIMS, number: value})
+
+    assert Reason.OTHER_IDENTITY is reason(written(bundle))
+
+
+def test_a_certificate_without_ids_is_refused() -> None:
+    """What the certificate does not say is not taken for granted."""
+    claims = {number: value for number, value in GITHUB_CLAIMS.items() if number not in (15, 17)}
+
+    assert Reason.OTHER_IDENTITY is reason(written(OURS.bundle(statement(FILE), claims)))
+
+
+def test_a_token_without_ids_cannot_be_compared() -> None:
+    """Nothing equals nothing: a token that lacks what is compared verifies no attestation."""
+    bare = Workflow(issuer=GITHUB.issuer, kind="github", repository=GITHUB.repository, workflow_ref=GITHUB.workflow_ref)
+    claims = {**GITHUB_CLAIMS, 13: "", 15: "", 17: ""}
+
+    assert Reason.OTHER_IDENTITY is reason(written(OURS.bundle(statement(FILE), claims)), bare)
+
+
+def test_an_issuer_without_certificates_is_told_so() -> None:
+    """Google's workload identities have no repository that a certificate could name."""
+    with pytest.raises(Refused, match="cannot be compared") as refused:
+        attestations.run_of(Workflow(issuer="https://accounts.google.com", kind="google", account="a@b.c"))
+    assert Reason.OTHER_IDENTITY is refused.value.reason
+
+
+# What is refused: the bundle
+
+
+def broken(change: Callable[[dict[str, Any]], None]) -> bytes:
+    bundle = copy.deepcopy(GOOD)
+    change(bundle)
+    return written(bundle)
+
+
+GOOD = OURS.bundle(statement(FILE))
+THEIRS = MiniSigstore()
+
+
+def entry(bundle: dict[str, Any]) -> dict[str, Any]:
+    return bundle["verificationMaterial"]["tlogEntries"][0]
+
+
+def swap_payload(bundle: dict[str, Any]) -> None:
+    bundle["dsseEnvelope"]["payload"] = b64encode(json.dumps(statement(FILE, predicate=None)).encode()).decode()
+
+
+def alter_checkpoint(bundle: dict[str, Any]) -> None:
+    checkpoint = entry(bundle)["inclusionProof"]["checkpoint"]
+    checkpoint["envelope"] = checkpoint["envelope"].replace("\n2\n", "\n3\n")
+
+
+def alter_promise(bundle: dict[str, Any]) -> None:
+    entry(bundle)["integratedTime"] = str(int(entry(bundle)["integratedTime"]) + 1)
+
+
+def take_other_entry(bundle: dict[str, Any]) -> None:
+    bundle["verificationMaterial"]["tlogEntries"] = [entry(OURS.bundle(statement(OTHER)))]
+
+
+def foreign_certificate(bundle: dict[str, Any]) -> None:
+    """The log is ours, and only the certificate is not."""
+    theirs = THEIRS.bundle(statement(FILE))
+    bundle["verificationMaterial"]["certificate"] = theirs["verificationMaterial"]["certificate"]
+
+
+def as_message(bundle: dict[str, Any]) -> None:
+    signature = bundle.pop("dsseEnvelope")["signatures"][0]["sig"]
+    bundle["messageSignature"] = {
+        "messageDigest": {"algorithm": "SHA2_256", "digest": b64encode(bytes.fromhex(FILE.sha256)).decode()},
+        "signature": signature,
+    }
+
+
+BUNDLES: dict[str, tuple[bytes, set[Reason]]] = {
+    "swapped payload": (broken(swap_payload), {Reason.UNVERIFIED_BUNDLE}),
+    "no log entry": (broken(lambda b: b["verificationMaterial"].update(tlogEntries=[])), {Reason.BAD_BUNDLE}),
+    "two log entries": (
+        broken(lambda b: b["verificationMaterial"].update(tlogEntries=[entry(b)] * 2)),
+        {Reason.BAD_BUNDLE},
+    ),
+    "another file's log entry": (broken(take_other_entry), {Reason.UNVERIFIED_BUNDLE}),
+    "no signature": (
+        broken(lambda b: b["dsseEnvelope"].update(signatures=[])),
+        {Reason.BAD_BUNDLE, Reason.UNVERIFIED_BUNDLE},
+    ),
+    "two signatures": (
+        broken(lambda b: b["dsseEnvelope"].update(signatures=b["dsseEnvelope"]["signatures"] * 2)),
+        {Reason.BAD_BUNDLE, Reason.UNVERIFIED_BUNDLE},
+    ),
+    "no inclusion promise": (broken(lambda b: entry(b).pop("inclusionPromise")), {Reason.BAD_BUNDLE}),
+    "no inclusion proof": (broken(lambda b: entry(b).pop("inclusionProof")), {Reason.BAD_BUNDLE}),
+    "altered checkpoint": (broken(alter_checkpoint), {Reason.UNVERIFIED_BUNDLE}),
+    "altered time": (broken(alter_promise), {Reason.UNVERIFIED_BUNDLE}),
+    "no certificate": (broken(lambda b: b["verificationMaterial"].pop("certificate")), {Reason.BAD_BUNDLE}),
+    "signed after expiry": (
+        written(OURS.bundle(statement(FILE), minutes_later=30)),
+        {Reason.UNVERIFIED_BUNDLE},
+    ),
+    "foreign authority": (broken(foreign_certificate), {Reason.UNKNOWN_SIGSTORE}),
+    "foreign log": (
+        broken(lambda b: entry(b).update(logId=entry(THEIRS.bundle(statement(FILE)))["logId"])),
+        {Reason.UNKNOWN_SIGSTORE},
+    ),
+    "another instance": (written(THEIRS.bundle(statement(FILE))), {Reason.UNKNOWN_SIGSTORE}),
+    "unknown version": (broken(lambda b: b.update(mediaType="application/vnd.x")), {Reason.BAD_BUNDLE}),
+    "message signature": (broken(as_message), {Reason.UNVERIFIED_BUNDLE}),
+    "not JSON": (b"-----BEGIN", {Reason.BAD_BUNDLE}),
+    "empty": (b"", {Reason.BAD_BUNDLE}),
+    "an array of bundles": (b"[" + written(GOOD) + b"]", {Reason.BAD_BUNDLE}),
+    "two bundles": (written(GOOD) * 2, {Reason.BAD_BUNDLE}),
+    "a key twice": (written(GOOD)[:-1] + b', "mediaType": "x"}', {Reason.BAD_BUNDLE}),
+    "not UTF-8": (written(GOOD).decode().encode("utf-16"), {Reason.BAD_BUNDLE}),
+    "deep": (b'{"a":' * 5_000 + b"1" + b"}" * 5_000, {Reason.BAD_BUNDLE}),
+    "300 kB": (written(GOOD | {"padding": "x" * 300_000}), {Reason.BAD_BUNDLE}),
+    "no bundle": (b"{}", {Reason.BAD_BUNDLE}),
+    "wrong types": (written({"mediaType": 1, "verificationMaterial": [], "dsseEnvelope": 0}), {Reason.BAD_BUNDLE}),
+}
+
+
+@pytest.mark.parametrize(("bundle", "expected"), BUNDLES.values(), ids=BUNDLES)
+def test_a_bundle_that_proves_nothing_is_refused(bundle: bytes, expected: set[Reason]) -> None:
+    """Invariant 1, one broken thing at a time."""
+    assert reason(bundle) in expected
+
+
+def test_a_forger_with_our_names_is_refused() -> None:
+    """A foreign certificate that names our authority by its key id fails by its signature."""
+    bundle = THEIRS.bundle(statement(FILE))
+    entry(bundle)["logId"] = entry(GOOD)["logId"]
+    der = b64decode(bundle["verificationMaterial"]["certificate"]["rawBytes"])
+    for ours, theirs in zip(VERIFIER.parties, SigstoreVerifier(THEIRS.trusted_root).parties, strict=True):
+        der = der.replace(next(iter(theirs)), next(iter(ours)))
+    bundle["verificationMaterial"]["certificate"]["rawBytes"] = b64encode(der).decode()
+
+    assert Reason.UNVERIFIED_BUNDLE is reason(written(bundle))

@@ -1,0 +1,121 @@
+"""Which trusted root counts, and that it needs no network."""
+
+import json
+import sys
+from collections.abc import Iterator
+from importlib import resources
+from pathlib import Path
+
+import pytest
+from sigstore.errors import VerificationError
+from sigstore.models import Bundle, TrustedRoot
+from sigstore.verify import Verifier
+from sigstore.verify.policy import Identity
+from sqlalchemy import select
+
+from seaway.accounts.principal import OPERATOR
+from seaway.audit import Event
+from seaway.database.tables import audit
+from seaway.errors import BadSetting
+from seaway.server.wiring import Seaway
+from seaway.trust import trusted_root
+from seaway.trust.attestations import UnknownParty
+from seaway.trust.sigstore_verifier import SigstoreVerifier
+from seaway.trust.trusted_root import Origin, TrustedRoots
+from tests.support.packages import conda
+from tests.support.sigstore import MiniSigstore, statement, written
+
+DATA = Path(__file__).parents[1] / "data" / "attestations"
+REAL = DATA / "bundle_v3_github.whl"
+STAGING = DATA / "a.dsse.staging-rekor-v2.txt.sigstore.json"
+ISSUER = "https://token.actions.githubusercontent.com"
+WORKFLOW = "https://github.com/trailofbits/rfc8785.py/.github/workflows/release.yml@refs/tags/v0.1.2"
+
+_asked: list[str] = []
+sys.addaudithook(
+    lambda event, args: _asked.append(f"{event} {args}") if event in ("socket.connect", "socket.getaddrinfo") else None
+)
+
+
+@pytest.fixture
+def offline() -> Iterator[None]:
+    """Fails a test in which this process looked up or connected to anything."""
+    before = len(_asked)
+    yield
+    assert _asked[before:] == []
+
+
+@pytest.mark.usefixtures("offline")
+def test_a_bundle_of_the_public_instance_holds_by_the_embedded_root(tmp_path: Path) -> None:
+    """The root that came with the program knows who signed a real file, and that another file is not it."""
+    (tmp_path / "root.json").write_bytes(trusted_root.embedded())
+    verifier = Verifier(trusted_root=TrustedRoot.from_file(str(tmp_path / "root.json")))
+    bundle = Bundle.from_json(Path(f"{REAL}.sigstore").read_bytes())
+
+    verifier.verify_artifact(REAL.read_bytes(), bundle, Identity(identity=WORKFLOW, issuer=ISSUER))
+    with pytest.raises(VerificationError):
+        verifier.verify_artifact(REAL.read_bytes() + b" ", bundle, Identity(identity=WORKFLOW, issuer=ISSUER))
+
+
+@pytest.mark.usefixtures("offline")
+def test_a_bundle_of_the_newer_log_holds_by_its_own_root() -> None:
+    """Rekor v2 gives no promise of inclusion; the time is that of an authority for times (RFC 3161)."""
+    staging = "https%3A%2F%2Ftuf-repo-cdn.sigstage.dev"
+    root = resources.files("sigstore").joinpath("_store", staging, "trusted_root.json").read_bytes()
+    signed = SigstoreVerifier(root).verify(STAGING.read_bytes())
+
+    assert ISSUER == signed.claims[8]
+    assert "a.txt" == json.loads(signed.payload)["subject"][0]["name"]
+    with pytest.raises(UnknownParty, match="transparency log"):
+        trusted_root.verifier_of(trusted_root.embedded()).verify(STAGING.read_bytes())
+
+
+def test_what_is_kept_counts_until_it_is_forgotten(seaway: Seaway) -> None:
+    """Invariant 1 without a file, and invariant 3: the next attestation is verified by what is kept then."""
+    ours, roots = MiniSigstore(), TrustedRoots(seaway.database, None)
+    bundle = written(ours.bundle(statement(conda())))
+    with pytest.raises(UnknownParty):
+        roots.verifier().verify(bundle)
+    with seaway.database.write() as tx:
+        trusted_root.keep(tx, seaway.clock.now_ms(), OPERATOR, ours.trusted_root)
+
+    assert Origin.DATABASE is roots.current().origin
+    assert roots.verifier().verify(bundle).payload
+    assert roots.verifier() is roots.verifier()
+    with seaway.database.write() as tx:
+        trusted_root.forget(tx, seaway.clock.now_ms(), OPERATOR)
+        lines = tx.execute(select(audit.c.target).where(audit.c.action == Event.TRUSTED_ROOT_CHANGED.value)).scalars()
+        assert ["database", "program"] == list(lines)
+    assert trusted_root.embedded() == roots.current().content
+
+
+def test_the_file_of_the_settings_is_the_only_root(seaway: Seaway, tmp_path: Path) -> None:
+    """Invariant 1: whatever the database keeps."""
+    ours, theirs, file = MiniSigstore(), MiniSigstore(), tmp_path / "root.json"
+    file.write_bytes(ours.trusted_root)
+    with seaway.database.write() as tx:
+        trusted_root.keep(tx, seaway.clock.now_ms(), OPERATOR, theirs.trusted_root)
+    roots = TrustedRoots(seaway.database, file)
+
+    assert Origin.SETTING is roots.current().origin
+    assert roots.verifier().verify(written(ours.bundle(statement(conda())))).payload
+    file.unlink()
+    with pytest.raises(BadSetting, match="cannot be read"):
+        roots.verifier()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(b"", id="empty"),
+        pytest.param(b"{}", id="no root"),
+        pytest.param(b"[1]", id="no object"),
+        pytest.param(MiniSigstore().trusted_root.replace(b"trustedroot", b"rootedtrust"), id="another type"),
+        pytest.param(MiniSigstore().trusted_root.replace(b"rawBytes", b"rawbytes"), id="no keys"),
+    ],
+)
+def test_what_is_no_root_is_not_kept(seaway: Seaway, content: bytes) -> None:
+    """Invariant 2."""
+    with pytest.raises(BadSetting, match="no trusted root"), seaway.database.write() as tx:
+        trusted_root.keep(tx, seaway.clock.now_ms(), OPERATOR, content)
+    assert Origin.PROGRAM is TrustedRoots(seaway.database, None).current().origin
