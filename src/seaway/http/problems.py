@@ -21,6 +21,7 @@ _STATUS: dict[type[errors.SeawayError], int] = {
     errors.NotFound: 404,
     errors.TooSlow: 408,
     errors.AlreadyThere: 409,
+    errors.WrongOffset: 409,
     errors.TooLarge: 413,
     Refused: 422,
     errors.NameTaken: 422,
