@@ -14,9 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import func, select
 
-from seaway.accounts import keys, users
+from seaway.accounts import keys
 from seaway.accounts.principal import OPERATOR, Principal
-from seaway.channels import channels, members
+from seaway.channels import members
 from seaway.channels.roles import Role
 from seaway.cli.check import check
 from seaway.clock import HOUR_MS
@@ -253,7 +253,7 @@ def test_the_right_is_asked_again_at_the_end(uploads: Uploads) -> None:
     upload = uploads.begin()
     uploads.send(upload, 0, SMALL.content[:10])
     with uploads.seaway.database.write() as tx:
-        members.remove(tx, 1, OPERATOR, channels.get(tx, CHANNEL), users.get(tx, "helper"))
+        members.remove(tx, 1, OPERATOR, CHANNEL, "helper")
     with pytest.raises(NotAllowed):
         uploads.send(upload, 10, SMALL.content[10:])
     assert (0, 0) == uploads.left()
