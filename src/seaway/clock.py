@@ -1,7 +1,8 @@
 """The time, as a part that is handed in: tests hold a clock that they can turn."""
 
 import time
-from typing import Protocol
+from datetime import UTC, datetime
+from typing import Protocol, overload
 
 SECOND_MS = 1000
 MINUTE_MS = 60 * SECOND_MS
@@ -22,3 +23,14 @@ class SystemClock:
 
     def now_ms(self) -> int:
         return time.time_ns() // 1_000_000
+
+
+@overload
+def moment(milliseconds: int) -> str: ...
+@overload
+def moment(milliseconds: int | None) -> str | None: ...
+def moment(milliseconds: int | None) -> str | None:
+    """A time as commands and the API write it: ISO 8601, UTC."""
+    if milliseconds is None:
+        return None
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

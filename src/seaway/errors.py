@@ -9,8 +9,8 @@ The errors that cross a boundary: a code, one plain sentence, and what to do abo
     ├── NotFound           404  nothing here, or nothing that this asker may know of
     ├── TooSlow            408  the body stopped coming
     ├── AlreadyThere       409  this channel, subdir and file name exists
-    ├── WrongOffset        409  a piece of an upload does not begin where the last one ended
     ├── TooLarge           413  more bytes than the limit
+    ├── Invalid            422  a field of a request is missing, unknown, or not what it must be
     ├── Refused            422  the content breaks a rule; carries a Reason (seaway.conda.refusals)
     ├── TooMany            429  too many of these in too short a time
     ├── Unavailable        503  disk full, storage or database away; try again
@@ -47,6 +47,12 @@ class Malformed(SeawayError):
     code = "malformed"
 
 
+class Invalid(SeawayError):
+    """A field of a request is missing, unknown, or not what it must be."""
+
+    code = "invalid"
+
+
 class BadCredential(SeawayError):
     """A credential is needed here and none came, or the one that came is not good."""
 
@@ -81,12 +87,6 @@ class AlreadyThere(SeawayError):
     """This channel, subdir and file name exists; published files do not change."""
 
     code = "already-there"
-
-
-class WrongOffset(SeawayError):
-    """A piece of an upload does not begin where the last one ended."""
-
-    code = "wrong-offset"
 
 
 class TooLarge(SeawayError):

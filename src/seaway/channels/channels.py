@@ -143,9 +143,9 @@ def get(tx: Tx, name: str) -> Channel:
     return Channel(*row)
 
 
-def visible_to(tx: Tx, principal: Principal) -> list[Channel]:
-    """The channels that this principal may read, by name."""
-    query = _listing().where(_readable_by(principal)).order_by(channels.c.name)
+def visible_to(tx: Tx, principal: Principal, *, after: str = "", limit: int | None = None) -> list[Channel]:
+    """The channels that this principal may read, by name; a page of them from behind `after` if there is a limit."""
+    query = _listing().where(_readable_by(principal), channels.c.name > after).order_by(channels.c.name).limit(limit)
     return [Channel(*row) for row in tx.execute(query)]
 
 

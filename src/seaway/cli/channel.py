@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from seaway.cli.context import JsonOption, moment, show, show_rows
+from seaway.cli.context import JsonOption, show, show_rows
+from seaway.clock import moment
 
 if TYPE_CHECKING:
     from seaway.channels.channels import Channel

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -67,13 +66,6 @@ def show_rows(rows: Sequence[dict[str, Any]], as_json: bool, *, nothing: str) ->
     for row in rows:
         table.add_row(*(_plain(value) for value in row.values()), style=None)
     Console(markup=False, highlight=False, width=None if sys.stdout.isatty() else 200).print(table)
-
-
-def moment(milliseconds: int | None) -> str | None:
-    """A time as commands print it: ISO 8601, UTC."""
-    if milliseconds is None:
-        return None
-    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def _plain(value: Any) -> str:

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from seaway.cli.context import JsonOption, moment, show, show_rows
+from seaway.cli.context import JsonOption, show, show_rows
+from seaway.clock import moment
 
 app = typer.Typer(help="Background jobs.", no_args_is_help=True, rich_markup_mode=None)
 

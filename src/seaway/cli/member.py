@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from seaway.cli.context import JsonOption, moment, show
+from seaway.cli.context import JsonOption, show
+from seaway.clock import moment
 
 app = typer.Typer(help="Add users to channels and take them out.", no_args_is_help=True)
 

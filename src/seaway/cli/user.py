@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from seaway.cli.context import Context, JsonOption, moment, show, show_rows
+from seaway.cli.context import Context, JsonOption, show, show_rows
+from seaway.clock import moment
 
 if TYPE_CHECKING:
     from seaway.accounts.users import User

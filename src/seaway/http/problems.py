@@ -1,16 +1,20 @@
 """Errors -> status and text: the only place that knows both."""
 
 import errno
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import structlog
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from seaway import errors, ids
 from seaway.conda.refusals import Refused
 
 log = structlog.get_logger()
+
+FORM = "seaway.problems"  # where a scope says what makes the answer to its failure; `response_for` if it does not
 
 MAX_SENTENCE = 512  # what rattler's clients show of a body
 
@@ -21,8 +25,8 @@ _STATUS: dict[type[errors.SeawayError], int] = {
     errors.NotFound: 404,
     errors.TooSlow: 408,
     errors.AlreadyThere: 409,
-    errors.WrongOffset: 409,
     errors.TooLarge: 413,
+    errors.Invalid: 422,
     Refused: 422,
     errors.NameTaken: 422,
     errors.TooMany: 429,
@@ -35,8 +39,32 @@ _RETRY_AFTER_SECONDS = 5
 _DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What a failed request is answered with, in whatever form the client reads."""
+
+    status: int
+    code: str
+    message: str
+    hint: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
 def response_for(error: Exception, request: Request) -> Response:
     """The answer to a failed request: one plain sentence, and the headers that its status calls for."""
+    problem = problem_of(error, request)
+    return text(f"{problem.message} {problem.hint}".strip(), problem.status, dict(problem.headers))
+
+
+def json_response_for(error: Exception, request: Request) -> Response:
+    """The same for programs: `{"code", "message", "hint"}`."""
+    problem = problem_of(error, request)
+    body = {"code": problem.code, "message": ids.mask(problem.message), "hint": ids.mask(problem.hint)}
+    return JSONResponse(body, problem.status, dict(problem.headers))
+
+
+def problem_of(error: Exception, request: Request) -> Problem:
+    """What is said of an error; what nobody foresaw goes to the log and not to the client."""
     if isinstance(error, OSError) and error.errno in _DISK_IS_FULL:
         log.error("disk.full", error=str(error))
         error = errors.Unavailable("The server has no room for this now.", "Try again later, or tell its operator.")
@@ -44,11 +72,17 @@ def response_for(error: Exception, request: Request) -> Response:
         return _of_the_router(error, request)
     if not isinstance(error, errors.SeawayError):
         log.error("request.failed", method=request.method, path=ids.mask(request.url.path), exc_info=error)
-        return text("Something went wrong here, and the operator's log says what. Try again later.", 500)
+        return Problem(
+            500, "internal", "Something went wrong here, and the operator's log says what.", "Try again later."
+        )
     if isinstance(error, errors.Unavailable) and error.cause:
         log.warning("request.unavailable", error=error.message, cause=error.cause)
-    headers = {}
     status = status_of(error)
+    return Problem(status, error.code, error.message, error.hint, _headers(error, status))
+
+
+def _headers(error: errors.SeawayError, status: int) -> dict[str, str]:
+    headers = {}
     if status == 401:
         # The same realm everywhere: a realm that named the channel would tell that it exists.
         headers["WWW-Authenticate"] = 'Bearer realm="seaway"'
@@ -58,15 +92,15 @@ def response_for(error: Exception, request: Request) -> Response:
         headers["Retry-After"] = str(error.retry_after_seconds)
     if status == 408:
         headers["Connection"] = "close"
-    return text(error.sentence, status, headers)
+    return headers
 
 
-def _of_the_router(error: HTTPException, request: Request) -> Response:
+def _of_the_router(error: HTTPException, request: Request) -> Problem:
     """What no route wanted, in our words."""
     if error.status_code == 405:
-        sentence = f"{request.method} cannot be done here. Check the method and the address."
-        return text(sentence, 405, dict(error.headers or {}))
-    return text("Nothing is here. Check the path.", error.status_code)
+        message = f"{request.method} cannot be done here."
+        return Problem(405, "method-not-allowed", message, "Check the method and the address.", error.headers or {})
+    return Problem(error.status_code, errors.NotFound.code, "Nothing is here.", "Check the path.")
 
 
 def status_of(error: errors.SeawayError) -> int:

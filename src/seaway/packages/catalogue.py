@@ -20,7 +20,7 @@ class PackageSummary:
     files: int
 
 
-def list_packages(tx: Tx, channel_id: int, *, after: str = "") -> list[PackageSummary]:
+def list_packages(tx: Tx, channel_id: int, *, after: str = "", limit: int = PAGE_LENGTH) -> list[PackageSummary]:
     """The packages of a channel by name, a page of them from behind `after`."""
     there = (subdirs.c.channel_id == channel_id, shards.c.sha256.is_not(None), shards.c.name > after)
     page = (
@@ -29,7 +29,7 @@ def list_packages(tx: Tx, channel_id: int, *, after: str = "") -> list[PackageSu
         .where(*there)
         .group_by(shards.c.name)
         .order_by(shards.c.name)
-        .limit(PAGE_LENGTH)
+        .limit(limit)
     )
     rows = tx.execute(
         select(shards.c.name, subdirs.c.name, shards.c.record_count)

@@ -5,20 +5,36 @@ from contextlib import asynccontextmanager
 
 from anyio import to_thread
 from starlette.requests import Request
-from starlette.routing import Route, Router
+from starlette.routing import Match, Mount, Route, Router
 from starlette.types import Receive, Scope, Send
 
 from seaway.api import channel_files, health, prefix
+from seaway.api.v1 import app as v1
 from seaway.server.requests import Application
 from seaway.server.wiring import Seaway
 from seaway.web import pages
 
-OF_SITE = [
+OF_PREFIX = [
     # Called by pixi, rattler-build, rattler
     Route("/api/v1/upload/{channel:path}", prefix.upload, methods=["POST"]),
     Route("/api/v1/delete/{path:path}", prefix.delete, methods=["DELETE"]),
     Route("/api/v1/yank/{path:path}", prefix.yank, methods=["POST"]),
     Route("/api/v1/unyank/{path:path}", prefix.unyank, methods=["POST"]),
+]
+
+
+class _Documented(Mount):
+    """The documented API has what is left below its address: a wrong method of a route of `OF_PREFIX` stays theirs."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        theirs = any(route.matches(scope)[0] is not Match.NONE for route in OF_PREFIX)
+        return (Match.NONE, {}) if theirs else super().matches(scope)
+
+
+OF_SITE: list[Route | Mount] = [
+    *OF_PREFIX,
+    # Called by programs: the documented API
+    _Documented(v1.PREFIX, v1.APP),
     # Called by orchestrators
     Route("/health/live", health.live, methods=["GET"]),
     Route("/health/ready", health.ready, methods=["GET"]),
@@ -29,7 +45,7 @@ OF_SITE = [
 ]
 # Called by solvers: everything else
 READ = Route("/{path:path}", channel_files.read, methods=["GET"])
-ROUTES = [*OF_SITE, READ, Route("/{path:path}", channel_files.preflight, methods=["OPTIONS"])]
+ROUTES: list[Route | Mount] = [*OF_SITE, READ, Route("/{path:path}", channel_files.preflight, methods=["OPTIONS"])]
 
 
 def create_app(seaway: Seaway) -> Application:
@@ -69,7 +85,7 @@ class _ReadsFirst:
         await reply(scope, receive, send)
 
 
-def _first_words(routes: Sequence[Route]) -> frozenset[str]:
+def _first_words(routes: Sequence[Route | Mount]) -> frozenset[str]:
     words = frozenset(_first_word(route.path) for route in routes)
     assert not any("{" in word for word in words), "a route whose first word is open may be any channel's"
     return words

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import structlog
 from starlette.datastructures import State
 from starlette.requests import Request
+from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from seaway import ids, logs
@@ -63,11 +64,12 @@ class Application:
                 raise  # the head has left: the server must cut the connection, or the reader takes half for all
             if isinstance(error, SeawayError):
                 code = error.code
-            await problems.response_for(error, Request(scope))(scope, receive, send_with_headers)
+            answer = scope.get(problems.FORM, problems.response_for)
+            await answer(error, Request(scope))(scope, receive, send_with_headers)
         finally:
             seconds = time.perf_counter() - started
             route = scope.get("route")
-            self._counts.request(OTHER if route is None else route.path, scope["method"], status, seconds)
+            self._counts.request(OTHER if route is None else _label(scope, route), scope["method"], status, seconds)
             client = scope.get("client")
             logs.REQUESTS.write(
                 scope["method"], scope["path"], status, round(seconds * 1000, 1), client[0] if client else "", code
@@ -86,3 +88,8 @@ def _completed(headers: Iterable[tuple[bytes, bytes]], request_id: str) -> list[
 def _path(scope: Scope) -> str:
     """The path as logs keep it: without the query, and without a key in it."""
     return ids.mask(scope["path"])
+
+
+def _label(scope: Scope, route: Route | Mount) -> str:
+    """The route as metrics name it; one below a mount knows its own end of the path only."""
+    return route.path if isinstance(route, Mount) else scope.get("root_path", "") + route.path

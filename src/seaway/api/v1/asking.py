@@ -1,0 +1,79 @@
+"""Who asks, and the parts that every route acts through."""
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from anyio import to_thread
+from fastapi import Depends, Path, Query
+from starlette.requests import Request
+
+from seaway.accounts.principal import ANONYMOUS, Principal
+from seaway.channels import channels
+from seaway.channels.permissions import Access
+from seaway.channels.roles import Action
+from seaway.database.engine import Tx
+from seaway.errors import BadCredential
+from seaway.http import credentials
+from seaway.http.house import House
+from seaway.serving.resolve import identify
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request: the house that it reached, and who asks."""
+
+    house: House
+    by: Principal
+
+    @property
+    def now_ms(self) -> int:
+        """The time by the house's clock."""
+        return self.house.reading.clock.now_ms()
+
+    def require(self, tx: Tx, action: Action, channel: str) -> Access:
+        """The access of who asks to a channel, if they may do this there; otherwise the refusal."""
+        return channels.require(tx, self.by, action, channel)
+
+    def read(self) -> AbstractContextManager[Tx]:
+        """A transaction that reads one state."""
+        return self.house.reading.database.read()
+
+    def write(self, *, channel: str | None = None) -> AbstractContextManager[Tx]:
+        """A transaction that may write."""
+        return self.house.reading.database.write(channel=channel)
+
+
+async def _call(request: Request) -> Call:
+    house: House = request.app.state.house
+    return Call(house, await _principal_of(request, house))
+
+
+async def _principal_of(request: Request, house: House) -> Principal:
+    """A credential that is not good is refused, also where none is needed: a program must not take that for an answer."""
+    secrets = credentials.from_headers(request)
+    if not secrets:
+        return ANONYMOUS
+    by = await to_thread.run_sync(_identify, house, secrets)
+    if by.is_anonymous:
+        raise BadCredential("This API key is not good.", "Check that it is whole, not expired and not revoked.")
+    return by.seen_from(credentials.address_of(request))
+
+
+def _identify(house: House, secrets: list[str]) -> Principal:
+    with house.reading.database.read() as tx:
+        return identify(tx, house.reading.clock, secrets)
+
+
+Asked = Annotated[Call, Depends(_call)]
+
+ChannelName = Annotated[str, Path(description="The name of a channel.", examples=["robots"], max_length=128)]
+PackageName = Annotated[str, Path(description="The name of a package.", examples=["numpy"], max_length=64)]
+Limit = Annotated[int, Query(description="How many items an answer has at most.", ge=1, le=100)]
+After = Annotated[
+    str, Query(description="`next` of the answer before; leave it out for the first one.", max_length=400)
+]
+DEFAULT_LIMIT = 50
+
+# For what may be asked without a credential too.
+OPEN: dict[str, Any] = {"security": [{}, {"key": []}, {"session": []}]}

@@ -1,0 +1,131 @@
+"""Channels: listed, looked at, made, changed, removed."""
+
+from typing import Annotated
+
+from fastapi import APIRouter
+from pydantic import ConfigDict, Field
+
+from seaway.accounts import users
+from seaway.api.v1.asking import DEFAULT_LIMIT, OPEN, After, Asked, ChannelName, Limit
+from seaway.api.v1.shapes import Given, Moment, Page, Shown, page
+from seaway.channels import channels, permissions
+from seaway.channels.channels import MAX_DESCRIPTION, MAX_LOGO_URL, Channel
+from seaway.channels.roles import Action, SiteAction
+from seaway.clock import moment
+from seaway.packages import catalogue
+
+router = APIRouter(tags=["channels"])
+
+Description = Annotated[str, Field(description="What the channel is for.", max_length=MAX_DESCRIPTION)]
+Logo = Annotated[str, Field(description="The https:// address of a picture; empty for none.", max_length=MAX_LOGO_URL)]
+
+
+class ChannelShown(Shown):
+    """A channel."""
+
+    name: str = Field(examples=["robots"])
+    owner: str = Field(examples=["ada"])
+    public: bool = Field(description="Whether everybody may read it, or its members only.")
+    description: str
+    logo: str
+    refuses_lookalikes: bool = Field(description="Whether a package whose name looks like another's is turned away.")
+    only_publishers: bool = Field(description="Whether uploads must come from trusted publishers.")
+    packages: int
+    created_at: Moment
+
+
+class ChannelDetail(ChannelShown):
+    """A channel, what is in it, and what the asker is in it."""
+
+    files: int
+    role: str | None = Field(description="viewer, contributor or owner; null for who is no member.")
+
+
+class ChannelGiven(Given):
+    """A channel that is to be made."""
+
+    name: str = Field(description="Lower case letters, digits and `-_.` between them.", max_length=128)
+    public: bool = False
+    description: Description = ""
+    logo: Logo = ""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"name": "robots", "public": False}]})
+
+
+class ChannelChange(Given):
+    """What is to be another; what is left out stays."""
+
+    public: bool | None = None
+    description: Description | None = None
+    logo: Logo | None = None
+    refuses_lookalikes: bool | None = None
+    only_publishers: bool | None = None
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"description": "Our robots."}]})
+
+
+@router.get("/channels", operation_id="listChannels", openapi_extra=OPEN)
+def list_channels(call: Asked, after: After = "", limit: Limit = DEFAULT_LIMIT) -> Page[ChannelShown]:
+    """The channels that you may read, by name."""
+    with call.read() as tx:
+        found = channels.visible_to(tx, call.by, after=after, limit=limit + 1)
+    return page(found, limit, _shown, lambda channel: channel.name)
+
+
+@router.post("/channels", operation_id="addChannel", status_code=201)
+def add(call: Asked, given: ChannelGiven) -> ChannelShown:
+    """Make a channel that you own; it is private unless you say otherwise. A key needs the mode MANAGE and all channels."""
+    permissions.require_site(call.by, SiteAction.ADD_CHANNEL)
+    with call.write() as tx:
+        owner = users.get(tx, call.by.name)
+        made = channels.add(
+            tx, call.now_ms, call.by, given.name, owner,
+            description=given.description, logo_url=given.logo, is_public=given.public,
+        )  # fmt: skip
+    return _shown(made)
+
+
+@router.get("/channels/{channel}", operation_id="getChannel", openapi_extra=OPEN)
+def get(call: Asked, channel: ChannelName) -> ChannelDetail:
+    """One channel."""
+    with call.read() as tx:
+        access = call.require(tx, Action.READ, channel)
+        found, files = channels.get(tx, channel), catalogue.count_files(tx, access.channel_id)
+    role = None if access.role is None else access.role.value
+    return ChannelDetail(**_shown(found).model_dump(), files=files, role=role)
+
+
+@router.patch("/channels/{channel}", operation_id="changeChannel")
+def change(call: Asked, channel: ChannelName, given: ChannelChange) -> ChannelShown:
+    """Change a channel; what is left out stays."""
+    with call.write() as tx:
+        call.require(tx, Action.MANAGE, channel)
+        changed = channels.change(
+            tx, call.now_ms, call.by, channel,
+            description=given.description, logo_url=given.logo, is_public=given.public,
+            refuses_lookalikes=given.refuses_lookalikes, only_publishers=given.only_publishers,
+        )  # fmt: skip
+    return _shown(changed)
+
+
+@router.delete("/channels/{channel}", operation_id="removeChannel", status_code=204)
+def remove(call: Asked, channel: ChannelName) -> None:
+    """Delete a channel with everything in it; only its owner can, signed in a short while ago."""
+    with call.write() as tx:
+        call.require(tx, Action.REMOVE, channel)
+        permissions.require_fresh(call.by, call.now_ms)
+        channels.remove(tx, call.now_ms, call.by, channel)
+
+
+def _shown(channel: Channel) -> ChannelShown:
+    return ChannelShown(
+        name=channel.name,
+        owner=channel.owner,
+        public=channel.is_public,
+        description=channel.description,
+        logo=channel.logo_url,
+        refuses_lookalikes=channel.refuses_lookalikes,
+        only_publishers=channel.only_publishers,
+        packages=channel.package_count,
+        created_at=moment(channel.created_at_ms),
+    )

@@ -1,0 +1,167 @@
+"""What a channel holds: packages, their files, how often they were fetched."""
+
+from datetime import date, timedelta
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Path, Query
+from pydantic import Field
+
+from seaway.api.v1.asking import DEFAULT_LIMIT, OPEN, After, Asked, ChannelName, Limit, PackageName
+from seaway.api.v1.shapes import Moment, Page, Shown, numbered, page
+from seaway.channels.roles import Action
+from seaway.clock import moment
+from seaway.indexing.rows import State
+from seaway.packages import catalogue, files
+from seaway.packages.catalogue import PackageSummary
+from seaway.packages.files import FileSummary
+
+router = APIRouter(tags=["packages"])
+
+_THE_FIRST_DAY = date(1970, 1, 1)
+
+Subdir = Annotated[str, Path(description="A platform.", examples=["noarch"], max_length=32)]
+FileName = Annotated[str, Path(description="The name of a file.", examples=["demo-1.0-h1_0.conda"], max_length=211)]
+OfSubdir = Annotated[str | None, Query(description="Only files of this platform.", max_length=32)]
+Days = Annotated[int, Query(description="How many days, today included.", ge=1, le=366)]
+
+
+class PackageShown(Shown):
+    """A package as lists show it."""
+
+    name: str = Field(examples=["numpy"])
+    subdirs: list[str] = Field(examples=[["linux-64", "noarch"]])
+    files: int = Field(description="How many files solvers choose from.")
+
+
+class FileShown(Shown):
+    """A file as lists show it."""
+
+    package: str
+    subdir: str
+    file: str = Field(examples=["demo-1.0-h1_0.conda"])
+    version: str
+    build: str
+    state: Literal["listed", "yanked"] = Field(
+        description="Yanked files are not chosen by solvers, but can be fetched."
+    )
+    size: int = Field(description="Bytes.")
+    sha256: str
+    indexed_at: Moment
+    uploaded_by: str
+
+
+class FileDetail(FileShown):
+    """One file with everything that is known of it."""
+
+    record: dict[str, Any] = Field(description="What repodata says of it.")
+    about: dict[str, Any] = Field(description="What its maker says of it.")
+    downloads: int
+
+
+class PackageDetail(PackageShown):
+    """A package, as its newest version describes it."""
+
+    latest: FileShown | None = Field(description="The file of the newest version; null when all are yanked.")
+    license: str
+    about: dict[str, Any]
+
+
+class Day(Shown):
+    """A day on which files were fetched."""
+
+    day: str = Field(examples=["2026-11-24"], json_schema_extra={"format": "date"})
+    count: int
+
+
+class Downloads(Shown):
+    """How often files of a package were fetched."""
+
+    total: int = Field(description="In these days.")
+    days: list[Day] = Field(description="Days without a download are left out.")
+
+
+@router.get("/channels/{channel}/packages", operation_id="listPackages", openapi_extra=OPEN)
+def list_packages(
+    call: Asked, channel: ChannelName, after: After = "", limit: Limit = DEFAULT_LIMIT
+) -> Page[PackageShown]:
+    """The packages of a channel, by name."""
+    with call.read() as tx:
+        access = call.require(tx, Action.READ, channel)
+        found = catalogue.list_packages(tx, access.channel_id, after=after, limit=limit + 1)
+    return page(found, limit, _package, lambda package: package.name)
+
+
+@router.get("/channels/{channel}/packages/{package}", operation_id="getPackage", openapi_extra=OPEN)
+def get_package(call: Asked, channel: ChannelName, package: PackageName) -> PackageDetail:
+    """One package, as its newest version describes it."""
+    with call.read() as tx:
+        access = call.require(tx, Action.READ, channel)
+        found = files.describe(tx, access.channel_id, package)
+    return PackageDetail(
+        name=found.name,
+        subdirs=list(found.subdirs),
+        files=found.files,
+        latest=None if found.latest is None else _file(found.latest),
+        license=found.license,
+        about=dict(found.about),
+    )
+
+
+@router.get("/channels/{channel}/packages/{package}/files", operation_id="listFiles", openapi_extra=OPEN)
+def list_files(
+    call: Asked,
+    channel: ChannelName,
+    package: PackageName,
+    subdir: OfSubdir = None,
+    after: After = "",
+    limit: Limit = DEFAULT_LIMIT,
+) -> Page[FileShown]:
+    """The files of a package, the last that came first."""
+    before = numbered(after)
+    with call.read() as tx:
+        access = call.require(tx, Action.READ, channel)
+        found = files.of_package(tx, access.channel_id, package, subdir=subdir, before=before, limit=limit + 1)
+    return page(found, limit, _file, lambda file: file.id)
+
+
+@router.get("/channels/{channel}/packages/{package}/downloads", operation_id="getDownloads", openapi_extra=OPEN)
+def get_downloads(call: Asked, channel: ChannelName, package: PackageName, days: Days = 30) -> Downloads:
+    """How often files of a package were fetched, day by day."""
+    with call.read() as tx:
+        access = call.require(tx, Action.READ, channel)
+        found = files.downloads_by_day(tx, access.channel_id, package, call.now_ms, days=days)
+    shown = [Day(day=(_THE_FIRST_DAY + timedelta(day)).isoformat(), count=count) for day, count in found]
+    return Downloads(total=sum(day.count for day in shown), days=shown)
+
+
+@router.get("/channels/{channel}/files/{subdir}/{file}", operation_id="getFile", openapi_extra=OPEN)
+def get_file(call: Asked, channel: ChannelName, subdir: Subdir, file: FileName) -> FileDetail:
+    """One file: its record, what its maker says of it, how often it was fetched."""
+    with call.read() as tx:
+        access = call.require(tx, Action.READ, channel)
+        found = files.get(tx, access.channel_id, subdir, file)
+    return FileDetail(
+        **_file(found.summary).model_dump(),
+        record=dict(found.record),
+        about=dict(found.about),
+        downloads=found.downloads,
+    )
+
+
+def _package(package: PackageSummary) -> PackageShown:
+    return PackageShown(name=package.name, subdirs=list(package.subdirs), files=package.files)
+
+
+def _file(file: FileSummary) -> FileShown:
+    return FileShown(
+        package=file.package,
+        subdir=file.subdir,
+        file=file.file_name,
+        version=file.version,
+        build=file.build,
+        state="yanked" if file.state is State.YANKED else "listed",
+        size=file.size,
+        sha256=file.sha256,
+        indexed_at=moment(file.indexed_at_ms),
+        uploaded_by=file.uploaded_by,
+    )

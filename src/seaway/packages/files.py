@@ -1,0 +1,157 @@
+"""The files of a package, one after the other or one by itself, for who may read the channel."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from sqlalchemy import Row, Select, func, select
+
+from seaway.clock import DAY_MS
+from seaway.conda import filename, version
+from seaway.database.engine import Tx
+from seaway.database.tables import downloads, files, packages, subdirs, users
+from seaway.errors import NotFound
+from seaway.indexing.rows import State
+
+_KEY_NAME = re.compile(r" \(key .*\)$", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class FileSummary:
+    """A file as lists show it."""
+
+    id: int
+    package: str
+    subdir: str
+    file_name: str
+    state: State
+    size: int
+    sha256: str
+    indexed_at_ms: int
+    uploaded_by: str
+
+    @property
+    def version(self) -> str:
+        """The version that its name says, which is the one of its record."""
+        return filename.parse(self.file_name).version
+
+    @property
+    def build(self) -> str:
+        """The build string that its name says."""
+        return filename.parse(self.file_name).build
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """One file with everything that is known of it."""
+
+    summary: FileSummary
+    record: Mapping[str, Any]  # as repodata has it
+    about: Mapping[str, Any]
+    downloads: int
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """A package of a channel: what its newest file says of it."""
+
+    name: str
+    subdirs: tuple[str, ...]
+    files: int
+    latest: FileSummary | None
+    license: str
+    about: Mapping[str, Any]
+
+
+def of_package(
+    tx: Tx, channel_id: int, package: str, *, subdir: str | None = None, before: int | None = None, limit: int
+) -> list[FileSummary]:
+    """The files of a package that were not deleted, the last that came first; `before` is the id of the last one seen."""
+    query = _summaries(channel_id).where(packages.c.name == package).order_by(files.c.id.desc()).limit(limit)
+    if subdir is not None:
+        query = query.where(subdirs.c.name == subdir)
+    if before is not None:
+        query = query.where(files.c.id < before)
+    return [_summary(row) for row in tx.execute(query)]
+
+
+def get(tx: Tx, channel_id: int, subdir: str, file_name: str) -> File:
+    """One file; `NotFound` when it is not there, or was deleted."""
+    count = select(func.coalesce(func.sum(downloads.c.count), 0)).where(downloads.c.file_id == files.c.id)
+    row = tx.execute(
+        _summaries(channel_id)
+        .add_columns(files.c.record, files.c.about, count.scalar_subquery())
+        .where(subdirs.c.name == subdir, files.c.file_name == file_name)
+    ).one_or_none()
+    if row is None:
+        raise NotFound("There is no such file in the channel.", "Check its subdir and its name.")
+    # PostgreSQL adds large integers up to a decimal.
+    return File(_summary(row), msgspec.json.decode(row.record), msgspec.json.decode(row.about), int(row[-1]))
+
+
+def describe(tx: Tx, channel_id: int, package: str) -> Package:
+    """A package by its newest version; `NotFound` when none of its files is left."""
+    rows = tx.execute(
+        select(files.c.id, files.c.version, files.c.state, subdirs.c.name, files.c.indexed_at)
+        .join(subdirs, subdirs.c.id == files.c.subdir_id)
+        .where(*_of_package(channel_id, package), files.c.state != State.DELETED.value)
+    ).all()
+    if not rows:
+        raise NotFound("There is no such package in the channel.", "Check its name.")
+    listed = [row for row in rows if row[2] == State.LISTED.value]
+    newest = max(listed or rows, key=lambda row: (version.parse(row[1]), row[4], row[0]))
+    row = tx.execute(
+        _summaries(channel_id).add_columns(files.c.record, files.c.about).where(files.c.id == newest[0])
+    ).one()
+    record = msgspec.json.decode(row.record)
+    return Package(
+        name=package,
+        subdirs=tuple(sorted({row[3] for row in listed or rows})),
+        files=len(listed),
+        latest=_summary(row) if listed else None,
+        license=record.get("license") or "",
+        about=msgspec.json.decode(row.about),
+    )
+
+
+def downloads_by_day(tx: Tx, channel_id: int, package: str, now_ms: int, *, days: int) -> list[tuple[int, int]]:
+    """How often files of a package were fetched on each of the last days, as days since 1970; days without are left out."""
+    rows = tx.execute(
+        select(downloads.c.day, func.sum(downloads.c.count))
+        .join(files, files.c.id == downloads.c.file_id)
+        .join(subdirs, subdirs.c.id == files.c.subdir_id)
+        .where(*_of_package(channel_id, package), downloads.c.day > now_ms // DAY_MS - days)
+        .group_by(downloads.c.day)
+        .order_by(downloads.c.day)
+    )
+    return [(day, int(count)) for day, count in rows]
+
+
+def _of_package(channel_id: int, package: str) -> tuple[Any, ...]:
+    package_id = select(packages.c.id).where(packages.c.channel_id == channel_id, packages.c.name == package)
+    return subdirs.c.channel_id == channel_id, files.c.package_id == package_id.scalar_subquery()
+
+
+def _summaries(channel_id: int) -> Select[Any]:
+    return (
+        select(
+            files.c.id, packages.c.name.label("package"), subdirs.c.name.label("subdir"), files.c.file_name,
+            files.c.state, files.c.size, files.c.sha256, files.c.indexed_at,
+            func.coalesce(users.c.name, files.c.uploaded_as).label("uploaded_by"),
+        )
+        .join(subdirs, subdirs.c.id == files.c.subdir_id)
+        .join(packages, packages.c.id == files.c.package_id)
+        .outerjoin(users, users.c.id == files.c.uploaded_by)
+        .where(subdirs.c.channel_id == channel_id, files.c.state != State.DELETED.value)
+    )  # fmt: skip
+
+
+def _summary(row: Row[Any]) -> FileSummary:
+    # What a key is called is its owner's own business.
+    uploaded_by = _KEY_NAME.sub("", row.uploaded_by)
+    return FileSummary(
+        row.id, row.package, row.subdir, row.file_name, State(row.state), row.size, row.sha256.hex(), row.indexed_at,
+        uploaded_by,
+    )  # fmt: skip

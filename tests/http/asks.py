@@ -1,0 +1,240 @@
+"""How each route is asked by the table of permissions: a request that would do something if it were allowed."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import httpx
+import msgspec
+
+from seaway.accounts import keys, users
+from seaway.accounts.principal import OPERATOR, Mode
+from seaway.channels.roles import Role
+from tests.conftest import Site
+from tests.http.matrix import route_of
+from tests.support.packages import PackageFile, conda, index_json, zstd
+from tests.support.requests import bearer, raw_headers, upload
+
+INDEX_DOCUMENTS = (
+    "noarch/repodata.json",
+    "noarch/repodata.json.zst",
+    "noarch/run_exports.json",
+    "noarch/run_exports.json.zst",
+    "noarch/repodata_shards.msgpack.zst",
+    "linux-64/repodata_shards.msgpack.zst",
+    "notices.json",
+    "channeldata.json",
+)
+
+
+def _nothing_to_check(_done: bool) -> None:
+    return None
+
+
+@dataclass(frozen=True)
+class Ask:
+    """One request; `check` looks afterwards whether it did what its status says."""
+
+    path: str
+    json: Any = None
+    content: bytes | None = None
+    params: Mapping[str, str] | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    signed: bool = True  # whether the key goes into the header
+    check: Callable[[bool], None] = _nothing_to_check
+
+    def elsewhere(self, channel: str, other: str) -> "Ask":
+        """The same request about another channel."""
+        return replace(self, path=self.path.replace(channel, other))
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One channel, and the key of everybody in the table."""
+
+    site: Site
+    http: httpx.Client
+    channel: str
+    unknown: str  # a name of the same length that no channel has
+    owner: str
+    secrets: dict[str, str | None]
+
+    def new_file(self) -> PackageFile:
+        return conda(index_json(self.site.new_name("pkg")))
+
+    def put(self) -> PackageFile:
+        """A new file that the owner uploaded."""
+        file = self.new_file()
+        assert 201 == upload(self.http, self.channel, file, self.secrets["owner"]).status_code
+        return file
+
+    def content_of(self, file: PackageFile) -> bytes | None:
+        """What a reader gets of a file."""
+        answer = self.http.get(f"/{self.channel}/noarch/{file.name}", headers=bearer(self.secrets["owner"]))
+        return answer.content if answer.status_code == 200 else None
+
+    @cached_property
+    def kept(self) -> PackageFile:
+        """A file that may be yanked and unyanked, but stays."""
+        return self.put()
+
+    @cached_property
+    def shard(self) -> str:
+        """The address of a shard."""
+        index = self.http.get(
+            f"/{self.channel}/noarch/repodata_shards.msgpack.zst", headers=bearer(self.secrets["owner"])
+        )
+        digest = next(iter(msgspec.msgpack.decode(zstd.decompress(index.content))["shards"].values())).hex()
+        return f"noarch/shards/{digest}.msgpack.zst"
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        """What stands in the paths of routes."""
+        return {
+            "channel": self.channel,
+            "package": self.kept.name.rsplit("-", 2)[0],
+            "subdir": "noarch",
+            "file": self.kept.name,
+        }
+
+
+def stage(site: Site, http: httpx.Client, *, public: bool) -> Stage:
+    """A channel with one person of each kind, and every kind of key."""
+    people = site.people
+    owner, contributor, viewer, stranger, gone = (
+        people.user(site.new_name(kind)) for kind in ("owner", "contributor", "viewer", "stranger", "gone")
+    )
+    channel = site.new_channel(public=public, owner=owner)
+    for user, role in ((contributor, Role.CONTRIBUTOR), (gone, Role.CONTRIBUTOR), (viewer, Role.VIEWER)):
+        people.member(channel, user, role)
+    manage = Mode.MANAGE
+    secrets: dict[str, str | None] = {
+        "nobody": None,
+        "stranger": people.key(stranger, mode=manage),
+        "viewer": people.key(viewer, mode=manage),
+        "contrib": people.key(contributor, mode=manage),
+        "owner": people.key(owner, mode=manage),
+        "admin": people.key(people.user(site.new_name("admin"), admin=True), mode=manage),
+        "READ": people.key(owner, mode=Mode.READ),
+        "WRITE": people.key(owner, mode=Mode.READ_WRITE),
+        "DELETE": people.key(owner, mode=Mode.READ_WRITE_DELETE),
+        "elsewhere": people.key(owner, mode=manage, only=[site.new_channel(owner=owner)]),
+        "expired": people.key(owner, days=-1),
+        "revoked": _revoked(site, owner, people.key(owner)),
+        "disabled": people.key(gone),
+        "garbled": _garbled(people.key(owner)),
+    }
+    with people.seaway.database.write() as tx:
+        users.set_disabled(tx, people.seaway.clock.now_ms(), OPERATOR, gone, disabled=True)
+    return Stage(site, http, channel, "x" * len(channel), owner, secrets)
+
+
+def _revoked(site: Site, user: str, secret: str) -> str:
+    with site.people.seaway.database.write() as tx:
+        now_ms = site.people.seaway.clock.now_ms()
+        principal = keys.principal_of(tx, secret, now_ms)
+        assert principal is not None
+        keys.revoke(tx, now_ms, OPERATOR, users.get(tx, user), principal.key_name)
+    return secret
+
+
+def _garbled(secret: str) -> str:
+    """A key whose last character is another, so that its checksum is wrong."""
+    return secret[:-1] + ("a" if secret[-1] != "a" else "b")
+
+
+Builder = Callable[[Stage, str], Iterable[Ask]]
+BUILDERS: dict[str, Builder] = {}
+
+
+def of(stage: Stage, row: str, who: str) -> list[Ask]:
+    """The requests of a row."""
+    builder = BUILDERS.get(row)
+    if builder is not None:
+        return list(builder(stage, who))
+    return [Ask(route_of(row).partition(" ")[2].format(**stage.parameters))]
+
+
+def _builds(*rows: str) -> Callable[[Builder], Builder]:
+    def register(builder: Builder) -> Builder:
+        BUILDERS.update(dict.fromkeys(rows, builder))
+        return builder
+
+    return register
+
+
+@_builds("POST /api/v1/upload/{channel:path}")
+def _uploading(stage: Stage, _who: str) -> Iterable[Ask]:
+    file = stage.new_file()
+
+    def check(done: bool) -> None:
+        assert stage.content_of(file) == (file.content if done else None)
+
+    yield Ask(f"/api/v1/upload/{stage.channel}", content=file.content, headers=raw_headers(file), check=check)
+
+
+@_builds("POST /api/v1/upload/{channel:path} #over-another's")
+def _overwriting(stage: Stage, who: str) -> Iterable[Ask]:
+    old = stage.put()
+    new = conda(index_json(old.name.rsplit("-", 2)[0]), files={"share/other": who.encode()})
+
+    def check(done: bool) -> None:
+        assert stage.content_of(old) == (new if done else old).content
+
+    yield Ask(
+        f"/api/v1/upload/{stage.channel}",
+        content=new.content,
+        params={"force": "true"},
+        headers=raw_headers(new),
+        check=check,
+    )
+
+
+@_builds("DELETE /api/v1/delete/{path:path}")
+def _deleting(stage: Stage, _who: str) -> Iterable[Ask]:
+    file = stage.put()
+
+    def check(done: bool) -> None:
+        assert stage.content_of(file) == (None if done else file.content)
+
+    yield Ask(f"/api/v1/delete/{stage.channel}/noarch/{file.name}", check=check)
+
+
+@_builds("POST /api/v1/yank/{path:path}")
+def _yanking(stage: Stage, _who: str) -> Iterable[Ask]:
+    yield Ask(f"/api/v1/yank/{stage.channel}/noarch/{stage.kept.name}")
+
+
+@_builds("POST /api/v1/unyank/{path:path}")
+def _unyanking(stage: Stage, _who: str) -> Iterable[Ask]:
+    yield Ask(f"/api/v1/unyank/{stage.channel}/noarch/{stage.kept.name}")
+
+
+@_builds("GET /{path:path}", "HEAD /{path:path}", "OPTIONS /{path:path}")
+def _reading(stage: Stage, _who: str) -> Iterable[Ask]:
+    """Every kind of thing that a channel holds."""
+    for path in (*INDEX_DOCUMENTS, f"noarch/{stage.kept.name}", stage.shard):
+        yield Ask(f"/{stage.channel}/{path}")
+
+
+@_builds("GET /{path:path} #key-in-path")
+def _reading_with_the_key_in_the_path(stage: Stage, who: str) -> Iterable[Ask]:
+    for ask in _reading(stage, who):
+        yield Ask(f"/t/{stage.secrets[who] or ''}{ask.path}", signed=False)
+
+
+@_builds("POST /api/v1/channels")
+def _adding_a_channel(stage: Stage, _who: str) -> Iterable[Ask]:
+    yield Ask("/api/v1/channels", json={"name": stage.site.new_name("made")})
+
+
+@_builds("PATCH /api/v1/channels/{channel}")
+def _changing_a_channel(stage: Stage, who: str) -> Iterable[Ask]:
+    said = f"changed by {who}"
+
+    def check(done: bool) -> None:
+        answer = stage.http.get(f"/api/v1/channels/{stage.channel}", headers=bearer(stage.secrets["owner"]))
+        assert (answer.json()["description"] == said) is done
+
+    yield Ask(f"/api/v1/channels/{stage.channel}", json={"description": said}, check=check)

@@ -1,0 +1,90 @@
+"""
+Who may do what at every route: the table, written by hand.
+
+A cell is the status that somebody gets, `public/private` where the two differ. `bad` stands for a key that expired,
+one that was revoked, one of a user who was disabled, and one with a wrong checksum: they are one and the same.
+The people ask with keys of the mode MANAGE, so that their role alone decides; READ, WRITE and DELETE are keys of the
+owner; `elsewhere` is a key of the owner for another channel. What follows a `#` is a second row for a route.
+"""
+
+KEYS = """
+                                                          nobody    stranger  viewer    contrib   owner     admin     READ      WRITE     DELETE    elsewhere bad
+
+Called by pixi, rattler-build, rattler
+POST /api/v1/upload/{channel:path}                        401       403/404   403       201       201       403       403       201       201       403/404   401
+POST /api/v1/upload/{channel:path} #over-another's        401       403/404   403       403       200       403       403       403       200       403/404   401
+DELETE /api/v1/delete/{path:path}                         401       403/404   403       403       200       200       403       403       200       403/404   401
+POST /api/v1/yank/{path:path}                             401       403/404   403       200       200       403       403       200       200       403/404   401
+POST /api/v1/unyank/{path:path}                           401       403/404   403       200       200       403       403       200       200       403/404   401
+
+Called by solvers
+GET /{path:path}                                          200/401   200/404   200       200       200       200       200       200       200       200/404   200/401
+HEAD /{path:path}                                         200/401   200/404   200       200       200       200       200       200       200       200/404   200/401
+GET /{path:path} #key-in-path                             200/401   200/404   200       200       200       200       200       200       200       200/404   200/401
+OPTIONS /{path:path}                                      204       204       204       204       204       204       204       204       204       204       204
+
+Called by orchestrators
+GET /health/live                                          200       200       200       200       200       200       200       200       200       200       200
+HEAD /health/live                                         200       200       200       200       200       200       200       200       200       200       200
+GET /health/ready                                         200       200       200       200       200       200       200       200       200       200       200
+HEAD /health/ready                                        200       200       200       200       200       200       200       200       200       200       200
+
+Pages, which look at no key
+GET /                                                     200       200       200       200       200       200       200       200       200       200       200
+HEAD /                                                    200       200       200       200       200       200       200       200       200       200       200
+GET /channels/{channel}                                   200/404   200/404   200/404   200/404   200/404   200/404   200/404   200/404   200/404   200/404   200/404
+HEAD /channels/{channel}                                  200/404   200/404   200/404   200/404   200/404   200/404   200/404   200/404   200/404   200/404   200/404
+GET /static/seaway.css                                    200       200       200       200       200       200       200       200       200       200       200
+HEAD /static/seaway.css                                   200       200       200       200       200       200       200       200       200       200       200
+
+The API: what is in channels
+GET /api/v1/openapi.json                                  200       200       200       200       200       200       200       200       200       200       200
+GET /api/v1/channels                                      200       200       200       200       200       200       200       200       200       200       401
+GET /api/v1/channels/{channel}                            200/401   200/404   200       200       200       200       200       200       200       200/404   401
+GET /api/v1/channels/{channel}/packages                   200/401   200/404   200       200       200       200       200       200       200       200/404   401
+GET /api/v1/channels/{channel}/packages/{package}         200/401   200/404   200       200       200       200       200       200       200       200/404   401
+GET /api/v1/channels/{channel}/packages/{package}/files   200/401   200/404   200       200       200       200       200       200       200       200/404   401
+GET /api/v1/channels/{channel}/packages/{package}/downloads  200/401   200/404   200       200       200       200       200       200       200       200/404   401
+GET /api/v1/channels/{channel}/files/{subdir}/{file}      200/401   200/404   200       200       200       200       200       200       200       200/404   401
+
+The API: channels themselves
+POST /api/v1/channels                                     401       201       201       201       201       201       403       403       403       403       401
+PATCH /api/v1/channels/{channel}                          401       403/404   403       403       200       200       403       403       403       403/404   401
+DELETE /api/v1/channels/{channel}                         401       403/404   403       403       403       403       403       403       403       403/404   401
+
+The API: one's own
+GET /api/v1/me                                            401       200       200       200       200       200       200       200       200       200       401
+GET /api/v1/keys                                          401       200       200       200       200       200       200       200       200       200       401
+"""  # fmt: skip
+
+Cell = tuple[int, int]  # the statuses if the channel is public, and if it is private
+
+
+def rows(table: str) -> dict[str, dict[str, Cell]]:
+    """A table as values: row -> column -> cell."""
+    head, *lines = [line.split() for line in table.splitlines() if line]
+    found: dict[str, dict[str, Cell]] = {}
+    for words in lines:
+        if not words[0].isupper() or len(words[0]) == 1 or not words[1].startswith("/"):
+            continue  # a heading
+        variant = words[2:3] if words[2].startswith("#") else []
+        cells = words[2 + len(variant) :]
+        name = " ".join([*words[:2], *variant])
+        assert name not in found, f"{name} has two rows"
+        found[name] = {column: _cell(cell) for column, cell in zip(head, cells, strict=True)}
+    return found
+
+
+def route_of(row: str) -> str:
+    """The method and the path that a row is about."""
+    return row.partition(" #")[0]
+
+
+def written(cells: dict[str, Cell]) -> str:
+    """The cells as the table has them, with the columns named: what a failure shows."""
+    return "\n".join(f"{column:12}{public}/{private}" for column, (public, private) in cells.items())
+
+
+def _cell(text: str) -> Cell:
+    public, _, private = text.partition("/")
+    return int(public), int(private or public)
