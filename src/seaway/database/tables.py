@@ -10,6 +10,7 @@ as the bytes that readers get. Queries live with the noun that they serve; nothi
            ├─ group_members ── groups ──┤ channel_groups
            └─ members ──────────────────┴─ channels ─┬─ invitations, transfers, notices
                                                      ├─ publishers ── token_publishers ── workflow_tokens
+                                                     ├─ resumable_uploads ── resumable_pieces
                                                      ├─ packages
                                                      ├─ subdirs ─┬─ files ── downloads
     released_names  released_user_names  audit       │           ├─ shards, retired_shards, fragments
@@ -416,6 +417,34 @@ files = Table(
     Index("ix_files_subdir_id_package_id", "subdir_id", "package_id"),
     Index("ix_files_sha256", "sha256"),
     sqlite_autoincrement=True,
+)
+
+# Files that arrive in pieces, from clients whose connections break (`publishing.resumable`).
+resumable_uploads = Table(
+    "resumable_uploads",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    _belongs_to("user_id", "users.id"),
+    _belongs_to("channel_id", "channels.id"),
+    Column("file_name", _name(211), nullable=False),
+    Column("length", BigInteger, nullable=False),
+    Column("sha256", String(64)),
+    Column("force", Boolean, nullable=False),
+    Column("offset", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Column("published", Text),  # JSON: what became of it
+    Index("ix_resumable_uploads_user_id", "user_id"),
+    Index("ix_resumable_uploads_expires_at", "expires_at"),
+)
+
+resumable_pieces = Table(
+    "resumable_pieces",
+    metadata,
+    Column("upload_id", ForeignKey("resumable_uploads.id", ondelete="CASCADE"), primary_key=True),
+    Column("start", BigInteger, primary_key=True),
+    Column("size", BigInteger, nullable=False),
+    Column("sha256", LargeBinary(32), nullable=False),
+    Index("ix_resumable_pieces_sha256", "sha256"),
 )
 
 # How often a file was fetched, by day (days since 1970 UTC).

@@ -13,8 +13,9 @@ from seaway.database.engine import Tx
 from seaway.database.tables import metadata
 from seaway.errors import BadSetting
 
-# Not in a backup: documents are made again when they are asked for, jobs and schedules are those of running workers.
-LEFT_OUT = frozenset({"documents", "jobs", "schedules"})
+# Not in a backup: documents are made again when they are asked for, jobs and schedules are those of running workers,
+# and clients begin again with an upload of which half has come.
+LEFT_OUT = frozenset({"documents", "jobs", "schedules", "resumable_uploads", "resumable_pieces"})
 
 
 def carried(tx: Tx) -> list[Table]:

@@ -118,7 +118,9 @@ def tell_failure(counts: Counts, channel: str, file_name: str, error: BaseExcept
 
 
 async def _publish(house: Publishing, channel: str, incoming: Incoming, *, by: Principal, force: bool) -> Published:
-    file_name = await to_thread.run_sync(_refuse_early, house, channel, incoming, by, force)
+    file_name = await to_thread.run_sync(
+        refuse_early, house, channel, incoming.file_name, incoming.announced_sha256, by, force
+    )
     with house.spool.file() as spool_file:
         with house.counts.timed(Stage.RECEIVE):
             arrived = await receive(incoming.chunks(), spool_file, limit=house.upload_limit, disk=house.disk)
@@ -150,12 +152,14 @@ def _take_in(
     return published(house, channel, candidate, recorded)
 
 
-def _refuse_early(house: Publishing, channel: str, incoming: Incoming, by: Principal, force: bool) -> FileName:
+def refuse_early(
+    house: Publishing, channel: str, named: str, announced_sha256: str | None, by: Principal, force: bool
+) -> FileName:
     """What can be refused before the bytes are read; who may not upload is not told what is wrong with the name."""
     with house.database.read() as tx:
         access = require_upload(tx, channel, by)
-        file_name = filename.parse(incoming.file_name)
-        sha256 = _parse_sha256(incoming.announced_sha256)
+        file_name = filename.parse(named)
+        sha256 = _parse_sha256(announced_sha256)
         facts = early_facts(tx, channel, access, file_name, by, force=force, sha256=sha256)
         admit.admit(file_name, sha256, facts)
     return file_name

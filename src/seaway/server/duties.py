@@ -12,6 +12,7 @@ from seaway.indexing.change import BUILD_DOCUMENTS
 from seaway.indexing.documents import REPODATA, Documents
 from seaway.jobs.runner import Handler
 from seaway.packages.sweep import forget_shards, sweep
+from seaway.publishing import resumable
 from seaway.storage.blobs import Blobs
 from seaway.storage.spool import Spool
 
@@ -45,4 +46,7 @@ class Duties:
         log.info("sweep.done", blobs=swept.blobs, bytes=swept.bytes, spool_files=swept.spool_files)
 
     def _expire(self, _args: dict[str, Any]) -> None:
-        log.info("expire.done", shards=forget_shards(self.database, self.clock.now_ms()))
+        now_ms = self.clock.now_ms()
+        with self.database.write() as tx:
+            uploads = resumable.expire(tx, now_ms)
+        log.info("expire.done", shards=forget_shards(self.database, now_ms), uploads=uploads)

@@ -1,0 +1,290 @@
+"""
+Uploads that arrive in pieces, and go on where they stopped: after a lost connection, a reload, on another worker.
+
+1. What was acknowledged is kept: a piece is a blob, named by a row, before the offset rises.
+2. Pieces never overlap and leave no gap: a piece begins at the offset, which the transaction that names it decides.
+3. The file enters its channel through `publish` alone: the same rules, the same refusals. Only when it is there does
+   the offset reach the length, so whoever hears of that may throw their copy away.
+4. A refused file leaves no piece behind. What was published is told for an hour to a client that lost the answer.
+5. What nobody goes on with ends after a day; the sweep takes its pieces, as it takes all that no row names.
+"""
+
+import secrets
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, replace
+from typing import BinaryIO
+
+import msgspec
+from anyio import to_thread
+from sqlalchemy import delete, func, insert, select, update
+
+from seaway.accounts.principal import Principal
+from seaway.clock import DAY_MS, HOUR_MS
+from seaway.database.engine import Tx
+from seaway.database.tables import channels, resumable_pieces, resumable_uploads
+from seaway.errors import Malformed, NotFound, SeawayError, TooLarge, TooMany, Unavailable, WrongOffset
+from seaway.indexing.claims import discard, naming
+from seaway.publishing.publish import Published, Publishing, publish, refuse_early
+from seaway.publishing.receive import Received, receive, too_large
+from seaway.publishing.record import require_upload
+from seaway.storage import keys
+
+LASTS_MS = DAY_MS
+REMEMBERED_MS = HOUR_MS
+MOST_OPEN = 200  # of one user: what is not finished takes room of the store for a day
+_PIECE_BYTES = 16 * 1024 * 1024
+_READ_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is to come: the channel and the name of the file, its length, its hash where the client knows it."""
+
+    channel: str
+    file_name: str
+    length: int
+    sha256: str | None
+    force: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Resumable:
+    """An upload under way, or finished: then `published` tells what readers see."""
+
+    id: str
+    order: Order
+    offset: int
+    expires_at_ms: int
+    published: Published | None
+
+
+async def begin(house: Publishing, order: Order, *, by: Principal) -> Resumable:
+    """Make room for a file, unless it can be refused already; `by` is a user."""
+    if order.length < 1:
+        raise Malformed("The upload says that the file is empty.", "Send the length of the file.")
+    if order.length > house.upload_limit:
+        raise too_large(house.upload_limit)
+    await to_thread.run_sync(refuse_early, house, order.channel, order.file_name, order.sha256, by, order.force)
+    return await to_thread.run_sync(_begin, house, order, by)
+
+
+async def go_on(
+    house: Publishing, upload_id: str, offset: int, chunks: AsyncIterator[bytes], *, by: Principal
+) -> Resumable:
+    """Take the bytes from `offset` on; with the last one the file is published. What came before a loss is kept."""
+    upload = await to_thread.run_sync(look, house, upload_id, by)
+    if upload.published is not None or offset != upload.offset:
+        raise _wrong_offset(upload)
+    coming = _Coming(chunks, upload.order.length - offset)
+    while not coming.ended and upload.published is None:
+        upload = await _take_piece(house, upload, coming, by)
+    if coming.broken is not None:
+        raise coming.broken
+    return upload
+
+
+def look(house: Publishing, upload_id: str, by: Principal) -> Resumable:
+    """The upload as far as it came; `NotFound` for everybody but the one who began it."""
+    with house.database.read() as tx:
+        return _find(tx, upload_id, by, house.clock.now_ms())
+
+
+def end(house: Publishing, upload_id: str, by: Principal) -> None:
+    """Give up an upload."""
+    with house.database.read() as tx:
+        upload = _find(tx, upload_id, by, house.clock.now_ms())
+    _forget(house, upload)
+
+
+def expire(tx: Tx, now_ms: int) -> int:
+    """Forget what nobody went on with; how many."""
+    return tx.execute(delete(resumable_uploads).where(resumable_uploads.c.expires_at <= now_ms)).rowcount
+
+
+_UPLOAD = select(
+    resumable_uploads.c.id, channels.c.name, resumable_uploads.c.file_name, resumable_uploads.c.length,
+    resumable_uploads.c.sha256, resumable_uploads.c.force, resumable_uploads.c.offset, resumable_uploads.c.expires_at,
+    resumable_uploads.c.published,
+).join(channels, channels.c.id == resumable_uploads.c.channel_id)  # fmt: skip
+
+
+def _begin(house: Publishing, order: Order, by: Principal) -> Resumable:
+    now_ms = house.clock.now_ms()
+    with house.database.write() as tx:
+        access = require_upload(tx, order.channel, by)
+        mine = resumable_uploads.c.user_id == by.user_id, resumable_uploads.c.published.is_(None)
+        if tx.execute(select(func.count()).select_from(resumable_uploads).where(*mine)).scalar_one() >= MOST_OPEN:
+            raise TooMany(f"{by.name} has {MOST_OPEN} unfinished uploads.", "Finish some of them, or wait a day.")
+        upload = Resumable(secrets.token_hex(16), order, 0, now_ms + LASTS_MS, None)
+        tx.execute(
+            insert(resumable_uploads).values(
+                id=upload.id,
+                user_id=by.user_id,
+                channel_id=access.channel_id,
+                file_name=order.file_name,
+                length=order.length,
+                sha256=order.sha256,
+                force=order.force,
+                offset=0,
+                expires_at=upload.expires_at_ms,
+            )
+        )
+    return upload
+
+
+def _find(tx: Tx, upload_id: str, by: Principal, now_ms: int) -> Resumable:
+    row = tx.execute(
+        _UPLOAD.where(
+            resumable_uploads.c.id == upload_id,
+            resumable_uploads.c.user_id == by.user_id,
+            resumable_uploads.c.expires_at > now_ms,
+        )
+    ).one_or_none()
+    if row is None:
+        raise NotFound("There is no such upload, or it took longer than a day.", "Begin it again.")
+    published = None if row.published is None else msgspec.json.decode(row.published, type=Published)
+    order = Order(row.name, row.file_name, row.length, row.sha256, row.force)
+    return Resumable(row.id, order, row.offset, row.expires_at, published)
+
+
+async def _take_piece(house: Publishing, upload: Resumable, coming: "_Coming", by: Principal) -> Resumable:
+    with house.spool.file() as spool_file:
+        arrived = await receive(coming.piece(), spool_file, limit=_PIECE_BYTES, disk=house.disk)
+        received = await to_thread.run_sync(arrived.finish, None, limiter=house.turns)
+        if received.hashes.size == 0:
+            return upload
+        upload = await to_thread.run_sync(_keep, house, upload, received, by, limiter=house.turns)
+    if upload.offset + received.hashes.size < upload.order.length:
+        return replace(upload, offset=upload.offset + received.hashes.size)
+    return await _finish(house, upload, by)
+
+
+def _keep(house: Publishing, upload: Resumable, received: Received, by: Principal) -> Resumable:
+    """Name the piece; the offset rises with it, unless it is the last one (invariant 3)."""
+    sha256, size = received.hashes.sha256, received.hashes.size
+    while True:
+        house.blobs.put_file(keys.blob(sha256), received.path)
+        with naming(house.database, house.blobs, [sha256]) as (tx, missing):
+            if missing:
+                continue
+            house.database.hold(tx, f"upload/{upload.id}")
+            found = _find(tx, upload.id, by, house.clock.now_ms())
+            if found.offset != upload.offset or found.published is not None:
+                raise _wrong_offset(found)
+            of_upload = resumable_pieces.c.upload_id == upload.id
+            tx.execute(delete(resumable_pieces).where(of_upload, resumable_pieces.c.start >= upload.offset))
+            tx.execute(
+                insert(resumable_pieces).values(upload_id=upload.id, start=upload.offset, size=size, sha256=sha256)
+            )
+            if upload.offset + size < upload.order.length:
+                _set(tx, upload, offset=upload.offset + size)
+            return upload
+
+
+async def _finish(house: Publishing, upload: Resumable, by: Principal) -> Resumable:
+    order = upload.order
+    try:
+        published = await publish(house, order.channel, _Assembled(house, upload), by=by, force=order.force)
+    except (Unavailable, TooMany):
+        raise  # the last piece can be sent again
+    except SeawayError:
+        await to_thread.run_sync(_forget, house, upload)
+        raise
+    return await to_thread.run_sync(_remember, house, upload, published)
+
+
+def _remember(house: Publishing, upload: Resumable, published: Published) -> Resumable:
+    expires_at = house.clock.now_ms() + REMEMBERED_MS
+    with house.database.write_part() as tx:
+        house.database.hold(tx, f"upload/{upload.id}")
+        told = msgspec.json.encode(published).decode()
+        _set(tx, upload, offset=upload.order.length, expires_at=expires_at, published=told)
+    _drop_pieces(house, upload)
+    return replace(upload, offset=upload.order.length, expires_at_ms=expires_at, published=published)
+
+
+def _forget(house: Publishing, upload: Resumable) -> None:
+    _drop_pieces(house, upload)
+    with house.database.write_part() as tx:
+        house.database.hold(tx, f"upload/{upload.id}")
+        tx.execute(delete(resumable_uploads).where(resumable_uploads.c.id == upload.id))
+
+
+def _drop_pieces(house: Publishing, upload: Resumable) -> None:
+    of_upload = resumable_pieces.c.upload_id == upload.id
+    with house.database.write_part() as tx:
+        house.database.hold(tx, f"upload/{upload.id}")
+        digests = set(tx.execute(select(resumable_pieces.c.sha256).where(of_upload)).scalars())
+        tx.execute(delete(resumable_pieces).where(of_upload))
+    discard(house.database, house.blobs, digests)
+
+
+def _set(tx: Tx, upload: Resumable, **values: object) -> None:
+    tx.execute(update(resumable_uploads).where(resumable_uploads.c.id == upload.id).values(**values))
+
+
+def _wrong_offset(upload: Resumable) -> WrongOffset:
+    return WrongOffset(
+        f"The server has {upload.offset:,} of {upload.order.length:,} bytes.", "Ask for the offset, and go on there."
+    )
+
+
+class _Coming:
+    """The body of one request, cut into pieces; `broken` tells why it ended early."""
+
+    def __init__(self, chunks: AsyncIterator[bytes], expected: int) -> None:
+        self._chunks, self._left, self._rest = chunks, expected, b""
+        self.ended = False
+        self.broken: Exception | None = None
+
+    async def piece(self) -> AsyncIterator[bytes]:
+        room = _PIECE_BYTES
+        while room and (chunk := self._rest or await self._next()):
+            taken, self._rest = chunk[:room], chunk[room:]
+            room -= len(taken)
+            yield taken
+
+    async def _next(self) -> bytes:
+        try:
+            chunk = await anext(self._chunks, b"")
+        except Exception as error:  # noqa: BLE001  what came before the loss is kept, then it is raised
+            self.broken, chunk = error, b""
+        self.ended = not chunk
+        self._left -= len(chunk)
+        if self._left < 0:
+            raise TooLarge("More bytes came than the upload had announced.", "Begin it again with the right length.")
+        return chunk
+
+
+class _Assembled:
+    """The pieces as the one file that they are, for `publish`."""
+
+    def __init__(self, house: Publishing, upload: Resumable) -> None:
+        self._house, self._upload = house, upload
+        self.file_name = upload.order.file_name
+        self.announced_sha256 = upload.order.sha256
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        for digest in await to_thread.run_sync(self._digests):
+            file = await to_thread.run_sync(self._open, digest)
+            with file:
+                while chunk := await to_thread.run_sync(file.read, _READ_BYTES):
+                    yield chunk
+
+    async def finish(self) -> bytes | None:
+        return None
+
+    def _digests(self) -> Sequence[bytes]:
+        with self._house.database.read() as tx:
+            return (
+                tx.execute(
+                    select(resumable_pieces.c.sha256)
+                    .where(resumable_pieces.c.upload_id == self._upload.id)
+                    .order_by(resumable_pieces.c.start)
+                )
+                .scalars()
+                .all()
+            )
+
+    def _open(self, digest: bytes) -> BinaryIO:
+        return self._house.blobs.open(keys.blob(digest))
