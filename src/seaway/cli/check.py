@@ -5,6 +5,7 @@ Prove the promises of consistency over a whole store.
     S2  every document row is of one revision, not of a later one than its subdir, and its blob is what it says
     S3  every shard and fragment is what the file rows of its name make, and nothing else is
     S4  every channel has exactly one owner; every replaced shard is still what its address says
+    S5  the record of uploads of every channel is one unbroken chain that ends where it is said to end
 
 Each subdir is looked at in one read transaction, so a server may run meanwhile.
 """
@@ -38,6 +39,7 @@ from seaway.indexing.rows import State, Subdir, get_subdir
 from seaway.publishing.examine import examine
 from seaway.server.wiring import Seaway
 from seaway.storage import keys
+from seaway.trust import uploads
 
 _CHUNK_BYTES = 1024 * 1024
 _BUILT_TOGETHER = {REPODATA, REPODATA_ZST, RUN_EXPORTS_JSON, RUN_EXPORTS_ZST}
@@ -57,6 +59,8 @@ def check(seaway: Seaway, *, quick: bool = False) -> Iterator[Broken]:
     with seaway.database.read() as tx:
         yield from _owners(tx)
         pairs = rebuild.all_subdirs(tx)
+        for where, what in uploads.broken(tx):
+            yield Broken("S5", f"uploads {where}", what)
     for _, subdir_id in pairs:
         with seaway.database.read() as tx:
             subdir = get_subdir(tx, subdir_id)

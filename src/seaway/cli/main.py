@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from seaway.cli import channel, jobs, key, maintenance, member, moving, uploading, user
+from seaway.cli import channel, jobs, key, maintenance, member, moving, uploading, uploads, user
 from seaway.cli.context import Context
 from seaway.cli.serve import serve, work
 from seaway.errors import SeawayError, Unavailable
@@ -26,6 +26,7 @@ app.add_typer(channel.app, name="channel")
 app.add_typer(member.app, name="member")
 app.add_typer(key.app, name="key")
 app.command("upload")(uploading.upload)
+app.add_typer(uploads.app, name="uploads")
 app.add_typer(jobs.app, name="jobs")
 app.command("work")(work)
 app.command("migrate")(maintenance.migrate)

@@ -12,10 +12,10 @@ as the bytes that readers get. Queries live with the noun that they serve; nothi
                                                      ├─ publishers ── token_publishers ── workflow_tokens
                                                      ├─ resumable_uploads ── resumable_pieces
                                                      ├─ packages
-                                                     ├─ subdirs ─┬─ files ── downloads
+                                                     ├─ subdirs ─┬─ files ── downloads;  attestations
     released_names  released_user_names  audit       │           ├─ shards, retired_shards, fragments
     jobs  schedules  sign_ins  buckets  site_values  │           └─ documents
-    issuers  issuer_keys  used_tokens
+    issuers  issuer_keys  used_tokens  uploads  upload_chains
 
 No secret is stored that would open anything: of what people carry there is a hash, and what must be read again
 (TOTP seeds, the signing key of ID tokens) is encrypted with a key that is not in the database (`accounts.sealing`).
@@ -254,6 +254,7 @@ channels = Table(
     Column("refuses_lookalikes", Boolean, nullable=False),
     Column("quota_bytes", BigInteger),  # NULL: no limit of its own
     Column("only_publishers", Boolean, nullable=False, server_default=false()),  # keys and browsers do not upload
+    Column("attestations", String(8), nullable=False, server_default="optional"),  # off, optional, required
     Column("created_at", BigInteger, nullable=False),
     sqlite_autoincrement=True,
 )
@@ -712,4 +713,58 @@ token_publishers = Table(
     _belongs_to("token_id", "workflow_tokens.id", primary_key=True),
     _belongs_to("publisher_id", "publishers.id", primary_key=True),
     Index("ix_token_publishers_publisher_id", "publisher_id"),
+)
+
+# Every file that ever came in, whoever sent it. Nothing deletes a row, and none refers to what can be deleted: the
+# record of a channel outlives it. Each row's hash covers the hash of the row before it (`trust.uploads`).
+uploads = Table(
+    "uploads",
+    metadata,
+    Column("channel_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("number", BigInteger, primary_key=True, autoincrement=False),  # from 1 in each channel
+    Column("at", BigInteger, nullable=False),
+    Column("channel", _name(128), nullable=False),
+    Column("subdir", _name(32), nullable=False),
+    Column("file_name", _name(211), nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("sha256", LargeBinary(32), nullable=False),
+    Column("replaced_sha256", LargeBinary(32)),  # what had the name before
+    Column("attestations_sha256", LargeBinary(32)),
+    Column("principal", Text, nullable=False),  # who it was, in words
+    Column("user_id", BigInteger),
+    Column("key_id", BigInteger),
+    Column("publisher_id", BigInteger),
+    Column("issuer", Text, nullable=False),
+    Column("repository", Text, nullable=False),
+    Column("workflow", Text, nullable=False),
+    Column("commit", Text, nullable=False),
+    Column("run", Text, nullable=False),
+    Column("address", Text, nullable=False),
+    Column("hash", LargeBinary(32), nullable=False),
+    Index("ix_uploads_file", "channel_id", "subdir", "file_name"),
+    Index("ix_uploads_channel", "channel"),
+)
+
+# Where each of these chains ends, so that rows missing from its end are missed.
+upload_chains = Table(
+    "upload_chains",
+    metadata,
+    Column("channel_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("count", BigInteger, nullable=False),
+    Column("head", LargeBinary(32), nullable=False),
+)
+
+# The files beside package files that hold their attestations (CEP 50), by their bytes; the current one of a file is
+# the one that nothing has taken the place of.
+attestations = Table(
+    "attestations",
+    metadata,
+    _belongs_to("subdir_id", "subdirs.id", primary_key=True),
+    Column("file_name", _name(211), primary_key=True),
+    Column("sha256", LargeBinary(32), primary_key=True),  # of `content`
+    Column("content", LargeBinary, nullable=False),
+    Column("file_sha256", LargeBinary(32), nullable=False),
+    Column("claims", Text, nullable=False),  # JSON: what the certificate said, as it was verified
+    Column("accepted_at", BigInteger, nullable=False),
+    Column("superseded_at", BigInteger),
 )

@@ -1,5 +1,6 @@
 """
-The last step of uploads, inside one transaction: the file rows, the shards of their names, the revision, the audit lines.
+The last step of uploads, inside one transaction: the file rows, the shards of their names, the revision, the audit
+lines, the record of uploads.
 
 1. Each upload is admitted or refused by what the transaction sees, before anything is written for it.
 2. Two that want the same name, or names that look alike, are judged one after the other, as if the first was there.
@@ -25,13 +26,15 @@ from seaway.conda.filename import FileName
 from seaway.conda.record import encode
 from seaway.database.engine import Tx
 from seaway.database.tables import channels as channel_rows
-from seaway.database.tables import files, packages, subdirs
+from seaway.database.tables import files, packages, subdirs, upload_chains
 from seaway.errors import SeawayError
 from seaway.indexing.change import touch_names
 from seaway.indexing.rows import FileRecord, State, Subdir, find_subdir
 from seaway.publishing import admit
 from seaway.publishing.admit import ExistingFile, Facts
 from seaway.publishing.examine import Candidate
+from seaway.trust import uploads
+from seaway.trust.uploads import Chain, Upload
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,7 @@ class _Known:
     taken: Sequence[Row]  # type: ignore[type-arg]
     refuses_lookalikes: bool
     packages: dict[str, dict[str, int]]  # by folded name: each name and its id
+    chain: Chain
 
 
 # Statements of every upload are made once: building one costs more than SQLite needs to run it.
@@ -89,14 +93,18 @@ _TAKEN = (
     )
 )  # fmt: skip
 _ALIKE = (
-    select(channel_rows.c.refuses_lookalikes, packages.c.id, packages.c.name, packages.c.folded_name)
+    select(
+        channel_rows.c.refuses_lookalikes, packages.c.id, packages.c.name, packages.c.folded_name,
+        upload_chains.c.count.label("chain_count"), upload_chains.c.head,
+    )
+    .outerjoin(upload_chains, upload_chains.c.channel_id == channel_rows.c.id)
     .outerjoin(
         packages,
         (packages.c.channel_id == channel_rows.c.id)
         & packages.c.folded_name.in_(bindparam("folded_names", expanding=True)),
     )
     .where(channel_rows.c.id == bindparam("channel_id"))
-)
+)  # fmt: skip
 _ADD_PACKAGES = insert(packages)
 _PACKAGES = select(packages.c.name, packages.c.id).where(
     packages.c.channel_id == bindparam("channel_id"), packages.c.name.in_(bindparam("names", expanding=True))
@@ -169,6 +177,7 @@ def _record_apart(
     admitted, refusals = _judge(now_ms, channel, known, accesses, allowed)
     revisions = _write(tx, now_ms, channel_id, known, admitted, whole_document_limit)
     audit.write_all(tx, [_audit_line(now_ms, channel, one) for one in admitted])
+    uploads.append(tx, known.chain, [_upload(now_ms, channel, one) for one in admitted])
     recorded = {one.number: _recorded(one, revisions[one.number]) for one in admitted}
     return {**outcomes, **refusals, **recorded}
 
@@ -229,7 +238,9 @@ def _look_up(tx: Tx, channel_id: int, file_names: Collection[str], names: Collec
     for row in alike:
         if row.id is not None:
             by_folded.setdefault(row.folded_name, {})[row.name] = row.id
-    return _Known(taken, alike[0].refuses_lookalikes, by_folded)
+    first = alike[0]
+    chain = Chain(channel_id) if first.chain_count is None else Chain(channel_id, first.chain_count, first.head)
+    return _Known(taken, first.refuses_lookalikes, by_folded, chain)
 
 
 def _facts(
@@ -353,4 +364,19 @@ def _audit_line(now_ms: int, channel: str, one: _Admitted) -> Line:
             "sha256": candidate.hashes.sha256.hex(),
             **({} if old is None else {"old_sha256": old.sha256.hex(), "old_state": old.state.value}),
         },
+    )
+
+
+def _upload(now_ms: int, channel: str, one: _Admitted) -> Upload:
+    candidate, old = one.submission.candidate, one.facts.existing
+    return Upload(
+        at_ms=now_ms,
+        channel=channel,
+        subdir=candidate.subdir,
+        file_name=str(candidate.file_name),
+        size=candidate.hashes.size,
+        sha256=candidate.hashes.sha256,
+        replaced_sha256=None if old is None else old.sha256,
+        attestations_sha256=None,
+        by=one.submission.by,
     )

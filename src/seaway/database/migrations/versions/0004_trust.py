@@ -1,4 +1,5 @@
-"""Trusted publishing: issuers and their keys, publishers, tokens that were exchanged, tokens that were given for them."""
+"""Trusted publishing: issuers and their keys, publishers, tokens that were exchanged, tokens that were given for them;
+attestations, and the record of uploads."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -17,9 +18,12 @@ def _id() -> sa.BigInteger:
 
 def upgrade() -> None:
     op.add_column("channels", sa.Column("only_publishers", sa.Boolean(), nullable=False, server_default=sa.false()))
+    op.add_column("channels", sa.Column("attestations", sa.String(length=8), nullable=False, server_default="optional"))
     _make_issuers()
     _make_publishers()
     _make_tokens()
+    _make_uploads()
+    _make_attestations()
 
 
 def _make_issuers() -> None:
@@ -118,3 +122,58 @@ def _make_tokens() -> None:
         sa.PrimaryKeyConstraint("token_id", "publisher_id", name=op.f("pk_token_publishers")),
     )
     op.create_index("ix_token_publishers_publisher_id", "token_publishers", ["publisher_id"])
+
+
+def _make_uploads() -> None:
+    op.create_table(
+        "uploads",
+        sa.Column("channel_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("number", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("channel", _name(128), nullable=False),
+        sa.Column("subdir", _name(32), nullable=False),
+        sa.Column("file_name", _name(211), nullable=False),
+        sa.Column("size", sa.BigInteger(), nullable=False),
+        sa.Column("sha256", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("replaced_sha256", sa.LargeBinary(length=32), nullable=True),
+        sa.Column("attestations_sha256", sa.LargeBinary(length=32), nullable=True),
+        sa.Column("principal", sa.Text(), nullable=False),
+        sa.Column("user_id", sa.BigInteger(), nullable=True),
+        sa.Column("key_id", sa.BigInteger(), nullable=True),
+        sa.Column("publisher_id", sa.BigInteger(), nullable=True),
+        sa.Column("issuer", sa.Text(), nullable=False),
+        sa.Column("repository", sa.Text(), nullable=False),
+        sa.Column("workflow", sa.Text(), nullable=False),
+        sa.Column("commit", sa.Text(), nullable=False),
+        sa.Column("run", sa.Text(), nullable=False),
+        sa.Column("address", sa.Text(), nullable=False),
+        sa.Column("hash", sa.LargeBinary(length=32), nullable=False),
+        sa.PrimaryKeyConstraint("channel_id", "number", name=op.f("pk_uploads")),
+    )
+    op.create_index("ix_uploads_file", "uploads", ["channel_id", "subdir", "file_name"])
+    op.create_index("ix_uploads_channel", "uploads", ["channel"])
+    op.create_table(
+        "upload_chains",
+        sa.Column("channel_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("count", sa.BigInteger(), nullable=False),
+        sa.Column("head", sa.LargeBinary(length=32), nullable=False),
+        sa.PrimaryKeyConstraint("channel_id", name=op.f("pk_upload_chains")),
+    )
+
+
+def _make_attestations() -> None:
+    op.create_table(
+        "attestations",
+        sa.Column("subdir_id", _id(), nullable=False),
+        sa.Column("file_name", _name(211), nullable=False),
+        sa.Column("sha256", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("content", sa.LargeBinary(), nullable=False),
+        sa.Column("file_sha256", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("claims", sa.Text(), nullable=False),
+        sa.Column("accepted_at", sa.BigInteger(), nullable=False),
+        sa.Column("superseded_at", sa.BigInteger(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["subdir_id"], ["subdirs.id"], name=op.f("fk_attestations_subdir_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("subdir_id", "file_name", "sha256", name=op.f("pk_attestations")),
+    )

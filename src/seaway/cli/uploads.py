@@ -1,0 +1,34 @@
+"""`seaway uploads ...`: the record of every file that came in."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from seaway.cli.context import JsonOption, moment
+
+app = typer.Typer(help="Read the record of uploads.", no_args_is_help=True)
+
+
+@app.callback()
+def _group() -> None:
+    """A single command in a group keeps its name by this."""
+
+
+@app.command()
+def export(
+    context: typer.Context, channel: Annotated[str, typer.Argument(metavar="CHANNEL")], as_json: JsonOption = False
+) -> None:
+    """Print who uploaded what to a channel, or to a deleted one of this name; with --json a line of JSON for each."""
+    from seaway.trust import uploads
+
+    with context.obj.house() as seaway, seaway.database.read() as tx:
+        for row in uploads.rows(tx, channel):
+            if as_json:
+                typer.echo(uploads.as_json(row))
+            else:
+                at = moment(row["at"])
+                typer.echo(
+                    f"{row['number']} {at} {row['subdir']}/{row['file_name']} {row['sha256']} {row['principal']}"
+                )

@@ -1,0 +1,155 @@
+"""
+The upload record: one row for every file that came in, whoever sent it, and for every overwrite.
+
+1. Rows are added in the transaction that names the file, and nothing changes or deletes one, a deleted channel or
+   user neither: rows keep names and numbers, and refer to nothing.
+2. The rows of a channel are a chain: each hash is the sha256 of the row's JSON, in which the hash of the row before
+   it stands. A row that was changed, taken out or put in breaks the chain there; one taken from the end is missed
+   by the count and the head that are kept apart (`broken`).
+3. A chain belongs to the id of its channel: a name that is used again begins a new one.
+
+Who can write to the database can also make a new chain from the first changed row on. Against that, keep what
+`seaway uploads export` printed elsewhere, or only its last hash.
+"""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from sqlalchemy import bindparam, insert, select, update
+
+from seaway.accounts.principal import Principal, Workflow
+from seaway.database.engine import Tx
+from seaway.database.tables import upload_chains, uploads
+
+_FIRST = bytes(32)  # stands for the hash before the first
+_FETCHED_AT_ONCE = 500
+_HASHES = ("sha256", "replaced_sha256", "attestations_sha256")
+_FIELDS = tuple(column.name for column in uploads.c if column.name != "hash")
+
+_ADD = insert(uploads)
+_ADD_CHAIN = insert(upload_chains)
+_MOVE_CHAIN = (
+    update(upload_chains)
+    .where(upload_chains.c.channel_id == bindparam("of"))
+    .values(count=bindparam("counted"), head=bindparam("last"))
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """How far the record of a channel goes."""
+
+    channel_id: int
+    count: int = 0
+    head: bytes = _FIRST
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A file that comes in, and who sends it."""
+
+    at_ms: int
+    channel: str
+    subdir: str
+    file_name: str
+    size: int
+    sha256: bytes
+    replaced_sha256: bytes | None
+    attestations_sha256: bytes | None
+    by: Principal
+
+
+def append(tx: Tx, chain: Chain, came: Sequence[Upload]) -> None:
+    """Add rows to the chain of a channel that the transaction has for itself: two statements, however many they are."""
+    added, previous = [], chain.head
+    for number, upload in enumerate(came, start=chain.count + 1):
+        row = _row(chain.channel_id, number, upload)
+        previous = row["hash"] = _hash(row, previous)
+        added.append(row)
+    if not added:
+        return
+    tx.execute(_ADD, added)
+    if chain.count == 0:
+        tx.execute(_ADD_CHAIN, {"channel_id": chain.channel_id, "count": len(added), "head": previous})
+    else:
+        tx.execute(_MOVE_CHAIN, {"of": chain.channel_id, "counted": chain.count + len(added), "last": previous})
+
+
+def rows(tx: Tx, channel: str) -> Iterator[dict[str, Any]]:
+    """The record of all channels that ever had this name, oldest first, each row as what its hash is made of, and it."""
+    query = select(uploads).where(uploads.c.channel == channel).order_by(uploads.c.channel_id, uploads.c.number)
+    previous, chain = _FIRST, None
+    for row in tx.execute(query.execution_options(yield_per=_FETCHED_AT_ONCE)).mappings():
+        if row["channel_id"] != chain:
+            previous, chain = _FIRST, row["channel_id"]
+        yield {**_shown(row, previous), "hash": row["hash"].hex()}
+        previous = row["hash"]
+
+
+def as_json(row: Mapping[str, Any]) -> bytes:
+    """Compact, keys in order: one text for one row. Without `hash` its sha256 is the `hash`."""
+    return msgspec.json.encode(row, order="sorted")
+
+
+def broken(tx: Tx) -> Iterator[tuple[str, str]]:
+    """Where a chain does not hold: the channel and the number of the row, and what is wrong there."""
+    chains = {row.channel_id: Chain(*row) for row in tx.execute(select(upload_chains))}
+    query = select(uploads).order_by(uploads.c.channel_id, uploads.c.number)
+    reached: dict[int, Chain] = {}
+    for row in tx.execute(query.execution_options(yield_per=_FETCHED_AT_ONCE)).mappings():
+        before = reached.get(row["channel_id"], Chain(row["channel_id"]))
+        where = f"{row['channel']}#{row['number']}"
+        if row["number"] != before.count + 1:
+            yield where, f"follows the upload {before.count} of its channel: those between are gone"
+        elif row["hash"] != _hash(row, before.head):
+            yield where, "does not have the hash that its row and the one before it make"
+        reached[row["channel_id"]] = Chain(row["channel_id"], row["number"], row["hash"])
+    for channel_id in sorted(chains.keys() | reached.keys()):
+        kept, found = chains.get(channel_id, Chain(channel_id)), reached.get(channel_id, Chain(channel_id))
+        if kept != found:
+            yield (
+                f"channel {channel_id}",
+                f"has {found.count} uploads, and {kept.count} were counted, or the last is another",
+            )
+
+
+def _row(channel_id: int, number: int, upload: Upload) -> dict[str, Any]:
+    by = upload.by.within(channel_id)
+    workflow = by.workflow or Workflow(issuer="", kind="")
+    return {
+        "channel_id": channel_id,
+        "number": number,
+        "at": upload.at_ms,
+        "channel": upload.channel,
+        "subdir": upload.subdir,
+        "file_name": upload.file_name,
+        "size": upload.size,
+        "sha256": upload.sha256,
+        "replaced_sha256": upload.replaced_sha256,
+        "attestations_sha256": upload.attestations_sha256,
+        "principal": by.actor.name,
+        "user_id": by.user_id,
+        "key_id": by.key_id,
+        "publisher_id": by.publisher_id,
+        "issuer": workflow.issuer,
+        "repository": workflow.repository or workflow.account,
+        "workflow": workflow.workflow_ref,
+        "commit": workflow.sha,
+        "run": "/".join(filter(None, (workflow.run_id, workflow.run_attempt))),
+        "address": by.address,
+    }
+
+
+def _hash(row: Mapping[Any, Any], previous: bytes) -> bytes:
+    return hashlib.sha256(as_json(_shown(row, previous))).digest()
+
+
+def _shown(row: Mapping[Any, Any], previous: bytes) -> dict[str, Any]:
+    """The row as its JSON has it: hashes as hexadecimal digits, with the hash of the row before it."""
+    shown = {name: row[name] for name in _FIELDS}
+    for name in _HASHES:
+        shown[name] = None if row[name] is None else row[name].hex()
+    return {**shown, "previous": previous.hex()}
