@@ -66,6 +66,7 @@ TOLD: dict[tuple[str, ...], Any] = {
     ("upload", "tools", FILE.name, "--force"): {
         "channel": "tools", "files": [{"file": FILE.name, "status": "replaced", "message": ""}],
     },
+    ("uploads", "export", "tools"): {"channel": "tools", "number": 1, "file_name": FILE.name, "sha256": FILE.sha256},
     ("reindex",): {"subdirs": 1, "names_changed": 0},
     ("reindex", "tools"): {"subdirs": 1, "names_changed": 0},
     ("check",): {"ok": True, "broken": []},
