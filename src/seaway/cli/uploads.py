@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from seaway.cli.context import JsonOption, moment
+from seaway.cli.context import JsonOption
+from seaway.clock import moment
 
 app = typer.Typer(help="Read the record of uploads.", no_args_is_help=True)
 
