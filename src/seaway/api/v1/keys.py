@@ -9,7 +9,7 @@ from seaway.accounts import keys
 from seaway.accounts.keys import Key
 from seaway.accounts.principal import Mode
 from seaway.api.v1.asking import Asked
-from seaway.api.v1.shapes import Moment, Page, Shown
+from seaway.api.v1.shapes import Moment, Page, Shown, whole
 from seaway.channels import permissions
 from seaway.channels.roles import SiteAction
 from seaway.clock import moment
@@ -26,8 +26,13 @@ class KeyShown(Shown):
     name: str = Field(examples=["ci"])
     mode: ModeName
     channels: list[str] | None = Field(description="The channels that it is good for; null for all of yours.")
+    packages: list[str] = Field(
+        description="Only packages of these names may be written with it, `*` at the end standing for anything; empty for all."
+    )
     created_at: Moment
     expires_at: Moment | None
+    used_at: Moment | None
+    used_from: str = Field(description="The address that it was last used from.")
     revoked_at: Moment | None
 
 
@@ -37,7 +42,7 @@ def list_keys(call: Asked) -> Page[KeyShown]:
     permissions.require_site(call.by, SiteAction.READ_ACCOUNT)
     with call.read() as tx:
         found = keys.all_keys(tx, call.by.user_id or 0)
-    return Page[KeyShown](items=[_shown(key) for key in found], next=None)
+    return whole([_shown(key) for key in found])
 
 
 def _shown(key: Key) -> KeyShown:
@@ -46,7 +51,10 @@ def _shown(key: Key) -> KeyShown:
         name=key.name,
         mode=key.mode.name,
         channels=None if key.channels is None else list(key.channels),
+        packages=list(key.patterns),
         created_at=moment(key.created_at_ms),
         expires_at=moment(key.expires_at_ms),
+        used_at=moment(key.used_at_ms),
+        used_from=key.used_from,
         revoked_at=moment(key.revoked_at_ms),
     )

@@ -63,6 +63,11 @@ def page(
     return Page[_Item](items=[shown(row) for row in shown_rows], next=str(cursor(shown_rows[-1])) if more else None)
 
 
+def whole(items: list[_Item]) -> Page[_Item]:
+    """A list that is short enough for one page."""
+    return Page[_Item](items=items, next=None)
+
+
 def numbered(after: str) -> int | None:
     """The id that the cursor of a list by age holds; None before the first page."""
     if not after:

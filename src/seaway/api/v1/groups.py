@@ -1,0 +1,143 @@
+"""Groups: a named set of users that can be a member of channels with a role."""
+
+from fastapi import APIRouter
+from pydantic import ConfigDict, Field
+
+from seaway.accounts import users
+from seaway.api.v1.asking import Asked
+from seaway.api.v1.members import GroupName, UserName
+from seaway.api.v1.shapes import Given, Moment, Page, Shown, whole
+from seaway.channels import groups, permissions
+from seaway.channels.groups import MAX_DESCRIPTION, Group, GroupMember
+from seaway.channels.roles import SiteAction
+from seaway.clock import moment
+
+router = APIRouter(tags=["groups"])
+
+
+class GroupShown(Shown):
+    """A group."""
+
+    name: str = Field(examples=["crew"])
+    description: str
+    users: int
+    created_at: Moment
+
+
+class OwnGroup(GroupShown):
+    """A group that you are in."""
+
+    manager: bool = Field(description="Whether you may change it.")
+
+
+class GroupMemberShown(Shown):
+    """A user in a group."""
+
+    user: str = Field(examples=["ada"])
+    manager: bool
+    added_at: Moment
+
+
+class GroupDetail(GroupShown):
+    """A group with the users in it."""
+
+    members: list[GroupMemberShown]
+
+
+class GroupGiven(Given):
+    """A group that is to be made; you are its first manager."""
+
+    name: str = Field(max_length=39)
+    description: str = Field("", max_length=MAX_DESCRIPTION)
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"name": "crew", "description": "Who sails."}]})
+
+
+class GroupChange(Given):
+    """What a group is for."""
+
+    description: str = Field(max_length=MAX_DESCRIPTION)
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"description": "Who sails."}]})
+
+
+class GroupMemberGiven(Given):
+    """What a user is to be in a group."""
+
+    manager: bool = False
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"manager": False}]})
+
+
+@router.get("/groups", operation_id="listGroups")
+def list_groups(call: Asked) -> Page[OwnGroup]:
+    """The groups that you are in, by name."""
+    permissions.require_site(call.by, SiteAction.READ_ACCOUNT)
+    with call.read() as tx:
+        found = groups.of_user(tx, call.by.user_id or 0)
+    return whole([OwnGroup(**_shown(group).model_dump(), manager=is_manager) for group, is_manager in found])
+
+
+@router.post("/groups", operation_id="addGroup", status_code=201)
+def add(call: Asked, given: GroupGiven) -> GroupShown:
+    """Make a group."""
+    permissions.require_site(call.by, SiteAction.ADD_GROUP)
+    with call.write() as tx:
+        manager = users.get(tx, call.by.name)
+        return _shown(groups.add(tx, call.now_ms, call.by, given.name, manager, description=given.description))
+
+
+@router.get("/groups/{group}", operation_id="getGroup")
+def get(call: Asked, group: GroupName) -> GroupDetail:
+    """One group, for who is in it."""
+    with call.read() as tx:
+        found, members = groups.get(tx, call.by, group)
+    return GroupDetail(**_shown(found).model_dump(), members=[_member(member) for member in members])
+
+
+@router.patch("/groups/{group}", operation_id="changeGroup")
+def change(call: Asked, group: GroupName, given: GroupChange) -> GroupShown:
+    """Say what a group is for; its managers may."""
+    with call.write() as tx:
+        return _shown(groups.describe(tx, call.now_ms, call.by, group, given.description))
+
+
+@router.delete("/groups/{group}", operation_id="removeGroup", status_code=204)
+def remove(call: Asked, group: GroupName) -> None:
+    """Delete a group; who was in it loses what it gave."""
+    with call.write() as tx:
+        groups.remove(tx, call.now_ms, call.by, group)
+
+
+@router.put("/groups/{group}/members/{user}", operation_id="putGroupMember")
+def put_member(call: Asked, group: GroupName, user: UserName, given: GroupMemberGiven) -> GroupMemberShown:
+    """Take a user into a group, or change whether they manage it."""
+    with call.write() as tx:
+        return _member(groups.put_member(tx, call.now_ms, call.by, group, user, is_manager=given.manager))
+
+
+@router.delete("/groups/{group}/members/{user}", operation_id="removeGroupMember", status_code=204)
+def remove_member(call: Asked, group: GroupName, user: UserName) -> None:
+    """Take a user out of a group."""
+    with call.write() as tx:
+        groups.remove_member(tx, call.now_ms, call.by, group, user)
+
+
+@router.post("/groups/{group}/leave", operation_id="leaveGroup", status_code=204)
+def leave(call: Asked, group: GroupName) -> None:
+    """Leave a group; its last manager cannot."""
+    with call.write() as tx:
+        groups.leave(tx, call.now_ms, call.by, group)
+
+
+def _shown(group: Group) -> GroupShown:
+    return GroupShown(
+        name=group.name,
+        description=group.description,
+        users=group.user_count,
+        created_at=moment(group.created_at_ms),
+    )
+
+
+def _member(member: GroupMember) -> GroupMemberShown:
+    return GroupMemberShown(user=member.user, manager=member.is_manager, added_at=moment(member.added_at_ms))

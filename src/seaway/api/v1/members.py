@@ -1,0 +1,105 @@
+"""Who belongs to a channel: users by themselves, and groups."""
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Path
+from pydantic import ConfigDict, Field
+
+from seaway.api.v1.asking import Asked, ChannelName
+from seaway.api.v1.shapes import Given, Moment, Shown
+from seaway.channels import members
+from seaway.channels.members import Member, MemberGroup
+from seaway.channels.roles import Role
+from seaway.clock import moment
+
+router = APIRouter(tags=["members"])
+
+UserName = Annotated[str, Path(description="The name of a user.", examples=["ada"], max_length=39)]
+GroupName = Annotated[str, Path(description="The name of a group.", examples=["crew"], max_length=39)]
+RoleName = Annotated[str, Field(json_schema_extra={"enum": [role.value for role in Role]})]
+GivenRole = Literal["viewer", "contributor"]
+
+
+class MemberShown(Shown):
+    """A user in a channel."""
+
+    user: str = Field(examples=["ada"])
+    role: RoleName
+    added_at: Moment
+
+
+class MemberGroupShown(Shown):
+    """A group in a channel: everybody in it has the role."""
+
+    group: str = Field(examples=["crew"])
+    role: RoleName
+    users: int
+    added_at: Moment
+
+
+class Members(Shown):
+    """Everybody who belongs to a channel; of several roles the strongest counts."""
+
+    users: list[MemberShown]
+    groups: list[MemberGroupShown]
+
+
+class RoleGiven(Given):
+    """What a member is to be; a channel has one owner, who changes by transfer."""
+
+    role: GivenRole
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"role": "contributor"}]})
+
+
+@router.get("/channels/{channel}/members", operation_id="listMembers")
+def list_members(call: Asked, channel: ChannelName) -> Members:
+    """The members of a channel, for its members."""
+    with call.read() as tx:
+        users, groups = members.listed(tx, call.by, channel)
+    return Members(users=[_user(user) for user in users], groups=[_group(group) for group in groups])
+
+
+@router.put("/channels/{channel}/members/{user}", operation_id="putMember")
+def put_member(call: Asked, channel: ChannelName, user: UserName, given: RoleGiven) -> MemberShown:
+    """Make a user a member at once, or change their role."""
+    with call.write() as tx:
+        return _user(members.put(tx, call.now_ms, call.by, channel, user, Role(given.role)))
+
+
+@router.delete("/channels/{channel}/members/{user}", operation_id="removeMember", status_code=204)
+def remove_member(call: Asked, channel: ChannelName, user: UserName) -> None:
+    """End somebody's membership; what they uploaded stays."""
+    with call.write() as tx:
+        members.remove(tx, call.now_ms, call.by, channel, user)
+
+
+@router.put("/channels/{channel}/groups/{group}", operation_id="putMemberGroup")
+def put_group(call: Asked, channel: ChannelName, group: GroupName, given: RoleGiven) -> MemberGroupShown:
+    """Make a group a member, or change what its people are."""
+    with call.write() as tx:
+        return _group(members.put_group(tx, call.now_ms, call.by, channel, group, Role(given.role)))
+
+
+@router.delete("/channels/{channel}/groups/{group}", operation_id="removeMemberGroup", status_code=204)
+def remove_group(call: Asked, channel: ChannelName, group: GroupName) -> None:
+    """End the membership of a group."""
+    with call.write() as tx:
+        members.remove_group(tx, call.now_ms, call.by, channel, group)
+
+
+@router.post("/channels/{channel}/leave", operation_id="leaveChannel", status_code=204)
+def leave(call: Asked, channel: ChannelName) -> None:
+    """End your own membership; an owner gives the channel away first."""
+    with call.write() as tx:
+        members.leave(tx, call.now_ms, call.by, channel)
+
+
+def _user(member: Member) -> MemberShown:
+    return MemberShown(user=member.user, role=member.role.value, added_at=moment(member.added_at_ms))
+
+
+def _group(group: MemberGroup) -> MemberGroupShown:
+    return MemberGroupShown(
+        group=group.group, role=group.role.value, users=group.user_count, added_at=moment(group.added_at_ms)
+    )
