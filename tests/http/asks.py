@@ -10,6 +10,7 @@ import msgspec
 
 from seaway.accounts import keys, users
 from seaway.accounts.principal import OPERATOR, Mode
+from seaway.channels import groups, members
 from seaway.channels.roles import Role
 from tests.conftest import Site
 from tests.http.matrix import route_of
@@ -57,7 +58,7 @@ class Stage:
     http: httpx.Client
     channel: str
     unknown: str  # a name of the same length that no channel has
-    owner: str
+    users: dict[str, str]  # who stands in each column
     secrets: dict[str, str | None]
 
     def new_file(self) -> PackageFile:
@@ -96,7 +97,24 @@ class Stage:
             "package": self.kept.name.rsplit("-", 2)[0],
             "subdir": "noarch",
             "file": self.kept.name,
+            "group": self.group(),
+            "user": self.users["viewer"],
         }
+
+    def group(self, *, in_channel: bool = False) -> str:
+        """A new group that the owner manages, with the contributor in it."""
+        people, name = self.site.people, self.site.new_name("group")
+        with people.seaway.database.write() as tx:
+            now_ms = people.seaway.clock.now_ms()
+            groups.add(tx, now_ms, OPERATOR, name, users.get(tx, self.users["owner"]))
+            groups.put_member(tx, now_ms, OPERATOR, name, self.users["contrib"])
+            if in_channel:
+                members.put_group(tx, now_ms, OPERATOR, self.channel, name, Role.VIEWER)
+        return name
+
+    def new_member(self) -> str:
+        """A viewer whom nobody else knows."""
+        return self.site.people.member(self.channel, self.site.new_name("member"), Role.VIEWER)
 
 
 def stage(site: Site, http: httpx.Client, *, public: bool) -> Stage:
@@ -108,14 +126,14 @@ def stage(site: Site, http: httpx.Client, *, public: bool) -> Stage:
     channel = site.new_channel(public=public, owner=owner)
     for user, role in ((contributor, Role.CONTRIBUTOR), (gone, Role.CONTRIBUTOR), (viewer, Role.VIEWER)):
         people.member(channel, user, role)
-    manage = Mode.MANAGE
+    admin, manage = people.user(site.new_name("admin"), admin=True), Mode.MANAGE
     secrets: dict[str, str | None] = {
         "nobody": None,
         "stranger": people.key(stranger, mode=manage),
         "viewer": people.key(viewer, mode=manage),
         "contrib": people.key(contributor, mode=manage),
         "owner": people.key(owner, mode=manage),
-        "admin": people.key(people.user(site.new_name("admin"), admin=True), mode=manage),
+        "admin": people.key(admin, mode=manage),
         "READ": people.key(owner, mode=Mode.READ),
         "WRITE": people.key(owner, mode=Mode.READ_WRITE),
         "DELETE": people.key(owner, mode=Mode.READ_WRITE_DELETE),
@@ -127,7 +145,8 @@ def stage(site: Site, http: httpx.Client, *, public: bool) -> Stage:
     }
     with people.seaway.database.write() as tx:
         users.set_disabled(tx, people.seaway.clock.now_ms(), OPERATOR, gone, disabled=True)
-    return Stage(site, http, channel, "x" * len(channel), owner, secrets)
+    standing = {"stranger": stranger, "viewer": viewer, "contrib": contributor, "owner": owner, "admin": admin}
+    return Stage(site, http, channel, "x" * len(channel), standing, secrets)
 
 
 def _revoked(site: Site, user: str, secret: str) -> str:
@@ -238,3 +257,54 @@ def _changing_a_channel(stage: Stage, who: str) -> Iterable[Ask]:
         assert (answer.json()["description"] == said) is done
 
     yield Ask(f"/api/v1/channels/{stage.channel}", json={"description": said}, check=check)
+
+
+@_builds("PUT /api/v1/channels/{channel}/members/{user}")
+def _adding_a_member(stage: Stage, _who: str) -> Iterable[Ask]:
+    user = stage.site.people.user(stage.site.new_name("newcomer"))
+    yield Ask(f"/api/v1/channels/{stage.channel}/members/{user}", json={"role": "viewer"})
+
+
+@_builds("DELETE /api/v1/channels/{channel}/members/{user}")
+def _removing_a_member(stage: Stage, _who: str) -> Iterable[Ask]:
+    yield Ask(f"/api/v1/channels/{stage.channel}/members/{stage.new_member()}")
+
+
+@_builds("PUT /api/v1/channels/{channel}/groups/{group}")
+def _adding_a_group_of_members(stage: Stage, _who: str) -> Iterable[Ask]:
+    yield Ask(f"/api/v1/channels/{stage.channel}/groups/{stage.group()}", json={"role": "viewer"})
+
+
+@_builds("DELETE /api/v1/channels/{channel}/groups/{group}")
+def _removing_a_group_of_members(stage: Stage, _who: str) -> Iterable[Ask]:
+    yield Ask(f"/api/v1/channels/{stage.channel}/groups/{stage.group(in_channel=True)}")
+
+
+@_builds("POST /api/v1/channels/{channel}/leave")
+def _leaving(stage: Stage, who: str) -> Iterable[Ask]:
+    def check(done: bool) -> None:
+        if done:
+            role = Role.VIEWER if who == "viewer" else Role.CONTRIBUTOR
+            stage.site.people.member(stage.channel, stage.users[who], role)
+
+    yield Ask(f"/api/v1/channels/{stage.channel}/leave", check=check)
+
+
+@_builds("POST /api/v1/groups")
+def _adding_a_group(stage: Stage, _who: str) -> Iterable[Ask]:
+    yield Ask("/api/v1/groups", json={"name": stage.site.new_name("group")})
+
+
+@_builds("PATCH /api/v1/groups/{group}")
+def _changing_a_group(stage: Stage, _who: str) -> Iterable[Ask]:
+    yield Ask(f"/api/v1/groups/{stage.group()}", json={"description": "another"})
+
+
+@_builds("PUT /api/v1/groups/{group}/members/{user}")
+def _adding_to_a_group(stage: Stage, _who: str) -> Iterable[Ask]:
+    yield Ask(f"/api/v1/groups/{stage.group()}/members/{stage.users['stranger']}", json={"manager": False})
+
+
+@_builds("DELETE /api/v1/groups/{group}/members/{user}")
+def _removing_from_a_group(stage: Stage, _who: str) -> Iterable[Ask]:
+    yield Ask(f"/api/v1/groups/{stage.group()}/members/{stage.users['contrib']}")

@@ -52,6 +52,24 @@ POST /api/v1/channels                                     401       201       20
 PATCH /api/v1/channels/{channel}                          401       403/404   403       403       200       200       403       403       403       403/404   401
 DELETE /api/v1/channels/{channel}                         401       403/404   403       403       403       403       403       403       403       403/404   401
 
+The API: members of channels
+GET /api/v1/channels/{channel}/members                    401       403/404   200       200       200       200       200       200       200       403/404   401
+PUT /api/v1/channels/{channel}/members/{user}             401       403/404   403       403       200       200       403       403       403       403/404   401
+DELETE /api/v1/channels/{channel}/members/{user}          401       403/404   403       403       204       204       403       403       403       403/404   401
+PUT /api/v1/channels/{channel}/groups/{group}             401       403/404   403       403       200       200       403       403       403       403/404   401
+DELETE /api/v1/channels/{channel}/groups/{group}          401       403/404   403       403       204       204       403       403       403       403/404   401
+POST /api/v1/channels/{channel}/leave                     401       403/404   204       204       400       403       400       400       400       400/404   401
+
+The API: groups; the owner manages this one, the contributor is in it
+GET /api/v1/groups                                        401       200       200       200       200       200       200       200       200       200       401
+POST /api/v1/groups                                       401       201       201       201       201       201       403       403       403       403       401
+GET /api/v1/groups/{group}                                401       403       403       200       200       200       200       200       200       200       401
+PATCH /api/v1/groups/{group}                              401       403       403       403       200       200       403       403       403       403       401
+DELETE /api/v1/groups/{group}                             401       403       403       403       204       204       403       403       403       403       401
+PUT /api/v1/groups/{group}/members/{user}                 401       403       403       403       200       200       403       403       403       403       401
+DELETE /api/v1/groups/{group}/members/{user}              401       403       403       403       204       204       403       403       403       403       401
+POST /api/v1/groups/{group}/leave                         401       403       403       204       400       404       403       403       403       403       401
+
 The API: one's own
 GET /api/v1/me                                            401       200       200       200       200       200       200       200       200       200       401
 GET /api/v1/keys                                          401       200       200       200       200       200       200       200       200       200       401

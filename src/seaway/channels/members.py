@@ -99,10 +99,10 @@ def remove(tx: Tx, now_ms: int, by: Principal, channel: str, user: str) -> None:
 
 def leave(tx: Tx, now_ms: int, by: Principal, channel: str) -> None:
     """End one's own membership."""
-    access = channels.access_of(tx, channel, by)
-    if access is not None and access.role is Role.OWNER and by.user_id is not None:
+    access = channels.require(tx, by, Action.READ, channel)
+    if access.role is Role.OWNER:
         raise _owned(channel, by.name)
-    access = permissions.require(by, Action.LEAVE, access, channel_name=channel)
+    permissions.require(by, Action.LEAVE, access, channel_name=channel)
     _end(tx, access.channel_id, channel, by.name, by.user_id or 0)
     audit.write(tx, now_ms, by.actor, Event.MEMBER_REMOVED, channel=channel, target=by.name)
 
