@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
 )
 
 from seaway.errors import BadSetting
@@ -25,6 +26,7 @@ CONFIG_FILE = Path("seaway.toml")
 
 _OTHER_VARIABLES = frozenset({"SEAWAY_CONFIG", "SEAWAY_SERVER", "SEAWAY_KEY"})  # options of commands
 _STORAGE_SCHEMES = ("file", "memory", "s3", "gs", "az")
+_TAKEN_PROVIDER_NAMES = ("github", "google", "password", "passkey", "second-factor")
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
@@ -56,6 +58,51 @@ def _database_url(value: SecretStr) -> SecretStr:
 def _internal_path(value: str) -> str:
     if not re.fullmatch(r"/(?:[A-Za-z0-9_.-]+/)+", value) or "/../" in value or "/./" in value:
         raise ValueError("it is not a path such as /_seaway/store/, with a slash at both ends")
+    return value
+
+
+def _provider_url(value: str) -> str:
+    parts = urlsplit(value)
+    is_plain = not (parts.query or parts.fragment or "@" in parts.netloc) and value.isascii() and value.isprintable()
+    is_safe = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK)
+    if not parts.hostname or not is_plain or not is_safe:
+        raise ValueError("it is not an address such as https://login.example.com")
+    return value
+
+
+def _github_url(value: str) -> str:
+    return _provider_url(value).rstrip("/")
+
+
+class OpenIdProvider(BaseModel):
+    """One `[[oidc]]` of the file: a provider that people sign in with."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,38}$")]
+    title: Annotated[str, Field(min_length=1, max_length=60)]
+    issuer: Annotated[str, AfterValidator(_provider_url)]
+    client_id: Annotated[str, Field(min_length=1)]
+    client_secret: SecretStr
+    algorithms: tuple[Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512"], ...] = (
+        "RS256",
+        "ES256",
+    )
+    scopes: tuple[str, ...] = ("openid", "profile", "email")
+
+    @field_validator("scopes")
+    @classmethod
+    def _has_openid(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if "openid" not in value:
+            raise ValueError("without the scope openid nobody says who somebody is")
+        return value
+
+
+def _providers(value: list[OpenIdProvider]) -> list[OpenIdProvider]:
+    names = [provider.name for provider in value]
+    for name in names:
+        if name in _TAKEN_PROVIDER_NAMES or names.count(name) > 1:
+            raise ValueError(f"the name {name} is taken")
     return value
 
 
@@ -161,6 +208,31 @@ class Settings(BaseSettings):
     stop_seconds: Annotated[
         int, Field(ge=1, le=3_600, description="How long a stop waits for uploads and downloads in flight.")
     ] = 30
+    github_client_id: Annotated[str, Field(description="The client id of the OAuth app at GitHub.")] = ""
+    github_client_secret: Annotated[SecretStr, Field(description="The client secret of that app.")] = SecretStr("")
+    github_url: Annotated[
+        str,
+        AfterValidator(_github_url),
+        Field(description="GitHub, or your GitHub Enterprise Server: `https://github.example.com`."),
+    ] = "https://github.com"
+    github_api_url: Annotated[
+        str,
+        AfterValidator(_github_url),
+        Field(description="Its API; that of an Enterprise Server is `https://github.example.com/api/v3`."),
+    ] = "https://api.github.com"
+    google_client_id: Annotated[str, Field(description="The client id of the OAuth client at Google.")] = ""
+    google_client_secret: Annotated[SecretStr, Field(description="The client secret of that client.")] = SecretStr("")
+    google_issuer: Annotated[
+        str, AfterValidator(_provider_url), Field(description="Google's name as OpenID provider.")
+    ] = "https://accounts.google.com"
+    oidc: Annotated[
+        list[OpenIdProvider],
+        AfterValidator(_providers),
+        Field(
+            description="Other OpenID providers, one `[[oidc]]` each in `seaway.toml`, or as a JSON list in the variable "
+            "([how](sign-in.md))."
+        ),
+    ] = []
     log_format: Annotated[
         Literal["text", "json"], Field(description="How log lines are written: `text` for people, `json` for machines.")
     ] = "text"
@@ -235,9 +307,15 @@ def load(config: Path | None = None, **overrides: Any) -> Settings:
         settings = Settings(**{**values, **from_variables, **given})
     except ValidationError as error:
         raise _explained(error) from None
+    except SettingsError:
+        raise BadSetting(
+            "The variable SEAWAY_OIDC is not JSON.", "Write a list such as [{...}], or use seaway.toml."
+        ) from None
     _check_public_url(settings)
     _check_memory(settings)
     _check_downloads(settings)
+    _check_provider("github", settings.github_client_id, settings.github_client_secret)
+    _check_provider("google", settings.google_client_id, settings.google_client_secret)
     return settings
 
 
@@ -273,11 +351,13 @@ def _explained(error: ValidationError) -> BadSetting:
         known = ", ".join(Settings.model_fields)
         return BadSetting(f"There is no setting named {name}.", f"The settings are {known}.")
     reason = str(first["msg"]).removeprefix("Value error, ")
-    is_secret = name in Settings.model_fields and Settings.model_fields[name].annotation is SecretStr
+    is_secret = (name in Settings.model_fields and Settings.model_fields[name].annotation is SecretStr) or (
+        name.startswith("oidc") and (name.endswith("secret") or not isinstance(first["input"], str))
+    )
     found = "cannot be used" if is_secret else f"is {first['input']!r}"
     return BadSetting(
         f"The setting {name} {found}: {reason}.",
-        f"Correct {name} in seaway.toml or SEAWAY_{name.upper()} in the environment.",
+        f"Correct {name} in seaway.toml or SEAWAY_{name.partition('.')[0].upper()} in the environment.",
     )
 
 
@@ -294,6 +374,14 @@ def _check_downloads(settings: Settings) -> None:
         raise BadSetting(
             f"The setting downloads is x-accel, and nginx sends files of a folder only, not of {settings.storage_url}.",
             'Set downloads = "redirect" or "direct", or a storage_url such as file:///folder.',
+        )
+
+
+def _check_provider(name: str, client_id: str, client_secret: SecretStr) -> None:
+    if bool(client_id) is not bool(client_secret.get_secret_value()):
+        raise BadSetting(
+            f"Of the settings {name}_client_id and {name}_client_secret one is missing.",
+            "Set both, or neither; the manual says where they come from.",
         )
 
 

@@ -22,6 +22,8 @@ class Event(Enum):
     USER_DEMOTED = "user.demoted"
     KEY_ADDED = "key.added"
     KEY_REVOKED = "key.revoked"
+    IDENTITY_LINKED = "identity.linked"
+    IDENTITY_UNLINKED = "identity.unlinked"
     TOOL_ALLOWED = "tool.allowed"
     TOOL_DENIED = "tool.denied"
     TOOL_LOGGED_IN = "tool.logged-in"

@@ -1,0 +1,138 @@
+"""
+What an OpenID provider says of somebody, believed only after every check (OpenID Connect Core, 3.1.3.7).
+
+1. The algorithm is one of the operator's list; the key is one of the provider's, of the kind that the algorithm needs.
+2. Issuer, audience and nonce are ours to the byte: a token for another site, of another sign-in, or of a workflow
+   signs nobody in.
+3. A token says one thing: no member of it comes twice, and numbers are numbers.
+"""
+
+import hmac
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn
+
+from joserfc import jws
+from joserfc.errors import JoseError
+from joserfc.jwk import ECKey, JWKRegistry, Key, RSAKey
+
+from seaway.accounts.providers import Provider
+from seaway.clock import SECOND_MS
+from seaway.errors import NotAllowed
+
+_LEEWAY_SECONDS = 60
+_LONGEST_SECONDS = 24 * 60 * 60  # since it was made: it comes straight from the provider
+_MAX_CHARS = 64 * 1024
+_MAX_SUBJECT = 255
+_LEAST_MODULUS = 342  # characters of base64url in 2048 bits
+_KINDS: Mapping[str, type[Key]] = {"RS": RSAKey, "PS": RSAKey, "ES": ECKey}
+
+
+class UnknownKey(Exception):
+    """The token names a key that is not among those that we know: the provider may have a new one."""
+
+
+def keys_of(document: object) -> list[Key]:
+    """The keys of a JWKS that could sign; what we do not understand is passed over (RFC 7517, 5)."""
+    listed = document.get("keys") if isinstance(document, dict) else None
+    return [key for entry in (listed if isinstance(listed, list) else []) if (key := _key(entry)) is not None]
+
+
+def verified(text: str, keys: Sequence[Key], provider: Provider, *, nonce: str, now_ms: int) -> Mapping[str, Any]:
+    """The claims; `NotAllowed` when anything is wrong, `UnknownKey` when it may be only our knowledge of keys."""
+    claims = _signed(text, keys, provider)
+    now = now_ms / SECOND_MS
+    if claims.get("iss") != provider.issuer:
+        raise _refused(provider, "is of another issuer")
+    _check_audience(claims, provider)
+    if not hmac.compare_digest(str(claims.get("nonce", "")).encode(), nonce.encode()):
+        raise _refused(provider, "was made for another sign-in")
+    if _time(claims, "exp", provider) + _LEEWAY_SECONDS <= now:
+        raise _refused(provider, "has expired")
+    issued = _time(claims, "iat", provider)
+    if not now - _LONGEST_SECONDS <= issued <= now + _LEEWAY_SECONDS:
+        raise _refused(provider, "is too old, or not of our time")
+    if "nbf" in claims and _time(claims, "nbf", provider) > now + _LEEWAY_SECONDS:
+        raise _refused(provider, "is not good yet")
+    subject = claims.get("sub")
+    if not isinstance(subject, str) or not 0 < len(subject) <= _MAX_SUBJECT or not subject.isprintable():
+        raise _refused(provider, "does not say whom it is about")
+    return claims
+
+
+def _signed(text: str, keys: Sequence[Key], provider: Provider) -> dict[str, Any]:
+    registry = jws.JWSRegistry(algorithms=list(provider.algorithms), strict_check_header=False)
+    try:
+        if len(text) > _MAX_CHARS:
+            raise _refused(provider, "is too long")
+        header = jws.extract_compact(text.encode(), registry=registry).headers()
+        key = _chosen(header, keys, provider)
+        return _object(jws.deserialize_compact(text, key, registry=registry).payload or b"")
+    except (JoseError, ValueError, TypeError, KeyError, RecursionError):
+        raise _refused(provider, "is not signed by its issuer") from None
+
+
+def _chosen(header: Mapping[str, Any], keys: Sequence[Key], provider: Provider) -> Key:
+    algorithm, kid = header.get("alg"), header.get("kid")
+    if algorithm not in provider.algorithms or "crit" in header or header.get("typ", "JWT") != "JWT":
+        raise _refused(provider, "is not signed as it was agreed")
+    fitting = [key for key in keys if isinstance(key, _KINDS[algorithm[:2]])]
+    named = [key for key in fitting if kid is None or key.kid == kid]
+    if not named:
+        raise UnknownKey
+    if len(named) > 1:
+        raise _refused(provider, "does not say which key it is signed with")
+    return named[0]
+
+
+def _check_audience(claims: Mapping[str, Any], provider: Provider) -> None:
+    """It is for us, and if for others too, then they are told that it was given to us."""
+    audience = claims.get("aud")
+    listed = [audience] if isinstance(audience, str) else audience
+    if not isinstance(listed, list) or provider.client_id not in listed:
+        raise _refused(provider, "is for another site")
+    party = claims.get("azp")
+    if (party is not None or len(listed) > 1) and party != provider.client_id:
+        raise _refused(provider, "was given to another site")
+
+
+def _time(claims: Mapping[str, Any], name: str, provider: Provider) -> float:
+    value = claims.get(name)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 2**53:
+        raise _refused(provider, f"has no usable {name}")
+    return float(value)
+
+
+def _key(entry: object) -> Key | None:
+    if not isinstance(entry, dict) or entry.get("use", "sig") != "sig" or entry.get("kty") not in ("RSA", "EC"):
+        return None
+    if entry["kty"] == "RSA" and len(str(entry.get("n", ""))) < _LEAST_MODULUS:
+        return None
+    try:
+        return JWKRegistry.import_key(entry)
+    except (JoseError, ValueError, TypeError, KeyError):
+        return None
+
+
+def _object(content: bytes) -> dict[str, Any]:
+    value = json.loads(content.decode(), object_pairs_hook=_once, parse_constant=_refuse_constant)
+    if not isinstance(value, dict):
+        raise TypeError
+    return value
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError
+    return found
+
+
+def _refuse_constant(_name: str) -> NoReturn:
+    raise ValueError
+
+
+def _refused(provider: Provider, what: str) -> NotAllowed:
+    return NotAllowed(
+        f"What {provider.title} says of you {what}.", "Sign in again; if that does not help, tell the operator."
+    )

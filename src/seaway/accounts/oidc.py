@@ -1,0 +1,168 @@
+"""
+Who somebody is at an OpenID provider: its own description, its keys, and the ID token for a code.
+
+1. The description is read at the issuer that the operator named, and must name the same issuer.
+2. What it says of where to ask is taken only if nobody on the way could have written or read it (`is_safe_address`).
+3. Keys are kept for an hour. A token with a key that we do not know lets us look again, once a minute at most.
+"""
+
+import base64
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote_plus
+
+from joserfc.jwk import Key
+
+from seaway.accounts import id_tokens
+from seaway.accounts.fetching import Fetcher
+from seaway.accounts.id_tokens import UnknownKey
+from seaway.accounts.providers import Outsider, Provider, is_safe_address
+from seaway.clock import HOUR_MS, MINUTE_MS, Clock
+from seaway.errors import NotAllowed, Unavailable
+
+_KEPT_MS = HOUR_MS
+_PAUSE_MS = MINUTE_MS
+_DESCRIPTION = "/.well-known/openid-configuration"
+_NEEDED = ("authorization_endpoint", "token_endpoint", "jwks_uri")
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What an OpenID provider says of itself."""
+
+    authorize_url: str
+    token_url: str
+    keys_url: str
+    userinfo_url: str
+    says_issuer: bool  # in the answer that comes by the browser (RFC 9207)
+    takes_basic: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Keys:
+    keys: Sequence[Key]
+    at_ms: int
+
+
+class OpenIdProviders:
+    """What this process knows of the providers; a new one is asked when somebody signs in by it."""
+
+    def __init__(self, fetcher: Fetcher, clock: Clock) -> None:
+        self._fetcher, self._clock = fetcher, clock
+        self._lock = threading.Lock()
+        self._descriptions: dict[str, tuple[Description, int]] = {}
+        self._keys: dict[str, _Keys] = {}
+
+    def description(self, provider: Provider) -> Description:
+        """Its description, an hour old at most."""
+        known = self._descriptions.get(provider.issuer)
+        if known is not None and known[1] + _KEPT_MS > self._clock.now_ms():
+            return known[0]
+        reply = self._fetcher.get(provider.issuer.rstrip("/") + _DESCRIPTION)
+        found = described(provider, reply.object() if reply.status == 200 else {})
+        self._descriptions[provider.issuer] = (found, self._clock.now_ms())
+        return found
+
+    def outsider(self, provider: Provider, form: Mapping[str, str], *, nonce: str) -> Outsider:
+        """Who came back with a code."""
+        about = self.description(provider)
+        told = self._tokens(provider, about, form)
+        text = told.get("id_token")
+        if not isinstance(text, str):
+            raise _no_sense(provider, "no id_token")
+        claims = self._verified(provider, about, text, nonce)
+        return outsider_of(provider, self._completed(about, claims, told.get("access_token")))
+
+    def _tokens(self, provider: Provider, about: Description, form: Mapping[str, str]) -> Mapping[str, Any]:
+        headers, secret = {}, {}
+        if about.takes_basic:
+            pair = f"{quote_plus(provider.client_id)}:{quote_plus(provider.client_secret)}"  # RFC 6749, 2.3.1
+            headers = {"Authorization": "Basic " + base64.b64encode(pair.encode()).decode()}
+        else:
+            secret = {"client_secret": provider.client_secret}
+        reply = self._fetcher.post(about.token_url, {**form, **secret, "client_id": provider.client_id}, headers)
+        if reply.status in (400, 401, 403):
+            raise NotAllowed(f"{provider.title} does not take its own answer back.", "Sign in again.")
+        if reply.status != 200:
+            raise _no_sense(provider, f"status {reply.status}")
+        return reply.object()
+
+    def _verified(self, provider: Provider, about: Description, text: str, nonce: str) -> Mapping[str, Any]:
+        try:
+            keys = self._keys_of(provider, about, longest_ms=_KEPT_MS)
+            return id_tokens.verified(text, keys, provider, nonce=nonce, now_ms=self._clock.now_ms())
+        except UnknownKey:
+            keys = self._keys_of(provider, about, longest_ms=_PAUSE_MS)
+        try:
+            return id_tokens.verified(text, keys, provider, nonce=nonce, now_ms=self._clock.now_ms())
+        except UnknownKey:
+            raise NotAllowed(f"What {provider.title} says is signed with a key that is not its own.", "") from None
+
+    def _keys_of(self, provider: Provider, about: Description, *, longest_ms: int) -> Sequence[Key]:
+        with self._lock:
+            known = self._keys.get(provider.issuer)
+            if known is not None and known.at_ms + longest_ms > self._clock.now_ms():
+                return known.keys
+            reply = self._fetcher.get(about.keys_url)
+            if reply.status != 200:
+                raise _no_sense(provider, f"status {reply.status} for its keys")
+            fresh = _Keys(id_tokens.keys_of(reply.value), self._clock.now_ms())
+            self._keys[provider.issuer] = fresh
+            return fresh.keys
+
+    def _completed(self, about: Description, claims: Mapping[str, Any], access_token: object) -> Mapping[str, Any]:
+        """The claims, with what many providers tell only when asked once more (OpenID Connect Core, 5.3)."""
+        if "email" in claims or not about.userinfo_url or not isinstance(access_token, str):
+            return claims
+        reply = self._fetcher.get(about.userinfo_url, {"Authorization": f"Bearer {access_token}"})
+        more = reply.object() if reply.status == 200 else {}
+        return {**more, **claims} if more.get("sub") == claims["sub"] else claims
+
+
+def described(provider: Provider, document: Mapping[str, Any]) -> Description:
+    """The description as far as we need it; `Unavailable` when it is not one that we may follow."""
+    if document.get("issuer") != provider.issuer:
+        raise _no_sense(provider, f"the description at {provider.issuer} does not name this issuer")
+    addresses = [document.get(name) for name in (*_NEEDED, "userinfo_endpoint")]
+    for address in addresses[: len(_NEEDED)] + [found for found in addresses[len(_NEEDED) :] if found is not None]:
+        if not isinstance(address, str) or not is_safe_address(address, issuer=provider.issuer):
+            raise _no_sense(provider, f"the description at {provider.issuer} names no address that can be used")
+    methods = document.get("token_endpoint_auth_methods_supported", ["client_secret_basic"])
+    return Description(
+        authorize_url=str(addresses[0]),
+        token_url=str(addresses[1]),
+        keys_url=str(addresses[2]),
+        userinfo_url=str(addresses[3] or ""),
+        says_issuer=document.get("authorization_response_iss_parameter_supported") is True,
+        takes_basic=not isinstance(methods, list) or "client_secret_basic" in methods,
+    )
+
+
+def outsider_of(provider: Provider, claims: Mapping[str, Any]) -> Outsider:
+    """Somebody as the claims have them; an address that was not verified there is none."""
+    address = claims.get("email")
+    is_verified = claims.get("email_verified") is True and isinstance(address, str)
+    if provider.only_verified and not is_verified:
+        raise NotAllowed(
+            f"The address of this account is not verified at {provider.title}.", "Verify it there, then sign in again."
+        )
+    login = next((text for name in ("preferred_username", "email", "name") if (text := _text(claims, name))), "")
+    return Outsider(
+        provider=provider.name,
+        issuer=provider.issuer,
+        subject=claims["sub"],
+        login=login or claims["sub"],
+        title=_text(claims, "name"),
+        address=address if is_verified else None,
+    )
+
+
+def _text(claims: Mapping[str, Any], name: str) -> str:
+    value = claims.get(name)
+    return value if isinstance(value, str) and value.isprintable() else ""
+
+
+def _no_sense(provider: Provider, cause: str) -> Unavailable:
+    return Unavailable(f"{provider.title} gives no answer that makes sense.", "Try again in a moment.", cause=cause)

@@ -1,0 +1,196 @@
+"""Which ID tokens are believed: one good one, and every way in which one can be wrong (case 23)."""
+
+import base64
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from joserfc import jws, jwt
+from joserfc.jwk import ECKey, OctKey, RSAKey
+
+from seaway.accounts import id_tokens
+from seaway.accounts.id_tokens import UnknownKey, keys_of, verified
+from seaway.accounts.providers import Dialect, Provider
+from seaway.errors import NotAllowed
+
+NOW = 1_800_000_000
+NOW_MS = NOW * 1000
+ISSUER = "https://login.example.com"
+PROVIDER = Provider("corp", "Corp", Dialect.OPENID, ISSUER, "our-client", "our-secret-our-secret-our-secret-")
+KEY = RSAKey.generate_key(2048, {"use": "sig"}, auto_kid=True)
+EC = ECKey.generate_key("P-256", {"use": "sig"}, auto_kid=True)
+OTHER = RSAKey.generate_key(2048, {"kid": KEY.kid})
+DOCUMENT = {"keys": [KEY.as_dict(private=False), EC.as_dict(private=False)]}
+SHORT = {"kty": "RSA", "e": "AQAB", "n": base64.urlsafe_b64encode(b"\xc3" * 127 + b"\x01").decode().rstrip("=")}
+KEYS = keys_of(DOCUMENT)
+NONCE = "the-nonce"
+CLAIMS: dict[str, Any] = {
+    "iss": ISSUER, "aud": "our-client", "sub": "4711", "nonce": NONCE, "iat": NOW, "exp": NOW + 300,
+}  # fmt: skip
+ANY = jws.JWSRegistry(algorithms=["RS256", "RS512", "HS256", "ES256"], strict_check_header=False)
+
+
+def signed(claims: dict[str, Any] | bytes, *, key: Any = KEY, **header: Any) -> str:
+    content = claims if isinstance(claims, bytes) else json.dumps(claims).encode()
+    named = {"alg": "RS256", "kid": KEY.kid, **header}
+    return jws.serialize_compact({k: v for k, v in named.items() if v is not None}, content, key, registry=ANY)
+
+
+def changed(**changes: Any) -> str:
+    """The good token with other claims; None takes one away."""
+    return signed({name: value for name, value in {**CLAIMS, **changes}.items() if value is not None})
+
+
+def check(text: str, provider: Provider = PROVIDER, keys: list[Any] = KEYS) -> Any:
+    return verified(text, keys, provider, nonce=NONCE, now_ms=NOW_MS)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(signed(CLAIMS), id="as it should be"),
+        pytest.param(signed(CLAIMS, key=EC, alg="ES256", kid=EC.kid), id="by elliptic curve"),
+        pytest.param(signed(CLAIMS, kid=None), id="without a kid, where one key fits"),
+        pytest.param(changed(aud=["our-client"]), id="audience as a list"),
+        pytest.param(changed(aud=["our-client", "other"], azp="our-client"), id="for two, given to us"),
+        pytest.param(changed(exp=NOW - 59), id="expired within the leeway"),
+        pytest.param(changed(iat=NOW + 59.5), id="from a clock that is ahead"),
+    ],
+)
+def test_good(text: str) -> None:
+    """These say who somebody is."""
+    assert "4711" == check(text)["sub"]
+
+
+HOSTILE: dict[str, Callable[[], str]] = {
+    "other audience": lambda: changed(aud="other-client"),
+    "audience missing": lambda: changed(aud=None),
+    "audience that begins as ours": lambda: changed(aud="our-client-2"),
+    "audience as an object": lambda: changed(aud={"our-client": 1}),
+    "two audiences without azp": lambda: changed(aud=["our-client", "other"]),
+    "azp of another": lambda: changed(azp="other"),
+    "other nonce": lambda: changed(nonce="another"),
+    "nonce missing": lambda: changed(nonce=None),
+    "nonce as a list": lambda: changed(nonce=[NONCE]),
+    "other issuer": lambda: changed(iss="https://login.example.org"),
+    "issuer with a slash": lambda: changed(iss=ISSUER + "/"),
+    "issuer missing": lambda: changed(iss=None),
+    "issuer of workflows": lambda: changed(iss="https://token.actions.githubusercontent.com"),
+    "expired": lambda: changed(exp=NOW - 60),
+    "exp missing": lambda: changed(exp=None),
+    "exp as text": lambda: changed(exp=str(NOW + 300)),
+    "exp as true": lambda: changed(exp=True),
+    "exp beyond numbers": lambda: signed(json.dumps(CLAIMS).replace(str(NOW + 300), "1e400").encode()),
+    "exp NaN": lambda: signed(json.dumps(CLAIMS).replace(str(NOW + 300), "NaN").encode()),
+    "iat in the future": lambda: changed(iat=NOW + 120),
+    "iat of last week": lambda: changed(iat=NOW - 7 * 86_400),
+    "iat missing": lambda: changed(iat=None),
+    "not good yet": lambda: changed(nbf=NOW + 120),
+    "sub missing": lambda: changed(sub=None),
+    "sub empty": lambda: changed(sub=""),
+    "sub as a number": lambda: changed(sub=4711),
+    "sub too long": lambda: changed(sub="x" * 256),
+    "sub with a line break": lambda: changed(sub="4711\n"),
+    "alg none, with a signature": lambda: spliced({"alg": "none", "kid": KEY.kid}),
+    "alg none, no signature": lambda: unsigned({"alg": "none"}),
+    "alg nOnE": lambda: unsigned({"alg": "nOnE"}),
+    "no alg": lambda: unsigned({}),
+    "HS256 by the client secret": lambda: signed(CLAIMS, key=OctKey.import_key(PROVIDER.client_secret), alg="HS256"),
+    "HS256 by the public key": lambda: signed(CLAIMS, key=OctKey.import_key(KEY.as_pem(private=False).hex()), alg="HS256"),
+    "RS512, which is not in the list": lambda: signed(CLAIMS, alg="RS512"),
+    "signed by another key": lambda: signed(CLAIMS, key=OTHER),
+    "its own key in the header": lambda: signed(CLAIMS, key=OTHER, jwk=OTHER.as_dict(private=False)),
+    "crit": lambda: spliced({"alg": "RS256", "kid": KEY.kid, "crit": ["exp"], "exp": 1}),
+    "an access token": lambda: signed(CLAIMS, typ="at+jwt"),
+    "signature cut off": lambda: signed(CLAIMS).rpartition(".")[0] + ".",
+    "signature of another token": lambda: ".".join([*changed(sub="1").split(".")[:2], signed(CLAIMS).split(".")[2]]),
+    "two parts": lambda: ".".join(signed(CLAIMS).split(".")[:2]),
+    "four parts": lambda: signed(CLAIMS) + ".x",
+    "an encrypted one": lambda: signed(CLAIMS) + ".x.y",
+    "a list": lambda: signed(b"[]"),
+    "not JSON": lambda: signed(b"{"),
+    "not UTF-8": lambda: signed(b'{"iss":"\xff"}'),
+    "issuer twice": lambda: signed(json.dumps(CLAIMS).replace("{", '{"iss":"https://evil.example",', 1).encode()),
+    "very deep": lambda: signed(b'{"a":' * 2_000 + b"1" + b"}" * 2_000),
+    "very long": lambda: changed(filler="x" * 70_000),
+    "empty": lambda: "",
+    "not ASCII": lambda: "é.é.é",
+}  # fmt: skip
+
+
+def unsigned(header: dict[str, Any]) -> str:
+    return f"{_part(header)}.{_part(CLAIMS)}."
+
+
+def spliced(header: dict[str, Any]) -> str:
+    """The good signature behind another header."""
+    return f"{_part(header)}.{_part(CLAIMS)}.{signed(CLAIMS).split('.')[2]}"
+
+
+def _part(value: dict[str, Any]) -> str:
+    return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=").decode()
+
+
+@pytest.mark.parametrize("make", HOSTILE.values(), ids=HOSTILE.keys())
+def test_hostile(make: Callable[[], str]) -> None:
+    """Nobody is signed in by any of these, and the refusal does not repeat what was sent."""
+    with pytest.raises(NotAllowed) as refused:
+        check(make())
+    assert "4711" not in str(refused.value)
+
+
+def test_a_key_that_is_not_known_is_another_matter() -> None:
+    """It may be the provider's newest, so its keys are to be asked for again."""
+    with pytest.raises(UnknownKey):
+        check(signed(CLAIMS, kid="next-year"))
+    with pytest.raises(UnknownKey):
+        check(signed(CLAIMS), keys=[])
+
+
+def test_a_key_is_used_for_its_own_kind_only() -> None:
+    """RS256 never meets a key of a curve, however it is named."""
+    with pytest.raises(UnknownKey):
+        check(signed(CLAIMS, kid=EC.kid))
+
+
+def test_without_a_name_two_keys_are_no_key() -> None:
+    """Which one signed must be said where there is a choice."""
+    two = keys_of({"keys": [KEY.as_dict(private=False), OTHER.as_dict(private=False) | {"kid": "b"}]})
+    with pytest.raises(NotAllowed):
+        check(signed(CLAIMS, kid=None), keys=two)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        None, [], {}, {"keys": None}, {"keys": "x"}, {"keys": [1, None, {}]},
+        {"keys": [{"kty": "oct", "k": "c2VjcmV0"}]},
+        {"keys": [{"kty": "RSA", "n": "AQAB", "e": "AQAB"}]},
+        {"keys": [KEY.as_dict(private=False) | {"use": "enc"}]},
+        {"keys": [SHORT]},
+        {"keys": [{"kty": "EC", "crv": "P-256", "x": "AA", "y": "AA"}]},
+        {"keys": [{"kty": "EC", "crv": "unknown", "x": "AA", "y": "AA"}]},
+    ],
+)  # fmt: skip
+def test_keys_that_cannot_sign_are_passed_over(document: Any) -> None:
+    """Shared secrets, short keys, keys for something else, and whatever is no key."""
+    assert [] == keys_of(document)
+
+
+@settings(max_examples=300)
+@given(st.text(max_size=300) | st.lists(st.text(max_size=60), min_size=3, max_size=3).map(".".join))
+def test_any_text_is_refused_and_not_an_error(text: str) -> None:
+    """Garbage ends in one of the two refusals."""
+    with pytest.raises((NotAllowed, UnknownKey)):
+        check(text)
+
+
+def test_a_token_of_a_workflow_signs_nobody_in() -> None:
+    """The two worlds share nothing: what GitHub Actions mints has no nonce of ours, and another audience."""
+    claims = {"iss": ISSUER, "aud": "conda.example.com", "sub": "repo:acme/tools:ref:refs/heads/main", "iat": NOW}
+    with pytest.raises(NotAllowed):
+        check(jwt.encode({"alg": "RS256", "kid": KEY.kid}, claims | {"exp": NOW + 300}, KEY))
+    assert id_tokens.verified(signed(CLAIMS), KEYS, PROVIDER, nonce=NONCE, now_ms=NOW_MS)

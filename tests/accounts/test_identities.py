@@ -1,0 +1,96 @@
+"""Accounts elsewhere that sign in here: what finds them, who may link them, and which one must stay."""
+
+from dataclasses import replace
+
+import pytest
+
+from seaway.accounts import identities, users
+from seaway.accounts.principal import OPERATOR, Carrier, Principal
+from seaway.accounts.providers import Outsider
+from seaway.database.engine import Tx
+from seaway.errors import NameTaken, NotAllowed, NotFound
+from seaway.server.wiring import Seaway
+from tests.support.house import People
+
+OCTOCAT = Outsider("github", "https://github.com", "583231", "octocat", "The Octocat", "octo@example.com")
+
+
+def person(tx: Tx, name: str) -> Principal:
+    return Principal(name, users.get(tx, name).id, Carrier.PERSON)
+
+
+@pytest.fixture
+def two(people: People) -> tuple[str, str]:
+    return people.user("alice"), people.user("bob")
+
+
+def link(tx: Tx, name: str, outsider: Outsider) -> None:
+    by = person(tx, name)
+    assert by.user_id is not None
+    identities.link(tx, 1, by, by.user_id, outsider)
+
+
+def test_an_identity_is_found_by_its_number_at_its_issuer(seaway: Seaway, two: tuple[str, str]) -> None:
+    """Invariant 1 (case 25): a new name there is the same account; the same name with another number is another one."""
+    with seaway.database.write() as tx:
+        link(tx, "alice", OCTOCAT)
+        found = identities.find(tx, "https://github.com", "583231")
+        assert found is not None
+        identities.note_use(tx, 5, found.id, replace(OCTOCAT, login="cat-of-the-sea"))
+        (mine,) = identities.of_user(tx, users.get(tx, "alice").id)
+        assert ("cat-of-the-sea", 5) == (mine.login, mine.used_at_ms)
+        assert identities.find(tx, "https://github.com", "583232") is None
+        assert identities.find(tx, "https://github.example.com", "583231") is None
+
+
+def test_an_identity_belongs_to_one_user(seaway: Seaway, two: tuple[str, str]) -> None:
+    """Invariant 2; to link it again to the same user changes nothing."""
+    with seaway.database.write() as tx:
+        link(tx, "alice", OCTOCAT)
+        link(tx, "alice", OCTOCAT)
+        assert 1 == len(identities.of_user(tx, users.get(tx, "alice").id))
+        with pytest.raises(NameTaken, match="another account"):
+            link(tx, "bob", OCTOCAT)
+
+
+def test_the_last_way_in_stays(seaway: Seaway, two: tuple[str, str]) -> None:
+    """Invariant 3: another identity or a password is a way, a key is none; and only the own ones are found."""
+    with seaway.database.write() as tx:
+        link(tx, "alice", OCTOCAT)
+        alice, bob = person(tx, "alice"), person(tx, "bob")
+        assert alice.user_id is not None
+        assert bob.user_id is not None
+        (first,) = identities.of_user(tx, alice.user_id)
+        with pytest.raises(NotAllowed, match="only way"):
+            identities.unlink(tx, 2, alice, alice.user_id, first.id)
+        with pytest.raises(NotFound):
+            identities.unlink(tx, 2, bob, bob.user_id, first.id)
+
+        link(tx, "alice", replace(OCTOCAT, provider="google", issuer="https://accounts.google.com", subject="7"))
+        identities.unlink(tx, 3, alice, alice.user_id, first.id)
+        (second,) = identities.of_user(tx, alice.user_id)
+        with pytest.raises(NotAllowed):
+            identities.unlink(tx, 3, alice, alice.user_id, second.id)
+
+
+def test_a_password_is_another_way_in(seaway: Seaway) -> None:
+    """So the identity may go."""
+    with seaway.database.write() as tx:
+        user = users.add(
+            tx, 1, OPERATOR, "carol", email=None, password="correct horse battery staple 7", is_admin=False
+        )
+        by = Principal("carol", user.id, Carrier.PERSON)
+        identities.link(tx, 1, by, user.id, OCTOCAT)
+        (mine,) = identities.of_user(tx, user.id)
+        identities.unlink(tx, 2, by, user.id, mine.id)
+        assert [] == identities.of_user(tx, user.id)
+
+
+@pytest.mark.parametrize("login", ["", "\x00\x1b[31m", "x" * 500, "\ud800"])
+def test_any_name_can_be_kept(seaway: Seaway, two: tuple[str, str], login: str) -> None:
+    """What it is called there comes from there."""
+    with seaway.database.write() as tx:
+        link(tx, "alice", replace(OCTOCAT, login=login))
+        (mine,) = identities.of_user(tx, users.get(tx, "alice").id)
+        assert mine.login.isprintable()
+        assert 0 < len(mine.login) <= 200
