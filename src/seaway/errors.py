@@ -15,7 +15,8 @@ The errors that cross a boundary: a code, one plain sentence, and what to do abo
     ├── Refused            422  the content breaks a rule; carries a Reason (seaway.conda.refusals)
     ├── TooMany            429  too many of these in too short a time
     ├── Unavailable        503  disk full, storage or database away; try again
-    ├── NameTaken          the name of a user, channel or key is in use or reserved
+    ├── NameTaken          422  the name of a user, channel or key is in use or reserved
+    ├── WeakPassword       422  too short, too long or too easy to guess
     ├── Damaged            a backup or a store that is not what it says (seaway.moving.content)
     └── BadSetting         the operator's settings cannot work
 
@@ -126,6 +127,12 @@ class NameTaken(SeawayError):
     """The name of a user, channel or key is in use, reserved, or not a possible name."""
 
     code = "name-taken"
+
+
+class WeakPassword(SeawayError):
+    """A new password is too short, too long or too easy to guess."""
+
+    code = "weak-password"
 
 
 class BadSetting(SeawayError):

@@ -17,20 +17,26 @@ _BASE62 = string.digits + string.ascii_uppercase + string.ascii_lowercase
 _RANDOM_CHARS = 36
 _CHECK_CHARS = 6
 
-_KEY = re.compile(r"swy-(?:u|tp|oa|or|od|oc|inv)-([0-9A-Za-z]{36})([0-9A-Za-z]{6})")
-_KEY_ANYWHERE = re.compile(r"(swy-(?:u|tp|oa|or|od|oc|inv)-)[0-9A-Za-z]+")
+_KEY_ANYWHERE = re.compile(r"(swy-[a-z]{1,4}-)[0-9A-Za-z]+")  # of every kind, also of those that come later
 _TOKEN_IN_PATH = re.compile(r"(/t/)[^/\s\"']+")
 
 
 class KeyKind(Enum):
-    """Who carries a key; the value is part of its text."""
+    """What a secret opens; the value is part of its text."""
 
-    USER = "u"
+    USER = "u"  # an API key
+    SESSION = "s"  # the cookie of a browser that is signed in
+    FLOW = "f"  # a sign-in that is under way
+    LINK = "ln"  # a link in a letter
     WORKFLOW = "tp"  # in exchange for the token of a workflow
     TOOL = "oa"  # a command-line tool that its user logged in
     TOOL_REFRESH = "or"
     TOOL_DEVICE = "od"  # a tool that waits for its user's yes
     TOOL_CODE = "oc"
+
+
+_KINDS = "|".join(kind.value for kind in KeyKind)
+_KEY = re.compile(rf"swy-({_KINDS})-([0-9A-Za-z]{{{_RANDOM_CHARS}}})([0-9A-Za-z]{{{_CHECK_CHARS}}})")
 
 
 def new_key(kind: KeyKind) -> str:
@@ -41,8 +47,18 @@ def new_key(kind: KeyKind) -> str:
 
 def is_well_formed(key: str) -> bool:
     """Whether `key` has the form and the checksum of a key: garbage is refused without asking the database."""
+    return kind_of(key) is not None
+
+
+def kind_of(key: str) -> KeyKind | None:
+    """What a well-formed key opens; None for garbage."""
     match = _KEY.fullmatch(key)
-    return match is not None and _checksum(match[1]) == match[2]
+    return KeyKind(match[1]) if match is not None and _checksum(match[2]) == match[3] else None
+
+
+def is_of(kind: KeyKind, key: str) -> bool:
+    """Whether `key` is well-formed and of this kind."""
+    return kind_of(key) is kind
 
 
 def digest(key: str) -> bytes:

@@ -27,6 +27,8 @@ CONFIG_FILE = Path("seaway.toml")
 _OTHER_VARIABLES = frozenset({"SEAWAY_CONFIG", "SEAWAY_SERVER", "SEAWAY_KEY"})  # options of commands
 _STORAGE_SCHEMES = ("file", "memory", "s3", "gs", "az")
 _TAKEN_PROVIDER_NAMES = ("github", "google", "password", "passkey", "second-factor")
+_MAIL_SCHEMES = ("smtp", "smtps", "folder", "log")
+_SECRET_KEY_CHARS = 32
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
@@ -103,6 +105,26 @@ def _providers(value: list[OpenIdProvider]) -> list[OpenIdProvider]:
     for name in names:
         if name in _TAKEN_PROVIDER_NAMES or names.count(name) > 1:
             raise ValueError(f"the name {name} is taken")
+    return value
+
+
+def _secret_key(value: SecretStr) -> SecretStr:
+    parts = [part.strip() for part in value.get_secret_value().split(",")]
+    if value.get_secret_value() and any(len(part) < _SECRET_KEY_CHARS for part in parts):
+        raise ValueError(f"each key has {_SECRET_KEY_CHARS} characters or more; `openssl rand -hex 32` makes one")
+    return value
+
+
+def _mail_url(value: SecretStr) -> SecretStr:
+    parts = urlsplit(value.get_secret_value())
+    if parts.scheme not in _MAIL_SCHEMES or (parts.scheme.startswith("smtp") and not parts.hostname):
+        raise ValueError("it is not an address such as smtp://user:password@host:587, folder: or log:")
+    return value
+
+
+def _mail_from(value: str) -> str:
+    if value and not re.fullmatch(r"(?:[^<>@\r\n]*<[^<>@\s]+@[^<>@\s]+>|[^<>@\s]+@[^<>@\s]+)", value):
+        raise ValueError("it is not a sender such as Seaway <seaway@example.com>")
     return value
 
 
@@ -205,6 +227,42 @@ class Settings(BaseSettings):
         Literal["warn", "refuse"],
         Field(description="What to do with a package whose links point out of its folder: `warn` or `refuse`."),
     ] = "warn"
+    secret_key: Annotated[
+        SecretStr,
+        AfterValidator(_secret_key),
+        Field(
+            description="What secrets in the database are encrypted with, 32 characters or more; several by commas, of "
+            "which the first encrypts. Empty: one is made at the first start and kept in the store."
+        ),
+    ] = SecretStr("")
+    sign_up: Annotated[
+        Literal["open", "closed"], Field(description="Whether strangers can make an account for themselves.")
+    ] = "open"
+    email_domains: Annotated[
+        str, Field(description="Domains of addresses with which people may sign up, by commas; empty for any.")
+    ] = ""
+    require_verification: Annotated[
+        bool, Field(description="Whether an address must be verified before its user makes channels, keys, publishers.")
+    ] = True
+    require_second_factor: Annotated[
+        Literal["nobody", "owners", "everybody"],
+        Field(description="Who must have a second factor before they change anything: `owners` are those of channels."),
+    ] = "nobody"
+    mail_url: Annotated[
+        SecretStr,
+        AfterValidator(_mail_url),
+        Field(
+            description="Where letters go: `smtp://user:password@host:587`, `smtps://...`, `folder:` for files in `data/mail` "
+            "or `folder:///path`, `log:` for a line in the log."
+        ),
+    ] = SecretStr("folder:")
+    mail_from: Annotated[
+        str,
+        AfterValidator(_mail_from),
+        Field(
+            description="The sender of letters, such as `Seaway <seaway@example.com>`; empty for one at the public host."
+        ),
+    ] = ""
     stop_seconds: Annotated[
         int, Field(ge=1, le=3_600, description="How long a stop waits for uploads and downloads in flight.")
     ] = 30
@@ -273,10 +331,22 @@ class Settings(BaseSettings):
         """The storage, also where it is not set."""
         return self.storage_url or (self.data / "store").resolve().as_uri()
 
+    @property
+    def effective_mail_from(self) -> str:
+        """The sender of letters, also where it is not set."""
+        host = urlsplit(self.site_url).hostname or "localhost"
+        return self.mail_from or f"Seaway <seaway@{f'[{host}]' if ':' in host else host}>"
+
+    @property
+    def mail_folder(self) -> Path:
+        """Where letters lie when no other place is set."""
+        return self.data / "mail"
+
     def shown(self) -> dict[str, Any]:
         """The settings as a person or a log may see them: without secrets."""
         values = self.model_dump(mode="json")
         values["database_url"] = _without_secrets(self.database_url.get_secret_value())
+        values["mail_url"] = _without_secrets(self.mail_url.get_secret_value())
         return values
 
     @property
@@ -287,8 +357,8 @@ class Settings(BaseSettings):
 
 def _without_secrets(url: str) -> str:
     """Scheme, user, host and name of a database; what else stands in the address may be a password."""
-    if not url:
-        return ""
+    if "://" not in url:
+        return url
     scheme, _, rest = url.partition("://")
     address, _, options = rest.partition("?")
     if "@" in options and "@" not in address:

@@ -147,7 +147,7 @@ WRONG = {
     ("user", "add", "Ada Lovelace"): ("name-taken", "Ada Lovelace"),
     ("user", "add", "admin"): ("name-taken", "admin"),
     ("user", "password", UNKNOWN, "--password-stdin"): ("not-found", UNKNOWN),
-    ("user", "password", "bob", "--password-stdin"): ("malformed", "12 to 256"),
+    ("user", "password", "bob", "--password-stdin"): ("weak-password", "12 to 256"),
     ("user", "disable", UNKNOWN): ("not-found", UNKNOWN),
     ("user", "enable", UNKNOWN): ("not-found", UNKNOWN),
     ("user", "promote", UNKNOWN): ("not-found", UNKNOWN),
@@ -378,7 +378,7 @@ def test_an_upload_to_no_channel_is_refused(house: Shell) -> None:
 
 
 def a_blob(house: Shell) -> Path:
-    return next(path for path in (house.folder / "data" / "store").rglob("*") if path.is_file())
+    return next(path for path in (house.folder / "data" / "store" / "blobs").rglob("*") if path.is_file())
 
 
 def test_a_check_finds_a_blob_that_is_gone(house: Shell) -> None:
@@ -546,9 +546,9 @@ def beside(shell: Shell, server: Server) -> Shell:
 def test_a_script_makes_all_that_an_upload_needs(beside: Shell, server: Server) -> None:
     """With what the commands printed as JSON, and nothing else, a script goes from nothing to a package."""
     owner = beside.run("user", "add", "script-owner", "--json").value["name"]
-    friend = beside.run("user", "add", "script-friend", "--password-stdin", "--json", stdin="x" * 20 + "\n").value[
-        "name"
-    ]
+    friend = beside.run(
+        "user", "add", "script-friend", "--password-stdin", "--json", stdin="mossy lantern over weir\n"
+    ).value["name"]
     channel = beside.run("channel", "add", "script-made", "--owner", owner, "--public", "--json").value["name"]
     beside.run("member", "add", channel, friend, "--json").value["role"]
     key = beside.run("key", "add", friend, "ci", "--channel", channel, "--json").value["key"]

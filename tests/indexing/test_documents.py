@@ -20,7 +20,7 @@ from seaway.packages.sweep import sweep
 from seaway.storage import keys
 from seaway.storage.blobs import Blobs
 from tests.indexing.channel import Channel, Meddled, Statements, noted
-from tests.support import packages
+from tests.support import packages, state
 from tests.support.packages import PackageFile, index_json, zstd
 
 LIMIT = 3
@@ -246,7 +246,7 @@ def test_replaced_documents_leave_the_store(channel: Channel) -> None:
         channel.put(numbered(number))
         channel.read("noarch", "repodata.json", encodings=("gzip",))
     named = {*channel.column(documents.c.sha256), *channel.column(files.c.sha256)}
-    assert {keys.blob(digest) for digest in named} == {stat.key for stat in channel.seaway.blobs.list()}
+    assert {keys.blob(digest) for digest in named} == {stat.key for stat in state.stored(channel.seaway.blobs)}
 
 
 def test_a_lost_document_is_made_again(channel: Channel) -> None:

@@ -374,7 +374,7 @@ def test_a_house_in_which_somebody_lives_is_refused(source: Seaway, new_house: N
             restore_file(seaway, backed_up)
 
     assert before == rows(lived_in.database)
-    assert [] == list(lived_in.blobs.list())
+    assert [] == state.stored(lived_in.blobs)
 
 
 def test_somebody_else_s_tables_are_refused(source: Seaway, backed_up: Path, tmp_path: Path) -> None:
@@ -462,7 +462,7 @@ def test_what_cannot_be_restored_is_refused_first(
         restore_file(empty, file)
 
     assert is_empty(empty)
-    assert [] == list(empty.blobs.list())
+    assert [] == state.stored(empty.blobs)
 
 
 def tarred(name: str, content: bytes) -> bytes:

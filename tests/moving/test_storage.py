@@ -46,7 +46,7 @@ def move(seaway: Seaway, target: Blobs, *, verify: bool = False) -> Moved:
 def wrong(blobs: Blobs) -> list[str]:
     """The keys of blobs that are not what they are named by."""
     found = []
-    for stat in blobs.list():
+    for stat in state.stored(blobs):
         with blobs.open(stat.key) as file:
             if stat.key != keys.blob(hashlib.sha256(file.read()).digest()):
                 found.append(stat.key)
@@ -62,8 +62,8 @@ def test_a_house_goes_on_in_its_new_store(
     source.close()
     here = open_house(tmp_path / "source", storage_url=(tmp_path / "target").as_uri())
 
-    assert moved.blobs == moved.sent == len(list(target.list())) > len(named_blobs(source))
-    assert sum(stat.size for stat in target.list()) == moved.bytes
+    assert moved.blobs == moved.sent == len(state.stored(target)) > len(named_blobs(source))
+    assert sum(stat.size for stat in state.stored(target)) == moved.bytes
     assert Moved(moved.blobs, moved.bytes, 0) == again
     assert [] == list(check(here))
     assert served_there == served(here, furnished.key)
@@ -74,11 +74,11 @@ def test_an_interrupted_move_goes_on(source: Seaway, target: DiskBlobs) -> None:
     """What is there is not sent again."""
     with pytest.raises(StopError):
         move(source, Hooked(target, stop_at(6)))
-    there = len(list(target.list()))
+    there = len(state.stored(target))
     rest = move(source, target)
 
     assert 5 == there
-    assert rest.blobs == there + rest.sent == len(list(target.list()))
+    assert rest.blobs == there + rest.sent == len(state.stored(target))
     assert [] == wrong(target)
 
 

@@ -17,6 +17,7 @@ from seaway.packages import removal
 from seaway.packages.sweep import Swept, sweep
 from seaway.server.wiring import Seaway
 from seaway.storage import keys
+from tests.support import state
 from tests.support.clock import TurnedClock
 from tests.support.house import People, publish_file
 from tests.support.packages import PackageFile, conda, index_json
@@ -33,7 +34,7 @@ def swept(seaway: Seaway) -> Swept:
 
 def age(seaway: Seaway, milliseconds: int) -> None:
     """Make every blob as old as that on the clock of the house."""
-    stats = list(seaway.blobs.list())
+    stats = state.stored(seaway.blobs)
     then = (seaway.clock.now_ms() - milliseconds) * 1_000_000
     for stat in stats:
         path = seaway.blobs.local_path(stat.key)
@@ -111,7 +112,7 @@ async def test_documents_that_were_replaced_go(seaway: Seaway, http: httpx.Async
     for name in ("one", "two", "three"):
         await publish_file(seaway, channel, conda(index_json(name)))
         await http.get(f"/{channel}/noarch/repodata.json")
-        counts.append(len(list(seaway.blobs.list())))
+        counts.append(len(state.stored(seaway.blobs)))
     documents = 5  # repodata.json and run_exports.json, plain and zst; gzip, which this client asks for
     assert [1 + documents, 2 + documents, 3 + documents] == counts
     assert [] == list(check(seaway))
@@ -125,7 +126,7 @@ async def test_a_deleted_channel_goes_whole(seaway: Seaway, http: httpx.AsyncCli
         channels.remove(tx, seaway.clock.now_ms(), OPERATOR, channel)
     age(seaway, DAY_MS)
     swept(seaway)
-    assert [] == list(seaway.blobs.list())
+    assert [] == state.stored(seaway.blobs)
 
 
 async def test_a_stray_file_in_the_store_goes(seaway: Seaway) -> None:
@@ -148,7 +149,7 @@ async def test_what_is_not_ours_is_left_alone(seaway: Seaway) -> None:
         seaway.blobs.put_file("logs/today", Path(file.name))
     age(seaway, 1_000 * DAY_MS)
     assert 0 == swept(seaway).blobs
-    assert ["logs/today"] == [stat.key for stat in seaway.blobs.list()]
+    assert ["logs/today"] == [stat.key for stat in state.stored(seaway.blobs)]
 
 
 async def test_old_bytes_that_are_uploaded_again_stay(seaway: Seaway, channel: str) -> None:

@@ -15,7 +15,7 @@ from seaway.errors import AlreadyThere, BadCredential, Malformed, NotFound, Seaw
 from seaway.publishing.importing import import_files
 from seaway.publishing.publish import Published
 from tests.indexing.channel import Channel, Meddled, examining_here, noted
-from tests.support import house, packages
+from tests.support import house, packages, state
 from tests.support.clock import TurnedClock
 from tests.support.house import People
 from tests.support.packages import PackageFile, index_json
@@ -87,7 +87,7 @@ def test_each_file_is_judged_for_itself(channel: Channel, folder: Path) -> None:
     assert {there.name, good.name, twice.name} == set(channel.column(files.c.file_name))
     assert [] == list(check(channel.seaway))
     assert [] == list(channel.seaway.settings.spool_folder.iterdir())
-    assert 3 == len(list(channel.seaway.blobs.list()))
+    assert 3 == len(state.stored(channel.seaway.blobs))
 
 
 def test_a_name_that_looks_like_another_of_the_same_folder_is_seen(channel: Channel, folder: Path) -> None:
@@ -121,7 +121,7 @@ def test_who_may_not_upload_brings_nothing(channel: Channel, folder: Path) -> No
         results = [result for _, result in import_files(publishing, name, paths, by=by, force=False)]
         assert [refusal, refusal] == list(map(type, results))
     assert [] == channel.rows(files)
-    assert [] == list(channel.seaway.blobs.list())
+    assert [] == state.stored(channel.seaway.blobs)
 
 
 def test_a_file_over_the_limit_is_not_read(channel: Channel, folder: Path) -> None:

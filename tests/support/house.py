@@ -33,7 +33,7 @@ class People:
         """Make a user, who is admin only if asked (the first one of a house always is)."""
         with self.seaway.database.write() as tx:
             if users.find(tx, name) is None:
-                users.add(tx, self._now(), OPERATOR, name, email=None, password=None, is_admin=admin)
+                users.add(tx, self._now(), OPERATOR, name, email=None, password_hash=None, is_admin=admin)
                 users.set_admin(tx, self._now(), OPERATOR, name, is_admin=admin)
         return name
 

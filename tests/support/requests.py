@@ -161,7 +161,7 @@ class Kept:
 def kept(server: Server) -> Kept:
     """What a server holds now."""
     settings = Settings(data=server.folder / "data", **state.settings(server.folder))
-    blobs = frozenset(stat.key for stat in wiring.open_store(settings).list())
+    blobs = frozenset(stat.key for stat in state.stored(wiring.open_store(settings)))
     database = wiring.open_database(settings)
     try:
         with database.read() as tx:

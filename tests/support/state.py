@@ -15,7 +15,8 @@ from pydantic import SecretStr
 
 from seaway.server import wiring
 from seaway.settings import Settings
-from seaway.storage.blobs import Blobs
+from seaway.storage import keys
+from seaway.storage.blobs import Blobs, BlobStat
 from seaway.storage.bucket import BucketBlobs
 from tests.support import postgres, s3
 
@@ -114,3 +115,8 @@ def _template() -> str:
     with tempfile.TemporaryDirectory() as folder:
         wiring.build(Settings(data=Path(folder), database_url=SecretStr(url))).close()
     return url
+
+
+def stored(blobs: Blobs) -> list[BlobStat]:
+    """What lies in the store, but for the secret key of the site, which is there from the first start."""
+    return [stat for stat in blobs.list() if stat.key != keys.SECRET_KEY]

@@ -14,7 +14,7 @@ from seaway.channels.roles import Role
 from seaway.database.engine import Tx
 from seaway.database.tables import upload_chains, uploads, users
 from seaway.server.wiring import Seaway
-from seaway.serving.resolve import identify
+from seaway.serving.identity import identify
 from seaway.trust import uploads as record
 from tests.support.house import People, publish_file
 from tests.support.packages import PackageFile, conda, index_json, tar_bz2

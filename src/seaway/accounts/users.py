@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy import func, insert, select, update
 
 from seaway import audit
-from seaway.accounts import emails, passwords
+from seaway.accounts import emails, sessions, sign_ins
 from seaway.accounts.principal import Principal
 from seaway.accounts.reserved import is_reserved
 from seaway.audit import Event
@@ -38,9 +38,21 @@ _USER = select(
 
 
 def add(
-    tx: Tx, now_ms: int, by: Principal, name: str, *, email: str | None, password: str | None, is_admin: bool
+    tx: Tx,
+    now_ms: int,
+    by: Principal,
+    name: str,
+    *,
+    email: str | None,
+    password_hash: str | None,
+    is_admin: bool,
+    is_verified: bool = True,
 ) -> User:
-    """Make an account; the very first one becomes site admin. A user without a password signs in by key only."""
+    """
+    Make an account; the very first one becomes site admin.
+
+    One without a password has keys, or signs in elsewhere. `is_verified` tells that the address is known to be theirs.
+    """
     if not is_possible_name(name):
         raise NameTaken(
             f"{name[:60]!a} cannot be a user name.",
@@ -49,7 +61,6 @@ def add(
     if find(tx, name) is not None:
         raise NameTaken(f"A user named {name!r} exists already.", "Choose another name.")
     is_first = tx.execute(select(func.count()).select_from(users)).scalar_one() == 0
-    password_hash = None if password is None else passwords.hash_new(password)
     user_id = tx.execute(
         insert(users)
         .values(
@@ -58,7 +69,7 @@ def add(
         .returning(users.c.id)
     ).scalar_one()
     if email is not None:
-        emails.add(tx, now_ms, user_id, email, verified=True)
+        emails.add(tx, now_ms, user_id, email, verified=is_verified)
     user = get(tx, name)
     audit.write(tx, now_ms, by.actor, Event.USER_ADDED, target=name, admin=user.is_admin)
     return user
@@ -88,17 +99,24 @@ def all_users(tx: Tx) -> list[User]:
     return [User(*row) for row in tx.execute(_USER.order_by(users.c.name))]
 
 
-def set_password(tx: Tx, now_ms: int, by: Principal, name: str, password: str) -> User:
+def by_id(tx: Tx, user_id: int) -> User:
+    """The user with this id, which a session, a key or a row has named."""
+    return User(*tx.execute(_USER.where(users.c.id == user_id)).one())
+
+
+def set_password(tx: Tx, now_ms: int, by: Principal, name: str, password_hash: str) -> User:
     """Replace the password."""
     user = get(tx, name)
-    tx.execute(update(users).where(users.c.id == user.id).values(password_hash=passwords.hash_new(password)))
+    tx.execute(update(users).where(users.c.id == user.id).values(password_hash=password_hash))
     audit.write(tx, now_ms, by.actor, Event.USER_PASSWORD_SET, target=name)
     return user
 
 
 def set_disabled(tx: Tx, now_ms: int, by: Principal, name: str, *, disabled: bool) -> User:
-    """Shut an account or open it again; its keys stop and start with it, on the next request."""
+    """Shut an account or open it again; its keys stop and start with it, on the next request. Browsers are signed out."""
     user = get(tx, name)
+    sessions.end_others(tx, user.id, keep=None)
+    sign_ins.forget_of(tx, user.id)
     tx.execute(update(users).where(users.c.id == user.id).values(disabled_at=now_ms if disabled else None))
     audit.write(tx, now_ms, by.actor, Event.USER_DISABLED if disabled else Event.USER_ENABLED, target=name)
     return get(tx, name)

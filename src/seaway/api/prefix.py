@@ -26,7 +26,7 @@ from seaway.packages import removal
 from seaway.packages.removal import Removing
 from seaway.publishing.publish import Published, publish
 from seaway.publishing.receive import too_large
-from seaway.serving.resolve import identify
+from seaway.serving.identity import identify
 
 # What boundaries, part headers and an attestation may add to the file's own bytes.
 _WRAPPING_BYTES = 1024 * 1024

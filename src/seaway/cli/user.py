@@ -29,13 +29,16 @@ def add(
     as_json: JsonOption = False,
 ) -> None:
     """Make an account. At a terminal it asks for a password; elsewhere, without --password-stdin, it has none yet."""
-    from seaway.accounts import users
+    from seaway.accounts import passwords, users
     from seaway.accounts.principal import OPERATOR
 
     obj: Context = context.obj
     password = _password(password_stdin, required=False)
+    password_hash = None if password is None else passwords.hash_new(password, about=[name, email or ""])
     with obj.house() as seaway, seaway.database.write() as tx:
-        user = users.add(tx, seaway.clock.now_ms(), OPERATOR, name, email=email, password=password, is_admin=admin)
+        user = users.add(
+            tx, seaway.clock.now_ms(), OPERATOR, name, email=email, password_hash=password_hash, is_admin=admin
+        )
     kind = "site admin" if user.is_admin else "user"
     show(_described(user), as_json, f"{user.name} is a {kind} now.")
 
@@ -55,13 +58,17 @@ def password(
     context: typer.Context, name: _Name, password_stdin: _PasswordStdin = False, as_json: JsonOption = False
 ) -> None:
     """Set a new password."""
-    from seaway.accounts import users
+    from seaway.accounts import passwords, users
     from seaway.accounts.principal import OPERATOR
 
     new = _password(password_stdin, required=True)
     assert new is not None
-    with context.obj.house() as seaway, seaway.database.write() as tx:
-        user = users.set_password(tx, seaway.clock.now_ms(), OPERATOR, name, new)
+    with context.obj.house() as seaway:
+        with seaway.database.read() as tx:
+            user = users.get(tx, name)
+        password_hash = passwords.hash_new(new, about=[name, user.email or ""])
+        with seaway.database.write() as tx:
+            users.set_password(tx, seaway.clock.now_ms(), OPERATOR, name, password_hash)
     show(_described(user), as_json, f"{name} has a new password.")
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from seaway.accounts.parts import Accounts
 from seaway.counts import Counts
 from seaway.http.files import Delivery
 from seaway.packages.removal import Removing
@@ -14,6 +15,7 @@ from seaway.serving.resolve import Reading
 class House:
     """Everything that a request can set in motion."""
 
+    accounts: Accounts
     publishing: Publishing
     reading: Reading
     removing: Removing

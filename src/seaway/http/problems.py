@@ -30,6 +30,7 @@ _STATUS: dict[type[errors.SeawayError], int] = {
     errors.Invalid: 422,
     Refused: 422,
     errors.NameTaken: 422,
+    errors.WeakPassword: 422,
     errors.TooMany: 429,
     errors.Unavailable: 503,
 }

@@ -6,11 +6,13 @@ from typing import Any
 
 import structlog
 
+from seaway.accounts import links, sessions, sign_ins, throttle
 from seaway.clock import DAY_MS, HOUR_MS, Clock
 from seaway.database.engine import Database
 from seaway.indexing.change import BUILD_DOCUMENTS
 from seaway.indexing.documents import REPODATA, Documents
 from seaway.jobs.runner import Handler
+from seaway.mail.outbox import SEND_LETTER, Outbox
 from seaway.packages.sweep import forget_shards, sweep
 from seaway.publishing import resumable
 from seaway.storage.blobs import Blobs
@@ -33,10 +35,16 @@ class Duties:
     spool: Spool
     documents: Documents
     clock: Clock
+    outbox: Outbox
 
     def handlers(self) -> Mapping[str, Handler]:
         """What each kind of job does; each can be repeated."""
-        return {BUILD_DOCUMENTS: self._build_documents, SWEEP: self._sweep, EXPIRE: self._expire}
+        return {
+            BUILD_DOCUMENTS: self._build_documents,
+            SEND_LETTER: self.outbox.deliver,
+            SWEEP: self._sweep,
+            EXPIRE: self._expire,
+        }
 
     def _build_documents(self, args: dict[str, Any]) -> None:
         self.documents.build(args["subdir_id"], REPODATA)
@@ -47,6 +55,8 @@ class Duties:
 
     def _expire(self, _args: dict[str, Any]) -> None:
         now_ms = self.clock.now_ms()
+        shards = forget_shards(self.database, now_ms)
         with self.database.write() as tx:
             uploads = resumable.expire(tx, now_ms)
-        log.info("expire.done", shards=forget_shards(self.database, now_ms), uploads=uploads)
+            ended = sum(kind.forget_old(tx, now_ms) for kind in (sessions, sign_ins, links, throttle))
+        log.info("expire.done", shards=shards, uploads=uploads, accounts=ended)

@@ -6,6 +6,11 @@ from dataclasses import dataclass
 
 from anyio import CapacityLimiter
 
+from seaway.accounts import secret_key
+from seaway.accounts.parts import Accounts
+from seaway.accounts.passwords import Hasher
+from seaway.accounts.policy import Policy, SecondFactorFor
+from seaway.accounts.sealing import Sealer
 from seaway.clock import Clock, SystemClock
 from seaway.conda.limits import ArchiveLimits
 from seaway.counts import Counts
@@ -19,6 +24,8 @@ from seaway.indexing.channeldata import ChannelDatas
 from seaway.indexing.documents import Documents
 from seaway.indexing.names import NameIndexes
 from seaway.jobs.runner import Runner
+from seaway.mail.outbox import Outbox
+from seaway.mail.posting import open_post
 from seaway.packages.removal import Removing
 from seaway.publishing.batches import Batches
 from seaway.publishing.examiners import Examiners
@@ -101,7 +108,9 @@ def build(
         disk=ThreadPoolExecutor(_DISK_THREADS, thread_name_prefix="disk"),
         counts=counts,
     )
+    accounts = _wire_accounts(settings, database, blobs, spool, clock)
     house = House(
+        accounts=accounts,
         publishing=publishing,
         reading=_wire_reading(database, documents, clock, blobs),
         removing=Removing(database, clock, settings.whole_document_limit),
@@ -110,9 +119,34 @@ def build(
         counts=counts,
         site_url=settings.site_url,
     )
-    duties = Duties(database, blobs, spool, documents, clock)
+    duties = Duties(database, blobs, spool, documents, clock, accounts.outbox)
     runner = Runner(database, clock, duties.handlers(), PERIODS_MS, counts=counts)
     return Seaway(settings, database, blobs, spool, documents, examiners, clock, runner, house)
+
+
+def _wire_accounts(settings: Settings, database: Database, blobs: Blobs, spool: Spool, clock: Clock) -> Accounts:
+    given = secret_key.of_setting(settings.secret_key.get_secret_value())
+    sealer = Sealer(given or [secret_key.of_store(database, blobs, spool)])
+    post = open_post(settings.mail_url.get_secret_value(), settings.mail_folder)
+    return Accounts(
+        database=database,
+        clock=clock,
+        hasher=Hasher(),
+        sealer=sealer,
+        outbox=Outbox(sealer, post, settings.effective_mail_from),
+        policy=_policy(settings),
+        site_url=settings.site_url,
+    )
+
+
+def _policy(settings: Settings) -> Policy:
+    domains = settings.email_domains.replace(",", " ").split()
+    return Policy(
+        sign_up_open=settings.sign_up == "open",
+        email_domains=frozenset(domain.lstrip("@").casefold() for domain in domains),
+        require_verification=settings.require_verification,
+        second_factor_for=SecondFactorFor(settings.require_second_factor),
+    )
 
 
 def _recorder(

@@ -16,9 +16,6 @@ from functools import partial
 from anyio import CapacityLimiter, to_thread
 from sqlalchemy import bindparam, select
 
-from seaway.accounts import keys as api_keys
-from seaway.accounts import tools
-from seaway.accounts.principal import ANONYMOUS, Principal
 from seaway.channels import channels, permissions
 from seaway.channels.permissions import Access
 from seaway.channels.roles import Action
@@ -37,6 +34,7 @@ from seaway.indexing.documents import Document, Documents
 from seaway.indexing.names import NameIndexes
 from seaway.indexing.rows import State, find_subdir
 from seaway.serving.answer import Answer, Keep
+from seaway.serving.identity import identify
 from seaway.serving.memory import Held, Memory, Question
 from seaway.storage import keys
 from seaway.storage.blobs import Blobs
@@ -104,16 +102,6 @@ class Unbuilt:
     """A document that is older than the state that the asker must see; `build` brings it up to date and answers."""
 
     build: Callable[[], Answer]
-
-
-def identify(tx: Tx, clock: Clock, secrets: Sequence[str]) -> Principal:
-    """Who asks, by the first good credential; a stale one on a public channel counts as none."""
-    for secret in secrets:
-        now_ms = clock.now_ms()
-        principal = api_keys.principal_of(tx, secret, now_ms) or tools.principal_of(tx, secret, now_ms)
-        if principal is not None:
-            return principal
-    return ANONYMOUS
 
 
 def resolve(

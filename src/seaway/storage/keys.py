@@ -2,6 +2,7 @@
 The drawing of the store. Only this module builds a key, and only from a hash, a time or a name of ours.
 
     blobs/ab/abcdef...      any content, named by its sha256: package files, whole index documents
+    secret-key              what the secrets in the database are encrypted with (`accounts.secret_key`)
 
 A store for backups has the same blobs, and in its folder `backups` what each backup is:
 
@@ -15,6 +16,7 @@ import re
 from datetime import UTC, datetime
 
 BACKUPS = "backups"
+SECRET_KEY = "secret-key"
 
 _BLOBS = "blobs"
 _MANIFEST = "manifest"

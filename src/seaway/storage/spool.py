@@ -34,6 +34,13 @@ class Spool:
             file.close()
 
     @contextmanager
+    def private_file(self) -> Iterator[BinaryIO]:
+        """A new locked file that nobody else may read, wherever it is moved to."""
+        with self.file() as file:
+            os.fchmod(file.fileno(), 0o600)
+            yield file
+
+    @contextmanager
     def folder(self) -> Iterator[Path]:
         """A new locked folder for many files; gone at the end with all that is in it."""
         path, descriptor = self._create_folder()

@@ -16,7 +16,7 @@ from seaway.database.engine import Tx
 from seaway.errors import BadCredential
 from seaway.http import credentials
 from seaway.http.house import House
-from seaway.serving.resolve import identify
+from seaway.serving.identity import identify
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,64 @@
+"""
+What must be read again is encrypted with a key that is not in the database: seeds of codes, letters that wait.
+
+1. A copy of the database opens nothing: each sealed value needs the secret key of the site.
+2. A value is sealed for one purpose, and opens for no other: what was taken from one row cannot be put into another.
+3. The first secret key seals, all of them open. A new one is put before the old one, which may go when nothing that
+   it sealed is left.
+
+A sealed value is the name of its key (4 bytes of a hash), a nonce (12) and what AES-256-GCM made.
+"""
+
+import hashlib
+import os
+from collections.abc import Sequence
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from seaway.errors import Unavailable
+
+_NAME_BYTES = 4
+_NONCE_BYTES = 12
+
+
+class Sealer:
+    """Seals and opens with the secret keys of the site, of which there is at least one."""
+
+    def __init__(self, secrets: Sequence[bytes]) -> None:
+        assert secrets
+        self._secrets = {name_of(secret): secret for secret in secrets}
+        self._first = name_of(secrets[0])
+
+    def seal(self, plain: bytes, purpose: str) -> bytes:
+        """Encrypt for one purpose."""
+        nonce = os.urandom(_NONCE_BYTES)
+        cipher = _cipher(self._secrets[self._first], purpose)
+        return self._first + nonce + cipher.encrypt(nonce, plain, None)
+
+    def open(self, sealed: bytes, purpose: str) -> bytes:
+        """What was sealed for this purpose; `Unavailable` when its key is gone, or it is not what we sealed."""
+        name, nonce = sealed[:_NAME_BYTES], sealed[_NAME_BYTES : _NAME_BYTES + _NONCE_BYTES]
+        secret = self._secrets.get(name)
+        if secret is None:
+            raise Unavailable(
+                "This was encrypted with a secret key that is gone.", "Its operator must bring back `secret_key`."
+            )
+        try:
+            return _cipher(secret, purpose).decrypt(nonce, sealed[_NAME_BYTES + _NONCE_BYTES :], None)
+        except (InvalidTag, ValueError):
+            raise Unavailable(
+                "What is kept here encrypted is damaged.", "Its operator must bring back a backup."
+            ) from None
+
+
+def name_of(secret: bytes) -> bytes:
+    """How a key is called where it was used: 4 bytes that tell nothing of it."""
+    return hashlib.sha256(b"seaway key name\0" + secret).digest()[:_NAME_BYTES]
+
+
+def _cipher(secret: bytes, purpose: str) -> AESGCM:
+    # A key for each purpose: no two purposes ever share a key and a nonce.
+    return AESGCM(HKDF(SHA256(), 32, salt=None, info=b"seaway/" + purpose.encode()).derive(secret))

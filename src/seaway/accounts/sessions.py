@@ -1,0 +1,165 @@
+"""
+Browsers that are signed in.
+
+1. The secret of the cookie is made here and stored as its hash; one that the browser brought from elsewhere opens
+   nothing, and a fresh proof gives a new one (fixation).
+2. A session ends 12 hours after it was last used, 14 days after it began, when its user is disabled, and when
+   somebody ends it: on the next request, on every worker.
+3. The token against forged requests is computed from the secret, so only pages that this browser got hold it.
+"""
+
+import base64
+import hashlib
+import hmac
+from dataclasses import dataclass
+
+from sqlalchemy import bindparam, delete, exists, insert, select, update
+
+from seaway import audit, ids
+from seaway.accounts.principal import Carrier, Principal
+from seaway.audit import Actor, Event
+from seaway.clock import DAY_MS, HOUR_MS, MINUTE_MS
+from seaway.database.engine import Database, Tx
+from seaway.database.tables import emails, sessions, users
+from seaway.errors import BadCredential
+
+IDLE_MS = 12 * HOUR_MS
+LONGEST_MS = 14 * DAY_MS
+SEEN_EVERY_MS = 10 * MINUTE_MS
+_MAX_AGENT = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A session as its user sees it: everything but the secret."""
+
+    id: int
+    created_at_ms: int
+    seen_at_ms: int
+    address: str
+    agent: str
+
+
+def start(tx: Tx, now_ms: int, user_id: int, *, address: str, agent: str) -> str:
+    """A new session of a person who has just proved who they are; the secret for its cookie."""
+    name = tx.execute(select(users.c.name).where(users.c.id == user_id)).scalar_one()
+    secret = ids.new_key(ids.KeyKind.SESSION)
+    tx.execute(
+        insert(sessions).values(
+            user_id=user_id,
+            digest=ids.digest(secret),
+            created_at=now_ms,
+            seen_at=now_ms,
+            confirmed_at=now_ms,
+            address=address,
+            agent=_printable(agent),
+        )
+    )
+    audit.write(tx, now_ms, Actor(name, user_id, address), Event.SESSION_STARTED, target=name)
+    return secret
+
+
+_HAS_ADDRESS = exists().where(emails.c.user_id == users.c.id)
+_HAS_VERIFIED = exists().where(emails.c.user_id == users.c.id, emails.c.verified_at.is_not(None))
+_PERSON = (
+    select(
+        sessions.c.id, sessions.c.created_at, sessions.c.seen_at, sessions.c.confirmed_at,
+        users.c.id.label("user_id"), users.c.name, users.c.is_admin,
+        # Whoever was given an account without an address has nothing to verify; signing up always takes one.
+        (_HAS_VERIFIED | ~_HAS_ADDRESS).label("is_verified"),
+    )
+    .join(users, users.c.id == sessions.c.user_id)
+    .where(sessions.c.digest == bindparam("digest"), users.c.disabled_at.is_(None))
+)  # fmt: skip
+
+
+def principal_of(tx: Tx, secret: str, now_ms: int) -> Principal | None:
+    """Who is signed in with this cookie, or None unless the session is good now; garbage is refused without a query."""
+    if not ids.is_of(ids.KeyKind.SESSION, secret):
+        return None
+    row = tx.execute(_PERSON, {"digest": ids.digest(secret)}).one_or_none()
+    if row is None:
+        return None
+    expires_at_ms = min(row.seen_at + IDLE_MS, row.created_at + LONGEST_MS)
+    if expires_at_ms <= now_ms:
+        return None
+    return Principal(
+        name=row.name,
+        user_id=row.user_id,
+        carrier=Carrier.PERSON,
+        is_admin=row.is_admin,
+        is_verified=bool(row.is_verified),
+        session_id=row.id,
+        confirmed_at_ms=row.confirmed_at,
+        expires_at_ms=expires_at_ms,
+    )
+
+
+def touch(database: Database, now_ms: int, principal: Principal) -> None:
+    """Write down that the session is in use, at most every ten minutes: each commit makes all workers ask again."""
+    if principal.session_id is None:
+        return
+    mine = sessions.c.id == principal.session_id
+    with database.read() as tx:
+        seen_at = tx.execute(select(sessions.c.seen_at).where(mine)).scalar()
+    if seen_at is None or seen_at + SEEN_EVERY_MS > now_ms:
+        return
+    with database.write_part() as tx:
+        tx.execute(update(sessions).where(mine, sessions.c.seen_at < now_ms).values(seen_at=now_ms))
+
+
+def csrf_token(secret: str) -> str:
+    """What a form of this session carries along; it does not tell the secret."""
+    digest = hmac.digest(secret.encode(), b"csrf", hashlib.sha256)
+    return base64.urlsafe_b64encode(digest).decode().rstrip("=")
+
+
+def renew(tx: Tx, now_ms: int, secret: str) -> str:
+    """After a fresh proof: a new secret for the same session, confirmed now; the old one opens nothing any more."""
+    fresh = ids.new_key(ids.KeyKind.SESSION)
+    changed = tx.execute(
+        update(sessions)
+        .where(sessions.c.digest == ids.digest(secret))
+        .values(digest=ids.digest(fresh), seen_at=now_ms, confirmed_at=now_ms)
+    )
+    if changed.rowcount != 1:
+        raise BadCredential("This session has ended.", "Sign in again.")
+    return fresh
+
+
+def end(tx: Tx, session_id: int) -> None:
+    """Sign one browser out."""
+    tx.execute(delete(sessions).where(sessions.c.id == session_id))
+
+
+def end_others(tx: Tx, user_id: int, keep: int | None) -> int:
+    """Sign a user out of every browser but the one that is kept, if any; how many."""
+    which = [sessions.c.user_id == user_id]
+    if keep is not None:
+        which.append(sessions.c.id != keep)
+    return tx.execute(delete(sessions).where(*which)).rowcount
+
+
+def of_user(tx: Tx, user_id: int, now_ms: int) -> list[Session]:
+    """The browsers in which a user is signed in, the one that was used last first."""
+    rows = tx.execute(
+        select(sessions.c.id, sessions.c.created_at, sessions.c.seen_at, sessions.c.address, sessions.c.agent)
+        .where(sessions.c.user_id == user_id, *_alive(now_ms))
+        .order_by(sessions.c.seen_at.desc(), sessions.c.id.desc())
+    )
+    return [Session(*row) for row in rows]
+
+
+def forget_old(tx: Tx, now_ms: int) -> int:
+    """Delete those that ended by themselves; how many."""
+    old = (sessions.c.seen_at <= now_ms - IDLE_MS) | (sessions.c.created_at <= now_ms - LONGEST_MS)
+    return tx.execute(delete(sessions).where(old)).rowcount
+
+
+def _alive(now_ms: int):  # type: ignore[no-untyped-def]
+    return (sessions.c.seen_at > now_ms - IDLE_MS, sessions.c.created_at > now_ms - LONGEST_MS)
+
+
+def _printable(agent: str) -> str:
+    """What the browser calls itself: anything may stand there, also what PostgreSQL does not take."""
+    return "".join(char for char in agent[:_MAX_AGENT] if char.isprintable()).encode(errors="replace").decode()

@@ -1,0 +1,62 @@
+"""
+Letters on their way out.
+
+1. A letter is sent if and only if the transaction that wrote it has committed: it waits as a job.
+2. It waits sealed, since links in it open something, and so a copy of the database opens nothing.
+3. It is sent at least once. A second copy, after a crash at the wrong moment, has the same Message-ID, so that mail
+   programs show it once.
+4. A mailbox that refuses the letter for good ends it, with a line in the log; a server that is away does not.
+"""
+
+import base64
+import secrets
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import msgspec
+import structlog
+
+from seaway.database.engine import Tx
+from seaway.jobs import queue
+from seaway.mail.letters import Letter
+from seaway.mail.posting import Post, Undeliverable
+from seaway.mail.writing import written
+
+log = structlog.get_logger()
+
+SEND_LETTER = "send-letter"
+_PURPOSE = "letter"
+
+
+class Seals(Protocol):
+    """What encrypts a letter that waits (`accounts.sealing`)."""
+
+    def seal(self, plain: bytes, purpose: str) -> bytes: ...
+
+    def open(self, sealed: bytes, purpose: str) -> bytes: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Outbox:
+    """Takes letters in a transaction, and sends them from a job."""
+
+    seals: Seals
+    post: Post
+    sender: str
+
+    def send(self, tx: Tx, now_ms: int, letter: Letter) -> None:
+        """Have the letter sent, if the transaction commits."""
+        sealed = self.seals.seal(msgspec.json.encode(letter), _PURPOSE)
+        args = {"id": secrets.token_hex(16), "at": now_ms, "letter": base64.b64encode(sealed).decode()}
+        queue.enqueue(tx, now_ms, SEND_LETTER, args)
+
+    def deliver(self, args: dict[str, Any]) -> None:
+        """The job: give the letter to the server of the mail."""
+        sealed = base64.b64decode(args["letter"])
+        letter = msgspec.json.decode(self.seals.open(sealed, _PURPOSE), type=Letter)
+        try:
+            self.post(written(letter, sender=self.sender, message_id=args["id"], at_ms=args["at"]))
+        except Undeliverable as error:
+            log.warning("mail.refused", to=letter.to, subject=letter.subject, reason=str(error))
+        else:
+            log.info("mail.sent", to=letter.to, subject=letter.subject)

@@ -1,0 +1,22 @@
+"""A real mail server on loopback."""
+
+from collections.abc import Iterator
+from email.message import EmailMessage
+
+import pytest
+
+from seaway.mail.letters import Letter
+from seaway.mail.writing import written
+from tests.support.mail import MailServer, mail_server
+
+
+@pytest.fixture
+def server() -> Iterator[MailServer]:
+    with mail_server() as running:
+        yield running
+
+
+def message(to: str = "ada@example.com") -> EmailMessage:
+    """A short letter, as it is sent."""
+    letter = Letter(to, "Grüße", "Line one\n.\nend\n", "<p>Grüße</p>")
+    return written(letter, sender="Seaway <seaway@conda.example.com>", message_id="abc", at_ms=1_800_000_000_000)
