@@ -76,9 +76,7 @@ def test_the_last_way_in_stays(seaway: Seaway, two: tuple[str, str]) -> None:
 def test_a_password_is_another_way_in(seaway: Seaway) -> None:
     """So the identity may go."""
     with seaway.database.write() as tx:
-        user = users.add(
-            tx, 1, OPERATOR, "carol", email=None, password="correct horse battery staple 7", is_admin=False
-        )
+        user = users.add(tx, 1, OPERATOR, "carol", email=None, password_hash="$argon2id$...", is_admin=False)
         by = Principal("carol", user.id, Carrier.PERSON)
         identities.link(tx, 1, by, user.id, OCTOCAT)
         (mine,) = identities.of_user(tx, user.id)
