@@ -33,6 +33,7 @@ class KeyKind(Enum):
     TOOL_REFRESH = "or"
     TOOL_DEVICE = "od"  # a tool that waits for its user's yes
     TOOL_CODE = "oc"
+    INVITATION = "inv"
 
 
 _KINDS = "|".join(kind.value for kind in KeyKind)

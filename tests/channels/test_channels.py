@@ -4,10 +4,10 @@ import pytest
 from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 
-from seaway.accounts import keys, users
+from seaway.accounts import keys
 from seaway.accounts.principal import ANONYMOUS, OPERATOR
 from seaway.accounts.reserved import is_reserved
-from seaway.channels import channels, members
+from seaway.channels import channels, members, transfers
 from seaway.channels.roles import Role
 from seaway.clock import DAY_MS
 from seaway.conda.subdir import KNOWN_SUBDIRS
@@ -33,7 +33,7 @@ def roles(seaway: Seaway, name: str) -> dict[str, Role]:
 
 def transfer(seaway: Seaway, name: str, user: str) -> None:
     with seaway.database.write() as tx:
-        channels.transfer(tx, seaway.clock.now_ms(), OPERATOR, name, users.get(tx, user))
+        transfers.give(tx, seaway.clock.now_ms(), OPERATOR, name, user)
 
 
 def remove(seaway: Seaway, name: str) -> None:

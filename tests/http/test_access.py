@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from seaway.accounts import keys, users
 from seaway.accounts.principal import OPERATOR, Mode
-from seaway.channels import channels, members
+from seaway.channels import channels, members, transfers
 from seaway.channels.roles import Role
 from seaway.database.tables import metadata
 from tests.conftest import Site
@@ -382,7 +382,7 @@ def test_a_transfer_moves_the_rights_on_the_next_request(site: Site, http: httpx
     key_of_old, key_of_new = site.people.key(old), site.people.key(new)
     own, foreign = conda(index_json("own")), conda(index_json("foreign"))
     with site.people.seaway.database.write() as tx:
-        channels.transfer(tx, 0, OPERATOR, name, users.get(tx, new))
+        transfers.give(tx, 0, OPERATOR, name, new)
     assert [201, 201] == [
         upload(http, name, own, key_of_old).status_code, upload(http, name, foreign, key_of_new).status_code,
     ]  # fmt: skip

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import bindparam, delete, insert, select, update
 
 from seaway import audit, ids
 from seaway.accounts.principal import Carrier, Mode, Principal
@@ -135,10 +135,31 @@ def revoke(tx: Tx, now_ms: int, by: Principal, user: User, name: str) -> Key:
     """End a key on its next request; it stays in the list."""
     key_id = _id_of(tx, user.id, name)
     if key_id is None:
-        raise NotFound(f"{user.name} has no key named {name[:60]!a}.", "`seaway key list` shows them.")
+        raise _no_key(user, name)
     tx.execute(update(keys).where(keys.c.id == key_id, keys.c.revoked_at.is_(None)).values(revoked_at=now_ms))
     audit.write(tx, now_ms, by.actor, Event.KEY_REVOKED, target=f"{user.name}/{name}")
     return next(key for key in all_keys(tx, user.id) if key.id == key_id)
+
+
+def revoke_all(tx: Tx, now_ms: int, by: Principal, user: User) -> int:
+    """End every key of a user; how many were good until now."""
+    names = tx.execute(
+        update(keys)
+        .where(keys.c.user_id == user.id, keys.c.revoked_at.is_(None))
+        .values(revoked_at=now_ms)
+        .returning(keys.c.name)
+    ).scalars()
+    revoked = sorted(names)
+    for name in revoked:
+        audit.write(tx, now_ms, by.actor, Event.KEY_REVOKED, target=f"{user.name}/{name}")
+    return len(revoked)
+
+
+def remove(tx: Tx, now_ms: int, by: Principal, user: User, name: str) -> None:
+    """Take a key out of the list, which ends it; its name is free again."""
+    if not tx.execute(delete(keys).where(keys.c.user_id == user.id, keys.c.name == name)).rowcount:
+        raise _no_key(user, name)
+    audit.write(tx, now_ms, by.actor, Event.KEY_REMOVED, target=f"{user.name}/{name}")
 
 
 # Statements of every request are made once: building one costs more than SQLite needs to run it.
@@ -190,6 +211,10 @@ def _check_patterns(patterns: Sequence[str]) -> None:
 
 def _patterns(text: str) -> tuple[str, ...]:
     return () if text == _ALL_PACKAGES else tuple(msgspec.json.decode(text, type=list[str]))
+
+
+def _no_key(user: User, name: str) -> NotFound:
+    return NotFound(f"{user.name} has no key named {name[:60]!a}.", "Look at the list of keys.")
 
 
 def _id_of(tx: Tx, user_id: int, name: str) -> int | None:

@@ -1,4 +1,4 @@
-"""Channels: made, found, changed, transferred, removed."""
+"""Channels: made, found, changed, removed."""
 
 import re
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ from seaway.accounts.users import User
 from seaway.audit import Event
 from seaway.channels import permissions
 from seaway.channels.permissions import Access
-from seaway.channels.roles import Action, Role, strongest
+from seaway.channels.roles import Action, Role, SiteAction, strongest
 from seaway.clock import DAY_MS
 from seaway.database.engine import Tx
 from seaway.database.tables import (
@@ -74,7 +74,10 @@ def is_possible_name(name: str) -> bool:
 def add(
     tx: Tx, now_ms: int, by: Principal, name: str, owner: User, *, description: str, logo_url: str, is_public: bool
 ) -> Channel:
-    """Make a channel for its owner; private unless said otherwise."""
+    """Make a channel for its owner, who is the one who asks, unless an admin or the operator asks."""
+    permissions.require_site(by, SiteAction.ADD_CHANNEL)
+    if by.user_id != owner.id:
+        permissions.require_site(by, SiteAction.ADMINISTER)
     if not is_possible_name(name):
         raise NameTaken(
             f"{name[:60]!a} cannot be the name of a channel.",
@@ -180,6 +183,7 @@ def change(
     only_publishers: bool | None = None,
 ) -> Channel:
     """Change what is not None; a public channel that becomes private is so on the next request."""
+    require(tx, by, Action.MANAGE, name)
     _check_texts(description or "", logo_url or "")
     given: dict[str, Any] = {
         "description": description,
@@ -196,24 +200,17 @@ def change(
     return get(tx, name)
 
 
-def transfer(tx: Tx, now_ms: int, by: Principal, name: str, new_owner: User) -> Channel:
-    """Give a channel to another user at once, as the operator may; the old owner becomes a contributor."""
-    channel = get(tx, name)
-    tx.execute(delete(members).where(members.c.channel_id == channel.id, members.c.user_id == new_owner.id))
-    tx.execute(
-        update(members)
-        .where(members.c.channel_id == channel.id, members.c.role == Role.OWNER.value)
-        .values(role=Role.CONTRIBUTOR.value)
-    )
-    tx.execute(
-        insert(members).values(channel_id=channel.id, user_id=new_owner.id, role=Role.OWNER.value, added_at=now_ms)
-    )
-    audit.write(tx, now_ms, by.actor, Event.CHANNEL_TRANSFERRED, channel=name, target=new_owner.name)
-    return get(tx, name)
+def remove(tx: Tx, now_ms: int, by: Principal, name: str, *, typed: str | None = None) -> Channel:
+    """
+    Delete a channel with everything in it; its bytes go with the next sweep, its name is held for a year.
 
-
-def remove(tx: Tx, now_ms: int, by: Principal, name: str) -> Channel:
-    """Delete a channel with everything in it; its bytes go with the next sweep, its name is held for a year."""
+    `typed` is the name as the person typed it to say that they mean it; the operator is asked at the command line.
+    What opened this channel alone, keys and publishers, opens nothing from then on.
+    """
+    require(tx, by, Action.REMOVE, name)
+    permissions.require_fresh(by, now_ms)
+    if typed != name and not by.is_operator:
+        raise Malformed("The name that was typed is not that of the channel.", "Nothing was deleted: type its name.")
     channel = get(tx, name)
     owner_id = tx.execute(select(users.c.id).where(users.c.name == channel.owner)).scalar_one()
     tx.execute(delete(channels).where(channels.c.id == channel.id))
@@ -221,6 +218,17 @@ def remove(tx: Tx, now_ms: int, by: Principal, name: str) -> Channel:
     tx.execute(insert(released_names).values(name=name, owner_id=owner_id, released_at=now_ms))
     audit.write(tx, now_ms, by.actor, Event.CHANNEL_REMOVED, channel=name, packages=channel.package_count)
     return channel
+
+
+def is_free(tx: Tx, now_ms: int, by: Principal, name: str) -> bool:
+    """
+    Whether the user who asks could make a channel of this name now; why not is not told.
+
+    It is the one question to which a hidden channel shows, so that whoever answers it counts how often it is asked.
+    """
+    permissions.require_site(by, SiteAction.ADD_CHANNEL)
+    taken = select(channels.c.id).where(channels.c.name == name)
+    return is_possible_name(name) and tx.execute(taken).scalar() is None and not _is_held(tx, now_ms, name, by.user_id)
 
 
 def _readable_by(principal: Principal) -> ColumnElement[bool]:
@@ -248,14 +256,20 @@ def _unknown(name: str) -> NotFound:
     return NotFound(f"There is no channel named {name[:60]!a}.", "`seaway channel list` shows them.")
 
 
-def _take_released_name(tx: Tx, now_ms: int, name: str, owner: User) -> None:
-    row = tx.execute(
+def _is_held(tx: Tx, now_ms: int, name: str, user_id: int | None) -> bool:
+    # Lock files and configurations still name it: whoever took it would be trusted as the old owner.
+    released = tx.execute(
         select(released_names.c.owner_id, released_names.c.released_at).where(released_names.c.name == name)
     ).one_or_none()
-    if row is None:
-        return
-    if row.owner_id != owner.id and now_ms < row.released_at + NAME_HELD_FOR_OTHERS_MS:
-        # Lock files and configurations still name it: whoever took it would be trusted as the old owner.
+    return (
+        released is not None
+        and released.owner_id != user_id
+        and now_ms < released.released_at + NAME_HELD_FOR_OTHERS_MS
+    )
+
+
+def _take_released_name(tx: Tx, now_ms: int, name: str, owner: User) -> None:
+    if _is_held(tx, now_ms, name, owner.id):
         raise NameTaken(
             f"The name {name!r} belonged to a channel that was deleted less than a year ago.", "Choose another."
         )

@@ -19,10 +19,12 @@ from seaway.accounts.users import User
 from seaway.audit import Event
 from seaway.channels import permissions
 from seaway.channels.roles import SiteAction
+from seaway.channels.telling import Telling, tell
 from seaway.database.engine import Tx
 from seaway.database.tables import group_members, groups
 from seaway.database.tables import users as user_rows
 from seaway.errors import Malformed, NameTaken, NotFound
+from seaway.mail import letters
 
 MAX_DESCRIPTION = 400
 
@@ -110,7 +112,16 @@ def remove(tx: Tx, now_ms: int, by: Principal, name: str) -> Group:
     return group
 
 
-def put_member(tx: Tx, now_ms: int, by: Principal, name: str, user: str, *, is_manager: bool = False) -> GroupMember:
+def put_member(
+    tx: Tx,
+    now_ms: int,
+    by: Principal,
+    name: str,
+    user: str,
+    *,
+    is_manager: bool = False,
+    telling: Telling | None = None,
+) -> GroupMember:
     """Take a user into a group, or change whether they manage it."""
     group = _to_change(tx, now_ms, by, name)
     user_id = users.get(tx, user).id
@@ -129,6 +140,8 @@ def put_member(tx: Tx, now_ms: int, by: Principal, name: str, user: str, *, is_m
         )
     event = Event.GROUP_MEMBER_ADDED if was_manager is None else Event.GROUP_MEMBER_CHANGED
     audit.write(tx, now_ms, by.actor, event, target=f"{name}/{user}", manager=is_manager)
+    if was_manager is None:
+        tell(tx, now_ms, telling, user_id, letters.group_joined, group=name, by=by.name)
     return next(member for member in _members_of(tx, group.id) if member.user == user)
 
 

@@ -1,7 +1,7 @@
 """
 Who belongs to a channel, and as what: users by themselves, and groups.
 
-1. Exactly one member is the owner, a user and never a group. Nothing here makes or unmakes one; that is `transfers`.
+1. Exactly one member is the owner, a user and never a group: owners are only ever exchanged (`exchange_owner`).
 2. Who has a role by themselves and through groups has the strongest of them (`channels.access_of`).
 3. A membership that ends takes no file along: what somebody uploaded stays.
 """
@@ -17,10 +17,12 @@ from seaway.audit import Event
 from seaway.channels import channels, permissions
 from seaway.channels.permissions import Access
 from seaway.channels.roles import Action, Role
+from seaway.channels.telling import Telling, tell
 from seaway.database.engine import Tx
-from seaway.database.tables import channel_groups, group_members, groups, members
+from seaway.database.tables import channel_groups, group_members, groups, members, transfers
 from seaway.database.tables import users as user_rows
 from seaway.errors import Malformed, NotFound
+from seaway.mail import letters
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,16 +79,20 @@ def owner_of(tx: Tx, channel_id: int) -> Member:
     return next(member for member in all_members(tx, channel_id) if member.role is Role.OWNER)
 
 
-def put(tx: Tx, now_ms: int, by: Principal, channel: str, user: str, role: Role) -> Member:
-    """Make a user a member at once, or change the role; ownership moves only by transfer."""
+def put(
+    tx: Tx, now_ms: int, by: Principal, channel: str, user: str, role: Role, *, telling: Telling | None = None
+) -> Member:
+    """Make a user a member at once and tell them, or change the role; ownership moves only by transfer."""
     access = _to_change(tx, now_ms, by, channel)
     user_id = users.get(tx, user).id
-    known = _role_of(tx, access.channel_id, user_id)
+    known = role_of(tx, access.channel_id, user_id)
     if Role.OWNER in (role, known):
         raise Malformed(f"{channel} has exactly one owner.", "Give it away with a transfer.")
     put_row(tx, now_ms, access.channel_id, user_id, role)
     event = Event.MEMBER_ADDED if known is None else Event.MEMBER_CHANGED
     audit.write(tx, now_ms, by.actor, event, channel=channel, target=user, role=role.value)
+    if known is None:
+        tell(tx, now_ms, telling, user_id, letters.member_added, channel=channel, role=role.value, by=by.name)
     return Member(user, role, now_ms, user_id)
 
 
@@ -138,7 +144,7 @@ def remove_group(tx: Tx, now_ms: int, by: Principal, channel: str, group: str) -
 
 def put_row(tx: Tx, now_ms: int, channel_id: int, user_id: int, role: Role) -> None:
     """Write that a user has this role, without a question; for those who asked."""
-    if _role_of(tx, channel_id, user_id) is None:
+    if role_of(tx, channel_id, user_id) is None:
         tx.execute(insert(members).values(channel_id=channel_id, user_id=user_id, role=role.value, added_at=now_ms))
     else:
         tx.execute(
@@ -148,6 +154,17 @@ def put_row(tx: Tx, now_ms: int, channel_id: int, user_id: int, role: Role) -> N
         )
 
 
+def exchange_owner(tx: Tx, now_ms: int, channel_id: int, new_owner_id: int) -> None:
+    """Make somebody the owner, and the owner a contributor; for those who asked. Offers of the channel are over."""
+    tx.execute(delete(transfers).where(transfers.c.channel_id == channel_id))
+    tx.execute(
+        update(members)
+        .where(members.c.channel_id == channel_id, members.c.role == Role.OWNER.value)
+        .values(role=Role.CONTRIBUTOR.value)
+    )
+    put_row(tx, now_ms, channel_id, new_owner_id, Role.OWNER)
+
+
 def _to_change(tx: Tx, now_ms: int, by: Principal, channel: str) -> Access:
     access = channels.require(tx, by, Action.MANAGE, channel)
     permissions.require_fresh_session(by, now_ms)
@@ -155,12 +172,13 @@ def _to_change(tx: Tx, now_ms: int, by: Principal, channel: str) -> Access:
 
 
 def _end(tx: Tx, channel_id: int, channel: str, user: str, user_id: int) -> None:
-    role = _role_of(tx, channel_id, user_id)
+    role = role_of(tx, channel_id, user_id)
     if role is None:
         raise NotFound(f"{user} is not a member of {channel}.", "Look at the list of members and groups.")
     if role is Role.OWNER:
         raise _owned(channel, user)
     tx.execute(delete(members).where(members.c.channel_id == channel_id, members.c.user_id == user_id))
+    tx.execute(delete(transfers).where(transfers.c.channel_id == channel_id, transfers.c.to_user_id == user_id))
 
 
 def _owned(channel: str, user: str) -> Malformed:
@@ -169,7 +187,8 @@ def _owned(channel: str, user: str) -> Malformed:
     )
 
 
-def _role_of(tx: Tx, channel_id: int, user_id: int) -> Role | None:
+def role_of(tx: Tx, channel_id: int, user_id: int) -> Role | None:
+    """What a user is in a channel by themselves."""
     role = tx.execute(
         select(members.c.role).where(members.c.channel_id == channel_id, members.c.user_id == user_id)
     ).scalar()

@@ -70,6 +70,7 @@ class SiteAction(Enum):
     CHANGE_GROUP = "change-group", "change this group", False
     FIND_USERS = "find-users", "look for users", False
     READ_ACCOUNT = "read-account", "read this account", False
+    JOIN = "join", "answer what was offered to a user", True
     CHANGE_ACCOUNT = "change-account", "change this account", True  # keys too: no key makes another
     ADMINISTER = "administer", "administer this site", True
 

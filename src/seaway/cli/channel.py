@@ -121,12 +121,12 @@ def transfer(
     as_json: JsonOption = False,
 ) -> None:
     """Give a channel to another user at once; the old owner becomes a contributor."""
-    from seaway.accounts import users
     from seaway.accounts.principal import OPERATOR
-    from seaway.channels import channels
+    from seaway.channels import channels, transfers
 
     with context.obj.house() as seaway, seaway.database.write() as tx:
-        changed = channels.transfer(tx, seaway.clock.now_ms(), OPERATOR, name, users.get(tx, new_owner))
+        transfers.give(tx, seaway.clock.now_ms(), OPERATOR, name, new_owner)
+        changed = channels.get(tx, name)
     show(_described(changed), as_json, f"{name} is owned by {changed.owner} now.")
 
 

@@ -76,6 +76,103 @@ def security_changed(to: str, *, site_url: str, name: str, what: str) -> Letter:
     )
 
 
+def member_added(to: str, *, site_url: str, channel: str, role: str, by: str) -> Letter:
+    """To somebody who is a member of a channel from now on."""
+    return _letter(
+        to,
+        f"You are a {role} of {channel}",
+        site_url,
+        [f"{by} made you a {role} of the channel {channel} at {_host(site_url)}."],
+        link=("Look at the channel", f"{site_url}/channels/{channel}"),
+        after=["If you do not want that, leave the channel there."],
+    )
+
+
+def group_joined(to: str, *, site_url: str, group: str, by: str) -> Letter:
+    """To somebody who is in a group from now on."""
+    return _letter(
+        to,
+        f"You are in the group {group}",
+        site_url,
+        [f"{by} took you into the group {group} at {_host(site_url)}. What the group may do, you may do."],
+        after=["If you do not want that, leave the group there."],
+    )
+
+
+def invitation(to: str, *, site_url: str, channel: str, role: str, by: str, link: str) -> Letter:
+    """To an address whose reader is asked to become a member of a channel."""
+    return _letter(
+        to,
+        f"An invitation to the channel {channel}",
+        site_url,
+        [f"{by} invites you to be a {role} of the channel {channel} at {_host(site_url)}."],
+        link=("Look at the invitation", link),
+        after=["The link is good for a week, once, and for whoever has it. If you do not know what this is, do nothing."],
+    )
+
+
+def invitation_answered(to: str, *, site_url: str, channel: str, answer: str) -> Letter:
+    """To the owner of a channel: somebody answered an invitation; `answer` says who and what."""
+    return _letter(
+        to,
+        f"An answer to your invitation to {channel}",
+        site_url,
+        [f"{answer} the invitation to the channel {channel}."],
+        link=("Look at the members", f"{site_url}/channels/{channel}"),
+    )
+
+
+def transfer_offered(to: str, *, site_url: str, channel: str, by: str) -> Letter:
+    """To a member who is to become the owner of a channel."""
+    return _letter(
+        to,
+        f"The channel {channel} is offered to you",
+        site_url,
+        [
+            f"{by} wants you to own the channel {channel} at {_host(site_url)}.",
+            "The owner decides who belongs to it, and may delete it. Until you accept, nothing changes.",
+        ],
+        link=("Accept or decline", f"{site_url}/channels/{channel}"),
+        after=["The offer is good for a week."],
+    )
+
+
+def transfer_answered(to: str, *, site_url: str, channel: str, answer: str) -> Letter:
+    """To who offered a channel; `answer` says who and what."""
+    return _letter(
+        to,
+        f"An answer to your offer of {channel}",
+        site_url,
+        [f"{answer} the channel {channel} that you offered."],
+        link=("Look at the channel", f"{site_url}/channels/{channel}"),
+    )
+
+
+def key_ends(to: str, *, site_url: str, name: str, days: str) -> Letter:
+    """To somebody whose key stops soon; `days` says when."""
+    return _letter(
+        to,
+        f"An API key ends {days}",
+        site_url,
+        [f"Your API key {name} at {_host(site_url)} ends {days}. What uses it is refused from then on."],
+        link=("Make another one", f"{site_url}/account/keys"),
+    )
+
+
+def key_leaked(to: str, *, site_url: str, name: str) -> Letter:
+    """To somebody whose key was found where everybody can read it, and was revoked."""
+    return _letter(
+        to,
+        "An API key of yours was found in public, and is revoked",
+        site_url,
+        [
+            f"Your API key {name} at {_host(site_url)} was found where everybody can read it.",
+            "It opens nothing any more. Look at what was uploaded with it, and make another one.",
+        ],
+        link=("Look at your keys", f"{site_url}/account/keys"),
+    )
+
+
 def _letter(
     to: str,
     subject: str,

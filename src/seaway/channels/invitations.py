@@ -1,0 +1,244 @@
+"""
+Invitations: somebody who is known by an e-mail address is asked to become a member.
+
+1. The link is sent to that address, and is good for whoever holds it: for a week, once, and until it is withdrawn.
+   What is stored opens nothing.
+2. It is accepted by a person who is signed in to a verified account, which need not have that address.
+3. It never makes anybody less than they are, and never an owner.
+4. An invitation that is over, withdrawn, answered or invented is one refusal.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import delete, func, insert, select
+
+from seaway import audit, ids
+from seaway.accounts import emails
+from seaway.accounts.principal import Principal
+from seaway.audit import Event
+from seaway.channels import channels, members, permissions
+from seaway.channels.permissions import Access
+from seaway.channels.roles import Action, Role, SiteAction, strongest
+from seaway.channels.telling import Telling, tell
+from seaway.clock import DAY_MS
+from seaway.database.engine import Tx
+from seaway.database.tables import channels as channel_rows
+from seaway.database.tables import invitations, users
+from seaway.errors import Malformed, NotFound, TooMany
+from seaway.mail import letters
+
+LASTS_MS = 7 * DAY_MS
+MOST_OPEN = 100  # for each channel: letters to strangers are what it costs
+_KEPT_MS = 30 * DAY_MS  # so long the owner sees that one is over
+
+
+@dataclass(frozen=True, slots=True)
+class Invitation:
+    """An invitation as the owner and its reader see it: everything but the secret."""
+
+    id: int
+    channel: str
+    address: str
+    role: Role
+    invited_by: str
+    created_at_ms: int
+    expires_at_ms: int
+
+
+def invite(
+    tx: Tx, now_ms: int, by: Principal, channel: str, address: str, role: Role, *, telling: Telling | None
+) -> tuple[Invitation, str]:
+    """
+    Ask whoever reads this address to become a member; an earlier invitation of the same address is over.
+
+    The secret of the link is returned for the operator, whose Seaway may have no mail; nobody else is shown it.
+    """
+    access = _to_change(tx, now_ms, by, channel)
+    if role is Role.OWNER:
+        raise Malformed(f"{channel} has exactly one owner.", "Invite a viewer or a contributor.")
+    folded = emails.folded(address)
+    of_address = (invitations.c.channel_id == access.channel_id, invitations.c.folded == folded)
+    tx.execute(delete(invitations).where(*of_address))
+    _refuse_too_many(tx, now_ms, access.channel_id, channel)
+    invitation, secret = _make(tx, now_ms, by, access.channel_id, emails.checked(address), folded, role)
+    _send(tx, now_ms, invitation, secret, telling)
+    audit.write(
+        tx, now_ms, by.actor, Event.INVITATION_SENT, channel=channel, target=invitation.address, role=role.value
+    )
+    return invitation, secret
+
+
+def resend(
+    tx: Tx, now_ms: int, by: Principal, channel: str, invitation_id: int, *, telling: Telling | None
+) -> tuple[Invitation, str]:
+    """Send another link, good for another week; the one before it is good for nothing from now on."""
+    old = _of_channel(tx, _to_change(tx, now_ms, by, channel), invitation_id)
+    return invite(tx, now_ms, by, channel, old.address, old.role, telling=telling)
+
+
+def withdraw(tx: Tx, now_ms: int, by: Principal, channel: str, invitation_id: int) -> None:
+    """Take an invitation back."""
+    old = _of_channel(tx, _to_change(tx, now_ms, by, channel), invitation_id)
+    tx.execute(delete(invitations).where(invitations.c.id == invitation_id))
+    audit.write(tx, now_ms, by.actor, Event.INVITATION_WITHDRAWN, channel=channel, target=old.address)
+
+
+def withdraw_all(tx: Tx, channel_id: int) -> None:
+    """Forget every invitation of a channel whose owner changed: the old one may hold links of them."""
+    tx.execute(delete(invitations).where(invitations.c.channel_id == channel_id))
+
+
+def of_channel(tx: Tx, by: Principal, channel: str) -> list[Invitation]:
+    """The invitations of a channel, newest first; also those that are over, for a month."""
+    access = channels.require(tx, by, Action.MANAGE, channel)
+    rows = tx.execute(
+        _INVITATION.where(invitations.c.channel_id == access.channel_id).order_by(invitations.c.id.desc())
+    )
+    return [_of(row) for row in rows]
+
+
+def look(tx: Tx, now_ms: int, secret: str) -> Invitation:
+    """What a link invites to; `NotFound` when it is good no more."""
+    row = tx.execute(
+        _INVITATION.where(invitations.c.digest == ids.digest(secret), invitations.c.expires_at > now_ms)
+    ).one_or_none()
+    if row is None:
+        raise _over()
+    return _of(row)
+
+
+def accept(tx: Tx, now_ms: int, by: Principal, secret: str, *, telling: Telling | None = None) -> Invitation:
+    """Become a member; in a transaction of the channel that `look` names, or of the house."""
+    permissions.require_site(by, SiteAction.JOIN)
+    permissions.require_verified(by)
+    invitation = _take(tx, now_ms, secret)
+    access = channels.access_of(tx, invitation.channel, by)
+    assert access is not None
+    assert by.user_id is not None
+    known = members.role_of(tx, access.channel_id, by.user_id)
+    role = strongest(invitation.role.value, None if known is None else known.value) or invitation.role
+    members.put_row(tx, now_ms, access.channel_id, by.user_id, role)
+    event = Event.MEMBER_ADDED if known is None else Event.MEMBER_CHANGED
+    audit.write(
+        tx,
+        now_ms,
+        by.actor,
+        event,
+        channel=invitation.channel,
+        target=by.name,
+        role=role.value,
+        invited=invitation.address,
+    )
+    _tell_owner(tx, now_ms, access.channel_id, invitation, telling, answer=f"{by.name} accepted")
+    return invitation
+
+
+def decline(tx: Tx, now_ms: int, by: Principal, secret: str, *, telling: Telling | None = None) -> Invitation:
+    """Say no; whoever holds the link may, with or without an account."""
+    invitation = _take(tx, now_ms, secret)
+    audit.write(tx, now_ms, by.actor, Event.INVITATION_DECLINED, channel=invitation.channel, target=invitation.address)
+    channel_id = tx.execute(select(channel_rows.c.id).where(channel_rows.c.name == invitation.channel)).scalar_one()
+    _tell_owner(tx, now_ms, channel_id, invitation, telling, answer=f"{invitation.address} declined")
+    return invitation
+
+
+def forget_old(tx: Tx, now_ms: int) -> int:
+    """Delete those that are over for a month; how many."""
+    return tx.execute(delete(invitations).where(invitations.c.expires_at < now_ms - _KEPT_MS)).rowcount
+
+
+_INVITATION = (
+    select(
+        invitations.c.id, channel_rows.c.name, invitations.c.address, invitations.c.role, users.c.name,
+        invitations.c.created_at, invitations.c.expires_at,
+    )
+    .join(channel_rows, channel_rows.c.id == invitations.c.channel_id)
+    .outerjoin(users, users.c.id == invitations.c.invited_by)
+)  # fmt: skip
+
+
+def _of(row: Sequence[Any]) -> Invitation:
+    return Invitation(row[0], row[1], row[2], Role(row[3]), row[4] or "", row[5], row[6])
+
+
+def _of_channel(tx: Tx, access: Access, invitation_id: int) -> Invitation:
+    row = tx.execute(
+        _INVITATION.where(invitations.c.channel_id == access.channel_id, invitations.c.id == invitation_id)
+    ).one_or_none()
+    if row is None:
+        raise NotFound("There is no such invitation.", "It may have been answered meanwhile.")
+    return _of(row)
+
+
+def _to_change(tx: Tx, now_ms: int, by: Principal, channel: str) -> Access:
+    access = channels.require(tx, by, Action.MANAGE, channel)
+    permissions.require_fresh_session(by, now_ms)
+    return access
+
+
+def _refuse_too_many(tx: Tx, now_ms: int, channel_id: int, channel: str) -> None:
+    count = tx.execute(
+        select(func.count()).where(invitations.c.channel_id == channel_id, invitations.c.expires_at > now_ms)
+    ).scalar_one()
+    if count >= MOST_OPEN:
+        raise TooMany(
+            f"{channel} has {count} invitations that nobody answered.",
+            "Withdraw some.",
+            retry_after_seconds=DAY_MS // 1000,
+        )
+
+
+def _make(
+    tx: Tx, now_ms: int, by: Principal, channel_id: int, address: str, folded: str, role: Role
+) -> tuple[Invitation, str]:
+    secret = ids.new_key(ids.KeyKind.INVITATION)
+    invitation_id = tx.execute(
+        insert(invitations)
+        .values(
+            channel_id=channel_id,
+            address=address,
+            folded=folded,
+            role=role.value,
+            digest=ids.digest(secret),
+            invited_by=by.user_id,
+            created_at=now_ms,
+            expires_at=now_ms + LASTS_MS,
+        )
+        .returning(invitations.c.id)
+    ).scalar_one()
+    return _of(tx.execute(_INVITATION.where(invitations.c.id == invitation_id)).one()), secret
+
+
+def _take(tx: Tx, now_ms: int, secret: str) -> Invitation:
+    """Use the link up: of two who come at once, the second finds nothing, since the first has deleted the row."""
+    invitation = look(tx, now_ms, secret)
+    if not tx.execute(delete(invitations).where(invitations.c.digest == ids.digest(secret))).rowcount:
+        raise _over()
+    return invitation
+
+
+def _send(tx: Tx, now_ms: int, invitation: Invitation, secret: str, telling: Telling | None) -> None:
+    if telling is None:
+        return
+    letter = letters.invitation(
+        invitation.address,
+        site_url=telling.site_url,
+        channel=invitation.channel,
+        role=invitation.role.value,
+        by=invitation.invited_by or "The operator",
+        link=f"{telling.site_url}/invitations/{secret}",
+    )
+    telling.outbox.send(tx, now_ms, letter)
+
+
+def _tell_owner(
+    tx: Tx, now_ms: int, channel_id: int, invitation: Invitation, telling: Telling | None, *, answer: str
+) -> None:
+    owner = members.owner_of(tx, channel_id)
+    tell(tx, now_ms, telling, owner.user_id, letters.invitation_answered, channel=invitation.channel, answer=answer)
+
+
+def _over() -> NotFound:
+    return NotFound("This invitation is not good any more.", "Ask whoever invited you for another one.")

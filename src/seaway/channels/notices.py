@@ -1,0 +1,117 @@
+"""What the owner of a channel tells everybody who reads it: conda and pixi show it (CEP 6)."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import Enum
+
+import msgspec
+from sqlalchemy import delete, func, insert, select
+
+from seaway import audit
+from seaway.accounts.principal import Principal
+from seaway.audit import Event
+from seaway.channels import channels
+from seaway.channels.roles import Action
+from seaway.clock import DAY_MS
+from seaway.database.engine import Tx
+from seaway.database.tables import notices
+from seaway.errors import Malformed, NotFound
+
+MAX_MESSAGE = 1_000
+MOST = 20  # of one channel: clients give up at 1 MiB, and people long before
+LONGEST_DAYS = 366
+
+
+class Level(Enum):
+    """How much it matters; clients show the levels differently."""
+
+    INFO = "info"
+    WARNING = "warning"
+    CRITICAL = "critical"
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """One notice."""
+
+    id: int
+    level: Level
+    message: str
+    created_at_ms: int
+    expires_at_ms: int
+
+
+def add(tx: Tx, now_ms: int, by: Principal, channel: str, level: Level, message: str, *, expires_at_ms: int) -> Notice:
+    """Tell it to everybody who reads the channel, until it expires."""
+    access = channels.require(tx, by, Action.MANAGE, channel)
+    if not 1 <= len(message.strip()) <= MAX_MESSAGE or not message.replace("\n", "").isprintable():
+        raise Malformed(f"A notice is a text of at most {MAX_MESSAGE:,} characters.", "Shorten it.")
+    if not now_ms < expires_at_ms <= now_ms + LONGEST_DAYS * DAY_MS:
+        raise Malformed("A notice ends after now, and within a year.", "Choose another end.")
+    count = tx.execute(select(func.count()).where(notices.c.channel_id == access.channel_id)).scalar_one()
+    if count >= MOST:
+        raise Malformed(f"{channel} has {count} notices already.", "Take some back.")
+    notice_id = tx.execute(
+        insert(notices)
+        .values(
+            channel_id=access.channel_id,
+            level=level.value,
+            message=message.strip(),
+            created_at=now_ms,
+            expires_at=expires_at_ms,
+        )
+        .returning(notices.c.id)
+    ).scalar_one()
+    audit.write(tx, now_ms, by.actor, Event.NOTICE_ADDED, channel=channel, target=str(notice_id), level=level.value)
+    return Notice(notice_id, level, message.strip(), now_ms, expires_at_ms)
+
+
+def remove(tx: Tx, now_ms: int, by: Principal, channel: str, notice_id: int) -> None:
+    """Take a notice back."""
+    access = channels.require(tx, by, Action.MANAGE, channel)
+    which = (notices.c.channel_id == access.channel_id, notices.c.id == notice_id)
+    if not tx.execute(delete(notices).where(*which)).rowcount:
+        raise NotFound("There is no such notice.", "It may be over, or taken back.")
+    audit.write(tx, now_ms, by.actor, Event.NOTICE_REMOVED, channel=channel, target=str(notice_id))
+
+
+def listed(tx: Tx, now_ms: int, by: Principal, channel: str) -> list[Notice]:
+    """The notices that readers of the channel see, newest first."""
+    return current(tx, now_ms, channels.require(tx, by, Action.READ, channel).channel_id)
+
+
+def current(tx: Tx, now_ms: int, channel_id: int) -> list[Notice]:
+    """The notices of a channel that are not over, newest first, for who knows that they may be seen."""
+    rows = tx.execute(
+        select(notices.c.id, notices.c.level, notices.c.message, notices.c.created_at, notices.c.expires_at)
+        .where(notices.c.channel_id == channel_id, notices.c.expires_at > now_ms)
+        .order_by(notices.c.id.desc())
+    )
+    return [Notice(row[0], Level(row[1]), row[2], row[3], row[4]) for row in rows]
+
+
+def document(found: list[Notice]) -> bytes:
+    """`notices.json`. Only `expires_at` as CEP 6 has it: rattler refuses a notice that says it under two names."""
+    return msgspec.json.encode(
+        {
+            "notices": [
+                {
+                    "id": str(notice.id),
+                    "level": notice.level.value,
+                    "message": notice.message,
+                    "created_at": _moment(notice.created_at_ms),
+                    "expires_at": _moment(notice.expires_at_ms),
+                }
+                for notice in found
+            ]
+        }
+    )
+
+
+def forget_old(tx: Tx, now_ms: int) -> int:
+    """Delete the notices that are over; how many."""
+    return tx.execute(delete(notices).where(notices.c.expires_at <= now_ms)).rowcount
+
+
+def _moment(at_ms: int) -> str:
+    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="seconds")

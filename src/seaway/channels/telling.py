@@ -1,0 +1,43 @@
+"""
+People are told by mail what concerns them: the letter waits in the transaction of the change.
+
+Only an address that was verified is written to: one that was not may be a stranger's.
+"""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from sqlalchemy import select
+
+from seaway.database.engine import Tx
+from seaway.database.tables import emails
+from seaway.mail.letters import Letter
+from seaway.mail.outbox import Outbox
+
+
+class Telling(Protocol):
+    """The parts that letters need (`accounts.parts.Accounts` has them)."""
+
+    @property
+    def outbox(self) -> Outbox: ...
+
+    @property
+    def site_url(self) -> str: ...
+
+
+def address_of(tx: Tx, user_id: int | None) -> str | None:
+    """Where letters to a user go, or None where there is no such place."""
+    return tx.execute(
+        select(emails.c.address).where(
+            emails.c.user_id == user_id, emails.c.is_primary, emails.c.verified_at.is_not(None)
+        )
+    ).scalar()
+
+
+def tell(
+    tx: Tx, now_ms: int, telling: Telling | None, user_id: int | None, letter: Callable[..., Letter], **said: str
+) -> None:
+    """Write to a user, if there is a post and they have an address; `letter` makes it of what is `said`."""
+    to = None if telling is None else address_of(tx, user_id)
+    if telling is not None and to is not None:
+        telling.outbox.send(tx, now_ms, letter(to, site_url=telling.site_url, **said))

@@ -1,0 +1,209 @@
+"""
+Transfers: a channel is offered to one of its members, who accepts, and then owns it.
+
+1. Until the offer is accepted nothing changes. It is over after a week, or when it is declined or cancelled, when the
+   one to whom it was made is no member any more, or when the channel changes hands otherwise.
+2. At every moment exactly one user owns the channel: owners are only ever exchanged, in one transaction. Of two who
+   accept at once, one finds no offer.
+3. Both sides are people who have just proved to be there. A key gives away nothing.
+4. Who gave the channel away is a contributor from then on.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import delete, exists, insert, select
+
+from seaway import audit
+from seaway.accounts import users
+from seaway.accounts.principal import Principal
+from seaway.audit import Event
+from seaway.channels import channels, invitations, members, permissions
+from seaway.channels.roles import Action, Role, SiteAction
+from seaway.channels.telling import Telling, tell
+from seaway.clock import DAY_MS
+from seaway.database.engine import Tx
+from seaway.database.tables import channels as channel_rows
+from seaway.database.tables import emails, transfers
+from seaway.database.tables import users as user_rows
+from seaway.errors import Malformed, NotFound
+from seaway.mail import letters
+
+LASTS_MS = 7 * DAY_MS
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """An offer that waits for its answer."""
+
+    channel: str
+    to_user: str
+    offered_by: str
+    offered_at_ms: int
+    expires_at_ms: int
+    channel_id: int
+    offered_by_id: int
+
+
+def offer(
+    tx: Tx, now_ms: int, by: Principal, channel: str, to_user: str, *, telling: Telling | None = None
+) -> Transfer:
+    """Offer a channel to one of its members."""
+    access = channels.require(tx, by, Action.TRANSFER, channel)
+    permissions.require_fresh(by, now_ms)
+    to = users.get(tx, to_user)
+    if members.role_of(tx, access.channel_id, to.id) in (None, Role.OWNER):
+        raise Malformed(f"{to_user} cannot be offered {channel}.", "Offer it to a member who does not own it.")
+    if to.disabled_at_ms is not None or not _is_verified(tx, to.id):
+        raise Malformed(
+            f"The account {to_user} is disabled or has no verified address.", "Offer the channel to somebody else."
+        )
+    if of_channel(tx, now_ms, access.channel_id) is not None:
+        raise Malformed(f"{channel} is offered to somebody already.", "Cancel that first.")
+    if by.user_id is None:
+        raise Malformed("The operator offers no channel.", "Give it away at once with `seaway channel transfer`.")
+    forget(tx, access.channel_id)  # one that is over
+    tx.execute(
+        insert(transfers).values(
+            channel_id=access.channel_id,
+            to_user_id=to.id,
+            offered_by=by.user_id,
+            offered_at=now_ms,
+            expires_at=now_ms + LASTS_MS,
+        )
+    )
+    audit.write(tx, now_ms, by.actor, Event.TRANSFER_OFFERED, channel=channel, target=to_user)
+    tell(tx, now_ms, telling, to.id, letters.transfer_offered, channel=channel, by=by.name)
+    made = of_channel(tx, now_ms, access.channel_id)
+    assert made is not None
+    return made
+
+
+def accept(tx: Tx, now_ms: int, by: Principal, channel: str, *, telling: Telling | None = None) -> Transfer:
+    """Become the owner of a channel that was offered to one; in a transaction of that channel, or of the house."""
+    permissions.require_site(by, SiteAction.JOIN)
+    permissions.require_verified(by)
+    permissions.require_fresh(by, now_ms)
+    transfer = _take(tx, now_ms, by, channel)
+    assert by.user_id is not None
+    members.exchange_owner(tx, now_ms, transfer.channel_id, by.user_id)
+    invitations.withdraw_all(tx, transfer.channel_id)
+    audit.write(
+        tx, now_ms, by.actor, Event.CHANNEL_TRANSFERRED, channel=channel, target=by.name, offered_by=transfer.offered_by
+    )
+    tell(
+        tx,
+        now_ms,
+        telling,
+        transfer.offered_by_id,
+        letters.transfer_answered,
+        channel=channel,
+        answer=f"{by.name} accepted",
+    )
+    return transfer
+
+
+def decline(tx: Tx, now_ms: int, by: Principal, channel: str, *, telling: Telling | None = None) -> Transfer:
+    """Refuse a channel that was offered to one."""
+    permissions.require_site(by, SiteAction.JOIN)
+    transfer = _take(tx, now_ms, by, channel)
+    audit.write(tx, now_ms, by.actor, Event.TRANSFER_DECLINED, channel=channel, target=by.name)
+    tell(
+        tx,
+        now_ms,
+        telling,
+        transfer.offered_by_id,
+        letters.transfer_answered,
+        channel=channel,
+        answer=f"{by.name} declined",
+    )
+    return transfer
+
+
+def cancel(tx: Tx, now_ms: int, by: Principal, channel: str) -> Transfer:
+    """Take an offer back."""
+    access = channels.require(tx, by, Action.TRANSFER, channel)
+    transfer = of_channel(tx, now_ms, access.channel_id)
+    if transfer is None or not forget(tx, access.channel_id):
+        raise _none()
+    audit.write(tx, now_ms, by.actor, Event.TRANSFER_CANCELLED, channel=channel, target=transfer.to_user)
+    return transfer
+
+
+def give(tx: Tx, now_ms: int, by: Principal, channel: str, new_owner: str) -> None:
+    """Give a channel to a user at once, as the operator and admins may: its owner may be gone for good."""
+    permissions.require_site(by, SiteAction.ADMINISTER)
+    permissions.require_fresh(by, now_ms)
+    access = channels.require(tx, by, Action.TRANSFER, channel)
+    members.exchange_owner(tx, now_ms, access.channel_id, users.get(tx, new_owner).id)
+    invitations.withdraw_all(tx, access.channel_id)
+    audit.write(tx, now_ms, by.actor, Event.CHANNEL_TRANSFERRED, channel=channel, target=new_owner)
+
+
+def of_channel(tx: Tx, now_ms: int, channel_id: int) -> Transfer | None:
+    """The offer of a channel that waits for its answer, for who knows that they may see it."""
+    row = tx.execute(
+        _TRANSFER.where(transfers.c.channel_id == channel_id, transfers.c.expires_at > now_ms)
+    ).one_or_none()
+    return None if row is None else _of(row)
+
+
+def to_user(tx: Tx, now_ms: int, user_id: int) -> list[Transfer]:
+    """What a user was offered and has not answered, by channel."""
+    rows = tx.execute(
+        _TRANSFER.where(transfers.c.to_user_id == user_id, transfers.c.expires_at > now_ms).order_by(
+            channel_rows.c.name
+        )
+    )
+    return [_of(row) for row in rows]
+
+
+def forget(tx: Tx, channel_id: int) -> bool:
+    """End the offer of a channel, if there is one."""
+    return bool(tx.execute(delete(transfers).where(transfers.c.channel_id == channel_id)).rowcount)
+
+
+def forget_old(tx: Tx, now_ms: int) -> int:
+    """Delete the offers that are over; how many."""
+    return tx.execute(delete(transfers).where(transfers.c.expires_at <= now_ms)).rowcount
+
+
+_by_whom = user_rows.alias("by_whom")
+_TRANSFER = (
+    select(
+        channel_rows.c.name, user_rows.c.name, _by_whom.c.name, transfers.c.offered_at, transfers.c.expires_at,
+        transfers.c.channel_id, transfers.c.offered_by,
+    )
+    .join(channel_rows, channel_rows.c.id == transfers.c.channel_id)
+    .join(user_rows, user_rows.c.id == transfers.c.to_user_id)
+    .join(_by_whom, _by_whom.c.id == transfers.c.offered_by)
+)  # fmt: skip
+
+
+def _of(row: Sequence[Any]) -> Transfer:
+    return Transfer(*row)
+
+
+def _take(tx: Tx, now_ms: int, by: Principal, channel: str) -> Transfer:
+    """Use an offer to this principal up: of two answers at once, the second finds that the row is gone."""
+    offered = [transfer for transfer in to_user(tx, now_ms, by.user_id or 0) if transfer.channel == channel]
+    if not offered:
+        raise _none()
+    answered = delete(transfers).where(
+        transfers.c.channel_id == offered[0].channel_id, transfers.c.to_user_id == by.user_id
+    )
+    if not tx.execute(answered).rowcount:
+        raise _none()
+    return offered[0]
+
+
+def _is_verified(tx: Tx, user_id: int) -> bool:
+    """As `sessions` says of people: some address is verified, or they were made by command without one."""
+    of_user = select(exists().where(emails.c.user_id == user_id))
+    verified = select(exists().where(emails.c.user_id == user_id, emails.c.verified_at.is_not(None)))
+    return bool(tx.execute(verified).scalar_one()) or not tx.execute(of_user).scalar_one()
+
+
+def _none() -> NotFound:
+    return NotFound("This channel is not offered.", "The offer may be over, or taken back.")
