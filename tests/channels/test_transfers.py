@@ -164,7 +164,7 @@ def unverified(seaway: Seaway, people: People, name: str) -> None:
     """A member with an address that nobody has proved to read."""
     with seaway.database.write() as tx:
         user = users.add(
-            tx, 0, OPERATOR, name, email=f"{name}@example.com", password=None, is_admin=False, is_verified=False
+            tx, 0, OPERATOR, name, email=f"{name}@example.com", password_hash=None, is_admin=False, is_verified=False
         )
         assert user.email is not None
     people.member("boats", name, Role.CONTRIBUTOR)

@@ -107,7 +107,9 @@ def invitation(to: str, *, site_url: str, channel: str, role: str, by: str, link
         site_url,
         [f"{by} invites you to be a {role} of the channel {channel} at {_host(site_url)}."],
         link=("Look at the invitation", link),
-        after=["The link is good for a week, once, and for whoever has it. If you do not know what this is, do nothing."],
+        after=[
+            "The link is good for a week, once, and for whoever has it. If you do not know what this is, do nothing."
+        ],
     )
 
 
