@@ -1,63 +1,53 @@
 """The first pages: what is here, and the lines to paste."""
 
-from pathlib import Path
-
 from anyio import to_thread
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import Response
 
-from seaway.accounts.principal import ANONYMOUS
+from seaway.accounts.principal import Principal
 from seaway.channels import channels, permissions
 from seaway.channels.channels import Channel
 from seaway.channels.permissions import Verdict
 from seaway.channels.roles import Action
 from seaway.database.engine import Database
+from seaway.errors import NotFound
 from seaway.http.house import House
+from seaway.http.identity import principal_of
 from seaway.packages import catalogue
 from seaway.packages.catalogue import PackageSummary
-
-_HERE = Path(__file__).parent
-_STYLE = (_HERE / "static" / "seaway.css").read_bytes()
-_CSP = (
-    "default-src 'none'; style-src 'self'; img-src 'self'; font-src 'self'; form-action 'self'; "
-    "frame-ancestors 'none'; base-uri 'none'"
-)
-
-_templates = Environment(
-    loader=FileSystemLoader(_HERE / "templates"), autoescape=select_autoescape(), undefined=StrictUndefined
-)
+from seaway.web.shell import page
 
 
 async def front(request: Request) -> Response:
-    """The public channels."""
-    shown = await to_thread.run_sync(_public_channels, _database(request))
-    return _page("front.html", channels=shown, site=_site(request))
+    """What this is, and the channels that the asker may see."""
+    by = await principal_of(request)
+    shown = await to_thread.run_sync(_channels, _database(request), by)
+    return page(request, "front.html", channels=shown)
 
 
 async def channel(request: Request) -> Response:
-    """One public channel; a private one looks like none until there are sessions to show it to."""
-    found = await to_thread.run_sync(_visible_channel, _database(request), request.path_params["channel"])
+    """One channel; one that the asker may not read looks like none."""
+    by = await principal_of(request)
+    found = await to_thread.run_sync(_visible_channel, _database(request), by, request.path_params["channel"])
     if found is None:
-        return _page("nothing.html", status=404, site=_site(request))
+        raise NotFound(
+            "There is no such channel, or it is private.", "If you are a member of it, sign in and open it again."
+        )
     shown, packages = found
-    return _page("channel.html", channel=shown, packages=packages, site=_site(request))
+    return page(request, "channel.html", channel=shown, packages=packages)
 
 
-async def style(_request: Request) -> Response:
-    """The style sheet of the pages."""
-    return Response(_STYLE, media_type="text/css", headers={"Cache-Control": "public, max-age=3600"})
-
-
-def _public_channels(database: Database) -> list[Channel]:
+def _channels(database: Database, by: Principal) -> list[Channel]:
     with database.read() as tx:
-        return channels.visible_to(tx, ANONYMOUS)
+        return channels.visible_to(tx, by)
 
 
-def _visible_channel(database: Database, name: str) -> tuple[Channel, list[PackageSummary]] | None:
+def _visible_channel(
+    database: Database, by: Principal, name: str
+) -> tuple[Channel, list[PackageSummary]] | None:
     with database.read() as tx:
-        access = channels.access_of(tx, name, ANONYMOUS)
-        if access is None or permissions.decide(ANONYMOUS, Action.READ, access) is not Verdict.ALLOWED:
+        access = channels.access_of(tx, name, by)
+        if access is None or permissions.decide(by, Action.READ, access) is not Verdict.ALLOWED:
             return None
         return channels.get(tx, name), catalogue.list_packages(tx, access.channel_id)
 
@@ -65,13 +55,3 @@ def _visible_channel(database: Database, name: str) -> tuple[Channel, list[Packa
 def _database(request: Request) -> Database:
     house: House = request.app.state.house
     return house.reading.database
-
-
-def _site(request: Request) -> str:
-    house: House = request.app.state.house
-    return house.site_url
-
-
-def _page(template: str, *, status: int = 200, **values: object) -> HTMLResponse:
-    content = _templates.get_template(template).render(values)
-    return HTMLResponse(content, status, headers={"Content-Security-Policy": _CSP})

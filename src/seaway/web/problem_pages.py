@@ -1,0 +1,61 @@
+"""An error, as a page for who looks at it in a browser; the status and its headers are those of `http.problems`."""
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from seaway.errors import SeawayError
+from seaway.http import identity, problems
+from seaway.web.shell import page
+
+_TITLES = {
+    400: "This request cannot be read",
+    401: "Sign in to go on",
+    403: "This is not for you to do",
+    404: "Nothing is here",
+    405: "This cannot be done here",
+    408: "That took too long",
+    409: "This is there already",
+    413: "This is too large",
+    422: "This was refused",
+    429: "Too many tries",
+    500: "Something went wrong here",
+    503: "Not now",
+}
+_ASKS_WHO = 500  # below it: what is broken may be what tells who asks
+
+
+def wants_page(request: Request) -> bool:
+    """Whether a browser shows the answer to a person: programs keep their plain sentence."""
+    return "text/html" in request.headers.get("accept", "") and not request.url.path.startswith("/api/")
+
+
+class ProblemPage:
+    """The answer to a failed request of a browser."""
+
+    def __init__(self, error: Exception, request: Request) -> None:
+        self._error, self._request = error, request
+        self._plain = problems.response_for(error, request)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await (await self._page())(scope, receive, send)
+
+    async def _page(self) -> Response:
+        if self._plain.status_code < _ASKS_WHO:
+            try:
+                await identity.principal_of(self._request)
+            except SeawayError:
+                pass  # it is what is told already, or a lesser thing than it
+        sentence = bytes(self._plain.body).decode()
+        kept = ("www-authenticate", "retry-after", "allow", "connection")
+        headers = {name: value for name, value in self._plain.headers.items() if name in kept}
+        status = self._plain.status_code
+        return page(
+            self._request,
+            "problem.html",
+            status=status,
+            headers=headers,
+            title=_TITLES.get(status, "This did not work"),
+            number=status,
+            sentence=sentence,
+        )

@@ -1,0 +1,32 @@
+// What every page may use: copying a line, closing an open menu. Pages work without it.
+document.addEventListener("click", async (event) => {
+  const target = event.target instanceof Element ? event.target : null;
+  const copy = target?.closest("[data-copy]");
+  if (copy) {
+    const text = document.getElementById(copy.dataset.copy)?.textContent ?? "";
+    const status = copy.querySelector("[data-copy-said]");
+    try {
+      await navigator.clipboard.writeText(text);
+      status.textContent = "Copied";
+    } catch {
+      const range = document.createRange();
+      range.selectNodeContents(document.getElementById(copy.dataset.copy));
+      getSelection().removeAllRanges();
+      getSelection().addRange(range);
+      status.textContent = "Press Ctrl+C";
+    }
+    setTimeout(() => { status.textContent = "Copy"; }, 2500);
+  }
+  for (const menu of document.querySelectorAll("details[data-menu][open]")) {
+    if (!target || !menu.contains(target)) menu.open = false;
+  }
+});
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "Escape") return;
+  for (const menu of document.querySelectorAll("details[data-menu][open]")) {
+    menu.open = false;
+    menu.querySelector("summary").focus();
+  }
+});
+// An answer with errors begins where they are.
+document.querySelector("[data-focus]")?.focus();
