@@ -12,6 +12,7 @@ from seaway.accounts import keys, users
 from seaway.accounts.principal import OPERATOR, Mode
 from seaway.channels import groups, members
 from seaway.channels.roles import Role
+from seaway.web import assets
 from tests.conftest import Site
 from tests.http.matrix import route_of
 from tests.support.packages import PackageFile, conda, index_json, zstd
@@ -181,6 +182,11 @@ def _builds(*rows: str) -> Callable[[Builder], Builder]:
         return builder
 
     return register
+
+
+@_builds("GET /static/{name}", "HEAD /static/{name}")
+def _asset(_stage: Stage, _who: str) -> Iterable[Ask]:
+    yield Ask(assets.address("seaway.css"))
 
 
 @_builds("POST /api/v1/upload/{channel:path}")

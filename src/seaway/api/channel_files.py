@@ -10,6 +10,7 @@ from seaway.channels.channels import is_possible_name
 from seaway.errors import NotFound, Unavailable
 from seaway.http import credentials, paths
 from seaway.http.asked import Asked, encodings
+from seaway.http.cookies import Cookies
 from seaway.http.files import EXPOSED_HEADERS, respond
 from seaway.http.house import House
 from seaway.serving.memory import Question
@@ -24,10 +25,12 @@ _LONG = 512  # characters of a question that is not worth remembering: strangers
 async def read(request: Request) -> ASGIApp:
     """GET and HEAD of anything in a channel."""
     asked = Asked(request.scope)
-    question = _question_of(asked)
+    house: House = request.app.state.house
+    # Solvers send no cookie, and pay for nothing but this look.
+    session = "" if asked.header(b"cookie") is None else Cookies.of_site(house.site_url).session_of(request)
+    question = _question_of(asked, session)
     if not question.path or question.path == ("",):
         return _front(request, question.channel)
-    house: House = request.app.state.house
     for _ in range(_TRIES):
         try:
             reply = await respond(asked, await answer(house.reading, question), house.delivery)
@@ -53,18 +56,20 @@ async def preflight(_request: Request) -> Response:
     )
 
 
-def _question_of(asked: Asked) -> Question:
-    told = (asked.raw_path, asked.authorizations, asked.header(b"accept-encoding") or "")
-    is_long = len(asked.raw_path) + len(told[2]) + sum(map(len, told[1])) > _LONG
+def _question_of(asked: Asked, session: str) -> Question:
+    told = (asked.raw_path, asked.authorizations, asked.header(b"accept-encoding") or "", session)
+    is_long = len(asked.raw_path) + len(told[2]) + len(session) + sum(map(len, told[1])) > _LONG
     return _question(*told) if is_long else _known_question(*told)
 
 
-def _question(path: bytes, authorizations: tuple[str, ...], accept_encoding: str) -> Question:
-    """The secrets in the path and the header, the channel, the path within it, and the codings."""
+def _question(path: bytes, authorizations: tuple[str, ...], accept_encoding: str, session: str) -> Question:
+    """The secrets in the path and the header, or else of the cookie; the channel, the path within it, the codings."""
     segments = paths.split(path)
     if segments is None:
         raise NotFound("Nothing is here.", "Check the path.")
     secrets = credentials.secrets_in(authorizations)
+    if session and not authorizations:
+        secrets = [session]
     if segments[0] == _KEY_PREFIX:
         if len(segments) < 3:
             raise NotFound("Nothing is here.", "Check the path.")

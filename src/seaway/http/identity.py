@@ -81,7 +81,9 @@ async def _find(request: Request) -> Principal:
     if secrets:
         found = await to_thread.run_sync(_identify, request, secrets)
         if found.is_anonymous or found.is_person:
-            raise BadCredential("The credential in the Authorization header is not good.", "Check it, or make a new key.")
+            raise BadCredential(
+                "The credential in the Authorization header is not good.", "Check it, or make a new key."
+            )
         return found
     secret = cookies_of(request).session_of(request)
     if not secret:

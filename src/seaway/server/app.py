@@ -12,7 +12,7 @@ from seaway.api import channel_files, health, prefix
 from seaway.api.v1 import app as v1
 from seaway.server.requests import Application
 from seaway.server.wiring import Seaway
-from seaway.web import pages
+from seaway.web import assets, pages
 
 OF_PREFIX = [
     # Called by pixi, rattler-build, rattler
@@ -41,7 +41,7 @@ OF_SITE: list[Route | Mount] = [
     # Called by browsers
     Route("/", pages.front, methods=["GET"]),
     Route("/channels/{channel}", pages.channel, methods=["GET"]),
-    Route("/static/seaway.css", pages.style, methods=["GET"]),
+    Route("/static/{name}", assets.asset, methods=["GET"]),
 ]
 # Called by solvers: everything else
 READ = Route("/{path:path}", channel_files.read, methods=["GET"])

@@ -15,6 +15,7 @@ from seaway.errors import SeawayError
 from seaway.http import problems
 from seaway.http.bodies import ClientGone
 from seaway.http.house import House
+from seaway.web.problem_pages import ProblemPage, wants_page
 
 log = structlog.get_logger()
 
@@ -27,6 +28,7 @@ _ALWAYS = (
     (b"referrer-policy", b"strict-origin-when-cross-origin"),
     (b"cross-origin-opener-policy", b"same-origin"),
 )
+_STRICT_TRANSPORT = (b"strict-transport-security", b"max-age=31536000")
 
 
 class Application:
@@ -34,6 +36,7 @@ class Application:
 
     def __init__(self, routes: ASGIApp, house: House) -> None:
         self._routes, self._counts = routes, house.counts
+        self._always = (*_ALWAYS, _STRICT_TRANSPORT) if house.site_url.startswith("https://") else _ALWAYS
         self.state = State({"house": house})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -50,7 +53,7 @@ class Application:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = _completed(message.get("headers", ()), request_id)
+                message["headers"] = self._completed(message.get("headers", ()), request_id)
             await send(message)
 
         before = logs.REQUEST_ID.set(request_id)
@@ -64,8 +67,10 @@ class Application:
                 raise  # the head has left: the server must cut the connection, or the reader takes half for all
             if isinstance(error, SeawayError):
                 code = error.code
-            answer = scope.get(problems.FORM, problems.response_for)
-            await answer(error, Request(scope))(scope, receive, send_with_headers)
+            request = Request(scope, receive)
+            usual = ProblemPage if wants_page(request) else problems.response_for
+            answer: ASGIApp = scope.get(problems.FORM, usual)(error, request)
+            await answer(scope, receive, send_with_headers)
         finally:
             seconds = time.perf_counter() - started
             route = scope.get("route")
@@ -76,13 +81,12 @@ class Application:
             )
             logs.REQUEST_ID.reset(before)
 
-
-def _completed(headers: Iterable[tuple[bytes, bytes]], request_id: str) -> list[tuple[bytes, bytes]]:
-    """The headers of an answer, with those that every answer has; one that it brings itself stays as it is."""
-    completed = [*headers, (b"seaway-request-id", request_id.encode())]
-    brought = dict(completed)
-    completed += [header for header in _ALWAYS if header[0] not in brought]
-    return completed
+    def _completed(self, headers: Iterable[tuple[bytes, bytes]], request_id: str) -> list[tuple[bytes, bytes]]:
+        """The headers of an answer, with those that every answer has; one that it brings itself stays as it is."""
+        completed = [*headers, (b"seaway-request-id", request_id.encode())]
+        brought = dict(completed)
+        completed += [header for header in self._always if header[0] not in brought]
+        return completed
 
 
 def _path(scope: Scope) -> str:

@@ -42,9 +42,7 @@ def _channels(database: Database, by: Principal) -> list[Channel]:
         return channels.visible_to(tx, by)
 
 
-def _visible_channel(
-    database: Database, by: Principal, name: str
-) -> tuple[Channel, list[PackageSummary]] | None:
+def _visible_channel(database: Database, by: Principal, name: str) -> tuple[Channel, list[PackageSummary]] | None:
     with database.read() as tx:
         access = channels.access_of(tx, name, by)
         if access is None or permissions.decide(by, Action.READ, access) is not Verdict.ALLOWED:

@@ -1,5 +1,7 @@
 """An error, as a page for who looks at it in a browser; the status and its headers are those of `http.problems`."""
 
+from contextlib import suppress
+
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -22,6 +24,8 @@ _TITLES = {
     500: "Something went wrong here",
     503: "Not now",
 }
+# Said at every path where something may be, so that it tells no more than the plain sentence.
+_SIGN_IN = "Nothing is here that everybody may see. If it is yours to see, sign in and open it again."
 _ASKS_WHO = 500  # below it: what is broken may be what tells who asks
 
 
@@ -42,11 +46,11 @@ class ProblemPage:
 
     async def _page(self) -> Response:
         if self._plain.status_code < _ASKS_WHO:
-            try:
+            with suppress(SeawayError):  # it is what is told already, or a lesser thing than it
                 await identity.principal_of(self._request)
-            except SeawayError:
-                pass  # it is what is told already, or a lesser thing than it
         sentence = bytes(self._plain.body).decode()
+        if self._plain.status_code == 401 and "authorization" not in self._request.headers:
+            sentence = _SIGN_IN
         kept = ("www-authenticate", "retry-after", "allow", "connection")
         headers = {name: value for name, value in self._plain.headers.items() if name in kept}
         status = self._plain.status_code
