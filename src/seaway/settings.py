@@ -263,6 +263,12 @@ class Settings(BaseSettings):
             description="The sender of letters, such as `Seaway <seaway@example.com>`; empty for one at the public host."
         ),
     ] = ""
+    trusted_publishing: Annotated[
+        bool, Field(description="Whether tokens of workflows are exchanged at all (`docs/operate/issuers.md`).")
+    ] = True
+    workflow_token_minutes: Annotated[
+        int, Field(ge=5, le=60, description="How long a workflow can publish with what it got for its token.")
+    ] = 30
     stop_seconds: Annotated[
         int, Field(ge=1, le=3_600, description="How long a stop waits for uploads and downloads in flight.")
     ] = 30

@@ -65,7 +65,7 @@ def add(
         raise NameTaken(f"{name[:60]!a} cannot be the name of a key.", f"Use 1 to {MAX_NAME} printable characters.")
     if _id_of(tx, user.id, name) is not None:
         raise NameTaken(f"{user.name} has a key named {name!r} already.", "Choose another name.")
-    _check_patterns(patterns)
+    check_patterns(patterns)
     secret = ids.new_key(ids.KeyKind.USER)
     key_id = tx.execute(
         insert(keys)
@@ -198,9 +198,10 @@ def principal_of(tx: Tx, secret: str, now_ms: int) -> Principal | None:
     )
 
 
-def _check_patterns(patterns: Sequence[str]) -> None:
+def check_patterns(patterns: Sequence[str]) -> None:
+    """Return if these can be the names of packages that a key or a publisher is for."""
     if len(patterns) > MAX_PATTERNS:
-        raise Malformed(f"A key is for at most {MAX_PATTERNS} names of packages.", "Use a `*` at the end of some.")
+        raise Malformed(f"There can be at most {MAX_PATTERNS} names of packages.", "Use a `*` at the end of some.")
     for pattern in patterns:
         if not _PATTERN.fullmatch(pattern):
             raise Malformed(

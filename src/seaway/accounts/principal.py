@@ -44,6 +44,7 @@ class Workflow:
     environment: str = ""
     event_name: str = ""
     account: str = ""  # the service account, where there is no repository
+    name: str = ""  # what people call it, with the kind of its issuer
 
 
 @dataclass(frozen=True, slots=True)

@@ -666,6 +666,7 @@ publishers = Table(
     Column("issuer", _name(500), nullable=False),
     Column("matched", Text, nullable=False),  # JSON: what a token must say
     Column("identity", LargeBinary(32), nullable=False),  # hash of issuer and `matched`, for the constraint below
+    Column("subject", LargeBinary(32), nullable=False),  # hash of issuer and repository, by which a token finds it
     Column("pins", Text, nullable=False),  # JSON: ids that names had when they were first seen
     Column("gates", Text, nullable=False),  # JSON: what a token must say besides
     Column("mode", String(24), nullable=False),
@@ -677,6 +678,7 @@ publishers = Table(
     Column("used_at", BigInteger),
     Column("hinted_at", BigInteger),  # the owner was told that the environment of the tokens is not asked for
     UniqueConstraint("channel_id", "identity"),
+    Index("ix_publishers_subject", "subject"),
     Index("ix_publishers_issuer", "issuer"),
     sqlite_autoincrement=True,
 )

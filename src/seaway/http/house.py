@@ -9,6 +9,7 @@ from seaway.packages.removal import Removing
 from seaway.publishing.publish import Publishing
 from seaway.serving.readiness import Readiness
 from seaway.serving.resolve import Reading
+from seaway.trust.exchange import Exchanging
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,7 @@ class House:
     publishing: Publishing
     reading: Reading
     removing: Removing
+    exchanging: Exchanging
     delivery: Delivery
     readiness: Readiness
     counts: Counts

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.routing import Match, Mount, Route, Router
 from starlette.types import Receive, Scope, Send
 
-from seaway.api import channel_files, health, prefix
+from seaway.api import channel_files, health, oidc, prefix
 from seaway.api.v1 import app as v1
 from seaway.server.requests import Application
 from seaway.server.wiring import Seaway
@@ -35,6 +35,9 @@ OF_SITE: list[Route | Mount] = [
     *OF_PREFIX,
     # Called by programs: the documented API
     _Documented(v1.PREFIX, v1.APP),
+    # Called by pixi, rattler-build, rattler in workflows
+    Route("/api/oidc/mint_token", oidc.mint_token, methods=["POST"]),
+    Route("/api/oidc/token", oidc.revoke_token, methods=["DELETE"]),
     # Called by orchestrators
     Route("/health/live", health.live, methods=["GET"]),
     Route("/health/ready", health.ready, methods=["GET"]),

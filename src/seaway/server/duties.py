@@ -17,6 +17,7 @@ from seaway.packages.sweep import forget_shards, sweep
 from seaway.publishing import resumable
 from seaway.storage.blobs import Blobs
 from seaway.storage.spool import Spool
+from seaway.trust import tokens as workflow_tokens
 
 log = structlog.get_logger()
 
@@ -58,5 +59,5 @@ class Duties:
         shards = forget_shards(self.database, now_ms)
         with self.database.write() as tx:
             uploads = resumable.expire(tx, now_ms)
-            ended = sum(kind.forget_old(tx, now_ms) for kind in (sessions, sign_ins, links, throttle))
+            ended = sum(kind.forget_old(tx, now_ms) for kind in (sessions, sign_ins, links, throttle, workflow_tokens))
         log.info("expire.done", shards=shards, uploads=uploads, accounts=ended)

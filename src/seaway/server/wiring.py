@@ -11,7 +11,7 @@ from seaway.accounts.parts import Accounts
 from seaway.accounts.passwords import Hasher
 from seaway.accounts.policy import Policy, SecondFactorFor
 from seaway.accounts.sealing import Sealer
-from seaway.clock import Clock, SystemClock
+from seaway.clock import MINUTE_MS, Clock, SystemClock
 from seaway.conda.limits import ArchiveLimits
 from seaway.counts import Counts
 from seaway.database.engine import Database, Tx
@@ -40,12 +40,16 @@ from seaway.storage import keys
 from seaway.storage.blobs import Blobs
 from seaway.storage.opening import BucketAccess, open_blobs
 from seaway.storage.spool import Spool
+from seaway.trust.exchange import Exchanging, audience_of
+from seaway.trust.issuers import Issuer
+from seaway.trust.key_sets import KeySets
 
 # More threads do not finish uploads faster, since examiners and one write lock order them; these sync their files
 # side by side, and share a commit.
 _UPLOADS_AT_ONCE = 16
 _DISK_THREADS = 24
 _BUILDS_AT_ONCE = 2
+_EXCHANGES_AT_ONCE = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +71,7 @@ class Seaway:
         self.runner.stop()
         self.house.publishing.disk.shutdown()
         self.house.publishing.examiners.close()
+        self.house.exchanging.key_sets.close()
         self.documents.close()
         self.database.close()
 
@@ -114,6 +119,7 @@ def build(
         publishing=publishing,
         reading=_wire_reading(database, documents, clock, blobs),
         removing=Removing(database, clock, settings.whole_document_limit),
+        exchanging=_wire_exchanging(settings, database, clock),
         delivery=_wire_delivery(settings, blobs),
         readiness=Readiness(database, blobs),
         counts=counts,
@@ -169,6 +175,25 @@ def _wire_reading(database: Database, documents: Documents, clock: Clock, blobs:
         building_turns=CapacityLimiter(_BUILDS_AT_ONCE),
         memory=Memory(database),
     )
+
+
+def _wire_exchanging(settings: Settings, database: Database, clock: Clock) -> Exchanging:
+    return Exchanging(
+        database=database,
+        clock=clock,
+        key_sets=KeySets(database, clock, _fetch_keys),
+        audience=audience_of(settings.site_url),
+        is_on=settings.trusted_publishing,
+        life_ms=settings.workflow_token_minutes * MINUTE_MS,
+        turns=CapacityLimiter(_EXCHANGES_AT_ONCE),
+    )
+
+
+def _fetch_keys(issuer: Issuer) -> str:
+    # Imported at the first fetch: a client of HTTP takes 100 ms to load.
+    from seaway.trust.fetching import fetch_keys
+
+    return fetch_keys(issuer)
 
 
 def _wire_delivery(settings: Settings, blobs: Blobs) -> Delivery:

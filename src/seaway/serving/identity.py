@@ -12,11 +12,13 @@ from seaway.accounts.principal import ANONYMOUS, Principal
 from seaway.clock import Clock
 from seaway.database.engine import Tx
 from seaway.ids import KeyKind
+from seaway.trust import tokens
 
 _KNOWN_BY: Mapping[KeyKind, Callable[[Tx, str, int], Principal | None]] = {
     KeyKind.USER: keys.principal_of,
     KeyKind.SESSION: sessions.principal_of,
     KeyKind.TOOL: tools.principal_of,
+    KeyKind.WORKFLOW: tokens.principal_of,
 }
 
 

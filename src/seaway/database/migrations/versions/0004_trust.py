@@ -62,6 +62,7 @@ def _make_publishers() -> None:
         sa.Column("issuer", _name(500), nullable=False),
         sa.Column("matched", sa.Text(), nullable=False),
         sa.Column("identity", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("subject", sa.LargeBinary(length=32), nullable=False),
         sa.Column("pins", sa.Text(), nullable=False),
         sa.Column("gates", sa.Text(), nullable=False),
         sa.Column("mode", sa.String(length=24), nullable=False),
@@ -82,6 +83,7 @@ def _make_publishers() -> None:
         sa.UniqueConstraint("channel_id", "identity", name=op.f("uq_publishers_channel_id_identity")),
         sqlite_autoincrement=True,
     )
+    op.create_index("ix_publishers_subject", "publishers", ["subject"])
     op.create_index("ix_publishers_issuer", "publishers", ["issuer"])
 
 

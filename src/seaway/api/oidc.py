@@ -1,0 +1,105 @@
+"""
+The exchange of trusted publishing, which pixi, rattler-build and rattler call by themselves in a workflow.
+
+    POST   /api/oidc/mint_token    {"token": "..."} -> the token to publish with, and nothing else: clients use the
+                                   whole body
+    DELETE /api/oidc/token         ends the token that the request carries
+
+Refusals are one line of JSON, {"code", "message"}: clients print the whole body.
+"""
+
+import re
+
+from anyio import to_thread
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+
+from seaway import ids
+from seaway.accounts.principal import Principal
+from seaway.conda import strict_json
+from seaway.errors import BadCredential
+from seaway.http import credentials, problems
+from seaway.http.bodies import body_of
+from seaway.http.house import House
+from seaway.serving.identity import identify
+from seaway.trust import tokens
+from seaway.trust.exchange import exchange
+from seaway.trust.refusals import Code, TokenRefused
+
+MAX_BODY_BYTES = 48 * 1024
+_JSON = re.compile(r"application/json\s*(;.*)?", re.IGNORECASE)
+
+
+async def mint_token(request: Request) -> Response:
+    """Exchange the token of a workflow."""
+    request.scope[problems.FORM] = _refusal
+    house: House = request.app.state.house
+    text = _token_in(await _body(request))
+    address = credentials.address_of(request)
+    secret = await to_thread.run_sync(
+        lambda: exchange(house.exchanging, text, address=address), limiter=house.exchanging.turns
+    )
+    return PlainTextResponse(secret, headers={"Cache-Control": "no-store"})
+
+
+async def revoke_token(request: Request) -> Response:
+    """End the token that the request carries."""
+    request.scope[problems.FORM] = _refusal
+    house: House = request.app.state.house
+    secrets = credentials.from_headers(request)
+    await to_thread.run_sync(_revoke, house, secrets, credentials.address_of(request))
+    return Response(status_code=204)
+
+
+def _revoke(house: House, secrets: list[str], address: str) -> None:
+    with house.exchanging.database.write() as tx:
+        by: Principal = identify(tx, house.exchanging.clock, secrets).seen_from(address)
+        if by.token_id is None:
+            raise BadCredential("This needs the token that is to be ended.", "Send it as a bearer token.")
+        tokens.revoke(tx, house.exchanging.clock.now_ms(), by, by.token_id)
+
+
+async def _body(request: Request) -> bytes:
+    if not _JSON.fullmatch(request.headers.get("content-type", "")):
+        raise _malformed("The body is not sent as JSON: its Content-Type must be application/json.", 415)
+    length = request.headers.get("content-length", "")
+    if length.isdigit() and int(length) > MAX_BODY_BYTES:
+        raise _too_large()
+    body = b""
+    async for chunk in body_of(request):
+        body += chunk
+        if len(body) > MAX_BODY_BYTES:
+            raise _too_large()
+    return body
+
+
+def _token_in(body: bytes) -> str:
+    try:
+        value = strict_json.decode(body)
+    except strict_json.NotStrict:
+        raise _malformed("The body is not plain JSON.") from None
+    token = value.get("token") if isinstance(value, dict) else None
+    if not isinstance(token, str):
+        raise _malformed('The body is not of the form {"token": "..."}.')
+    return token
+
+
+def _too_large() -> TokenRefused:
+    return _malformed(f"The body is larger than {MAX_BODY_BYTES:,} bytes.", 413)
+
+
+def _malformed(message: str, status: int | None = None) -> TokenRefused:
+    return TokenRefused(Code.MALFORMED_REQUEST, message, status=status)
+
+
+def _refusal(error: Exception, request: Request) -> Response:
+    """A failure as its one line."""
+    if isinstance(error, TokenRefused):
+        headers = {"Retry-After": "10"} if error.status == Code.ISSUER_UNAVAILABLE.status else {}
+        code, message, status = error.code, error.message, error.status
+    else:
+        problem = problems.problem_of(error, request)
+        code, message, status = problem.code, f"{problem.message} {problem.hint}".strip(), problem.status
+        headers = dict(problem.headers)
+    body = {"code": code, "message": ids.mask(message)[: problems.MAX_SENTENCE]}
+    return JSONResponse(body, status, {"Cache-Control": "no-store", **headers})

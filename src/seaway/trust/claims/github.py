@@ -1,0 +1,158 @@
+"""
+GitHub Actions, on github.com, under an enterprise's own issuer, and on GitHub Enterprise Server.
+
+`sub` is not looked at: organizations can change what it holds, and GitHub changed it for new repositories.
+"""
+
+import re
+
+from seaway.clock import HOUR_MS
+from seaway.errors import Malformed
+from seaway.trust.claims.kinds import (
+    Claims,
+    Field,
+    Form,
+    Gate,
+    Kind,
+    Wanted,
+    checked_environment,
+    checked_ref,
+    fits_a_ref,
+    is_pinned,
+    missing,
+    same_name,
+)
+from seaway.trust.refusals import Code, TokenRefused
+
+ISSUER = "https://token.actions.githubusercontent.com"
+
+_FOLDER = "/.github/workflows/"
+# Started by what a stranger does, with the secrets of the repository at hand.
+_DENIED_EVENTS = frozenset({"pull_request_target", "workflow_run"})
+
+
+def _owner(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9-]{0,99}", value):
+        raise Malformed(f"{value[:60]!a} cannot be an owner on GitHub.", "Give the name of a user or an organization.")
+    return value
+
+
+def _repository(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9._-]{1,100}", value) or value in (".", ".."):
+        raise Malformed(f"{value[:60]!a} cannot be a repository on GitHub.", "Give its name without the owner.")
+    return value
+
+
+def _workflow(value: str) -> str:
+    if not re.fullmatch(r"[^/\x00-\x1f\x7f@]{1,250}\.ya?ml", value):
+        raise Malformed(
+            f"{value[:60]!a} cannot be the file of a workflow.",
+            "Give its name in .github/workflows, such as release.yml.",
+        )
+    return value
+
+
+def _reusable(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9-]+/[A-Za-z0-9._-]+/\.github/workflows/[^/\s@]+\.ya?ml@\S+", value):
+        raise Malformed(
+            f"{value[:60]!a} is not a reusable workflow.", "Give owner/repository/.github/workflows/file.yml@ref."
+        )
+    return value
+
+
+def _refuse(claims: Claims) -> None:
+    if not (claims.get("ref") or claims.get("sha")):
+        raise missing("ref")
+    if claims["event_name"].lower() in _DENIED_EVENTS:
+        raise TokenRefused(
+            Code.EVENT_NOT_ALLOWED,
+            f"The workflow was started by {claims['event_name']!a}, which strangers can cause. "
+            "Publish from a push, a tag, a release or by hand.",
+        )
+
+
+def _fits(claims: Claims, _issuer: str, wanted: Wanted) -> bool:
+    matched = wanted.matched
+    return (
+        same_name(claims["repository"], f"{matched['owner']}/{matched['repository']}")
+        and same_name(claims["repository_owner"], matched["owner"])
+        and is_pinned(claims, wanted, PINS)
+        and _is_workflow(claims, matched["workflow"])
+        and _is_environment(claims, matched["environment"])
+        and fits_a_ref(claims.get("ref", ""), wanted.gates.get("allowed_refs"))
+        and (not wanted.gates.get("require_hosted_runner") or claims.get("runner_environment") == "github-hosted")
+    )
+
+
+def _is_workflow(claims: Claims, file: str) -> bool:
+    """Whether the workflow that was called is this file of the repository, at the ref or the commit of the token."""
+    start = claims["repository"] + _FOLDER
+    told = claims["workflow_ref"]
+    at = [claims[name] for name in ("ref", "sha") if claims.get(name)]
+    return same_name(told[: len(start)], start) and told[len(start) :] in {f"{file}@{place}" for place in at}
+
+
+def _is_environment(claims: Claims, wanted: str) -> bool:
+    return not wanted or claims.get("environment", "").casefold() == wanted.casefold()
+
+
+def _is_allowed_here(claims: Claims, wanted: Wanted) -> bool:
+    """Whether the file that holds the job is of the same repository, or is the one that the publisher allows."""
+    told, start = claims["job_workflow_ref"], claims["repository"] + _FOLDER
+    return same_name(told[: len(start)], start) or told == wanted.gates.get("allowed_reusable_workflow")
+
+
+PINS = {"owner_id": "repository_owner_id", "repository_id": "repository_id"}
+
+GITHUB = Kind(
+    name="github",
+    label="GitHub",
+    required={
+        "jti": Form.TEXT,
+        "repository": Form.TEXT,
+        "repository_owner": Form.TEXT,
+        "repository_owner_id": Form.ID,
+        "repository_id": Form.ID,
+        "workflow_ref": Form.TEXT,
+        "job_workflow_ref": Form.TEXT,
+        "event_name": Form.TEXT,
+    },
+    optional={
+        "ref": Form.TEXT,
+        "sha": Form.TEXT,
+        "environment": Form.TEXT,
+        "run_id": Form.TEXT,
+        "run_attempt": Form.TEXT,
+    },
+    fields=(
+        Field("owner", "User or organization", _owner),
+        Field("repository", "Repository", _repository),
+        Field("workflow", "Workflow file", _workflow),
+        Field("environment", "Environment", lambda value: checked_environment(value).lower(), is_required=False),
+    ),
+    pins=PINS,
+    gates=(
+        Gate("allowed_refs", "Branches and tags that may publish", checked_ref, is_list=True),
+        Gate("require_hosted_runner", "Only on GitHub's own runners", is_switch=True),
+        Gate("allowed_reusable_workflow", "Reusable workflow of another repository", _reusable),
+    ),
+    stored={
+        "job_workflow_ref": "job_workflow_ref",
+        "owner_id": "repository_owner_id",
+        "repository": "repository",
+        "repository_id": "repository_id",
+        "ref": "ref",
+        "sha": "sha",
+        "run_id": "run_id",
+        "run_attempt": "run_attempt",
+        "workflow_ref": "workflow_ref",
+        "environment": "environment",
+        "event_name": "event_name",
+    },
+    subject=lambda claims: claims["repository"],
+    subject_wanted=lambda matched: f"{matched['owner']}/{matched['repository']}",
+    longest_ms=HOUR_MS,
+    refuse=_refuse,
+    fits=_fits,
+    is_allowed_here=_is_allowed_here,
+)

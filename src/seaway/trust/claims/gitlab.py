@@ -1,0 +1,122 @@
+"""GitLab CI/CD, on gitlab.com and on instances that an admin registered."""
+
+import re
+
+from seaway.clock import DAY_MS
+from seaway.errors import Malformed
+from seaway.trust.claims.kinds import (
+    Claims,
+    Field,
+    Form,
+    Gate,
+    Kind,
+    Wanted,
+    checked_environment,
+    checked_ref,
+    fits_a_ref,
+    is_pinned,
+    same_name,
+)
+
+ISSUER = "https://gitlab.com"
+
+_PATH_PART = r"[A-Za-z0-9_](?:[A-Za-z0-9]|[-_.](?![-_.]))*"
+
+
+def _checked_path(value: str, pattern: str, what: str) -> str:
+    is_path = re.fullmatch(pattern, value) and len(value) <= 500 and not value.endswith((".git", ".atom", ".", "-"))
+    if not is_path:
+        raise Malformed(
+            f"{value[:60]!a} cannot be a {what} on GitLab.", "Give it as it stands in the project's address."
+        )
+    return value
+
+
+def _namespace(value: str) -> str:
+    return _checked_path(value, rf"{_PATH_PART}(?:/{_PATH_PART})*", "namespace")
+
+
+def _project(value: str) -> str:
+    return _checked_path(value, _PATH_PART, "project")
+
+
+def _file(value: str) -> str:
+    if not re.fullmatch(r"[^/\s@][^\s@]{0,250}\.ya?ml", value) or "//" in value:
+        raise Malformed(f"{value[:60]!a} cannot be the file of a pipeline.", "Give its path, such as .gitlab-ci.yml.")
+    return value
+
+
+def _fits(claims: Claims, issuer: str, wanted: Wanted) -> bool:
+    matched = wanted.matched
+    project_path = f"{matched['namespace']}/{matched['project']}"
+    return (
+        same_name(claims["project_path"], project_path)
+        and same_name(":".join(claims["sub"].split(":")[:2]), f"project_path:{project_path}")
+        and is_pinned(claims, wanted, PINS)
+        and _is_file(claims, issuer, matched["workflow"])
+        and (not matched["environment"] or claims.get("environment") == matched["environment"])
+        and fits_a_ref(claims["ref_path"], wanted.gates.get("allowed_refs"))
+        # The text, not the boolean: GitLab writes it so.
+        and (not wanted.gates.get("require_protected_ref") or claims.get("ref_protected") == "true")
+    )
+
+
+def _is_file(claims: Claims, issuer: str, file: str) -> bool:
+    """Whether the pipeline is this file of the project, at the ref or the commit of the token."""
+    host = issuer.partition("://")[2]
+    start = f"{host}/{claims['project_path']}//"
+    told = claims["ci_config_ref_uri"]
+    at = (claims["ref_path"], claims["sha"])
+    return same_name(told[: len(start)], start) and told[len(start) :] in {f"{file}@{place}" for place in at}
+
+
+PINS = {"namespace_id": "namespace_id", "project_id": "project_id"}
+
+GITLAB = Kind(
+    name="gitlab",
+    label="GitLab",
+    required={
+        "jti": Form.TEXT,
+        "sub": Form.TEXT,
+        "project_path": Form.TEXT,
+        "project_id": Form.ID,
+        "namespace_id": Form.ID,
+        "ci_config_ref_uri": Form.TEXT,
+        "ref_path": Form.TEXT,
+        "sha": Form.TEXT,
+    },
+    optional={
+        "environment": Form.TEXT,
+        "pipeline_id": Form.TEXT,
+        "job_id": Form.TEXT,
+        "pipeline_source": Form.TEXT,
+    },
+    fields=(
+        Field("namespace", "Namespace", _namespace),
+        Field("project", "Project", _project),
+        Field("workflow", "Pipeline file", _file, is_required=False, default=".gitlab-ci.yml"),
+        Field("environment", "Environment", checked_environment, is_required=False),
+    ),
+    pins=PINS,
+    gates=(
+        Gate("allowed_refs", "Branches and tags that may publish", checked_ref, is_list=True),
+        Gate("require_protected_ref", "Only from protected branches and tags", is_switch=True),
+    ),
+    stored={
+        "owner_id": "namespace_id",
+        "repository": "project_path",
+        "repository_id": "project_id",
+        "ref": "ref_path",
+        "sha": "sha",
+        "run_id": "pipeline_id",
+        "run_attempt": "job_id",
+        "workflow_ref": "ci_config_ref_uri",
+        "environment": "environment",
+        "event_name": "pipeline_source",
+    },
+    most_exchanges=10,  # one token lasts for the whole job
+    subject=lambda claims: claims["project_path"],
+    subject_wanted=lambda matched: f"{matched['namespace']}/{matched['project']}",
+    longest_ms=DAY_MS,
+    fits=_fits,
+)

@@ -1,0 +1,53 @@
+"""Google Cloud: the service account of a build, a function or a machine."""
+
+import re
+
+from seaway.clock import MINUTE_MS
+from seaway.errors import Malformed
+from seaway.trust.claims.kinds import Claims, Field, Form, Kind, Wanted
+
+ISSUER = "https://accounts.google.com"
+KEYS_ORIGIN = "https://www.googleapis.com"  # the one host where Google keeps its keys
+
+
+def _email(value: str) -> str:
+    if not re.fullmatch(r"[a-z0-9._+-]{1,100}@[a-z0-9.-]{1,150}\.gserviceaccount\.com", value):
+        raise Malformed(
+            f"{value[:60]!a} is not a service account.", "Its address ends in .gserviceaccount.com, in lower case."
+        )
+    return value
+
+
+def _subject(value: str) -> str:
+    if not re.fullmatch(r"[0-9]{1,64}", value):
+        raise Malformed(
+            f"{value[:60]!a} is not the id of a service account.",
+            "It is a number: `gcloud iam service-accounts describe EMAIL --format 'value(uniqueId)'`.",
+        )
+    return value
+
+
+def _fits(claims: Claims, _issuer: str, wanted: Wanted) -> bool:
+    return all(claims[name] == wanted.matched[name] for name in ("email", "sub"))
+
+
+GOOGLE = Kind(
+    name="google",
+    label="Google Cloud",
+    required={"email": Form.TEXT, "email_verified": Form.TRUE, "sub": Form.SUBJECT},
+    fields=(
+        Field("email", "Service account", _email),
+        # An address can be given to an account that is made anew; the id cannot.
+        Field("sub", "Unique id of the account", _subject),
+    ),
+    pins={},
+    stored={"account": "email"},
+    subject=lambda claims: claims["email"],
+    subject_wanted=lambda matched: matched["email"],
+    has_jti=False,
+    # The metadata server hands out one token for most of an hour, so single use would break honest jobs.
+    exchanges=60,
+    most_exchanges=60,
+    longest_ms=70 * MINUTE_MS,
+    fits=_fits,
+)

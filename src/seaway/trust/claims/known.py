@@ -1,0 +1,27 @@
+"""The kinds of issuers that Seaway knows."""
+
+from seaway.errors import Malformed
+from seaway.trust.claims import generic
+from seaway.trust.claims.buildkite import BUILDKITE
+from seaway.trust.claims.circleci import CIRCLECI
+from seaway.trust.claims.github import GITHUB
+from seaway.trust.claims.gitlab import GITLAB
+from seaway.trust.claims.google import GOOGLE
+from seaway.trust.claims.kinds import Kind
+
+GENERIC = "generic"
+
+_KINDS = {kind.name: kind for kind in (GITHUB, GITLAB, GOOGLE, BUILDKITE, CIRCLECI)}
+
+NAMES = (*_KINDS, GENERIC)
+
+
+def kind_of(name: str, rules: str) -> Kind:
+    """The kind of this name; `rules` is the JSON that describes a generic one, and empty for others."""
+    if name == GENERIC:
+        return generic.made(GENERIC, "OpenID Connect", generic.read_rules(rules))
+    if name not in _KINDS:
+        raise Malformed(f"{name[:40]!a} is not a kind of issuer.", f"The kinds are {', '.join(NAMES)}.")
+    if rules:
+        raise Malformed(f"An issuer of the kind {name} has no rules of its own.", f"Those are for {GENERIC}.")
+    return _KINDS[name]

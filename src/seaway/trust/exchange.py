@@ -1,0 +1,251 @@
+"""
+The token of a workflow -> a token that publishes for some minutes. The story of `POST /api/oidc/mint_token`.
+
+1. The order of the checks is fixed: nothing that a token says is looked at before what vouches for it, and no network
+   call is made for an issuer that nobody registered.
+2. A token is exchanged once, here, for the publishers of exactly its identity: that it is used and what it was
+   exchanged for are written in one transaction, which also sees the publishers that it is for.
+3. A refusal says what the caller's own token says, and nothing of what a channel has configured.
+4. Neither token is ever logged or stored; of a used one there is a hash.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from urllib.parse import urlsplit
+
+from anyio import CapacityLimiter
+
+from seaway import audit
+from seaway.accounts.principal import Workflow
+from seaway.audit import Actor, Event
+from seaway.clock import SECOND_MS, Clock
+from seaway.database.engine import Database, Tx
+from seaway.trust import issuers, jwt, publishers, tokens
+from seaway.trust.claims.kinds import Claims, Kind, invalid, missing
+from seaway.trust.issuers import Issuer
+from seaway.trust.jwt import Token
+from seaway.trust.key_sets import KeySets
+from seaway.trust.publishers import Publisher
+from seaway.trust.refusals import Code, TokenRefused
+
+LEEWAY_MS = 30 * SECOND_MS
+_LONGEST_SHOWN = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Exchanging:
+    """The parts that the exchange works with."""
+
+    database: Database
+    clock: Clock
+    key_sets: KeySets
+    audience: str  # the host of the public address; never taken from a request
+    is_on: bool
+    life_ms: int
+    turns: CapacityLimiter  # waiting for an issuer must not hold the threads that readers need
+
+
+@dataclass(frozen=True, slots=True)
+class _Signed:
+    """A token that its issuer has signed."""
+
+    issuer: Issuer
+    token: Token
+
+    @property
+    def kind(self) -> Kind:
+        return self.issuer.kind
+
+    @property
+    def claims(self) -> Claims:
+        return self.token.claims
+
+    @property
+    def digest(self) -> bytes:
+        """What tells it apart from every other token of its issuer."""
+        text: str = self.claims["jti"] if self.kind.has_jti else self.token.text.rpartition(".")[0]
+        return hashlib.sha256(text.encode()).digest()
+
+
+def audience_of(site_url: str) -> str:
+    """What tokens for the site at this address must be meant for: its host as clients write it, without the port."""
+    host = (urlsplit(site_url).hostname or "").encode("idna").decode()
+    return f"[{host}]" if ":" in host else host
+
+
+def exchange(house: Exchanging, text: str, *, address: str) -> str:
+    """The token to publish with; `TokenRefused` says by its code why there is none."""
+    if not house.is_on:
+        raise TokenRefused(Code.NOT_ENABLED, "Trusted publishing is switched off on this server.")
+    signed = _require_signed(house, text)
+    try:
+        return _redeem(house, signed, address)
+    except TokenRefused as refusal:
+        _tell(house, signed, refusal, address)
+        raise
+
+
+def _require_signed(house: Exchanging, text: str) -> _Signed:
+    """Who vouches for the token."""
+    token = jwt.read(text)
+    jwt.require_plain_header(token)
+    issuer = _issuer_of(house, token)
+    jwt.verify(token, house.key_sets.key(issuer, token.kid))
+    return _Signed(issuer, token)
+
+
+def _redeem(house: Exchanging, signed: _Signed, address: str) -> str:
+    """What a token that is surely its issuer's is good for."""
+    now_ms = house.clock.now_ms()
+    _require_audience(signed.claims, house.audience)
+    _require_times(signed.claims, now_ms, signed.kind)
+    signed.kind.require_claims(signed.claims)
+    signed.kind.refuse(signed.claims)
+    with house.database.read() as tx:  # what fits nothing does not get as far as the one that writes
+        _require_publishers(tx, signed)
+    with house.database.write() as tx:
+        return _mint(tx, now_ms, house, signed, address)
+
+
+def _mint(tx: Tx, now_ms: int, house: Exchanging, signed: _Signed, address: str) -> str:
+    """Use the token up and write what it is exchanged for, all or nothing."""
+    matched = _require_unused(tx, signed, _require_publishers(tx, signed))
+    workflow = _workflow_of(signed, matched[0])
+    secret = tokens.mint(tx, now_ms, workflow, matched, life_ms=house.life_ms)
+    actor = Actor(workflow.name, address=address)
+    for publisher in matched:
+        _note_use(tx, now_ms, signed, publisher, workflow, actor)
+    return secret
+
+
+def _issuer_of(house: Exchanging, token: Token) -> Issuer:
+    with house.database.read() as tx:
+        issuer = issuers.find(tx, token.claims.get("iss"))
+    if issuer is None:
+        raise TokenRefused(Code.UNKNOWN_ISSUER, "The issuer of the token is not registered on this server.")
+    if not issuer.is_enabled:
+        raise TokenRefused(Code.NOT_ENABLED, f"Publishing from {issuer.kind.label} is switched off on this server.")
+    return issuer
+
+
+def _require_audience(claims: Claims, audience: str) -> None:
+    found = claims.get("aud")
+    if not isinstance(found, str) or found != audience:
+        raise TokenRefused(
+            Code.INVALID_AUDIENCE, f"The token is not meant for this server: ask for one with the audience {audience}."
+        )
+
+
+def _require_times(claims: Claims, now_ms: int, kind: Kind) -> None:
+    times = {name: claims[name] for name in ("exp", "iat", "nbf") if name in claims}
+    for name in ("exp", "iat"):
+        if name not in times:
+            raise missing(name)
+    for name, value in times.items():
+        if type(value) is not int:  # a bool is an int, and a float is not a moment
+            raise invalid(name)
+    expires_ms, issued_ms = times["exp"] * SECOND_MS, times["iat"] * SECOND_MS
+    if expires_ms + LEEWAY_MS <= now_ms:
+        raise TokenRefused(Code.EXPIRED_TOKEN, "The token has expired. Ask for it right before the upload.")
+    if max(issued_ms, times.get("nbf", 0) * SECOND_MS) > now_ms + LEEWAY_MS:
+        raise TokenRefused(Code.IMMATURE_TOKEN, "The token is not good yet: one of the two clocks is wrong.")
+    if not 0 < expires_ms - issued_ms <= kind.longest_ms:
+        raise invalid("exp")
+
+
+def _require_publishers(tx: Tx, signed: _Signed) -> list[Publisher]:
+    """The publishers that the token is of, one for each channel; the refusal if there is none."""
+    kind, claims, issuer = signed.kind, signed.claims, signed.issuer.issuer
+    known = publishers.about(tx, issuer, kind.subject(claims))
+    fitting = [one for one in known if kind.fits(claims, issuer, one.wanted)]
+    if not fitting:
+        raise TokenRefused(Code.INVALID_PUBLISHER, f"No channel here trusts {_described(signed)}.")
+    allowed = [one for one in fitting if kind.is_allowed_here(claims, one.wanted)]
+    if not allowed:
+        raise TokenRefused(
+            Code.REUSABLE_WORKFLOW_NOT_ALLOWED,
+            f"The job runs the workflow {_shown(claims['job_workflow_ref'])} of another repository. "
+            "Publish from a workflow of the repository itself, or ask the owner of the channel to allow that one.",
+        )
+    return _one_for_each_channel(allowed)
+
+
+def _one_for_each_channel(fitting: Sequence[Publisher]) -> list[Publisher]:
+    """Where several fit in a channel, the one that asks for most counts: it was made for this very job."""
+    found: dict[int, Publisher] = {}
+    for one in sorted(fitting, key=_strictness, reverse=True):
+        found.setdefault(one.channel_id, one)
+    return sorted(found.values(), key=lambda one: one.id)
+
+
+def _strictness(publisher: Publisher) -> tuple[int, int, int]:
+    named = sum(1 for value in publisher.wanted.matched.values() if value)
+    return named, len(publisher.wanted.gates), -publisher.id
+
+
+def _require_unused(tx: Tx, signed: _Signed, matched: Sequence[Publisher]) -> list[Publisher]:
+    """Those of the publishers for which the token may be exchanged once more."""
+    expires_ms = signed.claims["exp"] * SECOND_MS + LEEWAY_MS
+    before = tokens.use(tx, signed.issuer.issuer, signed.digest, expires_ms)
+    left = [one for one in matched if before < one.exchanges]
+    if not left:
+        cure = "Upload all files with one command"
+        if signed.kind.most_exchanges > 1:
+            cure += ', or ask the owner of the channel to raise "exchanges per job token"'
+        raise TokenRefused(Code.REUSED_TOKEN, f"The token was exchanged already. {cure}.")
+    return left
+
+
+def _note_use(tx: Tx, now_ms: int, signed: _Signed, publisher: Publisher, workflow: Workflow, actor: Actor) -> None:
+    """What changes at a publisher, in the log too."""
+    pins = {name: signed.claims[claim] for name, claim in signed.kind.pins.items() if name not in publisher.wanted.pins}
+    note = partial(audit.write, tx, now_ms, actor, channel=publisher.channel, target=publisher.name)
+    if publisher.used_at_ms is None:
+        note(Event.PUBLISHER_USED_FIRST, publisher=publisher.id)
+    if pins:
+        publishers.pin(tx, publisher, pins)
+        note(Event.PUBLISHER_PINNED, publisher=publisher.id, **pins)
+    publishers.mark(tx, publisher, used_at=now_ms)
+    note(
+        Event.TOKEN_MINTED, publisher=publisher.id, issuer=workflow.issuer, repository=workflow.repository,
+        repository_id=workflow.repository_id, ref=workflow.ref, sha=workflow.sha, run_id=workflow.run_id,
+        jti_sha256=signed.digest.hex(),
+    )  # fmt: skip
+
+
+def _workflow_of(signed: _Signed, publisher: Publisher) -> Workflow:
+    workflow = signed.kind.workflow(signed.claims, signed.issuer.issuer)
+    return replace(workflow, name=f"{signed.kind.label}: {publisher.name}")
+
+
+def _tell(house: Exchanging, signed: _Signed, refusal: TokenRefused, address: str) -> None:
+    """
+    A line for a token that an issuer did sign, and that was refused.
+
+    What is not even signed is in the server's log only: anybody can send that, as often as the rate allows.
+    """
+    workflow = signed.kind.workflow(signed.claims, signed.issuer.issuer)
+    with house.database.write() as tx:
+        audit.write(
+            tx, house.clock.now_ms(), Actor("workflow", address=address), Event.TOKEN_REFUSED,
+            target=workflow.repository or workflow.account, code=refusal.code, issuer=workflow.issuer,
+        )  # fmt: skip
+
+
+def _described(signed: _Signed) -> str:
+    """The workflow in the words of its own token."""
+    workflow = signed.kind.workflow(signed.claims, signed.issuer.issuer)
+    named = _shown(signed.kind.subject(signed.claims))
+    parts = [f"with {what} {_shown(value)}" for what, value in (
+        ("the workflow", workflow.workflow_ref.partition("@")[0].rpartition("/")[2]),
+        ("the environment", workflow.environment),
+        ("the ref", workflow.ref),
+    ) if value]  # fmt: skip
+    return " ".join([f"{signed.kind.label} {named}", *parts])
+
+
+def _shown(value: object) -> str:
+    text = value if isinstance(value, str) else ""
+    return text.encode("ascii", "backslashreplace").decode()[:_LONGEST_SHOWN]

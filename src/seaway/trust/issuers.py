@@ -1,0 +1,171 @@
+"""
+Who may vouch for workflows here: three that Seaway knows, and those that an admin registered.
+
+1. A token's issuer is found by comparing bytes, before anything else is done with it and before any network call.
+2. Only a site admin registers one: whoever could would choose what this server connects to.
+"""
+
+import re
+from dataclasses import dataclass, replace
+from ipaddress import ip_address
+from urllib.parse import SplitResult, urlsplit
+
+from sqlalchemy import delete, insert, select, update
+
+from seaway import audit
+from seaway.accounts.principal import Principal
+from seaway.audit import Event
+from seaway.channels import permissions
+from seaway.channels.roles import SiteAction
+from seaway.database.engine import Tx
+from seaway.database.tables import issuer_keys, publishers
+from seaway.database.tables import issuers as rows
+from seaway.errors import Malformed, NameTaken, NotFound
+from seaway.trust.claims import github, gitlab, google
+from seaway.trust.claims.kinds import Kind
+from seaway.trust.claims.known import kind_of
+from seaway.trust.key_set import require_keys
+
+MAX_ISSUER = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Issuer:
+    """One that may vouch for workflows."""
+
+    name: str
+    kind: Kind
+    issuer: str
+    is_enabled: bool = True
+    is_builtin: bool = False
+    keys_origin: str = ""  # the one origin where its keys may be; empty: its own
+    static_keys: str | None = None
+    rules: str = ""
+
+
+BUILT_IN = (
+    Issuer("github", github.GITHUB, github.ISSUER, is_builtin=True),
+    Issuer("gitlab", gitlab.GITLAB, gitlab.ISSUER, is_builtin=True),
+    Issuer("google", google.GOOGLE, google.ISSUER, is_builtin=True, keys_origin=google.KEYS_ORIGIN),
+)
+
+
+def all_issuers(tx: Tx) -> list[Issuer]:
+    """Every issuer, those that Seaway knows by itself first."""
+    changed = {row.issuer: row for row in tx.execute(select(rows).order_by(rows.c.name))}
+    built_in = [
+        replace(one, is_enabled=row.is_enabled, static_keys=row.static_keys) if row is not None else one
+        for one in BUILT_IN
+        for row in [changed.pop(one.issuer, None)]
+    ]
+    return built_in + [
+        Issuer(
+            row.name,
+            kind_of(row.kind, row.rules),
+            row.issuer,
+            is_enabled=row.is_enabled,
+            static_keys=row.static_keys,
+            rules=row.rules,
+        )
+        for row in changed.values()
+    ]
+
+
+def find(tx: Tx, issuer: object) -> Issuer | None:
+    """The issuer that a token names, byte for byte."""
+    return next((one for one in all_issuers(tx) if one.issuer == issuer), None)
+
+
+def get(tx: Tx, name: str) -> Issuer:
+    """The issuer of this name."""
+    found = next((one for one in all_issuers(tx) if one.name == name), None)
+    if found is None:
+        raise NotFound(f"There is no issuer named {name[:60]!a}.", "`seaway issuer list` shows them.")
+    return found
+
+
+def add(tx: Tx, now_ms: int, by: Principal, name: str, *, kind: str, issuer: str, rules: str = "") -> Issuer:
+    """Register an issuer; from then on its tokens are looked at, and its keys are fetched when one comes."""
+    permissions.require_site(by, SiteAction.ADMINISTER)
+    if not re.fullmatch(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?", name):
+        raise NameTaken(f"{name[:60]!a} cannot be the name of an issuer.", "Use lower case letters, digits and -.")
+    require_address(issuer)
+    kind_of(kind, rules)
+    if any(one.name == name or one.issuer == issuer for one in all_issuers(tx)):
+        raise NameTaken(f"There is an issuer named {name} or with this address.", "`seaway issuer list` shows them.")
+    tx.execute(insert(rows).values(name=name, kind=kind, issuer=issuer, is_enabled=True, rules=rules, added_at=now_ms))
+    audit.write(tx, now_ms, by.actor, Event.ISSUER_ADDED, target=name, issuer=issuer, kind=kind)
+    return get(tx, name)
+
+
+def remove(tx: Tx, now_ms: int, by: Principal, name: str) -> Issuer:
+    """Forget an issuer; its publishers stay in their channels and match nothing."""
+    permissions.require_site(by, SiteAction.ADMINISTER)
+    found = get(tx, name)
+    if found.is_builtin:
+        raise Malformed(f"Seaway knows {name} by itself.", f"Switch it off: seaway issuer disable {name}")
+    tx.execute(delete(rows).where(rows.c.name == name))
+    tx.execute(delete(issuer_keys).where(issuer_keys.c.issuer == found.issuer))
+    audit.write(tx, now_ms, by.actor, Event.ISSUER_REMOVED, target=name, issuer=found.issuer)
+    return found
+
+
+def set_enabled(tx: Tx, now_ms: int, by: Principal, name: str, *, enabled: bool) -> Issuer:
+    """Switch an issuer on or off; while it is off, the tokens that were given for its tokens are good for nothing."""
+    return _change(tx, now_ms, by, name, is_enabled=enabled)
+
+
+def set_static_keys(tx: Tx, now_ms: int, by: Principal, name: str, keys: str | None) -> Issuer:
+    """Use these keys instead of fetching any, or fetch them again if None."""
+    if keys is not None:
+        require_keys(keys)
+    return _change(tx, now_ms, by, name, static_keys=keys)
+
+
+def publisher_count(tx: Tx, issuer: str) -> int:
+    """How many publishers rely on the issuer."""
+    return len(tx.execute(select(publishers.c.id).where(publishers.c.issuer == issuer)).all())
+
+
+def require_address(issuer: str) -> None:
+    """Return if this can be an issuer: https, or http to this machine itself, which nobody else hears."""
+    parts = _split(issuer)
+    plain = len(issuer) <= MAX_ISSUER and re.fullmatch(r"[!-~]+", issuer) and not re.search(r"[?#@\\\"<>]", issuer)
+    if not plain or not parts.hostname or not (parts.scheme == "https" or is_loopback(parts)):
+        raise Malformed(
+            f"{issuer[:80]!a} cannot be an issuer.",
+            "Give what its tokens say in `iss`, such as https://gitlab.example.com.",
+        )
+
+
+def is_loopback(parts: SplitResult) -> bool:
+    """Whether the address is plain http within this machine."""
+    host = parts.hostname or ""
+    try:
+        return parts.scheme == "http" and (host == "localhost" or ip_address(host).is_loopback)
+    except ValueError:
+        return False
+
+
+def _split(url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # read late, and may be nonsense
+    except ValueError:
+        return SplitResult("", "", "", "", "")
+    return parts
+
+
+def _change(tx: Tx, now_ms: int, by: Principal, name: str, **values: bool | str | None) -> Issuer:
+    permissions.require_site(by, SiteAction.ADMINISTER)
+    found = get(tx, name)
+    changed = tx.execute(update(rows).where(rows.c.issuer == found.issuer).values(values)).rowcount
+    if not changed:
+        row = {"is_enabled": found.is_enabled, "static_keys": found.static_keys, **values}
+        tx.execute(
+            insert(rows).values(
+                name=name, kind=found.kind.name, issuer=found.issuer, rules=found.rules, added_at=now_ms, **row
+            )
+        )
+    audit.write(tx, now_ms, by.actor, Event.ISSUER_CHANGED, target=name, changed=", ".join(sorted(values)))
+    return get(tx, name)

@@ -1,0 +1,77 @@
+"""A JSON Web Key Set of an issuer -> the keys that may have signed a token. Values only, no I/O."""
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+from joserfc.errors import JoseError
+from joserfc.jwk import RSAKey
+
+from seaway.conda import strict_json
+from seaway.errors import Malformed
+from seaway.trust.jwt import MAX_KID
+
+MAX_BYTES = 1024 * 1024
+MAX_KEYS = 100
+_LEAST_BITS = 2_048
+_MOST_BITS = 8_192  # checking a signature with a larger key takes long
+_LARGEST_EXPONENT = 2**32
+
+
+class BadKeySet(ValueError):
+    """What came is not a set of keys, or has none that can be used."""
+
+
+class FetchFailed(Exception):
+    """The keys of an issuer did not come; the text says why, for the operator."""
+
+
+@lru_cache(maxsize=64)
+def read_keys(text: str) -> Mapping[str, RSAKey]:
+    """The usable keys by their names; those for other algorithms or purposes, or too weak, are left out."""
+    try:
+        found_set = strict_json.decode(text.encode())
+    except strict_json.NotStrict:
+        raise BadKeySet("it is not plain JSON") from None
+    listed = found_set.get("keys") if isinstance(found_set, dict) else None
+    if not isinstance(listed, list) or len(listed) > MAX_KEYS:
+        raise BadKeySet(f"it has no list of at most {MAX_KEYS} keys")
+    usable = [jwk for jwk in listed if isinstance(jwk, dict) and _is_for_us(jwk)]
+    found = {jwk["kid"]: key for jwk in usable if (key := _imported(jwk)) is not None}
+    if not found:
+        raise BadKeySet("it has no key that can be used")
+    if len({jwk["kid"] for jwk in usable}) != len(usable):
+        raise BadKeySet("it has two keys of one name")
+    return found
+
+
+def require_keys(text: str) -> None:
+    """Return if this can be the keys of an issuer."""
+    try:
+        read_keys(text)
+    except BadKeySet as error:
+        raise Malformed(
+            f"The key set cannot be used: {error}.", "Give the JSON Web Key Set of the issuer, with RSA keys."
+        ) from None
+
+
+def _is_for_us(jwk: Mapping[str, Any]) -> bool:
+    kid = jwk.get("kid")
+    return (
+        jwk.get("kty") == "RSA"
+        and jwk.get("use", "sig") == "sig"
+        and jwk.get("alg", "RS256") == "RS256"
+        and isinstance(kid, str)
+        and 1 <= len(kid) <= MAX_KID
+    )
+
+
+def _imported(jwk: Mapping[str, Any]) -> RSAKey | None:
+    """The public key; what else stands there, a private one too, is left out."""
+    try:
+        key = RSAKey.import_key({"kty": "RSA", "n": jwk["n"], "e": jwk["e"]})
+        numbers = key.public_key.public_numbers()
+    except (JoseError, ValueError, TypeError, KeyError, AttributeError):
+        return None
+    is_sound = 3 <= numbers.e < _LARGEST_EXPONENT and numbers.e % 2 == 1
+    return key if is_sound and _LEAST_BITS <= numbers.n.bit_length() <= _MOST_BITS else None

@@ -1,0 +1,322 @@
+"""
+Publishers: which workflow elsewhere is trusted to publish to a channel.
+
+1. A publisher is of one issuer: a token of another never fits it, whatever it says.
+2. Names are pinned to ids when a token first fits them. To change what is matched is to begin anew, without pins.
+3. Only a person who owns the channel changes publishers, freshly signed in and with a verified address, or a key with
+   the mode MANAGE; a workflow never does.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import msgspec
+from sqlalchemy import Row, Select, delete, func, insert, select, update
+
+from seaway import audit
+from seaway.accounts.keys import check_patterns
+from seaway.accounts.principal import Mode, Principal
+from seaway.audit import Event
+from seaway.channels import channels, permissions
+from seaway.channels.roles import Action
+from seaway.database.engine import Tx
+from seaway.database.tables import channels as channel_rows
+from seaway.database.tables import publishers as rows
+from seaway.database.tables import users
+from seaway.errors import Malformed, NameTaken, NotFound
+from seaway.trust import issuers
+from seaway.trust.claims.kinds import GateValue, Kind, Wanted
+from seaway.trust.issuers import Issuer
+
+MAX_IN_CHANNEL = 50
+MODES = (Mode.READ, Mode.READ_WRITE, Mode.READ_WRITE_DELETE)
+
+
+@dataclass(frozen=True, slots=True)
+class Publisher:
+    """A publisher as lists and pages show it."""
+
+    id: int
+    channel_id: int
+    channel: str
+    kind: str
+    issuer: str
+    wanted: Wanted
+    mode: Mode
+    patterns: tuple[str, ...]
+    exchanges: int
+    is_enabled: bool
+    created_by: str | None
+    created_at_ms: int
+    used_at_ms: int | None
+    hinted_at_ms: int | None
+
+    @property
+    def name(self) -> str:
+        """What people call it: the repository and the file, or the account."""
+        matched = self.wanted.matched
+        if self.kind == "google":
+            return matched["email"]
+        owner = matched.get("owner") or matched.get("namespace")
+        if owner:
+            repository = f"{owner}/{matched.get('repository') or matched.get('project')}"
+            return f"{repository}, {matched['workflow']}"
+        return "/".join(value for value in matched.values() if value)
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What somebody wants a publisher to be; `pins` are ids that they know already."""
+
+    matched: Mapping[str, str]
+    gates: Mapping[str, GateValue] | None = None
+    pins: Mapping[str, str] | None = None
+    mode: Mode = Mode.READ_WRITE
+    patterns: Sequence[str] = ()
+    exchanges: int | None = None
+    is_enabled: bool = True
+
+
+def add(tx: Tx, now_ms: int, by: Principal, channel: str, issuer_name: str, draft: Draft) -> Publisher:
+    """Trust a workflow; at most 50 in a channel."""
+    channel_id = require_manage(tx, now_ms, by, channel)
+    issuer = issuers.get(tx, issuer_name)
+    values = _values(issuer, draft)
+    count = tx.execute(select(func.count()).select_from(rows).where(rows.c.channel_id == channel_id)).scalar_one()
+    if count >= MAX_IN_CHANNEL:
+        raise Malformed(f"{channel} has {MAX_IN_CHANNEL} publishers already.", "Remove one that is not used any more.")
+    _require_new(tx, channel_id, values["identity"])
+    pins = _checked_pins(issuer.kind, draft.pins or {})
+    publisher_id = tx.execute(
+        insert(rows)
+        .values(channel_id=channel_id, created_by=by.user_id, created_at=now_ms, pins=_json(pins), **values)
+        .returning(rows.c.id)
+    ).scalar_one()
+    made = get(tx, channel, publisher_id)
+    _audit(tx, now_ms, by, Event.PUBLISHER_ADDED, made)
+    return made
+
+
+def change(tx: Tx, now_ms: int, by: Principal, channel: str, publisher_id: int, draft: Draft) -> Publisher:
+    """Make a publisher what the draft says; another workflow than before begins without pins."""
+    channel_id = require_manage(tx, now_ms, by, channel)
+    before = get(tx, channel, publisher_id)
+    issuer = _issuer_of(tx, before)
+    values = _values(issuer, draft)
+    is_another = values["identity"] != _identity(issuer.issuer, before.wanted.matched)
+    if is_another:
+        _require_new(tx, channel_id, values["identity"])
+        values |= {"hinted_at": None}
+    pins = draft.pins if draft.pins is not None else ({} if is_another else before.wanted.pins)
+    values |= {"pins": _json(_checked_pins(issuer.kind, pins))}
+    tx.execute(update(rows).where(rows.c.id == publisher_id).values(values))
+    changed = get(tx, channel, publisher_id)
+    _audit(tx, now_ms, by, Event.PUBLISHER_CHANGED, changed)
+    return changed
+
+
+def draft_of(publisher: Publisher) -> Draft:
+    """The draft that would change nothing: to change one thing, replace that."""
+    return Draft(
+        matched=publisher.wanted.matched,
+        gates=publisher.wanted.gates,
+        mode=publisher.mode,
+        patterns=publisher.patterns,
+        exchanges=publisher.exchanges,
+        is_enabled=publisher.is_enabled,
+    )
+
+
+def remove(tx: Tx, now_ms: int, by: Principal, channel: str, publisher_id: int) -> Publisher:
+    """Trust a workflow no more; its tokens are good for nothing from the next request on."""
+    require_manage(tx, now_ms, by, channel)
+    found = get(tx, channel, publisher_id)
+    tx.execute(delete(rows).where(rows.c.id == publisher_id))
+    _audit(tx, now_ms, by, Event.PUBLISHER_REMOVED, found)
+    return found
+
+
+def in_channel(tx: Tx, channel_id: int) -> list[Publisher]:
+    """Every publisher of a channel, oldest first."""
+    return [_publisher(row) for row in tx.execute(_listing().where(rows.c.channel_id == channel_id))]
+
+
+def get(tx: Tx, channel: str, publisher_id: int) -> Publisher:
+    """One publisher of a channel."""
+    row = tx.execute(_listing().where(channel_rows.c.name == channel, rows.c.id == publisher_id)).one_or_none()
+    if row is None:
+        raise NotFound(f"{channel} has no publisher {publisher_id}.", f"`seaway publisher list {channel}` shows them.")
+    return _publisher(row)
+
+
+def about(tx: Tx, issuer: str, subject: str) -> list[Publisher]:
+    """The publishers that are switched on and may fit a token of this issuer about this repository, oldest first."""
+    found = rows.c.subject == _subject(issuer, subject)
+    query = _listing().where(found, rows.c.issuer == issuer, rows.c.is_enabled)
+    return [_publisher(row) for row in tx.execute(query)]
+
+
+def pin(tx: Tx, publisher: Publisher, pins: Mapping[str, str]) -> Publisher:
+    """Keep the ids that the first token had."""
+    wanted = replace(publisher.wanted, pins={**publisher.wanted.pins, **pins})
+    tx.execute(update(rows).where(rows.c.id == publisher.id).values(pins=_json(wanted.pins)))
+    return replace(publisher, wanted=wanted)
+
+
+def mark(tx: Tx, publisher: Publisher, **moments: int) -> None:
+    """Keep when it was used, or its owner told something."""
+    tx.execute(update(rows).where(rows.c.id == publisher.id).values(moments))
+
+
+def require_manage(tx: Tx, now_ms: int, by: Principal, channel: str) -> int:
+    """The channel's id if `by` may change its publishers now; otherwise the refusal."""
+    access = channels.access_of(tx, channel, by)
+    allowed = permissions.require(by, Action.MANAGE, access, channel_name=channel)
+    permissions.require_verified(by)
+    if by.is_person:
+        permissions.require_fresh(by, now_ms)
+    return allowed.channel_id
+
+
+def _values(issuer: Issuer, draft: Draft) -> dict[str, Any]:
+    kind = issuer.kind
+    matched = _checked_fields(kind, draft.matched)
+    check_patterns(draft.patterns)
+    if draft.mode not in MODES:
+        raise Malformed(
+            f"A publisher cannot have the mode {draft.mode.name}.",
+            f"The modes are {', '.join(mode.name for mode in MODES)}.",
+        )
+    return {
+        "kind": kind.name,
+        "issuer": issuer.issuer,
+        "matched": _json(matched),
+        "identity": _identity(issuer.issuer, matched),
+        "subject": _subject(issuer.issuer, kind.subject_wanted(matched)),
+        "gates": _json(_checked_gates(kind, draft.gates or {})),
+        "mode": draft.mode.name,
+        "patterns": _json(list(draft.patterns)),
+        "exchanges": _checked_exchanges(kind, draft.exchanges),
+        "is_enabled": draft.is_enabled,
+    }
+
+
+def _checked_fields(kind: Kind, given: Mapping[str, str]) -> dict[str, str]:
+    known = {field.name for field in kind.fields}
+    _require_known(kind, "field", set(given) - known, known)
+    checked = {}
+    for field in kind.fields:
+        value = given.get(field.name, "") or field.default
+        if not value and field.is_required:
+            raise Malformed(f"{field.label} ({field.name}) is missing.", f"A publisher on {kind.label} needs it.")
+        checked[field.name] = field.check(value) if value else ""
+    return checked
+
+
+def _checked_gates(kind: Kind, given: Mapping[str, GateValue]) -> dict[str, GateValue]:
+    known = {gate.name: gate for gate in kind.gates}
+    _require_known(kind, "condition", set(given) - set(known), set(known))
+    checked: dict[str, GateValue] = {}
+    for name, value in given.items():
+        gate = known[name]
+        if gate.is_list and isinstance(value, list) and len(value) <= 20:
+            checked[name] = [gate.check(one) for one in value]
+        elif gate.is_switch and isinstance(value, bool):
+            checked[name] = value
+        elif isinstance(value, str) and not (gate.is_list or gate.is_switch):
+            checked[name] = gate.check(value) if value else ""
+        else:
+            raise Malformed(f"{gate.label} ({name}) has the wrong form.", "Give at most 20 texts, or yes or no.")
+    return {name: value for name, value in checked.items() if value}
+
+
+def _checked_pins(kind: Kind, given: Mapping[str, str]) -> dict[str, str]:
+    _require_known(kind, "id", set(given) - set(kind.pins), set(kind.pins))
+    for name, value in given.items():
+        if not kind.required[kind.pins[name]].fits(value):
+            raise Malformed(f"{value[:40]!a} cannot be the {name}.", "It is a number, in digits.")
+    return dict(given)
+
+
+def _checked_exchanges(kind: Kind, given: int | None) -> int:
+    wanted = kind.exchanges if given is None else given
+    if not 1 <= wanted <= kind.most_exchanges:
+        raise Malformed(
+            f"A token of {kind.label} cannot be exchanged {wanted} times.", f"Give 1 to {kind.most_exchanges}."
+        )
+    return wanted
+
+
+def _require_known(kind: Kind, what: str, unknown: set[str], known: set[str]) -> None:
+    if unknown:
+        raise Malformed(
+            f"A publisher on {kind.label} has no {what} {min(unknown)[:60]!a}.",
+            f"There are {', '.join(sorted(known))}." if known else "",
+        )
+
+
+def _require_new(tx: Tx, channel_id: int, identity: bytes) -> None:
+    query = select(rows.c.id).where(rows.c.channel_id == channel_id, rows.c.identity == identity)
+    if tx.execute(query).scalar() is not None:
+        raise NameTaken("The channel trusts this workflow already.", "Change that publisher, or remove it first.")
+
+
+def _identity(issuer: str, matched: Mapping[str, str]) -> bytes:
+    """Names that differ by case only are one: GitHub and GitLab do not tell them apart."""
+    text = _json([issuer, {name: value.casefold() for name, value in matched.items()}])
+    return hashlib.sha256(text.encode()).digest()
+
+
+def _subject(issuer: str, subject: str) -> bytes:
+    return hashlib.sha256(_json([issuer, subject.casefold()]).encode()).digest()
+
+
+def _issuer_of(tx: Tx, publisher: Publisher) -> Issuer:
+    found = issuers.find(tx, publisher.issuer)
+    if found is None:
+        raise NotFound(
+            f"The issuer {publisher.issuer} is not registered any more.", "Ask the site admin, or remove it."
+        )
+    return found
+
+
+def _audit(tx: Tx, now_ms: int, by: Principal, event: Event, publisher: Publisher) -> None:
+    audit.write(
+        tx, now_ms, by.actor, event, channel=publisher.channel, target=publisher.name,
+        publisher=publisher.id, issuer=publisher.issuer, mode=publisher.mode.name, enabled=publisher.is_enabled,
+        matched=_json(publisher.wanted.matched),
+    )  # fmt: skip
+
+
+def _listing() -> Select[Any]:
+    return (
+        select(rows, channel_rows.c.name.label("channel"), users.c.name.label("creator"))
+        .join(channel_rows, channel_rows.c.id == rows.c.channel_id)
+        .outerjoin(users, users.c.id == rows.c.created_by)
+        .order_by(rows.c.id)
+    )
+
+
+def _publisher(row: Row[Any]) -> Publisher:
+    return Publisher(
+        id=row.id,
+        channel_id=row.channel_id,
+        channel=row.channel,
+        kind=row.kind,
+        issuer=row.issuer,
+        wanted=Wanted(*(msgspec.json.decode(text) for text in (row.matched, row.pins, row.gates))),
+        mode=Mode[row.mode],
+        patterns=tuple(msgspec.json.decode(row.patterns)),
+        exchanges=row.exchanges,
+        is_enabled=row.is_enabled,
+        created_by=row.creator,
+        created_at_ms=row.created_at,
+        used_at_ms=row.used_at,
+        hinted_at_ms=row.hinted_at,
+    )
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value, order="sorted").decode()

@@ -1,0 +1,74 @@
+"""
+Every reason for which a token is not exchanged.
+
+One list: the value of a `Code` is what clients and the audit log get, and `meaning` is its row in the manual
+(`docs/use/trusted-publishing.md`), which a test compares. A message quotes what the caller's own token says, and never
+what a publisher wants: the names in a private channel's configuration are not for strangers.
+"""
+
+from enum import Enum
+from typing import Self
+
+from seaway.errors import SeawayError
+
+
+class Code(Enum):
+    """Why a token is refused; the value is stable."""
+
+    status: int
+    meaning: str
+
+    MALFORMED_REQUEST = (
+        "malformed-request",
+        400,
+        'The body is not JSON of the form {"token": "..."}; 413 when it is too large, 415 when it is not sent as JSON.',
+    )
+    MALFORMED_TOKEN = (
+        "malformed-token",
+        422,
+        "The token is not three parts of plain base64url with JSON in two of them.",
+    )
+    INVALID_TOKEN = (
+        "invalid-token",
+        422,
+        "The token is not signed by its issuer, or says so in a way that is not allowed.",
+    )
+    UNKNOWN_ISSUER = "unknown-issuer", 422, "Nobody has registered the issuer of the token here."
+    NOT_ENABLED = "not-enabled", 403, "Trusted publishing, or this issuer, is switched off here."
+    ISSUER_UNAVAILABLE = "issuer-unavailable", 503, "The keys of the issuer cannot be fetched now; try again."
+    INVALID_AUDIENCE = "invalid-audience", 422, "The token is meant for another server."
+    EXPIRED_TOKEN = "expired-token", 422, "The token is too old."
+    IMMATURE_TOKEN = "immature-token", 422, "The token is not good yet: a clock is wrong."
+    MISSING_CLAIM = "missing-claim", 422, "The token does not say something that it must say."
+    INVALID_CLAIM = "invalid-claim", 422, "Something that the token says has the wrong form."
+    INVALID_PUBLISHER = "invalid-publisher", 422, "No channel trusts the workflow that the token is from."
+    EVENT_NOT_ALLOWED = "event-not-allowed", 422, "The workflow was started by an event that strangers can cause."
+    REUSABLE_WORKFLOW_NOT_ALLOWED = (
+        "reusable-workflow-not-allowed",
+        422,
+        "The job runs a workflow of another repository, which the publisher does not allow.",
+    )
+    REUSED_TOKEN = "reused-token", 422, "The token was exchanged already."
+    TOO_MANY = (
+        "too-many",
+        429,
+        "Too many exchanges from one place or for one repository; `Retry-After` says when to come.",
+    )
+    UNAVAILABLE = "unavailable", 503, "The server cannot do it now; try again."
+
+    def __new__(cls, value: str, status: int, meaning: str) -> Self:
+        member = object.__new__(cls)
+        member._value_ = value
+        member.status = status
+        member.meaning = meaning
+        return member
+
+
+class TokenRefused(SeawayError):
+    """A token, or the request that brought it, was turned away."""
+
+    def __init__(self, code: Code, message: str, *, status: int | None = None) -> None:
+        super().__init__(message)
+        self.reason = code
+        self.code = code.value
+        self.status = code.status if status is None else status

@@ -1,0 +1,108 @@
+"""
+What a workflow gets in exchange: a token that is good for minutes, in the channels of its publishers.
+
+1. It is stored as a hash and shown once.
+2. It is good for what its publishers give at the moment of the request: it dies with the publisher, with the channel,
+   with a change of the owner, with the switch of its issuer, and when it is revoked.
+3. It is looked at when a request begins, so that an upload which takes longer than it lives comes in.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+from sqlalchemy import bindparam, delete, insert, select, update
+
+from seaway import audit, ids
+from seaway.accounts.principal import Carrier, Grant, Mode, Principal, Workflow
+from seaway.audit import Event
+from seaway.clock import HOUR_MS
+from seaway.database.engine import Tx
+from seaway.database.tables import issuers, publishers, token_publishers, used_tokens
+from seaway.database.tables import workflow_tokens as rows
+from seaway.trust.publishers import Publisher
+
+_PREFIX = f"swy-{ids.KeyKind.WORKFLOW.value}-"
+
+
+def mint(tx: Tx, now_ms: int, workflow: Workflow, matched: Sequence[Publisher], *, life_ms: int) -> str:
+    """Make a token for what these publishers give; its text is seen only now."""
+    secret = ids.new_key(ids.KeyKind.WORKFLOW)
+    token_id = tx.execute(
+        insert(rows)
+        .values(
+            digest=ids.digest(secret),
+            issuer=workflow.issuer,
+            workflow=msgspec.json.encode(workflow).decode(),
+            created_at=now_ms,
+            expires_at=now_ms + life_ms,
+        )
+        .returning(rows.c.id)
+    ).scalar_one()
+    tx.execute(insert(token_publishers), [{"token_id": token_id, "publisher_id": one.id} for one in matched])
+    return secret
+
+
+_CARRIER = (
+    select(
+        rows.c.id, rows.c.workflow, rows.c.expires_at, publishers.c.id.label("publisher_id"), publishers.c.channel_id,
+        publishers.c.mode, publishers.c.patterns,
+    )
+    .join(token_publishers, token_publishers.c.token_id == rows.c.id)
+    .join(publishers, publishers.c.id == token_publishers.c.publisher_id)
+    .outerjoin(issuers, issuers.c.issuer == rows.c.issuer)
+    .where(
+        rows.c.digest == bindparam("digest"),
+        rows.c.revoked_at.is_(None),
+        rows.c.expires_at > bindparam("now_ms"),
+        publishers.c.is_enabled,
+        issuers.c.is_enabled.is_not(False),
+    )
+    .order_by(publishers.c.id)
+)  # fmt: skip
+
+
+def principal_of(tx: Tx, secret: str, now_ms: int) -> Principal | None:
+    """Which workflow carries this token, or None unless it is good now."""
+    if not secret.startswith(_PREFIX) or not ids.is_well_formed(secret):
+        return None
+    found = tx.execute(_CARRIER, {"digest": ids.digest(secret), "now_ms": now_ms}).all()
+    if not found:
+        return None
+    grants = tuple(
+        Grant(row.channel_id, row.publisher_id, Mode[row.mode], tuple(msgspec.json.decode(row.patterns)))
+        for row in found
+    )
+    workflow = msgspec.json.decode(found[0].workflow, type=Workflow)
+    return Principal(
+        name=workflow.name,
+        carrier=Carrier.WORKFLOW,
+        mode=Mode.READ,  # what it may do in a channel, its grant there says
+        channel_ids=frozenset(grant.channel_id for grant in grants),
+        expires_at_ms=found[0].expires_at,
+        token_id=found[0].id,
+        workflow=workflow,
+        grants=grants,
+    )
+
+
+def revoke(tx: Tx, now_ms: int, by: Principal, token_id: int) -> None:
+    """End a token on its next request."""
+    tx.execute(update(rows).where(rows.c.id == token_id).values(revoked_at=now_ms))
+    audit.write(tx, now_ms, by.actor, Event.TOKEN_REVOKED, target=by.name, token=token_id)
+
+
+def use(tx: Tx, issuer: str, digest: bytes, expires_at_ms: int) -> int:
+    """Count that a token of an issuer is exchanged once more; how often it was before."""
+    where = (used_tokens.c.issuer == issuer, used_tokens.c.digest == digest)
+    before: int | None = tx.execute(select(used_tokens.c.count).where(*where)).scalar()
+    if before is None:
+        tx.execute(insert(used_tokens).values(issuer=issuer, digest=digest, count=1, expires_at=expires_at_ms))
+        return 0
+    tx.execute(update(used_tokens).where(*where).values(count=before + 1))
+    return before
+
+
+def forget_old(tx: Tx, now_ms: int) -> int:
+    """Delete what expired, an hour later, for a clock may step back; how many tokens of ours."""
+    tx.execute(delete(used_tokens).where(used_tokens.c.expires_at < now_ms - HOUR_MS))
+    return tx.execute(delete(rows).where(rows.c.expires_at < now_ms - HOUR_MS)).rowcount
