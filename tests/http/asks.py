@@ -236,6 +236,11 @@ def _unyanking(stage: Stage, _who: str) -> Iterable[Ask]:
     yield Ask(f"/api/v1/unyank/{stage.channel}/noarch/{stage.kept.name}")
 
 
+@_builds("POST /api/oidc/mint_token")
+def _exchanging(_stage: Stage, _who: str) -> Iterable[Ask]:
+    yield Ask("/api/oidc/mint_token", json={"token": "a.b.c"})
+
+
 @_builds("GET /{path:path}", "HEAD /{path:path}", "OPTIONS /{path:path}")
 def _reading(stage: Stage, _who: str) -> Iterable[Ask]:
     """Every kind of thing that a channel holds."""

@@ -17,6 +17,10 @@ DELETE /api/v1/delete/{path:path}                         401       403/404   40
 POST /api/v1/yank/{path:path}                             401       403/404   403       200       200       403       403       200       200       403/404   401
 POST /api/v1/unyank/{path:path}                           401       403/404   403       200       200       403       403       200       200       403/404   401
 
+Called by them in workflows; what decides is the token in the body, or the one that is to be ended
+POST /api/oidc/mint_token                                 422       422       422       422       422       422       422       422       422       422       422
+DELETE /api/oidc/token                                    401       401       401       401       401       401       401       401       401       401       401
+
 Called by solvers
 GET /{path:path}                                          200/401   200/404   200       200       200       200       200       200       200       200/404   200/401
 HEAD /{path:path}                                         200/401   200/404   200       200       200       200       200       200       200       200/404   200/401

@@ -4,12 +4,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from anyio.from_thread import BlockingPortal, start_blocking_portal
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from seaway.accounts.principal import OPERATOR, Mode
 from seaway.server.app import create_app
@@ -37,7 +39,7 @@ class Trusting:
     http: httpx.AsyncClient = field(init=False)
 
     def __post_init__(self) -> None:
-        transport = httpx.ASGITransport(app=create_app(self.seaway), raise_app_exceptions=False)
+        transport = httpx.ASGITransport(app=_from_many_places(create_app(self.seaway)), raise_app_exceptions=False)
         self.http = httpx.AsyncClient(transport=transport, base_url=f"https://{issuer.AUDIENCE}")
 
     def ask(self, method: str, path: str, **request: Any) -> httpx.Response:
@@ -51,7 +53,13 @@ class Trusting:
     def trust(self, channel: str, issuer_name: str, matched: dict[str, str], **draft: Any) -> Publisher:
         with self.seaway.database.write() as tx:
             return publishers.add(
-                tx, self.clock.now_ms(), OPERATOR, channel, issuer_name, Draft(matched=matched, **draft)
+                tx,
+                self.clock.now_ms(),
+                OPERATOR,
+                self.seaway.house.exchanging.teller,
+                channel,
+                issuer_name,
+                Draft(matched=matched, **draft),
             )
 
     def keys(self, issuer_name: str, *names: str) -> None:
@@ -69,6 +77,19 @@ class Trusting:
     def read(self, channel: str, secret: str) -> int:
         headers = {"Authorization": f"Bearer {secret}"}
         return self.ask("GET", f"/{channel}/noarch/repodata.json", headers=headers).status_code
+
+
+def _from_many_places(app: ASGIApp) -> ASGIApp:
+    """Each request comes from an address of its own, unless it says from which: what is limited is each address."""
+    numbers = count(1)
+
+    async def elsewhere(scope: Scope, receive: Receive, send: Send) -> None:
+        told = dict(scope.get("headers", ())).get(b"test-address", b"").decode()
+        number = next(numbers)
+        scope["client"] = (told or f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}", 1234)
+        await app(scope, receive, send)
+
+    return elsewhere
 
 
 @contextmanager

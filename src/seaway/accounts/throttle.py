@@ -60,6 +60,9 @@ class Rate(Enum):
     CHANNEL_ADD = "new channels", Limit(20, HOUR_MS)
     CHANNEL_NAME = "questions for free names", Limit(100, HOUR_MS)
     PUBLISHER_ADD = "new publishers", Limit(100, DAY_MS)
+    EXCHANGE_ADDRESS = "exchanges from this address", Limit(60, MINUTE_MS)
+    EXCHANGE_REPOSITORY = "exchanges for this repository", Limit(30, MINUTE_MS)
+    EXCHANGE_REFUSED = "refused exchanges for this repository", Limit(30, MINUTE_MS)
     UPLOAD = "uploads", Limit(600, HOUR_MS)
 
     def __new__(cls, said: str, *limits: Limit) -> "Rate":

@@ -175,6 +175,18 @@ def key_leaked(to: str, *, site_url: str, name: str) -> Letter:
     )
 
 
+def publisher_news(to: str, *, site_url: str, channel: str, publisher: str, what: str) -> Letter:
+    """To the owner of a channel, of a workflow that is trusted there; `what` goes on after its name."""
+    return _letter(
+        to,
+        f"Trusted publishing to {channel} at {_host(site_url)}",
+        site_url,
+        [f"Channel {channel}: the workflow {publisher} {what}"],
+        link=("Look at the publishers", f"{site_url}/channels/{channel}/settings/publishers"),
+        after=["If you do not know the workflow, remove its publisher now, and look at what was uploaded."],
+    )
+
+
 def _letter(
     to: str,
     subject: str,

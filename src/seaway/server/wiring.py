@@ -43,6 +43,7 @@ from seaway.storage.spool import Spool
 from seaway.trust.exchange import Exchanging, audience_of
 from seaway.trust.issuers import Issuer
 from seaway.trust.key_sets import KeySets
+from seaway.trust.news import Teller
 
 # More threads do not finish uploads faster, since examiners and one write lock order them; these sync their files
 # side by side, and share a commit.
@@ -119,7 +120,7 @@ def build(
         publishing=publishing,
         reading=_wire_reading(database, documents, clock, blobs),
         removing=Removing(database, clock, settings.whole_document_limit),
-        exchanging=_wire_exchanging(settings, database, clock),
+        exchanging=_wire_exchanging(settings, accounts),
         delivery=_wire_delivery(settings, blobs),
         readiness=Readiness(database, blobs),
         counts=counts,
@@ -177,11 +178,12 @@ def _wire_reading(database: Database, documents: Documents, clock: Clock, blobs:
     )
 
 
-def _wire_exchanging(settings: Settings, database: Database, clock: Clock) -> Exchanging:
+def _wire_exchanging(settings: Settings, accounts: Accounts) -> Exchanging:
     return Exchanging(
-        database=database,
-        clock=clock,
-        key_sets=KeySets(database, clock, _fetch_keys),
+        database=accounts.database,
+        clock=accounts.clock,
+        key_sets=KeySets(accounts.database, accounts.clock, _fetch_keys),
+        teller=Teller(accounts.outbox, accounts.site_url),
         audience=audience_of(settings.site_url),
         is_on=settings.trusted_publishing,
         life_ms=settings.workflow_token_minutes * MINUTE_MS,

@@ -18,15 +18,19 @@ from urllib.parse import urlsplit
 from anyio import CapacityLimiter
 
 from seaway import audit
+from seaway.accounts import throttle
 from seaway.accounts.principal import Workflow
+from seaway.accounts.throttle import Rate
 from seaway.audit import Actor, Event
 from seaway.clock import SECOND_MS, Clock
 from seaway.database.engine import Database, Tx
+from seaway.errors import TooMany
 from seaway.trust import issuers, jwt, publishers, tokens
 from seaway.trust.claims.kinds import Claims, Kind, invalid, missing
 from seaway.trust.issuers import Issuer
 from seaway.trust.jwt import Token
 from seaway.trust.key_sets import KeySets
+from seaway.trust.news import News, Teller
 from seaway.trust.publishers import Publisher
 from seaway.trust.refusals import Code, TokenRefused
 
@@ -41,6 +45,7 @@ class Exchanging:
     database: Database
     clock: Clock
     key_sets: KeySets
+    teller: Teller
     audience: str  # the host of the public address; never taken from a request
     is_on: bool
     life_ms: int
@@ -63,6 +68,11 @@ class _Signed:
         return self.token.claims
 
     @property
+    def subject(self) -> str:
+        """The repository or account that it is from; only once its claims are known to be there."""
+        return self.kind.subject(self.claims).casefold()
+
+    @property
     def digest(self) -> bytes:
         """What tells it apart from every other token of its issuer."""
         text: str = self.claims["jti"] if self.kind.has_jti else self.token.text.rpartition(".")[0]
@@ -79,6 +89,7 @@ def exchange(house: Exchanging, text: str, *, address: str) -> str:
     """The token to publish with; `TokenRefused` says by its code why there is none."""
     if not house.is_on:
         raise TokenRefused(Code.NOT_ENABLED, "Trusted publishing is switched off on this server.")
+    throttle.take(house.database, house.clock.now_ms(), Rate.EXCHANGE_ADDRESS, address)
     signed = _require_signed(house, text)
     try:
         return _redeem(house, signed, address)
@@ -105,6 +116,7 @@ def _redeem(house: Exchanging, signed: _Signed, address: str) -> str:
     signed.kind.refuse(signed.claims)
     with house.database.read() as tx:  # what fits nothing does not get as far as the one that writes
         _require_publishers(tx, signed)
+    throttle.take(house.database, now_ms, Rate.EXCHANGE_REPOSITORY, signed.issuer.issuer, signed.subject)
     with house.database.write() as tx:
         return _mint(tx, now_ms, house, signed, address)
 
@@ -116,7 +128,7 @@ def _mint(tx: Tx, now_ms: int, house: Exchanging, signed: _Signed, address: str)
     secret = tokens.mint(tx, now_ms, workflow, matched, life_ms=house.life_ms)
     actor = Actor(workflow.name, address=address)
     for publisher in matched:
-        _note_use(tx, now_ms, signed, publisher, workflow, actor)
+        _note_use(tx, now_ms, house.teller, signed, publisher, workflow, actor)
     return secret
 
 
@@ -198,21 +210,34 @@ def _require_unused(tx: Tx, signed: _Signed, matched: Sequence[Publisher]) -> li
     return left
 
 
-def _note_use(tx: Tx, now_ms: int, signed: _Signed, publisher: Publisher, workflow: Workflow, actor: Actor) -> None:
+def _note_use(
+    tx: Tx, now_ms: int, teller: Teller, signed: _Signed, publisher: Publisher, workflow: Workflow, actor: Actor
+) -> None:
     """What changes at a publisher, in the log too."""
     pins = {name: signed.claims[claim] for name, claim in signed.kind.pins.items() if name not in publisher.wanted.pins}
+    tell = partial(teller.tell, tx, now_ms, publisher.channel_id, publisher.channel, publisher.name)
     note = partial(audit.write, tx, now_ms, actor, channel=publisher.channel, target=publisher.name)
     if publisher.used_at_ms is None:
         note(Event.PUBLISHER_USED_FIRST, publisher=publisher.id)
+        tell(News.USED_FIRST)
     if pins:
         publishers.pin(tx, publisher, pins)
         note(Event.PUBLISHER_PINNED, publisher=publisher.id, **pins)
+        tell(News.PINNED)
+    if _ignores_environment(signed, publisher) and publisher.hinted_at_ms is None:
+        publishers.mark(tx, publisher, hinted_at=now_ms)
+        tell(News.ENVIRONMENT_IGNORED)
     publishers.mark(tx, publisher, used_at=now_ms)
     note(
         Event.TOKEN_MINTED, publisher=publisher.id, issuer=workflow.issuer, repository=workflow.repository,
         repository_id=workflow.repository_id, ref=workflow.ref, sha=workflow.sha, run_id=workflow.run_id,
         jti_sha256=signed.digest.hex(),
     )  # fmt: skip
+
+
+def _ignores_environment(signed: _Signed, publisher: Publisher) -> bool:
+    field = signed.kind.of_environment
+    return bool(field and signed.claims.get("environment") and publisher.wanted.matched.get(field) == "")
 
 
 def _workflow_of(signed: _Signed, publisher: Publisher) -> Workflow:
@@ -222,15 +247,21 @@ def _workflow_of(signed: _Signed, publisher: Publisher) -> Workflow:
 
 def _tell(house: Exchanging, signed: _Signed, refusal: TokenRefused, address: str) -> None:
     """
-    A line for a token that an issuer did sign, and that was refused.
+    A line for a token that an issuer did sign, and that was refused; not for each of many.
 
     What is not even signed is in the server's log only: anybody can send that, as often as the rate allows.
     """
+    now_ms = house.clock.now_ms()
     workflow = signed.kind.workflow(signed.claims, signed.issuer.issuer)
+    source = workflow.repository or workflow.account
+    try:
+        throttle.take(house.database, now_ms, Rate.EXCHANGE_REFUSED, workflow.issuer, source)
+    except TooMany:
+        return
     with house.database.write() as tx:
         audit.write(
-            tx, house.clock.now_ms(), Actor("workflow", address=address), Event.TOKEN_REFUSED,
-            target=workflow.repository or workflow.account, code=refusal.code, issuer=workflow.issuer,
+            tx, now_ms, Actor("workflow", address=address), Event.TOKEN_REFUSED,
+            target=source, code=refusal.code, issuer=workflow.issuer,
         )  # fmt: skip
 
 

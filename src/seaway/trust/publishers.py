@@ -29,6 +29,7 @@ from seaway.errors import Malformed, NameTaken, NotFound
 from seaway.trust import issuers
 from seaway.trust.claims.kinds import GateValue, Kind, Wanted
 from seaway.trust.issuers import Issuer
+from seaway.trust.news import News, Teller
 
 MAX_IN_CHANNEL = 50
 MODES = (Mode.READ, Mode.READ_WRITE, Mode.READ_WRITE_DELETE)
@@ -79,7 +80,7 @@ class Draft:
     is_enabled: bool = True
 
 
-def add(tx: Tx, now_ms: int, by: Principal, channel: str, issuer_name: str, draft: Draft) -> Publisher:
+def add(tx: Tx, now_ms: int, by: Principal, teller: Teller, channel: str, issuer_name: str, draft: Draft) -> Publisher:
     """Trust a workflow; at most 50 in a channel."""
     channel_id = require_manage(tx, now_ms, by, channel)
     issuer = issuers.get(tx, issuer_name)
@@ -96,6 +97,7 @@ def add(tx: Tx, now_ms: int, by: Principal, channel: str, issuer_name: str, draf
     ).scalar_one()
     made = get(tx, channel, publisher_id)
     _audit(tx, now_ms, by, Event.PUBLISHER_ADDED, made)
+    teller.tell(tx, now_ms, channel_id, channel, made.name, News.ADDED)
     return made
 
 
@@ -129,12 +131,13 @@ def draft_of(publisher: Publisher) -> Draft:
     )
 
 
-def remove(tx: Tx, now_ms: int, by: Principal, channel: str, publisher_id: int) -> Publisher:
+def remove(tx: Tx, now_ms: int, by: Principal, teller: Teller, channel: str, publisher_id: int) -> Publisher:
     """Trust a workflow no more; its tokens are good for nothing from the next request on."""
     require_manage(tx, now_ms, by, channel)
     found = get(tx, channel, publisher_id)
     tx.execute(delete(rows).where(rows.c.id == publisher_id))
     _audit(tx, now_ms, by, Event.PUBLISHER_REMOVED, found)
+    teller.tell(tx, now_ms, found.channel_id, channel, found.name, News.REMOVED)
     return found
 
 

@@ -1,0 +1,54 @@
+"""What the owner of a channel is told of its publishers, by letter: whoever gets in there gets in by one of them."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from sqlalchemy import select
+
+from seaway.channels.roles import Role
+from seaway.database.engine import Tx
+from seaway.database.tables import emails, members
+from seaway.mail import letters
+from seaway.mail.outbox import Outbox
+
+
+class News(Enum):
+    """What happened to a publisher, as the letter says it."""
+
+    ADDED = "is trusted to publish to the channel from now on."
+    REMOVED = "is not trusted to publish to the channel any more."
+    USED_FIRST = "has asked for a token to publish with, for the first time."
+    PINNED = (
+        "is known by the numbers of its owner and its repository from now on, which its first token had. "
+        "If either is deleted and made again by somebody else, it is not trusted."
+    )
+    ENVIRONMENT_IGNORED = (
+        "publishes from an environment, and the publisher does not ask for one. "
+        "Name the environment there, so that its rules, such as an approval, cannot be gone round."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Teller:
+    """Writes to owners, if the transaction commits."""
+
+    outbox: Outbox
+    site_url: str
+
+    def tell(self, tx: Tx, now_ms: int, channel_id: int, channel: str, publisher: str, news: News) -> None:
+        """Tell the owner of the channel, if they have an address."""
+        to = tx.execute(
+            select(emails.c.address)
+            .join(members, members.c.user_id == emails.c.user_id)
+            .where(
+                members.c.channel_id == channel_id,
+                members.c.role == Role.OWNER.value,
+                emails.c.is_primary,
+                emails.c.verified_at.is_not(None),
+            )
+        ).scalar()
+        if to is not None:
+            letter = letters.publisher_news(
+                to, site_url=self.site_url, channel=channel, publisher=publisher, what=news.value
+            )
+            self.outbox.send(tx, now_ms, letter)
