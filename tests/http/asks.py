@@ -319,3 +319,8 @@ def _adding_to_a_group(stage: Stage, _who: str) -> Iterable[Ask]:
 @_builds("DELETE /api/v1/groups/{group}/members/{user}")
 def _removing_from_a_group(stage: Stage, _who: str) -> Iterable[Ask]:
     yield Ask(f"/api/v1/groups/{stage.group()}/members/{stage.users['contrib']}")
+
+
+@_builds("GET /api/v1/search")
+def _searching(stage: Stage, _who: str) -> Iterable[Ask]:
+    yield Ask("/api/v1/search", params={"q": "pkg", "channel": stage.channel})

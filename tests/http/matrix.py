@@ -50,6 +50,7 @@ GET /api/v1/channels/{channel}/packages/{package}         200/401   200/404   20
 GET /api/v1/channels/{channel}/packages/{package}/files   200/401   200/404   200       200       200       200       200       200       200       200/404   401
 GET /api/v1/channels/{channel}/packages/{package}/downloads  200/401   200/404   200       200       200       200       200       200       200       200/404   401
 GET /api/v1/channels/{channel}/files/{subdir}/{file}      200/401   200/404   200       200       200       200       200       200       200       200/404   401
+GET /api/v1/search                                        200       200       200       200       200       200       200       200       200       200       401
 
 The API: channels themselves
 POST /api/v1/channels                                     401       201       201       201       201       201       403       403       403       403       401

@@ -152,6 +152,11 @@ def visible_to(tx: Tx, principal: Principal, *, after: str = "", limit: int | No
     return [Channel(*row) for row in tx.execute(query)]
 
 
+def visible_ids(principal: Principal) -> Select[Any]:
+    """The ids of the channels that this principal may read, for questions about many channels at once."""
+    return select(channels.c.id).where(_readable_by(principal))
+
+
 def of_user(tx: Tx, user_id: int) -> list[tuple[Channel, Role]]:
     """The channels in which a user has a role, by themselves or through a group, with the strongest one; by name."""
     direct = (

@@ -9,6 +9,7 @@ channel, so the file that brings it is refused instead. Entries that only repoda
 import functools
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -55,6 +56,31 @@ def in_v3_form(spec: str, what: str) -> str:
     if canonical is None or not _keys(canonical) <= _V3_KEYS:
         raise _not_for_v3(spec, what)
     return spec if _V3_FORM.fullmatch(spec) else canonical
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A match spec that somebody searches with."""
+
+    name: str
+    spec: rattler.MatchSpec
+
+    def takes(self, version: str, build: str, subdir: str) -> bool:
+        """Whether a file of the package may be chosen, as far as its name and place tell."""
+        record = rattler.PackageRecord(
+            name=self.name, version=version, build=rattler.BuildString(build), build_number=0, subdir=subdir,
+            arch=None, platform=None,
+        )  # fmt: skip
+        return self.spec.matches(record)
+
+
+def wanted(text: str) -> Wanted | None:
+    """What somebody asks for as a match spec of one package, or None when it cannot be read as that."""
+    try:
+        spec = rattler.MatchSpec(text)
+    except _UNREADABLE:
+        return None
+    return None if spec.name is None else Wanted(spec.name.normalized, spec)
 
 
 def _keys(canonical: str) -> set[str]:

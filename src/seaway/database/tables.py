@@ -376,6 +376,7 @@ packages = Table(
     _belongs_to("channel_id", "channels.id"),
     Column("name", _name(64), nullable=False),
     Column("folded_name", _name(64), nullable=False),
+    Column("summary", Text, nullable=False, server_default=""),  # what the file that came last says, for searching
     UniqueConstraint("channel_id", "name"),
     Index("ix_packages_channel_id_folded_name", "channel_id", "folded_name"),
     sqlite_autoincrement=True,

@@ -5,12 +5,13 @@ lines, the record of uploads.
 1. Each upload is admitted or refused by what the transaction sees, before anything is written for it.
 2. Two that want the same name, or names that look alike, are judged one after the other, as if the first was there.
 3. The number of statements depends neither on the channel nor on how many are recorded together, but for new subdirs
-   and names, and for overwritten files.
+   and names, names that say another summary, and overwritten files.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
 from sqlalchemy import Row, bindparam, insert, select, update
@@ -35,6 +36,8 @@ from seaway.publishing.admit import ExistingFile, Facts
 from seaway.publishing.examine import Candidate
 from seaway.trust import uploads
 from seaway.trust.uploads import Chain, Upload
+
+_MAX_SUMMARY = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,7 @@ class _Known:
     taken: Sequence[Row]  # type: ignore[type-arg]
     refuses_lookalikes: bool
     packages: dict[str, dict[str, int]]  # by folded name: each name and its id
+    summaries: dict[str, str]  # of each name
     chain: Chain
 
 
@@ -94,7 +98,7 @@ _TAKEN = (
 )  # fmt: skip
 _ALIKE = (
     select(
-        channel_rows.c.refuses_lookalikes, packages.c.id, packages.c.name, packages.c.folded_name,
+        channel_rows.c.refuses_lookalikes, packages.c.id, packages.c.name, packages.c.folded_name, packages.c.summary,
         upload_chains.c.count.label("chain_count"), upload_chains.c.head,
     )
     .outerjoin(upload_chains, upload_chains.c.channel_id == channel_rows.c.id)
@@ -109,6 +113,7 @@ _ADD_PACKAGES = insert(packages)
 _PACKAGES = select(packages.c.name, packages.c.id).where(
     packages.c.channel_id == bindparam("channel_id"), packages.c.name.in_(bindparam("names", expanding=True))
 )
+_SUMMARIZE = update(packages).where(packages.c.id == bindparam("package_id"))
 _ADD_SUBDIR = insert(subdirs)
 _ADD_FILES = insert(files)
 
@@ -240,7 +245,8 @@ def _look_up(tx: Tx, channel_id: int, file_names: Collection[str], names: Collec
             by_folded.setdefault(row.folded_name, {})[row.name] = row.id
     first = alike[0]
     chain = Chain(channel_id) if first.chain_count is None else Chain(channel_id, first.chain_count, first.head)
-    return _Known(taken, first.refuses_lookalikes, by_folded, chain)
+    summaries = {row.name: row.summary for row in alike if row.id is not None}
+    return _Known(taken, first.refuses_lookalikes, by_folded, summaries, chain)
 
 
 def _facts(
@@ -278,6 +284,7 @@ def _write(
 ) -> dict[int, int]:
     """Write the rows and bring the index in line; the revision at which readers see each."""
     package_ids = _package_ids(tx, channel_id, known, {one.submission.candidate.file_name.name for one in admitted})
+    _write_summaries(tx, known, package_ids, admitted)
     revisions: dict[int, int] = {}
     for name in sorted({one.submission.candidate.subdir for one in admitted}):
         there = [one for one in admitted if one.submission.candidate.subdir == name]
@@ -295,6 +302,22 @@ def _package_ids(tx: Tx, channel_id: int, known: _Known, names: Iterable[str]) -
         tx.execute(_ADD_PACKAGES, rows)
         ids.update((row.name, row.id) for row in tx.execute(_PACKAGES, {"channel_id": channel_id, "names": new}))
     return ids
+
+
+def _write_summaries(tx: Tx, known: _Known, package_ids: dict[str, int], admitted: Sequence[_Admitted]) -> None:
+    """What each package is for, as the file that came last says it: people search for that."""
+    said = {one.submission.candidate.file_name.name: _summary(one.submission.candidate.about) for one in admitted}
+    changed = [
+        {"package_id": package_ids[name], "summary": summary}
+        for name, summary in said.items()
+        if summary != known.summaries.get(name, "")
+    ]
+    if changed:
+        tx.execute(_SUMMARIZE, changed)
+
+
+def _summary(about: Mapping[str, Any]) -> str:
+    return " ".join(about.get("summary", "").split())[:_MAX_SUMMARY]
 
 
 def _subdir_row(tx: Tx, channel_id: int, name: str, now_ms: int) -> Subdir:

@@ -17,7 +17,7 @@ from fastapi.openapi.utils import get_openapi
 from starlette.responses import Response
 from starlette.routing import Route
 
-from seaway.api.v1 import account, channels, groups, keys, members, packages
+from seaway.api.v1 import account, channels, groups, keys, members, packages, search
 from seaway.api.v1.asking import OPEN
 from seaway.api.v1.entry import Entry
 from seaway.api.v1.shapes import Problem
@@ -63,7 +63,7 @@ _SCHEMES = {
     },
 }
 
-_NOUNS = (account, channels, members, packages, keys, groups)
+_NOUNS = (account, channels, members, packages, search, keys, groups)
 
 ROUTER = APIRouter(redirect_slashes=False, responses=_PROBLEMS)
 for noun in _NOUNS:

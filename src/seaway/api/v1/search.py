@@ -1,0 +1,56 @@
+"""Search in all channels that the asker may read."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from pydantic import Field
+
+from seaway.api.v1.asking import DEFAULT_LIMIT, OPEN, After, Asked, Limit
+from seaway.api.v1.shapes import Page, Shown
+from seaway.packages import search
+from seaway.packages.search import MAX_QUESTION
+
+router = APIRouter(tags=["search"])
+
+Question = Annotated[
+    str,
+    Query(
+        description="Words of names and summaries, or a match spec.",
+        examples=["numpy", "linear algebra", "numpy >=1.26"],
+        min_length=1,
+        max_length=MAX_QUESTION,
+    ),
+]
+OfChannel = Annotated[str | None, Query(description="Only in this channel.", max_length=128)]
+
+
+class Found(Shown):
+    """A package that was found."""
+
+    channel: str = Field(examples=["robots"])
+    package: str = Field(examples=["numpy"])
+    summary: str
+    version: str = Field(description="The newest one; of those that a match spec takes, if the search is one.")
+    subdirs: list[str]
+
+
+@router.get("/search", operation_id="search", openapi_extra=OPEN)
+def find(
+    call: Asked, q: Question, channel: OfChannel = None, after: After = "", limit: Limit = DEFAULT_LIMIT
+) -> Page[Found]:
+    """Packages by name, by what they are for, or by a match spec; the very name comes first."""
+    with call.read() as tx:
+        hits, following = search.search(tx, call.by, q, channel=channel, after=after, limit=limit)
+    return Page[Found](
+        items=[
+            Found(
+                channel=hit.channel,
+                package=hit.package,
+                summary=hit.summary,
+                version=hit.version,
+                subdirs=list(hit.subdirs),
+            )
+            for hit in hits
+        ],
+        next=following,
+    )

@@ -1,0 +1,146 @@
+"""
+Search for packages by name, by what they are for, or by a match spec, in the channels that the asker may read.
+
+1. A channel that the asker may not read is not looked into: it changes no result, no order and no page (P4).
+2. A page costs two statements, however many channels and results there are. The first walks the names and summaries
+   of all packages, since no index of both databases finds a word in the middle of one; the second reads the versions of
+   the packages on the page.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, Select, and_, case, exists, func, or_, select, tuple_
+
+from seaway.accounts.principal import Principal
+from seaway.channels import channels as channel_questions
+from seaway.conda import filename, match_specs, version
+from seaway.conda.match_specs import Wanted
+from seaway.database.engine import Tx
+from seaway.database.tables import channels, files, packages, shards, subdirs
+from seaway.errors import Malformed
+from seaway.indexing.rows import State
+
+MAX_QUESTION = 200
+_MAX_WORDS = 8
+# What a word of a name or a summary never holds, or holds only behind a name: a comparison, a version.
+_SPEC = re.compile(r"[<>=!~\[\]*|]|\s\d")
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A package that was found."""
+
+    channel: str
+    package: str
+    summary: str
+    version: str  # the newest one, of those that the match spec takes if there is one
+    subdirs: tuple[str, ...]
+
+
+def search(
+    tx: Tx, by: Principal, question: str, *, channel: str | None = None, after: str = "", limit: int
+) -> tuple[list[Hit], str | None]:
+    """
+    A page of packages, the best first: the very name, names that begin so, names that hold it, summaries.
+
+    With it comes what to give as `after` for the next page, or None behind the last one. A match spec that takes no file of a package leaves that out, so that such a page may be shorter than its limit.
+    """
+    wanted = match_specs.wanted(question) if _SPEC.search(question) else None
+    matches, rank = _of_spec(wanted) if wanted is not None else _of_words(question)
+    rows = tx.execute(_page(by, matches, rank, channel, after).limit(limit + 1)).all()
+    shown = rows[:limit]
+    listed = _listed(tx, shown)
+    hits = [hit for row in shown if (hit := _hit(row, listed.get(row.id, []), wanted)) is not None]
+    return hits, _place(shown[-1]) if len(rows) > limit else None
+
+
+_Conditions = tuple[ColumnElement[bool], ColumnElement[int]]
+
+
+def _of_spec(wanted: Wanted) -> _Conditions:
+    return packages.c.name == wanted.name, case((packages.c.name == wanted.name, 0), else_=1)
+
+
+def _of_words(question: str) -> _Conditions:
+    """What a package must be to hold every word, and how good that is."""
+    words = question.split()
+    if not words or len(words) > _MAX_WORDS:
+        raise Malformed(f"A search has 1 to {_MAX_WORDS} words.", "Leave some out.")
+    folded = filename.folded("-".join(words))
+    rank = case(
+        (packages.c.folded_name == folded, 0),
+        (packages.c.folded_name.startswith(folded, autoescape=True), 1),
+        (packages.c.folded_name.contains(folded, autoescape=True), 2),
+        else_=3,
+    )
+    return and_(*(_holds(word) for word in words)), rank
+
+
+def _holds(word: str) -> ColumnElement[bool]:
+    in_summary = func.lower(packages.c.summary).contains(word.lower(), autoescape=True)
+    folded = filename.folded(word)
+    return or_(packages.c.folded_name.contains(folded, autoescape=True), in_summary) if folded else in_summary
+
+
+def _page(
+    by: Principal, matches: ColumnElement[bool], rank: ColumnElement[int], channel: str | None, after: str
+) -> Select[Any]:
+    is_listed = exists().where(
+        subdirs.c.channel_id == packages.c.channel_id,
+        shards.c.subdir_id == subdirs.c.id,
+        shards.c.name == packages.c.name,
+        shards.c.sha256.is_not(None),
+    )
+    place = (rank, packages.c.name, channels.c.name)
+    query = (
+        select(packages.c.id, packages.c.name, packages.c.summary, channels.c.name.label("channel"), rank.label("rank"))
+        .join(channels, channels.c.id == packages.c.channel_id)
+        .where(channels.c.id.in_(channel_questions.visible_ids(by)), matches, is_listed)
+        .order_by(*place)
+    )
+    if channel is not None:
+        query = query.where(channels.c.name == channel)
+    return query.where(tuple_(*place) > tuple_(*_read(after))) if after else query
+
+
+def _listed(tx: Tx, rows: Sequence[Any]) -> dict[int, list[Any]]:
+    """The listed files of the packages on a page."""
+    found: dict[int, list[Any]] = {}
+    if rows:
+        for row in tx.execute(
+            select(files.c.package_id, files.c.file_name, subdirs.c.name.label("subdir"))
+            .join(subdirs, subdirs.c.id == files.c.subdir_id)
+            .join(packages, (packages.c.id == files.c.package_id) & (packages.c.channel_id == subdirs.c.channel_id))
+            .where(packages.c.id.in_([row.id for row in rows]), files.c.state == State.LISTED.value)
+        ):
+            found.setdefault(row.package_id, []).append(row)
+    return found
+
+
+def _hit(row: Row[Any], listed: Sequence[Any], wanted: Wanted | None) -> Hit | None:
+    files_there = [(filename.parse(file.file_name), file.subdir) for file in listed]
+    if wanted is not None:
+        files_there = [(name, subdir) for name, subdir in files_there if wanted.takes(name.version, name.build, subdir)]
+    if not files_there:
+        return None
+    return Hit(
+        channel=row.channel,
+        package=row.name,
+        summary=row.summary,
+        version=max((name.version for name, _ in files_there), key=lambda text: (version.parse(text),)),
+        subdirs=tuple(sorted({subdir for _, subdir in files_there})),
+    )
+
+
+def _place(row: Row[Any]) -> str:
+    return f"{row.rank} {row.name} {row.channel}"
+
+
+def _read(place: str) -> tuple[int, str, str]:
+    parts = place.split(" ")
+    if len(parts) != 3 or parts[0] not in ("0", "1", "2", "3"):
+        raise Malformed("`after` is not what an answer gave as `next`.", "Send `next` as it came, or leave it out.")
+    return int(parts[0]), parts[1], parts[2]
