@@ -37,6 +37,7 @@ from seaway.packages.sweep import sweep
 from seaway.publishing import resumable
 from seaway.publishing.resumable import Order, Resumable
 from seaway.server.wiring import Seaway
+from seaway.storage import keys as storage_keys
 from tests.indexing.channel import Channel, examining_here
 from tests.support import house, packages
 from tests.support.clock import TurnedClock
@@ -98,7 +99,7 @@ class Uploads:
         return counts[0], counts[1]
 
     def blobs(self) -> set[str]:
-        return {stat.key for stat in self.seaway.blobs.list()}
+        return {stat.key for stat in self.seaway.blobs.list() if storage_keys.is_ours(stat.key)}
 
 
 @pytest.fixture
