@@ -75,13 +75,22 @@ class Rate(Enum):
 
 def take(database: Database, now_ms: int, rate: Rate, *subject: str) -> None:
     """Count a try of this subject (a user's id, an address ...), or `TooMany` with the time to wait."""
+    take_all(database, now_ms, (rate, subject))
+
+
+def take_all(database: Database, now_ms: int, *tries: tuple[Rate, tuple[str, ...]]) -> None:
+    """
+    Count a try of each, or of none and `TooMany`.
+
+    Callers name rates in one order, as the table above has them, so that two on PostgreSQL do not wait for each other.
+    """
     with database.write_part() as tx:
-        for number, limit in enumerate(rate.limits):
-            digest = _digest(rate, number, subject)
-            if not _poured(tx, now_ms, digest, limit):
-                raise TooMany(
-                    f"There were too many {rate.said}.", _HINT, retry_after_seconds=_wait(tx, now_ms, digest, limit)
-                )
+        for rate, subject in tries:
+            for number, limit in enumerate(rate.limits):
+                digest = _digest(rate, number, subject)
+                if not _poured(tx, now_ms, digest, limit):
+                    wait = _wait(tx, now_ms, digest, limit)
+                    raise TooMany(f"There were too many {rate.said}.", _HINT, retry_after_seconds=wait)
 
 
 def give_back(database: Database, now_ms: int, rate: Rate, *subject: str) -> None:
@@ -143,4 +152,6 @@ def _wait(tx: Tx, now_ms: int, digest: bytes, limit: Limit) -> int:
 
 
 def _digest(rate: Rate, number: int, subject: tuple[str, ...]) -> bytes:
-    return hashlib.sha256("\0".join([rate.name, str(number), *map(shortened, subject)]).encode()).digest()
+    return hashlib.sha256(
+        "\0".join([rate.name, str(number), *map(shortened, subject)]).encode(errors="replace")
+    ).digest()

@@ -6,14 +6,15 @@ from dataclasses import dataclass
 from sqlalchemy import func, insert, select, update
 
 from seaway import audit
-from seaway.accounts import emails, sessions, sign_ins
+from seaway.accounts import emails, links, sessions, sign_ins
+from seaway.accounts.links import Purpose
 from seaway.accounts.principal import Principal
 from seaway.accounts.reserved import is_reserved
 from seaway.audit import Event
 from seaway.database.engine import Tx
 from seaway.database.tables import emails as addresses
 from seaway.database.tables import keys, users
-from seaway.errors import NameTaken, NotFound
+from seaway.errors import NameTaken, NotAllowed, NotFound
 
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,37}[a-z0-9])?")
 
@@ -49,7 +50,7 @@ def add(
     is_verified: bool = True,
 ) -> User:
     """
-    Make an account; the very first one becomes site admin.
+    Make an account; the very first one, which only the operator can make, becomes site admin.
 
     One without a password has keys, or signs in elsewhere. `is_verified` tells that the address is known to be theirs.
     """
@@ -60,7 +61,9 @@ def add(
         )
     if find(tx, name) is not None:
         raise NameTaken(f"A user named {name!r} exists already.", "Choose another name.")
-    is_first = tx.execute(select(func.count()).select_from(users)).scalar_one() == 0
+    is_first = not exist(tx)
+    if is_first and not by.is_operator:  # else whoever finds a fresh site first would look after it
+        raise NotAllowed("This site has no account yet.", "Its operator makes the first one: see what `serve` prints.")
     user_id = tx.execute(
         insert(users)
         .values(
@@ -105,8 +108,9 @@ def by_id(tx: Tx, user_id: int) -> User:
 
 
 def set_password(tx: Tx, now_ms: int, by: Principal, name: str, password_hash: str) -> User:
-    """Replace the password."""
+    """Replace the password; a letter for another one that was on its way is of no use any more."""
     user = get(tx, name)
+    links.forget(tx, Purpose.RESET, user.id)
     tx.execute(update(users).where(users.c.id == user.id).values(password_hash=password_hash))
     audit.write(tx, now_ms, by.actor, Event.USER_PASSWORD_SET, target=name)
     return user

@@ -11,12 +11,14 @@ May this principal do this here? The only answer; nothing else decides.
 from dataclasses import dataclass
 from enum import Enum
 
+from seaway.accounts import fresh
 from seaway.accounts.principal import Carrier, Mode, Principal
 from seaway.channels.roles import BY_ADMIN, BY_ROLE, BY_WORKFLOW, TO_OWN_FILES, Action, Role, SiteAction
-from seaway.clock import MINUTE_MS
-from seaway.errors import BadCredential, NotAllowed, NotConfirmed, NotFound
+from seaway.errors import BadCredential, NotAllowed, NotFound
 
-FRESH_MS = 30 * MINUTE_MS
+# Kept with the accounts, whose own changes need it too.
+FRESH_MS = fresh.FRESH_MS
+require_fresh = fresh.require_fresh
 
 # What reaches beyond single channels or packages, so that a credential meant for some of them is not enough.
 _UNNARROWED = frozenset({SiteAction.ADD_CHANNEL, SiteAction.ADD_GROUP, SiteAction.CHANGE_GROUP})
@@ -122,14 +124,6 @@ def require_verified(principal: Principal) -> None:
         raise NotAllowed(
             "The e-mail address of this account is not verified.", "Open the link in the letter that was sent to it."
         )
-
-
-def require_fresh(principal: Principal, now_ms: int) -> None:
-    """Return if the person proved to be there a short while ago; a cookie alone may have been stolen."""
-    if principal.is_operator:
-        return
-    if principal.confirmed_at_ms is None or principal.confirmed_at_ms + FRESH_MS <= now_ms:
-        raise NotConfirmed("This needs a fresh sign-in.", "Confirm that it is you, then do it again.")
 
 
 def require_group(principal: Principal, *, name: str, is_member: bool, is_manager: bool, change: bool) -> None:

@@ -2,17 +2,21 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import structlog
 
-from seaway.accounts import links, sessions, sign_ins, throttle
+from seaway.accounts import links, resetting, second_factors, sessions, sign_ins, throttle
+from seaway.accounts.parts import Accounts
+from seaway.accounts.principal import OPERATOR
+from seaway.accounts.resetting import WRITE_RESET
 from seaway.clock import DAY_MS, HOUR_MS, Clock
 from seaway.database.engine import Database
 from seaway.indexing.change import BUILD_DOCUMENTS
 from seaway.indexing.documents import REPODATA, Documents
 from seaway.jobs.runner import Handler
-from seaway.mail.outbox import SEND_LETTER, Outbox
+from seaway.mail.outbox import SEND_LETTER
 from seaway.packages.sweep import forget_shards, sweep
 from seaway.publishing import resumable
 from seaway.storage.blobs import Blobs
@@ -36,13 +40,14 @@ class Duties:
     spool: Spool
     documents: Documents
     clock: Clock
-    outbox: Outbox
+    accounts: Accounts
 
     def handlers(self) -> Mapping[str, Handler]:
         """What each kind of job does; each can be repeated."""
         return {
             BUILD_DOCUMENTS: self._build_documents,
-            SEND_LETTER: self.outbox.deliver,
+            SEND_LETTER: self.accounts.outbox.deliver,
+            WRITE_RESET: partial(resetting.write, self.accounts),
             SWEEP: self._sweep,
             EXPIRE: self._expire,
         }
@@ -60,4 +65,5 @@ class Duties:
         with self.database.write() as tx:
             uploads = resumable.expire(tx, now_ms)
             ended = sum(kind.forget_old(tx, now_ms) for kind in (sessions, sign_ins, links, throttle, workflow_tokens))
+        second_factors.reset_due(self.accounts, OPERATOR)
         log.info("expire.done", shards=shards, uploads=uploads, accounts=ended)

@@ -126,7 +126,7 @@ def build(
         counts=counts,
         site_url=settings.site_url,
     )
-    duties = Duties(database, blobs, spool, documents, clock, accounts.outbox)
+    duties = Duties(database, blobs, spool, documents, clock, accounts)
     runner = Runner(database, clock, duties.handlers(), PERIODS_MS, counts=counts)
     return Seaway(settings, database, blobs, spool, documents, examiners, clock, runner, house)
 

@@ -1,0 +1,116 @@
+"""
+Eight codes for the day on which the phone is lost.
+
+1. Each is good once, is shown once, and is kept as an argon2 hash.
+2. Its first sign is its number, so that a try costs one hash and not eight.
+3. Making new ones ends the old ones.
+"""
+
+import secrets
+from dataclasses import dataclass
+from functools import partial
+
+from anyio import to_thread
+from sqlalchemy import delete, insert, select, update
+
+from seaway import audit
+from seaway.accounts import second_factors, security
+from seaway.accounts.fresh import require_fresh
+from seaway.accounts.parts import Accounts
+from seaway.accounts.principal import Principal
+from seaway.audit import Actor, Event
+from seaway.database.engine import Tx
+from seaway.database.tables import recovery_codes, users
+from seaway.errors import NotAllowed
+
+COUNT = 8
+_SIGNS = "abcdefghjkmnpqrstuvwxyz23456789"  # none that looks like another
+_LENGTH = 12  # 59 random bits
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """Fresh codes, with the hashes that are kept of them."""
+
+    codes: list[str]
+    hashes: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """A code that was not used yet, as it is kept."""
+
+    id: int
+    hash: str
+
+
+async def prepare(house: Accounts) -> Made:
+    """Make codes, which count once they are `put`."""
+    codes = [f"{number}{_random()}" for number in range(1, COUNT + 1)]
+    hashes = [await house.hasher.hash_code(code) for code in codes]
+    return Made(["-".join((code[:5], code[5:9], code[9:])) for code in codes], hashes)
+
+
+async def renew(house: Accounts, by: Principal) -> list[str]:
+    """New codes instead of the old ones; nobody can see them again."""
+    require_fresh(by, house.clock.now_ms())
+    made = await prepare(house)
+    return await to_thread.run_sync(partial(_renew, house, by, made))
+
+
+def put_if_none(tx: Tx, now_ms: int, by: Principal, made: Made) -> list[str]:
+    """Keep the codes of somebody who has none; those that are to be shown."""
+    assert by.user_id is not None
+    if second_factors.of_user(tx, by.user_id).recovery_codes:
+        return []
+    return _put(tx, now_ms, by, made)
+
+
+def find(house: Accounts, user_id: int, code: str) -> Recovery | None:
+    """The code with the number that this one begins with; whether it is the same is to be verified."""
+    if not code.isascii() or not code[:1].isdigit():
+        return None
+    with house.database.read() as tx:
+        rows = tx.execute(
+            select(recovery_codes.c.id, recovery_codes.c.hash, recovery_codes.c.used_at)
+            .where(recovery_codes.c.user_id == user_id)
+            .order_by(recovery_codes.c.id)
+        ).all()
+    number = int(code[0])
+    if not 1 <= number <= len(rows) or rows[number - 1].used_at is not None:
+        return None
+    return Recovery(rows[number - 1].id, rows[number - 1].hash)
+
+
+def use(house: Accounts, tx: Tx, now_ms: int, user_id: int, code: Recovery) -> bool:
+    """Take a code for used, and tell the user; False when somebody was faster."""
+    unused = (recovery_codes.c.id == code.id, recovery_codes.c.used_at.is_(None))
+    if tx.execute(update(recovery_codes).where(*unused).values(used_at=now_ms)).rowcount != 1:
+        return False
+    name = tx.execute(select(users.c.name).where(users.c.id == user_id)).scalar_one()
+    audit.write(tx, now_ms, Actor(name, user_id), Event.RECOVERY_CODE_USED, target=name)
+    security.announce(house, tx, now_ms, user_id, "One of its recovery codes was used to sign in.")
+    return True
+
+
+def _renew(house: Accounts, by: Principal, made: Made) -> list[str]:
+    assert by.user_id is not None
+    now_ms = house.clock.now_ms()
+    with house.database.write() as tx:
+        if not second_factors.of_user(tx, by.user_id).any:
+            raise NotAllowed(
+                "Recovery codes stand for a second factor, which this account has not.", "Set one up first."
+            )
+        security.changed(house, tx, now_ms, by.user_id, "It has new recovery codes.", keep=by.session_id)
+        return _put(tx, now_ms, by, made)
+
+
+def _put(tx: Tx, now_ms: int, by: Principal, made: Made) -> list[str]:
+    tx.execute(delete(recovery_codes).where(recovery_codes.c.user_id == by.user_id))
+    tx.execute(insert(recovery_codes), [{"user_id": by.user_id, "hash": kept} for kept in made.hashes])
+    audit.write(tx, now_ms, by.actor, Event.RECOVERY_CODES_MADE, target=by.name)
+    return made.codes
+
+
+def _random() -> str:
+    return "".join(secrets.choice(_SIGNS) for _ in range(_LENGTH))

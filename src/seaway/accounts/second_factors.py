@@ -1,0 +1,105 @@
+"""
+What a person has besides the password: an app that shows codes, passkeys, recovery codes.
+
+1. Who has a second factor signs in with it, whichever way they came.
+2. It is lost by the operator's command at once; by an admin after 72 hours, of which every verified address is told,
+   and which the user can stop. Never by a letter alone.
+"""
+
+from dataclasses import dataclass
+
+from sqlalchemy import delete, exists, func, select, update
+
+from seaway import audit
+from seaway.accounts import security, users
+from seaway.accounts.parts import Accounts
+from seaway.accounts.principal import Principal
+from seaway.audit import Event
+from seaway.clock import HOUR_MS
+from seaway.database.engine import Tx
+from seaway.database.tables import passkeys, recovery_codes, totp
+from seaway.database.tables import users as rows
+
+RESET_AFTER_MS = 72 * HOUR_MS
+
+
+@dataclass(frozen=True, slots=True)
+class Factors:
+    """The second factors of one user."""
+
+    has_totp: bool
+    passkeys: int
+    recovery_codes: int  # that were not used
+
+    @property
+    def any(self) -> bool:
+        return self.has_totp or self.passkeys > 0
+
+
+def of_user(tx: Tx, user_id: int) -> Factors:
+    """What a user has."""
+    has_totp = tx.execute(
+        select(exists().where(totp.c.user_id == user_id, totp.c.confirmed_at.is_not(None)))
+    ).scalar_one()
+    keys = tx.execute(select(func.count()).select_from(passkeys).where(passkeys.c.user_id == user_id)).scalar_one()
+    codes = tx.execute(
+        select(func.count())
+        .select_from(recovery_codes)
+        .where(recovery_codes.c.user_id == user_id, recovery_codes.c.used_at.is_(None))
+    ).scalar_one()
+    return Factors(bool(has_totp), keys, codes)
+
+
+def forget_codes_without_use(tx: Tx, user_id: int) -> None:
+    """Delete the recovery codes of a user who has nothing left that they could stand for."""
+    if not of_user(tx, user_id).any:
+        tx.execute(delete(recovery_codes).where(recovery_codes.c.user_id == user_id))
+
+
+def reset_now(house: Accounts, tx: Tx, now_ms: int, by: Principal, user_id: int) -> None:
+    """Take every second factor away: the operator's word, or the end of the 72 hours."""
+    for table in (totp, passkeys, recovery_codes):
+        tx.execute(delete(table).where(table.c.user_id == user_id))
+    _set_end(tx, user_id, None)
+    user = users.by_id(tx, user_id)
+    audit.write(tx, now_ms, by.actor, Event.SECOND_FACTOR_RESET, target=user.name)
+    security.changed(house, tx, now_ms, user_id, "Its second factors were taken away.", keep=None)
+
+
+def ask_reset(house: Accounts, tx: Tx, now_ms: int, by: Principal, user_id: int) -> int:
+    """An admin asks for it; the moment at which it will be done, unless the user signs in and stops it."""
+    ends_at = now_ms + RESET_AFTER_MS
+    _set_end(tx, user_id, ends_at)
+    user = users.by_id(tx, user_id)
+    audit.write(tx, now_ms, by.actor, Event.SECOND_FACTOR_RESET_ASKED, target=user.name)
+    what = "An admin was asked to take its second factors away. That happens in 72 hours, unless you stop it there."
+    security.announce(house, tx, now_ms, user_id, what)
+    return ends_at
+
+
+def stop_reset(house: Accounts, tx: Tx, now_ms: int, by: Principal, user_id: int) -> None:
+    """The user, or an admin, stops it."""
+    _set_end(tx, user_id, None)
+    user = users.by_id(tx, user_id)
+    audit.write(tx, now_ms, by.actor, Event.SECOND_FACTOR_RESET_CANCELLED, target=user.name)
+    security.announce(house, tx, now_ms, user_id, "Its second factors stay: what an admin was asked for was stopped.")
+
+
+def reset_due(house: Accounts, by: Principal) -> int:
+    """Do what was announced 72 hours ago; how many."""
+    now_ms = house.clock.now_ms()
+    with house.database.write() as tx:
+        due = list(tx.execute(select(rows.c.id).where(rows.c.second_factor_ends_at <= now_ms)).scalars())
+        for user_id in due:
+            reset_now(house, tx, now_ms, by, user_id)
+    return len(due)
+
+
+def ends_at(tx: Tx, user_id: int) -> int | None:
+    """When the second factors of a user will be taken away, if that was announced."""
+    found: int | None = tx.execute(select(rows.c.second_factor_ends_at).where(rows.c.id == user_id)).scalar()
+    return found
+
+
+def _set_end(tx: Tx, user_id: int, ends_at: int | None) -> None:
+    tx.execute(update(rows).where(rows.c.id == user_id).values(second_factor_ends_at=ends_at))

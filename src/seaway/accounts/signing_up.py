@@ -1,0 +1,107 @@
+"""
+An account for a stranger, and the proof that an address is theirs.
+
+1. Whether an address has an account already does not show: the answer, its time and the account that is made are the
+   same. Only the owner of the address learns of it, by a letter; the new account can never verify that address.
+2. Opening the link of a letter changes nothing; a press of the button does.
+3. An account without a verified address can do nothing that others see (`permissions.require_verified`).
+"""
+
+from functools import partial
+
+from anyio import to_thread
+
+from seaway import audit
+from seaway.accounts import emails, links, security, throttle, users
+from seaway.accounts.links import Purpose
+from seaway.accounts.parts import Accounts
+from seaway.accounts.principal import ANONYMOUS, Principal
+from seaway.accounts.throttle import Rate
+from seaway.accounts.users import User
+from seaway.audit import Actor, Event
+from seaway.database.engine import Tx
+from seaway.errors import NameTaken, NotFound
+from seaway.mail import letters
+
+
+async def sign_up(house: Accounts, name: str, address: str, password: str, *, client: str) -> User:
+    """Make an account, and write to its address; `client` is where the request came from."""
+    house.policy.require_sign_up()
+    written = emails.checked(address)
+    house.policy.require_domain(written)
+    await to_thread.run_sync(partial(_count, house, written, client))
+    password_hash = await house.hasher.hash_new(password, about=[name, written])
+    return await to_thread.run_sync(partial(_make, house, name, written, password_hash, client))
+
+
+def write_again(house: Accounts, by: Principal, address: str, *, client: str) -> None:
+    """Send the letter once more, to an address of the account that is not verified."""
+    assert by.user_id is not None
+    _count(house, address, client)
+    now_ms = house.clock.now_ms()
+    with house.database.write() as tx:
+        if any(one.address == address and one.verified_at_ms is None for one in emails.of_user(tx, by.user_id)):
+            ask_to_verify(house, tx, now_ms, users.by_id(tx, by.user_id), address)
+
+
+def ask_to_verify(house: Accounts, tx: Tx, now_ms: int, user: User, address: str) -> None:
+    """Write to a new address of a user, or to the one whose verified address it is (1)."""
+    owner = emails.owner_of(tx, address)
+    if owner is not None:
+        known = users.by_id(tx, owner)
+        house.outbox.send(tx, now_ms, letters.address_known(address, site_url=house.site_url, name=known.name))
+        return
+    secret = links.make(tx, now_ms, Purpose.VERIFY, user_id=user.id, address=address)
+    link = links.url(house.site_url, Purpose.VERIFY, secret)
+    house.outbox.send(tx, now_ms, letters.verify(address, site_url=house.site_url, name=user.name, link=link))
+
+
+def verify(house: Accounts, secret: str, *, client: str, keep: int | None = None) -> User:
+    """
+    What the button does; `NotFound` when the link is not good any more.
+
+    A further address is a change of the account, and signs out every browser but `keep`; the first one is not.
+    """
+    now_ms = house.clock.now_ms()
+    with house.database.write() as tx:
+        link = links.use(tx, now_ms, Purpose.VERIFY, secret)
+        if link is None or link.user_id is None:
+            raise _not_good()
+        is_first = all(one.verified_at_ms is None for one in emails.of_user(tx, link.user_id))
+        try:
+            if not emails.verify(tx, now_ms, link.user_id, link.address):
+                raise _not_good()
+        except NameTaken:
+            raise _not_good() from None
+        user = users.by_id(tx, link.user_id)
+        audit.write(
+            tx, now_ms, Actor(user.name, user.id, client), Event.EMAIL_VERIFIED, target=user.name, address=link.address
+        )
+        if not is_first:
+            what = f"The address {link.address} was added to it."
+            security.changed(house, tx, now_ms, user.id, what, keep=keep)
+        return user
+
+
+def _count(house: Accounts, address: str, client: str) -> None:
+    throttle.take_all(
+        house.database,
+        house.clock.now_ms(),
+        (Rate.SIGN_UP_ADDRESS, (client,)),
+        (Rate.LETTER_TO, (emails.folded(address),)),
+    )
+
+
+def _make(house: Accounts, name: str, address: str, password_hash: str, client: str) -> User:
+    now_ms = house.clock.now_ms()
+    by = ANONYMOUS.seen_from(client)
+    with house.database.write() as tx:
+        user = users.add(
+            tx, now_ms, by, name, email=address, password_hash=password_hash, is_admin=False, is_verified=False
+        )
+        ask_to_verify(house, tx, now_ms, user, address)
+        return user
+
+
+def _not_good() -> NotFound:
+    return NotFound("This link is not good any more.", "Ask for a new letter in your account.")

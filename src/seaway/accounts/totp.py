@@ -1,0 +1,123 @@
+"""
+Codes of an app (RFC 6238: SHA-1, six digits, 30 seconds).
+
+1. A code is good once: the step of the last one is kept, and only a later one is taken (pyotp takes a code twice).
+2. The clocks may differ by one step.
+3. The seed is stored encrypted, shown once, and counts from the first right code on.
+"""
+
+import hmac
+from dataclasses import dataclass
+from functools import partial
+from urllib.parse import urlsplit
+
+import pyotp
+from anyio import to_thread
+from sqlalchemy import delete, insert, select, update
+
+from seaway import audit
+from seaway.accounts import recovery, second_factors, security
+from seaway.accounts.fresh import require_fresh
+from seaway.accounts.parts import Accounts
+from seaway.accounts.principal import Principal
+from seaway.audit import Event
+from seaway.database.engine import Tx
+from seaway.database.tables import totp
+from seaway.errors import BadCredential, NotAllowed, NotFound
+
+STEP_MS = 30_000
+_PURPOSE = "totp"
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolment:
+    """What an app needs, as text and as the address that a QR code holds."""
+
+    seed: str
+    uri: str
+
+
+def is_code(text: str) -> bool:
+    """Whether this has the form of a code."""
+    return len(text) == 6 and text.isascii() and text.isdigit()
+
+
+def begin(house: Accounts, by: Principal) -> Enrolment:
+    """A fresh seed, which counts once its first code has come."""
+    assert by.user_id is not None
+    require_fresh(by, house.clock.now_ms())
+    seed = pyotp.random_base32()
+    with house.database.write() as tx:
+        if second_factors.of_user(tx, by.user_id).has_totp:
+            raise NotAllowed("This account has an app for codes already.", "Remove it first.")
+        tx.execute(delete(totp).where(totp.c.user_id == by.user_id))
+        sealed = house.sealer.seal(seed.encode(), _purpose(by.user_id))
+        tx.execute(insert(totp).values(user_id=by.user_id, seed=sealed, last_step=0))
+    issuer = f"Seaway {urlsplit(house.site_url).netloc}"
+    return Enrolment(seed, pyotp.TOTP(seed).provisioning_uri(name=by.name, issuer_name=issuer))
+
+
+async def confirm(house: Accounts, by: Principal, code: str) -> list[str]:
+    """Begin to ask for codes, after the first right one; the recovery codes, if these are the first."""
+    require_fresh(by, house.clock.now_ms())
+    made = await recovery.prepare(house)
+    return await to_thread.run_sync(partial(_confirm, house, by, "".join(code.split()), made))
+
+
+def step_of(house: Accounts, user_id: int, code: str, *, confirmed: bool = True) -> int | None:
+    """The step whose code this is, if it comes after the last one that was used."""
+    with house.database.read() as tx:
+        return _step_of(house, tx, user_id, code, confirmed=confirmed)
+
+
+def use(tx: Tx, user_id: int, step: int) -> bool:
+    """Take the code of a step for used; False when somebody was faster."""
+    changed = tx.execute(update(totp).where(totp.c.user_id == user_id, totp.c.last_step < step).values(last_step=step))
+    return changed.rowcount == 1
+
+
+def remove(house: Accounts, by: Principal) -> None:
+    """Ask for no codes any more."""
+    assert by.user_id is not None
+    now_ms = house.clock.now_ms()
+    require_fresh(by, now_ms)
+    with house.database.write() as tx:
+        if tx.execute(delete(totp).where(totp.c.user_id == by.user_id)).rowcount == 0:
+            raise NotFound("This account has no app for codes.", "Set one up first.")
+        second_factors.forget_codes_without_use(tx, by.user_id)
+        audit.write(tx, now_ms, by.actor, Event.TOTP_REMOVED, target=by.name)
+        security.changed(house, tx, now_ms, by.user_id, "Its app for codes was removed.", keep=by.session_id)
+
+
+def _confirm(house: Accounts, by: Principal, code: str, made: recovery.Made) -> list[str]:
+    assert by.user_id is not None
+    now_ms = house.clock.now_ms()
+    with house.database.write() as tx:
+        step = _step_of(house, tx, by.user_id, code, confirmed=False) if is_code(code) else None
+        if step is None:
+            raise BadCredential(
+                "The code is wrong.", "Look at the clock of the phone, and take the code of this moment."
+            )
+        tx.execute(update(totp).where(totp.c.user_id == by.user_id).values(confirmed_at=now_ms, last_step=step))
+        audit.write(tx, now_ms, by.actor, Event.TOTP_ADDED, target=by.name)
+        security.changed(house, tx, now_ms, by.user_id, "It asks for the codes of an app now.", keep=by.session_id)
+        return recovery.put_if_none(tx, now_ms, by, made)
+
+
+def _step_of(house: Accounts, tx: Tx, user_id: int, code: str, *, confirmed: bool) -> int | None:
+    row = tx.execute(
+        select(totp.c.seed, totp.c.last_step).where(
+            totp.c.user_id == user_id, totp.c.confirmed_at.is_not(None) if confirmed else totp.c.confirmed_at.is_(None)
+        )
+    ).one_or_none()
+    if row is None:
+        return None
+    app = pyotp.TOTP(house.sealer.open(row.seed, _purpose(user_id)).decode())
+    now = house.clock.now_ms() // STEP_MS
+    right = [step for step in (now - 1, now, now + 1) if hmac.compare_digest(app.generate_otp(step), code)]
+    return next((step for step in right if step > row.last_step), None)
+
+
+def _purpose(user_id: int) -> str:
+    """A seed opens for its own user only: who can write the table cannot give somebody another one's."""
+    return f"{_PURPOSE}/{user_id}"

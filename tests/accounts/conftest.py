@@ -1,0 +1,69 @@
+"""People with addresses and passwords, in a house whose letters lie in its folder."""
+
+from dataclasses import dataclass
+
+import pytest
+
+from seaway.accounts import emails, sessions, signing_in, users
+from seaway.accounts.parts import Accounts
+from seaway.accounts.passwords import PARAMETERS
+from seaway.accounts.principal import OPERATOR, Principal
+from seaway.accounts.signing_in import Client, NeedsSecondFactor, SignedIn
+from seaway.server.wiring import Seaway
+from tests.support.house import People
+
+PASSWORD = "mossy lantern over weir"
+OTHER_PASSWORD = "copper harbour seven gulls"
+HOME = Client("192.0.2.1", "Firefox 150")
+AWAY = Client("198.51.100.7", "Firefox 150")
+
+
+@dataclass(frozen=True)
+class Folk:
+    """Shorthand for what tests of accounts do with people."""
+
+    seaway: Seaway
+
+    @property
+    def house(self) -> Accounts:
+        return self.seaway.house.accounts
+
+    @property
+    def now_ms(self) -> int:
+        return self.seaway.clock.now_ms()
+
+    def add(self, name: str, *, verified: bool = True) -> int:
+        """A user with the address NAME@example.com and the usual password."""
+        with self.seaway.database.write() as tx:
+            user = users.add(
+                tx, self.now_ms, OPERATOR, name, email=None, password_hash=PARAMETERS.hash(PASSWORD), is_admin=False
+            )
+            emails.add(tx, self.now_ms, user.id, f"{name}@example.com", verified=verified)
+            return user.id
+
+    async def sign_in(
+        self, login: str, password: str = PASSWORD, client: Client = HOME
+    ) -> SignedIn | NeedsSecondFactor:
+        return await signing_in.sign_in(self.house, login, password, client)
+
+    async def session(self, login: str, client: Client = HOME) -> tuple[Principal, str]:
+        """Sign in where no second factor is needed; who it is, and the cookie."""
+        found = await self.sign_in(login, client=client)
+        assert isinstance(found, SignedIn)
+        return self.who(found.secret), found.secret
+
+    def is_good(self, secret: str) -> bool:
+        with self.seaway.database.read() as tx:
+            return sessions.principal_of(tx, secret, self.now_ms) is not None
+
+    def who(self, secret: str) -> Principal:
+        with self.seaway.database.read() as tx:
+            found = sessions.principal_of(tx, secret, self.now_ms)
+        assert found is not None
+        return found
+
+
+@pytest.fixture
+def folk(seaway: Seaway, people: People) -> Folk:
+    people.user("founder")
+    return Folk(seaway)

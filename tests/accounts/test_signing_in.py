@@ -1,0 +1,169 @@
+"""From a name and a password to a session (accounts/signing_in.py)."""
+
+from statistics import median
+from time import perf_counter
+
+import anyio
+import pytest
+from argon2 import PasswordHasher
+from sqlalchemy import select, update
+
+from seaway.accounts import sessions, signing_in, users
+from seaway.accounts.passwords import PARAMETERS
+from seaway.accounts.principal import OPERATOR
+from seaway.accounts.signing_in import Client, SignedIn
+from seaway.clock import HOUR_MS, MINUTE_MS
+from seaway.database.tables import users as rows
+from seaway.errors import BadCredential, TooMany, WeakPassword
+from seaway.server.wiring import Seaway
+from tests.accounts.conftest import AWAY, HOME, OTHER_PASSWORD, PASSWORD, Folk
+from tests.support.clock import TurnedClock
+from tests.support.house import People
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.mark.parametrize("login", ["ada", "ada@example.com", "ADA@Example.COM"])
+async def test_name_or_address_and_password_open_a_session(seaway: Seaway, folk: Folk, login: str) -> None:
+    """And the session says where it was opened."""
+    ada = folk.add("ada")
+    by, _ = await folk.session(login)
+    assert (ada, "ada") == (by.user_id, by.name)
+    with seaway.database.read() as tx:
+        assert [HOME.address] == [one.address for one in sessions.of_user(tx, ada, folk.now_ms)]
+
+
+@pytest.mark.parametrize(
+    ("login", "password"),
+    [
+        ("ada", OTHER_PASSWORD),
+        ("ada", ""),
+        ("nobody", PASSWORD),
+        ("nobody@example.com", PASSWORD),
+        ("unverified@example.com", PASSWORD),
+        ("keyless", PASSWORD),
+        ("disabled", PASSWORD),
+        ("disabled@example.com", PASSWORD),
+        ("", PASSWORD),
+        ("ada\0\ud800", PASSWORD),
+        ("@" * 500, PASSWORD),
+    ],
+)
+async def test_whatever_is_wrong_the_answer_is_one(
+    seaway: Seaway, folk: Folk, people: People, login: str, password: str
+) -> None:
+    """Nobody learns which accounts there are, or in which state (1)."""
+    folk.add("ada")
+    folk.add("unverified", verified=False)
+    folk.add("disabled")
+    people.user("keyless")
+    with seaway.database.write() as tx:
+        users.set_disabled(tx, 0, OPERATOR, "disabled", disabled=True)
+    with pytest.raises(BadCredential) as refused:
+        await folk.sign_in(login, password)
+    assert "The name or the password is wrong. Try again, or ask for a new password." == str(refused.value)
+
+
+async def test_an_unknown_name_takes_as_long_as_a_wrong_password(folk: Folk) -> None:
+    """Case 7: both are hashed once; the medians are within a fifth (1)."""
+    folk.add("ada")
+    times: dict[str, list[float]] = {"ada": [], "nobody": []}
+    for number in range(12):
+        for login, found in times.items():
+            client = Client(f"192.0.2.{number}")
+            started = perf_counter()
+            with pytest.raises((BadCredential, TooMany)):
+                await folk.sign_in(login, OTHER_PASSWORD, client)
+            found.append(perf_counter() - started)
+    known, unknown = (median(found[:10]) for found in times.values())
+    assert known == pytest.approx(unknown, rel=0.2)
+
+
+async def test_the_eleventh_wrong_password_is_refused(folk: Folk, clock: TurnedClock) -> None:
+    """Case 8: with the time to wait; a full bucket of the place leaves the user free elsewhere (2)."""
+    folk.add("ada")
+    folk.add("bob")
+    for number in range(10):
+        with pytest.raises(BadCredential):
+            await folk.sign_in("ada" if number % 2 else "bob", OTHER_PASSWORD)
+    with pytest.raises(TooMany, match="from this address") as refused:
+        await folk.sign_in("ada")
+    assert 30 == refused.value.retry_after_seconds
+    assert isinstance(await folk.sign_in("ada", client=AWAY), SignedIn)
+    for _ in range(5):
+        with pytest.raises(BadCredential):
+            await folk.sign_in("ada@example.com", OTHER_PASSWORD, AWAY)
+    with pytest.raises(TooMany, match="as this user"):
+        await folk.sign_in("ada", client=Client("203.0.113.9"))
+    clock.move(5 * MINUTE_MS)
+    assert isinstance(await folk.sign_in("ada"), SignedIn)
+
+
+async def test_who_knows_the_password_is_not_slowed_down(folk: Folk) -> None:
+    """An office signs in at nine, from one address (2)."""
+    folk.add("ada")
+    for _ in range(13):
+        assert isinstance(await folk.sign_in("ada"), SignedIn)
+
+
+async def test_a_huge_password_is_not_hashed(folk: Folk) -> None:
+    """Case 10: it is refused by its length, for any name."""
+    started = perf_counter()
+    with pytest.raises(WeakPassword, match="12 to 256 characters"):
+        await folk.sign_in("nobody", "x" * 1_000_000)
+    assert perf_counter() - started < 0.05
+
+
+async def test_an_old_hash_is_made_again(seaway: Seaway, folk: Folk) -> None:
+    """Case 11: at the sign-in, with the parameters of today."""
+    ada = folk.add("ada")
+    with seaway.database.write() as tx:
+        old = PasswordHasher(time_cost=1, memory_cost=1024, parallelism=1).hash(PASSWORD)
+        tx.execute(update(rows).where(rows.c.id == ada).values(password_hash=old))
+    for _ in range(2):
+        assert isinstance(await folk.sign_in("ada"), SignedIn)
+    with seaway.database.read() as tx:
+        kept = tx.execute(select(rows.c.password_hash).where(rows.c.id == ada)).scalar_one()
+    assert not PARAMETERS.check_needs_rehash(kept)
+
+
+async def test_every_sign_in_has_a_secret_of_its_own(folk: Folk) -> None:
+    """Case 12: nothing that the browser had before is gone on with."""
+    folk.add("ada")
+    secrets = [(await folk.session("ada"))[1] for _ in range(2)]
+    assert secrets[0] != secrets[1]
+    assert [True, True] == [folk.is_good(secret) for secret in secrets]
+
+
+async def test_a_fresh_proof_renews_the_session(folk: Folk, clock: TurnedClock) -> None:
+    """The password again: a new secret, confirmed now; a wrong one changes nothing, and is counted."""
+    folk.add("ada")
+    by, old = await folk.session("ada")
+    clock.move(HOUR_MS)
+    with pytest.raises(BadCredential, match="password is wrong"):
+        await signing_in.confirm(folk.house, by, old, OTHER_PASSWORD, HOME)
+    fresh = await signing_in.confirm(folk.house, by, old, PASSWORD, HOME)
+    assert (False, clock.now_ms()) == (folk.is_good(old), folk.who(fresh).confirmed_at_ms)
+    for _ in range(8):
+        with pytest.raises(BadCredential):
+            await signing_in.confirm(folk.house, by, fresh, OTHER_PASSWORD, HOME)
+    with pytest.raises(TooMany):
+        await signing_in.confirm(folk.house, by, fresh, PASSWORD, HOME)
+
+
+async def test_many_sign_ins_at_once_are_refused_rather_than_piled_up(folk: Folk) -> None:
+    """Case 9: some are let in, the rest is told to come back; the pool holds what fits."""
+    folk.add("ada")
+    done: list[bool] = []
+
+    async def one(number: int) -> None:
+        try:
+            done.append(isinstance(await folk.sign_in("ada", client=Client(f"10.0.{number}.1")), SignedIn))
+        except TooMany:
+            done.append(False)
+
+    async with anyio.create_task_group() as group:
+        for number in range(60):
+            group.start_soon(one, number)
+    assert 60 == len(done)
+    assert 5 <= sum(done) <= 60

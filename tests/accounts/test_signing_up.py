@@ -1,0 +1,167 @@
+"""An account for a stranger (accounts/signing_up.py), with the letters that really leave."""
+
+from pathlib import Path
+
+import pytest
+
+from seaway.accounts import emails, links, sessions, signing_up, users
+from seaway.accounts.links import Purpose
+from seaway.channels import permissions
+from seaway.channels.roles import SiteAction
+from seaway.clock import DAY_MS
+from seaway.errors import Malformed, NameTaken, NotAllowed, NotFound, TooMany, WeakPassword
+from seaway.server.wiring import Seaway
+from tests.accounts.conftest import HOME, PASSWORD, Folk
+from tests.support import house
+from tests.support.clock import TurnedClock
+from tests.support.mail import letters, letters_to, link_in, text_of
+
+pytestmark = pytest.mark.anyio
+
+ADA = "ada@example.com"
+
+
+async def sign_up(folk: Folk, name: str = "ada", address: str = ADA, password: str = PASSWORD) -> users.User:
+    return await signing_up.sign_up(folk.house, name, address, password, client=HOME.address)
+
+
+async def test_who_signs_up_gets_a_letter_and_proves_to_read_it(seaway: Seaway, folk: Folk) -> None:
+    """Case 1: before that, they can sign in and do nothing that others see (3)."""
+    await sign_up(folk)
+    by, secret = await folk.session("ada")
+    with pytest.raises(NotAllowed, match="not verified"):
+        permissions.require_site(by, SiteAction.ADD_CHANNEL)
+
+    (letter,) = letters(seaway)
+    assert (ADA, "Verify your address for 127.0.0.1:8000") == (letter["To"], letter["Subject"])
+    signing_up.verify(folk.house, link_in(letter), client=HOME.address)
+
+    permissions.require_site(folk.who(secret), SiteAction.ADD_CHANNEL)
+    assert folk.is_good(secret)
+
+
+async def test_a_link_is_pressed_twice(seaway: Seaway, folk: Folk) -> None:
+    """Case 2: the second time is harmless, and no way in."""
+    await sign_up(folk)
+    secret = link_in(letters(seaway)[0])
+    signing_up.verify(folk.house, secret, client=HOME.address)
+    with pytest.raises(NotFound, match="not good any more"):
+        signing_up.verify(folk.house, secret, client=HOME.address)
+    with seaway.database.read() as tx:
+        assert links.was_used(tx, Purpose.VERIFY, secret)
+        assert [] == sessions.of_user(tx, users.get(tx, "ada").id, folk.now_ms)
+
+
+async def test_a_scanner_that_opens_the_link_verifies_nothing(seaway: Seaway, folk: Folk) -> None:
+    """Case 3: what a page is shown by changes nothing (2)."""
+    user = await sign_up(folk)
+    secret = link_in(letters(seaway)[0])
+    with seaway.database.read() as tx:
+        assert links.look(tx, folk.now_ms, Purpose.VERIFY, secret) is not None
+        assert [None] == [one.verified_at_ms for one in emails.of_user(tx, user.id)]
+
+
+async def test_a_known_address_looks_like_any_other(seaway: Seaway, folk: Folk) -> None:
+    """Case 4: the same answer and the same account; its owner gets a letter, and nobody a link (1)."""
+    folk.add("owner")
+    new = await sign_up(folk, "stranger", "new@example.com")
+    known = await sign_up(folk, "thief", "Owner@example.com")
+
+    assert (new.display_name, new.is_admin, True) == (known.display_name, known.is_admin, known.email is not None)
+    for name in ("stranger", "thief"):
+        by, _ = await folk.session(name)
+        assert not by.is_verified
+    (letter,) = letters_to(seaway, "Owner@example.com")
+    assert "belongs to your account owner already" in text_of(letter)
+    assert "swy-ln-" not in letter.as_string()
+
+
+async def test_an_address_is_verified_by_one(seaway: Seaway, folk: Folk) -> None:
+    """Two claim it; who reads its letters has it, and the other link is of no use any more."""
+    await sign_up(folk, "first")
+    await sign_up(folk, "second")
+    one, two = (link_in(letter) for letter in letters(seaway))
+    signing_up.verify(folk.house, two, client=HOME.address)
+    with pytest.raises(NotFound):
+        signing_up.verify(folk.house, one, client=HOME.address)
+    with seaway.database.read() as tx:
+        assert users.get(tx, "second").id == emails.owner_of(tx, ADA)
+
+
+async def test_a_link_is_good_for_a_day(seaway: Seaway, folk: Folk, clock: TurnedClock) -> None:
+    """After that a new letter is needed, which the account can ask for."""
+    await sign_up(folk)
+    old = link_in(letters(seaway)[0])
+    clock.move(DAY_MS)
+    with pytest.raises(NotFound):
+        signing_up.verify(folk.house, old, client=HOME.address)
+    by, _ = await folk.session("ada")
+    signing_up.write_again(folk.house, by, ADA, client=HOME.address)
+    signing_up.verify(folk.house, link_in(letters(seaway)[1]), client=HOME.address)
+
+
+async def test_a_letter_again_goes_to_ones_own_address_only(seaway: Seaway, folk: Folk) -> None:
+    """Seaway does not write to strangers for somebody."""
+    await sign_up(folk)
+    by, _ = await folk.session("ada")
+    before = len(letters(seaway))
+    signing_up.write_again(folk.house, by, "victim@example.com", client=HOME.address)
+    assert before == len(letters(seaway))
+
+
+@pytest.mark.parametrize(
+    ("name", "address", "password", "error"),
+    [
+        ("Ada!", ADA, PASSWORD, NameTaken),
+        ("admin", ADA, PASSWORD, NameTaken),
+        ("founder", ADA, PASSWORD, NameTaken),
+        ("ada", "no address", PASSWORD, Malformed),
+        ("ada", "ada@example.com\r\nBcc: all@example.com", PASSWORD, Malformed),
+        ("ada", "ada@\ud800.com", PASSWORD, Malformed),
+        ("ada", "a" * 250 + "@example.com", PASSWORD, Malformed),
+        ("ada", ADA, "short", WeakPassword),
+        ("ada", ADA, "ada@example.com", WeakPassword),
+    ],
+)
+async def test_what_is_refused_leaves_nothing(
+    seaway: Seaway, folk: Folk, name: str, address: str, password: str, error: type[Exception]
+) -> None:
+    """No account, no letter."""
+    with pytest.raises(error):
+        await sign_up(folk, name, address, password)
+    with seaway.database.read() as tx:
+        assert ["founder"] == [user.name for user in users.all_users(tx)]
+    assert [] == letters(seaway)
+
+
+async def test_letters_to_one_address_are_few(folk: Folk) -> None:
+    """Nobody's mailbox is filled by strangers who type its address."""
+    for name in ("one", "two", "three"):
+        await sign_up(folk, name)
+    with pytest.raises(TooMany, match="letters to this address"):
+        await sign_up(folk, "four")
+
+
+async def test_the_operator_can_close_the_door(tmp_path: Path, clock: TurnedClock) -> None:
+    """Nobody signs up, or only people with an address of the organization."""
+    closed = house.build(tmp_path / "closed", clock, sign_up="closed")
+    theirs = house.build(tmp_path / "theirs", clock, email_domains="example.com, example.org")
+    for built in (closed, theirs):
+        house.People(built).user("founder")
+    with pytest.raises(NotAllowed, match="Nobody can sign up"):
+        await sign_up(Folk(closed))
+    with pytest.raises(NotAllowed, match=r"at example\.net cannot"):
+        await sign_up(Folk(theirs), address="ada@example.net")
+    with pytest.raises(NotAllowed, match=r"at evil\.example\.com cannot"):
+        await sign_up(Folk(theirs), address="ada@evil.example.com")
+    assert "ada" == (await sign_up(Folk(theirs), address="ada@EXAMPLE.org")).name
+    closed.close()
+    theirs.close()
+
+
+async def test_nobody_signs_up_before_the_operator(seaway: Seaway) -> None:
+    """Else whoever finds a fresh site first would look after it."""
+    with pytest.raises(NotAllowed, match="no account yet"):
+        await sign_up(Folk(seaway))
+    with seaway.database.read() as tx:
+        assert not users.exist(tx)
