@@ -157,6 +157,21 @@ def visible_ids(principal: Principal) -> Select[Any]:
     return select(channels.c.id).where(_readable_by(principal))
 
 
+def names_visible_to(tx: Tx, principal: Principal) -> dict[int, str]:
+    """The names of the channels that this principal may read, by id: what searches and feeds may draw from."""
+    query = select(channels.c.id, channels.c.name).where(_readable_by(principal))
+    return {row[0]: row[1] for row in tx.execute(query)}
+
+
+def public(tx: Tx, words: str = "", *, after: str = "", limit: int) -> list[Channel]:
+    """Public channels that have all of the words in name or description, by name, from behind `after`."""
+    query = _listing().where(channels.c.is_public, channels.c.name > after).order_by(channels.c.name).limit(limit)
+    for word in words.lower().split():
+        here = func.lower(channels.c.name + " " + channels.c.description)
+        query = query.where(here.contains(word, autoescape=True))
+    return [Channel(*row) for row in tx.execute(query)]
+
+
 def of_user(tx: Tx, user_id: int) -> list[tuple[Channel, Role]]:
     """The channels in which a user has a role, by themselves or through a group, with the strongest one; by name."""
     direct = (

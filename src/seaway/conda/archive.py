@@ -60,6 +60,23 @@ def read_archive(path: Path, file_name: FileName, limits: ArchiveLimits) -> Cont
     return walker.contents
 
 
+def read_info(file: BinaryIO, size: int, file_name: FileName, limits: ArchiveLimits, *, until: str) -> Contents:
+    """
+    Read info/ of a package that was examined when it came, at most up to the file `until`.
+
+    `Refused` when that lies behind more bytes than the limits allow. `file` may be one whose every seek is a request.
+    """
+    walker = _Walker(limits)
+    if file_name.extension == CONDA:
+        span = read_spans(file, size).get(f"info-{file_name.stem}.tar.zst")
+        pieces = iter(()) if span is None else unzstd(stream_span(file, span), "The info part of the package")
+        source = Source(pieces, limit=limits.info_bytes, what="The info part of the package")
+    else:
+        source = Source(unbzip2(_chunks(file), "The .tar.bz2"), limit=limits.unpacked_bytes(size), what="The package")
+    walker.walk_info(source, until)
+    return walker.contents
+
+
 def _read_conda(file: BinaryIO, size: int, file_name: FileName, walker: "_Walker") -> None:
     info, pkg, metadata = _expected_members(file_name, read_spans(file, size))
     _check_metadata(b"".join(stream_span(file, metadata)) if metadata.size <= _METADATA_BYTES else b"")
@@ -163,6 +180,14 @@ class _Walker:
             self.contents.traits.update(traits_of(member.path))
             if member.kind is Kind.SYMLINK and leaves_its_folder(member.path, member.target):
                 self.contents.escaping_links.append(f"{member.path} -> {member.target}")
+
+    def walk_info(self, source: Source, until: str) -> None:
+        """Keep what info/ holds, and stop behind the file `until`."""
+        for member, content in walk(source, max_members=self.limits.members, max_path_bytes=self.limits.path_bytes):
+            if member.path.startswith("info/"):
+                self._read_info_member(member, content)
+            if until in self.contents.info:
+                return
 
     def require_index_json(self) -> None:
         """Refuse an archive that does not say what it is."""

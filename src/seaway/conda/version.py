@@ -1,5 +1,7 @@
 """Versions in the order that clients give them (CEP 33), by rattler."""
 
+import functools
+
 import rattler
 from rattler.exceptions import InvalidVersionError
 
@@ -10,3 +12,9 @@ def parse(text: str) -> rattler.Version | None:
         return rattler.Version(text)
     except InvalidVersionError:
         return None
+
+
+@functools.lru_cache(8_192)
+def of_published(text: str) -> rattler.Version:
+    """The version of a file that was published, which could be ordered when it came."""
+    return rattler.Version(text)

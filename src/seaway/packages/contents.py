@@ -1,0 +1,168 @@
+"""
+Which files a package installs: read from its archive when somebody asks, and kept for the next who does.
+
+1. An archive is read with the reader that examined it, within narrower limits, and never unpacked to disk. What is
+   beyond them has no list, and the reason says so.
+2. From a bucket only its directory and its info part are fetched, by ranges, not the package.
+3. What is kept is named by the sha256 of the archive, so it is never old; it is bounded by its bytes. Who asks has
+   been given that sha256 by rows that they may see.
+4. Few archives are read at a time, in threads: `Contents.turns` is for whoever calls it from the event loop.
+"""
+
+import io
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import BinaryIO
+
+import msgspec
+from anyio import CapacityLimiter
+
+from seaway.conda import archive, filename
+from seaway.conda.limits import MIB, ArchiveLimits
+from seaway.conda.refusals import Refused
+from seaway.storage import keys
+from seaway.storage.blobs import Blobs
+
+_LIMITS = ArchiveLimits(
+    info_bytes=64 * MIB, paths_json_bytes=16 * MIB, unpacked_bytes_most=128 * MIB, unpacked_bytes_per_byte=64
+)
+_MOST_BYTES = 64 * MIB
+_AT_ONCE = 2
+_TAIL_BYTES = 64 * 1024
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """A file, link or folder that a package installs, as paths.json names it."""
+
+    path: str = msgspec.field(name="_path")
+    path_type: str | None = None
+    file_mode: str | None = None
+    prefix_placeholder: str | None = None
+    sha256: str | None = None
+    size_in_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What a package installs, by path; `problem` is the reason where that cannot be told."""
+
+    entries: tuple[Entry, ...] = ()
+    problem: str = ""
+
+    @property
+    def size(self) -> int:
+        """How many bytes it takes when it is installed, as far as paths.json says."""
+        return sum(entry.size_in_bytes or 0 for entry in self.entries)
+
+    def search(self, words: str) -> list[Entry]:
+        """The entries whose path has all of the words in it."""
+        wanted = words.lower().split()
+        return [entry for entry in self.entries if all(word in entry.path.lower() for word in wanted)]
+
+
+class Contents:
+    """The listings that this process has read."""
+
+    def __init__(self, blobs: Blobs, most_bytes: int = _MOST_BYTES) -> None:
+        self.turns = CapacityLimiter(_AT_ONCE)
+        self._blobs = blobs
+        self._lock = threading.Lock()
+        self._most_bytes = most_bytes
+        self._bytes = 0
+        self._listings: OrderedDict[bytes, tuple[Listing, int]] = OrderedDict()
+
+    def of(self, sha256: bytes, size: int, file_name: str) -> Listing:
+        """What the package file with these bytes installs; blocks while its archive is read."""
+        with self._lock:
+            if sha256 in self._listings:
+                self._listings.move_to_end(sha256)
+                return self._listings[sha256][0]
+        listing, weight = self._read(sha256, size, file_name)
+        with self._lock:
+            if sha256 not in self._listings:
+                self._listings[sha256] = (listing, weight)
+                self._bytes += weight
+            while self._bytes > self._most_bytes:
+                self._bytes -= self._listings.popitem(last=False)[1][1]
+        return listing
+
+    def _read(self, sha256: bytes, size: int, file_name: str) -> tuple[Listing, int]:
+        name = filename.parse(file_name)
+        with _opened(self._blobs, keys.blob(sha256), size) as file:
+            try:
+                info = archive.read_info(file, size, name, _LIMITS, until=archive.PATHS_JSON).info
+            except Refused:
+                return Listing(problem="The list of its files is too long to be read here."), 1_000
+        return _listing(info)
+
+
+def _listing(info: dict[str, bytes]) -> tuple[Listing, int]:
+    if archive.PATHS_JSON in info:
+        content = info[archive.PATHS_JSON]
+        entries = _paths.decode(content).paths
+    elif archive.FILES in info:
+        content = info[archive.FILES]
+        entries = [Entry(path) for path in content.decode().splitlines() if path]
+    else:
+        return Listing(problem="The package does not tell which files it has."), 1_000
+    by_path = sorted(entries, key=lambda entry: entry.path)
+    return Listing(tuple(by_path)), 1_000 + 4 * len(content)  # objects take more room than their JSON
+
+
+class _Paths(msgspec.Struct):
+    paths: list[Entry]
+
+
+_paths = msgspec.json.Decoder(_Paths)
+
+
+def _opened(blobs: Blobs, key: str, size: int) -> BinaryIO:
+    path = blobs.local_path(key)
+    if path is not None:
+        return path.open("rb")
+    return io.BufferedReader(_Remote(blobs, key, size), _TAIL_BYTES)
+
+
+class _Remote(io.RawIOBase):
+    """A blob that is not on this machine, as a file that can seek: reading after a seek is one request for the rest."""
+
+    def __init__(self, blobs: Blobs, key: str, size: int) -> None:
+        self._blobs = blobs
+        self._key = key
+        self._size = size
+        self._position = 0
+        self._stream: BinaryIO | None = None
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
+        if start + offset != self._position:
+            self._hang_up()
+        self._position = start + offset
+        return self._position
+
+    def readinto(self, buffer: object) -> int:
+        view = memoryview(buffer)  # type: ignore[arg-type]
+        if self._position >= self._size:
+            return 0
+        if self._stream is None:
+            self._stream = self._blobs.open(self._key, self._position)
+        piece = self._stream.read(len(view))
+        view[: len(piece)] = piece
+        self._position += len(piece)
+        return len(piece)
+
+    def close(self) -> None:
+        self._hang_up()
+        super().close()
+
+    def _hang_up(self) -> None:
+        if self._stream is not None:
+            self._stream.close()
+            self._stream = None

@@ -1,0 +1,271 @@
+"""
+Every package of a channel in one line each: kept in memory, and brought up to date by what changed.
+
+1. The lines of a channel are what its file rows say at the revisions of one committed state, or of a later one that
+   another request has seen.
+2. Bringing them up to date costs a query for the changed names and three for those, not a read of the channel.
+3. They may be thrown away at any time, and are bounded: by packages in a channel, and by lines in all.
+4. A channel is asked for by its id, which nobody has whom `channels.require` did not let in.
+
+Lists that are sorted or filtered, the search in summaries and «what needs this» are all answered from here, so that
+uploads keep no table for them. Measured on two busy cores with SQLite, 5,000 packages of three builds each: the first
+look of a worker takes 0.2 to 0.3 s, one after an upload 2 ms, one without a change 0.5 ms, what needs a package 1 ms.
+"""
+
+import functools
+import re
+import threading
+from collections import OrderedDict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from sys import intern
+from typing import Any, TypeVar
+
+import msgspec
+from sqlalchemy import and_, func, or_, select
+
+from seaway.conda.version import of_published
+from seaway.database.engine import Tx
+from seaway.database.tables import files, packages, shards, subdirs
+from seaway.indexing.rows import State
+
+MOST_PACKAGES = 50_000  # a channel with more is listed by name only
+_MOST_LINES = 200_000
+_ROWS_AT_ONCE = 5_000
+_LISTED = State.LISTED.value
+_NAME_OF_SPEC = re.compile(r"(?:.*::)?\s*([A-Za-z0-9._-]+)")
+
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A package as lists show it: by its newest version, of those that are not yanked if there are any."""
+
+    name: str
+    version: str
+    summary: str
+    license: str
+    subdirs: tuple[str, ...]
+    files: int  # that solvers choose from
+    uploaded_at_ms: int  # the last time that one came
+    needs: frozenset[str]  # names of what the newest files of its subdirs depend on
+
+
+@dataclass(frozen=True, slots=True)
+class _Subdir:
+    """A subdir as a transaction sees it."""
+
+    id: int
+    name: str
+    revision: int
+
+
+@dataclass(slots=True)
+class _Channel:
+    """What a worker knows of one channel."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    revisions: dict[int, int] = field(default_factory=dict)
+    lines: dict[str, Line] = field(default_factory=dict)
+
+
+class Overviews:
+    """The lines that this process holds."""
+
+    def __init__(self, most_lines: int = _MOST_LINES, most_packages: int = MOST_PACKAGES) -> None:
+        self._lock = threading.Lock()
+        self._channels: OrderedDict[int, _Channel] = OrderedDict()
+        self._most_lines = most_lines
+        self._most_packages = most_packages
+
+    def of(self, tx: Tx, channel_id: int) -> Mapping[str, Line] | None:
+        """The packages of a channel by name; None of a channel that has too many of them to be held."""
+        return self.of_several(tx, [channel_id]).get(channel_id)
+
+    def of_several(self, tx: Tx, channel_ids: Collection[int]) -> dict[int, Mapping[str, Line]]:
+        """The same for many channels: one query, and some for each channel that changed. Too large ones are left out."""
+        lines: dict[int, Mapping[str, Line]] = {}
+        for channel_id, found in _subdirs(tx, channel_ids).items():
+            known = self._channel(channel_id)
+            with known.lock:
+                if self._catch_up(tx, channel_id, known, found):
+                    lines[channel_id] = known.lines
+        self._forget()
+        return lines
+
+    def _catch_up(self, tx: Tx, channel_id: int, known: _Channel, found: Sequence[_Subdir]) -> bool:
+        behind = [subdir for subdir in found if known.revisions.get(subdir.id, -1) < subdir.revision]
+        if not behind:
+            return True
+        names = _changed(tx, known.revisions, behind) if known.lines else None
+        if names is None and _count(tx, channel_id) > self._most_packages:
+            return False
+        fresh = read_lines(tx, found, None if names is None else _ids_of(tx, channel_id, names)).values()
+        # A new map in the place of the old one: those who walk the old one meanwhile are not disturbed.
+        kept = {} if names is None else {name: line for name, line in known.lines.items() if name not in names}
+        known.lines = kept | {line.name: line for line in fresh}
+        known.revisions |= {subdir.id: subdir.revision for subdir in behind}
+        return True
+
+    def _channel(self, channel_id: int) -> _Channel:
+        with self._lock:
+            known = self._channels.setdefault(channel_id, _Channel())
+            self._channels.move_to_end(channel_id)
+            return known
+
+    def _forget(self) -> None:
+        with self._lock:
+            held = sum(len(known.lines) for known in self._channels.values())
+            while held > self._most_lines and len(self._channels) > 1:
+                held -= len(self._channels.popitem(last=False)[1].lines)
+
+
+def lines_of(tx: Tx, channel_ids: Collection[int], package_ids: Collection[int]) -> dict[int, Line]:
+    """The lines of these packages by their ids, asked of the rows; for a page of them, of whatever channels."""
+    found = [subdir for subdirs_of_one in _subdirs(tx, channel_ids).values() for subdir in subdirs_of_one]
+    return read_lines(tx, found, package_ids)
+
+
+def page_by_name(tx: Tx, channel_id: int, *, start: int, limit: int) -> list[Line]:
+    """Some packages of a channel by name, at the cost of those: nobody has to have asked before."""
+    names = (
+        select(shards.c.name)
+        .join(subdirs, subdirs.c.id == shards.c.subdir_id)
+        .where(subdirs.c.channel_id == channel_id, shards.c.sha256.is_not(None))
+        .group_by(shards.c.name)
+        .order_by(shards.c.name)
+        .offset(start)
+        .limit(limit)
+    )
+    lines = lines_of(tx, [channel_id], _ids_of(tx, channel_id, tx.execute(names).scalars().all()))
+    return sorted(lines.values(), key=lambda line: line.name)
+
+
+def read_lines(tx: Tx, found: Sequence[_Subdir], package_ids: Collection[int] | None) -> dict[int, Line]:
+    """The lines of these packages by their ids, or of all that have files in these subdirs."""
+    newest: dict[int, _Newest] = {}
+    for row in _rows(tx, [subdir.id for subdir in found], package_ids):
+        newest.setdefault(row.package_id, _Newest()).meet(row)
+    wanted = [file_id for one in newest.values() for file_id in one.files()]
+    texts: dict[int, tuple[_Record, bytes]] = {}
+    for ids in _parts(wanted, _ROWS_AT_ONCE):
+        query = select(files.c.id, files.c.record, files.c.about).where(files.c.id.in_(ids))
+        texts |= {row[0]: (_records.decode(row[1]), row[2]) for row in tx.execute(query)}
+    subdir_names = {subdir.id: subdir.name for subdir in found}
+    return {package_id: one.line(subdir_names, texts) for package_id, one in newest.items()}
+
+
+@functools.lru_cache(32_768)
+def name_of_spec(spec: str) -> str:
+    """The package that a dependency names."""
+    match = _NAME_OF_SPEC.match(spec)
+    return match[1].lower() if match else ""
+
+
+class _Record(msgspec.Struct):
+    """What a line takes from a record."""
+
+    depends: list[str] = []
+    license: str | None = None
+
+
+class _About(msgspec.Struct):
+    """What a line takes from about.json."""
+
+    summary: str = ""
+
+
+_records = msgspec.json.Decoder(_Record)
+_abouts = msgspec.json.Decoder(_About)
+
+
+@dataclass(slots=True)
+class _Newest:
+    """The newest file of a package, and of each of its subdirs, while its rows come by."""
+
+    best: Any = None
+    by_subdir: dict[int, Any] = field(default_factory=dict)
+    listed: int = 0
+    uploaded_at_ms: int = 0
+
+    def meet(self, row: Any) -> None:
+        self.listed += row.state == _LISTED
+        self.uploaded_at_ms = max(self.uploaded_at_ms, row.indexed_at)
+        there = self.by_subdir.get(row.subdir_id)
+        if there is None or _is_newer(row, there):
+            self.by_subdir[row.subdir_id] = row
+            if self.best is None or _is_newer(row, self.best):
+                self.best = row
+
+    def files(self) -> Iterable[int]:
+        return (row.id for row in self.by_subdir.values())
+
+    def line(self, subdir_names: Mapping[int, str], texts: Mapping[int, tuple[_Record, bytes]]) -> Line:
+        record, about = texts[self.best.id]
+        needs = {intern(name_of_spec(spec)) for file_id in self.files() for spec in texts[file_id][0].depends}
+        return Line(
+            name=self.best.name,
+            version=self.best.version,
+            summary=_abouts.decode(about).summary,
+            license=record.license or "",
+            subdirs=tuple(sorted(subdir_names[subdir_id] for subdir_id in self.by_subdir)),
+            files=self.listed,
+            uploaded_at_ms=self.uploaded_at_ms,
+            needs=frozenset(needs),
+        )
+
+
+def _is_newer(row: Any, other: Any) -> bool:
+    listed, of_other = row.state == _LISTED, other.state == _LISTED
+    if listed is not of_other:
+        return bool(listed)
+    if row.version != other.version:
+        return bool(of_published(row.version) > of_published(other.version))
+    return (row.indexed_at, row.id) > (other.indexed_at, other.id)
+
+
+def _subdirs(tx: Tx, channel_ids: Collection[int]) -> dict[int, list[_Subdir]]:
+    found: dict[int, list[_Subdir]] = {channel_id: [] for channel_id in channel_ids}
+    query = select(subdirs.c.channel_id, subdirs.c.id, subdirs.c.name, subdirs.c.revision)
+    for ids in _parts(sorted(channel_ids), _ROWS_AT_ONCE):
+        for channel_id, *subdir in tx.execute(query.where(subdirs.c.channel_id.in_(ids))):
+            found[channel_id].append(_Subdir(*subdir))
+    return found
+
+
+def _rows(tx: Tx, subdir_ids: Sequence[int], package_ids: Collection[int] | None) -> Iterable[Any]:
+    query = (
+        select(
+            files.c.id, files.c.package_id, packages.c.name, files.c.subdir_id, files.c.version, files.c.indexed_at,
+            files.c.state,
+        )
+        .join(packages, packages.c.id == files.c.package_id)
+        .where(files.c.subdir_id.in_(subdir_ids), files.c.state != State.DELETED.value)
+    )  # fmt: skip
+    if package_ids is None:
+        yield from tx.execute(query.execution_options(yield_per=_ROWS_AT_ONCE))
+        return
+    for ids in _parts(sorted(package_ids), _ROWS_AT_ONCE):
+        yield from tx.execute(query.where(files.c.package_id.in_(ids)))
+
+
+def _changed(tx: Tx, known: Mapping[int, int], behind: Sequence[_Subdir]) -> set[str] | None:
+    """The names that changed since the revisions that are known; None when it costs less to read all."""
+    since = or_(*(and_(shards.c.subdir_id == one.id, shards.c.revision > known.get(one.id, -1)) for one in behind))
+    found = tx.execute(select(shards.c.name).where(since).limit(_ROWS_AT_ONCE)).scalars().all()
+    return set(found) if len(found) < _ROWS_AT_ONCE else None
+
+
+def _ids_of(tx: Tx, channel_id: int, names: Collection[str]) -> Sequence[int]:
+    query = select(packages.c.id).where(packages.c.channel_id == channel_id, packages.c.name.in_(names))
+    return tx.execute(query).scalars().all()
+
+
+def _count(tx: Tx, channel_id: int) -> int:
+    return tx.execute(select(func.count()).where(packages.c.channel_id == channel_id)).scalar_one()
+
+
+def _parts(values: Sequence[T], length: int) -> Iterator[Sequence[T]]:
+    return (values[start : start + length] for start in range(0, len(values), length))

@@ -1,0 +1,118 @@
+"""What a package installs, read from its archive when somebody asks."""
+
+import io
+import json
+
+import pytest
+
+from seaway.channels import channels
+from seaway.packages import contents as listings
+from seaway.packages import differences, versions
+from seaway.packages.contents import Contents, Entry
+from seaway.server.wiring import Seaway
+from tests.support.house import People, publish_file
+from tests.support.packages import PackageFile, conda, index_json, info_files, real_packages, tar_bz2
+
+pytestmark = pytest.mark.anyio
+
+PATHS = {
+    "paths": [
+        {"_path": "share/b.txt", "path_type": "hardlink", "size_in_bytes": 5, "sha256": "ab"},
+        {"_path": "bin/a", "path_type": "softlink", "size_in_bytes": 2, "sha256": "cd", "unknown": 1},
+    ],
+    "paths_version": 1,
+}
+
+
+async def listing(seaway: Seaway, people: People, file: PackageFile) -> listings.Listing:
+    people.channel("chan")
+    await publish_file(seaway, "chan", file)
+    return Contents(seaway.blobs).of(bytes.fromhex(file.sha256), len(file.content), file.name)
+
+
+@pytest.mark.parametrize("make", [conda, tar_bz2])
+async def test_paths_are_read_from_the_store(seaway: Seaway, people: People, on_both: str, make: object) -> None:
+    """From a folder and from a bucket, of both kinds of file, sorted by path, searchable by words."""
+    found = await listing(seaway, people, make(index_json(), paths=PATHS))  # type: ignore[operator]
+    assert [entry.path for entry in found.entries] == ["bin/a", "share/b.txt"]
+    assert found.size == 7
+    assert [entry.path for entry in found.search("SHARE txt")] == ["share/b.txt"]
+    assert not found.problem
+
+
+async def test_old_packages_have_a_plain_list(seaway: Seaway, people: People) -> None:
+    """info/files stands in for paths.json."""
+    info = info_files(index_json(), paths=...) | {"info/files": b"share/demo.txt\n"}
+    found = await listing(seaway, people, tar_bz2(index_json(), info=info))
+    assert found.entries == (Entry("share/demo.txt"),)
+
+
+async def test_a_list_beyond_the_limits_says_so(seaway: Seaway, people: People) -> None:
+    """A paths.json of more bytes than a page reads is named a problem, and not an error."""
+    many = {"paths": [{"_path": f"share/{'x' * 200}/{number}"} for number in range(90_000)], "paths_version": 1}
+    found = await listing(seaway, people, conda(index_json(), paths=many))
+    assert (found.entries, found.problem) == ((), "The list of its files is too long to be read here.")
+
+
+async def test_what_was_read_is_kept_within_bounds(seaway: Seaway, people: People) -> None:
+    """The second who asks gets what the first one read; old lists go when there are too many."""
+    people.channel("chan")
+    sent = [conda(index_json(name), paths=PATHS) for name in ("a", "b")]
+    for file in sent:
+        await publish_file(seaway, "chan", file)
+    kept = Contents(seaway.blobs, most_bytes=2_500)
+    first, second = ((bytes.fromhex(file.sha256), len(file.content), file.name) for file in sent)
+    assert kept.of(*first) is kept.of(*first)
+    kept.of(*second)
+    assert list(kept._listings) == [second[0]]
+
+
+def test_real_packages_are_listed(seaway: Seaway) -> None:
+    """What other tools built is read to the path."""
+    checked = 0
+    for package in real_packages():
+        if package.path.name.endswith(".conda") and "clobber" in package.path.name:
+            file = io.BytesIO(package.path.read_bytes())
+            info = listings.archive.read_info(
+                file, len(file.getvalue()), listings.filename.parse(package.path.name), listings._LIMITS,
+                until=listings.archive.PATHS_JSON,
+            ).info  # fmt: skip
+            wanted = sorted(entry["_path"] for entry in json.loads(info["info/paths.json"])["paths"])
+            assert [entry.path for entry in listings._listing(info)[0].entries] == wanted
+            checked += 1
+    assert checked
+
+
+async def test_two_builds_are_compared(seaway: Seaway, people: People) -> None:
+    """What they need, what they install, how large they are; hashes and times are not differences of the recipe."""
+    before = {"name": "a", "depends": ["python >=3.9", "zlib", "gone"], "size": 100, "sha256": "00", "license": "MIT"}
+    after = {"name": "a", "depends": ["python >=3.10", "zlib", "new"], "size": 150, "sha256": "11", "license": "BSD"}
+    old = listings.Listing((Entry("a", sha256="1", size_in_bytes=4), Entry("b", sha256="2"), Entry("c", sha256="3")))
+    new = listings.Listing((Entry("a", sha256="9", size_in_bytes=9), Entry("b", sha256="2"), Entry("d")))
+    found = differences.between(before, after, old, new)
+    assert [(change.name, change.kind) for change in found.depends] == [
+        ("gone", "removed"), ("new", "added"), ("python", "changed"),
+    ]  # fmt: skip
+    assert [(change.name, change.kind) for change in found.paths] == [
+        ("a", "changed"), ("c", "removed"), ("d", "added"),
+    ]  # fmt: skip
+    assert [(change.name, change.before, change.after) for change in found.fields] == [("license", "MIT", "BSD")]
+    assert (found.grown_bytes, found.installed_grown_bytes) == (50, 5)
+
+
+async def test_versions_stand_in_the_order_of_clients(seaway: Seaway, people: People, on_both: str) -> None:
+    """10 follows 9, a release its candidates; each with its builds."""
+    people.channel("chan")
+    for version in ("9.0", "10.0", "10.0rc1"):
+        await publish_file(seaway, "chan", conda(index_json(version=version)))
+    await publish_file(seaway, "chan", conda(index_json(version="9.0", subdir="linux-64", noarch=...)))
+    with seaway.database.read() as tx:
+        channel_id = channels.get(tx, "chan").id
+        found = versions.of_package(tx, channel_id, "demo")
+        assert versions.names_among(tx, channel_id, {"demo", "other"}) == {"demo"}
+    assert [(one.version, one.subdirs) for one in found] == [
+        ("10.0", ("noarch",)), ("10.0rc1", ("noarch",)), ("9.0", ("linux-64", "noarch")),
+    ]  # fmt: skip
+    newest = versions.newest(found)
+    assert newest is not None
+    assert newest.newest.file_name == "demo-10.0-h1_0.conda"

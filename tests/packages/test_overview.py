@@ -1,0 +1,107 @@
+"""Every package of a channel in one line, kept up to date by what changed."""
+
+import pytest
+
+from seaway.accounts.principal import OPERATOR
+from seaway.channels import channels
+from seaway.packages import overview, removal
+from seaway.packages.overview import Line, Overviews, name_of_spec
+from seaway.server.wiring import Seaway
+from tests.support.house import People, publish_file
+from tests.support.packages import conda, index_json, tar_bz2
+from tests.support.statements import counted
+
+pytestmark = pytest.mark.anyio
+
+
+def lines(seaway: Seaway, overviews: Overviews, channel: str = "chan") -> dict[str, Line] | None:
+    with seaway.database.read() as tx:
+        found = overviews.of(tx, channels.get(tx, channel).id)
+    return None if found is None else dict(found)
+
+
+async def test_a_line_tells_the_newest_version(seaway: Seaway, people: People, on_both: str) -> None:
+    """2.0 is older than 10.0, a yanked version counts only where there is no other, and each subdir is named."""
+    people.channel("chan")
+    for version in ("2.0", "10.0", "11.0"):
+        await publish_file(seaway, "chan", conda(index_json("tool", version), about={"summary": f"Version {version}."}))
+    old = index_json("tool", "1.0", subdir="linux-64", noarch=..., depends=["python >=3.9", "zlib"])
+    await publish_file(seaway, "chan", tar_bz2(old))
+    removal.yank(seaway.house.removing, OPERATOR, "chan", "noarch", "tool-11.0-h1_0.conda")
+    found = lines(seaway, Overviews())
+    assert found is not None
+    assert found["tool"] == Line(
+        name="tool",
+        version="10.0",
+        summary="Version 10.0.",
+        license="MIT",
+        subdirs=("linux-64", "noarch"),
+        files=3,
+        uploaded_at_ms=seaway.clock.now_ms(),
+        needs=frozenset({"python", "zlib"}),
+    )
+
+
+async def test_every_change_is_seen_at_once(seaway: Seaway, people: People) -> None:
+    """An upload, a yank and a delete are in the next answer, and only the names that changed are asked for."""
+    people.channel("chan")
+    overviews = Overviews()
+    assert lines(seaway, overviews) == {}
+    for name in ("a", "b", "c"):
+        await publish_file(seaway, "chan", conda(index_json(name)))
+    assert list(lines(seaway, overviews) or ()) == ["a", "b", "c"]
+    await publish_file(seaway, "chan", conda(index_json("a", "2.0")))
+    with counted(seaway.database) as asked:
+        assert (lines(seaway, overviews) or {})["a"].version == "2.0"
+    assert len(asked) == 6  # the channel, its subdirs, what changed, the ids of that, its rows, their texts
+    removal.delete(seaway.house.removing, OPERATOR, "chan", "noarch", "a-2.0-h1_0.conda")
+    assert (lines(seaway, overviews) or {})["a"].version == "1.0"
+    removal.delete(seaway.house.removing, OPERATOR, "chan", "noarch", "b-1.0-h1_0.conda")
+    assert set(lines(seaway, overviews) or ()) == {"a", "c"}
+    with counted(seaway.database) as asked:
+        lines(seaway, overviews)
+    assert len(asked) == 2  # the channel, its subdirs
+
+
+async def test_the_cost_of_a_page_does_not_grow_with_its_packages(seaway: Seaway, people: People) -> None:
+    """A page by name asks five times, however many packages stand on it, and needs no memory."""
+    people.channel("chan")
+    for number in range(12):
+        await publish_file(seaway, "chan", conda(index_json(f"package-{number:02}")))
+    with seaway.database.read() as tx:
+        channel_id = channels.get(tx, "chan").id
+        with counted(seaway.database) as for_two:
+            first = overview.page_by_name(tx, channel_id, start=0, limit=2)
+        with counted(seaway.database) as for_ten:
+            rest = overview.page_by_name(tx, channel_id, start=2, limit=10)
+    assert [line.name for line in first + rest] == [f"package-{number:02}" for number in range(12)]
+    assert len(for_two) == len(for_ten) == 5
+
+
+async def test_memory_is_bounded(seaway: Seaway, people: People) -> None:
+    """A channel with too many packages is not held; of several, those looked at last are."""
+    for channel in ("one", "two"):
+        people.channel(channel)
+        for name in ("a", "b"):
+            await publish_file(seaway, channel, conda(index_json(name)))
+    assert lines(seaway, Overviews(most_packages=1), "one") is None
+    small = Overviews(most_lines=3)
+    lines(seaway, small, "one")
+    lines(seaway, small, "two")
+    assert [len(known.lines) for known in small._channels.values()] == [2]
+
+
+@pytest.mark.parametrize(
+    ("spec", "name"),
+    [
+        ("python", "python"),
+        ("python >=3.9,<4", "python"),
+        ("numpy[version='>=2']", "numpy"),
+        ("conda-forge::zlib 1.2.*", "zlib"),
+        ("__glibc >=2.17", "__glibc"),
+        ("libgcc=13", "libgcc"),
+    ],
+)
+def test_the_name_of_a_dependency(spec: str, name: str) -> None:
+    """Whatever stands around it, the name is found."""
+    assert name_of_spec(spec) == name

@@ -1,0 +1,112 @@
+"""What strangers wrote becomes HTML that runs and loads nothing."""
+
+import re
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from seaway.web.markdown import MOST_BYTES, outside_link, render, unmasked
+
+TAGS = {
+    "p", "br", "hr", "em", "strong", "del", "code", "pre", "blockquote", "ul", "ol", "li", "a",
+    "h3", "h4", "h5", "h6", "table", "thead", "tbody", "tr", "th", "td",
+}  # fmt: skip
+HOSTILE = [
+    "<script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    "![x](https://evil.example/pixel.png)",
+    "![x](javascript:alert(1))",
+    "<svg onload=alert(1)>",
+    "<iframe src=//evil.example></iframe>",
+    "<style>*{background:url(//evil.example)}</style>",
+    "<a href='javascript:alert(1)'>x</a>",
+    "[x](javascript:alert(1))",
+    "[x](JaVaScRiPt:alert(1))",
+    "[x](data:text/html;base64,PHNjcmlwdD4=)",
+    "[x](vbscript:x)",
+    "[x](//evil.example)",
+    "[x](/signout)",
+    "[x](#main)",
+    "<form action=/signout><button>x</button></form>",
+    "<div id=main style='position:fixed'>x</div>",
+    "<math><mtext><table><mglyph><style><img src=x onerror=alert(1)>",
+    "`<script>`",
+    "    <script>alert(1)</script>",
+    "<!--><script>alert(1)</script>-->",
+    '[x](https://a.example "onmouseover=alert(1)")',
+    '<https://a.example/"onclick=alert(1)>',
+]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_hostile_text_is_only_text(text: str) -> None:
+    """Whatever is written, only known tags come out, with no attribute but a link and its rel."""
+    assert_harmless(str(render(text)))
+
+
+@given(st.text(alphabet="<>/=\"'`[]()!#*_ \n\\&;:aimgscrptonjvhe", max_size=200))
+def test_no_text_gets_through(text: str) -> None:
+    """The same for text that nobody thought of."""
+    assert_harmless(str(render(text)))
+
+
+def assert_harmless(html: str) -> None:
+    for tag in re.findall(r"<[^>]*>", html):
+        match = re.fullmatch(r"</?([a-z0-9]+)((?: [a-z]+=\"[^\"]*\")*) ?/?>", tag)
+        assert match, tag
+        assert match[1] in TAGS
+        attributes = dict(re.findall(r" ([a-z]+)=\"([^\"]*)\"", match[2]))
+        assert attributes.keys() <= ({"href", "rel"} if match[1] == "a" else set())
+        assert re.match(r"(https?://|mailto:|$)", attributes.get("href", ""), re.IGNORECASE)
+    assert "<" not in re.sub(r"<[^>]*>", "", html)
+
+
+def test_honest_text_is_shown_as_it_was_meant() -> None:
+    """Headings below those of the page, lists, tables, code; links say that they are a stranger's."""
+    html = render("# Head\n\n* one\n\n| a |\n|---|\n| 1 |\n\n[l](https://a.example) `x` <b>bold</b>")
+    assert "<h3>Head</h3>" in html
+    assert "<li>one</li>" in html
+    assert "<td>1</td>" in html
+    assert '<a href="https://a.example" rel="nofollow noopener noreferrer ugc">l</a>' in html
+    assert "&lt;b&gt;" in html
+
+
+def test_a_long_text_costs_little_and_is_cut() -> None:
+    """64 KiB of the worst that is known takes well under a second; what follows is not shown."""
+    for unit in ("[", "*a_", "> ", "![](", "`", "<a ", "|a", "- \n "):
+        started = time.perf_counter()
+        assert_harmless(str(render(unit * MOST_BYTES)))
+        assert time.perf_counter() - started < 5
+    assert "tail" not in render("x" * MOST_BYTES + "tail")
+
+
+def test_masks_are_taken_off() -> None:
+    """Characters that turn text around, or are not seen, do not come through; other scripts do."""
+    assert unmasked("a\u202eb\u2066c\u200bd\ufeff") == "abcd"
+    assert unmasked("Grüße 你好 שלום") == "Grüße 你好 שלום"
+    assert "\u202e" not in render("x\u202ey")
+
+
+@pytest.mark.parametrize(
+    ("text", "is_link"),
+    [
+        ("https://example.org/a?b=c#d", True),
+        ("http://example.org", True),
+        ("HTTPS://example.org", True),
+        ("javascript:alert(1)", False),
+        ("//example.org", False),
+        ("https://", False),
+        ("https:/example.org", False),
+        ("https://user@evil.example/", False),
+        ("https://exa\u202emple.org", False),
+        ("https://a.example/ x", False),
+        ("https://[::1", False),
+        ("git+https://example.org", False),
+        ("https://a.example\\@evil.example", False),
+    ],
+)
+def test_only_plain_addresses_are_links(text: str, is_link: bool) -> None:
+    """http and https with a host; everything else is shown as text."""
+    assert outside_link(text) == (text if is_link else "")
