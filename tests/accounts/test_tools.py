@@ -238,8 +238,8 @@ def test_what_is_over_is_forgotten(desk: Desk) -> None:
     desk.clock.move(31 * DAY_MS)
 
     def forget(tx: Tx, now_ms: int) -> int:
-        tool_codes.forget(tx, now_ms)
-        return tools.forget(tx, now_ms)
+        assert 2 == tool_codes.forget_old(tx, now_ms)
+        return tools.forget_old(tx, now_ms)
 
     assert 1 == desk.do(forget)
     with desk.seaway.database.read() as tx:

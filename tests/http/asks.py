@@ -324,3 +324,27 @@ def _removing_from_a_group(stage: Stage, _who: str) -> Iterable[Ask]:
 @_builds("GET /api/v1/search")
 def _searching(stage: Stage, _who: str) -> Iterable[Ask]:
     yield Ask("/api/v1/search", params={"q": "pkg", "channel": stage.channel})
+
+
+_FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+
+
+@_builds("POST /api/oauth/device")
+def _tool_begins(_stage: Stage, _who: str) -> Iterable[Ask]:
+    yield Ask("/api/oauth/device", content=b"client_id=rattler", headers=_FORM)
+
+
+@_builds("POST /api/oauth/token")
+def _tool_refreshes(_stage: Stage, _who: str) -> Iterable[Ask]:
+    content = b"client_id=rattler&grant_type=refresh_token&refresh_token=unknown"
+    yield Ask("/api/oauth/token", content=content, headers=_FORM)
+
+
+@_builds("POST /api/oauth/revoke")
+def _tool_ends(_stage: Stage, _who: str) -> Iterable[Ask]:
+    yield Ask("/api/oauth/revoke", content=b"client_id=rattler&token=unknown", headers=_FORM)
+
+
+@_builds("POST /api/graphql")
+def _viewer(_stage: Stage, _who: str) -> Iterable[Ask]:
+    yield Ask("/api/graphql", json={"query": "query { viewer { login } }"})

@@ -27,6 +27,18 @@ HEAD /{path:path}                                         200/401   200/404   20
 GET /{path:path} #key-in-path                             200/401   200/404   200       200       200       200       200       200       200       200/404   200/401
 OPTIONS /{path:path}                                      204       204       204       204       204       204       204       204       204       204       204
 
+Called by tools that people log in
+GET /.well-known/openid-configuration                     200       200       200       200       200       200       200       200       200       200       200
+HEAD /.well-known/openid-configuration                    200       200       200       200       200       200       200       200       200       200       200
+GET /api/oauth/jwks                                       200       200       200       200       200       200       200       200       200       200       200
+HEAD /api/oauth/jwks                                      200       200       200       200       200       200       200       200       200       200       200
+POST /api/oauth/device                                    200       200       200       200       200       200       200       200       200       200       200
+POST /api/oauth/token                                     400       400       400       400       400       400       400       400       400       400       400
+POST /api/oauth/revoke                                    200       200       200       200       200       200       200       200       200       200       200
+GET /api/oauth/userinfo                                   401       401       401       401       401       401       401       401       401       401       401
+HEAD /api/oauth/userinfo                                  401       401       401       401       401       401       401       401       401       401       401
+POST /api/graphql                                         200       200       200       200       200       200       200       200       200       200       200
+
 Called by orchestrators
 GET /health/live                                          200       200       200       200       200       200       200       200       200       200       200
 HEAD /health/live                                         200       200       200       200       200       200       200       200       200       200       200

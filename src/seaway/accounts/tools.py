@@ -190,8 +190,8 @@ def end(tx: Tx, now_ms: int, grant_id: int, *, address: str, reason: str) -> Non
     audit.write(tx, now_ms, actor, Event.TOOL_ENDED, target=row.client_id, login=grant_id, reason=reason)
 
 
-def forget(tx: Tx, now_ms: int) -> int:
-    """Take away what is over, and say how many logins that were."""
+def forget_old(tx: Tx, now_ms: int) -> int:
+    """Delete what is over; how many logins that were."""
     tx.execute(delete(cli_tokens).where(cli_tokens.c.expires_at <= now_ms))
     return tx.execute(delete(cli_grants).where(cli_grants.c.used_at <= now_ms - IDLE_MS)).rowcount
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from seaway.errors import SeawayError
     from seaway.server.metrics import Metrics
     from seaway.server.wiring import Seaway
     from seaway.server.workers import Watch
@@ -21,6 +22,11 @@ if TYPE_CHECKING:
 
 
 _BACKLOG = 2048
+
+
+_LISTEN_HINT = (
+    "Set another address or port with --host and --port (SEAWAY_HOST, SEAWAY_PORT), or stop what listens there."
+)
 
 
 def serve(
@@ -47,15 +53,15 @@ def serve(
     speaking.require(settings)
     logs.set_up(settings.log_format, settings.log_level)
     metrics = _metrics(settings) if settings.workers == 1 else None
+    # Bound before anything is made, since the address of the site may depend on which port was free; but nobody can
+    # connect before all is ready.
+    listener = _bound(settings.host, settings.port, _LISTEN_HINT)
+    settings = settings.model_copy(update={"port": listener.getsockname()[1]})
     seaway = wiring.build(settings, counts=metrics)
     try:
-        listener = _listen(
-            settings.host,
-            settings.port,
-            "Set another address or port with --host and --port (SEAWAY_HOST, SEAWAY_PORT), or stop what listens there.",
-        )
+        _open(listener, _LISTEN_HINT)
         scrapes = _listen_for_scrapes(settings)
-        _welcome(seaway, listener.getsockname()[1], scrapes)
+        _welcome(seaway, scrapes)
         if settings.workers == 1:
             with _scraped(seaway, metrics, scrapes):
                 stop.heed()
@@ -173,21 +179,36 @@ def _listen_for_scrapes(settings: Settings) -> socket.socket | None:
 
 
 def _listen(host: str, port: int, hint: str) -> socket.socket:
-    from seaway.errors import BadSetting
+    listener = _bound(host, port, hint)
+    _open(listener, hint)
+    return listener
 
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family)
+
+def _bound(host: str, port: int, hint: str) -> socket.socket:
+    """A socket that has the address, at which nobody is answered yet."""
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
-        listener.listen(_BACKLOG)  # who connects as soon as the address is printed waits instead of being refused
     except OSError as error:
         listener.close()
-        raise BadSetting(
-            f"Cannot listen on {host} port {port}: {error.strerror}.",
-            hint,
-        ) from None
+        raise _cannot_listen(host, port, error, hint) from None
     return listener
+
+
+def _open(listener: socket.socket, hint: str) -> None:
+    try:
+        listener.listen(_BACKLOG)  # who connects as soon as the address is printed waits instead of being refused
+    except OSError as error:
+        host, port = listener.getsockname()[:2]
+        listener.close()
+        raise _cannot_listen(host, port, error, hint) from None
+
+
+def _cannot_listen(host: str, port: int, error: OSError, hint: str) -> SeawayError:
+    from seaway.errors import BadSetting
+
+    return BadSetting(f"Cannot listen on {host} port {port}: {error.strerror}.", hint)
 
 
 def _run(seaway: Seaway, listener: socket.socket) -> None:
@@ -197,11 +218,11 @@ def _run(seaway: Seaway, listener: socket.socket) -> None:
     http_server.run(create_app(seaway), listener, seaway.settings)
 
 
-def _welcome(seaway: Seaway, port: int, scrapes: socket.socket | None) -> None:
+def _welcome(seaway: Seaway, scrapes: socket.socket | None) -> None:
     from seaway import __version__
     from seaway.accounts import users
 
-    settings = seaway.settings.model_copy(update={"port": port})
+    settings = seaway.settings
     print(f"Seaway {__version__} listens on {settings.model_copy(update={'public_url': ''}).site_url}")
     if settings.public_url:
         print(f"Users reach it at {settings.public_url}")

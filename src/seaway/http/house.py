@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from seaway.accounts.openid import OpenId
+from seaway.accounts.outside import Outside
 from seaway.accounts.parts import Accounts
 from seaway.counts import Counts
 from seaway.http.files import Delivery
@@ -17,6 +19,8 @@ class House:
     """Everything that a request can set in motion."""
 
     accounts: Accounts
+    openid: OpenId
+    outside: Outside
     publishing: Publishing
     reading: Reading
     removing: Removing

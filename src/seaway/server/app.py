@@ -8,7 +8,8 @@ from starlette.requests import Request
 from starlette.routing import Match, Mount, Route, Router
 from starlette.types import Receive, Scope, Send
 
-from seaway.api import channel_files, health, oidc, prefix
+from seaway.accounts import openid as paths
+from seaway.api import channel_files, health, oidc, openid, prefix
 from seaway.api.v1 import app as v1
 from seaway.server.requests import Application
 from seaway.server.wiring import Seaway
@@ -38,6 +39,14 @@ OF_SITE: list[Route | Mount] = [
     # Called by pixi, rattler-build, rattler in workflows
     Route("/api/oidc/mint_token", oidc.mint_token, methods=["POST"]),
     Route("/api/oidc/token", oidc.revoke_token, methods=["DELETE"]),
+    # Called by tools that people log in: `pixi auth login --oauth`
+    Route("/.well-known/openid-configuration", openid.discovery, methods=["GET"]),
+    Route(paths.JWKS, openid.jwks, methods=["GET"]),
+    Route(paths.DEVICE, openid.device, methods=["POST"]),
+    Route(paths.TOKEN, openid.token, methods=["POST"]),
+    Route(paths.REVOKE, openid.revoke, methods=["POST"]),
+    Route(paths.USERINFO, openid.userinfo, methods=["GET"]),
+    Route("/api/graphql", openid.graphql, methods=["POST"]),
     # Called by orchestrators
     Route("/health/live", health.live, methods=["GET"]),
     Route("/health/ready", health.ready, methods=["GET"]),

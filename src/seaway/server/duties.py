@@ -7,7 +7,7 @@ from typing import Any
 
 import structlog
 
-from seaway.accounts import links, resetting, second_factors, sessions, sign_ins, throttle
+from seaway.accounts import links, resetting, second_factors, sessions, sign_ins, throttle, tool_codes, tools
 from seaway.accounts.parts import Accounts
 from seaway.accounts.principal import OPERATOR
 from seaway.accounts.resetting import WRITE_RESET
@@ -27,6 +27,8 @@ log = structlog.get_logger()
 
 SWEEP = "sweep"
 EXPIRE = "expire"
+
+_ENDING = (sessions, sign_ins, links, throttle, tools, tool_codes, workflow_tokens)
 
 PERIODS_MS = {SWEEP: DAY_MS, EXPIRE: HOUR_MS}
 
@@ -64,6 +66,6 @@ class Duties:
         shards = forget_shards(self.database, now_ms)
         with self.database.write() as tx:
             uploads = resumable.expire(tx, now_ms)
-            ended = sum(kind.forget_old(tx, now_ms) for kind in (sessions, sign_ins, links, throttle, workflow_tokens))
+            ended = sum(kind.forget_old(tx, now_ms) for kind in _ENDING)
         second_factors.reset_due(self.accounts, OPERATOR)
         log.info("expire.done", shards=shards, uploads=uploads, accounts=ended)

@@ -1,16 +1,22 @@
 """Settings -> the parts of a house, put together. Nothing else makes parts."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from anyio import CapacityLimiter
 
 from seaway.accounts import secret_key
+from seaway.accounts.fetching import Fetcher
+from seaway.accounts.oidc import OpenIdProviders
+from seaway.accounts.openid import OpenId
+from seaway.accounts.outside import Outside
 from seaway.accounts.parts import Accounts
 from seaway.accounts.passwords import Hasher
 from seaway.accounts.policy import Policy, SecondFactorFor
+from seaway.accounts.providers import GITHUB, GOOGLE, Dialect, Provider, Providers
 from seaway.accounts.sealing import Sealer
+from seaway.accounts.signing import SigningKey
 from seaway.clock import MINUTE_MS, Clock, SystemClock
 from seaway.conda.limits import ArchiveLimits
 from seaway.counts import Counts
@@ -73,6 +79,7 @@ class Seaway:
         self.house.publishing.disk.shutdown()
         self.house.publishing.examiners.close()
         self.house.exchanging.key_sets.close()
+        self.house.outside.fetcher.close()
         self.documents.close()
         self.database.close()
 
@@ -117,6 +124,8 @@ def build(
     accounts = _wire_accounts(settings, database, blobs, spool, clock)
     house = House(
         accounts=accounts,
+        openid=OpenId(database, clock, settings.site_url, SigningKey(database, accounts.sealer)),
+        outside=_wire_outside(settings, database, clock),
         publishing=publishing,
         reading=_wire_reading(database, documents, clock, blobs),
         removing=Removing(database, clock, settings.whole_document_limit),
@@ -144,6 +153,52 @@ def _wire_accounts(settings: Settings, database: Database, blobs: Blobs, spool: 
         policy=_policy(settings),
         site_url=settings.site_url,
     )
+
+
+def _wire_outside(settings: Settings, database: Database, clock: Clock) -> Outside:
+    fetcher = Fetcher()
+    return Outside(
+        database=database,
+        clock=clock,
+        site_url=settings.site_url,
+        providers=Providers(list(_providers(settings))),
+        fetcher=fetcher,
+        openids=OpenIdProviders(fetcher, clock),
+    )
+
+
+def _providers(settings: Settings) -> Iterator[Provider]:
+    if settings.github_client_id:
+        yield Provider(
+            name=GITHUB,
+            title="GitHub",
+            dialect=Dialect.GITHUB,
+            issuer=settings.github_url,
+            api_url=settings.github_api_url,
+            client_id=settings.github_client_id,
+            client_secret=settings.github_client_secret.get_secret_value(),
+        )
+    if settings.google_client_id:
+        yield Provider(
+            name=GOOGLE,
+            title="Google",
+            dialect=Dialect.OPENID,
+            issuer=settings.google_issuer,
+            client_id=settings.google_client_id,
+            client_secret=settings.google_client_secret.get_secret_value(),
+            only_verified=True,
+        )
+    for other in settings.oidc:
+        yield Provider(
+            name=other.name,
+            title=other.title,
+            dialect=Dialect.OPENID,
+            issuer=other.issuer,
+            client_id=other.client_id,
+            client_secret=other.client_secret.get_secret_value(),
+            algorithms=other.algorithms,
+            scopes=other.scopes,
+        )
 
 
 def _policy(settings: Settings) -> Policy:

@@ -1,0 +1,194 @@
+"""
+Seaway as OpenID provider for the command-line tools of its own users: what each endpoint does, from values to values.
+
+1. The issuer is the public address without a slash at the end, to the byte: clients compare it with what was typed.
+2. Nothing that a request says decides where an answer goes, which address stands in a token, or who signs it.
+3. Every refusal is a code that the standards know, since tools decide by it whether to ask again.
+
+Authlib's server keeps clients, grants and tokens in objects that it asks one by one; here a grant changes in one
+transaction (`tools`), and a replaced refresh token has a grace. So this is our own, by the RFCs that each part names.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import select
+
+from seaway.accounts import clients, throttle, tool_codes, tools
+from seaway.accounts.signing import SigningKey
+from seaway.accounts.throttle import Rate
+from seaway.accounts.tools import Issued, Refusal
+from seaway.clock import SECOND_MS, Clock
+from seaway.database.engine import Database, Tx
+from seaway.database.tables import users
+
+DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
+CODE_GRANT = "authorization_code"
+REFRESH_GRANT = "refresh_token"
+
+AUTHORIZE = "/authorize"
+DEVICE_PAGE = "/device"
+DEVICE = "/api/oauth/device"
+TOKEN = "/api/oauth/token"
+REVOKE = "/api/oauth/revoke"
+JWKS = "/api/oauth/jwks"
+USERINFO = "/api/oauth/userinfo"
+
+Form = Mapping[str, str]
+Told = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenId:
+    """The parts that it works with."""
+
+    database: Database
+    clock: Clock
+    issuer: str
+    key: SigningKey
+
+
+def metadata(issuer: str) -> Told:
+    """What clients ask first (OpenID Connect Discovery 1.0, 3; RFC 8414, 2)."""
+    return {
+        "issuer": issuer,
+        "authorization_endpoint": issuer + AUTHORIZE,
+        "token_endpoint": issuer + TOKEN,
+        "device_authorization_endpoint": issuer + DEVICE,
+        "revocation_endpoint": issuer + REVOKE,
+        "userinfo_endpoint": issuer + USERINFO,
+        "jwks_uri": issuer + JWKS,
+        "scopes_supported": list(clients.SCOPES),
+        "response_types_supported": ["code"],
+        "response_modes_supported": ["query"],
+        "grant_types_supported": [CODE_GRANT, REFRESH_GRANT, DEVICE_GRANT],
+        "subject_types_supported": ["public"],
+        "id_token_signing_alg_values_supported": ["RS256"],
+        "token_endpoint_auth_methods_supported": ["none"],
+        "revocation_endpoint_auth_methods_supported": ["none"],
+        "code_challenge_methods_supported": ["S256"],
+        "claims_supported": ["iss", "sub", "aud", "exp", "iat", "nonce", "name", "preferred_username"],
+        "request_uri_parameter_supported": False,
+    }
+
+
+def start_device(openid: OpenId, form: Form, *, address: str) -> Told | Refusal:
+    """A tool without a browser asks for a code that its user types (RFC 8628, 3.1)."""
+    client_id = form.get("client_id", "")
+    scope = clients.granted(form.get("scope", ""))
+    if client_id not in clients.CLIENTS:
+        return _UNKNOWN_CLIENT
+    if scope is None:
+        return BAD_SCOPE
+    throttle.take(openid.database, openid.clock.now_ms(), Rate.TOOL_BEGIN, address)
+    with _changing(openid) as tx:
+        secret, user_code = tool_codes.add_device(tx, openid.clock.now_ms(), client_id, scope, address=address)
+    page = openid.issuer + DEVICE_PAGE
+    return {
+        "device_code": secret,
+        "user_code": user_code,
+        "verification_uri": page,
+        "verification_uri_complete": f"{page}?user_code={user_code}",
+        "expires_in": tool_codes.DEVICE_MS // SECOND_MS,
+        "interval": tool_codes.INTERVAL_MS // SECOND_MS,
+    }
+
+
+def issue(openid: OpenId, form: Form, *, address: str) -> Told | Refusal:
+    """The token endpoint (RFC 6749, 3.2), for each of the grants that there are."""
+    client_id = form.get("client_id", "")
+    if client_id not in clients.CLIENTS:
+        return _UNKNOWN_CLIENT
+    match form.get("grant_type"):
+        case grant if grant == DEVICE_GRANT:
+            needed: tuple[str, ...] = ("device_code",)
+        case "authorization_code":
+            needed = ("code", "redirect_uri", "code_verifier")
+        case "refresh_token":
+            needed = ("refresh_token",)
+        case None:
+            return Refusal("invalid_request", "The field grant_type is missing.")
+        case _:
+            return Refusal("unsupported_grant_type", "This grant_type is not known here.")
+    missing = next((name for name in needed if not form.get(name)), None)
+    if missing is not None:
+        return Refusal("invalid_request", f"The field {missing} is missing.")
+    now_ms = openid.clock.now_ms()
+    throttle.take(openid.database, now_ms, Rate.TOOL_TOKENS, address)
+    with _changing(openid) as tx:
+        found = _exchanged(tx, now_ms, form, client_id, address)
+        if isinstance(found, Refusal):
+            return found
+        person = claims_of(tx, found.user_id)
+    return _answer(openid, now_ms, found, person)
+
+
+def _exchanged(tx: Tx, now_ms: int, form: Form, client_id: str, address: str) -> Issued | Refusal:
+    match form["grant_type"]:
+        case "authorization_code":
+            return tool_codes.exchange_code(
+                tx,
+                now_ms,
+                form["code"],
+                client_id,
+                redirect_uri=form["redirect_uri"],
+                verifier=form["code_verifier"],
+                address=address,
+            )
+        case "refresh_token":
+            return tools.refresh(
+                tx, now_ms, form["refresh_token"], client_id, asked=form.get("scope", ""), address=address
+            )
+        case _:
+            return tool_codes.exchange_device(tx, now_ms, form["device_code"], client_id, address=address)
+
+
+def give_back(openid: OpenId, form: Form, *, address: str) -> Refusal | None:
+    """A tool logs out (RFC 7009, 2.1); an unknown token is no error."""
+    client_id = form.get("client_id", "")
+    if client_id not in clients.CLIENTS:
+        return _UNKNOWN_CLIENT
+    if not form.get("token"):
+        return Refusal("invalid_request", "The field token is missing.")
+    with _changing(openid) as tx:
+        tools.give_back(tx, openid.clock.now_ms(), form["token"], client_id, address=address)
+    return None
+
+
+def claims_of(tx: Tx, user_id: int) -> Told:
+    """What a tool learns of the person: who it is, to show it, and nothing else."""
+    name, display_name = tx.execute(select(users.c.name, users.c.display_name).where(users.c.id == user_id)).one()
+    return {"sub": str(user_id), "preferred_username": name, "name": display_name or name}
+
+
+BAD_SCOPE = Refusal("invalid_scope", f"The scopes are {', '.join(clients.SCOPES)}.")
+_UNKNOWN_CLIENT = Refusal("invalid_client", f"The clients are {', '.join(clients.CLIENTS)}.")
+
+
+@contextmanager
+def _changing(openid: OpenId) -> Iterator[Tx]:
+    with openid.database.write_part() as tx:
+        tools.hold(openid.database, tx)
+        yield tx
+
+
+def _answer(openid: OpenId, now_ms: int, issued: Issued, person: Told) -> Told:
+    """RFC 6749, 5.1; the ID token of OpenID Connect Core, 3.1.3.3."""
+    told: Told = {
+        "access_token": issued.access,
+        "token_type": "Bearer",
+        "expires_in": tools.ACCESS_MS // SECOND_MS,
+        "refresh_token": issued.refresh,
+        "scope": issued.scope,
+    }
+    if clients.OPENID in issued.scope.split():
+        told["id_token"] = openid.key.sign(_id_claims(openid.issuer, person, now_ms, issued))
+    return told
+
+
+def _id_claims(issuer: str, person: Told, now_ms: int, issued: Issued) -> Told:
+    now = now_ms // SECOND_MS
+    claims: Told = {"iss": issuer, "aud": issued.client_id, "iat": now, "exp": now + tools.ACCESS_MS // SECOND_MS}
+    return claims | person | ({"nonce": issued.nonce} if issued.nonce else {})

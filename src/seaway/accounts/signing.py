@@ -1,0 +1,61 @@
+"""
+The key that signs ID tokens: made once, for all workers, and kept sealed in the database.
+
+1. There is one key; it is made by whoever needs it first, alone.
+2. Who has the database has no key: it is sealed with one that is not in there (`sealing`).
+
+RS256 is what every OpenID client must know (OpenID Connect Core, 15.1).
+"""
+
+from typing import Any
+
+from joserfc import jwt
+from joserfc.jwk import RSAKey
+from sqlalchemy import insert, select
+
+from seaway.accounts.sealing import Sealer
+from seaway.database.engine import Database, Tx
+from seaway.database.tables import site_values
+
+ALGORITHM = "RS256"
+_BITS = 2048
+_NAME = "id-token-key"
+
+
+class SigningKey:
+    """The key of the site."""
+
+    def __init__(self, database: Database, sealer: Sealer) -> None:
+        self._database, self._sealer = database, sealer
+        self._key: RSAKey | None = None  # never another one, so it does not matter who of several threads keeps it
+
+    def sign(self, claims: dict[str, Any]) -> str:
+        """A signed ID token. Not to be called in a transaction: the first one makes the key in one of its own."""
+        key = self._current()
+        return jwt.encode({"alg": ALGORITHM, "kid": key.thumbprint()}, claims, key, algorithms=[ALGORITHM])
+
+    def public(self) -> dict[str, Any]:
+        """What clients check a signature with (RFC 7517, 5)."""
+        key = self._current()
+        about = {"kid": key.thumbprint(), "use": "sig", "alg": ALGORITHM}
+        return {"keys": [key.as_dict(private=False) | about]}
+
+    def _current(self) -> RSAKey:
+        if self._key is None:
+            with self._database.read() as tx:
+                kept = _kept(tx)
+            self._key = RSAKey.import_key(self._sealer.open(kept or self._made(), _NAME))
+        return self._key
+
+    def _made(self) -> bytes:
+        sealed = self._sealer.seal(RSAKey.generate_key(_BITS).as_pem(private=True), _NAME)
+        with self._database.write_part() as tx:
+            self._database.hold(tx, _NAME)
+            kept = _kept(tx)
+            if kept is None:
+                tx.execute(insert(site_values).values(name=_NAME, value=sealed))
+            return kept or sealed
+
+
+def _kept(tx: Tx) -> bytes | None:
+    return tx.execute(select(site_values.c.value).where(site_values.c.name == _NAME)).scalar()

@@ -1,0 +1,138 @@
+"""
+What `pixi auth login HOST --oauth` calls: Seaway as OpenID provider for the tools of its own users.
+
+    GET  /.well-known/openid-configuration   the endpoints (OpenID Connect Discovery 1.0)
+    GET  /api/oauth/jwks                     the key that signs ID tokens
+    POST /api/oauth/device                   a tool without a browser begins (RFC 8628)
+    POST /api/oauth/token                    codes and refresh tokens become access tokens (RFC 6749)
+    POST /api/oauth/revoke                   a tool logs out (RFC 7009)
+    GET  /api/oauth/userinfo                 who it is (OpenID Connect Core, 5.3)
+    POST /api/graphql                        `viewer { login }`, by which clients of prefix.dev check a key
+
+Every answer is JSON, refusals too: a client that is waiting for its user gives up at anything else.
+"""
+
+import re
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import msgspec
+from anyio import to_thread
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from seaway.accounts import openid
+from seaway.accounts.openid import OpenId
+from seaway.accounts.principal import ANONYMOUS, Carrier, Principal
+from seaway.accounts.tools import Refusal
+from seaway.errors import SeawayError, TooMany
+from seaway.http import credentials, problems
+from seaway.http.fields import fields_of, limited_body
+from seaway.http.house import House
+from seaway.serving.identity import identify
+
+_NEVER_KEPT = {"Cache-Control": "no-store", "Pragma": "no-cache"}  # RFC 6749, 5.1
+_KEPT_SHORTLY = {"Cache-Control": "public, max-age=300", "Access-Control-Allow-Origin": "*"}
+_QUERY_BYTES = 16 * 1024
+_VIEWER = re.compile(r"\s*(?:query(?:\s+\w+)?\s*)?\{\s*viewer\s*\{\s*login\s*\}\s*\}\s*")
+
+Told = dict[str, Any]
+
+
+async def discovery(request: Request) -> Response:
+    """Where everything is. Never a redirect: clients take the first answer."""
+    return JSONResponse(openid.metadata(_openid(request).issuer), headers=_KEPT_SHORTLY)
+
+
+async def jwks(request: Request) -> Response:
+    """The public key."""
+    return JSONResponse(await to_thread.run_sync(_openid(request).key.public), headers=_KEPT_SHORTLY)
+
+
+async def device(request: Request) -> Response:
+    """A device code and a user code."""
+    return await _answered(request, openid.start_device)
+
+
+async def token(request: Request) -> Response:
+    """Tokens, or why there are none yet."""
+    return await _answered(request, openid.issue)
+
+
+async def revoke(request: Request) -> Response:
+    """The end of a login."""
+    return await _answered(request, openid.give_back)
+
+
+async def userinfo(request: Request) -> Response:
+    """Who the bearer of an access token is."""
+    by = await _principal(request)
+    if by.carrier is not Carrier.TOOL or by.user_id is None:
+        headers = {"WWW-Authenticate": 'Bearer realm="seaway", error="invalid_token"'}
+        return JSONResponse({"error": "invalid_token"}, 401, _NEVER_KEPT | headers)
+    return JSONResponse(await to_thread.run_sync(_claims, _openid(request), by.user_id), headers=_NEVER_KEPT)
+
+
+async def graphql(request: Request) -> Response:
+    """The one query that clients ask; a key that is not good is answered with no viewer, which they understand."""
+    body = await limited_body(request, _QUERY_BYTES)
+    try:
+        asked = msgspec.json.decode(body, type=_Query).query
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        asked = ""
+    if not _VIEWER.fullmatch(asked):
+        told = {"errors": [{"message": "Only `query { viewer { login } }` is answered here; see /api/v1."}]}
+        return JSONResponse(told, 400, _NEVER_KEPT)
+    by = await _principal(request)
+    viewer = None if by.user_id is None else {"login": by.name}
+    return JSONResponse({"data": {"viewer": viewer}}, headers=_NEVER_KEPT)
+
+
+class _Query(msgspec.Struct):
+    query: str
+
+
+async def _answered(request: Request, act: Callable[..., Told | Refusal | None]) -> Response:
+    """Read the form, act in a thread, and say the outcome as the standards have it."""
+    try:
+        form = await fields_of(request)
+        acting = partial(act, _openid(request), form, address=credentials.address_of(request))
+        told = await to_thread.run_sync(acting)
+    except TooMany as error:
+        # What a waiting client understands: ask less often (RFC 8628, 3.5).
+        return _refused(Refusal("slow_down", error.sentence), 429, {"Retry-After": str(error.retry_after_seconds)})
+    except SeawayError as error:
+        status = problems.status_of(error)
+        code = "invalid_request" if status < 500 else "temporarily_unavailable"
+        return _refused(Refusal(code, error.sentence), status)
+    if isinstance(told, Refusal):
+        return _refused(told, 401 if told.code == "invalid_client" else 400)
+    return JSONResponse(told or {}, headers=_NEVER_KEPT)
+
+
+def _refused(refusal: Refusal, status: int, headers: dict[str, str] | None = None) -> Response:
+    """RFC 6749, 5.2."""
+    told = {"error": refusal.code, "error_description": refusal.sentence.replace('"', "'").replace("\\", "/")}
+    return JSONResponse(told, status, _NEVER_KEPT | (headers or {}))
+
+
+def _openid(request: Request) -> OpenId:
+    house: House = request.app.state.house
+    return house.openid
+
+
+async def _principal(request: Request) -> Principal:
+    house: House = request.app.state.house
+    secrets = credentials.from_headers(request)
+    return await to_thread.run_sync(_identify, house, secrets) if secrets else ANONYMOUS
+
+
+def _identify(house: House, secrets: list[str]) -> Principal:
+    with house.reading.database.read() as tx:
+        return identify(tx, house.reading.clock, secrets)
+
+
+def _claims(parts: OpenId, user_id: int) -> Told:
+    with parts.database.read() as tx:
+        return openid.claims_of(tx, user_id)

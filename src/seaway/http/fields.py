@@ -1,0 +1,38 @@
+"""The fields that a program sends as a form, each once; forms of people are more forgiving (`forms`)."""
+
+from collections.abc import Mapping
+from urllib.parse import parse_qsl
+
+from starlette.requests import Request
+
+from seaway.errors import Malformed, TooLarge
+from seaway.http.bodies import body_of
+
+MAX_BYTES = 32 * 1024
+_MAX_FIELDS = 64
+_TYPE = "application/x-www-form-urlencoded"
+
+
+async def fields_of(request: Request) -> Mapping[str, str]:
+    """Every field by its name; one that comes twice could be read in two ways, so it is refused (RFC 6749, 3.2)."""
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _TYPE:
+        raise Malformed("This takes a form.", f"Send it as {_TYPE}.")
+    body = await limited_body(request, MAX_BYTES)
+    try:
+        pairs = parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=_MAX_FIELDS, errors="strict")
+    except ValueError:
+        raise Malformed("The form cannot be read.", "Send fewer fields, in UTF-8.") from None
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise Malformed("The form has a field twice.", "Send each field once.")
+    return found
+
+
+async def limited_body(request: Request, limit: int) -> bytes:
+    """The whole body, which may not be longer than this many bytes."""
+    body = bytearray()
+    async for chunk in body_of(request):
+        body += chunk
+        if len(body) > limit:
+            raise TooLarge(f"The request has more than {limit:,} bytes.", "Send less.")
+    return bytes(body)
