@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.support import state
+from tests.support import issuer, state
 from tests.support.packages import conda
 
 FILE = conda()
@@ -86,16 +86,19 @@ def shell(driver: subprocess.Popen[str], tmp_path: Path) -> Shell:
 
 @pytest.fixture(scope="session")
 def furnished(driver: subprocess.Popen[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with two users, a channel with a member, a key and a file; not to be changed."""
+    """A folder with two users, a channel with a member, a key, a publisher and a file; not to be changed."""
     folder = tmp_path_factory.mktemp("furnished")
     shell = Shell(driver, folder, {"SEAWAY_EXAMINERS": "1"})
     FILE.write_to(folder)
+    (folder / "keys.json").write_text(issuer.key_set("key-1"))
     for command in (
         ["user", "add", "ada"],
         ["user", "add", "bob"],
         ["channel", "add", "tools", "--owner", "ada", "--public"],
         ["member", "add", "tools", "bob"],
         ["key", "add", "ada", "laptop"],
+        ["issuer", "add", "forge", "https://gitlab.example.com", "--kind", "gitlab"],
+        ["publisher", "add", "tools", "gitlab", "--namespace", "acme", "--project", "tools"],
         ["upload", "tools", FILE.name],
     ):
         assert 0 == shell.run(*command).code

@@ -1,6 +1,7 @@
 """The manual names everything that an operator or user can meet, and nothing that is not there."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,9 @@ from seaway.conda.refusals import Reason
 from seaway.http import problems
 from seaway.settings import Settings
 from seaway.storage import opening
+from seaway.trust import snippets
+from seaway.trust.claims.generic import STORED, Rules
+from seaway.trust.refusals import Code
 
 DOCS = Path(__file__).parents[2] / "docs"
 ROOT = DOCS.parent
@@ -106,3 +110,26 @@ def test_the_architecture_page_names_what_exists() -> None:
             missing.append(f"{path}::{symbol}")
 
     assert missing == []
+
+
+def test_every_refusal_of_a_token_is_in_the_manual() -> None:
+    """Code, status and meaning in the manual are those of the code."""
+    documented = [row for row in rows("use/trusted-publishing.md")[1:] if len(row) == 3]
+
+    assert [[f"`{code.value}`", str(code.status), code.meaning] for code in Code] == documented
+
+
+@pytest.mark.parametrize("snippet", [snippets.github, snippets.gitlab, snippets.google])
+def test_what_is_to_be_pasted_is_what_the_pages_show(snippet: Callable[[str, str, str], str]) -> None:
+    """The manual shows the snippet for an example."""
+    text = snippet("https://conda.example.com", "conda.example.com", "my-channel")
+
+    assert f"\n{text}```" in (DOCS / "use/trusted-publishing.md").read_text()
+
+
+def test_every_rule_of_an_issuer_is_in_the_manual() -> None:
+    """Whoever writes a file of rules finds each of them."""
+    documented = {row[0].strip("`") for row in rows("operate/issuers.md")[1:]}
+
+    assert set(Rules.__struct_fields__) == documented
+    assert all(f"`{name}`" in (DOCS / "operate/issuers.md").read_text() for name in STORED)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from seaway.cli import channel, jobs, key, maintenance, member, moving, uploading, uploads, user
+from seaway.cli import channel, issuer, jobs, key, maintenance, member, moving, publisher, uploading, uploads, user
 from seaway.cli.context import Context
 from seaway.cli.serve import serve, work
 from seaway.errors import SeawayError, Unavailable
@@ -25,6 +25,8 @@ app.add_typer(user.app, name="user")
 app.add_typer(channel.app, name="channel")
 app.add_typer(member.app, name="member")
 app.add_typer(key.app, name="key")
+app.add_typer(issuer.app, name="issuer")
+app.add_typer(publisher.app, name="publisher")
 app.command("upload")(uploading.upload)
 app.add_typer(uploads.app, name="uploads")
 app.add_typer(jobs.app, name="jobs")

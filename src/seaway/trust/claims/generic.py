@@ -14,7 +14,7 @@ from seaway.clock import DAY_MS, HOUR_MS
 from seaway.errors import Malformed
 from seaway.trust.claims.kinds import Claims, Field, Form, Kind, Wanted, checked_text, is_pinned
 
-_STORED = (
+STORED = (
     "repository",
     "repository_id",
     "ref",
@@ -50,9 +50,9 @@ def read_rules(text: str) -> Rules:
         raise Malformed(
             f"The rules of the issuer cannot be used: {error}.", "docs/operate/issuers.md has examples."
         ) from None
-    unknown = sorted(set(rules.stored) - set(_STORED))
+    unknown = sorted(set(rules.stored) - set(STORED))
     if unknown:
-        raise Malformed(f"The rules store {unknown[0][:60]!a}.", f"What can be stored is {', '.join(_STORED)}.")
+        raise Malformed(f"The rules store {unknown[0][:60]!a}.", f"What can be stored is {', '.join(STORED)}.")
     return rules
 
 

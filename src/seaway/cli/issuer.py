@@ -1,0 +1,160 @@
+"""`seaway issuer ...`: who may vouch for workflows, from beside the data."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from seaway.cli.context import JsonOption, show, show_rows
+from seaway.clock import moment
+
+if TYPE_CHECKING:
+    from seaway.server.wiring import Seaway
+    from seaway.trust.issuers import Issuer
+
+app = typer.Typer(help="Register and look after issuers of workflow tokens.", no_args_is_help=True)
+
+_Name = Annotated[str, typer.Argument(metavar="ISSUER")]
+
+
+@app.command()
+def add(
+    context: typer.Context,
+    name: _Name,
+    address: Annotated[str, typer.Argument(metavar="ADDRESS", help="What its tokens say in `iss`, byte for byte.")],
+    kind: Annotated[str, typer.Option(help="github, gitlab, google, buildkite, circleci or generic.")],
+    rules: Annotated[
+        Path | None, typer.Option(help="A JSON file that says how tokens of a generic one are read.")
+    ] = None,
+    keys: Annotated[Path | None, typer.Option(help="A JSON Web Key Set to use instead of fetching one.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Register an issuer."""
+    from seaway.accounts.principal import OPERATOR
+    from seaway.trust import issuers
+
+    with context.obj.house() as seaway:
+        with seaway.database.write() as tx:
+            now_ms = seaway.clock.now_ms()
+            issuers.add(tx, now_ms, OPERATOR, name, kind=kind, issuer=address, rules=_text(rules) if rules else "")
+            if keys is not None:
+                issuers.set_static_keys(tx, now_ms, OPERATOR, name, _text(keys))
+        value = _described(seaway, name)
+    show(value, as_json, f"Tokens of {address} are exchanged for channels that trust them.")
+
+
+@app.command("list")
+def list_issuers(context: typer.Context, as_json: JsonOption = False) -> None:
+    """List every issuer, with the state of its keys."""
+    from seaway.trust import issuers
+
+    with context.obj.house() as seaway:
+        with seaway.database.read() as tx:
+            names = [issuer.name for issuer in issuers.all_issuers(tx)]
+        rows = [_described(seaway, name) for name in names]
+    show_rows(rows, as_json, nothing="There is no issuer.")
+
+
+@app.command()
+def remove(context: typer.Context, name: _Name, as_json: JsonOption = False) -> None:
+    """Forget an issuer; its publishers stay and match nothing."""
+    from seaway.accounts.principal import OPERATOR
+    from seaway.trust import issuers
+
+    with context.obj.house() as seaway:
+        value = _described(seaway, name)
+        with seaway.database.write() as tx:
+            issuers.remove(tx, seaway.clock.now_ms(), OPERATOR, name)
+    show(value, as_json, f"{name} is no issuer any more.")
+
+
+@app.command()
+def enable(context: typer.Context, name: _Name, as_json: JsonOption = False) -> None:
+    """Exchange tokens of an issuer again."""
+    _switch(context, name, as_json, enabled=True)
+
+
+@app.command()
+def disable(context: typer.Context, name: _Name, as_json: JsonOption = False) -> None:
+    """Exchange no tokens of an issuer, and end those that were given for them."""
+    _switch(context, name, as_json, enabled=False)
+
+
+@app.command()
+def keys(
+    context: typer.Context,
+    name: _Name,
+    file: Annotated[
+        str | None,
+        typer.Option(help="A JSON Web Key Set to use instead of fetching one; - reads it from standard input."),
+    ] = None,
+    fetch: Annotated[
+        bool, typer.Option("--fetch", help="Fetch the keys now; no file stands in for them any more.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the keys of an issuer, set them from a file, or fetch them now."""
+    from seaway.accounts.principal import OPERATOR
+    from seaway.trust import issuers
+
+    if file is not None and fetch:
+        raise typer.BadParameter("--file and --fetch exclude each other")
+    with context.obj.house() as seaway:
+        if file is not None or fetch:
+            text = None if file is None else (sys.stdin.read() if file == "-" else _text(Path(file)))
+            with seaway.database.write() as tx:
+                found = issuers.set_static_keys(tx, seaway.clock.now_ms(), OPERATOR, name, text)
+            if fetch:
+                seaway.house.exchanging.key_sets.refresh(found)
+        value = _described(seaway, name)
+    show(
+        value,
+        as_json,
+        f"{name}: {len(value['keys'])} keys{', from a file' if value['static_keys'] else ''}. {value['error']}",
+    )
+
+
+def _switch(context: typer.Context, name: str, as_json: bool, *, enabled: bool) -> None:
+    from seaway.accounts.principal import OPERATOR
+    from seaway.trust import issuers
+
+    with context.obj.house() as seaway:
+        with seaway.database.write() as tx:
+            issuers.set_enabled(tx, seaway.clock.now_ms(), OPERATOR, name, enabled=enabled)
+        value = _described(seaway, name)
+    show(value, as_json, f"Tokens of {name} are {'' if enabled else 'not '}exchanged.")
+
+
+def _text(path: Path) -> str:
+    from seaway.errors import Malformed
+
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        raise Malformed(f"The file {path} cannot be read.", "Check its name, and that it is text.") from None
+
+
+def _described(seaway: Seaway, name: str) -> dict[str, Any]:
+    from seaway.trust import issuers
+    from seaway.trust.key_set import read_keys
+
+    with seaway.database.read() as tx:
+        issuer: Issuer = issuers.get(tx, name)
+        publishers = issuers.publisher_count(tx, issuer.issuer)
+    held = seaway.house.exchanging.key_sets.held(issuer)
+    is_static = issuer.static_keys is not None
+    return {
+        "name": issuer.name,
+        "kind": issuer.kind.name,
+        "issuer": issuer.issuer,
+        "enabled": issuer.is_enabled,
+        "built_in": issuer.is_builtin,
+        "static_keys": is_static,
+        "keys": sorted(read_keys(issuer.static_keys) if issuer.static_keys is not None else held.keys),
+        "fetched_at": moment(held.fetched_at_ms) if held.fetched_at_ms and not is_static else None,
+        "error": "" if is_static else held.error,
+        "publishers": publishers,
+    }

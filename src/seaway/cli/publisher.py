@@ -1,0 +1,229 @@
+"""`seaway publisher ...`: which workflows are trusted to publish to a channel, from beside the data."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from seaway.cli.context import JsonOption, show, show_rows
+from seaway.clock import moment
+
+if TYPE_CHECKING:
+    from seaway.trust.claims.kinds import GateValue
+    from seaway.trust.publishers import Draft, Publisher
+
+app = typer.Typer(help="Trust workflows to publish to channels.", no_args_is_help=True)
+
+_Channel = Annotated[str, typer.Argument(metavar="CHANNEL")]
+_Id = Annotated[int, typer.Argument(metavar="PUBLISHER", help="Its number, as `publisher list` shows it.")]
+_Owner = Annotated[str | None, typer.Option(help="GitHub: the user or organization.")]
+_Repository = Annotated[str | None, typer.Option(help="GitHub: the repository.")]
+_Namespace = Annotated[str | None, typer.Option(help="GitLab: the user, or the group with those above it.")]
+_Project = Annotated[str | None, typer.Option(help="GitLab: the project.")]
+_Workflow = Annotated[str | None, typer.Option(help="The file of the workflow or pipeline.")]
+_Environment = Annotated[str | None, typer.Option(help="The environment that the job must run in.")]
+_Email = Annotated[str | None, typer.Option(help="Google Cloud: the service account.")]
+_Sub = Annotated[str | None, typer.Option(help="Google Cloud: the unique id of the account.")]
+_Claim = Annotated[list[str] | None, typer.Option(help="Other issuers: NAME=VALUE; may be repeated.")]
+_Pin = Annotated[list[str] | None, typer.Option(help="An id that is known already: owner_id=123; may be repeated.")]
+_Mode = Annotated[str | None, typer.Option(help="READ, READ_WRITE (the default) or READ_WRITE_DELETE.")]
+_Package = Annotated[list[str] | None, typer.Option(help="Only packages of this name, * at its end; may be repeated.")]
+_Ref = Annotated[list[str] | None, typer.Option(help="Only this branch or tag: refs/tags/v*; may be repeated.")]
+_Hosted = Annotated[bool | None, typer.Option("--hosted-runner/--any-runner", help="GitHub: only on its own runners.")]
+_Reusable = Annotated[str | None, typer.Option(help="GitHub: a workflow of another repository that may hold the job.")]
+_Protected = Annotated[
+    bool | None, typer.Option("--protected-ref/--any-ref", help="GitLab: only from protected branches and tags.")
+]
+_Exchanges = Annotated[int | None, typer.Option(help="GitLab: how often the token of one job can be exchanged.")]
+_Enabled = Annotated[bool | None, typer.Option("--enable/--disable", help="Whether it is trusted now.")]
+
+
+@app.command()
+def add(
+    context: typer.Context,
+    channel: _Channel,
+    issuer: Annotated[str, typer.Argument(metavar="ISSUER", help="github, gitlab, google, or a registered one.")],
+    owner: _Owner = None,
+    repository: _Repository = None,
+    namespace: _Namespace = None,
+    project: _Project = None,
+    workflow: _Workflow = None,
+    environment: _Environment = None,
+    email: _Email = None,
+    sub: _Sub = None,
+    claim: _Claim = None,
+    pin: _Pin = None,
+    mode: _Mode = None,
+    package: _Package = None,
+    ref: _Ref = None,
+    hosted_runner: _Hosted = None,
+    reusable_workflow: _Reusable = None,
+    protected_ref: _Protected = None,
+    exchanges: _Exchanges = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Trust a workflow."""
+    from seaway.accounts.fetching import Fetcher
+    from seaway.accounts.principal import OPERATOR
+    from seaway.trust import issuers, publishers
+    from seaway.trust.owners import with_owner_id
+    from seaway.trust.publishers import Draft
+
+    given = {
+        "owner": owner, "repository": repository, "namespace": namespace, "project": project, "workflow": workflow,
+        "environment": environment, "email": email, "sub": sub, **_pairs(claim),
+    }  # fmt: skip
+    draft = _changed(
+        Draft(matched={}), given, pin, mode, package,
+        _gates(ref, hosted_runner, reusable_workflow, protected_ref), exchanges, None,
+    )  # fmt: skip
+    with context.obj.house() as seaway:
+        with seaway.database.read() as tx:
+            found = issuers.get(tx, issuer)
+        draft = with_owner_id(draft, found, lambda url: Fetcher().get(url).object(), seaway.settings.github_api_url)
+        with seaway.database.write() as tx:
+            made = publishers.add(
+                tx, seaway.clock.now_ms(), OPERATOR, seaway.house.exchanging.teller, channel, issuer, draft
+            )
+    show(_described(made), as_json, f"{made.name} is trusted to publish to {channel}, as publisher {made.id}.")
+
+
+@app.command("list")
+def list_publishers(context: typer.Context, channel: _Channel, as_json: JsonOption = False) -> None:
+    """List the publishers of a channel."""
+    from seaway.channels import channels
+    from seaway.trust import publishers
+
+    with context.obj.house() as seaway, seaway.database.read() as tx:
+        found = publishers.in_channel(tx, channels.get(tx, channel).id)
+    rows = [_described(one) for one in found] if as_json else [_short(one) for one in found]
+    show_rows(rows, as_json, nothing=f"{channel} trusts no workflow yet: seaway publisher add {channel} github ...")
+
+
+@app.command("set")
+def set_publisher(
+    context: typer.Context,
+    channel: _Channel,
+    publisher: _Id,
+    owner: _Owner = None,
+    repository: _Repository = None,
+    namespace: _Namespace = None,
+    project: _Project = None,
+    workflow: _Workflow = None,
+    environment: _Environment = None,
+    email: _Email = None,
+    sub: _Sub = None,
+    claim: _Claim = None,
+    pin: _Pin = None,
+    mode: _Mode = None,
+    package: _Package = None,
+    ref: _Ref = None,
+    hosted_runner: _Hosted = None,
+    reusable_workflow: _Reusable = None,
+    protected_ref: _Protected = None,
+    exchanges: _Exchanges = None,
+    enable: _Enabled = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Change a publisher; what is not given stays. Another workflow than before begins without pinned ids."""
+    from seaway.accounts.principal import OPERATOR
+    from seaway.trust import publishers
+
+    given = {
+        "owner": owner, "repository": repository, "namespace": namespace, "project": project, "workflow": workflow,
+        "environment": environment, "email": email, "sub": sub, **_pairs(claim),
+    }  # fmt: skip
+    with context.obj.house() as seaway, seaway.database.write() as tx:
+        before = publishers.draft_of(publishers.get(tx, channel, publisher))
+        draft = _changed(
+            before, given, pin, mode, package,
+            _gates(ref, hosted_runner, reusable_workflow, protected_ref), exchanges, enable,
+        )  # fmt: skip
+        changed = publishers.change(tx, seaway.clock.now_ms(), OPERATOR, channel, publisher, draft)
+    state = "" if changed.is_enabled else ", and is not trusted now"
+    show(_described(changed), as_json, f"Publisher {publisher} of {channel} is {changed.name}{state}.")
+
+
+@app.command()
+def remove(context: typer.Context, channel: _Channel, publisher: _Id, as_json: JsonOption = False) -> None:
+    """Trust a workflow no more; its tokens end at once."""
+    from seaway.accounts.principal import OPERATOR
+    from seaway.trust import publishers
+
+    with context.obj.house() as seaway, seaway.database.write() as tx:
+        removed = publishers.remove(
+            tx, seaway.clock.now_ms(), OPERATOR, seaway.house.exchanging.teller, channel, publisher
+        )
+    show(_described(removed), as_json, f"{removed.name} is not trusted by {channel} any more.")
+
+
+def _changed(
+    draft: Draft,
+    given: dict[str, str | None],
+    pins: list[str] | None,
+    mode: str | None,
+    packages: list[str] | None,
+    gates: dict[str, GateValue],
+    exchanges: int | None,
+    enabled: bool | None,
+) -> Draft:
+    from seaway.accounts.principal import Mode
+
+    if mode is not None and mode not in Mode.__members__:
+        raise typer.BadParameter(f"--mode is one of {', '.join(Mode.__members__)}")
+    return replace(
+        draft,
+        matched={**draft.matched, **{name: value for name, value in given.items() if value is not None}},
+        gates={**(draft.gates or {}), **gates},
+        pins=draft.pins if pins is None else _pairs(pins),
+        mode=draft.mode if mode is None else Mode[mode],
+        patterns=draft.patterns if packages is None else packages,
+        exchanges=draft.exchanges if exchanges is None else exchanges,
+        is_enabled=draft.is_enabled if enabled is None else enabled,
+    )
+
+
+def _gates(
+    refs: list[str] | None, hosted_runner: bool | None, reusable_workflow: str | None, protected_ref: bool | None
+) -> dict[str, GateValue]:
+    given: dict[str, GateValue | None] = {
+        "allowed_refs": refs,
+        "require_hosted_runner": hosted_runner,
+        "allowed_reusable_workflow": reusable_workflow,
+        "require_protected_ref": protected_ref,
+    }
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _pairs(given: list[str] | None) -> dict[str, str]:
+    pairs = [one.partition("=") for one in given or ()]
+    if any(not equals for _, equals, _ in pairs):
+        raise typer.BadParameter("write NAME=VALUE")
+    return {name: value for name, _, value in pairs}
+
+
+def _described(publisher: Publisher) -> dict[str, Any]:
+    return {
+        "id": publisher.id,
+        "channel": publisher.channel,
+        "name": publisher.name,
+        "kind": publisher.kind,
+        "issuer": publisher.issuer,
+        "fields": dict(publisher.wanted.matched),
+        "pinned": dict(publisher.wanted.pins),
+        "conditions": dict(publisher.wanted.gates),
+        "mode": publisher.mode.name,
+        "packages": list(publisher.patterns),
+        "exchanges": publisher.exchanges,
+        "enabled": publisher.is_enabled,
+        "created_by": publisher.created_by,
+        "created_at": moment(publisher.created_at_ms),
+        "used_at": moment(publisher.used_at_ms),
+    }
+
+
+def _short(publisher: Publisher) -> dict[str, Any]:
+    names = ("id", "kind", "name", "mode", "enabled", "used_at")
+    return {name: value for name, value in _described(publisher).items() if name in names}

@@ -1,0 +1,37 @@
+"""
+The number of an owner at GitHub, looked up when a publisher is saved, so that it is pinned before the first token comes.
+
+Where GitHub does not answer, as on a closed network, the first token pins it.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+import structlog
+
+from seaway.errors import Unavailable
+from seaway.trust.claims.github import GITHUB, ISSUER
+from seaway.trust.issuers import Issuer
+from seaway.trust.publishers import Draft
+
+log = structlog.get_logger()
+
+# Asks for a JSON object at an address; None where there is none. Raises `Unavailable`.
+Ask = Callable[[str], Mapping[str, object] | None]
+
+
+def with_owner_id(draft: Draft, issuer: Issuer, ask: Ask, api_url: str) -> Draft:
+    """The draft with the owner's number and spelling, if GitHub tells them; to be called outside a transaction."""
+    owner = draft.matched.get("owner", "")
+    if issuer.issuer != ISSUER or not owner or draft.pins or not api_url:
+        return draft
+    GITHUB.fields[0].check(owner)  # it becomes a part of the address
+    try:
+        found = ask(f"{api_url.rstrip('/')}/users/{owner}") or {}
+    except Unavailable as error:
+        log.info("publisher.owner-not-looked-up", owner=owner, reason=error.message)
+        return draft
+    number, login = found.get("id"), found.get("login")
+    if type(number) is not int or not isinstance(login, str) or login.lower() != owner.lower():
+        return draft
+    return replace(draft, matched={**draft.matched, "owner": login}, pins={"owner_id": str(number)})

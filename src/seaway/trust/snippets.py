@@ -1,0 +1,77 @@
+"""What to paste into a workflow, for this host and this channel; the manual and the pages show the same."""
+
+import re
+from string import Template
+
+_BUILD = "pixi exec rattler-build build --recipe recipe.yaml"
+_UPLOAD = "pixi exec rattler-build upload prefix --url $url --channel $channel output/*/*.conda"
+
+_GITHUB = Template(f"""\
+# .github/workflows/$file
+name: Publish
+on:
+  push:
+    tags: ["v*"]
+permissions:
+  contents: read
+  id-token: write
+jobs:
+  publish:
+    runs-on: ubuntu-latest
+    steps:
+      - uses: actions/checkout@v4
+      - uses: prefix-dev/setup-pixi@v0.8.1
+        with:
+          run-install: false
+      - run: {_BUILD}
+      - run: {_UPLOAD}
+""")
+
+_GITLAB = Template(f"""\
+# $file
+publish:
+  image: ghcr.io/prefix-dev/pixi:latest
+  rules:
+    - if: $$CI_COMMIT_TAG
+  id_tokens:
+    $variable:
+      aud: $audience
+  script:
+    - {_BUILD}
+    - {_UPLOAD}
+""")
+
+# No client asks Google for the token yet, so the two lines of curl do.
+_GOOGLE = Template(f"""\
+METADATA=http://metadata.google.internal/computeMetadata/v1/instance/service-accounts/default
+TOKEN=$$(curl -sSf -H "Metadata-Flavor: Google" "$$METADATA/identity?audience=$audience&format=full")
+PREFIX_API_KEY=$$(curl -sSf -H "Content-Type: application/json" -d "{{\\"token\\":\\"$$TOKEN\\"}}" $url/api/oidc/mint_token)
+export PREFIX_API_KEY
+{_UPLOAD}
+""")
+
+
+def github(site_url: str, audience: str, channel: str, *, file: str = "publish.yml") -> str:
+    """A workflow of GitHub Actions."""
+    return _filled(_GITHUB, site_url, audience, channel, file)
+
+
+def gitlab(site_url: str, audience: str, channel: str, *, file: str = ".gitlab-ci.yml") -> str:
+    """A job of GitLab CI/CD, with the variable in which clients look for its token."""
+    return _filled(_GITLAB, site_url, audience, channel, file)
+
+
+def google(site_url: str, audience: str, channel: str) -> str:
+    """Lines of shell for a machine or a build of Google Cloud."""
+    return _filled(_GOOGLE, site_url, audience, channel, "")
+
+
+def token_variable(audience: str) -> str:
+    """Where clients look for the token of a GitLab job."""
+    return re.sub(r"[^A-Z0-9]", "_", audience.upper()) + "_ID_TOKEN"
+
+
+def _filled(template: Template, site_url: str, audience: str, channel: str, file: str) -> str:
+    return template.substitute(
+        url=site_url, audience=audience, channel=channel, file=file, variable=token_variable(audience)
+    )
