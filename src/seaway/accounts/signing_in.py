@@ -28,6 +28,7 @@ from seaway.errors import BadCredential
 log = structlog.get_logger()
 
 SECOND_FACTOR = "second-factor"
+_MAX_CODE = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +188,7 @@ async def _check_code(house: Accounts, user_id: int, code: str) -> Recovery | in
         step = await to_thread.run_sync(partial(totp.step_of, house, user_id, plain))
         if step is not None:
             return step
-    else:
+    elif plain.isascii() and len(plain) <= _MAX_CODE:
         found = await to_thread.run_sync(partial(recovery.find, house, user_id, plain))
         if (await house.hasher.verify(plain, None if found is None else found.hash)).is_right and found is not None:
             return found

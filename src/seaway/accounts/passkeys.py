@@ -1,0 +1,318 @@
+"""
+Passkeys (WebAuthn): a second factor, and a way to sign in by themselves.
+
+1. The challenge is the secret of what was begun (`sign_ins`): random, good once, for one purpose, for five minutes;
+   where the user is known, for this user.
+2. Site and origin are those of the public address, never of a request.
+3. A passkey that is all that is asked for must have checked the person (PIN, finger). As a second factor it need not.
+4. A counter that does not go up tells of a copy; a credential belongs to one account.
+5. Whatever a browser sends, the answer is a plain refusal.
+"""
+
+import base64
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import webauthn
+from sqlalchemy import delete, insert, select, update
+from webauthn.helpers.structs import (
+    AuthenticatorSelectionCriteria,
+    PublicKeyCredentialDescriptor,
+    ResidentKeyRequirement,
+    UserVerificationRequirement,
+)
+from webauthn.registration.verify_registration_response import VerifiedRegistration
+
+from seaway import audit
+from seaway.accounts import second_factors, security, sessions, sign_ins, signing_in, throttle
+from seaway.accounts.fresh import require_fresh
+from seaway.accounts.parts import Accounts
+from seaway.accounts.principal import Principal
+from seaway.accounts.signing_in import Client, SignedIn
+from seaway.accounts.throttle import Rate
+from seaway.audit import Event
+from seaway.clock import MINUTE_MS
+from seaway.database.engine import Tx
+from seaway.database.tables import passkeys, users
+from seaway.errors import BadCredential, Malformed, NameTaken, NotAllowed, NotFound
+
+LASTS_MS = 5 * MINUTE_MS
+MOST = 20
+MAX_NAME = 100
+_MAX_BYTES = 16_384
+_ADD, _SIGN_IN, _SECOND = "passkey-add", "passkey", "passkey-second"
+
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class Passkey:
+    """A passkey as its user sees it."""
+
+    id: int
+    name: str
+    created_at_ms: int
+    used_at_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    id: int
+    user_id: int
+    public_key: bytes
+    sign_count: int
+
+
+def of_user(tx: Tx, user_id: int) -> list[Passkey]:
+    """The passkeys of a user, by age."""
+    rows = tx.execute(
+        select(passkeys.c.id, passkeys.c.name, passkeys.c.created_at, passkeys.c.used_at)
+        .where(passkeys.c.user_id == user_id)
+        .order_by(passkeys.c.id)
+    )
+    return [Passkey(*row) for row in rows]
+
+
+def ask_new(house: Accounts, by: Principal) -> str:
+    """What the browser needs to make a passkey: JSON for `navigator.credentials.create`."""
+    assert by.user_id is not None
+    now_ms = house.clock.now_ms()
+    require_fresh(by, now_ms)
+    with house.database.write() as tx:
+        known = _descriptors(tx, by.user_id)
+        challenge = sign_ins.put(tx, now_ms, _ADD, {}, user_id=by.user_id, lasts_ms=LASTS_MS)
+    options = webauthn.generate_registration_options(
+        rp_id=_rp_id(house),
+        rp_name="Seaway",
+        user_id=_handle(by.user_id),
+        user_name=by.name,
+        challenge=challenge.encode(),
+        exclude_credentials=known,
+        authenticator_selection=AuthenticatorSelectionCriteria(
+            resident_key=ResidentKeyRequirement.PREFERRED, user_verification=UserVerificationRequirement.PREFERRED
+        ),
+    )
+    return webauthn.options_to_json(options)
+
+
+def add(house: Accounts, by: Principal, credential: str, name: str) -> Passkey:
+    """Keep the passkey that the browser has made."""
+    assert by.user_id is not None
+    now_ms = house.clock.now_ms()
+    require_fresh(by, now_ms)
+    if not name.strip() or len(name) > MAX_NAME or not name.isprintable():
+        raise NameTaken(f"{name[:60]!a} cannot be the name of a passkey.", f"Use 1 to {MAX_NAME} printable characters.")
+    challenge = _challenge_in(credential)
+    with house.database.write() as tx:
+        pending = sign_ins.take(tx, now_ms, _ADD, challenge)
+    if pending is None or pending.user_id != by.user_id:
+        raise _refused()
+    made = _verified(
+        lambda: webauthn.verify_registration_response(
+            credential=credential,
+            expected_challenge=challenge.encode(),
+            expected_rp_id=_rp_id(house),
+            expected_origin=_origin(house),
+        )
+    )
+    with house.database.write() as tx:
+        return _keep(house, tx, now_ms, by, made, name)
+
+
+def remove(house: Accounts, by: Principal, passkey_id: int) -> None:
+    """Take a passkey out of the account."""
+    assert by.user_id is not None
+    now_ms = house.clock.now_ms()
+    require_fresh(by, now_ms)
+    with house.database.write() as tx:
+        mine = (passkeys.c.id == passkey_id, passkeys.c.user_id == by.user_id)
+        name = tx.execute(delete(passkeys).where(*mine).returning(passkeys.c.name)).scalar()
+        if name is None:
+            raise NotFound("This account has no such passkey.", "Look at the list again.")
+        second_factors.forget_codes_without_use(tx, by.user_id)
+        audit.write(tx, now_ms, by.actor, Event.PASSKEY_REMOVED, target=by.name, passkey=name)
+        security.changed(house, tx, now_ms, by.user_id, "A passkey was removed.", keep=by.session_id)
+
+
+def ask_sign_in(house: Accounts) -> str:
+    """What the browser needs to prove a passkey of whoever sits there: JSON for `navigator.credentials.get`."""
+    with house.database.write() as tx:
+        challenge = sign_ins.put(tx, house.clock.now_ms(), _SIGN_IN, {}, lasts_ms=LASTS_MS)
+    return _ask(house, challenge, [], UserVerificationRequirement.REQUIRED)
+
+
+def sign_in(house: Accounts, credential: str, client: Client) -> SignedIn:
+    """Sign in by a passkey alone, which must have checked the person (3)."""
+    now_ms = house.clock.now_ms()
+    throttle.take_all(house.database, now_ms, (Rate.SIGN_IN_ADDRESS, (client.address,)), (Rate.SIGN_IN_ALL, ()))
+    kept = _prove(house, credential, _SIGN_IN, None)
+    throttle.give_back(house.database, now_ms, Rate.SIGN_IN_ADDRESS, client.address)
+    with house.database.write() as tx:
+        if tx.execute(select(users.c.disabled_at).where(users.c.id == kept.user_id)).scalar_one() is not None:
+            raise _refused()
+        return SignedIn(sessions.start(tx, now_ms, kept.user_id, address=client.address, agent=client.agent))
+
+
+def ask_second(house: Accounts, flow: str) -> str:
+    """The same for a sign-in that waits for a second factor."""
+    now_ms = house.clock.now_ms()
+    with house.database.write() as tx:
+        pending = sign_ins.look(tx, now_ms, signing_in.SECOND_FACTOR, flow)
+        if pending is None or pending.user_id is None:
+            raise _refused()
+        challenge = sign_ins.put(tx, now_ms, _SECOND, {}, user_id=pending.user_id, lasts_ms=LASTS_MS)
+        known = _descriptors(tx, pending.user_id)
+    return _ask(house, challenge, known, UserVerificationRequirement.DISCOURAGED)
+
+
+def second_factor(house: Accounts, flow: str, credential: str, client: Client) -> SignedIn:
+    """Bring a passkey for a sign-in that waits for it."""
+    user_id = signing_in.waiting(house, flow, client)
+    _prove(house, credential, _SECOND, user_id)
+    with house.database.write() as tx:
+        return signing_in.finish(tx, house.clock.now_ms(), flow, user_id, client)
+
+
+def ask_confirm(house: Accounts, by: Principal) -> str:
+    """The same for a fresh proof of somebody who is signed in."""
+    assert by.user_id is not None
+    with house.database.write() as tx:
+        challenge = sign_ins.put(tx, house.clock.now_ms(), _SECOND, {}, user_id=by.user_id, lasts_ms=LASTS_MS)
+        known = _descriptors(tx, by.user_id)
+    return _ask(house, challenge, known, UserVerificationRequirement.PREFERRED)
+
+
+def confirm(house: Accounts, by: Principal, secret: str, credential: str, client: Client) -> str:
+    """A fresh proof by passkey; the new secret of the session."""
+    assert by.user_id is not None
+    signing_in.count_second_factor(house, by.user_id, client)
+    _prove(house, credential, _SECOND, by.user_id)
+    with house.database.write() as tx:
+        return sessions.renew(tx, house.clock.now_ms(), secret)
+
+
+def _ask(
+    house: Accounts,
+    challenge: str,
+    known: list[PublicKeyCredentialDescriptor],
+    verification: UserVerificationRequirement,
+) -> str:
+    options = webauthn.generate_authentication_options(
+        rp_id=_rp_id(house), challenge=challenge.encode(), allow_credentials=known, user_verification=verification
+    )
+    return webauthn.options_to_json(options)
+
+
+def _prove(house: Accounts, credential: str, kind: str, user_id: int | None) -> _Kept:
+    """Whose passkey answered the challenge; for a known user one of theirs only."""
+    now_ms = house.clock.now_ms()
+    challenge = _challenge_in(credential)
+    with house.database.write() as tx:
+        pending = sign_ins.take(tx, now_ms, kind, challenge)
+        kept = _find(tx, credential)
+    if pending is None or kept is None or pending.user_id != user_id or user_id not in (None, kept.user_id):
+        raise _refused()
+    proved = _verified(
+        lambda: webauthn.verify_authentication_response(
+            credential=credential,
+            expected_challenge=challenge.encode(),
+            expected_rp_id=_rp_id(house),
+            expected_origin=_origin(house),
+            credential_public_key=kept.public_key,
+            credential_current_sign_count=kept.sign_count,
+            require_user_verification=user_id is None,
+        )
+    )
+    with house.database.write() as tx:
+        counted = (passkeys.c.id == kept.id, passkeys.c.sign_count == kept.sign_count)
+        changed = tx.execute(update(passkeys).where(*counted).values(sign_count=proved.new_sign_count, used_at=now_ms))
+    if changed.rowcount != 1:
+        raise _refused()
+    return kept
+
+
+def _keep(house: Accounts, tx: Tx, now_ms: int, by: Principal, made: VerifiedRegistration, name: str) -> Passkey:
+    assert by.user_id is not None
+    if tx.execute(select(passkeys.c.id).where(passkeys.c.credential_id == made.credential_id)).first():
+        raise NameTaken("This passkey is registered already.", "Use another one.")
+    if len(of_user(tx, by.user_id)) >= MOST:
+        raise NotAllowed(f"An account has {MOST} passkeys at most.", "Remove one first.")
+    tx.execute(
+        insert(passkeys).values(
+            user_id=by.user_id,
+            credential_id=made.credential_id,
+            public_key=made.credential_public_key,
+            sign_count=made.sign_count,
+            transports="",
+            name=name,
+            created_at=now_ms,
+        )
+    )
+    audit.write(tx, now_ms, by.actor, Event.PASSKEY_ADDED, target=by.name, passkey=name)
+    security.changed(house, tx, now_ms, by.user_id, "A passkey was added.", keep=by.session_id)
+    return of_user(tx, by.user_id)[-1]
+
+
+def _find(tx: Tx, credential: str) -> _Kept | None:
+    raw_id = _bytes_of(json.loads(credential).get("rawId"))
+    row = tx.execute(
+        select(passkeys.c.id, passkeys.c.user_id, passkeys.c.public_key, passkeys.c.sign_count).where(
+            passkeys.c.credential_id == raw_id
+        )
+    ).one_or_none()
+    return None if row is None else _Kept(*row)
+
+
+def _challenge_in(credential: str) -> str:
+    """The challenge that the browser says it answered, by which we find what was begun."""
+    if len(credential) > _MAX_BYTES:
+        raise Malformed("This is too large for the answer of a passkey.", "Try again.")
+    try:
+        client_data = json.loads(_bytes_of(json.loads(credential)["response"]["clientDataJSON"]))
+        return _bytes_of(client_data["challenge"]).decode()
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise _refused() from None
+
+
+def _bytes_of(text: Any) -> bytes:
+    if not isinstance(text, str):
+        raise _refused()
+    try:
+        return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    except ValueError:
+        raise _refused() from None
+
+
+def _verified(verify: Callable[[], R]) -> R:
+    try:
+        return verify()
+    except Exception:  # noqa: BLE001  strangers choose the bytes, and whatever they make the library say is one no
+        raise _refused() from None
+
+
+def _descriptors(tx: Tx, user_id: int) -> list[PublicKeyCredentialDescriptor]:
+    rows = tx.execute(select(passkeys.c.credential_id).where(passkeys.c.user_id == user_id).order_by(passkeys.c.id))
+    return [PublicKeyCredentialDescriptor(id=bytes(row.credential_id)) for row in rows]
+
+
+def _handle(user_id: int) -> bytes:
+    """What the authenticator keeps of a user: a number, which tells nothing of the person."""
+    return f"seaway-{user_id}".encode()
+
+
+def _rp_id(house: Accounts) -> str:
+    return urlsplit(house.site_url).hostname or "localhost"
+
+
+def _origin(house: Accounts) -> str:
+    parts = urlsplit(house.site_url)
+    default = {"https": 443, "http": 80}[parts.scheme]
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    return f"{parts.scheme}://{host}" + ("" if parts.port in (None, default) else f":{parts.port}")
+
+
+def _refused() -> BadCredential:
+    return BadCredential("The passkey was not accepted.", "Try again, or use another way.")
