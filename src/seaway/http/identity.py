@@ -53,6 +53,13 @@ async def check_own_form(request: Request) -> None:
         raise _stale()
 
 
+async def person_beside(request: Request) -> Principal | None:
+    """Who is signed in in a browser whose form was proved otherwise (`check_own_form`)."""
+    secret = cookies_of(request).session_of(request)
+    found = await to_thread.run_sync(_identify, request, [secret]) if secret else ANONYMOUS
+    return found if found.is_person else None
+
+
 def token_for(request: Request) -> str:
     """What a form of the signed-in person carries along."""
     return sessions.csrf_token(cookies_of(request).session_of(request))

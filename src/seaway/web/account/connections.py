@@ -1,0 +1,42 @@
+"""Who else signs one in, and which command-line tools one has logged in."""
+
+from anyio import to_thread
+from starlette.requests import Request
+from starlette.responses import Response
+
+from seaway.accounts import tools
+from seaway.accounts.clients import CLIENTS
+from seaway.accounts.parts import Accounts
+from seaway.accounts.principal import Principal
+from seaway.http.forms import form_of
+from seaway.web.asking import accounts_of, for_person
+from seaway.web.shell import page, see
+
+
+@for_person
+async def show_tools(request: Request, by: Principal) -> Response:
+    """The logins of tools."""
+    found = await to_thread.run_sync(_tools, accounts_of(request), by)
+    return page(request, "account/tools.html", tools=found, clients=CLIENTS)
+
+
+@for_person
+async def end_tool(request: Request, by: Principal) -> Response:
+    """Log a tool out, on its next request."""
+    text = (await form_of(request)).text("tool")
+    await to_thread.run_sync(
+        _end_tool, accounts_of(request), by, int(text) if text.isdecimal() and len(text) < 19 else 0
+    )
+    return see("/account/tools")
+
+
+def _tools(house: Accounts, by: Principal) -> list[tools.Grant]:
+    assert by.user_id is not None
+    with house.database.read() as tx:
+        return tools.of_user(tx, by.user_id, house.clock.now_ms())
+
+
+def _end_tool(house: Accounts, by: Principal, grant_id: int) -> None:
+    assert by.user_id is not None
+    with house.database.write() as tx:
+        tools.revoke(tx, house.clock.now_ms(), by, by.user_id, grant_id)

@@ -1,0 +1,161 @@
+"""
+API keys: made for a purpose, shown once.
+
+1. Only a person makes one, whose address is verified and who proved to be there a short while ago.
+2. The secret stands on the answer to the form that made it, and nowhere else: not in an address, not in a cookie.
+"""
+
+from dataclasses import dataclass
+
+from anyio import to_thread
+from starlette.requests import Request
+from starlette.responses import Response
+
+from seaway.accounts import keys, users
+from seaway.accounts.fresh import require_fresh
+from seaway.accounts.keys import Key
+from seaway.accounts.parts import Accounts
+from seaway.accounts.principal import Mode, Principal
+from seaway.channels import channels
+from seaway.channels.permissions import require_verified
+from seaway.clock import DAY_MS
+from seaway.database.engine import Tx
+from seaway.errors import Malformed, NotConfirmed, SeawayError
+from seaway.http.forms import Form, form_of
+from seaway.web.asking import accounts_of, for_person, refused
+from seaway.web.shell import page, see
+
+DAYS = (7, 30, 90, 180, 365)
+USUAL_DAYS = 90
+MODES = (
+    (Mode.READ, "Read", "Install from private channels."),
+    (Mode.READ_WRITE, "Read and publish", "Also upload and yank. Right for a build machine."),
+    (Mode.READ_WRITE_DELETE, "Read, publish and delete", "Also delete and overwrite files."),
+    (Mode.MANAGE, "Manage", "Also members, publishers and settings of channels."),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Typed:
+    """What stands in the form."""
+
+    name: str = ""
+    mode: str = Mode.READ_WRITE.name
+    only: bool = False
+    channels: tuple[str, ...] = ()
+    patterns: str = ""
+    days: str = str(USUAL_DAYS)
+
+
+@for_person
+async def show(request: Request, by: Principal) -> Response:
+    """The keys there are, and a form for another."""
+    values = await to_thread.run_sync(_look, accounts_of(request), by)
+    return page(request, "account/keys.html", problem=None, typed=Typed(), made=None, secret="", **values)
+
+
+@for_person
+async def add(request: Request, by: Principal) -> Response:
+    """Make a key, and show it."""
+    house, typed = accounts_of(request), _typed(await form_of(request))
+    try:
+        made, secret = await to_thread.run_sync(_add, house, by, typed)
+    except NotConfirmed:
+        raise
+    except SeawayError as error:
+        values = await to_thread.run_sync(_look, house, by)
+        return refused(request, "account/keys.html", error, typed=typed, made=None, secret="", **values)
+    values = await to_thread.run_sync(_look, house, by)
+    return page(request, "account/keys.html", problem=None, typed=Typed(), made=made, secret=secret, **values)
+
+
+@for_person
+async def revoke(request: Request, by: Principal) -> Response:
+    """End a key on its next request; it stays in the list, so that one can see what it was."""
+    await to_thread.run_sync(_revoke, accounts_of(request), by, (await form_of(request)).exact("name"))
+    return see("/account/keys")
+
+
+@for_person
+async def delete(request: Request, by: Principal) -> Response:
+    """Take a key that has ended out of the list."""
+    await to_thread.run_sync(_delete, accounts_of(request), by, (await form_of(request)).exact("name"))
+    return see("/account/keys")
+
+
+def _typed(form: Form) -> Typed:
+    return Typed(
+        name=form.text("name")[:200],
+        mode=form.text("mode"),
+        only=form.text("for") == "only",
+        channels=tuple(form.all("channel")),
+        patterns=form.text("patterns")[:4_000],
+        days=form.text("days"),
+    )
+
+
+def _look(house: Accounts, by: Principal) -> dict[str, object]:
+    assert by.user_id is not None
+    with house.database.read() as tx:
+        mine = [channel.name for channel, _ in channels.of_user(tx, by.user_id)]
+        all_keys = keys.all_keys(tx, by.user_id)
+    now_ms = house.clock.now_ms()
+    all_keys.sort(key=lambda key: (_has_ended(key, now_ms), -key.created_at_ms, -key.id))
+    return {"keys": all_keys, "channels": mine, "modes": MODES, "days": DAYS, "has_ended": _has_ended}
+
+
+def _has_ended(key: Key, now_ms: int) -> bool:
+    return key.revoked_at_ms is not None or (key.expires_at_ms is not None and key.expires_at_ms <= now_ms)
+
+
+def _add(house: Accounts, by: Principal, typed: Typed) -> tuple[Key, str]:
+    now_ms = house.clock.now_ms()
+    require_fresh(by, now_ms)
+    require_verified(by)
+    mode, days = _mode(typed.mode), _days(typed.days)
+    with house.database.write() as tx:
+        user = users.get(tx, by.name)
+        return keys.add(
+            tx,
+            now_ms,
+            by,
+            user,
+            typed.name,
+            mode=mode,
+            channel_ids=_channel_ids(tx, user.id, typed),
+            expires_at_ms=now_ms + days * DAY_MS,
+            patterns=typed.patterns.replace(",", " ").split(),
+        )
+
+
+def _mode(text: str) -> Mode:
+    if text not in Mode.__members__:
+        raise Malformed("A key needs a mode.", "Choose what it is for.")
+    return Mode[text]
+
+
+def _days(text: str) -> int:
+    if text not in map(str, DAYS):
+        raise Malformed("A key needs an end.", "Choose for how long it is good.")
+    return int(text)
+
+
+def _channel_ids(tx: Tx, user_id: int, typed: Typed) -> list[int] | None:
+    if not typed.only:
+        return None
+    mine = {channel.name: channel.id for channel, _ in channels.of_user(tx, user_id)}
+    if not typed.channels:
+        raise Malformed("No channel was chosen.", "Choose some, or make a key for all of yours.")
+    if any(name not in mine for name in typed.channels):
+        raise Malformed("One of the channels is none of yours.", "Choose among those on the page.")
+    return [mine[name] for name in typed.channels]
+
+
+def _revoke(house: Accounts, by: Principal, name: str) -> None:
+    with house.database.write() as tx:
+        keys.revoke(tx, house.clock.now_ms(), by, users.get(tx, by.name), name)
+
+
+def _delete(house: Accounts, by: Principal, name: str) -> None:
+    with house.database.write() as tx:
+        keys.delete(tx, house.clock.now_ms(), by, users.get(tx, by.name), name)

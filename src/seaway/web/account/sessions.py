@@ -1,0 +1,61 @@
+"""The browsers in which one is signed in."""
+
+from anyio import to_thread
+from starlette.requests import Request
+from starlette.responses import Response
+
+from seaway import audit
+from seaway.accounts import sessions
+from seaway.accounts.parts import Accounts
+from seaway.accounts.principal import Principal
+from seaway.accounts.sessions import Session
+from seaway.audit import Event
+from seaway.errors import NotFound
+from seaway.http.forms import form_of
+from seaway.web.asking import accounts_of, for_person
+from seaway.web.shell import page, see
+
+
+@for_person
+async def show(request: Request, by: Principal) -> Response:
+    """All of them, the one that was used last first."""
+    found = await to_thread.run_sync(_look, accounts_of(request), by)
+    return page(request, "account/sessions.html", sessions=found)
+
+
+@for_person
+async def end(request: Request, by: Principal) -> Response:
+    """Sign one of them out."""
+    text = (await form_of(request)).text("session")
+    await to_thread.run_sync(_end, accounts_of(request), by, int(text) if text.isdecimal() and len(text) < 19 else 0)
+    return see("/account/sessions")
+
+
+@for_person
+async def end_others(request: Request, by: Principal) -> Response:
+    """Sign all the others out."""
+    await to_thread.run_sync(_end_others, accounts_of(request), by)
+    return see("/account/sessions")
+
+
+def _look(house: Accounts, by: Principal) -> list[Session]:
+    assert by.user_id is not None
+    with house.database.read() as tx:
+        return sessions.of_user(tx, by.user_id, house.clock.now_ms())
+
+
+def _end(house: Accounts, by: Principal, session_id: int) -> None:
+    assert by.user_id is not None
+    now_ms = house.clock.now_ms()
+    with house.database.write() as tx:
+        if all(one.id != session_id for one in sessions.of_user(tx, by.user_id, now_ms)):
+            raise NotFound("There is no such session.", "It may have ended already.")
+        sessions.end(tx, session_id)
+        audit.write(tx, now_ms, by.actor, Event.SESSION_ENDED, target=by.name)
+
+
+def _end_others(house: Accounts, by: Principal) -> None:
+    assert by.user_id is not None
+    with house.database.write() as tx:
+        if sessions.end_others(tx, by.user_id, by.session_id):
+            audit.write(tx, house.clock.now_ms(), by.actor, Event.SESSION_ENDED, target=by.name)

@@ -1,0 +1,70 @@
+"""What the pages of people share: only for who is signed in, refusals shown on the form, work done off the event loop."""
+
+from collections.abc import Awaitable, Callable
+from functools import wraps
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from seaway.accounts.parts import Accounts
+from seaway.accounts.principal import Principal
+from seaway.accounts.signing_in import Client
+from seaway.errors import BadCredential, NotAllowed, NotConfirmed, SeawayError, TooMany
+from seaway.http import credentials, problems
+from seaway.http.house import House
+from seaway.http.identity import principal_of
+from seaway.http.next_page import with_next
+from seaway.web.problem_pages import wants_page
+from seaway.web.shell import page, see
+
+Handler = Callable[[Request], Awaitable[Response]]
+PersonHandler = Callable[[Request, Principal], Awaitable[Response]]
+
+
+def for_person(handler: PersonHandler) -> Handler:
+    """A page of who is signed in. A browser is led to sign in, and to prove again who sits there, where that is needed."""
+
+    @wraps(handler)
+    async def answer(request: Request) -> Response:
+        by = await principal_of(request)
+        if not by.is_person:
+            return _not_signed_in(request, by)
+        try:
+            return await handler(request, by)
+        except NotConfirmed:
+            if not wants_page(request):
+                raise
+            return see(with_next("/confirm", _page_of(request)))
+
+    return answer
+
+
+def refused(request: Request, template: str, error: SeawayError, *, for_anyone: bool = False, **values: object) -> Response:
+    """The form again, with what was wrong with it."""
+    headers = {"Retry-After": str(error.retry_after_seconds)} if isinstance(error, TooMany) else {}
+    status = problems.status_of(error)
+    return page(request, template, status=status, headers=headers, for_anyone=for_anyone, problem=error, **values)
+
+
+def accounts_of(request: Request) -> Accounts:
+    """The parts that accounts work with."""
+    house: House = request.app.state.house
+    return house.accounts
+
+
+def client_of(request: Request) -> Client:
+    """Where the person sits."""
+    return Client(credentials.address_of(request), request.headers.get("user-agent", ""))
+
+
+def _not_signed_in(request: Request, by: Principal) -> Response:
+    if not by.is_anonymous:
+        raise NotAllowed("This is for a person who is signed in.", "Sign in with a browser and do it there.")
+    if request.method == "GET" and wants_page(request):
+        return see(with_next("/signin", request.url.path))
+    raise BadCredential("Nobody is signed in, or not any more.", "Sign in, then do it again.")
+
+
+def _page_of(request: Request) -> str:
+    """The page whose form was sent: what is done to a thing lies below the page that lists it."""
+    return request.url.path if request.method == "GET" else "/".join(request.url.path.split("/")[:3])

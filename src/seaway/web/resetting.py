@@ -1,0 +1,67 @@
+"""The pages for a forgotten password."""
+
+from functools import partial
+
+from anyio import to_thread
+from starlette.requests import Request
+from starlette.responses import Response
+
+from seaway.accounts import links, resetting
+from seaway.accounts.links import Purpose
+from seaway.accounts.parts import Accounts
+from seaway.errors import NotFound, SeawayError
+from seaway.http.forms import form_of
+from seaway.http.identity import check_own_form, principal_of
+from seaway.web.asking import accounts_of, client_of, refused
+from seaway.web.shell import page, see
+
+
+async def show(request: Request) -> Response:
+    """Ask for a letter."""
+    await principal_of(request)
+    return page(request, "reset_ask.html", for_anyone=True, problem=None, address="")
+
+
+async def ask(request: Request) -> Response:
+    """The same answer whether anybody has this address or not."""
+    await check_own_form(request)
+    address = (await form_of(request)).text("address")
+    work = partial(resetting.ask, accounts_of(request), address, client=client_of(request).address)
+    try:
+        await to_thread.run_sync(work)
+    except SeawayError as error:
+        return refused(request, "reset_ask.html", error, for_anyone=True, address=address[:254])
+    return see("/reset/sent")
+
+
+async def sent(request: Request) -> Response:
+    """A letter is on its way, if there is anybody to read it."""
+    await principal_of(request)
+    return page(request, "sent.html", what="reset")
+
+
+async def show_new(request: Request) -> Response:
+    """The link of a letter: choose a password."""
+    await principal_of(request)
+    if not await to_thread.run_sync(_is_good, accounts_of(request), request.path_params["secret"]):
+        raise NotFound("This link is not good any more.", "Ask for a new letter at /reset.")
+    return page(request, "reset.html", for_anyone=True, problem=None)
+
+
+async def reset(request: Request) -> Response:
+    """Set the password; nobody is signed in by it, since a second factor may be needed."""
+    await check_own_form(request)
+    password = (await form_of(request)).exact("password")
+    secret = request.path_params["secret"]
+    try:
+        await resetting.reset(accounts_of(request), secret, password, client=client_of(request).address)
+    except NotFound:
+        raise
+    except SeawayError as error:
+        return refused(request, "reset.html", error, for_anyone=True)
+    return page(request, "reset_done.html")
+
+
+def _is_good(house: Accounts, secret: str) -> bool:
+    with house.database.read() as tx:
+        return links.look(tx, house.clock.now_ms(), Purpose.RESET, secret) is not None

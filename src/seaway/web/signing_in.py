@@ -1,0 +1,121 @@
+"""
+The pages for signing in and out, and for proving again to be there.
+
+1. A session's secret is new each time somebody signs in or proves again; the one before is dead (`sessions`).
+2. What was wrong is said in one way for an unknown name and for a wrong password.
+"""
+
+from functools import partial
+
+from anyio import to_thread
+from starlette.requests import Request
+from starlette.responses import Response
+
+from seaway.accounts import sessions, signing_in
+from seaway.accounts.parts import Accounts
+from seaway.accounts.principal import Principal
+from seaway.accounts.signing_in import NeedsSecondFactor, SignedIn
+from seaway.errors import SeawayError
+from seaway.http.forms import form_of
+from seaway.http.identity import check_own_form, cookies_of, person_beside, principal_of
+from seaway.http.next_page import local
+from seaway.web.asking import accounts_of, client_of, for_person, refused
+from seaway.web.shell import page, see
+
+
+async def show(request: Request) -> Response:
+    """Sign in."""
+    by = await principal_of(request)
+    go_to = local(request.query_params.get("next", ""))
+    if by.is_person:
+        return see(go_to)
+    return page(request, "signin.html", for_anyone=True, problem=None, login="", go_to=go_to, **_ways(request))
+
+
+async def sign_in(request: Request) -> Response:
+    """A name and a password."""
+    await check_own_form(request)
+    form = await form_of(request)
+    login, go_to = form.text("login"), local(form.text("next"))
+    try:
+        found = await signing_in.sign_in(accounts_of(request), login, form.exact("password"), client_of(request))
+    except SeawayError as error:
+        return refused(
+            request, "signin.html", error, for_anyone=True, login=login[:254], go_to=go_to, **_ways(request)
+        )
+    return await go_on(request, found, go_to)
+
+
+async def second_factor(request: Request) -> Response:
+    """A code for a sign-in that waits for it."""
+    await check_own_form(request)
+    form = await form_of(request)
+    flow, go_to = form.text("flow"), local(form.text("next"))
+    try:
+        found = await signing_in.second_factor(accounts_of(request), flow, form.text("code"), client_of(request))
+    except SeawayError as error:
+        factors = {"has_totp": form.is_set("has_totp"), "has_passkeys": form.is_set("has_passkeys")}
+        return refused(request, "second_factor.html", error, for_anyone=True, flow=flow, go_to=go_to, **factors)
+    return await go_on(request, found, go_to)
+
+
+async def go_on(request: Request, found: SignedIn | NeedsSecondFactor, go_to: str) -> Response:
+    """After a first proof, by whichever way: to where the person wanted, or to the second factor."""
+    if isinstance(found, NeedsSecondFactor):
+        return page(
+            request,
+            "second_factor.html",
+            for_anyone=True,
+            problem=None,
+            flow=found.flow,
+            go_to=go_to,
+            has_totp=found.has_totp,
+            has_passkeys=found.has_passkeys,
+        )
+    before = await person_beside(request)
+    if before is not None:
+        await to_thread.run_sync(_end, accounts_of(request), before)
+    response = see(go_to if go_to != "/" else "/account")
+    cookies_of(request).keep_session(response, found.secret)
+    return response
+
+
+@for_person
+async def sign_out(request: Request, by: Principal) -> Response:
+    """End this session; the cookie opens nothing any more, wherever it was copied to."""
+    await to_thread.run_sync(_end, accounts_of(request), by)
+    response = see("/")
+    cookies_of(request).drop_session(response)
+    return response
+
+
+@for_person
+async def show_confirm(request: Request, by: Principal) -> Response:
+    """Ask for the password again."""
+    return page(request, "confirm.html", problem=None, go_to=local(request.query_params.get("next", "")))
+
+
+@for_person
+async def confirm(request: Request, by: Principal) -> Response:
+    """The password again, or a code where there is none: a new secret for the same session."""
+    form = await form_of(request)
+    go_to = local(form.text("next"))
+    cookies = cookies_of(request)
+    prove = partial(signing_in.confirm, accounts_of(request), by, cookies.session_of(request))
+    try:
+        secret = await prove(form.exact("proof"), client_of(request))
+    except SeawayError as error:
+        return refused(request, "confirm.html", error, go_to=go_to)
+    response = see(go_to)
+    cookies.keep_session(response, secret)
+    return response
+
+
+def _ways(request: Request) -> dict[str, object]:
+    return {"sign_up_open": accounts_of(request).policy.sign_up_open}
+
+
+def _end(house: Accounts, by: Principal) -> None:
+    assert by.session_id is not None
+    with house.database.write_part() as tx:
+        sessions.end(tx, by.session_id)
