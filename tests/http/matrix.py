@@ -53,6 +53,59 @@ HEAD /channels/{channel}                                  200/404   200/404   20
 GET /static/{name}                                        200       200       200       200       200       200       200       200       200       200       200
 HEAD /static/{name}                                       200       200       200       200       200       200       200       200       200       200       200
 
+Pages before anybody is signed in: their forms are good only from the page itself
+GET /signin                                               200       200       200       200       200       200       200       200       200       200       401
+HEAD /signin                                              200       200       200       200       200       200       200       200       200       200       401
+POST /signin                                              403       403       403       403       403       403       403       403       403       403       403
+POST /signin/second                                       403       403       403       403       403       403       403       403       403       403       403
+GET /signup                                               200       200       200       200       200       200       200       200       200       200       401
+HEAD /signup                                              200       200       200       200       200       200       200       200       200       200       401
+POST /signup                                              403       403       403       403       403       403       403       403       403       403       403
+GET /signup/sent                                          200       200       200       200       200       200       200       200       200       200       401
+HEAD /signup/sent                                         200       200       200       200       200       200       200       200       200       200       401
+GET /verify/{secret}                                      404       404       404       404       404       404       404       404       404       404       401
+HEAD /verify/{secret}                                     404       404       404       404       404       404       404       404       404       404       401
+POST /verify/{secret}                                     403       403       403       403       403       403       403       403       403       403       403
+GET /reset                                                200       200       200       200       200       200       200       200       200       200       401
+HEAD /reset                                               200       200       200       200       200       200       200       200       200       200       401
+POST /reset                                               403       403       403       403       403       403       403       403       403       403       403
+GET /reset/sent                                           200       200       200       200       200       200       200       200       200       200       401
+HEAD /reset/sent                                          200       200       200       200       200       200       200       200       200       200       401
+GET /reset/{secret}                                       404       404       404       404       404       404       404       404       404       404       401
+HEAD /reset/{secret}                                      404       404       404       404       404       404       404       404       404       404       401
+POST /reset/{secret}                                      403       403       403       403       403       403       403       403       403       403       403
+
+Pages of who is signed in, which no key opens
+POST /signout                                             401       403       403       403       403       403       403       403       403       403       401
+GET /confirm                                              401       403       403       403       403       403       403       403       403       403       401
+HEAD /confirm                                             401       403       403       403       403       403       403       403       403       403       401
+POST /confirm                                             401       403       403       403       403       403       403       403       403       403       401
+GET /account                                              401       403       403       403       403       403       403       403       403       403       401
+HEAD /account                                             401       403       403       403       403       403       403       403       403       403       401
+GET /account/emails                                       401       403       403       403       403       403       403       403       403       403       401
+HEAD /account/emails                                      401       403       403       403       403       403       403       403       403       403       401
+POST /account/emails/send                                 401       403       403       403       403       403       403       403       403       403       401
+GET /account/security                                     401       403       403       403       403       403       403       403       403       403       401
+HEAD /account/security                                    401       403       403       403       403       403       403       403       403       403       401
+POST /account/security/password                           401       403       403       403       403       403       403       403       403       403       401
+POST /account/security/totp                               401       403       403       403       403       403       403       403       403       403       401
+POST /account/security/totp/confirm                       401       403       403       403       403       403       403       403       403       403       401
+POST /account/security/totp/remove                        401       403       403       403       403       403       403       403       403       403       401
+POST /account/security/recovery                           401       403       403       403       403       403       403       403       403       403       401
+POST /account/security/keep                               401       403       403       403       403       403       403       403       403       403       401
+GET /account/keys                                         401       403       403       403       403       403       403       403       403       403       401
+HEAD /account/keys                                        401       403       403       403       403       403       403       403       403       403       401
+POST /account/keys                                        401       403       403       403       403       403       403       403       403       403       401
+POST /account/keys/revoke                                 401       403       403       403       403       403       403       403       403       403       401
+POST /account/keys/delete                                 401       403       403       403       403       403       403       403       403       403       401
+GET /account/sessions                                     401       403       403       403       403       403       403       403       403       403       401
+HEAD /account/sessions                                    401       403       403       403       403       403       403       403       403       403       401
+POST /account/sessions/end                                401       403       403       403       403       403       403       403       403       403       401
+POST /account/sessions/end-others                         401       403       403       403       403       403       403       403       403       403       401
+GET /account/tools                                        401       403       403       403       403       403       403       403       403       403       401
+HEAD /account/tools                                       401       403       403       403       403       403       403       403       403       403       401
+POST /account/tools/end                                   401       403       403       403       403       403       403       403       403       403       401
+
 The API: what is in channels
 GET /api/v1/openapi.json                                  200       200       200       200       200       200       200       200       200       200       200
 GET /api/v1/channels                                      200       200       200       200       200       200       200       200       200       200       401

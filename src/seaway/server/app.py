@@ -13,7 +13,7 @@ from seaway.api import channel_files, health, oidc, openid, prefix
 from seaway.api.v1 import app as v1
 from seaway.server.requests import Application
 from seaway.server.wiring import Seaway
-from seaway.web import assets, pages
+from seaway.web.routes import OF_PAGES
 
 OF_PREFIX = [
     # Called by pixi, rattler-build, rattler
@@ -51,9 +51,7 @@ OF_SITE: list[Route | Mount] = [
     Route("/health/live", health.live, methods=["GET"]),
     Route("/health/ready", health.ready, methods=["GET"]),
     # Called by browsers
-    Route("/", pages.front, methods=["GET"]),
-    Route("/channels/{channel}", pages.channel, methods=["GET"]),
-    Route("/static/{name}", assets.asset, methods=["GET"]),
+    *OF_PAGES,
 ]
 # Called by solvers: everything else
 READ = Route("/{path:path}", channel_files.read, methods=["GET"])

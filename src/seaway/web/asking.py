@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from functools import wraps
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -39,7 +40,9 @@ def for_person(handler: PersonHandler) -> Handler:
     return answer
 
 
-def refused(request: Request, template: str, error: SeawayError, *, for_anyone: bool = False, **values: object) -> Response:
+def refused(
+    request: Request, template: str, error: SeawayError, *, for_anyone: bool = False, **values: Any
+) -> Response:
     """The form again, with what was wrong with it."""
     headers = {"Retry-After": str(error.retry_after_seconds)} if isinstance(error, TooMany) else {}
     status = problems.status_of(error)

@@ -6,6 +6,7 @@ The pages for signing in and out, and for proving again to be there.
 """
 
 from functools import partial
+from typing import Any
 
 from anyio import to_thread
 from starlette.requests import Request
@@ -40,9 +41,7 @@ async def sign_in(request: Request) -> Response:
     try:
         found = await signing_in.sign_in(accounts_of(request), login, form.exact("password"), client_of(request))
     except SeawayError as error:
-        return refused(
-            request, "signin.html", error, for_anyone=True, login=login[:254], go_to=go_to, **_ways(request)
-        )
+        return refused(request, "signin.html", error, for_anyone=True, login=login[:254], go_to=go_to, **_ways(request))
     return await go_on(request, found, go_to)
 
 
@@ -90,7 +89,7 @@ async def sign_out(request: Request, by: Principal) -> Response:
 
 
 @for_person
-async def show_confirm(request: Request, by: Principal) -> Response:
+async def show_confirm(request: Request, _by: Principal) -> Response:
     """Ask for the password again."""
     return page(request, "confirm.html", problem=None, go_to=local(request.query_params.get("next", "")))
 
@@ -111,7 +110,7 @@ async def confirm(request: Request, by: Principal) -> Response:
     return response
 
 
-def _ways(request: Request) -> dict[str, object]:
+def _ways(request: Request) -> dict[str, Any]:
     return {"sign_up_open": accounts_of(request).policy.sign_up_open}
 
 

@@ -1,6 +1,7 @@
 """The pages for a new account, and what the links of its letters open."""
 
 from functools import partial
+from typing import Any
 
 from anyio import to_thread
 from starlette.requests import Request
@@ -72,7 +73,7 @@ async def verify(request: Request) -> Response:
 
 def _form(request: Request, problem: SeawayError | None, values: dict[str, str]) -> Response:
     policy = accounts_of(request).policy
-    told = values | {
+    told: dict[str, Any] = values | {
         "faults": {} if problem is None else {_field_of(problem): problem.sentence},
         "is_open": policy.sign_up_open,
         "domains": sorted(policy.email_domains),

@@ -6,6 +6,7 @@ API keys: made for a purpose, shown once.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 from anyio import to_thread
 from starlette.requests import Request
@@ -94,7 +95,7 @@ def _typed(form: Form) -> Typed:
     )
 
 
-def _look(house: Accounts, by: Principal) -> dict[str, object]:
+def _look(house: Accounts, by: Principal) -> dict[str, Any]:
     assert by.user_id is not None
     with house.database.read() as tx:
         mine = [channel.name for channel, _ in channels.of_user(tx, by.user_id)]
@@ -158,4 +159,4 @@ def _revoke(house: Accounts, by: Principal, name: str) -> None:
 
 def _delete(house: Accounts, by: Principal, name: str) -> None:
     with house.database.write() as tx:
-        keys.delete(tx, house.clock.now_ms(), by, users.get(tx, by.name), name)
+        keys.remove(tx, house.clock.now_ms(), by, users.get(tx, by.name), name)

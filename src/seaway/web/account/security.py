@@ -1,5 +1,6 @@
 """Password and second factor. What is secret stands on the answer to the form that made it, and nowhere else."""
 
+from typing import Any
 
 import segno
 from anyio import to_thread
@@ -82,7 +83,7 @@ async def keep_factors(request: Request, by: Principal) -> Response:
     return see(_PAGE)
 
 
-def _look(house: Accounts, by: Principal) -> dict[str, object]:
+def _look(house: Accounts, by: Principal) -> dict[str, Any]:
     assert by.user_id is not None
     with house.database.read() as tx:
         return {
@@ -105,5 +106,3 @@ def _picture(uri: str) -> Markup:
 
 def _grouped(seed: str) -> str:
     return " ".join(seed[start : start + 4] for start in range(0, len(seed), 4))
-
-

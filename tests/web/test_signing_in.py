@@ -1,0 +1,325 @@
+"""Signing in and out by the pages: cookies, forged forms, and what is told to whom (cases 1 to 21 of the specification)."""
+
+import time
+from collections.abc import Callable
+from statistics import median
+
+import pytest
+from anyio.from_thread import BlockingPortal
+
+from seaway.accounts import sessions
+from seaway.clock import DAY_MS, HOUR_MS, MINUTE_MS
+from seaway.server.wiring import Seaway
+from tests.support import house, mail
+from tests.support.clock import TurnedClock
+from tests.support.house import People
+from tests.support.requests import bearer
+from tests.web.visitor import PASSWORD, SITE, Visitor
+
+WRONG = "not the password at all"
+PROGRAM = {"Accept": "*/*"}
+
+
+def test_the_cookie_is_bound_to_this_host(visitor: Visitor, ada: str) -> None:
+    """Case 17: prefix and flags."""
+    answer = visitor.sign_in(ada)
+    assert 303 == answer.status_code
+    cookie = next(one for one in answer.headers.get_list("set-cookie") if "session" in one)
+    assert cookie.startswith("__Host-seaway_session=swy-s-")
+    assert {"Secure", "HttpOnly", "SameSite=lax", "Path=/"} <= set(cookie.split("; "))
+    assert "Domain" not in cookie
+    assert "max-age=31536000" in answer.headers["strict-transport-security"]
+
+
+def test_a_new_session_each_time(visitor: Visitor, ada: str) -> None:
+    """Case 12: the secret before is another one, and dead."""
+    visitor.sign_in(ada)
+    old = visitor.session
+    visitor.cookies.delete("__Host-seaway_session")
+    visitor.sign_in(ada)
+    assert old != visitor.session
+
+    other = visitor.another()
+    other.get("/signin")
+    other.bring(visitor.session)
+    assert 303 == other.send("/signin", login=ada, password=PASSWORD).status_code
+    assert other.session not in (None, visitor.session)
+    assert 401 == visitor.get("/account", headers=PROGRAM).status_code
+
+
+def test_a_cookie_from_elsewhere_is_not_adopted(visitor: Visitor, ada: str) -> None:
+    """Case 13: nobody can choose the secret of somebody else's session."""
+    chosen = "swy-s-000000000000000000000000000000000000000000"
+    visitor.bring(chosen)
+    visitor.sign_in(ada)
+    assert visitor.session not in (None, chosen)
+
+
+def test_sign_out_kills_the_cookie(visitor: Visitor, ada: str) -> None:
+    """Case 14: a copy of it opens nothing."""
+    visitor.sign_in(ada)
+    copy = visitor.session
+    visitor.get("/account")
+    assert 303 == visitor.send("/signout").status_code
+    assert visitor.session is None
+    visitor.bring(copy)
+    assert 401 == visitor.get("/account", headers=PROGRAM).status_code
+    assert "/signin?next=/account" == visitor.get("/account").headers["location"]
+
+
+def test_a_new_password_ends_the_other_sessions(visit: Callable[[], Visitor], ada: str) -> None:
+    """Case 15."""
+    one, other = visit(), visit()
+    one.sign_in(ada)
+    other.sign_in(ada)
+    one.get("/account/security")
+    assert 303 == one.send("/account/security/password", password="quarry bishop 31 lanterns").status_code
+    assert 200 == one.get("/account").status_code
+    assert 401 == other.get("/account", headers=PROGRAM).status_code
+
+
+def test_a_session_ends_by_itself(visitor: Visitor, ada: str, turned: TurnedClock) -> None:
+    """Case 16: idle for 12 hours, and 14 days after it began even if it is used all the time."""
+    visitor.sign_in(ada)
+    turned.move(12 * HOUR_MS)
+    assert 401 == visitor.get("/account", headers=PROGRAM).status_code
+    visitor.sign_in(ada)
+    for _ in range(28):
+        turned.move(12 * HOUR_MS - MINUTE_MS)
+        answered = visitor.get("/account", headers=PROGRAM).status_code
+        assert 200 == answered
+    turned.move(DAY_MS // 24)
+    assert 401 == visitor.get("/account", headers=PROGRAM).status_code
+
+
+@pytest.mark.parametrize(
+    ("said", "token", "expected"),
+    [
+        ({"Sec-Fetch-Site": "same-origin", "Origin": SITE}, "right", 303),
+        ({"Origin": SITE}, "right", 303),
+        ({"Sec-Fetch-Site": "none"}, "right", 303),
+        ({"Sec-Fetch-Site": "same-origin", "Origin": SITE}, "", 403),
+        ({"Sec-Fetch-Site": "same-origin", "Origin": SITE}, "wrong", 403),
+        ({"Sec-Fetch-Site": "cross-site", "Origin": SITE}, "right", 403),
+        ({"Sec-Fetch-Site": "same-site", "Origin": SITE}, "right", 403),
+        ({"Sec-Fetch-Site": "none", "Origin": "https://evil.example"}, "right", 403),
+        ({"Origin": "https://evil.example"}, "right", 403),
+        ({"Origin": "null"}, "right", 403),
+        ({}, "right", 403),
+    ],
+)
+def test_a_cookie_alone_changes_nothing(
+    visitor: Visitor, ada: str, said: dict[str, str], token: str, expected: int
+) -> None:
+    """Case 18: what another site's page could send is refused, and does nothing."""
+    visitor.sign_in(ada)
+    visitor.get("/account")
+    sent = visitor.token if token == "right" else token
+    answer = visitor.ask("POST", "/signout", data={"csrf_token": sent}, headers=said)
+    assert expected == answer.status_code
+    assert (401 if expected == 303 else 200) == visitor.get("/account", headers=PROGRAM).status_code
+
+
+def test_json_as_plain_text_is_no_form(visitor: Visitor, ada: str) -> None:
+    """Case 18: what a foreign form can smuggle as text holds no token."""
+    visitor.sign_in(ada)
+    visitor.get("/account")
+    body = f'{{"csrf_token": "{visitor.token}"}}'
+    answer = visitor.ask(
+        "POST", "/signout", content=body, headers={"Content-Type": "text/plain", "Sec-Fetch-Site": "same-origin"}
+    )
+    assert 403 == answer.status_code
+
+
+def test_a_token_of_another_session_is_refused(visit: Callable[[], Visitor], ada: str) -> None:
+    """A token is good for the session whose page it came with."""
+    mine, theirs = visit(), visit()
+    for one in (mine, theirs):
+        one.sign_in(ada)
+        one.get("/account")
+    answer = mine.ask("POST", "/signout", data={"csrf_token": theirs.token}, headers={"Sec-Fetch-Site": "same-origin"})
+    assert 403 == answer.status_code
+
+
+def test_the_form_for_signing_in_is_bound_to_the_browser(visit: Callable[[], Visitor], ada: str) -> None:
+    """Nobody can sign a stranger's browser in: the token goes with a cookie that they cannot set."""
+    mine, theirs = visit(), visit()
+    theirs.get("/signin")
+    mine.get("/signin")
+    mine.cookies.clear()
+    assert 403 == mine.send("/signin", login=ada, password="x").status_code
+    mine.get("/signin")
+    answer = mine.send("/signin", login=ada, password="x", csrf_token=theirs.token)
+    assert 403 == answer.status_code
+
+
+def test_a_key_needs_no_token(shared: Seaway, visitor: Visitor, ada: str) -> None:
+    """Cases 19 and 20: the header decides alone, in both directions."""
+    people = People(shared)
+    channel = people.channel(f"of-{ada}", owner=ada, public=False)
+    key = people.key(ada)
+    path = f"/{channel}/noarch/repodata.json"
+    assert 200 == visitor.ask("GET", path, headers=bearer(key)).status_code
+    visitor.sign_in(ada)
+    assert 200 == visitor.ask("GET", path).status_code
+    bad = bearer(key[:-1] + ("0" if key[-1] != "0" else "1"))
+    for address in (path, "/account", f"/channels/{channel}", "/"):
+        assert 401 == visitor.ask("GET", address, headers=bad | PROGRAM).status_code
+
+
+def test_a_key_is_no_person(shared: Seaway, visitor: Visitor, ada: str) -> None:
+    """Keys open no page of the account; and the secret of a session is no bearer token."""
+    key = People(shared).key(ada)
+    assert 403 == visitor.ask("GET", "/account/keys", headers=bearer(key)).status_code
+    visitor.sign_in(ada)
+    assert 401 == visitor.another().ask("GET", "/account", headers=bearer(visitor.session) | PROGRAM).status_code
+
+
+@pytest.mark.parametrize("evil", ["//evil.example", "/\\evil.example", "https:evil.example", "javascript:alert(1)"])
+def test_next_leads_nowhere_else(visitor: Visitor, ada: str, evil: str) -> None:
+    """Case 21: in the address and in the form."""
+    visitor.get("/signin", params={"next": evil})
+    assert evil not in visitor.shown
+    for path in ("/account/keys", evil):
+        visitor.get("/signin")
+        answer = visitor.send("/signin", login=ada, password=PASSWORD, next=path)
+        assert ("/account" if path == evil else path) == answer.headers["location"]
+        visitor.cookies.clear()
+
+
+def test_unknown_and_wrong_look_the_same(visit: Callable[[], Visitor], ada: str) -> None:
+    """Case 7: one answer, after the same work."""
+    pages, seconds = {}, {}
+    for login in (ada, "nobody-of-this-name"):
+        took = []
+        for _ in range(5):
+            one = visit()
+            one.get("/signin")
+            started = time.perf_counter()
+            answer = one.send("/signin", login=login, password=WRONG)
+            took.append(time.perf_counter() - started)
+            assert 401 == answer.status_code
+        pages[login] = answer.text.replace(login, "").replace(one.token, "")
+        seconds[login] = median(took)
+    assert len(set(pages.values())) == 1
+    assert max(seconds.values()) < 1.6 * min(seconds.values())
+
+
+def test_the_eleventh_try_waits(visit: Callable[[], Visitor], ada: str) -> None:
+    """Case 8: told when to come back."""
+    visitor = visit()
+    for _ in range(10):
+        assert 401 == visitor.sign_in(f"somebody-{ada}", WRONG).status_code
+    answer = visitor.sign_in(f"somebody-{ada}", WRONG)
+    assert 429 == answer.status_code
+    assert int(answer.headers["retry-after"]) > 0
+    assert 303 == visit().sign_in(ada).status_code
+
+
+def test_a_fresh_proof_makes_a_new_secret(visitor: Visitor, ada: str, turned: TurnedClock) -> None:
+    """What is grave asks for the password again after half an hour; the secret before it is dead."""
+    visitor.sign_in(ada)
+    turned.move(31 * MINUTE_MS)
+    visitor.get("/account/keys")
+    answer = visitor.send("/account/keys", name="ci", mode="READ", days="90", **{"for": "all"})
+    assert "/confirm?next=/account/keys" == answer.headers["location"]
+    visitor.get(answer.headers["location"])
+    old, token = visitor.session, visitor.token
+    assert 401 == visitor.send("/confirm", proof=WRONG, next="/account/keys").status_code
+    answer = visitor.send("/confirm", proof=PASSWORD, next="/account/keys", csrf_token=token)
+    assert "/account/keys" == answer.headers["location"]
+    assert old != visitor.session
+    with visitor.seaway.database.read() as tx:
+        assert sessions.principal_of(tx, old or "", turned.now_ms()) is None
+    visitor.get("/account/keys")
+    made = visitor.send("/account/keys", name="ci", mode="READ", days="90", **{"for": "all"})
+    assert 200 == made.status_code
+    assert "swy-u-" in made.text
+
+
+def test_sign_up_to_a_verified_account(visitor: Visitor, ada: str) -> None:
+    """Cases 1 to 3: a look at the link verifies nothing, the button does, and pressing it twice does no harm."""
+    name = f"new-{ada}"
+    assert "/signup/sent" == visitor.sign_up(name, f"{name}@example.com").headers["location"]
+    visitor.sign_in(name)
+    visitor.get("/account/keys")
+    refused = visitor.send("/account/keys", name="ci", mode="READ", days="90", **{"for": "all"})
+    assert 403 == refused.status_code
+    assert "not verified" in refused.text
+
+    letter = mail.letters_to(visitor.seaway, f"{name}@example.com")[-1]
+    path = f"/verify/{mail.link_in(letter)}"
+    scanner = visitor.another()
+    assert [200, 200] == [scanner.get(path).status_code, scanner.get(path).status_code]
+    assert "not verified yet" in visitor.get("/account").text
+
+    reader = visitor.another()
+    reader.get(path)
+    token = reader.token
+    assert 200 == reader.send(path).status_code
+    assert reader.session is None
+    assert "not verified yet" not in visitor.get("/account").text
+    again = reader.send(path, csrf_token=token)
+    assert (200, None) == (again.status_code, reader.session)
+    assert "Verified already" in again.text
+
+
+def test_a_known_address_signs_up_like_a_new_one(visit: Callable[[], Visitor], ada: str) -> None:
+    """Case 4: the same page; only the owner of the address is told."""
+    answers = []
+    for number, address in enumerate((f"{ada}@example.com", f"other-{ada}@example.com")):
+        one = visit()
+        answer = one.sign_up(f"twin{number}-{ada}", address)
+        answers.append((answer.status_code, answer.headers["location"], one.get("/signup/sent").text))
+    assert answers[0] == answers[1]
+    letter = mail.letters_to(visit().seaway, f"{ada}@example.com")[-1]
+    assert "already" in letter["Subject"]
+
+
+def test_a_new_password_for_an_unknown_address_looks_the_same(visit: Callable[[], Visitor], ada: str) -> None:
+    """Case 5."""
+    answers = []
+    for address in (f"{ada}@example.com", "nobody@example.com"):
+        one = visit()
+        one.get("/reset")
+        answer = one.send("/reset", address=address)
+        answers.append((answer.status_code, answer.headers["location"], one.get("/reset/sent").text))
+    assert answers[0] == answers[1]
+
+
+def test_a_forgotten_password(visitor: Visitor, ada: str) -> None:
+    """Case 6, the pages of it: the link sets one password, once, and signs nobody in."""
+    visitor.get("/reset")
+    visitor.send("/reset", address=f"{ada}@example.com")
+    mail.letters(visitor.seaway)
+    path = f"/reset/{mail.link_in(mail.letters_to(visitor.seaway, f'{ada}@example.com')[-1])}"
+    visitor.get(path)
+    assert 422 == visitor.send(path, password="short").status_code
+    visitor.get(path)
+    assert 200 == visitor.send(path, password="quarry bishop 31 lanterns").status_code
+    assert visitor.session is None
+    assert 404 == visitor.get(path).status_code
+    assert 401 == visitor.sign_in(ada).status_code
+    assert 303 == visitor.sign_in(ada, "quarry bishop 31 lanterns").status_code
+
+
+def test_a_huge_password_is_not_looked_at(visitor: Visitor, ada: str) -> None:
+    """Case 10: a megabyte is no form."""
+    visitor.get("/signin")
+    started = time.perf_counter()
+    answer = visitor.send("/signin", login=ada, password="x" * 1_000_000)
+    assert 413 == answer.status_code
+    assert time.perf_counter() - started < 0.5
+
+
+def test_a_closed_house_says_so(
+    tmp_path_factory: pytest.TempPathFactory, turned: TurnedClock, portal: BlockingPortal
+) -> None:
+    """Where the operator makes the accounts, the page tells that instead of showing a form."""
+    closed = house.build(tmp_path_factory.mktemp("closed"), turned, public_url=SITE, sign_up="closed")
+    visitor = Visitor(closed, portal, "203.0.113.9")
+    assert "made by an admin" in visitor.get("/signup").text
+    visitor.get("/signin")
+    assert 'href="/signup"' not in visitor.shown.partition("<main")[2]
+    assert 403 == visitor.send("/signup", name="x", address="x@example.com", password="y" * 20).status_code
+    closed.close()
