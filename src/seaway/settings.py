@@ -41,6 +41,10 @@ def _public_url(value: str) -> str:
     return value.rstrip("/")
 
 
+def _public_urls(value: str) -> str:
+    return ",".join(_public_url(part) for part in value.replace(",", " ").split())
+
+
 def _proxies(value: str) -> str:
     for part in value.replace(",", " ").split():
         try:
@@ -220,6 +224,14 @@ class Settings(BaseSettings):
             description="Up to this many records in a subdir, `repodata.json` is never behind; above, by one build.",
         ),
     ] = 100_000
+    public_url_aliases: Annotated[
+        str,
+        AfterValidator(_public_urls),
+        Field(description="Other addresses of this server that attestations may name, separated by commas."),
+    ] = ""
+    sigstore_root: Annotated[
+        str, Field(description="A `trusted_root.json` to verify attestations by, instead of the public Sigstore's.")
+    ] = ""
     examiners: Annotated[
         int, Field(ge=1, le=64, description="Processes that open uploaded packages, side by side.")
     ] = 2
@@ -321,6 +333,11 @@ class Settings(BaseSettings):
         """The address to show to users: the public one, or where this machine listens. Never taken from a request."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return self.public_url or f"http://{host}:{self.port}"
+
+    @property
+    def other_urls(self) -> tuple[str, ...]:
+        """The other addresses of the site."""
+        return tuple(self.public_url_aliases.split(",")) if self.public_url_aliases else ()
 
     @property
     def database_file(self) -> Path:

@@ -24,6 +24,7 @@ from tests.support.house import build
 from tests.support.packages import conda, index_json, tar_bz2
 from tests.support.requests import upload
 from tests.support.server import Server, serving
+from tests.support.sigstore import MiniSigstore
 
 UNKNOWN = "nobody"
 
@@ -93,6 +94,9 @@ TOLD: dict[tuple[str, ...], Any] = {
     ("upload", "tools", FILE.name, "--force"): {
         "channel": "tools", "files": [{"file": FILE.name, "status": "replaced", "message": ""}],
     },
+    ("sigstore", "show"): {"origin": "program", "authorities": ["https://fulcio.sigstore.dev"]},
+    ("sigstore", "update", "--embedded"): {"origin": "program"},
+    ("channel", "set", "tools", "--attestations", "required"): {"attestations": "required"},
     ("uploads", "export", "tools"): {"channel": "tools", "number": 1, "file_name": FILE.name, "sha256": FILE.sha256},
     ("reindex",): {"subdirs": 1, "names_changed": 0},
     ("reindex", "tools"): {"subdirs": 1, "names_changed": 0},
@@ -424,6 +428,20 @@ def test_an_upload_to_no_channel_is_refused(house: Shell) -> None:
 
 def a_blob(house: Shell) -> Path:
     return next(path for path in (house.folder / "data" / "store" / "blobs").rglob("*") if path.is_file())
+
+
+def test_a_trusted_root_can_be_kept_and_given_back(house: Shell, tmp_path: Path) -> None:
+    """From a file; what is none is refused, and what was there stays."""
+    good, bad = tmp_path / "root.json", tmp_path / "bad.json"
+    good.write_bytes(MiniSigstore().trusted_root)
+    bad.write_text("{}")
+
+    assert 1 == house.run("sigstore", "update", "--file", str(bad)).code
+    assert ["https://rekor.example.com"] == house.run("sigstore", "update", "--file", str(good), "--json").value["logs"]
+    assert "database" == house.run("sigstore", "show", "--json").value["origin"]
+    assert 2 == house.run("sigstore", "update").code
+    assert 2 == house.run("channel", "set", "tools", "--attestations", "maybe").code
+    assert "program" == house.run("sigstore", "update", "--embedded", "--json").value["origin"]
 
 
 def test_a_check_finds_a_blob_that_is_gone(house: Shell) -> None:

@@ -98,21 +98,30 @@ class People:
 class FromMemory:
     """A package file on its way in, for tests that call `publish` themselves."""
 
-    def __init__(self, file: PackageFile, *, announced_sha256: str | None = None) -> None:
+    def __init__(
+        self, file: PackageFile, *, announced_sha256: str | None = None, attestation: bytes | None = None
+    ) -> None:
         self.file_name = file.name
         self.announced_sha256 = announced_sha256
-        self._content = file.content
+        self._content, self._attestation = file.content, attestation
 
     async def chunks(self) -> AsyncIterator[bytes]:
         for start in range(0, len(self._content), 65_536):
             yield self._content[start : start + 65_536]
 
     async def finish(self) -> bytes | None:
-        return None
+        return self._attestation
 
 
 async def publish_file(
-    seaway: Seaway, channel: str, file: PackageFile, *, by: Principal = OPERATOR, force: bool = False
+    seaway: Seaway,
+    channel: str,
+    file: PackageFile,
+    *,
+    by: Principal = OPERATOR,
+    force: bool = False,
+    attestation: bytes | None = None,
 ) -> Published:
     """Publish one file through the one door."""
-    return await publish(seaway.house.publishing, channel, FromMemory(file), by=by, force=force)
+    incoming = FromMemory(file, attestation=attestation)
+    return await publish(seaway.house.publishing, channel, incoming, by=by, force=force)

@@ -2,11 +2,13 @@
 
 import re
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
     CompoundSelect,
+    Row,
     Select,
     and_,
     bindparam,
@@ -50,6 +52,14 @@ NAME_HELD_FOR_OTHERS_MS = 365 * DAY_MS
 _NAME = re.compile(r"[a-z0-9_](?:[a-z0-9_.-]{0,126}[a-z0-9_])?")
 
 
+class Attestations(Enum):
+    """What a channel asks of the attestations of files that come in."""
+
+    OFF = "off"  # it takes none
+    OPTIONAL = "optional"  # one that comes is verified
+    REQUIRED = "required"
+
+
 @dataclass(frozen=True, slots=True)
 class Channel:
     """A channel as lists and pages show it."""
@@ -64,6 +74,7 @@ class Channel:
     created_at_ms: int
     owner: str
     package_count: int
+    attestations: Attestations
 
 
 def is_possible_name(name: str) -> bool:
@@ -143,13 +154,13 @@ def get(tx: Tx, name: str) -> Channel:
     row = tx.execute(_listing().where(channels.c.name == name)).one_or_none()
     if row is None:
         raise _unknown(name)
-    return Channel(*row)
+    return _channel(row)
 
 
 def visible_to(tx: Tx, principal: Principal, *, after: str = "", limit: int | None = None) -> list[Channel]:
     """The channels that this principal may read, by name; a page of them from behind `after` if there is a limit."""
     query = _listing().where(_readable_by(principal), channels.c.name > after).order_by(channels.c.name).limit(limit)
-    return [Channel(*row) for row in tx.execute(query)]
+    return [_channel(row) for row in tx.execute(query)]
 
 
 def visible_ids(principal: Principal) -> Select[Any]:
@@ -201,6 +212,7 @@ def change(
     is_public: bool | None = None,
     refuses_lookalikes: bool | None = None,
     only_publishers: bool | None = None,
+    attestations: Attestations | None = None,
 ) -> Channel:
     """Change what is not None; a public channel that becomes private is so on the next request."""
     require(tx, by, Action.MANAGE, name)
@@ -211,6 +223,7 @@ def change(
         "is_public": is_public,
         "refuses_lookalikes": refuses_lookalikes,
         "only_publishers": only_publishers,
+        "attestations": None if attestations is None else attestations.value,
     }
     values = {key: value for key, value in given.items() if value is not None}
     channel = get(tx, name)
@@ -303,6 +316,12 @@ def _check_texts(description: str, logo_url: str) -> None:
         raise Malformed("A logo is given as an https:// address.", f"It has at most {MAX_LOGO_URL} characters.")
 
 
+def _channel(row: Row[Any]) -> Channel:
+    values: list[Any] = list(row)
+    values[-1] = Attestations(values[-1])
+    return Channel(*values)
+
+
 def _listing() -> Select[Any]:
     owner = (
         select(users.c.name)
@@ -319,4 +338,5 @@ def _listing() -> Select[Any]:
     return select(
         channels.c.id, channels.c.name, channels.c.description, channels.c.logo_url, channels.c.is_public,
         channels.c.refuses_lookalikes, channels.c.only_publishers, channels.c.created_at, case((owner.is_(None), ""), else_=owner), package_count,
+        channels.c.attestations,
     )  # fmt: skip

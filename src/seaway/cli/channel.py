@@ -94,17 +94,24 @@ def set_channel(
         bool | None,
         typer.Option("--only-publishers/--any-uploader", help="Take uploads from trusted publishers only."),
     ] = None,
+    attestations: Annotated[
+        str | None, typer.Option(help="off, optional or required: whether files come with an attestation.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Change a channel; what is not given stays."""
     from seaway.accounts.principal import OPERATOR
     from seaway.channels import channels
+    from seaway.channels.channels import Attestations
 
+    if attestations not in (None, *(mode.value for mode in Attestations)):
+        raise typer.BadParameter("--attestations is one of off, optional, required")
+    asked = None if attestations is None else Attestations(attestations)
     with context.obj.house() as seaway, seaway.database.write() as tx:
         changed = channels.change(
             tx, seaway.clock.now_ms(), OPERATOR, name,
             description=description, logo_url=logo, is_public=public, refuses_lookalikes=refuse_lookalikes,
-            only_publishers=only_publishers,
+            only_publishers=only_publishers, attestations=asked,
         )  # fmt: skip
     show(
         _described(changed),
@@ -157,6 +164,7 @@ def _described(channel: Channel) -> dict[str, Any]:
         "logo": channel.logo_url,
         "refuses_lookalikes": channel.refuses_lookalikes,
         "only_publishers": channel.only_publishers,
+        "attestations": channel.attestations.value,
         "packages": channel.package_count,
         "created_at": moment(channel.created_at_ms),
     }

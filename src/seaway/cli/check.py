@@ -6,6 +6,7 @@ Prove the promises of consistency over a whole store.
     S3  every shard and fragment is what the file rows of its name make, and nothing else is
     S4  every channel has exactly one owner; every replaced shard is still what its address says
     S5  the record of uploads of every channel is one unbroken chain that ends where it is said to end
+    S6  a record names the hash of a sidecar of attestations if and only if that sidecar is there, for these bytes
 
 Each subdir is looked at in one read transaction, so a server may run meanwhile.
 """
@@ -39,7 +40,7 @@ from seaway.indexing.rows import State, Subdir, get_subdir
 from seaway.publishing.examine import examine
 from seaway.server.wiring import Seaway
 from seaway.storage import keys
-from seaway.trust import uploads
+from seaway.trust import sidecars, uploads
 
 _CHUNK_BYTES = 1024 * 1024
 _BUILT_TOGETHER = {REPODATA, REPODATA_ZST, RUN_EXPORTS_JSON, RUN_EXPORTS_ZST}
@@ -72,6 +73,8 @@ def check(seaway: Seaway, *, quick: bool = False) -> Iterator[Broken]:
             yield from _retired(tx, subdir_id, where)
             yield from _documents(seaway, tx, subdir, where, quick=quick)
             yield from _files(seaway, tx, subdir_id, where, quick=quick)
+            for file_name, what in sidecars.broken(tx, subdir_id):
+                yield Broken("S6", f"{where}/{file_name}", what)
 
 
 def _channel_of(tx: Tx, subdir_id: int) -> str:
@@ -166,7 +169,9 @@ def _record(seaway: Seaway, file_name: str, sha256: bytes, indexed_at: int, reco
         except Refused as error:
             yield f"would be refused today: {error.sentence}"
             return
-    if {**candidate.record, "indexed_timestamp": indexed_at} != msgspec.json.decode(record):
+    stored = msgspec.json.decode(record)
+    stored.pop(sidecars.FIELD, None)  # not of the blob; `sidecars.broken` looks at it
+    if {**candidate.record, "indexed_timestamp": indexed_at} != stored:
         yield "has a record that its blob does not make"
 
 

@@ -7,7 +7,20 @@ from typing import Annotated
 
 import typer
 
-from seaway.cli import channel, issuer, jobs, key, maintenance, member, moving, publisher, uploading, uploads, user
+from seaway.cli import (
+    channel,
+    issuer,
+    jobs,
+    key,
+    maintenance,
+    member,
+    moving,
+    publisher,
+    sigstore,
+    uploading,
+    uploads,
+    user,
+)
 from seaway.cli.context import Context
 from seaway.cli.serve import serve, work
 from seaway.errors import SeawayError, Unavailable
@@ -29,6 +42,7 @@ app.add_typer(issuer.app, name="issuer")
 app.add_typer(publisher.app, name="publisher")
 app.command("upload")(uploading.upload)
 app.add_typer(uploads.app, name="uploads")
+app.add_typer(sigstore.app, name="sigstore")
 app.add_typer(jobs.app, name="jobs")
 app.command("work")(work)
 app.command("migrate")(maintenance.migrate)

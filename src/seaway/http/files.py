@@ -257,6 +257,8 @@ def _cache_control(answer: Answer, index_max_age: int) -> str:
             return f"{scope}, max-age={_A_YEAR}, immutable"
         case Keep.AN_HOUR:
             return f"{scope}, max-age={_AN_HOUR}"
+        case Keep.NEVER:
+            return f"{scope}, no-cache"
         case Keep.REVALIDATE:
             return f"{scope}, max-age={index_max_age}, must-revalidate"
 

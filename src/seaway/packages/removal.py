@@ -24,6 +24,7 @@ from seaway.database.tables import files
 from seaway.errors import NotFound
 from seaway.indexing.change import touch_names
 from seaway.indexing.rows import FileRecord, State, Subdir, find_subdir
+from seaway.trust import sidecars
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,8 @@ def _change(
             return found.revision
         now_ms = house.clock.now_ms()
         tx.execute(update(files).where(files.c.id == row.id).values(state=state.value))
+        if state is State.DELETED:
+            sidecars.forget(tx, found.id, file_name)
         seen = FileRecord(file_name, state, Section(row.section), row.indexed_at, row.record)
         name = filename.parse(file_name).name
         revision = touch_names(tx, found, {name: [seen]}, now_ms, house.whole_document_limit)

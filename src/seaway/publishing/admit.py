@@ -7,6 +7,7 @@ transaction that records the file, where its answer is final.
 
 from dataclasses import dataclass
 
+from seaway.channels.channels import Attestations
 from seaway.conda.filename import FileName
 from seaway.conda.refusals import Reason, Refused
 from seaway.errors import AlreadyThere, NotAllowed
@@ -33,6 +34,9 @@ class Facts:
     lookalikes: tuple[str, ...]
     refuses_lookalikes: bool
     force: bool
+    attestations: Attestations
+    by_workflow: bool
+    is_attested: bool | None  # None while it is not known
 
 
 def admit(file_name: FileName, sha256: bytes | None, facts: Facts) -> None:
@@ -45,6 +49,7 @@ def admit(file_name: FileName, sha256: bytes | None, facts: Facts) -> None:
             f"{file_name.name} looks like {facts.lookalikes[0]}, which is in the channel already, and the channel refuses that.",
             "Choose a name that differs in more than - _ . and case, or ask the owner of the channel to allow it.",
         )
+    _admit_attested(file_name, facts)
 
 
 def warnings(file_name: FileName, facts: Facts) -> tuple[str, ...]:
@@ -52,6 +57,22 @@ def warnings(file_name: FileName, facts: Facts) -> tuple[str, ...]:
     if not facts.lookalikes:
         return ()
     return (f"{file_name.name} looks like {', '.join(facts.lookalikes[:3])}, which is in the channel too.",)
+
+
+def _admit_attested(file_name: FileName, facts: Facts) -> None:
+    """What the channel asks of attestations; an API key never brings one, which is known before the bytes come."""
+    if facts.attestations is Attestations.OFF and facts.is_attested:
+        raise Refused(
+            Reason.UNWANTED_ATTESTATION,
+            f"An attestation came with {file_name}, and the channel takes none.",
+            "Upload without --attestation and --generate-attestation, or ask the owner of the channel to allow them.",
+        )
+    if facts.attestations is Attestations.REQUIRED and (facts.is_attested is False or not facts.by_workflow):
+        raise Refused(
+            Reason.MISSING_ATTESTATION,
+            f"The channel takes only files with an attestation, and none came with {file_name}.",
+            "Let a workflow that is a trusted publisher upload it with --generate-attestation.",
+        )
 
 
 def _admit_again(file_name: FileName, sha256: bytes | None, existing: ExistingFile, facts: Facts) -> None:

@@ -26,12 +26,12 @@ from seaway.accounts.principal import Principal
 from seaway.clock import Clock
 from seaway.conda import filename
 from seaway.conda.filename import FileName
-from seaway.conda.refusals import Reason, Refused
 from seaway.counts import Counts, Outcome, Stage
 from seaway.database.engine import Database
 from seaway.errors import Malformed, SeawayError, Unavailable
 from seaway.indexing.claims import BlobSwept, discard
 from seaway.publishing import admit
+from seaway.publishing.attest import Attesting, require_workflow, verified
 from seaway.publishing.batches import Batches
 from seaway.publishing.examine import Candidate
 from seaway.publishing.examiners import Examiners
@@ -78,6 +78,19 @@ class Publishing:
     batches: Batches[Submission, Recorded]
     disk: Executor  # writes and syncs what arrives, beside the threads that wait for it
     counts: Counts
+    attesting: Attesting
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a request wants of the file that it sends."""
+
+    channel: str
+    file_name: FileName
+    announced_sha256: str | None
+    attestation: bytes | None
+    by: Principal
+    force: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,32 +137,26 @@ async def _publish(house: Publishing, channel: str, incoming: Incoming, *, by: P
     with house.spool.file() as spool_file:
         with house.counts.timed(Stage.RECEIVE):
             arrived = await receive(incoming.chunks(), spool_file, limit=house.upload_limit, disk=house.disk)
-            _refuse_attestation(await incoming.finish())
-        return await to_thread.run_sync(
-            _take_in, house, channel, file_name, arrived, incoming.announced_sha256, by, force, limiter=house.turns
-        )
+            attestation = await incoming.finish()
+        require_workflow(attestation, by)
+        order = Order(channel, file_name, incoming.announced_sha256, attestation, by, force)
+        return await to_thread.run_sync(_take_in, house, order, arrived, limiter=house.turns)
 
 
-def _take_in(
-    house: Publishing,
-    channel: str,
-    file_name: FileName,
-    arrived: Arrived,
-    announced_sha256: str | None,
-    by: Principal,
-    force: bool,
-) -> Published:
+def _take_in(house: Publishing, order: Order, arrived: Arrived) -> Published:
     """The rest in one thread: each way between the event loop and a thread costs as much as opening a small package."""
-    received = arrived.finish(announced_sha256)
+    received = arrived.finish(order.announced_sha256)
     house.counts.received(received.hashes.size)
     # While the package is opened, the disk does what keeping it will need, which takes as long.
     prepared = house.disk.submit(house.blobs.prepare_file, received.path)
     with house.counts.timed(Stage.EXAMINE):
-        candidate = house.examiners.examine(received.path, file_name, received.hashes)
+        candidate = house.examiners.examine(received.path, order.file_name, received.hashes)
+        attested = verified(house.attesting, order.channel, candidate, order.attestation, order.by)
     with house.counts.timed(Stage.RECORD):
         prepared.result()  # a disk that could not keep the file says so once only
-        recorded = store_and_record(house, channel, received.path, Submission(candidate, by, force))
-    return published(house, channel, candidate, recorded)
+        submission = Submission(candidate, order.by, order.force, attested)
+        recorded = store_and_record(house, order.channel, received.path, submission)
+    return published(house, order.channel, candidate, recorded)
 
 
 def refuse_early(
@@ -175,16 +182,6 @@ def _parse_sha256(announced: str | None) -> bytes | None:
     if len(sha256) != 32:
         raise Malformed("X-File-SHA256 is not the 64 hexadecimal digits of a sha256.", "Send the hash of the file.")
     return sha256
-
-
-def _refuse_attestation(attestation: bytes | None) -> None:
-    if attestation is not None:
-        # CEP 27: whoever serves an attestation has verified it against the publisher that sent the file.
-        raise Refused(
-            Reason.UNWANTED_ATTESTATION,
-            "An attestation came with an API key; it is verified only for uploads by a trusted publisher.",
-            "Upload without --attestation.",
-        )
 
 
 def store_and_record(house: Publishing, channel: str, path: Path, submission: Submission) -> Recorded:

@@ -20,6 +20,7 @@ from seaway import audit
 from seaway.accounts.principal import Principal
 from seaway.audit import Event, Line
 from seaway.channels import channels, permissions
+from seaway.channels.channels import Attestations
 from seaway.channels.permissions import Access, Verdict
 from seaway.channels.roles import Action
 from seaway.conda import filename
@@ -34,7 +35,9 @@ from seaway.indexing.rows import FileRecord, State, Subdir, find_subdir
 from seaway.publishing import admit
 from seaway.publishing.admit import ExistingFile, Facts
 from seaway.publishing.examine import Candidate
-from seaway.trust import uploads
+from seaway.trust import sidecars, uploads
+from seaway.trust.attestations import Verified
+from seaway.trust.sidecars import Sidecar
 from seaway.trust.uploads import Chain, Upload
 
 _MAX_SUMMARY = 500
@@ -47,6 +50,14 @@ class Submission:
     candidate: Candidate
     by: Principal
     force: bool
+    attested: Verified | None = None
+
+    @property
+    def sidecar(self) -> Sidecar | None:
+        """What is served beside the file."""
+        if self.attested is None:
+            return None
+        return Sidecar(self.place[1], self.candidate.hashes.sha256, self.attested)
 
     @property
     def place(self) -> tuple[str, str]:
@@ -79,6 +90,7 @@ class _Known:
 
     taken: Sequence[Row]  # type: ignore[type-arg]
     refuses_lookalikes: bool
+    attestations: Attestations
     packages: dict[str, dict[str, int]]  # by folded name: each name and its id
     summaries: dict[str, str]  # of each name
     chain: Chain
@@ -99,7 +111,7 @@ _TAKEN = (
 _ALIKE = (
     select(
         channel_rows.c.refuses_lookalikes, packages.c.id, packages.c.name, packages.c.folded_name, packages.c.summary,
-        upload_chains.c.count.label("chain_count"), upload_chains.c.head,
+        channel_rows.c.attestations, upload_chains.c.count.label("chain_count"), upload_chains.c.head,
     )
     .outerjoin(upload_chains, upload_chains.c.channel_id == channel_rows.c.id)
     .outerjoin(
@@ -129,7 +141,9 @@ def early_facts(
     """
     known = _look_up(tx, access.channel_id, [] if sha256 is None else [str(file_name)], [file_name.name])
     row = next((row for row in known.taken if row.sha256 == sha256), None)
-    return _facts(known, channel, "" if row is None else row.subdir, row, access, file_name, by, force=force)
+    where = f"{channel}/{'' if row is None else row.subdir}"
+    existing = None if row is None else _existing(row, access, by)
+    return _facts(known, where, existing, file_name, by, force=force, is_attested=None)
 
 
 def record(
@@ -212,7 +226,13 @@ def _judge(
     for number, one in submissions:
         candidate, row = one.candidate, taken.get(one.place)
         facts = _facts(
-            known, channel, candidate.subdir, row, accesses[one.by], candidate.file_name, one.by, force=one.force
+            known,
+            f"{channel}/{candidate.subdir}",
+            None if row is None else _existing(row, accesses[one.by], one.by),
+            candidate.file_name,
+            one.by,
+            force=one.force,
+            is_attested=one.attested is not None,
         )
         try:
             admit.admit(candidate.file_name, candidate.hashes.sha256, facts)
@@ -220,9 +240,14 @@ def _judge(
             refusals[number] = error
         else:
             # Set once, by us, and never again (CEP 47): new bytes under an old name are a new file.
-            content = encode({**candidate.record, "indexed_timestamp": now_ms})
+            content = encode({**candidate.record, "indexed_timestamp": now_ms, **_attested(one.sidecar)})
             admitted.append(_Admitted(number, one, facts, content))
     return admitted, refusals
+
+
+def _attested(sidecar: Sidecar | None) -> dict[str, str]:
+    """The field of a record that tells readers of the sidecar; absent where there is none (CEP 50)."""
+    return {} if sidecar is None else {sidecars.FIELD: sidecars.digest(sidecar.content).hex()}
 
 
 def _recorded(one: _Admitted, revision: int) -> Recorded:
@@ -246,27 +271,30 @@ def _look_up(tx: Tx, channel_id: int, file_names: Collection[str], names: Collec
     first = alike[0]
     chain = Chain(channel_id) if first.chain_count is None else Chain(channel_id, first.chain_count, first.head)
     summaries = {row.name: row.summary for row in alike if row.id is not None}
-    return _Known(taken, first.refuses_lookalikes, by_folded, summaries, chain)
+    attestations = Attestations(first.attestations)
+    return _Known(taken, first.refuses_lookalikes, attestations, by_folded, summaries, chain)
 
 
 def _facts(
     known: _Known,
-    channel: str,
-    subdir: str,
-    row: Row | None,  # type: ignore[type-arg]
-    access: Access,
+    where: str,
+    existing: ExistingFile | None,
     file_name: FileName,
     by: Principal,
     *,
     force: bool,
+    is_attested: bool | None,
 ) -> Facts:
     alike = known.packages.get(filename.folded(file_name.name), {})
     return Facts(
-        where=f"{channel}/{subdir}",
-        existing=None if row is None else _existing(row, access, by),
+        where=where,
+        existing=existing,
         lookalikes=tuple(sorted(name for name in alike if name != file_name.name)),
         refuses_lookalikes=known.refuses_lookalikes,
         force=force,
+        attestations=known.attestations,
+        by_workflow=by.workflow is not None,
+        is_attested=is_attested,
     )
 
 
@@ -358,8 +386,10 @@ def _write_files(
             new.append(values)
         else:
             tx.execute(update(files).where(files.c.id == one.facts.existing.id).values(values))
+            sidecars.supersede(tx, now_ms, subdir_id, str(candidate.file_name), one.submission.sidecar)
     if new:
         tx.execute(_ADD_FILES, new)
+    sidecars.add(tx, now_ms, subdir_id, [beside for one in admitted if (beside := one.submission.sidecar) is not None])
 
 
 def _write_index(
@@ -391,7 +421,7 @@ def _audit_line(now_ms: int, channel: str, one: _Admitted) -> Line:
 
 
 def _upload(now_ms: int, channel: str, one: _Admitted) -> Upload:
-    candidate, old = one.submission.candidate, one.facts.existing
+    candidate, old, sidecar = one.submission.candidate, one.facts.existing, one.submission.sidecar
     return Upload(
         at_ms=now_ms,
         channel=channel,
@@ -400,6 +430,6 @@ def _upload(now_ms: int, channel: str, one: _Admitted) -> Upload:
         size=candidate.hashes.size,
         sha256=candidate.hashes.sha256,
         replaced_sha256=None if old is None else old.sha256,
-        attestations_sha256=None,
+        attestations_sha256=None if sidecar is None else sidecars.digest(sidecar.content),
         by=one.submission.by,
     )

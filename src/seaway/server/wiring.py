@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 from anyio import CapacityLimiter
 
@@ -33,6 +34,7 @@ from seaway.jobs.runner import Runner
 from seaway.mail.outbox import Outbox
 from seaway.mail.posting import open_post
 from seaway.packages.removal import Removing
+from seaway.publishing.attest import Attesting
 from seaway.publishing.batches import Batches
 from seaway.publishing.examiners import Examiners
 from seaway.publishing.publish import Publishing
@@ -50,6 +52,7 @@ from seaway.trust.exchange import Exchanging, audience_of
 from seaway.trust.issuers import Issuer
 from seaway.trust.key_sets import KeySets
 from seaway.trust.news import Teller
+from seaway.trust.trusted_root import TrustedRoots
 
 # More threads do not finish uploads faster, since examiners and one write lock order them; these sync their files
 # side by side, and share a commit.
@@ -120,6 +123,7 @@ def build(
         batches=Batches(database, blobs, _recorder(clock, settings.whole_document_limit)),
         disk=ThreadPoolExecutor(_DISK_THREADS, thread_name_prefix="disk"),
         counts=counts,
+        attesting=_wire_attesting(settings, database),
     )
     accounts = _wire_accounts(settings, database, blobs, spool, clock)
     house = House(
@@ -218,6 +222,11 @@ def _recorder(
         return record(tx, clock.now_ms(), channel, submissions, whole_document_limit=whole_document_limit)
 
     return record_all
+
+
+def _wire_attesting(settings: Settings, database: Database) -> Attesting:
+    file = Path(settings.sigstore_root) if settings.sigstore_root else None
+    return Attesting(TrustedRoots(database, file), (settings.site_url, *settings.other_urls))
 
 
 def _wire_reading(database: Database, documents: Documents, clock: Clock, blobs: Blobs) -> Reading:

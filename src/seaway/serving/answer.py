@@ -7,9 +7,10 @@ from enum import Enum
 class Keep(Enum):
     """How long a reader may keep an answer without asking again."""
 
+    NEVER = "never"  # attestations under the name of their file: whoever asks sees those of its bytes
     REVALIDATE = "revalidate"  # index documents: always ask, mostly hear «not changed»
     AN_HOUR = "an hour"  # package files, which can be overwritten
-    FOR_EVER = "for ever"  # shards, which are named by their content
+    FOR_EVER = "for ever"  # shards and sidecars that are named by their content
 
 
 @dataclass(frozen=True, slots=True)

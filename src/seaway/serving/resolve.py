@@ -9,6 +9,7 @@ Find what a reader asked for: (credentials, channel, path) -> `Answer`, or the r
 """
 
 import hashlib
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -38,11 +39,14 @@ from seaway.serving.identity import identify
 from seaway.serving.memory import Held, Memory, Question
 from seaway.storage import keys
 from seaway.storage.blobs import Blobs
+from seaway.trust import sidecars
 
 SHARD_INDEX = "repodata_shards.msgpack.zst"
 SHARDS_FOLDER = "shards"
 SHARD_SUFFIX = ".msgpack.zst"
 NOTICES = "notices.json"
+# The attestations of a file (CEP 50): those of now, the same as prefix.dev names them, and any by their hash.
+_SIDECAR = re.compile(r"(.+\.(?:conda|tar\.bz2))(?:(?:\.v0)?\.sigs|\.sigs\.([0-9a-f]{64}))")
 CHANNELDATA = "channeldata.json"
 
 _JSON = "application/json"
@@ -128,6 +132,8 @@ def _find(
             raise _nothing()
         case (subdir, name) if name == SHARD_INDEX:
             return _shard_index(house, tx, access, channel, subdir)
+        case (subdir, name) if (asked := _SIDECAR.fullmatch(name)) is not None:
+            return _sidecar(tx, access, channel, subdir, asked)
         case (subdir, name) if name not in _WHOLE_DOCUMENTS:
             return _package(tx, access, subdir, name)
         case (subdir, folder, name) if folder == SHARDS_FOLDER and name.endswith(SHARD_SUFFIX):
@@ -240,6 +246,25 @@ def _package(tx: Tx, access: Access, subdir: str, file_name: str) -> Answer:
         is_public=access.is_public,
         blob_key=keys.blob(row.sha256),
         is_package=True,
+    )
+
+
+def _sidecar(tx: Tx, access: Access, channel: str, subdir: str, asked: re.Match[str]) -> Answer:
+    """The attestations of a file; under their hash for as long as the file is there, whatever took their place since."""
+    name, file_name, digest = asked[0], asked[1], asked[2]
+    if digest is None:
+        content = sidecars.current(tx, access.channel_id, subdir, file_name)
+    else:
+        content = sidecars.by_hash(tx, access.channel_id, subdir, file_name, bytes.fromhex(digest))
+    if content is None:
+        raise _nothing()
+    return Answer(
+        etag=_etag(f"{channel}/{subdir}/{name}", hashlib.sha256(content).digest()),
+        size=len(content),
+        media_type=_JSON,
+        keep=Keep.NEVER if digest is None else Keep.FOR_EVER,
+        is_public=access.is_public,
+        content=content,
     )
 
 

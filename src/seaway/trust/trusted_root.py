@@ -19,6 +19,7 @@ from sqlalchemy import delete, insert, select
 from seaway import audit
 from seaway.accounts.principal import Principal
 from seaway.audit import Event
+from seaway.conda import strict_json
 from seaway.database.engine import Database, Tx
 from seaway.database.tables import site_values
 from seaway.errors import BadSetting
@@ -47,6 +48,14 @@ class Root:
     @property
     def sha256(self) -> str:
         return hashlib.sha256(self.content).hexdigest()
+
+    def parties(self) -> dict[str, list[str]]:
+        """The addresses of the logs and authorities that it knows."""
+        root = strict_json.decode(self.content)
+        return {
+            "logs": [log["baseUrl"] for log in root["tlogs"]],
+            "authorities": list(dict.fromkeys(authority["uri"] for authority in root["certificateAuthorities"])),
+        }
 
 
 class TrustedRoots:

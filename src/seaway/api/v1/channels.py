@@ -1,6 +1,6 @@
 """Channels: listed, looked at, made, changed, removed."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter
 from pydantic import ConfigDict, Field
@@ -9,7 +9,7 @@ from seaway.accounts import users
 from seaway.api.v1.asking import DEFAULT_LIMIT, OPEN, After, Asked, ChannelName, Limit
 from seaway.api.v1.shapes import Given, Moment, Page, Shown, page
 from seaway.channels import channels, permissions
-from seaway.channels.channels import MAX_DESCRIPTION, MAX_LOGO_URL, Channel
+from seaway.channels.channels import MAX_DESCRIPTION, MAX_LOGO_URL, Attestations, Channel
 from seaway.channels.roles import Action, SiteAction
 from seaway.clock import moment
 from seaway.packages import catalogue
@@ -30,6 +30,9 @@ class ChannelShown(Shown):
     logo: str
     refuses_lookalikes: bool = Field(description="Whether a package whose name looks like another's is turned away.")
     only_publishers: bool = Field(description="Whether uploads must come from trusted publishers.")
+    attestations: Literal["off", "optional", "required"] = Field(
+        description="Whether files come with an attestation: none is taken, one that comes is verified, or each must."
+    )
     packages: int
     created_at: Moment
 
@@ -60,6 +63,7 @@ class ChannelChange(Given):
     logo: Logo | None = None
     refuses_lookalikes: bool | None = None
     only_publishers: bool | None = None
+    attestations: Literal["off", "optional", "required"] | None = None
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"description": "Our robots."}]})
 
@@ -104,6 +108,7 @@ def change(call: Asked, channel: ChannelName, given: ChannelChange) -> ChannelSh
             tx, call.now_ms, call.by, channel,
             description=given.description, logo_url=given.logo, is_public=given.public,
             refuses_lookalikes=given.refuses_lookalikes, only_publishers=given.only_publishers,
+            attestations=None if given.attestations is None else Attestations(given.attestations),
         )  # fmt: skip
     return _shown(changed)
 
@@ -126,6 +131,7 @@ def _shown(channel: Channel) -> ChannelShown:
         logo=channel.logo_url,
         refuses_lookalikes=channel.refuses_lookalikes,
         only_publishers=channel.only_publishers,
+        attestations=channel.attestations.value,
         packages=channel.package_count,
         created_at=moment(channel.created_at_ms),
     )

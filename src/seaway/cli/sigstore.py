@@ -1,0 +1,55 @@
+"""`seaway sigstore ...`: whose signatures attestations are verified by."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from seaway.cli.context import JsonOption, show
+
+if TYPE_CHECKING:
+    from seaway.trust.trusted_root import Root
+
+app = typer.Typer(help="See and refresh the trusted root of Sigstore.", no_args_is_help=True)
+
+
+@app.command("show")
+def show_root(context: typer.Context, as_json: JsonOption = False) -> None:
+    """Show which trusted root attestations are verified by."""
+    with context.obj.house() as seaway:
+        root = seaway.house.publishing.attesting.roots.current()
+    _tell(root, as_json)
+
+
+@app.command()
+def update(
+    context: typer.Context,
+    file: Annotated[Path | None, typer.Option(help="A trusted_root.json of Sigstore.", exists=True)] = None,
+    embedded: Annotated[bool, typer.Option("--embedded", help="Go back to the one that came with Seaway.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Keep another trusted root, for every worker."""
+    from seaway.accounts.principal import OPERATOR
+    from seaway.trust import trusted_root
+
+    if (file is None) != embedded:
+        raise typer.BadParameter("give either --file or --embedded")
+    with context.obj.house() as seaway:
+        content = None if file is None else trusted_root.read_file(file)
+        with seaway.database.write() as tx:
+            now_ms = seaway.clock.now_ms()
+            root = (
+                trusted_root.forget(tx, now_ms, OPERATOR)
+                if content is None
+                else trusted_root.keep(tx, now_ms, OPERATOR, content)
+            )
+    _tell(root, as_json)
+
+
+def _tell(root: Root, as_json: bool) -> None:
+    parties: dict[str, Any] = root.parties()
+    value = {"origin": root.origin.value, "sha256": root.sha256, **parties}
+    names = ", ".join([*parties["logs"], *parties["authorities"]])
+    show(value, as_json, f"The trusted root is from the {root.origin.value}, sha256 {root.sha256}: {names}.")

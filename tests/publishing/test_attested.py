@@ -1,0 +1,201 @@
+"""Uploads with attestations: verified before they are recorded, kept to the byte, and told of in the index."""
+
+import hashlib
+
+import msgspec
+import pytest
+from sqlalchemy import func, select, update
+
+from seaway.accounts.principal import OPERATOR
+from seaway.audit import Event
+from seaway.channels import channels
+from seaway.channels.channels import Attestations
+from seaway.cli.check import check
+from seaway.conda.refusals import Reason, Refused
+from seaway.database.tables import attestations, audit, files
+from seaway.indexing import rebuild
+from seaway.indexing.rows import get_subdir
+from seaway.packages import removal
+from seaway.server.wiring import Seaway
+from seaway.trust import sidecars, uploads
+from tests.support.house import People, publish_file
+from tests.support.packages import conda
+from tests.support.workflows import Attester
+
+pytestmark = pytest.mark.anyio
+
+FILE = conda()
+OTHER_BYTES = conda(files={"a": b"other"})
+
+
+@pytest.fixture
+def attester(seaway: Seaway, people: People) -> Attester:
+    people.channel("robots")
+    return Attester.trusted_by(seaway)
+
+
+def record(seaway: Seaway, name: str = FILE.name) -> dict:
+    with seaway.database.read() as tx:
+        return msgspec.json.decode(tx.execute(select(files.c.record).where(files.c.file_name == name)).scalar_one())
+
+
+def sidecar(seaway: Seaway, sha256: bytes | None = None) -> bytes | None:
+    with seaway.database.read() as tx:
+        channel_id = channels.get(tx, "robots").id
+        if sha256 is None:
+            return sidecars.current(tx, channel_id, "noarch", FILE.name)
+        return sidecars.by_hash(tx, channel_id, "noarch", FILE.name, sha256)
+
+
+def holds(seaway: Seaway) -> bool:
+    return [*check(seaway)] == []
+
+
+def ask(seaway: Seaway, mode: Attestations) -> None:
+    with seaway.database.write() as tx:
+        channels.change(tx, seaway.clock.now_ms(), OPERATOR, "robots", attestations=mode)
+
+
+async def refusal(seaway: Seaway, attester: Attester, attestation: bytes | None, **how: object) -> Reason:
+    with pytest.raises(Refused) as refused:
+        await publish_file(
+            seaway, "robots", FILE, **{"by": attester.principal("robots"), "attestation": attestation} | how
+        )
+    with seaway.database.read() as tx:
+        assert 0 == tx.execute(select(func.count()).select_from(files)).scalar()
+        assert 0 == tx.execute(select(func.count()).select_from(attestations)).scalar()
+        assert 0 == tx.execute(select(func.count()).where(audit.c.action == Event.FILE_UPLOADED.value)).scalar()
+    assert [] == [stat.key for stat in seaway.blobs.list() if stat.key.startswith("blobs/")]
+    return refused.value.reason
+
+
+async def test_a_verified_attestation_is_kept_and_told_of(seaway: Seaway, attester: Attester) -> None:
+    """Sidecar, record, shard, repodata and record of uploads name one hash, and the bundle's bytes are those that came."""
+    bundle = attester.bundle(FILE, "robots") + b"\n "
+    await publish_file(seaway, "robots", FILE, by=attester.principal("robots"), attestation=bundle)
+    digest = hashlib.sha256(b"[" + bundle + b"]").hexdigest()
+
+    assert b"[" + bundle + b"]" == sidecar(seaway)
+    assert digest == record(seaway)["attestations_sha256"]
+    with seaway.database.read() as tx:
+        (row,) = uploads.rows(tx, "robots")
+    assert (digest, "acme/demo", 1) == (row["attestations_sha256"], row["repository"], row["publisher_id"])
+    assert holds(seaway)
+
+
+async def test_without_an_attestation_a_record_says_nothing_of_one(seaway: Seaway, attester: Attester) -> None:
+    """The field is there exactly if the sidecar is (CEP 50)."""
+    await publish_file(seaway, "robots", FILE, by=attester.principal("robots"))
+
+    assert "attestations_sha256" not in record(seaway)
+    assert sidecar(seaway) is None
+    assert holds(seaway)
+
+
+async def test_an_attestation_of_something_else_leaves_nothing(seaway: Seaway, attester: Attester) -> None:
+    """Another file, another channel, no bundle at all: refused with its reason, and nothing is kept."""
+    assert Reason.OTHER_SUBJECT is await refusal(seaway, attester, attester.bundle(OTHER_BYTES, "robots"))
+    assert Reason.OTHER_CHANNEL is await refusal(seaway, attester, attester.bundle(FILE, "other"))
+    assert Reason.BAD_BUNDLE is await refusal(seaway, attester, b"{}")
+
+
+async def test_an_attestation_with_a_key_is_refused(seaway: Seaway, attester: Attester) -> None:
+    """Whoever is no workflow cannot be compared with a certificate."""
+    bundle = attester.bundle(FILE, "robots")
+
+    assert Reason.UNWANTED_ATTESTATION is await refusal(seaway, attester, bundle, by=OPERATOR)
+
+
+async def test_a_channel_may_require_attestations(seaway: Seaway, attester: Attester) -> None:
+    """Workflows without one are refused after the bytes, keys before them."""
+    ask(seaway, Attestations.REQUIRED)
+
+    assert Reason.MISSING_ATTESTATION is await refusal(seaway, attester, None)
+    assert Reason.MISSING_ATTESTATION is await refusal(seaway, attester, None, by=OPERATOR)
+    bundle = attester.bundle(FILE, "robots")
+    await publish_file(seaway, "robots", FILE, by=attester.principal("robots"), attestation=bundle)
+    assert holds(seaway)
+
+
+async def test_a_channel_may_take_none(seaway: Seaway, attester: Attester) -> None:
+    """An attestation that would not be served is not accepted either."""
+    ask(seaway, Attestations.OFF)
+
+    assert Reason.UNWANTED_ATTESTATION is await refusal(seaway, attester, attester.bundle(FILE, "robots"))
+    await publish_file(seaway, "robots", FILE, by=attester.principal("robots"))
+
+
+async def test_new_bytes_drop_the_attestations_of_the_old(seaway: Seaway, attester: Attester) -> None:
+    """Overwritten without one, the record names none; the old sidecar stays under its hash (CEP 50)."""
+    by, bundle = attester.principal("robots"), attester.bundle(FILE, "robots")
+    await publish_file(seaway, "robots", FILE, by=by, attestation=bundle)
+    old = sidecar(seaway)
+    assert old is not None
+    await publish_file(seaway, "robots", OTHER_BYTES, by=by, force=True)
+
+    assert "attestations_sha256" not in record(seaway)
+    assert (None, old) == (sidecar(seaway), sidecar(seaway, sidecars.digest(old)))
+    assert holds(seaway)
+
+
+async def test_an_equal_attestation_may_come_back(seaway: Seaway, attester: Attester) -> None:
+    """There and back again: one row for each sidecar, and the record names the current one."""
+    by, bundle = attester.principal("robots"), attester.bundle(FILE, "robots")
+    for file, attestation in ((FILE, bundle), (OTHER_BYTES, attester.bundle(OTHER_BYTES, "robots")), (FILE, bundle)):
+        await publish_file(seaway, "robots", file, by=by, force=True, attestation=attestation)
+
+    assert b"[" + bundle + b"]" == sidecar(seaway)
+    assert sidecars.digest(b"[" + bundle + b"]").hex() == record(seaway)["attestations_sha256"]
+    with seaway.database.read() as tx:
+        assert 2 == tx.execute(select(func.count()).select_from(attestations)).scalar()
+    assert holds(seaway)
+
+
+async def test_a_deleted_file_leaves_no_attestations(seaway: Seaway, attester: Attester) -> None:
+    """Yanked it keeps them, deleted it does not, whatever comes under its name later."""
+    by, bundle = attester.principal("robots"), attester.bundle(FILE, "robots")
+    await publish_file(seaway, "robots", FILE, by=by, attestation=bundle)
+    digest = sidecars.digest(b"[" + bundle + b"]")
+    removal.yank(seaway.house.removing, OPERATOR, "robots", "noarch", FILE.name)
+    assert sidecar(seaway) is not None
+    removal.delete(seaway.house.removing, OPERATOR, "robots", "noarch", FILE.name)
+    assert (None, None) == (sidecar(seaway), sidecar(seaway, digest))
+    await publish_file(seaway, "robots", FILE, by=OPERATOR, force=True)
+
+    assert (None, None) == (sidecar(seaway), sidecar(seaway, digest))
+    assert holds(seaway)
+
+
+async def test_a_rebuilt_index_still_tells_of_attestations(seaway: Seaway, attester: Attester) -> None:
+    """What the index says comes from the file rows."""
+    await publish_file(
+        seaway, "robots", FILE, by=attester.principal("robots"), attestation=attester.bundle(FILE, "robots")
+    )
+    with seaway.database.write() as tx:
+        ((_, subdir_id),) = rebuild.all_subdirs(tx)
+        subdir = get_subdir(tx, subdir_id)
+        assert subdir is not None
+        assert 0 == rebuild.rebuild(tx, subdir, seaway.clock.now_ms(), 100_000)
+    assert holds(seaway)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pytest.param({"content": b"[]"}, id="other bytes"),
+        pytest.param({"superseded_at": 1}, id="superseded"),
+        pytest.param({"file_name": "other-1.0-0.conda"}, id="of another file"),
+        pytest.param({"file_sha256": bytes(32)}, id="for other bytes"),
+        pytest.param({"sha256": bytes(32)}, id="another hash"),
+    ],
+)
+async def test_check_finds_sidecars_that_do_not_belong(
+    seaway: Seaway, attester: Attester, values: dict[str, object]
+) -> None:
+    """Both directions: a record without its sidecar, a sidecar without its record."""
+    bundle = attester.bundle(FILE, "robots")
+    await publish_file(seaway, "robots", FILE, by=attester.principal("robots"), attestation=bundle)
+    with seaway.database.write() as tx:
+        tx.execute(update(attestations).values(values))
+
+    assert {"S6"} == {broken.promise for broken in check(seaway)}

@@ -1,0 +1,56 @@
+"""A workflow that publishes with attestations, and the small Sigstore that it signs with."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from seaway.accounts.principal import OPERATOR, Carrier, Grant, Mode, Principal, Workflow
+from seaway.channels import channels
+from seaway.server.wiring import Seaway
+from seaway.trust import trusted_root
+from tests.support.packages import PackageFile
+from tests.support.sigstore import GITHUB_CLAIMS, MiniSigstore, statement, written
+
+GITHUB = Workflow(
+    issuer=GITHUB_CLAIMS[8],
+    kind="github",
+    repository="acme/demo",
+    repository_id="1001",
+    owner_id="2002",
+    ref="refs/heads/main",
+    sha=GITHUB_CLAIMS[13],
+    run_id="3003",
+    run_attempt="1",
+    workflow_ref="acme/demo/.github/workflows/release.yml@refs/heads/main",
+    job_workflow_ref="acme/demo/.github/workflows/release.yml@refs/heads/main",
+)
+
+
+@dataclass(frozen=True)
+class Attester:
+    """A Sigstore that a house trusts, and bundles of it for the house's channels."""
+
+    seaway: Seaway
+    sigstore: MiniSigstore
+
+    @classmethod
+    def trusted_by(cls, seaway: Seaway) -> "Attester":
+        sigstore = MiniSigstore()
+        with seaway.database.write() as tx:
+            trusted_root.keep(tx, seaway.clock.now_ms(), OPERATOR, sigstore.trusted_root)
+        return cls(seaway, sigstore)
+
+    def bundle(self, file: PackageFile, channel: str, **changes: Any) -> bytes:
+        """What the workflow of `principal` sends with a file."""
+        return written(self.sigstore.bundle(statement(file, f"{self.seaway.settings.site_url}/{channel}", **changes)))
+
+    def principal(self, channel: str, *, mode: Mode = Mode.READ_WRITE_DELETE) -> Principal:
+        """The workflow as a minted token of a publisher of the channel makes it."""
+        with self.seaway.database.read() as tx:
+            channel_id = channels.get(tx, channel).id
+        return Principal(
+            "GitHub: acme/demo",
+            carrier=Carrier.WORKFLOW,
+            workflow=GITHUB,
+            grants=(Grant(channel_id, 1, mode),),
+            channel_ids=frozenset({channel_id}),
+        )
