@@ -1,5 +1,6 @@
 """How each route is asked by the table of permissions: a request that would do something if it were allowed."""
 
+import base64
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -240,6 +241,44 @@ def _yanking(stage: Stage, _who: str) -> Iterable[Ask]:
 @_builds("POST /api/v1/unyank/{path:path}")
 def _unyanking(stage: Stage, _who: str) -> Iterable[Ask]:
     yield Ask(f"/api/v1/unyank/{stage.channel}/noarch/{stage.kept.name}")
+
+
+_TUS = {"Tus-Resumable": "1.0.0"}
+
+
+def _begin_upload(stage: Stage, who: str) -> tuple[PackageFile, httpx.Response]:
+    file = stage.new_file()
+    name = base64.b64encode(file.name.encode()).decode()
+    headers = {**_TUS, "Upload-Length": str(len(file.content)), "Upload-Metadata": f"filename {name}"}
+    return file, stage.http.post(f"/api/v1/uploads/{stage.channel}", headers={**headers, **bearer(stage.secrets[who])})
+
+
+@_builds("OPTIONS /api/v1/uploads")
+def _asking_what_uploads_can(_stage: Stage, _who: str) -> Iterable[Ask]:
+    yield Ask("/api/v1/uploads")
+
+
+@_builds("POST /api/v1/uploads/{channel}")
+def _beginning_an_upload(stage: Stage, _who: str) -> Iterable[Ask]:
+    name = base64.b64encode(stage.new_file().name.encode()).decode()
+    headers = {**_TUS, "Upload-Length": "10", "Upload-Metadata": f"filename {name}"}
+    yield Ask(f"/api/v1/uploads/{stage.channel}", headers=headers)
+
+
+@_builds("HEAD /api/v1/uploads/{id}", "DELETE /api/v1/uploads/{id}")
+def _looking_at_an_upload(stage: Stage, _who: str) -> Iterable[Ask]:
+    yield Ask(_begin_upload(stage, "owner")[1].headers["location"], headers=_TUS)
+
+
+@_builds("PATCH /api/v1/uploads/{id}")
+def _going_on_with_an_upload(stage: Stage, _who: str) -> Iterable[Ask]:
+    file, begun = _begin_upload(stage, "owner")
+
+    def check(done: bool) -> None:
+        assert stage.content_of(file) == (file.content if done else None)
+
+    headers = {**_TUS, "Upload-Offset": "0", "Content-Type": "application/offset+octet-stream"}
+    yield Ask(begun.headers["location"], content=file.content, headers=headers, check=check)
 
 
 @_builds("POST /api/oidc/mint_token")

@@ -17,6 +17,13 @@ DELETE /api/v1/delete/{path:path}                         401       403/404   40
 POST /api/v1/yank/{path:path}                             401       403/404   403       200       200       403       403       200       200       403/404   401
 POST /api/v1/unyank/{path:path}                           401       403/404   403       200       200       403       403       200       200       403/404   401
 
+Called by the pages and by tus clients; an upload is there for the user who began it, here the owner
+OPTIONS /api/v1/uploads                                   204       204       204       204       204       204       204       204       204       204       204
+POST /api/v1/uploads/{channel}                            401       403/404   403       201       201       403       403       201       201       403/404   401
+HEAD /api/v1/uploads/{id}                                 401       404       404       404       200       404       403       200       200       403/404   401
+PATCH /api/v1/uploads/{id}                                401       404       404       404       204       404       403       204       204       403/404   401
+DELETE /api/v1/uploads/{id}                               401       404       404       404       204       404       403       204       204       403/404   401
+
 Called by them in workflows; what decides is the token in the body, or the one that is to be ended
 POST /api/oidc/mint_token                                 422       422       422       422       422       422       422       422       422       422       422
 DELETE /api/oidc/token                                    401       401       401       401       401       401       401       401       401       401       401

@@ -84,7 +84,7 @@ async def go_on(
 
 
 def look(house: Publishing, upload_id: str, by: Principal) -> Resumable:
-    """The upload as far as it came; `NotFound` for everybody but the one who began it."""
+    """The upload as far as it came; `NotFound` for everybody but the one who began it, who must still have the right."""
     with house.database.read() as tx:
         return _find(tx, upload_id, by, house.clock.now_ms())
 
@@ -141,7 +141,11 @@ def _find(tx: Tx, upload_id: str, by: Principal, now_ms: int) -> Resumable:
         )
     ).one_or_none()
     if row is None:
-        raise NotFound("There is no such upload, or it took longer than a day.", "Begin it again.")
+        raise _missing()
+    try:
+        require_upload(tx, row.name, by)
+    except NotFound:  # of the channel, which is as good as gone: they must not be told apart
+        raise _missing() from None
     published = None if row.published is None else msgspec.json.decode(row.published, type=Published)
     order = Order(row.name, row.file_name, row.length, row.sha256, row.force)
     return Resumable(row.id, order, row.offset, row.expires_at, published)
@@ -221,6 +225,10 @@ def _drop_pieces(house: Publishing, upload: Resumable) -> None:
 
 def _set(tx: Tx, upload: Resumable, **values: object) -> None:
     tx.execute(update(resumable_uploads).where(resumable_uploads.c.id == upload.id).values(**values))
+
+
+def _missing() -> NotFound:
+    return NotFound("There is no such upload, or it took longer than a day.", "Begin it again.")
 
 
 def _wrong_offset(upload: Resumable) -> WrongOffset:

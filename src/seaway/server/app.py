@@ -9,7 +9,7 @@ from starlette.routing import Match, Mount, Route, Router
 from starlette.types import Receive, Scope, Send
 
 from seaway.accounts import openid as paths
-from seaway.api import channel_files, health, oidc, openid, prefix
+from seaway.api import channel_files, health, oidc, openid, prefix, uploads
 from seaway.api.v1 import app as v1
 from seaway.server.requests import Application
 from seaway.server.wiring import Seaway
@@ -22,18 +22,27 @@ OF_PREFIX = [
     Route("/api/v1/yank/{path:path}", prefix.yank, methods=["POST"]),
     Route("/api/v1/unyank/{path:path}", prefix.unyank, methods=["POST"]),
 ]
+OF_UPLOADS = [
+    # Called by the pages and by tus clients, for uploads that go on after a lost connection
+    Route("/api/v1/uploads", uploads.options, methods=["OPTIONS"]),
+    Route("/api/v1/uploads/{channel}", uploads.begin, methods=["POST"]),
+    Route("/api/v1/uploads/{id}", uploads.look, methods=["HEAD"]),
+    Route("/api/v1/uploads/{id}", uploads.go_on, methods=["PATCH"]),
+    Route("/api/v1/uploads/{id}", uploads.end, methods=["DELETE"]),
+]
 
 
 class _Documented(Mount):
-    """The documented API has what is left below its address: a wrong method of a route of `OF_PREFIX` stays theirs."""
+    """The documented API has what is left below its address: a wrong method of a route beside it stays theirs."""
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        theirs = any(route.matches(scope)[0] is not Match.NONE for route in OF_PREFIX)
+        theirs = any(route.matches(scope)[0] is not Match.NONE for route in (*OF_PREFIX, *OF_UPLOADS))
         return (Match.NONE, {}) if theirs else super().matches(scope)
 
 
 OF_SITE: list[Route | Mount] = [
     *OF_PREFIX,
+    *OF_UPLOADS,
     # Called by programs: the documented API
     _Documented(v1.PREFIX, v1.APP),
     # Called by pixi, rattler-build, rattler in workflows

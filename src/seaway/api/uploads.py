@@ -1,0 +1,172 @@
+"""
+Uploads in pieces, by the protocol that tus clients speak (tus 1.0.0: core, creation, termination, expiration).
+
+    POST   /api/v1/uploads/{channel}         Upload-Length, Upload-Metadata (filename, sha256?, force?) -> Location
+    HEAD   /api/v1/uploads/{id}    Upload-Offset: how much is there
+    PATCH  /api/v1/uploads/{id}    the bytes from Upload-Offset on; the last ones publish the file
+    DELETE /api/v1/uploads/{id}    give it up
+
+A refusal is what an upload in one piece gets: the same status, the same sentence. When the file is there, answers
+carry `Seaway-Revision`, `Seaway-Path` and `Seaway-Warning` with what is odd.
+"""
+
+import base64
+import binascii
+from collections.abc import Awaitable, Callable
+from email.utils import formatdate
+
+from anyio import to_thread
+from starlette.requests import Request
+from starlette.responses import Response
+
+from seaway.accounts.principal import Principal
+from seaway.channels.channels import is_possible_name
+from seaway.errors import BadCredential, Malformed, NotAllowed, NotFound, SeawayError
+from seaway.http import problems
+from seaway.http.bodies import body_of
+from seaway.http.house import House
+from seaway.http.identity import principal_of
+from seaway.publishing import resumable
+from seaway.publishing.resumable import Order, Resumable
+
+VERSION = "1.0.0"
+_EXTENSIONS = "creation,termination,expiration"
+_BODY_TYPE = "application/offset+octet-stream"
+_METADATA_BYTES = 4_096
+_LONGEST_LENGTH = 15  # digits
+_SPOKEN = {"Tus-Resumable": VERSION, "Cache-Control": "no-store"}
+
+
+async def options(request: Request) -> Response:
+    """What this server can do; it tells nothing about a channel."""
+    house: House = request.app.state.house
+    headers = {
+        "Tus-Version": VERSION,
+        "Tus-Extension": _EXTENSIONS,
+        "Tus-Max-Size": str(house.publishing.upload_limit),
+    }
+    return _answer(204, headers)
+
+
+def spoken(act: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
+    """The same in the words of the protocol: its version on both sides, on refusals too."""
+
+    async def answer(request: Request) -> Response:
+        if request.headers.get("tus-resumable") != VERSION:
+            return problems.text(
+                f"This is tus {VERSION}. Send Tus-Resumable: {VERSION}.", 412, {"Tus-Version": VERSION, **_SPOKEN}
+            )
+        try:
+            return await act(request)
+        except SeawayError as error:
+            refusal = problems.response_for(error, request)
+            refusal.headers.update(_SPOKEN)
+            return refusal
+
+    return answer
+
+
+@spoken
+async def begin(request: Request) -> Response:
+    """Make room for one file."""
+    house: House = request.app.state.house
+    by = await _user(request)
+    order = _order(request)
+    upload = await resumable.begin(house.publishing, order, by=by)
+    return _answer(201, {"Location": f"/api/v1/uploads/{upload.id}", **_state(upload)})
+
+
+@spoken
+async def look(request: Request) -> Response:
+    """How far an upload came."""
+    house: House = request.app.state.house
+    by = await _user(request)
+    upload = await to_thread.run_sync(resumable.look, house.publishing, request.path_params["id"], by)
+    return _answer(200, {"Upload-Length": str(upload.order.length), **_state(upload)})
+
+
+@spoken
+async def go_on(request: Request) -> Response:
+    """Take the next bytes."""
+    if request.headers.get("content-type") != _BODY_TYPE:
+        return problems.text(f"The bytes of an upload are sent as {_BODY_TYPE}.", 415, _SPOKEN)
+    house: House = request.app.state.house
+    by = await _user(request)
+    offset = _number(request, "upload-offset")
+    upload = await resumable.go_on(house.publishing, request.path_params["id"], offset, body_of(request), by=by)
+    return _answer(204, _state(upload))
+
+
+@spoken
+async def end(request: Request) -> Response:
+    """Give up an upload."""
+    house: House = request.app.state.house
+    by = await _user(request)
+    await to_thread.run_sync(resumable.end, house.publishing, request.path_params["id"], by)
+    return _answer(204, {})
+
+
+async def _user(request: Request) -> Principal:
+    by = await principal_of(request)
+    if by.is_anonymous:
+        raise BadCredential("This needs an API key.", "Send one as a bearer token, or check that yours is still good.")
+    if by.user_id is None:
+        raise NotAllowed(f"{by.name} cannot upload in pieces.", "Upload the file in one request.")
+    return by
+
+
+def _order(request: Request) -> Order:
+    channel = request.path_params["channel"]
+    if not is_possible_name(channel):
+        raise NotFound("There is no such channel.", "A channel's address here is one name.")
+    metadata = _metadata(request.headers.get("upload-metadata", ""))
+    if "filename" not in metadata:
+        raise Malformed("The upload does not say the name of the file.", "Send it as filename in Upload-Metadata.")
+    return Order(
+        channel=channel,
+        file_name=metadata["filename"],
+        length=_number(request, "upload-length"),
+        sha256=metadata.get("sha256"),
+        force=metadata.get("force", "") in ("true", "1"),
+    )
+
+
+def _metadata(header: str) -> dict[str, str]:
+    """Pairs of a name and a value in base64, with commas between."""
+    if len(header) > _METADATA_BYTES:
+        raise Malformed("Upload-Metadata is too long.", f"Send at most {_METADATA_BYTES:,} bytes.")
+    found: dict[str, str] = {}
+    for pair in filter(None, (part.strip() for part in header.split(","))):
+        name, _, value = pair.partition(" ")
+        try:
+            decoded = base64.b64decode(value, validate=True).decode()
+        except (binascii.Error, UnicodeDecodeError):
+            raise Malformed(f"{name[:40]!a} in Upload-Metadata is not base64 of a text.", "Encode its value.") from None
+        if name in found:
+            raise Malformed(f"{name[:40]!a} stands twice in Upload-Metadata.", "Send it once.")
+        found[name] = decoded
+    return found
+
+
+def _number(request: Request, header: str) -> int:
+    value = request.headers.get(header, "")
+    if not (value.isascii() and value.isdigit() and len(value) <= _LONGEST_LENGTH):
+        raise Malformed(f"{header.title()} is not a number of bytes.", "Send it with every request that needs it.")
+    return int(value)
+
+
+def _state(upload: Resumable) -> dict[str, str]:
+    headers = {
+        "Upload-Offset": str(upload.offset),
+        "Upload-Expires": formatdate(upload.expires_at_ms / 1000, usegmt=True),
+    }
+    if upload.published is not None:
+        there = upload.published
+        headers["Seaway-Revision"] = str(there.revision)
+        headers["Seaway-Path"] = f"/{there.channel}/{there.subdir}/{there.file_name}"
+        headers |= {"Seaway-Warning": " ".join(there.warnings)} if there.warnings else {}
+    return headers
+
+
+def _answer(status: int, headers: dict[str, str]) -> Response:
+    return Response(status_code=status, headers={**_SPOKEN, **headers})
