@@ -6,11 +6,11 @@ that it is for narrow it.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
-from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy import bindparam, delete, insert, or_, select, update
 
 from seaway import audit, ids
 from seaway.accounts.principal import Carrier, Mode, Principal
@@ -160,6 +160,26 @@ def remove(tx: Tx, now_ms: int, by: Principal, user: User, name: str) -> None:
     if not tx.execute(delete(keys).where(keys.c.user_id == user.id, keys.c.name == name)).rowcount:
         raise _no_key(user, name)
     audit.write(tx, now_ms, by.actor, Event.KEY_REMOVED, target=f"{user.name}/{name}")
+
+
+_USED = (
+    update(keys)
+    .where(
+        keys.c.id == bindparam("of_key"),
+        or_(keys.c.used_at.is_(None), keys.c.used_at <= bindparam("before")),
+    )
+    .values(used_at=bindparam("at"), used_from=bindparam("from_address"))
+)
+
+
+def note_uses(tx: Tx, used: Mapping[int, tuple[int, str]], *, since_ms: int) -> None:
+    """Write when and from where keys were used, where the last time is so long ago."""
+    rows = [
+        {"of_key": key_id, "at": at_ms, "before": at_ms - since_ms, "from_address": address}
+        for key_id, (at_ms, address) in sorted(used.items())
+    ]
+    if rows:
+        tx.execute(_USED, rows)
 
 
 # Statements of every request are made once: building one costs more than SQLite needs to run it.

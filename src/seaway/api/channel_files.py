@@ -33,11 +33,16 @@ async def read(request: Request) -> ASGIApp:
         return _front(request, question.channel)
     for _ in range(_TRIES):
         try:
-            reply = await respond(asked, await answer(house.reading, question), house.delivery)
+            held = await answer(house.reading, question)
+            reply = await respond(asked, held, house.delivery)
         except FileNotFoundError:
             continue  # overwritten or rebuilt, and swept, since it was resolved: look again
         if reply.way is not None:
             house.counts.download(reply.way, reply.length)
+            if reply.file_id is not None:
+                house.tally.downloaded(reply.file_id)
+        if held.key_id is not None:
+            house.tally.used(held.key_id, credentials.address_of(request))
         return reply
     raise Unavailable("The file is being replaced.", "Try again in a moment.")
 

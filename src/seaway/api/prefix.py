@@ -42,13 +42,13 @@ async def upload(request: Request) -> Response:
     limit = house.publishing.upload_limit
     incoming: _MultipartIncoming | _RawIncoming
     if request.headers.get("content-type", "").lower().startswith("multipart/"):
-        _check_length(request, limit, wrapping=_WRAPPING_BYTES)
+        least_size = _check_length(request, limit, wrapping=_WRAPPING_BYTES)
         incoming = await _MultipartIncoming.open(request)
     else:
-        _check_length(request, limit, wrapping=0)
+        least_size = _check_length(request, limit, wrapping=0)
         incoming = _RawIncoming(request)
     force = request.query_params.get("force", "").lower() in ("true", "1")
-    published = await publish(house.publishing, channel, incoming, by=by, force=force)
+    published = await publish(house.publishing, channel, incoming, by=by, force=force, least_size=least_size)
     return problems.text(_sentence(published), 200 if published.replaced else 201, _revision(published.revision))
 
 
@@ -84,7 +84,9 @@ async def _signed_principal(request: Request, house: House) -> Principal:
     by = await to_thread.run_sync(_identify, house, secrets)
     if by.is_anonymous:
         raise BadCredential("This needs an API key.", "Send one as a bearer token, or check that yours is still good.")
-    return by.seen_from(credentials.address_of(request))
+    by = by.seen_from(credentials.address_of(request))
+    house.tally.used(by.key_id, by.address)
+    return by
 
 
 def _identify(house: House, secrets: list[str]) -> Principal:
@@ -104,10 +106,14 @@ def _channel_of(request: Request) -> str:
     return names[0]
 
 
-def _check_length(request: Request, limit: int, *, wrapping: int) -> None:
+def _check_length(request: Request, limit: int, *, wrapping: int) -> int:
+    """How many bytes the file has at least, unless they are too many."""
     length = request.headers.get("content-length", "")
-    if length.isdigit() and int(length) > limit + wrapping:
+    if not length.isdigit():
+        return 1
+    if int(length) > limit + wrapping:
         raise too_large(limit)
+    return max(int(length) - wrapping, 1)
 
 
 def _sentence(published: Published) -> str:

@@ -63,6 +63,7 @@ class Reply:
     def __init__(self, status: int, headers: RawHeaders, body: bytes = b"", way: Way | None = None) -> None:
         self.status, self.headers, self.body = status, headers, body
         self.way = way  # how a package file leaves; None when none does
+        self.file_id: int | None = None  # the package file, where this is one more download of it
         self.length = len(body)  # how much of it leaves through us
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -125,7 +126,10 @@ async def respond(asked: Asked, held: Held, delivery: Delivery) -> Reply:
     if answer.content is not None:
         return Reply(status, headers, answer.content[start:end], way)
     elsewhere = await _from_elsewhere(asked, answer, form, delivery)
-    return elsewhere or await _from_store(asked, answer, delivery, _Part(status, headers, way, start, end))
+    reply = elsewhere or await _from_store(asked, answer, delivery, _Part(status, headers, way, start, end))
+    if start == 0:  # further ranges belong to a download that was counted already
+        reply.file_id = answer.file_id
+    return reply
 
 
 async def _from_store(asked: Asked, answer: Answer, delivery: Delivery, part: _Part) -> Reply:

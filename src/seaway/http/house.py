@@ -11,6 +11,7 @@ from seaway.packages.removal import Removing
 from seaway.publishing.publish import Publishing
 from seaway.serving.readiness import Readiness
 from seaway.serving.resolve import Reading
+from seaway.serving.tally import Tally
 from seaway.trust.exchange import Exchanging
 
 
@@ -28,4 +29,5 @@ class House:
     delivery: Delivery
     readiness: Readiness
     counts: Counts
+    tally: Tally
     site_url: str

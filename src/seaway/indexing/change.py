@@ -27,15 +27,25 @@ BUILD_DOCUMENTS = "documents"  # the kind of job
 
 
 def touch_names(
-    tx: Tx, subdir: Subdir, changes: Mapping[str, Sequence[FileRecord]], now_ms: int, whole_document_limit: int
+    tx: Tx,
+    subdir: Subdir,
+    changes: Mapping[str, Sequence[FileRecord]],
+    now_ms: int,
+    whole_document_limit: int,
+    *,
+    grown: int = 0,
 ) -> int:
-    """Bring the index of names in line with files of theirs that just changed; the new revision, one for each file."""
+    """
+    Bring the index of names in line with files of theirs that just changed; the new revision, one for each file.
+
+    `grown` are the bytes that the subdir holds more than before.
+    """
     stored = _read(tx, subdir.id, changes)
     indexes = {
         name: _changed(tx, subdir.id, name, stored.get(name), files_of_name) for name, files_of_name in changes.items()
     }
     steps = sum(map(len, changes.values()))
-    return _switch(tx, subdir, stored, indexes, steps, now_ms, whole_document_limit)
+    return _switch(tx, subdir, stored, indexes, steps, now_ms, whole_document_limit, grown)
 
 
 def derive_name(tx: Tx, subdir: Subdir, name: str, now_ms: int, whole_document_limit: int) -> int:
@@ -88,7 +98,12 @@ _RETIRE = insert(retired_shards)
 _ADVANCE = (
     update(subdirs)
     .where(subdirs.c.id == bindparam("id_of_subdir"))
-    .values(revision=bindparam("revision"), changed_at=bindparam("changed_at"), record_count=bindparam("record_count"))
+    .values(
+        revision=bindparam("revision"),
+        changed_at=bindparam("changed_at"),
+        record_count=bindparam("record_count"),
+        size=subdirs.c.size + bindparam("grown"),
+    )
 )
 
 
@@ -124,6 +139,7 @@ def _switch(
     steps: int,
     now_ms: int,
     whole_document_limit: int,
+    grown: int = 0,
 ) -> int:
     """Put these indexes in the place of what is stored, `steps` revisions later."""
     revision = subdir.revision + steps
@@ -134,7 +150,13 @@ def _switch(
     record_count -= sum(one.record_count for one in stored.values())
     tx.execute(
         _ADVANCE,
-        {"id_of_subdir": subdir.id, "revision": revision, "changed_at": now_ms, "record_count": record_count},
+        {
+            "id_of_subdir": subdir.id,
+            "revision": revision,
+            "changed_at": now_ms,
+            "record_count": record_count,
+            "grown": grown,
+        },
     )
     if record_count > whole_document_limit:
         ask_for_documents(tx, now_ms, subdir.id)

@@ -41,6 +41,9 @@ def differences(tx: Tx, subdir: Subdir) -> Iterator[Difference]:
         yield from (Difference(name, what) for what in _compare(tx, subdir, name, expected))
     if total != subdir.record_count:
         yield Difference("", f"the subdir counts {subdir.record_count} records and has {total}")
+    counted, size = tx.execute(select(subdirs.c.size, _size_of_files(subdir.id)).where(subdirs.c.id == subdir.id)).one()
+    if counted != size:
+        yield Difference("", f"the subdir counts {counted:,} bytes and its files have {size:,}")
 
 
 def rebuild(tx: Tx, subdir: Subdir, now_ms: int, whole_document_limit: int) -> int:
@@ -51,7 +54,11 @@ def rebuild(tx: Tx, subdir: Subdir, now_ms: int, whole_document_limit: int) -> i
         assert current is not None
         tx.execute(delete(fragments).where(fragments.c.subdir_id == subdir.id, fragments.c.name == name))
         derive_name(tx, current, name, now_ms, whole_document_limit)
-    tx.execute(update(subdirs).where(subdirs.c.id == subdir.id).values(record_count=_listed_files(subdir.id)))
+    tx.execute(
+        update(subdirs)
+        .where(subdirs.c.id == subdir.id)
+        .values(record_count=_listed_files(subdir.id), size=_size_of_files(subdir.id))
+    )
     tx.execute(delete(documents).where(documents.c.subdir_id == subdir.id))
     return len(wrong)
 
@@ -69,6 +76,14 @@ def _listed_files(subdir_id: int):  # type: ignore[no-untyped-def]
         select(func.count())
         .select_from(files)
         .where(files.c.subdir_id == subdir_id, files.c.state == State.LISTED.value)
+        .scalar_subquery()
+    )
+
+
+def _size_of_files(subdir_id: int):  # type: ignore[no-untyped-def]
+    return (
+        select(func.coalesce(func.sum(files.c.size), 0))
+        .where(files.c.subdir_id == subdir_id, files.c.state != State.DELETED.value)
         .scalar_subquery()
     )
 

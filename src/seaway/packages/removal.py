@@ -67,7 +67,8 @@ def _change(
         found = None if access is None else find_subdir(tx, access.channel_id, subdir)
         row = None if found is None else _visible_file(tx, found, file_name)
         own = row is not None and by.user_id is not None and row.uploaded_by == by.user_id
-        permissions.require(by, action, access, channel_name=channel, own_file=own)
+        package = None if row is None else filename.parse(file_name).name
+        permissions.require(by, action, access, channel_name=channel, own_file=own, package=package)
         if found is None or row is None:
             raise NotFound("There is no such file in the channel.", "Check its subdir and its name.")
         if row.state == state.value:
@@ -78,7 +79,8 @@ def _change(
             sidecars.forget(tx, found.id, file_name)
         seen = FileRecord(file_name, state, Section(row.section), row.indexed_at, row.record)
         name = filename.parse(file_name).name
-        revision = touch_names(tx, found, {name: [seen]}, now_ms, house.whole_document_limit)
+        grown = -row.size if state is State.DELETED else 0
+        revision = touch_names(tx, found, {name: [seen]}, now_ms, house.whole_document_limit, grown=grown)
         sha256 = row.sha256.hex()
         audit.write(tx, now_ms, by.actor, event, channel=channel, target=f"{subdir}/{file_name}", sha256=sha256)
         return revision
@@ -94,5 +96,6 @@ def _visible_file(tx: Tx, subdir: Subdir, file_name: str):  # type: ignore[no-un
             files.c.record,
             files.c.uploaded_by,
             files.c.sha256,
+            files.c.size,
         ).where(files.c.subdir_id == subdir.id, files.c.file_name == file_name, files.c.state != State.DELETED.value)
     ).one_or_none()

@@ -8,6 +8,7 @@ transaction that records the file, where its answer is final.
 from dataclasses import dataclass
 
 from seaway.channels.channels import Attestations
+from seaway.channels.quotas import Room
 from seaway.conda.filename import FileName
 from seaway.conda.refusals import Reason, Refused
 from seaway.errors import AlreadyThere, NotAllowed
@@ -37,6 +38,8 @@ class Facts:
     attestations: Attestations
     by_workflow: bool
     is_attested: bool | None  # None while it is not known
+    room: Room
+    grows_by: int = 0  # the bytes that the channel will hold more
 
 
 def admit(file_name: FileName, sha256: bytes | None, facts: Facts) -> None:
@@ -50,6 +53,8 @@ def admit(file_name: FileName, sha256: bytes | None, facts: Facts) -> None:
             "Choose a name that differs in more than - _ . and case, or ask the owner of the channel to allow it.",
         )
     _admit_attested(file_name, facts)
+    if facts.grows_by > 0:
+        facts.room.require(facts.grows_by, facts.where.partition("/")[0])
 
 
 def warnings(file_name: FileName, facts: Facts) -> tuple[str, ...]:

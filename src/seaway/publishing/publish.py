@@ -23,6 +23,8 @@ import structlog
 from anyio import CapacityLimiter, to_thread
 
 from seaway.accounts.principal import Principal
+from seaway.channels import permissions
+from seaway.channels.roles import Action
 from seaway.clock import Clock
 from seaway.conda import filename
 from seaway.conda.filename import FileName
@@ -106,10 +108,16 @@ class Published:
     warnings: tuple[str, ...] = field(default=())
 
 
-async def publish(house: Publishing, channel: str, incoming: Incoming, *, by: Principal, force: bool) -> Published:
-    """Take one package file from `by` into `channel`; the invariants are in the module's head."""
+async def publish(
+    house: Publishing, channel: str, incoming: Incoming, *, by: Principal, force: bool, least_size: int = 1
+) -> Published:
+    """
+    Take one package file from `by` into `channel`; the invariants are in the module's head.
+
+    `least_size` is what the request tells of the bytes to come, so that they are not sent in vain.
+    """
     try:
-        published = await _publish(house, channel, incoming, by=by, force=force)
+        published = await _publish(house, channel, incoming, by=by, force=force, least_size=least_size)
     except BaseException as error:  # a client that hung up is counted too
         tell_failure(house.counts, channel, incoming.file_name, error)
         raise
@@ -130,9 +138,11 @@ def tell_failure(counts: Counts, channel: str, file_name: str, error: BaseExcept
         counts.upload(Outcome.BROKEN_OFF)
 
 
-async def _publish(house: Publishing, channel: str, incoming: Incoming, *, by: Principal, force: bool) -> Published:
+async def _publish(
+    house: Publishing, channel: str, incoming: Incoming, *, by: Principal, force: bool, least_size: int
+) -> Published:
     file_name = await to_thread.run_sync(
-        refuse_early, house, channel, incoming.file_name, incoming.announced_sha256, by, force
+        refuse_early, house, channel, incoming.file_name, incoming.announced_sha256, by, force, least_size
     )
     with house.spool.file() as spool_file:
         with house.counts.timed(Stage.RECEIVE):
@@ -160,14 +170,21 @@ def _take_in(house: Publishing, order: Order, arrived: Arrived) -> Published:
 
 
 def refuse_early(
-    house: Publishing, channel: str, named: str, announced_sha256: str | None, by: Principal, force: bool
+    house: Publishing,
+    channel: str,
+    named: str,
+    announced_sha256: str | None,
+    by: Principal,
+    force: bool,
+    least_size: int,
 ) -> FileName:
     """What can be refused before the bytes are read; who may not upload is not told what is wrong with the name."""
     with house.database.read() as tx:
         access = require_upload(tx, channel, by)
         file_name = filename.parse(named)
+        permissions.require(by, Action.UPLOAD, access, channel_name=channel, package=file_name.name)
         sha256 = _parse_sha256(announced_sha256)
-        facts = early_facts(tx, channel, access, file_name, by, force=force, sha256=sha256)
+        facts = early_facts(tx, channel, access, file_name, by, force=force, sha256=sha256, size=least_size)
         admit.admit(file_name, sha256, facts)
     return file_name
 

@@ -9,7 +9,7 @@ lines, the record of uploads.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,9 +19,10 @@ from sqlalchemy import Row, bindparam, insert, select, update
 from seaway import audit
 from seaway.accounts.principal import Principal
 from seaway.audit import Event, Line
-from seaway.channels import channels, permissions
+from seaway.channels import channels, permissions, quotas
 from seaway.channels.channels import Attestations
 from seaway.channels.permissions import Access, Verdict
+from seaway.channels.quotas import Room
 from seaway.channels.roles import Action
 from seaway.conda import filename
 from seaway.conda.filename import FileName
@@ -94,13 +95,14 @@ class _Known:
     packages: dict[str, dict[str, int]]  # by folded name: each name and its id
     summaries: dict[str, str]  # of each name
     chain: Chain
+    room: Room
 
 
 # Statements of every upload are made once: building one costs more than SQLite needs to run it.
 _TAKEN = (
     select(
         files.c.id, files.c.file_name, files.c.state, files.c.section, files.c.sha256, files.c.indexed_at,
-        files.c.uploaded_by, subdirs.c.name.label("subdir"),
+        files.c.uploaded_by, files.c.size, subdirs.c.name.label("subdir"),
     )
     .join(subdirs, subdirs.c.id == files.c.subdir_id)
     .where(
@@ -110,7 +112,8 @@ _TAKEN = (
 )  # fmt: skip
 _ALIKE = (
     select(
-        channel_rows.c.refuses_lookalikes, packages.c.id, packages.c.name, packages.c.folded_name, packages.c.summary,
+        channel_rows.c.refuses_lookalikes, *quotas.ROOM,
+        packages.c.id, packages.c.name, packages.c.folded_name, packages.c.summary,
         channel_rows.c.attestations, upload_chains.c.count.label("chain_count"), upload_chains.c.head,
     )
     .outerjoin(upload_chains, upload_chains.c.channel_id == channel_rows.c.id)
@@ -131,7 +134,15 @@ _ADD_FILES = insert(files)
 
 
 def early_facts(
-    tx: Tx, channel: str, access: Access, file_name: FileName, by: Principal, *, force: bool, sha256: bytes | None
+    tx: Tx,
+    channel: str,
+    access: Access,
+    file_name: FileName,
+    by: Principal,
+    *,
+    force: bool,
+    sha256: bytes | None,
+    size: int,
 ) -> Facts:
     """
     What `admit` can decide on before the bytes come, when the subdir is not known yet.
@@ -143,7 +154,9 @@ def early_facts(
     row = next((row for row in known.taken if row.sha256 == sha256), None)
     where = f"{channel}/{'' if row is None else row.subdir}"
     existing = None if row is None else _existing(row, access, by)
-    return _facts(known, where, existing, file_name, by, force=force, is_attested=None)
+    facts = _facts(known, where, existing, file_name, by, force=force, is_attested=None)
+    # What it may replace is not known yet, and the transaction that records it decides.
+    return facts if force else replace(facts, grows_by=size)
 
 
 def record(
@@ -158,9 +171,10 @@ def record(
     return [outcomes[number] for number in range(len(submissions))]
 
 
-def require_upload(tx: Tx, channel: str, by: Principal) -> Access:
-    """The access of who may upload there; otherwise the refusal."""
-    return permissions.require(by, Action.UPLOAD, channels.access_of(tx, channel, by), channel_name=channel)
+def require_upload(tx: Tx, channel: str, by: Principal, *, package: str | None = None) -> Access:
+    """The access of who may upload there, a package of this name where it is known; otherwise the refusal."""
+    access = channels.access_of(tx, channel, by)
+    return permissions.require(by, Action.UPLOAD, access, channel_name=channel, package=package)
 
 
 _Numbered = tuple[int, Submission]
@@ -209,8 +223,10 @@ def _require_all(
     refusals: dict[int, Recorded | SeawayError] = {}
     for number, submission in submissions:
         try:
-            if submission.by not in accesses:
-                accesses[submission.by] = require_upload(tx, channel, submission.by)
+            by, package = submission.by, submission.candidate.file_name.name
+            if by not in accesses:
+                accesses[by] = require_upload(tx, channel, by)
+            permissions.require(by, Action.UPLOAD, accesses[by], channel_name=channel, package=package)
         except SeawayError as error:
             refusals[number] = error
     return accesses, refusals
@@ -223,6 +239,7 @@ def _judge(
     taken = {(row.subdir, row.file_name): row for row in known.taken}
     admitted: list[_Admitted] = []
     refusals: dict[int, SeawayError] = {}
+    room = known.room
     for number, one in submissions:
         candidate, row = one.candidate, taken.get(one.place)
         facts = _facts(
@@ -234,6 +251,7 @@ def _judge(
             force=one.force,
             is_attested=one.attested is not None,
         )
+        facts = replace(facts, room=room, grows_by=candidate.hashes.size - _visible_size(row))
         try:
             admit.admit(candidate.file_name, candidate.hashes.sha256, facts)
         except SeawayError as error:
@@ -242,6 +260,7 @@ def _judge(
             # Set once, by us, and never again (CEP 47): new bytes under an old name are a new file.
             content = encode({**candidate.record, "indexed_timestamp": now_ms, **_attested(one.sidecar)})
             admitted.append(_Admitted(number, one, facts, content))
+            room = room.after(facts.grows_by)
     return admitted, refusals
 
 
@@ -272,7 +291,8 @@ def _look_up(tx: Tx, channel_id: int, file_names: Collection[str], names: Collec
     chain = Chain(channel_id) if first.chain_count is None else Chain(channel_id, first.chain_count, first.head)
     summaries = {row.name: row.summary for row in alike if row.id is not None}
     attestations = Attestations(first.attestations)
-    return _Known(taken, first.refuses_lookalikes, attestations, by_folded, summaries, chain)
+    room = Room(first.quota_bytes, int(first.used), first.owner_quota, int(first.owner_used))
+    return _Known(taken, first.refuses_lookalikes, attestations, by_folded, summaries, chain, room)
 
 
 def _facts(
@@ -295,12 +315,19 @@ def _facts(
         attestations=known.attestations,
         by_workflow=by.workflow is not None,
         is_attested=is_attested,
+        room=known.room,
     )
+
+
+def _visible_size(row: Row | None) -> int:  # type: ignore[type-arg]
+    """The bytes that go when this file is replaced."""
+    return 0 if row is None or row.state == State.DELETED.value else row.size
 
 
 def _existing(row: Row, access: Access, by: Principal) -> ExistingFile:  # type: ignore[type-arg]
     own = by.user_id is not None and row.uploaded_by == by.user_id
-    verdict = permissions.decide(by, Action.OVERWRITE, access, own_file=own)
+    name = filename.parse(row.file_name).name
+    verdict = permissions.decide(by, Action.OVERWRITE, access, own_file=own, package=name)
     uploaded = datetime.fromtimestamp(row.indexed_at / 1000, UTC)
     return ExistingFile(
         row.id, State(row.state), row.sha256, f"{uploaded:%Y-%m-%d}", may_overwrite=verdict is Verdict.ALLOWED
@@ -401,7 +428,8 @@ def _write_index(
         candidate = one.submission.candidate
         seen = FileRecord(str(candidate.file_name), State.LISTED, candidate.section, now_ms, one.record)
         changes.setdefault(candidate.file_name.name, []).append(seen)
-    touch_names(tx, subdir, changes, now_ms, whole_document_limit)
+    grown = sum(one.facts.grows_by for one in admitted)
+    touch_names(tx, subdir, changes, now_ms, whole_document_limit, grown=grown)
     return {one.number: subdir.revision + place for place, one in enumerate(admitted, start=1)}
 
 

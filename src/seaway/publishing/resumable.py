@@ -64,7 +64,9 @@ async def begin(house: Publishing, order: Order, *, by: Principal) -> Resumable:
         raise Malformed("The upload says that the file is empty.", "Send the length of the file.")
     if order.length > house.upload_limit:
         raise too_large(house.upload_limit)
-    await to_thread.run_sync(refuse_early, house, order.channel, order.file_name, order.sha256, by, order.force)
+    await to_thread.run_sync(
+        refuse_early, house, order.channel, order.file_name, order.sha256, by, order.force, order.length
+    )
     return await to_thread.run_sync(_begin, house, order, by)
 
 

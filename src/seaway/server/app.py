@@ -75,8 +75,10 @@ def create_app(seaway: Seaway) -> Application:
         await to_thread.run_sync(seaway.examiners.warm_up)
         if seaway.settings.jobs:
             seaway.runner.start()
+        seaway.house.tally.start()
         yield
         await to_thread.run_sync(seaway.runner.stop)
+        await to_thread.run_sync(seaway.house.tally.stop)
 
     router = Router(ROUTES, redirect_slashes=False, lifespan=lifespan)
     return Application(_ReadsFirst(router), seaway.house)

@@ -11,6 +11,7 @@ from seaway.accounts import links, resetting, second_factors, sessions, sign_ins
 from seaway.accounts.parts import Accounts
 from seaway.accounts.principal import OPERATOR
 from seaway.accounts.resetting import WRITE_RESET
+from seaway.channels import invitations, notices, transfers
 from seaway.clock import DAY_MS, HOUR_MS, Clock
 from seaway.database.engine import Database
 from seaway.indexing.change import BUILD_DOCUMENTS
@@ -28,7 +29,7 @@ log = structlog.get_logger()
 SWEEP = "sweep"
 EXPIRE = "expire"
 
-_ENDING = (sessions, sign_ins, links, throttle, tools, tool_codes, workflow_tokens)
+_ENDING = (invitations, transfers, notices, sessions, sign_ins, links, throttle, tools, tool_codes, workflow_tokens)
 
 PERIODS_MS = {SWEEP: DAY_MS, EXPIRE: HOUR_MS}
 

@@ -43,6 +43,7 @@ from seaway.server.duties import PERIODS_MS, Duties
 from seaway.serving.memory import Memory
 from seaway.serving.readiness import Readiness
 from seaway.serving.resolve import Reading
+from seaway.serving.tally import Tally
 from seaway.settings import Settings
 from seaway.storage import keys
 from seaway.storage.blobs import Blobs
@@ -79,6 +80,7 @@ class Seaway:
     def close(self) -> None:
         """Let go of everything; what was answered is safe already."""
         self.runner.stop()
+        self.house.tally.stop()
         self.house.publishing.disk.shutdown()
         self.house.publishing.examiners.close()
         self.house.exchanging.key_sets.close()
@@ -137,6 +139,7 @@ def build(
         delivery=_wire_delivery(settings, blobs),
         readiness=Readiness(database, blobs),
         counts=counts,
+        tally=Tally(database, clock),
         site_url=settings.site_url,
     )
     duties = Duties(database, blobs, spool, documents, clock, accounts)

@@ -33,3 +33,5 @@ class Answer:
     varies_by_encoding: bool = False
     revision: int | None = None
     is_package: bool = False
+    file_id: int | None = None  # of a package file, whose downloads are counted
+    good_until_ms: int | None = None  # from then on it says something else, though nothing was changed

@@ -34,10 +34,11 @@ class Question(NamedTuple):
 
 @dataclass(slots=True)
 class Held:
-    """An answer and the moment after which its credential is not good any more."""
+    """An answer, and the moment after which it, or the credential that opened it, is not good any more."""
 
     answer: Answer
     good_until_ms: int | None
+    key_id: int | None = None  # the key that opened it
     form: object = None  # what the face that gave the answer has made of it; kept with it, and looked at by nobody else
 
 

@@ -17,7 +17,8 @@ from functools import partial
 from anyio import CapacityLimiter, to_thread
 from sqlalchemy import bindparam, select
 
-from seaway.channels import channels, permissions
+from seaway.accounts.principal import Principal
+from seaway.channels import channels, notices, permissions
 from seaway.channels.permissions import Access
 from seaway.channels.roles import Action
 from seaway.clock import Clock
@@ -110,16 +111,16 @@ class Unbuilt:
 
 def resolve(
     house: Reading, secrets: Sequence[str], channel: str, path: tuple[str, ...], encodings: Sequence[str]
-) -> tuple[Answer | Unbuilt, int | None]:
+) -> tuple[Answer | Unbuilt, Principal]:
     """
-    What lies at `path` of `channel`, and until when the credential that opened it is good.
+    What lies at `path` of `channel`, and who asks for it, by the credential that opened it.
 
     `encodings` are the content codings that the asker takes, best first.
     """
     with house.database.read() as tx:
         by = identify(tx, house.clock, secrets)
         access = permissions.require(by, Action.READ, channels.access_of(tx, channel, by), channel_name=channel)
-        return _find(house, tx, access, channel, path, encodings), by.expires_at_ms
+        return _find(house, tx, access, channel, path, encodings), by
 
 
 def _find(
@@ -150,13 +151,14 @@ async def answer(house: Reading, question: Question) -> Held:
     held = house.memory.recall(question, house.clock.now_ms())
     if held is not None:
         return held
-    found, good_until_ms = await to_thread.run_sync(resolve, house, *question)
+    found, by = await to_thread.run_sync(resolve, house, *question)
     if isinstance(found, Unbuilt):
         # Who waits for a build waits for a turn, not in a thread: others read meanwhile.
         found = await to_thread.run_sync(found.build, limiter=house.building_turns)
     if found.content is None and found.size <= _SMALL_DOCUMENT_BYTES and not found.is_package:
         found = await to_thread.run_sync(_with_content, house, found)
-    held = Held(found, good_until_ms)
+    ends = [moment for moment in (by.expires_at_ms, found.good_until_ms) if moment is not None]
+    held = Held(found, min(ends, default=None), by.key_id)
     house.memory.keep(mark, question, held)
     return held
 
@@ -168,8 +170,7 @@ def _with_content(house: Reading, found: Answer) -> Answer:
 
 def _of_channel(house: Reading, tx: Tx, access: Access, channel: str, name: str) -> Answer | Unbuilt:
     if name == NOTICES:
-        content = b'{"notices":[]}'
-        return _document(access, f"{channel}/{name}", content, _JSON, revision=None)
+        return _notices(house, tx, access, channel)
     if name == CHANNELDATA:
         data = house.channel_datas.current(tx, access.channel_id)
         return (
@@ -178,6 +179,13 @@ def _of_channel(house: Reading, tx: Tx, access: Access, channel: str, name: str)
             else _channeldata(access, channel, data)
         )
     raise _nothing()
+
+
+def _notices(house: Reading, tx: Tx, access: Access, channel: str) -> Answer:
+    found = notices.current(tx, house.clock.now_ms(), access.channel_id)
+    content = notices.document(found)
+    told = _document(access, f"{channel}/{NOTICES}", content, _JSON, revision=None)
+    return replace(told, good_until_ms=min((notice.expires_at_ms for notice in found), default=None))
 
 
 def _build_channeldata(house: Reading, access: Access, channel: str) -> Answer:
@@ -210,7 +218,7 @@ _SHARD_CONTENT = [
     for table in (shards, retired_shards)
 ]
 _PACKAGE = (
-    select(files.c.sha256, files.c.size)
+    select(files.c.id, files.c.sha256, files.c.size)
     .join(subdirs, subdirs.c.id == files.c.subdir_id)
     .where(*_OF_SUBDIR, files.c.file_name == bindparam("name_of_file"), files.c.state != State.DELETED.value)
 )
@@ -246,6 +254,7 @@ def _package(tx: Tx, access: Access, subdir: str, file_name: str) -> Answer:
         is_public=access.is_public,
         blob_key=keys.blob(row.sha256),
         is_package=True,
+        file_id=row.id,
     )
 
 

@@ -1,0 +1,106 @@
+"""How often package files were fetched: by file and day, added up for who asks."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Select, func, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from seaway.clock import DAY_MS
+from seaway.database.engine import Tx
+from seaway.database.tables import downloads, files, packages, subdirs
+
+_AT_ONCE = 1_000  # rows of one statement; SQLite takes 32,766 values
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """The downloads of one day (days since 1970 UTC)."""
+
+    day: int
+    count: int
+
+
+def day_of(at_ms: int) -> int:
+    """The day on which something happened."""
+    return at_ms // DAY_MS
+
+
+def add(tx: Tx, counted: Mapping[tuple[int, int], int]) -> None:
+    """Add counts, by (file, day). Files that are gone are left out; in one order by all, or workers deadlock."""
+    for part in _batches(sorted(counted)):
+        there = set(tx.execute(select(files.c.id).where(files.c.id.in_({file_id for file_id, _ in part}))).scalars())
+        rows = [{"file_id": one[0], "day": one[1], "count": counted[one]} for one in part if one[0] in there]
+        if rows:
+            dialect = postgresql if tx.dialect.name == "postgresql" else sqlite
+            added = dialect.insert(downloads).values(rows)
+            tx.execute(
+                added.on_conflict_do_update(
+                    index_elements=["file_id", "day"], set_={"count": downloads.c.count + added.excluded.count}
+                )
+            )
+
+
+def of_file(tx: Tx, file_id: int) -> int:
+    """How often a file was fetched."""
+    return _total(tx, _sum().where(downloads.c.file_id == file_id))
+
+
+def of_files(tx: Tx, channel_id: int, package: str) -> dict[tuple[str, str], int]:
+    """How often each file of a package was fetched, by subdir and file name; without those that never were."""
+    rows = tx.execute(
+        select(subdirs.c.name, files.c.file_name, func.sum(downloads.c.count))
+        .join(files, files.c.id == downloads.c.file_id)
+        .join(subdirs, subdirs.c.id == files.c.subdir_id)
+        .join(packages, packages.c.id == files.c.package_id)
+        .where(packages.c.channel_id == channel_id, packages.c.name == package)
+        .group_by(subdirs.c.name, files.c.file_name)
+    )
+    return {(row[0], row[1]): int(row[2]) for row in rows}
+
+
+def of_package(tx: Tx, channel_id: int, package: str) -> int:
+    """How often files of a package were fetched, deleted ones too."""
+    return _total(tx, _of_channel(_sum(), channel_id).where(packages.c.name == package))
+
+
+def of_packages(tx: Tx, channel_id: int) -> dict[str, int]:
+    """How often files of each package of a channel were fetched, by name; without those that never were."""
+    query = select(packages.c.name, func.sum(downloads.c.count)).select_from(downloads)
+    rows = tx.execute(_of_channel(query, channel_id).group_by(packages.c.name))
+    return {row[0]: int(row[1]) for row in rows}
+
+
+def of_channel(tx: Tx, channel_id: int) -> int:
+    """How often files of a channel were fetched."""
+    return _total(tx, _of_channel(_sum(), channel_id))
+
+
+def by_day(tx: Tx, channel_id: int, first: int, last: int, *, package: str | None = None) -> list[Day]:
+    """The days from the first to the last on which files of the channel, or of one package, were fetched; in order."""
+    counts: Select[Any] = select(downloads.c.day, func.sum(downloads.c.count)).select_from(downloads)
+    query = _of_channel(counts, channel_id).where(downloads.c.day.between(first, last))
+    if package is not None:
+        query = query.where(packages.c.name == package)
+    return [Day(row[0], int(row[1])) for row in tx.execute(query.group_by(downloads.c.day).order_by(downloads.c.day))]
+
+
+def _sum() -> Select[Any]:
+    return select(func.coalesce(func.sum(downloads.c.count), 0)).select_from(downloads)
+
+
+def _of_channel(query: Select[Any], channel_id: int) -> Select[Any]:
+    return (
+        query.join(files, files.c.id == downloads.c.file_id)
+        .join(packages, packages.c.id == files.c.package_id)
+        .where(packages.c.channel_id == channel_id)
+    )
+
+
+def _total(tx: Tx, query: Select[Any]) -> int:
+    return int(tx.execute(query).scalar_one())
+
+
+def _batches(keys: Sequence[tuple[int, int]]) -> list[Sequence[tuple[int, int]]]:
+    return [keys[start : start + _AT_ONCE] for start in range(0, len(keys), _AT_ONCE)]

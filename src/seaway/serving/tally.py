@@ -1,0 +1,96 @@
+"""
+What requests leave behind besides their answers: how often files were fetched, and when keys were used.
+
+1. Counting is an addition in memory. It never waits for the database, and never fails or slows a download.
+2. A thread writes what was counted every few seconds, and once more at a graceful stop. A process that is killed
+   loses the seconds since: counts are for people to look at, and nothing is decided by them.
+3. That a key was used is written every ten minutes at most. Each commit makes every worker look up again what it
+   remembers (`serving.memory`), so there is none where nothing is new.
+"""
+
+import threading
+
+import structlog
+
+from seaway.accounts import keys
+from seaway.clock import MINUTE_MS, Clock
+from seaway.database.engine import Database
+from seaway.errors import SeawayError
+from seaway.packages import downloads
+
+log = structlog.get_logger()
+
+_PERIOD_SECONDS = 5.0
+USE_TOLD_EVERY_MS = 10 * MINUTE_MS
+_MOST = 100_000  # files that wait to be written while the database is away; further ones are not counted
+
+
+class Tally:
+    """The counts of one process; used from any thread."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database, self._clock = database, clock
+        self._lock = threading.Lock()
+        self._fetched: dict[tuple[int, int], int] = {}
+        self._used: dict[int, tuple[int, str]] = {}
+        self._told: dict[int, int] = {}
+        self._stopped = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def downloaded(self, file_id: int) -> None:
+        """A file was fetched."""
+        one = (file_id, downloads.day_of(self._clock.now_ms()))
+        with self._lock:
+            if one in self._fetched or len(self._fetched) < _MOST:
+                self._fetched[one] = self._fetched.get(one, 0) + 1
+
+    def used(self, key_id: int | None, address: str) -> None:
+        """A key was used from this address; None is no key."""
+        if key_id is None:
+            return
+        now_ms = self._clock.now_ms()
+        if now_ms - self._told.get(key_id, -USE_TOLD_EVERY_MS) >= USE_TOLD_EVERY_MS:
+            with self._lock:
+                self._used[key_id] = (now_ms, address)
+
+    def start(self) -> None:
+        """Write from now on, in a thread."""
+        self._thread = threading.Thread(target=self._go_on, name="tally", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Write what is left, and end the thread."""
+        self._stopped.set()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+            self.write()
+
+    def write(self) -> None:
+        """Write what was counted; when the database is away, it waits for the next time."""
+        with self._lock:
+            fetched, self._fetched = self._fetched, {}
+            used, self._used = self._used, {}
+        if not fetched and not used:
+            return
+        try:
+            with self._database.write_part() as tx:
+                downloads.add(tx, fetched)
+                keys.note_uses(tx, used, since_ms=USE_TOLD_EVERY_MS)
+        except SeawayError as error:
+            log.warning("tally.waits", reason=error.message)
+            self._put_back(fetched)
+        else:
+            self._told.update((key_id, at_ms) for key_id, (at_ms, _) in used.items())
+
+    def _put_back(self, fetched: dict[tuple[int, int], int]) -> None:
+        with self._lock:
+            for one, count in fetched.items():
+                self._fetched[one] = self._fetched.get(one, 0) + count
+
+    def _go_on(self) -> None:
+        while not self._stopped.wait(_PERIOD_SECONDS):
+            try:
+                self.write()
+            except Exception:
+                log.exception("tally.failed")  # counts are not worth a process

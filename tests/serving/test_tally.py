@@ -1,0 +1,182 @@
+"""Downloads and uses of keys: what counts, what does not, and that counting stands in nobody's way."""
+
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+from sqlalchemy import select
+
+from seaway.accounts import keys, users
+from seaway.accounts.principal import OPERATOR
+from seaway.channels import channels, notices
+from seaway.channels.notices import Level
+from seaway.clock import DAY_MS, MINUTE_MS
+from seaway.database.tables import files
+from seaway.errors import Unavailable
+from seaway.packages import downloads
+from seaway.server.app import create_app
+from seaway.server.wiring import Seaway
+from seaway.serving.tally import Tally
+from tests.support.clock import TurnedClock
+from tests.support.house import People, publish_file
+from tests.support.packages import conda, index_json
+
+FILE = conda(index_json("demo"))
+PATH = f"/boats/noarch/{FILE.name}"
+
+
+@pytest.fixture
+async def http(seaway: Seaway, people: People) -> AsyncIterator[httpx.AsyncClient]:
+    people.channel("boats", owner="ada")
+    await publish_file(seaway, "boats", FILE)
+    transport = httpx.ASGITransport(create_app(seaway))
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+        yield client
+
+
+def counted(seaway: Seaway) -> int:
+    seaway.house.tally.write()
+    with seaway.database.read() as tx:
+        return downloads.of_channel(tx, channels.get(tx, "boats").id)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("method", "headers", "expected"),
+    [
+        pytest.param("GET", {}, 1, id="whole"),
+        pytest.param("GET", {"Range": "bytes=0-9"}, 1, id="first range"),
+        pytest.param("GET", {"Range": "bytes=10-19"}, 0, id="later range"),
+        pytest.param("GET", {"Range": "bytes=-5"}, 0, id="end of it"),
+        pytest.param("GET", {"Range": "bytes=9999999-"}, 0, id="no such range"),
+        pytest.param("GET", {"If-None-Match": "*"}, 0, id="not changed"),
+        pytest.param("HEAD", {}, 0, id="head"),
+    ],
+)
+async def test_what_is_a_download(
+    http: httpx.AsyncClient, seaway: Seaway, method: str, headers: dict[str, str], expected: int
+) -> None:
+    """A file that begins to be answered is one download, also when the answer was remembered; nothing else is."""
+    for _ in range(3):
+        await http.request(method, PATH, headers=headers)
+    assert 3 * expected == counted(seaway)
+
+
+@pytest.mark.anyio
+async def test_documents_and_refusals_are_no_downloads(http: httpx.AsyncClient, seaway: Seaway) -> None:
+    """Only package files that are there are counted."""
+    for path in ("/boats/noarch/repodata.json", "/boats/noarch/no-1.0-0.conda", "/nothing/noarch/x-1.0-0.conda"):
+        await http.get(path)
+    assert 0 == counted(seaway)
+
+
+@pytest.mark.anyio
+async def test_counts_are_by_file_and_day(
+    on_both: str, http: httpx.AsyncClient, seaway: Seaway, clock: TurnedClock
+) -> None:
+    """Each day has a row that grows with every batch; sums are asked by file, package, channel and days."""
+    today = downloads.day_of(clock.now_ms())
+    tally = Tally(seaway.database, clock)
+    with seaway.database.read() as tx:
+        file_id, channel_id = tx.execute(select(files.c.id)).scalar_one(), channels.get(tx, "boats").id
+    for count in (2, 1):
+        for _ in range(count):
+            tally.downloaded(file_id)
+        tally.write()
+    clock.move(DAY_MS)
+    tally.downloaded(file_id)
+    tally.write()
+    with seaway.database.read() as tx:
+        days = downloads.by_day(tx, channel_id, today, today + 1)
+        assert [downloads.Day(today, 3), downloads.Day(today + 1, 1)] == days
+        assert [downloads.Day(today, 3)] == downloads.by_day(tx, channel_id, today - 5, today, package="demo")
+        assert [] == downloads.by_day(tx, channel_id, today, today + 1, package="other")
+        assert 4 == downloads.of_file(tx, file_id) == downloads.of_package(tx, channel_id, "demo")
+        assert {"demo": 4} == downloads.of_packages(tx, channel_id)
+        assert {("noarch", FILE.name): 4} == downloads.of_files(tx, channel_id, "demo")
+
+
+@pytest.mark.anyio
+async def test_a_file_that_is_gone_does_not_hold_up_the_others(http: httpx.AsyncClient, seaway: Seaway) -> None:
+    """A channel that was deleted meanwhile takes its counts along, and the rest of the batch is written."""
+    seaway.house.tally.downloaded(987_654)
+    await http.get(PATH)
+    assert 1 == counted(seaway)
+
+
+@pytest.mark.anyio
+async def test_a_database_that_is_away_loses_no_count(http: httpx.AsyncClient, seaway: Seaway) -> None:
+    """Downloads go on while nothing can be written, and are counted when it can be again."""
+    await http.get(PATH)
+    with seaway.database.read() as tx:
+        file_id = tx.execute(select(files.c.id)).scalar_one()
+    away = Away(seaway)
+    tally = Tally(away, seaway.clock)  # type: ignore[arg-type]
+    tally.downloaded(file_id)
+    tally.write()
+    away.is_away = False
+    tally.write()
+    assert 2 == counted(seaway)
+
+
+class Away:
+    """A database that cannot be written at first."""
+
+    def __init__(self, seaway: Seaway) -> None:
+        self._database = seaway.database
+        self.is_away = True
+
+    def write_part(self):  # type: ignore[no-untyped-def]
+        if self.is_away:
+            raise Unavailable("The database went away.")
+        return self._database.write_part()
+
+
+def key_of(seaway: Seaway) -> keys.Key:
+    seaway.house.tally.write()
+    with seaway.database.read() as tx:
+        return keys.all_keys(tx, users.get(tx, "ada").id)[0]
+
+
+@pytest.mark.anyio
+async def test_the_use_of_a_key_is_noted_now_and_then(
+    http: httpx.AsyncClient, seaway: Seaway, people: People, clock: TurnedClock
+) -> None:
+    """When and from where a key was last used is known to ten minutes; using it more often writes nothing."""
+    secret = people.key("ada")
+    assert key_of(seaway).used_at_ms is None
+    headers = {"Authorization": f"Bearer {secret}"}
+    await http.get(PATH, headers=headers)
+    first = key_of(seaway)
+    assert (clock.now_ms(), "127.0.0.1") == (first.used_at_ms, first.used_from)
+    clock.move(9 * MINUTE_MS)
+    await http.get(PATH, headers=headers)
+    assert first == key_of(seaway)
+    clock.move(MINUTE_MS)
+    await http.get(PATH, headers=headers)
+    assert clock.now_ms() == key_of(seaway).used_at_ms
+
+
+@pytest.mark.anyio
+async def test_a_graceful_stop_writes_what_is_left(http: httpx.AsyncClient, seaway: Seaway) -> None:
+    """Nothing that was counted is lost when a server is stopped."""
+    seaway.house.tally.start()
+    await http.get(PATH)
+    seaway.house.tally.stop()
+    with seaway.database.read() as tx:
+        assert 1 == downloads.of_channel(tx, channels.get(tx, "boats").id)
+
+
+@pytest.mark.anyio
+async def test_notices_end_without_a_change(
+    http: httpx.AsyncClient, seaway: Seaway, people: People, clock: TurnedClock
+) -> None:
+    """A notice is served until it is over, also from memory; then it is not, though nobody changed anything."""
+    from_now = clock.now_ms()
+    with seaway.database.write() as tx:
+        notices.add(tx, from_now, OPERATOR, "boats", Level.WARNING, "Moving soon", expires_at_ms=from_now + DAY_MS)
+    seen = [(await http.get("/boats/notices.json")).json()["notices"] for _ in range(2)]
+    assert seen[0] == seen[1]
+    assert ["warning", "Moving soon"] == [seen[0][0]["level"], seen[0][0]["message"]]
+    clock.move(DAY_MS)
+    assert [] == (await http.get("/boats/notices.json")).json()["notices"]
