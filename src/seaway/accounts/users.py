@@ -97,9 +97,9 @@ def get(tx: Tx, name: str) -> User:
     return user
 
 
-def all_users(tx: Tx) -> list[User]:
-    """Every account, by name."""
-    return [User(*row) for row in tx.execute(_USER.order_by(users.c.name))]
+def all_users(tx: Tx, *, after: str = "", limit: int | None = None) -> list[User]:
+    """Every account, by name; a page of them from behind `after` if there is a limit."""
+    return [User(*row) for row in tx.execute(_USER.where(users.c.name > after).order_by(users.c.name).limit(limit))]
 
 
 def by_id(tx: Tx, user_id: int) -> User:

@@ -3,14 +3,19 @@
 from fastapi import APIRouter
 from pydantic import Field
 
-from seaway.accounts import users
+from seaway import audit
+from seaway.accounts import sessions, tools, users
 from seaway.accounts.principal import Carrier
-from seaway.api.v1.asking import Asked
+from seaway.accounts.sessions import Session
+from seaway.accounts.tools import Grant
+from seaway.api.v1.asking import Asked, Call, Id
 from seaway.api.v1.keys import ModeName
-from seaway.api.v1.shapes import Moment, Shown
+from seaway.api.v1.shapes import Moment, Page, Shown, whole
+from seaway.audit import Event
 from seaway.channels import permissions
 from seaway.channels.roles import SiteAction
 from seaway.clock import moment
+from seaway.errors import NotFound
 
 router = APIRouter(tags=["account"])
 
@@ -56,4 +61,84 @@ def get_account(call: Asked) -> Account:
             key=call.by.key_name or None,
             expires_at=moment(call.by.expires_at_ms),
         ),
+    )
+
+
+class SessionShown(Shown):
+    """A browser in which you are signed in."""
+
+    id: int
+    started_at: Moment
+    seen_at: Moment
+    address: str
+    agent: str = Field(description="What the browser calls itself.")
+    current: bool = Field(description="Whether it is the one that asks.")
+
+
+class ToolShown(Shown):
+    """A command-line tool that you logged in."""
+
+    id: int
+    tool: str = Field(examples=["pixi"])
+    mode: ModeName
+    logged_in_at: Moment
+    used_at: Moment
+    address: str
+
+
+@router.get("/me/sessions", operation_id="listSessions")
+def list_sessions(call: Asked) -> Page[SessionShown]:
+    """The browsers in which you are signed in, the one that was used last first."""
+    permissions.require_site(call.by, SiteAction.READ_ACCOUNT)
+    with call.read() as tx:
+        found = sessions.of_user(tx, call.by.user_id or 0, call.now_ms)
+    return whole([_session(call, session) for session in found])
+
+
+@router.delete("/me/sessions/{session}", operation_id="endSession", status_code=204)
+def end_session(call: Asked, session: Id) -> None:
+    """Sign a browser of yours out."""
+    permissions.require_site(call.by, SiteAction.CHANGE_ACCOUNT)
+    with call.write() as tx:
+        if session not in [one.id for one in sessions.of_user(tx, call.by.user_id or 0, call.now_ms)]:
+            raise NotFound("You are not signed in there.", "That session may have ended already.")
+        sessions.end(tx, session)
+        audit.write(tx, call.now_ms, call.by.actor, Event.SESSION_ENDED, target=call.by.name)
+
+
+@router.get("/me/tools", operation_id="listTools")
+def list_tools(call: Asked) -> Page[ToolShown]:
+    """The tools that you logged in (`pixi auth login --oauth`), the newest first."""
+    permissions.require_site(call.by, SiteAction.READ_ACCOUNT)
+    with call.read() as tx:
+        return whole([_tool(grant) for grant in tools.of_user(tx, call.by.user_id or 0, call.now_ms)])
+
+
+@router.delete("/me/tools/{tool}", operation_id="endTool", status_code=204)
+def end_tool(call: Asked, tool: Id) -> None:
+    """Log a tool out."""
+    permissions.require_site(call.by, SiteAction.CHANGE_ACCOUNT)
+    with call.write() as tx:
+        tools.revoke(tx, call.now_ms, call.by, call.by.user_id or 0, tool)
+
+
+def _session(call: Call, session: Session) -> SessionShown:
+    return SessionShown(
+        id=session.id,
+        started_at=moment(session.created_at_ms),
+        seen_at=moment(session.seen_at_ms),
+        address=session.address,
+        agent=session.agent,
+        current=session.id == call.by.session_id,
+    )
+
+
+def _tool(grant: Grant) -> ToolShown:
+    return ToolShown(
+        id=grant.id,
+        tool=grant.client_id,
+        mode=grant.mode.name,
+        logged_in_at=moment(grant.created_at_ms),
+        used_at=moment(grant.used_at_ms),
+        address=grant.address,
     )

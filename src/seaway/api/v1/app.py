@@ -17,7 +17,9 @@ from fastapi.openapi.utils import get_openapi
 from starlette.responses import Response
 from starlette.routing import Route
 
-from seaway.api.v1 import account, channels, groups, keys, members, packages, search
+from seaway.api.v1 import (
+    account, audit, channels, groups, invitations, keys, members, notices, packages, search, transfers, users,
+)
 from seaway.api.v1.asking import OPEN
 from seaway.api.v1.entry import Entry
 from seaway.api.v1.shapes import Problem
@@ -63,7 +65,9 @@ _SCHEMES = {
     },
 }
 
-_NOUNS = (account, channels, members, packages, search, keys, groups)
+_NOUNS = (
+    account, keys, channels, members, groups, invitations, transfers, notices, packages, search, audit, users,
+)
 
 ROUTER = APIRouter(redirect_slashes=False, responses=_PROBLEMS)
 for noun in _NOUNS:

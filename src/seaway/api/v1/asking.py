@@ -4,19 +4,18 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from anyio import to_thread
 from fastapi import Depends, Path, Query
 from starlette.requests import Request
 
-from seaway.accounts.principal import ANONYMOUS, Principal
+from seaway.accounts import throttle
+from seaway.accounts.principal import Principal
+from seaway.accounts.throttle import Rate
 from seaway.channels import channels
 from seaway.channels.permissions import Access
 from seaway.channels.roles import Action
 from seaway.database.engine import Tx
-from seaway.errors import BadCredential
-from seaway.http import credentials
 from seaway.http.house import House
-from seaway.serving.identity import identify
+from seaway.http.identity import principal_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +34,10 @@ class Call:
         """The access of who asks to a channel, if they may do this there; otherwise the refusal."""
         return channels.require(tx, self.by, action, channel)
 
+    def count(self, rate: Rate, *subject: str) -> None:
+        """Count a try of something that is limited, or refuse it."""
+        throttle.take(self.house.reading.database, self.now_ms, rate, *subject)
+
     def read(self) -> AbstractContextManager[Tx]:
         """A transaction that reads one state."""
         return self.house.reading.database.read()
@@ -45,30 +48,15 @@ class Call:
 
 
 async def _call(request: Request) -> Call:
-    house: House = request.app.state.house
-    return Call(house, await _principal_of(request, house))
-
-
-async def _principal_of(request: Request, house: House) -> Principal:
     """A credential that is not good is refused, also where none is needed: a program must not take that for an answer."""
-    secrets = credentials.from_headers(request)
-    if not secrets:
-        return ANONYMOUS
-    by = await to_thread.run_sync(_identify, house, secrets)
-    if by.is_anonymous:
-        raise BadCredential("This API key is not good.", "Check that it is whole, not expired and not revoked.")
-    return by.seen_from(credentials.address_of(request))
-
-
-def _identify(house: House, secrets: list[str]) -> Principal:
-    with house.reading.database.read() as tx:
-        return identify(tx, house.reading.clock, secrets)
+    return Call(request.app.state.house, await principal_of(request))
 
 
 Asked = Annotated[Call, Depends(_call)]
 
 ChannelName = Annotated[str, Path(description="The name of a channel.", examples=["robots"], max_length=128)]
 PackageName = Annotated[str, Path(description="The name of a package.", examples=["numpy"], max_length=64)]
+Id = Annotated[int, Path(description="The `id` that an answer gave.", ge=1, le=2**53)]
 Limit = Annotated[int, Query(description="How many items an answer has at most.", ge=1, le=100)]
 After = Annotated[
     str, Query(description="`next` of the answer before; leave it out for the first one.", max_length=400)

@@ -2,10 +2,11 @@
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from pydantic import ConfigDict, Field
 
 from seaway.accounts import users
+from seaway.accounts.throttle import Rate
 from seaway.api.v1.asking import DEFAULT_LIMIT, OPEN, After, Asked, ChannelName, Limit
 from seaway.api.v1.shapes import Given, Moment, Page, Shown, page
 from seaway.channels import channels, permissions
@@ -17,6 +18,7 @@ from seaway.packages import catalogue
 router = APIRouter(tags=["channels"])
 
 Description = Annotated[str, Field(description="What the channel is for.", max_length=MAX_DESCRIPTION)]
+Confirm = Annotated[str, Query(description="The name of the channel again, to say that you mean it.", max_length=128)]
 Logo = Annotated[str, Field(description="The https:// address of a picture; empty for none.", max_length=MAX_LOGO_URL)]
 
 
@@ -42,6 +44,13 @@ class ChannelDetail(ChannelShown):
 
     files: int
     role: str | None = Field(description="viewer, contributor or owner; null for who is no member.")
+
+
+class NameShown(Shown):
+    """A name for a channel."""
+
+    name: str = Field(examples=["robots"])
+    free: bool
 
 
 class ChannelGiven(Given):
@@ -80,6 +89,7 @@ def list_channels(call: Asked, after: After = "", limit: Limit = DEFAULT_LIMIT) 
 def add(call: Asked, given: ChannelGiven) -> ChannelShown:
     """Make a channel that you own; it is private unless you say otherwise. A key needs the mode MANAGE and all channels."""
     permissions.require_site(call.by, SiteAction.ADD_CHANNEL)
+    call.count(Rate.CHANNEL_ADD, str(call.by.user_id))
     with call.write() as tx:
         owner = users.get(tx, call.by.name)
         made = channels.add(
@@ -103,7 +113,6 @@ def get(call: Asked, channel: ChannelName) -> ChannelDetail:
 def change(call: Asked, channel: ChannelName, given: ChannelChange) -> ChannelShown:
     """Change a channel; what is left out stays."""
     with call.write() as tx:
-        call.require(tx, Action.MANAGE, channel)
         changed = channels.change(
             tx, call.now_ms, call.by, channel,
             description=given.description, logo_url=given.logo, is_public=given.public,
@@ -114,12 +123,19 @@ def change(call: Asked, channel: ChannelName, given: ChannelChange) -> ChannelSh
 
 
 @router.delete("/channels/{channel}", operation_id="removeChannel", status_code=204)
-def remove(call: Asked, channel: ChannelName) -> None:
+def remove(call: Asked, channel: ChannelName, confirm: Confirm) -> None:
     """Delete a channel with everything in it; only its owner can, signed in a short while ago."""
     with call.write() as tx:
-        call.require(tx, Action.REMOVE, channel)
-        permissions.require_fresh(call.by, call.now_ms)
-        channels.remove(tx, call.now_ms, call.by, channel)
+        channels.remove(tx, call.now_ms, call.by, channel, typed=confirm)
+
+
+@router.get("/channel-names/{channel}", operation_id="checkChannelName")
+def check_name(call: Asked, channel: ChannelName) -> NameShown:
+    """Whether you could make a channel of this name; why not is not told, and how often you ask is limited."""
+    permissions.require_site(call.by, SiteAction.ADD_CHANNEL)
+    call.count(Rate.CHANNEL_NAME, str(call.by.user_id))
+    with call.read() as tx:
+        return NameShown(name=channel, free=channels.is_free(tx, call.now_ms, call.by, channel))
 
 
 def _shown(channel: Channel) -> ChannelShown:

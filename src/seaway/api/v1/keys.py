@@ -1,18 +1,20 @@
 """API keys of whoever asks."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
-from seaway.accounts import keys
-from seaway.accounts.keys import Key
+from seaway.accounts.keys import MAX_NAME, MAX_PATTERNS, Key
 from seaway.accounts.principal import Mode
-from seaway.api.v1.asking import Asked
-from seaway.api.v1.shapes import Moment, Page, Shown, whole
-from seaway.channels import permissions
+from seaway.api.v1.asking import Asked, Call, Id
+from seaway.api.v1.shapes import Given, Moment, Page, Shown, whole
+from seaway.channels import own_keys, permissions
+from seaway.channels.own_keys import DEFAULT_DAYS, LONGEST_DAYS, KeyRules
 from seaway.channels.roles import SiteAction
 from seaway.clock import moment
+from seaway.database.engine import Tx
+from seaway.errors import NotFound
 
 router = APIRouter(tags=["keys"])
 
@@ -36,13 +38,69 @@ class KeyShown(Shown):
     revoked_at: Moment | None
 
 
+class KeyMade(KeyShown):
+    """A key that was just made."""
+
+    key: str = Field(description="The secret. Nobody can see it again.", examples=["swy-u-..."])
+
+
+class KeyGiven(Given):
+    """A key that is to be made."""
+
+    name: str = Field(min_length=1, max_length=MAX_NAME)
+    mode: Literal["READ", "READ_WRITE", "READ_WRITE_DELETE", "MANAGE"] = "READ_WRITE"
+    channels: list[Annotated[str, Field(max_length=128)]] | None = Field(
+        None, description="Only for these channels; null for all of yours.", max_length=100
+    )
+    packages: list[Annotated[str, Field(max_length=65)]] = Field(
+        [], description="Only packages of these names may be written, `*` at the end standing for anything.",
+        max_length=MAX_PATTERNS,
+    )
+    days: int = Field(DEFAULT_DAYS, description="How long it is good.", ge=1, le=LONGEST_DAYS)
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"name": "ci", "channels": ["robots"], "days": 90}]})
+
+
 @router.get("/keys", operation_id="listKeys")
 def list_keys(call: Asked) -> Page[KeyShown]:
     """Your keys by name, revoked ones too."""
-    permissions.require_site(call.by, SiteAction.READ_ACCOUNT)
     with call.read() as tx:
-        found = keys.all_keys(tx, call.by.user_id or 0)
-    return whole([_shown(key) for key in found])
+        return whole([_shown(key) for key in own_keys.listed(tx, call.by)])
+
+
+@router.post("/keys", operation_id="addKey", status_code=201)
+def add(call: Asked, given: KeyGiven) -> KeyMade:
+    """Make a key; its secret is in this answer and nowhere else. Only a person signed in a short while ago can."""
+    with call.write() as tx:
+        made, secret = own_keys.add(
+            tx, call.now_ms, call.by, given.name,
+            mode=Mode[given.mode], channel_names=given.channels, patterns=given.packages, days=given.days,
+            rules=KeyRules(),
+        )  # fmt: skip
+    return KeyMade(**_shown(made).model_dump(), key=secret)
+
+
+@router.post("/keys/{key}/revoke", operation_id="revokeKey")
+def revoke(call: Asked, key: Id) -> KeyShown:
+    """End a key on its next request; it stays in the list."""
+    with call.write() as tx:
+        return _shown(own_keys.revoke(tx, call.now_ms, call.by, _name_of(tx, call, key)))
+
+
+@router.delete("/keys/{key}", operation_id="removeKey", status_code=204)
+def remove(call: Asked, key: Id) -> None:
+    """Take a key out of the list, which ends it too; its name is free again."""
+    with call.write() as tx:
+        own_keys.remove(tx, call.now_ms, call.by, _name_of(tx, call, key))
+
+
+def _name_of(tx: Tx, call: Call, key_id: int) -> str:
+    """What a key of whoever asks is called; the number of somebody else's is that of none."""
+    permissions.require_site(call.by, SiteAction.CHANGE_ACCOUNT)
+    name = next((key.name for key in own_keys.listed(tx, call.by) if key.id == key_id), None)
+    if name is None:
+        raise NotFound("You have no such key.", "GET /api/v1/keys lists them.")
+    return name
 
 
 def _shown(key: Key) -> KeyShown:

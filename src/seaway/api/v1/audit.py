@@ -1,0 +1,60 @@
+"""What was done, by whom: the log of a channel for its owner, the whole log for site admins."""
+
+from typing import Any
+
+from fastapi import APIRouter
+from pydantic import Field
+
+from seaway.api.v1.asking import DEFAULT_LIMIT, After, Asked, ChannelName, Limit
+from seaway.api.v1.shapes import Moment, Page, Shown, numbered, page
+from seaway.audit import log
+from seaway.audit.log import Entry
+from seaway.channels import permissions
+from seaway.channels.roles import Action, SiteAction
+from seaway.clock import moment
+
+router = APIRouter(tags=["audit"])
+
+
+class Line(Shown):
+    """One change."""
+
+    at: Moment
+    actor: str = Field(examples=["ada (key ci)"])
+    address: str = Field(description="Where the request came from.")
+    action: str = Field(examples=["file.uploaded"])
+    channel: str
+    target: str
+    detail: dict[str, Any]
+
+
+@router.get("/channels/{channel}/audit", operation_id="listChannelAudit")
+def of_channel(call: Asked, channel: ChannelName, after: After = "", limit: Limit = DEFAULT_LIMIT) -> Page[Line]:
+    """What was done in a channel, newest first; for its owner."""
+    before = numbered(after)
+    with call.read() as tx:
+        call.require(tx, Action.MANAGE, channel)
+        found = log.of_channel(tx, channel, before=before, limit=limit + 1)
+    return page(found, limit, _line, lambda entry: entry.id)
+
+
+@router.get("/audit", operation_id="listAudit")
+def of_all(call: Asked, after: After = "", limit: Limit = DEFAULT_LIMIT) -> Page[Line]:
+    """What was done anywhere, newest first; for site admins who are signed in."""
+    before = numbered(after)
+    permissions.require_site(call.by, SiteAction.ADMINISTER)
+    with call.read() as tx:
+        found = log.of_all(tx, before=before, limit=limit + 1)
+    return page(found, limit, _line, lambda entry: entry.id)
+
+
+def _line(entry: Entry) -> Line:
+    return Line(
+        at=moment(entry.at_ms),
+        actor=entry.actor,
+        address=entry.address,
+        action=entry.action,
+        channel=entry.channel,
+        target=entry.target,
+        detail=dict(entry.detail),
+    )

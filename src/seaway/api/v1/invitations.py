@@ -1,0 +1,114 @@
+"""Invitations: somebody who is known by an e-mail address is asked to become a member."""
+
+from typing import Literal
+
+from fastapi import APIRouter
+from pydantic import ConfigDict, Field
+
+from seaway.accounts import emails
+from seaway.accounts.throttle import Rate
+from seaway.api.v1.asking import OPEN, Asked, Call, ChannelName, Id
+from seaway.api.v1.members import GivenRole, RoleName
+from seaway.api.v1.shapes import Given, Moment, Page, Shown, whole
+from seaway.channels import invitations
+from seaway.channels.invitations import Invitation
+from seaway.channels.roles import Action, Role
+from seaway.clock import moment
+
+router = APIRouter(tags=["invitations"])
+
+
+class InvitationShown(Shown):
+    """An invitation, without the secret of its link, which only the letter has."""
+
+    id: int
+    channel: str
+    address: str = Field(examples=["ada@example.com"])
+    role: RoleName
+    invited_by: str
+    created_at: Moment
+    expires_at: Moment
+
+
+class InvitationGiven(Given):
+    """Whom to ask, and to be what."""
+
+    address: str = Field(max_length=254)
+    role: GivenRole = "viewer"
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"address": "ada@example.com", "role": "contributor"}]})
+
+
+class AnswerGiven(Given):
+    """What the person says who got the letter."""
+
+    secret: str = Field(description="The last part of the link in the letter.", max_length=100)
+    answer: Literal["accept", "decline"]
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"secret": "swy-inv-...", "answer": "accept"}]})
+
+
+@router.get("/channels/{channel}/invitations", operation_id="listInvitations")
+def list_invitations(call: Asked, channel: ChannelName) -> Page[InvitationShown]:
+    """The invitations of a channel, newest first; those that are over are shown for a month."""
+    with call.read() as tx:
+        return whole([_shown(invitation) for invitation in invitations.of_channel(tx, call.by, channel)])
+
+
+@router.post("/channels/{channel}/invitations", operation_id="invite", status_code=201)
+def invite(call: Asked, channel: ChannelName, given: InvitationGiven) -> InvitationShown:
+    """Send a letter with a link, good for a week; one that was sent before is good no more."""
+    with call.read() as tx:
+        call.require(tx, Action.MANAGE, channel)
+    _count_letter(call, given.address)
+    with call.write() as tx:
+        made, _ = invitations.invite(
+            tx, call.now_ms, call.by, channel, given.address, Role(given.role), telling=call.house.accounts
+        )
+    return _shown(made)
+
+
+@router.post("/channels/{channel}/invitations/{invitation}/resend", operation_id="resendInvitation")
+def resend(call: Asked, channel: ChannelName, invitation: Id) -> InvitationShown:
+    """Send another link; the one before is good no more."""
+    with call.read() as tx:
+        old = next((one for one in invitations.of_channel(tx, call.by, channel) if one.id == invitation), None)
+    if old is not None:
+        _count_letter(call, old.address)
+    with call.write() as tx:
+        made, _ = invitations.resend(
+            tx, call.now_ms, call.by, channel, invitation, telling=call.house.accounts
+        )
+    return _shown(made)
+
+
+@router.delete("/channels/{channel}/invitations/{invitation}", operation_id="withdrawInvitation", status_code=204)
+def withdraw(call: Asked, channel: ChannelName, invitation: Id) -> None:
+    """Take an invitation back."""
+    with call.write() as tx:
+        invitations.withdraw(tx, call.now_ms, call.by, channel, invitation)
+
+
+@router.post("/invitations/answer", operation_id="answerInvitation", openapi_extra=OPEN)
+def answer(call: Asked, given: AnswerGiven) -> InvitationShown:
+    """Accept or decline what a letter invited you to; who is signed in accepts, and who holds the link declines."""
+    act = invitations.accept if given.answer == "accept" else invitations.decline
+    with call.write() as tx:
+        return _shown(act(tx, call.now_ms, call.by, given.secret, telling=call.house.accounts))
+
+
+def _count_letter(call: Call, address: str) -> None:
+    call.count(Rate.LETTERS_FROM, call.by.address)
+    call.count(Rate.LETTER_TO, emails.folded(address))
+
+
+def _shown(invitation: Invitation) -> InvitationShown:
+    return InvitationShown(
+        id=invitation.id,
+        channel=invitation.channel,
+        address=invitation.address,
+        role=invitation.role.value,
+        invited_by=invitation.invited_by,
+        created_at=moment(invitation.created_at_ms),
+        expires_at=moment(invitation.expires_at_ms),
+    )

@@ -1,0 +1,73 @@
+"""What the owner of a channel tells everybody who reads it (CEP 6)."""
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter
+from pydantic import ConfigDict, Field
+
+from seaway.api.v1.asking import OPEN, Asked, ChannelName, Id
+from seaway.api.v1.shapes import Given, Moment, Page, Shown, whole
+from seaway.channels import notices
+from seaway.channels.notices import LONGEST_DAYS, MAX_MESSAGE, Level, Notice
+from seaway.clock import DAY_MS, moment
+
+router = APIRouter(tags=["notices"])
+
+LevelName = Annotated[str, Field(json_schema_extra={"enum": [level.value for level in Level]})]
+
+
+class NoticeShown(Shown):
+    """A notice."""
+
+    id: int
+    level: LevelName
+    message: str
+    created_at: Moment
+    expires_at: Moment
+
+
+class NoticeGiven(Given):
+    """What is to be told."""
+
+    level: Literal["info", "warning", "critical"] = "info"
+    message: str = Field(min_length=1, max_length=MAX_MESSAGE)
+    days: int = Field(30, description="For how long.", ge=1, le=LONGEST_DAYS)
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"message": "Moved to robots-2.", "days": 30}]})
+
+
+@router.get("/channels/{channel}/notices", operation_id="listNotices", openapi_extra=OPEN)
+def list_notices(call: Asked, channel: ChannelName) -> Page[NoticeShown]:
+    """What readers of the channel are told now, newest first."""
+    with call.read() as tx:
+        return whole([_shown(notice) for notice in notices.listed(tx, call.now_ms, call.by, channel)])
+
+
+@router.post("/channels/{channel}/notices", operation_id="addNotice", status_code=201)
+def add(call: Asked, channel: ChannelName, given: NoticeGiven) -> NoticeShown:
+    """Tell something to everybody who reads the channel."""
+    now_ms = call.now_ms
+    with call.write() as tx:
+        return _shown(
+            notices.add(
+                tx, now_ms, call.by, channel, Level(given.level), given.message,
+                expires_at_ms=now_ms + given.days * DAY_MS,
+            )
+        )  # fmt: skip
+
+
+@router.delete("/channels/{channel}/notices/{notice}", operation_id="removeNotice", status_code=204)
+def remove(call: Asked, channel: ChannelName, notice: Id) -> None:
+    """Take a notice back."""
+    with call.write() as tx:
+        notices.remove(tx, call.now_ms, call.by, channel, notice)
+
+
+def _shown(notice: Notice) -> NoticeShown:
+    return NoticeShown(
+        id=notice.id,
+        level=notice.level.value,
+        message=notice.message,
+        created_at=moment(notice.created_at_ms),
+        expires_at=moment(notice.expires_at_ms),
+    )

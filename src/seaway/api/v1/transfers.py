@@ -1,0 +1,92 @@
+"""Transfers: a channel is offered to one of its members, who accepts, and then owns it."""
+
+from typing import Literal
+
+from fastapi import APIRouter
+from pydantic import ConfigDict, Field
+
+from seaway.api.v1.asking import Asked, ChannelName
+from seaway.api.v1.shapes import Given, Moment, Page, Shown, whole
+from seaway.channels import permissions, transfers
+from seaway.channels.roles import Action, SiteAction
+from seaway.channels.transfers import Transfer
+from seaway.clock import moment
+
+router = APIRouter(tags=["transfers"])
+
+
+class TransferShown(Shown):
+    """An offer that waits for its answer."""
+
+    channel: str
+    to_user: str = Field(examples=["ada"])
+    offered_by: str
+    offered_at: Moment
+    expires_at: Moment
+
+
+class TransferGiven(Given):
+    """Whom the channel is offered to."""
+
+    to_user: str = Field(max_length=39)
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"to_user": "ada"}]})
+
+
+class AnswerGiven(Given):
+    """What they say to whom it was offered."""
+
+    answer: Literal["accept", "decline"]
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"answer": "accept"}]})
+
+
+@router.get("/transfers", operation_id="listTransfers")
+def list_transfers(call: Asked) -> Page[TransferShown]:
+    """The channels that were offered to you."""
+    permissions.require_site(call.by, SiteAction.READ_ACCOUNT)
+    with call.read() as tx:
+        return whole([_shown(transfer) for transfer in transfers.to_user(tx, call.now_ms, call.by.user_id or 0)])
+
+
+@router.get("/channels/{channel}/transfer", operation_id="getTransfer")
+def get(call: Asked, channel: ChannelName) -> Page[TransferShown]:
+    """The offer of a channel that waits for its answer, if there is one; for its owner."""
+    with call.read() as tx:
+        access = call.require(tx, Action.MANAGE, channel)
+        found = transfers.of_channel(tx, call.now_ms, access.channel_id)
+    return whole([] if found is None else [_shown(found)])
+
+
+@router.post("/channels/{channel}/transfer", operation_id="offerTransfer", status_code=201)
+def offer(call: Asked, channel: ChannelName, given: TransferGiven) -> TransferShown:
+    """Offer a channel to one of its members; only its owner can, signed in a short while ago."""
+    with call.write() as tx:
+        return _shown(
+            transfers.offer(tx, call.now_ms, call.by, channel, given.to_user, telling=call.house.accounts)
+        )
+
+
+@router.delete("/channels/{channel}/transfer", operation_id="cancelTransfer", status_code=204)
+def cancel(call: Asked, channel: ChannelName) -> None:
+    """Take an offer back."""
+    with call.write() as tx:
+        transfers.cancel(tx, call.now_ms, call.by, channel)
+
+
+@router.post("/channels/{channel}/transfer/answer", operation_id="answerTransfer")
+def answer(call: Asked, channel: ChannelName, given: AnswerGiven) -> TransferShown:
+    """Accept or decline a channel that was offered to you."""
+    act = transfers.accept if given.answer == "accept" else transfers.decline
+    with call.write() as tx:
+        return _shown(act(tx, call.now_ms, call.by, channel, telling=call.house.accounts))
+
+
+def _shown(transfer: Transfer) -> TransferShown:
+    return TransferShown(
+        channel=transfer.channel,
+        to_user=transfer.to_user,
+        offered_by=transfer.offered_by,
+        offered_at=moment(transfer.offered_at_ms),
+        expires_at=moment(transfer.expires_at_ms),
+    )

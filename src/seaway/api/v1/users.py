@@ -1,0 +1,84 @@
+"""The accounts of the site, for its admins."""
+
+from fastapi import APIRouter
+from pydantic import ConfigDict, Field
+
+from seaway.accounts import users
+from seaway.accounts.users import User
+from seaway.api.v1.asking import DEFAULT_LIMIT, After, Asked, Call, Limit
+from seaway.api.v1.members import UserName
+from seaway.api.v1.shapes import Given, Moment, Page, Shown, page
+from seaway.channels import permissions
+from seaway.channels.roles import SiteAction
+from seaway.clock import moment
+from seaway.errors import Malformed
+
+router = APIRouter(tags=["administration"])
+
+
+class UserShown(Shown):
+    """An account."""
+
+    name: str = Field(examples=["ada"])
+    display_name: str
+    email: str | None
+    admin: bool
+    created_at: Moment
+    disabled_at: Moment | None
+
+
+class UserChange(Given):
+    """What is to be another; what is left out stays."""
+
+    disabled: bool | None = Field(None, description="Whether it is shut: its sessions, keys and tools stop at once.")
+    admin: bool | None = None
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"disabled": True}]})
+
+
+@router.get("/users", operation_id="listUsers")
+def list_users(call: Asked, after: After = "", limit: Limit = DEFAULT_LIMIT) -> Page[UserShown]:
+    """Every account, by name; for site admins who are signed in."""
+    permissions.require_site(call.by, SiteAction.ADMINISTER)
+    with call.read() as tx:
+        found = users.all_users(tx, after=after, limit=limit + 1)
+    return page(found, limit, _shown, lambda user: user.name)
+
+
+@router.get("/users/{user}", operation_id="getUser")
+def get(call: Asked, user: UserName) -> UserShown:
+    """One account; for site admins who are signed in."""
+    permissions.require_site(call.by, SiteAction.ADMINISTER)
+    with call.read() as tx:
+        return _shown(users.get(tx, user))
+
+
+@router.patch("/users/{user}", operation_id="changeUser")
+def change(call: Asked, user: UserName, given: UserChange) -> UserShown:
+    """Shut an account or open it again, make it site admin or take that back; for another admin, signed in just now."""
+    permissions.require_site(call.by, SiteAction.ADMINISTER)
+    permissions.require_fresh(call.by, call.now_ms)
+    _refuse_oneself(call, user)
+    with call.write() as tx:
+        if given.disabled is not None:
+            users.set_disabled(tx, call.now_ms, call.by, user, disabled=given.disabled)
+        if given.admin is not None:
+            users.set_admin(tx, call.now_ms, call.by, user, is_admin=given.admin)
+        return _shown(users.get(tx, user))
+
+
+def _refuse_oneself(call: Call, user: str) -> None:
+    # The last admin who steps down by mistake would leave nobody who could take it back here.
+    if user == call.by.name:
+        raise Malformed("Nobody shuts their own account or takes their own rights away here.", "Ask another admin.")
+
+
+def _shown(user: User) -> UserShown:
+    return UserShown(
+        name=user.name,
+        display_name=user.display_name,
+        email=user.email,
+        admin=user.is_admin,
+        created_at=moment(user.created_at_ms),
+        disabled_at=moment(user.disabled_at_ms),
+    )
