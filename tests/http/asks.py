@@ -9,10 +9,13 @@ from typing import Any
 import httpx
 import msgspec
 
-from seaway.accounts import keys, users
-from seaway.accounts.principal import OPERATOR, Mode
-from seaway.channels import groups, members
+from seaway.accounts import keys, sessions, users
+from seaway.accounts.principal import OPERATOR, Carrier, Mode, Principal
+from seaway.channels import channels, groups, invitations, members, notices, transfers
+from seaway.channels.notices import Level
+from seaway.channels.permissions import FRESH_MS
 from seaway.channels.roles import Role
+from seaway.clock import DAY_MS
 from seaway.web import assets
 from tests.conftest import Site
 from tests.http.matrix import route_of
@@ -45,11 +48,13 @@ class Ask:
     params: Mapping[str, str] | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     signed: bool = True  # whether the key goes into the header
+    about: str = ""  # the channel in the path, if it is another one than the stage's
     check: Callable[[bool], None] = _nothing_to_check
 
-    def elsewhere(self, channel: str, other: str) -> "Ask":
-        """The same request about another channel."""
-        return replace(self, path=self.path.replace(channel, other))
+    def elsewhere(self, channel: str) -> "Ask":
+        """The same request about a channel that nobody has, whose name is as long."""
+        about = self.about or channel
+        return replace(self, path=self.path.replace(about, "x" * len(about)))
 
 
 @dataclass(frozen=True)
@@ -59,9 +64,30 @@ class Stage:
     site: Site
     http: httpx.Client
     channel: str
-    unknown: str  # a name of the same length that no channel has
+    is_public: bool
     users: dict[str, str]  # who stands in each column
     secrets: dict[str, str | None]
+    cookies: dict[str, str]
+
+    def signed(self, who: str) -> dict[str, str]:
+        """The headers of somebody with a key."""
+        return bearer(self.secrets[who])
+
+    def signed_in(self, who: str) -> dict[str, str]:
+        """The headers of somebody in a browser, on a page of this site."""
+        cookie = self.cookies[who]
+        return {
+            "Cookie": f"seaway_session={cookie}",
+            "X-CSRF-Token": sessions.csrf_token(cookie),
+            "Sec-Fetch-Site": "same-origin",
+        }
+
+    def new_channel(self) -> str:
+        """Another channel with the same people, for what can be done to one only once."""
+        people, channel = self.site.people, self.site.new_channel(public=self.is_public, owner=self.users["owner"])
+        people.member(channel, self.users["contrib"], Role.CONTRIBUTOR)
+        people.member(channel, self.users["viewer"], Role.VIEWER)
+        return channel
 
     def new_file(self) -> PackageFile:
         return conda(index_json(self.site.new_name("pkg")))
@@ -148,7 +174,15 @@ def stage(site: Site, http: httpx.Client, *, public: bool) -> Stage:
     with people.seaway.database.write() as tx:
         users.set_disabled(tx, people.seaway.clock.now_ms(), OPERATOR, gone, disabled=True)
     standing = {"stranger": stranger, "viewer": viewer, "contrib": contributor, "owner": owner, "admin": admin}
-    return Stage(site, http, channel, "x" * len(channel), standing, secrets)
+    cookies = {who: _session(site, user) for who, user in standing.items()}
+    cookies["stale"] = _session(site, owner, ago_ms=FRESH_MS + 1)
+    return Stage(site, http, channel, public, {**standing, "stale": owner}, secrets, cookies)
+
+
+def _session(site: Site, user: str, *, ago_ms: int = 0) -> str:
+    with site.people.seaway.database.write() as tx:
+        began_ms = site.people.seaway.clock.now_ms() - ago_ms
+        return sessions.start(tx, began_ms, users.get(tx, user).id, address="127.0.0.1", agent="a browser")
 
 
 def _revoked(site: Site, user: str, secret: str) -> str:
@@ -393,3 +427,164 @@ def _tool_ends(_stage: Stage, _who: str) -> Iterable[Ask]:
 @_builds("POST /api/graphql")
 def _viewer(_stage: Stage, _who: str) -> Iterable[Ask]:
     yield Ask("/api/graphql", json={"query": "query { viewer { login } }"})
+
+
+@_builds("DELETE /api/v1/channels/{channel}")
+def _removing_a_channel(stage: Stage, _who: str) -> Iterable[Ask]:
+    channel = stage.new_channel()
+
+    def check(done: bool) -> None:
+        with stage.site.people.seaway.database.read() as tx:
+            assert (channels.access_of(tx, channel, OPERATOR) is None) is done
+
+    yield Ask(f"/api/v1/channels/{channel}", params={"confirm": channel}, about=channel, check=check)
+
+
+@_builds("GET /api/v1/channel-names/{channel}")
+def _asking_for_a_name(stage: Stage, _who: str) -> Iterable[Ask]:
+    """A name that is free: that one can see which are not is the one exception to silence."""
+    yield Ask(f"/api/v1/channel-names/{stage.site.new_name('free')}")
+
+
+@_builds("POST /api/v1/channels/{channel}/invitations")
+def _inviting(stage: Stage, _who: str) -> Iterable[Ask]:
+    yield Ask(
+        f"/api/v1/channels/{stage.channel}/invitations", json={"address": f"{stage.site.new_name('m')}@example.com"}
+    )
+
+
+def _invited(stage: Stage, channel: str) -> tuple[int, str]:
+    """The number and the secret of a new invitation."""
+    people = stage.site.people
+    with people.seaway.database.write() as tx:
+        address = f"{stage.site.new_name('m')}@example.com"
+        made, secret = invitations.invite(
+            tx, people.seaway.clock.now_ms(), OPERATOR, channel, address, Role.VIEWER, telling=None
+        )
+    return made.id, secret
+
+
+@_builds("POST /api/v1/channels/{channel}/invitations/{invitation}/resend")
+def _resending(stage: Stage, _who: str) -> Iterable[Ask]:
+    number, _ = _invited(stage, stage.channel)
+    yield Ask(f"/api/v1/channels/{stage.channel}/invitations/{number}/resend")
+
+
+@_builds("DELETE /api/v1/channels/{channel}/invitations/{invitation}")
+def _withdrawing(stage: Stage, _who: str) -> Iterable[Ask]:
+    number, _ = _invited(stage, stage.channel)
+    yield Ask(f"/api/v1/channels/{stage.channel}/invitations/{number}")
+
+
+@_builds("POST /api/v1/invitations/answer")
+def _answering_an_invitation(stage: Stage, _who: str) -> Iterable[Ask]:
+    _, secret = _invited(stage, stage.new_channel())
+    yield Ask("/api/v1/invitations/answer", json={"secret": secret, "answer": "accept"})
+
+
+def _offered(stage: Stage) -> str:
+    """A new channel that its owner offers to the contributor."""
+    people, channel = stage.site.people, stage.new_channel()
+    with people.seaway.database.write() as tx:
+        now_ms = people.seaway.clock.now_ms()
+        owner = users.get(tx, stage.users["owner"])
+        by = Principal(owner.name, owner.id, Carrier.PERSON, confirmed_at_ms=now_ms)
+        transfers.offer(tx, now_ms, by, channel, stage.users["contrib"])
+    return channel
+
+
+@_builds("POST /api/v1/channels/{channel}/transfer")
+def _offering(stage: Stage, _who: str) -> Iterable[Ask]:
+    channel = stage.new_channel()
+    yield Ask(f"/api/v1/channels/{channel}/transfer", json={"to_user": stage.users["contrib"]}, about=channel)
+
+
+@_builds("DELETE /api/v1/channels/{channel}/transfer")
+def _cancelling(stage: Stage, _who: str) -> Iterable[Ask]:
+    channel = _offered(stage)
+    yield Ask(f"/api/v1/channels/{channel}/transfer", about=channel)
+
+
+@_builds("POST /api/v1/channels/{channel}/transfer/answer")
+def _answering_an_offer(stage: Stage, _who: str) -> Iterable[Ask]:
+    channel = _offered(stage)
+    yield Ask(f"/api/v1/channels/{channel}/transfer/answer", json={"answer": "accept"}, about=channel)
+
+
+@_builds("POST /api/v1/channels/{channel}/notices")
+def _telling(stage: Stage, _who: str) -> Iterable[Ask]:
+    yield Ask(f"/api/v1/channels/{stage.channel}/notices", json={"message": "Hello"})
+
+
+@_builds("DELETE /api/v1/channels/{channel}/notices/{notice}")
+def _taking_back(stage: Stage, _who: str) -> Iterable[Ask]:
+    people, channel = stage.site.people, stage.new_channel()
+    with people.seaway.database.write() as tx:
+        now_ms = people.seaway.clock.now_ms()
+        notice = notices.add(tx, now_ms, OPERATOR, channel, Level.INFO, "Hello", expires_at_ms=now_ms + DAY_MS)
+    yield Ask(f"/api/v1/channels/{channel}/notices/{notice.id}", about=channel)
+
+
+def _key_of(stage: Stage, user: str) -> int:
+    """The number of a new key."""
+    people = stage.site.people
+    with people.seaway.database.write() as tx:
+        made, _ = keys.add(
+            tx, people.seaway.clock.now_ms(), OPERATOR, users.get(tx, user), stage.site.new_name("key"),
+            mode=Mode.READ, channel_ids=None, expires_at_ms=None,
+        )  # fmt: skip
+    return made.id
+
+
+def _user(stage: Stage, who: str) -> str:
+    return stage.users.get(who, stage.users["owner"])
+
+
+@_builds("POST /api/v1/keys")
+def _making_a_key(stage: Stage, _who: str) -> Iterable[Ask]:
+    yield Ask("/api/v1/keys", json={"name": stage.site.new_name("key"), "days": 1})
+
+
+@_builds("POST /api/v1/keys/{key}/revoke")
+def _revoking_a_key(stage: Stage, who: str) -> Iterable[Ask]:
+    yield Ask(f"/api/v1/keys/{_key_of(stage, _user(stage, who))}/revoke")
+
+
+@_builds("DELETE /api/v1/keys/{key}")
+def _removing_a_key(stage: Stage, who: str) -> Iterable[Ask]:
+    yield Ask(f"/api/v1/keys/{_key_of(stage, _user(stage, who))}")
+
+
+@_builds("DELETE /api/v1/keys/{key} #another's")
+def _removing_the_key_of_another(stage: Stage, _who: str) -> Iterable[Ask]:
+    yield Ask(f"/api/v1/keys/{_key_of(stage, stage.site.people.user(stage.site.new_name('other')))}")
+
+
+def _browser_of(stage: Stage, user: str) -> int:
+    """The number of a new session."""
+    people, secret = stage.site.people, _session(stage.site, user)
+    with people.seaway.database.read() as tx:
+        found = sessions.principal_of(tx, secret, people.seaway.clock.now_ms())
+    assert found is not None
+    assert found.session_id is not None
+    return found.session_id
+
+
+@_builds("DELETE /api/v1/me/sessions/{session}")
+def _ending_a_session(stage: Stage, who: str) -> Iterable[Ask]:
+    yield Ask(f"/api/v1/me/sessions/{_browser_of(stage, _user(stage, who))}")
+
+
+@_builds("DELETE /api/v1/me/sessions/{session} #another's")
+def _ending_the_session_of_another(stage: Stage, _who: str) -> Iterable[Ask]:
+    yield Ask(f"/api/v1/me/sessions/{_browser_of(stage, stage.site.people.user(stage.site.new_name('other')))}")
+
+
+@_builds("DELETE /api/v1/me/tools/{tool}")
+def _ending_no_tool(_stage: Stage, _who: str) -> Iterable[Ask]:
+    yield Ask("/api/v1/me/tools/1000000")
+
+
+@_builds("PATCH /api/v1/users/{user}")
+def _shutting_an_account(stage: Stage, _who: str) -> Iterable[Ask]:
+    yield Ask(f"/api/v1/users/{stage.site.people.user(stage.site.new_name('other'))}", json={"disabled": True})

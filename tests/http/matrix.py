@@ -128,6 +128,7 @@ The API: channels themselves
 POST /api/v1/channels                                     401       201       201       201       201       201       403       403       403       403       401
 PATCH /api/v1/channels/{channel}                          401       403/404   403       403       200       200       403       403       403       403/404   401
 DELETE /api/v1/channels/{channel}                         401       403/404   403       403       403       403       403       403       403       403/404   401
+GET /api/v1/channel-names/{channel}                       401       200       200       200       200       200       403       403       403       403       401
 
 The API: members of channels
 GET /api/v1/channels/{channel}/members                    401       403/404   200       200       200       200       200       200       200       403/404   401
@@ -136,6 +137,22 @@ DELETE /api/v1/channels/{channel}/members/{user}          401       403/404   40
 PUT /api/v1/channels/{channel}/groups/{group}             401       403/404   403       403       200       200       403       403       403       403/404   401
 DELETE /api/v1/channels/{channel}/groups/{group}          401       403/404   403       403       204       204       403       403       403       403/404   401
 POST /api/v1/channels/{channel}/leave                     401       403/404   204       204       400       403       400       400       400       400/404   401
+
+The API: what people are asked and offered; what a channel says and did
+GET /api/v1/channels/{channel}/invitations                401       403/404   403       403       200       200       403       403       403       403/404   401
+POST /api/v1/channels/{channel}/invitations               401       403/404   403       403       201       201       403       403       403       403/404   401
+POST /api/v1/channels/{channel}/invitations/{invitation}/resend 401       403/404   403       403       200       200       403       403       403       403/404   401
+DELETE /api/v1/channels/{channel}/invitations/{invitation} 401       403/404   403       403       204       204       403       403       403       403/404   401
+POST /api/v1/invitations/answer                           401       403       403       403       403       403       403       403       403       403       401
+GET /api/v1/transfers                                     401       200       200       200       200       200       200       200       200       200       401
+GET /api/v1/channels/{channel}/transfer                   401       403/404   403       403       200       200       403       403       403       403/404   401
+POST /api/v1/channels/{channel}/transfer                  401       403/404   403       403       403       403       403       403       403       403/404   401
+DELETE /api/v1/channels/{channel}/transfer                401       403/404   403       403       403       403       403       403       403       403/404   401
+POST /api/v1/channels/{channel}/transfer/answer           401       403       403       403       403       403       403       403       403       403       401
+GET /api/v1/channels/{channel}/notices                    200/401   200/404   200       200       200       200       200       200       200       200/404   401
+POST /api/v1/channels/{channel}/notices                   401       403/404   403       403       201       201       403       403       403       403/404   401
+DELETE /api/v1/channels/{channel}/notices/{notice}        401       403/404   403       403       204       204       403       403       403       403/404   401
+GET /api/v1/channels/{channel}/audit                      401       403/404   403       403       200       200       403       403       403       403/404   401
 
 The API: groups; the owner manages this one, the contributor is in it
 GET /api/v1/groups                                        401       200       200       200       200       200       200       200       200       200       401
@@ -150,6 +167,66 @@ POST /api/v1/groups/{group}/leave                         401       403       40
 The API: one's own
 GET /api/v1/me                                            401       200       200       200       200       200       200       200       200       200       401
 GET /api/v1/keys                                          401       200       200       200       200       200       200       200       200       200       401
+POST /api/v1/keys                                         401       403       403       403       403       403       403       403       403       403       401
+POST /api/v1/keys/{key}/revoke                            401       403       403       403       403       403       403       403       403       403       401
+DELETE /api/v1/keys/{key}                                 401       403       403       403       403       403       403       403       403       403       401
+GET /api/v1/me/sessions                                   401       200       200       200       200       200       200       200       200       200       401
+DELETE /api/v1/me/sessions/{session}                      401       403       403       403       403       403       403       403       403       403       401
+GET /api/v1/me/tools                                      401       200       200       200       200       200       200       200       200       200       401
+DELETE /api/v1/me/tools/{tool}                            401       403       403       403       403       403       403       403       403       403       401
+
+The API: the site; no key is enough
+GET /api/v1/users                                         401       403       403       403       403       403       403       403       403       403       401
+GET /api/v1/users/{user}                                  401       403       403       403       403       403       403       403       403       403       401
+PATCH /api/v1/users/{user}                                401       403       403       403       403       403       403       403       403       403       401
+GET /api/v1/audit                                         401       403       403       403       403       403       403       403       403       403       401
+"""  # fmt: skip
+
+# The same people, signed in with a browser; `stale` is the owner, whose last proof is more than half an hour old.
+SESSIONS = """
+                                                          stranger  viewer    contrib   owner     admin     stale
+
+Channels
+GET /api/v1/channels/{channel}                            200/404   200       200       200       200       200
+POST /api/v1/channels                                     201       201       201       201       201       201
+PATCH /api/v1/channels/{channel}                          403/404   403       403       200       200       200
+DELETE /api/v1/channels/{channel}                         403/404   403       403       204       204       403
+
+Members and groups
+GET /api/v1/channels/{channel}/members                    403/404   200       200       200       200       200
+PUT /api/v1/channels/{channel}/members/{user}             403/404   403       403       200       200       403
+DELETE /api/v1/channels/{channel}/members/{user}          403/404   403       403       204       204       403
+PUT /api/v1/channels/{channel}/groups/{group}             403/404   403       403       200       200       403
+DELETE /api/v1/channels/{channel}/groups/{group}          403/404   403       403       204       204       403
+POST /api/v1/groups                                       201       201       201       201       201       403
+DELETE /api/v1/groups/{group}                             403       403       403       204       204       403
+
+What people are asked and offered; the contributor is offered a channel
+GET /api/v1/channels/{channel}/invitations                403/404   403       403       200       200       200
+POST /api/v1/channels/{channel}/invitations               403/404   403       403       201       201       403
+DELETE /api/v1/channels/{channel}/invitations/{invitation} 403/404   403       403       204       204       403
+POST /api/v1/invitations/answer                           200       200       200       200       200       200
+GET /api/v1/channels/{channel}/transfer                   403/404   403       403       200       200       200
+POST /api/v1/channels/{channel}/transfer                  403/404   403       403       201       201       403
+DELETE /api/v1/channels/{channel}/transfer                403/404   403       403       204       204       204
+POST /api/v1/channels/{channel}/transfer/answer           404       404       200       404       404       403
+
+One's own
+GET /api/v1/me                                            200       200       200       200       200       200
+POST /api/v1/keys                                         201       201       201       201       201       403
+POST /api/v1/keys/{key}/revoke                            200       200       200       200       200       200
+DELETE /api/v1/keys/{key}                                 204       204       204       204       204       204
+DELETE /api/v1/keys/{key} #another's                      404       404       404       404       404       404
+DELETE /api/v1/me/sessions/{session}                      204       204       204       204       204       204
+DELETE /api/v1/me/sessions/{session} #another's           404       404       404       404       404       404
+DELETE /api/v1/me/tools/{tool}                            404       404       404       404       404       404
+
+The site
+GET /api/v1/users                                         403       403       403       403       200       403
+GET /api/v1/users/{user}                                  403       403       403       403       200       403
+PATCH /api/v1/users/{user}                                403       403       403       403       200       403
+GET /api/v1/audit                                         403       403       403       403       200       403
+GET /api/v1/channels/{channel}/audit                      403/404   403       403       200       200       200
 """  # fmt: skip
 
 Cell = tuple[int, int]  # the statuses if the channel is public, and if it is private

@@ -5,8 +5,6 @@ A route without a row fails, and so does a row without a route: whoever adds a r
 route is asked stands in `tests/http/asks.py`, where a plain GET needs nothing.
 """
 
-from collections.abc import Iterator
-
 import httpx
 import pytest
 
@@ -15,9 +13,9 @@ from seaway.server.app import ROUTES
 from tests.conftest import Site
 from tests.http import asks, matrix
 from tests.http.asks import Ask, Stage
-from tests.support.requests import bearer
 
 ROWS = matrix.rows(matrix.KEYS)
+OF_PERSONS = matrix.rows(matrix.SESSIONS)
 BAD = ("expired", "revoked", "disabled", "garbled")
 # What every answer has of its own.
 _OWN = {"date", "seaway-request-id"}
@@ -37,7 +35,8 @@ def test_every_route_has_a_row_and_every_row_a_route() -> None:
 
 def test_every_special_way_of_asking_is_of_a_row() -> None:
     """No builder of requests is left behind when its route goes."""
-    assert set() == set(asks.BUILDERS) - set(ROWS)
+    assert set() == set(asks.BUILDERS) - set(ROWS) - set(OF_PERSONS)
+    assert {matrix.route_of(row) for row in OF_PERSONS} <= all_routes()
 
 
 @pytest.fixture(scope="module")
@@ -47,30 +46,35 @@ def stages(site: Site, http: httpx.Client) -> tuple[Stage, Stage]:
 
 
 @pytest.mark.parametrize("row", ROWS)
-def test_row(stages: tuple[Stage, Stage], row: str) -> None:
+def test_with_keys(stages: tuple[Stage, Stage], row: str) -> None:
     """Everybody gets what the table says, in a public and in a private channel, and a refusal changes nothing."""
     expected = ROWS[row]
-    public, private = (
-        {who: status for who in stage.secrets for status in statuses(stage, row, who)} for stage in stages
-    )
-    found = {who: (public[who], private[who]) for who in public}
+    found = {who: tuple(status(stage, row, who, stage.signed(who)) for stage in stages) for who in stages[0].secrets}
     assert matrix.written({who: expected["bad" if who in BAD else who] for who in found}) == matrix.written(found)
 
 
-def statuses(stage: Stage, row: str, who: str) -> Iterator[int]:
+@pytest.mark.parametrize("row", OF_PERSONS)
+def test_signed_in(stages: tuple[Stage, Stage], row: str) -> None:
+    """The same, for people in a browser."""
+    expected = OF_PERSONS[row]
+    found = {who: tuple(status(stage, row, who, stage.signed_in(who)) for stage in stages) for who in expected}
+    assert matrix.written(expected) == matrix.written(found)
+
+
+def status(stage: Stage, row: str, who: str, credentials: dict[str, str]) -> int:
     """The one status that all requests of the row get."""
     answers = []
     for ask in asks.of(stage, row, who):
-        answer = send(stage, row, who, ask)
+        answer = send(stage, row, ask, credentials)
         ask.check(answer.status_code < 300)
         answers.append(answer)
     assert len({answer.status_code for answer in answers}) == 1, [(one.url, one.status_code) for one in answers]
-    yield answers[0].status_code
+    return answers[0].status_code
 
 
-def send(stage: Stage, row: str, who: str, ask: Ask) -> httpx.Response:
+def send(stage: Stage, row: str, ask: Ask, credentials: dict[str, str]) -> httpx.Response:
     method = row.partition(" ")[0]
-    headers = {**bearer(stage.secrets[who] if ask.signed else None), **ask.headers}
+    headers = {**(credentials if ask.signed else {}), **ask.headers}
     return stage.http.request(method, ask.path, json=ask.json, content=ask.content, params=ask.params, headers=headers)
 
 
@@ -81,10 +85,11 @@ OF_CHANNELS = [row for row in ROWS if "{channel" in row or "{path" in row]
 def test_a_private_channel_looks_like_none(stages: tuple[Stage, Stage], row: str) -> None:
     """To who may not read it: the same status, headers and body, byte for byte, as for a name that nobody has (P4)."""
     private = stages[1]
-    for who in ("nobody", "stranger", "elsewhere", *BAD):
+    strangers = [(who, private.signed(who)) for who in ("nobody", "stranger", "elsewhere", *BAD)]
+    for who, credentials in [*strangers, ("stranger", private.signed_in("stranger"))]:
         for ask in asks.of(private, row, who):
-            hidden = seen(send(private, row, who, ask))
-            unknown = seen(send(private, row, who, ask.elsewhere(private.channel, private.unknown)))
+            hidden = seen(send(private, row, ask, credentials))
+            unknown = seen(send(private, row, ask.elsewhere(private.channel), credentials))
             assert hidden == unknown, who
 
 

@@ -51,4 +51,17 @@ def _newest(before: int | None, limit: int) -> Select[Any]:
 
 
 def _read(tx: Tx, query: Select[Any]) -> list[Entry]:
-    return [Entry(*row[:-1], msgspec.json.decode(row[-1])) for row in tx.execute(query)]
+    rows = tx.execute(query)
+    return [
+        Entry(
+            id=row.id,
+            at_ms=row.at,
+            actor=row.actor,
+            address=row.address,
+            action=row.action,
+            channel=row.channel,
+            target=row.target,
+            detail=msgspec.json.decode(row.detail),
+        )
+        for row in rows
+    ]

@@ -18,7 +18,18 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from seaway.api.v1 import (
-    account, audit, channels, groups, invitations, keys, members, notices, packages, search, transfers, users,
+    account,
+    audit,
+    channels,
+    groups,
+    invitations,
+    keys,
+    members,
+    notices,
+    packages,
+    search,
+    transfers,
+    users,
 )
 from seaway.api.v1.asking import OPEN
 from seaway.api.v1.entry import Entry
@@ -66,7 +77,18 @@ _SCHEMES = {
 }
 
 _NOUNS = (
-    account, keys, channels, members, groups, invitations, transfers, notices, packages, search, audit, users,
+    account,
+    keys,
+    channels,
+    members,
+    groups,
+    invitations,
+    transfers,
+    notices,
+    packages,
+    search,
+    audit,
+    users,
 )
 
 ROUTER = APIRouter(redirect_slashes=False, responses=_PROBLEMS)

@@ -76,9 +76,7 @@ def resend(call: Asked, channel: ChannelName, invitation: Id) -> InvitationShown
     if old is not None:
         _count_letter(call, old.address)
     with call.write() as tx:
-        made, _ = invitations.resend(
-            tx, call.now_ms, call.by, channel, invitation, telling=call.house.accounts
-        )
+        made, _ = invitations.resend(tx, call.now_ms, call.by, channel, invitation, telling=call.house.accounts)
     return _shown(made)
 
 

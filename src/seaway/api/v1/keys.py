@@ -53,7 +53,8 @@ class KeyGiven(Given):
         None, description="Only for these channels; null for all of yours.", max_length=100
     )
     packages: list[Annotated[str, Field(max_length=65)]] = Field(
-        [], description="Only packages of these names may be written, `*` at the end standing for anything.",
+        [],
+        description="Only packages of these names may be written, `*` at the end standing for anything.",
         max_length=MAX_PATTERNS,
     )
     days: int = Field(DEFAULT_DAYS, description="How long it is good.", ge=1, le=LONGEST_DAYS)

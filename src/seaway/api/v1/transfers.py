@@ -62,9 +62,7 @@ def get(call: Asked, channel: ChannelName) -> Page[TransferShown]:
 def offer(call: Asked, channel: ChannelName, given: TransferGiven) -> TransferShown:
     """Offer a channel to one of its members; only its owner can, signed in a short while ago."""
     with call.write() as tx:
-        return _shown(
-            transfers.offer(tx, call.now_ms, call.by, channel, given.to_user, telling=call.house.accounts)
-        )
+        return _shown(transfers.offer(tx, call.now_ms, call.by, channel, given.to_user, telling=call.house.accounts))
 
 
 @router.delete("/channels/{channel}/transfer", operation_id="cancelTransfer", status_code=204)
