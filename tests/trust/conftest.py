@@ -29,12 +29,37 @@ GOOGLE = {"email": "builder@acme.iam.gserviceaccount.com", "sub": "1137742644630
 
 
 @dataclass
-class Trusting:
-    """A house, its clock, and shorthand for the exchange."""
+class Trust:
+    """A house, and shorthand for what makes it trust."""
 
     seaway: Seaway
+
+    @property
+    def people(self) -> People:
+        return People(self.seaway)
+
+    def trust(self, channel: str, issuer_name: str, matched: dict[str, str], **draft: Any) -> Publisher:
+        with self.seaway.database.write() as tx:
+            return publishers.add(
+                tx,
+                self.seaway.clock.now_ms(),
+                OPERATOR,
+                self.seaway.house.exchanging.teller,
+                channel,
+                issuer_name,
+                Draft(matched=matched, **draft),
+            )
+
+    def keys(self, issuer_name: str, *names: str) -> None:
+        with self.seaway.database.write() as tx:
+            issuers.set_static_keys(tx, self.seaway.clock.now_ms(), OPERATOR, issuer_name, issuer.key_set(*names))
+
+
+@dataclass
+class Trusting(Trust):
+    """The same, with its clock and the exchange."""
+
     clock: TurnedClock
-    people: People
     portal: BlockingPortal
     http: httpx.AsyncClient = field(init=False)
 
@@ -49,22 +74,6 @@ class Trusting:
     @property
     def now_s(self) -> int:
         return self.clock.now_ms() // 1000
-
-    def trust(self, channel: str, issuer_name: str, matched: dict[str, str], **draft: Any) -> Publisher:
-        with self.seaway.database.write() as tx:
-            return publishers.add(
-                tx,
-                self.clock.now_ms(),
-                OPERATOR,
-                self.seaway.house.exchanging.teller,
-                channel,
-                issuer_name,
-                Draft(matched=matched, **draft),
-            )
-
-    def keys(self, issuer_name: str, *names: str) -> None:
-        with self.seaway.database.write() as tx:
-            issuers.set_static_keys(tx, self.clock.now_ms(), OPERATOR, issuer_name, issuer.key_set(*names))
 
     def mint(self, text: str) -> httpx.Response:
         return self.ask("POST", MINT, json={"token": text})
@@ -97,7 +106,7 @@ def trusting(folder: Path, clock: TurnedClock, **settings: Any) -> Iterator[Trus
     """A house with the issuers' keys as files."""
     seaway = house.build(folder, clock, **{"public_url": f"https://{issuer.AUDIENCE}", **settings})
     with start_blocking_portal() as portal:
-        made = Trusting(seaway, clock, People(seaway), portal)
+        made = Trusting(seaway, clock, portal)
         made.keys("github", "key-1", "github-2")
         made.keys("gitlab", "key-1", "gitlab-2")
         made.keys("google", "key-1")

@@ -19,7 +19,15 @@ from seaway.channels.permissions import Access
 from seaway.channels.roles import Action, Role
 from seaway.channels.telling import Telling, tell
 from seaway.database.engine import Tx
-from seaway.database.tables import channel_groups, group_members, groups, members, transfers
+from seaway.database.tables import (
+    channel_groups,
+    group_members,
+    groups,
+    members,
+    publishers,
+    token_publishers,
+    transfers,
+)
 from seaway.database.tables import users as user_rows
 from seaway.errors import Malformed, NotFound
 from seaway.mail import letters
@@ -155,7 +163,13 @@ def put_row(tx: Tx, now_ms: int, channel_id: int, user_id: int, role: Role) -> N
 
 
 def exchange_owner(tx: Tx, now_ms: int, channel_id: int, new_owner_id: int) -> None:
-    """Make somebody the owner, and the owner a contributor; for those who asked. Offers of the channel are over."""
+    """
+    Make somebody the owner, and the owner a contributor; for those who asked. Offers of the channel are over.
+
+    So are the tokens that workflows have: the new owner has not trusted them yet.
+    """
+    mine = select(publishers.c.id).where(publishers.c.channel_id == channel_id)
+    tx.execute(delete(token_publishers).where(token_publishers.c.publisher_id.in_(mine)))
     tx.execute(delete(transfers).where(transfers.c.channel_id == channel_id))
     tx.execute(
         update(members)

@@ -177,6 +177,11 @@ def require_upload(tx: Tx, channel: str, by: Principal, *, package: str | None =
     return permissions.require(by, Action.UPLOAD, access, channel_name=channel, package=package)
 
 
+def require_package(by: Principal, access: Access, channel: str, package: str) -> None:
+    """Return if the credential is meant for packages of this name, where it is for some only."""
+    permissions.require(by, Action.UPLOAD, access, channel_name=channel, package=package)
+
+
 _Numbered = tuple[int, Submission]
 
 
@@ -253,6 +258,7 @@ def _judge(
         )
         facts = replace(facts, room=room, grows_by=candidate.hashes.size - _visible_size(row))
         try:
+            require_package(one.by, accesses[one.by], channel, candidate.file_name.name)
             admit.admit(candidate.file_name, candidate.hashes.sha256, facts)
         except SeawayError as error:
             refusals[number] = error

@@ -1,0 +1,348 @@
+"""The exchange as a story: once, in the right place, for what the publisher gives, and for as long as it is trusted."""
+
+import base64
+import json
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import func, select
+
+from seaway.accounts import emails, users
+from seaway.accounts.principal import OPERATOR, Mode
+from seaway.channels import channels, transfers
+from seaway.clock import HOUR_MS, MINUTE_MS, SECOND_MS
+from seaway.database.tables import audit, jobs, used_tokens, workflow_tokens
+from seaway.trust import exchange, issuers, tokens
+from seaway.trust import publishers as trusted
+from tests.support import house, issuer
+from tests.support.clock import TurnedClock
+from tests.support.packages import PackageFile, conda, index_json
+from tests.support.server import serving
+from tests.trust.conftest import GITHUB, MINT, Trust, Trusting, trusting
+
+FILE = conda(index_json("tools"))
+
+
+def upload(here: Trusting, secret: str, file: PackageFile = FILE, *, force: bool = False) -> httpx.Response:
+    return here.ask(
+        "POST",
+        f"/api/v1/upload/harbour{'?force=true' if force else ''}",
+        content=file.content,
+        headers={"Authorization": f"Bearer {secret}", "X-File-Name": file.name, "X-File-SHA256": file.sha256},
+    )
+
+
+def github(here: Trusting, **changes: Any) -> str:
+    return issuer.token(issuer.github(here.now_s, **changes))
+
+
+def events(here: Trusting) -> list[tuple[str, str, dict[str, Any]]]:
+    """The lines of the audit log about publishers and tokens."""
+    with here.seaway.database.read() as tx:
+        rows = tx.execute(select(audit.c.action, audit.c.actor, audit.c.detail).order_by(audit.c.id)).all()
+    return [(action, actor, json.loads(detail)) for action, actor, detail in rows]
+
+
+def names(here: Trusting) -> list[str]:
+    return [action for action, _, _ in events(here) if action.startswith(("oidc", "publisher", "token"))][3:]
+
+
+def test_a_token_publishes_and_its_uploads_say_whose_they_are(here: Trusting) -> None:
+    """What a workflow uploads is there, and the log names the workflow and the place it came from."""
+    secret = here.minted(github(here))
+
+    assert 201 == upload(here, secret).status_code
+    assert 200 == here.read("harbour", secret)
+    lines = [(action, actor) for action, actor, _ in events(here)]
+    assert ("file.uploaded", "GitHub: acme/tools, release.yml") in lines
+
+
+def test_a_token_is_exchanged_once(here: Trusting) -> None:
+    """The second time is refused, whatever came of the first, and another issuer's token of the same jti is not."""
+    text = github(here, jti="one")
+    here.minted(text)
+
+    refused = here.mint(text)
+    assert (422, "reused-token") == (refused.status_code, refused.json()["code"])
+    here.minted(issuer.token(issuer.gitlab(here.now_s, jti="one")))
+
+
+def test_gitlabs_token_can_be_for_several_commands(here: Trusting) -> None:
+    """Its publisher says how often; the refusal says what to do."""
+    text = issuer.token(issuer.gitlab(here.now_s))
+    with here.seaway.database.write() as tx:
+        known = next(one for one in trusted.in_channel(tx, channels.get(tx, "harbour").id) if one.kind == "gitlab")
+        draft = trusted.Draft(matched=known.wanted.matched, exchanges=3)
+        trusted.change(tx, here.clock.now_ms(), OPERATOR, "harbour", known.id, draft)
+
+    assert [200, 200, 200, 422] == [here.mint(text).status_code for _ in range(4)]
+    assert "exchanges per job token" in here.mint(text).json()["message"]
+
+
+def test_googles_token_is_counted(here: Trusting) -> None:
+    """It has no id: 60 exchanges of one, then no more (twice 30, since no repository gets more in a minute)."""
+    text = issuer.token(issuer.google(here.now_s))
+    statuses = []
+    for _ in range(2):
+        statuses += [here.mint(text).status_code for _ in range(30)]
+        here.clock.move(MINUTE_MS)
+
+    assert {200} == set(statuses)
+    assert "reused-token" == here.mint(text).json()["code"]
+
+
+def test_used_tokens_are_remembered_for_longer_than_they_live(here: Trusting) -> None:
+    """Case 63: what is forgotten hourly is expired for good, also if the clock steps back a little."""
+    text = github(here)
+    here.minted(text)
+    expires_ms = json.loads(_claims(text))["exp"] * SECOND_MS
+    here.clock.move(expires_ms + exchange.LEEWAY_MS - 1 - here.clock.now_ms())
+    with here.seaway.database.write() as tx:
+        tokens.forget_old(tx, here.clock.now_ms())
+    assert "reused-token" == here.mint(text).json()["code"]
+
+    here.clock.move(2 * HOUR_MS)
+    with here.seaway.database.write() as tx:
+        tokens.forget_old(tx, here.clock.now_ms())
+        assert 0 == tx.execute(select(func.count()).select_from(used_tokens)).scalar_one()
+        assert 0 == tx.execute(select(func.count()).select_from(workflow_tokens)).scalar_one()
+
+
+def _claims(text: str) -> bytes:
+    return base64.urlsafe_b64decode(text.split(".")[1] + "==")
+
+
+def test_the_first_use_pins_ids_and_tells_the_owner(here: Trusting) -> None:
+    """Case 62: a repository of the same name with another number is refused from then on; letters go out once."""
+    with here.seaway.database.write() as tx:
+        emails.add(tx, here.clock.now_ms(), users.get(tx, "owner").id, "owner@example.com", verified=True)
+    here.minted(github(here))
+    here.minted(github(here))
+
+    assert "invalid-publisher" == here.mint(github(here, repository_id="2003")).json()["code"]
+    assert "invalid-publisher" == here.mint(github(here, repository_owner_id="1002")).json()["code"]
+    assert [
+        "publisher.used-first",
+        "publisher.pinned",
+        "oidc.minted",
+        "oidc.minted",
+        "oidc.refused",
+        "oidc.refused",
+    ] == (names(here))
+    assert 2 == letters(here)
+
+
+def letters(here: Trusting) -> int:
+    with here.seaway.database.read() as tx:
+        return tx.execute(select(func.count()).select_from(jobs).where(jobs.c.kind == "send-letter")).scalar_one()
+
+
+def test_another_workflow_begins_without_pins(here: Trusting) -> None:
+    """To change what is matched clears what was pinned; to change the mode does not."""
+    here.minted(github(here))
+    with here.seaway.database.write() as tx:
+        known = trusted.in_channel(tx, channels.get(tx, "harbour").id)[0]
+        assert {"owner_id": "1001", "repository_id": "2002"} == known.wanted.pins
+        draft = trusted.draft_of(known)
+        narrowed = trusted.change(tx, 1, OPERATOR, "harbour", known.id, trusted.Draft(draft.matched, mode=Mode.READ))
+        assert known.wanted.pins == narrowed.wanted.pins
+        moved = trusted.change(
+            tx, 1, OPERATOR, "harbour", known.id, trusted.Draft({**draft.matched, "repository": "other"})
+        )
+    assert {} == moved.wanted.pins
+
+
+def test_an_environment_that_nobody_asks_for_is_told_once(here: Trusting) -> None:
+    """The owner learns that the rules of the environment can be gone round."""
+    with here.seaway.database.write() as tx:
+        emails.add(tx, here.clock.now_ms(), users.get(tx, "owner").id, "owner@example.com", verified=True)
+    here.minted(github(here))
+    before = letters(here)
+    for _ in range(2):
+        here.minted(github(here, environment="release"))
+
+    assert before + 1 == letters(here)
+
+
+def test_the_mode_of_the_publisher_is_what_its_token_may(here: Trusting) -> None:
+    """Case 50: READ_WRITE uploads and yanks; only READ_WRITE_DELETE overwrites and deletes; neither manages."""
+    path = f"harbour/noarch/{FILE.name}"
+    secret = here.minted(github(here))
+    bearer = {"Authorization": f"Bearer {secret}"}
+    assert 201 == upload(here, secret).status_code
+    assert 403 == upload(here, secret, force=True).status_code
+    assert 403 == here.ask("DELETE", f"/api/v1/delete/{path}", headers=bearer).status_code
+    assert 200 == here.ask("POST", f"/api/v1/yank/{path}", headers=bearer).status_code
+    assert 403 == here.ask("PATCH", "/api/v1/channels/harbour", json={"public": True}, headers=bearer).status_code
+    assert 403 == here.ask("POST", "/api/v1/channels", json={"name": "mine"}, headers=bearer).status_code
+    reader = here.minted(issuer.token(issuer.google(here.now_s)))
+    assert (200, 403) == (here.read("harbour", reader), upload(here, reader).status_code)
+
+    with here.seaway.database.write() as tx:
+        known = trusted.in_channel(tx, channels.get(tx, "harbour").id)[0]
+        draft = trusted.Draft(known.wanted.matched, mode=Mode.READ_WRITE_DELETE)
+        trusted.change(tx, 1, OPERATOR, "harbour", known.id, draft)
+    assert 200 == upload(here, secret, force=True).status_code
+    assert 200 == here.ask("DELETE", f"/api/v1/delete/{path}", headers=bearer).status_code
+
+
+def test_a_publisher_for_some_packages_publishes_those(here: Trusting) -> None:
+    """Others are refused before and after their bytes came, and are not yanked either."""
+    here.people.channel("narrow", public=True)
+    here.trust("narrow", "github", {**GITHUB, "repository": "narrow"}, patterns=("tools-*",))
+    file = "acme/narrow/.github/workflows/release.yml@refs/heads/main"
+    secret = here.minted(github(here, repository="acme/narrow", workflow_ref=file, job_workflow_ref=file))
+    bearer = {"Authorization": f"Bearer {secret}"}
+    made = {name: conda(index_json(name)) for name in ("tools-a", "other")}
+    answers = {
+        name: here.ask(
+            "POST", "/api/v1/upload/narrow", content=one.content, headers={**bearer, "X-File-Name": one.name}
+        ).status_code
+        for name, one in made.items()
+    }
+
+    assert {"tools-a": 201, "other": 403} == answers
+
+
+def test_a_token_is_of_no_use_elsewhere(here: Trusting) -> None:
+    """Another private channel is not there for it; in another public one it reads and nothing else."""
+    here.people.channel("hidden", public=False)
+    secret = here.minted(github(here))
+
+    assert 404 == here.read("hidden", secret)
+
+
+def test_it_is_looked_at_when_a_request_begins(here: Trusting) -> None:
+    """Case 52: good for 30 minutes to the second."""
+    secret = here.minted(github(here))
+    here.clock.move(30 * MINUTE_MS - SECOND_MS)
+    assert 200 == here.read("harbour", secret)
+    here.clock.move(SECOND_MS)
+    assert 401 == here.read("harbour", secret)
+    assert 401 == upload(here, secret).status_code
+
+
+ENDS = {
+    "its publisher is removed": lambda tx, here, one: trusted.remove(
+        tx, here.clock.now_ms(), OPERATOR, here.seaway.house.exchanging.teller, "harbour", one.id
+    ),
+    "its publisher is switched off": lambda tx, here, one: trusted.change(
+        tx, 1, OPERATOR, "harbour", one.id, trusted.Draft(one.wanted.matched, is_enabled=False)
+    ),
+    "its issuer is switched off": lambda tx, here, one: issuers.set_enabled(tx, 1, OPERATOR, "github", enabled=False),
+    "its channel gets another owner": lambda tx, here, one: transfers.give(tx, 1, OPERATOR, "harbour", "heir"),
+    "its channel is deleted": lambda tx, here, one: channels.remove(tx, 1, OPERATOR, "harbour"),
+}
+
+
+@pytest.mark.parametrize("end", ENDS.values(), ids=ENDS.keys())
+def test_a_token_ends_at_once_when(here: Trusting, end: Any) -> None:
+    """Case 51: the next request is refused."""
+    here.people.user("heir")
+    secret = here.minted(github(here))
+    assert 200 == here.read("harbour", secret)
+    with here.seaway.database.write() as tx:
+        end(tx, here, trusted.in_channel(tx, channels.get(tx, "harbour").id)[0])
+
+    assert 401 == here.read("harbour", secret)
+    assert 401 == upload(here, secret).status_code
+
+
+def test_a_token_ends_itself(here: Trusting) -> None:
+    """It can be given back when the job is done; nothing else is ended that way."""
+    secret = here.minted(github(here))
+    key = here.people.key("owner")
+    bearer = {"Authorization": f"Bearer {secret}"}
+
+    assert 401 == here.ask("DELETE", "/api/oidc/token").status_code
+    assert 401 == here.ask("DELETE", "/api/oidc/token", headers={"Authorization": f"Bearer {key}"}).status_code
+    assert 204 == here.ask("DELETE", "/api/oidc/token", headers=bearer).status_code
+    assert 401 == here.ask("DELETE", "/api/oidc/token", headers=bearer).status_code
+    assert 401 == here.read("harbour", secret)
+    assert 200 == here.read("harbour", key)
+
+
+def test_a_channel_that_takes_publishers_only(here: Trusting) -> None:
+    """Case 61: the owner's key does not upload there, and the workflow does."""
+    with here.seaway.database.write() as tx:
+        channels.change(tx, here.clock.now_ms(), OPERATOR, "harbour", only_publishers=True)
+
+    refused = upload(here, here.people.key("owner"))
+    assert (403, True) == (refused.status_code, "trusted publishers only" in refused.text)
+    assert 201 == upload(here, here.minted(github(here))).status_code
+
+
+def test_the_strictest_publisher_of_a_channel_counts(here: Trusting) -> None:
+    """One for the environment gives its own mode; in another channel that trusts the same workflow it gives that one's."""
+    here.trust("harbour", "github", {**GITHUB, "environment": "release"}, mode=Mode.READ)
+    here.people.channel("second", public=False)
+    here.trust("second", "github", GITHUB)
+    secret = here.minted(github(here, environment="Release"))
+
+    assert 200 == here.read("second", secret)
+    assert 403 == upload(here, secret).status_code
+    assert 201 == upload(here, here.minted(github(here))).status_code
+
+
+def test_switched_off(tmp_path: Path, clock: TurnedClock) -> None:
+    """Not at all here, or not from there: 403, before anything else is looked at."""
+    with trusting(tmp_path, clock, trusted_publishing=False) as made:
+        answer = made.mint("anything")
+        assert (403, "not-enabled") == (answer.status_code, answer.json()["code"])
+
+
+def test_an_issuer_that_is_switched_off(here: Trusting) -> None:
+    """Its tokens are refused by name; others are exchanged."""
+    with here.seaway.database.write() as tx:
+        issuers.set_enabled(tx, here.clock.now_ms(), OPERATOR, "github", enabled=False)
+
+    answer = here.mint(github(here))
+    assert (403, "not-enabled") == (answer.status_code, answer.json()["code"])
+    here.minted(issuer.token(issuer.gitlab(here.now_s)))
+
+
+def test_rates(here: Trusting) -> None:
+    """60 a minute from one address, whatever they are; 30 a minute for one repository, from anywhere."""
+    one_place = {"test-address": "192.0.2.1"}
+    statuses = [here.ask("POST", MINT, json={"token": "a.b.c"}, headers=one_place).status_code for _ in range(61)]
+    assert [422] * 60 + [429] == statuses
+    made = [here.mint(github(here)) for _ in range(31)]
+    assert [200] * 30 + [429] == [answer.status_code for answer in made]
+    assert {"code", "message"} == set(made[-1].json())
+    assert 1 <= int(made[-1].headers["retry-after"]) <= 60
+
+
+@pytest.mark.on_disk
+def test_what_is_kept_holds_no_secret(here: Trusting) -> None:
+    """Exchange invariant 4: neither the token of the issuer nor ours is in the database (case 34)."""
+    text = github(here)
+    secret = here.minted(text)
+    folder = here.seaway.settings.data
+    content = b"".join(path.read_bytes() for path in folder.glob("seaway.db*"))
+
+    assert b"acme/tools" in content
+    assert secret.encode() not in content
+    assert text.rpartition(".")[2].encode() not in content
+
+
+@pytest.mark.usefixtures("on_both")
+def test_of_a_hundred_exchanges_at_once_one_wins(tmp_path: Path) -> None:
+    """Cases 48 and 49: over HTTP, on each database."""
+    with serving(tmp_path, public_url=f"https://{issuer.AUDIENCE}", workers=2) as server:
+        beside = house.build(tmp_path)
+        made = Trust(beside)
+        made.keys("github", "key-1")
+        made.people.channel("harbour")
+        made.trust("harbour", "github", GITHUB)
+        text = issuer.token(issuer.github(issuer.now_s()))
+        with ThreadPoolExecutor(50) as pool, server.client() as http:
+            answers = list(pool.map(lambda _: http.post(MINT, json={"token": text}), range(100)))
+        beside.close()
+    statuses = [answer.status_code for answer in answers]
+
+    assert 1 == statuses.count(200)
+    assert {200, 422, 429} >= set(statuses)
+    assert {"reused-token", "too-many"} >= {one.json()["code"] for one in answers if one.status_code != 200}
