@@ -127,6 +127,7 @@ class Stage:
             "file": self.kept.name,
             "group": self.group(),
             "user": self.users["viewer"],
+            "provider": "nobody",
         }
 
     def group(self, *, in_channel: bool = False) -> str:

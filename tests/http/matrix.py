@@ -81,6 +81,13 @@ HEAD /reset/sent                                          200       200       20
 GET /reset/{secret}                                       404       404       404       404       404       404       404       404       404       404       401
 HEAD /reset/{secret}                                      404       404       404       404       404       404       404       404       404       404       401
 POST /reset/{secret}                                      403       403       403       403       403       403       403       403       403       403       403
+GET /signin/{provider}                                    404       404       404       404       404       404       404       404       404       404       401
+HEAD /signin/{provider}                                   404       404       404       404       404       404       404       404       404       404       401
+GET /signin/{provider}/callback                           404       404       404       404       404       404       404       404       404       404       401
+HEAD /signin/{provider}/callback                          404       404       404       404       404       404       404       404       404       404       401
+GET /signup/outside                                       400       400       400       400       400       400       400       400       400       400       401
+HEAD /signup/outside                                      400       400       400       400       400       400       400       400       400       400       401
+POST /signup/outside                                      403       403       403       403       403       403       403       403       403       403       403
 
 Pages of who is signed in, which no key opens
 POST /signout                                             401       403       403       403       403       403       403       403       403       403       401
@@ -112,6 +119,17 @@ POST /account/sessions/end-others                         401       403       40
 GET /account/tools                                        401       403       403       403       403       403       403       403       403       403       401
 HEAD /account/tools                                       401       403       403       403       403       403       403       403       403       403       401
 POST /account/tools/end                                   401       403       403       403       403       403       403       403       403       403       401
+GET /device                                               401       403       403       403       403       403       403       403       403       403       401
+HEAD /device                                              401       403       403       403       403       403       403       403       403       403       401
+POST /device                                              401       403       403       403       403       403       403       403       403       403       401
+POST /device/answer                                       401       403       403       403       403       403       403       403       403       403       401
+GET /authorize                                            401       403       403       403       403       403       403       403       403       403       401
+HEAD /authorize                                           401       403       403       403       403       403       403       403       403       403       401
+POST /authorize                                           401       403       403       403       403       403       403       403       403       403       401
+GET /account/identities                                   401       403       403       403       403       403       403       403       403       403       401
+HEAD /account/identities                                  401       403       403       403       403       403       403       403       403       403       401
+POST /account/identities/link                             401       403       403       403       403       403       403       403       403       403       401
+POST /account/identities/unlink                           401       403       403       403       403       403       403       403       403       403       401
 
 The API: what is in channels
 GET /api/v1/openapi.json                                  200       200       200       200       200       200       200       200       200       200       200

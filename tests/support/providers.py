@@ -9,7 +9,7 @@ import json
 import secrets
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -24,7 +24,7 @@ from authlib.oidc.core.grants import OpenIDCode
 from joserfc.jwk import RSAKey
 
 CLIENT_ID = "seaway-client"
-CLIENT_SECRET = "a secret between % the two: of them"  # of letters that must be encoded in a header
+CLIENT_SECRET = "between % the two: of + them, 0123456789"  # with what must be encoded in a header
 
 Told = tuple[int, Any, dict[str, str]]
 
@@ -156,6 +156,7 @@ class OpenIdProvider(Provider):
     email_in_token: bool = True
     says_issuer: str | None = None
     described: dict[str, Any] = field(default_factory=dict)
+    now: Callable[[], int] = lambda: int(time.time())
     key: RSAKey = field(default_factory=lambda: RSAKey.generate_key(2048, {"use": "sig"}, auto_kid=True))
     signing_key: Any = None
 
@@ -290,7 +291,16 @@ class _IdToken(OpenIDCode):  # type: ignore[misc]
         return self._provider.signing_key or self._provider.key
 
     def get_client_claims(self, client: _Client) -> dict[str, Any]:
-        return {"iss": self._provider.address, "aud": client.get_client_id()}
+        now = self._provider.now()
+        return {"iss": self._provider.address, "aud": client.get_client_id(), "iat": now, "exp": now + 300}
+
+    def encode_id_token(self, token: dict[str, Any], request: OAuth2Request) -> Any:
+        if self._provider.algorithm != "none":
+            return super().encode_id_token(token, request)
+        self._provider.algorithm = "RS256"  # Authlib makes no unsigned tokens any more, so the signature is taken off
+        _, claims, _ = super().encode_id_token(token, request).split(".")
+        header = base64.urlsafe_b64encode(b'{"alg":"none"}').decode().rstrip("=")
+        return f"{header}.{claims}."
 
     def generate_user_info(self, user: dict[str, Any], _scope: str) -> dict[str, Any]:
         shown = user if self._provider.email_in_token else {"sub": user["sub"]}

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote_plus
+from urllib.parse import quote
 
 from joserfc.jwk import Key
 
@@ -78,7 +78,9 @@ class OpenIdProviders:
     def _tokens(self, provider: Provider, about: Description, form: Mapping[str, str]) -> Mapping[str, Any]:
         headers, secret = {}, {}
         if about.takes_basic:
-            pair = f"{quote_plus(provider.client_id)}:{quote_plus(provider.client_secret)}"  # RFC 6749, 2.3.1
+            pair = ":".join(
+                quote(part, safe="") for part in (provider.client_id, provider.client_secret)
+            )  # RFC 6749, 2.3.1
             headers = {"Authorization": "Basic " + base64.b64encode(pair.encode()).decode()}
         else:
             secret = {"client_secret": provider.client_secret}

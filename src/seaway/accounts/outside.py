@@ -7,6 +7,8 @@ Signing in with an account elsewhere: the way there, and the way back (RFC 6749,
 3. An account elsewhere signs in the user to whom it is linked, and nobody else. That an address is the same links
    nothing: who has taken over an address would have taken over the account (case 24).
 4. Linking needs the person signed in here, the same one at both ends of the way.
+5. Whoever has no account is asked for a user name first, and gets one only where strangers may sign up. An address that
+   the provider vouches for is taken over, unless it is somebody's here already.
 """
 
 import base64
@@ -17,18 +19,29 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from urllib.parse import urlencode
 
-from sqlalchemy import select
-
-from seaway.accounts import github, identities, sign_ins, tool_codes
+from seaway.accounts import (
+    emails,
+    github,
+    identities,
+    security,
+    sign_ins,
+    signing_in,
+    signing_up,
+    throttle,
+    tool_codes,
+    users,
+)
 from seaway.accounts.fetching import Fetcher
+from seaway.accounts.fresh import require_fresh
 from seaway.accounts.oidc import OpenIdProviders
-from seaway.accounts.principal import Principal
+from seaway.accounts.parts import Accounts
+from seaway.accounts.principal import ANONYMOUS, Principal
 from seaway.accounts.providers import Dialect, Outsider, Provider, Providers, callback
 from seaway.accounts.sign_ins import Pending
-from seaway.clock import Clock
-from seaway.database.engine import Database, Tx
-from seaway.database.tables import users
-from seaway.errors import Malformed, NotAllowed
+from seaway.accounts.signing_in import Client, NeedsSecondFactor, SignedIn
+from seaway.accounts.throttle import Rate
+from seaway.database.engine import Tx
+from seaway.errors import Malformed, NameTaken, NotAllowed
 
 UNDER_WAY = "outside"
 STRANGER = "outside-stranger"
@@ -40,9 +53,7 @@ Query = Mapping[str, str]
 class Outside:
     """The parts that it works with."""
 
-    database: Database
-    clock: Clock
-    site_url: str
+    accounts: Accounts
     providers: Providers
     fetcher: Fetcher
     openids: OpenIdProviders
@@ -58,41 +69,45 @@ class Begun:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """Somebody who has an account here."""
+    """Somebody who has an account here, and may need a second factor."""
 
-    user_id: int
-    next: str
+    found: SignedIn | NeedsSecondFactor
+    next_path: str
 
 
 @dataclass(frozen=True, slots=True)
 class Stranger:
-    """Somebody who has none; `secret` finds what is known of them again."""
+    """Somebody who has no account; `secret` finds what is known of them again."""
 
     outsider: Outsider
+    next_path: str
     secret: str
+    is_address_taken: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Linked:
     """The person who is signed in has one more way in."""
 
-    user_id: int
-    outsider: Outsider
-    next: str
+    next_path: str
 
 
-def begin(parts: Outside, name: str, *, next_path: str, link_to: int | None = None) -> Begun:
-    """Send somebody to a provider, to sign in, or to link the account there to a user here."""
+def begin(parts: Outside, name: str, by: Principal, *, next_path: str, link: bool = False) -> Begun:
+    """Send somebody to a provider: to sign in, to prove again who they are, or to link the account there."""
     provider = parts.providers.get(name)
+    now_ms = parts.accounts.clock.now_ms()
+    if link:
+        require_fresh(by, now_ms)
+    throttle.take(parts.accounts.database, now_ms, Rate.OUTSIDE, by.address)
     verifier, nonce = secrets.token_urlsafe(48), secrets.token_urlsafe(24)
     page = _page_of(parts, provider)
     data = {"provider": name, "verifier": verifier, "nonce": nonce, "next": next_path}
-    with parts.database.write_part() as tx:
-        secret = sign_ins.put(tx, parts.clock.now_ms(), UNDER_WAY, data, user_id=link_to)
+    with parts.accounts.database.write_part() as tx:
+        secret = sign_ins.put(tx, now_ms, UNDER_WAY, data, user_id=by.user_id if link else None)
     asked = {
         "response_type": "code",
         "client_id": provider.client_id,
-        "redirect_uri": callback(parts.site_url, provider),
+        "redirect_uri": callback(parts.accounts.site_url, provider),
         "scope": github.scope() if provider.dialect is Dialect.GITHUB else " ".join(provider.scopes),
         "state": state_of(secret),
         "code_challenge": tool_codes.challenge_of(verifier),
@@ -100,10 +115,14 @@ def begin(parts: Outside, name: str, *, next_path: str, link_to: int | None = No
     }
     if provider.dialect is Dialect.OPENID:
         asked["nonce"] = nonce
+    if provider.dialect is Dialect.OPENID and by.is_person:
+        asked["prompt"] = "login"  # else whoever sits at this browser proves nothing
     return Begun(f"{page}{'&' if '?' in page else '?'}{urlencode(asked)}", secret)
 
 
-def finish(parts: Outside, name: str, query: Query, secret: str, by: Principal) -> Known | Stranger | Linked:
+def finish(
+    parts: Outside, name: str, query: Query, secret: str, by: Principal, client: Client
+) -> Known | Stranger | Linked:
     """Take somebody back; `secret` is what their browser's cookie holds."""
     provider = parts.providers.get(name)
     pending = _taken(parts, provider, query.get("state", ""), secret)
@@ -112,19 +131,65 @@ def finish(parts: Outside, name: str, query: Query, secret: str, by: Principal) 
         raise Malformed("You are not signed in any more as who began this.", "Sign in, then link the account again.")
     outsider = _outsider(parts, provider, query["code"], pending)
     next_path = str(pending.data["next"])
-    with parts.database.write_part() as tx:
-        now_ms = parts.clock.now_ms()
-        parts.database.hold(tx, f"identity/{outsider.issuer}/{outsider.subject}")  # two browsers may come back at once
-        if pending.user_id is not None:
-            identities.link(tx, now_ms, by, pending.user_id, outsider)
-            return Linked(pending.user_id, outsider, next_path)
-        known = identities.find(tx, outsider.issuer, outsider.subject)
-        if known is None:
-            data = {"outsider": asdict(outsider), "next": next_path}
-            return Stranger(outsider, sign_ins.put(tx, now_ms, STRANGER, data))
-        _require_open(tx, known.user_id)
-        identities.note_use(tx, now_ms, known.id, outsider)
-        return Known(known.user_id, next_path)
+    with parts.accounts.database.write_part() as tx:
+        _hold(parts, tx, outsider)
+        if pending.user_id is None:
+            return _entered(parts, tx, outsider, next_path, client)
+        identities.link(tx, parts.accounts.clock.now_ms(), by, pending.user_id, outsider)
+        what = f"An account at {provider.title} was linked to it, and signs in to it from now on."
+        security.announce(parts.accounts, tx, parts.accounts.clock.now_ms(), pending.user_id, what)
+        return Linked(next_path)
+
+
+def stranger(parts: Outside, secret: str) -> Stranger:
+    """Who waits for a user name, in the browser that has this secret."""
+    with parts.accounts.database.read() as tx:
+        return _waiting(parts, tx, secret)
+
+
+def make_account(
+    parts: Outside, secret: str, name: str, address: str, client: Client
+) -> tuple[SignedIn | NeedsSecondFactor, str]:
+    """An account for a stranger under this user name, and where they wanted to go."""
+    house, now_ms = parts.accounts, parts.accounts.clock.now_ms()
+    house.policy.require_sign_up()
+    throttle.take(house.database, now_ms, Rate.SIGN_UP_ADDRESS, client.address)
+    with house.database.write() as tx:
+        waiting = _waiting(parts, tx, secret)
+        outsider = waiting.outsider
+        written = emails.checked(outsider.address or address)
+        house.policy.require_domain(written)
+        if waiting.is_address_taken:
+            raise address_taken(parts.providers.title_of(outsider.provider))
+        is_vouched = outsider.address is not None
+        by = ANONYMOUS.seen_from(client.address)
+        user = users.add(
+            tx, now_ms, by, name, email=written, password_hash=None, is_admin=False, is_verified=is_vouched
+        )
+        identities.link(tx, now_ms, by, user.id, outsider)
+        if not is_vouched:
+            signing_up.ask_to_verify(house, tx, now_ms, user, written)
+        sign_ins.take(tx, now_ms, STRANGER, secret)
+        return signing_in.proceed(tx, now_ms, user.id, client), waiting.next_path
+
+
+def unlink(parts: Outside, by: Principal, identity_id: int) -> None:
+    """Let an account elsewhere sign the person in no more."""
+    house, now_ms = parts.accounts, parts.accounts.clock.now_ms()
+    require_fresh(by, now_ms)
+    assert by.user_id is not None
+    with house.database.write() as tx:
+        gone = identities.unlink(tx, now_ms, by, by.user_id, identity_id)
+        what = f"An account at {parts.providers.title_of(gone.provider)} does not sign in to it any more."
+        security.announce(house, tx, now_ms, by.user_id, what)
+
+
+def address_taken(title: str) -> NameTaken:
+    """What somebody is told whose address belongs to an account here."""
+    return NameTaken(
+        f"An account here has the address of your {title} account already.",
+        f"Sign in to it as before, then link {title} in its settings.",
+    )
 
 
 def state_of(secret: str) -> str:
@@ -137,8 +202,8 @@ def _taken(parts: Outside, provider: Provider, state: str, secret: str) -> Pendi
     """What this browser began; whatever is wrong looks the same."""
     pending = None
     if secret and hmac.compare_digest(state_of(secret).encode(), state.encode(errors="replace")):
-        with parts.database.write_part() as tx:
-            pending = sign_ins.take(tx, parts.clock.now_ms(), UNDER_WAY, secret)
+        with parts.accounts.database.write_part() as tx:
+            pending = sign_ins.take(tx, parts.accounts.clock.now_ms(), UNDER_WAY, secret)
     if pending is None or pending.data["provider"] != provider.name:
         raise Malformed("This sign-in was not begun in this browser, or has ended.", "Begin again on the sign-in page.")
     return pending
@@ -159,7 +224,7 @@ def _outsider(parts: Outside, provider: Provider, code: str, pending: Pending) -
     form = {
         "grant_type": "authorization_code",
         "code": code,
-        "redirect_uri": callback(parts.site_url, provider),
+        "redirect_uri": callback(parts.accounts.site_url, provider),
         "code_verifier": str(pending.data["verifier"]),
     }
     if provider.dialect is Dialect.GITHUB:
@@ -167,12 +232,35 @@ def _outsider(parts: Outside, provider: Provider, code: str, pending: Pending) -
     return parts.openids.outsider(provider, form, nonce=str(pending.data["nonce"]))
 
 
+def _entered(parts: Outside, tx: Tx, outsider: Outsider, next_path: str, client: Client) -> Known | Stranger:
+    now_ms = parts.accounts.clock.now_ms()
+    known = identities.find(tx, outsider.issuer, outsider.subject)
+    if known is not None:
+        identities.note_use(tx, now_ms, known.id, outsider)
+        return Known(signing_in.proceed(tx, now_ms, known.user_id, client), next_path)
+    data = {"outsider": asdict(outsider), "next": next_path}
+    secret = sign_ins.put(tx, now_ms, STRANGER, data)
+    return Stranger(outsider, next_path, secret, _is_taken(tx, outsider))
+
+
+def _waiting(parts: Outside, tx: Tx, secret: str) -> Stranger:
+    pending = sign_ins.look(tx, parts.accounts.clock.now_ms(), STRANGER, secret)
+    if pending is None:
+        raise Malformed("This sign-in was not begun in this browser, or has ended.", "Begin again on the sign-in page.")
+    outsider = Outsider(**pending.data["outsider"])
+    return Stranger(outsider, str(pending.data["next"]), secret, _is_taken(tx, outsider))
+
+
+def _is_taken(tx: Tx, outsider: Outsider) -> bool:
+    return outsider.address is not None and emails.owner_if_address(tx, outsider.address) is not None
+
+
+def _hold(parts: Outside, tx: Tx, outsider: Outsider) -> None:
+    """Two browsers may come back with one account at one moment."""
+    parts.accounts.database.hold(tx, f"identity/{outsider.issuer}/{outsider.subject}")
+
+
 def _page_of(parts: Outside, provider: Provider) -> str:
     if provider.dialect is Dialect.GITHUB:
         return github.authorize_url(provider)
     return parts.openids.description(provider).authorize_url
-
-
-def _require_open(tx: Tx, user_id: int) -> None:
-    if tx.execute(select(users.c.disabled_at).where(users.c.id == user_id)).scalar_one() is not None:
-        raise NotAllowed("This account is disabled.", "Ask an admin of this site.")

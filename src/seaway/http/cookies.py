@@ -1,7 +1,7 @@
 """
-The two cookies: who is signed in, and the mark of a browser that nobody is signed in with.
+The cookies: who is signed in, the mark of a browser that nobody is signed in with, and a way to another site and back.
 
-1. Both are named `__Host-`: no other host of the domain and no page without TLS can set one. Only where the site
+1. All are named `__Host-`: no other host of the domain and no page without TLS can set one. Only where the site
    itself is reached without TLS (loopback, `insecure_http`) they have plain names, since browsers would drop them.
 2. Scripts cannot read them, and other sites' forms do not bring them (`SameSite=Lax`).
 """
@@ -14,7 +14,9 @@ from starlette.responses import Response
 
 _SESSION = "seaway_session"
 _FORM = "seaway_form"
+_FLOW = "seaway_flow"
 _FORM_CHARS = 43
+_FLOW_SECONDS = 600
 _LONGEST_SECONDS = 14 * 24 * 3600  # a session's longest life; when it ends sooner, the server knows
 
 
@@ -54,6 +56,18 @@ class Cookies:
     def keep_form(self, response: Response, mark: str) -> None:
         """Mark the browser, for as long as it runs."""
         self._set(response, self._named(_FORM), mark, None)
+
+    def flow_of(self, request: Request) -> str:
+        """The secret of a sign-in by way of another site, or nothing."""
+        return request.cookies.get(self._named(_FLOW), "")
+
+    def keep_flow(self, response: Response, secret: str) -> None:
+        """Let only this browser come back from there."""
+        self._set(response, self._named(_FLOW), secret, _FLOW_SECONDS)
+
+    def drop_flow(self, response: Response) -> None:
+        """Let the browser forget it."""
+        self._set(response, self._named(_FLOW), "", 0)
 
     def _named(self, name: str) -> str:
         return f"__Host-{name}" if self.is_secure else name

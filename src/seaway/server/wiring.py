@@ -131,7 +131,7 @@ def build(
     house = House(
         accounts=accounts,
         openid=OpenId(database, clock, settings.site_url, SigningKey(database, accounts.sealer)),
-        outside=_wire_outside(settings, database, clock),
+        outside=_wire_outside(settings, accounts),
         publishing=publishing,
         reading=_wire_reading(database, documents, clock, blobs),
         removing=Removing(database, clock, settings.whole_document_limit),
@@ -162,15 +162,13 @@ def _wire_accounts(settings: Settings, database: Database, blobs: Blobs, spool: 
     )
 
 
-def _wire_outside(settings: Settings, database: Database, clock: Clock) -> Outside:
+def _wire_outside(settings: Settings, accounts: Accounts) -> Outside:
     fetcher = Fetcher()
     return Outside(
-        database=database,
-        clock=clock,
-        site_url=settings.site_url,
+        accounts=accounts,
         providers=Providers(list(_providers(settings))),
         fetcher=fetcher,
-        openids=OpenIdProviders(fetcher, clock),
+        openids=OpenIdProviders(fetcher, accounts.clock),
     )
 
 

@@ -64,10 +64,15 @@ def _not_signed_in(request: Request, by: Principal) -> Response:
     if not by.is_anonymous:
         raise NotAllowed("This is for a person who is signed in.", "Sign in with a browser and do it there.")
     if request.method == "GET" and wants_page(request):
-        return see(with_next("/signin", request.url.path))
+        return see(with_next("/signin", _here(request)))
     raise BadCredential("Nobody is signed in, or not any more.", "Sign in, then do it again.")
 
 
 def _page_of(request: Request) -> str:
     """The page whose form was sent: what is done to a thing lies below the page that lists it."""
-    return request.url.path if request.method == "GET" else "/".join(request.url.path.split("/")[:3])
+    return _here(request) if request.method == "GET" else "/".join(request.url.path.split("/")[:3])
+
+
+def _here(request: Request) -> str:
+    """The page with its query: what a tool asks of a person stands in there."""
+    return f"{request.url.path}?{request.url.query}" if request.url.query else request.url.path

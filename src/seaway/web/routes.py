@@ -2,7 +2,7 @@
 
 from starlette.routing import Route
 
-from seaway.web import assets, pages, resetting, signing_in, signing_up
+from seaway.web import assets, outside, pages, resetting, signing_in, signing_up, tools
 from seaway.web.account import connections, emails, keys, profile, security, sessions
 
 OF_PAGES = [
@@ -13,6 +13,10 @@ OF_PAGES = [
     Route("/signin", signing_in.show, methods=["GET"]),
     Route("/signin", signing_in.sign_in, methods=["POST"]),
     Route("/signin/second", signing_in.second_factor, methods=["POST"]),
+    Route("/signin/{provider}", outside.begin, methods=["GET"]),
+    Route("/signin/{provider}/callback", outside.come_back, methods=["GET"]),
+    Route("/signup/outside", outside.show_name, methods=["GET"]),
+    Route("/signup/outside", outside.choose_name, methods=["POST"]),
     Route("/signout", signing_in.sign_out, methods=["POST"]),
     Route("/confirm", signing_in.show_confirm, methods=["GET"]),
     Route("/confirm", signing_in.confirm, methods=["POST"]),
@@ -26,6 +30,12 @@ OF_PAGES = [
     Route("/reset/sent", resetting.sent, methods=["GET"]),
     Route("/reset/{secret}", resetting.show_new, methods=["GET"]),
     Route("/reset/{secret}", resetting.reset, methods=["POST"]),
+    # Command-line tools
+    Route("/device", tools.show_device, methods=["GET"]),
+    Route("/device", tools.find_device, methods=["POST"]),
+    Route("/device/answer", tools.answer_device, methods=["POST"]),
+    Route("/authorize", tools.show_authorize, methods=["GET"]),
+    Route("/authorize", tools.authorize, methods=["POST"]),
     # One's own account
     Route("/account", profile.show, methods=["GET"]),
     Route("/account/emails", emails.show, methods=["GET"]),
@@ -44,6 +54,9 @@ OF_PAGES = [
     Route("/account/sessions", sessions.show, methods=["GET"]),
     Route("/account/sessions/end", sessions.end, methods=["POST"]),
     Route("/account/sessions/end-others", sessions.end_others, methods=["POST"]),
+    Route("/account/identities", outside.show_identities, methods=["GET"]),
+    Route("/account/identities/link", outside.link, methods=["POST"]),
+    Route("/account/identities/unlink", outside.unlink, methods=["POST"]),
     Route("/account/tools", connections.show_tools, methods=["GET"]),
     Route("/account/tools/end", connections.end_tool, methods=["POST"]),
 ]

@@ -12,12 +12,14 @@ from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import Response
 
-from seaway.accounts import sessions, signing_in
+from seaway.accounts import identities, sessions, signing_in
 from seaway.accounts.parts import Accounts
 from seaway.accounts.principal import Principal
+from seaway.accounts.providers import Provider
 from seaway.accounts.signing_in import NeedsSecondFactor, SignedIn
 from seaway.errors import SeawayError
 from seaway.http.forms import form_of
+from seaway.http.house import House
 from seaway.http.identity import check_own_form, cookies_of, person_beside, principal_of
 from seaway.http.next_page import local
 from seaway.web.asking import accounts_of, client_of, for_person, refused
@@ -89,9 +91,10 @@ async def sign_out(request: Request, by: Principal) -> Response:
 
 
 @for_person
-async def show_confirm(request: Request, _by: Principal) -> Response:
-    """Ask for the password again."""
-    return page(request, "confirm.html", problem=None, go_to=local(request.query_params.get("next", "")))
+async def show_confirm(request: Request, by: Principal) -> Response:
+    """Ask for the password again, or for another sign-in where there is none."""
+    go_to = local(request.query_params.get("next", ""))
+    return page(request, "confirm.html", problem=None, go_to=go_to, providers=await _own_providers(request, by))
 
 
 @for_person
@@ -104,14 +107,28 @@ async def confirm(request: Request, by: Principal) -> Response:
     try:
         secret = await prove(form.exact("proof"), client_of(request))
     except SeawayError as error:
-        return refused(request, "confirm.html", error, go_to=go_to)
+        return refused(request, "confirm.html", error, go_to=go_to, providers=await _own_providers(request, by))
     response = see(go_to)
     cookies.keep_session(response, secret)
     return response
 
 
 def _ways(request: Request) -> dict[str, Any]:
-    return {"sign_up_open": accounts_of(request).policy.sign_up_open}
+    house: House = request.app.state.house
+    return {"sign_up_open": house.accounts.policy.sign_up_open, "providers": list(house.outside.providers)}
+
+
+async def _own_providers(request: Request, by: Principal) -> list[Provider]:
+    """Those by which this person signs in."""
+    house: House = request.app.state.house
+    names = await to_thread.run_sync(_linked, house.accounts, by)
+    return [provider for provider in house.outside.providers if provider.name in names]
+
+
+def _linked(house: Accounts, by: Principal) -> set[str]:
+    assert by.user_id is not None
+    with house.database.read() as tx:
+        return {identity.provider for identity in identities.of_user(tx, by.user_id)}
 
 
 def _end(house: Accounts, by: Principal) -> None:

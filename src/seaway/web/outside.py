@@ -1,0 +1,168 @@
+"""
+The pages for signing in with an account elsewhere, and for linking one.
+
+1. Signing in begins with GET, since the policy of our pages lets no form end at another site. So a page of somebody else
+   can send a browser on its way; what comes of it is that the person is signed in as themselves.
+2. Linking begins with a form of our settings, pressed by a person who has just proved to be there.
+"""
+
+from functools import partial
+from typing import Any
+
+from anyio import to_thread
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from seaway.accounts import identities, outside
+from seaway.accounts.identities import Identity
+from seaway.accounts.outside import Linked, Outside, Stranger
+from seaway.accounts.principal import Principal
+from seaway.accounts.providers import suggested_name
+from seaway.errors import NotFound, SeawayError
+from seaway.http.forms import form_of
+from seaway.http.house import House
+from seaway.http.identity import check_own_form, cookies_of, principal_of
+from seaway.http.next_page import local
+from seaway.web.asking import accounts_of, client_of, for_person, refused
+from seaway.web.shell import page, see
+from seaway.web.signing_in import go_on
+
+_IDENTITIES = "/account/identities"
+
+
+async def begin(request: Request) -> Response:
+    """Go to a provider, to sign in or to prove again who one is."""
+    by = await principal_of(request)
+    name, go_to = request.path_params["provider"], local(request.query_params.get("next", ""))
+    begun = await to_thread.run_sync(partial(outside.begin, outside_of(request), name, by, next_path=go_to))
+    response = RedirectResponse(begun.url, 303, headers={"Cache-Control": "no-store"})
+    cookies_of(request).keep_flow(response, begun.secret)
+    return response
+
+
+@for_person
+async def link(request: Request, by: Principal) -> Response:
+    """The button in the settings. No form of our pages may end at another site, so a link leads there."""
+    name = (await form_of(request)).text("provider")
+    start = partial(outside.begin, outside_of(request), name, by, next_path=_IDENTITIES, link=True)
+    begun = await to_thread.run_sync(start)
+    response = page(request, "outside_go.html", url=begun.url)
+    cookies_of(request).keep_flow(response, begun.secret)
+    return response
+
+
+async def come_back(request: Request) -> Response:
+    """Where providers send people back to."""
+    by = await principal_of(request)
+    finish = partial(
+        outside.finish,
+        outside_of(request),
+        request.path_params["provider"],
+        dict(request.query_params),
+        cookies_of(request).flow_of(request),
+        by,
+        client_of(request),
+    )
+    found = await to_thread.run_sync(finish)
+    if isinstance(found, Stranger):
+        response: Response = see("/signup/outside")
+        cookies_of(request).keep_flow(response, found.secret)
+        return response
+    if isinstance(found, Linked):
+        response = see(local(found.next_path))
+    else:
+        response = await go_on(request, found.found, local(found.next_path))
+    cookies_of(request).drop_flow(response)
+    return response
+
+
+async def show_name(request: Request) -> Response:
+    """Choose a user name for a new account."""
+    await principal_of(request)
+    found = await to_thread.run_sync(outside.stranger, outside_of(request), cookies_of(request).flow_of(request))
+    if found.is_address_taken:
+        taken = outside.address_taken(_title(request, found))
+        return refused(request, "outside_name.html", taken, for_anyone=True, **_told(request, found))
+    return page(request, "outside_name.html", for_anyone=True, problem=None, **_told(request, found))
+
+
+async def choose_name(request: Request) -> Response:
+    """Make the account."""
+    await check_own_form(request)
+    form = await form_of(request)
+    secret = cookies_of(request).flow_of(request)
+    found = await to_thread.run_sync(outside.stranger, outside_of(request), secret)
+    name, address = form.text("name").lower(), form.text("address")
+    make = partial(outside.make_account, outside_of(request), secret, name, address, client_of(request))
+    try:
+        entered, go_to = await to_thread.run_sync(make)
+    except SeawayError as error:
+        told = _told(request, found) | {"name": name[:60], "address": address[:254]}
+        return refused(request, "outside_name.html", error, for_anyone=True, **told)
+    response = await go_on(request, entered, local(go_to))
+    cookies_of(request).drop_flow(response)
+    return response
+
+
+@for_person
+async def show_identities(request: Request, by: Principal) -> Response:
+    """Who else signs one in."""
+    return await _identities_page(request, by, None)
+
+
+@for_person
+async def unlink(request: Request, by: Principal) -> Response:
+    """Let one of them sign in no more."""
+    number = (await form_of(request)).text("id")
+    try:
+        if not number.isdecimal() or len(number) > 18:
+            raise NotFound("This account is not linked.", "It may have been unlinked already.")
+        await to_thread.run_sync(outside.unlink, outside_of(request), by, int(number))
+    except SeawayError as error:
+        if error.code == "not-confirmed":
+            raise
+        return await _identities_page(request, by, error)
+    return see(_IDENTITIES)
+
+
+def outside_of(request: Request) -> Outside:
+    """The parts that signing in elsewhere works with."""
+    house: House = request.app.state.house
+    return house.outside
+
+
+async def _identities_page(request: Request, by: Principal, problem: SeawayError | None) -> Response:
+    linked = await to_thread.run_sync(_linked, request, by)
+    parts = outside_of(request)
+    values: dict[str, Any] = {
+        "linked": linked,
+        "providers": list(parts.providers),
+        "title_of": parts.providers.title_of,
+    }
+    if problem is not None:
+        return refused(request, "account/identities.html", problem, **values)
+    return page(request, "account/identities.html", problem=None, **values)
+
+
+def _linked(request: Request, by: Principal) -> list[Identity]:
+    assert by.user_id is not None
+    with accounts_of(request).database.read() as tx:
+        return identities.of_user(tx, by.user_id)
+
+
+def _title(request: Request, found: Stranger) -> str:
+    return outside_of(request).providers.title_of(found.outsider.provider)
+
+
+def _told(request: Request, found: Stranger) -> dict[str, Any]:
+    policy = accounts_of(request).policy
+    return {
+        "title": _title(request, found),
+        "login": found.outsider.login,
+        "vouched": found.outsider.address,
+        "name": suggested_name(found.outsider.login),
+        "address": "",
+        "is_open": policy.sign_up_open,
+        "is_taken": found.is_address_taken,
+        "domains": sorted(policy.email_domains),
+    }
