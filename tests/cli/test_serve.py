@@ -17,8 +17,10 @@ from pathlib import Path
 import httpx
 import pytest
 
+from seaway.accounts import first_account
 from seaway.cli.check import check
 from seaway.cli.serve import Stop
+from seaway.errors import NotFound
 from tests.cli.conftest import FILE, Shell
 from tests.conftest import Site
 from tests.support import house
@@ -246,6 +248,24 @@ def test_the_first_start_tells_how_to_go_on(shell: Shell, tmp_path: Path) -> Non
     assert code in (0, 1, 130)
     assert "Traceback" not in "".join(server.log)
     assert ("request", "POST", 201) == tuple(logged[-1][name] for name in ("event", "method", "status"))
+
+
+def test_a_first_start_prints_a_link_for_the_first_account(tmp_path: Path) -> None:
+    """With two workers one, good once; the next start prints another, and none when somebody has an account."""
+    printed: list[list[str]] = []
+    for workers in (2, 1):
+        with serving(tmp_path, examiners=1, workers=workers) as server:
+            until(lambda server=server: any("user add" in line for line in server.log))  # type: ignore[misc]
+            printed.append(re.findall(r"http://127\.0\.0\.1:\d+/first-account/(swy-ln-\w+)", "".join(server.log)))
+    (old,), (new,) = printed
+    seaway = house.build(tmp_path)
+    with pytest.raises(NotFound):
+        first_account.look(seaway.house.accounts, old)
+    first_account.look(seaway.house.accounts, new)
+    People(seaway).user("ada")
+    seaway.close()
+    with serving(tmp_path, examiners=1) as server:
+        assert "first-account" not in "".join(server.log)
 
 
 def test_the_data_is_for_its_owner_only(site: Site) -> None:

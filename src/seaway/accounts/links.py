@@ -29,7 +29,7 @@ class Purpose(Enum):
     FIRST_ACCOUNT = "first-account"
 
 
-LASTS_MS = {Purpose.VERIFY: DAY_MS, Purpose.RESET: HOUR_MS, Purpose.FIRST_ACCOUNT: DAY_MS}
+LASTS_MS = {Purpose.VERIFY: DAY_MS, Purpose.RESET: HOUR_MS, Purpose.FIRST_ACCOUNT: 7 * DAY_MS}
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,12 +11,16 @@ from seaway.accounts.links import Purpose
 from seaway.accounts.principal import Principal
 from seaway.accounts.reserved import is_reserved
 from seaway.audit import Event
+from seaway.clock import DAY_MS
 from seaway.database.engine import Tx
 from seaway.database.tables import emails as addresses
-from seaway.database.tables import keys, users
+from seaway.database.tables import keys, released_user_names, users
 from seaway.errors import NameTaken, NotAllowed, NotFound
 
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,37}[a-z0-9])?")
+
+MAX_DISPLAY_NAME = 100
+NAME_HELD_MS = 365 * DAY_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,8 @@ def add(
         )
     if find(tx, name) is not None:
         raise NameTaken(f"A user named {name!r} exists already.", "Choose another name.")
+    if _is_held(tx, now_ms, name):
+        raise NameTaken(f"The name {name!r} was another user's not long ago.", "Choose another one.")
     is_first = not exist(tx)
     if is_first and not by.is_operator:  # else whoever finds a fresh site first would look after it
         raise NotAllowed("This site has no account yet.", "Its operator makes the first one: see what `serve` prints.")
@@ -81,6 +87,16 @@ def add(
 def is_possible_name(name: str) -> bool:
     """Whether a user, or a group, could have this name at all."""
     return _NAME.fullmatch(name) is not None and not is_reserved(name)
+
+
+def set_display_name(tx: Tx, now_ms: int, by: Principal, name: str, display_name: str) -> User:
+    """How people call this user; any text of one line."""
+    written = " ".join(display_name.split())
+    if len(written) > MAX_DISPLAY_NAME or not written.isprintable():
+        raise NameTaken("This cannot be a name to show.", f"Use up to {MAX_DISPLAY_NAME} printable characters.")
+    tx.execute(update(users).where(users.c.id == get(tx, name).id).values(display_name=written))
+    audit.write(tx, now_ms, by.actor, Event.USER_RENAMED, target=name)
+    return get(tx, name)
 
 
 def find(tx: Tx, name: str) -> User | None:
@@ -132,6 +148,14 @@ def set_admin(tx: Tx, now_ms: int, by: Principal, name: str, *, is_admin: bool) 
     tx.execute(update(users).where(users.c.id == user.id).values(is_admin=is_admin))
     audit.write(tx, now_ms, by.actor, Event.USER_PROMOTED if is_admin else Event.USER_DEMOTED, target=name)
     return get(tx, name)
+
+
+def _is_held(tx: Tx, now_ms: int, name: str) -> bool:
+    since = released_user_names.c.released_at > now_ms - NAME_HELD_MS
+    return (
+        tx.execute(select(released_user_names.c.name).where(released_user_names.c.name == name, since)).first()
+        is not None
+    )
 
 
 def exist(tx: Tx) -> bool:

@@ -220,7 +220,7 @@ def _run(seaway: Seaway, listener: socket.socket) -> None:
 
 def _welcome(seaway: Seaway, scrapes: socket.socket | None) -> None:
     from seaway import __version__
-    from seaway.accounts import users
+    from seaway.accounts import first_account
 
     settings = seaway.settings
     print(f"Seaway {__version__} listens on {settings.model_copy(update={'public_url': ''}).site_url}")
@@ -230,11 +230,11 @@ def _welcome(seaway: Seaway, scrapes: socket.socket | None) -> None:
     if scrapes is not None:
         host, port = scrapes.getsockname()[:2]
         print(f"Its metrics are at http://{f'[{host}]' if ':' in host else host}:{port}/metrics")
-    with seaway.database.read() as tx:
-        anybody = users.exist(tx)
-    if not anybody:
+    link = first_account.offer(seaway.database, seaway.clock.now_ms(), settings.site_url)
+    if link is not None:
         command = _own_command(settings)
-        print("Make the first account, a channel and a key, by pasting this into a second terminal here:")
+        print(f"Make the first account in a browser, by this link, which is good once:\n  {link}")
+        print("Or make it with a channel and a key, by pasting this into a second terminal here:")
         print(
             f"  {command} user add me && {command} channel add my-channel --owner me --public && {command} key add me laptop"
         )

@@ -57,8 +57,8 @@ def list_users(context: typer.Context, as_json: JsonOption = False) -> None:
 def password(
     context: typer.Context, name: _Name, password_stdin: _PasswordStdin = False, as_json: JsonOption = False
 ) -> None:
-    """Set a new password."""
-    from seaway.accounts import passwords, users
+    """Set a new password; every browser is signed out."""
+    from seaway.accounts import passwords, security, users
     from seaway.accounts.principal import OPERATOR
 
     new = _password(password_stdin, required=True)
@@ -68,13 +68,16 @@ def password(
             user = users.get(tx, name)
         password_hash = passwords.hash_new(new, about=[name, user.email or ""])
         with seaway.database.write() as tx:
-            users.set_password(tx, seaway.clock.now_ms(), OPERATOR, name, password_hash)
+            now_ms = seaway.clock.now_ms()
+            users.set_password(tx, now_ms, OPERATOR, name, password_hash)
+            what = "The operator of the site has set a new password."
+            security.changed(seaway.house.accounts, tx, now_ms, user.id, what, keep=None)
     show(_described(user), as_json, f"{name} has a new password.")
 
 
 @app.command()
 def disable(context: typer.Context, name: _Name, as_json: JsonOption = False) -> None:
-    """Shut an account: its keys stop working on their next request."""
+    """Shut an account: its sessions and keys stop working on their next request."""
     _set_disabled(context, name, True, as_json)
 
 
@@ -82,6 +85,38 @@ def disable(context: typer.Context, name: _Name, as_json: JsonOption = False) ->
 def enable(context: typer.Context, name: _Name, as_json: JsonOption = False) -> None:
     """Open a disabled account again."""
     _set_disabled(context, name, False, as_json)
+
+
+@app.command("reset-2fa")
+def reset_second_factor(context: typer.Context, name: _Name, as_json: JsonOption = False) -> None:
+    """Take every second factor of a user away, who has lost them; every browser is signed out."""
+    from seaway.accounts import second_factors, users
+    from seaway.accounts.principal import OPERATOR
+
+    with context.obj.house() as seaway, seaway.database.write() as tx:
+        user = users.get(tx, name)
+        second_factors.reset_now(seaway.house.accounts, tx, seaway.clock.now_ms(), OPERATOR, user.id)
+    show(_described(user), as_json, f"{name} signs in without a second factor now.")
+
+
+@app.command()
+def remove(
+    context: typer.Context,
+    name: _Name,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Delete an account that owns no channel; its name is held for a year."""
+    from seaway.accounts import leaving, users
+    from seaway.accounts.principal import OPERATOR
+
+    if not yes:
+        typer.confirm(f"Delete the account {name} and its keys?", abort=True)
+    with context.obj.house() as seaway:
+        with seaway.database.read() as tx:
+            user = users.get(tx, name)
+        leaving.remove(seaway.house.accounts, OPERATOR, user)
+    show(_described(user), as_json, f"{name} is deleted.")
 
 
 @app.command()

@@ -1,0 +1,63 @@
+"""
+The addresses of an account, changed by its owner a short while after a proof.
+
+1. A further address counts when its owner has opened the letter; before, it is a claim.
+2. What changes where letters go is told to every verified address, also to the one that goes.
+"""
+
+from seaway import audit
+from seaway.accounts import emails, links, security, signing_up, throttle, users
+from seaway.accounts.fresh import require_fresh
+from seaway.accounts.links import Purpose
+from seaway.accounts.parts import Accounts
+from seaway.accounts.principal import Principal
+from seaway.accounts.throttle import Rate
+from seaway.audit import Event
+
+
+def add(house: Accounts, by: Principal, address: str) -> None:
+    """Claim a further address, and have a letter sent to it."""
+    assert by.user_id is not None
+    now_ms = house.clock.now_ms()
+    require_fresh(by, now_ms)
+    written = emails.checked(address)
+    house.policy.require_domain(written)
+    throttle.take_all(
+        house.database,
+        now_ms,
+        (Rate.LETTER_TO, (emails.folded(written),)),
+        (Rate.EMAIL_ADD, (str(by.user_id),)),
+    )
+    with house.database.write() as tx:
+        emails.add(tx, now_ms, by.user_id, written, verified=False)
+        audit.write(tx, now_ms, by.actor, Event.EMAIL_ADDED, target=by.name, address=written)
+        signing_up.ask_to_verify(house, tx, now_ms, users.by_id(tx, by.user_id), written)
+
+
+def remove(house: Accounts, by: Principal, address: str) -> None:
+    """Take an address out of the account."""
+    assert by.user_id is not None
+    now_ms = house.clock.now_ms()
+    require_fresh(by, now_ms)
+    written = emails.checked(address)
+    with house.database.write() as tx:
+        was_verified = emails.owner_of(tx, written) == by.user_id
+        if was_verified:
+            security.changed(house, tx, now_ms, by.user_id, f"The address {written} was removed.", keep=by.session_id)
+        emails.remove(tx, by.user_id, written)
+        for purpose in (Purpose.VERIFY, Purpose.RESET):
+            links.forget(tx, purpose, by.user_id, address=written)
+        audit.write(tx, now_ms, by.actor, Event.EMAIL_REMOVED, target=by.name, address=written)
+
+
+def make_primary(house: Accounts, by: Principal, address: str) -> None:
+    """Have letters about channels and keys go to this address."""
+    assert by.user_id is not None
+    now_ms = house.clock.now_ms()
+    require_fresh(by, now_ms)
+    written = emails.checked(address)
+    with house.database.write() as tx:
+        emails.make_primary(tx, by.user_id, written)
+        audit.write(tx, now_ms, by.actor, Event.EMAIL_PRIMARY, target=by.name, address=written)
+        what = f"Letters go to {written} now."
+        security.changed(house, tx, now_ms, by.user_id, what, keep=by.session_id)

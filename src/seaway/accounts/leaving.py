@@ -1,0 +1,48 @@
+"""
+An account that ends.
+
+1. Who owns channels gives them away or deletes them first.
+2. What the account carried ends with it, on the next request: sessions, keys, tools, memberships.
+3. Its name is held for a year: nobody takes it and is trusted as the one before.
+"""
+
+from sqlalchemy import delete, insert, select
+
+from seaway import audit
+from seaway.accounts import security
+from seaway.accounts.fresh import require_fresh
+from seaway.accounts.parts import Accounts
+from seaway.accounts.principal import Principal
+from seaway.accounts.users import User
+from seaway.audit import Event
+from seaway.database.engine import Tx
+from seaway.database.tables import channels, members, released_user_names, users
+from seaway.errors import NotAllowed
+
+
+def remove(house: Accounts, by: Principal, user: User) -> None:
+    """Delete an account, one's own or as an admin, a short while after a proof."""
+    now_ms = house.clock.now_ms()
+    require_fresh(by, now_ms)
+    with house.database.write() as tx:
+        _require_no_channels(tx, user)
+        security.announce(house, tx, now_ms, user.id, "It was deleted, with its keys.")
+        tx.execute(delete(users).where(users.c.id == user.id))
+        tx.execute(delete(released_user_names).where(released_user_names.c.name == user.name))
+        tx.execute(insert(released_user_names).values(name=user.name, released_at=now_ms))
+        audit.write(tx, now_ms, by.actor, Event.USER_REMOVED, target=user.name)
+
+
+def _require_no_channels(tx: Tx, user: User) -> None:
+    owned = list(
+        tx.execute(
+            select(channels.c.name)
+            .join(members, members.c.channel_id == channels.c.id)
+            .where(members.c.user_id == user.id, members.c.role == "owner")
+            .order_by(channels.c.name)
+            .limit(6)
+        ).scalars()
+    )
+    if owned:
+        named = ", ".join(owned[:5]) + (" and more" if len(owned) > 5 else "")
+        raise NotAllowed(f"{user.name} owns channels: {named}.", "Give them away or delete them first.")
