@@ -1,6 +1,5 @@
 """From a name and a password to a session (accounts/signing_in.py)."""
 
-from statistics import median
 from time import perf_counter
 
 import anyio
@@ -65,7 +64,7 @@ async def test_whatever_is_wrong_the_answer_is_one(
 
 
 async def test_an_unknown_name_takes_as_long_as_a_wrong_password(folk: Folk) -> None:
-    """Case 7: both are hashed once; the medians are within a fifth (1)."""
+    """Case 7: both are hashed once, which is nearly all of it (1)."""
     folk.add("ada")
     times: dict[str, list[float]] = {"ada": [], "nobody": []}
     for number in range(12):
@@ -75,7 +74,7 @@ async def test_an_unknown_name_takes_as_long_as_a_wrong_password(folk: Folk) -> 
             with pytest.raises((BadCredential, TooMany)):
                 await folk.sign_in(login, OTHER_PASSWORD, client)
             found.append(perf_counter() - started)
-    known, unknown = (median(found[:10]) for found in times.values())
+    known, unknown = (min(found[:10]) for found in times.values())  # what others do on this machine only adds to it
     assert known == pytest.approx(unknown, rel=0.2)
 
 
