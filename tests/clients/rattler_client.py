@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from rattler import Channel, Gateway, MatchSpec, install, solve
+from rattler import Channel, Gateway, MatchSpec, install, sigstore, solve
 from rattler.networking import Client
 from rattler.repo_data import SourceConfig
 
@@ -63,10 +63,32 @@ async def solve_and_install(action: Action) -> dict[str, Any]:
     return {"solved": sorted(record.file_name for record in records)}
 
 
+async def verify(action: Action) -> dict[str, Any]:
+    """What the attestation of a file proves to py-rattler, by a trusted root; the sidecar is all that is fetched."""
+    found = await gateway_of(action).query([Channel(action["channel"])], action["platforms"], action["specs"])
+    (record,) = [record for records in found for record in records]
+    publisher = sigstore.Publisher(action["identity"], sigstore.Issuer.github_actions())
+    outcome = await sigstore.verify_attestation(
+        record,
+        sigstore.VerificationPolicy.require(publisher),
+        Client.default_client(max_retries=0),
+        sigstore.TrustedRoot.from_json(action["root"]),
+    )
+    attestation = outcome.attestation
+    return {
+        "sha256": record.attestations_sha256.hex() if record.attestations_sha256 else None,
+        "verified": outcome.is_verified,
+        "repository": attestation and attestation.claims and attestation.claims.source_repository_uri,
+        "channel": attestation and attestation.target_channel,
+        "warnings": outcome.warnings,
+    }
+
+
 ACTIONS: dict[str, Callable[[Action], Awaitable[dict[str, Any]]]] = {
     "query": query,
     "names": names,
     "solve": solve_and_install,
+    "verify": verify,
 }
 
 

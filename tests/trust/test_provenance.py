@@ -1,0 +1,84 @@
+"""What is told of where the versions of a package come from."""
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from seaway.trust.provenance import State, Version, provenance
+from seaway.trust.sidecars import Claims
+
+DEMO = Claims(
+    issuer="https://token.actions.githubusercontent.com",
+    repository="https://github.com/acme/demo",
+    repository_id="1001",
+    owner_id="2002",
+    workflow="https://github.com/acme/demo/.github/workflows/release.yml@refs/tags/v1",
+    commit="c0ffee",
+    ref="refs/tags/v1",
+    run="https://github.com/acme/demo/actions/runs/1/attempts/1",
+    issued_at_ms=1,
+)
+RENAMED = msgspec.structs.replace(
+    DEMO,
+    repository="https://github.com/acme/new-name",
+    workflow="https://github.com/acme/new-name/.github/workflows/release.yml@refs/tags/v2",
+)
+NAMESAKE = msgspec.structs.replace(DEMO, owner_id="9009")
+FORK = msgspec.structs.replace(
+    DEMO,
+    repository="https://github.com/mallory/demo",
+    repository_id="6666",
+    owner_id="7777",
+    workflow="https://github.com/mallory/demo/.github/workflows/release.yml@refs/heads/main",
+)
+LATER = msgspec.structs.replace(DEMO, workflow=DEMO.workflow.replace("v1", "v2"), ref="refs/tags/v2", commit="decaf")
+OTHER_WORKFLOW = msgspec.structs.replace(DEMO, workflow=DEMO.workflow.replace("release", "nightly"))
+
+CASES: dict[str, tuple[list[list[Claims | None]], list[State], int]] = {
+    "never attested": ([[None], [None, None]], [State.NONE, State.NONE], 0),
+    "all by one workflow": ([[DEMO, DEMO], [LATER]], [State.FULL, State.FULL], 0),
+    "some files": ([[DEMO, None]], [State.PARTIAL], 1),
+    "lost": ([[DEMO], [None]], [State.FULL, State.LOST], 1),
+    "lost for longer": ([[DEMO], [None], [None]], [State.FULL, State.LOST, State.LOST], 1),
+    "lost, then changed": ([[DEMO], [None], [FORK]], [State.FULL, State.LOST, State.CHANGED], 1),
+    "found": ([[None], [DEMO]], [State.NONE, State.FULL], 0),
+    "changed": ([[DEMO], [FORK]], [State.FULL, State.CHANGED], 1),
+    "changed and partial": ([[DEMO], [FORK, None]], [State.FULL, State.CHANGED], 2),
+    "renamed": ([[DEMO], [RENAMED]], [State.FULL, State.FULL], 0),
+    "a namesake of another owner": ([[DEMO], [NAMESAKE]], [State.FULL, State.CHANGED], 1),
+    "two repositories": ([[DEMO, FORK]], [State.INCONSISTENT], 1),
+    "two workflows of one repository": ([[DEMO, OTHER_WORKFLOW]], [State.INCONSISTENT], 1),
+    "another workflow of the same repository": ([[DEMO], [OTHER_WORKFLOW]], [State.FULL, State.FULL], 0),
+    "a version without files is passed over": ([[DEMO], [], [None]], [State.FULL, State.LOST, State.LOST], 1),
+}
+
+
+@pytest.mark.parametrize(("files", "states", "warnings"), CASES.values(), ids=CASES)
+def test_states(files: list[list[Claims | None]], states: list[State], warnings: int) -> None:
+    """Each version by its files and by the last attested one before; the warnings are counted for the last."""
+    told = provenance([Version(f"{number}.0", one) for number, one in enumerate(files, start=1)])
+
+    assert states == [one.state for one in told]
+    assert warnings == len(told[-1].warnings)
+
+
+def test_a_warning_names_both_sides() -> None:
+    """Whoever reads it can go and look."""
+    (_, told) = provenance([Version("1.0", [DEMO]), Version("2.0", [FORK])])
+
+    assert DEMO.repository in told.warnings[0]
+    assert FORK.repository in told.warnings[0]
+    assert (FORK.repository,) == told.repositories
+
+
+@given(st.lists(st.lists(st.sampled_from([None, DEMO, LATER, FORK, NAMESAKE]), max_size=3), max_size=5))
+def test_nothing_is_told_that_no_certificate_said(files: list[list[Claims | None]]) -> None:
+    """Invariants 1 and 2: repositories come from claims, and only what is attested is full, partial or changed."""
+    versions = [Version(str(number), one) for number, one in enumerate(files)]
+    for version, told in zip(versions, provenance(versions), strict=True):
+        known = {claims.repository for claims in version.files if claims is not None}
+        assert set(told.repositories) == known
+        assert bool(known) == (told.state not in (State.NONE, State.LOST))
+        assert told.state is not State.FULL or None not in version.files
+        assert told.state in (State.FULL, State.NONE) or told.warnings
