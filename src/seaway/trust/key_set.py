@@ -14,6 +14,7 @@ from seaway.trust.jwt import MAX_KID
 MAX_BYTES = 1024 * 1024
 MAX_KEYS = 100
 _LEAST_BITS = 2_048
+_LEAST_MODULUS = 342  # characters of base64url in as many bits
 _MOST_BITS = 8_192  # checking a signature with a larger key takes long
 _LARGEST_EXPONENT = 2**32
 
@@ -68,8 +69,11 @@ def _is_for_us(jwk: Mapping[str, Any]) -> bool:
 
 def _imported(jwk: Mapping[str, Any]) -> RSAKey | None:
     """The public key; what else stands there, a private one too, is left out."""
+    n = jwk.get("n")
+    if not isinstance(n, str) or len(n) < _LEAST_MODULUS:
+        return None
     try:
-        key = RSAKey.import_key({"kty": "RSA", "n": jwk["n"], "e": jwk["e"]})
+        key = RSAKey.import_key({"kty": "RSA", "n": n, "e": jwk["e"]})
         numbers = key.public_key.public_numbers()
     except (JoseError, ValueError, TypeError, KeyError, AttributeError):
         return None
