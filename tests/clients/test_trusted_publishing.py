@@ -1,0 +1,115 @@
+"""rattler-build publishes from workflows without a key: it finds the platform's token, exchanges it, and uploads (case 54)."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from seaway.accounts.principal import OPERATOR
+from seaway.trust import issuers, snippets
+from tests.conftest import Site
+from tests.support.issuer import LocalIssuer, github, gitlab, json_answer, local_issuer, now_s, token
+from tests.support.packages import PackageFile, conda, index_json
+from tests.trust.conftest import GITHUB, GITLAB, Trust
+
+CLIENT = Path(__file__).with_name("publishing_client.py")
+AUDIENCE = "127.0.0.1"
+REQUEST = "/token?api-version=2.0"
+
+
+@pytest.fixture(scope="module")
+def platform(site: Site) -> Iterator[LocalIssuer]:
+    """A GitLab and a GitHub Enterprise Server at one address each, whose keys the server fetches."""
+    with local_issuer() as running:
+        trust = Trust(site.people.seaway)
+        with trust.seaway.database.write() as tx:
+            issuers.add(tx, 1, OPERATOR, site.new_name("forge"), kind="gitlab", issuer=running.address)
+        trust.keys("github", "key-1")
+        yield running
+
+
+@dataclass(frozen=True)
+class Workflow:
+    """A job with the variables of its platform, and nothing stored on the machine."""
+
+    site: Site
+    folder: Path
+
+    def upload(self, channel: str, *files: PackageFile, **variables: str) -> str:
+        """What the user is told; empty when all went well."""
+        (self.folder / "auth.json").write_text("{}")
+        order = {
+            "paths": [str(file.write_to(self.folder)) for file in files],
+            "url": self.site.server.address,
+            "channel": channel,
+            "auth_file": str(self.folder / "auth.json"),
+        }
+        ours = {
+            name: value for name, value in os.environ.items() if not name.startswith(("GITHUB", "GITLAB", "ACTIONS"))
+        }
+        ran = subprocess.run(
+            [sys.executable, str(CLIENT)], input=json.dumps(order), env={**ours, **variables}, capture_output=True,
+            text=True, timeout=60, check=False,
+        )  # fmt: skip
+        return "" if ran.returncode == 0 else ran.stdout + ran.stderr
+
+    def served(self, channel: str) -> list[str]:
+        with self.site.client() as http:
+            return sorted(http.get(f"/{channel}/noarch/repodata.json").json()["packages.conda"])
+
+
+@pytest.fixture
+def workflow(site: Site, tmp_path: Path) -> Workflow:
+    return Workflow(site, tmp_path)
+
+
+def in_gitlab(text: str) -> dict[str, str]:
+    return {"GITLAB_CI": "true", snippets.token_variable(AUDIENCE): text}
+
+
+def test_gitlab(workflow: Workflow, site: Site, platform: LocalIssuer) -> None:
+    """Several files with one token, from the variable that the manual names; the second command finds it used."""
+    channel = site.new_channel()
+    with site.people.seaway.database.read() as tx:
+        forge = issuers.find(tx, platform.address)
+    assert forge is not None
+    Trust(site.people.seaway).trust(channel, forge.name, GITLAB)
+    files = [conda(index_json(site.new_name("pkg"))) for _ in range(2)]
+    variables = in_gitlab(token(gitlab(now_s(), issuer=platform.address, aud=AUDIENCE)))
+
+    assert "" == workflow.upload(channel, *files, **variables)
+    assert sorted(file.name for file in files) == workflow.served(channel)
+    told = workflow.upload(channel, conda(index_json(site.new_name("pkg"))), **variables)
+    assert "no prefix.dev API key" in told
+
+
+def test_github(workflow: Workflow, site: Site, platform: LocalIssuer) -> None:
+    """The client asks the platform for a token of our audience, which is the host without the port."""
+    channel = site.new_channel()
+    Trust(site.people.seaway).trust(channel, "github", GITHUB)
+    asked = f"{REQUEST}&audience={AUDIENCE}"
+    platform.answers[asked] = lambda: json_answer({"value": token(github(now_s(), aud=AUDIENCE))})
+    file = conda(index_json(site.new_name("pkg")))
+    variables = {
+        "GITHUB_ACTIONS": "true",
+        "ACTIONS_ID_TOKEN_REQUEST_URL": platform.address + REQUEST,
+        "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "of-this-job",
+    }
+
+    assert "" == workflow.upload(channel, file, **variables)
+    assert [file.name] == workflow.served(channel)
+    assert asked in platform.asked
+
+
+def test_a_workflow_that_only_others_trust(workflow: Workflow, site: Site, platform: LocalIssuer) -> None:
+    """It uploads nothing to a channel that does not name it."""
+    channel = site.new_channel()
+    variables = in_gitlab(token(gitlab(now_s(), issuer=platform.address, aud=AUDIENCE)))
+
+    assert workflow.upload(channel, conda(index_json(site.new_name("pkg"))), **variables)
+    assert [] == workflow.served(channel)
