@@ -71,6 +71,9 @@ def running(provider: Provider) -> Iterator[Provider]:
     class Server(ThreadingHTTPServer):
         daemon_threads = True
 
+        def handle_error(self, _request: object, _address: object) -> None:
+            """Who hangs up in the middle, as a careful client does, is no news; what is wrong here shows as no answer."""
+
     with Server(("127.0.0.1", 0), Handler) as server:
         provider.address = f"http://127.0.0.1:{server.server_port}"
         thread = threading.Thread(target=server.serve_forever, daemon=True)
