@@ -82,7 +82,7 @@ def start(folder: Path, **settings: object) -> Server:
     """Start a server and wait until it says where it listens and answers there."""
     environment = variables() | state.variables(folder)
     environment |= {f"SEAWAY_{key.upper()}": str(value) for key, value in settings.items()}
-    environment |= {"SEAWAY_DATA": str(folder / "data"), "SEAWAY_PORT": "0"}
+    environment |= {"SEAWAY_DATA": str(folder / "data"), "SEAWAY_PORT": environment.get("SEAWAY_PORT", "0")}
     process = subprocess.Popen(
         [sys.executable, "-m", "seaway", "serve"],
         env=environment,

@@ -1,0 +1,141 @@
+"""A server with people and channels on it, and the list of its pages."""
+
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from seaway.accounts import emails, passwords, users
+from seaway.accounts.principal import OPERATOR
+from seaway.channels import channels
+from seaway.server.wiring import Seaway
+from tests.support import house
+from tests.support.house import People
+from tests.support.packages import conda, index_json
+from tests.support.requests import upload
+from tests.support.server import Server, serving
+
+CHROMIUM = Path("/usr/bin/chromium")
+PASSWORD = "tangerine ladder 7 fathoms"
+HOSTILE = "<img src=//evil.example/x onerror=alert(1)><script>alert(2)</script>\"'>{{7*7}}"
+
+
+@dataclass(frozen=True)
+class Shot:
+    """A page, and whether one is signed in on it."""
+
+    name: str
+    path: str
+    signed_in: bool = False
+
+
+PAGES = (
+    Shot("front", "/"),
+    Shot("channel", "/channels/robots"),
+    Shot("signin", "/signin"),
+    Shot("signup", "/signup"),
+    Shot("signup-sent", "/signup/sent"),
+    Shot("verify-over", "/verify/swy-ln-over"),
+    Shot("reset", "/reset"),
+    Shot("reset-sent", "/reset/sent"),
+    Shot("not-found", "/channels/no-such-channel"),
+    Shot("front-signed-in", "/", signed_in=True),
+    Shot("channel-private", "/channels/deep-sea", signed_in=True),
+    Shot("confirm", "/confirm?next=/account/keys", signed_in=True),
+    Shot("account", "/account", signed_in=True),
+    Shot("account-keys", "/account/keys", signed_in=True),
+    Shot("account-emails", "/account/emails", signed_in=True),
+    Shot("account-security", "/account/security", signed_in=True),
+    Shot("account-sessions", "/account/sessions", signed_in=True),
+    Shot("account-tools", "/account/tools", signed_in=True),
+)
+
+
+@dataclass(frozen=True)
+class Stand:
+    """A running server, its store opened beside it, and a browser."""
+
+    server: Server
+    beside: Seaway
+    address: str
+    browser: Browser
+
+    def context(self, *, width: int = 1280, dark: bool = False, scripts: bool = True) -> BrowserContext:
+        """A browser of one person."""
+        return self.browser.new_context(
+            base_url=self.address,
+            viewport={"width": width, "height": 900},
+            color_scheme="dark" if dark else "light",
+            java_script_enabled=scripts,
+            reduced_motion="reduce",
+        )
+
+    def sign_in(self, page: Page, name: str = "ada") -> None:
+        """By the page for it."""
+        page.goto("/signin")
+        page.get_by_label("User name or e-mail address").fill(name)
+        page.get_by_label("Password").fill(PASSWORD)
+        page.get_by_role("button", name="Sign in").click()
+        page.wait_for_url("**/account")
+
+
+@contextmanager
+def standing(folder: Path) -> Iterator[Stand]:
+    """Everything that the pages show, on a server of its own."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    address = f"http://localhost:{port}"  # a name: passkeys are bound to one
+    with serving(folder, examiners=1, port=port, public_url=address) as server, sync_playwright() as playwright:
+        beside = house.build(folder, public_url=address)
+        _furnish(server, beside)
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox", "--disable-gpu"])
+        yield Stand(server, beside, address, browser)
+        browser.close()
+        beside.close()
+
+
+def new_user(beside: Seaway, name: str, *, admin: bool = False) -> str:
+    """Somebody with a verified address and the usual password."""
+    now_ms = beside.clock.now_ms()
+    with beside.database.write() as tx:
+        users.add(
+            tx,
+            now_ms,
+            OPERATOR,
+            name,
+            email=f"{name}@example.com",
+            password_hash=passwords.hash_new(PASSWORD),
+            is_admin=admin,
+        )
+    return name
+
+
+def _furnish(server: Server, beside: Seaway) -> None:
+    people = People(beside)
+    ada = new_user(beside, "ada", admin=True)
+    for name, public, description in (
+        ("robots", True, "Motion planning, drivers and simulators for the arms in hall 3."),
+        ("tide-tables", True, "Harmonic constants of 2,000 ports, and the code that reads them."),
+        ("deep-sea", False, "Instruments of the cruise M214. Not published before the paper."),
+        ("hostile", True, HOSTILE),
+    ):
+        people.channel(name, owner=ada, public=public)
+        with beside.database.write() as tx:
+            channels.change(tx, beside.clock.now_ms(), OPERATOR, name, description=description)
+    key = people.key(ada)
+    people.key(ada, only=["robots"], days=3)
+    people.key(ada, days=-1)
+    with beside.database.write() as tx:
+        emails.add(tx, beside.clock.now_ms(), users.get(tx, ada).id, "ada@elsewhere.example", verified=False)
+    with server.client() as client:
+        for name in ("arm-driver", "gripper", "inverse-kinematics", "libtrajectory"):
+            assert upload(client, "robots", conda(index_json(name)), key).status_code == 201
+
+
+def has_chromium() -> bool:
+    """Whether there is a browser to drive."""
+    return CHROMIUM.exists() and subprocess.run([CHROMIUM, "--version"], capture_output=True).returncode == 0
