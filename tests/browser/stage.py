@@ -1,7 +1,6 @@
 """A server with people and channels on it, and the list of its pages."""
 
 import socket
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -134,8 +133,3 @@ def _furnish(server: Server, beside: Seaway) -> None:
     with server.client() as client:
         for name in ("arm-driver", "gripper", "inverse-kinematics", "libtrajectory"):
             assert upload(client, "robots", conda(index_json(name)), key).status_code == 201
-
-
-def has_chromium() -> bool:
-    """Whether there is a browser to drive."""
-    return CHROMIUM.exists() and subprocess.run([CHROMIUM, "--version"], capture_output=True).returncode == 0

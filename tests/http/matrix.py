@@ -88,8 +88,17 @@ HEAD /signin/{provider}/callback                          404       404       40
 GET /signup/outside                                       400       400       400       400       400       400       400       400       400       400       401
 HEAD /signup/outside                                      400       400       400       400       400       400       400       400       400       400       401
 POST /signup/outside                                      403       403       403       403       403       403       403       403       403       403       403
+POST /signin/second/passkey                               403       403       403       403       403       403       403       403       403       403       403
+POST /signin/second/passkey/options                       403       403       403       403       403       403       403       403       403       403       403
+POST /signin/passkey                                      403       403       403       403       403       403       403       403       403       403       403
+POST /signin/passkey/options                              403       403       403       403       403       403       403       403       403       403       403
 
 Pages of who is signed in, which no key opens
+POST /confirm/passkey                                     401       403       403       403       403       403       403       403       403       403       401
+POST /confirm/passkey/options                             401       403       403       403       403       403       403       403       403       403       401
+POST /account/security/passkeys                           401       403       403       403       403       403       403       403       403       403       401
+POST /account/security/passkeys/options                   401       403       403       403       403       403       403       403       403       403       401
+POST /account/security/passkeys/remove                    401       403       403       403       403       403       403       403       403       403       401
 POST /signout                                             401       403       403       403       403       403       403       403       403       403       401
 GET /confirm                                              401       403       403       403       403       403       403       403       403       403       401
 HEAD /confirm                                             401       403       403       403       403       403       403       403       403       403       401

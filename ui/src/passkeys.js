@@ -47,15 +47,13 @@ for (const form of document.querySelectorAll("form[data-passkey]")) {
   }
   form.querySelector("button").disabled = false;
   form.addEventListener("submit", async (event) => {
-    if (form.elements.credential.value) return;
     event.preventDefault();
     said.textContent = "Waiting for your passkey …";
     try {
-      const body = new URLSearchParams({ csrf_token: form.elements.csrf_token.value });
+      const body = new URLSearchParams(new FormData(form));
       const answer = await fetch(form.dataset.passkeyOptions, { method: "POST", body, headers: { Accept: "application/json" } });
       if (!answer.ok) throw new Error(await answer.text());
-      const { options, flow } = await answer.json();
-      form.elements.flow.value = flow;
+      const options = await answer.json();
       form.elements.credential.value = JSON.stringify(await (form.dataset.passkey === "create" ? created : proved)(options));
       form.submit();
     } catch (error) {

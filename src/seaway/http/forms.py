@@ -32,6 +32,11 @@ class Form:
         """Whether a box is ticked."""
         return name in self._last
 
+    def number(self, name: str) -> int:
+        """A field that holds the number of a thing; 0, which none has, when it does not."""
+        text = self.text(name)
+        return int(text) if text.isdecimal() and text.isascii() and len(text) < 19 else 0
+
     def all(self, name: str) -> list[str]:
         """Every value of a field that may be sent several times."""
         return [value for key, value in self._pairs if key == name]

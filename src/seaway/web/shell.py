@@ -97,11 +97,19 @@ def ago(at_ms: int, now_ms: int) -> str:
     distance = abs(now_ms - at_ms)
     if distance < MINUTE_MS:
         return "just now" if at_ms <= now_ms else "in a moment"
-    units = ((DAY_MS * 365, "year"), (DAY_MS * 30, "month"), (DAY_MS, "day"), (HOUR_MS, "hour"), (MINUTE_MS, "minute"))
-    size, unit = next(found for found in units if distance >= found[0])
+    size, unit = next((size, unit) for least, size, unit in _UNITS if distance >= least)
     said = f"{distance // size} {unit}{'s' if distance // size > 1 else ''}"
     return f"{said} ago" if at_ms <= now_ms else f"in {said}"
 
+
+# From when on a unit is used, its length, its name: «in 90 days» says more than «in 2 months».
+_UNITS = (
+    (DAY_MS * 730, DAY_MS * 365, "year"),
+    (DAY_MS * 120, DAY_MS * 30, "month"),
+    (DAY_MS, DAY_MS, "day"),
+    (HOUR_MS, HOUR_MS, "hour"),
+    (MINUTE_MS, MINUTE_MS, "minute"),
+)
 
 _templates = Environment(
     loader=FileSystemLoader(Path(__file__).parent / "templates"),

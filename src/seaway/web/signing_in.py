@@ -12,10 +12,9 @@ from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import Response
 
-from seaway.accounts import identities, sessions, signing_in
+from seaway.accounts import identities, passkeys, sessions, signing_in
 from seaway.accounts.parts import Accounts
 from seaway.accounts.principal import Principal
-from seaway.accounts.providers import Provider
 from seaway.accounts.signing_in import NeedsSecondFactor, SignedIn
 from seaway.errors import SeawayError
 from seaway.http.forms import form_of
@@ -60,6 +59,46 @@ async def second_factor(request: Request) -> Response:
     return await go_on(request, found, go_to)
 
 
+async def passkey_question(request: Request) -> Response:
+    """What a browser asks its passkey, to sign in by that alone."""
+    await check_own_form(request)
+    return _json(await to_thread.run_sync(passkeys.ask_sign_in, accounts_of(request)))
+
+
+async def passkey(request: Request) -> Response:
+    """Sign in by a passkey alone."""
+    await check_own_form(request)
+    form = await form_of(request)
+    go_to = local(form.text("next"))
+    work = partial(passkeys.sign_in, accounts_of(request), form.exact("credential"), client_of(request))
+    try:
+        found = await to_thread.run_sync(work)
+    except SeawayError as error:
+        return refused(request, "signin.html", error, for_anyone=True, login="", go_to=go_to, **_ways(request))
+    return await go_on(request, found, go_to)
+
+
+async def second_passkey_question(request: Request) -> Response:
+    """The same for a sign-in that waits for a second factor."""
+    await check_own_form(request)
+    flow = (await form_of(request)).text("flow")
+    return _json(await to_thread.run_sync(passkeys.ask_second, accounts_of(request), flow))
+
+
+async def second_passkey(request: Request) -> Response:
+    """A passkey for a sign-in that waits for it."""
+    await check_own_form(request)
+    form = await form_of(request)
+    flow, go_to = form.text("flow"), local(form.text("next"))
+    work = partial(passkeys.second_factor, accounts_of(request), flow, form.exact("credential"), client_of(request))
+    try:
+        found = await to_thread.run_sync(work)
+    except SeawayError as error:
+        factors = {"has_totp": form.is_set("has_totp"), "has_passkeys": True}
+        return refused(request, "second_factor.html", error, for_anyone=True, flow=flow, go_to=go_to, **factors)
+    return await go_on(request, found, go_to)
+
+
 async def go_on(request: Request, found: SignedIn | NeedsSecondFactor, go_to: str) -> Response:
     """After a first proof, by whichever way: to where the person wanted, or to the second factor."""
     if isinstance(found, NeedsSecondFactor):
@@ -92,9 +131,9 @@ async def sign_out(request: Request, by: Principal) -> Response:
 
 @for_person
 async def show_confirm(request: Request, by: Principal) -> Response:
-    """Ask for the password again, or for another sign-in where there is none."""
+    """Ask for the password again, for a passkey, or for another sign-in elsewhere."""
     go_to = local(request.query_params.get("next", ""))
-    return page(request, "confirm.html", problem=None, go_to=go_to, providers=await _own_providers(request, by))
+    return page(request, "confirm.html", problem=None, go_to=go_to, **await _own_ways(request, by))
 
 
 @for_person
@@ -107,10 +146,36 @@ async def confirm(request: Request, by: Principal) -> Response:
     try:
         secret = await prove(form.exact("proof"), client_of(request))
     except SeawayError as error:
-        return refused(request, "confirm.html", error, go_to=go_to, providers=await _own_providers(request, by))
+        return refused(request, "confirm.html", error, go_to=go_to, **await _own_ways(request, by))
     response = see(go_to)
     cookies.keep_session(response, secret)
     return response
+
+
+@for_person
+async def confirm_question(request: Request, by: Principal) -> Response:
+    """What a browser asks the passkey of who is signed in."""
+    return _json(await to_thread.run_sync(passkeys.ask_confirm, accounts_of(request), by))
+
+
+@for_person
+async def confirm_passkey(request: Request, by: Principal) -> Response:
+    """A fresh proof by passkey."""
+    form, cookies = await form_of(request), cookies_of(request)
+    go_to = local(form.text("next"))
+    house, secret = accounts_of(request), cookies.session_of(request)
+    work = partial(passkeys.confirm, house, by, secret, form.exact("credential"), client_of(request))
+    try:
+        fresh = await to_thread.run_sync(work)
+    except SeawayError as error:
+        return refused(request, "confirm.html", error, go_to=go_to, **await _own_ways(request, by))
+    response = see(go_to)
+    cookies.keep_session(response, fresh)
+    return response
+
+
+def _json(text: str) -> Response:
+    return Response(text, media_type="application/json", headers={"Cache-Control": "no-store"})
 
 
 def _ways(request: Request) -> dict[str, Any]:
@@ -118,17 +183,19 @@ def _ways(request: Request) -> dict[str, Any]:
     return {"sign_up_open": house.accounts.policy.sign_up_open, "providers": list(house.outside.providers)}
 
 
-async def _own_providers(request: Request, by: Principal) -> list[Provider]:
-    """Those by which this person signs in."""
+async def _own_ways(request: Request, by: Principal) -> dict[str, Any]:
+    """What this person can prove themselves by, besides the password."""
     house: House = request.app.state.house
-    names = await to_thread.run_sync(_linked, house.accounts, by)
-    return [provider for provider in house.outside.providers if provider.name in names]
+    has_passkeys, names = await to_thread.run_sync(_linked, house.accounts, by)
+    providers = [provider for provider in house.outside.providers if provider.name in names]
+    return {"has_passkeys": has_passkeys, "providers": providers}
 
 
-def _linked(house: Accounts, by: Principal) -> set[str]:
+def _linked(house: Accounts, by: Principal) -> tuple[bool, set[str]]:
     assert by.user_id is not None
     with house.database.read() as tx:
-        return {identity.provider for identity in identities.of_user(tx, by.user_id)}
+        names = {identity.provider for identity in identities.of_user(tx, by.user_id)}
+        return bool(passkeys.of_user(tx, by.user_id)), names
 
 
 def _end(house: Accounts, by: Principal) -> None:

@@ -23,10 +23,7 @@ async def show_tools(request: Request, by: Principal) -> Response:
 @for_person
 async def end_tool(request: Request, by: Principal) -> Response:
     """Log a tool out, on its next request."""
-    text = (await form_of(request)).text("tool")
-    await to_thread.run_sync(
-        _end_tool, accounts_of(request), by, int(text) if text.isdecimal() and len(text) < 19 else 0
-    )
+    await to_thread.run_sync(_end_tool, accounts_of(request), by, (await form_of(request)).number("tool"))
     return see("/account/tools")
 
 

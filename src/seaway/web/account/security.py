@@ -1,5 +1,6 @@
 """Password and second factor. What is secret stands on the answer to the form that made it, and nowhere else."""
 
+from functools import partial
 from typing import Any
 
 import segno
@@ -8,7 +9,7 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import Response
 
-from seaway.accounts import recovery, resetting, second_factors, totp
+from seaway.accounts import passkeys, recovery, resetting, second_factors, totp
 from seaway.accounts.fresh import require_fresh
 from seaway.accounts.parts import Accounts
 from seaway.accounts.principal import Principal
@@ -24,7 +25,7 @@ _PAGE = "/account/security"
 async def show(request: Request, by: Principal) -> Response:
     """What protects the account."""
     values = await to_thread.run_sync(_look, accounts_of(request), by)
-    return page(request, "account/security.html", problem=None, **values)
+    return page(request, "account/security.html", problem=None, failed="", **values)
 
 
 @for_person
@@ -36,8 +37,7 @@ async def set_password(request: Request, by: Principal) -> Response:
     except NotConfirmed:
         raise
     except SeawayError as error:
-        values = await to_thread.run_sync(_look, accounts_of(request), by)
-        return refused(request, "account/security.html", error, **values)
+        return await _again(request, by, error, "password")
     return see(_PAGE)
 
 
@@ -77,16 +77,54 @@ async def renew_recovery(request: Request, by: Principal) -> Response:
 
 
 @for_person
+async def passkey_question(request: Request, by: Principal) -> Response:
+    """What a browser needs to make a passkey."""
+    options = await to_thread.run_sync(passkeys.ask_new, accounts_of(request), by)
+    return Response(options, media_type="application/json", headers={"Cache-Control": "no-store"})
+
+
+@for_person
+async def add_passkey(request: Request, by: Principal) -> Response:
+    """Keep the passkey that the browser made; recovery codes come with the first."""
+    house, form = accounts_of(request), await form_of(request)
+    work = partial(passkeys.add, house, by, form.exact("credential"), form.text("passkey_name"))
+    try:
+        await to_thread.run_sync(work)
+    except NotConfirmed:
+        raise
+    except SeawayError as error:
+        return await _again(request, by, error, "passkey")
+    values = await to_thread.run_sync(_look, house, by)
+    if values["factors"].recovery_codes:
+        return see(_PAGE)
+    return page(request, "account/recovery.html", codes=await recovery.renew(house, by))
+
+
+@for_person
+async def remove_passkey(request: Request, by: Principal) -> Response:
+    """Take a passkey out of the account."""
+    number = (await form_of(request)).number("passkey")
+    await to_thread.run_sync(passkeys.remove, accounts_of(request), by, number)
+    return see(_PAGE)
+
+
+@for_person
 async def keep_factors(request: Request, by: Principal) -> Response:
     """Stop what an admin was asked for: that the second factors are taken away."""
     await to_thread.run_sync(_stop_reset, accounts_of(request), by)
     return see(_PAGE)
 
 
+async def _again(request: Request, by: Principal, error: SeawayError, form: str) -> Response:
+    values = await to_thread.run_sync(_look, accounts_of(request), by)
+    return refused(request, "account/security.html", error, failed=form, **values)
+
+
 def _look(house: Accounts, by: Principal) -> dict[str, Any]:
     assert by.user_id is not None
     with house.database.read() as tx:
         return {
+            "passkeys": passkeys.of_user(tx, by.user_id),
             "factors": second_factors.of_user(tx, by.user_id),
             "ends_at_ms": second_factors.ends_at(tx, by.user_id),
         }

@@ -15,19 +15,35 @@ from seaway.http.forms import form_of
 from seaway.web.asking import accounts_of, for_person
 from seaway.web.shell import page, see
 
+_BROWSERS = (
+    ("Edg", "Edge"),
+    ("OPR/", "Opera"),
+    ("Firefox", "Firefox"),
+    ("Chrome", "Chrome"),
+    ("Safari", "Safari"),
+)
+_SYSTEMS = (
+    ("Android", "Android"),
+    ("iPhone", "iPhone"),
+    ("iPad", "iPad"),
+    ("Windows", "Windows"),
+    ("Mac OS", "macOS"),
+    ("CrOS", "ChromeOS"),
+    ("Linux", "Linux"),
+)
+
 
 @for_person
 async def show(request: Request, by: Principal) -> Response:
     """All of them, the one that was used last first."""
     found = await to_thread.run_sync(_look, accounts_of(request), by)
-    return page(request, "account/sessions.html", sessions=found)
+    return page(request, "account/sessions.html", sessions=found, browser_of=browser_of)
 
 
 @for_person
 async def end(request: Request, by: Principal) -> Response:
     """Sign one of them out."""
-    text = (await form_of(request)).text("session")
-    await to_thread.run_sync(_end, accounts_of(request), by, int(text) if text.isdecimal() and len(text) < 19 else 0)
+    await to_thread.run_sync(_end, accounts_of(request), by, (await form_of(request)).number("session"))
     return see("/account/sessions")
 
 
@@ -36,6 +52,13 @@ async def end_others(request: Request, by: Principal) -> Response:
     """Sign all the others out."""
     await to_thread.run_sync(_end_others, accounts_of(request), by)
     return see("/account/sessions")
+
+
+def browser_of(agent: str) -> str:
+    """What people call a browser that calls itself so; the first that matches, since all of them claim to be others."""
+    name = next((said for part, said in _BROWSERS if part in agent), "")
+    system = next((said for part, said in _SYSTEMS if part in agent), "")
+    return f"{name or 'A browser'} on {system}" if system else name or agent[:60] or "Unknown"
 
 
 def _look(house: Accounts, by: Principal) -> list[Session]:
