@@ -232,6 +232,10 @@ class Settings(BaseSettings):
     sigstore_root: Annotated[
         str, Field(description="A `trusted_root.json` to verify attestations by, instead of the public Sigstore's.")
     ] = ""
+    sigstore_refresh: Annotated[
+        bool,
+        Field(description="Whether the trusted root is fetched once a day from Sigstore, `tuf-repo-cdn.sigstore.dev`."),
+    ] = False
     examiners: Annotated[
         int, Field(ge=1, le=64, description="Processes that open uploaded packages, side by side.")
     ] = 2

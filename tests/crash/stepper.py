@@ -13,10 +13,12 @@ import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import anyio
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
@@ -26,18 +28,26 @@ from seaway.errors import AlreadyThere
 from seaway.indexing.change import ask_for_documents
 from seaway.indexing.documents import REPODATA, REPODATA_GZ
 from seaway.packages.sweep import sweep
+from seaway.publishing.attest import Attesting
+from seaway.publishing.publish import publish
 from seaway.server import wiring
 from seaway.server.wiring import Seaway
 from seaway.settings import Settings
 from seaway.storage.blobs import Blobs, BlobStat
+from seaway.trust.attestations import BundleVerifier, Signed
+from seaway.trust.trusted_root import TrustedRoots
 from tests.indexing.channel import Channel, examining_here
 from tests.support import packages
+from tests.support.house import FromMemory
 from tests.support.packages import PackageFile, index_json
+from tests.support.sigstore import GITHUB_CLAIMS, PAYLOAD_TYPE, statement
+from tests.support.workflows import principal_of
 
 CHANNEL = "demo"
 OLD = packages.conda(index_json("a"))
 NEW = packages.conda(index_json("a"), files={"share/demo.txt": b"other bytes"})
 OTHER = packages.conda(index_json("b"))
+OTHER_BYTES = packages.conda(index_json("b"), files={"share/demo.txt": b"other bytes"})
 GONE = packages.conda(index_json("gone"))
 LATE = packages.conda(index_json("late"))
 
@@ -125,7 +135,31 @@ def prepare(seaway: Seaway) -> None:
         channel.put(file)
     channel.repodata()
     channel.delete(GONE)  # its blob is without a name, its shard is retired
-    channel.put(OTHER)
+    put_attested(channel, OTHER)
+
+
+class _Vouching(TrustedRoots):
+    """Every bundle is good: what is looked at here is what is kept of it, and the processes share no keys."""
+
+    def __init__(self, signed: Signed) -> None:
+        self._signed = signed
+
+    def verifier(self) -> BundleVerifier:
+        return self
+
+    def verify(self, bundle: bytes) -> Signed:
+        return self._signed
+
+
+def put_attested(channel: Channel, file: PackageFile, *, force: bool = False) -> None:
+    """Publish a file as a workflow does that signed it."""
+    seaway = channel.seaway
+    payload = json.dumps(statement(file, channel=None)).encode()
+    attesting = Attesting(_Vouching(Signed(PAYLOAD_TYPE, payload, dict(GITHUB_CLAIMS), 0)), ())
+    publishing = replace(seaway.house.publishing, attesting=attesting)
+    by = principal_of(seaway, channel.name)
+    incoming = FromMemory(file, attestation=json.dumps({"signs": file.sha256}).encode())
+    anyio.run(partial(publish, publishing, channel.name, incoming, by=by, force=force))
 
 
 def _refused(channel: Channel, file: PackageFile) -> None:
@@ -164,6 +198,10 @@ CHANGES: dict[str, Callable[[Channel], object]] = {
     ),
     "import": lambda channel: _bring(channel, [LATE, NEW, packages.conda(index_json("later"))]),
     "overwrite": lambda channel: channel.put(NEW, force=True),
+    "attested upload": lambda channel: put_attested(channel, LATE),
+    "attested overwrite": lambda channel: put_attested(channel, OTHER_BYTES, force=True),
+    "overwrite of an attested file": lambda channel: channel.put(OTHER_BYTES, force=True),
+    "delete of an attested file": lambda channel: channel.delete(OTHER),
     "refused upload": lambda channel: _refused(channel, NEW),
     "yank": lambda channel: channel.yank(OLD),
     "delete": lambda channel: channel.delete(OLD),

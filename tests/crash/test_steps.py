@@ -5,6 +5,7 @@ After each kill every promise holds, readers see the state before the change or 
 the spool, and the change can be made again.
 """
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -20,6 +21,7 @@ import pytest
 from seaway.cli.check import check
 from seaway.errors import AlreadyThere, BadCredential, NotFound
 from seaway.server.wiring import Seaway
+from seaway.trust.sidecars import FIELD
 from tests.crash.stepper import CHANGES, CHANNEL, prepare
 from tests.indexing.channel import Channel, examining_here
 from tests.support import house, state
@@ -94,9 +96,16 @@ def _of_subdir(channel: Channel, subdir: str) -> Any:
         shards = [channel.shard(digest, subdir) for digest in channel.shard_index(subdir)["shards"].values()]
     except BadCredential:  # as for every name that is no public channel
         return "no channel"
-    whole = {name: record["sha256"] for name, record in repodata["packages.conda"].items()}
-    sharded = {name: record["sha256"].hex() for shard in shards for name, record in shard["packages.conda"].items()}
+    whole = {name: (record["sha256"], record.get(FIELD)) for name, record in repodata["packages.conda"].items()}
+    sharded = {
+        name: (record["sha256"].hex(), record.get(FIELD))
+        for shard in shards
+        for name, record in shard["packages.conda"].items()
+    }
     assert whole == sharded
+    for name, (_, attested) in whole.items():
+        if attested is not None:
+            assert attested == hashlib.sha256(channel.read(subdir, f"{name}.sigs")).hexdigest()
     removed = sorted(name for shard in shards for name in shard.get("removed", []))
     assert removed == sorted(repodata.get("removed", []))
     for name in [*whole, *removed]:
@@ -160,6 +169,13 @@ def test_a_kill_before_some_steps_leaves_one_state_or_the_other(
 
 
 STEPS = {
+    "attested overwrite": [
+        "put blob",
+        "UPDATE files SET",
+        "UPDATE attestations SET",
+        "INSERT INTO attestations",
+        "COMMIT",
+    ],
     "upload": ["put blob", "blob was put", "look at blob", "INSERT INTO files", "INSERT INTO shards", "COMMIT"],
     "overwrite": ["put blob", "UPDATE files SET", "INSERT INTO retired_shards", "UPDATE shards SET", "COMMIT"],
     "refused upload": ["put blob", "delete blob", "COMMIT"],

@@ -43,14 +43,19 @@ class Attester:
         """What the workflow of `principal` sends with a file."""
         return written(self.sigstore.bundle(statement(file, f"{self.seaway.settings.site_url}/{channel}", **changes)))
 
-    def principal(self, channel: str, *, mode: Mode = Mode.READ_WRITE_DELETE) -> Principal:
+    def principal(self, channel: str) -> Principal:
         """The workflow as a minted token of a publisher of the channel makes it."""
-        with self.seaway.database.read() as tx:
-            channel_id = channels.get(tx, channel).id
-        return Principal(
-            "GitHub: acme/demo",
-            carrier=Carrier.WORKFLOW,
-            workflow=GITHUB,
-            grants=(Grant(channel_id, 1, mode),),
-            channel_ids=frozenset({channel_id}),
-        )
+        return principal_of(self.seaway, channel)
+
+
+def principal_of(seaway: Seaway, channel: str) -> Principal:
+    """A workflow that may do in a channel all that a workflow may."""
+    with seaway.database.read() as tx:
+        channel_id = channels.get(tx, channel).id
+    return Principal(
+        "GitHub: acme/demo",
+        carrier=Carrier.WORKFLOW,
+        workflow=GITHUB,
+        grants=(Grant(channel_id, 1, Mode.READ_WRITE_DELETE),),
+        channel_ids=frozenset({channel_id}),
+    )

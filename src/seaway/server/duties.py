@@ -23,15 +23,24 @@ from seaway.publishing import resumable
 from seaway.storage.blobs import Blobs
 from seaway.storage.spool import Spool
 from seaway.trust import tokens as workflow_tokens
+from seaway.trust import trusted_root
+from seaway.trust.trusted_root import TrustedRoots
+from seaway.trust.tuf import Repository
 
 log = structlog.get_logger()
 
 SWEEP = "sweep"
 EXPIRE = "expire"
+REFRESH_ROOT = "refresh-root"  # only where the settings switch it on
 
 _ENDING = (invitations, transfers, notices, sessions, sign_ins, links, throttle, tools, tool_codes, workflow_tokens)
 
 PERIODS_MS = {SWEEP: DAY_MS, EXPIRE: HOUR_MS}
+
+
+def periods_ms(*, refreshes_root: bool) -> Mapping[str, int]:
+    """How often each thing is done; nothing that asks other hosts unless somebody wants it."""
+    return {**PERIODS_MS, REFRESH_ROOT: DAY_MS} if refreshes_root else PERIODS_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +53,8 @@ class Duties:
     documents: Documents
     clock: Clock
     accounts: Accounts
+    roots: TrustedRoots
+    repository: Repository
 
     def handlers(self) -> Mapping[str, Handler]:
         """What each kind of job does; each can be repeated."""
@@ -53,6 +64,7 @@ class Duties:
             WRITE_RESET: partial(resetting.write, self.accounts),
             SWEEP: self._sweep,
             EXPIRE: self._expire,
+            REFRESH_ROOT: self._refresh_root,
         }
 
     def _build_documents(self, args: dict[str, Any]) -> None:
@@ -70,3 +82,11 @@ class Duties:
             ended = sum(kind.forget_old(tx, now_ms) for kind in _ENDING)
         second_factors.reset_due(self.accounts, OPERATOR)
         log.info("expire.done", shards=shards, uploads=uploads, accounts=ended)
+
+    def _refresh_root(self, _args: dict[str, Any]) -> None:
+        content = self.repository.trusted_root()
+        if content == self.roots.current().content:
+            return
+        with self.database.write() as tx:
+            root = trusted_root.keep(tx, self.clock.now_ms(), OPERATOR, content)
+        log.info("trusted-root.refreshed", sha256=root.sha256)

@@ -39,7 +39,7 @@ from seaway.publishing.batches import Batches
 from seaway.publishing.examiners import Examiners
 from seaway.publishing.publish import Publishing
 from seaway.publishing.record import Recorded, Submission, record
-from seaway.server.duties import PERIODS_MS, Duties
+from seaway.server.duties import Duties, periods_ms
 from seaway.serving.memory import Memory
 from seaway.serving.readiness import Readiness
 from seaway.serving.resolve import Reading
@@ -54,6 +54,7 @@ from seaway.trust.issuers import Issuer
 from seaway.trust.key_sets import KeySets
 from seaway.trust.news import Teller
 from seaway.trust.trusted_root import TrustedRoots
+from seaway.trust.tuf import Repository
 
 # More threads do not finish uploads faster, since examiners and one write lock order them; these sync their files
 # side by side, and share a commit.
@@ -142,8 +143,10 @@ def build(
         tally=Tally(database, clock),
         site_url=settings.site_url,
     )
-    duties = Duties(database, blobs, spool, documents, clock, accounts)
-    runner = Runner(database, clock, duties.handlers(), PERIODS_MS, counts=counts)
+    repository = Repository(settings.data / "tuf")
+    duties = Duties(database, blobs, spool, documents, clock, accounts, publishing.attesting.roots, repository)
+    periods = periods_ms(refreshes_root=settings.sigstore_refresh)
+    runner = Runner(database, clock, duties.handlers(), periods, counts=counts)
     return Seaway(settings, database, blobs, spool, documents, examiners, clock, runner, house)
 
 
