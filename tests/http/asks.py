@@ -225,10 +225,17 @@ def _asset(_stage: Stage, _who: str) -> Iterable[Ask]:
     yield Ask(assets.address("seaway.css"))
 
 
-@_builds(*(f"{method} /{purpose}/{{secret}}" for purpose in ("verify", "reset") for method in ("GET", "HEAD", "POST")))
+@_builds(
+    *(
+        f"{method} /{purpose}/{{secret}}"
+        for purpose in ("verify", "reset", "first-account")
+        for method in ("GET", "HEAD", "POST")
+    )
+)
 def _link(_stage: Stage, _who: str) -> Iterable[Ask]:
     yield Ask("/verify/swy-ln-unknown")
     yield Ask("/reset/swy-ln-unknown")
+    yield Ask("/first-account/swy-ln-unknown")
 
 
 @_builds("POST /api/v1/upload/{channel:path}")

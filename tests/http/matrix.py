@@ -92,8 +92,16 @@ POST /signin/second/passkey                               403       403       40
 POST /signin/second/passkey/options                       403       403       403       403       403       403       403       403       403       403       403
 POST /signin/passkey                                      403       403       403       403       403       403       403       403       403       403       403
 POST /signin/passkey/options                              403       403       403       403       403       403       403       403       403       403       403
+GET /first-account/{secret}                               404       404       404       404       404       404       404       404       404       404       401
+HEAD /first-account/{secret}                              404       404       404       404       404       404       404       404       404       404       401
+POST /first-account/{secret}                              403       403       403       403       403       403       403       403       403       403       403
 
 Pages of who is signed in, which no key opens
+POST /account                                             401       403       403       403       403       403       403       403       403       403       401
+POST /account/delete                                      401       403       403       403       403       403       403       403       403       403       401
+POST /account/emails                                      401       403       403       403       403       403       403       403       403       403       401
+POST /account/emails/remove                               401       403       403       403       403       403       403       403       403       403       401
+POST /account/emails/primary                              401       403       403       403       403       403       403       403       403       403       401
 POST /confirm/passkey                                     401       403       403       403       403       403       403       403       403       403       401
 POST /confirm/passkey/options                             401       403       403       403       403       403       403       403       403       403       401
 POST /account/security/passkeys                           401       403       403       403       403       403       403       403       403       403       401

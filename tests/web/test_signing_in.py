@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 from anyio.from_thread import BlockingPortal
 
-from seaway.accounts import sessions
+from seaway.accounts import first_account, sessions
 from seaway.clock import DAY_MS, HOUR_MS, MINUTE_MS
 from seaway.server.wiring import Seaway
 from tests.support import house, mail
@@ -315,3 +315,41 @@ def test_a_closed_house_says_so(
     assert 'href="/signup"' not in visitor.shown.partition("<main")[2]
     assert 403 == visitor.send("/signup", name="x", address="x@example.com", password="y" * 20).status_code
     closed.close()
+
+
+def test_the_first_account(
+    tmp_path_factory: pytest.TempPathFactory, turned: TurnedClock, portal: BlockingPortal
+) -> None:
+    """By the link that `serve` prints: once, and the account looks after the site."""
+    empty = house.build(tmp_path_factory.mktemp("empty"), turned, public_url=SITE)
+    link = first_account.offer(empty.database, turned.now_ms(), SITE)
+    assert link is not None
+    path = link.removeprefix(SITE)
+    visitor = Visitor(empty, portal, "203.0.113.10")
+    visitor.get(path)
+    told = {"name": "root-of-it", "address": "root@example.com"}
+    assert 422 == visitor.send(path, password="short", **told).status_code
+    assert "/signin" == visitor.send(path, password=PASSWORD, **told).headers["location"]
+    assert 404 == visitor.get(path).status_code
+    visitor.sign_in("root-of-it")
+    assert "Site admin" in visitor.get("/account").text
+    empty.close()
+
+
+def test_an_account_is_looked_after_and_left(visitor: Visitor, ada: str) -> None:
+    """A name, a further address, and the end, which needs the name typed."""
+    visitor.sign_in(ada)
+    visitor.get("/account")
+    assert 303 == visitor.send("/account", display_name="Ada <b>King</b>").status_code
+    assert "Ada &lt;b&gt;King&lt;/b&gt;" in visitor.get("/account").text
+    visitor.get("/account/emails")
+    assert 303 == visitor.send("/account/emails", address=f"{ada}@elsewhere.example").status_code
+    assert f"{ada}@elsewhere.example" in visitor.get("/account/emails").text
+    assert 303 == visitor.send("/account/emails/remove", address=f"{ada}@elsewhere.example").status_code
+    assert f"{ada}@elsewhere.example" not in visitor.get("/account/emails").text
+    assert 403 == visitor.send("/account/emails/remove", address=f"{ada}@example.com").status_code
+    visitor.get("/account")
+    assert 400 == visitor.send("/account/delete", typed_name="somebody").status_code
+    assert "/" == visitor.send("/account/delete", typed_name=ada).headers["location"]
+    assert visitor.session is None
+    assert 401 == visitor.sign_in(ada).status_code

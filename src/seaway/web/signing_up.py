@@ -7,10 +7,10 @@ from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import Response
 
-from seaway.accounts import links, signing_up
+from seaway.accounts import first_account, links, signing_up
 from seaway.accounts.links import Link, Purpose
 from seaway.accounts.parts import Accounts
-from seaway.errors import NameTaken, SeawayError, WeakPassword
+from seaway.errors import NameTaken, NotFound, SeawayError, WeakPassword
 from seaway.http.forms import form_of
 from seaway.http.identity import check_own_form, person_beside, principal_of
 from seaway.web.asking import accounts_of, client_of, refused
@@ -69,6 +69,29 @@ async def verify(request: Request) -> Response:
     except SeawayError:
         return await show_verify(request)
     return page(request, "verified.html")
+
+
+async def show_first(request: Request) -> Response:
+    """The link that `serve` prints while nobody has an account."""
+    await principal_of(request)
+    await to_thread.run_sync(first_account.look, accounts_of(request), request.path_params["secret"])
+    return page(request, "first_account.html", for_anyone=True, problem=None, name="", address="", faults={})
+
+
+async def make_first(request: Request) -> Response:
+    """The account of who looks after this Seaway."""
+    await check_own_form(request)
+    form = await form_of(request)
+    name, address = form.text("name").lower(), form.text("address")
+    secret, client = request.path_params["secret"], client_of(request).address
+    try:
+        await first_account.make(accounts_of(request), secret, name, address, form.exact("password"), client=client)
+    except NotFound:
+        raise
+    except SeawayError as error:
+        told = {"name": name[:60], "address": address[:254], "faults": {_field_of(error): error.sentence}}
+        return refused(request, "first_account.html", error, for_anyone=True, **told)
+    return see("/signin")
 
 
 def _form(request: Request, problem: SeawayError | None, values: dict[str, str]) -> Response:

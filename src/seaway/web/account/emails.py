@@ -1,19 +1,20 @@
 """The addresses of one's account."""
 
+from collections.abc import Callable
 from functools import partial
 
 from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import Response
 
-from seaway.accounts import emails, signing_up
+from seaway.accounts import addresses, emails, signing_up
 from seaway.accounts.emails import Email
 from seaway.accounts.parts import Accounts
 from seaway.accounts.principal import Principal
-from seaway.errors import SeawayError
+from seaway.errors import NotConfirmed, SeawayError
 from seaway.http.forms import form_of
 from seaway.web.asking import accounts_of, client_of, for_person, refused
-from seaway.web.shell import page
+from seaway.web.shell import page, see
 
 
 @for_person
@@ -36,6 +37,37 @@ async def write_again(request: Request, by: Principal) -> Response:
         return refused(request, "account/emails.html", error, emails=found, written_to="")
     known = next((one.address for one in found if one.address == address), "")
     return page(request, "account/emails.html", problem=None, emails=found, written_to=known)
+
+
+@for_person
+async def add(request: Request, by: Principal) -> Response:
+    """A further address; it counts once its letter was answered."""
+    return await _changed(request, by, addresses.add)
+
+
+@for_person
+async def remove(request: Request, by: Principal) -> Response:
+    """Take one out."""
+    return await _changed(request, by, addresses.remove)
+
+
+@for_person
+async def make_primary(request: Request, by: Principal) -> Response:
+    """Have letters go there."""
+    return await _changed(request, by, addresses.make_primary)
+
+
+async def _changed(request: Request, by: Principal, change: Callable[[Accounts, Principal, str], None]) -> Response:
+    house = accounts_of(request)
+    address = (await form_of(request)).text("address")
+    try:
+        await to_thread.run_sync(change, house, by, address)
+    except NotConfirmed:
+        raise
+    except SeawayError as error:
+        found = await to_thread.run_sync(_look, house, by)
+        return refused(request, "account/emails.html", error, emails=found, written_to="")
+    return see("/account/emails")
 
 
 def _look(house: Accounts, by: Principal) -> list[Email]:

@@ -1,24 +1,70 @@
 """Who one is here."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import Response
 
-from seaway.accounts import emails, users
+from seaway.accounts import emails, leaving, users
 from seaway.accounts.parts import Accounts
 from seaway.accounts.principal import Principal
 from seaway.channels import channels
-from seaway.web.asking import accounts_of, for_person
-from seaway.web.shell import page
+from seaway.errors import Malformed, NotConfirmed, SeawayError
+from seaway.http.forms import form_of
+from seaway.http.identity import cookies_of
+from seaway.web.asking import accounts_of, for_person, refused
+from seaway.web.shell import page, see
 
 
 @for_person
 async def show(request: Request, by: Principal) -> Response:
     """Names, channels, and what is still to do."""
     values = await to_thread.run_sync(_look, accounts_of(request), by)
-    return page(request, "account/profile.html", **values)
+    return page(request, "account/profile.html", problem=None, failed="", **values)
+
+
+@for_person
+async def change(request: Request, by: Principal) -> Response:
+    """The name that others read."""
+    typed = (await form_of(request)).text("display_name")
+    return await _done(request, by, partial(_rename, accounts_of(request), by, typed), "name", "/account")
+
+
+@for_person
+async def leave(request: Request, by: Principal) -> Response:
+    """Delete the account, after its name was typed."""
+    typed = (await form_of(request)).text("typed_name")
+    response = await _done(request, by, partial(_leave, accounts_of(request), by, typed), "leave", "/")
+    if response.status_code == 303:
+        cookies_of(request).drop_session(response)
+    return response
+
+
+async def _done(request: Request, by: Principal, work: Callable[[], None], form: str, go_to: str) -> Response:
+    try:
+        await to_thread.run_sync(work)
+    except NotConfirmed:
+        raise
+    except SeawayError as error:
+        values = await to_thread.run_sync(_look, accounts_of(request), by)
+        return refused(request, "account/profile.html", error, failed=form, **values)
+    return see(go_to)
+
+
+def _rename(house: Accounts, by: Principal, typed: str) -> None:
+    with house.database.write() as tx:
+        users.set_display_name(tx, house.clock.now_ms(), by, by.name, typed)
+
+
+def _leave(house: Accounts, by: Principal, typed: str) -> None:
+    if typed != by.name:
+        raise Malformed("That is not the name of this account.", f"Type {by.name} to delete it.")
+    with house.database.read() as tx:
+        user = users.get(tx, by.name)
+    leaving.remove(house, by, user)
 
 
 def _look(house: Accounts, by: Principal) -> dict[str, Any]:
