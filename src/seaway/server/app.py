@@ -1,12 +1,13 @@
 """Every route, and the application that they make."""
 
+import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from anyio import to_thread
 from starlette.requests import Request
 from starlette.routing import Match, Mount, Route, Router
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from seaway.accounts import openid as paths
 from seaway.api import channel_files, health, oidc, openid, prefix, uploads
@@ -34,6 +35,11 @@ OF_UPLOADS = [
 
 class _Documented(Mount):
     """The documented API has what is left below its address: a wrong method of a route beside it stays theirs."""
+
+    def __init__(self, path: str, app: ASGIApp) -> None:
+        super().__init__(path, app)
+        # A mount leaves a path with a line feed in it to the routes behind, whose refusals have another form.
+        self.path_regex = re.compile(self.path_regex.pattern, re.DOTALL)
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         theirs = any(route.matches(scope)[0] is not Match.NONE for route in (*OF_PREFIX, *OF_UPLOADS))

@@ -73,6 +73,7 @@ def test_a_backslash_before_u0000_is_only_text(site: Site, http: httpx.Client, k
         ("nothing", 404),
         ("channels/", 404),
         ("channels/a%00b", 404),
+        ("channels/a%0Ab", 404),
         ("channels/a%2Fb", 404),
         ("channels/..%2f", 404),
         ("channels/a;b", 404),
