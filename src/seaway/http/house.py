@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from anyio import CapacityLimiter
+
 from seaway.accounts.openid import OpenId
 from seaway.accounts.outside import Outside
 from seaway.accounts.parts import Accounts
@@ -30,4 +32,5 @@ class House:
     readiness: Readiness
     counts: Counts
     tally: Tally
+    searching_turns: CapacityLimiter  # a search walks every package: a crowd of them must leave threads to readers
     site_url: str

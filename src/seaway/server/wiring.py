@@ -61,6 +61,7 @@ from seaway.trust.tuf import Repository
 _UPLOADS_AT_ONCE = 16
 _DISK_THREADS = 24
 _BUILDS_AT_ONCE = 2
+_SEARCHES_AT_ONCE = 4
 _EXCHANGES_AT_ONCE = 8
 
 
@@ -141,6 +142,7 @@ def build(
         readiness=Readiness(database, blobs),
         counts=counts,
         tally=Tally(database, clock),
+        searching_turns=CapacityLimiter(_SEARCHES_AT_ONCE),
         site_url=settings.site_url,
     )
     repository = Repository(settings.data / "tuf")

@@ -2,13 +2,14 @@
 
 from typing import Annotated
 
+from anyio import to_thread
 from fastapi import APIRouter, Query
 from pydantic import Field
 
-from seaway.api.v1.asking import DEFAULT_LIMIT, OPEN, After, Asked, Limit
+from seaway.api.v1.asking import DEFAULT_LIMIT, OPEN, After, Asked, Call, Limit
 from seaway.api.v1.shapes import Page, Shown
 from seaway.packages import search
-from seaway.packages.search import MAX_QUESTION
+from seaway.packages.search import MAX_QUESTION, Hit
 
 router = APIRouter(tags=["search"])
 
@@ -35,22 +36,24 @@ class Found(Shown):
 
 
 @router.get("/search", operation_id="search", openapi_extra=OPEN)
-def find(
+async def find(
     call: Asked, q: Question, channel: OfChannel = None, after: After = "", limit: Limit = DEFAULT_LIMIT
 ) -> Page[Found]:
     """Packages by name, by what they are for, or by a match spec; the very name comes first."""
+    return await to_thread.run_sync(_find, call, q, channel, after, limit, limiter=call.house.searching_turns)
+
+
+def _find(call: Call, question: str, channel: str | None, after: str, limit: int) -> Page[Found]:
     with call.read() as tx:
-        hits, following = search.search(tx, call.by, q, channel=channel, after=after, limit=limit)
-    return Page[Found](
-        items=[
-            Found(
-                channel=hit.channel,
-                package=hit.package,
-                summary=hit.summary,
-                version=hit.version,
-                subdirs=list(hit.subdirs),
-            )
-            for hit in hits
-        ],
-        next=following,
+        hits, following = search.search(tx, call.by, question, channel=channel, after=after, limit=limit)
+    return Page[Found](items=[_found(hit) for hit in hits], next=following)
+
+
+def _found(hit: Hit) -> Found:
+    return Found(
+        channel=hit.channel,
+        package=hit.package,
+        summary=hit.summary,
+        version=hit.version,
+        subdirs=list(hit.subdirs),
     )
