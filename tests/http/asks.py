@@ -16,6 +16,7 @@ from seaway.channels.notices import Level
 from seaway.channels.permissions import FRESH_MS
 from seaway.channels.roles import Role
 from seaway.clock import DAY_MS
+from seaway.trust import publishers
 from seaway.web import assets
 from tests.conftest import Site
 from tests.http.matrix import route_of
@@ -596,3 +597,34 @@ def _ending_no_tool(_stage: Stage, _who: str) -> Iterable[Ask]:
 @_builds("PATCH /api/v1/users/{user}")
 def _shutting_an_account(stage: Stage, _who: str) -> Iterable[Ask]:
     yield Ask(f"/api/v1/users/{stage.site.people.user(stage.site.new_name('other'))}", json={"disabled": True})
+
+
+def _new_project(stage: Stage) -> dict[str, str]:
+    return {"namespace": "acme", "project": stage.site.new_name("project")}
+
+
+def _new_publisher(stage: Stage) -> int:
+    """The only workflow that the channel trusts."""
+    seaway = stage.site.people.seaway
+    with seaway.database.write() as tx:
+        for known in publishers.in_channel(tx, channels.get(tx, stage.channel).id):
+            publishers.remove(tx, 1, OPERATOR, seaway.house.exchanging.teller, stage.channel, known.id)
+        now_ms, teller = seaway.clock.now_ms(), seaway.house.exchanging.teller
+        draft = publishers.Draft(matched=_new_project(stage))
+        return publishers.add(tx, now_ms, OPERATOR, teller, stage.channel, "gitlab", draft).id
+
+
+@_builds("POST /api/v1/channels/{channel}/publishers")
+def _adding_a_publisher(stage: Stage, _who: str) -> Iterable[Ask]:
+    given = {"issuer": "gitlab", "fields": _new_project(stage)}
+    yield Ask(f"/api/v1/channels/{stage.channel}/publishers", json=given)
+
+
+@_builds("PATCH /api/v1/channels/{channel}/publishers/{publisher}")
+def _changing_a_publisher(stage: Stage, _who: str) -> Iterable[Ask]:
+    yield Ask(f"/api/v1/channels/{stage.channel}/publishers/{_new_publisher(stage)}", json={"mode": "READ"})
+
+
+@_builds("DELETE /api/v1/channels/{channel}/publishers/{publisher}")
+def _removing_a_publisher(stage: Stage, _who: str) -> Iterable[Ask]:
+    yield Ask(f"/api/v1/channels/{stage.channel}/publishers/{_new_publisher(stage)}")

@@ -210,6 +210,12 @@ DELETE /api/v1/me/sessions/{session}                      401       403       40
 GET /api/v1/me/tools                                      401       200       200       200       200       200       200       200       200       200       401
 DELETE /api/v1/me/tools/{tool}                            401       403       403       403       403       403       403       403       403       403       401
 
+The API: publishers
+GET /api/v1/channels/{channel}/publishers                 401       403/404   403       403       200       200       403       403       403       403/404   401
+POST /api/v1/channels/{channel}/publishers                401       403/404   403       403       201       201       403       403       403       403/404   401
+PATCH /api/v1/channels/{channel}/publishers/{publisher}   401       403/404   403       403       200       200       403       403       403       403/404   401
+DELETE /api/v1/channels/{channel}/publishers/{publisher}  401       403/404   403       403       204       204       403       403       403       403/404   401
+
 The API: the site; no key is enough
 GET /api/v1/users                                         401       403       403       403       403       403       403       403       403       403       401
 GET /api/v1/users/{user}                                  401       403       403       403       403       403       403       403       403       403       401
@@ -235,6 +241,12 @@ PUT /api/v1/channels/{channel}/groups/{group}             403/404   403       40
 DELETE /api/v1/channels/{channel}/groups/{group}          403/404   403       403       204       204       403
 POST /api/v1/groups                                       201       201       201       201       201       403
 DELETE /api/v1/groups/{group}                             403       403       403       204       204       403
+
+Publishers
+GET /api/v1/channels/{channel}/publishers                 403/404   403       403       200       200       200
+POST /api/v1/channels/{channel}/publishers                403/404   403       403       201       201       403
+PATCH /api/v1/channels/{channel}/publishers/{publisher}   403/404   403       403       200       200       403
+DELETE /api/v1/channels/{channel}/publishers/{publisher}  403/404   403       403       204       204       403
 
 What people are asked and offered; the contributor is offered a channel
 GET /api/v1/channels/{channel}/invitations                403/404   403       403       200       200       200

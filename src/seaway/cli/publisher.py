@@ -65,10 +65,8 @@ def add(
     as_json: JsonOption = False,
 ) -> None:
     """Trust a workflow."""
-    from seaway.accounts.fetching import Fetcher
     from seaway.accounts.principal import OPERATOR
     from seaway.trust import issuers, publishers
-    from seaway.trust.owners import with_owner_id
     from seaway.trust.publishers import Draft
 
     given = {
@@ -82,7 +80,7 @@ def add(
     with context.obj.house() as seaway:
         with seaway.database.read() as tx:
             found = issuers.get(tx, issuer)
-        draft = with_owner_id(draft, found, lambda url: Fetcher().get(url).object(), seaway.settings.github_api_url)
+        draft = seaway.house.exchanging.look_up_owner(draft, found)
         with seaway.database.write() as tx:
             made = publishers.add(
                 tx, seaway.clock.now_ms(), OPERATOR, seaway.house.exchanging.teller, channel, issuer, draft

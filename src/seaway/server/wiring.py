@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from anyio import CapacityLimiter
@@ -53,6 +54,7 @@ from seaway.trust.exchange import Exchanging, audience_of
 from seaway.trust.issuers import Issuer
 from seaway.trust.key_sets import KeySets
 from seaway.trust.news import Teller
+from seaway.trust.owners import with_owner_id
 from seaway.trust.trusted_root import TrustedRoots
 from seaway.trust.tuf import Repository
 
@@ -130,14 +132,15 @@ def build(
         attesting=_wire_attesting(settings, database),
     )
     accounts = _wire_accounts(settings, database, blobs, spool, clock)
+    outside = _wire_outside(settings, accounts)
     house = House(
         accounts=accounts,
         openid=OpenId(database, clock, settings.site_url, SigningKey(database, accounts.sealer)),
-        outside=_wire_outside(settings, accounts),
+        outside=outside,
         publishing=publishing,
         reading=_wire_reading(database, documents, clock, blobs),
         removing=Removing(database, clock, settings.whole_document_limit),
-        exchanging=_wire_exchanging(settings, accounts),
+        exchanging=_wire_exchanging(settings, accounts, outside.fetcher),
         delivery=_wire_delivery(settings, blobs),
         readiness=Readiness(database, blobs),
         counts=counts,
@@ -248,12 +251,15 @@ def _wire_reading(database: Database, documents: Documents, clock: Clock, blobs:
     )
 
 
-def _wire_exchanging(settings: Settings, accounts: Accounts) -> Exchanging:
+def _wire_exchanging(settings: Settings, accounts: Accounts, fetcher: Fetcher) -> Exchanging:
     return Exchanging(
         database=accounts.database,
         clock=accounts.clock,
         key_sets=KeySets(accounts.database, accounts.clock, _fetch_keys),
         teller=Teller(accounts.outbox, accounts.site_url),
+        look_up_owner=partial(
+            with_owner_id, ask=lambda url: fetcher.get(url).object(), api_url=settings.github_api_url
+        ),
         audience=audience_of(settings.site_url),
         is_on=settings.trusted_publishing,
         life_ms=settings.workflow_token_minutes * MINUTE_MS,

@@ -10,7 +10,7 @@ The token of a workflow -> a token that publishes for some minutes. The story of
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from urllib.parse import urlsplit
@@ -31,7 +31,7 @@ from seaway.trust.issuers import Issuer
 from seaway.trust.jwt import Token
 from seaway.trust.key_sets import KeySets
 from seaway.trust.news import News, Teller
-from seaway.trust.publishers import Publisher
+from seaway.trust.publishers import Draft, Publisher
 from seaway.trust.refusals import Code, TokenRefused
 
 LEEWAY_MS = 30 * SECOND_MS
@@ -46,6 +46,7 @@ class Exchanging:
     clock: Clock
     key_sets: KeySets
     teller: Teller
+    look_up_owner: Callable[[Draft, Issuer], Draft]  # for a publisher that is to be saved
     audience: str  # the host of the public address; never taken from a request
     is_on: bool
     life_ms: int

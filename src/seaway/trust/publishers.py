@@ -141,6 +141,11 @@ def remove(tx: Tx, now_ms: int, by: Principal, teller: Teller, channel: str, pub
     return found
 
 
+def listed(tx: Tx, by: Principal, channel: str) -> list[Publisher]:
+    """Every publisher of a channel, oldest first, for who may change them."""
+    return in_channel(tx, channels.require(tx, by, Action.MANAGE, channel).channel_id)
+
+
 def in_channel(tx: Tx, channel_id: int) -> list[Publisher]:
     """Every publisher of a channel, oldest first."""
     return [_publisher(row) for row in tx.execute(_listing().where(rows.c.channel_id == channel_id))]
@@ -178,8 +183,7 @@ def require_manage(tx: Tx, now_ms: int, by: Principal, channel: str) -> int:
     access = channels.access_of(tx, channel, by)
     allowed = permissions.require(by, Action.MANAGE, access, channel_name=channel)
     permissions.require_verified(by)
-    if by.is_person:
-        permissions.require_fresh(by, now_ms)
+    permissions.require_fresh_session(by, now_ms)
     return allowed.channel_id
 
 

@@ -1,0 +1,166 @@
+"""Which workflows elsewhere are trusted to publish to a channel."""
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Path
+from pydantic import ConfigDict, Field
+
+from seaway.accounts.principal import Mode
+from seaway.accounts.throttle import Rate
+from seaway.api.v1.asking import Asked, ChannelName
+from seaway.api.v1.shapes import Given, Moment, Page, Shown, whole
+from seaway.clock import moment
+from seaway.trust import issuers, publishers
+from seaway.trust.publishers import Draft, Publisher
+
+router = APIRouter(tags=["publishers"])
+
+PublisherId = Annotated[int, Path(description="The `id` that an answer gave.", ge=1, le=2**53)]
+GivenMode = Literal["READ", "READ_WRITE", "READ_WRITE_DELETE"]
+Texts = dict[str, str]
+Conditions = dict[str, bool | str | list[str]]
+
+
+class PublisherShown(Shown):
+    """A workflow that is trusted."""
+
+    id: int
+    name: str = Field(examples=["acme/tools, release.yml"])
+    kind: str = Field(description="github, gitlab, google, buildkite, circleci or generic.")
+    issuer: str = Field(description="Who signs its tokens.", examples=["https://token.actions.githubusercontent.com"])
+    fields: Texts = Field(description="What its tokens must say.")
+    pinned: Texts = Field(description="Ids that were looked up or seen at the first use, and must stay the same.")
+    conditions: Conditions
+    mode: str
+    packages: list[str] = Field(description="As those of keys; empty for all.")
+    exchanges: int = Field(description="How often one token can be exchanged.")
+    enabled: bool
+    created_by: str | None
+    created_at: Moment
+    used_at: Moment | None
+
+
+class PublisherGiven(Given):
+    """A workflow that is to be trusted."""
+
+    issuer: str = Field(
+        description="The name of an issuer here: github, gitlab, google or a registered one.", max_length=40
+    )
+    fields: Texts = Field(
+        description="github: owner, repository, workflow, environment. gitlab: namespace, project, workflow, environment. "
+        "google: email, sub. Others: the claims that their rules name.",
+        max_length=20,
+    )
+    pinned: Texts | None = Field(
+        None, description="Ids that you know already: owner_id, repository_id ...", max_length=10
+    )
+    conditions: Conditions = Field({}, max_length=10)
+    mode: GivenMode = "READ_WRITE"
+    packages: list[str] = Field([], max_length=100)
+    exchanges: int | None = None
+    enabled: bool = True
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "issuer": "github",
+                    "fields": {
+                        "owner": "acme",
+                        "repository": "tools",
+                        "workflow": "release.yml",
+                        "environment": "release",
+                    },
+                    "conditions": {"allowed_refs": ["refs/tags/v*"]},
+                }
+            ]
+        }
+    )
+
+
+class PublisherChange(Given):
+    """What is to be changed; what is not given stays. Another workflow than before begins without pinned ids."""
+
+    fields: Texts | None = Field(None, max_length=20)
+    pinned: Texts | None = Field(None, max_length=10)
+    conditions: Conditions | None = Field(None, max_length=10)
+    mode: GivenMode | None = None
+    packages: list[str] | None = Field(None, max_length=100)
+    exchanges: int | None = None
+    enabled: bool | None = None
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"enabled": False}]})
+
+
+@router.get("/channels/{channel}/publishers", operation_id="listPublishers")
+def list_publishers(call: Asked, channel: ChannelName) -> Page[PublisherShown]:
+    """The publishers of a channel, oldest first; for who may change them."""
+    with call.read() as tx:
+        found = publishers.listed(tx, call.by, channel)
+    return whole([_shown(one) for one in found])
+
+
+@router.post("/channels/{channel}/publishers", operation_id="addPublisher", status_code=201)
+def add(call: Asked, channel: ChannelName, given: PublisherGiven) -> PublisherShown:
+    """Trust a workflow. Its owner's number is looked up at GitHub, where that answers."""
+    draft = Draft(
+        matched=given.fields,
+        gates=given.conditions,
+        pins=given.pinned,
+        mode=Mode[given.mode],
+        patterns=given.packages,
+        exchanges=given.exchanges,
+        is_enabled=given.enabled,
+    )
+    with call.read() as tx:
+        publishers.require_manage(tx, call.now_ms, call.by, channel)
+        issuer = issuers.get(tx, given.issuer)
+    call.count(Rate.PUBLISHER_ADD, call.by.name)
+    draft = call.house.exchanging.look_up_owner(draft, issuer)
+    with call.write() as tx:
+        teller = call.house.exchanging.teller
+        return _shown(publishers.add(tx, call.now_ms, call.by, teller, channel, given.issuer, draft))
+
+
+@router.patch("/channels/{channel}/publishers/{publisher}", operation_id="changePublisher")
+def change(call: Asked, channel: ChannelName, publisher: PublisherId, given: PublisherChange) -> PublisherShown:
+    """Change a publisher."""
+    with call.write() as tx:
+        publishers.require_manage(tx, call.now_ms, call.by, channel)
+        draft = publishers.draft_of(publishers.get(tx, channel, publisher))
+        wanted = Draft(
+            matched={**draft.matched, **(given.fields or {})},
+            gates=draft.gates if given.conditions is None else given.conditions,
+            pins=given.pinned,
+            mode=draft.mode if given.mode is None else Mode[given.mode],
+            patterns=draft.patterns if given.packages is None else given.packages,
+            exchanges=draft.exchanges if given.exchanges is None else given.exchanges,
+            is_enabled=draft.is_enabled if given.enabled is None else given.enabled,
+        )
+        return _shown(publishers.change(tx, call.now_ms, call.by, channel, publisher, wanted))
+
+
+@router.delete("/channels/{channel}/publishers/{publisher}", operation_id="removePublisher", status_code=204)
+def remove(call: Asked, channel: ChannelName, publisher: PublisherId) -> None:
+    """Trust a workflow no more; its tokens end at once."""
+    with call.write() as tx:
+        publishers.remove(tx, call.now_ms, call.by, call.house.exchanging.teller, channel, publisher)
+
+
+def _shown(publisher: Publisher) -> PublisherShown:
+    return PublisherShown(
+        id=publisher.id,
+        name=publisher.name,
+        kind=publisher.kind,
+        issuer=publisher.issuer,
+        fields=dict(publisher.wanted.matched),
+        pinned=dict(publisher.wanted.pins),
+        conditions=dict(publisher.wanted.gates),
+        mode=publisher.mode.name,
+        packages=list(publisher.patterns),
+        exchanges=publisher.exchanges,
+        enabled=publisher.is_enabled,
+        created_by=publisher.created_by,
+        created_at=moment(publisher.created_at_ms),
+        used_at=moment(publisher.used_at_ms),
+    )
