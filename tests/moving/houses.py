@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any, BinaryIO
@@ -30,8 +31,9 @@ from seaway.storage.blobs import Blobs, BlobStat
 from tests.indexing.channel import Channel, examining_here
 from tests.support import house
 from tests.support.clock import TurnedClock
-from tests.support.house import People
+from tests.support.house import People, publish_file
 from tests.support.packages import PackageFile, conda, index_json, real_packages
+from tests.support.workflows import Attester
 
 PUBLIC, PRIVATE = "tools", "secret"
 LARGE = conda(index_json("large"), files={"share/large": Random(1).randbytes(CHUNK_BYTES * 3 // 2)})  # two chunks
@@ -65,9 +67,16 @@ def furnish(seaway: Seaway) -> str:
     tools.yank(conda(index_json("yanked")))
     tools.delete(conda(index_json("deleted")))
     tools.put(conda(index_json("replaced"), files={"share/x": b"other"}), force=True)
+    _attest(seaway, conda(index_json("attested")))
     tools.read("noarch", "repodata.json")
     Channel(seaway, people.channel("gone")).remove()  # the highest id, not to be given out again
     return people.key("friend", only=[PRIVATE])
+
+
+def _attest(seaway: Seaway, file: PackageFile) -> None:
+    attester = Attester.trusted_by(seaway)
+    by, bundle = attester.principal(PUBLIC), attester.bundle(file, PUBLIC)
+    anyio.run(partial(publish_file, seaway, PUBLIC, file, by=by, attestation=bundle))
 
 
 def rows(database: Database, *, but: frozenset[str] = tables.LEFT_OUT) -> dict[str, list[Any]]:
@@ -106,8 +115,10 @@ def served(seaway: Seaway, key: str) -> dict[str, bytes]:
             for channel, subdir in ((PUBLIC, "noarch"), (PUBLIC, "linux-64"), (PRIVATE, "noarch")):
                 await get(f"/{channel}/{subdir}/repodata_shards.msgpack.zst")
                 repodata = msgspec.json.decode(await get(f"/{channel}/{subdir}/repodata.json"))
-                for file in (*repodata["packages"], *repodata["packages.conda"]):
+                for file, record in (repodata["packages"] | repodata["packages.conda"]).items():
                     await get(f"/{channel}/{subdir}/{file}")
+                    if "attestations_sha256" in record:
+                        await get(f"/{channel}/{subdir}/{file}.sigs")
         return got
 
     return anyio.run(ask)
