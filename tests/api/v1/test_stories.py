@@ -1,0 +1,89 @@
+"""What people do with the API, from one request to the next."""
+
+import httpx
+import pytest
+
+from seaway.accounts import sessions, users
+from seaway.accounts.principal import OPERATOR, Mode
+from seaway.channels import channels
+from tests.conftest import Site
+from tests.support.packages import conda, index_json
+from tests.support.requests import bearer, upload
+
+
+def signed_in(site: Site, user: str) -> dict[str, str]:
+    people = site.people
+    with people.seaway.database.write() as tx:
+        now_ms = people.seaway.clock.now_ms()
+        secret = sessions.start(tx, now_ms, users.get(tx, user).id, address="", agent="")
+    return {
+        "Cookie": f"seaway_session={secret}",
+        "X-CSRF-Token": sessions.csrf_token(secret),
+        "Sec-Fetch-Site": "same-origin",
+    }
+
+
+def test_a_package_from_its_list_to_its_record(site: Site, http: httpx.Client) -> None:
+    """Every list leads to the next address, page by page, and the record is what repodata has."""
+    owner = site.people.user(site.new_name("owner"))
+    channel, key = site.new_channel(owner=owner), site.people.key(owner)
+    with site.client(key) as client:
+        for version in ("1.0", "1.10", "1.9"):
+            assert 201 == upload(client, channel, conda(index_json("demo", version=version))).status_code
+        assert 201 == upload(client, channel, conda(index_json("zeta"))).status_code
+        repodata = client.get(f"/{channel}/noarch/repodata.json").json()
+    first = http.get(f"channels/{channel}/packages?limit=1").json()
+    second = http.get(f"channels/{channel}/packages", params={"limit": 1, "after": first["next"]}).json()
+    assert (["demo"], ["zeta"], None) == (
+        [package["name"] for package in first["items"]],
+        [package["name"] for package in second["items"]],
+        second["next"],
+    )
+    found = http.get(f"channels/{channel}/packages/demo").json()
+    assert ("1.10", 3, owner) == (found["latest"]["version"], found["files"], found["latest"]["uploaded_by"])
+    files = http.get(f"channels/{channel}/packages/demo/files").json()["items"]
+    assert ["1.9", "1.10", "1.0"] == [file["version"] for file in files]
+    shown = http.get(f"channels/{channel}/files/noarch/{files[0]['file']}").json()
+    assert repodata["packages.conda"][files[0]["file"]] == shown["record"]
+
+
+def test_a_key_is_shown_once_and_ends_when_it_is_revoked(site: Site, http: httpx.Client) -> None:
+    """The list never has the secret; the next request after the end is refused (P5, P6)."""
+    person = signed_in(site, site.people.user(site.new_name("person")))
+    made = http.post("keys", json={"name": "ci", "mode": "READ"}, headers=person).json()
+    assert 200 == http.get("me", headers=bearer(made["key"])).status_code
+    assert made["key"] not in http.get("keys", headers=person).text
+    assert 200 == http.post(f"keys/{made['id']}/revoke", headers=person).status_code
+    assert 401 == http.get("me", headers=bearer(made["key"])).status_code
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"X-CSRF-Token": ""},
+        {"X-CSRF-Token": "x" * 43},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+    ],
+)
+def test_another_site_does_nothing_with_a_cookie(site: Site, http: httpx.Client, change: dict[str, str]) -> None:
+    """A session alone changes nothing: the request must come from a page of ours and hold its token."""
+    person = signed_in(site, site.people.user(site.new_name("person"))) | change
+    answer = http.post("keys", json={"name": "ci"}, headers=person)
+    assert answer.status_code in (400, 403)
+    assert {"code", "message", "hint"} == set(answer.json())
+    assert [] == http.get("keys", headers=person).json()["items"]
+
+
+def test_the_log_of_an_older_channel_of_the_name_is_not_told(site: Site, http: httpx.Client) -> None:
+    """Lines name channels, and a name may be used again: its new owner reads only of the new one."""
+    people, channel = site.people, site.new_name()
+    owner = people.user(site.new_name("owner"))
+    people.channel(channel, owner=owner)
+    with people.seaway.database.write() as tx:
+        now_ms = people.seaway.clock.now_ms()
+        channels.change(tx, now_ms, OPERATOR, channel, description="a secret of the first")
+        channels.remove(tx, now_ms, OPERATOR, channel)
+    people.channel(channel, owner=owner)
+    answer = http.get(f"channels/{channel}/audit", headers=bearer(people.key(owner, mode=Mode.MANAGE)))
+    assert ["channel.added"] == [line["action"] for line in answer.json()["items"]]
