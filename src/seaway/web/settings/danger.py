@@ -1,0 +1,61 @@
+"""What cannot be taken back: giving a channel away, deleting it."""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from seaway.accounts.principal import Principal
+from seaway.channels import channels, transfers
+from seaway.channels.roles import Action
+from seaway.http.forms import Form, form_of
+from seaway.web.asking import for_person
+from seaway.web.settings.frame import Scene, Section, do, show
+
+
+def _look(scene: Scene) -> Mapping[str, Any]:
+    return {"offer": transfers.of_channel(scene.tx, scene.now_ms, scene.channel_id), "typed": {"to": "", "name": ""}}
+
+
+SECTION = Section("danger", Action.REMOVE, _look)
+
+
+@for_person
+async def look(request: Request, by: Principal) -> Response:
+    """The page."""
+    return await show(request, by, SECTION)
+
+
+@for_person
+async def offer(request: Request, by: Principal) -> Response:
+    """Offer the channel to somebody."""
+    form = await form_of(request)
+    return await do(request, by, SECTION, partial(_offer, form), typed={"to": form.text("to")[:60], "name": ""})
+
+
+@for_person
+async def cancel(request: Request, by: Principal) -> Response:
+    """Take the offer back."""
+    return await do(request, by, SECTION, _cancel)
+
+
+@for_person
+async def remove(request: Request, by: Principal) -> Response:
+    """Delete the channel, if its name was typed."""
+    form = await form_of(request)
+    typed = {"to": "", "name": form.text("name")[:128]}
+    return await do(request, by, SECTION, partial(_remove, form), then="/channels", typed=typed)
+
+
+def _offer(form: Form, scene: Scene) -> None:
+    transfers.offer(scene.tx, scene.now_ms, scene.by, scene.channel, form.text("to"), telling=scene.house.accounts)
+
+
+def _cancel(scene: Scene) -> None:
+    transfers.cancel(scene.tx, scene.now_ms, scene.by, scene.channel)
+
+
+def _remove(form: Form, scene: Scene) -> None:
+    channels.remove(scene.tx, scene.now_ms, scene.by, scene.channel, typed=form.text("name"))

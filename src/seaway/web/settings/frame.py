@@ -1,0 +1,102 @@
+"""
+What the pages of a channel's settings share: who may see them, the channel they are about, a form done or shown again.
+
+1. A page is shown to who may do what it is for, by `channels.permissions`; to others the channel is as it is everywhere.
+2. A form is done in one transaction of the channel. What is refused leaves nothing, and is said above the form.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from anyio import to_thread
+from starlette.requests import Request
+from starlette.responses import Response
+
+from seaway.accounts.principal import Principal
+from seaway.channels import channels, permissions
+from seaway.channels.permissions import Verdict
+from seaway.channels.roles import Action
+from seaway.database.engine import Tx
+from seaway.errors import BadCredential, NotConfirmed, NotFound, SeawayError
+from seaway.http.house import House
+from seaway.web.asking import refused
+from seaway.web.shell import page, see
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """One look at a channel, or one change of it."""
+
+    tx: Tx
+    now_ms: int
+    by: Principal
+    channel: str
+    channel_id: int
+    house: House
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One page of the settings: the end of its address, who it is for, and what it shows."""
+
+    name: str
+    action: Action
+    look: Callable[[Scene], Mapping[str, Any]]
+
+    @property
+    def template(self) -> str:
+        """The template, which has the name of the page."""
+        return f"settings/{self.name or 'general'}.html"
+
+    def address(self, channel: str) -> str:
+        """Where the page of this channel is."""
+        return f"/channels/{channel}/settings/{self.name}".rstrip("/")
+
+
+async def show(request: Request, by: Principal, section: Section, **values: Any) -> Response:
+    """The page."""
+    found = await to_thread.run_sync(_look, request, by, section)
+    return page(request, section.template, problem=None, **(found | values))
+
+
+async def do(
+    request: Request,
+    by: Principal,
+    section: Section,
+    act: Callable[[Scene], object],
+    *,
+    then: str | None = None,
+    **typed: Any,
+) -> Response:
+    """Do what the form asks for and show the page anew; if that is refused, the form with what was `typed`."""
+    try:
+        await to_thread.run_sync(_act, request, by, section, act)
+    except (NotConfirmed, BadCredential, NotFound):
+        raise
+    except SeawayError as error:
+        found = await to_thread.run_sync(_look, request, by, section)
+        return refused(request, section.template, error, **(found | typed))
+    return see(then or section.address(request.path_params["channel"]))
+
+
+def _look(request: Request, by: Principal, section: Section) -> dict[str, Any]:
+    house: House = request.app.state.house
+    name = request.path_params["channel"]
+    with house.accounts.database.read() as tx:
+        access = channels.require(tx, by, section.action, name)
+        scene = Scene(tx, house.accounts.clock.now_ms(), by, name, access.channel_id, house)
+        shown = {
+            "channel": channels.get(tx, name),
+            "manages": permissions.decide(by, Action.MANAGE, access) is Verdict.ALLOWED,
+            "uploads": permissions.decide(by, Action.UPLOAD, access) is Verdict.ALLOWED,
+        }
+        return shown | dict(section.look(scene))
+
+
+def _act(request: Request, by: Principal, section: Section, act: Callable[[Scene], object]) -> None:
+    house: House = request.app.state.house
+    name = request.path_params["channel"]
+    with house.accounts.database.write(channel=name) as tx:
+        access = channels.require(tx, by, section.action, name)
+        act(Scene(tx, house.accounts.clock.now_ms(), by, name, access.channel_id, house))

@@ -1,0 +1,91 @@
+"""What a channel is: its description, who may read it, which uploads it takes, and what its owner tells everybody."""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from seaway.accounts.principal import Principal
+from seaway.channels import channels, notices, quotas
+from seaway.channels.notices import Level
+from seaway.channels.roles import Action
+from seaway.clock import DAY_MS
+from seaway.errors import Malformed
+from seaway.http.forms import Form, form_of
+from seaway.web.asking import for_person
+from seaway.web.settings.frame import Scene, Section, do, show
+
+DAYS = (1, 7, 30, 90, 365)
+
+
+def _look(scene: Scene) -> Mapping[str, Any]:
+    return {
+        "usage": quotas.of_channel(scene.tx, scene.channel_id),
+        "notices": notices.current(scene.tx, scene.now_ms, scene.channel_id),
+        "levels": [(level.value, level.value.capitalize()) for level in Level],
+        "days": DAYS,
+        "typed": {},
+        "message": "",
+    }
+
+
+SECTION = Section("", Action.MANAGE, _look)
+
+
+@for_person
+async def look(request: Request, by: Principal) -> Response:
+    """The page."""
+    return await show(request, by, SECTION)
+
+
+@for_person
+async def change(request: Request, by: Principal) -> Response:
+    """Change what the form says."""
+    form = await form_of(request)
+    typed = {"description": form.text("description").replace("\r\n", "\n"), "visibility": form.text("visibility")}
+    return await do(request, by, SECTION, partial(_change, form, typed["description"]), typed=typed)
+
+
+@for_person
+async def add_notice(request: Request, by: Principal) -> Response:
+    """Tell everybody who reads the channel."""
+    form = await form_of(request)
+    return await do(request, by, SECTION, partial(_add_notice, form), message=form.text("message"))
+
+
+@for_person
+async def remove_notice(request: Request, by: Principal) -> Response:
+    """Take a notice back."""
+    form = await form_of(request)
+    return await do(request, by, SECTION, partial(_remove_notice, form))
+
+
+def _change(form: Form, description: str, scene: Scene) -> None:
+    visibility = form.text("visibility")
+    if visibility not in ("public", "private"):
+        raise Malformed("The channel is neither public nor private in this form.", "Choose one of the two.")
+    channels.change(
+        scene.tx,
+        scene.now_ms,
+        scene.by,
+        scene.channel,
+        description=description,
+        is_public=visibility == "public",
+        refuses_lookalikes=form.is_set("refuses_lookalikes"),
+    )
+
+
+def _add_notice(form: Form, scene: Scene) -> None:
+    days, level = form.text("days"), form.text("level")
+    if days not in map(str, DAYS) or level not in {one.value for one in Level}:
+        raise Malformed("A notice has a level and an end.", "Choose both.")
+    message = form.text("message").replace("\r\n", "\n")
+    expires_at_ms = scene.now_ms + int(days) * DAY_MS
+    notices.add(scene.tx, scene.now_ms, scene.by, scene.channel, Level(level), message, expires_at_ms=expires_at_ms)
+
+
+def _remove_notice(form: Form, scene: Scene) -> None:
+    number = form.text("notice")
+    notices.remove(scene.tx, scene.now_ms, scene.by, scene.channel, int(number) if number.isdecimal() else 0)

@@ -1,0 +1,120 @@
+"""Who belongs to a channel: people by name, people by letter, groups."""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from seaway.accounts.principal import Principal
+from seaway.channels import invitations, members
+from seaway.channels.roles import Action, Role
+from seaway.errors import Malformed
+from seaway.http.forms import Form, form_of
+from seaway.web.asking import for_person
+from seaway.web.settings.frame import Scene, Section, do, show
+
+ROLES = (
+    (Role.VIEWER.value, "Viewer: installs"),
+    (Role.CONTRIBUTOR.value, "Contributor: publishes too"),
+)
+_USUAL = Role.CONTRIBUTOR.value
+
+
+def _look(scene: Scene) -> Mapping[str, Any]:
+    people, groups = members.listed(scene.tx, scene.by, scene.channel)
+    return {
+        "people": people,
+        "groups": groups,
+        "invitations": invitations.of_channel(scene.tx, scene.by, scene.channel),
+        "roles": ROLES,
+        "typed": {"who": "", "role": _USUAL},
+    }
+
+
+SECTION = Section("members", Action.MANAGE, _look)
+
+
+@for_person
+async def look(request: Request, by: Principal) -> Response:
+    """The page."""
+    return await show(request, by, SECTION)
+
+
+@for_person
+async def add(request: Request, by: Principal) -> Response:
+    """Make a user or a group a member at once, or send an invitation to an address."""
+    form = await form_of(request)
+    typed = {"who": form.text("who")[:254], "role": form.text("role")}
+    return await do(request, by, SECTION, partial(_add, form), typed=typed)
+
+
+@for_person
+async def change(request: Request, by: Principal) -> Response:
+    """Give a member or a group another role."""
+    return await do(request, by, SECTION, partial(_put, await form_of(request)))
+
+
+@for_person
+async def remove(request: Request, by: Principal) -> Response:
+    """End the membership of a user or a group."""
+    return await do(request, by, SECTION, partial(_remove, await form_of(request)))
+
+
+@for_person
+async def withdraw(request: Request, by: Principal) -> Response:
+    """Take an invitation back."""
+    return await do(request, by, SECTION, partial(_withdraw, await form_of(request)))
+
+
+@for_person
+async def resend(request: Request, by: Principal) -> Response:
+    """Send an invitation again, with a new link."""
+    return await do(request, by, SECTION, partial(_resend, await form_of(request)))
+
+
+def _add(form: Form, scene: Scene) -> None:
+    if "@" in form.text("who"):
+        invitations.invite(
+            scene.tx, scene.now_ms, scene.by, scene.channel, form.text("who"), _role(form), telling=scene.house.accounts
+        )
+    else:
+        _put(form, scene)
+
+
+def _put(form: Form, scene: Scene) -> None:
+    tx, now_ms, by, channel = scene.tx, scene.now_ms, scene.by, scene.channel
+    if form.is_set("group"):
+        members.put_group(tx, now_ms, by, channel, form.text("group"), _role(form))
+    else:
+        members.put(tx, now_ms, by, channel, form.text("who"), _role(form), telling=scene.house.accounts)
+
+
+def _remove(form: Form, scene: Scene) -> None:
+    tx, now_ms, by, channel = scene.tx, scene.now_ms, scene.by, scene.channel
+    if form.is_set("group"):
+        members.remove_group(tx, now_ms, by, channel, form.text("group"))
+    else:
+        members.remove(tx, now_ms, by, channel, form.text("who"))
+
+
+def _withdraw(form: Form, scene: Scene) -> None:
+    invitations.withdraw(scene.tx, scene.now_ms, scene.by, scene.channel, _number(form))
+
+
+def _resend(form: Form, scene: Scene) -> None:
+    invitations.resend(
+        scene.tx, scene.now_ms, scene.by, scene.channel, _number(form), telling=scene.house.accounts
+    )
+
+
+def _role(form: Form) -> Role:
+    if form.text("role") not in {value for value, _ in ROLES}:
+        raise Malformed("A member is a viewer or a contributor.", "Choose one of them.")
+    return Role(form.text("role"))
+
+
+def _number(form: Form) -> int:
+    text = form.text("invitation")
+    return int(text) if text.isdecimal() and len(text) < 16 else 0

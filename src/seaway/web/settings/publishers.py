@@ -1,0 +1,135 @@
+"""Which workflows are trusted to publish to a channel, and what to paste into them."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from seaway.accounts.principal import Mode, Principal
+from seaway.channels import channels
+from seaway.channels.channels import Attestations
+from seaway.channels.roles import Action
+from seaway.errors import Malformed
+from seaway.http.forms import Form, form_of
+from seaway.trust import issuers, publishers, snippets
+from seaway.trust.claims.kinds import GateValue, Kind
+from seaway.trust.publishers import Draft
+from seaway.web.asking import for_person
+from seaway.web.settings.frame import Scene, Section, do, show
+
+MODES = (
+    (Mode.READ_WRITE.name, "Publish", "Upload and yank. Right for most."),
+    (Mode.READ.name, "Read", "Install from this channel when it is private."),
+    (Mode.READ_WRITE_DELETE.name, "Publish and delete", "Also overwrite and delete files of the channel."),
+)
+_SNIPPETS: Mapping[str, Callable[[str, str, str], str]] = {
+    "github": snippets.github,
+    "gitlab": snippets.gitlab,
+    "google": snippets.google,
+}
+
+
+def _look(chosen: str, scene: Scene) -> Mapping[str, Any]:
+    usable = [issuer for issuer in issuers.all_issuers(scene.tx) if issuer.is_enabled]
+    issuer = next((one for one in usable if one.name == chosen), usable[0] if usable else None)
+    return {
+        "publishers": publishers.in_channel(scene.tx, scene.channel_id),
+        "issuers": usable,
+        "issuer": issuer,
+        "modes": MODES,
+        "policies": [(one.value, one.value.capitalize()) for one in Attestations],
+        "snippet": "" if issuer is None else _snippet(scene, issuer.kind.name),
+        "typed": Form([]),
+    }
+
+
+def _snippet(scene: Scene, kind: str) -> str:
+    written = _SNIPPETS.get(kind)
+    exchanging = scene.house.exchanging
+    return "" if written is None else written(scene.house.site_url, exchanging.audience, scene.channel)
+
+
+def _section(chosen: str) -> Section:
+    return Section("publishers", Action.MANAGE, partial(_look, chosen))
+
+
+@for_person
+async def look(request: Request, by: Principal) -> Response:
+    """The page, with the form of one kind of issuer."""
+    return await show(request, by, _section(request.query_params.get("issuer", "")))
+
+
+@for_person
+async def add(request: Request, by: Principal) -> Response:
+    """Trust a workflow."""
+    form = await form_of(request)
+    name = form.text("issuer")
+    act = partial(_add, name, form)
+    section = _section(name)
+    then = f"{section.address(request.path_params['channel'])}?issuer={name}"
+    return await do(request, by, section, act, then=then, typed=form)
+
+
+@for_person
+async def remove(request: Request, by: Principal) -> Response:
+    """Trust a workflow no more."""
+    return await do(request, by, _section(""), partial(_remove, await form_of(request)))
+
+
+@for_person
+async def change_rules(request: Request, by: Principal) -> Response:
+    """Set which uploads the channel takes."""
+    return await do(request, by, _section(""), partial(_change_rules, await form_of(request)))
+
+
+def _draft(kind: Kind, form: Form) -> Draft:
+    if form.text("mode") not in {name for name, _, _ in MODES}:
+        raise Malformed("A publisher needs to be allowed something.", "Choose what it may do.")
+    return Draft(
+        matched={field.name: form.text(field.name) for field in kind.fields if form.text(field.name)},
+        gates={gate.name: value for gate in kind.gates if (value := _gate(form, gate.name, gate.is_list, gate.is_switch))},
+        mode=Mode[form.text("mode")],
+        patterns=_words(form.text("patterns")),
+    )
+
+
+def _gate(form: Form, name: str, is_list: bool, is_switch: bool) -> GateValue:
+    if is_switch:
+        return form.is_set(name)
+    return list(_words(form.text(name))) if is_list else form.text(name)
+
+
+def _words(text: str) -> Sequence[str]:
+    return text.replace(",", " ").split()
+
+
+def _add(issuer: str, form: Form, scene: Scene) -> None:
+    draft = _draft(issuers.get(scene.tx, issuer).kind, form)
+    publishers.add(scene.tx, scene.now_ms, scene.by, scene.house.exchanging.teller, scene.channel, issuer, draft)
+
+
+def _remove(form: Form, scene: Scene) -> None:
+    number = form.text("publisher")
+    publishers.remove(
+        scene.tx,
+        scene.now_ms,
+        scene.by,
+        scene.house.exchanging.teller,
+        scene.channel,
+        int(number) if number.isdecimal() and len(number) < 16 else 0,
+    )
+
+
+def _change_rules(form: Form, scene: Scene) -> None:
+    if form.text("attestations") not in {one.value for one in Attestations}:
+        raise Malformed("Attestations are off, optional or required.", "Choose one of the three.")
+    channels.change(
+        scene.tx,
+        scene.now_ms,
+        scene.by,
+        scene.channel,
+        only_publishers=form.is_set("only_publishers"),
+        attestations=Attestations(form.text("attestations")),
+    )

@@ -1,0 +1,25 @@
+"""Publishing by hand: files dropped on a page, sent in pieces that go on after a lost connection (`api.uploads`)."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from seaway.accounts.principal import Principal
+from seaway.channels.roles import Action
+from seaway.web.asking import for_person
+from seaway.web.settings.frame import Scene, Section, show
+
+
+def _look(scene: Scene) -> Mapping[str, Any]:
+    return {"limit": scene.house.publishing.upload_limit}
+
+
+SECTION = Section("upload", Action.UPLOAD, _look)
+
+
+@for_person
+async def look(request: Request, by: Principal) -> Response:
+    """The page."""
+    return await show(request, by, SECTION)
