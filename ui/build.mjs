@@ -79,7 +79,7 @@ await fonts();
 for (const name of ["depth.svg", "mark.svg"]) put(name, read(`src/${name}`));
 iconMacros(); // before the style, which takes its classes from the templates
 style();
-for (const name of ["theme.js", "page.js", "passkeys.js"]) put(name, read(`src/${name}`));
+for (const name of ["theme.js", "page.js", "passkeys.js", "uploader.js"]) put(name, read(`src/${name}`));
 put("htmx.js", read("node_modules/htmx.org/dist/htmx.min.js").toString().replace(/\n?\/\/# sourceMappingURL=.*\s*$/, "\n"));
 licences();
 writeFileSync(join(dist, "manifest.json"), `${JSON.stringify(manifest, null, 2)}\n`);

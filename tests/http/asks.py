@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
+from urllib.parse import urlencode
 
 import httpx
 import msgspec
@@ -628,3 +629,52 @@ def _changing_a_publisher(stage: Stage, _who: str) -> Iterable[Ask]:
 @_builds("DELETE /api/v1/channels/{channel}/publishers/{publisher}")
 def _removing_a_publisher(stage: Stage, _who: str) -> Iterable[Ask]:
     yield Ask(f"/api/v1/channels/{stage.channel}/publishers/{_new_publisher(stage)}")
+_FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+
+
+def _form(path: str, **fields: str) -> Ask:
+    return Ask(path, content=urlencode(fields).encode(), headers=_FORM)
+
+
+@_builds("POST /channels/{channel}/settings")
+def _setting_a_channel(stage: Stage, _who: str) -> Iterable[Ask]:
+    visibility = "public" if stage.is_public else "private"
+    yield _form(f"/channels/{stage.channel}/settings", description="words", visibility=visibility)
+
+
+@_builds("POST /channels/{channel}/settings/notices")
+def _noticing(stage: Stage, _who: str) -> Iterable[Ask]:
+    yield _form(f"/channels/{stage.channel}/settings/notices", message="words", level="info", days="1")
+
+
+@_builds("POST /channels/{channel}/settings/members")
+def _adding_a_member_by_page(stage: Stage, _who: str) -> Iterable[Ask]:
+    user = stage.site.people.user(stage.site.new_name("newcomer"))
+    yield _form(f"/channels/{stage.channel}/settings/members", who=user, role="viewer")
+
+
+@_builds("POST /channels/{channel}/settings/members/remove")
+def _removing_a_member_by_page(stage: Stage, _who: str) -> Iterable[Ask]:
+    yield _form(f"/channels/{stage.channel}/settings/members/remove", who=stage.new_member())
+
+
+@_builds("POST /channels/{channel}/settings/publishers")
+def _trusting_by_page(stage: Stage, _who: str) -> Iterable[Ask]:
+    fields = {"owner": "octo", "repository": stage.site.new_name("repo"), "workflow": "publish.yml"}
+    yield _form(f"/channels/{stage.channel}/settings/publishers", issuer="github", mode="READ", **fields)
+
+
+@_builds("POST /channels/{channel}/settings/publishers/rules")
+def _setting_rules_by_page(stage: Stage, _who: str) -> Iterable[Ask]:
+    yield _form(f"/channels/{stage.channel}/settings/publishers/rules", attestations="optional")
+
+
+@_builds("POST /channels/{channel}/settings/danger/offer")
+def _offering_by_page(stage: Stage, _who: str) -> Iterable[Ask]:
+    yield _form(f"/channels/{stage.new_channel()}/settings/danger/offer", to=stage.users["contrib"])
+
+
+@_builds("POST /channels/{channel}/settings/danger/delete")
+def _deleting_by_page(stage: Stage, _who: str) -> Iterable[Ask]:
+    name = stage.new_channel()
+    yield _form(f"/channels/{name}/settings/danger/delete", name=name)

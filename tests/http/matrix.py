@@ -148,6 +148,41 @@ HEAD /account/identities                                  401       403       40
 POST /account/identities/link                             401       403       403       403       403       403       403       403       403       403       401
 POST /account/identities/unlink                           401       403       403       403       403       403       403       403       403       403       401
 
+The settings of channels, which no key opens
+GET /channels/new                                         401       403       403       403       403       403       403       403       403       403       401
+HEAD /channels/new                                        401       403       403       403       403       403       403       403       403       403       401
+GET /channels/new/free                                    401       403       403       403       403       403       403       403       403       403       401
+HEAD /channels/new/free                                   401       403       403       403       403       403       403       403       403       403       401
+GET /channels/{channel}/settings                          401       403       403       403       403       403       403       403       403       403       401
+HEAD /channels/{channel}/settings                         401       403       403       403       403       403       403       403       403       403       401
+GET /channels/{channel}/settings/members                  401       403       403       403       403       403       403       403       403       403       401
+HEAD /channels/{channel}/settings/members                 401       403       403       403       403       403       403       403       403       403       401
+GET /channels/{channel}/settings/publishers               401       403       403       403       403       403       403       403       403       403       401
+HEAD /channels/{channel}/settings/publishers              401       403       403       403       403       403       403       403       403       403       401
+GET /channels/{channel}/settings/upload                   401       403       403       403       403       403       403       403       403       403       401
+HEAD /channels/{channel}/settings/upload                  401       403       403       403       403       403       403       403       403       403       401
+GET /channels/{channel}/settings/log                      401       403       403       403       403       403       403       403       403       403       401
+HEAD /channels/{channel}/settings/log                     401       403       403       403       403       403       403       403       403       403       401
+GET /channels/{channel}/settings/danger                   401       403       403       403       403       403       403       403       403       403       401
+HEAD /channels/{channel}/settings/danger                  401       403       403       403       403       403       403       403       403       403       401
+GET /account/people                                       401       403       403       403       403       403       403       403       403       403       401
+HEAD /account/people                                      401       403       403       403       403       403       403       403       403       403       401
+POST /channels/new                                        401       403       403       403       403       403       403       403       403       403       401
+POST /channels/{channel}/settings                         401       403       403       403       403       403       403       403       403       403       401
+POST /channels/{channel}/settings/notices                 401       403       403       403       403       403       403       403       403       403       401
+POST /channels/{channel}/settings/notices/remove          401       403       403       403       403       403       403       403       403       403       401
+POST /channels/{channel}/settings/members                 401       403       403       403       403       403       403       403       403       403       401
+POST /channels/{channel}/settings/members/role            401       403       403       403       403       403       403       403       403       403       401
+POST /channels/{channel}/settings/members/remove          401       403       403       403       403       403       403       403       403       403       401
+POST /channels/{channel}/settings/invitations/withdraw    401       403       403       403       403       403       403       403       403       403       401
+POST /channels/{channel}/settings/invitations/resend      401       403       403       403       403       403       403       403       403       403       401
+POST /channels/{channel}/settings/publishers              401       403       403       403       403       403       403       403       403       403       401
+POST /channels/{channel}/settings/publishers/remove       401       403       403       403       403       403       403       403       403       403       401
+POST /channels/{channel}/settings/publishers/rules        401       403       403       403       403       403       403       403       403       403       401
+POST /channels/{channel}/settings/danger/offer            401       403       403       403       403       403       403       403       403       403       401
+POST /channels/{channel}/settings/danger/cancel           401       403       403       403       403       403       403       403       403       403       401
+POST /channels/{channel}/settings/danger/delete           401       403       403       403       403       403       403       403       403       403       401
+
 The API: what is in channels
 GET /api/v1/openapi.json                                  200       200       200       200       200       200       200       200       200       200       200
 GET /api/v1/channels                                      200       200       200       200       200       200       200       200       200       200       401
@@ -267,6 +302,25 @@ DELETE /api/v1/keys/{key} #another's                      404       404       40
 DELETE /api/v1/me/sessions/{session}                      204       204       204       204       204       204
 DELETE /api/v1/me/sessions/{session} #another's           404       404       404       404       404       404
 DELETE /api/v1/me/tools/{tool}                            404       404       404       404       404       404
+
+The pages of a channel's settings; done forms lead on
+GET /channels/{channel}/settings                          403/404   403       403       200       200       200
+GET /channels/{channel}/settings/members                  403/404   403       403       200       200       200
+GET /channels/{channel}/settings/publishers               403/404   403       403       200       200       200
+GET /channels/{channel}/settings/log                      403/404   403       403       200       200       200
+GET /channels/{channel}/settings/danger                   403/404   403       403       200       200       200
+GET /channels/{channel}/settings/upload                   403/404   403       200       200       403       200
+GET /channels/new                                         200       200       200       200       200       200
+GET /account/people                                       200       200       200       200       200       200
+GET /channels/new/free                                    200       200       200       200       200       200
+POST /channels/{channel}/settings                         403/404   403       403       303       303       303
+POST /channels/{channel}/settings/notices                 403/404   403       403       303       303       303
+POST /channels/{channel}/settings/members                 403/404   403       403       303       303       403
+POST /channels/{channel}/settings/members/remove          403/404   403       403       303       303       403
+POST /channels/{channel}/settings/publishers              403/404   403       403       303       303       403
+POST /channels/{channel}/settings/publishers/rules        403/404   403       403       303       303       303
+POST /channels/{channel}/settings/danger/offer            403/404   403       403       303       303       403
+POST /channels/{channel}/settings/danger/delete           403/404   403       403       303       303       403
 
 The site
 GET /api/v1/users                                         403       403       403       403       200       403

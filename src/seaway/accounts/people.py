@@ -16,8 +16,6 @@ def find(database: Database, now_ms: int, asker: str, beginning: str) -> list[st
     if len(wanted) < LEAST_CHARS:
         return []
     take(database, now_ms, Rate.FIND_USERS, asker)
-    query = select(users.c.name).where(
-        users.c.name.startswith(wanted, autoescape=True), users.c.disabled_at.is_(None)
-    )
+    query = select(users.c.name).where(users.c.name.startswith(wanted, autoescape=True), users.c.disabled_at.is_(None))
     with database.read() as tx:
         return list(tx.execute(query.order_by(users.c.name).limit(_MOST)).scalars())

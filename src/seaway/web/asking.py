@@ -14,7 +14,7 @@ from seaway.errors import BadCredential, NotAllowed, NotConfirmed, SeawayError, 
 from seaway.http import credentials, problems
 from seaway.http.house import House
 from seaway.http.identity import principal_of
-from seaway.http.next_page import with_next
+from seaway.http.next_page import local, with_next
 from seaway.web.problem_pages import wants_page
 from seaway.web.shell import page, see
 
@@ -69,8 +69,12 @@ def _not_signed_in(request: Request, by: Principal) -> Response:
 
 
 def _page_of(request: Request) -> str:
-    """The page whose form was sent: what is done to a thing lies below the page that lists it."""
-    return _here(request) if request.method == "GET" else "/".join(request.url.path.split("/")[:3])
+    """The page whose form was sent, as the browser says; otherwise the one that lists such things, which is above."""
+    if request.method == "GET":
+        return _here(request)
+    house: House = request.app.state.house
+    origin, _, path = request.headers.get("referer", "").partition(house.site_url + "/")
+    return local(f"/{path}") if path and not origin else "/".join(request.url.path.split("/")[:3])
 
 
 def _here(request: Request) -> str:

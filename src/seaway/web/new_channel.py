@@ -29,7 +29,7 @@ class Typed:
 
 
 @for_person
-async def show(request: Request, by: Principal) -> Response:
+async def show(request: Request, _by: Principal) -> Response:
     """The form."""
     return page(request, "new_channel.html", problem=None, typed=Typed())
 

@@ -2,12 +2,38 @@
 
 from starlette.routing import Route
 
-from seaway.web import assets, outside, pages, resetting, signing_in, signing_up, tools
+from seaway.web import assets, new_channel, outside, pages, people, resetting, signing_in, signing_up, tools
 from seaway.web.account import connections, emails, keys, profile, security, sessions
+from seaway.web.settings import danger, general, log, members, publishers, uploading
 
 OF_PAGES = [
     Route("/", pages.front, methods=["GET"]),
+    Route("/channels/new", new_channel.show, methods=["GET"]),
+    Route("/channels/new", new_channel.add, methods=["POST"]),
+    Route("/channels/new/free", new_channel.availability, methods=["GET"]),
     Route("/channels/{channel}", pages.channel, methods=["GET"]),
+    # The settings of a channel
+    Route("/channels/{channel}/settings", general.look, methods=["GET"]),
+    Route("/channels/{channel}/settings", general.change, methods=["POST"]),
+    Route("/channels/{channel}/settings/notices", general.add_notice, methods=["POST"]),
+    Route("/channels/{channel}/settings/notices/remove", general.remove_notice, methods=["POST"]),
+    Route("/channels/{channel}/settings/members", members.look, methods=["GET"]),
+    Route("/channels/{channel}/settings/members", members.add, methods=["POST"]),
+    Route("/channels/{channel}/settings/members/role", members.change, methods=["POST"]),
+    Route("/channels/{channel}/settings/members/remove", members.remove, methods=["POST"]),
+    Route("/channels/{channel}/settings/invitations/withdraw", members.withdraw, methods=["POST"]),
+    Route("/channels/{channel}/settings/invitations/resend", members.resend, methods=["POST"]),
+    Route("/channels/{channel}/settings/publishers", publishers.look, methods=["GET"]),
+    Route("/channels/{channel}/settings/publishers", publishers.add, methods=["POST"]),
+    Route("/channels/{channel}/settings/publishers/remove", publishers.remove, methods=["POST"]),
+    Route("/channels/{channel}/settings/publishers/rules", publishers.change_rules, methods=["POST"]),
+    Route("/channels/{channel}/settings/upload", uploading.look, methods=["GET"]),
+    Route("/channels/{channel}/settings/log", log.look, methods=["GET"]),
+    Route("/channels/{channel}/settings/danger", danger.look, methods=["GET"]),
+    Route("/channels/{channel}/settings/danger/offer", danger.offer, methods=["POST"]),
+    Route("/channels/{channel}/settings/danger/cancel", danger.cancel, methods=["POST"]),
+    Route("/channels/{channel}/settings/danger/delete", danger.remove, methods=["POST"]),
+    Route("/account/people", people.options, methods=["GET"]),
     Route("/static/{name}", assets.asset, methods=["GET"]),
     # Signing in, up and out
     Route("/signin", signing_in.show, methods=["GET"]),

@@ -104,9 +104,7 @@ def _withdraw(form: Form, scene: Scene) -> None:
 
 
 def _resend(form: Form, scene: Scene) -> None:
-    invitations.resend(
-        scene.tx, scene.now_ms, scene.by, scene.channel, _number(form), telling=scene.house.accounts
-    )
+    invitations.resend(scene.tx, scene.now_ms, scene.by, scene.channel, _number(form), telling=scene.house.accounts)
 
 
 def _role(form: Form) -> Role:

@@ -89,7 +89,9 @@ def _draft(kind: Kind, form: Form) -> Draft:
         raise Malformed("A publisher needs to be allowed something.", "Choose what it may do.")
     return Draft(
         matched={field.name: form.text(field.name) for field in kind.fields if form.text(field.name)},
-        gates={gate.name: value for gate in kind.gates if (value := _gate(form, gate.name, gate.is_list, gate.is_switch))},
+        gates={
+            gate.name: value for gate in kind.gates if (value := _gate(form, gate.name, gate.is_list, gate.is_switch))
+        },
         mode=Mode[form.text("mode")],
         patterns=_words(form.text("patterns")),
     )
