@@ -3,7 +3,9 @@
 from collections.abc import Callable
 from itertools import count
 
+import httpx
 import pytest
+from anyio.from_thread import BlockingPortal
 
 from seaway.accounts import users
 from seaway.channels import channels, members, notices, transfers
@@ -18,6 +20,14 @@ from tests.web.visitor import Visitor
 _numbers = count(1)
 
 
+class Owner(Visitor):
+    """Whoever sends a form has opened the page that it stands on."""
+
+    def on(self, page: str, end: str = "", **fields: str) -> httpx.Response:
+        self.get(page)
+        return self.send(page + end, **fields)
+
+
 @pytest.fixture
 def channel(shared: Seaway, ada: str) -> str:
     """A private channel of ada's."""
@@ -25,7 +35,8 @@ def channel(shared: Seaway, ada: str) -> str:
 
 
 @pytest.fixture
-def owner(visitor: Visitor, ada: str, channel: str) -> Visitor:
+def owner(shared: Seaway, portal: BlockingPortal, ada: str, channel: str) -> Owner:
+    visitor = Owner(shared, portal, f"2001:db8:5e77:{next(_numbers):x}::1")
     visitor.sign_in(ada)
     return visitor
 
@@ -63,58 +74,60 @@ def test_who_asks_too_often_can_go_on_typing(visitor: Visitor, ada: str) -> None
     assert "" == answers[100].strip()
 
 
-def test_general_settings(shared: Seaway, owner: Visitor, channel: str) -> None:
+def test_general_settings(shared: Seaway, owner: Owner, channel: str) -> None:
     """Description, visibility and what counts as a lookalike."""
     owner.get(f"/channels/{channel}/settings")
     fields = {"description": "# Robots\r\n\r\nand more", "visibility": "public", "refuses_lookalikes": "on"}
-    assert 303 == owner.send(f"/channels/{channel}/settings", **fields).status_code
+    assert 303 == owner.on(f"/channels/{channel}/settings", "", **fields).status_code
     with shared.database.read() as tx:
         found = channels.get(tx, channel)
     assert ("# Robots\n\nand more", True, True) == (found.description, found.is_public, found.refuses_lookalikes)
-    assert 400 == owner.send(f"/channels/{channel}/settings", description="x" * 5_000, visibility="private").status_code
+    assert (
+        400 == owner.on(f"/channels/{channel}/settings", "", description="x" * 5_000, visibility="private").status_code
+    )
     assert "x" * 100 in owner.shown
     with shared.database.read() as tx:
         assert channels.get(tx, channel).is_public
 
 
-def test_notices(shared: Seaway, owner: Visitor, channel: str) -> None:
+def test_notices(shared: Seaway, owner: Owner, channel: str) -> None:
     """Written by the owner, read by clients, taken back."""
     page = f"/channels/{channel}/settings"
     owner.get(page)
-    assert 303 == owner.send(f"{page}/notices", message="Move on", level="warning", days="7").status_code
+    assert 303 == owner.on(page, "/notices", message="Move on", level="warning", days="7").status_code
     assert "Move on" in owner.get(page).text
     with shared.database.read() as tx:
         (notice,) = notices.current(tx, shared.clock.now_ms(), channels.get(tx, channel).id)
-    assert 303 == owner.send(f"{page}/notices/remove", notice=str(notice.id)).status_code
+    assert 303 == owner.on(page, "/notices/remove", notice=str(notice.id)).status_code
     assert "Move on" not in owner.get(page).text
-    assert 404 == owner.send(f"{page}/notices/remove", notice="x").status_code
+    assert 404 == owner.on(page, "/notices/remove", notice="x").status_code
     owner.get(page)
-    assert 400 == owner.send(f"{page}/notices", message="Move on", level="loud", days="7").status_code
+    assert 400 == owner.on(page, "/notices", message="Move on", level="loud", days="7").status_code
 
 
-def test_members(shared: Seaway, owner: Visitor, channel: str) -> None:
+def test_members(shared: Seaway, owner: Owner, channel: str) -> None:
     """A user by name at once, with a role that can be changed and taken."""
     user, page = new_user(shared), f"/channels/{channel}/settings/members"
     owner.get(page)
-    assert 303 == owner.send(page, who=user, role="viewer").status_code
+    assert 303 == owner.on(page, "", who=user, role="viewer").status_code
     assert Role.VIEWER is role_of(shared, channel, user)
-    assert 303 == owner.send(f"{page}/role", who=user, role="contributor").status_code
+    assert 303 == owner.on(page, "/role", who=user, role="contributor").status_code
     assert Role.CONTRIBUTOR is role_of(shared, channel, user)
     assert user in owner.get(page).text
-    assert 303 == owner.send(f"{page}/remove", who=user).status_code
+    assert 303 == owner.on(page, "/remove", who=user).status_code
     assert role_of(shared, channel, user) is None
     for who, role in (("nobody-of-that-name", "viewer"), (user, "owner")):
         owner.get(page)
-        answer = owner.send(page, who=who, role=role)
+        answer = owner.on(page, "", who=who, role=role)
         assert answer.status_code in (400, 404)
         assert role_of(shared, channel, user) is None
 
 
-def test_an_address_gets_an_invitation(shared: Seaway, owner: Visitor, channel: str) -> None:
+def test_an_address_gets_an_invitation(shared: Seaway, owner: Owner, channel: str) -> None:
     """Whoever has no account here is asked by letter; the owner sees that, and can take it back."""
     page = f"/channels/{channel}/settings/members"
     owner.get(page)
-    assert 303 == owner.send(page, who="grace@example.com", role="viewer").status_code
+    assert 303 == owner.on(page, "", who="grace@example.com", role="viewer").status_code
     number = owner.get(page).text.partition('name="invitation" value="')[2].partition('"')[0]
     assert "grace@example.com" in owner.shown
     base = f"/channels/{channel}/settings/invitations"
@@ -129,7 +142,7 @@ def role_of(seaway: Seaway, channel: str, user: str) -> Role | None:
         return members.role_of(tx, channels.get(tx, channel).id, users.get(tx, user).id)
 
 
-def test_users_are_found_while_their_name_is_typed(shared: Seaway, owner: Visitor) -> None:
+def test_users_are_found_while_their_name_is_typed(shared: Seaway, owner: Owner) -> None:
     """By the beginning of the name, from two letters on; what is typed stands for nothing but itself."""
     user = new_user(shared)
     assert f'value="{user}"' in owner.get("/account/people", params={"who": user[:-1]}).text
@@ -137,77 +150,80 @@ def test_users_are_found_while_their_name_is_typed(shared: Seaway, owner: Visito
         assert "option" not in owner.get("/account/people", params={"who": nothing}).text
 
 
-def test_trusted_publishers(owner: Visitor, channel: str) -> None:
+def test_trusted_publishers(owner: Owner, channel: str) -> None:
     """A workflow is entrusted by its form, listed, and removed; the lines to paste name this host and channel."""
     page = f"/channels/{channel}/settings/publishers"
     text = owner.get(page).text
     assert f"--url https://conda.example.com --channel {channel}" in text
     fields = {"issuer": "github", "owner": "octo", "repository": "ship", "workflow": "release.yml"}
     more = {"mode": "READ_WRITE", "patterns": "ship-*", "allowed_refs": "refs/tags/v*"}
-    assert 303 == owner.send(page, **fields, **more).status_code
+    assert 303 == owner.on(page, "", **fields, **more).status_code
     text = owner.get(page).text
     assert "octo/ship, release.yml" in text
     assert "ship-*" in text
     number = text.partition('name="publisher" value="')[2].partition('"')[0]
-    assert 303 == owner.send(f"{page}/remove", publisher=number).status_code
+    assert 303 == owner.on(page, "/remove", publisher=number).status_code
     assert "octo/ship" not in owner.get(page).text
-    refused = owner.send(page, **(fields | {"workflow": "a/b.yml"}), mode="READ_WRITE")
+    refused = owner.on(page, "", **(fields | {"workflow": "a/b.yml"}), mode="READ_WRITE")
     assert 400 == refused.status_code
     assert 'value="octo"' in refused.text
     for issuer, asked in (("gitlab", "Namespace"), ("google", "Service account")):
         assert asked in owner.get(page, params={"issuer": issuer}).text
 
 
-def test_what_the_channel_takes(shared: Seaway, owner: Visitor, channel: str) -> None:
+def test_what_the_channel_takes(shared: Seaway, owner: Owner, channel: str) -> None:
     """The two switches of trusted publishing."""
     page = f"/channels/{channel}/settings/publishers"
     owner.get(page)
-    assert 303 == owner.send(f"{page}/rules", only_publishers="on", attestations="required").status_code
+    assert 303 == owner.on(page, "/rules", only_publishers="on", attestations="required").status_code
     with shared.database.read() as tx:
         found = channels.get(tx, channel)
     assert (True, "required") == (found.only_publishers, found.attestations.value)
 
 
-def test_the_log(owner: Visitor, channel: str) -> None:
+def test_the_log(owner: Owner, channel: str) -> None:
     """What was done stands there, with who did it."""
     owner.get(f"/channels/{channel}/settings")
-    owner.send(f"/channels/{channel}/settings", description="changed", visibility="private")
+    owner.on(f"/channels/{channel}/settings", "", description="changed", visibility="private")
     text = owner.get(f"/channels/{channel}/settings/log").text
     assert "channel.changed" in text
     assert owner.address.rpartition(":")[0] in text
     assert 200 == owner.get(f"/channels/{channel}/settings/log", params={"before": "1"}).status_code
 
 
-def test_an_offer(shared: Seaway, owner: Visitor, channel: str, ada: str) -> None:
+def test_an_offer(shared: Seaway, owner: Owner, channel: str, ada: str) -> None:
     """Until it is accepted nothing changes, and it can be taken back."""
     user, page = new_user(shared), f"/channels/{channel}/settings/danger"
+    assert "you are the only one" in owner.get(page).text
+    People(shared).member(channel, user, Role.VIEWER)
     owner.get(page)
-    assert 303 == owner.send(f"{page}/offer", to=user).status_code
+    assert 303 == owner.on(page, "/offer", to=user).status_code
     assert user in owner.get(page).text
     with shared.database.read() as tx:
         assert ada == channels.get(tx, channel).owner
-    assert 303 == owner.send(f"{page}/cancel").status_code
+    assert 303 == owner.on(page, "/cancel").status_code
     with shared.database.read() as tx:
         assert [] == transfers.to_user(tx, shared.clock.now_ms(), users.get(tx, user).id)
 
 
-def test_deleting_needs_the_name_typed(shared: Seaway, owner: Visitor, channel: str) -> None:
+def test_deleting_needs_the_name_typed(shared: Seaway, owner: Owner, channel: str) -> None:
     """A slip deletes nothing."""
     page = f"/channels/{channel}/settings/danger"
     owner.get(page)
-    assert 400 == owner.send(f"{page}/delete", name="another").status_code
+    assert 400 == owner.on(page, "/delete", name="another").status_code
     assert 200 == owner.get(page).status_code
-    assert 303 == owner.send(f"{page}/delete", name=channel).status_code
+    assert 303 == owner.on(page, "/delete", name=channel).status_code
     assert 404 == owner.get(page).status_code
 
 
-def test_grave_things_need_a_fresh_proof(owner: Visitor, channel: str, turned: TurnedClock) -> None:
+def test_grave_things_need_a_fresh_proof(owner: Owner, channel: str, turned: TurnedClock) -> None:
     """Who signed in a while ago is led to prove it again, and back to where they were."""
     page = f"/channels/{channel}/settings/danger"
     owner.get(page)
     turned.move(HOUR_MS)
     answer = owner.send(f"{page}/delete", name=channel, headers={"Referer": f"https://conda.example.com{page}"})
     assert (303, f"/confirm?next={page}") == (answer.status_code, answer.headers["location"])
+    owner.get(page)
     elsewhere = owner.send(f"{page}/delete", name=channel, headers={"Referer": f"https://evil.example{page}"})
     assert f"/confirm?next=/channels/{channel}" == elsewhere.headers["location"]
     assert 200 == owner.get(page).status_code

@@ -8,15 +8,20 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from seaway.accounts.principal import Principal
-from seaway.channels import channels, transfers
-from seaway.channels.roles import Action
+from seaway.channels import channels, members, transfers
+from seaway.channels.roles import Action, Role
 from seaway.http.forms import Form, form_of
 from seaway.web.asking import for_person
 from seaway.web.settings.frame import Scene, Section, do, show
 
 
 def _look(scene: Scene) -> Mapping[str, Any]:
-    return {"offer": transfers.of_channel(scene.tx, scene.now_ms, scene.channel_id), "typed": {"to": "", "name": ""}}
+    people = members.all_members(scene.tx, scene.channel_id)
+    return {
+        "offer": transfers.of_channel(scene.tx, scene.now_ms, scene.channel_id),
+        "others": [(member.user, member.user) for member in people if member.role is not Role.OWNER],
+        "typed": {"to": "", "name": ""},
+    }
 
 
 SECTION = Section("danger", Action.REMOVE, _look)
