@@ -629,6 +629,8 @@ def _changing_a_publisher(stage: Stage, _who: str) -> Iterable[Ask]:
 @_builds("DELETE /api/v1/channels/{channel}/publishers/{publisher}")
 def _removing_a_publisher(stage: Stage, _who: str) -> Iterable[Ask]:
     yield Ask(f"/api/v1/channels/{stage.channel}/publishers/{_new_publisher(stage)}")
+
+
 _FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
