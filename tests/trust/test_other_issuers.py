@@ -1,0 +1,75 @@
+"""Issuers that are told apart by configuration, and what is looked up at GitHub when a publisher is saved."""
+
+from typing import Any
+
+import pytest
+
+from seaway.accounts.principal import OPERATOR
+from seaway.errors import Unavailable
+from seaway.trust import issuers
+from seaway.trust.issuers import BUILT_IN
+from seaway.trust.owners import with_owner_id
+from seaway.trust.publishers import Draft
+from tests.support import issuer
+from tests.trust.conftest import GITHUB, Trusting
+
+BUILDKITE = {"organization_slug": "acme", "pipeline_slug": "tools", "organization_id": "o-1", "build_number": 7}
+CIRCLE = {"oidc.circleci.com/project-id": "p-1", "oidc.circleci.com/vcs-ref": "refs/heads/main"}
+FORGE = {"repository": "acme/tools", "repository_id": "9", "jti": "one"}
+RULES = '{"match": ["repository"], "pin": ["repository_id"]}'
+CASES: dict[str, tuple[str, dict[str, Any], dict[str, str], str]] = {
+    "buildkite": ("", BUILDKITE, {"organization_slug": "acme", "pipeline_slug": "tools"}, "pipeline_slug"),
+    "circleci": ("", CIRCLE, {"oidc.circleci.com/project-id": "p-1"}, "oidc.circleci.com/project-id"),
+    "generic": (RULES, FORGE, {"repository": "acme/tools"}, "repository"),
+}
+
+
+@pytest.mark.parametrize("kind", CASES)
+def test_an_issuer_by_configuration(here: Trusting, kind: str) -> None:
+    """Its publisher names claims, a token that says others is refused, and one token is exchanged once."""
+    rules, claims, matched, claim = CASES[kind]
+    address = f"https://{kind}.example"
+    with here.seaway.database.write() as tx:
+        issuers.add(tx, here.clock.now_ms(), OPERATOR, kind, kind=kind, issuer=address, rules=rules)
+    here.keys(kind, "key-1")
+    here.trust("harbour", kind, matched)
+    said = {"iss": address, "aud": issuer.AUDIENCE, **issuer.times(here.now_s, 300), **claims}
+
+    text = issuer.token(said)
+    assert 200 == here.read("harbour", here.minted(text))
+    assert "reused-token" == here.mint(text).json()["code"]
+    assert "invalid-publisher" == here.mint(issuer.token({**said, claim: "other"})).json()["code"]
+    assert "missing-claim" == here.mint(issuer.token({**said, claim: ...})).json()["code"]
+
+
+def draft_after(found: object) -> Draft:
+    def ask(url: str) -> Any:
+        assert "https://api.example/users/acme" == url
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    return with_owner_id(Draft(matched=GITHUB), BUILT_IN[0], ask, "https://api.example/")
+
+
+def test_the_owners_number_is_looked_up() -> None:
+    """With GitHub's spelling of the name."""
+    draft = draft_after({"id": 1001, "login": "Acme"})
+
+    assert ({"owner_id": "1001"}, "Acme") == (draft.pins, draft.matched["owner"])
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        None,
+        {},
+        {"id": "1", "login": "acme"},
+        {"id": 1, "login": "evil"},
+        {"id": True, "login": "acme"},
+        Unavailable("x"),
+    ],
+)
+def test_where_nothing_is_told_the_first_token_pins(found: object) -> None:
+    """No answer, or another than about this owner, changes nothing."""
+    assert Draft(matched=GITHUB) == draft_after(found)
