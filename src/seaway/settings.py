@@ -119,6 +119,12 @@ def _secret_key(value: SecretStr) -> SecretStr:
     return value
 
 
+def _secret_scanning_keys(value: str) -> str:
+    if "://" in value and not value.startswith("https://"):
+        raise ValueError("it is neither an https:// address nor the path of a file")
+    return value
+
+
 def _mail_url(value: SecretStr) -> SecretStr:
     parts = urlsplit(value.get_secret_value())
     if parts.scheme not in _MAIL_SCHEMES or (parts.scheme.startswith("smtp") and not parts.hostname):
@@ -251,6 +257,17 @@ class Settings(BaseSettings):
             "which the first encrypts. Empty: one is made at the first start and kept in the store."
         ),
     ] = SecretStr("")
+    keys_without_end: Annotated[
+        bool, Field(description="Whether people may make API keys that never expire; else a year is the longest.")
+    ] = False
+    secret_scanning_keys: Annotated[
+        str,
+        AfterValidator(_secret_scanning_keys),
+        Field(
+            description="The public keys of who reports leaked API keys: a file, or an address such as "
+            "`https://api.github.com/meta/public_keys/secret_scanning`. Empty: no reports are taken."
+        ),
+    ] = ""
     sign_up: Annotated[
         Literal["open", "closed"], Field(description="Whether strangers can make an account for themselves.")
     ] = "open"

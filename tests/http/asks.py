@@ -330,6 +330,11 @@ def _exchanging(_stage: Stage, _who: str) -> Iterable[Ask]:
     yield Ask("/api/oidc/mint_token", json={"token": "a.b.c"})
 
 
+@_builds("POST /api/github/secret-scanning")
+def _reporting_a_leak(_stage: Stage, _who: str) -> Iterable[Ask]:
+    yield Ask("/api/github/secret-scanning", json=[])
+
+
 @_builds("GET /{path:path}", "HEAD /{path:path}", "OPTIONS /{path:path}")
 def _reading(stage: Stage, _who: str) -> Iterable[Ask]:
     """Every kind of thing that a channel holds."""

@@ -28,6 +28,9 @@ Called by them in workflows; what decides is the token in the body, or the one t
 POST /api/oidc/mint_token                                 422       422       422       422       422       422       422       422       422       422       422
 DELETE /api/oidc/token                                    401       401       401       401       401       401       401       401       401       401       401
 
+Called by GitHub, where reports of leaks are wanted; here they are not
+POST /api/github/secret-scanning                          404       404       404       404       404       404       404       404       404       404       404
+
 Called by solvers
 GET /{path:path}                                          200/401   200/404   200       200       200       200       200       200       200       200/404   200/401
 HEAD /{path:path}                                         200/401   200/404   200       200       200       200       200       200       200       200/404   200/401

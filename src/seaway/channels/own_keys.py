@@ -10,18 +10,24 @@ The keys of whoever asks: made, listed, revoked, deleted by the person whose the
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from sqlalchemy import or_, update
+
 from seaway.accounts import keys, users
 from seaway.accounts.keys import Key
 from seaway.accounts.principal import Mode, Principal
 from seaway.accounts.users import User
 from seaway.channels import channels, permissions
 from seaway.channels.roles import Action, SiteAction
+from seaway.channels.telling import Telling, tell
 from seaway.clock import DAY_MS
 from seaway.database.engine import Tx
+from seaway.database.tables import keys as keys_table
 from seaway.errors import Malformed
+from seaway.mail import letters
 
 DEFAULT_DAYS = 90
 LONGEST_DAYS = 365
+_WARNED_DAYS = (14, 3, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +81,29 @@ def revoke_all(tx: Tx, now_ms: int, by: Principal) -> int:
 def remove(tx: Tx, now_ms: int, by: Principal, name: str) -> None:
     """Take a key out of the list, which revokes it too; its name is free again."""
     keys.remove(tx, now_ms, by, _self(tx, by), name)
+
+
+def warn_of_ends(tx: Tx, now_ms: int, *, telling: Telling | None) -> int:
+    """Tell the owners of keys that end in 14, 3 and 1 days, once each; how many were told."""
+    told = 0
+    for days in sorted(_WARNED_DAYS):  # the nearest first: who was told of one day need not hear of fourteen
+        ending = tx.execute(
+            update(keys_table)
+            .where(
+                keys_table.c.revoked_at.is_(None),
+                keys_table.c.expires_at > now_ms,
+                keys_table.c.expires_at <= now_ms + days * DAY_MS,
+                or_(keys_table.c.warned_days.is_(None), keys_table.c.warned_days > days),
+                keys_table.c.created_at <= keys_table.c.expires_at - days * DAY_MS,  # not one made for fewer days
+            )
+            .values(warned_days=days)
+            .returning(keys_table.c.user_id, keys_table.c.name)
+        ).all()
+        for user_id, name in ending:
+            when = "within a day" if days == 1 else f"within {days} days"
+            tell(tx, now_ms, telling, user_id, letters.key_ends, name=name, days=when)
+        told += len(ending)
+    return told
 
 
 def _self(tx: Tx, by: Principal) -> User:

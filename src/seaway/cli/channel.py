@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from seaway.cli.context import JsonOption, show, show_rows
+from seaway.cli.context import JsonOption, bytes_of, show, show_rows
 from seaway.clock import moment
 
 if TYPE_CHECKING:
@@ -61,14 +61,17 @@ def list_channels(context: typer.Context, as_json: JsonOption = False) -> None:
 @app.command("show")
 def show_channel(context: typer.Context, name: _Name, as_json: JsonOption = False) -> None:
     """Show a channel with its members and its size."""
-    from seaway.channels import channels, members
+    from seaway.channels import channels, members, quotas
     from seaway.packages import catalogue
 
     with context.obj.house() as seaway, seaway.database.read() as tx:
         channel = channels.get(tx, name)
+        usage = quotas.of_channel(tx, channel.id)
         value = {
             **_described(channel),
             "files": catalogue.count_files(tx, channel.id),
+            "size": usage.used,
+            "quota": usage.quota,
             "members": [
                 {"user": member.user, "role": member.role.value} for member in members.all_members(tx, channel.id)
             ],
@@ -81,6 +84,7 @@ def show_channel(context: typer.Context, name: _Name, as_json: JsonOption = Fals
 def set_channel(
     context: typer.Context,
     name: _Name,
+    quota: Annotated[str | None, typer.Option(help="The most bytes that it may hold, or none.")] = None,
     description: _Description = None,
     logo: _Logo = None,
     public: Annotated[bool | None, typer.Option("--public/--private", help="Who may read it.")] = None,
@@ -101,13 +105,15 @@ def set_channel(
 ) -> None:
     """Change a channel; what is not given stays."""
     from seaway.accounts.principal import OPERATOR
-    from seaway.channels import channels
+    from seaway.channels import channels, quotas
     from seaway.channels.channels import Attestations
 
     if attestations not in (None, *(mode.value for mode in Attestations)):
         raise typer.BadParameter("--attestations is one of off, optional, required")
     asked = None if attestations is None else Attestations(attestations)
     with context.obj.house() as seaway, seaway.database.write() as tx:
+        if quota is not None:
+            quotas.set_of_channel(tx, seaway.clock.now_ms(), OPERATOR, name, bytes_of(quota))
         changed = channels.change(
             tx, seaway.clock.now_ms(), OPERATOR, name,
             description=description, logo_url=logo, is_public=public, refuses_lookalikes=refuse_lookalikes,

@@ -68,6 +68,15 @@ def show_rows(rows: Sequence[dict[str, Any]], as_json: bool, *, nothing: str) ->
     Console(markup=False, highlight=False, width=None if sys.stdout.isatty() else 200).print(table)
 
 
+def bytes_of(text: str) -> int | None:
+    """A quota as it is typed: a number of bytes, or `none`."""
+    if text == "none":
+        return None
+    if not text.isascii() or not text.isdigit():
+        raise typer.BadParameter("a quota is a number of bytes, or none")
+    return int(text)
+
+
 def _plain(value: Any) -> str:
     if value is None:
         return ""

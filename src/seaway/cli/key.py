@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -27,6 +28,10 @@ def add(
     name: _Name,
     mode: Annotated[str, typer.Option(help="READ, READ_WRITE, READ_WRITE_DELETE or MANAGE.")] = "READ_WRITE",
     channel: Annotated[list[str] | None, typer.Option(help="Only for this channel; may be repeated.")] = None,
+    package: Annotated[
+        list[str] | None,
+        typer.Option(help="Only for packages of this name, a * at the end for all that begin so; may be repeated."),
+    ] = None,
     days: Annotated[int, typer.Option(min=0, max=36_500, help="Days until it expires; 0 for never.")] = DEFAULT_DAYS,
     as_json: JsonOption = False,
 ) -> None:
@@ -45,6 +50,7 @@ def add(
             mode=Mode[mode],
             channel_ids=None if not channel else [channels.get(tx, entry).id for entry in channel],
             expires_at_ms=None if days == 0 else now_ms + days * DAY_MS,
+            patterns=package or (),
         )  # fmt: skip
     show({**_described(user, made), "key": secret}, as_json, secret)
 
@@ -61,14 +67,40 @@ def list_keys(context: typer.Context, user: _User, as_json: JsonOption = False) 
 
 
 @app.command()
-def revoke(context: typer.Context, user: _User, name: _Name, as_json: JsonOption = False) -> None:
+def revoke(
+    context: typer.Context,
+    user: Annotated[str | None, typer.Argument(metavar="USER")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="KEY")] = None,
+    leaked: Annotated[
+        bool, typer.Option("--stdin", help="Revoke the secrets on standard input, one a line, and tell their owners.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
     """End a key: its next request is refused."""
     from seaway.accounts import keys, users
     from seaway.accounts.principal import OPERATOR
 
+    if leaked:
+        _revoke_leaked(context, as_json)
+        return
+    if user is None or name is None:
+        raise typer.BadParameter("name the user and the key, or give --stdin")
     with context.obj.house() as seaway, seaway.database.write() as tx:
         revoked = keys.revoke(tx, seaway.clock.now_ms(), OPERATOR, users.get(tx, user), name)
     show(_described(user, revoked), as_json, f"The key {name} of {user} is revoked.")
+
+
+def _revoke_leaked(context: typer.Context, as_json: bool) -> None:
+    """Secrets are read from standard input: as arguments the list of processes would show them to everybody."""
+    from seaway.accounts.principal import OPERATOR
+    from seaway.channels import leaks
+
+    found = [leaks.Found(line.strip(), "stdin") for line in sys.stdin if line.strip()]
+    with context.obj.house() as seaway, seaway.database.write() as tx:
+        labels = leaks.revoke(tx, seaway.clock.now_ms(), OPERATOR, found, telling=seaway.house.accounts)
+    ours = sum(label.is_ours for label in labels)
+    value = {"revoked": ours, "unknown": len(labels) - ours}
+    show(value, as_json, f"{ours} of {len(labels)} were keys of this Seaway, and open nothing now.")
 
 
 def _described(user: str, key: Key) -> dict[str, Any]:
@@ -77,7 +109,9 @@ def _described(user: str, key: Key) -> dict[str, Any]:
         "name": key.name,
         "mode": key.mode.name,
         "channels": None if key.channels is None else list(key.channels),
+        "packages": list(key.patterns),
         "created_at": moment(key.created_at_ms),
         "expires_at": moment(key.expires_at_ms),
         "revoked_at": moment(key.revoked_at_ms),
+        "used_at": moment(key.used_at_ms),
     }

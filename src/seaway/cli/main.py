@@ -15,6 +15,7 @@ from seaway.cli import (
     maintenance,
     member,
     moving,
+    notice,
     publisher,
     sigstore,
     uploading,
@@ -37,6 +38,7 @@ app.command()(serve)
 app.add_typer(user.app, name="user")
 app.add_typer(channel.app, name="channel")
 app.add_typer(member.app, name="member")
+app.add_typer(notice.app, name="notice")
 app.add_typer(key.app, name="key")
 app.add_typer(issuer.app, name="issuer")
 app.add_typer(publisher.app, name="publisher")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from seaway.cli.context import Context, JsonOption, show, show_rows
+from seaway.cli.context import Context, JsonOption, bytes_of, show, show_rows
 from seaway.clock import moment
 
 if TYPE_CHECKING:
@@ -41,6 +41,30 @@ def add(
         )
     kind = "site admin" if user.is_admin else "user"
     show(_described(user), as_json, f"{user.name} is a {kind} now.")
+
+
+@app.command()
+def quota(
+    context: typer.Context,
+    name: _Name,
+    limit: Annotated[str | None, typer.Argument(metavar="[BYTES]", help="The most bytes, or none.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say how many bytes all channels of a user together may hold; without a number, show it."""
+    from seaway.accounts import users
+    from seaway.accounts.principal import OPERATOR
+    from seaway.channels import quotas
+
+    with context.obj.house() as seaway, seaway.database.write() as tx:
+        if limit is not None:
+            quotas.set_of_user(tx, seaway.clock.now_ms(), OPERATOR, name, bytes_of(limit))
+        usage = quotas.of_user(tx, users.get(tx, name).id)
+    most = "as much as there is room for" if usage.quota is None else f"{usage.quota:,} bytes"
+    show(
+        {"user": name, "quota": usage.quota, "size": usage.used},
+        as_json,
+        f"The channels of {name} hold {usage.used:,} bytes and may hold {most}.",
+    )
 
 
 @app.command("list")

@@ -7,6 +7,8 @@ from anyio import CapacityLimiter
 from seaway.accounts.openid import OpenId
 from seaway.accounts.outside import Outside
 from seaway.accounts.parts import Accounts
+from seaway.channels.leaks import Leaks
+from seaway.channels.own_keys import KeyRules
 from seaway.counts import Counts
 from seaway.http.files import Delivery
 from seaway.packages.removal import Removing
@@ -28,8 +30,10 @@ class House:
     reading: Reading
     removing: Removing
     exchanging: Exchanging
+    leaks: Leaks
     delivery: Delivery
     readiness: Readiness
+    key_rules: KeyRules
     counts: Counts
     tally: Tally
     searching_turns: CapacityLimiter  # a search walks every package: a crowd of them must leave threads to readers

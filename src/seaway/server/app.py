@@ -10,7 +10,7 @@ from starlette.routing import Match, Mount, Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from seaway.accounts import openid as paths
-from seaway.api import channel_files, health, oidc, openid, prefix, uploads
+from seaway.api import channel_files, health, oidc, openid, prefix, secret_scanning, uploads
 from seaway.api.v1 import app as v1
 from seaway.server.requests import Application
 from seaway.server.wiring import Seaway
@@ -54,6 +54,8 @@ OF_SITE: list[Route | Mount] = [
     # Called by pixi, rattler-build, rattler in workflows
     Route("/api/oidc/mint_token", oidc.mint_token, methods=["POST"]),
     Route("/api/oidc/token", oidc.revoke_token, methods=["DELETE"]),
+    # Called by GitHub, where somebody published a key
+    Route("/api/github/secret-scanning", secret_scanning.report, methods=["POST"]),
     # Called by tools that people log in: `pixi auth login --oauth`
     Route("/.well-known/openid-configuration", openid.discovery, methods=["GET"]),
     Route(paths.JWKS, openid.jwks, methods=["GET"]),

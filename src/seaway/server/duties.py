@@ -11,7 +11,7 @@ from seaway.accounts import links, resetting, second_factors, sessions, sign_ins
 from seaway.accounts.parts import Accounts
 from seaway.accounts.principal import OPERATOR
 from seaway.accounts.resetting import WRITE_RESET
-from seaway.channels import invitations, notices, transfers
+from seaway.channels import invitations, notices, own_keys, transfers
 from seaway.clock import DAY_MS, HOUR_MS, Clock
 from seaway.database.engine import Database
 from seaway.indexing.change import BUILD_DOCUMENTS
@@ -80,8 +80,9 @@ class Duties:
         with self.database.write() as tx:
             uploads = resumable.expire(tx, now_ms)
             ended = sum(kind.forget_old(tx, now_ms) for kind in _ENDING)
+            warned = own_keys.warn_of_ends(tx, now_ms, telling=self.accounts)
         second_factors.reset_due(self.accounts, OPERATOR)
-        log.info("expire.done", shards=shards, uploads=uploads, accounts=ended)
+        log.info("expire.done", shards=shards, uploads=uploads, accounts=ended, warned=warned)
 
     def _refresh_root(self, _args: dict[str, Any]) -> None:
         content = self.repository.trusted_root()

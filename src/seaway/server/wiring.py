@@ -19,6 +19,8 @@ from seaway.accounts.policy import Policy, SecondFactorFor
 from seaway.accounts.providers import GITHUB, GOOGLE, Dialect, Provider, Providers
 from seaway.accounts.sealing import Sealer
 from seaway.accounts.signing import SigningKey
+from seaway.channels.leaks import Leaks, PublicKeys
+from seaway.channels.own_keys import KeyRules
 from seaway.clock import MINUTE_MS, Clock, SystemClock
 from seaway.conda.limits import ArchiveLimits
 from seaway.counts import Counts
@@ -140,6 +142,8 @@ def build(
         publishing=publishing,
         reading=_wire_reading(database, documents, clock, blobs),
         removing=Removing(database, clock, settings.whole_document_limit),
+        leaks=_wire_leaks(settings, accounts, outside),
+        key_rules=KeyRules(settings.keys_without_end),
         exchanging=_wire_exchanging(settings, accounts, outside.fetcher),
         delivery=_wire_delivery(settings, blobs),
         readiness=Readiness(database, blobs),
@@ -272,6 +276,14 @@ def _fetch_keys(issuer: Issuer) -> str:
     from seaway.trust.fetching import fetch_keys
 
     return fetch_keys(issuer)
+
+
+def _wire_leaks(settings: Settings, accounts: Accounts, outside: Outside) -> Leaks:
+    def fetch(url: str) -> object:
+        return outside.fetcher.get(url).value
+
+    keys_of_reports = PublicKeys(settings.secret_scanning_keys, fetch, accounts.clock)
+    return Leaks(accounts.database, accounts.clock, keys_of_reports, accounts)
 
 
 def _wire_delivery(settings: Settings, blobs: Blobs) -> Delivery:

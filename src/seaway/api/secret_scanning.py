@@ -1,0 +1,45 @@
+"""
+Where GitHub reports secrets that it found in public (its secret scanning partner program).
+
+    POST /api/github/secret-scanning    [{"token", "type", "url", "source"}], signed
+                                        -> [{"token_raw", "token_type", "label": "true_positive" | "false_positive"}]
+"""
+
+from anyio import to_thread
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from seaway.channels import leaks
+from seaway.errors import NotFound, TooLarge
+from seaway.http import credentials
+from seaway.http.bodies import body_of
+from seaway.http.house import House
+
+_MAX_BYTES = 1024 * 1024
+
+
+async def report(request: Request) -> Response:
+    """Revoke the keys of a report."""
+    house: House = request.app.state.house
+    if not house.leaks.public_keys.are_wanted:
+        raise NotFound("Nothing is here.", "Check the path.")
+    body = bytearray()
+    async for chunk in body_of(request):
+        body += chunk
+        if len(body) > _MAX_BYTES:
+            raise TooLarge("The report is too long.", "Send several.")
+    identifier = request.headers.get("github-public-key-identifier", "")
+    signature = request.headers.get("github-public-key-signature", "")
+    labels = await to_thread.run_sync(
+        leaks.take, house.leaks, bytes(body), identifier, signature, credentials.address_of(request)
+    )
+    return JSONResponse(
+        [
+            {
+                "token_raw": label.token,
+                "token_type": label.type,
+                "label": "true_positive" if label.is_ours else "false_positive",
+            }
+            for label in labels
+        ]
+    )

@@ -1,0 +1,168 @@
+"""
+Secrets that were found where everybody can read them, as GitHub's secret scanning reports them.
+
+1. A report counts only with a signature (ECDSA, P-256, SHA-256) over its bytes, by a key that the operator's source
+   publishes. Anybody could revoke keys otherwise that they have seen.
+2. A key that was reported opens nothing from the commit on, and its owner is told. It is never sent or logged.
+3. The answer says of each secret whether it was one of ours; it was if it is in the table, revoked before or not.
+"""
+
+import base64
+import binascii
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from sqlalchemy import select
+
+from seaway import ids
+from seaway.accounts import keys, users
+from seaway.accounts.principal import Principal
+from seaway.channels.telling import Telling, tell
+from seaway.clock import DAY_MS, MINUTE_MS, Clock
+from seaway.database.engine import Database, Tx
+from seaway.database.tables import keys as key_rows
+from seaway.database.tables import users as user_rows
+from seaway.errors import Malformed, Unavailable
+from seaway.ids import KeyKind
+from seaway.mail import letters
+
+MOST = 1_000  # secrets of one report
+_KEPT_MS = DAY_MS
+_PAUSE_MS = MINUTE_MS  # between questions about keys that nobody knows
+
+SCANNER = Principal("secret scanning")
+
+
+class Found(msgspec.Struct):
+    """A secret, and what kind of it and where they say it is."""
+
+    token: str
+    type: str
+    url: str = ""
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """What we say of a secret."""
+
+    token: str
+    type: str
+    is_ours: bool
+
+
+class PublicKeys:
+    """The keys that reports are signed with, from a file or from one address; kept for a day."""
+
+    def __init__(self, source: str, fetch: Callable[[str], Any], clock: Clock) -> None:
+        self._source, self._fetch, self._clock = source, fetch, clock
+        self._lock = threading.Lock()
+        self._keys: dict[str, str] = {}
+        self._asked_at_ms: int | None = None
+
+    @property
+    def are_wanted(self) -> bool:
+        """Whether the operator wants reports at all."""
+        return bool(self._source)
+
+    def find(self, identifier: str) -> str | None:
+        """The key of this name as PEM, or None; to be called in a thread."""
+        with self._lock:
+            age = None if self._asked_at_ms is None else self._clock.now_ms() - self._asked_at_ms
+            if age is None or age >= _KEPT_MS or (identifier not in self._keys and age >= _PAUSE_MS):
+                self._asked_at_ms = self._clock.now_ms()
+                self._keys = _keys_of(self._published())
+            return self._keys.get(identifier)
+
+    def _published(self) -> Any:
+        if self._source.startswith("https://"):
+            return self._fetch(self._source)
+        try:
+            return msgspec.json.decode(Path(self._source).read_bytes())
+        except (OSError, msgspec.MsgspecError) as error:
+            raise Unavailable(
+                "The public keys of who reports cannot be read.", "Look at `secret_scanning_keys`.", cause=str(error)
+            ) from None
+
+
+@dataclass(frozen=True, slots=True)
+class Leaks:
+    """The parts that reports work with."""
+
+    database: Database
+    clock: Clock
+    public_keys: PublicKeys
+    telling: Telling
+
+
+def take(house: Leaks, body: bytes, identifier: str, signature: str, address: str) -> list[Label]:
+    """Revoke what a signed report names; `Malformed` unless it is signed. To be called in a thread."""
+    if not _is_signed(house.public_keys.find(identifier), body, signature):
+        raise Malformed("The signature of the report is not good.", "Sign the bytes of the body.")
+    found = _read(body)
+    with house.database.write() as tx:
+        return revoke(tx, house.clock.now_ms(), SCANNER.seen_from(address), found, telling=house.telling)
+
+
+def revoke(tx: Tx, now_ms: int, by: Principal, found: Sequence[Found], *, telling: Telling | None) -> list[Label]:
+    """End every key among what was found, and tell their owners."""
+    return [Label(one.token, one.type, _revoke(tx, now_ms, by, one.token, telling)) for one in found]
+
+
+def _revoke(tx: Tx, now_ms: int, by: Principal, secret: str, telling: Telling | None) -> bool:
+    if ids.kind_of(secret) is not KeyKind.USER:
+        return False
+    row = tx.execute(
+        select(key_rows.c.name, key_rows.c.revoked_at, user_rows.c.id, user_rows.c.name.label("user"))
+        .join(user_rows, user_rows.c.id == key_rows.c.user_id)
+        .where(key_rows.c.digest == ids.digest(secret))
+    ).one_or_none()
+    if row is None:
+        return False
+    if row.revoked_at is None:
+        keys.revoke(tx, now_ms, by, users.get(tx, row.user), row.name)
+        tell(tx, now_ms, telling, row.id, letters.key_leaked, name=row.name)
+    return True
+
+
+def _read(body: bytes) -> list[Found]:
+    try:
+        found = msgspec.json.decode(body, type=list[Found])
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        raise Malformed("The report is not a list of secrets.", "Send an array of {token, type, url}.") from None
+    if len(found) > MOST:
+        raise Malformed(f"The report has more than {MOST:,} secrets.", "Send several.")
+    return found
+
+
+def _is_signed(pem: str | None, body: bytes, signature: str) -> bool:
+    if pem is None:
+        return False
+    try:
+        key = load_pem_public_key(pem.encode())
+        if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
+            return False
+        key.verify(base64.b64decode(signature, validate=True), body, ec.ECDSA(SHA256()))
+    except (InvalidSignature, UnsupportedAlgorithm, ValueError, binascii.Error):
+        return False
+    return True
+
+
+def _keys_of(published: Any) -> dict[str, str]:
+    """`{"public_keys": [{"key_identifier", "key"}]}`, as GitHub publishes them; what is not that is not there."""
+    listed = published.get("public_keys") if isinstance(published, dict) else None
+    return {
+        entry["key_identifier"]: entry["key"]
+        for entry in (listed if isinstance(listed, list) else [])
+        if isinstance(entry, dict)
+        and isinstance(entry.get("key_identifier"), str)
+        and isinstance(entry.get("key"), str)
+    }

@@ -1,0 +1,174 @@
+"""Reports of leaked keys: only signed ones count, and what they name opens nothing from then on."""
+
+import base64
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from sqlalchemy import func, select
+
+from seaway import ids
+from seaway.accounts import emails, users
+from seaway.accounts.principal import OPERATOR
+from seaway.channels.leaks import Found, PublicKeys, revoke
+from seaway.clock import DAY_MS, MINUTE_MS
+from seaway.database.tables import audit, jobs
+from seaway.errors import Unavailable
+from seaway.mail.outbox import SEND_LETTER
+from seaway.server.app import create_app
+from seaway.server.wiring import Seaway
+from tests.support import house
+from tests.support.clock import TurnedClock
+from tests.support.house import People
+
+PATH = "/api/github/secret-scanning"
+SIGNER = ec.generate_private_key(ec.SECP256R1())
+
+
+def pem_of(key: ec.EllipticCurvePrivateKey) -> str:
+    return key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+
+
+def published(**keys: str) -> dict[str, object]:
+    return {"public_keys": [{"key_identifier": name, "key": pem, "is_current": True} for name, pem in keys.items()]}
+
+
+@pytest.fixture
+def scanned(tmp_path: Path, clock: TurnedClock) -> Seaway:
+    """A house that takes reports, with the keys of who reports in a file."""
+    file = tmp_path / "keys.json"
+    p384 = ec.generate_private_key(ec.SECP384R1())
+    file.write_text(json.dumps(published(good=pem_of(SIGNER), other_curve=pem_of(p384), broken="no key")))
+    return house.build(tmp_path, clock, secret_scanning_keys=str(file))
+
+
+@pytest.fixture
+async def http(scanned: Seaway) -> AsyncIterator[httpx.AsyncClient]:
+    transport = httpx.ASGITransport(create_app(scanned))
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+        yield client
+    scanned.close()
+
+
+def body_of(*tokens: str) -> bytes:
+    found = [{"token": token, "type": "seaway_key", "url": "https://x", "source": "content"} for token in tokens]
+    return json.dumps(found).encode()
+
+
+async def report(
+    http: httpx.AsyncClient, body: bytes, *, identifier: str = "good", signed: bytes | None = None
+) -> httpx.Response:
+    signature = SIGNER.sign(body if signed is None else signed, ec.ECDSA(SHA256()))
+    headers = {
+        "GITHUB-PUBLIC-KEY-IDENTIFIER": identifier,
+        "GITHUB-PUBLIC-KEY-SIGNATURE": base64.b64encode(signature).decode(),
+    }
+    return await http.post(PATH, content=body, headers=headers)
+
+
+async def status(http: httpx.AsyncClient, secret: str) -> int:
+    headers = {"Authorization": f"Bearer {secret}"}
+    return (await http.get("/boats/noarch/repodata.json", headers=headers)).status_code
+
+
+@pytest.mark.anyio
+async def test_a_signed_report_ends_keys_and_tells_their_owners(http: httpx.AsyncClient, scanned: Seaway) -> None:
+    """What is ours is labelled so and refused from the next request on; what is not is told apart; each owner hears once."""
+    people = People(scanned)
+    people.channel("boats", owner="ada", public=False)
+    secret, other = people.key("ada"), people.key("ada")
+    with scanned.database.write() as tx:
+        emails.add(tx, 0, users.get(tx, "ada").id, "ada@example.com", verified=True)
+    assert 200 == await status(http, secret)
+    body = body_of(secret, ids.new_key(ids.KeyKind.USER), "something else")
+    for _ in range(2):
+        answer = await report(http, body)
+        assert ["true_positive", "false_positive", "false_positive"] == [one["label"] for one in answer.json()]
+        assert [secret, "seaway_key"] == [answer.json()[0]["token_raw"], answer.json()[0]["token_type"]]
+    assert [401, 200] == [await status(http, secret), await status(http, other)]
+    with scanned.database.read() as tx:
+        lines = tx.execute(select(audit.c.actor, audit.c.target).where(audit.c.action == "key.revoked")).all()
+        letters = tx.execute(select(func.count()).where(jobs.c.kind == SEND_LETTER)).scalar_one()
+    assert [("secret scanning", "ada/key 0")] == [tuple(line) for line in lines]
+    assert 1 == letters
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param({"signed": b"other bytes"}, id="signature of other bytes"),
+        pytest.param({"identifier": "nobody"}, id="unknown key"),
+        pytest.param({"identifier": "other_curve"}, id="another curve"),
+        pytest.param({"identifier": "broken"}, id="no key"),
+        pytest.param({"identifier": ""}, id="unnamed key"),
+    ],
+)
+async def test_a_report_without_a_good_signature_is_refused(
+    http: httpx.AsyncClient, scanned: Seaway, change: dict[str, object]
+) -> None:
+    """Anybody could revoke keys otherwise: 400, and nothing changes."""
+    people = People(scanned)
+    people.channel("boats", owner="ada", public=False)
+    secret = people.key("ada")
+    assert 400 == (await report(http, body_of(secret), **change)).status_code  # type: ignore[arg-type]
+    assert 400 == (await http.post(PATH, content=body_of(secret))).status_code
+    assert 200 == await status(http, secret)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("body", [b"", b"{}", b"[1]", b'[{"token": 1, "type": "x"}]', b"\xff", b"[" * 10_000])
+async def test_a_signed_report_that_is_none_is_refused(http: httpx.AsyncClient, body: bytes) -> None:
+    """Whoever can sign can still be wrong."""
+    assert 400 == (await report(http, body)).status_code
+
+
+@pytest.mark.anyio
+async def test_a_report_has_an_end(http: httpx.AsyncClient) -> None:
+    """More than a megabyte is not read."""
+    assert 413 == (await report(http, b" " * (1024 * 1024 + 1))).status_code
+
+
+def test_keys_are_asked_for_once_a_day(clock: TurnedClock) -> None:
+    """A known key costs no question for a day; an unknown one at most one in a minute."""
+    asked: list[str] = []
+
+    def fetch(url: str) -> object:
+        asked.append(url)
+        return published(one="pem")
+
+    keys = PublicKeys("https://keys.example.com/", fetch, clock)
+    for _ in range(3):
+        assert ("pem", None) == (keys.find("one"), keys.find("two"))
+    assert ["https://keys.example.com/"] == asked
+    clock.move(MINUTE_MS)
+    assert keys.find("two") is None
+    assert 2 == len(asked)
+    clock.move(DAY_MS)
+    assert "pem" == keys.find("one")
+    assert 3 == len(asked)
+
+
+@pytest.mark.parametrize("answer", [None, [], {}, {"public_keys": 1}, {"public_keys": [1, {"key_identifier": 1}]}])
+def test_an_answer_that_names_no_keys_is_no_key(clock: TurnedClock, answer: object) -> None:
+    """What the source says is not trusted to be what it should be."""
+    assert PublicKeys("https://keys.example.com/", lambda _: answer, clock).find("one") is None
+
+
+def test_a_file_that_cannot_be_read_is_the_operators_matter(clock: TurnedClock, tmp_path: Path) -> None:
+    """Who reports is told to come again, and the log says what to look at."""
+    with pytest.raises(Unavailable, match="secret_scanning_keys"):
+        PublicKeys(str(tmp_path / "none"), lambda _: None, clock).find("one")
+
+
+def test_the_operator_ends_leaked_keys(seaway: Seaway, people: People) -> None:
+    """`key revoke --stdin`: the same, without a signature."""
+    secret = people.key("ada")
+    with seaway.database.write() as tx:
+        labels = revoke(tx, 0, OPERATOR, [Found(secret, "stdin"), Found("x", "stdin")], telling=seaway.house.accounts)
+    assert [True, False] == [label.is_ours for label in labels]
