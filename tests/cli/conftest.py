@@ -97,6 +97,7 @@ def furnished(driver: subprocess.Popen[str], tmp_path_factory: pytest.TempPathFa
         ["channel", "add", "tools", "--owner", "ada", "--public"],
         ["member", "add", "tools", "bob"],
         ["key", "add", "ada", "laptop"],
+        ["notice", "add", "tools", "We sail at dawn"],
         ["issuer", "add", "forge", "https://gitlab.example.com", "--kind", "gitlab"],
         ["publisher", "add", "tools", "gitlab", "--namespace", "acme", "--project", "tools"],
         ["upload", "tools", FILE.name],
