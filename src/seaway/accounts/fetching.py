@@ -20,7 +20,7 @@ from seaway.errors import Unavailable
 _SECONDS = 10
 _CONNECT_SECONDS = 5
 _MAX_BYTES = 512 * 1024
-_AGENT = "Seaway (https://github.com/seaway)"
+_AGENT = "Seaway"  # GitHub answers nobody without a name
 
 
 @dataclass(frozen=True, slots=True)
