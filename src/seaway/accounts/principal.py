@@ -77,6 +77,7 @@ class Principal:
     carrier: Carrier = Carrier.NOTHING
     is_admin: bool = False
     is_verified: bool = True
+    lacks_second_factor: bool = False  # that this site asks for
     mode: Mode = Mode.MANAGE
     channel_ids: frozenset[int] | None = None
     patterns: tuple[str, ...] = ()

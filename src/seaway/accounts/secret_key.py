@@ -34,6 +34,18 @@ def of_store(database: Database, blobs: Blobs, spool: Spool) -> bytes:
         return _read(blobs) or _make(blobs, spool)
 
 
+def carried(blobs: Blobs) -> bytes | None:
+    """The key as a backup or a move of the store carries it; None where the settings have one instead."""
+    return _read(blobs)
+
+
+def put(blobs: Blobs, spool: Spool, secret: bytes) -> None:
+    """Keep a key that was carried here, in the place of any other: what comes with it was encrypted by it."""
+    if _read(blobs) != secret:
+        blobs.delete(keys.SECRET_KEY)
+        _put(blobs, spool, secret)
+
+
 def _read(blobs: Blobs) -> bytes | None:
     try:
         with blobs.open(keys.SECRET_KEY) as file:
@@ -50,8 +62,12 @@ def _read(blobs: Blobs) -> bytes | None:
 
 def _make(blobs: Blobs, spool: Spool) -> bytes:
     secret = secrets.token_hex(_BYTES).encode()
+    _put(blobs, spool, secret)
+    return secret
+
+
+def _put(blobs: Blobs, spool: Spool, secret: bytes) -> None:
     with spool.private_file() as file:
         file.write(secret)
         file.flush()
         blobs.put_file(keys.SECRET_KEY, Path(file.name))
-    return secret

@@ -86,6 +86,7 @@ def require(
         raise _needs_credential()
     if verdict is Verdict.HIDDEN or access is None:
         raise NotFound("There is no such channel, or it is not for you.", "Check its name and your membership.")
+    _require_second_factor(principal)
     if _is_closed(principal, action, access):
         raise NotAllowed(
             f"The channel {channel_name!r} takes uploads from trusted publishers only.",
@@ -107,6 +108,8 @@ def require_site(principal: Principal, action: SiteAction) -> None:
         raise NotAllowed(f"A key may not {action.said}.", "Sign in with a browser and do it there.")
     if action is SiteAction.ADMINISTER and not principal.is_admin:
         raise NotAllowed(f"{principal.name} may not {action.said}.", "Ask a site admin.")
+    if action is SiteAction.ADMINISTER:
+        _require_second_factor(principal)
     if action in _UNNARROWED:
         require_verified(principal)
         _require_unnarrowed(principal, action)
@@ -119,10 +122,18 @@ def require_fresh_session(principal: Principal, now_ms: int) -> None:
 
 
 def require_verified(principal: Principal) -> None:
-    """Return unless nobody knows yet that the person reads the letters sent to their address."""
+    """Return unless nobody knows yet that the person reads the letters sent to their address, or a factor is missing."""
+    _require_second_factor(principal)
     if not principal.is_verified:
         raise NotAllowed(
             "The e-mail address of this account is not verified.", "Open the link in the letter that was sent to it."
+        )
+
+
+def _require_second_factor(principal: Principal) -> None:
+    if principal.lacks_second_factor:
+        raise NotAllowed(
+            "This site asks for a second factor, and this account has none.", "Set one up in your account."
         )
 
 
@@ -160,6 +171,7 @@ def _falls_short(principal: Principal, action: Action, package: str | None) -> b
     return (
         principal.mode < action.least_mode
         or (action.needs_person and not principal.is_person)
+        or (principal.lacks_second_factor and action is not Action.READ)
         or (package is not None and action is not Action.READ and not principal.may_write(package))
     )
 

@@ -16,6 +16,7 @@ from starlette.requests import Request
 
 from seaway.accounts import sessions
 from seaway.accounts.principal import ANONYMOUS, Principal
+from seaway.accounts.standing import judged
 from seaway.errors import BadCredential, NotAllowed
 from seaway.http import credentials
 from seaway.http.cookies import Cookies, new_mark
@@ -109,7 +110,7 @@ def _identify(request: Request, secrets: list[str]) -> Principal:
     house: House = request.app.state.house
     reading = house.reading
     with reading.database.read() as tx:
-        found = identify(tx, reading.clock, secrets)
+        found = judged(tx, house.accounts.policy, identify(tx, reading.clock, secrets))
     if found.session_id is not None:
         sessions.touch(reading.database, reading.clock.now_ms(), found)
     return found

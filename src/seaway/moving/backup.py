@@ -4,7 +4,8 @@ A consistent copy of a house, while its servers run.
 1. All rows are of one state: they are read in one transaction.
 2. Every blob that a row names is in the backup, whole: the sweep is held meanwhile, and each is hashed on its way.
    One that is missing or damaged fails the backup.
-3. What was interrupted is no backup: a file has its name, and a folder its manifest, only when all else is written.
+3. The secret key of the store comes along: without it, what is encrypted in the rows is lost.
+4. What was interrupted is no backup: a file has its name, and a folder its manifest, only when all else is written.
 """
 
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from typing import Any, Protocol
 from sqlalchemy import Select, Table, func, select
 
 from seaway import __version__
+from seaway.accounts import secret_key
 from seaway.clock import Clock
 from seaway.database import migrate
 from seaway.database.engine import Database, Tx
@@ -23,7 +25,7 @@ from seaway.errors import BadSetting
 from seaway.indexing.rows import State
 from seaway.moving import tables
 from seaway.moving.content import Listed
-from seaway.moving.manifest import CONTENTS, FORMAT, Manifest, listed, rows_of
+from seaway.moving.manifest import CONTENTS, FORMAT, SECRET_KEY, Manifest, listed, rows_of
 from seaway.moving.rows import Part, by_key, streamed, write_part
 from seaway.packages.sweep import SWEEPING
 from seaway.storage import keys
@@ -63,12 +65,12 @@ def backup(database: Database, blobs: Blobs, spool: Spool, clock: Clock, target:
     """Copy the house to the target."""
     with database.alone(SWEEPING), ExitStack() as stack:
         with database.read() as tx:
-            snapshot = _take(tx, clock.now_ms(), spool, stack)
+            snapshot = _take(tx, clock.now_ms(), secret_key.carried(blobs), spool, stack)
         sent = target.write(snapshot, blobs, spool)
         return Backup(snapshot.manifest, sent)
 
 
-def _take(tx: Tx, now_ms: int, spool: Spool, stack: ExitStack) -> Snapshot:
+def _take(tx: Tx, now_ms: int, secret: bytes | None, spool: Spool, stack: ExitStack) -> Snapshot:
     revision = migrate.current(tx)
     if revision is None:
         raise BadSetting("There is nothing to back up: the database is empty.", "Name the data folder with --data.")
@@ -87,6 +89,9 @@ def _take(tx: Tx, now_ms: int, spool: Spool, stack: ExitStack) -> Snapshot:
         keep(rows_of(table.name), [str(column.name) for column in table.c], by_key(tx, table))
     files = next(table for table in found if table.name == "files")
     keep(CONTENTS, ["sha256", "size"], named_by_files(files))
+    file = stack.enter_context(spool.private_file())
+    parts[SECRET_KEY] = write_part(file, ["secret"], [] if secret is None else [(secret,)])
+    paths[SECRET_KEY] = Path(file.name)
     manifest = Manifest(
         format=FORMAT,
         seaway=__version__,

@@ -21,9 +21,10 @@ from seaway.storage.spool import Spool
 
 FORMAT = 1
 CONTENTS = "contents"  # the part that lists the blobs
+SECRET_KEY = "secret-key"  # the part with the key that secrets in the rows are encrypted with; it may be empty
 MAX_BYTES = 1024 * 1024
 _ROWS = "rows/"
-_PART = re.compile(r"contents|rows/[a-z_]+")
+_PART = re.compile(r"contents|secret-key|rows/[a-z_]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ class Manifest:
     @property
     def tables(self) -> dict[str, Part]:
         """The parts that are rows of tables."""
-        return {name.removeprefix(_ROWS): part for name, part in self.parts.items() if name != CONTENTS}
+        return {name.removeprefix(_ROWS): part for name, part in self.parts.items() if name.startswith(_ROWS)}
 
     @property
     def rows(self) -> int:

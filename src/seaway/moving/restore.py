@@ -14,11 +14,12 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
+from seaway.accounts import secret_key
 from seaway.database.engine import Database, Tx
 from seaway.database.migrate import NEWEST, upgrade
 from seaway.moving import tables
 from seaway.moving.content import Damaged, Listed, bring
-from seaway.moving.manifest import CONTENTS, Manifest, listed, rows_of
+from seaway.moving.manifest import CONTENTS, SECRET_KEY, Manifest, listed, rows_of
 from seaway.moving.rows import put, read_part
 from seaway.packages.sweep import SWEEPING
 from seaway.storage.blobs import Blobs
@@ -49,10 +50,21 @@ def restore(database: Database, blobs: Blobs, spool: Spool, source: Source) -> i
             tables.require_empty(tx)
         parts = source.fetch_parts(spool, stack)
         sent = source.bring_blobs(listed(parts[CONTENTS]), partial(_keep, blobs, spool))
+        _put_secret_key(blobs, spool, parts)
         with database.write() as tx:
             tables.require_empty(tx)
             _fill(tx, source.manifest, parts)
         return sent
+
+
+def _put_secret_key(blobs: Blobs, spool: Spool, parts: Mapping[str, Path]) -> None:
+    """What the rows hold encrypted opens with the key of that house, not with one that was made here a moment ago."""
+    if SECRET_KEY not in parts:  # an older backup, whose rows hold nothing encrypted
+        return
+    with parts[SECRET_KEY].open("rb") as file:
+        for batch in read_part(file)[1]:
+            for (secret,) in batch:
+                secret_key.put(blobs, spool, secret)
 
 
 def _keep(blobs: Blobs, spool: Spool, one: Listed, opened: Callable[[], BinaryIO], place: str) -> bool:

@@ -3,6 +3,7 @@ Every blob that a row names, from one store to another, while servers run.
 
 1. A blob that was sent is read back from where it went, and hashed.
 2. Nothing is taken away from the store, and what a row names is not swept meanwhile.
+3. The secret key goes along: what is encrypted in the database opens with it.
 
 What is there is not sent again, so a run that was interrupted is gone on with. What comes meanwhile is brought by a
 second pass; what comes after that, by another run.
@@ -15,6 +16,7 @@ from pathlib import Path
 
 from sqlalchemy import select
 
+from seaway.accounts import secret_key
 from seaway.database.engine import Database
 from seaway.database.tables import documents, files
 from seaway.indexing.claims import named
@@ -58,6 +60,9 @@ def move_storage(database: Database, source: Blobs, target: Blobs, spool: Spool,
     with database.alone(SWEEPING):
         first = _pass(move, by_size=not verify)
         second = _pass(move, by_size=True)
+        secret = secret_key.carried(source)
+        if secret is not None:
+            secret_key.put(target, spool, secret)
     return Moved(second.blobs, second.bytes, first.sent + second.sent)
 
 
