@@ -1,0 +1,46 @@
+"""Two hundred people sign in at one moment (case 9)."""
+
+import resource
+import time
+
+import anyio
+import pytest
+
+from seaway.accounts.signing_in import Client, SignedIn
+from seaway.errors import TooMany
+from tests.accounts.conftest import Folk
+
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
+
+
+async def test_a_flood_of_sign_ins_costs_little_memory(folk: Folk) -> None:
+    """Some get in, the rest is told to come back; the event loop goes on, and memory stays bounded."""
+    folk.add("ada")
+    await folk.sign_in("ada")
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    outcomes: list[bool] = []
+    longest = 0.0
+
+    async def one(number: int) -> None:
+        try:
+            found = await folk.sign_in("ada", client=Client(f"10.{number}.0.1"))
+            outcomes.append(isinstance(found, SignedIn))
+        except TooMany:
+            outcomes.append(False)
+
+    async def watch() -> None:
+        nonlocal longest
+        while len(outcomes) < 200:
+            started = time.perf_counter()
+            await anyio.sleep(0.01)
+            longest = max(longest, time.perf_counter() - started)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(watch)
+        for number in range(200):
+            group.start_soon(one, number)
+    grown_mb = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    assert 200 == len(outcomes)
+    assert 5 <= sum(outcomes) < 200
+    assert longest < 1
+    assert grown_mb < 200

@@ -1,0 +1,80 @@
+"""A dump of the database, the log and the letters that wait hold nothing that opens anything (cases 34 and 35)."""
+
+import pytest
+import structlog
+from sqlalchemy import select
+
+from seaway import logs
+from seaway.accounts import passkeys, resetting, signing_in, signing_up, totp, users
+from seaway.accounts.principal import OPERATOR
+from seaway.accounts.signing_in import NeedsSecondFactor
+from seaway.database import tables
+from seaway.errors import BadCredential
+from seaway.server.wiring import Seaway
+from tests.accounts.conftest import HOME, OTHER_PASSWORD, PASSWORD, Folk
+from tests.accounts.test_second_factors import Phone
+from tests.support.house import People
+from tests.support.mail import letters, link_in
+
+pytestmark = pytest.mark.anyio
+
+
+def dump(seaway: Seaway) -> bytes:
+    """Every value of every table, as bytes."""
+    found = bytearray()
+    with seaway.database.read() as tx:
+        for table in tables.metadata.sorted_tables:
+            for row in tx.execute(select(table)):
+                for value in row:
+                    found += value if isinstance(value, bytes) else str(value).encode()
+                    found += b"\n"
+    return bytes(found)
+
+
+async def live(seaway: Seaway, folk: Folk, people: People) -> list[str]:
+    """Do with an account what people do; every secret that was made on the way."""
+    secrets: list[str] = [PASSWORD, OTHER_PASSWORD, people.key("founder")]
+    await signing_up.sign_up(folk.house, "ada", "ada@example.com", PASSWORD, client=HOME.address)
+    resetting.ask(folk.house, "ada@example.com", client=HOME.address)
+    secrets.append(link_in(letters(seaway)[0]))
+    signing_up.verify(folk.house, secrets[-1], client=HOME.address)
+    resetting.ask(folk.house, "ada@example.com", client=HOME.address)
+    secrets.append(link_in(letters(seaway)[-1]))
+    await resetting.reset(folk.house, secrets[-1], OTHER_PASSWORD, client=HOME.address)
+    with pytest.raises(BadCredential):
+        await folk.sign_in("ada", PASSWORD)
+    signed_in = await folk.sign_in("ada", OTHER_PASSWORD)
+    assert not isinstance(signed_in, NeedsSecondFactor)
+    by = folk.who(signed_in.secret)
+    seed = totp.begin(folk.house, by).seed
+    phone = Phone(folk, seed)
+    recovery_codes = await totp.confirm(folk.house, by, phone.code())
+    found = await folk.sign_in("ada", OTHER_PASSWORD)
+    assert isinstance(found, NeedsSecondFactor)
+    passkeys.ask_sign_in(folk.house)
+    fresh = await signing_in.confirm(folk.house, by, signed_in.secret, OTHER_PASSWORD, HOME)
+    plain_codes = [code.replace("-", "") for code in recovery_codes]
+    return [*secrets, signed_in.secret, seed, found.flow, fresh, *recovery_codes, *plain_codes]
+
+
+async def test_nothing_that_is_kept_opens_anything(
+    seaway: Seaway, folk: Folk, people: People, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """While letters wait and after they left, in tables, jobs and log lines."""
+    logs.set_up("json", "debug")
+    try:
+        secrets = await live(seaway, folk, people)
+        with seaway.database.write() as tx:
+            users.set_disabled(tx, folk.now_ms, OPERATOR, "ada", disabled=True)
+        with seaway.database.read() as tx:
+            assert list(tx.execute(select(tables.jobs.c.kind).where(tables.jobs.c.kind == "send-letter")))
+        kept = dump(seaway)
+        letters(seaway)
+        kept += dump(seaway)
+        printed = capsys.readouterr()
+    finally:
+        structlog.reset_defaults()
+    assert "mail.sent" in printed.out + printed.err
+    assert 20 < len(secrets)
+    found = [secret for secret in secrets if secret.encode() in kept or secret in printed.out + printed.err]
+    assert [] == found
