@@ -1,10 +1,9 @@
 """A dump of the database, the log and the letters that wait hold nothing that opens anything (cases 34 and 35)."""
 
 import pytest
-import structlog
+import structlog.testing
 from sqlalchemy import select
 
-from seaway import logs
 from seaway.accounts import passkeys, resetting, signing_in, signing_up, totp, users
 from seaway.accounts.principal import OPERATOR
 from seaway.accounts.signing_in import NeedsSecondFactor
@@ -58,11 +57,10 @@ async def live(seaway: Seaway, folk: Folk, people: People) -> list[str]:
 
 
 async def test_nothing_that_is_kept_opens_anything(
-    seaway: Seaway, folk: Folk, people: People, capsys: pytest.CaptureFixture[str]
+    seaway: Seaway, folk: Folk, people: People, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """While letters wait and after they left, in tables, jobs and log lines."""
-    logs.set_up("json", "debug")
-    try:
+    """While letters wait and after they left: in tables and jobs, and in what is logged, before anything is masked."""
+    with structlog.testing.capture_logs() as lines, caplog.at_level("DEBUG"):
         secrets = await live(seaway, folk, people)
         with seaway.database.write() as tx:
             users.set_disabled(tx, folk.now_ms, OPERATOR, "ada", disabled=True)
@@ -71,10 +69,7 @@ async def test_nothing_that_is_kept_opens_anything(
         kept = dump(seaway)
         letters(seaway)
         kept += dump(seaway)
-        printed = capsys.readouterr()
-    finally:
-        structlog.reset_defaults()
-    assert "mail.sent" in printed.out + printed.err
+    logged = f"{lines}{caplog.text}"
+    assert "mail.sent" in logged
     assert 20 < len(secrets)
-    found = [secret for secret in secrets if secret.encode() in kept or secret in printed.out + printed.err]
-    assert [] == found
+    assert [] == [secret for secret in secrets if secret.encode() in kept or secret in logged]
