@@ -287,6 +287,31 @@ def _unyanking(stage: Stage, _who: str) -> Iterable[Ask]:
     yield Ask(f"/api/v1/unyank/{stage.channel}/noarch/{stage.kept.name}")
 
 
+_ACT = "POST /channels/{channel}/packages/{package}/files/{subdir}/{file}/{act}"
+
+
+def _act(stage: Stage, act: str, file: PackageFile, content: bytes) -> Ask:
+    package = file.name.rsplit("-", 2)[0]
+    path = f"/channels/{stage.channel}/packages/{package}/files/noarch/{file.name}/{act}"
+    return Ask(path, content=content, headers={"Content-Type": "application/x-www-form-urlencoded"})
+
+
+@_builds(_ACT)
+def _yanking_on_a_page(stage: Stage, _who: str) -> Iterable[Ask]:
+    for act in ("yank", "unyank"):
+        yield _act(stage, act, stage.kept, b"confirmed=yes")
+
+
+@_builds(f"{_ACT} #delete")
+def _deleting_on_a_page(stage: Stage, _who: str) -> Iterable[Ask]:
+    yield _act(stage, "delete", stage.put(), b"confirmed=yes")
+
+
+@_builds(f"{_ACT} #unconfirmed")
+def _asking_to_yank(stage: Stage, _who: str) -> Iterable[Ask]:
+    yield _act(stage, "yank", stage.kept, b"")
+
+
 _TUS = {"Tus-Resumable": "1.0.0"}
 
 

@@ -60,6 +60,19 @@ GET /                                                     200       200       20
 HEAD /                                                    200       200       200       200       200       200       200       200       200       200       401
 GET /channels/{channel}                                   200/404   200/404   200       200       200       200       200       200       200       200/404   401
 HEAD /channels/{channel}                                  200/404   200/404   200       200       200       200       200       200       200       200/404   401
+GET /channels/{channel}/feed.atom                         200/404   200/404   200       200       200       200       200       200       200       200/404   401
+HEAD /channels/{channel}/feed.atom                        200/404   200/404   200       200       200       200       200       200       200       200/404   401
+GET /channels/{channel}/packages/{package}                200/404   200/404   200       200       200       200       200       200       200       200/404   401
+HEAD /channels/{channel}/packages/{package}               200/404   200/404   200       200       200       200       200       200       200       200/404   401
+GET /channels/{channel}/packages/{package}/files/{subdir}/{file} 200/404   200/404   200       200       200       200       200       200       200       200/404   401
+HEAD /channels/{channel}/packages/{package}/files/{subdir}/{file} 200/404   200/404   200       200       200       200       200       200       200       200/404   401
+GET /channels                                             200       200       200       200       200       200       200       200       200       200       401
+HEAD /channels                                            200       200       200       200       200       200       200       200       200       200       401
+GET /search                                               200       200       200       200       200       200       200       200       200       200       401
+HEAD /search                                              200       200       200       200       200       200       200       200       200       200       401
+POST /channels/{channel}/packages/{package}/files/{subdir}/{file}/{act} 401       403/404   403       303       303       403       403       303       303       403/404   401
+POST /channels/{channel}/packages/{package}/files/{subdir}/{file}/{act} #delete 401       403/404   403       403       303       303       403       403       303       403/404   401
+POST /channels/{channel}/packages/{package}/files/{subdir}/{file}/{act} #unconfirmed 401       403/404   403       200       200       403       403       200       200       403/404   401
 GET /static/{name}                                        200       200       200       200       200       200       200       200       200       200       200
 HEAD /static/{name}                                       200       200       200       200       200       200       200       200       200       200       200
 

@@ -183,6 +183,14 @@ def public(tx: Tx, words: str = "", *, after: str = "", limit: int) -> list[Chan
     return [Channel(*row) for row in tx.execute(query)]
 
 
+def matching(tx: Tx, principal: Principal, words: str, *, limit: int) -> list[Channel]:
+    """Channels that this principal may read and that have all of the words in their name, shortest name first."""
+    query = _listing().where(_readable_by(principal)).order_by(func.length(channels.c.name), channels.c.name)
+    for word in words.lower().split():
+        query = query.where(channels.c.name.contains(word, autoescape=True))
+    return [Channel(*row) for row in tx.execute(query.limit(limit))]
+
+
 def of_user(tx: Tx, user_id: int) -> list[tuple[Channel, Role]]:
     """The channels in which a user has a role, by themselves or through a group, with the strongest one; by name."""
     direct = (

@@ -11,6 +11,8 @@ from seaway.channels.leaks import Leaks
 from seaway.channels.own_keys import KeyRules
 from seaway.counts import Counts
 from seaway.http.files import Delivery
+from seaway.packages.contents import Contents
+from seaway.packages.overview import Overviews
 from seaway.packages.removal import Removing
 from seaway.publishing.publish import Publishing
 from seaway.serving.readiness import Readiness
@@ -29,6 +31,8 @@ class House:
     publishing: Publishing
     reading: Reading
     removing: Removing
+    overviews: Overviews
+    contents: Contents
     exchanging: Exchanging
     leaks: Leaks
     delivery: Delivery

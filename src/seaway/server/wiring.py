@@ -36,6 +36,8 @@ from seaway.indexing.names import NameIndexes
 from seaway.jobs.runner import Runner
 from seaway.mail.outbox import Outbox
 from seaway.mail.posting import open_post
+from seaway.packages.contents import Contents
+from seaway.packages.overview import Overviews
 from seaway.packages.removal import Removing
 from seaway.publishing.attest import Attesting
 from seaway.publishing.batches import Batches
@@ -142,6 +144,8 @@ def build(
         publishing=publishing,
         reading=_wire_reading(database, documents, clock, blobs),
         removing=Removing(database, clock, settings.whole_document_limit),
+        overviews=Overviews(),
+        contents=Contents(blobs),
         leaks=_wire_leaks(settings, accounts, outside),
         key_rules=KeyRules(settings.keys_without_end),
         exchanging=_wire_exchanging(settings, accounts, outside.fetcher),

@@ -2,16 +2,37 @@
 
 from starlette.routing import Route
 
-from seaway.web import assets, new_channel, outside, pages, people, resetting, signing_in, signing_up, tools
+from seaway.web import (
+    assets,
+    channel,
+    channel_list,
+    file,
+    front,
+    new_channel,
+    outside,
+    package,
+    people,
+    resetting,
+    signing_in,
+    signing_up,
+    tools,
+)
 from seaway.web.account import connections, emails, keys, profile, security, sessions
 from seaway.web.settings import danger, general, log, members, publishers, uploading
 
 OF_PAGES = [
-    Route("/", pages.front, methods=["GET"]),
+    # What there is
+    Route("/", front.front, methods=["GET"]),
+    Route("/search", front.results, methods=["GET"]),
+    Route("/channels", channel_list.listing, methods=["GET"]),
     Route("/channels/new", new_channel.show, methods=["GET"]),
     Route("/channels/new", new_channel.add, methods=["POST"]),
     Route("/channels/new/free", new_channel.availability, methods=["GET"]),
-    Route("/channels/{channel}", pages.channel, methods=["GET"]),
+    Route("/channels/{channel}", channel.channel, methods=["GET"]),
+    Route("/channels/{channel}/feed.atom", channel.atom, methods=["GET"]),
+    Route("/channels/{channel}/packages/{package}", package.package, methods=["GET"]),
+    Route("/channels/{channel}/packages/{package}/files/{subdir}/{file}", file.file, methods=["GET"]),
+    Route("/channels/{channel}/packages/{package}/files/{subdir}/{file}/{act}", file.act, methods=["POST"]),
     # The settings of a channel
     Route("/channels/{channel}/settings", general.look, methods=["GET"]),
     Route("/channels/{channel}/settings", general.change, methods=["POST"]),

@@ -16,7 +16,8 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from seaway.clock import DAY_MS, HOUR_MS, MINUTE_MS
 from seaway.http import identity
 from seaway.http.house import House
-from seaway.web import assets
+from seaway.web import assets, words
+from seaway.web.markdown import unmasked
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; font-src 'self'; connect-src 'self'; "
@@ -118,5 +119,5 @@ _templates = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_templates.filters |= {"day": day, "moment": moment}
+_templates.filters |= {"day": day, "moment": moment, "plain": unmasked, "bytes": words.size, "grown": words.grown}
 _templates.globals |= {"asset": assets.address, "ago": ago}

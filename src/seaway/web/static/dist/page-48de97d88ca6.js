@@ -28,5 +28,24 @@ document.addEventListener("keydown", (event) => {
     menu.querySelector("summary").focus();
   }
 });
+// `/` leads to the search of the page, or of everything; arrows walk the results, from the field and back.
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
+  const at = document.activeElement;
+  const field = document.querySelector("[data-search]") ?? document.querySelector("[data-search-all]");
+  if (event.key === "/" && field && !at?.matches("input, textarea, select")) {
+    event.preventDefault();
+    field.focus();
+    field.select();
+    return;
+  }
+  if (event.key !== "ArrowDown" && event.key !== "ArrowUp") return;
+  const hits = [...document.querySelectorAll("[data-hit]")];
+  if (!hits.length || (at !== field && !hits.includes(at))) return;
+  const next = hits.indexOf(at) + (event.key === "ArrowDown" ? 1 : -1);
+  if (next >= hits.length || next < -1) return;
+  event.preventDefault();
+  (hits[next] ?? field).focus();
+});
 // An answer with errors begins where they are.
 document.querySelector("[data-focus]")?.focus();

@@ -1,0 +1,135 @@
+"""A channel: its packages, how to use it, what it holds; and its feed."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import func, select
+from starlette.requests import Request
+from starlette.responses import Response
+
+from seaway.accounts.principal import Principal
+from seaway.channels import notices, permissions
+from seaway.channels.channels import Channel
+from seaway.channels.notices import Notice
+from seaway.channels.permissions import Access, Verdict
+from seaway.channels.roles import Action, Role
+from seaway.clock import DAY_MS
+from seaway.database.engine import Tx
+from seaway.database.tables import subdirs
+from seaway.packages import finding, overview, recent
+from seaway.packages.finding import Sort
+from seaway.packages.overview import Line
+from seaway.web import feed, installing
+from seaway.web.looking import Pages, house_of, look, pages_of, readable, words_of
+from seaway.web.markdown import render
+from seaway.web.shell import page
+
+_ON_A_PAGE = 50
+_IN_A_FEED = 50
+_RECENT_DAYS = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """What a channel holds in one subdir."""
+
+    subdir: str
+    files: int
+    size: int
+    changed_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    channel: Channel
+    role: Role | None
+    holdings: list[Holding]
+    notices: list[Notice]
+    lines: list[Line]
+    pages: Pages
+    downloads: dict[str, int]
+    may_manage: bool
+    may_upload: bool
+
+
+async def channel(request: Request) -> Response:
+    """One channel; one that the asker may not read looks like none."""
+    house = house_of(request)
+    words, subdir, sort = words_of(request), request.query_params.get("subdir", "")[:32], _sort(request)
+    now_ms = house.reading.clock.now_ms()
+    since = now_ms // DAY_MS - _RECENT_DAYS + 1
+
+    def find(tx: Tx, by: Principal) -> _Found:
+        shown, access = readable(tx, by, request.path_params["channel"])
+        if words or subdir or sort is not Sort.NAME:
+            known = house.overviews.of(tx, access.channel_id) or {}
+            chosen = finding.choose(
+                known.values(), words, subdir, sort, lambda: finding.downloads_since(tx, shown.id, since)
+            )
+            pages = pages_of(request, len(chosen), _ON_A_PAGE)
+            lines = chosen[pages.start : pages.end]
+        else:
+            pages = pages_of(request, shown.package_count, _ON_A_PAGE)
+            lines = overview.page_by_name(tx, shown.id, start=pages.start, limit=_ON_A_PAGE)
+        downloads = finding.downloads_since(tx, shown.id, since, [line.name for line in lines])
+        told = notices.current(tx, now_ms, shown.id)
+        return _Found(
+            channel=shown,
+            role=access.role,
+            holdings=_holdings(tx, shown.id),
+            notices=told,
+            lines=lines,
+            pages=pages,
+            downloads=downloads,
+            may_manage=_may(by, Action.MANAGE, access),
+            may_upload=_may(by, Action.UPLOAD, access),
+        )
+
+    found = await look(request, find)
+    site = house.site_url
+    return page(
+        request,
+        "channel.html",
+        channel=found.channel,
+        found=found,
+        description=render(found.channel.description),
+        words=words,
+        subdir=subdir,
+        sort=sort.value,
+        is_filtered=bool(words or subdir),
+        too_many=found.channel.package_count > overview.MOST_PACKAGES,
+        install=installing.of_channel(site, found.channel.name),
+        publish=installing.to_publish(site, found.channel.name),
+        size=sum(holding.size for holding in found.holdings),
+        files=sum(holding.files for holding in found.holdings),
+        changed_at_ms=max((holding.changed_at_ms for holding in found.holdings), default=None),
+    )
+
+
+async def atom(request: Request) -> Response:
+    """The files that came last, for feed readers; of a private channel for who may read it."""
+    house = house_of(request)
+
+    def find(tx: Tx, by: Principal) -> tuple[Channel, list[recent.Arrival]]:
+        shown, _ = readable(tx, by, request.path_params["channel"])
+        return shown, recent.files_of(tx, shown.id, shown.name, _IN_A_FEED)
+
+    shown, arrivals = await look(request, find)
+    headers = {"Cache-Control": "no-store", "Vary": "Cookie, Authorization, Accept"}
+    return Response(feed.write(house.site_url, shown, arrivals), media_type=feed.MEDIA_TYPE, headers=headers)
+
+
+def _sort(request: Request) -> Sort:
+    asked = request.query_params.get("sort", "")
+    return next((sort for sort in Sort if sort.value == asked), Sort.NAME)
+
+
+def _may(by: Principal, action: Action, access: Access) -> bool:
+    """Whether the page leads to where this is done: a link, not the permission."""
+    return by.is_person and permissions.decide(by, action, access) is Verdict.ALLOWED
+
+
+def _holdings(tx: Tx, channel_id: int) -> list[Holding]:
+    query = select(subdirs.c.name, subdirs.c.record_count, func.coalesce(subdirs.c.size, 0), subdirs.c.changed_at)
+    return [
+        Holding(*row) for row in tx.execute(query.where(subdirs.c.channel_id == channel_id).order_by(subdirs.c.name))
+    ]

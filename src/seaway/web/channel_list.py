@@ -1,0 +1,44 @@
+"""The channels: mine, and the public ones."""
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from seaway.accounts.principal import Principal
+from seaway.channels import channels
+from seaway.channels.channels import Channel
+from seaway.channels.roles import Role
+from seaway.database.engine import Tx
+from seaway.web.looking import look, words_of
+from seaway.web.shell import page
+
+_ON_A_PAGE = 24
+
+
+async def listing(request: Request) -> Response:
+    """Cards of the channels in which one has a role, then of the public ones, a page of them from behind `after`."""
+    words = words_of(request)
+    after = request.query_params.get("after", "")[:128]
+
+    def find(tx: Tx, by: Principal) -> tuple[list[tuple[Channel, Role]], list[Channel]]:
+        mine = [] if by.user_id is None or after else channels.of_user(tx, by.user_id)
+        return mine, channels.public(tx, words, after=after, limit=_ON_A_PAGE + 1)
+
+    mine, public = await look(request, find)
+    wanted = words.lower().split()
+    shown = [(channel, role) for channel, role in mine if _fits(channel, wanted)]
+    more = public[_ON_A_PAGE - 1].name if len(public) > _ON_A_PAGE else ""
+    return page(
+        request,
+        "channels.html",
+        words=words,
+        mine=shown,
+        has_any=bool(mine),
+        public=public[:_ON_A_PAGE],
+        after=after,
+        more=more,
+    )
+
+
+def _fits(channel: Channel, wanted: list[str]) -> bool:
+    text = f"{channel.name} {channel.description}".lower()
+    return all(word in text for word in wanted)

@@ -1,0 +1,51 @@
+"""
+A bar for each day, drawn on the server as SVG: it works without scripts, prints, and costs no asset.
+
+uPlot was tried on paper: 22 kB of the 100 kB that a page may load, for one chart of thirty numbers.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+_THE_FIRST_DAY = date(1970, 1, 1)
+WIDTH, HEIGHT = 600, 120
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One day: its place in the drawing, and what stands in the table."""
+
+    day: str
+    count: int
+    x: float
+    width: float
+    height: float
+
+    @property
+    def y(self) -> float:
+        """The upper edge."""
+        return HEIGHT - self.height
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """A drawing and its numbers."""
+
+    bars: tuple[Bar, ...]
+    most: int
+    total: int
+
+
+def draw(counts: Sequence[tuple[int, int]], today: int, days: int) -> Chart:
+    """The last days, today included; `counts` are pairs of a day since 1970 and a number, days without are left out."""
+    by_day = dict(counts)
+    most = max([*by_day.values(), 1])
+    step = WIDTH / days
+    bars = []
+    for place, day in enumerate(range(today - days + 1, today + 1)):
+        count = by_day.get(day, 0)
+        height = max(2.0, round(HEIGHT * count / most, 1)) if count else 0.0
+        said = (_THE_FIRST_DAY + timedelta(day)).isoformat()
+        bars.append(Bar(said, count, round(place * step + step * 0.12, 1), round(step * 0.76, 1), height))
+    return Chart(tuple(bars), max(by_day.values(), default=0), sum(by_day.values()))

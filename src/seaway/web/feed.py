@@ -1,0 +1,50 @@
+"""The Atom feed of a channel (RFC 4287): one entry for each file that came."""
+
+from collections.abc import Sequence
+from urllib.parse import quote
+from xml.etree import ElementTree
+
+from seaway.channels.channels import Channel
+from seaway.clock import moment
+from seaway.packages.recent import Arrival
+from seaway.web.markdown import unmasked
+
+MEDIA_TYPE = "application/atom+xml"
+_ATOM = "http://www.w3.org/2005/Atom"
+
+
+def write(site: str, channel: Channel, arrivals: Sequence[Arrival]) -> bytes:
+    """The document, the newest entry first."""
+    feed = ElementTree.Element("feed", xmlns=_ATOM)
+    page = f"{site}/channels/{channel.name}"
+    _add(feed, "id", page)
+    _add(feed, "title", f"{channel.name}: new packages")
+    _add(feed, "updated", moment(arrivals[0].indexed_at_ms if arrivals else channel.created_at_ms))
+    ElementTree.SubElement(feed, "link", rel="self", href=f"{page}/feed.atom")
+    ElementTree.SubElement(feed, "link", rel="alternate", href=page)
+    for arrival in arrivals:
+        feed.append(_entry(page, arrival))
+    return bytes(ElementTree.tostring(feed, encoding="utf-8", xml_declaration=True))
+
+
+def _entry(page: str, arrival: Arrival) -> ElementTree.Element:
+    entry = ElementTree.Element("entry")
+    address = f"{page}/packages/{quote(arrival.package)}/files/{arrival.subdir}/{quote(arrival.file_name)}"
+    # A file that took another's place is another entry: its bytes are.
+    _add(entry, "id", f"{address}#{arrival.sha256}")
+    _add(entry, "title", f"{arrival.package} {arrival.version} {arrival.build} for {arrival.subdir}")
+    _add(entry, "updated", moment(arrival.indexed_at_ms))
+    author = ElementTree.SubElement(entry, "author")
+    _add(author, "name", arrival.channel)
+    ElementTree.SubElement(entry, "link", rel="alternate", href=address)
+    _add(entry, "summary", _readable(arrival.summary))
+    return entry
+
+
+def _add(parent: ElementTree.Element, name: str, text: str) -> None:
+    ElementTree.SubElement(parent, name).text = text
+
+
+def _readable(text: str) -> str:
+    """Without what XML cannot hold, or what deceives the eye."""
+    return "".join(letter for letter in unmasked(text) if letter.isprintable() or letter in "\n\t")

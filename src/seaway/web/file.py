@@ -1,0 +1,212 @@
+"""One file: all that is known of it, the paths in it, another build beside it; yanked, unyanked, deleted."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from anyio import to_thread
+from sqlalchemy import select
+from starlette.requests import Request
+from starlette.responses import Response
+
+from seaway.accounts.principal import Principal
+from seaway.channels import channels, permissions
+from seaway.channels.channels import Channel
+from seaway.channels.permissions import Access, Verdict
+from seaway.channels.roles import Action
+from seaway.database.engine import Tx
+from seaway.database.tables import files as file_rows
+from seaway.errors import NotFound
+from seaway.http.forms import form_of
+from seaway.http.identity import principal_of
+from seaway.packages import differences, files, origin, removal, versions
+from seaway.packages.contents import Listing
+from seaway.packages.files import File
+from seaway.packages.origin import Origin
+from seaway.packages.removal import Removing
+from seaway.packages.versions import Version
+from seaway.web.looking import house_of, look, pages_of, readable, words_of
+from seaway.web.markdown import render
+from seaway.web.package import Need, links_of, needs_of, run_exports_of
+from seaway.web.shell import page, see
+
+_PATHS = 200
+_CHANGES = 500
+# Shown by themselves, not among the other fields.
+_SHOWN_APART = frozenset({"depends", "constrains", "run_exports", "md5", "sha256", "size", "name", "version", "build"})
+_ABOUT_APART = frozenset({"summary", "description"})
+
+
+@dataclass(frozen=True, slots=True)
+class _Act:
+    """What can be done to a file."""
+
+    do: Callable[[Removing, Principal, str, str, str], int]
+    action: Action
+    title: str
+    warning: str
+    is_danger: bool = False
+
+
+ACTS = {
+    "yank": _Act(
+        removal.yank, Action.YANK, "Yank", "Solvers do not choose it any more. Lock files that name it go on working."
+    ),
+    "unyank": _Act(removal.unyank, Action.YANK, "Unyank", "Solvers can choose it again."),
+    "delete": _Act(
+        removal.delete,
+        Action.DELETE,
+        "Delete",
+        "It is gone for good: nobody can download it, lock files that name it break, and its name stays taken.",
+        is_danger=True,
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    channel: Channel
+    file: File
+    others: list[Version]
+    origin: Origin | None
+    needs: list[Need]
+    against: File | None
+    may: frozenset[str]
+
+
+async def file(request: Request) -> Response:
+    """One file of a package."""
+    house = house_of(request)
+    against = request.query_params.get("against", "")
+
+    def find(tx: Tx, by: Principal) -> _Found:
+        channel, access = readable(tx, by, request.path_params["channel"])
+        found = _get(tx, channel.id, request)
+        digest = bytes.fromhex(found.summary.sha256)
+        return _Found(
+            channel=channel,
+            file=found,
+            others=versions.of_package(tx, channel.id, found.summary.package),
+            origin=origin.of_file(tx, channel.id, found.summary.subdir, found.summary.file_name, digest),
+            needs=needs_of(tx, channel.id, found.record.get("depends", ())),
+            against=_other(tx, channel.id, found, against),
+            may=_may(tx, by, access, found),
+        )
+
+    found = await look(request, find)
+    listing = await _listing_of(request, found.file)
+    paths = listing.search(words_of(request))
+    pages = pages_of(request, len(paths), _PATHS)
+    summary = found.file.summary
+    difference = None
+    if found.against is not None:
+        before = await _listing_of(request, found.against)
+        difference = differences.between(found.against.record, found.file.record, before, listing)
+    return page(
+        request,
+        "file.html",
+        channel=found.channel,
+        file=found.file,
+        summary=summary,
+        found=found,
+        record=[(key, _said(value)) for key, value in found.file.record.items() if key not in _SHOWN_APART],
+        about=[(key, _said(value)) for key, value in found.file.about.items() if key not in _ABOUT_APART],
+        description=render(found.file.about.get("description", "")),
+        links=links_of(found.file.about),
+        run_exports=run_exports_of(found.file.record),
+        address=f"{house.site_url}/{found.channel.name}/{summary.subdir}/{summary.file_name}",
+        listing=listing,
+        paths=paths[pages.start : pages.end],
+        pages=pages,
+        words=words_of(request),
+        difference=difference,
+        most_changes=_CHANGES,
+        acts={name: act for name, act in ACTS.items() if name in found.may},
+    )
+
+
+async def act(request: Request) -> Response:
+    """Yank, unyank or delete a file: asked once more, then done."""
+    by = await principal_of(request)
+    names = request.path_params
+    done = ACTS.get(names["act"])
+    if done is None:
+        raise NotFound("Nothing is here.", "Check the path.")
+    form = await form_of(request)
+    if not form.is_set("confirmed"):
+        return await _ask(request, done)
+    await to_thread.run_sync(done.do, house_of(request).removing, by, names["channel"], names["subdir"], names["file"])
+    package = f"/channels/{names['channel']}/packages/{names['package']}"
+    return see(package if done.is_danger else f"{package}/files/{names['subdir']}/{names['file']}")
+
+
+async def _ask(request: Request, done: _Act) -> Response:
+    def find(tx: Tx, by: Principal) -> tuple[Channel, File]:
+        access = channels.require(tx, by, Action.READ, request.path_params["channel"])
+        channel = channels.get(tx, request.path_params["channel"])
+        found = _get(tx, channel.id, request)
+        permissions.require(
+            by,
+            done.action,
+            access,
+            channel_name=channel.name,
+            own_file=_is_own(tx, by, found),
+            package=found.summary.package,
+        )
+        return channel, found
+
+    channel, found = await look(request, find)
+    return page(request, "file_act.html", channel=channel, summary=found.summary, act=done, name=done.title.lower())
+
+
+async def _listing_of(request: Request, found: File) -> Listing:
+    contents, summary = house_of(request).contents, found.summary
+    return await to_thread.run_sync(
+        contents.of, bytes.fromhex(summary.sha256), summary.size, summary.file_name, limiter=contents.turns
+    )
+
+
+def _get(tx: Tx, channel_id: int, request: Request) -> File:
+    names = request.path_params
+    found = files.get(tx, channel_id, names["subdir"], names["file"])
+    if found.summary.package != names["package"]:
+        raise NotFound("There is no such file in the package.", "Check its subdir and its name.")
+    return found
+
+
+def _other(tx: Tx, channel_id: int, found: File, against: str) -> File | None:
+    """The build to compare with: another file of the same package."""
+    subdir, _, file_name = against.partition("/")
+    if not file_name:
+        return None
+    other = files.get(tx, channel_id, subdir, file_name)
+    return other if other.summary.package == found.summary.package else None
+
+
+def _may(tx: Tx, by: Principal, access: Access, found: File) -> frozenset[str]:
+    """Which buttons there are for this person."""
+    if not by.is_person:
+        return frozenset()
+    own, package = _is_own(tx, by, found), found.summary.package
+    fitting = {"delete", "unyank" if found.summary.state.value == "yanked" else "yank"}
+    return frozenset(
+        name
+        for name in fitting
+        if permissions.decide(by, ACTS[name].action, access, own_file=own, package=package) is Verdict.ALLOWED
+    )
+
+
+def _is_own(tx: Tx, by: Principal, found: File) -> bool:
+    if by.user_id is None:
+        return False
+    uploader = tx.execute(select(file_rows.c.uploaded_by).where(file_rows.c.id == found.summary.id)).scalar()
+    return uploader == by.user_id
+
+
+def _said(value: Any) -> str:
+    """A value of JSON as people read it."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return str(value)

@@ -1,0 +1,59 @@
+"""The front page: what this is, how to start, what came last; and the search over everything that the asker may read."""
+
+import contextlib
+from dataclasses import dataclass
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from seaway.accounts.principal import Principal
+from seaway.channels import channels
+from seaway.channels.channels import Channel
+from seaway.database.engine import Tx
+from seaway.errors import Malformed
+from seaway.packages import recent, search
+from seaway.packages.recent import Arrival
+from seaway.packages.search import Hit
+from seaway.web.looking import look, words_of
+from seaway.web.shell import page
+
+_NEWEST = 10
+_CHANNELS = 9
+_HITS = 30
+
+
+@dataclass(frozen=True, slots=True)
+class _Front:
+    mine: list[Channel]
+    public: list[Channel]
+    newest: list[Arrival]
+
+
+async def front(request: Request) -> Response:
+    """What this Seaway is, its newest packages, its channels."""
+
+    def find(tx: Tx, by: Principal) -> _Front:
+        mine = [] if by.user_id is None else [channel for channel, _ in channels.of_user(tx, by.user_id)]
+        return _Front(mine[:_CHANNELS], channels.public(tx, limit=_CHANNELS), recent.packages_for(tx, by, _NEWEST))
+
+    found = await look(request, find)
+    return page(request, "front.html", found=found)
+
+
+async def results(request: Request) -> Response:
+    """Packages and channels, by words or by a match spec; a page of results goes on behind `after`."""
+    words = words_of(request, search.MAX_QUESTION)
+    after = request.query_params.get("after", "")[:300]
+
+    def find(tx: Tx, by: Principal) -> tuple[list[Hit], str | None, list[Channel]]:
+        if not words:
+            return [], None, []
+        hits: list[Hit] = []
+        next_place = None
+        # A `<` that is followed by nothing yet, or a ninth word: somebody is typing.
+        with contextlib.suppress(Malformed):
+            hits, next_place = search.search(tx, by, words, after=after, limit=_HITS)
+        return hits, next_place, [] if after else channels.matching(tx, by, words, limit=6)
+
+    hits, next_place, found = await look(request, find)
+    return page(request, "search.html", words=words, hits=hits, channels=found, next_place=next_place, after=after)

@@ -1,0 +1,147 @@
+"""A package: its versions and builds, what it is, what it needs, what needs it, how often it is fetched."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from seaway.accounts.principal import Principal
+from seaway.channels import permissions
+from seaway.channels.channels import Channel
+from seaway.channels.permissions import Access, Verdict
+from seaway.channels.roles import Action
+from seaway.clock import DAY_MS
+from seaway.database.engine import Tx
+from seaway.errors import NotFound
+from seaway.packages import files, origin, versions
+from seaway.packages.files import File
+from seaway.packages.origin import Origin
+from seaway.packages.overview import name_of_spec
+from seaway.packages.versions import Build, Version
+from seaway.web import chart, installing
+from seaway.web.looking import house_of, look, readable
+from seaway.web.markdown import outside_link, render
+from seaway.web.shell import page
+
+_VERSIONS = 15
+_DAYS = 30
+_DEPENDENTS = 200
+_LINKS = (
+    ("home", "Home page"),
+    ("doc_url", "Documentation"),
+    ("dev_url", "Development"),
+    ("source_url", "Source"),
+    ("doc_source_url", "Source of the documentation"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """A dependency, and whether the channel has the package that it names."""
+
+    spec: str
+    name: str
+    is_here: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    channel: Channel
+    found: list[Version]
+    chosen: Version
+    build: Build
+    file: File
+    origin: Origin | None
+    needs: list[Need]
+    dependents: list[str] | None
+    counts: list[tuple[int, int]]
+    may_yank: bool
+
+
+async def package(request: Request) -> Response:
+    """One package of a channel, at the newest version or at the one that was chosen."""
+    house = house_of(request)
+    name, asked = request.path_params["package"], request.query_params.get("version", "")
+    now_ms = house.reading.clock.now_ms()
+
+    def find(tx: Tx, by: Principal) -> _Found:
+        channel, access = readable(tx, by, request.path_params["channel"])
+        found = versions.of_package(tx, channel.id, name)
+        chosen = _chosen(found, asked)
+        build = chosen.newest
+        file = files.get(tx, channel.id, build.subdir, build.file_name)
+        known = house.overviews.of(tx, channel.id)
+        dependents = None if known is None else sorted(line.name for line in known.values() if name in line.needs)
+        return _Found(
+            channel=channel,
+            found=found,
+            chosen=chosen,
+            build=build,
+            file=file,
+            origin=origin.of_file(tx, channel.id, build.subdir, build.file_name, bytes.fromhex(file.summary.sha256)),
+            needs=needs_of(tx, channel.id, file.record.get("depends", ())),
+            dependents=dependents,
+            counts=files.downloads_by_day(tx, channel.id, name, now_ms, days=_DAYS),
+            may_yank=_may(by, access, name),
+        )
+
+    seen = await look(request, find)
+    shows_all = request.query_params.get("versions") == "all"
+    return page(
+        request,
+        "package.html",
+        seen=seen,
+        name=name,
+        channel=seen.channel,
+        install=installing.of_package(house.site_url, seen.channel.name, name, asked and seen.chosen.version),
+        summary=seen.file.about.get("summary", ""),
+        description=render(seen.file.about.get("description", "")),
+        links=links_of(seen.file.about),
+        license=seen.file.record.get("license") or "",
+        run_exports=run_exports_of(seen.file.record),
+        shown=seen.found if shows_all else _around(seen.found, seen.chosen),
+        dependents=None if seen.dependents is None else seen.dependents[:_DEPENDENTS],
+        chart=chart.draw(seen.counts, now_ms // DAY_MS, _DAYS),
+        total=sum(build.downloads for version in seen.found for build in version.builds),
+    )
+
+
+def needs_of(tx: Tx, channel_id: int, specs: Sequence[str]) -> list[Need]:
+    """Dependencies, with those marked that the channel has itself: one question for all of them."""
+    names = {spec: name_of_spec(spec) for spec in specs}
+    here = versions.names_among(tx, channel_id, set(names.values())) if names else set()
+    return [Need(spec, name, name in here) for spec, name in names.items()]
+
+
+def links_of(about: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The addresses in about.json that a page may link to, each once, with what they lead to."""
+    found: dict[str, str] = {}
+    for key, said in _LINKS:
+        address = outside_link(about.get(key, ""))
+        if address:
+            found.setdefault(address, said)
+    return [(said, address) for address, said in found.items()]
+
+
+def run_exports_of(record: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
+    """What a package adds to what is built with it, by kind."""
+    return [(kind.replace("_", " "), specs) for kind, specs in (record.get("run_exports") or {}).items() if specs]
+
+
+def _chosen(found: Sequence[Version], asked: str) -> Version:
+    chosen = next((version for version in found if version.version == asked), None) or versions.newest(found)
+    if chosen is None:
+        raise NotFound("There is no such package in the channel.", "Check its name, or search for it.")
+    return chosen
+
+
+def _around(found: list[Version], chosen: Version) -> list[Version]:
+    """The newest versions, and the chosen one if it is not among them."""
+    shown = found[:_VERSIONS]
+    return shown if chosen in shown else [*shown, chosen]
+
+
+def _may(by: Principal, access: Access, package: str) -> bool:
+    return permissions.decide(by, Action.YANK, access, package=package) is Verdict.ALLOWED

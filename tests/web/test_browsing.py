@@ -1,0 +1,313 @@
+"""The pages of channels, packages and files, as a browser without scripts sees them."""
+
+import re
+from collections.abc import Iterator
+from html import unescape
+from html.parser import HTMLParser
+from xml.etree import ElementTree
+
+import httpx
+import pytest
+
+from seaway.accounts import sessions
+from seaway.accounts.principal import OPERATOR
+from seaway.channels import channels, notices
+from seaway.channels.notices import Level
+from seaway.channels.roles import Role
+from seaway.http.cookies import Cookies
+from seaway.packages import overview, versions
+from seaway.web import chart, installing, words
+from tests.conftest import Site
+from tests.support.packages import PackageFile, conda, index_json
+from tests.support.requests import upload
+from tests.support.statements import counted
+
+BROWSER = {"Accept": "text/html"}
+EVIL = "<script>alert(1)</script><img src=x onerror=alert(1)>\"'>{{7*7}}"
+ATOM = "{http://www.w3.org/2005/Atom}"
+
+
+@pytest.fixture(scope="module")
+def http(site: Site) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=site.server.address, headers=BROWSER) as client:
+        yield client
+
+
+class Tags(HTMLParser):
+    """What a browser would make of a page: its tags, the names of their attributes, what its scripts are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.attributes: set[str] = set()
+        self.sources: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.attributes |= {name for name, _ in attrs}
+        if tag == "script":
+            self.sources.append(dict(attrs).get("src") or "")
+
+
+def signed_in(site: Site, user: str) -> httpx.Client:
+    """A browser of this user, with the token that its pages hold."""
+    seaway = site.people.seaway
+    with seaway.database.write() as tx:
+        user_id = tx.exec_driver_sql(f"SELECT id FROM users WHERE name = '{user}'").scalar_one()
+        secret = sessions.start(tx, seaway.clock.now_ms(), user_id, address="127.0.0.1", agent="a test")
+    name = Cookies.of_site(site.server.address).session_name
+    headers = {**BROWSER, "Cookie": f"{name}={secret}", "Origin": site.server.address, "Sec-Fetch-Site": "same-origin"}
+    return httpx.Client(base_url=site.server.address, headers=headers)
+
+
+def publish(site: Site, http: httpx.Client, channel: str, *sent: PackageFile) -> None:
+    with site.people.seaway.database.read() as tx:
+        owner = channels.get(tx, channel).owner
+    for file in sent:
+        assert 201 == upload(http, channel, file, site.people.key(owner)).status_code
+
+
+def shown(http: httpx.Client, path: str, status: int = 200) -> str:
+    """The text of a page."""
+    answer = http.get(path)
+    assert status == answer.status_code, answer.text[:500]
+    return answer.text
+
+
+def test_a_channel_shows_its_packages_and_how_to_use_it(site: Site, http: httpx.Client) -> None:
+    """Newest version, platforms, exact lines, notices, Markdown; searched, filtered and sorted by address alone."""
+    channel = site.new_channel()
+    publish(
+        site,
+        http,
+        channel,
+        conda(index_json("alpha", "1.0"), about={"summary": "The first letter"}),
+        conda(index_json("alpha", "10.0"), about={"summary": "The first letter"}),
+        conda(index_json("beta", "2.0", subdir="linux-64", noarch=...)),
+    )
+    seaway = site.people.seaway
+    now_ms = seaway.clock.now_ms()
+    with seaway.database.write() as tx:
+        channels.change(tx, now_ms, OPERATOR, channel, description="All **letters**.")
+        notices.add(tx, now_ms, OPERATOR, channel, Level.WARNING, "It moves <b>.", expires_at_ms=now_ms + 1_000_000)
+    page = shown(http, f"/channels/{channel}")
+    assert "10.0" in page
+    assert "<strong>letters</strong>" in page
+    assert "It moves &lt;b&gt;." in page
+    for line in [
+        *installing.of_channel(site.server.address, channel),
+        *installing.to_publish(site.server.address, channel),
+    ]:
+        assert line.text in unescape(page)
+
+    def packages(query: str) -> list[str]:
+        return re.findall(rf'/channels/{channel}/packages/([a-z]+)"', shown(http, f"/channels/{channel}?{query}"))
+
+    assert packages("") == ["alpha", "beta"]
+    assert packages("q=first") == ["alpha"]
+    assert packages("subdir=linux-64") == ["beta"]
+    assert packages("sort=updated") == ["beta", "alpha"]
+    assert packages("sort=downloads") == ["alpha", "beta"]
+    assert packages("q=nothing-like-it") == []
+    assert packages("page=99999&sort=&subdir=") == ["alpha", "beta"]
+
+
+def test_a_package_shows_what_it_is(site: Site, http: httpx.Client) -> None:
+    """Versions, dependencies that lead on, what depends on it, run exports, links that are http, the chosen version."""
+    channel = site.new_channel()
+    about = {
+        "summary": "A library",
+        "description": "It *works*.",
+        "home": "https://example.org/lib",
+        "dev_url": "javascript:alert(1)",
+    }
+    lib = conda(
+        index_json("lib", "1.0", depends=["tool >=1", "elsewhere"]), about=about, run_exports={"weak": ["lib >=1,<2"]}
+    )
+    publish(site, http, channel, conda(index_json("tool")), lib, conda(index_json("lib", "0.9")))
+    page = shown(http, f"/channels/{channel}/packages/lib")
+    assert f'href="/channels/{channel}/packages/tool"' in page
+    assert f'href="/channels/{channel}/packages/elsewhere"' not in page
+    assert "lib &gt;=1,&lt;2" in page
+    assert 'href="https://example.org/lib" rel="nofollow noopener noreferrer ugc"' in page
+    assert "javascript:" not in page
+    assert f"pixi workspace channel add {site.server.address}/{channel} && pixi add lib" in unescape(page)
+    chosen = unescape(shown(http, f"/channels/{channel}/packages/lib?version=0.9"))
+    assert "pixi add lib==0.9" in chosen
+    assert "conda install -c" in chosen
+    assert "lib=0.9" in chosen
+    tool = shown(http, f"/channels/{channel}/packages/tool")
+    assert f'href="/channels/{channel}/packages/lib"' in tool
+    shown(http, f"/channels/{channel}/packages/nothing", 404)
+
+
+def test_a_file_shows_everything(site: Site, http: httpx.Client) -> None:
+    """Hashes, paths that can be searched, fields of index.json, and what differs from another build."""
+    channel = site.new_channel()
+
+    def paths(*names: str) -> dict[str, object]:
+        entries = [{"_path": name, "path_type": "hardlink", "size_in_bytes": 7, "sha256": "ab"} for name in names]
+        return {"paths": entries, "paths_version": 1}
+
+    old = conda(index_json("lib", "1.0", depends=["tool >=1"]), paths=paths("lib/old.so", "lib/same.so"))
+    new = conda(index_json("lib", "2.0", depends=["tool >=2"]), paths=paths("lib/new.so", "lib/same.so"))
+    publish(site, http, channel, old, new)
+    here = f"/channels/{channel}/packages/lib/files/noarch/{new.name}"
+    page = shown(http, here)
+    for text in (
+        new.sha256,
+        "lib/new.so",
+        "lib/same.so",
+        "generic",
+        f"{site.server.address}/{channel}/noarch/{new.name}",
+    ):
+        assert text in page
+    found = shown(http, f"{here}?q=NEW")
+    assert "lib/new.so" in found
+    assert "lib/same.so" not in found
+    compared = shown(http, f"{here}?against=noarch/{old.name}")
+    for text in ("<del>tool &gt;=1</del>", "<ins>tool &gt;=2</ins>", "lib/old.so"):
+        assert text in compared
+    shown(http, f"{here}?against=noarch/none-1-0.conda", 404)
+    shown(http, here.replace("/packages/lib/", "/packages/tool/"), 404)
+
+
+def test_nothing_that_strangers_write_is_more_than_text(site: Site, http: httpx.Client) -> None:
+    """In a summary, a licence, a description, a path, a dependency, a link; on every page that shows them."""
+    channel = site.new_channel()
+    evil = conda(
+        index_json("evil", license=EVIL, license_family=EVIL),
+        about={"summary": EVIL + "\u202e", "description": EVIL, "home": f'https://e.example/"{EVIL}', "license": EVIL},
+        paths={"paths": [{"_path": f"share/{EVIL}".replace("/", "_"), "sha256": EVIL}], "paths_version": 1},
+    )
+    publish(site, http, channel, evil)
+    with site.people.seaway.database.write() as tx:
+        channels.change(tx, 0, OPERATOR, channel, description=EVIL)
+    here = f"/channels/{channel}"
+    for path in (
+        "/", "/channels", f"/search?q={channel}", "/search?q=evil", f"/search?q={EVIL}", here, f"{here}?q={EVIL}",
+        f"{here}/packages/evil", f"{here}/packages/evil/files/noarch/{evil.name}",
+        f"{here}/packages/evil/files/noarch/{evil.name}?q={EVIL}",
+    ):  # fmt: skip
+        page = shown(http, path)
+        assert "\u202e" not in page
+        seen = Tags()
+        seen.feed(page)
+        assert not {"img", "iframe", "object", "embed", "style", "base"} & seen.tags
+        assert not {name for name in seen.attributes if name.startswith("on") or name in ("style", "srcdoc")}
+        assert all(source.startswith("/static/") for source in seen.sources)
+    with site.people.seaway.database.write() as tx:
+        channels.remove(tx, site.people.seaway.clock.now_ms(), OPERATOR, channel)  # other tests read the front page
+
+
+def test_search_finds_packages_and_channels(site: Site, http: httpx.Client) -> None:
+    """By a part of a name, by a match spec, and it says so when nothing fits or nothing was asked."""
+    channel = site.new_channel()
+    name = site.new_name("needle")
+    publish(site, http, channel, conda(index_json(name, "1.5")))
+    address = f"/channels/{channel}/packages/{name}"
+    assert address in shown(http, f"/search?q={name[2:]}")
+    assert address in shown(http, f"/search?q={name} >=1,<2")
+    assert address not in shown(http, f"/search?q={name} >=2")
+    assert f'href="/channels/{channel}"' in shown(http, f"/search?q={channel}")
+    assert "What can be asked" in shown(http, "/search")
+    for odd in ("<", "a b c d e f g h i j", "%", "x" * 5_000, "numpy >=", "[]", "*"):
+        answer = http.get("/search", params={"q": odd})
+        assert 200 == answer.status_code
+
+
+def test_a_feed_names_what_came(site: Site, http: httpx.Client) -> None:
+    """Atom: one entry a file, the newest first, with an id that its bytes decide."""
+    channel = site.new_channel()
+    files = [conda(index_json("lib", version), about={"summary": "x\u0001<y>"}) for version in ("1.0", "2.0")]
+    publish(site, http, channel, *files)
+    answer = http.get(f"/channels/{channel}/feed.atom")
+    assert answer.headers["content-type"].startswith("application/atom+xml")
+    feed = ElementTree.fromstring(answer.content)
+    entries = feed.findall(f"{ATOM}entry")
+    assert {"lib 2.0 h1_0 for noarch", "lib 1.0 h1_0 for noarch"} == {one.findtext(f"{ATOM}title") for one in entries}
+    assert all((one.findtext(f"{ATOM}id") or "").startswith(site.server.address) for one in entries)
+    assert {"x<y>"} == {one.findtext(f"{ATOM}summary") for one in entries}
+
+
+def test_what_is_private_is_on_no_page(site: Site, http: httpx.Client) -> None:
+    """Neither its name nor its packages, for strangers, in lists, search, feeds and counts; its members see it (P4)."""
+    channel = site.new_channel(public=False)
+    name = site.new_name("hush")
+    publish(site, http, channel, conda(index_json(name)))
+    member = site.people.member(channel, site.new_name("member"), Role.VIEWER)
+    paths = ("/", "/channels", f"/channels?q={channel}", f"/search?q={channel}", f"/search?q={name} >=0")
+    with signed_in(site, site.people.user(site.new_name("stranger"))) as stranger, signed_in(site, member) as insider:
+        for path in paths:
+            for outsider in (http, stranger):
+                page = shown(outsider, path)
+                assert f"/channels/{channel}" not in page
+                assert f"/packages/{name}" not in page
+            page = shown(insider, path)
+            assert f"/channels/{channel}" in page or f"/packages/{name}" in page
+        for path in (f"/channels/{channel}", f"/channels/{channel}/feed.atom", f"/channels/{channel}/packages/{name}"):
+            hidden, unknown = stranger.get(path), stranger.get(path.replace(channel, "no-such-channel"))
+            assert 404 == hidden.status_code == unknown.status_code
+            assert re.sub(channel, "", hidden.text) == re.sub("no-such-channel", "", unknown.text)
+            shown(insider, path)
+
+
+def test_a_file_is_yanked_and_deleted_by_its_page(site: Site, http: httpx.Client) -> None:
+    """Each button asks once more, the form holds the token, and only who may has buttons."""
+    channel = site.new_channel()
+    file = conda(index_json("lib"))
+    publish(site, http, channel, file)
+    here = f"/channels/{channel}/packages/lib/files/noarch/{file.name}"
+    assert f"{here}/yank" not in shown(http, here)
+    with site.people.seaway.database.read() as tx:
+        owner = channels.get(tx, channel).owner
+    with signed_in(site, owner) as browser:
+        token = re.search(r'name="csrf_token" value="([^"]+)"', shown(browser, here))
+        assert token
+        fields = {"csrf_token": token[1]}
+        assert 403 == browser.post(f"{here}/yank", data={"confirmed": "yes"}).status_code
+        asked = browser.post(f"{here}/yank", data=fields)
+        assert "Yank this file?" in asked.text
+        assert 303 == browser.post(f"{here}/yank", data={**fields, "confirmed": "yes"}).status_code
+        assert f"{here}/unyank" in shown(browser, here)
+        assert "all yanked" in shown(http, f"/channels/{channel}")
+        done = browser.post(f"{here}/delete", data={**fields, "confirmed": "yes"})
+        assert f"/channels/{channel}/packages/lib" == done.headers["location"]
+        assert 404 == browser.post(f"{here}/burn", data=fields).status_code
+    shown(http, here, 404)
+
+
+def test_pages_ask_no_more_of_many_packages_than_of_few(site: Site, http: httpx.Client) -> None:
+    """The statements of a page do not grow with what stands on it (the beside-house looks with the same functions)."""
+    seaway = site.people.seaway
+    channel = site.new_channel()
+    publish(site, http, channel, conda(index_json("a")), conda(index_json("b", depends=["a"])))
+    with seaway.database.read() as tx:
+        channel_id = channels.get(tx, channel).id
+        with counted(seaway.database) as few:
+            overview.page_by_name(tx, channel_id, start=0, limit=50)
+            versions.of_package(tx, channel_id, "a")
+    publish(site, http, channel, *(conda(index_json(f"c-{number}")) for number in range(5)))
+    publish(site, http, channel, *(conda(index_json("a", f"{number}.0")) for number in range(2, 6)))
+    with seaway.database.read() as tx, counted(seaway.database) as many:
+        overview.page_by_name(tx, channel_id, start=0, limit=50)
+        versions.of_package(tx, channel_id, "a")
+    assert len(few) == len(many)
+
+
+def test_a_chart_draws_every_day() -> None:
+    """One bar a day, as high as its number; the day without has none."""
+    drawn = chart.draw([(10, 4), (12, 8)], today=12, days=3)
+    assert [(bar.day, bar.count, bar.height) for bar in drawn.bars] == [
+        ("1970-01-11", 4, 60.0), ("1970-01-12", 0, 0.0), ("1970-01-13", 8, 120.0),
+    ]  # fmt: skip
+    assert (drawn.most, drawn.total) == (8, 12)
+
+
+@pytest.mark.parametrize(
+    ("count", "said"), [(0, "0 B"), (999, "999 B"), (1_000, "1.0 kB"), (99_960, "100 kB"), (1_500_000, "1.5 MB")]
+)
+def test_sizes_are_short(count: int, said: str) -> None:
+    """Two or three digits and a unit."""
+    assert words.size(count) == said
+    assert words.grown(count) == (f"+{said}" if count else "as large")
