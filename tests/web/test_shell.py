@@ -71,7 +71,7 @@ def test_what_is_typed_stays_text(site: Site) -> None:
     with people.seaway.database.write() as tx:
         channels.change(tx, people.seaway.clock.now_ms(), OPERATOR, name, description=hostile)
     with site.client() as client:
-        for path in ("/", f"/channels/{name}"):
+        for path in (f"/channels?q={name}", f"/channels/{name}"):
             text = client.get(path, headers=BROWSER).text
             assert "<script>alert" not in text
             assert "<img src=x" not in text
