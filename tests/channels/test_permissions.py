@@ -5,9 +5,19 @@ from itertools import pairwise, product
 import pytest
 
 from seaway.accounts.principal import ANONYMOUS, OPERATOR, Carrier, Grant, Mode, Principal
-from seaway.channels.permissions import Access, Verdict, decide, require
-from seaway.channels.roles import Action, Role
-from seaway.errors import BadCredential, NotAllowed, NotFound, SeawayError
+from seaway.channels.permissions import (
+    FRESH_MS,
+    Access,
+    Verdict,
+    decide,
+    require,
+    require_fresh,
+    require_fresh_session,
+    require_site,
+    require_verified,
+)
+from seaway.channels.roles import Action, Role, SiteAction
+from seaway.errors import BadCredential, NotAllowed, NotConfirmed, NotFound, SeawayError
 
 CHANNEL = 7
 R, S, U, Y, D, O, M, L, T, X = Action  # noqa: E741 - read, see members, upload, yank, delete, overwrite, manage, leave, transfer, remove
@@ -264,3 +274,127 @@ def test_a_channel_can_take_uploads_from_publishers_only() -> None:
     assert U in allowed(OPERATOR, closed)
     with pytest.raises(NotAllowed, match="trusted publishers only"):
         require(owner, U, closed, channel_name="chan")
+
+
+# People and tools
+
+
+def person(
+    who: str = "ada", *, verified: bool = True, confirmed_at_ms: int | None = None, admin: bool = False
+) -> Principal:
+    return Principal(
+        who, 1, Carrier.PERSON, is_admin=admin, is_verified=verified, session_id=5, confirmed_at_ms=confirmed_at_ms
+    )
+
+
+def test_somebody_signed_in_may_what_their_role_gives() -> None:
+    """Invariant 3: unlike a key of theirs, they give the channel away and delete it."""
+    by_key = asker("owner", Mode.MANAGE)
+    assert set(Action) - {L} == allowed(person(), access("owner", public=False))
+    assert {T, X} == allowed(person(), access("owner", public=False)) - allowed(by_key, access("owner", public=False))
+    assert {R, S, U, Y, L} == allowed(person(), access("contributor", public=False))
+    assert {R, S, L} == allowed(person(), access("viewer", public=False))
+    assert set() == allowed(person(), access("stranger", public=False))
+    assert set(Action) - {U, Y, L} == allowed(person(admin=True), access("admin", public=False))
+
+
+@pytest.mark.parametrize("mode", Mode, ids=lambda mode: mode.name)
+def test_a_tool_may_what_a_key_of_the_mode_may(mode: Mode) -> None:
+    """Its login is no person either: never transfer, never deletion of the channel."""
+    tool = Principal("owner", 1, Carrier.TOOL, mode=mode, tool="rattler")
+    assert WITH_A_KEY["owner", mode] == allowed(tool, access("owner", public=False))
+
+
+@pytest.mark.parametrize("action", [U, Y, D, O], ids=lambda action: action.value)
+@pytest.mark.parametrize(
+    ("patterns", "package", "may"),
+    [
+        (("boat",), "boat", True),
+        (("boat",), "boats", False),
+        (("boat-*",), "boat-deck", True),
+        (("boat-*",), "boat", False),
+        (("sail", "boat-*"), "sail", True),
+        (("*",), "anything", True),
+        ((), "anything", True),
+    ],
+)
+def test_patterns_narrow_every_change_of_a_package(
+    action: Action, patterns: tuple[str, ...], package: str, may: bool
+) -> None:
+    """Invariant 2: whatever the role; reading is not narrowed."""
+    by = Principal("owner", 1, Carrier.KEY, key_name="ci", patterns=patterns)
+    seen = access("owner", public=True)
+    assert (Verdict.ALLOWED if may else Verdict.FORBIDDEN) is decide(by, action, seen, package=package)
+    assert decide(by, R, seen, package=package) is Verdict.ALLOWED
+
+
+def test_a_workflow_is_never_more_than_its_publisher() -> None:
+    """Invariant 2: even with the widest mode it sees no members and changes no settings, though somebody is owner."""
+    by = workflow(Grant(CHANNEL, 1, Mode.MANAGE))
+    assert {R, U, Y, D, O} == allowed(by, Access(CHANNEL, is_public=False, role=Role.OWNER))
+    assert decide(by, U, Access(CHANNEL + 1, is_public=False, role=None)) is Verdict.HIDDEN
+
+
+# Outside of channels
+
+KEY_OF_ADMIN = asker("admin", Mode.MANAGE)
+NARROW = asker("ada", Mode.MANAGE, only=frozenset({CHANNEL}))
+
+
+def refused_site(principal: Principal, action: SiteAction) -> type[SeawayError] | None:
+    try:
+        require_site(principal, action)
+    except SeawayError as error:
+        return type(error)
+    return None
+
+
+@pytest.mark.parametrize(
+    ("principal", "may"),
+    [
+        pytest.param(OPERATOR, set(SiteAction), id="operator"),
+        pytest.param(person(admin=True), set(SiteAction), id="admin"),
+        pytest.param(person(), set(SiteAction) - {SiteAction.ADMINISTER}, id="person"),
+        pytest.param(
+            person(verified=False),
+            set(SiteAction) - {SiteAction.ADMINISTER, SiteAction.ADD_CHANNEL, SiteAction.ADD_GROUP, SiteAction.CHANGE_GROUP},
+            id="unverified person",
+        ),
+        pytest.param(KEY_OF_ADMIN, {action for action in SiteAction if not action.needs_person}, id="admin's key"),
+        pytest.param(asker("ada", Mode.READ_WRITE_DELETE), {SiteAction.FIND_USERS, SiteAction.READ_ACCOUNT}, id="key"),
+        pytest.param(NARROW, {SiteAction.FIND_USERS, SiteAction.READ_ACCOUNT}, id="key for one channel"),
+        pytest.param(workflow(Grant(CHANNEL, 1, Mode.MANAGE)), set(), id="workflow"),
+        pytest.param(ANONYMOUS, set(), id="anonymous"),
+    ],
+)  # fmt: skip
+def test_what_is_in_no_channel(principal: Principal, may: set[SiteAction]) -> None:
+    """Invariant 3: accounts and the site are for people; a credential for some channels makes no further one."""
+    verdicts = {action: refused_site(principal, action) for action in SiteAction}
+    assert may == {action for action, refused in verdicts.items() if refused is None}
+    kind = BadCredential if principal.is_anonymous else NotAllowed
+    assert {kind} >= {refused for refused in verdicts.values() if refused is not None}
+
+
+def test_an_unverified_account_is_told_what_to_do() -> None:
+    """Case 1: the letter is where it goes on."""
+    require_verified(person())
+    with pytest.raises(NotAllowed, match="not verified") as refused:
+        require_verified(person(verified=False))
+    assert "letter" in refused.value.hint
+
+
+def test_a_proof_grows_old() -> None:
+    """Invariant 3: thirty minutes to the millisecond; a key proves nothing, and the operator need not."""
+    now_ms = 10 * FRESH_MS
+    require_fresh(OPERATOR, now_ms)
+    require_fresh(person(confirmed_at_ms=now_ms - FRESH_MS + 1), now_ms)
+    for stale in (person(confirmed_at_ms=now_ms - FRESH_MS), person(), KEY_OF_ADMIN, ANONYMOUS):
+        with pytest.raises(NotConfirmed):
+            require_fresh(stale, now_ms)
+
+
+def test_what_keys_may_too_needs_a_proof_of_people_only() -> None:
+    """A browser that was left open is stopped, a key with the right mode is not."""
+    require_fresh_session(KEY_OF_ADMIN, 10 * FRESH_MS)
+    with pytest.raises(NotConfirmed):
+        require_fresh_session(person(confirmed_at_ms=0), FRESH_MS)
