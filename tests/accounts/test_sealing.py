@@ -13,7 +13,7 @@ from seaway.accounts.sealing import Sealer
 from seaway.errors import BadSetting, Unavailable
 from seaway.server.wiring import Seaway
 from seaway.storage import keys
-from tests.support import house
+from tests.support import house, state
 
 ONE, TWO = b"1" * 32, b"2" * 32
 
@@ -69,6 +69,7 @@ def test_the_setting_lists_keys() -> None:
 
 def test_houses_that_share_a_store_share_the_key(tmp_path: Path) -> None:
     """Workers that start at one moment make one key, not two (1)."""
+    state.settings(tmp_path)  # once, before they start side by side
     with ThreadPoolExecutor() as pool:
         houses = list(pool.map(lambda _: house.build(tmp_path), range(4)))
     sealed = houses[0].house.accounts.sealer.seal(b"x", "p")
