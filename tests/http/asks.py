@@ -214,7 +214,9 @@ def of(stage: Stage, row: str, who: str) -> list[Ask]:
     return [Ask(route_of(row).partition(" ")[2].format(**stage.parameters))]
 
 
-def _builds(*rows: str) -> Callable[[Builder], Builder]:
+def builds(*rows: str) -> Callable[[Builder], Builder]:
+    """How these rows are asked."""
+
     def register(builder: Builder) -> Builder:
         BUILDERS.update(dict.fromkeys(rows, builder))
         return builder
@@ -222,12 +224,12 @@ def _builds(*rows: str) -> Callable[[Builder], Builder]:
     return register
 
 
-@_builds("GET /static/{name}", "HEAD /static/{name}")
+@builds("GET /static/{name}", "HEAD /static/{name}")
 def _asset(_stage: Stage, _who: str) -> Iterable[Ask]:
     yield Ask(assets.address("seaway.css"))
 
 
-@_builds(
+@builds(
     *(
         f"{method} /{purpose}/{{secret}}"
         for purpose in ("verify", "reset", "first-account")
@@ -240,7 +242,7 @@ def _link(_stage: Stage, _who: str) -> Iterable[Ask]:
     yield Ask("/first-account/swy-ln-unknown")
 
 
-@_builds("POST /api/v1/upload/{channel:path}")
+@builds("POST /api/v1/upload/{channel:path}")
 def _uploading(stage: Stage, _who: str) -> Iterable[Ask]:
     file = stage.new_file()
 
@@ -250,7 +252,7 @@ def _uploading(stage: Stage, _who: str) -> Iterable[Ask]:
     yield Ask(f"/api/v1/upload/{stage.channel}", content=file.content, headers=raw_headers(file), check=check)
 
 
-@_builds("POST /api/v1/upload/{channel:path} #over-another's")
+@builds("POST /api/v1/upload/{channel:path} #over-another's")
 def _overwriting(stage: Stage, who: str) -> Iterable[Ask]:
     old = stage.put()
     new = conda(index_json(old.name.rsplit("-", 2)[0]), files={"share/other": who.encode()})
@@ -267,7 +269,7 @@ def _overwriting(stage: Stage, who: str) -> Iterable[Ask]:
     )
 
 
-@_builds("DELETE /api/v1/delete/{path:path}")
+@builds("DELETE /api/v1/delete/{path:path}")
 def _deleting(stage: Stage, _who: str) -> Iterable[Ask]:
     file = stage.put()
 
@@ -277,12 +279,12 @@ def _deleting(stage: Stage, _who: str) -> Iterable[Ask]:
     yield Ask(f"/api/v1/delete/{stage.channel}/noarch/{file.name}", check=check)
 
 
-@_builds("POST /api/v1/yank/{path:path}")
+@builds("POST /api/v1/yank/{path:path}")
 def _yanking(stage: Stage, _who: str) -> Iterable[Ask]:
     yield Ask(f"/api/v1/yank/{stage.channel}/noarch/{stage.kept.name}")
 
 
-@_builds("POST /api/v1/unyank/{path:path}")
+@builds("POST /api/v1/unyank/{path:path}")
 def _unyanking(stage: Stage, _who: str) -> Iterable[Ask]:
     yield Ask(f"/api/v1/unyank/{stage.channel}/noarch/{stage.kept.name}")
 
@@ -322,24 +324,24 @@ def _begin_upload(stage: Stage, who: str) -> tuple[PackageFile, httpx.Response]:
     return file, stage.http.post(f"/api/v1/uploads/{stage.channel}", headers={**headers, **bearer(stage.secrets[who])})
 
 
-@_builds("OPTIONS /api/v1/uploads")
+@builds("OPTIONS /api/v1/uploads")
 def _asking_what_uploads_can(_stage: Stage, _who: str) -> Iterable[Ask]:
     yield Ask("/api/v1/uploads")
 
 
-@_builds("POST /api/v1/uploads/{channel}")
+@builds("POST /api/v1/uploads/{channel}")
 def _beginning_an_upload(stage: Stage, _who: str) -> Iterable[Ask]:
     name = base64.b64encode(stage.new_file().name.encode()).decode()
     headers = {**_TUS, "Upload-Length": "10", "Upload-Metadata": f"filename {name}"}
     yield Ask(f"/api/v1/uploads/{stage.channel}", headers=headers)
 
 
-@_builds("HEAD /api/v1/uploads/{id}", "DELETE /api/v1/uploads/{id}")
+@builds("HEAD /api/v1/uploads/{id}", "DELETE /api/v1/uploads/{id}")
 def _looking_at_an_upload(stage: Stage, _who: str) -> Iterable[Ask]:
     yield Ask(_begin_upload(stage, "owner")[1].headers["location"], headers=_TUS)
 
 
-@_builds("PATCH /api/v1/uploads/{id}")
+@builds("PATCH /api/v1/uploads/{id}")
 def _going_on_with_an_upload(stage: Stage, _who: str) -> Iterable[Ask]:
     file, begun = _begin_upload(stage, "owner")
 
@@ -350,35 +352,35 @@ def _going_on_with_an_upload(stage: Stage, _who: str) -> Iterable[Ask]:
     yield Ask(begun.headers["location"], content=file.content, headers=headers, check=check)
 
 
-@_builds("POST /api/oidc/mint_token")
+@builds("POST /api/oidc/mint_token")
 def _exchanging(_stage: Stage, _who: str) -> Iterable[Ask]:
     yield Ask("/api/oidc/mint_token", json={"token": "a.b.c"})
 
 
-@_builds("POST /api/github/secret-scanning")
+@builds("POST /api/github/secret-scanning")
 def _reporting_a_leak(_stage: Stage, _who: str) -> Iterable[Ask]:
     yield Ask("/api/github/secret-scanning", json=[])
 
 
-@_builds("GET /{path:path}", "HEAD /{path:path}", "OPTIONS /{path:path}")
+@builds("GET /{path:path}", "HEAD /{path:path}", "OPTIONS /{path:path}")
 def _reading(stage: Stage, _who: str) -> Iterable[Ask]:
     """Every kind of thing that a channel holds."""
     for path in (*INDEX_DOCUMENTS, f"noarch/{stage.kept.name}", stage.shard):
         yield Ask(f"/{stage.channel}/{path}")
 
 
-@_builds("GET /{path:path} #key-in-path")
+@builds("GET /{path:path} #key-in-path")
 def _reading_with_the_key_in_the_path(stage: Stage, who: str) -> Iterable[Ask]:
     for ask in _reading(stage, who):
         yield Ask(f"/t/{stage.secrets[who] or ''}{ask.path}", signed=False)
 
 
-@_builds("POST /api/v1/channels")
+@builds("POST /api/v1/channels")
 def _adding_a_channel(stage: Stage, _who: str) -> Iterable[Ask]:
     yield Ask("/api/v1/channels", json={"name": stage.site.new_name("made")})
 
 
-@_builds("PATCH /api/v1/channels/{channel}")
+@builds("PATCH /api/v1/channels/{channel}")
 def _changing_a_channel(stage: Stage, who: str) -> Iterable[Ask]:
     said = f"changed by {who}"
 
@@ -389,28 +391,28 @@ def _changing_a_channel(stage: Stage, who: str) -> Iterable[Ask]:
     yield Ask(f"/api/v1/channels/{stage.channel}", json={"description": said}, check=check)
 
 
-@_builds("PUT /api/v1/channels/{channel}/members/{user}")
+@builds("PUT /api/v1/channels/{channel}/members/{user}")
 def _adding_a_member(stage: Stage, _who: str) -> Iterable[Ask]:
     user = stage.site.people.user(stage.site.new_name("newcomer"))
     yield Ask(f"/api/v1/channels/{stage.channel}/members/{user}", json={"role": "viewer"})
 
 
-@_builds("DELETE /api/v1/channels/{channel}/members/{user}")
+@builds("DELETE /api/v1/channels/{channel}/members/{user}")
 def _removing_a_member(stage: Stage, _who: str) -> Iterable[Ask]:
     yield Ask(f"/api/v1/channels/{stage.channel}/members/{stage.new_member()}")
 
 
-@_builds("PUT /api/v1/channels/{channel}/groups/{group}")
+@builds("PUT /api/v1/channels/{channel}/groups/{group}")
 def _adding_a_group_of_members(stage: Stage, _who: str) -> Iterable[Ask]:
     yield Ask(f"/api/v1/channels/{stage.channel}/groups/{stage.group()}", json={"role": "viewer"})
 
 
-@_builds("DELETE /api/v1/channels/{channel}/groups/{group}")
+@builds("DELETE /api/v1/channels/{channel}/groups/{group}")
 def _removing_a_group_of_members(stage: Stage, _who: str) -> Iterable[Ask]:
     yield Ask(f"/api/v1/channels/{stage.channel}/groups/{stage.group(in_channel=True)}")
 
 
-@_builds("POST /api/v1/channels/{channel}/leave")
+@builds("POST /api/v1/channels/{channel}/leave")
 def _leaving(stage: Stage, who: str) -> Iterable[Ask]:
     def check(done: bool) -> None:
         if done:
@@ -420,27 +422,27 @@ def _leaving(stage: Stage, who: str) -> Iterable[Ask]:
     yield Ask(f"/api/v1/channels/{stage.channel}/leave", check=check)
 
 
-@_builds("POST /api/v1/groups")
+@builds("POST /api/v1/groups")
 def _adding_a_group(stage: Stage, _who: str) -> Iterable[Ask]:
     yield Ask("/api/v1/groups", json={"name": stage.site.new_name("group")})
 
 
-@_builds("PATCH /api/v1/groups/{group}")
+@builds("PATCH /api/v1/groups/{group}")
 def _changing_a_group(stage: Stage, _who: str) -> Iterable[Ask]:
     yield Ask(f"/api/v1/groups/{stage.group()}", json={"description": "another"})
 
 
-@_builds("PUT /api/v1/groups/{group}/members/{user}")
+@builds("PUT /api/v1/groups/{group}/members/{user}")
 def _adding_to_a_group(stage: Stage, _who: str) -> Iterable[Ask]:
     yield Ask(f"/api/v1/groups/{stage.group()}/members/{stage.users['stranger']}", json={"manager": False})
 
 
-@_builds("DELETE /api/v1/groups/{group}/members/{user}")
+@builds("DELETE /api/v1/groups/{group}/members/{user}")
 def _removing_from_a_group(stage: Stage, _who: str) -> Iterable[Ask]:
     yield Ask(f"/api/v1/groups/{stage.group()}/members/{stage.users['contrib']}")
 
 
-@_builds("GET /api/v1/search")
+@builds("GET /api/v1/search")
 def _searching(stage: Stage, _who: str) -> Iterable[Ask]:
     yield Ask("/api/v1/search", params={"q": "pkg", "channel": stage.channel})
 
@@ -448,28 +450,28 @@ def _searching(stage: Stage, _who: str) -> Iterable[Ask]:
 _FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
-@_builds("POST /api/oauth/device")
+@builds("POST /api/oauth/device")
 def _tool_begins(_stage: Stage, _who: str) -> Iterable[Ask]:
     yield Ask("/api/oauth/device", content=b"client_id=rattler", headers=_FORM)
 
 
-@_builds("POST /api/oauth/token")
+@builds("POST /api/oauth/token")
 def _tool_refreshes(_stage: Stage, _who: str) -> Iterable[Ask]:
     content = b"client_id=rattler&grant_type=refresh_token&refresh_token=unknown"
     yield Ask("/api/oauth/token", content=content, headers=_FORM)
 
 
-@_builds("POST /api/oauth/revoke")
+@builds("POST /api/oauth/revoke")
 def _tool_ends(_stage: Stage, _who: str) -> Iterable[Ask]:
     yield Ask("/api/oauth/revoke", content=b"client_id=rattler&token=unknown", headers=_FORM)
 
 
-@_builds("POST /api/graphql")
+@builds("POST /api/graphql")
 def _viewer(_stage: Stage, _who: str) -> Iterable[Ask]:
     yield Ask("/api/graphql", json={"query": "query { viewer { login } }"})
 
 
-@_builds("DELETE /api/v1/channels/{channel}")
+@builds("DELETE /api/v1/channels/{channel}")
 def _removing_a_channel(stage: Stage, _who: str) -> Iterable[Ask]:
     channel = stage.new_channel()
 
@@ -480,13 +482,13 @@ def _removing_a_channel(stage: Stage, _who: str) -> Iterable[Ask]:
     yield Ask(f"/api/v1/channels/{channel}", params={"confirm": channel}, about=channel, check=check)
 
 
-@_builds("GET /api/v1/channel-names/{channel}")
+@builds("GET /api/v1/channel-names/{channel}")
 def _asking_for_a_name(stage: Stage, _who: str) -> Iterable[Ask]:
     """A name that is free: that one can see which are not is the one exception to silence."""
     yield Ask(f"/api/v1/channel-names/{stage.site.new_name('free')}")
 
 
-@_builds("POST /api/v1/channels/{channel}/invitations")
+@builds("POST /api/v1/channels/{channel}/invitations")
 def _inviting(stage: Stage, _who: str) -> Iterable[Ask]:
     yield Ask(
         f"/api/v1/channels/{stage.channel}/invitations", json={"address": f"{stage.site.new_name('m')}@example.com"}
@@ -504,19 +506,19 @@ def _invited(stage: Stage, channel: str) -> tuple[int, str]:
     return made.id, secret
 
 
-@_builds("POST /api/v1/channels/{channel}/invitations/{invitation}/resend")
+@builds("POST /api/v1/channels/{channel}/invitations/{invitation}/resend")
 def _resending(stage: Stage, _who: str) -> Iterable[Ask]:
     number, _ = _invited(stage, stage.channel)
     yield Ask(f"/api/v1/channels/{stage.channel}/invitations/{number}/resend")
 
 
-@_builds("DELETE /api/v1/channels/{channel}/invitations/{invitation}")
+@builds("DELETE /api/v1/channels/{channel}/invitations/{invitation}")
 def _withdrawing(stage: Stage, _who: str) -> Iterable[Ask]:
     number, _ = _invited(stage, stage.channel)
     yield Ask(f"/api/v1/channels/{stage.channel}/invitations/{number}")
 
 
-@_builds("POST /api/v1/invitations/answer")
+@builds("POST /api/v1/invitations/answer")
 def _answering_an_invitation(stage: Stage, _who: str) -> Iterable[Ask]:
     _, secret = _invited(stage, stage.new_channel())
     yield Ask("/api/v1/invitations/answer", json={"secret": secret, "answer": "accept"})
@@ -533,30 +535,30 @@ def _offered(stage: Stage) -> str:
     return channel
 
 
-@_builds("POST /api/v1/channels/{channel}/transfer")
+@builds("POST /api/v1/channels/{channel}/transfer")
 def _offering(stage: Stage, _who: str) -> Iterable[Ask]:
     channel = stage.new_channel()
     yield Ask(f"/api/v1/channels/{channel}/transfer", json={"to_user": stage.users["contrib"]}, about=channel)
 
 
-@_builds("DELETE /api/v1/channels/{channel}/transfer")
+@builds("DELETE /api/v1/channels/{channel}/transfer")
 def _cancelling(stage: Stage, _who: str) -> Iterable[Ask]:
     channel = _offered(stage)
     yield Ask(f"/api/v1/channels/{channel}/transfer", about=channel)
 
 
-@_builds("POST /api/v1/channels/{channel}/transfer/answer")
+@builds("POST /api/v1/channels/{channel}/transfer/answer")
 def _answering_an_offer(stage: Stage, _who: str) -> Iterable[Ask]:
     channel = _offered(stage)
     yield Ask(f"/api/v1/channels/{channel}/transfer/answer", json={"answer": "accept"}, about=channel)
 
 
-@_builds("POST /api/v1/channels/{channel}/notices")
+@builds("POST /api/v1/channels/{channel}/notices")
 def _telling(stage: Stage, _who: str) -> Iterable[Ask]:
     yield Ask(f"/api/v1/channels/{stage.channel}/notices", json={"message": "Hello"})
 
 
-@_builds("DELETE /api/v1/channels/{channel}/notices/{notice}")
+@builds("DELETE /api/v1/channels/{channel}/notices/{notice}")
 def _taking_back(stage: Stage, _who: str) -> Iterable[Ask]:
     people, channel = stage.site.people, stage.new_channel()
     with people.seaway.database.write() as tx:
@@ -576,26 +578,27 @@ def _key_of(stage: Stage, user: str) -> int:
     return made.id
 
 
-def _user(stage: Stage, who: str) -> str:
+def user_of(stage: Stage, who: str) -> str:
+    """Who stands in this column, or the owner, whose keys the others are."""
     return stage.users.get(who, stage.users["owner"])
 
 
-@_builds("POST /api/v1/keys")
+@builds("POST /api/v1/keys")
 def _making_a_key(stage: Stage, _who: str) -> Iterable[Ask]:
     yield Ask("/api/v1/keys", json={"name": stage.site.new_name("key"), "days": 1})
 
 
-@_builds("POST /api/v1/keys/{key}/revoke")
+@builds("POST /api/v1/keys/{key}/revoke")
 def _revoking_a_key(stage: Stage, who: str) -> Iterable[Ask]:
-    yield Ask(f"/api/v1/keys/{_key_of(stage, _user(stage, who))}/revoke")
+    yield Ask(f"/api/v1/keys/{_key_of(stage, user_of(stage, who))}/revoke")
 
 
-@_builds("DELETE /api/v1/keys/{key}")
+@builds("DELETE /api/v1/keys/{key}")
 def _removing_a_key(stage: Stage, who: str) -> Iterable[Ask]:
-    yield Ask(f"/api/v1/keys/{_key_of(stage, _user(stage, who))}")
+    yield Ask(f"/api/v1/keys/{_key_of(stage, user_of(stage, who))}")
 
 
-@_builds("DELETE /api/v1/keys/{key} #another's")
+@builds("DELETE /api/v1/keys/{key} #another's")
 def _removing_the_key_of_another(stage: Stage, _who: str) -> Iterable[Ask]:
     yield Ask(f"/api/v1/keys/{_key_of(stage, stage.site.people.user(stage.site.new_name('other')))}")
 
@@ -610,22 +613,22 @@ def _browser_of(stage: Stage, user: str) -> int:
     return found.session_id
 
 
-@_builds("DELETE /api/v1/me/sessions/{session}")
+@builds("DELETE /api/v1/me/sessions/{session}")
 def _ending_a_session(stage: Stage, who: str) -> Iterable[Ask]:
-    yield Ask(f"/api/v1/me/sessions/{_browser_of(stage, _user(stage, who))}")
+    yield Ask(f"/api/v1/me/sessions/{_browser_of(stage, user_of(stage, who))}")
 
 
-@_builds("DELETE /api/v1/me/sessions/{session} #another's")
+@builds("DELETE /api/v1/me/sessions/{session} #another's")
 def _ending_the_session_of_another(stage: Stage, _who: str) -> Iterable[Ask]:
     yield Ask(f"/api/v1/me/sessions/{_browser_of(stage, stage.site.people.user(stage.site.new_name('other')))}")
 
 
-@_builds("DELETE /api/v1/me/tools/{tool}")
+@builds("DELETE /api/v1/me/tools/{tool}")
 def _ending_no_tool(_stage: Stage, _who: str) -> Iterable[Ask]:
     yield Ask("/api/v1/me/tools/1000000")
 
 
-@_builds("PATCH /api/v1/users/{user}")
+@builds("PATCH /api/v1/users/{user}")
 def _shutting_an_account(stage: Stage, _who: str) -> Iterable[Ask]:
     yield Ask(f"/api/v1/users/{stage.site.people.user(stage.site.new_name('other'))}", json={"disabled": True})
 
@@ -645,18 +648,18 @@ def _new_publisher(stage: Stage) -> int:
         return publishers.add(tx, now_ms, OPERATOR, teller, stage.channel, "gitlab", draft).id
 
 
-@_builds("POST /api/v1/channels/{channel}/publishers")
+@builds("POST /api/v1/channels/{channel}/publishers")
 def _adding_a_publisher(stage: Stage, _who: str) -> Iterable[Ask]:
     given = {"issuer": "gitlab", "fields": _new_project(stage)}
     yield Ask(f"/api/v1/channels/{stage.channel}/publishers", json=given)
 
 
-@_builds("PATCH /api/v1/channels/{channel}/publishers/{publisher}")
+@builds("PATCH /api/v1/channels/{channel}/publishers/{publisher}")
 def _changing_a_publisher(stage: Stage, _who: str) -> Iterable[Ask]:
     yield Ask(f"/api/v1/channels/{stage.channel}/publishers/{_new_publisher(stage)}", json={"mode": "READ"})
 
 
-@_builds("DELETE /api/v1/channels/{channel}/publishers/{publisher}")
+@builds("DELETE /api/v1/channels/{channel}/publishers/{publisher}")
 def _removing_a_publisher(stage: Stage, _who: str) -> Iterable[Ask]:
     yield Ask(f"/api/v1/channels/{stage.channel}/publishers/{_new_publisher(stage)}")
 
@@ -668,45 +671,45 @@ def _form(path: str, **fields: str) -> Ask:
     return Ask(path, content=urlencode(fields).encode(), headers=_FORM)
 
 
-@_builds("POST /channels/{channel}/settings")
+@builds("POST /channels/{channel}/settings")
 def _setting_a_channel(stage: Stage, _who: str) -> Iterable[Ask]:
     visibility = "public" if stage.is_public else "private"
     yield _form(f"/channels/{stage.channel}/settings", description="words", visibility=visibility)
 
 
-@_builds("POST /channels/{channel}/settings/notices")
+@builds("POST /channels/{channel}/settings/notices")
 def _noticing(stage: Stage, _who: str) -> Iterable[Ask]:
     yield _form(f"/channels/{stage.channel}/settings/notices", message="words", level="info", days="1")
 
 
-@_builds("POST /channels/{channel}/settings/members")
+@builds("POST /channels/{channel}/settings/members")
 def _adding_a_member_by_page(stage: Stage, _who: str) -> Iterable[Ask]:
     user = stage.site.people.user(stage.site.new_name("newcomer"))
     yield _form(f"/channels/{stage.channel}/settings/members", who=user, role="viewer")
 
 
-@_builds("POST /channels/{channel}/settings/members/remove")
+@builds("POST /channels/{channel}/settings/members/remove")
 def _removing_a_member_by_page(stage: Stage, _who: str) -> Iterable[Ask]:
     yield _form(f"/channels/{stage.channel}/settings/members/remove", who=stage.new_member())
 
 
-@_builds("POST /channels/{channel}/settings/publishers")
+@builds("POST /channels/{channel}/settings/publishers")
 def _trusting_by_page(stage: Stage, _who: str) -> Iterable[Ask]:
     fields = {"owner": "octo", "repository": stage.site.new_name("repo"), "workflow": "publish.yml"}
     yield _form(f"/channels/{stage.channel}/settings/publishers", issuer="github", mode="READ", **fields)
 
 
-@_builds("POST /channels/{channel}/settings/publishers/rules")
+@builds("POST /channels/{channel}/settings/publishers/rules")
 def _setting_rules_by_page(stage: Stage, _who: str) -> Iterable[Ask]:
     yield _form(f"/channels/{stage.channel}/settings/publishers/rules", attestations="optional")
 
 
-@_builds("POST /channels/{channel}/settings/danger/offer")
+@builds("POST /channels/{channel}/settings/danger/offer")
 def _offering_by_page(stage: Stage, _who: str) -> Iterable[Ask]:
     yield _form(f"/channels/{stage.new_channel()}/settings/danger/offer", to=stage.users["contrib"])
 
 
-@_builds("POST /channels/{channel}/settings/danger/delete")
+@builds("POST /channels/{channel}/settings/danger/delete")
 def _deleting_by_page(stage: Stage, _who: str) -> Iterable[Ask]:
     name = stage.new_channel()
     yield _form(f"/channels/{name}/settings/danger/delete", name=name)

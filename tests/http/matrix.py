@@ -252,6 +252,16 @@ POST /api/v1/groups/{group}/leave                         401       403       40
 
 The API: one's own
 GET /api/v1/me                                            401       200       200       200       200       200       200       200       200       200       401
+PATCH /api/v1/me                                          401       403       403       403       403       403       403       403       403       403       401
+DELETE /api/v1/me                                         401       403       403       403       403       403       403       403       403       403       401
+GET /api/v1/me/addresses                                  401       200       200       200       200       200       200       200       200       200       401
+POST /api/v1/me/addresses                                 401       403       403       403       403       403       403       403       403       403       401
+DELETE /api/v1/me/addresses/{address}                     401       403       403       403       403       403       403       403       403       403       401
+POST /api/v1/me/addresses/{address}/primary               401       403       403       403       403       403       403       403       403       403       401
+POST /api/v1/me/addresses/{address}/letter                401       403       403       403       403       403       403       403       403       403       401
+GET /api/v1/me/identities                                 401       200       200       200       200       200       200       200       200       200       401
+DELETE /api/v1/me/identities/{identity}                   401       403       403       403       403       403       403       403       403       403       401
+GET /api/v1/me/second-factors                             401       200       200       200       200       200       200       200       200       200       401
 GET /api/v1/keys                                          401       200       200       200       200       200       200       200       200       200       401
 POST /api/v1/keys                                         401       403       403       403       403       403       403       403       403       403       401
 POST /api/v1/keys/{key}/revoke                            401       403       403       403       403       403       403       403       403       403       401
@@ -260,6 +270,9 @@ GET /api/v1/me/sessions                                   401       200       20
 DELETE /api/v1/me/sessions/{session}                      401       403       403       403       403       403       403       403       403       403       401
 GET /api/v1/me/tools                                      401       200       200       200       200       200       200       200       200       200       401
 DELETE /api/v1/me/tools/{tool}                            401       403       403       403       403       403       403       403       403       403       401
+
+The API: people by the beginning of their name
+GET /api/v1/people                                        401       200       200       200       200       200       200       200       200       200       401
 
 The API: publishers
 GET /api/v1/channels/{channel}/publishers                 401       403/404   403       403       200       200       403       403       403       403/404   401
@@ -271,6 +284,9 @@ The API: the site; no key is enough
 GET /api/v1/users                                         401       403       403       403       403       403       403       403       403       403       401
 GET /api/v1/users/{user}                                  401       403       403       403       403       403       403       403       403       403       401
 PATCH /api/v1/users/{user}                                401       403       403       403       403       403       403       403       403       403       401
+PATCH /api/v1/channels/{channel}/quota                    401       403       403       403       403       403       403       403       403       403       401
+GET /api/v1/users/{user}/quota                            401       403       403       403       403       403       403       403       403       403       401
+PATCH /api/v1/users/{user}/quota                          401       403       403       403       403       403       403       403       403       403       401
 GET /api/v1/audit                                         401       403       403       403       403       403       403       403       403       403       401
 """  # fmt: skip
 
@@ -311,6 +327,14 @@ POST /api/v1/channels/{channel}/transfer/answer           404       404       20
 
 One's own
 GET /api/v1/me                                            200       200       200       200       200       200
+PATCH /api/v1/me                                          200       200       200       200       200       200
+DELETE /api/v1/me                                         403       403       403       403       403       403
+GET /api/v1/me/addresses                                  200       200       200       200       200       200
+POST /api/v1/me/addresses                                 201       201       201       201       201       403
+DELETE /api/v1/me/addresses/{address}                     204       204       204       204       204       403
+DELETE /api/v1/me/addresses/{address} #another's          404       404       404       404       404       404
+DELETE /api/v1/me/identities/{identity}                   404       404       404       404       404       403
+GET /api/v1/me/second-factors                             200       200       200       200       200       200
 POST /api/v1/keys                                         201       201       201       201       201       403
 POST /api/v1/keys/{key}/revoke                            200       200       200       200       200       200
 DELETE /api/v1/keys/{key}                                 204       204       204       204       204       204
@@ -342,6 +366,9 @@ The site
 GET /api/v1/users                                         403       403       403       403       200       403
 GET /api/v1/users/{user}                                  403       403       403       403       200       403
 PATCH /api/v1/users/{user}                                403       403       403       403       200       403
+PATCH /api/v1/channels/{channel}/quota                    403       403       403       403       200       403
+GET /api/v1/users/{user}/quota                            403       403       403       403       200       403
+PATCH /api/v1/users/{user}/quota                          403       403       403       403       200       403
 GET /api/v1/audit                                         403       403       403       403       200       403
 GET /api/v1/channels/{channel}/audit                      403/404   403       403       200       200       200
 """  # fmt: skip

@@ -26,6 +26,7 @@ class Email:
     is_primary: bool
     added_at_ms: int
     verified_at_ms: int | None
+    id: int
 
 
 def checked(address: str) -> str:
@@ -64,7 +65,7 @@ def add(tx: Tx, now_ms: int, user_id: int, address: str, *, verified: bool) -> N
 def of_user(tx: Tx, user_id: int) -> list[Email]:
     """The addresses of a user, the primary one first."""
     rows = tx.execute(
-        select(emails.c.address, emails.c.is_primary, emails.c.added_at, emails.c.verified_at)
+        select(emails.c.address, emails.c.is_primary, emails.c.added_at, emails.c.verified_at, emails.c.id)
         .where(emails.c.user_id == user_id)
         .order_by(emails.c.is_primary.desc(), emails.c.id)
     )

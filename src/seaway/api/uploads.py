@@ -112,6 +112,8 @@ async def _user(request: Request) -> Principal:
         raise BadCredential("This needs an API key.", "Send one as a bearer token, or check that yours is still good.")
     if by.user_id is None:
         raise NotAllowed(f"{by.name} cannot upload in pieces.", "Upload the file in one request.")
+    house: House = request.app.state.house
+    house.tally.used(by.key_id, by.address)
     return by
 
 

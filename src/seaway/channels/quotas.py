@@ -25,6 +25,8 @@ from seaway.database.tables import channels, members, subdirs
 from seaway.database.tables import users as user_rows
 from seaway.errors import Malformed, TooLarge
 
+MAX_QUOTA = 2**53  # what JSON carries exactly, and more than any store holds
+
 
 @dataclass(frozen=True, slots=True)
 class Room:
@@ -125,7 +127,7 @@ def set_of_user(tx: Tx, now_ms: int, by: Principal, user: str, quota: int | None
 
 
 def _check(quota: int | None) -> None:
-    if quota is not None and not 0 <= quota < 2**62:
+    if quota is not None and not 0 <= quota <= MAX_QUOTA:
         raise Malformed("A quota is a number of bytes.", "Give 0 or more, or none.")
 
 

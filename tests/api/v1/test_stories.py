@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from seaway.accounts import sessions, users
+from seaway.accounts import emails, sessions, users
 from seaway.accounts.principal import OPERATOR, Mode
 from seaway.channels import channels
 from tests.conftest import Site
@@ -87,3 +87,51 @@ def test_the_log_of_an_older_channel_of_the_name_is_not_told(site: Site, http: h
     people.channel(channel, owner=owner)
     answer = http.get(f"channels/{channel}/audit", headers=bearer(people.key(owner, mode=Mode.MANAGE)))
     assert ["channel.added"] == [line["action"] for line in answer.json()["items"]]
+
+
+def test_who_is_found_becomes_a_member(site: Site, http: httpx.Client) -> None:
+    """From the beginning of a name to a role, and to another one."""
+    people, channel = site.people, site.new_name()
+    owner, mate = people.user(site.new_name("owner")), people.user(site.new_name("mate"))
+    people.channel(channel, owner=owner)
+    person = signed_in(site, owner)
+    assert {"name": mate} in http.get("people", params={"name": mate}, headers=person).json()["items"]
+    for role in ("viewer", "contributor"):
+        put = http.put(f"channels/{channel}/members/{mate}", json={"role": role}, headers=person)
+        assert (200, role) == (put.status_code, put.json()["role"])
+
+
+def test_an_address_counts_when_its_letter_was_answered(site: Site, http: httpx.Client) -> None:
+    """It is a claim before, which cannot be the primary one; taken out, it is gone."""
+    user = site.people.user(site.new_name("person"))
+    person = signed_in(site, user)
+    with site.people.seaway.database.write() as tx:
+        emails.add(tx, site.people.seaway.clock.now_ms(), users.get(tx, user).id, f"{user}@example.com", verified=True)
+    made = http.post("me/addresses", json={"address": f"{user}@example.org"}, headers=person).json()
+    assert (False, None) == (made["primary"], made["verified_at"])
+    assert 403 == http.post(f"me/addresses/{made['id']}/primary", headers=person).status_code
+    assert 204 == http.post(f"me/addresses/{made['id']}/letter", headers=person).status_code
+    assert 204 == http.delete(f"me/addresses/{made['id']}", headers=person).status_code
+    assert [f"{user}@example.com"] == [
+        one["address"] for one in http.get("me/addresses", headers=person).json()["items"]
+    ]
+
+
+def test_an_account_ends_when_its_name_was_said(site: Site, http: httpx.Client) -> None:
+    """Not by another name; then its session is good for nothing, and its name is free for nobody."""
+    user = site.people.user(site.new_name("person"))
+    person = signed_in(site, user)
+    assert 400 == http.delete("me", params={"confirm": "somebody"}, headers=person).status_code
+    assert 204 == http.delete("me", params={"confirm": user}, headers=person).status_code
+    assert 401 == http.get("me", headers=person).status_code
+
+
+def test_members_see_the_room_that_an_admin_gives(site: Site, http: httpx.Client) -> None:
+    """A quota shows at once, to members and to nobody else."""
+    owner, channel = site.people.user(site.new_name("owner")), site.new_name()
+    site.people.channel(channel, owner=owner, public=True)
+    admin = signed_in(site, site.people.user(site.new_name("admin"), admin=True))
+    given = http.patch(f"channels/{channel}/quota", json={"quota": 1000}, headers=admin)
+    assert {"quota": 1000, "used": 0} == given.json()
+    assert given.json() == http.get(f"channels/{channel}", headers=signed_in(site, owner)).json()["room"]
+    assert http.get(f"channels/{channel}").json()["room"] is None

@@ -1,21 +1,24 @@
 """Whoever asks: which account it is, and what the credential gives."""
 
-from fastapi import APIRouter
-from pydantic import Field
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from pydantic import ConfigDict, Field
 
 from seaway import audit
-from seaway.accounts import sessions, tools, users
+from seaway.accounts import leaving, sessions, tools, users
 from seaway.accounts.principal import Carrier
 from seaway.accounts.sessions import Session
 from seaway.accounts.tools import Grant
+from seaway.accounts.users import MAX_DISPLAY_NAME, User
 from seaway.api.v1.asking import Asked, Call, Id
 from seaway.api.v1.keys import ModeName
-from seaway.api.v1.shapes import Moment, Page, Shown, whole
+from seaway.api.v1.shapes import Given, Moment, Page, Shown, whole
 from seaway.audit import Event
 from seaway.channels import permissions
 from seaway.channels.roles import SiteAction
 from seaway.clock import moment
-from seaway.errors import NotFound
+from seaway.errors import Malformed, NotFound
 
 router = APIRouter(tags=["account"])
 
@@ -43,12 +46,47 @@ class Account(Shown):
     credential: Credential
 
 
+class AccountChange(Given):
+    """What is to be another; what is left out stays."""
+
+    display_name: str | None = Field(None, max_length=MAX_DISPLAY_NAME)
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"display_name": "Ada Lovelace"}]})
+
+
+Confirm = Annotated[str, Query(description="Your user name again, to say that you mean it.", max_length=39)]
+
+
 @router.get("/me", operation_id="getAccount")
 def get_account(call: Asked) -> Account:
     """Your account, and what this credential is good for."""
     permissions.require_site(call.by, SiteAction.READ_ACCOUNT)
     with call.read() as tx:
+        return _account(call, users.get(tx, call.by.name))
+
+
+@router.patch("/me", operation_id="changeAccount")
+def change_account(call: Asked, given: AccountChange) -> Account:
+    """Change how others read your name; what is left out stays. Only a person can."""
+    permissions.require_site(call.by, SiteAction.CHANGE_ACCOUNT)
+    with call.write() as tx:
+        if given.display_name is not None:
+            users.set_display_name(tx, call.now_ms, call.by, call.by.name, given.display_name)
+        return _account(call, users.get(tx, call.by.name))
+
+
+@router.delete("/me", operation_id="removeAccount", status_code=204)
+def remove_account(call: Asked, confirm: Confirm) -> None:
+    """Delete your account with its keys, sessions and tools; for a person who owns no channel, signed in just now."""
+    permissions.require_site(call.by, SiteAction.CHANGE_ACCOUNT)
+    if confirm != call.by.name:
+        raise Malformed("That is not the name of this account.", f"Send confirm={call.by.name} to delete it.")
+    with call.read() as tx:
         user = users.get(tx, call.by.name)
+    leaving.remove(call.house.accounts, call.by, user)
+
+
+def _account(call: Call, user: User) -> Account:
     return Account(
         name=user.name,
         display_name=user.display_name,

@@ -19,15 +19,19 @@ from starlette.routing import Route
 
 from seaway.api.v1 import (
     account,
+    addresses,
     audit,
     channels,
     groups,
+    identities,
     invitations,
     keys,
     members,
     notices,
     packages,
+    people,
     publishers,
+    quotas,
     search,
     transfers,
     users,
@@ -79,9 +83,12 @@ _SCHEMES = {
 
 _NOUNS = (
     account,
+    addresses,
+    identities,
     keys,
     channels,
     members,
+    people,
     groups,
     invitations,
     transfers,
@@ -91,6 +98,7 @@ _NOUNS = (
     search,
     audit,
     users,
+    quotas,
 )
 
 ROUTER = APIRouter(redirect_slashes=False, responses=_PROBLEMS)

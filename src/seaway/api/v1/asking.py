@@ -49,7 +49,10 @@ class Call:
 
 async def _call(request: Request) -> Call:
     """A credential that is not good is refused, also where none is needed: a program must not take that for an answer."""
-    return Call(request.app.state.house, await principal_of(request))
+    house: House = request.app.state.house
+    by = await principal_of(request)
+    house.tally.used(by.key_id, by.address)
+    return Call(house, by)
 
 
 Asked = Annotated[Call, Depends(_call)]

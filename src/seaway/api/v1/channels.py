@@ -8,9 +8,11 @@ from pydantic import ConfigDict, Field
 from seaway.accounts import users
 from seaway.accounts.throttle import Rate
 from seaway.api.v1.asking import DEFAULT_LIMIT, OPEN, After, Asked, ChannelName, Limit
+from seaway.api.v1.quotas import Room, room_of
 from seaway.api.v1.shapes import Given, Moment, Page, Shown, page
-from seaway.channels import channels, permissions
+from seaway.channels import channels, permissions, quotas
 from seaway.channels.channels import MAX_DESCRIPTION, MAX_LOGO_URL, Attestations, Channel
+from seaway.channels.permissions import Verdict
 from seaway.channels.roles import Action, SiteAction
 from seaway.clock import moment
 from seaway.packages import catalogue
@@ -44,6 +46,7 @@ class ChannelDetail(ChannelShown):
 
     files: int
     role: str | None = Field(description="viewer, contributor or owner; null for who is no member.")
+    room: Room | None = Field(description="How much it holds and may hold, for its members and site admins.")
 
 
 class NameShown(Shown):
@@ -105,8 +108,10 @@ def get(call: Asked, channel: ChannelName) -> ChannelDetail:
     with call.read() as tx:
         access = call.require(tx, Action.READ, channel)
         found, files = channels.get(tx, channel), catalogue.count_files(tx, access.channel_id)
+        is_inside = permissions.decide(call.by, Action.SEE_MEMBERS, access) is Verdict.ALLOWED
+        room = room_of(quotas.of_channel(tx, access.channel_id)) if is_inside else None
     role = None if access.role is None else access.role.value
-    return ChannelDetail(**_shown(found).model_dump(), files=files, role=role)
+    return ChannelDetail(**_shown(found).model_dump(), files=files, role=role, room=room)
 
 
 @router.patch("/channels/{channel}", operation_id="changeChannel")

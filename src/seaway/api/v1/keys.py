@@ -10,7 +10,7 @@ from seaway.accounts.principal import Mode
 from seaway.api.v1.asking import Asked, Call, Id
 from seaway.api.v1.shapes import Given, Moment, Page, Shown, whole
 from seaway.channels import own_keys, permissions
-from seaway.channels.own_keys import DEFAULT_DAYS, LONGEST_DAYS, KeyRules
+from seaway.channels.own_keys import DEFAULT_DAYS, LONGEST_DAYS
 from seaway.channels.roles import SiteAction
 from seaway.clock import moment
 from seaway.database.engine import Tx
@@ -57,7 +57,9 @@ class KeyGiven(Given):
         description="Only packages of these names may be written, `*` at the end standing for anything.",
         max_length=MAX_PATTERNS,
     )
-    days: int = Field(DEFAULT_DAYS, description="How long it is good.", ge=1, le=LONGEST_DAYS)
+    days: Annotated[int, Field(ge=1, le=LONGEST_DAYS)] | None = Field(
+        DEFAULT_DAYS, description="How long it is good; null for a key without an end, where this site allows that."
+    )
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"name": "ci", "channels": ["robots"], "days": 90}]})
 
@@ -76,7 +78,7 @@ def add(call: Asked, given: KeyGiven) -> KeyMade:
         made, secret = own_keys.add(
             tx, call.now_ms, call.by, given.name,
             mode=Mode[given.mode], channel_names=given.channels, patterns=given.packages, days=given.days,
-            rules=KeyRules(),
+            rules=call.house.key_rules,
         )  # fmt: skip
     return KeyMade(**_shown(made).model_dump(), key=secret)
 

@@ -62,9 +62,12 @@ def list_members(call: Asked, channel: ChannelName) -> Members:
 
 @router.put("/channels/{channel}/members/{user}", operation_id="putMember")
 def put_member(call: Asked, channel: ChannelName, user: UserName, given: RoleGiven) -> MemberShown:
-    """Make a user a member at once, or change their role."""
+    """Make a user a member at once, of which a letter tells them, or change their role."""
     with call.write() as tx:
-        return _user(members.put(tx, call.now_ms, call.by, channel, user, Role(given.role)))
+        put = members.put(
+            tx, call.now_ms, call.by, channel, user, Role(given.role), telling=call.house.accounts
+        )  # fmt: skip
+    return _user(put)
 
 
 @router.delete("/channels/{channel}/members/{user}", operation_id="removeMember", status_code=204)

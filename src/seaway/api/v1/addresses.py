@@ -1,0 +1,93 @@
+"""The e-mail addresses of whoever asks; only a person changes them, most of it a short while after a proof."""
+
+from typing import Annotated
+
+from fastapi import APIRouter
+from pydantic import ConfigDict, Field
+
+from seaway.accounts import addresses, emails, signing_up
+from seaway.accounts.emails import MAX_CHARS, Email
+from seaway.api.v1.asking import Asked, Call, Id
+from seaway.api.v1.shapes import Given, Moment, Page, Shown, whole
+from seaway.channels import permissions
+from seaway.channels.roles import SiteAction
+from seaway.clock import moment
+from seaway.errors import NotFound
+
+router = APIRouter(tags=["account"])
+
+
+class AddressShown(Shown):
+    """An address of your account."""
+
+    id: int
+    address: str = Field(examples=["ada@example.com"])
+    primary: bool = Field(description="Whether letters go there.")
+    added_at: Moment
+    verified_at: Moment | None = Field(description="When the link in its letter was opened; before, it does not count.")
+
+
+class AddressGiven(Given):
+    """A further address."""
+
+    address: Annotated[str, Field(min_length=3, max_length=MAX_CHARS)]
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"address": "ada@example.com"}]})
+
+
+@router.get("/me/addresses", operation_id="listAddresses")
+def list_addresses(call: Asked) -> Page[AddressShown]:
+    """Your addresses, the primary one first."""
+    permissions.require_site(call.by, SiteAction.READ_ACCOUNT)
+    return whole([_shown(email) for email in _of_asker(call)])
+
+
+@router.post("/me/addresses", operation_id="addAddress", status_code=201)
+def add(call: Asked, given: AddressGiven) -> AddressShown:
+    """Add an address, to which a letter is sent; for a person, signed in just now."""
+    permissions.require_site(call.by, SiteAction.CHANGE_ACCOUNT)
+    addresses.add(call.house.accounts, call.by, given.address)
+    written = emails.checked(given.address)
+    return next(_shown(email) for email in _of_asker(call) if email.address == written)
+
+
+@router.delete("/me/addresses/{address}", operation_id="removeAddress", status_code=204)
+def remove(call: Asked, address: Id) -> None:
+    """Take an address out, but not the primary one; for a person, signed in just now."""
+    addresses.remove(call.house.accounts, call.by, _address_of(call, address))
+
+
+@router.post("/me/addresses/{address}/primary", operation_id="makeAddressPrimary", status_code=204)
+def make_primary(call: Asked, address: Id) -> None:
+    """Have letters go to a verified address; for a person, signed in just now."""
+    addresses.make_primary(call.house.accounts, call.by, _address_of(call, address))
+
+
+@router.post("/me/addresses/{address}/letter", operation_id="sendAddressLetter", status_code=204)
+def send_letter(call: Asked, address: Id) -> None:
+    """Send the letter once more to an address that is not verified; nothing is sent to one that is."""
+    signing_up.write_again(call.house.accounts, call.by, _address_of(call, address), client=call.by.address)
+
+
+def _address_of(call: Call, number: int) -> str:
+    """What the number of an address of whoever asks stands for; somebody else's stands for none."""
+    permissions.require_site(call.by, SiteAction.CHANGE_ACCOUNT)
+    address = next((email.address for email in _of_asker(call) if email.id == number), None)
+    if address is None:
+        raise NotFound("This address is not in your account.", "GET /api/v1/me/addresses lists them.")
+    return address
+
+
+def _of_asker(call: Call) -> list[Email]:
+    with call.read() as tx:
+        return emails.of_user(tx, call.by.user_id or 0)
+
+
+def _shown(email: Email) -> AddressShown:
+    return AddressShown(
+        id=email.id,
+        address=email.address,
+        primary=email.is_primary,
+        added_at=moment(email.added_at_ms),
+        verified_at=moment(email.verified_at_ms),
+    )

@@ -1,0 +1,66 @@
+"""How whoever asks signs in: accounts elsewhere, and second factors, which only the pages change."""
+
+from fastapi import APIRouter
+from pydantic import Field
+
+from seaway.accounts import identities, outside, second_factors
+from seaway.accounts.identities import Identity
+from seaway.api.v1.asking import Asked, Id
+from seaway.api.v1.shapes import Moment, Page, Shown, whole
+from seaway.channels import permissions
+from seaway.channels.roles import SiteAction
+from seaway.clock import moment
+
+router = APIRouter(tags=["account"])
+
+
+class IdentityShown(Shown):
+    """An account elsewhere that signs you in here."""
+
+    id: int
+    provider: str = Field(examples=["github"])
+    login: str = Field(description="Its name there when it was last used.")
+    linked_at: Moment
+    used_at: Moment
+
+
+class SecondFactors(Shown):
+    """What you have besides the password."""
+
+    codes: bool = Field(description="Whether an app shows codes for you.")
+    passkeys: int
+    recovery_codes: int = Field(description="How many are left.")
+
+
+@router.get("/me/identities", operation_id="listIdentities")
+def list_identities(call: Asked) -> Page[IdentityShown]:
+    """The accounts elsewhere that sign you in here, the oldest first."""
+    permissions.require_site(call.by, SiteAction.READ_ACCOUNT)
+    with call.read() as tx:
+        return whole([_shown(one) for one in identities.of_user(tx, call.by.user_id or 0)])
+
+
+@router.delete("/me/identities/{identity}", operation_id="unlinkIdentity", status_code=204)
+def unlink(call: Asked, identity: Id) -> None:
+    """Have an account elsewhere sign you in no more, unless it is the last way in; for a person, signed in just now."""
+    permissions.require_site(call.by, SiteAction.CHANGE_ACCOUNT)
+    outside.unlink(call.house.outside, call.by, identity)
+
+
+@router.get("/me/second-factors", operation_id="getSecondFactors")
+def get_second_factors(call: Asked) -> SecondFactors:
+    """What you have besides the password; only the pages of your account change it."""
+    permissions.require_site(call.by, SiteAction.READ_ACCOUNT)
+    with call.read() as tx:
+        found = second_factors.of_user(tx, call.by.user_id or 0)
+    return SecondFactors(codes=found.has_totp, passkeys=found.passkeys, recovery_codes=found.recovery_codes)
+
+
+def _shown(identity: Identity) -> IdentityShown:
+    return IdentityShown(
+        id=identity.id,
+        provider=identity.provider,
+        login=identity.login,
+        linked_at=moment(identity.created_at_ms),
+        used_at=moment(identity.used_at_ms),
+    )

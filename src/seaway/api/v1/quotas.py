@@ -1,0 +1,69 @@
+"""How many bytes channels and users may hold: set by site admins who are signed in, a short while after a proof."""
+
+from typing import Annotated
+
+from fastapi import APIRouter
+from pydantic import ConfigDict, Field
+
+from seaway.accounts import users
+from seaway.api.v1.asking import Asked, Call, ChannelName
+from seaway.api.v1.members import UserName
+from seaway.api.v1.shapes import Given, Shown
+from seaway.channels import channels, permissions, quotas
+from seaway.channels.quotas import MAX_QUOTA, Usage
+from seaway.channels.roles import SiteAction
+
+router = APIRouter(tags=["administration"])
+
+
+class Room(Shown):
+    """How much there is, and how much there may be."""
+
+    quota: int | None = Field(description="How many bytes there may be; null for as many as the site has room for.")
+    used: int = Field(description="How many bytes there are.")
+
+
+class QuotaGiven(Given):
+    """How much there may be."""
+
+    quota: Annotated[int, Field(ge=0, le=MAX_QUOTA)] | None = Field(
+        description="How many bytes; null for as many as the site has room for. What is there already stays."
+    )
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"quota": 10_000_000_000}]})
+
+
+@router.patch("/channels/{channel}/quota", operation_id="changeChannelQuota")
+def change_of_channel(call: Asked, channel: ChannelName, given: QuotaGiven) -> Room:
+    """Say how many bytes a channel may hold; for site admins, signed in just now."""
+    _require_admin(call)
+    with call.write() as tx:
+        quotas.set_of_channel(tx, call.now_ms, call.by, channel, given.quota)
+        return room_of(quotas.of_channel(tx, channels.get(tx, channel).id))
+
+
+@router.get("/users/{user}/quota", operation_id="getUserQuota")
+def get_of_user(call: Asked, user: UserName) -> Room:
+    """How many bytes the channels of a user hold together; for site admins who are signed in."""
+    permissions.require_site(call.by, SiteAction.ADMINISTER)
+    with call.read() as tx:
+        return room_of(quotas.of_user(tx, users.get(tx, user).id))
+
+
+@router.patch("/users/{user}/quota", operation_id="changeUserQuota")
+def change_of_user(call: Asked, user: UserName, given: QuotaGiven) -> Room:
+    """Say how many bytes the channels of a user may hold together; for site admins, signed in just now."""
+    _require_admin(call)
+    with call.write() as tx:
+        quotas.set_of_user(tx, call.now_ms, call.by, user, given.quota)
+        return room_of(quotas.of_user(tx, users.get(tx, user).id))
+
+
+def room_of(usage: Usage) -> Room:
+    """A quota and what is taken of it, as answers have it."""
+    return Room(quota=usage.quota, used=usage.used)
+
+
+def _require_admin(call: Call) -> None:
+    permissions.require_site(call.by, SiteAction.ADMINISTER)
+    permissions.require_fresh(call.by, call.now_ms)
