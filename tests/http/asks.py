@@ -298,18 +298,18 @@ def _act(stage: Stage, act: str, file: PackageFile, content: bytes) -> Ask:
     return Ask(path, content=content, headers={"Content-Type": "application/x-www-form-urlencoded"})
 
 
-@_builds(_ACT)
+@builds(_ACT)
 def _yanking_on_a_page(stage: Stage, _who: str) -> Iterable[Ask]:
     for act in ("yank", "unyank"):
         yield _act(stage, act, stage.kept, b"confirmed=yes")
 
 
-@_builds(f"{_ACT} #delete")
+@builds(f"{_ACT} #delete")
 def _deleting_on_a_page(stage: Stage, _who: str) -> Iterable[Ask]:
     yield _act(stage, "delete", stage.put(), b"confirmed=yes")
 
 
-@_builds(f"{_ACT} #unconfirmed")
+@builds(f"{_ACT} #unconfirmed")
 def _asking_to_yank(stage: Stage, _who: str) -> Iterable[Ask]:
     yield _act(stage, "yank", stage.kept, b"")
 
