@@ -58,6 +58,10 @@ PAGES = (
     Shot("account-emails", "/account/emails", signed_in=True),
     Shot("account-security", "/account/security", signed_in=True),
     Shot("account-sessions", "/account/sessions", signed_in=True),
+    Shot("account-groups", "/account/groups", signed_in=True),
+    Shot("account-offers", "/account/offers", signed_in=True),
+    Shot("account-identities", "/account/identities", signed_in=True),
+    Shot("device", "/device", signed_in=True),
     Shot("account-tools", "/account/tools", signed_in=True),
 )
 

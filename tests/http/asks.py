@@ -130,6 +130,7 @@ class Stage:
             "group": self.group(),
             "user": self.users["viewer"],
             "provider": "nobody",
+            "secret": "swy-inv-unknown",
         }
 
     def group(self, *, in_channel: bool = False) -> str:

@@ -164,6 +164,25 @@ HEAD /account/identities                                  401       403       40
 POST /account/identities/link                             401       403       403       403       403       403       403       403       403       403       401
 POST /account/identities/unlink                           401       403       403       403       403       403       403       403       403       403       401
 
+What people are asked and offered, and their groups
+GET /invitations/{secret}                                 404       404       404       404       404       404       404       404       404       404       401
+HEAD /invitations/{secret}                                404       404       404       404       404       404       404       404       404       404       401
+POST /invitations/{secret}/accept                         401       403       403       403       403       403       403       403       403       403       401
+POST /invitations/{secret}/decline                        403       404       404       404       404       404       404       404       404       404       401
+GET /account/offers                                       401       403       403       403       403       403       403       403       403       403       401
+HEAD /account/offers                                      401       403       403       403       403       403       403       403       403       403       401
+GET /account/groups                                       401       403       403       403       403       403       403       403       403       403       401
+HEAD /account/groups                                      401       403       403       403       403       403       403       403       403       403       401
+GET /account/groups/{group}                               401       403       403       403       403       403       403       403       403       403       401
+HEAD /account/groups/{group}                              401       403       403       403       403       403       403       403       403       403       401
+POST /account/offers/accept                               401       403       403       403       403       403       403       403       403       403       401
+POST /account/offers/decline                              401       403       403       403       403       403       403       403       403       403       401
+POST /account/groups                                      401       403       403       403       403       403       403       403       403       403       401
+POST /account/groups/{group}                              401       403       403       403       403       403       403       403       403       403       401
+POST /account/groups/{group}/remove                       401       403       403       403       403       403       403       403       403       403       401
+POST /account/groups/{group}/leave                        401       403       403       403       403       403       403       403       403       403       401
+POST /account/groups/{group}/delete                       401       403       403       403       403       403       403       403       403       403       401
+
 The settings of channels, which no key opens
 GET /channels/new                                         401       403       403       403       403       403       403       403       403       403       401
 HEAD /channels/new                                        401       403       403       403       403       403       403       403       403       403       401

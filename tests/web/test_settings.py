@@ -8,7 +8,8 @@ import pytest
 from anyio.from_thread import BlockingPortal
 
 from seaway.accounts import users
-from seaway.channels import channels, members, notices, transfers
+from seaway.accounts.principal import OPERATOR
+from seaway.channels import channels, invitations, members, notices, transfers
 from seaway.channels.roles import Role
 from seaway.clock import HOUR_MS
 from seaway.server.wiring import Seaway
@@ -244,3 +245,87 @@ def test_who_may_not_sees_nothing(shared: Seaway, visit: Callable[[], Visitor], 
         if user == stranger:
             assert unknown.status_code == answers["/members"].status_code
             assert unknown.text.replace("nobody-has-this", channel) == answers["/members"].text
+
+
+def test_an_invitation_is_accepted_by_its_link(
+    shared: Seaway, owner: Owner, visit: Callable[[], Visitor], channel: str
+) -> None:
+    """Opening it uses nothing up; who has no session is led to sign in and back; then they are a member."""
+    secret = invited(shared, channel)
+    user, browser = new_user(shared), visit()
+    text = browser.get(f"/invitations/{secret}").text
+    assert f"/signin?next=/invitations/{secret}" in text
+    browser.sign_in(user)
+    browser.get(f"/invitations/{secret}")
+    answer = browser.send(f"/invitations/{secret}/accept")
+    assert (303, f"/channels/{channel}") == (answer.status_code, answer.headers["location"])
+    assert Role.VIEWER is role_of(shared, channel, user)
+    assert 404 == browser.get(f"/invitations/{secret}").status_code
+
+
+def test_an_invitation_is_declined_without_an_account(
+    shared: Seaway, owner: Owner, visit: Callable[[], Visitor], channel: str
+) -> None:
+    """By the page only, so that a link in another page declines nothing."""
+    secret, browser = invited(shared, channel), visit()
+    assert 403 == browser.send(f"/invitations/{secret}/decline").status_code
+    browser.get(f"/invitations/{secret}")
+    assert 303 == browser.send(f"/invitations/{secret}/decline").status_code
+    assert 404 == browser.get(f"/invitations/{secret}").status_code
+
+
+def invited(seaway: Seaway, channel: str) -> str:
+    with seaway.database.write() as tx:
+        now_ms = seaway.clock.now_ms()
+        _, secret = invitations.invite(
+            tx, now_ms, OPERATOR, channel, f"guest-{next(_numbers)}@example.com", Role.VIEWER, telling=None
+        )
+    return secret
+
+
+@pytest.mark.parametrize("answer", ["accept", "decline"])
+def test_an_offer_is_answered(
+    shared: Seaway, owner: Owner, visit: Callable[[], Visitor], channel: str, ada: str, answer: str
+) -> None:
+    """Who is offered a channel sees it among their offers, and answers there."""
+    user, browser = new_user(shared), visit()
+    People(shared).member(channel, user, Role.VIEWER)
+    owner.on(f"/channels/{channel}/settings/danger", "/offer", to=user)
+    browser.sign_in(user)
+    assert channel in browser.get("/account/offers").text
+    assert 303 == browser.send(f"/account/offers/{answer}", channel=channel).status_code
+    assert channel not in browser.get("/account/offers").text
+    with shared.database.read() as tx:
+        assert (user if answer == "accept" else ada) == channels.get(tx, channel).owner
+
+
+def test_a_group_by_its_pages(shared: Seaway, owner: Owner, ada: str) -> None:
+    """Made, filled, managed, emptied, deleted; what is refused is said on the page."""
+    name, user = f"crew-{next(_numbers)}", new_user(shared)
+    answer = owner.on("/account/groups", "", name=name, description="The night watch")
+    page = f"/account/groups/{name}"
+    assert page == answer.headers["location"]
+    assert 303 == owner.on(page, "", who=user).status_code
+    assert user in owner.get(page).text
+    assert 303 == owner.on(page, "", who=user, manager="on").status_code
+    assert "The night watch" in owner.get("/account/groups").text
+    assert 303 == owner.on(page, "/remove", who=user).status_code
+    assert user not in owner.get(page).text
+    assert 400 == owner.on(page, "/leave").status_code
+    assert 422 == owner.on("/account/groups", "", name=name).status_code
+    assert 303 == owner.on(page, "/delete").status_code
+    assert name not in owner.get("/account/groups").text
+
+
+def test_a_group_is_for_those_in_it(shared: Seaway, owner: Owner, visit: Callable[[], Visitor]) -> None:
+    """Others do not look into it, and who is in it changes nothing."""
+    name, user = f"crew-{next(_numbers)}", new_user(shared)
+    owner.on("/account/groups", "", name=name)
+    browser = visit()
+    browser.sign_in(user)
+    assert 403 == browser.get(f"/account/groups/{name}").status_code
+    owner.on(f"/account/groups/{name}", "", who=user)
+    assert "Add a user" not in browser.get(f"/account/groups/{name}").text
+    assert 403 == browser.send(f"/account/groups/{name}/delete").status_code
+    browser.get(f"/account/groups/{name}")
+    assert 303 == browser.send(f"/account/groups/{name}/leave").status_code

@@ -64,8 +64,10 @@ class Rate(Enum):
     CHANNEL_ADD = "new channels", Limit(20, HOUR_MS)
     CHANNEL_NAME = "questions for free names", Limit(100, HOUR_MS)
     PUBLISHER_ADD = "new publishers", Limit(100, DAY_MS)
-    EXCHANGE_ADDRESS = "exchanges from this address", Limit(60, MINUTE_MS)
-    EXCHANGE_REPOSITORY = "exchanges for this repository", Limit(30, MINUTE_MS)
+    # As many as 60 and 30 a minute, but a release of a large repository starts hundreds of jobs at one moment, and
+    # all jobs of one CI may come from one address.
+    EXCHANGE_ADDRESS = "exchanges from this address", Limit(600, 10 * MINUTE_MS)
+    EXCHANGE_REPOSITORY = "exchanges for this repository", Limit(300, 10 * MINUTE_MS)
     EXCHANGE_REFUSED = "refused exchanges for this repository", Limit(30, MINUTE_MS)
     UPLOAD = "uploads", Limit(600, HOUR_MS)
 

@@ -134,7 +134,7 @@ def transfer_offered(to: str, *, site_url: str, channel: str, by: str) -> Letter
             f"{by} wants you to own the channel {channel} at {_host(site_url)}.",
             "The owner decides who belongs to it, and may delete it. Until you accept, nothing changes.",
         ],
-        link=("Accept or decline", f"{site_url}/channels/{channel}"),
+        link=("Accept or decline", f"{site_url}/account/offers"),
         after=["The offer is good for a week."],
     )
 

@@ -8,6 +8,7 @@ from seaway.web import (
     channel_list,
     file,
     front,
+    invitations,
     new_channel,
     outside,
     package,
@@ -17,7 +18,7 @@ from seaway.web import (
     signing_up,
     tools,
 )
-from seaway.web.account import connections, emails, keys, profile, security, sessions
+from seaway.web.account import connections, emails, groups, keys, offers, profile, security, sessions
 from seaway.web.settings import danger, general, log, members, publishers, uploading
 
 OF_PAGES = [
@@ -55,6 +56,20 @@ OF_PAGES = [
     Route("/channels/{channel}/settings/danger/cancel", danger.cancel, methods=["POST"]),
     Route("/channels/{channel}/settings/danger/delete", danger.remove, methods=["POST"]),
     Route("/account/people", people.options, methods=["GET"]),
+    # What somebody is asked and offered
+    Route("/invitations/{secret}", invitations.show, methods=["GET"]),
+    Route("/invitations/{secret}/accept", invitations.accept, methods=["POST"]),
+    Route("/invitations/{secret}/decline", invitations.decline, methods=["POST"]),
+    Route("/account/offers", offers.show, methods=["GET"]),
+    Route("/account/offers/accept", offers.accept, methods=["POST"]),
+    Route("/account/offers/decline", offers.decline, methods=["POST"]),
+    Route("/account/groups", groups.show, methods=["GET"]),
+    Route("/account/groups", groups.add, methods=["POST"]),
+    Route("/account/groups/{group}", groups.show_one, methods=["GET"]),
+    Route("/account/groups/{group}", groups.put_member, methods=["POST"]),
+    Route("/account/groups/{group}/remove", groups.remove_member, methods=["POST"]),
+    Route("/account/groups/{group}/leave", groups.leave, methods=["POST"]),
+    Route("/account/groups/{group}/delete", groups.remove, methods=["POST"]),
     Route("/static/{name}", assets.asset, methods=["GET"]),
     # Signing in, up and out
     Route("/signin", signing_in.show, methods=["GET"]),

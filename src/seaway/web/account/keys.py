@@ -12,17 +12,14 @@ from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import Response
 
-from seaway.accounts import keys, users
-from seaway.accounts.fresh import require_fresh
 from seaway.accounts.keys import Key
 from seaway.accounts.parts import Accounts
 from seaway.accounts.principal import Mode, Principal
-from seaway.channels import channels
-from seaway.channels.permissions import require_verified
-from seaway.clock import DAY_MS
-from seaway.database.engine import Tx
+from seaway.channels import channels, own_keys
+from seaway.channels.own_keys import KeyRules
 from seaway.errors import Malformed, NotConfirmed, SeawayError
 from seaway.http.forms import Form, form_of
+from seaway.http.house import House
 from seaway.web.asking import accounts_of, for_person, refused
 from seaway.web.shell import page, see
 
@@ -60,7 +57,7 @@ async def add(request: Request, by: Principal) -> Response:
     """Make a key, and show it."""
     house, typed = accounts_of(request), _typed(await form_of(request))
     try:
-        made, secret = await to_thread.run_sync(_add, house, by, typed)
+        made, secret = await to_thread.run_sync(_add, house, _rules_of(request), by, typed)
     except NotConfirmed:
         raise
     except SeawayError as error:
@@ -99,33 +96,36 @@ def _look(house: Accounts, by: Principal) -> dict[str, Any]:
     assert by.user_id is not None
     with house.database.read() as tx:
         mine = [channel.name for channel, _ in channels.of_user(tx, by.user_id)]
-        all_keys = keys.all_keys(tx, by.user_id)
+        all_keys = own_keys.listed(tx, by)
     now_ms = house.clock.now_ms()
     all_keys.sort(key=lambda key: (_has_ended(key, now_ms), -key.created_at_ms, -key.id))
     return {"keys": all_keys, "channels": mine, "modes": MODES, "days": DAYS, "has_ended": _has_ended}
+
+
+def _rules_of(request: Request) -> KeyRules:
+    house: House = request.app.state.house
+    return house.key_rules
 
 
 def _has_ended(key: Key, now_ms: int) -> bool:
     return key.revoked_at_ms is not None or (key.expires_at_ms is not None and key.expires_at_ms <= now_ms)
 
 
-def _add(house: Accounts, by: Principal, typed: Typed) -> tuple[Key, str]:
-    now_ms = house.clock.now_ms()
-    require_fresh(by, now_ms)
-    require_verified(by)
+def _add(house: Accounts, rules: KeyRules, by: Principal, typed: Typed) -> tuple[Key, str]:
     mode, days = _mode(typed.mode), _days(typed.days)
+    if typed.only and not typed.channels:
+        raise Malformed("No channel was chosen.", "Choose some, or make a key for all of yours.")
     with house.database.write() as tx:
-        user = users.get(tx, by.name)
-        return keys.add(
+        return own_keys.add(
             tx,
-            now_ms,
+            house.clock.now_ms(),
             by,
-            user,
             typed.name,
             mode=mode,
-            channel_ids=_channel_ids(tx, user.id, typed),
-            expires_at_ms=now_ms + days * DAY_MS,
+            channel_names=typed.channels if typed.only else None,
             patterns=typed.patterns.replace(",", " ").split(),
+            days=days,
+            rules=rules,
         )
 
 
@@ -141,22 +141,11 @@ def _days(text: str) -> int:
     return int(text)
 
 
-def _channel_ids(tx: Tx, user_id: int, typed: Typed) -> list[int] | None:
-    if not typed.only:
-        return None
-    mine = {channel.name: channel.id for channel, _ in channels.of_user(tx, user_id)}
-    if not typed.channels:
-        raise Malformed("No channel was chosen.", "Choose some, or make a key for all of yours.")
-    if any(name not in mine for name in typed.channels):
-        raise Malformed("One of the channels is none of yours.", "Choose among those on the page.")
-    return [mine[name] for name in typed.channels]
-
-
 def _revoke(house: Accounts, by: Principal, name: str) -> None:
     with house.database.write() as tx:
-        keys.revoke(tx, house.clock.now_ms(), by, users.get(tx, by.name), name)
+        own_keys.revoke(tx, house.clock.now_ms(), by, name)
 
 
 def _delete(house: Accounts, by: Principal, name: str) -> None:
     with house.database.write() as tx:
-        keys.remove(tx, house.clock.now_ms(), by, users.get(tx, by.name), name)
+        own_keys.remove(tx, house.clock.now_ms(), by, name)

@@ -1,0 +1,117 @@
+"""The groups that one is in: made, looked into, changed by their managers, left."""
+
+from collections.abc import Callable
+from typing import Any
+
+from anyio import to_thread
+from starlette.requests import Request
+from starlette.responses import Response
+
+from seaway.accounts import users
+from seaway.accounts.parts import Accounts
+from seaway.accounts.principal import Principal
+from seaway.channels import groups
+from seaway.database.engine import Tx
+from seaway.errors import BadCredential, NotConfirmed, SeawayError
+from seaway.http.forms import form_of
+from seaway.web.asking import accounts_of, for_person, refused
+from seaway.web.shell import page, see
+
+_LIST = "/account/groups"
+
+
+@for_person
+async def show(request: Request, by: Principal) -> Response:
+    """One's groups, and a form for another."""
+    found = await to_thread.run_sync(_mine, accounts_of(request), by)
+    return page(request, "account/groups.html", problem=None, typed={"name": "", "description": ""}, groups=found)
+
+
+@for_person
+async def add(request: Request, by: Principal) -> Response:
+    """Make a group, whose manager one is."""
+    form, house = await form_of(request), accounts_of(request)
+    typed = {"name": form.text("name").lower()[:60], "description": form.text("description")[:2_000]}
+
+    def make(tx: Tx, now_ms: int) -> None:
+        groups.add(tx, now_ms, by, typed["name"], users.get(tx, by.name), description=typed["description"])
+
+    try:
+        await to_thread.run_sync(_write, house, make)
+    except (NotConfirmed, BadCredential):
+        raise
+    except SeawayError as error:
+        found = await to_thread.run_sync(_mine, house, by)
+        return refused(request, "account/groups.html", error, typed=typed, groups=found)
+    return see(f"{_LIST}/{typed['name']}")
+
+
+@for_person
+async def show_one(request: Request, by: Principal) -> Response:
+    """Who is in a group."""
+    found = await to_thread.run_sync(_look, accounts_of(request), by, request.path_params["group"])
+    return page(request, "account/group.html", problem=None, who="", **found)
+
+
+@for_person
+async def put_member(request: Request, by: Principal) -> Response:
+    """Take a user in, or make one a manager or not."""
+    form, name = await form_of(request), request.path_params["group"]
+
+    def put(tx: Tx, now_ms: int) -> None:
+        groups.put_member(tx, now_ms, by, name, form.text("who"), is_manager=form.is_set("manager"))
+
+    return await _change(request, by, put, who=form.text("who")[:60])
+
+
+@for_person
+async def remove_member(request: Request, by: Principal) -> Response:
+    """Take a user out."""
+    form, name = await form_of(request), request.path_params["group"]
+    return await _change(request, by, lambda tx, now_ms: groups.remove_member(tx, now_ms, by, name, form.text("who")))
+
+
+@for_person
+async def leave(request: Request, by: Principal) -> Response:
+    """Leave a group."""
+    name = request.path_params["group"]
+    return await _change(request, by, lambda tx, now_ms: groups.leave(tx, now_ms, by, name), then=_LIST)
+
+
+@for_person
+async def remove(request: Request, by: Principal) -> Response:
+    """Delete a group."""
+    name = request.path_params["group"]
+    return await _change(request, by, lambda tx, now_ms: groups.remove(tx, now_ms, by, name), then=_LIST)
+
+
+async def _change(
+    request: Request, by: Principal, act: Callable[[Tx, int], object], *, then: str = "", who: str = ""
+) -> Response:
+    """Do it and go on; what is refused is said above the group."""
+    house, name = accounts_of(request), request.path_params["group"]
+    try:
+        await to_thread.run_sync(_write, house, act)
+    except (NotConfirmed, BadCredential):
+        raise
+    except SeawayError as error:
+        found = await to_thread.run_sync(_look, house, by, name)
+        return refused(request, "account/group.html", error, who=who, **found)
+    return see(then or f"{_LIST}/{name}")
+
+
+def _write(house: Accounts, act: Callable[[Tx, int], object]) -> None:
+    with house.database.write() as tx:
+        act(tx, house.clock.now_ms())
+
+
+def _mine(house: Accounts, by: Principal) -> list[Any]:
+    with house.database.read() as tx:
+        return groups.of_user(tx, by.user_id or 0)
+
+
+def _look(house: Accounts, by: Principal, name: str) -> dict[str, Any]:
+    with house.database.read() as tx:
+        group, people = groups.get(tx, by, name)
+    manages = by.is_admin or any(one.user == by.name and one.is_manager for one in people)
+    return {"group": group, "people": people, "manages": manages}

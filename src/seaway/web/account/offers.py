@@ -1,0 +1,51 @@
+"""Channels that their owners offer to one."""
+
+from collections.abc import Callable
+
+from anyio import to_thread
+from starlette.requests import Request
+from starlette.responses import Response
+
+from seaway.accounts.parts import Accounts
+from seaway.accounts.principal import Principal
+from seaway.channels import transfers
+from seaway.channels.transfers import Transfer
+from seaway.http.forms import form_of
+from seaway.web.asking import accounts_of, for_person
+from seaway.web.shell import page, see
+
+
+@for_person
+async def show(request: Request, by: Principal) -> Response:
+    """The offers that wait for an answer."""
+    offers = await to_thread.run_sync(_waiting, accounts_of(request), by)
+    return page(request, "account/offers.html", offers=offers)
+
+
+@for_person
+async def accept(request: Request, by: Principal) -> Response:
+    """Become the owner of a channel."""
+    found = await _answer(request, by, transfers.accept)
+    return see(f"/channels/{found.channel}")
+
+
+@for_person
+async def decline(request: Request, by: Principal) -> Response:
+    """Say no."""
+    await _answer(request, by, transfers.decline)
+    return see("/account/offers")
+
+
+def _waiting(house: Accounts, by: Principal) -> list[Transfer]:
+    with house.database.read() as tx:
+        return transfers.to_user(tx, house.clock.now_ms(), by.user_id or 0)
+
+
+async def _answer(request: Request, by: Principal, act: Callable[..., Transfer]) -> Transfer:
+    house, channel = accounts_of(request), (await form_of(request)).text("channel")
+
+    def answer() -> Transfer:
+        with house.database.write(channel=channel) as tx:
+            return act(tx, house.clock.now_ms(), by, channel, telling=house)
+
+    return await to_thread.run_sync(answer)
