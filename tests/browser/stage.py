@@ -35,6 +35,20 @@ class Shot:
 PAGES = (
     Shot("front", "/"),
     Shot("channel", "/channels/robots"),
+    Shot("channel-searched", "/channels/robots?q=nothing-like-it&sort=updated"),
+    Shot("channel-hostile", "/channels/hostile"),
+    Shot("channels", "/channels"),
+    Shot("package", "/channels/robots/packages/gripper"),
+    Shot("package-hostile", "/channels/hostile/packages/evil"),
+    Shot("file", "/channels/robots/packages/gripper/files/noarch/gripper-1.0-h1_0.conda"),
+    Shot(
+        "file-compared",
+        "/channels/robots/packages/gripper/files/noarch/gripper-2.0-h1_0.conda?against=noarch/gripper-1.0-h1_0.conda",
+    ),
+    Shot("file-hostile", "/channels/hostile/packages/evil/files/noarch/evil-1.0-h1_0.conda"),
+    Shot("search", "/search?q=gripper"),
+    Shot("search-how", "/search"),
+    Shot("search-nothing", "/search?q=nothing-like-it"),
     Shot("signin", "/signin"),
     Shot("signup", "/signup"),
     Shot("signup-sent", "/signup/sent"),
@@ -44,6 +58,8 @@ PAGES = (
     Shot("not-found", "/channels/no-such-channel"),
     Shot("front-signed-in", "/", signed_in=True),
     Shot("channel-private", "/channels/deep-sea", signed_in=True),
+    Shot("channels-mine", "/channels", signed_in=True),
+    Shot("file-mine", "/channels/robots/packages/gripper/files/noarch/gripper-1.0-h1_0.conda", signed_in=True),
     Shot("confirm", "/confirm?next=/account/keys", signed_in=True),
     Shot("channel-new", "/channels/new", signed_in=True),
     Shot("settings", "/channels/robots/settings", signed_in=True),
@@ -145,3 +161,14 @@ def _furnish(server: Server, beside: Seaway) -> None:
     with server.client() as client:
         for name in ("arm-driver", "gripper", "inverse-kinematics", "libtrajectory"):
             assert upload(client, "robots", conda(index_json(name)), key).status_code == 201
+        newer = index_json("gripper", "2.0", depends=["arm-driver >=1"], license="BSD-3-Clause")
+        assert upload(client, "robots", conda(newer), key).status_code == 201
+        about = {
+            "summary": HOSTILE,
+            "description": HOSTILE,
+            "home": f"https://evil.example/{HOSTILE}",
+            "license": HOSTILE,
+        }
+        entry = {"_path": f"share/{HOSTILE}".replace("/", "_"), "path_type": "hardlink", "sha256": HOSTILE}
+        evil = conda(index_json("evil", license=HOSTILE), about=about, paths={"paths": [entry], "paths_version": 1})
+        assert upload(client, "hostile", evil, key).status_code == 201

@@ -19,7 +19,6 @@ class Origin:
 
     at_ms: int
     replaced: bool  # another file had the name before
-    attested: bool
     means: str  # what a user sent it with, in words
     repository: str
     workflow: str
@@ -70,7 +69,6 @@ def _origin(row: Mapping[Any, Any]) -> Origin:
     return Origin(
         at_ms=row["at"],
         replaced=row["replaced_sha256"] is not None,
-        attested=row["attestations_sha256"] is not None,
         means=_means(row),
         repository=row["repository"],
         workflow=row["workflow"],

@@ -19,12 +19,13 @@ from seaway.database.tables import files as file_rows
 from seaway.errors import NotFound
 from seaway.http.forms import form_of
 from seaway.http.identity import principal_of
-from seaway.packages import differences, files, origin, removal, versions
+from seaway.packages import attested, differences, files, origin, removal, versions
 from seaway.packages.contents import Listing
 from seaway.packages.files import File
 from seaway.packages.origin import Origin
 from seaway.packages.removal import Removing
 from seaway.packages.versions import Version
+from seaway.trust.sidecars import Claims
 from seaway.web.looking import house_of, look, pages_of, readable, words_of
 from seaway.web.markdown import render
 from seaway.web.package import Need, links_of, needs_of, run_exports_of
@@ -69,6 +70,7 @@ class _Found:
     file: File
     others: list[Version]
     origin: Origin | None
+    claims: Claims | None
     needs: list[Need]
     against: File | None
     may: frozenset[str]
@@ -88,6 +90,7 @@ async def file(request: Request) -> Response:
             file=found,
             others=versions.of_package(tx, channel.id, found.summary.package),
             origin=origin.of_file(tx, channel.id, found.summary.subdir, found.summary.file_name, digest),
+            claims=attested.claims_of(tx, channel.id, found.summary.package).get(found.summary.id),
             needs=needs_of(tx, channel.id, found.record.get("depends", ())),
             against=_other(tx, channel.id, found, against),
             may=_may(tx, by, access, found),

@@ -15,11 +15,12 @@ from seaway.channels.roles import Action
 from seaway.clock import DAY_MS
 from seaway.database.engine import Tx
 from seaway.errors import NotFound
-from seaway.packages import files, origin, versions
+from seaway.packages import attested, files, origin, versions
 from seaway.packages.files import File
 from seaway.packages.origin import Origin
 from seaway.packages.overview import name_of_spec
 from seaway.packages.versions import Build, Version
+from seaway.trust.provenance import Provenance
 from seaway.web import chart, installing
 from seaway.web.looking import house_of, look, readable
 from seaway.web.markdown import outside_link, render
@@ -58,6 +59,7 @@ class _Found:
     dependents: list[str] | None
     counts: list[tuple[int, int]]
     may_yank: bool
+    provenance: dict[str, Provenance]
 
 
 async def package(request: Request) -> Response:
@@ -85,6 +87,7 @@ async def package(request: Request) -> Response:
             dependents=dependents,
             counts=files.downloads_by_day(tx, channel.id, name, now_ms, days=_DAYS),
             may_yank=_may(by, access, name),
+            provenance=attested.provenance_of(found, attested.claims_of(tx, channel.id, name)),
         )
 
     seen = await look(request, find)

@@ -1,0 +1,43 @@
+"""Which files of a package are attested and by whom, and what that tells of its versions."""
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+from sqlalchemy import select
+
+from seaway.database.engine import Tx
+from seaway.database.tables import attestations, files, packages, subdirs
+from seaway.packages.versions import Version
+from seaway.trust import provenance
+from seaway.trust.provenance import Provenance
+from seaway.trust.sidecars import Claims
+
+_claims = msgspec.json.Decoder(Claims)
+
+
+def claims_of(tx: Tx, channel_id: int, package: str) -> dict[int, Claims]:
+    """What the certificates say of the files of a package that have a current attestation, by the ids of the files."""
+    package_id = select(packages.c.id).where(packages.c.channel_id == channel_id, packages.c.name == package)
+    rows = tx.execute(
+        select(files.c.id, attestations.c.claims)
+        .join(subdirs, subdirs.c.id == files.c.subdir_id)
+        .join(
+            attestations,
+            (attestations.c.subdir_id == files.c.subdir_id) & (attestations.c.file_name == files.c.file_name),
+        )
+        .where(
+            subdirs.c.channel_id == channel_id,
+            files.c.package_id == package_id.scalar_subquery(),
+            attestations.c.superseded_at.is_(None),
+        )
+    )
+    return {file_id: _claims.decode(claims) for file_id, claims in rows}
+
+
+def provenance_of(found: Sequence[Version], claims: Mapping[int, Claims]) -> dict[str, Provenance]:
+    """The provenance of each version, which depends on those that were uploaded before it."""
+    oldest_first = sorted(found, key=lambda version: min((build.indexed_at_ms, build.id) for build in version.builds))
+    told = provenance.provenance(
+        [provenance.Version(one.version, [claims.get(build.id) for build in one.builds]) for one in oldest_first]
+    )
+    return {one.version: one for one in told}
