@@ -1,0 +1,81 @@
+"""Where files come from, as pages tell it: by the record of uploads, and by what their certificates say."""
+
+import msgspec
+import pytest
+from sqlalchemy import insert, select, update
+
+from seaway.channels import channels
+from seaway.database.tables import attestations, subdirs, uploads
+from seaway.packages import attested, origin, versions
+from seaway.server.wiring import Seaway
+from seaway.trust.provenance import State
+from seaway.trust.sidecars import Claims
+from tests.support.house import People, publish_file
+from tests.support.packages import PackageFile, conda, index_json
+
+pytestmark = pytest.mark.anyio
+
+CLAIMS = Claims(
+    issuer="https://token.actions.githubusercontent.com", repository="https://github.com/acme/lib", repository_id="1",
+    owner_id="2", workflow="https://github.com/acme/lib/.github/workflows/build.yml@refs/heads/main", commit="c" * 40,
+    ref="refs/heads/main", run="https://github.com/acme/lib/actions/runs/3/attempts/1", issued_at_ms=1,
+)  # fmt: skip
+
+
+def attest(seaway: Seaway, file: PackageFile, *, superseded: bool = False) -> None:
+    with seaway.database.write() as tx:
+        tx.execute(
+            insert(attestations).values(
+                subdir_id=tx.execute(select(subdirs.c.id)).scalar_one(),
+                file_name=file.name,
+                sha256=bytes([superseded]) * 32,
+                content=b"{}",
+                file_sha256=bytes.fromhex(file.sha256),
+                claims=msgspec.json.encode(CLAIMS).decode(),
+                accepted_at=1,
+                superseded_at=2 if superseded else None,
+            )
+        )
+
+
+async def test_a_version_that_lost_its_attestation_is_warned_of(seaway: Seaway, people: People, on_both: str) -> None:
+    """Only current attestations count, and the order of the uploads decides what came before."""
+    people.channel("chan")
+    first, second = conda(index_json("lib", "1.0")), conda(index_json("lib", "0.9"))
+    for file in (first, second):
+        await publish_file(seaway, "chan", file)
+    attest(seaway, first)
+    attest(seaway, second, superseded=True)
+    with seaway.database.read() as tx:
+        channel_id = channels.get(tx, "chan").id
+        claims = attested.claims_of(tx, channel_id, "lib")
+        told = attested.provenance_of(versions.of_package(tx, channel_id, "lib"), claims)
+    assert list(claims.values()) == [CLAIMS]
+    assert told["1.0"].state is State.FULL
+    assert told["0.9"].state is State.LOST
+    assert told["0.9"].warnings
+
+
+async def test_the_record_of_an_upload_is_told_in_words(seaway: Seaway, people: People) -> None:
+    """A key is named as one, never by its name; a workflow with links where its site is known."""
+    people.channel("chan", owner="ada")
+    file = conda(index_json())
+    await publish_file(seaway, "chan", file, by=people.by_key(people.key("ada")))
+    sha256 = bytes.fromhex(file.sha256)
+    with seaway.database.read() as tx:
+        channel_id = channels.get(tx, "chan").id
+        by_key = origin.of_file(tx, channel_id, "noarch", file.name, sha256)
+        assert origin.of_file(tx, channel_id, "noarch", file.name, bytes(32)) is None
+    assert by_key is not None
+    assert ("with an API key", False) == (by_key.means, by_key.by_workflow)
+    told = {"issuer": CLAIMS.issuer, "repository": "acme/lib", "commit": "c" * 40, "run": "3/2"}
+    with seaway.database.write() as tx:
+        tx.execute(update(uploads).values(key_id=None, user_id=None, **told))
+        by_workflow = origin.of_file(tx, channel_id, "noarch", file.name, sha256)
+        tx.execute(update(uploads).values(issuer="https://elsewhere.example"))
+        elsewhere = origin.of_file(tx, channel_id, "noarch", file.name, sha256)
+    assert by_workflow is not None
+    assert by_workflow.repository_url == "https://github.com/acme/lib"
+    assert by_workflow.run_url == "https://github.com/acme/lib/actions/runs/3/attempts/2"
+    assert elsewhere is not None
+    assert ("acme/lib", "", "") == (elsewhere.repository, elsewhere.repository_url, elsewhere.run_url)
