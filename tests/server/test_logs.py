@@ -123,6 +123,8 @@ FIELDS = [
     pytest.param("GET", "", 0, 0.1, "", "", id="empty"),
     pytest.param("HEAD", f"/t/swy-u-{'a' * 42}/chan/noarch/repodata.json", 401, 3.4, "10.0.0.1", "bad-credential", id="key"),
     pytest.param("GET", f"/chan/swy-u-{'a' * 42}", 404, 3.4, "10.0.0.1", "not-found", id="key elsewhere"),
+    pytest.param("POST", f"/verify/swy-ln-{'a' * 42}", 200, 3.4, "10.0.0.1", "", id="link to verify"),
+    pytest.param("GET", f"/invitations/swy-inv-{'a' * 42}", 404, 3.4, "10.0.0.1", "not-found", id="invitation"),
 ]  # fmt: skip
 TWICE = """
 import asyncio, json, sys

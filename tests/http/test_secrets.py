@@ -1,0 +1,34 @@
+"""Wherever a secret of any kind stands in a request, the log of the server does not hold it (case 35)."""
+
+import pytest
+
+from seaway import ids
+from tests.conftest import Site
+from tests.support.requests import bearer, exchange, until
+
+PATHS = (
+    "/verify/{}",
+    "/reset/{}",
+    "/first-account/{}",
+    "/invitations/{}",
+    "/t/{}/channel/noarch/repodata.json",
+    "/signin?next=/verify/{}",
+    "/account/{}",
+    "/api/v1/invitations/{}",
+    "/{}",
+)
+
+
+@pytest.mark.parametrize("kind", ids.KeyKind, ids=lambda kind: kind.name.lower())
+def test_no_secret_of_any_kind_is_logged(site: Site, kind: ids.KeyKind) -> None:
+    """In paths, queries and headers; a wrong one of the form may be the right one with a slip."""
+    secret = ids.new_key(kind)
+    for path in PATHS:
+        exchange(site.server.address, "GET", path.format(secret), bearer(secret))
+        exchange(site.server.address, "POST", path.format(secret), {"Cookie": f"seaway_session={secret}"})
+    last = site.new_name("last")
+    exchange(site.server.address, "GET", f"/{last}/x")
+    until(lambda: any(last in line for line in site.server.log))
+    log = "".join(site.server.log)
+    assert f"/verify/swy-{kind.value}-***" in log
+    assert secret.rpartition("-")[2] not in log
