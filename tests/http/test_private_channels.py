@@ -22,8 +22,8 @@ def owner(site: Site) -> str:
 
 @pytest.fixture(scope="module")
 def hidden(site: Site, http: httpx.Client, owner: str) -> str:
-    """A private channel with one package, whose name no other channel has."""
-    channel = site.new_channel(owner=owner, public=False)
+    """A private channel with one package, whose name no other channel has; it comes first in lists by name."""
+    channel = site.people.channel(site.new_name("a-hidden"), owner=owner, public=False)
     file = conda(index_json(f"in-{channel}"))
     assert 201 == upload(http, channel, file, site.people.key(owner)).status_code
     return channel
