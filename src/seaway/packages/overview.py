@@ -9,7 +9,8 @@ Every package of a channel in one line each: kept in memory, and brought up to d
 
 Lists that are sorted or filtered, and «what needs this», are answered from here, so that uploads
 keep no table for them. Measured on two busy cores with SQLite, 5,000 packages of three builds each: the first
-look of a worker takes 0.2 to 0.3 s, one after an upload 2 ms, one without a change 0.5 ms, what needs a package 1 ms.
+look of a worker takes 0.2 to 0.3 s, one after an upload 2 ms, one without a change 0.5 ms, what needs a package 1 ms. The first page
+of such a channel, by name, asks for its fifty packages alone (`page_by_name`): 6 ms, 15 ms with its template.
 """
 
 import functools

@@ -19,8 +19,6 @@ from seaway.http.identity import principal_of
 
 T = TypeVar("T")
 
-MOST_PAGES = 10_000
-
 
 @dataclass(frozen=True, slots=True)
 class Pages:
