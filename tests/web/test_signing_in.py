@@ -353,3 +353,14 @@ def test_an_account_is_looked_after_and_left(visitor: Visitor, ada: str) -> None
     assert "/" == visitor.send("/account/delete", typed_name=ada).headers["location"]
     assert visitor.session is None
     assert 401 == visitor.sign_in(ada).status_code
+
+
+def test_what_the_cookie_holds_is_good_in_the_cookie_only(visitor: Visitor, shared: Seaway, ada: str) -> None:
+    """Addresses and headers are logged and passed on, so that there it opens nothing, not even to read."""
+    channel = People(shared).channel(f"of-{ada}", owner=ada, public=False)
+    visitor.sign_in(ada)
+    secret, document = visitor.session, f"/{channel}/noarch/repodata.json"
+    assert 200 == visitor.get(document, headers=PROGRAM).status_code
+    visitor.bring(None)
+    assert 401 == visitor.get(f"/t/{secret}{document}", headers=PROGRAM).status_code
+    assert 401 == visitor.get(document, headers=PROGRAM | bearer(secret)).status_code

@@ -6,6 +6,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp
 
+from seaway import ids
 from seaway.channels.channels import is_possible_name
 from seaway.errors import NotFound, Unavailable
 from seaway.http import credentials, paths
@@ -13,6 +14,7 @@ from seaway.http.asked import Asked, encodings
 from seaway.http.cookies import Cookies
 from seaway.http.files import EXPOSED_HEADERS, respond
 from seaway.http.house import House
+from seaway.ids import KeyKind
 from seaway.serving.memory import Question
 from seaway.serving.resolve import answer
 
@@ -73,13 +75,15 @@ def _question(path: bytes, authorizations: tuple[str, ...], accept_encoding: str
     if segments is None:
         raise NotFound("Nothing is here.", "Check the path.")
     secrets = credentials.secrets_in(authorizations)
-    if session and not authorizations:
-        secrets = [session]
     if segments[0] == _KEY_PREFIX:
         if len(segments) < 3:
             raise NotFound("Nothing is here.", "Check the path.")
         secrets = [segments[1], *secrets]
         segments = segments[2:]
+    # What a cookie holds is good in a cookie only: addresses and headers are logged and shared.
+    secrets = [secret for secret in secrets if ids.kind_of(secret) is not KeyKind.SESSION]
+    if session and not authorizations:
+        secrets.append(session)
     channel, *within = segments
     if not is_possible_name(channel):
         raise NotFound("Nothing is here.", "Check the path.")
