@@ -1,6 +1,6 @@
 """
 Signing in with GitHub, Google and an OpenID provider, each on the loopback: Authlib's server and a GitHub that answers
-as GitHub documents (cases 22 to 26 of the specification).
+as GitHub documents (cases 22 to 26 of docs/security-cases.md).
 """
 
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""Signing in and out by the pages: cookies, forged forms, and what is told to whom (cases 1 to 21 of the specification)."""
+"""Signing in and out by the pages: cookies, forged forms, what is told to whom (among cases 1 to 21 in docs/security-cases.md)."""
 
 import time
 from collections.abc import Callable
