@@ -1,4 +1,4 @@
-"""Signing in and out by the pages: cookies, forged forms, what is told to whom (among cases 1 to 21 in docs/security-cases.md)."""
+"""Signing in and out by the pages: cookies, forged forms, who is told what (1 to 21 of docs/security-cases.md)."""
 
 import time
 from collections.abc import Callable
