@@ -74,11 +74,12 @@ def test_honest_text_is_shown_as_it_was_meant() -> None:
 
 
 def test_a_long_text_costs_little_and_is_cut() -> None:
-    """64 KiB of the worst that is known takes well under a second; what follows is not shown."""
-    for unit in ("[", "*a_", "> ", "![](", "`", "<a ", "|a", "- \n "):
-        started = time.perf_counter()
-        assert_harmless(str(render(unit * MOST_BYTES)))
-        assert time.perf_counter() - started < 5
+    """64 KiB of the worst that is known take a tenth of a second of processor time; what follows is not shown."""
+    for unit in ("[", "*a_", "> ", ">", "- ", "1. ", "> - ", "> \n", "![](", "`", "<a ", "|a", "- \n "):
+        started = time.process_time()
+        shown = str(render(unit * MOST_BYTES))
+        assert time.process_time() - started < 1, unit
+        assert_harmless(shown)
     assert "tail" not in render("x" * MOST_BYTES + "tail")
 
 
