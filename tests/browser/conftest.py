@@ -8,7 +8,9 @@ from playwright.sync_api import BrowserContext, ConsoleMessage, Page
 from tests.browser.stage import CHROMIUM, Stand, standing
 
 
-@pytest.fixture(scope="session")
+# Until the last test of this folder and no longer: Playwright keeps an event loop in this thread, beside which other
+# tests could not run theirs.
+@pytest.fixture(scope="package")
 def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
     if not CHROMIUM.exists():
         pytest.skip("there is no Chromium; .ci/install-debian installs it")
