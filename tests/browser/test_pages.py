@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Watched
 from tests.browser.stage import PAGES, Shot, Stand
@@ -132,4 +132,4 @@ def test_without_javascript(stand: Stand) -> None:
         assert page.locator("#secret").inner_text().startswith("swy-u-")
         page.locator("summary").click()
         page.get_by_role("button", name="Sign out").click()
-        assert page.get_by_role("link", name="Sign in").first.is_visible()
+        expect(page.get_by_role("link", name="Sign in").first).to_be_visible()
