@@ -2,24 +2,27 @@
 
 import base64
 import json
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from seaway.accounts import emails, users
 from seaway.accounts.principal import OPERATOR, Mode
 from seaway.channels import channels, transfers
 from seaway.clock import HOUR_MS, MINUTE_MS, SECOND_MS
 from seaway.database.tables import audit, jobs, used_tokens, workflow_tokens
+from seaway.database.tables import publishers as publisher_rows
 from seaway.trust import exchange, issuers, tokens
 from seaway.trust import publishers as trusted
 from tests.support import house, issuer
 from tests.support.clock import TurnedClock
 from tests.support.packages import PackageFile, conda, index_json
+from tests.support.requests import raw_headers
 from tests.support.server import serving
 from tests.trust.conftest import GITHUB, MINT, Trust, Trusting, trusting
 
@@ -221,6 +224,39 @@ def test_it_is_looked_at_when_a_request_begins(here: Trusting) -> None:
     assert 401 == upload(here, secret).status_code
 
 
+def test_an_upload_may_outlive_the_token(here: Trusting) -> None:
+    """Case 52: it began in time, so it comes in, though the token ends while its bytes are on their way."""
+    secret, file = here.minted(github(here)), conda(index_json("slow"))
+
+    async def bytes_that_take_long() -> AsyncIterator[bytes]:
+        yield file.content[:100]
+        here.clock.move(2 * MINUTE_MS)
+        yield file.content[100:]
+
+    here.clock.move(30 * MINUTE_MS - SECOND_MS)
+    headers = {"Authorization": f"Bearer {secret}", **raw_headers(file)}
+    taken = here.ask("POST", "/api/v1/upload/harbour", content=bytes_that_take_long(), headers=headers)
+    assert 201 == taken.status_code, taken.text
+    assert 401 == here.read("harbour", secret)
+
+
+def test_the_tokens_of_a_disabled_user_end(here: Trusting) -> None:
+    """Case 27: those by a publisher that they added; the publisher stays, marked, and works for what comes later."""
+    here.people.user("maker")
+    with here.seaway.database.write() as tx:
+        tx.execute(update(publisher_rows).values(created_by=users.get(tx, "maker").id))
+    secret = here.minted(github(here))
+    here.clock.move(1)
+    with here.seaway.database.write() as tx:
+        users.set_disabled(tx, here.clock.now_ms(), OPERATOR, "maker", disabled=True)
+    assert 401 == here.read("harbour", secret)
+    here.clock.move(1)
+    assert 200 == here.read("harbour", here.minted(github(here)))
+    with here.seaway.database.read() as tx:
+        found = trusted.in_channel(tx, channels.get(tx, "harbour").id)
+    assert {("maker", True)} == {(one.created_by, one.is_orphaned) for one in found}
+
+
 ENDS = {
     "its publisher is removed": lambda tx, here, one: trusted.remove(
         tx, here.clock.now_ms(), OPERATOR, here.seaway.house.exchanging.teller, "harbour", one.id
@@ -327,7 +363,7 @@ def test_what_is_kept_holds_no_secret(here: Trusting) -> None:
 @pytest.mark.usefixtures("on_both")
 def test_of_a_hundred_exchanges_at_once_one_wins(tmp_path: Path) -> None:
     """Cases 48 and 49: over HTTP, on each database."""
-    with serving(tmp_path, public_url=f"https://{issuer.AUDIENCE}", workers=2) as server:
+    with serving(tmp_path, public_url=f"https://{issuer.AUDIENCE}", workers=4) as server:
         beside = house.build(tmp_path)
         made = Trust(beside)
         made.keys("github", "key-1")

@@ -50,6 +50,7 @@ class Publisher:
     exchanges: int
     is_enabled: bool
     created_by: str | None
+    is_orphaned: bool  # whoever added it is disabled, so that somebody should look whether it is still wanted
     created_at_ms: int
     used_at_ms: int | None
     hinted_at_ms: int | None
@@ -299,7 +300,7 @@ def _audit(tx: Tx, now_ms: int, by: Principal, event: Event, publisher: Publishe
 
 def _listing() -> Select[Any]:
     return (
-        select(rows, channel_rows.c.name.label("channel"), users.c.name.label("creator"))
+        select(rows, channel_rows.c.name.label("channel"), users.c.name.label("creator"), users.c.disabled_at)
         .join(channel_rows, channel_rows.c.id == rows.c.channel_id)
         .outerjoin(users, users.c.id == rows.c.created_by)
         .order_by(rows.c.id)
@@ -319,6 +320,7 @@ def _publisher(row: Row[Any]) -> Publisher:
         exchanges=row.exchanges,
         is_enabled=row.is_enabled,
         created_by=row.creator,
+        is_orphaned=row.disabled_at is not None,
         created_at_ms=row.created_at,
         used_at_ms=row.used_at,
         hinted_at_ms=row.hinted_at,

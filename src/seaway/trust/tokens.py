@@ -3,21 +3,22 @@ What a workflow gets in exchange: a token that is good for minutes, in the chann
 
 1. It is stored as a hash and shown once.
 2. It is good for what its publishers give at the moment of the request: it dies with the publisher, with the channel,
-   with a change of the owner, with the switch of its issuer, and when it is revoked.
+   with a change of the owner, with the switch of its issuer, and when it is revoked. When whoever added the publisher
+   is disabled, the tokens that were made until then end with all else of theirs; the publisher stays, to be looked at.
 3. It is looked at when a request begins, so that an upload which takes longer than it lives comes in.
 """
 
 from collections.abc import Sequence
 
 import msgspec
-from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy import bindparam, delete, insert, or_, select, update
 
 from seaway import audit, ids
 from seaway.accounts.principal import Carrier, Grant, Mode, Principal, Workflow
 from seaway.audit import Event
 from seaway.clock import HOUR_MS
 from seaway.database.engine import Tx
-from seaway.database.tables import issuers, publishers, token_publishers, used_tokens
+from seaway.database.tables import issuers, publishers, token_publishers, used_tokens, users
 from seaway.database.tables import workflow_tokens as rows
 from seaway.trust.publishers import Publisher
 
@@ -50,12 +51,14 @@ _CARRIER = (
     .join(token_publishers, token_publishers.c.token_id == rows.c.id)
     .join(publishers, publishers.c.id == token_publishers.c.publisher_id)
     .outerjoin(issuers, issuers.c.issuer == rows.c.issuer)
+    .outerjoin(users, users.c.id == publishers.c.created_by)
     .where(
         rows.c.digest == bindparam("digest"),
         rows.c.revoked_at.is_(None),
         rows.c.expires_at > bindparam("now_ms"),
         publishers.c.is_enabled,
         issuers.c.is_enabled.is_not(False),
+        or_(users.c.disabled_at.is_(None), users.c.disabled_at < rows.c.created_at),
     )
     .order_by(publishers.c.id)
 )  # fmt: skip
