@@ -59,6 +59,9 @@ class Counts:
     def job(self, kind: str, seconds: float, *, done: bool) -> None:
         """One attempt at a job ended."""
 
+    def unknown_claims(self, kind: str, number: int) -> None:
+        """The token of a workflow had claims that its kind of issuer was not known to give."""
+
     @contextmanager
     def timed(self, stage: Stage) -> Iterator[None]:
         """What happens inside is one stage."""

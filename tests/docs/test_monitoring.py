@@ -28,6 +28,7 @@ def exposed(seaway: Seaway) -> dict[str, Row]:
     metrics.stage(Stage.EXAMINE, 0.1)
     metrics.download(Way.WHOLE, 1)
     metrics.job("sweep", 0.1, done=True)
+    metrics.unknown_claims("github", 1)
     shared = SharedCounts()
     try:
         families = [

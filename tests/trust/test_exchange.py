@@ -4,6 +4,7 @@ import base64
 import json
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from seaway.accounts import emails, users
 from seaway.accounts.principal import OPERATOR, Mode
 from seaway.channels import channels, transfers
 from seaway.clock import HOUR_MS, MINUTE_MS, SECOND_MS
+from seaway.counts import Counts
 from seaway.database.tables import audit, jobs, used_tokens, workflow_tokens
 from seaway.database.tables import publishers as publisher_rows
 from seaway.trust import exchange, issuers, tokens
@@ -378,3 +380,23 @@ def test_of_a_hundred_exchanges_at_once_one_wins(tmp_path: Path) -> None:
     assert 1 == statuses.count(200)
     assert {200, 422, 429} >= set(statuses)
     assert {"reused-token", "too-many"} >= {one.json()["code"] for one in answers if one.status_code != 200}
+
+
+class Counted(Counts):
+    """What was counted of unknown claims."""
+
+    def __init__(self) -> None:
+        self.unknown: list[tuple[str, int]] = []
+
+    def unknown_claims(self, kind: str, number: int) -> None:
+        self.unknown.append((kind, number))
+
+
+def test_claims_that_nobody_has_heard_of_are_counted(here: Trusting) -> None:
+    """They change nothing, so that publishing goes on when an issuer adds some; what is known is not counted."""
+    counted = Counted()
+    exchanging = replace(here.seaway.house.exchanging, counts=counted)
+    honest = [issuer.github(here.now_s), issuer.gitlab(here.now_s), issuer.google(here.now_s)]
+    for claims in (*honest, issuer.github(here.now_s, repo_property_team="a", brand_new="x", newer=1)):
+        assert exchange.exchange(exchanging, issuer.token(claims), address="192.0.2.1")
+    assert [("github", 2)] == counted.unknown

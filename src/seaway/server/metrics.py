@@ -84,6 +84,12 @@ class Metrics(Counts):
             buckets=_JOB_SECONDS,
             registry=self.registry,
         )
+        self._unknown_claims = Counter(
+            "seaway_unknown_claims_total",
+            "Claims in tokens of workflows that Seaway has not heard of; they are ignored.",
+            ["kind"],
+            registry=self.registry,
+        )
         self._requests: dict[tuple[str, str, int], tuple[Callable[[], None], Callable[[float], None]]] = {}
         self._stages = {stage: stages.labels(stage.value).observe for stage in Stage}
         self._downloads = {way: downloads.labels(way.value).inc for way in Way}
@@ -114,6 +120,9 @@ class Metrics(Counts):
     def job(self, kind: str, seconds: float, *, done: bool) -> None:
         self._jobs.labels(kind, "done" if done else "failed").inc()
         self._job_seconds.labels(kind).observe(seconds)
+
+    def unknown_claims(self, kind: str, number: int) -> None:
+        self._unknown_claims.labels(kind).inc(number)
 
     def _of_requests(self, route: str, method: str, status: int) -> tuple[Callable[[], None], Callable[[float], None]]:
         made = (

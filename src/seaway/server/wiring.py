@@ -148,7 +148,7 @@ def build(
         contents=Contents(blobs),
         leaks=_wire_leaks(settings, accounts, outside),
         key_rules=KeyRules(settings.keys_without_end),
-        exchanging=_wire_exchanging(settings, accounts, outside.fetcher),
+        exchanging=_wire_exchanging(settings, accounts, outside.fetcher, counts),
         delivery=_wire_delivery(settings, blobs),
         readiness=Readiness(database, blobs),
         counts=counts,
@@ -259,7 +259,7 @@ def _wire_reading(database: Database, documents: Documents, clock: Clock, blobs:
     )
 
 
-def _wire_exchanging(settings: Settings, accounts: Accounts, fetcher: Fetcher) -> Exchanging:
+def _wire_exchanging(settings: Settings, accounts: Accounts, fetcher: Fetcher, counts: Counts) -> Exchanging:
     return Exchanging(
         database=accounts.database,
         clock=accounts.clock,
@@ -272,6 +272,7 @@ def _wire_exchanging(settings: Settings, accounts: Accounts, fetcher: Fetcher) -
         is_on=settings.trusted_publishing,
         life_ms=settings.workflow_token_minutes * MINUTE_MS,
         turns=CapacityLimiter(_EXCHANGES_AT_ONCE),
+        counts=counts,
     )
 
 

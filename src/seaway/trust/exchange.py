@@ -23,6 +23,7 @@ from seaway.accounts.principal import Workflow
 from seaway.accounts.throttle import Rate
 from seaway.audit import Actor, Event
 from seaway.clock import SECOND_MS, Clock
+from seaway.counts import Counts
 from seaway.database.engine import Database, Tx
 from seaway.errors import TooMany
 from seaway.trust import issuers, jwt, publishers, tokens
@@ -50,6 +51,7 @@ class Exchanging:
     audience: str  # the host of the public address; never taken from a request
     is_on: bool
     life_ms: int
+    counts: Counts
     turns: CapacityLimiter  # waiting for an issuer must not hold the threads that readers need
 
 
@@ -115,6 +117,8 @@ def _redeem(house: Exchanging, signed: _Signed, address: str) -> str:
     _require_times(signed.claims, now_ms, signed.kind)
     signed.kind.require_claims(signed.claims)
     signed.kind.refuse(signed.claims)
+    if unknown := signed.kind.unknown(signed.claims):
+        house.counts.unknown_claims(signed.kind.name, len(unknown))
     with house.database.read() as tx:  # what fits nothing does not get as far as the one that writes
         _require_publishers(tx, signed)
     throttle.take(house.database, now_ms, Rate.EXCHANGE_REPOSITORY, signed.issuer.issuer, signed.subject)

@@ -44,6 +44,7 @@ GOOGLE = Kind(
     stored={"account": "email"},
     subject=lambda claims: claims["email"],
     subject_wanted=lambda matched: matched["email"],
+    ignored=("azp", "google"),
     has_jti=False,
     # The metadata server hands out one token for most of an hour, so single use would break honest jobs.
     exchanges=60,

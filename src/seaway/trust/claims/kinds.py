@@ -19,6 +19,7 @@ from seaway.errors import Malformed
 from seaway.trust.refusals import Code, TokenRefused
 
 MAX_CLAIM_BYTES = 1024
+_STANDARD = frozenset({"iss", "aud", "exp", "iat", "nbf", "jti", "sub"})
 _ID = re.compile(r"[0-9]{1,20}")
 _SUBJECT = re.compile(r"[0-9]{1,64}")
 
@@ -99,12 +100,22 @@ class Kind:
     longest_ms: int = HOUR_MS
     refuse: Callable[[Claims], None] = lambda _claims: None  # what no publisher can allow
     is_allowed_here: Callable[[Claims, Wanted], bool] = lambda _claims, _wanted: True  # else: reusable workflow
+    # What its tokens are known to have besides, which is not looked at: a trailing * stands for anything. None: not known.
+    ignored: tuple[str, ...] | None = None
     of_environment: str = "environment"  # the field whose absence is worth a hint when the token has one
 
     def workflow(self, claims: Claims, issuer: str) -> Workflow:
         """What is kept of a token."""
         told = {name: _as_text(claims.get(claim)) for name, claim in self.stored.items()}
         return Workflow(issuer=issuer, kind=self.name, **told)
+
+    def unknown(self, claims: Claims) -> set[str]:
+        """Claims that nobody here has heard of: they change nothing, but whoever runs this may want to read of them."""
+        if self.ignored is None:
+            return set()
+        known = {*_STANDARD, *self.required, *self.optional, *self.stored.values(), *self.pins.values(), *self.ignored}
+        begins = tuple(name[:-1] for name in self.ignored if name.endswith("*"))
+        return {name for name in claims if name not in known and not name.startswith(begins)}
 
     def require_claims(self, claims: Claims) -> None:
         """Return if every claim that counts is there and in form."""
