@@ -305,6 +305,8 @@ GET /api/v1/users/{user}                                  401       403       40
 PATCH /api/v1/users/{user}                                401       403       403       403       403       403       403       403       403       403       401
 PATCH /api/v1/channels/{channel}/quota                    401       403       403       403       403       403       403       403       403       403       401
 GET /api/v1/users/{user}/quota                            401       403       403       403       403       403       403       403       403       403       401
+POST /api/v1/users/{user}/second-factor-reset             401       403       403       403       403       403       403       403       403       403       401
+DELETE /api/v1/users/{user}/second-factor-reset           401       403       403       403       403       403       403       403       403       403       401
 PATCH /api/v1/users/{user}/quota                          401       403       403       403       403       403       403       403       403       403       401
 GET /api/v1/audit                                         401       403       403       403       403       403       403       403       403       403       401
 """  # fmt: skip
@@ -387,6 +389,8 @@ GET /api/v1/users/{user}                                  403       403       40
 PATCH /api/v1/users/{user}                                403       403       403       403       200       403
 PATCH /api/v1/channels/{channel}/quota                    403       403       403       403       200       403
 GET /api/v1/users/{user}/quota                            403       403       403       403       200       403
+POST /api/v1/users/{user}/second-factor-reset             403       403       403       403       200       403
+DELETE /api/v1/users/{user}/second-factor-reset           403       403       403       403       204       403
 PATCH /api/v1/users/{user}/quota                          403       403       403       403       200       403
 GET /api/v1/audit                                         403       403       403       403       200       403
 GET /api/v1/channels/{channel}/audit                      403/404   403       403       200       200       200

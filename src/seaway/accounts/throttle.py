@@ -69,7 +69,6 @@ class Rate(Enum):
     EXCHANGE_ADDRESS = "exchanges from this address", Limit(600, 10 * MINUTE_MS)
     EXCHANGE_REPOSITORY = "exchanges for this repository", Limit(300, 10 * MINUTE_MS)
     EXCHANGE_REFUSED = "refused exchanges for this repository", Limit(30, MINUTE_MS)
-    UPLOAD = "uploads", Limit(600, HOUR_MS)
 
     def __new__(cls, said: str, *limits: Limit) -> "Rate":
         member = object.__new__(cls)

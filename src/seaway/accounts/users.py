@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import insert, select, update
 
 from seaway import audit
 from seaway.accounts import emails, links, sessions, sign_ins
@@ -14,7 +14,7 @@ from seaway.audit import Event
 from seaway.clock import DAY_MS
 from seaway.database.engine import Tx
 from seaway.database.tables import emails as addresses
-from seaway.database.tables import keys, released_user_names, users
+from seaway.database.tables import released_user_names, users
 from seaway.errors import NameTaken, NotAllowed, NotFound
 
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,37}[a-z0-9])?")
@@ -161,10 +161,3 @@ def _is_held(tx: Tx, now_ms: int, name: str) -> bool:
 def exist(tx: Tx) -> bool:
     """Whether anybody has an account yet."""
     return tx.execute(select(users.c.id).limit(1)).scalar() is not None
-
-
-def key_count(tx: Tx, user_id: int) -> int:
-    """How many keys a user has that were not revoked."""
-    return tx.execute(
-        select(func.count()).select_from(keys).where(keys.c.user_id == user_id, keys.c.revoked_at.is_(None))
-    ).scalar_one()

@@ -21,7 +21,6 @@ class Event(Enum):
     USER_PROMOTED = "user.promoted"
     USER_DEMOTED = "user.demoted"
     USER_REMOVED = "user.removed"
-    USER_SIGNED_UP = "user.signed-up"
     USER_RENAMED = "user.display-name-set"
     SESSION_STARTED = "session.started"
     SESSION_ENDED = "session.ended"

@@ -33,11 +33,6 @@ def fetch_keys(issuer: Issuer) -> str:
     return anyio.run(_fetch_keys, issuer)
 
 
-def fetch_object(url: str) -> dict[str, Any]:
-    """A JSON object at an address that the operator has configured; to be called in a thread."""
-    return anyio.run(_fetch_object, url)
-
-
 async def _fetch_keys(issuer: Issuer) -> str:
     try:
         with anyio.fail_after(TOTAL_SECONDS):
@@ -50,16 +45,6 @@ async def _fetch_keys(issuer: Issuer) -> str:
         return text
     except TimeoutError:
         raise FetchFailed(f"it did not answer within {TOTAL_SECONDS:.0f} seconds") from None
-    except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
-        raise FetchFailed(str(error) or type(error).__name__) from None
-
-
-async def _fetch_object(url: str) -> dict[str, Any]:
-    try:
-        with anyio.fail_after(TOTAL_SECONDS):
-            return _object(await _Visit(url, is_trusted=True).get())
-    except TimeoutError:
-        raise FetchFailed("no answer in time") from None
     except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
         raise FetchFailed(str(error) or type(error).__name__) from None
 

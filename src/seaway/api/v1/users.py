@@ -3,7 +3,7 @@
 from fastapi import APIRouter
 from pydantic import ConfigDict, Field
 
-from seaway.accounts import users
+from seaway.accounts import second_factors, users
 from seaway.accounts.users import User
 from seaway.api.v1.asking import DEFAULT_LIMIT, After, Asked, Call, Limit
 from seaway.api.v1.members import UserName
@@ -36,6 +36,12 @@ class UserChange(Given):
     model_config = ConfigDict(json_schema_extra={"examples": [{"disabled": True}]})
 
 
+class ResetShown(Shown):
+    """When the second factors of an account will be gone."""
+
+    at: Moment
+
+
 @router.get("/users", operation_id="listUsers")
 def list_users(call: Asked, after: After = "", limit: Limit = DEFAULT_LIMIT) -> Page[UserShown]:
     """Every account, by name; for site admins who are signed in."""
@@ -65,6 +71,30 @@ def change(call: Asked, user: UserName, given: UserChange) -> UserShown:
         if given.admin is not None:
             users.set_admin(tx, call.now_ms, call.by, user, is_admin=given.admin)
         return _shown(users.get(tx, user))
+
+
+@router.post("/users/{user}/second-factor-reset", operation_id="askForSecondFactorReset")
+def ask_reset(call: Asked, user: UserName) -> ResetShown:
+    """
+    Have the second factors of somebody who lost them taken away, in 72 hours; for another admin, signed in just now.
+
+    The user is told at once, and can stop it as long as they still sign in.
+    """
+    permissions.require_site(call.by, SiteAction.ADMINISTER)
+    permissions.require_fresh(call.by, call.now_ms)
+    _refuse_oneself(call, user)
+    with call.write() as tx:
+        user_id = users.get(tx, user).id
+        return ResetShown(at=moment(second_factors.ask_reset(call.house.accounts, tx, call.now_ms, call.by, user_id)))
+
+
+@router.delete("/users/{user}/second-factor-reset", operation_id="stopSecondFactorReset", status_code=204)
+def stop_reset(call: Asked, user: UserName) -> None:
+    """Stop it; for a site admin, signed in just now."""
+    permissions.require_site(call.by, SiteAction.ADMINISTER)
+    permissions.require_fresh(call.by, call.now_ms)
+    with call.write() as tx:
+        second_factors.stop_reset(call.house.accounts, tx, call.now_ms, call.by, users.get(tx, user).id)
 
 
 def _refuse_oneself(call: Call, user: str) -> None:
