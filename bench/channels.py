@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from sqlalchemy import insert, select
+from sqlalchemy import func, insert, select, update
 
 from bench import folders, recipes
 from bench.measure import Samples
@@ -161,6 +161,9 @@ class _Filler:
         for lot in _lots(families):
             with self._seaway.database.write() as tx:
                 revision = self._insert_names(tx, subdir.id, package_ids, lot, revision)
+        with self._seaway.database.write() as tx:
+            size = select(func.sum(files.c.size)).where(files.c.subdir_id == subdir.id).scalar_subquery()
+            tx.execute(update(subdirs).where(subdirs.c.id == subdir.id).values(size=size))
         return Made(self._record_sizes, [family.count for family in families])
 
     def _insert_subdir(self, tx: Tx, channel_id: int, families: Sequence[Family]) -> None:

@@ -68,7 +68,8 @@ def serve(
                 _run(seaway, listener)
             return
     finally:
-        seaway.close()
+        with stop.held_back():
+            seaway.close()
     from seaway.server import workers as processes
 
     with _watched(settings, scrapes) as watch:
@@ -113,10 +114,22 @@ class Stop:
 
     def __init__(self) -> None:
         self._asked = False
+        self._is_held_back = False
 
     def __call__(self, _signal: int, _frame: object) -> None:
         self._asked = True
-        raise SystemExit(0)
+        if not self._is_held_back:
+            raise SystemExit(0)
+
+    @contextmanager
+    def held_back(self) -> Iterator[None]:
+        """What is done inside is finished first: letting go of everything, in the middle of which nothing may be left."""
+        self._is_held_back = True
+        try:
+            yield
+        finally:
+            self._is_held_back = False
+        self.heed()
 
     def heed(self) -> None:
         """End now if a stop was asked for: one that came within a callback of the collector was thrown away there."""
