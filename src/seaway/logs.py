@@ -50,7 +50,6 @@ def set_up(log_format: str, level: str) -> None:
             ],
         )
     )
-    handler.addFilter(_is_no_stop)
     logging.basicConfig(handlers=[handler], level=getattr(logging, level.upper()), force=True)
     logging.getLogger("alembic").setLevel(logging.WARNING)
     logging.captureWarnings(True)
@@ -123,11 +122,6 @@ def _word(value: str) -> str:
     # structlog would let through what a terminal obeys, such as an escape in a path.
     is_plain = _PLAIN.fullmatch(value) or (value.isprintable() and not set(value) & set(" =\"'"))
     return value if is_plain else repr(value)
-
-
-def _is_no_stop(record: logging.LogRecord) -> bool:
-    """A signal ends a start wherever it is; a library that was in the middle of something need not report that."""
-    return record.exc_info is None or not isinstance(record.exc_info[1], SystemExit)
 
 
 def _with_request_id(_logger: object, _name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

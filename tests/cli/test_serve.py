@@ -1,6 +1,5 @@
 """`seaway serve` as a process: how it begins, and how it ends at any moment."""
 
-import contextlib
 import json
 import os
 import re
@@ -19,7 +18,6 @@ import pytest
 
 from seaway.accounts import first_account
 from seaway.cli.check import check
-from seaway.cli.serve import Stop
 from seaway.errors import NotFound
 from tests.cli.conftest import FILE, Shell
 from tests.conftest import Site
@@ -272,14 +270,3 @@ def test_the_data_is_for_its_owner_only(site: Site) -> None:
     """What a server keeps can be read by the user that runs it, and by nobody else of the machine."""
     data = site.server.folder / "data"
     assert 0 == data.stat().st_mode & 0o077
-
-
-def test_a_stop_that_was_thrown_away_is_heeded() -> None:
-    """An exception that a signal raises within a callback of the collector is lost; the next step of the start ends."""
-    stop = Stop()
-    stop.heed()
-    with contextlib.suppress(SystemExit):
-        stop(signal.SIGTERM, None)
-    with pytest.raises(SystemExit) as ended:
-        stop.heed()
-    assert 0 == ended.value.code

@@ -16,6 +16,7 @@ import typer
 if TYPE_CHECKING:
     from seaway.errors import SeawayError
     from seaway.server.metrics import Metrics
+    from seaway.server.stops import Stop
     from seaway.server.wiring import Seaway
     from seaway.server.workers import Watch
     from seaway.settings import Settings
@@ -38,8 +39,8 @@ def serve(
     http_server: Annotated[str | None, typer.Option(help="What speaks HTTP: `uvicorn` or `granian`.")] = None,
 ) -> None:
     """Serve channels; everything it needs is made in the data folder at the first start."""
-    # From here on a stop is orderly, also while modules load and the database is made: nothing is half done,
-    # since every step of the start is one transaction or can be repeated.
+    from seaway.server.stops import Stop
+
     stop = Stop()
     signal.signal(signal.SIGTERM, stop)
     settings = context.obj.settings(
@@ -64,17 +65,15 @@ def serve(
         _welcome(seaway, scrapes)
         if settings.workers == 1:
             with _scraped(seaway, metrics, scrapes):
-                stop.heed()
-                _run(seaway, listener)
+                _run(seaway, listener, stop)
             return
     finally:
-        with stop.held_back():
-            seaway.close()
+        seaway.close()
     from seaway.server import workers as processes
 
+    stop.begun()
     with _watched(settings, scrapes) as watch:
-        stop.heed()
-        processes.run(settings, listener, _serve_in_worker, watch)
+        processes.run(settings, listener, _serve_in_worker, watch, stop)
 
 
 def work(context: typer.Context) -> None:
@@ -97,44 +96,16 @@ def work(context: typer.Context) -> None:
         seaway.close()
 
 
-def _serve_in_worker(settings: Settings, listener: socket.socket) -> None:
+def _serve_in_worker(settings: Settings, listener: socket.socket, stop: Stop) -> None:
     from seaway import logs
     from seaway.server import wiring
 
     logs.set_up(settings.log_format, settings.log_level)
     seaway = wiring.build(settings, counts=_metrics(settings))
     try:
-        _run(seaway, listener)
+        _run(seaway, listener, stop)
     finally:
         seaway.close()
-
-
-class Stop:
-    """Ends the start of a server at a signal, for as long as nothing else hears it."""
-
-    def __init__(self) -> None:
-        self._asked = False
-        self._is_held_back = False
-
-    def __call__(self, _signal: int, _frame: object) -> None:
-        self._asked = True
-        if not self._is_held_back:
-            raise SystemExit(0)
-
-    @contextmanager
-    def held_back(self) -> Iterator[None]:
-        """What is done inside is finished first: letting go of everything, in the middle of which nothing may be left."""
-        self._is_held_back = True
-        try:
-            yield
-        finally:
-            self._is_held_back = False
-        self.heed()
-
-    def heed(self) -> None:
-        """End now if a stop was asked for: one that came within a callback of the collector was thrown away there."""
-        if self._asked:
-            raise SystemExit(0)
 
 
 def _metrics(settings: Settings) -> Metrics | None:
@@ -224,11 +195,11 @@ def _cannot_listen(host: str, port: int, error: OSError, hint: str) -> SeawayErr
     return BadSetting(f"Cannot listen on {host} port {port}: {error.strerror}.", hint)
 
 
-def _run(seaway: Seaway, listener: socket.socket) -> None:
+def _run(seaway: Seaway, listener: socket.socket, stop: Stop) -> None:
     from seaway.server import http_server
     from seaway.server.app import create_app
 
-    http_server.run(create_app(seaway), listener, seaway.settings)
+    http_server.run(create_app(seaway, begun=stop.begun), listener, seaway.settings)
 
 
 def _welcome(seaway: Seaway, scrapes: socket.socket | None) -> None:

@@ -1,7 +1,7 @@
 """Every route, and the application that they make."""
 
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from anyio import to_thread
@@ -75,11 +75,12 @@ READ = Route("/{path:path}", channel_files.read, methods=["GET"])
 ROUTES: list[Route | Mount] = [*OF_SITE, READ, Route("/{path:path}", channel_files.preflight, methods=["OPTIONS"])]
 
 
-def create_app(seaway: Seaway) -> Application:
-    """The ASGI application of one house."""
+def create_app(seaway: Seaway, begun: Callable[[], None] = lambda: None) -> Application:
+    """The ASGI application of one house; `begun` is called when whoever serves it hears signals."""
 
     @asynccontextmanager
     async def lifespan(_app: object) -> AsyncIterator[None]:
+        begun()
         await to_thread.run_sync(seaway.examiners.warm_up)
         if seaway.settings.jobs:
             seaway.runner.start()

@@ -23,6 +23,7 @@ from multiprocessing.process import BaseProcess
 import structlog
 
 from seaway.errors import SeawayError
+from seaway.server.stops import Stop
 from seaway.settings import Settings
 
 log = structlog.get_logger()
@@ -31,7 +32,9 @@ _LONGEST_PAUSE_SECONDS = 10.0
 _YOUNG_SECONDS = 60.0  # a start may take long on a busy machine, and longer until a database is known to be away
 _KILL_AFTER_SECONDS = 15
 
-Serve = Callable[[Settings, socket.socket], None]
+_PAUSE_STEP_SECONDS = 0.1
+
+Serve = Callable[[Settings, socket.socket, Stop], None]
 
 
 class Watch:
@@ -51,28 +54,28 @@ class _Worker:
     started: float
 
 
-def run(settings: Settings, listener: socket.socket, serve: Serve, watch: Watch) -> None:
-    """Keep `settings.workers` processes serving until SIGTERM or SIGINT."""
-    _Parent(settings, listener, serve, watch).run()
+def run(settings: Settings, listener: socket.socket, serve: Serve, watch: Watch, stop: Stop) -> None:
+    """Keep `settings.workers` processes serving until SIGTERM or SIGINT, one that came already too."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    _Parent(settings, listener, serve, watch, stop).run()
 
 
 class _Parent:
-    def __init__(self, settings: Settings, listener: socket.socket, serve: Serve, watch: Watch) -> None:
+    def __init__(self, settings: Settings, listener: socket.socket, serve: Serve, watch: Watch, stop: Stop) -> None:
         self._settings, self._listener, self._serve, self._watch = settings, listener, serve, watch
+        self._stop = stop
         self._spawn = multiprocessing.get_context("spawn")
-        self._stopping = threading.Event()
         self._workers: list[_Worker] = []
         self._pause_seconds = 0.0
 
     def run(self) -> None:
-        for stop in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(stop, lambda *_: self._stopping.set())
         for number in range(1, self._settings.workers + 1):
             self._start(number)
-        while not self._stopping.is_set():
+        while not self._stop.is_asked:
             multiprocessing.connection.wait([worker.process.sentinel for worker in self._workers], timeout=0.2)
             self._replace_dead()
-        self._stop()
+        self._end_all()
 
     def _start(self, number: int) -> None:
         process = self._spawn.Process(target=_work, args=(self._settings, self._listener, self._serve))
@@ -82,18 +85,23 @@ class _Parent:
 
     def _replace_dead(self) -> None:
         for worker in self._workers[:]:
-            if worker.process.is_alive() or self._stopping.is_set():
+            if worker.process.is_alive() or self._stop.is_asked:
                 continue
             self._workers.remove(worker)
             log.error("worker.died", pid=worker.process.pid, exit_code=worker.process.exitcode)
             self._watch.died(worker.number, _pid(worker.process))
             young = time.monotonic() - worker.started < _YOUNG_SECONDS
             self._pause_seconds = min(self._pause_seconds * 2 + 0.5, _LONGEST_PAUSE_SECONDS) if young else 0.0
-            self._stopping.wait(self._pause_seconds)
-            if not self._stopping.is_set():
+            self._pause()
+            if not self._stop.is_asked:
                 self._start(worker.number)
 
-    def _stop(self) -> None:
+    def _pause(self) -> None:
+        until = time.monotonic() + self._pause_seconds
+        while time.monotonic() < until and not self._stop.is_asked:
+            time.sleep(_PAUSE_STEP_SECONDS)
+
+    def _end_all(self) -> None:
         self._listener.close()  # else connections would wait here for workers that take no more
         for worker in self._workers:
             worker.process.terminate()
@@ -121,23 +129,20 @@ def _start_deaf(process: BaseProcess) -> None:
 
 def _work(settings: Settings, listener: socket.socket, serve: Serve) -> None:
     """One worker, from its start to its end."""
-    signal.signal(signal.SIGTERM, _end)
+    stop = Stop()
+    signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     listener.set_inheritable(False)  # uvloop hands on what can be inherited, and examiners would keep it open
     threading.Thread(target=_follow_parent, daemon=True).start()
     try:
-        serve(settings, listener)
+        serve(settings, listener, stop)
     except SeawayError as error:
         log.error("worker.failed", error=error.sentence, cause=getattr(error, "cause", ""))
         raise SystemExit(1) from None
     except Exception:
         log.exception("worker.failed")  # else multiprocessing would print it past the log
         raise SystemExit(1) from None
-
-
-def _end(_signal: int, _frame: object) -> None:
-    raise SystemExit(0)
 
 
 def _follow_parent() -> None:
