@@ -46,6 +46,15 @@ class Grant:
 
 
 @dataclass(frozen=True, slots=True)
+class Login:
+    """Whose login a token belongs to."""
+
+    id: int
+    user_id: int
+    client_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Issued:
     """What a tool gets, once."""
 
@@ -154,6 +163,12 @@ def of_user(tx: Tx, user_id: int, now_ms: int) -> list[Grant]:
         .order_by(cli_grants.c.id.desc())
     )
     return [Grant(row[0], row[1], row[2], Mode[row[3]], *row[4:]) for row in rows]
+
+
+def login_of(tx: Tx, secret: str) -> Login | None:
+    """The login that a token of either kind belongs to, good or not, for who found it somewhere."""
+    row = tx.execute(_TOKEN, {"digest": ids.digest(secret)}).one_or_none()
+    return None if row is None else Login(row.grant_id, row.user_id, row.client_id)
 
 
 def revoke(tx: Tx, now_ms: int, by: Principal, user_id: int, grant_id: int) -> None:

@@ -9,11 +9,11 @@ from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from seaway.channels import leaks
 from seaway.errors import NotFound, TooLarge
 from seaway.http import credentials
 from seaway.http.bodies import body_of
 from seaway.http.house import House
+from seaway.trust import leaks
 
 _MAX_BYTES = 1024 * 1024
 

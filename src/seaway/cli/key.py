@@ -72,7 +72,7 @@ def revoke(
     user: Annotated[str | None, typer.Argument(metavar="USER")] = None,
     name: Annotated[str | None, typer.Argument(metavar="KEY")] = None,
     leaked: Annotated[
-        bool, typer.Option("--stdin", help="Revoke the secrets on standard input, one a line, and tell their owners.")
+        bool, typer.Option("--stdin", help="End the secrets on standard input, one a line, and tell their owners.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -93,14 +93,14 @@ def revoke(
 def _revoke_leaked(context: typer.Context, as_json: bool) -> None:
     """Secrets are read from standard input: as arguments the list of processes would show them to everybody."""
     from seaway.accounts.principal import OPERATOR
-    from seaway.channels import leaks
+    from seaway.trust import leaks
 
     found = [leaks.Found(line.strip(), "stdin") for line in sys.stdin if line.strip()]
     with context.obj.house() as seaway, seaway.database.write() as tx:
         labels = leaks.revoke(tx, seaway.clock.now_ms(), OPERATOR, found, telling=seaway.house.accounts)
     ours = sum(label.is_ours for label in labels)
     value = {"revoked": ours, "unknown": len(labels) - ours}
-    show(value, as_json, f"{ours} of {len(labels)} were keys of this Seaway, and open nothing now.")
+    show(value, as_json, f"{ours} of {len(labels)} were secrets of this Seaway, and open nothing now.")
 
 
 def _described(user: str, key: Key) -> dict[str, Any]:

@@ -7,7 +7,6 @@ from anyio import CapacityLimiter
 from seaway.accounts.openid import OpenId
 from seaway.accounts.outside import Outside
 from seaway.accounts.parts import Accounts
-from seaway.channels.leaks import Leaks
 from seaway.channels.own_keys import KeyRules
 from seaway.counts import Counts
 from seaway.http.files import Delivery
@@ -19,6 +18,7 @@ from seaway.serving.readiness import Readiness
 from seaway.serving.resolve import Reading
 from seaway.serving.tally import Tally
 from seaway.trust.exchange import Exchanging
+from seaway.trust.leaks import Leaks
 
 
 @dataclass(frozen=True, slots=True)

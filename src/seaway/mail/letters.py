@@ -175,6 +175,20 @@ def key_leaked(to: str, *, site_url: str, name: str) -> Letter:
     )
 
 
+def tool_leaked(to: str, *, site_url: str, tool: str) -> Letter:
+    """To somebody whose login of a tool was found where everybody can read it, and was ended."""
+    return _letter(
+        to,
+        "A login of yours was found in public, and is ended",
+        site_url,
+        [
+            f"A token of your login with {tool} at {_host(site_url)} was found where everybody can read it.",
+            "The login opens nothing any more. Look at what was uploaded with it, and log in again.",
+        ],
+        link=("Look at your logins", f"{site_url}/account/tools"),
+    )
+
+
 def publisher_news(to: str, *, site_url: str, channel: str, publisher: str, what: str) -> Letter:
     """To the owner of a channel, of a workflow that is trusted there; `what` goes on after its name."""
     return _letter(

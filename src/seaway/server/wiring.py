@@ -19,7 +19,6 @@ from seaway.accounts.policy import Policy, SecondFactorFor
 from seaway.accounts.providers import GITHUB, GOOGLE, Dialect, Provider, Providers
 from seaway.accounts.sealing import Sealer
 from seaway.accounts.signing import SigningKey
-from seaway.channels.leaks import Leaks, PublicKeys
 from seaway.channels.own_keys import KeyRules
 from seaway.clock import MINUTE_MS, Clock, SystemClock
 from seaway.conda.limits import ArchiveLimits
@@ -57,6 +56,7 @@ from seaway.storage.spool import Spool
 from seaway.trust.exchange import Exchanging, audience_of
 from seaway.trust.issuers import Issuer
 from seaway.trust.key_sets import KeySets
+from seaway.trust.leaks import Leaks, PublicKeys
 from seaway.trust.news import Teller
 from seaway.trust.owners import with_owner_id
 from seaway.trust.trusted_root import TrustedRoots

@@ -26,6 +26,10 @@ class News(Enum):
         "publishes from an environment, and the publisher does not ask for one. "
         "Name the environment there, so that its rules, such as an approval, cannot be gone round."
     )
+    TOKEN_LEAKED = (
+        "had a token that was found where everybody can read it. It opens nothing any more. Look at what was uploaded "
+        "with it, and keep the workflow from printing its tokens."
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from seaway.channels.roles import Action
 from seaway.database.engine import Tx
 from seaway.database.tables import channels as channel_rows
 from seaway.database.tables import publishers as rows
-from seaway.database.tables import users
+from seaway.database.tables import token_publishers, users
 from seaway.errors import Malformed, NameTaken, NotFound
 from seaway.trust import issuers
 from seaway.trust.claims.kinds import GateValue, Kind, Wanted
@@ -165,6 +165,12 @@ def about(tx: Tx, issuer: str, subject: str) -> list[Publisher]:
     found = rows.c.subject == _subject(issuer, subject)
     query = _listing().where(found, rows.c.issuer == issuer, rows.c.is_enabled)
     return [_publisher(row) for row in tx.execute(query)]
+
+
+def of_token(tx: Tx, token_id: int) -> list[Publisher]:
+    """The publishers that a token of ours still has, oldest first."""
+    query = _listing().join(token_publishers, token_publishers.c.publisher_id == rows.c.id)
+    return [_publisher(row) for row in tx.execute(query.where(token_publishers.c.token_id == token_id))]
 
 
 def pin(tx: Tx, publisher: Publisher, pins: Mapping[str, str]) -> Publisher:

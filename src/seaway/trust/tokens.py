@@ -9,6 +9,7 @@ What a workflow gets in exchange: a token that is good for minutes, in the chann
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import msgspec
 from sqlalchemy import bindparam, delete, insert, or_, select, update
@@ -20,7 +21,7 @@ from seaway.clock import HOUR_MS
 from seaway.database.engine import Tx
 from seaway.database.tables import issuers, publishers, token_publishers, used_tokens, users
 from seaway.database.tables import workflow_tokens as rows
-from seaway.trust.publishers import Publisher
+from seaway.trust.publishers import Publisher, of_token
 
 _PREFIX = f"swy-{ids.KeyKind.WORKFLOW.value}-"
 
@@ -88,10 +89,30 @@ def principal_of(tx: Tx, secret: str, now_ms: int) -> Principal | None:
     )
 
 
-def revoke(tx: Tx, now_ms: int, by: Principal, token_id: int) -> None:
-    """End a token on its next request."""
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A token that was made here, good or not."""
+
+    id: int
+    revoked_at_ms: int | None
+
+
+def find(tx: Tx, secret: str) -> Token | None:
+    """The token of this text, for who found it somewhere."""
+    row = tx.execute(select(rows.c.id, rows.c.revoked_at).where(rows.c.digest == ids.digest(secret))).one_or_none()
+    return None if row is None else Token(*row)
+
+
+def revoke(tx: Tx, now_ms: int, by: Principal, token_id: int) -> list[Publisher]:
+    """End a token on its next request; the publishers that it was of, in whose channels the log says so."""
     tx.execute(update(rows).where(rows.c.id == token_id).values(revoked_at=now_ms))
-    audit.write(tx, now_ms, by.actor, Event.TOKEN_REVOKED, target=by.name, token=token_id)
+    ended = of_token(tx, token_id)
+    for one in ended:
+        audit.write(
+            tx, now_ms, by.actor, Event.TOKEN_REVOKED,
+            channel=one.channel, target=one.name, token=token_id, publisher=one.id,
+        )  # fmt: skip
+    return ended
 
 
 def use(tx: Tx, issuer: str, digest: bytes, expires_at_ms: int) -> int:

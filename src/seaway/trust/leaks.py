@@ -3,14 +3,17 @@ Secrets that were found where everybody can read them, as GitHub's secret scanni
 
 1. A report counts only with a signature (ECDSA, P-256, SHA-256) over its bytes, by a key that the operator's source
    publishes. Anybody could revoke keys otherwise that they have seen.
-2. A key that was reported opens nothing from the commit on, and its owner is told. It is never sent or logged.
-3. The answer says of each secret whether it was one of ours; it was if it is in the table, revoked before or not.
+2. What was reported opens nothing from the commit on, and its owner is told. It is never sent or logged.
+3. A token of a tool takes the whole login with it, whichever of its tokens it is: they lie in one file, so who found one
+   has likely found the others.
+4. The answer says of each secret whether it was one of ours; it was if it is in the table, revoked before or not. A login
+   that has ended is in no table.
 """
 
 import base64
 import binascii
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +26,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from sqlalchemy import select
 
 from seaway import ids
-from seaway.accounts import keys, users
+from seaway.accounts import keys, tools, users
 from seaway.accounts.principal import Principal
 from seaway.channels.telling import Telling, tell
 from seaway.clock import DAY_MS, MINUTE_MS, Clock
@@ -33,6 +36,8 @@ from seaway.database.tables import users as user_rows
 from seaway.errors import Malformed, Unavailable
 from seaway.ids import KeyKind
 from seaway.mail import letters
+from seaway.trust import tokens
+from seaway.trust.news import News, Teller
 
 MOST = 1_000  # secrets of one report
 _KEPT_MS = DAY_MS
@@ -112,14 +117,17 @@ def take(house: Leaks, body: bytes, identifier: str, signature: str, address: st
         return revoke(tx, house.clock.now_ms(), SCANNER.seen_from(address), found, telling=house.telling)
 
 
-def revoke(tx: Tx, now_ms: int, by: Principal, found: Sequence[Found], *, telling: Telling | None) -> list[Label]:
-    """End every key among what was found, and tell their owners."""
-    return [Label(one.token, one.type, _revoke(tx, now_ms, by, one.token, telling)) for one in found]
+def revoke(tx: Tx, now_ms: int, by: Principal, found: Sequence[Found], *, telling: Telling) -> list[Label]:
+    """End what was found, and tell whose it is; in a transaction that has the house for itself."""
+    return [Label(one.token, one.type, _end(tx, now_ms, by, one.token, telling)) for one in found]
 
 
-def _revoke(tx: Tx, now_ms: int, by: Principal, secret: str, telling: Telling | None) -> bool:
-    if ids.kind_of(secret) is not KeyKind.USER:
-        return False
+def _end(tx: Tx, now_ms: int, by: Principal, secret: str, telling: Telling) -> bool:
+    kind = ids.kind_of(secret)
+    return kind in _END and _END[kind](tx, now_ms, by, secret, telling)
+
+
+def _end_key(tx: Tx, now_ms: int, by: Principal, secret: str, telling: Telling) -> bool:
     row = tx.execute(
         select(key_rows.c.name, key_rows.c.revoked_at, user_rows.c.id, user_rows.c.name.label("user"))
         .join(user_rows, user_rows.c.id == key_rows.c.user_id)
@@ -131,6 +139,34 @@ def _revoke(tx: Tx, now_ms: int, by: Principal, secret: str, telling: Telling | 
         keys.revoke(tx, now_ms, by, users.get(tx, row.user), row.name)
         tell(tx, now_ms, telling, row.id, letters.key_leaked, name=row.name)
     return True
+
+
+def _end_login(tx: Tx, now_ms: int, by: Principal, secret: str, telling: Telling) -> bool:
+    login = tools.login_of(tx, secret)
+    if login is None:
+        return False
+    tools.revoke(tx, now_ms, by, login.user_id, login.id)
+    tell(tx, now_ms, telling, login.user_id, letters.tool_leaked, tool=login.client_id)
+    return True
+
+
+def _end_token(tx: Tx, now_ms: int, by: Principal, secret: str, telling: Telling) -> bool:
+    token = tokens.find(tx, secret)
+    if token is None:
+        return False
+    if token.revoked_at_ms is None:
+        teller = Teller(telling.outbox, telling.site_url)
+        for one in tokens.revoke(tx, now_ms, by, token.id):
+            teller.tell(tx, now_ms, one.channel_id, one.channel, one.name, News.TOKEN_LEAKED)
+    return True
+
+
+_END: Mapping[KeyKind | None, Callable[[Tx, int, Principal, str, Telling], bool]] = {
+    KeyKind.USER: _end_key,
+    KeyKind.TOOL: _end_login,
+    KeyKind.TOOL_REFRESH: _end_login,
+    KeyKind.WORKFLOW: _end_token,
+}
 
 
 def _read(body: bytes) -> list[Found]:

@@ -1,4 +1,4 @@
-"""Reports of leaked keys: only signed ones count, and what they name opens nothing from then on."""
+"""Reports of leaked secrets: only signed ones count, and what they name opens nothing from then on."""
 
 import base64
 import json
@@ -13,18 +13,21 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from sqlalchemy import func, select
 
 from seaway import ids
-from seaway.accounts import emails, users
+from seaway.accounts import emails, tools, users
 from seaway.accounts.principal import OPERATOR
-from seaway.channels.leaks import Found, PublicKeys, revoke
 from seaway.clock import DAY_MS, MINUTE_MS
 from seaway.database.tables import audit, jobs
 from seaway.errors import Unavailable
 from seaway.mail.outbox import SEND_LETTER
 from seaway.server.app import create_app
 from seaway.server.wiring import Seaway
+from seaway.trust import publishers, tokens
+from seaway.trust.leaks import Found, PublicKeys, revoke
+from seaway.trust.publishers import Draft
 from tests.support import house
 from tests.support.clock import TurnedClock
 from tests.support.house import People
+from tests.support.workflows import GITHUB
 
 PATH = "/api/github/secret-scanning"
 SIGNER = ec.generate_private_key(ec.SECP256R1())
@@ -91,11 +94,63 @@ async def test_a_signed_report_ends_keys_and_tells_their_owners(http: httpx.Asyn
         assert ["true_positive", "false_positive", "false_positive"] == [one["label"] for one in answer.json()]
         assert [secret, "seaway_key"] == [answer.json()[0]["token_raw"], answer.json()[0]["token_type"]]
     assert [401, 200] == [await status(http, secret), await status(http, other)]
-    with scanned.database.read() as tx:
-        lines = tx.execute(select(audit.c.actor, audit.c.target).where(audit.c.action == "key.revoked")).all()
-        letters = tx.execute(select(func.count()).where(jobs.c.kind == SEND_LETTER)).scalar_one()
-    assert [("secret scanning", "ada/key 0")] == [tuple(line) for line in lines]
-    assert 1 == letters
+    assert [("secret scanning", "", "ada/key 0")] == lines_of(scanned, "key.revoked")
+    assert 1 == letters_waiting(scanned)
+
+
+def letters_waiting(seaway: Seaway) -> int:
+    with seaway.database.read() as tx:
+        return tx.execute(select(func.count()).where(jobs.c.kind == SEND_LETTER)).scalar_one()
+
+
+def lines_of(seaway: Seaway, action: str) -> list[tuple[str, str, str]]:
+    with seaway.database.read() as tx:
+        rows = tx.execute(select(audit.c.actor, audit.c.channel, audit.c.target).where(audit.c.action == action))
+        return [tuple(row) for row in rows]  # type: ignore[misc]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("which", ["access", "refresh"])
+async def test_a_found_token_of_a_tool_ends_its_login(http: httpx.AsyncClient, scanned: Seaway, which: str) -> None:
+    """Either token takes both along, of this login only; the person hears of it."""
+    people = People(scanned)
+    people.channel("boats", owner="ada", public=False)
+    with scanned.database.write() as tx:
+        user_id = users.get(tx, "ada").id
+        emails.add(tx, 0, user_id, "ada@example.com", verified=True)
+        now_ms = scanned.clock.now_ms()
+        _, login = tools.add(tx, now_ms, user_id, "rattler", "openid channel:read", address="")
+        _, other = tools.add(tx, now_ms, user_id, "rattler", "openid channel:read", address="")
+    assert [200, 200] == [await status(http, login.access), await status(http, other.access)]
+    found = login.access if which == "access" else login.refresh
+    answer = await report(http, body_of(found, ids.new_key(ids.KeyKind.TOOL), ids.new_key(ids.KeyKind.TOOL_REFRESH)))
+    assert ["true_positive", "false_positive", "false_positive"] == [one["label"] for one in answer.json()]
+    assert [401, 200] == [await status(http, login.access), await status(http, other.access)]
+    with scanned.database.write() as tx:
+        assert isinstance(tools.refresh(tx, scanned.clock.now_ms(), login.refresh, "rattler"), tools.Refusal)
+    assert [("secret scanning", "", "rattler")] == lines_of(scanned, "tool.revoked")
+    assert 1 == letters_waiting(scanned)
+
+
+@pytest.mark.anyio
+async def test_a_found_token_of_a_workflow_ends(http: httpx.AsyncClient, scanned: Seaway) -> None:
+    """The owner of the channel hears of it once and reads it in the log; the publisher stays."""
+    people = People(scanned)
+    people.channel("boats", owner="ada", public=False)
+    matched = {"owner": "acme", "repository": "demo", "workflow": "release.yml"}
+    with scanned.database.write() as tx:
+        emails.add(tx, 0, users.get(tx, "ada").id, "ada@example.com", verified=True)
+        now_ms, teller = scanned.clock.now_ms(), scanned.house.exchanging.teller
+        publisher = publishers.add(tx, now_ms, OPERATOR, teller, "boats", "github", Draft(matched))
+        secret, other = (tokens.mint(tx, now_ms, GITHUB, [publisher], life_ms=MINUTE_MS) for _ in range(2))
+    before = letters_waiting(scanned)
+    assert [200, 200] == [await status(http, secret), await status(http, other)]
+    for _ in range(2):
+        answer = await report(http, body_of(secret, ids.new_key(ids.KeyKind.WORKFLOW)))
+        assert ["true_positive", "false_positive"] == [one["label"] for one in answer.json()]
+    assert [401, 200] == [await status(http, secret), await status(http, other)]
+    assert [("secret scanning", "boats", "acme/demo, release.yml")] == lines_of(scanned, "token.revoked")
+    assert 1 == letters_waiting(scanned) - before
 
 
 @pytest.mark.anyio
