@@ -220,6 +220,14 @@ class Settings(BaseSettings):
         Field(description="Addresses or networks whose `X-Forwarded-For` and `-Proto` are believed, by commas."),
     ] = ""
     upload_limit: Annotated[int, Field(ge=1, description="The largest package file, in bytes.")] = 1_073_741_824
+    uploads_per_hour: Annotated[
+        int,
+        Field(
+            ge=0,
+            description="How many files one user, or the workflows of one repository, may upload in an hour, all of them "
+            "at once too; then as many more as time allows. 0: any number.",
+        ),
+    ] = 600
     index_max_age: Annotated[
         int, Field(ge=0, le=86_400, description="Seconds for which readers may keep index documents without asking.")
     ] = 0

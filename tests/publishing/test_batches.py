@@ -40,7 +40,7 @@ Work = Callable[[Tx], int]
 
 @pytest.fixture
 def batches(seaway: Seaway) -> Batches[Work, int]:
-    return Batches(seaway.database, seaway.blobs, do_all)
+    return Batches(seaway.database, seaway.blobs, do_all, lambda _tx, works: [None] * len(works))
 
 
 def do_all(tx: Tx, _channel: str, works: Sequence[Work]) -> list[int | SeawayError]:

@@ -10,13 +10,14 @@ A bucket holds as many tries as its limit says and leaks that many in its time: 
 
 import hashlib
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from ipaddress import IPv6Address, ip_address, ip_network
+from typing import Any
 
-from sqlalchemy import case, delete, literal, select
+from sqlalchemy import BigInteger, Executable, Float, bindparam, case, delete, literal, select, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.sql import ColumnElement
 
 from seaway.clock import DAY_MS, HOUR_MS, MINUTE_MS
 from seaway.database.engine import Database, Tx
@@ -68,6 +69,7 @@ class Rate(Enum):
     # all jobs of one CI may come from one address.
     EXCHANGE_ADDRESS = "exchanges from this address", Limit(600, 10 * MINUTE_MS)
     EXCHANGE_REPOSITORY = "exchanges for this repository", Limit(300, 10 * MINUTE_MS)
+    UPLOAD = "uploads", Limit(600, HOUR_MS)  # or what the operator says
     EXCHANGE_REFUSED = "refused exchanges for this repository", Limit(30, MINUTE_MS)
 
     def __new__(cls, said: str, *limits: Limit) -> "Rate":
@@ -94,20 +96,27 @@ def take_all(database: Database, now_ms: int, *tries: tuple[Rate, tuple[str, ...
             for number, limit in enumerate(rate.limits):
                 digest = _digest(rate, number, subject)
                 if not _poured(tx, now_ms, digest, limit):
-                    wait = _wait(tx, now_ms, digest, limit)
-                    raise TooMany(f"There were too many {rate.said}.", _HINT, retry_after_seconds=wait)
+                    raise _refusal(tx, now_ms, rate, digest, limit)
+
+
+def take_within(tx: Tx, now_ms: int, rate: Rate, limit: Limit, tries: int, *subject: str) -> TooMany | None:
+    """Count so many tries in the transaction of what is tried, all or none; the refusal where they are too many."""
+    digest = _digest(rate, 0, subject)
+    return None if _poured(tx, now_ms, digest, limit, tries) else _refusal(tx, now_ms, rate, digest, limit)
+
+
+def require_room(tx: Tx, now_ms: int, rate: Rate, limit: Limit, *subject: str) -> None:
+    """`TooMany` if one more try would be one too many; nothing is counted."""
+    digest = _digest(rate, 0, subject)
+    if _level(tx, now_ms, digest, limit) + 1.0 > limit.count:
+        raise _refusal(tx, now_ms, rate, digest, limit)
 
 
 def give_back(database: Database, now_ms: int, rate: Rate, *subject: str) -> None:
     """Uncount a try that went well: people who know their password are not those whom we slow down."""
     with database.write_part() as tx:
         for number, limit in enumerate(rate.limits):
-            level = _level(now_ms, limit) - 1.0
-            tx.execute(
-                buckets.update()
-                .where(buckets.c.digest == _digest(rate, number, subject))
-                .values(level=case((level > 0, level), else_=literal(0.0)), at=now_ms)
-            )
+            tx.execute(_DRAW, {"of": _digest(rate, number, subject), **_now(now_ms, limit)})
 
 
 def forget_old(tx: Tx, now_ms: int) -> int:
@@ -128,32 +137,59 @@ def shortened(address: str) -> str:
     return str(parsed)
 
 
-def _poured(tx: Tx, now_ms: int, digest: bytes, limit: Limit) -> bool:
+def _poured(tx: Tx, now_ms: int, digest: bytes, limit: Limit, tries: int = 1) -> bool:
     """One statement: of many that come at once on many workers, each sees what those before it left."""
-    dialect = postgresql if tx.dialect.name == "postgresql" else sqlite
-    level = _level(now_ms, limit) + 1.0
-    statement = (
-        dialect.insert(buckets)
-        .values(digest=digest, level=1.0, at=now_ms, empty_at=now_ms + limit.per_ms)
+    if tries > limit.count:  # a bucket that was empty would take them
+        return False
+    values = {"of": digest, "tries": float(tries), "most": float(limit.count), "empty": now_ms + limit.per_ms}
+    return tx.execute(_POUR[tx.dialect.name], {**values, **_now(now_ms, limit)}).first() is not None
+
+
+# What is in the bucket now, as the database computes it; a clock that is behind drains nothing.
+_LEFT = buckets.c.level - (bindparam("now", type_=Float) - buckets.c.at) * bindparam("leaks", type_=Float)
+_LEVEL = case((_LEFT < 0.0, literal(0.0)), (buckets.c.level < _LEFT, buckets.c.level), else_=_LEFT)
+
+
+def _pour(insert: Callable[..., Any]) -> Executable:
+    level = _LEVEL + bindparam("tries", type_=Float)
+    at, empty_at = bindparam("moment", type_=BigInteger), bindparam("empty", type_=BigInteger)
+    statement: Executable = (
+        insert(buckets)
+        .values(digest=bindparam("of"), level=bindparam("tries", type_=Float), at=at, empty_at=empty_at)
         .on_conflict_do_update(
             index_elements=[buckets.c.digest],
-            set_={"level": level, "at": now_ms, "empty_at": now_ms + limit.per_ms},
-            where=level <= float(limit.count),
+            set_={"level": level, "at": at, "empty_at": empty_at},
+            where=level <= bindparam("most", type_=Float),
         )
         .returning(buckets.c.level)
     )
-    return tx.execute(statement).first() is not None
+    return statement
 
 
-def _level(now_ms: int, limit: Limit) -> ColumnElement[float]:
-    """What is in the bucket now, as the database computes it; a clock that is behind drains nothing."""
-    left = buckets.c.level - (literal(float(now_ms)) - buckets.c.at) * (limit.count / limit.per_ms)
-    return case((left < 0.0, literal(0.0)), (left > buckets.c.level, buckets.c.level), else_=left)
+# Made once, since uploads pour too: making one costs more than SQLite needs to run it.
+_POUR = {"sqlite": _pour(sqlite.insert), "postgresql": _pour(postgresql.insert)}
+_LOOK = select(_LEVEL).where(buckets.c.digest == bindparam("of"))
+_DRAWN = _LEVEL - 1.0
+_DRAW = (
+    update(buckets)
+    .where(buckets.c.digest == bindparam("of"))
+    .values(level=case((_DRAWN > 0, _DRAWN), else_=literal(0.0)), at=bindparam("moment", type_=BigInteger))
+)
 
 
-def _wait(tx: Tx, now_ms: int, digest: bytes, limit: Limit) -> int:
-    level = tx.execute(select(_level(now_ms, limit)).where(buckets.c.digest == digest)).scalar_one()
-    return max(math.ceil((level + 1.0 - limit.count) * limit.per_ms / limit.count / 1000), 1)
+def _now(now_ms: int, limit: Limit) -> dict[str, float]:
+    return {"now": float(now_ms), "moment": now_ms, "leaks": limit.count / limit.per_ms}
+
+
+def _refusal(tx: Tx, now_ms: int, rate: Rate, digest: bytes, limit: Limit) -> TooMany:
+    level = _level(tx, now_ms, digest, limit)
+    wait = max(math.ceil((level + 1.0 - limit.count) * limit.per_ms / limit.count / 1000), 1)
+    return TooMany(f"There were too many {rate.said}.", _HINT, retry_after_seconds=wait)
+
+
+def _level(tx: Tx, now_ms: int, digest: bytes, limit: Limit) -> float:
+    found: float | None = tx.execute(_LOOK, {"of": digest, **_now(now_ms, limit)}).scalar()
+    return found or 0.0
 
 
 def _digest(rate: Rate, number: int, subject: tuple[str, ...]) -> bytes:

@@ -43,8 +43,8 @@ class Batches(Generic[Upload, Result]):
     """
     The uploads of one process that wait to be recorded.
 
-    `record_all` records those of one channel: to each its result, or the refusal that was decided before anything
-    was written for it.
+    `count` is asked first, for all of them: to each the refusal, or None. `record_all` records those of one channel: to
+    each its result, or the refusal that was decided before anything was written for it.
     """
 
     def __init__(
@@ -52,8 +52,9 @@ class Batches(Generic[Upload, Result]):
         database: Database,
         blobs: Blobs,
         record_all: Callable[[Tx, str, Sequence[Upload]], Sequence[Result | SeawayError]],
+        count: Callable[[Tx, Sequence[Upload]], Sequence[SeawayError | None]],
     ) -> None:
-        self._database, self._blobs, self._record_all = database, blobs, record_all
+        self._database, self._blobs, self._record_all, self._count = database, blobs, record_all, count
         self._lock = threading.Lock()
         self._waiting: list[_Entry[Upload, Result]] = []
         self._turn = threading.Lock()
@@ -97,10 +98,21 @@ class Batches(Generic[Upload, Result]):
                 id(entry): BlobSwept(entry.sha256.hex()) for entry in batch if entry.sha256 in missing
             }
             there = sorted((entry for entry in batch if id(entry) not in outcomes), key=attrgetter("channel"))
-            by_channel = [(channel, list(entries)) for channel, entries in groupby(there, key=attrgetter("channel"))]
-            for channel, _ in by_channel:
+            for channel in dict.fromkeys(entry.channel for entry in there):
                 hold_channel(self._database, tx, channel)
-            for channel, entries in by_channel:
-                results = self._record_all(tx, channel, [entry.upload for entry in entries])
-                outcomes.update(zip(map(id, entries), results, strict=True))
+            refusals = self._count(tx, [entry.upload for entry in there])
+            outcomes.update((id(entry), no) for entry, no in zip(there, refusals, strict=True) if no is not None)
+            counted = [entry for entry in there if id(entry) not in outcomes]
+            for channel, entries in groupby(counted, key=attrgetter("channel")):
+                self._record_of_channel(tx, channel, list(entries), outcomes)
             return [outcomes[id(entry)] for entry in batch]
+
+    def _record_of_channel(
+        self,
+        tx: Tx,
+        channel: str,
+        entries: Sequence[_Entry[Upload, Result]],
+        outcomes: dict[int, Result | BaseException],
+    ) -> None:
+        results = self._record_all(tx, channel, [entry.upload for entry in entries])
+        outcomes.update(zip(map(id, entries), results, strict=True))

@@ -37,6 +37,7 @@ from seaway.publishing.attest import Attesting, require_workflow, verified
 from seaway.publishing.batches import Batches
 from seaway.publishing.examine import Candidate
 from seaway.publishing.examiners import Examiners
+from seaway.publishing.rates import UploadRate
 from seaway.publishing.receive import Arrived, receive
 from seaway.publishing.record import Recorded, Submission, early_facts, require_upload
 from seaway.storage import keys
@@ -74,6 +75,7 @@ class Publishing:
     examiners: Examiners
     clock: Clock
     upload_limit: int
+    rate: UploadRate
     # Finishing an upload waits for an examiner and for the one write lock. In turns of their own, a hundred uploads
     # that wait do not hold the threads that readers need.
     turns: CapacityLimiter
@@ -181,6 +183,7 @@ def refuse_early(
     """What can be refused before the bytes are read; who may not upload is not told what is wrong with the name."""
     with house.database.read() as tx:
         access = require_upload(tx, channel, by)
+        house.rate.require_room(tx, house.clock.now_ms(), by)
         file_name = filename.parse(named)
         permissions.require(by, Action.UPLOAD, access, channel_name=channel, package=file_name.name)
         sha256 = _parse_sha256(announced_sha256)

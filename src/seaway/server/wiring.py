@@ -19,14 +19,15 @@ from seaway.accounts.policy import Policy, SecondFactorFor
 from seaway.accounts.providers import GITHUB, GOOGLE, Dialect, Provider, Providers
 from seaway.accounts.sealing import Sealer
 from seaway.accounts.signing import SigningKey
+from seaway.accounts.throttle import Limit
 from seaway.channels.own_keys import KeyRules
-from seaway.clock import MINUTE_MS, Clock, SystemClock
+from seaway.clock import HOUR_MS, MINUTE_MS, Clock, SystemClock
 from seaway.conda.limits import ArchiveLimits
 from seaway.counts import Counts
 from seaway.database.engine import Database, Tx
 from seaway.database.migrate import prepare
 from seaway.database.sqlite import SqliteDatabase
-from seaway.errors import BadSetting, SeawayError
+from seaway.errors import BadSetting, SeawayError, TooMany
 from seaway.http.files import Delivery
 from seaway.http.house import House
 from seaway.indexing.channeldata import ChannelDatas
@@ -42,6 +43,7 @@ from seaway.publishing.attest import Attesting
 from seaway.publishing.batches import Batches
 from seaway.publishing.examiners import Examiners
 from seaway.publishing.publish import Publishing
+from seaway.publishing.rates import UploadRate
 from seaway.publishing.record import Recorded, Submission, record
 from seaway.server.duties import Duties, periods_ms
 from seaway.serving.memory import Memory
@@ -122,6 +124,7 @@ def build(
     examiners = Examiners(
         ArchiveLimits(), processes=settings.examiners, refuse_escaping_links=settings.escaping_links == "refuse"
     )
+    rate = UploadRate(Limit(settings.uploads_per_hour, HOUR_MS) if settings.uploads_per_hour else None)
     publishing = Publishing(
         database=database,
         blobs=blobs,
@@ -129,8 +132,9 @@ def build(
         examiners=examiners,
         clock=clock,
         upload_limit=settings.upload_limit,
+        rate=rate,
         turns=CapacityLimiter(_UPLOADS_AT_ONCE),
-        batches=Batches(database, blobs, _recorder(clock, settings.whole_document_limit)),
+        batches=Batches(database, blobs, _recorder(clock, settings.whole_document_limit), _counter(clock, rate)),
         disk=ThreadPoolExecutor(_DISK_THREADS, thread_name_prefix="disk"),
         counts=counts,
         attesting=_wire_attesting(settings, database),
@@ -239,6 +243,13 @@ def _recorder(
         return record(tx, clock.now_ms(), channel, submissions, whole_document_limit=whole_document_limit)
 
     return record_all
+
+
+def _counter(clock: Clock, rate: UploadRate) -> Callable[[Tx, Sequence[Submission]], list[TooMany | None]]:
+    def count(tx: Tx, submissions: Sequence[Submission]) -> list[TooMany | None]:
+        return rate.count(tx, clock.now_ms(), [submission.by for submission in submissions])
+
+    return count
 
 
 def _wire_attesting(settings: Settings, database: Database) -> Attesting:
