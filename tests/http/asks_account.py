@@ -1,9 +1,13 @@
-"""How the routes of one's own account, and of quotas, are asked by the table of permissions."""
+"""How the routes of one's own account, and those that lead to one, are asked by the table of permissions."""
 
 from collections.abc import Iterable
 
-from seaway.accounts import emails, users
-from tests.http.asks import Ask, Stage, builds, user_of
+from sqlalchemy import delete, insert
+
+from seaway.accounts import emails, keys, sessions, users
+from seaway.accounts.principal import OPERATOR, Mode
+from seaway.database.tables import passkeys
+from tests.http.asks import FORM, Ask, Stage, builds, session, user_of
 
 
 @builds("GET /api/v1/people")
@@ -65,11 +69,143 @@ def _unlinking_nothing(_stage: Stage, _who: str) -> Iterable[Ask]:
     yield Ask("/api/v1/me/identities/1000000")
 
 
-@builds("PATCH /api/v1/channels/{channel}/quota")
-def _limiting_a_channel(stage: Stage, _who: str) -> Iterable[Ask]:
-    yield Ask(f"/api/v1/channels/{stage.channel}/quota", json={"quota": 10**12})
+@builds(
+    *(
+        f"{method} /{purpose}/{{secret}}"
+        for purpose in ("verify", "reset", "first-account")
+        for method in ("GET", "HEAD", "POST")
+    )
+)
+def _link(_stage: Stage, _who: str) -> Iterable[Ask]:
+    yield Ask("/verify/swy-ln-unknown")
+    yield Ask("/reset/swy-ln-unknown")
+    yield Ask("/first-account/swy-ln-unknown")
 
 
-@builds("PATCH /api/v1/users/{user}/quota")
-def _limiting_a_user(stage: Stage, _who: str) -> Iterable[Ask]:
-    yield Ask(f"/api/v1/users/{stage.users['viewer']}/quota", json={"quota": None})
+@builds("POST /api/oauth/device")
+def _tool_begins(_stage: Stage, _who: str) -> Iterable[Ask]:
+    yield Ask("/api/oauth/device", content=b"client_id=rattler", headers=FORM)
+
+
+@builds("POST /api/oauth/token")
+def _tool_refreshes(_stage: Stage, _who: str) -> Iterable[Ask]:
+    content = b"client_id=rattler&grant_type=refresh_token&refresh_token=unknown"
+    yield Ask("/api/oauth/token", content=content, headers=FORM)
+
+
+@builds("POST /api/oauth/revoke")
+def _tool_ends(_stage: Stage, _who: str) -> Iterable[Ask]:
+    yield Ask("/api/oauth/revoke", content=b"client_id=rattler&token=unknown", headers=FORM)
+
+
+@builds("POST /api/graphql")
+def _viewer(_stage: Stage, _who: str) -> Iterable[Ask]:
+    yield Ask("/api/graphql", json={"query": "query { viewer { login } }"})
+
+
+def _key_of(stage: Stage, user: str) -> int:
+    """The number of a new key."""
+    people = stage.site.people
+    with people.seaway.database.write() as tx:
+        made, _ = keys.add(
+            tx, people.seaway.clock.now_ms(), OPERATOR, users.get(tx, user), stage.site.new_name("key"),
+            mode=Mode.READ, channel_ids=None, expires_at_ms=None,
+        )  # fmt: skip
+    return made.id
+
+
+@builds("POST /api/v1/keys")
+def _making_a_key(stage: Stage, _who: str) -> Iterable[Ask]:
+    yield Ask("/api/v1/keys", json={"name": stage.site.new_name("key"), "days": 1})
+
+
+@builds("POST /api/v1/keys/{key}/revoke")
+def _revoking_a_key(stage: Stage, who: str) -> Iterable[Ask]:
+    yield Ask(f"/api/v1/keys/{_key_of(stage, user_of(stage, who))}/revoke")
+
+
+@builds("DELETE /api/v1/keys/{key}")
+def _removing_a_key(stage: Stage, who: str) -> Iterable[Ask]:
+    yield Ask(f"/api/v1/keys/{_key_of(stage, user_of(stage, who))}")
+
+
+@builds("DELETE /api/v1/keys/{key} #another's")
+def _removing_the_key_of_another(stage: Stage, _who: str) -> Iterable[Ask]:
+    yield Ask(f"/api/v1/keys/{_key_of(stage, stage.site.people.user(stage.site.new_name('other')))}")
+
+
+def _browser_of(stage: Stage, user: str) -> int:
+    """The number of a new session."""
+    people, secret = stage.site.people, session(stage.site, user)
+    with people.seaway.database.read() as tx:
+        found = sessions.principal_of(tx, secret, people.seaway.clock.now_ms())
+    assert found is not None
+    assert found.session_id is not None
+    return found.session_id
+
+
+@builds("DELETE /api/v1/me/sessions/{session}")
+def _ending_a_session(stage: Stage, who: str) -> Iterable[Ask]:
+    yield Ask(f"/api/v1/me/sessions/{_browser_of(stage, user_of(stage, who))}")
+
+
+@builds("DELETE /api/v1/me/sessions/{session} #another's")
+def _ending_the_session_of_another(stage: Stage, _who: str) -> Iterable[Ask]:
+    yield Ask(f"/api/v1/me/sessions/{_browser_of(stage, stage.site.people.user(stage.site.new_name('other')))}")
+
+
+@builds("DELETE /api/v1/me/tools/{tool}")
+def _ending_no_tool(_stage: Stage, _who: str) -> Iterable[Ask]:
+    yield Ask("/api/v1/me/tools/1000000")
+
+
+@builds("PUT /api/v1/me/password")
+def _setting_a_weak_password(_stage: Stage, _who: str) -> Iterable[Ask]:
+    """One that is refused for itself, so that whoever may set one stays signed in for the next row."""
+    yield Ask("/api/v1/me/password", json={"password": "aaaaaaaaaaaa"})
+
+
+@builds("POST /api/v1/me/totp/confirm")
+def _confirming_no_app(_stage: Stage, _who: str) -> Iterable[Ask]:
+    yield Ask("/api/v1/me/totp/confirm", json={"code": "not a code"})
+
+
+@builds("POST /api/v1/me/passkeys")
+def _adding_no_passkey(_stage: Stage, _who: str) -> Iterable[Ask]:
+    yield Ask("/api/v1/me/passkeys", json={"name": "a phone", "credential": {}})
+
+
+def _passkey_of(stage: Stage, user: str) -> int:
+    """The number of a new passkey that no browser has."""
+    with stage.site.people.seaway.database.write() as tx:
+        made: int = tx.execute(
+            insert(passkeys)
+            .values(
+                user_id=users.get(tx, user).id,
+                credential_id=stage.site.new_name("credential").encode(),
+                public_key=b"",
+                sign_count=0,
+                transports="",
+                name="a phone",
+                created_at=0,
+            )
+            .returning(passkeys.c.id)
+        ).scalar_one()
+    return made
+
+
+@builds("PATCH /api/v1/me/passkeys/{passkey}")
+def _renaming_a_passkey(stage: Stage, who: str) -> Iterable[Ask]:
+    number = _passkey_of(stage, user_of(stage, who))
+
+    def check(_done: bool) -> None:
+        with stage.site.people.seaway.database.write() as tx:
+            tx.execute(delete(passkeys).where(passkeys.c.id == number))
+
+    yield Ask(f"/api/v1/me/passkeys/{number}", json={"name": "another"}, check=check)
+
+
+@builds("DELETE /api/v1/me/passkeys/{passkey}")
+def _removing_no_passkey(_stage: Stage, _who: str) -> Iterable[Ask]:
+    """A change of what signs somebody in ends their other sessions, which the next rows need."""
+    yield Ask("/api/v1/me/passkeys/1000000")

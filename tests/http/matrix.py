@@ -281,6 +281,18 @@ POST /api/v1/me/addresses/{address}/letter                401       403       40
 GET /api/v1/me/identities                                 401       200       200       200       200       200       200       200       200       200       401
 DELETE /api/v1/me/identities/{identity}                   401       403       403       403       403       403       403       403       403       403       401
 GET /api/v1/me/second-factors                             401       200       200       200       200       200       200       200       200       200       401
+PUT /api/v1/me/password                                   401       403       403       403       403       403       403       403       403       403       401
+POST /api/v1/me/totp                                      401       403       403       403       403       403       403       403       403       403       401
+POST /api/v1/me/totp/confirm                              401       403       403       403       403       403       403       403       403       403       401
+DELETE /api/v1/me/totp                                    401       403       403       403       403       403       403       403       403       403       401
+POST /api/v1/me/recovery-codes                            401       403       403       403       403       403       403       403       403       403       401
+DELETE /api/v1/me/second-factor-reset                     401       403       403       403       403       403       403       403       403       403       401
+POST /api/v1/me/passkeys/options                          401       403       403       403       403       403       403       403       403       403       401
+POST /api/v1/me/passkeys                                  401       403       403       403       403       403       403       403       403       403       401
+PATCH /api/v1/me/passkeys/{passkey}                       401       403       403       403       403       403       403       403       403       403       401
+DELETE /api/v1/me/passkeys/{passkey}                      401       403       403       403       403       403       403       403       403       403       401
+DELETE /api/v1/me/sessions                                401       403       403       403       403       403       403       403       403       403       401
+GET /api/v1/me/passkeys                                   401       200       200       200       200       200       200       200       200       200       401
 GET /api/v1/keys                                          401       200       200       200       200       200       200       200       200       200       401
 POST /api/v1/keys                                         401       403       403       403       403       403       403       403       403       403       401
 POST /api/v1/keys/{key}/revoke                            401       403       403       403       403       403       403       403       403       403       401
@@ -356,6 +368,17 @@ DELETE /api/v1/me/addresses/{address}                     204       204       20
 DELETE /api/v1/me/addresses/{address} #another's          404       404       404       404       404       404
 DELETE /api/v1/me/identities/{identity}                   404       404       404       404       404       403
 GET /api/v1/me/second-factors                             200       200       200       200       200       200
+PUT /api/v1/me/password                                   422       422       422       422       422       403
+DELETE /api/v1/me/totp                                    404       404       404       404       404       403
+POST /api/v1/me/totp                                      200       200       200       200       200       403
+POST /api/v1/me/totp/confirm                              401       401       401       401       401       403
+POST /api/v1/me/recovery-codes                            403       403       403       403       403       403
+DELETE /api/v1/me/second-factor-reset                     204       204       204       204       204       204
+GET /api/v1/me/passkeys                                   200       200       200       200       200       200
+POST /api/v1/me/passkeys/options                          200       200       200       200       200       403
+POST /api/v1/me/passkeys                                  401       401       401       401       401       403
+PATCH /api/v1/me/passkeys/{passkey}                       200       200       200       200       200       200
+DELETE /api/v1/me/passkeys/{passkey}                      404       404       404       404       404       403
 POST /api/v1/keys                                         201       201       201       201       201       403
 POST /api/v1/keys/{key}/revoke                            200       200       200       200       200       200
 DELETE /api/v1/keys/{key}                                 204       204       204       204       204       204

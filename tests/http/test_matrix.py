@@ -2,19 +2,19 @@
 Every route x everybody x public and private, against the tables of `tests/http/matrix.py`.
 
 A route without a row fails, and so does a row without a route: whoever adds a route says there who may use it. How a
-route is asked stands in `tests/http/asks.py`, where a plain GET needs nothing.
+route is asked stands in `tests/http/asks_*.py`, where a plain GET needs nothing.
 """
 
 import httpx
 import pytest
 
-import tests.http.asks_account  # noqa: F401  its builders are in the same table
 from seaway.api.v1 import app as v1
 from seaway.server.app import ROUTES
 from tests.conftest import Site
-from tests.http import asks, matrix
+from tests.http import asks, asks_account, asks_channels, asks_files, asks_site, asks_trust, matrix
 from tests.http.asks import Ask, Stage
 
+BUILDERS = (asks_account, asks_channels, asks_files, asks_site, asks_trust)  # which put theirs into one table
 ROWS = matrix.rows(matrix.KEYS)
 OF_PERSONS = matrix.rows(matrix.SESSIONS)
 BAD = ("expired", "revoked", "disabled", "garbled")

@@ -103,8 +103,7 @@ def add(house: Accounts, by: Principal, credential: str, name: str) -> Passkey:
     assert by.user_id is not None
     now_ms = house.clock.now_ms()
     require_fresh(by, now_ms)
-    if not name.strip() or len(name) > MAX_NAME or not name.isprintable():
-        raise NameTaken(f"{name[:60]!a} cannot be the name of a passkey.", f"Use 1 to {MAX_NAME} printable characters.")
+    _check_name(name)
     challenge = _challenge_in(credential)
     with house.database.write() as tx:
         pending = sign_ins.take(tx, now_ms, _ADD, challenge)
@@ -122,6 +121,18 @@ def add(house: Accounts, by: Principal, credential: str, name: str) -> Passkey:
         return _keep(house, tx, now_ms, by, made, name)
 
 
+def rename(house: Accounts, by: Principal, passkey_id: int, name: str) -> Passkey:
+    """Call a passkey of one's own something else."""
+    assert by.user_id is not None
+    _check_name(name)
+    mine = (passkeys.c.id == passkey_id, passkeys.c.user_id == by.user_id)
+    with house.database.write() as tx:
+        if tx.execute(update(passkeys).where(*mine).values(name=name)).rowcount != 1:
+            raise _unknown()
+        audit.write(tx, house.clock.now_ms(), by.actor, Event.PASSKEY_RENAMED, target=by.name, passkey=name)
+        return next(one for one in of_user(tx, by.user_id) if one.id == passkey_id)
+
+
 def remove(house: Accounts, by: Principal, passkey_id: int) -> None:
     """Take a passkey out of the account."""
     assert by.user_id is not None
@@ -131,10 +142,19 @@ def remove(house: Accounts, by: Principal, passkey_id: int) -> None:
         mine = (passkeys.c.id == passkey_id, passkeys.c.user_id == by.user_id)
         name = tx.execute(delete(passkeys).where(*mine).returning(passkeys.c.name)).scalar()
         if name is None:
-            raise NotFound("This account has no such passkey.", "Look at the list again.")
+            raise _unknown()
         second_factors.forget_codes_without_use(tx, by.user_id)
         audit.write(tx, now_ms, by.actor, Event.PASSKEY_REMOVED, target=by.name, passkey=name)
         security.changed(house, tx, now_ms, by.user_id, "A passkey was removed.", keep=by.session_id)
+
+
+def _check_name(name: str) -> None:
+    if not name.strip() or len(name) > MAX_NAME or not name.isprintable():
+        raise NameTaken(f"{name[:60]!a} cannot be the name of a passkey.", f"Use 1 to {MAX_NAME} printable characters.")
+
+
+def _unknown() -> NotFound:
+    return NotFound("This account has no such passkey.", "Look at the list again.")
 
 
 def ask_sign_in(house: Accounts) -> str:

@@ -21,7 +21,7 @@ from seaway.audit import Actor, Event
 from seaway.clock import DAY_MS, HOUR_MS, MINUTE_MS
 from seaway.database.engine import Database, Tx
 from seaway.database.tables import emails, sessions, users
-from seaway.errors import BadCredential
+from seaway.errors import BadCredential, NotFound
 
 IDLE_MS = 12 * HOUR_MS
 LONGEST_MS = 14 * DAY_MS
@@ -138,6 +138,20 @@ def end_others(tx: Tx, user_id: int, keep: int | None) -> int:
     if keep is not None:
         which.append(sessions.c.id != keep)
     return tx.execute(delete(sessions).where(*which)).rowcount
+
+
+def end_own(tx: Tx, now_ms: int, by: Principal, session_id: int) -> None:
+    """Sign one browser of one's own out."""
+    if by.user_id is None or all(one.id != session_id for one in of_user(tx, by.user_id, now_ms)):
+        raise NotFound("You are not signed in there.", "That session may have ended already.")
+    end(tx, session_id)
+    audit.write(tx, now_ms, by.actor, Event.SESSION_ENDED, target=by.name)
+
+
+def end_others_of(tx: Tx, now_ms: int, by: Principal) -> None:
+    """Sign every browser of one's own out but the one that asks."""
+    if by.user_id is not None and end_others(tx, by.user_id, by.session_id):
+        audit.write(tx, now_ms, by.actor, Event.SESSION_ENDED, target=by.name)
 
 
 def of_user(tx: Tx, user_id: int, now_ms: int) -> list[Session]:

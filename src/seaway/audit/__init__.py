@@ -32,6 +32,7 @@ class Event(Enum):
     TOTP_REMOVED = "totp.removed"
     PASSKEY_ADDED = "passkey.added"
     PASSKEY_REMOVED = "passkey.removed"
+    PASSKEY_RENAMED = "passkey.renamed"
     RECOVERY_CODES_MADE = "recovery-codes.made"
     RECOVERY_CODE_USED = "recovery-code.used"
     SECOND_FACTOR_RESET_ASKED = "second-factor.reset-asked"

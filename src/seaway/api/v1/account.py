@@ -5,7 +5,6 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from pydantic import ConfigDict, Field
 
-from seaway import audit
 from seaway.accounts import leaving, sessions, tools, users
 from seaway.accounts.principal import Carrier
 from seaway.accounts.sessions import Session
@@ -14,11 +13,10 @@ from seaway.accounts.users import MAX_DISPLAY_NAME, User
 from seaway.api.v1.asking import Asked, Call, Id
 from seaway.api.v1.keys import ModeName
 from seaway.api.v1.shapes import Given, Moment, Page, Shown, whole
-from seaway.audit import Event
 from seaway.channels import permissions
 from seaway.channels.roles import SiteAction
 from seaway.clock import moment
-from seaway.errors import Malformed, NotFound
+from seaway.errors import Malformed
 
 router = APIRouter(tags=["account"])
 
@@ -138,10 +136,15 @@ def end_session(call: Asked, session: Id) -> None:
     """Sign a browser of yours out."""
     permissions.require_site(call.by, SiteAction.CHANGE_ACCOUNT)
     with call.write() as tx:
-        if session not in [one.id for one in sessions.of_user(tx, call.by.user_id or 0, call.now_ms)]:
-            raise NotFound("You are not signed in there.", "That session may have ended already.")
-        sessions.end(tx, session)
-        audit.write(tx, call.now_ms, call.by.actor, Event.SESSION_ENDED, target=call.by.name)
+        sessions.end_own(tx, call.now_ms, call.by, session)
+
+
+@router.delete("/me/sessions", operation_id="endOtherSessions", status_code=204)
+def end_other_sessions(call: Asked) -> None:
+    """Sign every browser of yours out but the one that asks."""
+    permissions.require_site(call.by, SiteAction.CHANGE_ACCOUNT)
+    with call.write() as tx:
+        sessions.end_others_of(tx, call.now_ms, call.by)
 
 
 @router.get("/me/tools", operation_id="listTools")

@@ -1,9 +1,9 @@
-"""How whoever asks signs in: accounts elsewhere, and second factors, which only the pages change."""
+"""The accounts elsewhere that sign in whoever asks; only a browser, which has been there, links another."""
 
 from fastapi import APIRouter
 from pydantic import Field
 
-from seaway.accounts import identities, outside, second_factors
+from seaway.accounts import identities, outside
 from seaway.accounts.identities import Identity
 from seaway.api.v1.asking import Asked, Id
 from seaway.api.v1.shapes import Moment, Page, Shown, whole
@@ -24,14 +24,6 @@ class IdentityShown(Shown):
     used_at: Moment
 
 
-class SecondFactors(Shown):
-    """What you have besides the password."""
-
-    codes: bool = Field(description="Whether an app shows codes for you.")
-    passkeys: int
-    recovery_codes: int = Field(description="How many are left.")
-
-
 @router.get("/me/identities", operation_id="listIdentities")
 def list_identities(call: Asked) -> Page[IdentityShown]:
     """The accounts elsewhere that sign you in here, the oldest first."""
@@ -45,15 +37,6 @@ def unlink(call: Asked, identity: Id) -> None:
     """Have an account elsewhere sign you in no more, unless it is the last way in; for a person, signed in just now."""
     permissions.require_site(call.by, SiteAction.CHANGE_ACCOUNT)
     outside.unlink(call.house.outside, call.by, identity)
-
-
-@router.get("/me/second-factors", operation_id="getSecondFactors")
-def get_second_factors(call: Asked) -> SecondFactors:
-    """What you have besides the password; only the pages of your account change it."""
-    permissions.require_site(call.by, SiteAction.READ_ACCOUNT)
-    with call.read() as tx:
-        found = second_factors.of_user(tx, call.by.user_id or 0)
-    return SecondFactors(codes=found.has_totp, passkeys=found.passkeys, recovery_codes=found.recovery_codes)
 
 
 def _shown(identity: Identity) -> IdentityShown:

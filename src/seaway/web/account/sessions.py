@@ -4,13 +4,10 @@ from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import Response
 
-from seaway import audit
 from seaway.accounts import sessions
 from seaway.accounts.parts import Accounts
 from seaway.accounts.principal import Principal
 from seaway.accounts.sessions import Session
-from seaway.audit import Event
-from seaway.errors import NotFound
 from seaway.http.forms import form_of
 from seaway.web.asking import accounts_of, for_person
 from seaway.web.shell import page, see
@@ -68,17 +65,10 @@ def _look(house: Accounts, by: Principal) -> list[Session]:
 
 
 def _end(house: Accounts, by: Principal, session_id: int) -> None:
-    assert by.user_id is not None
-    now_ms = house.clock.now_ms()
     with house.database.write() as tx:
-        if all(one.id != session_id for one in sessions.of_user(tx, by.user_id, now_ms)):
-            raise NotFound("There is no such session.", "It may have ended already.")
-        sessions.end(tx, session_id)
-        audit.write(tx, now_ms, by.actor, Event.SESSION_ENDED, target=by.name)
+        sessions.end_own(tx, house.clock.now_ms(), by, session_id)
 
 
 def _end_others(house: Accounts, by: Principal) -> None:
-    assert by.user_id is not None
     with house.database.write() as tx:
-        if sessions.end_others(tx, by.user_id, by.session_id):
-            audit.write(tx, house.clock.now_ms(), by.actor, Event.SESSION_ENDED, target=by.name)
+        sessions.end_others_of(tx, house.clock.now_ms(), by)

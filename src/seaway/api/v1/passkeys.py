@@ -1,0 +1,131 @@
+"""Passkeys of whoever asks; only a person changes them, and all but their names a short while after a proof."""
+
+import json
+from typing import Annotated, Any
+
+from anyio import to_thread
+from fastapi import APIRouter
+from pydantic import ConfigDict, Field
+
+from seaway.accounts import passkeys, recovery, second_factors
+from seaway.accounts.passkeys import MAX_NAME, Passkey
+from seaway.api.v1.asking import Asked, Call, Id
+from seaway.api.v1.shapes import Given, Moment, Page, Shown, whole
+from seaway.channels import permissions
+from seaway.channels.roles import SiteAction
+from seaway.clock import moment
+
+router = APIRouter(tags=["account"])
+
+Name = Annotated[str, Field(description="Such as the device that it lies on.", min_length=1, max_length=MAX_NAME)]
+
+
+class PasskeyShown(Shown):
+    """A passkey of your account."""
+
+    id: int
+    name: str = Field(examples=["my phone"])
+    added_at: Moment
+    used_at: Moment | None
+
+
+class PasskeyMade(PasskeyShown):
+    """A passkey that was just added."""
+
+    recovery_codes: list[str] = Field(description="They come with the first second factor, and nobody sees them again.")
+
+
+class PasskeyOptions(Shown):
+    """What a browser needs to make a passkey."""
+
+    public_key: dict[str, Any] = Field(
+        description="For `PublicKeyCredential.parseCreationOptionsFromJSON`, then `navigator.credentials.create`."
+    )
+
+
+class PasskeyGiven(Given):
+    """A passkey that a browser has made."""
+
+    name: Name
+    credential: dict[str, Any] = Field(description="What `toJSON()` of the credential says.")
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "name": "my phone",
+                    "credential": {
+                        "id": "...",
+                        "rawId": "...",
+                        "type": "public-key",
+                        "response": {"clientDataJSON": "...", "attestationObject": "..."},
+                    },
+                }
+            ]
+        }
+    )
+
+
+class PasskeyChange(Given):
+    """What it is to be called."""
+
+    name: Name
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"name": "my old phone"}]})
+
+
+@router.get("/me/passkeys", operation_id="listPasskeys")
+def list_passkeys(call: Asked) -> Page[PasskeyShown]:
+    """Your passkeys, the oldest first."""
+    permissions.require_site(call.by, SiteAction.READ_ACCOUNT)
+    with call.read() as tx:
+        return whole([_shown(one) for one in passkeys.of_user(tx, call.by.user_id or 0)])
+
+
+@router.post("/me/passkeys/options", operation_id="beginPasskey")
+def begin(call: Asked) -> PasskeyOptions:
+    """The first step: what a browser on a page of this site makes a passkey from, within five minutes."""
+    _require_person(call)
+    return PasskeyOptions(public_key=json.loads(passkeys.ask_new(call.house.accounts, call.by)))
+
+
+@router.post("/me/passkeys", operation_id="addPasskey", status_code=201)
+async def add(call: Asked, given: PasskeyGiven) -> PasskeyMade:
+    """The second step: keep the passkey that the browser has made. For a person, signed in just now."""
+    _require_person(call)
+    credential = json.dumps(given.credential)
+    made = await to_thread.run_sync(passkeys.add, call.house.accounts, call.by, credential, given.name)
+    codes = [] if await to_thread.run_sync(_has_codes, call) else await recovery.renew(call.house.accounts, call.by)
+    return PasskeyMade(**_shown(made).model_dump(), recovery_codes=codes)
+
+
+@router.patch("/me/passkeys/{passkey}", operation_id="renamePasskey")
+def rename(call: Asked, passkey: Id, given: PasskeyChange) -> PasskeyShown:
+    """Call a passkey of yours something else."""
+    _require_person(call)
+    return _shown(passkeys.rename(call.house.accounts, call.by, passkey, given.name))
+
+
+@router.delete("/me/passkeys/{passkey}", operation_id="removePasskey", status_code=204)
+def remove(call: Asked, passkey: Id) -> None:
+    """Take a passkey out of your account; for a person, signed in just now."""
+    _require_person(call)
+    passkeys.remove(call.house.accounts, call.by, passkey)
+
+
+def _require_person(call: Call) -> None:
+    permissions.require_site(call.by, SiteAction.CHANGE_ACCOUNT)
+
+
+def _has_codes(call: Call) -> bool:
+    with call.read() as tx:
+        return second_factors.of_user(tx, call.by.user_id or 0).recovery_codes > 0
+
+
+def _shown(passkey: Passkey) -> PasskeyShown:
+    return PasskeyShown(
+        id=passkey.id,
+        name=passkey.name,
+        added_at=moment(passkey.created_at_ms),
+        used_at=moment(passkey.used_at_ms),
+    )

@@ -1,0 +1,208 @@
+"""How channels, their people and their settings are asked for by the table of permissions."""
+
+from collections.abc import Iterable
+
+from seaway.accounts import users
+from seaway.accounts.principal import OPERATOR, Carrier, Principal
+from seaway.channels import channels, invitations, notices, transfers
+from seaway.channels.notices import Level
+from seaway.channels.roles import Role
+from seaway.clock import DAY_MS
+from tests.http.asks import Ask, Stage, builds, form
+from tests.support.requests import bearer
+
+
+@builds("POST /api/v1/channels")
+def _adding_a_channel(stage: Stage, _who: str) -> Iterable[Ask]:
+    yield Ask("/api/v1/channels", json={"name": stage.site.new_name("made")})
+
+
+@builds("PATCH /api/v1/channels/{channel}")
+def _changing_a_channel(stage: Stage, who: str) -> Iterable[Ask]:
+    said = f"changed by {who}"
+
+    def check(done: bool) -> None:
+        answer = stage.http.get(f"/api/v1/channels/{stage.channel}", headers=bearer(stage.secrets["owner"]))
+        assert (answer.json()["description"] == said) is done
+
+    yield Ask(f"/api/v1/channels/{stage.channel}", json={"description": said}, check=check)
+
+
+@builds("PUT /api/v1/channels/{channel}/members/{user}")
+def _adding_a_member(stage: Stage, _who: str) -> Iterable[Ask]:
+    user = stage.site.people.user(stage.site.new_name("newcomer"))
+    yield Ask(f"/api/v1/channels/{stage.channel}/members/{user}", json={"role": "viewer"})
+
+
+@builds("DELETE /api/v1/channels/{channel}/members/{user}")
+def _removing_a_member(stage: Stage, _who: str) -> Iterable[Ask]:
+    yield Ask(f"/api/v1/channels/{stage.channel}/members/{stage.new_member()}")
+
+
+@builds("PUT /api/v1/channels/{channel}/groups/{group}")
+def _adding_a_group_of_members(stage: Stage, _who: str) -> Iterable[Ask]:
+    yield Ask(f"/api/v1/channels/{stage.channel}/groups/{stage.group()}", json={"role": "viewer"})
+
+
+@builds("DELETE /api/v1/channels/{channel}/groups/{group}")
+def _removing_a_group_of_members(stage: Stage, _who: str) -> Iterable[Ask]:
+    yield Ask(f"/api/v1/channels/{stage.channel}/groups/{stage.group(in_channel=True)}")
+
+
+@builds("POST /api/v1/channels/{channel}/leave")
+def _leaving(stage: Stage, who: str) -> Iterable[Ask]:
+    def check(done: bool) -> None:
+        if done:
+            role = Role.VIEWER if who == "viewer" else Role.CONTRIBUTOR
+            stage.site.people.member(stage.channel, stage.users[who], role)
+
+    yield Ask(f"/api/v1/channels/{stage.channel}/leave", check=check)
+
+
+@builds("POST /api/v1/groups")
+def _adding_a_group(stage: Stage, _who: str) -> Iterable[Ask]:
+    yield Ask("/api/v1/groups", json={"name": stage.site.new_name("group")})
+
+
+@builds("PATCH /api/v1/groups/{group}")
+def _changing_a_group(stage: Stage, _who: str) -> Iterable[Ask]:
+    yield Ask(f"/api/v1/groups/{stage.group()}", json={"description": "another"})
+
+
+@builds("PUT /api/v1/groups/{group}/members/{user}")
+def _adding_to_a_group(stage: Stage, _who: str) -> Iterable[Ask]:
+    yield Ask(f"/api/v1/groups/{stage.group()}/members/{stage.users['stranger']}", json={"manager": False})
+
+
+@builds("DELETE /api/v1/groups/{group}/members/{user}")
+def _removing_from_a_group(stage: Stage, _who: str) -> Iterable[Ask]:
+    yield Ask(f"/api/v1/groups/{stage.group()}/members/{stage.users['contrib']}")
+
+
+@builds("DELETE /api/v1/channels/{channel}")
+def _removing_a_channel(stage: Stage, _who: str) -> Iterable[Ask]:
+    channel = stage.new_channel()
+
+    def check(done: bool) -> None:
+        with stage.site.people.seaway.database.read() as tx:
+            assert (channels.access_of(tx, channel, OPERATOR) is None) is done
+
+    yield Ask(f"/api/v1/channels/{channel}", params={"confirm": channel}, about=channel, check=check)
+
+
+@builds("GET /api/v1/channel-names/{channel}")
+def _asking_for_a_name(stage: Stage, _who: str) -> Iterable[Ask]:
+    """A name that is free: that one can see which are not is the one exception to silence."""
+    yield Ask(f"/api/v1/channel-names/{stage.site.new_name('free')}")
+
+
+@builds("POST /api/v1/channels/{channel}/invitations")
+def _inviting(stage: Stage, _who: str) -> Iterable[Ask]:
+    yield Ask(
+        f"/api/v1/channels/{stage.channel}/invitations", json={"address": f"{stage.site.new_name('m')}@example.com"}
+    )
+
+
+def _invited(stage: Stage, channel: str) -> tuple[int, str]:
+    """The number and the secret of a new invitation."""
+    people = stage.site.people
+    with people.seaway.database.write() as tx:
+        address = f"{stage.site.new_name('m')}@example.com"
+        made, secret = invitations.invite(
+            tx, people.seaway.clock.now_ms(), OPERATOR, channel, address, Role.VIEWER, telling=None
+        )
+    return made.id, secret
+
+
+@builds("POST /api/v1/channels/{channel}/invitations/{invitation}/resend")
+def _resending(stage: Stage, _who: str) -> Iterable[Ask]:
+    number, _ = _invited(stage, stage.channel)
+    yield Ask(f"/api/v1/channels/{stage.channel}/invitations/{number}/resend")
+
+
+@builds("DELETE /api/v1/channels/{channel}/invitations/{invitation}")
+def _withdrawing(stage: Stage, _who: str) -> Iterable[Ask]:
+    number, _ = _invited(stage, stage.channel)
+    yield Ask(f"/api/v1/channels/{stage.channel}/invitations/{number}")
+
+
+@builds("POST /api/v1/invitations/answer")
+def _answering_an_invitation(stage: Stage, _who: str) -> Iterable[Ask]:
+    _, secret = _invited(stage, stage.new_channel())
+    yield Ask("/api/v1/invitations/answer", json={"secret": secret, "answer": "accept"})
+
+
+def _offered(stage: Stage) -> str:
+    """A new channel that its owner offers to the contributor."""
+    people, channel = stage.site.people, stage.new_channel()
+    with people.seaway.database.write() as tx:
+        now_ms = people.seaway.clock.now_ms()
+        owner = users.get(tx, stage.users["owner"])
+        by = Principal(owner.name, owner.id, Carrier.PERSON, confirmed_at_ms=now_ms)
+        transfers.offer(tx, now_ms, by, channel, stage.users["contrib"])
+    return channel
+
+
+@builds("POST /api/v1/channels/{channel}/transfer")
+def _offering(stage: Stage, _who: str) -> Iterable[Ask]:
+    channel = stage.new_channel()
+    yield Ask(f"/api/v1/channels/{channel}/transfer", json={"to_user": stage.users["contrib"]}, about=channel)
+
+
+@builds("DELETE /api/v1/channels/{channel}/transfer")
+def _cancelling(stage: Stage, _who: str) -> Iterable[Ask]:
+    channel = _offered(stage)
+    yield Ask(f"/api/v1/channels/{channel}/transfer", about=channel)
+
+
+@builds("POST /api/v1/channels/{channel}/transfer/answer")
+def _answering_an_offer(stage: Stage, _who: str) -> Iterable[Ask]:
+    channel = _offered(stage)
+    yield Ask(f"/api/v1/channels/{channel}/transfer/answer", json={"answer": "accept"}, about=channel)
+
+
+@builds("POST /api/v1/channels/{channel}/notices")
+def _telling(stage: Stage, _who: str) -> Iterable[Ask]:
+    yield Ask(f"/api/v1/channels/{stage.channel}/notices", json={"message": "Hello"})
+
+
+@builds("DELETE /api/v1/channels/{channel}/notices/{notice}")
+def _taking_back(stage: Stage, _who: str) -> Iterable[Ask]:
+    people, channel = stage.site.people, stage.new_channel()
+    with people.seaway.database.write() as tx:
+        now_ms = people.seaway.clock.now_ms()
+        notice = notices.add(tx, now_ms, OPERATOR, channel, Level.INFO, "Hello", expires_at_ms=now_ms + DAY_MS)
+    yield Ask(f"/api/v1/channels/{channel}/notices/{notice.id}", about=channel)
+
+
+@builds("POST /channels/{channel}/settings")
+def _setting_a_channel(stage: Stage, _who: str) -> Iterable[Ask]:
+    visibility = "public" if stage.is_public else "private"
+    yield form(f"/channels/{stage.channel}/settings", description="words", visibility=visibility)
+
+
+@builds("POST /channels/{channel}/settings/notices")
+def _noticing(stage: Stage, _who: str) -> Iterable[Ask]:
+    yield form(f"/channels/{stage.channel}/settings/notices", message="words", level="info", days="1")
+
+
+@builds("POST /channels/{channel}/settings/members")
+def _adding_a_member_by_page(stage: Stage, _who: str) -> Iterable[Ask]:
+    user = stage.site.people.user(stage.site.new_name("newcomer"))
+    yield form(f"/channels/{stage.channel}/settings/members", who=user, role="viewer")
+
+
+@builds("POST /channels/{channel}/settings/members/remove")
+def _removing_a_member_by_page(stage: Stage, _who: str) -> Iterable[Ask]:
+    yield form(f"/channels/{stage.channel}/settings/members/remove", who=stage.new_member())
+
+
+@builds("POST /channels/{channel}/settings/danger/offer")
+def _offering_by_page(stage: Stage, _who: str) -> Iterable[Ask]:
+    yield form(f"/channels/{stage.new_channel()}/settings/danger/offer", to=stage.users["contrib"])
+
+
+@builds("POST /channels/{channel}/settings/danger/delete")
+def _deleting_by_page(stage: Stage, _who: str) -> Iterable[Ask]:
+    name = stage.new_channel()
+    yield form(f"/channels/{name}/settings/danger/delete", name=name)

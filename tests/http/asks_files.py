@@ -1,0 +1,155 @@
+"""How what a channel holds is asked for and changed by the table of permissions."""
+
+import base64
+from collections.abc import Iterable
+
+import httpx
+
+from seaway.web import assets
+from tests.http.asks import Ask, Stage, builds
+from tests.support.packages import PackageFile, conda, index_json
+from tests.support.requests import bearer, raw_headers
+
+INDEX_DOCUMENTS = (
+    "noarch/repodata.json",
+    "noarch/repodata.json.zst",
+    "noarch/run_exports.json",
+    "noarch/run_exports.json.zst",
+    "noarch/repodata_shards.msgpack.zst",
+    "linux-64/repodata_shards.msgpack.zst",
+    "notices.json",
+    "channeldata.json",
+)
+
+
+@builds("GET /static/{name}", "HEAD /static/{name}")
+def _asset(_stage: Stage, _who: str) -> Iterable[Ask]:
+    yield Ask(assets.address("seaway.css"))
+
+
+@builds("POST /api/v1/upload/{channel:path}")
+def _uploading(stage: Stage, _who: str) -> Iterable[Ask]:
+    file = stage.new_file()
+
+    def check(done: bool) -> None:
+        assert stage.content_of(file) == (file.content if done else None)
+
+    yield Ask(f"/api/v1/upload/{stage.channel}", content=file.content, headers=raw_headers(file), check=check)
+
+
+@builds("POST /api/v1/upload/{channel:path} #over-another's")
+def _overwriting(stage: Stage, who: str) -> Iterable[Ask]:
+    old = stage.put()
+    new = conda(index_json(old.name.rsplit("-", 2)[0]), files={"share/other": who.encode()})
+
+    def check(done: bool) -> None:
+        assert stage.content_of(old) == (new if done else old).content
+
+    yield Ask(
+        f"/api/v1/upload/{stage.channel}",
+        content=new.content,
+        params={"force": "true"},
+        headers=raw_headers(new),
+        check=check,
+    )
+
+
+@builds("DELETE /api/v1/delete/{path:path}")
+def _deleting(stage: Stage, _who: str) -> Iterable[Ask]:
+    file = stage.put()
+
+    def check(done: bool) -> None:
+        assert stage.content_of(file) == (None if done else file.content)
+
+    yield Ask(f"/api/v1/delete/{stage.channel}/noarch/{file.name}", check=check)
+
+
+@builds("POST /api/v1/yank/{path:path}")
+def _yanking(stage: Stage, _who: str) -> Iterable[Ask]:
+    yield Ask(f"/api/v1/yank/{stage.channel}/noarch/{stage.kept.name}")
+
+
+@builds("POST /api/v1/unyank/{path:path}")
+def _unyanking(stage: Stage, _who: str) -> Iterable[Ask]:
+    yield Ask(f"/api/v1/unyank/{stage.channel}/noarch/{stage.kept.name}")
+
+
+_ACT = "POST /channels/{channel}/packages/{package}/files/{subdir}/{file}/{act}"
+
+
+def _act(stage: Stage, act: str, file: PackageFile, content: bytes) -> Ask:
+    package = file.name.rsplit("-", 2)[0]
+    path = f"/channels/{stage.channel}/packages/{package}/files/noarch/{file.name}/{act}"
+    return Ask(path, content=content, headers={"Content-Type": "application/x-www-form-urlencoded"})
+
+
+@builds(_ACT)
+def _yanking_on_a_page(stage: Stage, _who: str) -> Iterable[Ask]:
+    for act in ("yank", "unyank"):
+        yield _act(stage, act, stage.kept, b"confirmed=yes")
+
+
+@builds(f"{_ACT} #delete")
+def _deleting_on_a_page(stage: Stage, _who: str) -> Iterable[Ask]:
+    yield _act(stage, "delete", stage.put(), b"confirmed=yes")
+
+
+@builds(f"{_ACT} #unconfirmed")
+def _asking_to_yank(stage: Stage, _who: str) -> Iterable[Ask]:
+    yield _act(stage, "yank", stage.kept, b"")
+
+
+_TUS = {"Tus-Resumable": "1.0.0"}
+
+
+def _begin_upload(stage: Stage, who: str) -> tuple[PackageFile, httpx.Response]:
+    file = stage.new_file()
+    name = base64.b64encode(file.name.encode()).decode()
+    headers = {**_TUS, "Upload-Length": str(len(file.content)), "Upload-Metadata": f"filename {name}"}
+    return file, stage.http.post(f"/api/v1/uploads/{stage.channel}", headers={**headers, **bearer(stage.secrets[who])})
+
+
+@builds("OPTIONS /api/v1/uploads")
+def _asking_what_uploads_can(_stage: Stage, _who: str) -> Iterable[Ask]:
+    yield Ask("/api/v1/uploads")
+
+
+@builds("POST /api/v1/uploads/{channel}")
+def _beginning_an_upload(stage: Stage, _who: str) -> Iterable[Ask]:
+    name = base64.b64encode(stage.new_file().name.encode()).decode()
+    headers = {**_TUS, "Upload-Length": "10", "Upload-Metadata": f"filename {name}"}
+    yield Ask(f"/api/v1/uploads/{stage.channel}", headers=headers)
+
+
+@builds("HEAD /api/v1/uploads/{id}", "DELETE /api/v1/uploads/{id}")
+def _looking_at_an_upload(stage: Stage, _who: str) -> Iterable[Ask]:
+    yield Ask(_begin_upload(stage, "owner")[1].headers["location"], headers=_TUS)
+
+
+@builds("PATCH /api/v1/uploads/{id}")
+def _going_on_with_an_upload(stage: Stage, _who: str) -> Iterable[Ask]:
+    file, begun = _begin_upload(stage, "owner")
+
+    def check(done: bool) -> None:
+        assert stage.content_of(file) == (file.content if done else None)
+
+    headers = {**_TUS, "Upload-Offset": "0", "Content-Type": "application/offset+octet-stream"}
+    yield Ask(begun.headers["location"], content=file.content, headers=headers, check=check)
+
+
+@builds("GET /{path:path}", "HEAD /{path:path}", "OPTIONS /{path:path}")
+def _reading(stage: Stage, _who: str) -> Iterable[Ask]:
+    """Every kind of thing that a channel holds."""
+    for path in (*INDEX_DOCUMENTS, f"noarch/{stage.kept.name}", stage.shard):
+        yield Ask(f"/{stage.channel}/{path}")
+
+
+@builds("GET /{path:path} #key-in-path")
+def _reading_with_the_key_in_the_path(stage: Stage, who: str) -> Iterable[Ask]:
+    for ask in _reading(stage, who):
+        yield Ask(f"/t/{stage.secrets[who] or ''}{ask.path}", signed=False)
+
+
+@builds("GET /api/v1/search")
+def _searching(stage: Stage, _who: str) -> Iterable[Ask]:
+    yield Ask("/api/v1/search", params={"q": "pkg", "channel": stage.channel})
