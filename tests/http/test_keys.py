@@ -1,5 +1,6 @@
 """What a key is good for, over HTTP: made by a person, narrowed in its mode, its channels and its packages."""
 
+import base64
 from typing import Any
 
 import httpx
@@ -181,3 +182,30 @@ def test_a_key_in_the_path_is_for_reading(site: Site, http: httpx.Client, owner:
     ]
     assert not [answer for answer in refused if answer.status_code not in (401, 404, 405)]
     assert file.content == http.get(f"/t/{key}/{path}").content == http.get(f"/{path}", auth=("any", key)).content
+
+
+def test_a_key_ends_unless_the_site_says_otherwise(site: Site, http: httpx.Client, owner: str) -> None:
+    """`days: null` is refused here, and leaves no key."""
+    person = signed_in(site, owner)
+    answer = http.post("/api/v1/keys", json={"name": "robot", "days": None}, headers=person)
+    assert (400, []) == (answer.status_code, http.get("/api/v1/keys", headers=person).json()["items"])
+
+
+def test_the_way_in_pieces_asks_the_same_of_a_key(site: Site, http: httpx.Client, owner: str) -> None:
+    """Its mode, its channels, its packages, its end."""
+    channel, elsewhere = site.new_channel(owner=owner), site.new_channel(owner=owner)
+    boat = conda(index_json(site.new_name("boat")))
+
+    def begun(key: str) -> int:
+        name = base64.b64encode(boat.name.encode()).decode()
+        headers = {"Tus-Resumable": "1.0.0", "Upload-Length": "10", "Upload-Metadata": f"filename {name}"}
+        return http.post(f"/api/v1/uploads/{channel}", headers={**headers, **bearer(key)}).status_code
+
+    may_not = [
+        new_key(site, http, owner, mode="READ"),
+        new_key(site, http, owner, channels=[elsewhere]),
+        new_key(site, http, owner, packages=["sail-*"]),
+    ]
+    assert [403] * 3 == [begun(key) for key in may_not]
+    assert 401 == begun(site.people.key(owner, days=-1))
+    assert 201 == begun(new_key(site, http, owner, channels=[channel], packages=["boat-*"]))
