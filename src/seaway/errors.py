@@ -9,6 +9,7 @@ The errors that cross a boundary: a code, one plain sentence, and what to do abo
     ├── NotFound           404  nothing here, or nothing that this asker may know of
     ├── TooSlow            408  the body stopped coming
     ├── AlreadyThere       409  this channel, subdir and file name exists
+    ├── Conflict           409  what there is now does not allow it (never in an upload, where 409 says that the file is there)
     ├── WrongOffset        409  a piece of an upload does not begin where the last one ended
     ├── TooLarge           413  more bytes than the limit
     ├── Invalid            422  a field of a request is missing, unknown, or not what it must be
@@ -89,6 +90,12 @@ class AlreadyThere(SeawayError):
     """This channel, subdir and file name exists; published files do not change."""
 
     code = "already-there"
+
+
+class Conflict(SeawayError):
+    """What is asked can be understood, but what there is now does not allow it."""
+
+    code = "conflict"
 
 
 class WrongOffset(SeawayError):

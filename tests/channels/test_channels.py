@@ -13,7 +13,7 @@ from seaway.clock import DAY_MS
 from seaway.conda.subdir import KNOWN_SUBDIRS
 from seaway.database.tables import audit
 from seaway.database.tables import members as member_rows
-from seaway.errors import Malformed, NameTaken, NotFound
+from seaway.errors import Conflict, Malformed, NameTaken, NotFound
 from seaway.server.app import ROUTES
 from seaway.server.wiring import Seaway
 from tests.support.clock import TurnedClock
@@ -184,7 +184,7 @@ def test_a_transfer_to_the_owner_changes_nothing(seaway: Seaway, people: People)
 def test_the_owner_is_not_made_anything_else(seaway: Seaway, people: People, role: Role) -> None:
     """Ownership is moved by transfer only."""
     people.channel("kept", owner="owner")
-    with pytest.raises(Malformed, match="exactly one owner"):
+    with pytest.raises(Conflict, match="exactly one owner"):
         people.member("kept", "owner", role)
     assert ["owner"] == owners(seaway, "kept")
 
@@ -192,7 +192,7 @@ def test_the_owner_is_not_made_anything_else(seaway: Seaway, people: People, rol
 def test_nobody_becomes_a_second_owner(seaway: Seaway, people: People) -> None:
     """A member cannot be made owner beside the one there is."""
     people.channel("kept", owner="owner")
-    with pytest.raises(Malformed, match="exactly one owner"):
+    with pytest.raises(Conflict, match="exactly one owner"):
         people.member("kept", "other", Role.OWNER)
     assert ["owner"] == owners(seaway, "kept")
 
@@ -200,7 +200,7 @@ def test_nobody_becomes_a_second_owner(seaway: Seaway, people: People) -> None:
 def test_the_owner_does_not_leave(seaway: Seaway, people: People) -> None:
     """A channel always has an owner."""
     people.channel("kept", owner="owner")
-    with seaway.database.write() as tx, pytest.raises(Malformed, match="Give it away first"):
+    with seaway.database.write() as tx, pytest.raises(Conflict, match="Give it away first"):
         members.remove(tx, 0, OPERATOR, "kept", "owner")
     assert ["owner"] == owners(seaway, "kept")
 

@@ -10,7 +10,7 @@ from seaway.accounts.principal import ANONYMOUS, OPERATOR, Mode, Principal
 from seaway.channels import channels, groups, members
 from seaway.channels.roles import Role, strongest
 from seaway.database.tables import audit
-from seaway.errors import BadCredential, Malformed, NameTaken, NotAllowed, NotConfirmed, NotFound
+from seaway.errors import BadCredential, Conflict, Malformed, NameTaken, NotAllowed, NotConfirmed, NotFound
 from seaway.server.wiring import Seaway
 from tests.support.house import People
 
@@ -144,9 +144,9 @@ def test_a_group_keeps_a_manager(seaway: Seaway, people: People) -> None:
     people.user("bob")
     add(seaway, ada)
     put(seaway, ada, "bob")
-    with pytest.raises(Malformed, match="only manager"):
+    with pytest.raises(Conflict, match="only manager"):
         put(seaway, ada, "ada", is_manager=False)
-    with pytest.raises(Malformed, match="only manager"), seaway.database.write() as tx:
+    with pytest.raises(Conflict, match="only manager"), seaway.database.write() as tx:
         groups.leave(tx, 0, ada, "crew")
     put(seaway, ada, "bob", is_manager=True)
     with seaway.database.write() as tx:

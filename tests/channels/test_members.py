@@ -8,7 +8,7 @@ from seaway.accounts.principal import ANONYMOUS, OPERATOR, Mode, Principal
 from seaway.channels import channels, groups, members
 from seaway.channels.roles import Role
 from seaway.database.tables import audit
-from seaway.errors import BadCredential, Malformed, NotAllowed, NotConfirmed, NotFound, SeawayError
+from seaway.errors import BadCredential, Conflict, NotAllowed, NotConfirmed, NotFound, SeawayError
 from seaway.server.wiring import Seaway
 from tests.support.house import People
 
@@ -97,7 +97,7 @@ def test_members_leave_by_themselves(seaway: Seaway, people: People, boats: str)
     """Whoever is a member may end that; the owner first gives the channel away."""
     leave(seaway, people.person("guest"))
     leave(seaway, people.by_key(people.key("helper", mode=Mode.MANAGE)))
-    with pytest.raises(Malformed, match="owner owns boats"):
+    with pytest.raises(Conflict, match="owner owns boats"):
         leave(seaway, people.person("owner"))
     with pytest.raises(NotFound):
         leave(seaway, people.person("stranger"))

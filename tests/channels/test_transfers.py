@@ -16,7 +16,7 @@ from seaway.channels import channels, invitations, members, transfers
 from seaway.channels.roles import Role
 from seaway.database.tables import audit
 from seaway.database.tables import members as member_rows
-from seaway.errors import BadCredential, Malformed, NotAllowed, NotConfirmed, NotFound, SeawayError
+from seaway.errors import BadCredential, Conflict, NotAllowed, NotConfirmed, NotFound, SeawayError
 from seaway.server.wiring import Seaway
 from tests.support import house
 from tests.support.clock import TurnedClock
@@ -152,7 +152,7 @@ def test_a_channel_is_offered_to_a_member_in_good_standing(seaway: Seaway, peopl
     with seaway.database.write() as tx:
         users.set_disabled(tx, 0, OPERATOR, "gone", disabled=True)
     unverified(seaway, people, "unverified")
-    with pytest.raises((Malformed, NotFound)):
+    with pytest.raises((Conflict, NotFound)):
         offer(seaway, people.person("ada"), to)
     with seaway.database.read() as tx:
         access = channels.access_of(tx, "boats", OPERATOR)
@@ -173,7 +173,7 @@ def unverified(seaway: Seaway, people: People, name: str) -> None:
 def test_one_offer_waits_at_a_time(seaway: Seaway, people: People, boats: str) -> None:
     """A second one would make it unclear whose the channel will be."""
     offer(seaway, people.person("ada"))
-    with pytest.raises(Malformed, match="is offered to somebody already"):
+    with pytest.raises(Conflict, match="is offered to somebody already"):
         offer(seaway, people.person("ada"), "eve")
 
 

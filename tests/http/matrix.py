@@ -241,7 +241,7 @@ PUT /api/v1/channels/{channel}/members/{user}             401       403/404   40
 DELETE /api/v1/channels/{channel}/members/{user}          401       403/404   403       403       204       204       403       403       403       403/404   401
 PUT /api/v1/channels/{channel}/groups/{group}             401       403/404   403       403       200       200       403       403       403       403/404   401
 DELETE /api/v1/channels/{channel}/groups/{group}          401       403/404   403       403       204       204       403       403       403       403/404   401
-POST /api/v1/channels/{channel}/leave                     401       403/404   204       204       400       403       400       400       400       400/404   401
+POST /api/v1/channels/{channel}/leave                     401       403/404   204       204       409       403       409       409       409       409/404   401
 
 The API: what people are asked and offered; what a channel says and did
 GET /api/v1/channels/{channel}/invitations                401       403/404   403       403       200       200       403       403       403       403/404   401
@@ -267,7 +267,7 @@ PATCH /api/v1/groups/{group}                              401       403       40
 DELETE /api/v1/groups/{group}                             401       403       403       403       204       204       403       403       403       403       401
 PUT /api/v1/groups/{group}/members/{user}                 401       403       403       403       200       200       403       403       403       403       401
 DELETE /api/v1/groups/{group}/members/{user}              401       403       403       403       204       204       403       403       403       403       401
-POST /api/v1/groups/{group}/leave                         401       403       403       204       400       404       403       403       403       403       401
+POST /api/v1/groups/{group}/leave                         401       403       403       204       409       404       403       403       403       403       401
 
 The API: one's own
 GET /api/v1/me                                            401       200       200       200       200       200       200       200       200       200       401

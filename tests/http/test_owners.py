@@ -58,7 +58,8 @@ def test_a_channel_has_one_owner(site: Site, http: httpx.Client, channel: str, o
         call(site, http, member, "POST", f"{channel}/transfer", to_user=member),
         call(site, http, member, "POST", f"{channel}/transfer/answer", answer="accept"),
     ]
-    assert not [answer.text for answer in refused if not 400 <= answer.status_code < 500]
+    assert [409, 409, 409, 422, 409, 409, 409, 403, 404] == [answer.status_code for answer in refused]
+    assert {"conflict"} == {answer.json()["code"] for answer in refused if answer.status_code == 409}
     assert [owner] == owners(site, http, channel, owner)
 
 
@@ -66,6 +67,7 @@ def test_only_who_was_meant_accepts(site: Site, http: httpx.Client, channel: str
     """Case 91: another member, the owner, a stranger and nobody do not."""
     to, other = new_member(site, channel), new_member(site, channel)
     assert 201 == call(site, http, owner, "POST", f"{channel}/transfer", to_user=to).status_code
+    assert 409 == call(site, http, owner, "POST", f"{channel}/transfer", to_user=other).status_code
     stranger = site.people.user(site.new_name("stranger"))
     for who in (other, owner, stranger):
         assert call(site, http, who, "POST", f"{channel}/transfer/answer", answer="accept").status_code in (403, 404)

@@ -311,7 +311,7 @@ def test_a_group_by_its_pages(shared: Seaway, owner: Owner, ada: str) -> None:
     assert "The night watch" in owner.get("/account/groups").text
     assert 303 == owner.on(page, "/remove", who=user).status_code
     assert user not in owner.get(page).text
-    assert 400 == owner.on(page, "/leave").status_code
+    assert 409 == owner.on(page, "/leave").status_code
     assert 422 == owner.on("/account/groups", "", name=name).status_code
     assert 303 == owner.on(page, "/delete").status_code
     assert name not in owner.get("/account/groups").text

@@ -23,7 +23,7 @@ from seaway.channels.telling import Telling, tell
 from seaway.database.engine import Tx
 from seaway.database.tables import group_members, groups
 from seaway.database.tables import users as user_rows
-from seaway.errors import Malformed, NameTaken, NotFound
+from seaway.errors import Conflict, Malformed, NameTaken, NotFound
 from seaway.mail import letters
 
 MAX_DESCRIPTION = 400
@@ -175,7 +175,7 @@ def _keep_a_manager(tx: Tx, group: Group, user: str) -> None:
         .with_for_update()
     ).all()
     if len(managers) == 1:
-        raise Malformed(
+        raise Conflict(
             f"{user} is the only manager of the group {group.name}.",
             "Make somebody else a manager, or delete the group.",
         )

@@ -29,7 +29,7 @@ from seaway.database.tables import (
     transfers,
 )
 from seaway.database.tables import users as user_rows
-from seaway.errors import Malformed, NotFound
+from seaway.errors import Conflict, Malformed, NotFound
 from seaway.mail import letters
 
 
@@ -95,7 +95,7 @@ def put(
     user_id = users.get(tx, user).id
     known = role_of(tx, access.channel_id, user_id)
     if Role.OWNER in (role, known):
-        raise Malformed(f"{channel} has exactly one owner.", "Give it away with a transfer.")
+        raise Conflict(f"{channel} has exactly one owner.", "Give it away with a transfer.")
     put_row(tx, now_ms, access.channel_id, user_id, role)
     event = Event.MEMBER_ADDED if known is None else Event.MEMBER_CHANGED
     audit.write(tx, now_ms, by.actor, event, channel=channel, target=user, role=role.value)
@@ -195,8 +195,8 @@ def _end(tx: Tx, channel_id: int, channel: str, user: str, user_id: int) -> None
     tx.execute(delete(transfers).where(transfers.c.channel_id == channel_id, transfers.c.to_user_id == user_id))
 
 
-def _owned(channel: str, user: str) -> Malformed:
-    return Malformed(
+def _owned(channel: str, user: str) -> Conflict:
+    return Conflict(
         f"{user} owns {channel}, and a channel always has an owner.", "Give it away first, with a transfer."
     )
 

@@ -15,7 +15,7 @@ from seaway.channels.roles import Action
 from seaway.clock import DAY_MS
 from seaway.database.engine import Tx
 from seaway.database.tables import notices
-from seaway.errors import Malformed, NotFound
+from seaway.errors import Conflict, Malformed, NotFound
 
 MAX_MESSAGE = 1_000
 MOST = 20  # of one channel: clients give up at 1 MiB, and people long before
@@ -50,7 +50,7 @@ def add(tx: Tx, now_ms: int, by: Principal, channel: str, level: Level, message:
         raise Malformed("A notice ends after now, and within a year.", "Choose another end.")
     count = tx.execute(select(func.count()).where(notices.c.channel_id == access.channel_id)).scalar_one()
     if count >= MOST:
-        raise Malformed(f"{channel} has {count} notices already.", "Take some back.")
+        raise Conflict(f"{channel} has {count} notices already.", "Take some back.")
     notice_id = tx.execute(
         insert(notices)
         .values(

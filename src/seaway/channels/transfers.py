@@ -27,7 +27,7 @@ from seaway.database.engine import Tx
 from seaway.database.tables import channels as channel_rows
 from seaway.database.tables import emails, transfers
 from seaway.database.tables import users as user_rows
-from seaway.errors import Malformed, NotFound
+from seaway.errors import Conflict, Malformed, NotFound
 from seaway.mail import letters
 
 LASTS_MS = 7 * DAY_MS
@@ -54,13 +54,13 @@ def offer(
     permissions.require_fresh(by, now_ms)
     to = users.get(tx, to_user)
     if members.role_of(tx, access.channel_id, to.id) in (None, Role.OWNER):
-        raise Malformed(f"{to_user} cannot be offered {channel}.", "Offer it to a member who does not own it.")
+        raise Conflict(f"{to_user} cannot be offered {channel}.", "Offer it to a member who does not own it.")
     if to.disabled_at_ms is not None or not _is_verified(tx, to.id):
-        raise Malformed(
+        raise Conflict(
             f"The account {to_user} is disabled or has no verified address.", "Offer the channel to somebody else."
         )
     if of_channel(tx, now_ms, access.channel_id) is not None:
-        raise Malformed(f"{channel} is offered to somebody already.", "Cancel that first.")
+        raise Conflict(f"{channel} is offered to somebody already.", "Cancel that first.")
     if by.user_id is None:
         raise Malformed("The operator offers no channel.", "Give it away at once with `seaway channel transfer`.")
     forget(tx, access.channel_id)  # one that is over

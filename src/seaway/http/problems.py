@@ -25,6 +25,7 @@ _STATUS: dict[type[errors.SeawayError], int] = {
     errors.NotFound: 404,
     errors.TooSlow: 408,
     errors.AlreadyThere: 409,
+    errors.Conflict: 409,
     errors.WrongOffset: 409,
     errors.TooLarge: 413,
     errors.Invalid: 422,

@@ -25,7 +25,7 @@ from seaway.database.engine import Tx
 from seaway.database.tables import channels as channel_rows
 from seaway.database.tables import publishers as rows
 from seaway.database.tables import token_publishers, users
-from seaway.errors import Malformed, NameTaken, NotFound
+from seaway.errors import Conflict, Malformed, NameTaken, NotFound
 from seaway.trust import issuers
 from seaway.trust.claims.kinds import GateValue, Kind, Wanted
 from seaway.trust.issuers import Issuer
@@ -88,7 +88,7 @@ def add(tx: Tx, now_ms: int, by: Principal, teller: Teller, channel: str, issuer
     values = _values(issuer, draft)
     count = tx.execute(select(func.count()).select_from(rows).where(rows.c.channel_id == channel_id)).scalar_one()
     if count >= MAX_IN_CHANNEL:
-        raise Malformed(f"{channel} has {MAX_IN_CHANNEL} publishers already.", "Remove one that is not used any more.")
+        raise Conflict(f"{channel} has {MAX_IN_CHANNEL} publishers already.", "Remove one that is not used any more.")
     _require_new(tx, channel_id, values["identity"])
     pins = _checked_pins(issuer.kind, draft.pins or {})
     publisher_id = tx.execute(

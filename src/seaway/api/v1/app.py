@@ -63,6 +63,7 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
     403: {"model": Problem, "description": "You may know of this, but not do that."},
     404: {"model": Problem, "description": "It is not there, or not for you."},
     408: {"model": Problem, "description": "The body stopped coming."},
+    409: {"model": Problem, "description": "What there is now does not allow it."},
     413: {"model": Problem, "description": "The body is larger than 64 KiB, or a quota is used up."},
     422: {"model": Problem, "description": "A field is missing, unknown, or not what it must be; a name is taken."},
     429: {"model": Problem, "description": "Too many requests; `Retry-After` says when to come again."},
