@@ -71,6 +71,7 @@ function licences() {
     ["Inter", "node_modules/@fontsource-variable/inter/LICENSE"], ["IBM Plex Mono", "node_modules/@fontsource/ibm-plex-mono/LICENSE"],
     ["Lucide", "node_modules/lucide-static/LICENSE"], ["htmx", "node_modules/htmx.org/LICENSE"],
     ["Tailwind CSS", "node_modules/tailwindcss/LICENSE"], ["daisyUI", "node_modules/daisyui/LICENSE"],
+    ["uPlot", "node_modules/uplot/LICENSE"],
   ];
   writeFileSync(join(dist, "LICENSES.txt"), parts.map(([name, path]) => `${name}\n${"=".repeat(name.length)}\n\n${read(path).toString().trim()}\n`).join("\n\n"));
 }
@@ -79,7 +80,8 @@ await fonts();
 for (const name of ["depth.svg", "mark.svg"]) put(name, read(`src/${name}`));
 iconMacros(); // before the style, which takes its classes from the templates
 style();
-for (const name of ["theme.js", "page.js", "passkeys.js", "uploader.js"]) put(name, read(`src/${name}`));
+for (const name of ["theme.js", "page.js", "passkeys.js", "uploader.js", "chart.js"]) put(name, read(`src/${name}`));
 put("htmx.js", read("node_modules/htmx.org/dist/htmx.min.js").toString().replace(/\n?\/\/# sourceMappingURL=.*\s*$/, "\n"));
+put("uplot.js", read("node_modules/uplot/dist/uPlot.iife.min.js"));
 licences();
 writeFileSync(join(dist, "manifest.json"), `${JSON.stringify(manifest, null, 2)}\n`);

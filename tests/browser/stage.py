@@ -12,6 +12,7 @@ from seaway.accounts import emails, passwords, users
 from seaway.accounts.principal import OPERATOR
 from seaway.channels import channels
 from seaway.server.wiring import Seaway
+from tests.browser import real
 from tests.support import house
 from tests.support.house import People
 from tests.support.packages import conda, index_json
@@ -21,6 +22,7 @@ from tests.support.server import Server, serving
 CHROMIUM = Path("/usr/bin/chromium")
 PASSWORD = "tangerine ladder 7 fathoms"
 HOSTILE = "<img src=//evil.example/x onerror=alert(1)><script>alert(2)</script>\"'>{{7*7}}"
+EDITOR = "/channels/robots/packages/pixi-editor/files/noarch/pixi-editor-2.0.0-h4616a5c_0.conda"
 
 
 @dataclass(frozen=True)
@@ -39,12 +41,17 @@ PAGES = (
     Shot("channel-hostile", "/channels/hostile"),
     Shot("channels", "/channels"),
     Shot("package", "/channels/robots/packages/gripper"),
+    Shot("package-real", "/channels/robots/packages/pixi-editor?of=2.0.0&days=365"),
+    Shot("package-attested", "/channels/robots/packages/calibration"),
     Shot("package-hostile", "/channels/hostile/packages/evil"),
     Shot("file", "/channels/robots/packages/gripper/files/noarch/gripper-1.0-h1_0.conda"),
     Shot(
         "file-compared",
         "/channels/robots/packages/gripper/files/noarch/gripper-2.0-h1_0.conda?against=noarch/gripper-1.0-h1_0.conda",
     ),
+    Shot("file-real", EDITOR),
+    Shot("file-real-compared", f"{EDITOR}?against=noarch/pixi-editor-1.0.0-h4616a5c_0.conda"),
+    Shot("file-attested", "/channels/robots/packages/calibration/files/noarch/calibration-1.4.2-h1_0.conda"),
     Shot("file-hostile", "/channels/hostile/packages/evil/files/noarch/evil-1.0-h1_0.conda"),
     Shot("search", "/search?q=gripper"),
     Shot("search-how", "/search"),
@@ -116,12 +123,15 @@ def standing(folder: Path) -> Iterator[Stand]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     address = f"http://localhost:{port}"  # a name: passkeys are bound to one
-    with serving(folder, examiners=1, port=port, public_url=address) as server, sync_playwright() as playwright:
+    with serving(folder, examiners=1, port=port, public_url=address) as server:
         beside = house.build(folder, public_url=address)
         _furnish(server, beside)
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox", "--disable-gpu"])
-        yield Stand(server, beside, address, browser)
-        browser.close()
+        real.attest(beside, "robots")
+        real.fetch_for_a_year(beside)
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox", "--disable-gpu"])
+            yield Stand(server, beside, address, browser)
+            browser.close()
         beside.close()
 
 
@@ -161,6 +171,8 @@ def _furnish(server: Server, beside: Seaway) -> None:
     with server.client() as client:
         for name in ("arm-driver", "gripper", "inverse-kinematics", "libtrajectory"):
             assert upload(client, "robots", conda(index_json(name)), key).status_code == 201
+        for file in real.real_files():
+            assert upload(client, "robots", file, key).status_code == 201
         newer = index_json("gripper", "2.0", depends=["arm-driver >=1"], license="BSD-3-Clause")
         assert upload(client, "robots", conda(newer), key).status_code == 201
         about = {

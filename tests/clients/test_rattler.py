@@ -2,9 +2,6 @@
 
 import hashlib
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +13,10 @@ from rattler_build import upload as rattler_upload
 from seaway.accounts import keys, users
 from seaway.accounts.principal import OPERATOR
 from tests.conftest import Site
+from tests.support import rattler
 from tests.support.packages import PackageFile, conda, index_json, tar_bz2
 from tests.support.requests import bearer, until, upload
 
-CLIENT = Path(__file__).with_name("rattler_client.py")
 HOST = "127.0.0.1"  # credentials are kept by host, without the port
 
 
@@ -196,28 +193,10 @@ class Reader:
         return f"{self.site.server.address}/{channel}"
 
     def action(self, do: str, url: str, *specs: str, **more: Any) -> dict[str, Any]:
-        return {
-            "do": do, "channel": url, "specs": specs, "platforms": ["linux-64", "noarch"], "sharded": True,
-            "zstd": True, "cache": str(self.folder / "cache"), "prefix": "", **more,
-        }  # fmt: skip
+        return rattler.action(self.folder, do, url, *specs, **more)
 
     def run(self, *actions: dict[str, Any], auth: dict[str, Any] | None = None) -> list[dict[str, Any]]:
-        auth_file, result = self.folder / "auth.json", self.folder / "result.json"
-        auth_file.write_text(json.dumps(auth or {}))
-        result.unlink(missing_ok=True)
-        private = {"HOME": str(self.folder), "RATTLER_AUTH_FILE": str(auth_file), "RATTLER_CACHE_DIR": str(self.folder)}
-        ended = subprocess.run(
-            [sys.executable, str(CLIENT), str(result)],
-            input=json.dumps(actions),
-            env={**os.environ, **private},
-            text=True,
-            capture_output=True,
-            timeout=120,
-            check=False,
-        )
-        assert result.exists(), ended.stderr
-        told: list[dict[str, Any]] = json.loads(result.read_text())
-        return told
+        return rattler.run(self.folder, *actions, auth=auth)
 
     def caches(self, name: str) -> str:
         return str(self.folder / "caches" / name)

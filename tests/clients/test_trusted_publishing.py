@@ -1,9 +1,5 @@
 """rattler-build publishes from workflows without a key: it finds the platform's token, exchanges it, and uploads (case 54)."""
 
-import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +9,11 @@ import pytest
 from seaway.accounts.principal import OPERATOR
 from seaway.trust import issuers, snippets
 from tests.conftest import Site
+from tests.support import rattler
 from tests.support.issuer import LocalIssuer, github, gitlab, json_answer, local_issuer, now_s, token
 from tests.support.packages import PackageFile, conda, index_json
 from tests.trust.conftest import GITHUB, GITLAB, Trust
 
-CLIENT = Path(__file__).with_name("publishing_client.py")
 AUDIENCE = "127.0.0.1"
 REQUEST = "/token?api-version=2.0"
 
@@ -42,21 +38,8 @@ class Workflow:
 
     def upload(self, channel: str, *files: PackageFile, **variables: str) -> str:
         """What the user is told; empty when all went well."""
-        (self.folder / "auth.json").write_text("{}")
-        order = {
-            "paths": [str(file.write_to(self.folder)) for file in files],
-            "url": self.site.server.address,
-            "channel": channel,
-            "auth_file": str(self.folder / "auth.json"),
-        }
-        ours = {
-            name: value for name, value in os.environ.items() if not name.startswith(("GITHUB", "GITLAB", "ACTIONS"))
-        }
-        ran = subprocess.run(
-            [sys.executable, str(CLIENT)], input=json.dumps(order), env={**ours, **variables}, capture_output=True,
-            text=True, timeout=60, check=False,
-        )  # fmt: skip
-        return "" if ran.returncode == 0 else ran.stdout + ran.stderr
+        paths = [file.write_to(self.folder) for file in files]
+        return rattler.publish(self.folder, self.site.server.address, channel, *paths, **variables)
 
     def served(self, channel: str) -> list[str]:
         with self.site.client() as http:

@@ -1,9 +1,6 @@
 """nginx in front, on the configuration of the manual: the same answers as without it, and files that it sends itself."""
 
-import json
 import random
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +9,8 @@ import httpx
 import pytest
 
 from seaway.storage import keys
-from tests.clients.test_rattler import APP, CLIENT, LIB_2
-from tests.support import house, nginx, state
+from tests.clients.test_rattler import APP, LIB_2
+from tests.support import house, nginx, rattler, state
 from tests.support.house import People
 from tests.support.nginx import Nginx
 from tests.support.packages import conda, index_json
@@ -233,11 +230,7 @@ def test_a_solver_installs_through_nginx(stand: Stand, tmp_path: Path) -> None:
     with stand.nginx.client(stand.owner) as http:
         for file in (APP, LIB_2):
             assert 201 == upload(http, "open", file).status_code
-    action = {
-        "do": "solve", "channel": f"{stand.nginx.plain_address}/open", "platforms": ["noarch", "linux-64"],
-        "specs": ["app"], "prefix": str(tmp_path / "prefix"), "cache": str(tmp_path / "cache"), "sharded": True, "zstd": True,
-    }  # fmt: skip
-    told = tmp_path / "told.json"
-    subprocess.run([sys.executable, str(CLIENT), str(told)], input=json.dumps([action]), text=True, check=True)
-    assert [{"solved": sorted([APP.name, LIB_2.name])}] == json.loads(told.read_text())
+    url, prefix = f"{stand.nginx.plain_address}/open", str(tmp_path / "prefix")
+    told = rattler.run(tmp_path, rattler.action(tmp_path, "solve", url, "app", prefix=prefix))
+    assert [{"solved": sorted([APP.name, LIB_2.name])}] == told
     assert "app" == (tmp_path / "prefix/share/app.txt").read_text()

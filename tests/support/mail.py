@@ -103,4 +103,4 @@ def text_of(letter: EmailMessage) -> str:
 
 def link_in(letter: EmailMessage) -> str:
     """The secret in the link of a letter."""
-    return next(line.rpartition("/")[2] for line in text_of(letter).splitlines() if "/swy-ln-" in line)
+    return next(line.rpartition("/")[2] for line in text_of(letter).splitlines() if "/swy-" in line)

@@ -14,8 +14,9 @@ from seaway.accounts.principal import OPERATOR
 from seaway.channels import channels, notices
 from seaway.channels.notices import Level
 from seaway.channels.roles import Role
+from seaway.clock import DAY_MS
 from seaway.http.cookies import Cookies
-from seaway.packages import overview, versions
+from seaway.packages import downloads, overview, versions
 from seaway.web import chart, installing, words
 from tests.conftest import Site
 from tests.support.packages import PackageFile, conda, index_json
@@ -295,13 +296,40 @@ def test_pages_ask_no_more_of_many_packages_than_of_few(site: Site, http: httpx.
     assert len(few) == len(many)
 
 
+def test_downloads_of_a_version_and_of_a_time(site: Site, http: httpx.Client) -> None:
+    """Both are chosen by address alone; the drawing has its numbers in a table, and what cannot be chosen is the usual."""
+    channel, seaway = site.new_channel(), site.people.seaway
+    publish(site, http, channel, conda(index_json("lib", "1.0")), conda(index_json("lib", "2.0")))
+    today = seaway.clock.now_ms() // DAY_MS
+    with seaway.database.write() as tx:
+        channel_id = channels.get(tx, channel).id
+        (new,), (old,) = (version.builds for version in versions.of_package(tx, channel_id, "lib"))
+        downloads.add(
+            tx, {(new.id, today): 5, (old.id, today): 3, (old.id, today - 60): 40, (old.id, today - 300): 200}
+        )
+
+    def counts(query: str) -> list[int]:
+        page = shown(http, f"/channels/{channel}/packages/lib?{query}")
+        numbers = [int(count) for count in re.findall(r'data-count="(\d+)"', page)]
+        assert len(numbers) == page.count("><title>20")
+        return numbers
+
+    assert [8] == counts("")
+    assert [8] == counts("of=3.0&days=7")
+    assert [3, 40] == counts("of=1.0&days=90")
+    assert [8, 40, 200] == counts("days=365")
+    page = shown(http, f"/channels/{channel}/packages/lib?version=1.0&of=2.0")
+    assert '<input type="hidden" name="version" value="1.0">' in page
+    assert "5 in 30 days of 2.0" in page
+
+
 def test_a_chart_draws_every_day() -> None:
     """One bar a day, as high as its number; the day without has none."""
     drawn = chart.draw([(10, 4), (12, 8)], today=12, days=3)
     assert [(bar.day, bar.count, bar.height) for bar in drawn.bars] == [
         ("1970-01-11", 4, 60.0), ("1970-01-12", 0, 0.0), ("1970-01-13", 8, 120.0),
     ]  # fmt: skip
-    assert (drawn.most, drawn.total) == (8, 12)
+    assert (drawn.days, drawn.most, drawn.total) == (3, 8, 12)
 
 
 @pytest.mark.parametrize(

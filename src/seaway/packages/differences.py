@@ -1,7 +1,7 @@
 """What is different between two builds of a package: what they need, what they install, how large they are."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from seaway.packages.contents import Entry, Listing
@@ -19,6 +19,7 @@ class Change:
     name: str
     before: str
     after: str
+    grown_bytes: int = 0  # of a path
 
     @property
     def kind(self) -> str:
@@ -68,7 +69,14 @@ def _shown_fields(record: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _of_paths(before: Sequence[Entry], after: Sequence[Entry]) -> tuple[Change, ...]:
-    return _changes(*({entry.path: _shown_entry(entry) for entry in entries} for entries in (before, after)))
+    old, new = ({entry.path: entry for entry in entries} for entries in (before, after))
+    changed = _changes(*({path: _shown_entry(entry) for path, entry in known.items()} for known in (old, new)))
+    return tuple(replace(one, grown_bytes=_size_of(new, one.name) - _size_of(old, one.name)) for one in changed)
+
+
+def _size_of(known: Mapping[str, Entry], path: str) -> int:
+    entry = known.get(path)
+    return (entry.size_in_bytes or 0) if entry else 0
 
 
 def _shown_entry(entry: Entry) -> str:

@@ -116,13 +116,20 @@ def describe(tx: Tx, channel_id: int, package: str) -> Package:
     )
 
 
-def downloads_by_day(tx: Tx, channel_id: int, package: str, now_ms: int, *, days: int) -> list[tuple[int, int]]:
-    """How often files of a package were fetched on each of the last days, as days since 1970; days without are left out."""
+def downloads_by_day(
+    tx: Tx, channel_id: int, package: str, now_ms: int, *, days: int, version: str | None = None
+) -> list[tuple[int, int]]:
+    """
+    How often files of a package, or of one version of it, were fetched on each of the last days.
+
+    As days since 1970; days without are left out.
+    """
+    of_version = [] if version is None else [files.c.version == version]
     rows = tx.execute(
         select(downloads.c.day, func.sum(downloads.c.count))
         .join(files, files.c.id == downloads.c.file_id)
         .join(subdirs, subdirs.c.id == files.c.subdir_id)
-        .where(*_of_package(channel_id, package), downloads.c.day > now_ms // DAY_MS - days)
+        .where(*_of_package(channel_id, package), downloads.c.day > now_ms // DAY_MS - days, *of_version)
         .group_by(downloads.c.day)
         .order_by(downloads.c.day)
     )

@@ -1,6 +1,6 @@
 """One file: all that is known of it, the paths in it, another build beside it; yanked, unyanked, deleted."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,12 +29,14 @@ from seaway.trust.sidecars import Claims
 from seaway.web.looking import house_of, look, pages_of, readable, words_of
 from seaway.web.markdown import render
 from seaway.web.package import Need, links_of, needs_of, run_exports_of
-from seaway.web.shell import page, see
+from seaway.web.shell import moment, page, see
 
 _PATHS = 200
 _CHANGES = 500
 # Shown by themselves, not among the other fields.
 _SHOWN_APART = frozenset({"depends", "constrains", "run_exports", "md5", "sha256", "size", "name", "version", "build"})
+_TIMES = ("timestamp", "indexed_timestamp")
+_YEAR_10000_MS = 253_402_300_800_000
 _ABOUT_APART = frozenset({"summary", "description"})
 
 
@@ -112,8 +114,8 @@ async def file(request: Request) -> Response:
         file=found.file,
         summary=summary,
         found=found,
-        record=[(key, _said(value)) for key, value in found.file.record.items() if key not in _SHOWN_APART],
-        about=[(key, _said(value)) for key, value in found.file.about.items() if key not in _ABOUT_APART],
+        record=_fields(found.file.record, _SHOWN_APART),
+        about=_fields(found.file.about, _ABOUT_APART),
         description=render(found.file.about.get("description", "")),
         links=links_of(found.file.about),
         run_exports=run_exports_of(found.file.record),
@@ -206,8 +208,17 @@ def _is_own(tx: Tx, by: Principal, found: File) -> bool:
     return uploader == by.user_id
 
 
-def _said(value: Any) -> str:
+def _fields(told: Mapping[str, Any], apart: frozenset[str]) -> list[tuple[str, str]]:
+    """What an object of JSON says besides what the page shows elsewhere; what is empty says nothing."""
+    return [
+        (key, _said(key, value)) for key, value in told.items() if key not in apart and value not in ("", [], {}, None)
+    ]
+
+
+def _said(key: str, value: Any) -> str:
     """A value of JSON as people read it."""
+    if key in _TIMES and isinstance(value, int):
+        return f"{moment(value)} ({value})" if 0 < value < _YEAR_10000_MS else str(value)
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list):

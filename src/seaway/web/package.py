@@ -27,7 +27,6 @@ from seaway.web.markdown import outside_link, render
 from seaway.web.shell import page
 
 _VERSIONS = 15
-_DAYS = 30
 _DEPENDENTS = 200
 _LINKS = (
     ("home", "Home page"),
@@ -57,6 +56,7 @@ class _Found:
     origin: Origin | None
     needs: list[Need]
     dependents: list[str] | None
+    counted: str  # the version whose downloads are shown; empty for all of them
     counts: list[tuple[int, int]]
     may_yank: bool
     provenance: dict[str, Provenance]
@@ -66,12 +66,13 @@ async def package(request: Request) -> Response:
     """One package of a channel, at the newest version or at the one that was chosen."""
     house = house_of(request)
     name, asked = request.path_params["package"], request.query_params.get("version", "")
-    now_ms = house.reading.clock.now_ms()
+    now_ms, days = house.reading.clock.now_ms(), _days(request)
 
     def find(tx: Tx, by: Principal) -> _Found:
         channel, access = readable(tx, by, request.path_params["channel"])
         found = versions.of_package(tx, channel.id, name)
         chosen = _chosen(found, asked)
+        counted = _counted(found, request)
         build = chosen.newest
         file = files.get(tx, channel.id, build.subdir, build.file_name)
         known = house.overviews.of(tx, channel.id)
@@ -85,7 +86,8 @@ async def package(request: Request) -> Response:
             origin=origin.of_file(tx, channel.id, build.subdir, build.file_name, bytes.fromhex(file.summary.sha256)),
             needs=needs_of(tx, channel.id, file.record.get("depends", ())),
             dependents=dependents,
-            counts=files.downloads_by_day(tx, channel.id, name, now_ms, days=_DAYS),
+            counted=counted,
+            counts=files.downloads_by_day(tx, channel.id, name, now_ms, days=days, version=counted or None),
             may_yank=_may(by, access, name),
             provenance=attested.provenance_of(found, attested.claims_of(tx, channel.id, name)),
         )
@@ -106,7 +108,9 @@ async def package(request: Request) -> Response:
         run_exports=run_exports_of(seen.file.record),
         shown=seen.found if shows_all else _around(seen.found, seen.chosen),
         dependents=None if seen.dependents is None else seen.dependents[:_DEPENDENTS],
-        chart=chart.draw(seen.counts, now_ms // DAY_MS, _DAYS),
+        asked=asked,
+        ranges=chart.RANGES,
+        chart=chart.draw(seen.counts, now_ms // DAY_MS, days),
         total=sum(build.downloads for version in seen.found for build in version.builds),
     )
 
@@ -138,6 +142,18 @@ def _chosen(found: Sequence[Version], asked: str) -> Version:
     if chosen is None:
         raise NotFound("There is no such package in the channel.", "Check its name, or search for it.")
     return chosen
+
+
+def _days(request: Request) -> int:
+    """How far back the chart goes."""
+    asked = request.query_params.get("days", "")
+    return next((days for days in chart.RANGES if str(days) == asked), chart.RANGES[0])
+
+
+def _counted(found: Sequence[Version], request: Request) -> str:
+    """The version whose downloads somebody wants to see."""
+    asked = request.query_params.get("of", "")
+    return next((version.version for version in found if version.version == asked), "")
 
 
 def _around(found: list[Version], chosen: Version) -> list[Version]:

@@ -119,5 +119,12 @@ _templates = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_templates.filters |= {"day": day, "moment": moment, "plain": unmasked, "bytes": words.size, "grown": words.grown}
+_templates.filters |= {
+    "day": day,
+    "moment": moment,
+    "plain": unmasked,
+    "bytes": words.size,
+    "grown": words.grown,
+    "address": words.address,
+}
 _templates.globals |= {"asset": assets.address, "ago": ago}

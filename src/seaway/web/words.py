@@ -1,4 +1,6 @@
-"""Numbers as people read them."""
+"""Numbers and addresses as people read them."""
+
+from markupsafe import Markup, escape
 
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 
@@ -12,6 +14,11 @@ def size(count: int) -> str:
         unit += 1
     said = f"{value:.0f}" if unit == 0 or value >= 99.95 else f"{value:.1f}"
     return f"{'−' if count < 0 else ''}{said} {_UNITS[unit]}"
+
+
+def address(text: str) -> Markup:
+    """An address without its scheme, which may be broken into lines after its slashes."""
+    return Markup("/<wbr>").join(escape(part) for part in text.removeprefix("https://").split("/"))
 
 
 def grown(count: int) -> str:
