@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seaway.web.markdown import MOST_BYTES, outside_link, render, unmasked
+from seaway.web.markdown import MOST_BYTES, first_sentence, outside_link, render, unmasked
 
 TAGS = {
     "p", "br", "hr", "em", "strong", "del", "code", "pre", "blockquote", "ul", "ol", "li", "a",
@@ -111,3 +111,31 @@ def test_masks_are_taken_off() -> None:
 def test_only_plain_addresses_are_links(text: str, is_link: bool) -> None:
     """http and https with a host; everything else is shown as text."""
     assert outside_link(text) == (text if is_link else "")
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (
+            "# Robots\n\nWhat *our* [robots](https://a.example) run, e.g. `ros`. Ask Ada.",
+            "What our robots run, e.g. ros.",
+        ),
+        ("# Robots", "Robots"),
+        ("* one\n* two", "one two"),
+        ("| a | b |\n|---|---|\n| 1 | 2 |\n\nA table. Of numbers.", "A table."),
+        ("Version 1.2 is here! And more", "Version 1.2 is here!"),
+        ("a\u202eb\u200b.", "ab."),
+        ("1 < 2 & <b>3</b>", "1 < 2 & <b>3</b>"),
+        ("", ""),
+        ("---", ""),
+    ],
+)
+def test_the_first_sentence_is_text(text: str, sentence: str) -> None:
+    """What stands on a card has no marks of Markdown in it, and is text, which the page escapes."""
+    assert first_sentence(text) == sentence
+
+
+def test_a_sentence_without_end_is_cut_at_a_word() -> None:
+    """However long it is, at most 142 characters of it stand there; costs do not grow with the rest."""
+    assert first_sentence("many words " * 400) == "many words " * 12 + "many …"
+    assert len(first_sentence("x" * MOST_BYTES)) <= 142

@@ -5,10 +5,13 @@ What strangers wrote, as HTML that is safe to show, and names as text that canno
    No image, no style, no script, no id: nothing in a description loads, runs, or takes the place of a part of the page.
 2. A link leads to http, https or mailto, in full (`//host` does not), and says that it is a stranger's.
 3. At most 64 KiB are rendered, and sixteen quotes or lists within one another: the rest is cut off.
-4. Characters that turn the direction of text around, or are not seen, are taken out.
+4. The first sentence of a text stands alone where there is no room for all of it: taken from the same HTML, as text.
+5. Characters that turn the direction of text around, or are not seen, are taken out.
 """
 
 import re
+from functools import lru_cache
+from html import unescape
 from urllib.parse import urlsplit
 
 import comrak
@@ -29,6 +32,12 @@ _MARKER = r"[ \t]*(?:>|[-+*](?=[ \t])|\d{1,9}[.)](?=[ \t]))"
 _TOO_DEEP = re.compile(rf"^((?:{_MARKER}){{16}})(?:{_MARKER})+", re.MULTILINE)
 _HEADING = re.compile(r"<(/?)h([1-6])>")
 
+# A list of fifty channels renders what stands at the beginning of each: 40 microseconds for 1 KiB.
+_SENTENCE_FROM = 1024
+_MOST_OF_A_SENTENCE = 140
+_PARAGRAPH = re.compile(r"<p>(.*?)</p>", re.DOTALL)
+_END_OF_SENTENCE = re.compile(r"(?<=[.!?])\s(?![a-z])")
+
 
 def render(text: str) -> Markup:
     """The HTML of a description."""
@@ -48,6 +57,23 @@ def render(text: str) -> Markup:
             strip_comments=True,
         )
     )
+
+
+@lru_cache(1_000)
+def first_sentence(text: str) -> str:
+    """The first sentence of a description, as text: of its first paragraph, or of whatever it has."""
+    rendered = render(text[:_SENTENCE_FROM])
+    paragraphs = (_plain(found) for found in _PARAGRAPH.findall(rendered))
+    whole = next(filter(None, paragraphs), "") or _plain(rendered)
+    sentence = _END_OF_SENTENCE.split(whole, maxsplit=1)[0]
+    if len(sentence) <= _MOST_OF_A_SENTENCE:
+        return sentence
+    return sentence[:_MOST_OF_A_SENTENCE].rsplit(" ", 1)[0].rstrip(" ,;:") + " …"
+
+
+def _plain(html: str) -> str:
+    """The text of HTML that was cleaned; to be escaped again wherever it stands."""
+    return " ".join(unescape(nh3.clean(html, tags=set())).split())
 
 
 def unmasked(text: str) -> str:

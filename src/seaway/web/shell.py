@@ -17,7 +17,7 @@ from seaway.clock import DAY_MS, HOUR_MS, MINUTE_MS
 from seaway.http import identity
 from seaway.http.house import House
 from seaway.web import assets, words
-from seaway.web.markdown import unmasked
+from seaway.web.markdown import first_sentence, unmasked
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; font-src 'self'; connect-src 'self'; "
@@ -123,6 +123,7 @@ _templates.filters |= {
     "day": day,
     "moment": moment,
     "plain": unmasked,
+    "first_sentence": first_sentence,
     "bytes": words.size,
     "grown": words.grown,
     "address": words.address,
