@@ -257,6 +257,12 @@ class Settings(BaseSettings):
         Literal["warn", "refuse"],
         Field(description="What to do with a package whose links point out of its folder: `warn` or `refuse`."),
     ] = "warn"
+    fetch_avatars: Annotated[
+        bool,
+        Field(
+            description="Whether a channel's logo may be given as the address of an avatar at GitHub, and is fetched."
+        ),
+    ] = True
     secret_key: Annotated[
         SecretStr,
         AfterValidator(_secret_key),

@@ -8,7 +8,9 @@ from seaway.channels import channels, invitations, notices, transfers
 from seaway.channels.notices import Level
 from seaway.channels.roles import Role
 from seaway.clock import DAY_MS
+from seaway.publishing.logos import Given
 from tests.http.asks import Ask, Stage, builds, form
+from tests.support import pictures
 from tests.support.requests import bearer
 
 
@@ -179,6 +181,36 @@ def _taking_back(stage: Stage, _who: str) -> Iterable[Ask]:
 def _setting_a_channel(stage: Stage, _who: str) -> Iterable[Ask]:
     visibility = "public" if stage.is_public else "private"
     yield form(f"/channels/{stage.channel}/settings", description="words", visibility=visibility)
+
+
+@builds("POST /channels/{channel}/settings/logo")
+def _changing_a_logo_by_page(stage: Stage, _who: str) -> Iterable[Ask]:
+    yield form(f"/channels/{stage.channel}/settings/logo", none="1")
+
+
+@builds("PUT /api/v1/channels/{channel}/logo")
+def _putting_a_logo(stage: Stage, who: str) -> Iterable[Ask]:
+    before = _logo_path(stage)
+
+    def check(done: bool) -> None:
+        assert (_logo_path(stage) != before) is done
+
+    # A colour for everybody, so that what is refused would be seen if it were done.
+    content = pictures.png(colour=(len(who), stage.is_public, sum(who.encode()) % 256))
+    yield Ask(f"/api/v1/channels/{stage.channel}/logo", content=content, check=check)
+
+
+@builds("GET /channels/{channel}/logo/{name}", "HEAD /channels/{channel}/logo/{name}")
+def _logo(stage: Stage, _who: str) -> Iterable[Ask]:
+    if not _logo_path(stage):
+        stage.site.people.seaway.house.logos.put(OPERATOR, stage.channel, Given(pictures.png()))
+    yield Ask(_logo_path(stage))
+
+
+def _logo_path(stage: Stage) -> str:
+    """Where the logo of the channel is; empty while it has none."""
+    with stage.site.people.seaway.database.read() as tx:
+        return channels.get(tx, stage.channel).logo_path
 
 
 @builds("POST /channels/{channel}/settings/notices")

@@ -24,6 +24,9 @@ HEAD /api/v1/uploads/{id}                                 401       404       40
 PATCH /api/v1/uploads/{id}                                401       404       404       404       204       404       403       204       204       403/404   401
 DELETE /api/v1/uploads/{id}                               401       404       404       404       204       404       403       204       204       403/404   401
 
+Called by programs: the picture of a channel
+PUT /api/v1/channels/{channel}/logo                       401       403/404   403       403       204       204       403       403       403       403/404   401
+
 Called by them in workflows; what decides is the token in the body, or the one that is to be ended
 POST /api/oidc/mint_token                                 422       422       422       422       422       422       422       422       422       422       422
 DELETE /api/oidc/token                                    401       401       401       401       401       401       401       401       401       401       401
@@ -60,6 +63,8 @@ GET /                                                     200       200       20
 HEAD /                                                    200       200       200       200       200       200       200       200       200       200       401
 GET /channels/{channel}                                   200/404   200/404   200       200       200       200       200       200       200       200/404   401
 HEAD /channels/{channel}                                  200/404   200/404   200       200       200       200       200       200       200       200/404   401
+GET /channels/{channel}/logo/{name}                       200/404   200/404   200       200       200       200       200       200       200       200/404   401
+HEAD /channels/{channel}/logo/{name}                      200/404   200/404   200       200       200       200       200       200       200       200/404   401
 GET /channels/{channel}/feed.atom                         200/404   200/404   200       200       200       200       200       200       200       200/404   401
 HEAD /channels/{channel}/feed.atom                        200/404   200/404   200       200       200       200       200       200       200       200/404   401
 GET /channels/{channel}/packages/{package}                200/404   200/404   200       200       200       200       200       200       200       200/404   401
@@ -204,6 +209,7 @@ GET /account/people                                       401       403       40
 HEAD /account/people                                      401       403       403       403       403       403       403       403       403       403       401
 POST /channels/new                                        401       403       403       403       403       403       403       403       403       403       401
 POST /channels/{channel}/settings                         401       403       403       403       403       403       403       403       403       403       401
+POST /channels/{channel}/settings/logo                    401       403       403       403       403       403       403       403       403       403       401
 POST /channels/{channel}/settings/notices                 401       403       403       403       403       403       403       403       403       403       401
 POST /channels/{channel}/settings/notices/remove          401       403       403       403       403       403       403       403       403       403       401
 POST /channels/{channel}/settings/members                 401       403       403       403       403       403       403       403       403       403       401
@@ -398,6 +404,7 @@ GET /channels/new                                         200       200       20
 GET /account/people                                       200       200       200       200       200       200
 GET /channels/new/free                                    200       200       200       200       200       200
 POST /channels/{channel}/settings                         403/404   403       403       303       303       303
+POST /channels/{channel}/settings/logo                    403/404   403       403       303       303       303
 POST /channels/{channel}/settings/notices                 403/404   403       403       303       303       303
 POST /channels/{channel}/settings/members                 403/404   403       403       303       303       403
 POST /channels/{channel}/settings/members/remove          403/404   403       403       303       303       403

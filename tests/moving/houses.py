@@ -13,10 +13,11 @@ import httpx
 import msgspec
 from sqlalchemy import select
 
+from seaway.accounts.principal import OPERATOR
 from seaway.channels.roles import Role
 from seaway.clock import DAY_MS
 from seaway.database.engine import Database, Tx
-from seaway.database.tables import files, metadata
+from seaway.database.tables import files, logos, metadata
 from seaway.indexing.rows import State
 from seaway.moving import tables
 from seaway.moving.backup import Backup, backup
@@ -29,7 +30,7 @@ from seaway.server.wiring import Seaway
 from seaway.storage import keys
 from seaway.storage.blobs import Blobs, BlobStat
 from tests.indexing.channel import Channel, examining_here
-from tests.support import house
+from tests.support import house, pictures
 from tests.support.clock import TurnedClock
 from tests.support.house import People, publish_file
 from tests.support.packages import PackageFile, conda, index_json, real_packages
@@ -68,6 +69,7 @@ def furnish(seaway: Seaway) -> str:
     tools.delete(conda(index_json("deleted")))
     tools.put(conda(index_json("replaced"), files={"share/x": b"other"}), force=True)
     _attest(seaway, conda(index_json("attested")))
+    seaway.house.logos.keep(OPERATOR, PRIVATE, pictures.png())
     tools.read("noarch", "repodata.json")
     Channel(seaway, people.channel("gone")).remove()  # the highest id, not to be given out again
     return people.key("friend", only=[PRIVATE])
@@ -91,10 +93,10 @@ def count(database: Database) -> int:
 
 
 def named_blobs(seaway: Seaway) -> dict[bytes, int]:
-    """The blobs that file rows name, with their sizes."""
+    """The blobs that rows of files and logos name, with their sizes."""
     with seaway.database.read() as tx:
-        found = tx.execute(select(files).where(files.c.state != State.DELETED.value))
-        return {row.sha256: row.size for row in found}
+        found = tx.execute(select(files).where(files.c.state != State.DELETED.value)).all()
+        return {row.sha256: row.size for row in (*found, *tx.execute(select(logos)))}
 
 
 def served(seaway: Seaway, key: str) -> dict[str, bytes]:

@@ -40,9 +40,7 @@ class People:
     def channel(self, name: str, *, owner: str = "owner", public: bool = True) -> str:
         self.user(owner)
         with self.seaway.database.write() as tx:
-            channels.add(
-                tx, self._now(), OPERATOR, name, users.get(tx, owner), description="", logo_url="", is_public=public
-            )
+            channels.add(tx, self._now(), OPERATOR, name, users.get(tx, owner), description="", is_public=public)
         return name
 
     def member(self, channel: str, user: str, role: Role) -> str:

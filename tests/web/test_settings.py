@@ -12,11 +12,13 @@ from seaway.accounts.principal import OPERATOR
 from seaway.channels import channels, invitations, members, notices, transfers
 from seaway.channels.roles import Role
 from seaway.clock import HOUR_MS
+from seaway.errors import NotFound
 from seaway.server.wiring import Seaway
+from tests.support import pictures
 from tests.support.clock import TurnedClock
 from tests.support.house import People
 from tests.web.conftest import new_user
-from tests.web.visitor import Visitor
+from tests.web.visitor import SITE, Visitor
 
 _numbers = count(1)
 
@@ -89,6 +91,111 @@ def test_general_settings(shared: Seaway, owner: Owner, channel: str) -> None:
     assert "x" * 100 in owner.shown
     with shared.database.read() as tx:
         assert channels.get(tx, channel).is_public
+
+
+def logo_of(seaway: Seaway, channel: str) -> str:
+    with seaway.database.read() as tx:
+        return channels.get(tx, channel).logo_path
+
+
+def test_a_logo_is_sent_shown_and_taken_away(
+    shared: Seaway, owner: Owner, visit: Callable[[], Visitor], channel: str
+) -> None:
+    """A picture from the page of settings stands on the pages of the channel, for who may see them."""
+    page = f"/channels/{channel}/settings"
+    assert f'src="/channels/{channel}/logo/' not in owner.get(page).text
+    assert 303 == owner.send_file(page + "/logo", "logo", pictures.png()).status_code
+    path = logo_of(shared, channel)
+    for shown in (page, f"/channels/{channel}", "/channels"):
+        assert f'src="{path}"' in owner.get(shown).text
+    picture = owner.get(path)
+    assert (200, "image/png") == (picture.status_code, picture.headers["content-type"])
+    assert picture.content.startswith(b"\x89PNG")
+    assert "private, no-cache" == picture.headers["cache-control"]
+    assert "nosniff" == picture.headers["x-content-type-options"]
+    assert "sandbox" in picture.headers["content-security-policy"]
+    assert 304 == owner.get(path, headers={"If-None-Match": picture.headers["etag"]}).status_code
+    stranger = visit()
+    hidden, unknown = stranger.get(path), stranger.get(path.replace(channel, "x" * len(channel)))
+    assert 404 == hidden.status_code
+    assert hidden.text == unknown.text
+    owner.get(page)
+    assert 303 == owner.send(page + "/logo", none="1").status_code
+    assert "" == logo_of(shared, channel)
+    assert 404 == owner.get(path).status_code
+
+
+def test_the_logo_of_a_public_channel_is_kept_for_good(
+    shared: Seaway, owner: Owner, visit: Callable[[], Visitor]
+) -> None:
+    """Its address says its content, so whoever has it need not ask again; another address is nobody's."""
+    name = f"made-{next(_numbers)}"
+    owner.get("/channels/new")
+    sent = {"name": name, "description": "", "visibility": "public"}
+    assert 303 == owner.send_file("/channels/new", "logo", pictures.png(), **sent).status_code
+    path = logo_of(shared, name)
+    assert "public, max-age=31536000, immutable" == visit().get(path).headers["cache-control"]
+    for wrong in ("0" * 64 + ".png", "x.png", path.rpartition("/")[2].upper(), path.rpartition("/")[2][:-4]):
+        assert 404 == visit().get(f"/channels/{name}/logo/{wrong}").status_code
+
+
+@pytest.mark.parametrize(
+    ("content", "fields", "status", "said"),
+    [
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", {}, 422, "SVG is not taken"),
+        (bytes(600 * 1024), {}, 413, "512 KiB"),
+        (b"", {}, 400, "No picture was chosen"),
+        (b"", {"logo_address": "https://evil.example/x.png"}, 422, "GitHub&#39;s avatars only"),
+    ],
+)
+def test_a_picture_that_is_not_taken(
+    shared: Seaway, owner: Owner, channel: str, content: bytes, fields: dict[str, str], status: int, said: str
+) -> None:
+    """The form says why, and holds the address that was typed; a new channel is not made with it."""
+    page = f"/channels/{channel}/settings"
+    owner.get(page)
+    answer = owner.send_file(page + "/logo", "logo", content, **fields)
+    assert status == answer.status_code
+    assert said in answer.text
+    assert fields.get("logo_address", "") in answer.text
+    assert "" == logo_of(shared, channel)
+    if not content and not fields:
+        return
+    owner.get("/channels/new")
+    sent = {"name": f"never-{channel}", "description": "words", "visibility": "public", **fields}
+    answer = owner.send_file("/channels/new", "logo", content, **sent)
+    assert status == answer.status_code
+    assert "words" in answer.text
+    with shared.database.read() as tx, pytest.raises(NotFound):
+        channels.get(tx, f"never-{channel}")
+
+
+def test_a_form_with_a_file_is_read_within_limits(owner: Owner, channel: str) -> None:
+    """Too much of anything is refused, as is what is no form, or not ours."""
+    page = f"/channels/{channel}/settings"
+    owner.get(page)
+    token = owner.token
+    said = {"Sec-Fetch-Site": "same-origin", "Origin": SITE}
+
+    def answer(content: bytes, content_type: str = "multipart/form-data; boundary=b") -> int:
+        headers = said | {"Content-Type": content_type}
+        return owner.ask("POST", page + "/logo", content=content, headers=headers).status_code
+
+    def field(name: str, value: bytes) -> bytes:
+        return b'--b\r\nContent-Disposition: form-data; name="%s"\r\n\r\n%s\r\n' % (name.encode(), value)
+
+    ours = field("csrf_token", token.encode())
+    assert 413 == answer(ours + field("x", b"x" * 70_000) + b"--b--\r\n")
+    assert 413 == answer(ours + b"".join(field(f"f{number}", b"") for number in range(250)) + b"--b--\r\n")
+    assert 413 == answer(
+        ours + b'--b\r\nContent-Disposition: form-data; name="f"; filename="f"\r\n\r\n' + bytes(17 << 20)
+    )
+    assert 400 == answer(ours + field("x", b"\xff") + b"--b--\r\n")
+    assert 400 == answer(ours + field("x", b"a\0b") + b"--b--\r\n")
+    assert 400 == answer(ours)
+    assert 400 == answer(b"nonsense")
+    assert 400 == answer(ours, "multipart/form-data")
+    assert 403 == answer(field("csrf_token", b"guessed") + b"--b--\r\n")
 
 
 def test_notices(shared: Seaway, owner: Owner, channel: str) -> None:

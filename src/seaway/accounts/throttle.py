@@ -64,6 +64,7 @@ class Rate(Enum):
     OUTSIDE = "sign-ins by way of another site from this address", Limit(60, 5 * MINUTE_MS)
     CHANNEL_ADD = "new channels", Limit(20, HOUR_MS)
     CHANNEL_NAME = "questions for free names", Limit(100, HOUR_MS)
+    LOGO = "new logos", Limit(30, HOUR_MS)
     PUBLISHER_ADD = "new publishers", Limit(100, DAY_MS)
     # As many as 60 and 30 a minute, but a release of a large repository starts hundreds of jobs at one moment, and
     # all jobs of one CI may come from one address.

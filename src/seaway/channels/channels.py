@@ -37,6 +37,7 @@ from seaway.database.tables import (
     channel_groups,
     channels,
     group_members,
+    logos,
     members,
     released_names,
     shards,
@@ -46,7 +47,6 @@ from seaway.database.tables import (
 from seaway.errors import Malformed, NameTaken, NotFound
 
 MAX_DESCRIPTION = 4_000
-MAX_LOGO_URL = 500
 NAME_HELD_FOR_OTHERS_MS = 365 * DAY_MS
 
 _NAME = re.compile(r"[a-z0-9_](?:[a-z0-9_.-]{0,126}[a-z0-9_])?")
@@ -67,7 +67,7 @@ class Channel:
     id: int
     name: str
     description: str
-    logo_url: str
+    logo: bytes | None  # the sha256 of its picture
     is_public: bool
     refuses_lookalikes: bool
     only_publishers: bool
@@ -76,15 +76,18 @@ class Channel:
     package_count: int
     attestations: Attestations
 
+    @property
+    def logo_path(self) -> str:
+        """Where its picture is on this host: a path that says its content; empty for none."""
+        return f"/channels/{self.name}/logo/{self.logo.hex()}.png" if self.logo else ""
+
 
 def is_possible_name(name: str) -> bool:
     """Whether a channel could have this name at all (CEP 26, and what the site itself uses)."""
     return _NAME.fullmatch(name) is not None and ".." not in name and not is_reserved(name)
 
 
-def add(
-    tx: Tx, now_ms: int, by: Principal, name: str, owner: User, *, description: str, logo_url: str, is_public: bool
-) -> Channel:
+def add(tx: Tx, now_ms: int, by: Principal, name: str, owner: User, *, description: str, is_public: bool) -> Channel:
     """Make a channel for its owner, who is the one who asks, unless an admin or the operator asks."""
     permissions.require_site(by, SiteAction.ADD_CHANNEL)
     if by.user_id != owner.id:
@@ -97,13 +100,12 @@ def add(
     if tx.execute(select(channels.c.id).where(channels.c.name == name)).scalar() is not None:
         raise NameTaken(f"A channel named {name!r} exists already.", "Choose another name.")
     _take_released_name(tx, now_ms, name, owner)
-    _check_texts(description, logo_url)
+    _check_description(description)
     channel_id = tx.execute(
         insert(channels)
         .values(
             name=name,
             description=description,
-            logo_url=logo_url,
             is_public=is_public,
             refuses_lookalikes=False,
             created_at=now_ms,
@@ -216,7 +218,6 @@ def change(
     name: str,
     *,
     description: str | None = None,
-    logo_url: str | None = None,
     is_public: bool | None = None,
     refuses_lookalikes: bool | None = None,
     only_publishers: bool | None = None,
@@ -224,10 +225,9 @@ def change(
 ) -> Channel:
     """Change what is not None; a public channel that becomes private is so on the next request."""
     require(tx, by, Action.MANAGE, name)
-    _check_texts(description or "", logo_url or "")
+    _check_description(description or "")
     given: dict[str, Any] = {
         "description": description,
-        "logo_url": logo_url,
         "is_public": is_public,
         "refuses_lookalikes": refuses_lookalikes,
         "only_publishers": only_publishers,
@@ -317,11 +317,9 @@ def _take_released_name(tx: Tx, now_ms: int, name: str, owner: User) -> None:
     tx.execute(delete(released_names).where(released_names.c.name == name))
 
 
-def _check_texts(description: str, logo_url: str) -> None:
+def _check_description(description: str) -> None:
     if len(description) > MAX_DESCRIPTION or not description.replace("\n", "").replace("\t", "").isprintable():
         raise Malformed(f"A description is a text of at most {MAX_DESCRIPTION:,} characters.", "Shorten it.")
-    if logo_url and (not logo_url.startswith("https://") or len(logo_url) > MAX_LOGO_URL or not logo_url.isprintable()):
-        raise Malformed("A logo is given as an https:// address.", f"It has at most {MAX_LOGO_URL} characters.")
 
 
 def _channel(row: Row[Any]) -> Channel:
@@ -337,6 +335,7 @@ def _listing() -> Select[Any]:
         .where(members.c.channel_id == channels.c.id, members.c.role == Role.OWNER.value)
         .scalar_subquery()
     )
+    logo = select(logos.c.sha256).where(logos.c.channel_id == channels.c.id).scalar_subquery()
     package_count = (
         select(func.count(func.distinct(shards.c.name)))
         .join(subdirs, subdirs.c.id == shards.c.subdir_id)
@@ -344,7 +343,7 @@ def _listing() -> Select[Any]:
         .scalar_subquery()
     )
     return select(
-        channels.c.id, channels.c.name, channels.c.description, channels.c.logo_url, channels.c.is_public,
+        channels.c.id, channels.c.name, channels.c.description, logo, channels.c.is_public,
         channels.c.refuses_lookalikes, channels.c.only_publishers, channels.c.created_at, case((owner.is_(None), ""), else_=owner), package_count,
         channels.c.attestations,
     )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,12 +12,15 @@ from seaway.clock import moment
 
 if TYPE_CHECKING:
     from seaway.channels.channels import Channel
+    from seaway.publishing.logos import Given
 
 app = typer.Typer(help="Make and manage channels.", no_args_is_help=True)
 
 _Name = Annotated[str, typer.Argument(metavar="CHANNEL")]
 _Description = Annotated[str | None, typer.Option(help="What the channel is for.")]
-_Logo = Annotated[str | None, typer.Option(help="The https:// address of a picture.")]
+_Logo = Annotated[
+    str | None, typer.Option(metavar="FILE|URL", help="Its picture: a file, or the address of an avatar at GitHub.")
+]
 
 
 @app.command()
@@ -36,11 +40,18 @@ def add(
     from seaway.accounts.principal import OPERATOR
     from seaway.channels import channels
 
-    with context.obj.house() as seaway, seaway.database.write() as tx:
-        made = channels.add(
-            tx, seaway.clock.now_ms(), OPERATOR, name, users.get(tx, owner),
-            description=description or "", logo_url=logo or "", is_public=public,
-        )  # fmt: skip
+    with context.obj.house() as seaway:
+        logos = seaway.house.logos
+        png = logos.draw(OPERATOR, _given(logo)) if logo else b""
+        with seaway.database.write() as tx:
+            channels.add(
+                tx, seaway.clock.now_ms(), OPERATOR, name, users.get(tx, owner),
+                description=description or "", is_public=public,
+            )  # fmt: skip
+        if png:
+            logos.keep(OPERATOR, name, png)
+        with seaway.database.read() as tx:
+            made = channels.get(tx, name)
         address = f"{seaway.settings.site_url}/{name}"
     show(_described(made), as_json, f"{'Public' if public else 'Private'} channel at {address}, owned by {owner}.")
 
@@ -87,6 +98,7 @@ def set_channel(
     quota: Annotated[str | None, typer.Option(help="The most bytes that it may hold, or none.")] = None,
     description: _Description = None,
     logo: _Logo = None,
+    no_logo: Annotated[bool, typer.Option("--no-logo", help="Take its picture away.")] = False,
     public: Annotated[bool | None, typer.Option("--public/--private", help="Who may read it.")] = None,
     refuse_lookalikes: Annotated[
         bool | None,
@@ -105,20 +117,27 @@ def set_channel(
 ) -> None:
     """Change a channel; what is not given stays."""
     from seaway.accounts.principal import OPERATOR
-    from seaway.channels import channels, quotas
+    from seaway.channels import channels, logos, quotas
     from seaway.channels.channels import Attestations
 
     if attestations not in (None, *(mode.value for mode in Attestations)):
         raise typer.BadParameter("--attestations is one of off, optional, required")
     asked = None if attestations is None else Attestations(attestations)
-    with context.obj.house() as seaway, seaway.database.write() as tx:
-        if quota is not None:
-            quotas.set_of_channel(tx, seaway.clock.now_ms(), OPERATOR, name, bytes_of(quota))
-        changed = channels.change(
-            tx, seaway.clock.now_ms(), OPERATOR, name,
-            description=description, logo_url=logo, is_public=public, refuses_lookalikes=refuse_lookalikes,
-            only_publishers=only_publishers, attestations=asked,
-        )  # fmt: skip
+    if logo and no_logo:
+        raise typer.BadParameter("--logo and --no-logo do not go together")
+    with context.obj.house() as seaway:
+        if logo:
+            seaway.house.logos.put(OPERATOR, name, _given(logo))
+        with seaway.database.write() as tx:
+            if quota is not None:
+                quotas.set_of_channel(tx, seaway.clock.now_ms(), OPERATOR, name, bytes_of(quota))
+            if no_logo:
+                logos.drop(tx, seaway.clock.now_ms(), OPERATOR, name)
+            changed = channels.change(
+                tx, seaway.clock.now_ms(), OPERATOR, name,
+                description=description, is_public=public, refuses_lookalikes=refuse_lookalikes,
+                only_publishers=only_publishers, attestations=asked,
+            )  # fmt: skip
     show(
         _described(changed),
         as_json,
@@ -167,13 +186,29 @@ def _described(channel: Channel) -> dict[str, Any]:
         "owner": channel.owner,
         "public": channel.is_public,
         "description": channel.description,
-        "logo": channel.logo_url,
+        "logo": channel.logo_path,
         "refuses_lookalikes": channel.refuses_lookalikes,
         "only_publishers": channel.only_publishers,
         "attestations": channel.attestations.value,
         "packages": channel.package_count,
         "created_at": moment(channel.created_at_ms),
     }
+
+
+def _given(logo: str) -> Given:
+    """A picture as it is named at the command line."""
+    from seaway.publishing.logos import MOST_BYTES, Given
+
+    if "://" in logo:
+        return Given(address=logo)
+    try:
+        with Path(logo).open("rb") as file:
+            content = file.read(MOST_BYTES + 1)
+    except OSError as error:
+        raise typer.BadParameter(f"{logo} cannot be read: {error.strerror}") from None
+    if not content:
+        raise typer.BadParameter(f"{logo} is empty")
+    return Given(content)
 
 
 def _told(entry: Any) -> str:

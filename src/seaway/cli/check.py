@@ -7,6 +7,7 @@ Prove the promises of consistency over a whole store.
     S4  every channel has exactly one owner; every replaced shard is still what its address says
     S5  the record of uploads of every channel is one unbroken chain that ends where it is said to end
     S6  a record names the hash of a sidecar of attestations if and only if that sidecar is there, for these bytes
+    S7  every logo of a channel is a blob that is there, with its size and its hash
 
 Each subdir is looked at in one read transaction, so a server may run meanwhile.
 """
@@ -30,6 +31,7 @@ from seaway.database.tables import (
     channels,
     documents,
     files,
+    logos,
     members,
     retired_shards,
     subdirs,
@@ -59,6 +61,7 @@ def check(seaway: Seaway, *, quick: bool = False) -> Iterator[Broken]:
     """Every broken promise; `quick` compares sizes of blobs without reading them."""
     with seaway.database.read() as tx:
         yield from _owners(tx)
+        yield from _logos(seaway, tx, quick=quick)
         pairs = rebuild.all_subdirs(tx)
         for where, what in uploads.broken(tx):
             yield Broken("S5", f"uploads {where}", what)
@@ -92,6 +95,15 @@ def _owners(tx: Tx) -> Iterator[Broken]:
     )
     for name, count in tx.execute(select(channels.c.name, owners).where(owners != 1)):
         yield Broken("S4", name, f"has {count} owners instead of one")
+
+
+def _logos(seaway: Seaway, tx: Tx, *, quick: bool) -> Iterator[Broken]:
+    rows = tx.execute(
+        select(channels.c.name, logos.c.sha256, logos.c.size).join(logos, logos.c.channel_id == channels.c.id)
+    )
+    for name, sha256, size in rows.all():
+        for what in _blob(seaway, sha256, size, quick=quick):
+            yield Broken("S7", f"{name} logo", what)
 
 
 def _retired(tx: Tx, subdir_id: int, where: str) -> Iterator[Broken]:

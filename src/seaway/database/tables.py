@@ -249,7 +249,6 @@ channels = Table(
     _id(),
     Column("name", _name(128), nullable=False, unique=True),
     Column("description", Text, nullable=False),
-    Column("logo_url", Text, nullable=False),
     Column("is_public", Boolean, nullable=False),
     Column("refuses_lookalikes", Boolean, nullable=False),
     Column("quota_bytes", BigInteger),  # NULL: no limit of its own
@@ -257,6 +256,16 @@ channels = Table(
     Column("attestations", String(8), nullable=False, server_default="optional"),  # off, optional, required
     Column("created_at", BigInteger, nullable=False),
     sqlite_autoincrement=True,
+)
+
+# The pictures of channels, drawn by us from what was given; the blob is the PNG.
+logos = Table(
+    "logos",
+    metadata,
+    _belongs_to("channel_id", "channels.id", primary_key=True),
+    Column("sha256", LargeBinary(32), nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Index("ix_logos_sha256", "sha256"),
 )
 
 # The names of deleted channels: free for the old owner at once, for others after a year.

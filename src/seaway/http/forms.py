@@ -1,24 +1,32 @@
-"""What a page's form sends (`application/x-www-form-urlencoded`), read once and within limits."""
+"""
+What a page's form sends, read once and within limits: fields, and where it is multipart, small files.
 
-from collections.abc import Iterator
+A file that is too large is read to its end and cut, so that its form can say so; what is larger than any form is not.
+"""
+
+from collections.abc import AsyncIterator, Iterator, Mapping
 from urllib.parse import parse_qsl
 
 from starlette.requests import Request
 
-from seaway.errors import Malformed, TooLarge
+from seaway.errors import Malformed, SeawayError, TooLarge
 from seaway.http.bodies import body_of
+from seaway.http.multipart import MultipartReader
 
 MAX_BYTES = 64 * 1024
+MOST_OF_A_FILE = 512 * 1024
+_MOST_READ = 16 * 1024 * 1024
 _MAX_FIELDS = 200
 _TYPE = "application/x-www-form-urlencoded"
+_TYPE_WITH_FILES = "multipart/form-data"
 _KEPT = "seaway.form"
 
 
 class Form:
     """The fields of a form; of one that is sent twice, the last counts, but for `all`."""
 
-    def __init__(self, pairs: list[tuple[str, str]]) -> None:
-        self._pairs, self._last = pairs, dict(pairs)
+    def __init__(self, pairs: list[tuple[str, str]], files: Mapping[str, bytes] | None = None) -> None:
+        self._pairs, self._last, self._files = pairs, dict(pairs), files or {}
 
     def text(self, name: str) -> str:
         """A field without the spaces around it; nothing when it was not sent."""
@@ -41,30 +49,95 @@ class Form:
         """Every value of a field that may be sent several times."""
         return [value for key, value in self._pairs if key == name]
 
+    def file(self, name: str) -> bytes:
+        """The content of a file, cut one byte behind `MOST_OF_A_FILE`; nothing when none was chosen."""
+        return self._files.get(name, b"")
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._last)
 
 
 async def form_of(request: Request) -> Form:
     """The form; empty where the body is none, `Malformed` or `TooLarge` where it cannot be read."""
-    kept: Form | None = request.scope.get(_KEPT)
+    kept: Form | SeawayError | None = request.scope.get(_KEPT)
     if kept is None:
-        kept = request.scope[_KEPT] = await _read(request)
+        kept = request.scope[_KEPT] = await _read_once(request)
+    if isinstance(kept, SeawayError):
+        raise kept
     return kept
 
 
+async def _read_once(request: Request) -> Form | SeawayError:
+    # The page that tells of a failure asks for the form again, to know whose it is: nothing more would come.
+    try:
+        return await _read(request)
+    except SeawayError as error:
+        return error
+
+
 async def _read(request: Request) -> Form:
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _TYPE:
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type == _TYPE_WITH_FILES:
+        return await _read_parts(request)
+    if media_type != _TYPE:
         return Form([])
     body = bytearray()
     async for chunk in body_of(request):
         body += chunk
         if len(body) > MAX_BYTES:
-            raise TooLarge(f"A form has at most {MAX_BYTES:,} bytes.", "Shorten what you wrote.")
+            raise _too_large()
     try:
         pairs = parse_qsl(body.decode("ascii"), keep_blank_values=True, max_num_fields=_MAX_FIELDS, errors="strict")
     except ValueError:
         raise Malformed("The form cannot be read.", "Send it from the page again.") from None
+    _check(pairs)
+    return Form(pairs)
+
+
+async def _read_parts(request: Request) -> Form:
+    pairs: list[tuple[str, str]] = []
+    files: dict[str, bytes] = {}
+    reader = MultipartReader(request.headers["content-type"], _bounded(body_of(request)))
+    left = MAX_BYTES
+    while part := await reader.next_part():
+        if len(pairs) + len(files) >= _MAX_FIELDS:
+            raise _too_large()
+        if part.file_name is not None:
+            files[part.name] = await _start_of(reader, MOST_OF_A_FILE + 1)
+            continue
+        content = await _start_of(reader, left + 1)
+        left -= len(content)
+        if left < 0:
+            raise _too_large()
+        try:
+            pairs.append((part.name, content.decode()))
+        except UnicodeDecodeError:
+            raise Malformed("The form cannot be read.", "Send it from the page again.") from None
+    _check(pairs)
+    return Form(pairs, files)
+
+
+async def _start_of(reader: MultipartReader, most: int) -> bytes:
+    """The beginning of a part, which is read to its end."""
+    content = bytearray()
+    async for chunk in reader.content():
+        content += chunk[: most - len(content)]
+    return bytes(content)
+
+
+async def _bounded(body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    size = 0
+    async for chunk in body:
+        size += len(chunk)
+        if size > _MOST_READ:
+            raise TooLarge("The file is far too large for this form.", "Choose a smaller one.")
+        yield chunk
+
+
+def _check(pairs: list[tuple[str, str]]) -> None:
     if any("\0" in value for _, value in pairs):
         raise Malformed("A field of the form holds a character that no text has.", "Write it again.")
-    return Form(pairs)
+
+
+def _too_large() -> TooLarge:
+    return TooLarge(f"A form has at most {MAX_BYTES:,} bytes of text.", "Shorten what you wrote.")

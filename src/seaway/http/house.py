@@ -13,6 +13,7 @@ from seaway.http.files import Delivery
 from seaway.packages.contents import Contents
 from seaway.packages.overview import Overviews
 from seaway.packages.removal import Removing
+from seaway.publishing.logos import Logos
 from seaway.publishing.publish import Publishing
 from seaway.serving.readiness import Readiness
 from seaway.serving.resolve import Reading
@@ -34,6 +35,7 @@ class House:
     overviews: Overviews
     contents: Contents
     exchanging: Exchanging
+    logos: Logos
     leaks: Leaks
     delivery: Delivery
     readiness: Readiness

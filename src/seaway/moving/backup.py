@@ -8,13 +8,13 @@ A consistent copy of a house, while its servers run.
 4. What was interrupted is no backup: a file has its name, and a folder its manifest, only when all else is written.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from sqlalchemy import Select, Table, func, select
+from sqlalchemy import Select, Table, func, select, union_all
 
 from seaway import __version__
 from seaway.accounts import secret_key
@@ -87,8 +87,7 @@ def _take(tx: Tx, now_ms: int, secret: bytes | None, spool: Spool, stack: ExitSt
     found = tables.carried(tx)
     for table in found:
         keep(rows_of(table.name), [str(column.name) for column in table.c], by_key(tx, table))
-    files = next(table for table in found if table.name == "files")
-    keep(CONTENTS, ["sha256", "size"], named_by_files(files))
+    keep(CONTENTS, ["sha256", "size"], carried_blobs(found))
     file = stack.enter_context(spool.private_file())
     parts[SECRET_KEY] = write_part(file, ["secret"], [] if secret is None else [(secret,)])
     paths[SECRET_KEY] = Path(file.name)
@@ -104,11 +103,12 @@ def _take(tx: Tx, now_ms: int, secret: bytes | None, spool: Spool, stack: ExitSt
     return Snapshot(manifest, paths)
 
 
-def named_by_files(files: Table) -> Select[Any]:
-    """The blobs that file rows name, each once."""
-    return (
-        select(files.c.sha256, func.max(files.c.size))
-        .where(files.c.state != State.DELETED.value)
-        .group_by(files.c.sha256)
-        .order_by(files.c.sha256)
-    )
+def carried_blobs(found: Sequence[Table]) -> Select[Any]:
+    """The blobs that rows of these tables name, each once; tables of an older schema may have no logos."""
+    by_name = {table.name: table for table in found}
+    files = by_name["files"]
+    named = [select(files.c.sha256, files.c.size).where(files.c.state != State.DELETED.value)]
+    if "logos" in by_name:
+        named.append(select(by_name["logos"].c.sha256, by_name["logos"].c.size))
+    every = union_all(*named).subquery()
+    return select(every.c.sha256, func.max(every.c.size)).group_by(every.c.sha256).order_by(every.c.sha256)

@@ -18,9 +18,9 @@ from sqlalchemy import select
 
 from seaway.accounts import secret_key
 from seaway.database.engine import Database
-from seaway.database.tables import documents, files
+from seaway.database.tables import documents, files, logos
 from seaway.indexing.claims import named
-from seaway.moving.backup import named_by_files
+from seaway.moving.backup import carried_blobs
 from seaway.moving.content import (
     STORE,
     Damaged,
@@ -71,10 +71,10 @@ def _pass(move: _Move, *, by_size: bool) -> Moved:
     with move.spool.file() as contents:
         with (
             move.database.read() as tx,
-            streamed(tx, named_by_files(files)) as of_files,
+            streamed(tx, carried_blobs([files, logos])) as carried,
             streamed(tx, select(documents.c.sha256, documents.c.size)) as of_documents,
         ):
-            write_part(contents, ["sha256", "size"], chain(of_files, of_documents))
+            write_part(contents, ["sha256", "size"], chain(carried, of_documents))
         for size, sent in side_by_side(partial(_bring, move, by_size), listed(Path(contents.name))):
             moved.blobs += size is not None
             moved.bytes += size or 0

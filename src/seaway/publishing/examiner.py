@@ -1,5 +1,5 @@
 """
-One process of the pool that examines: orders come in over a socket, answers go out, and it ends with the socket.
+One process of the pool that opens what strangers sent, packages and pictures: orders come in over a socket, answers go out, and it ends with the socket.
 
 1. Answers are data of known fields (msgpack), never code: whoever took this process over with an archive can
    answer with a wrong record, and do nothing to the server. A pickle would let him in.
@@ -24,18 +24,25 @@ from seaway.conda.filename import FileName
 from seaway.conda.limits import ArchiveLimits
 from seaway.conda.record import Hashes
 from seaway.conda.refusals import Reason, Refused
+from seaway.errors import Invalid
 from seaway.publishing.examine import Candidate, examine
 
 _COPY_BYTES = 1024 * 1024
 
 
-class Order(msgspec.Struct, array_like=True):
+class Order(msgspec.Struct, array_like=True, tag=0):
     """A file to examine: at `path` with these hashes, or to be copied there from `source` and hashed on the way."""
 
     path: str
     file_name: FileName
     hashes: Hashes | None
     source: str
+
+
+class Drawing(msgspec.Struct, array_like=True, tag=1):
+    """A picture at `path` that is to be drawn anew."""
+
+    path: str
 
 
 class Terms(msgspec.Struct, array_like=True):
@@ -76,7 +83,20 @@ class OutOfMemory(msgspec.Struct, array_like=True, tag=4):
     """The bound of memory was met."""
 
 
-Answer = Opened | Rejected | DiskFailed | ReaderFailed | OutOfMemory
+class Drawn(msgspec.Struct, array_like=True, tag=5):
+    """The picture as a PNG of ours."""
+
+    png: bytes
+
+
+class NotDrawn(msgspec.Struct, array_like=True, tag=6):
+    """An `Invalid`, in pieces."""
+
+    message: str
+    hint: str
+
+
+Answer = Opened | Rejected | DiskFailed | ReaderFailed | OutOfMemory | Drawn | NotDrawn
 
 
 def answer_orders(connection: Connection) -> None:
@@ -85,18 +105,22 @@ def answer_orders(connection: Connection) -> None:
     _bound_memory(terms.limits.memory_bytes)
     gc.freeze()  # the modules stay: each look at them by the collector costs a twentieth of a small package
     connection.send_bytes(b"")  # ready
-    decoder, encoder = msgspec.msgpack.Decoder(list[Order]), msgspec.msgpack.Encoder()
+    decoder, encoder = msgspec.msgpack.Decoder(list[Order | Drawing]), msgspec.msgpack.Encoder()
     while True:
         orders = decoder.decode(connection.recv_bytes())
         connection.send_bytes(encoder.encode([msgspec.Raw(_answer(order, terms, encoder)) for order in orders]))
 
 
-def _answer(order: Order, terms: Terms, encoder: msgspec.msgpack.Encoder) -> bytes:
+def _answer(order: Order | Drawing, terms: Terms, encoder: msgspec.msgpack.Encoder) -> bytes:
     answer: Answer
     try:
+        if isinstance(order, Drawing):
+            return encoder.encode(Drawn(_draw(order)))
         return encoder.encode(Opened(_examined(order, terms)))
     except Refused as error:
         answer = Rejected(error.reason, error.message, error.hint)
+    except Invalid as error:
+        answer = NotDrawn(error.message, error.hint)
     except OSError as error:
         answer = DiskFailed(error.errno or 0, error.strerror or str(error))
     except MemoryError:
@@ -110,6 +134,13 @@ def _examined(order: Order, terms: Terms) -> Candidate:
     hashes = order.hashes or _copy(order.source, order.path)
     refuse = terms.refuse_escaping_links
     return examine(Path(order.path), order.file_name, hashes, terms.limits, refuse_escaping_links=refuse)
+
+
+def _draw(order: Drawing) -> bytes:
+    # Imported at the first picture: most examiners never see one, and each start would wait for it.
+    from seaway.publishing import pictures
+
+    return pictures.draw(Path(order.path))
 
 
 def _copy(source: str, target: str) -> Hashes:

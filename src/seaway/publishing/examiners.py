@@ -23,9 +23,21 @@ from seaway.conda.filename import FileName
 from seaway.conda.limits import ArchiveLimits
 from seaway.conda.record import Hashes
 from seaway.conda.refusals import Reason, Refused
-from seaway.errors import Unavailable
+from seaway.errors import Invalid, Unavailable
 from seaway.publishing.examine import Candidate
-from seaway.publishing.examiner import Answer, DiskFailed, Opened, Order, OutOfMemory, ReaderFailed, Rejected, Terms
+from seaway.publishing.examiner import (
+    Answer,
+    DiskFailed,
+    Drawing,
+    Drawn,
+    NotDrawn,
+    Opened,
+    Order,
+    OutOfMemory,
+    ReaderFailed,
+    Rejected,
+    Terms,
+)
 
 log = structlog.get_logger()
 
@@ -34,6 +46,7 @@ _IN_A_MESSAGE = 32
 _MOST_ANSWERED_BYTES = 256 * 1024 * 1024
 _SECONDS_TO_START = 60.0
 _SECONDS_TO_END = 5.0
+_SECONDS_TO_DRAW = 10.0
 
 _answers = msgspec.msgpack.Decoder(list[Answer])
 
@@ -88,6 +101,23 @@ class Examiners:
         """What each file is, in order; many in one message, which costs as much as a small file."""
         parts = (files[start : start + _IN_A_MESSAGE] for start in range(0, len(files), _IN_A_MESSAGE))
         return [outcome for part in parts for outcome in self._examine_many(part)]
+
+    def draw(self, path: Path) -> bytes:
+        """The picture at this path as a PNG of ours; `Invalid` for one that is refused, broken, or too costly."""
+        try:
+            with self._examiner() as examiner:
+                answer = examiner.ask([Drawing(str(path))], _SECONDS_TO_DRAW)[0]
+        except (Died, TimeoutError) as error:
+            log.warning("picture.not-drawn", error=str(error) or "it took too long")
+            raise _not_drawn() from None
+        match answer:
+            case Drawn(png):
+                return png
+            case NotDrawn(message, hint):
+                raise Invalid(message, hint)
+            case ReaderFailed(traceback):
+                log.error("picture.not-drawn", traceback=traceback)
+        raise _not_drawn()
 
     def close(self) -> None:
         """End the processes that have nothing to do; one at work ends with this process."""
@@ -181,7 +211,7 @@ class _Examiner:
             ) from error
         self._is_ready = True
 
-    def ask(self, orders: Sequence[Order], seconds: float) -> list[Answer]:
+    def ask(self, orders: Sequence[Order | Drawing], seconds: float) -> list[Answer]:
         """The answers; `TimeoutError` when they take longer, `Died` when they will never come."""
         self._send(msgspec.msgpack.encode(orders))
         try:
@@ -219,6 +249,10 @@ class _Examiner:
             if isinstance(error, TimeoutError):
                 raise
             raise Died(str(error) or "it ended") from error
+
+
+def _not_drawn() -> Invalid:
+    return Invalid("The picture cannot be read in reasonable time and memory.", "Save it anew, or send another one.")
 
 
 def _outcome(order: Order, answer: Answer) -> Candidate | Refused | OSError:

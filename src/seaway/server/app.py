@@ -10,7 +10,7 @@ from starlette.routing import Match, Mount, Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from seaway.accounts import openid as paths
-from seaway.api import channel_files, health, oidc, openid, prefix, secret_scanning, uploads
+from seaway.api import channel_files, health, logos, oidc, openid, prefix, secret_scanning, uploads
 from seaway.api.v1 import app as v1
 from seaway.server.requests import Application
 from seaway.server.wiring import Seaway
@@ -33,6 +33,12 @@ OF_UPLOADS = [
 ]
 
 
+OF_LOGOS = [
+    # Called by programs: a picture is no JSON, so it goes past the documented API
+    Route("/api/v1/channels/{channel}/logo", logos.put, methods=["PUT"]),
+]
+
+
 class _Documented(Mount):
     """The documented API has what is left below its address: a wrong method of a route beside it stays theirs."""
 
@@ -42,13 +48,14 @@ class _Documented(Mount):
         self.path_regex = re.compile(self.path_regex.pattern, re.DOTALL)
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        theirs = any(route.matches(scope)[0] is not Match.NONE for route in (*OF_PREFIX, *OF_UPLOADS))
+        theirs = any(route.matches(scope)[0] is not Match.NONE for route in (*OF_PREFIX, *OF_UPLOADS, *OF_LOGOS))
         return (Match.NONE, {}) if theirs else super().matches(scope)
 
 
 OF_SITE: list[Route | Mount] = [
     *OF_PREFIX,
     *OF_UPLOADS,
+    *OF_LOGOS,
     # Called by programs: the documented API
     _Documented(v1.PREFIX, v1.APP),
     # Called by pixi, rattler-build, rattler in workflows

@@ -42,6 +42,7 @@ from seaway.packages.removal import Removing
 from seaway.publishing.attest import Attesting
 from seaway.publishing.batches import Batches
 from seaway.publishing.examiners import Examiners
+from seaway.publishing.logos import Logos
 from seaway.publishing.publish import Publishing
 from seaway.publishing.rates import UploadRate
 from seaway.publishing.record import Recorded, Submission, record
@@ -150,6 +151,7 @@ def build(
         removing=Removing(database, clock, settings.whole_document_limit),
         overviews=Overviews(),
         contents=Contents(blobs),
+        logos=Logos(database, blobs, spool, clock, examiners, fetches=settings.fetch_avatars),
         leaks=_wire_leaks(settings, accounts, outside),
         key_rules=KeyRules(settings.keys_without_end),
         exchanging=_wire_exchanging(settings, accounts, outside.fetcher, counts),

@@ -15,7 +15,11 @@ from seaway.channels.permissions import require_site, require_verified
 from seaway.channels.roles import SiteAction
 from seaway.errors import NotConfirmed, SeawayError, TooMany
 from seaway.http.forms import form_of
+from seaway.http.house import House
+from seaway.publishing.logos import Given
 from seaway.web.asking import accounts_of, for_person, refused
+from seaway.web.looking import house_of
+from seaway.web.settings.general import given_logo
 from seaway.web.shell import page, see
 
 
@@ -26,12 +30,14 @@ class Typed:
     name: str = ""
     description: str = ""
     visibility: str = "private"
+    logo_address: str = ""
 
 
 @for_person
 async def show(request: Request, _by: Principal) -> Response:
     """The form."""
-    return page(request, "new_channel.html", problem=None, typed=Typed())
+    fetches = house_of(request).logos.fetches
+    return page(request, "new_channel.html", problem=None, typed=Typed(), fetches_logos=fetches)
 
 
 @for_person
@@ -39,13 +45,16 @@ async def add(request: Request, by: Principal) -> Response:
     """Make the channel and lead to it."""
     form = await form_of(request)
     description = form.text("description").replace("\r\n", "\n")
-    typed = Typed(form.text("name").lower()[:200], description, form.text("visibility"))
+    typed = Typed(
+        form.text("name").lower()[:200], description, form.text("visibility"), form.text("logo_address")[:300]
+    )
+    house = house_of(request)
     try:
-        await to_thread.run_sync(_add, accounts_of(request), by, typed)
+        await to_thread.run_sync(_add, house, by, typed, given_logo(form))
     except NotConfirmed:
         raise
     except SeawayError as error:
-        return refused(request, "new_channel.html", error, typed=typed)
+        return refused(request, "new_channel.html", error, typed=typed, fetches_logos=house.logos.fetches)
     return see(f"/channels/{typed.name}")
 
 
@@ -57,20 +66,23 @@ async def availability(request: Request, by: Principal) -> Response:
     return page(request, "name_free.html", name=name, is_free=said)
 
 
-def _add(house: Accounts, by: Principal, typed: Typed) -> None:
+def _add(house: House, by: Principal, typed: Typed, logo: Given) -> None:
     require_verified(by)
-    take(house.database, house.clock.now_ms(), Rate.CHANNEL_ADD, str(by.user_id))
-    with house.database.write() as tx:
+    database, clock = house.accounts.database, house.accounts.clock
+    take(database, clock.now_ms(), Rate.CHANNEL_ADD, str(by.user_id))
+    png = house.logos.draw(by, logo) if logo else b""  # refused before there is a channel
+    with database.write() as tx:
         channels.add(
             tx,
-            house.clock.now_ms(),
+            clock.now_ms(),
             by,
             typed.name,
             users.get(tx, by.name),
             description=typed.description,
-            logo_url="",
             is_public=typed.visibility == "public",
         )
+    if png:
+        house.logos.keep(by, typed.name, png)
 
 
 def _is_free(house: Accounts, by: Principal, name: str) -> bool | None:

@@ -127,5 +127,7 @@ _templates.filters |= {
     "bytes": words.size,
     "grown": words.grown,
     "address": words.address,
+    "initials": words.initials,
+    "tint": words.tint,
 }
 _templates.globals |= {"asset": assets.address, "ago": ago}

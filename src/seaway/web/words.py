@@ -1,4 +1,7 @@
-"""Numbers and addresses as people read them."""
+"""Numbers and addresses as people read them, and names in one glance."""
+
+import re
+import zlib
 
 from markupsafe import Markup, escape
 
@@ -24,3 +27,14 @@ def address(text: str) -> Markup:
 def grown(count: int) -> str:
     """A difference in bytes, with its sign."""
     return "as large" if count == 0 else f"+{size(count)}" if count > 0 else size(count)
+
+
+def initials(name: str) -> str:
+    """Two letters that stand for a name: of its first two words, or the first two of its only one."""
+    found: list[str] = re.findall(r"[^\W_]+", name) or [name]
+    return found[0][:1] + found[1][:1] if len(found) > 1 else found[0][:2]
+
+
+def tint(name: str) -> int:
+    """Which of the eight colours stands for a name; always the same one."""
+    return zlib.crc32(name.encode()) % 8

@@ -54,7 +54,8 @@ Lists come in pages: send `next` of an answer as `after` for the items that foll
 A failed request is answered with `{"code", "message", "hint"}`. What you may not know of looks as if it were not there.
 
 Uploading, deleting and yanking files have addresses of their own below `/api/v1`, which pixi and rattler-build call;
-they answer with one plain sentence.
+they answer with one plain sentence. A picture that becomes the logo of a channel is the body of
+`PUT /api/v1/channels/{channel}/logo`.
 """
 
 _PROBLEMS: dict[int | str, dict[str, Any]] = {

@@ -10,18 +10,28 @@ from seaway.accounts.throttle import Rate
 from seaway.api.v1.asking import DEFAULT_LIMIT, OPEN, After, Asked, ChannelName, Limit
 from seaway.api.v1.quotas import Room, room_of
 from seaway.api.v1.shapes import Given, Moment, Page, Shown, page
-from seaway.channels import channels, permissions, quotas
-from seaway.channels.channels import MAX_DESCRIPTION, MAX_LOGO_URL, Attestations, Channel
+from seaway.channels import channels, logos, permissions, quotas
+from seaway.channels.channels import MAX_DESCRIPTION, Attestations, Channel
 from seaway.channels.permissions import Verdict
 from seaway.channels.roles import Action, SiteAction
 from seaway.clock import moment
+from seaway.database.engine import Tx
 from seaway.packages import catalogue
+from seaway.publishing.logos import Given as Logo
 
 router = APIRouter(tags=["channels"])
 
 Description = Annotated[str, Field(description="What the channel is for.", max_length=MAX_DESCRIPTION)]
 Confirm = Annotated[str, Query(description="The name of the channel again, to say that you mean it.", max_length=128)]
-Logo = Annotated[str, Field(description="The https:// address of a picture; empty for none.", max_length=MAX_LOGO_URL)]
+LogoAddress = Annotated[
+    str,
+    Field(
+        description="The address of an avatar at GitHub, which is fetched once; empty for none. A picture of your own "
+        "is the body of `PUT /api/v1/channels/{channel}/logo`.",
+        max_length=300,
+        examples=["https://github.com/ada.png"],
+    ),
+]
 
 
 class ChannelShown(Shown):
@@ -31,7 +41,7 @@ class ChannelShown(Shown):
     owner: str = Field(examples=["ada"])
     public: bool = Field(description="Whether everybody may read it, or its members only.")
     description: str
-    logo: str
+    logo: str = Field(description="Where its picture is on this host, a PNG; empty for none.")
     refuses_lookalikes: bool = Field(description="Whether a package whose name looks like another's is turned away.")
     only_publishers: bool = Field(description="Whether uploads must come from trusted publishers.")
     attestations: Literal["off", "optional", "required"] = Field(
@@ -62,7 +72,7 @@ class ChannelGiven(Given):
     name: str = Field(description="Lower case letters, digits and `-_.` between them.", max_length=128)
     public: bool = False
     description: Description = ""
-    logo: Logo = ""
+    logo: LogoAddress = ""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"name": "robots", "public": False}]})
 
@@ -72,7 +82,7 @@ class ChannelChange(Given):
 
     public: bool | None = None
     description: Description | None = None
-    logo: Logo | None = None
+    logo: LogoAddress | None = None
     refuses_lookalikes: bool | None = None
     only_publishers: bool | None = None
     attestations: Literal["off", "optional", "required"] | None = None
@@ -93,13 +103,16 @@ def add(call: Asked, given: ChannelGiven) -> ChannelShown:
     """Make a channel that you own; it is private unless you say otherwise. A key needs the mode MANAGE and all channels."""
     permissions.require_site(call.by, SiteAction.ADD_CHANNEL)
     call.count(Rate.CHANNEL_ADD, str(call.by.user_id))
+    png = call.house.logos.draw(call.by, Logo(address=given.logo)) if given.logo else b""
     with call.write() as tx:
         owner = users.get(tx, call.by.name)
-        made = channels.add(
-            tx, call.now_ms, call.by, given.name, owner,
-            description=given.description, logo_url=given.logo, is_public=given.public,
+        channels.add(
+            tx, call.now_ms, call.by, given.name, owner, description=given.description, is_public=given.public
         )  # fmt: skip
-    return _shown(made)
+    if png:
+        call.house.logos.keep(call.by, given.name, png)
+    with call.read() as tx:
+        return _shown(channels.get(tx, given.name))
 
 
 @router.get("/channels/{channel}", operation_id="getChannel", openapi_extra=OPEN)
@@ -117,14 +130,25 @@ def get(call: Asked, channel: ChannelName) -> ChannelDetail:
 @router.patch("/channels/{channel}", operation_id="changeChannel")
 def change(call: Asked, channel: ChannelName, given: ChannelChange) -> ChannelShown:
     """Change a channel; what is left out stays."""
-    with call.write() as tx:
-        changed = channels.change(
+
+    def change_rest(tx: Tx) -> None:
+        channels.change(
             tx, call.now_ms, call.by, channel,
-            description=given.description, logo_url=given.logo, is_public=given.public,
+            description=given.description, is_public=given.public,
             refuses_lookalikes=given.refuses_lookalikes, only_publishers=given.only_publishers,
             attestations=None if given.attestations is None else Attestations(given.attestations),
         )  # fmt: skip
-    return _shown(changed)
+
+    if given.logo:
+        call.house.logos.put(call.by, channel, Logo(address=given.logo), beside=change_rest)
+    else:
+        with call.write(channel=channel) as tx:
+            change_rest(tx)
+            if given.logo == "":
+                logos.drop(tx, call.now_ms, call.by, channel)
+    with call.read() as tx:
+        call.require(tx, Action.READ, channel)
+        return _shown(channels.get(tx, channel))
 
 
 @router.delete("/channels/{channel}", operation_id="removeChannel", status_code=204)
@@ -149,7 +173,7 @@ def _shown(channel: Channel) -> ChannelShown:
         owner=channel.owner,
         public=channel.is_public,
         description=channel.description,
-        logo=channel.logo_url,
+        logo=channel.logo_path,
         refuses_lookalikes=channel.refuses_lookalikes,
         only_publishers=channel.only_publishers,
         attestations=channel.attestations.value,

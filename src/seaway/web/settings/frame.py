@@ -7,6 +7,7 @@ What the pages of a channel's settings share: who may see them, the channel they
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from anyio import to_thread
@@ -70,14 +71,29 @@ async def do(
     **typed: Any,
 ) -> Response:
     """Do what the form asks for and show the page anew; if that is refused, the form with what was `typed`."""
+    acting = partial(_act, request, by, section, act)
+    return await _done(request, by, section, acting, then or section.address(request.path_params["channel"]), typed)
+
+
+async def do_apart(
+    request: Request, by: Principal, section: Section, act: Callable[[House, Principal], object], **typed: Any
+) -> Response:
+    """The same for what takes too long for a transaction, and asks for the permission itself."""
+    acting = partial(act, request.app.state.house, by)
+    return await _done(request, by, section, acting, section.address(request.path_params["channel"]), typed)
+
+
+async def _done(
+    request: Request, by: Principal, section: Section, act: Callable[[], object], then: str, typed: dict[str, Any]
+) -> Response:
     try:
-        await to_thread.run_sync(_act, request, by, section, act)
+        await to_thread.run_sync(act)
     except (NotConfirmed, BadCredential, NotFound):
         raise
     except SeawayError as error:
         found = await to_thread.run_sync(_look, request, by, section)
         return refused(request, section.template, error, **(found | typed))
-    return see(then or section.address(request.path_params["channel"]))
+    return see(then)
 
 
 def _look(request: Request, by: Principal, section: Section) -> dict[str, Any]:

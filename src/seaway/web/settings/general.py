@@ -8,14 +8,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from seaway.accounts.principal import Principal
-from seaway.channels import channels, notices, quotas
+from seaway.channels import channels, logos, notices, quotas
 from seaway.channels.notices import Level
 from seaway.channels.roles import Action
 from seaway.clock import DAY_MS
 from seaway.errors import Malformed
 from seaway.http.forms import Form, form_of
+from seaway.http.house import House
+from seaway.publishing.logos import Given
 from seaway.web.asking import for_person
-from seaway.web.settings.frame import Scene, Section, do, show
+from seaway.web.settings.frame import Scene, Section, do, do_apart, show
 
 DAYS = (1, 7, 30, 90, 365)
 
@@ -28,6 +30,8 @@ def _look(scene: Scene) -> Mapping[str, Any]:
         "days": DAYS,
         "typed": {},
         "message": "",
+        "logo_address": "",
+        "fetches_logos": scene.house.logos.fetches,
     }
 
 
@@ -46,6 +50,21 @@ async def change(request: Request, by: Principal) -> Response:
     form = await form_of(request)
     typed = {"description": form.text("description").replace("\r\n", "\n"), "visibility": form.text("visibility")}
     return await do(request, by, SECTION, partial(_change, form, typed["description"]), typed=typed)
+
+
+@for_person
+async def change_logo(request: Request, by: Principal) -> Response:
+    """Take another picture, or none."""
+    form = await form_of(request)
+    if form.is_set("none"):
+        return await do(request, by, SECTION, _drop_logo)
+    put = partial(_put_logo, given_logo(form), request.path_params["channel"])
+    return await do_apart(request, by, SECTION, put, logo_address=form.text("logo_address")[:300])
+
+
+def given_logo(form: Form) -> Given:
+    """The picture that a form holds: a file that was chosen, or the address of one."""
+    return Given(form.file("logo"), "" if form.file("logo") else form.text("logo_address")[:300])
 
 
 @for_person
@@ -75,6 +94,16 @@ def _change(form: Form, description: str, scene: Scene) -> None:
         is_public=visibility == "public",
         refuses_lookalikes=form.is_set("refuses_lookalikes"),
     )
+
+
+def _put_logo(given: Given, channel: str, house: House, by: Principal) -> None:
+    if not given:
+        raise Malformed("No picture was chosen.", "Choose a file, or give the address of an avatar at GitHub.")
+    house.logos.put(by, channel, given)
+
+
+def _drop_logo(scene: Scene) -> None:
+    logos.drop(scene.tx, scene.now_ms, scene.by, scene.channel)
 
 
 def _add_notice(form: Form, scene: Scene) -> None:

@@ -1,0 +1,38 @@
+"""
+The logo of a channel as it is sent: `PUT /api/v1/channels/{channel}/logo`, whose body is a picture.
+
+It stands beside the documented API, which takes nothing but JSON of 64 KiB; its refusals have the form of the others.
+"""
+
+from anyio import to_thread
+from starlette.requests import Request
+from starlette.responses import Response
+
+from seaway.errors import Malformed, TooLarge
+from seaway.http import problems
+from seaway.http.bodies import body_of
+from seaway.http.house import House
+from seaway.http.identity import principal_of
+from seaway.publishing.logos import MOST_BYTES, Given
+
+
+async def put(request: Request) -> Response:
+    """Make the body the logo of the channel; 204."""
+    request.scope[problems.FORM] = problems.json_response_for
+    house: House = request.app.state.house
+    by = await principal_of(request)
+    house.tally.used(by.key_id, by.address)
+    content = await _picture(request)
+    await to_thread.run_sync(house.logos.put, by, request.path_params["channel"], Given(content))
+    return Response(status_code=204)
+
+
+async def _picture(request: Request) -> bytes:
+    content = bytearray()
+    async for chunk in body_of(request):
+        content += chunk
+        if len(content) > MOST_BYTES:
+            raise TooLarge(f"A picture has at most {MOST_BYTES // 1024} KiB.", "Make it smaller, or a JPEG.")
+    if not content:
+        raise Malformed("The body is empty.", "Send a picture: PNG, JPEG, WebP or GIF.")
+    return bytes(content)

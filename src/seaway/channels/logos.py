@@ -1,0 +1,32 @@
+"""Which picture a channel has; `publishing.logos` draws it and keeps its bytes."""
+
+from sqlalchemy import delete, insert, select
+
+from seaway import audit
+from seaway.accounts.principal import Principal
+from seaway.audit import Event
+from seaway.channels import channels
+from seaway.channels.roles import Action
+from seaway.database.engine import Tx
+from seaway.database.tables import logos
+
+
+def put(tx: Tx, now_ms: int, by: Principal, channel: str, sha256: bytes, size: int) -> None:
+    """Give the channel this picture, whose blob is there and held; one that it had goes with the sweep."""
+    access = channels.require(tx, by, Action.MANAGE, channel)
+    tx.execute(delete(logos).where(logos.c.channel_id == access.channel_id))
+    tx.execute(insert(logos).values(channel_id=access.channel_id, sha256=sha256, size=size))
+    audit.write(tx, now_ms, by.actor, Event.CHANNEL_CHANGED, channel=channel, changed="logo", sha256=sha256.hex())
+
+
+def drop(tx: Tx, now_ms: int, by: Principal, channel: str) -> None:
+    """Take the picture of the channel away; nothing happens when it has none."""
+    access = channels.require(tx, by, Action.MANAGE, channel)
+    if tx.execute(delete(logos).where(logos.c.channel_id == access.channel_id)).rowcount:
+        audit.write(tx, now_ms, by.actor, Event.CHANNEL_CHANGED, channel=channel, changed="logo", sha256="")
+
+
+def is_of(tx: Tx, channel_id: int, sha256: bytes) -> bool:
+    """Whether this is the picture of the channel."""
+    named = select(logos.c.channel_id).where(logos.c.channel_id == channel_id, logos.c.sha256 == sha256)
+    return tx.execute(named).scalar() is not None

@@ -1,0 +1,117 @@
+"""
+Logos of channels: given or fetched, drawn anew by an examiner, kept as a blob, named by a row.
+
+1. Who may not manage the channel makes us fetch and decode nothing.
+2. The blob goes first, as with packages: one that no row names goes with the sweep.
+3. What a logo costs is bounded for each user and for the process: it must never keep a package waiting.
+"""
+
+import hashlib
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from seaway.accounts.principal import Principal
+from seaway.accounts.throttle import Rate, take
+from seaway.channels import channels, logos
+from seaway.channels.roles import Action
+from seaway.clock import Clock
+from seaway.database.engine import Database, Tx, hold_channel
+from seaway.errors import Invalid, TooLarge, TooMany
+from seaway.indexing.claims import naming
+from seaway.publishing.examiners import Examiners
+from seaway.storage import keys
+from seaway.storage.blobs import Blobs
+from seaway.storage.spool import Spool
+
+MOST_BYTES = 512 * 1024
+_AT_ONCE = 4
+_PUTS = 3  # a sweep would have to come between twice
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A logo as somebody gives it: the bytes of a picture, or the address of one."""
+
+    content: bytes = b""
+    address: str = ""
+
+    def __bool__(self) -> bool:
+        return bool(self.content or self.address)
+
+
+def _fetch(address: str) -> bytes:
+    # Imported at the first fetch: a client of HTTP takes 100 ms to load.
+    from seaway.publishing.avatars import Avatars
+
+    return Avatars().fetch(address)
+
+
+@dataclass(frozen=True, slots=True)
+class Logos:
+    """The parts that it takes; every method blocks and is called in a thread."""
+
+    database: Database
+    blobs: Blobs
+    spool: Spool
+    clock: Clock
+    examiners: Examiners
+    fetches: bool  # whether the operator lets us ask GitHub
+    fetch: Callable[[str], bytes] = _fetch
+    turns: threading.BoundedSemaphore = field(default_factory=lambda: threading.BoundedSemaphore(_AT_ONCE))
+
+    def put(self, by: Principal, channel: str, given: Given, beside: Callable[[Tx], object] | None = None) -> None:
+        """Make it the logo of the channel; what is to change `beside` it changes in the same transaction."""
+        with self.database.read() as tx:
+            channels.require(tx, by, Action.MANAGE, channel)
+        self.keep(by, channel, self.draw(by, given), beside)
+
+    def draw(self, by: Principal, given: Given) -> bytes:
+        """The picture as a PNG of ours."""
+        if by.user_id is not None:
+            take(self.database, self.clock.now_ms(), Rate.LOGO, str(by.user_id))
+        with self._turn():
+            content = given.content or self._fetched(given.address)
+            if len(content) > MOST_BYTES:
+                raise TooLarge(f"A picture has at most {MOST_BYTES // 1024} KiB.", "Make it smaller, or a JPEG.")
+            with self._spooled(content) as path:
+                return self.examiners.draw(path)
+
+    def keep(self, by: Principal, channel: str, png: bytes, beside: Callable[[Tx], object] | None = None) -> None:
+        """Store a picture that was drawn, and name it."""
+        sha256 = hashlib.sha256(png).digest()
+        with self._spooled(png) as path:
+            for _ in range(_PUTS):
+                self.blobs.put_file(keys.blob(sha256), path)
+                with naming(self.database, self.blobs, [sha256]) as (tx, missing):
+                    if missing:  # a sweep took one that was there before
+                        continue
+                    hold_channel(self.database, tx, channel)
+                    logos.put(tx, self.clock.now_ms(), by, channel, sha256, len(png))
+                    if beside is not None:
+                        beside(tx)
+                    return
+        raise TooMany("The picture could not be stored beside a sweep.", "Try again in a moment.")
+
+    def _fetched(self, address: str) -> bytes:
+        if not self.fetches:
+            raise Invalid("This Seaway fetches no pictures.", "Upload the picture instead.")
+        return self.fetch(address)
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        if not self.turns.acquire(blocking=False):
+            raise TooMany("Other logos are being drawn.", "Try again in a moment.", retry_after_seconds=5)
+        try:
+            yield
+        finally:
+            self.turns.release()
+
+    @contextmanager
+    def _spooled(self, content: bytes) -> Iterator[Path]:
+        with self.spool.file() as file:
+            file.write(content)
+            file.flush()
+            yield Path(file.name)

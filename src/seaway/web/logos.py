@@ -1,0 +1,73 @@
+"""
+The picture of a channel, to who may see the channel.
+
+1. Its address says its content, so that of a public channel may be kept by everybody for good. That of a private one
+   is asked for again each time: who was a member yesterday, or sits at the same browser, is not shown it by a cache.
+2. It was drawn by us (`publishing.pictures`), and is still given as a picture that can be nothing else.
+"""
+
+import re
+
+from anyio import to_thread
+from starlette.requests import Request
+from starlette.responses import Response
+
+from seaway.accounts.principal import Principal
+from seaway.channels import logos
+from seaway.database.engine import Tx
+from seaway.errors import NotFound
+from seaway.storage import keys
+from seaway.storage.blobs import Blobs
+from seaway.web.looking import house_of, look, readable
+
+_NAME = re.compile(r"([0-9a-f]{64})\.png")
+_FOR_EVER = "public, max-age=31536000, immutable"
+_ASK_AGAIN = "private, no-cache"
+
+
+async def logo(request: Request) -> Response:
+    """The PNG; what is no logo of the channel is not there, as is one of a channel that the asker may not read."""
+    sha256 = _sha256_of(request.path_params["name"])
+
+    def find(tx: Tx, by: Principal) -> bool:
+        channel, access = readable(tx, by, request.path_params["channel"])
+        if not logos.is_of(tx, access.channel_id, sha256):
+            raise _is_another()
+        return channel.is_public
+
+    is_public = await look(request, find)
+    etag = f'"{sha256.hex()}"'
+    headers = {
+        "Cache-Control": _FOR_EVER if is_public else _ASK_AGAIN,
+        "ETag": etag,
+        "Content-Security-Policy": "default-src 'none'; sandbox",
+        "Cross-Origin-Resource-Policy": "same-origin",
+    }
+    if not is_public:
+        headers["Vary"] = "Cookie, Authorization"
+    if request.headers.get("if-none-match") == etag:
+        return Response(status_code=304, headers=headers)
+    delivery = house_of(request).delivery
+    key = keys.blob(sha256)
+    content = delivery.contents.recall(key)
+    if content is None:
+        try:
+            content = await to_thread.run_sync(_read, delivery.blobs, key)
+        except FileNotFoundError:  # it was replaced, and swept, since the row was read
+            raise _is_another() from None
+        delivery.contents.keep(key, content)
+    return Response(content, headers=headers, media_type="image/png")
+
+
+def _is_another() -> NotFound:
+    return NotFound("This is not the logo of the channel.", "Its page shows the one that it has.")
+
+
+def _sha256_of(name: str) -> bytes:
+    match = _NAME.fullmatch(name)
+    return bytes.fromhex(match[1]) if match else b""
+
+
+def _read(blobs: Blobs, key: str) -> bytes:
+    with blobs.open(key) as file:
+        return file.read()
