@@ -228,6 +228,14 @@ class Settings(BaseSettings):
             "at once too; then as many more as time allows. 0: any number.",
         ),
     ] = 600
+    searches_per_minute: Annotated[
+        int,
+        Field(
+            ge=0,
+            description="How many searches and lists of channels and packages one address may ask for in a minute, of each "
+            "worker. 0: any number.",
+        ),
+    ] = 300
     index_max_age: Annotated[
         int, Field(ge=0, le=86_400, description="Seconds for which readers may keep index documents without asking.")
     ] = 0

@@ -10,6 +10,7 @@ from seaway.accounts.parts import Accounts
 from seaway.channels.own_keys import KeyRules
 from seaway.counts import Counts
 from seaway.http.files import Delivery
+from seaway.http.limits import ListLimit
 from seaway.packages.contents import Contents
 from seaway.packages.overview import Overviews
 from seaway.packages.removal import Removing
@@ -43,4 +44,5 @@ class House:
     counts: Counts
     tally: Tally
     searching_turns: CapacityLimiter  # a search walks every package: a crowd of them must leave threads to readers
+    list_limit: ListLimit
     site_url: str

@@ -30,6 +30,7 @@ from seaway.database.sqlite import SqliteDatabase
 from seaway.errors import BadSetting, SeawayError, TooMany
 from seaway.http.files import Delivery
 from seaway.http.house import House
+from seaway.http.limits import ListLimit
 from seaway.indexing.channeldata import ChannelDatas
 from seaway.indexing.documents import Documents
 from seaway.indexing.names import NameIndexes
@@ -125,7 +126,7 @@ def build(
     examiners = Examiners(
         ArchiveLimits(), processes=settings.examiners, refuse_escaping_links=settings.escaping_links == "refuse"
     )
-    rate = UploadRate(Limit(settings.uploads_per_hour, HOUR_MS) if settings.uploads_per_hour else None)
+    rate = UploadRate(_limit(settings.uploads_per_hour, HOUR_MS))
     publishing = Publishing(
         database=database,
         blobs=blobs,
@@ -159,6 +160,7 @@ def build(
         readiness=Readiness(database, blobs),
         counts=counts,
         tally=Tally(database, clock),
+        list_limit=ListLimit(clock, _limit(settings.searches_per_minute, MINUTE_MS)),
         searching_turns=CapacityLimiter(_SEARCHES_AT_ONCE),
         site_url=settings.site_url,
     )
@@ -236,6 +238,10 @@ def _policy(settings: Settings) -> Policy:
         require_verification=settings.require_verification,
         second_factor_for=SecondFactorFor(settings.require_second_factor),
     )
+
+
+def _limit(count: int, per_ms: int) -> Limit | None:
+    return Limit(count, per_ms) if count else None
 
 
 def _recorder(

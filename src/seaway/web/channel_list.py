@@ -8,7 +8,7 @@ from seaway.channels import channels
 from seaway.channels.channels import Channel
 from seaway.channels.roles import Role
 from seaway.database.engine import Tx
-from seaway.web.looking import look, words_of
+from seaway.web.looking import count_list, look, words_of
 from seaway.web.shell import page
 
 _ON_A_PAGE = 24
@@ -18,6 +18,7 @@ async def listing(request: Request) -> Response:
     """Cards of the channels in which one has a role, then of the public ones, a page of them from behind `after`."""
     words = words_of(request)
     after = request.query_params.get("after", "")[:128]
+    count_list(request)
 
     def find(tx: Tx, by: Principal) -> tuple[list[tuple[Channel, Role]], list[Channel]]:
         mine = [] if by.user_id is None or after else channels.of_user(tx, by.user_id)

@@ -14,7 +14,7 @@ from seaway.errors import Malformed
 from seaway.packages import recent, search
 from seaway.packages.recent import Arrival
 from seaway.packages.search import Hit
-from seaway.web.looking import look, words_of
+from seaway.web.looking import count_list, look, words_of
 from seaway.web.shell import page
 
 _NEWEST = 10
@@ -44,6 +44,7 @@ async def results(request: Request) -> Response:
     """Packages and channels, by words or by a match spec; a page of results goes on behind `after`."""
     words = words_of(request, search.MAX_QUESTION)
     after = request.query_params.get("after", "")[:300]
+    count_list(request)
 
     def find(tx: Tx, by: Principal) -> tuple[list[Hit], str | None, list[Channel]]:
         if not words:

@@ -14,6 +14,7 @@ from seaway.channels.permissions import Access, Verdict
 from seaway.channels.roles import Action
 from seaway.database.engine import Tx
 from seaway.errors import NotFound
+from seaway.http import credentials
 from seaway.http.house import House
 from seaway.http.identity import principal_of
 
@@ -48,6 +49,11 @@ def house_of(request: Request) -> House:
     """The parts."""
     house: House = request.app.state.house
     return house
+
+
+def count_list(request: Request) -> None:
+    """Count a list that anybody may ask for, or refuse it."""
+    house_of(request).list_limit.take(credentials.address_of(request))
 
 
 async def look(request: Request, find: Callable[[Tx, Principal], T]) -> T:

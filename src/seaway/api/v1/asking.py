@@ -38,6 +38,10 @@ class Call:
         """Count a try of something that is limited, or refuse it."""
         throttle.take(self.house.reading.database, self.now_ms, rate, *subject)
 
+    def count_list(self) -> None:
+        """Count a list that anybody may ask for, or refuse it."""
+        self.house.list_limit.take(self.by.address)
+
     def read(self) -> AbstractContextManager[Tx]:
         """A transaction that reads one state."""
         return self.house.reading.database.read()

@@ -93,6 +93,7 @@ class ChannelChange(Given):
 @router.get("/channels", operation_id="listChannels", openapi_extra=OPEN)
 def list_channels(call: Asked, after: After = "", limit: Limit = DEFAULT_LIMIT) -> Page[ChannelShown]:
     """The channels that you may read, by name."""
+    call.count_list()
     with call.read() as tx:
         found = channels.visible_to(tx, call.by, after=after, limit=limit + 1)
     return page(found, limit, _shown, lambda channel: channel.name)

@@ -85,6 +85,7 @@ def list_packages(
     call: Asked, channel: ChannelName, after: After = "", limit: Limit = DEFAULT_LIMIT
 ) -> Page[PackageShown]:
     """The packages of a channel, by name."""
+    call.count_list()
     with call.read() as tx:
         access = call.require(tx, Action.READ, channel)
         found = catalogue.list_packages(tx, access.channel_id, after=after, limit=limit + 1)

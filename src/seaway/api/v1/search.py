@@ -44,6 +44,7 @@ async def find(
 
 
 def _find(call: Call, question: str, channel: str | None, after: str, limit: int) -> Page[Found]:
+    call.count_list()
     with call.read() as tx:
         hits, following = search.search(tx, call.by, question, channel=channel, after=after, limit=limit)
     return Page[Found](items=[_found(hit) for hit in hits], next=following)
