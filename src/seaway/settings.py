@@ -301,7 +301,10 @@ class Settings(BaseSettings):
     ] = True
     require_second_factor: Annotated[
         Literal["nobody", "owners", "everybody"],
-        Field(description="Who must have a second factor before they change anything: `owners` are those of channels."),
+        Field(
+            description="Who must have a second factor before they, their keys and their tools change anything: `owners` are "
+            "those of channels."
+        ),
     ] = "nobody"
     mail_url: Annotated[
         SecretStr,

@@ -1,15 +1,18 @@
 """What the policy of a site makes of people (accounts/standing.py), and what they may do then."""
 
+from contextlib import closing
 from pathlib import Path
 
+import httpx
 import pytest
 
-from seaway.accounts import totp
-from seaway.accounts.principal import Principal
+from seaway.accounts import tools, totp, users
+from seaway.accounts.principal import Mode, Principal
 from seaway.accounts.standing import judged
-from seaway.channels import channels, permissions
-from seaway.channels.roles import Action, SiteAction
+from seaway.channels import channels, permissions, transfers
+from seaway.channels.roles import Action, Role, SiteAction
 from seaway.errors import NotAllowed
+from seaway.server.app import create_app
 from tests.accounts.conftest import Folk
 from tests.accounts.test_second_factors import Phone
 from tests.support import house
@@ -55,6 +58,64 @@ async def test_a_second_factor_is_asked_for(tmp_path: Path, clock: TurnedClock, 
     require(folk, ada, Action.MANAGE)
     permissions.require_site(ada, SiteAction.ADD_CHANNEL)
     seaway.close()
+
+
+async def test_keys_and_tools_are_no_way_round_it(tmp_path: Path, clock: TurnedClock) -> None:
+    """Those of an owner from before the rule too: they read, change nothing, and work again once there is a factor."""
+    with closing(house.build(tmp_path, clock, require_second_factor="owners")) as seaway:
+        people, folk = People(seaway), Folk(seaway)
+        people.user("founder")
+        for name in ("ada", "bob"):
+            folk.add(name)
+        people.channel("tools", owner="ada")
+        people.member("tools", "bob", Role.CONTRIBUTOR)
+        carried = {name: people.key(name, mode=Mode.MANAGE) for name in ("ada", "bob")}
+        with seaway.database.write() as tx:
+            user_id = users.get(tx, "ada").id
+            scope = "openid channel:read channel:upload"
+            carried["ada's tool"] = tools.add(tx, clock.now_ms(), user_id, "rattler", scope, address="")[1].access
+        transport = httpx.ASGITransport(create_app(seaway))
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as http:
+
+            async def statuses(who: str) -> tuple[int, int, int]:
+                """Reading, uploading, and making a channel; 422 and 201 are what comes after the permission."""
+                headers = {"Authorization": f"Bearer {carried[who]}", "X-File-Name": "demo-1.0-h1_0.conda"}
+                read = await http.get("/tools/noarch/repodata.json", headers=headers)
+                sent = await http.post("/api/v1/upload/tools", content=b"no package", headers=headers)
+                made = await http.post("/api/v1/channels", json={"name": f"of-{len(who)}"}, headers=headers)
+                assert ("second factor" in sent.text) is (sent.status_code == 403)
+                return read.status_code, sent.status_code, made.status_code
+
+            assert (200, 403, 403) == await statuses("ada")
+            assert (200, 403, 403) == await statuses("ada's tool")
+            assert (200, 422, 403) == await statuses("bob"), "who owns nothing may work, and not become an owner"
+
+            ada = standing(folk, (await folk.session("ada"))[0])
+            phone = Phone(folk, totp.begin(folk.house, ada).seed)
+            await totp.confirm(folk.house, ada, phone.code())
+            assert (200, 422, 201) == await statuses("ada")
+            assert (200, 422, 403) == await statuses("ada's tool")
+
+
+async def test_nobody_takes_a_channel_over_without_it(tmp_path: Path, clock: TurnedClock) -> None:
+    """A member to whom a channel is offered sets the factor up first."""
+    with closing(house.build(tmp_path, clock, require_second_factor="owners")) as seaway:
+        people, folk = People(seaway), Folk(seaway)
+        people.user("founder")
+        people.channel("tools", owner="ada")
+        folk.add("bob")
+        people.member("tools", "bob", Role.CONTRIBUTOR)
+        ada = people.person("ada")
+        with seaway.database.write() as tx:
+            transfers.offer(tx, clock.now_ms(), ada, "tools", "bob")
+        bob = standing(folk, (await folk.session("bob"))[0])
+        with pytest.raises(NotAllowed, match="asks owners"), seaway.database.write() as tx:
+            transfers.accept(tx, clock.now_ms(), bob, "tools")
+        phone = Phone(folk, totp.begin(folk.house, bob).seed)
+        await totp.confirm(folk.house, bob, phone.code())
+        bob = standing(folk, bob)
+        with seaway.database.write() as tx:
+            assert "tools" == transfers.accept(tx, clock.now_ms(), bob, "tools").channel
 
 
 @pytest.mark.parametrize("required", [True, False])

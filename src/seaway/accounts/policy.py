@@ -23,6 +23,11 @@ class Policy:
     require_verification: bool = True
     second_factor_for: SecondFactorFor = SecondFactorFor.NOBODY
 
+    @property
+    def asks_nothing(self) -> bool:
+        """Whether nobody is judged by it: addresses are verified as they are, and factors are everybody's own matter."""
+        return self.require_verification and self.second_factor_for is SecondFactorFor.NOBODY
+
     def require_sign_up(self) -> None:
         """Return if strangers may make an account for themselves."""
         if not self.sign_up_open:

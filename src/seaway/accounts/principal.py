@@ -77,7 +77,8 @@ class Principal:
     carrier: Carrier = Carrier.NOTHING
     is_admin: bool = False
     is_verified: bool = True
-    lacks_second_factor: bool = False  # that this site asks for
+    lacks_second_factor: bool = False  # that this site asks of them
+    lacks_factor_to_own: bool = False  # that this site would ask of them if they owned a channel
     mode: Mode = Mode.MANAGE
     channel_ids: frozenset[int] | None = None
     patterns: tuple[str, ...] = ()

@@ -21,12 +21,12 @@ from seaway.errors import BadCredential, Malformed, NotFound
 from seaway.http import credentials, paths, problems
 from seaway.http.bodies import body_of
 from seaway.http.house import House
+from seaway.http.identity import identified
 from seaway.http.multipart import MultipartReader, Part
 from seaway.packages import removal
 from seaway.packages.removal import Removing
 from seaway.publishing.publish import Published, publish
 from seaway.publishing.receive import too_large
-from seaway.serving.identity import identify
 
 # What boundaries, part headers and an attestation may add to the file's own bytes.
 _WRAPPING_BYTES = 1024 * 1024
@@ -81,17 +81,12 @@ async def _change(request: Request, act: Callable[[Removing, Principal, str, str
 async def _signed_principal(request: Request, house: House) -> Principal:
     """Who asks; a key in the header is needed here, and one in the path is not looked at."""
     secrets = credentials.from_headers(request)
-    by = await to_thread.run_sync(_identify, house, secrets)
+    by = await to_thread.run_sync(identified, house, secrets)
     if by.is_anonymous:
         raise BadCredential("This needs an API key.", "Send one as a bearer token, or check that yours is still good.")
     by = by.seen_from(credentials.address_of(request))
     house.tally.used(by.key_id, by.address)
     return by
-
-
-def _identify(house: House, secrets: list[str]) -> Principal:
-    with house.reading.database.read() as tx:
-        return identify(tx, house.reading.clock, secrets)
 
 
 def _channel_of(request: Request) -> str:

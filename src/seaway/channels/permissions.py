@@ -113,6 +113,8 @@ def require_site(principal: Principal, action: SiteAction) -> None:
     if action in _UNNARROWED:
         require_verified(principal)
         _require_unnarrowed(principal, action)
+    if action is SiteAction.ADD_CHANNEL:
+        require_factor_to_own(principal)
 
 
 def require_fresh_session(principal: Principal, now_ms: int) -> None:
@@ -127,6 +129,15 @@ def require_verified(principal: Principal) -> None:
     if not principal.is_verified:
         raise NotAllowed(
             "The e-mail address of this account is not verified.", "Open the link in the letter that was sent to it."
+        )
+
+
+def require_factor_to_own(principal: Principal) -> None:
+    """Return unless owning a channel here takes a second factor that the principal's user has not."""
+    if principal.lacks_factor_to_own:
+        raise NotAllowed(
+            "This site asks owners of channels for a second factor, and this account has none.",
+            "Set one up in your account.",
         )
 
 

@@ -84,6 +84,7 @@ def accept(tx: Tx, now_ms: int, by: Principal, channel: str, *, telling: Telling
     """Become the owner of a channel that was offered to one; in a transaction of that channel, or of the house."""
     permissions.require_site(by, SiteAction.JOIN)
     permissions.require_verified(by)
+    permissions.require_factor_to_own(by)
     permissions.require_fresh(by, now_ms)
     transfer = _take(tx, now_ms, by, channel)
     assert by.user_id is not None

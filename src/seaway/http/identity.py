@@ -106,11 +106,16 @@ async def _find(request: Request) -> Principal:
     return found
 
 
+def identified(house: House, secrets: list[str]) -> Principal:
+    """Who asks by these secrets, as the site's policy sees them; to be called in a thread."""
+    with house.reading.database.read() as tx:
+        return judged(tx, house.accounts.policy, identify(tx, house.reading.clock, secrets))
+
+
 def _identify(request: Request, secrets: list[str]) -> Principal:
     house: House = request.app.state.house
     reading = house.reading
-    with reading.database.read() as tx:
-        found = judged(tx, house.accounts.policy, identify(tx, reading.clock, secrets))
+    found = identified(house, secrets)
     if found.session_id is not None:
         sessions.touch(reading.database, reading.clock.now_ms(), found)
     return found
