@@ -248,6 +248,7 @@ def test_the_first_start_tells_how_to_go_on(shell: Shell, tmp_path: Path) -> Non
     assert ("request", "POST", 201) == tuple(logged[-1][name] for name in ("event", "method", "status"))
 
 
+@pytest.mark.slow
 def test_a_first_start_prints_a_link_for_the_first_account(tmp_path: Path) -> None:
     """With two workers one, good once; the next start prints another, and none when somebody has an account."""
     printed: list[list[str]] = []

@@ -111,11 +111,16 @@ class Stage:
             "package": self.kept.name.rsplit("-", 2)[0],
             "subdir": "noarch",
             "file": self.kept.name,
-            "group": self.group(),
+            "group": self.seen_group,
             "user": self.users["viewer"],
             "provider": "nobody",
             "secret": "swy-inv-unknown",
         }
+
+    @cached_property
+    def seen_group(self) -> str:
+        """A group that is only looked at."""
+        return self.group()
 
     def group(self, *, in_channel: bool = False) -> str:
         """A new group that the owner manages, with the contributor in it."""

@@ -71,6 +71,16 @@ def _changing_a_group(stage: Stage, _who: str) -> Iterable[Ask]:
     yield Ask(f"/api/v1/groups/{stage.group()}", json={"description": "another"})
 
 
+@builds("DELETE /api/v1/groups/{group}")
+def _removing_a_group(stage: Stage, _who: str) -> Iterable[Ask]:
+    yield Ask(f"/api/v1/groups/{stage.group()}")
+
+
+@builds("POST /api/v1/groups/{group}/leave")
+def _leaving_a_group(stage: Stage, _who: str) -> Iterable[Ask]:
+    yield Ask(f"/api/v1/groups/{stage.group()}/leave")
+
+
 @builds("PUT /api/v1/groups/{group}/members/{user}")
 def _adding_to_a_group(stage: Stage, _who: str) -> Iterable[Ask]:
     yield Ask(f"/api/v1/groups/{stage.group()}/members/{stage.users['stranger']}", json={"manager": False})

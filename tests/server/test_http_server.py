@@ -277,7 +277,7 @@ def refuses(server: Server) -> bool:
         return True
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_what_is_in_flight_at_a_stop_of_granian_is_finished(tmp_path: Path, workers: int) -> None:
     """New connections are refused at once; an upload and a download come to their ends."""
     with spoken("granian", tmp_path, workers=workers, stop_seconds=60) as made:
@@ -301,6 +301,7 @@ def test_what_is_in_flight_at_a_stop_of_granian_is_finished(tmp_path: Path, work
     assert LARGE.content == (start + rest).split(b"\r\n\r\n", 1)[1]
 
 
+@pytest.mark.slow
 def test_what_does_not_end_at_a_stop_of_granian_is_given_up(tmp_path: Path) -> None:
     """An upload that stands still: exit code 0 after the time for a stop, and nothing is left of it."""
     with spoken("granian", tmp_path, stop_seconds=1) as made:
@@ -313,6 +314,7 @@ def test_what_does_not_end_at_a_stop_of_granian_is_given_up(tmp_path: Path) -> N
         assert (0, before) == (code, kept(made.server))
 
 
+@pytest.mark.slow
 def test_a_second_interrupt_waits_for_nothing(tmp_path: Path) -> None:
     """Ctrl-C twice ends granian though an upload stands still."""
     with spoken("granian", tmp_path, stop_seconds=60) as made:

@@ -20,7 +20,9 @@ from tests.support.packages import PackageFile
 
 def build(folder: Path, clock: Clock | None = None, **settings: Any) -> Seaway:
     """Open a house in `folder`, with the real database, store and examiners; a second house in the folder shares its state."""
-    return wiring.build(Settings(data=folder / "data", **(state.settings(folder) | settings)), clock)
+    chosen = Settings(data=folder / "data", **(state.settings(folder) | settings))
+    state.begin(chosen)
+    return wiring.build(chosen, clock)
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """A real `seaway serve` in a process of its own, as users run it."""
 
+import functools
 import os
 import re
 import signal
@@ -18,6 +19,8 @@ from tests.support import state
 _START_SECONDS = 60
 
 _usual: dict[str, str] = {}
+
+tls = functools.cache(httpx.create_ssl_context)  # for `verify`: each client makes its own otherwise, in 17 ms
 
 
 @contextmanager
@@ -53,7 +56,7 @@ class Server:
 
     def client(self, key: str | None = None) -> httpx.Client:
         headers = {} if key is None else {"Authorization": f"Bearer {key}"}
-        return httpx.Client(base_url=self.address, headers=headers, timeout=60)
+        return httpx.Client(base_url=self.address, headers=headers, timeout=60, verify=tls())
 
     def stop(self) -> int:
         """Ask it to stop; its exit code."""

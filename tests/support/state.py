@@ -1,10 +1,11 @@
 """Where the houses of a test keep their state: SQLite and a folder, or a real PostgreSQL and a real S3 server."""
 
+import atexit
 import functools
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from urllib.parse import urlsplit
 import obstore
 from pydantic import SecretStr
 
+from seaway.database import migrate
+from seaway.database.sqlite import SqliteDatabase
 from seaway.server import wiring
 from seaway.settings import Settings
 from seaway.storage import keys
@@ -106,6 +109,23 @@ _numbers = count(1)
 @functools.cache
 def _bucket() -> str:
     return s3.shared().new_bucket()
+
+
+def begin(settings: Settings) -> None:
+    """Where a house is about to be made on SQLite, put a file that was migrated once, as for PostgreSQL."""
+    if settings.database_url.get_secret_value() or settings.database_file.exists():
+        return
+    settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    shutil.copyfile(_migrated_file(), settings.database_file)
+
+
+@functools.cache
+def _migrated_file() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="seaway-migrated-"))
+    atexit.register(shutil.rmtree, folder)
+    with closing(SqliteDatabase(folder / "seaway.db", folder / "locks")) as database:
+        migrate.prepare(database)
+    return folder / "seaway.db"
 
 
 @functools.cache
