@@ -135,7 +135,8 @@ def test_bytes_that_are_swept_before_they_are_named_are_put_again(channel: Chann
     """S1: the sweep takes one of the blobs between the put and the commit; its file comes in all the same."""
     house_parts, store = channel.seaway.house.publishing, channel.seaway.blobs
     meddled = Meddled(store, after_put=lambda: [store.delete(stat.key) for stat in store.list()])
-    batches = type(house_parts.batches)(channel.seaway.database, meddled, house_parts.batches._record_all)
+    given = house_parts.batches
+    batches = type(given)(channel.seaway.database, meddled, given._record_all, given._count)
     publishing = replace(house_parts, blobs=meddled, batches=batches)
     results = [
         result for _, result in import_files(publishing, "demo", write(folder, FILES[:3]), by=OPERATOR, force=False)
