@@ -18,10 +18,10 @@ from seaway.accounts.principal import Principal
 from seaway.accounts.users import User
 from seaway.audit import Event
 from seaway.channels import permissions
-from seaway.channels.roles import SiteAction
+from seaway.channels.roles import Role, SiteAction
 from seaway.channels.telling import Telling, tell
 from seaway.database.engine import Tx
-from seaway.database.tables import group_members, groups
+from seaway.database.tables import channel_groups, channels, group_members, groups
 from seaway.database.tables import users as user_rows
 from seaway.errors import Conflict, Malformed, NameTaken, NotFound
 from seaway.mail import letters
@@ -93,6 +93,17 @@ def of_user(tx: Tx, user_id: int) -> list[tuple[Group, bool]]:
         .order_by(groups.c.name)
     )
     return [(Group(*row[:-1]), row[-1]) for row in rows]
+
+
+def roles_of(tx: Tx, group_id: int) -> list[tuple[str, Role]]:
+    """What a group is in channels, by channel, for who may know of all of them."""
+    rows = tx.execute(
+        select(channels.c.name, channel_groups.c.role)
+        .join(channels, channels.c.id == channel_groups.c.channel_id)
+        .where(channel_groups.c.group_id == group_id)
+        .order_by(channels.c.name)
+    )
+    return [(channel, Role(role)) for channel, role in rows]
 
 
 def describe(tx: Tx, now_ms: int, by: Principal, name: str, description: str) -> Group:

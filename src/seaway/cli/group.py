@@ -1,0 +1,153 @@
+"""`seaway group ...`: named sets of users that can be members of channels, from beside the data."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from seaway.cli.context import JsonOption, show, show_rows
+from seaway.clock import moment
+
+if TYPE_CHECKING:
+    from seaway.channels.groups import Group
+
+app = typer.Typer(help="Make groups of users, and give them roles in channels.", no_args_is_help=True)
+
+_Group = Annotated[str, typer.Argument(metavar="GROUP")]
+_User = Annotated[str, typer.Argument(metavar="USER")]
+
+_NO_ROLE = "none"
+
+
+@app.command()
+def add(
+    context: typer.Context,
+    group: _Group,
+    manager: Annotated[str, typer.Option(help="The user who says who is in it.")],
+    description: Annotated[str, typer.Option(help="What the group is for.")] = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Make a group with its first manager, who is in it."""
+    from seaway.accounts import users
+    from seaway.accounts.principal import OPERATOR
+    from seaway.channels import groups
+
+    with context.obj.house() as seaway, seaway.database.write() as tx:
+        now_ms = seaway.clock.now_ms()
+        made = groups.add(tx, now_ms, OPERATOR, group, users.get(tx, manager), description=description)
+    show(_described(made), as_json, f"The group {group} is made; {manager} manages it.")
+
+
+@app.command("list")
+def list_groups(context: typer.Context, as_json: JsonOption = False) -> None:
+    """List every group."""
+    from seaway.accounts.principal import OPERATOR
+    from seaway.channels import groups
+
+    with context.obj.house() as seaway, seaway.database.read() as tx:
+        found = groups.all_groups(tx, OPERATOR)
+    show_rows(
+        [_described(group) for group in found],
+        as_json,
+        nothing="There is no group yet: seaway group add NAME --manager USER",
+    )
+
+
+@app.command("show")
+def show_group(context: typer.Context, group: _Group, as_json: JsonOption = False) -> None:
+    """Show who is in a group, and its roles in channels."""
+    from seaway.accounts.principal import OPERATOR
+    from seaway.channels import groups
+
+    with context.obj.house() as seaway, seaway.database.read() as tx:
+        found, users_in_it = groups.get(tx, OPERATOR, group)
+        roles = groups.roles_of(tx, found.id)
+    value = {
+        **_described(found),
+        "members": [{"user": one.user, "manager": one.is_manager} for one in users_in_it],
+        "channels": [{"channel": channel, "role": role.value} for channel, role in roles],
+    }
+    told = {
+        **value,
+        "members": ", ".join(f"{one.user} (manager)" if one.is_manager else one.user for one in users_in_it),
+        "channels": ", ".join(f"{channel} ({role.value})" for channel, role in roles),
+    }
+    show(value, as_json, "\n".join(f"{key}: {entry}" for key, entry in told.items()))
+
+
+@app.command()
+def remove(context: typer.Context, group: _Group, as_json: JsonOption = False) -> None:
+    """Delete a group; its members lose what it gave them."""
+    from seaway.accounts.principal import OPERATOR
+    from seaway.channels import groups
+
+    with context.obj.house() as seaway, seaway.database.write() as tx:
+        removed = groups.remove(tx, seaway.clock.now_ms(), OPERATOR, group)
+    show(_described(removed), as_json, f"The group {group} is deleted.")
+
+
+@app.command("add-member")
+def add_member(
+    context: typer.Context,
+    group: _Group,
+    user: _User,
+    manager: Annotated[bool, typer.Option("--manager", help="Who says who is in the group, too.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Take a user into a group, or change whether they manage it."""
+    from seaway.accounts.principal import OPERATOR
+    from seaway.channels import groups
+
+    with context.obj.house() as seaway, seaway.database.write() as tx:
+        groups.put_member(
+            tx, seaway.clock.now_ms(), OPERATOR, group, user, is_manager=manager, telling=seaway.house.accounts
+        )
+    value = {"group": group, "user": user, "manager": manager}
+    show(value, as_json, f"{user} {'manages' if manager else 'is in'} the group {group}.")
+
+
+@app.command("remove-member")
+def remove_member(context: typer.Context, group: _Group, user: _User, as_json: JsonOption = False) -> None:
+    """Take a user out of a group."""
+    from seaway.accounts.principal import OPERATOR
+    from seaway.channels import groups
+
+    with context.obj.house() as seaway, seaway.database.write() as tx:
+        groups.remove_member(tx, seaway.clock.now_ms(), OPERATOR, group, user)
+    show({"group": group, "user": user, "manager": None}, as_json, f"{user} is not in the group {group} any more.")
+
+
+@app.command()
+def role(
+    context: typer.Context,
+    channel: Annotated[str, typer.Argument(metavar="CHANNEL")],
+    group: _Group,
+    wanted: Annotated[str, typer.Argument(metavar="ROLE", help="viewer, contributor, or none to end it.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Give everybody in a group a role in a channel, or take it away."""
+    from seaway.accounts.principal import OPERATOR
+    from seaway.channels import members
+    from seaway.channels.roles import Role
+
+    if wanted not in (Role.VIEWER.value, Role.CONTRIBUTOR.value, _NO_ROLE):
+        raise typer.BadParameter("ROLE is viewer, contributor or none")
+    with context.obj.house() as seaway, seaway.database.write() as tx:
+        now_ms = seaway.clock.now_ms()
+        if wanted == _NO_ROLE:
+            members.remove_group(tx, now_ms, OPERATOR, channel, group)
+        else:
+            members.put_group(tx, now_ms, OPERATOR, channel, group, Role(wanted))
+    value = {"channel": channel, "group": group, "role": None if wanted == _NO_ROLE else wanted}
+    told = f"has no role in {channel} any more" if wanted == _NO_ROLE else f"is a {wanted} of {channel}"
+    show(value, as_json, f"The group {group} {told}.")
+
+
+def _described(group: Group) -> dict[str, Any]:
+    return {
+        "name": group.name,
+        "description": group.description,
+        "users": group.user_count,
+        "created_at": moment(group.created_at_ms),
+    }
