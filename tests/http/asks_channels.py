@@ -2,14 +2,14 @@
 
 from collections.abc import Iterable
 
-from seaway.accounts import users
+from seaway.accounts import keys, users
 from seaway.accounts.principal import OPERATOR, Carrier, Principal
 from seaway.channels import channels, invitations, notices, transfers
 from seaway.channels.notices import Level
 from seaway.channels.roles import Role
 from seaway.clock import DAY_MS
 from seaway.publishing.logos import Given
-from tests.http.asks import Ask, Stage, builds, form
+from tests.http.asks import Ask, Stage, builds, form, user_of
 from tests.support import pictures
 from tests.support.requests import bearer
 
@@ -221,6 +221,20 @@ def _logo_path(stage: Stage) -> str:
     """Where the logo of the channel is; empty while it has none."""
     with stage.site.people.seaway.database.read() as tx:
         return channels.get(tx, stage.channel).logo_path
+
+
+@builds("POST /channels/{channel}/settings/keys")
+def _making_a_key_by_page(stage: Stage, _who: str) -> Iterable[Ask]:
+    fields = {"name": stage.site.new_name("key"), "mode": "READ", "days": "7"}
+    yield form(f"/channels/{stage.channel}/settings/keys", **fields)
+
+
+@builds("POST /channels/{channel}/settings/keys/revoke")
+def _revoking_a_key_by_page(stage: Stage, who: str) -> Iterable[Ask]:
+    stage.site.people.key(user_of(stage, who))
+    with stage.site.people.seaway.database.read() as tx:
+        name = keys.all_keys(tx, users.get(tx, user_of(stage, who)).id)[-1].name
+    yield form(f"/channels/{stage.channel}/settings/keys/revoke", name=name)
 
 
 @builds("POST /channels/{channel}/settings/notices")

@@ -199,6 +199,8 @@ GET /channels/{channel}/settings/members                  401       403       40
 HEAD /channels/{channel}/settings/members                 401       403       403       403       403       403       403       403       403       403       401
 GET /channels/{channel}/settings/publishers               401       403       403       403       403       403       403       403       403       403       401
 HEAD /channels/{channel}/settings/publishers              401       403       403       403       403       403       403       403       403       403       401
+GET /channels/{channel}/settings/keys                     401       403       403       403       403       403       403       403       403       403       401
+HEAD /channels/{channel}/settings/keys                    401       403       403       403       403       403       403       403       403       403       401
 GET /channels/{channel}/settings/upload                   401       403       403       403       403       403       403       403       403       403       401
 HEAD /channels/{channel}/settings/upload                  401       403       403       403       403       403       403       403       403       403       401
 GET /channels/{channel}/settings/log                      401       403       403       403       403       403       403       403       403       403       401
@@ -212,6 +214,8 @@ POST /channels/{channel}/settings                         401       403       40
 POST /channels/{channel}/settings/logo                    401       403       403       403       403       403       403       403       403       403       401
 POST /channels/{channel}/settings/notices                 401       403       403       403       403       403       403       403       403       403       401
 POST /channels/{channel}/settings/notices/remove          401       403       403       403       403       403       403       403       403       403       401
+POST /channels/{channel}/settings/keys                    401       403       403       403       403       403       403       403       403       403       401
+POST /channels/{channel}/settings/keys/revoke             401       403       403       403       403       403       403       403       403       403       401
 POST /channels/{channel}/settings/members                 401       403       403       403       403       403       403       403       403       403       401
 POST /channels/{channel}/settings/members/role            401       403       403       403       403       403       403       403       403       403       401
 POST /channels/{channel}/settings/members/remove          401       403       403       403       403       403       403       403       403       403       401
@@ -242,6 +246,7 @@ DELETE /api/v1/channels/{channel}                         401       403/404   40
 GET /api/v1/channel-names/{channel}                       401       200       200       200       200       200       403       403       403       403       401
 
 The API: members of channels
+GET /api/v1/channels/{channel}/keys                       401       403/404   403       403       200       200       403       403       403       403/404   401
 GET /api/v1/channels/{channel}/members                    401       403/404   200       200       200       200       200       200       200       403/404   401
 PUT /api/v1/channels/{channel}/members/{user}             401       403/404   403       403       200       200       403       403       403       403/404   401
 DELETE /api/v1/channels/{channel}/members/{user}          401       403/404   403       403       204       204       403       403       403       403/404   401
@@ -340,6 +345,7 @@ PATCH /api/v1/channels/{channel}                          403/404   403       40
 DELETE /api/v1/channels/{channel}                         403/404   403       403       204       204       403
 
 Members and groups
+GET /api/v1/channels/{channel}/keys                       403/404   403       403       200       200       200
 GET /api/v1/channels/{channel}/members                    403/404   200       200       200       200       200
 PUT /api/v1/channels/{channel}/members/{user}             403/404   403       403       200       200       403
 DELETE /api/v1/channels/{channel}/members/{user}          403/404   403       403       204       204       403
@@ -399,6 +405,7 @@ GET /channels/{channel}/settings/members                  403/404   403       40
 GET /channels/{channel}/settings/publishers               403/404   403       403       200       200       200
 GET /channels/{channel}/settings/log                      403/404   403       403       200       200       200
 GET /channels/{channel}/settings/danger                   403/404   403       403       200       200       200
+GET /channels/{channel}/settings/keys                     403/404   200       200       200       200       200
 GET /channels/{channel}/settings/upload                   403/404   403       200       200       403       200
 GET /channels/new                                         200       200       200       200       200       200
 GET /account/people                                       200       200       200       200       200       200
@@ -406,6 +413,8 @@ GET /channels/new/free                                    200       200       20
 POST /channels/{channel}/settings                         403/404   403       403       303       303       303
 POST /channels/{channel}/settings/logo                    403/404   403       403       303       303       303
 POST /channels/{channel}/settings/notices                 403/404   403       403       303       303       303
+POST /channels/{channel}/settings/keys                    403/404   200       200       200       200       403
+POST /channels/{channel}/settings/keys/revoke             403/404   303       303       303       303       303
 POST /channels/{channel}/settings/members                 403/404   403       403       303       303       403
 POST /channels/{channel}/settings/members/remove          403/404   403       403       303       303       403
 POST /channels/{channel}/settings/publishers              403/404   403       403       303       303       403

@@ -1,5 +1,6 @@
 """A channel and its settings by the pages: made, described, shared, entrusted, given away, deleted."""
 
+import re
 from collections.abc import Callable
 from itertools import count
 
@@ -7,7 +8,7 @@ import httpx
 import pytest
 from anyio.from_thread import BlockingPortal
 
-from seaway.accounts import users
+from seaway.accounts import keys, users
 from seaway.accounts.principal import OPERATOR
 from seaway.channels import channels, invitations, members, notices, transfers
 from seaway.channels.roles import Role
@@ -256,6 +257,42 @@ def test_users_are_found_while_their_name_is_typed(shared: Seaway, owner: Owner)
     assert f'value="{user}"' in owner.get("/account/people", params={"who": user[:-1]}).text
     for nothing in ("a", "", "%%", "__"):
         assert "option" not in owner.get("/account/people", params={"who": nothing}).text
+
+
+def test_keys(shared: Seaway, owner: Owner, visit: Callable[[], Visitor], channel: str, ada: str) -> None:
+    """One's own are made for the channel and revoked there; its owner sees what others have, and cannot end it."""
+    page, people = f"/channels/{channel}/settings/keys", People(shared)
+    member = new_user(shared)
+    people.member(channel, member, Role.CONTRIBUTOR)
+    theirs = people.key(member, only=[channel])
+    shown = owner.get(page).text
+    assert f"<strong>{member}</strong>" in shown
+    assert theirs not in shown
+    name = f"ship {next(_numbers)}"
+    assert 400 == owner.send(page, name=name, mode="READ", days="1000").status_code
+    assert f'value="{name}"' in owner.shown
+    made = owner.send(page, name=name, mode="READ", days="7")
+    secret = re.search(r"swy-u-[0-9A-Za-z]{42}", made.text)
+    assert secret is not None
+    assert people.by_key(secret[0]).channel_ids == frozenset({channel_id(shared, channel)})
+    assert secret[0] not in owner.get(page).text
+    assert 303 == owner.send(page + "/revoke", name=name).status_code
+    assert name not in owner.get(page).text
+    assert 404 == owner.send(page + "/revoke", name="key 0 of somebody").status_code
+
+    guest = visit()
+    guest.sign_in(member)
+    shown = guest.get(page).text
+    assert "key 0" in shown
+    assert "Of other members" not in shown
+    assert 303 == guest.send(page + "/revoke", name="key 0").status_code
+    with shared.database.read() as tx:
+        assert keys.principal_of(tx, theirs, shared.clock.now_ms()) is None
+
+
+def channel_id(seaway: Seaway, channel: str) -> int:
+    with seaway.database.read() as tx:
+        return channels.get(tx, channel).id
 
 
 def test_trusted_publishers(owner: Owner, channel: str) -> None:

@@ -123,7 +123,7 @@ def all_keys(tx: Tx, user_id: int) -> list[Key]:
             created_at_ms=row.created_at,
             expires_at_ms=row.expires_at,
             revoked_at_ms=row.revoked_at,
-            patterns=_patterns(row.patterns),
+            patterns=patterns_of(row.patterns),
             used_at_ms=row.used_at,
             used_from=row.used_from,
         )
@@ -211,7 +211,7 @@ def principal_of(tx: Tx, secret: str, now_ms: int) -> Principal | None:
         is_admin=row.is_admin,
         mode=Mode[row.mode],
         channel_ids=channel_ids,
-        patterns=_patterns(row.patterns),
+        patterns=patterns_of(row.patterns),
         key_id=row.id,
         key_name=row.name,
         expires_at_ms=row.expires_at,
@@ -230,7 +230,8 @@ def check_patterns(patterns: Sequence[str]) -> None:
             )
 
 
-def _patterns(text: str) -> tuple[str, ...]:
+def patterns_of(text: str) -> tuple[str, ...]:
+    """The names of packages as a row of a key holds them."""
     return () if text == _ALL_PACKAGES else tuple(msgspec.json.decode(text, type=list[str]))
 
 

@@ -21,6 +21,7 @@ from seaway.web import (
 )
 from seaway.web.account import connections, emails, groups, keys, offers, profile, security, sessions
 from seaway.web.settings import danger, general, log, members, publishers, uploading
+from seaway.web.settings import keys as channel_keys
 
 OF_PAGES = [
     # What there is
@@ -52,6 +53,9 @@ OF_PAGES = [
     Route("/channels/{channel}/settings/publishers", publishers.add, methods=["POST"]),
     Route("/channels/{channel}/settings/publishers/remove", publishers.remove, methods=["POST"]),
     Route("/channels/{channel}/settings/publishers/rules", publishers.change_rules, methods=["POST"]),
+    Route("/channels/{channel}/settings/keys", channel_keys.look, methods=["GET"]),
+    Route("/channels/{channel}/settings/keys", channel_keys.add, methods=["POST"]),
+    Route("/channels/{channel}/settings/keys/revoke", channel_keys.revoke, methods=["POST"]),
     Route("/channels/{channel}/settings/upload", uploading.look, methods=["GET"]),
     Route("/channels/{channel}/settings/log", log.look, methods=["GET"]),
     Route("/channels/{channel}/settings/danger", danger.look, methods=["GET"]),

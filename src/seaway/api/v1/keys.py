@@ -7,10 +7,11 @@ from pydantic import ConfigDict, Field
 
 from seaway.accounts.keys import MAX_NAME, MAX_PATTERNS, Key
 from seaway.accounts.principal import Mode
-from seaway.api.v1.asking import Asked, Call, Id
+from seaway.api.v1.asking import Asked, Call, ChannelName, Id
 from seaway.api.v1.shapes import Given, Moment, Page, Shown, whole
-from seaway.channels import own_keys, permissions
+from seaway.channels import own_keys, permissions, reaching_keys
 from seaway.channels.own_keys import DEFAULT_DAYS, LONGEST_DAYS
+from seaway.channels.reaching_keys import ReachingKey
 from seaway.channels.roles import SiteAction
 from seaway.clock import moment
 from seaway.database.engine import Tx
@@ -62,6 +63,27 @@ class KeyGiven(Given):
     )
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"name": "ci", "channels": ["robots"], "days": 90}]})
+
+
+class ReachingKeyShown(Shown):
+    """A key of a member, as the channel that it opens sees it."""
+
+    name: str = Field(examples=["ci"])
+    user: str = Field(examples=["ada"])
+    role: str = Field(description="What its user is in the channel: it never gives more.", examples=["contributor"])
+    mode: ModeName
+    all_channels: bool = Field(description="Whether it is for all channels of its user, or for some that were chosen.")
+    packages: list[str] = Field(description="Only packages of these names may be written with it; empty for all.")
+    created_at: Moment
+    expires_at: Moment | None
+    used_at: Moment | None = Field(description="When it was last used, in whatever channel.")
+
+
+@router.get("/channels/{channel}/keys", operation_id="listChannelKeys")
+def list_of_channel(call: Asked, channel: ChannelName) -> Page[ReachingKeyShown]:
+    """The good keys of members that open a channel, the first 500, for who manages it; what ends them is membership."""
+    with call.read() as tx:
+        return whole([_reaching(key) for key in reaching_keys.of_all(tx, call.now_ms, call.by, channel)])
 
 
 @router.get("/keys", operation_id="listKeys")
@@ -118,4 +140,18 @@ def _shown(key: Key) -> KeyShown:
         used_at=moment(key.used_at_ms),
         used_from=key.used_from,
         revoked_at=moment(key.revoked_at_ms),
+    )
+
+
+def _reaching(key: ReachingKey) -> ReachingKeyShown:
+    return ReachingKeyShown(
+        name=key.name,
+        user=key.user,
+        role=key.role.value,
+        mode=key.mode.name,
+        all_channels=key.for_all_channels,
+        packages=list(key.patterns),
+        created_at=moment(key.created_at_ms),
+        expires_at=None if key.expires_at_ms is None else moment(key.expires_at_ms),
+        used_at=None if key.used_at_ms is None else moment(key.used_at_ms),
     )

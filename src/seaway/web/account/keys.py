@@ -17,6 +17,7 @@ from seaway.accounts.parts import Accounts
 from seaway.accounts.principal import Mode, Principal
 from seaway.channels import channels, own_keys
 from seaway.channels.own_keys import KeyRules
+from seaway.database.engine import Tx
 from seaway.errors import Malformed, NotConfirmed, SeawayError
 from seaway.http.forms import Form, form_of
 from seaway.http.house import House
@@ -55,16 +56,16 @@ async def show(request: Request, by: Principal) -> Response:
 @for_person
 async def add(request: Request, by: Principal) -> Response:
     """Make a key, and show it."""
-    house, typed = accounts_of(request), _typed(await form_of(request))
+    house, typed = accounts_of(request), typed_in(await form_of(request))
     try:
-        made, secret = await to_thread.run_sync(_add, house, _rules_of(request), by, typed)
+        key, secret = await to_thread.run_sync(_add, house, _rules_of(request), by, typed)
     except NotConfirmed:
         raise
     except SeawayError as error:
         values = await to_thread.run_sync(_look, house, by)
         return refused(request, "account/keys.html", error, typed=typed, made=None, secret="", **values)
     values = await to_thread.run_sync(_look, house, by)
-    return page(request, "account/keys.html", problem=None, typed=Typed(), made=made, secret=secret, **values)
+    return page(request, "account/keys.html", problem=None, typed=Typed(), made=key, secret=secret, **values)
 
 
 @for_person
@@ -81,12 +82,13 @@ async def delete(request: Request, by: Principal) -> Response:
     return see("/account/keys")
 
 
-def _typed(form: Form) -> Typed:
+def typed_in(form: Form, *, only: str | None = None) -> Typed:
+    """What somebody typed, for `only` that channel if the form is one of a channel."""
     return Typed(
         name=form.text("name")[:200],
         mode=form.text("mode"),
-        only=form.text("for") == "only",
-        channels=tuple(form.all("channel")),
+        only=only is not None or form.text("for") == "only",
+        channels=tuple(form.all("channel")) if only is None else (only,),
         patterns=form.text("patterns")[:4_000],
         days=form.text("days"),
     )
@@ -111,22 +113,27 @@ def _has_ended(key: Key, now_ms: int) -> bool:
     return key.revoked_at_ms is not None or (key.expires_at_ms is not None and key.expires_at_ms <= now_ms)
 
 
-def _add(house: Accounts, rules: KeyRules, by: Principal, typed: Typed) -> tuple[Key, str]:
+def made(tx: Tx, now_ms: int, by: Principal, typed: Typed, rules: KeyRules) -> tuple[Key, str]:
+    """The key that was typed in, with its secret."""
     mode, days = _mode(typed.mode), _days(typed.days)
     if typed.only and not typed.channels:
         raise Malformed("No channel was chosen.", "Choose some, or make a key for all of yours.")
+    return own_keys.add(
+        tx,
+        now_ms,
+        by,
+        typed.name,
+        mode=mode,
+        channel_names=typed.channels if typed.only else None,
+        patterns=typed.patterns.replace(",", " ").split(),
+        days=days,
+        rules=rules,
+    )
+
+
+def _add(house: Accounts, rules: KeyRules, by: Principal, typed: Typed) -> tuple[Key, str]:
     with house.database.write() as tx:
-        return own_keys.add(
-            tx,
-            house.clock.now_ms(),
-            by,
-            typed.name,
-            mode=mode,
-            channel_names=typed.channels if typed.only else None,
-            patterns=typed.patterns.replace(",", " ").split(),
-            days=days,
-            rules=rules,
-        )
+        return made(tx, house.clock.now_ms(), by, typed, rules)
 
 
 def _mode(text: str) -> Mode:

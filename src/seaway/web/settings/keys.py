@@ -1,0 +1,80 @@
+"""
+Which keys open the channel: one's own, made and revoked here; of who manages it, those of all members.
+
+The secret of a key that was made stands on the answer to the form, as in one's account (`web.account.keys`).
+"""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from seaway.accounts.keys import Key
+from seaway.accounts.principal import Principal
+from seaway.channels import channels, own_keys, permissions, reaching_keys
+from seaway.channels.permissions import Verdict
+from seaway.channels.roles import Action
+from seaway.http.forms import form_of
+from seaway.http.house import House
+from seaway.web.account.keys import MODES, Typed, made, typed_in
+from seaway.web.asking import for_person
+from seaway.web.settings.frame import Scene, Section, do_apart, show
+
+
+def _look(scene: Scene) -> Mapping[str, Any]:
+    tx, now_ms, by, channel = scene.tx, scene.now_ms, scene.by, scene.channel
+    manages = permissions.decide(by, Action.MANAGE, channels.access_of(tx, channel, by)) is Verdict.ALLOWED
+    everybodys = reaching_keys.of_all(tx, now_ms, by, channel) if manages else []
+    return {
+        "own": reaching_keys.of_oneself(tx, now_ms, by, channel),
+        "others": [key for key in everybodys if key.user != by.name],
+        "too_many": len(everybodys) >= reaching_keys.MOST,
+        "modes": MODES,
+        "typed": Typed(),
+        "made": None,
+        "secret": "",
+    }
+
+
+SECTION = Section("keys", Action.SEE_MEMBERS, _look)
+
+
+@for_person
+async def look(request: Request, by: Principal) -> Response:
+    """The page."""
+    return await show(request, by, SECTION)
+
+
+@for_person
+async def add(request: Request, by: Principal) -> Response:
+    """Make a key for this channel alone, and show it."""
+    typed = typed_in(await form_of(request), only=request.path_params["channel"])
+    done: list[tuple[Key, str]] = []
+    answer = await do_apart(request, by, SECTION, partial(_add, done, typed), typed=typed)
+    if not done:
+        return answer
+    key, secret = done[0]
+    return await show(request, by, SECTION, made=key, secret=secret)
+
+
+@for_person
+async def revoke(request: Request, by: Principal) -> Response:
+    """End a key of one's own, everywhere, on its next request."""
+    channel, name = request.path_params["channel"], (await form_of(request)).exact("name")
+    return await do_apart(request, by, SECTION, partial(_revoke, channel, name))
+
+
+def _add(done: list[tuple[Key, str]], typed: Typed, house: House, by: Principal) -> None:
+    (channel,) = typed.channels
+    with house.accounts.database.write() as tx:
+        channels.require(tx, by, SECTION.action, channel)
+        found = made(tx, house.accounts.clock.now_ms(), by, typed, house.key_rules)
+    done.append(found)
+
+
+def _revoke(channel: str, name: str, house: House, by: Principal) -> None:
+    with house.accounts.database.write() as tx:
+        channels.require(tx, by, SECTION.action, channel)
+        own_keys.revoke(tx, house.accounts.clock.now_ms(), by, name)
