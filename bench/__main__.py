@@ -19,6 +19,7 @@ COMMANDS = {
     "import": "importing",
     "reads": "reads",
     "large": "large",
+    "pages": "pages",
     "http-servers": "http_servers",
     "choices": "choices",
     "load": "load",

@@ -28,6 +28,7 @@ LOTS = (
         "import": ["--sizes", "10"],
         "reads": ["--sizes", "60,20", "--seconds", "0.1", "--megabytes", "1"],
         "large": ["--megabytes", "2"],
+        "pages": ["--sizes", "40", "--rounds", "1"],
         "http-servers": ["--sizes", "60,20", "--seconds", "0.1", "--megabytes", "1", "--count", "8"],
     },
 )

@@ -5,10 +5,10 @@ import pytest
 from seaway.accounts.principal import ANONYMOUS
 from seaway.channels import channels
 from seaway.channels.roles import Role
-from seaway.packages import finding, recent
+from seaway.packages import downloads, finding, recent, versions
 from seaway.packages.finding import Sort
-from seaway.packages.overview import Overviews
 from seaway.server.wiring import Seaway
+from tests.support.clock import TurnedClock
 from tests.support.house import People, publish_file
 from tests.support.packages import conda, index_json
 from tests.support.statements import counted
@@ -34,22 +34,34 @@ async def test_nothing_of_a_private_channel_is_among_the_newest(seaway: Seaway, 
     assert {one.package for one in found} == {"plain", "secret-tool"}
 
 
-async def test_a_channel_is_sorted_and_filtered(seaway: Seaway, people: People) -> None:
+async def test_a_channel_is_sorted_and_filtered(seaway: Seaway, people: People, clock: TurnedClock) -> None:
     """By name, by the last upload, by downloads, of one platform."""
     people.channel("chan")
     await publish(seaway, "chan", "b")
+    clock.move(1)
     await publish_file(seaway, "chan", conda(index_json("a", subdir="linux-64", noarch=...)))
-    with seaway.database.read() as tx:
-        known = Overviews().of(tx, channels.get(tx, "chan").id)
-    assert known is not None
+    clock.move(1)
+    await publish(seaway, "chan", "b-c", summary="Motion PLANNING")
+    people.channel("other")
+    await publish(seaway, "other", "b")
+    with seaway.database.write() as tx:
+        channel_id = channels.get(tx, "chan").id
+        (build,) = versions.of_package(tx, channel_id, "b")[0].builds
+        downloads.add(tx, {(build.id, 20_000): 3, (build.id, 10_000): 3})
 
-    def names(words: str = "", subdir: str = "", sort: Sort = Sort.NAME) -> list[str]:
-        return [line.name for line in finding.choose(known.values(), words, subdir, sort, lambda: {"b": 3})]
+    def names(words: str = "", subdir: str = "", sort: Sort = Sort.NAME, since: int = 20_000) -> list[str]:
+        with seaway.database.read() as tx:
+            return finding.names(tx, channel_id, words, subdir, sort, since=since)
 
-    assert names() == ["a", "b"]
-    assert names(sort=Sort.DOWNLOADS) == ["b", "a"]
+    assert names() == ["a", "b", "b-c"]
+    assert names(sort=Sort.UPDATED) == ["b-c", "a", "b"]
+    assert names(sort=Sort.DOWNLOADS) == ["b", "a", "b-c"]
+    assert names(sort=Sort.DOWNLOADS, since=20_001) == ["a", "b", "b-c"]
     assert names(subdir="linux-64") == ["a"]
     assert names("demo", "noarch") == []
+    assert names("b_c") == names("planning motion") == ["b-c"]
+    assert names("c") == ["b-c"]
+    assert names("100%") == names("x" * 300) == []
 
 
 async def test_the_newest_come_first_and_once(seaway: Seaway, people: People) -> None:

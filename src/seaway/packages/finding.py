@@ -1,13 +1,18 @@
-"""The packages of one channel that have the words in them, in the order asked for; and how often they were fetched."""
+"""
+The packages of one channel that have the words in them, in the order asked for; and how often they were fetched.
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+Asked of the database each time, names only: what a list shows of them is read for one page of it
+(`overview.lines_of`). So the first look of a worker costs what every other one does.
+"""
+
+from collections.abc import Sequence
 from enum import Enum
 
 from sqlalchemy import func, select
 
 from seaway.database.engine import Tx
-from seaway.database.tables import downloads, files, packages, subdirs
-from seaway.packages.overview import Line
+from seaway.database.tables import downloads, files, packages, shards, subdirs
+from seaway.packages import search
 
 
 class Sort(Enum):
@@ -18,21 +23,48 @@ class Sort(Enum):
     DOWNLOADS = "downloads"
 
 
-def choose(
-    lines: Iterable[Line], words: str, subdir: str, sort: Sort, counts: Callable[[], Mapping[str, int]]
-) -> list[Line]:
-    """The packages of a channel that have all of the words in name or summary; who has them in the name stands first."""
-    wanted = words.lower().split()
-    chosen = [line for line in lines if (not subdir or subdir in line.subdirs) and _fits(line, wanted)]
-    chosen.sort(key=lambda line: line.name)
+def names(tx: Tx, channel_id: int, words: str, subdir: str, sort: Sort, *, since: int) -> list[str]:
+    """
+    The packages of a channel that have all of the words in name or summary, in the order asked for.
+
+    By name, those stand first that have the first word in it. `since` is the day from which downloads count.
+    """
+    wanted = words.lower().split()[: search.MAX_WORDS]
+    found = _matching(tx, channel_id, wanted, subdir)
     if sort is Sort.UPDATED:
-        chosen.sort(key=lambda line: -line.uploaded_at_ms)
+        arrived = _arrivals(tx, channel_id)
+        found.sort(key=lambda name: -arrived.get(name, 0))
     elif sort is Sort.DOWNLOADS:
-        by_name = counts()
-        chosen.sort(key=lambda line: -by_name.get(line.name, 0))
+        fetched = downloads_since(tx, channel_id, since)
+        found.sort(key=lambda name: -fetched.get(name, 0))
     elif wanted:
-        chosen.sort(key=lambda line: _rank(line.name, wanted))
-    return chosen
+        found.sort(key=lambda name: _rank(name, wanted[0]))
+    return found
+
+
+def _matching(tx: Tx, channel_id: int, wanted: Sequence[str], subdir: str) -> list[str]:
+    is_there = select(shards.c.name).where(
+        shards.c.subdir_id == subdirs.c.id, subdirs.c.channel_id == channel_id, shards.c.sha256.is_not(None)
+    )
+    if subdir:
+        is_there = is_there.where(subdirs.c.name == subdir)
+    query = select(packages.c.name).where(
+        packages.c.channel_id == channel_id, packages.c.name.in_(is_there), *(search.holds(word) for word in wanted)
+    )
+    return sorted(tx.execute(query).scalars())
+
+
+def _arrivals(tx: Tx, channel_id: int) -> dict[str, int]:
+    """The last file of each package: its id, since ids are given in the order of arrival, and are in the index."""
+    # One seek for each package and subdir: grouping walks all files, which takes 0.1 s for 160,000 of them.
+    last = select(func.max(files.c.id)).where(files.c.subdir_id == subdirs.c.id, files.c.package_id == packages.c.id)
+    query = (
+        select(packages.c.name, func.max(last.scalar_subquery()))
+        .join(subdirs, subdirs.c.channel_id == packages.c.channel_id)
+        .where(packages.c.channel_id == channel_id)
+        .group_by(packages.c.name)
+    )
+    return {name: file_id or 0 for name, file_id in tx.execute(query)}
 
 
 def downloads_since(tx: Tx, channel_id: int, day: int, names: Sequence[str] | None = None) -> dict[str, int]:
@@ -57,11 +89,6 @@ def downloads_since(tx: Tx, channel_id: int, day: int, names: Sequence[str] | No
     return {name: int(count) for name, count in tx.execute(query)}
 
 
-def _fits(line: Line, wanted: Sequence[str]) -> bool:
-    return all(word in line.name or word in line.summary.lower() for word in wanted)
-
-
-def _rank(name: str, wanted: Sequence[str]) -> int:
+def _rank(name: str, word: str) -> int:
     """Less is better: the very name, its beginning, a part of it, the summary only."""
-    first = wanted[0]
-    return 0 if name == first else 1 if name.startswith(first) else 2 if first in name else 3
+    return 0 if name == word else 1 if name.startswith(word) else 2 if word in name else 3

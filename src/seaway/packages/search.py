@@ -24,7 +24,7 @@ from seaway.errors import Malformed
 from seaway.indexing.rows import State
 
 MAX_QUESTION = 200
-_MAX_WORDS = 8
+MAX_WORDS = 8
 # What a word of a name or a summary never holds, or holds only behind a name: a comparison, a version.
 _SPEC = re.compile(r"[<>=!~\[\]*|]|\s\d")
 
@@ -67,8 +67,8 @@ def _of_spec(wanted: Wanted) -> _Conditions:
 def _of_words(question: str) -> _Conditions:
     """What a package must be to hold every word, and how good that is."""
     words = question.split()
-    if not words or len(words) > _MAX_WORDS:
-        raise Malformed(f"A search has 1 to {_MAX_WORDS} words.", "Leave some out.")
+    if not words or len(words) > MAX_WORDS:
+        raise Malformed(f"A search has 1 to {MAX_WORDS} words.", "Leave some out.")
     folded = filename.folded("-".join(words))
     rank = case(
         (packages.c.folded_name == folded, 0),
@@ -76,10 +76,11 @@ def _of_words(question: str) -> _Conditions:
         (packages.c.folded_name.contains(folded, autoescape=True), 2),
         else_=3,
     )
-    return and_(*(_holds(word) for word in words)), rank
+    return and_(*(holds(word) for word in words)), rank
 
 
-def _holds(word: str) -> ColumnElement[bool]:
+def holds(word: str) -> ColumnElement[bool]:
+    """Whether a package has the word in its name, however that is written, or in its summary."""
     in_summary = func.lower(packages.c.summary).contains(word.lower(), autoescape=True)
     folded = filename.folded(word)
     return or_(packages.c.folded_name.contains(folded, autoescape=True), in_summary) if folded else in_summary

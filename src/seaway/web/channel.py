@@ -61,12 +61,9 @@ async def channel(request: Request) -> Response:
     def find(tx: Tx, by: Principal) -> _Found:
         shown, access = readable(tx, by, request.path_params["channel"])
         if words or subdir or sort is not Sort.NAME:
-            known = house.overviews.of(tx, access.channel_id) or {}
-            chosen = finding.choose(
-                known.values(), words, subdir, sort, lambda: finding.downloads_since(tx, shown.id, since)
-            )
+            chosen = finding.names(tx, shown.id, words, subdir, sort, since=since)
             pages = pages_of(request, len(chosen), _ON_A_PAGE)
-            lines = chosen[pages.start : pages.end]
+            lines = overview.lines_of(tx, shown.id, chosen[pages.start : pages.end])
         else:
             pages = pages_of(request, shown.package_count, _ON_A_PAGE)
             lines = overview.page_by_name(tx, shown.id, start=pages.start, limit=_ON_A_PAGE)
@@ -96,7 +93,6 @@ async def channel(request: Request) -> Response:
         subdir=subdir,
         sort=sort.value,
         is_filtered=bool(words or subdir),
-        too_many=found.channel.package_count > overview.MOST_PACKAGES,
         install=installing.of_channel(site, found.channel.name),
         publish=installing.to_publish(site, found.channel.name),
         size=sum(holding.size for holding in found.holdings),

@@ -1,0 +1,65 @@
+"""What the pages of a large channel take to be answered: by a worker that has answered nothing yet, and again."""
+
+import argparse
+import time
+
+from sqlalchemy import func, select
+
+from bench import channels, houses, servers, wire
+from bench.folders import scratch
+from bench.measure import Samples
+from bench.report import Report, progress
+from bench.wire import Connection
+from seaway.database.tables import packages
+
+TITLE = "the pages of a large channel: from a worker's first answer, and again"
+QUICK = {"sizes": [200_000], "rounds": 3}
+FULL = {"sizes": [200_000, 700_000], "rounds": 9}
+
+_CHANNEL = "bench"
+_HERE = f"/channels/{_CHANNEL}"
+_AGAIN = 10
+_BROWSER = {"Accept": "text/html"}
+
+
+def run(options: argparse.Namespace, report: Report) -> None:
+    """Each page from a new server, then some times more from the same one."""
+    for size in options.sizes:
+        with scratch(options.folder) as folder:
+            progress(f"making {size:,} records")
+            houses.prepared(folder, {}, {_CHANNEL: size}, options.cache)
+            with houses.opened(folder, {}) as seaway, seaway.database.read() as tx:
+                count = tx.execute(select(func.count()).select_from(packages)).scalar_one()
+                name = tx.execute(select(func.min(packages.c.name))).scalar_one()
+            for case, path in _pages(name).items():
+                samples = Samples()
+                for number in range(options.rounds):
+                    progress(f"{case}, round {number + 1} of {options.rounds}")
+                    with (
+                        servers.seaway(folder, **dict(options.set)) as server,
+                        Connection(server.address) as connection,
+                    ):
+                        before = server.cpu_seconds()
+                        samples["first"].append(_seconds(connection, path))
+                        samples["processor"].append(server.cpu_seconds() - before)
+                        samples["again"] += [_seconds(connection, path) for _ in range(_AGAIN)]
+                report.add_ms(f"{count:,} packages: {case}", "first answer", samples["first"])
+                report.add_ms(f"{count:,} packages: {case}", "its processor time", samples["processor"])
+                report.add_ms(f"{count:,} packages: {case}", "again", samples["again"])
+
+
+def _pages(package: str) -> dict[str, str]:
+    return {
+        "by name": _HERE,
+        "searched": f"{_HERE}?q=lib",
+        "of a platform": f"{_HERE}?subdir={channels.recipes.SUBDIR}",
+        "newest first": f"{_HERE}?sort=updated",
+        "most fetched": f"{_HERE}?sort=downloads",
+        "a package": f"{_HERE}/packages/{package}",
+    }
+
+
+def _seconds(connection: Connection, path: str) -> float:
+    started = time.perf_counter()
+    connection.exchange(wire.get(path, _BROWSER)).expect(200)
+    return time.perf_counter() - started
