@@ -1,7 +1,13 @@
 """How the routes of site admins are asked by the table of permissions."""
 
+import json
 from collections.abc import Iterable
+from functools import cache
 
+from joserfc.jwk import RSAKey
+
+from seaway.accounts.principal import OPERATOR
+from seaway.trust import issuers
 from tests.http.asks import Ask, Stage, builds
 
 
@@ -18,3 +24,51 @@ def _limiting_a_channel(stage: Stage, _who: str) -> Iterable[Ask]:
 @builds("PATCH /api/v1/users/{user}/quota")
 def _limiting_a_user(stage: Stage, _who: str) -> Iterable[Ask]:
     yield Ask(f"/api/v1/users/{stage.users['viewer']}/quota", json={"quota": None})
+
+
+def new_issuer(stage: Stage) -> str:
+    """The name of one that nobody relies on."""
+    seaway, name = stage.site.people.seaway, stage.site.new_name("forge")
+    with seaway.database.write() as tx:
+        address = f"https://{name}.example.com"
+        issuers.add(tx, seaway.clock.now_ms(), OPERATOR, name, kind="gitlab", issuer=address)
+    return name
+
+
+@cache
+def key_set() -> str:
+    """A JSON Web Key Set of one key."""
+    key = RSAKey.generate_key(2048, {"kid": "1"}, private=False)
+    return json.dumps({"keys": [key.as_dict(private=False) | {"kid": "1"}]})
+
+
+@builds("POST /api/v1/issuers")
+def _adding_an_issuer(stage: Stage, _who: str) -> Iterable[Ask]:
+    name = stage.site.new_name("forge")
+    given = {"name": name, "issuer": f"https://{name}.example.com", "kind": "gitlab"}
+    yield Ask("/api/v1/issuers", json=given)
+
+
+@builds("GET /api/v1/issuers/{issuer}", "DELETE /api/v1/issuers/{issuer}")
+def _looking_at_an_issuer(stage: Stage, _who: str) -> Iterable[Ask]:
+    yield Ask(f"/api/v1/issuers/{new_issuer(stage)}")
+
+
+@builds("PATCH /api/v1/issuers/{issuer}")
+def _switching_an_issuer(stage: Stage, _who: str) -> Iterable[Ask]:
+    yield Ask(f"/api/v1/issuers/{new_issuer(stage)}", json={"enabled": False})
+
+
+@builds("PUT /api/v1/issuers/{issuer}/keys")
+def _giving_keys(stage: Stage, _who: str) -> Iterable[Ask]:
+    yield Ask(f"/api/v1/issuers/{new_issuer(stage)}/keys", json=json.loads(key_set()))
+
+
+@builds("POST /api/v1/issuers/{issuer}/keys/fetch")
+def _fetching_keys_of_nobody(_stage: Stage, _who: str) -> Iterable[Ask]:
+    yield Ask("/api/v1/issuers/nobody/keys/fetch")
+
+
+@builds("POST /api/v1/jobs/{job}/retry")
+def _retrying_no_job(_stage: Stage, _who: str) -> Iterable[Ask]:
+    yield Ask("/api/v1/jobs/1000000/retry")

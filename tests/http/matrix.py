@@ -331,6 +331,18 @@ GET /api/v1/users/{user}/quota                            401       403       40
 POST /api/v1/users/{user}/second-factor-reset             401       403       403       403       403       403       403       403       403       403       401
 DELETE /api/v1/users/{user}/second-factor-reset           401       403       403       403       403       403       403       403       403       403       401
 PATCH /api/v1/users/{user}/quota                          401       403       403       403       403       403       403       403       403       403       401
+GET /api/v1/issuers                                       401       403       403       403       403       403       403       403       403       403       401
+POST /api/v1/issuers                                      401       403       403       403       403       403       403       403       403       403       401
+GET /api/v1/issuers/{issuer}                              401       403       403       403       403       403       403       403       403       403       401
+PATCH /api/v1/issuers/{issuer}                            401       403       403       403       403       403       403       403       403       403       401
+DELETE /api/v1/issuers/{issuer}                           401       403       403       403       403       403       403       403       403       403       401
+PUT /api/v1/issuers/{issuer}/keys                         401       403       403       403       403       403       403       403       403       403       401
+POST /api/v1/issuers/{issuer}/keys/fetch                  401       403       403       403       403       403       403       403       403       403       401
+GET /api/v1/jobs                                          401       403       403       403       403       403       403       403       403       403       401
+POST /api/v1/jobs/retry                                   401       403       403       403       403       403       403       403       403       403       401
+POST /api/v1/jobs/{job}/retry                             401       403       403       403       403       403       403       403       403       403       401
+GET /api/v1/storage                                       401       403       403       403       403       403       403       403       403       403       401
+GET /api/v1/storage/channels                              401       403       403       403       403       403       403       403       403       403       401
 GET /api/v1/audit                                         401       403       403       403       403       403       403       403       403       403       401
 """  # fmt: skip
 
@@ -431,6 +443,18 @@ GET /api/v1/users/{user}/quota                            403       403       40
 POST /api/v1/users/{user}/second-factor-reset             403       403       403       403       200       403
 DELETE /api/v1/users/{user}/second-factor-reset           403       403       403       403       204       403
 PATCH /api/v1/users/{user}/quota                          403       403       403       403       200       403
+GET /api/v1/issuers                                       403       403       403       403       200       403
+POST /api/v1/issuers                                      403       403       403       403       201       403
+GET /api/v1/issuers/{issuer}                              403       403       403       403       200       403
+PATCH /api/v1/issuers/{issuer}                            403       403       403       403       200       403
+DELETE /api/v1/issuers/{issuer}                           403       403       403       403       204       403
+PUT /api/v1/issuers/{issuer}/keys                         403       403       403       403       200       403
+POST /api/v1/issuers/{issuer}/keys/fetch                  403       403       403       403       404       403
+GET /api/v1/jobs                                          403       403       403       403       200       403
+POST /api/v1/jobs/retry                                   403       403       403       403       200       403
+POST /api/v1/jobs/{job}/retry                             403       403       403       403       404       403
+GET /api/v1/storage                                       403       403       403       403       200       403
+GET /api/v1/storage/channels                              403       403       403       403       200       403
 GET /api/v1/audit                                         403       403       403       403       200       403
 GET /api/v1/channels/{channel}/audit                      403/404   403       403       200       200       200
 """  # fmt: skip

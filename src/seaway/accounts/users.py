@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import func, insert, select, update
 
 from seaway import audit
 from seaway.accounts import emails, links, sessions, sign_ins
@@ -113,9 +113,13 @@ def get(tx: Tx, name: str) -> User:
     return user
 
 
-def all_users(tx: Tx, *, after: str = "", limit: int | None = None) -> list[User]:
-    """Every account, by name; a page of them from behind `after` if there is a limit."""
-    return [User(*row) for row in tx.execute(_USER.where(users.c.name > after).order_by(users.c.name).limit(limit))]
+def all_users(tx: Tx, words: str = "", *, after: str = "", limit: int | None = None) -> list[User]:
+    """Accounts that have all of the words in a name or the address, by name, a page of them from behind `after`."""
+    query = _USER.where(users.c.name > after).order_by(users.c.name).limit(limit)
+    for word in words.lower().split():
+        here = func.lower(users.c.name + " " + users.c.display_name + " " + func.coalesce(addresses.c.address, ""))
+        query = query.where(here.contains(word, autoescape=True))
+    return [User(*row) for row in tx.execute(query)]
 
 
 def by_id(tx: Tx, user_id: int) -> User:

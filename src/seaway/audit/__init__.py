@@ -86,6 +86,7 @@ class Event(Enum):
     TOKEN_MINTED = "oidc.minted"
     TOKEN_REFUSED = "oidc.refused"
     TOKEN_REVOKED = "token.revoked"
+    JOBS_RETRIED = "jobs.retried"
     TRUSTED_ROOT_CHANGED = "trusted-root.changed"
 
 

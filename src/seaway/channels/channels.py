@@ -159,10 +159,12 @@ def get(tx: Tx, name: str) -> Channel:
     return _channel(row)
 
 
-def visible_to(tx: Tx, principal: Principal, *, after: str = "", limit: int | None = None) -> list[Channel]:
-    """The channels that this principal may read, by name; a page of them from behind `after` if there is a limit."""
+def visible_to(
+    tx: Tx, principal: Principal, words: str = "", *, after: str = "", limit: int | None = None
+) -> list[Channel]:
+    """Channels that this principal may read and that have all of the words, by name, a page of them from behind `after`."""
     query = _listing().where(_readable_by(principal), channels.c.name > after).order_by(channels.c.name).limit(limit)
-    return [_channel(row) for row in tx.execute(query)]
+    return [_channel(row) for row in tx.execute(_with_words(query, words))]
 
 
 def visible_ids(principal: Principal) -> Select[Any]:
@@ -179,10 +181,7 @@ def names_visible_to(tx: Tx, principal: Principal) -> dict[int, str]:
 def public(tx: Tx, words: str = "", *, after: str = "", limit: int) -> list[Channel]:
     """Public channels that have all of the words in name or description, by name, from behind `after`."""
     query = _listing().where(channels.c.is_public, channels.c.name > after).order_by(channels.c.name).limit(limit)
-    for word in words.lower().split():
-        here = func.lower(channels.c.name + " " + channels.c.description)
-        query = query.where(here.contains(word, autoescape=True))
-    return [Channel(*row) for row in tx.execute(query)]
+    return [_channel(row) for row in tx.execute(_with_words(query, words))]
 
 
 def matching(tx: Tx, principal: Principal, words: str, *, limit: int) -> list[Channel]:
@@ -320,6 +319,14 @@ def _take_released_name(tx: Tx, now_ms: int, name: str, owner: User) -> None:
 def _check_description(description: str) -> None:
     if len(description) > MAX_DESCRIPTION or not description.replace("\n", "").replace("\t", "").isprintable():
         raise Malformed(f"A description is a text of at most {MAX_DESCRIPTION:,} characters.", "Shorten it.")
+
+
+def _with_words(query: Select[Any], words: str) -> Select[Any]:
+    """Only those with all of the words in name or description."""
+    for word in words.lower().split():
+        here = func.lower(channels.c.name + " " + channels.c.description)
+        query = query.where(here.contains(word, autoescape=True))
+    return query
 
 
 def _channel(row: Row[Any]) -> Channel:

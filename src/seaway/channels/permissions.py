@@ -117,6 +117,12 @@ def require_site(principal: Principal, action: SiteAction) -> None:
         require_factor_to_own(principal)
 
 
+def require_admin(principal: Principal, now_ms: int) -> None:
+    """Return if the principal may change the site itself: a site admin who proved to be there a short while ago."""
+    require_site(principal, SiteAction.ADMINISTER)
+    require_fresh(principal, now_ms)
+
+
 def require_fresh_session(principal: Principal, now_ms: int) -> None:
     """As `require_fresh`, for what keys with the right mode may do too: a browser left open may not."""
     if principal.carrier is Carrier.PERSON:

@@ -13,7 +13,7 @@ from seaway.clock import moment
 
 if TYPE_CHECKING:
     from seaway.server.wiring import Seaway
-    from seaway.trust.issuers import Issuer
+    from seaway.trust.issuer_states import IssuerState
 
 app = typer.Typer(help="Register and look after issuers of workflow tokens.", no_args_is_help=True)
 
@@ -49,12 +49,10 @@ def add(
 @app.command("list")
 def list_issuers(context: typer.Context, as_json: JsonOption = False) -> None:
     """List every issuer, with the state of its keys."""
-    from seaway.trust import issuers
+    from seaway.trust import issuer_states
 
-    with context.obj.house() as seaway:
-        with seaway.database.read() as tx:
-            names = [issuer.name for issuer in issuers.all_issuers(tx)]
-        rows = [_described(seaway, name) for name in names]
+    with context.obj.house() as seaway, seaway.database.read() as tx:
+        rows = [_row(state) for state in issuer_states.states(tx)]
     show_rows(rows, as_json, nothing="There is no issuer.")
 
 
@@ -138,23 +136,23 @@ def _text(path: Path) -> str:
 
 
 def _described(seaway: Seaway, name: str) -> dict[str, Any]:
-    from seaway.trust import issuers
-    from seaway.trust.key_set import read_keys
+    from seaway.trust import issuer_states
 
     with seaway.database.read() as tx:
-        issuer: Issuer = issuers.get(tx, name)
-        publishers = issuers.publisher_count(tx, issuer.issuer)
-    held = seaway.house.exchanging.key_sets.held(issuer)
-    is_static = issuer.static_keys is not None
+        return _row(issuer_states.state(tx, name))
+
+
+def _row(state: IssuerState) -> dict[str, Any]:
+    issuer = state.issuer
     return {
         "name": issuer.name,
         "kind": issuer.kind.name,
         "issuer": issuer.issuer,
         "enabled": issuer.is_enabled,
         "built_in": issuer.is_builtin,
-        "static_keys": is_static,
-        "keys": sorted(read_keys(issuer.static_keys) if issuer.static_keys is not None else held.keys),
-        "fetched_at": moment(held.fetched_at_ms) if held.fetched_at_ms and not is_static else None,
-        "error": "" if is_static else held.error,
-        "publishers": publishers,
+        "static_keys": state.has_static_keys,
+        "keys": list(state.keys),
+        "fetched_at": moment(state.fetched_at_ms),
+        "error": state.error,
+        "publishers": state.publishers,
     }

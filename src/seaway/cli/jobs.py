@@ -48,11 +48,9 @@ def retry(
     as_json: JsonOption = False,
 ) -> None:
     """Try dead jobs again."""
-    from seaway.errors import NotFound
-    from seaway.jobs import queue
+    from seaway.accounts.principal import OPERATOR
+    from seaway.channels import administration
 
     with context.obj.house() as seaway, seaway.database.write_part() as tx:
-        count = queue.retry(tx, seaway.clock.now_ms(), job_id)
-    if job_id is not None and not count:
-        raise NotFound(f"There is no dead job {job_id}.", "`seaway jobs list --state dead` shows them.")
+        count = administration.retry_jobs(tx, seaway.clock.now_ms(), OPERATOR, job_id)
     show({"retried": count}, as_json, f"{count} jobs are tried again.")

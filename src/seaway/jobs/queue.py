@@ -45,9 +45,13 @@ class Job:
     run_at_ms: int
     owner: str | None
     error: str
+    created_at_ms: int
 
 
-_JOB = (jobs.c.id, jobs.c.kind, jobs.c.args, jobs.c.state, jobs.c.attempt, jobs.c.run_at, jobs.c.owner, jobs.c.error)
+_JOB = (
+    jobs.c.id, jobs.c.kind, jobs.c.args, jobs.c.state, jobs.c.attempt, jobs.c.run_at, jobs.c.owner, jobs.c.error,
+    jobs.c.created_at,
+)  # fmt: skip
 
 
 def enqueue(
@@ -133,9 +137,9 @@ def pause_ms(attempt: int) -> int:
     return min(_FIRST_PAUSE_MS << (attempt - 1), _LONGEST_PAUSE_MS)
 
 
-def list_jobs(tx: Tx, state: str | None = None) -> list[Job]:
-    """All jobs, or those in one state, by age."""
-    rows = select(*_JOB).order_by(jobs.c.id)
+def list_jobs(tx: Tx, state: str | None = None, *, after: int = 0, limit: int | None = None) -> list[Job]:
+    """All jobs, or those in one state, by age; a page of them from behind the id `after` if there is a limit."""
+    rows = select(*_JOB).where(jobs.c.id > after).order_by(jobs.c.id).limit(limit)
     return [_job(row) for row in tx.execute(rows if state is None else rows.where(jobs.c.state == state))]
 
 
@@ -217,5 +221,13 @@ def _wait_again(tx: Tx, which: ColumnElement[bool], values: Mapping[str, Any]) -
 
 def _job(row) -> Job:  # type: ignore[no-untyped-def]
     return Job(
-        row.id, row.kind, msgspec.json.decode(row.args), row.state, row.attempt, row.run_at, row.owner, row.error
+        row.id,
+        row.kind,
+        msgspec.json.decode(row.args),
+        row.state,
+        row.attempt,
+        row.run_at,
+        row.owner,
+        row.error,
+        row.created_at,
     )

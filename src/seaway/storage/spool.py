@@ -10,6 +10,7 @@ import fcntl
 import os
 import secrets
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -49,6 +50,11 @@ class Spool:
         finally:
             shutil.rmtree(path, ignore_errors=True)
             os.close(descriptor)
+
+    def usage(self) -> tuple[int, int]:
+        """How many files lie here now, those in folders too, and their bytes."""
+        sizes = [size for path in self._folder.rglob("*") if (size := _size_of(path)) is not None]
+        return len(sizes), sum(sizes)
 
     def clear_orphans(self) -> int:
         """Remove what killed processes left; the number of files and folders."""
@@ -93,6 +99,15 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
+
+
+def _size_of(path: Path) -> int | None:
+    """The bytes of a file; None for a folder, and for what went while it was looked for."""
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return None
+    return found.st_size if stat.S_ISREG(found.st_mode) else None
 
 
 def _lock(descriptor: int) -> bool:

@@ -16,9 +16,8 @@ from seaway import audit
 from seaway.accounts.principal import Principal
 from seaway.audit import Event
 from seaway.channels import permissions
-from seaway.channels.roles import SiteAction
 from seaway.database.engine import Tx
-from seaway.database.tables import issuer_keys, publishers
+from seaway.database.tables import issuer_keys
 from seaway.database.tables import issuers as rows
 from seaway.errors import Malformed, NameTaken, NotFound
 from seaway.trust.claims import github, gitlab, google
@@ -27,6 +26,7 @@ from seaway.trust.claims.known import kind_of
 from seaway.trust.key_set import require_keys
 
 MAX_ISSUER = 500
+MAX_NAME = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,19 +80,19 @@ def get(tx: Tx, name: str) -> Issuer:
     """The issuer of this name."""
     found = next((one for one in all_issuers(tx) if one.name == name), None)
     if found is None:
-        raise NotFound(f"There is no issuer named {name[:60]!a}.", "`seaway issuer list` shows them.")
+        raise NotFound(f"There is no issuer named {name[:60]!a}.", "Look at the list of them.")
     return found
 
 
 def add(tx: Tx, now_ms: int, by: Principal, name: str, *, kind: str, issuer: str, rules: str = "") -> Issuer:
     """Register an issuer; from then on its tokens are looked at, and its keys are fetched when one comes."""
-    permissions.require_site(by, SiteAction.ADMINISTER)
+    permissions.require_admin(by, now_ms)
     if not re.fullmatch(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?", name):
         raise NameTaken(f"{name[:60]!a} cannot be the name of an issuer.", "Use lower case letters, digits and -.")
     require_address(issuer)
     kind_of(kind, rules)
     if any(one.name == name or one.issuer == issuer for one in all_issuers(tx)):
-        raise NameTaken(f"There is an issuer named {name} or with this address.", "`seaway issuer list` shows them.")
+        raise NameTaken(f"There is an issuer named {name} or with this address.", "Look at the list of them.")
     tx.execute(insert(rows).values(name=name, kind=kind, issuer=issuer, is_enabled=True, rules=rules, added_at=now_ms))
     audit.write(tx, now_ms, by.actor, Event.ISSUER_ADDED, target=name, issuer=issuer, kind=kind)
     return get(tx, name)
@@ -100,10 +100,10 @@ def add(tx: Tx, now_ms: int, by: Principal, name: str, *, kind: str, issuer: str
 
 def remove(tx: Tx, now_ms: int, by: Principal, name: str) -> Issuer:
     """Forget an issuer; its publishers stay in their channels and match nothing."""
-    permissions.require_site(by, SiteAction.ADMINISTER)
+    permissions.require_admin(by, now_ms)
     found = get(tx, name)
     if found.is_builtin:
-        raise Malformed(f"Seaway knows {name} by itself.", f"Switch it off: seaway issuer disable {name}")
+        raise Malformed(f"Seaway knows {name} by itself.", "Switch it off instead.")
     tx.execute(delete(rows).where(rows.c.name == name))
     tx.execute(delete(issuer_keys).where(issuer_keys.c.issuer == found.issuer))
     audit.write(tx, now_ms, by.actor, Event.ISSUER_REMOVED, target=name, issuer=found.issuer)
@@ -120,11 +120,6 @@ def set_static_keys(tx: Tx, now_ms: int, by: Principal, name: str, keys: str | N
     if keys is not None:
         require_keys(keys)
     return _change(tx, now_ms, by, name, static_keys=keys)
-
-
-def publisher_count(tx: Tx, issuer: str) -> int:
-    """How many publishers rely on the issuer."""
-    return len(tx.execute(select(publishers.c.id).where(publishers.c.issuer == issuer)).all())
 
 
 def require_address(issuer: str) -> None:
@@ -157,7 +152,7 @@ def _split(url: str) -> SplitResult:
 
 
 def _change(tx: Tx, now_ms: int, by: Principal, name: str, **values: bool | str | None) -> Issuer:
-    permissions.require_site(by, SiteAction.ADMINISTER)
+    permissions.require_admin(by, now_ms)
     found = get(tx, name)
     changed = tx.execute(update(rows).where(rows.c.issuer == found.issuer).values(values)).rowcount
     if not changed:

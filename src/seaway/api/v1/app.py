@@ -25,6 +25,7 @@ from seaway.api.v1 import (
     groups,
     identities,
     invitations,
+    issuers,
     keys,
     members,
     notices,
@@ -35,6 +36,7 @@ from seaway.api.v1 import (
     quotas,
     search,
     second_factors,
+    site,
     transfers,
     users,
 )
@@ -105,6 +107,8 @@ _NOUNS = (
     audit,
     users,
     quotas,
+    issuers,
+    site,
 )
 
 ROUTER = APIRouter(redirect_slashes=False, responses=_PROBLEMS)

@@ -68,6 +68,9 @@ Limit = Annotated[int, Query(description="How many items an answer has at most."
 After = Annotated[
     str, Query(description="`next` of the answer before; leave it out for the first one.", max_length=400)
 ]
+Words = Annotated[
+    str, Query(description="Words that all must be in it; leave them out for everything.", max_length=200)
+]
 DEFAULT_LIMIT = 50
 
 # For what may be asked without a credential too.

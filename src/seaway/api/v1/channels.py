@@ -7,7 +7,7 @@ from pydantic import ConfigDict, Field
 
 from seaway.accounts import users
 from seaway.accounts.throttle import Rate
-from seaway.api.v1.asking import DEFAULT_LIMIT, OPEN, After, Asked, ChannelName, Limit
+from seaway.api.v1.asking import DEFAULT_LIMIT, OPEN, After, Asked, ChannelName, Limit, Words
 from seaway.api.v1.quotas import Room, room_of
 from seaway.api.v1.shapes import Given, Moment, Page, Shown, page
 from seaway.channels import channels, logos, permissions, quotas
@@ -91,11 +91,11 @@ class ChannelChange(Given):
 
 
 @router.get("/channels", operation_id="listChannels", openapi_extra=OPEN)
-def list_channels(call: Asked, after: After = "", limit: Limit = DEFAULT_LIMIT) -> Page[ChannelShown]:
-    """The channels that you may read, by name."""
+def list_channels(call: Asked, q: Words = "", after: After = "", limit: Limit = DEFAULT_LIMIT) -> Page[ChannelShown]:
+    """The channels that you may read and that have all of the words in name or description, by name."""
     call.count_list()
     with call.read() as tx:
-        found = channels.visible_to(tx, call.by, after=after, limit=limit + 1)
+        found = channels.visible_to(tx, call.by, q, after=after, limit=limit + 1)
     return page(found, limit, _shown, lambda channel: channel.name)
 
 

@@ -6,7 +6,7 @@ from fastapi import APIRouter
 from pydantic import ConfigDict, Field
 
 from seaway.accounts import users
-from seaway.api.v1.asking import Asked, Call, ChannelName
+from seaway.api.v1.asking import Asked, ChannelName
 from seaway.api.v1.members import UserName
 from seaway.api.v1.shapes import Given, Shown
 from seaway.channels import channels, permissions, quotas
@@ -36,7 +36,7 @@ class QuotaGiven(Given):
 @router.patch("/channels/{channel}/quota", operation_id="changeChannelQuota")
 def change_of_channel(call: Asked, channel: ChannelName, given: QuotaGiven) -> Room:
     """Say how many bytes a channel may hold; for site admins, signed in just now."""
-    _require_admin(call)
+    permissions.require_admin(call.by, call.now_ms)
     with call.write() as tx:
         quotas.set_of_channel(tx, call.now_ms, call.by, channel, given.quota)
         return room_of(quotas.of_channel(tx, channels.get(tx, channel).id))
@@ -53,7 +53,7 @@ def get_of_user(call: Asked, user: UserName) -> Room:
 @router.patch("/users/{user}/quota", operation_id="changeUserQuota")
 def change_of_user(call: Asked, user: UserName, given: QuotaGiven) -> Room:
     """Say how many bytes the channels of a user may hold together; for site admins, signed in just now."""
-    _require_admin(call)
+    permissions.require_admin(call.by, call.now_ms)
     with call.write() as tx:
         quotas.set_of_user(tx, call.now_ms, call.by, user, given.quota)
         return room_of(quotas.of_user(tx, users.get(tx, user).id))
@@ -62,8 +62,3 @@ def change_of_user(call: Asked, user: UserName, given: QuotaGiven) -> Room:
 def room_of(usage: Usage) -> Room:
     """A quota and what is taken of it, as answers have it."""
     return Room(quota=usage.quota, used=usage.used)
-
-
-def _require_admin(call: Call) -> None:
-    permissions.require_site(call.by, SiteAction.ADMINISTER)
-    permissions.require_fresh(call.by, call.now_ms)

@@ -3,15 +3,14 @@
 from fastapi import APIRouter
 from pydantic import ConfigDict, Field
 
-from seaway.accounts import second_factors, users
+from seaway.accounts import users
 from seaway.accounts.users import User
-from seaway.api.v1.asking import DEFAULT_LIMIT, After, Asked, Call, Limit
+from seaway.api.v1.asking import DEFAULT_LIMIT, After, Asked, Limit, Words
 from seaway.api.v1.members import UserName
 from seaway.api.v1.shapes import Given, Moment, Page, Shown, page
-from seaway.channels import permissions
+from seaway.channels import administration, permissions
 from seaway.channels.roles import SiteAction
 from seaway.clock import moment
-from seaway.errors import Malformed
 
 router = APIRouter(tags=["administration"])
 
@@ -43,11 +42,11 @@ class ResetShown(Shown):
 
 
 @router.get("/users", operation_id="listUsers")
-def list_users(call: Asked, after: After = "", limit: Limit = DEFAULT_LIMIT) -> Page[UserShown]:
-    """Every account, by name; for site admins who are signed in."""
+def list_users(call: Asked, q: Words = "", after: After = "", limit: Limit = DEFAULT_LIMIT) -> Page[UserShown]:
+    """Accounts that have all of the words, by name; for site admins who are signed in."""
     permissions.require_site(call.by, SiteAction.ADMINISTER)
     with call.read() as tx:
-        found = users.all_users(tx, after=after, limit=limit + 1)
+        found = users.all_users(tx, q, after=after, limit=limit + 1)
     return page(found, limit, _shown, lambda user: user.name)
 
 
@@ -62,14 +61,12 @@ def get(call: Asked, user: UserName) -> UserShown:
 @router.patch("/users/{user}", operation_id="changeUser")
 def change(call: Asked, user: UserName, given: UserChange) -> UserShown:
     """Shut an account or open it again, make it site admin or take that back; for another admin, signed in just now."""
-    permissions.require_site(call.by, SiteAction.ADMINISTER)
-    permissions.require_fresh(call.by, call.now_ms)
-    _refuse_oneself(call, user)
+    permissions.require_admin(call.by, call.now_ms)
     with call.write() as tx:
         if given.disabled is not None:
-            users.set_disabled(tx, call.now_ms, call.by, user, disabled=given.disabled)
+            administration.set_disabled(tx, call.now_ms, call.by, user, disabled=given.disabled)
         if given.admin is not None:
-            users.set_admin(tx, call.now_ms, call.by, user, is_admin=given.admin)
+            administration.set_admin(tx, call.now_ms, call.by, user, is_admin=given.admin)
         return _shown(users.get(tx, user))
 
 
@@ -80,27 +77,17 @@ def ask_reset(call: Asked, user: UserName) -> ResetShown:
 
     The user is told at once, and can stop it as long as they still sign in.
     """
-    permissions.require_site(call.by, SiteAction.ADMINISTER)
-    permissions.require_fresh(call.by, call.now_ms)
-    _refuse_oneself(call, user)
+    permissions.require_admin(call.by, call.now_ms)
     with call.write() as tx:
-        user_id = users.get(tx, user).id
-        return ResetShown(at=moment(second_factors.ask_reset(call.house.accounts, tx, call.now_ms, call.by, user_id)))
+        return ResetShown(at=moment(administration.ask_reset(call.house.accounts, tx, call.now_ms, call.by, user)))
 
 
 @router.delete("/users/{user}/second-factor-reset", operation_id="stopSecondFactorReset", status_code=204)
 def stop_reset(call: Asked, user: UserName) -> None:
     """Stop it; for a site admin, signed in just now."""
-    permissions.require_site(call.by, SiteAction.ADMINISTER)
-    permissions.require_fresh(call.by, call.now_ms)
+    permissions.require_admin(call.by, call.now_ms)
     with call.write() as tx:
-        second_factors.stop_reset(call.house.accounts, tx, call.now_ms, call.by, users.get(tx, user).id)
-
-
-def _refuse_oneself(call: Call, user: str) -> None:
-    # The last admin who steps down by mistake would leave nobody who could take it back here.
-    if user == call.by.name:
-        raise Malformed("Nobody shuts their own account or takes their own rights away here.", "Ask another admin.")
+        administration.stop_reset(call.house.accounts, tx, call.now_ms, call.by, user)
 
 
 def _shown(user: User) -> UserShown:

@@ -1,0 +1,147 @@
+"""Who may vouch for workflows here: looked after by site admins who are signed in, changed a short while after a proof."""
+
+import json
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Path
+from pydantic import ConfigDict, Field
+
+from seaway.api.v1.asking import Asked, Call
+from seaway.api.v1.shapes import Given, Moment, Page, Shown, whole
+from seaway.channels import permissions
+from seaway.channels.roles import SiteAction
+from seaway.clock import moment
+from seaway.trust import issuer_states, issuers
+from seaway.trust.issuer_states import IssuerState
+from seaway.trust.issuers import MAX_ISSUER, MAX_NAME
+
+router = APIRouter(tags=["administration"])
+
+IssuerName = Annotated[str, Path(description="The name of an issuer here.", examples=["github"], max_length=MAX_NAME)]
+
+
+class IssuerShown(Shown):
+    """An issuer, with the state of its keys."""
+
+    name: str = Field(examples=["forge"])
+    kind: str = Field(examples=["gitlab"])
+    issuer: str = Field(description="What its tokens say in `iss`.", examples=["https://gitlab.example.com"])
+    enabled: bool
+    built_in: bool
+    static_keys: bool = Field(description="Whether keys that were given stand in for what would be fetched.")
+    keys: list[str] = Field(description="The names of its keys.")
+    fetched_at: Moment | None
+    error: str = Field(description="Why the last try to fetch them failed; empty when it did not.")
+    publishers: int = Field(description="How many publishers rely on it.")
+
+
+class IssuerGiven(Given):
+    """An issuer that is to be registered."""
+
+    name: str = Field(min_length=1, max_length=MAX_NAME)
+    issuer: str = Field(description="What its tokens say in `iss`, byte for byte.", max_length=MAX_ISSUER)
+    kind: Literal["github", "gitlab", "google", "buildkite", "circleci", "generic"]
+    rules: dict[str, Any] | None = Field(None, description="How tokens of a generic one are read.")
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"name": "forge", "issuer": "https://gitlab.example.com", "kind": "gitlab"}]}
+    )
+
+
+class IssuerChange(Given):
+    """What is to be another."""
+
+    enabled: bool
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"enabled": False}]})
+
+
+class KeysGiven(Given):
+    """Keys to use instead of fetching any."""
+
+    keys: list[dict[str, Any]] = Field(description="Those of the JSON Web Key Set of the issuer.", max_length=100)
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"keys": [{"kty": "RSA", "kid": "1", "n": "...", "e": "AQAB"}]}]}
+    )
+
+
+@router.get("/issuers", operation_id="listIssuers")
+def list_issuers(call: Asked) -> Page[IssuerShown]:
+    """Every issuer, those that Seaway knows by itself first; for site admins who are signed in."""
+    permissions.require_site(call.by, SiteAction.ADMINISTER)
+    with call.read() as tx:
+        return whole([_shown(state) for state in issuer_states.states(tx)])
+
+
+@router.get("/issuers/{issuer}", operation_id="getIssuer")
+def get(call: Asked, issuer: IssuerName) -> IssuerShown:
+    """One issuer; for site admins who are signed in."""
+    permissions.require_site(call.by, SiteAction.ADMINISTER)
+    return _found(call, issuer)
+
+
+@router.post("/issuers", operation_id="addIssuer", status_code=201)
+def add(call: Asked, given: IssuerGiven) -> IssuerShown:
+    """Let an issuer vouch for workflows; for a site admin, signed in just now."""
+    permissions.require_admin(call.by, call.now_ms)
+    rules = "" if given.rules is None else json.dumps(given.rules)
+    with call.write() as tx:
+        issuers.add(tx, call.now_ms, call.by, given.name, kind=given.kind, issuer=given.issuer, rules=rules)
+    return _found(call, given.name)
+
+
+@router.patch("/issuers/{issuer}", operation_id="changeIssuer")
+def change(call: Asked, issuer: IssuerName, given: IssuerChange) -> IssuerShown:
+    """Exchange its tokens or none, which ends what was given for them; for a site admin, signed in just now."""
+    permissions.require_admin(call.by, call.now_ms)
+    with call.write() as tx:
+        issuers.set_enabled(tx, call.now_ms, call.by, issuer, enabled=given.enabled)
+    return _found(call, issuer)
+
+
+@router.delete("/issuers/{issuer}", operation_id="removeIssuer", status_code=204)
+def remove(call: Asked, issuer: IssuerName) -> None:
+    """Forget an issuer; its publishers stay and match nothing. For a site admin, signed in just now."""
+    permissions.require_admin(call.by, call.now_ms)
+    with call.write() as tx:
+        issuers.remove(tx, call.now_ms, call.by, issuer)
+
+
+@router.put("/issuers/{issuer}/keys", operation_id="setIssuerKeys")
+def set_keys(call: Asked, issuer: IssuerName, given: KeysGiven) -> IssuerShown:
+    """Use these keys instead of fetching any; for a site admin, signed in just now."""
+    permissions.require_admin(call.by, call.now_ms)
+    with call.write() as tx:
+        issuers.set_static_keys(tx, call.now_ms, call.by, issuer, json.dumps({"keys": given.keys}))
+    return _found(call, issuer)
+
+
+@router.post("/issuers/{issuer}/keys/fetch", operation_id="fetchIssuerKeys")
+def fetch_keys(call: Asked, issuer: IssuerName) -> IssuerShown:
+    """Fetch its keys now, and from now on; `error` tells when that failed. For a site admin, signed in just now."""
+    permissions.require_admin(call.by, call.now_ms)
+    with call.write() as tx:
+        found = issuers.set_static_keys(tx, call.now_ms, call.by, issuer, None)
+    call.house.exchanging.key_sets.refresh(found)
+    return _found(call, issuer)
+
+
+def _found(call: Call, name: str) -> IssuerShown:
+    with call.read() as tx:
+        return _shown(issuer_states.state(tx, name))
+
+
+def _shown(state: IssuerState) -> IssuerShown:
+    return IssuerShown(
+        name=state.issuer.name,
+        kind=state.issuer.kind.name,
+        issuer=state.issuer.issuer,
+        enabled=state.issuer.is_enabled,
+        built_in=state.issuer.is_builtin,
+        static_keys=state.has_static_keys,
+        keys=list(state.keys),
+        fetched_at=moment(state.fetched_at_ms),
+        error=state.error,
+        publishers=state.publishers,
+    )
