@@ -7,11 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from sqlalchemy import insert
 
-from seaway.accounts import emails, passwords, users
+from seaway.accounts import emails, passwords, second_factors, users
 from seaway.accounts.principal import OPERATOR
-from seaway.channels import channels
+from seaway.channels import channels, quotas
+from seaway.database.tables import jobs, totp
+from seaway.packages.sweep import sweep
 from seaway.server.wiring import Seaway
+from seaway.trust import issuers
 from tests.browser import real
 from tests.support import house
 from tests.support.house import People
@@ -86,6 +90,17 @@ PAGES = (
     Shot("account-identities", "/account/identities", signed_in=True),
     Shot("device", "/device", signed_in=True),
     Shot("account-tools", "/account/tools", signed_in=True),
+    Shot("admin-users", "/admin/users", signed_in=True),
+    Shot("admin-user", "/admin/users/grace", signed_in=True),
+    Shot("admin-user-me", "/admin/users/ada", signed_in=True),
+    Shot("admin-channels", "/admin/channels", signed_in=True),
+    Shot("admin-channel", "/admin/channels/robots", signed_in=True),
+    Shot("admin-storage", "/admin/storage", signed_in=True),
+    Shot("admin-jobs", "/admin/jobs", signed_in=True),
+    Shot("admin-jobs-waiting", "/admin/jobs?state=ready", signed_in=True),
+    Shot("admin-issuers", "/admin/issuers", signed_in=True),
+    Shot("admin-issuer", "/admin/issuers/forge", signed_in=True),
+    Shot("admin-log", "/admin/log", signed_in=True),
 )
 
 
@@ -151,6 +166,33 @@ def new_user(beside: Seaway, name: str, *, admin: bool = False) -> str:
     return name
 
 
+def _furnish_site(people: People) -> None:
+    """What only site admins see: another user, limits, an issuer, work that failed, a sweep."""
+    beside = people.seaway
+    grace = new_user(beside, "grace")
+    people.channel("grace-notes", owner=grace)
+    now_ms = beside.clock.now_ms()
+    with beside.database.write() as tx:
+        users.set_display_name(tx, now_ms, OPERATOR, grace, "Grace Murray Hopper")
+        tx.execute(insert(totp).values(user_id=users.get(tx, grace).id, seed=b"", confirmed_at=now_ms, last_step=0))
+        second_factors.ask_reset(beside.house.accounts, tx, now_ms, OPERATOR, users.get(tx, grace).id)
+        users.set_disabled(tx, now_ms, OPERATOR, grace, disabled=True)
+        quotas.set_of_user(tx, now_ms, OPERATOR, grace, 20 * 10**9)
+        quotas.set_of_channel(tx, now_ms, OPERATOR, "robots", 1000)
+        issuers.add(tx, now_ms, OPERATOR, "forge", kind="gitlab", issuer="https://gitlab.example.com")
+        for number in range(2):
+            error = f"ConnectionRefusedError: mail.example.com:587 refused the connection {HOSTILE}"
+            values = {
+                "kind": "send-letter",
+                "args": "{}",
+                "state": "dead",
+                "attempt": 10,
+                "created_at": now_ms - number,
+            }
+            tx.execute(insert(jobs).values(**values, run_at=now_ms, error=error))
+    sweep(beside.database, beside.blobs, beside.spool, beside.clock)
+
+
 def _furnish(server: Server, beside: Seaway) -> None:
     people = People(beside)
     ada = new_user(beside, "ada", admin=True)
@@ -184,3 +226,4 @@ def _furnish(server: Server, beside: Seaway) -> None:
         entry = {"_path": f"share/{HOSTILE}".replace("/", "_"), "path_type": "hardlink", "sha256": HOSTILE}
         evil = conda(index_json("evil", license=HOSTILE), about=about, paths={"paths": [entry], "paths_version": 1})
         assert upload(client, "hostile", evil, key).status_code == 201
+    _furnish_site(people)

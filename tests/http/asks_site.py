@@ -8,7 +8,7 @@ from joserfc.jwk import RSAKey
 
 from seaway.accounts.principal import OPERATOR
 from seaway.trust import issuers
-from tests.http.asks import Ask, Stage, builds
+from tests.http.asks import Ask, Stage, builds, form
 
 
 @builds("PATCH /api/v1/users/{user}")
@@ -52,6 +52,39 @@ def _adding_an_issuer(stage: Stage, _who: str) -> Iterable[Ask]:
 @builds("GET /api/v1/issuers/{issuer}", "DELETE /api/v1/issuers/{issuer}")
 def _looking_at_an_issuer(stage: Stage, _who: str) -> Iterable[Ask]:
     yield Ask(f"/api/v1/issuers/{new_issuer(stage)}")
+
+
+@builds("GET /admin/issuers/{issuer}", "HEAD /admin/issuers/{issuer}")
+def _looking_at_an_issuer_by_page(_stage: Stage, _who: str) -> Iterable[Ask]:
+    yield Ask("/admin/issuers/github")
+
+
+@builds("POST /admin/issuers")
+def _adding_an_issuer_by_page(stage: Stage, _who: str) -> Iterable[Ask]:
+    name = stage.site.new_name("forge")
+    yield form("/admin/issuers", name=name, address=f"https://{name}.example.com", kind="gitlab")
+
+
+@builds("POST /admin/issuers/{issuer}/{act}")
+def _changing_an_issuer_by_page(stage: Stage, _who: str) -> Iterable[Ask]:
+    name = new_issuer(stage)
+    for act in ("disable", "enable"):
+        yield form(f"/admin/issuers/{name}/{act}")
+    yield form(f"/admin/issuers/{name}/keys", keys=key_set())
+    yield form(f"/admin/issuers/{name}/remove")
+
+
+@builds("POST /admin/users/{user}/{act}")
+def _changing_a_user_by_page(stage: Stage, _who: str) -> Iterable[Ask]:
+    user = stage.site.people.user(stage.site.new_name("other"))
+    for act in ("disable", "enable", "promote", "demote", "reset", "keep"):
+        yield form(f"/admin/users/{user}/{act}")
+    yield form(f"/admin/users/{user}/quota", quota="20 GB")
+
+
+@builds("POST /admin/channels/{channel}/quota")
+def _limiting_a_channel_by_page(stage: Stage, _who: str) -> Iterable[Ask]:
+    yield form(f"/admin/channels/{stage.channel}/quota", quota="1 TB")
 
 
 @builds("PATCH /api/v1/issuers/{issuer}")

@@ -228,6 +228,31 @@ POST /channels/{channel}/settings/danger/offer            401       403       40
 POST /channels/{channel}/settings/danger/cancel           401       403       403       403       403       403       403       403       403       403       401
 POST /channels/{channel}/settings/danger/delete           401       403       403       403       403       403       403       403       403       403       401
 
+The pages of site admins: to everybody else, and to every key, they are not there
+GET /admin/users                                          404       404       404       404       404       404       404       404       404       404       401
+HEAD /admin/users                                         404       404       404       404       404       404       404       404       404       404       401
+GET /admin/users/{user}                                   404       404       404       404       404       404       404       404       404       404       401
+HEAD /admin/users/{user}                                  404       404       404       404       404       404       404       404       404       404       401
+GET /admin/channels                                       404       404       404       404       404       404       404       404       404       404       401
+HEAD /admin/channels                                      404       404       404       404       404       404       404       404       404       404       401
+GET /admin/channels/{channel}                             404       404       404       404       404       404       404       404       404       404       401
+HEAD /admin/channels/{channel}                            404       404       404       404       404       404       404       404       404       404       401
+GET /admin/storage                                        404       404       404       404       404       404       404       404       404       404       401
+HEAD /admin/storage                                       404       404       404       404       404       404       404       404       404       404       401
+GET /admin/jobs                                           404       404       404       404       404       404       404       404       404       404       401
+HEAD /admin/jobs                                          404       404       404       404       404       404       404       404       404       404       401
+GET /admin/issuers                                        404       404       404       404       404       404       404       404       404       404       401
+HEAD /admin/issuers                                       404       404       404       404       404       404       404       404       404       404       401
+GET /admin/issuers/{issuer}                               404       404       404       404       404       404       404       404       404       404       401
+HEAD /admin/issuers/{issuer}                              404       404       404       404       404       404       404       404       404       404       401
+GET /admin/log                                            404       404       404       404       404       404       404       404       404       404       401
+HEAD /admin/log                                           404       404       404       404       404       404       404       404       404       404       401
+POST /admin/users/{user}/{act}                            404       404       404       404       404       404       404       404       404       404       401
+POST /admin/channels/{channel}/quota                      404       404       404       404       404       404       404       404       404       404       401
+POST /admin/jobs/retry                                    404       404       404       404       404       404       404       404       404       404       401
+POST /admin/issuers                                       404       404       404       404       404       404       404       404       404       404       401
+POST /admin/issuers/{issuer}/{act}                        404       404       404       404       404       404       404       404       404       404       401
+
 The API: what is in channels
 GET /api/v1/openapi.json                                  200       200       200       200       200       200       200       200       200       200       200
 GET /api/v1/channels                                      200       200       200       200       200       200       200       200       200       200       401
@@ -457,6 +482,22 @@ GET /api/v1/storage                                       403       403       40
 GET /api/v1/storage/channels                              403       403       403       403       200       403
 GET /api/v1/audit                                         403       403       403       403       200       403
 GET /api/v1/channels/{channel}/audit                      403/404   403       403       200       200       200
+
+The pages of site admins; done forms lead on
+GET /admin/users                                          404       404       404       404       200       404
+GET /admin/users/{user}                                   404       404       404       404       200       404
+GET /admin/channels                                       404       404       404       404       200       404
+GET /admin/channels/{channel}                             404       404       404       404       200       404
+GET /admin/storage                                        404       404       404       404       200       404
+GET /admin/jobs                                           404       404       404       404       200       404
+GET /admin/issuers                                        404       404       404       404       200       404
+GET /admin/issuers/{issuer}                               404       404       404       404       200       404
+GET /admin/log                                            404       404       404       404       200       404
+POST /admin/users/{user}/{act}                            404       404       404       404       303       404
+POST /admin/channels/{channel}/quota                      404       404       404       404       303       404
+POST /admin/jobs/retry                                    404       404       404       404       303       404
+POST /admin/issuers                                       404       404       404       404       303       404
+POST /admin/issuers/{issuer}/{act}                        404       404       404       404       303       404
 """  # fmt: skip
 
 Cell = tuple[int, int]  # the statuses if the channel is public, and if it is private

@@ -20,6 +20,12 @@ from seaway.web import (
     tools,
 )
 from seaway.web.account import connections, emails, groups, keys, offers, profile, security, sessions
+from seaway.web.admin import channels as admin_channels
+from seaway.web.admin import issuers as admin_issuers
+from seaway.web.admin import jobs as admin_jobs
+from seaway.web.admin import log as admin_log
+from seaway.web.admin import people as admin_people
+from seaway.web.admin import storage as admin_storage
 from seaway.web.settings import danger, general, log, members, publishers, uploading
 from seaway.web.settings import keys as channel_keys
 
@@ -144,4 +150,19 @@ OF_PAGES = [
     Route("/account/identities/unlink", outside.unlink, methods=["POST"]),
     Route("/account/tools", connections.show_tools, methods=["GET"]),
     Route("/account/tools/end", connections.end_tool, methods=["POST"]),
+    # For site admins
+    Route("/admin/users", admin_people.listing, methods=["GET"]),
+    Route("/admin/users/{user}", admin_people.look, methods=["GET"]),
+    Route("/admin/users/{user}/{act}", admin_people.act, methods=["POST"]),
+    Route("/admin/channels", admin_channels.listing, methods=["GET"]),
+    Route("/admin/channels/{channel}", admin_channels.look, methods=["GET"]),
+    Route("/admin/channels/{channel}/quota", admin_channels.limit, methods=["POST"]),
+    Route("/admin/storage", admin_storage.look, methods=["GET"]),
+    Route("/admin/jobs", admin_jobs.look, methods=["GET"]),
+    Route("/admin/jobs/retry", admin_jobs.retry, methods=["POST"]),
+    Route("/admin/issuers", admin_issuers.listing, methods=["GET"]),
+    Route("/admin/issuers", admin_issuers.add, methods=["POST"]),
+    Route("/admin/issuers/{issuer}", admin_issuers.look, methods=["GET"]),
+    Route("/admin/issuers/{issuer}/{act}", admin_issuers.act, methods=["POST"]),
+    Route("/admin/log", admin_log.look, methods=["GET"]),
 ]

@@ -1,0 +1,1 @@
+"""The pages of site admins; to everybody else they are not there."""

@@ -1,0 +1,65 @@
+"""The channels of the site: found, with their owner and size, and limited."""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from seaway.accounts.principal import Principal
+from seaway.channels import channels, quotas
+from seaway.database.engine import Tx
+from seaway.http.forms import form_of
+from seaway.packages import catalogue
+from seaway.web.admin.frame import ON_A_PAGE, after_of, do, for_admin, must_be_fresh, show
+from seaway.web.admin.sizes import quota_of, written
+from seaway.web.looking import words_of
+
+
+@for_admin
+async def listing(request: Request, by: Principal) -> Response:
+    """Every channel, by name."""
+    words, after = words_of(request), after_of(request)
+
+    def look(tx: Tx) -> Mapping[str, Any]:
+        found = channels.visible_to(tx, by, words, after=after, limit=ON_A_PAGE + 1)
+        shown = found[:ON_A_PAGE]
+        return {
+            "channels": shown,
+            "room": quotas.of_channels(tx, [channel.id for channel in shown]),
+            "words": words,
+            "after": after,
+            "more": shown[-1].name if len(found) > ON_A_PAGE else "",
+        }
+
+    return await show(request, "channels", look)
+
+
+@for_admin
+async def look(request: Request, _by: Principal) -> Response:
+    """One channel."""
+    return await show(request, "channel", partial(_look, request.path_params["channel"]))
+
+
+@for_admin
+async def limit(request: Request, by: Principal) -> Response:
+    """Say how much a channel may hold."""
+    name, text = request.path_params["channel"], (await form_of(request)).text("quota")
+    must_be_fresh(request, by)
+
+    def change(tx: Tx, now_ms: int) -> None:
+        quotas.set_of_channel(tx, now_ms, by, name, quota_of(text))
+
+    return await do(request, "channel", partial(_look, name), change, then=f"/admin/channels/{name}")
+
+
+def _look(name: str, tx: Tx) -> Mapping[str, Any]:
+    channel = channels.get(tx, name)
+    room = quotas.of_channel(tx, channel.id)
+    return {
+        "channel": channel,
+        "room": room,
+        "quota": written(room.quota),
+        "files": catalogue.count_files(tx, channel.id),
+    }

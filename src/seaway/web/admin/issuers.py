@@ -1,0 +1,110 @@
+"""Who may vouch for workflows here: registered, switched, given keys, forgotten."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+from anyio import to_thread
+from starlette.requests import Request
+from starlette.responses import Response
+
+from seaway.accounts.principal import Principal
+from seaway.database.engine import Tx
+from seaway.errors import NotFound
+from seaway.http.forms import Form, form_of
+from seaway.trust import issuer_states, issuers
+from seaway.trust.claims import known
+from seaway.web.admin.frame import do, for_admin, must_be_fresh, show
+from seaway.web.looking import house_of
+
+_LIST = "/admin/issuers"
+Act = Callable[[Principal, str, Form, Tx, int], object]
+
+
+@for_admin
+async def listing(request: Request, _by: Principal) -> Response:
+    """All of them, and a form for another."""
+    return await show(request, "issuers", partial(_look_at_all, Form([])))
+
+
+@for_admin
+async def add(request: Request, by: Principal) -> Response:
+    """Let another one vouch."""
+    form = await form_of(request)
+    must_be_fresh(request, by)
+
+    def register(tx: Tx, now_ms: int) -> None:
+        issuers.add(
+            tx, now_ms, by, form.text("name"),
+            kind=form.text("kind"), issuer=form.text("address"), rules=form.text("rules"),
+        )  # fmt: skip
+
+    return await do(request, "issuers", partial(_look_at_all, form), register, then=f"{_LIST}/{form.text('name')}")
+
+
+@for_admin
+async def look(request: Request, _by: Principal) -> Response:
+    """One of them, and its keys."""
+    return await show(request, "issuer", partial(_look, request.path_params["issuer"], ""))
+
+
+@for_admin
+async def act(request: Request, by: Principal) -> Response:
+    """Switch, forget, or see to the keys of one."""
+    name, asked = request.path_params["issuer"], request.path_params["act"]
+    chosen = _ACTS.get(asked)
+    if chosen is None:
+        raise NotFound("Nothing is here.", "Check the path.")
+    must_be_fresh(request, by)
+    form = await form_of(request)
+    then = _LIST if asked == "remove" else f"{_LIST}/{name}"
+    answer = await do(
+        request, "issuer", partial(_look, name, form.exact("keys")), partial(chosen, by, name, form), then=then
+    )
+    if asked == "fetch":
+        await to_thread.run_sync(_fetch, request, name)
+    return answer
+
+
+def _look_at_all(typed: Form, tx: Tx) -> Mapping[str, Any]:
+    return {"issuers": issuer_states.states(tx), "kinds": [(kind, kind) for kind in known.NAMES], "typed": typed}
+
+
+def _look(name: str, typed: str, tx: Tx) -> Mapping[str, Any]:
+    return {"state": issuer_states.state(tx, name), "typed": typed}
+
+
+def _fetch(request: Request, name: str) -> None:
+    house = house_of(request)
+    with house.reading.database.read() as tx:
+        issuer = issuers.get(tx, name)
+    house.exchanging.key_sets.refresh(issuer)
+
+
+def _enable(by: Principal, name: str, _form: Form, tx: Tx, now_ms: int) -> None:
+    issuers.set_enabled(tx, now_ms, by, name, enabled=True)
+
+
+def _disable(by: Principal, name: str, _form: Form, tx: Tx, now_ms: int) -> None:
+    issuers.set_enabled(tx, now_ms, by, name, enabled=False)
+
+
+def _remove(by: Principal, name: str, _form: Form, tx: Tx, now_ms: int) -> None:
+    issuers.remove(tx, now_ms, by, name)
+
+
+def _give_keys(by: Principal, name: str, form: Form, tx: Tx, now_ms: int) -> None:
+    issuers.set_static_keys(tx, now_ms, by, name, form.text("keys"))
+
+
+def _fetch_again(by: Principal, name: str, _form: Form, tx: Tx, now_ms: int) -> None:
+    issuers.set_static_keys(tx, now_ms, by, name, None)
+
+
+_ACTS: Mapping[str, Act] = {
+    "enable": _enable,
+    "disable": _disable,
+    "remove": _remove,
+    "keys": _give_keys,
+    "fetch": _fetch_again,
+}

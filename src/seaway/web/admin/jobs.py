@@ -1,0 +1,55 @@
+"""What is done in the background, and what could not be done."""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from seaway.accounts.principal import Principal
+from seaway.channels import administration
+from seaway.database.engine import Tx
+from seaway.http.forms import form_of
+from seaway.jobs import queue
+from seaway.web.admin.frame import ON_A_PAGE, do, for_admin, must_be_fresh, show
+
+_STATES = (
+    (queue.DEAD, "Dead", "They failed ten times, and stay until somebody has them tried again."),
+    (queue.RUNNING, "Running", "A worker has them now."),
+    (queue.READY, "Waiting", "They are due now, or later after a try that failed."),
+)
+
+
+@for_admin
+async def look(request: Request, _by: Principal) -> Response:
+    """The jobs in one state, by age; dead ones first, since they need somebody."""
+    asked, after = request.query_params.get("state", ""), request.query_params.get("after", "")
+    behind = int(after) if after.isascii() and after.isdigit() and len(after) < 16 else 0
+    return await show(request, "jobs", partial(_look, asked, behind))
+
+
+@for_admin
+async def retry(request: Request, by: Principal) -> Response:
+    """Try one dead job again, or all."""
+    form = await form_of(request)
+    must_be_fresh(request, by)
+    one = form.number("job") if form.is_set("job") else None
+
+    def change(tx: Tx, now_ms: int) -> None:
+        administration.retry_jobs(tx, now_ms, by, one)
+
+    return await do(request, "jobs", partial(_look, queue.DEAD, 0), change, then="/admin/jobs")
+
+
+def _look(asked: str, after: int, tx: Tx) -> Mapping[str, Any]:
+    state = next((one for one in _STATES if one[0] == asked), _STATES[0])
+    found = queue.list_jobs(tx, state[0], after=after, limit=ON_A_PAGE + 1)
+    return {
+        "states": _STATES,
+        "state": state,
+        "counts": queue.count_jobs(tx),
+        "jobs": found[:ON_A_PAGE],
+        "after": after,
+        "more": found[ON_A_PAGE - 1].id if len(found) > ON_A_PAGE else None,
+    }

@@ -1,0 +1,26 @@
+"""What was done anywhere on the site, newest first."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from seaway.accounts.principal import Principal
+from seaway.audit import log
+from seaway.database.engine import Tx
+from seaway.web.admin.frame import ON_A_PAGE, for_admin, show
+
+
+@for_admin
+async def look(request: Request, _by: Principal) -> Response:
+    """A page of the log."""
+    text = request.query_params.get("before", "")
+    before = int(text) if text.isascii() and text.isdigit() and len(text) < 16 else None
+
+    def find(tx: Tx) -> Mapping[str, Any]:
+        lines = log.of_all(tx, before=before, limit=ON_A_PAGE + 1)
+        older = lines[ON_A_PAGE - 1].id if len(lines) > ON_A_PAGE else None
+        return {"lines": lines[:ON_A_PAGE], "older": older, "before": before}
+
+    return await show(request, "log", find)

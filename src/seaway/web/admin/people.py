@@ -1,0 +1,114 @@
+"""The accounts of the site: found, shut, promoted, helped when a second factor is lost, limited."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from seaway.accounts import emails, second_factors, users
+from seaway.accounts.parts import Accounts
+from seaway.accounts.principal import Principal
+from seaway.channels import administration, channels, quotas
+from seaway.channels.roles import Role
+from seaway.database.engine import Tx
+from seaway.errors import NotFound
+from seaway.http.forms import Form, form_of
+from seaway.web.admin.frame import ON_A_PAGE, after_of, do, for_admin, must_be_fresh, show
+from seaway.web.admin.sizes import quota_of, written
+from seaway.web.asking import accounts_of
+from seaway.web.looking import words_of
+
+Act = Callable[[Accounts, Principal, str, Form, Tx, int], object]
+
+
+@for_admin
+async def listing(request: Request, _by: Principal) -> Response:
+    """Everybody, by name."""
+    words, after = words_of(request), after_of(request)
+
+    def look(tx: Tx) -> Mapping[str, Any]:
+        found = users.all_users(tx, words, after=after, limit=ON_A_PAGE + 1)
+        shown = found[:ON_A_PAGE]
+        return {
+            "people": shown,
+            "room": quotas.of_users(tx, [user.id for user in shown]),
+            "words": words,
+            "after": after,
+            "more": shown[-1].name if len(found) > ON_A_PAGE else "",
+        }
+
+    return await show(request, "users", look)
+
+
+@for_admin
+async def look(request: Request, _by: Principal) -> Response:
+    """One account."""
+    return await show(request, "user", partial(_look, request.path_params["user"]))
+
+
+@for_admin
+async def act(request: Request, by: Principal) -> Response:
+    """Change one thing of an account."""
+    name, chosen = request.path_params["user"], _ACTS.get(request.path_params["act"])
+    if chosen is None:
+        raise NotFound("Nothing is here.", "Check the path.")
+    must_be_fresh(request, by)
+    change = partial(chosen, accounts_of(request), by, name, await form_of(request))
+    return await do(request, "user", partial(_look, name), change, then=f"/admin/users/{name}")
+
+
+def _look(name: str, tx: Tx) -> Mapping[str, Any]:
+    user = users.get(tx, name)
+    room = quotas.of_user(tx, user.id)
+    mine = channels.of_user(tx, user.id)
+    return {
+        "user": user,
+        "emails": emails.of_user(tx, user.id),
+        "factors": second_factors.of_user(tx, user.id),
+        "ends_at_ms": second_factors.ends_at(tx, user.id),
+        "room": room,
+        "quota": written(room.quota),
+        "owned": [channel for channel, role in mine if role is Role.OWNER],
+        "joined": [(channel, role) for channel, role in mine if role is not Role.OWNER],
+    }
+
+
+def _disable(_house: Accounts, by: Principal, name: str, _form: Form, tx: Tx, now_ms: int) -> None:
+    administration.set_disabled(tx, now_ms, by, name, disabled=True)
+
+
+def _enable(_house: Accounts, by: Principal, name: str, _form: Form, tx: Tx, now_ms: int) -> None:
+    administration.set_disabled(tx, now_ms, by, name, disabled=False)
+
+
+def _promote(_house: Accounts, by: Principal, name: str, _form: Form, tx: Tx, now_ms: int) -> None:
+    administration.set_admin(tx, now_ms, by, name, is_admin=True)
+
+
+def _demote(_house: Accounts, by: Principal, name: str, _form: Form, tx: Tx, now_ms: int) -> None:
+    administration.set_admin(tx, now_ms, by, name, is_admin=False)
+
+
+def _ask_reset(house: Accounts, by: Principal, name: str, _form: Form, tx: Tx, now_ms: int) -> None:
+    administration.ask_reset(house, tx, now_ms, by, name)
+
+
+def _stop_reset(house: Accounts, by: Principal, name: str, _form: Form, tx: Tx, now_ms: int) -> None:
+    administration.stop_reset(house, tx, now_ms, by, name)
+
+
+def _limit(_house: Accounts, by: Principal, name: str, form: Form, tx: Tx, now_ms: int) -> None:
+    quotas.set_of_user(tx, now_ms, by, name, quota_of(form.text("quota")))
+
+
+_ACTS: Mapping[str, Act] = {
+    "disable": _disable,
+    "enable": _enable,
+    "promote": _promote,
+    "demote": _demote,
+    "reset": _ask_reset,
+    "keep": _stop_reset,
+    "quota": _limit,
+}

@@ -1,0 +1,28 @@
+"""How many bytes somebody means."""
+
+import re
+
+from seaway.channels.quotas import MAX_QUOTA
+from seaway.errors import Malformed
+
+_SIZE = re.compile(r"(\d{1,16}(?:\.\d{1,6})?)\s*(b|kb|mb|gb|tb)?", re.IGNORECASE | re.ASCII)
+_UNITS = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
+
+
+def quota_of(text: str) -> int | None:
+    """The bytes of `20 GB`, `1.5 TB` or `1000`; nothing for no limit."""
+    if not text:
+        return None
+    found = _SIZE.fullmatch(text.replace(",", ""))
+    size = 0 if found is None else round(float(found[1]) * _UNITS[(found[2] or "b").lower()])
+    if found is None or size > MAX_QUOTA:
+        raise Malformed("A quota is a size, such as 20 GB.", "Use B, kB, MB, GB or TB, or leave it empty for no limit.")
+    return size
+
+
+def written(quota: int | None) -> str:
+    """A quota as the form shows it, without losing a byte."""
+    if quota is None:
+        return ""
+    unit = next((name for name in ("TB", "GB", "MB", "kB") if quota and quota % _UNITS[name.lower()] == 0), "B")
+    return f"{quota // _UNITS[unit.lower()]} {unit}"

@@ -1,0 +1,40 @@
+"""What the store has to hold: told by rows, and by the last sweep, so that no bucket is listed for a page."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from seaway.accounts.principal import Principal
+from seaway.database.engine import Tx
+from seaway.packages import sweep, usage
+from seaway.web.admin.frame import ON_A_PAGE, for_admin, show
+from seaway.web.looking import house_of
+
+
+@for_admin
+async def look(request: Request, _by: Principal) -> Response:
+    """The figures, and the channels by what they hold."""
+    asked = request.query_params.get("page", "1")
+    number = int(asked) if asked.isascii() and asked.isdigit() and 0 < len(asked) < 6 else 1
+    skip = (max(number, 1) - 1) * ON_A_PAGE
+    spool = house_of(request).publishing.spool
+
+    def find(tx: Tx) -> Mapping[str, Any]:
+        packages, named = usage.of_packages(tx), usage.named_by_packages(tx)
+        found = usage.by_channel(tx, skip=skip, limit=ON_A_PAGE + 1)
+        files, size = spool.usage()
+        return {
+            "packages": packages,
+            "documents": usage.of_documents(tx),
+            "saved": named - packages.size,
+            "last": sweep.last(tx),
+            "spool_files": files,
+            "spool_size": size,
+            "channels": found[:ON_A_PAGE],
+            "number": max(number, 1),
+            "more": len(found) > ON_A_PAGE,
+        }
+
+    return await show(request, "storage", find)
