@@ -14,7 +14,7 @@ from seaway.clock import DAY_MS
 from seaway.conda.limits import MIB
 from seaway.database.tables import shards
 from seaway.packages import removal
-from seaway.packages.sweep import Swept, sweep
+from seaway.packages.sweep import LastSweep, Swept, last, sweep
 from seaway.server.wiring import Seaway
 from seaway.storage import keys
 from tests.support import state
@@ -222,3 +222,21 @@ async def test_only_orphans_of_the_spool_go(seaway: Seaway) -> None:
         result = swept(seaway)
         assert [Path(in_flight.name).name] == [path.name for path in seaway.settings.spool_folder.iterdir()]
     assert 1 == result.spool_files
+
+
+async def test_the_last_sweep_is_told(seaway: Seaway, channel: str) -> None:
+    """What no row names and is too young waits, and then was taken; before the first sweep there is nothing to tell."""
+    with seaway.database.read() as tx:
+        assert last(tx) is None
+    kept = conda(index_json("kept"))
+    for file in (FILE, kept):
+        await publish_file(seaway, channel, file)
+    delete(seaway, channel)
+    age(seaway, DAY_MS - 1_000)
+    first = swept(seaway)
+    assert (0, 1, len(FILE.content)) == (first.blobs, first.waiting_blobs, first.waiting_bytes)
+    age(seaway, DAY_MS)
+    second = swept(seaway)
+    assert (1, 0) == (second.blobs, second.waiting_blobs)
+    with seaway.database.read() as tx:
+        assert LastSweep(seaway.clock.now_ms(), second) == last(tx)
