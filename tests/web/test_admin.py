@@ -237,7 +237,7 @@ def test_a_longer_list_asks_no_more(admin: Admin, shared: Seaway, dead_jobs: lis
         now_ms, user = shared.clock.now_ms(), users.get(tx, owner)
         for number in range(60):
             name = f"many-{number}-{next(_numbers)}"
-            channels.add(tx, now_ms, OPERATOR, name, user, description="", logo_url="", is_public=True)
+            channels.add(tx, now_ms, OPERATOR, name, user, description="", is_public=True)
             users.add(tx, now_ms, OPERATOR, name, email=None, password_hash=None, is_admin=False)
             address = f"https://{name}.example.com"
             issuers.add(tx, now_ms, OPERATOR, f"many-{next(_numbers)}", kind="gitlab", issuer=address)
