@@ -77,7 +77,7 @@ def forge(stand: Stand) -> Iterator[LocalIssuer]:
     """A GitLab at an address of its own."""
     with local_issuer() as running:
         with stand.beside.database.write() as tx:
-            issuers.add(tx, stand.beside.clock.now_ms(), OPERATOR, "forge", kind="gitlab", issuer=running.address)
+            issuers.add(tx, stand.beside.clock.now_ms(), OPERATOR, "yard", kind="gitlab", issuer=running.address)
         yield running
 
 
@@ -87,7 +87,7 @@ def test_a_workflow_that_is_trusted_on_the_page_publishes(
     """The form, the lines to paste, a job with a token of that issuer; the page then says when and by what."""
     page = owner.page
     page.goto(f"/channels/{channel}/settings/publishers")
-    page.get_by_role("link", name="GitLab (forge)").click()
+    page.get_by_role("link", name="GitLab (yard)").click()
     page.get_by_label("Namespace").fill("acme/team")
     page.get_by_label("Project").fill("tools")
     page.get_by_role("button", name="Trust it").click()

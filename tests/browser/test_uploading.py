@@ -55,6 +55,20 @@ def test_several_files_at_once(stand: Stand, uploading: Page, tmp_path: Path) ->
     expect(rows.filter(has_text="damaged")).to_have_attribute("data-state", "failed")
 
 
+def test_what_is_there_is_refused_at_once(uploading: Page, tmp_path: Path) -> None:
+    """Trying again would not help: the sentence says what would."""
+    stored = new_file(1_000).write_to(tmp_path)
+    choose(uploading, stored)
+    rows = uploading.get_by_role("listitem").filter(has_text=stored.name)
+    expect(rows).to_contain_text("Published")
+    sent: list[str] = []
+    uploading.on("request", lambda request: sent.append(request.method))
+    choose(uploading, stored)
+    expect(rows.last).to_contain_text("raise the build number and upload again")
+    expect(rows.last).to_have_attribute("data-state", "failed")
+    assert 1 == sent.count("PATCH")
+
+
 def test_it_goes_on_after_a_lost_connection(stand: Stand, uploading: Page, tmp_path: Path) -> None:
     """By itself, from where the server is: nothing that had arrived is sent again."""
     file, sent = new_file(20_000_000), list[int]()

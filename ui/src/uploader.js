@@ -39,9 +39,9 @@ function ask(method, address, headers, body, { progress, signal } = {}) {
 function checked(request) {
   if (request.status < 300) return request;
   const sentence = request.responseText.trim() || `The server answered ${request.status}.`;
-  // 409 is a wrong offset here, which a look puts right; 429 and 5xx pass.
+  // 409 may be a wrong offset, which a look puts right; 429 and 5xx pass.
   const passes = request.status === 409 || request.status === 429 || request.status >= 500;
-  throw passes ? new Error(sentence) : new Refusal(sentence);
+  throw Object.assign(passes ? new Error(sentence) : new Refusal(sentence), { status: request.status });
 }
 
 const encoded = (text) => btoa(String.fromCharCode(...new TextEncoder().encode(text)));
@@ -122,7 +122,12 @@ class Sending {
         answer = checked(await ask("PATCH", this.location, headers, piece, { progress: (sent) => this.show(start + sent), signal: this.stopped.signal }));
       } catch (error) {
         if (error instanceof Refusal) memory.drop(this.file);
-        throw error;
+        if (error.status !== 409) throw error;
+        // The server is elsewhere, and says where; or it is here, and what it refuses is the file.
+        await this.find();
+        if (this.offset !== start) continue;
+        memory.drop(this.file);
+        throw new Refusal(error.message);
       }
       this.offset = Number(answer.getResponseHeader("Upload-Offset"));
       this.show(this.offset);
