@@ -12,12 +12,14 @@ from sqlalchemy import insert
 from seaway.accounts import emails, passwords, second_factors, users
 from seaway.accounts.principal import OPERATOR
 from seaway.channels import channels, quotas
+from seaway.channels.roles import Role
 from seaway.database.tables import jobs, totp
 from seaway.packages.sweep import sweep
+from seaway.publishing.logos import Given
 from seaway.server.wiring import Seaway
 from seaway.trust import issuers
 from tests.browser import real
-from tests.support import house
+from tests.support import house, pictures
 from tests.support.house import People
 from tests.support.packages import conda, index_json
 from tests.support.requests import upload
@@ -77,6 +79,7 @@ PAGES = (
     Shot("settings-members", "/channels/robots/settings/members", signed_in=True),
     Shot("settings-publishers", "/channels/robots/settings/publishers", signed_in=True),
     Shot("settings-publishers-google", "/channels/robots/settings/publishers?issuer=google", signed_in=True),
+    Shot("settings-keys", "/channels/robots/settings/keys", signed_in=True),
     Shot("settings-upload", "/channels/robots/settings/upload", signed_in=True),
     Shot("settings-log", "/channels/robots/settings/log", signed_in=True),
     Shot("settings-danger", "/channels/robots/settings/danger", signed_in=True),
@@ -142,6 +145,7 @@ def standing(folder: Path) -> Iterator[Stand]:
         beside = house.build(folder, public_url=address)
         _furnish(server, beside)
         real.attest(beside, "robots")
+        _furnish_site(People(beside))  # last, since it leaves the channel no room
         real.fetch_for_a_year(beside)
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox", "--disable-gpu"])
@@ -205,6 +209,10 @@ def _furnish(server: Server, beside: Seaway) -> None:
         people.channel(name, owner=ada, public=public)
         with beside.database.write() as tx:
             channels.change(tx, beside.clock.now_ms(), OPERATOR, name, description=description)
+    beside.house.logos.put(OPERATOR, "robots", Given(pictures.emblem()))
+    for user in ("hopper", "turing"):
+        people.member("robots", user, Role.CONTRIBUTOR)
+        people.key(user, only=["robots"])
     key = people.key(ada)
     people.key(ada, only=["robots"], days=3)
     people.key(ada, days=-1)
@@ -226,4 +234,3 @@ def _furnish(server: Server, beside: Seaway) -> None:
         entry = {"_path": f"share/{HOSTILE}".replace("/", "_"), "path_type": "hardlink", "sha256": HOSTILE}
         evil = conda(index_json("evil", license=HOSTILE), about=about, paths={"paths": [entry], "paths_version": 1})
         assert upload(client, "hostile", evil, key).status_code == 201
-    _furnish_site(people)

@@ -121,6 +121,26 @@ def test_the_chosen_chart_stays(page: Page) -> None:
     assert ("night", night) == (page.evaluate("document.documentElement.dataset.theme"), page.evaluate(colour))
 
 
+def test_without_a_network(stand: Stand) -> None:
+    """A page says so, keeps what was typed, sends nothing into the void, and goes on when the network is back."""
+    with stand.context() as context:
+        page = context.new_page()
+        stand.sign_in(page)
+        page.goto("/channels/new")
+        page.get_by_label("Description").fill("Long thought about.")
+        page.get_by_label("Name", exact=True).fill("made-at-sea")
+        context.set_offline(True)
+        said = page.get_by_text("There is no connection")
+        expect(said).to_be_visible()
+        page.get_by_role("button", name="Make the channel").click()
+        expect(page).to_have_url(f"{stand.address}/channels/new")
+        context.set_offline(False)
+        expect(said).to_be_hidden()
+        page.get_by_role("button", name="Make the channel").click()
+        page.wait_for_url("**/channels/made-at-sea")
+        assert page.get_by_text("Long thought about.").is_visible()
+
+
 def test_without_javascript(stand: Stand) -> None:
     """Signing in, a key, signing out: forms are forms."""
     with stand.context(scripts=False) as context:

@@ -5,12 +5,23 @@ import struct
 import zlib
 from typing import Any
 
-from PIL import Image
+from PIL import Image, ImageDraw
 
 
 def png(size: tuple[int, int] = (40, 30), colour: tuple[int, ...] = (200, 80, 20), **saving: Any) -> bytes:
     """A picture of one colour."""
     return written(Image.new("RGB", size, colour), "PNG", **saving)
+
+
+def emblem() -> bytes:
+    """A logo that one recognizes: an arm over water."""
+    picture = Image.new("RGB", (512, 512), (16, 72, 96))
+    pen = ImageDraw.Draw(picture)
+    pen.rectangle((0, 380, 512, 512), fill=(206, 230, 238))
+    pen.line((150, 400, 150, 210, 330, 140, 380, 250), fill=(253, 251, 245), width=44, joint="curve")
+    for x, y in ((150, 210), (330, 140)):
+        pen.ellipse((x - 36, y - 36, x + 36, y + 36), fill=(244, 119, 42))
+    return written(picture, "PNG")
 
 
 def written(picture: Image.Image, form: str, **saving: Any) -> bytes:

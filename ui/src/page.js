@@ -47,5 +47,24 @@ document.addEventListener("keydown", (event) => {
   event.preventDefault();
   (hits[next] ?? field).focus();
 });
+// Without a network a page says so, and keeps what was typed: a form that is sent then would end on the browser's own page.
+// `onLine` may be true where nothing gets through, never false where something does; a part of a page that is not
+// answered tells the rest.
+const away = document.querySelector("[data-away]");
+function tell(isAway) {
+  if (isAway === !away.hidden) return;
+  away.hidden = !isAway;
+  away.firstElementChild.textContent = isAway ? away.dataset.away : "";
+}
+addEventListener("offline", () => tell(true));
+addEventListener("online", () => tell(false));
+document.addEventListener("htmx:error", (event) => { if (event.detail?.error instanceof TypeError) tell(true); });
+document.addEventListener("htmx:after:request", () => { if (navigator.onLine) tell(false); });
+document.addEventListener("submit", (event) => {
+  if (navigator.onLine) return;
+  event.preventDefault();
+  tell(true);
+}, { capture: true });
+if (!navigator.onLine) tell(true);
 // An answer with errors begins where they are.
 document.querySelector("[data-focus]")?.focus();

@@ -1,7 +1,8 @@
 """
 A stranger's picture, drawn anew: decoded within limits, and written as a PNG that holds nothing but its colours.
 
-It runs in an examiner: decoders of pictures have been broken into before, and there is nothing to take there.
+It runs in an examiner: decoders of pictures have been broken into before, and no session, key or
+connection is in the memory of that process.
 
 1. Four formats are opened, none of which can run or load anything; SVG is not one of them.
 2. Width and height are looked at before a pixel is decoded: 512 KiB of PNG can claim a thousand million of them.
