@@ -183,6 +183,7 @@ def _furnish_site(people: People) -> None:
         users.set_disabled(tx, now_ms, OPERATOR, grace, disabled=True)
         quotas.set_of_user(tx, now_ms, OPERATOR, grace, 20 * 10**9)
         quotas.set_of_channel(tx, now_ms, OPERATOR, "robots", 10**9)
+        quotas.set_of_channel(tx, now_ms, OPERATOR, "hostile", 500)
         issuers.add(tx, now_ms, OPERATOR, "forge", kind="gitlab", issuer="https://gitlab.example.com")
         for number in range(2):
             error = f"ConnectionRefusedError: mail.example.com:587 refused the connection {HOSTILE}"

@@ -153,3 +153,14 @@ def _reading_with_the_key_in_the_path(stage: Stage, who: str) -> Iterable[Ask]:
 @builds("GET /api/v1/search")
 def _searching(stage: Stage, _who: str) -> Iterable[Ask]:
     yield Ask("/api/v1/search", params={"q": "pkg", "channel": stage.channel})
+
+
+@builds("GET /api/v1/channels/{channel}/files/{subdir}/{file}/difference")
+def _comparing(stage: Stage, _who: str) -> Iterable[Ask]:
+    name = stage.kept.name
+    yield Ask(f"/api/v1/channels/{stage.channel}/files/noarch/{name}/difference", params={"against": f"noarch/{name}"})
+
+
+@builds("GET /api/v1/upload-record")
+def _reading_the_record(stage: Stage, _who: str) -> Iterable[Ask]:
+    yield Ask("/api/v1/upload-record", params={"channel": stage.channel})

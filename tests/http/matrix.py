@@ -262,6 +262,10 @@ GET /api/v1/channels/{channel}/packages/{package}         200/401   200/404   20
 GET /api/v1/channels/{channel}/packages/{package}/files   200/401   200/404   200       200       200       200       200       200       200       200/404   401
 GET /api/v1/channels/{channel}/packages/{package}/downloads  200/401   200/404   200       200       200       200       200       200       200       200/404   401
 GET /api/v1/channels/{channel}/files/{subdir}/{file}      200/401   200/404   200       200       200       200       200       200       200       200/404   401
+GET /api/v1/channels/{channel}/packages/{package}/provenance 200/401   200/404   200       200       200       200       200       200       200       200/404   401
+GET /api/v1/channels/{channel}/files/{subdir}/{file}/provenance 200/401   200/404   200       200       200       200       200       200       200       200/404   401
+GET /api/v1/channels/{channel}/files/{subdir}/{file}/paths 200/401   200/404   200       200       200       200       200       200       200       200/404   401
+GET /api/v1/channels/{channel}/files/{subdir}/{file}/difference 200/401   200/404   200       200       200       200       200       200       200       200/404   401
 GET /api/v1/search                                        200       200       200       200       200       200       200       200       200       200       401
 
 The API: channels themselves
@@ -294,6 +298,7 @@ GET /api/v1/channels/{channel}/notices                    200/401   200/404   20
 POST /api/v1/channels/{channel}/notices                   401       403/404   403       403       201       201       403       403       403       403/404   401
 DELETE /api/v1/channels/{channel}/notices/{notice}        401       403/404   403       403       204       204       403       403       403       403/404   401
 GET /api/v1/channels/{channel}/audit                      401       403/404   403       403       200       200       403       403       403       403/404   401
+GET /api/v1/channels/{channel}/upload-record              401       403/404   403       403       200       200       403       403       403       403/404   401
 
 The API: groups; the owner manages this one, the contributor is in it
 GET /api/v1/groups                                        401       200       200       200       200       200       200       200       200       200       401
@@ -368,6 +373,7 @@ POST /api/v1/jobs/retry                                   401       403       40
 POST /api/v1/jobs/{job}/retry                             401       403       403       403       403       403       403       403       403       403       401
 GET /api/v1/storage                                       401       403       403       403       403       403       403       403       403       403       401
 GET /api/v1/storage/channels                              401       403       403       403       403       403       403       403       403       403       401
+GET /api/v1/upload-record                                 401       403       403       403       403       403       403       403       403       403       401
 GET /api/v1/audit                                         401       403       403       403       403       403       403       403       403       403       401
 """  # fmt: skip
 
@@ -480,8 +486,10 @@ POST /api/v1/jobs/retry                                   403       403       40
 POST /api/v1/jobs/{job}/retry                             403       403       403       403       404       403
 GET /api/v1/storage                                       403       403       403       403       200       403
 GET /api/v1/storage/channels                              403       403       403       403       200       403
+GET /api/v1/upload-record                                 403       403       403       403       200       403
 GET /api/v1/audit                                         403       403       403       403       200       403
 GET /api/v1/channels/{channel}/audit                      403/404   403       403       200       200       200
+GET /api/v1/channels/{channel}/upload-record              403/404   403       403       200       200       200
 
 The pages of site admins; done forms lead on
 GET /admin/users                                          404       404       404       404       200       404

@@ -103,7 +103,7 @@ def remove(tx: Tx, now_ms: int, by: Principal, name: str) -> Issuer:
     permissions.require_admin(by, now_ms)
     found = get(tx, name)
     if found.is_builtin:
-        raise Malformed(f"Seaway knows {name} by itself.", "Disable it instead.")
+        raise Malformed(f"Seaway knows {name} by itself.", "It can be disabled instead.")
     tx.execute(delete(rows).where(rows.c.name == name))
     tx.execute(delete(issuer_keys).where(issuer_keys.c.issuer == found.issuer))
     audit.write(tx, now_ms, by.actor, Event.ISSUER_REMOVED, target=name, issuer=found.issuer)

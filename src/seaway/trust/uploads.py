@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import ColumnElement, and_, bindparam, insert, or_, select, update
 
 from seaway.accounts.principal import Principal, Workflow
 from seaway.database.engine import Tx
@@ -87,6 +87,31 @@ def rows(tx: Tx, channel: str) -> Iterator[dict[str, Any]]:
             previous, chain = _FIRST, row["channel_id"]
         yield {**_shown(row, previous), "hash": row["hash"].hex()}
         previous = row["hash"]
+
+
+def of_channel(tx: Tx, channel_id: int, *, after: int, limit: int) -> list[dict[str, Any]]:
+    """A page of the record of one channel, from behind the number `after`; an older channel of its name is another."""
+    return _page(tx, uploads.c.channel_id == channel_id, (channel_id, after), limit)
+
+
+def of_name(tx: Tx, channel: str, *, after: tuple[int, int], limit: int) -> list[dict[str, Any]]:
+    """A page of `rows`, from behind the row of this channel and number."""
+    return _page(tx, uploads.c.channel == channel, after, limit)
+
+
+def _page(tx: Tx, which: ColumnElement[bool], after: tuple[int, int], limit: int) -> list[dict[str, Any]]:
+    chain, number = after
+    behind = or_(uploads.c.channel_id > chain, and_(uploads.c.channel_id == chain, uploads.c.number > number))
+    query = select(uploads).where(which, behind).order_by(uploads.c.channel_id, uploads.c.number).limit(limit)
+    last = select(uploads.c.hash).where(uploads.c.channel_id == chain, uploads.c.number == number)
+    previous = tx.execute(last).scalar() or _FIRST
+    found = []
+    for row in tx.execute(query).mappings():
+        if row["channel_id"] != chain:
+            previous, chain = _FIRST, row["channel_id"]
+        found.append({**_shown(row, previous), "hash": row["hash"].hex()})
+        previous = row["hash"]
+    return found
 
 
 def as_json(row: Mapping[str, Any]) -> bytes:

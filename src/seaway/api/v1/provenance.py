@@ -1,0 +1,244 @@
+"""Where files come from: who sent them, by which workflow, and what their attestations say; and what is in them."""
+
+from typing import Annotated, Literal
+
+from anyio import to_thread
+from fastapi import APIRouter, Query
+from pydantic import Field
+
+from seaway.api.v1.asking import DEFAULT_LIMIT, OPEN, After, Asked, Call, ChannelName, Limit, PackageName, Words
+from seaway.api.v1.packages import FileName, Subdir
+from seaway.api.v1.shapes import Moment, Page, Shown, numbered, page, whole
+from seaway.channels.roles import Action
+from seaway.clock import moment
+from seaway.errors import Conflict, Malformed, NotFound
+from seaway.packages import attested, differences, files, origin, versions
+from seaway.packages.contents import Entry, Listing
+from seaway.packages.differences import Change
+from seaway.packages.files import File
+from seaway.packages.origin import Origin
+from seaway.trust.provenance import Provenance, State
+from seaway.trust.sidecars import FIELD, Claims
+
+router = APIRouter(tags=["packages"])
+
+Against = Annotated[
+    str,
+    Query(
+        description="Another file of the package, with its platform.", examples=["noarch/demo-1.0-h1_0.conda"],
+        max_length=250,
+    ),
+]  # fmt: skip
+
+
+class VersionProvenance(Shown):
+    """What is known of where a version comes from. No state says that a package is good."""
+
+    version: str
+    state: Literal["none", "full", "partial", "inconsistent", "lost", "changed"]
+    repositories: list[str] = Field(description="Those that the attestations of its files name.")
+    warnings: list[str]
+
+
+class Attestation(Shown):
+    """What the certificate of an attestation says, which was verified when the file came."""
+
+    sha256: str = Field(
+        description="Of the sidecar, which is read at the address of the file with `.v0.sigs` behind it."
+    )
+    issuer: str
+    repository: str
+    repository_id: str
+    owner_id: str
+    workflow: str
+    commit: str
+    ref: str
+    run: str
+    issued_at: Moment
+
+
+class Sent(Shown):
+    """The upload that made a file what it is."""
+
+    at: Moment
+    replaced: bool = Field(description="Whether another file had the name before.")
+    means: str = Field(description="What a user sent it with, in words; empty for a workflow.")
+    repository: str = Field(description="Of the workflow that sent it; empty, as what follows, when none did.")
+    workflow: str
+    commit: str
+    run: str
+    repository_url: str
+    commit_url: str
+    run_url: str
+
+
+class FileProvenance(Shown):
+    """Where a file comes from."""
+
+    sent: Sent | None = Field(description="Null for a file from before there was a record.")
+    attestation: Attestation | None
+
+
+class PathShown(Shown):
+    """A file, link or folder that a package installs."""
+
+    path: str
+    type: str | None
+    size: int | None
+    sha256: str | None
+
+
+class ChangeShown(Shown):
+    """One thing that differs."""
+
+    name: str
+    before: str = Field(description="Empty where it is new.")
+    after: str = Field(description="Empty where it is gone.")
+
+
+class DifferenceShown(Shown):
+    """Two builds compared."""
+
+    depends: list[ChangeShown]
+    constrains: list[ChangeShown]
+    fields: list[ChangeShown]
+    paths: list[ChangeShown] = Field(description="The first thousand.")
+    grown_bytes: int = Field(description="Of the package file.")
+    installed_grown_bytes: int
+
+
+_MOST_CHANGES = 1_000
+
+
+@router.get(
+    "/channels/{channel}/packages/{package}/provenance", operation_id="getPackageProvenance", openapi_extra=OPEN
+)
+def of_package(call: Asked, channel: ChannelName, package: PackageName) -> Page[VersionProvenance]:
+    """What the attestations of a package tell of each version, the newest first, with what to be warned of."""
+    with call.read() as tx:
+        access = call.require(tx, Action.READ, channel)
+        found = versions.of_package(tx, access.channel_id, package)
+        told = attested.provenance_of(found, attested.claims_of(tx, access.channel_id, package))
+    if not found:
+        raise NotFound("There is no such package in the channel.", "Check its name.")
+    return whole([_version(told[one.version]) for one in found])
+
+
+@router.get(
+    "/channels/{channel}/files/{subdir}/{file}/provenance", operation_id="getFileProvenance", openapi_extra=OPEN
+)
+def of_file(call: Asked, channel: ChannelName, subdir: Subdir, file: FileName) -> FileProvenance:
+    """Who sent a file and how, and what its attestation says."""
+    with call.read() as tx:
+        access = call.require(tx, Action.READ, channel)
+        found = files.get(tx, access.channel_id, subdir, file)
+        sent = origin.of_file(tx, access.channel_id, subdir, file, bytes.fromhex(found.summary.sha256))
+        claims = attested.claims_of(tx, access.channel_id, found.summary.package).get(found.summary.id)
+    return FileProvenance(
+        sent=None if sent is None else _sent(sent),
+        attestation=None if claims is None else _attestation(claims, found.record[FIELD]),
+    )
+
+
+@router.get("/channels/{channel}/files/{subdir}/{file}/paths", operation_id="listPaths", openapi_extra=OPEN)
+async def paths(
+    call: Asked,
+    channel: ChannelName,
+    subdir: Subdir,
+    file: FileName,
+    q: Words = "",
+    after: After = "",
+    limit: Limit = DEFAULT_LIMIT,
+) -> Page[PathShown]:
+    """What a package installs, by path; those that have all of the words."""
+    skip = numbered(after) or 0
+    found = await to_thread.run_sync(_get, call, channel, subdir, file)
+    listing = await _listing(call, found)
+    if listing.problem:
+        raise Conflict(listing.problem, "Download it to look into it.")
+    chosen = listing.search(q)[skip : skip + limit + 1]
+    return page(chosen, limit, _path, lambda _last: skip + limit)
+
+
+@router.get("/channels/{channel}/files/{subdir}/{file}/difference", operation_id="compareFiles", openapi_extra=OPEN)
+async def difference(
+    call: Asked, channel: ChannelName, subdir: Subdir, file: FileName, against: Against
+) -> DifferenceShown:
+    """What changed from another file of the same package to this one."""
+    other_subdir, _, other_name = against.partition("/")
+    if not other_name:
+        raise Malformed("`against` names a file with its platform.", "Such as noarch/demo-1.0-h1_0.conda.")
+    found = await to_thread.run_sync(_get, call, channel, subdir, file)
+    other = await to_thread.run_sync(_get, call, channel, other_subdir, other_name)
+    if other.summary.package != found.summary.package:
+        raise Malformed("These are files of two packages.", "Name another file of the same package.")
+    told = differences.between(other.record, found.record, await _listing(call, other), await _listing(call, found))
+    return DifferenceShown(
+        depends=_changes(told.depends),
+        constrains=_changes(told.constrains),
+        fields=_changes(told.fields),
+        paths=_changes(told.paths[:_MOST_CHANGES]),
+        grown_bytes=told.grown_bytes,
+        installed_grown_bytes=told.installed_grown_bytes,
+    )
+
+
+def _get(call: Call, channel: str, subdir: str, file: str) -> File:
+    with call.read() as tx:
+        access = call.require(tx, Action.READ, channel)
+        return files.get(tx, access.channel_id, subdir, file)
+
+
+async def _listing(call: Call, found: File) -> Listing:
+    contents, summary = call.house.contents, found.summary
+    return await to_thread.run_sync(
+        contents.of, bytes.fromhex(summary.sha256), summary.size, summary.file_name, limiter=contents.turns
+    )
+
+
+def _version(told: Provenance) -> VersionProvenance:
+    state: State = told.state
+    return VersionProvenance(
+        version=told.version,
+        state=state.value,
+        repositories=list(told.repositories),
+        warnings=list(told.warnings),
+    )
+
+
+def _sent(sent: Origin) -> Sent:
+    return Sent(
+        at=moment(sent.at_ms),
+        replaced=sent.replaced,
+        means=sent.means,
+        repository=sent.repository,
+        workflow=sent.workflow,
+        commit=sent.commit,
+        run=sent.run,
+        repository_url=sent.repository_url,
+        commit_url=sent.commit_url,
+        run_url=sent.run_url,
+    )
+
+
+def _attestation(claims: Claims, sha256: str) -> Attestation:
+    return Attestation(
+        sha256=sha256,
+        issuer=claims.issuer,
+        repository=claims.repository,
+        repository_id=claims.repository_id,
+        owner_id=claims.owner_id,
+        workflow=claims.workflow,
+        commit=claims.commit,
+        ref=claims.ref,
+        run=claims.run,
+        issued_at=moment(claims.issued_at_ms),
+    )
+
+
+def _path(entry: Entry) -> PathShown:
+    return PathShown(path=entry.path, type=entry.path_type, size=entry.size_in_bytes, sha256=entry.sha256)
+
+
+def _changes(found: tuple[Change, ...]) -> list[ChangeShown]:
+    return [ChangeShown(name=change.name, before=change.before, after=change.after) for change in found]

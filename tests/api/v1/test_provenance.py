@@ -1,0 +1,72 @@
+"""Where files come from, by the API: the record of uploads and who may read it, what is in a file, what changed."""
+
+import hashlib
+import json
+from collections.abc import Callable
+
+from anyio.from_thread import BlockingPortal
+
+from seaway.accounts.principal import OPERATOR
+from seaway.channels import channels
+from seaway.server.wiring import Seaway
+from tests.api.v1.conftest import Person
+from tests.support.house import People, publish_file
+from tests.support.packages import conda, index_json
+
+
+def test_the_record_is_of_one_channel_and_proves_itself(
+    inside: Seaway, portal: BlockingPortal, new_person: Callable[..., Person]
+) -> None:
+    """A name that is used again begins a new record for its owner; admins read the older one too, page by page."""
+    owner, admin = new_person(), new_person(admin=True)
+    channel = f"again-{owner.name}"
+    files = [conda(index_json("demo", version=version)) for version in ("1.0", "2.0", "3.0")]
+    People(inside).channel(channel, owner=owner.name)
+    portal.call(publish_file, inside, channel, files[0])
+    with inside.database.write() as tx:
+        channels.remove(tx, inside.clock.now_ms(), OPERATOR, channel)
+    People(inside).channel(channel, owner=owner.name)
+    for file in files[1:]:
+        portal.call(publish_file, inside, channel, file)
+
+    shown = owner.api("GET", f"channels/{channel}/upload-record").json()["items"]
+    assert [file.name for file in files[1:]] == [row["file_name"] for row in shown]
+    rows, after = [], ""
+    while after is not None:
+        page = admin.api("GET", "upload-record", params={"channel": channel, "limit": 1, "after": after}).json()
+        rows, after = rows + page["items"], page["next"]
+    assert [file.name for file in files] == [row["file_name"] for row in rows]
+    assert shown == rows[1:]
+    for row in rows:
+        stated = row.pop("hash")
+        assert hashlib.sha256(json.dumps(row, sort_keys=True, separators=(",", ":")).encode()).hexdigest() == stated
+    assert 422 == admin.api("GET", "upload-record", params={"channel": channel, "after": "1"}).status_code
+    assert 403 == owner.api("GET", "upload-record", params={"channel": channel}).status_code
+
+
+def test_a_file_and_what_changed_in_it(inside: Seaway, portal: BlockingPortal, person: Person) -> None:
+    """Who sent it, what it installs, what it is beside another one; and that nothing attests it."""
+    channel = person.api("POST", "channels", json={"name": f"files-{person.name}"}).json()["name"]
+    entries = [{"_path": f"bin/{name}", "path_type": "hardlink", "size_in_bytes": 3} for name in ("tool", "other")]
+    old = conda(index_json("demo", version="1.0"), paths={"paths": entries[:1], "paths_version": 1})
+    new = conda(index_json("demo", version="2.0", depends=["numpy"]), paths={"paths": entries, "paths_version": 1})
+    for file in (old, new):
+        portal.call(publish_file, inside, channel, file)
+    path = f"channels/{channel}/files/noarch/{new.name}"
+
+    found = person.api("GET", f"{path}/provenance").json()
+    assert ("", False, None) == (found["sent"]["repository"], found["sent"]["replaced"], found["attestation"])
+    told = person.api("GET", f"channels/{channel}/packages/demo/provenance").json()["items"]
+    assert [("2.0", "none"), ("1.0", "none")] == [(one["version"], one["state"]) for one in told]
+    first = person.api("GET", f"{path}/paths", params={"limit": 1}).json()
+    second = person.api("GET", f"{path}/paths", params={"limit": 1, "after": first["next"]}).json()
+    assert ["bin/other", "bin/tool"] == [first["items"][0]["path"], second["items"][0]["path"]]
+    assert ["bin/tool"] == [one["path"] for one in person.api("GET", f"{path}/paths?q=too").json()["items"]]
+    changed = person.api("GET", f"{path}/difference", params={"against": f"noarch/{old.name}"}).json()
+    assert (["numpy"], ["bin/other"], 3) == (
+        [change["name"] for change in changed["depends"]],
+        [change["name"] for change in changed["paths"]],
+        changed["installed_grown_bytes"],
+    )
+    for against, status in (("", 400), ("noarch/nothing.conda", 404)):
+        assert status == person.api("GET", f"{path}/difference", params={"against": against}).status_code
