@@ -44,7 +44,7 @@ class Attestation(Shown):
     """What the certificate of an attestation says, which was verified when the file came."""
 
     sha256: str = Field(
-        description="Of the sidecar, which is read at the address of the file with `.v0.sigs` behind it."
+        description="Of the sidecar, which is read at the address of the file with `.sigs` behind it."
     )
     issuer: str
     repository: str
