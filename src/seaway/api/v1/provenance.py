@@ -43,9 +43,7 @@ class VersionProvenance(Shown):
 class Attestation(Shown):
     """What the certificate of an attestation says, which was verified when the file came."""
 
-    sha256: str = Field(
-        description="Of the sidecar, which is read at the address of the file with `.sigs` behind it."
-    )
+    sha256: str = Field(description="Of the sidecar, which is read at the address of the file with `.sigs` behind it.")
     issuer: str
     repository: str
     repository_id: str
