@@ -224,10 +224,17 @@ class Settings(BaseSettings):
         int,
         Field(
             ge=0,
-            description="How many files one user, or the workflows of one repository, may upload in an hour, all of them "
-            "at once too; then as many more as time allows. 0: any number.",
+            description="How many files an hour one user, or the workflows of one repository, may upload in the long run. "
+            "0: any number.",
         ),
     ] = 600
+    uploads_at_once: Annotated[
+        int,
+        Field(
+            ge=1,
+            description="How many files they may upload before that counts; who waits gets `uploads_per_hour` of them back.",
+        ),
+    ] = 6000
     searches_per_minute: Annotated[
         int,
         Field(

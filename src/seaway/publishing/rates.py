@@ -1,5 +1,5 @@
 """
-How many files one user, or the workflows of one repository, may send in an hour.
+How many files one user, or the workflows of one repository, may send: a release at once, and so many an hour.
 
 1. What comes in is counted in the transaction that records it, for all workers together. A transaction of its own
    would cost a sync of the disk for each upload; like this it is one statement for all of a sender in a batch, 0.034 ms

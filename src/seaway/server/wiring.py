@@ -126,7 +126,7 @@ def build(
     examiners = Examiners(
         ArchiveLimits(), processes=settings.examiners, refuse_escaping_links=settings.escaping_links == "refuse"
     )
-    rate = UploadRate(_limit(settings.uploads_per_hour, HOUR_MS))
+    rate = UploadRate(_upload_limit(settings))
     publishing = Publishing(
         database=database,
         blobs=blobs,
@@ -242,6 +242,12 @@ def _policy(settings: Settings) -> Policy:
 
 def _limit(count: int, per_ms: int) -> Limit | None:
     return Limit(count, per_ms) if count else None
+
+
+def _upload_limit(settings: Settings) -> Limit | None:
+    if not settings.uploads_per_hour:
+        return None
+    return Limit(settings.uploads_at_once, settings.uploads_at_once * HOUR_MS // settings.uploads_per_hour)
 
 
 def _recorder(
