@@ -23,6 +23,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
 from seaway import logs
+from seaway.accounts.principal import OPERATOR
 from seaway.database.engine import Database
 from seaway.errors import AlreadyThere
 from seaway.indexing.change import ask_for_documents
@@ -37,7 +38,7 @@ from seaway.storage.blobs import Blobs, BlobStat
 from seaway.trust.attestations import BundleVerifier, Signed
 from seaway.trust.trusted_root import TrustedRoots
 from tests.indexing.channel import Channel, examining_here
-from tests.support import packages
+from tests.support import packages, pictures
 from tests.support.house import FromMemory
 from tests.support.packages import PackageFile, index_json
 from tests.support.sigstore import GITHUB_CLAIMS, PAYLOAD_TYPE, statement
@@ -136,6 +137,7 @@ def prepare(seaway: Seaway) -> None:
     channel.repodata()
     channel.delete(GONE)  # its blob is without a name, its shard is retired
     put_attested(channel, OTHER)
+    seaway.house.logos.keep(OPERATOR, CHANNEL, pictures.png())
 
 
 class _Vouching(TrustedRoots):
@@ -207,6 +209,7 @@ CHANGES: dict[str, Callable[[Channel], object]] = {
     "delete": lambda channel: channel.delete(OLD),
     "build": lambda channel: channel.seaway.documents.build(_subdir_id(channel), REPODATA),
     "build of gzip": lambda channel: channel.seaway.documents.build(_subdir_id(channel), REPODATA_GZ),
+    "logo": lambda channel: channel.seaway.house.logos.keep(OPERATOR, CHANNEL, pictures.png(colour=(1, 2, 3))),
     "sweep": lambda channel: _sweep(channel.seaway),
     "job": job,
     "removal of the channel": lambda channel: channel.remove(),

@@ -182,6 +182,7 @@ STEPS = {
     "yank": ["UPDATE files SET", "UPDATE shards SET", "UPDATE subdirs SET", "INSERT INTO audit", "COMMIT"],
     "delete": ["UPDATE files SET", "UPDATE subdirs SET", "INSERT INTO audit", "COMMIT"],
     "build": ["put blob", "INSERT INTO documents", "COMMIT", "delete blob", "blob was deleted"],
+    "logo": ["put blob", "blob was put", "look at blob", "DELETE FROM logos", "INSERT INTO logos", "COMMIT"],
     "sweep": ["list blobs", "delete blob", "blob was deleted", "DELETE FROM retired_shards", "COMMIT"],
     "job": ["INSERT INTO jobs", "UPDATE jobs SET", "INSERT INTO documents", "DELETE FROM jobs", "COMMIT"],
 }

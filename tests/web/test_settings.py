@@ -14,6 +14,7 @@ from seaway.channels import channels, invitations, members, notices, transfers
 from seaway.channels.roles import Role
 from seaway.clock import HOUR_MS
 from seaway.errors import NotFound
+from seaway.publishing.logos import Given
 from seaway.server.wiring import Seaway
 from tests.support import pictures
 from tests.support.clock import TurnedClock
@@ -405,6 +406,18 @@ def test_an_invitation_is_accepted_by_its_link(
     assert (303, f"/channels/{channel}") == (answer.status_code, answer.headers["location"])
     assert Role.VIEWER is role_of(shared, channel, user)
     assert 404 == browser.get(f"/invitations/{secret}").status_code
+
+
+def test_an_invitation_shows_the_logo_to_who_may_see_it(
+    shared: Seaway, owner: Owner, visit: Callable[[], Visitor], channel: str
+) -> None:
+    """That of a public channel; of a private one its initials, since who is invited is no member yet."""
+    shared.house.logos.put(OPERATOR, channel, Given(pictures.png()))
+    link = f"/invitations/{invited(shared, channel)}"
+    assert "/logo/" not in visit().get(link).text
+    with shared.database.write() as tx:
+        channels.change(tx, shared.clock.now_ms(), OPERATOR, channel, is_public=True)
+    assert logo_of(shared, channel) in visit().get(link).text
 
 
 def test_an_invitation_is_declined_without_an_account(

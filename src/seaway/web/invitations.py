@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from seaway.accounts.parts import Accounts
 from seaway.accounts.principal import Principal
-from seaway.channels import invitations
+from seaway.channels import channels, invitations
 from seaway.channels.invitations import Invitation
 from seaway.http.identity import check_own_form, principal_of
 from seaway.http.next_page import with_next
@@ -24,9 +24,9 @@ async def show(request: Request) -> Response:
     """What one is asked, by whom, and a button for each answer."""
     await principal_of(request)
     secret = request.path_params["secret"]
-    found = await to_thread.run_sync(_look, accounts_of(request), secret)
+    found, logo_path = await to_thread.run_sync(_look, accounts_of(request), secret)
     sign_in = with_next("/signin", f"/invitations/{secret}")
-    return page(request, "invitation.html", invitation=found, secret=secret, sign_in=sign_in)
+    return page(request, "invitation.html", invitation=found, logo_path=logo_path, secret=secret, sign_in=sign_in)
 
 
 @for_person
@@ -45,9 +45,12 @@ async def decline(request: Request) -> Response:
     return see("/")
 
 
-def _look(house: Accounts, secret: str) -> Invitation:
+def _look(house: Accounts, secret: str) -> tuple[Invitation, str]:
     with house.database.read() as tx:
-        return invitations.look(tx, house.clock.now_ms(), secret)
+        found = invitations.look(tx, house.clock.now_ms(), secret)
+        channel = channels.get(tx, found.channel)
+    # The picture of a private channel is for its members, and this is none yet.
+    return found, channel.logo_path if channel.is_public else ""
 
 
 def _answer(house: Accounts, by: Principal, request: Request, act: Callable[..., Invitation]) -> Invitation:

@@ -26,10 +26,9 @@ Confirm = Annotated[str, Query(description="The name of the channel again, to sa
 LogoAddress = Annotated[
     str,
     Field(
-        description="The address of an avatar at GitHub, which is fetched once; empty for none. A picture of your own "
-        "is the body of `PUT /api/v1/channels/{channel}/logo`.",
+        description="The address of an avatar at GitHub, such as `https://github.com/ada.png`, which is fetched once; "
+        "empty for none. A picture of your own is the body of `PUT /api/v1/channels/{channel}/logo`.",
         max_length=300,
-        examples=["https://github.com/ada.png"],
     ),
 ]
 
