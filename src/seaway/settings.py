@@ -242,7 +242,7 @@ class Settings(BaseSettings):
             description="How many searches and lists of channels and packages one address may ask for in a minute, of each "
             "worker. 0: any number.",
         ),
-    ] = 300
+    ] = 1200
     index_max_age: Annotated[
         int, Field(ge=0, le=86_400, description="Seconds for which readers may keep index documents without asking.")
     ] = 0
