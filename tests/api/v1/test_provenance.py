@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable
+from functools import partial
 
 from anyio.from_thread import BlockingPortal
 
@@ -12,6 +13,7 @@ from seaway.server.wiring import Seaway
 from tests.api.v1.conftest import Person
 from tests.support.house import People, publish_file
 from tests.support.packages import conda, index_json
+from tests.support.workflows import Attester
 
 
 def test_the_record_is_of_one_channel_and_proves_itself(
@@ -70,3 +72,20 @@ def test_a_file_and_what_changed_in_it(inside: Seaway, portal: BlockingPortal, p
     )
     for against, status in (("", 400), ("noarch/nothing.conda", 404)):
         assert status == person.api("GET", f"{path}/difference", params={"against": against}).status_code
+
+
+def test_an_attested_file_tells_who_built_it(inside: Seaway, portal: BlockingPortal, person: Person) -> None:
+    """The workflow that sent it, with its addresses; and the sidecar that it is proved by, under the hash that is told."""
+    channel = person.api("POST", "channels", json={"name": f"attested-{person.name}"}).json()["name"]
+    attester, file = Attester.trusted_by(inside), conda()
+    send = partial(publish_file, by=attester.principal(channel), attestation=attester.bundle(file, channel))
+    portal.call(send, inside, channel, file)
+    found = person.api("GET", f"channels/{channel}/files/noarch/{file.name}/provenance").json()
+    assert ("acme/demo", "https://github.com/acme/demo") == (
+        found["sent"]["repository"],
+        found["sent"]["repository_url"],
+    )
+    sidecar = person.ask("GET", f"/{channel}/noarch/{file.name}.sigs").content
+    assert hashlib.sha256(sidecar).hexdigest() == found["attestation"]["sha256"]
+    told = person.api("GET", f"channels/{channel}/packages/demo/provenance").json()["items"]
+    assert [("full", [found["attestation"]["repository"]])] == [(one["state"], one["repositories"]) for one in told]
