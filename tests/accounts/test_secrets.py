@@ -13,21 +13,10 @@ from seaway.server.wiring import Seaway
 from tests.accounts.conftest import HOME, OTHER_PASSWORD, PASSWORD, Folk
 from tests.accounts.test_second_factors import Phone
 from tests.support.house import People
+from tests.support.kept import dump
 from tests.support.mail import letters, link_in
 
 pytestmark = pytest.mark.anyio
-
-
-def dump(seaway: Seaway) -> bytes:
-    """Every value of every table, as bytes."""
-    found = bytearray()
-    with seaway.database.read() as tx:
-        for table in tables.metadata.sorted_tables:
-            for row in tx.execute(select(table)):
-                for value in row:
-                    found += value if isinstance(value, bytes) else str(value).encode()
-                    found += b"\n"
-    return bytes(found)
 
 
 async def live(seaway: Seaway, folk: Folk, people: People) -> list[str]:

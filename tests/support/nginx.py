@@ -41,9 +41,17 @@ def configuration() -> str:
     return rest.partition("```")[0]
 
 
+# A cache that many share, as an operator might put one in front: it goes by what answers say of themselves.
+_CACHE = """
+        proxy_cache shared;
+        proxy_buffering on;
+        add_header Cache-Status $upstream_cache_status always;
+"""
+
+
 @contextmanager
-def before(seaway: str, store: Path, folder: Path) -> Iterator[Nginx]:
-    """nginx before the server at this address, which keeps its packages in `store`."""
+def before(seaway: str, store: Path, folder: Path, *, caches: bool = False) -> Iterator[Nginx]:
+    """nginx before the server at this address, which keeps its packages in `store`; with a cache if it is asked for."""
     program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
     if program is None:
         pytest.skip("nginx is not installed; .ci/install-debian installs it")
@@ -58,6 +66,9 @@ def before(seaway: str, store: Path, folder: Path) -> Iterator[Nginx]:
         "/var/log/nginx/seaway.log": str(folder / "access.log"),
         "/var/lib/seaway/store/": f"{store}/",
     }
+    if caches:
+        changes["        proxy_buffering off;\n"] = _CACHE
+        changes["upstream seaway {"] = f"proxy_cache_path {folder}/cache keys_zone=shared:1m;\nupstream seaway {{"
     config = folder / "nginx.conf"
     config.write_text(_around(folder, _changed(configuration(), changes)), encoding="utf-8")
     command = [program, "-e", str(folder / "error.log"), "-c", str(config), "-p", str(folder)]

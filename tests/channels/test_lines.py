@@ -1,0 +1,90 @@
+"""Each change of an account, a group or the site leaves one line, whoever makes it by whichever face (case 98)."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from sqlalchemy import select
+
+from seaway.accounts import keys, sessions, tools, users
+from seaway.accounts.principal import OPERATOR, Mode, Principal
+from seaway.channels import groups, invitations, members, notices, quotas, transfers
+from seaway.channels.notices import Level
+from seaway.channels.roles import Role
+from seaway.clock import DAY_MS
+from seaway.database.engine import Tx
+from seaway.database.tables import audit
+from seaway.server.wiring import Seaway
+from seaway.trust import issuers
+from tests.support.house import People
+
+BY = OPERATOR.seen_from("192.0.2.9")
+Act = Callable[[Tx, int, Principal, Principal], Any]
+
+# In this order: what each makes, the next ones need. `ada` owns the channel `boats`, `bob` is a member of it.
+STEPS: list[tuple[str, Act]] = [
+    ("user.display-name-set", lambda tx, now, by, ada: users.set_display_name(tx, now, by, "bob", "Bob")),
+    ("user.password-set", lambda tx, now, by, ada: users.set_password(tx, now, by, "bob", "hash")),
+    ("user.disabled", lambda tx, now, by, ada: users.set_disabled(tx, now, by, "bob", disabled=True)),
+    ("user.enabled", lambda tx, now, by, ada: users.set_disabled(tx, now, by, "bob", disabled=False)),
+    ("user.promoted", lambda tx, now, by, ada: users.set_admin(tx, now, by, "bob", is_admin=True)),
+    ("user.demoted", lambda tx, now, by, ada: users.set_admin(tx, now, by, "bob", is_admin=False)),
+    ("session.started", lambda tx, now, by, ada: sessions.start(tx, now, ada.user_id or 0, address=by.address, agent="")),
+    ("key.added", lambda tx, now, by, ada: add_key(tx, now, by)),
+    ("key.revoked", lambda tx, now, by, ada: keys.revoke(tx, now, by, users.get(tx, "bob"), "ci")),
+    ("key.removed", lambda tx, now, by, ada: keys.remove(tx, now, by, users.get(tx, "bob"), "ci")),
+    ("tool.logged-in", lambda tx, now, by, ada: tools.add(tx, now, ada.user_id or 0, "rattler", "openid channel:read", address=by.address)),
+    ("tool.revoked", lambda tx, now, by, ada: tools.revoke(tx, now, by, ada.user_id or 0, 1)),
+    ("group.added", lambda tx, now, by, ada: groups.add(tx, now, by, "crew", users.get(tx, "ada"))),
+    ("group.changed", lambda tx, now, by, ada: groups.describe(tx, now, by, "crew", "hands")),
+    ("group.member-added", lambda tx, now, by, ada: groups.put_member(tx, now, by, "crew", "bob")),
+    ("group.member-changed", lambda tx, now, by, ada: groups.put_member(tx, now, by, "crew", "bob", is_manager=True)),
+    ("group.member-removed", lambda tx, now, by, ada: groups.remove_member(tx, now, by, "crew", "bob")),
+    ("member.added", lambda tx, now, by, ada: members.put_group(tx, now, by, "boats", "crew", Role.VIEWER)),
+    ("member.changed", lambda tx, now, by, ada: members.put_group(tx, now, by, "boats", "crew", Role.CONTRIBUTOR)),
+    ("member.removed", lambda tx, now, by, ada: members.remove_group(tx, now, by, "boats", "crew")),
+    ("group.removed", lambda tx, now, by, ada: groups.remove(tx, now, by, "crew")),
+    ("invitation.sent", lambda tx, now, by, ada: invite(tx, now, by)),
+    ("invitation.withdrawn", lambda tx, now, by, ada: invitations.withdraw(tx, now, by, "boats", 1)),
+    ("notice.added", lambda tx, now, by, ada: notices.add(tx, now, by, "boats", Level.INFO, "hello", expires_at_ms=now + DAY_MS)),
+    ("notice.removed", lambda tx, now, by, ada: notices.remove(tx, now, by, "boats", 1)),
+    ("quota.changed", lambda tx, now, by, ada: quotas.set_of_channel(tx, now, by, "boats", 1_000)),
+    ("transfer.offered", lambda tx, now, by, ada: transfers.offer(tx, now, ada, "boats", "bob")),
+    ("transfer.cancelled", lambda tx, now, by, ada: transfers.cancel(tx, now, ada, "boats")),
+    ("channel.transferred", lambda tx, now, by, ada: transfers.give(tx, now, by, "boats", "bob")),
+    ("issuer.added", lambda tx, now, by, ada: issuers.add(tx, now, by, "forge", kind="gitlab", issuer="https://gitlab.example.com")),
+    ("issuer.removed", lambda tx, now, by, ada: issuers.remove(tx, now, by, "forge")),
+]  # fmt: skip
+
+
+def add_key(tx: Tx, now_ms: int, by: Principal) -> None:
+    keys.add(tx, now_ms, by, users.get(tx, "bob"), "ci", mode=Mode.READ, channel_ids=None, expires_at_ms=None)
+
+
+def invite(tx: Tx, now_ms: int, by: Principal) -> None:
+    invitations.invite(tx, now_ms, by, "boats", "eve@example.com", Role.VIEWER, telling=None)
+
+
+def lines(seaway: Seaway) -> list[Any]:
+    with seaway.database.read() as tx:
+        return list(tx.execute(select(audit).order_by(audit.c.id)))
+
+
+def test_each_step_leaves_one_line(seaway: Seaway, people: People) -> None:
+    """Who, from where, what, to what; in the transaction of the change, so that an undone one leaves none."""
+    people.channel("boats", owner="ada")
+    people.member("boats", "bob", Role.CONTRIBUTOR)
+    ada = people.person("ada").seen_from(BY.address)
+    assert len(STEPS) > 30
+    for event, act in STEPS:
+        before = lines(seaway)
+        with suppress(ZeroDivisionError), seaway.database.write() as tx:
+            act(tx, seaway.clock.now_ms(), BY, ada)
+            raise ZeroDivisionError
+        assert before == lines(seaway), event
+        with seaway.database.write() as tx:
+            act(tx, seaway.clock.now_ms(), BY, ada)
+        (line,) = lines(seaway)[len(before) :]
+        assert event == line.action
+        assert (True, BY.address, seaway.clock.now_ms()) == (bool(line.actor), line.address, line.at), event
+        assert line.target or line.channel, event
