@@ -19,6 +19,7 @@ from seaway.server.wiring import Seaway
 from tests.support import pictures
 from tests.support.clock import TurnedClock
 from tests.support.house import People
+from tests.support.mail import letters_to
 from tests.web.conftest import new_user
 from tests.web.visitor import SITE, Visitor
 
@@ -468,6 +469,9 @@ def test_a_group_by_its_pages(shared: Seaway, owner: Owner, ada: str) -> None:
     assert "The night watch" in owner.get("/account/groups").text
     assert 303 == owner.on(page, "/remove", who=user).status_code
     assert user not in owner.get(page).text
+    assert [f"You are in the group {name}"] == [
+        letter["Subject"] for letter in letters_to(shared, f"{user}@example.com") if "group" in letter["Subject"]
+    ]
     assert 409 == owner.on(page, "/leave").status_code
     assert 422 == owner.on("/account/groups", "", name=name).status_code
     assert 303 == owner.on(page, "/delete").status_code

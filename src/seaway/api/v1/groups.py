@@ -113,7 +113,11 @@ def remove(call: Asked, group: GroupName) -> None:
 def put_member(call: Asked, group: GroupName, user: UserName, given: GroupMemberGiven) -> GroupMemberShown:
     """Take a user into a group, or change whether they manage it."""
     with call.write() as tx:
-        return _member(groups.put_member(tx, call.now_ms, call.by, group, user, is_manager=given.manager))
+        return _member(
+            groups.put_member(
+                tx, call.now_ms, call.by, group, user, is_manager=given.manager, telling=call.house.accounts
+            )
+        )
 
 
 @router.delete("/groups/{group}/members/{user}", operation_id="removeGroupMember", status_code=204)

@@ -56,10 +56,10 @@ async def show_one(request: Request, by: Principal) -> Response:
 @for_person
 async def put_member(request: Request, by: Principal) -> Response:
     """Take a user in, or make one a manager or not."""
-    form, name = await form_of(request), request.path_params["group"]
+    form, name, house = await form_of(request), request.path_params["group"], accounts_of(request)
 
     def put(tx: Tx, now_ms: int) -> None:
-        groups.put_member(tx, now_ms, by, name, form.text("who"), is_manager=form.is_set("manager"))
+        groups.put_member(tx, now_ms, by, name, form.text("who"), is_manager=form.is_set("manager"), telling=house)
 
     return await _change(request, by, put, who=form.text("who")[:60])
 
