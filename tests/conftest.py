@@ -12,7 +12,7 @@ from seaway.server.wiring import Seaway
 from tests.support import house, server, state
 from tests.support.clock import TurnedClock
 from tests.support.house import People
-from tests.support.kept import dump, secrets_in
+from tests.support.kept import dump, secrets_in, secrets_of_log
 from tests.support.server import Server, serving
 
 _numbers = count(1)
@@ -118,6 +118,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         yield Site(server, People(beside))
         # Case 35: whatever the tests of a whole run sent it, no secret of any kind is in what it wrote, but for the link
         # of the first account, which is for whoever reads the log.
-        assert [] == [line for line in server.log if "/first-account/swy-ln-" not in line and secrets_in(line)]
+        assert [] == [line for line in server.log if "/first-account/swy-ln-" not in line and secrets_of_log(line)]
         assert [] == secrets_in(dump(beside))
         beside.close()
