@@ -17,6 +17,12 @@ EDITORS = (
     REAL / "pixi/noarch/pixi-editor-1.0.0-h4616a5c_0.conda",
     REAL / "pixi/noarch/pixi-editor-2.0.0-h4616a5c_0.conda",
 )
+SUMMARIES = {
+    "arm-driver": "Speaks to the controllers of six-axis arms.",
+    "gripper": "Grippers with two and three fingers: force, width, slip.",
+    "inverse-kinematics": "Closed forms where there are any, and a solver where not.",
+    "libtrajectory": "Jerk-limited trajectories through waypoints.",
+}
 _ABOUT = {
     "summary": "Where the arm is, from what its cameras see.",
     "description": "Calibrates cameras and joints **together**.\n\n- reads `rosbag`\n- writes `urdf`",

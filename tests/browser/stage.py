@@ -220,12 +220,14 @@ def _furnish(server: Server, beside: Seaway) -> None:
     with beside.database.write() as tx:
         emails.add(tx, beside.clock.now_ms(), users.get(tx, ada).id, "ada@elsewhere.example", verified=False)
     with server.client() as client:
-        for name in ("arm-driver", "gripper", "inverse-kinematics", "libtrajectory"):
-            assert upload(client, "robots", conda(index_json(name)), key).status_code == 201
+        for name, summary in real.SUMMARIES.items():
+            assert upload(client, "robots", conda(index_json(name), about={"summary": summary}), key).status_code == 201
         for file in real.real_files():
             assert upload(client, "robots", file, key).status_code == 201
         newer = index_json("gripper", "2.0", depends=["arm-driver >=1"], license="BSD-3-Clause")
-        assert upload(client, "robots", conda(newer), key).status_code == 201
+        assert (
+            upload(client, "robots", conda(newer, about={"summary": real.SUMMARIES["gripper"]}), key).status_code == 201
+        )
         about = {
             "summary": HOSTILE,
             "description": HOSTILE,

@@ -33,7 +33,7 @@ document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
   const at = document.activeElement;
   const field = document.querySelector("[data-search]") ?? document.querySelector("[data-search-all]");
-  if (event.key === "/" && field && !at?.matches("input, textarea, select")) {
+  if (event.key === "/" && field && !at?.matches("input:not([type=file], [type=checkbox], [type=radio]), textarea, select")) {
     event.preventDefault();
     field.focus();
     field.select();
