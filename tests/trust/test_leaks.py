@@ -3,6 +3,7 @@
 import base64
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -132,6 +133,22 @@ async def test_a_found_token_of_a_tool_ends_its_login(http: httpx.AsyncClient, s
     assert 1 == letters_waiting(scanned)
 
 
+def test_all_of_a_report_is_looked_up_before_any_ends(seaway: Seaway, people: People) -> None:
+    """Both tokens of a login are ours, though the first takes the second along; what is named twice ends once."""
+    people.user("ada")
+    with seaway.database.write() as tx:
+        user_id = users.get(tx, "ada").id
+        emails.add(tx, 0, user_id, "ada@example.com", verified=True)
+        _, login = tools.add(tx, 0, user_id, "rattler", "openid channel:read", address="")
+    secrets = [login.refresh, login.access, people.key("ada")] * 2
+    with seaway.database.write() as tx:
+        found = [Found(secret, "stdin") for secret in secrets]
+        labels = revoke(tx, 0, OPERATOR, found, telling=seaway.house.accounts)
+    assert [(secret, True) for secret in secrets] == [(label.token, label.is_ours) for label in labels]
+    assert [1, 1] == [len(lines_of(seaway, action)) for action in ("tool.revoked", "key.revoked")]
+    assert 2 == letters_waiting(seaway)
+
+
 @pytest.mark.anyio
 async def test_a_found_token_of_a_workflow_ends(http: httpx.AsyncClient, scanned: Seaway) -> None:
     """The owner of the channel hears of it once and reads it in the log; the publisher stays."""
@@ -151,6 +168,20 @@ async def test_a_found_token_of_a_workflow_ends(http: httpx.AsyncClient, scanned
     assert [401, 200] == [await status(http, secret), await status(http, other)]
     assert [("secret scanning", "boats", "acme/demo, release.yml")] == lines_of(scanned, "token.revoked")
     assert 1 == letters_waiting(scanned) - before
+
+
+def test_a_found_token_without_a_publisher_is_in_the_log(seaway: Seaway, people: People) -> None:
+    """Its publisher was removed before: no channel has the line, and the site has it."""
+    people.channel("boats", owner="ada")
+    matched = {"owner": "acme", "repository": "demo", "workflow": "release.yml"}
+    with seaway.database.write() as tx:
+        teller = seaway.house.exchanging.teller
+        publisher = publishers.add(tx, 0, OPERATOR, teller, "boats", "github", Draft(matched))
+        secret = tokens.mint(tx, 0, replace(GITHUB, name="acme/demo on GitHub"), [publisher], life_ms=MINUTE_MS)
+        publishers.remove(tx, 0, OPERATOR, teller, "boats", publisher.id)
+        labels = revoke(tx, 0, OPERATOR, [Found(secret, "stdin")], telling=seaway.house.accounts)
+    assert [True] == [label.is_ours for label in labels]
+    assert [("operator", "", "acme/demo on GitHub")] == lines_of(seaway, "token.revoked")
 
 
 @pytest.mark.anyio

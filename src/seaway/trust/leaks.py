@@ -13,7 +13,7 @@ Secrets that were found where everybody can read them, as GitHub's secret scanni
 import base64
 import binascii
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from sqlalchemy import select
 from seaway import ids
 from seaway.accounts import keys, tools, users
 from seaway.accounts.principal import Principal
+from seaway.accounts.tools import Login
 from seaway.channels.telling import Telling, tell
 from seaway.clock import DAY_MS, MINUTE_MS, Clock
 from seaway.database.engine import Database, Tx
@@ -38,6 +39,7 @@ from seaway.ids import KeyKind
 from seaway.mail import letters
 from seaway.trust import tokens
 from seaway.trust.news import News, Teller
+from seaway.trust.tokens import Token
 
 MOST = 1_000  # secrets of one report
 _KEPT_MS = DAY_MS
@@ -119,54 +121,67 @@ def take(house: Leaks, body: bytes, identifier: str, signature: str, address: st
 
 def revoke(tx: Tx, now_ms: int, by: Principal, found: Sequence[Found], *, telling: Telling) -> list[Label]:
     """End what was found, and tell whose it is; in a transaction that has the house for itself."""
-    return [Label(one.token, one.type, _end(tx, now_ms, by, one.token, telling)) for one in found]
+    # All are looked up before one ends: a login that ends takes its other token out of the table.
+    ours = [_look_up(tx, one.token) for one in found]
+    for leaked in dict.fromkeys(one for one in ours if one is not None):
+        leaked.end(tx, now_ms, by, telling)
+    return [Label(one.token, one.type, leaked is not None) for one, leaked in zip(found, ours, strict=True)]
 
 
-def _end(tx: Tx, now_ms: int, by: Principal, secret: str, telling: Telling) -> bool:
-    kind = ids.kind_of(secret)
-    return kind in _END and _END[kind](tx, now_ms, by, secret, telling)
+@dataclass(frozen=True, slots=True)
+class _Key:
+    name: str
+    user_id: int
+    user: str
+    revoked_at_ms: int | None
+
+    def end(self, tx: Tx, now_ms: int, by: Principal, telling: Telling) -> None:
+        if self.revoked_at_ms is None:
+            keys.revoke(tx, now_ms, by, users.get(tx, self.user), self.name)
+            tell(tx, now_ms, telling, self.user_id, letters.key_leaked, name=self.name)
 
 
-def _end_key(tx: Tx, now_ms: int, by: Principal, secret: str, telling: Telling) -> bool:
+@dataclass(frozen=True, slots=True)
+class _Login:
+    login: Login
+
+    def end(self, tx: Tx, now_ms: int, by: Principal, telling: Telling) -> None:
+        tools.revoke(tx, now_ms, by, self.login.user_id, self.login.id)
+        tell(tx, now_ms, telling, self.login.user_id, letters.tool_leaked, tool=self.login.client_id)
+
+
+@dataclass(frozen=True, slots=True)
+class _Token:
+    token: Token
+
+    def end(self, tx: Tx, now_ms: int, by: Principal, telling: Telling) -> None:
+        if self.token.revoked_at_ms is None:
+            teller = Teller(telling.outbox, telling.site_url)
+            for one in tokens.revoke(tx, now_ms, by, self.token.id):
+                teller.tell(tx, now_ms, one.channel_id, one.channel, one.name, News.TOKEN_LEAKED)
+
+
+def _look_up(tx: Tx, secret: str) -> _Key | _Login | _Token | None:
+    match ids.kind_of(secret):
+        case KeyKind.USER:
+            return _key_of(tx, secret)
+        case KeyKind.TOOL | KeyKind.TOOL_REFRESH:
+            login = tools.login_of(tx, secret)
+            return None if login is None else _Login(login)
+        case KeyKind.WORKFLOW:
+            token = tokens.find(tx, secret)
+            return None if token is None else _Token(token)
+        case _:
+            return None
+
+
+def _key_of(tx: Tx, secret: str) -> _Key | None:
     row = tx.execute(
-        select(key_rows.c.name, key_rows.c.revoked_at, user_rows.c.id, user_rows.c.name.label("user"))
+        select(key_rows.c.name, user_rows.c.id, user_rows.c.name.label("user"), key_rows.c.revoked_at)
         .join(user_rows, user_rows.c.id == key_rows.c.user_id)
         .where(key_rows.c.digest == ids.digest(secret))
     ).one_or_none()
-    if row is None:
-        return False
-    if row.revoked_at is None:
-        keys.revoke(tx, now_ms, by, users.get(tx, row.user), row.name)
-        tell(tx, now_ms, telling, row.id, letters.key_leaked, name=row.name)
-    return True
-
-
-def _end_login(tx: Tx, now_ms: int, by: Principal, secret: str, telling: Telling) -> bool:
-    login = tools.login_of(tx, secret)
-    if login is None:
-        return False
-    tools.revoke(tx, now_ms, by, login.user_id, login.id)
-    tell(tx, now_ms, telling, login.user_id, letters.tool_leaked, tool=login.client_id)
-    return True
-
-
-def _end_token(tx: Tx, now_ms: int, by: Principal, secret: str, telling: Telling) -> bool:
-    token = tokens.find(tx, secret)
-    if token is None:
-        return False
-    if token.revoked_at_ms is None:
-        teller = Teller(telling.outbox, telling.site_url)
-        for one in tokens.revoke(tx, now_ms, by, token.id):
-            teller.tell(tx, now_ms, one.channel_id, one.channel, one.name, News.TOKEN_LEAKED)
-    return True
-
-
-_END: Mapping[KeyKind | None, Callable[[Tx, int, Principal, str, Telling], bool]] = {
-    KeyKind.USER: _end_key,
-    KeyKind.TOOL: _end_login,
-    KeyKind.TOOL_REFRESH: _end_login,
-    KeyKind.WORKFLOW: _end_token,
-}
+    return None if row is None else _Key(*row)
 
 
 def _read(body: bytes) -> list[Found]:

@@ -105,13 +105,18 @@ def find(tx: Tx, secret: str) -> Token | None:
 
 def revoke(tx: Tx, now_ms: int, by: Principal, token_id: int) -> list[Publisher]:
     """End a token on its next request; the publishers that it was of, in whose channels the log says so."""
-    tx.execute(update(rows).where(rows.c.id == token_id).values(revoked_at=now_ms))
+    workflow = tx.execute(
+        update(rows).where(rows.c.id == token_id).values(revoked_at=now_ms).returning(rows.c.workflow)
+    ).scalar_one()
     ended = of_token(tx, token_id)
     for one in ended:
         audit.write(
             tx, now_ms, by.actor, Event.TOKEN_REVOKED,
             channel=one.channel, target=one.name, token=token_id, publisher=one.id,
         )  # fmt: skip
+    if not ended:  # they were removed before, so that no channel has it any more
+        name = msgspec.json.decode(workflow, type=Workflow).name
+        audit.write(tx, now_ms, by.actor, Event.TOKEN_REVOKED, target=name, token=token_id)
     return ended
 
 
