@@ -73,6 +73,16 @@ async def test_the_workflows_of_a_repository_count_together(six: Seaway) -> None
     assert ["in"] * 6 + ["wait 600 s"] == await outcomes(six, workflow, "boats", files("w", 7))
 
 
+async def test_a_rate_above_a_file_each_millisecond_is_a_rate(tmp_path: Path, clock: TurnedClock) -> None:
+    """Whatever two numbers an operator sets, uploads come in."""
+    with closing(house.build(tmp_path, clock, uploads_per_hour=4_000_000, uploads_at_once=1)) as fast:
+        People(fast).channel("boats", owner="ada")
+        ada = People(fast).by_key(People(fast).key("ada"))
+        for number in range(2):
+            assert ["in"] == await outcomes(fast, ada, "boats", files(f"fast-{number}", 1))
+            clock.move(1)
+
+
 async def test_over_the_rate_the_bytes_are_not_read(tmp_path: Path, clock: TurnedClock) -> None:
     """429 with the time to wait, before a byte, by every key of the user and by both doors; not what was refused before."""
     with closing(house.build(tmp_path, clock, uploads_per_hour=2, uploads_at_once=2)) as seaway:

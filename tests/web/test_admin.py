@@ -148,14 +148,39 @@ def test_quotas_are_set_and_shown(admin: Admin, shared: Seaway) -> None:
 
 @pytest.mark.parametrize(
     ("text", "size"),
-    [("", None), ("0", 0), ("1000", 1000), ("1,000 b", 1000), ("20GB", 20 * 10**9), ("1.5 TB", 1_500 * 10**9)],
+    [
+        ("", None),
+        ("0", 0),
+        ("1000", 1000),
+        ("1,000 b", 1000),
+        ("20GB", 20 * 10**9),
+        ("1.5 TB", 1_500 * 10**9),
+        ("1,500 GB", 1_500 * 10**9),
+        ("12,345,678.5 kB", 12_345_678_500),
+    ],
 )
 def test_sizes_are_read(text: str, size: int | None) -> None:
     """With a unit or without, and written back to the byte."""
     assert (size, size) == (quota_of(text), quota_of(written(size)))
 
 
-@pytest.mark.parametrize("text", ["-1", "20 GiB", "x", "1e9", "٣ GB", "99999999999999999", "9999999 TB", "1.2.3"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "-1",
+        "20 GiB",
+        "x",
+        "1e9",
+        "٣ GB",
+        "99999999999999999",
+        "9999999 TB",
+        "1.2.3",
+        "1,5 TB",
+        "1500,000",
+        ",5 TB",
+        "1,0000",
+    ],
+)
 def test_what_is_no_size_is_refused(text: str) -> None:
     """With a sentence that shows one."""
     with pytest.raises(Malformed, match="such as 20 GB"):

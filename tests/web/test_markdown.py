@@ -2,6 +2,7 @@
 
 import re
 import time
+from html import unescape
 
 import pytest
 from hypothesis import given
@@ -88,6 +89,15 @@ def test_masks_are_taken_off() -> None:
     assert unmasked("a\u202eb\u2066c\u200bd\ufeff") == "abcd"
     assert unmasked("Grüße 你好 שלום") == "Grüße 你好 שלום"
     assert "\u202e" not in render("x\u202ey")
+
+
+def test_masks_written_as_entities_are_taken_off() -> None:
+    """By their number or their name they do not come through either, nor where an entity makes an entity."""
+    masked = 'hello &#x202E;evil &#8203;`&rlm;` &ShY; [l](https://a.example/&#8238;x "&#x2066;") &amp;#x202E; &amp;amp;#8203;'
+    assert unmasked(masked) == masked
+    for shown in (str(render(masked)), unescape(str(render(masked))), first_sentence(masked)):
+        assert shown == unmasked(shown)
+    assert first_sentence("hello &#x202E;evil &#8203;") == "hello evil"
 
 
 @pytest.mark.parametrize(

@@ -247,7 +247,8 @@ def _limit(count: int, per_ms: int) -> Limit | None:
 def _upload_limit(settings: Settings) -> Limit | None:
     if not settings.uploads_per_hour:
         return None
-    return Limit(settings.uploads_at_once, settings.uploads_at_once * HOUR_MS // settings.uploads_per_hour)
+    per_ms = settings.uploads_at_once * HOUR_MS // settings.uploads_per_hour
+    return Limit(settings.uploads_at_once, max(1, per_ms))  # nothing is faster than the clock
 
 
 def _recorder(

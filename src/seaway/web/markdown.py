@@ -43,7 +43,8 @@ def render(text: str) -> Markup:
     """The HTML of a description."""
     cut = unmasked(text.encode()[:MOST_BYTES].decode(errors="ignore"))
     cut = _TOO_DEEP.sub(r"\1", cut)
-    rendered = comrak.render_markdown(cut, extension_options=_extensions(), render_options=_rendering())
+    # Once more: by now `&#x202E;` is the character itself. Before the cleaning, which is to see what will be shown.
+    rendered = unmasked(comrak.render_markdown(cut, extension_options=_extensions(), render_options=_rendering()))
     # A description stands within a page that has its own first and second headings.
     lowered = _HEADING.sub(lambda match: f"<{match[1]}h{min(int(match[2]) + 2, 6)}>", rendered)
     return Markup(  # noqa: S704  made safe by the very next line, and held to it by hostile tests
@@ -73,7 +74,7 @@ def first_sentence(text: str) -> str:
 
 def _plain(html: str) -> str:
     """The text of HTML that was cleaned; to be escaped again wherever it stands."""
-    return " ".join(unescape(nh3.clean(html, tags=set())).split())
+    return " ".join(unmasked(unescape(nh3.clean(html, tags=set()))).split())
 
 
 def unmasked(text: str) -> str:

@@ -5,7 +5,9 @@ import re
 from seaway.channels.quotas import MAX_QUOTA
 from seaway.errors import Malformed
 
-_SIZE = re.compile(r"(\d{1,16}(?:\.\d{1,6})?)\s*(b|kb|mb|gb|tb)?", re.IGNORECASE | re.ASCII)
+# A comma stands between thousands only: whoever writes 1,5 TB means one and a half, and never 15.
+_NUMBER = r"(?:\d{1,3}(?:,\d{3}){1,5}|\d{1,16})(?:\.\d{1,6})?"
+_SIZE = re.compile(rf"({_NUMBER})\s*(b|kb|mb|gb|tb)?", re.IGNORECASE | re.ASCII)
 _UNITS = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
 
 
@@ -13,10 +15,13 @@ def quota_of(text: str) -> int | None:
     """The bytes of `20 GB`, `1.5 TB` or `1000`; nothing for no limit."""
     if not text:
         return None
-    found = _SIZE.fullmatch(text.replace(",", ""))
-    size = 0 if found is None else round(float(found[1]) * _UNITS[(found[2] or "b").lower()])
+    found = _SIZE.fullmatch(text)
+    size = 0 if found is None else round(float(found[1].replace(",", "")) * _UNITS[(found[2] or "b").lower()])
     if found is None or size > MAX_QUOTA:
-        raise Malformed("A quota is a size, such as 20 GB.", "Use B, kB, MB, GB or TB, or leave it empty for no limit.")
+        raise Malformed(
+            "A quota is a size, such as 20 GB or 1.5 TB.",
+            "Use B, kB, MB, GB or TB, and a comma between thousands only; or leave it empty for no limit.",
+        )
     return size
 
 
