@@ -1,13 +1,16 @@
 """
-What a page's form sends, read once and within limits: fields, and where it is multipart, small files.
+What a page's form sends, read once and within limits: fields, and where its handler `takes_file`, one small file.
 
-A file that is too large is read to its end and cut, so that its form can say so; what is larger than any form is not.
+1. A file that is too large is read to its end and cut, so that its form can say so; what is larger than any form is not.
+2. A multipart body that no handler asked for is not read: anybody may send one to the form that signs in.
 """
 
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from functools import wraps
 from urllib.parse import parse_qsl
 
 from starlette.requests import Request
+from starlette.responses import Response
 
 from seaway.errors import Malformed, SeawayError, TooLarge
 from seaway.http.bodies import body_of
@@ -20,13 +23,17 @@ _MAX_FIELDS = 200
 _TYPE = "application/x-www-form-urlencoded"
 _TYPE_WITH_FILES = "multipart/form-data"
 _KEPT = "seaway.form"
+_FILE = "seaway.form.file"
+
+_Handler = Callable[[Request], Awaitable[Response]]
 
 
 class Form:
     """The fields of a form; of one that is sent twice, the last counts, but for `all`."""
 
-    def __init__(self, pairs: list[tuple[str, str]], files: Mapping[str, bytes] | None = None) -> None:
-        self._pairs, self._last, self._files = pairs, dict(pairs), files or {}
+    def __init__(self, pairs: list[tuple[str, str]], file: bytes = b"") -> None:
+        self._pairs, self._last = pairs, dict(pairs)
+        self.file = file  # cut one byte behind `MOST_OF_A_FILE`; nothing when none was chosen
 
     def text(self, name: str) -> str:
         """A field without the spaces around it; nothing when it was not sent."""
@@ -49,12 +56,22 @@ class Form:
         """Every value of a field that may be sent several times."""
         return [value for key, value in self._pairs if key == name]
 
-    def file(self, name: str) -> bytes:
-        """The content of a file, cut one byte behind `MOST_OF_A_FILE`; nothing when none was chosen."""
-        return self._files.get(name, b"")
-
     def __iter__(self) -> Iterator[str]:
         return iter(self._last)
+
+
+def takes_file(name: str) -> Callable[[_Handler], _Handler]:
+    """A handler whose form holds a file of this name; outermost, since who asks is known by a field of the form."""
+
+    def taking(handler: _Handler) -> _Handler:
+        @wraps(handler)
+        async def answer(request: Request) -> Response:
+            request.scope[_FILE] = name
+            return await handler(request)
+
+        return answer
+
+    return taking
 
 
 async def form_of(request: Request) -> Form:
@@ -77,8 +94,8 @@ async def _read_once(request: Request) -> Form | SeawayError:
 
 async def _read(request: Request) -> Form:
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type == _TYPE_WITH_FILES:
-        return await _read_parts(request)
+    if media_type == _TYPE_WITH_FILES and _FILE in request.scope:
+        return await _read_parts(request, request.scope[_FILE])
     if media_type != _TYPE:
         return Form([])
     body = bytearray()
@@ -94,16 +111,20 @@ async def _read(request: Request) -> Form:
     return Form(pairs)
 
 
-async def _read_parts(request: Request) -> Form:
+async def _read_parts(request: Request, file_name: str) -> Form:
     pairs: list[tuple[str, str]] = []
-    files: dict[str, bytes] = {}
+    file: bytes | None = None
     reader = MultipartReader(request.headers["content-type"], _bounded(body_of(request)))
     left = MAX_BYTES
-    while part := await reader.next_part():
-        if len(pairs) + len(files) >= _MAX_FIELDS:
-            raise _too_large()
+    for _ in range(_MAX_FIELDS):
+        part = await reader.next_part()
+        if part is None:
+            _check(pairs)
+            return Form(pairs, file or b"")
         if part.file_name is not None:
-            files[part.name] = await _start_of(reader, MOST_OF_A_FILE + 1)
+            is_kept = part.name == file_name and file is None
+            content = await _start_of(reader, MOST_OF_A_FILE + 1 if is_kept else 0)
+            file = content if is_kept else file
             continue
         content = await _start_of(reader, left + 1)
         left -= len(content)
@@ -113,8 +134,7 @@ async def _read_parts(request: Request) -> Form:
             pairs.append((part.name, content.decode()))
         except UnicodeDecodeError:
             raise Malformed("The form cannot be read.", "Send it from the page again.") from None
-    _check(pairs)
-    return Form(pairs, files)
+    raise _too_large()
 
 
 async def _start_of(reader: MultipartReader, most: int) -> bytes:

@@ -14,7 +14,7 @@ from seaway.channels import channels
 from seaway.channels.permissions import require_site, require_verified
 from seaway.channels.roles import SiteAction
 from seaway.errors import NotConfirmed, SeawayError, TooMany
-from seaway.http.forms import form_of
+from seaway.http.forms import form_of, takes_file
 from seaway.http.house import House
 from seaway.publishing.logos import Given
 from seaway.web.asking import accounts_of, for_person, refused
@@ -40,6 +40,7 @@ async def show(request: Request, _by: Principal) -> Response:
     return page(request, "new_channel.html", problem=None, typed=Typed(), fetches_logos=fetches)
 
 
+@takes_file("logo")
 @for_person
 async def add(request: Request, by: Principal) -> Response:
     """Make the channel and lead to it."""

@@ -13,7 +13,7 @@ from seaway.channels.notices import Level
 from seaway.channels.roles import Action
 from seaway.clock import DAY_MS
 from seaway.errors import Malformed
-from seaway.http.forms import Form, form_of
+from seaway.http.forms import Form, form_of, takes_file
 from seaway.http.house import House
 from seaway.publishing.logos import Given
 from seaway.web.asking import for_person
@@ -52,6 +52,7 @@ async def change(request: Request, by: Principal) -> Response:
     return await do(request, by, SECTION, partial(_change, form, typed["description"]), typed=typed)
 
 
+@takes_file("logo")
 @for_person
 async def change_logo(request: Request, by: Principal) -> Response:
     """Take another picture, or none."""
@@ -64,7 +65,7 @@ async def change_logo(request: Request, by: Principal) -> Response:
 
 def given_logo(form: Form) -> Given:
     """The picture that a form holds: a file that was chosen, or the address of one."""
-    return Given(form.file("logo"), "" if form.file("logo") else form.text("logo_address")[:300])
+    return Given(form.file, "" if form.file else form.text("logo_address")[:300])
 
 
 @for_person
