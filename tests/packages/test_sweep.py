@@ -1,6 +1,7 @@
 """The sweep takes what nothing needs, after its time, and nothing else."""
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -240,3 +241,12 @@ async def test_the_last_sweep_is_told(seaway: Seaway, channel: str) -> None:
     assert (1, 0) == (second.blobs, second.waiting_blobs)
     with seaway.database.read() as tx:
         assert LastSweep(seaway.clock.now_ms(), second) == last(tx)
+
+
+async def test_sweeps_at_once_end_one_after_the_other(on_both: str, seaway: Seaway) -> None:
+    """Two that wait for a third keep what they found in turn: the last one is told."""
+    with ThreadPoolExecutor(3) as threads:
+        found = list(threads.map(swept, [seaway] * 12))
+    with seaway.database.read() as tx:
+        told = last(tx)
+    assert told is not None and told.swept in found

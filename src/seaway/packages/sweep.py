@@ -71,10 +71,10 @@ def sweep(
             old = [stat for stat in batch if stat.modified_ms <= now_ms - grace_ms]
             taken += _take(database, blobs, old)
             waiting += _unnamed(database, [stat for stat in batch if stat not in old])
-    shards, spool_files = forget_shards(database, now_ms), spool.clear_orphans()
-    swept = Swept(len(taken), _bytes_of(taken), shards, spool_files, len(waiting), _bytes_of(waiting))
-    if mine:
-        _keep(database, now_ms, swept)
+        shards, spool_files = forget_shards(database, now_ms), spool.clear_orphans()
+        swept = Swept(len(taken), _bytes_of(taken), shards, spool_files, len(waiting), _bytes_of(waiting))
+        if mine:
+            _keep(database, now_ms, swept)
     return swept
 
 
