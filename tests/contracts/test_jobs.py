@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import structlog
-from sqlalchemy import select, text
+from sqlalchemy import insert, select, text
 
 from seaway.clock import HOUR_MS, MINUTE_MS
 from seaway.database.engine import Database, Tx
@@ -22,6 +22,7 @@ from tests.support.clock import TurnedClock
 from tests.support.postgres import Postgres
 from tests.support.proxy import FaultProxy, Pass, Refuse
 from tests.support.requests import until
+from tests.support.statements import counted
 
 LEASE_MS = 60_000
 HOURLY = {"hourly": HOUR_MS}
@@ -523,6 +524,26 @@ def test_a_job_is_dead_after_its_last_attempt(bench: Bench, other_bench: Bench, 
     clock.move(HOUR_MS)
     assert 2 == other_bench.runner({"kind": lambda args: None}).run_due()
     assert [] == bench.jobs()
+
+
+def test_many_dead_jobs_are_retried_together(bench: Bench) -> None:
+    """Of equal ones one waits at most, and the number of statements does not grow with that of the jobs; for one neither."""
+    dead = {"kind": "kind", "args": "{}", "state": DEAD, "run_at": 1, "attempt": 10, "error": "", "created_at": 1}
+    keys = [None, "lost", "lost", "waits"] * 300
+    with bench.database.write_part() as tx:
+        tx.execute(insert(jobs), [{**dead, "dedup_key": key} for key in keys])
+    bench.enqueue(key="waits")
+    one, *_ = bench.jobs(DEAD)
+    with counted(bench.database) as statements:
+        assert 1 == bench.retry(one.id)
+        assert len(statements) < 10
+    with counted(bench.database) as statements:
+        assert len(keys) - 1 == bench.retry()
+        assert len(statements) < 30
+    with bench.database.read() as tx:
+        waiting = Counter(tx.execute(select(jobs.c.dedup_key)).scalars())
+        assert {None: 300, "lost": 1, "waits": 1} == waiting
+        assert {READY: 302, RUNNING: 0, DEAD: 0} == queue.count_jobs(tx)
 
 
 def test_a_job_that_kills_its_workers_is_dead_in_the_end(bench: Bench, clock: TurnedClock) -> None:

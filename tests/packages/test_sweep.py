@@ -249,4 +249,5 @@ async def test_sweeps_at_once_end_one_after_the_other(on_both: str, seaway: Seaw
         found = list(threads.map(swept, [seaway] * 12))
     with seaway.database.read() as tx:
         told = last(tx)
-    assert told is not None and told.swept in found
+    assert told is not None
+    assert told.swept in found

@@ -29,6 +29,7 @@ LAST_ATTEMPT = 10
 _FIRST_PAUSE_MS = 1_000
 _LONGEST_PAUSE_MS = 10 * MINUTE_MS
 _ERROR_LENGTH = 500
+_RETRIED_TOGETHER = 500
 
 Args = Mapping[str, Any]
 
@@ -161,11 +162,9 @@ def overdue_ms(tx: Tx, now_ms: int) -> int:
 def retry(tx: Tx, now_ms: int, job_id: int | None = None) -> int:
     """Give dead jobs, or the one with this id, all their attempts again; how many."""
     count = 0
-    for job in list_jobs(tx, DEAD):
-        if job_id is not None and job.id != job_id:
-            continue
-        _wait_again(tx, and_(jobs.c.id == job.id, jobs.c.state == DEAD), {"attempt": 0, "run_at": now_ms})
-        count += 1
+    while dead := _dead(tx, job_id):
+        _retry_together(tx, now_ms, dead)
+        count += len(dead)
     return count
 
 
@@ -208,6 +207,29 @@ def _bury_lost(tx: Tx, now_ms: int) -> None:
 
 def _held(job: Job):  # type: ignore[no-untyped-def]
     return and_(jobs.c.id == job.id, jobs.c.state == RUNNING, jobs.c.owner == job.owner, jobs.c.attempt == job.attempt)
+
+
+def _dead(tx: Tx, job_id: int | None) -> dict[int, str | None]:
+    """Some dead jobs, or this one, with their dedup keys; nobody else retries them meanwhile."""
+    query = select(jobs.c.id, jobs.c.dedup_key).where(jobs.c.state == DEAD).order_by(jobs.c.id)
+    if job_id is not None:
+        query = query.where(jobs.c.id == job_id)
+    return {row.id: row.dedup_key for row in tx.execute(query.limit(_RETRIED_TOGETHER).with_for_update())}
+
+
+def _retry_together(tx: Tx, now_ms: int, dead: Mapping[int, str | None]) -> None:
+    one_of = {key: job_id for job_id, key in dead.items() if key is not None}
+    doubles = [job_id for job_id, key in dead.items() if key is not None and one_of[key] != job_id]
+    waiting = select(jobs.c.dedup_key).where(jobs.c.state == READY, jobs.c.dedup_key.in_(list(one_of)))
+    theirs = jobs.c.id.in_(list(dead))
+    tx.execute(delete(jobs).where(theirs, or_(jobs.c.id.in_(doubles), jobs.c.dedup_key.in_(waiting))))
+    again = {"attempt": 0, "run_at": now_ms}
+    try:
+        with tx.begin_nested():
+            tx.execute(update(jobs).where(theirs).values(state=READY, **again))
+    except IntegrityError:  # an equal one was asked for at this moment
+        for job_id in dead:
+            _wait_again(tx, jobs.c.id == job_id, again)
 
 
 def _wait_again(tx: Tx, which: ColumnElement[bool], values: Mapping[str, Any]) -> None:

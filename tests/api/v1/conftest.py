@@ -61,7 +61,7 @@ def portal() -> Iterator[BlockingPortal]:
 @pytest.fixture
 def new_person(inside: Seaway, portal: BlockingPortal) -> Callable[..., Person]:
     """Somebody new, signed in."""
-    return partial(_new_person, inside, portal)
+    return partial(settle, inside, portal)
 
 
 @pytest.fixture
@@ -69,7 +69,8 @@ def person(new_person: Callable[..., Person]) -> Person:
     return new_person()
 
 
-def _new_person(seaway: Seaway, portal: BlockingPortal, *, admin: bool = False) -> Person:
+def settle(seaway: Seaway, portal: BlockingPortal, *, admin: bool = False) -> Person:
+    """Somebody new in a house, signed in."""
     number = next(_numbers)
     made = Person(seaway, portal, f"2001:db8:{number:x}::1")
     made.name = People(seaway).user(f"person-{number}", admin=admin)

@@ -2,8 +2,11 @@
 
 import json
 from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
 
 import pytest
+from anyio.from_thread import BlockingPortal
 from joserfc.jwk import RSAKey
 from sqlalchemy import delete, insert
 
@@ -11,7 +14,10 @@ from seaway.audit import log
 from seaway.clock import HOUR_MS
 from seaway.database.tables import jobs
 from seaway.server.wiring import Seaway
-from tests.api.v1.conftest import Person
+from tests.api.v1.conftest import Person, settle
+from tests.support import house, state
+from tests.support.clock import TurnedClock
+from tests.web.visitor import SITE
 
 
 @pytest.fixture
@@ -68,6 +74,21 @@ def test_dead_jobs_are_found_and_retried(inside: Seaway, admin: Person) -> None:
         lines = [line for line in log.of_all(tx, limit=5) if line.action == "jobs.retried"]
         assert [(2, ""), (1, str(numbers[0]))] == [(line.detail["jobs"], line.target) for line in lines]
         tx.execute(delete(jobs))
+
+
+@pytest.mark.slow
+def test_jobs_are_retried_beside_other_writes(tmp_path: Path, portal: BlockingPortal) -> None:
+    """On PostgreSQL neither the API nor the page waits for whoever writes a channel."""
+    with (
+        state.choose(state.POSTGRES_S3),
+        closing(house.build(tmp_path, TurnedClock(), public_url=SITE)) as seaway,
+    ):
+        admin = settle(seaway, portal, admin=True)
+        admin.get("/admin/jobs")
+        with seaway.database.write(channel="boats"):
+            assert 0 == admin.api("POST", "jobs/retry").json()["retried"]
+            assert 404 == admin.api("POST", "jobs/1/retry").status_code
+            assert "/admin/jobs" == admin.send("/admin/jobs/retry").headers["location"]
 
 
 def test_storage_adds_up(admin: Person) -> None:

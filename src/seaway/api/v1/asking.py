@@ -50,6 +50,10 @@ class Call:
         """A transaction that may write."""
         return self.house.reading.database.write(channel=channel)
 
+    def write_part(self) -> AbstractContextManager[Tx]:
+        """A transaction that writes beside all others: what it changes must bear that."""
+        return self.house.reading.database.write_part()
+
 
 async def _call(request: Request) -> Call:
     """A credential that is not good is refused, also where none is needed: a program must not take that for an answer."""

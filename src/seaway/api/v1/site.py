@@ -89,7 +89,7 @@ def list_jobs(call: Asked, state: OfState = None, after: After = "", limit: Limi
 def retry_all(call: Asked) -> Retried:
     """Try all dead jobs again; for a site admin, signed in just now."""
     permissions.require_admin(call.by, call.now_ms)
-    with call.write() as tx:
+    with call.write_part() as tx:
         return Retried(retried=administration.retry_jobs(tx, call.now_ms, call.by))
 
 
@@ -97,7 +97,7 @@ def retry_all(call: Asked) -> Retried:
 def retry(call: Asked, job: Id) -> Retried:
     """Try a dead job again; for a site admin, signed in just now."""
     permissions.require_admin(call.by, call.now_ms)
-    with call.write() as tx:
+    with call.write_part() as tx:
         return Retried(retried=administration.retry_jobs(tx, call.now_ms, call.by, job))
 
 

@@ -49,11 +49,23 @@ async def show(request: Request, template: str, look: Look) -> Response:
     return page(request, f"admin/{template}.html", problem=None, **found)
 
 
-async def do(request: Request, template: str, look: Look, act: Callable[[Tx, int], object], *, then: str) -> Response:
-    """Do what the form asks for and go on to `then`; if that is refused, the page with the reason above it."""
+async def do(
+    request: Request,
+    template: str,
+    look: Look,
+    act: Callable[[Tx, int], object],
+    *,
+    then: str,
+    has_house: bool = True,
+) -> Response:
+    """
+    Do what the form asks for and go on to `then`; if that is refused, the page with the reason above it.
+
+    What bears all other writes beside it does not have the house for itself.
+    """
     house = house_of(request)
     try:
-        await to_thread.run_sync(_write, house, act)
+        await to_thread.run_sync(_write, house, act, has_house)
     except (NotConfirmed, BadCredential, NotFound):
         raise
     except SeawayError as error:
@@ -77,6 +89,7 @@ def _read(house: House, look: Look) -> Mapping[str, Any]:
         return look(tx)
 
 
-def _write(house: House, act: Callable[[Tx, int], object]) -> None:
-    with house.reading.database.write() as tx:
+def _write(house: House, act: Callable[[Tx, int], object], has_house: bool) -> None:
+    database = house.reading.database
+    with database.write() if has_house else database.write_part() as tx:
         act(tx, house.reading.clock.now_ms())

@@ -39,7 +39,7 @@ async def retry(request: Request, by: Principal) -> Response:
     def change(tx: Tx, now_ms: int) -> None:
         administration.retry_jobs(tx, now_ms, by, one)
 
-    return await do(request, "jobs", partial(_look, queue.DEAD, 0), change, then="/admin/jobs")
+    return await do(request, "jobs", partial(_look, queue.DEAD, 0), change, then="/admin/jobs", has_house=False)
 
 
 def _look(asked: str, after: int, tx: Tx) -> Mapping[str, Any]:
