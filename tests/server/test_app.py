@@ -1,11 +1,17 @@
 """The short way of reads leads where the list of routes would."""
 
+import re
+from itertools import product
+
+import httpx
 import pytest
 from starlette.routing import Match
 
 from seaway.accounts.reserved import is_reserved
+from seaway.api.v1 import app as v1
 from seaway.server import app
-from seaway.server.app import OF_SITE, READ, ROUTES
+from seaway.server.app import OF_SITE, READ, ROUTES, create_app
+from seaway.server.wiring import Seaway
 
 WORDS = app._first_words(OF_SITE)
 ENDINGS = ("", "/", "/x", "/v1/upload/x", "//", "/live", "/seaway.css", "x", "/..", "%2f", "\u00e9")
@@ -35,3 +41,22 @@ def test_every_route_is_in_the_list() -> None:
     """Reads are in the list that the table of permissions is compared with, as the last but one."""
     assert [*OF_SITE, READ] == ROUTES[:-1]
     assert ROUTES[-1].methods == {"OPTIONS"}
+
+
+@pytest.mark.anyio
+async def test_no_route_sees_a_nul(seaway: Seaway) -> None:
+    """Not in a part of its path, not in its query: 404 and 400, with a sentence in the form of its face."""
+    asked = [(route.path, route.methods) for route in ROUTES if hasattr(route, "methods")]
+    asked += [(v1.PREFIX + route.path, route.methods) for route in v1.routes()]
+    transport = httpx.ASGITransport(create_app(seaway))
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as http:
+        for path, methods in asked:
+            plain, holed = (re.sub(r"\{.*?\}", part, path) for part in ("x", "x%00"))
+            addresses = {f"{plain}?q=%00": 400, f"{plain}?%00": 400} | ({} if plain == holed else {holed: 404})
+            for method, (address, status) in product(methods or (), addresses.items()):
+                answer = await http.request(method, address)
+                assert status == answer.status_code, (method, address)
+        for_people = await http.get("/channels/robots?q=%00", headers={"Accept": "text/html"})
+        assert (400, True) == (for_people.status_code, "holds a NUL character. Leave it out." in for_people.text)
+        of_api = await http.put("/api/v1/channels/%00/logo")
+        assert (404, "not-found") == (of_api.status_code, of_api.json()["code"])

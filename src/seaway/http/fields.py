@@ -22,6 +22,8 @@ async def fields_of(request: Request) -> Mapping[str, str]:
         pairs = parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=_MAX_FIELDS, errors="strict")
     except ValueError:
         raise Malformed("The form cannot be read.", "Send fewer fields, in UTF-8.") from None
+    if any("\0" in text for pair in pairs for text in pair):
+        raise Malformed("The form holds a NUL character.", "Leave it out.")
     found = dict(pairs)
     if len(found) != len(pairs):
         raise Malformed("The form has a field twice.", "Send each field once.")

@@ -155,7 +155,7 @@ async def _bounded(body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
 
 
 def _check(pairs: list[tuple[str, str]]) -> None:
-    if any("\0" in value for _, value in pairs):
+    if any("\0" in text for pair in pairs for text in pair):
         raise Malformed("A field of the form holds a character that no text has.", "Write it again.")
 
 

@@ -11,7 +11,8 @@ from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from seaway import ids, logs
-from seaway.errors import SeawayError
+from seaway.api.v1.app import PREFIX as DOCUMENTED
+from seaway.errors import Malformed, NotFound, SeawayError
 from seaway.http import problems
 from seaway.http.bodies import ClientGone
 from seaway.http.house import House
@@ -58,6 +59,7 @@ class Application:
 
         before = logs.REQUEST_ID.set(request_id)
         try:
+            _check_address(scope)
             await self._routes(scope, receive, send_with_headers)
         except ClientGone:
             pass  # nobody is left to answer; what arrived was thrown away with the spool file
@@ -87,6 +89,18 @@ class Application:
         brought = dict(completed)
         completed += [header for header in self._always if header[0] not in brought]
         return completed
+
+
+def _check_address(scope: Scope) -> None:
+    """No name has a NUL, and PostgreSQL fails when it is asked for one: no route is to see it."""
+    in_path = "\0" in scope["path"]
+    if not in_path and b"%00" not in scope["query_string"]:
+        return
+    if scope["path"].startswith(f"{DOCUMENTED}/"):
+        scope[problems.FORM] = problems.json_response_for
+    if in_path:
+        raise NotFound("Nothing is here.", "Check the path.")
+    raise Malformed("The query holds a NUL character.", "Leave it out.")
 
 
 def _path(scope: Scope) -> str:

@@ -1,7 +1,7 @@
 """
 What every request to the API passes before a route sees it, and what becomes of its failure.
 
-1. A path is what `http.paths` says it is: no NUL, no `%2F`, nothing that two readers could split in two ways.
+1. A path is what `http.paths` says it is: no `%2F`, nothing that two readers could split in two ways.
 2. A body is JSON of at most 64 KiB that says it is JSON, arrives at a bearable pace, and has no NaN, no half of a
    surrogate pair and no NUL, which PostgreSQL does not store. It has arrived before anything is done.
 3. A failure leaves as JSON, by the one table of `http.problems`; a framework's own words never do.
@@ -44,8 +44,6 @@ class Entry:
 def _check_address(scope: Scope) -> None:
     if paths.segments(scope) is None:
         raise NotFound("Nothing is here.", "Check the path.")
-    if b"%00" in scope["query_string"]:
-        raise Malformed("The query holds a NUL character.", "Leave it out.")
 
 
 async def _body(request: Request) -> bytes:
