@@ -2,13 +2,19 @@
 
 import io
 import json
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import ClassVar
 
+import httpx
 import pytest
 
 from seaway.channels import channels
 from seaway.packages import contents as listings
 from seaway.packages import differences, versions
 from seaway.packages.contents import Contents, Entry
+from seaway.server.app import create_app
 from seaway.server.wiring import Seaway
 from tests.support.house import People, publish_file
 from tests.support.packages import PackageFile, conda, index_json, info_files, real_packages, tar_bz2
@@ -52,6 +58,58 @@ async def test_a_list_beyond_the_limits_says_so(seaway: Seaway, people: People) 
     many = {"paths": [{"_path": f"share/{'x' * 200}/{number}"} for number in range(90_000)], "paths_version": 1}
     found = await listing(seaway, people, conda(index_json(), paths=many))
     assert (found.entries, found.problem) == ((), "The list of its files is too long to be read here.")
+
+
+async def test_a_list_of_too_many_paths_says_so(seaway: Seaway, people: People) -> None:
+    """However short each is: to search and compare them would take seconds."""
+    many = [{"_path": f"{number:x}"} for number in range(listings.MOST_ENTRIES + 1)]
+    found = await listing(seaway, people, conda(index_json(), paths={"paths": many, "paths_version": 1}))
+    assert (found.entries, found.problem) == ((), "The list of its files is too long to be read here.")
+
+
+def test_a_search_has_few_words() -> None:
+    """Behind the eighth word nothing is looked for."""
+    found = listings.Listing((Entry("bin/a"), Entry("share/b"))).search("b i n / a bin in bi nothing")
+    assert [entry.path for entry in found] == ["bin/a"]
+
+
+class Watched(tuple[Entry, ...]):
+    """Entries that know in which threads somebody walked through them."""
+
+    walked: ClassVar[list[threading.Thread]] = []
+
+    def __iter__(self) -> Iterator[Entry]:
+        self.walked.append(threading.current_thread())
+        return super().__iter__()
+
+
+class WatchedContents(Contents):
+    """The same list for every package."""
+
+    def of(self, sha256: bytes, size: int, file_name: str) -> listings.Listing:
+        return listings.Listing(Watched([Entry("bin/a")]))
+
+
+async def test_long_lists_keep_nobody_waiting(seaway: Seaway, people: People) -> None:
+    """Pages and the API search and compare them in threads, and never on the event loop."""
+    people.channel("chan")
+    first, second = (conda(index_json("demo", build_number=number, build=f"h1_{number}")) for number in (1, 2))
+    for file in (first, second):
+        await publish_file(seaway, "chan", file)
+    watched = replace(seaway, house=replace(seaway.house, contents=WatchedContents(seaway.blobs)))
+    api, against = f"/api/v1/channels/chan/files/noarch/{second.name}", f"against=noarch/{first.name}"
+    asked = [
+        f"{api}/paths?q=a",
+        f"{api}/difference?{against}",
+        f"/channels/chan/packages/demo/files/noarch/{second.name}?q=a&{against}",
+    ]
+    transport = httpx.ASGITransport(create_app(watched))
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as http:
+        for address in asked:
+            Watched.walked.clear()
+            assert 200 == (await http.get(address)).status_code, address
+            assert Watched.walked, address
+            assert threading.current_thread() not in Watched.walked, address
 
 
 async def test_what_was_read_is_kept_within_bounds(seaway: Seaway, people: People) -> None:

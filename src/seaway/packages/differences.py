@@ -1,7 +1,7 @@
 """What is different between two builds of a package: what they need, what they install, how large they are."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from seaway.packages.contents import Entry, Listing
@@ -70,17 +70,23 @@ def _shown_fields(record: Mapping[str, Any]) -> dict[str, str]:
 
 def _of_paths(before: Sequence[Entry], after: Sequence[Entry]) -> tuple[Change, ...]:
     old, new = ({entry.path: entry for entry in entries} for entries in (before, after))
-    changed = _changes(*({path: _shown_entry(entry) for path, entry in known.items()} for known in (old, new)))
-    return tuple(replace(one, grown_bytes=_size_of(new, one.name) - _size_of(old, one.name)) for one in changed)
+    changed = sorted(path for path in old.keys() | new.keys() if old.get(path) != new.get(path))
+    changes = (_of_path(path, old.get(path), new.get(path)) for path in changed)
+    return tuple(change for change in changes if change.before != change.after)
 
 
-def _size_of(known: Mapping[str, Entry], path: str) -> int:
-    entry = known.get(path)
+def _of_path(path: str, before: Entry | None, after: Entry | None) -> Change:
+    return Change(path, _shown_entry(before), _shown_entry(after), _size_of(after) - _size_of(before))
+
+
+def _size_of(entry: Entry | None) -> int:
     return (entry.size_in_bytes or 0) if entry else 0
 
 
-def _shown_entry(entry: Entry) -> str:
+def _shown_entry(entry: Entry | None) -> str:
     """What tells two contents of a path apart: the hash, or what there is instead of one."""
+    if entry is None:
+        return ""
     return entry.sha256 or f"{entry.path_type or 'file'} {entry.size_in_bytes or ''}".strip()
 
 

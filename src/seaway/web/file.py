@@ -100,13 +100,14 @@ async def file(request: Request) -> Response:
 
     found = await look(request, find)
     listing = await _listing_of(request, found.file)
-    paths = listing.search(words_of(request))
+    paths = await house.contents.in_turn(listing.search, words_of(request))
     pages = pages_of(request, len(paths), _PATHS)
     summary = found.file.summary
     difference = None
     if found.against is not None:
         before = await _listing_of(request, found.against)
-        difference = differences.between(found.against.record, found.file.record, before, listing)
+        records = found.against.record, found.file.record
+        difference = await house.contents.in_turn(differences.between, *records, before, listing)
     return page(
         request,
         "file.html",
@@ -166,9 +167,7 @@ async def _ask(request: Request, done: _Act) -> Response:
 
 async def _listing_of(request: Request, found: File) -> Listing:
     contents, summary = house_of(request).contents, found.summary
-    return await to_thread.run_sync(
-        contents.of, bytes.fromhex(summary.sha256), summary.size, summary.file_name, limiter=contents.turns
-    )
+    return await contents.in_turn(contents.of, bytes.fromhex(summary.sha256), summary.size, summary.file_name)
 
 
 def _get(tx: Tx, channel_id: int, request: Request) -> File:

@@ -154,7 +154,7 @@ async def paths(
     listing = await _listing(call, found)
     if listing.problem:
         raise Conflict(listing.problem, "Download it to look into it.")
-    chosen = listing.search(q)[skip : skip + limit + 1]
+    chosen = (await call.house.contents.in_turn(listing.search, q))[skip : skip + limit + 1]
     return page(chosen, limit, _path, lambda _last: skip + limit)
 
 
@@ -170,7 +170,8 @@ async def difference(
     other = await to_thread.run_sync(_get, call, channel, other_subdir, other_name)
     if other.summary.package != found.summary.package:
         raise Malformed("These are files of two packages.", "Name another file of the same package.")
-    told = differences.between(other.record, found.record, await _listing(call, other), await _listing(call, found))
+    listings = await _listing(call, other), await _listing(call, found)
+    told = await call.house.contents.in_turn(differences.between, other.record, found.record, *listings)
     return DifferenceShown(
         depends=_changes(told.depends),
         constrains=_changes(told.constrains),
@@ -189,9 +190,7 @@ def _get(call: Call, channel: str, subdir: str, file: str) -> File:
 
 async def _listing(call: Call, found: File) -> Listing:
     contents, summary = call.house.contents, found.summary
-    return await to_thread.run_sync(
-        contents.of, bytes.fromhex(summary.sha256), summary.size, summary.file_name, limiter=contents.turns
-    )
+    return await contents.in_turn(contents.of, bytes.fromhex(summary.sha256), summary.size, summary.file_name)
 
 
 def _version(told: Provenance) -> VersionProvenance:
