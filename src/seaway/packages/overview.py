@@ -91,6 +91,11 @@ class Overviews:
         self._forget()
         return lines if is_held else None
 
+    def dependents(self, tx: Tx, channel_id: int, package: str) -> list[str] | None:
+        """The packages of a channel whose newest files need this one; None where it has too many to tell."""
+        known = self.of(tx, channel_id)
+        return None if known is None else sorted(line.name for line in known.values() if package in line.needs)
+
     def _catch_up(self, tx: Tx, channel_id: int, known: _Channel, found: Sequence[_Subdir]) -> bool:
         behind = [subdir for subdir in found if known.revisions.get(subdir.id, -1) < subdir.revision]
         if not behind:

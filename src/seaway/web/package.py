@@ -75,8 +75,6 @@ async def package(request: Request) -> Response:
         counted = _counted(found, request)
         build = chosen.newest
         file = files.get(tx, channel.id, build.subdir, build.file_name)
-        known = house.overviews.of(tx, channel.id)
-        dependents = None if known is None else sorted(line.name for line in known.values() if name in line.needs)
         return _Found(
             channel=channel,
             found=found,
@@ -85,7 +83,7 @@ async def package(request: Request) -> Response:
             file=file,
             origin=origin.of_file(tx, channel.id, build.subdir, build.file_name, bytes.fromhex(file.summary.sha256)),
             needs=needs_of(tx, channel.id, file.record.get("depends", ())),
-            dependents=dependents,
+            dependents=house.overviews.dependents(tx, channel.id, name),
             counted=counted,
             counts=files.downloads_by_day(tx, channel.id, name, now_ms, days=days, version=counted or None),
             may_yank=_may(by, access, name),

@@ -30,7 +30,7 @@ def test_a_package_from_its_list_to_its_record(site: Site, http: httpx.Client) -
     with site.client(key) as client:
         for version in ("1.0", "1.10", "1.9"):
             assert 201 == upload(client, channel, conda(index_json("demo", version=version))).status_code
-        assert 201 == upload(client, channel, conda(index_json("zeta"))).status_code
+        assert 201 == upload(client, channel, conda(index_json("zeta", depends=["demo >=1.9"]))).status_code
         repodata = client.get(f"/{channel}/noarch/repodata.json").json()
     first = http.get(f"channels/{channel}/packages?limit=1").json()
     second = http.get(f"channels/{channel}/packages", params={"limit": 1, "after": first["next"]}).json()
@@ -45,6 +45,8 @@ def test_a_package_from_its_list_to_its_record(site: Site, http: httpx.Client) -
     assert ["1.9", "1.10", "1.0"] == [file["version"] for file in files]
     shown = http.get(f"channels/{channel}/files/noarch/{files[0]['file']}").json()
     assert repodata["packages.conda"][files[0]["file"]] == shown["record"]
+    needing = [http.get(f"channels/{channel}/packages/{name}/dependents").json()["names"] for name in ("demo", "zeta")]
+    assert [["zeta"], []] == needing
 
 
 def test_a_key_is_shown_once_and_ends_when_it_is_revoked(site: Site, http: httpx.Client) -> None:

@@ -80,6 +80,15 @@ class Downloads(Shown):
     days: list[Day] = Field(description="Days without a download are left out.")
 
 
+class Dependents(Shown):
+    """What in the channel needs a package."""
+
+    names: list[str] | None = Field(
+        description="Packages whose newest files depend on it; null where the channel has too many packages to tell.",
+        examples=[["scipy"]],
+    )
+
+
 @router.get("/channels/{channel}/packages", operation_id="listPackages", openapi_extra=OPEN)
 def list_packages(
     call: Asked, channel: ChannelName, after: After = "", limit: Limit = DEFAULT_LIMIT
@@ -133,6 +142,15 @@ def get_downloads(call: Asked, channel: ChannelName, package: PackageName, days:
         found = files.downloads_by_day(tx, access.channel_id, package, call.now_ms, days=days)
     shown = [Day(day=(_THE_FIRST_DAY + timedelta(day)).isoformat(), count=count) for day, count in found]
     return Downloads(total=sum(day.count for day in shown), days=shown)
+
+
+@router.get("/channels/{channel}/packages/{package}/dependents", operation_id="getDependents", openapi_extra=OPEN)
+def get_dependents(call: Asked, channel: ChannelName, package: PackageName) -> Dependents:
+    """What in the channel needs a package; it need not be there itself."""
+    call.count_list()
+    with call.read() as tx:
+        access = call.require(tx, Action.READ, channel)
+        return Dependents(names=call.house.overviews.dependents(tx, access.channel_id, package))
 
 
 @router.get("/channels/{channel}/files/{subdir}/{file}", operation_id="getFile", openapi_extra=OPEN)
