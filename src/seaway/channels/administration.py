@@ -14,25 +14,25 @@ from seaway.accounts.users import User
 from seaway.audit import Event
 from seaway.channels import permissions
 from seaway.database.engine import Tx
-from seaway.errors import Malformed, NotFound
+from seaway.errors import Malformed, NotAllowed, NotFound
 from seaway.jobs import queue
 
 
 def set_disabled(tx: Tx, now_ms: int, by: Principal, user: str, *, disabled: bool) -> User:
     """Shut an account, or open it again."""
-    _require_for(by, now_ms, user)
+    _require_for(tx, by, now_ms, user)
     return users.set_disabled(tx, now_ms, by, user, disabled=disabled)
 
 
 def set_admin(tx: Tx, now_ms: int, by: Principal, user: str, *, is_admin: bool) -> User:
     """Make a user site admin, or take that back."""
-    _require_for(by, now_ms, user)
+    _require_for(tx, by, now_ms, user)
     return users.set_admin(tx, now_ms, by, user, is_admin=is_admin)
 
 
 def ask_reset(house: Accounts, tx: Tx, now_ms: int, by: Principal, user: str) -> int:
     """Have the second factors of a user taken away in 72 hours; when that will be."""
-    _require_for(by, now_ms, user)
+    _require_for(tx, by, now_ms, user)
     return second_factors.ask_reset(house, tx, now_ms, by, users.get(tx, user).id)
 
 
@@ -53,7 +53,13 @@ def retry_jobs(tx: Tx, now_ms: int, by: Principal, job: int | None = None) -> in
     return count
 
 
-def _require_for(by: Principal, now_ms: int, user: str) -> None:
+def _require_for(tx: Tx, by: Principal, now_ms: int, user: str) -> None:
     permissions.require_admin(by, now_ms)
-    if user == by.name and not by.is_operator:
+    if by.is_operator:
+        return
+    if user == by.name:
         raise Malformed("Nobody shuts their own account or takes their own rights away here.", "Ask another admin.")
+    # Asked anew in the transaction: two who end each other at one moment would leave no admin.
+    asker = users.get(tx, by.name)
+    if not asker.is_admin or asker.disabled_at_ms is not None:
+        raise NotAllowed(f"{by.name} is no site admin any more.", "Ask a site admin.")
