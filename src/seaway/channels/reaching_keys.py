@@ -38,8 +38,8 @@ class ReachingKey:
 
 
 def of_all(tx: Tx, now_ms: int, by: Principal, channel: str) -> list[ReachingKey]:
-    """The keys of all members, by user and name, for who manages the channel."""
-    return _found(tx, now_ms, channels.require(tx, by, Action.MANAGE, channel).channel_id, None)
+    """The keys of all members, by user and name, for the person who manages the channel."""
+    return _found(tx, now_ms, channels.require(tx, by, Action.SEE_KEYS, channel).channel_id, None)
 
 
 def of_oneself(tx: Tx, now_ms: int, by: Principal, channel: str) -> list[ReachingKey]:
