@@ -94,7 +94,7 @@ class Application:
 def _check_address(scope: Scope) -> None:
     """No name has a NUL, and PostgreSQL fails when it is asked for one: no route is to see it."""
     in_path = "\0" in scope["path"]
-    if not in_path and b"%00" not in scope["query_string"]:
+    if not in_path and b"%00" not in scope.get("query_string", b""):
         return
     if scope["path"].startswith(f"{DOCUMENTED}/"):
         scope[problems.FORM] = problems.json_response_for
