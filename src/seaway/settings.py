@@ -224,7 +224,7 @@ class Settings(BaseSettings):
         int,
         Field(
             ge=0,
-            description="How many files an hour one user, or the workflows of one repository, may upload in the long run. "
+            description="How many files an hour one user, or one trusted publisher, may upload in the long run. "
             "0: any number.",
         ),
     ] = 600

@@ -24,6 +24,15 @@ def of_oneself(seaway: Seaway, by: Principal, channel: str) -> list[tuple[str, s
         return [(key.user, key.name) for key in reaching_keys.of_oneself(tx, seaway.clock.now_ms(), by, channel)]
 
 
+def test_an_admin_sees_their_own_that_open_it(seaway: Seaway, people: People) -> None:
+    """A key of a site admin opens every channel, also one whose member its user is not."""
+    people.channel("robots", owner="ada", public=False)
+    people.user("iris", admin=True)
+    people.key("iris")
+    people.key("iris", only=["robots"])
+    assert [("iris", "key 0"), ("iris", "key 1")] == of_oneself(seaway, people.person("iris"), "robots")
+
+
 def test_the_keys_of_members_that_are_good_here(seaway: Seaway, people: People, clock: TurnedClock) -> None:
     """By themselves or through a group; not those for other channels, ended, revoked, of who was shut out or is none."""
     people.channel("robots", owner="ada", public=False)

@@ -37,7 +37,7 @@ async def test_searches_and_lists_are_counted_together(http: httpx.AsyncClient, 
         "/api/v1/search?q=a",
         "/api/v1/channels",
         "/api/v1/channels/boats/packages",
-        "/search?q=b",
+        "/channels/boats?sort=updated",
     )
     assert [200] * 6 == [(await http.get(path)).status_code for path in lists]
     refused = [await http.get(path) for path in lists]

@@ -6,12 +6,14 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from anyio import to_thread
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
@@ -25,12 +27,13 @@ from seaway.errors import Invalid, NotAllowed, NotFound, SeawayError, TooLarge, 
 from seaway.packages.sweep import sweep
 from seaway.publishing.avatars import Avatars
 from seaway.publishing.examiners import Examiners
-from seaway.publishing.logos import Given
+from seaway.publishing.logos import MOST_BYTES, Given
 from seaway.server.wiring import Seaway
 from seaway.storage import keys
 from tests.support import pictures
 from tests.support.clock import TurnedClock
-from tests.support.house import People
+from tests.support.house import People, publish_file
+from tests.support.packages import conda, index_json
 
 
 @pytest.fixture(scope="module")
@@ -183,6 +186,19 @@ def test_a_logo_lives_as_long_as_its_channel_has_it(seaway: Seaway, people: Peop
     with seaway.database.write() as tx:
         logos.drop(tx, clock.now_ms(), OPERATOR, "robots")
     assert logo_of(seaway, "robots") is None
+
+
+@pytest.mark.slow
+@pytest.mark.anyio
+async def test_a_dear_picture_keeps_no_package_waiting(seaway: Seaway, people: People) -> None:
+    """A JPEG that repeats its last scan thousands of times is given up, and packages come in meanwhile."""
+    people.channel("robots", owner="ada")
+    with ThreadPoolExecutor(1) as threads:
+        drawing = threads.submit(seaway.house.logos.draw, OPERATOR, Given(pictures.many_scans(MOST_BYTES - 1)))
+        await publish_file(seaway, "robots", conda(index_json("meanwhile")), by=people.by_key(people.key("ada")))
+        assert not drawing.done()
+        with pytest.raises(Invalid):
+            await to_thread.run_sync(drawing.result)
 
 
 def test_a_logo_that_is_gone_is_a_broken_promise(seaway: Seaway, people: People) -> None:

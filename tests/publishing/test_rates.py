@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import anyio
@@ -65,12 +66,14 @@ async def test_a_release_comes_in_at_once_and_no_more(six: Seaway, clock: Turned
     assert ["in", "wait 600 s"] == await outcomes(six, ada, "boats", files("c", 2))
 
 
-async def test_the_workflows_of_a_repository_count_together(six: Seaway) -> None:
+async def test_the_workflows_of_a_publisher_count_together(six: Seaway) -> None:
     """A token lives for minutes, so it cannot be what is counted."""
     People(six).channel("boats", owner="ada")
     workflow = workflows.principal_of(six, "boats")
 
     assert ["in"] * 6 + ["wait 600 s"] == await outcomes(six, workflow, "boats", files("w", 7))
+    of_another = replace(workflow, grants=(replace(workflow.grants[0], publisher_id=2),))
+    assert ["in"] == await outcomes(six, of_another, "boats", files("x", 1)), "strangers whose names are alike"
 
 
 async def test_a_rate_above_a_file_each_millisecond_is_a_rate(tmp_path: Path, clock: TurnedClock) -> None:

@@ -31,6 +31,14 @@ def written(picture: Image.Image, form: str, **saving: Any) -> bytes:
     return file.getvalue()
 
 
+def many_scans(size: int) -> bytes:
+    """A progressive JPEG of about so many bytes that is large, and repeats its last scan as often as there is room."""
+    plain = written(Image.new("L", (4_096, 4_096), 90), "JPEG", progressive=True)
+    last, end = plain.rindex(b"\xff\xda"), plain.rindex(b"\xff\xd9")
+    scan = plain[last:end]
+    return plain[:end] + scan * ((size - len(plain)) // len(scan)) + plain[end:]
+
+
 def photograph() -> bytes:
     """A JPEG that lies on its side, and says so, and where it was taken, in its EXIF."""
     picture = Image.new("RGB", (60, 20), (10, 60, 120))

@@ -16,6 +16,7 @@ from seaway.database.engine import Tx
 from seaway.database.tables import emails as addresses
 from seaway.database.tables import released_user_names, users
 from seaway.errors import NameTaken, NotAllowed, NotFound
+from seaway.words import wanted
 
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,37}[a-z0-9])?")
 
@@ -116,7 +117,7 @@ def get(tx: Tx, name: str) -> User:
 def all_users(tx: Tx, words: str = "", *, after: str = "", limit: int | None = None) -> list[User]:
     """Accounts that have all of the words in a name or the address, by name, a page of them from behind `after`."""
     query = _USER.where(users.c.name > after).order_by(users.c.name).limit(limit)
-    for word in words.lower().split():
+    for word in wanted(words):
         here = func.lower(users.c.name + " " + users.c.display_name + " " + func.coalesce(addresses.c.address, ""))
         query = query.where(here.contains(word, autoescape=True))
     return [User(*row) for row in tx.execute(query)]

@@ -45,6 +45,7 @@ from seaway.database.tables import (
     users,
 )
 from seaway.errors import Malformed, NameTaken, NotFound
+from seaway.words import wanted
 
 MAX_DESCRIPTION = 4_000
 NAME_HELD_FOR_OTHERS_MS = 365 * DAY_MS
@@ -187,9 +188,9 @@ def public(tx: Tx, words: str = "", *, after: str = "", limit: int) -> list[Chan
 def matching(tx: Tx, principal: Principal, words: str, *, limit: int) -> list[Channel]:
     """Channels that this principal may read and that have all of the words in their name, shortest name first."""
     query = _listing().where(_readable_by(principal)).order_by(func.length(channels.c.name), channels.c.name)
-    for word in words.lower().split():
+    for word in wanted(words):
         query = query.where(channels.c.name.contains(word, autoescape=True))
-    return [Channel(*row) for row in tx.execute(query.limit(limit))]
+    return [_channel(row) for row in tx.execute(query.limit(limit))]
 
 
 def of_user(tx: Tx, user_id: int) -> list[tuple[Channel, Role]]:
@@ -323,7 +324,7 @@ def _check_description(description: str) -> None:
 
 def _with_words(query: Select[Any], words: str) -> Select[Any]:
     """Only those with all of the words in name or description."""
-    for word in words.lower().split():
+    for word in wanted(words):
         here = func.lower(channels.c.name + " " + channels.c.description)
         query = query.where(here.contains(word, autoescape=True))
     return query

@@ -24,9 +24,9 @@ from anyio import CapacityLimiter, to_thread
 from seaway.conda import archive, filename
 from seaway.conda.limits import MIB, ArchiveLimits
 from seaway.conda.refusals import Refused
-from seaway.packages import search
 from seaway.storage import keys
 from seaway.storage.blobs import Blobs
+from seaway.words import wanted
 
 _LIMITS = ArchiveLimits(
     info_bytes=64 * MIB, paths_json_bytes=16 * MIB, unpacked_bytes_most=128 * MIB, unpacked_bytes_per_byte=64
@@ -65,7 +65,7 @@ class Listing:
     def search(self, words: str) -> list[Entry]:
         """The entries whose path has all of the words in it, or the first few of many words."""
         found = list(self.entries)
-        for word in words.lower().split()[: search.MAX_WORDS]:
+        for word in wanted(words):
             found = [entry for entry in found if word in entry.path.lower()]
         return found
 

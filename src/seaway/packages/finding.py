@@ -13,6 +13,7 @@ from sqlalchemy import func, select
 from seaway.database.engine import Tx
 from seaway.database.tables import downloads, files, packages, shards, subdirs
 from seaway.packages import search
+from seaway.words import wanted
 
 
 class Sort(Enum):
@@ -29,27 +30,27 @@ def names(tx: Tx, channel_id: int, words: str, subdir: str, sort: Sort, *, since
 
     By name, those stand first that have the first word in it. `since` is the day from which downloads count.
     """
-    wanted = words.lower().split()[: search.MAX_WORDS]
-    found = _matching(tx, channel_id, wanted, subdir)
+    looked_for = wanted(words)
+    found = _matching(tx, channel_id, looked_for, subdir)
     if sort is Sort.UPDATED:
         arrived = _arrivals(tx, channel_id)
         found.sort(key=lambda name: -arrived.get(name, 0))
     elif sort is Sort.DOWNLOADS:
         fetched = downloads_since(tx, channel_id, since)
         found.sort(key=lambda name: -fetched.get(name, 0))
-    elif wanted:
-        found.sort(key=lambda name: _rank(name, wanted[0]))
+    elif looked_for:
+        found.sort(key=lambda name: _rank(name, looked_for[0]))
     return found
 
 
-def _matching(tx: Tx, channel_id: int, wanted: Sequence[str], subdir: str) -> list[str]:
+def _matching(tx: Tx, channel_id: int, looked_for: Sequence[str], subdir: str) -> list[str]:
     is_there = select(shards.c.name).where(
         shards.c.subdir_id == subdirs.c.id, subdirs.c.channel_id == channel_id, shards.c.sha256.is_not(None)
     )
     if subdir:
         is_there = is_there.where(subdirs.c.name == subdir)
     query = select(packages.c.name).where(
-        packages.c.channel_id == channel_id, packages.c.name.in_(is_there), *(search.holds(word) for word in wanted)
+        packages.c.channel_id == channel_id, packages.c.name.in_(is_there), *(search.holds(word) for word in looked_for)
     )
     return sorted(tx.execute(query).scalars())
 

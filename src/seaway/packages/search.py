@@ -22,9 +22,9 @@ from seaway.database.engine import Tx
 from seaway.database.tables import channels, files, packages, shards, subdirs
 from seaway.errors import Malformed
 from seaway.indexing.rows import State
+from seaway.words import MOST_WORDS
 
 MAX_QUESTION = 200
-MAX_WORDS = 8
 # What a word of a name or a summary never holds, or holds only behind a name: a comparison, a version.
 _SPEC = re.compile(r"[<>=!~\[\]*|]|\s\d")
 
@@ -67,8 +67,8 @@ def _of_spec(wanted: Wanted) -> _Conditions:
 def _of_words(question: str) -> _Conditions:
     """What a package must be to hold every word, and how good that is."""
     words = question.split()
-    if not words or len(words) > MAX_WORDS:
-        raise Malformed(f"A search has 1 to {MAX_WORDS} words.", "Leave some out.")
+    if not words or len(words) > MOST_WORDS:
+        raise Malformed(f"A search has 1 to {MOST_WORDS} words.", "Leave some out.")
     folded = filename.folded("-".join(words))
     rank = case(
         (packages.c.folded_name == folded, 0),

@@ -27,7 +27,7 @@ from seaway.storage.blobs import Blobs
 from seaway.storage.spool import Spool
 
 MOST_BYTES = 512 * 1024
-_AT_ONCE = 4
+_AT_ONCE = 2  # one is drawn and one fetched
 _PUTS = 3  # a sweep would have to come between twice
 
 

@@ -1,5 +1,5 @@
 """
-How many files one user, or the workflows of one repository, may send: a release at once, and so many an hour.
+How many files one user, or the workflows of one trusted publisher, may send: a release at once, and so many an hour.
 
 1. What comes in is counted in the transaction that records it, for all workers together. A transaction of its own
    would cost a sync of the disk for each upload; like this it is one statement for all of a sender in a batch, 0.034 ms
@@ -49,5 +49,6 @@ class UploadRate:
 
 def _sender(by: Principal) -> tuple[str, ...]:
     if by.workflow is not None:
-        return "workflow", by.workflow.issuer, by.workflow.repository or by.workflow.account
+        # Not by repository: some issuers give names that two organizations may share, and one would stop the other.
+        return "publishers", *sorted(str(grant.publisher_id) for grant in by.grants)
     return "user", str(by.user_id)

@@ -95,6 +95,7 @@ class Seaway:
         self.house.tally.stop()
         self.house.publishing.disk.shutdown()
         self.house.publishing.examiners.close()
+        self.house.logos.examiners.close()
         self.house.exchanging.key_sets.close()
         self.house.outside.fetcher.close()
         self.documents.close()
@@ -152,7 +153,7 @@ def build(
         removing=Removing(database, clock, settings.whole_document_limit),
         overviews=Overviews(),
         contents=Contents(blobs),
-        logos=Logos(database, blobs, spool, clock, examiners, fetches=settings.fetch_avatars),
+        logos=Logos(database, blobs, spool, clock, _drawer(), fetches=settings.fetch_avatars),
         leaks=_wire_leaks(settings, accounts, outside),
         key_rules=KeyRules(settings.keys_without_end),
         exchanging=_wire_exchanging(settings, accounts, outside.fetcher, counts),
@@ -242,6 +243,11 @@ def _policy(settings: Settings) -> Policy:
 
 def _limit(count: int, per_ms: int) -> Limit | None:
     return Limit(count, per_ms) if count else None
+
+
+def _drawer() -> Examiners:
+    """A process for pictures alone, started when the first one comes: packages never wait for a stranger's JPEG."""
+    return Examiners(ArchiveLimits(), processes=1, refuse_escaping_links=True)
 
 
 def _upload_limit(settings: Settings) -> Limit | None:

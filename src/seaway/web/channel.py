@@ -19,7 +19,7 @@ from seaway.packages import finding, overview, recent
 from seaway.packages.finding import Sort
 from seaway.packages.overview import Line
 from seaway.web import feed, installing
-from seaway.web.looking import Pages, house_of, look, pages_of, readable, words_of
+from seaway.web.looking import Pages, count_list, house_of, look, pages_of, readable, words_of
 from seaway.web.markdown import render
 from seaway.web.shell import page
 
@@ -55,12 +55,15 @@ async def channel(request: Request) -> Response:
     """One channel; one that the asker may not read looks like none."""
     house = house_of(request)
     words, subdir, sort = words_of(request), request.query_params.get("subdir", "")[:32], _sort(request)
+    is_search = bool(words or subdir) or sort is not Sort.NAME  # walks every package of the channel
+    if is_search:
+        count_list(request)
     now_ms = house.reading.clock.now_ms()
     since = now_ms // DAY_MS - _RECENT_DAYS + 1
 
     def find(tx: Tx, by: Principal) -> _Found:
         shown, access = readable(tx, by, request.path_params["channel"])
-        if words or subdir or sort is not Sort.NAME:
+        if is_search:
             chosen = finding.names(tx, shown.id, words, subdir, sort, since=since)
             pages = pages_of(request, len(chosen), _ON_A_PAGE)
             lines = overview.lines_of(tx, shown.id, chosen[pages.start : pages.end])
@@ -81,7 +84,7 @@ async def channel(request: Request) -> Response:
             may_upload=_may(by, Action.UPLOAD, access),
         )
 
-    found = await look(request, find)
+    found = await look(request, find, limiter=house.searching_turns if is_search else None)
     site = house.site_url
     return page(
         request,

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from anyio import to_thread
+from anyio import CapacityLimiter, to_thread
 from starlette.requests import Request
 
 from seaway.accounts.principal import Principal
@@ -56,15 +56,15 @@ def count_list(request: Request) -> None:
     house_of(request).list_limit.take(credentials.address_of(request))
 
 
-async def look(request: Request, find: Callable[[Tx, Principal], T]) -> T:
-    """What `find` sees in one read transaction, in a thread, for who asks."""
+async def look(request: Request, find: Callable[[Tx, Principal], T], limiter: CapacityLimiter | None = None) -> T:
+    """What `find` sees in one read transaction, in a thread, for who asks; in turns of its own if it is dear."""
     by = await principal_of(request)
 
     def asked() -> T:
         with house_of(request).reading.database.read() as tx:
             return find(tx, by)
 
-    return await to_thread.run_sync(asked)
+    return await to_thread.run_sync(asked, limiter=limiter)
 
 
 def readable(tx: Tx, by: Principal, name: str) -> tuple[Channel, Access]:

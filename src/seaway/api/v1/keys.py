@@ -147,7 +147,7 @@ def _reaching(key: ReachingKey) -> ReachingKeyShown:
     return ReachingKeyShown(
         name=key.name,
         user=key.user,
-        role=key.role.value,
+        role=key.role.value if key.role else "admin",
         mode=key.mode.name,
         all_channels=key.for_all_channels,
         packages=list(key.patterns),
