@@ -4,7 +4,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Table, func, select
 
 from seaway.accounts import keys, sessions, tools, users
 from seaway.accounts.principal import OPERATOR, Mode, Principal
@@ -13,7 +13,9 @@ from seaway.channels.notices import Level
 from seaway.channels.roles import Role
 from seaway.clock import DAY_MS
 from seaway.database.engine import Tx
-from seaway.database.tables import audit
+from seaway.database.tables import audit, cli_grants
+from seaway.database.tables import invitations as invited
+from seaway.database.tables import notices as told
 from seaway.server.wiring import Seaway
 from seaway.trust import issuers
 from tests.support.house import People
@@ -34,7 +36,7 @@ STEPS: list[tuple[str, Act]] = [
     ("key.revoked", lambda tx, now, by, ada: keys.revoke(tx, now, by, users.get(tx, "bob"), "ci")),
     ("key.removed", lambda tx, now, by, ada: keys.remove(tx, now, by, users.get(tx, "bob"), "ci")),
     ("tool.logged-in", lambda tx, now, by, ada: tools.add(tx, now, ada.user_id or 0, "rattler", "openid channel:read", address=by.address)),
-    ("tool.revoked", lambda tx, now, by, ada: tools.revoke(tx, now, by, ada.user_id or 0, 1)),
+    ("tool.revoked", lambda tx, now, by, ada: tools.revoke(tx, now, by, ada.user_id or 0, last(tx, cli_grants))),
     ("group.added", lambda tx, now, by, ada: groups.add(tx, now, by, "crew", users.get(tx, "ada"))),
     ("group.changed", lambda tx, now, by, ada: groups.describe(tx, now, by, "crew", "hands")),
     ("group.member-added", lambda tx, now, by, ada: groups.put_member(tx, now, by, "crew", "bob")),
@@ -45,9 +47,9 @@ STEPS: list[tuple[str, Act]] = [
     ("member.removed", lambda tx, now, by, ada: members.remove_group(tx, now, by, "boats", "crew")),
     ("group.removed", lambda tx, now, by, ada: groups.remove(tx, now, by, "crew")),
     ("invitation.sent", lambda tx, now, by, ada: invite(tx, now, by)),
-    ("invitation.withdrawn", lambda tx, now, by, ada: invitations.withdraw(tx, now, by, "boats", 1)),
+    ("invitation.withdrawn", lambda tx, now, by, ada: invitations.withdraw(tx, now, by, "boats", last(tx, invited))),
     ("notice.added", lambda tx, now, by, ada: notices.add(tx, now, by, "boats", Level.INFO, "hello", expires_at_ms=now + DAY_MS)),
-    ("notice.removed", lambda tx, now, by, ada: notices.remove(tx, now, by, "boats", 1)),
+    ("notice.removed", lambda tx, now, by, ada: notices.remove(tx, now, by, "boats", last(tx, told))),
     ("quota.changed", lambda tx, now, by, ada: quotas.set_of_channel(tx, now, by, "boats", 1_000)),
     ("transfer.offered", lambda tx, now, by, ada: transfers.offer(tx, now, ada, "boats", "bob")),
     ("transfer.cancelled", lambda tx, now, by, ada: transfers.cancel(tx, now, ada, "boats")),
@@ -55,6 +57,11 @@ STEPS: list[tuple[str, Act]] = [
     ("issuer.added", lambda tx, now, by, ada: issuers.add(tx, now, by, "forge", kind="gitlab", issuer="https://gitlab.example.com")),
     ("issuer.removed", lambda tx, now, by, ada: issuers.remove(tx, now, by, "forge")),
 ]  # fmt: skip
+
+
+def last(tx: Tx, table: Table) -> int:
+    """The number of the row made last; what was undone before may have used some up."""
+    return int(tx.execute(select(func.max(table.c.id))).scalar_one())
 
 
 def add_key(tx: Tx, now_ms: int, by: Principal) -> None:

@@ -10,6 +10,7 @@ from seaway.channels.roles import Role
 from seaway.database.engine import Tx
 from seaway.web.looking import count_list, look, words_of
 from seaway.web.shell import page
+from seaway.words import wanted
 
 _ON_A_PAGE = 24
 
@@ -25,8 +26,8 @@ async def listing(request: Request) -> Response:
         return mine, channels.public(tx, words, after=after, limit=_ON_A_PAGE + 1)
 
     mine, public = await look(request, find)
-    wanted = words.lower().split()
-    shown = [(channel, role) for channel, role in mine if _fits(channel, wanted)]
+    looked_for = wanted(words)
+    shown = [(channel, role) for channel, role in mine if _fits(channel, looked_for)]
     more = public[_ON_A_PAGE - 1].name if len(public) > _ON_A_PAGE else ""
     return page(
         request,
@@ -40,6 +41,6 @@ async def listing(request: Request) -> Response:
     )
 
 
-def _fits(channel: Channel, wanted: list[str]) -> bool:
+def _fits(channel: Channel, looked_for: list[str]) -> bool:
     text = f"{channel.name} {channel.description}".lower()
-    return all(word in text for word in wanted)
+    return all(word in text for word in looked_for)
