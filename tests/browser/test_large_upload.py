@@ -150,7 +150,7 @@ def test_a_gigabyte_arrives_whatever_happens_on_the_way(stand: Stand) -> None:
     assert 0 == offsets[0]
     assert all(after - before <= PIECE for before, after in pairwise(offsets))
     assert len(begun) <= file_pieces() + 3
-    assert memory.most["server"] < 150 * MB
+    assert memory.most["server"] < 250 * MB  # a bucket takes it in parts, some of them at once
     assert memory.most["browser"] < 150 * MB
 
 
