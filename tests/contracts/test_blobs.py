@@ -4,6 +4,7 @@ import functools
 import hashlib
 import os
 import secrets
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -25,7 +26,7 @@ from tests.support.proxy import Answer, FaultProxy, Pass, Refuse
 from tests.support.requests import until
 
 STORES: dict[str, Callable[[Path], Blobs]] = {
-    "disk": lambda folder: DiskBlobs(folder / "store"),
+    "disk": lambda folder: state.folder_store(folder / "store"),
     "memory": lambda _: MemoryBlobs(),
     "s3": lambda _: bucket(),
 }
@@ -106,6 +107,28 @@ def test_many_are_put_as_one(blobs: Blobs, spool: Path) -> None:
     assert set() == blobs.put_files(paths)
     assert sorted(paths) == sorted(stat.key for stat in blobs.list())
     assert set() == blobs.put_files({})
+
+
+def test_an_object_under_a_fixed_key_is_replaced_at_once(blobs: Blobs) -> None:
+    """`write` keeps the newest content, and a reader that has opened the older one reads it to its end."""
+    assert blobs.stat("folder/name") is None
+    blobs.write("folder/name", b"one")
+    assert b"one" == read(blobs, "folder/name")
+    with blobs.open("folder/name") as reader:
+        blobs.write("folder/name", b"another")
+        assert b"one" == reader.read()
+    assert b"another" == read(blobs, "folder/name")
+    assert ["folder/name"] == [stat.key for stat in blobs.list()]
+
+
+def test_a_folder_of_the_store_is_listed_by_itself(blobs: Blobs) -> None:
+    """Only what is below the folder, whatever other names begin alike."""
+    for key in ("one/a", "one/b/c", "one-more/a", "two/a"):
+        blobs.write(key, b"content")
+    assert {"one/a", "one/b/c"} == {stat.key for stat in blobs.list("one")}
+    assert {"one/b/c"} == {stat.key for stat in blobs.list("one/b")}
+    assert [] == list(blobs.list("three"))
+    assert 4 == len(list(blobs.list()))
 
 
 def test_what_was_never_put_is_not_there(blobs: Blobs) -> None:
@@ -324,7 +347,7 @@ def test_a_bad_address_of_a_store_is_refused() -> None:
 
 @pytest.fixture
 def disk(tmp_path: Path) -> DiskBlobs:
-    return DiskBlobs(tmp_path / "store")
+    return state.folder_store(tmp_path / "store")
 
 
 def test_a_spool_file_becomes_the_blob(disk: DiskBlobs, spool: Path) -> None:
@@ -398,3 +421,29 @@ def test_a_key_is_drawn_from_the_hash() -> None:
 def test_what_is_no_key_names_no_hash(key: str) -> None:
     """What this store did not draw, such as a half-copied file, is not taken for a blob."""
     assert keys.sha256_of(key) is None
+
+
+def test_a_folder_that_is_gone_is_not_made_again(disk: Blobs, spool: Path, tmp_path: Path) -> None:
+    """An unmounted or deleted store takes nothing, and nothing appears in its place (storage.blobs 6)."""
+    (tmp_path / "store").rename(tmp_path / "elsewhere")
+    with pytest.raises(Unavailable, match="not there"):
+        put(disk, spool, b"content")
+    with pytest.raises(Unavailable, match="not there"):
+        disk.write("name", b"content")
+    assert not (tmp_path / "store").exists()
+    disk.create()
+    assert put(disk, spool, b"content")
+
+
+def test_private_files_stay_private_on_every_file_system(disk: Blobs, tmp_path: Path) -> None:
+    """Fixed objects are for their owner alone; a copy from another file system is as private as the spool file was."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        path = Path(folder) / "private"
+        assert path.parent.stat().st_dev != tmp_path.stat().st_dev
+        path.write_bytes(b"secret")
+        path.chmod(0o600)
+        disk.put_file(key_of(b"secret"), path)
+    disk.write("name", b"secret")
+    for key in (key_of(b"secret"), "name"):
+        assert 0o600 == (tmp_path / "store" / key).stat().st_mode & 0o777
+    assert [] == list((tmp_path / "store").rglob(".near-*"))

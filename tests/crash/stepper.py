@@ -91,6 +91,14 @@ class SteppedBlobs:
     def __init__(self, blobs: Blobs, step: Steps) -> None:
         self._blobs, self._step = blobs, step
 
+    def create(self) -> None:
+        self._blobs.create()
+
+    def write(self, key: str, content: bytes) -> None:
+        self._step("write object")
+        self._blobs.write(key, content)
+        self._step("object was written")
+
     def prepare_file(self, path: Path) -> None:
         self._blobs.prepare_file(path)
 
@@ -124,9 +132,9 @@ class SteppedBlobs:
     def signed_url(self, key: str, seconds: int) -> str | None:
         return self._blobs.signed_url(key, seconds)
 
-    def list(self) -> Iterator[BlobStat]:
+    def list(self, folder: str = "") -> Iterator[BlobStat]:
         self._step("list blobs")
-        return self._blobs.list()
+        return self._blobs.list(folder)
 
 
 def prepare(seaway: Seaway) -> None:

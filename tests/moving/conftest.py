@@ -8,10 +8,10 @@ import pytest
 
 from seaway.moving.shelf import Shelf
 from seaway.server.wiring import Seaway
-from seaway.storage.disk import DiskBlobs
 from tests.moving.houses import furnish, open_house, served
 from tests.support import state
 from tests.support.clock import TurnedClock
+from tests.support.state import folder_store
 
 
 @dataclass(frozen=True)
@@ -87,4 +87,4 @@ def empty(new_house: Callable[..., Seaway]) -> Seaway:
 @pytest.fixture
 def shelf(tmp_path: Path) -> Shelf:
     """A folder for backups."""
-    return Shelf(DiskBlobs(tmp_path / "shelf"), DiskBlobs(tmp_path / "shelf" / "backups"), "the shelf")
+    return Shelf(folder_store(tmp_path / "shelf"), folder_store(tmp_path / "shelf" / "backups"), "the shelf")

@@ -29,7 +29,6 @@ from seaway.packages.sweep import SWEEPING
 from seaway.server.wiring import Seaway
 from seaway.storage import keys
 from seaway.storage.blobs import Blobs
-from seaway.storage.disk import DiskBlobs
 from seaway.storage.memory import MemoryBlobs
 from seaway.storage.spool import Spool
 from tests.indexing.channel import Channel
@@ -55,6 +54,7 @@ from tests.moving.houses import (
 from tests.support import state
 from tests.support.house import People
 from tests.support.packages import conda, index_json
+from tests.support.state import folder_store
 
 NewHouse = Callable[..., Seaway]
 
@@ -321,7 +321,7 @@ def test_a_time_that_is_not_there_is_refused(source: Seaway, shelf: Shelf) -> No
 
 def test_an_interrupted_backup_is_none(source: Seaway, empty: Seaway, tmp_path: Path) -> None:
     """Backup invariant 3: without its manifest it is not found, and the next one sends only what it did not."""
-    blobs, backups = DiskBlobs(tmp_path / "shelf"), DiskBlobs(tmp_path / "shelf" / "backups")
+    blobs, backups = folder_store(tmp_path / "shelf"), folder_store(tmp_path / "shelf" / "backups")
     shelf = Shelf(blobs, backups, "the shelf")
     parts = len(tables.metadata.sorted_tables) - len(tables.LEFT_OUT) + 1
     for broken in (

@@ -10,8 +10,8 @@ from seaway.moving.storage import move_storage
 from seaway.moving.tar import TarTarget, opened
 from seaway.server.wiring import Seaway
 from seaway.storage import keys
-from seaway.storage.disk import DiskBlobs
 from tests.support import house
+from tests.support.state import folder_store
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def test_a_restored_house_reads_what_was_encrypted(seaway: Seaway, sealed: bytes
 @pytest.mark.on_disk
 def test_a_moved_store_has_the_key(seaway: Seaway, sealed: bytes, tmp_path: Path) -> None:
     """For its owner alone, there too."""
-    target = DiskBlobs(tmp_path / "target")
+    target = folder_store(tmp_path / "target")
     for _ in range(2):
         move_storage(seaway.database, seaway.blobs, target, seaway.spool, verify=False)
     path = target.local_path(keys.SECRET_KEY)

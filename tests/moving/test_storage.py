@@ -30,13 +30,14 @@ from tests.moving.houses import (
 )
 from tests.support import state
 from tests.support.packages import conda, index_json
+from tests.support.state import folder_store
 
 NEW = conda(index_json("came-meanwhile"))
 
 
 @pytest.fixture
 def target(tmp_path: Path) -> DiskBlobs:
-    return DiskBlobs(tmp_path / "target")
+    return folder_store(tmp_path / "target")
 
 
 def move(seaway: Seaway, target: Blobs, *, verify: bool = False) -> Moved:

@@ -21,6 +21,7 @@ from seaway.settings import Settings
 from seaway.storage import keys
 from seaway.storage.blobs import Blobs, BlobStat
 from seaway.storage.bucket import BucketBlobs
+from seaway.storage.disk import DiskBlobs
 from tests.support import postgres, s3
 
 SQLITE_DISK = "sqlite-disk"
@@ -79,6 +80,13 @@ def copy(folder: Path, target: Path) -> None:
     old, new = (urlsplit(each["storage_url"]).path.strip("/") for each in (source, made))
     for found in obstore.list(store, old).collect():
         obstore.copy(store, found["path"], new + found["path"].removeprefix(old))
+
+
+def folder_store(folder: Path) -> DiskBlobs:
+    """A new store in a folder."""
+    blobs = DiskBlobs(folder)
+    blobs.create()
+    return blobs
 
 
 def rewrite(blobs: Blobs, key: str, content: bytes) -> None:

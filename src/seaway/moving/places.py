@@ -33,8 +33,9 @@ def backup_target(place: str, store_url: str, access: BucketAccess) -> Target:
     _require_apart(place, store_url)
     if is_file:
         return TarTarget(Path(place))
-    _make_private(place)
-    return _shelf(place, access)
+    shelf = _shelf(place, access)
+    shelf.create()
+    return shelf
 
 
 @contextmanager
@@ -55,8 +56,9 @@ def backup_source(place: str, at: str | None, store_url: str, access: BucketAcce
 def other_store(url: str, store_url: str, access: BucketAccess) -> Blobs:
     """Another store than that of the house."""
     _require_apart(url, store_url)
-    _make_private(url)
-    return open_blobs(url, access)
+    store = open_blobs(url, access)
+    store.create()
+    return store
 
 
 def other_database(url: str) -> Database:
@@ -110,12 +112,6 @@ def _steps(place: str) -> tuple[str, ...]:
 
 def _folder(place: str) -> Path:
     return Path(unquote(urlsplit(place).path)) if _is_url(place) else Path(place)
-
-
-def _make_private(url: str) -> None:
-    """Make a folder that nobody else can read, as the data folder is; one that is there stays as it is."""
-    if urlsplit(url).scheme == "file":
-        _folder(url).mkdir(parents=True, exist_ok=True, mode=0o700)
 
 
 def _require_folder(url: str) -> None:

@@ -27,6 +27,11 @@ class Shelf:
     def __init__(self, blobs: Blobs, backups: Blobs, place: str) -> None:
         self._blobs, self._backups, self._place = blobs, backups, place
 
+    def create(self) -> None:
+        """Make the place, if it is not there."""
+        self._blobs.create()
+        self._backups.create()
+
     def write(self, snapshot: Snapshot, blobs: Blobs, spool: Spool) -> int:
         time = snapshot.manifest.time
         manifest = keys.backup_manifest(time)

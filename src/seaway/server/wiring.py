@@ -115,6 +115,7 @@ def build(
     counts = counts or Counts()
     _make_data_folder(settings)
     blobs = blobs or open_store(settings)
+    blobs.create()
     database = database or open_database(settings)
     try:
         prepare(database)

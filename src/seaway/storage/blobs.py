@@ -6,6 +6,11 @@ What the rest of Seaway asks of a store of bytes.
 3. Keys are content addresses: putting a key again changes nothing that a reader could see.
 4. Deleting a blob does not disturb a reader that has opened it.
 5. A store that is full, slow or away is `Unavailable`, not an error of ours.
+6. A store is made by `create` and by nothing else: a folder that is gone (not mounted, moved, deleted) is
+   `Unavailable`, and nothing is made in its place.
+
+Beside content-addressed blobs a store holds a few small objects under fixed keys (`write`): its identity, the secret
+key, manifests. They are replaced in one step, and only the owner of the store may read them.
 """
 
 from collections.abc import Iterator, Mapping
@@ -25,6 +30,14 @@ class BlobStat:
 
 class Blobs(Protocol):
     """A store of bytes; every method blocks and is called off the event loop."""
+
+    def create(self) -> None:
+        """Make the place where blobs are kept, if it is not there; for a new store only (6)."""
+        ...
+
+    def write(self, key: str, content: bytes) -> None:
+        """Keep a small object under a fixed key, in place of an older one; durable on return, private to the owner."""
+        ...
 
     def prepare_file(self, path: Path) -> None:
         """Begin what `put_file` will have to do with this file, which is written and may yet be refused."""
@@ -63,6 +76,6 @@ class Blobs(Protocol):
         """Remove a blob; nothing happens when there is none."""
         ...
 
-    def list(self) -> Iterator[BlobStat]:
-        """Every blob, in no order."""
+    def list(self, folder: str = "") -> Iterator[BlobStat]:
+        """Every blob and object, or those below one folder of the store, in no order."""
         ...

@@ -48,6 +48,13 @@ class BucketBlobs:
     def __init__(self, store: Store) -> None:
         self._store = store
 
+    def create(self) -> None:
+        """Nothing: its owner made the bucket."""
+
+    def write(self, key: str, content: bytes) -> None:
+        with _explained(key):
+            obstore.put(self._store, key, content, use_multipart=False)
+
     def prepare_file(self, path: Path) -> None:
         """Nothing: what is refused is not to be sent."""
 
@@ -98,9 +105,9 @@ class BucketBlobs:
         except FileNotFoundError:
             pass
 
-    def list(self) -> Iterator[BlobStat]:
+    def list(self, folder: str = "") -> Iterator[BlobStat]:
         with _explained():
-            for found in obstore.list(self._store):
+            for found in obstore.list(self._store, folder or None):
                 yield from map(_stat, found)
 
     def _put_parts(self, key: str, path: Path, size: int) -> bool:

@@ -5,11 +5,16 @@ import functools
 import os
 import secrets
 import shutil
+import stat as file_modes
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
+from seaway.errors import Unavailable
+from seaway.storage import keys
 from seaway.storage.blobs import BlobStat
+
+_COPY_BYTES = 1024 * 1024
 
 
 class DiskBlobs:
@@ -17,7 +22,23 @@ class DiskBlobs:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        root.mkdir(parents=True, exist_ok=True)
+
+    def create(self) -> None:
+        self._root.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    def write(self, key: str, content: bytes) -> None:
+        target = self._root / key
+        self._make_folders_of(target)
+        near = _near(target)
+        try:
+            with _created(near) as file:
+                file.write(content)
+                _sync(file)
+            near.replace(target)
+        except BaseException:
+            near.unlink(missing_ok=True)
+            raise
+        _sync_folder(target.parent)
 
     def prepare_file(self, path: Path) -> None:
         _sync_file(path)
@@ -27,7 +48,7 @@ class DiskBlobs:
             return False
         _sync_file(path)
         target = self._root / key
-        if _link_in(path, target):
+        if self._link_in(path, target):
             _sync_folder(target.parent.parent)
         _sync_folder(target.parent)
         return True
@@ -38,7 +59,7 @@ class DiskBlobs:
             return {key for key, path in files.items() if self.put_file(key, path)}
         new = {key for key, path in files.items() if not self._has(key, path)}
         for key in new:
-            _link_in(files[key], self._root / key)
+            self._link_in(files[key], self._root / key)
         if new:
             _sync_file_system(self._root)
         return new
@@ -64,43 +85,76 @@ class DiskBlobs:
     def delete(self, key: str) -> None:
         (self._root / key).unlink(missing_ok=True)
 
-    def list(self) -> Iterator[BlobStat]:
-        for folder, _, names in os.walk(self._root):
+    def list(self, folder: str = "") -> Iterator[BlobStat]:
+        for place, _, names in os.walk(self._root / folder):
             for name in names:
-                path = Path(folder, name)
+                path = Path(place, name)
                 stat = self.stat(path.relative_to(self._root).as_posix())
                 if stat is not None:  # swept by someone else since the folder was read
                     yield stat
+
+    def _link_in(self, path: Path, target: Path) -> bool:
+        """Give the file its second name, or copy it where it can have none; whether its folder had to be made."""
+        try:
+            os.link(path, target)
+        except FileNotFoundError:
+            self._make_folders_of(target)
+            _link_over(path, target)
+            return True
+        except OSError:
+            _link_over(path, target)
+        return False
+
+    def _make_folders_of(self, target: Path) -> None:
+        """Make the folders between the store and a file in it, never the store itself (`storage.blobs` 6)."""
+        if not self._root.is_dir():
+            raise Unavailable(
+                "The folder of the store is not there.", "Mount it or bring it back.", cause=str(self._root)
+            )
+        missing = [folder for folder in target.relative_to(self._root).parents if not (self._root / folder).is_dir()]
+        for folder in reversed(missing):
+            (self._root / folder).mkdir(exist_ok=True)
 
     def _has(self, key: str, path: Path) -> bool:
         there = self.stat(key)
         return there is not None and there.size == path.stat().st_size
 
 
-def _link_in(path: Path, target: Path) -> bool:
-    """Give the file its second name, or copy it where it can have none; whether its folder had to be made."""
-    try:
-        os.link(path, target)
-    except FileNotFoundError:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        _link_over(path, target)
-        return True
-    except OSError:
-        _link_over(path, target)
-    return False
-
-
 def _link_over(path: Path, target: Path) -> None:
     """Take the place of whatever is there (a damaged blob, equal bytes that came at the same moment)."""
     # A rename leaves no moment at which readers find nothing, nor half a copy.
-    near = target.with_name(f".near-{target.name}-{secrets.token_hex(4)}")
+    near = _near(target)
     try:
-        os.link(path, near)
-    except OSError:  # the spool lies on another file system, or this one knows no links
-        shutil.copyfile(path, near)
-        _sync_file(near)
-    near.replace(target)
-    near.unlink(missing_ok=True)  # rename leaves a name that links to the very file it was to replace
+        try:
+            os.link(path, near)
+        except OSError:  # the spool is on another file system, or this one has no links
+            _copy(path, near)
+        near.replace(target)
+    finally:
+        near.unlink(missing_ok=True)  # a rename also leaves a name that links to the very file it was to replace
+
+
+def _near(target: Path) -> Path:
+    """A name beside the target for a file that is about to replace it; the sweep knows it (`keys.is_ours`)."""
+    return target.with_name(f"{keys.UNFINISHED}{target.name}-{secrets.token_hex(4)}")
+
+
+def _created(path: Path) -> BinaryIO:
+    """A new file that only its owner may read."""
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
+
+
+def _copy(path: Path, copy: Path) -> None:
+    """Copy bytes and permissions: a private file stays private on every file system."""
+    with path.open("rb") as source, _created(copy) as target:
+        shutil.copyfileobj(source, target, _COPY_BYTES)
+        os.fchmod(target.fileno(), file_modes.S_IMODE(os.fstat(source.fileno()).st_mode))
+        _sync(target)
+
+
+def _sync(file: BinaryIO) -> None:
+    file.flush()
+    os.fsync(file.fileno())
 
 
 def _sync_file(path: Path) -> None:

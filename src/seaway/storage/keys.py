@@ -2,6 +2,7 @@
 The drawing of the store. Only this module builds a key, and only from a hash, a time or a name of ours.
 
     blobs/ab/abcdef...      any content, named by its sha256: package files, whole index documents
+    identity                which database belongs to this store (`pairing`)
     secret-key              what the secrets in the database are encrypted with (`accounts.secret_key`)
 
 A store for backups has the same blobs, and in its folder `backups` what each backup is:
@@ -17,8 +18,10 @@ from datetime import UTC, datetime
 
 BACKUPS = "backups"
 SECRET_KEY = "secret-key"
+IDENTITY = "identity"
+BLOBS = "blobs"
+UNFINISHED = ".near-"  # begins the name of a file that is about to replace another one
 
-_BLOBS = "blobs"
 _MANIFEST = "manifest"
 _TIME = re.compile(r"\d{8}T\d{6}\.\d{3}Z")
 
@@ -26,12 +29,12 @@ _TIME = re.compile(r"\d{8}T\d{6}\.\d{3}Z")
 def blob(sha256: bytes) -> str:
     """The key of the content with this hash."""
     digest = sha256.hex()
-    return f"{_BLOBS}/{digest[:2]}/{digest}"
+    return f"{BLOBS}/{digest[:2]}/{digest}"
 
 
 def is_ours(key: str) -> bool:
-    """Whether the key lies where blobs do; also true of a half-copied file there, which is no blob."""
-    return key.startswith(f"{_BLOBS}/")
+    """Whether the sweep may look at this key: a blob, or a half-written file that a killed process left."""
+    return key.startswith(f"{BLOBS}/") or key.rpartition("/")[2].startswith(UNFINISHED)
 
 
 def sha256_of(key: str) -> bytes | None:

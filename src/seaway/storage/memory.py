@@ -15,6 +15,12 @@ class MemoryBlobs:
     def __init__(self) -> None:
         self._contents: dict[str, tuple[bytes, int]] = {}
 
+    def create(self) -> None:
+        """Nothing."""
+
+    def write(self, key: str, content: bytes) -> None:
+        self._contents[key] = (content, int(time.time() * 1000))
+
     def prepare_file(self, path: Path) -> None:
         """Nothing."""
 
@@ -47,7 +53,7 @@ class MemoryBlobs:
     def delete(self, key: str) -> None:
         self._contents.pop(key, None)
 
-    def list(self) -> Iterator[BlobStat]:
+    def list(self, folder: str = "") -> Iterator[BlobStat]:
         for key in list(self._contents):
-            if stat := self.stat(key):
+            if (not folder or key.startswith(f"{folder}/")) and (stat := self.stat(key)):
                 yield stat
