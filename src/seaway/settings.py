@@ -219,6 +219,14 @@ class Settings(BaseSettings):
         AfterValidator(_proxies),
         Field(description="Addresses or networks whose `X-Forwarded-For` and `-Proto` are believed, by commas."),
     ] = ""
+    sweep_max_percent: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=100,
+            description="The share of the store, in blobs or bytes, that a sweep may delete without being told to.",
+        ),
+    ] = 50
     upload_limit: Annotated[int, Field(ge=1, description="The largest package file, in bytes.")] = 1_073_741_824
     uploads_per_hour: Annotated[
         int,

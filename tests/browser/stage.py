@@ -195,7 +195,7 @@ def _furnish_site(people: People) -> None:
                 "created_at": now_ms - number,
             }
             tx.execute(insert(jobs).values(**values, run_at=now_ms, error=error))
-    sweep(beside.database, beside.blobs, beside.spool, beside.clock)
+    sweep(beside.sweeping)
 
 
 def _furnish(server: Server, beside: Seaway) -> None:

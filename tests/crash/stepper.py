@@ -186,7 +186,7 @@ def _subdir_id(channel: Channel) -> int:
 
 
 def _sweep(seaway: Seaway) -> None:
-    sweep(seaway.database, seaway.blobs, seaway.spool, seaway.clock, grace_ms=_EVERYTHING_IS_OLD)
+    sweep(seaway.sweeping, grace_ms=_EVERYTHING_IS_OLD)
 
 
 def job(channel: Channel) -> None:
@@ -227,7 +227,7 @@ CHANGES: dict[str, Callable[[Channel], object]] = {
 def change(folder: Path, settings: dict[str, Any], name: str, kill_at: int | None) -> list[str]:
     """Make one change; the steps that it took."""
     steps = Steps(folder, kill_at)
-    made = Settings(data=folder / "data", **settings)
+    made = Settings(data=folder / "data", sweep_max_percent=100, **settings)
     database = wiring.open_database(made)
     _watch(database, steps)
     seaway = wiring.build(made, database=database, blobs=SteppedBlobs(wiring.open_store(made), steps))

@@ -30,7 +30,7 @@ def on(channel: Channel, blobs: Blobs) -> Channel:
 def sweep_everything(channel: Channel) -> int:
     """Sweep as if every blob were old; how many were taken."""
     seaway = channel.seaway
-    return sweep(seaway.database, seaway.blobs, seaway.spool, seaway.clock, grace_ms=-(1 << 60)).blobs
+    return sweep(seaway.sweeping, grace_ms=-(1 << 60)).blobs
 
 
 def put_nameless(channel: Channel, file: PackageFile) -> None:

@@ -237,7 +237,7 @@ def put_nameless(channel: Channel, content: bytes) -> None:
 def sweep_everything(channel: Channel) -> None:
     """Sweep as if every blob were old."""
     seaway = channel.seaway
-    sweep(seaway.database, seaway.blobs, seaway.spool, seaway.clock, grace_ms=-(1 << 60))
+    sweep(seaway.sweeping, grace_ms=-(1 << 60))
 
 
 def test_replaced_documents_leave_the_store(channel: Channel) -> None:

@@ -30,7 +30,7 @@ WEEK_MS = 7 * DAY_MS
 
 
 def swept(seaway: Seaway) -> Swept:
-    return sweep(seaway.database, seaway.blobs, seaway.spool, seaway.clock)
+    return sweep(seaway.sweeping)
 
 
 def age(seaway: Seaway, milliseconds: int) -> None:

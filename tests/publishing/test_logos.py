@@ -173,7 +173,7 @@ def test_a_logo_lives_as_long_as_its_channel_has_it(seaway: Seaway, people: Peop
     clock.move(30 * DAY_MS)
 
     def is_there_after_a_sweep() -> bool:
-        sweep(seaway.database, seaway.blobs, seaway.spool, clock, grace_ms=0)
+        sweep(seaway.sweeping, grace_ms=0)
         return seaway.blobs.stat(keys.blob(first)) is not None
 
     assert is_there_after_a_sweep()

@@ -307,7 +307,7 @@ def test_what_nobody_goes_on_with_ends(uploads: Uploads) -> None:
 
 def sweep_now(uploads: Uploads) -> None:
     seaway = uploads.seaway
-    sweep(seaway.database, seaway.blobs, seaway.spool, seaway.clock, grace_ms=-(1 << 60))
+    sweep(seaway.sweeping, grace_ms=-(1 << 60))
 
 
 def test_what_was_published_is_told_for_an_hour(uploads: Uploads) -> None:

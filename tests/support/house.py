@@ -18,11 +18,11 @@ from tests.support import state
 from tests.support.packages import PackageFile
 
 
-def build(folder: Path, clock: Clock | None = None, **settings: Any) -> Seaway:
+def build(folder: Path, clock: Clock | None = None, *, paired: bool = True, **settings: Any) -> Seaway:
     """Open a house in `folder`, with the real database, store and examiners; a second house in the folder shares its state."""
-    chosen = Settings(data=folder / "data", **(state.settings(folder) | settings))
+    chosen = Settings(data=folder / "data", **({"sweep_max_percent": 100} | state.settings(folder) | settings))
     state.begin(chosen)
-    return wiring.build(chosen, clock)
+    return wiring.build(chosen, clock, paired=paired)
 
 
 @dataclass(frozen=True)

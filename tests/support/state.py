@@ -12,11 +12,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import obstore
-from pydantic import SecretStr
 
 from seaway.database import migrate
+from seaway.database.postgres import PostgresDatabase
 from seaway.database.sqlite import SqliteDatabase
-from seaway.server import wiring
+from seaway.pairing.paired_blobs import PairedBlobs
 from seaway.settings import Settings
 from seaway.storage import keys
 from seaway.storage.blobs import Blobs, BlobStat
@@ -82,6 +82,21 @@ def copy(folder: Path, target: Path) -> None:
         obstore.copy(store, found["path"], new + found["path"].removeprefix(old))
 
 
+def copy_rows(folder: Path, target: Path) -> dict[str, Any]:
+    """Copy the database of a site that nobody has open; return the settings of the copy on the same store."""
+    source = settings(folder)
+    if source:
+        return {**source, "database_url": postgres.shared().new_database(template=source["database_url"])}
+    (target / "data").mkdir(parents=True)
+    shutil.copyfile(folder / "data" / "seaway.db", target / "data" / "seaway.db")
+    return {"storage_url": (folder / "data" / "store").as_uri()}
+
+
+def raw(blobs: Blobs) -> Blobs:
+    """The store itself, whatever the pairing says."""
+    return blobs.inner if isinstance(blobs, PairedBlobs) else blobs
+
+
 def folder_store(folder: Path) -> DiskBlobs:
     """A new store in a folder."""
     blobs = DiskBlobs(folder)
@@ -91,6 +106,7 @@ def folder_store(folder: Path) -> DiskBlobs:
 
 def rewrite(blobs: Blobs, key: str, content: bytes) -> None:
     """Damage a blob: other bytes under its key."""
+    blobs = raw(blobs)
     path = blobs.local_path(key)
     if path is not None:
         path.write_bytes(content)
@@ -140,11 +156,11 @@ def _migrated_file() -> Path:
 def _template() -> str:
     """A database that was migrated once, since that takes longer than copying it."""
     url = postgres.shared().new_database()
-    with tempfile.TemporaryDirectory() as folder:
-        wiring.build(Settings(data=Path(folder), database_url=SecretStr(url))).close()
+    with closing(PostgresDatabase(url, connections=4)) as database:
+        migrate.prepare(database)
     return url
 
 
 def stored(blobs: Blobs) -> list[BlobStat]:
-    """What lies in the store, but for the secret key of the site, which is there from the first start."""
-    return [stat for stat in blobs.list() if stat.key != keys.SECRET_KEY]
+    """What is in the store, but for what is there from the first start: its identity and the secret key."""
+    return [stat for stat in blobs.list() if stat.key not in (keys.SECRET_KEY, keys.IDENTITY)]

@@ -246,7 +246,7 @@ def test_storage_tells_what_is_held(admin: Admin, shared: Seaway, portal: Blocki
     channel, file = f"held-{next(_numbers)}", conda(index_json("held"))
     People(shared).channel(channel)
     portal.call(publish_file, shared, channel, file)
-    sweep(shared.database, shared.blobs, shared.spool, shared.clock)
+    sweep(shared.sweeping)
     shown = admin.get("/admin/storage").text
     assert f'href="/admin/channels/{channel}"' in shown
     assert ("It left" in shown, "It has not run yet" in shown) == (True, False)

@@ -11,7 +11,8 @@ A sealed value is the name of its key (4 bytes of a hash), a nonce (12) and what
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -25,23 +26,33 @@ _NONCE_BYTES = 12
 
 
 class Sealer:
-    """Seals and opens with the secret keys of the site, of which there is at least one."""
+    """
+    Seals and opens with the secret keys of the site, of which there is at least one.
 
-    def __init__(self, secrets: Sequence[bytes]) -> None:
-        assert secrets
-        self._secrets = {name_of(secret): secret for secret in secrets}
-        self._first = name_of(secrets[0])
+    They are read when they are first needed, and kept: a store that is away at the start keeps nobody from serving
+    what needs no secret.
+    """
+
+    def __init__(self, read_secrets: Callable[[], Sequence[bytes]]) -> None:
+        self._read_secrets = read_secrets
+        self._secrets: dict[bytes, bytes] = {}  # by their names, the one that seals first
+
+    def read_ahead(self) -> None:
+        """Read the keys now, if what keeps them answers; one that is unusable stops the start."""
+        with suppress(Unavailable):
+            self._known()
 
     def seal(self, plain: bytes, purpose: str) -> bytes:
         """Encrypt for one purpose."""
         nonce = os.urandom(_NONCE_BYTES)
-        cipher = _cipher(self._secrets[self._first], purpose)
-        return self._first + nonce + cipher.encrypt(nonce, plain, None)
+        first, secret = next(iter(self._known().items()))
+        cipher = _cipher(secret, purpose)
+        return first + nonce + cipher.encrypt(nonce, plain, None)
 
     def open(self, sealed: bytes, purpose: str) -> bytes:
         """What was sealed for this purpose; `Unavailable` when its key is gone, or it is not what we sealed."""
         name, nonce = sealed[:_NAME_BYTES], sealed[_NAME_BYTES : _NAME_BYTES + _NONCE_BYTES]
-        secret = self._secrets.get(name)
+        secret = self._known().get(name)
         if secret is None:
             raise Unavailable(
                 "This was encrypted with a secret key that is gone.", "Its operator must bring back `secret_key`."
@@ -52,6 +63,11 @@ class Sealer:
             raise Unavailable(
                 "What is kept here encrypted is damaged.", "Its operator must bring back a backup."
             ) from None
+
+    def _known(self) -> dict[bytes, bytes]:
+        if not self._secrets:
+            self._secrets = {name_of(secret): secret for secret in self._read_secrets()}
+        return self._secrets
 
 
 def name_of(secret: bytes) -> bytes:

@@ -4,20 +4,23 @@ The secret key of the site: the one of the settings, else one that is made at th
 1. All workers and machines have the same: they share the store, and one of them at a time makes the key.
 2. On disk nobody but the owner of the store may read it; a start with one that others can read is refused.
 3. It is never in the database, whose copies it protects (`sealing`).
+4. It is made once. A store that lost it does not get another one silently: what was encrypted would be lost with it.
 """
 
 import secrets
-from pathlib import Path
 
-from seaway.database.engine import Database
-from seaway.errors import BadSetting
+from sqlalchemy import delete, insert, select
+
+from seaway.database.engine import Database, Tx
+from seaway.database.tables import site_values
+from seaway.errors import BadSetting, Unavailable
 from seaway.storage import keys
 from seaway.storage.blobs import Blobs
-from seaway.storage.spool import Spool
 
 MIN_CHARS = 32
 _BYTES = 32
 _OTHERS = 0o077
+_MADE = "secret-key-made"
 
 
 def of_setting(setting: str) -> list[bytes]:
@@ -25,13 +28,18 @@ def of_setting(setting: str) -> list[bytes]:
     return [part.strip().encode() for part in setting.split(",") if part.strip()]
 
 
-def of_store(database: Database, blobs: Blobs, spool: Spool) -> bytes:
+def of_store(database: Database, blobs: Blobs) -> bytes:
     """The key in the store, made if there is none."""
     found = _read(blobs)
     if found is not None:
         return found
     with database.alone("secret-key"):
-        return _read(blobs) or _make(blobs, spool)
+        return _read(blobs) or _make(database, blobs)
+
+
+def forget(tx: Tx) -> None:
+    """Allow a new key to be made, in place of one that is lost (4)."""
+    tx.execute(delete(site_values).where(site_values.c.name == _MADE))
 
 
 def carried(blobs: Blobs) -> bytes | None:
@@ -39,11 +47,10 @@ def carried(blobs: Blobs) -> bytes | None:
     return _read(blobs)
 
 
-def put(blobs: Blobs, spool: Spool, secret: bytes) -> None:
+def put(blobs: Blobs, secret: bytes) -> None:
     """Keep a key that was carried here, in the place of any other: what comes with it was encrypted by it."""
     if _read(blobs) != secret:
-        blobs.delete(keys.SECRET_KEY)
-        _put(blobs, spool, secret)
+        blobs.write(keys.SECRET_KEY, secret)
 
 
 def _read(blobs: Blobs) -> bytes | None:
@@ -60,14 +67,18 @@ def _read(blobs: Blobs) -> bytes | None:
     return content
 
 
-def _make(blobs: Blobs, spool: Spool) -> bytes:
+def _make(database: Database, blobs: Blobs) -> bytes:
+    with database.read() as tx:
+        if tx.execute(select(site_values.c.name).where(site_values.c.name == _MADE)).first() is not None:
+            raise Unavailable(
+                "The secret key of the site is missing from the store.",
+                "Bring it back from a backup of the store; after `seaway adopt` a new one is made, and what was "
+                "encrypted with the old one is lost.",
+            )
     secret = secrets.token_hex(_BYTES).encode()
-    _put(blobs, spool, secret)
+    blobs.write(keys.SECRET_KEY, secret)
+    with database.write_part() as tx:
+        database.hold(tx, _MADE)
+        forget(tx)
+        tx.execute(insert(site_values).values(name=_MADE, value=b""))
     return secret
-
-
-def _put(blobs: Blobs, spool: Spool, secret: bytes) -> None:
-    with spool.private_file() as file:
-        file.write(secret)
-        file.flush()
-        blobs.put_file(keys.SECRET_KEY, Path(file.name))

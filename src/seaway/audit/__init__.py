@@ -82,6 +82,7 @@ class Event(Enum):
     PUBLISHER_CHANGED = "publisher.changed"
     PUBLISHER_REMOVED = "publisher.removed"
     PUBLISHER_PINNED = "publisher.pinned"
+    STORE_ADOPTED = "store.adopted"
     PUBLISHER_USED_FIRST = "publisher.used-first"
     TOKEN_MINTED = "oidc.minted"
     TOKEN_REFUSED = "oidc.refused"

@@ -33,13 +33,17 @@ class Context:
         return settings.load(self.config, **{"data": self.data, **overrides})
 
     @contextmanager
-    def house(self) -> Iterator[Seaway]:
-        """The local store, opened for one command; a server may be running on it at the same time."""
+    def house(self, *, paired: bool = True) -> Iterator[Seaway]:
+        """
+        The local store, opened for one command; a server may be running on it at the same time.
+
+        Without `paired` also a database and a store that do not belong together.
+        """
         from seaway import logs
         from seaway.server import wiring
 
         logs.set_up("text", "warning")
-        seaway = wiring.build(self.settings())
+        seaway = wiring.build(self.settings(), paired=paired)
         try:
             yield seaway
         finally:

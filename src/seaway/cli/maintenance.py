@@ -53,16 +53,44 @@ def check(
         raise typer.Exit(1)
 
 
-def sweep(context: typer.Context, as_json: JsonOption = False) -> None:
-    """Take away what nothing needs any more: unnamed blobs of yesterday, shards replaced a week ago."""
+def sweep(
+    context: typer.Context,
+    yes: Annotated[bool, typer.Option("--yes", help="Delete more of the store than sweep_max_percent allows.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Delete what nothing needs any more: unnamed blobs of yesterday, shards replaced a week ago."""
     from seaway.packages import sweep as sweeping
 
     with context.obj.house() as seaway:
-        swept = sweeping.sweep(seaway.database, seaway.blobs, seaway.spool, seaway.clock)
+        swept = sweeping.sweep(seaway.sweeping, unlimited=yes)
     sentence = (
         f"{swept.blobs} blobs ({swept.bytes:,} bytes), {swept.shards} old shards, {swept.spool_files} spool files."
     )
     show(asdict(swept), as_json, sentence)
+
+
+def adopt(context: typer.Context, as_json: JsonOption = False) -> None:
+    """Pair this database with this store as they are now, whatever they belonged to before."""
+    from seaway import audit
+    from seaway.accounts import secret_key
+    from seaway.accounts.principal import OPERATOR
+    from seaway.audit import Event
+    from seaway.packages import usage
+    from seaway.storage import keys
+
+    with context.obj.house(paired=False) as seaway:
+        before = seaway.pairing.look()
+        seaway.pairing.adopt()
+        with seaway.database.write() as tx:
+            secret_key.forget(tx)
+            audit.write(tx, seaway.clock.now_ms(), OPERATOR.actor, Event.STORE_ADOPTED, before=before.value)
+            named = usage.of_packages(tx).blobs + usage.of_documents(tx).blobs
+        stored = sum(1 for _ in seaway.blobs.list(keys.BLOBS))
+    sentence = (
+        f"The database and the store are a pair now. The store has {stored:,} blobs, and the database names {named:,}; "
+        "sweeps delete the others when they are older than a day. Run `seaway check` now."
+    )
+    show({"before": before.value, "stored_blobs": stored, "named_blobs": named}, as_json, sentence)
 
 
 def migrate(context: typer.Context, as_json: JsonOption = False) -> None:

@@ -54,14 +54,20 @@ def restore(
     """Make the house of a backup, in an empty database and the store of the settings."""
     from seaway.moving import places
     from seaway.moving import restore as restoring
+    from seaway.pairing.identity import Verdict
 
-    with _told(), context.obj.house() as seaway:
+    with _told(), context.obj.house(paired=False) as seaway:
         settings = seaway.settings
         with places.backup_source(source, at, settings.effective_storage_url, _access(settings)) as found:
             sent = restoring.restore(seaway.database, seaway.blobs, seaway.spool, found)
             manifest = found.manifest
-    sentence = f"The backup {manifest.time} is restored: {_sentence(manifest, sent)} `seaway check` proves it."
-    show(_value(manifest, sent), as_json, sentence)
+        seaway.pairing.complete()
+        is_behind = seaway.pairing.look() is Verdict.BEHIND
+    behind = (
+        " The store is newer than the backup, so nothing is deleted until `seaway adopt` is run." if is_behind else ""
+    )
+    sentence = f"The backup {manifest.time} is restored: {_sentence(manifest, sent)} `seaway check` proves it.{behind}"
+    show({**_value(manifest, sent), "behind": is_behind}, as_json, sentence)
 
 
 def move_storage(
@@ -97,7 +103,7 @@ def move_database(
     with _told(), context.obj.house() as seaway:
         target = places.other_database(url)
         try:
-            counts = moving.move_database(seaway.database, target)
+            counts = moving.move_database(seaway.database, target, seaway.blobs)
         finally:
             target.close()
     rows = sum(counts.values())

@@ -7,7 +7,7 @@ import signal
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -60,6 +60,7 @@ def serve(
     settings = settings.model_copy(update={"port": listener.getsockname()[1]})
     seaway = wiring.build(settings, counts=metrics)
     try:
+        _claim_store(seaway)
         _open(listener, _LISTEN_HINT)
         scrapes = _listen_for_scrapes(settings)
         _welcome(seaway, scrapes)
@@ -89,11 +90,20 @@ def work(context: typer.Context) -> None:
     logs.set_up(settings.log_format, settings.log_level)
     seaway = wiring.build(settings)
     try:
+        _claim_store(seaway)
         seaway.runner.start()
         print("Seaway does background jobs.", flush=True)
         stopping.wait()
     finally:
         seaway.close()
+
+
+def _claim_store(seaway: Seaway) -> None:
+    """Leave older copies of the database behind; a store that is away is asked when it is back."""
+    from seaway.errors import Unavailable
+
+    with suppress(Unavailable):
+        seaway.pairing.raise_counter()
 
 
 def _serve_in_worker(settings: Settings, listener: socket.socket, stop: Stop) -> None:

@@ -6,11 +6,14 @@ The database of one machine: a SQLite file.
    that upgrades could fail at once whatever the timeout.
 3. WAL with synchronous=FULL.
 4. `alone` is a lock on a file (flock), which dies with the process.
+5. A file that was removed or replaced while it is open is noticed before each transaction: what is written to the old
+   one would be lost with it.
 
 Writers of this process wait for each other on a lock, not on SQLite's polling, which costs tail latency.
 """
 
 import fcntl
+import os
 import sqlite3
 import threading
 import time
@@ -23,6 +26,7 @@ import sqlalchemy
 from sqlalchemy import Connection, create_engine, event
 
 from seaway.database.engine import Database, Tx, does_not_answer, explained
+from seaway.errors import Unavailable
 
 BUSY_TIMEOUT_MS = 20_000  # how long we wait for a writer in another process
 _POOL_SIZE = 40
@@ -46,12 +50,15 @@ class SqliteDatabase(Database):
         self._locks = locks
         self._watch: sqlite3.Connection | None = None  # it never writes, so every commit is another's to it
         self._write_lock = threading.Lock()
+        self._file: tuple[int, int] | None = None  # which file was opened first
         event.listen(self.engine, "connect", _set_up_connection)
+        event.listen(self.engine, "connect", self._note_file)
         event.listen(self.engine, "begin", _begin)
 
     @contextmanager
     def read(self) -> Iterator[Tx]:
         with explained(), self.engine.connect() as connection, connection.begin():
+            self._require_file()
             yield connection
 
     @contextmanager
@@ -59,6 +66,7 @@ class SqliteDatabase(Database):
         with explained(), self._write_lock, self.engine.connect() as connection:
             connection.execution_options(seaway_writes=True)
             with connection.begin():
+                self._require_file()
                 yield connection
 
     @contextmanager
@@ -94,6 +102,24 @@ class SqliteDatabase(Database):
         except sqlite3.OperationalError as error:
             raise does_not_answer(error) from error
         return mark
+
+    def _note_file(self, _connection: sqlite3.Connection, _record: object) -> None:
+        if self._file is None:
+            self._file = self._file_now()
+
+    def _require_file(self) -> None:
+        if self._file_now() != self._file:
+            raise Unavailable(
+                "The database file was removed or replaced while Seaway ran.",
+                "Bring the right file back, and restart Seaway.",
+            )
+
+    def _file_now(self) -> tuple[int, int] | None:
+        try:
+            found = os.stat(self._path)  # noqa: PTH116  asked in every transaction
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
 
     def close(self) -> None:
         """Close every connection; the last one folds the WAL into the database file."""

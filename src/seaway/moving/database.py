@@ -8,6 +8,8 @@ Every row of a house, from one database to another.
    line tells), in the state that the house still has (its last one does); of another state it is begun anew.
 4. A move that was killed goes on behind the last row of each table that was committed.
 5. It is done when a hash over all rows of each table, read from both sides by their keys, is the same.
+6. The new database is ahead of the old one in the counter that both share with the store, so that the old one deletes
+   nothing from now on.
 """
 
 import hashlib
@@ -44,6 +46,8 @@ from seaway.moving.rows import (
     put,
     streamed,
 )
+from seaway.pairing.pairing import Pairing
+from seaway.storage.blobs import Blobs
 
 # What changes without an audit line, and nothing refers to: copied anew when a move goes on.
 _PASSING = ("documents", "jobs", "schedules", "retired_shards")
@@ -65,8 +69,8 @@ class _Mark:
     state: int
 
 
-def move_database(source: Database, target: Database) -> dict[str, int]:
-    """Copy all rows, and prove that they are the same; how many each table has."""
+def move_database(source: Database, target: Database, blobs: Blobs) -> dict[str, int]:
+    """Copy all rows, and prove that they are the same; return how many each table has."""
     _require_usable(target)
     with source.write() as tx:
         _begin(target, _mark_of(tx))
@@ -74,7 +78,8 @@ def move_database(source: Database, target: Database) -> dict[str, int]:
             _copy(tx, target, table)
         counts = {table.name: _compare(tx, target, table) for table in metadata.sorted_tables}
         _finish(target, tables.last_ids(tx))
-        return counts
+    Pairing(target, blobs).raise_counter()
+    return counts
 
 
 def _require_usable(target: Database) -> None:

@@ -4,6 +4,8 @@ Every blob that a row names, from one store to another, while servers run.
 1. A blob that was sent is read back from where it went, and hashed.
 2. Nothing is taken away from the store, and what a row names is not swept meanwhile.
 3. The secret key goes along: what is encrypted in the database opens with it.
+4. The identity goes along last, as it is at the end of each run. So a database whose store went on after the last run
+   finds its new store to be an older copy, and its start stops.
 
 What is there is not sent again, so a run that was interrupted is gone on with. What comes meanwhile is brought by a
 second pass; what comes after that, by another run.
@@ -19,6 +21,7 @@ from sqlalchemy import select
 from seaway.accounts import secret_key
 from seaway.database.engine import Database
 from seaway.database.tables import documents, files, logos
+from seaway.errors import BadSetting
 from seaway.indexing.claims import named
 from seaway.moving.backup import carried_blobs
 from seaway.moving.content import (
@@ -33,6 +36,8 @@ from seaway.moving.content import (
 from seaway.moving.manifest import listed
 from seaway.moving.rows import streamed, write_part
 from seaway.packages.sweep import SWEEPING
+from seaway.pairing import records
+from seaway.pairing.identity import StoreIdentity
 from seaway.storage.blobs import Blobs
 from seaway.storage.spool import Spool
 
@@ -57,13 +62,24 @@ class _Move:
 def move_storage(database: Database, source: Blobs, target: Blobs, spool: Spool, *, verify: bool) -> Moved:
     """Copy what rows name; with `verify`, what is there already is read back and hashed too."""
     move = _Move(database, source, target, spool)
+    identity = records.of_store(source)
+    _require_free(target, identity)
     with database.alone(SWEEPING):
         first = _pass(move, by_size=not verify)
         second = _pass(move, by_size=True)
         secret = secret_key.carried(source)
         if secret is not None:
-            secret_key.put(target, spool, secret)
+            secret_key.put(target, secret)
+        identity = records.of_store(source)
+        if identity is not None:
+            records.put_in_store(target, identity)
     return Moved(second.blobs, second.bytes, first.sent + second.sent)
+
+
+def _require_free(target: Blobs, identity: StoreIdentity | None) -> None:
+    theirs = records.of_store(target)
+    if theirs is not None and (identity is None or theirs.id != identity.id):
+        raise BadSetting("The new store belongs to another database.", "Name an empty store.")
 
 
 def _pass(move: _Move, *, by_size: bool) -> Moved:

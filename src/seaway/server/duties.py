@@ -18,10 +18,8 @@ from seaway.indexing.change import BUILD_DOCUMENTS
 from seaway.indexing.documents import REPODATA, Documents
 from seaway.jobs.runner import Handler
 from seaway.mail.outbox import SEND_LETTER
-from seaway.packages.sweep import forget_shards, sweep
+from seaway.packages.sweep import Sweeping, SweepStopped, forget_shards, sweep
 from seaway.publishing import resumable
-from seaway.storage.blobs import Blobs
-from seaway.storage.spool import Spool
 from seaway.trust import tokens as workflow_tokens
 from seaway.trust import trusted_root
 from seaway.trust.trusted_root import TrustedRoots
@@ -48,8 +46,7 @@ class Duties:
     """The parts that background jobs work with."""
 
     database: Database
-    blobs: Blobs
-    spool: Spool
+    sweeping: Sweeping
     documents: Documents
     clock: Clock
     accounts: Accounts
@@ -71,7 +68,11 @@ class Duties:
         self.documents.build(args["subdir_id"], REPODATA)
 
     def _sweep(self, _args: dict[str, Any]) -> None:
-        swept = sweep(self.database, self.blobs, self.spool, self.clock, wait=False)
+        try:
+            swept = sweep(self.sweeping, wait=False)
+        except SweepStopped as stopped:  # trying again would not help; the admin page says it too
+            log.warning("sweep.stopped", reason=stopped.sentence)
+            return
         log.info("sweep.done", blobs=swept.blobs, bytes=swept.bytes, spool_files=swept.spool_files)
 
     def _expire(self, _args: dict[str, Any]) -> None:

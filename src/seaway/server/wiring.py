@@ -40,6 +40,9 @@ from seaway.mail.posting import open_post
 from seaway.packages.contents import Contents
 from seaway.packages.overview import Overviews
 from seaway.packages.removal import Removing
+from seaway.packages.sweep import Sweeping
+from seaway.pairing.paired_blobs import PairedBlobs
+from seaway.pairing.pairing import Pairing
 from seaway.publishing.attest import Attesting
 from seaway.publishing.batches import Batches
 from seaway.publishing.examiners import Examiners
@@ -82,6 +85,8 @@ class Seaway:
     settings: Settings
     database: Database
     blobs: Blobs
+    pairing: Pairing
+    sweeping: Sweeping
     spool: Spool
     documents: Documents
     examiners: Examiners
@@ -109,16 +114,24 @@ def build(
     database: Database | None = None,
     blobs: Blobs | None = None,
     counts: Counts | None = None,
+    paired: bool = True,
 ) -> Seaway:
-    """Open the state, or make it at the first start, and wire the parts; those that are handed in are used instead."""
+    """
+    Open the state, or make it at the first start, and wire the parts; those that are handed in are used instead.
+
+    Without `paired` database and store are used as they are, for commands that make them a pair.
+    """
     clock = clock or SystemClock()
     counts = counts or Counts()
     _make_data_folder(settings)
     blobs = blobs or open_store(settings)
-    blobs.create()
     database = database or open_database(settings)
+    pairing = Pairing(database, blobs)
     try:
         prepare(database)
+        if paired:
+            pairing.begin()
+            blobs = PairedBlobs(blobs, pairing)
     except BaseException:  # a stop during the start too: connections must not outlive it
         database.close()
         raise
@@ -143,7 +156,7 @@ def build(
         counts=counts,
         attesting=_wire_attesting(settings, database),
     )
-    accounts = _wire_accounts(settings, database, blobs, spool, clock)
+    accounts = _wire_accounts(settings, database, blobs, clock)
     outside = _wire_outside(settings, accounts)
     house = House(
         accounts=accounts,
@@ -167,15 +180,17 @@ def build(
         site_url=settings.site_url,
     )
     repository = Repository(settings.data / "tuf")
-    duties = Duties(database, blobs, spool, documents, clock, accounts, publishing.attesting.roots, repository)
+    sweeping = Sweeping(database, blobs, spool, clock, pairing, settings.sweep_max_percent)
+    duties = Duties(database, sweeping, documents, clock, accounts, publishing.attesting.roots, repository)
     periods = periods_ms(refreshes_root=settings.sigstore_refresh)
     runner = Runner(database, clock, duties.handlers(), periods, counts=counts)
-    return Seaway(settings, database, blobs, spool, documents, examiners, clock, runner, house)
+    return Seaway(settings, database, blobs, pairing, sweeping, spool, documents, examiners, clock, runner, house)
 
 
-def _wire_accounts(settings: Settings, database: Database, blobs: Blobs, spool: Spool, clock: Clock) -> Accounts:
+def _wire_accounts(settings: Settings, database: Database, blobs: Blobs, clock: Clock) -> Accounts:
     given = secret_key.of_setting(settings.secret_key.get_secret_value())
-    sealer = Sealer(given or [secret_key.of_store(database, blobs, spool)])
+    sealer = Sealer(lambda: given or [secret_key.of_store(database, blobs)])
+    sealer.read_ahead()
     post = open_post(settings.mail_url.get_secret_value(), settings.mail_folder)
     return Accounts(
         database=database,

@@ -52,6 +52,7 @@ class SweepShown(Shown):
     at: Moment
     taken: Held
     waiting: Held = Field(description="What no row named then, and was younger than a day.")
+    stopped: str = Field(description="Why it deleted no blob, if an operator has to decide first; else empty.")
 
 
 class Storage(Shown):
@@ -121,6 +122,7 @@ def get_storage(call: Asked) -> Storage:
             at=moment(last.at_ms),
             taken=Held(blobs=last.swept.blobs, bytes=last.swept.bytes),
             waiting=Held(blobs=last.swept.waiting_blobs, bytes=last.swept.waiting_bytes),
+            stopped=last.stopped,
         ),
     )
 

@@ -1,0 +1,129 @@
+"""
+The identity that a database and its store share, and what each combination of the two allows.
+
+Both sides hold an id and a counter. The counter is raised on both sides before each sweep, at every start of a server
+and before manifests are written: first in the database, then in the store, then the database notes that the store has
+it. A kill between these steps leaves a pair that still matches. A database that was restored from an older dump has a
+lower counter than its store.
+"""
+
+import secrets
+from dataclasses import dataclass, replace
+from enum import Enum
+
+
+@dataclass(frozen=True, slots=True)
+class StoreIdentity:
+    """What the store says."""
+
+    id: str
+    counter: int
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseIdentity:
+    """What the database says; `stored` is the counter that its store is known to have, 0 before it has the id."""
+
+    id: str
+    counter: int
+    stored: int
+    sweep_held: bool = False  # a rebuilt database names too little: an operator has to allow the first sweep
+
+    def raised(self) -> "DatabaseIdentity":
+        """The next counter, which the store does not have yet."""
+        return replace(self, counter=self.counter + 1)
+
+    def confirmed(self) -> "DatabaseIdentity":
+        """The store has the counter now."""
+        return replace(self, stored=self.counter)
+
+    @property
+    def of_store(self) -> StoreIdentity:
+        """What the store is to say."""
+        return StoreIdentity(self.id, self.counter)
+
+
+class Verdict(Enum):
+    """What a combination of identities means."""
+
+    MATCHES = "matches"
+    NEW = "new"  # both sides are empty, or a pairing was interrupted: it may be made
+    ABSENT = "absent"  # the store is empty, not mounted or gone
+    BEHIND = "behind"  # the database is an older copy: it serves and takes uploads, and deletes nothing
+    UNKNOWN_STORE = "unknown store"  # the store has blobs, and the database knows of no store
+    UNPAIRED = "unpaired"  # both have contents, and neither has an identity
+    OTHER_STORE = "other store"
+    OLDER_STORE = "older store"  # the store was replaced by an older copy of itself
+
+
+# With these nothing can be right before an operator has decided: a start stops.
+STOPS = frozenset({Verdict.UNKNOWN_STORE, Verdict.UNPAIRED, Verdict.OTHER_STORE, Verdict.OLDER_STORE})
+TAKES_UPLOADS = frozenset({Verdict.MATCHES, Verdict.BEHIND})
+
+
+def new_identity(*, sweep_held: bool = False) -> DatabaseIdentity:
+    """An identity that no store has yet."""
+    return DatabaseIdentity(secrets.token_hex(16), counter=1, stored=0, sweep_held=sweep_held)
+
+
+def compare(
+    database: DatabaseIdentity | None,
+    store: StoreIdentity | None,
+    *,
+    database_names_blobs: bool,
+    store_has_blobs: bool,
+) -> Verdict:
+    """Decide what the two identities mean; the contents count only where an identity is missing."""
+    if database is None:
+        return _without_database(store, database_names_blobs, store_has_blobs)
+    if store is None:
+        return Verdict.NEW if database.stored == 0 else Verdict.ABSENT
+    if store.id != database.id:
+        return Verdict.OTHER_STORE
+    if store.counter > database.counter:
+        return Verdict.BEHIND
+    return Verdict.MATCHES if store.counter in (database.counter, database.stored) else Verdict.OLDER_STORE
+
+
+def _without_database(store: StoreIdentity | None, database_names_blobs: bool, store_has_blobs: bool) -> Verdict:
+    if store is not None:
+        return Verdict.UNKNOWN_STORE
+    if database_names_blobs:
+        return Verdict.UNPAIRED if store_has_blobs else Verdict.ABSENT
+    return Verdict.UNKNOWN_STORE if store_has_blobs else Verdict.NEW
+
+
+_SENTENCES = {
+    Verdict.ABSENT: (
+        "The store of this database is not there: its folder or bucket is empty or not mounted.",
+        "Mount or restore it, or run `seaway adopt` to go on with an empty one; uploads are refused until then.",
+    ),
+    Verdict.BEHIND: (
+        "The database is older than its store, so nothing is deleted.",
+        "Restore the newer database, or run `seaway adopt` to go on with this one.",
+    ),
+    Verdict.UNKNOWN_STORE: (
+        "The store belongs to another database: it has contents, and this database knows nothing of them.",
+        (
+            "Correct database_url or storage_url, run `seaway restore` or `seaway rebuild --from-store`, run `seaway adopt` "
+            "to use the store with this database, or name an empty store to start anew."
+        ),
+    ),
+    Verdict.UNPAIRED: (
+        "The database and the store carry no identity that says that they belong together.",
+        "Check database_url and storage_url, and run `seaway adopt` to pair them.",
+    ),
+    Verdict.OTHER_STORE: (
+        "The store belongs to another database.",
+        "Correct database_url or storage_url, restore the right store, or run `seaway adopt` to pair these two.",
+    ),
+    Verdict.OLDER_STORE: (
+        "The store is an older copy: files that were uploaded since are missing.",
+        "Bring back the newer store, run `seaway move-storage` again, or run `seaway adopt` to go on with this one.",
+    ),
+}
+
+
+def sentence(verdict: Verdict) -> tuple[str, str]:
+    """What happened and what to do about it, for every verdict with which something does not work."""
+    return _SENTENCES[verdict]

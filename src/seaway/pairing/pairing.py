@@ -1,0 +1,174 @@
+"""
+Whether this database and this store belong together, asked before anything relies on it.
+
+1. A new identity is made only when both sides are empty, or by an operator (`adopt`, `restore`, `rebuild`).
+2. Nothing is put into a store that is not the database's: the store is looked at before and after every put.
+3. Nothing is deleted from a store unless its identity matches, counter included: an older copy of the database deletes
+   nothing, whatever its rows name.
+4. A store that cannot be reached is neither right nor wrong. The question is open until it answers.
+"""
+
+import os
+import threading
+import time
+from collections.abc import Callable
+
+import structlog
+
+from seaway.database.engine import Database
+from seaway.errors import BadSetting, Unavailable
+from seaway.pairing import records
+from seaway.pairing.identity import (
+    STOPS,
+    TAKES_UPLOADS,
+    DatabaseIdentity,
+    Verdict,
+    compare,
+    new_identity,
+    sentence,
+)
+from seaway.storage import keys
+from seaway.storage.blobs import Blobs
+
+log = structlog.get_logger()
+
+_LOCK = "pairing"
+_HELD = (
+    "The database was rebuilt from its store and may not name every file.",
+    "Look at what `seaway rebuild` listed, and run `seaway adopt` to allow sweeps.",
+)
+_BUCKET_SECONDS = 2.0  # a folder tells at once that it was replaced, by the inode of its identity; a bucket is asked
+
+
+class Pairing:
+    """The pair of one database and one store, as one process sees it."""
+
+    def __init__(self, database: Database, blobs: Blobs, *, seconds: Callable[[], float] = time.monotonic) -> None:
+        self._database, self._blobs, self._seconds = database, blobs, seconds
+        self._lock = threading.Lock()
+        self._ours: DatabaseIdentity | None = None
+        self._verdict: Verdict | None = None
+        self._mark: object = None
+        self._looked_at = 0.0
+
+    def begin(self) -> None:
+        """Pair a new database with a new store; `BadSetting` for two that do not belong together (1, 4)."""
+        try:
+            verdict = self.look()
+        except Unavailable as error:
+            log.warning("store.away", error=error.message, cause=error.cause)
+            return
+        if verdict is Verdict.NEW:
+            self._pair()
+        elif verdict in STOPS:
+            raise BadSetting(*sentence(verdict))
+        elif verdict is not Verdict.MATCHES:
+            log.warning("store.pairing", verdict=verdict.value, message=sentence(verdict)[0])
+
+    def look(self) -> Verdict:
+        """Read both sides now; `Unavailable` when one of them does not answer."""
+        mark = self._mark_now()
+        theirs = records.of_store(self._blobs)
+        with self._database.read() as tx:
+            ours = records.of_database(tx)
+            names_blobs = (ours is None or theirs is None) and records.names_blobs(tx)
+        has_blobs = ours is None and theirs is None and records.has_blobs(self._blobs)
+        verdict = compare(ours, theirs, database_names_blobs=names_blobs, store_has_blobs=has_blobs)
+        with self._lock:
+            self._ours, self._verdict, self._mark, self._looked_at = ours, verdict, mark, self._seconds()
+        return verdict
+
+    def verdict(self) -> Verdict:
+        """The verdict of a moment ago, or of now if the store may have been replaced since."""
+        with self._lock:
+            known, mark, looked_at = self._verdict, self._mark, self._looked_at
+        if known is None:
+            return self.look()
+        if self._is_folder:
+            return known if self._mark_now() == mark else self.look()
+        return known if self._seconds() - looked_at < _BUCKET_SECONDS else self.look()
+
+    def require_store(self) -> None:
+        """Return if the store is the database's; `Unavailable` with the reason otherwise (2)."""
+        verdict = self.verdict()
+        if verdict not in TAKES_UPLOADS:
+            raise Unavailable(*_told(verdict))
+
+    def may_delete(self) -> bool:
+        """Return whether blobs may be deleted from the store (3)."""
+        try:
+            return self.verdict() is Verdict.MATCHES
+        except Unavailable:
+            return False
+
+    def prepare_sweep(self) -> tuple[str, str] | None:
+        """Raise the counter of both sides; return what to tell the operator when nothing may be swept (3)."""
+        verdict = self.raise_counter()
+        if verdict is not Verdict.MATCHES:
+            return _told(verdict)
+        return _HELD if self._ours is not None and self._ours.sweep_held else None
+
+    def raise_counter(self) -> Verdict:
+        """Raise the counter of both sides if they match; older copies of the database are behind from then on."""
+        with self._database.alone(_LOCK):
+            verdict = self.look()
+            if verdict is Verdict.MATCHES and self._ours is not None:
+                self._switch(self._ours.raised())
+            return verdict
+
+    def adopt(self) -> None:
+        """Give both sides a new identity, whatever they had (1)."""
+        with self._database.alone(_LOCK):
+            self._blobs.create()
+            self._switch(new_identity())
+
+    def complete(self) -> None:
+        """Give the store the identity that the database got in a transaction of its own, as by a restore."""
+        if self.look() is Verdict.NEW:
+            self._pair()
+
+    def store_id(self) -> str:
+        """The id that both sides share; `Unavailable` before they do."""
+        self.require_store()
+        with self._lock:
+            assert self._ours is not None
+            return self._ours.id
+
+    @property
+    def _is_folder(self) -> bool:
+        return self._blobs.local_path(keys.IDENTITY) is not None
+
+    def _pair(self) -> None:
+        with self._database.alone(_LOCK):
+            if self.look() is Verdict.NEW:  # else another process was first
+                self._blobs.create()
+                self._switch(self._ours or new_identity())
+
+    def _switch(self, identity: DatabaseIdentity) -> None:
+        """Database, store, database: killed between any two, they match still."""
+        self._keep(identity)
+        records.put_in_store(self._blobs, identity.of_store)
+        self._keep(identity.confirmed())
+        self.look()
+
+    def _keep(self, identity: DatabaseIdentity) -> None:
+        with self._database.write_part() as tx:
+            self._database.hold(tx, _LOCK)
+            records.put_in_database(tx, identity)
+
+    def _mark_now(self) -> object:
+        """A value that changes when the identity of a store in a folder is replaced, or the folder is."""
+        path = self._blobs.local_path(keys.IDENTITY)
+        if path is None:
+            return None
+        try:
+            found = os.stat(path)  # noqa: PTH116  asked around every put
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino, found.st_mtime_ns
+
+
+def _told(verdict: Verdict) -> tuple[str, str]:
+    if verdict is Verdict.NEW:  # emptied on both sides while the server ran
+        return sentence(Verdict.ABSENT)
+    return sentence(verdict)

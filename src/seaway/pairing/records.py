@@ -1,0 +1,65 @@
+"""Where each side keeps the identity: a row of `site_values`, and the object `identity` of the store."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+from sqlalchemy import delete, insert, literal, select
+
+from seaway.database.engine import Tx
+from seaway.database.tables import files, logos, site_values
+from seaway.errors import Unavailable
+from seaway.pairing.identity import DatabaseIdentity, StoreIdentity
+from seaway.storage import keys
+from seaway.storage.blobs import Blobs
+
+_NAME = "store-identity"
+_MAX_BYTES = 1024
+
+
+def of_database(tx: Tx) -> DatabaseIdentity | None:
+    """Return the identity that the database holds; None before it was paired."""
+    value = tx.execute(select(site_values.c.value).where(site_values.c.name == _NAME)).scalar()
+    return None if value is None else msgspec.json.decode(value, type=DatabaseIdentity)
+
+
+def of_rows(rows: Iterable[Mapping[str, Any]]) -> DatabaseIdentity | None:
+    """Return the identity among rows of `site_values`, as a backup holds them."""
+    found = next((row["value"] for row in rows if row["name"] == _NAME), None)
+    return None if found is None else msgspec.json.decode(found, type=DatabaseIdentity)
+
+
+def put_in_database(tx: Tx, identity: DatabaseIdentity) -> None:
+    """Keep an identity in the database, in place of any other."""
+    tx.execute(delete(site_values).where(site_values.c.name == _NAME))
+    tx.execute(insert(site_values).values(name=_NAME, value=msgspec.json.encode(identity)))
+
+
+def of_store(blobs: Blobs) -> StoreIdentity | None:
+    """Return the identity that the store holds; None when it has none. `Unavailable` when it cannot be read."""
+    try:
+        with blobs.open(keys.IDENTITY) as file:
+            content = file.read(_MAX_BYTES)
+    except FileNotFoundError:
+        return None
+    try:
+        return msgspec.json.decode(content, type=StoreIdentity)
+    except msgspec.MsgspecError as error:
+        raise Unavailable(
+            "The identity of the store cannot be read.", "Run `seaway adopt` to write it anew.", cause=str(error)
+        ) from None
+
+
+def put_in_store(blobs: Blobs, identity: StoreIdentity) -> None:
+    """Keep an identity in the store, in place of any other."""
+    blobs.write(keys.IDENTITY, msgspec.json.encode(identity))
+
+
+def names_blobs(tx: Tx) -> bool:
+    """Return whether any row names a blob."""
+    return any(tx.execute(select(literal(1)).select_from(table).limit(1)).first() for table in (files, logos))
+
+
+def has_blobs(blobs: Blobs) -> bool:
+    """Return whether the store has any blob."""
+    return next(blobs.list(keys.BLOBS), None) is not None

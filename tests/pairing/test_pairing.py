@@ -1,0 +1,251 @@
+"""An empty, foreign or older database deletes nothing; a store that is not the database's takes nothing (pairing.pairing)."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from sqlalchemy import delete
+
+from seaway.cli.check import check
+from seaway.database.tables import site_values
+from seaway.errors import BadSetting, Unavailable
+from seaway.packages.sweep import SweepStopped, last, sweep
+from seaway.pairing import records
+from seaway.pairing.identity import Verdict
+from seaway.server.wiring import Seaway
+from seaway.storage import keys
+from tests.indexing.channel import Channel, examining_here
+from tests.support import house, state
+from tests.support.clock import TurnedClock
+from tests.support.house import People
+from tests.support.packages import conda, index_json
+
+FILES = [conda(index_json(name)) for name in ("one", "two", "three")]
+EVERYTHING_IS_OLD = -(1 << 60)
+
+
+def blobs_of(seaway: Seaway) -> set[str]:
+    """What is in the store itself, whatever the pairing says."""
+    return {stat.key for stat in state.raw(seaway.blobs).list(keys.BLOBS)}
+
+
+def opened(folder: Path, **settings: object) -> Seaway:
+    return examining_here(house.build(folder, TurnedClock(), **settings))
+
+
+def sweep_all(seaway: Seaway) -> None:
+    sweep(seaway.sweeping, grace_ms=EVERYTHING_IS_OLD)
+
+
+@pytest.fixture
+def filled(tmp_path: Path, on_both: str) -> Iterator[Path]:
+    """A folder with a site of three packages, which nobody has open."""
+    folder = tmp_path / "site"
+    with closing(opened(folder)) as seaway:
+        channel = Channel(seaway, People(seaway).channel("chan"))
+        for file in FILES:
+            channel.put(file)
+        seaway.pairing.raise_counter()
+    return folder
+
+
+def without_rows(folder: Path, target: Path) -> dict[str, object]:
+    """The settings of the same store with a new database."""
+    found = dict(state.settings(folder))
+    fresh = state.settings(target)
+    if "database_url" in fresh:
+        return {**found, "database_url": fresh["database_url"]}
+    return {"storage_url": (folder / "data" / "store").as_uri()}
+
+
+def test_an_empty_database_is_not_started_on_a_store_with_contents(filled: Path, tmp_path: Path) -> None:
+    """The database is lost, or its address mistyped: the start stops, says what can be done, and deletes nothing (3)."""
+    with closing(opened(filled)) as seaway:
+        before = blobs_of(seaway)
+    with pytest.raises(BadSetting, match=r"another database.*restore.*rebuild.*adopt.*anew"):
+        opened(tmp_path / "new", **without_rows(filled, tmp_path / "new"))
+    with closing(opened(filled)) as seaway:
+        assert before == blobs_of(seaway)
+        assert [] == list(check(seaway))
+
+
+def test_a_store_with_blobs_and_no_identity_is_not_taken(filled: Path, tmp_path: Path) -> None:
+    """What somebody copied there by hand is not an empty store (1)."""
+    with closing(opened(filled)) as seaway:
+        state.raw(seaway.blobs).delete(keys.IDENTITY)
+    with pytest.raises(BadSetting, match="has contents"):
+        opened(tmp_path / "new", **without_rows(filled, tmp_path / "new"))
+
+
+def test_two_that_were_never_paired_ask_to_be(filled: Path) -> None:
+    """A store and a database of before there were identities are paired by `adopt`."""
+    with closing(opened(filled)) as seaway:
+        state.raw(seaway.blobs).delete(keys.IDENTITY)
+        with seaway.database.write() as tx:
+            tx.execute(delete(site_values))
+    with pytest.raises(BadSetting, match="seaway adopt"):
+        opened(filled)
+    with closing(opened(filled, paired=False)) as seaway:
+        seaway.pairing.adopt()
+    with closing(opened(filled)) as seaway:
+        sweep_all(seaway)
+        assert [] == list(check(seaway))
+
+
+def test_the_older_of_two_databases_from_one_dump_deletes_nothing(filled: Path, tmp_path: Path) -> None:
+    """What the newer one was given since is in no row of the older one, which serves but never sweeps (3)."""
+    older = tmp_path / "older"
+    settings = state.copy_rows(filled, older)
+    late = conda(index_json("late"))
+    with closing(opened(filled)) as newer:
+        newer.pairing.raise_counter()  # as every start of a server does
+        Channel(newer, "chan").put(late)
+    with closing(opened(older, **settings)) as seaway:
+        assert Verdict.BEHIND is seaway.pairing.look()
+        before = blobs_of(seaway)
+        with pytest.raises(SweepStopped, match=r"older than its store.*seaway adopt"):
+            sweep_all(seaway)
+        channel = Channel(seaway, "chan")
+        channel.delete(FILES[0])
+        channel.put(conda(index_json("another")))
+        channel.repodata()
+        channel.put(conda(index_json("further")))
+        channel.repodata()  # which would discard the documents that it replaces
+        assert before < blobs_of(seaway)
+        with seaway.database.read() as tx:
+            found = last(tx)
+        assert found is not None
+        assert "older than its store" in found.stopped
+    with closing(opened(filled)) as newer:
+        assert [] == list(check(newer))
+        sweep_all(newer)
+        assert [] == list(check(newer))
+
+
+def test_adopt_lets_an_older_database_go_on(filled: Path, tmp_path: Path) -> None:
+    """Afterwards the store is its own, and the other database is the one that is turned away."""
+    older = tmp_path / "older"
+    settings = state.copy_rows(filled, older)
+    with closing(opened(filled)) as newer:
+        newer.pairing.raise_counter()
+    with closing(opened(older, paired=False, **settings)) as seaway:
+        seaway.pairing.adopt()
+    with closing(opened(older, **settings)) as seaway:
+        assert Verdict.MATCHES is seaway.pairing.look()
+        sweep_all(seaway)
+        assert [] == list(check(seaway))
+    with pytest.raises(BadSetting, match="another database"):
+        opened(filled)
+
+
+def test_a_store_that_was_replaced_by_an_older_copy_stops_a_start(filled: Path) -> None:
+    with closing(opened(filled)) as seaway:
+        identity = records.of_store(seaway.blobs)
+        for _ in range(2):
+            seaway.pairing.raise_counter()
+        assert identity is not None
+        records.put_in_store(state.raw(seaway.blobs), identity)
+        seaway.pairing.look()  # a bucket is asked every few seconds
+        with pytest.raises(Unavailable, match="older copy"):
+            Channel(seaway, "chan").put(conda(index_json("late")))
+    with pytest.raises(BadSetting, match="older copy"):
+        opened(filled)
+
+
+def test_a_sweep_of_much_of_the_store_asks_first(filled: Path) -> None:
+    """Sweep invariant 6: it deletes nothing, says how much, and does it when it is told to."""
+    with closing(opened(filled, sweep_max_percent=50)) as seaway:
+        channel = Channel(seaway, "chan")
+        for file in FILES:
+            channel.delete(file)
+        before = blobs_of(seaway)
+        with pytest.raises(SweepStopped, match=r"3 of 3 blobs.*50 %.*seaway sweep --yes"):
+            sweep_all(seaway)
+        assert before == blobs_of(seaway)
+        sweep(seaway.sweeping, grace_ms=EVERYTHING_IS_OLD, unlimited=True)
+        assert set() == blobs_of(seaway)
+
+
+def test_a_sweep_raises_the_counter_of_both_sides(filled: Path) -> None:
+    with closing(opened(filled)) as seaway:
+        before = records.of_store(seaway.blobs)
+        sweep_all(seaway)
+        after = records.of_store(seaway.blobs)
+        with seaway.database.read() as tx:
+            ours = records.of_database(tx)
+        assert before is not None
+        assert after is not None
+        assert ours is not None
+        assert (before.counter + 1, after) == (after.counter, ours.of_store)
+
+
+@pytest.mark.on_disk
+def test_a_store_that_vanishes_takes_nothing_and_nothing_is_made_beside_it(tmp_path: Path) -> None:
+    """Unmounted, renamed or emptied while a server runs: uploads are refused until it is back (2)."""
+    store, elsewhere = tmp_path / "data" / "store", tmp_path / "elsewhere"
+    with closing(opened(tmp_path)) as seaway:
+        channel = Channel(seaway, People(seaway).channel("chan"))
+        channel.put(FILES[0])
+        for leave in (lambda: None, store.mkdir):  # the folder is gone; the empty folder of a mount is there
+            store.rename(elsewhere)
+            leave()
+            with pytest.raises(Unavailable, match="not there"):
+                channel.put(FILES[1])
+            assert not store.exists() or [] == list(store.iterdir())
+            shutil.rmtree(store, ignore_errors=True)
+            elsewhere.rename(store)
+            channel.put(FILES[1], force=True)
+        assert [] == list(check(seaway))
+
+
+@pytest.mark.on_disk
+def test_a_store_that_was_exchanged_is_noticed(tmp_path: Path) -> None:
+    """Another site's store in the same place, while a server runs."""
+    with closing(opened(tmp_path / "other")) as other:
+        Channel(other, People(other).channel("chan")).put(FILES[0])
+    with closing(opened(tmp_path / "site")) as seaway:
+        channel = Channel(seaway, People(seaway).channel("chan"))
+        channel.put(FILES[0])
+        store = tmp_path / "site" / "data" / "store"
+        store.rename(tmp_path / "away")
+        (tmp_path / "other" / "data" / "store").rename(store)
+        with pytest.raises(Unavailable, match="another database"):
+            channel.put(FILES[1])
+        with pytest.raises(SweepStopped, match="another database"):
+            sweep_all(seaway)
+    with pytest.raises(BadSetting, match="another database"):
+        opened(tmp_path / "site")
+
+
+@pytest.mark.on_disk
+def test_a_start_without_the_store_makes_none(tmp_path: Path) -> None:
+    """It starts, refuses uploads, makes neither a store nor a secret key, and goes on when the store is back."""
+    store = tmp_path / "data" / "store"
+    with closing(opened(tmp_path)) as seaway:
+        Channel(seaway, People(seaway).channel("chan")).put(FILES[0])
+    store.rename(tmp_path / "elsewhere")
+    with closing(opened(tmp_path)) as seaway:
+        with pytest.raises(Unavailable, match="not there"):
+            seaway.house.accounts.sealer.seal(b"x", "y")
+        with pytest.raises(Unavailable, match="not there"):
+            Channel(seaway, "chan").put(FILES[1])
+        assert not store.exists()
+        (tmp_path / "elsewhere").rename(store)
+        Channel(seaway, "chan").put(FILES[1])
+        assert [] == list(check(seaway))
+
+
+def test_a_lost_secret_key_is_not_replaced_silently(filled: Path) -> None:
+    """accounts.secret_key 4: what was encrypted with it would be lost without a word."""
+    with closing(opened(filled)) as seaway:
+        sealed = seaway.house.accounts.sealer.seal(b"seed", "totp")
+        with state.raw(seaway.blobs).open(keys.SECRET_KEY) as file:
+            secret = file.read()
+        state.raw(seaway.blobs).delete(keys.SECRET_KEY)
+    with closing(opened(filled)) as seaway:
+        with pytest.raises(Unavailable, match="secret key of the site is missing"):
+            seaway.house.accounts.sealer.open(sealed, "totp")
+        state.raw(seaway.blobs).write(keys.SECRET_KEY, secret)
+        assert b"seed" == seaway.house.accounts.sealer.open(sealed, "totp")

@@ -1,0 +1,117 @@
+"""What a server does whose store is away, or is not its own."""
+
+import shutil
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.support import house, packages, s3
+from tests.support.house import People
+from tests.support.proxy import FaultProxy, Pass, Refuse
+from tests.support.requests import until
+from tests.support.server import serving, variables
+
+FILE = packages.conda()
+
+
+def make_site(folder: Path, **settings: object) -> str:
+    """A site with a channel and one package; the key of its owner."""
+    with closing(house.build(folder, **settings)) as seaway:
+        people = People(seaway)
+        people.channel("chan")
+        return people.key("owner")
+
+
+def upload(http: httpx.Client, file: packages.PackageFile) -> httpx.Response:
+    return http.post("/api/v1/upload/chan", content=file.content, headers={"X-File-Name": file.name})
+
+
+def run(folder: Path, *command: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    """One command on the site in the folder."""
+    environment = variables() | {f"SEAWAY_{name.upper()}": value for name, value in settings.items()}
+    line = [sys.executable, "-m", "seaway", "--data", str(folder / "data"), *command]
+    return subprocess.run(line, env=environment, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.mark.on_disk
+def test_a_server_does_not_start_without_its_database(tmp_path: Path) -> None:
+    """The database file is gone: one sentence, no traceback, and every blob stays."""
+    key = make_site(tmp_path)
+    with serving(tmp_path) as server, server.client(key) as http:
+        assert 201 == upload(http, FILE).status_code
+    for path in (tmp_path / "data").glob("seaway.db*"):
+        path.unlink()
+    blobs = [path for path in (tmp_path / "data" / "store").rglob("*") if path.is_file()]
+    for command in (("serve", "--port", "0"), ("sweep",), ("check",)):
+        ended = run(tmp_path, *command)
+        assert (1, 1) == (ended.returncode, ended.stderr.count("\n")), ended.stderr
+        assert "belongs to another database" in ended.stderr
+    assert blobs == [path for path in (tmp_path / "data" / "store").rglob("*") if path.is_file()]
+
+
+@pytest.mark.on_disk
+def test_a_server_whose_store_is_not_mounted_is_not_ready(tmp_path: Path) -> None:
+    """At the start and while it runs: not ready, uploads refused, nothing made; ready again when the store is back."""
+    key = make_site(tmp_path)
+    store, elsewhere = tmp_path / "data" / "store", tmp_path / "elsewhere"
+    store.rename(elsewhere)
+    store.mkdir()  # as an empty place of a mount is
+    with serving(tmp_path) as server, server.client(key) as http:
+        for _ in range(2):
+            assert 503 == http.get("/health/ready").status_code
+            refused = upload(http, FILE)
+            assert (503, True) == (refused.status_code, "retry-after" in refused.headers)
+            assert 200 == http.get("/chan/noarch/repodata_shards.msgpack.zst", follow_redirects=False).status_code
+            assert not store.exists() or [] == list(store.iterdir())
+            shutil.rmtree(store, ignore_errors=True)
+            elsewhere.rename(store)
+            assert 200 == http.get("/health/ready").status_code
+            store.rename(elsewhere)
+        elsewhere.rename(store)
+        assert 201 == upload(http, FILE).status_code
+        assert [] == [line for line in server.log if "Traceback" in line]
+    assert 0 == run(tmp_path, "check").returncode
+
+
+@pytest.mark.on_disk
+def test_a_database_file_that_is_replaced_takes_nothing(tmp_path: Path) -> None:
+    """What would be written to a file that has no name any more would be lost with the process (database.sqlite 5)."""
+    key = make_site(tmp_path)
+    with serving(tmp_path) as server, server.client(key) as http:
+        database = tmp_path / "data" / "seaway.db"
+        database.rename(tmp_path / "seaway.db")
+        assert 503 == upload(http, FILE).status_code
+        assert 503 == http.get("/health/ready").status_code
+        (tmp_path / "seaway.db").rename(database)
+        assert 201 == upload(http, FILE).status_code
+
+
+@pytest.mark.on_disk
+def test_a_server_starts_while_its_bucket_is_away(tmp_path: Path) -> None:
+    """It serves what needs no blob, workers come up, commands answer; with the bucket back uploads go on."""
+    bucket = s3.shared()
+    with FaultProxy("127.0.0.1", bucket.port) as proxy:
+        settings = {
+            "storage_url": f"s3://{bucket.new_bucket()}/site",
+            "s3_endpoint": proxy.through(bucket.endpoint),
+            "s3_region": bucket.region,
+            "s3_access_key": bucket.access_key,
+            "s3_secret_key": bucket.secret_key,
+        }
+        key = make_site(tmp_path, **settings)
+        proxy.mode = Refuse()
+        with serving(tmp_path, workers=2, **settings) as server, server.client(key) as http:
+            assert 503 == http.get("/health/ready").status_code
+            assert 200 == http.get("/chan/noarch/repodata_shards.msgpack.zst").status_code
+            refused = upload(http, FILE)
+            assert (503, True) == (refused.status_code, "retry-after" in refused.headers)
+            assert 0 == run(tmp_path, "jobs", "list", **settings).returncode
+            proxy.mode = Pass()
+            until(lambda: http.get("/health/ready").status_code == 200)
+            until(lambda: upload(http, FILE).status_code == 201)
+            assert [] == [line for line in server.log if "Traceback" in line or "worker.died" in line]
+        assert 0 == run(tmp_path, "check", **settings).returncode
