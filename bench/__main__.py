@@ -24,6 +24,7 @@ COMMANDS = {
     "choices": "choices",
     "load": "load",
     "channels": "channels",
+    "memory": "memory",
 }
 
 

@@ -29,6 +29,7 @@ LOTS = (
         "reads": ["--sizes", "60,20", "--seconds", "0.1", "--megabytes", "1"],
         "large": ["--megabytes", "2"],
         "pages": ["--sizes", "40", "--rounds", "1"],
+        "memory": ["--sizes", "40", "--count", "96", "--fill", "1"],
         "http-servers": ["--sizes", "60,20", "--seconds", "0.1", "--megabytes", "1", "--count", "8"],
     },
 )

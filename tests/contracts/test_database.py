@@ -685,6 +685,22 @@ def test_a_read_that_is_cut_is_unavailable(distant: Place, proxy: FaultProxy) ->
     assert_works(database)
 
 
+@pytest.mark.parametrize("cause", [None, ZeroDivisionError], ids=["no error", "an error"])
+def test_a_stream_that_is_cut_logs_nothing_of_its_own(
+    distant: Place, proxy: FaultProxy, caplog: pytest.LogCaptureFixture, cause: type[Exception] | None
+) -> None:
+    """A reader that stops early closes its cursor on a dead connection: Unavailable, and no line of the library."""
+    database = distant.open()
+    rows = text("SELECT * FROM generate_series(1, 100000)").execution_options(yield_per=100)
+    with failing(), database.read() as tx, tx.execute(rows) as found:
+        found.fetchone()
+        proxy.cut()
+        if cause is not None:
+            raise cause
+    assert [] == [record.getMessage() for record in caplog.records]
+    assert_works(database)
+
+
 def test_a_right_ends_with_its_connection(distant: Place, proxy: FaultProxy) -> None:
     """Invariant 4: a network that breaks while a thing is done alone keeps nobody from it for ever."""
     database = distant.open()

@@ -35,6 +35,7 @@ from tests.support.proxy import Answer, FaultProxy, Pass, Refuse, Slow, Stall
 from tests.support.server import Server, serving
 
 _ENOUGH = 12
+_UNWANTED = ("sqlalchemy", "Error closing cursor", "Traceback", "Exception during reset")
 
 
 @dataclass
@@ -102,9 +103,16 @@ def assert_served(load: Load, server: Server) -> None:
     """Nothing went wrong but what was told, and all that was answered is served."""
     assert [] == load.wrong[:3], "".join(server.log[-200:])
     assert load.reads
+    assert_quiet(server)
     with server.client() as client:
         names = set(client.get(f"/{CHANNEL}/noarch/repodata.json").json()["packages.conda"])
     assert set() == load.answered - names
+
+
+def assert_quiet(server: Server) -> None:
+    """Every fault was handled: requests have their own lines, and no library logs an error or a traceback."""
+    unwanted = [line for line in server.log if any(mark in line for mark in _UNWANTED)]
+    assert [] == unwanted[:5], "".join(server.log[-200:])
 
 
 def disturbed(site: Site, fault: Callable[[Site], None], seconds: float) -> None:
@@ -245,6 +253,7 @@ def test_a_full_disk_refuses_uploads_and_nothing_else(tmp_path: Path) -> None:
             whole = client.get(f"/{CHANNEL}/noarch/repodata.json")
             assert 200 == whole.status_code
             assert answered == set(whole.json()["packages.conda"])
+            assert_quiet(server)
             subprocess.run(["mount", "-o", "remount,size=64m", str(folder)], check=True)
             late = packages.conda(packages.index_json("late"), files=noise)
             assert 201 == _send(client, late).status_code

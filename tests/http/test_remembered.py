@@ -1,6 +1,8 @@
 """What is kept in memory between two requests, and that it changes nothing that a reader could see."""
 
+import gc
 import random
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -10,6 +12,7 @@ import httpx
 import pytest
 
 from seaway.api import channel_files
+from seaway.http.files import _make_form
 from seaway.server.app import create_app
 from seaway.server.wiring import Seaway
 from seaway.serving.answer import Answer, Keep
@@ -157,9 +160,25 @@ async def test_long_questions_do_not_fill_the_memory(seaway: Seaway) -> None:
     answer = Answer("tag", 1, "text/plain", Keep.REVALIDATE, is_public=True, content=b"x")
     for number in range(100):
         memory.keep(mark, Question((f"{number}" * 1_000_000,), "chan", ("x",), ()), Held(answer, None))
-    assert memory._bytes <= 64 * 1024 * 1024
-    assert len(memory._answers) < 64
+    assert memory._bytes <= 32 * 1024 * 1024
+    assert len(memory._answers) < 32
     before = channel_files._known_question.cache_info().currsize
     async with client(seaway) as http:
         await http.get(f"/t/{'x' * 10_000}/chan/noarch/repodata.json")
     assert before == channel_files._known_question.cache_info().currsize
+
+
+async def test_small_answers_count_as_what_they_hold(seaway: Seaway) -> None:
+    """An answer of one byte holds two kilobytes with its question and its headers, and counts as such."""
+    memory = Memory(seaway.database)
+    mark = await memory.mark()
+    gc.collect()
+    tracemalloc.start()
+    before, _ = tracemalloc.get_traced_memory()
+    for number in range(1_000):
+        answer = Answer(f"{number:064}", 1, "text/plain", Keep.FOR_EVER, is_public=False, content=b"x")
+        held = Held(answer, None, form=_make_form(answer, 0))
+        memory.keep(mark, Question((f"{number:040}",), "chan", ("noarch", "shards", f"{number:064}"), ("gzip",)), held)
+    real = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    assert 0.6 * real < memory._bytes < 1.5 * real

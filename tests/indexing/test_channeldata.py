@@ -5,8 +5,12 @@ from typing import Any
 
 import pytest
 
+from seaway.channels import channels
+from seaway.indexing.channeldata import ChannelDatas
+from seaway.server.wiring import Seaway
 from tests.indexing.channel import Channel
 from tests.support import packages
+from tests.support.house import People
 from tests.support.packages import PackageFile, index_json, real_packages
 
 TRAITS = ("activate.d", "binary_prefix", "deactivate.d", "post_link", "pre_link", "pre_unlink", "text_prefix")
@@ -178,3 +182,15 @@ def test_the_same_state_is_the_same_document(channel: Channel) -> None:
     """Asked twice, the bytes and the ETag are the same."""
     channel.put(version("1.0"))
     assert channel.ask("channeldata.json") == channel.ask("channeldata.json")
+
+
+def test_documents_in_memory_are_bounded(seaway: Seaway) -> None:
+    """The documents that were built last are held; the very last is, whatever its size."""
+    names = [People(seaway).channel(name) for name in ("one", "two")]
+    with seaway.database.read() as tx:
+        ids = [channels.get(tx, name).id for name in names]
+    held = ChannelDatas(most_bytes=1)
+    for each in ids:
+        held.build(seaway.database, each)
+    with seaway.database.read() as tx:
+        assert [False, True] == [held.current(tx, each) is not None for each in ids]

@@ -6,6 +6,7 @@ from sqlalchemy import select
 
 from seaway.database.tables import shards
 from seaway.indexing.names import IndexDocument, NameIndexes
+from seaway.server.wiring import Seaway
 from tests.indexing.channel import Channel, noted
 from tests.support import packages
 from tests.support.house import People
@@ -106,3 +107,18 @@ def test_a_channel_made_again_starts_anew(channel: Channel, people: People) -> N
     channel.put(packages.conda(index_json("b")))
     assert {"b"} == set(channel.shard_index()["shards"])
     assert ["b-1.0-h1_0.conda"] == list(channel.repodata()["packages.conda"])
+
+
+def test_names_in_memory_are_bounded(seaway: Seaway) -> None:
+    """Invariant 3: of several subdirs, those that were read last are held; the last one is, whatever its size."""
+    channels = [Channel(seaway, People(seaway).channel(name)) for name in ("one", "two", "three")]
+    held = NameIndexes(most_names=4)
+    known: list[list[int]] = []
+    for channel in channels:
+        for name in ("a", "b", "c") if channel.name == "three" else ("a", "b"):
+            channel.put(packages.conda(index_json(name)))
+        assert document(held, channel) == document(NameIndexes(), channel)
+        known.append([len(names.hashes) for names in held._subdirs.values()])
+    assert [[2], [2, 2], [3]] == known
+    small = NameIndexes(most_names=1)
+    assert document(small, channels[0]) is document(small, channels[0])

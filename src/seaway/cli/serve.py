@@ -48,9 +48,10 @@ def serve(
     )
 
     from seaway import logs
+    from seaway.server import allocator, wiring
     from seaway.server import http_server as speaking
-    from seaway.server import wiring
 
+    allocator.limit_heaps()
     speaking.require(settings)
     logs.set_up(settings.log_format, settings.log_level)
     metrics = _metrics(settings) if settings.workers == 1 else None
@@ -108,8 +109,9 @@ def _claim_store(seaway: Seaway) -> None:
 
 def _serve_in_worker(settings: Settings, listener: socket.socket, stop: Stop) -> None:
     from seaway import logs
-    from seaway.server import wiring
+    from seaway.server import allocator, wiring
 
+    allocator.limit_heaps()
     logs.set_up(settings.log_format, settings.log_level)
     seaway = wiring.build(settings, counts=_metrics(settings))
     try:

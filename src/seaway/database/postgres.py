@@ -18,6 +18,7 @@ import hashlib
 import threading
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import psycopg
 import sqlalchemy
@@ -140,6 +141,24 @@ class PostgresDatabase(Database):
             ):
                 cursor.execute(f"SET {setting}".encode())
         connection.commit()
+        connection.server_cursor_factory = _StreamingCursor
+
+
+class _StreamingCursor(psycopg.ServerCursor[Any]):
+    """
+    Server-side cursor that closes quietly on a connection that has died.
+
+    A reader that stops early closes its cursor with a statement, which may be the first to notice the loss.
+    SQLAlchemy would log that with a traceback and go on; the end of the transaction raises it for the caller.
+    """
+
+    def close(self) -> None:
+        try:
+            super().close()
+        except psycopg.OperationalError:
+            if not self.connection.closed:
+                raise
+            super().close()  # without a statement now, since the connection is known to be closed
 
 
 def _give_back(connection: Connection, key: dict[str, int]) -> None:

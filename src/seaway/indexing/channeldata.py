@@ -16,7 +16,7 @@ from seaway.database.engine import Database, Tx
 from seaway.database.tables import files, packages, subdirs
 from seaway.indexing.rows import State
 
-_CHANNELS_IN_MEMORY = 64
+_BYTES_IN_MEMORY = 32 * 1024 * 1024
 _ROWS_AT_ONCE = 500
 _LAST_SECOND = 253_402_300_799  # of the year 9999; what is more must be milliseconds
 _TEXTS = ("dev_url", "doc_url", "home", "license", "source_url", "summary")
@@ -35,8 +35,9 @@ class ChannelData:
 class ChannelDatas:
     """The documents that this process holds."""
 
-    def __init__(self) -> None:
+    def __init__(self, most_bytes: int = _BYTES_IN_MEMORY) -> None:
         self._lock = threading.Lock()
+        self._most_bytes = most_bytes
         self._building = threading.Lock()
         self._channels: OrderedDict[int, ChannelData] = OrderedDict()
 
@@ -57,8 +58,9 @@ class ChannelDatas:
         with self._lock:
             self._channels[channel_id] = built
             self._channels.move_to_end(channel_id)
-            while len(self._channels) > _CHANNELS_IN_MEMORY:
-                self._channels.popitem(last=False)
+            held_bytes = sum(len(data.content) for data in self._channels.values())
+            while held_bytes > self._most_bytes and len(self._channels) > 1:
+                held_bytes -= len(self._channels.popitem(last=False)[1].content)
         return built
 
 

@@ -3,7 +3,8 @@ The index of names of each subdir, kept in memory and brought up to date by what
 
 1. A document carries the revision of one committed state, and names exactly the shards of that state.
 2. Bringing it up to date costs a query for the changed names and one encoding, not a read of all names.
-3. The state in memory may be thrown away at any time: it is rebuilt from the rows.
+3. The state in memory may be thrown away at any time: it is rebuilt from the rows. It is bounded by subdirs and by
+   names in all; the subdir that was read last is kept, however many names it has.
 """
 
 import hashlib
@@ -20,6 +21,7 @@ from seaway.database.tables import shards
 from seaway.indexing.rows import Subdir
 
 _SUBDIRS_IN_MEMORY = 512
+_NAMES_IN_MEMORY = 400_000  # of 170 bytes each, measured, and their documents of 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +46,9 @@ class _Names:
 class NameIndexes:
     """The indexes of names that this process holds."""
 
-    def __init__(self) -> None:
+    def __init__(self, most_names: int = _NAMES_IN_MEMORY) -> None:
         self._lock = threading.Lock()
+        self._most_names = most_names
         self._subdirs: OrderedDict[int, _Names] = OrderedDict()
 
     def document(self, tx: Tx, subdir: Subdir) -> IndexDocument:
@@ -57,15 +60,21 @@ class NameIndexes:
                 names.revision = subdir.revision
                 content = build_index(subdir.name, names.hashes, subdir.changed_at_ms, v3_summary(tx, subdir.id))
                 names.document = IndexDocument(content, hashlib.sha256(content).digest(), subdir.revision)
+                self._forget()
             return names.document
 
     def _names_of(self, subdir_id: int) -> _Names:
         with self._lock:
             names = self._subdirs.setdefault(subdir_id, _Names())
             self._subdirs.move_to_end(subdir_id)
-            while len(self._subdirs) > _SUBDIRS_IN_MEMORY:
-                self._subdirs.popitem(last=False)
             return names
+
+    def _forget(self) -> None:
+        """Drop the subdirs that were not read for longest, until the bounds hold."""
+        with self._lock:
+            held = sum(len(names.hashes) for names in self._subdirs.values())
+            while len(self._subdirs) > 1 and (len(self._subdirs) > _SUBDIRS_IN_MEMORY or held > self._most_names):
+                held -= len(self._subdirs.popitem(last=False)[1].hashes)
 
 
 _V3 = select(func.sum(shards.c.v3_count), func.max(shards.c.v3_newest), func.min(shards.c.v3_oldest)).where(

@@ -31,7 +31,7 @@ from seaway.database.tables import files, packages, shards, subdirs
 from seaway.indexing.rows import State
 
 MOST_PACKAGES = 50_000  # a channel with more is listed by name only
-_MOST_LINES = 200_000
+_MOST_LINES = 60_000  # of 1.7 kB each, measured
 _ROWS_AT_ONCE = 5_000
 _LISTED = State.LISTED.value
 _NAME_OF_SPEC = re.compile(r"(?:.*::)?\s*([A-Za-z0-9._-]+)")

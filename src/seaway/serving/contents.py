@@ -9,7 +9,7 @@ Small blobs as they were read a moment ago.
 from collections import OrderedDict
 
 SMALL_BYTES = 256 * 1024
-_MOST_BYTES = 64 * 1024 * 1024
+_MOST_BYTES = 32 * 1024 * 1024
 
 
 class Contents:
