@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from seaway.cli.check import check
+from seaway.clock import DAY_MS, SECOND_MS
 from seaway.database.engine import Database
-from seaway.database.tables import documents, files
+from seaway.database.tables import documents, files, jobs
 from seaway.errors import BadCredential, NotFound
 from seaway.indexing.documents import REPODATA, REPODATA_GZ, Documents
 from seaway.indexing.rebuild import rebuild
@@ -21,6 +22,7 @@ from seaway.storage import keys
 from seaway.storage.blobs import Blobs
 from tests.indexing.channel import Channel, Meddled, Statements, noted
 from tests.support import packages, state
+from tests.support.clock import TurnedClock
 from tests.support.packages import PackageFile, index_json, zstd
 
 LIMIT = 3
@@ -107,6 +109,24 @@ def test_above_the_limit_a_document_is_behind_by_one_build(
     newest = channel.ask("noarch", "repodata.json", encodings=encodings)
     assert channel.revision() == newest.revision
     assert first.content != newest.content
+
+
+@pytest.mark.parametrize("back_ms", [0, DAY_MS])
+def test_a_reader_of_an_old_document_brings_its_build_forward(
+    channel_with: Callable[..., Channel], clock: TurnedClock, back_ms: int
+) -> None:
+    """A build that waits after it failed, or for a clock that was ahead, is due as soon as somebody reads what is behind."""
+    channel = channel_with(whole_document_limit=0)
+    fill(channel, 1)
+    channel.repodata()
+    channel.put(numbered(2))
+    channel.repodata()
+    with channel.seaway.database.write() as tx:
+        tx.execute(jobs.update().values(run_at=clock.now_ms() + DAY_MS))
+    clock.move(-back_ms if back_ms else 10 * SECOND_MS)
+    channel.repodata()
+    wait_for_builds(channel)
+    assert 2 == count_of(channel)
 
 
 def test_above_the_limit_the_shards_are_never_behind(channel_with: Callable[..., Channel]) -> None:

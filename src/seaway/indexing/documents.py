@@ -23,7 +23,7 @@ from typing import BinaryIO
 import structlog
 from sqlalchemy import bindparam, delete, insert, select
 
-from seaway.clock import MINUTE_MS, Clock
+from seaway.clock import SECOND_MS, Clock
 from seaway.conda import zstd
 from seaway.conda.record import Section
 from seaway.conda.repodata import repodata_pieces, run_exports_pieces
@@ -50,7 +50,7 @@ RUN_EXPORTS_ZST = "run_exports.json.zst"
 _PIECE_BYTES = 1024 * 1024
 _ROWS_AT_ONCE = 500
 _GZIP_LEVEL = 6
-_ASK_AGAIN_MS = MINUTE_MS
+_ASK_AGAIN_MS = 10 * SECOND_MS
 _ASKED_KEPT = 4096
 _TRIES = 3
 
@@ -121,12 +121,13 @@ class Documents:
         """
         Ask for a build again, now and then.
 
-        The change that made the documents old has asked already; but its job may be dead, or the limit may have
-        been lowered since.
+        The change that made the documents old has asked already; but its job may be dead or in a pause after it
+        failed, or the limit may have been lowered since.
         """
         now_ms = self._clock.now_ms()
         with self._lock:
-            if now_ms - self._asked.get(subdir_id, -_ASK_AGAIN_MS) < _ASK_AGAIN_MS:
+            # An age below zero: the clock was set back since.
+            if 0 <= now_ms - self._asked.get(subdir_id, -_ASK_AGAIN_MS) < _ASK_AGAIN_MS:
                 return
             if len(self._asked) >= _ASKED_KEPT:
                 self._asked.clear()
