@@ -1,11 +1,12 @@
 """Whole documents: made of one state, never half of it, and behind only where a channel is too large for that."""
 
+import errno
 import gzip
 import hashlib
 import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,15 +15,19 @@ from seaway.cli.check import check
 from seaway.clock import DAY_MS, SECOND_MS
 from seaway.database.engine import Database
 from seaway.database.tables import documents, files, jobs
-from seaway.errors import BadCredential, NotFound
+from seaway.errors import BadCredential, NotFound, Unavailable
 from seaway.indexing.documents import REPODATA, REPODATA_GZ, Documents
 from seaway.indexing.rebuild import rebuild
 from seaway.packages.sweep import sweep
+from seaway.server import wiring
+from seaway.serving.answer import Keep
+from seaway.settings import Settings
 from seaway.storage import keys
 from seaway.storage.blobs import Blobs
-from tests.indexing.channel import Channel, Meddled, Statements, noted
+from tests.indexing.channel import Channel, Meddled, Statements, examining_here, noted
 from tests.support import packages, state
 from tests.support.clock import TurnedClock
+from tests.support.house import People
 from tests.support.packages import PackageFile, index_json, zstd
 
 LIMIT = 3
@@ -279,6 +284,89 @@ def test_a_lost_document_is_made_again(channel: Channel) -> None:
     with channel.seaway.database.write() as tx:
         rebuild(tx, channel.subdir(tx), channel.seaway.clock.now_ms(), LIMIT)
     assert before == channel.read("noarch", "repodata.json")
+
+
+class NoWrites:
+    """A store that takes nothing, once it is told why."""
+
+    def __init__(self, blobs: Blobs) -> None:
+        self._blobs = blobs
+        self.error: Exception | None = None
+
+    def __getattr__(self, name: str) -> object:
+        return self._refuse if name == "put_file" and self.error else getattr(self._blobs, name)
+
+    def _refuse(self, *_: object) -> None:
+        assert self.error is not None
+        raise self.error
+
+
+@pytest.fixture
+def without_writes(tmp_path: Path) -> Iterator[tuple[Channel, NoWrites]]:
+    """A channel on a store that can be told to take nothing."""
+    folder = tmp_path / "without-writes"
+    settings = Settings(data=folder / "data", **state.settings(folder))
+    store = NoWrites(wiring.open_store(settings))
+    given: Blobs = store  # type: ignore[assignment]
+    with closing(examining_here(wiring.build(settings, blobs=given))) as seaway:
+        yield Channel(seaway, People(seaway).channel("demo")), store
+        store.error = None
+
+
+NO_WRITES = [OSError(errno.ENOSPC, "full"), OSError(errno.EROFS, "read-only"), Unavailable("The storage is away.")]
+
+
+@pytest.mark.parametrize("error", NO_WRITES, ids=str)
+def test_a_document_that_cannot_be_built_is_the_last_complete_one(
+    without_writes: tuple[Channel, NoWrites], error: Exception
+) -> None:
+    """With its own revision and for that moment only: the first request after the recovery sees the newest."""
+    channel, store = without_writes
+    fill(channel, 2)
+    asks = [("repodata.json", ()), ("repodata.json.zst", ()), ("repodata.json", ("gzip",)), ("run_exports.json", ())]
+    first = [channel.ask("noarch", name, encodings=encodings) for name, encodings in asks]
+    channel.yank(numbered(1))
+    store.error = error
+    for _ in range(2):
+        behind = [channel.ask("noarch", name, encodings=encodings) for name, encodings in asks]
+        assert [(2, one.content) for one in first] == [(one.revision, one.content) for one in behind]
+        assert {Keep.NEVER} == {one.keep for one in behind}
+    store.error = None
+    newest = [channel.ask("noarch", name, encodings=encodings) for name, encodings in asks]
+    assert [(3, Keep.REVALIDATE)] * len(asks) == [(one.revision, one.keep) for one in newest]
+
+
+def test_a_form_that_cannot_be_made_is_left_out(without_writes: tuple[Channel, NoWrites]) -> None:
+    """gzip is made on demand: without room the document leaves as it is, and says so."""
+    channel, store = without_writes
+    fill(channel, 1)
+    plain = channel.ask("noarch", "repodata.json")
+    store.error = NO_WRITES[0]
+    answer = channel.ask("noarch", "repodata.json", encodings=("gzip",))
+    assert (plain.content, "", True) == (answer.content, answer.content_encoding, answer.varies_by_encoding)
+    store.error = None
+    assert "gzip" == channel.ask("noarch", "repodata.json", encodings=("gzip",)).content_encoding
+
+
+@pytest.mark.parametrize("error", NO_WRITES, ids=str)
+def test_without_a_document_there_is_none_to_give(without_writes: tuple[Channel, NoWrites], error: Exception) -> None:
+    """Nobody is given an empty document for one that was never built."""
+    channel, store = without_writes
+    fill(channel, 1)
+    store.error = error
+    with pytest.raises(type(error)):
+        channel.ask("noarch", "repodata.json")
+
+
+def test_a_mistake_of_ours_is_not_hidden_by_an_old_document(without_writes: tuple[Channel, NoWrites]) -> None:
+    """Only what the machine or a part of the server cannot do now is waited for."""
+    channel, store = without_writes
+    fill(channel, 1)
+    channel.repodata()
+    channel.yank(numbered(0))
+    store.error = ZeroDivisionError()
+    with pytest.raises(ZeroDivisionError):
+        channel.ask("noarch", "repodata.json")
 
 
 def test_the_spool_is_empty_after_a_build(channel: Channel) -> None:

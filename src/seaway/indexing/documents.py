@@ -5,6 +5,7 @@ Whole documents of a subdir: repodata.json, run_exports.json and their compresse
 2. A document row names a blob that exists; a reader sees the old documents or the new ones.
 3. A subdir of at most `limit` records is never behind: the request that finds it old builds it and waits.
    A larger one is built by a job, which its change asked for, while readers get the last complete documents.
+   So they do where a build fails because the machine, the store or the database fails (`serving.resolve`).
 4. One build of a subdir runs at a time among all workers; those who wait take its result or build the next.
 
 Documents are derived: a lost one is built again from the fragments.
@@ -105,6 +106,11 @@ class Documents:
                 subdir, document = _look_up(tx, subdir_id, kind)
             if subdir is not None and (document is None or document.revision < subdir.revision):
                 self._build(subdir_id, kind)
+        with self._database.read() as tx:
+            return _find(tx, subdir_id, kind)
+
+    def last(self, subdir_id: int, kind: str) -> Document | None:
+        """The last complete document, however old it is."""
         with self._database.read() as tx:
             return _find(tx, subdir_id, kind)
 

@@ -21,6 +21,7 @@ from seaway.mail.outbox import SEND_LETTER
 from seaway.packages.sweep import forget_shards, sweep
 from seaway.publishing import resumable
 from seaway.storage.blobs import Blobs
+from seaway.storage.reserve import Reserve
 from seaway.storage.spool import Spool
 from seaway.trust import tokens as workflow_tokens
 from seaway.trust import trusted_root
@@ -55,6 +56,7 @@ class Duties:
     accounts: Accounts
     roots: TrustedRoots
     repository: Repository
+    reserve: Reserve
 
     def handlers(self) -> Mapping[str, Handler]:
         """What each kind of job does; each can be repeated."""
@@ -72,9 +74,11 @@ class Duties:
 
     def _sweep(self, _args: dict[str, Any]) -> None:
         swept = sweep(self.database, self.blobs, self.spool, self.clock, wait=False)
+        self.reserve.fill()
         log.info("sweep.done", blobs=swept.blobs, bytes=swept.bytes, spool_files=swept.spool_files)
 
     def _expire(self, _args: dict[str, Any]) -> None:
+        self.reserve.fill()
         now_ms = self.clock.now_ms()
         shards = forget_shards(self.database, now_ms)
         with self.database.write() as tx:

@@ -56,6 +56,7 @@ from seaway.settings import Settings
 from seaway.storage import keys
 from seaway.storage.blobs import Blobs
 from seaway.storage.opening import BucketAccess, open_blobs
+from seaway.storage.reserve import Reserve
 from seaway.storage.spool import Spool
 from seaway.trust.exchange import Exchanging, audience_of
 from seaway.trust.issuers import Issuer
@@ -123,6 +124,7 @@ def build(
         raise
     spool = Spool(settings.spool_folder)
     spool.clear_orphans()
+    reserve = Reserve(settings.reserve_file, 0 if settings.database_url.get_secret_value() else settings.disk_reserve)
     documents = Documents(database, blobs, spool, clock, limit=settings.whole_document_limit)
     examiners = Examiners(
         ArchiveLimits(), processes=settings.examiners, refuse_escaping_links=settings.escaping_links == "refuse"
@@ -141,6 +143,7 @@ def build(
         disk=ThreadPoolExecutor(_DISK_THREADS, thread_name_prefix="disk"),
         counts=counts,
         attesting=_wire_attesting(settings, database),
+        reserve=reserve,
     )
     accounts = _wire_accounts(settings, database, blobs, spool, clock)
     outside = _wire_outside(settings, accounts)
@@ -150,7 +153,7 @@ def build(
         outside=outside,
         publishing=publishing,
         reading=_wire_reading(database, documents, clock, blobs),
-        removing=Removing(database, clock, settings.whole_document_limit),
+        removing=Removing(database, clock, settings.whole_document_limit, reserve),
         overviews=Overviews(),
         contents=Contents(blobs),
         logos=Logos(database, blobs, spool, clock, _drawer(), fetches=settings.fetch_avatars),
@@ -158,7 +161,7 @@ def build(
         key_rules=KeyRules(settings.keys_without_end),
         exchanging=_wire_exchanging(settings, accounts, outside.fetcher, counts),
         delivery=_wire_delivery(settings, blobs),
-        readiness=Readiness(database, blobs),
+        readiness=Readiness(database, blobs, spool=spool),
         counts=counts,
         tally=Tally(database, clock),
         list_limit=ListLimit(clock, _limit(settings.searches_per_minute, MINUTE_MS)),
@@ -166,7 +169,8 @@ def build(
         site_url=settings.site_url,
     )
     repository = Repository(settings.data / "tuf")
-    duties = Duties(database, blobs, spool, documents, clock, accounts, publishing.attesting.roots, repository)
+    roots = publishing.attesting.roots
+    duties = Duties(database, blobs, spool, documents, clock, accounts, roots, repository, reserve)
     periods = periods_ms(refreshes_root=settings.sigstore_refresh)
     runner = Runner(database, clock, duties.handlers(), periods, counts=counts)
     return Seaway(settings, database, blobs, spool, documents, examiners, clock, runner, house)
