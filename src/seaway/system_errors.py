@@ -8,7 +8,7 @@ itself, which may name a path, is the cause and stays in the log.
 import errno
 from dataclasses import dataclass
 
-from seaway.errors import NoRoom, Unavailable
+from seaway.errors import NoRoom, NotWritable, Unavailable
 
 _HINT = "Try again later, or tell the operator of the server."
 
@@ -23,13 +23,13 @@ class _Kind:
 
 
 _FULL = _Kind("The server has no room for this now.", "is full", NoRoom)
-_READ_ONLY = _Kind("The server cannot store anything now: its disk is read-only.", "is read-only")
-_FORBIDDEN = _Kind("The server has no permission to use its own files.", "denies access to the server")
+_READ_ONLY = _Kind("The server cannot store anything now: its disk is read-only.", "is read-only", NotWritable)
+_FORBIDDEN = _Kind("The server has no permission to use its own files.", "denies access to the server", NotWritable)
 _TOO_MANY_FILES = _Kind("The server has too many files open.", "is unavailable: too many files are open")
 _NO_MEMORY = _Kind("The server has too little memory for this now.", "is unavailable: there is too little memory")
 _NO_THREADS = _Kind("The server cannot start a thread or a process now.", "is unavailable: no thread can be started")
 _MISSING = _Kind("A file or folder of the server is missing.", "is missing")
-_BROKEN = _Kind("The server cannot read or write its files now.", "cannot be read or written")
+_BROKEN = _Kind("The server cannot read or write its files now.", "cannot be read or written", NotWritable)
 
 _KINDS = {
     errno.ENOSPC: _FULL,

@@ -19,7 +19,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from seaway.errors import NoRoom, Unavailable
+from seaway.errors import NoRoom, NotWritable, Unavailable
 
 Tx = Connection  # an open transaction, handed to every function that asks or changes rows
 
@@ -90,7 +90,7 @@ def does_not_answer(error: BaseException | None) -> Unavailable:
         return NoRoom("The database has no room for this now.", _HINT, cause=str(error))
     code = getattr(error, "sqlite_errorcode", 0) & _PRIMARY
     if code in _SQLITE_SAYS:
-        return Unavailable(_SQLITE_SAYS[code], _HINT, cause=str(error))
+        return NotWritable(_SQLITE_SAYS[code], _HINT, cause=str(error))
     return Unavailable("The database does not answer.", "Try again in a moment.", cause=str(error))
 
 

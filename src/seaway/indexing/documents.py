@@ -5,7 +5,7 @@ Whole documents of a subdir: repodata.json, run_exports.json and their compresse
 2. A document row names a blob that exists; a reader sees the old documents or the new ones.
 3. A subdir of at most `limit` records is never behind: the request that finds it old builds it and waits.
    A larger one is built by a job, which its change asked for, while readers get the last complete documents.
-   So they do where a build fails because the machine, the store or the database fails (`serving.resolve`).
+   So they do where a build fails because nothing can be written (`serving.resolve`).
 4. One build of a subdir runs at a time among all workers; those who wait take its result or build the next.
 
 Documents are derived: a lost one is built again from the fragments.

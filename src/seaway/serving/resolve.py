@@ -6,8 +6,9 @@ Find what a reader asked for: (credentials, channel, path) -> `Answer`, or the r
 2. An index document of a known subdir of an existing channel is always there, empty if nothing was
    uploaded (S6): rattler writes down a 404 of the shard index and never asks again.
 3. Every document is of one revision and says which (S2, S4).
-4. Where a document cannot be built now (the disk is full, the store takes no writes), the last complete one is the
-   answer, which is not remembered: the first request after the recovery builds again.
+4. Where a document cannot be built because the disk, the database or the store takes no writes, the last complete one
+   is the answer, which is not remembered: the first request after the recovery builds again. What is away for a moment
+   is a 503 instead: clients try again, and nobody misses what they have just uploaded.
 """
 
 import hashlib
@@ -33,7 +34,7 @@ from seaway.conda.subdir import is_known
 from seaway.database.engine import Database, Tx
 from seaway.database.tables import channels as channel_rows
 from seaway.database.tables import files, retired_shards, shards, subdirs
-from seaway.errors import NotFound
+from seaway.errors import NotFound, NotWritable
 from seaway.indexing import documents as kinds
 from seaway.indexing.channeldata import ChannelData, ChannelDatas
 from seaway.indexing.documents import Document, Documents
@@ -312,10 +313,13 @@ def _build_document(house: Reading, subdir_id: int, address: _Address) -> Answer
     except FileNotFoundError:
         raise  # it was swept while we built: the request looks again
     except Exception as error:
-        outdated = _last_complete(house, subdir_id, address) if system_errors.is_unavailable(error) else None
+        told = system_errors.unavailable(error) or error
+        if not isinstance(told, NotWritable):
+            raise
+        outdated = _last_complete(house, subdir_id, address)
         if outdated is None:
             raise
-        log.warning("documents.not_built", address=address.text, error=str(error), cause=getattr(error, "cause", ""))
+        log.warning("documents.not_built", address=address.text, error=told.message, cause=told.cause)
         return outdated
     if document is None:
         raise _nothing()  # the channel was removed while we built
