@@ -9,9 +9,10 @@ import errno
 import os
 import sqlite3
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,13 +27,14 @@ from seaway.server.app import create_app
 from seaway.server.wiring import Seaway
 from seaway.settings import Settings
 from seaway.storage.blobs import Blobs
+from seaway.storage.reserve import Reserve
 from tests.crash.load import CHANNEL, Load
 from tests.indexing.channel import examining_here
 from tests.support import house, packages, s3, state
 from tests.support.house import People
 from tests.support.postgres import Postgres
 from tests.support.proxy import Answer, FaultProxy, Pass, Refuse, Slow, Stall
-from tests.support.server import Server, serving
+from tests.support.server import Server, serving, variables
 
 _ENOUGH = 12
 
@@ -296,6 +298,28 @@ def test_a_full_disk_lets_owners_delete_and_readers_read(tmp_path: Path) -> None
         with serving(folder, examiners=1, disk_reserve=RESERVE):
             assert RESERVE == reserve.stat().st_size
         assert_whole(folder, {})
+
+
+@pytest.mark.parametrize("is_open", [False, True], ids=["closed", "open"])
+def test_an_operator_deletes_a_channel_on_a_full_disk(tmp_path: Path, is_open: bool) -> None:
+    """Where nobody has the database open, opening it needs room as well; where a server has, the change alone."""
+    with state.choose(state.SQLITE_DISK), small_disk(tmp_path / "disk", "16m") as folder, ExitStack() as stack:
+        prepare(folder, {})
+        database, reserve = folder / "data" / "seaway.db", folder / "data" / "reserve"
+        Reserve(reserve, RESERVE).fill()
+        if is_open:
+            other = stack.enter_context(closing(sqlite3.connect(database)))
+            assert other.execute("SELECT count(*) FROM channels").fetchone() == (1,)
+        fill_up(database, folder / "filler")
+        chosen = {"SEAWAY_DATA": str(folder / "data"), "SEAWAY_DISK_RESERVE": str(RESERVE)}
+        command = [sys.executable, "-m", "seaway", "channel", "remove", CHANNEL, "--yes"]
+        done = subprocess.run(
+            command, env={**variables(), **chosen}, cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+        assert 0 == done.returncode, done.stderr
+        assert 0 == reserve.stat().st_size
+        with closing(sqlite3.connect(database)) as after:
+            assert after.execute("SELECT count(*) FROM channels").fetchone() == (0,)
 
 
 def fill_up(database: Path, filler: Path) -> None:

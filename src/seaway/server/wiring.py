@@ -117,14 +117,14 @@ def build(
     _make_data_folder(settings)
     blobs = blobs or open_store(settings)
     database = database or open_database(settings)
+    reserve = Reserve(settings.reserve_file, 0 if settings.database_url.get_secret_value() else settings.disk_reserve)
     try:
-        prepare(database)
+        reserve.with_room(partial(prepare, database))
     except BaseException:  # a stop during the start too: connections must not outlive it
         database.close()
         raise
     spool = Spool(settings.spool_folder)
     spool.clear_orphans()
-    reserve = Reserve(settings.reserve_file, 0 if settings.database_url.get_secret_value() else settings.disk_reserve)
     documents = Documents(database, blobs, spool, clock, limit=settings.whole_document_limit)
     examiners = Examiners(
         ArchiveLimits(), processes=settings.examiners, refuse_escaping_links=settings.escaping_links == "refuse"

@@ -2,8 +2,8 @@
 Room in the data folder for what makes room: on a full disk packages can still be deleted and yanked.
 
 1. The reserve is a file whose blocks are allocated, so that nothing else on the disk can use them.
-2. It is emptied only for a change that takes packages away and failed because there was no room; the change is then
-   made once more.
+2. It is emptied only for a change that takes packages away, or for opening the database, that failed because there was
+   no room; it is then done once more.
 3. An empty file says that the reserve was used. Until it is filled again, uploads are refused before their bytes are
    read while less than its size is free, so that they do not use up the room of the next deletion.
 4. It is filled when there is room for it twice: uploads that are accepted then do not have to be refused at once.
