@@ -16,6 +16,8 @@ The errors that cross a boundary: a code, one plain sentence, and what to do abo
     ├── Refused            422  the content breaks a rule; carries a Reason (seaway.conda.refusals)
     ├── TooMany            429  too many of these in too short a time
     ├── Unavailable        503  disk full, storage or database away; try again
+    │   └── NotWritable    503  the disk, the database or the store takes no writes; reads may go on
+    │       └── NoRoom     503  the disk or the database is full
     ├── NameTaken          422  the name of a user, channel or key is in use or reserved
     ├── WeakPassword       422  too short, too long or too easy to guess
     ├── Damaged            a backup or a store that is not what it says (seaway.moving.content)
@@ -128,6 +130,14 @@ class Unavailable(SeawayError):
     def __init__(self, message: str, hint: str = "", *, cause: str = "") -> None:
         super().__init__(message, hint)
         self.cause = cause.partition("\n")[0][:300]  # for the operator's log and terminal, never for a client
+
+
+class NotWritable(Unavailable):
+    """The disk, the database or the store of the server takes no writes, and will not until an operator acts."""
+
+
+class NoRoom(NotWritable):
+    """The disk or the database of the server is full."""
 
 
 class NameTaken(SeawayError):

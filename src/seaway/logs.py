@@ -6,9 +6,10 @@ import logging
 import re
 import sys
 from collections.abc import Callable, MutableMapping
+from contextlib import suppress
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TextIO, cast
 
 import structlog
 
@@ -35,7 +36,7 @@ def set_up(log_format: str, level: str) -> None:
     structlog.configure(
         processors=[*shared, structlog.processors.format_exc_info, _masked, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(_standard_error()),
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)
@@ -79,7 +80,7 @@ class RequestLog:
 
     def by(self, form: Callable[..., str]) -> None:
         """Write lines of this form on standard error."""
-        self._form, self._write = form, structlog.WriteLogger(sys.stderr).msg
+        self._form, self._write = form, structlog.WriteLogger(_standard_error()).msg
 
     def write(self, method: str, path: str, status: int, ms: float, client: str, code: str = "") -> None:
         """One request has ended; `code` is that of the refusal, if it was one. To be called on an event loop."""
@@ -98,6 +99,25 @@ class RequestLog:
 
 
 REQUESTS = RequestLog()
+
+
+class _Losing:
+    """A stream that loses what cannot be written: a log on a full disk must not fail the requests that it tells of."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        with suppress(OSError):
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
+
+
+def _standard_error() -> TextIO:
+    return cast("TextIO", _Losing(sys.stderr))
 
 
 def _as_text(at: str, method: str, path: str, status: int, ms: float, client: str, code: str) -> str:

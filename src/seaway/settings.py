@@ -227,6 +227,14 @@ class Settings(BaseSettings):
             description="The share of the store, in blobs or bytes, that a sweep may delete without being told to.",
         ),
     ] = 50
+    disk_reserve: Annotated[
+        int,
+        Field(
+            ge=0,
+            description="Bytes that the file `reserve` in `data` keeps free with SQLite, so that packages can be deleted "
+            "when the disk is full. 0: none.",
+        ),
+    ] = 33_554_432
     upload_limit: Annotated[int, Field(ge=1, description="The largest package file, in bytes.")] = 1_073_741_824
     uploads_per_hour: Annotated[
         int,
@@ -409,6 +417,11 @@ class Settings(BaseSettings):
     def locks_folder(self) -> Path:
         """Where the processes of one machine lock what only one of them may do."""
         return self.data / "locks"
+
+    @property
+    def reserve_file(self) -> Path:
+        """The file that keeps room for deletions."""
+        return self.data / "reserve"
 
     @property
     def effective_storage_url(self) -> str:

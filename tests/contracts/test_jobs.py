@@ -306,6 +306,72 @@ def test_a_job_that_comes_back_while_an_equal_one_is_asked_for(bench: Bench, oth
     assert [READY] == bench.states()
 
 
+# 6: of the times at which equal jobs are due, the earliest counts.
+
+
+@pytest.mark.parametrize("in_ms", [0, 1_000])
+def test_asking_again_moves_the_waiting_job_to_the_earlier_time(bench: Bench, clock: TurnedClock, in_ms: int) -> None:
+    """Invariant 6: one that waits for a later time, an hour or a wrong clock ahead, is due when it is asked for again."""
+    bench.enqueue(key="key", in_ms=HOUR_MS)
+    bench.enqueue(key="key", in_ms=in_ms)
+    assert [clock.now_ms() + in_ms] == [job.run_at_ms for job in bench.jobs()]
+
+
+def test_asking_again_delays_nothing(bench: Bench, clock: TurnedClock) -> None:
+    """Invariant 6: a later time leaves the waiting job as it is."""
+    bench.enqueue(key="key")
+    bench.enqueue(key="key", in_ms=HOUR_MS)
+    assert [clock.now_ms()] == [job.run_at_ms for job in bench.jobs()]
+
+
+def test_a_job_in_its_pause_is_due_when_it_is_asked_for_again(bench: Bench, other_bench: Bench) -> None:
+    """Invariant 6: what failed eight times waits for minutes; a new reason to do it does not wait with it."""
+    bench.enqueue(key="key")
+    bench.use_up(8)
+    assert bench.claim() is None
+    other_bench.enqueue(key="key")
+    assert 9 == bench.take().attempt
+
+
+def test_a_job_asked_for_by_a_clock_that_was_ahead_is_due_when_it_is_asked_for_again(
+    bench: Bench, clock: TurnedClock
+) -> None:
+    """Invariant 6: after the correction nobody waits until the clock has caught up."""
+    clock.move(9_000 * HOUR_MS)
+    bench.enqueue(key="key")
+    clock.move(-9_000 * HOUR_MS)
+    assert bench.claim() is None
+    bench.enqueue(key="key")
+    assert bench.claim() is not None
+
+
+def test_a_failed_job_brings_the_equal_one_forward(bench: Bench, clock: TurnedClock) -> None:
+    """Invariant 6: it goes, and leaves the time at which it would have come back."""
+    bench.enqueue(key="key")
+    failed = bench.take()
+    bench.enqueue(key="key", in_ms=HOUR_MS)
+    bench.enqueue(key="other key", in_ms=HOUR_MS)
+    bench.fail(failed)
+    assert [clock.now_ms() + 1_000, clock.now_ms() + HOUR_MS] == [job.run_at_ms for job in bench.jobs()]
+    clock.move(1_000)
+    bench.enqueue(key="key")
+    again = bench.take()
+    bench.enqueue(key="key")
+    bench.fail(again)
+    assert bench.claim() is not None, "the earlier time of the one that waits counts as well"
+
+
+def test_a_retried_job_brings_the_equal_one_forward(bench: Bench) -> None:
+    """Invariant 6: an operator who retries a dead job does not wait for the pause of its equal."""
+    bench.enqueue(key="key")
+    bench.use_up()
+    bench.enqueue(key="key", in_ms=HOUR_MS)
+    bench.enqueue(key="other key", in_ms=HOUR_MS)
+    assert 1 == bench.retry()
+    assert bench.claim() is not None
+    assert bench.claim() is None
+
+
 def test_a_failed_job_goes_when_an_equal_one_waits(bench: Bench) -> None:
     """Invariant 5: the one that waits does the same work; a dead one is kept, until it is retried."""
     bench.enqueue(key="key")
@@ -526,6 +592,18 @@ def test_a_job_is_dead_after_its_last_attempt(bench: Bench, other_bench: Bench, 
     assert [] == bench.jobs()
 
 
+def test_of_equal_dead_jobs_the_last_is_kept(bench: Bench) -> None:
+    """What always fails and is asked for again and again does not fill the table; others are not touched."""
+    for _ in range(3):
+        bench.enqueue(key="key")
+        bench.use_up()
+    bench.enqueue(key="other key")
+    bench.use_up()
+    bench.enqueue()
+    bench.use_up()
+    assert [DEAD] * 3 == bench.states()
+
+
 def test_many_dead_jobs_are_retried_together(bench: Bench) -> None:
     """Of equal ones one waits at most, and the number of statements does not grow with that of the jobs; for one neither."""
     dead = {"kind": "kind", "args": "{}", "state": DEAD, "run_at": 1, "attempt": 10, "error": "", "created_at": 1}
@@ -637,6 +715,46 @@ def test_missed_periods_are_made_up_for_once(bench: Bench, clock: TurnedClock) -
     clock.move(1)
     assert 1 == runner.run_due()
     assert 3 == len(runs)
+
+
+@pytest.mark.parametrize("back_ms", [2 * HOUR_MS, 9_000 * HOUR_MS])
+def test_a_clock_that_was_set_back_does_not_stop_what_is_done_regularly(
+    bench: Bench, clock: TurnedClock, back_ms: int
+) -> None:
+    """The next time lies further away than a period: it was written by a clock that was ahead."""
+    runs: list[int] = []
+    runner = bench.runner({"hourly": lambda args: runs.append(clock.now_ms())}, HOURLY)
+    assert 1 == runner.run_due()
+    clock.move(-back_ms)
+    assert 1 == runner.run_due()
+    assert 0 == runner.run_due()
+    clock.move(HOUR_MS)
+    assert 1 == runner.run_due()
+    assert 3 == len(runs)
+
+
+def test_a_clock_that_was_set_back_leaves_no_job_waiting(bench: Bench, clock: TurnedClock) -> None:
+    """Jobs that it asked for, that failed or that a worker died with meanwhile are done within minutes, nobody asks again."""
+    done: Counter[str] = Counter()
+    runner = bench.runner({"kind": lambda args: done.update([args["name"]]), "hourly": lambda args: None}, HOURLY)
+    bench.enqueue(name="failed")
+    bench.enqueue(name="lost")
+    clock.move(9_000 * HOUR_MS)
+    bench.fail(bench.take())
+    bench.take()
+    bench.enqueue(name="asked")
+    bench.enqueue(name="later", in_ms=3 * HOUR_MS)
+    with bench.database.write_part() as tx:
+        queue.enqueue_due(tx, clock.now_ms(), HOURLY)
+    clock.move(-9_000 * HOUR_MS)
+    for _ in range(2):
+        runner.run_due()
+        clock.move(10 * MINUTE_MS)
+        runner.run_due()
+    assert {"failed": 1, "lost": 1, "asked": 1} == done
+    clock.move(3 * HOUR_MS)
+    runner.run_due()
+    assert {"failed": 1, "lost": 1, "asked": 1, "later": 1} == done
 
 
 def test_what_is_due_again_does_not_pile_up(bench: Bench, clock: TurnedClock) -> None:

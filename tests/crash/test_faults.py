@@ -9,9 +9,10 @@ import errno
 import os
 import sqlite3
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,13 +27,14 @@ from seaway.server.app import create_app
 from seaway.server.wiring import Seaway
 from seaway.settings import Settings
 from seaway.storage.blobs import Blobs
+from seaway.storage.reserve import Reserve
 from tests.crash.load import CHANNEL, Load
 from tests.indexing.channel import examining_here
 from tests.support import house, packages, s3, state
 from tests.support.house import People
 from tests.support.postgres import Postgres
 from tests.support.proxy import Answer, FaultProxy, Pass, Refuse, Slow, Stall
-from tests.support.server import Server, serving
+from tests.support.server import Server, serving, variables
 
 _ENOUGH = 12
 _UNWANTED = ("sqlalchemy", "Error closing cursor", "Traceback", "Exception during reset")
@@ -261,6 +263,82 @@ def test_a_full_disk_refuses_uploads_and_nothing_else(tmp_path: Path) -> None:
                 client.get(f"/{CHANNEL}/noarch/repodata.json").json()["packages.conda"]
             )
         assert_whole(folder, {})
+
+
+RESERVE = 2_000_000
+
+
+@pytest.mark.slow
+def test_a_full_disk_lets_owners_delete_and_readers_read(tmp_path: Path) -> None:
+    """
+    On a disk without a free byte packages are deleted and yanked, and readers get the last complete documents.
+
+    The room for that is not left to uploads, and with room all of it goes on by itself.
+    """
+    noise = {"share/noise": os.urandom(600_000)}
+    with state.choose(state.SQLITE_DISK), small_disk(tmp_path / "disk", "16m") as folder:
+        key = prepare(folder, {})
+        reserve, filler = folder / "data" / "reserve", folder / "filler"
+        with serving(folder, examiners=1, disk_reserve=RESERVE) as server, server.client(key) as client:
+            assert RESERVE == reserve.stat().st_size
+            first = packages.conda(packages.index_json("first"), files=noise)
+            assert 201 == _send(client, first).status_code
+            assert "1" == client.get(f"/{CHANNEL}/noarch/repodata.json").headers["seaway-revision"]
+            answered = sorted(_fill(client, noise) | {first.name})
+            fill_up(folder / "data" / "seaway.db", filler)
+
+            behind = client.get(f"/{CHANNEL}/noarch/repodata.json")
+            assert (200, "1") == (behind.status_code, behind.headers["seaway-revision"]), behind.text
+            assert [first.name] == list(behind.json()["packages.conda"])
+            assert "no-cache" in behind.headers["cache-control"]
+
+            gone, yanked, *kept = answered
+            assert 200 == client.delete(f"/api/v1/delete/{CHANNEL}/noarch/{gone}").status_code
+            assert 200 == client.post(f"/api/v1/yank/{CHANNEL}/noarch/{yanked}").status_code
+            assert 0 == reserve.stat().st_size
+            refused = _send(client, packages.conda(packages.index_json("tiny")))
+            assert (503, True) == (refused.status_code, "retry-after" in refused.headers)
+
+            filler.unlink()
+            subprocess.run(["mount", "-o", "remount,size=64m", str(folder)], check=True)
+            assert set(kept) == set(client.get(f"/{CHANNEL}/noarch/repodata.json").json()["packages.conda"]) - {yanked}
+            assert 201 == _send(client, packages.conda(packages.index_json("tiny"))).status_code
+            assert not [line for line in server.log if "Traceback" in line]
+        with serving(folder, examiners=1, disk_reserve=RESERVE):
+            assert RESERVE == reserve.stat().st_size
+        assert_whole(folder, {})
+
+
+@pytest.mark.parametrize("is_open", [False, True], ids=["closed", "open"])
+def test_an_operator_deletes_a_channel_on_a_full_disk(tmp_path: Path, is_open: bool) -> None:
+    """Where nobody has the database open, opening it needs room as well; where a server has, the change alone."""
+    with state.choose(state.SQLITE_DISK), small_disk(tmp_path / "disk", "16m") as folder, ExitStack() as stack:
+        prepare(folder, {})
+        database, reserve = folder / "data" / "seaway.db", folder / "data" / "reserve"
+        Reserve(reserve, RESERVE).fill()
+        if is_open:
+            other = stack.enter_context(closing(sqlite3.connect(database)))
+            assert other.execute("SELECT count(*) FROM channels").fetchone() == (1,)
+        fill_up(database, folder / "filler")
+        chosen = {"SEAWAY_DATA": str(folder / "data"), "SEAWAY_DISK_RESERVE": str(RESERVE)}
+        command = [sys.executable, "-m", "seaway", "channel", "remove", CHANNEL, "--yes"]
+        done = subprocess.run(
+            command, env={**variables(), **chosen}, cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+        assert 0 == done.returncode, done.stderr
+        assert 0 == reserve.stat().st_size
+        with closing(sqlite3.connect(database)) as after:
+            assert after.execute("SELECT count(*) FROM channels").fetchone() == (0,)
+
+
+def fill_up(database: Path, filler: Path) -> None:
+    """Take every free byte, so that the write-ahead log of the database cannot grow again."""
+    with closing(sqlite3.connect(database, isolation_level=None, timeout=20)) as other:
+        other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    for size in (65_536, 4_096):
+        with filler.open("ab", buffering=0) as file, suppress(OSError):
+            while True:
+                file.write(bytes(size))
 
 
 class FullBlobs:

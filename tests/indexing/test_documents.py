@@ -1,26 +1,33 @@
 """Whole documents: made of one state, never half of it, and behind only where a channel is too large for that."""
 
+import errno
 import gzip
 import hashlib
 import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
 from seaway.cli.check import check
+from seaway.clock import DAY_MS, SECOND_MS
 from seaway.database.engine import Database
-from seaway.database.tables import documents, files
-from seaway.errors import BadCredential, NotFound
+from seaway.database.tables import documents, files, jobs
+from seaway.errors import BadCredential, NotFound, NotWritable, Unavailable
 from seaway.indexing.documents import REPODATA, REPODATA_GZ, Documents
 from seaway.indexing.rebuild import rebuild
 from seaway.packages.sweep import sweep
+from seaway.server import wiring
+from seaway.serving.answer import Keep
+from seaway.settings import Settings
 from seaway.storage import keys
 from seaway.storage.blobs import Blobs
-from tests.indexing.channel import Channel, Meddled, Statements, noted
+from tests.indexing.channel import Channel, Meddled, Statements, examining_here, noted
 from tests.support import packages, state
+from tests.support.clock import TurnedClock
+from tests.support.house import People
 from tests.support.packages import PackageFile, index_json, zstd
 
 LIMIT = 3
@@ -107,6 +114,24 @@ def test_above_the_limit_a_document_is_behind_by_one_build(
     newest = channel.ask("noarch", "repodata.json", encodings=encodings)
     assert channel.revision() == newest.revision
     assert first.content != newest.content
+
+
+@pytest.mark.parametrize("back_ms", [0, DAY_MS])
+def test_a_reader_of_an_old_document_brings_its_build_forward(
+    channel_with: Callable[..., Channel], clock: TurnedClock, back_ms: int
+) -> None:
+    """A build that waits after it failed, or for a clock that was ahead, is due as soon as somebody reads what is behind."""
+    channel = channel_with(whole_document_limit=0)
+    fill(channel, 1)
+    channel.repodata()
+    channel.put(numbered(2))
+    channel.repodata()
+    with channel.seaway.database.write() as tx:
+        tx.execute(jobs.update().values(run_at=clock.now_ms() + DAY_MS))
+    clock.move(-back_ms if back_ms else 10 * SECOND_MS)
+    channel.repodata()
+    wait_for_builds(channel)
+    assert 2 == count_of(channel)
 
 
 def test_above_the_limit_the_shards_are_never_behind(channel_with: Callable[..., Channel]) -> None:
@@ -259,6 +284,100 @@ def test_a_lost_document_is_made_again(channel: Channel) -> None:
     with channel.seaway.database.write() as tx:
         rebuild(tx, channel.subdir(tx), channel.seaway.clock.now_ms(), LIMIT)
     assert before == channel.read("noarch", "repodata.json")
+
+
+class NoWrites:
+    """A store that takes nothing, once it is told why."""
+
+    def __init__(self, blobs: Blobs) -> None:
+        self._blobs = blobs
+        self.error: Exception | None = None
+
+    def __getattr__(self, name: str) -> object:
+        return self._refuse if name == "put_file" and self.error else getattr(self._blobs, name)
+
+    def _refuse(self, *_: object) -> None:
+        assert self.error is not None
+        raise self.error
+
+
+@pytest.fixture
+def without_writes(tmp_path: Path) -> Iterator[tuple[Channel, NoWrites]]:
+    """A channel on a store that can be told to take nothing."""
+    folder = tmp_path / "without-writes"
+    settings = Settings(data=folder / "data", **state.settings(folder))
+    store = NoWrites(wiring.open_store(settings))
+    given: Blobs = store  # type: ignore[assignment]
+    with closing(examining_here(wiring.build(settings, blobs=given))) as seaway:
+        yield Channel(seaway, People(seaway).channel("demo")), store
+        store.error = None
+
+
+NO_WRITES = [
+    OSError(errno.ENOSPC, "full"),
+    OSError(errno.EROFS, "read-only"),
+    NotWritable("The storage denies access."),
+]
+
+
+@pytest.mark.parametrize("error", NO_WRITES, ids=str)
+def test_a_document_that_cannot_be_built_is_the_last_complete_one(
+    without_writes: tuple[Channel, NoWrites], error: Exception
+) -> None:
+    """With its own revision and for that moment only: the first request after the recovery sees the newest."""
+    channel, store = without_writes
+    fill(channel, 2)
+    asks = [("repodata.json", ()), ("repodata.json.zst", ()), ("repodata.json", ("gzip",)), ("run_exports.json", ())]
+    first = [channel.ask("noarch", name, encodings=encodings) for name, encodings in asks]
+    channel.yank(numbered(1))
+    store.error = error
+    for _ in range(2):
+        behind = [channel.ask("noarch", name, encodings=encodings) for name, encodings in asks]
+        assert [(2, one.content) for one in first] == [(one.revision, one.content) for one in behind]
+        assert {Keep.NEVER} == {one.keep for one in behind}
+    store.error = None
+    newest = [channel.ask("noarch", name, encodings=encodings) for name, encodings in asks]
+    assert [(3, Keep.REVALIDATE)] * len(asks) == [(one.revision, one.keep) for one in newest]
+
+
+def test_a_form_that_cannot_be_made_is_left_out(without_writes: tuple[Channel, NoWrites]) -> None:
+    """gzip is made on demand: without room the document leaves as it is, and says so."""
+    channel, store = without_writes
+    fill(channel, 1)
+    plain = channel.ask("noarch", "repodata.json")
+    store.error = NO_WRITES[0]
+    answer = channel.ask("noarch", "repodata.json", encodings=("gzip",))
+    assert (plain.content, "", True) == (answer.content, answer.content_encoding, answer.varies_by_encoding)
+    store.error = None
+    assert "gzip" == channel.ask("noarch", "repodata.json", encodings=("gzip",)).content_encoding
+
+
+@pytest.mark.parametrize("error", NO_WRITES, ids=str)
+def test_without_a_document_there_is_none_to_give(without_writes: tuple[Channel, NoWrites], error: Exception) -> None:
+    """Nobody is given an empty document for one that was never built."""
+    channel, store = without_writes
+    fill(channel, 1)
+    store.error = error
+    with pytest.raises(type(error)):
+        channel.ask("noarch", "repodata.json")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [ZeroDivisionError(), Unavailable("The storage is away."), OSError(errno.EMFILE, "too many files")],
+    ids=str,
+)
+def test_what_lasts_a_moment_is_not_hidden_by_an_old_document(
+    without_writes: tuple[Channel, NoWrites], error: Exception
+) -> None:
+    """Whoever has just uploaded tries again, and reads what they uploaded (S2); our own mistakes are seen."""
+    channel, store = without_writes
+    fill(channel, 1)
+    channel.repodata()
+    channel.yank(numbered(0))
+    store.error = error
+    with pytest.raises(type(error)):
+        channel.ask("noarch", "repodata.json")
 
 
 def test_the_spool_is_empty_after_a_build(channel: Channel) -> None:

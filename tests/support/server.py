@@ -41,7 +41,9 @@ def variables() -> dict[str, str]:
     own = {name: value for name, value in os.environ.items() if not name.startswith("SEAWAY_")}
     own.pop("UV", None)  # else what it prints to paste begins with `uv run`
     # Counted as usual, but some tests send thousands of files with one key, and all of them come from one address.
-    return own | {"SEAWAY_UPLOADS_PER_HOUR": "1000000", "SEAWAY_SEARCHES_PER_MINUTE": "1000000"} | _usual
+    usual = {"SEAWAY_UPLOADS_PER_HOUR": "1000000", "SEAWAY_SEARCHES_PER_MINUTE": "1000000"}
+    # Hundreds of folders of tests would take gigabytes.
+    return own | usual | {"SEAWAY_DISK_RESERVE": "0"} | _usual
 
 
 @dataclass

@@ -13,6 +13,7 @@ import hashlib
 import hmac
 from dataclasses import dataclass
 
+import structlog
 from sqlalchemy import bindparam, delete, exists, insert, select, update
 
 from seaway import audit, ids
@@ -21,7 +22,9 @@ from seaway.audit import Actor, Event
 from seaway.clock import DAY_MS, HOUR_MS, MINUTE_MS
 from seaway.database.engine import Database, Tx
 from seaway.database.tables import emails, sessions, users
-from seaway.errors import BadCredential, NotFound
+from seaway.errors import BadCredential, NotFound, Unavailable
+
+log = structlog.get_logger()
 
 IDLE_MS = 12 * HOUR_MS
 LONGEST_MS = 14 * DAY_MS
@@ -104,8 +107,11 @@ def touch(database: Database, now_ms: int, principal: Principal) -> None:
         seen_at = tx.execute(select(sessions.c.seen_at).where(mine)).scalar()
     if seen_at is None or seen_at + SEEN_EVERY_MS > now_ms:
         return
-    with database.write_part() as tx:
-        tx.execute(update(sessions).where(mine, sessions.c.seen_at < now_ms).values(seen_at=now_ms))
+    try:
+        with database.write_part() as tx:
+            tx.execute(update(sessions).where(mine, sessions.c.seen_at < now_ms).values(seen_at=now_ms))
+    except Unavailable as error:  # on a full disk people can still look at pages, and delete
+        log.warning("session.not_touched", error=error.message, cause=error.cause)
 
 
 def csrf_token(secret: str) -> str:

@@ -37,8 +37,9 @@ async def read(request: Request) -> ASGIApp:
         try:
             held = await answer(house.reading, question)
             reply = await respond(asked, held, house.delivery)
-        except FileNotFoundError:
-            continue  # overwritten or rebuilt, and swept, since it was resolved: look again
+        except FileNotFoundError as error:
+            missing = error  # overwritten or rebuilt, and swept, since it was resolved: look again
+            continue
         if reply.way is not None:
             house.counts.download(reply.way, reply.length)
             if reply.file_id is not None:
@@ -46,7 +47,7 @@ async def read(request: Request) -> ASGIApp:
         if held.key_id is not None:
             house.tally.used(held.key_id, credentials.address_of(request))
         return reply
-    raise Unavailable("The file is being replaced.", "Try again in a moment.")
+    raise Unavailable("The file is being replaced.", "Try again in a moment.", cause=f"no blob {missing}")
 
 
 async def preflight(_request: Request) -> Response:

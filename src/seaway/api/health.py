@@ -2,7 +2,7 @@
 What orchestrators ask: whether to restart this process, and whether to send it requests.
 
     GET /health/live     200 as soon as requests are answered at all; nothing else is asked
-    GET /health/ready    200 when the database and the storage answer, 503 with what does not
+    GET /health/ready    200 when the database, the storage and the spool can be used, 503 with what is wrong
 """
 
 from starlette.requests import Request
@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from seaway.http import problems
 from seaway.http.house import House
+from seaway.serving.readiness import NO_ANSWER
 
 _NEVER_KEPT = {"Cache-Control": "no-store"}
 
@@ -25,5 +26,8 @@ async def ready(request: Request) -> Response:
     away = await house.readiness.away()
     if not away:
         return problems.text("ready", 200, _NEVER_KEPT)
-    named = " and ".join(f"the {part}" for part in away)
-    return problems.text(f"{named.capitalize()} {'do' if len(away) > 1 else 'does'} not answer.", 503, _NEVER_KEPT)
+    silent = [part for part, problem in away.items() if problem == NO_ANSWER]
+    named = " and ".join(f"the {part}" for part in silent)
+    sentences = [f"{named.capitalize()} {'do' if len(silent) > 1 else 'does'} not answer."] if silent else []
+    sentences += [f"The {part} {problem}." for part, problem in away.items() if problem != NO_ANSWER]
+    return problems.text(" ".join(sentences), 503, _NEVER_KEPT)

@@ -103,9 +103,10 @@ async def _answered(request: Request, act: Callable[..., Told | Refusal | None])
         # What a waiting client understands: ask less often (RFC 8628, 3.5).
         return _refused(Refusal("slow_down", error.sentence), 429, {"Retry-After": str(error.retry_after_seconds)})
     except SeawayError as error:
+        problems.note(error)
         status = problems.status_of(error)
         code = "invalid_request" if status < 500 else "temporarily_unavailable"
-        return _refused(Refusal(code, error.sentence), status)
+        return _refused(Refusal(code, error.sentence), status, problems.retry_after(error))
     if isinstance(told, Refusal):
         return _refused(told, 401 if told.code == "invalid_client" else 400)
     return JSONResponse(told or {}, headers=_NEVER_KEPT)

@@ -21,7 +21,7 @@ from starlette.responses import Response
 
 from seaway.accounts.principal import Principal
 from seaway.channels.channels import is_possible_name
-from seaway.errors import BadCredential, Malformed, NotAllowed, NotFound, SeawayError
+from seaway.errors import BadCredential, Malformed, NotAllowed, NotFound
 from seaway.http import problems
 from seaway.http.bodies import body_of
 from seaway.http.house import House
@@ -56,14 +56,16 @@ def spoken(act: Callable[[Request], Awaitable[Response]]) -> Callable[[Request],
             return problems.text(
                 f"This is tus {VERSION}. Send Tus-Resumable: {VERSION}.", 412, {"Tus-Version": VERSION, **_SPOKEN}
             )
-        try:
-            return await act(request)
-        except SeawayError as error:
-            refusal = problems.response_for(error, request)
-            refusal.headers.update(_SPOKEN)
-            return refusal
+        request.scope[problems.FORM] = _refusal
+        return await act(request)
 
     return answer
+
+
+def _refusal(error: Exception, request: Request) -> Response:
+    refusal = problems.response_for(error, request)
+    refusal.headers.update(_SPOKEN)
+    return refusal
 
 
 @spoken

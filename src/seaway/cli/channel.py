@@ -175,8 +175,13 @@ def remove(
 
     if not yes and typer.prompt(f"Type the name of the channel to delete {name} and all its packages") != name:
         raise typer.BadParameter("the name does not match; nothing was deleted")
-    with context.obj.house() as seaway, seaway.database.write() as tx:
-        removed = channels.remove(tx, seaway.clock.now_ms(), OPERATOR, name)
+    with context.obj.house() as seaway:
+
+        def act() -> Channel:
+            with seaway.database.write() as tx:
+                return channels.remove(tx, seaway.clock.now_ms(), OPERATOR, name)
+
+        removed = seaway.house.removing.reserve.with_room(act)
     show(_described(removed), as_json, f"{name} is deleted; its bytes go with the next sweep.")
 
 

@@ -43,6 +43,8 @@ def unbzip2(chunks: Iterator[bytes], what: str) -> Iterator[bytes]:
     try:
         yield from _pieces(bz2.BZ2Decompressor(), chunks, what)
     except (OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # of the disk: bzip2 gives no number
         raise _damaged(what) from error
 
 

@@ -10,6 +10,7 @@ The database: transactions that read one state, transactions that write, and not
 `sqlite` and `postgres` say how each of them does it.
 """
 
+import sqlite3
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -18,7 +19,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from seaway.errors import Unavailable
+from seaway.errors import NoRoom, NotWritable, Unavailable
 
 Tx = Connection  # an open transaction, handed to every function that asks or changes rows
 
@@ -85,4 +86,23 @@ def explained() -> Iterator[None]:
 
 def does_not_answer(error: BaseException | None) -> Unavailable:
     """What we say when a driver says this."""
+    if _is_full(error):
+        return NoRoom("The database has no room for this now.", _HINT, cause=str(error))
+    code = getattr(error, "sqlite_errorcode", 0) & _PRIMARY
+    if code in _SQLITE_SAYS:
+        return NotWritable(_SQLITE_SAYS[code], _HINT, cause=str(error))
     return Unavailable("The database does not answer.", "Try again in a moment.", cause=str(error))
+
+
+_HINT = "Try again later, or tell the operator of the server."
+_PRIMARY = 0xFF  # of an extended error code
+_SQLITE_SAYS = {
+    sqlite3.SQLITE_READONLY: "The database is read-only.",
+    sqlite3.SQLITE_CANTOPEN: "The database cannot be opened.",
+    sqlite3.SQLITE_IOERR: "The database cannot be read or written.",
+}
+
+
+def _is_full(error: BaseException | None) -> bool:
+    in_sqlite = getattr(error, "sqlite_errorcode", 0) & _PRIMARY == sqlite3.SQLITE_FULL
+    return in_sqlite or getattr(error, "sqlstate", None) == "53100"

@@ -1,6 +1,5 @@
 """Errors -> status and text: the only place that knows both."""
 
-import errno
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -9,7 +8,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
-from seaway import errors, ids
+from seaway import errors, ids, system_errors
 from seaway.conda.refusals import Refused
 
 log = structlog.get_logger()
@@ -39,7 +38,6 @@ _STATUS: dict[type[errors.SeawayError], int] = {
 # A file name that nobody could serve is a bad request, not a bad package.
 _BAD_NAME_STATUS = 400
 _RETRY_AFTER_SECONDS = 5
-_DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +66,8 @@ def json_response_for(error: Exception, request: Request) -> Response:
 
 def problem_of(error: Exception, request: Request) -> Problem:
     """What is said of an error; what nobody foresaw goes to the log and not to the client."""
-    if isinstance(error, OSError) and error.errno in _DISK_IS_FULL:
-        log.error("disk.full", error=str(error))
-        error = errors.Unavailable("The server has no room for this now.", "Try again later, or tell its operator.")
+    # FastAPI turns whatever fails while it reads a body into a 400, which clients do not try again.
+    error = system_errors.unavailable(error.__cause__ if isinstance(error, HTTPException) else error) or error
     if isinstance(error, HTTPException):
         return _of_the_router(error, request)
     if not isinstance(error, errors.SeawayError):
@@ -78,21 +75,29 @@ def problem_of(error: Exception, request: Request) -> Problem:
         return Problem(
             500, "internal", "Something went wrong here, and the operator's log says what.", "Try again later."
         )
-    if isinstance(error, errors.Unavailable) and error.cause:
-        log.warning("request.unavailable", error=error.message, cause=error.cause)
+    note(error)
     status = status_of(error)
     return Problem(status, error.code, error.message, error.hint, _headers(error, status))
 
 
+def note(error: errors.SeawayError) -> None:
+    """Log the cause of an error that a client is only told to wait for."""
+    if isinstance(error, errors.Unavailable) and error.cause:
+        log.warning("request.unavailable", error=error.message, cause=error.cause)
+
+
+def retry_after(error: errors.SeawayError) -> dict[str, str]:
+    """Return the header that says when to try again, where that is worth it."""
+    if isinstance(error, errors.TooMany):
+        return {"Retry-After": str(error.retry_after_seconds)}
+    return {"Retry-After": str(_RETRY_AFTER_SECONDS)} if status_of(error) == 503 else {}
+
+
 def _headers(error: errors.SeawayError, status: int) -> dict[str, str]:
-    headers = {}
+    headers = retry_after(error)
     if status == 401:
         # The same realm everywhere: a realm that named the channel would tell that it exists.
         headers["WWW-Authenticate"] = 'Bearer realm="seaway"'
-    if status == 503:
-        headers["Retry-After"] = str(_RETRY_AFTER_SECONDS)
-    if isinstance(error, errors.TooMany):
-        headers["Retry-After"] = str(error.retry_after_seconds)
     if status == 408:
         headers["Connection"] = "close"
     return headers

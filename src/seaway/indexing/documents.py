@@ -5,6 +5,7 @@ Whole documents of a subdir: repodata.json, run_exports.json and their compresse
 2. A document row names a blob that exists; a reader sees the old documents or the new ones.
 3. A subdir of at most `limit` records is never behind: the request that finds it old builds it and waits.
    A larger one is built by a job, which its change asked for, while readers get the last complete documents.
+   So they do where a build fails because nothing can be written (`serving.resolve`).
 4. One build of a subdir runs at a time among all workers; those who wait take its result or build the next.
 
 Documents are derived: a lost one is built again from the fragments.
@@ -23,7 +24,7 @@ from typing import BinaryIO
 import structlog
 from sqlalchemy import bindparam, delete, insert, select
 
-from seaway.clock import MINUTE_MS, Clock
+from seaway.clock import SECOND_MS, Clock
 from seaway.conda import zstd
 from seaway.conda.record import Section
 from seaway.conda.repodata import repodata_pieces, run_exports_pieces
@@ -50,7 +51,7 @@ RUN_EXPORTS_ZST = "run_exports.json.zst"
 _PIECE_BYTES = 1024 * 1024
 _ROWS_AT_ONCE = 500
 _GZIP_LEVEL = 6
-_ASK_AGAIN_MS = MINUTE_MS
+_ASK_AGAIN_MS = 10 * SECOND_MS
 _ASKED_KEPT = 4096
 _TRIES = 3
 
@@ -108,6 +109,11 @@ class Documents:
         with self._database.read() as tx:
             return _find(tx, subdir_id, kind)
 
+    def last(self, subdir_id: int, kind: str) -> Document | None:
+        """The last complete document, however old it is."""
+        with self._database.read() as tx:
+            return _find(tx, subdir_id, kind)
+
     def drafts(self, tx: Tx, subdir: Subdir) -> list["Draft"]:
         """What the documents of the state that `tx` sees would be, without storing them: for `seaway check`."""
         with ExitStack() as stack:
@@ -121,12 +127,13 @@ class Documents:
         """
         Ask for a build again, now and then.
 
-        The change that made the documents old has asked already; but its job may be dead, or the limit may have
-        been lowered since.
+        The change that made the documents old has asked already; but its job may be dead or in a pause after it
+        failed, or the limit may have been lowered since.
         """
         now_ms = self._clock.now_ms()
         with self._lock:
-            if now_ms - self._asked.get(subdir_id, -_ASK_AGAIN_MS) < _ASK_AGAIN_MS:
+            # An age below zero: the clock was set back since.
+            if 0 <= now_ms - self._asked.get(subdir_id, -_ASK_AGAIN_MS) < _ASK_AGAIN_MS:
                 return
             if len(self._asked) >= _ASKED_KEPT:
                 self._asked.clear()

@@ -8,14 +8,16 @@ The table of jobs.
 4. A job that failed comes back later each time; after the last attempt it is dead: kept with its error, until
    somebody says `seaway jobs retry`.
 5. Of jobs with an equal dedup key one waits at most.
+6. Of the times at which equal jobs are due, the earliest counts.
+7. A clock that was ahead and is set back delays a job by minutes, not until the clock has caught up.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, and_, delete, func, insert, or_, select, text, update
+from sqlalchemy import ColumnElement, and_, case, delete, func, insert, or_, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
@@ -59,7 +61,7 @@ def enqueue(
     tx: Tx, now_ms: int, kind: str, args: Args, *, dedup_key: str | None = None, run_at_ms: int | None = None
 ) -> None:
     """
-    Ask for a job in the caller's transaction, unless an equal one waits already.
+    Ask for a job in the caller's transaction; an equal one that waits is moved to the earlier time instead.
 
     That one is locked then: had it begun before our commit, it would not see what we ask it for.
     """
@@ -74,11 +76,11 @@ def enqueue(
         "created_at": now_ms,
     }
     dialect = postgresql if tx.dialect.name == "postgresql" else sqlite
+    asked = dialect.insert(jobs).values(values)
+    earlier = case((asked.excluded.run_at < jobs.c.run_at, asked.excluded.run_at), else_=jobs.c.run_at)
     tx.execute(
-        dialect.insert(jobs)
-        .values(values)
-        .on_conflict_do_update(
-            index_elements=[jobs.c.dedup_key], index_where=text("state = 'ready'"), set_={"dedup_key": dedup_key}
+        asked.on_conflict_do_update(
+            index_elements=[jobs.c.dedup_key], index_where=text("state = 'ready'"), set_={"run_at": earlier}
         )
     )
 
@@ -118,7 +120,7 @@ def finish(tx: Tx, job: Job) -> None:
 
 
 def fail(tx: Tx, job: Job, now_ms: int, error: str) -> None:
-    """The attempt failed: again later, or dead. It goes if an equal job waits, which does the same work."""
+    """The attempt failed: again later, or dead. If an equal job waits, that one is done at the earlier of both times."""
     # Not all that Python has in a string can be stored: half characters nowhere, zero bytes not in PostgreSQL.
     storable = error.encode(errors="replace").decode().replace("\0", "?")
     ended = {
@@ -128,6 +130,7 @@ def fail(tx: Tx, job: Job, now_ms: int, error: str) -> None:
         "error": storable[:_ERROR_LENGTH],
     }
     if job.attempt >= LAST_ATTEMPT:
+        _forget_dead(tx, job)
         tx.execute(update(jobs).where(_held(job)).values(state=DEAD, **ended))
     else:
         _wait_again(tx, _held(job), ended)
@@ -171,8 +174,10 @@ def retry(tx: Tx, now_ms: int, job_id: int | None = None) -> int:
 def enqueue_due(tx: Tx, now_ms: int, periods_ms: Mapping[str, int]) -> None:
     """Ask for what is due regularly; a period that was missed is made up for once."""
     known = _next_times(tx)
+    if any(_is_ahead(known.get(kind, 0), now_ms, period_ms) for kind, period_ms in periods_ms.items()):
+        _correct_times(tx, now_ms)
     for kind, period_ms in periods_ms.items():
-        if known.get(kind, 0) > now_ms:
+        if not _is_time(known.get(kind, 0), now_ms, period_ms):
             continue
         enqueue(tx, now_ms, kind, {}, dedup_key=kind)
         tx.execute(delete(schedules).where(schedules.c.kind == kind))
@@ -182,7 +187,30 @@ def enqueue_due(tx: Tx, now_ms: int, periods_ms: Mapping[str, int]) -> None:
 def schedule_is_due(tx: Tx, now_ms: int, periods_ms: Mapping[str, int]) -> bool:
     """Whether `enqueue_due` has anything to do."""
     known = _next_times(tx)
-    return any(known.get(kind, 0) <= now_ms for kind in periods_ms)
+    return any(_is_time(known.get(kind, 0), now_ms, period_ms) for kind, period_ms in periods_ms.items())
+
+
+def _is_time(next_ms: int, now_ms: int, period_ms: int) -> bool:
+    return next_ms <= now_ms or _is_ahead(next_ms, now_ms, period_ms)
+
+
+def _is_ahead(next_ms: int, now_ms: int, period_ms: int) -> bool:
+    """Return whether a clock that was ahead wrote the next time of a schedule; machines may differ by minutes."""
+    return next_ms > now_ms + period_ms + _LONGEST_PAUSE_MS
+
+
+def _correct_times(tx: Tx, now_ms: int) -> None:
+    """Replace the times that a clock which was ahead wrote into jobs (invariant 7)."""
+    is_ready = jobs.c.state == READY
+    tx.execute(
+        update(jobs)
+        .where(is_ready, jobs.c.created_at > now_ms)
+        .values(run_at=now_ms + jobs.c.run_at - jobs.c.created_at, created_at=now_ms)
+    )
+    # No pause is longer, and a living worker renews its lease within a fraction of that time.
+    latest = now_ms + _LONGEST_PAUSE_MS
+    tx.execute(update(jobs).where(is_ready, jobs.c.attempt > 0, jobs.c.run_at > latest).values(run_at=latest))
+    tx.execute(update(jobs).where(jobs.c.state == RUNNING, jobs.c.lease_until > latest).values(lease_until=latest))
 
 
 def _next_times(tx: Tx) -> dict[str, int]:
@@ -205,6 +233,12 @@ def _bury_lost(tx: Tx, now_ms: int) -> None:
     )
 
 
+def _forget_dead(tx: Tx, job: Job) -> None:
+    """Delete dead jobs equal to this one: what is asked for again and again and always fails leaves one row."""
+    same = select(jobs.c.dedup_key).where(_held(job)).scalar_subquery()
+    tx.execute(delete(jobs).where(jobs.c.state == DEAD, jobs.c.dedup_key == same))
+
+
 def _held(job: Job):  # type: ignore[no-untyped-def]
     return and_(jobs.c.id == job.id, jobs.c.state == RUNNING, jobs.c.owner == job.owner, jobs.c.attempt == job.attempt)
 
@@ -221,6 +255,7 @@ def _retry_together(tx: Tx, now_ms: int, dead: Mapping[int, str | None]) -> None
     one_of = {key: job_id for job_id, key in dead.items() if key is not None}
     doubles = [job_id for job_id, key in dead.items() if key is not None and one_of[key] != job_id]
     waiting = select(jobs.c.dedup_key).where(jobs.c.state == READY, jobs.c.dedup_key.in_(list(one_of)))
+    _bring_forward(tx, list(one_of), now_ms)
     theirs = jobs.c.id.in_(list(dead))
     tx.execute(delete(jobs).where(theirs, or_(jobs.c.id.in_(doubles), jobs.c.dedup_key.in_(waiting))))
     again = {"attempt": 0, "run_at": now_ms}
@@ -238,7 +273,19 @@ def _wait_again(tx: Tx, which: ColumnElement[bool], values: Mapping[str, Any]) -
         with tx.begin_nested():
             tx.execute(update(jobs).where(which).values(state=READY, **values))
     except IntegrityError:
-        tx.execute(delete(jobs).where(which))
+        gone = tx.execute(delete(jobs).where(which).returning(jobs.c.dedup_key)).scalars().all()
+        _bring_forward(tx, gone, values["run_at"])
+
+
+def _bring_forward(tx: Tx, dedup_keys: Sequence[str | None], run_at_ms: int) -> None:
+    """Move waiting jobs to this time, unless they are due before it (invariant 6)."""
+    late = (
+        select(jobs.c.id)
+        .where(jobs.c.state == READY, jobs.c.dedup_key.in_(dedup_keys), jobs.c.run_at > run_at_ms)
+        # A job that is locked is just being taken or asked for again; waiting for several could deadlock.
+        .with_for_update(skip_locked=True)
+    )
+    tx.execute(update(jobs).where(jobs.c.id.in_(late)).values(run_at=run_at_ms))
 
 
 def _job(row) -> Job:  # type: ignore[no-untyped-def]

@@ -15,6 +15,7 @@ from typing import Any
 
 import structlog
 
+from seaway import system_errors
 from seaway.clock import Clock
 from seaway.counts import Counts
 from seaway.database.engine import Database
@@ -79,8 +80,10 @@ class Runner:
                 self.run_due()
             except Unavailable as error:
                 log.warning("jobs.database_away", error=error.sentence)
-            except Exception:  # whatever it is, a worker that ended would leave every later job undone
-                log.exception("jobs.failed")
+            except Exception as error:  # whatever it is, a worker that ended would leave every later job undone
+                log.error(
+                    "jobs.failed", error=str(error), exc_info=None if system_errors.is_unavailable(error) else error
+                )
             self._stopping.wait(_POLL_SECONDS)
 
     def _claim(self) -> Job | None:
@@ -104,8 +107,8 @@ class Runner:
             self._handlers[job.kind](job.args)
         except Exception as error:  # any failure of a handler is kept with the job, which is tried again
             self._counts.job(job.kind, time.perf_counter() - started, done=False)
-            # Where it broke says nothing when a database or a store was away.
-            where = None if isinstance(error, Unavailable) else error
+            # Where it broke says nothing when a database, a store or the machine was away.
+            where = None if system_errors.is_unavailable(error) else error
             log.warning("job.failed", kind=job.kind, job=job.id, attempt=job.attempt, error=str(error), exc_info=where)
             with self._database.write_part() as tx:
                 queue.fail(tx, job, self._clock.now_ms(), f"{type(error).__name__}: {error}")

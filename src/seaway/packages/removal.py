@@ -5,9 +5,11 @@ Delete and yank.
    Unyanked, it is what it was, with the time at which it was first indexed.
 2. A deleted file leaves no trace in any document; its name can be used again only with the right to overwrite.
    Its bytes go with the sweep; a download that has begun ends well.
+3. Both work on a full disk, as long as the reserve lasts (`storage.reserve`).
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 from sqlalchemy import select, update
 
@@ -24,6 +26,7 @@ from seaway.database.tables import files
 from seaway.errors import NotFound
 from seaway.indexing.change import touch_names
 from seaway.indexing.rows import FileRecord, State, Subdir, find_subdir
+from seaway.storage.reserve import Reserve
 from seaway.trust import sidecars
 
 
@@ -34,6 +37,7 @@ class Removing:
     database: Database
     clock: Clock
     whole_document_limit: int
+    reserve: Reserve
 
 
 def delete(house: Removing, by: Principal, channel: str, subdir: str, file_name: str) -> int:
@@ -52,6 +56,19 @@ def unyank(house: Removing, by: Principal, channel: str, subdir: str, file_name:
 
 
 def _change(
+    house: Removing,
+    by: Principal,
+    channel: str,
+    subdir: str,
+    file_name: str,
+    action: Action,
+    state: State,
+    event: Event,
+) -> int:
+    return house.reserve.with_room(partial(_change_once, house, by, channel, subdir, file_name, action, state, event))
+
+
+def _change_once(
     house: Removing,
     by: Principal,
     channel: str,

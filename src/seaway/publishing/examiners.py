@@ -115,6 +115,8 @@ class Examiners:
                 return png
             case NotDrawn(message, hint):
                 raise Invalid(message, hint)
+            case DiskFailed(number, text):
+                raise OSError(number, text, str(path))
             case ReaderFailed(traceback):
                 log.error("picture.not-drawn", traceback=traceback)
         raise _not_drawn()
@@ -188,7 +190,7 @@ class _Examiner:
 
     def __init__(self, terms: Terms, interpreter: str) -> None:
         ours, theirs = socket.socketpair()
-        with theirs:
+        with theirs, _closed_on_failure(ours):
             self._process = subprocess.Popen(  # noqa: S603  our own module, in this interpreter
                 [interpreter, "-m", "seaway.publishing.examiner", str(theirs.fileno())],
                 stdin=subprocess.DEVNULL,
@@ -249,6 +251,15 @@ class _Examiner:
             if isinstance(error, TimeoutError):
                 raise
             raise Died(str(error) or "it ended") from error
+
+
+@contextmanager
+def _closed_on_failure(opened: socket.socket) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:  # the process cannot be started: nobody else would close it
+        opened.close()
+        raise
 
 
 def _not_drawn() -> Invalid:

@@ -54,6 +54,7 @@ def import_files(
     try:
         with house.database.read() as tx:
             require_upload(tx, channel, by)
+        house.reserve.require_room()
     except SeawayError as error:  # of every file, and before one of them is read
         yield from _told(house, channel, _Lot(paths, results=dict.fromkeys(range(len(paths)), error)))
         return

@@ -34,6 +34,8 @@ def draw(path: Path) -> bytes:
         except (MemoryError, Invalid):
             raise
         except Exception as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise  # of the disk: Pillow gives no number
             raise _unreadable() from error
 
 

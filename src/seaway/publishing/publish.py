@@ -22,6 +22,7 @@ from typing import Protocol
 import structlog
 from anyio import CapacityLimiter, to_thread
 
+from seaway import system_errors
 from seaway.accounts.principal import Principal
 from seaway.channels import permissions
 from seaway.channels.roles import Action
@@ -42,6 +43,7 @@ from seaway.publishing.receive import Arrived, receive
 from seaway.publishing.record import Recorded, Submission, early_facts, require_upload
 from seaway.storage import keys
 from seaway.storage.blobs import Blobs
+from seaway.storage.reserve import Reserve
 from seaway.storage.spool import Spool
 
 log = structlog.get_logger()
@@ -83,6 +85,7 @@ class Publishing:
     disk: Executor  # writes and syncs what arrives, beside the threads that wait for it
     counts: Counts
     attesting: Attesting
+    reserve: Reserve
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +132,10 @@ async def publish(
 
 def tell_failure(counts: Counts, channel: str, file_name: str, error: BaseException) -> None:
     """Count and log an upload that did not come in."""
-    if isinstance(error, Unavailable | OSError):
-        counts.upload(Outcome.FAILED, error.code if isinstance(error, Unavailable) else "disk")
+    if isinstance(error, OSError):
+        counts.upload(Outcome.FAILED, "disk")
+    elif isinstance(error, Exception) and system_errors.is_unavailable(error):
+        counts.upload(Outcome.FAILED, Unavailable.code)
     elif isinstance(error, SeawayError):
         counts.upload(Outcome.REFUSED, error.code)
         log.info(
@@ -189,6 +194,7 @@ def refuse_early(
         sha256 = _parse_sha256(announced_sha256)
         facts = early_facts(tx, channel, access, file_name, by, force=force, sha256=sha256, size=least_size)
         admit.admit(file_name, sha256, facts)
+    house.reserve.require_room()
     return file_name
 
 

@@ -89,7 +89,8 @@ class _Sink:
         """Begin with a batch when the one before is done."""
         for work in self._at_work:
             await asyncio.wrap_future(work)
-        self._at_work = [self._disk.submit(self._write, content), self._disk.submit(self._md5.update, content)]
+        self._at_work = [self._disk.submit(self._write, content)]
+        self._at_work.append(self._disk.submit(self._md5.update, content))  # `settle` knows the first if this fails
 
     def finish(self, content: bytes, size: int) -> Hashes:
         """Wait for what was begun, and do the last batch; from a worker thread."""

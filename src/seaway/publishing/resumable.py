@@ -77,6 +77,7 @@ async def go_on(
     upload = await to_thread.run_sync(look, house, upload_id, by)
     if upload.published is not None or offset != upload.offset:
         raise _wrong_offset(upload)
+    house.reserve.require_room()
     coming = _Coming(chunks, upload.order.length - offset)
     while not coming.ended and upload.published is None:
         upload = await _take_piece(house, upload, coming, by)

@@ -88,6 +88,7 @@ def create_app(seaway: Seaway, begun: Callable[[], None] = lambda: None) -> Appl
     @asynccontextmanager
     async def lifespan(_app: object) -> AsyncIterator[None]:
         begun()
+        await to_thread.run_sync(seaway.house.removing.reserve.fill)
         await to_thread.run_sync(seaway.examiners.warm_up)
         if seaway.settings.jobs:
             seaway.runner.start()

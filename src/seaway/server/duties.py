@@ -20,6 +20,7 @@ from seaway.jobs.runner import Handler
 from seaway.mail.outbox import SEND_LETTER
 from seaway.packages.sweep import Sweeping, SweepStopped, forget_shards, sweep
 from seaway.publishing import resumable
+from seaway.storage.reserve import Reserve
 from seaway.trust import tokens as workflow_tokens
 from seaway.trust import trusted_root
 from seaway.trust.trusted_root import TrustedRoots
@@ -52,6 +53,7 @@ class Duties:
     accounts: Accounts
     roots: TrustedRoots
     repository: Repository
+    reserve: Reserve
 
     def handlers(self) -> Mapping[str, Handler]:
         """What each kind of job does; each can be repeated."""
@@ -73,9 +75,11 @@ class Duties:
         except SweepStopped as stopped:  # trying again would not help; the admin page says it too
             log.warning("sweep.stopped", reason=stopped.sentence)
             return
+        self.reserve.fill()
         log.info("sweep.done", blobs=swept.blobs, bytes=swept.bytes, spool_files=swept.spool_files)
 
     def _expire(self, _args: dict[str, Any]) -> None:
+        self.reserve.fill()
         now_ms = self.clock.now_ms()
         shards = forget_shards(self.database, now_ms)
         with self.database.write() as tx:

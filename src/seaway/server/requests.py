@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from seaway import ids, logs
+from seaway import ids, logs, system_errors
 from seaway.api.v1.app import PREFIX as DOCUMENTED
 from seaway.errors import Malformed, NotFound, SeawayError
 from seaway.http import problems
@@ -65,10 +65,12 @@ class Application:
             pass  # nobody is left to answer; what arrived was thrown away with the spool file
         except Exception as error:  # the last net: nobody sees a traceback, and the log does
             if status:
-                log.error("request.broken_off", path=_path(scope), exc_info=error)
+                known = system_errors.unavailable(error)
+                log.error("request.broken_off", path=_path(scope), error=str(error), exc_info=None if known else error)
                 raise  # the head has left: the server must cut the connection, or the reader takes half for all
-            if isinstance(error, SeawayError):
-                code = error.code
+            told = system_errors.unavailable(error) or error
+            if isinstance(told, SeawayError):
+                code = told.code
             request = Request(scope, receive)
             usual = ProblemPage if wants_page(request) else problems.response_for
             answer: ASGIApp = scope.get(problems.FORM, usual)(error, request)

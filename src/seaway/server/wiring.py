@@ -59,6 +59,7 @@ from seaway.settings import Settings
 from seaway.storage import keys
 from seaway.storage.blobs import Blobs
 from seaway.storage.opening import BucketAccess, open_blobs
+from seaway.storage.reserve import Reserve
 from seaway.storage.spool import Spool
 from seaway.trust.exchange import Exchanging, audience_of
 from seaway.trust.issuers import Issuer
@@ -126,9 +127,10 @@ def build(
     _make_data_folder(settings)
     blobs = blobs or open_store(settings)
     database = database or open_database(settings)
+    reserve = Reserve(settings.reserve_file, 0 if settings.database_url.get_secret_value() else settings.disk_reserve)
     pairing = Pairing(database, blobs)
     try:
-        prepare(database)
+        reserve.with_room(partial(prepare, database))
         if paired:
             pairing.begin()
             blobs = PairedBlobs(blobs, pairing)
@@ -155,6 +157,7 @@ def build(
         disk=ThreadPoolExecutor(_DISK_THREADS, thread_name_prefix="disk"),
         counts=counts,
         attesting=_wire_attesting(settings, database),
+        reserve=reserve,
     )
     accounts = _wire_accounts(settings, database, blobs, clock)
     outside = _wire_outside(settings, accounts)
@@ -164,7 +167,7 @@ def build(
         outside=outside,
         publishing=publishing,
         reading=_wire_reading(database, documents, clock, blobs),
-        removing=Removing(database, clock, settings.whole_document_limit),
+        removing=Removing(database, clock, settings.whole_document_limit, reserve),
         overviews=Overviews(),
         contents=Contents(blobs),
         logos=Logos(database, blobs, spool, clock, _drawer(), fetches=settings.fetch_avatars),
@@ -172,7 +175,7 @@ def build(
         key_rules=KeyRules(settings.keys_without_end),
         exchanging=_wire_exchanging(settings, accounts, outside.fetcher, counts),
         delivery=_wire_delivery(settings, blobs),
-        readiness=Readiness(database, blobs),
+        readiness=Readiness(database, blobs, spool=spool),
         counts=counts,
         tally=Tally(database, clock),
         list_limit=ListLimit(clock, _limit(settings.searches_per_minute, MINUTE_MS)),
@@ -181,7 +184,8 @@ def build(
     )
     repository = Repository(settings.data / "tuf")
     sweeping = Sweeping(database, blobs, spool, clock, pairing, settings.sweep_max_percent)
-    duties = Duties(database, sweeping, documents, clock, accounts, publishing.attesting.roots, repository)
+    roots = publishing.attesting.roots
+    duties = Duties(database, sweeping, documents, clock, accounts, roots, repository, reserve)
     periods = periods_ms(refreshes_root=settings.sigstore_refresh)
     runner = Runner(database, clock, duties.handlers(), periods, counts=counts)
     return Seaway(settings, database, blobs, pairing, sweeping, spool, documents, examiners, clock, runner, house)

@@ -7,7 +7,8 @@ from enum import Enum
 class Keep(Enum):
     """How long a reader may keep an answer without asking again."""
 
-    NEVER = "never"  # attestations under the name of their file: whoever asks sees those of its bytes
+    # attestations under the name of their file: whoever asks sees those of its bytes; documents that could not be built
+    NEVER = "never"
     REVALIDATE = "revalidate"  # index documents: always ask, mostly hear «not changed»
     AN_HOUR = "an hour"  # package files, which can be overwritten
     FOR_EVER = "for ever"  # shards and sidecars that are named by their content
@@ -35,3 +36,4 @@ class Answer:
     is_package: bool = False
     file_id: int | None = None  # of a package file, whose downloads are counted
     good_until_ms: int | None = None  # from then on it says something else, though nothing was changed
+    is_outdated: bool = False  # the newest could not be built: nobody may remember this answer

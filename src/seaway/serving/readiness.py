@@ -1,4 +1,4 @@
-"""Whether this process can serve now: its database and its storage are asked, each within a bound."""
+"""Whether this process can serve now: its database, its storage and its spool are asked, each within a bound."""
 
 import asyncio
 import os
@@ -7,42 +7,54 @@ from functools import partial
 import structlog
 from sqlalchemy import select
 
+from seaway import system_errors
 from seaway.database.engine import Database
 from seaway.database.tables import channels
 from seaway.errors import Unavailable
 from seaway.questions import Question
 from seaway.storage import keys
 from seaway.storage.blobs import Blobs
+from seaway.storage.spool import Spool
 
 log = structlog.get_logger()
 
 PATIENCE_SECONDS = 5.0
+NO_ANSWER = "does not answer"
 _NOTHING = keys.blob(bytes(32))  # no content has this hash
 
 
 class Readiness:
     """Asks the parts without which nothing can be served."""
 
-    def __init__(self, database: Database, blobs: Blobs, *, patience_seconds: float = PATIENCE_SECONDS) -> None:
+    def __init__(
+        self,
+        database: Database,
+        blobs: Blobs,
+        *,
+        spool: Spool | None = None,
+        patience_seconds: float = PATIENCE_SECONDS,
+    ) -> None:
         self._patience_seconds = patience_seconds
         self._questions = {
             "database": Question(partial(_ask_database, database)),
             "storage": Question(partial(_ask_storage, blobs)),
         }
+        if spool is not None:
+            self._questions["spool folder"] = Question(partial(_ask_spool, spool))
 
-    async def away(self) -> list[str]:
-        """The parts that do not answer in time."""
-        answers = await asyncio.gather(*(self._answers(part) for part in self._questions))
-        return [part for part, answers_now in zip(self._questions, answers, strict=True) if not answers_now]
+    async def away(self) -> dict[str, str]:
+        """The parts that cannot be used now, each with what is wrong with it; nothing that strangers may not know."""
+        found = await asyncio.gather(*(self._problem(part) for part in self._questions))
+        return {part: problem for part, problem in zip(self._questions, found, strict=True) if problem is not None}
 
-    async def _answers(self, part: str) -> bool:
+    async def _problem(self, part: str) -> str | None:
         try:
             answer = asyncio.wrap_future(self._questions[part].put())
             await asyncio.wait_for(answer, self._patience_seconds)
         except Exception as error:  # noqa: BLE001  whatever it is, it is no answer
             log.warning("ready.away", part=part, error=f"{type(error).__name__}: {error}")
-            return False
-        return True
+            return system_errors.condition_of(error) or NO_ANSWER
+        return None
 
 
 def _ask_database(database: Database) -> None:
@@ -56,3 +68,8 @@ def _ask_storage(blobs: Blobs) -> None:
     # A folder that went away has no blobs, which `stat` says without an error.
     if path is not None and not os.access(path.parents[_NOTHING.count("/")], os.R_OK | os.W_OK | os.X_OK):
         raise Unavailable("The folder of the store is missing or cannot be written.")
+
+
+def _ask_spool(spool: Spool) -> None:
+    with spool.file():
+        pass

@@ -6,6 +6,9 @@ Find what a reader asked for: (credentials, channel, path) -> `Answer`, or the r
 2. An index document of a known subdir of an existing channel is always there, empty if nothing was
    uploaded (S6): rattler writes down a 404 of the shard index and never asks again.
 3. Every document is of one revision and says which (S2, S4).
+4. Where a document cannot be built because the disk, the database or the store takes no writes, the last complete one
+   is the answer, which is not remembered: the first request after the recovery builds again. What is away for a moment
+   is a 503 instead: clients try again, and nobody misses what they have just uploaded.
 """
 
 import hashlib
@@ -14,9 +17,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
+import structlog
 from anyio import CapacityLimiter, to_thread
 from sqlalchemy import bindparam, select
 
+from seaway import system_errors
 from seaway.accounts.principal import Principal
 from seaway.channels import channels, notices, permissions
 from seaway.channels.permissions import Access
@@ -29,7 +34,7 @@ from seaway.conda.subdir import is_known
 from seaway.database.engine import Database, Tx
 from seaway.database.tables import channels as channel_rows
 from seaway.database.tables import files, retired_shards, shards, subdirs
-from seaway.errors import NotFound
+from seaway.errors import NotFound, NotWritable
 from seaway.indexing import documents as kinds
 from seaway.indexing.channeldata import ChannelData, ChannelDatas
 from seaway.indexing.documents import Document, Documents
@@ -53,6 +58,8 @@ CHANNELDATA = "channeldata.json"
 _JSON = "application/json"
 _ZSTD = "application/zstd"
 _BYTES = "application/octet-stream"
+
+log = structlog.get_logger()
 
 _WHOLE_DOCUMENTS = {
     kinds.REPODATA: _JSON,
@@ -88,7 +95,7 @@ class _Address:
     """Where a whole document is read, and in which coding it leaves."""
 
     def __init__(self, access: Access, channel: str, subdir: str, name: str, encodings: Sequence[str]) -> None:
-        self.access = access
+        self.access, self.channel = access, channel
         self.subdir = subdir
         self.name = name
         self.text = f"{channel}/{subdir}/{name}"
@@ -100,6 +107,10 @@ class _Address:
             if (name, encoding) in _ENCODED:
                 self.encoding, self.kind = encoding, _ENCODED[name, encoding]
                 break
+
+    def without_encoding(self) -> "_Address":
+        """The same document as it is."""
+        return _Address(self.access, self.channel, self.subdir, self.name, ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +168,8 @@ async def answer(house: Reading, question: Question) -> Held:
         found = await to_thread.run_sync(found.build, limiter=house.building_turns)
     if found.content is None and found.size <= _SMALL_DOCUMENT_BYTES and not found.is_package:
         found = await to_thread.run_sync(_with_content, house, found)
+    if found.is_outdated:
+        return Held(found, None, by.key_id)
     ends = [moment for moment in (by.expires_at_ms, found.good_until_ms) if moment is not None]
     held = Held(found, min(ends, default=None), by.key_id)
     house.memory.keep(mark, question, held)
@@ -295,10 +308,31 @@ def _whole_document(house: Reading, tx: Tx, address: _Address) -> Answer | Unbui
 
 
 def _build_document(house: Reading, subdir_id: int, address: _Address) -> Answer:
-    document = house.documents.build(subdir_id, address.kind)
+    try:
+        document = house.documents.build(subdir_id, address.kind)
+    except FileNotFoundError:
+        raise  # it was swept while we built: the request looks again
+    except Exception as error:
+        told = system_errors.unavailable(error) or error
+        if not isinstance(told, NotWritable):
+            raise
+        outdated = _last_complete(house, subdir_id, address)
+        if outdated is None:
+            raise
+        log.warning("documents.not_built", address=address.text, error=told.message, cause=told.cause)
+        return outdated
     if document is None:
         raise _nothing()  # the channel was removed while we built
     return _built(address, document)
+
+
+def _last_complete(house: Reading, subdir_id: int, address: _Address) -> Answer | None:
+    """The newest document that is there, without the encoding if that form is not; None where there was never one."""
+    document = house.documents.last(subdir_id, address.kind)
+    if document is None and address.kind != address.name:
+        address = address.without_encoding()
+        document = house.documents.last(subdir_id, address.kind)
+    return None if document is None else replace(_built(address, document), keep=Keep.NEVER, is_outdated=True)
 
 
 def _built(address: _Address, document: Document) -> Answer:

@@ -49,7 +49,8 @@ class Tally:
         if key_id is None:
             return
         now_ms = self._clock.now_ms()
-        if now_ms - self._told.get(key_id, -USE_TOLD_EVERY_MS) >= USE_TOLD_EVERY_MS:
+        since_ms = now_ms - self._told.get(key_id, -USE_TOLD_EVERY_MS)
+        if not 0 <= since_ms < USE_TOLD_EVERY_MS:  # below zero: the clock was set back
             with self._lock:
                 self._used[key_id] = (now_ms, address)
 

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import obstore
-from obstore.exceptions import AlreadyExistsError, BaseError, NotFoundError
+from obstore.exceptions import AlreadyExistsError, BaseError, NotFoundError, PermissionDeniedError
 from obstore.store import AzureStore, GCSStore, S3Store
 
-from seaway.errors import Unavailable
+from seaway.errors import NotWritable, Unavailable
 from seaway.storage.blobs import BlobStat
 
 if TYPE_CHECKING:
@@ -160,5 +160,7 @@ def _explained(key: str = "") -> Iterator[None]:
         yield
     except (NotFoundError, FileNotFoundError):
         raise FileNotFoundError(key) from None
+    except PermissionDeniedError as error:
+        raise NotWritable("The storage denies access.", "Tell the operator of the server.", cause=str(error)) from error
     except BaseError as error:
         raise Unavailable("The storage does not answer.", "Try again in a moment.", cause=str(error)) from error

@@ -4,8 +4,11 @@ Files on their way in: what arrives is written here first and moved into the sto
 1. A spool file or folder is locked (flock) from its making to its end, and the lock dies with the process.
 2. What nobody has locked belongs to a process that was killed; `clear_orphans` removes it.
    So several processes share one folder, and a kill -9 at any line costs disk only until the next start.
+3. A spool folder that was removed is made again, but only inside the folder that held it at the start: where that one
+   was unmounted or replaced, uploads would go to another disk unnoticed.
 """
 
+import errno
 import fcntl
 import os
 import secrets
@@ -16,6 +19,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from seaway.errors import Unavailable
+
 
 class Spool:
     """A folder of spool files, shared by the processes of one machine."""
@@ -23,6 +28,7 @@ class Spool:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
+        self._parent = _identity(folder.parent)
 
     @contextmanager
     def file(self) -> Iterator[BinaryIO]:
@@ -31,8 +37,10 @@ class Spool:
         try:
             yield file
         finally:
-            Path(file.name).unlink(missing_ok=True)
-            file.close()
+            try:
+                Path(file.name).unlink(missing_ok=True)
+            finally:
+                file.close()
 
     @contextmanager
     def private_file(self) -> Iterator[BinaryIO]:
@@ -59,7 +67,7 @@ class Spool:
     def clear_orphans(self) -> int:
         """Remove what killed processes left; the number of files and folders."""
         removed = 0
-        for path in self._folder.iterdir():
+        for path in self._folder.iterdir() if self._folder.is_dir() else ():
             try:
                 descriptor = os.open(path, os.O_RDONLY)
             except FileNotFoundError:
@@ -72,9 +80,23 @@ class Spool:
                 os.close(descriptor)
         return removed
 
+    def _new_path(self) -> Path:
+        """Return a path that no file has, in the folder, which is made again where it was removed (invariant 3)."""
+        if not self._folder.is_dir():
+            try:
+                if _identity(self._folder.parent) != self._parent:
+                    raise FileNotFoundError(
+                        errno.ENOENT, "the folder that held the spool was replaced", str(self._folder)
+                    )
+                self._folder.mkdir(exist_ok=True)
+            except FileNotFoundError as error:
+                hint = "Try again later, or tell the operator of the server."
+                raise Unavailable("The spool folder of the server is missing.", hint, cause=str(error)) from error
+        return self._folder / secrets.token_hex(16)
+
     def _create_folder(self) -> tuple[Path, int]:
         while True:
-            path = self._folder / secrets.token_hex(16)
+            path = self._new_path()
             path.mkdir()
             try:
                 descriptor = os.open(path, os.O_RDONLY)
@@ -86,12 +108,17 @@ class Spool:
 
     def _create(self) -> BinaryIO:
         while True:
-            path = self._folder / secrets.token_hex(16)
+            path = self._new_path()
             file = path.open("x+b")
             # Between the making and the locking another process may take the file for an orphan.
             if _lock(file.fileno()) and _is_at(file.fileno(), path):
                 return file
             file.close()
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    found = folder.stat()
+    return found.st_dev, found.st_ino
 
 
 def _remove(path: Path) -> None:

@@ -84,7 +84,8 @@ class PublicKeys:
         """The key of this name as PEM, or None; to be called in a thread."""
         with self._lock:
             age = None if self._asked_at_ms is None else self._clock.now_ms() - self._asked_at_ms
-            if age is None or age >= _KEPT_MS or (identifier not in self._keys and age >= _PAUSE_MS):
+            kept_ms = _KEPT_MS if identifier in self._keys else _PAUSE_MS
+            if age is None or not 0 <= age < kept_ms:  # below zero: the clock was set back
                 self._asked_at_ms = self._clock.now_ms()
                 self._keys = _keys_of(self._published())
             return self._keys.get(identifier)

@@ -23,6 +23,7 @@ from sigstore.models import Bundle, TrustedRoot
 from sigstore.verify import Verifier
 from sigstore_models.trustroot.v1 import TrustedRoot as TrustedRootText
 
+from seaway import system_errors
 from seaway.conda import strict_json
 from seaway.trust.attestations import ISSUER, NotABundle, NotVerified, Signed, UnknownParty
 
@@ -56,6 +57,8 @@ class SigstoreVerifier:
             self.parties = _parties(strict_json.decode(trusted_root))
             self._verifier = Verifier(trusted_root=TrustedRoot(TrustedRootText.from_json(trusted_root)))
         except Exception as error:  # whatever the library makes of a wrong file
+            if system_errors.unavailable(error) is not None:
+                raise
             raise NotARoot(_said(error)) from error
 
     def verify(self, bundle: bytes) -> Signed:
@@ -80,7 +83,8 @@ def _parsed(bundle: bytes) -> Bundle:
 
 def _refusal(error: BaseException, kind: type[NotVerified]) -> BaseException:
     """A stranger's bundle must not stop the server, and a panic of rust code is no `Exception`."""
-    return error if isinstance(error, KeyboardInterrupt | SystemExit) else kind(_said(error))
+    is_ours = isinstance(error, KeyboardInterrupt | SystemExit) or system_errors.unavailable(error) is not None
+    return error if is_ours else kind(_said(error))
 
 
 def _said(error: BaseException) -> str:

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from seaway.accounts.parts import Accounts
 from seaway.accounts.principal import Principal
 from seaway.accounts.signing_in import Client
-from seaway.errors import BadCredential, NotAllowed, NotConfirmed, SeawayError, TooMany
+from seaway.errors import BadCredential, NotAllowed, NotConfirmed, SeawayError
 from seaway.http import credentials, problems
 from seaway.http.house import House
 from seaway.http.identity import principal_of
@@ -44,8 +44,8 @@ def refused(
     request: Request, template: str, error: SeawayError, *, for_anyone: bool = False, **values: Any
 ) -> Response:
     """The form again, with what was wrong with it."""
-    headers = {"Retry-After": str(error.retry_after_seconds)} if isinstance(error, TooMany) else {}
-    status = problems.status_of(error)
+    problems.note(error)
+    status, headers = problems.status_of(error), problems.retry_after(error)
     return page(request, template, status=status, headers=headers, for_anyone=for_anyone, problem=error, **values)
 
 

@@ -42,7 +42,11 @@ class ProblemPage:
         self._plain = problems.response_for(error, request)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await (await self._page())(scope, receive, send)
+        try:
+            answer = await self._page()
+        except Exception:  # noqa: BLE001  a template cannot be opened either, for example: the sentence is there already
+            answer = self._plain
+        await answer(scope, receive, send)
 
     async def _page(self) -> Response:
         if self._plain.status_code < _ASKS_WHO:

@@ -154,8 +154,12 @@ def change(call: Asked, channel: ChannelName, given: ChannelChange) -> ChannelSh
 @router.delete("/channels/{channel}", operation_id="removeChannel", status_code=204)
 def remove(call: Asked, channel: ChannelName, confirm: Confirm) -> None:
     """Delete a channel with everything in it; only its owner can, signed in a short while ago."""
-    with call.write() as tx:
-        channels.remove(tx, call.now_ms, call.by, channel, typed=confirm)
+
+    def act() -> None:
+        with call.write() as tx:
+            channels.remove(tx, call.now_ms, call.by, channel, typed=confirm)
+
+    call.house.removing.reserve.with_room(act)
 
 
 @router.get("/channel-names/{channel}", operation_id="checkChannelName")

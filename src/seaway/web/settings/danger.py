@@ -51,7 +51,7 @@ async def remove(request: Request, by: Principal) -> Response:
     """Delete the channel, if its name was typed."""
     form = await form_of(request)
     typed = {"to": "", "name": form.text("name")[:128]}
-    return await do(request, by, SECTION, partial(_remove, form), then="/channels", typed=typed)
+    return await do(request, by, SECTION, partial(_remove, form), then="/channels", makes_room=True, typed=typed)
 
 
 def _offer(form: Form, scene: Scene) -> None:

@@ -68,10 +68,18 @@ async def do(
     act: Callable[[Scene], object],
     *,
     then: str | None = None,
+    makes_room: bool = False,
     **typed: Any,
 ) -> Response:
-    """Do what the form asks for and show the page anew; if that is refused, the form with what was `typed`."""
+    """
+    Do what the form asks for and show the page anew; if that is refused, the form with what was `typed`.
+
+    What `makes_room` is done on a full disk too.
+    """
     acting = partial(_act, request, by, section, act)
+    if makes_room:
+        house: House = request.app.state.house
+        acting = partial(house.removing.reserve.with_room, acting)
     return await _done(request, by, section, acting, then or section.address(request.path_params["channel"]), typed)
 
 
