@@ -62,10 +62,11 @@ def test_a_server_whose_store_is_not_mounted_is_not_ready(tmp_path: Path) -> Non
     store.mkdir()  # as an empty place of a mount is
     with serving(tmp_path) as server, server.client(key) as http:
         for _ in range(2):
-            assert 503 == http.get("/health/ready").status_code
+            probe = http.get("/health/ready")
+            assert (503, "The storage is empty or not mounted.") == (probe.status_code, probe.text)
             refused = upload(http, FILE)
             assert (503, True) == (refused.status_code, "retry-after" in refused.headers)
-            assert 200 == http.get("/chan/noarch/repodata_shards.msgpack.zst", follow_redirects=False).status_code
+            assert 200 == http.get("/chan/noarch/repodata_shards.msgpack.zst").status_code
             assert not store.exists() or [] == list(store.iterdir())
             shutil.rmtree(store, ignore_errors=True)
             elsewhere.rename(store)

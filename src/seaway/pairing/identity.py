@@ -44,16 +44,16 @@ class DatabaseIdentity:
 
 
 class Verdict(Enum):
-    """What a combination of identities means."""
+    """What a combination of identities means; the value says it of the store."""
 
-    MATCHES = "matches"
-    NEW = "new"  # both sides are empty, or a pairing was interrupted: it may be made
-    ABSENT = "absent"  # the store is empty, not mounted or gone
-    BEHIND = "behind"  # the database is an older copy: it serves and takes uploads, and deletes nothing
-    UNKNOWN_STORE = "unknown store"  # the store has blobs, and the database knows of no store
-    UNPAIRED = "unpaired"  # both have contents, and neither has an identity
-    OTHER_STORE = "other store"
-    OLDER_STORE = "older store"  # the store was replaced by an older copy of itself
+    MATCHES = "belongs to the database"
+    NEW = "is new"  # both sides are empty, or a pairing was interrupted: it may be made
+    ABSENT = "is empty or not mounted"
+    BEHIND = "is newer than the database"  # the database is an older copy: it serves, takes uploads, deletes nothing
+    UNKNOWN_STORE = "is not known to the database"  # it has contents, and the database was never paired
+    UNPAIRED = "was never paired"  # both have contents, and neither has an identity
+    OTHER_STORE = "belongs to another database"
+    OLDER_STORE = "is an older copy"  # it was replaced by an older copy of itself
 
 
 # With these nothing can be right before an operator has decided: a start stops.

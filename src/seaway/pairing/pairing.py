@@ -40,6 +40,14 @@ _HELD = (
 _BUCKET_SECONDS = 2.0  # a folder tells at once that it was replaced, by the inode of its identity; a bucket is asked
 
 
+class NotPaired(Unavailable):
+    """The store is not the one of the database; `condition` says in few words what it is."""
+
+    def __init__(self, verdict: Verdict) -> None:
+        super().__init__(*_told(verdict))
+        self.condition = verdict.value
+
+
 class Pairing:
     """The pair of one database and one store, as one process sees it."""
 
@@ -92,7 +100,7 @@ class Pairing:
         """Return if the store is the database's; `Unavailable` with the reason otherwise (2)."""
         verdict = self.verdict()
         if verdict not in TAKES_UPLOADS:
-            raise Unavailable(*_told(verdict))
+            raise NotPaired(verdict)
 
     def may_delete(self) -> bool:
         """Return whether blobs may be deleted from the store (3)."""

@@ -11,6 +11,7 @@ from seaway import system_errors
 from seaway.database.engine import Database
 from seaway.database.tables import channels
 from seaway.errors import Unavailable
+from seaway.pairing.pairing import NotPaired
 from seaway.questions import Question
 from seaway.storage import keys
 from seaway.storage.blobs import Blobs
@@ -53,6 +54,8 @@ class Readiness:
             await asyncio.wait_for(answer, self._patience_seconds)
         except Exception as error:  # noqa: BLE001  whatever it is, it is no answer
             log.warning("ready.away", part=part, error=f"{type(error).__name__}: {error}")
+            if isinstance(error, NotPaired):
+                return error.condition
             return system_errors.condition_of(error) or NO_ANSWER
         return None
 
