@@ -115,9 +115,10 @@ def build(
     counts = counts or Counts()
     _make_data_folder(settings)
     blobs = blobs or open_store(settings)
+    may_be_new = _may_be_new(settings, blobs)
     database = database or open_database(settings)
     try:
-        prepare(database)
+        prepare(database, may_be_new)
     except BaseException:  # a stop during the start too: connections must not outlive it
         database.close()
         raise
@@ -353,6 +354,17 @@ def open_store(settings: Settings) -> Blobs:
         secret_key=settings.s3_secret_key.get_secret_value(),
     )
     return open_blobs(settings.effective_storage_url, access)
+
+
+def _may_be_new(settings: Settings, blobs: Blobs) -> Callable[[], bool]:
+    """
+    Whether a database without tables can be that of a first start.
+
+    A file that was there before and lost its content is not: its store has blobs. A first start that was killed
+    leaves a file without tables too, but nothing in the store.
+    """
+    was_there = not settings.database_url.get_secret_value() and settings.database_file.exists()
+    return lambda: not (was_there and any(blobs.list()))
 
 
 def _make_data_folder(settings: Settings) -> None:
