@@ -151,7 +151,9 @@ class DamagedRecord(Unavailable):
     code = "record-damaged"
 
     def __init__(self, what: str, *, cause: str, cure: str = "seaway reindex --from-blobs") -> None:
-        super().__init__(f"{what} is damaged in the database.", f"Its operator can repair it with `{cure}`.", cause=cause)
+        super().__init__(
+            f"{what} is damaged in the database.", f"Its operator can repair it with `{cure}`.", cause=cause
+        )
 
 
 class NameTaken(SeawayError):

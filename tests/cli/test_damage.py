@@ -1,23 +1,16 @@
 """Commands on a damaged store: each ends in one sentence, with exit code 1 and without a traceback."""
 
 import os
-import signal
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
 
 from seaway.errors import DamagedDatabase
 from tests.cli.conftest import FILE, Shell
 from tests.support import state
-from tests.support.house import build
-from tests.support.requests import upload
-from tests.support.server import serving, variables
 
 DAMAGED = DamagedDatabase("").sentence
 
@@ -96,6 +89,7 @@ COMMANDS = [
     ("jobs", "list"),
     ("check",),
     ("reindex",),
+    ("reindex", "--from-blobs"),
     ("sweep",),
     ("backup", "copy.tar"),
     ("serve", "--port", "0"),

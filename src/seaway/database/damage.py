@@ -3,8 +3,10 @@
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import ColumnElement, Connection, type_coerce
+from sqlalchemy.types import NullType
 
 _SQLITE_PRIMARY = 0xFF  # an extended result code holds the primary one in its lowest byte
 _SQLITE_DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT}
@@ -36,11 +38,16 @@ def tolerating_damage(tx: Connection) -> Iterator[None]:
     if not isinstance(connection, sqlite3.Connection):
         yield
         return
-    connection.text_factory = _text
+    before, connection.text_factory = connection.text_factory, _text
     try:
         yield
     finally:
-        connection.text_factory = str
+        connection.text_factory = before
+
+
+def raw(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Select the value as the driver gives it: the conversion of a type would fail on one of another type."""
+    return type_coerce(column, NullType())
 
 
 def _text(raw: bytes) -> str | bytes:
