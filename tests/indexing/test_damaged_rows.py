@@ -1,7 +1,9 @@
 """Rows of damaged bytes: they are named, nothing is stopped by them, and what can be derived is repaired."""
 
 import random
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
@@ -22,23 +24,20 @@ GARBAGE = b"\xff\x00{not json"
 
 
 def damage(channel: Channel, table: Table, column: str, value: object, where: str = "1 = 1") -> None:
-    """Write a value as bits that flipped would: past the types, the references and the constraints."""
-    engine = channel.seaway.database.engine
-    with engine.connect() as connection:
-        is_sqlite = engine.dialect.name == "sqlite"
-        connection.exec_driver_sql(
-            "PRAGMA foreign_keys = OFF" if is_sqlite else "SET session_replication_role = replica"
-        )
-        connection.commit()
-        key = ", ".join(found.name for found in table.primary_key)
-        rows = f"({key}) IN (SELECT {key} FROM {table.name} WHERE {where} ORDER BY {key} LIMIT 1)"
-        changed = connection.execute(
-            text(f'UPDATE {table.name} SET "{column}" = :value WHERE {rows}'), {"value": value}
-        )
-        assert 1 == changed.rowcount
-        connection.commit()
-        connection.exec_driver_sql("PRAGMA foreign_keys = ON" if is_sqlite else "SET session_replication_role = origin")
-        connection.commit()
+    """Write a value as bits that flipped would, past the references."""
+    key = ", ".join(found.name for found in table.primary_key)
+    rows = f"({key}) IN (SELECT {key} FROM {table.name} WHERE {where} ORDER BY {key} LIMIT 1)"
+    statement = f'UPDATE {table.name} SET "{column}" = :value WHERE {rows}'
+    if not is_sqlite(channel):
+        with channel.seaway.database.write() as tx:
+            assert 1 == tx.execute(text(statement), {"value": value}).rowcount
+        return
+    with closing(sqlite3.connect(channel.seaway.settings.database_file)) as connection, connection:
+        assert 1 == connection.execute(statement, {"value": value}).rowcount
+
+
+def is_sqlite(channel: Channel) -> bool:
+    return channel.seaway.database.engine.dialect.name == "sqlite"
 
 
 def repaired(channel: Channel) -> Reindexed:
@@ -169,7 +168,7 @@ def test_any_bytes_in_a_derived_column_are_named_and_repaired(
     filled: Channel, table: Table, column: str, seed: int
 ) -> None:
     """The check never fails and names something; afterwards nothing is broken."""
-    if filled.seaway.database.engine.dialect.name != "sqlite":
+    if not is_sqlite(filled):
         pytest.skip("PostgreSQL keeps the types of columns")
     filled.repodata()
     damage(filled, table, column, random_bytes(seed))
@@ -181,7 +180,7 @@ def test_any_bytes_in_a_derived_column_are_named_and_repaired(
 @pytest.mark.parametrize(("table", "column"), OTHERS, ids=lambda value: getattr(value, "name", value))
 def test_any_bytes_in_another_column_are_named(filled: Channel, table: Table, column: str) -> None:
     """What only the row knew is not repaired: it is named before and after, and the commands end."""
-    if filled.seaway.database.engine.dialect.name != "sqlite":
+    if not is_sqlite(filled):
         pytest.skip("PostgreSQL keeps the types of columns")
     damage(filled, table, column, random_bytes(33))
     assert [] != list(check(filled.seaway))
@@ -192,7 +191,7 @@ def test_any_bytes_in_another_column_are_named(filled: Channel, table: Table, co
 @pytest.mark.parametrize(("table", "column"), [(shards, "name"), (files, "section"), (packages, "name")])
 def test_text_that_is_not_utf8_is_named_and_repaired(filled: Channel, table: Table, column: str) -> None:
     """A bit that flipped in a text leaves a text that no driver decodes."""
-    if filled.seaway.database.engine.dialect.name != "sqlite":
+    if not is_sqlite(filled):
         pytest.skip("PostgreSQL keeps no such text")
     with filled.seaway.database.write() as tx:
         tx.exec_driver_sql(f"UPDATE {table.name} SET {column} = CAST(x'ff62' AS TEXT) WHERE rowid = 1")
