@@ -257,6 +257,7 @@ def _shard_row(subdir_id: int, name: str, revision: int, index: NameIndex) -> di
         "v3_count": len(times),
         "v3_newest": max(times, default=0),
         "v3_oldest": min(times, default=0),
+        "checksum": index.checksum,
     }
 
 

@@ -16,8 +16,10 @@ The errors that cross a boundary: a code, one plain sentence, and what to do abo
     ├── Refused            422  the content breaks a rule; carries a Reason (seaway.conda.refusals)
     ├── TooMany            429  too many of these in too short a time
     ├── Unavailable        503  disk full, storage or database away; try again
-    │   └── NotWritable    503  the disk, the database or the store takes no writes; reads may go on
-    │       └── NoRoom     503  the disk or the database is full
+    │   ├── NotWritable    503  the disk, the database or the store takes no writes; reads may go on
+    │   │   └── NoRoom     503  the disk or the database is full
+    │   ├── DamagedDatabase 503  the database file or schema is damaged; restore a backup
+    │   └── DamagedRecord  503 a row of the index or of a file is damaged; repair it
     ├── NameTaken          422  the name of a user, channel or key is in use or reserved
     ├── WeakPassword       422  too short, too long or too easy to guess
     ├── Damaged            a backup or a store that is not what it says (seaway.moving.content)
@@ -138,6 +140,30 @@ class NotWritable(Unavailable):
 
 class NoRoom(NotWritable):
     """The disk or the database of the server is full."""
+
+
+class DamagedDatabase(Unavailable):
+    """The database is damaged: trying again does not help, a backup does."""
+
+    code = "database-damaged"
+
+    def __init__(self, cause: str) -> None:
+        super().__init__(
+            "The database is damaged.",
+            "Its operator must stop the server and restore a backup; the manual says how (docs/operate/running.md).",
+            cause=cause,
+        )
+
+
+class DamagedRecord(Unavailable):
+    """One row is damaged: what depends on it is refused until the row is repaired, and nothing else is."""
+
+    code = "record-damaged"
+
+    def __init__(self, what: str, *, cause: str, cure: str = "seaway reindex --from-blobs") -> None:
+        super().__init__(
+            f"{what} is damaged in the database.", f"Its operator can repair it with `{cure}`.", cause=cause
+        )
 
 
 class NameTaken(SeawayError):

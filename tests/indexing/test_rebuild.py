@@ -93,7 +93,7 @@ def found(channel: Channel) -> list[Difference]:
 
 def put_right(channel: Channel) -> int:
     with channel.seaway.database.write() as tx:
-        return rebuild(tx, channel.subdir(tx), channel.seaway.clock.now_ms(), 100_000)
+        return rebuild(tx, channel.subdir(tx), channel.seaway.clock.now_ms(), 100_000).changed
 
 
 def served(channel: Channel) -> tuple[object, object, set[bytes]]:

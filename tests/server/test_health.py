@@ -1,6 +1,5 @@
 """What orchestrators are told."""
 
-import shutil
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -97,12 +96,12 @@ async def test_what_is_away_is_named_and_nothing_else(opened: Seaway, away: tupl
 
 async def test_a_folder_that_went_away_is_noticed(opened: Seaway, tmp_path: Path) -> None:
     """A store that was unmounted or removed has no blobs and raises no error, and is away all the same."""
-    shutil.rmtree(tmp_path / "data" / "store")
+    (tmp_path / "data" / "store").rename(tmp_path / "elsewhere")
     async with client(opened) as http:
         answer = await http.get("/health/ready")
-        (tmp_path / "data" / "store").mkdir()
+        (tmp_path / "elsewhere").rename(tmp_path / "data" / "store")
         later = await http.get("/health/ready")
-    assert (503, "The storage does not answer.", 200) == (answer.status_code, answer.text, later.status_code)
+    assert (503, "The storage is empty or not mounted.", 200) == (answer.status_code, answer.text, later.status_code)
 
 
 async def test_a_store_that_hangs_does_not_hang_the_probe(opened: Seaway) -> None:

@@ -75,6 +75,7 @@ class Event(Enum):
     FILE_YANKED = "file.yanked"
     FILE_UNYANKED = "file.unyanked"
     FILE_DELETED = "file.deleted"
+    FILE_REBUILT = "file.rebuilt"
     ISSUER_ADDED = "issuer.added"
     ISSUER_CHANGED = "issuer.changed"
     ISSUER_REMOVED = "issuer.removed"

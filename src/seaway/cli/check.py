@@ -1,50 +1,56 @@
 """
 Prove the promises of consistency over a whole store.
 
-    S1  every file row names a blob that is there, with its size, its hash, and the record that it makes
+    S1  every file row names a blob that is there, with its size, its hash, and holds what that blob makes
     S2  every document row is of one revision, not of a later one than its subdir, and its blob is what it says
     S3  every shard and fragment is what the file rows of its name make, and nothing else is
     S4  every channel has exactly one owner; every replaced shard is still what its address says
     S5  the record of uploads of every channel is one unbroken chain that ends where it is said to end
     S6  a record names the hash of a sidecar of attestations if and only if that sidecar is there, for these bytes
     S7  every logo of a channel is a blob that is there, with its size and its hash
+    S8  every value is of the type of its column, and every reference leads to a row
 
-Each subdir is looked at in one read transaction, so a server may run meanwhile.
+Each part of a subdir is looked at in one read transaction, so a server may run meanwhile. What cannot be read is
+named like anything else that is broken, and the check goes on with the next part.
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import BinaryIO
+from functools import partial
+from typing import Any, BinaryIO
 
-import msgspec
-from sqlalchemy import func, select
+from sqlalchemy import Boolean, Column, Float, Integer, LargeBinary, Table, exists, func, select
 
 from seaway.channels.roles import Role
 from seaway.conda import filename
-from seaway.conda.limits import ArchiveLimits
-from seaway.conda.record import Hashes
-from seaway.conda.refusals import Refused
-from seaway.database.engine import Tx
+from seaway.database.damage import raw, tolerating_damage
+from seaway.database.engine import Database, Tx
 from seaway.database.tables import (
     channels,
     documents,
-    files,
     logos,
     members,
+    metadata,
+    packages,
     retired_shards,
     subdirs,
 )
+from seaway.errors import DamagedDatabase, SeawayError
 from seaway.indexing import rebuild
 from seaway.indexing.documents import REPODATA, REPODATA_GZ, REPODATA_ZST, RUN_EXPORTS_JSON, RUN_EXPORTS_ZST
-from seaway.indexing.rows import State, Subdir, get_subdir
-from seaway.publishing.examine import examine
+from seaway.indexing.name_index import UNREADABLE
+from seaway.indexing.rows import Subdir, get_subdir
+from seaway.publishing import reexamine
+from seaway.publishing.reexamine import CannotRebuild, FileRow
 from seaway.server.wiring import Seaway
 from seaway.storage import keys
 from seaway.trust import sidecars, uploads
 
 _CHUNK_BYTES = 1024 * 1024
+_ROWS_AT_ONCE = 500
+_SHA256_BYTES = 32
 _BUILT_TOGETHER = {REPODATA, REPODATA_ZST, RUN_EXPORTS_JSON, RUN_EXPORTS_ZST}
 
 
@@ -57,27 +63,110 @@ class Broken:
     what: str
 
 
+_Part = Callable[[Tx], Iterator[Broken]]
+_SubdirPart = Callable[[Seaway, Tx, Subdir, str, bool], Iterator[Broken]]
+
+
 def check(seaway: Seaway, *, quick: bool = False) -> Iterator[Broken]:
     """Every broken promise; `quick` compares sizes of blobs without reading them."""
-    with seaway.database.read() as tx:
-        yield from _owners(tx)
-        yield from _logos(seaway, tx, quick=quick)
+    database = seaway.database
+    for table in metadata.sorted_tables:
+        yield from _guarded(database, "S8", table.name, partial(_values, table))
+        yield from _guarded(database, "S8", table.name, partial(_references, table))
+    yield from _guarded(database, "S4", "members", _owners)
+    yield from _guarded(database, "S8", "packages", _packages)
+    yield from _guarded(database, "S7", "logos", partial(_logos, seaway, quick))
+    yield from _guarded(database, "S5", "uploads", _uploads)
+    with database.read() as tx:
         pairs = rebuild.all_subdirs(tx)
-        for where, what in uploads.broken(tx):
-            yield Broken("S5", f"uploads {where}", what)
     for _, subdir_id in pairs:
-        with seaway.database.read() as tx:
-            subdir = get_subdir(tx, subdir_id)
-            if subdir is None:
-                continue  # removed since
-            where = f"{_channel_of(tx, subdir_id)}/{subdir.name}"
-            for difference in rebuild.differences(tx, subdir):
-                yield Broken("S3", f"{where} {difference.name}".strip(), difference.what)
-            yield from _retired(tx, subdir_id, where)
-            yield from _documents(seaway, tx, subdir, where, quick=quick)
-            yield from _files(seaway, tx, subdir_id, where, quick=quick)
-            for file_name, what in sidecars.broken(tx, subdir_id):
-                yield Broken("S6", f"{where}/{file_name}", what)
+        for promise, part in _SUBDIR_PARTS:
+            yield from _guarded(
+                database, promise, f"subdir {subdir_id}", partial(_of_subdir, seaway, subdir_id, quick, part)
+            )
+
+
+def _guarded(database: Database, promise: str, where: str, part: _Part) -> Iterator[Broken]:
+    """Look at one part, and name it where the rows cannot be read, whatever bytes they hold."""
+    try:
+        with database.read() as tx, tolerating_damage(tx):
+            yield from part(tx)
+    except DamagedDatabase as error:
+        yield Broken(promise, where, f"cannot be read: {error.cause}")
+    except UNREADABLE as error:
+        yield Broken(promise, where, f"has rows that cannot be read: {type(error).__name__}: {error}")
+
+
+def _of_subdir(seaway: Seaway, subdir_id: int, quick: bool, part: _SubdirPart, tx: Tx) -> Iterator[Broken]:
+    subdir = get_subdir(tx, subdir_id)
+    if subdir is not None:  # else it was removed since
+        yield from part(seaway, tx, subdir, f"{_channel_of(tx, subdir_id)}/{subdir.name}", quick)
+
+
+def _values(table: Table, tx: Tx) -> Iterator[Broken]:
+    columns = list(table.c)
+    key = [columns.index(column) for column in table.primary_key]
+    rows = tx.execute(select(*map(raw, columns)).execution_options(yield_per=_ROWS_AT_ONCE))
+    for row in rows:
+        wrong = [column.name for column, value in zip(columns, row, strict=True) if not _fits(column, value)]
+        if wrong:
+            shown = ", ".join(_shown(row[place]) for place in key)
+            yield Broken("S8", f"{table.name} {shown}", f"has values of the wrong type in {', '.join(wrong)}")
+
+
+def _fits(column: Column[Any], value: object) -> bool:
+    if value is None:
+        return bool(column.nullable)
+    kind = column.type
+    if isinstance(kind, Boolean):
+        return value in (0, 1)
+    if isinstance(kind, Float):
+        return isinstance(value, float | int)
+    if isinstance(kind, Integer):
+        return isinstance(value, int)
+    return isinstance(value, bytes if isinstance(kind, LargeBinary) else str)
+
+
+def _shown(value: object) -> str:
+    return value.hex() if isinstance(value, bytes) else str(value)
+
+
+def _references(table: Table, tx: Tx) -> Iterator[Broken]:
+    for key in sorted(table.foreign_keys, key=lambda key: key.parent.name):
+        column, target = key.parent, key.column
+        other = target.table.alias()
+        lost = select(*map(raw, table.primary_key)).where(
+            column.is_not(None), ~exists().where(other.c[target.name] == column)
+        )
+        for row in tx.execute(lost):
+            where = f"{table.name} {', '.join(map(_shown, row))}"
+            yield Broken("S8", where, f"names a row of {target.table.name} that is not there, in {column.name}")
+
+
+def _packages(tx: Tx) -> Iterator[Broken]:
+    rows = tx.execute(
+        select(packages.c.name, packages.c.folded_name, channels.c.name.label("channel")).join(
+            channels, channels.c.id == packages.c.channel_id
+        )
+    )
+    for row in rows:
+        if isinstance(row.name, str) and row.folded_name != filename.folded(row.name):
+            yield Broken("S8", f"{row.channel} {row.name}", "is not found by the folded name that it has")
+
+
+def _uploads(tx: Tx) -> Iterator[Broken]:
+    for where, what in uploads.broken(tx):
+        yield Broken("S5", f"uploads {where}", what)
+
+
+def _index(_seaway: Seaway, tx: Tx, subdir: Subdir, where: str, _quick: bool) -> Iterator[Broken]:
+    for difference in rebuild.differences(tx, subdir):
+        yield Broken("S3", f"{where} {difference.name}".strip(), difference.what)
+
+
+def _attestations(_seaway: Seaway, tx: Tx, subdir: Subdir, where: str, _quick: bool) -> Iterator[Broken]:
+    for file_name, what in sidecars.broken(tx, subdir.id):
+        yield Broken("S6", f"{where}/{file_name}", what)
 
 
 def _channel_of(tx: Tx, subdir_id: int) -> str:
@@ -97,37 +186,45 @@ def _owners(tx: Tx) -> Iterator[Broken]:
         yield Broken("S4", name, f"has {count} owners instead of one")
 
 
-def _logos(seaway: Seaway, tx: Tx, *, quick: bool) -> Iterator[Broken]:
+def _logos(seaway: Seaway, quick: bool, tx: Tx) -> Iterator[Broken]:
     rows = tx.execute(
-        select(channels.c.name, logos.c.sha256, logos.c.size).join(logos, logos.c.channel_id == channels.c.id)
+        select(channels.c.name, raw(logos.c.sha256), raw(logos.c.size)).join(logos, logos.c.channel_id == channels.c.id)
     )
     for name, sha256, size in rows.all():
         for what in _blob(seaway, sha256, size, quick=quick):
             yield Broken("S7", f"{name} logo", what)
 
 
-def _retired(tx: Tx, subdir_id: int, where: str) -> Iterator[Broken]:
+def _retired(_seaway: Seaway, tx: Tx, subdir: Subdir, where: str, _quick: bool) -> Iterator[Broken]:
     rows = tx.execute(
-        select(retired_shards.c.sha256, retired_shards.c.content).where(retired_shards.c.subdir_id == subdir_id)
+        select(raw(retired_shards.c.sha256), raw(retired_shards.c.content)).where(
+            retired_shards.c.subdir_id == subdir.id
+        )
     )
     for sha256, content in rows:
-        if hashlib.sha256(content).digest() != sha256:
-            yield Broken("S4", f"{where}/shards/{sha256.hex()}", "is not what its address says")
+        if not rebuild.is_whole(sha256, content):
+            yield Broken("S4", f"{where}/shards/{_shown(sha256)}", "is not what its address says")
 
 
-def _documents(seaway: Seaway, tx: Tx, subdir: Subdir, where: str, *, quick: bool) -> Iterator[Broken]:
+def _documents(seaway: Seaway, tx: Tx, subdir: Subdir, where: str, quick: bool) -> Iterator[Broken]:
     rows = tx.execute(
-        select(documents.c.kind, documents.c.revision, documents.c.sha256, documents.c.size).where(
-            documents.c.subdir_id == subdir.id
-        )
+        select(
+            documents.c.kind,
+            raw(documents.c.revision).label("revision"),
+            raw(documents.c.sha256).label("sha256"),
+            raw(documents.c.size).label("size"),
+        ).where(documents.c.subdir_id == subdir.id)
     ).all()
+    for row in rows:
+        if row.kind not in {*_BUILT_TOGETHER, REPODATA_GZ}:
+            yield Broken("S2", f"{where}/{_shown(row.kind)}", "is not a kind of document")
     built_together = {row.revision for row in rows if row.kind != REPODATA_GZ}
     for missing in sorted(_BUILT_TOGETHER - {row.kind for row in rows}) if rows else ():
         yield Broken("S2", f"{where}/{missing}", "is missing, and other documents of the subdir are there")
     if len(built_together) > 1:
-        yield Broken("S2", where, f"has documents of the revisions {sorted(built_together)} side by side")
+        yield Broken("S2", where, f"has documents of the revisions {sorted(built_together, key=repr)} side by side")
     for row in rows:
-        if row.revision > subdir.revision:
+        if not isinstance(row.revision, int) or row.revision > subdir.revision:
             yield Broken("S2", f"{where}/{row.kind}", f"is of revision {row.revision}, the subdir at {subdir.revision}")
         for what in _blob(seaway, row.sha256, row.size, quick=quick):
             yield Broken("S2", f"{where}/{row.kind}", what)
@@ -137,26 +234,57 @@ def _documents(seaway: Seaway, tx: Tx, subdir: Subdir, where: str, *, quick: boo
             yield Broken("S2", f"{where}/{row.kind}", "is not what the records of its revision make")
 
 
-def _files(seaway: Seaway, tx: Tx, subdir_id: int, where: str, *, quick: bool) -> Iterator[Broken]:
-    rows = tx.execute(
-        select(files.c.file_name, files.c.sha256, files.c.size, files.c.indexed_at, files.c.record)
-        .where(files.c.subdir_id == subdir_id, files.c.state != State.DELETED.value)
-        .order_by(files.c.file_name)
-    ).all()
-    for row in rows:
+def _files(seaway: Seaway, tx: Tx, subdir: Subdir, where: str, quick: bool) -> Iterator[Broken]:
+    for row in reexamine.rows_of_subdir(tx, subdir.id):
         found = list(_blob(seaway, row.sha256, row.size, quick=quick))
         if not found and not quick:
-            found = list(_record(seaway, row.file_name, row.sha256, row.indexed_at, row.record))
+            found = list(_row(seaway, row))
         for what in found:
-            yield Broken("S1", f"{where}/{row.file_name}", what)
+            yield Broken("S1", f"{where}/{_shown(row.file_name)}", what)
 
 
-def _blob(seaway: Seaway, sha256: bytes, size: int, *, quick: bool) -> Iterator[str]:
+def _row(seaway: Seaway, row: FileRow) -> Iterator[str]:
+    """Make the row again from its blob, and compare; `sidecars.broken` looks at the attestations."""
+    try:
+        wrong = reexamine.differing(seaway.blobs, seaway.spool, row, reexamine.stored_field(row.record))
+    except CannotRebuild as error:
+        yield str(error)
+        return
+    for name in wrong:
+        yield f"has a {name} that its blob does not make"
+
+
+def _blob(seaway: Seaway, sha256: object, size: object, *, quick: bool) -> Iterator[str]:
+    if not isinstance(sha256, bytes) or len(sha256) != _SHA256_BYTES:
+        yield "names no blob"
+        return
+    found: list[str] = []
+    with _reading(found):
+        found += _differences_of_blob(seaway, sha256, size, quick=quick)
+    yield from found
+
+
+@contextmanager
+def _reading(found: list[str]) -> Iterator[None]:
+    """Name a blob that cannot be read, and that alone."""
+    try:
+        yield
+    except FileNotFoundError:
+        found.append("names a blob that was lost while it was read")
+    except (OSError, SeawayError) as error:
+        found.append(f"names a blob that cannot be read: {error}")
+
+
+def _differences_of_blob(seaway: Seaway, sha256: bytes, size: object, *, quick: bool) -> Iterator[str]:
     stat = seaway.blobs.stat(keys.blob(sha256))
     if stat is None:
         yield "names a blob that is not there"
     elif stat.size != size:
-        yield f"names a blob of {stat.size:,} bytes, and its row says {size:,}"
+        yield (
+            f"names a blob of {stat.size:,} bytes, and its row says {size:,}"
+            if isinstance(size, int)
+            else "has no size"
+        )
     elif not quick:
         with seaway.blobs.open(keys.blob(sha256)) as file:
             if _digest(file) != sha256:
@@ -170,29 +298,10 @@ def _digest(file: BinaryIO) -> bytes:
     return sha256.digest()
 
 
-def _record(seaway: Seaway, file_name: str, sha256: bytes, indexed_at: int, record: bytes) -> Iterator[str]:
-    """Make the record again from the blob, and compare."""
-    with seaway.blobs.open(keys.blob(sha256)) as blob, seaway.spool.file() as copy:
-        hashes = _copy(blob, copy)
-        try:
-            candidate = examine(
-                Path(copy.name), filename.parse(file_name), hashes, ArchiveLimits(), refuse_escaping_links=False
-            )
-        except Refused as error:
-            yield f"would be refused today: {error.sentence}"
-            return
-    stored = msgspec.json.decode(record)
-    stored.pop(sidecars.FIELD, None)  # not of the blob; `sidecars.broken` looks at it
-    if {**candidate.record, "indexed_timestamp": indexed_at} != stored:
-        yield "has a record that its blob does not make"
-
-
-def _copy(blob: BinaryIO, copy: BinaryIO) -> Hashes:
-    sha256, md5, size = hashlib.sha256(), hashlib.md5(usedforsecurity=False), 0
-    while chunk := blob.read(_CHUNK_BYTES):
-        copy.write(chunk)
-        sha256.update(chunk)
-        md5.update(chunk)
-        size += len(chunk)
-    copy.flush()
-    return Hashes(sha256.digest(), md5.digest(), size)
+_SUBDIR_PARTS: tuple[tuple[str, _SubdirPart], ...] = (
+    ("S3", _index),
+    ("S4", _retired),
+    ("S2", _documents),
+    ("S1", _files),
+    ("S6", _attestations),
+)

@@ -1,7 +1,10 @@
 """`seaway`: every command, and how errors are told."""
 
+import errno
 import json
+import os
 import sys
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated
 
@@ -25,7 +28,9 @@ from seaway.cli import (
 )
 from seaway.cli.context import Context
 from seaway.cli.serve import serve, work
-from seaway.errors import SeawayError, Unavailable
+from seaway.errors import Malformed, SeawayError, Unavailable
+
+_DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 app = typer.Typer(
     name="seaway",
@@ -74,13 +79,48 @@ def _options(
 
 def run() -> None:
     """Run one command; exit code 1 when it could not be done, 2 when the command line is wrong."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # names from a damaged database need not be printable
     try:
-        app()
-    except SeawayError as error:
-        if "--json" in sys.argv:
-            told = {"error": {"code": error.code, "message": error.message, "hint": error.hint}}
-            print(json.dumps(told), file=sys.stderr)
-        else:
-            cause = f" ({error.cause})" if isinstance(error, Unavailable) and error.cause else ""
-            print(f"seaway: {error.sentence}{cause}", file=sys.stderr)
+        try:
+            app()
+        finally:
+            sys.stdout.flush()  # while a failure can still be reported
+    except BrokenPipeError:
+        # The reader of a pipe has left; the interpreter flushes again at its end, and must not fail there.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(1) from None
+    except SeawayError as error:
+        raise _ended(error) from None
+    except (OSError, UnicodeError, OverflowError, MemoryError) as error:
+        raise _ended(_explained(error)) from None
+
+
+def _ended(error: SeawayError) -> SystemExit:
+    """Print the error in the form that was asked for."""
+    if "--json" in sys.argv:
+        told = {"error": {"code": error.code, "message": error.message, "hint": error.hint}}
+        print(json.dumps(told), file=sys.stderr)
+    else:
+        cause = f" ({error.cause})" if isinstance(error, Unavailable) and error.cause else ""
+        print(f"seaway: {error.sentence}{cause}", file=sys.stderr)
+    return SystemExit(1)
+
+
+def _explained(error: OSError | UnicodeError | OverflowError | MemoryError) -> SeawayError:
+    """What a command meets outside Seaway: the disk, the text and the numbers that were given, the memory."""
+    if isinstance(error, UnicodeError):
+        return Malformed("An argument, or what was given on standard input, is not UTF-8 text.", "Correct it.")
+    if isinstance(error, OverflowError):
+        return Malformed("A number is too large.", "Give a smaller one.")
+    if isinstance(error, MemoryError):
+        return Unavailable("The memory of this machine is used up.", "Stop other programs and try again.")
+    where = f" {error.filename}" if error.filename else ""
+    reason = error.strerror or str(error)
+    if error.errno in _DISK_IS_FULL:
+        return Unavailable(f"The disk is full{f' at{where}' if where else ''}.", "Make room and try again.")
+    return Unavailable(
+        f"The file{where} cannot be used: {reason}." if where else f"The system refused a call: {reason}.",
+        "Check its permissions, and that its disk works.",
+    )

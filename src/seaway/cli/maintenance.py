@@ -15,25 +15,19 @@ def reindex(
     channel: Annotated[
         str | None, typer.Argument(metavar="[CHANNEL]", help="One channel; all if none is named.")
     ] = None,
+    from_blobs: Annotated[
+        bool, typer.Option("--from-blobs", help="Rebuild file rows from their package files before; reads every byte.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Make the index again from the file rows; readers see the old state or the new one."""
-    from seaway.channels import channels
-    from seaway.indexing import rebuild
-    from seaway.indexing.rows import get_subdir
+    """Rebuild the index from the file rows; exit code 1 if a part of it could not be rebuilt."""
+    from seaway.cli import reindex as reindexing
 
     with context.obj.house() as seaway:
-        with seaway.database.read() as tx:
-            channel_id = None if channel is None else channels.get(tx, channel).id
-            pairs = rebuild.all_subdirs(tx, channel_id)
-        changed = 0
-        for _, subdir_id in pairs:
-            with seaway.database.write() as tx:
-                subdir = get_subdir(tx, subdir_id)
-                if subdir is not None:
-                    changed += rebuild.rebuild(tx, subdir, seaway.clock.now_ms(), seaway.settings.whole_document_limit)
-    sentence = f"{len(pairs)} subdirs were indexed again; {changed} names were not what their files say."
-    show({"subdirs": len(pairs), "names_changed": changed}, as_json, sentence)
+        result = reindexing.reindex(seaway, channel, from_blobs=from_blobs)
+    show(result.value(from_blobs=from_blobs), as_json, "\n".join(result.lines(from_blobs=from_blobs)))
+    if result.failed:
+        raise typer.Exit(1)
 
 
 def check(

@@ -19,7 +19,8 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from seaway.errors import NoRoom, NotWritable, Unavailable
+from seaway.database.damage import is_damage
+from seaway.errors import DamagedDatabase, NoRoom, NotWritable, Unavailable
 
 Tx = Connection  # an open transaction, handed to every function that asks or changes rows
 
@@ -70,7 +71,11 @@ def hold_channel(database: Database, tx: Tx, channel: str) -> None:
 
 @contextmanager
 def explained() -> Iterator[None]:
-    """Turn what a database says when it is full, locked or away into `Unavailable`; our own mistakes stay as they are."""
+    """
+    Turn what a database says when it is full, locked, away or damaged into `Unavailable`.
+
+    Our own mistakes stay as they are.
+    """
     try:
         yield
     except OperationalError as error:
@@ -78,6 +83,8 @@ def explained() -> Iterator[None]:
     except PoolTimeout as error:
         raise Unavailable("The server is too busy to reach its database.", "Try again in a moment.") from error
     except DBAPIError as error:
+        if is_damage(error.orig):
+            raise DamagedDatabase(str(error.orig)) from error
         # 25006: after a failover we still talk to the server that is the standby now.
         if error.connection_invalidated or getattr(error.orig, "sqlstate", None) == "25006":
             raise Unavailable("The database went away.", "Try again in a moment.", cause=str(error.orig)) from error
@@ -86,6 +93,8 @@ def explained() -> Iterator[None]:
 
 def does_not_answer(error: BaseException | None) -> Unavailable:
     """What we say when a driver says this."""
+    if is_damage(error):
+        return DamagedDatabase(str(error))
     if _is_full(error):
         return NoRoom("The database has no room for this now.", _HINT, cause=str(error))
     code = getattr(error, "sqlite_errorcode", 0) & _PRIMARY

@@ -4,12 +4,13 @@ from pathlib import Path
 
 from sqlalchemy import inspect, text
 
+from seaway.database import tables
 from seaway.database.engine import Database, Tx
-from seaway.errors import BadSetting
+from seaway.errors import BadSetting, DamagedDatabase
 
 # The newest step in migrations/versions; a test compares. Named here, so that a command on a store
 # that is up to date does not spend a quarter of a second on importing alembic.
-NEWEST = "0007"
+NEWEST = "0008"
 
 # Stands in the place of the revision while `seaway.moving` fills a database, so that nothing is served from it.
 UNFINISHED = "unfinished"
@@ -43,11 +44,21 @@ def migrate(database: Database) -> str | None:
 
 
 def current(tx: Tx) -> str | None:
-    """The revision of the schema, or None before there is one."""
+    """Return the revision of the schema, or None before there is one; `DamagedDatabase` when tables are missing."""
     if not inspect(tx).has_table("alembic_version"):
+        if inspect(tx).has_table(tables.channels.name):
+            raise DamagedDatabase("the table alembic_version is missing")
         return None
     version: str | None = tx.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    if version == NEWEST:
+        _require_tables(tx)
     return version
+
+
+def _require_tables(tx: Tx) -> None:
+    missing = sorted(tables.metadata.tables.keys() - set(inspect(tx).get_table_names()))
+    if missing:
+        raise DamagedDatabase(f"tables are missing: {', '.join(missing)}")
 
 
 def upgrade(tx: Tx, revision: str) -> None:

@@ -99,7 +99,7 @@ class SqliteDatabase(Database):
             if self._watch is None:
                 self._watch = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
             mark: int = self._watch.execute("PRAGMA data_version").fetchone()[0]
-        except sqlite3.OperationalError as error:
+        except sqlite3.DatabaseError as error:
             raise does_not_answer(error) from error
         return mark
 

@@ -480,6 +480,7 @@ shards = Table(
     Column("v3_newest", BigInteger, nullable=False),
     Column("v3_oldest", BigInteger, nullable=False),
     Column("content", LargeBinary),
+    Column("checksum", BigInteger),  # of the fragments of the name; NULL: not known yet
     # Covers «what changed since the revision that I know», which every shard index is made from.
     Index("ix_shards_changes", "subdir_id", "revision", "name", "sha256"),
     Index("ix_shards_content", "subdir_id", "sha256"),

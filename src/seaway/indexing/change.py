@@ -6,22 +6,29 @@ What changes of package names do to the index, inside the transaction that makes
 3. A shard is immutable: new content is a new sha256, the old content stays readable for a week.
 4. The cost depends on the number of files of those names, not on the size of the channel: and little on the former,
    since what is stored of a name is spliced, its other records being neither read from their rows nor decoded.
+5. Damaged bytes are never spliced: a shard that does not match its sha256, or fragments that do not match their
+   checksum, are derived again from the file rows. A file row that cannot be read is `DamagedRecord`.
 
 Whole documents are not touched here: they are derived from the fragments when they are asked for
 (`indexing.documents`), and know by their revision that they are old. Where that takes too long to wait for,
 the same transaction asks for a job that makes them.
 """
 
+import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+import structlog
 from sqlalchemy import BindParameter, bindparam, delete, insert, select, update
 
+from seaway.database.damage import raw
 from seaway.database.engine import Tx
 from seaway.database.tables import fragments, retired_shards, shards, subdirs
-from seaway.indexing.name_index import KINDS, DamagedIndex, NameIndex, Splice, derive
+from seaway.indexing.name_index import KINDS, DamagedIndex, NameIndex, Splice, checksum_of, derive
 from seaway.indexing.rows import FileRecord, Subdir, records_of
 from seaway.jobs import queue
+
+log = structlog.get_logger()
 
 BUILD_DOCUMENTS = "documents"  # the kind of job
 
@@ -67,18 +74,31 @@ class _Stored:
     content: bytes | None
     record_count: int
     v3_count: int
+    checksum: int | None  # of the fragments; None of rows that are older than this column
     fragments: dict[str, bytes]
     has_row: bool = True
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether shard and fragments are the bytes that were written."""
+        if self.content is None or self.sha256 is None:
+            return self.content is None and self.sha256 is None and not self.fragments
+        return _is(self.content, self.sha256) and self.checksum in (None, checksum_of(self.fragments))
 
 
 # Statements of every upload are made once: building one costs more than SQLite needs to run it.
 _IN_SUBDIR: BindParameter[int] = bindparam("subdir_id")
 _NAMES: BindParameter[list[str]] = bindparam("names", expanding=True)
-_SHARDS = select(shards.c.name, shards.c.sha256, shards.c.content, shards.c.record_count, shards.c.v3_count).where(
-    shards.c.subdir_id == _IN_SUBDIR, shards.c.name.in_(_NAMES)
-)
+_SHARDS = select(
+    shards.c.name,
+    raw(shards.c.sha256).label("sha256"),
+    raw(shards.c.content).label("content"),
+    shards.c.record_count,
+    shards.c.v3_count,
+    shards.c.checksum,
+).where(shards.c.subdir_id == _IN_SUBDIR, shards.c.name.in_(_NAMES))
 _OF_NAMES = (fragments.c.subdir_id == _IN_SUBDIR, fragments.c.kind.in_(KINDS), fragments.c.name.in_(_NAMES))
-_FRAGMENTS = select(fragments.c.name, fragments.c.kind, fragments.c.content).where(*_OF_NAMES)
+_FRAGMENTS = select(fragments.c.name, fragments.c.kind, raw(fragments.c.content).label("content")).where(*_OF_NAMES)
 _WRITE_FRAGMENTS = insert(fragments)
 _THE_FRAGMENT = (
     fragments.c.subdir_id == bindparam("of_subdir"),
@@ -109,10 +129,14 @@ _ADVANCE = (
 
 def _read(tx: Tx, subdir_id: int, names: Collection[str]) -> dict[str, _Stored]:
     which = {"subdir_id": subdir_id, "names": list(names)}
-    stored = {row[0]: _Stored(row[1], row[2], row[3], row[4], {}) for row in tx.execute(_SHARDS, which)}
+    stored = {row[0]: _Stored(*row[1:], {}) for row in tx.execute(_SHARDS, which)}
     for name, kind, content in tx.execute(_FRAGMENTS, which):
-        stored.setdefault(name, _Stored(None, None, 0, 0, {}, has_row=False)).fragments[kind] = content
+        stored.setdefault(name, _Stored(None, None, 0, 0, None, {}, has_row=False)).fragments[kind] = content
     return stored
+
+
+def _is(content: object, sha256: object) -> bool:
+    return isinstance(content, bytes) and hashlib.sha256(content).digest() == sha256
 
 
 def _changed(
@@ -121,14 +145,19 @@ def _changed(
     if (stored is not None and stored.v3_count) or any(file.section.is_v3 for file in files_of_name):
         return derive(records_of(tx, subdir_id, name))  # their counters cannot be taken back: ask all rows
     try:
-        splice = (
-            Splice.of_nothing() if stored is None else Splice.of(stored.content, stored.fragments, stored.record_count)
-        )
-    except DamagedIndex:
+        splice = Splice.of_nothing() if stored is None else _splice_of(stored)
+    except DamagedIndex as error:
+        log.warning("index.damaged", subdir_id=subdir_id, name=name, error=str(error))
         return derive(records_of(tx, subdir_id, name))
     for file in files_of_name:
         splice.put(file)
     return splice.index()
+
+
+def _splice_of(stored: _Stored) -> Splice:
+    if not stored.is_whole:
+        raise DamagedIndex("its shard or its fragments are not the bytes that were written")
+    return Splice.of(stored.content, stored.fragments, stored.record_count)
 
 
 def _switch(
@@ -147,7 +176,7 @@ def _switch(
     _write_shards(tx, subdir.id, stored, indexes, revision)
     _write_fragments(tx, subdir.id, stored, indexes)
     record_count = subdir.record_count + sum(index.record_count for index in indexes.values())
-    record_count -= sum(one.record_count for one in stored.values())
+    record_count -= sum(one.record_count for one in stored.values() if isinstance(one.record_count, int))
     tx.execute(
         _ADVANCE,
         {
@@ -167,7 +196,7 @@ def _retire(tx: Tx, subdir_id: int, stored: Mapping[str, _Stored], now_ms: int) 
     old = [
         {"subdir_id": subdir_id, "sha256": one.sha256, "content": one.content, "retired_at": now_ms}
         for one in stored.values()
-        if one.sha256 is not None
+        if one.sha256 is not None and _is(one.content, one.sha256)
     ]
     if old:
         tx.execute(_FORGET_RETIRED, {"subdir_id": subdir_id, "digests": [row["sha256"] for row in old]})
@@ -187,6 +216,7 @@ def _write_shards(
             "v3_count": len(index.v3_times_ms),
             "v3_newest": max(index.v3_times_ms, default=0),
             "v3_oldest": min(index.v3_times_ms, default=0),
+            "checksum": index.checksum,
         }
         if name in stored and stored[name].has_row:
             known.append({"of_subdir": subdir_id, "of_name": name, **row})

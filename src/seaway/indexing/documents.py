@@ -83,7 +83,7 @@ class Documents:
         self._database = database
         self._blobs = blobs
         self._spool = spool
-        self._limit = limit
+        self.limit = limit
         self._clock = clock
         self._lock = threading.Lock()
         self._asked: dict[int, int] = {}
@@ -94,7 +94,7 @@ class Documents:
         document = _find(tx, subdir.id, kind)
         if document is None or document.revision >= subdir.revision:
             return document
-        if subdir.record_count <= self._limit:
+        if subdir.record_count <= self.limit:
             return None
         self._ask_later(subdir.id)
         return document
@@ -163,7 +163,7 @@ class Documents:
         """Whether the plain documents are to be made; gzip of a large subdir is made of the last complete ones."""
         if current is None:
             return True
-        is_large = subdir.record_count > self._limit
+        is_large = subdir.record_count > self.limit
         return current.revision < subdir.revision and not (is_large and wanted == REPODATA_GZ)
 
     def _draft_all(self, stack: ExitStack, tx: Tx, subdir: Subdir) -> list[Draft]:

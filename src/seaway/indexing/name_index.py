@@ -7,21 +7,47 @@ What the index holds of one package name: its shard, and the fragments of it tha
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import msgspec
 
 from seaway.conda import filename
 from seaway.conda.record import Section, key_of
+from seaway.conda.refusals import Refused
 from seaway.conda.repodata import join_names, join_records, split_records
 from seaway.conda.shards import ShardEntry, build_shard, pack_shard, to_shard_record, unpack_shard
 from seaway.conda.zstd import ZstdError
+from seaway.errors import DamagedRecord
 from seaway.indexing.rows import FileRecord, State
 
 RECORDS = "records"
 RUN_EXPORTS = "run_exports"
 REMOVED = "removed"
+
+
+# What reading a record raises that is not the JSON of a record, whatever bytes it has.
+UNREADABLE = (
+    msgspec.MsgspecError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    OverflowError,
+    RecursionError,
+    Refused,
+)
+
+
+@contextmanager
+def reading(file: FileRecord) -> Iterator[None]:
+    """Name the file whose record cannot be read."""
+    try:
+        yield
+    except UNREADABLE as error:
+        raise DamagedRecord(f"The record of {file.file_name}", cause=f"{type(error).__name__}: {error}") from error
 
 
 class DamagedIndex(Exception):
@@ -50,9 +76,32 @@ class NameIndex:
         """The address of the shard; None when nothing of the name is left to see."""
         return None if self.shard is None else hashlib.sha256(self.shard).digest()
 
+    @property
+    def checksum(self) -> int:
+        """What tells later whether the stored fragments are still these."""
+        return checksum_of(self.fragments)
+
+
+def checksum_of(fragments: Mapping[str, bytes]) -> int:
+    """CRC-32 of the fragments of one name: damage by chance is found, and nobody can write one without the database."""
+    checksum = 0
+    for kind, content in sorted(fragments.items()):
+        checksum = zlib.crc32(content, zlib.crc32(kind.encode(), checksum))
+    return checksum
+
 
 def derive(records: Sequence[FileRecord]) -> NameIndex:
-    """The shard and the fragments that these files of one name make."""
+    """The shard and the fragments that these files of one name make; `DamagedRecord` names one that cannot be read."""
+    try:
+        return _derive(records)
+    except UNREADABLE:
+        for record in records:
+            with reading(record):
+                _derive([record])
+        raise
+
+
+def _derive(records: Sequence[FileRecord]) -> NameIndex:
     if not records:
         return NameIndex(None, {}, 0, ())
     listed = [record for record in records if record.state is State.LISTED]
@@ -99,7 +148,7 @@ class Splice:
             return cls.of_nothing()
         try:
             splice = cls(*unpack_shard(shard or b""), fragments)
-        except (ZstdError, msgspec.MsgspecError) as error:
+        except (ZstdError, *UNREADABLE) as error:
             raise DamagedIndex(str(error)) from error
         if splice._counts() != {record_count}:
             raise DamagedIndex(f"its parts hold {splice._counts()} records, and {record_count} were counted")
@@ -111,7 +160,11 @@ class Splice:
         return {sum(map(len, self._shard.values())), *of_fragments}
 
     def put(self, file: FileRecord) -> None:
-        """What a file is now, whatever it was."""
+        """What a file is now, whatever it was; `DamagedRecord` when its record cannot be read."""
+        with reading(file):
+            self._put(file)
+
+    def _put(self, file: FileRecord) -> None:
         for records in (*self._shard.values(), *self._maps.values()):
             records.pop(file.file_name, None)
         self._removed.discard(file.file_name)

@@ -1,23 +1,28 @@
 """Make the index of a subdir again from its file rows, and tell where it differs from them."""
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import msgspec
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import LargeBinary, cast, delete, exists, func, select, update
 
+from seaway.database.damage import raw, tolerating_damage
 from seaway.database.engine import Tx
 from seaway.database.tables import (
     documents,
     files,
     fragments,
     packages,
+    retired_shards,
     shards,
     subdirs,
 )
+from seaway.errors import DamagedRecord
 from seaway.indexing.change import derive_name
-from seaway.indexing.name_index import NameIndex, derive
+from seaway.indexing.name_index import UNREADABLE, NameIndex, derive
 from seaway.indexing.rows import State, Subdir, get_subdir, records_of
+
+_ROWS_AT_ONCE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,29 +31,54 @@ class Difference:
 
     name: str
     what: str
+    has_damaged_record: bool = False  # it cannot be derived again before the record is repaired
+
+
+@dataclass(frozen=True, slots=True)
+class Rebuilt:
+    """How many names of a subdir were brought in line, and which could not be."""
+
+    changed: int
+    damaged: list[Difference]
 
 
 def differences(tx: Tx, subdir: Subdir) -> Iterator[Difference]:
     """Where the stored index of a subdir is not what its file rows make."""
     total = 0
     for name in _names(tx, subdir.id):
+        if not isinstance(name, str):
+            yield Difference(repr(name), "is not the name of a package")
+            continue
         try:
             expected = derive(records_of(tx, subdir.id, name))
-        except (msgspec.MsgspecError, KeyError, ValueError) as error:
-            yield Difference(name, f"has a record that cannot be read: {error}")
-            continue
-        total += expected.record_count
-        yield from (Difference(name, what) for what in _compare(tx, subdir, name, expected))
+            total += expected.record_count
+            found = list(_compare(tx, subdir, name, expected))
+        except DamagedRecord as error:
+            yield Difference(name, f"cannot be made: {error.message} {error.cause}", has_damaged_record=True)
+        except UNREADABLE as error:
+            yield Difference(name, f"has an index that cannot be read: {error}")
+        else:
+            yield from (Difference(name, what) for what in found)
     if total != subdir.record_count:
         yield Difference("", f"the subdir counts {subdir.record_count} records and has {total}")
-    counted, size = tx.execute(select(subdirs.c.size, _size_of_files(subdir.id)).where(subdirs.c.id == subdir.id)).one()
+    counted, size = tx.execute(
+        select(raw(subdirs.c.size), raw(_size_of_files(subdir.id))).where(subdirs.c.id == subdir.id)
+    ).one()
     if counted != size:
-        yield Difference("", f"the subdir counts {counted:,} bytes and its files have {size:,}")
+        yield Difference("", f"the subdir counts {counted} bytes and its files have {size}")
 
 
-def rebuild(tx: Tx, subdir: Subdir, now_ms: int, whole_document_limit: int) -> int:
-    """Bring every name that differs in line, and forget the whole documents; the number of names that changed."""
-    wrong = sorted({difference.name for difference in differences(tx, subdir) if difference.name})
+def rebuild(tx: Tx, subdir: Subdir, now_ms: int, whole_document_limit: int) -> Rebuilt:
+    """
+    Bring every name that differs in line, and forget the whole documents and the damaged shards that were replaced.
+
+    A name with a file row that cannot be read keeps the index that it has, and is named in the result.
+    """
+    found = list(differences(tx, subdir))
+    damaged = [difference for difference in found if difference.has_damaged_record]
+    left = {difference.name for difference in damaged}
+    wrong = sorted({difference.name for difference in found if difference.name} - left)
+    _forget_foreign_names(tx, subdir.id)
     for name in wrong:
         current = get_subdir(tx, subdir.id)
         assert current is not None
@@ -60,7 +90,41 @@ def rebuild(tx: Tx, subdir: Subdir, now_ms: int, whole_document_limit: int) -> i
         .values(record_count=_listed_files(subdir.id), size=_size_of_files(subdir.id))
     )
     tx.execute(delete(documents).where(documents.c.subdir_id == subdir.id))
-    return len(wrong)
+    _forget_damaged_retired(tx, subdir.id)
+    return Rebuilt(len(wrong), damaged)
+
+
+def forget_orphans(tx: Tx) -> None:
+    """Delete what the index holds for subdirs that are not there."""
+    for table in (shards, fragments, retired_shards, documents):
+        of_subdir = exists().where(subdirs.c.id == table.c.subdir_id)
+        tx.execute(delete(table).where(~of_subdir))
+
+
+def is_whole(sha256: object, content: object) -> bool:
+    """Whether the content of a shard is what its address says."""
+    return isinstance(content, bytes) and hashlib.sha256(content).digest() == sha256
+
+
+def _forget_damaged_retired(tx: Tx, subdir_id: int) -> None:
+    key = cast(retired_shards.c.sha256, LargeBinary)
+    of_subdir = retired_shards.c.subdir_id == subdir_id
+    rows = tx.execute(
+        select(raw(key), raw(retired_shards.c.sha256), raw(retired_shards.c.content), raw(retired_shards.c.retired_at))
+        .where(of_subdir)
+        .execution_options(yield_per=_ROWS_AT_ONCE)
+    )
+    damaged = [row[0] for row in rows if not is_whole(row[1], row[2]) or not isinstance(row[3], int)]
+    for sha256 in damaged:
+        tx.execute(delete(retired_shards).where(of_subdir, key == sha256))
+
+
+def _forget_foreign_names(tx: Tx, subdir_id: int) -> None:
+    """Delete rows whose name is no text; only SQLite can hold such rows."""
+    for name in _names(tx, subdir_id):
+        if isinstance(name, bytes):
+            for table in (shards, fragments):
+                tx.execute(delete(table).where(table.c.subdir_id == subdir_id, cast(table.c.name, LargeBinary) == name))
 
 
 def all_subdirs(tx: Tx, channel_id: int | None = None) -> list[tuple[int, int]]:
@@ -88,25 +152,27 @@ def _size_of_files(subdir_id: int):  # type: ignore[no-untyped-def]
     )
 
 
-def _names(tx: Tx, subdir_id: int) -> list[str]:
+def _names(tx: Tx, subdir_id: int) -> list[str | bytes]:
     with_files = (
         select(packages.c.name).join(files, files.c.package_id == packages.c.id).where(files.c.subdir_id == subdir_id)
     )
     with_shard = select(shards.c.name).where(shards.c.subdir_id == subdir_id)
     with_fragment = select(fragments.c.name).where(fragments.c.subdir_id == subdir_id)
-    return sorted(set(tx.execute(with_files.union(with_shard, with_fragment)).scalars()))
+    with tolerating_damage(tx):
+        return sorted(set(tx.execute(with_files.union(with_shard, with_fragment)).scalars()), key=repr)
 
 
 def _compare(tx: Tx, subdir: Subdir, name: str, expected: NameIndex) -> Iterator[str]:
     row = tx.execute(
         select(
             shards.c.revision,
-            shards.c.sha256,
-            shards.c.content,
+            raw(shards.c.sha256).label("sha256"),
+            raw(shards.c.content).label("content"),
             shards.c.record_count,
             shards.c.v3_count,
             shards.c.v3_newest,
             shards.c.v3_oldest,
+            shards.c.checksum,
         ).where(shards.c.subdir_id == subdir.id, shards.c.name == name)
     ).one_or_none()
     if row is None:
@@ -121,10 +187,12 @@ def _compare(tx: Tx, subdir: Subdir, name: str, expected: NameIndex) -> Iterator
     if counted != (expected.record_count, len(times), max(times, default=0), min(times, default=0)):
         yield "counts its records wrongly"
     rows = tx.execute(
-        select(fragments.c.kind, fragments.c.content).where(
+        select(fragments.c.kind, raw(fragments.c.content)).where(
             fragments.c.subdir_id == subdir.id, fragments.c.name == name
         )
     )
     stored = dict(rows.all())
     if stored != expected.fragments:
         yield "has fragments of whole documents that its file rows do not make"
+    if row.checksum not in (None, expected.checksum):
+        yield "has a checksum of its fragments that its file rows do not make"

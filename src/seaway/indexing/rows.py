@@ -6,8 +6,10 @@ from enum import Enum
 from sqlalchemy import bindparam, select
 
 from seaway.conda.record import Section
+from seaway.database.damage import raw, tolerating_damage
 from seaway.database.engine import Tx
 from seaway.database.tables import files, packages, subdirs
+from seaway.errors import DamagedRecord
 
 
 class State(Enum):
@@ -49,7 +51,10 @@ _PACKAGE = (
     .where(subdirs.c.id == bindparam("subdir_id"), packages.c.name == bindparam("name"))
 )
 # Not ordered here: SQLite would walk all file names of the subdir for the sake of the order.
-_RECORDS = select(files.c.file_name, files.c.state, files.c.section, files.c.indexed_at, files.c.record).where(
+# `raw`: what a damaged row holds is judged here, and not by the conversions of a driver.
+_RECORDS = select(
+    files.c.file_name, files.c.state, files.c.section, files.c.indexed_at, raw(files.c.record).label("record")
+).where(
     files.c.subdir_id == bindparam("subdir_id"),
     files.c.package_id == _PACKAGE.scalar_subquery(),
     files.c.state != State.DELETED.value,
@@ -69,7 +74,17 @@ def get_subdir(tx: Tx, subdir_id: int) -> Subdir | None:
 
 
 def records_of(tx: Tx, subdir_id: int, name: str) -> list[FileRecord]:
-    """All files of one package name that readers may see, by file name."""
-    rows = tx.execute(_RECORDS, {"subdir_id": subdir_id, "name": name})
-    found = [FileRecord(row[0], State(row[1]), Section(row[2]), row[3], row[4]) for row in rows]
-    return sorted(found, key=lambda record: record.file_name)
+    """All files of one package name that readers may see, by file name; `DamagedRecord` when a row cannot be read."""
+    with tolerating_damage(tx):
+        rows = tx.execute(_RECORDS, {"subdir_id": subdir_id, "name": name}).all()
+    return sorted((_file_record(*row) for row in rows), key=lambda record: record.file_name)
+
+
+def _file_record(file_name: object, state: object, section: object, indexed_at: object, record: object) -> FileRecord:
+    try:
+        if isinstance(file_name, str) and isinstance(indexed_at, int) and isinstance(record, bytes):
+            return FileRecord(file_name, State(state), Section(section), indexed_at, record)
+        cause = "a value has the wrong type"
+    except ValueError as error:
+        cause = str(error)
+    raise DamagedRecord(f"The row of {file_name}", cause=cause)

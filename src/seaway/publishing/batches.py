@@ -19,7 +19,7 @@ from operator import attrgetter
 from typing import Generic, TypeVar
 
 from seaway.database.engine import Database, Tx, hold_channel
-from seaway.errors import SeawayError, Unavailable
+from seaway.errors import DamagedRecord, SeawayError, Unavailable
 from seaway.indexing.claims import BlobSwept, naming
 from seaway.storage.blobs import Blobs
 
@@ -85,10 +85,10 @@ class Batches(Generic[Upload, Result]):
     def _outcomes(self, batch: Sequence[_Entry[Upload, Result]]) -> list[Result | BaseException]:
         try:
             return self._record_together(batch)
-        except Unavailable as error:  # the disk is full or the database away: it concerns all of them
-            return [error] * len(batch)
         except BaseException as error:  # noqa: BLE001  those who wait are not to wait for ever
-            if len(batch) == 1 or not isinstance(error, Exception):
+            # The disk is full or the database away: that concerns all of them. A damaged record concerns one name.
+            is_of_all = isinstance(error, Unavailable) and not isinstance(error, DamagedRecord)
+            if len(batch) == 1 or is_of_all or not isinstance(error, Exception):
                 return [error] * len(batch)
         return [outcome for entry in batch for outcome in self._outcomes([entry])]
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import msgspec
 from sqlalchemy import bindparam, delete, insert, select, update
 
+from seaway.database.damage import raw
 from seaway.database.engine import Tx
 from seaway.database.tables import attestations, files, subdirs
 from seaway.trust.attestations import Verified
@@ -117,20 +118,26 @@ def by_hash(tx: Tx, channel_id: int, subdir: str, file_name: str, sha256: bytes)
 
 def broken(tx: Tx, subdir_id: int) -> Iterator[tuple[str, str]]:
     """The files whose record and sidecar do not belong together, and how; both ways round (invariant 1)."""
-    query = select(files.c.file_name, files.c.sha256, files.c.record).where(
+    query = select(files.c.file_name, raw(files.c.sha256).label("sha256"), raw(files.c.record).label("record")).where(
         files.c.subdir_id == subdir_id, files.c.state != _DELETED
     )
     there = {row.file_name: row for row in tx.execute(query)}
-    stored = tx.execute(select(attestations).where(attestations.c.subdir_id == subdir_id)).all()
+    columns = [raw(column).label(column.name) for column in attestations.c]
+    stored = tx.execute(select(*columns).where(attestations.c.subdir_id == subdir_id)).all()
     for row in stored:
         if row.file_name not in there:
             yield row.file_name, "has attestations and is not there"
-        if digest(row.content) != row.sha256:
-            yield row.file_name, f"has attestations {row.sha256.hex()} whose bytes have another sha256"
+        if not isinstance(row.content, bytes) or digest(row.content) != row.sha256:
+            yield row.file_name, f"has attestations {row.sha256!r} whose bytes have another sha256"
     current = {row.file_name: row for row in stored if row.superseded_at is None}
     for file_name, file in there.items():
-        named, beside = msgspec.json.decode(file.record).get(FIELD), current.get(file_name)
-        if named != (None if beside is None else beside.sha256.hex()):
+        beside = current.get(file_name)
+        try:
+            named = msgspec.json.decode(file.record).get(FIELD)
+        except (msgspec.MsgspecError, ValueError, TypeError, AttributeError, RecursionError) as error:
+            yield file_name, f"has a record that cannot be read: {error}"
+            continue
+        if named != (None if beside is None or not isinstance(beside.sha256, bytes) else beside.sha256.hex()):
             yield file_name, "has a record that does not name the attestations beside it"
         if beside is not None and beside.file_sha256 != file.sha256:
             yield file_name, "has attestations for other bytes"

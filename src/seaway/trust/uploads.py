@@ -21,6 +21,7 @@ import msgspec
 from sqlalchemy import ColumnElement, and_, bindparam, insert, or_, select, update
 
 from seaway.accounts.principal import Principal, Workflow
+from seaway.database.damage import raw
 from seaway.database.engine import Tx
 from seaway.database.tables import upload_chains, uploads
 
@@ -121,24 +122,35 @@ def as_json(row: Mapping[str, Any]) -> bytes:
 
 def broken(tx: Tx) -> Iterator[tuple[str, str]]:
     """Where a chain does not hold: the channel and the number of the row, and what is wrong there."""
-    chains = {row.channel_id: Chain(*row) for row in tx.execute(select(upload_chains))}
-    query = select(uploads).order_by(uploads.c.channel_id, uploads.c.number)
+    chains = {row[0]: Chain(*row) for row in tx.execute(select(*map(raw, upload_chains.c)))}
+    columns = [raw(column).label(column.name) for column in uploads.c]
+    query = select(*columns).order_by(uploads.c.channel_id, uploads.c.number)
     reached: dict[int, Chain] = {}
     for row in tx.execute(query.execution_options(yield_per=_FETCHED_AT_ONCE)).mappings():
         before = reached.get(row["channel_id"], Chain(row["channel_id"]))
         where = f"{row['channel']}#{row['number']}"
+        if not isinstance(row["number"], int):
+            yield where, "has a number that cannot be read"
+            continue
         if row["number"] != before.count + 1:
             yield where, f"follows the upload {before.count} of its channel: those between are gone"
-        elif row["hash"] != _hash(row, before.head):
+        elif not _is_linked(row, before.head):
             yield where, "does not have the hash that its row and the one before it make"
         reached[row["channel_id"]] = Chain(row["channel_id"], row["number"], row["hash"])
-    for channel_id in sorted(chains.keys() | reached.keys()):
+    for channel_id in sorted(chains.keys() | reached.keys(), key=repr):
         kept, found = chains.get(channel_id, Chain(channel_id)), reached.get(channel_id, Chain(channel_id))
         if kept != found:
             yield (
                 f"channel {channel_id}",
                 f"has {found.count} uploads, and {kept.count} were counted, or the last is another",
             )
+
+
+def _is_linked(row: Mapping[Any, Any], previous: bytes) -> bool:
+    try:
+        return bool(row["hash"] == _hash(row, previous))
+    except (AttributeError, TypeError, ValueError):  # a damaged value is not of the type of its column
+        return False
 
 
 def _row(channel_id: int, number: int, upload: Upload) -> dict[str, Any]:

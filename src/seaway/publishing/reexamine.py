@@ -1,0 +1,264 @@
+"""
+Rebuild file rows from their blobs, for `seaway check` and `seaway reindex --from-blobs`.
+
+1. What a blob says replaces what the row says: record, section, version, size, about and package. What only the
+   row knows is kept: its state, its uploader, the time at which it was first indexed, its attestations.
+2. A row is changed only if its blob has the sha256 that the row names, and passes today's examination.
+3. Each row is changed in one short transaction that holds its channel, as a yank does, and only if it is still the
+   row that was compared. Each change leaves an audit line.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import msgspec
+from sqlalchemy import Row, delete, exists, insert, select, update
+
+from seaway import audit
+from seaway.audit import Actor, Event
+from seaway.clock import Clock
+from seaway.conda import filename
+from seaway.conda.limits import ArchiveLimits
+from seaway.conda.record import Hashes, encode
+from seaway.conda.refusals import Refused
+from seaway.database.damage import raw, tolerating_damage
+from seaway.database.engine import Database, Tx
+from seaway.database.tables import attestations, channels, files, packages, subdirs
+from seaway.errors import SeawayError
+from seaway.indexing.rows import State
+from seaway.publishing.examine import Candidate, examine
+from seaway.storage import keys
+from seaway.storage.blobs import Blobs
+from seaway.storage.spool import Spool
+from seaway.trust import sidecars
+
+_CHUNK_BYTES = 1024 * 1024
+_OF_JSON = ("record", "about")
+_ROW = (
+    select(
+        files.c.id,
+        files.c.subdir_id,
+        channels.c.id.label("channel_id"),
+        channels.c.name.label("channel"),
+        subdirs.c.name.label("subdir"),
+        packages.c.name.label("package"),
+        packages.c.channel_id.label("channel_of_package"),
+        *(
+            raw(column).label(column.name)
+            for column in (
+                files.c.file_name,
+                files.c.section,
+                files.c.version,
+                files.c.size,
+                files.c.sha256,
+                files.c.indexed_at,
+                files.c.record,
+                files.c.about,
+            )
+        ),
+    )
+    .join(subdirs, subdirs.c.id == files.c.subdir_id)
+    .join(channels, channels.c.id == subdirs.c.channel_id)
+    .outerjoin(packages, packages.c.id == files.c.package_id)
+    .where(files.c.state != State.DELETED.value)
+)
+
+FileRow = Row[Any]
+
+
+class CannotRebuild(Exception):
+    """Why a row cannot be compared with its blob."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rebuilding:
+    """The parts that rebuilding works with."""
+
+    database: Database
+    blobs: Blobs
+    spool: Spool
+    clock: Clock
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a file row that differs: the columns that were changed, or why it was left."""
+
+    where: str
+    changed: tuple[str, ...]
+    left: str = ""
+
+
+def rows_of_subdir(tx: Tx, subdir_id: int) -> list[FileRow]:
+    """Every file row of a subdir that readers may see, as raw values."""
+    with tolerating_damage(tx):
+        return list(tx.execute(_ROW.where(files.c.subdir_id == subdir_id).order_by(files.c.file_name)).all())
+
+
+def differing(blobs: Blobs, spool: Spool, row: FileRow, attested: str | None) -> dict[str, Any]:
+    """
+    The columns of a row that its blob does not make, with the right values; `attested` is the hash of its sidecar.
+
+    `package` is among them when the row belongs to another package name. `CannotRebuild` says why nothing is known.
+    """
+    candidate = _examined(blobs, spool, row)
+    indexed_at = _indexed_at(row)
+    expected: dict[str, Any] = {
+        "section": candidate.section.value,
+        "version": candidate.file_name.version,
+        "size": candidate.hashes.size,
+        "indexed_at": indexed_at,
+        "record": stored_record(candidate, indexed_at, attested),
+        "about": msgspec.json.encode(candidate.about),
+        "package": candidate.file_name.name,
+    }
+    wrong = {name: value for name, value in expected.items() if not _equal(name, getattr(row, name), value)}
+    if row.channel_of_package != row.channel_id:
+        wrong["package"] = candidate.file_name.name
+    return wrong
+
+
+def stored_record(candidate: Candidate, indexed_at_ms: int, attested: str | None) -> bytes:
+    """The record as a row keeps it; the field of attestations is absent where there are none (CEP 50)."""
+    beside = {} if attested is None else {sidecars.FIELD: attested}
+    return encode({**candidate.record, "indexed_timestamp": indexed_at_ms, **beside})
+
+
+def stored_field(record: object) -> str | None:
+    """The hash of a sidecar that a stored record names, as far as it can be read."""
+    value = _decoded(record).get(sidecars.FIELD)
+    return value if isinstance(value, str) else None
+
+
+def rebuild(parts: Rebuilding, subdir_id: int, actor: Actor) -> Iterator[Outcome]:
+    """Rebuild the rows of a subdir that differ from their blobs; what became of each that differs."""
+    with parts.database.read() as tx:
+        rows = rows_of_subdir(tx, subdir_id)
+        attested = _attested(tx, subdir_id)
+    for row in rows:
+        where = f"{row.channel}/{row.subdir}/{row.file_name}"
+        try:
+            wrong = differing(parts.blobs, parts.spool, row, attested.get(row.file_name))
+            if wrong:
+                _change(parts, row, wrong, actor)
+                yield Outcome(where, tuple(wrong))
+        except CannotRebuild as error:
+            yield Outcome(where, (), str(error))
+
+
+def mend_packages(tx: Tx) -> None:
+    """Correct what rows of packages derive from their names, and forget rows without a readable name and files."""
+    with tolerating_damage(tx):
+        rows = tx.execute(select(packages)).all()
+        known = set(tx.execute(select(channels.c.id)).scalars())
+    for row in rows:
+        which = packages.c.id == row.id
+        if not isinstance(row.name, str) or row.channel_id not in known:
+            tx.execute(delete(packages).where(which, ~exists().where(files.c.package_id == row.id)))
+            continue
+        right = {
+            "folded_name": filename.folded(row.name),
+            "summary": row.summary if isinstance(row.summary, str) else "",
+        }
+        if right != {"folded_name": row.folded_name, "summary": row.summary}:
+            tx.execute(update(packages).where(which).values(right))
+
+
+def _attested(tx: Tx, subdir_id: int) -> dict[str, str]:
+    """The hash of the current sidecar of each file that has one."""
+    current = select(attestations.c.file_name, attestations.c.sha256).where(
+        attestations.c.subdir_id == subdir_id, attestations.c.superseded_at.is_(None)
+    )
+    return {file_name: sha256.hex() for file_name, sha256 in tx.execute(current)}
+
+
+def _indexed_at(row: FileRow) -> int:
+    """The time of the row, or else that of its record: the blob does not know it."""
+    if isinstance(row.indexed_at, int):
+        return row.indexed_at
+    stated = _decoded(row.record).get("indexed_timestamp")
+    if not isinstance(stated, int):
+        raise CannotRebuild("has lost the time at which it was indexed")
+    return stated
+
+
+def _decoded(content: object) -> dict[str, Any]:
+    try:
+        value = msgspec.json.decode(content) if isinstance(content, bytes) else None
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        value = None
+    return value if isinstance(value, dict) else {}
+
+
+def _equal(name: str, stored: object, expected: object) -> bool:
+    if name in _OF_JSON:
+        return bool(_decoded(stored) == _decoded(expected))
+    return type(stored) is type(expected) and stored == expected
+
+
+def _examined(blobs: Blobs, spool: Spool, row: FileRow) -> Candidate:
+    if not isinstance(row.sha256, bytes) or len(row.sha256) != hashlib.sha256().digest_size:
+        raise CannotRebuild("does not name a blob")
+    try:
+        file_name = filename.parse(row.file_name) if isinstance(row.file_name, str) else None
+        if file_name is None:
+            raise CannotRebuild("has a file name that is no text")
+        with blobs.open(keys.blob(row.sha256)) as blob, spool.file() as copy:
+            hashes = _copy(blob, copy)
+            if hashes.sha256 != row.sha256:
+                raise CannotRebuild("names a blob whose bytes have another sha256")
+            path = Path(copy.name)
+            candidate = examine(path, file_name, hashes, ArchiveLimits(), refuse_escaping_links=False)
+    except FileNotFoundError:
+        raise CannotRebuild("names a blob that is not there") from None
+    except Refused as error:
+        raise CannotRebuild(f"would be refused today: {error.sentence}") from None
+    except (OSError, SeawayError) as error:
+        raise CannotRebuild(f"names a blob that cannot be read: {error}") from None
+    if candidate.subdir != row.subdir:
+        raise CannotRebuild(f"names a blob that belongs in {candidate.subdir}")
+    return candidate
+
+
+def _copy(blob: BinaryIO, copy: BinaryIO) -> Hashes:
+    sha256, md5, size = hashlib.sha256(), hashlib.md5(usedforsecurity=False), 0
+    while chunk := blob.read(_CHUNK_BYTES):
+        copy.write(chunk)
+        sha256.update(chunk)
+        md5.update(chunk)
+        size += len(chunk)
+    copy.flush()
+    return Hashes(sha256.digest(), md5.digest(), size)
+
+
+def _change(parts: Rebuilding, row: FileRow, wrong: dict[str, Any], actor: Actor) -> None:
+    with parts.database.write(channel=row.channel) as tx:
+        with tolerating_damage(tx):
+            now = tx.execute(_ROW.where(files.c.id == row.id)).one_or_none()
+        if now is None or tuple(now) != tuple(row):
+            raise CannotRebuild("was changed meanwhile; run the command again")
+        values = {name: value for name, value in wrong.items() if name != "package"}
+        if "package" in wrong:
+            values["package_id"] = _package_id(tx, row.channel_id, wrong["package"])
+        tx.execute(update(files).where(files.c.id == row.id).values(values))
+        audit.write(
+            tx,
+            parts.clock.now_ms(),
+            actor,
+            Event.FILE_REBUILT,
+            channel=row.channel,
+            target=f"{row.subdir}/{row.file_name}",
+            columns=", ".join(wrong),
+        )
+
+
+def _package_id(tx: Tx, channel_id: int, name: str) -> int:
+    which = select(packages.c.id).where(packages.c.channel_id == channel_id, packages.c.name == name)
+    found: int | None = tx.execute(which).scalar()
+    if found is None:
+        tx.execute(insert(packages).values(channel_id=channel_id, name=name, folded_name=filename.folded(name)))
+        found = tx.execute(which).scalar_one()
+    return found

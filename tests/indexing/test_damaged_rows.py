@@ -1,0 +1,231 @@
+"""Rows of damaged bytes: they are named, nothing is stopped by them, and what can be derived is repaired."""
+
+import random
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
+
+import pytest
+from sqlalchemy import Table, select, text, update
+
+from seaway.cli.check import check
+from seaway.cli.reindex import Reindexed, reindex
+from seaway.conda import zstd
+from seaway.database.tables import documents, files, fragments, packages, retired_shards, shards
+from seaway.errors import DamagedRecord, SeawayError
+from seaway.storage import keys
+from tests.indexing.channel import A2, NEW, OLD, A, B, Channel
+from tests.support import packages as built
+from tests.support import state
+from tests.support.packages import index_json
+
+GARBAGE = b"\xff\x00{not json"
+
+
+def damage(channel: Channel, table: Table, column: str, value: object, where: str = "1 = 1") -> None:
+    """Write a value as bits that flipped would, past the references."""
+    key = ", ".join(found.name for found in table.primary_key)
+    rows = f"({key}) IN (SELECT {key} FROM {table.name} WHERE {where} ORDER BY {key} LIMIT 1)"
+    statement = f'UPDATE {table.name} SET "{column}" = :value WHERE {rows}'
+    if not is_sqlite(channel):
+        with channel.seaway.database.write() as tx:
+            assert 1 == tx.execute(text(statement), {"value": value}).rowcount
+        return
+    with closing(sqlite3.connect(channel.seaway.settings.database_file)) as connection, connection:
+        assert 1 == connection.execute(statement, {"value": value}).rowcount
+
+
+def is_sqlite(channel: Channel) -> bool:
+    return channel.seaway.database.engine.dialect.name == "sqlite"
+
+
+def repaired(channel: Channel) -> Reindexed:
+    result = reindex(channel.seaway, None, from_blobs=True)
+    channel.repodata()
+    return result
+
+
+def test_a_damaged_shard_is_not_spliced(filled: Channel) -> None:
+    """Whatever a damaged shard holds, an upload to its name derives the name again, and nothing retires the damage."""
+    with filled.seaway.database.write() as tx:
+        content = tx.execute(select(shards.c.content).where(shards.c.name == "b")).scalar_one()
+        other = zstd.pack(zstd.unpack(content).replace(b"1.0", b"1.1"))
+        tx.execute(update(shards).where(shards.c.name == "b").values(content=other))
+    filled.put(built.conda(index_json("b", version="9.0")))
+    assert [] == list(check(filled.seaway))
+
+
+def test_damaged_fragments_are_not_spliced(filled: Channel) -> None:
+    """One changed character in a fragment that is still JSON is found by the next upload to the name."""
+    with filled.seaway.database.write() as tx:
+        which = (fragments.c.name == "b", fragments.c.kind == "records:packages.conda")
+        content = tx.execute(select(fragments.c.content).where(*which)).scalar_one()
+        tx.execute(update(fragments).where(*which).values(content=content.replace(b'"b"', b'"c"')))
+    filled.put(built.conda(index_json("b", version="9.0")))
+    assert [] == list(check(filled.seaway))
+
+
+def test_a_damaged_record_blocks_nothing_but_what_needs_it(filled: Channel) -> None:
+    """Other files of the name and other names go on; where the record is needed, it is named with the cure."""
+    damage(filled, files, "record", GARBAGE, f"file_name = '{A2.name}'")
+    filled.put(built.conda(index_json("a", version="3.0")))  # spliced: the damaged row is not read
+    damage(filled, shards, "content", GARBAGE, "name = 'a'")
+    with pytest.raises(DamagedRecord) as told:
+        filled.put(built.conda(index_json("a", version="4.0")))
+    assert A2.name in told.value.sentence
+    assert "seaway reindex --from-blobs" in told.value.sentence
+    with pytest.raises(DamagedRecord):
+        filled.yank(A)
+    filled.put(built.conda(index_json("b", version="4.0")))
+    assert [] == repaired(filled).failed
+    filled.yank(A)
+    assert [] == list(check(filled.seaway))
+
+
+def test_a_reindex_does_everything_else(filled: Channel) -> None:
+    """A name whose record cannot be read is named and keeps its index; every other name is rebuilt."""
+    damage(filled, files, "record", GARBAGE, f"file_name = '{A.name}'")
+    before = [row for row in filled.rows(shards) if row[1] == "a"]
+    for name in ("b", "new"):
+        damage(filled, shards, "content", GARBAGE, f"name = '{name}'")
+    result = reindex(filled.seaway, None, from_blobs=False)
+    assert (2, ["demo/noarch a"]) == (result.names_changed, [failure.where for failure in result.failed])
+    assert before == [row for row in filled.rows(shards) if row[1] == "a"]
+
+
+@pytest.mark.parametrize("column", ["record", "about", "section", "version", "size"])
+@pytest.mark.parametrize("file", [A, OLD, NEW], ids=lambda file: file.name)
+def test_a_row_is_rebuilt_from_its_blob(filled: Channel, column: str, file: built.PackageFile) -> None:
+    """Every column that the blob makes is what it was, and state, time and uploader are kept."""
+    before = filled.rows(files), filled.repodata()
+    value = {"size": 7, "record": GARBAGE, "about": GARBAGE}.get(column, "x")
+    damage(filled, files, column, value, f"file_name = '{file.name}'")
+    assert [] != list(check(filled.seaway))
+    result = repaired(filled)
+    assert (1, []) == (result.files_rebuilt, result.failed)
+    assert before == (filled.rows(files), filled.repodata())
+    assert [] == list(check(filled.seaway))
+
+
+@pytest.mark.parametrize("lost", [True, False])
+def test_a_row_without_its_blob_is_left_and_named(filled: Channel, *, lost: bool) -> None:
+    """Nothing is guessed: where the blob is missing or damaged, the row stays and the result names it."""
+    with filled.seaway.database.read() as tx:
+        key = keys.blob(tx.execute(select(files.c.sha256).where(files.c.file_name == A.name)).scalar_one())
+    if lost:
+        filled.seaway.blobs.delete(key)
+    else:
+        state.rewrite(filled.seaway.blobs, key, A.content[:-1])
+    damage(filled, files, "record", GARBAGE, f"file_name = '{A.name}'")
+    before = filled.rows(files)
+    result = repaired(filled)
+    assert 0 == result.files_rebuilt
+    assert f"demo/noarch/{A.name}" in [failure.where for failure in result.failed]
+    assert before == filled.rows(files)
+
+
+def test_a_damaged_shard_is_derived_when_it_is_asked_for(filled: Channel) -> None:
+    """Under its address are the right bytes or an error, and the row is repaired by the request."""
+    digest = filled.shard_index()["shards"]["b"]
+    right = filled.read("noarch", "shards", f"{digest.hex()}.msgpack.zst")
+    damage(filled, shards, "content", GARBAGE, "name = 'b'")
+    assert right == filled.read("noarch", "shards", f"{digest.hex()}.msgpack.zst")
+    assert [] == list(check(filled.seaway))
+
+
+def test_a_damaged_shard_that_was_replaced_is_not_served(filled: Channel) -> None:
+    """It cannot be derived: the answer is an error until a reindex forgets it."""
+    with filled.seaway.database.read() as tx:
+        digest = tx.execute(select(retired_shards.c.sha256).order_by(retired_shards.c.sha256)).scalars().first()
+    assert digest is not None
+    damage(filled, retired_shards, "content", GARBAGE)
+    for error in (DamagedRecord, SeawayError):
+        with pytest.raises(error):
+            filled.read("noarch", "shards", f"{digest.hex()}.msgpack.zst")
+        reindex(filled.seaway, None, from_blobs=False)
+    assert [] == list(check(filled.seaway))
+
+
+# Columns that nothing but their row knows, or that free text may fill with anything.
+KEPT = {"id", "state", "sha256", "file_name", "subdir_id", "uploaded_by", "uploaded_as"}
+REBUILT = [
+    (table, column.name)
+    for table in (files, shards, fragments, retired_shards, documents, packages)
+    for column in table.c
+    if not (table is files and column.name in KEPT) and column.name != "id"
+]
+OTHERS = [(files, name) for name in sorted(KEPT - {"id"})]
+
+
+def random_bytes(seed: int) -> bytes:
+    return random.Random(seed).randbytes(seed % 40)
+
+
+@pytest.mark.parametrize(("table", "column"), REBUILT, ids=lambda value: getattr(value, "name", value))
+@pytest.mark.parametrize("seed", [7, 33])
+def test_any_bytes_in_a_derived_column_are_named_and_repaired(
+    filled: Channel, table: Table, column: str, seed: int
+) -> None:
+    """The check never fails and names something; afterwards nothing is broken."""
+    if not is_sqlite(filled):
+        pytest.skip("PostgreSQL keeps the types of columns")
+    filled.repodata()
+    damage(filled, table, column, random_bytes(seed))
+    assert [] != list(check(filled.seaway))
+    reindex(filled.seaway, None, from_blobs=True)
+    assert [] == list(check(filled.seaway))
+
+
+@pytest.mark.parametrize(("table", "column"), OTHERS, ids=lambda value: getattr(value, "name", value))
+def test_any_bytes_in_another_column_are_named(filled: Channel, table: Table, column: str) -> None:
+    """What only the row knew is not repaired: it is named before and after, and the commands end."""
+    if not is_sqlite(filled):
+        pytest.skip("PostgreSQL keeps the types of columns")
+    damage(filled, table, column, random_bytes(33))
+    assert [] != list(check(filled.seaway))
+    reindex(filled.seaway, None, from_blobs=True)
+    assert [] != list(check(filled.seaway))
+
+
+@pytest.mark.parametrize(("table", "column"), [(shards, "name"), (files, "section"), (packages, "name")])
+def test_text_that_is_not_utf8_is_named_and_repaired(filled: Channel, table: Table, column: str) -> None:
+    """A bit that flipped in a text leaves a text that no driver decodes."""
+    if not is_sqlite(filled):
+        pytest.skip("PostgreSQL keeps no such text")
+    with filled.seaway.database.write() as tx:
+        tx.exec_driver_sql(f"UPDATE {table.name} SET {column} = CAST(x'ff62' AS TEXT) WHERE rowid = 1")
+    assert [] != list(check(filled.seaway))
+    reindex(filled.seaway, None, from_blobs=True)
+    assert [] == list(check(filled.seaway))
+
+
+class _Failing:
+    """A store in which opening or asking for one blob fails."""
+
+    def __init__(self, blobs: object, key: str, method: str, error: Exception) -> None:
+        self._blobs, self._key, self._method, self._error = blobs, key, method, error
+
+    def __getattr__(self, name: str) -> Callable[..., object]:
+        real: Callable[..., object] = getattr(self._blobs, name)
+        if name != self._method:
+            return real
+
+        def fail(key: str, *arguments: object) -> object:
+            if key == self._key:
+                raise self._error
+            return real(key, *arguments)
+
+        return fail
+
+
+@pytest.mark.parametrize("method", ["open", "stat"])
+@pytest.mark.parametrize("error", [OSError(5, "Input/output error"), FileNotFoundError(), SeawayError("It is away.")])
+def test_a_blob_that_cannot_be_read_is_named_alone(filled: Channel, method: str, error: Exception) -> None:
+    """The check goes on: one blob that fails is one line, and other damage is found beside it."""
+    with filled.seaway.database.read() as tx:
+        key = keys.blob(tx.execute(select(files.c.sha256).where(files.c.file_name == A.name)).scalar_one())
+        other = keys.blob(tx.execute(select(files.c.sha256).where(files.c.file_name == B.name)).scalar_one())
+    filled.seaway.blobs.delete(other)
+    seaway = replace(filled.seaway, blobs=_Failing(filled.seaway.blobs, key, method, error))
+    assert [A.name, B.name] == [entry.where.rpartition("/")[2] for entry in check(seaway)]
