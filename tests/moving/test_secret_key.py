@@ -37,7 +37,7 @@ def test_a_moved_store_has_the_key(seaway: Seaway, sealed: bytes, tmp_path: Path
     """For its owner alone, there too."""
     target = folder_store(tmp_path / "target")
     for _ in range(2):
-        move_storage(seaway.database, seaway.blobs, target, seaway.spool, verify=False)
+        move_storage(seaway.database, seaway.blobs, target, seaway.spool, seaway.store_id, verify=False)
     path = target.local_path(keys.SECRET_KEY)
     assert 0o600 == path.stat().st_mode & 0o777
     with seaway.blobs.open(keys.SECRET_KEY) as file:

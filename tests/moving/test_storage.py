@@ -41,7 +41,7 @@ def target(tmp_path: Path) -> DiskBlobs:
 
 
 def move(seaway: Seaway, target: Blobs, *, verify: bool = False) -> Moved:
-    return move_storage(seaway.database, seaway.blobs, target, seaway.spool, verify=verify)
+    return move_storage(seaway.database, seaway.blobs, target, seaway.spool, seaway.store_id, verify=verify)
 
 
 def wrong(blobs: Blobs) -> list[str]:

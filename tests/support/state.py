@@ -82,6 +82,16 @@ def copy(folder: Path, target: Path) -> None:
         obstore.copy(store, found["path"], new + found["path"].removeprefix(old))
 
 
+def lose_database(folder: Path) -> None:
+    """Leave the house of this folder, which nobody has open, with its store and an empty database."""
+    found = settings(folder)
+    if found:
+        postgres.shared().drop_database(found["database_url"])
+        found["database_url"] = postgres.shared().new_database(template=_template())
+    for path in (folder / "data").glob("seaway.db*"):
+        path.unlink()
+
+
 def folder_store(folder: Path) -> DiskBlobs:
     """A new store in a folder."""
     blobs = DiskBlobs(folder)
@@ -146,5 +156,5 @@ def _template() -> str:
 
 
 def stored(blobs: Blobs) -> list[BlobStat]:
-    """What lies in the store, but for the secret key of the site, which is there from the first start."""
-    return [stat for stat in blobs.list() if stat.key != keys.SECRET_KEY]
+    """The blobs in the store, and whatever else is there that no background job writes at any start."""
+    return [stat for stat in blobs.list() if stat.key != keys.SECRET_KEY and keys.manifest_place(stat.key) is None]

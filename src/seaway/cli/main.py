@@ -18,6 +18,7 @@ from seaway.cli import (
     moving,
     notice,
     publisher,
+    rebuild,
     sigstore,
     uploading,
     uploads,
@@ -55,6 +56,7 @@ app.command("check")(maintenance.check)
 app.command("sweep")(maintenance.sweep)
 app.command("backup")(moving.backup)
 app.command("restore")(moving.restore)
+app.command("rebuild")(rebuild.rebuild)
 app.command("move-storage")(moving.move_storage)
 app.command("move-database")(moving.move_database)
 app.command("config")(maintenance.config)

@@ -53,11 +53,17 @@ def check(
         raise typer.Exit(1)
 
 
-def sweep(context: typer.Context, as_json: JsonOption = False) -> None:
+def sweep(
+    context: typer.Context,
+    kept: Annotated[bool, typer.Option("--kept", help="Also delete the blobs that a rebuild kept.")] = False,
+    as_json: JsonOption = False,
+) -> None:
     """Take away what nothing needs any more: unnamed blobs of yesterday, shards replaced a week ago."""
     from seaway.packages import sweep as sweeping
 
     with context.obj.house() as seaway:
+        if kept:
+            sweeping.release_kept(seaway.database)
         swept = sweeping.sweep(seaway.database, seaway.blobs, seaway.spool, seaway.clock)
     sentence = (
         f"{swept.blobs} blobs ({swept.bytes:,} bytes), {swept.shards} old shards, {swept.spool_files} spool files."

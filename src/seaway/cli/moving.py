@@ -76,7 +76,7 @@ def move_storage(
 
     with _told(), context.obj.house() as seaway:
         target = places.other_store(url, seaway.settings.effective_storage_url, _access(seaway.settings))
-        moved = moving.move_storage(seaway.database, seaway.blobs, target, seaway.spool, verify=verify)
+        moved = moving.move_storage(seaway.database, seaway.blobs, target, seaway.spool, seaway.store_id, verify=verify)
     value = {"storage_url": url, "blobs": moved.blobs, "bytes": moved.bytes, "sent": moved.sent}
     sentence = (
         f"{moved.blobs:,} blobs ({moved.bytes:,} bytes) are in {url}, {moved.sent:,} of them sent now. "

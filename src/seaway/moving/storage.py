@@ -4,6 +4,7 @@ Every blob that a row names, from one store to another, while servers run.
 1. A blob that was sent is read back from where it went, and hashed.
 2. Nothing is taken away from the store, and what a row names is not swept meanwhile.
 3. The secret key goes along: what is encrypted in the database opens with it.
+4. Manifests are not copied: older ones of this store are deleted there, and all are written anew by whoever serves next.
 
 What is there is not sent again, so a run that was interrupted is gone on with. What comes meanwhile is brought by a
 second pass; what comes after that, by another run.
@@ -18,7 +19,7 @@ from sqlalchemy import select
 
 from seaway.accounts import secret_key
 from seaway.database.engine import Database
-from seaway.database.tables import documents, files, logos
+from seaway.database.tables import documents, files, kept_blobs, logos
 from seaway.indexing.claims import named
 from seaway.moving.backup import carried_blobs
 from seaway.moving.content import (
@@ -32,7 +33,9 @@ from seaway.moving.content import (
 )
 from seaway.moving.manifest import listed
 from seaway.moving.rows import streamed, write_part
+from seaway.packages import manifest_writer
 from seaway.packages.sweep import SWEEPING
+from seaway.storage import keys
 from seaway.storage.blobs import Blobs
 from seaway.storage.spool import Spool
 
@@ -54,7 +57,9 @@ class _Move:
     spool: Spool
 
 
-def move_storage(database: Database, source: Blobs, target: Blobs, spool: Spool, *, verify: bool) -> Moved:
+def move_storage(
+    database: Database, source: Blobs, target: Blobs, spool: Spool, store_id: str, *, verify: bool
+) -> Moved:
     """Copy what rows name; with `verify`, what is there already is read back and hashed too."""
     move = _Move(database, source, target, spool)
     with database.alone(SWEEPING):
@@ -63,6 +68,9 @@ def move_storage(database: Database, source: Blobs, target: Blobs, spool: Spool,
         secret = secret_key.carried(source)
         if secret is not None:
             secret_key.put(target, spool, secret)
+        for stat in target.list(keys.store_manifests(store_id)):
+            target.delete(stat.key)
+        manifest_writer.forget_marks(database)
     return Moved(second.blobs, second.bytes, first.sent + second.sent)
 
 
@@ -73,8 +81,9 @@ def _pass(move: _Move, *, by_size: bool) -> Moved:
             move.database.read() as tx,
             streamed(tx, carried_blobs([files, logos])) as carried,
             streamed(tx, select(documents.c.sha256, documents.c.size)) as of_documents,
+            streamed(tx, select(kept_blobs.c.sha256, kept_blobs.c.size)) as kept,
         ):
-            write_part(contents, ["sha256", "size"], chain(carried, of_documents))
+            write_part(contents, ["sha256", "size"], chain(carried, of_documents, kept))
         for size, sent in side_by_side(partial(_bring, move, by_size), listed(Path(contents.name))):
             moved.blobs += size is not None
             moved.bytes += size or 0

@@ -19,7 +19,7 @@ from sqlalchemy import delete, insert, select
 
 from seaway.clock import DAY_MS, Clock
 from seaway.database.engine import Database, Tx
-from seaway.database.tables import retired_shards, site_values
+from seaway.database.tables import kept_blobs, retired_shards, site_values
 from seaway.indexing.claims import named, taking
 from seaway.storage import keys
 from seaway.storage.blobs import Blobs, BlobStat
@@ -76,6 +76,12 @@ def sweep(
         if mine:
             _keep(database, now_ms, swept)
     return swept
+
+
+def release_kept(database: Database) -> int:
+    """Let the next sweep take the blobs that a rebuild found without a manifest; how many there were."""
+    with database.write_part() as tx:
+        return tx.execute(delete(kept_blobs)).rowcount
 
 
 def last(tx: Tx) -> LastSweep | None:

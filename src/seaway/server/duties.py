@@ -1,6 +1,6 @@
 """What is done in the background, and how often."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -12,12 +12,14 @@ from seaway.accounts.parts import Accounts
 from seaway.accounts.principal import OPERATOR
 from seaway.accounts.resetting import WRITE_RESET
 from seaway.channels import invitations, notices, own_keys, transfers
-from seaway.clock import DAY_MS, HOUR_MS, Clock
+from seaway.clock import DAY_MS, HOUR_MS, MINUTE_MS, Clock
 from seaway.database.engine import Database
+from seaway.errors import Unavailable
 from seaway.indexing.change import BUILD_DOCUMENTS
 from seaway.indexing.documents import REPODATA, Documents
 from seaway.jobs.runner import Handler
 from seaway.mail.outbox import SEND_LETTER
+from seaway.packages.manifest_writer import write_changes
 from seaway.packages.sweep import forget_shards, sweep
 from seaway.publishing import resumable
 from seaway.storage.blobs import Blobs
@@ -31,11 +33,12 @@ log = structlog.get_logger()
 
 SWEEP = "sweep"
 EXPIRE = "expire"
+WRITE_MANIFESTS = "manifests"
 REFRESH_ROOT = "refresh-root"  # only where the settings switch it on
 
 _ENDING = (invitations, transfers, notices, sessions, sign_ins, links, throttle, tools, tool_codes, workflow_tokens)
 
-PERIODS_MS = {SWEEP: DAY_MS, EXPIRE: HOUR_MS}
+PERIODS_MS = {SWEEP: DAY_MS, EXPIRE: HOUR_MS, WRITE_MANIFESTS: MINUTE_MS}
 
 
 def periods_ms(*, refreshes_root: bool) -> Mapping[str, int]:
@@ -55,6 +58,8 @@ class Duties:
     accounts: Accounts
     roots: TrustedRoots
     repository: Repository
+    store_id: str
+    before_manifests: Callable[[], object] = lambda: None  # called once by each run that has manifests to write
 
     def handlers(self) -> Mapping[str, Handler]:
         """What each kind of job does; each can be repeated."""
@@ -64,6 +69,7 @@ class Duties:
             WRITE_RESET: partial(resetting.write, self.accounts),
             SWEEP: self._sweep,
             EXPIRE: self._expire,
+            WRITE_MANIFESTS: self._write_manifests,
             REFRESH_ROOT: self._refresh_root,
         }
 
@@ -83,6 +89,17 @@ class Duties:
             warned = own_keys.warn_of_ends(tx, now_ms, telling=self.accounts)
         second_factors.reset_due(self.accounts, OPERATOR)
         log.info("expire.done", shards=shards, uploads=uploads, accounts=ended, warned=warned)
+
+    def _write_manifests(self, _args: dict[str, Any]) -> None:
+        try:
+            written = write_changes(self.database, self.blobs, self.store_id, self.before_manifests)
+        except (
+            Unavailable
+        ) as error:  # the next run is a minute away; a job that failed again and again waits for longer
+            log.warning("manifests.not_written", error=error.sentence)
+            return
+        if written.objects or written.deleted:
+            log.info("manifests.written", objects=written.objects, bytes=written.bytes, deleted=written.deleted)
 
     def _refresh_root(self, _args: dict[str, Any]) -> None:
         content = self.repository.trusted_root()

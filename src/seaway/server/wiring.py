@@ -73,6 +73,7 @@ _DISK_THREADS = 24
 _BUILDS_AT_ONCE = 2
 _SEARCHES_AT_ONCE = 4
 _EXCHANGES_AT_ONCE = 8
+_STORE_ID = "0" * 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,7 @@ class Seaway:
     clock: Clock
     runner: Runner
     house: House
+    store_id: str
 
     def close(self) -> None:
         """Let go of everything; what was answered is safe already."""
@@ -167,10 +169,12 @@ def build(
         site_url=settings.site_url,
     )
     repository = Repository(settings.data / "tuf")
-    duties = Duties(database, blobs, spool, documents, clock, accounts, publishing.attesting.roots, repository)
+    duties = Duties(
+        database, blobs, spool, documents, clock, accounts, publishing.attesting.roots, repository, _STORE_ID
+    )
     periods = periods_ms(refreshes_root=settings.sigstore_refresh)
     runner = Runner(database, clock, duties.handlers(), periods, counts=counts)
-    return Seaway(settings, database, blobs, spool, documents, examiners, clock, runner, house)
+    return Seaway(settings, database, blobs, spool, documents, examiners, clock, runner, house, _STORE_ID)
 
 
 def _wire_accounts(settings: Settings, database: Database, blobs: Blobs, spool: Spool, clock: Clock) -> Accounts:
