@@ -101,8 +101,14 @@ def named(object_: bytes) -> tuple[str, str]:
 
 
 def file_states(seaway: Seaway) -> dict[str, str]:
+    """The state of each file, by its name, which the private channel's have its own before."""
+    query = (
+        select(channel_rows.c.name, files.c.file_name, files.c.state)
+        .join(subdirs, subdirs.c.id == files.c.subdir_id)
+        .join(channel_rows, channel_rows.c.id == subdirs.c.channel_id)
+    )
     with seaway.database.read() as tx:
-        return {row.file_name: row.state for row in tx.execute(select(files.c.file_name, files.c.state))}
+        return {row[1] if row[0] == PUBLIC else f"{row[0]}/{row[1]}": row[2] for row in tx.execute(query)}
 
 
 # What comes back
@@ -313,8 +319,8 @@ def test_an_object_that_cannot_be_used_is_named_and_the_rest_goes_on(source: Sea
 
     assert spoiled.keys() == {one.key for one in rebuilt.unreadable}
     assert [] == list(check(copy))
-    assert {LARGE.name, "inside-1.0-h1_0.conda", "attested-1.0-h1_0.conda"} <= file_states(copy).keys()
-    assert "yanked-1.0-h1_0.conda" not in file_states(copy)
+    assert {f"{PRIVATE}/inside-1.0-h1_0.conda", "attested-1.0-h1_0.conda"} <= file_states(copy).keys()
+    assert set() == {LARGE.name, "yanked-1.0-h1_0.conda", "replaced-1.0-h1_0.conda"} & file_states(copy).keys()
     with copy.database.read() as tx:
         assert {PUBLIC, PRIVATE} == {channel.name for channel in channels.visible_to(tx, OPERATOR)}
     People(copy).channel("newer", owner="captain")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seaway.cli.context import JsonOption, show
+from seaway.cli.moving import told
 
 if TYPE_CHECKING:
     from seaway.moving.from_store import Rebuilt
@@ -34,7 +35,7 @@ def rebuild(
 
     if not from_store:
         raise typer.BadParameter("say --from-store: the store is what a database can be rebuilt from")
-    with context.obj.house() as seaway:
+    with told(), context.obj.house() as seaway:
         rebuilt = rebuilding.rebuild(
             seaway.database,
             seaway.blobs,

@@ -289,6 +289,8 @@ def _verify_one(blobs: Blobs, one: Listed) -> tuple[bytes, str] | None:
             return None
     except FileNotFoundError:  # it went between two requests
         return one.sha256, MISSING
+    except OSError:  # a disk that cannot read it any more: other files are still whole
+        return one.sha256, DAMAGED
     return one.sha256, MISSING if blobs.stat(one.key) is None else DAMAGED
 
 
