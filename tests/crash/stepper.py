@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
@@ -28,6 +29,8 @@ from seaway.database.engine import Database
 from seaway.errors import AlreadyThere
 from seaway.indexing.change import ask_for_documents
 from seaway.indexing.documents import REPODATA, REPODATA_GZ
+from seaway.moving.from_store import rebuild
+from seaway.packages.manifest_writer import write_changes
 from seaway.packages.sweep import sweep
 from seaway.publishing.attest import Attesting
 from seaway.publishing.publish import publish
@@ -64,13 +67,15 @@ class Steps:
         self._kill_at = kill_at
         self.names: list[str] = []
         self._counting = False
+        self._lock = threading.Lock()  # some changes are made by several threads
 
     def __call__(self, name: str) -> None:
         if not self._counting:
             return
-        if len(self.names) == self._kill_at:
-            os.kill(os.getpid(), signal.SIGKILL)
-        self.names.append(name)
+        with self._lock:
+            if len(self.names) == self._kill_at:
+                os.kill(os.getpid(), signal.SIGKILL)
+            self.names.append(name)
 
     def of_statement(self, _connection: Any, _cursor: Any, text: str, *_: Any) -> None:
         self(" ".join(text.split()[:3]))
@@ -196,6 +201,19 @@ def job(channel: Channel) -> None:
     seaway.runner.run_due()
 
 
+def _write_manifests(channel: Channel) -> None:
+    seaway = channel.seaway
+    write_changes(seaway.database, seaway.blobs, seaway.pairing.store_id())
+
+
+def _rebuild(channel: Channel) -> None:
+    seaway = channel.seaway
+    rebuild(
+        seaway.database, seaway.blobs, seaway.spool, seaway.clock, "admin",
+        seaway.settings.whole_document_limit,
+    )  # fmt: skip
+
+
 def _bring(channel: Channel, files: list[PackageFile]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         channel.bring([file.write_to(Path(folder)) for file in files])
@@ -221,7 +239,10 @@ CHANGES: dict[str, Callable[[Channel], object]] = {
     "sweep": lambda channel: _sweep(channel.seaway),
     "job": job,
     "removal of the channel": lambda channel: channel.remove(),
+    "manifests": _write_manifests,
 }
+
+ON_A_LOST_DATABASE: dict[str, Callable[[Channel], object]] = {"rebuild": _rebuild}
 
 
 def change(folder: Path, settings: dict[str, Any], name: str, kill_at: int | None) -> list[str]:
@@ -232,7 +253,7 @@ def change(folder: Path, settings: dict[str, Any], name: str, kill_at: int | Non
     _watch(database, steps)
     seaway = wiring.build(made, database=database, blobs=SteppedBlobs(wiring.open_store(made), steps))
     sys.addaudithook(steps.of_audit)
-    steps.count(partial(CHANGES[name], Channel(examining_here(seaway), CHANNEL)))
+    steps.count(partial({**CHANGES, **ON_A_LOST_DATABASE}[name], Channel(examining_here(seaway), CHANNEL)))
     return steps.names
 
 

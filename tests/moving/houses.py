@@ -191,8 +191,8 @@ class Hooked:
     def delete(self, key: str) -> None:
         self._blobs.delete(key)
 
-    def list(self) -> Iterator[BlobStat]:
-        return self._blobs.list()
+    def list(self, folder: str = "") -> Iterator[BlobStat]:
+        return self._blobs.list(folder)
 
 
 def stop_at(number: int) -> Callable[[int], None]:

@@ -97,6 +97,16 @@ def raw(blobs: Blobs) -> Blobs:
     return blobs.inner if isinstance(blobs, PairedBlobs) else blobs
 
 
+def lose_database(folder: Path) -> None:
+    """Leave the house of this folder, which nobody has open, with its store and an empty database."""
+    found = settings(folder)
+    if found:
+        postgres.shared().drop_database(found["database_url"])
+        found["database_url"] = postgres.shared().new_database(template=_template())
+    for path in (folder / "data").glob("seaway.db*"):
+        path.unlink()
+
+
 def folder_store(folder: Path) -> DiskBlobs:
     """A new store in a folder."""
     blobs = DiskBlobs(folder)
@@ -162,5 +172,6 @@ def _template() -> str:
 
 
 def stored(blobs: Blobs) -> list[BlobStat]:
-    """What is in the store, but for what is there from the first start: its identity and the secret key."""
-    return [stat for stat in blobs.list() if stat.key not in (keys.SECRET_KEY, keys.IDENTITY)]
+    """The blobs in the store, and whatever else is there that no background job writes at any start."""
+    fixed = (keys.SECRET_KEY, keys.IDENTITY)
+    return [stat for stat in blobs.list() if stat.key not in fixed and keys.manifest_place(stat.key) is None]

@@ -60,10 +60,7 @@ def add(
     One without a password has keys, or signs in elsewhere. `is_verified` tells that the address is known to be theirs.
     """
     if not is_possible_name(name):
-        raise NameTaken(
-            f"{name[:60]!a} cannot be a user name.",
-            "Use lower case letters, digits and hyphens between them, at most 39, and no word that Seaway's pages use.",
-        )
+        raise _impossible(name)
     if find(tx, name) is not None:
         raise NameTaken(f"A user named {name!r} exists already.", "Choose another name.")
     if _is_held(tx, now_ms, name):
@@ -83,6 +80,23 @@ def add(
     user = get(tx, name)
     audit.write(tx, now_ms, by.actor, Event.USER_ADDED, target=name, admin=user.is_admin)
     return user
+
+
+def add_admin(tx: Tx, now_ms: int, by: Principal, name: str) -> User:
+    """Add a site admin without a password or an address, for the operator; words that are reserved are allowed."""
+    if _NAME.fullmatch(name) is None:
+        raise _impossible(name)
+    if find(tx, name) is not None:
+        raise NameTaken(f"A user named {name!r} exists already.", "Choose another name.")
+    tx.execute(insert(users).values(name=name, display_name="", is_admin=True, created_at=now_ms))
+    audit.write(tx, now_ms, by.actor, Event.USER_ADDED, target=name, admin=True)
+    return get(tx, name)
+
+
+def first_admin(tx: Tx) -> User | None:
+    """The oldest account of a site admin that is not disabled, or None."""
+    row = tx.execute(_USER.where(users.c.is_admin, users.c.disabled_at.is_(None)).order_by(users.c.id).limit(1)).first()
+    return None if row is None else User(*row)
 
 
 def is_possible_name(name: str) -> bool:
@@ -153,6 +167,13 @@ def set_admin(tx: Tx, now_ms: int, by: Principal, name: str, *, is_admin: bool) 
     tx.execute(update(users).where(users.c.id == user.id).values(is_admin=is_admin))
     audit.write(tx, now_ms, by.actor, Event.USER_PROMOTED if is_admin else Event.USER_DEMOTED, target=name)
     return get(tx, name)
+
+
+def _impossible(name: str) -> NameTaken:
+    return NameTaken(
+        f"{name[:60]!a} cannot be a user name.",
+        "Use lower case letters, digits and hyphens between them, at most 39, and no word that Seaway's pages use.",
+    )
 
 
 def _is_held(tx: Tx, now_ms: int, name: str) -> bool:

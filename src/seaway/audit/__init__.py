@@ -52,6 +52,7 @@ class Event(Enum):
     CHANNEL_CHANGED = "channel.changed"
     CHANNEL_TRANSFERRED = "channel.transferred"
     CHANNEL_REMOVED = "channel.removed"
+    CHANNEL_REBUILT = "channel.rebuilt"
     MEMBER_ADDED = "member.added"
     MEMBER_CHANGED = "member.changed"
     MEMBER_REMOVED = "member.removed"

@@ -21,6 +21,7 @@ from seaway.cli import (
     moving,
     notice,
     publisher,
+    rebuild,
     sigstore,
     uploading,
     uploads,
@@ -61,6 +62,7 @@ app.command("sweep")(maintenance.sweep)
 app.command("adopt")(maintenance.adopt)
 app.command("backup")(moving.backup)
 app.command("restore")(moving.restore)
+app.command("rebuild")(rebuild.rebuild)
 app.command("move-storage")(moving.move_storage)
 app.command("move-database")(moving.move_database)
 app.command("config")(maintenance.config)

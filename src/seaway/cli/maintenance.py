@@ -50,12 +50,15 @@ def check(
 def sweep(
     context: typer.Context,
     yes: Annotated[bool, typer.Option("--yes", help="Delete more of the store than sweep_max_percent allows.")] = False,
+    kept: Annotated[bool, typer.Option("--kept", help="Also delete the blobs that a rebuild kept.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Delete what nothing needs any more: unnamed blobs of yesterday, shards replaced a week ago."""
     from seaway.packages import sweep as sweeping
 
     with context.obj.house() as seaway:
+        if kept:
+            sweeping.release_kept(seaway.database)
         swept = sweeping.sweep(seaway.sweeping, unlimited=yes)
     sentence = (
         f"{swept.blobs} blobs ({swept.bytes:,} bytes), {swept.shards} old shards, {swept.spool_files} spool files."

@@ -33,7 +33,7 @@ def backup(
     from seaway.storage.spool import Spool
 
     settings = context.obj.settings()
-    with _told(), _database_as_it_is(settings) as database:
+    with told(), _database_as_it_is(settings) as database:
         place = places.backup_target(target, settings.effective_storage_url, _access(settings))
         made = backing_up.backup(
             database, wiring.open_store(settings), Spool(settings.spool_folder), SystemClock(), place
@@ -56,7 +56,7 @@ def restore(
     from seaway.moving import restore as restoring
     from seaway.pairing.identity import Verdict
 
-    with _told(), context.obj.house(paired=False) as seaway:
+    with told(), context.obj.house(paired=False) as seaway:
         settings = seaway.settings
         with places.backup_source(source, at, settings.effective_storage_url, _access(settings)) as found:
             sent = restoring.restore(seaway.database, seaway.blobs, seaway.spool, found)
@@ -80,7 +80,7 @@ def move_storage(
     from seaway.moving import places
     from seaway.moving import storage as moving
 
-    with _told(), context.obj.house() as seaway:
+    with told(), context.obj.house() as seaway:
         target = places.other_store(url, seaway.settings.effective_storage_url, _access(seaway.settings))
         moved = moving.move_storage(seaway.database, seaway.blobs, target, seaway.spool, verify=verify)
     value = {"storage_url": url, "blobs": moved.blobs, "bytes": moved.bytes, "sent": moved.sent}
@@ -100,7 +100,7 @@ def move_database(
     from seaway.moving import database as moving
     from seaway.moving import places
 
-    with _told(), context.obj.house() as seaway:
+    with told(), context.obj.house() as seaway:
         target = places.other_database(url)
         try:
             counts = moving.move_database(seaway.database, target, seaway.blobs)
@@ -156,7 +156,7 @@ def _access(settings: Settings) -> BucketAccess:
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def told() -> Iterator[None]:
     """Turn what a disk says when it is full or not ours into a sentence."""
     try:
         yield

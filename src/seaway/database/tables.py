@@ -16,6 +16,7 @@ as the bytes that readers get. Queries live with the noun that they serve; nothi
     released_names  released_user_names  audit       │           ├─ shards, retired_shards, fragments
     jobs  schedules  sign_ins  buckets  site_values  │           └─ documents
     issuers  issuer_keys  used_tokens  uploads  upload_chains
+    manifest_marks  kept_blobs
 
 No secret is stored that would open anything: of what people carry there is a hash, and what must be read again
 (TOTP seeds, the signing key of ID tokens) is encrypted with a key that is not in the database (`accounts.sealing`).
@@ -780,4 +781,24 @@ attestations = Table(
     Column("claims", Text, nullable=False),  # JSON: what the certificate said, as it was verified
     Column("accepted_at", BigInteger, nullable=False),
     Column("superseded_at", BigInteger),
+)
+
+# How far the manifests in the store have followed the rows (`packages.manifest_writer`). No foreign keys: the row of
+# a deleted channel stays until its objects in the store are deleted.
+manifest_marks = Table(
+    "manifest_marks",
+    metadata,
+    Column("store_id", String(32), primary_key=True),
+    Column("channel_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("subdir_id", BigInteger, primary_key=True, autoincrement=False),  # 0: the object of the channel itself
+    Column("revision", BigInteger, nullable=False),  # of the subdir when its objects were last up to date; -1: never
+    Column("digest", LargeBinary(32)),  # of the channel's object as last written
+)
+
+# Blobs that no manifest named when the database was rebuilt; the sweep leaves them until an operator releases them.
+kept_blobs = Table(
+    "kept_blobs",
+    metadata,
+    Column("sha256", LargeBinary(32), primary_key=True),
+    Column("size", BigInteger, nullable=False),
 )

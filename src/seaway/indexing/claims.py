@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from sqlalchemy import select, union
 
 from seaway.database.engine import Database, Tx
-from seaway.database.tables import documents, files, logos, resumable_pieces
+from seaway.database.tables import documents, files, kept_blobs, logos, resumable_pieces
 from seaway.indexing.rows import State
 from seaway.storage import keys
 from seaway.storage.blobs import Blobs
@@ -50,7 +50,8 @@ def named(tx: Tx, digests: Collection[bytes]) -> set[bytes]:
     in_documents = select(documents.c.sha256).where(documents.c.sha256.in_(digests))
     in_pieces = select(resumable_pieces.c.sha256).where(resumable_pieces.c.sha256.in_(digests))
     in_logos = select(logos.c.sha256).where(logos.c.sha256.in_(digests))
-    return set(tx.execute(union(in_files, in_documents, in_pieces, in_logos)).scalars())
+    in_kept = select(kept_blobs.c.sha256).where(kept_blobs.c.sha256.in_(digests))
+    return set(tx.execute(union(in_files, in_documents, in_pieces, in_logos, in_kept)).scalars())
 
 
 def discard(database: Database, blobs: Blobs, digests: Collection[bytes]) -> None:

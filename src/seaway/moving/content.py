@@ -97,14 +97,14 @@ def missing(one: Listed, place: str) -> Missing:
     return Missing(f"The blob {one.sha256.hex()} is not in {place}.", cure if place == STORE else _ANOTHER)
 
 
-def side_by_side(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+def side_by_side(work: Callable[[Item], Result], items: Iterable[Item], *, at_once: int = _AT_ONCE) -> Iterator[Result]:
     """The results in order, some of them worked on at once, and never many of the items in memory."""
     waiting: deque[Future[Result]] = deque()
-    with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="moving") as pool:
+    with ThreadPoolExecutor(at_once, thread_name_prefix="moving") as pool:
         try:
             for item in items:
                 waiting.append(pool.submit(work, item))
-                if len(waiting) >= 2 * _AT_ONCE:
+                if len(waiting) >= 2 * at_once:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()

@@ -6,6 +6,7 @@ Every blob that a row names, from one store to another, while servers run.
 3. The secret key goes along: what is encrypted in the database opens with it.
 4. The identity goes along last, as it is at the end of each run. So a database whose store went on after the last run
    finds its new store to be an older copy, and its start stops.
+5. Manifests are not copied: older ones of this store are deleted there, and all are written anew by whoever serves next.
 
 What is there is not sent again, so a run that was interrupted is gone on with. What comes meanwhile is brought by a
 second pass; what comes after that, by another run.
@@ -20,7 +21,7 @@ from sqlalchemy import select
 
 from seaway.accounts import secret_key
 from seaway.database.engine import Database
-from seaway.database.tables import documents, files, logos
+from seaway.database.tables import documents, files, kept_blobs, logos
 from seaway.errors import BadSetting
 from seaway.indexing.claims import named
 from seaway.moving.backup import carried_blobs
@@ -35,9 +36,11 @@ from seaway.moving.content import (
 )
 from seaway.moving.manifest import listed
 from seaway.moving.rows import streamed, write_part
+from seaway.packages import manifest_writer
 from seaway.packages.sweep import SWEEPING
 from seaway.pairing import records
 from seaway.pairing.identity import StoreIdentity
+from seaway.storage import keys
 from seaway.storage.blobs import Blobs
 from seaway.storage.spool import Spool
 
@@ -72,7 +75,10 @@ def move_storage(database: Database, source: Blobs, target: Blobs, spool: Spool,
             secret_key.put(target, secret)
         identity = records.of_store(source)
         if identity is not None:
+            for stat in target.list(keys.store_manifests(identity.id)):
+                target.delete(stat.key)
             records.put_in_store(target, identity)
+        manifest_writer.forget_marks(database)
     return Moved(second.blobs, second.bytes, first.sent + second.sent)
 
 
@@ -89,8 +95,9 @@ def _pass(move: _Move, *, by_size: bool) -> Moved:
             move.database.read() as tx,
             streamed(tx, carried_blobs([files, logos])) as carried,
             streamed(tx, select(documents.c.sha256, documents.c.size)) as of_documents,
+            streamed(tx, select(kept_blobs.c.sha256, kept_blobs.c.size)) as kept,
         ):
-            write_part(contents, ["sha256", "size"], chain(carried, of_documents))
+            write_part(contents, ["sha256", "size"], chain(carried, of_documents, kept))
         for size, sent in side_by_side(partial(_bring, move, by_size), listed(Path(contents.name))):
             moved.blobs += size is not None
             moved.bytes += size or 0

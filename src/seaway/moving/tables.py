@@ -14,8 +14,12 @@ from seaway.database.tables import metadata
 from seaway.errors import BadSetting
 
 # Not in a backup: documents are made again when they are asked for, jobs and schedules are those of running workers,
-# and clients begin again with an upload of which half has come.
-LEFT_OUT = frozenset({"documents", "jobs", "schedules", "resumable_uploads", "resumable_pieces"})
+# clients begin again with an upload of which half has come, and manifests and kept blobs belong to one store.
+LEFT_OUT = frozenset(
+    {
+        "documents", "jobs", "schedules", "resumable_uploads", "resumable_pieces", "manifest_marks", "kept_blobs",
+    }
+)  # fmt: skip
 
 
 def carried(tx: Tx) -> list[Table]:

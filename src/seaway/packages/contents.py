@@ -105,7 +105,7 @@ class Contents:
 
     def _read(self, sha256: bytes, size: int, file_name: str) -> tuple[Listing, int]:
         name = filename.parse(file_name)
-        with _opened(self._blobs, keys.blob(sha256), size) as file:
+        with opened(self._blobs, keys.blob(sha256), size) as file:
             try:
                 info = archive.read_info(file, size, name, _LIMITS, until=archive.PATHS_JSON).info
             except Refused:
@@ -135,7 +135,8 @@ class _Paths(msgspec.Struct):
 _paths = msgspec.json.Decoder(_Paths)
 
 
-def _opened(blobs: Blobs, key: str, size: int) -> BinaryIO:
+def opened(blobs: Blobs, key: str, size: int) -> BinaryIO:
+    """A blob as a file that can seek."""
     path = blobs.local_path(key)
     if path is not None:
         return path.open("rb")

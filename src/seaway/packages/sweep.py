@@ -23,7 +23,7 @@ from sqlalchemy import delete, insert, select
 
 from seaway.clock import DAY_MS, Clock
 from seaway.database.engine import Database, Tx
-from seaway.database.tables import retired_shards, site_values
+from seaway.database.tables import kept_blobs, retired_shards, site_values
 from seaway.errors import SeawayError
 from seaway.indexing.claims import named, taking
 from seaway.pairing.pairing import Pairing
@@ -146,6 +146,12 @@ def _take_all(parts: Sweeping, stats: Sequence[BlobStat]) -> list[BlobStat]:
             break
         taken += _take(parts.database, parts.blobs, stats[start : start + _BLOBS_AT_ONCE])
     return taken
+
+
+def release_kept(database: Database) -> int:
+    """Let the next sweep delete the blobs that a rebuild found without a manifest; return how many there were."""
+    with database.write_part() as tx:
+        return tx.execute(delete(kept_blobs)).rowcount
 
 
 def last(tx: Tx) -> LastSweep | None:

@@ -27,7 +27,6 @@ class DatabaseIdentity:
     id: str
     counter: int
     stored: int
-    sweep_held: bool = False  # a rebuilt database names too little: an operator has to allow the first sweep
 
     def raised(self) -> "DatabaseIdentity":
         """The next counter, which the store does not have yet."""
@@ -61,9 +60,9 @@ STOPS = frozenset({Verdict.UNKNOWN_STORE, Verdict.UNPAIRED, Verdict.OTHER_STORE,
 TAKES_UPLOADS = frozenset({Verdict.MATCHES, Verdict.BEHIND})
 
 
-def new_identity(*, sweep_held: bool = False) -> DatabaseIdentity:
+def new_identity() -> DatabaseIdentity:
     """An identity that no store has yet."""
-    return DatabaseIdentity(secrets.token_hex(16), counter=1, stored=0, sweep_held=sweep_held)
+    return DatabaseIdentity(secrets.token_hex(16), counter=1, stored=0)
 
 
 def compare(

@@ -33,10 +33,6 @@ from seaway.storage.blobs import Blobs
 log = structlog.get_logger()
 
 _LOCK = "pairing"
-_HELD = (
-    "The database was rebuilt from its store and may not name every file.",
-    "Look at what `seaway rebuild` listed, and run `seaway adopt` to allow sweeps.",
-)
 _BUCKET_SECONDS = 2.0  # a folder tells at once that it was replaced, by the inode of its identity; a bucket is asked
 
 
@@ -112,9 +108,13 @@ class Pairing:
     def prepare_sweep(self) -> tuple[str, str] | None:
         """Raise the counter of both sides; return what to tell the operator when nothing may be swept (3)."""
         verdict = self.raise_counter()
+        return None if verdict is Verdict.MATCHES else _told(verdict)
+
+    def require_match(self) -> None:
+        """Raise the counter of both sides; `NotPaired` when this database may not write for its store."""
+        verdict = self.raise_counter()
         if verdict is not Verdict.MATCHES:
-            return _told(verdict)
-        return _HELD if self._ours is not None and self._ours.sweep_held else None
+            raise NotPaired(verdict)
 
     def raise_counter(self) -> Verdict:
         """Raise the counter of both sides if they match; older copies of the database are behind from then on."""

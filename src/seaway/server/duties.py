@@ -12,12 +12,14 @@ from seaway.accounts.parts import Accounts
 from seaway.accounts.principal import OPERATOR
 from seaway.accounts.resetting import WRITE_RESET
 from seaway.channels import invitations, notices, own_keys, transfers
-from seaway.clock import DAY_MS, HOUR_MS, Clock
+from seaway.clock import DAY_MS, HOUR_MS, MINUTE_MS, Clock
 from seaway.database.engine import Database
+from seaway.errors import Unavailable
 from seaway.indexing.change import BUILD_DOCUMENTS
 from seaway.indexing.documents import REPODATA, Documents
 from seaway.jobs.runner import Handler
 from seaway.mail.outbox import SEND_LETTER
+from seaway.packages.manifest_writer import write_changes
 from seaway.packages.sweep import Sweeping, SweepStopped, forget_shards, sweep
 from seaway.publishing import resumable
 from seaway.storage.reserve import Reserve
@@ -30,11 +32,12 @@ log = structlog.get_logger()
 
 SWEEP = "sweep"
 EXPIRE = "expire"
+WRITE_MANIFESTS = "manifests"
 REFRESH_ROOT = "refresh-root"  # only where the settings switch it on
 
 _ENDING = (invitations, transfers, notices, sessions, sign_ins, links, throttle, tools, tool_codes, workflow_tokens)
 
-PERIODS_MS = {SWEEP: DAY_MS, EXPIRE: HOUR_MS}
+PERIODS_MS = {SWEEP: DAY_MS, EXPIRE: HOUR_MS, WRITE_MANIFESTS: MINUTE_MS}
 
 
 def periods_ms(*, refreshes_root: bool) -> Mapping[str, int]:
@@ -54,6 +57,7 @@ class Duties:
     roots: TrustedRoots
     repository: Repository
     reserve: Reserve
+    pairing: Pairing
 
     def handlers(self) -> Mapping[str, Handler]:
         """What each kind of job does; each can be repeated."""
@@ -63,6 +67,7 @@ class Duties:
             WRITE_RESET: partial(resetting.write, self.accounts),
             SWEEP: self._sweep,
             EXPIRE: self._expire,
+            WRITE_MANIFESTS: self._write_manifests,
             REFRESH_ROOT: self._refresh_root,
         }
 
@@ -88,6 +93,17 @@ class Duties:
             warned = own_keys.warn_of_ends(tx, now_ms, telling=self.accounts)
         second_factors.reset_due(self.accounts, OPERATOR)
         log.info("expire.done", shards=shards, uploads=uploads, accounts=ended, warned=warned)
+
+    def _write_manifests(self, _args: dict[str, Any]) -> None:
+        try:
+            written = write_changes(
+                self.database, self.sweeping.blobs, self.pairing.store_id(), self.pairing.require_match
+            )
+        except Unavailable as error:  # the next run is a minute away; a job that keeps failing waits for longer
+            log.warning("manifests.not_written", error=error.sentence)
+            return
+        if written.objects or written.deleted:
+            log.info("manifests.written", objects=written.objects, bytes=written.bytes, deleted=written.deleted)
 
     def _refresh_root(self, _args: dict[str, Any]) -> None:
         content = self.repository.trusted_root()

@@ -185,7 +185,7 @@ def build(
     repository = Repository(settings.data / "tuf")
     sweeping = Sweeping(database, blobs, spool, clock, pairing, settings.sweep_max_percent)
     roots = publishing.attesting.roots
-    duties = Duties(database, sweeping, documents, clock, accounts, roots, repository, reserve)
+    duties = Duties(database, sweeping, documents, clock, accounts, roots, repository, reserve, pairing)
     periods = periods_ms(refreshes_root=settings.sigstore_refresh)
     runner = Runner(database, clock, duties.handlers(), periods, counts=counts)
     return Seaway(settings, database, blobs, pairing, sweeping, spool, documents, examiners, clock, runner, house)

@@ -1,0 +1,80 @@
+"""`seaway rebuild --from-store`: the database made again from what the store says of itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from seaway.cli.context import JsonOption, show
+from seaway.cli.moving import told
+
+if TYPE_CHECKING:
+    from seaway.moving.from_store import Rebuilt
+
+_NOT_BACK = (
+    "Not in the store, so not brought back: accounts but for the site admin, keys, members, groups, publishers, notices, "
+    "download counts, the record of uploads, the audit log and the names of deleted channels."
+)
+
+
+def rebuild(
+    context: typer.Context,
+    from_store: Annotated[
+        bool, typer.Option("--from-store", help="Read the manifests and blobs of the store; there is no other source.")
+    ] = False,
+    admin: Annotated[
+        str, typer.Option(metavar="NAME", help="The site admin to make if there is none; channels belong to them.")
+    ] = "admin",
+    as_json: JsonOption = False,
+) -> None:
+    """Make a lost database again: channels, files, yanked state and times; channels are private."""
+    from seaway.moving import from_store as rebuilding
+
+    if not from_store:
+        raise typer.BadParameter("say --from-store: the store is what a database can be rebuilt from")
+    with told(), context.obj.house(paired=False) as seaway:
+        rebuilt = rebuilding.rebuild(
+            seaway.database,
+            seaway.blobs,
+            seaway.spool,
+            seaway.clock,
+            admin,
+            seaway.settings.whole_document_limit,
+        )
+        seaway.pairing.complete()
+        seaway.pairing.raise_counter()
+    value = {
+        **asdict(rebuilt),
+        "unnamed": [
+            {"sha256": one.sha256.hex(), "size": one.size, "package": one.package or None} for one in rebuilt.unnamed
+        ],
+    }
+    show(value, as_json, "\n".join(_lines(rebuilt)))
+
+
+def _lines(rebuilt: Rebuilt) -> Iterator[str]:
+    yield (
+        f"{rebuilt.channels:,} channels with {rebuilt.files:,} files are back; {rebuilt.deleted:,} deleted files keep "
+        f"their names taken. The channels are private and belong to {rebuilt.admin}."
+    )
+    yield _NOT_BACK
+    if rebuilt.is_new_admin:
+        yield f"The account {rebuilt.admin} is new: `seaway user password {rebuilt.admin}` sets its password."
+    yield from _listed("Manifests that could not be used:", [f"{one.key}: {one.reason}" for one in rebuilt.unreadable])
+    yield from _listed(
+        "Files that are lost, whose names stay taken:",
+        [f"{one.where}: its blob {one.sha256} is {one.reason}" for one in rebuilt.lost],
+    )
+    yield from _listed(
+        "Blobs that no manifest names; they are kept until `seaway sweep --kept`:",
+        [f"{one.sha256.hex()} {one.size:,} bytes, {one.package or 'no package'}" for one in rebuilt.unnamed],
+    )
+
+
+def _listed(title: str, lines: list[str]) -> Iterator[str]:
+    if lines:
+        yield title
+        yield from (f"  {line}" for line in lines)

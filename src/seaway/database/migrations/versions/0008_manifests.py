@@ -1,0 +1,25 @@
+"""Manifests in the store: how far they have followed the rows, and which blobs a rebuild found without one."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0008"
+down_revision = "0007"
+
+
+def upgrade() -> None:
+    op.create_table(
+        "manifest_marks",
+        sa.Column("store_id", sa.String(32), nullable=False),
+        sa.Column("channel_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("subdir_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("revision", sa.BigInteger(), nullable=False),
+        sa.Column("digest", sa.LargeBinary(32)),
+        sa.PrimaryKeyConstraint("store_id", "channel_id", "subdir_id", name="pk_manifest_marks"),
+    )
+    op.create_table(
+        "kept_blobs",
+        sa.Column("sha256", sa.LargeBinary(32), nullable=False),
+        sa.Column("size", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("sha256", name="pk_kept_blobs"),
+    )

@@ -1,0 +1,494 @@
+"""
+The database of a store whose database is lost, made again from its manifests and blobs.
+
+1. It is made only in a database that has, and had, no channels. All rows come in one transaction: a rebuild that was
+   killed leaves the database as it was, and can be run again.
+2. A file comes back only if its blob is there and was read whole with the right hash. One whose blob is missing or
+   damaged is reported; it comes back as deleted, so that its name stays taken.
+3. Deleted files stay deleted, and their names stay taken.
+4. Channels are private, and belong to the first site admin until they are assigned.
+5. An object that is no manifest, or contradicts another one, is reported by its key, and the rest comes back.
+6. Blobs that no manifest names are reported, and no sweep takes them until an operator releases them. Those that
+   manifests name as deleted are left to the sweep.
+7. Ids are those of the lost database: the objects that are written after a rebuild take the place of those it read.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import groupby
+from typing import Any, BinaryIO
+
+import msgspec
+from sqlalchemy import Table, insert, literal, select
+
+from seaway import audit
+from seaway.accounts import users
+from seaway.accounts.principal import OPERATOR
+from seaway.accounts.users import User
+from seaway.audit import Event
+from seaway.channels.channels import Attestations
+from seaway.channels.roles import Role
+from seaway.clock import Clock
+from seaway.conda import filename
+from seaway.database.engine import Database, Tx
+from seaway.database.tables import (
+    attestations,
+    channels,
+    files,
+    kept_blobs,
+    logos,
+    members,
+    packages,
+    released_names,
+    subdirs,
+    uploads,
+)
+from seaway.errors import BadSetting
+from seaway.indexing.change import touch_names
+from seaway.indexing.rows import FileRecord, State, get_subdir
+from seaway.moving import tables
+from seaway.moving.content import Listed, is_there, side_by_side
+from seaway.moving.unnamed import Unnamed, identify
+from seaway.packages.channel_manifests import (
+    FORMAT,
+    MAX_BYTES,
+    BadManifest,
+    ChannelManifest,
+    FileEntry,
+    NameManifest,
+    decode_channel,
+    decode_name,
+)
+from seaway.packages.sweep import SWEEPING
+from seaway.pairing import records
+from seaway.pairing.identity import DatabaseIdentity
+from seaway.storage import keys
+from seaway.storage.blobs import Blobs, BlobStat
+from seaway.storage.keys import ManifestPlace
+from seaway.storage.spool import Spool
+from seaway.trust import sidecars
+
+_NAMES_AT_ONCE = 50
+_LEAST_AT_ONCE = 8  # a bucket answers after milliseconds
+MISSING, DAMAGED = "missing", "damaged"
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """An object that was not used, and why."""
+
+    key: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """A file, or the logo of a channel, that did not come back since its blob is missing or damaged."""
+
+    where: str
+    sha256: str
+    reason: str
+
+
+@dataclass(slots=True)
+class Rebuilt:
+    """What a rebuild brought back, and what it did not."""
+
+    admin: str
+    is_new_admin: bool
+    channels: int = 0
+    files: int = 0
+    deleted: int = 0
+    unreadable: list[Unreadable] = field(default_factory=list)
+    lost: list[Lost] = field(default_factory=list)
+    unnamed: list[Unnamed] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Name:
+    """Where the object of a name is in the spool, and the ids of its rows."""
+
+    place: ManifestPlace
+    offset: int
+    length: int
+    package: str
+    subdir: str
+    revision: int
+    newest_ms: int
+    summary: str
+
+
+class _Ids:
+    """The ids of subdirs or packages: an id means one name in one channel, which has no other id."""
+
+    def __init__(self) -> None:
+        self.by_id: dict[int, tuple[int, str]] = {}
+        self._by_name: dict[tuple[int, str], int] = {}
+
+    def require_free(self, id_: int, named: tuple[int, str]) -> None:
+        """Return if these belong together, or neither is known; `BadManifest` otherwise."""
+        if self.by_id.get(id_, named) != named or self._by_name.get(named, id_) != id_:
+            raise BadManifest(f"another object has another id for {named[1]}, or this id for something else")
+
+    def take(self, id_: int, named: tuple[int, str]) -> None:
+        self.by_id[id_] = named
+        self._by_name[named] = id_
+
+
+@dataclass(slots=True)
+class _Plan:
+    """What the manifests say, without the records."""
+
+    channels: dict[int, ChannelManifest] = field(default_factory=dict)
+    names: list[_Name] = field(default_factory=list)
+    subdirs: _Ids = field(default_factory=_Ids)
+    packages: _Ids = field(default_factory=_Ids)
+    blobs: dict[bytes, int] = field(default_factory=dict)  # with their sizes
+    deleted: set[bytes] = field(default_factory=set)
+    unreadable: list[Unreadable] = field(default_factory=list)
+    last_ids: dict[str, int] = field(default_factory=dict)
+
+
+def rebuild(
+    database: Database, blobs: Blobs, spool: Spool, clock: Clock, admin: str, whole_document_limit: int
+) -> Rebuilt:
+    """Make the rows of everything that the manifests of this store name; channels belong to a site admin of this name."""
+    # A sweep here would take blobs that the rows are about to name.
+    with database.alone(SWEEPING), spool.file() as objects:
+        with database.read() as tx:
+            _require_no_channels(tx)
+        identity = _identity_of(blobs)
+        plan = _read_manifests(blobs, identity.id, objects, clock.now_ms())
+        broken = dict(filter(None, _verify(blobs, plan)))
+        unnamed = list(_find_unnamed(blobs, plan))
+        with database.write() as tx:
+            _require_no_channels(tx)
+            now_ms = clock.now_ms()
+            first = users.first_admin(tx)
+            owner = first or users.add_admin(tx, now_ms, OPERATOR, admin)
+            rebuilt = Rebuilt(owner.name, first is None, unreadable=plan.unreadable, unnamed=unnamed)
+            _Filling(tx, now_ms, plan, broken, rebuilt, whole_document_limit).fill(owner, objects)
+            records.put_in_database(tx, identity)
+    return rebuilt
+
+
+def _require_no_channels(tx: Tx) -> None:
+    for table in (channels, released_names, uploads):
+        if tx.execute(select(literal(1)).select_from(table).limit(1)).first():
+            raise BadSetting(
+                "The database has channels, or had some.", "Rebuild into an empty database: name another data folder."
+            )
+
+
+def _identity_of(blobs: Blobs) -> DatabaseIdentity:
+    """Return the identity that the database gets: the one of the store, or of the only manifests in it."""
+    found = records.of_store(blobs)
+    if found is not None:
+        return DatabaseIdentity(found.id, found.counter, found.counter)
+    ids = {id_ for stat in blobs.list(keys.MANIFESTS) if (id_ := keys.store_id_of(stat.key)) is not None}
+    if len(ids) != 1:
+        raise BadSetting(
+            f"The store has no identity, and manifests of {len(ids)} stores.", "Check storage_url, or restore a backup."
+        )
+    return DatabaseIdentity(ids.pop(), counter=1, stored=0)
+
+
+# Reading
+
+
+def _read_manifests(blobs: Blobs, store_id: str, objects: BinaryIO, now_ms: int) -> _Plan:
+    plan = _Plan()
+    found: list[tuple[ManifestPlace, BlobStat]] = []
+    for stat in blobs.list(keys.store_manifests(store_id)):
+        place = keys.manifest_place(stat.key)
+        if place is not None:
+            found.append((place, stat))
+        elif not keys.is_unfinished(stat.key):
+            plan.unreadable.append(Unreadable(stat.key, "it has not the key of a manifest"))
+    found.sort(key=lambda one: (one[0].channel_id, one[0].subdir_id, one[0].package_id))  # channels before their names
+    for place, key, content in side_by_side(partial(_fetch, blobs), found):
+        _note_ids(plan, place)
+        try:
+            if content is None:
+                raise BadManifest("it is larger than a manifest can be, or went meanwhile")
+            if place.subdir_id:
+                _add_name(plan, place, decode_name(content), _keep(objects, content), now_ms)
+            else:
+                _add_channel(plan, place.channel_id, decode_channel(content))
+        except BadManifest as error:
+            plan.unreadable.append(Unreadable(key, str(error)))
+    objects.flush()
+    return plan
+
+
+def _fetch(blobs: Blobs, one: tuple[ManifestPlace, BlobStat]) -> tuple[ManifestPlace, str, bytes | None]:
+    place, stat = one
+    if stat.size > MAX_BYTES:
+        return place, stat.key, None
+    try:
+        with blobs.open(stat.key) as file:
+            return place, stat.key, file.read()
+    except FileNotFoundError:
+        return place, stat.key, None
+
+
+def _keep(objects: BinaryIO, content: bytes) -> tuple[int, int]:
+    """Keep an object for the transaction: all of them together may not fit into memory."""
+    offset = objects.tell()
+    objects.write(content)
+    return offset, len(content)
+
+
+def _note_ids(plan: _Plan, place: ManifestPlace) -> None:
+    for table, id_ in (("channels", place.channel_id), ("subdirs", place.subdir_id), ("packages", place.package_id)):
+        plan.last_ids[table] = max(plan.last_ids.get(table, 0), id_)
+
+
+def _add_channel(plan: _Plan, channel_id: int, manifest: ChannelManifest) -> None:
+    if any(one.name == manifest.name for one in plan.channels.values()):
+        raise BadManifest(f"another channel is named {manifest.name} too")
+    plan.channels[channel_id] = manifest
+    if manifest.logo is not None:
+        plan.blobs[manifest.logo] = manifest.logo_size
+
+
+def _add_name(plan: _Plan, place: ManifestPlace, manifest: NameManifest, kept: tuple[int, int], now_ms: int) -> None:
+    if place.channel_id not in plan.channels:  # its object is gone or damaged: its files say what it was called
+        _add_channel(plan, place.channel_id, _channel_of_name(manifest.channel, now_ms))
+    if plan.channels[place.channel_id].name != manifest.channel:
+        raise BadManifest(f"it is of the channel {manifest.channel}, and lies among those of another one")
+    plan.subdirs.require_free(place.subdir_id, (place.channel_id, manifest.subdir))
+    plan.packages.require_free(place.package_id, (place.channel_id, manifest.package))
+    plan.subdirs.take(place.subdir_id, (place.channel_id, manifest.subdir))
+    plan.packages.take(place.package_id, (place.channel_id, manifest.package))
+    newest_ms = max((file.indexed_at for file in manifest.files), default=0)
+    plan.names.append(
+        _Name(place, *kept, manifest.package, manifest.subdir, manifest.revision, newest_ms, manifest.summary)
+    )
+    for file in manifest.files:
+        if file.is_there:
+            plan.blobs[file.sha256] = file.size
+        else:
+            plan.deleted.add(file.sha256)
+
+
+def _channel_of_name(name: str, now_ms: int) -> ChannelManifest:
+    return ChannelManifest(
+        format=FORMAT,
+        name=name,
+        description="",
+        is_public=False,
+        owner="",
+        refuses_lookalikes=False,
+        quota_bytes=None,
+        only_publishers=False,
+        attestations=Attestations.OPTIONAL,
+        created_at=now_ms,
+        logo=None,
+        logo_size=0,
+    )
+
+
+# Verifying
+
+
+def _verify(blobs: Blobs, plan: _Plan) -> Iterator[tuple[bytes, str] | None]:
+    """The blobs that are not there or not what their name says, and which of both."""
+    listed = [Listed(sha256, size) for sha256, size in plan.blobs.items()]
+    return side_by_side(partial(_verify_one, blobs), listed, at_once=_at_once())
+
+
+def _verify_one(blobs: Blobs, one: Listed) -> tuple[bytes, str] | None:
+    try:
+        if is_there(blobs, one, by_size=False):
+            return None
+    except FileNotFoundError:  # it went between two requests
+        return one.sha256, MISSING
+    except OSError:  # a disk that cannot read it any more: other files are still whole
+        return one.sha256, DAMAGED
+    return one.sha256, MISSING if blobs.stat(one.key) is None else DAMAGED
+
+
+def _find_unnamed(blobs: Blobs, plan: _Plan) -> Iterator[Unnamed]:
+    """The blobs that no manifest names, neither as there nor as deleted."""
+    listed = (
+        Listed(sha256, stat.size)
+        for stat in blobs.list(keys.BLOBS)
+        if (sha256 := keys.sha256_of(stat.key)) is not None and sha256 not in plan.blobs and sha256 not in plan.deleted
+    )
+    return side_by_side(partial(identify, blobs), listed, at_once=_at_once())
+
+
+def _at_once() -> int:
+    return max(_LEAST_AT_ONCE, os.cpu_count() or 1)  # hashing runs beside other threads
+
+
+# Filling
+
+
+@dataclass(frozen=True, slots=True)
+class _Filling:
+    """The rows, in one transaction."""
+
+    tx: Tx
+    now_ms: int
+    plan: _Plan
+    broken: dict[bytes, str]
+    rebuilt: Rebuilt
+    whole_document_limit: int
+
+    def fill(self, owner: User, objects: BinaryIO) -> None:
+        self._insert_channels(owner)
+        self._insert_logos()
+        self._insert_packages()
+        self._insert_subdirs()
+        for subdir_id, of_subdir in groupby(self.plan.names, key=lambda name: name.place.subdir_id):
+            names = list(of_subdir)
+            for start in range(0, len(names), _NAMES_AT_ONCE):
+                self._insert_names(subdir_id, names[start : start + _NAMES_AT_ONCE], objects)
+        kept = [{"sha256": one.sha256, "size": one.size} for one in self.rebuilt.unnamed]
+        self._insert(kept_blobs, kept)
+        tables.put_last_ids(self.tx, {**tables.last_ids(self.tx), **self.plan.last_ids})
+
+    def _insert(self, table: Table, rows: Sequence[dict[str, Any]]) -> None:
+        if rows:
+            self.tx.execute(insert(table), rows)
+
+    def _insert_channels(self, owner: User) -> None:
+        for channel_id, manifest in self.plan.channels.items():
+            values = {
+                "id": channel_id,
+                "name": manifest.name,
+                "description": manifest.description,
+                "is_public": False,
+                "refuses_lookalikes": manifest.refuses_lookalikes,
+                "quota_bytes": manifest.quota_bytes,
+                "only_publishers": manifest.only_publishers,
+                "attestations": manifest.attestations.value,
+                "created_at": manifest.created_at,
+            }
+            self._insert(channels, [values])
+            owning = {"user_id": owner.id, "role": Role.OWNER.value, "added_at": self.now_ms}
+            self._insert(members, [{"channel_id": channel_id, **owning}])
+            audit.write(
+                self.tx, self.now_ms, OPERATOR.actor, Event.CHANNEL_REBUILT, channel=manifest.name, target=owner.name
+            )
+            self.rebuilt.channels += 1
+
+    def _insert_logos(self) -> None:
+        for channel_id, manifest in self.plan.channels.items():
+            if manifest.logo is None:
+                continue
+            if manifest.logo in self.broken:
+                self._report(f"{manifest.name} logo", manifest.logo)
+            else:
+                logo = {"channel_id": channel_id, "sha256": manifest.logo, "size": manifest.logo_size}
+                self._insert(logos, [logo])
+
+    def _insert_packages(self) -> None:
+        newest: dict[int, _Name] = {}  # the object of each subdir has the summary that was the last one then
+        for name in self.plan.names:
+            known = newest.get(name.place.package_id)
+            if known is None or name.newest_ms > known.newest_ms:
+                newest[name.place.package_id] = name
+        rows = [
+            {
+                "id": package_id,
+                "channel_id": name.place.channel_id,
+                "name": name.package,
+                "folded_name": filename.folded(name.package),
+                "summary": name.summary,
+            }
+            for package_id, name in newest.items()
+        ]
+        self._insert(packages, rows)
+
+    def _insert_subdirs(self) -> None:
+        # The revision rises on from what readers have seen, so that no revision means two things.
+        revisions: dict[int, int] = {}
+        for name in self.plan.names:
+            subdir_id = name.place.subdir_id
+            revisions[subdir_id] = max(revisions.get(subdir_id, 0), name.revision)
+        rows = [
+            {
+                "id": subdir_id,
+                "channel_id": channel_id,
+                "name": name,
+                "revision": revisions[subdir_id],
+                "changed_at": self.now_ms,
+                "record_count": 0,
+                "size": 0,
+            }
+            for subdir_id, (channel_id, name) in self.plan.subdirs.by_id.items()
+        ]
+        self._insert(subdirs, rows)
+
+    def _insert_names(self, subdir_id: int, names: Sequence[_Name], objects: BinaryIO) -> None:
+        """Insert the files of some names of one subdir, and index them."""
+        changes: dict[str, list[FileRecord]] = {}
+        rows, beside, grown = [], [], 0
+        for name in names:
+            objects.seek(name.offset)
+            manifest = decode_name(objects.read(name.length))
+            found = [self._settle(manifest, file) for file in manifest.files]
+            rows += [_file_row(name.place, file) for file in found]
+            beside += [row for file in found for row in _attestation_rows(subdir_id, file)]
+            grown += sum(file.size for file in found if file.is_there)
+            changes[name.package] = [
+                FileRecord(file.file_name, file.state, file.section, file.indexed_at, file.record) for file in found
+            ]
+        self._insert(files, rows)
+        self._insert(attestations, beside)
+        subdir = get_subdir(self.tx, subdir_id)
+        assert subdir is not None
+        touch_names(self.tx, subdir, changes, self.now_ms, self.whole_document_limit, grown=grown)
+
+    def _settle(self, manifest: NameManifest, file: FileEntry) -> FileEntry:
+        """The file as it comes back: one without a good blob as deleted."""
+        if file.is_there and file.sha256 in self.broken:
+            self._report(f"{manifest.channel}/{manifest.subdir}/{file.file_name}", file.sha256)
+            file = msgspec.structs.replace(file, state=State.DELETED)
+        elif file.is_there:
+            self.rebuilt.files += 1
+        else:
+            self.rebuilt.deleted += 1
+        return file if file.is_there else msgspec.structs.replace(file, attestations=[])
+
+    def _report(self, where: str, sha256: bytes) -> None:
+        self.rebuilt.lost.append(Lost(where, sha256.hex(), self.broken[sha256]))
+
+
+def _file_row(place: ManifestPlace, file: FileEntry) -> dict[str, Any]:
+    return {
+        "subdir_id": place.subdir_id,
+        "package_id": place.package_id,
+        "file_name": file.file_name,
+        "state": file.state.value,
+        "section": file.section.value,
+        "version": file.version,
+        "size": file.size,
+        "sha256": file.sha256,
+        "indexed_at": file.indexed_at,
+        "uploaded_by": None,
+        "uploaded_as": file.uploaded_as,
+        "record": file.record,
+        "about": file.about,
+    }
+
+
+def _attestation_rows(subdir_id: int, file: FileEntry) -> list[dict[str, Any]]:
+    return [
+        {
+            "subdir_id": subdir_id,
+            "file_name": file.file_name,
+            "sha256": sidecars.digest(one.content),
+            "content": one.content,
+            "file_sha256": one.file_sha256,
+            "claims": one.claims,
+            "accepted_at": one.accepted_at,
+            "superseded_at": one.superseded_at,
+        }
+        for one in file.attestations
+    ]

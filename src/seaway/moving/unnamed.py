@@ -1,0 +1,52 @@
+"""What a blob that no row names may be: a package file says so itself."""
+
+from dataclasses import dataclass
+
+from seaway.conda import archive, filename, metadata
+from seaway.conda.filename import CONDA, TAR_BZ2, FileName
+from seaway.conda.limits import MIB, ArchiveLimits
+from seaway.conda.refusals import Refused
+from seaway.conda.zip_frame import read_spans
+from seaway.moving.content import Listed
+from seaway.packages.contents import opened
+from seaway.storage.blobs import Blobs
+
+# Little is read of each: its info part, or the beginning of a .tar.bz2.
+_LIMITS = ArchiveLimits(info_bytes=4 * MIB, unpacked_bytes_least=8 * MIB, unpacked_bytes_most=8 * MIB)
+_ZIP, _BZIP2 = b"PK\x03\x04", b"BZh"
+_INFO_PART, _TAR_ZST = "info-", ".tar.zst"
+
+
+@dataclass(frozen=True, slots=True)
+class Unnamed:
+    """A blob, and the subdir and file name of the package that it seems to be; empty when it is none."""
+
+    sha256: bytes
+    size: int
+    package: str
+
+
+def identify(blobs: Blobs, one: Listed) -> Unnamed:
+    """Look into a blob."""
+    try:
+        return Unnamed(one.sha256, one.size, _package_of(blobs, one))
+    except (Refused, FileNotFoundError):
+        return Unnamed(one.sha256, one.size, "")
+
+
+def _package_of(blobs: Blobs, one: Listed) -> str:
+    with opened(blobs, one.key, one.size) as file:
+        head = file.read(len(_ZIP))
+        if head == _ZIP:
+            stems = [name for name in read_spans(file, one.size) if name.startswith(_INFO_PART)]
+            name = filename.parse(stems[0].removeprefix(_INFO_PART).removesuffix(_TAR_ZST) + CONDA) if stems else None
+        else:
+            name = FileName("", "", "", TAR_BZ2) if head.startswith(_BZIP2) else None
+        if name is None:
+            return ""
+        file.seek(0)
+        info = archive.read_info(file, one.size, name, _LIMITS, until=archive.INDEX_JSON).info
+    if archive.INDEX_JSON not in info:
+        return ""
+    index = metadata.read_index_json(info[archive.INDEX_JSON])
+    return f"{index.get('subdir')}/{FileName(index['name'], index['version'], index['build'], name.extension)}"

@@ -1,0 +1,216 @@
+"""
+Manifest objects: what the store says of a channel and of its files, so that the database can be rebuilt.
+
+One object describes a channel, and one each package name in one subdir. An object is a zstd frame with a checksum
+around msgpack; its first field is the number of the format.
+
+1. A name object has all that the index of its name is made from, and its attestations: nothing is read from packages.
+2. Decoding is strict and bounded, since a store may hold anything: what `decode_channel` and `decode_name` return can
+   be inserted and indexed. Whatever else there is raises `BadManifest` with the reason.
+3. Equal contents make equal bytes.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+from msgspec import Meta, Struct
+
+from seaway.channels.channels import MAX_DESCRIPTION, Attestations, is_possible_name
+from seaway.conda import filename, zstd
+from seaway.conda.record import Section
+from seaway.conda.refusals import Refused
+from seaway.conda.shards import to_shard_record
+from seaway.conda.subdir import is_known
+from seaway.indexing.rows import State
+from seaway.trust import sidecars
+
+FORMAT = 1
+# Ten thousand attested files of one name are 160 MB. An object that is larger than this is neither written nor read.
+MAX_BYTES = 1024 * 1024 * 1024
+_MAX_TEXT = 4_000
+
+# PostgreSQL cannot store a zero byte in a text.
+_Text = Annotated[str, Meta(max_length=_MAX_TEXT, pattern=r"^[^\x00]*$")]
+_Digest = Annotated[bytes, Meta(min_length=32, max_length=32)]
+_Number = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+
+
+class BadManifest(Exception):
+    """An object is not a manifest that this Seaway can use; the text is the reason."""
+
+
+class Attestation(Struct, frozen=True, forbid_unknown_fields=True):
+    """A sidecar of a file, as its row has it."""
+
+    content: bytes
+    file_sha256: _Digest
+    claims: _Text
+    accepted_at: _Number
+    superseded_at: _Number | None
+
+
+class FileEntry(Struct, frozen=True, forbid_unknown_fields=True):
+    """A file, as its row has it; who uploaded it is a name, since accounts are not in manifests."""
+
+    file_name: str
+    state: State
+    section: Section
+    version: str
+    size: _Number
+    sha256: _Digest
+    indexed_at: _Number
+    uploaded_as: _Text
+    record: bytes
+    about: bytes
+    attestations: list[Attestation]
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the file can be downloaded, so that its blob must be there."""
+        return self.state is not State.DELETED
+
+
+class NameManifest(Struct, frozen=True, forbid_unknown_fields=True):
+    """All files that one package name ever had in one subdir, and the revision at which its index last changed."""
+
+    format: int
+    channel: str
+    subdir: str
+    package: str
+    summary: _Text
+    revision: _Number
+    files: list[FileEntry]
+
+
+class ChannelManifest(Struct, frozen=True, forbid_unknown_fields=True):
+    """A channel and its settings; `is_public` and `owner` are told to people and not brought back."""
+
+    format: int
+    name: str
+    description: Annotated[str, Meta(max_length=MAX_DESCRIPTION, pattern=r"^[^\x00]*$")]
+    is_public: bool
+    owner: _Text
+    refuses_lookalikes: bool
+    quota_bytes: _Number | None
+    only_publishers: bool
+    attestations: Attestations
+    created_at: _Number
+    logo: _Digest | None
+    logo_size: _Number
+
+
+class _Head(Struct):
+    format: int
+
+
+class _Record(Struct):
+    """What the index relies on in a record."""
+
+    name: str
+    version: str
+    build: str
+    md5: str
+    sha256: str
+    size: int
+    indexed_timestamp: int
+    run_exports: msgspec.Raw
+    attestations_sha256: str | None = None
+
+
+_encoder = msgspec.msgpack.Encoder()
+_head_decoder = msgspec.msgpack.Decoder(_Head)
+_name_decoder = msgspec.msgpack.Decoder(NameManifest)
+_channel_decoder = msgspec.msgpack.Decoder(ChannelManifest)
+_record_decoder = msgspec.json.Decoder(_Record)
+_about_decoder = msgspec.json.Decoder(dict[str, Any])
+_claims_decoder = msgspec.json.Decoder(sidecars.Claims)
+
+_Manifest = TypeVar("_Manifest", NameManifest, ChannelManifest)
+
+
+def encode(manifest: NameManifest | ChannelManifest) -> bytes:
+    """The bytes of an object."""
+    return zstd.pack_checked(_encoder.encode(manifest))
+
+
+def decode_channel(content: bytes) -> ChannelManifest:
+    """The channel that these bytes describe; `BadManifest` if they describe none."""
+    manifest = _decode(content, _channel_decoder)
+    _require(is_possible_name(manifest.name), "its channel has an impossible name")
+    return manifest
+
+
+def decode_name(content: bytes) -> NameManifest:
+    """The package name that these bytes describe; `BadManifest` if they describe none."""
+    manifest = _decode(content, _name_decoder)
+    _require(is_possible_name(manifest.channel), "its channel has an impossible name")
+    _require(is_known(manifest.subdir), "its subdir is unknown")
+    _require(filename.is_name(manifest.package), "its package has an impossible name")
+    names = [file.file_name for file in manifest.files]
+    _require(len(set(names)) == len(names), "it has two files of one name")
+    for reason in filter(None, (_wrong_in(manifest, file) for file in manifest.files)):
+        raise BadManifest(reason)
+    return manifest
+
+
+def _decode(content: bytes, decoder: "msgspec.msgpack.Decoder[_Manifest]") -> _Manifest:
+    try:
+        unpacked = zstd.unpack_at_most(content, MAX_BYTES)
+        number = _head_decoder.decode(unpacked).format
+        if number != FORMAT:
+            raise BadManifest(f"it has the format {number}, and this Seaway reads {FORMAT}")
+        return decoder.decode(unpacked)
+    except zstd.ZstdError:
+        raise BadManifest("it is damaged") from None
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise BadManifest(f"it is not a manifest: {error}") from None
+
+
+def _require(holds: bool, reason: str) -> None:
+    if not holds:
+        raise BadManifest(reason)
+
+
+def _wrong_in(manifest: NameManifest, file: FileEntry) -> str | None:
+    """What is wrong with a file, or None."""
+    try:
+        parsed = filename.parse(file.file_name)
+    except Refused:
+        return "it has a file with an impossible name"
+    if (parsed.name, parsed.version) != (manifest.package, file.version):
+        return f"{file.file_name} is not of its package or version"
+    try:
+        record = _record_decoder.decode(file.record)
+        about = _about_decoder.decode(file.about)
+        to_shard_record(file.record)
+        problems = [*_wrong_in_record(parsed, file, record), *_wrong_in_attestations(file, record)]
+        problems += ["its description has a summary that is not a text"] * (
+            not isinstance(about.get("summary", ""), str)
+        )
+    except (msgspec.MsgspecError, KeyError, ValueError, OverflowError, RecursionError):
+        return f"the record of {file.file_name} cannot be read"
+    return f"{file.file_name}: {problems[0]}" if problems else None
+
+
+def _wrong_in_record(parsed: filename.FileName, file: FileEntry, record: _Record) -> Iterator[str]:
+    if (record.name, record.version, record.build) != (parsed.name, parsed.version, parsed.build):
+        yield "its record is of another package"
+    if (record.sha256, record.size, record.indexed_timestamp) != (file.sha256.hex(), file.size, file.indexed_at):
+        yield "its record is of other bytes or of another time"
+    if file.section.is_v3 and parsed.extension != (
+        filename.CONDA if file.section is Section.V3_CONDA else filename.TAR_BZ2
+    ):
+        yield "it is in the section of another file format"
+
+
+def _wrong_in_attestations(file: FileEntry, record: _Record) -> Iterator[str]:
+    for attestation in file.attestations:
+        _claims_decoder.decode(attestation.claims)
+    current = [one for one in file.attestations if one.superseded_at is None]
+    named = [hashlib.sha256(one.content).hexdigest() for one in current]
+    if file.is_there and named != ([] if record.attestations_sha256 is None else [record.attestations_sha256]):
+        yield "its record does not name its attestations"
+    if any(one.file_sha256 != file.sha256 for one in current):
+        yield "its attestations are for other bytes"

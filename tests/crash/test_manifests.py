@@ -1,0 +1,186 @@
+"""
+The job that writes manifests, and a rebuild from them, killed with SIGKILL before their steps; a server killed beside
+the job, whose database is lost then.
+"""
+
+import threading
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+
+from seaway.cli.check import check
+from seaway.database.tables import channels, files, subdirs
+from seaway.moving.from_store import Rebuilt, rebuild
+from seaway.packages.manifest_writer import write_changes
+from seaway.server.wiring import Seaway
+from seaway.storage import keys
+from tests.crash.stepper import CHANNEL, LATE, NEW, OTHER, prepare
+from tests.crash.test_kill import CHANNEL as ROBOTS
+from tests.crash.test_kill import Load
+from tests.crash.test_kill import prepare as prepare_for_load
+from tests.crash.test_steps import EVERY_STEP, Stepper, opened, stepper
+from tests.indexing.channel import Channel, examining_here
+from tests.support import house, state
+from tests.support.house import People
+from tests.support.server import serving
+
+__all__ = ["stepper"]  # a fixture
+
+_SOME = 6
+States = dict[str, tuple[str, bytes]]
+
+
+def follow(seaway: Seaway) -> None:
+    write_changes(seaway.database, seaway.blobs, seaway.pairing.store_id())
+
+
+def rebuild_here(seaway: Seaway) -> Rebuilt:
+    return rebuild(
+        seaway.database, seaway.blobs, seaway.spool, seaway.clock, "admin",
+        seaway.settings.whole_document_limit,
+    )  # fmt: skip
+
+
+def objects(seaway: Seaway) -> dict[str, bytes]:
+    found = {}
+    for stat in seaway.blobs.list(keys.MANIFESTS):
+        with seaway.blobs.open(stat.key) as file:
+            found[stat.key] = file.read()
+    return found
+
+
+def states(seaway: Seaway) -> States:
+    """State and hash of every file."""
+    query = (
+        select(channels.c.name, files.c.file_name, files.c.state, files.c.sha256)
+        .join(subdirs, subdirs.c.id == files.c.subdir_id)
+        .join(channels, channels.c.id == subdirs.c.channel_id)
+    )
+    with seaway.database.read() as tx:
+        return {f"{row[0]}/{row[1]}": (row[2], row[3]) for row in tx.execute(query)}
+
+
+def make_changes(folder: Path) -> tuple[States, States]:
+    """A house whose manifests are behind; the files as they are in them, and as they are in the database."""
+    with closing(examining_here(house.build(folder))) as seaway:
+        People(seaway).channel(CHANNEL)
+        gone = Channel(seaway, People(seaway).channel("gone"))
+        gone.put(LATE)
+        prepare(seaway)
+        follow(seaway)
+        before = states(seaway)
+        channel = Channel(seaway, CHANNEL)
+        channel.put(NEW, force=True)
+        channel.put(LATE)
+        channel.yank(OTHER)
+        gone.remove()
+        return before, states(seaway)
+
+
+def chosen(steps: list[str], every: int) -> list[int]:
+    return sorted({*range(0, len(steps), every), len(steps) - 1})
+
+
+def kill_the_job(stepper: Stepper, folder: Path, every: int) -> None:
+    before, after = make_changes(folder / "source")
+    state.copy(folder / "source", folder / "whole")
+    steps = stepper.run(folder / "whole", "manifests")
+    with closing(opened(folder / "whole")) as seaway:
+        expected = objects(seaway)
+    for number in chosen(steps, every):
+        case = folder / str(number)
+        state.copy(folder / "source", case)
+        stepper.run(case, "manifests", number)
+        state.copy(case, folder / f"{number} goes on")
+        with closing(opened(folder / f"{number} goes on")) as seaway:
+            follow(seaway)
+            assert expected == objects(seaway)
+        state.lose_database(case)
+        with closing(opened(case)) as seaway:
+            rebuilt = rebuild_here(seaway)
+            found = states(seaway)
+            assert [] == list(check(seaway))
+        assert [] == rebuilt.unreadable == rebuilt.lost
+        assert all(found[place] in (before.get(place), after.get(place)) for place in found)
+        assert after.keys() & before.keys() <= found.keys()
+        for one in (case, folder / f"{number} goes on"):
+            state.forget(one)
+
+
+def test_a_killed_job_leaves_manifests_that_can_be_used(on_both: str, stepper: Stepper, tmp_path: Path) -> None:
+    """Each object is the old or the new one; the next run completes them, and a rebuild in between comes out sound."""
+    kill_the_job(stepper, tmp_path, _SOME)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_a_job_killed_at_any_step_leaves_manifests_that_can_be_used(
+    on_both: str, stepper: Stepper, tmp_path: Path
+) -> None:
+    """The same at every step."""
+    kill_the_job(stepper, tmp_path, EVERY_STEP)
+
+
+def kill_the_rebuild(stepper: Stepper, folder: Path, every: int) -> None:
+    _, after = make_changes(folder / "source")
+    with closing(opened(folder / "source")) as seaway:
+        follow(seaway)
+    state.lose_database(folder / "source")
+    house.build(folder / "source").close()  # so that every copy has the tables
+    state.copy(folder / "source", folder / "whole")
+    steps = stepper.run(folder / "whole", "rebuild")
+    for number in chosen(steps, every):
+        case = folder / str(number)
+        state.copy(folder / "source", case)
+        stepper.run(case, "rebuild", number)
+        with closing(opened(case)) as seaway:
+            if {} == states(seaway):
+                rebuild_here(seaway)
+            assert after == states(seaway)
+            assert [] == list(check(seaway))
+            assert [] == list(seaway.settings.spool_folder.iterdir())
+        state.forget(case)
+
+
+def test_a_killed_rebuild_can_be_run_again(on_both: str, stepper: Stepper, tmp_path: Path) -> None:
+    """From_store invariant 1: it leaves the database empty, or it was done."""
+    kill_the_rebuild(stepper, tmp_path, 3 * _SOME)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_a_rebuild_killed_at_any_step_can_be_run_again(on_both: str, stepper: Stepper, tmp_path: Path) -> None:
+    """The same at every step."""
+    kill_the_rebuild(stepper, tmp_path, EVERY_STEP)
+
+
+def test_a_server_is_killed_and_its_database_is_lost(on_both: str, tmp_path: Path) -> None:
+    """What was answered is back, or its bytes are listed; nothing is back that was not there."""
+    key = prepare_for_load(tmp_path)
+    with serving(tmp_path) as server, closing(house.build(tmp_path)) as beside:
+        load, done = Load(server.address, key), threading.Event()
+
+        def write() -> None:
+            while not done.is_set():
+                follow(beside)
+
+        writing = threading.Thread(target=write)
+        writing.start()
+        load.run(0, server, 700)
+        done.set()
+        writing.join(60)
+    with closing(opened(tmp_path)) as seaway:
+        truth = states(seaway)
+    state.lose_database(tmp_path)
+    with closing(opened(tmp_path)) as seaway:
+        rebuilt = rebuild_here(seaway)
+        found = states(seaway)
+        assert [] == list(check(seaway))
+
+    listed = {one.package.rpartition("/")[2] for one in rebuilt.unnamed}
+    assert found.items() <= truth.items()
+    assert load.answered <= {place.removeprefix(f"{ROBOTS}/") for place in found} | listed
+    assert found
+    assert [] == rebuilt.unreadable == rebuilt.lost

@@ -1,0 +1,209 @@
+"""Manifest objects: what is written can be read, and nothing else is believed."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from seaway.channels.channels import Attestations
+from seaway.conda import zstd
+from seaway.conda.record import Section
+from seaway.indexing.rows import State
+from seaway.packages.channel_manifests import (
+    FORMAT,
+    Attestation,
+    BadManifest,
+    ChannelManifest,
+    FileEntry,
+    NameManifest,
+    decode_channel,
+    decode_name,
+    encode,
+)
+from seaway.trust.sidecars import Claims, digest
+
+SIDECAR = b"[{}]"
+CLAIMS = Claims("i", "r", "1", "2", "w", "c", "ref", "run", 5)
+RECORD: dict[str, Any] = {
+    "name": "demo",
+    "version": "1.0",
+    "build": "h1_0",
+    "build_number": 0,
+    "md5": "0" * 32,
+    "sha256": "ab" * 32,
+    "size": 7,
+    "indexed_timestamp": 9,
+    "run_exports": {},
+    "depends": ["python >=3.11"],
+    "attestations_sha256": digest(SIDECAR).hex(),
+}
+FILE = FileEntry(
+    file_name="demo-1.0-h1_0.conda",
+    state=State.LISTED,
+    section=Section.CONDA,
+    version="1.0",
+    size=7,
+    sha256=b"\xab" * 32,
+    indexed_at=9,
+    uploaded_as="alice (key ci)",
+    record=msgspec.json.encode(RECORD),
+    about=b"{}",
+    attestations=[Attestation(SIDECAR, b"\xab" * 32, msgspec.json.encode(CLAIMS).decode(), 9, None)],
+)
+NAME = NameManifest(FORMAT, "robots", "noarch", "demo", "A demo.", 3, [FILE])
+CHANNEL = ChannelManifest(
+    FORMAT, "robots", "Boats.", True, "alice", False, 10**12, False, Attestations.REQUIRED, 1, b"\x01" * 32, 9
+)
+
+
+def changed(**fields: Any) -> NameManifest:
+    """The name with another file."""
+    return msgspec.structs.replace(NAME, files=[msgspec.structs.replace(FILE, **fields)])
+
+
+def record(**fields: Any) -> bytes:
+    return msgspec.json.encode({**RECORD, **fields})
+
+
+def test_what_is_written_is_read() -> None:
+    """There and back, and the same bytes each time."""
+    assert NAME == decode_name(encode(NAME))
+    assert CHANNEL == decode_channel(encode(CHANNEL))
+    assert encode(NAME) == encode(NAME)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        msgspec.structs.replace(NAME, format=2),
+        msgspec.structs.replace(NAME, channel="../x"),
+        msgspec.structs.replace(NAME, channel="admin"),
+        msgspec.structs.replace(NAME, subdir="../x"),
+        msgspec.structs.replace(NAME, package="other"),
+        msgspec.structs.replace(NAME, package="Bad Name"),
+        msgspec.structs.replace(NAME, summary="a\0b"),
+        msgspec.structs.replace(NAME, files=[FILE, FILE]),
+        msgspec.structs.replace(NAME, revision=-1),
+        changed(file_name="../x-1-0.conda"),
+        changed(file_name="demo-2.0-h1_0.conda"),
+        changed(version="2.0"),
+        changed(size=8),
+        changed(size=2**63),
+        changed(sha256=b"\xac" * 32),
+        changed(sha256=b"\xab"),
+        changed(indexed_at=10),
+        changed(section=Section.V3_TAR_BZ2),
+        changed(uploaded_as="\0"),
+        changed(about=b"[]"),
+        changed(about=b'{"summary":1}'),
+        changed(record=b"{"),
+        changed(record=record(name="other")),
+        changed(record=record(build="h1_1")),
+        changed(record=record(md5="x")),
+        changed(record=record(sha256="x")),
+        changed(record=record(size=8)),
+        changed(record=record(attestations_sha256=None)),
+        changed(record=b'{"x":' + b"[" * 5000 + b"]" * 5000 + b"," + FILE.record[1:]),
+        changed(attestations=[]),
+        changed(attestations=[msgspec.structs.replace(FILE.attestations[0], file_sha256=bytes(32))]),
+        changed(attestations=[msgspec.structs.replace(FILE.attestations[0], claims="{}")]),
+        changed(attestations=[msgspec.structs.replace(FILE.attestations[0], superseded_at=10)]),
+    ],
+)
+def test_a_name_that_does_not_add_up_is_refused(wrong: NameManifest) -> None:
+    """Invariant 2: what is decoded can be inserted and indexed; the reason is one line."""
+    with pytest.raises(BadManifest) as refused:
+        decode_name(encode(wrong))
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        msgspec.structs.replace(CHANNEL, name="Robots"),
+        msgspec.structs.replace(CHANNEL, description="x" * 4001),
+        msgspec.structs.replace(CHANNEL, logo=b""),
+        msgspec.structs.replace(CHANNEL, quota_bytes=-1),
+        msgspec.structs.replace(CHANNEL, format=0),
+    ],
+)
+def test_a_channel_that_does_not_add_up_is_refused(wrong: ChannelManifest) -> None:
+    """The same for channels."""
+    with pytest.raises(BadManifest):
+        decode_channel(encode(wrong))
+
+
+def packed(**fields: object) -> bytes:
+    return zstd.pack_checked(msgspec.msgpack.encode(fields))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"x",
+        zstd.pack_checked(b""),
+        zstd.pack_checked(b"\x91" * 100_000),
+        packed(format=FORMAT),
+        packed(format="1"),
+        encode(NAME) + b"x",
+        encode(NAME) + encode(NAME),
+        encode(NAME)[:-1],
+        zstd.pack_checked(
+            msgspec.msgpack.encode({**msgspec.structs.asdict(CHANNEL), "more": 1, "attestations": "off"})
+        ),
+        zstd.pack_checked(msgspec.msgpack.encode(NAME)[:-1]),
+    ],
+)
+def test_what_is_no_manifest_is_refused(content: bytes) -> None:
+    """Damaged, cut off, of another kind: one reason, and never another exception."""
+    for decode in (decode_name, decode_channel):
+        with pytest.raises(BadManifest):
+            decode(content)
+
+
+def test_a_manifest_of_a_newer_seaway_is_named_as_such() -> None:
+    """Other fields of another format are not even looked at."""
+    with pytest.raises(BadManifest, match="format 2"):
+        decode_name(packed(format=2, anything=[]))
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.integers(0, len(encode(NAME)) - 1), st.integers(1, 255))
+def test_a_flipped_byte_is_noticed(position: int, flip: int) -> None:
+    """The checksum of the frame: a damaged object says nothing, or the very same."""
+    content = bytearray(encode(NAME))
+    content[position] ^= flip
+    try:
+        found = decode_name(bytes(content))
+    except BadManifest:
+        return
+    assert NAME == found
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.integers(0, len(msgspec.msgpack.encode(NAME)) - 1),
+    st.integers(1, 255),
+    st.sampled_from([decode_name, decode_channel]),
+)
+def test_bytes_that_a_stranger_packed_are_no_surprise(
+    position: int, flip: int, decode: Callable[[bytes], object]
+) -> None:
+    """With a good checksum around any content, it is a manifest or refused."""
+    content = bytearray(msgspec.msgpack.encode(NAME))
+    content[position] ^= flip
+    with suppress(BadManifest):
+        decode(zstd.pack_checked(bytes(content)))
+
+
+def test_little_that_unpacks_to_much_is_not_unpacked() -> None:
+    """A frame is read up to the limit and no further."""
+    bomb = zstd.pack_checked(bytes(10_000_000))
+    assert bytes(10_000_000) == zstd.unpack_at_most(bomb, 10_000_000)
+    with pytest.raises(zstd.ZstdError):
+        zstd.unpack_at_most(bomb, 9_999_999)

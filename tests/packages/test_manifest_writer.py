@@ -1,0 +1,362 @@
+"""The manifests in the store follow the database: what changed is written again, and nothing else."""
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from seaway.accounts.principal import OPERATOR
+from seaway.channels import channels
+from seaway.clock import MINUTE_MS
+from seaway.database.tables import jobs, manifest_marks
+from seaway.errors import Unavailable
+from seaway.indexing.rows import State
+from seaway.jobs.runner import Runner
+from seaway.packages.channel_manifests import NameManifest, decode_channel, decode_name
+from seaway.packages.manifest_writer import WRITING, Written, write_changes
+from seaway.server.duties import PERIODS_MS, WRITE_MANIFESTS, Duties
+from seaway.server.wiring import Seaway
+from seaway.storage import keys
+from seaway.storage.blobs import Blobs, BlobStat
+from tests.indexing.channel import A2, A, B, Channel, examining_here, noted
+from tests.support import packages, pictures
+from tests.support.clock import TurnedClock
+from tests.support.house import People
+from tests.support.packages import index_json
+
+OTHER_STORE = "f" * 32
+
+
+class StopError(Exception):
+    """A kill, for code that does not know of it."""
+
+
+@pytest.fixture
+def channel(seaway: Seaway, people: People) -> Channel:
+    return Channel(examining_here(seaway), people.channel("demo"))
+
+
+@dataclass
+class Watched:
+    """A store that keeps a list of what is written and deleted, and may stop everything before one of these."""
+
+    blobs: Blobs
+    stop_at: int | None = None
+    calls: list[tuple[str, str]] = field(default_factory=list)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def _note(self, what: str, key: str) -> None:
+        with self.lock:
+            if self.stop_at is not None and len(self.calls) >= self.stop_at:
+                raise StopError
+            self.calls.append((what, key))
+
+    def write(self, key: str, content: bytes) -> None:
+        self._note("write", key)
+        self.blobs.write(key, content)
+
+    def delete(self, key: str) -> None:
+        self._note("delete", key)
+        self.blobs.delete(key)
+
+    def list(self, folder: str = "") -> Iterator[BlobStat]:
+        return self.blobs.list(folder)
+
+
+def run(seaway: Seaway, **more: Any) -> Written:
+    return write_changes(
+        seaway.database, more.pop("blobs", seaway.blobs), more.pop("store_id", seaway.pairing.store_id()), **more
+    )
+
+
+def objects(seaway: Seaway) -> dict[str, bytes]:
+    """The manifest objects in the store."""
+    found = {}
+    for stat in seaway.blobs.list(keys.MANIFESTS):
+        with seaway.blobs.open(stat.key) as file:
+            found[stat.key] = file.read()
+    return found
+
+
+def names(seaway: Seaway) -> dict[tuple[str, str, str], NameManifest]:
+    """The name objects, by channel, subdir and package."""
+    decoded = [decode_name(content) for key, content in objects(seaway).items() if not key.endswith("/channel")]
+    return {(one.channel, one.subdir, one.package): one for one in decoded}
+
+
+def states(seaway: Seaway) -> dict[str, State]:
+    return {file.file_name: file.state for one in names(seaway).values() for file in one.files}
+
+
+def fresh(seaway: Seaway) -> dict[str, bytes]:
+    """What a run writes that writes everything, without the ids of stores."""
+    run(seaway, store_id=OTHER_STORE)
+    found = objects(seaway)
+    assert all(key.startswith(keys.store_manifests(OTHER_STORE)) for key in found)
+    return {key.partition("/")[2].partition("/")[2]: content for key, content in found.items()}
+
+
+def below_its_id(seaway: Seaway) -> dict[str, bytes]:
+    assert all(key.startswith(keys.store_manifests(seaway.pairing.store_id())) for key in objects(seaway))
+    return {key.partition("/")[2].partition("/")[2]: content for key, content in objects(seaway).items()}
+
+
+# What a run costs
+
+
+def test_a_run_after_no_change_asks_a_little_and_writes_nothing(seaway: Seaway, channel: Channel) -> None:
+    """Three questions tell that nothing changed, and nobody is told that something will be written."""
+    channel.put(A)
+    run(seaway)
+    told: list[str] = []
+    with noted(seaway) as statements:
+        written = run(seaway, before_writing=lambda: told.append("told"))
+
+    assert Written() == written
+    assert [] == told
+    assert [] == statements.writing()
+    assert 3 == sum(text.startswith("SELECT") and "manifest_marks" in text for text in statements.texts)
+
+
+@pytest.mark.parametrize("others", [0, 40])
+def test_a_run_costs_what_changed(seaway: Seaway, channel: Channel, others: int) -> None:
+    """Invariant 4: one object and the same questions, however many names the channel has."""
+    for number in range(others):
+        channel.put(packages.conda(index_json(f"other{number}")))
+    channel.put(A)
+    run(seaway)
+    channel.put(A2)
+    with noted(seaway) as statements:
+        written = run(seaway)
+
+    assert (1, 0) == (written.objects, written.deleted)
+    assert 8 == sum(text.startswith("SELECT") and "FROM" in text for text in statements.texts)
+    assert 1 == len(statements.writing())
+
+
+def test_uploads_do_nothing_for_manifests(seaway: Seaway, channel: Channel) -> None:
+    """Invariant 1: neither the store nor the table of marks is touched before the next run."""
+    channel.put(A)
+    run(seaway)
+    before = objects(seaway)
+    with noted(seaway) as statements:
+        channel.put(A2)
+        channel.yank(A)
+
+    assert before == objects(seaway)
+    assert [] == [text for text in statements.texts if "manifest" in text]
+
+
+# What is written
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (lambda channel: channel.put(A2), {A.name: State.LISTED, A2.name: State.LISTED}),
+        (lambda channel: channel.yank(A), {A.name: State.YANKED}),
+        (lambda channel: (channel.yank(A), channel.unyank(A)), {A.name: State.LISTED}),
+        (lambda channel: channel.delete(A), {A.name: State.DELETED}),
+    ],
+    ids=["upload", "yank", "unyank", "delete"],
+)
+def test_each_change_of_files_is_followed(
+    seaway: Seaway, channel: Channel, change: Callable[[Channel], object], expected: dict[str, State]
+) -> None:
+    """The object of the name says what the rows say."""
+    channel.put(A)
+    run(seaway)
+    change(channel)
+    run(seaway)
+
+    assert expected == states(seaway)
+    assert below_its_id(seaway) == fresh(seaway)
+
+
+def test_an_overwrite_is_followed(seaway: Seaway, channel: Channel) -> None:
+    """The object has the hash, the record and the time of the new bytes."""
+    new = packages.conda(index_json("a"), files={"share/x": b"other"})
+    channel.put(A)
+    run(seaway)
+    channel.put(new, force=True)
+    run(seaway)
+
+    (file,) = names(seaway)["demo", "noarch", "a"].files
+    assert bytes.fromhex(new.sha256) == file.sha256
+    assert new.sha256.encode() in file.record
+    assert "operator" == file.uploaded_as
+
+
+def test_settings_of_a_channel_are_followed(seaway: Seaway, channel: Channel) -> None:
+    """Each change of a channel writes its object alone: the description, the owner, the logo."""
+    channel.put(A)
+    run(seaway)
+    with seaway.database.write() as tx:
+        channels.change(tx, seaway.clock.now_ms(), OPERATOR, "demo", description="boats", only_publishers=True)
+    described = run(seaway)
+    seaway.house.logos.keep(OPERATOR, "demo", pictures.png())
+    with_logo = run(seaway)
+    (key,) = (key for key in objects(seaway) if key.endswith("/channel"))
+    found = decode_channel(objects(seaway)[key])
+
+    assert 1 == described.objects == with_logo.objects
+    assert ("demo", "boats", "owner", True, True) == (
+        found.name, found.description, found.owner, found.is_public, found.only_publishers,
+    )  # fmt: skip
+    with seaway.database.read() as tx:
+        assert channels.get(tx, "demo").logo == found.logo
+
+
+def test_a_removed_channel_takes_its_objects_with_it(seaway: Seaway, people: People, channel: Channel) -> None:
+    """Objects go first and marks last, and other channels keep theirs."""
+    other = Channel(channel.seaway, people.channel("other"))
+    for one in (channel, other):
+        one.put(A)
+        one.put(B)
+    run(seaway)
+    channel.remove()
+    written = run(seaway)
+
+    assert (0, 3) == (written.objects, written.deleted)
+    assert {"other"} == {place[0] for place in names(seaway)}
+    assert 2 == len(channel.rows(manifest_marks))
+    assert below_its_id(seaway) == fresh(seaway)
+
+
+# What is interrupted
+
+
+def everything(channel: Channel, people: People) -> None:
+    """One of each change since the last run, a removed channel too."""
+    other = Channel(channel.seaway, people.channel("other"))
+    for one in (channel, other):
+        one.put(A)
+        one.put(B)
+    run(channel.seaway)
+    other.remove()
+    channel.put(A2)
+    channel.delete(B)
+    people.channel("late")
+
+
+def test_a_run_that_died_is_made_up_for(seaway: Seaway, people: People, channel: Channel) -> None:
+    """Invariants 2 and 3: wherever a run dies, the next one leaves what an undisturbed one would have left."""
+    everything(channel, people)
+    stop_at, is_done = 0, False
+    while not is_done:
+        try:
+            run(seaway, blobs=Watched(seaway.blobs, stop_at=stop_at))
+            is_done = True
+        except StopError:
+            stop_at += 1
+
+    assert stop_at > 2
+    assert below_its_id(seaway) == fresh(seaway)
+
+
+def test_a_channel_that_was_removed_before_its_mark_moved_is_not_forgotten(seaway: Seaway, channel: Channel) -> None:
+    """Invariant 2: marks come before objects, so the objects of a run that died are found when the channel is gone."""
+    channel.put(A)
+    with pytest.raises(StopError):
+        run(seaway, blobs=Watched(seaway.blobs, stop_at=1))
+    assert objects(seaway)
+    channel.remove()
+    run(seaway)
+
+    assert {} == objects(seaway)
+    assert [] == channel.rows(manifest_marks)
+
+
+def test_only_one_process_writes(seaway: Seaway, channel: Channel) -> None:
+    """A run beside another one does nothing."""
+    channel.put(A)
+    with seaway.database.alone(WRITING):
+        assert Written() == run(seaway)
+    assert 2 == run(seaway).objects
+
+
+# Another store
+
+
+def test_another_store_gets_everything_before_the_old_objects_go(seaway: Seaway, channel: Channel) -> None:
+    """Invariant 5: until all is below the new id, nothing below the old one is deleted."""
+    channel.put(A)
+    channel.put(B)
+    run(seaway)
+    old = set(objects(seaway))
+    with pytest.raises(StopError):
+        run(seaway, blobs=Watched(seaway.blobs, stop_at=2), store_id=OTHER_STORE)
+    assert old <= set(objects(seaway))
+    watched = Watched(seaway.blobs)
+    run(seaway, blobs=watched, store_id=OTHER_STORE)
+
+    assert old == {key for what, key in watched.calls if what == "delete"}
+    assert "delete" not in [what for what, _ in watched.calls[: -len(old)]]
+    assert all(key.startswith(keys.store_manifests(OTHER_STORE)) for key in objects(seaway))
+    assert {OTHER_STORE} == {row[0] for row in channel.rows(manifest_marks)}
+
+
+def test_objects_that_this_database_did_not_write_are_left_alone(seaway: Seaway, channel: Channel) -> None:
+    """Invariant 5: an empty database, or one of another store, deletes nothing."""
+    strange = keys.manifest(OTHER_STORE, keys.ManifestPlace(7))
+    seaway.blobs.write(strange, b"x")
+    channel.put(A)
+    run(seaway)
+    channel.remove()
+    run(seaway)
+
+    assert {strange} == set(objects(seaway))
+
+
+def test_it_is_told_once_before_anything_is_written(seaway: Seaway, people: People, channel: Channel) -> None:
+    """`before_writing` is called once by a run that writes or deletes, and before that."""
+    everything(channel, people)
+    watched = Watched(seaway.blobs)
+    told: list[int] = []
+    run(seaway, blobs=watched, before_writing=lambda: told.append(len(watched.calls)))
+
+    assert [0] == told
+    assert {"write", "delete"} == {what for what, _ in watched.calls}
+
+
+# The job
+
+
+def test_the_job_runs_every_minute(seaway: Seaway, clock: TurnedClock, channel: Channel) -> None:
+    """What was committed is in the store well within five minutes."""
+    channel.put(A)
+    seaway.runner.run_due()
+    channel.put(B)
+    clock.move(PERIODS_MS[WRITE_MANIFESTS])
+    seaway.runner.run_due()
+
+    assert PERIODS_MS[WRITE_MANIFESTS] <= MINUTE_MS
+    assert {A.name, B.name} == set(states(seaway))
+
+
+class AwayBlobs(Watched):
+    """A store that does not answer."""
+
+    def write(self, key: str, content: bytes) -> None:
+        raise Unavailable("The storage does not answer.", "Try again in a moment.")
+
+
+def test_a_store_that_is_away_is_tried_again_a_minute_later(
+    seaway: Seaway, clock: TurnedClock, channel: Channel
+) -> None:
+    """The job does not fail, since a failed job is tried again later and later."""
+    channel.put(A)
+    away = replace(seaway.sweeping, blobs=AwayBlobs(seaway.blobs))
+    duties = Duties(
+        seaway.database, away, seaway.documents, clock, seaway.house.accounts,
+        seaway.house.publishing.attesting.roots, None, None, seaway.pairing,
+    )  # fmt: skip  # type: ignore[arg-type]
+    duties.handlers()[WRITE_MANIFESTS]({})
+    Runner(seaway.database, clock, replace(duties, sweeping=seaway.sweeping).handlers(), {WRITE_MANIFESTS: 1}).run_due()
+
+    assert [A.name] == list(states(seaway))
+    with seaway.database.read() as tx:
+        assert [] == tx.execute(select(jobs)).all()
