@@ -68,7 +68,7 @@ def _put_secret_key(blobs: Blobs, spool: Spool, parts: Mapping[str, Path]) -> No
 
 
 def _keep(blobs: Blobs, spool: Spool, one: Listed, opened: Callable[[], BinaryIO], place: str) -> bool:
-    return bring(one, opened, place, blobs, spool, by_size=False)
+    return bring(one, opened, place, blobs, spool, verify=True)
 
 
 def _fill(tx: Tx, manifest: Manifest, parts: Mapping[str, Path]) -> None:

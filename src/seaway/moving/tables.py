@@ -14,8 +14,8 @@ from seaway.database.tables import metadata
 from seaway.errors import BadSetting
 
 # Not in a backup: documents are made again when they are asked for, jobs and schedules are those of running workers,
-# and clients begin again with an upload of which half has come.
-LEFT_OUT = frozenset({"documents", "jobs", "schedules", "resumable_uploads", "resumable_pieces"})
+# clients begin again with an upload of which half has come, and which blobs are damaged is true of one store only.
+LEFT_OUT = frozenset({"documents", "jobs", "schedules", "resumable_uploads", "resumable_pieces", "damaged_blobs"})
 
 
 def carried(tx: Tx) -> list[Table]:

@@ -12,12 +12,14 @@ from seaway.accounts.parts import Accounts
 from seaway.accounts.principal import OPERATOR
 from seaway.accounts.resetting import WRITE_RESET
 from seaway.channels import invitations, notices, own_keys, transfers
-from seaway.clock import DAY_MS, HOUR_MS, Clock
+from seaway.clock import DAY_MS, HOUR_MS, MINUTE_MS, Clock
 from seaway.database.engine import Database
 from seaway.indexing.change import BUILD_DOCUMENTS
 from seaway.indexing.documents import REPODATA, Documents
 from seaway.jobs.runner import Handler
 from seaway.mail.outbox import SEND_LETTER
+from seaway.packages.damage import Keeper
+from seaway.packages.scrub import scrub
 from seaway.packages.sweep import forget_shards, sweep
 from seaway.publishing import resumable
 from seaway.storage.blobs import Blobs
@@ -31,6 +33,7 @@ log = structlog.get_logger()
 
 SWEEP = "sweep"
 EXPIRE = "expire"
+SCRUB = "scrub"  # a slice of it
 REFRESH_ROOT = "refresh-root"  # only where the settings switch it on
 
 _ENDING = (invitations, transfers, notices, sessions, sign_ins, links, throttle, tools, tool_codes, workflow_tokens)
@@ -38,9 +41,14 @@ _ENDING = (invitations, transfers, notices, sessions, sign_ins, links, throttle,
 PERIODS_MS = {SWEEP: DAY_MS, EXPIRE: HOUR_MS}
 
 
-def periods_ms(*, refreshes_root: bool) -> Mapping[str, int]:
+def periods_ms(*, refreshes_root: bool, scrubs: bool) -> Mapping[str, int]:
     """How often each thing is done; nothing that asks other hosts unless somebody wants it."""
-    return {**PERIODS_MS, REFRESH_ROOT: DAY_MS} if refreshes_root else PERIODS_MS
+    periods = dict(PERIODS_MS)
+    if scrubs:
+        periods[SCRUB] = 5 * MINUTE_MS
+    if refreshes_root:
+        periods[REFRESH_ROOT] = DAY_MS
+    return periods
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +63,8 @@ class Duties:
     accounts: Accounts
     roots: TrustedRoots
     repository: Repository
+    keeper: Keeper
+    scrub_days: int
 
     def handlers(self) -> Mapping[str, Handler]:
         """What each kind of job does; each can be repeated."""
@@ -64,6 +74,7 @@ class Duties:
             WRITE_RESET: partial(resetting.write, self.accounts),
             SWEEP: self._sweep,
             EXPIRE: self._expire,
+            SCRUB: self._scrub,
             REFRESH_ROOT: self._refresh_root,
         }
 
@@ -73,6 +84,10 @@ class Duties:
     def _sweep(self, _args: dict[str, Any]) -> None:
         swept = sweep(self.database, self.blobs, self.spool, self.clock, wait=False)
         log.info("sweep.done", blobs=swept.blobs, bytes=swept.bytes, spool_files=swept.spool_files)
+
+    def _scrub(self, _args: dict[str, Any]) -> None:
+        if self.scrub_days:  # else it was asked for by a worker with other settings
+            scrub(self.keeper, self.scrub_days)
 
     def _expire(self, _args: dict[str, Any]) -> None:
         now_ms = self.clock.now_ms()

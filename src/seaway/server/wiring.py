@@ -38,6 +38,7 @@ from seaway.jobs.runner import Runner
 from seaway.mail.outbox import Outbox
 from seaway.mail.posting import open_post
 from seaway.packages.contents import Contents
+from seaway.packages.damage import Keeper
 from seaway.packages.overview import Overviews
 from seaway.packages.removal import Removing
 from seaway.publishing.attest import Attesting
@@ -167,8 +168,20 @@ def build(
         site_url=settings.site_url,
     )
     repository = Repository(settings.data / "tuf")
-    duties = Duties(database, blobs, spool, documents, clock, accounts, publishing.attesting.roots, repository)
-    periods = periods_ms(refreshes_root=settings.sigstore_refresh)
+    keeper = Keeper(database, blobs, documents, clock)
+    duties = Duties(
+        database,
+        blobs,
+        spool,
+        documents,
+        clock,
+        accounts,
+        publishing.attesting.roots,
+        repository,
+        keeper,
+        settings.scrub_days,
+    )
+    periods = periods_ms(refreshes_root=settings.sigstore_refresh, scrubs=settings.scrub_days > 0)
     runner = Runner(database, clock, duties.handlers(), periods, counts=counts)
     return Seaway(settings, database, blobs, spool, documents, examiners, clock, runner, house)
 
@@ -347,13 +360,17 @@ def open_database(settings: Settings) -> Database:
 
 def open_store(settings: Settings) -> Blobs:
     """The store that the settings name."""
-    access = BucketAccess(
+    return open_blobs(settings.effective_storage_url, bucket_access(settings))
+
+
+def bucket_access(settings: Settings) -> BucketAccess:
+    """How the settings reach a bucket."""
+    return BucketAccess(
         endpoint=settings.s3_endpoint,
         region=settings.s3_region,
         access_key=settings.s3_access_key,
         secret_key=settings.s3_secret_key.get_secret_value(),
     )
-    return open_blobs(settings.effective_storage_url, access)
 
 
 def _make_data_folder(settings: Settings) -> None:

@@ -5,7 +5,9 @@ Find what a reader asked for: (credentials, channel, path) -> `Answer`, or the r
    every path: no path of a private channel is distinguishable from another, or from an unknown channel.
 2. An index document of a known subdir of an existing channel is always there, empty if nothing was
    uploaded (S6): rattler writes down a 404 of the shard index and never asks again.
-3. Every document is of one revision and says which (S2, S4).
+3. Every document is of one revision and says which (S2, S4). One whose bytes are lost is built again for the request.
+4. A package file that is known to be damaged or missing is refused by its name, wherever its bytes would come from,
+   until the store has it again.
 """
 
 import hashlib
@@ -28,18 +30,19 @@ from seaway.conda.shards import build_index
 from seaway.conda.subdir import is_known
 from seaway.database.engine import Database, Tx
 from seaway.database.tables import channels as channel_rows
-from seaway.database.tables import files, retired_shards, shards, subdirs
+from seaway.database.tables import damaged_blobs, files, retired_shards, shards, subdirs
 from seaway.errors import NotFound
 from seaway.indexing import documents as kinds
 from seaway.indexing.channeldata import ChannelData, ChannelDatas
 from seaway.indexing.documents import Document, Documents
 from seaway.indexing.names import NameIndexes
 from seaway.indexing.rows import State, find_subdir
+from seaway.packages import damage
 from seaway.serving.answer import Answer, Keep
 from seaway.serving.identity import identify
 from seaway.serving.memory import Held, Memory, Question
 from seaway.storage import keys
-from seaway.storage.blobs import Blobs
+from seaway.storage.blobs import Blobs, DamagedBlob
 from seaway.trust import sidecars
 
 SHARD_INDEX = "repodata_shards.msgpack.zst"
@@ -136,7 +139,7 @@ def _find(
         case (subdir, name) if (asked := _SIDECAR.fullmatch(name)) is not None:
             return _sidecar(tx, access, channel, subdir, asked)
         case (subdir, name) if name not in _WHOLE_DOCUMENTS:
-            return _package(tx, access, subdir, name)
+            return _package(house, tx, access, subdir, name)
         case (subdir, folder, name) if folder == SHARDS_FOLDER and name.endswith(SHARD_SUFFIX):
             return _shard(tx, access, subdir, name.removesuffix(SHARD_SUFFIX))
         case (subdir, name):
@@ -146,7 +149,11 @@ def _find(
 
 
 async def answer(house: Reading, question: Question) -> Held:
-    """As `resolve`, off the event loop and only if anything changed since it was last asked."""
+    """
+    As `resolve`, off the event loop and only if anything changed since it was last asked.
+
+    FileNotFoundError when the bytes of a document were replaced or lost since: ask again.
+    """
     mark = await house.memory.mark()
     held = house.memory.recall(question, house.clock.now_ms())
     if held is not None:
@@ -164,8 +171,22 @@ async def answer(house: Reading, question: Question) -> Held:
 
 
 def _with_content(house: Reading, found: Answer) -> Answer:
-    with house.blobs.open(found.blob_key) as file:
-        return replace(found, content=file.read())
+    try:
+        with house.blobs.open(found.blob_key) as file:
+            content = file.read()
+        if len(content) != found.size:
+            raise DamagedBlob(found.blob_key)
+    except FileNotFoundError:
+        forget_document(house, found)
+        raise
+    return replace(found, content=content)
+
+
+def forget_document(house: Reading, answer: Answer) -> None:
+    """The bytes of a document are lost or damaged: have it built again, unless another took its place already."""
+    sha256 = keys.sha256_of(answer.blob_key)
+    if sha256 is not None and not answer.is_package:
+        house.documents.forget(sha256)
 
 
 def _of_channel(house: Reading, tx: Tx, access: Access, channel: str, name: str) -> Answer | Unbuilt:
@@ -218,8 +239,9 @@ _SHARD_CONTENT = [
     for table in (shards, retired_shards)
 ]
 _PACKAGE = (
-    select(files.c.id, files.c.sha256, files.c.size)
+    select(files.c.id, files.c.sha256, files.c.size, damaged_blobs.c.problem)
     .join(subdirs, subdirs.c.id == files.c.subdir_id)
+    .outerjoin(damaged_blobs, damaged_blobs.c.sha256 == files.c.sha256)
     .where(*_OF_SUBDIR, files.c.file_name == bindparam("name_of_file"), files.c.state != State.DELETED.value)
 )
 
@@ -241,11 +263,13 @@ def _shard(tx: Tx, access: Access, subdir: str, digest: str) -> Answer:
     raise _nothing()
 
 
-def _package(tx: Tx, access: Access, subdir: str, file_name: str) -> Answer:
+def _package(house: Reading, tx: Tx, access: Access, subdir: str, file_name: str) -> Answer:
     where = {"channel_id": access.channel_id, "subdir": subdir, "name_of_file": file_name}
     row = tx.execute(_PACKAGE, where).one_or_none()
     if row is None:
         raise _nothing()
+    if row.problem is not None and house.blobs.stat(keys.blob(row.sha256)) is None:
+        raise damage.refusal(file_name, row.problem)
     return Answer(
         etag=row.sha256.hex(),
         size=row.size,
