@@ -69,7 +69,7 @@ def _unreadable(question: Question, lost: tuple[Answer, FileNotFoundError] | Non
     answer, error = lost
     problem = Problem.DAMAGED if isinstance(error, DamagedBlob) else Problem.MISSING
     log.error(
-        "blob.damaged", key=answer.blob_key, problem=problem.value, file="/".join((question.channel, *question.path))
+        "blob.unreadable", sha256=answer.etag, problem=problem.value, file="/".join((question.channel, *question.path))
     )
     return refusal(question.path[-1], problem)
 
