@@ -529,7 +529,8 @@ async def test_a_missing_file_has_no_list_of_paths(store: Store) -> None:
     """The pages that read an archive say what is wrong instead of failing."""
     store.seaway.blobs.delete(store.key())
     answer = await store.http.get(f"/api/v1/channels/{CHANNEL}/files/noarch/{FILE.name}/paths")
-    assert answer.status_code in (404, 503)
+    assert (503, "unavailable") == (answer.status_code, answer.json()["code"])
+    assert f"{FILE.name} is missing" in answer.json()["message"]
 
 
 async def test_a_lost_piece_ends_its_upload(store: Store) -> None:
