@@ -196,6 +196,14 @@ class Settings(BaseSettings):
     jobs: Annotated[
         bool, Field(description="Whether `serve` does background jobs; if not, run `seaway work` somewhere.")
     ] = True
+    scrub_days: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=3_650,
+            description="In how many days a background job reads and verifies every stored file once; 0: never.",
+        ),
+    ] = 30
     metrics_port: Annotated[
         int | None, Field(ge=0, le=65535, description="The port for Prometheus' `/metrics`; none is opened without it.")
     ] = None

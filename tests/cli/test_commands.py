@@ -505,6 +505,27 @@ def test_a_check_reads_every_byte_unless_it_is_quick(house: Shell, options: tupl
     assert code == house.run("check", *options).code
 
 
+def test_a_check_repairs(house: Shell) -> None:
+    """What is damaged is taken out of use and named with exit code 1; with a backup it comes back, and all is well."""
+    needs_a_folder()
+    house.run("backup", "backup.tar")
+    blob, name = a_blob(house), f"tools/noarch/{FILE.name}"
+    content = blob.read_bytes()
+    blob.unlink()
+    blob.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    ran = house.run("check", "--repair", "--json")
+    told = json.loads(ran.out)
+    assert (1, [], [name]) == (ran.code, told["repair"]["mended"], told["repair"]["broken"])
+    assert [name] == [entry["where"] for entry in told["broken"]]
+    assert (False, 1) == (blob.exists(), house.run("check", "--backup", "backup.tar").code)
+    ran = house.run("check", "--repair", "--backup", "backup.tar")
+    assert (0, f"{name} is whole again.\nEvery promise holds.\n") == (ran.code, ran.out)
+    assert content == blob.read_bytes()
+    assert {"verified": 1, "mended": [], "forgotten": [], "broken": []} == (
+        house.run("check", "--repair", "--json").value["repair"]
+    )
+
+
 def test_a_sweep_is_told(house: Shell) -> None:
     """The sweep says what it took: here the bytes of a channel that was deleted days ago."""
     needs_a_folder()

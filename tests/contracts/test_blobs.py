@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
+import obstore
 import pytest
 
 from seaway.errors import BadSetting, Unavailable
@@ -22,7 +23,7 @@ from seaway.storage.disk import DiskBlobs
 from seaway.storage.memory import MemoryBlobs
 from seaway.storage.opening import BucketAccess, open_blobs
 from tests.support import s3, state
-from tests.support.proxy import Answer, FaultProxy, Pass, Refuse
+from tests.support.proxy import Answer, FaultProxy, Flip, Pass, Refuse
 from tests.support.requests import until
 
 STORES: dict[str, Callable[[Path], Blobs]] = {
@@ -107,6 +108,71 @@ def test_many_are_put_as_one(blobs: Blobs, spool: Path) -> None:
     assert set() == blobs.put_files(paths)
     assert sorted(paths) == sorted(stat.key for stat in blobs.list())
     assert set() == blobs.put_files({})
+
+
+def flipped(content: bytes) -> bytes:
+    """The same bytes but for one bit in their middle."""
+    middle = len(content) // 2
+    return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+
+
+DAMAGES: dict[str, Callable[[bytes], bytes]] = {
+    "flipped": flipped,
+    "truncated": lambda content: content[:-1],
+    "empty": lambda _: b"",
+}
+
+
+def damage(blobs: Blobs, key: str, content: bytes) -> None:
+    """Other bytes under this key, as a failing disk or a wrong tool leaves them."""
+    if isinstance(blobs, MemoryBlobs):
+        blobs.write(key, content)
+    else:
+        state.rewrite(blobs, key, content)
+
+
+@pytest.mark.parametrize("size", [1_000, 9_000_000], ids=["small", "large"])
+@pytest.mark.parametrize("kind", DAMAGES)
+def test_a_damaged_blob_is_replaced_by_the_next_put(blobs: Blobs, spool: Path, kind: str, size: int) -> None:
+    """Neither presence nor size is believed: the bytes under the key are those of its hash after every put (3)."""
+    content = os.urandom(size)
+    put(blobs, spool, content)
+    damage(blobs, key_of(content), DAMAGES[kind](content))
+    before = blobs.stat(key_of(content))
+    assert put(blobs, spool, content)
+    after = blobs.stat(key_of(content))
+    assert content == read(blobs, key_of(content))
+    assert before is not None
+    assert after is not None
+    assert before.version != after.version
+    assert not put(blobs, spool, content)
+
+
+@pytest.mark.parametrize("kind", DAMAGES)
+def test_damaged_blobs_are_replaced_among_many(blobs: Blobs, spool: Path, kind: str) -> None:
+    """`put_files` replaces those that are damaged, and tells that it did."""
+    contents = [os.urandom(1_000) for _ in range(6)]
+    for content in contents:
+        put(blobs, spool, content)
+    for content in contents[:3]:
+        damage(blobs, key_of(content), DAMAGES[kind](content))
+    paths = {key_of(content): spool / str(number) for number, content in enumerate(contents)}
+    for path, content in zip(paths.values(), contents, strict=True):
+        path.write_bytes(content)
+    assert {key_of(content) for content in contents[:3]} == blobs.put_files(paths)
+    assert contents == [read(blobs, key) for key in paths]
+
+
+def test_a_copy_outlives_its_original(blobs: Blobs, spool: Path) -> None:
+    """`copy` keeps the bytes under another key, in place of older ones; what is not there cannot be copied."""
+    put(blobs, spool, b"content")
+    blobs.write("folder/name", b"older")
+    blobs.copy(key_of(b"content"), "folder/name")
+    blobs.delete(key_of(b"content"))
+    assert b"content" == read(blobs, "folder/name")
+    with pytest.raises(FileNotFoundError):
+        blobs.copy(key_of(b"content"), "folder/other")
+    assert ["folder/name"] == [stat.key for stat in blobs.list()]
 
 
 def test_an_object_under_a_fixed_key_is_replaced_at_once(blobs: Blobs) -> None:
@@ -279,6 +345,33 @@ def test_a_damaged_blob_is_put_again(in_bucket: Blobs, spool: Path, size: int) -
     assert content == read(in_bucket, key_of(content))
 
 
+def test_a_whole_blob_of_another_tool_is_not_sent_again(in_bucket: Blobs, spool: Path) -> None:
+    """An ETag that was made of other parts says nothing: the bytes are read back, and found to be right."""
+    assert isinstance(in_bucket, BucketBlobs)
+    content = os.urandom(12_000_000)
+    for parts in (5 * 1024 * 1024, 6 * 1024 * 1024):
+        obstore.put(in_bucket._store, key_of(content), content, use_multipart=True, chunk_size=parts)
+        assert not put(in_bucket, spool, content)
+        obstore.put(in_bucket._store, key_of(content), flipped(content), use_multipart=True, chunk_size=parts)
+        assert put(in_bucket, spool, content)
+        assert content == read(in_bucket, key_of(content))
+
+
+@pytest.mark.parametrize("size", [200_000, 9_000_000], ids=["one request", "parts"])
+def test_bytes_that_change_on_their_way_are_refused(spool: Path, size: int) -> None:
+    """The server compares what came with the hash that the request names; nothing is kept."""
+    server = s3.shared()
+    content = os.urandom(size)
+    with FaultProxy("127.0.0.1", server.port) as proxy:
+        access = BucketAccess(proxy.through(server.endpoint), server.region, server.access_key, server.secret_key)
+        blobs = open_blobs(f"s3://{_bucket()}/{secrets.token_hex(8)}", access)
+        proxy.mode = Flip()
+        with pytest.raises(Unavailable):
+            put(blobs, spool, content)
+        proxy.mode = Pass()
+        assert blobs.stat(key_of(content)) is None
+
+
 def test_a_signed_address_is_for_one_blob_and_a_time(in_bucket: Blobs, spool: Path) -> None:
     """Who has it reads that blob, by ranges too, without any key; no other blob, no other method, and not later."""
     for content in (b"content", b"other"):
@@ -377,6 +470,15 @@ def test_a_spool_on_another_file_system_is_copied(disk: DiskBlobs, other_file_sy
     assert put(disk, other_file_system, b"content")
     assert [key_of(b"content")] == [stat.key for stat in disk.list()]
     assert b"content" == read(disk, key_of(b"content"))
+
+
+def test_a_copy_from_another_file_system_is_hashed(disk: DiskBlobs, other_file_system: Path) -> None:
+    """Bytes that are not those of the key are never given it."""
+    path = other_file_system / "file"
+    path.write_bytes(b"other")
+    with pytest.raises(Unavailable, match="changed on its way"):
+        disk.put_file(key_of(b"content"), path)
+    assert [] == list(disk.list())
 
 
 def test_a_truncated_blob_is_put_right(disk: DiskBlobs, spool: Path) -> None:

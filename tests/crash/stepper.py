@@ -124,6 +124,11 @@ class SteppedBlobs:
         self._blobs.delete(key)
         self._step("blob was deleted")
 
+    def copy(self, key: str, target: str) -> None:
+        self._step("copy blob")
+        self._blobs.copy(key, target)
+        self._step("blob was copied")
+
     def open(self, key: str, start: int = 0) -> BinaryIO:
         return self._blobs.open(key, start)
 

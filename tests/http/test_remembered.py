@@ -116,7 +116,7 @@ async def test_a_damaged_blob_is_not_sent(seaway: Seaway, channel: Channel, tmp_
     blob.write_bytes(content[:-1])
     async with client(seaway) as http:
         url = f"/chan/noarch/{SMALL.name}"
-        assert [500, 500] == [(await http.get(url)).status_code for _ in range(2)]
+        assert [503, 503] == [(await http.get(url)).status_code for _ in range(2)]
         blob.write_bytes(content)
         assert SMALL.content == (await http.get(url)).content
 

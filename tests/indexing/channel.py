@@ -222,5 +222,8 @@ class Meddled:
     def delete(self, key: str) -> None:
         self._blobs.delete(key)
 
+    def copy(self, key: str, target: str) -> None:
+        self._blobs.copy(key, target)
+
     def list(self) -> Iterator[BlobStat]:
         return self._blobs.list()

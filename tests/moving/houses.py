@@ -191,6 +191,9 @@ class Hooked:
     def delete(self, key: str) -> None:
         self._blobs.delete(key)
 
+    def copy(self, key: str, target: str) -> None:
+        self._blobs.copy(key, target)
+
     def list(self, folder: str = "") -> Iterator[BlobStat]:
         return self._blobs.list(folder)
 

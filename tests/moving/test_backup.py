@@ -18,8 +18,8 @@ from seaway.database import migrate
 from seaway.database.sqlite import SqliteDatabase
 from seaway.errors import BadSetting, SeawayError
 from seaway.moving import manifest as manifests
+from seaway.moving import places, tables, tar
 from seaway.moving import rows as moving_rows
-from seaway.moving import tables, tar
 from seaway.moving.backup import Snapshot, Target
 from seaway.moving.content import Damaged
 from seaway.moving.manifest import Manifest
@@ -30,6 +30,7 @@ from seaway.server.wiring import Seaway
 from seaway.storage import keys
 from seaway.storage.blobs import Blobs
 from seaway.storage.memory import MemoryBlobs
+from seaway.storage.opening import BucketAccess
 from seaway.storage.spool import Spool
 from tests.indexing.channel import Channel
 from tests.moving.conftest import Source
@@ -308,6 +309,21 @@ def test_backups_share_their_blobs(source: Seaway, new_house: NewHouse, shelf: S
     assert first.manifest.time < second.manifest.time
     assert [False, True] == ["later" in str(rows(copy.database)["packages"]) for copy in copies]
     assert [[], []] == [list(check(copy)) for copy in copies]
+
+
+def test_a_damaged_blob_of_a_place_is_replaced(source: Seaway, tmp_path: Path) -> None:
+    """One of another size always; one of the right size when the operator asks for a backup that verifies."""
+    place = (tmp_path / "place").as_uri()
+    store_url, access = source.settings.effective_storage_url, BucketAccess()
+    sent = []
+    for content, verify in ((None, False), (b"short", False), (b"x" * len(LARGE.content), False), (None, True)):
+        if content is not None:
+            (tmp_path / "place" / key_of(LARGE)).write_bytes(content)
+        target = places.backup_target(place, store_url, access, verify=verify)
+        sent.append(back_up(source, target).sent)
+        later(source.clock)
+    assert [1, 0, 1] == sent[1:]
+    assert LARGE.content == (tmp_path / "place" / key_of(LARGE)).read_bytes()
 
 
 def test_a_time_that_is_not_there_is_refused(source: Seaway, shelf: Shelf) -> None:

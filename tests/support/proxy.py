@@ -46,7 +46,14 @@ class Slow:
     bytes_per_second: int
 
 
-Mode = Pass | Refuse | Stall | Answer | Slow
+@dataclass(frozen=True)
+class Flip:
+    """One bit of every large chunk of a request is another when it arrives."""
+
+    at_least: int = 16_384  # so that no head of a request is changed
+
+
+Mode = Pass | Refuse | Stall | Answer | Slow | Flip
 
 
 class FaultProxy:
@@ -170,6 +177,8 @@ class FaultProxy:
                 back.cancel()
                 await self._answer(client, data, self._mode.status)
                 return
+            if isinstance(self._mode, Flip) and len(data) >= self._mode.at_least:
+                data = data[:-1] + bytes([data[-1] ^ 1])
             await self._send(upstream, data)
         await self._not_stalled()
         upstream.shutdown(socket.SHUT_WR)

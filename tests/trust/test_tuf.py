@@ -9,6 +9,7 @@ import pytest
 from securesystemslib.signer import CryptoSigner
 
 from seaway.errors import BadSetting, Unavailable
+from seaway.packages.damage import Keeper
 from seaway.server.duties import REFRESH_ROOT, Duties, periods_ms
 from seaway.server.wiring import Seaway
 from seaway.settings import Settings
@@ -35,7 +36,7 @@ class Refreshing:
         parts = self.seaway
         Duties(
             parts.database, parts.blobs, parts.spool, parts.documents, parts.clock, parts.house.accounts, self.roots,
-            self.repository,
+            self.repository, Keeper(parts.database, parts.blobs, parts.documents, parts.clock), scrub_days=0,
         ).handlers()[REFRESH_ROOT]({})  # fmt: skip
 
 
@@ -89,5 +90,5 @@ def test_it_is_done_only_where_the_settings_say_so() -> None:
     """Invariant 1: by default no job that asks anybody is ever due."""
     by_default = Settings.model_fields["sigstore_refresh"].default
 
-    assert REFRESH_ROOT not in periods_ms(refreshes_root=by_default)
-    assert REFRESH_ROOT in periods_ms(refreshes_root=True)
+    assert REFRESH_ROOT not in periods_ms(refreshes_root=by_default, scrubs=True)
+    assert REFRESH_ROOT in periods_ms(refreshes_root=True, scrubs=False)

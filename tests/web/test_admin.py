@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 from html import unescape
 from itertools import count
 
@@ -17,7 +18,7 @@ from seaway.accounts.principal import OPERATOR
 from seaway.audit import log
 from seaway.channels import channels, quotas
 from seaway.clock import HOUR_MS
-from seaway.database.tables import jobs
+from seaway.database.tables import damaged_blobs, jobs
 from seaway.errors import Malformed
 from seaway.packages.sweep import sweep
 from seaway.server.wiring import Seaway
@@ -250,6 +251,20 @@ def test_storage_tells_what_is_held(admin: Admin, shared: Seaway, portal: Blocki
     shown = admin.get("/admin/storage").text
     assert f'href="/admin/channels/{channel}"' in shown
     assert ("It left" in shown, "It has not run yet" in shown) == (True, False)
+
+
+def test_storage_names_damaged_files(admin: Admin, shared: Seaway, portal: BlockingPortal) -> None:
+    """Each file whose stored copy is damaged or missing, with what is wrong; nothing of it when all are whole."""
+    channel, file = People(shared).channel(f"damaged-{next(_numbers)}"), conda(index_json(f"lost{next(_numbers)}"))
+    portal.call(partial(publish_file, shared, channel, file))
+    assert "Damaged files" not in admin.get("/admin/storage").text
+    sha256 = bytes.fromhex(file.sha256)
+    with shared.database.write() as tx:
+        tx.execute(insert(damaged_blobs).values(sha256=sha256, found_at=shared.clock.now_ms(), problem="missing"))
+    shown = admin.get("/admin/storage").text
+    assert (True, True) == ("Damaged files" in shown, f"{channel}/noarch/{file.name}" in shown)
+    with shared.database.write() as tx:
+        tx.execute(delete(damaged_blobs))
 
 
 def test_a_longer_list_asks_no_more(admin: Admin, shared: Seaway, dead_jobs: list[int]) -> None:

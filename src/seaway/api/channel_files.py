@@ -2,6 +2,8 @@
 
 from functools import lru_cache
 
+import structlog
+from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp
@@ -15,8 +17,13 @@ from seaway.http.cookies import Cookies
 from seaway.http.files import EXPOSED_HEADERS, respond
 from seaway.http.house import House
 from seaway.ids import KeyKind
+from seaway.packages.damage import Problem, refusal
+from seaway.serving.answer import Answer
 from seaway.serving.memory import Question
-from seaway.serving.resolve import answer
+from seaway.serving.resolve import answer, forget_document
+from seaway.storage.blobs import DamagedBlob
+
+log = structlog.get_logger()
 
 _KEY_PREFIX = "t"
 _TRIES = 3
@@ -33,12 +40,17 @@ async def read(request: Request) -> ASGIApp:
     question = _question_of(asked, session)
     if not question.path or question.path == ("",):
         return _front(request, question.channel)
+    lost: tuple[Answer, FileNotFoundError] | None = None
     for _ in range(_TRIES):
         try:
             held = await answer(house.reading, question)
+        except FileNotFoundError:
+            continue  # a document that was replaced since it was resolved, or whose bytes are lost: look again
+        try:
             reply = await respond(asked, held, house.delivery)
-        except FileNotFoundError as error:
-            missing = error  # overwritten or rebuilt, and swept, since it was resolved: look again
+        except FileNotFoundError as error:  # overwritten or rebuilt, and swept, since it was resolved, or lost
+            lost = held.answer, error
+            await to_thread.run_sync(forget_document, house.reading, held.answer)
             continue
         if reply.way is not None:
             house.counts.download(reply.way, reply.length)
@@ -47,7 +59,19 @@ async def read(request: Request) -> ASGIApp:
         if held.key_id is not None:
             house.tally.used(held.key_id, credentials.address_of(request))
         return reply
-    raise Unavailable("The file is being replaced.", "Try again in a moment.", cause=f"no blob {missing}")
+    raise _unreadable(question, lost)
+
+
+def _unreadable(question: Question, lost: tuple[Answer, FileNotFoundError] | None) -> Unavailable:
+    """The refusal after the last try, when a package file is not there although its row names it each time."""
+    if lost is None or not lost[0].is_package:
+        return Unavailable("The file is being replaced.", "Try again in a moment.")
+    answer, error = lost
+    problem = Problem.DAMAGED if isinstance(error, DamagedBlob) else Problem.MISSING
+    log.error(
+        "blob.unreadable", sha256=answer.etag, problem=problem.value, file="/".join((question.channel, *question.path))
+    )
+    return refusal(question.path[-1], problem)
 
 
 async def preflight(_request: Request) -> Response:

@@ -36,6 +36,7 @@ from seaway.database.engine import Tx
 from seaway.database.tables import (
     channel_groups,
     channels,
+    damaged_blobs,
     group_members,
     logos,
     members,
@@ -343,7 +344,10 @@ def _listing() -> Select[Any]:
         .where(members.c.channel_id == channels.c.id, members.c.role == Role.OWNER.value)
         .scalar_subquery()
     )
-    logo = select(logos.c.sha256).where(logos.c.channel_id == channels.c.id).scalar_subquery()
+    bad = select(damaged_blobs.c.sha256)
+    logo = (
+        select(logos.c.sha256).where(logos.c.channel_id == channels.c.id, logos.c.sha256.not_in(bad)).scalar_subquery()
+    )
     package_count = (
         select(func.count(func.distinct(shards.c.name)))
         .join(subdirs, subdirs.c.id == shards.c.subdir_id)

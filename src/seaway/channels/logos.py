@@ -8,13 +8,14 @@ from seaway.audit import Event
 from seaway.channels import channels
 from seaway.channels.roles import Action
 from seaway.database.engine import Tx
-from seaway.database.tables import logos
+from seaway.database.tables import damaged_blobs, logos
 
 
 def put(tx: Tx, now_ms: int, by: Principal, channel: str, sha256: bytes, size: int) -> None:
     """Give the channel this picture, whose blob is there and held; one that it had goes with the sweep."""
     access = channels.require(tx, by, Action.MANAGE, channel)
     tx.execute(delete(logos).where(logos.c.channel_id == access.channel_id))
+    tx.execute(delete(damaged_blobs).where(damaged_blobs.c.sha256 == sha256))
     tx.execute(insert(logos).values(channel_id=access.channel_id, sha256=sha256, size=size))
     audit.write(tx, now_ms, by.actor, Event.CHANNEL_CHANGED, channel=channel, changed="logo", sha256=sha256.hex())
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from seaway.cli.context import JsonOption, show, show_rows
+from seaway.errors import BadSetting
+
+if TYPE_CHECKING:
+    from seaway.cli.repair import Repaired
+    from seaway.server.wiring import Seaway
 
 
 def reindex(
@@ -33,18 +39,50 @@ def reindex(
 def check(
     context: typer.Context,
     quick: Annotated[bool, typer.Option("--quick", help="Compare the sizes of blobs without reading them.")] = False,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="First read every stored file, and take damaged ones out of use.")
+    ] = False,
+    backup: Annotated[
+        str | None,
+        typer.Option(metavar="SOURCE", help="Bring good copies back from what `seaway backup` wrote; with --repair."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Prove every promise of consistency over the whole store; exit code 1 if one does not hold."""
     from seaway.cli import check as checking
 
     with context.obj.house() as seaway:
+        repaired = _repaired(seaway, repair, backup)
         broken = list(checking.check(seaway, quick=quick))
-    value = {"ok": not broken, "broken": [asdict(entry) for entry in broken]}
-    lines = [f"{entry.promise} {entry.where}: {entry.what}" for entry in broken]
-    show(value, as_json, "\n".join(lines) if broken else "Every promise holds.")
+    value: dict[str, object] = {"ok": not broken, "broken": [asdict(entry) for entry in broken]}
+    if repaired is not None:
+        value["repair"] = asdict(repaired)
+    lines = [] if repaired is None else repaired.lines
+    lines += [f"{entry.promise} {entry.where}: {entry.what}" for entry in broken] or ["Every promise holds."]
+    show(value, as_json, "\n".join(lines))
     if broken:
         raise typer.Exit(1)
+
+
+def _repaired(seaway: Seaway, repair: bool, backup: str | None) -> Repaired | None:
+    """What a repair did, if one is wanted."""
+    from seaway.cli import repair as repairing
+    from seaway.moving import places
+    from seaway.packages.damage import Keeper
+    from seaway.server import wiring
+
+    if not repair:
+        if backup is not None:
+            raise BadSetting("--backup is for a repair.", "Add --repair.")
+        return None
+    keeper = Keeper(seaway.database, seaway.blobs, seaway.documents, seaway.clock)
+    with ExitStack() as stack:
+        source = None
+        if backup is not None:
+            access = wiring.bucket_access(seaway.settings)
+            store_url = seaway.settings.effective_storage_url
+            source = stack.enter_context(places.backup_source(backup, None, store_url, access))
+        return repairing.repair(keeper, seaway.spool, source)
 
 
 def sweep(

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from seaway.database.engine import Database
     from seaway.moving.manifest import Manifest
     from seaway.settings import Settings
-    from seaway.storage.opening import BucketAccess
 
 _SET_IT = "set database_url to its address"
 
@@ -23,6 +22,9 @@ _SET_IT = "set database_url to its address"
 def backup(
     context: typer.Context,
     target: Annotated[str, typer.Argument(metavar="TARGET", help="A file that ends in .tar, or a storage URL.")],
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Read back and hash what is at the storage URL already.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Copy everything, consistently, while servers run; a storage URL keeps many backups that share their blobs."""
@@ -34,7 +36,9 @@ def backup(
 
     settings = context.obj.settings()
     with told(), _database_as_it_is(settings) as database:
-        place = places.backup_target(target, settings.effective_storage_url, _access(settings))
+        place = places.backup_target(
+            target, settings.effective_storage_url, wiring.bucket_access(settings), verify=verify
+        )
         made = backing_up.backup(
             database, wiring.open_store(settings), Spool(settings.spool_folder), SystemClock(), place
         )
@@ -55,10 +59,11 @@ def restore(
     from seaway.moving import places
     from seaway.moving import restore as restoring
     from seaway.pairing.identity import Verdict
+    from seaway.server import wiring
 
     with told(), context.obj.house(paired=False) as seaway:
         settings = seaway.settings
-        with places.backup_source(source, at, settings.effective_storage_url, _access(settings)) as found:
+        with places.backup_source(source, at, settings.effective_storage_url, wiring.bucket_access(settings)) as found:
             sent = restoring.restore(seaway.database, seaway.blobs, seaway.spool, found)
             manifest = found.manifest
         seaway.pairing.complete()
@@ -73,15 +78,19 @@ def restore(
 def move_storage(
     context: typer.Context,
     url: Annotated[str, typer.Argument(metavar="URL", help="The new store.")],
-    verify: Annotated[bool, typer.Option("--verify", help="Read back and hash what is there already.")] = False,
+    verify: Annotated[
+        bool,
+        typer.Option("--verify/--quick", help="Read back and hash what is there already, or compare its size only."),
+    ] = True,
     as_json: JsonOption = False,
 ) -> None:
     """Copy the store to another place, going on where the last run stopped; servers may run meanwhile."""
     from seaway.moving import places
     from seaway.moving import storage as moving
+    from seaway.server import wiring
 
     with told(), context.obj.house() as seaway:
-        target = places.other_store(url, seaway.settings.effective_storage_url, _access(seaway.settings))
+        target = places.other_store(url, seaway.settings.effective_storage_url, wiring.bucket_access(seaway.settings))
         moved = moving.move_storage(seaway.database, seaway.blobs, target, seaway.spool, verify=verify)
     value = {"storage_url": url, "blobs": moved.blobs, "bytes": moved.bytes, "sent": moved.sent}
     sentence = (
@@ -141,17 +150,6 @@ def _sentence(manifest: Manifest, sent: int) -> str:
     return (
         f"{manifest.rows:,} rows and {manifest.blobs:,} blobs of {manifest.blob_bytes:,} bytes, "
         f"{sent:,} of them written now."
-    )
-
-
-def _access(settings: Settings) -> BucketAccess:
-    from seaway.storage.opening import BucketAccess
-
-    return BucketAccess(
-        endpoint=settings.s3_endpoint,
-        region=settings.s3_region,
-        access_key=settings.s3_access_key,
-        secret_key=settings.s3_secret_key.get_secret_value(),
     )
 
 

@@ -16,7 +16,7 @@ as the bytes that readers get. Queries live with the noun that they serve; nothi
     released_names  released_user_names  audit       │           ├─ shards, retired_shards, fragments
     jobs  schedules  sign_ins  buckets  site_values  │           └─ documents
     issuers  issuer_keys  used_tokens  uploads  upload_chains
-    manifest_marks  kept_blobs
+    manifest_marks  kept_blobs  damaged_blobs
 
 No secret is stored that would open anything: of what people carry there is a hash, and what must be read again
 (TOTP seeds, the signing key of ID tokens) is encrypted with a key that is not in the database (`accounts.sealing`).
@@ -526,6 +526,16 @@ documents = Table(
     Column("sha256", LargeBinary(32), nullable=False),
     Column("size", BigInteger, nullable=False),
     Index("ix_documents_sha256", "sha256"),
+)
+
+# Blobs that a row names and that are not what their name says, or not there (`packages.damage`). A blob that was put
+# again since is whole: readers look at the store before they refuse one of these.
+damaged_blobs = Table(
+    "damaged_blobs",
+    metadata,
+    Column("sha256", LargeBinary(32), primary_key=True),
+    Column("found_at", BigInteger, nullable=False),
+    Column("problem", String(8), nullable=False),  # damaged, missing
 )
 
 # Work that is to be done later, by whichever worker comes first (`seaway.jobs`).

@@ -1,5 +1,6 @@
 """An `Answer` -> an HTTP response: conditions, ranges, caching, encodings. Nothing else knows these rules (RFC 9110, 9111)."""
 
+import hashlib
 import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -15,7 +16,8 @@ from seaway.http.asked import Asked
 from seaway.serving.answer import Answer, Keep
 from seaway.serving.contents import SMALL_BYTES, Contents
 from seaway.serving.memory import Held
-from seaway.storage.blobs import Blobs
+from seaway.storage import keys
+from seaway.storage.blobs import Blobs, DamagedBlob
 
 _CHUNK_BYTES = 1024 * 1024
 _SENDS_PATHS = "http.response.pathsend"
@@ -108,7 +110,12 @@ class _Form:
 
 
 async def respond(asked: Asked, held: Held, delivery: Delivery) -> Reply:
-    """The response; FileNotFoundError when the blob was swept since the answer was found: resolve it again."""
+    """
+    The response; FileNotFoundError when the blob was swept since the answer was found: resolve it again.
+
+    `DamagedBlob` is one of these. It is raised for what costs nothing to notice: a wrong size, or another hash of a
+    small file that is about to be kept in memory, where it would outlive its repair.
+    """
     answer, form = held.answer, _form_of(held, delivery)
     if _matches(asked.header(b"if-none-match"), form.etag):
         return Reply(304, form.headers)
@@ -138,7 +145,8 @@ async def _from_store(asked: Asked, answer: Answer, delivery: Delivery, part: _P
         return Reply(part.status, part.headers, content[part.start : part.end], part.way)
     blobs, length = delivery.blobs, part.end - part.start
     path = blobs.local_path(answer.blob_key) if _SENDS_PATHS in asked.scope.get("extensions", {}) else None
-    if path is not None and length == answer.size and await to_thread.run_sync(path.exists):
+    if path is not None and length == answer.size:
+        await to_thread.run_sync(_look, blobs, answer)
         return _PathReply(part, path)
     return _StreamReply(part, await to_thread.run_sync(blobs.open, answer.blob_key, part.start))
 
@@ -152,16 +160,19 @@ async def _from_elsewhere(asked: Asked, answer: Answer, form: _Form, delivery: D
         return None
     if not form.is_there:
         # Asked once: as long as nothing is committed, the row names the blob and no sweep takes it.
-        await to_thread.run_sync(_look, delivery.blobs, answer.blob_key)
+        await to_thread.run_sync(_look, delivery.blobs, answer)
         form.is_there = True
     address = (b"x-accel-redirect", f"{delivery.x_accel_prefix}{answer.blob_key}".encode())
     # Ranges are the proxy's, and it says so itself.
     return Reply(200, (*form.headers, form.media_type, address, _NO_BODY), way=Way.PROXY if answer.is_package else None)
 
 
-def _look(blobs: Blobs, key: str) -> None:
-    if blobs.stat(key) is None:
-        raise FileNotFoundError(key)
+def _look(blobs: Blobs, answer: Answer) -> None:
+    found = blobs.stat(answer.blob_key)
+    if found is None:
+        raise FileNotFoundError(answer.blob_key)
+    if found.size != answer.size:
+        raise DamagedBlob(answer.blob_key)
 
 
 def _signed_url(asked: Asked, answer: Answer, blobs: Blobs, seconds: int) -> str | None:
@@ -186,16 +197,18 @@ def _redirect(answer: Answer, url: str) -> Reply:
 async def _small_content(answer: Answer, delivery: Delivery) -> bytes:
     content = delivery.contents.recall(answer.blob_key)
     if content is None:
-        content = await to_thread.run_sync(_read, delivery.blobs, answer.blob_key)
-        if len(content) != answer.size:
-            raise OSError("a blob is shorter than its row says")
+        content = await to_thread.run_sync(read_whole, delivery.blobs, answer.blob_key)
         delivery.contents.keep(answer.blob_key, content)
     return content
 
 
-def _read(blobs: Blobs, key: str) -> bytes:
+def read_whole(blobs: Blobs, key: str) -> bytes:
+    """The bytes of a small blob; `DamagedBlob` when they are not those that its key names."""
     with blobs.open(key) as file:
-        return file.read()
+        content = file.read()
+    if hashlib.sha256(content).digest() != keys.sha256_of(key):
+        raise DamagedBlob(key)
+    return content
 
 
 async def _stream(file: BinaryIO, size: int) -> AsyncIterator[bytes]:

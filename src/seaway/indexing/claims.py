@@ -54,6 +54,17 @@ def named(tx: Tx, digests: Collection[bytes]) -> set[bytes]:
     return set(tx.execute(union(in_files, in_documents, in_pieces, in_logos, in_kept)).scalars())
 
 
+def named_after(tx: Tx, sha256: bytes, limit: int) -> list[bytes]:
+    """The next hashes behind this one that rows name, in order."""
+    found: set[bytes] = set()
+    for table in (files, documents, resumable_pieces, logos):
+        query = select(table.c.sha256).where(table.c.sha256 > sha256).distinct().order_by(table.c.sha256).limit(limit)
+        if table is files:
+            query = query.where(files.c.state != State.DELETED.value)
+        found.update(tx.execute(query).scalars())
+    return sorted(found)[:limit]
+
+
 def discard(database: Database, blobs: Blobs, digests: Collection[bytes]) -> None:
     """Delete blobs that are not needed any more now, unless a row names them all the same."""
     with taking(database, digests) as unnamed:

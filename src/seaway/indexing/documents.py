@@ -8,7 +8,8 @@ Whole documents of a subdir: repodata.json, run_exports.json and their compresse
    So they do where a build fails because nothing can be written (`serving.resolve`).
 4. One build of a subdir runs at a time among all workers; those who wait take its result or build the next.
 
-Documents are derived: a lost one is built again from the fragments.
+5. Documents are derived: when the bytes of one are lost or damaged, those of its subdir are forgotten (`forget`),
+   and the next request builds them again.
 """
 
 import hashlib
@@ -22,7 +23,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import structlog
-from sqlalchemy import bindparam, delete, insert, select
+from sqlalchemy import Select, bindparam, delete, insert, select
 
 from seaway.clock import SECOND_MS, Clock
 from seaway.conda import zstd
@@ -37,7 +38,7 @@ from seaway.indexing.name_index import RECORDS, REMOVED, RUN_EXPORTS, fragment_k
 from seaway.indexing.names import v3_summary
 from seaway.indexing.rows import Subdir, get_subdir
 from seaway.storage import keys
-from seaway.storage.blobs import Blobs
+from seaway.storage.blobs import Blobs, DamagedBlob
 from seaway.storage.spool import Spool
 
 log = structlog.get_logger()
@@ -114,6 +115,19 @@ class Documents:
         with self._database.read() as tx:
             return _find(tx, subdir_id, kind)
 
+    def forget(self, sha256: bytes) -> int:
+        """Forget the documents of every subdir that names these bytes, which are lost or damaged; how many subdirs."""
+        with self._database.read() as tx:
+            subdirs = sorted(tx.execute(_subdirs_naming(sha256)).scalars())
+        for subdir_id in subdirs:
+            with self._database.write_part() as tx:
+                self._database.hold(tx, f"documents/{subdir_id}")
+                # All kinds, since they are made together (1); unless others took their place meanwhile.
+                if subdir_id in set(tx.execute(_subdirs_naming(sha256)).scalars()):
+                    tx.execute(delete(documents).where(documents.c.subdir_id == subdir_id))
+                    log.warning("documents.forgotten", subdir_id=subdir_id, sha256=sha256.hex())
+        return len(subdirs)
+
     def drafts(self, tx: Tx, subdir: Subdir) -> list["Draft"]:
         """What the documents of the state that `tx` sees would be, without storing them: for `seaway check`."""
         with ExitStack() as stack:
@@ -148,16 +162,24 @@ class Documents:
             log.warning("documents.not_asked_for", subdir_id=subdir_id, error=error.sentence)
 
     def _build(self, subdir_id: int, wanted: str) -> None:
+        for _ in range(_TRIES):
+            lost = self._build_once(subdir_id, wanted)
+            if lost is None:
+                return
+            self.forget(lost)
+        raise _loses()
+
+    def _build_once(self, subdir_id: int, wanted: str) -> bytes | None:
+        """Build what is missing; the hash of the document that this needed, if its bytes are lost or damaged."""
         with ExitStack() as stack:
             with self._database.read() as tx:
                 subdir, current = _look_up(tx, subdir_id, REPODATA)
                 if subdir is None:
-                    return
+                    return None
                 drafts = self._draft_all(stack, tx, subdir) if self._must_draft(subdir, current, wanted) else []
             if drafts:
                 self._switch(subdir_id, subdir.revision, drafts)
-            if wanted == REPODATA_GZ:
-                self._add_gzip(stack, subdir_id)
+            return self._add_gzip(stack, subdir_id) if wanted == REPODATA_GZ else None
 
     def _must_draft(self, subdir: Subdir, current: Document | None, wanted: str) -> bool:
         """Whether the plain documents are to be made; gzip of a large subdir is made of the last complete ones."""
@@ -186,16 +208,20 @@ class Documents:
             drafts += [plain, _write(stack.enter_context(self._spool.file()), packed_kind, packed)]
         return drafts
 
-    def _add_gzip(self, stack: ExitStack, subdir_id: int) -> None:
+    def _add_gzip(self, stack: ExitStack, subdir_id: int) -> bytes | None:
         """gzip is asked for rarely (zstd is what clients know), so it is made on demand and only at the newest revision."""
         with self._database.read() as tx:
             plain = _look_up(tx, subdir_id, REPODATA)[1]
         if plain is None:
-            return
-        with self._blobs.open(keys.blob(plain.sha256)) as content:
-            file = stack.enter_context(self._spool.file())
-            draft = _write(file, REPODATA_GZ, _gzip(iter(lambda: content.read(_PIECE_BYTES), b"")))
+            return None
+        file = stack.enter_context(self._spool.file())
+        try:
+            with self._blobs.open(keys.blob(plain.sha256)) as content:
+                draft = _write(file, REPODATA_GZ, _gzip(_verified(content, plain.sha256)))
+        except FileNotFoundError:
+            return plain.sha256
         self._switch(subdir_id, plain.revision, [draft])
+        return None
 
     def _switch(self, subdir_id: int, revision: int, drafts: list[Draft]) -> None:
         """Store the drafts, then name them all in one transaction, unless newer ones are there already."""
@@ -214,7 +240,11 @@ class Documents:
             # the old document reads it to its end; one that has not finds the new one.
             discard(self._database, self._blobs, replaced)
             return
-        raise Unavailable("The store loses what is put into it.", "Try again in a moment.")
+        raise _loses()
+
+
+def _loses() -> Unavailable:
+    return Unavailable("The store loses what is put into it.", "Try again in a moment.")
 
 
 class _Fragments:
@@ -236,6 +266,10 @@ def _stored(tx: Tx, subdir_id: int, kind: str) -> Iterator[bytes]:
     )
     for (content,) in rows:
         yield content
+
+
+def _subdirs_naming(sha256: bytes) -> Select[tuple[int]]:
+    return select(documents.c.subdir_id).where(documents.c.sha256 == sha256).distinct()
 
 
 def _look_up(tx: Tx, subdir_id: int, kind: str) -> tuple[Subdir | None, Document | None]:
@@ -295,6 +329,16 @@ def _chunks(path: Path) -> Iterator[bytes]:
     with path.open("rb") as file:
         while chunk := file.read(_PIECE_BYTES):
             yield chunk
+
+
+def _verified(content: BinaryIO, sha256: bytes) -> Iterator[bytes]:
+    """The bytes of a blob; `DamagedBlob` at their end when they have another hash."""
+    found = hashlib.sha256()
+    while piece := content.read(_PIECE_BYTES):
+        found.update(piece)
+        yield piece
+    if found.digest() != sha256:
+        raise DamagedBlob(sha256.hex())
 
 
 def _gzip(pieces: Iterable[bytes]) -> Iterator[bytes]:

@@ -2,7 +2,7 @@
 Blobs on their way from one place to another.
 
 1. A blob is put only after all its bytes were read and have the hash that it is named by.
-2. A blob that is there under its name, but is not what it says, is taken away only when its replacement is at hand.
+2. A blob that is there under its name, but is not what it says, is replaced in one step, when its replacement is at hand.
 """
 
 import hashlib
@@ -17,6 +17,7 @@ from typing import BinaryIO, TypeVar
 from seaway.errors import SeawayError
 from seaway.storage import keys
 from seaway.storage.blobs import Blobs
+from seaway.storage.digest import sha256_of
 from seaway.storage.spool import Spool
 
 CHUNK_BYTES = 1024 * 1024
@@ -51,38 +52,33 @@ class Listed:
 
 
 def bring(
-    one: Listed, opened: Callable[[], BinaryIO], place: str, target: Blobs, spool: Spool, *, by_size: bool
+    one: Listed, opened: Callable[[], BinaryIO], place: str, target: Blobs, spool: Spool, *, verify: bool
 ) -> bool:
     """
     Bring one blob from `place` to the target, unless it is there; whether it was sent.
 
-    `by_size` takes what is there for good if its size is right; otherwise it is read back and hashed.
+    With `verify`, what is there is read back and hashed; otherwise its size is enough.
     """
-    if is_there(target, one, by_size=by_size):
+    if is_there(target, one, verify=verify):
         return False
     try:
         source = opened()
     except FileNotFoundError:
         raise missing(one, place) from None
     with source, fetched(source, one.sha256, spool, damaged(one, place)) as path:
-        if target.stat(one.key) is not None:
-            target.delete(one.key)  # a put would leave what has the right size
         target.put_file(one.key, path)
     return True
 
 
-def is_there(blobs: Blobs, one: Listed, *, by_size: bool) -> bool:
-    """Whether the store has this blob."""
+def is_there(blobs: Blobs, one: Listed, *, verify: bool) -> bool:
+    """Whether the store has this blob, by its bytes or only by its size."""
     stat = blobs.stat(one.key)
     if stat is None or stat.size != one.size:
         return False
-    if by_size:
+    if not verify:
         return True
     with blobs.open(one.key) as file:
-        sha256 = hashlib.sha256()
-        while chunk := file.read(CHUNK_BYTES):
-            sha256.update(chunk)
-    return sha256.digest() == one.sha256
+        return sha256_of(file) == one.sha256
 
 
 def damaged(one: Listed, place: str) -> Damaged:

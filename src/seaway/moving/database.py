@@ -50,7 +50,7 @@ from seaway.pairing.pairing import Pairing
 from seaway.storage.blobs import Blobs
 
 # What changes without an audit line, and nothing refers to: copied anew when a move goes on.
-_PASSING = ("documents", "jobs", "schedules", "retired_shards")
+_PASSING = ("documents", "jobs", "schedules", "retired_shards", "damaged_blobs")
 _NO_STATE = -1
 
 _marks = Table(

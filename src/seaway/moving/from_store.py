@@ -302,7 +302,7 @@ def _verify(blobs: Blobs, plan: _Plan) -> Iterator[tuple[bytes, str] | None]:
 
 def _verify_one(blobs: Blobs, one: Listed) -> tuple[bytes, str] | None:
     try:
-        if is_there(blobs, one, by_size=False):
+        if is_there(blobs, one, verify=True):
             return None
     except FileNotFoundError:  # it went between two requests
         return one.sha256, MISSING

@@ -27,13 +27,13 @@ from seaway.storage.opening import SCHEMES, BucketAccess, open_blobs
 _CONNECTIONS = 4
 
 
-def backup_target(place: str, store_url: str, access: BucketAccess) -> Target:
-    """Where a backup goes: a file, or a place for many."""
+def backup_target(place: str, store_url: str, access: BucketAccess, *, verify: bool = False) -> Target:
+    """Where a backup goes: a file, or a place for many; with `verify`, what that has already is read back."""
     is_file = _is_file(place)
     _require_apart(place, store_url)
     if is_file:
         return TarTarget(Path(place))
-    shelf = _shelf(place, access)
+    shelf = _shelf(place, access, verify=verify)
     shelf.create()
     return shelf
 
@@ -79,8 +79,9 @@ def other_database(url: str) -> Database:
     return PostgresDatabase(url, connections=_CONNECTIONS)
 
 
-def _shelf(url: str, access: BucketAccess) -> Shelf:
-    return Shelf(open_blobs(url, access), open_blobs(f"{url.rstrip('/')}/{keys.BACKUPS}", access), url)
+def _shelf(url: str, access: BucketAccess, *, verify: bool = False) -> Shelf:
+    backups = open_blobs(f"{url.rstrip('/')}/{keys.BACKUPS}", access)
+    return Shelf(open_blobs(url, access), backups, url, verify=verify)
 
 
 def _is_file(place: str) -> bool:

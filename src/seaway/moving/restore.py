@@ -110,7 +110,7 @@ def _put_secret_key(blobs: Blobs, parts: Mapping[str, Path]) -> None:
 
 
 def _keep(blobs: Blobs, spool: Spool, one: Listed, opened: Callable[[], BinaryIO], place: str) -> bool:
-    return bring(one, opened, place, blobs, spool, by_size=False)
+    return bring(one, opened, place, blobs, spool, verify=True)
 
 
 def _fill(tx: Tx, manifest: Manifest, parts: Mapping[str, Path]) -> None:

@@ -1,7 +1,7 @@
 """
 A place for many backups of one house: a bucket, or a folder of it. They share their blobs.
 
-    blobs/ab/abcdef...      each blob once; one that is there with the right size is not sent again
+    blobs/ab/abcdef...      each blob once; one that is there is not sent again
     backups/<time>/...      the parts of one backup, and last its manifest (`storage.keys`)
 """
 
@@ -24,8 +24,9 @@ from seaway.storage.spool import Spool
 class Shelf:
     """A place for backups: its blobs, and its folder of backups as a store of its own."""
 
-    def __init__(self, blobs: Blobs, backups: Blobs, place: str) -> None:
+    def __init__(self, blobs: Blobs, backups: Blobs, place: str, *, verify: bool = False) -> None:
         self._blobs, self._backups, self._place = blobs, backups, place
+        self._verify = verify  # whether blobs that are there are read back; otherwise their size is enough
 
     def create(self) -> None:
         """Make the place, if it is not there."""
@@ -58,7 +59,7 @@ class Shelf:
         return ShelfSource(self._blobs, self._backups, at or max(times), self._place)
 
     def _bring(self, source: Blobs, spool: Spool, one: Listed) -> bool:
-        return bring(one, partial(source.open, one.key), STORE, self._blobs, spool, by_size=True)
+        return bring(one, partial(source.open, one.key), STORE, self._blobs, spool, verify=self._verify)
 
 
 class ShelfSource:

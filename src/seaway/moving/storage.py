@@ -63,13 +63,13 @@ class _Move:
 
 
 def move_storage(database: Database, source: Blobs, target: Blobs, spool: Spool, *, verify: bool) -> Moved:
-    """Copy what rows name; with `verify`, what is there already is read back and hashed too."""
+    """Copy what rows name; with `verify`, what is there already is read back and hashed too, once."""
     move = _Move(database, source, target, spool)
     identity = records.of_store(source)
     _require_free(target, identity)
     with database.alone(SWEEPING):
-        first = _pass(move, by_size=not verify)
-        second = _pass(move, by_size=True)
+        first = _pass(move, verify=verify)
+        second = _pass(move, verify=False)  # of what the first one sent or verified a moment ago
         secret = secret_key.carried(source)
         if secret is not None:
             secret_key.put(target, secret)
@@ -88,7 +88,7 @@ def _require_free(target: Blobs, identity: StoreIdentity | None) -> None:
         raise BadSetting("The new store belongs to another database.", "Name an empty store.")
 
 
-def _pass(move: _Move, *, by_size: bool) -> Moved:
+def _pass(move: _Move, *, verify: bool) -> Moved:
     moved = Moved()
     with move.spool.file() as contents:
         with (
@@ -98,22 +98,22 @@ def _pass(move: _Move, *, by_size: bool) -> Moved:
             streamed(tx, select(kept_blobs.c.sha256, kept_blobs.c.size)) as kept,
         ):
             write_part(contents, ["sha256", "size"], chain(carried, of_documents, kept))
-        for size, sent in side_by_side(partial(_bring, move, by_size), listed(Path(contents.name))):
+        for size, sent in side_by_side(partial(_bring, move, verify), listed(Path(contents.name))):
             moved.blobs += size is not None
             moved.bytes += size or 0
             moved.sent += sent
     return moved
 
 
-def _bring(move: _Move, by_size: bool, one: Listed) -> tuple[int | None, bool]:
+def _bring(move: _Move, verify: bool, one: Listed) -> tuple[int | None, bool]:
     """The size of the blob in the new store, None if nobody needs it any more; and whether it was sent."""
     try:
-        sent = bring(one, partial(move.source.open, one.key), STORE, move.target, move.spool, by_size=by_size)
+        sent = bring(one, partial(move.source.open, one.key), STORE, move.target, move.spool, verify=verify)
     except Missing:
         with move.database.read() as tx:
             if named(tx, [one.sha256]):
                 raise
         return None, False  # a document that was replaced meanwhile
-    if sent and not is_there(move.target, one, by_size=False):
+    if sent and not is_there(move.target, one, verify=True):
         raise Damaged(f"The new store did not keep the blob {one.sha256.hex()}.", "Look after it and run this again.")
     return one.size, sent

@@ -14,10 +14,11 @@ from seaway.database.tables import metadata
 from seaway.errors import BadSetting
 
 # Not in a backup: documents are made again when they are asked for, jobs and schedules are those of running workers,
-# clients begin again with an upload of which half has come, and manifests and kept blobs belong to one store.
+# clients begin again with an upload of which half has come; manifests, kept blobs and damaged blobs are of one store.
 LEFT_OUT = frozenset(
     {
         "documents", "jobs", "schedules", "resumable_uploads", "resumable_pieces", "manifest_marks", "kept_blobs",
+        "damaged_blobs",
     }
 )  # fmt: skip
 

@@ -24,6 +24,7 @@ from anyio import CapacityLimiter, to_thread
 from seaway.conda import archive, filename
 from seaway.conda.limits import MIB, ArchiveLimits
 from seaway.conda.refusals import Refused
+from seaway.packages.damage import Problem, refusal
 from seaway.storage import keys
 from seaway.storage.blobs import Blobs
 from seaway.words import wanted
@@ -105,11 +106,13 @@ class Contents:
 
     def _read(self, sha256: bytes, size: int, file_name: str) -> tuple[Listing, int]:
         name = filename.parse(file_name)
-        with opened(self._blobs, keys.blob(sha256), size) as file:
-            try:
+        try:
+            with opened(self._blobs, keys.blob(sha256), size) as file:
                 info = archive.read_info(file, size, name, _LIMITS, until=archive.PATHS_JSON).info
-            except Refused:
-                return _TOO_LONG, 1_000
+        except Refused:
+            return _TOO_LONG, 1_000
+        except FileNotFoundError:
+            raise refusal(file_name, Problem.MISSING) from None
         return _listing(info)
 
 

@@ -56,6 +56,10 @@ class PairedBlobs:
             self._pairing.require_store()
         return found
 
+    def copy(self, key: str, target: str) -> None:
+        self._pairing.require_store()
+        self.inner.copy(key, target)
+
     def local_path(self, key: str) -> Path | None:
         return self.inner.local_path(key)
 

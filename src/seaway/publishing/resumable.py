@@ -194,6 +194,9 @@ async def _finish(house: Publishing, upload: Resumable, by: Principal) -> Resuma
         published = await publish(house, order.channel, _Assembled(house, upload), by=by, force=order.force)
     except (Unavailable, TooMany):
         raise  # the last piece can be sent again
+    except FileNotFoundError:
+        await to_thread.run_sync(_forget, house, upload)
+        raise NotFound("The server lost a part of this upload.", "Begin it again.") from None
     except SeawayError:
         await to_thread.run_sync(_forget, house, upload)
         raise

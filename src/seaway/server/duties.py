@@ -19,8 +19,11 @@ from seaway.indexing.change import BUILD_DOCUMENTS
 from seaway.indexing.documents import REPODATA, Documents
 from seaway.jobs.runner import Handler
 from seaway.mail.outbox import SEND_LETTER
+from seaway.packages.damage import Keeper
 from seaway.packages.manifest_writer import write_changes
+from seaway.packages.scrub import scrub
 from seaway.packages.sweep import Sweeping, SweepStopped, forget_shards, sweep
+from seaway.pairing.pairing import Pairing
 from seaway.publishing import resumable
 from seaway.storage.reserve import Reserve
 from seaway.trust import tokens as workflow_tokens
@@ -33,6 +36,7 @@ log = structlog.get_logger()
 SWEEP = "sweep"
 EXPIRE = "expire"
 WRITE_MANIFESTS = "manifests"
+SCRUB = "scrub"  # a slice of it
 REFRESH_ROOT = "refresh-root"  # only where the settings switch it on
 
 _ENDING = (invitations, transfers, notices, sessions, sign_ins, links, throttle, tools, tool_codes, workflow_tokens)
@@ -40,9 +44,14 @@ _ENDING = (invitations, transfers, notices, sessions, sign_ins, links, throttle,
 PERIODS_MS = {SWEEP: DAY_MS, EXPIRE: HOUR_MS, WRITE_MANIFESTS: MINUTE_MS}
 
 
-def periods_ms(*, refreshes_root: bool) -> Mapping[str, int]:
+def periods_ms(*, refreshes_root: bool, scrubs: bool) -> Mapping[str, int]:
     """How often each thing is done; nothing that asks other hosts unless somebody wants it."""
-    return {**PERIODS_MS, REFRESH_ROOT: DAY_MS} if refreshes_root else PERIODS_MS
+    periods = dict(PERIODS_MS)
+    if scrubs:
+        periods[SCRUB] = 5 * MINUTE_MS
+    if refreshes_root:
+        periods[REFRESH_ROOT] = DAY_MS
+    return periods
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +67,8 @@ class Duties:
     repository: Repository
     reserve: Reserve
     pairing: Pairing
+    keeper: Keeper
+    scrub_days: int
 
     def handlers(self) -> Mapping[str, Handler]:
         """What each kind of job does; each can be repeated."""
@@ -68,6 +79,7 @@ class Duties:
             SWEEP: self._sweep,
             EXPIRE: self._expire,
             WRITE_MANIFESTS: self._write_manifests,
+            SCRUB: self._scrub,
             REFRESH_ROOT: self._refresh_root,
         }
 
@@ -82,6 +94,10 @@ class Duties:
             return
         self.reserve.fill()
         log.info("sweep.done", blobs=swept.blobs, bytes=swept.bytes, spool_files=swept.spool_files)
+
+    def _scrub(self, _args: dict[str, Any]) -> None:
+        if self.scrub_days:  # else it was asked for by a worker with other settings
+            scrub(self.keeper, self.scrub_days)
 
     def _expire(self, _args: dict[str, Any]) -> None:
         self.reserve.fill()

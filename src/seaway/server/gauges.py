@@ -22,7 +22,7 @@ from seaway.clock import Clock
 from seaway.database.engine import Database
 from seaway.indexing.lag import Lag, lags
 from seaway.jobs import queue
-from seaway.packages import usage
+from seaway.packages import damage, usage
 from seaway.packages.usage import Usage
 from seaway.questions import Question
 
@@ -42,6 +42,7 @@ class _Moment:
     jobs: Mapping[str, int]
     overdue_ms: int
     lags: Mapping[str, Lag]
+    damaged: int
     now_ms: int
 
 
@@ -74,6 +75,11 @@ class StateGauges(Collector):
             return
         yield from _of_jobs(moment)
         yield from _of_documents(moment)
+        yield _gauge(
+            "seaway_damaged_blobs",
+            "Stored files that were found to be damaged or missing, and are not whole again.",
+            {(): moment.damaged},
+        )
         if time.monotonic() >= self._ask_stored_at:
             _in_time("usage", self._stored.put(), until)
         yield from _of_store(self._kept)
@@ -82,7 +88,13 @@ class StateGauges(Collector):
         now_ms = self._clock.now_ms()
         with self._database.read() as tx:
             small, large = lags(tx, self._limit)
-            return _Moment(queue.count_jobs(tx), queue.overdue_ms(tx, now_ms), {"request": small, "job": large}, now_ms)
+            return _Moment(
+                jobs=queue.count_jobs(tx),
+                overdue_ms=queue.overdue_ms(tx, now_ms),
+                lags={"request": small, "job": large},
+                damaged=damage.count(tx),
+                now_ms=now_ms,
+            )
 
     def _ask_stored(self) -> None:
         """It is asked while others scrape, and too long for some of them to wait: the next one gets it."""

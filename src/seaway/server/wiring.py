@@ -38,6 +38,7 @@ from seaway.jobs.runner import Runner
 from seaway.mail.outbox import Outbox
 from seaway.mail.posting import open_post
 from seaway.packages.contents import Contents
+from seaway.packages.damage import Keeper
 from seaway.packages.overview import Overviews
 from seaway.packages.removal import Removing
 from seaway.packages.sweep import Sweeping
@@ -184,9 +185,20 @@ def build(
     )
     repository = Repository(settings.data / "tuf")
     sweeping = Sweeping(database, blobs, spool, clock, pairing, settings.sweep_max_percent)
-    roots = publishing.attesting.roots
-    duties = Duties(database, sweeping, documents, clock, accounts, roots, repository, reserve, pairing)
-    periods = periods_ms(refreshes_root=settings.sigstore_refresh)
+    duties = Duties(
+        database,
+        sweeping,
+        documents,
+        clock,
+        accounts,
+        publishing.attesting.roots,
+        repository,
+        reserve,
+        pairing,
+        Keeper(database, blobs, documents, clock),
+        settings.scrub_days,
+    )
+    periods = periods_ms(refreshes_root=settings.sigstore_refresh, scrubs=settings.scrub_days > 0)
     runner = Runner(database, clock, duties.handlers(), periods, counts=counts)
     return Seaway(settings, database, blobs, pairing, sweeping, spool, documents, examiners, clock, runner, house)
 
@@ -366,13 +378,17 @@ def open_database(settings: Settings) -> Database:
 
 def open_store(settings: Settings) -> Blobs:
     """The store that the settings name."""
-    access = BucketAccess(
+    return open_blobs(settings.effective_storage_url, bucket_access(settings))
+
+
+def bucket_access(settings: Settings) -> BucketAccess:
+    """How the settings reach a bucket."""
+    return BucketAccess(
         endpoint=settings.s3_endpoint,
         region=settings.s3_region,
         access_key=settings.s3_access_key,
         secret_key=settings.s3_secret_key.get_secret_value(),
     )
-    return open_blobs(settings.effective_storage_url, access)
 
 
 def _make_data_folder(settings: Settings) -> None:

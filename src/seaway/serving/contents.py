@@ -1,7 +1,8 @@
 """
 Small blobs as they were read a moment ago.
 
-1. A blob is named by its content, so what is kept is never old: it outlives every change of rows.
+1. A blob is named by its content, so what is kept is never old: it outlives every change of rows. What is kept had
+   the hash that its key names, since it also outlives the repair of a damaged blob.
 2. Nothing is given from here to anybody whom the rows have not answered first, by this very key.
 3. Forgetting is always allowed, and the bytes are bounded. A blob that was swept meanwhile does no harm.
 """

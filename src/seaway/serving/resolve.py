@@ -5,12 +5,14 @@ Find what a reader asked for: (credentials, channel, path) -> `Answer`, or the r
    every path: no path of a private channel is distinguishable from another, or from an unknown channel.
 2. An index document of a known subdir of an existing channel is always there, empty if nothing was
    uploaded (S6): rattler writes down a 404 of the shard index and never asks again.
-3. Every document is of one revision and says which (S2, S4).
+3. Every document is of one revision and says which (S2, S4). One whose bytes are lost is built again for the request.
 4. Where a document cannot be built because the disk, the database or the store takes no writes, the last complete one
    is the answer, which is not remembered: the first request after the recovery builds again. What is away for a moment
    is a 503 instead: clients try again, and nobody misses what they have just uploaded.
 5. A shard is served only if its bytes have the sha256 of its address. This costs 3 µs for a name of five builds and
    1.1 ms for one of 5,000 builds, once for each answer that `serving.memory` keeps.
+6. A package file that is known to be damaged or missing is refused by its name, wherever its bytes would come from,
+   until the store has it again.
 """
 
 import hashlib
@@ -36,7 +38,7 @@ from seaway.conda.subdir import is_known
 from seaway.database.damage import raw
 from seaway.database.engine import Database, Tx
 from seaway.database.tables import channels as channel_rows
-from seaway.database.tables import files, retired_shards, shards, subdirs
+from seaway.database.tables import damaged_blobs, files, retired_shards, shards, subdirs
 from seaway.errors import DamagedRecord, NotFound, NotWritable
 from seaway.indexing import documents as kinds
 from seaway.indexing.change import derive_name
@@ -46,11 +48,12 @@ from seaway.indexing.name_index import derive
 from seaway.indexing.names import NameIndexes
 from seaway.indexing.rebuild import is_whole
 from seaway.indexing.rows import State, find_subdir, records_of
+from seaway.packages import damage
 from seaway.serving.answer import Answer, Keep
 from seaway.serving.identity import identify
 from seaway.serving.memory import Held, Memory, Question
 from seaway.storage import keys
-from seaway.storage.blobs import Blobs
+from seaway.storage.blobs import Blobs, DamagedBlob
 from seaway.trust import sidecars
 
 log = structlog.get_logger()
@@ -155,7 +158,7 @@ def _find(
         case (subdir, name) if (asked := _SIDECAR.fullmatch(name)) is not None:
             return _sidecar(tx, access, channel, subdir, asked)
         case (subdir, name) if name not in _WHOLE_DOCUMENTS:
-            return _package(tx, access, subdir, name)
+            return _package(house, tx, access, subdir, name)
         case (subdir, folder, name) if folder == SHARDS_FOLDER and name.endswith(SHARD_SUFFIX):
             return _shard(house, tx, access, channel, subdir, name.removesuffix(SHARD_SUFFIX))
         case (subdir, name):
@@ -165,7 +168,11 @@ def _find(
 
 
 async def answer(house: Reading, question: Question) -> Held:
-    """As `resolve`, off the event loop and only if anything changed since it was last asked."""
+    """
+    As `resolve`, off the event loop and only if anything changed since it was last asked.
+
+    FileNotFoundError when the bytes of a document were replaced or lost since: ask again.
+    """
     mark = await house.memory.mark()
     held = house.memory.recall(question, house.clock.now_ms())
     if held is not None:
@@ -185,8 +192,22 @@ async def answer(house: Reading, question: Question) -> Held:
 
 
 def _with_content(house: Reading, found: Answer) -> Answer:
-    with house.blobs.open(found.blob_key) as file:
-        return replace(found, content=file.read())
+    try:
+        with house.blobs.open(found.blob_key) as file:
+            content = file.read()
+        if len(content) != found.size:
+            raise DamagedBlob(found.blob_key)
+    except FileNotFoundError:
+        forget_document(house, found)
+        raise
+    return replace(found, content=content)
+
+
+def forget_document(house: Reading, answer: Answer) -> None:
+    """The bytes of a document are lost or damaged: have it built again, unless another took its place already."""
+    sha256 = keys.sha256_of(answer.blob_key)
+    if sha256 is not None and not answer.is_package:
+        house.documents.forget(sha256)
 
 
 def _of_channel(house: Reading, tx: Tx, access: Access, channel: str, name: str) -> Answer | Unbuilt:
@@ -245,8 +266,9 @@ _NAME_OF_SHARD = (
     .limit(1)
 )
 _PACKAGE = (
-    select(files.c.id, files.c.sha256, files.c.size)
+    select(files.c.id, files.c.sha256, files.c.size, damaged_blobs.c.problem)
     .join(subdirs, subdirs.c.id == files.c.subdir_id)
+    .outerjoin(damaged_blobs, damaged_blobs.c.sha256 == files.c.sha256)
     .where(*_OF_SUBDIR, files.c.file_name == bindparam("name_of_file"), files.c.state != State.DELETED.value)
 )
 
@@ -277,7 +299,7 @@ def _shard_of(access: Access, digest: str, content: bytes) -> Answer:
 
 def _mend_shard(house: Reading, access: Access, channel: str, subdir: str, digest: str) -> Answer:
     """
-    Derive a damaged shard again (4) and answer with it, if its file rows still make these bytes.
+    Derive a damaged shard again (5) and answer with it, if its file rows still make these bytes.
 
     Nothing is locked before it is known that they can be read: otherwise each request would ask for the lock.
     """
@@ -308,11 +330,13 @@ def _damaged_shard(digest: str, channel: str) -> DamagedRecord:
     return DamagedRecord(f"The shard {digest}", cause="its sha256 is another one", cure=f"seaway reindex {channel}")
 
 
-def _package(tx: Tx, access: Access, subdir: str, file_name: str) -> Answer:
+def _package(house: Reading, tx: Tx, access: Access, subdir: str, file_name: str) -> Answer:
     where = {"channel_id": access.channel_id, "subdir": subdir, "name_of_file": file_name}
     row = tx.execute(_PACKAGE, where).one_or_none()
     if row is None:
         raise _nothing()
+    if row.problem is not None and house.blobs.stat(keys.blob(row.sha256)) is None:
+        raise damage.refusal(file_name, row.problem)
     return Answer(
         etag=row.sha256.hex(),
         size=row.size,

@@ -3,7 +3,9 @@ What the rest of Seaway asks of a store of bytes.
 
 1. A key is visible only with all its bytes: nobody reads half a blob.
 2. When `put_file` or `put_files` has returned, the bytes survive a crash of the process and of the machine.
-3. Keys are content addresses: putting a key again changes nothing that a reader could see.
+3. Keys are content addresses: putting a key again changes nothing that a reader could see, unless the bytes there are
+   damaged. `put_file` and `put_files` rely on a blob that is there only after its hash, or a checksum that the store
+   computed from its bytes, was compared; a matching size is not enough. A damaged blob is replaced.
 4. Deleting a blob does not disturb a reader that has opened it.
 5. A store that is full, slow or away is `Unavailable`, not an error of ours.
 6. A store is made by `create` and by nothing else: a folder that is gone (not mounted, moved, deleted) is
@@ -26,6 +28,11 @@ class BlobStat:
     key: str
     size: int
     modified_ms: int
+    version: str = ""  # another one after each put under this key
+
+
+class DamagedBlob(FileNotFoundError):
+    """The bytes of a blob are not those that its key names, so it is as good as missing."""
 
 
 class Blobs(Protocol):
@@ -47,7 +54,7 @@ class Blobs(Protocol):
         """
         Keep the content of the file at `path` as the blob `key`; the file itself stays the caller's.
 
-        False when the blob was there before. Either way somebody may delete it before a row names it, so whoever
+        False when the blob was there before, whole. Either way somebody may delete it before a row names it, so whoever
         names it confirms it and puts it again if it is gone (`indexing.claims`).
         """
         ...
@@ -74,6 +81,10 @@ class Blobs(Protocol):
 
     def delete(self, key: str) -> None:
         """Remove a blob; nothing happens when there is none."""
+        ...
+
+    def copy(self, key: str, target: str) -> None:
+        """Keep the bytes of `key` under `target` too, in place of what is there; FileNotFoundError when there are none."""
         ...
 
     def list(self, folder: str = "") -> Iterator[BlobStat]:

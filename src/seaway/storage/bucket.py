@@ -2,11 +2,14 @@
 Blobs in a bucket: S3 and what speaks like it, Google Cloud Storage, Azure.
 
 Content addresses make a bucket's weak promises enough: two puts of one key carry the same bytes, so it does not
-matter which of them lasts. obstore's synchronous calls are used from threads; its asynchronous ones can abort the
+matter which of them lasts. What goes to S3 is sent with its sha256, so that the server refuses bytes that changed on
+their way (`opening`). obstore's synchronous calls are used from threads; its asynchronous ones can abort the
 interpreter when a process ends soon after an await.
 """
 
+import hashlib
 import io
+import re
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -19,7 +22,9 @@ from obstore.exceptions import AlreadyExistsError, BaseError, NotFoundError, Per
 from obstore.store import AzureStore, GCSStore, S3Store
 
 from seaway.errors import NotWritable, Unavailable
+from seaway.storage import keys
 from seaway.storage.blobs import BlobStat
+from seaway.storage.digest import sha256_of
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, RetryConfig
@@ -66,7 +71,9 @@ class BucketBlobs:
             try:
                 obstore.put(self._store, key, path, mode="create", use_multipart=False)
             except AlreadyExistsError:
-                return self._mend(key, path, size)
+                if self._is_whole(key, path, size):
+                    return False
+                obstore.put(self._store, key, path, use_multipart=False)
             return True
 
     def put_files(self, files: Mapping[str, Path]) -> set[str]:
@@ -105,25 +112,34 @@ class BucketBlobs:
         except FileNotFoundError:
             pass
 
+    def copy(self, key: str, target: str) -> None:
+        with _explained(key):
+            obstore.copy(self._store, key, target)
+
     def list(self, folder: str = "") -> Iterator[BlobStat]:
         with _explained():
             for found in obstore.list(self._store, folder or None):
                 yield from map(_stat, found)
 
     def _put_parts(self, key: str, path: Path, size: int) -> bool:
-        there = self.stat(key)
-        if there is not None and there.size == size:
+        if self._is_whole(key, path, size):
             return False
         obstore.put(self._store, key, path, use_multipart=True, chunk_size=_PART_BYTES, max_concurrency=_PARTS_AT_ONCE)
         return True
 
-    def _mend(self, key: str, path: Path, size: int) -> bool:
-        """What is there has the right bytes, unless somebody damaged it: then its size tells."""
+    def _is_whole(self, key: str, path: Path, size: int) -> bool:
+        """Whether the content of the file is there under this key, by the ETag or else by reading it back."""
         there = self.stat(key)
-        if there is not None and there.size == size:
+        if there is None or there.size != size:
             return False
-        obstore.put(self._store, key, path, use_multipart=False)
-        return True
+        if there.version.strip('"') == _etag_of(path, size, like=there.version.strip('"')):
+            return True
+        # Not every ETag is a hash of the bytes: not in GCS and Azure, and not in S3 with keys of KMS.
+        try:
+            with self.open(key) as file:
+                return sha256_of(file) == (keys.sha256_of(key) or _hash(path, "sha256"))
+        except FileNotFoundError:  # deleted meanwhile
+            return False
 
 
 class _Stream(io.RawIOBase):
@@ -150,7 +166,36 @@ class _Stream(io.RawIOBase):
 
 
 def _stat(found: Any) -> BlobStat:
-    return BlobStat(found["path"], found["size"], int(found["last_modified"].timestamp() * 1000))
+    modified_ms = int(found["last_modified"].timestamp() * 1000)
+    return BlobStat(found["path"], found["size"], modified_ms, found.get("e_tag") or str(modified_ms))
+
+
+_MD5 = re.compile(r"[0-9a-f]{32}(?:-(\d+))?")
+
+
+def _etag_of(path: Path, size: int, *, like: str) -> str | None:
+    """
+    The ETag that S3 computes from the bytes of this file, of the kind of another one; None for a kind that we do not know.
+
+    One request: the MD5. Several parts: the MD5 of their MD5s, and how many there are.
+    """
+    found = _MD5.fullmatch(like)
+    if found is None:
+        return None
+    if found[1] is None:
+        return _hash(path, "md5").hex()
+    if int(found[1]) != -(-size // _PART_BYTES):
+        return None
+    of_parts = hashlib.md5(usedforsecurity=False)
+    with path.open("rb") as file:
+        while part := file.read(_PART_BYTES):
+            of_parts.update(hashlib.md5(part, usedforsecurity=False).digest())
+    return f"{of_parts.hexdigest()}-{found[1]}"
+
+
+def _hash(path: Path, name: str) -> bytes:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, name).digest()
 
 
 @contextmanager

@@ -1,10 +1,11 @@
 """Blobs in a folder of this machine."""
 
 import ctypes
+import errno
 import functools
+import hashlib
 import os
 import secrets
-import shutil
 import stat as file_modes
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import BinaryIO
 from seaway.errors import Unavailable
 from seaway.storage import keys
 from seaway.storage.blobs import BlobStat
+from seaway.storage.digest import sha256_of
 
 _COPY_BYTES = 1024 * 1024
 
@@ -44,11 +46,11 @@ class DiskBlobs:
         _sync_file(path)
 
     def put_file(self, key: str, path: Path) -> bool:
-        if self._has(key, path):
+        if self._is_whole(key, path):
             return False
         _sync_file(path)
         target = self._root / key
-        if self._link_in(path, target):
+        if self._link_in(path, key):
             _sync_folder(target.parent.parent)
         _sync_folder(target.parent)
         return True
@@ -57,9 +59,9 @@ class DiskBlobs:
         """The file system is synced once: a sync for each file and folder would take two milliseconds a file."""
         if not _can_sync_file_systems():
             return {key for key, path in files.items() if self.put_file(key, path)}
-        new = {key for key, path in files.items() if not self._has(key, path)}
+        new = {key for key, path in files.items() if not self._is_whole(key, path)}
         for key in new:
-            self._link_in(files[key], self._root / key)
+            self._link_in(files[key], key)
         if new:
             _sync_file_system(self._root)
         return new
@@ -74,7 +76,7 @@ class DiskBlobs:
             found = os.stat(f"{self._root}/{key}")  # noqa: PTH116  a Path costs more than the question
         except FileNotFoundError:
             return None
-        return BlobStat(key, found.st_size, int(found.st_mtime * 1000))
+        return BlobStat(key, found.st_size, int(found.st_mtime * 1000), f"{found.st_ino}-{found.st_mtime_ns}")
 
     def local_path(self, key: str) -> Path:
         return self._root / key
@@ -85,6 +87,12 @@ class DiskBlobs:
     def delete(self, key: str) -> None:
         (self._root / key).unlink(missing_ok=True)
 
+    def copy(self, key: str, target: str) -> None:
+        place = self._root / target
+        self._make_folders_of(place)
+        _link_over(self._root / key, place, None)
+        _sync_folder(place.parent)
+
     def list(self, folder: str = "") -> Iterator[BlobStat]:
         for place, _, names in os.walk(self._root / folder):
             for name in names:
@@ -93,16 +101,17 @@ class DiskBlobs:
                 if stat is not None:  # swept by someone else since the folder was read
                     yield stat
 
-    def _link_in(self, path: Path, target: Path) -> bool:
+    def _link_in(self, path: Path, key: str) -> bool:
         """Give the file its second name, or copy it where it can have none; whether its folder had to be made."""
+        target, sha256 = self._root / key, keys.sha256_of(key)
         try:
             os.link(path, target)
         except FileNotFoundError:
             self._make_folders_of(target)
-            _link_over(path, target)
+            _link_over(path, target, sha256)
             return True
         except OSError:
-            _link_over(path, target)
+            _link_over(path, target, sha256)
         return False
 
     def _make_folders_of(self, target: Path) -> None:
@@ -115,12 +124,27 @@ class DiskBlobs:
         for folder in reversed(missing):
             (self._root / folder).mkdir(exist_ok=True)
 
-    def _has(self, key: str, path: Path) -> bool:
+    def _is_whole(self, key: str, path: Path) -> bool:
+        """Whether the content of the file is there under this key, read byte by byte."""
         there = self.stat(key)
-        return there is not None and there.size == path.stat().st_size
+        if there is None or there.size != path.stat().st_size:
+            return False
+        try:
+            return _sha256(self._root / key) == (keys.sha256_of(key) or _sha256(path))
+        except FileNotFoundError:  # swept meanwhile
+            return False
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            return False  # the disk cannot read it any more
 
 
-def _link_over(path: Path, target: Path) -> None:
+def _sha256(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return sha256_of(file)
+
+
+def _link_over(path: Path, target: Path, sha256: bytes | None) -> None:
     """Take the place of whatever is there (a damaged blob, equal bytes that came at the same moment)."""
     # A rename leaves no moment at which readers find nothing, nor half a copy.
     near = _near(target)
@@ -128,7 +152,7 @@ def _link_over(path: Path, target: Path) -> None:
         try:
             os.link(path, near)
         except OSError:  # the spool is on another file system, or this one has no links
-            _copy(path, near)
+            _copy(path, near, sha256)
         near.replace(target)
     finally:
         near.unlink(missing_ok=True)  # a rename also leaves a name that links to the very file it was to replace
@@ -144,10 +168,16 @@ def _created(path: Path) -> BinaryIO:
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
 
 
-def _copy(path: Path, copy: Path) -> None:
-    """Copy bytes and permissions: a private file stays private on every file system."""
+def _copy(path: Path, copy: Path, sha256: bytes | None) -> None:
+    """Copy bytes and permissions (a private file stays private on every file system); the bytes must have this hash."""
+    found = hashlib.sha256()
     with path.open("rb") as source, _created(copy) as target:
-        shutil.copyfileobj(source, target, _COPY_BYTES)
+        while chunk := source.read(_COPY_BYTES):
+            target.write(chunk)
+            if sha256 is not None:
+                found.update(chunk)
+        if sha256 not in (None, found.digest()):
+            raise Unavailable("The file changed on its way into the store.", "Send it again.", cause=str(path))
         os.fchmod(target.fileno(), file_modes.S_IMODE(os.fstat(source.fileno()).st_mode))
         _sync(target)
 

@@ -2,6 +2,7 @@
 The drawing of the store. Only this module builds a key, and only from a hash, a time or a name of ours.
 
     blobs/ab/abcdef...      any content, named by its sha256: package files, whole index documents
+    quarantine/abcdef...    a damaged blob that was taken out of use, kept for a look (`packages.damage`)
     identity                which database belongs to this store (`pairing`)
     secret-key              what the secrets in the database are encrypted with (`accounts.secret_key`)
     manifests/<store id>/<channel id>/channel                       what the database can be rebuilt from: a channel,
@@ -24,6 +25,7 @@ SECRET_KEY = "secret-key"
 IDENTITY = "identity"
 BLOBS = "blobs"
 MANIFESTS = "manifests"
+QUARANTINE = "quarantine"
 UNFINISHED = ".near-"  # begins the name of a file that is about to replace another one
 
 _CHANNEL = "channel"
@@ -38,6 +40,11 @@ def blob(sha256: bytes) -> str:
     """The key of the content with this hash."""
     digest = sha256.hex()
     return f"{BLOBS}/{digest[:2]}/{digest}"
+
+
+def quarantine(sha256: bytes) -> str:
+    """The key under which the damaged bytes of a blob are kept."""
+    return f"{QUARANTINE}/{sha256.hex()}"
 
 
 def is_ours(key: str) -> bool:

@@ -3,6 +3,7 @@
 import io
 import time
 from collections.abc import Iterator, Mapping
+from itertools import count
 from pathlib import Path
 from typing import BinaryIO
 
@@ -13,21 +14,23 @@ class MemoryBlobs:
     """A store in a dictionary."""
 
     def __init__(self) -> None:
-        self._contents: dict[str, tuple[bytes, int]] = {}
+        self._contents: dict[str, tuple[bytes, int, str]] = {}
+        self._versions = count()
 
     def create(self) -> None:
         """Nothing."""
 
     def write(self, key: str, content: bytes) -> None:
-        self._contents[key] = (content, int(time.time() * 1000))
+        self._contents[key] = (content, int(time.time() * 1000), str(next(self._versions)))
 
     def prepare_file(self, path: Path) -> None:
         """Nothing."""
 
     def put_file(self, key: str, path: Path) -> bool:
-        if key in self._contents:
+        content = path.read_bytes()
+        if key in self._contents and self._contents[key][0] == content:
             return False
-        self._contents[key] = (path.read_bytes(), int(time.time() * 1000))
+        self.write(key, content)
         return True
 
     def put_files(self, files: Mapping[str, Path]) -> set[str]:
@@ -41,8 +44,8 @@ class MemoryBlobs:
     def stat(self, key: str) -> BlobStat | None:
         if key not in self._contents:
             return None
-        content, modified_ms = self._contents[key]
-        return BlobStat(key, len(content), modified_ms)
+        content, modified_ms, version = self._contents[key]
+        return BlobStat(key, len(content), modified_ms, version)
 
     def local_path(self, key: str) -> Path | None:
         return None
@@ -52,6 +55,10 @@ class MemoryBlobs:
 
     def delete(self, key: str) -> None:
         self._contents.pop(key, None)
+
+    def copy(self, key: str, target: str) -> None:
+        with self.open(key) as file:
+            self.write(target, file.read())
 
     def list(self, folder: str = "") -> Iterator[BlobStat]:
         for key in list(self._contents):

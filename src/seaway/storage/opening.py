@@ -67,6 +67,9 @@ def _open_bucket(scheme: str, bucket: str, folder: str, access: BucketAccess) ->
                 prefix=prefix,
                 client_options={**CLIENT, "allow_http": access.endpoint.startswith("http://")},
                 retry_config=RETRIES,
+                # The server compares what it got with this and refuses what changed on the way. Not every server
+                # compares the hash of the body that is in the signature.
+                checksum_algorithm="SHA256",
                 **{name: value for name, value in given.items() if value},  # type: ignore[arg-type]
             )
     except BaseError as error:

@@ -15,9 +15,9 @@ from starlette.responses import Response
 from seaway.accounts.principal import Principal
 from seaway.channels import logos
 from seaway.database.engine import Tx
-from seaway.errors import NotFound
+from seaway.errors import NotFound, Unavailable
+from seaway.http.files import read_whole
 from seaway.storage import keys
-from seaway.storage.blobs import Blobs
 from seaway.web.looking import house_of, look, readable
 
 _NAME = re.compile(r"([0-9a-f]{64})\.png")
@@ -52,9 +52,10 @@ async def logo(request: Request) -> Response:
     content = delivery.contents.recall(key)
     if content is None:
         try:
-            content = await to_thread.run_sync(_read, delivery.blobs, key)
-        except FileNotFoundError:  # it was replaced, and swept, since the row was read
-            raise _is_another() from None
+            content = await to_thread.run_sync(read_whole, delivery.blobs, key)
+        except FileNotFoundError:
+            await look(request, find)  # whether it was replaced, and swept, since the row was read
+            raise Unavailable("The stored copy of this logo is damaged or missing.", "Upload the logo again.") from None
         delivery.contents.keep(key, content)
     return Response(content, headers=headers, media_type="image/png")
 
@@ -66,8 +67,3 @@ def _is_another() -> NotFound:
 def _sha256_of(name: str) -> bytes:
     match = _NAME.fullmatch(name)
     return bytes.fromhex(match[1]) if match else b""
-
-
-def _read(blobs: Blobs, key: str) -> bytes:
-    with blobs.open(key) as file:
-        return file.read()

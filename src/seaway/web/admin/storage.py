@@ -8,9 +8,11 @@ from starlette.responses import Response
 
 from seaway.accounts.principal import Principal
 from seaway.database.engine import Tx
-from seaway.packages import sweep, usage
+from seaway.packages import damage, sweep, usage
 from seaway.web.admin.frame import ON_A_PAGE, for_admin, show
 from seaway.web.looking import house_of
+
+_DAMAGED_SHOWN = 50
 
 
 @for_admin
@@ -25,11 +27,14 @@ async def look(request: Request, _by: Principal) -> Response:
         packages, named = usage.of_packages(tx), usage.named_by_packages(tx)
         found = usage.by_channel(tx, skip=skip, limit=ON_A_PAGE + 1)
         files, size = spool.usage()
+        damaged = damage.affected(tx, _DAMAGED_SHOWN + 1)
         return {
             "packages": packages,
             "documents": usage.of_documents(tx),
             "saved": named - packages.size,
             "last": sweep.last(tx),
+            "damaged": damaged[:_DAMAGED_SHOWN],
+            "more_damaged": len(damaged) > _DAMAGED_SHOWN,
             "spool_files": files,
             "spool_size": size,
             "channels": found[:ON_A_PAGE],

@@ -1,4 +1,4 @@
-"""Manifests in the store: how far they have followed the rows, and which blobs a rebuild found without one."""
+"""What is kept against loss and damage: marks of manifests, blobs that a rebuild kept, damaged blobs, checksums of fragments."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -23,3 +23,11 @@ def upgrade() -> None:
         sa.Column("size", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("sha256", name="pk_kept_blobs"),
     )
+    op.create_table(
+        "damaged_blobs",
+        sa.Column("sha256", sa.LargeBinary(32), nullable=False),
+        sa.Column("found_at", sa.BigInteger(), nullable=False),
+        sa.Column("problem", sa.String(8), nullable=False),
+        sa.PrimaryKeyConstraint("sha256", name="pk_damaged_blobs"),
+    )
+    op.add_column("shards", sa.Column("checksum", sa.BigInteger(), nullable=True))

@@ -1,0 +1,117 @@
+"""
+Repair stored files for `seaway check --repair`.
+
+1. Every blob that a row names is read. What is bad is taken out of use as the background job does it
+   (`packages.damage`, whose invariants hold), so servers may run meanwhile.
+2. What comes back from a backup is stored only after its bytes had the right hash.
+"""
+
+from collections.abc import Callable, Collection
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from typing import BinaryIO
+
+import structlog
+from sqlalchemy import select
+
+from seaway.database.engine import Tx
+from seaway.database.tables import channels, documents, subdirs
+from seaway.indexing.claims import named_after
+from seaway.moving.content import Damaged, Listed, bring
+from seaway.moving.manifest import CONTENTS, listed
+from seaway.moving.restore import Source
+from seaway.packages.damage import VERIFYING, Affected, Keeper, affected, examine
+from seaway.storage.blobs import Blobs
+from seaway.storage.spool import Spool
+
+log = structlog.get_logger()
+
+_BLOBS_AT_ONCE = 100
+_MOST_NAMED = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Repaired:
+    """What a repair did: files that are whole again, documents that will be built again, files that are still bad."""
+
+    verified: int
+    mended: tuple[str, ...]
+    forgotten: tuple[str, ...]
+    broken: tuple[str, ...]
+
+    @property
+    def lines(self) -> list[str]:
+        """One sentence for each."""
+        return [
+            *(f"{name} is whole again." for name in self.mended),
+            *(f"{name} is built again at the next request." for name in self.forgotten),
+            *(f"{name} is still damaged or missing." for name in self.broken),
+        ]
+
+
+def repair(keeper: Keeper, spool: Spool, source: Source | None) -> Repaired:
+    """Verify every blob, take bad ones out of use, and bring good copies back from a backup if there is one."""
+    with keeper.database.alone(VERIFYING):
+        before = _affected(keeper)
+        healed = set(keeper.recheck())
+        verified, forgotten = _verify_all(keeper)
+        bad = _affected(keeper)
+        if source is not None and bad:
+            _bring_back(keeper.blobs, spool, source, {each.sha256 for each in bad})
+        healed |= set(keeper.recheck())
+    mended = {each.where for each in (*before, *bad) if each.sha256 in healed}
+    broken = {each.where: None for each in _affected(keeper)}
+    return Repaired(verified, tuple(sorted(mended)), tuple(sorted(forgotten)), tuple(broken))
+
+
+def _affected(keeper: Keeper) -> list[Affected]:
+    with keeper.database.read() as tx:
+        return affected(tx, _MOST_NAMED)
+
+
+def _verify_all(keeper: Keeper) -> tuple[int, set[str]]:
+    """How many blobs were read, and which documents were forgotten."""
+    reached, verified, forgotten = b"", 0, set[str]()
+    while True:
+        with keeper.database.read() as tx:
+            batch = named_after(tx, reached, _BLOBS_AT_ONCE)
+        for sha256 in batch:
+            finding = examine(keeper.blobs, sha256)
+            if finding is not None:
+                with keeper.database.read() as tx:
+                    names = _documents_of(tx, sha256)
+                if keeper.condemn(finding):
+                    forgotten.update(names)
+        if not batch:
+            return verified, forgotten
+        verified += len(batch)
+        reached = batch[-1]
+
+
+def _documents_of(tx: Tx, sha256: bytes) -> list[str]:
+    rows = tx.execute(
+        select(channels.c.name, subdirs.c.name, documents.c.kind)
+        .join(subdirs, subdirs.c.channel_id == channels.c.id)
+        .join(documents, documents.c.subdir_id == subdirs.c.id)
+        .where(documents.c.sha256 == sha256)
+    )
+    return ["/".join(row) for row in rows]
+
+
+def _bring_back(blobs: Blobs, spool: Spool, source: Source, wanted: Collection[bytes]) -> None:
+    with ExitStack() as stack:
+        parts = source.fetch_parts(spool, stack)
+        source.bring_blobs(listed(parts[CONTENTS]), partial(_keep, blobs, spool, wanted))
+
+
+def _keep(
+    blobs: Blobs, spool: Spool, wanted: Collection[bytes], one: Listed, opened: Callable[[], BinaryIO], place: str
+) -> bool:
+    if one.sha256 not in wanted:
+        return False
+    try:
+        return bring(one, opened, place, blobs, spool, verify=True)
+    except Damaged as error:  # another copy may be good
+        log.warning("blob.not_restored", sha256=one.sha256.hex(), error=error.message)
+        return False

@@ -1,0 +1,137 @@
+"""
+Read every blob that a row names now and then, and take out of use what is damaged or missing.
+
+1. Each blob is read once in a period. The hashes are spread evenly, so how far they are read follows from how much of
+   the period has passed, and the work is spread over all of it.
+2. One process of all reads at a time, for some seconds and with pauses, and holds no transaction while it reads.
+3. What was reached is kept, so a kill costs one slice.
+4. A blob that the store cannot give now is passed over; when it gives none of several, the slice ends and is tried again.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import msgspec
+import structlog
+from sqlalchemy import delete, insert, select
+
+from seaway.clock import DAY_MS
+from seaway.database.engine import Database
+from seaway.database.tables import site_values
+from seaway.errors import Unavailable
+from seaway.indexing.claims import named_after
+from seaway.packages.damage import VERIFYING, Keeper
+
+log = structlog.get_logger()
+
+_KEPT = "scrub"
+_SLICE_SECONDS = 20.0
+_PAUSE_SHARE = 0.25  # of the time that reading a blob took
+_LONGEST_PAUSE_SECONDS = 1.0
+_BLOBS_AT_ONCE = 100
+_MOST_FAILURES = 3
+_LAST = b"\xff" * 32
+
+
+class _Progress(msgspec.Struct):
+    """How far the blobs were read since a moment."""
+
+    started_ms: int
+    reached: bytes = b""
+    verified: int = 0
+    bad: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """What one slice did."""
+
+    verified: int
+    bad: int
+
+
+def scrub(
+    keeper: Keeper, days: int, *, seconds: float = _SLICE_SECONDS, pause: Callable[[float], None] = time.sleep
+) -> Slice | None:
+    """Verify the blobs that are due, for so many seconds at most; None when another process does it."""
+    with keeper.database.alone(VERIFYING, wait=False) as mine:
+        if not mine:
+            return None
+        keeper.recheck()
+        return _Scrub(keeper, days * DAY_MS, seconds, pause).run()
+
+
+class _Scrub:
+    def __init__(self, keeper: Keeper, period_ms: int, seconds: float, pause: Callable[[float], None]) -> None:
+        self._keeper, self._period_ms, self._pause = keeper, period_ms, pause
+        self._until = time.monotonic() + seconds
+        self._now_ms = keeper.clock.now_ms()
+        self._progress = self._begin(_load(keeper.database))
+        self._failures = 0
+
+    def run(self) -> Slice:
+        before = self._progress.verified, self._progress.bad
+        target = self._target()
+        try:
+            while self._progress.reached < target and time.monotonic() < self._until:
+                self._read_some(target)
+        finally:
+            _keep(self._keeper.database, self._progress)
+        return Slice(self._progress.verified - before[0], self._progress.bad - before[1])
+
+    def _begin(self, progress: _Progress | None) -> _Progress:
+        """The pass that goes on, or a new one when the period of the last one is over, or the clock was set back."""
+        if progress is None or progress.started_ms > self._now_ms:
+            return _Progress(self._now_ms)
+        if progress.reached < _LAST or self._now_ms - progress.started_ms < self._period_ms:
+            return progress
+        days = (self._now_ms - progress.started_ms) // DAY_MS
+        log.info("scrub.done", blobs=progress.verified, bad=progress.bad, days=days)
+        return _Progress(self._now_ms)
+
+    def _target(self) -> bytes:
+        """The hash up to which blobs are due by now."""
+        passed = min((self._now_ms - self._progress.started_ms) / self._period_ms, 1.0)
+        return min(int(passed * 2**256), 2**256 - 1).to_bytes(32, "big")
+
+    def _read_some(self, target: bytes) -> None:
+        with self._keeper.database.read() as tx:
+            batch = named_after(tx, self._progress.reached, _BLOBS_AT_ONCE)
+        for sha256 in batch:
+            if sha256 > target or time.monotonic() >= self._until:
+                break
+            self._read(sha256)
+            self._progress.reached = sha256
+        else:
+            if len(batch) == _BLOBS_AT_ONCE:
+                return
+        if time.monotonic() < self._until:
+            self._progress.reached = target
+
+    def _read(self, sha256: bytes) -> None:
+        started = time.monotonic()
+        try:
+            finding = self._keeper.verify(sha256)
+        except Unavailable as error:
+            self._failures += 1
+            log.warning("blob.not_read", sha256=sha256.hex(), error=error.sentence)
+            if self._failures >= _MOST_FAILURES:
+                raise
+            return
+        self._failures = 0
+        self._progress.verified += 1
+        self._progress.bad += finding is not None
+        self._pause(min((time.monotonic() - started) * _PAUSE_SHARE, _LONGEST_PAUSE_SECONDS))
+
+
+def _load(database: Database) -> _Progress | None:
+    with database.read() as tx:
+        kept = tx.execute(select(site_values.c.value).where(site_values.c.name == _KEPT)).scalar()
+    return None if kept is None else msgspec.json.decode(kept, type=_Progress)
+
+
+def _keep(database: Database, progress: _Progress) -> None:
+    with database.write_part() as tx:
+        tx.execute(delete(site_values).where(site_values.c.name == _KEPT))
+        tx.execute(insert(site_values).values(name=_KEPT, value=msgspec.json.encode(progress)))
