@@ -256,7 +256,8 @@ def change(folder: Path, settings: dict[str, Any], name: str, kill_at: int | Non
     made = Settings(data=folder / "data", sweep_max_percent=100, **settings)
     database = wiring.open_database(made)
     _watch(database, steps)
-    seaway = wiring.build(made, database=database, blobs=SteppedBlobs(wiring.open_store(made), steps))
+    blobs, paired = SteppedBlobs(wiring.open_store(made), steps), name not in ON_A_LOST_DATABASE
+    seaway = wiring.build(made, database=database, blobs=blobs, paired=paired)
     sys.addaudithook(steps.of_audit)
     steps.count(partial({**CHANGES, **ON_A_LOST_DATABASE}[name], Channel(examining_here(seaway), CHANNEL)))
     return steps.names

@@ -1,6 +1,6 @@
 """Houses to copy: what they hold, what they serve, and stores and databases that fail when they are told to."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -81,15 +81,23 @@ def _attest(seaway: Seaway, file: PackageFile) -> None:
     anyio.run(partial(publish_file, seaway, PUBLIC, file, by=by, attestation=bundle))
 
 
-def rows(database: Database, *, but: frozenset[str] = tables.LEFT_OUT) -> dict[str, list[Any]]:
-    """Every row of every table, but some."""
+OF_A_START = ("store-identity", "secret-key-made")  # the identity is not copied as it is
+
+
+def rows(
+    database: Database, *, but: frozenset[str] = tables.LEFT_OUT, left_out: Sequence[str] = OF_A_START
+) -> dict[str, list[Any]]:
+    """Every row of every table, but some, and but what a first start writes."""
     with database.read() as tx:
         found = [table for table in metadata.sorted_tables if table.name not in but]
-        return {table.name: [tuple(row) for row in tx.execute(by_key(tx, table))] for table in found}
+        return {
+            table.name: [tuple(row) for row in tx.execute(by_key(tx, table)) if row[0] not in left_out]
+            for table in found
+        }
 
 
 def count(database: Database) -> int:
-    return sum(map(len, rows(database).values()))
+    return sum(map(len, rows(database, left_out=()).values()))
 
 
 def named_blobs(seaway: Seaway) -> dict[bytes, int]:
@@ -144,7 +152,7 @@ def restore_into(seaway: Seaway, source: Source, blobs: Blobs | None = None) -> 
 
 
 def is_empty(seaway: Seaway) -> bool:
-    return count(seaway.database) == 0 and list(seaway.settings.spool_folder.iterdir()) == []
+    return not any(rows(seaway.database).values()) and list(seaway.settings.spool_folder.iterdir()) == []
 
 
 def later(clock: object) -> None:
@@ -175,6 +183,12 @@ class Hooked:
 
     def put_files(self, files: Mapping[str, Path]) -> set[str]:
         return {key for key, path in files.items() if self.put_file(key, path)}
+
+    def create(self) -> None:
+        self._blobs.create()
+
+    def write(self, key: str, content: bytes) -> None:
+        self._blobs.write(key, content)
 
     def open(self, key: str, start: int = 0) -> BinaryIO:
         return self._blobs.open(key, start)
@@ -223,5 +237,5 @@ class HookedDatabase:
         with self.database.write(channel=channel) as tx:
             yield tx
 
-    def read(self) -> Any:
-        return self.database.read()
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.database, name)

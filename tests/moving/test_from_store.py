@@ -41,7 +41,7 @@ def lose(clock: TurnedClock, tmp_path: Path) -> Iterator[Reopen]:
         folder = seaway.settings.data.parent
         seaway.close()
         state.lose_database(folder)
-        opened.append(open_house(folder, clock))
+        opened.append(open_house(folder, clock, paired=False))
         return opened[-1]
 
     yield reopen
@@ -287,10 +287,10 @@ def test_blobs_that_no_manifest_names_are_listed_and_kept(
     assert (f"noarch/{late.name}", f"noarch/{old.name}") == (found[late.sha256], found[old.sha256])
     assert "" == found[bytes(32).hex()]
     everything = -(1 << 60)
-    sweep(copy.database, copy.blobs, copy.spool, clock, grace_ms=everything)
+    sweep(copy.sweeping, grace_ms=everything)
     assert all(copy.blobs.stat(keys.blob(one.sha256)) for one in rebuilt.unnamed)
     assert len(rebuilt.unnamed) == release_kept(copy.database)
-    sweep(copy.database, copy.blobs, copy.spool, clock, grace_ms=everything)
+    sweep(copy.sweeping, grace_ms=everything)
     assert not any(copy.blobs.stat(keys.blob(one.sha256)) for one in rebuilt.unnamed)
     assert [] == list(check(copy))
 

@@ -352,7 +352,7 @@ def test_a_store_that_is_away_is_tried_again_a_minute_later(
     away = replace(seaway.sweeping, blobs=AwayBlobs(seaway.blobs))
     duties = Duties(
         seaway.database, away, seaway.documents, clock, seaway.house.accounts,
-        seaway.house.publishing.attesting.roots, None, None, seaway.pairing,
+        seaway.house.publishing.attesting.roots, None, None, seaway.pairing, None, 0,
     )  # fmt: skip  # type: ignore[arg-type]
     duties.handlers()[WRITE_MANIFESTS]({})
     Runner(seaway.database, clock, replace(duties, sweeping=seaway.sweeping).handlers(), {WRITE_MANIFESTS: 1}).run_due()

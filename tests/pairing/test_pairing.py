@@ -204,6 +204,7 @@ def test_a_store_that_vanishes_takes_nothing_and_nothing_is_made_beside_it(tmp_p
 def test_a_store_that_was_exchanged_is_noticed(tmp_path: Path) -> None:
     """Another site's store in the same place, while a server runs."""
     with closing(opened(tmp_path / "other")) as other:
+        other.pairing.adopt()
         Channel(other, People(other).channel("chan")).put(FILES[0])
     with closing(opened(tmp_path / "site")) as seaway:
         channel = Channel(seaway, People(seaway).channel("chan"))

@@ -134,7 +134,7 @@ def test_a_file_over_the_limit_is_not_read(channel: Channel, folder: Path) -> No
 def test_bytes_that_are_swept_before_they_are_named_are_put_again(channel: Channel, folder: Path) -> None:
     """S1: the sweep takes one of the blobs between the put and the commit; its file comes in all the same."""
     house_parts, store = channel.seaway.house.publishing, channel.seaway.blobs
-    meddled = Meddled(store, after_put=lambda: [store.delete(stat.key) for stat in store.list()])
+    meddled = Meddled(store, after_put=lambda: [store.delete(stat.key) for stat in state.stored(store)])
     given = house_parts.batches
     batches = type(given)(channel.seaway.database, meddled, given._record_all, given._count)
     publishing = replace(house_parts, blobs=meddled, batches=batches)

@@ -17,6 +17,7 @@ from seaway.database import migrate
 from seaway.database.postgres import PostgresDatabase
 from seaway.database.sqlite import SqliteDatabase
 from seaway.pairing.paired_blobs import PairedBlobs
+from seaway.server import wiring
 from seaway.settings import Settings
 from seaway.storage import keys
 from seaway.storage.blobs import Blobs, BlobStat
@@ -146,20 +147,50 @@ def _bucket() -> str:
 
 
 def begin(settings: Settings) -> None:
-    """Where a house is about to be made on SQLite, put a file that was migrated once, as for PostgreSQL."""
+    """Where a site is about to be made on SQLite, put a database that was migrated once, as for PostgreSQL."""
     if settings.database_url.get_secret_value() or settings.database_file.exists():
         return
     settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    shutil.copyfile(_migrated_file(), settings.database_file)
+    shutil.copyfile(_migrated_folder() / "seaway.db", settings.database_file)
+
+
+def begin_paired(settings: Settings) -> None:
+    """
+    The same with a new store that is paired with it already, where both are those of the data folder.
+
+    All of these have one identity; a test of two sites gives one of them another (`Pairing.adopt`).
+    """
+    store = settings.data / "store"
+    if (
+        settings.storage_url
+        or settings.secret_key.get_secret_value()
+        or store.exists()
+        or settings.database_file.exists()
+    ):
+        begin(settings)
+    elif not settings.database_url.get_secret_value():
+        settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        shutil.copyfile(_paired_folder() / "seaway.db", settings.database_file)
+        shutil.copytree(_paired_folder() / "store", store)
 
 
 @functools.cache
-def _migrated_file() -> Path:
+def _migrated_folder() -> Path:
     folder = Path(tempfile.mkdtemp(prefix="seaway-migrated-"))
     atexit.register(shutil.rmtree, folder)
     with closing(SqliteDatabase(folder / "seaway.db", folder / "locks")) as database:
         migrate.prepare(database)
-    return folder / "seaway.db"
+    return folder
+
+
+@functools.cache
+def _paired_folder() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="seaway-paired-"))
+    atexit.register(shutil.rmtree, folder)
+    settings = Settings(data=folder)
+    begin(settings)
+    wiring.build(settings).close()
+    return folder
 
 
 @functools.cache

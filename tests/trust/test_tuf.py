@@ -35,8 +35,9 @@ class Refreshing:
     def refresh(self) -> None:
         parts = self.seaway
         Duties(
-            parts.database, parts.blobs, parts.spool, parts.documents, parts.clock, parts.house.accounts, self.roots,
-            self.repository, Keeper(parts.database, parts.blobs, parts.documents, parts.clock), scrub_days=0,
+            parts.database, parts.sweeping, parts.documents, parts.clock, parts.house.accounts, self.roots,
+            self.repository, parts.house.publishing.reserve, parts.pairing,
+            Keeper(parts.database, parts.blobs, parts.documents, parts.clock), scrub_days=0,
         ).handlers()[REFRESH_ROOT]({})  # fmt: skip
 
 

@@ -112,7 +112,7 @@ def move_database(
     with told(), context.obj.house() as seaway:
         target = places.other_database(url)
         try:
-            counts = moving.move_database(seaway.database, target, seaway.blobs)
+            counts = moving.move_database(seaway.database, target)
         finally:
             target.close()
     rows = sum(counts.values())

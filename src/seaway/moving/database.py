@@ -8,8 +8,8 @@ Every row of a house, from one database to another.
    line tells), in the state that the house still has (its last one does); of another state it is begun anew.
 4. A move that was killed goes on behind the last row of each table that was committed.
 5. It is done when a hash over all rows of each table, read from both sides by their keys, is the same.
-6. The new database is ahead of the old one in the counter that both share with the store, so that the old one deletes
-   nothing from now on.
+6. The new database has the next counter of the identity that it shares with the store. Its first start tells the
+   store, and from then on the old database is behind it and deletes nothing.
 """
 
 import hashlib
@@ -46,8 +46,7 @@ from seaway.moving.rows import (
     put,
     streamed,
 )
-from seaway.pairing.pairing import Pairing
-from seaway.storage.blobs import Blobs
+from seaway.pairing import records
 
 # What changes without an audit line, and nothing refers to: copied anew when a move goes on.
 _PASSING = ("documents", "jobs", "schedules", "retired_shards", "damaged_blobs")
@@ -69,7 +68,7 @@ class _Mark:
     state: int
 
 
-def move_database(source: Database, target: Database, blobs: Blobs) -> dict[str, int]:
+def move_database(source: Database, target: Database) -> dict[str, int]:
     """Copy all rows, and prove that they are the same; return how many each table has."""
     _require_usable(target)
     with source.write() as tx:
@@ -78,8 +77,7 @@ def move_database(source: Database, target: Database, blobs: Blobs) -> dict[str,
             _copy(tx, target, table)
         counts = {table.name: _compare(tx, target, table) for table in metadata.sorted_tables}
         _finish(target, tables.last_ids(tx))
-    Pairing(target, blobs).raise_counter()
-    return counts
+        return counts
 
 
 def _require_usable(target: Database) -> None:
@@ -158,6 +156,9 @@ def _compare(tx: Tx, target: Database, table: Table) -> int:
 def _finish(target: Database, last_ids: dict[str, int]) -> None:
     with target.write() as tx:
         tables.put_last_ids(tx, last_ids)
+        identity = records.of_database(tx)
+        if identity is not None:
+            records.put_in_database(tx, identity.raised())
         _marks.drop(tx)
         _set_revision(tx, NEWEST)
 
