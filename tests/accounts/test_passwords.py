@@ -44,9 +44,9 @@ async def test_what_is_guessed_first_is_refused(password: str) -> None:
 
 async def test_scoring_a_hostile_password_is_quick() -> None:
     """What is scored is cut: signs that may stand for many letters make the scoring slow, by their number."""
-    started = time.perf_counter()
+    started = time.process_time()  # what the processor did: a busy machine takes longer for it
     await Hasher(parameters=OLD).hash_new("4@8({[<369&#!1i|0$5+7%2" * 11)
-    assert time.perf_counter() - started < 1.5
+    assert time.process_time() - started < 1.5
 
 
 async def test_a_password_is_kept_as_a_salted_hash() -> None:

@@ -185,7 +185,7 @@ def test_a_client_that_hangs_up_leaves_nothing(running: Spoken) -> None:
 
 
 def test_a_file_that_is_cut_cuts_the_connection(running: Spoken) -> None:
-    """When the disk has lost the end of a blob, the reader sees that something is missing."""
+    """When the disk has lost the end of a blob, the reader gets part of the body or a 503, never a whole answer."""
     file = conda(index_json("cut"), files={"share/noise": os.urandom(1_000_000)})
     with running.server.client(running.key) as client:
         assert 201 == upload(client, running.channel, file).status_code
@@ -196,8 +196,11 @@ def test_a_file_that_is_cut_cuts_the_connection(running: Spoken) -> None:
 
     with connected(running.server.address) as connection:
         connection.sendall(head_bytes("GET", running.path(file)))
-        with pytest.raises(http.client.IncompleteRead):
-            read_answer(connection)
+        try:
+            answer = read_answer(connection)
+        except http.client.IncompleteRead:
+            return
+    assert 503 == answer.status
 
 
 def test_the_proxy_tells_who_asks(running: Spoken) -> None:
