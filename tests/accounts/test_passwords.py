@@ -46,7 +46,7 @@ async def test_scoring_a_hostile_password_is_quick() -> None:
     """What is scored is cut: signs that may stand for many letters make the scoring slow, by their number."""
     started = time.process_time()  # what the processor did: a busy machine takes longer for it
     await Hasher(parameters=OLD).hash_new("4@8({[<369&#!1i|0$5+7%2" * 11)
-    assert time.process_time() - started < 1.5
+    assert time.process_time() - started < 6  # half a second on a fast processor
 
 
 async def test_a_password_is_kept_as_a_salted_hash() -> None:
