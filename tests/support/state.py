@@ -4,6 +4,7 @@ import atexit
 import functools
 import shutil
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from itertools import count
@@ -139,6 +140,7 @@ def _new_shared_state(*, template: str = "") -> dict[str, Any]:
 
 
 _numbers = count(1)
+_making = threading.RLock()
 
 
 @functools.cache
@@ -151,7 +153,8 @@ def begin(settings: Settings) -> None:
     if settings.database_url.get_secret_value() or settings.database_file.exists():
         return
     settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    shutil.copyfile(_migrated_folder() / "seaway.db", settings.database_file)
+    with _making:
+        shutil.copyfile(_migrated_folder() / "seaway.db", settings.database_file)
 
 
 def begin_paired(settings: Settings) -> None:
@@ -170,8 +173,10 @@ def begin_paired(settings: Settings) -> None:
         begin(settings)
     elif not settings.database_url.get_secret_value():
         settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
-        shutil.copyfile(_paired_folder() / "seaway.db", settings.database_file)
-        shutil.copytree(_paired_folder() / "store", store)
+        with _making:  # sites of one test may be made at once
+            if not settings.database_file.exists():
+                shutil.copytree(_paired_folder() / "store", store)
+                shutil.copyfile(_paired_folder() / "seaway.db", settings.database_file)
 
 
 @functools.cache

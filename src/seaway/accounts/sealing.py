@@ -39,7 +39,7 @@ class Sealer:
 
     def read_ahead(self) -> None:
         """Read the keys now, if what keeps them answers; one that is unusable stops the start."""
-        with suppress(Unavailable):
+        with suppress(Unavailable, OSError):
             self._known()
 
     def seal(self, plain: bytes, purpose: str) -> bytes:

@@ -103,7 +103,7 @@ def _claim_store(seaway: Seaway) -> None:
     """Leave older copies of the database behind; a store that is away is asked when it is back."""
     from seaway.errors import Unavailable
 
-    with suppress(Unavailable):
+    with suppress(Unavailable, OSError):  # a read-only or failing disk too: readers are served
         seaway.pairing.raise_counter()
 
 

@@ -59,8 +59,8 @@ class Pairing:
         """Pair a new database with a new store; `BadSetting` for two that do not belong together (1, 4)."""
         try:
             verdict = self.look()
-        except Unavailable as error:
-            log.warning("store.away", error=error.message, cause=error.cause)
+        except (Unavailable, OSError) as error:
+            log.warning("store.away", error=str(error), cause=getattr(error, "cause", ""))
             return
         if verdict is Verdict.NEW:
             self._pair()
@@ -102,7 +102,7 @@ class Pairing:
         """Return whether blobs may be deleted from the store (3)."""
         try:
             return self.verdict() is Verdict.MATCHES
-        except Unavailable:
+        except (Unavailable, OSError):
             return False
 
     def prepare_sweep(self) -> tuple[str, str] | None:

@@ -115,8 +115,8 @@ class Duties:
             written = write_changes(
                 self.database, self.sweeping.blobs, self.pairing.store_id(), self.pairing.require_match
             )
-        except Unavailable as error:  # the next run is a minute away; a job that keeps failing waits for longer
-            log.warning("manifests.not_written", error=error.sentence)
+        except (Unavailable, OSError) as error:  # the next run is a minute away; a job that keeps failing waits longer
+            log.warning("manifests.not_written", error=str(error))
             return
         if written.objects or written.deleted:
             log.info("manifests.written", objects=written.objects, bytes=written.bytes, deleted=written.deleted)
