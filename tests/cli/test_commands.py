@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -23,7 +25,7 @@ from tests.support import state
 from tests.support.house import build
 from tests.support.packages import conda, index_json, tar_bz2
 from tests.support.requests import upload
-from tests.support.server import Server, serving
+from tests.support.server import Server, serving, variables
 from tests.support.sigstore import MiniSigstore
 
 UNKNOWN = "nobody"
@@ -135,6 +137,7 @@ TOLD: dict[tuple[str, ...], Any] = {
     ("move-database", "sqlite:///moved.db"): {"tables": {"users": 2, "channels": 1, "files": 1}},
     ("sweep",): {"blobs": 0, "bytes": 0, "shards": 0, "spool_files": 0},
     ("sweep", "--kept"): {"blobs": 0},
+    ("adopt",): {"stored_blobs": 1, "named_blobs": 1},
     ("config",): {"data": "data", "port": 8000, "public_url": "", "insecure_http": False},
 }  # fmt: skip
 
@@ -273,6 +276,8 @@ WRONG = {
     ("upload", "tools", "data/spool"): ("bad-setting", ".conda"),
     ("upload", "tools", FILE.name, "--server", "https://x.example"): ("bad-setting", "API key"),
     ("upload", "tools", FILE.name, "--server", "x.example", "--key", "k"): ("bad-setting", "x.example"),
+    ("upload", "tools", FILE.name, "--server", "http://x:port", "--key", "k"): ("bad-setting", "x:port"),
+    ("upload", "tools", FILE.name, "--server", "https://x.example", "--key", "\xe9"): ("bad-setting", "API key"),
 }
 
 WRONG_IN_THE_DATA_FOLDER = {
@@ -532,8 +537,37 @@ def test_a_sweep_is_told(house: Shell) -> None:
     house.run("channel", "remove", "tools", "--yes")
     for path in (house.folder / "data" / "store").rglob("*"):
         os.utime(path, (1_600_000_000, 1_600_000_000))
-    taken = house.run("sweep", "--json").value
+    taken = house.run("sweep", "--yes", "--json").value
     assert (1, len(FILE.content)) == (taken["blobs"], taken["bytes"])
+
+
+# The machine
+
+
+def seaway_in(folder: Path, *arguments: str, **options: Any) -> "subprocess.Popen[str]":
+    """A command in a process of its own, for what the driver does not show."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "seaway", *arguments], cwd=folder, env=variables() | state.variables(folder),
+        stderr=subprocess.PIPE, text=True, **options,
+    )  # fmt: skip
+
+
+def test_a_pipe_whose_reader_left_is_no_failure(house: Shell) -> None:
+    """`seaway ... | head -0` ends without a traceback."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    with seaway_in(house.folder, "user", "list", stdout=writing) as process:
+        os.close(writing)
+        _, told = process.communicate(timeout=60)
+    assert (1, "") == (process.returncode, told)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is full")
+def test_a_full_disk_for_what_is_printed_is_told(house: Shell) -> None:
+    """What could not be written is said, in one sentence."""
+    with Path("/dev/full").open("w") as full, seaway_in(house.folder, "user", "list", stdout=full) as process:
+        _, told = process.communicate(timeout=60)
+    assert (1, "seaway: The disk is full. Make room and try again.\n") == (process.returncode, told)
 
 
 # Settings
@@ -709,6 +743,20 @@ def test_a_server_that_is_not_there_is_told(house: Shell) -> None:
     ran = house.run("upload", "tools", FILE.name, "--server", "http://127.0.0.1:1", "--key", "k", "--json")
     assert (1, {FILE.name: "refused"}) == (ran.code, statuses(ran))
     assert "could not be reached" in json.loads(ran.out)["files"][0]["message"]
+
+
+def test_a_file_that_cannot_be_sent_is_told(house: Shell) -> None:
+    """Whatever is wrong with one file, it is one sentence, and the others are tried."""
+    (house.folder / "caf\xe9-1.0-0.conda").write_bytes(FILE.content)
+    (house.folder / "away-1.0-0.conda").symlink_to("/nowhere/away.conda")
+    (house.folder / "more").mkdir()
+    for name in ("caf\xe9-1.0-0.conda", "away-1.0-0.conda"):
+        (house.folder / name).rename(house.folder / "more" / name)
+    ran = house.run("upload", "tools", "more", FILE.name, "--server", "http://127.0.0.1:1", "--key", "k", "--json")
+    told = {each["file"]: each["message"] for each in json.loads(ran.out)["files"]}
+    assert ["away-1.0-0.conda", "caf\xe9-1.0-0.conda", FILE.name] == list(told)
+    assert "cannot be read" in told["away-1.0-0.conda"]
+    assert "file name" in told["caf\xe9-1.0-0.conda"]
 
 
 def test_commands_and_the_server_share_the_data(beside: Shell, server: Server) -> None:

@@ -623,10 +623,10 @@ def assert_fails_at_most_once(database: Database) -> None:
 
 @on_sqlite
 def test_a_file_that_cannot_be_opened_is_unavailable(tmp_path: Path, kind: str) -> None:
-    """Whatever is asked of it, a sentence says that it does not answer."""
+    """Whatever is asked of it, a sentence says so."""
     with closing(SqliteDatabase(tmp_path / "no folder" / "test.db", tmp_path / "locks")) as database:
         for act in (lambda: count_users(database), lambda: enter(database.write()), database.change_mark):
-            with pytest.raises(Unavailable, match="does not answer"):
+            with pytest.raises(Unavailable, match="cannot be opened"):
                 act()
 
 

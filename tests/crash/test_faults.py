@@ -32,6 +32,7 @@ from tests.crash.load import CHANNEL, Load
 from tests.indexing.channel import examining_here
 from tests.support import house, packages, s3, state
 from tests.support.house import People
+from tests.support.mounts import small_disk
 from tests.support.postgres import Postgres
 from tests.support.proxy import Answer, FaultProxy, Pass, Refuse, Slow, Stall
 from tests.support.server import Server, serving, variables
@@ -226,23 +227,6 @@ def locked(database: Path) -> Iterator[None]:
     finally:
         other.execute("ROLLBACK")
         other.close()
-
-
-@contextmanager
-def small_disk(folder: Path, size: str) -> Iterator[Path]:
-    """A file system of this size; skipped where mounting is forbidden (the same is tested with injected errors)."""
-    folder.mkdir()
-    if (
-        os.geteuid() != 0
-        or subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], check=False, capture_output=True
-        ).returncode
-    ):
-        pytest.skip("no file system can be mounted here")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
 def test_a_full_disk_refuses_uploads_and_nothing_else(tmp_path: Path) -> None:

@@ -5,12 +5,13 @@ import threading
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import insert, select
 
 from seaway.cli.check import check
-from seaway.database.tables import documents
+from seaway.database.tables import documents, kept_blobs
 from seaway.moving.content import Damaged
 from seaway.moving.storage import Moved, move_storage
+from seaway.packages.manifest_writer import write_changes
 from seaway.server.wiring import Seaway
 from seaway.storage import keys
 from seaway.storage.blobs import Blobs
@@ -69,6 +70,34 @@ def test_a_house_goes_on_in_its_new_store(
     assert [] == list(check(here))
     assert served_there == served(here, furnished.key)
     here.close()
+
+
+def test_what_a_rebuild_keeps_is_brought(source: Seaway, target: DiskBlobs, tmp_path: Path) -> None:
+    """Blobs that no package names but a rebuild keeps go along."""
+    content = b"of a package that was not listed"
+    (tmp_path / "kept").write_bytes(content)
+    digest = hashlib.sha256(content).digest()
+    source.blobs.put_file(keys.blob(digest), tmp_path / "kept")
+    with source.database.write() as tx:
+        tx.execute(insert(kept_blobs).values(sha256=digest, size=len(content)))
+    move(source, target)
+    with target.open(keys.blob(digest)) as file:
+        assert content == file.read()
+
+
+def test_the_manifests_of_the_new_store_are_written_anew(source: Seaway, target: DiskBlobs, tmp_path: Path) -> None:
+    """Older ones, of an earlier move there, are gone; the first run there writes all."""
+    folder = keys.store_manifests(source.pairing.store_id())
+    write_changes(source.database, source.blobs, source.pairing.store_id())
+    here = {stat.key for stat in source.blobs.list(folder)}
+    target.write(f"{folder}/999/999", b"of a channel that is gone")
+    move(source, target)
+    assert [] == list(target.list(folder))
+    source.close()
+    moved = open_house(tmp_path / "source", storage_url=(tmp_path / "target").as_uri())
+    write_changes(moved.database, moved.blobs, moved.pairing.store_id())
+    assert here == {stat.key for stat in target.list(folder)} != set()
+    moved.close()
 
 
 def test_an_interrupted_move_goes_on(source: Seaway, target: DiskBlobs) -> None:

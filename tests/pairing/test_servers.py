@@ -1,6 +1,7 @@
 """What a server does whose store is away, or is not its own."""
 
 import shutil
+import sqlite3
 import subprocess
 import sys
 from contextlib import closing
@@ -9,13 +10,17 @@ from pathlib import Path
 import httpx
 import pytest
 
+from seaway.errors import DamagedDatabase
 from tests.support import house, packages, s3
 from tests.support.house import People
+from tests.support.mounts import read_only
 from tests.support.proxy import FaultProxy, Pass, Refuse
 from tests.support.requests import until
-from tests.support.server import serving, variables
+from tests.support.server import serving, start, variables
 
 FILE = packages.conda()
+OTHER = packages.conda(packages.index_json("other"))
+DAMAGED = DamagedDatabase("").message
 
 
 def make_site(folder: Path, **settings: object) -> str:
@@ -116,3 +121,45 @@ def test_a_server_starts_while_its_bucket_is_away(tmp_path: Path) -> None:
             until(lambda: upload(http, FILE).status_code == 201)
             assert [] == [line for line in server.log if "Traceback" in line or "worker.died" in line]
         assert 0 == run(tmp_path, "check", **settings).returncode
+
+
+@pytest.mark.on_disk
+def test_a_server_starts_on_a_read_only_store(tmp_path: Path) -> None:
+    """Readers are served; uploads are refused until the store can be written again, without another start."""
+    key = make_site(tmp_path)
+    with serving(tmp_path) as server, server.client(key) as http:
+        assert 201 == upload(http, FILE).status_code
+    with read_only(tmp_path / "data" / "store"):
+        server = start(tmp_path)
+        with server.client(key) as http:
+            assert 503 == http.get("/health/ready").status_code
+            assert FILE.content == http.get(f"/chan/noarch/{FILE.name}").content
+            refused = upload(http, OTHER)
+            assert (503, True) == (refused.status_code, "retry-after" in refused.headers)
+    try:
+        with server.client(key) as http:
+            assert 201 == upload(http, OTHER).status_code
+            assert 200 == http.get("/health/ready").status_code
+        assert [] == [line for line in server.log if "Traceback" in line]
+    finally:
+        server.kill()
+
+
+@pytest.mark.on_disk
+def test_a_database_that_becomes_damaged_is_told(tmp_path: Path) -> None:
+    """While it runs: 503 with what to do, one line in the log for each, no traceback; it stops when it is asked to."""
+    key = make_site(tmp_path)
+    with serving(tmp_path) as server, server.client(key) as http:
+        assert 201 == upload(http, FILE).status_code
+        database = tmp_path / "data" / "seaway.db"
+        with closing(sqlite3.connect(database)) as other:
+            other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        with database.open("r+b") as file:
+            file.write(b"\xa5" * database.stat().st_size)
+        answers = [upload(http, OTHER), http.get("/chan/noarch/repodata.json"), http.get("/api/v1/channels")]
+        assert [503] * 3 == [answer.status_code for answer in answers]
+        assert all(DAMAGED in answer.text for answer in answers)
+        assert 503 == http.get("/health/ready").status_code
+        assert 200 == http.get("/health/live").status_code
+        assert 0 == server.stop()
+        assert [] == [line for line in server.log if "Traceback" in line]

@@ -33,6 +33,7 @@ from seaway.storage.spool import Spool
 from tests.indexing.channel import examining_here
 from tests.support import house, packages, state
 from tests.support.house import People
+from tests.support.mounts import read_only
 from tests.support.server import Server, serving
 
 CHANNEL = "boats"
@@ -323,18 +324,6 @@ def test_a_read_only_spool(running: tuple[Server, httpx.Client]) -> None:
     assert THERE.content == whole.content
     assert [201, 200] == [send(http, NEW).status_code, http.get("/health/ready").status_code]
     assert not [line for line in server.log if "Traceback" in line]
-
-
-@contextmanager
-def read_only(folder: Path) -> Iterator[None]:
-    """The folder as a file system that is mounted read-only; skipped where mounting is forbidden."""
-    if os.geteuid() != 0 or subprocess.run(["mount", "--bind", folder, folder], check=False).returncode:
-        pytest.skip("no file system can be mounted here")
-    try:
-        subprocess.run(["mount", "-o", "remount,ro,bind", folder], check=True)
-        yield
-    finally:
-        subprocess.run(["umount", folder], check=True)
 
 
 def test_a_removed_spool(running: tuple[Server, httpx.Client]) -> None:

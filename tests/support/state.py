@@ -164,19 +164,20 @@ def begin_paired(settings: Settings) -> None:
     All of these have one identity; a test of two sites gives one of them another (`Pairing.adopt`).
     """
     store = settings.data / "store"
-    if (
-        settings.storage_url
-        or settings.secret_key.get_secret_value()
-        or store.exists()
-        or settings.database_file.exists()
-    ):
-        begin(settings)
-    elif not settings.database_url.get_secret_value():
+    with _making:  # sites of one test may be made at once
+        if settings.database_file.exists():
+            return
+        if (
+            settings.storage_url
+            or settings.secret_key.get_secret_value()
+            or settings.database_url.get_secret_value()
+            or store.exists()
+        ):
+            begin(settings)
+            return
         settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with _making:  # sites of one test may be made at once
-            if not settings.database_file.exists():
-                shutil.copytree(_paired_folder() / "store", store)
-                shutil.copyfile(_paired_folder() / "seaway.db", settings.database_file)
+        shutil.copytree(_paired_folder() / "store", store)
+        shutil.copyfile(_paired_folder() / "seaway.db", settings.database_file)
 
 
 @functools.cache

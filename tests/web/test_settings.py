@@ -2,7 +2,9 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import count
+from typing import TypeVar
 
 import httpx
 import pytest
@@ -16,12 +18,15 @@ from seaway.clock import HOUR_MS
 from seaway.errors import NotFound
 from seaway.publishing.logos import Given
 from seaway.server.wiring import Seaway
+from seaway.storage.reserve import Reserve
 from tests.support import pictures
 from tests.support.clock import TurnedClock
 from tests.support.house import People
 from tests.support.mail import letters_to
 from tests.web.conftest import new_user
 from tests.web.visitor import SITE, Visitor
+
+T = TypeVar("T")
 
 _numbers = count(1)
 
@@ -361,6 +366,38 @@ def test_deleting_needs_the_name_typed(shared: Seaway, owner: Owner, channel: st
     assert 200 == owner.get(page).status_code
     assert 303 == owner.on(page, "/delete", name=channel).status_code
     assert 404 == owner.get(page).status_code
+
+
+class Noted(Reserve):
+    """A reserve that notes what is done with its room."""
+
+    def __init__(self) -> None:
+        self.times = 0
+
+    def with_room(self, act: Callable[[], T]) -> T:
+        self.times += 1
+        return act()
+
+
+@pytest.mark.parametrize("way", ["page", "API"])
+def test_a_channel_can_be_deleted_on_a_full_disk(
+    shared: Seaway, portal: BlockingPortal, ada: str, channel: str, way: str
+) -> None:
+    """Deletion makes room, so it may use the room that is kept for it (storage.reserve 2)."""
+    reserve = Noted()
+    removing = replace(shared.house.removing, reserve=reserve)
+    full = replace(shared, house=replace(shared.house, removing=removing))
+    owner = Owner(full, portal, f"2001:db8:5e77:{next(_numbers):x}::1")
+    owner.sign_in(ada)
+    if way == "page":
+        assert 303 == owner.on(f"/channels/{channel}/settings/danger", "/delete", name=channel).status_code
+    else:
+        owner.get(f"/channels/{channel}/settings/danger")
+        said = {"Sec-Fetch-Site": "same-origin", "Origin": SITE, "X-CSRF-Token": owner.token}
+        answer = owner.ask("DELETE", f"/api/v1/channels/{channel}", params={"confirm": channel}, headers=said)
+        assert 204 == answer.status_code
+    assert 1 == reserve.times
+    assert 404 == owner.get(f"/channels/{channel}").status_code
 
 
 def test_grave_things_need_a_fresh_proof(owner: Owner, channel: str, turned: TurnedClock) -> None:

@@ -14,6 +14,7 @@ from seaway.cli.context import JsonOption, show
 from seaway.errors import BadSetting, SeawayError
 
 if TYPE_CHECKING:
+    import httpx
     from rich.progress import Progress
 
     from seaway.server.wiring import Seaway
@@ -136,40 +137,53 @@ def _upload_remote(
 
     if not key:
         raise BadSetting("An upload to a server needs an API key.", "Set SEAWAY_KEY, or pass --key.")
-    if not server.startswith(("http://", "https://")):
+    try:
+        address = httpx.URL(server.rstrip("/"))
+    except httpx.InvalidURL:
+        address = httpx.URL()
+    if address.scheme not in ("http", "https") or not address.host:
         raise BadSetting(f"{server!r} is not the address of a server.", "It begins with https:// or http://.")
+    if not key.isascii():
+        raise BadSetting("The API key has characters that no key has.", "Copy it again.")
     headers = {"Authorization": f"Bearer {key}"}
     with (
-        httpx.Client(base_url=server.rstrip("/"), headers=headers, timeout=httpx.Timeout(60, read=600)) as client,
+        httpx.Client(base_url=address, headers=headers, timeout=httpx.Timeout(60, read=600)) as client,
         ThreadPoolExecutor(_AT_ONCE) as pool,
     ):
         return list(pool.map(lambda path: _post(client, channel, path, force, progress), files))
 
 
-def _post(client, channel: str, path: Path, force: bool, progress: Progress) -> Outcome:  # type: ignore[no-untyped-def]
-    import hashlib
-
+def _post(client: httpx.Client, channel: str, path: Path, force: bool, progress: Progress) -> Outcome:
     import httpx
 
-    with path.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    headers = {
-        "Content-Type": "application/octet-stream",
-        "Content-Length": str(path.stat().st_size),
-        "X-File-Name": path.name,
-        "X-File-SHA256": sha256,
-    }
     try:
         answer = client.post(
             f"/api/v1/upload/{channel}",
             params={"force": "true"} if force else {},
             content=_LocalChunks(path, progress),
-            headers=headers,
+            headers=_headers(path),
         )
     except httpx.HTTPError as error:
         return Outcome(path.name, "refused", f"The server could not be reached: {error}.")
+    except OSError as error:
+        return Outcome(path.name, "refused", f"The file cannot be read: {error.strerror}.")
+    except UnicodeError:
+        return Outcome(path.name, "refused", "The file name has characters that no name of a package file has.")
     status = {200: "replaced", 201: "uploaded", 409: "exists"}.get(answer.status_code, "refused")
     return Outcome(path.name, status, answer.text)
+
+
+def _headers(path: Path) -> dict[str, str]:
+    import hashlib
+
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    return {
+        "Content-Type": "application/octet-stream",
+        "Content-Length": str(path.stat().st_size),
+        "X-File-Name": path.name,
+        "X-File-SHA256": sha256,
+    }
 
 
 class _LocalChunks:
