@@ -1,5 +1,7 @@
 """Fixtures that every folder of tests uses."""
 
+import os
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count
@@ -16,6 +18,10 @@ from tests.support.kept import dump, secrets_in, secrets_of_log
 from tests.support.server import Server, serving
 
 _numbers = count(1)
+
+# Each of hundreds of processes that tests start would compile everything that it imports, in seconds.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
