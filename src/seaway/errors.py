@@ -150,7 +150,7 @@ class DamagedDatabase(Unavailable):
     def __init__(self, cause: str) -> None:
         super().__init__(
             "The database is damaged.",
-            "Its operator must stop the server and restore a backup; the manual says how (docs/operate/running.md).",
+            "The operator must stop the server and restore a backup; the manual says how (docs/operate/running.md).",
             cause=cause,
         )
 
@@ -162,7 +162,7 @@ class DamagedRecord(Unavailable):
 
     def __init__(self, what: str, *, cause: str, cure: str = "seaway reindex --from-blobs") -> None:
         super().__init__(
-            f"{what} is damaged in the database.", f"Its operator can repair it with `{cure}`.", cause=cause
+            f"{what} is damaged in the database.", f"The operator can repair it with `{cure}`.", cause=cause
         )
 
 

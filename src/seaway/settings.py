@@ -232,7 +232,7 @@ class Settings(BaseSettings):
         Field(
             ge=0,
             le=100,
-            description="The share of the store, in blobs or bytes, that a sweep may delete without being told to.",
+            description="The share of the store, in blobs or bytes, that a sweep may delete without confirmation.",
         ),
     ] = 50
     disk_reserve: Annotated[

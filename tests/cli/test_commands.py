@@ -541,6 +541,15 @@ def test_a_sweep_is_told(house: Shell) -> None:
     assert (1, len(FILE.content)) == (taken["blobs"], taken["bytes"])
 
 
+def test_adopt_writes_an_identity_that_cannot_be_read_anew(house: Shell) -> None:
+    """What the error of every other command says helps."""
+    needs_a_folder()
+    (house.folder / "data" / "store" / "identity").write_bytes(b"{")
+    assert "adopt" in house.run("check").err
+    assert 0 == house.run("adopt").code
+    assert 0 == house.run("check").code
+
+
 # The machine
 
 

@@ -21,7 +21,7 @@ from seaway.database.engine import Database, Tx, hold_channel
 from seaway.database.migrate import NEWEST, UNFINISHED, current, migrate, prepare, upgrade
 from seaway.database.postgres import PostgresDatabase
 from seaway.database.sqlite import SqliteDatabase
-from seaway.database.tables import channels, emails, metadata, schedules, subdirs, users
+from seaway.database.tables import channels, emails, metadata, schedules, site_values, subdirs, users
 from seaway.errors import BadSetting, Unavailable
 from tests.contracts.conftest import SQLITE, Place, failing, on_postgres, on_sqlite, together
 from tests.support import postgres
@@ -628,6 +628,26 @@ def test_a_file_that_cannot_be_opened_is_unavailable(tmp_path: Path, kind: str) 
         for act in (lambda: count_users(database), lambda: enter(database.write()), database.change_mark):
             with pytest.raises(Unavailable, match="cannot be opened"):
                 act()
+
+
+@on_sqlite
+def test_commits_outlive_a_file_that_was_away(tmp_path: Path, kind: str) -> None:
+    """Whoever opens a connection meanwhile makes no new file, beside which SQLite would delete the log (sqlite 6)."""
+    path, away, locks = tmp_path / "test.db", tmp_path / "away.db", tmp_path / "locks"
+    with closing(SqliteDatabase(path, locks)) as database:
+        prepare(database)
+        with database.read():  # a connection that stays in use
+            with database.write() as tx:
+                tx.execute(insert(site_values).values(name="kept", value=b"x"))
+            path.rename(away)
+            with pytest.raises(Unavailable, match="removed or replaced"):
+                enter(database.read())
+            with closing(SqliteDatabase(path, locks)) as other, pytest.raises(BadSetting, match="write-ahead log"):
+                enter(other.read())
+            assert not path.exists()
+            away.rename(path)
+    with closing(SqliteDatabase(path, locks)) as again, again.read() as tx:
+        assert b"x" == tx.execute(select(site_values.c.value).where(site_values.c.name == "kept")).scalar()
 
 
 def test_a_server_that_is_away_is_unavailable(distant: Place, proxy: FaultProxy) -> None:

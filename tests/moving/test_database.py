@@ -120,6 +120,15 @@ def test_a_move_goes_on_with_what_has_changed(source: Seaway, target: Database) 
 
 
 @pytest.mark.usefixtures("small_batches")
+def test_a_move_goes_on_after_a_start_of_the_old_house(source: Seaway, target: Database) -> None:
+    """A start raises the counter of the pair, which no audit line tells of."""
+    killed(source, target, 60)
+    source.pairing.raise_counter()
+    move_database(source.database, target)
+    assert_moved(source, target)
+
+
+@pytest.mark.usefixtures("small_batches")
 def test_what_passes_is_copied_anew(source: Seaway, target: Database) -> None:
     """Database invariant 3: a job that came and a document that was built since leave no audit line, and are not missed."""
     killed(source, target, 60)

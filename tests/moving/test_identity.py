@@ -121,3 +121,12 @@ def test_a_moved_database_leaves_the_old_one_behind(source: Seaway, tmp_path: Pa
     assert Verdict.BEHIND is source.pairing.look()
     with pytest.raises(SweepStopped, match="older than its store"):
         sweep(source.sweeping, grace_ms=EVERYTHING_IS_OLD)
+
+
+def test_a_moved_database_is_behind_one_that_went_on(source: Seaway, tmp_path: Path) -> None:
+    """It does not name what the old one took after the move, and must not sweep it."""
+    target = other_database(f"sqlite:///{tmp_path}/moved/seaway.db")
+    with closing(target):
+        move_database(source.database, target)
+        assert Verdict.MATCHES is source.pairing.raise_counter()  # as its next manifests do
+        assert Verdict.BEHIND is Pairing(target, state.raw(source.blobs)).look()

@@ -4,23 +4,28 @@ import shutil
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import pytest
 from sqlalchemy import delete
 
+from seaway.accounts import secret_key
 from seaway.cli.check import check
 from seaway.database.tables import site_values
 from seaway.errors import BadSetting, Unavailable
 from seaway.packages.sweep import SweepStopped, last, sweep
 from seaway.pairing import records
 from seaway.pairing.identity import Verdict
+from seaway.pairing.pairing import Pairing
 from seaway.server.wiring import Seaway
 from seaway.storage import keys
+from seaway.storage.blobs import Blobs
 from tests.indexing.channel import Channel, examining_here
-from tests.support import house, state
+from tests.support import house, s3, state
 from tests.support.clock import TurnedClock
 from tests.support.house import People
 from tests.support.packages import conda, index_json
+from tests.support.proxy import FaultProxy, Pass, Refuse
 
 FILES = [conda(index_json(name)) for name in ("one", "two", "three")]
 EVERYTHING_IS_OLD = -(1 << 60)
@@ -250,3 +255,97 @@ def test_a_lost_secret_key_is_not_replaced_silently(filled: Path) -> None:
             seaway.house.accounts.sealer.open(sealed, "totp")
         state.raw(seaway.blobs).write(keys.SECRET_KEY, secret)
         assert b"seed" == seaway.house.accounts.sealer.open(sealed, "totp")
+
+
+def test_a_key_that_was_only_carried_here_is_not_replaced_either(filled: Path) -> None:
+    """Nor one that was there when `adopt` ran, or that an older Seaway made: it is noted when it is read."""
+    with closing(opened(filled)) as seaway, seaway.database.write() as tx:
+        tx.execute(delete(site_values).where(site_values.c.name == "secret-key-made"))
+    with closing(opened(filled)) as seaway:
+        seaway.pairing.adopt()
+        with seaway.database.write() as tx:
+            secret_key.forget_lost(tx, seaway.blobs)
+        state.raw(seaway.blobs).delete(keys.SECRET_KEY)
+    with closing(opened(filled)) as seaway:
+        with pytest.raises(Unavailable, match="secret key of the site is missing"):
+            seaway.house.accounts.sealer.seal(b"seed", "totp")
+        with seaway.database.write() as tx:
+            secret_key.forget_lost(tx, seaway.blobs)
+        assert seaway.house.accounts.sealer.seal(b"seed", "totp")
+
+
+class RaisedMeanwhile:
+    """A store whose identity another process raises right after it was read, as often as it is told to."""
+
+    def __init__(self, seaway: Seaway, times: int) -> None:
+        self._blobs, self._other, self._times = state.raw(seaway.blobs), seaway.pairing, times
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._blobs, name)
+
+    def open(self, key: str, start: int = 0) -> BinaryIO:
+        file = self._blobs.open(key, start)
+        if self._times:
+            self._times -= 1
+            assert Verdict.MATCHES is self._other.raise_counter()
+        return file
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_look_beside_a_raise_sees_a_pair(filled: Path, times: int) -> None:
+    """The two sides are read one after the other; what changes between is read again."""
+    with closing(opened(filled)) as seaway:
+        assert Verdict.MATCHES is Pairing(seaway.database, RaisedMeanwhile(seaway, times)).look()  # type: ignore[arg-type]
+
+
+def test_raises_that_are_cut_off_leave_a_pair(filled: Path) -> None:
+    """A raise whose end the database did not see, then one that did not reach the store."""
+    with closing(opened(filled)) as seaway:
+        blobs = state.raw(seaway.blobs)
+        with seaway.database.write() as tx:
+            before = records.of_database(tx)
+            assert before is not None
+            records.put_in_database(tx, before.raised())
+        records.put_in_store(blobs, before.raised().of_store)
+        pairing = Pairing(seaway.database, Unwritable(blobs))  # type: ignore[arg-type]
+        for _ in range(2):
+            with pytest.raises(Unavailable):
+                pairing.raise_counter()
+            assert Verdict.MATCHES is seaway.pairing.look()
+        assert Verdict.MATCHES is seaway.pairing.raise_counter()
+
+
+class Unwritable:
+    """A store that can only be read."""
+
+    def __init__(self, blobs: Blobs) -> None:
+        self._blobs = blobs
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._blobs, name)
+
+    def write(self, key: str, content: bytes) -> None:
+        raise Unavailable("The storage does not answer.", "Try again in a moment.")
+
+
+@pytest.mark.on_disk
+def test_a_first_start_before_the_bucket_answers_is_paired_later(tmp_path: Path) -> None:
+    """As when all parts of a site are started at once."""
+    bucket = s3.shared()
+    with FaultProxy("127.0.0.1", bucket.port) as proxy:
+        proxy.mode = Refuse()
+        settings = {
+            "storage_url": f"s3://{bucket.new_bucket()}/site",
+            "s3_endpoint": proxy.through(bucket.endpoint),
+            "s3_region": bucket.region,
+            "s3_access_key": bucket.access_key,
+            "s3_secret_key": bucket.secret_key,
+        }
+        with closing(opened(tmp_path, **settings)) as seaway:
+            channel = Channel(seaway, People(seaway).channel("chan"))
+            with pytest.raises(Unavailable):
+                channel.put(FILES[0])
+            proxy.mode = Pass()
+            channel.put(FILES[0])
+            assert Verdict.MATCHES is seaway.pairing.look()
+            assert [] == list(check(seaway))

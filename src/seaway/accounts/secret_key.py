@@ -8,6 +8,7 @@ The secret key of the site: the one of the settings, else one that is made at th
 """
 
 import secrets
+from contextlib import suppress
 
 from sqlalchemy import delete, insert, select
 
@@ -31,15 +32,17 @@ def of_setting(setting: str) -> list[bytes]:
 def of_store(database: Database, blobs: Blobs) -> bytes:
     """The key in the store, made if there is none."""
     found = _read(blobs)
-    if found is not None:
-        return found
-    with database.alone("secret-key"):
-        return _read(blobs) or _make(database, blobs)
+    if found is None:
+        with database.alone("secret-key"):
+            found = _read(blobs) or _make(database, blobs)
+    _note(database)
+    return found
 
 
-def forget(tx: Tx) -> None:
-    """Allow a new key to be made, in place of one that is lost (4)."""
-    tx.execute(delete(site_values).where(site_values.c.name == _MADE))
+def forget_lost(tx: Tx, blobs: Blobs) -> None:
+    """Allow a new key to be made, if the one of the store is lost (4)."""
+    if _read(blobs) is None:
+        tx.execute(delete(site_values).where(site_values.c.name == _MADE))
 
 
 def carried(blobs: Blobs) -> bytes | None:
@@ -63,22 +66,32 @@ def _read(blobs: Blobs) -> bytes | None:
     if path is not None and path.stat().st_mode & _OTHERS:
         raise BadSetting(f"Others can read the secret key in {path}.", f"Run `chmod 600 {path}`, and look who did.")
     if len(content) < _BYTES:
-        raise BadSetting("The secret key in the store is cut off.", "Bring it back from a backup of the store.")
+        raise BadSetting("The secret key in the store is cut off.", "Restore it from a backup of the store.")
     return content
 
 
 def _make(database: Database, blobs: Blobs) -> bytes:
-    with database.read() as tx:
-        if tx.execute(select(site_values.c.name).where(site_values.c.name == _MADE)).first() is not None:
-            raise Unavailable(
-                "The secret key of the site is missing from the store.",
-                "Bring it back from a backup of the store; after `seaway adopt` a new one is made, and what was "
-                "encrypted with the old one is lost.",
-            )
+    if _is_noted(database):
+        raise Unavailable(
+            "The secret key of the site is missing from the store.",
+            "Restore it from a backup of the store; after `seaway adopt` a new one is made, and what was "
+            "encrypted with the old one is lost.",
+        )
     secret = secrets.token_hex(_BYTES).encode()
     blobs.write(keys.SECRET_KEY, secret)
-    with database.write_part() as tx:
-        database.hold(tx, _MADE)
-        forget(tx)
-        tx.execute(insert(site_values).values(name=_MADE, value=b""))
     return secret
+
+
+def _note(database: Database) -> None:
+    """Keep in the database that the store has a key (4)."""
+    with suppress(Unavailable):  # a database that cannot be written now: what the key opens can still be read
+        if not _is_noted(database):
+            with database.write_part() as tx:
+                database.hold(tx, _MADE)
+                tx.execute(delete(site_values).where(site_values.c.name == _MADE))
+                tx.execute(insert(site_values).values(name=_MADE, value=b""))
+
+
+def _is_noted(database: Database) -> bool:
+    with database.read() as tx:
+        return tx.execute(select(site_values.c.name).where(site_values.c.name == _MADE)).first() is not None

@@ -111,7 +111,7 @@ def _ended(error: SeawayError) -> SystemExit:
 
 
 def _explained(error: OSError | UnicodeError | OverflowError | MemoryError) -> SeawayError:
-    """What a command meets outside Seaway: the disk, the text and the numbers that were given, the memory."""
+    """Return an error of the disk, the memory, or what was given as one of ours."""
     if isinstance(error, UnicodeError):
         return Malformed("An argument, or what was given on standard input, is not UTF-8 text.", "Correct it.")
     if isinstance(error, OverflowError):

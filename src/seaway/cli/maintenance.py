@@ -65,7 +65,7 @@ def check(
 
 
 def _repaired(seaway: Seaway, repair: bool, backup: str | None) -> Repaired | None:
-    """What a repair did, if one is wanted."""
+    """Repair what is damaged, if that is wanted; return what was done."""
     from seaway.cli import repair as repairing
     from seaway.moving import places
     from seaway.packages.damage import Keeper
@@ -111,21 +111,25 @@ def adopt(context: typer.Context, as_json: JsonOption = False) -> None:
     from seaway.accounts.principal import OPERATOR
     from seaway.audit import Event
     from seaway.packages import usage
+    from seaway.pairing.records import UnreadableIdentity
     from seaway.storage import keys
 
     with context.obj.house(paired=False) as seaway:
-        before = seaway.pairing.look()
+        try:
+            before = seaway.pairing.look().value
+        except UnreadableIdentity:
+            before = "has an identity that cannot be read"
         seaway.pairing.adopt()
         with seaway.database.write() as tx:
-            secret_key.forget(tx)
-            audit.write(tx, seaway.clock.now_ms(), OPERATOR.actor, Event.STORE_ADOPTED, before=before.value)
+            secret_key.forget_lost(tx, seaway.blobs)
+            audit.write(tx, seaway.clock.now_ms(), OPERATOR.actor, Event.STORE_ADOPTED, before=before)
             named = usage.of_packages(tx).blobs + usage.of_documents(tx).blobs
         stored = sum(1 for _ in seaway.blobs.list(keys.BLOBS))
     sentence = (
-        f"The database and the store are a pair now. The store has {stored:,} blobs, and the database names {named:,}; "
+        f"The database and the store are now paired. The store has {stored:,} blobs, and the database names {named:,}; "
         "sweeps delete the others when they are older than a day. Run `seaway check` now."
     )
-    show({"before": before.value, "stored_blobs": stored, "named_blobs": named}, as_json, sentence)
+    show({"before": before, "stored_blobs": stored, "named_blobs": named}, as_json, sentence)
 
 
 def migrate(context: typer.Context, as_json: JsonOption = False) -> None:

@@ -71,7 +71,9 @@ def restore(
     behind = (
         " The store is newer than the backup, so nothing is deleted until `seaway adopt` is run." if is_behind else ""
     )
-    sentence = f"The backup {manifest.time} is restored: {_sentence(manifest, sent)} `seaway check` proves it.{behind}"
+    sentence = (
+        f"The backup {manifest.time} is restored: {_sentence(manifest, sent)} Run `seaway check` to verify it.{behind}"
+    )
     show({**_value(manifest, sent), "behind": is_behind}, as_json, sentence)
 
 

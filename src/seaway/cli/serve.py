@@ -86,8 +86,9 @@ def work(context: typer.Context) -> None:
     settings = context.obj.settings()
 
     from seaway import logs
-    from seaway.server import wiring
+    from seaway.server import allocator, wiring
 
+    allocator.limit_heaps()
     logs.set_up(settings.log_format, settings.log_level)
     seaway = wiring.build(settings)
     try:

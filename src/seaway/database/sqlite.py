@@ -8,6 +8,7 @@ The database of one machine: a SQLite file.
 4. `alone` is a lock on a file (flock), which dies with the process.
 5. A file that was removed or replaced while it is open is noticed before each transaction: what is written to the old
    one would be lost with it.
+6. A file is made only where there is none, and no write-ahead log of one: the log has commits that the file may lack.
 
 Writers of this process wait for each other on a lock, not on SQLite's polling, which costs tail latency.
 """
@@ -26,7 +27,7 @@ import sqlalchemy
 from sqlalchemy import Connection, create_engine, event
 
 from seaway.database.engine import Database, Tx, does_not_answer, explained
-from seaway.errors import Unavailable
+from seaway.errors import BadSetting, Unavailable
 
 BUSY_TIMEOUT_MS = 20_000  # how long we wait for a writer in another process
 _POOL_SIZE = 40
@@ -42,11 +43,10 @@ class SqliteDatabase(Database):
 
     def __init__(self, path: Path, locks: Path, *, busy_timeout_ms: int = BUSY_TIMEOUT_MS) -> None:
         self.engine = create_engine(
-            sqlalchemy.URL.create("sqlite", database=str(path)),
-            pool_size=_POOL_SIZE,
-            connect_args={"check_same_thread": False, "timeout": busy_timeout_ms / 1000},
+            sqlalchemy.URL.create("sqlite", database=str(path)), pool_size=_POOL_SIZE, creator=self._connect
         )
         self._path = path
+        self._busy_seconds = busy_timeout_ms / 1000
         self._locks = locks
         self._watch: sqlite3.Connection | None = None  # it never writes, so every commit is another's to it
         self._write_lock = threading.Lock()
@@ -97,11 +97,30 @@ class SqliteDatabase(Database):
         """`PRAGMA data_version`: microseconds to ask."""
         try:
             if self._watch is None:
-                self._watch = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
+                self._watch = self._connect()
+                self._watch.isolation_level = None
             mark: int = self._watch.execute("PRAGMA data_version").fetchone()[0]
         except sqlite3.DatabaseError as error:
             raise does_not_answer(error) from error
         return mark
+
+    def _connect(self) -> sqlite3.Connection:
+        """Open the file, which is made only if none was open before: SQLite deletes the log beside a new file (6)."""
+        if self._file is None:
+            self._require_no_log()
+        else:
+            self._require_file()
+        mode = "rwc" if self._file is None else "rw"
+        address = f"{self._path.absolute().as_uri()}?mode={mode}"
+        return sqlite3.connect(address, uri=True, check_same_thread=False, timeout=self._busy_seconds)
+
+    def _require_no_log(self) -> None:
+        log = self._path.with_name(self._path.name + "-wal")
+        if not self._path.exists() and log.exists():
+            raise BadSetting(
+                f"The database file {self._path} is missing, and its write-ahead log is there.",
+                f"Restore the database file, or remove {log} to begin with an empty database.",
+            )
 
     def _note_file(self, _connection: sqlite3.Connection, _record: object) -> None:
         if self._file is None:
@@ -111,7 +130,7 @@ class SqliteDatabase(Database):
         if self._file_now() != self._file:
             raise Unavailable(
                 "The database file was removed or replaced while Seaway ran.",
-                "Bring the right file back, and restart Seaway.",
+                "Restore the database file, and restart Seaway.",
             )
 
     def _file_now(self) -> tuple[int, int] | None:

@@ -46,10 +46,11 @@ from seaway.moving.rows import (
     put,
     streamed,
 )
-from seaway.pairing import records
 
 # What changes without an audit line, and nothing refers to: copied anew when a move goes on.
-_PASSING = ("documents", "jobs", "schedules", "retired_shards", "damaged_blobs")
+_PASSING = (
+    "documents", "jobs", "schedules", "retired_shards", "damaged_blobs", "kept_blobs", "manifest_marks", "site_values",
+)  # fmt: skip
 _NO_STATE = -1
 
 _marks = Table(
@@ -156,9 +157,6 @@ def _compare(tx: Tx, target: Database, table: Table) -> int:
 def _finish(target: Database, last_ids: dict[str, int]) -> None:
     with target.write() as tx:
         tables.put_last_ids(tx, last_ids)
-        identity = records.of_database(tx)
-        if identity is not None:
-            records.put_in_database(tx, identity.raised())
         _marks.drop(tx)
         _set_revision(tx, NEWEST)
 

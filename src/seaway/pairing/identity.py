@@ -3,8 +3,8 @@ The identity that a database and its store share, and what each combination of t
 
 Both sides hold an id and a counter. The counter is raised on both sides before each sweep, at every start of a server
 and before manifests are written: first in the database, then in the store, then the database notes that the store has
-it. A kill between these steps leaves a pair that still matches. A database that was restored from an older dump has a
-lower counter than its store.
+it. So the store always has a counter between the one that is noted and the database's own, whichever of these steps
+were cut off, and how often. A database that was restored from an older dump has a lower counter than its store.
 """
 
 import secrets
@@ -14,7 +14,7 @@ from enum import Enum
 
 @dataclass(frozen=True, slots=True)
 class StoreIdentity:
-    """What the store says."""
+    """Identity that the store holds."""
 
     id: str
     counter: int
@@ -22,23 +22,23 @@ class StoreIdentity:
 
 @dataclass(frozen=True, slots=True)
 class DatabaseIdentity:
-    """What the database says; `stored` is the counter that its store is known to have, 0 before it has the id."""
+    """Identity that the database holds; `stored` is a counter that its store had, 0 before it has the id."""
 
     id: str
     counter: int
     stored: int
 
     def raised(self) -> "DatabaseIdentity":
-        """The next counter, which the store does not have yet."""
+        """Return the identity with the next counter, which the store does not have yet."""
         return replace(self, counter=self.counter + 1)
 
     def confirmed(self) -> "DatabaseIdentity":
-        """The store has the counter now."""
+        """Return the identity once the store has its counter."""
         return replace(self, stored=self.counter)
 
     @property
     def of_store(self) -> StoreIdentity:
-        """What the store is to say."""
+        """Return the identity that the store is to hold."""
         return StoreIdentity(self.id, self.counter)
 
 
@@ -81,7 +81,7 @@ def compare(
         return Verdict.OTHER_STORE
     if store.counter > database.counter:
         return Verdict.BEHIND
-    return Verdict.MATCHES if store.counter in (database.counter, database.stored) else Verdict.OLDER_STORE
+    return Verdict.MATCHES if store.counter >= database.stored else Verdict.OLDER_STORE
 
 
 def _without_database(store: StoreIdentity | None, database_names_blobs: bool, store_has_blobs: bool) -> Verdict:
@@ -118,11 +118,11 @@ _SENTENCES = {
     ),
     Verdict.OLDER_STORE: (
         "The store is an older copy: files that were uploaded since are missing.",
-        "Bring back the newer store, run `seaway move-storage` again, or run `seaway adopt` to go on with this one.",
+        "Restore the newer store, run `seaway move-storage` again, or run `seaway adopt` to go on with this one.",
     ),
 }
 
 
 def sentence(verdict: Verdict) -> tuple[str, str]:
-    """What happened and what to do about it, for every verdict with which something does not work."""
+    """Return what happened and what to do about it, for every verdict with which something does not work."""
     return _SENTENCES[verdict]

@@ -22,6 +22,7 @@ from seaway.pairing.identity import (
     STOPS,
     TAKES_UPLOADS,
     DatabaseIdentity,
+    StoreIdentity,
     Verdict,
     compare,
     new_identity,
@@ -54,6 +55,7 @@ class Pairing:
         self._verdict: Verdict | None = None
         self._mark: object = None
         self._looked_at = 0.0
+        self._is_late = False  # the store did not answer at the start
 
     def begin(self) -> None:
         """Pair a new database with a new store; `BadSetting` for two that do not belong together (1, 4)."""
@@ -61,6 +63,7 @@ class Pairing:
             verdict = self.look()
         except (Unavailable, OSError) as error:
             log.warning("store.away", error=str(error), cause=getattr(error, "cause", ""))
+            self._is_late = True
             return
         if verdict is Verdict.NEW:
             self._pair()
@@ -71,21 +74,30 @@ class Pairing:
 
     def look(self) -> Verdict:
         """Read both sides now; `Unavailable` when one of them does not answer."""
-        mark = self._mark_now()
+        mark, before = self._mark_now(), None
+        # Another process may raise the counter between the reading of the two sides: then another look is different.
+        while (found := self._compare()) != before and found[0] is not Verdict.MATCHES:
+            mark, before = self._mark_now(), found
+        verdict, ours, _ = found
+        with self._lock:
+            self._ours, self._verdict, self._mark, self._looked_at = ours, verdict, mark, self._seconds()
+        return verdict
+
+    def _compare(self) -> tuple[Verdict, DatabaseIdentity | None, StoreIdentity | None]:
         theirs = records.of_store(self._blobs)
         with self._database.read() as tx:
             ours = records.of_database(tx)
             names_blobs = (ours is None or theirs is None) and records.names_blobs(tx)
         has_blobs = ours is None and theirs is None and records.has_blobs(self._blobs)
         verdict = compare(ours, theirs, database_names_blobs=names_blobs, store_has_blobs=has_blobs)
-        with self._lock:
-            self._ours, self._verdict, self._mark, self._looked_at = ours, verdict, mark, self._seconds()
-        return verdict
+        return verdict, ours, theirs
 
     def verdict(self) -> Verdict:
         """The verdict of a moment ago, or of now if the store may have been replaced since."""
         with self._lock:
             known, mark, looked_at = self._verdict, self._mark, self._looked_at
+        if self._is_late:
+            return self._begin_late()
         if known is None:
             return self.look()
         if self._is_folder:
@@ -145,6 +157,13 @@ class Pairing:
     @property
     def _is_folder(self) -> bool:
         return self._blobs.local_path(keys.IDENTITY) is not None
+
+    def _begin_late(self) -> Verdict:
+        """Do what `begin` could not, once the store answers; a store that is not the database's takes nothing (2)."""
+        if self.look() is Verdict.NEW:
+            self._pair()
+        self._is_late = False
+        return self.look()
 
     def _pair(self) -> None:
         with self._database.alone(_LOCK):

@@ -13,6 +13,11 @@ from seaway.pairing.identity import DatabaseIdentity, StoreIdentity
 from seaway.storage import keys
 from seaway.storage.blobs import Blobs
 
+
+class UnreadableIdentity(Unavailable):
+    """The identity of the store is damaged."""
+
+
 _NAME = "store-identity"
 _MAX_BYTES = 1024
 
@@ -45,7 +50,7 @@ def of_store(blobs: Blobs) -> StoreIdentity | None:
     try:
         return msgspec.json.decode(content, type=StoreIdentity)
     except msgspec.MsgspecError as error:
-        raise Unavailable(
+        raise UnreadableIdentity(
             "The identity of the store cannot be read.", "Run `seaway adopt` to write it anew.", cause=str(error)
         ) from None
 

@@ -161,6 +161,8 @@ def build(
         reserve=reserve,
     )
     accounts = _wire_accounts(settings, database, blobs, clock)
+    if paired:  # else a new key could come into a store that is not mounted
+        accounts.sealer.read_ahead()
     outside = _wire_outside(settings, accounts)
     house = House(
         accounts=accounts,
@@ -206,7 +208,6 @@ def build(
 def _wire_accounts(settings: Settings, database: Database, blobs: Blobs, clock: Clock) -> Accounts:
     given = secret_key.of_setting(settings.secret_key.get_secret_value())
     sealer = Sealer(lambda: given or [secret_key.of_store(database, blobs)])
-    sealer.read_ahead()
     post = open_post(settings.mail_url.get_secret_value(), settings.mail_folder)
     return Accounts(
         database=database,
@@ -366,7 +367,7 @@ def _wire_delivery(settings: Settings, blobs: Blobs) -> Delivery:
 
 
 def open_database(settings: Settings) -> Database:
-    """The database that the settings name."""
+    """Open the database that the settings name."""
     url = settings.database_url.get_secret_value()
     if not url:
         return SqliteDatabase(settings.database_file, settings.locks_folder)
@@ -377,12 +378,12 @@ def open_database(settings: Settings) -> Database:
 
 
 def open_store(settings: Settings) -> Blobs:
-    """The store that the settings name."""
+    """Open the store that the settings name."""
     return open_blobs(settings.effective_storage_url, bucket_access(settings))
 
 
 def bucket_access(settings: Settings) -> BucketAccess:
-    """How the settings reach a bucket."""
+    """Return how the settings reach a bucket."""
     return BucketAccess(
         endpoint=settings.s3_endpoint,
         region=settings.s3_region,

@@ -117,9 +117,7 @@ class DiskBlobs:
     def _make_folders_of(self, target: Path) -> None:
         """Make the folders between the store and a file in it, never the store itself (`storage.blobs` 6)."""
         if not self._root.is_dir():
-            raise Unavailable(
-                "The folder of the store is not there.", "Mount it or bring it back.", cause=str(self._root)
-            )
+            raise Unavailable("The folder of the store is not there.", "Mount or restore it.", cause=str(self._root))
         missing = [folder for folder in target.relative_to(self._root).parents if not (self._root / folder).is_dir()]
         for folder in reversed(missing):
             (self._root / folder).mkdir(exist_ok=True)
