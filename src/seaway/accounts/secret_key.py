@@ -10,10 +10,8 @@ The secret key of the site: the one of the settings, else one that is made at th
 import secrets
 from contextlib import suppress
 
-from sqlalchemy import delete, insert, select
-
+from seaway.database import site_values
 from seaway.database.engine import Database, Tx
-from seaway.database.tables import site_values
 from seaway.errors import BadSetting, Unavailable
 from seaway.storage import keys
 from seaway.storage.blobs import Blobs
@@ -42,7 +40,7 @@ def of_store(database: Database, blobs: Blobs) -> bytes:
 def forget_lost(tx: Tx, blobs: Blobs) -> None:
     """Allow a new key to be made, if the one of the store is lost (4)."""
     if _read(blobs) is None:
-        tx.execute(delete(site_values).where(site_values.c.name == _MADE))
+        site_values.remove(tx, _MADE)
 
 
 def carried(blobs: Blobs) -> bytes | None:
@@ -88,10 +86,9 @@ def _note(database: Database) -> None:
         if not _is_noted(database):
             with database.write_part() as tx:
                 database.hold(tx, _MADE)
-                tx.execute(delete(site_values).where(site_values.c.name == _MADE))
-                tx.execute(insert(site_values).values(name=_MADE, value=b""))
+                site_values.put(tx, _MADE, b"")
 
 
 def _is_noted(database: Database) -> bool:
     with database.read() as tx:
-        return tx.execute(select(site_values.c.name).where(site_values.c.name == _MADE)).first() is not None
+        return site_values.get(tx, _MADE) is not None

@@ -11,11 +11,10 @@ from typing import Any
 
 from joserfc import jwt
 from joserfc.jwk import RSAKey
-from sqlalchemy import insert, select
 
 from seaway.accounts.sealing import Sealer
-from seaway.database.engine import Database, Tx
-from seaway.database.tables import site_values
+from seaway.database import site_values
+from seaway.database.engine import Database
 
 ALGORITHM = "RS256"
 _BITS = 2048
@@ -43,7 +42,7 @@ class SigningKey:
     def _current(self) -> RSAKey:
         if self._key is None:
             with self._database.read() as tx:
-                kept = _kept(tx)
+                kept = site_values.get(tx, _NAME)
             self._key = RSAKey.import_key(self._sealer.open(kept or self._made(), _NAME))
         return self._key
 
@@ -51,11 +50,7 @@ class SigningKey:
         sealed = self._sealer.seal(RSAKey.generate_key(_BITS).as_pem(private=True), _NAME)
         with self._database.write_part() as tx:
             self._database.hold(tx, _NAME)
-            kept = _kept(tx)
+            kept = site_values.get(tx, _NAME)
             if kept is None:
-                tx.execute(insert(site_values).values(name=_NAME, value=sealed))
+                site_values.put(tx, _NAME, sealed)
             return kept or sealed
-
-
-def _kept(tx: Tx) -> bytes | None:
-    return tx.execute(select(site_values.c.value).where(site_values.c.name == _NAME)).scalar()

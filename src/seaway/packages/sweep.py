@@ -19,11 +19,12 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 import msgspec
-from sqlalchemy import delete, insert, select
+from sqlalchemy import delete
 
 from seaway.clock import DAY_MS, Clock
+from seaway.database import site_values
 from seaway.database.engine import Database, Tx
-from seaway.database.tables import kept_blobs, retired_shards, site_values
+from seaway.database.tables import kept_blobs, retired_shards
 from seaway.errors import SeawayError
 from seaway.indexing.claims import named, taking
 from seaway.pairing.pairing import Pairing
@@ -156,7 +157,7 @@ def release_kept(database: Database) -> int:
 
 def last(tx: Tx) -> LastSweep | None:
     """What the last sweep did; None before the first one."""
-    kept = tx.execute(select(site_values.c.value).where(site_values.c.name == _KEPT)).scalar()
+    kept = site_values.get(tx, _KEPT)
     return None if kept is None else msgspec.json.decode(kept, type=LastSweep)
 
 
@@ -168,8 +169,7 @@ def forget_shards(database: Database, now_ms: int) -> int:
 
 def _keep(database: Database, last_sweep: LastSweep) -> None:
     with database.write_part() as tx:
-        tx.execute(delete(site_values).where(site_values.c.name == _KEPT))
-        tx.execute(insert(site_values).values(name=_KEPT, value=msgspec.json.encode(last_sweep)))
+        site_values.put(tx, _KEPT, msgspec.json.encode(last_sweep))
 
 
 def _unnamed(database: Database, batch: Sequence[BlobStat]) -> list[BlobStat]:

@@ -4,10 +4,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
-from sqlalchemy import delete, insert, literal, select
+from sqlalchemy import literal, select
 
+from seaway.database import site_values
 from seaway.database.engine import Tx
-from seaway.database.tables import files, logos, site_values
+from seaway.database.tables import files, logos
 from seaway.errors import Unavailable
 from seaway.pairing.identity import DatabaseIdentity, StoreIdentity
 from seaway.storage import keys
@@ -24,7 +25,7 @@ _MAX_BYTES = 1024
 
 def of_database(tx: Tx) -> DatabaseIdentity | None:
     """Return the identity that the database holds; None before it was paired."""
-    value = tx.execute(select(site_values.c.value).where(site_values.c.name == _NAME)).scalar()
+    value = site_values.get(tx, _NAME)
     return None if value is None else msgspec.json.decode(value, type=DatabaseIdentity)
 
 
@@ -36,8 +37,7 @@ def of_rows(rows: Iterable[Mapping[str, Any]]) -> DatabaseIdentity | None:
 
 def put_in_database(tx: Tx, identity: DatabaseIdentity) -> None:
     """Keep an identity in the database, in place of any other."""
-    tx.execute(delete(site_values).where(site_values.c.name == _NAME))
-    tx.execute(insert(site_values).values(name=_NAME, value=msgspec.json.encode(identity)))
+    site_values.put(tx, _NAME, msgspec.json.encode(identity))
 
 
 def of_store(blobs: Blobs) -> StoreIdentity | None:

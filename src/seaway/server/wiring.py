@@ -140,53 +140,94 @@ def build(
         raise
     spool = Spool(settings.spool_folder)
     spool.clear_orphans()
+    state = _State(settings, database, blobs, pairing, reserve, spool, clock, counts)
     documents = Documents(database, blobs, spool, clock, limit=settings.whole_document_limit)
-    examiners = Examiners(
-        ArchiveLimits(), processes=settings.examiners, refuse_escaping_links=settings.escaping_links == "refuse"
-    )
-    rate = UploadRate(_upload_limit(settings))
-    publishing = Publishing(
+    accounts = _wire_accounts(settings, database, blobs, clock)
+    if paired:  # else a new key could come into a store that is not mounted
+        accounts.sealer.read_ahead()
+    publishing = _wire_publishing(state)
+    sweeping = Sweeping(database, blobs, spool, clock, pairing, settings.sweep_max_percent)
+    return Seaway(
+        settings=settings,
         database=database,
         blobs=blobs,
+        pairing=pairing,
+        sweeping=sweeping,
         spool=spool,
-        examiners=examiners,
+        documents=documents,
+        examiners=publishing.examiners,
+        clock=clock,
+        runner=_wire_runner(state, sweeping, documents, accounts, publishing),
+        house=_wire_house(state, documents, accounts, publishing),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """What the parts keep their state in, and are set by."""
+
+    settings: Settings
+    database: Database
+    blobs: Blobs
+    pairing: Pairing
+    reserve: Reserve
+    spool: Spool
+    clock: Clock
+    counts: Counts
+
+
+def _wire_publishing(state: _State) -> Publishing:
+    settings, database, clock = state.settings, state.database, state.clock
+    rate = UploadRate(_upload_limit(settings))
+    return Publishing(
+        database=database,
+        blobs=state.blobs,
+        spool=state.spool,
+        examiners=Examiners(
+            ArchiveLimits(), processes=settings.examiners, refuse_escaping_links=settings.escaping_links == "refuse"
+        ),
         clock=clock,
         upload_limit=settings.upload_limit,
         rate=rate,
         turns=CapacityLimiter(_UPLOADS_AT_ONCE),
-        batches=Batches(database, blobs, _recorder(clock, settings.whole_document_limit), _counter(clock, rate)),
+        batches=Batches(database, state.blobs, _recorder(clock, settings.whole_document_limit), _counter(clock, rate)),
         disk=ThreadPoolExecutor(_DISK_THREADS, thread_name_prefix="disk"),
-        counts=counts,
+        counts=state.counts,
         attesting=_wire_attesting(settings, database),
-        reserve=reserve,
+        reserve=state.reserve,
     )
-    accounts = _wire_accounts(settings, database, blobs, clock)
-    if paired:  # else a new key could come into a store that is not mounted
-        accounts.sealer.read_ahead()
+
+
+def _wire_house(state: _State, documents: Documents, accounts: Accounts, publishing: Publishing) -> House:
+    settings, database, blobs, clock = state.settings, state.database, state.blobs, state.clock
     outside = _wire_outside(settings, accounts)
-    house = House(
+    return House(
         accounts=accounts,
         openid=OpenId(database, clock, settings.site_url, SigningKey(database, accounts.sealer)),
         outside=outside,
         publishing=publishing,
         reading=_wire_reading(database, documents, clock, blobs),
-        removing=Removing(database, clock, settings.whole_document_limit, reserve),
+        removing=Removing(database, clock, settings.whole_document_limit, state.reserve),
         overviews=Overviews(),
         contents=Contents(blobs),
-        logos=Logos(database, blobs, spool, clock, _drawer(), fetches=settings.fetch_avatars),
+        logos=Logos(database, blobs, state.spool, clock, _drawer(), fetches=settings.fetch_avatars),
         leaks=_wire_leaks(settings, accounts, outside),
         key_rules=KeyRules(settings.keys_without_end),
-        exchanging=_wire_exchanging(settings, accounts, outside.fetcher, counts),
+        exchanging=_wire_exchanging(settings, accounts, outside.fetcher, state.counts),
         delivery=_wire_delivery(settings, blobs),
-        readiness=Readiness(database, blobs, spool=spool),
-        counts=counts,
+        readiness=Readiness(database, blobs, spool=state.spool),
+        counts=state.counts,
         tally=Tally(database, clock),
         list_limit=ListLimit(clock, _limit(settings.searches_per_minute, MINUTE_MS)),
         searching_turns=CapacityLimiter(_SEARCHES_AT_ONCE),
         site_url=settings.site_url,
     )
-    repository = Repository(settings.data / "tuf")
-    sweeping = Sweeping(database, blobs, spool, clock, pairing, settings.sweep_max_percent)
+
+
+def _wire_runner(
+    state: _State, sweeping: Sweeping, documents: Documents, accounts: Accounts, publishing: Publishing
+) -> Runner:
+    settings, database, clock = state.settings, state.database, state.clock
     duties = Duties(
         database,
         sweeping,
@@ -194,15 +235,14 @@ def build(
         clock,
         accounts,
         publishing.attesting.roots,
-        repository,
-        reserve,
-        pairing,
-        Keeper(database, blobs, documents, clock),
+        Repository(settings.data / "tuf"),
+        state.reserve,
+        state.pairing,
+        Keeper(database, state.blobs, documents, clock),
         settings.scrub_days,
     )
     periods = periods_ms(refreshes_root=settings.sigstore_refresh, scrubs=settings.scrub_days > 0)
-    runner = Runner(database, clock, duties.handlers(), periods, counts=counts)
-    return Seaway(settings, database, blobs, pairing, sweeping, spool, documents, examiners, clock, runner, house)
+    return Runner(database, clock, duties.handlers(), periods, counts=state.counts)
 
 
 def _wire_accounts(settings: Settings, database: Database, blobs: Blobs, clock: Clock) -> Accounts:

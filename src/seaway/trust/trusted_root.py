@@ -14,14 +14,12 @@ from importlib import resources
 from pathlib import Path
 from threading import Lock
 
-from sqlalchemy import delete, insert, select
-
 from seaway import audit
 from seaway.accounts.principal import Principal
 from seaway.audit import Event
 from seaway.conda import strict_json
+from seaway.database import site_values
 from seaway.database.engine import Database, Tx
-from seaway.database.tables import site_values
 from seaway.errors import BadSetting
 from seaway.trust.attestations import BundleVerifier
 
@@ -71,7 +69,7 @@ class TrustedRoots:
         if self._file is not None:
             return Root(Origin.SETTING, read_file(self._file))
         with self._database.read() as tx:
-            kept = tx.execute(select(site_values.c.value).where(site_values.c.name == _KEPT)).scalar()
+            kept = site_values.get(tx, _KEPT)
         return Root(Origin.PROGRAM, embedded()) if kept is None else Root(Origin.DATABASE, kept)
 
     def verifier(self) -> BundleVerifier:
@@ -86,8 +84,7 @@ class TrustedRoots:
 def keep(tx: Tx, now_ms: int, by: Principal, content: bytes) -> Root:
     """Keep this root in the database, for every worker; `BadSetting` if it is none."""
     verifier_of(content)
-    tx.execute(delete(site_values).where(site_values.c.name == _KEPT))
-    tx.execute(insert(site_values).values(name=_KEPT, value=content))
+    site_values.put(tx, _KEPT, content)
     root = Root(Origin.DATABASE, content)
     audit.write(tx, now_ms, by.actor, Event.TRUSTED_ROOT_CHANGED, target=root.origin.value, sha256=root.sha256)
     return root
@@ -95,7 +92,7 @@ def keep(tx: Tx, now_ms: int, by: Principal, content: bytes) -> Root:
 
 def forget(tx: Tx, now_ms: int, by: Principal) -> Root:
     """Go back to the root that came with the program."""
-    tx.execute(delete(site_values).where(site_values.c.name == _KEPT))
+    site_values.remove(tx, _KEPT)
     root = Root(Origin.PROGRAM, embedded())
     audit.write(tx, now_ms, by.actor, Event.TRUSTED_ROOT_CHANGED, target=root.origin.value, sha256=root.sha256)
     return root
