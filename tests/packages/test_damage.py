@@ -21,7 +21,7 @@ from seaway.indexing.documents import REPODATA
 from seaway.moving import places
 from seaway.moving.backup import backup
 from seaway.packages import damage, removal
-from seaway.packages.damage import VERIFYING, Keeper, Problem
+from seaway.packages.damage import VERIFYING, BlobProblem, Keeper
 from seaway.packages.scrub import Slice, scrub
 from seaway.publishing import resumable
 from seaway.publishing.importing import import_files
@@ -557,7 +557,7 @@ async def test_a_lost_piece_ends_its_upload(store: Store) -> None:
 async def test_a_noted_row_is_cleared_once(store: Store) -> None:
     """A row for a blob that nothing names, of whatever origin, is cleared."""
     with store.seaway.database.write() as tx:
-        tx.execute(damaged_blobs.insert().values(sha256=b"x" * 32, found_at=0, problem=Problem.MISSING.value))
+        tx.execute(damaged_blobs.insert().values(sha256=b"x" * 32, found_at=0, problem=BlobProblem.MISSING.value))
     store.keeper.recheck()
     with store.seaway.database.read() as tx:
         assert 0 == damage.count(tx)

@@ -33,7 +33,7 @@ _MOST_NAMED = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Repaired:
-    """What a repair did: files that are whole again, documents that will be built again, files that are still bad."""
+    """What a repair did: files that were repaired, documents that will be built again, files that are still bad."""
 
     verified: int
     mended: tuple[str, ...]
@@ -44,7 +44,7 @@ class Repaired:
     def lines(self) -> list[str]:
         """One sentence for each."""
         return [
-            *(f"{name} is whole again." for name in self.mended),
+            *(f"{name} was repaired." for name in self.mended),
             *(f"{name} is built again at the next request." for name in self.forgotten),
             *(f"{name} is still damaged or missing." for name in self.broken),
         ]

@@ -78,7 +78,7 @@ class NameIndex:
 
     @property
     def checksum(self) -> int:
-        """What tells later whether the stored fragments are still these."""
+        """Checksum by which the stored fragments are verified later."""
         return checksum_of(self.fragments)
 
 
@@ -88,6 +88,11 @@ def checksum_of(fragments: Mapping[str, bytes]) -> int:
     for kind, content in sorted(fragments.items()):
         checksum = zlib.crc32(content, zlib.crc32(kind.encode(), checksum))
     return checksum
+
+
+def is_whole(sha256: object, content: object) -> bool:
+    """Return whether the content of a shard has the sha256 of its address."""
+    return isinstance(content, bytes) and hashlib.sha256(content).digest() == sha256
 
 
 def derive(records: Sequence[FileRecord]) -> NameIndex:
@@ -160,7 +165,7 @@ class Splice:
         return {sum(map(len, self._shard.values())), *of_fragments}
 
     def put(self, file: FileRecord) -> None:
-        """What a file is now, whatever it was; `DamagedRecord` when its record cannot be read."""
+        """Replace a file by its current state; `DamagedRecord` when its record cannot be read."""
         with reading(file):
             self._put(file)
 

@@ -34,7 +34,7 @@ VERIFYING = "verify-blobs"  # done by one process at a time
 _LOGGED_FILES = 10
 
 
-class Problem(StrEnum):
+class BlobProblem(StrEnum):
     """What is wrong with a blob."""
 
     DAMAGED = "damaged"
@@ -46,7 +46,7 @@ class Finding:
     """A blob that is not what it should be; `version` is that of the object that was read, if there was one."""
 
     sha256: bytes
-    problem: Problem
+    problem: BlobProblem
     version: str | None
 
 
@@ -84,7 +84,7 @@ class Keeper:
         """Take a bad blob out of use; False when it was put again meanwhile, or when no row names it any more."""
         sha256, key = finding.sha256, keys.blob(finding.sha256)
         forgotten = self.documents.forget(sha256)
-        if finding.problem is Problem.DAMAGED:
+        if finding.problem is BlobProblem.DAMAGED:
             # Before the blob is held: a bucket takes seconds to copy a large one.
             try:
                 self.blobs.copy(key, keys.quarantine(sha256))
@@ -96,9 +96,9 @@ class Keeper:
             is_named = sha256 in named(tx, [sha256])
             if is_same and is_named:
                 _note(tx, self.clock.now_ms(), finding)
-            if is_same and finding.problem is Problem.DAMAGED:
+            if is_same and finding.problem is BlobProblem.DAMAGED:
                 self.blobs.delete(key)
-        if finding.problem is Problem.DAMAGED and not (is_same and is_named):
+        if finding.problem is BlobProblem.DAMAGED and not (is_same and is_named):
             self.blobs.delete(keys.quarantine(sha256))
         return is_same and (is_named or forgotten > 0)
 
@@ -137,22 +137,22 @@ def examine(blobs: Blobs, sha256: bytes) -> Finding | None:
     key = keys.blob(sha256)
     stat = blobs.stat(key)
     if stat is None:
-        return Finding(sha256, Problem.MISSING, None)
+        return Finding(sha256, BlobProblem.MISSING, None)
     try:
         with blobs.open(key) as file:
             is_whole = sha256_of(file) == sha256
     except FileNotFoundError:
-        return Finding(sha256, Problem.MISSING, None)
+        return Finding(sha256, BlobProblem.MISSING, None)
     except OSError as error:
         if error.errno != errno.EIO:
             raise
         is_whole = False  # the disk cannot read it any more
-    return None if is_whole else Finding(sha256, Problem.DAMAGED, _version(stat))
+    return None if is_whole else Finding(sha256, BlobProblem.DAMAGED, _version(stat))
 
 
 def refusal(name: str, problem: str) -> Unavailable:
     """The sentence about a package file whose blob is bad."""
-    what = "is damaged" if problem == Problem.DAMAGED else "is missing on this server"
+    what = "is damaged" if problem == BlobProblem.DAMAGED else "is missing on this server"
     return Unavailable(
         f"The stored copy of {name} {what}.",
         "Upload the same file again with --force, or ask the operator to restore it.",

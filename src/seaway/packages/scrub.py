@@ -45,7 +45,7 @@ class _Progress(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """What one slice did."""
+    """Result of one slice: how many blobs were verified, and how many of them were bad."""
 
     verified: int
     bad: int

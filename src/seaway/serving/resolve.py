@@ -44,9 +44,8 @@ from seaway.indexing import documents as kinds
 from seaway.indexing.change import derive_name
 from seaway.indexing.channeldata import ChannelData, ChannelDatas
 from seaway.indexing.documents import Document, Documents
-from seaway.indexing.name_index import derive
+from seaway.indexing.name_index import derive, is_whole
 from seaway.indexing.names import NameIndexes
-from seaway.indexing.rebuild import is_whole
 from seaway.indexing.rows import State, find_subdir, records_of
 from seaway.packages import damage
 from seaway.serving.answer import Answer, Keep
@@ -69,8 +68,6 @@ CHANNELDATA = "channeldata.json"
 _JSON = "application/json"
 _ZSTD = "application/zstd"
 _BYTES = "application/octet-stream"
-
-log = structlog.get_logger()
 
 _WHOLE_DOCUMENTS = {
     kinds.REPODATA: _JSON,
