@@ -50,6 +50,9 @@ def reading(file: FileRecord) -> Iterator[None]:
         raise DamagedRecord(f"The record of {file.file_name}", cause=f"{type(error).__name__}: {error}") from error
 
 
+CHECKSUMS = 2**32  # how many there are
+
+
 class DamagedIndex(Exception):
     """What is stored of a name is not what we wrote: it has to be derived again."""
 
@@ -83,11 +86,17 @@ class NameIndex:
 
 
 def checksum_of(fragments: Mapping[str, bytes]) -> int:
-    """CRC-32 of the fragments of one name: damage by chance is found, and nobody can write one without the database."""
-    checksum = 0
-    for kind, content in sorted(fragments.items()):
-        checksum = zlib.crc32(content, zlib.crc32(kind.encode(), checksum))
-    return checksum
+    """
+    Checksum of the fragments of one name, the sum of their own checksums in whatever order they are read.
+
+    CRC-32 finds damage by chance; nobody can write a fragment without the database.
+    """
+    return sum(checksum_of_fragment(kind, content) for kind, content in fragments.items()) % CHECKSUMS
+
+
+def checksum_of_fragment(kind: str, content: bytes) -> int:
+    """Checksum of one fragment."""
+    return zlib.crc32(content, zlib.crc32(kind.encode()))
 
 
 def is_whole(sha256: object, content: object) -> bool:
