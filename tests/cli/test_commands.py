@@ -524,7 +524,7 @@ def test_a_check_repairs(house: Shell) -> None:
     assert [name] == [entry["where"] for entry in told["broken"]]
     assert (False, 1) == (blob.exists(), house.run("check", "--backup", "backup.tar").code)
     ran = house.run("check", "--repair", "--backup", "backup.tar")
-    assert (0, f"{name} is whole again.\nEvery promise holds.\n") == (ran.code, ran.out)
+    assert (0, f"{name} was repaired.\nEvery promise holds.\n") == (ran.code, ran.out)
     assert content == blob.read_bytes()
     assert {"verified": 1, "mended": [], "forgotten": [], "broken": []} == (
         house.run("check", "--repair", "--json").value["repair"]

@@ -66,6 +66,51 @@ def test_damaged_fragments_are_not_spliced(filled: Channel) -> None:
     assert [] == list(check(filled.seaway))
 
 
+@pytest.mark.parametrize(
+    ("column", "value"), [("content", None), ("content", GARBAGE), ("kind", "records:packagez"), ("name", "c")]
+)
+@pytest.mark.parametrize("kind", ["records:packages.conda", "run_exports:packages.conda"])
+def test_damaged_fragments_are_in_no_document(filled: Channel, kind: str, column: str, value: object) -> None:
+    """A build finds them, whatever was damaged, derives the name again and gives the right documents."""
+    asks = ("repodata.json", "run_exports.json")
+    before = [filled.read("noarch", name) for name in asks]
+    which = f"name = 'b' AND kind = '{kind}'"
+    if value is None:  # JSON still, of another value
+        with filled.seaway.database.read() as tx:
+            text_of = select(fragments.c.content).where(fragments.c.name == "b", fragments.c.kind == kind)
+            value = tx.execute(text_of).scalar_one().replace(b"b-1.0", b"b-1.1")
+    damage(filled, fragments, column, value, which)
+    with filled.seaway.database.write() as tx:
+        tx.execute(documents.delete())
+    assert before == [filled.read("noarch", name) for name in asks]
+    if column == "content":
+        assert [] == list(check(filled.seaway))
+
+
+def test_lost_fragments_are_in_every_document(filled: Channel) -> None:
+    """A name without its fragments, or without its shard, is derived again by the next build."""
+    before = filled.repodata()
+    for table in (fragments, shards):
+        with filled.seaway.database.write() as tx:
+            tx.execute(table.delete().where(table.c.name == "b"))
+            tx.execute(documents.delete())
+        assert before == filled.repodata()
+    reindex(filled.seaway, None, from_blobs=False)  # the subdir counted the records of the lost shard
+    assert [] == list(check(filled.seaway))
+
+
+def test_fragments_that_cannot_be_derived_are_not_served(filled: Channel) -> None:
+    """With its record damaged too, the documents are refused with the cure."""
+    with filled.seaway.database.write() as tx:
+        tx.execute(documents.delete())
+    damage(filled, fragments, "content", GARBAGE, "name = 'a'")
+    damage(filled, files, "record", GARBAGE, f"file_name = '{A.name}'")
+    with pytest.raises(DamagedRecord, match="seaway reindex --from-blobs"):
+        filled.repodata()
+    assert [] == repaired(filled).failed
+    assert [] == list(check(filled.seaway))
+
+
 def test_a_damaged_record_blocks_nothing_but_what_needs_it(filled: Channel) -> None:
     """Other files of the name and other names go on; where the record is needed, it is named with the cure."""
     damage(filled, files, "record", GARBAGE, f"file_name = '{A2.name}'")

@@ -1,28 +1,33 @@
 """Damaged and missing blobs: found, taken out of use, told by name, and mended by whatever brings the bytes again."""
 
-from collections.abc import AsyncIterator, Callable, Iterator
+import errno
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, BinaryIO, cast
 
 import httpx
 import pytest
 from prometheus_client.core import Metric
 from sqlalchemy import delete as delete_rows
 from sqlalchemy import select
+from structlog.testing import capture_logs
 
 from seaway.accounts.principal import OPERATOR
 from seaway.channels import channels
 from seaway.cli.check import check
 from seaway.cli.repair import Repaired, repair
 from seaway.clock import DAY_MS
-from seaway.database.tables import damaged_blobs, documents, files
+from seaway.database.tables import damaged_blobs, documents, files, kept_blobs
+from seaway.errors import NotFound, Unavailable
 from seaway.indexing.documents import REPODATA
 from seaway.moving import places
 from seaway.moving.backup import backup
 from seaway.packages import damage, removal
-from seaway.packages.damage import VERIFYING, Keeper, Problem
-from seaway.packages.scrub import Slice, scrub
+from seaway.packages.damage import VERIFYING, BlobProblem, Keeper
+from seaway.packages.scrub import Slice, scrub, slice_seconds
+from seaway.pairing import records
+from seaway.pairing.identity import StoreIdentity, Verdict
 from seaway.publishing import resumable
 from seaway.publishing.importing import import_files
 from seaway.publishing.resumable import Order
@@ -243,7 +248,7 @@ class StoppedError(Exception):
     """The end of the caller."""
 
 
-@pytest.mark.parametrize("at", range(5))
+@pytest.mark.parametrize("at", range(6))
 async def test_a_process_that_ends_on_its_way_leaves_no_damaged_bytes_to_readers(store: Store, at: int) -> None:
     """Wherever it ends, the next look finishes the work, and the bytes can come again before or after that."""
     for is_mended_first in (True, False):
@@ -557,7 +562,200 @@ async def test_a_lost_piece_ends_its_upload(store: Store) -> None:
 async def test_a_noted_row_is_cleared_once(store: Store) -> None:
     """A row for a blob that nothing names, of whatever origin, is cleared."""
     with store.seaway.database.write() as tx:
-        tx.execute(damaged_blobs.insert().values(sha256=b"x" * 32, found_at=0, problem=Problem.MISSING.value))
+        tx.execute(damaged_blobs.insert().values(sha256=b"x" * 32, found_at=0, problem=BlobProblem.MISSING.value))
     store.keeper.recheck()
     with store.seaway.database.read() as tx:
         assert 0 == damage.count(tx)
+
+
+class Failing:
+    """A store of which reading some blobs, or all of them, or every change fails."""
+
+    def __init__(self, blobs: Blobs, error: Exception, *, opens: Collection[str] = (), changes: bool = False) -> None:
+        self._blobs, self._error = blobs, error
+        self.opens: Collection[str] | None = opens  # None: everything
+        self._changes = changes
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._blobs, name)
+
+    def open(self, key: str, start: int = 0) -> BinaryIO:
+        if self.opens is None or key in self.opens:
+            raise self._error
+        return self._blobs.open(key, start)
+
+    def copy(self, key: str, target: str) -> None:
+        if self._changes:
+            raise self._error
+        self._blobs.copy(key, target)
+
+    def delete(self, key: str) -> None:
+        if self._changes:
+            raise self._error
+        self._blobs.delete(key)
+
+
+UNREADABLE = [
+    PermissionError(errno.EACCES, "Permission denied"),
+    OSError(errno.ESTALE, "Stale file handle"),
+    IsADirectoryError(errno.EISDIR, "Is a directory"),
+    Unavailable("The storage does not answer."),
+]
+
+
+async def several(store: Store) -> list[str]:
+    """Files with blobs, all unreadable but the last one; the keys in the order of the scrub."""
+    for number in range(6):
+        await store.upload(conda(index_json(f"p{number}")))
+    with store.seaway.database.read() as tx:
+        return [keys.blob(sha256) for sha256 in tx.execute(select(files.c.sha256).order_by(files.c.sha256)).scalars()]
+
+
+def unreliable(store: Store, error: Exception, *, opens: Collection[str] = (), changes: bool = False) -> Store:
+    """The same store, of which some calls fail."""
+    blobs = Failing(store.seaway.blobs, error, opens=opens, changes=changes)
+    return replace(store, seaway=replace(store.seaway, blobs=cast("Blobs", blobs)))
+
+
+@pytest.mark.parametrize("error", UNREADABLE, ids=str)
+async def test_unreadable_blobs_stop_nothing(store: Store, error: Exception) -> None:
+    """Invariant 6: the scrub and a repair read what is behind them, and the repair names them."""
+    *unread, last = await several(store)
+    state.rewrite(store.seaway.blobs, last, b"x")
+    failing = unreliable(store, error, opens=unread)
+    assert [Slice(1, 1, len(unread))] == failing.scrub_all()
+    done = repair(failing.keeper, store.seaway.spool, None)
+    assert (len(unread), 1) == (len(done.unread), len(done.broken))
+    assert f"{done.unread[0]} cannot be read." in done.lines
+    assert all(name.startswith(f"{CHANNEL}/noarch/") for name in done.unread)
+
+
+async def test_a_noted_blob_that_cannot_be_read_stops_nothing(store: Store) -> None:
+    """Looking again at what was noted passes over it, and its row stays."""
+    await store.upload(LARGE)
+    for file in (FILE, LARGE):
+        store.rewrite(flipped(file.content), file)
+    store.scrub_all()
+    for file in (FILE, LARGE):
+        state.rewrite(store.seaway.blobs, store.key(file), file.content)
+    failing = unreliable(store, UNREADABLE[0], opens=[store.key()])
+    assert [bytes.fromhex(LARGE.sha256)] == failing.keeper.recheck()
+    assert [(f"{CHANNEL}/noarch/{FILE.name}", "damaged")] == store.noted()
+
+
+@pytest.mark.parametrize("error", UNREADABLE, ids=str)
+async def test_a_store_that_is_away_is_not_passed_over(store: Store, error: Exception) -> None:
+    """Scrub invariant 4: when nothing can be read, nothing counts as read, and the next slice begins there again."""
+    digests = await several(store)
+    store.scrub_all()
+    scrub(store.keeper, DAYS)  # begins a pass
+    store.clock.move(DAYS * DAY_MS)
+    failing = unreliable(store, error)
+    cast("Failing", failing.seaway.blobs).opens = None
+    for _ in range(3):
+        with pytest.raises(type(error)):
+            scrub(failing.keeper, DAYS, pause=lambda _: None)
+    done = scrub(store.keeper, DAYS, pause=lambda _: None)
+    assert done is not None
+    assert (len(digests), 0) == (done.verified, done.unread)
+
+
+def make_behind(store: Store) -> None:
+    """Put the counter of the store ahead, as an older copy of the database finds it."""
+    blobs = state.raw(store.seaway.blobs)
+    identity = records.of_store(blobs)
+    assert identity is not None
+    records.put_in_store(blobs, StoreIdentity(identity.id, identity.counter + 5))
+    assert Verdict.BEHIND is store.seaway.pairing.look()
+
+
+@pytest.mark.parametrize("kind", ["flipped", "truncated"])
+@pytest.mark.parametrize("how", ["behind", "read-only"])
+async def test_damaged_bytes_that_cannot_be_moved_are_not_served(store: Store, how: str, kind: str) -> None:
+    """Invariant 5: the row refuses them by the name of the file; other bytes put later are served at once."""
+    store.rewrite(DAMAGES[kind](FILE.content))
+    if how == "behind":
+        make_behind(store)
+        store.scrub_all()
+    else:
+        unreliable(store, OSError(errno.EROFS, "Read-only file system"), changes=True).scrub_all()
+    assert store.seaway.blobs.stat(store.key()) is not None
+    assert [(f"{CHANNEL}/noarch/{FILE.name}", "damaged")] == store.noted()
+    for method in ("GET", "HEAD"):
+        assert 503 == (await store.http.request(method, URL)).status_code
+    assert f"The stored copy of {FILE.name} is damaged." in (await store.http.get(URL)).text
+    await store.upload()
+    with store.seaway.database.write() as tx:  # the clock of the test is ahead of that of the store
+        tx.execute(damaged_blobs.update().values(found_at=0))
+    assert FILE.content == (await store.http.get(URL)).content
+    store.keeper.recheck()
+    assert [] == store.noted()
+
+
+async def test_a_damaged_document_is_not_kept_in_memory(store: Store) -> None:
+    """Documents are hashed before a worker keeps them: a flipped byte is never served, and built again."""
+    before = await documents_of(store)
+    key = keys.blob(store.document_blobs()[REPODATA])
+    with store.seaway.blobs.open(key) as file:
+        content = file.read()
+    store.seaway.blobs.delete(key)
+    state.rewrite(store.seaway.blobs, key, flipped(content))
+    People(store.seaway).user("another")  # a commit: what a worker remembers is not given any more
+    assert before == await documents_of(store)
+
+
+async def test_a_damaged_piece_ends_its_upload(store: Store) -> None:
+    """A byte that flipped in the store is not taken for a bad package: the client is told to send it again."""
+    publishing, by = store.seaway.house.publishing, People(store.seaway).person("owner")
+    file = conda(index_json("pieces"))
+    upload = await resumable.begin(publishing, Order(CHANNEL, file.name, len(file.content), None, force=False), by=by)
+
+    async def part(content: bytes) -> AsyncIterator[bytes]:
+        yield content
+
+    before = {stat.key for stat in store.seaway.blobs.list(keys.BLOBS)}
+    upload = await resumable.go_on(publishing, upload.id, 0, part(file.content[:400]), by=by)
+    (piece,) = {stat.key for stat in store.seaway.blobs.list(keys.BLOBS)} - before
+    store.seaway.blobs.delete(piece)
+    state.rewrite(store.seaway.blobs, piece, flipped(file.content[:400]))
+    with pytest.raises(NotFound, match="lost a part of this upload"):
+        await resumable.go_on(publishing, upload.id, 400, part(file.content[400:]), by=by)
+
+
+async def test_a_repair_brings_back_every_blob(store: Store, tmp_path: Path) -> None:
+    """Whatever is noted comes back from the backup, also a blob that no file names, such as one that a rebuild kept."""
+    back_up(store, (tmp_path / "backups").as_uri())
+    with store.seaway.database.write() as tx:
+        tx.execute(kept_blobs.insert().values(sha256=bytes.fromhex(FILE.sha256), size=len(FILE.content)))
+        tx.execute(files.delete())
+    store.rewrite(flipped(FILE.content))
+    done = repaired(store, (tmp_path / "backups").as_uri())
+    assert ((), ()) == (done.mended, done.broken)
+    assert FILE.content == store.stored()
+
+
+async def test_kept_blobs_are_verified(store: Store) -> None:
+    """The scrub reads the blobs that a rebuild kept, too."""
+    with store.seaway.database.write() as tx:
+        tx.execute(kept_blobs.insert().values(sha256=bytes.fromhex(FILE.sha256), size=len(FILE.content)))
+        tx.execute(files.delete())
+    store.rewrite(flipped(FILE.content))
+    assert [Slice(1, 1)] == store.scrub_all()
+    assert store.quarantined()
+
+
+async def test_a_late_pass_is_told_once(store: Store) -> None:
+    """Scrub invariant 5: a store that cannot be read within `scrub_days` is logged once in each pass."""
+    with capture_logs() as lines:
+        scrub(store.keeper, DAYS)
+        for _ in range(3):
+            store.clock.move(DAYS * DAY_MS)
+            scrub(store.keeper, DAYS, seconds=0)
+    late = [line for line in lines if line["event"] == "scrub.late"]
+    assert [(DAYS, 0)] == [(line["scrub_days"], line["read_percent"]) for line in late]
+
+
+@pytest.mark.parametrize(("late_days", "seconds"), [(-1, 20), (0, 20), (1, 20), (2, 40), (3, 60), (400, 60)])
+def test_a_late_pass_gets_longer_slices(late_days: float, seconds: float) -> None:
+    """Scrub invariant 5: within bounds."""
+    assert seconds == slice_seconds(int(late_days * DAY_MS))

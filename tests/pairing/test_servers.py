@@ -132,7 +132,8 @@ def test_a_server_starts_on_a_read_only_store(tmp_path: Path) -> None:
     with read_only(tmp_path / "data" / "store"):
         server = start(tmp_path)
         with server.client(key) as http:
-            assert 503 == http.get("/health/ready").status_code
+            probe = http.get("/health/ready")
+            assert (503, "The storage is read-only.") == (probe.status_code, probe.text)
             assert FILE.content == http.get(f"/chan/noarch/{FILE.name}").content
             refused = upload(http, OTHER)
             assert (503, True) == (refused.status_code, "retry-after" in refused.headers)
@@ -159,7 +160,9 @@ def test_a_database_that_becomes_damaged_is_told(tmp_path: Path) -> None:
         answers = [upload(http, OTHER), http.get("/chan/noarch/repodata.json"), http.get("/api/v1/channels")]
         assert [503] * 3 == [answer.status_code for answer in answers]
         assert all(DAMAGED in answer.text for answer in answers)
-        assert 503 == http.get("/health/ready").status_code
+        probe = http.get("/health/ready")
+        told = "The database is damaged: its operator must restore a backup."
+        assert (503, told) == (probe.status_code, probe.text)
         assert 200 == http.get("/health/live").status_code
         assert 0 == server.stop()
         assert [] == [line for line in server.log if "Traceback" in line]

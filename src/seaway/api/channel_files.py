@@ -17,7 +17,7 @@ from seaway.http.cookies import Cookies
 from seaway.http.files import EXPOSED_HEADERS, respond
 from seaway.http.house import House
 from seaway.ids import KeyKind
-from seaway.packages.damage import Problem, refusal
+from seaway.packages.damage import BlobProblem, refusal
 from seaway.serving.answer import Answer
 from seaway.serving.memory import Question
 from seaway.serving.resolve import answer, forget_document
@@ -67,7 +67,7 @@ def _unreadable(question: Question, lost: tuple[Answer, FileNotFoundError] | Non
     if lost is None or not lost[0].is_package:
         return Unavailable("The file is being replaced.", "Try again in a moment.")
     answer, error = lost
-    problem = Problem.DAMAGED if isinstance(error, DamagedBlob) else Problem.MISSING
+    problem = BlobProblem.DAMAGED if isinstance(error, DamagedBlob) else BlobProblem.MISSING
     log.error(
         "blob.unreadable", sha256=answer.etag, problem=problem.value, file="/".join((question.channel, *question.path))
     )

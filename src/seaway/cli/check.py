@@ -14,12 +14,11 @@ Each part of a subdir is looked at in one read transaction, so a server may run 
 named like anything else that is broken, and the check goes on with the next part.
 """
 
-import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, BinaryIO
+from typing import Any
 
 from sqlalchemy import Boolean, Column, Float, Integer, LargeBinary, Table, exists, func, select
 
@@ -40,15 +39,15 @@ from seaway.database.tables import (
 from seaway.errors import DamagedDatabase, SeawayError
 from seaway.indexing import rebuild
 from seaway.indexing.documents import REPODATA, REPODATA_GZ, REPODATA_ZST, RUN_EXPORTS_JSON, RUN_EXPORTS_ZST
-from seaway.indexing.name_index import UNREADABLE
+from seaway.indexing.name_index import UNREADABLE, is_whole
 from seaway.indexing.rows import Subdir, get_subdir
 from seaway.publishing import reexamine
 from seaway.publishing.reexamine import CannotRebuild, FileRow
 from seaway.server.wiring import Seaway
 from seaway.storage import keys
+from seaway.storage.digest import sha256_of
 from seaway.trust import sidecars, uploads
 
-_CHUNK_BYTES = 1024 * 1024
 _ROWS_AT_ONCE = 500
 _SHA256_BYTES = 32
 _BUILT_TOGETHER = {REPODATA, REPODATA_ZST, RUN_EXPORTS_JSON, RUN_EXPORTS_ZST}
@@ -151,7 +150,7 @@ def _packages(tx: Tx) -> Iterator[Broken]:
     )
     for row in rows:
         if isinstance(row.name, str) and row.folded_name != filename.folded(row.name):
-            yield Broken("S8", f"{row.channel} {row.name}", "is not found by the folded name that it has")
+            yield Broken("S8", f"{row.channel} {row.name}", "has a wrong folded name")
 
 
 def _uploads(tx: Tx) -> Iterator[Broken]:
@@ -202,8 +201,8 @@ def _retired(_seaway: Seaway, tx: Tx, subdir: Subdir, where: str, _quick: bool) 
         )
     )
     for sha256, content in rows:
-        if not rebuild.is_whole(sha256, content):
-            yield Broken("S4", f"{where}/shards/{_shown(sha256)}", "is not what its address says")
+        if not is_whole(sha256, content):
+            yield Broken("S4", f"{where}/shards/{_shown(sha256)}", "does not match its sha256")
 
 
 def _documents(seaway: Seaway, tx: Tx, subdir: Subdir, where: str, quick: bool) -> Iterator[Broken]:
@@ -251,7 +250,7 @@ def _row(seaway: Seaway, row: FileRow) -> Iterator[str]:
         yield str(error)
         return
     for name in wrong:
-        yield f"has a {name} that its blob does not make"
+        yield f"has a {name} that differs from its package file"
 
 
 def _blob(seaway: Seaway, sha256: object, size: object, *, quick: bool) -> Iterator[str]:
@@ -287,15 +286,8 @@ def _differences_of_blob(seaway: Seaway, sha256: bytes, size: object, *, quick: 
         )
     elif not quick:
         with seaway.blobs.open(keys.blob(sha256)) as file:
-            if _digest(file) != sha256:
+            if sha256_of(file) != sha256:
                 yield "names a blob whose bytes have another sha256"
-
-
-def _digest(file: BinaryIO) -> bytes:
-    sha256 = hashlib.sha256()
-    while chunk := file.read(_CHUNK_BYTES):
-        sha256.update(chunk)
-    return sha256.digest()
 
 
 _SUBDIR_PARTS: tuple[tuple[str, _SubdirPart], ...] = (

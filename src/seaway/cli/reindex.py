@@ -25,7 +25,7 @@ from seaway.server.wiring import Seaway
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What could not be rebuilt, and why."""
+    """A row or subdir that could not be rebuilt, and why."""
 
     where: str
     what: str
@@ -33,7 +33,7 @@ class Failure:
 
 @dataclass(slots=True)
 class Reindexed:
-    """What a run did."""
+    """Result of a run."""
 
     subdirs: int
     names_changed: int = 0
@@ -52,7 +52,7 @@ class Reindexed:
         yield from (f"{failure.where} {failure.what}" for failure in self.failed)
         if from_blobs:
             yield f"{self.files_rebuilt} file rows were rebuilt from their package files."
-        yield f"{self.subdirs} subdirs were indexed again; {self.names_changed} names were not what their files say."
+        yield f"{self.subdirs} subdirs were indexed again; {self.names_changed} names differed from their file rows."
         if self.failed:
             yield f"{len(self.failed)} could not be rebuilt and are named above."
 

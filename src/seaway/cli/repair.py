@@ -16,37 +16,40 @@ import structlog
 from sqlalchemy import select
 
 from seaway.database.engine import Tx
-from seaway.database.tables import channels, documents, subdirs
+from seaway.database.tables import channels, documents, files, subdirs
 from seaway.indexing.claims import named_after
+from seaway.indexing.rows import State
 from seaway.moving.content import Damaged, Listed, bring
 from seaway.moving.manifest import CONTENTS, listed
 from seaway.moving.restore import Source
-from seaway.packages.damage import VERIFYING, Affected, Keeper, affected, examine
+from seaway.packages.damage import VERIFYING, Affected, Keeper, affected, examine, noted
+from seaway.storage import keys
 from seaway.storage.blobs import Blobs
 from seaway.storage.spool import Spool
 
 log = structlog.get_logger()
 
 _BLOBS_AT_ONCE = 100
-_MOST_NAMED = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class Repaired:
-    """What a repair did: files that are whole again, documents that will be built again, files that are still bad."""
+    """What a repair did: files that were repaired, documents that will be built again, files that are still bad or cannot be read."""
 
     verified: int
     mended: tuple[str, ...]
     forgotten: tuple[str, ...]
     broken: tuple[str, ...]
+    unread: tuple[str, ...] = ()
 
     @property
     def lines(self) -> list[str]:
         """One sentence for each."""
         return [
-            *(f"{name} is whole again." for name in self.mended),
+            *(f"{name} was repaired." for name in self.mended),
             *(f"{name} is built again at the next request." for name in self.forgotten),
             *(f"{name} is still damaged or missing." for name in self.broken),
+            *(f"{name} cannot be read." for name in self.unread),
         ]
 
 
@@ -54,39 +57,68 @@ def repair(keeper: Keeper, spool: Spool, source: Source | None) -> Repaired:
     """Verify every blob, take bad ones out of use, and bring good copies back from a backup if there is one."""
     with keeper.database.alone(VERIFYING):
         before = _affected(keeper)
+        unread: set[bytes] = set()
         healed = set(keeper.recheck())
-        verified, forgotten = _verify_all(keeper)
+        verified, forgotten = _verify_all(keeper, unread)
         bad = _affected(keeper)
-        if source is not None and bad:
-            _bring_back(keeper.blobs, spool, source, {each.sha256 for each in bad})
+        with keeper.database.read() as tx:
+            wanted = set(noted(tx))
+        if source is not None and wanted:
+            _bring_back(keeper.blobs, spool, source, wanted)
         healed |= set(keeper.recheck())
     mended = {each.where for each in (*before, *bad) if each.sha256 in healed}
     broken = {each.where: None for each in _affected(keeper)}
-    return Repaired(verified, tuple(sorted(mended)), tuple(sorted(forgotten)), tuple(broken))
+    names = _names_of(keeper, unread)
+    return Repaired(verified, tuple(sorted(mended)), tuple(sorted(forgotten)), tuple(broken), names)
 
 
 def _affected(keeper: Keeper) -> list[Affected]:
     with keeper.database.read() as tx:
-        return affected(tx, _MOST_NAMED)
+        return affected(tx, None)
 
 
-def _verify_all(keeper: Keeper) -> tuple[int, set[str]]:
-    """How many blobs were read, and which documents were forgotten."""
+def _verify_all(keeper: Keeper, unread: set[bytes]) -> tuple[int, set[str]]:
+    """How many blobs were read, and which documents were forgotten; what cannot be read is added to `unread`."""
     reached, verified, forgotten = b"", 0, set[str]()
     while True:
         with keeper.database.read() as tx:
             batch = named_after(tx, reached, _BLOBS_AT_ONCE)
         for sha256 in batch:
-            finding = examine(keeper.blobs, sha256)
-            if finding is not None:
-                with keeper.database.read() as tx:
-                    names = _documents_of(tx, sha256)
-                if keeper.condemn(finding):
-                    forgotten.update(names)
+            with keeper.passing_over(sha256, unread):
+                forgotten.update(_forgotten(keeper, sha256))
         if not batch:
-            return verified, forgotten
+            return verified - len(unread), forgotten
         verified += len(batch)
         reached = batch[-1]
+
+
+def _forgotten(keeper: Keeper, sha256: bytes) -> list[str]:
+    """Verify a blob; return the names of the documents that were forgotten because it is bad."""
+    finding = examine(keeper.blobs, sha256)
+    if finding is None:
+        return []
+    with keeper.database.read() as tx:
+        names = _documents_of(tx, sha256)
+    return names if keeper.condemn(finding) else []
+
+
+def _names_of(keeper: Keeper, unread: set[bytes]) -> tuple[str, ...]:
+    """Return the paths of the files and documents with these blobs, or else the keys of the blobs."""
+    names: list[str] = []
+    for sha256 in sorted(unread):
+        with keeper.database.read() as tx:
+            names += (_files_of(tx, sha256) + _documents_of(tx, sha256)) or [keys.blob(sha256)]
+    return tuple(names)
+
+
+def _files_of(tx: Tx, sha256: bytes) -> list[str]:
+    rows = tx.execute(
+        select(channels.c.name, subdirs.c.name, files.c.file_name)
+        .join(subdirs, subdirs.c.channel_id == channels.c.id)
+        .join(files, files.c.subdir_id == subdirs.c.id)
+        .where(files.c.sha256 == sha256, files.c.state != State.DELETED.value)
+    )
+    return ["/".join(row) for row in rows]
 
 
 def _documents_of(tx: Tx, sha256: bytes) -> list[str]:

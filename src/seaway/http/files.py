@@ -1,6 +1,5 @@
 """An `Answer` -> an HTTP response: conditions, ranges, caching, encodings. Nothing else knows these rules (RFC 9110, 9111)."""
 
-import hashlib
 import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -16,8 +15,7 @@ from seaway.http.asked import Asked
 from seaway.serving.answer import Answer, Keep
 from seaway.serving.contents import SMALL_BYTES, Contents
 from seaway.serving.memory import Held
-from seaway.storage import keys
-from seaway.storage.blobs import Blobs, DamagedBlob
+from seaway.storage.blobs import Blobs, DamagedBlob, read_whole
 
 _CHUNK_BYTES = 1024 * 1024
 _SENDS_PATHS = "http.response.pathsend"
@@ -199,15 +197,6 @@ async def _small_content(answer: Answer, delivery: Delivery) -> bytes:
     if content is None:
         content = await to_thread.run_sync(read_whole, delivery.blobs, answer.blob_key)
         delivery.contents.keep(answer.blob_key, content)
-    return content
-
-
-def read_whole(blobs: Blobs, key: str) -> bytes:
-    """The bytes of a small blob; `DamagedBlob` when they are not those that its key names."""
-    with blobs.open(key) as file:
-        content = file.read()
-    if hashlib.sha256(content).digest() != keys.sha256_of(key):
-        raise DamagedBlob(key)
     return content
 
 

@@ -14,7 +14,6 @@ Whole documents are not touched here: they are derived from the fragments when t
 the same transaction asks for a job that makes them.
 """
 
-import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -24,7 +23,7 @@ from sqlalchemy import BindParameter, bindparam, delete, insert, select, update
 from seaway.database.damage import raw
 from seaway.database.engine import Tx
 from seaway.database.tables import fragments, retired_shards, shards, subdirs
-from seaway.indexing.name_index import KINDS, DamagedIndex, NameIndex, Splice, checksum_of, derive
+from seaway.indexing.name_index import KINDS, DamagedIndex, NameIndex, Splice, checksum_of, derive, is_whole
 from seaway.indexing.rows import FileRecord, Subdir, records_of
 from seaway.jobs import queue
 
@@ -83,7 +82,7 @@ class _Stored:
         """Whether shard and fragments are the bytes that were written."""
         if self.content is None or self.sha256 is None:
             return self.content is None and self.sha256 is None and not self.fragments
-        return _is(self.content, self.sha256) and self.checksum in (None, checksum_of(self.fragments))
+        return is_whole(self.sha256, self.content) and self.checksum in (None, checksum_of(self.fragments))
 
 
 # Statements of every upload are made once: building one costs more than SQLite needs to run it.
@@ -133,10 +132,6 @@ def _read(tx: Tx, subdir_id: int, names: Collection[str]) -> dict[str, _Stored]:
     for name, kind, content in tx.execute(_FRAGMENTS, which):
         stored.setdefault(name, _Stored(None, None, 0, 0, None, {}, has_row=False)).fragments[kind] = content
     return stored
-
-
-def _is(content: object, sha256: object) -> bool:
-    return isinstance(content, bytes) and hashlib.sha256(content).digest() == sha256
 
 
 def _changed(
@@ -196,7 +191,7 @@ def _retire(tx: Tx, subdir_id: int, stored: Mapping[str, _Stored], now_ms: int) 
     old = [
         {"subdir_id": subdir_id, "sha256": one.sha256, "content": one.content, "retired_at": now_ms}
         for one in stored.values()
-        if one.sha256 is not None and _is(one.content, one.sha256)
+        if one.sha256 is not None and is_whole(one.sha256, one.content)
     ]
     if old:
         tx.execute(_FORGET_RETIRED, {"subdir_id": subdir_id, "digests": [row["sha256"] for row in old]})

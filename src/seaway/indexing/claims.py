@@ -57,7 +57,7 @@ def named(tx: Tx, digests: Collection[bytes]) -> set[bytes]:
 def named_after(tx: Tx, sha256: bytes, limit: int) -> list[bytes]:
     """The next hashes behind this one that rows name, in order."""
     found: set[bytes] = set()
-    for table in (files, documents, resumable_pieces, logos):
+    for table in (files, documents, resumable_pieces, logos, kept_blobs):
         query = select(table.c.sha256).where(table.c.sha256 > sha256).distinct().order_by(table.c.sha256).limit(limit)
         if table is files:
             query = query.where(files.c.state != State.DELETED.value)

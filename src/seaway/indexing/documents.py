@@ -7,18 +7,20 @@ Whole documents of a subdir: repodata.json, run_exports.json and their compresse
    A larger one is built by a job, which its change asked for, while readers get the last complete documents.
    So they do where a build fails because nothing can be written (`serving.resolve`).
 4. One build of a subdir runs at a time among all workers; those who wait take its result or build the next.
-
 5. Documents are derived: when the bytes of one are lost or damaged, those of its subdir are forgotten (`forget`),
    and the next request builds them again.
+6. Damaged fragments are in no document: a build compares those of each name with their checksum, and derives the name
+   again from its file rows where they differ.
 """
 
 import hashlib
 import threading
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -29,14 +31,23 @@ from seaway.clock import SECOND_MS, Clock
 from seaway.conda import zstd
 from seaway.conda.record import Section
 from seaway.conda.repodata import repodata_pieces, run_exports_pieces
+from seaway.database.damage import raw, tolerating_damage
 from seaway.database.engine import Database, Tx
-from seaway.database.tables import documents, fragments
+from seaway.database.tables import channels, documents, fragments, shards, subdirs
 from seaway.errors import SeawayError, Unavailable
-from seaway.indexing.change import ask_for_documents
+from seaway.indexing.change import ask_for_documents, derive_name
 from seaway.indexing.claims import BlobSwept, discard, naming
-from seaway.indexing.name_index import RECORDS, REMOVED, RUN_EXPORTS, fragment_kind
+from seaway.indexing.name_index import (
+    CHECKSUMS,
+    RECORDS,
+    REMOVED,
+    RUN_EXPORTS,
+    checksum_of_fragment,
+    derive,
+    fragment_kind,
+)
 from seaway.indexing.names import v3_summary
-from seaway.indexing.rows import Subdir, get_subdir
+from seaway.indexing.rows import Subdir, get_subdir, records_of
 from seaway.storage import keys
 from seaway.storage.blobs import Blobs, DamagedBlob
 from seaway.storage.spool import Spool
@@ -55,6 +66,7 @@ _GZIP_LEVEL = 6
 _ASK_AGAIN_MS = 10 * SECOND_MS
 _ASKED_KEPT = 4096
 _TRIES = 3
+_LOGGED_NAMES = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,20 +130,20 @@ class Documents:
     def forget(self, sha256: bytes) -> int:
         """Forget the documents of every subdir that names these bytes, which are lost or damaged; how many subdirs."""
         with self._database.read() as tx:
-            subdirs = sorted(tx.execute(_subdirs_naming(sha256)).scalars())
-        for subdir_id in subdirs:
+            named_in = sorted(tx.execute(_subdirs_naming(sha256)).scalars())
+        for subdir_id in named_in:
             with self._database.write_part() as tx:
                 self._database.hold(tx, f"documents/{subdir_id}")
                 # All kinds, since they are made together (1); unless others took their place meanwhile.
                 if subdir_id in set(tx.execute(_subdirs_naming(sha256)).scalars()):
                     tx.execute(delete(documents).where(documents.c.subdir_id == subdir_id))
                     log.warning("documents.forgotten", subdir_id=subdir_id, sha256=sha256.hex())
-        return len(subdirs)
+        return len(named_in)
 
     def drafts(self, tx: Tx, subdir: Subdir) -> list["Draft"]:
         """What the documents of the state that `tx` sees would be, without storing them: for `seaway check`."""
         with ExitStack() as stack:
-            return self._draft_all(stack, tx, subdir)
+            return self._draft_all(stack, _Fragments(tx, subdir.id), subdir)
 
     def close(self) -> None:
         """Let what was begun end."""
@@ -163,11 +175,29 @@ class Documents:
 
     def _build(self, subdir_id: int, wanted: str) -> None:
         for _ in range(_TRIES):
-            lost = self._build_once(subdir_id, wanted)
+            try:
+                lost = self._build_once(subdir_id, wanted)
+            except _DamagedFragments as found:
+                self._derive(subdir_id, found.names)
+                continue
             if lost is None:
                 return
             self.forget(lost)
         raise _loses()
+
+    def _derive(self, subdir_id: int, names: Sequence[str]) -> None:
+        """Derive names again from their file rows; `DamagedRecord`, before anything is locked, if a row is damaged."""
+        log.error("fragments.damaged", subdir_id=subdir_id, names=names[:_LOGGED_NAMES])
+        for name in names:
+            with self._database.read() as tx:
+                channel = tx.execute(_CHANNEL, {"subdir_id": subdir_id}).scalar()
+                derive(records_of(tx, subdir_id, name))
+            if channel is None:
+                return
+            with self._database.write(channel=channel) as tx:
+                subdir = get_subdir(tx, subdir_id)
+                if subdir is not None:
+                    derive_name(tx, subdir, name, self._clock.now_ms(), self.limit)
 
     def _build_once(self, subdir_id: int, wanted: str) -> bytes | None:
         """Build what is missing; the hash of the document that this needed, if its bytes are lost or damaged."""
@@ -176,7 +206,7 @@ class Documents:
                 subdir, current = _look_up(tx, subdir_id, REPODATA)
                 if subdir is None:
                     return None
-                drafts = self._draft_all(stack, tx, subdir) if self._must_draft(subdir, current, wanted) else []
+                drafts = self._verified_drafts(stack, tx, subdir) if self._must_draft(subdir, current, wanted) else []
             if drafts:
                 self._switch(subdir_id, subdir.revision, drafts)
             return self._add_gzip(stack, subdir_id) if wanted == REPODATA_GZ else None
@@ -188,20 +218,25 @@ class Documents:
         is_large = subdir.record_count > self.limit
         return current.revision < subdir.revision and not (is_large and wanted == REPODATA_GZ)
 
-    def _draft_all(self, stack: ExitStack, tx: Tx, subdir: Subdir) -> list[Draft]:
-        v3 = v3_summary(tx, subdir.id)
+    def _verified_drafts(self, stack: ExitStack, tx: Tx, subdir: Subdir) -> list[Draft]:
+        stored = _Fragments(tx, subdir.id)
+        with tolerating_damage(tx):
+            drafts = self._draft_all(stack, stored, subdir)
+            damaged = stored.damaged()
+        if damaged:
+            raise _DamagedFragments(damaged)
+        return drafts
 
-        def stored(what: str) -> "_Fragments":
-            return _Fragments(tx, subdir.id, what)
-
+    def _draft_all(self, stack: ExitStack, stored: "_Fragments", subdir: Subdir) -> list[Draft]:
+        v3 = v3_summary(stored.tx, subdir.id)
         drafts = []
         for kind, packed_kind, pieces in (
             (
                 REPODATA,
                 REPODATA_ZST,
-                repodata_pieces(subdir.name, stored(RECORDS).of, _stored(tx, subdir.id, REMOVED), v3),
+                repodata_pieces(subdir.name, partial(stored.of, RECORDS), stored.of_kind(REMOVED), v3),
             ),
-            (RUN_EXPORTS_JSON, RUN_EXPORTS_ZST, run_exports_pieces(subdir.name, stored(RUN_EXPORTS).of, v3)),
+            (RUN_EXPORTS_JSON, RUN_EXPORTS_ZST, run_exports_pieces(subdir.name, partial(stored.of, RUN_EXPORTS), v3)),
         ):
             plain = _write(stack.enter_context(self._spool.file()), kind, pieces)
             packed = zstd.pack_pieces(_chunks(plain.path), plain.size)
@@ -247,25 +282,50 @@ def _loses() -> Unavailable:
     return Unavailable("The store loses what is put into it.", "Try again in a moment.")
 
 
+class _DamagedFragments(Exception):
+    """Names whose fragments are not those that were written."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        super().__init__(names)
+        self.names = names
+
+
 class _Fragments:
-    """The stored fragments of one sort, map by map, as the writers of documents ask for them."""
+    """The stored fragments of a subdir, kind by kind, as the writers of documents ask for them, each kind once."""
 
-    def __init__(self, tx: Tx, subdir_id: int, what: str) -> None:
-        self._tx, self._subdir_id, self._what = tx, subdir_id, what
+    def __init__(self, tx: Tx, subdir_id: int) -> None:
+        self.tx, self._subdir_id = tx, subdir_id
+        self._sums: dict[str, int] = {}
 
-    def of(self, section: Section) -> Iterable[bytes]:
-        return _stored(self._tx, self._subdir_id, fragment_kind(self._what, section))
+    def of(self, what: str, section: Section) -> Iterable[bytes]:
+        return self.of_kind(fragment_kind(what, section))
 
+    def of_kind(self, kind: str) -> Iterator[bytes]:
+        rows = self.tx.execute(
+            select(fragments.c.name, raw(fragments.c.content))
+            .where(fragments.c.subdir_id == self._subdir_id, fragments.c.kind == kind)
+            .order_by(fragments.c.name)
+            .execution_options(yield_per=_ROWS_AT_ONCE)
+        )
+        sums = self._sums
+        for name, content in rows:
+            if isinstance(name, str) and isinstance(content, bytes):  # else its name lacks it, which `damaged` finds
+                sums[name] = sums.get(name, 0) + checksum_of_fragment(kind, content)
+                yield content
 
-def _stored(tx: Tx, subdir_id: int, kind: str) -> Iterator[bytes]:
-    rows = tx.execute(
-        select(fragments.c.content)
-        .where(fragments.c.subdir_id == subdir_id, fragments.c.kind == kind)
-        .order_by(fragments.c.name)
-        .execution_options(yield_per=_ROWS_AT_ONCE)
-    )
-    for (content,) in rows:
-        yield content
+    def damaged(self) -> list[str]:
+        """Return the names whose fragments, all of which were read, do not have their checksum (6)."""
+        found = dict(self._sums)
+        rows = self.tx.execute(
+            select(shards.c.name, raw(shards.c.checksum)).where(shards.c.subdir_id == self._subdir_id)
+        )
+        damaged = []
+        for name, checksum in rows:
+            total = found.pop(name, 0)
+            # None: the row is older than the column. A name that is no text was one: `found` has its fragments.
+            if isinstance(name, str) and checksum not in (None, total % CHECKSUMS):
+                damaged.append(name)
+        return sorted([*damaged, *found])
 
 
 def _subdirs_naming(sha256: bytes) -> Select[tuple[int]]:
@@ -276,6 +336,11 @@ def _look_up(tx: Tx, subdir_id: int, kind: str) -> tuple[Subdir | None, Document
     return get_subdir(tx, subdir_id), _find(tx, subdir_id, kind)
 
 
+_CHANNEL = (
+    select(channels.c.name)
+    .join(subdirs, subdirs.c.channel_id == channels.c.id)
+    .where(subdirs.c.id == bindparam("subdir_id"))
+)
 _FIND = select(documents.c.kind, documents.c.revision, documents.c.sha256, documents.c.size).where(
     documents.c.subdir_id == bindparam("subdir_id"), documents.c.kind == bindparam("kind")
 )

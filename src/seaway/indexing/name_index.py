@@ -50,6 +50,9 @@ def reading(file: FileRecord) -> Iterator[None]:
         raise DamagedRecord(f"The record of {file.file_name}", cause=f"{type(error).__name__}: {error}") from error
 
 
+CHECKSUMS = 2**32  # how many there are
+
+
 class DamagedIndex(Exception):
     """What is stored of a name is not what we wrote: it has to be derived again."""
 
@@ -78,16 +81,27 @@ class NameIndex:
 
     @property
     def checksum(self) -> int:
-        """What tells later whether the stored fragments are still these."""
+        """Checksum by which the stored fragments are verified later."""
         return checksum_of(self.fragments)
 
 
 def checksum_of(fragments: Mapping[str, bytes]) -> int:
-    """CRC-32 of the fragments of one name: damage by chance is found, and nobody can write one without the database."""
-    checksum = 0
-    for kind, content in sorted(fragments.items()):
-        checksum = zlib.crc32(content, zlib.crc32(kind.encode(), checksum))
-    return checksum
+    """
+    Checksum of the fragments of one name, the sum of their own checksums in whatever order they are read.
+
+    CRC-32 finds damage by chance; nobody can write a fragment without the database.
+    """
+    return sum(checksum_of_fragment(kind, content) for kind, content in fragments.items()) % CHECKSUMS
+
+
+def checksum_of_fragment(kind: str, content: bytes) -> int:
+    """Checksum of one fragment."""
+    return zlib.crc32(content, zlib.crc32(kind.encode()))
+
+
+def is_whole(sha256: object, content: object) -> bool:
+    """Return whether the content of a shard has the sha256 of its address."""
+    return isinstance(content, bytes) and hashlib.sha256(content).digest() == sha256
 
 
 def derive(records: Sequence[FileRecord]) -> NameIndex:
@@ -160,7 +174,7 @@ class Splice:
         return {sum(map(len, self._shard.values())), *of_fragments}
 
     def put(self, file: FileRecord) -> None:
-        """What a file is now, whatever it was; `DamagedRecord` when its record cannot be read."""
+        """Replace a file by its current state; `DamagedRecord` when its record cannot be read."""
         with reading(file):
             self._put(file)
 

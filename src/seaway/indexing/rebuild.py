@@ -1,6 +1,5 @@
 """Make the index of a subdir again from its file rows, and tell where it differs from them."""
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -19,7 +18,7 @@ from seaway.database.tables import (
 )
 from seaway.errors import DamagedRecord
 from seaway.indexing.change import derive_name
-from seaway.indexing.name_index import UNREADABLE, NameIndex, derive
+from seaway.indexing.name_index import UNREADABLE, NameIndex, derive, is_whole
 from seaway.indexing.rows import State, Subdir, get_subdir, records_of
 
 _ROWS_AT_ONCE = 500
@@ -99,11 +98,6 @@ def forget_orphans(tx: Tx) -> None:
     for table in (shards, fragments, retired_shards, documents):
         of_subdir = exists().where(subdirs.c.id == table.c.subdir_id)
         tx.execute(delete(table).where(~of_subdir))
-
-
-def is_whole(sha256: object, content: object) -> bool:
-    """Whether the content of a shard is what its address says."""
-    return isinstance(content, bytes) and hashlib.sha256(content).digest() == sha256
 
 
 def _forget_damaged_retired(tx: Tx, subdir_id: int) -> None:

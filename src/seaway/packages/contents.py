@@ -24,7 +24,7 @@ from anyio import CapacityLimiter, to_thread
 from seaway.conda import archive, filename
 from seaway.conda.limits import MIB, ArchiveLimits
 from seaway.conda.refusals import Refused
-from seaway.packages.damage import Problem, refusal
+from seaway.packages.damage import BlobProblem, refusal
 from seaway.storage import keys
 from seaway.storage.blobs import Blobs
 from seaway.words import wanted
@@ -112,7 +112,7 @@ class Contents:
         except Refused:
             return _TOO_LONG, 1_000
         except FileNotFoundError:
-            raise refusal(file_name, Problem.MISSING) from None
+            raise refusal(file_name, BlobProblem.MISSING) from None
         return _listing(info)
 
 
@@ -139,7 +139,7 @@ _paths = msgspec.json.Decoder(_Paths)
 
 
 def opened(blobs: Blobs, key: str, size: int) -> BinaryIO:
-    """A blob as a file that can seek."""
+    """Open a blob as a seekable file."""
     path = blobs.local_path(key)
     if path is not None:
         return path.open("rb")

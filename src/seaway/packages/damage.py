@@ -7,16 +7,22 @@ Blobs that a row names, and that are damaged or missing.
    damaged bytes are kept below `quarantine/` until the blob is whole again or no row names it.
 3. A row of `damaged_blobs` is a reason to look at the store, and no more: a blob that is there again is served.
 4. Documents are derived: those with a bad blob are forgotten and built again, and leave no row here.
+5. Where the damaged bytes cannot be taken away (the database is behind its store, the store is read-only), they stay
+   under their key, and the row refuses them until they are replaced.
+6. A blob that the store cannot give now is passed over, and the next one is read, as long as the store itself answers.
 """
 
 import errno
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 
 import structlog
-from sqlalchemy import delete, func, insert, literal, select, union_all
+from sqlalchemy import case, delete, func, insert, literal, select, union_all, update
+from sqlalchemy.exc import SQLAlchemyError
 
+from seaway import system_errors
 from seaway.clock import Clock
 from seaway.database.engine import Database, Tx
 from seaway.database.tables import channels, damaged_blobs, files, logos, subdirs
@@ -32,13 +38,15 @@ log = structlog.get_logger()
 
 VERIFYING = "verify-blobs"  # done by one process at a time
 _LOGGED_FILES = 10
+_NOTHING = keys.blob(bytes(32))  # no content has this hash
 
 
-class Problem(StrEnum):
+class BlobProblem(StrEnum):
     """What is wrong with a blob."""
 
     DAMAGED = "damaged"
     MISSING = "missing"
+    IN_PLACE = "in-place"  # damaged, and still under its key; only rows say so
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +54,7 @@ class Finding:
     """A blob that is not what it should be; `version` is that of the object that was read, if there was one."""
 
     sha256: bytes
-    problem: Problem
+    problem: BlobProblem
     version: str | None
 
 
@@ -82,46 +90,88 @@ class Keeper:
 
     def condemn(self, finding: Finding) -> bool:
         """Take a bad blob out of use; False when it was put again meanwhile, or when no row names it any more."""
-        sha256, key = finding.sha256, keys.blob(finding.sha256)
+        sha256, key, problem = finding.sha256, keys.blob(finding.sha256), finding.problem
         forgotten = self.documents.forget(sha256)
-        if finding.problem is Problem.DAMAGED:
+        is_copied = False
+        if problem is BlobProblem.DAMAGED:
             # Before the blob is held: a bucket takes seconds to copy a large one.
             try:
-                self.blobs.copy(key, keys.quarantine(sha256))
+                is_copied = self._does(self.blobs.copy, key, keys.quarantine(sha256))
             except FileNotFoundError:
                 return False
         with self.database.write_part() as tx:
             self.database.hold_blobs(tx, [sha256], shared=False)
             is_same = _version(self.blobs.stat(key)) == finding.version
             is_named = sha256 in named(tx, [sha256])
+            if is_same and problem is BlobProblem.DAMAGED and not (is_copied and self._is_taken_away(key)):
+                problem = BlobProblem.IN_PLACE
             if is_same and is_named:
-                _note(tx, self.clock.now_ms(), finding)
-            if is_same and finding.problem is Problem.DAMAGED:
-                self.blobs.delete(key)
-        if finding.problem is Problem.DAMAGED and not (is_same and is_named):
-            self.blobs.delete(keys.quarantine(sha256))
+                _note(tx, self.clock.now_ms(), sha256, problem)
+        if is_copied and not (is_same and is_named):
+            self._does(self.blobs.delete, keys.quarantine(sha256))
         return is_same and (is_named or forgotten > 0)
 
-    def recheck(self) -> list[bytes]:
-        """Clear what is whole again or not named any more, with the damaged bytes that were kept; what is whole again."""
+    def recheck(self, unread: set[bytes] | None = None) -> list[bytes]:
+        """Delete the rows and damaged bytes of blobs that are whole again or unnamed; return the hashes of the whole ones."""
+        unread = set() if unread is None else unread
         healed = []
         with self.database.read() as tx:
-            noted = list(tx.execute(select(damaged_blobs.c.sha256).order_by(damaged_blobs.c.sha256)).scalars())
-        for sha256 in noted:
-            with self.database.read() as tx:
-                is_named = sha256 in named(tx, [sha256])
-            if is_named and (self.blobs.stat(keys.blob(sha256)) is None or self.verify(sha256) is not None):
-                continue
-            with self.database.write_part() as tx:
-                self.database.hold_blobs(tx, [sha256], shared=False)
-                if is_named and self.blobs.stat(keys.blob(sha256)) is None:
-                    continue
-                tx.execute(delete(damaged_blobs).where(damaged_blobs.c.sha256 == sha256))
-            if is_named:
-                log.info("blob.healed", sha256=sha256.hex())
-                healed.append(sha256)
+            rows = noted(tx)
+        for sha256 in rows:
+            with self.passing_over(sha256, unread):
+                if self._is_healed(sha256):
+                    log.info("blob.healed", sha256=sha256.hex())
+                    healed.append(sha256)
         self._clear_quarantine()
         return healed
+
+    @contextmanager
+    def passing_over(self, sha256: bytes, unread: set[bytes]) -> Iterator[None]:
+        """Add a blob that the store cannot give now to `unread`; raise what fails for other blobs too (6)."""
+        try:
+            yield
+        except Exception as error:
+            is_of_the_database = isinstance(error.__cause__, SQLAlchemyError)
+            if is_of_the_database or not system_errors.is_unavailable(error):
+                raise
+            self._require_store()
+            log.warning("blob.not_read", sha256=sha256.hex(), error=str(error))
+            unread.add(sha256)
+
+    def _is_healed(self, sha256: bytes) -> bool:
+        """Delete the row of a blob that is whole again or unnamed; return whether it is whole again."""
+        with self.database.read() as tx:
+            is_named = sha256 in named(tx, [sha256])
+        if is_named and (self.blobs.stat(keys.blob(sha256)) is None or self.verify(sha256) is not None):
+            return False
+        with self.database.write_part() as tx:
+            self.database.hold_blobs(tx, [sha256], shared=False)
+            if is_named and self.blobs.stat(keys.blob(sha256)) is None:
+                return False
+            tx.execute(delete(damaged_blobs).where(damaged_blobs.c.sha256 == sha256))
+        return is_named
+
+    def _require_store(self) -> None:
+        """Raise unless the store answers and gives its identity, which is there as long as the store is."""
+        self.blobs.stat(_NOTHING)  # behind the pairing this raises for another or an unmounted store
+        with self.blobs.open(keys.IDENTITY) as file:
+            file.read()
+
+    def _is_taken_away(self, key: str) -> bool:
+        return self._does(self.blobs.delete, key) and self.blobs.stat(key) is None
+
+    def _does(self, change: Callable[..., None], *names: str) -> bool:
+        """Change the store; False when it takes no changes now."""
+        try:
+            change(*names)
+        except FileNotFoundError:
+            raise
+        except Exception as error:
+            if not system_errors.is_unavailable(error):
+                raise
+            log.warning("blob.not_moved", key=names[0], error=str(error))
+            return False
+        return True
 
     def _clear_quarantine(self) -> None:
         kept = {stat.key for stat in self.blobs.list(keys.QUARANTINE)}
@@ -137,26 +187,42 @@ def examine(blobs: Blobs, sha256: bytes) -> Finding | None:
     key = keys.blob(sha256)
     stat = blobs.stat(key)
     if stat is None:
-        return Finding(sha256, Problem.MISSING, None)
+        return Finding(sha256, BlobProblem.MISSING, None)
     try:
         with blobs.open(key) as file:
             is_whole = sha256_of(file) == sha256
     except FileNotFoundError:
-        return Finding(sha256, Problem.MISSING, None)
+        return Finding(sha256, BlobProblem.MISSING, None)
     except OSError as error:
         if error.errno != errno.EIO:
             raise
         is_whole = False  # the disk cannot read it any more
-    return None if is_whole else Finding(sha256, Problem.DAMAGED, _version(stat))
+    return None if is_whole else Finding(sha256, BlobProblem.DAMAGED, _version(stat))
 
 
 def refusal(name: str, problem: str) -> Unavailable:
     """The sentence about a package file whose blob is bad."""
-    what = "is damaged" if problem == Problem.DAMAGED else "is missing on this server"
+    what = "is missing on this server" if problem == BlobProblem.MISSING else "is damaged"
     return Unavailable(
         f"The stored copy of {name} {what}.",
         "Upload the same file again with --force, or ask the operator to restore it.",
     )
+
+
+def is_refused(blobs: Blobs, sha256: bytes, problem: str, found_at_ms: int) -> bool:
+    """
+    Return whether a noted blob must not be served (3, 5).
+
+    The clocks of server and store are compared for bytes that stayed in place only; where they differ, the next
+    `recheck` decides by the hash.
+    """
+    stat = blobs.stat(keys.blob(sha256))
+    return stat is None or (problem == BlobProblem.IN_PLACE and stat.modified_ms <= found_at_ms)
+
+
+def noted(tx: Tx) -> list[bytes]:
+    """Return the hashes of all blobs that are known to be damaged or missing."""
+    return list(tx.execute(select(damaged_blobs.c.sha256).order_by(damaged_blobs.c.sha256)).scalars())
 
 
 def count(tx: Tx) -> int:
@@ -164,18 +230,20 @@ def count(tx: Tx) -> int:
     return tx.execute(select(func.count()).select_from(damaged_blobs)).scalar_one()
 
 
-def affected(tx: Tx, limit: int, *, sha256: bytes | None = None) -> list[Affected]:
+def affected(tx: Tx, limit: int | None, *, sha256: bytes | None = None) -> list[Affected]:
     """The files and logos whose blobs are noted, or those of one blob, by channel and name."""
-    noted = (damaged_blobs.c.problem, damaged_blobs.c.found_at, damaged_blobs.c.sha256)
+    in_place = damaged_blobs.c.problem == BlobProblem.IN_PLACE.value
+    problem = case((in_place, BlobProblem.DAMAGED.value), else_=damaged_blobs.c.problem).label("problem")
+    columns = (problem, damaged_blobs.c.found_at, damaged_blobs.c.sha256)
     of_files = (
-        select(channels.c.name.label("channel"), (subdirs.c.name + "/" + files.c.file_name).label("name"), *noted)
+        select(channels.c.name.label("channel"), (subdirs.c.name + "/" + files.c.file_name).label("name"), *columns)
         .join(files, files.c.sha256 == damaged_blobs.c.sha256)
         .join(subdirs, subdirs.c.id == files.c.subdir_id)
         .join(channels, channels.c.id == subdirs.c.channel_id)
         .where(files.c.state != State.DELETED.value)
     )
     of_logos = (
-        select(channels.c.name, literal("logo"), *noted)
+        select(channels.c.name, literal("logo"), *columns)
         .join(logos, logos.c.sha256 == damaged_blobs.c.sha256)
         .join(channels, channels.c.id == logos.c.channel_id)
     )
@@ -185,14 +253,18 @@ def affected(tx: Tx, limit: int, *, sha256: bytes | None = None) -> list[Affecte
     return [Affected(*row) for row in tx.execute(select(every).order_by(every.c.channel, every.c.name).limit(limit))]
 
 
-def _note(tx: Tx, now_ms: int, finding: Finding) -> None:
-    """Write the row, unless it is there already: what was moved away as damaged stays damaged when it is missed later."""
-    of_blob = damaged_blobs.c.sha256 == finding.sha256
+def _note(tx: Tx, now_ms: int, sha256: bytes, problem: BlobProblem) -> None:
+    """Write the row; what was moved away as damaged stays damaged when it is missed later."""
+    of_blob = damaged_blobs.c.sha256 == sha256
+    values = {"found_at": now_ms, "problem": problem.value}
     if tx.execute(select(damaged_blobs.c.problem).where(of_blob)).first() is not None:
+        if problem is not BlobProblem.MISSING:
+            tx.execute(update(damaged_blobs).where(of_blob).values(values))
         return
-    tx.execute(insert(damaged_blobs).values(sha256=finding.sha256, found_at=now_ms, problem=finding.problem.value))
-    names = _names(affected(tx, _LOGGED_FILES, sha256=finding.sha256))
-    log.error("blob.damaged", sha256=finding.sha256.hex(), problem=finding.problem.value, files=names)
+    tx.execute(insert(damaged_blobs).values(sha256=sha256, **values))
+    found = affected(tx, _LOGGED_FILES, sha256=sha256)
+    shown = BlobProblem.MISSING if problem is BlobProblem.MISSING else BlobProblem.DAMAGED
+    log.error("blob.damaged", sha256=sha256.hex(), problem=shown.value, files=_names(found))
 
 
 def _names(found: Sequence[Affected]) -> list[str]:

@@ -5,7 +5,9 @@ Read every blob that a row names now and then, and take out of use what is damag
    the period has passed, and the work is spread over all of it.
 2. One process of all reads at a time, for some seconds and with pauses, and holds no transaction while it reads.
 3. What was reached is kept, so a kill costs one slice.
-4. A blob that the store cannot give now is passed over; when it gives none of several, the slice ends and is tried again.
+4. A blob that the store cannot give now is passed over until the next pass; when the store itself is away, the slice
+   ends before that blob and is tried again.
+5. A pass that is late gets longer slices, up to a bound. One that takes longer than the period is logged, once.
 """
 
 import time
@@ -19,7 +21,6 @@ from sqlalchemy import delete, insert, select
 from seaway.clock import DAY_MS
 from seaway.database.engine import Database
 from seaway.database.tables import site_values
-from seaway.errors import Unavailable
 from seaway.indexing.claims import named_after
 from seaway.packages.damage import VERIFYING, Keeper
 
@@ -27,10 +28,10 @@ log = structlog.get_logger()
 
 _KEPT = "scrub"
 _SLICE_SECONDS = 20.0
+_LONGEST_SLICE_SECONDS = 60.0  # a server that stops waits for the slice
 _PAUSE_SHARE = 0.25  # of the time that reading a blob took
 _LONGEST_PAUSE_SECONDS = 1.0
 _BLOBS_AT_ONCE = 100
-_MOST_FAILURES = 3
 _LAST = b"\xff" * 32
 
 
@@ -41,20 +42,22 @@ class _Progress(msgspec.Struct):
     reached: bytes = b""
     verified: int = 0
     bad: int = 0
+    is_late: bool = False  # was logged
 
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """What one slice did."""
+    """Result of one slice: how many blobs were verified, and how many of them were bad."""
 
     verified: int
     bad: int
+    unread: int = 0
 
 
 def scrub(
-    keeper: Keeper, days: int, *, seconds: float = _SLICE_SECONDS, pause: Callable[[float], None] = time.sleep
+    keeper: Keeper, days: int, *, seconds: float | None = None, pause: Callable[[float], None] = time.sleep
 ) -> Slice | None:
-    """Verify the blobs that are due, for so many seconds at most; None when another process does it."""
+    """Verify the blobs that are due, for so many seconds at most (5); None when another process does it."""
     with keeper.database.alone(VERIFYING, wait=False) as mine:
         if not mine:
             return None
@@ -63,12 +66,12 @@ def scrub(
 
 
 class _Scrub:
-    def __init__(self, keeper: Keeper, period_ms: int, seconds: float, pause: Callable[[float], None]) -> None:
+    def __init__(self, keeper: Keeper, period_ms: int, seconds: float | None, pause: Callable[[float], None]) -> None:
         self._keeper, self._period_ms, self._pause = keeper, period_ms, pause
-        self._until = time.monotonic() + seconds
         self._now_ms = keeper.clock.now_ms()
         self._progress = self._begin(_load(keeper.database))
-        self._failures = 0
+        self._until = time.monotonic() + (slice_seconds(self._late_ms()) if seconds is None else seconds)
+        self._unread: set[bytes] = set()
 
     def run(self) -> Slice:
         before = self._progress.verified, self._progress.bad
@@ -77,8 +80,9 @@ class _Scrub:
             while self._progress.reached < target and time.monotonic() < self._until:
                 self._read_some(target)
         finally:
+            self._tell_if_late()
             _keep(self._keeper.database, self._progress)
-        return Slice(self._progress.verified - before[0], self._progress.bad - before[1])
+        return Slice(self._progress.verified - before[0], self._progress.bad - before[1], len(self._unread))
 
     def _begin(self, progress: _Progress | None) -> _Progress:
         """The pass that goes on, or a new one when the period of the last one is over, or the clock was set back."""
@@ -89,6 +93,18 @@ class _Scrub:
         days = (self._now_ms - progress.started_ms) // DAY_MS
         log.info("scrub.done", blobs=progress.verified, bad=progress.bad, days=days)
         return _Progress(self._now_ms)
+
+    def _late_ms(self) -> int:
+        """How long ago the next blob was due."""
+        return self._now_ms - self._progress.started_ms - int(_share(self._progress.reached) * self._period_ms)
+
+    def _tell_if_late(self) -> None:
+        progress, took_ms = self._progress, self._now_ms - self._progress.started_ms
+        if progress.is_late or took_ms <= self._period_ms or progress.reached >= _LAST:
+            return
+        progress.is_late = True
+        read_percent = round(100 * _share(progress.reached))
+        log.warning("scrub.late", scrub_days=self._period_ms // DAY_MS, read_percent=read_percent)
 
     def _target(self) -> bytes:
         """The hash up to which blobs are due by now."""
@@ -111,18 +127,21 @@ class _Scrub:
 
     def _read(self, sha256: bytes) -> None:
         started = time.monotonic()
-        try:
+        with self._keeper.passing_over(sha256, self._unread):
             finding = self._keeper.verify(sha256)
-        except Unavailable as error:
-            self._failures += 1
-            log.warning("blob.not_read", sha256=sha256.hex(), error=error.sentence)
-            if self._failures >= _MOST_FAILURES:
-                raise
-            return
-        self._failures = 0
-        self._progress.verified += 1
-        self._progress.bad += finding is not None
+            self._progress.verified += 1
+            self._progress.bad += finding is not None
         self._pause(min((time.monotonic() - started) * _PAUSE_SHARE, _LONGEST_PAUSE_SECONDS))
+
+
+def slice_seconds(late_ms: int) -> float:
+    """Return the length of a slice: twenty seconds for each day that the pass is late, within bounds."""
+    return min(max(late_ms / DAY_MS, 1.0) * _SLICE_SECONDS, _LONGEST_SLICE_SECONDS)
+
+
+def _share(sha256: bytes) -> float:
+    """Return which share of all hashes lies before this one."""
+    return int.from_bytes(sha256[:8].ljust(8, b"\0"), "big") / 2**64
 
 
 def _load(database: Database) -> _Progress | None:

@@ -1,7 +1,8 @@
 """
 Uploads that arrive in pieces, and go on where they stopped: after a lost connection, a reload, on another worker.
 
-1. What was acknowledged is kept: a piece is a blob, named by a row, before the offset rises.
+1. What was acknowledged is kept: a piece is a blob, named by a row, before the offset rises. It is hashed again when it
+   is read, so damage in the store is not taken for damage of the file.
 2. Pieces never overlap and leave no gap: a piece begins at the offset, which the transaction that names it decides.
 3. The file enters its channel through `publish` alone: the same rules, the same refusals. Only when it is there does
    the offset reach the length, so whoever hears of that may throw their copy away.
@@ -9,6 +10,7 @@ Uploads that arrive in pieces, and go on where they stopped: after a lost connec
 5. What nobody goes on with ends after a day; the sweep takes its pieces, as it takes all that no row names.
 """
 
+import hashlib
 import secrets
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
@@ -28,6 +30,7 @@ from seaway.publishing.publish import Published, Publishing, publish, refuse_ear
 from seaway.publishing.receive import Received, receive, too_large
 from seaway.publishing.record import require_upload
 from seaway.storage import keys
+from seaway.storage.blobs import DamagedBlob
 
 LASTS_MS = DAY_MS
 REMEMBERED_MS = HOUR_MS
@@ -281,9 +284,13 @@ class _Assembled:
     async def chunks(self) -> AsyncIterator[bytes]:
         for digest in await to_thread.run_sync(self._digests):
             file = await to_thread.run_sync(self._open, digest)
+            found = hashlib.sha256()
             with file:
                 while chunk := await to_thread.run_sync(file.read, _READ_BYTES):
+                    found.update(chunk)
                     yield chunk
+            if found.digest() != digest:
+                raise DamagedBlob(keys.blob(digest))
 
     async def finish(self) -> bytes | None:
         return None

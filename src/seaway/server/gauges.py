@@ -77,7 +77,7 @@ class StateGauges(Collector):
         yield from _of_documents(moment)
         yield _gauge(
             "seaway_damaged_blobs",
-            "Stored files that were found to be damaged or missing, and are not whole again.",
+            "Stored files that were found to be damaged or missing, and are not repaired yet.",
             {(): moment.damaged},
         )
         if time.monotonic() >= self._ask_stored_at:

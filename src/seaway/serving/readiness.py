@@ -1,8 +1,10 @@
 """Whether this process can serve now: its database, its storage and its spool are asked, each within a bound."""
 
 import asyncio
+import errno
 import os
 from functools import partial
+from pathlib import Path
 
 import structlog
 from sqlalchemy import select
@@ -10,7 +12,7 @@ from sqlalchemy import select
 from seaway import system_errors
 from seaway.database.engine import Database
 from seaway.database.tables import channels
-from seaway.errors import Unavailable
+from seaway.errors import DamagedDatabase
 from seaway.pairing.pairing import NotPaired
 from seaway.questions import Question
 from seaway.storage import keys
@@ -21,6 +23,7 @@ log = structlog.get_logger()
 
 PATIENCE_SECONDS = 5.0
 NO_ANSWER = "does not answer"
+DAMAGED = "is damaged: its operator must restore a backup"
 _NOTHING = keys.blob(bytes(32))  # no content has this hash
 
 
@@ -56,6 +59,8 @@ class Readiness:
             log.warning("ready.away", part=part, error=f"{type(error).__name__}: {error}")
             if isinstance(error, NotPaired):
                 return error.condition
+            if isinstance(error, DamagedDatabase):
+                return DAMAGED
             return system_errors.condition_of(error) or NO_ANSWER
         return None
 
@@ -69,8 +74,16 @@ def _ask_storage(blobs: Blobs) -> None:
     blobs.stat(_NOTHING)
     path = blobs.local_path(_NOTHING)
     # A folder that went away has no blobs, which `stat` says without an error.
-    if path is not None and not os.access(path.parents[_NOTHING.count("/")], os.R_OK | os.W_OK | os.X_OK):
-        raise Unavailable("The folder of the store is missing or cannot be written.")
+    if path is not None:
+        _require_writable(path.parents[_NOTHING.count("/")])
+
+
+def _require_writable(folder: Path) -> None:
+    """Raise the error that a write would meet; `access` alone does not tell which."""
+    if os.statvfs(folder).f_flag & os.ST_RDONLY:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(folder))
+    if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
 
 
 def _ask_spool(spool: Spool) -> None:

@@ -15,10 +15,13 @@ Beside content-addressed blobs a store holds a few small objects under fixed key
 key, manifests. They are replaced in one step, and only the owner of the store may read them.
 """
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
+
+from seaway.storage import keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,3 +93,12 @@ class Blobs(Protocol):
     def list(self, folder: str = "") -> Iterator[BlobStat]:
         """Every blob and object, or those below one folder of the store, in no order."""
         ...
+
+
+def read_whole(blobs: Blobs, key: str) -> bytes:
+    """Read a small blob; `DamagedBlob` when its bytes do not have the sha256 that its key names."""
+    with blobs.open(key) as file:
+        content = file.read()
+    if hashlib.sha256(content).digest() != keys.sha256_of(key):
+        raise DamagedBlob(key)
+    return content

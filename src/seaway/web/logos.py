@@ -16,8 +16,8 @@ from seaway.accounts.principal import Principal
 from seaway.channels import logos
 from seaway.database.engine import Tx
 from seaway.errors import NotFound, Unavailable
-from seaway.http.files import read_whole
 from seaway.storage import keys
+from seaway.storage.blobs import read_whole
 from seaway.web.looking import house_of, look, readable
 
 _NAME = re.compile(r"([0-9a-f]{64})\.png")
