@@ -16,11 +16,10 @@ from dataclasses import dataclass
 
 import msgspec
 import structlog
-from sqlalchemy import delete, insert, select
 
 from seaway.clock import DAY_MS
+from seaway.database import site_values
 from seaway.database.engine import Database
-from seaway.database.tables import site_values
 from seaway.indexing.claims import named_after
 from seaway.packages.damage import VERIFYING, Keeper
 
@@ -146,11 +145,10 @@ def _share(sha256: bytes) -> float:
 
 def _load(database: Database) -> _Progress | None:
     with database.read() as tx:
-        kept = tx.execute(select(site_values.c.value).where(site_values.c.name == _KEPT)).scalar()
+        kept = site_values.get(tx, _KEPT)
     return None if kept is None else msgspec.json.decode(kept, type=_Progress)
 
 
 def _keep(database: Database, progress: _Progress) -> None:
     with database.write_part() as tx:
-        tx.execute(delete(site_values).where(site_values.c.name == _KEPT))
-        tx.execute(insert(site_values).values(name=_KEPT, value=msgspec.json.encode(progress)))
+        site_values.put(tx, _KEPT, msgspec.json.encode(progress))

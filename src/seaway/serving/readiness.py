@@ -23,7 +23,7 @@ log = structlog.get_logger()
 
 PATIENCE_SECONDS = 5.0
 NO_ANSWER = "does not answer"
-DAMAGED = "is damaged: its operator must restore a backup"
+DAMAGED = "is damaged: the operator must restore a backup"
 _NOTHING = keys.blob(bytes(32))  # no content has this hash
 
 
