@@ -161,7 +161,7 @@ def test_a_database_that_becomes_damaged_is_told(tmp_path: Path) -> None:
         assert [503] * 3 == [answer.status_code for answer in answers]
         assert all(DAMAGED in answer.text for answer in answers)
         probe = http.get("/health/ready")
-        told = "The database is damaged: its operator must restore a backup."
+        told = "The database is damaged: the operator must restore a backup."
         assert (503, told) == (probe.status_code, probe.text)
         assert 200 == http.get("/health/live").status_code
         assert 0 == server.stop()
