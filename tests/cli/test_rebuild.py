@@ -19,9 +19,9 @@ def test_a_lost_database_is_rebuilt(house: Shell) -> None:
     ran = house.run("rebuild", "--from-store", "--admin", "captain")
 
     assert 0 == ran.code, ran.err
-    assert "1 channels with 1 files are back" in ran.out
+    assert "1 channels with 1 files were restored" in ran.out
     assert "`seaway user password captain`" in ran.out
-    assert "accounts but for the site admin, keys, members" in ran.out
+    assert "accounts other than the site admin, keys, members" in ran.out
     assert 0 == house.run("user", "password", "captain", "--password-stdin", stdin="a password of some length\n").code
     assert {"owner": "captain", "public": False} == {
         key: house.run("channel", "show", "tools", "--json").value[key] for key in ("owner", "public")
@@ -42,6 +42,20 @@ def test_what_is_lost_is_listed(house: Shell) -> None:
     }
     assert [(FILE.sha256, "missing")] == [(one["sha256"], one["reason"]) for one in told["lost"]]
     assert [] == told["unreadable"] == told["unnamed"]
+    assert told["earlier_store_id"] is None
+
+
+def test_the_manifests_that_were_used_are_named(house: Shell) -> None:
+    """After an adoption without a run of the job they are those of the earlier id."""
+    with closing(houses.build(house.folder)) as seaway:
+        seaway.runner.run_due()
+        old = seaway.pairing.store_id()
+        seaway.pairing.adopt()
+    state.lose_database(house.folder)
+    ran = house.run("rebuild", "--from-store")
+
+    assert "1 channels with 1 files were restored" in ran.out
+    assert f"those below its earlier id {old} were used" in ran.out
 
 
 def test_it_is_not_done_by_accident(house: Shell) -> None:

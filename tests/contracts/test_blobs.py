@@ -4,6 +4,7 @@ import functools
 import hashlib
 import os
 import secrets
+import shutil
 import tempfile
 import threading
 import time
@@ -22,7 +23,7 @@ from seaway.storage.bucket import BucketBlobs
 from seaway.storage.disk import DiskBlobs
 from seaway.storage.memory import MemoryBlobs
 from seaway.storage.opening import BucketAccess, open_blobs
-from tests.support import s3, state
+from tests.support import folders, s3, state
 from tests.support.proxy import Answer, FaultProxy, Flip, Pass, Refuse
 from tests.support.requests import until
 
@@ -549,3 +550,17 @@ def test_private_files_stay_private_on_every_file_system(disk: Blobs, tmp_path: 
     for key in (key_of(b"secret"), "name"):
         assert 0o600 == (tmp_path / "store" / key).stat().st_mode & 0o777
     assert [] == list((tmp_path / "store").rglob(".near-*"))
+
+
+def test_a_folder_that_cannot_be_listed_is_not_an_empty_one(tmp_path: Path) -> None:
+    """The listing fails and names it; folders that are gone are left out."""
+    blobs = state.folder_store(tmp_path / "store")
+    blobs.write("manifests/x", b"x")
+    assert [] == list(blobs.list("nowhere"))
+    first = folders.make_too_deep(tmp_path / "store" / "blobs")
+    with pytest.raises(Unavailable) as told:
+        list(blobs.list())
+    assert f"blobs/{first.name}" in told.value.message
+    assert ["manifests/x"] == [stat.key for stat in blobs.list("manifests")]
+    shutil.rmtree(first)
+    assert ["manifests/x"] == [stat.key for stat in blobs.list()]

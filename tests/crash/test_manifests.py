@@ -12,7 +12,7 @@ from sqlalchemy import select
 
 from seaway.cli.check import check
 from seaway.database.tables import channels, files, subdirs
-from seaway.moving.from_store import Rebuilt, rebuild
+from seaway.moving.from_store import RebuiltSite, rebuild
 from seaway.packages.manifest_writer import write_changes
 from seaway.server.wiring import Seaway
 from seaway.storage import keys
@@ -41,7 +41,7 @@ def follow(seaway: Seaway) -> None:
     write_changes(seaway.database, seaway.blobs, seaway.pairing.store_id())
 
 
-def rebuild_here(seaway: Seaway) -> Rebuilt:
+def rebuild_here(seaway: Seaway) -> RebuiltSite:
     return rebuild(
         seaway.database, seaway.blobs, seaway.spool, seaway.clock, "admin",
         seaway.settings.whole_document_limit,

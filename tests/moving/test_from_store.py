@@ -1,8 +1,9 @@
 """A database is lost, and comes back from what its store says: channels, files, yanked state and times."""
 
-from collections.abc import Callable, Iterator
+import errno
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 from sqlalchemy import select
@@ -13,18 +14,20 @@ from seaway.cli.check import check
 from seaway.clock import DAY_MS
 from seaway.database.tables import attestations, files, fragments, kept_blobs, logos, packages, shards, subdirs
 from seaway.database.tables import channels as channel_rows
-from seaway.errors import BadSetting, NameTaken
+from seaway.errors import BadSetting, NameTaken, Unavailable
 from seaway.indexing.rows import State
-from seaway.moving.from_store import DAMAGED, MISSING, Lost, Rebuilt, rebuild
+from seaway.moving.from_store import DAMAGED, MISSING, Lost, RebuiltSite, rebuild
 from seaway.packages.channel_manifests import FORMAT, NameManifest, decode_name, encode
 from seaway.packages.manifest_writer import write_changes
 from seaway.packages.sweep import release_kept, sweep
+from seaway.pairing import records
 from seaway.server.wiring import Seaway
 from seaway.storage import keys
+from seaway.storage.blobs import Blobs
 from tests.indexing.channel import Channel
 from tests.moving.conftest import Source
-from tests.moving.houses import LARGE, PRIVATE, PUBLIC, key_of, open_house, served
-from tests.support import state
+from tests.moving.houses import LARGE, PRIVATE, PUBLIC, StopError, key_of, open_house, served
+from tests.support import folders, state
 from tests.support.clock import TurnedClock
 from tests.support.house import People
 from tests.support.packages import conda, index_json, tar_bz2
@@ -55,9 +58,13 @@ def follow(seaway: Seaway) -> None:
     write_changes(seaway.database, seaway.blobs, seaway.pairing.store_id())
 
 
-def rebuild_here(seaway: Seaway, admin: str = "admin") -> Rebuilt:
+def rebuild_here(seaway: Seaway, admin: str = "admin") -> RebuiltSite:
+    return rebuild_on(seaway, seaway.blobs, admin)
+
+
+def rebuild_on(seaway: Seaway, blobs: Any, admin: str = "admin") -> RebuiltSite:
     return rebuild(
-        seaway.database, seaway.blobs, seaway.spool, seaway.clock, admin,
+        seaway.database, blobs, seaway.spool, seaway.clock, admin,
         seaway.settings.whole_document_limit,
     )  # fmt: skip
 
@@ -356,6 +363,109 @@ def test_what_a_stranger_wrote_does_not_stop_it(source: Seaway, lose: Reopen) ->
 
     assert {twin, strange} == {one.key for one in rebuilt.unreadable}
     assert [] == list(check(copy))
+
+
+@pytest.mark.parametrize("names", [None, 0, 2], ids=["no run", "a run that died at once", "a run that died later"])
+def test_manifests_below_an_earlier_id_are_used(source: Seaway, lose: Reopen, names: int | None) -> None:
+    """Invariant 8: until all is below the id that an adoption gave, a rebuild reads what is below the earlier one."""
+    follow(source)
+    expected = content(source)
+    old = source.pairing.store_id()
+    source.pairing.adopt()
+    if names is not None:
+        with pytest.raises(StopError):
+            write_changes(source.database, Failing(source.blobs, writes=names), source.pairing.store_id())
+    copy = lose(source)
+    rebuilt = rebuild_here(copy)
+
+    assert old == rebuilt.earlier_store_id
+    assert expected == content(copy)
+    assert [] == rebuilt.unreadable == rebuilt.lost
+    follow(copy)
+    again = lose(copy)
+    assert rebuild_here(again).earlier_store_id is None
+    assert expected == content(again)
+
+
+# What the store cannot read
+
+
+class Failing:
+    """A store that fails to read some keys, and dies after some writes."""
+
+    def __init__(
+        self, blobs: Blobs, unreadable: Collection[str] = (), error: Exception | None = None, writes: int = 0
+    ) -> None:
+        self._blobs, self._unreadable, self._error, self._writes = blobs, unreadable, error, writes
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._blobs, name)
+
+    def open(self, key: str, start: int = 0) -> BinaryIO:
+        if key in self._unreadable and self._error:
+            raise self._error
+        return self._blobs.open(key, start)
+
+    def local_path(self, key: str) -> Path | None:
+        return None if key in self._unreadable else self._blobs.local_path(key)
+
+    def write(self, key: str, content: bytes) -> None:
+        if key.startswith(keys.MANIFESTS):
+            self._writes -= 1
+            if self._writes < 0:
+                raise StopError
+        self._blobs.write(key, content)
+
+
+@pytest.mark.parametrize("error", [OSError(errno.EIO, "Input/output error"), Unavailable("The storage refuses this.")])
+def test_what_cannot_be_read_is_named_and_the_rest_goes_on(source: Seaway, lose: Reopen, error: Exception) -> None:
+    """Invariant 5: a manifest, the blob of a file and a blob without a manifest, on sectors that are gone."""
+    follow(source)
+    late, yanked = conda(index_json("late")), conda(index_json("yanked"))
+    Channel(source, PUBLIC).put(late)
+    manifest = manifest_key(source, "attested")
+    copy = lose(source)
+    rebuilt = rebuild_on(copy, Failing(copy.blobs, {manifest, key_of(yanked), key_of(late)}, error))
+
+    assert [manifest] == [one.key for one in rebuilt.unreadable]
+    assert "cannot be read" in rebuilt.unreadable[0].reason
+    assert [Lost(f"{PUBLIC}/noarch/{yanked.name}", yanked.sha256, DAMAGED)] == rebuilt.lost
+    assert "cannot be read" in {one.sha256.hex(): one.problem for one in rebuilt.unnamed}[late.sha256]
+    assert State.LISTED.value == file_states(copy)[LARGE.name]
+    assert [] == list(check(copy))
+
+
+@pytest.mark.parametrize("error", [OSError(errno.EIO, "Input/output error"), Unavailable("The storage is away.")])
+def test_a_store_that_reads_nothing_ends_it(source: Seaway, lose: Reopen, error: Exception) -> None:
+    """Invariant 5: its files are not lost, so none is made deleted."""
+    follow(source)
+    everything = {stat.key for stat in source.blobs.list()}
+    copy = lose(source)
+    identity = records.of_store(copy.blobs)
+    assert identity is not None
+    asked: list[str] = []
+
+    class Dying(Failing):
+        def open(self, key: str, start: int = 0) -> BinaryIO:
+            asked.append(key)
+            return super().open(key, start) if len(asked) > 3 else self._blobs.open(key, start)
+
+    with pytest.raises(type(error)):
+        rebuild_on(copy, Dying(copy.blobs, everything, error))
+    assert {} == file_states(copy)
+
+
+def test_a_folder_that_cannot_be_listed_ends_it(source: Seaway, lose: Reopen) -> None:
+    """Invariant 5: a sweep would delete the blobs that were not listed; the folder is named."""
+    follow(source)
+    copy = lose(source)
+    root = copy.blobs.local_path("")
+    if root is None:
+        pytest.skip("a bucket has no folders")
+    folders.make_too_deep(root / keys.BLOBS)
+    with pytest.raises(Unavailable, match=keys.BLOBS):
+        rebuild_here(copy)
+    assert {} == file_states(copy)
 
 
 # Up to the last moment

@@ -15,7 +15,7 @@ from seaway.conda.record import Section
 from seaway.indexing.rows import State
 from seaway.packages.channel_manifests import (
     FORMAT,
-    Attestation,
+    AttestationEntry,
     BadManifest,
     ChannelManifest,
     FileEntry,
@@ -52,7 +52,7 @@ FILE = FileEntry(
     uploaded_as="alice (key ci)",
     record=msgspec.json.encode(RECORD),
     about=b"{}",
-    attestations=[Attestation(SIDECAR, b"\xab" * 32, msgspec.json.encode(CLAIMS).decode(), 9, None)],
+    attestations=[AttestationEntry(SIDECAR, b"\xab" * 32, msgspec.json.encode(CLAIMS).decode(), 9, None)],
 )
 NAME = NameManifest(FORMAT, "robots", "noarch", "demo", "A demo.", 3, [FILE])
 CHANNEL = ChannelManifest(

@@ -1,22 +1,29 @@
 """The manifests in the store follow the database: what changed is written again, and nothing else."""
 
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import Column, select, text
+from structlog.testing import capture_logs
 
 from seaway.accounts.principal import OPERATOR
 from seaway.channels import channels
+from seaway.cli.reindex import reindex
 from seaway.clock import MINUTE_MS
-from seaway.database.tables import jobs, manifest_marks
+from seaway.database.tables import channels as channel_rows
+from seaway.database.tables import files, jobs, manifest_marks
+from seaway.database.tables import packages as package_rows
 from seaway.errors import Unavailable
 from seaway.indexing.rows import State
 from seaway.jobs.runner import Runner
+from seaway.packages import channel_manifests
 from seaway.packages.channel_manifests import NameManifest, decode_channel, decode_name
-from seaway.packages.manifest_writer import WRITING, Written, write_changes
+from seaway.packages.manifest_writer import WRITING, Written, forget_marks, write_changes
 from seaway.server.duties import PERIODS_MS, WRITE_MANIFESTS, Duties
 from seaway.server.wiring import Seaway
 from seaway.storage import keys
@@ -133,7 +140,7 @@ def test_a_run_costs_what_changed(seaway: Seaway, channel: Channel, others: int)
         written = run(seaway)
 
     assert (1, 0) == (written.objects, written.deleted)
-    assert 8 == sum(text.startswith("SELECT") and "FROM" in text for text in statements.texts)
+    assert 9 == sum(text.startswith("SELECT") and "FROM" in text for text in statements.texts)
     assert 1 == len(statements.writing())
 
 
@@ -320,6 +327,210 @@ def test_it_is_told_once_before_anything_is_written(seaway: Seaway, people: Peop
 
     assert [0] == told
     assert {"write", "delete"} == {what for what, _ in watched.calls}
+
+
+# What is damaged
+
+NOT_UTF8 = b"\xff"
+ONLY_IN_SQLITE = [
+    (files.c.uploaded_as, NOT_UTF8),
+    (files.c.file_name, NOT_UTF8),
+    (files.c.record, "text"),
+    (files.c.sha256, "text"),
+    (files.c.size, "text"),
+    (package_rows.c.summary, NOT_UTF8),
+]
+DAMAGES = [
+    (files.c.state, "xyz"),
+    (files.c.section, "xyz"),
+    (files.c.about, b"{"),
+    (files.c.version, "9.9"),
+    (package_rows.c.summary, "x" * 5000),
+    *ONLY_IN_SQLITE,
+]
+
+
+def put(seaway: Seaway, column: "Column[Any]", value: object) -> None:
+    """Write a value into the first row as bits that flipped would: SQLite takes any bytes for text."""
+    which = f"UPDATE {column.table.name} SET {column.name} = :value WHERE id = 1"
+    if seaway.database.engine.dialect.name != "sqlite":
+        with seaway.database.write() as tx:
+            tx.execute(text(which), {"value": value})
+        return
+    with closing(sqlite3.connect(seaway.settings.database_file)) as connection, connection:
+        is_text = value == NOT_UTF8
+        connection.execute(which.replace(":value", "CAST(:value AS TEXT)") if is_text else which, {"value": value})
+
+
+def value_of(seaway: Seaway, column: "Column[Any]") -> object:
+    with seaway.database.read() as tx:
+        return tx.execute(select(column).where(column.table.c.id == 1)).scalar_one()
+
+
+def skip_without_sqlite(seaway: Seaway) -> None:
+    if seaway.database.engine.dialect.name != "sqlite":
+        pytest.skip("PostgreSQL keeps values of the type of their column only")
+
+
+@pytest.mark.parametrize(("column", "value"), DAMAGES, ids=lambda given: getattr(given, "name", repr(given)[:9]))
+def test_a_damaged_row_stops_only_its_own_object(
+    seaway: Seaway, people: People, channel: Channel, column: "Column[Any]", value: object
+) -> None:
+    """Invariant 6: the good object stays, every other one is written, and a repair is noticed without a change."""
+    if (column, value) in ONLY_IN_SQLITE:
+        skip_without_sqlite(seaway)
+    other = Channel(channel.seaway, people.channel("other"))
+    for one in (channel, other):
+        one.put(A)
+        one.put(B)
+    run(seaway)
+    before, good = names(seaway), value_of(seaway, column)
+    channel.put(A2)
+    for one in (channel, other):
+        one.yank(B)
+    put(seaway, column, value)
+    with capture_logs() as logs:
+        first, again = run(seaway), run(seaway, before_writing=lambda: pytest.fail("nothing is to be written"))
+
+    damaged = ("demo", "noarch", "a")
+    assert (2, 0) == (first.objects, again.objects)
+    assert before[damaged] == names(seaway)[damaged]
+    assert {State.YANKED} == {names(seaway)[name, "noarch", "b"].files[0].state for name in ("demo", "other")}
+    assert ["demo/noarch/a"] == [line["object"] for line in logs if line["event"] == "manifests.left"]
+    put(seaway, column, good)
+    assert 1 == run(seaway).objects
+    assert {A.name, A2.name} == {file.file_name for file in names(seaway)[damaged].files}
+    assert below_its_id(seaway) == fresh(seaway)
+    assert Written() == run(seaway, store_id=OTHER_STORE)
+
+
+@pytest.mark.parametrize(
+    ("column", "value"), [(channel_rows.c.attestations, "xyz"), (channel_rows.c.description, NOT_UTF8)]
+)
+def test_a_damaged_channel_stops_only_its_own_object(
+    seaway: Seaway, people: People, channel: Channel, column: "Column[Any]", value: object
+) -> None:
+    """The same for the row of a channel: the channel keeps the object that it has, and its names are written."""
+    if value == NOT_UTF8:
+        skip_without_sqlite(seaway)
+    people.channel("other")
+    run(seaway)
+    before, good = objects(seaway), value_of(seaway, column)
+    channel.put(A)
+    put(seaway, column, value)
+    with seaway.database.write() as tx:
+        channels.change(tx, seaway.clock.now_ms(), OPERATOR, "other", description="boats")
+    with capture_logs() as logs:
+        written = [run(seaway).objects, run(seaway).objects]
+    own = keys.manifest(seaway.pairing.store_id(), keys.ManifestPlace(1))
+
+    assert [2, 0] == written
+    assert before[own] == objects(seaway)[own]
+    assert ["demo"] == [line["object"] for line in logs if line["event"] == "manifests.left"]
+    put(seaway, column, good)
+    run(seaway)
+    assert below_its_id(seaway) == fresh(seaway)
+
+
+def test_what_is_left_is_brought_from_below_an_earlier_id(seaway: Seaway, channel: Channel) -> None:
+    """Invariants 5 and 6: when the id of the store changes, the good object of a damaged row moves along."""
+    channel.put(A)
+    run(seaway)
+    expected = names(seaway)
+    put(seaway, files.c.state, "xyz")
+    run(seaway, store_id=OTHER_STORE)
+
+    assert expected == names(seaway)
+    assert all(key.startswith(keys.store_manifests(OTHER_STORE)) for key in objects(seaway))
+
+
+def test_an_object_that_is_too_large_to_be_read_is_not_written(
+    seaway: Seaway, channel: Channel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a rebuild would refuse does not take the place of what it can use."""
+    channel.put(A)
+    run(seaway)
+    before = objects(seaway)
+    channel.put(A2)
+    monkeypatch.setattr(channel_manifests, "MAX_BYTES", 1000)
+    run(seaway)
+
+    assert before == objects(seaway)
+
+
+def test_a_row_that_was_repaired_is_written_again(seaway: Seaway, channel: Channel) -> None:
+    """Damage that the reader accepts is replaced after the repair, which raises the revision of the name."""
+    channel.put(A)
+    channel.put(B)
+    put(seaway, files.c.about, b'{"summary":"damaged"}')
+    run(seaway)
+    revision = channel.revision()
+    assert 1 == reindex(seaway, None, from_blobs=True).files_rebuilt
+    written = run(seaway)
+
+    assert (revision + 1, 1) == (channel.revision(), written.objects)
+    assert b"damaged" not in names(seaway)["demo", "noarch", "a"].files[0].about
+
+
+# Stores that refuse
+
+
+class RefusingBlobs(Watched):
+    """A store in which nothing is deleted for the moment, as where its pairing cannot be confirmed."""
+
+    def delete(self, key: str) -> None:
+        pass
+
+
+@pytest.mark.parametrize("store_id", [None, OTHER_STORE], ids=["a removed channel", "another id"])
+def test_marks_stay_as_long_as_objects_do(seaway: Seaway, channel: Channel, store_id: str | None) -> None:
+    """Invariant 2: what was not deleted is deleted by a later run."""
+    channel.put(A)
+    run(seaway)
+    store_id = store_id or seaway.pairing.store_id()
+    channel.remove()
+    refused = run(seaway, blobs=RefusingBlobs(seaway.blobs), store_id=store_id)
+
+    assert 0 == refused.deleted < len(objects(seaway))
+    assert 2 == run(seaway, store_id=store_id).deleted
+    assert {} == objects(seaway)
+    assert [] == channel.rows(manifest_marks)
+
+
+def test_channels_that_are_removed_after_marks_were_reset_are_found(seaway: Seaway, channel: Channel) -> None:
+    """Invariant 2: marks are reset and not deleted."""
+    channel.put(A)
+    run(seaway)
+    forget_marks(seaway.database)
+    channel.remove()
+    run(seaway)
+
+    assert {} == objects(seaway)
+    assert [] == channel.rows(manifest_marks)
+
+
+def test_marks_are_reset_after_a_run_that_is_under_way(seaway: Seaway, channel: Channel) -> None:
+    """A run that began before cannot say of the next store what it wrote to this one."""
+    channel.put(A)
+    resetting = threading.Thread(target=forget_marks, args=[seaway.database])
+    run(seaway, before_writing=resetting.start)
+    resetting.join(60)
+
+    assert {-1} == {row[3] for row in channel.rows(manifest_marks)}
+    assert 2 == run(seaway).objects
+
+
+def test_a_new_set_gets_its_channels_last(seaway: Seaway, channel: Channel) -> None:
+    """A set with the object of a channel is whole; later, a channel comes before its names."""
+    channel.put(A)
+    watched = Watched(seaway.blobs)
+    run(seaway, blobs=watched)
+    assert ["1", "channel"] == [key.rpartition("/")[2] for _, key in watched.calls]
+    with seaway.database.write() as tx:
+        channels.change(tx, seaway.clock.now_ms(), OPERATOR, "demo", description="boats")
+    channel.put(A2)
+    run(seaway, blobs=watched)
+    assert ["channel", "1"] == [key.rpartition("/")[2] for _, key in watched.calls[2:]]
 
 
 # The job

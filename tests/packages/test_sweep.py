@@ -14,11 +14,12 @@ from seaway.cli.check import check
 from seaway.clock import DAY_MS
 from seaway.conda.limits import MIB
 from seaway.database.tables import shards
+from seaway.errors import Unavailable
 from seaway.packages import removal
 from seaway.packages.sweep import LastSweep, Swept, last, sweep
 from seaway.server.wiring import Seaway
 from seaway.storage import keys
-from tests.support import state
+from tests.support import folders, state
 from tests.support.clock import TurnedClock
 from tests.support.house import People, publish_file
 from tests.support.packages import PackageFile, conda, index_json
@@ -81,6 +82,20 @@ async def test_what_no_row_names_goes_after_a_day(seaway: Seaway, channel: str, 
     result = swept(seaway)
     assert taken is not there(seaway, FILE)
     assert ((1, len(FILE.content)) if taken else (0, 0)) == (result.blobs, result.bytes)
+
+
+async def test_nothing_goes_while_a_folder_cannot_be_listed(seaway: Seaway, channel: str) -> None:
+    """A listing that lacks something ends the sweep, which names the folder."""
+    root = seaway.blobs.local_path("")
+    if root is None:
+        pytest.skip("a bucket has no folders")
+    await publish_file(seaway, channel, FILE)
+    delete(seaway, channel)
+    age(seaway, WEEK_MS)
+    folders.make_too_deep(root / keys.BLOBS)
+    with pytest.raises(Unavailable, match=keys.BLOBS):
+        swept(seaway)
+    assert there(seaway, FILE)
 
 
 async def test_a_blob_goes_with_its_last_name(seaway: Seaway, people: People, channel: str) -> None:

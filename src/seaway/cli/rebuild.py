@@ -1,4 +1,4 @@
-"""`seaway rebuild --from-store`: the database made again from what the store says of itself."""
+"""`seaway rebuild --from-store`: rebuild a lost database from the manifests and blobs of its store."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from seaway.cli.context import JsonOption, show
 from seaway.cli.moving import told
 
 if TYPE_CHECKING:
-    from seaway.moving.from_store import Rebuilt
+    from seaway.moving.from_store import RebuiltSite
 
-_NOT_BACK = (
-    "Not in the store, so not brought back: accounts but for the site admin, keys, members, groups, publishers, notices, "
-    "download counts, the record of uploads, the audit log and the names of deleted channels."
+_NOT_RESTORED = (
+    "Not restored, because the store does not hold it: accounts other than the site admin, keys, members, groups, "
+    "publishers, notices, download counts, the record of uploads, the audit log and the names of deleted channels."
 )
 
 
@@ -30,11 +30,11 @@ def rebuild(
     ] = "admin",
     as_json: JsonOption = False,
 ) -> None:
-    """Make a lost database again: channels, files, yanked state and times; channels are private."""
+    """Rebuild a lost database from the store."""
     from seaway.moving import from_store as rebuilding
 
     if not from_store:
-        raise typer.BadParameter("say --from-store: the store is what a database can be rebuilt from")
+        raise typer.BadParameter("add --from-store")
     with told(), context.obj.house(paired=False) as seaway:
         rebuilt = rebuilding.rebuild(
             seaway.database,
@@ -49,18 +49,30 @@ def rebuild(
     value = {
         **asdict(rebuilt),
         "unnamed": [
-            {"sha256": one.sha256.hex(), "size": one.size, "package": one.package or None} for one in rebuilt.unnamed
+            {
+                "sha256": one.sha256.hex(),
+                "size": one.size,
+                "package": one.package or None,
+                "problem": one.problem or None,
+            }
+            for one in rebuilt.unnamed
         ],
     }
     show(value, as_json, "\n".join(_lines(rebuilt)))
 
 
-def _lines(rebuilt: Rebuilt) -> Iterator[str]:
+def _lines(rebuilt: RebuiltSite) -> Iterator[str]:
+    """Yield the report: what was restored, what was not, and what needs attention."""
     yield (
-        f"{rebuilt.channels:,} channels with {rebuilt.files:,} files are back; {rebuilt.deleted:,} deleted files keep "
+        f"{rebuilt.channels:,} channels with {rebuilt.files:,} files were restored; {rebuilt.deleted:,} deleted files keep "
         f"their names taken. The channels are private and belong to {rebuilt.admin}."
     )
-    yield _NOT_BACK
+    yield _NOT_RESTORED
+    if rebuilt.earlier_store_id is not None:
+        yield (
+            "The manifests below the current id of the store were not complete, so those below its earlier id "
+            f"{rebuilt.earlier_store_id} were used."
+        )
     if rebuilt.is_new_admin:
         yield f"The account {rebuilt.admin} is new: `seaway user password {rebuilt.admin}` sets its password."
     yield from _listed("Manifests that could not be used:", [f"{one.key}: {one.reason}" for one in rebuilt.unreadable])
@@ -70,7 +82,10 @@ def _lines(rebuilt: Rebuilt) -> Iterator[str]:
     )
     yield from _listed(
         "Blobs that no manifest names; they are kept until `seaway sweep --kept`:",
-        [f"{one.sha256.hex()} {one.size:,} bytes, {one.package or 'no package'}" for one in rebuilt.unnamed],
+        [
+            f"{one.sha256.hex()} {one.size:,} bytes, {one.package or one.problem or 'no package'}"
+            for one in rebuilt.unnamed
+        ],
     )
 
 

@@ -60,6 +60,17 @@ def derive_name(tx: Tx, subdir: Subdir, name: str, now_ms: int, whole_document_l
     return _switch(tx, subdir, _read(tx, subdir.id, [name]), indexes, 1, now_ms, whole_document_limit)
 
 
+def raise_revision(tx: Tx, subdir_id: int, names: Collection[str], now_ms: int) -> None:
+    """Raise the revision of names whose rows changed in what the index may not show, such as a description."""
+    tx.execute(
+        update(subdirs).where(subdirs.c.id == subdir_id).values(revision=subdirs.c.revision + 1, changed_at=now_ms)
+    )
+    revision = select(subdirs.c.revision).where(subdirs.c.id == subdir_id).scalar_subquery()
+    tx.execute(
+        update(shards).where(shards.c.subdir_id == subdir_id, shards.c.name.in_(names)).values(revision=revision)
+    )
+
+
 def ask_for_documents(tx: Tx, now_ms: int, subdir_id: int) -> None:
     """Have the whole documents of a subdir made in the background; one such job waits at most."""
     queue.enqueue(tx, now_ms, BUILD_DOCUMENTS, {"subdir_id": subdir_id}, dedup_key=f"{BUILD_DOCUMENTS}/{subdir_id}")

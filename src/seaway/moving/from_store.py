@@ -1,5 +1,5 @@
 """
-The database of a store whose database is lost, made again from its manifests and blobs.
+Rebuild the lost database of a store from its manifests and blobs.
 
 1. It is made only in a database that has, and had, no channels. All rows come in one transaction: a rebuild that was
    killed leaves the database as it was, and can be run again.
@@ -7,10 +7,14 @@ The database of a store whose database is lost, made again from its manifests an
    damaged is reported; it comes back as deleted, so that its name stays taken.
 3. Deleted files stay deleted, and their names stay taken.
 4. Channels are private, and belong to the first site admin until they are assigned.
-5. An object that is no manifest, or contradicts another one, is reported by its key, and the rest comes back.
+5. An object that is no manifest, contradicts another one or cannot be read is reported by its key, and the rest comes
+   back. Where the whole store does not answer, or a folder cannot be listed, nothing is made: files would be taken for
+   lost, and blobs that were not listed would be swept.
 6. Blobs that no manifest names are reported, and no sweep takes them until an operator releases them. Those that
    manifests name as deleted are left to the sweep.
 7. Ids are those of the lost database: the objects that are written after a rebuild take the place of those it read.
+8. After `seaway adopt` the manifests are below the earlier id of the store until all are written below the new one,
+   objects of channels last. So a set without the object of any channel is read only where no other set has one.
 """
 
 import os
@@ -45,7 +49,7 @@ from seaway.database.tables import (
     subdirs,
     uploads,
 )
-from seaway.errors import BadSetting
+from seaway.errors import BadSetting, Unavailable
 from seaway.indexing.change import touch_names
 from seaway.indexing.rows import FileRecord, State, get_subdir
 from seaway.moving import tables
@@ -93,11 +97,12 @@ class Lost:
 
 
 @dataclass(slots=True)
-class Rebuilt:
-    """What a rebuild brought back, and what it did not."""
+class RebuiltSite:
+    """The result of a rebuild: what was restored, and what was not."""
 
     admin: str
     is_new_admin: bool
+    earlier_store_id: str | None  # that of the manifests, if the store has another id by now (8)
     channels: int = 0
     files: int = 0
     deleted: int = 0
@@ -108,7 +113,7 @@ class Rebuilt:
 
 @dataclass(frozen=True, slots=True)
 class _Name:
-    """Where the object of a name is in the spool, and the ids of its rows."""
+    """A name object: its place in the spool, and the ids of its rows."""
 
     place: ManifestPlace
     offset: int
@@ -121,16 +126,16 @@ class _Name:
 
 
 class _Ids:
-    """The ids of subdirs or packages: an id means one name in one channel, which has no other id."""
+    """A mapping of ids to subdirs or packages: each id is one name in one channel, and each of these has one id."""
 
     def __init__(self) -> None:
         self.by_id: dict[int, tuple[int, str]] = {}
         self._by_name: dict[tuple[int, str], int] = {}
 
     def require_free(self, id_: int, named: tuple[int, str]) -> None:
-        """Return if these belong together, or neither is known; `BadManifest` otherwise."""
+        """Raise `BadManifest` unless these belong together or neither is known."""
         if self.by_id.get(id_, named) != named or self._by_name.get(named, id_) != id_:
-            raise BadManifest(f"another object has another id for {named[1]}, or this id for something else")
+            raise BadManifest("its ids conflict with another manifest")
 
     def take(self, id_: int, named: tuple[int, str]) -> None:
         self.by_id[id_] = named
@@ -139,7 +144,7 @@ class _Ids:
 
 @dataclass(slots=True)
 class _Plan:
-    """What the manifests say, without the records."""
+    """The contents of all manifests, without the records."""
 
     channels: dict[int, ChannelManifest] = field(default_factory=dict)
     names: list[_Name] = field(default_factory=list)
@@ -153,14 +158,17 @@ class _Plan:
 
 def rebuild(
     database: Database, blobs: Blobs, spool: Spool, clock: Clock, admin: str, whole_document_limit: int
-) -> Rebuilt:
+) -> RebuiltSite:
     """Make the rows of everything that the manifests of this store name; channels belong to a site admin of this name."""
     # A sweep here would take blobs that the rows are about to name.
     with database.alone(SWEEPING), spool.file() as objects:
         with database.read() as tx:
             _require_no_channels(tx)
-        identity = _identity_of(blobs)
-        plan = _read_manifests(blobs, identity.id, objects, clock.now_ms())
+        listed = list(blobs.list(keys.MANIFESTS))
+        identity = _identity_of(blobs, listed)
+        id_of_set = _id_of_set(listed, identity.id)
+        earlier_id = None if id_of_set == identity.id else id_of_set
+        plan = _read_manifests(blobs, _in_set(listed, id_of_set), objects, clock.now_ms())
         broken = dict(filter(None, _verify(blobs, plan)))
         unnamed = list(_find_unnamed(blobs, plan))
         with database.write() as tx:
@@ -168,7 +176,7 @@ def rebuild(
             now_ms = clock.now_ms()
             first = users.first_admin(tx)
             owner = first or users.add_admin(tx, now_ms, OPERATOR, admin)
-            rebuilt = Rebuilt(owner.name, first is None, unreadable=plan.unreadable, unnamed=unnamed)
+            rebuilt = RebuiltSite(owner.name, first is None, earlier_id, unreadable=plan.unreadable, unnamed=unnamed)
             _Filling(tx, now_ms, plan, broken, rebuilt, whole_document_limit).fill(owner, objects)
             records.put_in_database(tx, identity)
     return rebuilt
@@ -182,12 +190,12 @@ def _require_no_channels(tx: Tx) -> None:
             )
 
 
-def _identity_of(blobs: Blobs) -> DatabaseIdentity:
+def _identity_of(blobs: Blobs, listed: Sequence[BlobStat]) -> DatabaseIdentity:
     """Return the identity that the database gets: the one of the store, or of the only manifests in it."""
     found = records.of_store(blobs)
     if found is not None:
         return DatabaseIdentity(found.id, found.counter, found.counter)
-    ids = {id_ for stat in blobs.list(keys.MANIFESTS) if (id_ := keys.store_id_of(stat.key)) is not None}
+    ids = {id_ for stat in listed if (id_ := keys.store_id_of(stat.key)) is not None}
     if len(ids) != 1:
         raise BadSetting(
             f"The store has no identity, and manifests of {len(ids)} stores.", "Check storage_url, or restore a backup."
@@ -198,21 +206,35 @@ def _identity_of(blobs: Blobs) -> DatabaseIdentity:
 # Reading
 
 
-def _read_manifests(blobs: Blobs, store_id: str, objects: BinaryIO, now_ms: int) -> _Plan:
+def _id_of_set(listed: Sequence[BlobStat], store_id: str) -> str:
+    """Return the id below which the manifests are that are to be read: the store's own, or the newest whole set (8)."""
+    whole: dict[str, int] = {}
+    for stat in listed:
+        place, id_ = keys.manifest_place(stat.key), keys.store_id_of(stat.key)
+        if place is not None and id_ is not None and place.subdir_id == 0:
+            whole[id_] = max(whole.get(id_, 0), stat.modified_ms)
+    return store_id if store_id in whole or not whole else max(whole, key=lambda id_: whole[id_])
+
+
+def _in_set(listed: Sequence[BlobStat], store_id: str) -> list[BlobStat]:
+    return [stat for stat in listed if stat.key.startswith(f"{keys.store_manifests(store_id)}/")]
+
+
+def _read_manifests(blobs: Blobs, stats: Sequence[BlobStat], objects: BinaryIO, now_ms: int) -> _Plan:
     plan = _Plan()
     found: list[tuple[ManifestPlace, BlobStat]] = []
-    for stat in blobs.list(keys.store_manifests(store_id)):
+    for stat in stats:
         place = keys.manifest_place(stat.key)
         if place is not None:
             found.append((place, stat))
         elif not keys.is_unfinished(stat.key):
-            plan.unreadable.append(Unreadable(stat.key, "it has not the key of a manifest"))
+            plan.unreadable.append(Unreadable(stat.key, "its key is not that of a manifest"))
     found.sort(key=lambda one: (one[0].channel_id, one[0].subdir_id, one[0].package_id))  # channels before their names
     for place, key, content in side_by_side(partial(_fetch, blobs), found):
         _note_ids(plan, place)
         try:
-            if content is None:
-                raise BadManifest("it is larger than a manifest can be, or went meanwhile")
+            if isinstance(content, str):
+                raise BadManifest(content)
             if place.subdir_id:
                 _add_name(plan, place, decode_name(content), _keep(objects, content), now_ms)
             else:
@@ -223,15 +245,25 @@ def _read_manifests(blobs: Blobs, store_id: str, objects: BinaryIO, now_ms: int)
     return plan
 
 
-def _fetch(blobs: Blobs, one: tuple[ManifestPlace, BlobStat]) -> tuple[ManifestPlace, str, bytes | None]:
+def _fetch(blobs: Blobs, one: tuple[ManifestPlace, BlobStat]) -> tuple[ManifestPlace, str, bytes | str]:
+    """Return an object with its place and key, or the reason why it could not be read."""
     place, stat = one
-    if stat.size > MAX_BYTES:
-        return place, stat.key, None
-    try:
-        with blobs.open(stat.key) as file:
-            return place, stat.key, file.read()
-    except FileNotFoundError:
-        return place, stat.key, None
+    content: bytes | str = "it is too large, or was deleted during the rebuild"
+    if stat.size <= MAX_BYTES:
+        try:
+            with blobs.open(stat.key) as file:
+                content = file.read()
+        except FileNotFoundError:
+            pass
+        except (OSError, Unavailable) as error:
+            content = _unreadable(blobs, error)
+    return place, stat.key, content
+
+
+def _unreadable(blobs: Blobs, error: OSError | Unavailable) -> str:
+    """Return the sentence about one object that the store cannot read; raise if it reads none at all (5)."""
+    records.of_store(blobs)
+    return f"it cannot be read: {error}"
 
 
 def _keep(objects: BinaryIO, content: bytes) -> tuple[int, int]:
@@ -258,7 +290,7 @@ def _add_name(plan: _Plan, place: ManifestPlace, manifest: NameManifest, kept: t
     if place.channel_id not in plan.channels:  # its object is gone or damaged: its files say what it was called
         _add_channel(plan, place.channel_id, _channel_of_name(manifest.channel, now_ms))
     if plan.channels[place.channel_id].name != manifest.channel:
-        raise BadManifest(f"it is of the channel {manifest.channel}, and lies among those of another one")
+        raise BadManifest(f"it belongs to channel {manifest.channel} but is stored under another one")
     plan.subdirs.require_free(place.subdir_id, (place.channel_id, manifest.subdir))
     plan.packages.require_free(place.package_id, (place.channel_id, manifest.package))
     plan.subdirs.take(place.subdir_id, (place.channel_id, manifest.subdir))
@@ -295,7 +327,7 @@ def _channel_of_name(name: str, now_ms: int) -> ChannelManifest:
 
 
 def _verify(blobs: Blobs, plan: _Plan) -> Iterator[tuple[bytes, str] | None]:
-    """The blobs that are not there or not what their name says, and which of both."""
+    """Yield the blobs that are missing or damaged, and which of the two; None for those that are whole."""
     listed = [Listed(sha256, size) for sha256, size in plan.blobs.items()]
     return side_by_side(partial(_verify_one, blobs), listed, at_once=_at_once())
 
@@ -304,21 +336,30 @@ def _verify_one(blobs: Blobs, one: Listed) -> tuple[bytes, str] | None:
     try:
         if is_there(blobs, one, verify=True):
             return None
+        is_missing = blobs.stat(one.key) is None
     except FileNotFoundError:  # it went between two requests
-        return one.sha256, MISSING
-    except OSError:  # a disk that cannot read it any more: other files are still whole
-        return one.sha256, DAMAGED
-    return one.sha256, MISSING if blobs.stat(one.key) is None else DAMAGED
+        is_missing = True
+    except (OSError, Unavailable) as error:  # a disk that cannot read it any more: other files are still whole
+        _unreadable(blobs, error)
+        is_missing = False
+    return one.sha256, MISSING if is_missing else DAMAGED
 
 
 def _find_unnamed(blobs: Blobs, plan: _Plan) -> Iterator[Unnamed]:
-    """The blobs that no manifest names, neither as there nor as deleted."""
+    """Yield the blobs that no manifest names, neither as there nor as deleted."""
     listed = (
         Listed(sha256, stat.size)
         for stat in blobs.list(keys.BLOBS)
         if (sha256 := keys.sha256_of(stat.key)) is not None and sha256 not in plan.blobs and sha256 not in plan.deleted
     )
-    return side_by_side(partial(identify, blobs), listed, at_once=_at_once())
+    return side_by_side(partial(_identify, blobs), listed, at_once=_at_once())
+
+
+def _identify(blobs: Blobs, one: Listed) -> Unnamed:
+    try:
+        return identify(blobs, one)
+    except (OSError, Unavailable) as error:
+        return Unnamed(one.sha256, one.size, "", problem=_unreadable(blobs, error))
 
 
 def _at_once() -> int:
@@ -330,13 +371,13 @@ def _at_once() -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Filling:
-    """The rows, in one transaction."""
+    """The transaction that inserts all rows."""
 
     tx: Tx
     now_ms: int
     plan: _Plan
     broken: dict[bytes, str]
-    rebuilt: Rebuilt
+    rebuilt: RebuiltSite
     whole_document_limit: int
 
     def fill(self, owner: User, objects: BinaryIO) -> None:
@@ -446,7 +487,7 @@ class _Filling:
         touch_names(self.tx, subdir, changes, self.now_ms, self.whole_document_limit, grown=grown)
 
     def _settle(self, manifest: NameManifest, file: FileEntry) -> FileEntry:
-        """The file as it comes back: one without a good blob as deleted."""
+        """Return the file as it is restored: as deleted if it has no good blob."""
         if file.is_there and file.sha256 in self.broken:
             self._report(f"{manifest.channel}/{manifest.subdir}/{file.file_name}", file.sha256)
             file = msgspec.structs.replace(file, state=State.DELETED)

@@ -6,7 +6,8 @@ Every blob that a row names, from one store to another, while servers run.
 3. The secret key goes along: what is encrypted in the database opens with it.
 4. The identity goes along last, as it is at the end of each run. So a database whose store went on after the last run
    finds its new store to be an older copy, and its start stops.
-5. Manifests are not copied: older ones of this store are deleted there, and all are written anew by whoever serves next.
+5. Manifests are not copied: older ones of this store are deleted there, and all are written anew by the server that is
+   started on it next. Their marks are reset after a job that writes them has ended.
 
 What is there is not sent again, so a run that was interrupted is gone on with. What comes meanwhile is brought by a
 second pass; what comes after that, by another run.

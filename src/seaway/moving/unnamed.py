@@ -1,4 +1,4 @@
-"""What a blob that no row names may be: a package file says so itself."""
+"""Identify blobs that no manifest names: a package file says itself what it is."""
 
 from dataclasses import dataclass
 
@@ -19,15 +19,16 @@ _INFO_PART, _TAR_ZST = "info-", ".tar.zst"
 
 @dataclass(frozen=True, slots=True)
 class Unnamed:
-    """A blob, and the subdir and file name of the package that it seems to be; empty when it is none."""
+    """A blob, and the subdir and file name of the package that it seems to be; empty if it is none or unreadable."""
 
     sha256: bytes
     size: int
     package: str
+    problem: str = ""  # why it could not be read
 
 
 def identify(blobs: Blobs, one: Listed) -> Unnamed:
-    """Look into a blob."""
+    """Look into a blob; the errors of the store, except that it is gone, are the caller's."""
     try:
         return Unnamed(one.sha256, one.size, _package_of(blobs, one))
     except (Refused, FileNotFoundError):

@@ -41,7 +41,7 @@ class BadManifest(Exception):
     """An object is not a manifest that this Seaway can use; the text is the reason."""
 
 
-class Attestation(Struct, frozen=True, forbid_unknown_fields=True):
+class AttestationEntry(Struct, frozen=True, forbid_unknown_fields=True):
     """A sidecar of a file, as its row has it."""
 
     content: bytes
@@ -64,7 +64,7 @@ class FileEntry(Struct, frozen=True, forbid_unknown_fields=True):
     uploaded_as: _Text
     record: bytes
     about: bytes
-    attestations: list[Attestation]
+    attestations: list[AttestationEntry]
 
     @property
     def is_there(self) -> bool:

@@ -4,25 +4,44 @@ Keep the manifests in the store up to date with the database, in the background.
 1. Nothing is written for it in the transaction of an upload: what changed is found by the revisions of subdirs and
    names, and by comparing the objects of channels with what was written last (`manifest_marks`).
 2. An object exists only while `manifest_marks` has a row of its channel. Rows are inserted before the first object is
-   written, and deleted after the last one was deleted; so no object outlives its channel for longer than one run.
-3. The mark of a subdir moves only after every object that changed up to its revision was written. A run that was
-   killed is repeated by the next one.
+   written, and deleted after the store was seen to have none left; so no object outlives its channel for longer than
+   one run that may delete.
+3. The mark of a subdir moves only after every object that changed up to its revision was written, or noted as left
+   (6). A run that was killed is repeated by the next one.
 4. A run costs what changed: one object for each name that did, whatever else the channel holds.
 5. Only objects below ids of stores that this database has marks of are deleted. When the id changes, everything is
-   written below the new one, and then what is below the old one is deleted.
+   written below the new one, objects of channels last, and then what is below the old one is deleted.
+6. Only what the reader accepts is written. Where damaged rows make something else, the object stays as it is, nothing
+   else is stopped, and the damage is logged once. What was left is noted with the mark, and tried again by every run.
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, Update, and_, bindparam, delete, func, insert, or_, select, update
+import msgspec
+import structlog
+from sqlalchemy import (
+    ColumnElement,
+    Row,
+    Select,
+    Update,
+    and_,
+    bindparam,
+    case,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
-from seaway.channels.channels import Attestations
 from seaway.channels.roles import Role
-from seaway.conda.record import Section
+from seaway.database.damage import raw, tolerating_damage
 from seaway.database.engine import Database, Tx
 from seaway.database.tables import (
     attestations,
@@ -33,19 +52,33 @@ from seaway.database.tables import (
     members,
     packages,
     shards,
+    site_values,
     subdirs,
     users,
 )
-from seaway.indexing.rows import State
-from seaway.packages.channel_manifests import FORMAT, Attestation, ChannelManifest, FileEntry, NameManifest, encode
+from seaway.errors import DamagedDatabase
+from seaway.packages.channel_manifests import (
+    FORMAT,
+    AttestationEntry,
+    BadManifest,
+    ChannelManifest,
+    FileEntry,
+    NameManifest,
+    decode_channel,
+    decode_name,
+    encode,
+)
 from seaway.storage import keys
 from seaway.storage.blobs import Blobs
 from seaway.storage.keys import ManifestPlace
+
+log = structlog.get_logger()
 
 WRITING = "manifests"  # done by one process at a time
 _NAMES_AT_ONCE = 16  # read in one transaction, and in memory together
 _OBJECTS_AT_ONCE = 8  # a bucket answers after milliseconds, and to many at once
 _NEVER = -1
+_LEFT = "manifests-left"  # the site value that notes which objects were left (6)
 
 
 @dataclass(slots=True)
@@ -58,10 +91,13 @@ class Written:
 
 
 @dataclass(frozen=True, slots=True)
-class _ChangedChannel:
-    id: int
-    content: bytes
-    digest: bytes
+class _Object:
+    """An object to write, or the reason why it is left as it is."""
+
+    place: ManifestPlace
+    named: str
+    content: bytes = b""
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,30 +105,37 @@ class _ChangedSubdir:
     id: int
     channel_id: int
     known: int  # the revision of the last run
+    left: frozenset[int]  # packages whose objects earlier runs left
 
 
 @dataclass(frozen=True, slots=True)
 class _Place:
     """A subdir as one transaction sees it."""
 
+    channel_id: int
     subdir_id: int
     subdir: str
     channel: str
     revision: int
+
+    def __str__(self) -> str:
+        return f"{self.channel}/{self.subdir}"
 
 
 @dataclass(slots=True)
 class _Changes:
     """What is not in the store as it is in the database."""
 
-    channels: list[_ChangedChannel] = field(default_factory=list)
+    left: frozenset[ManifestPlace] = frozenset()  # by earlier runs
+    channels: list[_Object] = field(default_factory=list)
     subdirs: list[_ChangedSubdir] = field(default_factory=list)
     unmarked: list[tuple[int, int]] = field(default_factory=list)  # channels and subdirs that have no mark yet
     removed: list[int] = field(default_factory=list)  # channels
     old_stores: list[str] = field(default_factory=list)
+    has_channels: bool = False  # whether the object of any channel was written for this store
 
     def __bool__(self) -> bool:
-        return bool(self.channels or self.subdirs or self.removed or self.old_stores)
+        return bool(self.left or self.channels or self.subdirs or self.removed or self.old_stores)
 
 
 def write_changes(
@@ -101,7 +144,7 @@ def write_changes(
     """
     Bring the manifests of this store up to date, unless another process is at it.
 
-    `before_writing` is called once, before the first object is written or deleted, if there is anything to do.
+    `before_writing` is called once, before the first object is written or deleted, if any is.
     """
     written = Written()
     with database.alone(WRITING, wait=False) as mine:
@@ -111,41 +154,48 @@ def write_changes(
             changes = _find_changes(tx, store_id)
         if not changes:
             return written
-        before_writing()
         with ThreadPoolExecutor(_OBJECTS_AT_ONCE, thread_name_prefix="manifests") as threads:
-            _Run(database, blobs, store_id, threads, written).make(changes)
+            _Run(database, blobs, store_id, threads, written, before_writing, changes).make()
     return written
 
 
 def forget_marks(database: Database) -> None:
-    """Have the next run write every object again: another store is about to be used."""
-    with database.write_part() as tx:
-        tx.execute(delete(manifest_marks))
+    """
+    Have the next run write every object again, in the store that is used then.
+
+    Marks are kept, so that the objects of channels that are deleted meanwhile are found (2).
+    """
+    with database.alone(WRITING), database.write_part() as tx:
+        tx.execute(update(manifest_marks).values(revision=_NEVER, digest=None))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Run:
     database: Database
     blobs: Blobs
     store_id: str
     threads: ThreadPoolExecutor
     written: Written
+    before_writing: Callable[[], object]
+    changes: _Changes
+    left: frozenset[ManifestPlace] = field(init=False)
+    is_announced: bool = False
 
-    def make(self, changes: _Changes) -> None:
+    def make(self) -> None:
+        changes, self.left = self.changes, self.changes.left
         self._insert_marks(changes.unmarked)
-        if changes.channels:
+        # A set without the object of any channel is not whole: a rebuild prefers the one below an earlier id.
+        if changes.has_channels:
             self._write_channels(changes.channels)
         for subdir in changes.subdirs:
             self._write_subdir(subdir)
+        if not changes.has_channels:
+            self._write_channels(changes.channels)
         for channel_id in changes.removed:
-            self._delete(keys.channel_manifests(self.store_id, channel_id))
-            with self.database.write_part() as tx:
-                here = (manifest_marks.c.store_id == self.store_id, manifest_marks.c.channel_id == channel_id)
-                tx.execute(delete(manifest_marks).where(*here))
+            here = (manifest_marks.c.store_id == self.store_id, manifest_marks.c.channel_id == channel_id)
+            self._delete(keys.channel_manifests(self.store_id, channel_id), *here)
         for store_id in changes.old_stores:
-            self._delete(keys.store_manifests(store_id))
-            with self.database.write_part() as tx:
-                tx.execute(delete(manifest_marks).where(manifest_marks.c.store_id == store_id))
+            self._delete(keys.store_manifests(store_id), manifest_marks.c.store_id == store_id)
 
     def _insert_marks(self, unmarked: Sequence[tuple[int, int]]) -> None:
         rows = [
@@ -156,11 +206,13 @@ class _Run:
             with self.database.write_part() as tx:
                 tx.execute(insert(manifest_marks), rows)
 
-    def _write_channels(self, changed: Sequence[_ChangedChannel]) -> None:
-        self._write([(self._key(one.id), one.content) for one in changed])
+    def _write_channels(self, found: Sequence[_Object]) -> None:
+        good = self._write(found)
         with self.database.write_part() as tx:
-            for one in changed:
-                tx.execute(_move_mark(self.store_id, one.id, 0).values(revision=0, digest=one.digest))
+            for one in good:
+                values = {"revision": 0, "digest": _digest(one.content)}
+                tx.execute(_move_mark(self.store_id, one.place.channel_id, 0).values(values))
+            self._note_left(tx, 0, found)
 
     def _write_subdir(self, subdir: _ChangedSubdir) -> None:
         with self.database.read() as tx:
@@ -168,51 +220,125 @@ class _Run:
             names = [] if place is None else _changed_names(tx, subdir)
         if place is None:
             return  # the channel was deleted a moment ago, and the next run deletes its objects
+        left: list[_Object] = []
         for start in range(0, len(names), _NAMES_AT_ONCE):
-            with self.database.read() as tx:
-                found = _name_manifests(tx, place, names[start : start + _NAMES_AT_ONCE])
-            self._write([(self._key(subdir.channel_id, subdir.id, id_), encode(one)) for id_, one in found])
+            found = self._read(place, names[start : start + _NAMES_AT_ONCE])
+            self._write(found)
+            left += [one for one in found if one.reason]
         with self.database.write_part() as tx:
-            tx.execute(_move_mark(self.store_id, subdir.channel_id, subdir.id).values(revision=place.revision))
+            if place.revision != subdir.known:
+                tx.execute(_move_mark(self.store_id, subdir.channel_id, subdir.id).values(revision=place.revision))
+            self._note_left(tx, subdir.id, left)
 
-    def _key(self, *ids: int) -> str:
-        return keys.manifest(self.store_id, ManifestPlace(*ids))
+    def _read(self, place: _Place, package_ids: Sequence[int]) -> list[_Object]:
+        """The objects of these packages; one after the other where a page of the database is damaged."""
+        try:
+            with self.database.read() as tx:
+                return _name_objects(tx, place, package_ids)
+        except DamagedDatabase as error:
+            if len(package_ids) == 1:
+                at = ManifestPlace(place.channel_id, place.subdir_id, *package_ids)
+                return [_Object(at, f"package {package_ids[0]} of {place}", reason=error.cause)]
+        return [one for id_ in package_ids for one in self._read(place, [id_])]
 
-    def _write(self, objects: Sequence[tuple[str, bytes]]) -> None:
-        for size in self.threads.map(self._write_one, objects):
+    def _note_left(self, tx: Tx, subdir_id: int, tried: Sequence[_Object]) -> None:
+        """Note what was left in a subdir, or of channels (subdir 0), in place of what earlier runs left there."""
+        left = {one.place: one for one in tried if one.reason}
+        now = frozenset(place for place in self.left if place.subdir_id != subdir_id) | left.keys()
+        for place in left.keys() - self.left:
+            log.warning("manifests.left", object=left[place].named, reason=left[place].reason)
+        if now != self.left:
+            self.left = now
+            tx.execute(delete(site_values).where(site_values.c.name == _LEFT))
+            tx.execute(insert(site_values).values(name=_LEFT, value=msgspec.json.encode(now)))
+
+    def _write(self, objects: Sequence[_Object]) -> list[_Object]:
+        """Write these objects, and return those that were not left."""
+        good = [one for one in objects if not one.reason]
+        if good:
+            self._announce()
+        for size in self.threads.map(self._write_one, good):
             self.written.objects += 1
             self.written.bytes += size
+        for one in objects:
+            if one.reason:
+                self._keep_older(one.place)
+        return good
 
-    def _write_one(self, one: tuple[str, bytes]) -> int:
-        key, content = one
-        self.blobs.write(key, content)
-        return len(content)
+    def _write_one(self, one: _Object) -> int:
+        self.blobs.write(keys.manifest(self.store_id, one.place), one.content)
+        return len(one.content)
 
-    def _delete(self, folder: str) -> None:
-        for _ in self.threads.map(self.blobs.delete, [stat.key for stat in self.blobs.list(folder)]):
-            self.written.deleted += 1
+    def _keep_older(self, place: ManifestPlace) -> None:
+        """Copy an object that is left from below earlier ids of the store, which are about to be deleted (5)."""
+        for store_id in self.changes.old_stores:
+            self._announce()
+            with suppress(FileNotFoundError):
+                self.blobs.copy(keys.manifest(store_id, place), keys.manifest(self.store_id, place))
+
+    def _delete(self, folder: str, *marks: ColumnElement[bool]) -> None:
+        """Delete the objects in a folder, and their marks if it is empty then: a store may refuse to delete (2)."""
+        found = [stat.key for stat in self.blobs.list(folder)]
+        if found:
+            self._announce()
+        list(self.threads.map(self.blobs.delete, found))
+        remaining = sum(1 for _ in self.blobs.list(folder))
+        self.written.deleted += len(found) - remaining
+        if not remaining:
+            with self.database.write_part() as tx:
+                tx.execute(delete(manifest_marks).where(*marks))
+
+    def _announce(self) -> None:
+        if not self.is_announced:
+            self.before_writing()
+            self.is_announced = True
+
+
+def _digest(content: bytes) -> bytes:
+    return hashlib.sha256(content).digest()
 
 
 def _find_changes(tx: Tx, store_id: str) -> _Changes:
     changes = _Changes()
-    for row in tx.execute(_channels_with_marks(store_id)):
-        content = encode(_channel_manifest(row))
-        digest = hashlib.sha256(content).digest()
-        if row.known is None:
-            changes.unmarked.append((row.id, 0))
-        if row.digest != digest:
-            changes.channels.append(_ChangedChannel(row.id, content, digest))
-    for row in tx.execute(_changed_subdirs(store_id)):
-        if row.known is None:
+    left = _left_by_earlier_runs(tx)
+    with tolerating_damage(tx):
+        for row in tx.execute(_channels_with_marks(store_id)):
+            content = encode(_channel_manifest(row))
+            changes.has_channels |= row.digest is not None
+            if row.known is None:
+                changes.unmarked.append((row.id, 0))
+            if row.digest != _digest(content):
+                changes.channels.append(_checked(ManifestPlace(row.id), row.name, content, decode_channel))
+    for row in tx.execute(_changed_subdirs(store_id, {place.subdir_id for place in left})):
+        if row.is_unmarked:
             changes.unmarked.append((row.channel_id, row.id))
-        known = _NEVER if row.known is None or row.known > row.revision else row.known
-        changes.subdirs.append(_ChangedSubdir(row.id, row.channel_id, known))
+        again = frozenset(place.package_id for place in left if place.subdir_id == row.id)
+        changes.subdirs.append(_ChangedSubdir(row.id, row.channel_id, row.known, again))
+    there = {0, *(subdir.id for subdir in changes.subdirs)}
+    changes.left = frozenset(place for place in left if place.subdir_id in there)
     for row in tx.execute(_STALE, {"store_id": store_id}):
         if row.store_id == store_id:
             changes.removed.append(row.channel_id)
         elif row.store_id not in changes.old_stores:
             changes.old_stores.append(row.store_id)
     return changes
+
+
+def _left_by_earlier_runs(tx: Tx) -> frozenset[ManifestPlace]:
+    value = tx.execute(select(raw(site_values.c.value)).where(site_values.c.name == _LEFT)).scalar()
+    try:
+        return frozenset() if value is None else msgspec.json.decode(value, type=frozenset[ManifestPlace])
+    except (msgspec.MsgspecError, TypeError):  # damaged as well: what was left waits for the next change of its name
+        return frozenset()
+
+
+def _checked(place: ManifestPlace, named: str, content: bytes, decode: Callable[[bytes], object]) -> _Object:
+    """An object with what the reader says of it: values of damaged rows come this far as they are (6)."""
+    try:
+        decode(content)
+    except BadManifest as error:
+        return _Object(place, named, reason=str(error))
+    return _Object(place, named, content)
 
 
 _STALE = (
@@ -240,12 +366,18 @@ def _move_mark(store_id: str, channel_id: int, subdir_id: int) -> Update:
     return update(manifest_marks).where(_mark_of(store_id, channel_id, subdir_id))
 
 
-def _changed_subdirs(store_id: str) -> Select[Any]:
+def _changed_subdirs(store_id: str, with_left: Collection[int]) -> Select[Any]:
     known = manifest_marks.c.revision
     return (
-        select(subdirs.c.id, subdirs.c.channel_id, subdirs.c.revision, known.label("known"))
+        select(
+            subdirs.c.id,
+            subdirs.c.channel_id,
+            known.is_(None).label("is_unmarked"),
+            # A revision of the future is that of a newer database, and one that is not a number is damage.
+            case((known <= subdirs.c.revision, known), else_=_NEVER).label("known"),
+        )
         .outerjoin(manifest_marks, _mark_of(store_id, subdirs.c.channel_id, subdirs.c.id))
-        .where(or_(known.is_(None), known != subdirs.c.revision))
+        .where(or_(known.is_(None), known != subdirs.c.revision, subdirs.c.id.in_(with_left)))
         .order_by(subdirs.c.id)
     )
 
@@ -261,10 +393,10 @@ def _channels_with_marks(store_id: str) -> Select[Any]:
         select(
             channels,
             func.coalesce(owner, "").label("owner"),
-            logos.c.sha256.label("logo"),
+            raw(logos.c.sha256).label("logo"),
             logos.c.size.label("logo_size"),
             manifest_marks.c.revision.label("known"),
-            manifest_marks.c.digest,
+            raw(manifest_marks.c.digest).label("digest"),
         )
         .outerjoin(logos, logos.c.channel_id == channels.c.id)
         .outerjoin(manifest_marks, _mark_of(store_id, channels.c.id, 0))
@@ -282,7 +414,7 @@ def _channel_manifest(row: Row[Any]) -> ChannelManifest:
         refuses_lookalikes=row.refuses_lookalikes,
         quota_bytes=row.quota_bytes,
         only_publishers=row.only_publishers,
-        attestations=Attestations(row.attestations),
+        attestations=row.attestations,
         created_at=row.created_at,
         logo=row.logo,
         logo_size=row.logo_size or 0,
@@ -290,16 +422,22 @@ def _channel_manifest(row: Row[Any]) -> ChannelManifest:
 
 
 def _place_of(tx: Tx, subdir_id: int) -> _Place | None:
-    row = tx.execute(
-        select(subdirs.c.id, subdirs.c.name, channels.c.name, subdirs.c.revision)
+    query = (
+        select(channels.c.id, subdirs.c.id, subdirs.c.name, channels.c.name, subdirs.c.revision)
         .join(channels, channels.c.id == subdirs.c.channel_id)
         .where(subdirs.c.id == subdir_id)
-    ).one_or_none()
+    )
+    with tolerating_damage(tx):
+        row = tx.execute(query).one_or_none()
     return None if row is None else _Place(*row)
 
 
 def _changed_names(tx: Tx, subdir: _ChangedSubdir) -> list[int]:
-    """The packages whose index changed behind the revision that is known: deleted files are such a change too."""
+    """
+    The packages whose index changed behind the revision that is known, and those that were left.
+
+    Deleted files are such a change too.
+    """
     query = (
         select(packages.c.id)
         .join(shards, shards.c.name == packages.c.name)
@@ -308,53 +446,85 @@ def _changed_names(tx: Tx, subdir: _ChangedSubdir) -> list[int]:
             shards.c.subdir_id == subdir.id,
             shards.c.revision > subdir.known,
         )
-        .order_by(packages.c.id)
     )
-    return list(tx.execute(query).scalars())
+    return sorted(subdir.left.union(tx.execute(query).scalars()))
 
 
-def _name_manifests(tx: Tx, place: _Place, package_ids: Sequence[int]) -> list[tuple[int, NameManifest]]:
+def _name_objects(tx: Tx, place: _Place, package_ids: Sequence[int]) -> list[_Object]:
     """The objects of these packages in a subdir, as this transaction sees them."""
-    names = tx.execute(
+    query = (
         select(packages.c.id, packages.c.name, packages.c.summary, shards.c.revision)
         .join(shards, and_(shards.c.subdir_id == place.subdir_id, shards.c.name == packages.c.name))
         .where(packages.c.id.in_(package_ids))
-    ).all()
-    entries = _file_entries(tx, place.subdir_id, package_ids)
+    )
+    with tolerating_damage(tx):
+        names = tx.execute(query).all()
+        entries = _file_entries(tx, place.subdir_id, package_ids)
     return [
-        (
-            row.id,
-            NameManifest(
-                format=FORMAT,
-                channel=place.channel,
-                subdir=place.subdir,
-                package=row.name,
-                summary=row.summary,
-                revision=row.revision,
-                files=entries.get(row.id, []),
-            ),
+        _checked(
+            ManifestPlace(place.channel_id, place.subdir_id, row.id),
+            f"{place}/{row.name}",
+            encode(_name_manifest(place, row, entries.get(row.id, []))),
+            decode_name,
         )
         for row in names
     ]
 
 
-def _file_entries(tx: Tx, subdir_id: int, package_ids: Sequence[int]) -> dict[int, list[FileEntry]]:
-    of_names = (files.c.subdir_id == subdir_id, files.c.package_id.in_(package_ids))
-    sidecars: dict[str, list[Attestation]] = {}
-    beside = select(attestations).join(
-        files, and_(files.c.subdir_id == attestations.c.subdir_id, files.c.file_name == attestations.c.file_name)
+def _name_manifest(place: _Place, row: Any, entries: list[FileEntry]) -> NameManifest:
+    return NameManifest(
+        format=FORMAT,
+        channel=place.channel,
+        subdir=place.subdir,
+        package=row.name,
+        summary=row.summary,
+        revision=row.revision,
+        files=entries,
     )
-    for row in tx.execute(beside.where(*of_names).order_by(attestations.c.accepted_at, attestations.c.sha256)):
-        sidecars.setdefault(row.file_name, []).append(
-            Attestation(row.content, row.file_sha256, row.claims, row.accepted_at, row.superseded_at)
+
+
+_FILES = select(
+    files.c.package_id,
+    files.c.file_name,
+    files.c.state,
+    files.c.section,
+    files.c.version,
+    files.c.size,
+    raw(files.c.sha256).label("sha256"),
+    files.c.indexed_at,
+    files.c.uploaded_as,
+    raw(files.c.record).label("record"),
+    raw(files.c.about).label("about"),
+)
+_ATTESTATIONS = (
+    select(
+        attestations.c.file_name,
+        raw(attestations.c.content).label("content"),
+        raw(attestations.c.file_sha256).label("file_sha256"),
+        attestations.c.claims,
+        attestations.c.accepted_at,
+        attestations.c.superseded_at,
+    )
+    .join(files, and_(files.c.subdir_id == attestations.c.subdir_id, files.c.file_name == attestations.c.file_name))
+    .order_by(attestations.c.accepted_at, attestations.c.sha256)
+)
+
+
+def _file_entries(tx: Tx, subdir_id: int, package_ids: Sequence[int]) -> dict[int, list[FileEntry]]:
+    """The files of these packages, with the values that the rows hold, whatever they are."""
+    of_names = (files.c.subdir_id == subdir_id, files.c.package_id.in_(package_ids))
+    sidecars: dict[str, list[AttestationEntry]] = {}
+    for one in tx.execute(_ATTESTATIONS.where(*of_names)):
+        sidecars.setdefault(one.file_name, []).append(
+            AttestationEntry(one.content, one.file_sha256, one.claims, one.accepted_at, one.superseded_at)
         )
     entries: dict[int, list[FileEntry]] = {}
-    for row in sorted(tx.execute(select(files).where(*of_names)), key=lambda row: row.file_name):
+    for row in sorted(tx.execute(_FILES.where(*of_names)), key=lambda row: str(row.file_name)):
         entries.setdefault(row.package_id, []).append(
             FileEntry(
                 file_name=row.file_name,
-                state=State(row.state),
-                section=Section(row.section),
+                state=row.state,
+                section=row.section,
                 version=row.version,
                 size=row.size,
                 sha256=row.sha256,

@@ -5,7 +5,8 @@ Rebuild file rows from their blobs, for `seaway check` and `seaway reindex --fro
    row knows is kept: its state, its uploader, the time at which it was first indexed, its attestations.
 2. A row is changed only if its blob has the sha256 that the row names, and passes today's examination.
 3. Each row is changed in one short transaction that holds its channel, as a yank does, and only if it is still the
-   row that was compared. Each change leaves an audit line.
+   row that was compared. Each change leaves an audit line, and raises the revision of the names that have the row, so
+   that all that is made of it is made again (documents, manifests).
 """
 
 import hashlib
@@ -28,6 +29,7 @@ from seaway.database.damage import raw, tolerating_damage
 from seaway.database.engine import Database, Tx
 from seaway.database.tables import attestations, channels, files, packages, subdirs
 from seaway.errors import SeawayError
+from seaway.indexing.change import raise_revision
 from seaway.indexing.rows import State
 from seaway.publishing.examine import Candidate, examine
 from seaway.storage import keys
@@ -84,7 +86,7 @@ class Rebuilding:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class RowOutcome:
     """What became of a file row that differs: the columns that were changed, or why it was left."""
 
     where: str
@@ -133,7 +135,7 @@ def stored_field(record: object) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def rebuild(parts: Rebuilding, subdir_id: int, actor: Actor) -> Iterator[Outcome]:
+def rebuild(parts: Rebuilding, subdir_id: int, actor: Actor) -> Iterator[RowOutcome]:
     """Rebuild the rows of a subdir that differ from their blobs; what became of each that differs."""
     with parts.database.read() as tx:
         rows = rows_of_subdir(tx, subdir_id)
@@ -144,9 +146,9 @@ def rebuild(parts: Rebuilding, subdir_id: int, actor: Actor) -> Iterator[Outcome
             wrong = differing(parts.blobs, parts.spool, row, attested.get(row.file_name))
             if wrong:
                 _change(parts, row, wrong, actor)
-                yield Outcome(where, tuple(wrong))
+                yield RowOutcome(where, tuple(wrong))
         except CannotRebuild as error:
-            yield Outcome(where, (), str(error))
+            yield RowOutcome(where, (), str(error))
 
 
 def mend_packages(tx: Tx) -> None:
@@ -235,6 +237,7 @@ def _copy(blob: BinaryIO, copy: BinaryIO) -> Hashes:
 
 
 def _change(parts: Rebuilding, row: FileRow, wrong: dict[str, Any], actor: Actor) -> None:
+    now_ms = parts.clock.now_ms()
     with parts.database.write(channel=row.channel) as tx:
         with tolerating_damage(tx):
             now = tx.execute(_ROW.where(files.c.id == row.id)).one_or_none()
@@ -244,9 +247,11 @@ def _change(parts: Rebuilding, row: FileRow, wrong: dict[str, Any], actor: Actor
         if "package" in wrong:
             values["package_id"] = _package_id(tx, row.channel_id, wrong["package"])
         tx.execute(update(files).where(files.c.id == row.id).values(values))
+        names = {row.package, wrong.get("package")}
+        raise_revision(tx, row.subdir_id, {name for name in names if isinstance(name, str)}, now_ms)
         audit.write(
             tx,
-            parts.clock.now_ms(),
+            now_ms,
             actor,
             Event.FILE_REBUILT,
             channel=row.channel,

@@ -91,7 +91,7 @@ class Blobs(Protocol):
         ...
 
     def list(self, folder: str = "") -> Iterator[BlobStat]:
-        """Every blob and object, or those below one folder of the store, in no order."""
+        """Every blob and object, or those below one folder of the store, in no order; all of them, or `Unavailable`."""
         ...
 
 

@@ -94,12 +94,28 @@ class DiskBlobs:
         _sync_folder(place.parent)
 
     def list(self, folder: str = "") -> Iterator[BlobStat]:
-        for place, _, names in os.walk(self._root / folder):
+        for place, _, names in os.walk(self._root / folder, onerror=self._refuse_to_list):
             for name in names:
                 path = Path(place, name)
-                stat = self.stat(path.relative_to(self._root).as_posix())
+                try:
+                    stat = self.stat(path.relative_to(self._root).as_posix())
+                except OSError as error:
+                    raise self._not_listed(error) from error
                 if stat is not None:  # swept by someone else since the folder was read
                     yield stat
+
+    def _refuse_to_list(self, error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError):  # else it was never made, or removed since its parent was listed
+            raise self._not_listed(error) from error
+
+    def _not_listed(self, error: OSError) -> Unavailable:
+        """Return the error for a listing that lacks something: taken for whole, it would say that blobs are gone."""
+        place = Path(error.filename).relative_to(self._root).as_posix()
+        return Unavailable(
+            f"The store cannot be listed: {place} cannot be read.",
+            "Repair this folder or file, or move it out of the store, and try again.",
+            cause=str(error),
+        )
 
     def _link_in(self, path: Path, key: str) -> bool:
         """Give the file its second name, or copy it where it can have none; whether its folder had to be made."""
