@@ -41,6 +41,7 @@ from sqlalchemy import (
 )
 
 from seaway.channels.roles import Role
+from seaway.database import site_values
 from seaway.database.damage import raw, tolerating_damage
 from seaway.database.engine import Database, Tx
 from seaway.database.tables import (
@@ -52,7 +53,6 @@ from seaway.database.tables import (
     members,
     packages,
     shards,
-    site_values,
     subdirs,
     users,
 )
@@ -249,8 +249,7 @@ class _Run:
             log.warning("manifests.left", object=left[place].named, reason=left[place].reason)
         if now != self.left:
             self.left = now
-            tx.execute(delete(site_values).where(site_values.c.name == _LEFT))
-            tx.execute(insert(site_values).values(name=_LEFT, value=msgspec.json.encode(now)))
+            site_values.put(tx, _LEFT, msgspec.json.encode(now))
 
     def _write(self, objects: Sequence[_Object]) -> list[_Object]:
         """Write these objects, and return those that were not left."""
@@ -325,8 +324,8 @@ def _find_changes(tx: Tx, store_id: str) -> _Changes:
 
 
 def _left_by_earlier_runs(tx: Tx) -> frozenset[ManifestPlace]:
-    value = tx.execute(select(raw(site_values.c.value)).where(site_values.c.name == _LEFT)).scalar()
     try:
+        value = site_values.get(tx, _LEFT)
         return frozenset() if value is None else msgspec.json.decode(value, type=frozenset[ManifestPlace])
     except (msgspec.MsgspecError, TypeError):  # damaged as well: what was left waits for the next change of its name
         return frozenset()
