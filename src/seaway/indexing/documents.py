@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
+from zlib import crc32
 
 import structlog
 from sqlalchemy import Select, bindparam, delete, insert, select
@@ -307,10 +308,10 @@ class _Fragments:
             .order_by(fragments.c.name)
             .execution_options(yield_per=_ROWS_AT_ONCE)
         )
-        sums = self._sums
+        sums, start = self._sums, checksum_of_fragment(kind, b"")
         for name, content in rows:
             if isinstance(name, str) and isinstance(content, bytes):  # else its name lacks it, which `damaged` finds
-                sums[name] = sums.get(name, 0) + checksum_of_fragment(kind, content)
+                sums[name] = sums.get(name, 0) + crc32(content, start)
                 yield content
 
     def damaged(self) -> list[str]:
