@@ -526,7 +526,7 @@ def test_a_check_repairs(house: Shell) -> None:
     ran = house.run("check", "--repair", "--backup", "backup.tar")
     assert (0, f"{name} was repaired.\nEvery promise holds.\n") == (ran.code, ran.out)
     assert content == blob.read_bytes()
-    assert {"verified": 1, "mended": [], "forgotten": [], "broken": []} == (
+    assert {"verified": 1, "mended": [], "forgotten": [], "broken": [], "unread": []} == (
         house.run("check", "--repair", "--json").value["repair"]
     )
 

@@ -211,4 +211,4 @@ def _template() -> str:
 def stored(blobs: Blobs) -> list[BlobStat]:
     """The blobs in the store, and whatever else is there that no background job writes at any start."""
     fixed = (keys.SECRET_KEY, keys.IDENTITY)
-    return [stat for stat in blobs.list() if stat.key not in fixed and keys.manifest_place(stat.key) is None]
+    return [stat for stat in blobs.list() if stat.key not in fixed and not stat.key.startswith(f"{keys.MANIFESTS}/")]

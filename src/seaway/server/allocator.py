@@ -2,8 +2,8 @@
 Settings of glibc's allocator for a process with many threads.
 
 By default glibc gives the threads of a process up to eight heaps for each processor, and keeps in them what was freed.
-After mixed load a worker held 160 MiB that nothing used; with these settings it holds some 20 MiB. Threads that take
-turns with the GIL seldom allocate at the same time, so two heaps cost no speed (docs/decisions/memory.md).
+After mixed load a worker held 160 MiB that nothing used; with these settings it holds some 20 MiB. Two heaps and not one:
+threads that wait for no GIL allocate at the same time (docs/decisions/memory.md).
 """
 
 import ctypes
