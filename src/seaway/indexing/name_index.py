@@ -89,7 +89,7 @@ def checksum_of(fragments: Mapping[str, bytes]) -> int:
     """
     Checksum of the fragments of one name, the sum of their own checksums in whatever order they are read.
 
-    CRC-32 finds damage by chance; nobody can write a fragment without the database.
+    CRC-32 finds accidental damage; whoever can write a fragment can write the database.
     """
     return sum(checksum_of_fragment(kind, content) for kind, content in fragments.items()) % CHECKSUMS
 

@@ -130,7 +130,7 @@ class Keeper:
         """Add a blob that the store cannot give now to `unread`; raise what fails for other blobs too (6)."""
         try:
             yield
-        except Exception as error:
+        except Exception as error:  # errors of the system have several types, told apart below
             is_of_the_database = isinstance(error.__cause__, SQLAlchemyError)
             if is_of_the_database or not system_errors.is_unavailable(error):
                 raise
@@ -166,7 +166,7 @@ class Keeper:
             change(*names)
         except FileNotFoundError:
             raise
-        except Exception as error:
+        except Exception as error:  # errors of the system have several types, told apart below
             if not system_errors.is_unavailable(error):
                 raise
             log.warning("blob.not_moved", key=names[0], error=str(error))
