@@ -14,7 +14,7 @@ import pytest
 
 from seaway.accounts import reserved
 from seaway.database.engine import Database
-from seaway.errors import Unavailable
+from seaway.errors import DamagedDatabase, Unavailable
 from seaway.server import wiring
 from seaway.server.app import create_app
 from seaway.server.wiring import Seaway
@@ -34,6 +34,13 @@ class Away:
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         raise Unavailable(f"No connection to postgresql://me:{_SECRET}@db.internal.")
+
+
+class Unrelated(MemoryBlobs):
+    """A store that is compared with what a damaged database notes of it."""
+
+    def stat(self, key: str) -> None:
+        raise DamagedDatabase("A page of it cannot be read.")
 
 
 class Hanging(MemoryBlobs):
@@ -75,6 +82,13 @@ async def test_a_whole_house_is_ready(opened: Seaway) -> None:
         answers = [await http.get(f"/health/{probe}") for probe in ("live", "ready")]
     assert [(200, "alive"), (200, "ready")] == [(answer.status_code, answer.text) for answer in answers]
     assert {"no-store"} == {answer.headers["cache-control"] for answer in answers}
+
+
+async def test_a_damaged_database_is_not_told_of_the_storage(opened: Seaway) -> None:
+    """The storage is asked too, and reads in the database what it is compared with."""
+    async with client(opened, blobs=Unrelated()) as http:
+        answer = await http.get("/health/ready")
+    assert (503, "The database is damaged: the operator must restore a backup.") == (answer.status_code, answer.text)
 
 
 @pytest.mark.parametrize(

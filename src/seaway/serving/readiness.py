@@ -49,19 +49,20 @@ class Readiness:
     async def away(self) -> dict[str, str]:
         """The parts that cannot be used now, each with what is wrong with it; nothing that strangers may not know."""
         found = await asyncio.gather(*(self._problem(part) for part in self._questions))
-        return {part: problem for part, problem in zip(self._questions, found, strict=True) if problem is not None}
+        return dict(problem for problem in found if problem is not None)
 
-    async def _problem(self, part: str) -> str | None:
+    async def _problem(self, part: str) -> tuple[str, str] | None:
+        """The part that fails when `part` is used, and how: the storage is compared with what the database notes."""
         try:
             answer = asyncio.wrap_future(self._questions[part].put())
             await asyncio.wait_for(answer, self._patience_seconds)
         except Exception as error:  # noqa: BLE001  whatever it is, it is no answer
             log.warning("ready.away", part=part, error=f"{type(error).__name__}: {error}")
             if isinstance(error, NotPaired):
-                return error.condition
+                return part, error.condition
             if isinstance(error, DamagedDatabase):
-                return DAMAGED
-            return system_errors.condition_of(error) or NO_ANSWER
+                return "database", DAMAGED
+            return part, system_errors.condition_of(error) or NO_ANSWER
         return None
 
 
