@@ -10,7 +10,7 @@ from seaway.clock import DAY_MS, HOUR_MS, MINUTE_MS
 from seaway.database.tables import sessions as rows
 from seaway.errors import BadCredential
 from seaway.server.wiring import Seaway
-from seaway.serving.identity import identify
+from seaway.serving.identity import Accepted, Secrets, identify
 from tests.support.clock import TurnedClock
 from tests.support.house import People
 
@@ -30,13 +30,16 @@ def who(seaway: Seaway, secret: str) -> Principal | None:
 
 
 def test_a_session_speaks_for_a_person(seaway: Seaway, people: People) -> None:
-    """The cookie's secret opens it, by the same door as keys."""
+    """The cookie's secret opens it, where a cookie carries it and a route accepts it."""
     secret = start(people)
     found = who(seaway, secret)
     assert found is not None
     assert ("ada", Carrier.PERSON, seaway.clock.now_ms()) == (found.name, found.carrier, found.confirmed_at_ms)
     with seaway.database.read() as tx:
-        assert found == identify(tx, seaway.clock, ["", "garbage", secret])
+        parts = seaway.house.reading.identifying
+        assert found == identify(tx, parts, Secrets(("", "garbage"), secret), Accepted.ANY)
+        assert identify(tx, parts, Secrets((secret,)), Accepted.ANY).is_anonymous
+        assert identify(tx, parts, Secrets(session=secret), Accepted.BEARER).is_anonymous
 
 
 def test_a_secret_from_elsewhere_opens_nothing(seaway: Seaway, people: People) -> None:

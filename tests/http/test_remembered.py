@@ -17,6 +17,7 @@ from seaway.server.app import create_app
 from seaway.server.wiring import Seaway
 from seaway.serving.answer import Answer, Keep
 from seaway.serving.contents import SMALL_BYTES, Contents
+from seaway.serving.identity import Secrets
 from seaway.serving.memory import Held, Memory, Question
 from tests.indexing.channel import Channel, examining_here
 from tests.support import house
@@ -159,7 +160,7 @@ async def test_long_questions_do_not_fill_the_memory(seaway: Seaway) -> None:
     mark = await memory.mark()
     answer = Answer("tag", 1, "text/plain", Keep.REVALIDATE, is_public=True, content=b"x")
     for number in range(100):
-        memory.keep(mark, Question((f"{number}" * 1_000_000,), "chan", ("x",), ()), Held(answer, None))
+        memory.keep(mark, Question(Secrets((f"{number}" * 1_000_000,)), "chan", ("x",), ()), Held(answer, None))
     assert memory._bytes <= 32 * 1024 * 1024
     assert len(memory._answers) < 32
     before = channel_files._known_question.cache_info().currsize
@@ -178,7 +179,9 @@ async def test_small_answers_count_as_what_they_hold(seaway: Seaway) -> None:
     for number in range(1_000):
         answer = Answer(f"{number:064}", 1, "text/plain", Keep.FOR_EVER, is_public=False, content=b"x")
         held = Held(answer, None, form=_make_form(answer, 0))
-        memory.keep(mark, Question((f"{number:040}",), "chan", ("noarch", "shards", f"{number:064}"), ("gzip",)), held)
+        memory.keep(
+            mark, Question(Secrets((f"{number:040}",)), "chan", ("noarch", "shards", f"{number:064}"), ("gzip",)), held
+        )
     real = tracemalloc.get_traced_memory()[0] - before
     tracemalloc.stop()
     assert 0.6 * real < memory._bytes < 1.5 * real

@@ -29,6 +29,7 @@ from seaway.publishing.importing import import_files
 from seaway.publishing.publish import Published
 from seaway.server.wiring import Seaway
 from seaway.serving.answer import Answer
+from seaway.serving.identity import Secrets
 from seaway.serving.memory import Question
 from seaway.serving.resolve import answer
 from seaway.storage.blobs import Blobs, BlobStat
@@ -109,7 +110,7 @@ class Channel:
 
     def ask(self, *path: str, encodings: tuple[str, ...] = ()) -> Answer:
         """What a reader is answered, with the bytes read."""
-        found = anyio.run(answer, self.seaway.house.reading, Question((), self.name, path, encodings)).answer
+        found = anyio.run(answer, self.seaway.house.reading, Question(Secrets(), self.name, path, encodings)).answer
         if found.content is not None:
             return found
         with self.seaway.blobs.open(found.blob_key) as file:

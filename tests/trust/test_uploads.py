@@ -14,7 +14,7 @@ from seaway.channels.roles import Role
 from seaway.database.engine import Tx
 from seaway.database.tables import upload_chains, uploads, users
 from seaway.server.wiring import Seaway
-from seaway.serving.identity import identify
+from seaway.serving.identity import Accepted, Secrets, identify
 from seaway.trust import uploads as record
 from tests.support.house import People, publish_file
 from tests.support.packages import PackageFile, conda, index_json, tar_bz2
@@ -34,7 +34,7 @@ def broken(seaway: Seaway) -> list[str]:
 
 def principal(seaway: Seaway, key: str) -> Principal:
     with seaway.database.read() as tx:
-        return identify(tx, seaway.clock, [key]).seen_from("192.0.2.7")
+        return identify(tx, seaway.house.reading.identifying, Secrets((key,)), Accepted.ANY).seen_from("192.0.2.7")
 
 
 async def test_every_file_that_came_in_has_its_row(seaway: Seaway, people: People) -> None:

@@ -8,7 +8,6 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp
 
-from seaway import ids
 from seaway.channels.channels import is_possible_name
 from seaway.errors import NotFound, Unavailable
 from seaway.http import credentials, paths
@@ -16,7 +15,6 @@ from seaway.http.asked import Asked, encodings
 from seaway.http.cookies import Cookies
 from seaway.http.files import EXPOSED_HEADERS, respond
 from seaway.http.house import House
-from seaway.ids import KeyKind
 from seaway.packages.damage import BlobProblem, refusal
 from seaway.serving.answer import Answer
 from seaway.serving.memory import Question
@@ -99,20 +97,20 @@ def _question(path: bytes, authorizations: tuple[str, ...], accept_encoding: str
     segments = paths.split(path)
     if segments is None:
         raise NotFound("Nothing is here.", "Check the path.")
-    secrets = credentials.secrets_in(authorizations)
+    in_path = ""
     if segments[0] == _KEY_PREFIX:
         if len(segments) < 3:
             raise NotFound("Nothing is here.", "Check the path.")
-        secrets = [segments[1], *secrets]
-        segments = segments[2:]
-    # What a cookie holds is good in a cookie only: addresses and headers are logged and shared.
-    secrets = [secret for secret in secrets if ids.kind_of(secret) is not KeyKind.SESSION]
-    if session and not authorizations:
-        secrets.append(session)
+        in_path, segments = segments[1], segments[2:]
     channel, *within = segments
     if not is_possible_name(channel):
         raise NotFound("Nothing is here.", "Check the path.")
-    return Question(tuple(secrets), channel, tuple(within), encodings(accept_encoding))
+    return Question(
+        credentials.secrets_of(authorizations, session, in_path=in_path),
+        channel,
+        tuple(within),
+        encodings(accept_encoding),
+    )
 
 
 # What a request means does not change, and solvers ask the same again and again. Refusals are not kept.

@@ -21,7 +21,8 @@ from seaway.errors import BadCredential
 from seaway.http import credentials, problems
 from seaway.http.bodies import body_of
 from seaway.http.house import House
-from seaway.serving.identity import identify
+from seaway.http.identity import principal_of
+from seaway.serving.identity import Accepted
 from seaway.trust import tokens
 from seaway.trust.exchange import exchange
 from seaway.trust.refusals import Code, TokenRefused
@@ -46,16 +47,14 @@ async def revoke_token(request: Request) -> Response:
     """End the token that the request carries."""
     request.scope[problems.FORM] = _refusal
     house: House = request.app.state.house
-    secrets = credentials.from_headers(request)
-    await to_thread.run_sync(_revoke, house, secrets, credentials.address_of(request))
+    await to_thread.run_sync(_revoke, house, await principal_of(request, Accepted.WORKFLOW))
     return Response(status_code=204)
 
 
-def _revoke(house: House, secrets: list[str], address: str) -> None:
+def _revoke(house: House, by: Principal) -> None:
+    if by.token_id is None:
+        raise BadCredential("This needs the token that is to be ended.", "Send it as a bearer token.")
     with house.exchanging.database.write() as tx:
-        by: Principal = identify(tx, house.exchanging.clock, secrets).seen_from(address)
-        if by.token_id is None:
-            raise BadCredential("This needs the token that is to be ended.", "Send it as a bearer token.")
         tokens.revoke(tx, house.exchanging.clock.now_ms(), by, by.token_id)
 
 

@@ -24,13 +24,14 @@ from starlette.responses import JSONResponse, Response
 
 from seaway.accounts import openid
 from seaway.accounts.openid import OpenId
-from seaway.accounts.principal import ANONYMOUS, Carrier, Principal
+from seaway.accounts.principal import ANONYMOUS, Principal
 from seaway.accounts.tools import Refusal
-from seaway.errors import SeawayError, TooMany
+from seaway.errors import BadCredential, SeawayError, TooMany
 from seaway.http import credentials, problems
 from seaway.http.fields import fields_of, limited_body
 from seaway.http.house import House
-from seaway.serving.identity import identify
+from seaway.http.identity import principal_of
+from seaway.serving.identity import Accepted
 
 _NEVER_KEPT = {"Cache-Control": "no-store", "Pragma": "no-cache"}  # RFC 6749, 5.1
 _KEPT_SHORTLY = {"Cache-Control": "public, max-age=300", "Access-Control-Allow-Origin": "*"}
@@ -67,8 +68,8 @@ async def revoke(request: Request) -> Response:
 
 async def userinfo(request: Request) -> Response:
     """Who the bearer of an access token is."""
-    by = await _principal(request)
-    if by.carrier is not Carrier.TOOL or by.user_id is None:
+    by = await _principal(request, Accepted.TOOL)
+    if by.user_id is None:
         headers = {"WWW-Authenticate": 'Bearer realm="seaway", error="invalid_token"'}
         return JSONResponse({"error": "invalid_token"}, 401, _NEVER_KEPT | headers)
     return JSONResponse(await to_thread.run_sync(_claims, _openid(request), by.user_id), headers=_NEVER_KEPT)
@@ -84,7 +85,7 @@ async def graphql(request: Request) -> Response:
     if not _VIEWER.fullmatch(asked):
         told = {"errors": [{"message": "Only `query { viewer { login } }` is answered here; see /api/v1."}]}
         return JSONResponse(told, 400, _NEVER_KEPT)
-    by = await _principal(request)
+    by = await _principal(request, Accepted.BEARER)
     viewer = None if by.user_id is None else {"login": by.name}
     return JSONResponse({"data": {"viewer": viewer}}, headers=_NEVER_KEPT)
 
@@ -123,15 +124,12 @@ def _openid(request: Request) -> OpenId:
     return house.openid
 
 
-async def _principal(request: Request) -> Principal:
-    house: House = request.app.state.house
-    secrets = credentials.from_headers(request)
-    return await to_thread.run_sync(_identify, house, secrets) if secrets else ANONYMOUS
-
-
-def _identify(house: House, secrets: list[str]) -> Principal:
-    with house.reading.database.read() as tx:
-        return identify(tx, house.reading.clock, secrets)
+async def _principal(request: Request, accepted: Accepted) -> Principal:
+    """The caller; a credential that is not good counts as none, since each endpoint has its own answer to that."""
+    try:
+        return await principal_of(request, accepted)
+    except BadCredential:
+        return ANONYMOUS
 
 
 def _claims(parts: OpenId, user_id: int) -> Told:

@@ -18,15 +18,16 @@ from starlette.responses import Response
 from seaway.accounts.principal import Principal
 from seaway.channels.channels import is_possible_name
 from seaway.errors import BadCredential, Malformed, NotFound
-from seaway.http import credentials, paths, problems
+from seaway.http import paths, problems
 from seaway.http.bodies import body_of
 from seaway.http.house import House
-from seaway.http.identity import identified
+from seaway.http.identity import principal_of
 from seaway.http.multipart import MultipartReader, Part
 from seaway.packages import removal
 from seaway.packages.removal import Removing
 from seaway.publishing.publish import Published, publish
 from seaway.publishing.receive import too_large
+from seaway.serving.identity import Accepted
 
 # What boundaries, part headers and an attestation may add to the file's own bytes.
 _WRAPPING_BYTES = 1024 * 1024
@@ -80,11 +81,9 @@ async def _change(request: Request, act: Callable[[Removing, Principal, str, str
 
 async def _signed_principal(request: Request, house: House) -> Principal:
     """Who asks; a key in the header is needed here, and one in the path is not looked at."""
-    secrets = credentials.from_headers(request)
-    by = await to_thread.run_sync(identified, house, secrets)
+    by = await principal_of(request, Accepted.BEARER)
     if by.is_anonymous:
         raise BadCredential("This needs an API key.", "Send one as a bearer token, or check that yours is still good.")
-    by = by.seen_from(credentials.address_of(request))
     house.tally.used(by.key_id, by.address)
     return by
 

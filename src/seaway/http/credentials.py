@@ -7,16 +7,23 @@ from collections.abc import Sequence
 from starlette.requests import Request
 
 from seaway import ids
+from seaway.serving.identity import Secrets
 
 
-def from_headers(request: Request) -> list[str]:
-    """The secrets of a request; a key in the query string is ignored: query strings are logged by whatever stands in between."""
-    return secrets_in(request.headers.getlist("authorization"))
-
-
-def secrets_in(values: Sequence[str]) -> list[str]:
+def secrets_of(authorizations: Sequence[str], session: str, *, in_path: str = "") -> Secrets:
     """
-    The secrets that the Authorization headers may hold, most likely first; empty when there is no header.
+    Return the secrets of a request by its headers, its session cookie and its path.
+
+    A cookie never stands in for an Authorization header, and a query string is not looked at: it is logged by
+    whatever stands in between.
+    """
+    bearer = [in_path] if in_path else []
+    return Secrets((*bearer, *_secrets_in(authorizations)), "" if authorizations else session)
+
+
+def _secrets_in(values: Sequence[str]) -> list[str]:
+    """
+    Return the secrets that the Authorization headers may hold, most likely first; empty when there is no header.
 
     conda and mamba can only say `user:password`; the key may be either.
     """

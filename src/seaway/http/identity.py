@@ -16,13 +16,12 @@ from starlette.requests import Request
 
 from seaway.accounts import sessions
 from seaway.accounts.principal import ANONYMOUS, Principal
-from seaway.accounts.standing import judged
 from seaway.errors import BadCredential, NotAllowed
 from seaway.http import credentials
 from seaway.http.cookies import Cookies, new_mark
 from seaway.http.forms import form_of
 from seaway.http.house import House
-from seaway.serving.identity import identify
+from seaway.serving.identity import Accepted, Secrets, identify
 
 TOKEN_FIELD = "csrf_token"
 TOKEN_HEADER = "x-csrf-token"
@@ -31,11 +30,16 @@ _KNOWN = "seaway.principal"
 _MARK = "seaway.mark"
 
 
-async def principal_of(request: Request) -> Principal:
-    """Who asks, seen from where; asked once for each request. A cookie's unsafe request is proved to be our page's."""
+async def principal_of(request: Request, accepted: Accepted = Accepted.ANY) -> Principal:
+    """
+    Return the caller, with the address of the request; identified once for each request.
+
+    `BadCredential` where an Authorization header holds nothing good of an accepted kind. An unsafe request with a
+    cookie must come from a page of ours.
+    """
     known: Principal | None = request.scope.get(_KNOWN)
     if known is None:
-        known = await _find(request)
+        known = await _find(request, accepted)
         known = request.scope[_KNOWN] = known.seen_from(credentials.address_of(request))
     return known
 
@@ -57,7 +61,7 @@ async def check_own_form(request: Request) -> None:
 async def person_beside(request: Request) -> Principal | None:
     """Who is signed in in a browser whose form was proved otherwise (`check_own_form`)."""
     secret = cookies_of(request).session_of(request)
-    found = await to_thread.run_sync(_identify, request, [secret]) if secret else ANONYMOUS
+    found = await to_thread.run_sync(_identify, request, Secrets(session=secret), Accepted.SESSION)
     return found if found.is_person else None
 
 
@@ -84,38 +88,28 @@ def cookies_of(request: Request) -> Cookies:
     return Cookies.of_site(house.site_url)
 
 
-async def _find(request: Request) -> Principal:
-    secrets = credentials.from_headers(request)
-    if secrets:
-        found = await to_thread.run_sync(_identify, request, secrets)
-        if found.is_anonymous or found.is_person:
-            raise BadCredential(
-                "The credential in the Authorization header is not good.", "Check it, or make a new key."
-            )
-        return found
-    secret = cookies_of(request).session_of(request)
-    if not secret:
+async def _find(request: Request, accepted: Accepted) -> Principal:
+    authorizations = request.headers.getlist("authorization")
+    secrets = credentials.secrets_of(authorizations, cookies_of(request).session_of(request))
+    if not (secrets.bearer or secrets.session):
         return ANONYMOUS
-    found = await to_thread.run_sync(_identify, request, [secret])
-    if not found.is_person:
-        return ANONYMOUS
-    if request.method not in _SAFE:
+    found = await to_thread.run_sync(_identify, request, secrets, accepted)
+    if authorizations and found.is_anonymous:
+        raise BadCredential(
+            "The credential in the Authorization header is not good here.", "Check it, or make a new key."
+        )
+    if found.is_person and request.method not in _SAFE:
         _require_own_site(request)
-        if not await _holds(request, sessions.csrf_token(secret)):
+        if not await _holds(request, sessions.csrf_token(secrets.session)):
             raise _stale()
     return found
 
 
-def identified(house: House, secrets: list[str]) -> Principal:
-    """Who asks by these secrets, as the site's policy sees them; to be called in a thread."""
-    with house.reading.database.read() as tx:
-        return judged(tx, house.accounts.policy, identify(tx, house.reading.clock, secrets))
-
-
-def _identify(request: Request, secrets: list[str]) -> Principal:
+def _identify(request: Request, secrets: Secrets, accepted: Accepted) -> Principal:
     house: House = request.app.state.house
     reading = house.reading
-    found = identified(house, secrets)
+    with reading.database.read() as tx:
+        found = identify(tx, reading.identifying, secrets, accepted)
     if found.session_id is not None:
         sessions.touch(reading.database, reading.clock.now_ms(), found)
     return found

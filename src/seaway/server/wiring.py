@@ -52,6 +52,7 @@ from seaway.publishing.publish import Publishing
 from seaway.publishing.rates import UploadRate
 from seaway.publishing.record import Recorded, Submission, record
 from seaway.server.duties import Duties, periods_ms
+from seaway.serving.identity import Identifying
 from seaway.serving.memory import Memory
 from seaway.serving.readiness import Readiness
 from seaway.serving.resolve import Reading
@@ -206,7 +207,7 @@ def _wire_house(state: _State, documents: Documents, accounts: Accounts, publish
         openid=OpenId(database, clock, settings.site_url, SigningKey(database, accounts.sealer)),
         outside=outside,
         publishing=publishing,
-        reading=_wire_reading(database, documents, clock, blobs),
+        reading=_wire_reading(database, documents, Identifying(clock, accounts.policy), blobs),
         removing=Removing(database, clock, settings.whole_document_limit, state.reserve),
         overviews=Overviews(),
         contents=Contents(blobs),
@@ -351,13 +352,14 @@ def _wire_attesting(settings: Settings, database: Database) -> Attesting:
     return Attesting(TrustedRoots(database, file), (settings.site_url, *settings.other_urls))
 
 
-def _wire_reading(database: Database, documents: Documents, clock: Clock, blobs: Blobs) -> Reading:
+def _wire_reading(database: Database, documents: Documents, identifying: Identifying, blobs: Blobs) -> Reading:
     return Reading(
         database=database,
+        identifying=identifying,
         documents=documents,
         names=NameIndexes(),
         channel_datas=ChannelDatas(),
-        clock=clock,
+        clock=identifying.clock,
         blobs=blobs,
         building_turns=CapacityLimiter(_BUILDS_AT_ONCE),
         memory=Memory(database),

@@ -18,6 +18,7 @@ from anyio import to_thread
 
 from seaway.database.engine import Database
 from seaway.serving.answer import Answer
+from seaway.serving.identity import Secrets
 
 _MOST_ANSWERS = 8_192
 _MOST_BYTES = 32 * 1024 * 1024
@@ -27,7 +28,7 @@ _ENTRY_BYTES = 2_000  # measured with tracemalloc: question, answer and form wit
 class Question(NamedTuple):
     """What somebody asks for, and how: `encodings` are the content codings that the asker takes, best first."""
 
-    secrets: tuple[str, ...]
+    secrets: Secrets
     channel: str
     path: tuple[str, ...]
     encodings: tuple[str, ...]
@@ -83,5 +84,5 @@ class Memory:
 
 def _weight(question: Question, held: Held) -> int:
     """Return the bytes that an entry holds; callers choose how long their questions are."""
-    texts = (*question.secrets, question.channel, *question.path, *question.encodings)
+    texts = (*question.secrets.bearer, question.secrets.session, question.channel, *question.path, *question.encodings)
     return _ENTRY_BYTES + len(held.answer.content or b"") + sum(map(len, texts))

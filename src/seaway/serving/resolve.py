@@ -50,7 +50,7 @@ from seaway.indexing.names import NameIndexes
 from seaway.indexing.rows import State, find_subdir, records_of
 from seaway.packages import damage
 from seaway.serving.answer import Answer, Keep
-from seaway.serving.identity import identify
+from seaway.serving.identity import Accepted, Identifying, Secrets, identify
 from seaway.serving.memory import Held, Memory, Question
 from seaway.storage import keys
 from seaway.storage.blobs import Blobs, read_whole
@@ -92,6 +92,7 @@ class Reading:
 
     database: Database
     documents: Documents
+    identifying: Identifying
     names: NameIndexes
     channel_datas: ChannelDatas
     clock: Clock
@@ -130,7 +131,7 @@ class Unbuilt:
 
 
 def resolve(
-    house: Reading, secrets: Sequence[str], channel: str, path: tuple[str, ...], encodings: Sequence[str]
+    house: Reading, secrets: Secrets, channel: str, path: tuple[str, ...], encodings: Sequence[str]
 ) -> tuple[Answer | Unbuilt, Principal]:
     """
     What lies at `path` of `channel`, and who asks for it, by the credential that opened it.
@@ -138,7 +139,7 @@ def resolve(
     `encodings` are the content codings that the asker takes, best first.
     """
     with house.database.read() as tx:
-        by = identify(tx, house.clock, secrets)
+        by = identify(tx, house.identifying, secrets, Accepted.ANY)
         access = permissions.require(by, Action.READ, channels.access_of(tx, channel, by), channel_name=channel)
         return _find(house, tx, access, channel, path, encodings), by
 
