@@ -10,7 +10,7 @@ from seaway.errors import TooSlow
 # Two hundred clients that send a byte a second would hold two hundred connections for weeks.
 _STALL_SECONDS = 30
 _GRACE_SECONDS = 60
-_LEAST_BYTES_PER_SECOND = 2_048
+LEAST_BYTES_PER_SECOND = 2_048
 
 
 class ClientGone(Exception):
@@ -33,7 +33,7 @@ async def body_of(request: Request) -> AsyncIterator[bytes]:
             raise ClientGone from None
         size += len(chunk)
         elapsed = anyio.current_time() - started
-        if elapsed > _GRACE_SECONDS and size < _LEAST_BYTES_PER_SECOND * elapsed:
-            raise TooSlow(f"Fewer than {_LEAST_BYTES_PER_SECOND:,} bytes a second came.", "Upload again.")
+        if elapsed > _GRACE_SECONDS and size < LEAST_BYTES_PER_SECOND * elapsed:
+            raise TooSlow(f"Fewer than {LEAST_BYTES_PER_SECOND:,} bytes a second came.", "Upload again.")
         if chunk:
             yield chunk

@@ -15,6 +15,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from seaway.errors import BadSetting
+from seaway.server.http_protocol import BoundedHttpProtocol
 from seaway.settings import Settings
 
 
@@ -31,6 +32,8 @@ def run(app: ASGIApp, listener: socket.socket, settings: Settings) -> None:
     """Serve the application on a socket that listens already, until SIGTERM or SIGINT."""
     config = uvicorn.Config(
         app,
+        http=BoundedHttpProtocol,
+        ws="none",
         log_config=None,
         access_log=False,  # ours masks keys in paths
         server_header=False,

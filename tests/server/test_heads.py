@@ -1,0 +1,166 @@
+"""What a client may send before a route sees its request, by a real server without a proxy in front (ruling of heads)."""
+
+import socket
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+
+import psutil
+import pytest
+
+from seaway.server import http_protocol
+from seaway.server.http_protocol import HEAD_SECONDS, MAX_HEAD_BYTES, MAX_HEADERS
+from tests.support.requests import connected, exchange, head_bytes, read_answer
+from tests.support.server import Server, serving
+
+pytestmark = pytest.mark.on_disk
+
+_MB = 1024 * 1024
+_HALF_SENT = 300
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with serving(tmp_path_factory.mktemp("heads"), examiners=1) as running:
+        yield running
+
+
+def memory_of(server: Server) -> int:
+    top = psutil.Process(server.process.pid)
+    return sum(one.memory_info().rss for one in [top, *top.children(recursive=True)])
+
+
+def pour(server: Server, start: bytes, piece: bytes, count: int) -> int:
+    """Send a head that does not end, until the server takes no more; the status of what it said."""
+    with connected(server.address) as connection:
+        try:
+            connection.sendall(start)
+            for _ in range(count):
+                connection.sendall(piece)
+        except (BrokenPipeError, ConnectionResetError):
+            pass
+        return read_answer(connection).status
+
+
+HEAD = b"GET /health/live HTTP/1.1\r\nHost: seaway.test\r\n"
+ENDLESS = {
+    "headers": (HEAD, b"".join(b"X-%d: a\r\n" % number for number in range(100_000))),
+    "header": (HEAD + b"X-Long: ", b"a" * _MB),
+    "header-name": (HEAD, b"a" * _MB),
+    "request-line": (b"GET /", b"a" * _MB),
+    "empty-lines": (b"\r\n", b"\r\n" * (_MB // 2)),
+    "trailers": (
+        head_bytes("POST", "/signin", {"Transfer-Encoding": "chunked"}) + b"5\r\nhello\r\n0\r\nX-Long: ",
+        b"a" * _MB,
+    ),
+    "chunk-extension": (
+        head_bytes("POST", "/api/v1/keys", {"Transfer-Encoding": "chunked"}) + b"5;x=",
+        b"a" * _MB,
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", ENDLESS)
+def test_an_endless_head_is_refused(server: Server, kind: str) -> None:
+    """Invariant 1: 431 after little of 100 MB, and neither memory nor anybody else notices."""
+    start, piece = ENDLESS[kind]
+    before = memory_of(server)
+    with ThreadPoolExecutor(1) as pool:
+        poured = pool.submit(pour, server, start, piece, 100 * _MB // len(piece))
+        slowest = 0.0
+        while not poured.done():
+            began = time.perf_counter()
+            assert 200 == exchange(server.address, "GET", "/health/live").status
+            slowest = max(slowest, time.perf_counter() - began)
+    assert poured.result() in ((401, 400, 403, 431) if kind in ("trailers", "chunk-extension") else (431,))
+    assert slowest < 1
+    assert memory_of(server) - before < 20 * _MB
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"X-Long": "a" * (MAX_HEAD_BYTES - 200)}, 200),
+        ({"X-Long": "a" * MAX_HEAD_BYTES}, 431),
+        ({f"X-{number}": "a" for number in range(MAX_HEADERS - 10)}, 200),
+        ({f"X-{number}": "a" for number in range(MAX_HEADERS + 1)}, 431),
+    ],
+    ids=["long", "too-long", "many", "too-many"],
+)
+def test_a_head_up_to_the_bound_is_taken(server: Server, headers: dict[str, str], status: int) -> None:
+    """Invariant 1, from both sides; the sentence names the bounds."""
+    answer = exchange(server.address, "GET", "/health/live", headers)
+    assert status == answer.status
+    if status == 431:
+        assert (b"65,536 bytes or 128 headers" in answer.body, "close") == (True, answer.header("Connection"))
+
+
+def test_what_is_not_http_is_refused(server: Server) -> None:
+    """400 in one sentence."""
+    with connected(server.address) as connection:
+        connection.sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 hello\r\n\r\n")
+        answer = read_answer(connection)
+    assert (400, b"cannot be read as HTTP/1.1" in answer.body) == (400, True)
+
+
+@pytest.mark.slow
+def test_heads_that_stop_half_way_are_closed(server: Server) -> None:
+    """Invariant 2: 408 for each that began, nothing for one that did not; none stays open."""
+    with ExitStack() as stack:
+        opened = [stack.enter_context(connected(server.address)) for _ in range(_HALF_SENT)]
+        silent = stack.enter_context(connected(server.address))
+        drip = stack.enter_context(connected(server.address))
+        began = time.monotonic()
+        for connection in opened:
+            connection.sendall(HEAD + b"X-Half: ")
+        drip.sendall(HEAD)
+        drip.settimeout(0.5)
+        while time.monotonic() - began < HEAD_SECONDS + 10:  # a byte now and then makes no head
+            try:
+                if drip.recv(1, socket.MSG_PEEK) is not None:
+                    break
+            except TimeoutError:
+                drip.sendall(b"a")
+        assert 408 == read_answer(drip).status
+        assert {408} == {read_answer(connection).status for connection in opened}
+        assert b"" == silent.recv(1)
+        assert HEAD_SECONDS - 1 < time.monotonic() - began < HEAD_SECONDS + 10
+
+
+@pytest.mark.slow
+def test_the_rest_of_a_refused_body_does_not_drip_for_ever(server: Server) -> None:
+    """Invariant 3: a body that nobody reads any more is read while it comes at a pace, then the connection is closed."""
+    head = head_bytes("POST", "/api/v1/keys", {"Content-Length": "1000000", "Content-Type": "text/plain"})
+    with connected(server.address) as connection:
+        connection.sendall(head + b"a")
+        began = time.monotonic()
+        assert read_answer(connection, "POST").status in (400, 401, 413)
+        connection.settimeout(1)
+        is_open = True
+        while is_open and time.monotonic() - began < 3 * HEAD_SECONDS:
+            try:
+                connection.sendall(b"a")
+                is_open = bool(connection.recv(1))
+            except TimeoutError:
+                continue  # still open, and silent
+            except (BrokenPipeError, ConnectionResetError):
+                is_open = False
+        assert not is_open
+
+
+def test_a_connection_is_good_after_a_body_that_nobody_read(server: Server) -> None:
+    """Invariant 3: what was dropped to its end does not count against the next head."""
+    body = b"a" * 500_000
+    head = head_bytes("POST", "/api/v1/keys", {"Content-Length": str(len(body)), "Content-Type": "application/json"})
+    with connected(server.address) as connection:
+        for _ in range(3):
+            connection.sendall(head + body)
+            assert read_answer(connection, "POST").status in (401, 413)
+        connection.sendall(head_bytes("GET", "/health/live"))
+        assert 200 == read_answer(connection).status
+
+
+def test_the_bounds_are_those_of_the_manual() -> None:
+    """docs/operate/running.md names them."""
+    assert (64 * 1024, 128, 20) == (http_protocol.MAX_HEAD_BYTES, MAX_HEADERS, HEAD_SECONDS)
