@@ -20,7 +20,6 @@ COMMANDS = {
     "reads": "reads",
     "large": "large",
     "pages": "pages",
-    "http-servers": "http_servers",
     "choices": "choices",
     "load": "load",
     "channels": "channels",

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from seaway.server.wiring import Seaway
-from tests.support import house, server, state
+from tests.support import house, state
 from tests.support.clock import TurnedClock
 from tests.support.house import People
 from tests.support.kept import dump, secrets_in, secrets_of_log
@@ -26,20 +26,12 @@ sys.dont_write_bytecode = False
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--state", choices=state.NAMES, default=state.SQLITE_DISK, help="Where houses keep their state.")
-    parser.addoption("--http-server", choices=("uvicorn", "granian"), help="What servers speak HTTP with.")
 
 
 @pytest.fixture(scope="session", autouse=True)
 def usual_state(request: pytest.FixtureRequest) -> Iterator[None]:
     """Houses keep their state where the option says, unless a test says otherwise."""
     with state.choose(request.config.getoption("--state")):
-        yield
-
-
-@pytest.fixture(scope="session", autouse=True)
-def usual_http_server(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Servers speak HTTP with what the option says, unless a test says otherwise."""
-    with server.speaking(request.config.getoption("--http-server")):
         yield
 
 

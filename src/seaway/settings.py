@@ -210,10 +210,6 @@ class Settings(BaseSettings):
     metrics_host: Annotated[str, Field(description="The address on which `/metrics` listens.")] = "127.0.0.1"
     host: Annotated[str, Field(description="The address to listen on; `0.0.0.0` for every interface.")] = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535, description="The port to listen on; 0 takes a free one.")] = 8000
-    http_server: Annotated[
-        Literal["uvicorn", "granian"],
-        Field(description="What speaks HTTP: `uvicorn`, or `granian` where `seaway[granian]` is installed."),
-    ] = "uvicorn"
     public_url: Annotated[
         str,
         AfterValidator(_public_url),

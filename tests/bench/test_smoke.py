@@ -30,7 +30,6 @@ LOTS = (
         "large": ["--megabytes", "2"],
         "pages": ["--sizes", "40", "--rounds", "1"],
         "memory": ["--sizes", "40", "--count", "96", "--fill", "1"],
-        "http-servers": ["--sizes", "60,20", "--seconds", "0.1", "--megabytes", "1", "--count", "8"],
     },
 )
 RUN = "import json, sys; from bench.__main__ import main; sys.exit(max(map(main, json.load(sys.stdin))))"

@@ -1,7 +1,6 @@
-"""What users see whichever server speaks HTTP, and how the one that is not the default starts and ends."""
+"""What clients see of the server that speaks HTTP, and how it starts and ends."""
 
 import http.client
-import importlib.util
 import os
 import signal
 import socket
@@ -17,9 +16,6 @@ from pathlib import Path
 import psutil
 import pytest
 
-from seaway.errors import BadSetting
-from seaway.server import http_server
-from seaway.settings import Settings
 from tests.support import house
 from tests.support.house import People
 from tests.support.packages import PackageFile, conda, index_json
@@ -38,15 +34,13 @@ from tests.support.requests import (
     until,
     upload,
 )
-from tests.support.server import Server, serving, speaking, variables
+from tests.support.server import Server, serving, variables
 
 FILE = conda(index_json("demo"))
 LARGE = conda(index_json("large"), files={"share/noise": os.urandom(3_000_000)})
 NEW = conda(index_json("new"))  # is sent in part only
 
 pytestmark = pytest.mark.on_disk  # what speaks HTTP does not know where the state is
-
-SERVERS = ("uvicorn", "granian")
 
 _START_SECONDS = 60
 _STOP_SECONDS = 8  # far below what a stop may wait for requests in flight
@@ -68,8 +62,8 @@ class Spoken:
 
 
 @contextmanager
-def spoken(name: str, folder: Path, **settings: object) -> Iterator[Spoken]:
-    with serving(folder, http_server=name, examiners=1, log_format="json", **settings) as server:
+def spoken(folder: Path, **settings: object) -> Iterator[Spoken]:
+    with serving(folder, examiners=1, log_format="json", **settings) as server:
         with closing(house.build(folder)) as beside:
             people = People(beside)
             made = Spoken(server, people.channel("chan"), people.key("owner"))
@@ -79,10 +73,10 @@ def spoken(name: str, folder: Path, **settings: object) -> Iterator[Spoken]:
         yield made
 
 
-@pytest.fixture(scope="module", params=SERVERS)
-def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Spoken]:
-    """Each of them, behind a proxy that is believed."""
-    with spoken(request.param, tmp_path_factory.mktemp("spoken"), trusted_proxies="127.0.0.1") as made:
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Spoken]:
+    """Behind a proxy that is believed."""
+    with spoken(tmp_path_factory.mktemp("spoken"), trusted_proxies="127.0.0.1") as made:
         yield made
 
 
@@ -261,10 +255,10 @@ def delays(seconds: float, number: int) -> list[float]:
     ],
 )
 def test_a_stop_at_any_moment_of_the_start_is_heard(tmp_path: Path, workers: int, moments: list[float]) -> None:
-    """granian's own command loses it; ours does not, wherever the start is."""
+    """SIGTERM ends it in order, wherever the start is."""
 
     def start_and_stop(number: int) -> None:
-        process = begin(tmp_path / str(number), http_server="granian", workers=workers)
+        process = begin(tmp_path / str(number), workers=workers)
         time.sleep(moments[number])
         assert_ends(process)
 
@@ -281,9 +275,9 @@ def refuses(server: Server) -> bool:
 
 
 @pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
-def test_what_is_in_flight_at_a_stop_of_granian_is_finished(tmp_path: Path, workers: int) -> None:
+def test_what_is_in_flight_at_a_stop_is_finished(tmp_path: Path, workers: int) -> None:
     """New connections are refused at once; an upload and a download come to their ends."""
-    with spoken("granian", tmp_path, workers=workers, stop_seconds=60) as made:
+    with spoken(tmp_path, workers=workers, stop_seconds=60) as made:
         until(lambda: sum("startup complete" in line for line in made.server.log) >= workers, _START_SECONDS)
         file = conda(index_json("flying"))
         half = len(file.content) // 2
@@ -305,9 +299,9 @@ def test_what_is_in_flight_at_a_stop_of_granian_is_finished(tmp_path: Path, work
 
 
 @pytest.mark.slow
-def test_what_does_not_end_at_a_stop_of_granian_is_given_up(tmp_path: Path) -> None:
+def test_what_does_not_end_at_a_stop_is_given_up(tmp_path: Path) -> None:
     """An upload that stands still: exit code 0 after the time for a stop, and nothing is left of it."""
-    with spoken("granian", tmp_path, stop_seconds=1) as made:
+    with spoken(tmp_path, stop_seconds=1) as made:
         before = kept(made.server)
         headers = {**raw_headers(NEW), **bearer(made.key), "Content-Length": "5000"}
         with connected(made.server.address) as sending:
@@ -319,8 +313,8 @@ def test_what_does_not_end_at_a_stop_of_granian_is_given_up(tmp_path: Path) -> N
 
 @pytest.mark.slow
 def test_a_second_interrupt_waits_for_nothing(tmp_path: Path) -> None:
-    """Ctrl-C twice ends granian though an upload stands still."""
-    with spoken("granian", tmp_path, stop_seconds=60) as made:
+    """Ctrl-C twice ends it though an upload stands still."""
+    with spoken(tmp_path, stop_seconds=60) as made:
         headers = {**raw_headers(NEW), **bearer(made.key), "Content-Length": "5000"}
         with connected(made.server.address) as sending:
             sending.sendall(head_bytes("POST", f"/api/v1/upload/{made.channel}", headers) + NEW.content[:300])
@@ -329,21 +323,3 @@ def test_a_second_interrupt_waits_for_nothing(tmp_path: Path) -> None:
             until(lambda: refuses(made.server))
             made.server.process.send_signal(signal.SIGINT)
             made.server.process.wait(_STOP_SECONDS)
-
-
-def test_a_server_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where granian is missing, the sentence names the setting, and the hint how to have it."""
-    monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
-    http_server.require(Settings())
-    with pytest.raises(BadSetting) as raised:
-        http_server.require(Settings(http_server="granian"))
-    assert "http_server" in raised.value.sentence
-    assert "seaway[granian]" in (raised.value.hint or "")
-
-
-def test_tests_choose_for_servers_inside() -> None:
-    """The option of the tests reaches the servers that they start, and no further than asked."""
-    before = variables()
-    with speaking("granian"):
-        assert "granian" == variables()["SEAWAY_HTTP_SERVER"]
-    assert before == variables()

@@ -18,22 +18,7 @@ from tests.support import state
 
 _START_SECONDS = 60
 
-_usual: dict[str, str] = {}
-
 tls = functools.cache(httpx.create_ssl_context)  # for `verify`: each client makes its own otherwise, in 17 ms
-
-
-@contextmanager
-def speaking(http_server: str | None) -> Iterator[None]:
-    """Servers started inside speak HTTP by this one, unless a test says otherwise; None for their default."""
-    before = dict(_usual)
-    if http_server is not None:
-        _usual["SEAWAY_HTTP_SERVER"] = http_server
-    try:
-        yield
-    finally:
-        _usual.clear()
-        _usual.update(before)
 
 
 def variables() -> dict[str, str]:
@@ -43,7 +28,7 @@ def variables() -> dict[str, str]:
     # Counted as usual, but some tests send thousands of files with one key, and all of them come from one address.
     usual = {"SEAWAY_UPLOADS_PER_HOUR": "1000000", "SEAWAY_SEARCHES_PER_MINUTE": "1000000"}
     # Hundreds of folders of tests would take gigabytes.
-    return own | usual | {"SEAWAY_DISK_RESERVE": "0"} | _usual
+    return own | usual | {"SEAWAY_DISK_RESERVE": "0"}
 
 
 @dataclass

@@ -36,23 +36,18 @@ def serve(
     port: Annotated[int | None, typer.Option(help="The port to listen on; 0 takes a free one.")] = None,
     data: Annotated[Path | None, typer.Option(help="The data folder.")] = None,
     workers: Annotated[int | None, typer.Option(help="How many processes serve.")] = None,
-    http_server: Annotated[str | None, typer.Option(help="What speaks HTTP: `uvicorn` or `granian`.")] = None,
 ) -> None:
     """Serve channels; everything it needs is made in the data folder at the first start."""
     from seaway.server.stops import Stop
 
     stop = Stop()
     signal.signal(signal.SIGTERM, stop)
-    settings = context.obj.settings(
-        host=host, port=port, workers=workers, http_server=http_server, **({} if data is None else {"data": data})
-    )
+    settings = context.obj.settings(host=host, port=port, workers=workers, **({} if data is None else {"data": data}))
 
     from seaway import logs
     from seaway.server import allocator, wiring
-    from seaway.server import http_server as speaking
 
     allocator.limit_heaps()
-    speaking.require(settings)
     logs.set_up(settings.log_format, settings.log_level)
     metrics = _metrics(settings) if settings.workers == 1 else None
     # Bound before anything is made, since the address of the site may depend on which port was free; but nobody can

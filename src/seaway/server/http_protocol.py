@@ -37,7 +37,7 @@ _MALFORMED = "The request cannot be read as HTTP/1.1: send it again, well formed
 
 
 class _HeadTooLarge(Exception):
-    """A callback of the parser met the bound."""
+    """The parser has a whole head, which is too large."""
 
 
 class BoundedHttpProtocol(HttpToolsProtocol):
@@ -46,10 +46,9 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._in_body = False
-        self._head_bytes = 0  # of the fields of this head (or these trailers) that the parser has handed over
-        self._framing_bytes = 0  # received since the parser last handed over a byte of a body
+        self._framing_bytes = 0  # received since the last head or byte of a body that the parser handed over
         self._dropped_bytes = 0  # received since the last tick while nobody reads them
-        self._too_large = False
+        self._is_too_large = False
         self._is_refused = False
         self._timer: asyncio.TimerHandle | None = None
 
@@ -72,32 +71,19 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().data_received(data)
         if self._framing_bytes > MAX_HEAD_BYTES and not self._is_refused:
             self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, _TOO_LARGE)
-        elif self._timer is None and self._is_awaited():
+        elif (self._framing_bytes or self._in_body) and self._timer is None and self._is_awaited():
             self._start_timer()
-
-    def on_message_begin(self) -> None:
-        """Start to count a head."""
-        self._head_bytes = 0
-        super().on_message_begin()
-
-    def on_url(self, url: bytes) -> None:
-        """Count a part of the request line."""
-        self._count(len(url))
-        super().on_url(url)
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Count a header, or a trailer, which no route reads."""
-        self._count(len(name) + len(value) + _FIELD_BYTES)
-        if not self._in_body:
-            super().on_header(name, value)
-            if len(self.headers) > MAX_HEADERS:
-                self._count(MAX_HEAD_BYTES)
 
     def on_headers_complete(self) -> None:
         """Hand the request to the routes."""
-        self._stop_timer()
-        self._in_body, self._head_bytes, self._framing_bytes = True, 0, 0
+        if len(self.headers) > MAX_HEADERS or (self._framing_bytes > MAX_HEAD_BYTES < self._head_bytes()):
+            self._is_too_large = True
+            raise _HeadTooLarge
+        if self._timer is not None:
+            self._stop_timer()
+        self._in_body, self._framing_bytes = True, 0
         super().on_headers_complete()
+        self.headers = []  # where the parser puts trailers, which are no headers of the request
 
     def on_body(self, body: bytes) -> None:
         """Hand over a part of a body."""
@@ -107,23 +93,20 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """Await the next head."""
         self._in_body, self._framing_bytes = False, 0
-        self._stop_timer()
         super().on_message_complete()
-        if not self._is_answering():
+        if self.cycle.response_complete:
+            self._stop_timer()
             self._start_timer()
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what the parser refused, or what a bound made it refuse."""
-        if self._too_large:
+        if self._is_too_large:
             self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, _TOO_LARGE)
         else:
             self._refuse(HTTPStatus.BAD_REQUEST, _MALFORMED)
 
-    def _count(self, size: int) -> None:
-        self._head_bytes += size
-        if self._head_bytes > MAX_HEAD_BYTES:
-            self._too_large = True
-            raise _HeadTooLarge
+    def _head_bytes(self) -> int:
+        return len(self.url) + sum(len(name) + len(value) + _FIELD_BYTES for name, value in self.headers)
 
     def _is_awaited(self) -> bool:
         """Whether the rest of a head is awaited, or that of a body which no route reads."""

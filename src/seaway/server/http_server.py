@@ -1,31 +1,20 @@
 """
-What stands between the listening socket and the application: uvicorn, or granian in its place.
+What stands between the listening socket and the application: uvicorn.
 
 1. A stop that is asked for at any moment is orderly, also while the application starts.
 2. After it nothing new is taken, what is in flight is finished within `stop_seconds`, and the rest is given up.
 3. An answer that breaks off after its head cuts the connection, so that nobody takes half for all.
 
-Which of them, and why: `docs/decisions/http-server.md`.
+What a client may send it: `http_protocol.py`. Why uvicorn: `docs/decisions/http-server.md`.
 """
 
-import importlib.util
 import socket
 
 import uvicorn
 from starlette.types import ASGIApp
 
-from seaway.errors import BadSetting
 from seaway.server.http_protocol import BoundedHttpProtocol
 from seaway.settings import Settings
-
-
-def require(settings: Settings) -> None:
-    """`BadSetting` if the server that is set is not installed."""
-    if settings.http_server == "granian" and importlib.util.find_spec("granian") is None:
-        raise BadSetting(
-            "The setting http_server is 'granian', which is not installed.",
-            "Install it with `pip install 'seaway[granian]'`, or leave http_server as it is.",
-        )
 
 
 def run(app: ASGIApp, listener: socket.socket, settings: Settings) -> None:
@@ -42,12 +31,4 @@ def run(app: ASGIApp, listener: socket.socket, settings: Settings) -> None:
         timeout_graceful_shutdown=settings.stop_seconds,
         lifespan="on",
     )
-    _server(settings, config).run(sockets=[listener])
-
-
-def _server(settings: Settings, config: uvicorn.Config) -> uvicorn.Server:
-    if settings.http_server == "uvicorn":
-        return uvicorn.Server(config)
-    from seaway.server.granian_server import GranianServer
-
-    return GranianServer(config)
+    uvicorn.Server(config).run(sockets=[listener])
