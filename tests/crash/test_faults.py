@@ -274,7 +274,7 @@ def test_a_full_disk_lets_owners_delete_and_readers_read(tmp_path: Path) -> None
             behind = client.get(f"/{CHANNEL}/noarch/repodata.json")
             assert (200, "1") == (behind.status_code, behind.headers["seaway-revision"]), behind.text
             assert [first.name] == list(behind.json()["packages.conda"])
-            assert "no-cache" in behind.headers["cache-control"]
+            assert "max-age=0, must-revalidate" in behind.headers["cache-control"]
 
             gone, yanked, *kept = answered
             assert 200 == client.delete(f"/api/v1/delete/{CHANNEL}/noarch/{gone}").status_code

@@ -42,7 +42,7 @@ def ask(http: httpx.Client, **form: str) -> httpx.Response:
     """Ask for tokens; whatever comes is JSON that nobody keeps."""
     answer = http.post("/api/oauth/token", data={**CLIENT, **form})
     assert "application/json" == answer.headers["content-type"]
-    assert "no-store" == answer.headers["cache-control"]
+    assert "private, no-store" == answer.headers["cache-control"]
     return answer
 
 

@@ -112,7 +112,7 @@ def test_a_package_file_may_be_kept_for_an_hour(plain: httpx.Client, shelf: Shel
     answer = plain.get(shelf.path(PACKAGE))
     assert (200, LISTED.content) == (answer.status_code, answer.content)
     assert f'"{LISTED.sha256}"' == answer.headers["etag"]
-    assert "public, max-age=3600" == answer.headers["cache-control"]
+    assert "public, max-age=0, must-revalidate" == answer.headers["cache-control"]
     assert "application/octet-stream" == answer.headers["content-type"]
 
 
@@ -691,7 +691,7 @@ def test_an_operator_may_let_readers_keep_the_index(limited: LimitedSite) -> Non
         kept = {path: http.head(f"/{channel.name}/{path}").headers["cache-control"] for path in INDEX_DOCUMENTS}
         package = http.head(f"/{channel.name}/noarch/{limited.largest.name}").headers["cache-control"]
     assert {"public, max-age=60, must-revalidate"} == set(kept.values())
-    assert "public, max-age=3600" == package
+    assert "public, max-age=0, must-revalidate" == package
 
 
 # What goes away

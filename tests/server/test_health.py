@@ -81,7 +81,7 @@ async def test_a_whole_house_is_ready(opened: Seaway) -> None:
     async with client(opened) as http:
         answers = [await http.get(f"/health/{probe}") for probe in ("live", "ready")]
     assert [(200, "alive"), (200, "ready")] == [(answer.status_code, answer.text) for answer in answers]
-    assert {"no-store"} == {answer.headers["cache-control"] for answer in answers}
+    assert {"private, no-store"} == {answer.headers["cache-control"] for answer in answers}
 
 
 async def test_a_damaged_database_is_not_told_of_the_storage(opened: Seaway) -> None:

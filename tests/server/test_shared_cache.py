@@ -1,16 +1,21 @@
 """A cache in front that many share keeps what is public, and nothing that is private (case 86)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
 import httpx
+import msgspec
 import pytest
 
+from tests.conftest import Site
+from tests.http import asks
+from tests.http.asks import Ask
+from tests.http.test_matrix import ROWS
 from tests.support import house, nginx, state
 from tests.support.house import People
 from tests.support.nginx import Nginx
-from tests.support.packages import conda
+from tests.support.packages import conda, zstd
 from tests.support.requests import upload
 from tests.support.server import serving
 
@@ -22,9 +27,10 @@ INDEX = "repodata_shards.msgpack.zst"
 
 @dataclass(frozen=True)
 class Front:
-    """nginx with a cache, and the keys of a member and of a stranger."""
+    """nginx with a cache before a site, and the keys of a member and of a stranger."""
 
     nginx: Nginx
+    site: Site
     member: str
     stranger: str
 
@@ -36,25 +42,30 @@ class Front:
 @pytest.fixture(scope="module")
 def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
     folder = tmp_path_factory.mktemp("cached")
-    with state.choose(state.SQLITE_DISK), serving(folder, examiners=1, trusted_proxies="127.0.0.1") as server:
-        with closing(house.build(folder)) as beside:
-            people = People(beside)
-            for name in ("open", "closed"):
-                people.channel(name, owner="owner", public=name == "open")
-            member, stranger = people.key("owner"), people.key("stranger")
+    with (
+        state.choose(state.SQLITE_DISK),
+        serving(folder, examiners=1, trusted_proxies="127.0.0.1") as server,
+        closing(house.build(folder)) as beside,
+    ):
+        people = People(beside)
+        site = Site(server, people)
+        for name in ("open", "closed"):
+            people.channel(name, owner="owner", public=name == "open")
+        member, stranger = people.key("owner"), people.key("stranger")
         with server.client() as http:
             assert [201, 201] == [upload(http, name, FILE, member).status_code for name in ("open", "closed")]
         store = folder / "data" / "store"
         with nginx.before(server.address, store, tmp_path_factory.mktemp("nginx"), caches=True) as before:
-            yield Front(before, member, stranger)
+            yield Front(before, site, member, stranger)
 
 
 def test_the_cache_caches(front: Front) -> None:
-    """What everybody may read comes from it the second time, or the test below would show nothing."""
-    path = f"/open/noarch/{FILE.name}"
+    """What everybody may read for a while comes from it the second time, or the tests below would show nothing."""
+    index = front.get(f"/open/noarch/{INDEX}", None)
+    shards = msgspec.msgpack.decode(zstd.decompress(index.content))["shards"].values()
+    path = f"/open/noarch/shards/{next(iter(shards)).hex()}.msgpack.zst"
     answers = [front.get(path, None) for _ in range(2)]
     assert ["MISS", "HIT"] == [answer.headers["cache-status"] for answer in answers]
-    assert [FILE.content] * 2 == [answer.content for answer in answers]
 
 
 @pytest.mark.parametrize(
@@ -88,3 +99,27 @@ def test_a_key_in_the_path_is_not_the_key_of_a_cache(front: Front) -> None:
     for _ in range(2):
         assert FILE.content == front.get(f"/t/{front.member}/closed/{path}", None).content
     assert 401 == front.get(f"/closed/{path}", None).status_code
+
+
+def test_nothing_that_depends_on_its_caller_comes_from_it(front: Front) -> None:
+    """Every GET route, twice with a session, with a key and with nothing: only what says that it is public is kept."""
+    with front.site.client() as direct, front.nginx.client() as cached:
+        for public in (True, False):
+            stage = asks.stage(front.site, direct, public=public)
+            callers = (stage.signed_in("owner"), stage.signed("owner"), {})
+            for row in ROWS:
+                method, _, _ = row.partition(" ")
+                if method == "GET":
+                    for ask in asks.of(stage, row, "owner"):
+                        crawl(cached, ask, callers)
+
+
+def crawl(http: httpx.Client, ask: Ask, callers: Sequence[dict[str, str]]) -> None:
+    for caller in callers:
+        for _ in range(2):
+            answer = http.get(ask.path, params=ask.params, headers={**(caller if ask.signed else {}), **ask.headers})
+            control, varies = answer.headers["cache-control"], answer.headers.get("vary", "")
+            if not control.startswith("public"):
+                assert "HIT" != answer.headers["cache-status"], ask.path
+                assert {"Authorization", "Cookie"} <= {name.strip() for name in varies.split(",")}, ask.path
+                assert "private" in control, ask.path

@@ -41,9 +41,11 @@ def configuration() -> str:
     return rest.partition("```")[0]
 
 
-# A cache that many share, as an operator might put one in front: it goes by what answers say of themselves.
+# A cache that many share, as an operator might put one in front: it goes by what answers say of themselves, and keeps
+# for a minute those that say nothing.
 _CACHE = """
         proxy_cache shared;
+        proxy_cache_valid any 1m;
         proxy_buffering on;
         add_header Cache-Status $upstream_cache_status always;
 """

@@ -28,7 +28,7 @@ def test_a_page_loads_from_here_only(site: Site) -> None:
     assert "default-src 'none'" in policy
     assert "font-src 'self'" in policy
     assert "unsafe" not in policy
-    assert {"no-store"} == {answer.headers["cache-control"]}
+    assert {"private, no-store"} == {answer.headers["cache-control"]}
     for address in re.findall(r'(?:src|href)="([^"]+)"', answer.text):
         assert address.startswith(("/", "#")), address
     assert not re.search(r"\sstyle=|\son[a-z]+=|<style|<script>", answer.text)

@@ -83,7 +83,7 @@ def query(url: str) -> dict[str, str]:
 def sent_to(answer: httpx.Response) -> str:
     """The address in the bucket that an answer leads to, after a look at whether it is nothing but that."""
     assert (302, b"") == (answer.status_code, answer.content)
-    assert "no-store" == answer.headers["cache-control"]
+    assert "private, no-store" == answer.headers["cache-control"]
     location = answer.headers["location"]
     assert location.startswith(s3.shared().endpoint + "/")
     assert urlsplit(location).path.endswith(f"/blobs/{FILE.sha256[:2]}/{FILE.sha256}")

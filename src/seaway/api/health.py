@@ -12,12 +12,10 @@ from seaway.http import problems
 from seaway.http.house import House
 from seaway.serving.readiness import NO_ANSWER
 
-_NEVER_KEPT = {"Cache-Control": "no-store"}
-
 
 async def live(_request: Request) -> Response:
     """The process answers."""
-    return problems.text("alive", 200, _NEVER_KEPT)
+    return problems.text("alive", 200)
 
 
 async def ready(request: Request) -> Response:
@@ -25,9 +23,9 @@ async def ready(request: Request) -> Response:
     house: House = request.app.state.house
     away = await house.readiness.away()
     if not away:
-        return problems.text("ready", 200, _NEVER_KEPT)
+        return problems.text("ready", 200)
     silent = [part for part, problem in away.items() if problem == NO_ANSWER]
     named = " and ".join(f"the {part}" for part in silent)
     sentences = [f"{named.capitalize()} {'do' if len(silent) > 1 else 'does'} not answer."] if silent else []
     sentences += [f"The {part} {problem}." for part, problem in away.items() if problem != NO_ANSWER]
-    return problems.text(" ".join(sentences), 503, _NEVER_KEPT)
+    return problems.text(" ".join(sentences), 503)

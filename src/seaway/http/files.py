@@ -21,7 +21,6 @@ _CHUNK_BYTES = 1024 * 1024
 _SENDS_PATHS = "http.response.pathsend"
 _RANGE = re.compile(r"bytes=(\d{0,19})-(\d{0,19})")
 _A_YEAR = 31_536_000
-_AN_HOUR = 3_600
 _PRIVATE_SECONDS = 300
 
 EXPOSED_HEADERS = "ETag, Content-Length, Content-Range, Accept-Ranges, Seaway-Revision"
@@ -186,7 +185,7 @@ def _signed_url(asked: Asked, answer: Answer, blobs: Blobs, seconds: int) -> str
 
 def _redirect(answer: Answer, url: str) -> Reply:
     """Clients drop their credentials on the way to another host, and repeat their range there."""
-    headers = {"Location": url, "Cache-Control": "no-store", "ETag": f'"{answer.etag}"', "Content-Length": "0"}
+    headers = {"Location": url, "ETag": f'"{answer.etag}"', "Content-Length": "0"}
     if answer.is_public:
         headers["Access-Control-Allow-Origin"] = "*"
     return Reply(302, _raw(headers), way=Way.REDIRECT)
@@ -261,10 +260,8 @@ def _cache_control(answer: Answer, index_max_age: int) -> str:
     match answer.keep:
         case Keep.FOR_EVER:
             return f"{scope}, max-age={_A_YEAR}, immutable"
-        case Keep.AN_HOUR:
-            return f"{scope}, max-age={_AN_HOUR}"
         case Keep.NEVER:
-            return f"{scope}, no-cache"
+            return f"{scope}, max-age=0, must-revalidate"
         case Keep.REVALIDATE:
             return f"{scope}, max-age={index_max_age}, must-revalidate"
 

@@ -1,8 +1,13 @@
-"""Around each request: its id, its log line, the headers that every answer has, and the last net for errors."""
+"""
+Around each request: its id, its log line, the headers that every answer has, and the last net for errors.
+
+1. An answer that does not say that it is public is private: no cache keeps it (`private, no-store`, unless it says
+   otherwise itself), and it varies by the caller's credentials. What is forgotten leaks nothing.
+"""
 
 import random
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import structlog
 from starlette.datastructures import State
@@ -29,6 +34,8 @@ _ALWAYS = (
     (b"referrer-policy", b"strict-origin-when-cross-origin"),
     (b"cross-origin-opener-policy", b"same-origin"),
 )
+_CACHE_CONTROL, _VARY, _PUBLIC = b"cache-control", b"vary", b"public"
+_CREDENTIALS = (b"Authorization", b"Cookie")
 _STRICT_TRANSPORT = (b"strict-transport-security", b"max-age=31536000")
 
 
@@ -90,7 +97,20 @@ class Application:
         completed = [*headers, (b"seaway-request-id", request_id.encode())]
         brought = dict(completed)
         completed += [header for header in self._always if header[0] not in brought]
+        cached = brought.get(_CACHE_CONTROL)
+        if cached is None or not cached.startswith(_PUBLIC):
+            completed = _private(completed, brought, cached)
         return completed
+
+
+def _private(
+    headers: list[tuple[bytes, bytes]], brought: Mapping[bytes, bytes], cached: bytes | None
+) -> list[tuple[bytes, bytes]]:
+    """The headers of an answer that depends on its caller (invariant 1)."""
+    varies = [name.strip() for name in brought.get(_VARY, b"").split(b",") if name.strip()]
+    varies += [name for name in _CREDENTIALS if name not in varies]
+    kept = [header for header in headers if header[0] != _VARY]
+    return [*kept, (_VARY, b", ".join(varies)), *([] if cached else [(_CACHE_CONTROL, b"private, no-store")])]
 
 
 def _check_address(scope: Scope) -> None:

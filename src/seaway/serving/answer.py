@@ -7,10 +7,10 @@ from enum import Enum
 class Keep(Enum):
     """How long a reader may keep an answer without asking again."""
 
-    # attestations under the name of their file: whoever asks sees those of its bytes; documents that could not be built
+    # package files, which can be overwritten; attestations under the name of their file: whoever asks sees those of its
+    # bytes; documents that could not be built
     NEVER = "never"
     REVALIDATE = "revalidate"  # index documents: always ask, mostly hear «not changed»
-    AN_HOUR = "an hour"  # package files, which can be overwritten
     FOR_EVER = "for ever"  # shards and sidecars that are named by their content
 
 

@@ -337,7 +337,7 @@ def _package(house: Reading, tx: Tx, access: Access, subdir: str, file_name: str
         etag=row.sha256.hex(),
         size=row.size,
         media_type=_BYTES,
-        keep=Keep.AN_HOUR,
+        keep=Keep.NEVER,
         is_public=access.is_public,
         blob_key=keys.blob(row.sha256),
         is_package=True,

@@ -113,8 +113,7 @@ async def atom(request: Request) -> Response:
         return shown, recent.files_of(tx, shown.id, shown.name, _IN_A_FEED)
 
     shown, arrivals = await look(request, find)
-    headers = {"Cache-Control": "no-store", "Vary": "Cookie, Authorization, Accept"}
-    return Response(feed.write(house.site_url, shown, arrivals), media_type=feed.MEDIA_TYPE, headers=headers)
+    return Response(feed.write(house.site_url, shown, arrivals), media_type=feed.MEDIA_TYPE)
 
 
 def _sort(request: Request) -> Sort:

@@ -43,8 +43,6 @@ async def logo(request: Request) -> Response:
         "Content-Security-Policy": "default-src 'none'; sandbox",
         "Cross-Origin-Resource-Policy": "same-origin",
     }
-    if not is_public:
-        headers["Vary"] = "Cookie, Authorization"
     if request.headers.get("if-none-match") == etag:
         return Response(status_code=304, headers=headers)
     delivery = house_of(request).delivery

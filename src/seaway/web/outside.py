@@ -35,7 +35,7 @@ async def begin(request: Request) -> Response:
     by = await principal_of(request)
     name, go_to = request.path_params["provider"], local(request.query_params.get("next", ""))
     begun = await to_thread.run_sync(partial(outside.begin, outside_of(request), name, by, next_path=go_to))
-    response = RedirectResponse(begun.url, 303, headers={"Cache-Control": "no-store"})
+    response = RedirectResponse(begun.url, 303)
     cookies_of(request).keep_flow(response, begun.secret)
     return response
 

@@ -64,14 +64,13 @@ def page(
 
 def see(path: str) -> Response:
     """Go on there with GET, after something was done."""
-    return RedirectResponse(path, 303, headers={"Cache-Control": "no-store"})
+    return RedirectResponse(path, 303)
 
 
 def _headers(policy: str) -> dict[str, str]:
     return {
         "Content-Security-Policy": policy,
-        "Cache-Control": "no-store",
-        "Vary": "Cookie, Authorization, Accept",
+        "Vary": "Authorization, Cookie, Accept",
         "X-Frame-Options": "DENY",
         "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
     }

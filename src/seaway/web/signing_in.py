@@ -175,7 +175,7 @@ async def confirm_passkey(request: Request, by: Principal) -> Response:
 
 
 def _json(text: str) -> Response:
-    return Response(text, media_type="application/json", headers={"Cache-Control": "no-store"})
+    return Response(text, media_type="application/json")
 
 
 def _ways(request: Request) -> dict[str, Any]:

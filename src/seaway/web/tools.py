@@ -179,9 +179,7 @@ def _back(request: Request, told: dict[str, str]) -> Response:
     state = request.query_params.get("state")
     address = request.query_params["redirect_uri"]
     query = urlencode(told | ({} if state is None else {"state": state}))
-    return RedirectResponse(
-        f"{address}?{query}", 303, headers={"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
-    )
+    return RedirectResponse(f"{address}?{query}", 303, headers={"Referrer-Policy": "no-referrer"})
 
 
 def _origin(redirect_uri: str) -> str:

@@ -80,7 +80,7 @@ async def renew_recovery(request: Request, by: Principal) -> Response:
 async def passkey_question(request: Request, by: Principal) -> Response:
     """What a browser needs to make a passkey."""
     options = await to_thread.run_sync(passkeys.ask_new, accounts_of(request), by)
-    return Response(options, media_type="application/json", headers={"Cache-Control": "no-store"})
+    return Response(options, media_type="application/json")
 
 
 @for_person
