@@ -3,7 +3,8 @@ Groups: a named set of users that can be a member of channels with a role.
 
 1. A group has at least one manager, who may change it; the user who makes it is the first. Only the end of the
    account of its last manager leaves it without one, and then site admins may change it.
-2. Who is in a group is told to its members and to site admins. Its name is no secret, as those of users are none.
+2. Who is in a group, and how many, is shown to its members and to site admins only: not to owners of channels that it
+   is in (`members.all_groups`), nor in their audit logs. Its name is no secret, as those of users are none.
 3. What a group gives in channels is asked of the database at each request: who leaves it has lost that on the next.
 """
 
