@@ -29,7 +29,7 @@ from tests.support import house
 from tests.support.clock import TurnedClock
 from tests.support.house import People
 from tests.support.packages import conda, index_json
-from tests.support.requests import raw_headers
+from tests.support.requests import bearer, raw_headers
 from tests.support.workflows import GITHUB
 
 PATH = "/api/github/secret-scanning"
@@ -167,7 +167,9 @@ async def test_a_found_token_of_a_workflow_ends(http: httpx.AsyncClient, scanned
         ]
         secret, other = (tokens.mint(tx, now_ms, GITHUB, both, life_ms=MINUTE_MS) for _ in range(2))
     file = conda(index_json("demo"))
-    sent = await http.post("/api/v1/upload/boats", content=file.content, headers=raw_headers(file, secret))
+    sent = await http.post(
+        "/api/v1/upload/boats", content=file.content, headers={**raw_headers(file), **bearer(secret)}
+    )
     assert 201 == sent.status_code
     before = letters_waiting(scanned)
     assert [200, 200] == [await status(http, secret), await status(http, other)]

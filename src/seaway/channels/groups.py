@@ -20,7 +20,7 @@ from seaway.accounts.users import User
 from seaway.audit import Event
 from seaway.channels import permissions
 from seaway.channels.roles import Role, SiteAction
-from seaway.channels.telling import Telling, tell
+from seaway.channels.telling import Telling, caused_by, tell
 from seaway.database.engine import Tx
 from seaway.database.tables import channel_groups, channels, group_members, groups
 from seaway.database.tables import users as user_rows
@@ -153,7 +153,16 @@ def put_member(
     event = Event.GROUP_MEMBER_ADDED if was_manager is None else Event.GROUP_MEMBER_CHANGED
     audit.write(tx, now_ms, by.actor, event, target=f"{name}/{user}", manager=is_manager)
     if was_manager is None:
-        tell(tx, now_ms, telling, user_id, letters.group_joined, group=name, by=by.name)
+        tell(
+            tx,
+            now_ms,
+            telling,
+            user_id,
+            letters.group_joined,
+            cause=caused_by(by, "group_joined", name),
+            group=name,
+            by=by.name,
+        )
     return next(member for member in _members_of(tx, group.id) if member.user == user)
 
 

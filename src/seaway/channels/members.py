@@ -17,7 +17,7 @@ from seaway.audit import Event
 from seaway.channels import channels, permissions
 from seaway.channels.permissions import Access
 from seaway.channels.roles import Action, Role
-from seaway.channels.telling import Telling, tell
+from seaway.channels.telling import Telling, caused_by, tell
 from seaway.database.engine import Tx
 from seaway.database.tables import (
     channel_groups,
@@ -101,7 +101,11 @@ def put(
     event = Event.MEMBER_ADDED if known is None else Event.MEMBER_CHANGED
     audit.write(tx, now_ms, by.actor, event, channel=channel, target=user, role=role.value)
     if known is None:
-        tell(tx, now_ms, telling, user_id, letters.member_added, channel=channel, role=role.value, by=by.name)
+        cause = caused_by(by, "member_added", channel)
+        tell(
+            tx, now_ms, telling, user_id, letters.member_added,
+            cause=cause, channel=channel, role=role.value, by=by.name,
+        )  # fmt: skip
     return Member(user, role, now_ms, user_id)
 
 

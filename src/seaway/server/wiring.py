@@ -8,7 +8,7 @@ from pathlib import Path
 
 from anyio import CapacityLimiter
 
-from seaway.accounts import secret_key
+from seaway.accounts import mail_limits, secret_key
 from seaway.accounts.fetching import Fetcher
 from seaway.accounts.oidc import OpenIdProviders
 from seaway.accounts.openid import OpenId
@@ -256,7 +256,7 @@ def _wire_accounts(settings: Settings, database: Database, blobs: Blobs, clock: 
         clock=clock,
         hasher=Hasher(),
         sealer=sealer,
-        outbox=Outbox(sealer, post, settings.effective_mail_from),
+        outbox=Outbox(sealer, post, settings.effective_mail_from, mail_limits.refusal),
         policy=_policy(settings),
         site_url=settings.site_url,
     )
