@@ -30,7 +30,7 @@ async def test_an_address_is_added_verified_and_made_primary(seaway: Seaway, fol
         addresses.make_primary(folk.house, by, HOME_ADDRESS)
 
     _, other = await folk.session("ada", AWAY)
-    signing_up.verify(folk.house, link_in(letters(seaway)[0]), client=HOME.address, keep=by.session_id)
+    signing_up.verify(folk.house, by, link_in(letters(seaway)[0]))
     assert [True, False] == [folk.is_good(secret) for secret in (mine, other)]
     assert "was added to it" in text_of(letters_to(seaway, "ada@example.com")[0])
 
@@ -70,11 +70,9 @@ async def test_a_link_to_an_address_that_was_removed_is_dead(seaway: Seaway, fol
     secret = link_in(letters(seaway)[0])
     addresses.remove(folk.house, by, HOME_ADDRESS)
     with pytest.raises(NotFound):
-        signing_up.verify(folk.house, secret, client=HOME.address)
+        signing_up.verify(folk.house, by, secret)
     addresses.add(folk.house, by, HOME_ADDRESS)
-    signing_up.verify(
-        folk.house, link_in(letters_to(seaway, HOME_ADDRESS)[-1]), client=HOME.address, keep=by.session_id
-    )
+    signing_up.verify(folk.house, by, link_in(letters_to(seaway, HOME_ADDRESS)[-1]))
     resetting.ask(folk.house, HOME_ADDRESS, client=HOME.address)
     secret = link_in(letters_to(seaway, HOME_ADDRESS)[-1])
     addresses.remove(folk.house, by, HOME_ADDRESS)

@@ -1,11 +1,13 @@
 """An account for a stranger (accounts/signing_up.py), with the letters that really leave."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from seaway.accounts import emails, links, sessions, signing_up, users
 from seaway.accounts.links import Purpose
+from seaway.accounts.principal import ANONYMOUS, Carrier
 from seaway.channels import permissions
 from seaway.channels.roles import SiteAction
 from seaway.clock import DAY_MS
@@ -34,7 +36,7 @@ async def test_who_signs_up_gets_a_letter_and_proves_to_read_it(seaway: Seaway, 
 
     (letter,) = letters(seaway)
     assert (ADA, "Verify your address for 127.0.0.1:8000") == (letter["To"], letter["Subject"])
-    signing_up.verify(folk.house, link_in(letter), client=HOME.address)
+    signing_up.verify(folk.house, by, link_in(letter))
 
     permissions.require_site(folk.who(secret), SiteAction.ADD_CHANNEL)
     assert folk.is_good(secret)
@@ -44,12 +46,28 @@ async def test_a_link_is_pressed_twice(seaway: Seaway, folk: Folk) -> None:
     """Case 2: the second time is harmless, and no way in."""
     await sign_up(folk)
     secret = link_in(letters(seaway)[0])
-    signing_up.verify(folk.house, secret, client=HOME.address)
+    by, _ = await folk.session("ada")
+    signing_up.verify(folk.house, by, secret)
     with pytest.raises(NotFound, match="not good any more"):
-        signing_up.verify(folk.house, secret, client=HOME.address)
+        signing_up.verify(folk.house, by, secret)
     with seaway.database.read() as tx:
         assert links.was_used(tx, Purpose.VERIFY, secret)
-        assert [] == sessions.of_user(tx, users.get(tx, "ada").id, folk.now_ms)
+        assert 1 == len(sessions.of_user(tx, users.get(tx, "ada").id, folk.now_ms))
+
+
+async def test_a_link_works_for_the_account_that_named_the_address(seaway: Seaway, folk: Folk) -> None:
+    """Nobody gives their address to the account of an attacker by pressing a button, signed in elsewhere or not (2)."""
+    await sign_up(folk, "attacker", "victim@example.com")
+    secret = link_in(letters_to(seaway, "victim@example.com")[0])
+    folk.add("victim-elsewhere")
+    other, _ = await folk.session("victim-elsewhere")
+    attacker, _ = await folk.session("attacker")
+    for by in (ANONYMOUS, other, replace(attacker, carrier=Carrier.KEY)):
+        with pytest.raises(NotAllowed, match="an address of the account attacker"):
+            signing_up.verify(folk.house, by, secret)
+    with seaway.database.read() as tx:
+        assert emails.owner_of(tx, "victim@example.com") is None
+    signing_up.verify(folk.house, attacker, secret)
 
 
 async def test_a_scanner_that_opens_the_link_verifies_nothing(seaway: Seaway, folk: Folk) -> None:
@@ -81,9 +99,10 @@ async def test_an_address_is_verified_by_one(seaway: Seaway, folk: Folk) -> None
     await sign_up(folk, "first")
     await sign_up(folk, "second")
     one, two = (link_in(letter) for letter in letters(seaway))
-    signing_up.verify(folk.house, two, client=HOME.address)
+    (first, _), (second, _) = await folk.session("first"), await folk.session("second")
+    signing_up.verify(folk.house, second, two)
     with pytest.raises(NotFound):
-        signing_up.verify(folk.house, one, client=HOME.address)
+        signing_up.verify(folk.house, first, one)
     with seaway.database.read() as tx:
         assert users.get(tx, "second").id == emails.owner_of(tx, ADA)
 
@@ -93,11 +112,11 @@ async def test_a_link_is_good_for_a_day(seaway: Seaway, folk: Folk, clock: Turne
     await sign_up(folk)
     old = link_in(letters(seaway)[0])
     clock.move(DAY_MS)
-    with pytest.raises(NotFound):
-        signing_up.verify(folk.house, old, client=HOME.address)
     by, _ = await folk.session("ada")
+    with pytest.raises(NotFound):
+        signing_up.verify(folk.house, by, old)
     signing_up.write_again(folk.house, by, ADA, client=HOME.address)
-    signing_up.verify(folk.house, link_in(letters(seaway)[1]), client=HOME.address)
+    signing_up.verify(folk.house, by, link_in(letters(seaway)[1]))
 
 
 async def test_a_letter_again_goes_to_ones_own_address_only(seaway: Seaway, folk: Folk) -> None:

@@ -50,7 +50,6 @@ class Person:
         page.goto(f"/verify/{self.secret_of_letter('Verify your address')}")
         page.get_by_role("button", name="This address is mine").click()
         page.get_by_role("heading", name="verified").wait_for()
-        self.stand.sign_in(page, self.name)
 
     def secret_of_letter(self, subject: str) -> str:
         """What the link in the newest letter holds that begins so; it may still be on its way."""

@@ -59,7 +59,7 @@ def test_the_role_of_a_group_counts_until_it_ends(on_both: str, seaway: Seaway, 
     add(seaway, ada)
     seen = [role(seaway, "boats", bob)]
     with seaway.database.write() as tx:
-        members.put_group(tx, seaway.clock.now_ms(), owner, "boats", "crew", Role.CONTRIBUTOR)
+        members.put_group(tx, seaway.clock.now_ms(), OPERATOR, "boats", "crew", Role.CONTRIBUTOR)
     seen.append(role(seaway, "boats", bob))
     put(seaway, ada, "bob")
     seen.append(role(seaway, "boats", bob))

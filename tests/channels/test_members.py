@@ -5,6 +5,7 @@ from sqlalchemy import select
 
 from seaway.accounts import users
 from seaway.accounts.principal import ANONYMOUS, OPERATOR, Mode, Principal
+from seaway.audit import log
 from seaway.channels import channels, groups, members
 from seaway.channels.roles import Role
 from seaway.database.tables import audit
@@ -129,6 +130,68 @@ def test_groups_are_listed_beside_users(seaway: Seaway, people: People, boats: s
         with pytest.raises(NotFound, match="no group named"):
             members.put_group(tx, 0, OPERATOR, boats, "nothing", Role.VIEWER)
     assert [("crew", Role.VIEWER, 1)] == [(entry.group, entry.role, entry.user_count) for entry in listed]
+
+
+def put_group(seaway: Seaway, by: Principal) -> members.MemberGroup:
+    with seaway.database.write(channel="boats") as tx:
+        return members.put_group(tx, seaway.clock.now_ms(), by, "boats", "crew", Role.VIEWER)
+
+
+def sizes(seaway: Seaway, by: Principal) -> list[int | None]:
+    with seaway.database.read() as tx:
+        return [entry.user_count for entry in members.listed(tx, by, "boats")[1]]
+
+
+def test_only_people_in_a_group_add_it(on_both: str, seaway: Seaway, people: People, boats: str) -> None:
+    """An owner who is not in the group cannot bring it in, but can change the role of one that is there; admins can."""
+    people.user("moderator", admin=True)
+    owner = people.person("owner")
+    with seaway.database.write() as tx:
+        groups.add(tx, 0, OPERATOR, "crew", users.get(tx, "stranger"))
+    with pytest.raises(NotAllowed, match="owner is not in the group 'crew'"):
+        put_group(seaway, owner)
+    assert 1 == put_group(seaway, people.person("moderator")).user_count
+    assert put_group(seaway, owner).user_count is None
+    with seaway.database.write() as tx:
+        members.remove_group(tx, seaway.clock.now_ms(), owner, boats, "crew")
+        groups.put_member(tx, 0, OPERATOR, "crew", "owner")
+    assert 2 == put_group(seaway, owner).user_count
+
+
+def test_the_size_of_a_group_is_shown_to_its_members(on_both: str, seaway: Seaway, people: People, boats: str) -> None:
+    """Not to the owner of a channel that it is in, nor to other members of the channel."""
+    people.user("moderator", admin=True)
+    with seaway.database.write() as tx:
+        groups.add(tx, 0, OPERATOR, "crew", users.get(tx, "stranger"))
+        members.put_group(tx, 0, OPERATOR, boats, "crew", Role.VIEWER)
+    assert [None] == sizes(seaway, people.person("owner")) == sizes(seaway, people.person("guest"))
+    assert [1] == sizes(seaway, people.person("stranger")) == sizes(seaway, people.person("moderator"))
+
+
+def test_the_log_of_a_channel_says_nothing_of_people_in_groups(seaway: Seaway, people: People, boats: str) -> None:
+    """What happens inside a group is in the log of the site only."""
+    with seaway.database.write() as tx:
+        groups.add(tx, 1, OPERATOR, "crew", users.get(tx, "stranger"))
+        members.put_group(tx, 1, OPERATOR, boats, "crew", Role.VIEWER)
+        groups.put_member(tx, 1, OPERATOR, "crew", "helper")
+        groups.remove_member(tx, 1, OPERATOR, "crew", "helper")
+        groups.remove(tx, 1, OPERATOR, "crew")
+    with seaway.database.read() as tx:
+        text = str(log.of_channel(tx, boats, limit=100))
+    assert "stranger" not in text
+    assert "group.member" not in text
+
+
+def test_leaving_does_not_tell_the_owner_from_where(seaway: Seaway, people: People, boats: str) -> None:
+    """Anyone can be added without being asked: who gets out shows their network address to site admins only."""
+    leave(seaway, people.person("guest").seen_from("203.0.113.9"))
+    leave(seaway, people.by_key(people.key("helper", mode=Mode.MANAGE)).seen_from("203.0.113.9"))
+    put(seaway, people.person("owner").seen_from("198.51.100.1"))
+    with seaway.database.read() as tx:
+        seen = {entry.target: entry.address for entry in log.of_channel(tx, boats, limit=3)}
+        kept = {entry.target: entry.address for entry in reversed(log.of_all(tx, limit=9))}
+    assert {"guest": "", "helper": "", "stranger": "198.51.100.1"} == seen
+    assert {"guest": "203.0.113.9", "helper": "203.0.113.9", "stranger": "198.51.100.1"}.items() <= kept.items()
 
 
 def test_every_change_of_a_member_leaves_a_line(seaway: Seaway, people: People, boats: str) -> None:

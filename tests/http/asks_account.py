@@ -69,15 +69,15 @@ def _unlinking_nothing(_stage: Stage, _who: str) -> Iterable[Ask]:
     yield Ask("/api/v1/me/identities/1000000")
 
 
+@builds(*(f"{method} /verify/{{secret}}" for method in ("GET", "HEAD", "POST")))
+def _link_to_verify(_stage: Stage, _who: str) -> Iterable[Ask]:
+    yield Ask("/verify/swy-ln-unknown")
+
+
 @builds(
-    *(
-        f"{method} /{purpose}/{{secret}}"
-        for purpose in ("verify", "reset", "first-account")
-        for method in ("GET", "HEAD", "POST")
-    )
+    *(f"{method} /{purpose}/{{secret}}" for purpose in ("reset", "first-account") for method in ("GET", "HEAD", "POST"))
 )
 def _link(_stage: Stage, _who: str) -> Iterable[Ask]:
-    yield Ask("/verify/swy-ln-unknown")
     yield Ask("/reset/swy-ln-unknown")
     yield Ask("/first-account/swy-ln-unknown")
 

@@ -93,7 +93,7 @@ GET /signup/sent                                          200       200       20
 HEAD /signup/sent                                         200       200       200       200       200       200       200       200       200       200       401
 GET /verify/{secret}                                      404       404       404       404       404       404       404       404       404       404       401
 HEAD /verify/{secret}                                     404       404       404       404       404       404       404       404       404       404       401
-POST /verify/{secret}                                     403       403       403       403       403       403       403       403       403       403       403
+POST /verify/{secret}                                     401       403       403       403       403       403       403       403       403       403       401
 GET /reset                                                200       200       200       200       200       200       200       200       200       200       401
 HEAD /reset                                               200       200       200       200       200       200       200       200       200       200       401
 POST /reset                                               403       403       403       403       403       403       403       403       403       403       403
@@ -276,7 +276,7 @@ DELETE /api/v1/channels/{channel}                         401       403/404   40
 GET /api/v1/channel-names/{channel}                       401       200       200       200       200       200       403       403       403       403       401
 
 The API: members of channels
-GET /api/v1/channels/{channel}/keys                       401       403/404   403       403       403       403       403       403       403       403/404   401
+GET /api/v1/channels/{channel}/keys                       401       403/404   200       200       200       200       200       200       200       403/404   401
 GET /api/v1/channels/{channel}/members                    401       403/404   200       200       200       200       200       200       200       403/404   401
 PUT /api/v1/channels/{channel}/members/{user}             401       403/404   403       403       200       200       403       403       403       403/404   401
 DELETE /api/v1/channels/{channel}/members/{user}          401       403/404   403       403       204       204       403       403       403       403/404   401
@@ -389,7 +389,7 @@ PATCH /api/v1/channels/{channel}                          403/404   403       40
 DELETE /api/v1/channels/{channel}                         403/404   403       403       204       204       403
 
 Members and groups
-GET /api/v1/channels/{channel}/keys                       403/404   403       403       200       200       200
+GET /api/v1/channels/{channel}/keys                       403/404   200       200       200       200       200
 GET /api/v1/channels/{channel}/members                    403/404   200       200       200       200       200
 PUT /api/v1/channels/{channel}/members/{user}             403/404   403       403       200       200       403
 DELETE /api/v1/channels/{channel}/members/{user}          403/404   403       403       204       204       403

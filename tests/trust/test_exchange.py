@@ -15,6 +15,7 @@ from sqlalchemy import func, select, update
 
 from seaway.accounts import emails, users
 from seaway.accounts.principal import OPERATOR, Mode
+from seaway.audit import log
 from seaway.channels import channels, transfers
 from seaway.clock import HOUR_MS, MINUTE_MS, SECOND_MS
 from seaway.counts import Counts
@@ -118,24 +119,73 @@ def _claims(text: str) -> bytes:
     return base64.urlsafe_b64decode(text.split(".")[1] + "==")
 
 
-def test_the_first_use_pins_ids_and_tells_the_owner(here: Trusting) -> None:
-    """Case 62: a repository of the same name with another number is refused from then on; letters go out once."""
+def test_the_first_token_pins_ids_and_the_first_upload_tells_the_owner(here: Trusting) -> None:
+    """Case 62: a repository of the same name with another number is refused from then on; emails are sent once."""
     with here.seaway.database.write() as tx:
         emails.add(tx, here.clock.now_ms(), users.get(tx, "owner").id, "owner@example.com", verified=True)
     here.minted(github(here))
     here.minted(github(here))
 
+    secret = here.minted(github(here))
+
     assert "invalid-publisher" == here.mint(github(here, repository_id="2003")).json()["code"]
     assert "invalid-publisher" == here.mint(github(here, repository_owner_id="1002")).json()["code"]
-    assert [
-        "publisher.used-first",
-        "publisher.pinned",
-        "oidc.minted",
-        "oidc.minted",
-        "oidc.refused",
-        "oidc.refused",
-    ] == (names(here))
+    assert [*["oidc.minted"] * 3, "oidc.refused", "oidc.refused"] == names(here)
+    assert 0 == letters(here)
+    for number in range(2):
+        assert 201 == upload(here, secret, conda(index_json(f"tools-{number}"))).status_code
+    assert ["publisher.used-first", "publisher.pinned"] == names(here)[5:]
     assert 2 == letters(here)
+
+
+def in_channel(here: Trusting) -> tuple[list[log.Entry], trusted.Publisher]:
+    """What the owner of the channel sees: its log, and its publisher on GitHub."""
+    with here.seaway.database.read() as tx:
+        known = next(one for one in trusted.in_channel(tx, channels.get(tx, "harbour").id) if one.kind == "github")
+        return log.of_channel(tx, "harbour", limit=100), known
+
+
+def test_nothing_of_a_run_is_in_a_channel_before_it_uploads_there(here: Trusting) -> None:
+    """Anyone can name a repository that is not theirs: its runs stay unknown to them, though their token is good here."""
+    with here.seaway.database.write() as tx:
+        emails.add(tx, here.clock.now_ms(), users.get(tx, "owner").id, "owner@example.com", verified=True)
+    before = in_channel(here)
+    ended, secret = (here.minted(github(here, environment="release", run_id="77")) for _ in range(2))
+    bearer = {"Authorization": f"Bearer {ended}"}
+    assert 204 == here.ask("DELETE", "/api/oidc/token", headers=bearer).status_code
+    seen_log, seen = in_channel(here)
+    assert before[0] == seen_log
+    assert (None, {}, None) == (seen.used_at_ms, seen.shown_pins, seen.hinted_at_ms)
+    assert 0 == letters(here)
+    with here.seaway.database.read() as tx:
+        minted = [line for line in log.of_all(tx, limit=100) if line.action == "oidc.minted"]
+    assert {("", "77")} == {(line.channel, line.detail["run_id"]) for line in minted}
+
+    assert 201 == upload(here, secret).status_code
+    seen_log, seen = in_channel(here)
+    assert here.clock.now_ms() == seen.used_at_ms
+    assert {"owner_id": "1001", "repository_id": "2002"} == seen.shown_pins
+    assert 3 == letters(here)
+    (line,) = [line for line in seen_log if line.action == "file.uploaded"]
+    assert ("acme/tools", "77") == (line.detail["repository"], line.detail["run_id"])
+
+
+def test_a_publisher_that_is_made_another_begins_as_new(here: Trusting) -> None:
+    """Otherwise an owner could upload once from their own repository, and then name one that is not theirs."""
+    upload(here, here.minted(github(here)))
+    _, known = in_channel(here)
+    with here.seaway.database.write() as tx:
+        draft = replace(trusted.draft_of(known), matched={**known.wanted.matched, "repository": "other"})
+        trusted.change(tx, here.clock.now_ms(), OPERATOR, "harbour", known.id, draft)
+    here.minted(github(here, **other("acme/other")))
+    _, moved = in_channel(here)
+    assert (None, {}) == (moved.used_at_ms, moved.shown_pins)
+    assert {"owner_id": "1001", "repository_id": "2002"} == moved.wanted.pins
+
+
+def other(repository: str) -> dict[str, str]:
+    file = f"{repository}/.github/workflows/release.yml@refs/tags/v1"
+    return {"repository": repository, "ref": "refs/tags/v1", "workflow_ref": file, "job_workflow_ref": file}
 
 
 def letters(here: Trusting) -> int:
@@ -162,10 +212,11 @@ def test_an_environment_that_nobody_asks_for_is_told_once(here: Trusting) -> Non
     """The owner learns that the rules of the environment can be gone round."""
     with here.seaway.database.write() as tx:
         emails.add(tx, here.clock.now_ms(), users.get(tx, "owner").id, "owner@example.com", verified=True)
-    here.minted(github(here))
+    upload(here, here.minted(github(here)))
     before = letters(here)
-    for _ in range(2):
-        here.minted(github(here, environment="release"))
+    for number in range(2):
+        secret = here.minted(github(here, environment="release"))
+        assert 201 == upload(here, secret, conda(index_json(f"tools-{number}"))).status_code
 
     assert before + 1 == letters(here)
 

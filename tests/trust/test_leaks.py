@@ -28,6 +28,8 @@ from seaway.trust.publishers import Draft
 from tests.support import house
 from tests.support.clock import TurnedClock
 from tests.support.house import People
+from tests.support.packages import conda, index_json
+from tests.support.requests import bearer, raw_headers
 from tests.support.workflows import GITHUB
 
 PATH = "/api/github/secret-scanning"
@@ -151,15 +153,24 @@ def test_all_of_a_report_is_looked_up_before_any_ends(seaway: Seaway, people: Pe
 
 @pytest.mark.anyio
 async def test_a_found_token_of_a_workflow_ends(http: httpx.AsyncClient, scanned: Seaway) -> None:
-    """The owner of the channel hears of it once and reads it in the log; the publisher stays."""
+    """The owner of a channel that its run uploaded to is told once, and the log says so; no other channel learns of it."""
     people = People(scanned)
     people.channel("boats", owner="ada", public=False)
+    people.channel("others", owner="ada", public=False)
     matched = {"owner": "acme", "repository": "demo", "workflow": "release.yml"}
     with scanned.database.write() as tx:
         emails.add(tx, 0, users.get(tx, "ada").id, "ada@example.com", verified=True)
         now_ms, teller = scanned.clock.now_ms(), scanned.house.exchanging.teller
-        publisher = publishers.add(tx, now_ms, OPERATOR, teller, "boats", "github", Draft(matched))
-        secret, other = (tokens.mint(tx, now_ms, GITHUB, [publisher], life_ms=MINUTE_MS) for _ in range(2))
+        both = [
+            publishers.add(tx, now_ms, OPERATOR, teller, channel, "github", Draft(matched))
+            for channel in ("boats", "others")
+        ]
+        secret, other = (tokens.mint(tx, now_ms, GITHUB, both, life_ms=MINUTE_MS) for _ in range(2))
+    file = conda(index_json("demo"))
+    sent = await http.post(
+        "/api/v1/upload/boats", content=file.content, headers={**raw_headers(file), **bearer(secret)}
+    )
+    assert 201 == sent.status_code
     before = letters_waiting(scanned)
     assert [200, 200] == [await status(http, secret), await status(http, other)]
     for _ in range(2):

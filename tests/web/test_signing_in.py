@@ -233,7 +233,7 @@ def test_sign_up_to_a_verified_account(visitor: Visitor, ada: str) -> None:
     """Cases 1 to 3: a look at the link verifies nothing, the button does, and pressing it twice does no harm."""
     name = f"new-{ada}"
     assert "/signup/sent" == visitor.sign_up(name, f"{name}@example.com").headers["location"]
-    visitor.sign_in(name)
+    assert visitor.session is not None
     visitor.get("/account/keys")
     refused = visitor.send("/account/keys", name="ci", mode="READ", days="90", **{"for": "all"})
     assert 403 == refused.status_code
@@ -245,24 +245,61 @@ def test_sign_up_to_a_verified_account(visitor: Visitor, ada: str) -> None:
     assert [200, 200] == [scanner.get(path).status_code, scanner.get(path).status_code]
     assert "not verified yet" in visitor.get("/account").text
 
-    reader = visitor.another()
-    reader.get(path)
-    token = reader.token
-    assert 200 == reader.send(path).status_code
-    assert reader.session is None
+    assert f"<strong>{name}</strong>" in visitor.get(path).text
+    token = visitor.token
+    shown = visitor.send(path)
+    assert (200, True) == (shown.status_code, f"<strong>{name}</strong>" in shown.text)
     assert "not verified yet" not in visitor.get("/account").text
-    again = reader.send(path, csrf_token=token)
-    assert (200, None) == (again.status_code, reader.session)
+    again = visitor.send(path, csrf_token=token)
+    assert 200 == again.status_code
     assert "Verified already" in again.text
 
 
+def test_a_link_needs_the_account_that_named_the_address(
+    visitor: Visitor, visit: Callable[[], Visitor], ada: str
+) -> None:
+    """In another browser the page names the account and asks to sign in to it; a button pressed there does nothing."""
+    name = f"eve-{ada}"
+    visitor.sign_up(name, f"{name}@example.com")
+    path = f"/verify/{mail.link_in(mail.letters_to(visitor.seaway, f'{name}@example.com')[-1])}"
+
+    nobody = visit()
+    shown = nobody.get(path).text
+    assert f"<strong>{name}</strong>" in shown
+    assert f'href="/signin?next={path}"' in shown
+    assert "This address is mine" not in shown
+    assert 401 == nobody.send(path).status_code
+
+    other = visit()
+    other.sign_in(ada)
+    assert f"You are signed in as {ada}" in other.get(path).text
+    assert 403 == other.send(path).status_code
+    assert "not verified yet" in visitor.get("/account").text
+
+    other.get(path)
+    assert f"/signin?next={path}" == other.send("/signout", next=path).headers["location"]
+    other.get(f"/signin?next={path}")
+    signed_in = other.send("/signin", login=name, password=PASSWORD, next=other.hidden("next"))
+    assert path == signed_in.headers["location"]
+    other.get(path)
+    assert 200 == other.send(path).status_code
+    assert "not verified yet" not in visitor.get("/account").text
+
+
 def test_a_known_address_signs_up_like_a_new_one(visit: Callable[[], Visitor], ada: str) -> None:
-    """Case 4: the same page; only the owner of the address is told."""
+    """Case 4: the same page and a session; only the owner of the address is told."""
     answers = []
     for number, address in enumerate((f"{ada}@example.com", f"other-{ada}@example.com")):
         one = visit()
         answer = one.sign_up(f"twin{number}-{ada}", address)
-        answers.append((answer.status_code, answer.headers["location"], one.get("/signup/sent").text))
+        answers.append(
+            (
+                answer.status_code,
+                answer.headers["location"],
+                one.session is not None,
+                one.get("/signup/sent").text.partition("<main")[2],
+            )
+        )
     assert answers[0] == answers[1]
     letter = mail.letters_to(visit().seaway, f"{ada}@example.com")[-1]
     assert "already" in letter["Subject"]

@@ -153,7 +153,11 @@ def make_account(
     """An account for a stranger under this user name, and where they wanted to go."""
     house, now_ms = parts.accounts, parts.accounts.clock.now_ms()
     house.policy.require_sign_up()
-    throttle.take(house.database, now_ms, Rate.SIGN_UP_ADDRESS, client.address)
+    with house.database.read() as tx:
+        unvouched = "" if _waiting(parts, tx, secret).outsider.address else emails.folded(address)
+    # An address that was typed gets an email, as when signing up with a password.
+    letter = [(Rate.LETTER_TO, (unvouched,))] if unvouched else []
+    throttle.take_all(house.database, now_ms, (Rate.SIGN_UP_ADDRESS, (client.address,)), *letter)
     with house.database.write() as tx:
         waiting = _waiting(parts, tx, secret)
         outsider = waiting.outsider

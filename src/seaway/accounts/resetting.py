@@ -53,7 +53,9 @@ def write(house: Accounts, args: dict[str, Any]) -> None:
             return
         secret = links.make(tx, now_ms, Purpose.RESET, user_id=owner, address=address)
         link = links.url(house.site_url, Purpose.RESET, secret)
-        house.outbox.send(tx, now_ms, letters.reset(address, site_url=house.site_url, name=user.name, link=link))
+        house.outbox.send(
+            tx, now_ms, letters.reset(address, site_url=house.site_url, name=user.name, link=link), cause=None
+        )
 
 
 async def reset(house: Accounts, secret: str, password: str, *, client: str) -> None:

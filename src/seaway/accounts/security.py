@@ -17,7 +17,7 @@ def announce(house: Accounts, tx: Tx, now_ms: int, user_id: int, what: str) -> N
     for email in emails.of_user(tx, user_id):
         if email.verified_at_ms is not None:
             letter = letters.security_changed(email.address, site_url=house.site_url, name=name, what=what)
-            house.outbox.send(tx, now_ms, letter)
+            house.outbox.send(tx, now_ms, letter, cause=None)
 
 
 def changed(house: Accounts, tx: Tx, now_ms: int, user_id: int, what: str, *, keep: int | None) -> None:

@@ -3,7 +3,9 @@ An account for a stranger, and the proof that an address is theirs.
 
 1. Whether an address has an account already does not show: the answer, its time and the account that is made are the
    same. Only the owner of the address learns of it, by a letter; the new account can never verify that address.
-2. Opening the link of a letter changes nothing; a press of the button does.
+2. Opening the link of an email changes nothing; pressing the button does, and only by a person who is signed in to
+   the account that named the address. Otherwise whoever reads the mailbox could be made to give their address to an
+   account of an attacker.
 3. An account without a verified address can do nothing that others see (`permissions.require_verified`).
 """
 
@@ -18,9 +20,9 @@ from seaway.accounts.parts import Accounts
 from seaway.accounts.principal import ANONYMOUS, Principal
 from seaway.accounts.throttle import Rate
 from seaway.accounts.users import User
-from seaway.audit import Actor, Event
+from seaway.audit import Event
 from seaway.database.engine import Tx
-from seaway.errors import NameTaken, NotFound
+from seaway.errors import NameTaken, NotAllowed, NotFound
 from seaway.mail import letters
 
 
@@ -49,23 +51,34 @@ def ask_to_verify(house: Accounts, tx: Tx, now_ms: int, user: User, address: str
     owner = emails.owner_of(tx, address)
     if owner is not None:
         known = users.by_id(tx, owner)
-        house.outbox.send(tx, now_ms, letters.address_known(address, site_url=house.site_url, name=known.name))
+        house.outbox.send(
+            tx, now_ms, letters.address_known(address, site_url=house.site_url, name=known.name), cause=None
+        )
         return
     secret = links.make(tx, now_ms, Purpose.VERIFY, user_id=user.id, address=address)
     link = links.url(house.site_url, Purpose.VERIFY, secret)
-    house.outbox.send(tx, now_ms, letters.verify(address, site_url=house.site_url, name=user.name, link=link))
+    house.outbox.send(
+        tx, now_ms, letters.verify(address, site_url=house.site_url, name=user.name, link=link), cause=None
+    )
 
 
-def verify(house: Accounts, secret: str, *, client: str, keep: int | None = None) -> User:
+def verify(house: Accounts, by: Principal, secret: str) -> User:
     """
-    What the button does; `NotFound` when the link is not good any more.
+    Verify the address of a link for the signed-in user; `NotFound` when the link is not valid any more.
 
-    A further address is a change of the account, and signs out every browser but `keep`; the first one is not.
+    A further address is a change of the account, and signs out every other browser; the first one is not.
     """
     now_ms = house.clock.now_ms()
     with house.database.write() as tx:
-        link = links.use(tx, now_ms, Purpose.VERIFY, secret)
+        link = links.look(tx, now_ms, Purpose.VERIFY, secret)
         if link is None or link.user_id is None:
+            raise _not_good()
+        if not by.is_person or by.user_id != link.user_id:
+            raise NotAllowed(
+                f"This link verifies an address of the account {users.by_id(tx, link.user_id).name}.",
+                "Sign in to that account, then open the link again.",
+            )
+        if links.use(tx, now_ms, Purpose.VERIFY, secret) is None:
             raise _not_good()
         is_first = all(one.verified_at_ms is None for one in emails.of_user(tx, link.user_id))
         try:
@@ -74,12 +87,10 @@ def verify(house: Accounts, secret: str, *, client: str, keep: int | None = None
         except NameTaken:
             raise _not_good() from None
         user = users.by_id(tx, link.user_id)
-        audit.write(
-            tx, now_ms, Actor(user.name, user.id, client), Event.EMAIL_VERIFIED, target=user.name, address=link.address
-        )
+        audit.write(tx, now_ms, by.actor, Event.EMAIL_VERIFIED, target=user.name, address=link.address)
         if not is_first:
             what = f"The address {link.address} was added to it."
-            security.changed(house, tx, now_ms, user.id, what, keep=keep)
+            security.changed(house, tx, now_ms, user.id, what, keep=by.session_id)
         return user
 
 

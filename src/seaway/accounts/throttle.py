@@ -55,6 +55,10 @@ class Rate(Enum):
     SIGN_UP_ADDRESS = "accounts from this address", Limit(20, HOUR_MS)
     LETTER_TO = "letters to this address", Limit(3, 6 * HOUR_MS)
     LETTERS_FROM = "letters asked for from this address", Limit(30, HOUR_MS)
+    MAIL_FROM = "emails that you caused", Limit(60, HOUR_MS)
+    MAIL_TO = "emails to this recipient", Limit(30, DAY_MS)
+    MAIL_BETWEEN = "emails from you to this recipient", Limit(10, DAY_MS)
+    MAIL_REPEATED = "emails to this recipient about this", Limit(1, DAY_MS)
     RESET_USER = "letters for a new password", Limit(5, DAY_MS)
     EMAIL_ADD = "new addresses", Limit(2, DAY_MS)
     FIND_USERS = "searches for users", Limit(100, HOUR_MS)
@@ -98,6 +102,22 @@ def take_all(database: Database, now_ms: int, *tries: tuple[Rate, tuple[str, ...
                 digest = _digest(rate, number, subject)
                 if not _poured(tx, now_ms, digest, limit):
                     raise _refusal(tx, now_ms, rate, digest, limit)
+
+
+def take_all_within(tx: Tx, now_ms: int, *tries: tuple[Rate, tuple[str, ...]]) -> TooMany | None:
+    """Count a try of each in the transaction of what is tried, or of none; return the refusal if one is too many."""
+    wanted = [
+        (rate, limit, _digest(rate, number, subject))
+        for rate, subject in tries
+        for number, limit in enumerate(rate.limits)
+    ]
+    for rate, limit, digest in wanted:
+        if _level(tx, now_ms, digest, limit) + 1.0 > limit.count:
+            return _refusal(tx, now_ms, rate, digest, limit)
+    for rate, limit, digest in wanted:
+        if not _poured(tx, now_ms, digest, limit):  # another worker was faster
+            return _refusal(tx, now_ms, rate, digest, limit)
+    return None
 
 
 def take_within(tx: Tx, now_ms: int, rate: Rate, limit: Limit, tries: int, *subject: str) -> TooMany | None:

@@ -1,12 +1,13 @@
 """The audit log, read back: newest first, a page at a time. Who may is asked by those who call."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
 from sqlalchemy import Select, select
 
+from seaway.audit import Event
 from seaway.database.engine import Tx
 from seaway.database.tables import audit, channels
 
@@ -30,15 +31,24 @@ def of_channel(tx: Tx, channel: str, *, before: int | None = None, limit: int) -
     The lines of a channel, since it was made.
 
     Lines name channels, and a name may be used again: what happened in an older channel of that name is not told to
-    the people of this one.
+    the people of this one. Of people who only leave or decline, the network address is left out: anyone can be added or
+    invited without being asked, and getting out must not tell the owner where they are.
     """
     made_at = select(channels.c.created_at).where(channels.c.name == channel).scalar_subquery()
-    return _read(tx, _newest(before, limit).where(audit.c.channel == channel, audit.c.at >= made_at))
+    found = _read(tx, _newest(before, limit).where(audit.c.channel == channel, audit.c.at >= made_at))
+    return [replace(entry, address="") if _only_got_out(entry) else entry for entry in found]
 
 
 def of_all(tx: Tx, *, before: int | None = None, limit: int) -> list[Entry]:
     """Every line."""
     return _read(tx, _newest(before, limit))
+
+
+def _only_got_out(entry: Entry) -> bool:
+    left = (
+        entry.action == Event.MEMBER_REMOVED.value and entry.actor.partition(" (")[0] == entry.target
+    )  # with or without the name of a key
+    return left or entry.action in (Event.INVITATION_DECLINED.value, Event.TRANSFER_DECLINED.value)
 
 
 def _newest(before: int | None, limit: int) -> Select[Any]:

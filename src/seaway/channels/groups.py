@@ -3,7 +3,8 @@ Groups: a named set of users that can be a member of channels with a role.
 
 1. A group has at least one manager, who may change it; the user who makes it is the first. Only the end of the
    account of its last manager leaves it without one, and then site admins may change it.
-2. Who is in a group is told to its members and to site admins. Its name is no secret, as those of users are none.
+2. Who is in a group, and how many, is shown to its members and to site admins only: not to owners of channels that it
+   is in (`members.all_groups`), nor in their audit logs. Its name is no secret, as those of users are none.
 3. What a group gives in channels is asked of the database at each request: who leaves it has lost that on the next.
 """
 
@@ -19,7 +20,7 @@ from seaway.accounts.users import User
 from seaway.audit import Event
 from seaway.channels import permissions
 from seaway.channels.roles import Role, SiteAction
-from seaway.channels.telling import Telling, tell
+from seaway.channels.telling import Telling, caused_by, tell
 from seaway.database.engine import Tx
 from seaway.database.tables import channel_groups, channels, group_members, groups
 from seaway.database.tables import users as user_rows
@@ -152,7 +153,16 @@ def put_member(
     event = Event.GROUP_MEMBER_ADDED if was_manager is None else Event.GROUP_MEMBER_CHANGED
     audit.write(tx, now_ms, by.actor, event, target=f"{name}/{user}", manager=is_manager)
     if was_manager is None:
-        tell(tx, now_ms, telling, user_id, letters.group_joined, group=name, by=by.name)
+        tell(
+            tx,
+            now_ms,
+            telling,
+            user_id,
+            letters.group_joined,
+            cause=caused_by(by, "group_joined", name),
+            group=name,
+            by=by.name,
+        )
     return next(member for member in _members_of(tx, group.id) if member.user == user)
 
 

@@ -21,7 +21,7 @@ from seaway.audit import Event
 from seaway.channels import channels, members, permissions
 from seaway.channels.permissions import Access
 from seaway.channels.roles import Action, Role, SiteAction, strongest
-from seaway.channels.telling import Telling, tell
+from seaway.channels.telling import Telling, caused_by, tell
 from seaway.clock import DAY_MS
 from seaway.database.engine import Tx
 from seaway.database.tables import channels as channel_rows
@@ -63,7 +63,7 @@ def invite(
     tx.execute(delete(invitations).where(*of_address))
     _refuse_too_many(tx, now_ms, access.channel_id, channel)
     invitation, secret = _make(tx, now_ms, by, access.channel_id, emails.checked(address), folded, role)
-    _send(tx, now_ms, invitation, secret, telling)
+    _send(tx, now_ms, by, invitation, secret, telling)
     audit.write(
         tx, now_ms, by.actor, Event.INVITATION_SENT, channel=channel, target=invitation.address, role=role.value
     )
@@ -131,7 +131,7 @@ def accept(tx: Tx, now_ms: int, by: Principal, secret: str, *, telling: Telling 
         role=role.value,
         invited=invitation.address,
     )
-    _tell_owner(tx, now_ms, access.channel_id, invitation, telling, answer=f"{by.name} accepted")
+    _tell_owner(tx, now_ms, by, access.channel_id, invitation, telling, answer=f"{by.name} accepted")
     return invitation
 
 
@@ -140,7 +140,7 @@ def decline(tx: Tx, now_ms: int, by: Principal, secret: str, *, telling: Telling
     invitation = _take(tx, now_ms, secret)
     audit.write(tx, now_ms, by.actor, Event.INVITATION_DECLINED, channel=invitation.channel, target=invitation.address)
     channel_id = tx.execute(select(channel_rows.c.id).where(channel_rows.c.name == invitation.channel)).scalar_one()
-    _tell_owner(tx, now_ms, channel_id, invitation, telling, answer=f"{invitation.address} declined")
+    _tell_owner(tx, now_ms, by, channel_id, invitation, telling, answer=f"{invitation.address} declined")
     return invitation
 
 
@@ -219,7 +219,7 @@ def _take(tx: Tx, now_ms: int, secret: str) -> Invitation:
     return invitation
 
 
-def _send(tx: Tx, now_ms: int, invitation: Invitation, secret: str, telling: Telling | None) -> None:
+def _send(tx: Tx, now_ms: int, by: Principal, invitation: Invitation, secret: str, telling: Telling | None) -> None:
     if telling is None:
         return
     letter = letters.invitation(
@@ -230,14 +230,27 @@ def _send(tx: Tx, now_ms: int, invitation: Invitation, secret: str, telling: Tel
         by=invitation.invited_by or "The operator",
         link=f"{telling.site_url}/invitations/{secret}",
     )
-    telling.outbox.send(tx, now_ms, letter)
+    cause = caused_by(by, "invitation", invitation.channel, is_required=True)
+    telling.outbox.send(tx, now_ms, letter, cause=cause)
 
 
 def _tell_owner(
-    tx: Tx, now_ms: int, channel_id: int, invitation: Invitation, telling: Telling | None, *, answer: str
+    tx: Tx,
+    now_ms: int,
+    by: Principal,
+    channel_id: int,
+    invitation: Invitation,
+    telling: Telling | None,
+    *,
+    answer: str,
 ) -> None:
     owner = members.owner_of(tx, channel_id)
-    tell(tx, now_ms, telling, owner.user_id, letters.invitation_answered, channel=invitation.channel, answer=answer)
+    # Each invitation is answered once, and two answers are two things.
+    cause = caused_by(by, "invitation_answered", f"{invitation.channel}/{invitation.id}")
+    tell(
+        tx, now_ms, telling, owner.user_id, letters.invitation_answered,
+        cause=cause, channel=invitation.channel, answer=answer,
+    )  # fmt: skip
 
 
 def _over() -> NotFound:

@@ -8,7 +8,7 @@ Who belongs to a channel, and as what: users by themselves, and groups.
 
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, case, delete, exists, func, insert, select, update
 
 from seaway import audit
 from seaway.accounts import users
@@ -17,7 +17,7 @@ from seaway.audit import Event
 from seaway.channels import channels, permissions
 from seaway.channels.permissions import Access
 from seaway.channels.roles import Action, Role
-from seaway.channels.telling import Telling, tell
+from seaway.channels.telling import Telling, caused_by, tell
 from seaway.database.engine import Tx
 from seaway.database.tables import (
     channel_groups,
@@ -50,7 +50,7 @@ class MemberGroup:
     group: str
     role: Role
     added_at_ms: int
-    user_count: int
+    user_count: int | None  # None for a caller who may not know who is in the group
 
 
 def all_members(tx: Tx, channel_id: int) -> list[Member]:
@@ -64,9 +64,10 @@ def all_members(tx: Tx, channel_id: int) -> list[Member]:
     return [Member(row[0], Role(row[1]), row[2], row[3]) for row in rows]
 
 
-def all_groups(tx: Tx, channel_id: int) -> list[MemberGroup]:
-    """Every group that is a member, by name."""
-    count = select(func.count()).where(group_members.c.group_id == groups.c.id).scalar_subquery()
+def all_groups(tx: Tx, by: Principal, channel_id: int) -> list[MemberGroup]:
+    """Return every group that is a member, by name; its size only to callers who may see who is in it."""
+    size = select(func.count()).where(group_members.c.group_id == groups.c.id).scalar_subquery()
+    count = size if by.is_operator or by.is_admin else case((_is_in(by.user_id), size))
     rows = tx.execute(
         select(groups.c.name, channel_groups.c.role, channel_groups.c.added_at, count)
         .join(groups, groups.c.id == channel_groups.c.group_id)
@@ -79,7 +80,7 @@ def all_groups(tx: Tx, channel_id: int) -> list[MemberGroup]:
 def listed(tx: Tx, by: Principal, channel: str) -> tuple[list[Member], list[MemberGroup]]:
     """The users and the groups of a channel, for who may see them."""
     access = channels.require(tx, by, Action.SEE_MEMBERS, channel)
-    return all_members(tx, access.channel_id), all_groups(tx, access.channel_id)
+    return all_members(tx, access.channel_id), all_groups(tx, by, access.channel_id)
 
 
 def owner_of(tx: Tx, channel_id: int) -> Member:
@@ -100,7 +101,11 @@ def put(
     event = Event.MEMBER_ADDED if known is None else Event.MEMBER_CHANGED
     audit.write(tx, now_ms, by.actor, event, channel=channel, target=user, role=role.value)
     if known is None:
-        tell(tx, now_ms, telling, user_id, letters.member_added, channel=channel, role=role.value, by=by.name)
+        cause = caused_by(by, "member_added", channel)
+        tell(
+            tx, now_ms, telling, user_id, letters.member_added,
+            cause=cause, channel=channel, role=role.value, by=by.name,
+        )  # fmt: skip
     return Member(user, role, now_ms, user_id)
 
 
@@ -122,7 +127,11 @@ def leave(tx: Tx, now_ms: int, by: Principal, channel: str) -> None:
 
 
 def put_group(tx: Tx, now_ms: int, by: Principal, channel: str, group: str, role: Role) -> MemberGroup:
-    """Make a group a member, so that everybody in it has the role, or change its role."""
+    """
+    Make a group a member, so that everybody in it has the role, or change its role.
+
+    Adding one needs membership in it, or a site admin: a group is not given to channels of people it does not know.
+    """
     access = _to_change(tx, now_ms, by, channel)
     group_id = _group_id(tx, group)
     if role is Role.OWNER:
@@ -131,6 +140,8 @@ def put_group(tx: Tx, now_ms: int, by: Principal, channel: str, group: str, role
         update(channel_groups).where(*_of_group(access.channel_id, group_id)).values(role=role.value)
     ).rowcount
     if not changed:
+        is_in = tx.execute(select(groups.c.id).where(groups.c.id == group_id, _is_in(by.user_id))).first() is not None
+        permissions.require_group(by, name=group, is_member=is_in, is_manager=False, change=False)
         tx.execute(
             insert(channel_groups).values(
                 channel_id=access.channel_id, group_id=group_id, role=role.value, added_at=now_ms
@@ -138,7 +149,7 @@ def put_group(tx: Tx, now_ms: int, by: Principal, channel: str, group: str, role
         )
     event = Event.MEMBER_CHANGED if changed else Event.MEMBER_ADDED
     audit.write(tx, now_ms, by.actor, event, channel=channel, target=group, role=role.value, group=True)
-    return next(entry for entry in all_groups(tx, access.channel_id) if entry.group == group)
+    return next(entry for entry in all_groups(tx, by, access.channel_id) if entry.group == group)
 
 
 def remove_group(tx: Tx, now_ms: int, by: Principal, channel: str, group: str) -> None:
@@ -214,6 +225,11 @@ def _group_id(tx: Tx, name: str) -> int:
     if group_id is None:
         raise NotFound(f"There is no group named {name[:60]!a}.", "Check its name.")
     return int(group_id)
+
+
+def _is_in(user_id: int | None) -> ColumnElement[bool]:
+    """Whether a user is in the group of the row."""
+    return exists().where(group_members.c.group_id == groups.c.id, group_members.c.user_id == user_id)
 
 
 def _of_group(channel_id: int, group_id: int) -> tuple[ColumnElement[bool], ColumnElement[bool]]:

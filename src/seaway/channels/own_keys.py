@@ -101,7 +101,7 @@ def warn_of_ends(tx: Tx, now_ms: int, *, telling: Telling | None) -> int:
         ).all()
         for user_id, name in ending:
             when = "within a day" if days == 1 else f"within {days} days"
-            tell(tx, now_ms, telling, user_id, letters.key_ends, name=name, days=when)
+            tell(tx, now_ms, telling, user_id, letters.key_ends, cause=None, name=name, days=when)
         told += len(ending)
     return told
 

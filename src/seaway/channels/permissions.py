@@ -163,7 +163,9 @@ def require_group(principal: Principal, *, name: str, is_member: bool, is_manage
     if principal.is_operator or principal.is_admin or (is_manager if change else is_member):
         return
     if not is_member:
-        raise NotAllowed(f"{principal.name} may not see who is in the group {name!r}.", "Its members may.")
+        raise NotAllowed(
+            f"{principal.name} is not in the group {name!r}.", "Only its members and site admins can see or use it."
+        )
     raise NotAllowed(f"{principal.name} may not change the group {name!r}.", "Ask one of its managers.")
 
 

@@ -46,7 +46,6 @@ class Action(Enum):
     DELETE = "delete", "delete files of", Mode.READ_WRITE_DELETE
     OVERWRITE = "overwrite", "overwrite files of", Mode.READ_WRITE_DELETE
     MANAGE = "manage", "change members and settings of", Mode.MANAGE
-    SEE_KEYS = "see-keys", "see the keys of", Mode.MANAGE, True
     LEAVE = "leave", "leave", Mode.MANAGE
     TRANSFER = "transfer", "give away", Mode.MANAGE, True
     REMOVE = "remove", "delete", Mode.MANAGE, True

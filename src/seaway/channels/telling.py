@@ -9,10 +9,11 @@ from typing import Protocol
 
 from sqlalchemy import select
 
+from seaway.accounts.principal import Principal
 from seaway.database.engine import Tx
 from seaway.database.tables import emails
 from seaway.mail.letters import Letter
-from seaway.mail.outbox import Outbox
+from seaway.mail.outbox import Cause, Outbox
 
 
 class Telling(Protocol):
@@ -34,10 +35,25 @@ def address_of(tx: Tx, user_id: int | None) -> str | None:
     ).scalar()
 
 
+def caused_by(principal: Principal, kind: str, about: str, *, is_required: bool = False) -> Cause | None:
+    """Return what limits an email that a principal causes; None for the operator, who is not limited."""
+    if principal.is_operator:
+        return None
+    sender = principal.address if principal.user_id is None else f"#{principal.user_id}"
+    return Cause(sender, kind, about, is_required)
+
+
 def tell(
-    tx: Tx, now_ms: int, telling: Telling | None, user_id: int | None, letter: Callable[..., Letter], **said: str
+    tx: Tx,
+    now_ms: int,
+    telling: Telling | None,
+    user_id: int | None,
+    letter: Callable[..., Letter],
+    *,
+    cause: Cause | None,
+    **said: str,
 ) -> None:
     """Write to a user, if there is a post and they have an address; `letter` makes it of what is `said`."""
     to = None if telling is None else address_of(tx, user_id)
     if telling is not None and to is not None:
-        telling.outbox.send(tx, now_ms, letter(to, site_url=telling.site_url, **said))
+        telling.outbox.send(tx, now_ms, letter(to, site_url=telling.site_url, **said), cause=cause)

@@ -21,7 +21,7 @@ from seaway.accounts.principal import Principal
 from seaway.audit import Event
 from seaway.channels import channels, invitations, members, permissions
 from seaway.channels.roles import Action, Role, SiteAction
-from seaway.channels.telling import Telling, tell
+from seaway.channels.telling import Telling, caused_by, tell
 from seaway.clock import DAY_MS
 from seaway.database.engine import Tx
 from seaway.database.tables import channels as channel_rows
@@ -74,7 +74,16 @@ def offer(
         )
     )
     audit.write(tx, now_ms, by.actor, Event.TRANSFER_OFFERED, channel=channel, target=to_user)
-    tell(tx, now_ms, telling, to.id, letters.transfer_offered, channel=channel, by=by.name)
+    tell(
+        tx,
+        now_ms,
+        telling,
+        to.id,
+        letters.transfer_offered,
+        cause=caused_by(by, "transfer_offered", channel),
+        channel=channel,
+        by=by.name,
+    )
     made = of_channel(tx, now_ms, access.channel_id)
     assert made is not None
     return made
@@ -99,6 +108,7 @@ def accept(tx: Tx, now_ms: int, by: Principal, channel: str, *, telling: Telling
         telling,
         transfer.offered_by_id,
         letters.transfer_answered,
+        cause=caused_by(by, "transfer_answered", channel),
         channel=channel,
         answer=f"{by.name} accepted",
     )
@@ -116,6 +126,7 @@ def decline(tx: Tx, now_ms: int, by: Principal, channel: str, *, telling: Tellin
         telling,
         transfer.offered_by_id,
         letters.transfer_answered,
+        cause=caused_by(by, "transfer_answered", channel),
         channel=channel,
         answer=f"{by.name} declined",
     )

@@ -31,9 +31,12 @@ def verify(to: str, *, site_url: str, name: str, link: str) -> Letter:
         to,
         f"Verify your address for {_host(site_url)}",
         site_url,
-        [f"The account {name} at {_host(site_url)} names this address as its own."],
+        [
+            f"The account {name} at {_host(site_url)} names this address as its own.",
+            f"If {name} is your account, open the link and sign in to it.",
+        ],
         link=("Verify this address", link),
-        after=["The link is good for 24 hours. If you do not know the account, do nothing."],
+        after=["The link is good for 24 hours. If it is not your account, do nothing."],
     )
 
 

@@ -6,10 +6,13 @@ Letters on their way out.
 3. It is sent at least once. A second copy, after a crash at the wrong moment, has the same Message-ID, so that mail
    programs show it once.
 4. A mailbox that refuses the letter for good ends it, with a line in the log; a server that is away does not.
+5. Every email that one person causes to another passes the limits (`accounts.mail_limits`). One that is dropped has a
+   line in the log, and what caused it succeeds, unless the email is its purpose.
 """
 
 import base64
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -17,6 +20,7 @@ import msgspec
 import structlog
 
 from seaway.database.engine import Tx
+from seaway.errors import TooMany
 from seaway.jobs import queue
 from seaway.mail.letters import Letter
 from seaway.mail.posting import Post, Undeliverable
@@ -37,15 +41,40 @@ class Seals(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Cause:
+    """Whose action causes an email to somebody else, of which kind it is, and about which channel or group."""
+
+    sender: str
+    kind: str
+    about: str
+    is_required: bool = False  # whether the action is pointless without the email
+
+
+Limits = Callable[[Tx, int, str, Cause], TooMany | None]
+
+
+@dataclass(frozen=True, slots=True)
 class Outbox:
     """Takes letters in a transaction, and sends them from a job."""
 
     seals: Seals
     post: Post
     sender: str
+    limits: Limits
 
-    def send(self, tx: Tx, now_ms: int, letter: Letter) -> None:
-        """Have the letter sent, if the transaction commits."""
+    def send(self, tx: Tx, now_ms: int, letter: Letter, *, cause: Cause | None) -> None:
+        """
+        Queue the email in this transaction.
+
+        A `cause` of None: it is about the recipient's own account or channel, or was counted before (signing up,
+        a new password), or the operator causes it.
+        """
+        refusal = None if cause is None else self.limits(tx, now_ms, letter.to, cause)
+        if cause is not None and refusal is not None:
+            if cause.is_required:
+                raise refusal
+            log.info("mail.dropped", to=letter.to, subject=letter.subject, reason=refusal.message)
+            return
         sealed = self.seals.seal(msgspec.json.encode(letter), _PURPOSE)
         args = {"id": secrets.token_hex(16), "at": now_ms, "letter": base64.b64encode(sealed).decode()}
         queue.enqueue(tx, now_ms, SEND_LETTER, args)

@@ -36,8 +36,9 @@ from seaway.indexing.rows import FileRecord, State, Subdir, find_subdir
 from seaway.publishing import admit
 from seaway.publishing.admit import ExistingFile, Facts
 from seaway.publishing.examine import Candidate
-from seaway.trust import sidecars, uploads
+from seaway.trust import publisher_uploads, sidecars, uploads
 from seaway.trust.attestations import Verified
+from seaway.trust.news import Teller
 from seaway.trust.sidecars import Sidecar
 from seaway.trust.uploads import Chain, Upload
 
@@ -160,14 +161,20 @@ def early_facts(
 
 
 def record(
-    tx: Tx, now_ms: int, channel: str, submissions: Sequence[Submission], *, whole_document_limit: int
+    tx: Tx,
+    now_ms: int,
+    channel: str,
+    submissions: Sequence[Submission],
+    *,
+    whole_document_limit: int,
+    teller: Teller,
 ) -> list[Recorded | SeawayError]:
     """Let in what may come in and name its blobs; to each submission what became of it, in order."""
     outcomes: dict[int, Recorded | SeawayError] = {}
     waiting = list(enumerate(submissions))
     while waiting:
         now, waiting = _without_rivals(waiting)
-        outcomes.update(_record_apart(tx, now_ms, channel, now, whole_document_limit))
+        outcomes.update(_record_apart(tx, now_ms, channel, now, whole_document_limit, teller))
     return [outcomes[number] for number in range(len(submissions))]
 
 
@@ -202,7 +209,12 @@ def _without_rivals(waiting: Sequence[_Numbered]) -> tuple[list[_Numbered], list
 
 
 def _record_apart(
-    tx: Tx, now_ms: int, channel: str, submissions: Sequence[_Numbered], whole_document_limit: int
+    tx: Tx,
+    now_ms: int,
+    channel: str,
+    submissions: Sequence[_Numbered],
+    whole_document_limit: int,
+    teller: Teller,
 ) -> dict[int, Recorded | SeawayError]:
     """Record submissions that do not want each other's names."""
     accesses, outcomes = _require_all(tx, channel, submissions)
@@ -216,6 +228,7 @@ def _record_apart(
     revisions = _write(tx, now_ms, channel_id, known, admitted, whole_document_limit)
     audit.write_all(tx, [_audit_line(now_ms, channel, one) for one in admitted])
     uploads.append(tx, known.chain, [_upload(now_ms, channel, one) for one in admitted])
+    publisher_uploads.note(tx, now_ms, teller, channel_id, [one.submission.by for one in admitted])
     recorded = {one.number: _recorded(one, revisions[one.number]) for one in admitted}
     return {**outcomes, **refusals, **recorded}
 
@@ -449,9 +462,18 @@ def _audit_line(now_ms: int, channel: str, one: _Admitted) -> Line:
         f"{candidate.subdir}/{candidate.file_name}",
         {
             "sha256": candidate.hashes.sha256.hex(),
+            **_run(one.submission.by),
             **({} if old is None else {"old_sha256": old.sha256.hex(), "old_state": old.state.value}),
         },
     )
+
+
+def _run(by: Principal) -> dict[str, str]:
+    """The run that an upload is from, where a workflow sends it; its first trace in the channel."""
+    if by.workflow is None:
+        return {}
+    names = ("issuer", "repository", "repository_id", "ref", "sha", "run_id")
+    return {name: value for name in names if (value := getattr(by.workflow, name))}
 
 
 def _upload(now_ms: int, channel: str, one: _Admitted) -> Upload:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from anyio import CapacityLimiter
 
-from seaway.accounts import secret_key
+from seaway.accounts import mail_limits, secret_key
 from seaway.accounts.fetching import Fetcher
 from seaway.accounts.oidc import OpenIdProviders
 from seaway.accounts.openid import OpenId
@@ -146,7 +146,7 @@ def build(
     accounts = _wire_accounts(settings, database, blobs, clock)
     if paired:  # else a new key could come into a store that is not mounted
         accounts.sealer.read_ahead()
-    publishing = _wire_publishing(state)
+    publishing = _wire_publishing(state, Teller(accounts.outbox, accounts.site_url))
     sweeping = Sweeping(database, blobs, spool, clock, pairing, settings.sweep_max_percent)
     return Seaway(
         settings=settings,
@@ -177,7 +177,7 @@ class _State:
     counts: Counts
 
 
-def _wire_publishing(state: _State) -> Publishing:
+def _wire_publishing(state: _State, teller: Teller) -> Publishing:
     settings, database, clock = state.settings, state.database, state.clock
     rate = UploadRate(_upload_limit(settings))
     return Publishing(
@@ -191,7 +191,9 @@ def _wire_publishing(state: _State) -> Publishing:
         upload_limit=settings.upload_limit,
         rate=rate,
         turns=CapacityLimiter(_UPLOADS_AT_ONCE),
-        batches=Batches(database, state.blobs, _recorder(clock, settings.whole_document_limit), _counter(clock, rate)),
+        batches=Batches(
+            database, state.blobs, _recorder(clock, settings.whole_document_limit, teller), _counter(clock, rate)
+        ),
         disk=ThreadPoolExecutor(_DISK_THREADS, thread_name_prefix="disk"),
         counts=state.counts,
         attesting=_wire_attesting(settings, database),
@@ -255,7 +257,7 @@ def _wire_accounts(settings: Settings, database: Database, blobs: Blobs, clock: 
         clock=clock,
         hasher=Hasher(),
         sealer=sealer,
-        outbox=Outbox(sealer, post, settings.effective_mail_from),
+        outbox=Outbox(sealer, post, settings.effective_mail_from, mail_limits.refusal),
         policy=_policy(settings),
         site_url=settings.site_url,
     )
@@ -332,10 +334,12 @@ def _upload_limit(settings: Settings) -> Limit | None:
 
 
 def _recorder(
-    clock: Clock, whole_document_limit: int
+    clock: Clock, whole_document_limit: int, teller: Teller
 ) -> Callable[[Tx, str, Sequence[Submission]], list[Recorded | SeawayError]]:
     def record_all(tx: Tx, channel: str, submissions: Sequence[Submission]) -> list[Recorded | SeawayError]:
-        return record(tx, clock.now_ms(), channel, submissions, whole_document_limit=whole_document_limit)
+        return record(
+            tx, clock.now_ms(), channel, submissions, whole_document_limit=whole_document_limit, teller=teller
+        )
 
     return record_all
 

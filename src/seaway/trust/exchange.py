@@ -7,12 +7,14 @@ The token of a workflow -> a token that publishes for some minutes. The story of
    exchanged for are written in one transaction, which also sees the publishers that it is for.
 3. A refusal says what the caller's own token says, and nothing of what a channel has configured.
 4. Neither token is ever logged or stored; of a used one there is a hash.
+5. Nothing about a run is shown to the owner of a channel before that run uploads there: anyone can name a repository
+   that is not theirs. The exchange is in the log of the site; ids are pinned now, which counts for the next token, and
+   shown later (`trust.publisher_uploads`).
 """
 
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from urllib.parse import urlsplit
 
 from anyio import CapacityLimiter
@@ -31,7 +33,7 @@ from seaway.trust.claims.kinds import Claims, Kind, invalid, missing
 from seaway.trust.issuers import Issuer
 from seaway.trust.jwt import Token
 from seaway.trust.key_sets import KeySets
-from seaway.trust.news import News, Teller
+from seaway.trust.news import Teller
 from seaway.trust.publishers import Draft, Publisher
 from seaway.trust.refusals import Code, TokenRefused
 
@@ -131,9 +133,14 @@ def _mint(tx: Tx, now_ms: int, house: Exchanging, signed: _Signed, address: str)
     matched = _require_unused(tx, signed, _require_publishers(tx, signed))
     workflow = _workflow_of(signed, matched[0])
     secret = tokens.mint(tx, now_ms, workflow, matched, life_ms=house.life_ms)
-    actor = Actor(workflow.name, address=address)
     for publisher in matched:
-        _note_use(tx, now_ms, house.teller, signed, publisher, workflow, actor)
+        _pin(tx, signed, publisher)
+    audit.write(
+        tx, now_ms, Actor(workflow.name, address=address), Event.TOKEN_MINTED, target=workflow.name,
+        publishers=",".join(str(one.id) for one in matched), issuer=workflow.issuer, repository=workflow.repository,
+        repository_id=workflow.repository_id, ref=workflow.ref, sha=workflow.sha, run_id=workflow.run_id,
+        jti_sha256=signed.digest.hex(),
+    )  # fmt: skip
     return secret
 
 
@@ -215,34 +222,10 @@ def _require_unused(tx: Tx, signed: _Signed, matched: Sequence[Publisher]) -> li
     return left
 
 
-def _note_use(
-    tx: Tx, now_ms: int, teller: Teller, signed: _Signed, publisher: Publisher, workflow: Workflow, actor: Actor
-) -> None:
-    """What changes at a publisher, in the log too."""
+def _pin(tx: Tx, signed: _Signed, publisher: Publisher) -> None:
     pins = {name: signed.claims[claim] for name, claim in signed.kind.pins.items() if name not in publisher.wanted.pins}
-    tell = partial(teller.tell, tx, now_ms, publisher.channel_id, publisher.channel, publisher.name)
-    note = partial(audit.write, tx, now_ms, actor, channel=publisher.channel, target=publisher.name)
-    if publisher.used_at_ms is None:
-        note(Event.PUBLISHER_USED_FIRST, publisher=publisher.id)
-        tell(News.USED_FIRST)
     if pins:
         publishers.pin(tx, publisher, pins)
-        note(Event.PUBLISHER_PINNED, publisher=publisher.id, **pins)
-        tell(News.PINNED)
-    if _ignores_environment(signed, publisher) and publisher.hinted_at_ms is None:
-        publishers.mark(tx, publisher, hinted_at=now_ms)
-        tell(News.ENVIRONMENT_IGNORED)
-    publishers.mark(tx, publisher, used_at=now_ms)
-    note(
-        Event.TOKEN_MINTED, publisher=publisher.id, issuer=workflow.issuer, repository=workflow.repository,
-        repository_id=workflow.repository_id, ref=workflow.ref, sha=workflow.sha, run_id=workflow.run_id,
-        jti_sha256=signed.digest.hex(),
-    )  # fmt: skip
-
-
-def _ignores_environment(signed: _Signed, publisher: Publisher) -> bool:
-    field = signed.kind.of_environment
-    return bool(field and signed.claims.get("environment") and publisher.wanted.matched.get(field) == "")
 
 
 def _workflow_of(signed: _Signed, publisher: Publisher) -> Workflow:

@@ -139,7 +139,7 @@ class _Key:
     def end(self, tx: Tx, now_ms: int, by: Principal, telling: Telling) -> None:
         if self.revoked_at_ms is None:
             keys.revoke(tx, now_ms, by, users.get(tx, self.user), self.name)
-            tell(tx, now_ms, telling, self.user_id, letters.key_leaked, name=self.name)
+            tell(tx, now_ms, telling, self.user_id, letters.key_leaked, cause=None, name=self.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +148,7 @@ class _Login:
 
     def end(self, tx: Tx, now_ms: int, by: Principal, telling: Telling) -> None:
         tools.revoke(tx, now_ms, by, self.login.user_id, self.login.id)
-        tell(tx, now_ms, telling, self.login.user_id, letters.tool_leaked, tool=self.login.client_id)
+        tell(tx, now_ms, telling, self.login.user_id, letters.tool_leaked, cause=None, tool=self.login.client_id)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,9 +17,9 @@ class News(Enum):
 
     ADDED = "is trusted to publish to the channel from now on."
     REMOVED = "is not trusted to publish to the channel any more."
-    USED_FIRST = "has asked for a token to publish with, for the first time."
+    USED_FIRST = "has published to the channel for the first time."
     PINNED = (
-        "is known by the numbers of its owner and its repository from now on, which its first token had. "
+        "is known by the numbers of its owner and its repository from now on. "
         "If either is deleted and made again by somebody else, it is not trusted."
     )
     ENVIRONMENT_IGNORED = (
@@ -55,4 +55,4 @@ class Teller:
             letter = letters.publisher_news(
                 to, site_url=self.site_url, channel=channel, publisher=publisher, what=news.value
             )
-            self.outbox.send(tx, now_ms, letter)
+            self.outbox.send(tx, now_ms, letter, cause=None)  # about the security of their own channel

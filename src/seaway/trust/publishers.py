@@ -9,7 +9,7 @@ Publishers: which workflow elsewhere is trusted to publish to a channel.
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -32,6 +32,7 @@ from seaway.trust.issuers import Issuer
 from seaway.trust.news import News, Teller
 
 MAX_IN_CHANNEL = 50
+_UNSEEN = "unseen"  # in the JSON of pins; no kind of issuer has an id of this name
 MODES = (Mode.READ, Mode.READ_WRITE, Mode.READ_WRITE_DELETE)
 
 
@@ -52,8 +53,14 @@ class Publisher:
     created_by: str | None
     is_orphaned: bool  # whoever added it is disabled, so that somebody should look whether it is still wanted
     created_at_ms: int
-    used_at_ms: int | None
+    used_at_ms: int | None  # when it last uploaded
     hinted_at_ms: int | None
+    unseen_pins: Mapping[str, str]  # of a token that was exchanged, before any upload
+
+    @property
+    def shown_pins(self) -> dict[str, str]:
+        """The pinned ids that the owner of the channel may see."""
+        return {name: value for name, value in self.wanted.pins.items() if name not in self.unseen_pins}
 
     @property
     def name(self) -> str:
@@ -111,9 +118,9 @@ def change(tx: Tx, now_ms: int, by: Principal, channel: str, publisher_id: int, 
     is_another = values["identity"] != _identity(issuer.issuer, before.wanted.matched)
     if is_another:
         _require_new(tx, channel_id, values["identity"])
-        values |= {"hinted_at": None}
-    pins = draft.pins if draft.pins is not None else ({} if is_another else before.wanted.pins)
-    values |= {"pins": _json(_checked_pins(issuer.kind, pins))}
+        values |= {"hinted_at": None, "used_at": None}
+    if draft.pins is not None or is_another:
+        values |= {"pins": _json(_checked_pins(issuer.kind, draft.pins or {}))}
     tx.execute(update(rows).where(rows.c.id == publisher_id).values(values))
     changed = get(tx, channel, publisher_id)
     _audit(tx, now_ms, by, Event.PUBLISHER_CHANGED, changed)
@@ -173,11 +180,20 @@ def of_token(tx: Tx, token_id: int) -> list[Publisher]:
     return [_publisher(row) for row in tx.execute(query.where(token_publishers.c.token_id == token_id))]
 
 
-def pin(tx: Tx, publisher: Publisher, pins: Mapping[str, str]) -> Publisher:
-    """Keep the ids that the first token had."""
-    wanted = replace(publisher.wanted, pins={**publisher.wanted.pins, **pins})
-    tx.execute(update(rows).where(rows.c.id == publisher.id).values(pins=_json(wanted.pins)))
-    return replace(publisher, wanted=wanted)
+def by_ids(tx: Tx, numbers: Sequence[int]) -> list[Publisher]:
+    """Return the publishers with these ids, oldest first."""
+    return [_publisher(row) for row in tx.execute(_listing().where(rows.c.id.in_(numbers)))] if numbers else []
+
+
+def pin(tx: Tx, publisher: Publisher, pins: Mapping[str, str]) -> None:
+    """Keep the ids that the first token had, for the next tokens to match; not shown before an upload."""
+    kept = {**publisher.shown_pins, _UNSEEN: {**publisher.unseen_pins, **pins}}
+    tx.execute(update(rows).where(rows.c.id == publisher.id).values(pins=_json(kept)))
+
+
+def show_pins(tx: Tx, publisher: Publisher) -> None:
+    """Show the ids that are pinned to the owner of the channel from now on."""
+    tx.execute(update(rows).where(rows.c.id == publisher.id).values(pins=_json(publisher.wanted.pins)))
 
 
 def mark(tx: Tx, publisher: Publisher, **moments: int) -> None:
@@ -314,13 +330,15 @@ def _listing() -> Select[Any]:
 
 
 def _publisher(row: Row[Any]) -> Publisher:
+    matched, pins, gates = (msgspec.json.decode(text) for text in (row.matched, row.pins, row.gates))
+    unseen = pins.pop(_UNSEEN, {})
     return Publisher(
         id=row.id,
         channel_id=row.channel_id,
         channel=row.channel,
         kind=row.kind,
         issuer=row.issuer,
-        wanted=Wanted(*(msgspec.json.decode(text) for text in (row.matched, row.pins, row.gates))),
+        wanted=Wanted(matched, {**pins, **unseen}, gates),
         mode=Mode[row.mode],
         patterns=tuple(msgspec.json.decode(row.patterns)),
         exchanges=row.exchanges,
@@ -330,6 +348,7 @@ def _publisher(row: Row[Any]) -> Publisher:
         created_at_ms=row.created_at,
         used_at_ms=row.used_at,
         hinted_at_ms=row.hinted_at,
+        unseen_pins=unseen,
     )
 
 

@@ -21,6 +21,7 @@ from seaway.clock import HOUR_MS
 from seaway.database.engine import Tx
 from seaway.database.tables import issuers, publishers, token_publishers, used_tokens, users
 from seaway.database.tables import workflow_tokens as rows
+from seaway.trust import uploads
 from seaway.trust.publishers import Publisher, of_token
 
 _PREFIX = f"swy-{ids.KeyKind.WORKFLOW.value}-"
@@ -104,19 +105,23 @@ def find(tx: Tx, secret: str) -> Token | None:
 
 
 def revoke(tx: Tx, now_ms: int, by: Principal, token_id: int) -> list[Publisher]:
-    """End a token on its next request; the publishers that it was of, in whose channels the log says so."""
-    workflow = tx.execute(
+    """
+    Revoke a token from its next request on; return the publishers in whose channels its run uploaded.
+
+    The logs of those channels say so. Others must not learn that the run exists, so that the line is the site's.
+    """
+    text = tx.execute(
         update(rows).where(rows.c.id == token_id).values(revoked_at=now_ms).returning(rows.c.workflow)
     ).scalar_one()
-    ended = of_token(tx, token_id)
+    workflow = msgspec.json.decode(text, type=Workflow)
+    ended = [one for one in of_token(tx, token_id) if uploads.has_from(tx, one.channel_id, one.id, workflow)]
     for one in ended:
         audit.write(
             tx, now_ms, by.actor, Event.TOKEN_REVOKED,
             channel=one.channel, target=one.name, token=token_id, publisher=one.id,
         )  # fmt: skip
-    if not ended:  # they were removed before, so that no channel has it any more
-        name = msgspec.json.decode(workflow, type=Workflow).name
-        audit.write(tx, now_ms, by.actor, Event.TOKEN_REVOKED, target=name, token=token_id)
+    if not ended:
+        audit.write(tx, now_ms, by.actor, Event.TOKEN_REVOKED, target=workflow.name, token=token_id)
     return ended
 
 

@@ -115,6 +115,15 @@ def _page(tx: Tx, which: ColumnElement[bool], after: tuple[int, int], limit: int
     return found
 
 
+def has_from(tx: Tx, channel_id: int, publisher_id: int, workflow: Workflow) -> bool:
+    """Whether this run of a workflow has uploaded to the channel."""
+    query = select(uploads.c.number).where(
+        uploads.c.channel_id == channel_id, uploads.c.publisher_id == publisher_id,
+        uploads.c.run == _run(workflow), uploads.c.commit == workflow.sha,
+    )  # fmt: skip
+    return tx.execute(query.limit(1)).first() is not None
+
+
 def as_json(row: Mapping[str, Any]) -> bytes:
     """Compact, keys in order: one text for one row. Without `hash` its sha256 is the `hash`."""
     return msgspec.json.encode(row, order="sorted")
@@ -175,9 +184,13 @@ def _row(channel_id: int, number: int, upload: Upload) -> dict[str, Any]:
         "repository": workflow.repository or workflow.account,
         "workflow": workflow.workflow_ref,
         "commit": workflow.sha,
-        "run": "/".join(filter(None, (workflow.run_id, workflow.run_attempt))),
+        "run": _run(workflow),
         "address": by.address,
     }
+
+
+def _run(workflow: Workflow) -> str:
+    return "/".join(filter(None, (workflow.run_id, workflow.run_attempt)))
 
 
 def _hash(row: Mapping[Any, Any], previous: bytes) -> bytes:

@@ -20,7 +20,7 @@ from seaway.errors import SeawayError
 from seaway.http.forms import form_of
 from seaway.http.house import House
 from seaway.http.identity import check_own_form, cookies_of, person_beside, principal_of
-from seaway.http.next_page import local
+from seaway.http.next_page import local, with_next
 from seaway.web.asking import accounts_of, client_of, for_person, refused
 from seaway.web.shell import page, see
 
@@ -122,9 +122,10 @@ async def go_on(request: Request, found: SignedIn | NeedsSecondFactor, go_to: st
 
 @for_person
 async def sign_out(request: Request, by: Principal) -> Response:
-    """End this session; the cookie opens nothing any more, wherever it was copied to."""
+    """End this session; the cookie opens nothing any more, wherever it was copied to. `next` is for another account."""
+    go_to = local((await form_of(request)).text("next"))
     await to_thread.run_sync(_end, accounts_of(request), by)
-    response = see("/")
+    response = see("/" if go_to == "/" else with_next("/signin", go_to))
     cookies_of(request).drop_session(response)
     return response
 

@@ -1,20 +1,22 @@
 """The pages for a new account, and what the links of its letters open."""
 
-from functools import partial
 from typing import Any
 
 from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import Response
 
-from seaway.accounts import first_account, links, signing_up
+from seaway.accounts import first_account, links, signing_in, signing_up, users
 from seaway.accounts.links import Link, Purpose
 from seaway.accounts.parts import Accounts
+from seaway.accounts.principal import Principal
+from seaway.accounts.signing_in import Client, NeedsSecondFactor, SignedIn
 from seaway.errors import NameTaken, NotFound, SeawayError, WeakPassword
 from seaway.http.forms import form_of
-from seaway.http.identity import check_own_form, person_beside, principal_of
-from seaway.web.asking import accounts_of, client_of, refused
+from seaway.http.identity import check_own_form, principal_of
+from seaway.web.asking import accounts_of, client_of, for_person, refused
 from seaway.web.shell import page, see
+from seaway.web.signing_in import go_on
 
 
 async def show(request: Request) -> Response:
@@ -29,13 +31,16 @@ async def sign_up(request: Request) -> Response:
     await check_own_form(request)
     form = await form_of(request)
     name, address = form.text("name").lower(), form.text("address")
+    client = client_of(request)
     try:
-        await signing_up.sign_up(
-            accounts_of(request), name, address, form.exact("password"), client=client_of(request).address
+        user = await signing_up.sign_up(
+            accounts_of(request), name, address, form.exact("password"), client=client.address
         )
     except SeawayError as error:
         return _form(request, error, {"name": name[:60], "address": address[:254]})
-    return see("/signup/sent")
+    # The link of the email needs a session of this account, which this browser has from now on.
+    found = await to_thread.run_sync(_begin_session, accounts_of(request), user.id, client)
+    return await go_on(request, found, "/signup/sent")
 
 
 async def sent(request: Request) -> Response:
@@ -45,30 +50,28 @@ async def sent(request: Request) -> Response:
 
 
 async def show_verify(request: Request) -> Response:
-    """The link of a letter: a button, since scanners of mail open every link."""
-    await principal_of(request)
+    """
+    The link of an email: a button, since scanners of mail open every link, for a person who is signed in to its account.
+
+    Others read which account the address would belong to. The secret is in `next` on the way to signing in: logs mask it
+    there (`ids.mask`), and it opens nothing without that account.
+    """
+    by = await principal_of(request)
     secret = request.path_params["secret"]
-    link, was_used = await to_thread.run_sync(_look, accounts_of(request), Purpose.VERIFY, secret)
-    return page(request, "verify.html", status=_status(link, was_used), for_anyone=True, link=link, was_used=was_used)
+    link, was_used, account = await to_thread.run_sync(_look, accounts_of(request), secret)
+    is_own = link is not None and by.is_person and by.user_id == link.user_id
+    told: dict[str, Any] = {"link": link, "was_used": was_used, "account": account, "is_own": is_own}
+    return page(request, "verify.html", status=200 if link is not None or was_used else 404, **told)
 
 
-async def verify(request: Request) -> Response:
+@for_person
+async def verify(request: Request, by: Principal) -> Response:
     """The button."""
-    await check_own_form(request)
-    person = await person_beside(request)
-    keep = None if person is None else person.session_id
-    work = partial(
-        signing_up.verify,
-        accounts_of(request),
-        request.path_params["secret"],
-        client=client_of(request).address,
-        keep=keep,
-    )
     try:
-        await to_thread.run_sync(work)
-    except SeawayError:
+        user = await to_thread.run_sync(signing_up.verify, accounts_of(request), by, request.path_params["secret"])
+    except NotFound:
         return await show_verify(request)
-    return page(request, "verified.html")
+    return page(request, "verified.html", account=user.name)
 
 
 async def show_first(request: Request) -> Response:
@@ -114,10 +117,14 @@ def _field_of(problem: SeawayError) -> str:
     return "address" if problem.code == "malformed" else ""
 
 
-def _look(house: Accounts, purpose: Purpose, secret: str) -> tuple[Link | None, bool]:
+def _look(house: Accounts, secret: str) -> tuple[Link | None, bool, str]:
+    """The link, whether it was used, and the name of the account that it is of."""
     with house.database.read() as tx:
-        return links.look(tx, house.clock.now_ms(), purpose, secret), links.was_used(tx, purpose, secret)
+        link = links.look(tx, house.clock.now_ms(), Purpose.VERIFY, secret)
+        name = "" if link is None or link.user_id is None else users.by_id(tx, link.user_id).name
+        return link, links.was_used(tx, Purpose.VERIFY, secret), name
 
 
-def _status(link: Link | None, was_used: bool) -> int:
-    return 200 if link is not None or was_used else 404
+def _begin_session(house: Accounts, user_id: int, client: Client) -> SignedIn | NeedsSecondFactor:
+    with house.database.write() as tx:
+        return signing_in.proceed(tx, house.clock.now_ms(), user_id, client)

@@ -66,7 +66,7 @@ class KeyGiven(Given):
 
 
 class ReachingKeyShown(Shown):
-    """A key of a member, as the channel that it opens sees it."""
+    """A key of yours with access to a channel."""
 
     name: str = Field(examples=["ci"])
     user: str = Field(examples=["ada"])
@@ -81,9 +81,9 @@ class ReachingKeyShown(Shown):
 
 @router.get("/channels/{channel}/keys", operation_id="listChannelKeys")
 def list_of_channel(call: Asked, channel: ChannelName) -> Page[ReachingKeyShown]:
-    """The good keys of members that open a channel, the first 500, for who manages it; what ends them is membership."""
+    """Your valid keys with access to a channel that you belong to; nobody sees those of other members."""
     with call.read() as tx:
-        return whole([_reaching(key) for key in reaching_keys.of_all(tx, call.now_ms, call.by, channel)])
+        return whole([_reaching(key) for key in reaching_keys.of_oneself(tx, call.now_ms, call.by, channel)])
 
 
 @router.get("/keys", operation_id="listKeys")

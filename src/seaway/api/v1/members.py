@@ -33,7 +33,7 @@ class MemberGroupShown(Shown):
 
     group: str = Field(examples=["crew"])
     role: RoleName
-    users: int
+    users: int | None = Field(description="How many are in it; null unless you are in it or a site admin.")
     added_at: Moment
 
 

@@ -29,7 +29,9 @@ class PublisherShown(Shown):
     kind: str = Field(description="github, gitlab, google, buildkite, circleci or generic.")
     issuer: str = Field(description="Who signs its tokens.", examples=["https://token.actions.githubusercontent.com"])
     fields: Texts = Field(description="What its tokens must say.")
-    pinned: Texts = Field(description="Ids that were looked up or seen at the first use, and must stay the same.")
+    pinned: Texts = Field(
+        description="Ids that must stay the same: looked up, or those of the first token, which are shown after an upload."
+    )
     conditions: Conditions
     mode: str
     packages: list[str] = Field(description="As those of keys; empty for all.")
@@ -37,7 +39,7 @@ class PublisherShown(Shown):
     enabled: bool
     created_by: str | None
     created_at: Moment
-    used_at: Moment | None
+    used_at: Moment | None = Field(description="When it last uploaded.")
 
 
 class PublisherGiven(Given):
@@ -154,7 +156,7 @@ def _shown(publisher: Publisher) -> PublisherShown:
         kind=publisher.kind,
         issuer=publisher.issuer,
         fields=dict(publisher.wanted.matched),
-        pinned=dict(publisher.wanted.pins),
+        pinned=publisher.shown_pins,
         conditions=dict(publisher.wanted.gates),
         mode=publisher.mode.name,
         packages=list(publisher.patterns),

@@ -1,5 +1,5 @@
 """
-Which keys open the channel: one's own, made and revoked here; of who manages it, those of all members.
+The caller's own keys with access to the channel, created and revoked here.
 
 The secret of a key that was made stands on the answer to the form, as in one's account (`web.account.keys`).
 """
@@ -13,8 +13,7 @@ from starlette.responses import Response
 
 from seaway.accounts.keys import Key
 from seaway.accounts.principal import Principal
-from seaway.channels import channels, own_keys, permissions, reaching_keys
-from seaway.channels.permissions import Verdict
+from seaway.channels import channels, own_keys, reaching_keys
 from seaway.channels.roles import Action
 from seaway.http.forms import form_of
 from seaway.http.house import House
@@ -25,12 +24,8 @@ from seaway.web.settings.frame import Scene, Section, do_apart, show
 
 def _look(scene: Scene) -> Mapping[str, Any]:
     tx, now_ms, by, channel = scene.tx, scene.now_ms, scene.by, scene.channel
-    manages = permissions.decide(by, Action.MANAGE, channels.access_of(tx, channel, by)) is Verdict.ALLOWED
-    everybodys = reaching_keys.of_all(tx, now_ms, by, channel) if manages else []
     return {
         "own": reaching_keys.of_oneself(tx, now_ms, by, channel),
-        "others": [key for key in everybodys if key.user != by.name],
-        "too_many": len(everybodys) >= reaching_keys.MOST,
         "modes": MODES,
         "typed": Typed(),
         "made": None,

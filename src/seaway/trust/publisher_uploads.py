@@ -1,0 +1,52 @@
+"""
+What the owner of a channel learns of its publishers from uploads, in the transaction of the upload.
+
+1. The first upload, not the first token, is when a publisher counts as used, and when the ids that it is pinned to are
+   shown: a run that does not upload to the channel leaves nothing there (`trust.exchange` 5).
+2. The log and the email of one thing are written once.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+
+from seaway import audit
+from seaway.accounts.principal import Principal
+from seaway.audit import Event
+from seaway.database.engine import Tx
+from seaway.trust import issuers, publishers
+from seaway.trust.news import News, Teller
+from seaway.trust.publishers import Publisher
+
+
+def note(tx: Tx, now_ms: int, teller: Teller, channel_id: int, senders: Sequence[Principal]) -> None:
+    """Note the publishers by which these senders have just uploaded to the channel."""
+    by_publisher = {sender.within(channel_id).publisher_id: sender for sender in senders if sender.workflow}
+    for publisher in publishers.by_ids(tx, [number for number in by_publisher if number is not None]):
+        _note(tx, now_ms, teller, publisher, by_publisher[publisher.id])
+
+
+def _note(tx: Tx, now_ms: int, teller: Teller, publisher: Publisher, sender: Principal) -> None:
+    write = partial(
+        audit.write, tx, now_ms, sender.actor,
+        channel=publisher.channel, target=publisher.name, publisher=publisher.id,
+    )  # fmt: skip
+    tell = partial(teller.tell, tx, now_ms, publisher.channel_id, publisher.channel, publisher.name)
+    if publisher.used_at_ms is None:
+        write(Event.PUBLISHER_USED_FIRST)
+        tell(News.USED_FIRST)
+    if publisher.unseen_pins:
+        publishers.show_pins(tx, publisher)
+        write(Event.PUBLISHER_PINNED, **publisher.unseen_pins)
+        tell(News.PINNED)
+    if publisher.hinted_at_ms is None and _ignores_environment(tx, publisher, sender):
+        publishers.mark(tx, publisher, hinted_at=now_ms)
+        tell(News.ENVIRONMENT_IGNORED)
+    publishers.mark(tx, publisher, used_at=now_ms)
+
+
+def _ignores_environment(tx: Tx, publisher: Publisher, sender: Principal) -> bool:
+    if sender.workflow is None or not sender.workflow.environment:
+        return False
+    issuer = issuers.find(tx, publisher.issuer)
+    field = "" if issuer is None else issuer.kind.of_environment
+    return bool(field) and publisher.wanted.matched.get(field) == ""
