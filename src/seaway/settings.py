@@ -290,8 +290,13 @@ class Settings(BaseSettings):
         Field(description="Whether the trusted root is fetched once a day from Sigstore, `tuf-repo-cdn.sigstore.dev`."),
     ] = False
     examiners: Annotated[
-        int, Field(ge=1, le=64, description="Processes that open uploaded packages, side by side.")
-    ] = 2
+        int,
+        Field(
+            ge=1,
+            le=64,
+            description="Processes that open uploaded packages, side by side. One sender uses at most all but one of them.",
+        ),
+    ] = 3
     escaping_links: Annotated[
         Literal["warn", "refuse"],
         Field(description="What to do with a package whose links point out of its folder: `warn` or `refuse`."),

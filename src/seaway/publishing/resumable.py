@@ -26,7 +26,7 @@ from seaway.database.engine import Tx
 from seaway.database.tables import channels, resumable_pieces, resumable_uploads
 from seaway.errors import Malformed, NotFound, SeawayError, TooLarge, TooMany, Unavailable, WrongOffset
 from seaway.indexing.claims import discard, naming
-from seaway.publishing.publish import Published, Publishing, publish, refuse_early
+from seaway.publishing.publish import Published, Publishing, in_turn, publish, refuse_early
 from seaway.publishing.receive import Received, receive, too_large
 from seaway.publishing.record import require_upload
 from seaway.storage import keys
@@ -160,10 +160,10 @@ def _find(tx: Tx, upload_id: str, by: Principal, now_ms: int) -> Resumable:
 async def _take_piece(house: Publishing, upload: Resumable, coming: "_Coming", by: Principal) -> Resumable:
     with house.spool.file() as spool_file:
         arrived = await receive(coming.piece(), spool_file, limit=_PIECE_BYTES, disk=house.disk)
-        received = await to_thread.run_sync(arrived.finish, None, limiter=house.turns)
+        received = await in_turn(house, by, arrived.finish, None)
         if received.hashes.size == 0:
             return upload
-        upload = await to_thread.run_sync(_keep, house, upload, received, by, limiter=house.turns)
+        upload = await in_turn(house, by, _keep, house, upload, received, by)
     if upload.offset + received.hashes.size < upload.order.length:
         return replace(upload, offset=upload.offset + received.hashes.size)
     return await _finish(house, upload, by)

@@ -28,6 +28,7 @@ from seaway.database.engine import Database, Tx
 from seaway.database.migrate import prepare
 from seaway.database.sqlite import SqliteDatabase
 from seaway.errors import BadSetting, SeawayError, TooMany
+from seaway.fair_turns import FairTurns
 from seaway.http.files import Delivery
 from seaway.http.house import House
 from seaway.http.limits import ListLimit
@@ -49,7 +50,7 @@ from seaway.publishing.batches import Batches
 from seaway.publishing.examiners import Examiners
 from seaway.publishing.logos import Logos
 from seaway.publishing.publish import Publishing
-from seaway.publishing.rates import UploadRate
+from seaway.publishing.rates import RefusedTime, UploadRate
 from seaway.publishing.record import Recorded, Submission, record
 from seaway.server.duties import Duties, periods_ms
 from seaway.serving.memory import Memory
@@ -74,6 +75,7 @@ from seaway.trust.tuf import Repository
 # More threads do not finish uploads faster, since examiners and one write lock order them; these sync their files
 # side by side, and share a commit.
 _UPLOADS_AT_ONCE = 16
+_UPLOADS_OF_A_SENDER = 12
 _DISK_THREADS = 24
 _BUILDS_AT_ONCE = 2
 _SEARCHES_AT_ONCE = 4
@@ -189,7 +191,9 @@ def _wire_publishing(state: _State) -> Publishing:
         clock=clock,
         upload_limit=settings.upload_limit,
         rate=rate,
-        turns=CapacityLimiter(_UPLOADS_AT_ONCE),
+        refused_time=RefusedTime(database, clock),
+        turns=FairTurns(_UPLOADS_AT_ONCE, share=_UPLOADS_OF_A_SENDER),
+        threads=CapacityLimiter(_UPLOADS_AT_ONCE),
         batches=Batches(database, state.blobs, _recorder(clock, settings.whole_document_limit), _counter(clock, rate)),
         disk=ThreadPoolExecutor(_DISK_THREADS, thread_name_prefix="disk"),
         counts=state.counts,
