@@ -259,6 +259,15 @@ class Settings(BaseSettings):
             description="How many files they may upload before that counts; who waits gets `uploads_per_hour` of them back.",
         ),
     ] = 6000
+    user_quota: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=2**53,
+            description="How many bytes all channels that one user owns may hold together, unfinished uploads included, "
+            "unless an admin set another quota for the user. 0: any number.",
+        ),
+    ] = 0
     searches_per_minute: Annotated[
         int,
         Field(

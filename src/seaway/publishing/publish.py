@@ -82,6 +82,8 @@ class Publishing:
     examiners: Examiners
     clock: Clock
     upload_limit: int
+    user_quota: int | None  # of users for whom no admin set another
+    least_piece: int  # of a resumable upload, in bytes
     rate: UploadRate
     refused_time: RefusedTime
     # Finishing an upload waits for the store and for the one write lock. In threads of their own, a hundred uploads
@@ -105,6 +107,7 @@ class Order:
     attestation: bytes | None
     by: Principal
     force: bool
+    in_pieces: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,15 +124,25 @@ class Published:
 
 
 async def publish(
-    house: Publishing, channel: str, incoming: Incoming, *, by: Principal, force: bool, least_size: int = 1
+    house: Publishing,
+    channel: str,
+    incoming: Incoming,
+    *,
+    by: Principal,
+    force: bool,
+    least_size: int = 1,
+    in_pieces: int = 0,
 ) -> Published:
     """
     Take one package file from `by` into `channel`; the invariants are in the module's head.
 
-    `least_size` is what the request tells of the bytes to come, so that they are not sent in vain.
+    `least_size` is what the request tells of the bytes to come, so that they are not sent in vain. `in_pieces` is the
+    size of a file that is stored in pieces: the quota and the rate counted it when they came.
     """
     try:
-        published = await _publish(house, channel, incoming, by=by, force=force, least_size=least_size)
+        published = await _publish(
+            house, channel, incoming, by=by, force=force, least_size=least_size, in_pieces=in_pieces
+        )
     except BaseException as error:  # a client that hung up is counted too
         tell_failure(house.counts, channel, incoming.file_name, error)
         raise
@@ -153,17 +166,24 @@ def tell_failure(counts: Counts, channel: str, file_name: str, error: BaseExcept
 
 
 async def _publish(
-    house: Publishing, channel: str, incoming: Incoming, *, by: Principal, force: bool, least_size: int
+    house: Publishing,
+    channel: str,
+    incoming: Incoming,
+    *,
+    by: Principal,
+    force: bool,
+    least_size: int,
+    in_pieces: int,
 ) -> Published:
     file_name = await to_thread.run_sync(
-        refuse_early, house, channel, incoming.file_name, incoming.announced_sha256, by, force, least_size
+        refuse_early, house, channel, incoming.file_name, incoming.announced_sha256, by, force, least_size, in_pieces
     )
     with house.spool.file() as spool_file:
         with house.counts.timed(Stage.RECEIVE):
             arrived = await receive(incoming.chunks(), spool_file, limit=house.upload_limit, disk=house.disk)
             attestation = await incoming.finish()
         require_workflow(attestation, by)
-        order = Order(channel, file_name, incoming.announced_sha256, attestation, by, force)
+        order = Order(channel, file_name, incoming.announced_sha256, attestation, by, force, in_pieces)
         with await house.examiners.turns.wait(sender_of(by)) as examining:
             return await in_turn(house, by, _take_in, house, order, arrived, examining)
 
@@ -190,7 +210,7 @@ def _take_in(house: Publishing, order: Order, arrived: Arrived, examining: Turn)
             attested = verified(house.attesting, order.channel, candidate, order.attestation, order.by)
         with house.counts.timed(Stage.RECORD):
             prepared.result()  # a disk that could not keep the file says so once only
-            submission = Submission(candidate, order.by, order.force, attested)
+            submission = Submission(candidate, order.by, order.force, attested, order.in_pieces)
             recorded = store_and_record(house, order.channel, received.path, submission)
     return published(house, order.channel, candidate, recorded)
 
@@ -203,16 +223,29 @@ def refuse_early(
     by: Principal,
     force: bool,
     least_size: int,
+    in_pieces: int,
 ) -> FileName:
     """What can be refused before the bytes are read; who may not upload is not told what is wrong with the name."""
     with house.database.read() as tx:
         access = require_upload(tx, channel, by)
-        house.rate.require_room(tx, house.clock.now_ms(), by)
+        if not in_pieces:
+            house.rate.require_room(tx, house.clock.now_ms(), by)
         house.refused_time.require_room(tx, by)
         file_name = filename.parse(named)
         permissions.require(by, Action.UPLOAD, access, channel_name=channel, package=file_name.name)
         sha256 = _parse_sha256(announced_sha256)
-        facts = early_facts(tx, channel, access, file_name, by, force=force, sha256=sha256, size=least_size)
+        facts = early_facts(
+            tx,
+            channel,
+            access,
+            file_name,
+            by,
+            force=force,
+            sha256=sha256,
+            size=least_size,
+            in_pieces=in_pieces,
+            user_quota=house.user_quota,
+        )
         admit.admit(file_name, sha256, facts)
     house.reserve.require_room()
     return file_name

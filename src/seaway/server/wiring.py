@@ -76,6 +76,7 @@ from seaway.trust.tuf import Repository
 # side by side, and share a commit.
 _UPLOADS_AT_ONCE = 16
 _UPLOADS_OF_A_SENDER = 12
+_LEAST_PIECE_BYTES = 256 * 1024  # tus clients send 500 kB or more
 _DISK_THREADS = 24
 _BUILDS_AT_ONCE = 2
 _SEARCHES_AT_ONCE = 4
@@ -190,11 +191,13 @@ def _wire_publishing(state: _State) -> Publishing:
         ),
         clock=clock,
         upload_limit=settings.upload_limit,
+        user_quota=settings.user_quota or None,
+        least_piece=_LEAST_PIECE_BYTES,
         rate=rate,
         refused_time=RefusedTime(database, clock),
         turns=FairTurns(_UPLOADS_AT_ONCE, share=_UPLOADS_OF_A_SENDER),
         threads=CapacityLimiter(_UPLOADS_AT_ONCE),
-        batches=Batches(database, state.blobs, _recorder(clock, settings.whole_document_limit), _counter(clock, rate)),
+        batches=Batches(database, state.blobs, _recorder(clock, settings), counter(clock, rate)),
         disk=ThreadPoolExecutor(_DISK_THREADS, thread_name_prefix="disk"),
         counts=state.counts,
         attesting=_wire_attesting(settings, database),
@@ -335,17 +338,29 @@ def _upload_limit(settings: Settings) -> Limit | None:
 
 
 def _recorder(
-    clock: Clock, whole_document_limit: int
+    clock: Clock, settings: Settings
 ) -> Callable[[Tx, str, Sequence[Submission]], list[Recorded | SeawayError]]:
     def record_all(tx: Tx, channel: str, submissions: Sequence[Submission]) -> list[Recorded | SeawayError]:
-        return record(tx, clock.now_ms(), channel, submissions, whole_document_limit=whole_document_limit)
+        return record(
+            tx,
+            clock.now_ms(),
+            channel,
+            submissions,
+            whole_document_limit=settings.whole_document_limit,
+            user_quota=settings.user_quota or None,
+        )
 
     return record_all
 
 
-def _counter(clock: Clock, rate: UploadRate) -> Callable[[Tx, Sequence[Submission]], list[TooMany | None]]:
+def counter(clock: Clock, rate: UploadRate) -> Callable[[Tx, Sequence[Submission]], list[TooMany | None]]:
     def count(tx: Tx, submissions: Sequence[Submission]) -> list[TooMany | None]:
-        return rate.count(tx, clock.now_ms(), [submission.by for submission in submissions])
+        refusals: list[TooMany | None] = [None] * len(submissions)
+        new = [number for number, submission in enumerate(submissions) if not submission.in_pieces]
+        found = rate.count(tx, clock.now_ms(), [submissions[number].by for number in new])
+        for number, refusal in zip(new, found, strict=True):
+            refusals[number] = refusal
+        return refusals
 
     return count
 
