@@ -15,6 +15,7 @@ from bench.report import Report
 COMMANDS = {
     "visible": "visible",
     "uploads": "uploads",
+    "fairness": "fairness",
     "documents": "documents",
     "import": "importing",
     "reads": "reads",

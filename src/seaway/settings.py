@@ -255,6 +255,15 @@ class Settings(BaseSettings):
             description="How many files they may upload before that counts; who waits gets `uploads_per_hour` of them back.",
         ),
     ] = 6000
+    user_quota: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=2**53,
+            description="How many bytes all channels that one user owns may hold together, unfinished uploads included, "
+            "unless an admin set another quota for the user. 0: any number.",
+        ),
+    ] = 0
     searches_per_minute: Annotated[
         int,
         Field(
@@ -286,8 +295,13 @@ class Settings(BaseSettings):
         Field(description="Whether the trusted root is fetched once a day from Sigstore, `tuf-repo-cdn.sigstore.dev`."),
     ] = False
     examiners: Annotated[
-        int, Field(ge=1, le=64, description="Processes that open uploaded packages, side by side.")
-    ] = 2
+        int,
+        Field(
+            ge=1,
+            le=64,
+            description="Processes that open uploaded packages, side by side. One sender uses at most all but one of them.",
+        ),
+    ] = 3
     escaping_links: Annotated[
         Literal["warn", "refuse"],
         Field(description="What to do with a package whose links point out of its folder: `warn` or `refuse`."),

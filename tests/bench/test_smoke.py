@@ -19,6 +19,7 @@ LOTS = (
     {
         "load": ["--sizes", "40", "--count", "40", "--clients", "4", "--workers", "2"],
         "visible": ["--sizes", "40"],
+        "fairness": ["--count", "4", "--members", "2000"],
         "channels": ["--sizes", "400"],
         "choices": ["--sizes", "20"],
     },

@@ -111,7 +111,7 @@ async def test_the_channels_of_an_owner_count_together(seaway: Seaway, people: P
     with pytest.raises(TooLarge, match="The channels of the owner of sails hold"):
         await upload(seaway, ada, other, "sails")
     with seaway.database.read() as tx:
-        assert quotas.Usage(len(file.content), len(file.content)) == quotas.of_user(tx, ada.user_id or 0)
+        assert quotas.Usage(len(file.content), len(file.content)) == quotas.of_user(tx, ada.user_id or 0, None)
 
 
 def test_of_two_that_fit_one_by_one_one_comes_in(on_both: str, seaway: Seaway, ada: Principal) -> None:

@@ -156,7 +156,8 @@ def pool(limits: ArchiveLimits | None = None, processes: int = 1) -> Iterator[Ex
 def through(examiners: Examiners, file: PackageFile, folder: Path) -> Candidate | Reason:
     """What a pool says of a file: the candidate, or the reason why not."""
     try:
-        return examiners.examine(file.write_to(folder), filename.parse(file.name), hashes_of(file.content))
+        with examiners.turns.wait_in_thread("sender"):
+            return examiners.examine(file.write_to(folder), filename.parse(file.name), hashes_of(file.content))
     except Refused as refused:
         return refused.reason
 
@@ -191,13 +192,27 @@ def test_an_archive_that_takes_too_long_is_refused(tmp_path: Path) -> None:
         assert examined(GOOD, tmp_path) == through(examiners, GOOD, tmp_path)
 
 
-SMALL_MEMORY = ArchiveLimits(memory_bytes=224 * MIB)
+SMALL_MEMORY = ArchiveLimits(memory_bytes=224 * MIB, members=2_000_000)
 
 
 def large() -> PackageFile:
     entries = b",".join([b'{"_path":"x"}'] * 1_200_000)
     info = {**info_files(index_json()), "info/paths.json": b'{"paths":[%b],"paths_version":1}' % entries}
     return packages.conda(info=info, file_name=CONDA)
+
+
+@pytest.mark.parametrize("make", [packages.conda, packages.tar_bz2])
+def test_a_list_of_too_many_paths_is_refused(tmp_path: Path, make: Callable[..., PackageFile]) -> None:
+    """7 kB of an archive named five million paths, and each was checked."""
+    named = b",".join([b'{"_path":"x"}'] * 400_000)
+    lists = {"info/paths.json": b'{"paths":[%b],"paths_version":1}' % named, "info/files": b"x\n" * 400_000}
+    for name, content in lists.items():
+        if name == "info/files" and make is packages.conda:
+            continue
+        file = make(info={**info_files(index_json(), paths=...), name: content})
+        with pytest.raises(Refused, match=f"{name} of the package lists 400,000 files, .* at most 200,000") as refused:
+            examined(file, tmp_path)
+        assert Reason.TOO_MANY_MEMBERS is refused.value.reason
 
 
 def test_an_archive_that_takes_too_much_memory_is_refused(tmp_path: Path) -> None:

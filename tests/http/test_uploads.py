@@ -52,10 +52,10 @@ def test_a_file_in_two_pieces(http: httpx.Client, private_channel: Channel) -> N
     begun = begin(http, private_channel.name, key, sha256=FILE.sha256)
     assert (201, "0") == (begun.status_code, begun.headers["upload-offset"])
     location = begun.headers["location"]
-    half = send(http, location, key, 0, FILE.content[:1_000])
-    assert (204, "1000") == (half.status_code, half.headers["upload-offset"])
+    half = send(http, location, key, 0, FILE.content[:280_000])
+    assert (204, "280000") == (half.status_code, half.headers["upload-offset"])
     assert "seaway-path" not in half.headers
-    done = send(http, location, key, 1_000, FILE.content[1_000:])
+    done = send(http, location, key, 280_000, FILE.content[280_000:])
     assert 204 == done.status_code
     for answer in (done, look(http, location, key)):
         assert str(len(FILE.content)) == answer.headers["upload-offset"]
@@ -63,6 +63,20 @@ def test_a_file_in_two_pieces(http: httpx.Client, private_channel: Channel) -> N
         assert f"/{private_channel.name}/noarch/{FILE.name}" == answer.headers["seaway-path"]
         assert "1.0.0" == answer.headers["tus-resumable"]
     assert FILE.content == http.get(done.headers["seaway-path"], headers=bearer(key)).content
+
+
+@pytest.mark.parametrize("is_announced", [True, False])
+def test_a_piece_that_is_too_small(http: httpx.Client, channel: Channel, is_announced: bool) -> None:
+    """400 with the least size, whether the request says its length or not; nothing is kept."""
+    location = begin(http, channel.name, channel.owner).headers["location"]
+    headers = {**TUS, **BODY, "Upload-Offset": "0", **bearer(channel.owner)}
+    answer = http.patch(location, content=b"four" if is_announced else iter([b"fo", b"ur"]), headers=headers)
+    assert 400 == answer.status_code
+    expected = (
+        "A piece of 4 bytes is too small. Send at least 262,144 bytes at a time, or all that is left of the file."
+    )
+    assert expected == sentence(answer)
+    assert "0" == look(http, location, channel.owner).headers["upload-offset"]
 
 
 def test_a_connection_that_is_cut(http: httpx.Client, site: Site, channel: Channel) -> None:
@@ -140,14 +154,14 @@ def test_what_cannot_begin(http: httpx.Client, channel: Channel, changes: dict[s
 def test_what_cannot_go_on(http: httpx.Client, channel: Channel, changes: dict[str, str], status: int) -> None:
     location = begin(http, channel.name, channel.owner).headers["location"]
     headers = {**TUS, **BODY, "Upload-Offset": "0", **bearer(channel.owner), **changes}
-    assert status == http.patch(location, content=b"x", headers=headers).status_code
+    assert status == http.patch(location, content=FILE.content, headers=headers).status_code
     assert "0" == look(http, location, channel.owner).headers["upload-offset"]
 
 
 def test_a_given_up_upload(http: httpx.Client, site: Site, channel: Channel) -> None:
     with nothing_left(site.server):
         location = begin(http, channel.name, channel.owner).headers["location"]
-        send(http, location, channel.owner, 0, FILE.content[:1_000])
+        assert 204 == send(http, location, channel.owner, 0, FILE.content[:280_000]).status_code
         assert 204 == http.delete(location, headers={**TUS, **bearer(channel.owner)}).status_code
         assert 404 == look(http, location, channel.owner).status_code
 

@@ -16,7 +16,8 @@ from sqlalchemy import func, select
 
 from seaway.accounts import keys
 from seaway.accounts.principal import OPERATOR, Principal
-from seaway.channels import members
+from seaway.accounts.throttle import Limit
+from seaway.channels import channels, members, quotas
 from seaway.channels.roles import Role
 from seaway.cli.check import check
 from seaway.clock import HOUR_MS
@@ -35,8 +36,10 @@ from seaway.errors import (
 )
 from seaway.packages.sweep import sweep
 from seaway.publishing import resumable
+from seaway.publishing.batches import Batches
+from seaway.publishing.rates import UploadRate
 from seaway.publishing.resumable import Order, Resumable
-from seaway.server.wiring import Seaway
+from seaway.server.wiring import Seaway, counter
 from seaway.storage import keys as storage_keys
 from tests.indexing.channel import Channel, examining_here
 from tests.support import house, packages
@@ -107,7 +110,13 @@ def uploads(on_both: str, tmp_path: Path, clock: TurnedClock) -> Iterator[Upload
     with closing(examining_here(house.build(tmp_path, clock))) as seaway:
         people = People(seaway)
         people.channel(CHANNEL, owner="owner")
-        yield Uploads(seaway, principal(seaway, people.key("owner")), clock)
+        yield Uploads(taking_pieces_of(1, seaway), principal(seaway, people.key("owner")), clock)
+
+
+def taking_pieces_of(least: int, seaway: Seaway, **changes: Any) -> Seaway:
+    """The same house, with another least size of pieces."""
+    publishing = replace(seaway.house.publishing, least_piece=least, **changes)
+    return replace(seaway, house=replace(seaway.house, publishing=publishing))
 
 
 def principal(seaway: Seaway, secret: str) -> Principal:
@@ -348,3 +357,202 @@ def test_wherever_it_is_cut(uploads: Uploads, cuts: Sequence[int], losses: Seque
             assert loss
     assert uploads.look(upload).published is not None
     assert SMALL.content == channel.read("noarch", SMALL.name)
+
+
+LEAST = 300
+LARGE = packages.conda(index_json("large"), files={"share/noise": os.urandom(5_000)})
+
+
+@pytest.fixture
+def strict(uploads: Uploads) -> Uploads:
+    """Pieces have at least 300 bytes."""
+    uploads.seaway = taking_pieces_of(LEAST, uploads.seaway)
+    return uploads
+
+
+def sizes_of_pieces(uploads: Uploads) -> list[int]:
+    with uploads.seaway.database.read() as tx:
+        return list(tx.execute(select(resumable_pieces.c.size).order_by(resumable_pieces.c.start)).scalars())
+
+
+def test_a_piece_that_is_too_small_is_refused(strict: Uploads) -> None:
+    """Invariant 7: with the least size, nothing of it is kept; the last piece of a file may be smaller."""
+    upload, content = strict.begin(LARGE), LARGE.content
+    before = strict.blobs()
+    with pytest.raises(
+        Malformed, match=r"A piece of 299 bytes is too small. Send at least 300 bytes at a time, or all"
+    ):
+        strict.send(upload, 0, content[:299])
+    assert (0, before) == (strict.look(upload).offset, strict.blobs())
+    strict.send(upload, 0, content[:300])
+    strict.send(upload, 300, content[300:-4])
+    strict.send(upload, len(content) - 4, content[-4:])
+    assert_published(strict, LARGE)
+
+
+def test_an_announced_piece_that_is_too_small_is_refused_unread(strict: Uploads) -> None:
+    upload = strict.begin(LARGE)
+
+    async def unread() -> AsyncIterator[bytes]:
+        raise AssertionError
+        yield b""
+
+    with pytest.raises(Malformed, match="too small"):
+        anyio.run(
+            partial(resumable.go_on, strict.seaway.house.publishing, upload.id, 0, unread(), by=strict.by, announced=4)
+        )
+
+
+def test_short_pieces_of_broken_connections_are_joined(strict: Uploads) -> None:
+    """Invariant 7: what arrived before a loss is kept, and the number of objects grows with the bytes only."""
+    upload, content = strict.begin(LARGE), LARGE.content
+    for start in range(0, 1_000, 10):
+        with pytest.raises(ConnectionLost):
+            strict.send(upload, start, content[start : start + 10], ConnectionLost())
+        assert start + 10 == strict.look(upload).offset
+    assert [300, 300, 300, 100] == sizes_of_pieces(strict)
+    assert 4 == len(strict.blobs())
+    strict.send(upload, 1_000, content[1_000:])
+    assert_published(strict, LARGE)
+
+
+def test_a_short_piece_joined_with_the_last_one_is_kept_for_another_try(strict: Uploads) -> None:
+    """Invariants 3 and 7: a store that is away at the end does not shift the bytes."""
+    upload, content = strict.begin(LARGE), LARGE.content
+    with pytest.raises(ConnectionLost):
+        strict.send(upload, 0, content[:10], ConnectionLost())
+    working = strict.seaway
+    strict.seaway = taking_pieces_of(LEAST, working, batches=Away())
+    for _ in range(2):
+        with pytest.raises(Unavailable):
+            strict.send(upload, 10, content[10:])
+        assert 10 == strict.look(upload).offset
+    strict.seaway = working
+    with pytest.raises(ConnectionLost):
+        strict.send(upload, 10, content[10:20], ConnectionLost())
+    assert [20] == sizes_of_pieces(strict)
+    strict.send(upload, 20, content[20:])
+    assert_published(strict, LARGE)
+
+
+def test_a_lost_short_piece_ends_its_upload(strict: Uploads) -> None:
+    upload = strict.begin(LARGE)
+    with pytest.raises(ConnectionLost):
+        strict.send(upload, 0, LARGE.content[:10], ConnectionLost())
+    for key in strict.blobs():
+        strict.seaway.blobs.delete(key)
+    with pytest.raises(NotFound, match="lost a part"):
+        strict.send(upload, 10, LARGE.content[10:])
+    assert (0, 0) == strict.left()
+
+
+def test_files_count_when_they_are_begun(strict: Uploads) -> None:
+    """Invariant 6: beginning costs the rate what an upload costs, and the end of the same file costs nothing more."""
+    limited(strict, 3)
+    begun = [strict.begin(packages.conda(index_json(f"p{number}"))) for number in range(3)]
+    with pytest.raises(TooMany, match="too many uploads"):
+        strict.begin()
+    for number, upload in enumerate(begun):
+        strict.send(upload, 0, packages.conda(index_json(f"p{number}")).content)
+    assert 3 == len(Channel(strict.seaway, CHANNEL).repodata()["packages.conda"])
+    with pytest.raises(TooMany):
+        strict.begin()
+
+
+def test_short_pieces_count_as_uploads(strict: Uploads) -> None:
+    """Invariant 7: over the rate a short piece is not kept, and a piece of the right size still is."""
+    limited(strict, 3)
+    upload, content = strict.begin(LARGE), LARGE.content
+    for start in (0, 10):
+        with pytest.raises(ConnectionLost):
+            strict.send(upload, start, content[start : start + 10], ConnectionLost())
+    with pytest.raises(TooMany):
+        strict.send(upload, 20, content[20:30], ConnectionLost())
+    assert (20, 1) == (strict.look(upload).offset, len(strict.blobs()))
+    strict.send(upload, 20, content[20:])
+    assert_published(strict, LARGE)
+
+
+def limited(uploads: Uploads, count: int) -> None:
+    """Let each sender begin so many uploads an hour."""
+    rate = UploadRate(Limit(count, HOUR_MS))
+    batches = uploads.seaway.house.publishing.batches
+    counting = Batches(batches._database, batches._blobs, batches._record_all, counter(uploads.clock, rate))
+    uploads.seaway = taking_pieces_of(LEAST, uploads.seaway, rate=rate, batches=counting)
+
+
+def test_pieces_count_in_the_quota_of_the_channel(strict: Uploads) -> None:
+    """Invariant 6: what is unfinished takes room from other files, to the byte, until it ends."""
+    upload, content = strict.begin(LARGE), LARGE.content
+    other = packages.conda(index_json("other"), files={"share/noise": os.urandom(3_000)})
+    set_quota(strict, len(content) + 1_999)
+    strict.send(upload, 0, content[:1_000])
+    assert 1_000 == quota_of(strict).used
+    second = strict.begin(other)
+    strict.send(second, 0, other.content[:2_000])
+    assert 3_000 == quota_of(strict).used
+    with pytest.raises(
+        TooLarge, match=f"The channel demo holds 3,000 of .* and {len(content) - 1_000:,} more do not fit"
+    ):
+        strict.send(upload, 1_000, content[1_000:])
+    with pytest.raises(TooLarge):
+        Channel(strict.seaway, CHANNEL).put(packages.conda(index_json("whole"), files={"a": os.urandom(len(content))}))
+    with pytest.raises(TooLarge):
+        strict.begin(LARGE)
+    strict.end(second)
+    assert 1_000 == quota_of(strict).used
+    strict.send(upload, 1_000, content[1_000:])
+    assert len(content) == quota_of(strict).used
+    assert_published(strict, LARGE)
+
+
+def test_a_file_that_fills_the_quota_comes_in(strict: Uploads) -> None:
+    """Its own pieces do not count against it."""
+    set_quota(strict, len(LARGE.content))
+    upload = strict.begin(LARGE)
+    for start in range(0, len(LARGE.content), 1_000):
+        strict.send(upload, start, LARGE.content[start : start + 1_000])
+    assert_published(strict, LARGE)
+
+
+def test_a_replacement_has_the_room_of_what_it_replaces(strict: Uploads) -> None:
+    """Once: two unfinished replacements at a time do not fit."""
+    Channel(strict.seaway, CHANNEL).put(LARGE)
+    set_quota(strict, len(LARGE.content) + 100)
+    better = packages.conda(index_json("large"), files={"share/noise": os.urandom(5_000)})
+    first, second = (strict.begin(better, force=True) for _ in range(2))
+    strict.send(first, 0, better.content[:3_000])
+    with pytest.raises(TooLarge):
+        strict.send(second, 0, better.content[:3_000])
+    strict.send(first, 3_000, better.content[3_000:])
+    assert better.content == Channel(strict.seaway, CHANNEL).read("noarch", better.name)
+
+
+def test_pieces_count_in_the_quota_of_the_owner(strict: Uploads) -> None:
+    """Of all channels that a user owns, whoever sends them; `user_quota` is that of users without another one."""
+    people = People(strict.seaway)
+    people.channel("second", owner="owner")
+    strict.seaway = taking_pieces_of(LEAST, strict.seaway, user_quota=len(LARGE.content) + 10)
+    upload = strict.begin(LARGE)
+    strict.send(upload, 0, LARGE.content[:-10])
+    with pytest.raises(TooLarge, match="The channels of the owner of second hold"):
+        strict.begin(channel="second")
+    with strict.seaway.database.write() as tx:
+        quotas.set_of_user(tx, 0, OPERATOR, "owner", 10**6)
+    strict.begin(channel="second")
+    with strict.seaway.database.write() as tx:
+        assert quotas.Usage(10**6, len(LARGE.content) - 10) == quotas.of_user(tx, strict.by.user_id or 0, 5)
+        quotas.set_of_user(tx, 0, OPERATOR, "owner", None)
+        assert quotas.Usage(5, len(LARGE.content) - 10, is_default=True) == quotas.of_user(
+            tx, strict.by.user_id or 0, 5
+        )
+
+
+def set_quota(uploads: Uploads, quota: int) -> None:
+    with uploads.seaway.database.write() as tx:
+        quotas.set_of_channel(tx, 0, OPERATOR, CHANNEL, quota)
+
+
+def quota_of(uploads: Uploads) -> quotas.Usage:
+    with uploads.seaway.database.read() as tx:
+        return quotas.of_channel(tx, channels.get(tx, CHANNEL).id)

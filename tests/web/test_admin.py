@@ -136,7 +136,7 @@ def test_quotas_are_set_and_shown(admin: Admin, shared: Seaway) -> None:
     admin.fill(f"/admin/users/{name}/quota", quota="20 GB")
     admin.fill(f"/admin/channels/{channel}/quota", quota="1.5 TB")
     with shared.database.read() as tx:
-        found = quotas.of_user(tx, users.get(tx, name).id), quotas.of_channel(tx, channels.get(tx, channel).id)
+        found = quotas.of_user(tx, users.get(tx, name).id, None), quotas.of_channel(tx, channels.get(tx, channel).id)
     assert [20 * 10**9, 1_500 * 10**9] == [usage.quota for usage in found]
     assert 'value="1500 GB"' in admin.get(f"/admin/channels/{channel}").text
     refused = admin.fill(f"/admin/channels/{channel}/quota", quota="a lot")

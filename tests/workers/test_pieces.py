@@ -12,8 +12,8 @@ from tests.workers.fleet import Fleet
 def test_an_upload_goes_on_at_any_server(fleet: Fleet) -> None:
     """No worker has state of its own: each piece may come to another one, which knows how far the upload is."""
     owned = fleet.new_channel()
-    file = conda(index_json("wandering"), files={"share/noise": os.urandom(400_000)})
-    cuts = [*range(0, len(file.content), 100_000), len(file.content)]
+    file = conda(index_json("wandering"), files={"share/noise": os.urandom(1_200_000)})
+    cuts = [*range(0, len(file.content), 300_000), len(file.content)]
     with fleet.clients(owned.key) as clients:
         location = begin(clients[0], owned.channel, owned.key, file).headers["location"]
         for http, (start, stop) in zip(cycle(reversed(clients)), pairwise(cuts), strict=False):

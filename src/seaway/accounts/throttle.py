@@ -75,6 +75,7 @@ class Rate(Enum):
     EXCHANGE_ADDRESS = "exchanges from this address", Limit(600, 10 * MINUTE_MS)
     EXCHANGE_REPOSITORY = "exchanges for this repository", Limit(300, 10 * MINUTE_MS)
     UPLOAD = "uploads", Limit(600, HOUR_MS)  # or what the operator says
+    EXAMINE_REFUSED = "refused files that took long to examine", Limit(10 * MINUTE_MS, HOUR_MS)  # in milliseconds
     EXCHANGE_REFUSED = "refused exchanges for this repository", Limit(30, MINUTE_MS)
 
     def __new__(cls, said: str, *limits: Limit) -> "Rate":
@@ -124,6 +125,16 @@ def take_within(tx: Tx, now_ms: int, rate: Rate, limit: Limit, tries: int, *subj
     """Count so many tries in the transaction of what is tried, all or none; the refusal where they are too many."""
     digest = _digest(rate, 0, subject)
     return None if _poured(tx, now_ms, digest, limit, tries) else _refusal(tx, now_ms, rate, digest, limit)
+
+
+def add(tx: Tx, now_ms: int, rate: Rate, amount: int, *subject: str) -> None:
+    """Count what has happened already, also over the limit; until it has run out, there is no room."""
+    digest, limit = _digest(rate, 0, subject), rate.limits[0]
+    values = {"of": digest, "tries": float(amount), "most": math.inf, "empty": now_ms + limit.per_ms}
+    now = _now(now_ms, limit)
+    level = tx.execute(_POUR[tx.dialect.name], {**values, **now}).scalar_one()
+    empty_at = now_ms + math.ceil(level / now["leaks"])
+    tx.execute(update(buckets).where(buckets.c.digest == digest).values(empty_at=empty_at))
 
 
 def require_room(tx: Tx, now_ms: int, rate: Rate, limit: Limit, *subject: str) -> None:

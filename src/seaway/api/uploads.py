@@ -95,7 +95,10 @@ async def go_on(request: Request) -> Response:
     house: House = request.app.state.house
     by = await _user(request)
     offset = _number(request, "upload-offset")
-    upload = await resumable.go_on(house.publishing, request.path_params["id"], offset, body_of(request), by=by)
+    announced = _number(request, "content-length") if "content-length" in request.headers else None
+    upload = await resumable.go_on(
+        house.publishing, request.path_params["id"], offset, body_of(request), by=by, announced=announced
+    )
     return _answer(204, _state(upload))
 
 

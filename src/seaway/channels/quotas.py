@@ -1,8 +1,9 @@
 """
-Quotas: how many bytes a channel may hold, and all channels of a user together. Admins set them.
+Quotas: how many bytes a channel may hold, and all channels of a user together. Admins set them; `user_quota` is the one
+of users for whom no admin set another.
 
-1. What a channel holds is `subdirs.size`, which changes in the transaction that changes a file: nothing is summed over
-   files, so the question costs the same in every channel.
+1. What a channel holds is `subdirs.size`, which changes in the transaction that changes a file, and the pieces of
+   unfinished uploads: nothing is summed over files, so the question costs the same in every channel.
 2. An upload is refused by what its own transaction sees, with the channel to itself: of two that fit only one by one,
    one comes in. (Two into different channels of one user may both, on PostgreSQL, if they are recorded at the same
    moment. The third does not.)
@@ -12,7 +13,7 @@ Quotas: how many bytes a channel may hold, and all channels of a user together. 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 
-from sqlalchemy import Column, ColumnElement, Label, case, func, select, update
+from sqlalchemy import BigInteger, Column, ColumnElement, Label, Row, bindparam, case, func, select, update
 
 from seaway import audit
 from seaway.accounts import users
@@ -22,7 +23,7 @@ from seaway.channels import channels as all_channels
 from seaway.channels import permissions
 from seaway.channels.roles import Role
 from seaway.database.engine import Tx
-from seaway.database.tables import channels, members, subdirs
+from seaway.database.tables import channels, members, resumable_pieces, resumable_uploads, subdirs
 from seaway.database.tables import users as user_rows
 from seaway.errors import Malformed, TooLarge
 
@@ -38,20 +39,20 @@ class Room:
     owner_quota: int | None = None
     owner_used: int = 0
 
-    def require(self, size: int, channel: str) -> None:
-        """Return if so many bytes more may come in."""
+    def require(self, size: int, channel: str, *, replaced: int = 0) -> None:
+        """Return if so many bytes more may come in, instead of those that they replace."""
         for quota, used, what in (
             (self.quota, self.used, f"The channel {channel} holds"),
             (self.owner_quota, self.owner_used, f"The channels of the owner of {channel} hold"),
         ):
-            if quota is not None and used + size > quota:
+            if quota is not None and used + size - replaced > quota:
                 raise TooLarge(
                     f"{what} {used:,} of {quota:,} bytes, and {size:,} more do not fit.",
                     "Delete what is not needed, or ask an admin of this site for a larger quota.",
                 )
 
     def after(self, size: int) -> "Room":
-        """The room when so many bytes more have come in."""
+        """The room when so many bytes more have come in, or gone."""
         return replace(self, used=self.used + size, owner_used=self.owner_used + size)
 
 
@@ -61,6 +62,7 @@ class Usage:
 
     quota: int | None
     used: int
+    is_default: bool = False  # it is that of the site, for users for whom no admin set another
 
 
 _owner_of = members.alias("owner_of")
@@ -73,23 +75,73 @@ _OWNER_QUOTA = (
     .correlate(channels)
     .scalar_subquery()
 )
-_SUM = select(func.coalesce(func.sum(subdirs.c.size), 0))
-_USED = _SUM.where(subdirs.c.channel_id == channels.c.id).correlate(channels).scalar_subquery()
-_OWNER_USED = (
-    _SUM.join(_owned_by, _owned_by.c.channel_id == subdirs.c.channel_id)
-    .join(_owner_of, _owner_of.c.user_id == _owned_by.c.user_id)
-    .where(*_IS_OWNER, _owned_by.c.role == Role.OWNER.value)
-    .correlate(channels)
-    .scalar_subquery()
+# A sum, with the column that tells the channel: of files, and of pieces.
+_SUMS = (
+    (select(func.coalesce(func.sum(subdirs.c.size), 0)), subdirs.c.channel_id),
+    (
+        select(func.coalesce(func.sum(resumable_pieces.c.size), 0)).join(
+            resumable_uploads, resumable_uploads.c.id == resumable_pieces.c.upload_id
+        ),
+        resumable_uploads.c.channel_id,
+    ),
 )
 
-# For a query over `channels`: with them it tells the room too. Sums are made only where there is a quota.
+
+def _used() -> ColumnElement[int]:
+    """What the channel of a query over `channels` holds."""
+    files, pieces = (
+        total.where(channel_id == channels.c.id).correlate(channels).scalar_subquery() for total, channel_id in _SUMS
+    )
+    return files + pieces
+
+
+def _used_by_owner() -> ColumnElement[int]:
+    """What all channels of the owner of that channel hold."""
+    files, pieces = (
+        total.join(_owned_by, _owned_by.c.channel_id == channel_id)
+        .join(_owner_of, _owner_of.c.user_id == _owned_by.c.user_id)
+        .where(*_IS_OWNER, _owned_by.c.role == Role.OWNER.value)
+        .correlate(channels)
+        .scalar_subquery()
+        for total, channel_id in _SUMS
+    )
+    return files + pieces
+
+
+def _used_by_user() -> ColumnElement[int]:
+    """What the channels of the user of a query over `users` hold."""
+    files, pieces = (
+        total.join(members, members.c.channel_id == channel_id)
+        .where(members.c.user_id == user_rows.c.id, members.c.role == Role.OWNER.value)
+        .correlate(user_rows)
+        .scalar_subquery()
+        for total, channel_id in _SUMS
+    )
+    return files + pieces
+
+
+_USED = _used()
+_OWNER_LIMIT = func.coalesce(_OWNER_QUOTA, bindparam("user_quota", type_=BigInteger))
+
+# For a query over `channels` with the parameter `user_quota`: with them it tells the room too. Sums are made only where
+# there is a quota.
 ROOM: tuple[Column[int] | Label[int] | ColumnElement[int], ...] = (
     channels.c.quota_bytes,
     case((channels.c.quota_bytes.is_not(None), _USED), else_=0).label("used"),
-    _OWNER_QUOTA.label("owner_quota"),
-    case((_OWNER_QUOTA.is_not(None), _OWNER_USED), else_=0).label("owner_used"),
+    _OWNER_LIMIT.label("owner_quota"),
+    case((_OWNER_LIMIT.is_not(None), _used_by_owner()), else_=0).label("owner_used"),
 )
+_ROOM_OF_CHANNEL = select(*ROOM).where(channels.c.id == bindparam("channel_id"))
+
+
+def room_of(row: Row) -> Room:  # type: ignore[type-arg]
+    """The room that the columns of `ROOM` tell."""
+    return Room(row.quota_bytes, int(row.used), row.owner_quota, int(row.owner_used))
+
+
+def room_in(tx: Tx, channel_id: int, user_quota: int | None) -> Room:
+    """What a channel may hold and holds."""
+    return room_of(tx.execute(_ROOM_OF_CHANNEL, {"channel_id": channel_id, "user_quota": user_quota}).one())
 
 
 def of_channel(tx: Tx, channel_id: int) -> Usage:
@@ -98,15 +150,9 @@ def of_channel(tx: Tx, channel_id: int) -> Usage:
     return Usage(quota, int(used))
 
 
-def of_user(tx: Tx, user_id: int) -> Usage:
-    """The quota of a user and what the channels that they own hold."""
-    used = (
-        select(func.coalesce(func.sum(subdirs.c.size), 0))
-        .join(members, members.c.channel_id == subdirs.c.channel_id)
-        .where(members.c.user_id == user_id, members.c.role == Role.OWNER.value)
-    )
-    quota = tx.execute(select(user_rows.c.quota_bytes).where(user_rows.c.id == user_id)).scalar()
-    return Usage(quota, int(tx.execute(used).scalar_one()))
+def of_user(tx: Tx, user_id: int, user_quota: int | None) -> Usage:
+    """The quota of a user, which is `user_quota` if no other was set, and what the channels that they own hold."""
+    return of_users(tx, [user_id], user_quota)[user_id]
 
 
 def of_channels(tx: Tx, channel_ids: Collection[int]) -> dict[int, Usage]:
@@ -117,18 +163,16 @@ def of_channels(tx: Tx, channel_ids: Collection[int]) -> dict[int, Usage]:
     return {row.id: Usage(row.quota_bytes, int(row.used)) for row in rows}
 
 
-def of_users(tx: Tx, user_ids: Collection[int]) -> dict[int, Usage]:
+def of_users(tx: Tx, user_ids: Collection[int], user_quota: int | None) -> dict[int, Usage]:
     """The same for several users, in one statement."""
-    used = (
-        _SUM.join(members, members.c.channel_id == subdirs.c.channel_id)
-        .where(members.c.user_id == user_rows.c.id, members.c.role == Role.OWNER.value)
-        .correlate(user_rows)
-        .scalar_subquery()
-    )
-    rows = tx.execute(
-        select(user_rows.c.id, user_rows.c.quota_bytes, used.label("used")).where(user_rows.c.id.in_(user_ids))
-    )
-    return {row.id: Usage(row.quota_bytes, int(row.used)) for row in rows}
+    columns = user_rows.c.id, user_rows.c.quota_bytes, _used_by_user().label("used")
+    rows = tx.execute(select(*columns).where(user_rows.c.id.in_(user_ids)))
+    return {
+        row.id: Usage(
+            user_quota if row.quota_bytes is None else row.quota_bytes, int(row.used), row.quota_bytes is None
+        )
+        for row in rows
+    }
 
 
 def set_of_channel(tx: Tx, now_ms: int, by: Principal, channel: str, quota: int | None) -> None:
@@ -141,7 +185,7 @@ def set_of_channel(tx: Tx, now_ms: int, by: Principal, channel: str, quota: int 
 
 
 def set_of_user(tx: Tx, now_ms: int, by: Principal, user: str, quota: int | None) -> None:
-    """Say how many bytes all channels of a user together may hold; None: as many as there is room for."""
+    """Say how many bytes all channels of a user together may hold; None: what the site gives to everybody."""
     permissions.require_admin(by, now_ms)
     _check(quota)
     found = users.get(tx, user)

@@ -58,7 +58,7 @@ def quota(
     with context.obj.house() as seaway, seaway.database.write() as tx:
         if limit is not None:
             quotas.set_of_user(tx, seaway.clock.now_ms(), OPERATOR, name, bytes_of(limit))
-        usage = quotas.of_user(tx, users.get(tx, name).id)
+        usage = quotas.of_user(tx, users.get(tx, name).id, seaway.settings.user_quota or None)
     most = "as much as there is room for" if usage.quota is None else f"{usage.quota:,} bytes"
     show(
         {"user": name, "quota": usage.quota, "size": usage.used},

@@ -17,6 +17,7 @@ BLOCK_BYTES = 512
 
 _ZERO_BLOCK = bytes(BLOCK_BYTES)
 _MAX_EXTENSION_BYTES = 64 * 1024
+_NOT_A_NAME = frozenset({"", ".", ".."})
 _NUMBER_AT = {"mode": (100, 108), "size": (124, 136), "checksum": (148, 156)}
 _MEANINGLESS_PAX_PREFIXES = ("SCHILY.xattr.", "SCHILY.acl.", "LIBARCHIVE.xattr.", "RHT.security.")
 _MEANINGLESS_PAX_KEYS = frozenset(
@@ -225,7 +226,7 @@ def check_path(path: str, max_bytes: int = 4096) -> None:
     parts = path.split("/")
     if (
         not path
-        or any(part in ("", ".", "..") for part in parts)
+        or not _NOT_A_NAME.isdisjoint(parts)
         or "\\" in path
         or (len(path) > 1 and path[1] == ":" and path[0].isalpha())
         or not path.isprintable()

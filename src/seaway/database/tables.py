@@ -446,6 +446,7 @@ resumable_uploads = Table(
     Column("expires_at", BigInteger, nullable=False),
     Column("published", Text),  # JSON: what became of it
     Index("ix_resumable_uploads_user_id", "user_id"),
+    Index("ix_resumable_uploads_channel_id", "channel_id"),
     Index("ix_resumable_uploads_expires_at", "expires_at"),
 )
 

@@ -40,7 +40,7 @@ def examine(
     _check_names(index, file_name)
     record.check_specs(index)
     match_specs.check_readable(index)
-    prefix_traits = _check_paths(contents.info, file_name)
+    prefix_traits = _check_paths(contents.info, file_name, limits.members)
     if archive.LINK_JSON in contents.info:
         metadata.check_link_json(contents.info[archive.LINK_JSON])
     run_exports = metadata.read_run_exports(contents.info.get(archive.RUN_EXPORTS_JSON, b"{}"))
@@ -73,16 +73,16 @@ def _check_names(index: dict[str, Any], file_name: FileName) -> None:
         )
 
 
-def _check_paths(info: dict[str, bytes], file_name: FileName) -> frozenset[str]:
+def _check_paths(info: dict[str, bytes], file_name: FileName, most: int) -> frozenset[str]:
     if archive.PATHS_JSON in info:
-        return metadata.check_paths_json(info[archive.PATHS_JSON])
+        return metadata.check_paths_json(info[archive.PATHS_JSON], most)
     if file_name.extension == CONDA or archive.FILES not in info:
         raise Refused(
             Reason.MISSING_PATHS_JSON,
             f"{file_name} does not list its files: it has no info/paths.json.",
             "Build it again with a current tool.",
         )
-    metadata.check_files(info[archive.FILES])
+    metadata.check_files(info[archive.FILES], most)
     return frozenset()
 
 

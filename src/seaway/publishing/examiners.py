@@ -2,7 +2,8 @@
 The pool of processes that examine, each within bounds of time and memory.
 
 1. A process that runs into a bound is killed and replaced; the upload is refused, the others go on.
-2. A turn is waited for outside the time that an examination may take.
+2. A turn is waited for outside the time that an examination may take. Callers hold one of `turns` while they call;
+   no sender holds the last free process while it holds others, so a sender of slow files does not delay others.
 3. What makes two processes die is the archive; what makes one die may have been somebody else.
 """
 
@@ -24,6 +25,7 @@ from seaway.conda.limits import ArchiveLimits
 from seaway.conda.record import Hashes
 from seaway.conda.refusals import Reason, Refused
 from seaway.errors import Invalid, Unavailable
+from seaway.fair_turns import FairTurns
 from seaway.publishing.examine import Candidate
 from seaway.publishing.examiner import (
     Answer,
@@ -66,7 +68,7 @@ class LocalFile:
 
 
 class Examiners:
-    """Examines up to `processes` files at once; more wait for their turn. Called from worker threads."""
+    """Examines up to `processes` files at once, for callers that hold one of its `turns`. Called from worker threads."""
 
     def __init__(
         self, limits: ArchiveLimits, *, processes: int, refuse_escaping_links: bool, interpreter: str = sys.executable
@@ -74,7 +76,7 @@ class Examiners:
         self._terms = Terms(limits, refuse_escaping_links)
         self._interpreter = interpreter
         self._processes = processes
-        self._turns = threading.BoundedSemaphore(processes)
+        self.turns = FairTurns(processes, share=max(processes - 1, 1))
         self._lock = threading.Lock()
         self._idle: list[_Examiner] = []
 
@@ -170,19 +172,18 @@ class Examiners:
 
     @contextmanager
     def _examiner(self) -> "Iterator[_Examiner]":
-        """One of the processes, in turn; a new one if none is idle. It is killed if the order did not end well."""
-        with self._turns:
-            with self._lock:
-                examiner = self._idle.pop() if self._idle else None
-            examiner = examiner or _Examiner(self._terms, self._interpreter)
-            try:
-                examiner.wait_until_ready()
-                yield examiner
-            except BaseException:  # whatever it was, what this process does now is not known
-                examiner.kill()
-                raise
-            with self._lock:
-                self._idle.append(examiner)
+        """One of the processes; a new one if none is idle. It is killed if the order did not end well."""
+        with self._lock:
+            examiner = self._idle.pop() if self._idle else None
+        examiner = examiner or _Examiner(self._terms, self._interpreter)
+        try:
+            examiner.wait_until_ready()
+            yield examiner
+        except BaseException:  # whatever it was, what this process does now is not known
+            examiner.kill()
+            raise
+        with self._lock:
+            self._idle.append(examiner)
 
 
 class _Examiner:

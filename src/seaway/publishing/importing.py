@@ -24,6 +24,7 @@ from seaway.indexing.claims import BlobSwept, discard
 from seaway.publishing.examine import Candidate
 from seaway.publishing.examiners import LocalFile
 from seaway.publishing.publish import Published, Publishing, published, store_and_record, tell_failure
+from seaway.publishing.rates import sender_of
 from seaway.publishing.receive import too_large
 from seaway.publishing.record import Recorded, Submission, require_upload
 from seaway.storage import keys
@@ -63,10 +64,10 @@ def import_files(
     ahead: deque[Future[_Lot]] = deque()
     with ThreadPoolExecutor(at_once, thread_name_prefix="importing") as threads:
         try:
-            ahead += [threads.submit(_bring, house, lot) for lot in islice(lots, at_once)]
+            ahead += [threads.submit(_bring, house, lot, by) for lot in islice(lots, at_once)]
             while ahead:
                 lot = ahead.popleft().result()
-                ahead += [threads.submit(_bring, house, lot) for lot in islice(lots, 1)]
+                ahead += [threads.submit(_bring, house, lot, by) for lot in islice(lots, 1)]
                 with lot.spooled:
                     _record(house, channel, lot, by, force)
                 yield from _told(house, channel, lot)
@@ -81,12 +82,13 @@ def _lots(paths: Sequence[Path], examiners: int) -> Iterator[_Lot]:
     return (_Lot(paths[start : start + size]) for start in range(0, len(paths), size))
 
 
-def _bring(house: Publishing, lot: _Lot) -> _Lot:
+def _bring(house: Publishing, lot: _Lot, by: Principal) -> _Lot:
     """Copy the files into the spool, examine them, and keep what was found."""
     with ExitStack() as undo:
         undo.push(lot.spooled.__exit__)
         files = _spooled(house, lot)
-        outcomes = house.examiners.take_in([file for _, file in files]) if files else []
+        with house.examiners.turns.wait_in_thread(sender_of(by)):
+            outcomes = house.examiners.take_in([file for _, file in files]) if files else []
         for (number, file), outcome in zip(files, outcomes, strict=True):
             if isinstance(outcome, Candidate):
                 lot.found.append((number, Path(file.path), outcome))

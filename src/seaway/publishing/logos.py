@@ -3,11 +3,11 @@ Logos of channels: given or fetched, drawn anew by an examiner, kept as a blob, 
 
 1. Who may not manage the channel makes us fetch and decode nothing.
 2. The blob goes first, as with packages: one that no row names goes with the sweep.
-3. What a logo costs is bounded for each user and for the process: it must never keep a package waiting.
+3. What a logo costs is bounded for each user and for the process: it must never keep a package waiting. One user
+   cannot have two logos drawn or fetched at once, so others have a turn too.
 """
 
 import hashlib
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,8 +20,10 @@ from seaway.channels.roles import Action
 from seaway.clock import Clock
 from seaway.database.engine import Database, Tx, hold_channel
 from seaway.errors import Invalid, TooLarge, TooMany
+from seaway.fair_turns import FairTurns
 from seaway.indexing.claims import naming
 from seaway.publishing.examiners import Examiners
+from seaway.publishing.rates import sender_of
 from seaway.storage import keys
 from seaway.storage.blobs import Blobs
 from seaway.storage.spool import Spool
@@ -60,7 +62,7 @@ class Logos:
     examiners: Examiners
     fetches: bool  # whether the operator lets us ask GitHub
     fetch: Callable[[str], bytes] = _fetch
-    turns: threading.BoundedSemaphore = field(default_factory=lambda: threading.BoundedSemaphore(_AT_ONCE))
+    turns: FairTurns = field(default_factory=lambda: FairTurns(_AT_ONCE, share=1))
 
     def put(self, by: Principal, channel: str, given: Given, beside: Callable[[Tx], object] | None = None) -> None:
         """Make it the logo of the channel; what is to change `beside` it changes in the same transaction."""
@@ -72,11 +74,11 @@ class Logos:
         """The picture as a PNG of ours."""
         if by.user_id is not None:
             take(self.database, self.clock.now_ms(), Rate.LOGO, str(by.user_id))
-        with self._turn():
+        with self._turn(by):
             content = given.content or self._fetched(given.address)
             if len(content) > MOST_BYTES:
                 raise TooLarge(f"A picture has at most {MOST_BYTES // 1024} KiB.", "Make it smaller, or a JPEG.")
-            with self._spooled(content) as path:
+            with self._spooled(content) as path, self.examiners.turns.wait_in_thread(sender_of(by)):
                 return self.examiners.draw(path)
 
     def keep(self, by: Principal, channel: str, png: bytes, beside: Callable[[Tx], object] | None = None) -> None:
@@ -101,13 +103,12 @@ class Logos:
         return self.fetch(address)
 
     @contextmanager
-    def _turn(self) -> Iterator[None]:
-        if not self.turns.acquire(blocking=False):
+    def _turn(self, by: Principal) -> Iterator[None]:
+        turn = self.turns.take(sender_of(by))
+        if turn is None:
             raise TooMany("Other logos are being drawn.", "Try again in a moment.", retry_after_seconds=5)
-        try:
+        with turn:
             yield
-        finally:
-            self.turns.release()
 
     @contextmanager
     def _spooled(self, content: bytes) -> Iterator[Path]:

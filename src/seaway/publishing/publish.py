@@ -13,11 +13,12 @@ What a kill leaves, line by line:
     after the record                the package is there, whole; whole documents are built when asked for
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import ParamSpec, Protocol, TypeVar
 
 import structlog
 from anyio import CapacityLimiter, to_thread
@@ -32,13 +33,14 @@ from seaway.conda.filename import FileName
 from seaway.counts import Counts, Outcome, Stage
 from seaway.database.engine import Database
 from seaway.errors import Malformed, SeawayError, Unavailable
+from seaway.fair_turns import FairTurns, Turn
 from seaway.indexing.claims import BlobSwept, discard
 from seaway.publishing import admit
 from seaway.publishing.attest import Attesting, require_workflow, verified
 from seaway.publishing.batches import Batches
 from seaway.publishing.examine import Candidate
 from seaway.publishing.examiners import Examiners
-from seaway.publishing.rates import UploadRate
+from seaway.publishing.rates import RefusedTime, UploadRate, sender_of
 from seaway.publishing.receive import Arrived, receive
 from seaway.publishing.record import Recorded, Submission, early_facts, require_upload
 from seaway.storage import keys
@@ -50,6 +52,9 @@ log = structlog.get_logger()
 
 _CLOCK_SKEW_MS = 5 * 60 * 1000
 _LONGEST_LOGGED = 255
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class Incoming(Protocol):
@@ -77,10 +82,14 @@ class Publishing:
     examiners: Examiners
     clock: Clock
     upload_limit: int
+    user_quota: int | None  # of users for whom no admin set another
+    least_piece: int  # of a resumable upload, in bytes
     rate: UploadRate
-    # Finishing an upload waits for an examiner and for the one write lock. In turns of their own, a hundred uploads
-    # that wait do not hold the threads that readers need.
-    turns: CapacityLimiter
+    refused_time: RefusedTime
+    # Finishing an upload waits for the store and for the one write lock. In threads of their own, a hundred uploads
+    # that wait do not hold the threads that readers need; and no sender holds all of these.
+    turns: FairTurns
+    threads: CapacityLimiter
     batches: Batches[Submission, Recorded]
     disk: Executor  # writes and syncs what arrives, beside the threads that wait for it
     counts: Counts
@@ -98,6 +107,7 @@ class Order:
     attestation: bytes | None
     by: Principal
     force: bool
+    in_pieces: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,15 +124,25 @@ class Published:
 
 
 async def publish(
-    house: Publishing, channel: str, incoming: Incoming, *, by: Principal, force: bool, least_size: int = 1
+    house: Publishing,
+    channel: str,
+    incoming: Incoming,
+    *,
+    by: Principal,
+    force: bool,
+    least_size: int = 1,
+    in_pieces: int = 0,
 ) -> Published:
     """
     Take one package file from `by` into `channel`; the invariants are in the module's head.
 
-    `least_size` is what the request tells of the bytes to come, so that they are not sent in vain.
+    `least_size` is what the request tells of the bytes to come, so that they are not sent in vain. `in_pieces` is the
+    size of a file that is stored in pieces: the quota and the rate counted it when they came.
     """
     try:
-        published = await _publish(house, channel, incoming, by=by, force=force, least_size=least_size)
+        published = await _publish(
+            house, channel, incoming, by=by, force=force, least_size=least_size, in_pieces=in_pieces
+        )
     except BaseException as error:  # a client that hung up is counted too
         tell_failure(house.counts, channel, incoming.file_name, error)
         raise
@@ -146,33 +166,52 @@ def tell_failure(counts: Counts, channel: str, file_name: str, error: BaseExcept
 
 
 async def _publish(
-    house: Publishing, channel: str, incoming: Incoming, *, by: Principal, force: bool, least_size: int
+    house: Publishing,
+    channel: str,
+    incoming: Incoming,
+    *,
+    by: Principal,
+    force: bool,
+    least_size: int,
+    in_pieces: int,
 ) -> Published:
     file_name = await to_thread.run_sync(
-        refuse_early, house, channel, incoming.file_name, incoming.announced_sha256, by, force, least_size
+        refuse_early, house, channel, incoming.file_name, incoming.announced_sha256, by, force, least_size, in_pieces
     )
     with house.spool.file() as spool_file:
         with house.counts.timed(Stage.RECEIVE):
             arrived = await receive(incoming.chunks(), spool_file, limit=house.upload_limit, disk=house.disk)
             attestation = await incoming.finish()
         require_workflow(attestation, by)
-        order = Order(channel, file_name, incoming.announced_sha256, attestation, by, force)
-        return await to_thread.run_sync(_take_in, house, order, arrived, limiter=house.turns)
+        order = Order(channel, file_name, incoming.announced_sha256, attestation, by, force, in_pieces)
+        with await house.examiners.turns.wait(sender_of(by)) as examining:
+            return await in_turn(house, by, _take_in, house, order, arrived, examining)
 
 
-def _take_in(house: Publishing, order: Order, arrived: Arrived) -> Published:
+async def in_turn(house: Publishing, by: Principal, work: Callable[P, T], *args: P.args, **named: P.kwargs) -> T:
+    """The outcome of a step of an upload, in one of the threads for them when this sender has its turn."""
+    with await house.turns.wait(sender_of(by)):
+        return await to_thread.run_sync(partial(work, *args, **named), limiter=house.threads)
+
+
+def _take_in(house: Publishing, order: Order, arrived: Arrived, examining: Turn) -> Published:
     """The rest in one thread: each way between the event loop and a thread costs as much as opening a small package."""
+    if examining.waited:  # meanwhile other files of this sender may have been refused
+        with house.database.read() as tx:
+            house.refused_time.require_room(tx, order.by)
     received = arrived.finish(order.announced_sha256)
     house.counts.received(received.hashes.size)
     # While the package is opened, the disk does what keeping it will need, which takes as long.
     prepared = house.disk.submit(house.blobs.prepare_file, received.path)
-    with house.counts.timed(Stage.EXAMINE):
-        candidate = house.examiners.examine(received.path, order.file_name, received.hashes)
-        attested = verified(house.attesting, order.channel, candidate, order.attestation, order.by)
-    with house.counts.timed(Stage.RECORD):
-        prepared.result()  # a disk that could not keep the file says so once only
-        submission = Submission(candidate, order.by, order.force, attested)
-        recorded = store_and_record(house, order.channel, received.path, submission)
+    with house.refused_time.counted(order.by) as stopwatch:
+        with house.counts.timed(Stage.EXAMINE):
+            with examining, stopwatch:
+                candidate = house.examiners.examine(received.path, order.file_name, received.hashes)
+            attested = verified(house.attesting, order.channel, candidate, order.attestation, order.by)
+        with house.counts.timed(Stage.RECORD):
+            prepared.result()  # a disk that could not keep the file says so once only
+            submission = Submission(candidate, order.by, order.force, attested, order.in_pieces)
+            recorded = store_and_record(house, order.channel, received.path, submission)
     return published(house, order.channel, candidate, recorded)
 
 
@@ -184,15 +223,29 @@ def refuse_early(
     by: Principal,
     force: bool,
     least_size: int,
+    in_pieces: int,
 ) -> FileName:
     """What can be refused before the bytes are read; who may not upload is not told what is wrong with the name."""
     with house.database.read() as tx:
         access = require_upload(tx, channel, by)
-        house.rate.require_room(tx, house.clock.now_ms(), by)
+        if not in_pieces:
+            house.rate.require_room(tx, house.clock.now_ms(), by)
+        house.refused_time.require_room(tx, by)
         file_name = filename.parse(named)
         permissions.require(by, Action.UPLOAD, access, channel_name=channel, package=file_name.name)
         sha256 = _parse_sha256(announced_sha256)
-        facts = early_facts(tx, channel, access, file_name, by, force=force, sha256=sha256, size=least_size)
+        facts = early_facts(
+            tx,
+            channel,
+            access,
+            file_name,
+            by,
+            force=force,
+            sha256=sha256,
+            size=least_size,
+            in_pieces=in_pieces,
+            user_quota=house.user_quota,
+        )
         admit.admit(file_name, sha256, facts)
     house.reserve.require_room()
     return file_name

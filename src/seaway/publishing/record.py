@@ -53,6 +53,7 @@ class Submission:
     by: Principal
     force: bool
     attested: Verified | None = None
+    in_pieces: int = 0  # bytes of it that the store and the quota hold already, as pieces of a resumable upload
 
     @property
     def sidecar(self) -> Sidecar | None:
@@ -144,6 +145,8 @@ def early_facts(
     force: bool,
     sha256: bytes | None,
     size: int,
+    in_pieces: int,
+    user_quota: int | None,
 ) -> Facts:
     """
     What `admit` can decide on before the bytes come, when the subdir is not known yet.
@@ -151,13 +154,14 @@ def early_facts(
     The name alone does not tell that a file exists: the same file name is usual in several subdirs.
     Name and hash together do, and a client that repeats an upload need not send its bytes again.
     """
-    known = _look_up(tx, access.channel_id, [] if sha256 is None else [str(file_name)], [file_name.name])
+    taken = [] if sha256 is None else [str(file_name)]
+    known = _look_up(tx, access.channel_id, taken, [file_name.name], user_quota)
     row = next((row for row in known.taken if row.sha256 == sha256), None)
     where = f"{channel}/{'' if row is None else row.subdir}"
     existing = None if row is None else _existing(row, access, by)
     facts = _facts(known, where, existing, file_name, by, force=force, is_attested=None)
     # What it may replace is not known yet, and the transaction that records it decides.
-    return facts if force else replace(facts, grows_by=size)
+    return facts if force else replace(facts, room=known.room.after(-in_pieces), grows_by=size)
 
 
 def record(
@@ -168,13 +172,14 @@ def record(
     *,
     whole_document_limit: int,
     teller: Teller,
+    user_quota: int | None,
 ) -> list[Recorded | SeawayError]:
     """Let in what may come in and name its blobs; to each submission what became of it, in order."""
     outcomes: dict[int, Recorded | SeawayError] = {}
     waiting = list(enumerate(submissions))
     while waiting:
         now, waiting = _without_rivals(waiting)
-        outcomes.update(_record_apart(tx, now_ms, channel, now, whole_document_limit, teller))
+        outcomes.update(_record_apart(tx, now_ms, channel, now, whole_document_limit, teller, user_quota))
     return [outcomes[number] for number in range(len(submissions))]
 
 
@@ -215,6 +220,7 @@ def _record_apart(
     submissions: Sequence[_Numbered],
     whole_document_limit: int,
     teller: Teller,
+    user_quota: int | None,
 ) -> dict[int, Recorded | SeawayError]:
     """Record submissions that do not want each other's names."""
     accesses, outcomes = _require_all(tx, channel, submissions)
@@ -223,7 +229,8 @@ def _record_apart(
         return outcomes
     channel_id = accesses[allowed[0][1].by].channel_id
     file_names = {submission.place[1] for _, submission in allowed}
-    known = _look_up(tx, channel_id, file_names, {submission.candidate.file_name.name for _, submission in allowed})
+    names = {submission.candidate.file_name.name for _, submission in allowed}
+    known = _look_up(tx, channel_id, file_names, names, user_quota)
     admitted, refusals = _judge(now_ms, channel, known, accesses, allowed)
     revisions = _write(tx, now_ms, channel_id, known, admitted, whole_document_limit)
     audit.write_all(tx, [_audit_line(now_ms, channel, one) for one in admitted])
@@ -260,6 +267,7 @@ def _judge(
     room = known.room
     for number, one in submissions:
         candidate, row = one.candidate, taken.get(one.place)
+        room = room.after(-one.in_pieces)  # its pieces go when it is recorded
         facts = _facts(
             known,
             f"{channel}/{candidate.subdir}",
@@ -275,6 +283,7 @@ def _judge(
             admit.admit(candidate.file_name, candidate.hashes.sha256, facts)
         except SeawayError as error:
             refusals[number] = error
+            room = room.after(one.in_pieces)
         else:
             # Set once, by us, and never again (CEP 47): new bytes under an old name are a new file.
             content = encode({**candidate.record, "indexed_timestamp": now_ms, **_attested(one.sidecar)})
@@ -297,11 +306,13 @@ def _recorded(one: _Admitted, revision: int) -> Recorded:
     )
 
 
-def _look_up(tx: Tx, channel_id: int, file_names: Collection[str], names: Collection[str]) -> _Known:
+def _look_up(
+    tx: Tx, channel_id: int, file_names: Collection[str], names: Collection[str], user_quota: int | None
+) -> _Known:
     taken = tx.execute(_TAKEN, {"channel_id": channel_id, "file_names": list(file_names)}).all() if file_names else []
-    alike = tx.execute(
-        _ALIKE, {"channel_id": channel_id, "folded_names": list({filename.folded(name) for name in names})}
-    ).all()
+    folded_names = list({filename.folded(name) for name in names})
+    wanted = {"channel_id": channel_id, "folded_names": folded_names, "user_quota": user_quota}
+    alike = tx.execute(_ALIKE, wanted).all()
     by_folded: dict[str, dict[str, int]] = {}
     for row in alike:
         if row.id is not None:
@@ -310,7 +321,7 @@ def _look_up(tx: Tx, channel_id: int, file_names: Collection[str], names: Collec
     chain = Chain(channel_id) if first.chain_count is None else Chain(channel_id, first.chain_count, first.head)
     summaries = {row.name: row.summary for row in alike if row.id is not None}
     attestations = Attestations(first.attestations)
-    room = Room(first.quota_bytes, int(first.used), first.owner_quota, int(first.owner_used))
+    room = quotas.room_of(first)
     return _Known(taken, first.refuses_lookalikes, attestations, by_folded, summaries, chain, room)
 
 

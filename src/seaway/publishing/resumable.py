@@ -8,11 +8,15 @@ Uploads that arrive in pieces, and go on where they stopped: after a lost connec
    the offset reach the length, so whoever hears of that may throw their copy away.
 4. A refused file leaves no piece behind. What was published is told for an hour to a client that lost the answer.
 5. What nobody goes on with ends after a day; the sweep takes its pieces, as it takes all that no row names.
+6. A file counts in the rate of uploads when it is begun, and its pieces count in the quotas as long as they are stored.
+7. A request brings at least `least_piece` bytes or the end of the file. A connection that breaks may leave a shorter piece,
+   which counts as an upload in the rate and is joined with the next one: the number of objects grows with the bytes.
 """
 
 import hashlib
 import secrets
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import BinaryIO
 
@@ -21,12 +25,15 @@ from anyio import to_thread
 from sqlalchemy import delete, func, insert, select, update
 
 from seaway.accounts.principal import Principal
+from seaway.channels import channels as all_channels
+from seaway.channels import quotas
 from seaway.clock import DAY_MS, HOUR_MS
 from seaway.database.engine import Tx
-from seaway.database.tables import channels, resumable_pieces, resumable_uploads
+from seaway.database.tables import channels, files, resumable_pieces, resumable_uploads, subdirs
 from seaway.errors import Malformed, NotFound, SeawayError, TooLarge, TooMany, Unavailable, WrongOffset
 from seaway.indexing.claims import discard, naming
-from seaway.publishing.publish import Published, Publishing, publish, refuse_early
+from seaway.indexing.rows import State
+from seaway.publishing.publish import Published, Publishing, in_turn, publish, refuse_early
 from seaway.publishing.receive import Received, receive, too_large
 from seaway.publishing.record import require_upload
 from seaway.storage import keys
@@ -68,18 +75,28 @@ async def begin(house: Publishing, order: Order, *, by: Principal) -> Resumable:
     if order.length > house.upload_limit:
         raise too_large(house.upload_limit)
     await to_thread.run_sync(
-        refuse_early, house, order.channel, order.file_name, order.sha256, by, order.force, order.length
+        refuse_early, house, order.channel, order.file_name, order.sha256, by, order.force, order.length, 0
     )
     return await to_thread.run_sync(_begin, house, order, by)
 
 
 async def go_on(
-    house: Publishing, upload_id: str, offset: int, chunks: AsyncIterator[bytes], *, by: Principal
+    house: Publishing,
+    upload_id: str,
+    offset: int,
+    chunks: AsyncIterator[bytes],
+    *,
+    by: Principal,
+    announced: int | None = None,
 ) -> Resumable:
-    """Take the bytes from `offset` on; with the last one the file is published. What came before a loss is kept."""
-    upload = await to_thread.run_sync(look, house, upload_id, by)
-    if upload.published is not None or offset != upload.offset:
-        raise _wrong_offset(upload)
+    """
+    Take the bytes from `offset` on; with the last one the file is published. What came before a loss is kept.
+
+    `announced` is how many bytes the request says that it brings, where it does.
+    """
+    upload = await to_thread.run_sync(_look_further, house, upload_id, offset, by)
+    if announced is not None:
+        _require_enough(house, upload, announced)
     house.reserve.require_room()
     coming = _Coming(chunks, upload.order.length - offset)
     while not coming.ended and upload.published is None:
@@ -93,6 +110,38 @@ def look(house: Publishing, upload_id: str, by: Principal) -> Resumable:
     """The upload as far as it came; `NotFound` for everybody but the one who began it, who must still have the right."""
     with house.database.read() as tx:
         return _find(tx, upload_id, by, house.clock.now_ms())
+
+
+def _look_further(house: Publishing, upload_id: str, offset: int, by: Principal) -> Resumable:
+    """The upload, if more of it may come at this offset."""
+    with house.database.read() as tx:
+        upload = _find(tx, upload_id, by, house.clock.now_ms())
+        if upload.published is not None or offset != upload.offset:
+            raise _wrong_offset(upload)
+        stored = select(func.coalesce(func.sum(resumable_pieces.c.size), 0))
+        there = tx.execute(stored.where(resumable_pieces.c.upload_id == upload.id)).scalar_one()
+        _require_room(tx, house, upload.order, max(upload.order.length - there, 0))
+    return upload
+
+
+def _require_enough(house: Publishing, upload: Resumable, size: int) -> None:
+    if 0 < size < house.least_piece and upload.offset + size < upload.order.length:
+        raise Malformed(
+            f"A piece of {size:,} bytes is too small.",
+            f"Send at least {house.least_piece:,} bytes at a time, or all that is left of the file.",
+        )
+
+
+def _require_room(tx: Tx, house: Publishing, order: Order, size: int) -> None:
+    """Return if the quotas leave room for so many bytes more; a file that is to be replaced makes room."""
+    if not size:
+        return
+    channel_id, replaced = all_channels.get(tx, order.channel).id, 0
+    if order.force:
+        there = select(func.coalesce(func.max(files.c.size), 0)).join(subdirs, subdirs.c.id == files.c.subdir_id)
+        named = subdirs.c.channel_id == channel_id, files.c.file_name == order.file_name
+        replaced = tx.execute(there.where(*named, files.c.state != State.DELETED.value)).scalar_one()
+    quotas.room_in(tx, channel_id, house.user_quota).require(size, order.channel, replaced=replaced)
 
 
 def end(house: Publishing, upload_id: str, by: Principal) -> None:
@@ -116,11 +165,14 @@ _UPLOAD = select(
 
 def _begin(house: Publishing, order: Order, by: Principal) -> Resumable:
     now_ms = house.clock.now_ms()
-    with house.database.write() as tx:
+    with house.database.write_part() as tx:
+        house.database.hold(tx, f"uploads-of/{by.user_id}")
         access = require_upload(tx, order.channel, by)
         mine = resumable_uploads.c.user_id == by.user_id, resumable_uploads.c.published.is_(None)
         if tx.execute(select(func.count()).select_from(resumable_uploads).where(*mine)).scalar_one() >= MOST_OPEN:
             raise TooMany(f"{by.name} has {MOST_OPEN} unfinished uploads.", "Finish some of them, or wait a day.")
+        _require_room(tx, house, order, order.length)
+        _count(tx, house, now_ms, by)
         upload = Resumable(secrets.token_hex(16), order, 0, now_ms + LASTS_MS, None)
         tx.execute(
             insert(resumable_uploads).values(
@@ -157,44 +209,107 @@ def _find(tx: Tx, upload_id: str, by: Principal, now_ms: int) -> Resumable:
     return Resumable(row.id, order, row.offset, row.expires_at, published)
 
 
+@dataclass(frozen=True, slots=True)
+class _Tail:
+    """The beginning of a piece, up to the offset, that is too short to stay an object of its own (invariant 7)."""
+
+    start: int
+    content: bytes
+    sha256: bytes  # of the whole piece
+
+
 async def _take_piece(house: Publishing, upload: Resumable, coming: "_Coming", by: Principal) -> Resumable:
+    tail = await in_turn(house, by, _tail_of, house, upload)
     with house.spool.file() as spool_file:
-        arrived = await receive(coming.piece(), spool_file, limit=_PIECE_BYTES, disk=house.disk)
-        received = await to_thread.run_sync(arrived.finish, None, limiter=house.turns)
-        if received.hashes.size == 0:
+        arrived = await receive(coming.piece(tail.content), spool_file, limit=_PIECE_BYTES, disk=house.disk)
+        if coming.ended and coming.broken is None:
+            _require_enough(house, upload, coming.received)
+        received = await in_turn(house, by, arrived.finish, None)
+        offset = tail.start + received.hashes.size
+        if offset == upload.offset:
             return upload
-        upload = await to_thread.run_sync(_keep, house, upload, received, by, limiter=house.turns)
-    if upload.offset + received.hashes.size < upload.order.length:
-        return replace(upload, offset=upload.offset + received.hashes.size)
+        await in_turn(house, by, _keep, house, upload, tail, received, by)
+    if offset < upload.order.length:
+        return replace(upload, offset=offset)
     return await _finish(house, upload, by)
 
 
-def _keep(house: Publishing, upload: Resumable, received: Received, by: Principal) -> Resumable:
+def _tail_of(house: Publishing, upload: Resumable) -> _Tail:
+    with house.database.read() as tx:
+        row = tx.execute(
+            select(resumable_pieces.c.start, resumable_pieces.c.sha256)
+            .where(resumable_pieces.c.upload_id == upload.id, resumable_pieces.c.start < upload.offset)
+            .order_by(resumable_pieces.c.start.desc())
+            .limit(1)
+        ).one_or_none()
+    if row is None or upload.offset - row.start >= house.least_piece:
+        return _Tail(upload.offset, b"", b"")
+    with _ended_by_a_loss(house, upload), house.blobs.open(keys.blob(row.sha256)) as file:
+        content = file.read()
+        if hashlib.sha256(content).digest() != row.sha256:
+            raise DamagedBlob(keys.blob(row.sha256))
+    return _Tail(row.start, content[: upload.offset - row.start], row.sha256)
+
+
+def _keep(house: Publishing, upload: Resumable, tail: _Tail, received: Received, by: Principal) -> None:
     """Name the piece; the offset rises with it, unless it is the last one (invariant 3)."""
-    sha256, size = received.hashes.sha256, received.hashes.size
+    sha256 = received.hashes.sha256
     while True:
-        house.blobs.put_file(keys.blob(sha256), received.path)
-        with naming(house.database, house.blobs, [sha256]) as (tx, missing):
-            if missing:
-                continue
-            house.database.hold(tx, f"upload/{upload.id}")
-            found = _find(tx, upload.id, by, house.clock.now_ms())
-            if found.offset != upload.offset or found.published is not None:
-                raise _wrong_offset(found)
-            of_upload = resumable_pieces.c.upload_id == upload.id
-            tx.execute(delete(resumable_pieces).where(of_upload, resumable_pieces.c.start >= upload.offset))
-            tx.execute(
-                insert(resumable_pieces).values(upload_id=upload.id, start=upload.offset, size=size, sha256=sha256)
-            )
-            if upload.offset + size < upload.order.length:
-                _set(tx, upload, offset=upload.offset + size)
-            return upload
+        is_new = house.blobs.put_file(keys.blob(sha256), received.path)
+        try:
+            with naming(house.database, house.blobs, [sha256]) as (tx, missing):
+                if missing:
+                    continue
+                house.database.hold(tx, f"upload/{upload.id}")
+                _name_piece(tx, house, upload, tail, received, by)
+        except SeawayError:
+            if is_new:
+                discard(house.database, house.blobs, [sha256])
+            raise
+        break
+    if tail.content and tail.sha256 != sha256:
+        discard(house.database, house.blobs, [tail.sha256])
+
+
+def _name_piece(tx: Tx, house: Publishing, upload: Resumable, tail: _Tail, received: Received, by: Principal) -> None:
+    found = _find(tx, upload.id, by, house.clock.now_ms())
+    if found.offset != upload.offset or found.published is not None:
+        raise _wrong_offset(found)
+    sha256, size = received.hashes.sha256, received.hashes.size
+    offset = tail.start + size
+    of_upload = resumable_pieces.c.upload_id == upload.id
+    tx.execute(delete(resumable_pieces).where(of_upload, resumable_pieces.c.start >= tail.start))
+    _require_room(tx, house, upload.order, size)
+    tx.execute(insert(resumable_pieces).values(upload_id=upload.id, start=tail.start, size=size, sha256=sha256))
+    if offset < upload.order.length:
+        if size < house.least_piece:
+            _count(tx, house, house.clock.now_ms(), by)
+        _set(tx, upload, offset=offset)
+
+
+def _count(tx: Tx, house: Publishing, now_ms: int, by: Principal) -> None:
+    """Count one upload in the rate of its sender, or refuse it."""
+    refusal = house.rate.count(tx, now_ms, [by])[0]
+    if refusal is not None:
+        raise refusal
+
+
+@contextmanager
+def _ended_by_a_loss(house: Publishing, upload: Resumable) -> Iterator[None]:
+    """Forget an upload of which the store has lost a piece."""
+    try:
+        yield
+    except FileNotFoundError:
+        _forget(house, upload)
+        raise NotFound("The server lost a part of this upload.", "Begin it again.") from None
 
 
 async def _finish(house: Publishing, upload: Resumable, by: Principal) -> Resumable:
     order = upload.order
     try:
-        published = await publish(house, order.channel, _Assembled(house, upload), by=by, force=order.force)
+        published = await publish(
+            house, order.channel, _Assembled(house, upload), by=by, force=order.force, in_pieces=order.length
+        )
     except (Unavailable, TooMany):
         raise  # the last piece can be sent again
     except FileNotFoundError:
@@ -253,9 +368,13 @@ class _Coming:
         self._chunks, self._left, self._rest = chunks, expected, b""
         self.ended = False
         self.broken: Exception | None = None
+        self.received = 0
 
-    async def piece(self) -> AsyncIterator[bytes]:
-        room = _PIECE_BYTES
+    async def piece(self, before: bytes) -> AsyncIterator[bytes]:
+        """The bytes of the next piece, which begins with those `before`."""
+        if before:
+            yield before
+        room = _PIECE_BYTES - len(before)
         while room and (chunk := self._rest or await self._next()):
             taken, self._rest = chunk[:room], chunk[room:]
             room -= len(taken)
@@ -267,6 +386,7 @@ class _Coming:
         except Exception as error:  # noqa: BLE001  what came before the loss is kept, then it is raised
             self.broken, chunk = error, b""
         self.ended = not chunk
+        self.received += len(chunk)
         self._left -= len(chunk)
         if self._left < 0:
             raise TooLarge("More bytes came than the upload had announced.", "Begin it again with the right length.")

@@ -28,6 +28,7 @@ from seaway.database.engine import Database, Tx
 from seaway.database.migrate import prepare
 from seaway.database.sqlite import SqliteDatabase
 from seaway.errors import BadSetting, SeawayError, TooMany
+from seaway.fair_turns import FairTurns
 from seaway.http.files import Delivery
 from seaway.http.house import House
 from seaway.http.limits import ListLimit
@@ -49,7 +50,7 @@ from seaway.publishing.batches import Batches
 from seaway.publishing.examiners import Examiners
 from seaway.publishing.logos import Logos
 from seaway.publishing.publish import Publishing
-from seaway.publishing.rates import UploadRate
+from seaway.publishing.rates import RefusedTime, UploadRate
 from seaway.publishing.record import Recorded, Submission, record
 from seaway.server.duties import Duties, periods_ms
 from seaway.serving.identity import Identifying
@@ -75,6 +76,8 @@ from seaway.trust.tuf import Repository
 # More threads do not finish uploads faster, since examiners and one write lock order them; these sync their files
 # side by side, and share a commit.
 _UPLOADS_AT_ONCE = 16
+_UPLOADS_OF_A_SENDER = 12
+_LEAST_PIECE_BYTES = 256 * 1024  # tus clients send 500 kB or more
 _DISK_THREADS = 24
 _BUILDS_AT_ONCE = 2
 _SEARCHES_AT_ONCE = 4
@@ -189,11 +192,13 @@ def _wire_publishing(state: _State, teller: Teller) -> Publishing:
         ),
         clock=clock,
         upload_limit=settings.upload_limit,
+        user_quota=settings.user_quota or None,
+        least_piece=_LEAST_PIECE_BYTES,
         rate=rate,
-        turns=CapacityLimiter(_UPLOADS_AT_ONCE),
-        batches=Batches(
-            database, state.blobs, _recorder(clock, settings.whole_document_limit, teller), _counter(clock, rate)
-        ),
+        refused_time=RefusedTime(database, clock),
+        turns=FairTurns(_UPLOADS_AT_ONCE, share=_UPLOADS_OF_A_SENDER),
+        threads=CapacityLimiter(_UPLOADS_AT_ONCE),
+        batches=Batches(database, state.blobs, _recorder(clock, settings, teller), counter(clock, rate)),
         disk=ThreadPoolExecutor(_DISK_THREADS, thread_name_prefix="disk"),
         counts=state.counts,
         attesting=_wire_attesting(settings, database),
@@ -334,19 +339,30 @@ def _upload_limit(settings: Settings) -> Limit | None:
 
 
 def _recorder(
-    clock: Clock, whole_document_limit: int, teller: Teller
+    clock: Clock, settings: Settings, teller: Teller
 ) -> Callable[[Tx, str, Sequence[Submission]], list[Recorded | SeawayError]]:
     def record_all(tx: Tx, channel: str, submissions: Sequence[Submission]) -> list[Recorded | SeawayError]:
         return record(
-            tx, clock.now_ms(), channel, submissions, whole_document_limit=whole_document_limit, teller=teller
+            tx,
+            clock.now_ms(),
+            channel,
+            submissions,
+            whole_document_limit=settings.whole_document_limit,
+            teller=teller,
+            user_quota=settings.user_quota or None,
         )
 
     return record_all
 
 
-def _counter(clock: Clock, rate: UploadRate) -> Callable[[Tx, Sequence[Submission]], list[TooMany | None]]:
+def counter(clock: Clock, rate: UploadRate) -> Callable[[Tx, Sequence[Submission]], list[TooMany | None]]:
     def count(tx: Tx, submissions: Sequence[Submission]) -> list[TooMany | None]:
-        return rate.count(tx, clock.now_ms(), [submission.by for submission in submissions])
+        refusals: list[TooMany | None] = [None] * len(submissions)
+        new = [number for number, submission in enumerate(submissions) if not submission.in_pieces]
+        found = rate.count(tx, clock.now_ms(), [submissions[number].by for number in new])
+        for number, refusal in zip(new, found, strict=True):
+            refusals[number] = refusal
+        return refusals
 
     return count
 

@@ -27,7 +27,8 @@ class QuotaGiven(Given):
     """How much there may be."""
 
     quota: Annotated[int, Field(ge=0, le=MAX_QUOTA)] | None = Field(
-        description="How many bytes; null for as many as the site has room for. What is there already stays."
+        description="How many bytes; null for as many as the site has room for, or for a user, as many as its "
+        "`user_quota` says. What is there already stays."
     )
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"quota": 10_000_000_000}]})
@@ -47,7 +48,7 @@ def get_of_user(call: Asked, user: UserName) -> Room:
     """How many bytes the channels of a user hold together; for site admins who are signed in."""
     permissions.require_site(call.by, SiteAction.ADMINISTER)
     with call.read() as tx:
-        return room_of(quotas.of_user(tx, users.get(tx, user).id))
+        return room_of(quotas.of_user(tx, users.get(tx, user).id, call.house.publishing.user_quota))
 
 
 @router.patch("/users/{user}/quota", operation_id="changeUserQuota")
@@ -56,7 +57,7 @@ def change_of_user(call: Asked, user: UserName, given: QuotaGiven) -> Room:
     permissions.require_admin(call.by, call.now_ms)
     with call.write() as tx:
         quotas.set_of_user(tx, call.now_ms, call.by, user, given.quota)
-        return room_of(quotas.of_user(tx, users.get(tx, user).id))
+        return room_of(quotas.of_user(tx, users.get(tx, user).id, call.house.publishing.user_quota))
 
 
 def room_of(usage: Usage) -> Room:

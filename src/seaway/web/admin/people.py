@@ -18,7 +18,7 @@ from seaway.http.forms import Form, form_of
 from seaway.web.admin.frame import ON_A_PAGE, after_of, do, for_admin, must_be_fresh, show
 from seaway.web.admin.sizes import quota_of, written
 from seaway.web.asking import accounts_of
-from seaway.web.looking import words_of
+from seaway.web.looking import house_of, words_of
 
 Act = Callable[[Accounts, Principal, str, Form, Tx, int], object]
 
@@ -26,14 +26,14 @@ Act = Callable[[Accounts, Principal, str, Form, Tx, int], object]
 @for_admin
 async def listing(request: Request, _by: Principal) -> Response:
     """Everybody, by name."""
-    words, after = words_of(request), after_of(request)
+    words, after, user_quota = words_of(request), after_of(request), _user_quota(request)
 
     def look(tx: Tx) -> Mapping[str, Any]:
         found = users.all_users(tx, words, after=after, limit=ON_A_PAGE + 1)
         shown = found[:ON_A_PAGE]
         return {
             "people": shown,
-            "room": quotas.of_users(tx, [user.id for user in shown]),
+            "room": quotas.of_users(tx, [user.id for user in shown], user_quota),
             "words": words,
             "after": after,
             "more": shown[-1].name if len(found) > ON_A_PAGE else "",
@@ -45,7 +45,7 @@ async def listing(request: Request, _by: Principal) -> Response:
 @for_admin
 async def look(request: Request, _by: Principal) -> Response:
     """One account."""
-    return await show(request, "user", partial(_look, request.path_params["user"]))
+    return await show(request, "user", partial(_look, request.path_params["user"], _user_quota(request)))
 
 
 @for_admin
@@ -56,12 +56,16 @@ async def act(request: Request, by: Principal) -> Response:
         raise NotFound("Nothing is here.", "Check the path.")
     must_be_fresh(request, by)
     change = partial(chosen, accounts_of(request), by, name, await form_of(request))
-    return await do(request, "user", partial(_look, name), change, then=f"/admin/users/{name}")
+    return await do(request, "user", partial(_look, name, _user_quota(request)), change, then=f"/admin/users/{name}")
 
 
-def _look(name: str, tx: Tx) -> Mapping[str, Any]:
+def _user_quota(request: Request) -> int | None:
+    return house_of(request).publishing.user_quota
+
+
+def _look(name: str, user_quota: int | None, tx: Tx) -> Mapping[str, Any]:
     user = users.get(tx, name)
-    room = quotas.of_user(tx, user.id)
+    room = quotas.of_user(tx, user.id, user_quota)
     mine = channels.of_user(tx, user.id)
     return {
         "user": user,
@@ -69,7 +73,7 @@ def _look(name: str, tx: Tx) -> Mapping[str, Any]:
         "factors": second_factors.of_user(tx, user.id),
         "ends_at_ms": second_factors.ends_at(tx, user.id),
         "room": room,
-        "quota": written(room.quota),
+        "quota": "" if room.is_default else written(room.quota),
         "owned": [channel for channel, role in mine if role is Role.OWNER],
         "joined": [(channel, role) for channel, role in mine if role is not Role.OWNER],
     }

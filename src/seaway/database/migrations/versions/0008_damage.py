@@ -30,4 +30,5 @@ def upgrade() -> None:
         sa.Column("problem", sa.String(8), nullable=False),
         sa.PrimaryKeyConstraint("sha256", name="pk_damaged_blobs"),
     )
+    op.create_index("ix_resumable_uploads_channel_id", "resumable_uploads", ["channel_id"])
     op.add_column("shards", sa.Column("checksum", sa.BigInteger(), nullable=True))

@@ -1,0 +1,150 @@
+"""
+Turns at a scarce resource, shared fairly between senders.
+
+1. At most `turns` are held at once, and at most `share` of them by one sender. None as a sender has no share: it
+   stands for the operator, who competes with nobody.
+2. A turn that ends goes to the waiting sender that holds the fewest turns; among equals, to the one that has waited
+   longest since it was last served. The requests of one sender are served in their order.
+3. A request that is cancelled while it waits keeps no turn.
+"""
+
+import asyncio
+import threading
+from collections import Counter, deque
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from types import TracebackType
+
+Sender = Hashable | None
+
+
+@dataclass(eq=False, slots=True)
+class _Waiter:
+    """A request for a turn; `wake` is called when it is granted after a wait."""
+
+    sender: Sender
+    wake: Callable[[], object]
+    is_granted: bool = False
+
+
+class Turn:
+    """A turn that is held until `release`, or until the end of a `with`; releasing it again does nothing."""
+
+    def __init__(self, release: Callable[[], None], *, waited: bool) -> None:
+        self._release: Callable[[], None] | None = release
+        self.waited = waited
+
+    def release(self) -> None:
+        """Let the next sender have it."""
+        release, self._release = self._release, None
+        if release is not None:
+            release()
+
+    def __enter__(self) -> "Turn":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.release()
+
+
+class FairTurns:
+    """The turns at one resource of this process; may be used by threads and by event loops."""
+
+    def __init__(self, turns: int, share: int) -> None:
+        self._free, self._share = turns, share
+        self._lock = threading.Lock()
+        self._held: Counter[Sender] = Counter()
+        self._waiting: dict[Sender, deque[_Waiter]] = {}  # the sender that was served last is the last one
+
+    async def wait(self, sender: Sender) -> Turn:
+        """Wait for a turn without holding a thread."""
+        loop = asyncio.get_running_loop()
+        granted: asyncio.Future[None] = loop.create_future()
+
+        def wake() -> None:
+            loop.call_soon_threadsafe(_finish, granted)
+
+        waiter = _Waiter(sender, wake)
+        if self._enter(waiter):
+            return self._turn(sender, waited=False)
+        try:
+            await granted
+        except BaseException:  # cancelled
+            self._give_up(waiter)
+            raise
+        return self._turn(sender, waited=True)
+
+    def wait_in_thread(self, sender: Sender) -> Turn:
+        """Block this thread until it has a turn."""
+        granted = threading.Event()
+        waiter = _Waiter(sender, granted.set)
+        if self._enter(waiter):
+            return self._turn(sender, waited=False)
+        try:
+            granted.wait()
+        except BaseException:  # Ctrl-C in a command
+            self._give_up(waiter)
+            raise
+        return self._turn(sender, waited=True)
+
+    def take(self, sender: Sender) -> Turn | None:
+        """Return a turn if there is one at this moment."""
+        waiter = _Waiter(sender, lambda: None)
+        if self._enter(waiter):
+            return self._turn(sender, waited=False)
+        self._give_up(waiter)
+        return None
+
+    def _turn(self, sender: Sender, *, waited: bool) -> Turn:
+        return Turn(lambda: self._leave(sender), waited=waited)
+
+    def _enter(self, waiter: _Waiter) -> bool:
+        with self._lock:
+            self._waiting.setdefault(waiter.sender, deque()).append(waiter)
+            self._grant(waiter)
+            return waiter.is_granted
+
+    def _leave(self, sender: Sender) -> None:
+        with self._lock:
+            self._free += 1
+            self._held[sender] -= 1
+            if not self._held[sender]:
+                del self._held[sender]
+            if sender in self._waiting:  # behind those that were not served meanwhile
+                self._waiting[sender] = self._waiting.pop(sender)
+            self._grant(None)
+
+    def _give_up(self, waiter: _Waiter) -> None:
+        with self._lock:
+            if not waiter.is_granted:
+                self._waiting[waiter.sender].remove(waiter)
+                if not self._waiting[waiter.sender]:
+                    del self._waiting[waiter.sender]
+                return
+        self._leave(waiter.sender)
+
+    def _grant(self, entering: _Waiter | None) -> None:
+        while self._free and (sender := self._next()) is not _NOBODY:
+            queue = self._waiting.pop(sender)
+            waiter = queue.popleft()
+            if queue:
+                self._waiting[sender] = queue
+            self._free -= 1
+            self._held[sender] += 1
+            waiter.is_granted = True
+            if waiter is not entering:
+                waiter.wake()
+
+    def _next(self) -> Sender:
+        allowed = (sender for sender in self._waiting if sender is None or self._held[sender] < self._share)
+        return min(allowed, key=lambda sender: self._held[sender], default=_NOBODY)
+
+
+_NOBODY = object()
+
+
+def _finish(granted: asyncio.Future[None]) -> None:
+    if not granted.done():
+        granted.set_result(None)
