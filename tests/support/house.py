@@ -20,7 +20,10 @@ from tests.support.packages import PackageFile
 
 def build(folder: Path, clock: Clock | None = None, *, paired: bool = True, **settings: Any) -> Seaway:
     """Open a house in `folder`, with the real database, store and examiners; a second house in the folder shares its state."""
-    chosen = Settings(data=folder / "data", **({"sweep_max_percent": 100} | state.settings(folder) | settings))
+    chosen = Settings(
+        data=folder / "data",
+        **({"sweep_max_percent": 100, "github_api_url": "http://127.0.0.1:9"} | state.settings(folder) | settings),
+    )
     (state.begin_paired if paired else state.begin)(chosen)
     return wiring.build(chosen, clock, paired=paired)
 

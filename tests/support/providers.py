@@ -129,6 +129,7 @@ class _Code:
     scope: str
     code_challenge: str
     code_challenge_method: str
+    auth_time: int | None
 
     def get_redirect_uri(self) -> str:
         return self.redirect_uri
@@ -139,8 +140,8 @@ class _Code:
     def get_nonce(self) -> str | None:
         return self.data.get("nonce")
 
-    def get_auth_time(self) -> int:
-        return int(time.time())
+    def get_auth_time(self) -> int | None:
+        return self.auth_time
 
     def get_acr(self) -> None:
         return None
@@ -160,6 +161,7 @@ class OpenIdProvider(Provider):
     says_issuer: str | None = None
     described: dict[str, Any] = field(default_factory=dict)
     now: Callable[[], int] = lambda: int(time.time())
+    auth_time: Callable[[], int | None] = lambda: None  # as Google; Keycloak and others say it
     key: RSAKey = field(default_factory=lambda: RSAKey.generate_key(2048, {"use": "sig"}, auto_kid=True))
     signing_key: Any = None
 
@@ -264,6 +266,7 @@ class _CodeGrant(AuthorizationCodeGrant):  # type: ignore[misc]
             data["scope"],
             data["code_challenge"],
             data["code_challenge_method"],
+            self.provider.auth_time(),
         )
 
     def query_authorization_code(self, code: str, _client: _Client) -> _Code | None:

@@ -54,6 +54,7 @@ GITLAB_CLAIMS: Mapping[int, str] = {
     16: "https://gitlab.com/acme/tools",
     17: "5005",
     18: _GITLAB_WORKFLOW,
+    20: "push",
     21: "https://gitlab.com/acme/tools/demo/-/jobs/6006",
 }
 

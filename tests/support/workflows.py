@@ -22,6 +22,7 @@ GITHUB = Workflow(
     run_attempt="1",
     workflow_ref="acme/demo/.github/workflows/release.yml@refs/heads/main",
     job_workflow_ref="acme/demo/.github/workflows/release.yml@refs/heads/main",
+    event_name="push",
 )
 
 

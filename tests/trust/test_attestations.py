@@ -4,15 +4,18 @@ import copy
 import json
 from base64 import b64decode, b64encode
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
 
 from seaway.accounts.principal import Workflow
 from seaway.conda.refusals import Reason, Refused
 from seaway.trust import attestations
 from seaway.trust.attestations import Verified
-from seaway.trust.sigstore_verifier import SigstoreVerifier
+from seaway.trust.sigstore_verifier import SigstoreVerifier, claims_of
 from tests.support.packages import conda, index_json
 from tests.support.sigstore import GITHUB_CLAIMS, GITLAB_CLAIMS, MiniSigstore, statement, written
 
@@ -31,6 +34,9 @@ GITHUB = Workflow(
     sha=GITHUB_CLAIMS[13],
     workflow_ref="acme/demo/.github/workflows/release.yml@refs/heads/main",
     job_workflow_ref="acme/demo/.github/workflows/release.yml@refs/heads/main",
+    run_id="3003",
+    run_attempt="1",
+    event_name="push",
 )
 GITLAB = Workflow(
     issuer="https://gitlab.com",
@@ -41,6 +47,9 @@ GITLAB = Workflow(
     ref="refs/heads/main",
     sha=GITLAB_CLAIMS[13],
     workflow_ref="gitlab.com/acme/tools/demo//.gitlab-ci.yml@refs/heads/main",
+    run_id="6000",
+    run_attempt="6006",
+    event_name="push",
 )
 
 
@@ -164,6 +173,11 @@ def test_other_payloads_are_refused() -> None:
         pytest.param(9, "https://github.com/evil/x/.github/workflows/a.yml@refs/heads/main", id="another signer"),
         pytest.param(8, "https://gitlab.com", id="another issuer"),
         pytest.param(13, "0" * 40, id="another commit"),
+        pytest.param(14, "refs/tags/main", id="another git ref"),
+        pytest.param(20, "pull_request", id="another event"),
+        pytest.param(21, GITHUB_CLAIMS[21].replace("3003", "3004"), id="another run"),
+        pytest.param(21, GITHUB_CLAIMS[21][:-1] + "2", id="another attempt"),
+        pytest.param(21, GITHUB_CLAIMS[21] + "/", id="a slash behind the run"),
         pytest.param(13, "", id="no commit"),
     ],
 )
@@ -174,11 +188,85 @@ def test_a_certificate_of_another_run_is_refused(number: int, value: str) -> Non
     assert Reason.OTHER_IDENTITY is reason(written(bundle))
 
 
-def test_a_certificate_without_ids_is_refused() -> None:
-    """What the certificate does not say is not taken for granted."""
-    claims = {number: value for number, value in GITHUB_CLAIMS.items() if number not in (15, 17)}
+@pytest.mark.parametrize("number", [8, 9, 12, 13, 14, 15, 17, 20, 21])
+def test_a_certificate_that_lacks_a_compared_extension_is_refused(number: int) -> None:
+    """Fulcio has written all of them since 2023; what a certificate does not state is not assumed."""
+    claims = {one: value for one, value in GITHUB_CLAIMS.items() if one != number}
 
     assert Reason.OTHER_IDENTITY is reason(written(OURS.bundle(statement(FILE), claims)))
+
+
+@pytest.mark.parametrize("changes", [{20: "schedule"}, {21: GITLAB_CLAIMS[21] + "7"}, {14: "refs/tags/main"}])
+def test_a_certificate_of_another_job_of_gitlab_is_refused(changes: dict[int, str]) -> None:
+    """Invariant 4: on GitLab a job is the run."""
+    assert Reason.OTHER_IDENTITY is reason(written(OURS.bundle(statement(FILE), GITLAB_CLAIMS | changes)), GITLAB)
+
+
+def test_a_merge_request_of_gitlab_is_compared_by_its_workflow() -> None:
+    """Fulcio makes refs/heads/BRANCH of its ref, while the reference of the pipeline names the merge request."""
+    path = "refs/merge-requests/7/head"
+    workflow = GITLAB_CLAIMS[18].replace("refs/heads/main", path)
+    claims = {**GITLAB_CLAIMS, 9: workflow, 14: "refs/heads/fix", 18: workflow, 20: "merge_request_event"}
+    run = replace(GITLAB, ref=path, workflow_ref=workflow.removeprefix("https://"), event_name="merge_request_event")
+
+    assert "refs/heads/fix" == verify(written(OURS.bundle(statement(FILE), claims)), run).ref
+    assert Reason.OTHER_IDENTITY is reason(written(OURS.bundle(statement(FILE), claims)), GITLAB)
+
+
+@pytest.mark.parametrize("event", ["pull_request_target", "workflow_run", "Workflow_Run"])
+def test_a_run_that_strangers_can_start_is_refused(event: str) -> None:
+    """Even if token and certificate agree on it."""
+    bundle = written(OURS.bundle(statement(FILE), {**GITHUB_CLAIMS, 20: event}))
+
+    with pytest.raises(Refused, match="which strangers can cause") as refused:
+        verify(bundle, replace(GITHUB, event_name=event))
+    assert Reason.OTHER_IDENTITY is refused.value.reason
+
+
+@pytest.mark.parametrize("missing", ["run_id", "run_attempt", "event_name", "ref"])
+def test_a_token_that_does_not_name_its_run_cannot_be_compared(missing: str) -> None:
+    """These claims are optional in an exchange, and needed for an attestation."""
+    assert Reason.OTHER_IDENTITY is reason(written(OURS.bundle(statement(FILE))), replace(GITHUB, **{missing: ""}))
+
+
+REAL = Path(__file__).parents[1] / "data" / "attestations"
+
+
+def stated_in(name: str) -> dict[int, str]:
+    """The extensions of the certificate of a real bundle, of either version of the format."""
+    material = json.loads((REAL / name).read_bytes())["verificationMaterial"]
+    certificate = material.get("certificate") or material["x509CertificateChain"]["certificates"][0]
+    return dict(claims_of(x509.load_der_x509_certificate(b64decode(certificate["rawBytes"]))))
+
+
+@pytest.mark.parametrize(
+    ("bundle", "run_id"),
+    [("bundle_v3_github.whl.sigstore", "8351058501"), ("a.dsse.staging-rekor-v2.txt.sigstore.json", "25821282059")],
+)
+def test_real_certificates_hold_all_that_is_compared(bundle: str, run_id: str) -> None:
+    """Certificates of Fulcio from 2024 and 2026, compared with the tokens that their runs would have had."""
+    stated = stated_in(bundle)
+    workflow = stated[18].removeprefix("https://github.com/")
+    run = attestations.run_of(
+        Workflow(
+            issuer=GITHUB.issuer,
+            kind="github",
+            repository=stated[12].removeprefix("https://github.com/"),
+            repository_id=stated[15],
+            owner_id=stated[17],
+            ref=stated[14],
+            sha=stated[13],
+            run_id=run_id,
+            run_attempt="1",
+            workflow_ref=workflow,
+            job_workflow_ref=workflow,
+            event_name=stated[20],
+        )
+    )
+    assert set(range(8, 23)) == set(stated)
+    attestations.check_identity(stated, run)
+    with pytest.raises(Refused, match="its run is"):
+        attestations.check_identity(stated, replace(run, invocation=run.invocation[:-1] + "2"))
 
 
 def test_a_token_without_ids_cannot_be_compared() -> None:

@@ -26,11 +26,13 @@ def certificate(claims: dict[str, Any]) -> dict[int, str]:
     if "repository" in claims:
         site, repository, ids = "https://github.com", claims["repository"], ("repository_id", "repository_owner_id")
         workflow = f"{site}/{claims['workflow_ref']}"
-        ref = claims["ref"]
+        ref, event = claims["ref"], claims["event_name"]
+        run = f"actions/runs/{claims['run_id']}/attempts/{claims['run_attempt']}"
     else:
         site, repository, ids = "https://gitlab.com", claims["project_path"], ("project_id", "namespace_id")
         workflow = f"https://{claims['ci_config_ref_uri']}"
-        ref = claims["ref_path"]
+        ref, event = claims["ref_path"], claims["pipeline_source"]
+        run = f"-/jobs/{claims['job_id']}"
     return {
         8: claims["iss"],
         9: workflow,
@@ -40,6 +42,8 @@ def certificate(claims: dict[str, Any]) -> dict[int, str]:
         15: claims[ids[0]],
         17: claims[ids[1]],
         18: workflow,
+        20: event,
+        21: f"{site}/{repository}/{run}",
     }
 
 
@@ -85,6 +89,10 @@ def test_what_the_workflow_signed_is_served_beside_its_file(here: Trusting, of: 
         pytest.param({"repository_owner_id": "6"}, id="another owner"),
         pytest.param({"workflow_ref": "acme/tools/.github/workflows/test.yml@refs/heads/main"}, id="another workflow"),
         pytest.param({"iss": "https://gitlab.com"}, id="another issuer"),
+        pytest.param({"run_id": "78"}, id="another run"),
+        pytest.param({"run_attempt": "2"}, id="another attempt"),
+        pytest.param({"event_name": "pull_request"}, id="another event"),
+        pytest.param({"ref": "refs/heads/other"}, id="another ref"),
     ],
 )
 def test_what_another_run_signed_is_refused(here: Trusting, changes: dict[str, str]) -> None:

@@ -3,6 +3,7 @@ Signing in with GitHub, Google and an OpenID provider, each on the loopback: Aut
 as GitHub documents (cases 22 to 26 of docs/security-cases.md).
 """
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import httpx
+import pyotp
 import pytest
 from anyio.from_thread import BlockingPortal
 from joserfc.jwk import OctKey, RSAKey
@@ -74,6 +76,7 @@ def world(tmp_path_factory: pytest.TempPathFactory, portal: BlockingPortal) -> I
         for name, made in (("google", google), ("corp", corp)):
             made.now = lambda: clock.now_ms() // 1000
             made.redirect_uris = [f"{SITE}/signin/{name}/callback"]
+        corp.auth_time = lambda: clock.now_ms() // 1000
         for each in (github, google, corp):
             stack.enter_context(running(each))
         built = house.build(
@@ -103,6 +106,7 @@ def as_usual(world: World) -> None:
         provider.says_issuer, provider.described = None, {}
     for each in (world.github, world.google, world.corp):
         each.says_no = False
+    world.corp.auth_time = lambda: world.clock.now_ms() // 1000
 
 
 def octocat(number: int = 0, **changes: Any) -> dict[str, Any]:
@@ -416,26 +420,183 @@ def test_a_link_is_made_by_who_began_it(world: World) -> None:
 
 
 def test_linking_needs_a_fresh_proof(world: World) -> None:
-    """A cookie of an hour ago links nothing and unlinks nothing; signing in again by the provider is a proof."""
-    person = octocat()
+    """A cookie of an hour ago links nothing and unlinks nothing; authenticating at the provider again is a proof."""
+    person = somebody()
     browser = world.browser()
-    user = settle(world, browser, "github", person)
+    user = settle(world, browser, "corp", person)
     world.clock.move(31 * MINUTE_MS)
-    for path, fields in (("link", {"provider": "corp"}), ("unlink", {"id": "1"})):
+    for path, fields in (("link", {"provider": "github"}), ("unlink", {"id": "1"})):
         browser.get("/account/identities")
         led = browser.send(f"/account/identities/{path}", **fields)
         assert (303, "/confirm?next=/account/identities") == (led.status_code, led.headers["location"])
-    assert "/signin/github?next=" in browser.get("/confirm?next=/account/identities").text
-    assert "/account/identities" == arrive(world, browser, "github", person, "/account/identities").headers["location"]
+    assert "/signin/corp?next=" in browser.get("/confirm?next=/account/identities").text
+    assert "/account/identities" == arrive(world, browser, "corp", person, "/account/identities").headers["location"]
     assert user == who(browser)
+    assert is_fresh(browser)
+
+
+# Fresh proofs through a provider
+
+
+def is_fresh(browser: Visitor) -> bool:
+    """Whether this session may do what needs a fresh proof: make the link to another account, which goes nowhere."""
     browser.get("/account/identities")
-    assert 200 == browser.send("/account/identities/link", provider="corp").status_code
+    answer = browser.send("/account/identities/link", provider="github")
+    assert answer.status_code in (200, 303)
+    return answer.status_code == 200
+
+
+def linked(world: World, name: str, person: dict[str, Any]) -> str:
+    """A user with a password to whom the account elsewhere is linked."""
+    user, browser = world.user(), world.browser()
+    browser.sign_in(user)
+    browser.get("/account/identities")
+    go_on = browser.send("/account/identities/link", provider=name).text
+    address = world.provider(name).address
+    world.provider(name).person = person
+    path, query = over(address + go_on.partition(f'href="{address}')[2].partition('"')[0].replace("&amp;", "&"))
+    assert "/account/identities" == browser.get(f"{path}?{urlencode(query)}").headers["location"]
+    return user
+
+
+@pytest.mark.parametrize("name", ["github", "google"])
+def test_a_provider_that_asks_for_nothing_confirms_nobody(world: World, name: str) -> None:
+    """Neither signing in by it nor confirming by it is a fresh proof; the password is."""
+    person = octocat() if name == "github" else somebody()
+    user = linked(world, name, person)
+    browser = world.browser()
+    assert "/account" == arrive(world, browser, name, person).headers["location"]
+    assert user == who(browser)
+    assert not is_fresh(browser)
+    shown = browser.get("/confirm?next=/account/identities").text
+    assert 'name="proof"' in shown
+    assert ("/signin/github" in shown, "/signin/google" in shown) == (False, name == "google")
+    back = arrive(world, browser, name, person, "/account/identities")
+    assert "/confirm?next=/account/identities" == back.headers["location"]
+    assert not is_fresh(browser)
+    browser.get("/confirm?next=/account/identities")
+    assert 303 == browser.send("/confirm", proof=PASSWORD, next="/account/identities").status_code
+    assert is_fresh(browser)
+
+
+def test_a_second_factor_after_a_provider_is_a_fresh_proof(world: World) -> None:
+    """What was typed here counts, whatever the provider said."""
+    person = octocat()
+    user = linked(world, "github", person)
+    seed = with_app(world, user)
+    browser = world.browser()
+    world.github.person = person
+    path, query = go(browser, "github")
+    assert 200 == browser.get(f"{path}?{urlencode(query)}").status_code
+    assert browser.session is None
+    world.clock.move(MINUTE_MS)
+    code = pyotp.TOTP(seed).at(world.clock.now_ms() // 1000)
+    sent = browser.send("/signin/second", flow=browser.hidden("flow"), code=code, has_totp="on")
+    assert 303 == sent.status_code, sent.text
+    assert is_fresh(browser)
+
+
+def with_app(world: World, user: str) -> str:
+    """Set up an app for codes for a user with the usual password; its seed."""
+    browser = world.browser()
+    browser.sign_in(user)
+    return enrolled(world, browser)
+
+
+def enrolled(world: World, browser: Visitor) -> str:
+    """Set up an app for codes in this browser."""
+    browser.get("/account/security")
+    begun = browser.send("/account/security/totp")
+    assert 200 == begun.status_code, begun.headers.get("location")
+    seed = re.sub(r"\s", "", re.search(r"((?:[A-Z2-7]{4} ?){8})", begun.text)[1])  # type: ignore[index]
+    code = pyotp.TOTP(seed).at(world.clock.now_ms() // 1000)
+    assert 200 == browser.send("/account/security/totp/confirm", code=code).status_code
+    return seed
+
+
+def test_who_has_only_github_is_led_to_a_second_factor(world: World) -> None:
+    """The first factor takes a recent sign-in; everything else takes the factor."""
+    person, browser = octocat(), world.browser()
+    settle(world, browser, "github", person)
+    assert not is_fresh(browser)
+    shown = browser.get("/confirm?next=/account/identities").text
+    assert 'name="proof"' not in shown
+    assert 'href="/account/security"' in shown
+    assert "/signin/github?next=/account/security" in shown
+    world.clock.move(31 * MINUTE_MS)
+    browser.get("/account/security")
+    led = browser.send("/account/security/totp")
+    assert (303, "/confirm?next=/account/security") == (led.status_code, led.headers["location"])
+
+    assert "/account/security" == arrive(world, browser, "github", person, "/account/security").headers["location"]
+    seed = enrolled(world, browser)
+    assert not is_fresh(browser)
+    browser.get("/account/security")
+    assert 303 == browser.send("/account/security/totp/remove").status_code  # to the confirmation
+    world.clock.move(MINUTE_MS)
+    browser.get("/confirm?next=/account/identities")
+    code = pyotp.TOTP(seed).at(world.clock.now_ms() // 1000)
+    assert 303 == browser.send("/confirm", proof=code, next="/account/identities").status_code
+    assert is_fresh(browser)
+
+
+def test_a_recent_sign_in_adds_no_factor_to_an_account_that_has_a_proof(world: World) -> None:
+    """Else a browser that is signed in at GitHub would be enough to take an account with a password over."""
+    person, browser = octocat(), world.browser()
+    linked(world, "github", person)
+    arrive(world, browser, "github", person)
+    for path in ("totp", "passkeys/options", "password"):
+        browser.get("/account/security")
+        led = browser.send(f"/account/security/{path}", password="another 9 tangerine ladders")
+        assert (303, "/confirm?next=/account/security") == (led.status_code, led.headers["location"])
+
+
+@pytest.mark.parametrize(
+    ("minutes_ago", "fresh"), [pytest.param(0, True), pytest.param(29, True), pytest.param(31, False)]
+)
+def test_a_proof_at_the_provider_is_as_old_as_it_says(world: World, minutes_ago: int, fresh: bool) -> None:
+    """`auth_time` of the ID token is when the person last proved to be there; also for signing in."""
+    person, browser = somebody(), world.browser()
+    settle(world, browser, "corp", person)
+    world.corp.auth_time = lambda: world.clock.now_ms() // 1000 - minutes_ago * 60
+    arrive(world, browser, "corp", person)
+    assert fresh is is_fresh(browser)
+
+
+@pytest.mark.parametrize("auth_time", ["soon", True, -1, 4_000_000_000])
+def test_a_provider_that_tells_no_possible_time_signs_nobody_in(world: World, auth_time: object) -> None:
+    person, browser = somebody(), world.browser()
+    settle(world, world.browser(), "corp", person)
+    world.corp.wrong = {"auth_time": auth_time}
+    world.corp.email_in_token = True
+    answer = arrive(world, browser, "corp", person)
+    world.corp.email_in_token = False
+    assert (403, None) == (answer.status_code, browser.session)
+
+
+def test_the_time_is_believed_from_the_signed_token_only(world: World) -> None:
+    """What the provider says besides, at another address, is not signed and not checked."""
+    person, browser = somebody(), world.browser()
+    world.corp.auth_time = lambda: None
+    settle(world, browser, "corp", person | {"auth_time": world.clock.now_ms() // 1000})
+    arrive(world, browser, "corp", person | {"auth_time": world.clock.now_ms() // 1000})
+    assert not is_fresh(browser)
+
+
+def test_to_confirm_asks_for_a_new_proof(world: World) -> None:
+    """`prompt=login`, and `max_age`, which makes providers say when it was."""
+    browser = world.browser()
+    asked = parse_qs(urlsplit(browser.get("/signin/corp").headers["location"]).query)
+    assert not {"prompt", "max_age"} & asked.keys()
+    settle(world, browser, "corp", somebody())
+    asked = parse_qs(urlsplit(browser.get("/signin/corp").headers["location"]).query)
+    assert (["login"], ["0"]) == (asked["prompt"], asked["max_age"])
 
 
 def test_the_only_way_in_stays(world: World) -> None:
     """The button of somebody without a password says so."""
     browser = world.browser()
-    settle(world, browser, "github", octocat())
+    settle(world, browser, "corp", somebody())
     browser.get("/account/identities")
     answer = browser.send("/account/identities/unlink", id=browser.hidden("id"))
     assert 403 == answer.status_code

@@ -13,3 +13,9 @@ def require_fresh(principal: Principal, now_ms: int) -> None:
         return
     if principal.confirmed_at_ms is None or principal.confirmed_at_ms + FRESH_MS <= now_ms:
         raise NotConfirmed("This needs a fresh sign-in.", "Confirm that it is you, then do it again.")
+
+
+def require_recent_sign_in(principal: Principal, now_ms: int) -> None:
+    """Return if the session began a short while ago, by whichever way: enough for the first second factor only."""
+    if principal.signed_in_at_ms is None or principal.signed_in_at_ms + FRESH_MS <= now_ms:
+        raise NotConfirmed("This needs a fresh sign-in.", "Sign in again, then do it again.")

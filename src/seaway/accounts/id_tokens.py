@@ -54,6 +54,8 @@ def verified(text: str, keys: Sequence[Key], provider: Provider, *, nonce: str, 
         raise _refused(provider, "is too old, or not of our time")
     if "nbf" in claims and _time(claims, "nbf", provider) > now + _LEEWAY_SECONDS:
         raise _refused(provider, "is not good yet")
+    if "auth_time" in claims and _time(claims, "auth_time", provider) > now + _LEEWAY_SECONDS:
+        raise _refused(provider, "is not of our time")
     subject = claims.get("sub")
     if not isinstance(subject, str) or not 0 < len(subject) <= _MAX_SUBJECT or not subject.isprintable():
         raise _refused(provider, "does not say whom it is about")

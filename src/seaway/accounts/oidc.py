@@ -19,12 +19,13 @@ from seaway.accounts import id_tokens
 from seaway.accounts.fetching import Fetcher
 from seaway.accounts.id_tokens import UnknownKey
 from seaway.accounts.providers import Outsider, Provider, is_safe_address
-from seaway.clock import HOUR_MS, MINUTE_MS, Clock
+from seaway.clock import HOUR_MS, MINUTE_MS, SECOND_MS, Clock
 from seaway.errors import NotAllowed, Unavailable
 
 _KEPT_MS = HOUR_MS
 _PAUSE_MS = MINUTE_MS
 _DESCRIPTION = "/.well-known/openid-configuration"
+_ONLY_SIGNED = frozenset({"auth_time"})  # believed from an ID token only, whose form was checked
 _NEEDED = ("authorization_endpoint", "token_endpoint", "jwks_uri")
 
 
@@ -120,6 +121,7 @@ class OpenIdProviders:
             return claims
         reply = self._fetcher.get(about.userinfo_url, {"Authorization": f"Bearer {access_token}"})
         more = reply.object() if reply.status == 200 else {}
+        more = {name: value for name, value in more.items() if name not in _ONLY_SIGNED}
         return {**more, **claims} if more.get("sub") == claims["sub"] else claims
 
 
@@ -158,6 +160,7 @@ def outsider_of(provider: Provider, claims: Mapping[str, Any]) -> Outsider:
         login=login or claims["sub"],
         title=_text(claims, "name"),
         address=address if is_verified else None,
+        authenticated_at_ms=int(claims.get("auth_time", 0) * SECOND_MS),
     )
 
 

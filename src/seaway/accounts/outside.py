@@ -6,8 +6,11 @@ Signing in with an account elsewhere: the way there, and the way back (RFC 6749,
 2. The code is good only with the verifier, which never leaves the server; an ID token only with the nonce.
 3. An account elsewhere signs in the user to whom it is linked, and nobody else. That an address is the same links
    nothing: who has taken over an address would have taken over the account (case 24).
-4. Linking needs the person signed in here, the same one at both ends of the way.
-5. Whoever has no account is asked for a user name first, and gets one only where strangers may sign up. An address that
+4. A provider that is silent about when the person last proved to be there (`auth_time` in the ID token; GitHub has
+   none) signs them in, but its word is no fresh proof: whoever sits at a browser that is signed in there types nothing.
+   `prompt=login` alone proves nothing either, since it goes through that browser.
+5. Linking needs the person signed in here, the same one at both ends of the way.
+6. Whoever has no account is asked for a user name first, and gets one only where strangers may sign up. An address that
    the provider vouches for is taken over, unless it is somebody's here already.
 """
 
@@ -32,7 +35,7 @@ from seaway.accounts import (
     users,
 )
 from seaway.accounts.fetching import Fetcher
-from seaway.accounts.fresh import require_fresh
+from seaway.accounts.fresh import FRESH_MS, require_fresh
 from seaway.accounts.oidc import OpenIdProviders
 from seaway.accounts.parts import Accounts
 from seaway.accounts.principal import ANONYMOUS, Principal
@@ -73,6 +76,7 @@ class Known:
 
     found: SignedIn | NeedsSecondFactor
     next_path: str
+    is_fresh: bool  # whether the provider vouches for a proof of a short while ago
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +120,7 @@ def begin(parts: Outside, name: str, by: Principal, *, next_path: str, link: boo
     if provider.dialect is Dialect.OPENID:
         asked["nonce"] = nonce
     if provider.dialect is Dialect.OPENID and by.is_person:
-        asked["prompt"] = "login"  # else whoever sits at this browser proves nothing
+        asked |= {"prompt": "login", "max_age": "0"}  # max_age makes `auth_time` compulsory (OpenID Connect Core, 2)
     return Begun(f"{page}{'&' if '?' in page else '?'}{urlencode(asked)}", secret)
 
 
@@ -174,7 +178,8 @@ def make_account(
         if not is_vouched:
             signing_up.ask_to_verify(house, tx, now_ms, user, written)
         sign_ins.take(tx, now_ms, STRANGER, secret)
-        return signing_in.proceed(tx, now_ms, user.id, client), waiting.next_path
+        at_ms = min(outsider.authenticated_at_ms, now_ms)
+        return signing_in.proceed(tx, now_ms, user.id, client, confirmed_at_ms=at_ms), waiting.next_path
 
 
 def unlink(parts: Outside, by: Principal, identity_id: int) -> None:
@@ -241,7 +246,9 @@ def _entered(parts: Outside, tx: Tx, outsider: Outsider, next_path: str, client:
     known = identities.find(tx, outsider.issuer, outsider.subject)
     if known is not None:
         identities.note_use(tx, now_ms, known.id, outsider)
-        return Known(signing_in.proceed(tx, now_ms, known.user_id, client), next_path)
+        at_ms = min(outsider.authenticated_at_ms, now_ms)
+        entered = signing_in.proceed(tx, now_ms, known.user_id, client, confirmed_at_ms=at_ms)
+        return Known(entered, next_path, at_ms + FRESH_MS > now_ms)
     data = {"outsider": asdict(outsider), "next": next_path}
     secret = sign_ins.put(tx, now_ms, STRANGER, data)
     return Stranger(outsider, next_path, secret, _is_taken(tx, outsider))

@@ -80,8 +80,8 @@ def ask_new(house: Accounts, by: Principal) -> str:
     """What the browser needs to make a passkey: JSON for `navigator.credentials.create`."""
     assert by.user_id is not None
     now_ms = house.clock.now_ms()
-    require_fresh(by, now_ms)
     with house.database.write() as tx:
+        second_factors.require_fresh_to_add(tx, by, now_ms)
         known = _descriptors(tx, by.user_id)
         challenge = sign_ins.put(tx, now_ms, _ADD, {}, user_id=by.user_id, lasts_ms=LASTS_MS)
     options = webauthn.generate_registration_options(
@@ -102,7 +102,7 @@ def add(house: Accounts, by: Principal, credential: str, name: str) -> Passkey:
     """Keep the passkey that the browser has made."""
     assert by.user_id is not None
     now_ms = house.clock.now_ms()
-    require_fresh(by, now_ms)
+    second_factors.require_may_add(house, by)
     _check_name(name)
     challenge = _challenge_in(credential)
     with house.database.write() as tx:
@@ -118,6 +118,7 @@ def add(house: Accounts, by: Principal, credential: str, name: str) -> Passkey:
         )
     )
     with house.database.write() as tx:
+        second_factors.require_fresh_to_add(tx, by, now_ms)  # another factor may have come meanwhile
         return _keep(house, tx, now_ms, by, made, name)
 
 

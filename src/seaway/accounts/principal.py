@@ -63,7 +63,8 @@ class Principal:
     Who a request speaks for, with what the credential narrows.
 
     `patterns` are the names of packages that may be written, a `*` at the end standing for anything; none: all.
-    `confirmed_at_ms` tells when the person last proved to be there (`permissions.require_fresh`).
+    `confirmed_at_ms` tells when the person last proved to be there (`permissions.require_fresh`), `signed_in_at_ms`
+    when the session began, which an external provider may allow without anything typed.
 
     `channel_ids` of None means every channel of the user. The role in a channel is not part of it: it is
     asked of the database at each request, so that a demotion works on the next one.
@@ -87,6 +88,7 @@ class Principal:
     tool: str = ""
     session_id: int | None = None
     confirmed_at_ms: int | None = None
+    signed_in_at_ms: int | None = None
     expires_at_ms: int | None = None
     token_id: int | None = None
     workflow: Workflow | None = None

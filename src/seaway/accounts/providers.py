@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from seaway.errors import NotFound
 
+NEVER_MS = 0
 GITHUB = "github"
 GOOGLE = "google"
 
@@ -63,6 +64,7 @@ class Outsider:
     login: str  # for people to recognize
     title: str  # their name
     address: str | None  # only one that the provider has verified
+    authenticated_at_ms: int = NEVER_MS  # when they typed or touched something there, if the provider says so
 
 
 class Providers(Collection[Provider]):

@@ -58,6 +58,14 @@ async def renew(house: Accounts, by: Principal) -> list[str]:
     return await to_thread.run_sync(partial(_renew, house, by, made))
 
 
+async def make_first(house: Accounts, by: Principal) -> list[str]:
+    """Make recovery codes right after the first second factor was added; empty if there are some already."""
+    if await to_thread.run_sync(_has_some, house, by):
+        return []
+    made = await prepare(house)
+    return await to_thread.run_sync(partial(_put_first, house, by, made))
+
+
 def put_if_none(tx: Tx, now_ms: int, by: Principal, made: Made) -> list[str]:
     """Keep the codes of somebody who has none; those that are to be shown."""
     assert by.user_id is not None
@@ -91,6 +99,17 @@ def use(house: Accounts, tx: Tx, now_ms: int, user_id: int, code: Recovery) -> b
     audit.write(tx, now_ms, Actor(name, user_id), Event.RECOVERY_CODE_USED, target=name)
     security.announce(house, tx, now_ms, user_id, "One of its recovery codes was used to sign in.")
     return True
+
+
+def _has_some(house: Accounts, by: Principal) -> bool:
+    assert by.user_id is not None
+    with house.database.read() as tx:
+        return second_factors.of_user(tx, by.user_id).recovery_codes > 0
+
+
+def _put_first(house: Accounts, by: Principal, made: Made) -> list[str]:
+    with house.database.write() as tx:
+        return put_if_none(tx, house.clock.now_ms(), by, made)
 
 
 def _renew(house: Accounts, by: Principal, made: Made) -> list[str]:

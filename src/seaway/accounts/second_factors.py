@@ -2,7 +2,8 @@
 What a person has besides the password: an app that shows codes, passkeys, recovery codes.
 
 1. Who has a second factor signs in with it, whichever way they came.
-2. It is lost by the operator's command at once; by an admin after 72 hours, of which every verified address is told,
+2. Adding one needs a fresh proof, or a recent sign-in where the user has nothing yet to prove themselves by.
+3. It is lost by the operator's command at once; by an admin after 72 hours, of which every verified address is told,
    and which the user can stop. Never by a letter alone.
 """
 
@@ -12,6 +13,7 @@ from sqlalchemy import delete, exists, func, select, update
 
 from seaway import audit
 from seaway.accounts import security, users
+from seaway.accounts.fresh import require_fresh, require_recent_sign_in
 from seaway.accounts.parts import Accounts
 from seaway.accounts.principal import Principal
 from seaway.audit import Event
@@ -48,6 +50,32 @@ def of_user(tx: Tx, user_id: int) -> Factors:
         .where(recovery_codes.c.user_id == user_id, recovery_codes.c.used_at.is_(None))
     ).scalar_one()
     return Factors(bool(has_totp), keys, codes)
+
+
+def has_own_proof(tx: Tx, user_id: int) -> bool:
+    """Whether a user can prove here to be there: by a password or a second factor."""
+    query = select(rows.c.password_hash).where(rows.c.id == user_id)
+    return tx.execute(query).scalar_one() is not None or of_user(tx, user_id).any
+
+
+def require_fresh_to_add(tx: Tx, by: Principal, now_ms: int) -> None:
+    """
+    Return if `by` may add a second factor now.
+
+    Whoever has neither password nor factor may have no way to a fresh proof (GitHub gives none), so a recent sign-in
+    is enough for their first factor.
+    """
+    assert by.user_id is not None
+    if has_own_proof(tx, by.user_id):
+        require_fresh(by, now_ms)
+    else:
+        require_recent_sign_in(by, now_ms)
+
+
+def require_may_add(house: Accounts, by: Principal) -> None:
+    """Check `require_fresh_to_add` in a transaction of its own, before costly work."""
+    with house.database.read() as tx:
+        require_fresh_to_add(tx, by, house.clock.now_ms())
 
 
 def forget_codes_without_use(tx: Tx, user_id: int) -> None:

@@ -43,8 +43,8 @@ class Session:
     agent: str
 
 
-def start(tx: Tx, now_ms: int, user_id: int, *, address: str, agent: str) -> str:
-    """A new session of a person who has just proved who they are; the secret for its cookie."""
+def start(tx: Tx, now_ms: int, user_id: int, *, address: str, agent: str, confirmed_at_ms: int | None = None) -> str:
+    """Start a session and return the secret for its cookie; the person proved to be there at that moment, else now."""
     name = tx.execute(select(users.c.name).where(users.c.id == user_id)).scalar_one()
     secret = ids.new_key(ids.KeyKind.SESSION)
     tx.execute(
@@ -53,7 +53,7 @@ def start(tx: Tx, now_ms: int, user_id: int, *, address: str, agent: str) -> str
             digest=ids.digest(secret),
             created_at=now_ms,
             seen_at=now_ms,
-            confirmed_at=now_ms,
+            confirmed_at=now_ms if confirmed_at_ms is None else confirmed_at_ms,
             address=address,
             agent=_printable(agent),
         )
@@ -94,6 +94,7 @@ def principal_of(tx: Tx, secret: str, now_ms: int) -> Principal | None:
         is_verified=bool(row.is_verified),
         session_id=row.id,
         confirmed_at_ms=row.confirmed_at,
+        signed_in_at_ms=row.created_at,
         expires_at_ms=expires_at_ms,
     )
 

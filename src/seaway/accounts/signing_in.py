@@ -72,14 +72,23 @@ async def sign_in(house: Accounts, login: str, password: str, client: Client) ->
     return await to_thread.run_sync(partial(_went_well, house, login, known, checked.better_hash, client))
 
 
-def proceed(tx: Tx, now_ms: int, user_id: int, client: Client) -> SignedIn | NeedsSecondFactor:
-    """Go on with a person whose first proof was good, by whichever provider; they must not be disabled."""
+def proceed(
+    tx: Tx, now_ms: int, user_id: int, client: Client, *, confirmed_at_ms: int | None = None
+) -> SignedIn | NeedsSecondFactor:
+    """
+    Go on with a person whose first proof was good, by whichever provider; they must not be disabled.
+
+    `confirmed_at_ms` is when an external provider saw them prove to be there; None for a proof that was given here now.
+    """
     disabled_at = tx.execute(select(users.c.disabled_at).where(users.c.id == user_id)).scalar_one()
     if disabled_at is not None:
         raise BadCredential("This account is disabled.", "Ask an admin of the site.")
     factors = second_factors.of_user(tx, user_id)
     if not factors.any:
-        return SignedIn(sessions.start(tx, now_ms, user_id, address=client.address, agent=client.agent))
+        secret = sessions.start(
+            tx, now_ms, user_id, address=client.address, agent=client.agent, confirmed_at_ms=confirmed_at_ms
+        )
+        return SignedIn(secret)
     flow = sign_ins.put(tx, now_ms, SECOND_FACTOR, {}, user_id=user_id)
     return NeedsSecondFactor(flow, factors.has_totp, factors.passkeys > 0)
 

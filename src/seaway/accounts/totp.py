@@ -45,9 +45,9 @@ def is_code(text: str) -> bool:
 def begin(house: Accounts, by: Principal) -> Enrolment:
     """A fresh seed, which counts once its first code has come."""
     assert by.user_id is not None
-    require_fresh(by, house.clock.now_ms())
     seed = pyotp.random_base32()
     with house.database.write() as tx:
+        second_factors.require_fresh_to_add(tx, by, house.clock.now_ms())
         if second_factors.of_user(tx, by.user_id).has_totp:
             raise NotAllowed("This account has an app for codes already.", "Remove it first.")
         tx.execute(delete(totp).where(totp.c.user_id == by.user_id))
@@ -59,7 +59,7 @@ def begin(house: Accounts, by: Principal) -> Enrolment:
 
 async def confirm(house: Accounts, by: Principal, code: str) -> list[str]:
     """Begin to ask for codes, after the first right one; the recovery codes, if these are the first."""
-    require_fresh(by, house.clock.now_ms())
+    await to_thread.run_sync(second_factors.require_may_add, house, by)
     made = await recovery.prepare(house)
     return await to_thread.run_sync(partial(_confirm, house, by, "".join(code.split()), made))
 
@@ -93,6 +93,7 @@ def _confirm(house: Accounts, by: Principal, code: str, made: recovery.Made) -> 
     assert by.user_id is not None
     now_ms = house.clock.now_ms()
     with house.database.write() as tx:
+        second_factors.require_fresh_to_add(tx, by, now_ms)
         step = _step_of(house, tx, by.user_id, code, confirmed=False) if is_code(code) else None
         if step is None:
             raise BadCredential(

@@ -66,7 +66,7 @@ def add(
 ) -> None:
     """Trust a workflow."""
     from seaway.accounts.principal import OPERATOR
-    from seaway.trust import issuers, publishers
+    from seaway.trust import saving
     from seaway.trust.publishers import Draft
 
     given = {
@@ -78,13 +78,7 @@ def add(
         _gates(ref, hosted_runner, reusable_workflow, protected_ref), exchanges, None,
     )  # fmt: skip
     with context.obj.house() as seaway:
-        with seaway.database.read() as tx:
-            found = issuers.get(tx, issuer)
-        draft = seaway.house.exchanging.look_up_owner(draft, found)
-        with seaway.database.write() as tx:
-            made = publishers.add(
-                tx, seaway.clock.now_ms(), OPERATOR, seaway.house.exchanging.teller, channel, issuer, draft
-            )
+        made = saving.add(seaway.house.exchanging, OPERATOR, channel, issuer, draft)
     show(_described(made), as_json, f"{made.name} is trusted to publish to {channel}, as publisher {made.id}.")
 
 
@@ -127,19 +121,18 @@ def set_publisher(
 ) -> None:
     """Change a publisher; what is not given stays. Another workflow than before begins without pinned ids."""
     from seaway.accounts.principal import OPERATOR
-    from seaway.trust import publishers
+    from seaway.trust import saving
 
     given = {
         "owner": owner, "repository": repository, "namespace": namespace, "project": project, "workflow": workflow,
         "environment": environment, "email": email, "sub": sub, **_pairs(claim),
     }  # fmt: skip
-    with context.obj.house() as seaway, seaway.database.write() as tx:
-        before = publishers.draft_of(publishers.get(tx, channel, publisher))
-        draft = _changed(
-            before, given, pin, mode, package,
-            _gates(ref, hosted_runner, reusable_workflow, protected_ref), exchanges, enable,
+    gates = _gates(ref, hosted_runner, reusable_workflow, protected_ref)
+    with context.obj.house() as seaway:
+        changed = saving.change(
+            seaway.house.exchanging, OPERATOR, channel, publisher,
+            lambda before: _changed(before, given, pin, mode, package, gates, exchanges, enable),
         )  # fmt: skip
-        changed = publishers.change(tx, seaway.clock.now_ms(), OPERATOR, channel, publisher, draft)
     state = "" if changed.is_enabled else ", and is not trusted now"
     show(_described(changed), as_json, f"Publisher {publisher} of {channel} is {changed.name}{state}.")
 

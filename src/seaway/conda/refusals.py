@@ -105,7 +105,7 @@ class Reason(Enum):
     OTHER_CHANNEL = "other-channel", "The attestation is for another channel."
     OTHER_IDENTITY = (
         "other-identity",
-        "The attestation was signed by another workflow, repository or commit than the one that uploads.",
+        "The attestation was signed by another run, workflow, repository or commit than the one that uploads.",
     )
 
     def __new__(cls, code: str, meaning: str) -> Self:

@@ -4,12 +4,13 @@ A bundle that came with a file -> what it proves of it, or the reason for the no
 1. Nothing is believed but what a certificate of the trusted root signed while it was good and a log of it has.
 2. The statement is about this file and no other: one subject, its name, its sha256 and no further digest.
 3. It is for this channel, if it names one: an attestation cannot be carried over to another.
-4. The certificate names the run that sends the file: its issuer, its repository and owner by their ids, its
-   workflow and its commit are those of the minted token. Somebody else's good attestation is refused.
+4. The certificate is of the run that uploads: issuer, repository and owner with their ids, workflow, commit, ref,
+   event and run (GitHub: run and attempt, GitLab: job) equal the claims of the minted token. A certificate or a token
+   that lacks one of them is refused, and so is an event that a stranger can cause (`pull_request_target`).
 5. What is kept is the bundle as it came, byte by byte: whoever verifies it after us verifies the same bytes.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn, Protocol
 from urllib.parse import urlsplit
@@ -17,6 +18,7 @@ from urllib.parse import urlsplit
 from seaway.accounts.principal import Workflow
 from seaway.conda import strict_json
 from seaway.conda.refusals import Reason, Refused
+from seaway.trust.claims.github import DENIED_EVENTS
 
 MAX_BUNDLE_BYTES = 256 * 1024
 PREDICATE_TYPE = "https://schemas.conda.org/attestations-publish-1.schema.json"
@@ -32,6 +34,7 @@ REF = 14
 REPOSITORY_ID = 15
 OWNER_ID = 17
 WORKFLOW = 18  # the one that was called
+EVENT = 20
 RUN = 21
 
 
@@ -39,6 +42,7 @@ GITHUB = "github"
 GITLAB = "gitlab"
 _KINDS = (GITHUB, GITLAB)
 # Where repositories live whose issuer has an address of its own.
+_MERGE_REQUEST = "refs/merge-requests/"  # GitLab: Fulcio makes refs/heads/BRANCH of it
 _sites = {"https://token.actions.githubusercontent.com": "https://github.com"}
 
 
@@ -83,6 +87,9 @@ class Run:
     workflows: frozenset[str]  # the addresses of the called workflow, by ref and by commit
     signers: frozenset[str]  # those, or that of the reusable workflow that the publisher allows
     commit: str
+    ref: str | None  # None: Fulcio writes another ref than the token has, and only that of the workflow is compared
+    event: str
+    invocation: str  # the address of the attempt (GitHub) or of the job (GitLab)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +134,19 @@ def run_of(workflow: Workflow) -> Run:
         workflows=workflows,
         signers=workflows if job in workflows else frozenset({job}),
         commit=workflow.sha,
+        ref=None if workflow.ref.startswith(_MERGE_REQUEST) else workflow.ref,
+        event=workflow.event_name,
+        invocation=_invocation(f"{site}/{workflow.repository}", workflow),
     )
+
+
+def _invocation(repository: str, workflow: Workflow) -> str:
+    """Build the run invocation URI as Fulcio's `config/identity/config.yaml` does; empty if the token lacks a part."""
+    if not (workflow.run_id and workflow.run_attempt):
+        return ""
+    if workflow.kind == GITLAB:
+        return f"{repository}/-/jobs/{workflow.run_attempt}"
+    return f"{repository}/actions/runs/{workflow.run_id}/attempts/{workflow.run_attempt}"
 
 
 def _versions(reference: str, workflow: Workflow) -> frozenset[str]:
@@ -151,7 +170,7 @@ def verify(
     _require_object(bundle, Reason.BAD_BUNDLE)
     signed = _signed(bundle, verifier)
     _check_statement(signed, file_name, sha256, target_channels)
-    _check_identity(signed.claims, run)
+    check_identity(signed.claims, run)
     return Verified(
         bundle=bundle,
         issuer=run.issuer,
@@ -160,8 +179,8 @@ def verify(
         owner_id=run.owner_id,
         workflow=signed.claims[WORKFLOW],
         commit=run.commit,
-        ref=signed.claims.get(REF, ""),
-        run=signed.claims.get(RUN, ""),
+        ref=signed.claims[REF],
+        run=run.invocation,
         issued_at_ms=signed.issued_at_ms,
     )
 
@@ -216,7 +235,8 @@ def _check_predicate(predicate: object, target_channels: Collection[str]) -> Non
         )
 
 
-def _check_identity(claims: dict[int, str], run: Run) -> None:
+def check_identity(claims: Mapping[int, str], run: Run) -> None:
+    """Return if the certificate is of this run; `Refused` names the first claim that differs."""
     expected = (
         (ISSUER, "issuer", {run.issuer}),
         (REPOSITORY, "repository", {run.repository}),
@@ -225,6 +245,9 @@ def _check_identity(claims: dict[int, str], run: Run) -> None:
         (WORKFLOW, "workflow", run.workflows),
         (SIGNER, "signing workflow", run.signers),
         (COMMIT, "commit", {run.commit}),
+        (REF, "ref", {claims.get(REF, "") if run.ref is None else run.ref}),
+        (EVENT, "event", {run.event}),
+        (RUN, "run", {run.invocation}),
     )
     for number, what, allowed in expected:
         if (stated := claims.get(number, "")) not in allowed or not stated:
@@ -232,6 +255,8 @@ def _check_identity(claims: dict[int, str], run: Run) -> None:
                 Reason.OTHER_IDENTITY,
                 f"its {what} is {stated[:200]!a}, and the upload comes from {' or '.join(sorted(allowed))}",
             )
+    if run.event.lower() in DENIED_EVENTS:
+        _refuse(Reason.OTHER_IDENTITY, f"its run was started by {run.event}, which strangers can cause")
 
 
 def _require_object(content: bytes, reason: Reason) -> dict[str, Any]:

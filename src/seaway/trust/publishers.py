@@ -113,7 +113,7 @@ def change(tx: Tx, now_ms: int, by: Principal, channel: str, publisher_id: int, 
     """Make a publisher what the draft says; another workflow than before begins without pins."""
     channel_id = require_manage(tx, now_ms, by, channel)
     before = get(tx, channel, publisher_id)
-    issuer = _issuer_of(tx, before)
+    issuer = issuer_of(tx, before)
     values = _values(issuer, draft)
     is_another = values["identity"] != _identity(issuer.issuer, before.wanted.matched)
     if is_another:
@@ -125,6 +125,22 @@ def change(tx: Tx, now_ms: int, by: Principal, channel: str, publisher_id: int, 
     changed = get(tx, channel, publisher_id)
     _audit(tx, now_ms, by, Event.PUBLISHER_CHANGED, changed)
     return changed
+
+
+def is_another(issuer: Issuer, publisher: Publisher, draft: Draft) -> bool:
+    """Whether the draft names another workflow than the publisher does."""
+    wanted = _checked_fields(issuer.kind, draft.matched)
+    return _identity(issuer.issuer, wanted) != _identity(issuer.issuer, publisher.wanted.matched)
+
+
+def issuer_of(tx: Tx, publisher: Publisher) -> Issuer:
+    """Return the issuer of a publisher; `NotFound` if it is not registered any more."""
+    found = issuers.find(tx, publisher.issuer)
+    if found is None:
+        raise NotFound(
+            f"The issuer {publisher.issuer} is not registered any more.", "Ask the site admin, or remove it."
+        )
+    return found
 
 
 def draft_of(publisher: Publisher) -> Draft:
@@ -301,15 +317,6 @@ def _identity(issuer: str, matched: Mapping[str, str]) -> bytes:
 
 def _subject(issuer: str, subject: str) -> bytes:
     return hashlib.sha256(_json([issuer, subject.casefold()]).encode()).digest()
-
-
-def _issuer_of(tx: Tx, publisher: Publisher) -> Issuer:
-    found = issuers.find(tx, publisher.issuer)
-    if found is None:
-        raise NotFound(
-            f"The issuer {publisher.issuer} is not registered any more.", "Ask the site admin, or remove it."
-        )
-    return found
 
 
 def _audit(tx: Tx, now_ms: int, by: Principal, event: Event, publisher: Publisher) -> None:

@@ -67,7 +67,7 @@ class SigstoreVerifier:
         _require_known(parsed, strict_json.decode(bundle), self.parties)
         try:
             payload_type, payload = self._verifier.verify_dsse(parsed, _AnyIdentity())
-            claims = dict(_claims(parsed.signing_certificate))
+            claims = dict(claims_of(parsed.signing_certificate))
         except BaseException as error:
             raise _refusal(error, NotVerified) from error
         issued = parsed.signing_certificate.not_valid_before_utc
@@ -123,7 +123,7 @@ def _ct_logs(certificate: Certificate) -> Iterator[bytes]:
     yield from (timestamp.log_id for timestamp in found)
 
 
-def _claims(certificate: Certificate) -> Iterator[tuple[int, str]]:
+def claims_of(certificate: Certificate) -> Iterator[tuple[int, str]]:
     """The extensions from 8 on, which are DER texts; those before are an older form of the same."""
     for extension in certificate.extensions:
         arc, _, number = extension.oid.dotted_string.rpartition(".")

@@ -18,16 +18,18 @@ from seaway.accounts.identities import Identity
 from seaway.accounts.outside import Linked, Outside, Stranger
 from seaway.accounts.principal import Principal
 from seaway.accounts.providers import suggested_name
+from seaway.accounts.signing_in import SignedIn
 from seaway.errors import NotFound, SeawayError
 from seaway.http.forms import form_of
 from seaway.http.house import House
 from seaway.http.identity import check_own_form, cookies_of, principal_of
-from seaway.http.next_page import local
+from seaway.http.next_page import local, with_next
 from seaway.web.asking import accounts_of, client_of, for_person, refused
 from seaway.web.shell import page, see
 from seaway.web.signing_in import go_on
 
 _IDENTITIES = "/account/identities"
+_SECURITY = "/account/security"  # where a first factor is set up, for which signing in again is enough
 
 
 async def begin(request: Request) -> Response:
@@ -70,6 +72,8 @@ async def come_back(request: Request) -> Response:
         return response
     if isinstance(found, Linked):
         response = see(local(found.next_path))
+    elif by.is_person and isinstance(found.found, SignedIn) and not found.is_fresh and found.next_path != _SECURITY:
+        response = await go_on(request, found.found, with_next("/confirm", found.next_path))
     else:
         response = await go_on(request, found.found, local(found.next_path))
     cookies_of(request).drop_flow(response)

@@ -12,9 +12,10 @@ from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import Response
 
-from seaway.accounts import identities, passkeys, sessions, signing_in
+from seaway.accounts import identities, passkeys, second_factors, sessions, signing_in
 from seaway.accounts.parts import Accounts
 from seaway.accounts.principal import Principal
+from seaway.accounts.providers import Dialect
 from seaway.accounts.signing_in import NeedsSecondFactor, SignedIn
 from seaway.errors import SeawayError
 from seaway.http.forms import form_of
@@ -185,18 +186,23 @@ def _ways(request: Request) -> dict[str, Any]:
 
 
 async def _own_ways(request: Request, by: Principal) -> dict[str, Any]:
-    """What this person can prove themselves by, besides the password."""
+    """What this person can prove themselves by: `provers` may say when they last did so, other providers never do."""
     house: House = request.app.state.house
-    has_passkeys, names = await to_thread.run_sync(_linked, house.accounts, by)
+    has_proof, has_passkeys, names = await to_thread.run_sync(_proofs, house.accounts, by)
     providers = [provider for provider in house.outside.providers if provider.name in names]
-    return {"has_passkeys": has_passkeys, "providers": providers}
+    return {
+        "has_proof": has_proof,
+        "has_passkeys": has_passkeys,
+        "provers": [one for one in providers if one.dialect is Dialect.OPENID],
+        "providers": providers,
+    }
 
 
-def _linked(house: Accounts, by: Principal) -> tuple[bool, set[str]]:
+def _proofs(house: Accounts, by: Principal) -> tuple[bool, bool, set[str]]:
     assert by.user_id is not None
     with house.database.read() as tx:
         names = {identity.provider for identity in identities.of_user(tx, by.user_id)}
-        return bool(passkeys.of_user(tx, by.user_id)), names
+        return second_factors.has_own_proof(tx, by.user_id), bool(passkeys.of_user(tx, by.user_id)), names
 
 
 def _end(house: Accounts, by: Principal) -> None:

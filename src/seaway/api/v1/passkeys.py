@@ -7,7 +7,7 @@ from anyio import to_thread
 from fastapi import APIRouter
 from pydantic import ConfigDict, Field
 
-from seaway.accounts import passkeys, recovery, second_factors
+from seaway.accounts import passkeys, recovery
 from seaway.accounts.passkeys import MAX_NAME, Passkey
 from seaway.api.v1.asking import Asked, Call, Id
 from seaway.api.v1.shapes import Given, Moment, Page, Shown, whole
@@ -95,7 +95,7 @@ async def add(call: Asked, given: PasskeyGiven) -> PasskeyMade:
     _require_person(call)
     credential = json.dumps(given.credential)
     made = await to_thread.run_sync(passkeys.add, call.house.accounts, call.by, credential, given.name)
-    codes = [] if await to_thread.run_sync(_has_codes, call) else await recovery.renew(call.house.accounts, call.by)
+    codes = await recovery.make_first(call.house.accounts, call.by)
     return PasskeyMade(**_shown(made).model_dump(), recovery_codes=codes)
 
 
@@ -115,11 +115,6 @@ def remove(call: Asked, passkey: Id) -> None:
 
 def _require_person(call: Call) -> None:
     permissions.require_site(call.by, SiteAction.CHANGE_ACCOUNT)
-
-
-def _has_codes(call: Call) -> bool:
-    with call.read() as tx:
-        return second_factors.of_user(tx, call.by.user_id or 0).recovery_codes > 0
 
 
 def _shown(passkey: Passkey) -> PasskeyShown:

@@ -1,16 +1,16 @@
 """Which workflows elsewhere are trusted to publish to a channel."""
 
+from functools import partial
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path
 from pydantic import ConfigDict, Field
 
 from seaway.accounts.principal import Mode
-from seaway.accounts.throttle import Rate
 from seaway.api.v1.asking import Asked, ChannelName
 from seaway.api.v1.shapes import Given, Moment, Page, Shown, whole
 from seaway.clock import moment
-from seaway.trust import issuers, publishers
+from seaway.trust import publishers, saving
 from seaway.trust.publishers import Draft, Publisher
 
 router = APIRouter(tags=["publishers"])
@@ -114,32 +114,14 @@ def add(call: Asked, channel: ChannelName, given: PublisherGiven) -> PublisherSh
         exchanges=given.exchanges,
         is_enabled=given.enabled,
     )
-    with call.read() as tx:
-        publishers.require_manage(tx, call.now_ms, call.by, channel)
-        issuer = issuers.get(tx, given.issuer)
-    call.count(Rate.PUBLISHER_ADD, call.by.name)
-    draft = call.house.exchanging.look_up_owner(draft, issuer)
-    with call.write() as tx:
-        teller = call.house.exchanging.teller
-        return _shown(publishers.add(tx, call.now_ms, call.by, teller, channel, given.issuer, draft))
+    return _shown(saving.add(call.house.exchanging, call.by, channel, given.issuer, draft))
 
 
 @router.patch("/channels/{channel}/publishers/{publisher}", operation_id="changePublisher")
 def change(call: Asked, channel: ChannelName, publisher: PublisherId, given: PublisherChange) -> PublisherShown:
-    """Change a publisher."""
-    with call.write() as tx:
-        publishers.require_manage(tx, call.now_ms, call.by, channel)
-        draft = publishers.draft_of(publishers.get(tx, channel, publisher))
-        wanted = Draft(
-            matched={**draft.matched, **(given.fields or {})},
-            gates=draft.gates if given.conditions is None else given.conditions,
-            pins=given.pinned,
-            mode=draft.mode if given.mode is None else Mode[given.mode],
-            patterns=draft.patterns if given.packages is None else given.packages,
-            exchanges=draft.exchanges if given.exchanges is None else given.exchanges,
-            is_enabled=draft.is_enabled if given.enabled is None else given.enabled,
-        )
-        return _shown(publishers.change(tx, call.now_ms, call.by, channel, publisher, wanted))
+    """Change a publisher. The owner of another workflow than before is looked up as that of a new one."""
+    edit = partial(_edited, given)
+    return _shown(saving.change(call.house.exchanging, call.by, channel, publisher, edit))
 
 
 @router.delete("/channels/{channel}/publishers/{publisher}", operation_id="removePublisher", status_code=204)
@@ -147,6 +129,18 @@ def remove(call: Asked, channel: ChannelName, publisher: PublisherId) -> None:
     """Trust a workflow no more; its tokens end at once."""
     with call.write() as tx:
         publishers.remove(tx, call.now_ms, call.by, call.house.exchanging.teller, channel, publisher)
+
+
+def _edited(given: PublisherChange, draft: Draft) -> Draft:
+    return Draft(
+        matched={**draft.matched, **(given.fields or {})},
+        gates=draft.gates if given.conditions is None else given.conditions,
+        pins=given.pinned,
+        mode=draft.mode if given.mode is None else Mode[given.mode],
+        patterns=draft.patterns if given.packages is None else given.packages,
+        exchanges=draft.exchanges if given.exchanges is None else given.exchanges,
+        is_enabled=draft.is_enabled if given.enabled is None else given.enabled,
+    )
 
 
 def _shown(publisher: Publisher) -> PublisherShown:

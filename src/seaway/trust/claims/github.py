@@ -28,7 +28,7 @@ ISSUER = "https://token.actions.githubusercontent.com"
 
 _FOLDER = "/.github/workflows/"
 # Started by what a stranger does, with the secrets of the repository at hand.
-_DENIED_EVENTS = frozenset({"pull_request_target", "workflow_run"})
+DENIED_EVENTS = frozenset({"pull_request_target", "workflow_run"})
 
 
 def _owner(value: str) -> str:
@@ -63,7 +63,7 @@ def _reusable(value: str) -> str:
 def _refuse(claims: Claims) -> None:
     if not (claims.get("ref") or claims.get("sha")):
         raise missing("ref")
-    if claims["event_name"].lower() in _DENIED_EVENTS:
+    if claims["event_name"].lower() in DENIED_EVENTS:
         raise TokenRefused(
             Code.EVENT_NOT_ALLOWED,
             f"The workflow was started by {claims['event_name']!a}, which strangers can cause. "

@@ -94,10 +94,8 @@ async def add_passkey(request: Request, by: Principal) -> Response:
         raise
     except SeawayError as error:
         return await _again(request, by, error, "passkey")
-    values = await to_thread.run_sync(_look, house, by)
-    if values["factors"].recovery_codes:
-        return see(_PAGE)
-    return page(request, "account/recovery.html", codes=await recovery.renew(house, by))
+    codes = await recovery.make_first(house, by)
+    return page(request, "account/recovery.html", codes=codes) if codes else see(_PAGE)
 
 
 @for_person

@@ -84,11 +84,17 @@ async def do(
 
 
 async def do_apart(
-    request: Request, by: Principal, section: Section, act: Callable[[House, Principal], object], **typed: Any
+    request: Request,
+    by: Principal,
+    section: Section,
+    act: Callable[[House, Principal], object],
+    *,
+    then: str | None = None,
+    **typed: Any,
 ) -> Response:
     """The same for what takes too long for a transaction, and asks for the permission itself."""
     acting = partial(act, request.app.state.house, by)
-    return await _done(request, by, section, acting, section.address(request.path_params["channel"]), typed)
+    return await _done(request, by, section, acting, then or section.address(request.path_params["channel"]), typed)
 
 
 async def _done(

@@ -13,11 +13,12 @@ from seaway.channels.channels import Attestations
 from seaway.channels.roles import Action
 from seaway.errors import Malformed
 from seaway.http.forms import Form, form_of
-from seaway.trust import issuers, publishers, snippets
+from seaway.http.house import House
+from seaway.trust import issuers, publishers, saving, snippets
 from seaway.trust.claims.kinds import GateValue, Kind
 from seaway.trust.publishers import Draft
 from seaway.web.asking import for_person
-from seaway.web.settings.frame import Scene, Section, do, show
+from seaway.web.settings.frame import Scene, Section, do, do_apart, show
 
 MODES = (
     (Mode.READ_WRITE.name, "Publish", "Upload and yank. Right for most."),
@@ -66,10 +67,10 @@ async def add(request: Request, by: Principal) -> Response:
     """Trust a workflow."""
     form = await form_of(request)
     name = form.text("issuer")
-    act = partial(_add, name, form)
+    channel = request.path_params["channel"]
+    act = partial(_add, channel, name, form)
     section = _section(name)
-    then = f"{section.address(request.path_params['channel'])}?issuer={name}"
-    return await do(request, by, section, act, then=then, typed=form)
+    return await do_apart(request, by, section, act, then=f"{section.address(channel)}?issuer={name}", typed=form)
 
 
 @for_person
@@ -107,9 +108,10 @@ def _words(text: str) -> Sequence[str]:
     return text.replace(",", " ").split()
 
 
-def _add(issuer: str, form: Form, scene: Scene) -> None:
-    draft = _draft(issuers.get(scene.tx, issuer).kind, form)
-    publishers.add(scene.tx, scene.now_ms, scene.by, scene.house.exchanging.teller, scene.channel, issuer, draft)
+def _add(channel: str, issuer: str, form: Form, house: House, by: Principal) -> None:
+    with house.exchanging.database.read() as tx:
+        kind = issuers.get(tx, issuer).kind
+    saving.add(house.exchanging, by, channel, issuer, _draft(kind, form))
 
 
 def _remove(form: Form, scene: Scene) -> None:
