@@ -151,7 +151,7 @@ class _Filler:
         self._record_sizes: list[int] = []
 
     def fill(self, families: Sequence[Family]) -> Made:
-        with self._seaway.database.write() as tx:
+        with self._seaway.database.write_site() as tx:
             channel_id = channel_rows.get(tx, self._channel).id
             self._insert_subdir(tx, channel_id, families)
             self._insert_packages(tx, channel_id, families)
@@ -159,9 +159,9 @@ class _Filler:
             package_ids = self._package_ids(tx, channel_id)
         revision = 0
         for lot in _lots(families):
-            with self._seaway.database.write() as tx:
+            with self._seaway.database.write_site() as tx:
                 revision = self._insert_names(tx, subdir.id, package_ids, lot, revision)
-        with self._seaway.database.write() as tx:
+        with self._seaway.database.write_site() as tx:
             size = select(func.sum(files.c.size)).where(files.c.subdir_id == subdir.id).scalar_subquery()
             tx.execute(update(subdirs).where(subdirs.c.id == subdir.id).values(size=size))
         return Made(self._record_sizes, [family.count for family in families])

@@ -78,7 +78,7 @@ def loaded(options: argparse.Namespace, size: int) -> Iterator["MixedLoad"]:
     with scratch(options.folder) as folder:
         houses.prepared(folder, {}, dict.fromkeys(_CHANNELS, size), options.cache)
         with houses.opened(folder, {}) as house:
-            with house.database.write() as tx:
+            with house.database.write_site() as tx:
                 channel_rows.change(tx, house.clock.now_ms(), OPERATOR, _PRIVATE, is_public=False)
             keys = [People(house).key(OWNER) for _ in range(_KEYS)]
         settings = {"workers": options.workers, "searches_per_minute": 10**9, **dict(options.set)}

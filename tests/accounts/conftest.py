@@ -34,7 +34,7 @@ class Folk:
 
     def add(self, name: str, *, verified: bool = True) -> int:
         """A user with the address NAME@example.com and the usual password."""
-        with self.seaway.database.write() as tx:
+        with self.seaway.database.write_site() as tx:
             user = users.add(
                 tx, self.now_ms, OPERATOR, name, email=None, password_hash=PARAMETERS.hash(PASSWORD), is_admin=False
             )

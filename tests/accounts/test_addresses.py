@@ -58,7 +58,7 @@ async def test_an_address_of_somebody_else_can_be_claimed_and_not_had(seaway: Se
     assert ("Bob@example.com", False, False) in of(seaway, ada)
     (letter,) = letters_to(seaway, "Bob@example.com")
     assert "belongs to your account bob already" in text_of(letter)
-    with seaway.database.write() as tx, pytest.raises(NameTaken, match="belongs to an account"):
+    with seaway.database.write_site() as tx, pytest.raises(NameTaken, match="belongs to an account"):
         emails.verify(tx, 0, ada, "bob@example.com")
 
 

@@ -32,7 +32,7 @@ def link(tx: Tx, name: str, outsider: Outsider) -> None:
 
 def test_an_identity_is_found_by_its_number_at_its_issuer(seaway: Seaway, two: tuple[str, str]) -> None:
     """Invariant 1 (case 25): a new name there is the same account; the same name with another number is another one."""
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         link(tx, "alice", OCTOCAT)
         found = identities.find(tx, "https://github.com", "583231")
         assert found is not None
@@ -45,7 +45,7 @@ def test_an_identity_is_found_by_its_number_at_its_issuer(seaway: Seaway, two: t
 
 def test_an_identity_belongs_to_one_user(seaway: Seaway, two: tuple[str, str]) -> None:
     """Invariant 2; to link it again to the same user changes nothing."""
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         link(tx, "alice", OCTOCAT)
         link(tx, "alice", OCTOCAT)
         assert 1 == len(identities.of_user(tx, users.get(tx, "alice").id))
@@ -55,7 +55,7 @@ def test_an_identity_belongs_to_one_user(seaway: Seaway, two: tuple[str, str]) -
 
 def test_the_last_way_in_stays(seaway: Seaway, two: tuple[str, str]) -> None:
     """Invariant 3: another identity or a password is a way, a key is none; and only the own ones are found."""
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         link(tx, "alice", OCTOCAT)
         alice, bob = person(tx, "alice"), person(tx, "bob")
         assert alice.user_id is not None
@@ -75,7 +75,7 @@ def test_the_last_way_in_stays(seaway: Seaway, two: tuple[str, str]) -> None:
 
 def test_a_password_is_another_way_in(seaway: Seaway) -> None:
     """So the identity may go."""
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         user = users.add(tx, 1, OPERATOR, "carol", email=None, password_hash="$argon2id$...", is_admin=False)
         by = Principal("carol", user.id, Carrier.PERSON)
         identities.link(tx, 1, by, user.id, OCTOCAT)
@@ -87,7 +87,7 @@ def test_a_password_is_another_way_in(seaway: Seaway) -> None:
 @pytest.mark.parametrize("login", ["", "\x00\x1b[31m", "x" * 500, "\ud800"])
 def test_any_name_can_be_kept(seaway: Seaway, two: tuple[str, str], login: str) -> None:
     """What it is called there comes from there."""
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         link(tx, "alice", replace(OCTOCAT, login=login))
         (mine,) = identities.of_user(tx, users.get(tx, "alice").id)
         assert mine.login.isprintable()

@@ -159,7 +159,7 @@ def test_a_key_without_an_end_goes_on(seaway: Seaway, people: People, clock: Tur
 def test_a_revoked_key_is_good_for_nothing(seaway: Seaway, people: People) -> None:
     """Revoking ends one key, keeps it in the list, and leaves the others."""
     one, two = people.key("ada"), people.key("ada")
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         keys.revoke(tx, seaway.clock.now_ms(), OPERATOR, users.get(tx, "ada"), "key 0")
         listed = keys.all_keys(tx, users.get(tx, "ada").id)
     assert [True, False] == [carrier(seaway, secret) is None for secret in (one, two)]
@@ -171,7 +171,7 @@ def test_revoking_again_does_not_move_the_time(seaway: Seaway, people: People, c
     people.key("ada")
     first = seaway.clock.now_ms()
     for _ in range(2):
-        with seaway.database.write() as tx:
+        with seaway.database.write_site() as tx:
             key = keys.revoke(tx, seaway.clock.now_ms(), OPERATOR, users.get(tx, "ada"), "key 0")
         clock.move(DAY_MS)
     assert first == key.revoked_at_ms
@@ -182,7 +182,7 @@ def test_the_keys_of_a_disabled_user_rest(seaway: Seaway, people: People) -> Non
     secret = people.key("ada")
     seen = []
     for disabled in (True, False):
-        with seaway.database.write() as tx:
+        with seaway.database.write_site() as tx:
             users.set_disabled(tx, seaway.clock.now_ms(), OPERATOR, "ada", disabled=disabled)
         seen.append(carrier(seaway, secret) is None)
     assert [True, False] == seen
@@ -192,7 +192,7 @@ def test_the_keys_of_a_disabled_user_rest(seaway: Seaway, people: People) -> Non
 
 
 def add(seaway: Seaway, user: str, name: str) -> None:
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         keys.add(tx, 0, OPERATOR, users.get(tx, user), name, mode=Mode.READ, channel_ids=None, expires_at_ms=None)
 
 
@@ -217,5 +217,5 @@ def test_a_key_name_is_given_once_for_each_user(seaway: Seaway, people: People) 
 def test_an_unknown_key_is_not_found(seaway: Seaway, people: People) -> None:
     """Revoking what is not there is told."""
     people.user("ada")
-    with seaway.database.write() as tx, pytest.raises(NotFound, match="has no key named"):
+    with seaway.database.write_site() as tx, pytest.raises(NotFound, match="has no key named"):
         keys.revoke(tx, 0, OPERATOR, users.get(tx, "ada"), "nothing")

@@ -120,7 +120,7 @@ async def test_a_name_to_show_is_one_line(seaway: Seaway, folk: Folk) -> None:
     """Any letters, and nothing that breaks a line or turns its direction."""
     folk.add("ada")
     by, _ = await folk.session("ada")
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         assert (
             "Ada  Lovelace <b>".replace("  ", " ")
             == users.set_display_name(tx, 0, by, "ada", " Ada  Lovelace <b> ").display_name

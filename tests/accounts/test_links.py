@@ -20,12 +20,12 @@ def ada(seaway: Seaway, people: People) -> int:
 
 
 def make(seaway: Seaway, ada: int, purpose: Purpose = Purpose.VERIFY) -> str:
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         return links.make(tx, seaway.clock.now_ms(), purpose, user_id=ada, address="ada@example.com")
 
 
 def use(seaway: Seaway, secret: str, purpose: Purpose = Purpose.VERIFY) -> Link | None:
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         return links.use(tx, seaway.clock.now_ms(), purpose, secret)
 
 
@@ -69,11 +69,11 @@ def test_a_link_ends(seaway: Seaway, ada: int, clock: TurnedClock, purpose: Purp
 def test_links_are_ended(seaway: Seaway, ada: int) -> None:
     """When what they are bound to changes (3)."""
     secret, other = make(seaway, ada, Purpose.RESET), make(seaway, ada)
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         links.forget(tx, Purpose.RESET, ada, address="another@example.com")
     with seaway.database.read() as tx:
         assert links.look(tx, seaway.clock.now_ms(), Purpose.RESET, secret) is not None
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         links.forget(tx, Purpose.RESET, ada)
     assert use(seaway, secret, Purpose.RESET) is None
     assert use(seaway, other) is not None
@@ -89,7 +89,7 @@ def test_another_secret_opens_nothing(seaway: Seaway, ada: int, secret: str) -> 
 def test_what_was_begun_is_taken_once(seaway: Seaway, ada: int, clock: TurnedClock) -> None:
     """Case 22, 31: the state of a sign-in, or a challenge, is good for one answer, of one kind, for ten minutes."""
     now_ms = clock.now_ms()
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         one, two = (sign_ins.put(tx, now_ms, "provider", {"state": "x"}, user_id=ada) for _ in range(2))
         assert sign_ins.take(tx, now_ms, "passkey", one) is None
         assert Pending(ada, {"state": "x"}) == sign_ins.look(tx, now_ms, "provider", one)
@@ -103,11 +103,11 @@ def test_what_ended_is_forgotten(seaway: Seaway, ada: int, clock: TurnedClock) -
     """The hourly job takes it away; a link a week later, so that its reader is told what happened."""
     secret = make(seaway, ada)
     use(seaway, secret)
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         sign_ins.put(tx, clock.now_ms(), "provider", {})
         assert sign_ins.forget_old(tx, clock.now_ms() + 10 * MINUTE_MS) == 1
         assert links.forget_old(tx, clock.now_ms() + 7 * DAY_MS) == 0
     assert use(seaway, secret) is None
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         assert links.was_used(tx, Purpose.VERIFY, secret)
         assert links.forget_old(tx, clock.now_ms() + 8 * DAY_MS) == 1

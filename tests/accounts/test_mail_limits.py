@@ -25,7 +25,7 @@ def _victim(seaway: Seaway, people: People) -> None:
 
 def reachable(seaway: Seaway, people: People, name: str) -> str:
     people.user(name)
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         emails.add(tx, seaway.clock.now_ms(), users.get(tx, name).id, f"{name}@example.com", verified=True)
     return name
 
@@ -35,12 +35,12 @@ def count(seaway: Seaway, address: str = VICTIM) -> int:
 
 
 def add(seaway: Seaway, by: Principal, channel: str, user: str = "victim") -> None:
-    with seaway.database.write(channel=channel) as tx:
+    with seaway.database.write_channel(channel) as tx:
         members.put(tx, seaway.clock.now_ms(), by, channel, user, Role.VIEWER, telling=seaway.house.accounts)
 
 
 def take_out(seaway: Seaway, by: Principal, channel: str, user: str = "victim") -> None:
-    with seaway.database.write(channel=channel) as tx:
+    with seaway.database.write_channel(channel) as tx:
         members.remove(tx, seaway.clock.now_ms(), by, channel, user)
 
 
@@ -100,11 +100,11 @@ def test_groups_and_offers_are_limited_too(seaway: Seaway, people: People) -> No
     """Whatever is done and undone again."""
     people.channel("boats", owner="eve")
     people.member("boats", "victim", Role.VIEWER)
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         groups.add(tx, 0, OPERATOR, "crew", users.get(tx, "eve"))
     eve, telling = people.person("eve"), seaway.house.accounts
     for _ in range(5):
-        with seaway.database.write() as tx:
+        with seaway.database.write_site() as tx:
             now_ms = seaway.clock.now_ms()
             groups.put_member(tx, now_ms, eve, "crew", "victim", telling=telling)
             groups.remove_member(tx, now_ms, eve, "crew", "victim")
@@ -137,7 +137,7 @@ def test_an_invitation_over_the_limit_is_refused(on_both: str, seaway: Seaway, p
 def test_emails_about_ones_own_account_are_never_dropped(seaway: Seaway, people: People) -> None:
     """Nor those that the operator causes."""
     people.channel("boats", owner="eve")
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         user_id = users.get(tx, "victim").id
         for _ in range(40):
             security.announce(seaway.house.accounts, tx, seaway.clock.now_ms(), user_id, "It has a new password.")

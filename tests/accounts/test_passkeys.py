@@ -39,7 +39,7 @@ async def flow_of(folk: Folk, name: str = "ada") -> str:
 
 
 def sign_in(folk: Folk, authenticator: Authenticator) -> SignedIn:
-    return passkeys.sign_in(folk.house, authenticator.prove(passkeys.ask_sign_in(folk.house)), AWAY)
+    return passkeys.sign_in(folk.house, authenticator.prove(passkeys.ask_sign_in(folk.house, AWAY)), AWAY)
 
 
 async def test_a_passkey_signs_in_by_itself(folk: Folk, seaway: Seaway) -> None:
@@ -107,13 +107,13 @@ async def test_a_false_registration_is_refused(folk: Folk, seaway: Seaway, what:
 async def test_a_challenge_is_answered_once(folk: Folk, clock: TurnedClock) -> None:
     """Case 31: not again, not after five minutes, not one of our making that was never asked (1)."""
     authenticator = await enrol(folk)
-    options = passkeys.ask_sign_in(folk.house)
+    options = passkeys.ask_sign_in(folk.house, AWAY)
     proof = authenticator.prove(options)
     passkeys.sign_in(folk.house, proof, HOME)
     for again in (proof, authenticator.prove(options), authenticator.prove(json.dumps({"challenge": "c3d5"}))):
         with pytest.raises(BadCredential):
             passkeys.sign_in(folk.house, again, HOME)
-    late = passkeys.ask_sign_in(folk.house)
+    late = passkeys.ask_sign_in(folk.house, AWAY)
     clock.move(5 * MINUTE_MS)
     with pytest.raises(BadCredential):
         passkeys.sign_in(folk.house, authenticator.prove(late), HOME)
@@ -133,7 +133,7 @@ async def test_a_challenge_is_for_one_purpose_and_user(folk: Folk) -> None:
             folk.house, flow, mine.prove(passkeys.ask_second(folk.house, await flow_of(folk, "bob"))), HOME
         )
     with pytest.raises(BadCredential):
-        passkeys.second_factor(folk.house, flow, mine.prove(passkeys.ask_sign_in(folk.house)), HOME)
+        passkeys.second_factor(folk.house, flow, mine.prove(passkeys.ask_sign_in(folk.house, AWAY)), HOME)
 
 
 async def test_a_passkey_belongs_to_one_account(folk: Folk) -> None:
@@ -157,7 +157,7 @@ async def test_a_registration_is_for_who_asked(folk: Folk) -> None:
 async def test_a_disabled_user_does_not_sign_in(folk: Folk, seaway: Seaway) -> None:
     """Case 27: by no way."""
     authenticator = await enrol(folk)
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         users.set_disabled(tx, 0, OPERATOR, "ada", disabled=True)
     with pytest.raises(BadCredential):
         sign_in(folk, authenticator)

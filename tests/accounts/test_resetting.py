@@ -33,7 +33,7 @@ async def reset(folk: Folk, secret: str, password: str = OTHER_PASSWORD) -> None
 async def test_a_forgotten_password_is_replaced(seaway: Seaway, folk: Folk) -> None:
     """By the link of a letter; every browser is signed out, and every verified address is told (3)."""
     ada = folk.add("ada")
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         emails.add(tx, 0, ada, "ada@home.example", verified=True)
         emails.add(tx, 0, ada, "unverified@example.com", verified=False)
     _, old = await folk.session("ada")
@@ -60,7 +60,7 @@ async def test_a_link_that_is_not_good_any_more(seaway: Seaway, folk: Folk, cloc
     """Case 6: after a password change, an hour, the loss of the address; of another kind (2)."""
     ada = folk.add("ada")
     secret = asked(folk)
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         if what == "password":
             users.set_password(tx, 0, OPERATOR, "ada", PARAMETERS.hash(PASSWORD))
         elif what == "address":

@@ -227,7 +227,7 @@ async def test_a_code_confirms_where_there_is_no_password(folk: Folk, seaway: Se
     """People who sign in elsewhere prove by their second factor that they are there."""
     phone, _ = await enrol(folk)
     signed_in = await signing_in.second_factor(folk.house, await first_step(folk), phone.code(), HOME)
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         tx.execute(update(user_rows).values(password_hash=None))
     clock.move(HOUR_MS)
     by = folk.who(signed_in.secret)
@@ -241,7 +241,7 @@ async def test_the_operator_takes_it_away_at_once(folk: Folk, seaway: Seaway) ->
     """The password opens the account again, every browser is out, and the user is told (2)."""
     phone, _ = await enrol(folk)
     mine = await signing_in.second_factor(folk.house, await first_step(folk), phone.code(), HOME)
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         second_factors.reset_now(folk.house, tx, folk.now_ms, OPERATOR, users.get(tx, "ada").id)
     assert not folk.is_good(mine.secret)
     assert isinstance(await folk.sign_in("ada", PASSWORD), SignedIn)
@@ -252,14 +252,14 @@ async def test_an_admin_takes_it_away_after_three_days(folk: Folk, seaway: Seawa
     """Announced to every address; the user who still has it can stop it (2)."""
     await enrol(folk)
     await enrol(folk, "bob")
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         ada, bob = (users.get(tx, name).id for name in ("ada", "bob"))
         for user_id in (ada, bob):
             second_factors.ask_reset(folk.house, tx, folk.now_ms, OPERATOR, user_id)
     assert "in 72 hours, unless you stop it" in text_of(letters(seaway)[-1])
     clock.move(71 * HOUR_MS)
     seaway.runner.run_due()
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         assert [True, True] == [second_factors.of_user(tx, each).any for each in (ada, bob)]
         second_factors.stop_reset(folk.house, tx, folk.now_ms, OPERATOR, bob)
         assert [True, False] == [second_factors.ends_at(tx, each) is not None for each in (ada, bob)]

@@ -41,7 +41,7 @@ async def live(seaway: Seaway, folk: Folk, people: People) -> list[str]:
     recovery_codes = await totp.confirm(folk.house, by, phone.code())
     found = await folk.sign_in("ada", OTHER_PASSWORD)
     assert isinstance(found, NeedsSecondFactor)
-    passkeys.ask_sign_in(folk.house)
+    passkeys.ask_sign_in(folk.house, HOME)
     fresh = await signing_in.confirm(folk.house, by, signed_in.secret, OTHER_PASSWORD, HOME)
     plain_codes = [code.replace("-", "") for code in recovery_codes]
     return [*secrets, signed_in.secret, seed, found.flow, fresh, *recovery_codes, *plain_codes]
@@ -53,7 +53,7 @@ async def test_nothing_that_is_kept_opens_anything(
     """While letters wait and after they left: in tables and jobs, and in what is logged, before anything is masked."""
     with structlog.testing.capture_logs() as lines, caplog.at_level("DEBUG"):
         secrets = await live(seaway, folk, people)
-        with seaway.database.write() as tx:
+        with seaway.database.write_site() as tx:
             users.set_disabled(tx, folk.now_ms, OPERATOR, "ada", disabled=True)
         with seaway.database.read() as tx:
             assert list(tx.execute(select(tables.jobs.c.kind).where(tables.jobs.c.kind == "send-letter")))

@@ -18,7 +18,7 @@ from tests.support.house import People
 def start(people: People, name: str = "ada") -> str:
     people.user(name)
     seaway = people.seaway
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         return sessions.start(
             tx, seaway.clock.now_ms(), users.get(tx, name).id, address="10.0.0.1", agent="Firefox\n\0 150"
         )
@@ -96,14 +96,14 @@ def test_a_fresh_proof_makes_a_fresh_secret(seaway: Seaway, people: People, cloc
     old = start(people)
     before = who(seaway, old)
     clock.move(HOUR_MS)
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         fresh = sessions.renew(tx, clock.now_ms(), old)
     after = who(seaway, fresh)
     assert before is not None
     assert after is not None
     assert (before.session_id, clock.now_ms()) == (after.session_id, after.confirmed_at_ms)
     assert who(seaway, old) is None
-    with seaway.database.write() as tx, pytest.raises(BadCredential, match="has ended"):
+    with seaway.database.write_site() as tx, pytest.raises(BadCredential, match="has ended"):
         sessions.renew(tx, clock.now_ms(), old)
 
 
@@ -113,7 +113,7 @@ def test_signing_out_ends_it(seaway: Seaway, people: People) -> None:
     found = who(seaway, secret)
     assert found is not None
     assert found.session_id is not None
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         sessions.end(tx, found.session_id)
     assert who(seaway, secret) is None
     assert who(seaway, other) is not None
@@ -125,7 +125,7 @@ def test_the_others_are_ended(seaway: Seaway, people: People) -> None:
     found = who(seaway, mine)
     assert found is not None
     assert found.user_id is not None
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         sessions.end_others(tx, found.user_id, found.session_id)
     assert [True, False, True] == [who(seaway, each) is not None for each in (mine, other, stranger)]
 
@@ -148,7 +148,7 @@ def test_who_has_verified_an_address(seaway: Seaway, people: People, address: bo
     """Signing up takes an address, which is unverified at first; an operator's account without one has none to verify."""
     secret = start(people)
     if address is not None:
-        with seaway.database.write() as tx:
+        with seaway.database.write_site() as tx:
             emails.add(tx, 0, users.get(tx, "ada").id, "ada@example.com", verified=address)
     found = who(seaway, secret)
     assert found is not None
@@ -187,9 +187,9 @@ def test_old_sessions_are_forgotten(seaway: Seaway, people: People, clock: Turne
 def test_a_disabled_user_is_signed_out(seaway: Seaway, people: People) -> None:
     """Case 27: on the next request, and not signed in again by being enabled (2)."""
     secret = start(people)
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         users.set_disabled(tx, 0, OPERATOR, "ada", disabled=True)
     assert who(seaway, secret) is None
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         users.set_disabled(tx, 0, OPERATOR, "ada", disabled=False)
     assert who(seaway, secret) is None

@@ -56,7 +56,7 @@ async def test_whatever_is_wrong_the_answer_is_one(
     folk.add("unverified", verified=False)
     folk.add("disabled")
     people.user("keyless")
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         users.set_disabled(tx, 0, OPERATOR, "disabled", disabled=True)
     with pytest.raises(BadCredential) as refused:
         await folk.sign_in(login, password)
@@ -116,7 +116,7 @@ async def test_a_huge_password_is_not_hashed(folk: Folk) -> None:
 async def test_an_old_hash_is_made_again(seaway: Seaway, folk: Folk) -> None:
     """Case 11: at the sign-in, with the parameters of today."""
     ada = folk.add("ada")
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         old = PasswordHasher(time_cost=1, memory_cost=1024, parallelism=1).hash(PASSWORD)
         tx.execute(update(rows).where(rows.c.id == ada).values(password_hash=old))
     for _ in range(2):

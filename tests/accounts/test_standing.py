@@ -70,7 +70,7 @@ async def test_keys_and_tools_are_no_way_round_it(tmp_path: Path, clock: TurnedC
         people.channel("tools", owner="ada")
         people.member("tools", "bob", Role.CONTRIBUTOR)
         carried = {name: people.key(name, mode=Mode.MANAGE) for name in ("ada", "bob")}
-        with seaway.database.write() as tx:
+        with seaway.database.write_site() as tx:
             user_id = users.get(tx, "ada").id
             scope = "openid channel:read channel:upload"
             carried["ada's tool"] = tools.add(tx, clock.now_ms(), user_id, "rattler", scope, address="")[1].access
@@ -106,15 +106,15 @@ async def test_nobody_takes_a_channel_over_without_it(tmp_path: Path, clock: Tur
         folk.add("bob")
         people.member("tools", "bob", Role.CONTRIBUTOR)
         ada = people.person("ada")
-        with seaway.database.write() as tx:
+        with seaway.database.write_site() as tx:
             transfers.offer(tx, clock.now_ms(), ada, "tools", "bob")
         bob = standing(folk, (await folk.session("bob"))[0])
-        with pytest.raises(NotAllowed, match="asks owners"), seaway.database.write() as tx:
+        with pytest.raises(NotAllowed, match="asks owners"), seaway.database.write_site() as tx:
             transfers.accept(tx, clock.now_ms(), bob, "tools")
         phone = Phone(folk, totp.begin(folk.house, bob).seed)
         await totp.confirm(folk.house, bob, phone.code())
         bob = standing(folk, bob)
-        with seaway.database.write() as tx:
+        with seaway.database.write_site() as tx:
             assert "tools" == transfers.accept(tx, clock.now_ms(), bob, "tools").channel
 
 

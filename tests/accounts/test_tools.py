@@ -73,7 +73,7 @@ class Desk:
         )
 
     def disable(self) -> None:
-        with self.seaway.database.write() as tx:
+        with self.seaway.database.write_site() as tx:
             users.set_disabled(tx, self.clock.now_ms(), OPERATOR, self.person.name, disabled=True)
 
     def log(self) -> list[tuple[str, str]]:

@@ -44,7 +44,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with closing(house.build(folder)) as seaway:
         people = People(seaway)
         names = [people.user(f"known-{number}") for number in range(_USERS)]
-        with seaway.database.write() as tx:
+        with seaway.database.write_site() as tx:
             for name in names:
                 emails.add(tx, 0, users.get(tx, name).id, f"{name}@example.com", verified=True)
     with serving(folder, trusted_proxies="127.0.0.1", examiners=1) as running:

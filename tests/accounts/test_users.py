@@ -10,7 +10,7 @@ from seaway.server.wiring import Seaway
 
 
 def add(seaway: Seaway, name: str) -> users.User:
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         return users.add(tx, seaway.clock.now_ms(), OPERATOR, name, email=None, password_hash=None, is_admin=False)
 
 

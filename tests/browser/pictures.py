@@ -55,7 +55,7 @@ PICTURES = (
 
 def take(stand: Stand, folder: Path) -> None:
     """All of them, with few colours, so that they stay small; without the channel that is there to do harm."""
-    with stand.beside.database.write() as tx:
+    with stand.beside.database.write_site() as tx:
         channels.remove(tx, stand.beside.clock.now_ms(), OPERATOR, "hostile")
     for one in PICTURES:
         with stand.context(width=one.width, dark=one.dark) as context:

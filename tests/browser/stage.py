@@ -157,7 +157,7 @@ def standing(folder: Path) -> Iterator[Stand]:
 def new_user(beside: Seaway, name: str, *, admin: bool = False) -> str:
     """Somebody with a verified address and the usual password."""
     now_ms = beside.clock.now_ms()
-    with beside.database.write() as tx:
+    with beside.database.write_site() as tx:
         users.add(
             tx,
             now_ms,
@@ -176,7 +176,7 @@ def _furnish_site(people: People) -> None:
     grace = new_user(beside, "grace")
     people.channel("grace-notes", owner=grace)
     now_ms = beside.clock.now_ms()
-    with beside.database.write() as tx:
+    with beside.database.write_site() as tx:
         users.set_display_name(tx, now_ms, OPERATOR, grace, "Grace Murray Hopper")
         tx.execute(insert(totp).values(user_id=users.get(tx, grace).id, seed=b"", confirmed_at=now_ms, last_step=0))
         second_factors.ask_reset(beside.house.accounts, tx, now_ms, OPERATOR, users.get(tx, grace).id)
@@ -208,7 +208,7 @@ def _furnish(server: Server, beside: Seaway) -> None:
         ("hostile", True, HOSTILE),
     ):
         people.channel(name, owner=ada, public=public)
-        with beside.database.write() as tx:
+        with beside.database.write_site() as tx:
             channels.change(tx, beside.clock.now_ms(), OPERATOR, name, description=description)
     beside.house.logos.put(OPERATOR, "robots", Given(pictures.emblem()))
     for user in ("hopper", "turing"):
@@ -217,7 +217,7 @@ def _furnish(server: Server, beside: Seaway) -> None:
     key = people.key(ada)
     people.key(ada, only=["robots"], days=3)
     people.key(ada, days=-1)
-    with beside.database.write() as tx:
+    with beside.database.write_site() as tx:
         emails.add(tx, beside.clock.now_ms(), users.get(tx, ada).id, "ada@elsewhere.example", verified=False)
     with server.client() as client:
         for name, summary in real.SUMMARIES.items():

@@ -89,7 +89,7 @@ class Crawl:
 def furnish(stand: Stand, captain: str, mate: str) -> tuple[str, str]:
     """Every text that a stranger may choose, in every place where one may; a session of each of the two."""
     beside, now_ms = stand.beside, stand.beside.clock.now_ms()
-    with beside.database.write() as tx:
+    with beside.database.write_site() as tx:
         for name in (captain, mate):
             users.set_display_name(tx, now_ms, OPERATOR, name, SHORT)
         owner = users.get(tx, captain)
@@ -137,7 +137,7 @@ def furnish(stand: Stand, captain: str, mate: str) -> tuple[str, str]:
 def _people(stand: Stand, captain: str, mate: str) -> tuple[str, str]:
     """Their sessions, from browsers that call themselves what they like; the one offers the channel to the other."""
     beside, now_ms = stand.beside, stand.beside.clock.now_ms()
-    with beside.database.write() as tx:
+    with beside.database.write_site() as tx:
         secrets = [
             sessions.start(tx, now_ms, users.get(tx, name).id, address=SHORT, agent=HOSTILE) for name in (captain, mate)
         ]

@@ -19,7 +19,7 @@ def test_of_admins_who_end_each_other_one_remains(on_both: str, seaway: Seaway, 
 
     def end(number: int) -> None:
         by, other = askers[number], names[1 - number]
-        with seaway.database.write() as tx:
+        with seaway.database.write_site() as tx:
             if way == "demote":
                 administration.set_admin(tx, seaway.clock.now_ms(), by, other, is_admin=False)
             else:

@@ -32,12 +32,12 @@ def roles(seaway: Seaway, name: str) -> dict[str, Role]:
 
 
 def transfer(seaway: Seaway, name: str, user: str) -> None:
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         transfers.give(tx, seaway.clock.now_ms(), OPERATOR, name, user)
 
 
 def remove(seaway: Seaway, name: str) -> None:
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         channels.remove(tx, seaway.clock.now_ms(), OPERATOR, name)
 
 
@@ -200,7 +200,7 @@ def test_nobody_becomes_a_second_owner(seaway: Seaway, people: People) -> None:
 def test_the_owner_does_not_leave(seaway: Seaway, people: People) -> None:
     """A channel always has an owner."""
     people.channel("kept", owner="owner")
-    with seaway.database.write() as tx, pytest.raises(Conflict, match="Give it away first"):
+    with seaway.database.write_site() as tx, pytest.raises(Conflict, match="Give it away first"):
         members.remove(tx, 0, OPERATOR, "kept", "owner")
     assert ["owner"] == owners(seaway, "kept")
 
@@ -209,7 +209,7 @@ def test_a_second_owner_is_refused_by_the_database_too(seaway: Seaway, people: P
     """Whatever code forgets, two owners of one channel cannot be stored."""
     people.channel("kept", owner="owner")
     people.member("kept", "other", Role.VIEWER)
-    with pytest.raises(IntegrityError), seaway.database.write() as tx:
+    with pytest.raises(IntegrityError), seaway.database.write_site() as tx:
         tx.execute(update(member_rows).values(role=Role.OWNER.value))
     assert ["owner"] == owners(seaway, "kept")
 
@@ -229,7 +229,7 @@ def test_a_member_that_is_none_cannot_be_removed(seaway: Seaway, people: People)
     """Removing someone who is no member says so."""
     people.channel("crew", owner="owner")
     people.user("friend")
-    with seaway.database.write() as tx, pytest.raises(NotFound, match="is not a member of crew"):
+    with seaway.database.write_site() as tx, pytest.raises(NotFound, match="is not a member of crew"):
         members.remove(tx, 0, OPERATOR, "crew", "friend")
 
 
@@ -248,7 +248,7 @@ def test_a_member_that_is_none_cannot_be_removed(seaway: Seaway, people: People)
 def test_texts_that_could_harm_a_page_are_refused(seaway: Seaway, people: People, change: dict[str, str]) -> None:
     """A description is a printable text of bounded length."""
     people.channel("plain")
-    with pytest.raises(Malformed), seaway.database.write() as tx:
+    with pytest.raises(Malformed), seaway.database.write_site() as tx:
         channels.change(tx, 0, OPERATOR, "plain", **change)
     with seaway.database.read() as tx:
         assert "" == channels.get(tx, "plain").description
@@ -257,7 +257,7 @@ def test_texts_that_could_harm_a_page_are_refused(seaway: Seaway, people: People
 def test_what_is_not_given_stays(seaway: Seaway, people: People) -> None:
     """A change touches what it names and nothing else."""
     people.channel("plain", public=False)
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         channels.change(tx, 0, OPERATOR, "plain", description="Tools\nof ours")
         changed = channels.change(tx, 0, OPERATOR, "plain", is_public=True)
     assert ("Tools\nof ours", True, False) == (changed.description, changed.is_public, changed.refuses_lookalikes)
@@ -289,7 +289,7 @@ def test_every_change_of_a_channel_leaves_a_line(seaway: Seaway, people: People)
     people.member("told", "friend", Role.VIEWER)
     people.member("told", "friend", Role.CONTRIBUTOR)
     transfer(seaway, "told", "friend")
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         channels.change(tx, 0, OPERATOR, "told", description="x")
         members.remove(tx, 0, OPERATOR, "told", "owner")
     remove(seaway, "told")

@@ -16,17 +16,17 @@ from tests.support.house import People
 
 
 def add(seaway: Seaway, by: Principal, name: str = "crew", *, manager: str | None = None) -> groups.Group:
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         return groups.add(tx, seaway.clock.now_ms(), by, name, users.get(tx, manager or by.name))
 
 
 def put(seaway: Seaway, by: Principal, user: str, *, is_manager: bool = False, name: str = "crew") -> None:
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         groups.put_member(tx, seaway.clock.now_ms(), by, name, user, is_manager=is_manager)
 
 
 def take_out(seaway: Seaway, by: Principal, user: str) -> None:
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         groups.remove_member(tx, seaway.clock.now_ms(), by, "crew", user)
 
 
@@ -58,19 +58,19 @@ def test_the_role_of_a_group_counts_until_it_ends(on_both: str, seaway: Seaway, 
     owner = people.person("owner")
     add(seaway, ada)
     seen = [role(seaway, "boats", bob)]
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         members.put_group(tx, seaway.clock.now_ms(), OPERATOR, "boats", "crew", Role.CONTRIBUTOR)
     seen.append(role(seaway, "boats", bob))
     put(seaway, ada, "bob")
     seen.append(role(seaway, "boats", bob))
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         members.put_group(tx, seaway.clock.now_ms(), owner, "boats", "crew", Role.VIEWER)
     seen.append(role(seaway, "boats", bob))
     take_out(seaway, ada, "bob")
     seen.append(role(seaway, "boats", bob))
     assert [None, None, Role.CONTRIBUTOR, Role.VIEWER, None] == seen
     assert Role.VIEWER is role(seaway, "boats", ada)
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         groups.remove(tx, seaway.clock.now_ms(), ada, "crew")
     assert role(seaway, "boats", ada) is None
 
@@ -86,7 +86,7 @@ def test_the_strongest_role_counts(
     """Of what somebody is by themselves and through each group, the strongest is what they may do."""
     people.channel("boats", public=False)
     bob = people.person("bob")
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         for name, of_group in (("one", one), ("two", two)):
             groups.add(tx, 0, OPERATOR, name, users.get(tx, "bob"))
             if of_group is not None:
@@ -103,7 +103,7 @@ def test_the_strongest_role_counts(
 def test_an_owner_in_a_group_stays_owner(seaway: Seaway, people: People) -> None:
     """A group never takes anything away."""
     people.channel("boats", owner="ada")
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         groups.add(tx, 0, OPERATOR, "crew", users.get(tx, "ada"))
         members.put_group(tx, 0, OPERATOR, "boats", "crew", Role.VIEWER)
     assert Role.OWNER is role(seaway, "boats", people.person("ada"))
@@ -113,14 +113,14 @@ def test_a_group_owns_nothing(seaway: Seaway, people: People) -> None:
     """A channel has exactly one owner, who is a user."""
     people.channel("boats", owner="ada")
     add(seaway, people.person("ada"))
-    with pytest.raises(Malformed, match="cannot own"), seaway.database.write() as tx:
+    with pytest.raises(Malformed, match="cannot own"), seaway.database.write_site() as tx:
         members.put_group(tx, 0, OPERATOR, "boats", "crew", Role.OWNER)
 
 
 def test_only_managers_change_a_group(seaway: Seaway, people: People) -> None:
     """Who is in a group may look; who is not may not even look; site admins may change it."""
     ada, bob, eve, _ = (people.person(name) for name in ("ada", "bob", "eve", "root-2"))
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         users.set_admin(tx, 0, OPERATOR, "root-2", is_admin=True)
     admin = people.person("root-2")
     add(seaway, ada)
@@ -146,10 +146,10 @@ def test_a_group_keeps_a_manager(seaway: Seaway, people: People) -> None:
     put(seaway, ada, "bob")
     with pytest.raises(Conflict, match="only manager"):
         put(seaway, ada, "ada", is_manager=False)
-    with pytest.raises(Conflict, match="only manager"), seaway.database.write() as tx:
+    with pytest.raises(Conflict, match="only manager"), seaway.database.write_site() as tx:
         groups.leave(tx, 0, ada, "crew")
     put(seaway, ada, "bob", is_manager=True)
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         groups.leave(tx, 0, ada, "crew")
     assert {"bob": True} == inside(seaway, people.person("bob"))
 
@@ -200,7 +200,7 @@ def test_every_change_of_a_group_leaves_a_line(seaway: Seaway, people: People) -
     put(seaway, ada, "bob")
     put(seaway, ada, "bob", is_manager=True)
     take_out(seaway, ada, "bob")
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         groups.describe(tx, 0, ada, "crew", "Who sails")
         groups.remove(tx, 0, ada, "crew")
     with seaway.database.read() as tx:

@@ -84,19 +84,19 @@ def over_by_time(seaway: Seaway, people: People, made: Invitation, secret: str) 
 
 
 def over_by_decline(seaway: Seaway, people: People, made: Invitation, secret: str) -> None:
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         invitations.decline(tx, seaway.clock.now_ms(), ANONYMOUS, secret)
 
 
 def over_by_withdrawal(seaway: Seaway, people: People, made: Invitation, secret: str) -> None:
     ada = people.person("ada")
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         invitations.withdraw(tx, seaway.clock.now_ms(), ada, "boats", made.id)
 
 
 def over_by_another(seaway: Seaway, people: People, made: Invitation, secret: str) -> None:
     ada = people.person("ada")
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         invitations.resend(tx, seaway.clock.now_ms(), ada, "boats", made.id, telling=None)
 
 
@@ -123,7 +123,7 @@ def test_an_invitation_sent_again_is_good(seaway: Seaway, people: People, boats:
     made, _ = invite(seaway, ada)
     clock.move(invitations.LASTS_MS - 1)
     ada = people.person("ada")
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         again, secret = invitations.resend(tx, clock.now_ms(), ada, "boats", made.id, telling=None)
         assert [again] == invitations.of_channel(tx, ada, "boats")
     clock.move(invitations.LASTS_MS - 1)
@@ -148,7 +148,7 @@ def test_only_owners_invite(seaway: Seaway, people: People, boats: str) -> None:
         with seaway.database.read() as tx, pytest.raises(error):
             invitations.of_channel(tx, people.person(who), "boats")
         other = people.person(who)
-        with seaway.database.write() as tx, pytest.raises(error):
+        with seaway.database.write_site() as tx, pytest.raises(error):
             invitations.withdraw(tx, 0, other, "boats", made.id)
     with pytest.raises(NotConfirmed):
         invite(seaway, people.person("ada", confirmed=False))
@@ -164,14 +164,14 @@ def test_the_invitations_of_another_channel_are_out_of_reach(seaway: Seaway, peo
     people.channel("others", owner="eve")
     eve = people.person("eve")
     for act in (invitations.withdraw, lambda *args: invitations.resend(*args, telling=None)):
-        with seaway.database.write() as tx, pytest.raises(NotFound, match="no such invitation"):
+        with seaway.database.write_site() as tx, pytest.raises(NotFound, match="no such invitation"):
             act(tx, seaway.clock.now_ms(), eve, "others", made.id)
     accept(seaway, people.person("kim"), secret)
 
 
 def test_a_channel_has_so_many_open_invitations(seaway: Seaway, people: People, boats: str) -> None:
     """Letters to strangers are what they cost, so there is an end."""
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         for number in range(invitations.MOST_OPEN):
             invitations.invite(tx, 0, OPERATOR, "boats", f"u{number}@example.com", Role.VIEWER, telling=None)
         with pytest.raises(TooMany):
@@ -184,11 +184,11 @@ def test_old_ones_are_forgotten(seaway: Seaway, people: People, boats: str, cloc
     ada = people.person("ada")
     invite(seaway, ada)
     clock.move(invitations.LASTS_MS + 1)
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         assert 0 == invitations.forget_old(tx, clock.now_ms())
         assert 1 == len(invitations.of_channel(tx, ada, "boats"))
     clock.move(31 * 24 * 3_600_000)
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         assert 1 == invitations.forget_old(tx, clock.now_ms())
 
 
@@ -196,10 +196,10 @@ def test_every_step_leaves_a_line(seaway: Seaway, people: People, boats: str) ->
     """Sent, withdrawn, declined, accepted: each is in the log of the channel."""
     ada, kim = people.person("ada"), people.person("kim")
     made, _ = invite(seaway, ada)
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         invitations.withdraw(tx, seaway.clock.now_ms(), ada, "boats", made.id)
     _, secret = invite(seaway, ada)
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         invitations.decline(tx, seaway.clock.now_ms(), kim, secret)
     _, secret = invite(seaway, ada)
     accept(seaway, kim, secret)

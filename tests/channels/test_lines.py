@@ -85,11 +85,11 @@ def test_each_step_leaves_one_line(seaway: Seaway, people: People) -> None:
     assert len(STEPS) > 30
     for event, act in STEPS:
         before = lines(seaway)
-        with suppress(ZeroDivisionError), seaway.database.write() as tx:
+        with suppress(ZeroDivisionError), seaway.database.write_site() as tx:
             act(tx, seaway.clock.now_ms(), BY, ada)
             raise ZeroDivisionError
         assert before == lines(seaway), event
-        with seaway.database.write() as tx:
+        with seaway.database.write_site() as tx:
             act(tx, seaway.clock.now_ms(), BY, ada)
         (line,) = lines(seaway)[len(before) :]
         assert event == line.action

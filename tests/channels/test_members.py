@@ -44,7 +44,7 @@ def test_the_owner_takes_users_in_and_out(on_both: str, seaway: Seaway, people: 
     owner = people.person("owner")
     put(seaway, owner)
     put(seaway, owner, role=Role.CONTRIBUTOR)
-    with seaway.database.write(channel=boats) as tx:
+    with seaway.database.write_channel(boats) as tx:
         members.remove(tx, 0, owner, boats, "guest")
     assert {"owner": "owner", "helper": "contributor", "stranger": "contributor"} == roles(seaway)
 
@@ -62,11 +62,11 @@ def test_others_change_nothing(
     before = roles(seaway)
     with pytest.raises(error):
         put(seaway, by)
-    with pytest.raises(error), seaway.database.write() as tx:
+    with pytest.raises(error), seaway.database.write_site() as tx:
         members.remove(tx, 0, by, boats, "guest")
-    with pytest.raises(error), seaway.database.write() as tx:
+    with pytest.raises(error), seaway.database.write_site() as tx:
         members.put_group(tx, 0, by, boats, "nothing", Role.VIEWER)
-    with pytest.raises(error), seaway.database.write() as tx:
+    with pytest.raises(error), seaway.database.write_site() as tx:
         members.remove_group(tx, 0, by, boats, "nothing")
     assert before == roles(seaway)
 
@@ -83,7 +83,7 @@ def test_a_browser_left_open_changes_no_member(seaway: Seaway, people: People, b
 
 def test_the_members_are_seen_by_members(seaway: Seaway, people: People, boats: str) -> None:
     """Who belongs to a channel is nobody else's business, also where everybody may read it."""
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         channels.change(tx, 0, OPERATOR, boats, is_public=True)
     with seaway.database.read() as tx:
         for name in ("owner", "helper", "guest"):
@@ -110,7 +110,7 @@ def test_members_leave_by_themselves(seaway: Seaway, people: People, boats: str)
 
 def test_who_is_there_through_a_group_leaves_the_group(seaway: Seaway, people: People, boats: str) -> None:
     """There is no membership of their own to end, and the answer says where to look."""
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         groups.add(tx, 0, OPERATOR, "crew", users.get(tx, "stranger"))
         members.put_group(tx, 0, OPERATOR, boats, "crew", Role.VIEWER)
     with pytest.raises(NotFound, match="stranger is not a member of boats"):
@@ -119,7 +119,7 @@ def test_who_is_there_through_a_group_leaves_the_group(seaway: Seaway, people: P
 
 def test_groups_are_listed_beside_users(seaway: Seaway, people: People, boats: str) -> None:
     """The list of members names the groups, with how many are in each; a group that is taken out is gone from it."""
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         groups.add(tx, 0, OPERATOR, "crew", users.get(tx, "stranger"))
         members.put_group(tx, 0, OPERATOR, boats, "crew", Role.VIEWER)
         listed = members.listed(tx, OPERATOR, boats)[1]
@@ -146,13 +146,13 @@ def test_only_people_in_a_group_add_it(on_both: str, seaway: Seaway, people: Peo
     """An owner who is not in the group cannot bring it in, but can change the role of one that is there; admins can."""
     people.user("moderator", admin=True)
     owner = people.person("owner")
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         groups.add(tx, 0, OPERATOR, "crew", users.get(tx, "stranger"))
     with pytest.raises(NotAllowed, match="owner is not in the group 'crew'"):
         put_group(seaway, owner)
     assert 1 == put_group(seaway, people.person("moderator")).user_count
     assert put_group(seaway, owner).user_count is None
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         members.remove_group(tx, seaway.clock.now_ms(), owner, boats, "crew")
         groups.put_member(tx, 0, OPERATOR, "crew", "owner")
     assert 2 == put_group(seaway, owner).user_count
@@ -161,7 +161,7 @@ def test_only_people_in_a_group_add_it(on_both: str, seaway: Seaway, people: Peo
 def test_the_size_of_a_group_is_shown_to_its_members(on_both: str, seaway: Seaway, people: People, boats: str) -> None:
     """Not to the owner of a channel that it is in, nor to other members of the channel."""
     people.user("moderator", admin=True)
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         groups.add(tx, 0, OPERATOR, "crew", users.get(tx, "stranger"))
         members.put_group(tx, 0, OPERATOR, boats, "crew", Role.VIEWER)
     assert [None] == sizes(seaway, people.person("owner")) == sizes(seaway, people.person("guest"))
@@ -170,7 +170,7 @@ def test_the_size_of_a_group_is_shown_to_its_members(on_both: str, seaway: Seawa
 
 def test_the_log_of_a_channel_says_nothing_of_people_in_groups(seaway: Seaway, people: People, boats: str) -> None:
     """What happens inside a group is in the log of the site only."""
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         groups.add(tx, 1, OPERATOR, "crew", users.get(tx, "stranger"))
         members.put_group(tx, 1, OPERATOR, boats, "crew", Role.VIEWER)
         groups.put_member(tx, 1, OPERATOR, "crew", "helper")

@@ -31,7 +31,7 @@ def add(
     days: int | None = 90,
     rules: KeyRules = RULES,
 ) -> tuple[keys.Key, str]:
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         return own_keys.add(
             tx, seaway.clock.now_ms(), by, name,
             mode=Mode.READ_WRITE, channel_names=channels, patterns=patterns, days=days, rules=rules,
@@ -99,7 +99,7 @@ def test_revoking_and_deleting_are_two_things(seaway: Seaway, people: People) ->
     ada = people.person("ada")
     secrets = [add(seaway, ada, name)[1] for name in ("one", "two", "three")]
     left_open = people.person("ada", confirmed=False)
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         now_ms = seaway.clock.now_ms()
         own_keys.revoke(tx, now_ms, left_open, "one")
         own_keys.remove(tx, now_ms, left_open, "two")
@@ -115,7 +115,7 @@ def test_revoking_and_deleting_are_two_things(seaway: Seaway, people: People) ->
 
 
 def letters(seaway: Seaway) -> int:
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         own_keys.warn_of_ends(tx, seaway.clock.now_ms(), telling=seaway.house.accounts)
         return tx.execute(select(func.count()).where(jobs.c.kind == SEND_LETTER)).scalar_one()
 
@@ -123,11 +123,11 @@ def letters(seaway: Seaway) -> int:
 def test_the_end_of_a_key_is_told_three_times(seaway: Seaway, people: People, clock: TurnedClock) -> None:
     """14, 3 and 1 days before, once each however often the job runs; not of keys that were made for less, or revoked."""
     ada = people.person("ada")
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         emails.add(tx, 0, users.get(tx, "ada").id, "ada@example.com", verified=True)
     add(seaway, ada, "long", days=30)
     add(seaway, ada, "revoked", days=30)
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         own_keys.revoke(tx, clock.now_ms(), ada, "revoked")
     told = []
     for day in range(31):

@@ -47,7 +47,7 @@ def used(seaway: Seaway) -> int:
 
 
 def set_quota(seaway: Seaway, quota: int | None, *, user: str | None = None) -> None:
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         if user is None:
             quotas.set_of_channel(tx, 0, OPERATOR, "boats", quota)
         else:
@@ -138,7 +138,7 @@ async def test_a_wrong_count_is_found_and_put_right(seaway: Seaway, ada: Princip
     """`check` tells that the bytes are not those of the files, and `reindex` counts again."""
     await upload(seaway, ada, package("a"))
     right = used(seaway)
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         tx.execute(update(subdirs).values(size=7))
         subdir = get_subdir(tx, tx.execute(select(subdirs.c.id)).scalar_one())
         assert subdir is not None
@@ -153,12 +153,12 @@ def test_only_admins_set_quotas(seaway: Seaway, people: People, ada: Principal) 
     """Not the owner, nor a key of an admin; and a quota is a number of bytes."""
     people.user("boss", admin=True)
     for by in (people.person("ada"), ada, people.by_key(people.key("boss", mode=Mode.MANAGE))):
-        with seaway.database.write() as tx, pytest.raises(NotAllowed):
+        with seaway.database.write_site() as tx, pytest.raises(NotAllowed):
             quotas.set_of_channel(tx, 0, by, "boats", 1)
-        with seaway.database.write() as tx, pytest.raises(NotAllowed):
+        with seaway.database.write_site() as tx, pytest.raises(NotAllowed):
             quotas.set_of_user(tx, 0, by, "ada", 1)
     boss = people.person("boss")
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         quotas.set_of_channel(tx, 0, boss, "boats", 1)
         quotas.set_of_user(tx, 0, boss, "ada", None)
         with pytest.raises(Malformed):

@@ -32,7 +32,7 @@ def test_only_valid_keys_for_the_channel_are_listed(seaway: Seaway, people: Peop
     people.channel("robots", owner="ada", public=False)
     people.channel("others", owner="ada")
     people.user("mia")
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         groups.add(tx, 1, OPERATOR, "crew", users.get(tx, "mia"))
         members.put_group(tx, 1, OPERATOR, "robots", "crew", Role.VIEWER)
         members.put_group(tx, 1, OPERATOR, "others", "crew", Role.VIEWER)
@@ -41,7 +41,7 @@ def test_only_valid_keys_for_the_channel_are_listed(seaway: Seaway, people: Peop
     people.key("mia", only=["robots"])
     people.key("mia", days=1)
     people.key("mia")
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         keys.revoke(tx, 1, OPERATOR, users.get(tx, "mia"), "key 4")
     clock.move(2 * DAY_MS)
     assert [("mia", "key 0"), ("mia", "key 2")] == of_oneself(seaway, people.person("mia"), "robots")

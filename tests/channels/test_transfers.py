@@ -104,7 +104,7 @@ def take_out(seaway: Seaway, user: str) -> None:
 
 
 def give(seaway: Seaway, user: str) -> None:
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         transfers.give(tx, 0, OPERATOR, "boats", user)
 
 
@@ -140,7 +140,7 @@ def test_only_the_owner_offers_and_proves_it(seaway: Seaway, people: People, boa
 
 
 def give_as(seaway: Seaway, by: Principal) -> None:
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         transfers.give(tx, seaway.clock.now_ms(), by, "boats", "bob")
 
 
@@ -149,7 +149,7 @@ def test_a_channel_is_offered_to_a_member_in_good_standing(seaway: Seaway, peopl
     """Not to who is no member, to the owner, to a disabled or unverified account, or to nobody."""
     people.user("stranger")
     people.member("boats", "gone", Role.VIEWER)
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         users.set_disabled(tx, 0, OPERATOR, "gone", disabled=True)
     unverified(seaway, people, "unverified")
     with pytest.raises((Conflict, NotFound)):
@@ -162,7 +162,7 @@ def test_a_channel_is_offered_to_a_member_in_good_standing(seaway: Seaway, peopl
 
 def unverified(seaway: Seaway, people: People, name: str) -> None:
     """A member with an address that nobody has proved to read."""
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         user = users.add(
             tx, 0, OPERATOR, name, email=f"{name}@example.com", password_hash=None, is_admin=False, is_verified=False
         )
@@ -179,7 +179,7 @@ def test_one_offer_waits_at_a_time(seaway: Seaway, people: People, boats: str) -
 
 def test_a_new_owner_does_not_inherit_invitations(seaway: Seaway, people: People, boats: str) -> None:
     """The old owner may hold links of them: they are over."""
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         _, secret = invitations.invite(tx, 0, OPERATOR, "boats", "x@example.com", Role.VIEWER, telling=None)
     offer(seaway, people.person("ada"))
     accept(seaway, people.person("bob"))
@@ -267,7 +267,7 @@ def test_there_is_one_owner_whatever_happens(shared: People, steps: list[tuple[s
     }
     for act, who, *more in steps:
         by = shared.person(who)
-        with suppress(SeawayError), seaway.database.write() as tx:
+        with suppress(SeawayError), seaway.database.write_site() as tx:
             acts[act](tx, by, *more)
         assert 1 == count_owners(seaway)
 

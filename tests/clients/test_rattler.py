@@ -385,7 +385,7 @@ def test_a_revoked_key_is_refused_although_the_index_is_cached(reader: Reader, s
 
 
 def revoke(site: Site, owned: Owned) -> None:
-    with site.people.seaway.database.write() as tx:
+    with site.people.seaway.database.write_site() as tx:
         now_ms = site.people.seaway.clock.now_ms()
         principal = keys.principal_of(tx, owned.key, now_ms)
         assert principal is not None

@@ -23,7 +23,7 @@ def platform(site: Site) -> Iterator[LocalIssuer]:
     """A GitLab and a GitHub Enterprise Server at one address each, whose keys the server fetches."""
     with local_issuer() as running:
         trust = Trust(site.people.seaway)
-        with trust.seaway.database.write() as tx:
+        with trust.seaway.database.write_site() as tx:
             issuers.add(tx, 1, OPERATOR, site.new_name("forge"), kind="gitlab", issuer=running.address)
         trust.keys("github", "key-1")
         yield running

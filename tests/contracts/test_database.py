@@ -42,11 +42,11 @@ def hasty(place: Place) -> Database:
 
 
 def write_house(database: Database) -> AbstractContextManager[Tx]:
-    return database.write()
+    return database.write_site()
 
 
 def write_channel(database: Database, channel: str = "one") -> AbstractContextManager[Tx]:
-    return database.write(channel=channel)
+    return database.write_channel(channel)
 
 
 @contextmanager
@@ -77,7 +77,7 @@ def count_users(database: Database) -> int:
 
 
 def start_counters(database: Database, *names: str) -> None:
-    with database.write() as tx:
+    with database.write_site() as tx:
         tx.execute(insert(schedules), [{"kind": name, "next_at": 0} for name in names])
 
 
@@ -168,7 +168,7 @@ def test_a_failed_write_leaves_nothing(database: Database, other: Database, begi
         add_user(tx, "half")
         raise ZeroDivisionError
     assert 0 == count_users(other)
-    with other.write() as tx:
+    with other.write_site() as tx:
         add_user(tx, "whole")
     assert 1 == count_users(database)
 
@@ -193,7 +193,7 @@ for number in range(31):
 
     def work(worker: Database, name: str) -> None:
         for _ in range(10):
-            with worker.write() if name == "house" else worker.write(channel=name) as tx:
+            with worker.write_site() if name == "house" else worker.write_channel(name) as tx:
                 add_one(tx, name)
 
     with place.process(script) as process:
@@ -215,7 +215,7 @@ def test_a_house_write_and_channel_writes_do_not_mix(database: Database, other: 
 
     def work(worker: Database, channel: str | None) -> None:
         for _ in range(10):
-            with worker.write(channel=channel) as tx:
+            with worker.write_channel(channel) as tx:
                 add_one(tx, "both")
 
     together([lambda each=each: work(*each) for each in ((database, None), (other, "one"), (database, "one"))])
@@ -265,13 +265,13 @@ def test_who_waits_for_the_house_gets_it(database: Database, other: Database) ->
     def keep_writing(channel: str) -> None:
         start_counters(other, channel)
         while not done.is_set():
-            with other.write(channel=channel) as tx:
+            with other.write_channel(channel) as tx:
                 add_one(tx, channel)
 
     def write_all() -> None:
         try:
             for number in range(3):
-                with database.write() as tx:
+                with database.write_site() as tx:
                     add_user(tx, f"user{number}")
         finally:
             done.set()
@@ -360,7 +360,7 @@ def test_doing_a_thing_alone_stops_nobody_else(database: Database, other: Databa
     """Invariant 4: reads and writes go on, of who does the thing and of others."""
     with database.alone("thing"):
         for number, worker in enumerate((database, other)):
-            with worker.write() as tx:
+            with worker.write_site() as tx:
                 add_user(tx, f"user{number}")
     assert 2 == count_users(database)
 
@@ -394,7 +394,7 @@ def test_a_right_ends_with_an_exception(database: Database, other: Database) -> 
 def test_rights_end_with_their_process(place: Place, database: Database) -> None:
     """Invariants 2 and 4: a process that is killed keeps nobody waiting, and half a write of it is nowhere."""
     script = """
-with database.alone("thing"), database.write() as tx:
+with database.alone("thing"), database.write_site() as tx:
     tx.execute(text("INSERT INTO users (name, is_admin, created_at) VALUES ('half', false, 0)"))
     tell("inside")
     input()
@@ -403,7 +403,7 @@ with database.alone("thing"), database.write() as tx:
         process.hear("inside")
         assert not is_free(database, "thing")
         process.kill()
-        with database.alone("thing") as mine, database.write() as tx:
+        with database.alone("thing") as mine, database.write_site() as tx:
             assert mine
             add_user(tx, "whole")
     assert 1 == count_users(database)
@@ -535,7 +535,7 @@ def test_a_commit_survives_the_loss_of_power(database: Database, pragma: str, va
 
 def test_foreign_keys_are_kept(database: Database) -> None:
     """What belongs to a row goes with it, on every database and connection."""
-    with database.write() as tx:
+    with database.write_site() as tx:
         add_user(tx, "owner")
         tx.execute(text("INSERT INTO released_names (name, owner_id, released_at) SELECT 'old', id, 0 FROM users"))
         tx.execute(delete(users))
@@ -560,7 +560,7 @@ def name_columns() -> list[tuple[str, str]]:
 def test_names_are_sorted_and_compared_by_their_bytes(database: Database) -> None:
     """Upper and lower case, digits, signs and other scripts come in byte order, and only equal bytes are equal."""
     shuffled = random.Random(1).sample(NAMES, len(NAMES))
-    with database.write() as tx:
+    with database.write_site() as tx:
         for name in shuffled:
             add_user(tx, name)
             tx.execute(
@@ -597,7 +597,7 @@ def test_every_name_is_sorted_by_its_bytes_in_every_locale(database: Database) -
 def every_way(database: Database) -> list[Callable[[], object]]:
     return [
         lambda: count_users(database),
-        lambda: enter(database.write()),
+        lambda: enter(database.write_site()),
         lambda: enter(database.write(channel="one")),
         lambda: enter(database.write_part()),
         lambda: enter(database.alone("thing")),
@@ -611,7 +611,7 @@ def assert_works(database: Database) -> None:
         act()
     with database.write(channel="one") as tx:
         add_user(tx, "trial")
-    with database.write() as tx:
+    with database.write_site() as tx:
         tx.execute(delete(users).where(users.c.name == "trial"))
 
 
@@ -625,7 +625,7 @@ def assert_fails_at_most_once(database: Database) -> None:
 def test_a_file_that_cannot_be_opened_is_unavailable(tmp_path: Path, kind: str) -> None:
     """Whatever is asked of it, a sentence says so."""
     with closing(SqliteDatabase(tmp_path / "no folder" / "test.db", tmp_path / "locks")) as database:
-        for act in (lambda: count_users(database), lambda: enter(database.write()), database.change_mark):
+        for act in (lambda: count_users(database), lambda: enter(database.write_site()), database.change_mark):
             with pytest.raises(Unavailable, match="cannot be opened"):
                 act()
 
@@ -637,7 +637,7 @@ def test_commits_outlive_a_file_that_was_away(tmp_path: Path, kind: str) -> None
     with closing(SqliteDatabase(path, locks)) as database:
         prepare(database)
         with database.read():  # a connection that stays in use
-            with database.write() as tx:
+            with database.write_site() as tx:
                 tx.execute(insert(site_values).values(name="kept", value=b"x"))
             path.rename(away)
             with pytest.raises(Unavailable, match="removed or replaced"):
@@ -690,7 +690,7 @@ def test_a_write_that_is_cut_leaves_nothing(distant: Place, proxy: FaultProxy, b
         proxy.cut()
         if notices:
             add_user(tx, "other half")
-    until(lambda: not waits(lambda: enter(hasty.write())))
+    until(lambda: not waits(lambda: enter(hasty.write_site())))
     assert 0 == count_users(database)
     assert_works(database)
 
@@ -739,9 +739,9 @@ def test_a_right_ends_with_its_connection(distant: Place, proxy: FaultProxy) -> 
 def test_a_server_that_starts_again(fragile: Postgres, fragile_place: Place, end: Callable[[Postgres], object]) -> None:
     """What was committed is there, what was open is not and is Unavailable; then everything works by itself."""
     database, other = fragile_place.open(), fragile_place.open()
-    with other.write() as tx:
+    with other.write_site() as tx:
         add_user(tx, "committed")
-    with failing(), database.write() as tx:
+    with failing(), database.write_site() as tx:
         add_user(tx, "open")
         end(fragile)
         add_user(tx, "later")
@@ -753,7 +753,7 @@ def test_a_server_that_starts_again(fragile: Postgres, fragile_place: Place, end
 @on_postgres
 def test_a_session_that_the_operator_ends_is_unavailable(database: Database, other: Database) -> None:
     """What an administrator or a failover ends in the middle is said in a sentence, and works again."""
-    with failing(), database.write() as tx:
+    with failing(), database.write_site() as tx:
         add_user(tx, "half")
         pid = tx.execute(text("SELECT pg_backend_pid()")).scalar()
         with other.read() as ending:
@@ -766,11 +766,11 @@ def test_a_session_that_the_operator_ends_is_unavailable(database: Database, oth
 @on_postgres
 def test_who_hangs_in_a_write_loses_it(database: Database, other: Database) -> None:
     """A worker that stops in the middle of a transaction keeps the others waiting for a time only, and is told."""
-    with failing(), database.write() as tx:
+    with failing(), database.write_site() as tx:
         assert "2min" == tx.execute(text("SHOW idle_in_transaction_session_timeout")).scalar()
         tx.execute(text("SET idle_in_transaction_session_timeout = 50"))
         add_user(tx, "hanging")
-        with other.write() as going:
+        with other.write_site() as going:
             add_user(going, "going")
         add_user(tx, "late")
     assert_works(database)
@@ -807,7 +807,7 @@ _EARLIER_FILE = (
 
 
 def make_schema(database: Database, revision: str) -> None:
-    with database.write() as tx:
+    with database.write_site() as tx:
         upgrade(tx, revision)
 
 
@@ -830,7 +830,7 @@ def test_an_older_schema_is_brought_up_to_date(empty: Place) -> None:
     """A house that the first Seaway made has all its rows afterwards, and today's tables; `migrate` says what it was."""
     database = empty.open()
     make_schema(database, "0001")
-    with database.write() as tx:
+    with database.write_site() as tx:
         for table, row in EARLIER_ROWS.items():
             tx.execute(text(f"INSERT INTO {table} {row}"))
         for name, state, size in (("a", "listed", 10), ("b", "yanked", 20), ("c", "deleted", 40)):
@@ -857,11 +857,11 @@ def test_a_migration_that_fails_leaves_the_older_schema(empty: Place) -> None:
     """It is done whole or not at all: what stands in the way of the last table undoes the first."""
     database = empty.open()
     make_schema(database, "0001")
-    with database.write() as tx:
+    with database.write_site() as tx:
         tx.execute(text("CREATE TABLE schedules (kind text)"))  # the second of the tables that 0002 makes
     with pytest.raises((Unavailable, ProgrammingError)):
         migrate(database)
-    with database.write() as tx:
+    with database.write_site() as tx:
         assert "0001" == current(tx)
         assert not inspect(tx).has_table("jobs")
         tx.execute(text("DROP TABLE schedules"))
@@ -893,7 +893,7 @@ def test_an_unknown_schema_is_refused(empty: Place) -> None:
     database = empty.open()
     migrate(database)
     for version, words in (("9999", "9999, which is newer"), (UNFINISHED, "the beginning of a move")):
-        with database.write() as tx:
+        with database.write_site() as tx:
             tx.execute(text("UPDATE alembic_version SET version_num = :version"), {"version": version})
         for act in (prepare, migrate):
             with pytest.raises(BadSetting, match=words) as refusal:

@@ -125,7 +125,7 @@ class Stage:
     def group(self, *, in_channel: bool = False) -> str:
         """A new group that the owner manages, with the contributor in it."""
         people, name = self.site.people, self.site.new_name("group")
-        with people.seaway.database.write() as tx:
+        with people.seaway.database.write_site() as tx:
             now_ms = people.seaway.clock.now_ms()
             groups.add(tx, now_ms, OPERATOR, name, users.get(tx, self.users["owner"]))
             groups.put_member(tx, now_ms, OPERATOR, name, self.users["contrib"])
@@ -164,7 +164,7 @@ def stage(site: Site, http: httpx.Client, *, public: bool) -> Stage:
         "disabled": people.key(gone),
         "garbled": _garbled(people.key(owner)),
     }
-    with people.seaway.database.write() as tx:
+    with people.seaway.database.write_site() as tx:
         users.set_disabled(tx, people.seaway.clock.now_ms(), OPERATOR, gone, disabled=True)
     standing = {"stranger": stranger, "viewer": viewer, "contrib": contributor, "owner": owner, "admin": admin}
     cookies = {who: session(site, user) for who, user in standing.items()}
@@ -174,13 +174,13 @@ def stage(site: Site, http: httpx.Client, *, public: bool) -> Stage:
 
 def session(site: Site, user: str, *, ago_ms: int = 0) -> str:
     """The secret of a new session."""
-    with site.people.seaway.database.write() as tx:
+    with site.people.seaway.database.write_site() as tx:
         began_ms = site.people.seaway.clock.now_ms() - ago_ms
         return sessions.start(tx, began_ms, users.get(tx, user).id, address="127.0.0.1", agent="a browser")
 
 
 def _revoked(site: Site, user: str, secret: str) -> str:
-    with site.people.seaway.database.write() as tx:
+    with site.people.seaway.database.write_site() as tx:
         now_ms = site.people.seaway.clock.now_ms()
         principal = keys.principal_of(tx, secret, now_ms)
         assert principal is not None

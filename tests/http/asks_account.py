@@ -36,7 +36,7 @@ def _adding_an_address(stage: Stage, _who: str) -> Iterable[Ask]:
 def _address_of(stage: Stage, user: str) -> int:
     """The number of a new address, not the primary one; nor verified, since changes of such end the other sessions in the table."""
     seaway, address = stage.site.people.seaway, f"{stage.site.new_name('m')}@example.com"
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         user_id = users.get(tx, user).id
         emails.add(tx, seaway.clock.now_ms(), user_id, f"first-{address}", verified=True)
         emails.add(tx, seaway.clock.now_ms(), user_id, address, verified=False)
@@ -106,7 +106,7 @@ def _viewer(_stage: Stage, _who: str) -> Iterable[Ask]:
 def _key_of(stage: Stage, user: str) -> int:
     """The number of a new key."""
     people = stage.site.people
-    with people.seaway.database.write() as tx:
+    with people.seaway.database.write_site() as tx:
         made, _ = keys.add(
             tx, people.seaway.clock.now_ms(), OPERATOR, users.get(tx, user), stage.site.new_name("key"),
             mode=Mode.READ, channel_ids=None, expires_at_ms=None,
@@ -177,7 +177,7 @@ def _adding_no_passkey(_stage: Stage, _who: str) -> Iterable[Ask]:
 
 def _passkey_of(stage: Stage, user: str) -> int:
     """The number of a new passkey that no browser has."""
-    with stage.site.people.seaway.database.write() as tx:
+    with stage.site.people.seaway.database.write_site() as tx:
         made: int = tx.execute(
             insert(passkeys)
             .values(
@@ -199,7 +199,7 @@ def _renaming_a_passkey(stage: Stage, who: str) -> Iterable[Ask]:
     number = _passkey_of(stage, user_of(stage, who))
 
     def check(_done: bool) -> None:
-        with stage.site.people.seaway.database.write() as tx:
+        with stage.site.people.seaway.database.write_site() as tx:
             tx.execute(delete(passkeys).where(passkeys.c.id == number))
 
     yield Ask(f"/api/v1/me/passkeys/{number}", json={"name": "another"}, check=check)

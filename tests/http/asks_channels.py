@@ -118,7 +118,7 @@ def _inviting(stage: Stage, _who: str) -> Iterable[Ask]:
 def _invited(stage: Stage, channel: str) -> tuple[int, str]:
     """The number and the secret of a new invitation."""
     people = stage.site.people
-    with people.seaway.database.write() as tx:
+    with people.seaway.database.write_site() as tx:
         address = f"{stage.site.new_name('m')}@example.com"
         made, secret = invitations.invite(
             tx, people.seaway.clock.now_ms(), OPERATOR, channel, address, Role.VIEWER, telling=None
@@ -147,7 +147,7 @@ def _answering_an_invitation(stage: Stage, _who: str) -> Iterable[Ask]:
 def _offered(stage: Stage) -> str:
     """A new channel that its owner offers to the contributor."""
     people, channel = stage.site.people, stage.new_channel()
-    with people.seaway.database.write() as tx:
+    with people.seaway.database.write_site() as tx:
         now_ms = people.seaway.clock.now_ms()
         owner = users.get(tx, stage.users["owner"])
         by = Principal(owner.name, owner.id, Carrier.PERSON, confirmed_at_ms=now_ms)
@@ -181,7 +181,7 @@ def _telling(stage: Stage, _who: str) -> Iterable[Ask]:
 @builds("DELETE /api/v1/channels/{channel}/notices/{notice}")
 def _taking_back(stage: Stage, _who: str) -> Iterable[Ask]:
     people, channel = stage.site.people, stage.new_channel()
-    with people.seaway.database.write() as tx:
+    with people.seaway.database.write_site() as tx:
         now_ms = people.seaway.clock.now_ms()
         notice = notices.add(tx, now_ms, OPERATOR, channel, Level.INFO, "Hello", expires_at_ms=now_ms + DAY_MS)
     yield Ask(f"/api/v1/channels/{channel}/notices/{notice.id}", about=channel)

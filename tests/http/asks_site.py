@@ -29,7 +29,7 @@ def _limiting_a_user(stage: Stage, _who: str) -> Iterable[Ask]:
 def new_issuer(stage: Stage) -> str:
     """The name of one that nobody relies on."""
     seaway, name = stage.site.people.seaway, stage.site.new_name("forge")
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         address = f"https://{name}.example.com"
         issuers.add(tx, seaway.clock.now_ms(), OPERATOR, name, kind="gitlab", issuer=address)
     return name

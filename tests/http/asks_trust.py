@@ -25,7 +25,7 @@ def _new_project(stage: Stage) -> dict[str, str]:
 def _new_publisher(stage: Stage) -> int:
     """The only workflow that the channel trusts."""
     seaway = stage.site.people.seaway
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         for known in publishers.in_channel(tx, channels.get(tx, stage.channel).id):
             publishers.remove(tx, 1, OPERATOR, seaway.house.exchanging.teller, stage.channel, known.id)
         now_ms, teller = seaway.clock.now_ms(), seaway.house.exchanging.teller

@@ -292,7 +292,7 @@ def test_a_revoked_key_is_dead_on_the_next_request(site: Site, http: httpx.Clien
     name = site.new_channel(owner=owner, public=False)
     key, other = site.people.key(owner), site.people.key(owner)
     before = read_status(http, name, key)
-    with site.people.seaway.database.write() as tx:
+    with site.people.seaway.database.write_site() as tx:
         keys.revoke(tx, site.people.seaway.clock.now_ms(), OPERATOR, users.get(tx, owner), "key 0")
     after = [read_status(http, name, key), upload(http, name, LISTED, key).status_code, read_status(http, name, other)]
     assert (200, [401, 401, 200]) == (before, after)
@@ -305,7 +305,7 @@ def test_a_disabled_user_is_out_on_the_next_request(site: Site, http: httpx.Clie
     key = site.people.key(owner)
     seen = []
     for disabled in (True, False):
-        with site.people.seaway.database.write() as tx:
+        with site.people.seaway.database.write_site() as tx:
             users.set_disabled(tx, site.people.seaway.clock.now_ms(), OPERATOR, owner, disabled=disabled)
         seen.append(read_status(http, name, key))
     assert [401, 200] == seen
@@ -325,7 +325,7 @@ def test_a_demoted_member_may_less_on_the_next_request(
     as_contributor = try_both()
     site.people.member(private_channel.name, user, Role.VIEWER)
     as_viewer = try_both()
-    with site.people.seaway.database.write() as tx:
+    with site.people.seaway.database.write_site() as tx:
         members.remove(tx, 0, OPERATOR, private_channel.name, user)
     assert [(200, 201), (200, 403), (404, 404)] == [as_contributor, as_viewer, try_both()]
 
@@ -358,7 +358,7 @@ def test_a_channel_that_became_public_is_so_on_the_next_request(
 
 
 def set_public(site: Site, name: str, *, is_public: bool) -> None:
-    with site.people.seaway.database.write() as tx:
+    with site.people.seaway.database.write_site() as tx:
         channels.change(tx, 0, OPERATOR, name, is_public=is_public)
 
 
@@ -368,7 +368,7 @@ def test_a_key_of_some_channels_stays_so_when_they_are_gone(site: Site, http: ht
     narrow, other = site.new_channel(owner=owner, public=False), site.new_channel(owner=owner, public=False)
     key = site.people.key(owner, only=[narrow])
     before = [read_status(http, name, key) for name in (narrow, other)]
-    with site.people.seaway.database.write() as tx:
+    with site.people.seaway.database.write_site() as tx:
         channels.remove(tx, 0, OPERATOR, narrow)
     site.people.channel(narrow, owner=owner, public=False)
     after = [read_status(http, name, key) for name in (narrow, other)]
@@ -381,7 +381,7 @@ def test_a_transfer_moves_the_rights_on_the_next_request(site: Site, http: httpx
     name = site.new_channel(owner=old)
     key_of_old, key_of_new = site.people.key(old), site.people.key(new)
     own, foreign = conda(index_json("own")), conda(index_json("foreign"))
-    with site.people.seaway.database.write() as tx:
+    with site.people.seaway.database.write_site() as tx:
         transfers.give(tx, 0, OPERATOR, name, new)
     assert [201, 201] == [
         upload(http, name, own, key_of_old).status_code, upload(http, name, foreign, key_of_new).status_code,

@@ -16,7 +16,7 @@ from tests.support.requests import bearer, raw_headers, sentence, upload
 def signed_in(site: Site, user: str) -> dict[str, str]:
     """The headers of somebody who signed in just now, on a page of this site."""
     seaway = site.people.seaway
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         secret = sessions.start(tx, seaway.clock.now_ms(), users.get(tx, user).id, address="", agent="")
     return {
         "Cookie": f"seaway_session={secret}",

@@ -38,7 +38,7 @@ def tenant(site: Site, *, public: bool) -> Tenant:
     channel = site.new_channel(owner=name, public=public)
     seaway = site.people.seaway
     now_ms, teller = seaway.clock.now_ms(), seaway.house.exchanging.teller
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         user_id = users.get(tx, name).id
         sessions.start(tx, now_ms, user_id, address="", agent="")
         identities.link(tx, now_ms, OPERATOR, user_id, Outsider("github", "https://github.com", name, name, name, None))

@@ -45,7 +45,7 @@ def test_a_channel_has_one_owner(site: Site, http: httpx.Client, channel: str, o
     """Case 91: who owns it does not go, is not made less, and gets no second one beside."""
     member, stranger = new_member(site, channel), site.people.user(site.new_name("stranger"))
     gone = new_member(site, channel)
-    with site.people.seaway.database.write() as tx:
+    with site.people.seaway.database.write_site() as tx:
         users.set_disabled(tx, site.people.seaway.clock.now_ms(), OPERATOR, gone, disabled=True)
     refused = [
         call(site, http, owner, "POST", f"{channel}/leave"),

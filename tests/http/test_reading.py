@@ -718,7 +718,7 @@ def test_a_channel_made_again_shows_nothing_of_the_old_one(site: Site, http: htt
     """After a channel was deleted and made again under its name, every document is that of an empty channel."""
     upload(http, channel.name, LISTED, channel.owner)
     old = {path: http.get(f"/{channel.name}/{path}") for path in INDEX_DOCUMENTS}
-    with site.people.seaway.database.write() as tx:
+    with site.people.seaway.database.write_site() as tx:
         channels.remove(tx, 0, OPERATOR, channel.name)
     gone = {path: http.get(f"/{channel.name}/{path}").status_code for path in INDEX_DOCUMENTS}
     site.people.channel(channel.name, owner="the-owner")
@@ -741,7 +741,7 @@ def test_the_first_upload_after_a_channel_was_made_again_shows_only_itself(
     for number in range(3):
         upload(http, channel.name, conda(index_json(f"old{number}")), channel.owner)
     http.get(f"/{channel.name}/{SHARD_INDEX}")
-    with site.people.seaway.database.write() as tx:
+    with site.people.seaway.database.write_site() as tx:
         channels.remove(tx, 0, OPERATOR, channel.name)
     site.people.channel(channel.name, owner="the-owner")
     upload(http, channel.name, LISTED, channel.owner)

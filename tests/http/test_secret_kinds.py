@@ -26,7 +26,7 @@ def stage(site: Site, http: httpx.Client) -> Stage:
 def secrets(site: Site, stage: Stage) -> dict[KeyKind, str]:
     """A good secret of the owner of each kind that no header may hold."""
     people, now_ms = site.people, site.people.seaway.clock.now_ms()
-    with people.seaway.database.write() as tx:
+    with people.seaway.database.write_site() as tx:
         owner = users.get(tx, stage.users["owner"]).id
         _, login = tools.add(tx, now_ms, owner, "pixi", "channel:read", address="127.0.0.1")
         link = links.make(tx, now_ms, Purpose.RESET, user_id=owner, address="owner@example.com")

@@ -196,7 +196,7 @@ def test_a_lookalike_name_is_refused_where_the_channel_wants_it(
     site: Site, http: httpx.Client, channel: Channel
 ) -> None:
     """A channel may turn lookalike names away."""
-    with site.people.seaway.database.write() as tx:
+    with site.people.seaway.database.write_site() as tx:
         channels.change(tx, 0, OPERATOR, channel.name, refuses_lookalikes=True)
     upload(http, channel.name, conda(index_json("some-tool")), channel.owner)
     with nothing_left(site.server):

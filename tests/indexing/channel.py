@@ -96,7 +96,7 @@ class Channel:
         return removal.delete(self.seaway.house.removing, OPERATOR, self.name, subdir, file.name)
 
     def remove(self) -> None:
-        with self.seaway.database.write() as tx:
+        with self.seaway.database.write_site() as tx:
             channels.remove(tx, self.seaway.clock.now_ms(), OPERATOR, self.name)
 
     def subdir(self, tx: Tx, name: str = "noarch") -> Subdir:

@@ -22,7 +22,7 @@ def in_database(change: Callable[[Tx], object]) -> Callable[[Channel], None]:
     """Damage by a statement."""
 
     def damage(channel: Channel) -> None:
-        with channel.seaway.database.write() as tx:
+        with channel.seaway.database.write_site() as tx:
             change(tx)
 
     return damage
@@ -44,7 +44,7 @@ def document_key(channel: Channel, kind: str = "repodata.json") -> str:
 
 def two_owners(channel: Channel) -> None:
     """What the schema forbids: its index has to go first."""
-    with channel.seaway.database.write() as tx:
+    with channel.seaway.database.write_site() as tx:
         tx.execute(text("DROP INDEX uq_members_owner"))
         tx.execute(second_owner(tx, channel))
 
@@ -68,7 +68,7 @@ def of_a(**values: object) -> Callable[[Channel], None]:
 
 def other_record(channel: Channel) -> None:
     """The record of another file under the name of this one."""
-    with channel.seaway.database.write() as tx:
+    with channel.seaway.database.write_site() as tx:
         record = tx.execute(select(files.c.record).where(files.c.file_name == A2.name)).scalar_one()
         tx.execute(update(files).where(files.c.file_name == A.name).values(record=record))
 
@@ -174,7 +174,7 @@ def test_damage_is_told_of_once_and_in_words(filled: Channel) -> None:
 def test_the_schema_itself_forbids_two_owners(filled: Channel) -> None:
     """A second owner of a channel is refused by the database, whatever code asks for it."""
     People(filled.seaway).user("second")
-    with pytest.raises(IntegrityError), filled.seaway.database.write() as tx:
+    with pytest.raises(IntegrityError), filled.seaway.database.write_site() as tx:
         tx.execute(second_owner(tx, filled))
 
 

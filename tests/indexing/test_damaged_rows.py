@@ -29,7 +29,7 @@ def damage(channel: Channel, table: Table, column: str, value: object, where: st
     rows = f"({key}) IN (SELECT {key} FROM {table.name} WHERE {where} ORDER BY {key} LIMIT 1)"
     statement = f'UPDATE {table.name} SET "{column}" = :value WHERE {rows}'
     if not is_sqlite(channel):
-        with channel.seaway.database.write() as tx:
+        with channel.seaway.database.write_site() as tx:
             assert 1 == tx.execute(text(statement), {"value": value}).rowcount
         return
     with closing(sqlite3.connect(channel.seaway.settings.database_file)) as connection, connection:
@@ -48,7 +48,7 @@ def repaired(channel: Channel) -> Reindexed:
 
 def test_a_damaged_shard_is_not_spliced(filled: Channel) -> None:
     """Whatever a damaged shard holds, an upload to its name derives the name again, and nothing retires the damage."""
-    with filled.seaway.database.write() as tx:
+    with filled.seaway.database.write_site() as tx:
         content = tx.execute(select(shards.c.content).where(shards.c.name == "b")).scalar_one()
         other = zstd.pack(zstd.unpack(content).replace(b"1.0", b"1.1"))
         tx.execute(update(shards).where(shards.c.name == "b").values(content=other))
@@ -58,7 +58,7 @@ def test_a_damaged_shard_is_not_spliced(filled: Channel) -> None:
 
 def test_damaged_fragments_are_not_spliced(filled: Channel) -> None:
     """One changed character in a fragment that is still JSON is found by the next upload to the name."""
-    with filled.seaway.database.write() as tx:
+    with filled.seaway.database.write_site() as tx:
         which = (fragments.c.name == "b", fragments.c.kind == "records:packages.conda")
         content = tx.execute(select(fragments.c.content).where(*which)).scalar_one()
         tx.execute(update(fragments).where(*which).values(content=content.replace(b'"b"', b'"c"')))
@@ -80,7 +80,7 @@ def test_damaged_fragments_are_in_no_document(filled: Channel, kind: str, column
             text_of = select(fragments.c.content).where(fragments.c.name == "b", fragments.c.kind == kind)
             value = tx.execute(text_of).scalar_one().replace(b"b-1.0", b"b-1.1")
     damage(filled, fragments, column, value, which)
-    with filled.seaway.database.write() as tx:
+    with filled.seaway.database.write_site() as tx:
         tx.execute(documents.delete())
     assert before == [filled.read("noarch", name) for name in asks]
     if column == "content":
@@ -91,7 +91,7 @@ def test_lost_fragments_are_in_every_document(filled: Channel) -> None:
     """A name without its fragments, or without its shard, is derived again by the next build."""
     before = filled.repodata()
     for table in (fragments, shards):
-        with filled.seaway.database.write() as tx:
+        with filled.seaway.database.write_site() as tx:
             tx.execute(table.delete().where(table.c.name == "b"))
             tx.execute(documents.delete())
         assert before == filled.repodata()
@@ -101,7 +101,7 @@ def test_lost_fragments_are_in_every_document(filled: Channel) -> None:
 
 def test_fragments_that_cannot_be_derived_are_not_served(filled: Channel) -> None:
     """With its record damaged too, the documents are refused with the cure."""
-    with filled.seaway.database.write() as tx:
+    with filled.seaway.database.write_site() as tx:
         tx.execute(documents.delete())
     damage(filled, fragments, "content", GARBAGE, "name = 'a'")
     damage(filled, files, "record", GARBAGE, f"file_name = '{A.name}'")
@@ -238,7 +238,7 @@ def test_text_that_is_not_utf8_is_named_and_repaired(filled: Channel, table: Tab
     """A bit that flipped in a text leaves a text that no driver decodes."""
     if not is_sqlite(filled):
         pytest.skip("PostgreSQL keeps no such text")
-    with filled.seaway.database.write() as tx:
+    with filled.seaway.database.write_site() as tx:
         tx.exec_driver_sql(f"UPDATE {table.name} SET {column} = CAST(x'ff62' AS TEXT) WHERE rowid = 1")
     assert [] != list(check(filled.seaway))
     reindex(filled.seaway, None, from_blobs=True)

@@ -126,7 +126,7 @@ def test_a_reader_of_an_old_document_brings_its_build_forward(
     channel.repodata()
     channel.put(numbered(2))
     channel.repodata()
-    with channel.seaway.database.write() as tx:
+    with channel.seaway.database.write_site() as tx:
         tx.execute(jobs.update().values(run_at=clock.now_ms() + DAY_MS))
     clock.move(-back_ms if back_ms else 10 * SECOND_MS)
     channel.repodata()
@@ -281,7 +281,7 @@ def test_a_lost_document_is_made_again(channel: Channel) -> None:
     with channel.seaway.database.read() as tx:
         for row in tx.execute(documents.select()):
             channel.seaway.blobs.delete(keys.blob(row.sha256))
-    with channel.seaway.database.write() as tx:
+    with channel.seaway.database.write_site() as tx:
         rebuild(tx, channel.subdir(tx), channel.seaway.clock.now_ms(), LIMIT)
     assert before == channel.read("noarch", "repodata.json")
 

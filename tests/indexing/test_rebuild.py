@@ -82,7 +82,7 @@ DAMAGES: dict[str, tuple[str, Damage]] = {
 
 
 def damage(channel: Channel, case: str) -> None:
-    with channel.seaway.database.write() as tx:
+    with channel.seaway.database.write_site() as tx:
         DAMAGES[case][1](tx, channel.subdir(tx).id)
 
 
@@ -92,7 +92,7 @@ def found(channel: Channel) -> list[Difference]:
 
 
 def put_right(channel: Channel) -> int:
-    with channel.seaway.database.write() as tx:
+    with channel.seaway.database.write_site() as tx:
         return rebuild(tx, channel.subdir(tx), channel.seaway.clock.now_ms(), 100_000).changed
 
 
@@ -138,7 +138,7 @@ def test_a_rebuild_touches_only_what_differs(filled: Channel) -> None:
 def test_readers_of_a_running_server_see_the_repair(filled: Channel) -> None:
     """A worker that holds the damaged index in memory serves the repaired one at the next request."""
     right = filled.shard_index()["shards"]
-    with filled.seaway.database.write() as tx:
+    with filled.seaway.database.write_site() as tx:
         subdir = filled.subdir(tx)
         wrong = {"sha256": b"x" * 32, "revision": subdir.revision + 1}
         tx.execute(shard_row(subdir.id, "b").values(**wrong))

@@ -32,7 +32,7 @@ def posted(tmp_path: Path, clock: TurnedClock, server: MailServer) -> Iterator[S
 
 
 def send(seaway: Seaway, letter: Letter = LETTER) -> None:
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         seaway.house.accounts.outbox.send(tx, seaway.clock.now_ms(), letter, cause=None)
 
 
@@ -66,7 +66,7 @@ def test_a_letter_has_its_headers_and_both_forms(posted: Seaway, server: MailSer
 
 def test_a_letter_of_what_was_not_done_is_not_sent(posted: Seaway, server: MailServer) -> None:
     """It belongs to the transaction (1)."""
-    with suppress(RuntimeError), posted.database.write() as tx:
+    with suppress(RuntimeError), posted.database.write_site() as tx:
         posted.house.accounts.outbox.send(tx, 0, LETTER, cause=None)
         raise RuntimeError
     assert [] == waiting(posted)

@@ -234,7 +234,7 @@ class HookedDatabase:
     def write(self, *, channel: str | None = None) -> Iterator[Tx]:
         self.writes += 1
         self.before_write(self.writes)
-        with self.database.write(channel=channel) as tx:
+        with self.database.write_channel(channel) as tx:
             yield tx
 
     def __getattr__(self, name: str) -> Any:

@@ -396,7 +396,7 @@ def test_a_house_in_which_somebody_lives_is_refused(source: Seaway, new_house: N
 def test_somebody_else_s_tables_are_refused(source: Seaway, backed_up: Path, tmp_path: Path) -> None:
     """Restore invariant 1: a database with tables of the same names, which no migration made, is left alone."""
     database = SqliteDatabase(tmp_path / "other.db", tmp_path / "locks")
-    with database.write() as tx:
+    with database.write_site() as tx:
         tx.execute(text("CREATE TABLE users (name TEXT)"))
     with pytest.raises(BadSetting, match="did not make"):
         restore_file(replace(source, database=database), backed_up)
@@ -501,7 +501,7 @@ def test_what_is_no_backup_is_refused(empty: Seaway, file: Path, content: bytes)
 def test_an_older_database_is_backed_up_as_it_is(source: Seaway, empty: Seaway, file: Path, tmp_path: Path) -> None:
     """A backup is what is made before `seaway migrate`, so the newer Seaway makes it; restored, it is migrated."""
     older = SqliteDatabase(tmp_path / "older.db", tmp_path / "locks")
-    with older.write() as tx:
+    with older.write_site() as tx:
         migrate.upgrade(tx, "0001")
         tx.execute(text("INSERT INTO users (name, email, is_admin, created_at) VALUES ('ada', 'a@b.com', true, 1)"))
     made = back_up(replace(source, database=older), TarTarget(file))

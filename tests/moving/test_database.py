@@ -132,7 +132,7 @@ def test_a_move_goes_on_after_a_start_of_the_old_house(source: Seaway, target: D
 def test_what_passes_is_copied_anew(source: Seaway, target: Database) -> None:
     """Database invariant 3: a job that came and a document that was built since leave no audit line, and are not missed."""
     killed(source, target, 60)
-    with source.database.write() as tx:
+    with source.database.write_site() as tx:
         tx.execute(text("DELETE FROM documents WHERE kind = 'repodata.json'"))
         tx.execute(text("DELETE FROM retired_shards"))
         tx.execute(text("INSERT INTO schedules (kind, next_at) VALUES ('sweep', 1)"))
@@ -156,7 +156,7 @@ def test_a_row_that_was_tampered_with_is_found(source: Seaway, target: Database,
         with target.read() as tx:
             done = current(tx) is not None and tx.execute(text("SELECT count(*) FROM shards")).scalar_one()
         if done:
-            with target.write() as tx:
+            with target.write_site() as tx:
                 tx.execute(text(statement))
 
     with pytest.raises(Damaged, match=statement.replace("FROM ", "").split()[1]):
@@ -184,7 +184,7 @@ def test_two_houses_are_not_mixed(source: Seaway, empty: Seaway, target: Databas
 def test_an_empty_house_is_filled(source: Seaway, target: Database) -> None:
     """A database that a server was started on once, and in which nobody lives, is empty."""
     migrate(target)
-    with target.write() as tx:
+    with target.write_site() as tx:
         tx.execute(text("INSERT INTO schedules (kind, next_at) VALUES ('other', 1)"))
     move_database(source.database, target)
     assert_moved(source, target)

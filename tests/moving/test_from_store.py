@@ -145,7 +145,7 @@ def test_readers_get_the_same_bytes(
     follow(source)
     copy = lose(source)
     rebuild_here(copy)
-    with copy.database.write() as tx:
+    with copy.database.write_site() as tx:
         channels.change(tx, copy.clock.now_ms(), OPERATOR, PUBLIC, is_public=True)
     found = served(copy, People(copy).key("admin"))
 

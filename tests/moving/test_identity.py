@@ -85,7 +85,7 @@ def test_a_store_of_another_database_is_refused(
     identity = records.of_store(state.raw(empty.blobs))
     empty.pairing.adopt()
     assert identity is not None
-    with empty.database.write() as tx:
+    with empty.database.write_site() as tx:
         records.put_in_database(tx, records.of_database(tx).raised())  # type: ignore[union-attr]
     other = new_house()
     records.put_in_store(state.raw(other.blobs), records.of_store(state.raw(empty.blobs)))  # type: ignore[arg-type]

@@ -17,7 +17,7 @@ def test_what_was_revoked_or_used_stays_so(source: Seaway, empty: Seaway, tmp_pa
     """A restored house takes no key that was revoked, and no token of a workflow a second time."""
     people, now_ms = People(source), source.clock.now_ms()
     good, revoked = people.key("grace"), people.key("grace")
-    with source.database.write() as tx:
+    with source.database.write_site() as tx:
         name = keys.principal_of(tx, revoked, now_ms)
         assert name is not None
         keys.revoke(tx, now_ms, OPERATOR, users.get(tx, "grace"), name.key_name)
@@ -26,7 +26,7 @@ def test_what_was_revoked_or_used_stays_so(source: Seaway, empty: Seaway, tmp_pa
     back_up(source, TarTarget(file))
     restore_file(empty, file)
 
-    with empty.database.write() as tx:
+    with empty.database.write_site() as tx:
         assert keys.principal_of(tx, good, now_ms) is not None
         assert keys.principal_of(tx, revoked, now_ms) is None
         assert 1 == tokens.use(tx, _ISSUER, _TOKEN, now_ms + 1)

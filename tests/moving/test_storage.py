@@ -78,7 +78,7 @@ def test_what_a_rebuild_keeps_is_brought(source: Seaway, target: DiskBlobs, tmp_
     (tmp_path / "kept").write_bytes(content)
     digest = hashlib.sha256(content).digest()
     source.blobs.put_file(keys.blob(digest), tmp_path / "kept")
-    with source.database.write() as tx:
+    with source.database.write_site() as tx:
         tx.execute(insert(kept_blobs).values(sha256=digest, size=len(content)))
     move(source, target)
     with target.open(keys.blob(digest)) as file:

@@ -23,7 +23,7 @@ CLAIMS = Claims(
 
 
 def attest(seaway: Seaway, file: PackageFile, *, superseded: bool = False) -> None:
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         tx.execute(
             insert(attestations).values(
                 subdir_id=tx.execute(select(subdirs.c.id)).scalar_one(),
@@ -69,7 +69,7 @@ async def test_the_record_of_an_upload_is_told_in_words(seaway: Seaway, people: 
     assert by_key is not None
     assert ("with an API key", False) == (by_key.means, by_key.by_workflow)
     told = {"issuer": CLAIMS.issuer, "repository": "acme/lib", "commit": "c" * 40, "run": "3/2"}
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         tx.execute(update(uploads).values(key_id=None, user_id=None, **told))
         by_workflow = origin.of_file(tx, channel_id, "noarch", file.name, sha256)
         tx.execute(update(uploads).values(issuer="https://elsewhere.example"))

@@ -380,7 +380,7 @@ async def test_gzip_is_made_without_its_plain_document(store: Store) -> None:
     """The plain document that gzip is made of is built again first when it is missing or damaged."""
     before = await documents_of(store)
     for content in (None, b"", b"x"):
-        with store.seaway.database.write() as tx:
+        with store.seaway.database.write_site() as tx:
             tx.execute(delete_rows(documents).where(documents.c.kind == "repodata.json.gz"))
         plain = keys.blob(store.document_blobs()[REPODATA])
         store.seaway.blobs.delete(plain)
@@ -411,7 +411,7 @@ async def test_a_build_does_not_rely_on_damaged_bytes(store: Store) -> None:
     """Documents that come out the same as damaged ones of before take their place."""
     before = await documents_of(store)
     digests = store.document_blobs().values()
-    with store.seaway.database.write() as tx:
+    with store.seaway.database.write_site() as tx:
         tx.execute(delete_rows(documents))
     for sha256 in digests:
         key = keys.blob(sha256)
@@ -561,7 +561,7 @@ async def test_a_lost_piece_ends_its_upload(store: Store) -> None:
 
 async def test_a_noted_row_is_cleared_once(store: Store) -> None:
     """A row for a blob that nothing names, of whatever origin, is cleared."""
-    with store.seaway.database.write() as tx:
+    with store.seaway.database.write_site() as tx:
         tx.execute(damaged_blobs.insert().values(sha256=b"x" * 32, found_at=0, problem=BlobProblem.MISSING.value))
     store.keeper.recheck()
     with store.seaway.database.read() as tx:
@@ -685,7 +685,7 @@ async def test_damaged_bytes_that_cannot_be_moved_are_not_served(store: Store, h
         assert 503 == (await store.http.request(method, URL)).status_code
     assert f"The stored copy of {FILE.name} is damaged." in (await store.http.get(URL)).text
     await store.upload()
-    with store.seaway.database.write() as tx:  # the clock of the test is ahead of that of the store
+    with store.seaway.database.write_site() as tx:  # the clock of the test is ahead of that of the store
         tx.execute(damaged_blobs.update().values(found_at=0))
     assert FILE.content == (await store.http.get(URL)).content
     store.keeper.recheck()
@@ -725,7 +725,7 @@ async def test_a_damaged_piece_ends_its_upload(store: Store) -> None:
 async def test_a_repair_brings_back_every_blob(store: Store, tmp_path: Path) -> None:
     """Whatever is noted comes back from the backup, also a blob that no file names, such as one that a rebuild kept."""
     back_up(store, (tmp_path / "backups").as_uri())
-    with store.seaway.database.write() as tx:
+    with store.seaway.database.write_site() as tx:
         tx.execute(kept_blobs.insert().values(sha256=bytes.fromhex(FILE.sha256), size=len(FILE.content)))
         tx.execute(files.delete())
     store.rewrite(flipped(FILE.content))
@@ -736,7 +736,7 @@ async def test_a_repair_brings_back_every_blob(store: Store, tmp_path: Path) -> 
 
 async def test_kept_blobs_are_verified(store: Store) -> None:
     """The scrub reads the blobs that a rebuild kept, too."""
-    with store.seaway.database.write() as tx:
+    with store.seaway.database.write_site() as tx:
         tx.execute(kept_blobs.insert().values(sha256=bytes.fromhex(FILE.sha256), size=len(FILE.content)))
         tx.execute(files.delete())
     store.rewrite(flipped(FILE.content))

@@ -44,7 +44,7 @@ async def test_a_channel_is_sorted_and_filtered(seaway: Seaway, people: People, 
     await publish(seaway, "chan", "b-c", summary="Motion PLANNING")
     people.channel("other")
     await publish(seaway, "other", "b")
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         channel_id = channels.get(tx, "chan").id
         (build,) = versions.of_package(tx, channel_id, "b")[0].builds
         downloads.add(tx, {(build.id, 20_000): 3, (build.id, 10_000): 3})

@@ -201,7 +201,7 @@ def test_settings_of_a_channel_are_followed(seaway: Seaway, channel: Channel) ->
     """Each change of a channel writes its object alone: the description, the owner, the logo."""
     channel.put(A)
     run(seaway)
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         channels.change(tx, seaway.clock.now_ms(), OPERATOR, "demo", description="boats", only_publishers=True)
     described = run(seaway)
     seaway.house.logos.keep(OPERATOR, "demo", pictures.png())
@@ -354,7 +354,7 @@ def put(seaway: Seaway, column: "Column[Any]", value: object) -> None:
     """Write a value into the first row as bits that flipped would: SQLite takes any bytes for text."""
     which = f"UPDATE {column.table.name} SET {column.name} = :value WHERE id = 1"
     if seaway.database.engine.dialect.name != "sqlite":
-        with seaway.database.write() as tx:
+        with seaway.database.write_site() as tx:
             tx.execute(text(which), {"value": value})
         return
     with closing(sqlite3.connect(seaway.settings.database_file)) as connection, connection:
@@ -418,7 +418,7 @@ def test_a_damaged_channel_stops_only_its_own_object(
     before, good = objects(seaway), value_of(seaway, column)
     channel.put(A)
     put(seaway, column, value)
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         channels.change(tx, seaway.clock.now_ms(), OPERATOR, "other", description="boats")
     with capture_logs() as logs:
         written = [run(seaway).objects, run(seaway).objects]
@@ -526,7 +526,7 @@ def test_a_new_set_gets_its_channels_last(seaway: Seaway, channel: Channel) -> N
     watched = Watched(seaway.blobs)
     run(seaway, blobs=watched)
     assert ["1", "channel"] == [key.rpartition("/")[2] for _, key in watched.calls]
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         channels.change(tx, seaway.clock.now_ms(), OPERATOR, "demo", description="boats")
     channel.put(A2)
     run(seaway, blobs=watched)

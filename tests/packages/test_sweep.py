@@ -138,7 +138,7 @@ async def test_a_deleted_channel_goes_whole(seaway: Seaway, http: httpx.AsyncCli
     """After the sweep nothing of a deleted channel is left in the store."""
     await publish_file(seaway, channel, FILE)
     await http.get(f"/{channel}/noarch/repodata.json")
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         channels.remove(tx, seaway.clock.now_ms(), OPERATOR, channel)
     age(seaway, DAY_MS)
     swept(seaway)

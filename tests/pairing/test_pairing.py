@@ -88,7 +88,7 @@ def test_two_that_were_never_paired_ask_to_be(filled: Path) -> None:
     """A store and a database of before there were identities are paired by `adopt`."""
     with closing(opened(filled)) as seaway:
         state.raw(seaway.blobs).delete(keys.IDENTITY)
-        with seaway.database.write() as tx:
+        with seaway.database.write_site() as tx:
             tx.execute(delete(site_values))
     with pytest.raises(BadSetting, match="seaway adopt"):
         opened(filled)
@@ -259,17 +259,17 @@ def test_a_lost_secret_key_is_not_replaced_silently(filled: Path) -> None:
 
 def test_a_key_that_was_only_carried_here_is_not_replaced_either(filled: Path) -> None:
     """Nor one that was there when `adopt` ran, or that an older Seaway made: it is noted when it is read."""
-    with closing(opened(filled)) as seaway, seaway.database.write() as tx:
+    with closing(opened(filled)) as seaway, seaway.database.write_site() as tx:
         tx.execute(delete(site_values).where(site_values.c.name == "secret-key-made"))
     with closing(opened(filled)) as seaway:
         seaway.pairing.adopt()
-        with seaway.database.write() as tx:
+        with seaway.database.write_site() as tx:
             secret_key.forget_lost(tx, seaway.blobs)
         state.raw(seaway.blobs).delete(keys.SECRET_KEY)
     with closing(opened(filled)) as seaway:
         with pytest.raises(Unavailable, match="secret key of the site is missing"):
             seaway.house.accounts.sealer.seal(b"seed", "totp")
-        with seaway.database.write() as tx:
+        with seaway.database.write_site() as tx:
             secret_key.forget_lost(tx, seaway.blobs)
         assert seaway.house.accounts.sealer.seal(b"seed", "totp")
 
@@ -302,7 +302,7 @@ def test_raises_that_are_cut_off_leave_a_pair(filled: Path) -> None:
     """A raise whose end the database did not see, then one that did not reach the store."""
     with closing(opened(filled)) as seaway:
         blobs = state.raw(seaway.blobs)
-        with seaway.database.write() as tx:
+        with seaway.database.write_site() as tx:
             before = records.of_database(tx)
             assert before is not None
             records.put_in_database(tx, before.raised())

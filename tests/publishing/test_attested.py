@@ -52,7 +52,7 @@ def holds(seaway: Seaway) -> bool:
 
 
 def ask(seaway: Seaway, mode: Attestations) -> None:
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         channels.change(tx, seaway.clock.now_ms(), OPERATOR, "robots", attestations=mode)
 
 
@@ -171,7 +171,7 @@ async def test_a_rebuilt_index_still_tells_of_attestations(seaway: Seaway, attes
     await publish_file(
         seaway, "robots", FILE, by=attester.principal("robots"), attestation=attester.bundle(FILE, "robots")
     )
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         ((_, subdir_id),) = rebuild.all_subdirs(tx)
         subdir = get_subdir(tx, subdir_id)
         assert subdir is not None
@@ -195,7 +195,7 @@ async def test_check_finds_sidecars_that_do_not_belong(
     """Both directions: a record without its sidecar, a sidecar without its record."""
     bundle = attester.bundle(FILE, "robots")
     await publish_file(seaway, "robots", FILE, by=attester.principal("robots"), attestation=bundle)
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         tx.execute(update(attestations).values(values))
 
     assert {"S6"} == {broken.promise for broken in check(seaway)}

@@ -202,7 +202,7 @@ async def test_time_of_refused_files_counts(costly: Seaway, clock: TurnedClock) 
     await publish_file(costly, "boats", SMALL, by=ada)
     await publish_file(costly, "boats", conda(index_json("other")), by=OPERATOR)
     clock.move(24 * MINUTE_MS + 1000)
-    with costly.database.write() as tx:
+    with costly.database.write_site() as tx:
         throttle.forget_old(tx, clock.now_ms())
     await publish_file(costly, "boats", conda(index_json("mine")), by=mallory)
 

@@ -180,10 +180,10 @@ def test_a_logo_lives_as_long_as_its_channel_has_it(seaway: Seaway, people: Peop
     seaway.house.logos.put(OPERATOR, "robots", Given(pictures.png(colour=(1, 2, 3))))
     assert is_there_after_a_sweep()
     assert [] == list(check(seaway))
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         channels.remove(tx, clock.now_ms(), OPERATOR, "others")
     assert not is_there_after_a_sweep()
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         logos.drop(tx, clock.now_ms(), OPERATOR, "robots")
     assert logo_of(seaway, "robots") is None
 

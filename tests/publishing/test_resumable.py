@@ -262,7 +262,7 @@ def test_the_right_is_asked_each_time(uploads: Uploads) -> None:
     uploads.by = principal(uploads.seaway, people.key("helper"))
     upload = uploads.begin()
     uploads.send(upload, 0, SMALL.content[:10])
-    with uploads.seaway.database.write() as tx:
+    with uploads.seaway.database.write_site() as tx:
         members.remove(tx, 1, OPERATOR, CHANNEL, "helper")
     with pytest.raises(NotAllowed):
         uploads.send(upload, 10, SMALL.content[10:])
@@ -308,7 +308,7 @@ def test_what_nobody_goes_on_with_ends(uploads: Uploads) -> None:
     uploads.clock.move(resumable.LASTS_MS)
     with pytest.raises(NotFound):
         uploads.look(upload)
-    with uploads.seaway.database.write() as tx:
+    with uploads.seaway.database.write_site() as tx:
         assert 1 == resumable.expire(tx, uploads.clock.now_ms())
     sweep_now(uploads)
     assert set() == uploads.blobs()
@@ -537,10 +537,10 @@ def test_pieces_count_in_the_quota_of_the_owner(strict: Uploads) -> None:
     strict.send(upload, 0, LARGE.content[:-10])
     with pytest.raises(TooLarge, match="The channels of the owner of second hold"):
         strict.begin(channel="second")
-    with strict.seaway.database.write() as tx:
+    with strict.seaway.database.write_site() as tx:
         quotas.set_of_user(tx, 0, OPERATOR, "owner", 10**6)
     strict.begin(channel="second")
-    with strict.seaway.database.write() as tx:
+    with strict.seaway.database.write_site() as tx:
         assert quotas.Usage(10**6, len(LARGE.content) - 10) == quotas.of_user(tx, strict.by.user_id or 0, 5)
         quotas.set_of_user(tx, 0, OPERATOR, "owner", None)
         assert quotas.Usage(5, len(LARGE.content) - 10, is_default=True) == quotas.of_user(
@@ -549,7 +549,7 @@ def test_pieces_count_in_the_quota_of_the_owner(strict: Uploads) -> None:
 
 
 def set_quota(uploads: Uploads, quota: int) -> None:
-    with uploads.seaway.database.write() as tx:
+    with uploads.seaway.database.write_site() as tx:
         quotas.set_of_channel(tx, 0, OPERATOR, CHANNEL, quota)
 
 

@@ -70,7 +70,7 @@ def test_an_unforeseen_error_is_one_line(watched: Watched) -> None:
     """A bug is an object with its traceback in a field, and the asker gets its id but nothing of it."""
     beside = house.build(watched.server.folder)
     key = People(beside).key("victim")
-    with beside.database.write() as tx:
+    with beside.database.write_site() as tx:
         victim = users.get(tx, "victim")
         tx.execute(update(keys).where(keys.c.user_id == victim.id).values(mode="NONSENSE"))
     beside.close()

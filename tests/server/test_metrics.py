@@ -198,7 +198,7 @@ async def test_jobs_are_counted_and_those_that_wait_are_shown(
     counted: Seaway, metrics: Metrics, clock: TurnedClock
 ) -> None:
     """Attempts by kind and result; the jobs there are by state, and how late the oldest is."""
-    with counted.database.write() as tx:
+    with counted.database.write_site() as tx:
         queue.enqueue(tx, clock.now_ms(), "no such kind", {})
     clock.move(90_000)
     before = gauges(counted)
@@ -226,7 +226,7 @@ async def test_the_lag_of_whole_documents(counted: Seaway, clock: TurnedClock) -
         act(counted.house.removing, OPERATOR, channel, published.subdir, file.name)
     clock.move(5_000)
     small = lag(gauges(counted))
-    with counted.database.write() as tx:
+    with counted.database.write_site() as tx:
         tx.execute(update(subdirs).values(record_count=_LIMIT + 1))
     large = lag(gauges(counted))
     nothing, behind = (0, 0, 0), (1, 2, 5)

@@ -236,7 +236,7 @@ def test_a_database_says_what_is_wrong(tmp_path: Path) -> None:
 
 
 def write(database: SqliteDatabase, pragma: str) -> None:
-    with database.write() as tx:
+    with database.write_site() as tx:
         tx.exec_driver_sql(pragma)
         tx.exec_driver_sql("CREATE TABLE numbers (number INTEGER)")
         tx.exec_driver_sql("CREATE TABLE others (number INTEGER)")

@@ -173,7 +173,7 @@ async def test_notices_end_without_a_change(
 ) -> None:
     """A notice is served until it is over, also from memory; then it is not, though nobody changed anything."""
     from_now = clock.now_ms()
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         notices.add(tx, from_now, OPERATOR, "boats", Level.WARNING, "Moving soon", expires_at_ms=from_now + DAY_MS)
     seen = [(await http.get("/boats/notices.json")).json()["notices"] for _ in range(2)]
     assert seen[0] == seen[1]

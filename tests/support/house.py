@@ -36,7 +36,7 @@ class People:
 
     def user(self, name: str, *, admin: bool = False) -> str:
         """Make a user, who is admin only if asked (the first one of a house always is)."""
-        with self.seaway.database.write() as tx:
+        with self.seaway.database.write_site() as tx:
             if users.find(tx, name) is None:
                 users.add(tx, self._now(), OPERATOR, name, email=None, password_hash=None, is_admin=admin)
                 users.set_admin(tx, self._now(), OPERATOR, name, is_admin=admin)
@@ -44,13 +44,13 @@ class People:
 
     def channel(self, name: str, *, owner: str = "owner", public: bool = True) -> str:
         self.user(owner)
-        with self.seaway.database.write() as tx:
+        with self.seaway.database.write_site() as tx:
             channels.add(tx, self._now(), OPERATOR, name, users.get(tx, owner), description="", is_public=public)
         return name
 
     def member(self, channel: str, user: str, role: Role) -> str:
         self.user(user)
-        with self.seaway.database.write() as tx:
+        with self.seaway.database.write_site() as tx:
             members.put(tx, self._now(), OPERATOR, channel, user, role)
         return user
 
@@ -59,7 +59,7 @@ class People:
     ) -> str:
         """A fresh secret of a user."""
         self.user(user)
-        with self.seaway.database.write() as tx:
+        with self.seaway.database.write_site() as tx:
             count = len(keys.all_keys(tx, users.get(tx, user).id))
             _, secret = keys.add(
                 tx,

@@ -36,7 +36,7 @@ class Attester:
     @classmethod
     def trusted_by(cls, seaway: Seaway) -> "Attester":
         sigstore = MiniSigstore()
-        with seaway.database.write() as tx:
+        with seaway.database.write_site() as tx:
             trusted_root.keep(tx, seaway.clock.now_ms(), OPERATOR, sigstore.trusted_root)
         return cls(seaway, sigstore)
 

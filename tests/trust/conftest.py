@@ -39,7 +39,7 @@ class Trust:
         return People(self.seaway)
 
     def trust(self, channel: str, issuer_name: str, matched: dict[str, str], **draft: Any) -> Publisher:
-        with self.seaway.database.write() as tx:
+        with self.seaway.database.write_site() as tx:
             return publishers.add(
                 tx,
                 self.seaway.clock.now_ms(),
@@ -51,7 +51,7 @@ class Trust:
             )
 
     def keys(self, issuer_name: str, *names: str) -> None:
-        with self.seaway.database.write() as tx:
+        with self.seaway.database.write_site() as tx:
             issuers.set_static_keys(tx, self.seaway.clock.now_ms(), OPERATOR, issuer_name, issuer.key_set(*names))
 
 

@@ -49,7 +49,7 @@ def certificate(claims: dict[str, Any]) -> dict[int, str]:
 
 @pytest.fixture(autouse=True)
 def trusted(here: Trusting) -> None:
-    with here.seaway.database.write() as tx:
+    with here.seaway.database.write_site() as tx:
         trusted_root.keep(tx, here.clock.now_ms(), OPERATOR, SIGSTORE.trusted_root)
 
 
@@ -120,7 +120,7 @@ def test_a_newer_log_is_told_apart(here: Trusting) -> None:
 
 def test_a_channel_that_requires_attestations_takes_no_key(here: Trusting) -> None:
     """A workflow without one is refused as well, and both are told why."""
-    with here.seaway.database.write() as tx:
+    with here.seaway.database.write_site() as tx:
         channels.change(tx, here.clock.now_ms(), OPERATOR, "harbour", attestations=Attestations.REQUIRED)
     for secret in (here.minted(issuer.token(issuer.github(here.now_s))), here.people.key("owner")):
         answer = upload(here, secret, None)

@@ -81,7 +81,7 @@ def test_a_token_is_exchanged_once(here: Trusting) -> None:
 def test_gitlabs_token_can_be_for_several_commands(here: Trusting) -> None:
     """Its publisher says how often; the refusal says what to do."""
     text = issuer.token(issuer.gitlab(here.now_s))
-    with here.seaway.database.write() as tx:
+    with here.seaway.database.write_site() as tx:
         known = next(one for one in trusted.in_channel(tx, channels.get(tx, "harbour").id) if one.kind == "gitlab")
         draft = trusted.Draft(matched=known.wanted.matched, exchanges=3)
         trusted.change(tx, here.clock.now_ms(), OPERATOR, "harbour", known.id, draft)
@@ -104,12 +104,12 @@ def test_used_tokens_are_remembered_for_longer_than_they_live(here: Trusting) ->
     here.minted(text)
     expires_ms = json.loads(_claims(text))["exp"] * SECOND_MS
     here.clock.move(expires_ms + exchange.LEEWAY_MS - 1 - here.clock.now_ms())
-    with here.seaway.database.write() as tx:
+    with here.seaway.database.write_site() as tx:
         tokens.forget_old(tx, here.clock.now_ms())
     assert "reused-token" == here.mint(text).json()["code"]
 
     here.clock.move(2 * HOUR_MS)
-    with here.seaway.database.write() as tx:
+    with here.seaway.database.write_site() as tx:
         tokens.forget_old(tx, here.clock.now_ms())
         assert 0 == tx.execute(select(func.count()).select_from(used_tokens)).scalar_one()
         assert 0 == tx.execute(select(func.count()).select_from(workflow_tokens)).scalar_one()
@@ -121,7 +121,7 @@ def _claims(text: str) -> bytes:
 
 def test_the_first_token_pins_ids_and_the_first_upload_tells_the_owner(here: Trusting) -> None:
     """Case 62: a repository of the same name with another number is refused from then on; emails are sent once."""
-    with here.seaway.database.write() as tx:
+    with here.seaway.database.write_site() as tx:
         emails.add(tx, here.clock.now_ms(), users.get(tx, "owner").id, "owner@example.com", verified=True)
     here.minted(github(here))
     here.minted(github(here))
@@ -147,7 +147,7 @@ def in_channel(here: Trusting) -> tuple[list[log.Entry], trusted.Publisher]:
 
 def test_nothing_of_a_run_is_in_a_channel_before_it_uploads_there(here: Trusting) -> None:
     """Anyone can name a repository that is not theirs: its runs stay unknown to them, though their token is good here."""
-    with here.seaway.database.write() as tx:
+    with here.seaway.database.write_site() as tx:
         emails.add(tx, here.clock.now_ms(), users.get(tx, "owner").id, "owner@example.com", verified=True)
     before = in_channel(here)
     ended, secret = (here.minted(github(here, environment="release", run_id="77")) for _ in range(2))
@@ -174,7 +174,7 @@ def test_a_publisher_that_is_made_another_begins_as_new(here: Trusting) -> None:
     """Otherwise an owner could upload once from their own repository, and then name one that is not theirs."""
     upload(here, here.minted(github(here)))
     _, known = in_channel(here)
-    with here.seaway.database.write() as tx:
+    with here.seaway.database.write_site() as tx:
         draft = replace(trusted.draft_of(known), matched={**known.wanted.matched, "repository": "other"})
         trusted.change(tx, here.clock.now_ms(), OPERATOR, "harbour", known.id, draft)
     here.minted(github(here, **other("acme/other")))
@@ -196,7 +196,7 @@ def letters(here: Trusting) -> int:
 def test_another_workflow_begins_without_pins(here: Trusting) -> None:
     """To change what is matched clears what was pinned; to change the mode does not."""
     here.minted(github(here))
-    with here.seaway.database.write() as tx:
+    with here.seaway.database.write_site() as tx:
         known = trusted.in_channel(tx, channels.get(tx, "harbour").id)[0]
         assert {"owner_id": "1001", "repository_id": "2002"} == known.wanted.pins
         draft = trusted.draft_of(known)
@@ -210,7 +210,7 @@ def test_another_workflow_begins_without_pins(here: Trusting) -> None:
 
 def test_an_environment_that_nobody_asks_for_is_told_once(here: Trusting) -> None:
     """The owner learns that the rules of the environment can be gone round."""
-    with here.seaway.database.write() as tx:
+    with here.seaway.database.write_site() as tx:
         emails.add(tx, here.clock.now_ms(), users.get(tx, "owner").id, "owner@example.com", verified=True)
     upload(here, here.minted(github(here)))
     before = letters(here)
@@ -235,7 +235,7 @@ def test_the_mode_of_the_publisher_is_what_its_token_may(here: Trusting) -> None
     reader = here.minted(issuer.token(issuer.google(here.now_s)))
     assert (200, 403) == (here.read("harbour", reader), upload(here, reader).status_code)
 
-    with here.seaway.database.write() as tx:
+    with here.seaway.database.write_site() as tx:
         known = trusted.in_channel(tx, channels.get(tx, "harbour").id)[0]
         draft = trusted.Draft(known.wanted.matched, mode=Mode.READ_WRITE_DELETE)
         trusted.change(tx, 1, OPERATOR, "harbour", known.id, draft)
@@ -298,11 +298,11 @@ def test_an_upload_may_outlive_the_token(here: Trusting) -> None:
 def test_the_tokens_of_a_disabled_user_end(here: Trusting) -> None:
     """Case 27: those by a publisher that they added; the publisher stays, marked, and works for what comes later."""
     here.people.user("maker")
-    with here.seaway.database.write() as tx:
+    with here.seaway.database.write_site() as tx:
         tx.execute(update(publisher_rows).values(created_by=users.get(tx, "maker").id))
     secret = here.minted(github(here))
     here.clock.move(1)
-    with here.seaway.database.write() as tx:
+    with here.seaway.database.write_site() as tx:
         users.set_disabled(tx, here.clock.now_ms(), OPERATOR, "maker", disabled=True)
     assert 401 == here.read("harbour", secret)
     here.clock.move(1)
@@ -331,7 +331,7 @@ def test_a_token_ends_at_once_when(here: Trusting, end: Any) -> None:
     here.people.user("heir")
     secret = here.minted(github(here))
     assert 200 == here.read("harbour", secret)
-    with here.seaway.database.write() as tx:
+    with here.seaway.database.write_site() as tx:
         end(tx, here, trusted.in_channel(tx, channels.get(tx, "harbour").id)[0])
 
     assert 401 == here.read("harbour", secret)
@@ -354,7 +354,7 @@ def test_a_token_ends_itself(here: Trusting) -> None:
 
 def test_a_channel_that_takes_publishers_only(here: Trusting) -> None:
     """Case 61: the owner's key does not upload there, and the workflow does."""
-    with here.seaway.database.write() as tx:
+    with here.seaway.database.write_site() as tx:
         channels.change(tx, here.clock.now_ms(), OPERATOR, "harbour", only_publishers=True)
 
     refused = upload(here, here.people.key("owner"))
@@ -383,7 +383,7 @@ def test_switched_off(tmp_path: Path, clock: TurnedClock) -> None:
 
 def test_an_issuer_that_is_switched_off(here: Trusting) -> None:
     """Its tokens are refused by name; others are exchanged."""
-    with here.seaway.database.write() as tx:
+    with here.seaway.database.write_site() as tx:
         issuers.set_enabled(tx, here.clock.now_ms(), OPERATOR, "github", enabled=False)
 
     answer = here.mint(github(here))

@@ -32,7 +32,7 @@ def server() -> Iterator[LocalIssuer]:
 @pytest.fixture
 def forge(here: Trusting, server: LocalIssuer) -> LocalIssuer:
     """A GitLab of somebody's own on this machine, registered, with a publisher of `harbour`."""
-    with here.seaway.database.write() as tx:
+    with here.seaway.database.write_site() as tx:
         issuers.add(tx, here.clock.now_ms(), OPERATOR, "forge", kind="gitlab", issuer=server.address)
     here.trust("harbour", "forge", GITLAB)
     return server
@@ -60,7 +60,7 @@ def test_a_self_managed_gitlab_publishes(here: Trusting, forge: LocalIssuer) -> 
 
 def test_a_project_of_one_gitlab_is_not_that_of_another(here: Trusting, forge: LocalIssuer) -> None:
     """The publisher of gitlab.com does not fit the same project elsewhere, nor the other way round."""
-    with here.seaway.database.write() as tx:
+    with here.seaway.database.write_site() as tx:
         tx.exec_driver_sql("DELETE FROM publishers WHERE issuer LIKE 'http://127%%'")
 
     assert "invalid-publisher" == code(here, token(here, forge))
@@ -273,7 +273,7 @@ def test_keys_of_a_file_are_used_without_asking_anybody(here: Trusting, forge: L
     assert "ok" == code(here, token(here, forge, "key-2"))
     assert "invalid-token" == code(here, token(here, forge))
     assert [] == forge.asked
-    with here.seaway.database.write() as tx:
+    with here.seaway.database.write_site() as tx:
         issuers.set_static_keys(tx, here.clock.now_ms(), OPERATOR, "forge", None)
     assert "ok" == code(here, token(here, forge))
 

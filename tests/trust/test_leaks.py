@@ -88,7 +88,7 @@ async def test_a_signed_report_ends_keys_and_tells_their_owners(http: httpx.Asyn
     people = People(scanned)
     people.channel("boats", owner="ada", public=False)
     secret, other = people.key("ada"), people.key("ada")
-    with scanned.database.write() as tx:
+    with scanned.database.write_site() as tx:
         emails.add(tx, 0, users.get(tx, "ada").id, "ada@example.com", verified=True)
     assert 200 == await status(http, secret)
     body = body_of(secret, ids.new_key(ids.KeyKind.USER), "something else")
@@ -118,7 +118,7 @@ async def test_a_found_token_of_a_tool_ends_its_login(http: httpx.AsyncClient, s
     """Either token takes both along, of this login only; the person hears of it."""
     people = People(scanned)
     people.channel("boats", owner="ada", public=False)
-    with scanned.database.write() as tx:
+    with scanned.database.write_site() as tx:
         user_id = users.get(tx, "ada").id
         emails.add(tx, 0, user_id, "ada@example.com", verified=True)
         now_ms = scanned.clock.now_ms()
@@ -129,7 +129,7 @@ async def test_a_found_token_of_a_tool_ends_its_login(http: httpx.AsyncClient, s
     answer = await report(http, body_of(found, ids.new_key(ids.KeyKind.TOOL), ids.new_key(ids.KeyKind.TOOL_REFRESH)))
     assert ["true_positive", "false_positive", "false_positive"] == [one["label"] for one in answer.json()]
     assert [401, 200] == [await status(http, login.access), await status(http, other.access)]
-    with scanned.database.write() as tx:
+    with scanned.database.write_site() as tx:
         assert isinstance(tools.refresh(tx, scanned.clock.now_ms(), login.refresh, "rattler"), tools.Refusal)
     assert [("secret scanning", "", "rattler")] == lines_of(scanned, "tool.revoked")
     assert 1 == letters_waiting(scanned)
@@ -138,12 +138,12 @@ async def test_a_found_token_of_a_tool_ends_its_login(http: httpx.AsyncClient, s
 def test_all_of_a_report_is_looked_up_before_any_ends(seaway: Seaway, people: People) -> None:
     """Both tokens of a login are ours, though the first takes the second along; what is named twice ends once."""
     people.user("ada")
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         user_id = users.get(tx, "ada").id
         emails.add(tx, 0, user_id, "ada@example.com", verified=True)
         _, login = tools.add(tx, 0, user_id, "rattler", "openid channel:read", address="")
     secrets = [login.refresh, login.access, people.key("ada")] * 2
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         found = [Found(secret, "stdin") for secret in secrets]
         labels = revoke(tx, 0, OPERATOR, found, telling=seaway.house.accounts)
     assert [(secret, True) for secret in secrets] == [(label.token, label.is_ours) for label in labels]
@@ -158,7 +158,7 @@ async def test_a_found_token_of_a_workflow_ends(http: httpx.AsyncClient, scanned
     people.channel("boats", owner="ada", public=False)
     people.channel("others", owner="ada", public=False)
     matched = {"owner": "acme", "repository": "demo", "workflow": "release.yml"}
-    with scanned.database.write() as tx:
+    with scanned.database.write_site() as tx:
         emails.add(tx, 0, users.get(tx, "ada").id, "ada@example.com", verified=True)
         now_ms, teller = scanned.clock.now_ms(), scanned.house.exchanging.teller
         both = [
@@ -185,7 +185,7 @@ def test_a_found_token_without_a_publisher_is_in_the_log(seaway: Seaway, people:
     """Its publisher was removed before: no channel has the line, and the site has it."""
     people.channel("boats", owner="ada")
     matched = {"owner": "acme", "repository": "demo", "workflow": "release.yml"}
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         teller = seaway.house.exchanging.teller
         publisher = publishers.add(tx, 0, OPERATOR, teller, "boats", "github", Draft(matched))
         secret = tokens.mint(tx, 0, replace(GITHUB, name="acme/demo on GitHub"), [publisher], life_ms=MINUTE_MS)
@@ -266,6 +266,6 @@ def test_a_file_that_cannot_be_read_is_the_operators_matter(clock: TurnedClock, 
 def test_the_operator_ends_leaked_keys(seaway: Seaway, people: People) -> None:
     """`key revoke --stdin`: the same, without a signature."""
     secret = people.key("ada")
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         labels = revoke(tx, 0, OPERATOR, [Found(secret, "stdin"), Found("x", "stdin")], telling=seaway.house.accounts)
     assert [True, False] == [label.is_ours for label in labels]

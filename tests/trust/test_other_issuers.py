@@ -29,7 +29,7 @@ def test_an_issuer_by_configuration(here: Trusting, kind: str) -> None:
     """Its publisher names claims, a token that says others is refused, and one token is exchanged once."""
     rules, claims, matched, claim = CASES[kind]
     address = f"https://{kind}.example"
-    with here.seaway.database.write() as tx:
+    with here.seaway.database.write_site() as tx:
         issuers.add(tx, here.clock.now_ms(), OPERATOR, kind, kind=kind, issuer=address, rules=rules)
     here.keys(kind, "key-1")
     here.trust("harbour", kind, matched)

@@ -76,13 +76,13 @@ def test_what_is_kept_counts_until_it_is_forgotten(seaway: Seaway) -> None:
     bundle = written(ours.bundle(statement(conda())))
     with pytest.raises(UnknownParty):
         roots.verifier().verify(bundle)
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         trusted_root.keep(tx, seaway.clock.now_ms(), OPERATOR, ours.trusted_root)
 
     assert Origin.DATABASE is roots.current().origin
     assert roots.verifier().verify(bundle).payload
     assert roots.verifier() is roots.verifier()
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         trusted_root.forget(tx, seaway.clock.now_ms(), OPERATOR)
         lines = tx.execute(select(audit.c.target).where(audit.c.action == Event.TRUSTED_ROOT_CHANGED.value)).scalars()
         assert ["database", "program"] == list(lines)
@@ -93,7 +93,7 @@ def test_the_file_of_the_settings_is_the_only_root(seaway: Seaway, tmp_path: Pat
     """Invariant 1: whatever the database keeps."""
     ours, theirs, file = MiniSigstore(), MiniSigstore(), tmp_path / "root.json"
     file.write_bytes(ours.trusted_root)
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         trusted_root.keep(tx, seaway.clock.now_ms(), OPERATOR, theirs.trusted_root)
     roots = TrustedRoots(seaway.database, file)
 
@@ -116,6 +116,6 @@ def test_the_file_of_the_settings_is_the_only_root(seaway: Seaway, tmp_path: Pat
 )
 def test_what_is_no_root_is_not_kept(seaway: Seaway, content: bytes) -> None:
     """Invariant 2."""
-    with pytest.raises(BadSetting, match="no trusted root"), seaway.database.write() as tx:
+    with pytest.raises(BadSetting, match="no trusted root"), seaway.database.write_site() as tx:
         trusted_root.keep(tx, seaway.clock.now_ms(), OPERATOR, content)
     assert Origin.PROGRAM is TrustedRoots(seaway.database, None).current().origin

@@ -100,7 +100,7 @@ async def test_the_record_outlives_channel_and_user(seaway: Seaway, people: Peop
     people.channel("robots")
     people.member("robots", "ann", Role.CONTRIBUTOR)
     await publish_file(seaway, "robots", conda(), by=principal(seaway, people.key("ann")))
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         channels.remove(tx, seaway.clock.now_ms(), OPERATOR, "robots")
         tx.execute(delete(users).where(users.c.name == "ann"))
     people.channel("robots")
@@ -167,7 +167,7 @@ async def test_a_record_that_was_tampered_with_is_found(
     for name in ("a", "b", "c"):
         await publish_file(seaway, "robots", conda(index_json(name)))
     assert broken(seaway) == []
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         forge(tx)
 
     assert broken(seaway) != []

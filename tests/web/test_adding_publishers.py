@@ -128,7 +128,7 @@ def test_no_transaction_is_open_while_github_is_asked(place: Place) -> None:
     wrote = []
 
     def write() -> None:
-        with place.seaway.database.write() as tx:
+        with place.seaway.database.write_site() as tx:
             wrote.append(users.get(tx, place.user).name)
 
     place.github.watch = write

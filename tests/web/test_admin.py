@@ -50,7 +50,7 @@ def admin(shared: Seaway, portal: BlockingPortal) -> Admin:
     """An admin with a browser."""
     visitor = Admin(shared, portal, f"2001:db8:ad::{next(_numbers):x}")
     visitor.name = new_user(shared)
-    with shared.database.write() as tx:
+    with shared.database.write_site() as tx:
         users.set_admin(tx, shared.clock.now_ms(), OPERATOR, visitor.name, is_admin=True)
     visitor.sign_in(visitor.name)
     return visitor
@@ -59,7 +59,7 @@ def admin(shared: Seaway, portal: BlockingPortal) -> Admin:
 @pytest.fixture
 def dead_jobs(shared: Seaway) -> Iterator[list[int]]:
     """Two that failed for good."""
-    with shared.database.write() as tx:
+    with shared.database.write_site() as tx:
         tx.execute(delete(jobs))
         given = {"kind": "send-letter", "args": "{}", "state": "dead", "attempt": 10, "run_at": 1, "created_at": 1}
         numbers = [
@@ -67,7 +67,7 @@ def dead_jobs(shared: Seaway) -> Iterator[list[int]]:
             for number in range(2)
         ]
     yield numbers
-    with shared.database.write() as tx:
+    with shared.database.write_site() as tx:
         tx.execute(delete(jobs))
 
 
@@ -259,11 +259,11 @@ def test_storage_names_damaged_files(admin: Admin, shared: Seaway, portal: Block
     portal.call(partial(publish_file, shared, channel, file))
     assert "Damaged files" not in admin.get("/admin/storage").text
     sha256 = bytes.fromhex(file.sha256)
-    with shared.database.write() as tx:
+    with shared.database.write_site() as tx:
         tx.execute(insert(damaged_blobs).values(sha256=sha256, found_at=shared.clock.now_ms(), problem="missing"))
     shown = admin.get("/admin/storage").text
     assert (True, True) == ("Damaged files" in shown, f"{channel}/noarch/{file.name}" in shown)
-    with shared.database.write() as tx:
+    with shared.database.write_site() as tx:
         tx.execute(delete(damaged_blobs))
 
 
@@ -273,7 +273,7 @@ def test_a_longer_list_asks_no_more(admin: Admin, shared: Seaway, dead_jobs: lis
     People(shared).channel(f"first-{next(_numbers)}", owner=owner)
     paths = ["users", f"users/{owner}", "channels", "storage", "jobs", "issuers", "log"]
     before = {path: statements(admin, shared, path) for path in paths}
-    with shared.database.write() as tx:
+    with shared.database.write_site() as tx:
         now_ms, user = shared.clock.now_ms(), users.get(tx, owner)
         for number in range(60):
             name = f"many-{number}-{next(_numbers)}"

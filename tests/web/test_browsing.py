@@ -53,7 +53,7 @@ class Tags(HTMLParser):
 def signed_in(site: Site, user: str) -> httpx.Client:
     """A browser of this user, with the token that its pages hold."""
     seaway = site.people.seaway
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         user_id = tx.exec_driver_sql(f"SELECT id FROM users WHERE name = '{user}'").scalar_one()
         secret = sessions.start(tx, seaway.clock.now_ms(), user_id, address="127.0.0.1", agent="a test")
     name = Cookies.of_site(site.server.address).session_name
@@ -88,7 +88,7 @@ def test_a_channel_shows_its_packages_and_how_to_use_it(site: Site, http: httpx.
     )
     seaway = site.people.seaway
     now_ms = seaway.clock.now_ms()
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         channels.change(tx, now_ms, OPERATOR, channel, description="All **letters**.")
         notices.add(tx, now_ms, OPERATOR, channel, Level.WARNING, "It moves <b>.", expires_at_ms=now_ms + 1_000_000)
     page = shown(http, f"/channels/{channel}")
@@ -182,7 +182,7 @@ def test_nothing_that_strangers_write_is_more_than_text(site: Site, http: httpx.
         paths={"paths": [{"_path": f"share/{EVIL}".replace("/", "_"), "sha256": EVIL}], "paths_version": 1},
     )
     publish(site, http, channel, evil)
-    with site.people.seaway.database.write() as tx:
+    with site.people.seaway.database.write_site() as tx:
         channels.change(tx, 0, OPERATOR, channel, description=EVIL)
     here = f"/channels/{channel}"
     for path in (
@@ -197,7 +197,7 @@ def test_nothing_that_strangers_write_is_more_than_text(site: Site, http: httpx.
         assert not {"img", "iframe", "object", "embed", "style", "base"} & seen.tags
         assert not {name for name in seen.attributes if name.startswith("on") or name in ("style", "srcdoc")}
         assert all(source.startswith("/static/") for source in seen.sources)
-    with site.people.seaway.database.write() as tx:
+    with site.people.seaway.database.write_site() as tx:
         channels.remove(tx, site.people.seaway.clock.now_ms(), OPERATOR, channel)  # other tests read the front page
 
 
@@ -301,7 +301,7 @@ def test_downloads_of_a_version_and_of_a_time(site: Site, http: httpx.Client) ->
     channel, seaway = site.new_channel(), site.people.seaway
     publish(site, http, channel, conda(index_json("lib", "1.0")), conda(index_json("lib", "2.0")))
     today = seaway.clock.now_ms() // DAY_MS
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         channel_id = channels.get(tx, channel).id
         (new,), (old,) = (version.builds for version in versions.of_package(tx, channel_id, "lib"))
         downloads.add(

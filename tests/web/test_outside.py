@@ -52,7 +52,7 @@ class World:
     def user(self, *, address: str | None = None) -> str:
         """Somebody with the usual password."""
         name = f"grace-{next(_numbers)}"
-        with self.seaway.database.write() as tx:
+        with self.seaway.database.write_site() as tx:
             now_ms = self.clock.now_ms()
             email = address or f"{name}@example.com"
             users.add(tx, now_ms, OPERATOR, name, email=email, password_hash=_HASH, is_admin=False)
@@ -369,7 +369,7 @@ def test_a_disabled_user_does_not_come_in(world: World) -> None:
     """Case 27, by this way."""
     person = octocat()
     user = settle(world, world.browser(), "github", person)
-    with world.seaway.database.write() as tx:
+    with world.seaway.database.write_site() as tx:
         users.set_disabled(tx, world.clock.now_ms(), OPERATOR, user, disabled=True)
     browser = world.browser()
     assert 401 == arrive(world, browser, "github", person).status_code

@@ -452,7 +452,7 @@ def test_an_invitation_shows_the_logo_to_who_may_see_it(
     shared.house.logos.put(OPERATOR, channel, Given(pictures.png()))
     link = f"/invitations/{invited(shared, channel)}"
     assert "/logo/" not in visit().get(link).text
-    with shared.database.write() as tx:
+    with shared.database.write_site() as tx:
         channels.change(tx, shared.clock.now_ms(), OPERATOR, channel, is_public=True)
     assert logo_of(shared, channel) in visit().get(link).text
 
@@ -469,7 +469,7 @@ def test_an_invitation_is_declined_without_an_account(
 
 
 def invited(seaway: Seaway, channel: str) -> str:
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         now_ms = seaway.clock.now_ms()
         _, secret = invitations.invite(
             tx, now_ms, OPERATOR, channel, f"guest-{next(_numbers)}@example.com", Role.VIEWER, telling=None

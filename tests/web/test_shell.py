@@ -82,7 +82,7 @@ def test_what_is_typed_stays_text(site: Site) -> None:
     people = site.people
     owner = people.user(site.new_name("owner"))
     name = site.new_channel(owner=owner)
-    with people.seaway.database.write() as tx:
+    with people.seaway.database.write_site() as tx:
         channels.change(tx, people.seaway.clock.now_ms(), OPERATOR, name, description=hostile)
     with site.client() as client:
         for path in (f"/channels?q={name}", f"/channels/{name}"):

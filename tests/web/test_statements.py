@@ -64,7 +64,7 @@ def crowd(seaway: Seaway, portal: BlockingPortal, ada: str, start: int, end: int
         ):
             portal.call(publish_file, seaway, "robots", file)
         owner = people.person(f"u-{number}")
-        with seaway.database.write() as tx:
+        with seaway.database.write_site() as tx:
             _more(tx, seaway.clock.now_ms(), ada, number)
             tools.add(
                 tx, seaway.clock.now_ms(), users.get(tx, ada).id, "rattler", clients.SCOPES[-1], address="127.0.0.1"
@@ -91,7 +91,7 @@ def test_a_page_asks_as_often_for_many_as_for_few(crowded: Seaway, portal: Block
     """Every page that shows a list, asked through the whole application by who owns what it lists."""
     ada = new_user(crowded)
     People(crowded).channel("robots", owner=ada)
-    with crowded.database.write() as tx:
+    with crowded.database.write_site() as tx:
         groups.add(tx, crowded.clock.now_ms(), OPERATOR, "crew", users.get(tx, ada))
         users.set_admin(tx, crowded.clock.now_ms(), OPERATOR, ada, is_admin=True)
     visitor = Visitor(crowded, portal, "2001:db8::1")

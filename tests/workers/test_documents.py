@@ -51,7 +51,7 @@ def noted_builds(fleet: Fleet, owned: Owned) -> Iterator[Callable[[], list[int]]
     half = len(statements) // 2
 
     def run(statements: list[str]) -> None:
-        with database.write() as tx:
+        with database.write_site() as tx:
             for statement in statements:
                 tx.execute(text(statement))
 

@@ -89,7 +89,7 @@ def new_member(fleet: Fleet, *, public: bool) -> Member:
 
 def perform(fleet: Fleet, act: Callable[[Tx, int, Member], object], member: Member) -> None:
     seaway = fleet.people.seaway
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         act(tx, seaway.clock.now_ms(), member)
 
 

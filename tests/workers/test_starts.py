@@ -40,7 +40,7 @@ def test_a_new_file_that_another_process_begins_to_use_is_waited_for(tmp_path: P
     database = SqliteDatabase(file, tmp_path / "locks")
 
     def journal() -> str:
-        with database.write() as tx:
+        with database.write_site() as tx:
             return str(tx.execute(text("PRAGMA journal_mode")).scalar_one())
 
     with closing(sqlite3.connect(file, isolation_level=None)) as other, ThreadPoolExecutor(1) as thread:

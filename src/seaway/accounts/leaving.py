@@ -24,7 +24,7 @@ def remove(house: Accounts, by: Principal, user: User) -> None:
     """Delete an account, one's own or as an admin, a short while after a proof."""
     now_ms = house.clock.now_ms()
     require_fresh(by, now_ms)
-    with house.database.write() as tx:
+    with house.database.write_site() as tx:
         _require_no_channels(tx, user)
         security.announce(house, tx, now_ms, user.id, "It was deleted, with its keys.")
         tx.execute(delete(users).where(users.c.id == user.id))

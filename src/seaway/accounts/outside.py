@@ -162,9 +162,10 @@ def make_account(
     # An address that was typed gets an email, as when signing up with a password.
     letter = [(Rate.LETTER_TO, (unvouched,))] if unvouched else []
     throttle.take_all(house.database, now_ms, (Rate.SIGN_UP_ADDRESS, (client.address,)), *letter)
-    with house.database.write() as tx:
+    with house.database.write_part() as tx:
         waiting = _waiting(parts, tx, secret)
         outsider = waiting.outsider
+        _hold(parts, tx, outsider)
         written = emails.checked(outsider.address or address)
         house.policy.require_domain(written)
         if waiting.is_address_taken:
@@ -187,7 +188,7 @@ def unlink(parts: Outside, by: Principal, identity_id: int) -> None:
     house, now_ms = parts.accounts, parts.accounts.clock.now_ms()
     require_fresh(by, now_ms)
     assert by.user_id is not None
-    with house.database.write() as tx:
+    with house.database.write_user(by.user_id) as tx:
         gone = identities.unlink(tx, now_ms, by, by.user_id, identity_id)
         what = f"An account at {parts.providers.title_of(gone.provider)} does not sign in to it any more."
         security.announce(house, tx, now_ms, by.user_id, what)

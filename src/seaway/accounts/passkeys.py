@@ -80,7 +80,7 @@ def ask_new(house: Accounts, by: Principal) -> str:
     """What the browser needs to make a passkey: JSON for `navigator.credentials.create`."""
     assert by.user_id is not None
     now_ms = house.clock.now_ms()
-    with house.database.write() as tx:
+    with house.database.write_user(by.user_id or 0) as tx:
         second_factors.require_fresh_to_add(tx, by, now_ms)
         known = _descriptors(tx, by.user_id)
         challenge = sign_ins.put(tx, now_ms, _ADD, {}, user_id=by.user_id, lasts_ms=LASTS_MS)
@@ -105,7 +105,7 @@ def add(house: Accounts, by: Principal, credential: str, name: str) -> Passkey:
     second_factors.require_may_add(house, by)
     _check_name(name)
     challenge = _challenge_in(credential)
-    with house.database.write() as tx:
+    with house.database.write_part() as tx:
         pending = sign_ins.take(tx, now_ms, _ADD, challenge)
     if pending is None or pending.user_id != by.user_id:
         raise _refused()
@@ -117,7 +117,7 @@ def add(house: Accounts, by: Principal, credential: str, name: str) -> Passkey:
             expected_origin=_origin(house),
         )
     )
-    with house.database.write() as tx:
+    with house.database.write_user(by.user_id or 0) as tx:
         second_factors.require_fresh_to_add(tx, by, now_ms)  # another factor may have come meanwhile
         return _keep(house, tx, now_ms, by, made, name)
 
@@ -127,7 +127,7 @@ def rename(house: Accounts, by: Principal, passkey_id: int, name: str) -> Passke
     assert by.user_id is not None
     _check_name(name)
     mine = (passkeys.c.id == passkey_id, passkeys.c.user_id == by.user_id)
-    with house.database.write() as tx:
+    with house.database.write_user(by.user_id or 0) as tx:
         if tx.execute(update(passkeys).where(*mine).values(name=name)).rowcount != 1:
             raise _unknown()
         audit.write(tx, house.clock.now_ms(), by.actor, Event.PASSKEY_RENAMED, target=by.name, passkey=name)
@@ -139,7 +139,7 @@ def remove(house: Accounts, by: Principal, passkey_id: int) -> None:
     assert by.user_id is not None
     now_ms = house.clock.now_ms()
     require_fresh(by, now_ms)
-    with house.database.write() as tx:
+    with house.database.write_user(by.user_id or 0) as tx:
         mine = (passkeys.c.id == passkey_id, passkeys.c.user_id == by.user_id)
         name = tx.execute(delete(passkeys).where(*mine).returning(passkeys.c.name)).scalar()
         if name is None:
@@ -158,10 +158,12 @@ def _unknown() -> NotFound:
     return NotFound("This account has no such passkey.", "Look at the list again.")
 
 
-def ask_sign_in(house: Accounts) -> str:
+def ask_sign_in(house: Accounts, client: Client) -> str:
     """What the browser needs to prove a passkey of whoever sits there: JSON for `navigator.credentials.get`."""
-    with house.database.write() as tx:
-        challenge = sign_ins.put(tx, house.clock.now_ms(), _SIGN_IN, {}, lasts_ms=LASTS_MS)
+    now_ms = house.clock.now_ms()
+    throttle.take(house.database, now_ms, Rate.PASSKEY_BEGIN, client.address)
+    with house.database.write_part() as tx:
+        challenge = sign_ins.put(tx, now_ms, _SIGN_IN, {}, lasts_ms=LASTS_MS)
     return _ask(house, challenge, [], UserVerificationRequirement.REQUIRED)
 
 
@@ -171,7 +173,7 @@ def sign_in(house: Accounts, credential: str, client: Client) -> SignedIn:
     throttle.take_all(house.database, now_ms, (Rate.SIGN_IN_ADDRESS, (client.address,)), (Rate.SIGN_IN_ALL, ()))
     kept = _prove(house, credential, _SIGN_IN, None)
     throttle.give_back(house.database, now_ms, Rate.SIGN_IN_ADDRESS, client.address)
-    with house.database.write() as tx:
+    with house.database.write_user(kept.user_id) as tx:
         if tx.execute(select(users.c.disabled_at).where(users.c.id == kept.user_id)).scalar_one() is not None:
             raise _refused()
         return SignedIn(sessions.start(tx, now_ms, kept.user_id, address=client.address, agent=client.agent))
@@ -180,7 +182,7 @@ def sign_in(house: Accounts, credential: str, client: Client) -> SignedIn:
 def ask_second(house: Accounts, flow: str) -> str:
     """The same for a sign-in that waits for a second factor."""
     now_ms = house.clock.now_ms()
-    with house.database.write() as tx:
+    with house.database.write_part() as tx:
         pending = sign_ins.look(tx, now_ms, signing_in.SECOND_FACTOR, flow)
         if pending is None or pending.user_id is None:
             raise _refused()
@@ -193,14 +195,14 @@ def second_factor(house: Accounts, flow: str, credential: str, client: Client) -
     """Bring a passkey for a sign-in that waits for it."""
     user_id = signing_in.waiting(house, flow, client)
     _prove(house, credential, _SECOND, user_id)
-    with house.database.write() as tx:
+    with house.database.write_user(user_id) as tx:
         return signing_in.finish(tx, house.clock.now_ms(), flow, user_id, client)
 
 
 def ask_confirm(house: Accounts, by: Principal) -> str:
     """The same for a fresh proof of somebody who is signed in."""
     assert by.user_id is not None
-    with house.database.write() as tx:
+    with house.database.write_user(by.user_id or 0) as tx:
         challenge = sign_ins.put(tx, house.clock.now_ms(), _SECOND, {}, user_id=by.user_id, lasts_ms=LASTS_MS)
         known = _descriptors(tx, by.user_id)
     return _ask(house, challenge, known, UserVerificationRequirement.PREFERRED)
@@ -211,7 +213,7 @@ def confirm(house: Accounts, by: Principal, secret: str, credential: str, client
     assert by.user_id is not None
     signing_in.count_second_factor(house, by.user_id, client)
     _prove(house, credential, _SECOND, by.user_id)
-    with house.database.write() as tx:
+    with house.database.write_user(by.user_id or 0) as tx:
         return sessions.renew(tx, house.clock.now_ms(), secret)
 
 
@@ -231,7 +233,7 @@ def _prove(house: Accounts, credential: str, kind: str, user_id: int | None) -> 
     """Whose passkey answered the challenge; for a known user one of theirs only."""
     now_ms = house.clock.now_ms()
     challenge = _challenge_in(credential)
-    with house.database.write() as tx:
+    with house.database.write_part() as tx:
         pending = sign_ins.take(tx, now_ms, kind, challenge)
         kept = _find(tx, credential)
     if pending is None or kept is None or pending.user_id != user_id or user_id not in (None, kept.user_id):
@@ -247,7 +249,7 @@ def _prove(house: Accounts, credential: str, kind: str, user_id: int | None) -> 
             require_user_verification=user_id is None,
         )
     )
-    with house.database.write() as tx:
+    with house.database.write_part() as tx:
         counted = (passkeys.c.id == kept.id, passkeys.c.sign_count == kept.sign_count)
         changed = tx.execute(update(passkeys).where(*counted).values(sign_count=proved.new_sign_count, used_at=now_ms))
     if changed.rowcount != 1:

@@ -44,7 +44,7 @@ def write(house: Accounts, args: dict[str, Any]) -> None:
     """The job: write the letter to the owner of the address; nothing when there is none, or their account is disabled."""
     address = house.sealer.open(base64.b64decode(args["address"]), _PURPOSE).decode()
     now_ms = house.clock.now_ms()
-    with house.database.write() as tx:
+    with house.database.write_part() as tx:
         owner = emails.owner_of(tx, address)
         if owner is None:
             return
@@ -83,7 +83,8 @@ def _look(house: Accounts, secret: str) -> tuple[Link, users.User]:
 
 def _reset(house: Accounts, secret: str, password_hash: str, client: str) -> None:
     now_ms = house.clock.now_ms()
-    with house.database.write() as tx:
+    found, _ = _look(house, secret)
+    with house.database.write_user(found.user_id or 0) as tx:
         link = links.use(tx, now_ms, Purpose.RESET, secret)
         if link is None or link.user_id is None or emails.owner_of(tx, link.address) != link.user_id:
             raise _not_good()
@@ -98,7 +99,7 @@ def _reset(house: Accounts, secret: str, password_hash: str, client: str) -> Non
 def _set(house: Accounts, by: Principal, password_hash: str) -> None:
     assert by.user_id is not None
     now_ms = house.clock.now_ms()
-    with house.database.write() as tx:
+    with house.database.write_user(by.user_id) as tx:
         users.set_password(tx, now_ms, by, by.name, password_hash)
         security.changed(house, tx, now_ms, by.user_id, _WHAT, keep=by.session_id)
 

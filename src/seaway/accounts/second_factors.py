@@ -116,7 +116,7 @@ def stop_reset(house: Accounts, tx: Tx, now_ms: int, by: Principal, user_id: int
 def reset_due(house: Accounts, by: Principal) -> int:
     """Do what was announced 72 hours ago; how many."""
     now_ms = house.clock.now_ms()
-    with house.database.write() as tx:
+    with house.database.write_site() as tx:
         due = list(tx.execute(select(rows.c.id).where(rows.c.second_factor_ends_at <= now_ms)).scalars())
         for user_id in due:
             reset_now(house, tx, now_ms, by, user_id)

@@ -181,7 +181,7 @@ def _went_well(
     now_ms = house.clock.now_ms()
     for rate, subject in _rates(known, login, client):
         throttle.give_back(house.database, now_ms, rate, *subject)
-    with house.database.write() as tx:
+    with house.database.write_user(known.id) as tx:
         mine = (users.c.id == known.id, users.c.password_hash == known.password_hash)
         if tx.execute(select(users.c.id).where(*mine)).first() is None:
             raise BadCredential("The password was changed at this moment.", "Sign in with the new one.")
@@ -207,7 +207,7 @@ async def _check_code(house: Accounts, user_id: int, code: str) -> Recovery | in
 
 def _finish(house: Accounts, flow: str, user_id: int, used: Recovery | int, client: Client) -> SignedIn:
     now_ms = house.clock.now_ms()
-    with house.database.write() as tx:
+    with house.database.write_user(user_id) as tx:
         _use_up(house, tx, now_ms, user_id, used)
         return finish(tx, now_ms, flow, user_id, client)
 
@@ -231,7 +231,7 @@ def _password_of(house: Accounts, user_id: int, client: Client) -> str | None:
 def _confirmed(house: Accounts, by: Principal, secret: str, used: Recovery | int | None) -> str:
     assert by.user_id is not None
     now_ms = house.clock.now_ms()
-    with house.database.write() as tx:
+    with house.database.write_user(by.user_id or 0) as tx:
         if used is not None:
             _use_up(house, tx, now_ms, by.user_id, used)
         return sessions.renew(tx, now_ms, secret)

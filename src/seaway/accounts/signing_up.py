@@ -41,7 +41,7 @@ def write_again(house: Accounts, by: Principal, address: str, *, client: str) ->
     assert by.user_id is not None
     _count(house, address, client)
     now_ms = house.clock.now_ms()
-    with house.database.write() as tx:
+    with house.database.write_user(by.user_id) as tx:
         if any(one.address == address and one.verified_at_ms is None for one in emails.of_user(tx, by.user_id)):
             ask_to_verify(house, tx, now_ms, users.by_id(tx, by.user_id), address)
 
@@ -69,7 +69,7 @@ def verify(house: Accounts, by: Principal, secret: str) -> User:
     A further address is a change of the account, and signs out every other browser; the first one is not.
     """
     now_ms = house.clock.now_ms()
-    with house.database.write() as tx:
+    with house.database.write_part() as tx:
         link = links.look(tx, now_ms, Purpose.VERIFY, secret)
         if link is None or link.user_id is None:
             raise _not_good()
@@ -78,6 +78,7 @@ def verify(house: Accounts, by: Principal, secret: str) -> User:
                 f"This link verifies an address of the account {users.by_id(tx, link.user_id).name}.",
                 "Sign in to that account, then open the link again.",
             )
+        house.database.hold(tx, f"address/{emails.folded(link.address)}")  # two accounts may have named it
         if links.use(tx, now_ms, Purpose.VERIFY, secret) is None:
             raise _not_good()
         is_first = all(one.verified_at_ms is None for one in emails.of_user(tx, link.user_id))
@@ -106,7 +107,7 @@ def _count(house: Accounts, address: str, client: str) -> None:
 def _make(house: Accounts, name: str, address: str, password_hash: str, client: str) -> User:
     now_ms = house.clock.now_ms()
     by = ANONYMOUS.seen_from(client)
-    with house.database.write() as tx:
+    with house.database.write_part() as tx:
         user = users.add(
             tx, now_ms, by, name, email=address, password_hash=password_hash, is_admin=False, is_verified=False
         )

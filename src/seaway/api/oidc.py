@@ -54,7 +54,7 @@ async def revoke_token(request: Request) -> Response:
 def _revoke(house: House, by: Principal) -> None:
     if by.token_id is None:
         raise BadCredential("This needs the token that is to be ended.", "Send it as a bearer token.")
-    with house.exchanging.database.write() as tx:
+    with house.exchanging.database.write_part() as tx:
         tokens.revoke(tx, house.exchanging.clock.now_ms(), by, by.token_id)
 
 

@@ -43,7 +43,7 @@ def add(
     with context.obj.house() as seaway:
         logos = seaway.house.logos
         png = logos.draw(OPERATOR, _given(logo)) if logo else b""
-        with seaway.database.write() as tx:
+        with seaway.database.write_site() as tx:
             channels.add(
                 tx, seaway.clock.now_ms(), OPERATOR, name, users.get(tx, owner),
                 description=description or "", is_public=public,
@@ -128,7 +128,7 @@ def set_channel(
     with context.obj.house() as seaway:
         if logo:
             seaway.house.logos.put(OPERATOR, name, _given(logo))
-        with seaway.database.write() as tx:
+        with seaway.database.write_site() as tx:
             if quota is not None:
                 quotas.set_of_channel(tx, seaway.clock.now_ms(), OPERATOR, name, bytes_of(quota))
             if no_logo:
@@ -156,7 +156,7 @@ def transfer(
     from seaway.accounts.principal import OPERATOR
     from seaway.channels import channels, transfers
 
-    with context.obj.house() as seaway, seaway.database.write() as tx:
+    with context.obj.house() as seaway, seaway.database.write_site() as tx:
         transfers.give(tx, seaway.clock.now_ms(), OPERATOR, name, new_owner)
         changed = channels.get(tx, name)
     show(_described(changed), as_json, f"{name} is owned by {changed.owner} now.")
@@ -178,7 +178,7 @@ def remove(
     with context.obj.house() as seaway:
 
         def act() -> Channel:
-            with seaway.database.write() as tx:
+            with seaway.database.write_site() as tx:
                 return channels.remove(tx, seaway.clock.now_ms(), OPERATOR, name)
 
         removed = seaway.house.removing.reserve.with_room(act)

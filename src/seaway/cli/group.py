@@ -33,7 +33,7 @@ def add(
     from seaway.accounts.principal import OPERATOR
     from seaway.channels import groups
 
-    with context.obj.house() as seaway, seaway.database.write() as tx:
+    with context.obj.house() as seaway, seaway.database.write_site() as tx:
         now_ms = seaway.clock.now_ms()
         made = groups.add(tx, now_ms, OPERATOR, group, users.get(tx, manager), description=description)
     show(_described(made), as_json, f"The group {group} is made; {manager} manages it.")
@@ -82,7 +82,7 @@ def remove(context: typer.Context, group: _Group, as_json: JsonOption = False) -
     from seaway.accounts.principal import OPERATOR
     from seaway.channels import groups
 
-    with context.obj.house() as seaway, seaway.database.write() as tx:
+    with context.obj.house() as seaway, seaway.database.write_site() as tx:
         removed = groups.remove(tx, seaway.clock.now_ms(), OPERATOR, group)
     show(_described(removed), as_json, f"The group {group} is deleted.")
 
@@ -99,7 +99,7 @@ def add_member(
     from seaway.accounts.principal import OPERATOR
     from seaway.channels import groups
 
-    with context.obj.house() as seaway, seaway.database.write() as tx:
+    with context.obj.house() as seaway, seaway.database.write_site() as tx:
         groups.put_member(
             tx, seaway.clock.now_ms(), OPERATOR, group, user, is_manager=manager, telling=seaway.house.accounts
         )
@@ -113,7 +113,7 @@ def remove_member(context: typer.Context, group: _Group, user: _User, as_json: J
     from seaway.accounts.principal import OPERATOR
     from seaway.channels import groups
 
-    with context.obj.house() as seaway, seaway.database.write() as tx:
+    with context.obj.house() as seaway, seaway.database.write_site() as tx:
         groups.remove_member(tx, seaway.clock.now_ms(), OPERATOR, group, user)
     show({"group": group, "user": user, "manager": None}, as_json, f"{user} is not in the group {group} any more.")
 
@@ -133,7 +133,7 @@ def role(
 
     if wanted not in (Role.VIEWER.value, Role.CONTRIBUTOR.value, _NO_ROLE):
         raise typer.BadParameter("ROLE is viewer, contributor or none")
-    with context.obj.house() as seaway, seaway.database.write() as tx:
+    with context.obj.house() as seaway, seaway.database.write_site() as tx:
         now_ms = seaway.clock.now_ms()
         if wanted == _NO_ROLE:
             members.remove_group(tx, now_ms, OPERATOR, channel, group)

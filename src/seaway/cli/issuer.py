@@ -37,7 +37,7 @@ def add(
     from seaway.trust import issuers
 
     with context.obj.house() as seaway:
-        with seaway.database.write() as tx:
+        with seaway.database.write_site() as tx:
             now_ms = seaway.clock.now_ms()
             issuers.add(tx, now_ms, OPERATOR, name, kind=kind, issuer=address, rules=_text(rules) if rules else "")
             if keys is not None:
@@ -64,7 +64,7 @@ def remove(context: typer.Context, name: _Name, as_json: JsonOption = False) -> 
 
     with context.obj.house() as seaway:
         value = _described(seaway, name)
-        with seaway.database.write() as tx:
+        with seaway.database.write_site() as tx:
             issuers.remove(tx, seaway.clock.now_ms(), OPERATOR, name)
     show(value, as_json, f"{name} is no issuer any more.")
 
@@ -103,7 +103,7 @@ def keys(
     with context.obj.house() as seaway:
         if file is not None or fetch:
             text = None if file is None else (sys.stdin.read() if file == "-" else _text(Path(file)))
-            with seaway.database.write() as tx:
+            with seaway.database.write_site() as tx:
                 found = issuers.set_static_keys(tx, seaway.clock.now_ms(), OPERATOR, name, text)
             if fetch:
                 seaway.house.exchanging.key_sets.refresh(found)
@@ -120,7 +120,7 @@ def _switch(context: typer.Context, name: str, as_json: bool, *, enabled: bool) 
     from seaway.trust import issuers
 
     with context.obj.house() as seaway:
-        with seaway.database.write() as tx:
+        with seaway.database.write_site() as tx:
             issuers.set_enabled(tx, seaway.clock.now_ms(), OPERATOR, name, enabled=enabled)
         value = _described(seaway, name)
     show(value, as_json, f"Tokens of {name} are {'' if enabled else 'not '}exchanged.")

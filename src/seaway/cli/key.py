@@ -43,7 +43,7 @@ def add(
 
     if mode not in Mode.__members__:
         raise typer.BadParameter(f"--mode is one of {', '.join(Mode.__members__)}")
-    with context.obj.house() as seaway, seaway.database.write() as tx:
+    with context.obj.house() as seaway, seaway.database.write_site() as tx:
         now_ms = seaway.clock.now_ms()
         made, secret = keys.add(
             tx, now_ms, OPERATOR, users.get(tx, user), name,
@@ -85,7 +85,7 @@ def revoke(
         return
     if user is None or name is None:
         raise typer.BadParameter("name the user and the key, or give --stdin")
-    with context.obj.house() as seaway, seaway.database.write() as tx:
+    with context.obj.house() as seaway, seaway.database.write_site() as tx:
         revoked = keys.revoke(tx, seaway.clock.now_ms(), OPERATOR, users.get(tx, user), name)
     show(_described(user, revoked), as_json, f"The key {name} of {user} is revoked.")
 
@@ -96,7 +96,7 @@ def _revoke_leaked(context: typer.Context, as_json: bool) -> None:
     from seaway.trust import leaks
 
     found = [leaks.Found(line.strip(), "stdin") for line in sys.stdin if line.strip()]
-    with context.obj.house() as seaway, seaway.database.write() as tx:
+    with context.obj.house() as seaway, seaway.database.write_site() as tx:
         labels = leaks.revoke(tx, seaway.clock.now_ms(), OPERATOR, found, telling=seaway.house.accounts)
     ours = sum(label.is_ours for label in labels)
     value = {"revoked": ours, "unknown": len(labels) - ours}

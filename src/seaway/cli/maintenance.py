@@ -120,7 +120,7 @@ def adopt(context: typer.Context, as_json: JsonOption = False) -> None:
         except UnreadableIdentity:
             before = "has an identity that cannot be read"
         seaway.pairing.adopt()
-        with seaway.database.write() as tx:
+        with seaway.database.write_site() as tx:
             secret_key.forget_lost(tx, seaway.blobs)
             audit.write(tx, seaway.clock.now_ms(), OPERATOR.actor, Event.STORE_ADOPTED, before=before)
             named = usage.of_packages(tx).blobs + usage.of_documents(tx).blobs

@@ -34,7 +34,7 @@ def add(
 
     if level not in {known.value for known in Level}:
         raise typer.BadParameter("--level is info, warning or critical")
-    with context.obj.house() as seaway, seaway.database.write() as tx:
+    with context.obj.house() as seaway, seaway.database.write_site() as tx:
         now_ms = seaway.clock.now_ms()
         made = notices.add(tx, now_ms, OPERATOR, channel, Level(level), message, expires_at_ms=now_ms + days * DAY_MS)
     show(_described(channel, made), as_json, f"Readers of {channel} see notice {made.id} for {days} days.")
@@ -63,7 +63,7 @@ def remove(
     from seaway.accounts.principal import OPERATOR
     from seaway.channels import notices
 
-    with context.obj.house() as seaway, seaway.database.write() as tx:
+    with context.obj.house() as seaway, seaway.database.write_site() as tx:
         notices.remove(tx, seaway.clock.now_ms(), OPERATOR, channel, notice)
     show({"channel": channel, "id": notice}, as_json, f"Notice {notice} of {channel} is gone.")
 

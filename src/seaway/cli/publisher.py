@@ -143,7 +143,7 @@ def remove(context: typer.Context, channel: _Channel, publisher: _Id, as_json: J
     from seaway.accounts.principal import OPERATOR
     from seaway.trust import publishers
 
-    with context.obj.house() as seaway, seaway.database.write() as tx:
+    with context.obj.house() as seaway, seaway.database.write_site() as tx:
         removed = publishers.remove(
             tx, seaway.clock.now_ms(), OPERATOR, seaway.house.exchanging.teller, channel, publisher
         )

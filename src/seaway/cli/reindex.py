@@ -74,10 +74,10 @@ def reindex(seaway: Seaway, channel: str | None, *, from_blobs: bool) -> Reindex
     if from_blobs:
         for _, subdir_id in pairs:
             _rebuild_files(seaway, subdir_id, places.get(subdir_id, str(subdir_id)), result)
-        with seaway.database.write() as tx:
+        with seaway.database.write_site() as tx:
             reexamine.mend_packages(tx)
     if channel is None:
-        with seaway.database.write() as tx:
+        with seaway.database.write_site() as tx:
             rebuild.forget_orphans(tx)
     for _, subdir_id in pairs:
         _rebuild_index(seaway, subdir_id, places.get(subdir_id, str(subdir_id)), result)
@@ -97,7 +97,7 @@ def _rebuild_files(seaway: Seaway, subdir_id: int, where: str, result: Reindexed
 
 def _rebuild_index(seaway: Seaway, subdir_id: int, where: str, result: Reindexed) -> None:
     try:
-        with seaway.database.write() as tx, tolerating_damage(tx):
+        with seaway.database.write_site() as tx, tolerating_damage(tx):
             subdir = get_subdir(tx, subdir_id)
             if subdir is None:
                 return

@@ -38,7 +38,7 @@ def update(
         raise typer.BadParameter("give either --file or --embedded")
     with context.obj.house() as seaway:
         content = None if file is None else trusted_root.read_file(file)
-        with seaway.database.write() as tx:
+        with seaway.database.write_site() as tx:
             now_ms = seaway.clock.now_ms()
             root = (
                 trusted_root.forget(tx, now_ms, OPERATOR)

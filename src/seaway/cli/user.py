@@ -35,7 +35,7 @@ def add(
     obj: Context = context.obj
     password = _password(password_stdin, required=False)
     password_hash = None if password is None else passwords.hash_new(password, about=[name, email or ""])
-    with obj.house() as seaway, seaway.database.write() as tx:
+    with obj.house() as seaway, seaway.database.write_site() as tx:
         user = users.add(
             tx, seaway.clock.now_ms(), OPERATOR, name, email=email, password_hash=password_hash, is_admin=admin
         )
@@ -55,7 +55,7 @@ def quota(
     from seaway.accounts.principal import OPERATOR
     from seaway.channels import quotas
 
-    with context.obj.house() as seaway, seaway.database.write() as tx:
+    with context.obj.house() as seaway, seaway.database.write_site() as tx:
         if limit is not None:
             quotas.set_of_user(tx, seaway.clock.now_ms(), OPERATOR, name, bytes_of(limit))
         usage = quotas.of_user(tx, users.get(tx, name).id, seaway.settings.user_quota or None)
@@ -91,7 +91,7 @@ def password(
         with seaway.database.read() as tx:
             user = users.get(tx, name)
         password_hash = passwords.hash_new(new, about=[name, user.email or ""])
-        with seaway.database.write() as tx:
+        with seaway.database.write_site() as tx:
             now_ms = seaway.clock.now_ms()
             users.set_password(tx, now_ms, OPERATOR, name, password_hash)
             what = "The operator of the site has set a new password."
@@ -117,7 +117,7 @@ def reset_second_factor(context: typer.Context, name: _Name, as_json: JsonOption
     from seaway.accounts import second_factors, users
     from seaway.accounts.principal import OPERATOR
 
-    with context.obj.house() as seaway, seaway.database.write() as tx:
+    with context.obj.house() as seaway, seaway.database.write_site() as tx:
         user = users.get(tx, name)
         second_factors.reset_now(seaway.house.accounts, tx, seaway.clock.now_ms(), OPERATOR, user.id)
     show(_described(user), as_json, f"{name} signs in without a second factor now.")
@@ -154,7 +154,7 @@ def promote(
     from seaway.accounts import users
     from seaway.accounts.principal import OPERATOR
 
-    with context.obj.house() as seaway, seaway.database.write() as tx:
+    with context.obj.house() as seaway, seaway.database.write_site() as tx:
         user = users.set_admin(tx, seaway.clock.now_ms(), OPERATOR, name, is_admin=not revert)
     show(_described(user), as_json, f"{name} is {'no longer' if revert else 'now'} a site admin.")
 
@@ -163,7 +163,7 @@ def _set_disabled(context: typer.Context, name: str, disabled: bool, as_json: bo
     from seaway.accounts import users
     from seaway.accounts.principal import OPERATOR
 
-    with context.obj.house() as seaway, seaway.database.write() as tx:
+    with context.obj.house() as seaway, seaway.database.write_site() as tx:
         user = users.set_disabled(tx, seaway.clock.now_ms(), OPERATOR, name, disabled=disabled)
     show(_described(user), as_json, f"{name} is {'disabled' if disabled else 'enabled'}.")
 

@@ -2,8 +2,9 @@
 The database: transactions that read one state, transactions that write, and nothing else.
 
 1. `read` sees one state from its first statement to its end, whatever is written meanwhile.
-2. What a `write` has read cannot change before it commits. A plain `write` has the house for itself. A write that
-   says which channel it changes has that channel for itself, and on PostgreSQL lets other channels be written too.
+2. What a write has read of what it locks cannot change before it commits. `write_site` locks the site, `write_channel`
+   one channel, `write_user` one user; `write_part` locks what it is told to (`hold`). On PostgreSQL all but the first
+   run beside each other unless they lock the same thing; on SQLite there is one writer.
 3. A commit that returned survives the loss of power.
 4. `alone` lets one process of all that share the database do a thing; the right ends with the process.
 
@@ -36,12 +37,33 @@ class Database(ABC):
         """A transaction that reads one state."""
 
     @abstractmethod
-    def write(self, *, channel: str | None = None) -> AbstractContextManager[Tx]:
-        """A transaction that may write, in one channel or in the whole house; rolls back on any exception."""
+    def write_site(self) -> AbstractContextManager[Tx]:
+        """Lock the whole site and write: for rare changes by admins and the command line, never for the anonymous."""
 
     @abstractmethod
     def write_part(self) -> AbstractContextManager[Tx]:
-        """A transaction that may write what it has a hold on (`hold`, `hold_blobs`), and nothing else."""
+        """Write what the transaction locks (`hold`, `hold_blobs`), what it only adds, and what bears others beside it."""
+
+    @contextmanager
+    def write_channel(self, name: str) -> Iterator[Tx]:
+        """Lock the channel of this name, which need not exist yet, and write in it."""
+        with self.write_part() as tx:
+            hold_channel(self, tx, name)
+            yield tx
+
+    @contextmanager
+    def write_user(self, user_id: int) -> Iterator[Tx]:
+        """Lock a user and write what is theirs: sessions, keys, factors, addresses."""
+        with self.write_part() as tx:
+            self.hold(tx, f"user/{user_id}")
+            yield tx
+
+    @contextmanager
+    def write_group(self, name: str) -> Iterator[Tx]:
+        """Lock the group of this name, which need not exist yet, and write in it."""
+        with self.write_part() as tx:
+            self.hold(tx, f"group/{name}")
+            yield tx
 
     @abstractmethod
     def hold(self, tx: Tx, thing: str) -> None:

@@ -34,7 +34,7 @@ def prepare(database: Database) -> None:
 
 def migrate(database: Database) -> str | None:
     """Bring the schema up to date and say what it was; of two processes that start at once, one does it."""
-    with database.write() as tx:
+    with database.write_site() as tx:
         found = current(tx)
         if found != NEWEST:
             if found is not None:

@@ -4,8 +4,8 @@ The database that many workers share: PostgreSQL.
 1. `read` is one snapshot (REPEATABLE READ, read only).
 2. Writers take transaction-level advisory locks before they read anything, and read at READ COMMITTED: each
    statement after the lock sees all that earlier holders committed. (In REPEATABLE READ the statement that waits
-   for the lock would already have taken the snapshot.) A plain `write` holds the house alone; the others share
-   the house and hold what they say: blobs first, then one document or some channels in order of their names, so
+   for the lock would already have taken the snapshot.) `write_site` holds the site alone; the others share
+   the site and hold what they say: blobs first, then one document or some channels in order of their names, so
    that they cannot deadlock.
 3. synchronous_commit=on is set by every connection, whatever the server's default is.
 4. `alone` is a session-level advisory lock: the server takes it back when the connection ends, and not before. A
@@ -76,10 +76,8 @@ class PostgresDatabase(Database):
             yield connection
 
     @contextmanager
-    def write(self, *, channel: str | None = None) -> Iterator[Tx]:
-        with self._transaction(_alone if channel is None else _shared) as tx:
-            if channel is not None:
-                self.hold(tx, f"channel/{channel}")
+    def write_site(self) -> Iterator[Tx]:
+        with self._transaction(_alone) as tx:
             yield tx
 
     @contextmanager

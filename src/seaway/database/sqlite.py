@@ -62,7 +62,7 @@ class SqliteDatabase(Database):
             yield connection
 
     @contextmanager
-    def write(self, *, channel: str | None = None) -> Iterator[Tx]:
+    def write_site(self) -> Iterator[Tx]:
         with explained(), self._write_lock, self.engine.connect() as connection:
             connection.execution_options(seaway_writes=True)
             with connection.begin():
@@ -71,7 +71,7 @@ class SqliteDatabase(Database):
 
     @contextmanager
     def write_part(self) -> Iterator[Tx]:
-        with self.write() as tx:
+        with self.write_site() as tx:
             yield tx
 
     def hold(self, tx: Tx, thing: str) -> None:

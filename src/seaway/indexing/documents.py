@@ -195,7 +195,7 @@ class Documents:
                 derive(records_of(tx, subdir_id, name))
             if channel is None:
                 return
-            with self._database.write(channel=channel) as tx:
+            with self._database.write_channel(channel) as tx:
                 subdir = get_subdir(tx, subdir_id)
                 if subdir is not None:
                     derive_name(tx, subdir, name, self._clock.now_ms(), self.limit)

@@ -72,7 +72,7 @@ class _Mark:
 def move_database(source: Database, target: Database) -> dict[str, int]:
     """Copy all rows, and prove that they are the same; return how many each table has."""
     _require_usable(target)
-    with source.write() as tx:
+    with source.write_site() as tx:
         _begin(target, _mark_of(tx))
         for table in metadata.sorted_tables:
             _copy(tx, target, table)
@@ -96,7 +96,7 @@ def _mark_of(tx: Tx) -> _Mark:
 
 def _begin(target: Database, mark: _Mark) -> None:
     """Make the tables of the target, or leave those that a killed move has begun to fill."""
-    with target.write() as tx:
+    with target.write_site() as tx:
         found = _find_mark(tx)
         if found is None:
             tables.require_empty(tx)
@@ -124,7 +124,7 @@ def _copy(tx: Tx, target: Database, table: Table) -> None:
         after = _last_key(other, table)
     with streamed(tx, by_key(tx, table, after=after)) as rows:
         for batch in in_batches(rows):
-            with target.write() as other:
+            with target.write_site() as other:
                 put(other, table, table.c.keys(), batch)
 
 
@@ -148,14 +148,14 @@ def _compare(tx: Tx, target: Database, table: Table) -> int:
             theirs.update(encode(its))
             count += len(mine)
     if ours.digest() != theirs.digest():
-        with target.write() as other:
+        with target.write_site() as other:
             other.execute(update(_marks).values(state=_NO_STATE))
         raise Damaged(f"The rows of {table.name} are not the same in both databases.", "Run it again: it begins anew.")
     return count
 
 
 def _finish(target: Database, last_ids: dict[str, int]) -> None:
-    with target.write() as tx:
+    with target.write_site() as tx:
         tables.put_last_ids(tx, last_ids)
         _marks.drop(tx)
         _set_revision(tx, NEWEST)

@@ -171,7 +171,7 @@ def rebuild(
         plan = _read_manifests(blobs, _in_set(listed, id_of_set), objects, clock.now_ms())
         broken = dict(filter(None, _verify(blobs, plan)))
         unnamed = list(_find_unnamed(blobs, plan))
-        with database.write() as tx:
+        with database.write_site() as tx:
             _require_no_channels(tx)
             now_ms = clock.now_ms()
             first = users.first_admin(tx)

@@ -60,7 +60,7 @@ def restore(database: Database, blobs: Blobs, spool: Spool, source: Source) -> i
         blobs.create()
         sent = source.bring_blobs(listed(parts[CONTENTS]), partial(_keep, blobs, spool))
         _put_secret_key(blobs, parts)
-        with database.write() as tx:
+        with database.write_site() as tx:
             tables.require_empty(tx)
             _fill(tx, source.manifest, parts)
             records.put_in_database(tx, identity)

@@ -78,7 +78,7 @@ def _change_once(
     state: State,
     event: Event,
 ) -> int:
-    with house.database.write(channel=channel) as tx:
+    with house.database.write_channel(channel) as tx:
         access = channels.access_of(tx, channel, by)
         permissions.require(by, Action.READ, access, channel_name=channel)
         found = None if access is None else find_subdir(tx, access.channel_id, subdir)

@@ -238,7 +238,7 @@ def _copy(blob: BinaryIO, copy: BinaryIO) -> Hashes:
 
 def _change(parts: Rebuilding, row: FileRow, wrong: dict[str, Any], actor: Actor) -> None:
     now_ms = parts.clock.now_ms()
-    with parts.database.write(channel=row.channel) as tx:
+    with parts.database.write_channel(row.channel) as tx:
         with tolerating_damage(tx):
             now = tx.execute(_ROW.where(files.c.id == row.id)).one_or_none()
         if now is None or tuple(now) != tuple(row):

@@ -103,7 +103,7 @@ class Duties:
         self.reserve.fill()
         now_ms = self.clock.now_ms()
         shards = forget_shards(self.database, now_ms)
-        with self.database.write() as tx:
+        with self.database.write_site() as tx:
             uploads = resumable.expire(tx, now_ms)
             ended = sum(kind.forget_old(tx, now_ms) for kind in _ENDING)
             warned = own_keys.warn_of_ends(tx, now_ms, telling=self.accounts)
@@ -125,6 +125,6 @@ class Duties:
         content = self.repository.trusted_root()
         if content == self.roots.current().content:
             return
-        with self.database.write() as tx:
+        with self.database.write_site() as tx:
             root = trusted_root.keep(tx, self.clock.now_ms(), OPERATOR, content)
         log.info("trusted-root.refreshed", sha256=root.sha256)

@@ -306,7 +306,7 @@ def _mend_shard(house: Reading, access: Access, channel: str, subdir: str, diges
         content = None if name is None or found is None else derive(records_of(tx, found.id, name)).shard
     if name is None or found is None:
         raise _damaged_shard(digest, channel)
-    with house.database.write(channel=channel) as tx:
+    with house.database.write_channel(channel) as tx:
         current = find_subdir(tx, access.channel_id, subdir)
         if current is not None and _name_of_shard(tx, access, subdir, digest) == name:
             derive_name(tx, current, name, house.clock.now_ms(), house.documents.limit)

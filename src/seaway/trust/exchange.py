@@ -124,7 +124,8 @@ def _redeem(house: Exchanging, signed: _Signed, address: str) -> str:
     with house.database.read() as tx:  # what fits nothing does not get as far as the one that writes
         _require_publishers(tx, signed)
     throttle.take(house.database, now_ms, Rate.EXCHANGE_REPOSITORY, signed.issuer.issuer, signed.subject)
-    with house.database.write() as tx:
+    with house.database.write_part() as tx:
+        house.database.hold(tx, f"exchange/{signed.issuer.issuer}/{signed.subject}")
         return _mint(tx, now_ms, house, signed, address)
 
 
@@ -246,7 +247,7 @@ def _tell(house: Exchanging, signed: _Signed, refusal: TokenRefused, address: st
         throttle.take(house.database, now_ms, Rate.EXCHANGE_REFUSED, workflow.issuer, source)
     except TooMany:
         return
-    with house.database.write() as tx:
+    with house.database.write_part() as tx:
         audit.write(
             tx, now_ms, Actor("workflow", address=address), Event.TOKEN_REFUSED,
             target=source, code=refusal.code, issuer=workflow.issuer,

@@ -143,7 +143,8 @@ class KeySets:
         return Held(read_keys(text), now_ms, now_ms)
 
     def _write(self, issuer: Issuer, **values: str | int) -> None:
-        with self._database.write() as tx:
+        with self._database.write_part() as tx:
+            self._database.hold(tx, f"issuer/{issuer.issuer}")
             changed = tx.execute(update(rows).where(rows.c.issuer == issuer.issuer).values(values)).rowcount
             if not changed:
                 tx.execute(insert(rows).values({"issuer": issuer.issuer, "keys": "", "fetched_at": 0, **values}))

@@ -116,7 +116,8 @@ def take(house: Leaks, body: bytes, identifier: str, signature: str, address: st
     if not _is_signed(house.public_keys.find(identifier), body, signature):
         raise Malformed("The signature of the report is not good.", "Sign the bytes of the body.")
     found = _read(body)
-    with house.database.write() as tx:
+    with house.database.write_part() as tx:
+        house.database.hold(tx, "leaks")
         return revoke(tx, house.clock.now_ms(), SCANNER.seen_from(address), found, telling=house.telling)
 
 

@@ -25,7 +25,7 @@ def add(parts: Exchanging, by: Principal, channel: str, issuer_name: str, draft:
         publishers.require_manage(tx, now_ms, by, channel)
         issuer = issuers.get(tx, issuer_name)
     draft = _looked_up(parts, now_ms, by, draft, issuer)
-    with parts.database.write(channel=channel) as tx:
+    with parts.database.write_channel(channel) as tx:
         return publishers.add(tx, now_ms, by, parts.teller, channel, issuer_name, draft)
 
 
@@ -41,7 +41,7 @@ def change(
     wanted = edit(publishers.draft_of(before))
     is_another = publishers.is_another(issuer, before, wanted)
     found = _looked_up(parts, now_ms, by, wanted, issuer) if is_another else wanted
-    with parts.database.write(channel=channel) as tx:
+    with parts.database.write_channel(channel) as tx:
         publishers.require_manage(tx, now_ms, by, channel)
         edited = edit(publishers.draft_of(publishers.get(tx, channel, publisher_id)))
         if edited.matched == wanted.matched:  # else it was changed meanwhile, and the first token pins the id

@@ -54,5 +54,7 @@ def _look(house: Accounts, secret: str) -> tuple[Invitation, str]:
 
 
 def _answer(house: Accounts, by: Principal, request: Request, act: Callable[..., Invitation]) -> Invitation:
-    with house.database.write() as tx:
-        return act(tx, house.clock.now_ms(), by, request.path_params["secret"], telling=house)
+    secret = request.path_params["secret"]
+    channel = _look(house, secret)[0].channel
+    with house.database.write_channel(channel) as tx:
+        return act(tx, house.clock.now_ms(), by, secret, telling=house)

@@ -72,7 +72,7 @@ def _add(house: House, by: Principal, typed: Typed, logo: Given) -> None:
     database, clock = house.accounts.database, house.accounts.clock
     take(database, clock.now_ms(), Rate.CHANNEL_ADD, str(by.user_id))
     png = house.logos.draw(by, logo) if logo else b""  # refused before there is a channel
-    with database.write() as tx:
+    with database.write_channel(typed.name) as tx:
         channels.add(
             tx,
             clock.now_ms(),

@@ -63,7 +63,7 @@ async def second_factor(request: Request) -> Response:
 async def passkey_question(request: Request) -> Response:
     """What a browser asks its passkey, to sign in by that alone."""
     await check_own_form(request)
-    return _json(await to_thread.run_sync(passkeys.ask_sign_in, accounts_of(request)))
+    return _json(await to_thread.run_sync(passkeys.ask_sign_in, accounts_of(request), client_of(request)))
 
 
 async def passkey(request: Request) -> Response:

@@ -126,5 +126,5 @@ def _look(house: Accounts, secret: str) -> tuple[Link | None, bool, str]:
 
 
 def _begin_session(house: Accounts, user_id: int, client: Client) -> SignedIn | NeedsSecondFactor:
-    with house.database.write() as tx:
+    with house.database.write_user(user_id) as tx:
         return signing_in.proceed(tx, house.clock.now_ms(), user_id, client)

@@ -34,7 +34,7 @@ class Person(Visitor):
 
     def sign_in_again(self) -> None:
         """A new session, proved now."""
-        with self.seaway.database.write() as tx:
+        with self.seaway.database.write_site() as tx:
             user, now_ms = users.get(tx, self.name), self.seaway.clock.now_ms()
             self.bring(sessions.start(tx, now_ms, user.id, address=self.address, agent="a test"))
 
@@ -74,7 +74,7 @@ def settle(seaway: Seaway, portal: BlockingPortal, *, admin: bool = False) -> Pe
     number = next(_numbers)
     made = Person(seaway, portal, f"2001:db8:{number:x}::1")
     made.name = People(seaway).user(f"person-{number}", admin=admin)
-    with seaway.database.write() as tx:
+    with seaway.database.write_site() as tx:
         address = f"{made.name}@example.com"
         emails.add(tx, seaway.clock.now_ms(), users.get(tx, made.name).id, address, verified=True)
     made.sign_in_again()

@@ -139,7 +139,7 @@ def test_every_other_browser_is_signed_out(person: Person) -> None:
 
 def test_another_address_becomes_the_primary_one(inside: Seaway, person: Person) -> None:
     """Once it is verified; letters go there from then on, and the old one is told."""
-    with inside.database.write() as tx:
+    with inside.database.write_site() as tx:
         user_id = users.get(tx, person.name).id
         emails.add(tx, inside.clock.now_ms(), user_id, f"new-{person.name}@example.com", verified=True)
     found = person.api("GET", "me/addresses").json()["items"]
@@ -156,7 +156,7 @@ def test_another_address_becomes_the_primary_one(inside: Seaway, person: Person)
 def test_an_account_elsewhere_is_unlinked(inside: Seaway, person: Person) -> None:
     """It signs nobody in any more, and both that and its user's letter are there; the last way in stays."""
     outsider = Outsider("github", "https://github.com", f"number of {person.name}", "octo", "Octo", None)
-    with inside.database.write() as tx:
+    with inside.database.write_site() as tx:
         identities.link(tx, inside.clock.now_ms(), OPERATOR, users.get(tx, person.name).id, outsider)
     number = person.api("GET", "me/identities").json()["items"][0]["id"]
     last = person.api("DELETE", f"me/identities/{number}")

@@ -25,7 +25,7 @@ def test_the_record_is_of_one_channel_and_proves_itself(
     files = [conda(index_json("demo", version=version)) for version in ("1.0", "2.0", "3.0")]
     People(inside).channel(channel, owner=owner.name)
     portal.call(publish_file, inside, channel, files[0])
-    with inside.database.write() as tx:
+    with inside.database.write_site() as tx:
         channels.remove(tx, inside.clock.now_ms(), OPERATOR, channel)
     People(inside).channel(channel, owner=owner.name)
     for file in files[1:]:

@@ -81,7 +81,7 @@ def admins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Asker, ..
         beside = house.build(folder)
         people = People(beside)
         keyed, known = _furnished(people, server.address, people.user("ada", admin=True), "robots")
-        with beside.database.write() as tx:
+        with beside.database.write_site() as tx:
             secret = sessions.start(tx, beside.clock.now_ms(), users.get(tx, "ada").id, address="", agent="")
         signed_in = {
             "Cookie": f"seaway_session={secret}",
@@ -123,7 +123,7 @@ def _furnished(people: People, address: str, user: str, channel: str) -> tuple[d
     """The credentials of a user, and a channel and a group of theirs with something in each."""
     people.channel(channel, owner=user)
     people.member(channel, "mate", Role.VIEWER)
-    with people.seaway.database.write() as tx:
+    with people.seaway.database.write_site() as tx:
         groups.add(tx, people.seaway.clock.now_ms(), OPERATOR, f"{user}-crew", users.get(tx, user))
     key = people.key(user, mode=Mode.MANAGE)
     with httpx.Client(base_url=address) as client:

@@ -57,7 +57,7 @@ def test_a_generic_issuer_needs_rules(admin: Person) -> None:
 def test_dead_jobs_are_found_and_retried(inside: Seaway, admin: Person) -> None:
     """Page by page, one or all; what a job was given is not shown, since letters are in it. Each retry leaves a line."""
     dead = {"kind": "send-letter", "state": "dead", "attempt": 10, "run_at": 1, "created_at": 1, "error": "no server"}
-    with inside.database.write() as tx:
+    with inside.database.write_site() as tx:
         tx.execute(delete(jobs))
         tx.execute(insert(jobs), [{**dead, "args": json.dumps({"sealed": "secret"})}] * 3)
     first = admin.api("GET", "jobs", params={"state": "dead", "limit": 2})
@@ -70,7 +70,7 @@ def test_dead_jobs_are_found_and_retried(inside: Seaway, admin: Person) -> None:
     assert {"retried": 2} == admin.api("POST", "jobs/retry").json()
     assert [] == admin.api("GET", "jobs", params={"state": "dead"}).json()["items"]
     assert 422 == admin.api("GET", "jobs", params={"state": "lost"}).status_code
-    with inside.database.write() as tx:
+    with inside.database.write_site() as tx:
         lines = [line for line in log.of_all(tx, limit=5) if line.action == "jobs.retried"]
         assert [(2, ""), (1, str(numbers[0]))] == [(line.detail["jobs"], line.target) for line in lines]
         tx.execute(delete(jobs))

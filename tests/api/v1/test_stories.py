@@ -13,7 +13,7 @@ from tests.support.requests import bearer, upload
 
 def signed_in(site: Site, user: str) -> dict[str, str]:
     people = site.people
-    with people.seaway.database.write() as tx:
+    with people.seaway.database.write_site() as tx:
         now_ms = people.seaway.clock.now_ms()
         secret = sessions.start(tx, now_ms, users.get(tx, user).id, address="", agent="")
     return {
@@ -82,7 +82,7 @@ def test_the_log_of_an_older_channel_of_the_name_is_not_told(site: Site, http: h
     people, channel = site.people, site.new_name()
     owner = people.user(site.new_name("owner"))
     people.channel(channel, owner=owner)
-    with people.seaway.database.write() as tx:
+    with people.seaway.database.write_site() as tx:
         now_ms = people.seaway.clock.now_ms()
         channels.change(tx, now_ms, OPERATOR, channel, description="a secret of the first")
         channels.remove(tx, now_ms, OPERATOR, channel)
@@ -107,7 +107,7 @@ def test_an_address_counts_when_its_letter_was_answered(site: Site, http: httpx.
     """It is a claim before, which cannot be the primary one; taken out, it is gone."""
     user = site.people.user(site.new_name("person"))
     person = signed_in(site, user)
-    with site.people.seaway.database.write() as tx:
+    with site.people.seaway.database.write_site() as tx:
         emails.add(tx, site.people.seaway.clock.now_ms(), users.get(tx, user).id, f"{user}@example.com", verified=True)
     made = http.post("me/addresses", json={"address": f"{user}@example.org"}, headers=person).json()
     assert (False, None) == (made["primary"], made["verified_at"])

@@ -67,7 +67,7 @@ def get_account(call: Asked) -> Account:
 def change_account(call: Asked, given: AccountChange) -> Account:
     """Change how others read your name; what is left out stays. Only a person can."""
     permissions.require_site(call.by, SiteAction.CHANGE_ACCOUNT)
-    with call.write() as tx:
+    with call.write_own() as tx:
         if given.display_name is not None:
             users.set_display_name(tx, call.now_ms, call.by, call.by.name, given.display_name)
         return _account(call, users.get(tx, call.by.name))
@@ -135,7 +135,7 @@ def list_sessions(call: Asked) -> Page[SessionShown]:
 def end_session(call: Asked, session: Id) -> None:
     """Sign a browser of yours out."""
     permissions.require_site(call.by, SiteAction.CHANGE_ACCOUNT)
-    with call.write() as tx:
+    with call.write_own() as tx:
         sessions.end_own(tx, call.now_ms, call.by, session)
 
 
@@ -143,7 +143,7 @@ def end_session(call: Asked, session: Id) -> None:
 def end_other_sessions(call: Asked) -> None:
     """Sign every browser of yours out but the one that asks."""
     permissions.require_site(call.by, SiteAction.CHANGE_ACCOUNT)
-    with call.write() as tx:
+    with call.write_own() as tx:
         sessions.end_others_of(tx, call.now_ms, call.by)
 
 
@@ -159,7 +159,7 @@ def list_tools(call: Asked) -> Page[ToolShown]:
 def end_tool(call: Asked, tool: Id) -> None:
     """Log a tool out."""
     permissions.require_site(call.by, SiteAction.CHANGE_ACCOUNT)
-    with call.write() as tx:
+    with call.write_own() as tx:
         tools.revoke(tx, call.now_ms, call.by, call.by.user_id or 0, tool)
 
 

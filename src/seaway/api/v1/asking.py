@@ -46,9 +46,21 @@ class Call:
         """A transaction that reads one state."""
         return self.house.reading.database.read()
 
-    def write(self, *, channel: str | None = None) -> AbstractContextManager[Tx]:
-        """A transaction that may write."""
-        return self.house.reading.database.write(channel=channel)
+    def write_site(self) -> AbstractContextManager[Tx]:
+        """Lock the site, and write: for admins."""
+        return self.house.reading.database.write_site()
+
+    def write_channel(self, name: str) -> AbstractContextManager[Tx]:
+        """Lock a channel, and write in it."""
+        return self.house.reading.database.write_channel(name)
+
+    def write_group(self, name: str) -> AbstractContextManager[Tx]:
+        """Lock a group, and write in it."""
+        return self.house.reading.database.write_group(name)
+
+    def write_own(self) -> AbstractContextManager[Tx]:
+        """Lock the user who calls, and write what is theirs; the caller checked that there is one."""
+        return self.house.reading.database.write_user(self.by.user_id or 0)
 
     def write_part(self) -> AbstractContextManager[Tx]:
         """A transaction that writes beside all others: what it changes must bear that."""

@@ -104,7 +104,7 @@ def add(call: Asked, given: ChannelGiven) -> ChannelShown:
     permissions.require_site(call.by, SiteAction.ADD_CHANNEL)
     call.count(Rate.CHANNEL_ADD, str(call.by.user_id))
     png = call.house.logos.draw(call.by, Logo(address=given.logo)) if given.logo else b""
-    with call.write() as tx:
+    with call.write_channel(given.name) as tx:
         owner = users.get(tx, call.by.name)
         channels.add(
             tx, call.now_ms, call.by, given.name, owner, description=given.description, is_public=given.public
@@ -142,7 +142,7 @@ def change(call: Asked, channel: ChannelName, given: ChannelChange) -> ChannelSh
     if given.logo:
         call.house.logos.put(call.by, channel, Logo(address=given.logo), beside=change_rest)
     else:
-        with call.write(channel=channel) as tx:
+        with call.write_channel(channel) as tx:
             change_rest(tx)
             if given.logo == "":
                 logos.drop(tx, call.now_ms, call.by, channel)
@@ -156,7 +156,7 @@ def remove(call: Asked, channel: ChannelName, confirm: Confirm) -> None:
     """Delete a channel with everything in it; only its owner can, signed in a short while ago."""
 
     def act() -> None:
-        with call.write() as tx:
+        with call.write_channel(channel) as tx:
             channels.remove(tx, call.now_ms, call.by, channel, typed=confirm)
 
     call.house.removing.reserve.with_room(act)

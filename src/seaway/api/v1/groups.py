@@ -82,7 +82,7 @@ def list_groups(call: Asked) -> Page[OwnGroup]:
 def add(call: Asked, given: GroupGiven) -> GroupShown:
     """Make a group."""
     permissions.require_site(call.by, SiteAction.ADD_GROUP)
-    with call.write() as tx:
+    with call.write_group(given.name) as tx:
         manager = users.get(tx, call.by.name)
         return _shown(groups.add(tx, call.now_ms, call.by, given.name, manager, description=given.description))
 
@@ -98,21 +98,21 @@ def get(call: Asked, group: GroupName) -> GroupDetail:
 @router.patch("/groups/{group}", operation_id="changeGroup")
 def change(call: Asked, group: GroupName, given: GroupChange) -> GroupShown:
     """Say what a group is for; its managers may."""
-    with call.write() as tx:
+    with call.write_group(group) as tx:
         return _shown(groups.describe(tx, call.now_ms, call.by, group, given.description))
 
 
 @router.delete("/groups/{group}", operation_id="removeGroup", status_code=204)
 def remove(call: Asked, group: GroupName) -> None:
     """Delete a group; who was in it loses what it gave."""
-    with call.write() as tx:
+    with call.write_group(group) as tx:
         groups.remove(tx, call.now_ms, call.by, group)
 
 
 @router.put("/groups/{group}/members/{user}", operation_id="putGroupMember")
 def put_member(call: Asked, group: GroupName, user: UserName, given: GroupMemberGiven) -> GroupMemberShown:
     """Take a user into a group, or change whether they manage it."""
-    with call.write() as tx:
+    with call.write_group(group) as tx:
         return _member(
             groups.put_member(
                 tx, call.now_ms, call.by, group, user, is_manager=given.manager, telling=call.house.accounts
@@ -123,14 +123,14 @@ def put_member(call: Asked, group: GroupName, user: UserName, given: GroupMember
 @router.delete("/groups/{group}/members/{user}", operation_id="removeGroupMember", status_code=204)
 def remove_member(call: Asked, group: GroupName, user: UserName) -> None:
     """Take a user out of a group."""
-    with call.write() as tx:
+    with call.write_group(group) as tx:
         groups.remove_member(tx, call.now_ms, call.by, group, user)
 
 
 @router.post("/groups/{group}/leave", operation_id="leaveGroup", status_code=204)
 def leave(call: Asked, group: GroupName) -> None:
     """Leave a group; its last manager cannot."""
-    with call.write() as tx:
+    with call.write_group(group) as tx:
         groups.leave(tx, call.now_ms, call.by, group)
 
 

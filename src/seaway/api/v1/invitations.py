@@ -61,7 +61,7 @@ def invite(call: Asked, channel: ChannelName, given: InvitationGiven) -> Invitat
     with call.read() as tx:
         call.require(tx, Action.MANAGE, channel)
     _count_letter(call, given.address)
-    with call.write() as tx:
+    with call.write_channel(channel) as tx:
         made, _ = invitations.invite(
             tx, call.now_ms, call.by, channel, given.address, Role(given.role), telling=call.house.accounts
         )
@@ -75,7 +75,7 @@ def resend(call: Asked, channel: ChannelName, invitation: Id) -> InvitationShown
         old = next((one for one in invitations.of_channel(tx, call.by, channel) if one.id == invitation), None)
     if old is not None:
         _count_letter(call, old.address)
-    with call.write() as tx:
+    with call.write_channel(channel) as tx:
         made, _ = invitations.resend(tx, call.now_ms, call.by, channel, invitation, telling=call.house.accounts)
     return _shown(made)
 
@@ -83,7 +83,7 @@ def resend(call: Asked, channel: ChannelName, invitation: Id) -> InvitationShown
 @router.delete("/channels/{channel}/invitations/{invitation}", operation_id="withdrawInvitation", status_code=204)
 def withdraw(call: Asked, channel: ChannelName, invitation: Id) -> None:
     """Take an invitation back."""
-    with call.write() as tx:
+    with call.write_channel(channel) as tx:
         invitations.withdraw(tx, call.now_ms, call.by, channel, invitation)
 
 
@@ -91,7 +91,9 @@ def withdraw(call: Asked, channel: ChannelName, invitation: Id) -> None:
 def answer(call: Asked, given: AnswerGiven) -> InvitationShown:
     """Accept or decline what a letter invited you to; who is signed in accepts, and who holds the link declines."""
     act = invitations.accept if given.answer == "accept" else invitations.decline
-    with call.write() as tx:
+    with call.read() as tx:
+        channel = invitations.look(tx, call.now_ms, given.secret).channel
+    with call.write_channel(channel) as tx:
         return _shown(act(tx, call.now_ms, call.by, given.secret, telling=call.house.accounts))
 
 

@@ -86,7 +86,7 @@ def add(call: Asked, given: IssuerGiven) -> IssuerShown:
     """Let an issuer vouch for workflows; for a site admin, signed in just now."""
     permissions.require_admin(call.by, call.now_ms)
     rules = "" if given.rules is None else json.dumps(given.rules)
-    with call.write() as tx:
+    with call.write_site() as tx:
         issuers.add(tx, call.now_ms, call.by, given.name, kind=given.kind, issuer=given.issuer, rules=rules)
     return _found(call, given.name)
 
@@ -95,7 +95,7 @@ def add(call: Asked, given: IssuerGiven) -> IssuerShown:
 def change(call: Asked, issuer: IssuerName, given: IssuerChange) -> IssuerShown:
     """Exchange its tokens or none, which ends what was given for them; for a site admin, signed in just now."""
     permissions.require_admin(call.by, call.now_ms)
-    with call.write() as tx:
+    with call.write_site() as tx:
         issuers.set_enabled(tx, call.now_ms, call.by, issuer, enabled=given.enabled)
     return _found(call, issuer)
 
@@ -104,7 +104,7 @@ def change(call: Asked, issuer: IssuerName, given: IssuerChange) -> IssuerShown:
 def remove(call: Asked, issuer: IssuerName) -> None:
     """Forget an issuer; its publishers stay and match nothing. For a site admin, signed in just now."""
     permissions.require_admin(call.by, call.now_ms)
-    with call.write() as tx:
+    with call.write_site() as tx:
         issuers.remove(tx, call.now_ms, call.by, issuer)
 
 
@@ -112,7 +112,7 @@ def remove(call: Asked, issuer: IssuerName) -> None:
 def set_keys(call: Asked, issuer: IssuerName, given: KeysGiven) -> IssuerShown:
     """Use these keys instead of fetching any; for a site admin, signed in just now."""
     permissions.require_admin(call.by, call.now_ms)
-    with call.write() as tx:
+    with call.write_site() as tx:
         issuers.set_static_keys(tx, call.now_ms, call.by, issuer, json.dumps({"keys": given.keys}))
     return _found(call, issuer)
 
@@ -121,7 +121,7 @@ def set_keys(call: Asked, issuer: IssuerName, given: KeysGiven) -> IssuerShown:
 def fetch_keys(call: Asked, issuer: IssuerName) -> IssuerShown:
     """Fetch its keys now, and from now on; `error` tells when that failed. For a site admin, signed in just now."""
     permissions.require_admin(call.by, call.now_ms)
-    with call.write() as tx:
+    with call.write_site() as tx:
         found = issuers.set_static_keys(tx, call.now_ms, call.by, issuer, None)
     call.house.exchanging.key_sets.refresh(found)
     return _found(call, issuer)

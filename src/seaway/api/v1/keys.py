@@ -96,7 +96,7 @@ def list_keys(call: Asked) -> Page[KeyShown]:
 @router.post("/keys", operation_id="addKey", status_code=201)
 def add(call: Asked, given: KeyGiven) -> KeyMade:
     """Make a key; its secret is in this answer and nowhere else. Only a person signed in a short while ago can."""
-    with call.write() as tx:
+    with call.write_own() as tx:
         made, secret = own_keys.add(
             tx, call.now_ms, call.by, given.name,
             mode=Mode[given.mode], channel_names=given.channels, patterns=given.packages, days=given.days,
@@ -108,14 +108,14 @@ def add(call: Asked, given: KeyGiven) -> KeyMade:
 @router.post("/keys/{key}/revoke", operation_id="revokeKey")
 def revoke(call: Asked, key: Id) -> KeyShown:
     """End a key on its next request; it stays in the list."""
-    with call.write() as tx:
+    with call.write_own() as tx:
         return _shown(own_keys.revoke(tx, call.now_ms, call.by, _name_of(tx, call, key)))
 
 
 @router.delete("/keys/{key}", operation_id="removeKey", status_code=204)
 def remove(call: Asked, key: Id) -> None:
     """Take a key out of the list, which ends it too; its name is free again."""
-    with call.write() as tx:
+    with call.write_own() as tx:
         own_keys.remove(tx, call.now_ms, call.by, _name_of(tx, call, key))
 
 

@@ -63,7 +63,7 @@ def list_members(call: Asked, channel: ChannelName) -> Members:
 @router.put("/channels/{channel}/members/{user}", operation_id="putMember")
 def put_member(call: Asked, channel: ChannelName, user: UserName, given: RoleGiven) -> MemberShown:
     """Make a user a member at once, of which a letter tells them, or change their role."""
-    with call.write() as tx:
+    with call.write_channel(channel) as tx:
         put = members.put(
             tx, call.now_ms, call.by, channel, user, Role(given.role), telling=call.house.accounts
         )  # fmt: skip
@@ -73,28 +73,28 @@ def put_member(call: Asked, channel: ChannelName, user: UserName, given: RoleGiv
 @router.delete("/channels/{channel}/members/{user}", operation_id="removeMember", status_code=204)
 def remove_member(call: Asked, channel: ChannelName, user: UserName) -> None:
     """End somebody's membership; what they uploaded stays."""
-    with call.write() as tx:
+    with call.write_channel(channel) as tx:
         members.remove(tx, call.now_ms, call.by, channel, user)
 
 
 @router.put("/channels/{channel}/groups/{group}", operation_id="putMemberGroup")
 def put_group(call: Asked, channel: ChannelName, group: GroupName, given: RoleGiven) -> MemberGroupShown:
     """Make a group a member, or change what its people are."""
-    with call.write() as tx:
+    with call.write_channel(channel) as tx:
         return _group(members.put_group(tx, call.now_ms, call.by, channel, group, Role(given.role)))
 
 
 @router.delete("/channels/{channel}/groups/{group}", operation_id="removeMemberGroup", status_code=204)
 def remove_group(call: Asked, channel: ChannelName, group: GroupName) -> None:
     """End the membership of a group."""
-    with call.write() as tx:
+    with call.write_channel(channel) as tx:
         members.remove_group(tx, call.now_ms, call.by, channel, group)
 
 
 @router.post("/channels/{channel}/leave", operation_id="leaveChannel", status_code=204)
 def leave(call: Asked, channel: ChannelName) -> None:
     """End your own membership; an owner gives the channel away first."""
-    with call.write() as tx:
+    with call.write_channel(channel) as tx:
         members.leave(tx, call.now_ms, call.by, channel)
 
 

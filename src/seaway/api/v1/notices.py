@@ -47,7 +47,7 @@ def list_notices(call: Asked, channel: ChannelName) -> Page[NoticeShown]:
 def add(call: Asked, channel: ChannelName, given: NoticeGiven) -> NoticeShown:
     """Tell something to everybody who reads the channel."""
     now_ms = call.now_ms
-    with call.write() as tx:
+    with call.write_channel(channel) as tx:
         return _shown(
             notices.add(
                 tx, now_ms, call.by, channel, Level(given.level), given.message,
@@ -59,7 +59,7 @@ def add(call: Asked, channel: ChannelName, given: NoticeGiven) -> NoticeShown:
 @router.delete("/channels/{channel}/notices/{notice}", operation_id="removeNotice", status_code=204)
 def remove(call: Asked, channel: ChannelName, notice: Id) -> None:
     """Take a notice back."""
-    with call.write() as tx:
+    with call.write_channel(channel) as tx:
         notices.remove(tx, call.now_ms, call.by, channel, notice)
 
 

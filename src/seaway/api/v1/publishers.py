@@ -127,7 +127,7 @@ def change(call: Asked, channel: ChannelName, publisher: PublisherId, given: Pub
 @router.delete("/channels/{channel}/publishers/{publisher}", operation_id="removePublisher", status_code=204)
 def remove(call: Asked, channel: ChannelName, publisher: PublisherId) -> None:
     """Trust a workflow no more; its tokens end at once."""
-    with call.write() as tx:
+    with call.write_channel(channel) as tx:
         publishers.remove(tx, call.now_ms, call.by, call.house.exchanging.teller, channel, publisher)
 
 

@@ -38,7 +38,7 @@ class QuotaGiven(Given):
 def change_of_channel(call: Asked, channel: ChannelName, given: QuotaGiven) -> Room:
     """Say how many bytes a channel may hold; for site admins, signed in just now."""
     permissions.require_admin(call.by, call.now_ms)
-    with call.write() as tx:
+    with call.write_channel(channel) as tx:
         quotas.set_of_channel(tx, call.now_ms, call.by, channel, given.quota)
         return room_of(quotas.of_channel(tx, channels.get(tx, channel).id))
 
@@ -55,7 +55,7 @@ def get_of_user(call: Asked, user: UserName) -> Room:
 def change_of_user(call: Asked, user: UserName, given: QuotaGiven) -> Room:
     """Say how many bytes the channels of a user may hold together; for site admins, signed in just now."""
     permissions.require_admin(call.by, call.now_ms)
-    with call.write() as tx:
+    with call.write_site() as tx:
         quotas.set_of_user(tx, call.now_ms, call.by, user, given.quota)
         return room_of(quotas.of_user(tx, users.get(tx, user).id, call.house.publishing.user_quota))
 

@@ -109,7 +109,7 @@ async def renew_recovery_codes(call: Asked) -> RecoveryCodes:
 def keep(call: Asked) -> None:
     """Stop what an admin was asked for: your second factors stay."""
     _require_person(call)
-    with call.write() as tx:
+    with call.write_own() as tx:
         second_factors.stop_reset(call.house.accounts, tx, call.now_ms, call.by, call.by.user_id or 0)
 
 

@@ -61,14 +61,14 @@ def get(call: Asked, channel: ChannelName) -> Page[TransferShown]:
 @router.post("/channels/{channel}/transfer", operation_id="offerTransfer", status_code=201)
 def offer(call: Asked, channel: ChannelName, given: TransferGiven) -> TransferShown:
     """Offer a channel to one of its members; only its owner can, signed in a short while ago."""
-    with call.write() as tx:
+    with call.write_channel(channel) as tx:
         return _shown(transfers.offer(tx, call.now_ms, call.by, channel, given.to_user, telling=call.house.accounts))
 
 
 @router.delete("/channels/{channel}/transfer", operation_id="cancelTransfer", status_code=204)
 def cancel(call: Asked, channel: ChannelName) -> None:
     """Take an offer back."""
-    with call.write() as tx:
+    with call.write_channel(channel) as tx:
         transfers.cancel(tx, call.now_ms, call.by, channel)
 
 
@@ -76,7 +76,7 @@ def cancel(call: Asked, channel: ChannelName) -> None:
 def answer(call: Asked, channel: ChannelName, given: AnswerGiven) -> TransferShown:
     """Accept or decline a channel that was offered to you."""
     act = transfers.accept if given.answer == "accept" else transfers.decline
-    with call.write() as tx:
+    with call.write_channel(channel) as tx:
         return _shown(act(tx, call.now_ms, call.by, channel, telling=call.house.accounts))
 
 

@@ -62,7 +62,7 @@ def get(call: Asked, user: UserName) -> UserShown:
 def change(call: Asked, user: UserName, given: UserChange) -> UserShown:
     """Shut an account or open it again, make it site admin or take that back; for another admin, signed in just now."""
     permissions.require_admin(call.by, call.now_ms)
-    with call.write() as tx:
+    with call.write_site() as tx:
         if given.disabled is not None:
             administration.set_disabled(tx, call.now_ms, call.by, user, disabled=given.disabled)
         if given.admin is not None:
@@ -78,7 +78,7 @@ def ask_reset(call: Asked, user: UserName) -> ResetShown:
     The user is told at once, and can stop it as long as they still sign in.
     """
     permissions.require_admin(call.by, call.now_ms)
-    with call.write() as tx:
+    with call.write_site() as tx:
         return ResetShown(at=moment(administration.ask_reset(call.house.accounts, tx, call.now_ms, call.by, user)))
 
 
@@ -86,7 +86,7 @@ def ask_reset(call: Asked, user: UserName) -> ResetShown:
 def stop_reset(call: Asked, user: UserName) -> None:
     """Stop it; for a site admin, signed in just now."""
     permissions.require_admin(call.by, call.now_ms)
-    with call.write() as tx:
+    with call.write_site() as tx:
         administration.stop_reset(call.house.accounts, tx, call.now_ms, call.by, user)
 
 

@@ -37,7 +37,7 @@ async def add(request: Request, by: Principal) -> Response:
         groups.add(tx, now_ms, by, typed["name"], users.get(tx, by.name), description=typed["description"])
 
     try:
-        await to_thread.run_sync(_write, house, make)
+        await to_thread.run_sync(_write, house, typed["name"], make)
     except (NotConfirmed, BadCredential):
         raise
     except SeawayError as error:
@@ -91,7 +91,7 @@ async def _change(
     """Do it and go on; what is refused is said above the group."""
     house, name = accounts_of(request), request.path_params["group"]
     try:
-        await to_thread.run_sync(_write, house, act)
+        await to_thread.run_sync(_write, house, name, act)
     except (NotConfirmed, BadCredential):
         raise
     except SeawayError as error:
@@ -100,8 +100,8 @@ async def _change(
     return see(then or f"{_LIST}/{name}")
 
 
-def _write(house: Accounts, act: Callable[[Tx, int], object]) -> None:
-    with house.database.write() as tx:
+def _write(house: Accounts, name: str, act: Callable[[Tx, int], object]) -> None:
+    with house.database.write_group(name) as tx:
         act(tx, house.clock.now_ms())
 
 

@@ -45,7 +45,7 @@ async def _answer(request: Request, by: Principal, act: Callable[..., Transfer])
     house, channel = accounts_of(request), (await form_of(request)).text("channel")
 
     def answer() -> Transfer:
-        with house.database.write(channel=channel) as tx:
+        with house.database.write_channel(channel) as tx:
             return act(tx, house.clock.now_ms(), by, channel, telling=house)
 
     return await to_thread.run_sync(answer)

@@ -55,7 +55,7 @@ async def _done(request: Request, by: Principal, work: Callable[[], None], form:
 
 
 def _rename(house: Accounts, by: Principal, typed: str) -> None:
-    with house.database.write() as tx:
+    with house.database.write_user(by.user_id or 0) as tx:
         users.set_display_name(tx, house.clock.now_ms(), by, by.name, typed)
 
 

@@ -91,5 +91,5 @@ def _read(house: House, look: Look) -> Mapping[str, Any]:
 
 def _write(house: House, act: Callable[[Tx, int], object], has_house: bool) -> None:
     database = house.reading.database
-    with database.write() if has_house else database.write_part() as tx:
+    with database.write_site() if has_house else database.write_part() as tx:
         act(tx, house.reading.clock.now_ms())

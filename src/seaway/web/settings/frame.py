@@ -127,6 +127,6 @@ def _look(request: Request, by: Principal, section: Section) -> dict[str, Any]:
 def _act(request: Request, by: Principal, section: Section, act: Callable[[Scene], object]) -> None:
     house: House = request.app.state.house
     name = request.path_params["channel"]
-    with house.accounts.database.write(channel=name) as tx:
+    with house.accounts.database.write_channel(name) as tx:
         access = channels.require(tx, by, section.action, name)
         act(Scene(tx, house.accounts.clock.now_ms(), by, name, access.channel_id, house))
