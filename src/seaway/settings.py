@@ -272,6 +272,14 @@ class Settings(BaseSettings):
             "worker. 0: any number.",
         ),
     ] = 1200
+    file_lists_per_minute: Annotated[
+        int,
+        Field(
+            ge=0,
+            description="How many lists of the files in a package one user, publisher or address may request in a minute, of "
+            "each worker; a comparison of two counts as ten. 0: any number.",
+        ),
+    ] = 600
     index_max_age: Annotated[
         int, Field(ge=0, le=86_400, description="Seconds for which readers may keep index documents without asking.")
     ] = 0

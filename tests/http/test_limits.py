@@ -15,7 +15,8 @@ from seaway.http.limits import ListLimit
 from seaway.server.app import create_app
 from tests.support import house
 from tests.support.clock import TurnedClock
-from tests.support.house import People
+from tests.support.house import People, publish_file
+from tests.support.packages import conda, index_json
 
 
 @pytest.fixture
@@ -51,7 +52,7 @@ async def test_searches_and_lists_are_counted_together(http: httpx.AsyncClient, 
 
 def test_an_address_is_one_place(clock: TurnedClock) -> None:
     """An IPv6 address stands for its /64; another place is not touched."""
-    limit = ListLimit(clock, Limit(2, MINUTE_MS))
+    limit = ListLimit(clock, Limit(2, MINUTE_MS), "searches")
     limit.take("2001:db8:1:2::1")
     limit.take("2001:db8:1:2:ffff::2")
     with pytest.raises(TooMany):
@@ -61,15 +62,62 @@ def test_an_address_is_one_place(clock: TurnedClock) -> None:
 
 def test_what_is_kept_is_bounded(clock: TurnedClock) -> None:
     """A stranger with a million addresses does not fill the memory, and pushes the longest unused out."""
-    limit = ListLimit(clock, Limit(1, MINUTE_MS))
-    for number in range(limits._MOST_ADDRESSES + 5):
+    limit = ListLimit(clock, Limit(1, MINUTE_MS), "searches")
+    for number in range(limits._MOST_CALLERS + 5):
         limit.take(f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}")
-    assert limits._MOST_ADDRESSES == len(limit._buckets)
+    assert limits._MOST_CALLERS == len(limit._buckets)
     limit.take("10.0.0.0")
 
 
 def test_the_operator_may_set_no_limit(clock: TurnedClock) -> None:
     """None is any number."""
-    limit = ListLimit(clock, None)
+    limit = ListLimit(clock, None, "searches")
     for _ in range(1_000):
         limit.take("10.0.0.1")
+
+
+@pytest.mark.anyio
+async def test_lists_of_files_are_counted_by_caller(tmp_path: Path, clock: TurnedClock) -> None:
+    """Pages and the API together; a comparison as ten; users by themselves, whatever their address and key."""
+    with closing(house.build(tmp_path, clock, file_lists_per_minute=12)) as seaway:
+        people = People(seaway)
+        people.channel("boats", owner="ada")
+        for number in (1, 2):
+            await publish_file(
+                seaway, "boats", conda(index_json("demo", build=f"h{number}_{number}", build_number=number))
+            )
+        file, other = "noarch/demo-1.0-h1_1.conda", "noarch/demo-1.0-h2_2.conda"
+        paths, difference = (f"/api/v1/channels/boats/files/{file}/{what}" for what in ("paths", "difference"))
+        shown = f"/channels/boats/packages/demo/files/{file}"
+        transport = httpx.ASGITransport(create_app(seaway))
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+
+            async def statuses(*addresses: str, key: str | None = None) -> list[int]:
+                headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+                return [(await client.get(address, headers=headers)).status_code for address in addresses]
+
+            compared = f"{difference}?against={other}"
+            assert [200, 200, 200, 429] == await statuses(compared, shown, paths, paths)
+            refused = await client.get(f"{shown}?against={other}")
+            assert 429 == refused.status_code
+            assert "There were too many lists and comparisons of files in packages." in refused.text
+            assert "50" == refused.headers["retry-after"]
+            keys = [people.key("ada") for _ in range(2)]
+            assert [200] == await statuses(compared, key=keys[0])
+            assert [200, 200, 429] == await statuses(paths, paths, paths, key=keys[1])
+            assert [200] == await statuses(paths, key=people.key("bob"))
+            before = seaway.database.change_mark()
+            assert [429] * 3 == await statuses(paths, shown, compared)
+            assert before == seaway.database.change_mark(), "counting wrote to the database"
+            clock.move(50 * SECOND_MS)
+            assert [200, 429] == await statuses(f"{shown}?against={other}", shown)
+
+
+@pytest.mark.anyio
+async def test_a_limit_below_a_comparison_allows_one(tmp_path: Path, clock: TurnedClock) -> None:
+    limit = ListLimit(clock, Limit(3, MINUTE_MS), "comparisons")
+    limit.take("user 1", limits.COMPARISON)
+    with pytest.raises(TooMany):
+        limit.take("user 1", limits.COMPARISON)
+    clock.move(MINUTE_MS)
+    limit.take("user 1", limits.COMPARISON)

@@ -5,8 +5,10 @@ import json
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
+import anyio
+import anyio.to_thread
 import httpx
 import pytest
 
@@ -16,6 +18,7 @@ from seaway.packages import differences, versions
 from seaway.packages.contents import Contents, Entry
 from seaway.server.app import create_app
 from seaway.server.wiring import Seaway
+from seaway.storage.blobs import Blobs
 from tests.support.house import People, publish_file
 from tests.support.packages import PackageFile, conda, index_json, info_files, real_packages, tar_bz2
 
@@ -60,10 +63,10 @@ async def test_a_list_beyond_the_limits_says_so(seaway: Seaway, people: People) 
     assert (found.entries, found.problem) == ((), "The list of its files is too long to be read here.")
 
 
-async def test_a_list_of_too_many_paths_says_so(seaway: Seaway, people: People) -> None:
-    """However short each is: to search and compare them would take seconds."""
+async def test_a_list_of_too_many_paths_says_so() -> None:
+    """However short each is, of a package that was examined within larger limits: a search would take seconds."""
     many = [{"_path": f"{number:x}"} for number in range(listings.MOST_ENTRIES + 1)]
-    found = await listing(seaway, people, conda(index_json(), paths={"paths": many, "paths_version": 1}))
+    found, _ = listings._listing({"info/paths.json": json.dumps({"paths": many}).encode()})
     assert (found.entries, found.problem) == ((), "The list of its files is too long to be read here.")
 
 
@@ -112,6 +115,45 @@ async def test_long_lists_keep_nobody_waiting(seaway: Seaway, people: People) ->
             assert threading.current_thread() not in Watched.walked, address
 
 
+class Held(Contents):
+    """Work on lists, and reading of archives, takes until the gate opens."""
+
+    def __init__(self, blobs: Blobs) -> None:
+        super().__init__(blobs)
+        self.gate = threading.Event()
+        self.began = threading.Event()
+
+    def of(self, sha256: bytes, size: int, file_name: str) -> listings.Listing:
+        if file_name.startswith("slow-"):
+            self.hold()
+        return super().of(sha256, size, file_name)
+
+    def hold(self) -> None:
+        self.began.set()
+        assert self.gate.wait(60)
+
+
+async def test_a_caller_of_many_holds_nobody_up(seaway: Seaway, people: People) -> None:
+    """Invariant 4: comparisons and archives of one caller leave a turn to others; a list that is kept needs none."""
+    people.channel("chan")
+    slow, small = conda(index_json("slow-a"), paths=PATHS), conda(index_json("small"), paths=PATHS)
+    for file in (slow, small):
+        await publish_file(seaway, "chan", file)
+    held = Held(seaway.blobs)
+    first, second = ((bytes.fromhex(file.sha256), len(file.content), file.name) for file in (slow, small))
+    async with anyio.create_task_group() as group:
+        for _ in range(20):
+            group.start_soon(held.work, "a", held.hold)
+            group.start_soon(held.read, "a", *first)
+        await anyio.to_thread.run_sync(held.began.wait, 60)
+        with anyio.fail_after(60):
+            assert 2 == len((await held.read("b", *second)).entries)
+            assert 1 == len(await held.work("b", (await held.read("b", *second)).search, "bin"))
+            assert 2 == len((await held.read("a", *second)).entries)
+        assert not held.gate.is_set()
+        held.gate.set()
+
+
 async def test_what_was_read_is_kept_within_bounds(seaway: Seaway, people: People) -> None:
     """The second who asks gets what the first one read; old lists go when there are too many."""
     people.channel("chan")
@@ -156,6 +198,22 @@ async def test_two_builds_are_compared(seaway: Seaway, people: People) -> None:
     ]  # fmt: skip
     assert [(change.name, change.before, change.after) for change in found.fields] == [("license", "MIT", "BSD")]
     assert (found.grown_bytes, found.installed_grown_bytes) == (50, 5)
+
+
+async def test_what_a_comparison_costs_is_bounded() -> None:
+    """The first thousand paths by name, and how many there are; lists that are too long are not compared."""
+    empty: dict[str, Any] = {}
+    many = [Entry(f"{number:06}", sha256="1") for number in range(differences.MOST_COMPARED + 1)]
+    old, new = listings.Listing(tuple(many[:-1])), listings.Listing(())
+    found = differences.between(empty, empty, old, new)
+    assert (differences.MOST_CHANGES, differences.MOST_COMPARED) == (len(found.paths), found.path_count)
+    assert [f"{number:06}" for number in range(differences.MOST_CHANGES)] == [change.name for change in found.paths]
+    for before, after in ((listings.Listing(tuple(many)), new), (new, listings.Listing(tuple(many)))):
+        found = differences.between(empty, empty, before, after)
+        assert ((), 0) == (found.paths, found.path_count)
+        assert "One of the packages has more than 50,000 files, too many to compare here." == found.problem
+    unread = differences.between(empty, empty, listings.Listing(problem="It is too long."), old)
+    assert ((), "It is too long.") == (unread.paths, unread.problem)
 
 
 async def test_versions_stand_in_the_order_of_clients(seaway: Seaway, people: People, on_both: str) -> None:

@@ -45,4 +45,5 @@ class House:
     tally: Tally
     searching_turns: CapacityLimiter  # a search walks every package: a crowd of them must leave threads to readers
     list_limit: ListLimit
+    file_list_limit: ListLimit
     site_url: str

@@ -6,14 +6,14 @@ Which files a package installs: read from its archive when somebody asks, and ke
 2. From a bucket only its directory and its info part are fetched, by ranges, not the package.
 3. What is kept is named by the sha256 of the archive, so it is never old; it is bounded by its bytes. Who asks has
    been given that sha256 by rows that they may see.
-4. Few archives are read at a time, and few long lists searched or compared, in threads: `Contents.in_turn` is for
-   whoever asks from the event loop. To compare two lists of 200,000 paths takes a second.
+4. Few archives are read at a time, and few lists searched or compared, in threads of their own. No caller has more than
+   one of them, and a list that is kept needs none: searches and comparisons of others delay no page of a file.
 """
 
 import io
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import BinaryIO, ParamSpec, TypeVar
@@ -24,6 +24,7 @@ from anyio import CapacityLimiter, to_thread
 from seaway.conda import archive, filename
 from seaway.conda.limits import MIB, ArchiveLimits
 from seaway.conda.refusals import Refused
+from seaway.fair_turns import FairTurns
 from seaway.packages.damage import BlobProblem, refusal
 from seaway.storage import keys
 from seaway.storage.blobs import Blobs
@@ -65,10 +66,12 @@ class Listing:
 
     def search(self, words: str) -> list[Entry]:
         """The entries whose path has all of the words in it, or the first few of many words."""
-        found = list(self.entries)
-        for word in wanted(words):
-            found = [entry for entry in found if word in entry.path.lower()]
-        return found
+        sought = wanted(words)
+        return [entry for entry in self.entries if _has_all(entry.path.lower(), sought)]
+
+
+def _has_all(path: str, sought: Sequence[str]) -> bool:
+    return all(word in path for word in sought)
 
 
 _TOO_LONG = Listing(problem="The list of its files is too long to be read here.")
@@ -78,23 +81,39 @@ class Contents:
     """The listings that this process has read."""
 
     def __init__(self, blobs: Blobs, most_bytes: int = _MOST_BYTES) -> None:
-        self._turns = CapacityLimiter(_AT_ONCE)
+        self._reading, self._working = FairTurns(_AT_ONCE, share=1), FairTurns(_AT_ONCE, share=1)
+        self._reading_threads, self._working_threads = CapacityLimiter(_AT_ONCE), CapacityLimiter(_AT_ONCE)
         self._blobs = blobs
         self._lock = threading.Lock()
         self._most_bytes = most_bytes
         self._bytes = 0
         self._listings: OrderedDict[bytes, tuple[Listing, int]] = OrderedDict()
 
-    async def in_turn(self, work: Callable[P, T], *args: P.args, **named: P.kwargs) -> T:
-        """The outcome of work on listings, done in a thread when it has its turn."""
-        return await to_thread.run_sync(partial(work, *args, **named), limiter=self._turns)
+    async def work(self, caller: str, work: Callable[P, T], *args: P.args, **named: P.kwargs) -> T:
+        """The outcome of work on listings, done in a thread when this caller has its turn."""
+        with await self._working.wait(caller):
+            return await to_thread.run_sync(partial(work, *args, **named), limiter=self._working_threads)
+
+    async def read(self, caller: str, sha256: bytes, size: int, file_name: str) -> Listing:
+        """The same as `of`, in a thread when this caller has its turn; at once if the listing is kept."""
+        kept = self._kept(sha256)
+        if kept is not None:
+            return kept
+        with await self._reading.wait(caller):
+            return await to_thread.run_sync(self.of, sha256, size, file_name, limiter=self._reading_threads)
+
+    def _kept(self, sha256: bytes) -> Listing | None:
+        with self._lock:
+            if sha256 not in self._listings:
+                return None
+            self._listings.move_to_end(sha256)
+            return self._listings[sha256][0]
 
     def of(self, sha256: bytes, size: int, file_name: str) -> Listing:
         """What the package file with these bytes installs; blocks while its archive is read."""
-        with self._lock:
-            if sha256 in self._listings:
-                self._listings.move_to_end(sha256)
-                return self._listings[sha256][0]
+        kept = self._kept(sha256)
+        if kept is not None:
+            return kept
         listing, weight = self._read(sha256, size, file_name)
         with self._lock:
             if sha256 not in self._listings:

@@ -1,5 +1,10 @@
-"""What is different between two builds of a package: what they need, what they install, how large they are."""
+"""
+What is different between two builds of a package: what they need, what they install, how large they are.
 
+What it costs is bounded: at most `MOST_COMPARED` paths of each are compared, and the first `MOST_CHANGES` are told.
+"""
+
+import heapq
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +15,8 @@ from seaway.packages.overview import name_of_spec
 _NOT_OF_THE_RECIPE = frozenset(
     {"md5", "sha256", "size", "timestamp", "indexed_timestamp", "build", "version", "depends", "constrains"}
 )
+MOST_COMPARED = 50_000
+MOST_CHANGES = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +41,9 @@ class Difference:
     depends: tuple[Change, ...]
     constrains: tuple[Change, ...]
     fields: tuple[Change, ...]
-    paths: tuple[Change, ...]
+    paths: tuple[Change, ...]  # the first ones
+    path_count: int  # of all that differ
+    problem: str  # why paths were not compared
     grown_bytes: int  # of the package file
     installed_grown_bytes: int
 
@@ -43,11 +52,17 @@ def between(
     before: Mapping[str, Any], after: Mapping[str, Any], listing_before: Listing, listing_after: Listing
 ) -> Difference:
     """What changed from one record and its listing to another."""
+    problem = listing_before.problem or listing_after.problem
+    if max(len(listing_before.entries), len(listing_after.entries)) > MOST_COMPARED:
+        problem = f"One of the packages has more than {MOST_COMPARED:,} files, too many to compare here."
+    changed = [] if problem else _changed_paths(listing_before.entries, listing_after.entries)
     return Difference(
         depends=_of_specs(before.get("depends", ()), after.get("depends", ())),
         constrains=_of_specs(before.get("constrains", ()), after.get("constrains", ())),
         fields=_changes(_shown_fields(before), _shown_fields(after)),
-        paths=_of_paths(listing_before.entries, listing_after.entries),
+        paths=tuple(_of_path(*change) for change in heapq.nsmallest(MOST_CHANGES, changed, key=lambda one: one[0])),
+        path_count=len(changed),
+        problem=problem,
         grown_bytes=after.get("size", 0) - before.get("size", 0),
         installed_grown_bytes=listing_after.size - listing_before.size,
     )
@@ -68,11 +83,17 @@ def _shown_fields(record: Mapping[str, Any]) -> dict[str, str]:
     return {key: str(value) for key, value in record.items() if key not in _NOT_OF_THE_RECIPE and value not in ("", {})}
 
 
-def _of_paths(before: Sequence[Entry], after: Sequence[Entry]) -> tuple[Change, ...]:
-    old, new = ({entry.path: entry for entry in entries} for entries in (before, after))
-    changed = sorted(path for path in old.keys() | new.keys() if old.get(path) != new.get(path))
-    changes = (_of_path(path, old.get(path), new.get(path)) for path in changed)
-    return tuple(change for change in changes if change.before != change.after)
+def _changed_paths(before: Sequence[Entry], after: Sequence[Entry]) -> list[tuple[str, Entry | None, Entry | None]]:
+    """Each path that differs with what it was and is, in no order."""
+    old = {entry.path: entry for entry in before}
+    changed: list[tuple[str, Entry | None, Entry | None]] = []
+    for entry in {entry.path: entry for entry in after}.values():
+        earlier = old.pop(entry.path, None)
+        # The hashes alone, where there are any: this line is most of what a comparison costs.
+        if earlier is None or (earlier.sha256 or _shown_entry(earlier)) != (entry.sha256 or _shown_entry(entry)):
+            changed.append((entry.path, earlier, entry))
+    changed += [(path, earlier, None) for path, earlier in old.items()]
+    return changed
 
 
 def _of_path(path: str, before: Entry | None, after: Entry | None) -> Change:

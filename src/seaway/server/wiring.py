@@ -226,7 +226,12 @@ def _wire_house(state: _State, documents: Documents, accounts: Accounts, publish
         readiness=Readiness(database, blobs, spool=state.spool),
         counts=state.counts,
         tally=Tally(database, clock),
-        list_limit=ListLimit(clock, _limit(settings.searches_per_minute, MINUTE_MS)),
+        list_limit=ListLimit(
+            clock, _limit(settings.searches_per_minute, MINUTE_MS), "searches and lists from this address"
+        ),
+        file_list_limit=ListLimit(
+            clock, _limit(settings.file_lists_per_minute, MINUTE_MS), "lists and comparisons of files in packages"
+        ),
         searching_turns=CapacityLimiter(_SEARCHES_AT_ONCE),
         site_url=settings.site_url,
     )

@@ -19,6 +19,7 @@ from seaway.database.tables import files as file_rows
 from seaway.errors import NotFound
 from seaway.http.forms import form_of
 from seaway.http.identity import principal_of
+from seaway.http.limits import COMPARISON, caller_of
 from seaway.packages import attested, differences, files, origin, removal, versions
 from seaway.packages.contents import Listing
 from seaway.packages.files import File
@@ -80,8 +81,9 @@ class _Found:
 
 async def file(request: Request) -> Response:
     """One file of a package."""
-    house = house_of(request)
-    against = request.query_params.get("against", "")
+    house, caller = house_of(request), caller_of(await principal_of(request))
+    against, words = request.query_params.get("against", ""), words_of(request)
+    house.file_list_limit.take(caller, COMPARISON if against else 1)
 
     def find(tx: Tx, by: Principal) -> _Found:
         channel, access = readable(tx, by, request.path_params["channel"])
@@ -100,14 +102,14 @@ async def file(request: Request) -> Response:
 
     found = await look(request, find)
     listing = await _listing_of(request, found.file)
-    paths = await house.contents.in_turn(listing.search, words_of(request))
+    paths = await house.contents.work(caller, listing.search, words) if words else listing.entries
     pages = pages_of(request, len(paths), _PATHS)
     summary = found.file.summary
     difference = None
     if found.against is not None:
         before = await _listing_of(request, found.against)
         records = found.against.record, found.file.record
-        difference = await house.contents.in_turn(differences.between, *records, before, listing)
+        difference = await house.contents.work(caller, differences.between, *records, before, listing)
     return page(
         request,
         "file.html",
@@ -124,7 +126,7 @@ async def file(request: Request) -> Response:
         listing=listing,
         paths=paths[pages.start : pages.end],
         pages=pages,
-        words=words_of(request),
+        words=words,
         difference=difference,
         most_changes=_CHANGES,
         acts={name: act for name, act in ACTS.items() if name in found.may},
@@ -166,8 +168,9 @@ async def _ask(request: Request, done: _Act) -> Response:
 
 
 async def _listing_of(request: Request, found: File) -> Listing:
-    contents, summary = house_of(request).contents, found.summary
-    return await contents.in_turn(contents.of, bytes.fromhex(summary.sha256), summary.size, summary.file_name)
+    summary, caller = found.summary, caller_of(await principal_of(request))
+    sha256 = bytes.fromhex(summary.sha256)
+    return await house_of(request).contents.read(caller, sha256, summary.size, summary.file_name)
 
 
 def _get(tx: Tx, channel_id: int, request: Request) -> File:

@@ -16,6 +16,7 @@ from seaway.channels.roles import Action
 from seaway.database.engine import Tx
 from seaway.http.house import House
 from seaway.http.identity import principal_of
+from seaway.http.limits import caller_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,10 @@ class Call:
     def count_list(self) -> None:
         """Count a list that anybody may ask for, or refuse it."""
         self.house.list_limit.take(self.by.address)
+
+    def count_file_list(self, number: int = 1) -> None:
+        """Count lists of the files in packages, or refuse them."""
+        self.house.file_list_limit.take(caller_of(self.by), number)
 
     def read(self) -> AbstractContextManager[Tx]:
         """A transaction that reads one state."""

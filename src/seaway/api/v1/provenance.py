@@ -12,6 +12,7 @@ from seaway.api.v1.shapes import Moment, Page, Shown, numbered, page, whole
 from seaway.channels.roles import Action
 from seaway.clock import moment
 from seaway.errors import Conflict, Malformed, NotFound
+from seaway.http.limits import COMPARISON, caller_of
 from seaway.packages import attested, differences, files, origin, versions
 from seaway.packages.contents import Entry, Listing
 from seaway.packages.differences import Change
@@ -101,11 +102,10 @@ class DifferenceShown(Shown):
     constrains: list[ChangeShown]
     fields: list[ChangeShown]
     paths: list[ChangeShown] = Field(description="The first thousand.")
+    path_count: int = Field(description="How many paths differ.")
+    problem: str = Field(description="Why paths were not compared; empty where they were.")
     grown_bytes: int = Field(description="Of the package file.")
     installed_grown_bytes: int
-
-
-_MOST_CHANGES = 1_000
 
 
 @router.get(
@@ -149,12 +149,14 @@ async def paths(
     limit: Limit = DEFAULT_LIMIT,
 ) -> Page[PathShown]:
     """What a package installs, by path; those that have all of the words."""
+    call.count_file_list()
     skip = numbered(after) or 0
     found = await to_thread.run_sync(_get, call, channel, subdir, file)
     listing = await _listing(call, found)
     if listing.problem:
         raise Conflict(listing.problem, "Download it to look into it.")
-    chosen = (await call.house.contents.in_turn(listing.search, q))[skip : skip + limit + 1]
+    paths = await call.house.contents.work(caller_of(call.by), listing.search, q) if q else listing.entries
+    chosen = paths[skip : skip + limit + 1]
     return page(chosen, limit, _path, lambda _last: skip + limit)
 
 
@@ -162,7 +164,8 @@ async def paths(
 async def difference(
     call: Asked, channel: ChannelName, subdir: Subdir, file: FileName, against: Against
 ) -> DifferenceShown:
-    """What changed from another file of the same package to this one."""
+    """What changed from another file of the same package to this one; it counts as ten lists of files."""
+    call.count_file_list(COMPARISON)
     other_subdir, _, other_name = against.partition("/")
     if not other_name:
         raise Malformed("`against` names a file with its platform.", "Such as noarch/demo-1.0-h1_0.conda.")
@@ -171,12 +174,16 @@ async def difference(
     if other.summary.package != found.summary.package:
         raise Malformed("These are files of two packages.", "Name another file of the same package.")
     listings = await _listing(call, other), await _listing(call, found)
-    told = await call.house.contents.in_turn(differences.between, other.record, found.record, *listings)
+    told = await call.house.contents.work(
+        caller_of(call.by), differences.between, other.record, found.record, *listings
+    )
     return DifferenceShown(
         depends=_changes(told.depends),
         constrains=_changes(told.constrains),
         fields=_changes(told.fields),
-        paths=_changes(told.paths[:_MOST_CHANGES]),
+        paths=_changes(told.paths),
+        path_count=told.path_count,
+        problem=told.problem,
         grown_bytes=told.grown_bytes,
         installed_grown_bytes=told.installed_grown_bytes,
     )
@@ -189,8 +196,9 @@ def _get(call: Call, channel: str, subdir: str, file: str) -> File:
 
 
 async def _listing(call: Call, found: File) -> Listing:
-    contents, summary = call.house.contents, found.summary
-    return await contents.in_turn(contents.of, bytes.fromhex(summary.sha256), summary.size, summary.file_name)
+    summary, caller = found.summary, caller_of(call.by)
+    sha256 = bytes.fromhex(summary.sha256)
+    return await call.house.contents.read(caller, sha256, summary.size, summary.file_name)
 
 
 def _version(told: Provenance) -> VersionProvenance:
