@@ -117,6 +117,15 @@ BAD_FIELDS: dict[str, dict[str, Any]] = {
     "license with a bell": {"license": "MIT\a"},
     "license with a delete": {"license": "MIT\x7f"},
     "license with a C1 control": {"license": "MIT\x9b2J"},
+    "license of several lines": {"license": "MIT\nBSD"},
+    "python_site_packages_path with a tab": {"python_site_packages_path": "lib/\tx"},
+    "depends with a tab": {"depends": ["python\t>=3"]},
+    "depends with a line feed behind": {"depends": ["python\n"]},
+    "depends with a line separator": {"depends": ["python\u2028>=3"]},
+    "an unknown field with a line feed": {"colour": "a\nb"},
+    "an unknown field with a tab, deep": {"colour": {"a": [1, {"b": ["c\td"]}]}},
+    "an unknown field with a control in a key": {"colour": {"a\x1b": 1}},
+    "an unknown field whose name has a control": {"col\nour": 1},
     "license_family number": {"license_family": 3},
     "arch number": {"arch": 64},
     "arch list": {"arch": ["x86_64"]},
@@ -174,6 +183,45 @@ UNREADABLE_SPECS = {
     "a name that is none": "pyth$n",
 }
 
+# Specs that rattler reads and that would have clients fetch or open something that no channel lists.
+ELSEWHERE = {
+    "URL of a file": "https://host/x-1.0-0.conda",
+    "URL in capitals": "HTTPS://host/x-1.0-0.conda",
+    "URL of a bucket": "s3://bucket/x-1.0-0.conda",
+    "URL of a local file": "file:///tmp/x-1.0-0.conda",
+    "URL with a token": "https://host/t/token/ch/noarch/x-1.0-0.conda#md5",
+    "absolute path": "/tmp/x-1.0-0.conda",
+    "path of Windows": "C:\\x-1.0-0.conda",
+    "path of a share": "\\\\host\\share\\x-1.0-0.conda",
+    "relative path": "./x-1.0-0.conda",
+    "climbing path": "../x-1.0-0.conda",
+    "path from home": "~/x-1.0-0.conda",
+    "file of this folder": "x-1.0-0.conda",
+    "old file of this folder": "x-1.0-0.tar.bz2",
+    "file in capitals": "x-1.0-0.CONDA",
+    "file before a comment": "x-1.0-0.conda # comment",
+    "wheel": "x-1.0-py3-none-any.whl",
+    "URL behind a comment": "x #https://host/y-1.0-0.conda",
+    "build that ends like a file": "x 1.0 *.conda",
+    "URL of a channel": "https://host/channel::x",
+    "file URL of a channel": "file:///channel::x",
+    "channel of a path": "/channel::x",
+    "channel of a relative path": "../channel::x",
+    "channel of the folder above": "..::x",
+    "channel of a drive": "C:/channel::x",
+    "channel that climbs when decoded": "%2e%2e/channel::x",
+    "url key": "x[url=https://host/x-1.0-0.conda]",
+    "url key of a path": "x[url=/tmp/x-1.0-0.conda]",
+    "url key, quoted": "x[version='>=1', url='file:///tmp/x-1.0-0.conda']",
+    "channel key": "x[channel=https://host/channel]",
+    "channel key of a path": "x[channel='../channel']",
+    "channel key that climbs": "x[channel='a/../b']",
+    "fn key of a path": "x[fn='../x-1.0-0.conda']",
+    "subdir key of a path": "x[subdir='../noarch']",
+    "URL in a condition": "x[when='https://host/y-1.0-0.conda']",
+    "path in a condition": "x[when='/tmp/y-1.0-0.conda']",
+}
+
 READABLE_SPECS = {
     "name": "python",
     "fuzzy": "python 2.7",
@@ -184,6 +232,10 @@ READABLE_SPECS = {
     "compatible": "python ~=3.9",
     "brackets": "python[version='>=3', build=*_cpython]",
     "channel": "conda-forge::python",
+    "label of a channel": "conda-forge/label/dev::python",
+    "subdir of a channel": "conda-forge/linux-64::python",
+    "file name": "python[fn=python-3.12.0-0.conda]",
+    "namespace": "pypi:python",
     "virtual": "__glibc >=2.17",
     "upper case": "PyYAML",
     "no space": "python>=3",
@@ -295,6 +347,35 @@ REFUSED: dict[str, tuple[Reason, Callable[[], PackageFile]]] = {
         f"depends: {case}": (Reason.BAD_MATCH_SPEC, lambda spec=spec: index(depends=[spec]))  # type: ignore[misc]
         for case, spec in UNREADABLE_SPECS.items()
     },
+    **{
+        f"{field}: {case}": (Reason.BAD_MATCH_SPEC, lambda fields=fields, spec=spec: index(**fields(spec)))  # type: ignore[misc]
+        for case, spec in ELSEWHERE.items()
+        for field, fields in {
+            "depends": lambda spec: {"depends": ["python", spec]},
+            "constrains": lambda spec: {"constrains": [spec]},
+            "extra_depends": lambda spec: {"extra_depends": {"test": [spec]}},
+        }.items()
+    },
+    **{
+        f"{kind} run exports: {case}": (
+            Reason.BAD_MATCH_SPEC,
+            lambda kind=kind, spec=spec: packages.conda(index_json(), run_exports={kind: [spec]}),  # type: ignore[misc]
+        )
+        for case, spec in {**ELSEWHERE, **UNREADABLE_SPECS}.items()
+        for kind in ("weak", "strong_constrains")
+    },
+    **{
+        f"{kind} run exports: {text!r}": (
+            Reason.BAD_FIELD,
+            lambda kind=kind, text=text: packages.conda(index_json(), run_exports={kind: [text]}),  # type: ignore[misc]
+        )
+        for kind in ("weak", "strong", "noarch", "weak_constrains", "strong_constrains")
+        for text in ("a\t>=1", "a\n", "a\x85")
+    },
+    "run exports of the old form with a tab": (
+        Reason.BAD_FIELD,
+        lambda: packages.conda(index_json(), run_exports=["a\t>=1"]),
+    ),
     "constrains: unreadable": (Reason.BAD_MATCH_SPEC, lambda: index(constrains=["python >=3", "python >=3,<,"])),
     "extra_depends: unreadable": (Reason.BAD_MATCH_SPEC, lambda: index(extra_depends={"test": ["python >=3,<,"]})),
     **{
@@ -425,7 +506,6 @@ KEPT: dict[str, tuple[str, Any, Any]] = {
     "constrains empty": ("constrains", [], []),
     "license null": ("license", None, ...),
     "license empty": ("license", "", ""),
-    "license of several lines": ("license", "MIT\nBSD", "MIT\nBSD"),
     "license of 1,000 characters": ("license", "\u00fc" * 1000, "\u00fc" * 1000),
     "noarch generic": ("noarch", "generic", "generic"),
     "noarch python": ("noarch", "python", "python"),

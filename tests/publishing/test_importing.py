@@ -78,6 +78,11 @@ def test_each_file_is_judged_for_itself(channel: Channel, folder: Path) -> None:
         "it is there": (there, AlreadyThere),
         "the first of two": (twice, None),
         "the second of two": (other_bytes, AlreadyThere),
+        "a path that climbs": (packages.conda(index_json("evil", python_site_packages_path="../sp")), Refused),
+        "a dependency that is a URL": (
+            packages.conda(index_json("bad", depends=["https://host/x-1-0.conda"])),
+            Refused,
+        ),
         "another name": (PackageFile("renamed-1.0-0.conda", good.content), Refused),
     }
     paths = write(folder, [file for file, _ in given.values()])

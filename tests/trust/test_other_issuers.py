@@ -7,9 +7,11 @@ import pytest
 from seaway.accounts.principal import OPERATOR
 from seaway.errors import Unavailable
 from seaway.trust import issuers
+from seaway.trust.claims.known import kind_of
 from seaway.trust.issuers import BUILT_IN
 from seaway.trust.owners import with_owner_id
 from seaway.trust.publishers import Draft
+from seaway.trust.refusals import TokenRefused
 from tests.support import issuer
 from tests.trust.conftest import GITHUB, Trusting
 
@@ -40,6 +42,34 @@ def test_an_issuer_by_configuration(here: Trusting, kind: str) -> None:
     assert "reused-token" == here.mint(text).json()["code"]
     assert "invalid-publisher" == here.mint(issuer.token({**said, claim: "other"})).json()["code"]
     assert "missing-claim" == here.mint(issuer.token({**said, claim: ...})).json()["code"]
+
+
+BROKEN: dict[str, tuple[str, Any]] = {
+    "absent": ("missing-claim", ...),
+    "null": ("missing-claim", None),
+    "a number": ("invalid-claim", 7),
+    "a list": ("invalid-claim", ["acme"]),
+    "empty": ("invalid-claim", ""),
+    "too long": ("invalid-claim", "a" * 1025),
+    "with a line break": ("invalid-claim", "acme\n"),
+    "with DEL": ("invalid-claim", "acme\x7f"),
+    "with a control of C1": ("invalid-claim", "acme\x85"),
+}
+
+
+@pytest.mark.parametrize("how", BROKEN)
+@pytest.mark.parametrize("name", CASES)
+def test_a_required_claim_of_a_configured_issuer(name: str, how: str) -> None:
+    """The codes are those of the issuers that Seaway knows by heart; an empty jti identifies nothing and is missing."""
+    rules, claims, _, _ = CASES[name]
+    kind = kind_of(name, rules)
+    kind.require_claims(claims)
+    for claim in kind.required:
+        code, value = BROKEN[how]
+        broken = {member: said for member, said in {**claims, claim: value}.items() if said is not ...}
+        with pytest.raises(TokenRefused) as refused:
+            kind.require_claims(broken)
+        assert ("missing-claim" if (claim, how) == ("jti", "empty") else code) == refused.value.code
 
 
 def draft_after(found: object) -> Draft:

@@ -10,12 +10,17 @@ import json
 import string
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from seaway.accounts.principal import Mode
+from seaway.trust.claims.github import GITHUB as GITHUB_KIND
+from seaway.trust.claims.gitlab import GITLAB as GITLAB_KIND
+from seaway.trust.claims.google import GOOGLE as GOOGLE_KIND
+from seaway.trust.claims.kinds import Form, Kind
 from seaway.trust.refusals import Code
 from tests.support import issuer
 from tests.support.clock import TurnedClock
@@ -308,7 +313,12 @@ TIMES = [
     of_github("exp long ago", E, iat=NOW - 7200, nbf=NOW - 7200, exp=NOW - 3700),
     of_github("exp 30 s ago", E, exp=NOW - 30, iat=NOW - 300, nbf=NOW - 300),
     of_github("exp 0", E, exp=0),
-    of_github("exp negative", E, exp=-1),
+    of_github("exp negative", C, exp=-1),
+    of_github("exp negative, before iat", C, exp=-1, iat=-300, nbf=-300),
+    of_gitlab("exp negative", C, exp=-1),
+    of_google("exp negative", C, exp=-1),
+    of_github("iat negative", C, iat=-1),
+    of_github("nbf negative", C, nbf=-1),
     of_github("iat 31 s ahead", T, iat=NOW + 31, nbf=NOW, exp=NOW + 300),
     of_github("iat far ahead", T, iat=NOW + 3600, nbf=NOW, exp=NOW + 4000),
     of_github("nbf 31 s ahead", T, nbf=NOW + 31),
@@ -321,21 +331,39 @@ TIMES = [
     of_google("71 minutes long", C, iat=NOW - 10, exp=NOW - 10 + 4_201),
 ]
 
-_TEXTS = ("jti", "repository", "repository_owner", "workflow_ref", "job_workflow_ref", "event_name")
-_IDS = ("repository_owner_id", "repository_id")
-_GITLAB = ("jti", "sub", "project_path", "project_id", "namespace_id", "ci_config_ref_uri", "ref_path", "sha")
+
+def broken_claims(about: str, honest: Callable[..., dict[str, Any]], kind: Kind) -> Iterator[Vector]:
+    """Each required claim absent, null, of another type, empty, too long, and with control characters."""
+    for name, form in kind.required.items():
+        if form is Form.TRUE:
+            continue
+        told = honest(NOW)[name]
+        broken = {
+            "missing": (X, ...),
+            "null": (X, None),
+            "a number": (C, 1001),
+            "true": (C, True),
+            "a list": (C, [told]),
+            "an object": (C, {"value": told}),
+            "empty": (X if form is Form.TOKEN_ID else C, ""),
+            "too long": (C, told + "1" * 1024),
+            "with a line break": (C, told + "\n"),
+            "with a tab before": (C, "\t" + told),
+            "with NUL": (C, told + "\0"),
+            "with DEL": (C, told + "\x7f"),
+            "with a control of C1": (C, told + "\x85"),
+        }
+        for what, (code, value) in broken.items():
+            make = partial(lambda changes: token(honest(NOW, **changes)), {name: value})
+            yield Vector(f"{about} {name} {what}", make, code)
+
 
 CLAIMS = [
-    *(of_github(f"{name} missing", X, **{name: ...}) for name in (*_TEXTS, *_IDS)),
-    *(of_github(f"{name} null", C, **{name: None}) for name in (*_TEXTS, *_IDS)),
-    *(of_github(f"{name} a number", C, **{name: 1001}) for name in (*_TEXTS, *_IDS)),
-    *(of_github(f"{name} a list", C, **{name: ["acme/tools"]}) for name in ("repository", "repository_id", "jti")),
-    *(of_github(f"{name} empty", C, **{name: ""}) for name in ("jti", "repository", "repository_id")),
-    *(of_github(f"{name} too long", C, **{name: "a" * 1025}) for name in ("jti", "repository", "ref")),
-    *(of_github(f"{name} with a line break", C, **{name: "acme/tools\n"}) for name in ("jti", "repository", "sha")),
-    of_github("repository with NUL", C, repository="acme/tools\0"),
-    of_github("repository with DEL", C, repository="acme/tools\x7f"),
-    of_github("repository with a control of C1", C, repository="acme/tools\x85"),
+    *broken_claims("github", github, GITHUB_KIND),
+    *broken_claims("gitlab", gitlab, GITLAB_KIND),
+    *broken_claims("google", google, GOOGLE_KIND),
+    of_github("ref too long", C, ref="a" * 1025),
+    of_github("sha with a line break", C, sha="6f" * 20 + "\n"),
     of_github("an id of 21 digits", C, repository_id="2" * 21),
     of_github("an id with a sign", C, repository_id="+2002"),
     of_github("an id with a blank", C, repository_id=" 2002"),
@@ -348,17 +376,19 @@ CLAIMS = [
     of_github("sha null", C, sha=None),
     of_github("environment a number", C, environment=1),
     of_github("environment a list", C, environment=["production"]),
-    *(of_gitlab(f"{name} missing", X, **{name: ...}) for name in _GITLAB),
-    *(of_gitlab(f"{name} a number", C, **{name: 31}) for name in _GITLAB),
-    of_gitlab("ci_config_ref_uri null, as for a remote file", C, ci_config_ref_uri=None),
-    of_google("email missing", X, email=...),
-    of_google("email null", C, email=None),
-    of_google("email_verified missing", X, email_verified=...),
+    of_gitlab("ci_config_ref_uri null, as for a remote file", X, ci_config_ref_uri=None),
+    of_gitlab("ci_config_ref_uri null with the sha", X, ci_config_ref_uri=None, ci_config_sha=None),
+    of_google("email_verified missing", C, email_verified=...),
     of_google("email_verified a text", C, email_verified="true"),
     of_google("email_verified 1", C, email_verified=1),
     of_google("email_verified false", C, email_verified=False),
-    of_google("sub missing", X, sub=...),
-    of_google("sub a number", C, sub=113774264463038321964),
+    of_google("email_verified null", C, email_verified=None),
+    of_google("an account of a person", C, email="someone@gmail.com"),
+    of_google("an account of a person of a company", C, email="someone@acme.example", hd="acme.example"),
+    of_google("an address that only holds the ending", C, email="me@x.gserviceaccount.com.evil.example"),
+    of_google("an address that ends in capitals", C, email="builder@acme.iam.GServiceAccount.com"),
+    of_google("an address with two @", C, email="me@evil.example@x.gserviceaccount.com"),
+    of_google("an address without a name", C, email="@acme.iam.gserviceaccount.com"),
     of_google("sub letters", C, sub="me"),
 ]
 
@@ -385,6 +415,16 @@ def other_gitlab(project: str, file: str = ".gitlab-ci.yml", **changes: Any) -> 
     }
 
 
+def in_namespace(namespace: str) -> dict[str, Any]:
+    """The claims of a project of the same name in another namespace."""
+    path = f"{namespace}/tools"
+    return {
+        "project_path": path,
+        "sub": f"project_path:{path}:ref_type:branch:ref:main",
+        "ci_config_ref_uri": f"gitlab.com/{path}//.gitlab-ci.yml@{REF}",
+    }
+
+
 def workflow_ref(value: str) -> dict[str, Any]:
     return {"workflow_ref": value}
 
@@ -396,9 +436,20 @@ PUBLISHERS = [
     of_github("another owner", P, **other_github("evil/tools", repository_owner="evil", repository_owner_id="9")),
     of_github("another owner id, once it is pinned", P, **other_github("acme/pinned", repository_owner_id="1002")),
     of_github("another repository id, once it is pinned", P, **other_github("acme/pinned", repository_id="2003")),
-    of_github("an owner that is not the repository's", P, repository_owner="evil"),
-    of_github("a repository without an owner", P, repository="tools"),
-    of_github("a repository in a folder", P, repository="acme/tools/x"),
+    of_github("an owner that is not the repository's", C, repository_owner="evil"),
+    of_github("a repository that is not the owner's", C, **other_github("evil/tools")),
+    of_github("an owner with the sign of Kelvin in one claim", C, repository_owner="ac\u212ae"),
+    of_github("a repository without an owner", C, repository="tools"),
+    of_github("a repository without a name", C, repository="acme/"),
+    of_github("a repository with an empty owner", C, repository="/tools"),
+    of_github("a repository in a folder", C, repository="acme/tools/x"),
+    of_github("a repository with two slashes", C, repository="acme//tools"),
+    of_github(
+        "an owner that disagrees, by an event that strangers cause",
+        C,
+        repository_owner="evil",
+        event_name="workflow_run",
+    ),
     of_github("a repository with a longer name", P, **other_github("acme/tools2")),
     of_github("a repository with a letter that folds into ours", P, **other_github("acme/toolſ")),
     of_github("an owner with the sign of Kelvin", P, **other_github("acme/tooKs".replace("K", "\u212a"))),
@@ -439,11 +490,15 @@ PUBLISHERS = [
         **other_github("acme/reuser", job_workflow_ref=REUSABLE.replace("v1", "v2")),
     ),
     of_gitlab("another project", P, **other_gitlab("else")),
-    of_gitlab("another namespace", P, project_path="evil/team/tools"),
-    of_gitlab("the project of a group above", P, project_path="acme/tools"),
-    of_gitlab("sub of another project", P, sub="project_path:evil/tools:ref_type:branch:ref:main"),
-    of_gitlab("sub of a user", P, sub="user:acme/team/tools"),
-    of_gitlab("sub that only begins so", P, sub="project_path:acme/team/tools2:ref:main"),
+    of_gitlab("another namespace", P, **in_namespace("evil/team")),
+    of_gitlab("the project of a group above", P, **in_namespace("acme")),
+    of_gitlab("a project path that sub disagrees with", C, project_path="evil/team/tools"),
+    of_gitlab("sub of another project", C, sub="project_path:evil/tools:ref_type:branch:ref:main"),
+    of_gitlab("sub of a user", C, sub="user:acme/team/tools"),
+    of_gitlab("sub that only begins so", C, sub="project_path:acme/team/tools2:ref:main"),
+    of_gitlab("sub without a project", C, sub="project_path"),
+    of_gitlab("a project without a namespace", C, project_path="tools", sub="project_path:tools:ref:main"),
+    of_gitlab("a project with two slashes", C, project_path="acme//tools", sub="project_path:acme//tools:ref:main"),
     of_gitlab("another project id, once it is pinned", P, **other_gitlab("pinned", project_id="33")),
     of_gitlab("another namespace id, once it is pinned", P, **other_gitlab("pinned", namespace_id="30")),
     of_gitlab("another file", P, **other_gitlab("tools", "other.yml")),
@@ -461,7 +516,6 @@ PUBLISHERS = [
     of_google("another account", P, email="other@acme.iam.gserviceaccount.com"),
     of_google("an account in capitals", P, email="Builder@acme.iam.gserviceaccount.com"),
     of_google("an account that was made anew", P, sub="113774264463038321965"),
-    of_google("a person", P, email="someone@gmail.com"),
 ]
 
 ACCEPTED = [

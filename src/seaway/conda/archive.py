@@ -15,6 +15,7 @@ from typing import BinaryIO
 
 import msgspec
 
+from seaway.conda import menus
 from seaway.conda.filename import CONDA, FileName
 from seaway.conda.limits import ArchiveLimits
 from seaway.conda.refusals import Reason, Refused
@@ -28,6 +29,10 @@ RUN_EXPORTS_JSON = "info/run_exports.json"
 LINK_JSON = "info/link.json"
 PATHS_JSON = "info/paths.json"
 FILES = "info/files"
+# Lists of old packages, which old clients join to the prefix.
+HAS_PREFIX = "info/has_prefix"
+NO_LINK = "info/no_link"
+NO_SOFTLINK = "info/no_softlink"
 
 _LINK_SCRIPT = re.compile(r"(?:bin|Scripts)/\.[^/]*-(pre-link|post-link|pre-unlink)\.(?:sh|bat)")
 _CHUNK_BYTES = 256 * 1024
@@ -160,6 +165,9 @@ class _Walker:
             LINK_JSON: limits.other_json_bytes,
             PATHS_JSON: limits.paths_json_bytes,
             FILES: limits.paths_json_bytes,
+            HAS_PREFIX: limits.paths_json_bytes,
+            NO_LINK: limits.paths_json_bytes,
+            NO_SOFTLINK: limits.paths_json_bytes,
         }
 
     def walk_part(self, source: Source, max_members: int, *, inside_info: bool | None) -> None:
@@ -177,9 +185,19 @@ class _Walker:
             if in_info:
                 self._read_info_member(member, content)
                 continue
+            if member.kind is Kind.FILE and menus.is_menu(member.path):
+                self._check_menu(member, content)
             self.contents.traits.update(traits_of(member.path))
             if member.kind is Kind.SYMLINK and leaves_its_folder(member.path, member.target):
                 self.contents.escaping_links.append(f"{member.path} -> {member.target}")
+
+    def _check_menu(self, member: Member, content: Content) -> None:
+        if member.size > self.limits.other_json_bytes:
+            raise Refused(
+                Reason.INFO_TOO_LARGE,
+                f"The menu file {member.path[:120]!a} is larger than {self.limits.other_json_bytes:,} bytes, the limit.",
+            )
+        menus.check(member.path, content.read())
 
     def walk_info(self, source: Source, until: str) -> None:
         """Keep what info/ holds, and stop behind the file `until`."""

@@ -1,5 +1,5 @@
 """
-`depends` and `constrains` as rattler reads them.
+`depends`, `constrains` and run exports as rattler reads them.
 
 One entry that rattler's lenient parser cannot read makes its indexer and its clients refuse the whole
 channel, so the file that brings it is refused instead. Entries that only repodata v3 knows (CEP 43 to 45:
@@ -22,21 +22,23 @@ from rattler.exceptions import (
     IoError,
 )
 
+from seaway.conda import paths
 from seaway.conda.refusals import Reason, Refused
 
 _V3_KEYS = {"version", "build", "build_number", "when", "extras", "flags"}
 _QUOTED_OR_NESTED = re.compile(r"\"[^\"]*\"|'[^']*'|\[[^\]]*\]")
 _V3_FORM = re.compile(r"[A-Za-z0-9._-]+(?:\[.+\])?")
+_ARCHIVES = (".conda", ".tar.bz2", ".tar.gz", ".whl")
 _UNREADABLE = (InvalidMatchSpecError, InvalidPackageNameError, InvalidVersionSpecError)
 
 
 def check(specs: Iterable[str], what: str) -> None:
-    """Refuse the first entry that cannot be read."""
+    """Refuse the first entry that cannot be read, or that sends clients to a URL or to a file of their machine."""
     for spec in specs:
-        if _parsed(spec) is None:
+        if problem := _problem(spec):
             raise Refused(
                 Reason.BAD_MATCH_SPEC,
-                f"{spec[:120]!a} in {what} cannot be read as a match spec.",
+                f"{spec[:120]!a} in {what} {problem}.",
                 "Correct it in the recipe and build again.",
             )
 
@@ -112,6 +114,21 @@ def check_readable(index: dict[str, Any]) -> None:
             f"index.json of the package cannot be read by clients: {str(error)[:160]!a}.",
             "Build the package again with a current tool.",
         ) from None
+
+
+@functools.lru_cache(maxsize=16_384)
+def _problem(spec: str) -> str:
+    """What is wrong with an entry, in the words that follow it, or nothing."""
+    parsed = _parsed(spec)
+    if parsed is None:
+        return "cannot be read as a match spec"
+    # rattler writes paths, channels that are paths, and specs within `when` as URLs. conda and mamba take whatever ends
+    # like an archive for a file, and cut off comments first.
+    if "://" in spec or "://" in str(parsed) or spec.partition("#")[0].strip().lower().endswith(_ARCHIVES):
+        return "names a URL or a file; a dependency has the name of a package"
+    if any(text is not None and not paths.is_safe_name(text) for text in (parsed.file_name, parsed.subdir)):
+        return "names a file or platform with a path"
+    return ""
 
 
 @functools.lru_cache(maxsize=16_384)

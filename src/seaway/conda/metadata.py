@@ -7,14 +7,15 @@ field agrees on: a missing `depends` is an empty list, and fields that are null 
 """
 
 import re
+import shlex
+from collections.abc import Iterator
 from typing import Any, Literal, NoReturn
 
 import msgspec
 
-from seaway.conda import filename, strict_json
+from seaway.conda import filename, paths, strict_json
 from seaway.conda.refusals import Reason, Refused
 from seaway.conda.subdir import is_known
-from seaway.conda.tar_walk import check_path
 
 MAX_SPECS = 2_000
 MAX_TEXT = 1_000
@@ -37,13 +38,17 @@ _ABOUT_TEXTS = (
 _FLAG = re.compile(r"[a-z0-9_]+(?::[a-z0-9_]+)?")
 _EXTRA = re.compile(r"[a-z0-9_.+-]{1,64}")
 _MAX_TIMESTAMP = 253_370_764_800_000  # the year 9999 begins: rattler reads hardly a later one
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+# C0, DEL, C1 and the separators of lines and paragraphs: whatever ends a line, or steers a terminal, for some reader.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_NAME_FIELDS = ("preferred_env", "icon")  # conda 4.4 and Navigator make a folder and a file of these names
 
 
 def read_index_json(data: bytes) -> dict[str, Any]:
     """The checked fields of info/index.json, without those that are null; unknown ones are kept."""
     index = {key: value for key, value in _strict_object(data, "index.json").items() if value is not None}
     _check_identity(index)
+    for key, value in index.items():
+        _check_no_controls([key, value], f"{key[:60]!a} of index.json")
     index.setdefault("depends", [])
     for key in _SPEC_FIELDS + _TEXT_LIST_FIELDS:
         if key in index:
@@ -51,6 +56,7 @@ def read_index_json(data: bytes) -> dict[str, Any]:
     for key in _TEXT_FIELDS:
         if key in index:
             _check_text(index[key], f"{key} of index.json")
+    _check_paths(index)
     _check_features(index)
     _check_flags(index.get("flags", []))
     _check_extra_depends(index.get("extra_depends", {}))
@@ -79,6 +85,11 @@ def read_about(data: bytes) -> dict[str, str]:
     """The texts of info/about.json that a page or channeldata.json shows; what is not text is left out."""
     about = _strict_object(data, "about.json")
     return {key: about[key] for key in _ABOUT_TEXTS if isinstance(about.get(key), str) and about[key]}
+
+
+def has_controls(text: str) -> bool:
+    """Whether a text holds a control character or a separator of lines."""
+    return not text.isprintable() and _CONTROL.search(text) is not None
 
 
 class _PathEntry(msgspec.Struct):
@@ -111,21 +122,23 @@ def check_paths_json(data: bytes, most: int) -> frozenset[str]:
             f"info/paths.json of the package is not the list of paths that it should be: {str(error)[:120]}.",
         ) from None
     _require_few(len(entries), most, "info/paths.json")
+    if data.count(b'"_path"') != len(entries) or b"\\u" in data:
+        _strict_json(data, "paths.json")  # a path may be there twice, and clients differ in which one they take
     for entry in entries:
-        check_path(entry.path)
+        paths.check(entry.path)
     return frozenset(f"{entry.file_mode}_prefix" for entry in entries if entry.prefix_placeholder and entry.file_mode)
 
 
-def check_files(data: bytes, most: int) -> None:
-    """As `check_paths_json`, for the plain list that old packages have instead."""
-    _require_few(data.count(b"\n"), most, "info/files")
-    try:
-        lines = data.decode().splitlines()
-    except UnicodeDecodeError:
-        _refuse_field("info/files is not UTF-8")
-    _require_few(len(lines), most, "info/files")
-    for line in lines:
-        check_path(line)
+def check_files(data: bytes, what: str, most: int) -> None:
+    """As `check_paths_json`, for the plain lists that old packages have instead: files, no_link, no_softlink."""
+    for line in _lines(data, what, most):
+        paths.check(line)
+
+
+def check_has_prefix(data: bytes, most: int) -> None:
+    """As `check_paths_json`, for the list of files in which old packages have their prefix replaced."""
+    for line in _lines(data, "has_prefix", most):
+        paths.check(_path_in_has_prefix(line))
 
 
 def _require_few(count: int, most: int, what: str) -> None:
@@ -138,20 +151,70 @@ def _require_few(count: int, most: int, what: str) -> None:
 
 
 def check_link_json(data: bytes) -> None:
-    """Refuse entry points that a client would write outside the bin folder of an environment."""
-    noarch = _strict_object(data, "link.json").get("noarch")
+    """Refuse entry points and executables that a client would write outside their folders of an environment."""
+    link = _strict_object(data, "link.json")
+    _check_preferred_env(link.get("preferred_env"))
+    noarch = link.get("noarch")
     points = noarch.get("entry_points") if isinstance(noarch, dict) else None
     if points is None:
         return
     _check_texts(points, "entry_points of link.json")
     for point in points:
         command = point.split("=", 1)[0].strip()
-        if "=" not in point or not command or command in (".", "..") or set(command) & set("/\\:"):
+        if "=" not in point or ":" in command or not paths.is_safe_name(command):
             raise Refused(
                 Reason.UNSAFE_ENTRY_POINT,
                 f"The entry point {point[:120]!a} would be written outside the bin folder.",
                 "An entry point has the form command = module:function.",
             )
+
+
+def _check_preferred_env(preferred: object) -> None:
+    """Check the executables that conda 4.4 linked into another environment."""
+    if not isinstance(preferred, dict):
+        return
+    for key in ("executable_paths", "softlink_paths"):
+        if preferred.get(key) is not None:
+            _check_texts(preferred[key], f"{key} of link.json")
+            for path in preferred[key]:
+                paths.check(path, f"{key} of link.json has the path")
+    if isinstance(preferred.get("name"), str):
+        _check_name(preferred["name"], "preferred_env of link.json")
+
+
+def _lines(data: bytes, what: str, most: int) -> Iterator[str]:
+    """The lines as clients read them: only a line feed ends one, and blanks around a path are dropped."""
+    _require_few(data.count(b"\n"), most, f"info/{what}")
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        _refuse_field(f"info/{what} is not UTF-8")
+    for line in text.removesuffix("\n").split("\n") if text else ():
+        yield line.strip(" \r")
+
+
+def _path_in_has_prefix(line: str) -> str:
+    """The path of a line that is `path` or `placeholder mode path`, each perhaps in quotes."""
+    try:
+        parts = [part.strip("\"'") for part in shlex.split(line, posix=False)]
+    except ValueError:
+        parts = []
+    if len(parts) not in (1, 3):  # old tools wrote blanks in a path as they are
+        parts = line.split(maxsplit=2)
+    return parts[-1] if parts else ""
+
+
+def _check_paths(index: dict[str, Any]) -> None:
+    if "python_site_packages_path" in index:
+        paths.check(index["python_site_packages_path"], "python_site_packages_path of index.json is")
+    for key in _NAME_FIELDS:
+        if isinstance(index.get(key), str) and index[key]:
+            _check_name(index[key], f"{key} of index.json")
+
+
+def _check_name(name: str, what: str) -> None:
+    if not paths.is_safe_name(name):
+        raise Refused(Reason.UNSAFE_PATH, f"{what} is {name[:120]!a}, which cannot be the name of a file or folder.")
 
 
 def _check_identity(index: dict[str, Any]) -> None:
@@ -240,8 +303,22 @@ def _check_texts(values: object, what: str) -> None:
         _check_text(value, what)
 
 
+def _check_no_controls(value: object, what: str) -> None:
+    """Refuse control characters in every text and key of a value, however deep; its nesting is bounded."""
+    if isinstance(value, str):
+        if has_controls(value):
+            _refuse_field(f"{what} holds a control character, such as a tab or a line feed,")
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            _check_no_controls(key, what)
+            _check_no_controls(inner, what)
+    elif isinstance(value, list):
+        for inner in value:
+            _check_no_controls(inner, what)
+
+
 def _check_text(value: object, what: str) -> None:
-    if not isinstance(value, str) or len(value) > MAX_TEXT or not (value.isprintable() or not _CONTROL.search(value)):
+    if not isinstance(value, str) or len(value) > MAX_TEXT or has_controls(value):
         _refuse_field(f"{what} is not a text of at most {MAX_TEXT:,} characters without control characters")
 
 

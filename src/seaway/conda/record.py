@@ -64,12 +64,14 @@ def section_of(index: dict[str, Any], extension: str) -> Section:
     return Section.CONDA if extension == CONDA else Section.TAR_BZ2
 
 
-def check_specs(index: dict[str, Any]) -> None:
-    """Refuse a package whose requirements clients could not read."""
+def check_specs(index: dict[str, Any], run_exports: dict[str, list[str]]) -> None:
+    """Refuse a package whose requirements clients could not read, or with which it sends them elsewhere."""
     match_specs.check(index["depends"], "depends")
     match_specs.check(index.get("constrains", ()), "constrains")
     for group, specs in index.get("extra_depends", {}).items():
         match_specs.check(specs, f"extra_depends.{group}")
+    for kind, specs in run_exports.items():
+        match_specs.check(specs, f"{kind} of run_exports")
 
 
 def describe(

@@ -33,7 +33,10 @@ class Reason(Enum):
 
     # The tar inside
     BAD_TAR = "bad-tar", "The tar is damaged, cut short, or followed by bytes other than zero."
-    UNSAFE_PATH = "unsafe-path", "A path in the package would leave its folder, or cannot be written everywhere."
+    UNSAFE_PATH = (
+        "unsafe-path",
+        "A path or file name that the package states would leave its folder, or cannot be written everywhere.",
+    )
     DUPLICATE_MEMBER = (
         "duplicate-member",
         "The same path stands in the archive twice: two readers could see two packages.",
@@ -49,7 +52,7 @@ class Reason(Enum):
     # Limits
     TOO_MANY_MEMBERS = "too-many-members", "The archive holds more members than the limit."
     UNPACKS_TOO_LARGE = "unpacks-too-large", "The archive unpacks to more bytes than the limit for its size."
-    INFO_TOO_LARGE = "info-too-large", "The info part, or one file of it, is larger than the limit."
+    INFO_TOO_LARGE = "info-too-large", "The info part, one file of it, or a menu file is larger than the limit."
     TOOK_TOO_LONG = "took-too-long", "Reading the archive took longer than the time for its size."
     TOOK_TOO_MUCH_MEMORY = "took-too-much-memory", "Reading the archive needed more memory than the limit."
 
@@ -72,7 +75,10 @@ class Reason(Enum):
     MISSING_SUBDIR = "missing-subdir", "index.json does not say which subdir the package is for."
     UNKNOWN_SUBDIR = "unknown-subdir", "The subdir is not one of the platforms that conda knows."
     NAME_MISMATCH = "name-mismatch", "The file name is not name-version-build of index.json."
-    BAD_MATCH_SPEC = "bad-match-spec", "An entry of depends or constrains cannot be read as a match spec."
+    BAD_MATCH_SPEC = (
+        "bad-match-spec",
+        "An entry of depends, constrains or run_exports cannot be read as a match spec, or names a URL or a file.",
+    )
     UNSAFE_ENTRY_POINT = (
         "unsafe-entry-point",
         "An entry point of a noarch python package would be written outside bin/.",

@@ -11,13 +11,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 
+from seaway.conda import paths
 from seaway.conda.refusals import Reason, Refused
 
 BLOCK_BYTES = 512
 
 _ZERO_BLOCK = bytes(BLOCK_BYTES)
 _MAX_EXTENSION_BYTES = 64 * 1024
-_NOT_A_NAME = frozenset({"", ".", ".."})
 _NUMBER_AT = {"mode": (100, 108), "size": (124, 136), "checksum": (148, 156)}
 _MEANINGLESS_PAX_PREFIXES = ("SCHILY.xattr.", "SCHILY.acl.", "LIBARCHIVE.xattr.", "RHT.security.")
 _MEANINGLESS_PAX_KEYS = frozenset(
@@ -210,32 +210,10 @@ def _member(header: bytes, kind: bytes, size: int, pending: _Pending, max_path_b
         raise _bad("a link or folder has content")
     if what is Kind.FOLDER:
         path = path.rstrip("/")
-    check_path(path, max_path_bytes)
+    paths.check(path, max_bytes=max_path_bytes)
     if what in (Kind.SYMLINK, Kind.HARDLINK):
         _check_target(path, what, target, max_path_bytes)
     return Member(path, what, size, target if what in (Kind.SYMLINK, Kind.HARDLINK) else "")
-
-
-def check_path(path: str, max_bytes: int = 4096) -> None:
-    """
-    Refuse a path that could leave its folder or that some system cannot write.
-
-    An archive can hold `info/../../etc/passwd`. We never unpack, but clients do, so a package that
-    would climb out of its folder is turned away here, at the door.
-    """
-    parts = path.split("/")
-    if (
-        not path
-        or not _NOT_A_NAME.isdisjoint(parts)
-        or "\\" in path
-        or (len(path) > 1 and path[1] == ":" and path[0].isalpha())
-        or not path.isprintable()
-        or len(path.encode()) > max_bytes
-    ):
-        raise Refused(
-            Reason.UNSAFE_PATH,
-            f"The package holds the path {path[:120]!a}, which cannot be written safely on every system.",
-        )
 
 
 def leaves_its_folder(path: str, target: str) -> bool:
@@ -257,7 +235,7 @@ def _check_target(path: str, kind: Kind, target: str, max_path_bytes: int) -> No
         raise Refused(Reason.UNSAFE_PATH, f"The link {path[:120]!a} in the package has no usable target.")
     if kind is Kind.HARDLINK:
         # A hard link names a path of the archive. One that climbs makes a client link to a file of the machine.
-        check_path(target, max_path_bytes)
+        paths.check(target, max_bytes=max_path_bytes)
 
 
 def _extension(source: Source, size: int) -> bytes:

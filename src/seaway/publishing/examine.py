@@ -38,12 +38,12 @@ def examine(
     contents = archive.read_archive(path, file_name, limits)
     index = metadata.read_index_json(contents.info[archive.INDEX_JSON])
     _check_names(index, file_name)
-    record.check_specs(index)
+    run_exports = metadata.read_run_exports(contents.info.get(archive.RUN_EXPORTS_JSON, b"{}"))
+    record.check_specs(index, run_exports)
     match_specs.check_readable(index)
     prefix_traits = _check_paths(contents.info, file_name, limits.members)
     if archive.LINK_JSON in contents.info:
         metadata.check_link_json(contents.info[archive.LINK_JSON])
-    run_exports = metadata.read_run_exports(contents.info.get(archive.RUN_EXPORTS_JSON, b"{}"))
     about = metadata.read_about(contents.info.get(archive.ABOUT_JSON, b"{}"))
     section = record.section_of(index, file_name.extension)
     return Candidate(
@@ -74,6 +74,11 @@ def _check_names(index: dict[str, Any], file_name: FileName) -> None:
 
 
 def _check_paths(info: dict[str, bytes], file_name: FileName, most: int) -> frozenset[str]:
+    for name in (archive.NO_LINK, archive.NO_SOFTLINK, archive.FILES):
+        if name in info:
+            metadata.check_files(info[name], name.removeprefix("info/"), most)
+    if archive.HAS_PREFIX in info:
+        metadata.check_has_prefix(info[archive.HAS_PREFIX], most)
     if archive.PATHS_JSON in info:
         return metadata.check_paths_json(info[archive.PATHS_JSON], most)
     if file_name.extension == CONDA or archive.FILES not in info:
@@ -82,7 +87,6 @@ def _check_paths(info: dict[str, bytes], file_name: FileName, most: int) -> froz
             f"{file_name} does not list its files: it has no info/paths.json.",
             "Build it again with a current tool.",
         )
-    metadata.check_files(info[archive.FILES], most)
     return frozenset()
 
 

@@ -169,7 +169,7 @@ def _require_times(claims: Claims, now_ms: int, kind: Kind) -> None:
         if name not in times:
             raise missing(name)
     for name, value in times.items():
-        if type(value) is not int:  # a bool is an int, and a float is not a moment
+        if type(value) is not int or value < 0:  # a bool is an int, and a float is not a moment
             raise invalid(name)
     expires_ms, issued_ms = times["exp"] * SECOND_MS, times["iat"] * SECOND_MS
     if expires_ms + LEEWAY_MS <= now_ms:

@@ -39,8 +39,8 @@ class Code(Enum):
     INVALID_AUDIENCE = "invalid-audience", 422, "The token is meant for another server."
     EXPIRED_TOKEN = "expired-token", 422, "The token is too old."
     IMMATURE_TOKEN = "immature-token", 422, "The token is not good yet: a clock is wrong."
-    MISSING_CLAIM = "missing-claim", 422, "The token does not say something that it must say."
-    INVALID_CLAIM = "invalid-claim", 422, "Something that the token says has the wrong form."
+    MISSING_CLAIM = "missing-claim", 422, "A claim that the token must have is absent or null, or its `jti` is empty."
+    INVALID_CLAIM = "invalid-claim", 422, "A claim has the wrong type or form, or disagrees with another claim."
     INVALID_PUBLISHER = "invalid-publisher", 422, "No channel trusts the workflow that the token is from."
     EVENT_NOT_ALLOWED = "event-not-allowed", 422, "The workflow was started by an event that strangers can cause."
     REUSABLE_WORKFLOW_NOT_ALLOWED = (

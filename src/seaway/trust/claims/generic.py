@@ -61,7 +61,10 @@ def made(name: str, label: str, rules: Rules) -> Kind:
     return Kind(
         name=name,
         label=rules.label or label,
-        required=dict.fromkeys((*(["jti"] if rules.jti else []), *rules.match, *rules.pin), Form.TEXT),
+        required={
+            **({"jti": Form.TOKEN_ID} if rules.jti else {}),
+            **dict.fromkeys((*rules.match, *rules.pin), Form.TEXT),
+        },
         optional=dict.fromkeys(rules.match_optional, Form.TEXT),
         fields=(
             *(Field(claim, claim, checked_text) for claim in rules.match),

@@ -17,6 +17,7 @@ from seaway.trust.claims.kinds import (
     Wanted,
     checked_environment,
     checked_ref,
+    disagreeing,
     fits_a_ref,
     is_pinned,
     missing,
@@ -63,6 +64,8 @@ def _reusable(value: str) -> str:
 def _refuse(claims: Claims) -> None:
     if not (claims.get("ref") or claims.get("sha")):
         raise missing("ref")
+    if not same_name(claims["repository_owner"], claims["repository"].partition("/")[0]):
+        raise disagreeing("repository_owner", "repository")
     if claims["event_name"].lower() in DENIED_EVENTS:
         raise TokenRefused(
             Code.EVENT_NOT_ALLOWED,
@@ -75,7 +78,6 @@ def _fits(claims: Claims, _issuer: str, wanted: Wanted) -> bool:
     matched = wanted.matched
     return (
         same_name(claims["repository"], f"{matched['owner']}/{matched['repository']}")
-        and same_name(claims["repository_owner"], matched["owner"])
         and is_pinned(claims, wanted, PINS)
         and _is_workflow(claims, matched["workflow"])
         and _is_environment(claims, matched["environment"])
@@ -108,8 +110,8 @@ GITHUB = Kind(
     name="github",
     label="GitHub",
     required={
-        "jti": Form.TEXT,
-        "repository": Form.TEXT,
+        "jti": Form.TOKEN_ID,
+        "repository": Form.REPOSITORY,
         "repository_owner": Form.TEXT,
         "repository_owner_id": Form.ID,
         "repository_id": Form.ID,

@@ -13,6 +13,7 @@ from seaway.trust.claims.kinds import (
     Wanted,
     checked_environment,
     checked_ref,
+    disagreeing,
     fits_a_ref,
     is_pinned,
     same_name,
@@ -46,12 +47,17 @@ def _file(value: str) -> str:
     return value
 
 
+def _refuse(claims: Claims) -> None:
+    # Only the first two parts: a project may choose what its tokens say behind them.
+    if not same_name(":".join(claims["sub"].split(":")[:2]), f"project_path:{claims['project_path']}"):
+        raise disagreeing("sub", "project_path")
+
+
 def _fits(claims: Claims, issuer: str, wanted: Wanted) -> bool:
     matched = wanted.matched
     project_path = f"{matched['namespace']}/{matched['project']}"
     return (
         same_name(claims["project_path"], project_path)
-        and same_name(":".join(claims["sub"].split(":")[:2]), f"project_path:{project_path}")
         and is_pinned(claims, wanted, PINS)
         and _is_file(claims, issuer, matched["workflow"])
         and (not matched["environment"] or claims.get("environment") == matched["environment"])
@@ -76,12 +82,12 @@ GITLAB = Kind(
     name="gitlab",
     label="GitLab",
     required={
-        "jti": Form.TEXT,
+        "jti": Form.TOKEN_ID,
         "sub": Form.TEXT,
-        "project_path": Form.TEXT,
+        "project_path": Form.PROJECT,
         "project_id": Form.ID,
         "namespace_id": Form.ID,
-        "ci_config_ref_uri": Form.TEXT,
+        "ci_config_ref_uri": Form.TEXT,  # null where the file of the pipeline is on another server
         "ref_path": Form.TEXT,
         "sha": Form.TEXT,
     },
@@ -141,5 +147,6 @@ GITLAB = Kind(
     subject=lambda claims: claims["project_path"],
     subject_wanted=lambda matched: f"{matched['namespace']}/{matched['project']}",
     longest_ms=DAY_MS,
+    refuse=_refuse,
     fits=_fits,
 )

@@ -34,7 +34,7 @@ def _fits(claims: Claims, _issuer: str, wanted: Wanted) -> bool:
 GOOGLE = Kind(
     name="google",
     label="Google Cloud",
-    required={"email": Form.TEXT, "email_verified": Form.TRUE, "sub": Form.SUBJECT},
+    required={"email": Form.SERVICE_ACCOUNT, "email_verified": Form.TRUE, "sub": Form.SUBJECT},
     fields=(
         Field("email", "Service account", _email),
         # An address can be given to an account that is made anew; the id cannot.

@@ -20,8 +20,6 @@ from seaway.trust.refusals import Code, TokenRefused
 
 MAX_CLAIM_BYTES = 1024
 _STANDARD = frozenset({"iss", "aud", "exp", "iat", "nbf", "jti", "sub"})
-_ID = re.compile(r"[0-9]{1,20}")
-_SUBJECT = re.compile(r"[0-9]{1,64}")
 
 Claims = Mapping[str, Any]
 
@@ -30,6 +28,10 @@ class Form(Enum):
     """What a claim must look like."""
 
     TEXT = "text"
+    TOKEN_ID = "text that identifies the token"  # an empty one identifies none: it is missing
+    REPOSITORY = "owner/name"
+    PROJECT = "two or more names with slashes between them"
+    SERVICE_ACCOUNT = "an address that ends in .gserviceaccount.com"
     ID = "a number, written as text"
     SUBJECT = "a long number, written as text"
     TRUE = "true"
@@ -40,9 +42,22 @@ class Form(Enum):
             return value is True
         if not isinstance(value, str) or not is_plain(value):
             return False
-        if self is Form.TEXT:
-            return bool(value)
-        return (_ID if self is Form.ID else _SUBJECT).fullmatch(value) is not None
+        return _PATTERNS[self].fullmatch(value) is not None
+
+    def is_missing(self, value: object) -> bool:
+        """Whether the value (None where the claim is absent or null) says nothing; what must be true is never missing."""
+        return (value is None and self is not Form.TRUE) or (value == "" and self is Form.TOKEN_ID)
+
+
+_PATTERNS = {
+    Form.TEXT: re.compile(r".+"),  # without line breaks, which `is_plain` refuses
+    Form.TOKEN_ID: re.compile(r".+"),
+    Form.REPOSITORY: re.compile(r"[^/]+/[^/]+"),
+    Form.PROJECT: re.compile(r"[^/]+(?:/[^/]+)+"),
+    Form.SERVICE_ACCOUNT: re.compile(r"[^@]+@[^@]+\.gserviceaccount\.com"),
+    Form.ID: re.compile(r"[0-9]{1,20}"),
+    Form.SUBJECT: re.compile(r"[0-9]{1,64}"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +113,7 @@ class Kind:
     exchanges: int = 1  # how often one token can be exchanged, unless the publisher says otherwise
     most_exchanges: int = 1
     longest_ms: int = HOUR_MS
-    refuse: Callable[[Claims], None] = lambda _claims: None  # what no publisher can allow
+    refuse: Callable[[Claims], None] = lambda _claims: None  # claims that disagree, and what no publisher can allow
     is_allowed_here: Callable[[Claims, Wanted], bool] = lambda _claims, _wanted: True  # else: reusable workflow
     # What its tokens are known to have besides, which is not looked at: a trailing * stands for anything. None: not known.
     ignored: tuple[str, ...] | None = None
@@ -120,9 +135,9 @@ class Kind:
     def require_claims(self, claims: Claims) -> None:
         """Return if every claim that counts is there and in form."""
         for name, form in self.required.items():
-            if name not in claims:
+            if form.is_missing(claims.get(name)):
                 raise missing(name)
-            if not form.fits(claims[name]):
+            if not form.fits(claims.get(name)):
                 raise invalid(name)
         for name, form in self.optional.items():
             if name in claims and claims[name] != "" and not form.fits(claims[name]):
@@ -144,6 +159,11 @@ def missing(claim: str) -> TokenRefused:
 def invalid(claim: str) -> TokenRefused:
     """The refusal of a token with a claim in the wrong form."""
     return TokenRefused(Code.INVALID_CLAIM, f"The claim {claim!r} of the token has the wrong form.")
+
+
+def disagreeing(one: str, other: str) -> TokenRefused:
+    """The refusal of a token of which two claims contradict each other."""
+    return TokenRefused(Code.INVALID_CLAIM, f"The claims {one!r} and {other!r} of the token disagree.")
 
 
 def is_plain(text: str) -> bool:

@@ -1,0 +1,73 @@
+"""
+Menu files, Menu/*.json: what menuinst and rattler make files and folders of (CEP 11).
+
+Clients write a shortcut for each item, named `name`, into a folder named `menu_name`, and when the package is removed
+they delete that folder: `menu_name: ".."` would delete the start menu itself. Commands, icons and working folders are
+not checked: they are the program, which may use the whole machine by design.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from seaway.conda import paths, strict_json
+from seaway.conda.refusals import Reason, Refused
+
+_FILE = re.compile(r"menu/.*\.json", re.IGNORECASE)  # conda's pattern
+_PLACEHOLDER = re.compile(r"\{\{\s*(\w+)\s*\}\}|\$\{(\w+)\}")
+_NOT_PATHS = frozenset({"DISTRIBUTION_NAME", "ENV_NAME", "PY_VER", "PLATFORM"})  # the others stand for folders
+_BUNDLE = re.compile(r"\{\{\s*MENU_ITEM_LOCATION\s*\}\}/")
+_NAME_KEYS = ("name", "CFBundleName", "CFBundleDisplayName")
+
+
+def is_menu(path: str) -> bool:
+    """Whether clients read the member at this path as a menu file."""
+    return _FILE.fullmatch(path) is not None
+
+
+def check(path: str, data: bytes) -> None:
+    """Refuse a menu file that clients could not read, or that writes shortcuts outside the folders for them."""
+    try:
+        menu = strict_json.decode(data)
+    except strict_json.NotStrict as error:
+        raise Refused(Reason.BAD_JSON, f"{path[:120]!a} of the package is not strict JSON: {error}.") from None
+    for name in _names(menu):
+        used = {plain or old for plain, old in _PLACEHOLDER.findall(name)}
+        if not used <= _NOT_PATHS or not paths.is_safe(_PLACEHOLDER.sub("x", name)):
+            raise Refused(
+                Reason.UNSAFE_PATH,
+                f"{path[:120]!a} of the package names the shortcut {name[:120]!a}, which would be written elsewhere.",
+                "Give menus and their items names without slashes.",
+            )
+
+
+def _names(menu: Any) -> Iterator[str]:
+    """Every text of a menu file of which a client makes a path to write to."""
+    if not isinstance(menu, dict):
+        return
+    yield from _texts(menu.get("menu_name"))
+    items = menu.get("menu_items")
+    for item in items if isinstance(items, list) else ():
+        if not isinstance(item, dict):
+            continue
+        platforms = item.get("platforms")
+        for form in (item, *(platforms.values() if isinstance(platforms, dict) else ())):
+            if isinstance(form, dict):
+                yield from _written_by(form)
+
+
+def _written_by(form: dict[str, Any]) -> Iterator[str]:
+    for key in _NAME_KEYS:
+        yield from _texts(form.get(key))
+    links = form.get("link_in_bundle")
+    for target in links.values() if isinstance(links, dict) else ():
+        for text in _texts(target):
+            yield _BUNDLE.sub("", text, count=1) if _BUNDLE.match(text) else text
+
+
+def _texts(value: object) -> Iterator[str]:
+    """The texts of a name, which may depend on the environment (`target_environment_is_base`)."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        yield from (text for text in value.values() if isinstance(text, str))

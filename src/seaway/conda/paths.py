@@ -1,0 +1,47 @@
+"""
+Paths and file names that a package states and that clients join to a folder: one check for all of them.
+
+1. Whatever a client turns into a path passes `is_safe`: members of the archive and targets of its hard links, paths.json
+   and the lists of old packages, entry points, environments and executables of link.json, the site-packages folder of
+   a Python (CEP 17), and the names in menu files.
+2. A path that passes stays below the folder that it is joined to, on every platform, also when a client first cuts off
+   its first component (`site-packages/` of noarch packages).
+"""
+
+import re
+
+from seaway.conda.refusals import Reason, Refused
+
+MAX_BYTES = 4096
+
+_NO_NAMES = frozenset({"", ".", ".."})
+# Windows joins `a` and `C:x` to `C:x`. A second colon is no drive but a manual page of Perl: man3/B::Deparse.3.
+_DRIVE = re.compile(r".:(?!:)")
+
+
+def is_safe(path: str, max_bytes: int = MAX_BYTES) -> bool:
+    """Whether a path is relative, plain and never climbs."""
+    parts = path.split("/")
+    return (
+        # Windows drops blanks at the end of a component, and readers of lists around the whole path.
+        _NO_NAMES.isdisjoint(parts if " " not in path else [part.strip(" ") for part in parts])
+        and "\\" not in path
+        and (":" not in path or not _has_drive(path, parts))
+        and path.isprintable()
+        and len(path.encode()) <= max_bytes
+    )
+
+
+def is_safe_name(name: str) -> bool:
+    """Whether a name is one component of a safe path."""
+    return "/" not in name and is_safe(name)
+
+
+def check(path: str, what: str = "The package holds the path", *, max_bytes: int = MAX_BYTES) -> None:
+    """Refuse a path that could leave its folder or that some system cannot write; `what` introduces it in the message."""
+    if not is_safe(path, max_bytes):
+        raise Refused(Reason.UNSAFE_PATH, f"{what} {path[:120]!a}, which cannot be written safely on every system.")
+
+
+def _has_drive(path: str, parts: list[str]) -> bool:
+    return path[1:2] == ":" or any(map(_DRIVE.match, parts))

@@ -1,0 +1,282 @@
+"""Whatever a client makes a path of goes through one check: each such field is tried with hostile paths of each kind."""
+
+import json
+import ntpath
+import posixpath
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from seaway.conda import filename, paths
+from seaway.conda.refusals import Reason, Refused
+from tests.support import packages
+from tests.support.hostile import CONDA, END_OF_TAR, STEM, TAR_BZ2, examined, link, member, pax
+from tests.support.packages import PackageFile, conda_bytes, index_json, info_files
+
+CONTROLS = [*map(chr, [*range(0x20), *range(0x7F, 0xA0)]), "\u2028", "\u2029"]
+INVISIBLE = ["\u200b", "\u202e", "\u2066", "\ufeff", "\u00a0"]
+CLIMBING = ["..", ".", "", ".. ", " ..", ". ", " "]
+DRIVES = ["C:", "c:x", "Z:..", "C:windows", "1:x", ".:"]
+
+plain_parts = st.lists(st.text("abcXYZ019_-+~%ü", min_size=1, max_size=8), min_size=1, max_size=4)
+
+
+@st.composite
+def hostile_paths(draw: st.DrawFn) -> str:
+    """A plain path with one thing in it that no path may have."""
+    parts = draw(plain_parts)
+    where = draw(st.integers(0, len(parts)))
+    match draw(st.sampled_from(["absolute", "climbing", "drive", "backslash", "control"])):
+        case "absolute":
+            return "/" + "/".join(parts)
+        case "climbing":
+            return "/".join([*parts[:where], draw(st.sampled_from(CLIMBING)), *parts[where:]])
+        case "drive":
+            return "/".join([*parts[:where], draw(st.sampled_from(DRIVES)), *parts[where:]])
+        case kind:
+            path = "/".join(parts)
+            char = "\\" if kind == "backslash" else draw(st.sampled_from(CONTROLS + INVISIBLE))
+            at = draw(st.integers(0, len(path)))
+            return path[:at] + char + path[at:]
+
+
+HOSTILE = [
+    "", "/", "/etc/passwd", "//host/share", "..", "../escaped-sp", "a/../../b", "a/..", ".", "./a", "a/.", "a//b", "a/",
+    "a/.. /b", "..\\x", "a\\b", "\\\\host\\share", "C:", "C:x", "C:/x", "C:\\x", "a/C:/x", "site-packages/D:x",
+    "a\0b", "a\nb", "a\tb", "a\x1bb", "a\x7fb", "a\x85b", "a\u2028b", "a\u202eb", "a\u200bb",
+]  # fmt: skip
+
+
+def with_info(file: str, content: str, *, old: bool = False) -> PackageFile:
+    """A package with this text as a file of info/; old ones have no paths.json."""
+    info = info_files(index_json(), paths=...) if old else info_files(index_json())
+    info = {**info, "info/files": b"share/demo.txt\n", f"info/{file}": content.encode()}
+    return packages.tar_bz2(info=info, file_name=TAR_BZ2) if old else packages.conda(info=info, file_name=CONDA)
+
+
+def with_members(tar: bytes) -> PackageFile:
+    """A .conda with these members in its pkg part."""
+    info = packages.Tar(info_files(index_json())).build()
+    return PackageFile(CONDA, conda_bytes(STEM, info_tar=info, pkg_tar=tar + END_OF_TAR))
+
+
+def menu(**item: Any) -> PackageFile:
+    """A package with a menu file of one item."""
+    menu_name = item.pop("menu_name", "Demo")
+    content = {"menu_name": menu_name, "menu_items": [{"name": "Demo", "command": ["demo"], **item}]}
+    return packages.conda(index_json(), files={"Menu/demo.json": json.dumps(content).encode()})
+
+
+def linked(**fields: Any) -> PackageFile:
+    return packages.conda(index_json(noarch="python"), link={"package_metadata_version": 1, **fields})
+
+
+def indexed(**fields: Any) -> PackageFile:
+    return packages.conda(index_json(**fields), file_name=CONDA)
+
+
+@dataclass(frozen=True)
+class PathField:
+    """Something of a package that clients make a path of."""
+
+    make: Callable[[str], PackageFile]
+    reason: Reason = Reason.UNSAFE_PATH
+    controls: Reason = Reason.UNSAFE_PATH  # the reason for a control character
+    is_line: bool = False  # a line feed ends it, and blanks around it are dropped
+
+
+FIELDS = {
+    "member": PathField(lambda path: with_members(pax({"path": path}) + member("x"))),
+    "target of a hard link": PathField(lambda path: with_members(pax({"linkpath": path}) + link("x", "y", b"1"))),
+    "paths.json": PathField(lambda path: packages.conda(index_json(), paths={"paths": [{"_path": path}]})),
+    "info/files": PathField(lambda path: with_info("files", f"{path}\n", old=True), is_line=True),
+    "info/no_link": PathField(lambda path: with_info("no_link", f"a\n{path}\nb\n"), is_line=True),
+    "info/no_softlink": PathField(lambda path: with_info("no_softlink", f"{path}\n"), is_line=True),
+    "info/has_prefix": PathField(lambda path: with_info("has_prefix", f"/opt/x text {path}\n"), is_line=True),
+    "info/has_prefix, quoted": PathField(
+        lambda path: with_info("has_prefix", f'"/opt/x y" binary "{path}"\r\n', old=True), is_line=True
+    ),
+    "python_site_packages_path": PathField(
+        lambda path: indexed(python_site_packages_path=path), controls=Reason.BAD_FIELD
+    ),
+    "entry point": PathField(
+        lambda path: linked(noarch={"type": "python", "entry_points": [f"{path} = m:f"]}),
+        Reason.UNSAFE_ENTRY_POINT, Reason.BAD_FIELD,
+    ),
+    "executable of another environment": PathField(
+        lambda path: linked(preferred_env={"name": "_a_", "executable_paths": [path]}), controls=Reason.BAD_FIELD
+    ),
+    "link of another environment": PathField(
+        lambda path: linked(preferred_env={"name": "_a_", "softlink_paths": [path]}), controls=Reason.BAD_FIELD
+    ),
+    "another environment": PathField(lambda path: linked(preferred_env={"name": path})),
+    "menu": PathField(lambda path: menu(menu_name=path)),
+    "menu item": PathField(lambda path: menu(name=path)),
+    "menu item of an environment": PathField(lambda path: menu(name={"target_environment_is_not_base": path})),
+    "menu item of a platform": PathField(lambda path: menu(platforms={"win": {"name": path}})),
+    "bundle of a menu item": PathField(lambda path: menu(platforms={"osx": {"CFBundleName": path}})),
+    "link in a bundle": PathField(lambda path: menu(platforms={"osx": {"link_in_bundle": {"/usr/bin/x": path}}})),
+    "subdir": PathField(lambda path: indexed(subdir=path), Reason.UNKNOWN_SUBDIR, Reason.UNKNOWN_SUBDIR),
+    "name": PathField(lambda path: indexed(name=path), Reason.BAD_PACKAGE_NAME, Reason.BAD_PACKAGE_NAME),
+    "version": PathField(lambda path: indexed(version=path), Reason.BAD_VERSION, Reason.BAD_VERSION),
+}  # fmt: skip
+
+
+def hides_nothing(field: PathField, path: str) -> bool:
+    """Whether the path arrives at the field as it is."""
+    return not field.is_line or ("\n" not in path and path == path.strip() != "")
+
+
+@pytest.mark.parametrize("name", FIELDS)
+@settings(
+    max_examples=40,
+    deadline=timedelta(seconds=5),
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(path=hostile_paths() | st.sampled_from(HOSTILE))
+@example(path="../escaped-sp")
+@example(path="/escaped-sp")
+def test_a_hostile_path_is_refused_in_every_field(name: str, path: str, tmp_path: Path) -> None:
+    """Paths invariant 1: the reason is that of the field, whatever is wrong with the path."""
+    field = FIELDS[name]
+    if not hides_nothing(field, path):
+        return
+    with pytest.raises(Refused) as refused:
+        examined(field.make(path), tmp_path)
+    assert (field.controls if set(path) & set(CONTROLS) else field.reason) is refused.value.reason
+
+
+@pytest.mark.parametrize("path", [path for path in HOSTILE if path])
+def test_a_hostile_path_is_refused_in_every_part_of_a_file_name(path: str) -> None:
+    """A file name is one component, whichever of its parts a path was put into."""
+    for name in (f"{path}-1.0-0.conda", f"a-{path}/-0.conda", f"a-1.0-{path}/.conda", f"{path}/a-1.0-0.conda"):
+        with pytest.raises(Refused) as refused:
+            filename.parse(name)
+        assert Reason.BAD_FILE_NAME is refused.value.reason
+
+
+@pytest.mark.parametrize("path", ["a/b", "", "..", "C:x", "a\\b"])
+@pytest.mark.parametrize("field", ["preferred_env", "icon"])
+def test_names_of_index_json_are_names(field: str, path: str, tmp_path: Path) -> None:
+    """An environment and an icon that old clients make are one component; empty ones are not made."""
+    file = indexed(**{field: path})
+    if path:
+        with pytest.raises(Refused) as refused:
+            examined(file, tmp_path)
+        assert Reason.UNSAFE_PATH is refused.value.reason
+    else:
+        assert "" == examined(file, tmp_path).record[field]
+
+
+HONEST = [
+    "lib/python3.13/site-packages", "Lib/site-packages", "a", "a b/c d", ".hidden", "..a", "a..", "a/...", "share/man/B::Deparse.3",
+    "share/ü/日本", "ab:c", "bin/[", "~a", "%2e%2e", "x" * 900,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("path", HONEST)
+@pytest.mark.parametrize("name", ["member", "paths.json", "info/files", "info/has_prefix", "python_site_packages_path"])
+def test_an_honest_path_is_accepted(name: str, path: str, tmp_path: Path) -> None:
+    """Blanks, dots within names and letters of any language are part of real paths."""
+    assert STEM == examined(FIELDS[name].make(path), tmp_path).file_name.stem
+
+
+MENUS = {
+    "placeholders": {"menu_name": "{{ DISTRIBUTION_NAME }} ${PY_VER}", "name": "Demo ({{ENV_NAME}})"},
+    "a command and an icon anywhere": {"command": ["/bin/sh"], "icon": "{{ MENU_DIR }}/x.{{ ICON_EXT }}"},
+    "a working folder": {"working_dir": "{{ HOME }}"},
+    "links in a bundle": {
+        "platforms": {"osx": {"link_in_bundle": {"{{ PREFIX }}/a": "{{ MENU_ITEM_LOCATION }}/Contents/a"}}}
+    },
+    "a folder in the menu": {"menu_name": "Tools/Demo"},
+}
+
+
+@pytest.mark.parametrize("case", MENUS)
+def test_an_honest_menu_is_accepted(case: str, tmp_path: Path) -> None:
+    """What a shortcut runs is the package's own affair, and its name may depend on the environment."""
+    assert CONDA == str(examined(menu(**MENUS[case]), tmp_path).file_name)
+
+
+@pytest.mark.parametrize("name", ["{{ HOME }}", "{{HOME}}/x", "${USERPROFILE}/x", "{{ PREFIX }}", "x/{{ MENU_DIR }}"])
+def test_a_placeholder_that_is_a_folder_is_refused(name: str, tmp_path: Path) -> None:
+    """A client replaces it by an absolute path, which takes the place of the folder for shortcuts."""
+    with pytest.raises(Refused) as refused:
+        examined(menu(name=name), tmp_path)
+    assert Reason.UNSAFE_PATH is refused.value.reason
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "reason"),
+    [
+        ("Menu/demo.json", b"{", Reason.BAD_JSON),
+        ("menu/sub/demo.JSON", b'{"menu_name": "a", "menu_name": "../x"}', Reason.BAD_JSON),
+        ("Menu/demo.json", b'{"menu_name": "' + b"x" * 1024 * 1024 + b'"}', Reason.INFO_TOO_LARGE),
+    ],
+)
+def test_a_menu_file_that_cannot_be_read_in_one_way_is_refused(
+    path: str, content: bytes, reason: Reason, tmp_path: Path
+) -> None:
+    """Clients choose menu files by conda's pattern, without regard to case."""
+    with pytest.raises(Refused) as refused:
+        examined(packages.conda(index_json(), files={path: content}), tmp_path)
+    assert reason is refused.value.reason
+
+
+@pytest.mark.parametrize(
+    ("path", "content"),
+    [
+        ("Menu/demo.txt", b"{"),
+        ("share/Menu/demo.json", b"{"),
+        ("Menu/a.json", b"[]"),
+        ("Menu/a.json", b'{"menu_items":3}'),
+    ],
+)
+def test_what_is_no_menu_is_not_read_as_one(path: str, content: bytes, tmp_path: Path) -> None:
+    """Other files below Menu/ and other JSON make no shortcuts."""
+    assert CONDA == str(examined(packages.conda(index_json(), files={path: content}), tmp_path).file_name)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"paths": [{"_path": "../x", "_path": "a"}]}',
+        '{"paths": [{"\\u005fpath": "../x", "_path": "a"}]}',
+        '{"paths": [{"_path": "../x", "\\u005fpath": "a"}]}',
+        '{"paths": [{"_path": "../x"}], "paths": [{"_path": "a"}]}',
+        '{"paths": [{"_path": "../x"}], "path\\u0073": [{"_path": "a"}]}',
+    ],
+)
+def test_a_path_is_stated_once(text: str, tmp_path: Path) -> None:
+    """Of two paths of one entry, some clients take the first and others the last."""
+    info = {**info_files(index_json()), "info/paths.json": text.encode()}
+    with pytest.raises(Refused) as refused:
+        examined(packages.conda(info=info, file_name=CONDA), tmp_path)
+    assert Reason.BAD_JSON is refused.value.reason
+
+
+@settings(max_examples=3000, deadline=None, derandomize=True, database=None)
+@given(path=st.text("aC:./\\ ~", max_size=8) | hostile_paths())
+def test_a_safe_path_stays_below_its_folder(path: str) -> None:
+    """Paths invariant 2: on POSIX and on Windows, also without its first component."""
+    if not paths.is_safe(path) or "::" in path:  # a name with `::` cannot be written on Windows at all
+        return
+    for kept in (path, path.partition("/")[2]):
+        for system, folder in ((posixpath, "/env"), (ntpath, "C:\\env")):
+            below = system.normpath(system.join(folder, kept))
+            assert not kept or below.startswith(folder + system.sep)
+
+
+def test_the_length_of_a_path_is_bounded() -> None:
+    """At most 4,096 bytes, which is what the smallest of the systems takes."""
+    assert paths.is_safe("a" * 4096)
+    assert not paths.is_safe("a" * 4097)
+    assert not paths.is_safe("ü" * 2049)

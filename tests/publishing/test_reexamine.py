@@ -1,0 +1,52 @@
+"""A file that was published before a rule is examined by today's rules when its row is compared with its blob."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import update
+
+from seaway.accounts.principal import OPERATOR
+from seaway.cli.check import check
+from seaway.database.tables import audit, files
+from seaway.publishing.reexamine import Rebuilding, rebuild
+from seaway.storage import keys
+from tests.indexing.channel import Channel, examining_here
+from tests.support import house, packages
+from tests.support.clock import TurnedClock
+from tests.support.hostile import hashes_of
+from tests.support.house import People
+from tests.support.packages import index_json
+
+
+@pytest.fixture
+def channel(tmp_path: Path) -> Iterator[Channel]:
+    with closing(house.build(tmp_path, TurnedClock())) as built:
+        yield Channel(examining_here(built), People(built).channel("demo"))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"python_site_packages_path": "../escaped-sp"}, {"depends": ["a\t>=1"]}, {"depends": ["file:///x-1-0.conda"]}],
+)
+def test_a_file_of_earlier_rules_is_named_and_left(channel: Channel, fields: dict[str, Any], tmp_path: Path) -> None:
+    """Reexamine invariant 2: its row is not changed, and `check` says why it would be refused."""
+    channel.put(packages.conda(index_json("old")))
+    content = packages.conda(index_json("old", **fields)).content
+    hashes = hashes_of(content)
+    (tmp_path / "blob").write_bytes(content)
+    channel.seaway.blobs.put_files({keys.blob(hashes.sha256): tmp_path / "blob"})
+    with channel.seaway.database.write() as tx:
+        tx.execute(update(files).values(sha256=hashes.sha256, size=hashes.size))
+    before = channel.column(files.c.record)
+
+    assert any("would be refused today" in broken.what for broken in check(channel.seaway))
+    seaway = channel.seaway
+    parts = Rebuilding(seaway.database, seaway.blobs, seaway.spool, seaway.clock)
+    (subdir_id,) = channel.column(files.c.subdir_id)
+    (outcome,) = rebuild(parts, subdir_id, OPERATOR.actor)
+    assert ((), True) == (outcome.changed, "would be refused today" in outcome.left)
+    assert before == channel.column(files.c.record)
+    assert "file.rebuilt" not in channel.column(audit.c.action)
