@@ -1,19 +1,28 @@
 """nginx in front, on the configuration of the manual: the same answers as without it, and files that it sends itself."""
 
+import grp
+import os
 import random
+import subprocess
+import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 import pytest
+from starlette.routing import Route
 
+from seaway import ids
+from seaway.server.app import ROUTES
 from seaway.storage import keys
 from tests.clients.test_rattler import APP, LIB_2
 from tests.support import house, nginx, rattler, state
 from tests.support.house import People
 from tests.support.nginx import Nginx
 from tests.support.packages import conda, index_json
+from tests.support.postgres import free_ports
 from tests.support.requests import bearer, exchange, file_part, multipart, multipart_type, raw_headers, until, upload
 from tests.support.server import Server, serving
 
@@ -217,12 +226,120 @@ def test_seaway_is_told_who_asks(stand: Stand) -> None:
     assert not any("192.0.2.1" in line for line in stand.server.log)
 
 
-def test_no_key_is_in_nginxs_log(stand: Stand) -> None:
-    """A key in an address is masked there as in our own log."""
-    with stand.nginx.client() as http:
-        http.get(f"/t/{stand.owner}{path_of('closed')}")
-    until(lambda: "/t/***/closed/noarch/" in stand.nginx.log.read_text())
-    assert stand.owner not in stand.nginx.log.read_text()
+def addresses_with_secrets() -> dict[str, tuple[str, list[str]]]:
+    """Every address of ours that holds a secret, with those secrets: keys, links, codes of sign-ins, where to go on."""
+    link, code, state = (ids.new_key(kind) for kind in (ids.KeyKind.LINK, ids.KeyKind.FLOW, ids.KeyKind.USER))
+    plain = "Sf3aVbL9kQz7-plain-code"
+    found = {
+        route.path: (route.path.format(secret=link), [link])
+        for route in ROUTES
+        if isinstance(route, Route) and "{secret}" in route.path
+    }
+    return found | {
+        "key": (f"/t/{code}/closed/noarch/{FILE.name}", [code]),
+        "key, two slashes": (f"//t//{code}/closed/noarch/repodata.json", [code]),
+        "key, escaped": (f"/%74/{plain}/closed/noarch/repodata.json", [plain]),
+        "key of another form": (f"/t/{plain}/closed/noarch/repodata.json", [plain]),
+        "key as a channel": (f"/{code}/noarch/repodata.json", [code]),
+        "callback": (f"/signin/github/callback?code={plain}&state={state}", [plain, state]),
+        "authorize": (f"/authorize?client_id=x&state={plain}&code_challenge={plain}", [plain]),
+        "device": ("/device?user_code=WDJB-MJHT", ["WDJB-MJHT"]),
+        "next of signin": (f"/signin?next=/invitations/{link}", [link]),
+        "next of confirm": (f"/confirm?next=%2Finvitations%2F{link}", [link]),
+        "next of a provider": (f"/signin/github?next=/invitations/{link}", [link]),
+        "key in a query": (f"/open/noarch/repodata.json?token={code}", [code]),
+    }
+
+
+SECRETS = addresses_with_secrets()
+
+
+def test_all_kinds_of_links_are_among_them() -> None:
+    """The routes with a secret in their path, so that the list is not empty by mistake."""
+    assert {"/verify/{secret}", "/reset/{secret}", "/first-account/{secret}", "/invitations/{secret}"} <= SECRETS.keys()
+
+
+@pytest.mark.parametrize("what", SECRETS)
+def test_no_secret_is_in_a_log(stand: Stand, what: str) -> None:
+    """Neither in nginx's nor in ours; the rest of the line is there."""
+    address, secrets = SECRETS[what]
+    before = len(stand.nginx.log.read_text())
+    mark = f"seen-{len(stand.server.log)}-{before}"
+    answer = exchange(stand.nginx.plain_address, "GET", address, {})
+    exchange(stand.nginx.plain_address, "GET", f"/nobody/{mark}", {})
+    until(lambda: mark in stand.nginx.log.read_text())
+    until(lambda: any(mark in line for line in stand.server.log))
+    written = stand.nginx.log.read_text()[before:]
+    assert f" {answer.status} " in written
+    for text in (written, stand.nginx.error_log.read_text(), "".join(stand.server.log)):
+        assert not [secret for secret in secrets if secret in text]
+
+
+def test_no_secret_is_in_the_error_log_when_seaway_is_away(tmp_path: Path) -> None:
+    """nginx writes the whole request into its error log, which no format masks."""
+    (port,) = free_ports(1)
+    with nginx.before(f"http://127.0.0.1:{port}", tmp_path / "store", tmp_path) as front:
+        for address, _ in SECRETS.values():
+            assert exchange(front.plain_address, "GET", address, {}).status == 502
+        until(lambda: len(front.log.read_text().splitlines()) >= len(SECRETS))
+        logs = "".join(path.read_text() for path in (front.log, front.error_log, tmp_path / "error.log"))
+    assert not [secret for _, secrets in SECRETS.values() for secret in secrets if secret in logs]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files to a group and runs nginx as another user")
+def test_nginx_reads_the_store_as_a_member_of_the_group() -> None:
+    """After the commands of the manual Seaway starts again, nginx has old and new files, and neither key nor database."""
+    with tempfile.TemporaryDirectory() as made, state.choose(state.SQLITE_DISK):
+        folder = Path(made)
+        folder.chmod(0o711)
+        data = folder / "data"
+        data.mkdir(mode=0o700)
+        os.chown(data, -1, grp.getgrnam("www-data").gr_gid)
+        data.chmod(0o2700)  # as under systemd, whatever is made below is of the service's group
+        with umask(0o077), serving(folder, **FOR_GROUP):  # as the unit sets it
+            beside = house.build(folder)
+            People(beside).channel("open")
+            key = People(beside).key("owner")
+            beside.close()
+        with umask(0o077), serving(folder, **FOR_GROUP) as server, server.client() as http:
+            assert 201 == upload(http, "open", FILE, key).status_code
+        for command in nginx.permissions():
+            subprocess.run(["/bin/sh", "-euc", command.replace("/var/lib/seaway", str(data))], check=True)
+        with umask(0o027), serving(folder, **FOR_GROUP) as server:
+            beside_nginx = folder / "nginx"
+            beside_nginx.mkdir(mode=0o755)
+            with (
+                nginx.before(server.address, data / "store", beside_nginx, user="www-data www-data") as front,
+                front.client() as http,
+            ):
+                assert 201 == upload(http, "open", SMALL, key).status_code
+                for file in (FILE, SMALL):
+                    assert file.content == http.get(path_of("open", file.name)).content
+        assert (data / "store" / keys.SECRET_KEY).exists()
+        for path in (data / "store" / keys.SECRET_KEY, *data.glob("seaway.db*"), data, data / "store"):
+            assert not as_www_data("test", "-r", path), path
+        assert as_www_data("test", "-r", data / "store" / BLOB)
+
+
+FOR_GROUP = {"examiners": 1, "downloads": "x-accel", "trusted_proxies": "127.0.0.1"}
+
+
+def as_www_data(*command: object) -> bool:
+    """Whether this succeeds as the user of nginx's workers."""
+    ran = subprocess.run(
+        [str(part) for part in command], user="www-data", group="www-data", extra_groups=[], check=False
+    )
+    return ran.returncode == 0
+
+
+@contextmanager
+def umask(mask: int) -> Iterator[None]:
+    """What is started meanwhile makes files with this mask."""
+    before = os.umask(mask)
+    try:
+        yield
+    finally:
+        os.umask(before)
 
 
 def test_a_solver_installs_through_nginx(stand: Stand, tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ class Nginx:
     plain_address: str
     trust: ssl.SSLContext
     log: Path
+    error_log: Path
 
     def client(self, key: str | None = None) -> httpx.Client:
         headers = {"Accept-Encoding": "identity"} | ({} if key is None else {"Authorization": f"Bearer {key}"})
@@ -39,6 +40,12 @@ def configuration() -> str:
     """What the manual tells an operator to write."""
     _, _, rest = PAGE.read_text(encoding="utf-8").partition("```nginx\n")
     return rest.partition("```")[0]
+
+
+def permissions() -> list[str]:
+    """The commands of the manual that let nginx read the store."""
+    _, _, rest = PAGE.read_text(encoding="utf-8").partition("```sh\n")
+    return rest.partition("```")[0].splitlines()
 
 
 # A cache that many share, as an operator might put one in front: it goes by what answers say of themselves, and keeps
@@ -52,8 +59,12 @@ _CACHE = """
 
 
 @contextmanager
-def before(seaway: str, store: Path, folder: Path, *, caches: bool = False) -> Iterator[Nginx]:
-    """nginx before the server at this address, which keeps its packages in `store`; with a cache if it is asked for."""
+def before(seaway: str, store: Path, folder: Path, *, caches: bool = False, user: str = "root") -> Iterator[Nginx]:
+    """
+    nginx before the server at this address, which keeps its packages in `store`; with a cache if it is asked for.
+
+    `user` is who its workers are, if the tests run as root.
+    """
     program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
     if program is None:
         pytest.skip("nginx is not installed; .ci/install-debian installs it")
@@ -66,13 +77,14 @@ def before(seaway: str, store: Path, folder: Path, *, caches: bool = False) -> I
         "/etc/ssl/conda.example.com.pem": str(certificate),
         "/etc/ssl/conda.example.com.key": str(key),
         "/var/log/nginx/seaway.log": str(folder / "access.log"),
+        "/var/log/nginx/seaway-error.log": str(folder / "seaway-error.log"),
         "/var/lib/seaway/store/": f"{store}/",
     }
     if caches:
         changes["        proxy_buffering off;\n"] = _CACHE
         changes["upstream seaway {"] = f"proxy_cache_path {folder}/cache keys_zone=shared:1m;\nupstream seaway {{"
     config = folder / "nginx.conf"
-    config.write_text(_around(folder, _changed(configuration(), changes)), encoding="utf-8")
+    config.write_text(_around(folder, _changed(configuration(), changes), user), encoding="utf-8")
     command = [program, "-e", str(folder / "error.log"), "-c", str(config), "-p", str(folder)]
     with (folder / "output").open("wb") as output:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
@@ -80,7 +92,9 @@ def before(seaway: str, store: Path, folder: Path, *, caches: bool = False) -> I
         plain_address = f"http://127.0.0.1:{plain_port}"
         _await(process, plain_address, folder)
         trust = ssl.create_default_context(cafile=str(certificate))
-        yield Nginx(f"https://127.0.0.1:{port}", plain_address, trust, folder / "access.log")
+        yield Nginx(
+            f"https://127.0.0.1:{port}", plain_address, trust, folder / "access.log", folder / "seaway-error.log"
+        )
     finally:
         process.terminate()
         process.wait(20)
@@ -93,12 +107,12 @@ def _changed(text: str, changes: dict[str, str]) -> str:
     return text
 
 
-def _around(folder: Path, inner: str) -> str:
+def _around(folder: Path, inner: str, user: str) -> str:
     """What Debian's own nginx.conf has around a file of conf.d, for a server of one test."""
-    user = "user root;" if os.geteuid() == 0 else ""  # its workers would be somebody who may not read the folder
+    as_user = f"user {user};" if os.geteuid() == 0 else ""  # by default somebody who may not read the folder
     temporary = "\n".join(f"{name}_temp_path {folder}/{name};" for name in _TEMPORARY)
     return f"""
-{user}
+{as_user}
 daemon off;
 worker_processes 1;
 pid {folder}/nginx.pid;

@@ -1,0 +1,35 @@
+"""Every module that connects to another host is in the list of the manual."""
+
+import ast
+from pathlib import Path
+
+from tests.docs.test_manual import ROOT
+
+PAGE = ROOT / "docs" / "security.md"
+SOURCE = ROOT / "src" / "seaway"
+# Libraries and modules that connect to what they are given.
+CLIENTS = {"httpx", "aiosmtplib", "tuf", "obstore", "psycopg", "urllib.request", "http.client", "seaway.visiting"}
+
+
+def imported(path: Path) -> set[str]:
+    """The modules that a file imports, anywhere in it."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {one.name for one in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module}
+    return found
+
+
+def connects(path: Path) -> bool:
+    return any(name == client or name.startswith(f"{client}.") for name in imported(path) for client in CLIENTS)
+
+
+def test_every_module_that_connects_is_listed() -> None:
+    """A new one needs a row: to whom, when, and how to switch it off."""
+    section = PAGE.read_text().partition("### Outbound requests")[2].partition("\n## ")[0]
+    found = {path.relative_to(SOURCE).as_posix() for path in SOURCE.rglob("*.py") if connects(path)}
+
+    assert "visiting.py" in found
+    assert [] == sorted(name for name in found if f"`{name}`" not in section)
