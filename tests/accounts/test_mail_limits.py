@@ -119,7 +119,7 @@ def test_an_invitation_over_the_limit_is_refused(on_both: str, seaway: Seaway, p
     eve, telling = people.person("eve"), seaway.house.accounts
 
     def invite(address: str) -> None:
-        with seaway.database.write(channel="boats") as tx:
+        with seaway.database.write_channel("boats") as tx:
             invitations.invite(tx, seaway.clock.now_ms(), eve, "boats", address, Role.VIEWER, telling=telling)
 
     for _ in range(10):

@@ -28,12 +28,12 @@ def boats(people: People) -> str:
 def invite(
     seaway: Seaway, by: Principal, address: str = "Kim@Example.com", role: Role = Role.CONTRIBUTOR
 ) -> tuple[Invitation, str]:
-    with seaway.database.write(channel="boats") as tx:
+    with seaway.database.write_channel("boats") as tx:
         return invitations.invite(tx, seaway.clock.now_ms(), by, "boats", address, role, telling=None)
 
 
 def accept(seaway: Seaway, by: Principal, secret: str) -> None:
-    with seaway.database.write(channel="boats") as tx:
+    with seaway.database.write_channel("boats") as tx:
         invitations.accept(tx, seaway.clock.now_ms(), by, secret)
 
 

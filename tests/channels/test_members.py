@@ -25,12 +25,12 @@ def boats(seaway: Seaway, people: People) -> str:
 
 
 def put(seaway: Seaway, by: Principal, user: str = "stranger", role: Role = Role.VIEWER) -> None:
-    with seaway.database.write(channel="boats") as tx:
+    with seaway.database.write_channel("boats") as tx:
         members.put(tx, seaway.clock.now_ms(), by, "boats", user, role)
 
 
 def leave(seaway: Seaway, by: Principal) -> None:
-    with seaway.database.write(channel="boats") as tx:
+    with seaway.database.write_channel("boats") as tx:
         members.leave(tx, seaway.clock.now_ms(), by, "boats")
 
 
@@ -133,7 +133,7 @@ def test_groups_are_listed_beside_users(seaway: Seaway, people: People, boats: s
 
 
 def put_group(seaway: Seaway, by: Principal) -> members.MemberGroup:
-    with seaway.database.write(channel="boats") as tx:
+    with seaway.database.write_channel("boats") as tx:
         return members.put_group(tx, seaway.clock.now_ms(), by, "boats", "crew", Role.VIEWER)
 
 

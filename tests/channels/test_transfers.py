@@ -32,22 +32,22 @@ def boats(people: People) -> str:
 
 
 def offer(seaway: Seaway, by: Principal, to: str = "bob") -> None:
-    with seaway.database.write(channel="boats") as tx:
+    with seaway.database.write_channel("boats") as tx:
         transfers.offer(tx, seaway.clock.now_ms(), by, "boats", to)
 
 
 def accept(seaway: Seaway, by: Principal) -> None:
-    with seaway.database.write(channel="boats") as tx:
+    with seaway.database.write_channel("boats") as tx:
         transfers.accept(tx, seaway.clock.now_ms(), by, "boats")
 
 
 def decline(seaway: Seaway, by: Principal) -> None:
-    with seaway.database.write(channel="boats") as tx:
+    with seaway.database.write_channel("boats") as tx:
         transfers.decline(tx, seaway.clock.now_ms(), by, "boats")
 
 
 def cancel(seaway: Seaway, by: Principal) -> None:
-    with seaway.database.write(channel="boats") as tx:
+    with seaway.database.write_channel("boats") as tx:
         transfers.cancel(tx, seaway.clock.now_ms(), by, "boats")
 
 
@@ -99,7 +99,7 @@ def test_an_offer_that_is_over_gives_nothing(
 
 
 def take_out(seaway: Seaway, user: str) -> None:
-    with seaway.database.write(channel="boats") as tx:
+    with seaway.database.write_channel("boats") as tx:
         members.remove(tx, 0, OPERATOR, "boats", user)
 
 

@@ -134,7 +134,7 @@ def test_a_read_sees_whole_transactions(database: Database, other: Database) -> 
     def write() -> None:
         try:
             for number in range(40):
-                with other.write(channel="one") as tx:
+                with other.write_channel("one") as tx:
                     add_user(tx, f"user{number}")
                     tx.execute(insert(schedules).values(kind=f"kind{number}", next_at=0))
         finally:
@@ -184,7 +184,7 @@ for number in range(31):
     if number in (0, 1):
         input()
     name = ("house", "one", "two")[number % 3]
-    with database.write(channel=None if name == "house" else name) as tx:
+    with database.write_channel(None if name == "house" else name) as tx:
         value = tx.execute(select(schedules.c.next_at).where(schedules.c.kind == name)).scalar_one()
         tx.execute(update(schedules).where(schedules.c.kind == name).values(next_at=value + 1))
     if number in (0, 30):
@@ -285,7 +285,7 @@ def test_threads_share_few_connections(place: Place) -> None:
     few = place.open(connections=2)
 
     def work(number: int) -> None:
-        with few.write(channel=f"channel{number}") as tx:
+        with few.write_channel(f"channel{number}") as tx:
             add_user(tx, f"user{number}")
         assert 1 <= count_users(few)
 
@@ -438,7 +438,7 @@ def test_every_commit_changes_the_mark(database: Database, other: Database, begi
 
 def test_a_mark_of_an_open_write_is_not_that_of_its_end(database: Database, other: Database) -> None:
     """A mark taken while another worker writes says nothing of what that one commits."""
-    with other.write(channel="one") as tx:
+    with other.write_channel("one") as tx:
         add_user(tx, "user")
         before = database.change_mark()
         assert 0 == count_users(database)
@@ -469,7 +469,7 @@ def test_equal_marks_mean_that_nothing_was_missed(database: Database, other: Dat
     def write() -> None:
         try:
             for number in range(60):
-                with other.write(channel="one") as tx:
+                with other.write_channel("one") as tx:
                     add_user(tx, f"user{number}")
                 committed[0] = number + 1
         finally:
@@ -517,7 +517,7 @@ def test_settings_of_the_server_do_not_weaken_a_promise(empty: Place) -> None:
 
     def work(worker: Database) -> None:
         for _ in range(10):
-            with worker.write(channel="one") as tx:
+            with worker.write_channel("one") as tx:
                 add_one(tx, "one")
 
     together([lambda each=each: work(each) for each in (database, other)])
@@ -598,7 +598,7 @@ def every_way(database: Database) -> list[Callable[[], object]]:
     return [
         lambda: count_users(database),
         lambda: enter(database.write_site()),
-        lambda: enter(database.write(channel="one")),
+        lambda: enter(database.write_channel("one")),
         lambda: enter(database.write_part()),
         lambda: enter(database.alone("thing")),
         lambda: is_free(database, "thing"),
@@ -609,7 +609,7 @@ def every_way(database: Database) -> list[Callable[[], object]]:
 def assert_works(database: Database) -> None:
     for act in every_way(database):
         act()
-    with database.write(channel="one") as tx:
+    with database.write_channel("one") as tx:
         add_user(tx, "trial")
     with database.write_site() as tx:
         tx.execute(delete(users).where(users.c.name == "trial"))

@@ -214,7 +214,7 @@ def others_wait(database: Database) -> None:
 
 def test_a_job_is_there_with_its_transaction(bench: Bench, other_bench: Bench) -> None:
     """Invariant 1: nobody finds it before the commit, everybody after it, as it was asked for."""
-    with bench.database.write(channel="one") as tx:
+    with bench.database.write_channel("one") as tx:
         bench.enqueue_in(tx, "kind", subdir_id=7, words=["é"])
         assert [] == other_bench.jobs()
         assert not other_bench.is_due()
@@ -225,7 +225,7 @@ def test_a_job_is_there_with_its_transaction(bench: Bench, other_bench: Bench) -
 
 def test_a_job_is_not_there_without_its_transaction(bench: Bench, other_bench: Bench) -> None:
     """Invariant 1: what was rolled back asks for nothing, and keeps no equal job from being asked for."""
-    with failing(ZeroDivisionError), bench.database.write(channel="one") as tx:
+    with failing(ZeroDivisionError), bench.database.write_channel("one") as tx:
         bench.enqueue_in(tx, key="key")
         raise ZeroDivisionError
     assert [] == other_bench.jobs()
@@ -237,7 +237,7 @@ def test_a_job_is_not_there_without_its_transaction(bench: Bench, other_bench: B
 def test_two_that_ask_at_once_get_one_job(bench: Bench, other_bench: Bench, error: type[Exception] | None) -> None:
     """Invariants 1 and 5: who asks while an equal job is being asked for gets it, or his own if that one does not come."""
     ending = nullcontext() if error is None else failing(error)
-    with ending, in_background() as start, bench.database.write(channel="one") as tx:
+    with ending, in_background() as start, bench.database.write_channel("one") as tx:
         bench.enqueue_in(tx, key="key")
         start(lambda: other_bench.enqueue(key="key"))
         others_wait(bench.database)
@@ -274,7 +274,7 @@ def test_a_job_does_not_begin_before_what_it_is_for(place: Place, bench: Bench, 
     """Invariants 1 and 5: a job that was found waiting is not taken until that transaction ends, or one more waits then."""
     bench.enqueue(key="key")
     hasty = Bench(place.open(patience_ms=40), clock, "hasty")
-    with bench.database.write(channel="one") as tx:
+    with bench.database.write_channel("one") as tx:
         bench.enqueue_in(tx, key="key")
         with suppress(Unavailable):
             hasty.claim()
@@ -299,7 +299,7 @@ def test_a_job_that_comes_back_while_an_equal_one_is_asked_for(bench: Bench, oth
     if how == "retry":
         bench.use_up()
     job = bench.take() if how == "fail" else bench.jobs()[0]
-    with in_background() as start, bench.database.write(channel="one") as tx:
+    with in_background() as start, bench.database.write_channel("one") as tx:
         bench.enqueue_in(tx, key="key")
         start(lambda: other_bench.fail(job) if how == "fail" else other_bench.retry())
         others_wait(bench.database)

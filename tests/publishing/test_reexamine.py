@@ -38,7 +38,7 @@ def test_a_file_of_earlier_rules_is_named_and_left(channel: Channel, fields: dic
     hashes = hashes_of(content)
     (tmp_path / "blob").write_bytes(content)
     channel.seaway.blobs.put_files({keys.blob(hashes.sha256): tmp_path / "blob"})
-    with channel.seaway.database.write() as tx:
+    with channel.seaway.database.write_site() as tx:
         tx.execute(update(files).values(sha256=hashes.sha256, size=hashes.size))
     before = channel.column(files.c.record)
 

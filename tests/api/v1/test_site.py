@@ -85,7 +85,7 @@ def test_jobs_are_retried_beside_other_writes(tmp_path: Path, portal: BlockingPo
     ):
         admin = settle(seaway, portal, admin=True)
         admin.get("/admin/jobs")
-        with seaway.database.write(channel="boats"):
+        with seaway.database.write_channel("boats"):
             assert 0 == admin.api("POST", "jobs/retry").json()["retried"]
             assert 404 == admin.api("POST", "jobs/1/retry").status_code
             assert "/admin/jobs" == admin.send("/admin/jobs/retry").headers["location"]
