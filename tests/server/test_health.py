@@ -1,5 +1,6 @@
 """What orchestrators are told."""
 
+import sqlite3
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -11,10 +12,11 @@ from typing import Any
 import anyio
 import httpx
 import pytest
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from seaway.accounts import reserved
-from seaway.database.engine import Database
-from seaway.errors import DamagedDatabase, Unavailable
+from seaway.database.engine import Database, explained
+from seaway.errors import Unavailable
 from seaway.server import wiring
 from seaway.server.app import create_app
 from seaway.server.wiring import Seaway
@@ -36,11 +38,17 @@ class Away:
         raise Unavailable(f"No connection to postgresql://me:{_SECRET}@db.internal.")
 
 
-class Unrelated(MemoryBlobs):
-    """A store that is compared with what a damaged database notes of it."""
+class Compared(MemoryBlobs):
+    """A store that is compared with what a database notes of it, which fails."""
+
+    def __init__(self, error: sqlite3.Error) -> None:
+        super().__init__()
+        self._error = error
 
     def stat(self, key: str) -> None:
-        raise DamagedDatabase("A page of it cannot be read.")
+        with explained():
+            kind = OperationalError if isinstance(self._error, sqlite3.OperationalError) else DBAPIError
+            raise kind("SELECT 1", {}, self._error)
 
 
 class Hanging(MemoryBlobs):
@@ -84,11 +92,27 @@ async def test_a_whole_house_is_ready(opened: Seaway) -> None:
     assert {"private, no-store"} == {answer.headers["cache-control"] for answer in answers}
 
 
-async def test_a_damaged_database_is_not_told_of_the_storage(opened: Seaway) -> None:
+def damaged() -> sqlite3.DatabaseError:
+    error = sqlite3.DatabaseError("database disk image is malformed")
+    error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (damaged(), "The database is damaged: the operator must restore a backup."),
+        (sqlite3.OperationalError("database is locked"), "The database does not answer."),
+    ],
+    ids=["damaged", "away"],
+)
+async def test_a_database_that_fails_is_not_told_of_the_storage(
+    opened: Seaway, error: sqlite3.Error, sentence: str
+) -> None:
     """The storage is asked too, and reads in the database what it is compared with."""
-    async with client(opened, blobs=Unrelated()) as http:
+    async with client(opened, blobs=Compared(error)) as http:
         answer = await http.get("/health/ready")
-    assert (503, "The database is damaged: the operator must restore a backup.") == (answer.status_code, answer.text)
+    assert (503, sentence) == (answer.status_code, answer.text)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import structlog
 from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
 
 from seaway import system_errors
 from seaway.database.engine import Database
@@ -52,7 +53,7 @@ class Readiness:
         return dict(problem for problem in found if problem is not None)
 
     async def _problem(self, part: str) -> tuple[str, str] | None:
-        """The part that fails when `part` is used, and how: the storage is compared with what the database notes."""
+        """Return the part that fails when `part` is used, and how; None if it works."""
         try:
             answer = asyncio.wrap_future(self._questions[part].put())
             await asyncio.wait_for(answer, self._patience_seconds)
@@ -60,9 +61,11 @@ class Readiness:
             log.warning("ready.away", part=part, error=f"{type(error).__name__}: {error}")
             if isinstance(error, NotPaired):
                 return part, error.condition
+            # The storage is compared with what the database notes of it, and may fail for the database's sake.
             if isinstance(error, DamagedDatabase):
                 return "database", DAMAGED
-            return part, system_errors.condition_of(error) or NO_ANSWER
+            failing = "database" if isinstance(error.__cause__, SQLAlchemyError) else part
+            return failing, system_errors.condition_of(error) or NO_ANSWER
         return None
 
 
