@@ -34,7 +34,7 @@ def test_a_session_speaks_for_a_person(seaway: Seaway, people: People) -> None:
     secret = start(people)
     found = who(seaway, secret)
     assert found is not None
-    assert ("ada", Carrier.PERSON, seaway.clock.now_ms()) == (found.name, found.carrier, found.confirmed_at_ms)
+    assert ("ada", Carrier.PERSON, True, True) == (found.name, found.carrier, found.is_fresh, found.is_new)
     with seaway.database.read() as tx:
         parts = seaway.house.reading.identifying
         assert found == identify(tx, parts, Secrets(("", "garbage"), secret), Accepted.ANY)
@@ -101,7 +101,7 @@ def test_a_fresh_proof_makes_a_fresh_secret(seaway: Seaway, people: People, cloc
     after = who(seaway, fresh)
     assert before is not None
     assert after is not None
-    assert (before.session_id, clock.now_ms()) == (after.session_id, after.confirmed_at_ms)
+    assert (before.session_id, True, False) == (after.session_id, after.is_fresh, after.is_new)
     assert who(seaway, old) is None
     with seaway.database.write_site() as tx, pytest.raises(BadCredential, match="has ended"):
         sessions.renew(tx, clock.now_ms(), old)

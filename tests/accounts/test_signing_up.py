@@ -7,9 +7,9 @@ import pytest
 
 from seaway.accounts import emails, links, sessions, signing_up, users
 from seaway.accounts.links import Purpose
+from seaway.accounts.permissions import SiteAction
 from seaway.accounts.principal import ANONYMOUS, Carrier
 from seaway.channels import permissions
-from seaway.channels.roles import SiteAction
 from seaway.clock import DAY_MS
 from seaway.errors import Malformed, NameTaken, NotAllowed, NotFound, TooMany, WeakPassword
 from seaway.server.wiring import Seaway

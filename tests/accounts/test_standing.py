@@ -7,10 +7,11 @@ import httpx
 import pytest
 
 from seaway.accounts import tools, totp, users
+from seaway.accounts.permissions import SiteAction
 from seaway.accounts.principal import Mode, Principal
 from seaway.accounts.standing import judged
 from seaway.channels import channels, permissions, transfers
-from seaway.channels.roles import Action, Role, SiteAction
+from seaway.channels.roles import Action, Role
 from seaway.errors import NotAllowed
 from seaway.server.app import create_app
 from tests.accounts.conftest import Folk

@@ -4,23 +4,15 @@ from itertools import pairwise, product
 
 import pytest
 
+from seaway.accounts.permissions import FOR_ADMINS, UNNARROWED, SiteAction, require_site, require_verified
 from seaway.accounts.principal import ANONYMOUS, OPERATOR, Carrier, Grant, Mode, Principal
-from seaway.channels.permissions import (
-    FRESH_MS,
-    Access,
-    Verdict,
-    decide,
-    require,
-    require_fresh,
-    require_fresh_session,
-    require_site,
-    require_verified,
-)
-from seaway.channels.roles import Action, Role, SiteAction
+from seaway.channels.permissions import Access, Verdict, decide, require
+from seaway.channels.roles import Action, Role
 from seaway.errors import BadCredential, NotAllowed, NotConfirmed, NotFound, SeawayError
 
 CHANNEL = 7
-R, S, U, Y, D, O, M, L, T, X = Action  # noqa: E741 - read, see members, upload, yank, delete, overwrite, manage, leave, transfer, remove
+# read, see members, upload, yank, delete, overwrite, manage, admit, restrict, leave, transfer, remove
+R, S, U, Y, D, O, M, A, P, L, T, X = Action  # noqa: E741
 
 # Who, with a key of which mode, may do what with files of others.
 WITH_A_KEY = {
@@ -39,15 +31,15 @@ WITH_A_KEY = {
     ("owner", Mode.READ): {R, S},
     ("owner", Mode.READ_WRITE): {R, S, U, Y},
     ("owner", Mode.READ_WRITE_DELETE): {R, S, U, Y, D, O},
-    ("owner", Mode.MANAGE): {R, S, U, Y, D, O, M},
+    ("owner", Mode.MANAGE): {R, S, U, Y, D, O, M, A},
     ("admin", Mode.READ): {R, S},
     ("admin", Mode.READ_WRITE): {R, S},
     ("admin", Mode.READ_WRITE_DELETE): {R, S, D, O},
-    ("admin", Mode.MANAGE): {R, S, D, O, M},
+    ("admin", Mode.MANAGE): {R, S, D, O, M, A},
     ("admin who contributes", Mode.READ): {R, S},
     ("admin who contributes", Mode.READ_WRITE): {R, S, U, Y},
     ("admin who contributes", Mode.READ_WRITE_DELETE): {R, S, U, Y, D, O},
-    ("admin who contributes", Mode.MANAGE): {R, S, U, Y, D, O, M, L},
+    ("admin who contributes", Mode.MANAGE): {R, S, U, Y, D, O, M, A, L},
 }
 
 # What is added where the file is one that the asker uploaded.
@@ -280,18 +272,20 @@ def test_a_channel_can_take_uploads_from_publishers_only() -> None:
 
 
 def person(
-    who: str = "ada", *, verified: bool = True, confirmed_at_ms: int | None = None, admin: bool = False
+    who: str = "ada", *, verified: bool = True, fresh: bool = True, new: bool = True, admin: bool = False
 ) -> Principal:
     return Principal(
-        who, 1, Carrier.PERSON, is_admin=admin, is_verified=verified, session_id=5, confirmed_at_ms=confirmed_at_ms
+        who, 1, Carrier.PERSON, is_admin=admin, is_verified=verified, session_id=5, is_fresh=fresh, is_new=new
     )
 
 
 def test_somebody_signed_in_may_what_their_role_gives() -> None:
-    """Invariant 3: unlike a key of theirs, they see keys, give the channel away and delete it."""
+    """Invariant 3: unlike a key of theirs, they say who may read it, give the channel away and delete it."""
     by_key = asker("owner", Mode.MANAGE)
     assert set(Action) - {L} == allowed(person(), access("owner", public=False))
-    assert {T, X} == allowed(person(), access("owner", public=False)) - allowed(by_key, access("owner", public=False))
+    assert {P, T, X} == allowed(person(), access("owner", public=False)) - allowed(
+        by_key, access("owner", public=False)
+    )
     assert {R, S, U, Y, L} == allowed(person(), access("contributor", public=False))
     assert {R, S, L} == allowed(person(), access("viewer", public=False))
     assert set() == allowed(person(), access("stranger", public=False))
@@ -354,13 +348,13 @@ def refused_site(principal: Principal, action: SiteAction) -> type[SeawayError] 
     [
         pytest.param(OPERATOR, set(SiteAction), id="operator"),
         pytest.param(person(admin=True), set(SiteAction), id="admin"),
-        pytest.param(person(), set(SiteAction) - {SiteAction.ADMINISTER}, id="person"),
+        pytest.param(person(), set(SiteAction) - FOR_ADMINS, id="person"),
         pytest.param(
             person(verified=False),
-            set(SiteAction) - {SiteAction.ADMINISTER, SiteAction.ADD_CHANNEL, SiteAction.ADD_GROUP, SiteAction.CHANGE_GROUP},
+            set(SiteAction) - FOR_ADMINS - UNNARROWED,
             id="unverified person",
         ),
-        pytest.param(KEY_OF_ADMIN, {action for action in SiteAction if not action.needs_person}, id="admin's key"),
+        pytest.param(KEY_OF_ADMIN, {action for action in SiteAction if not action.proof.needs_person}, id="admin's key"),
         pytest.param(asker("ada", Mode.READ_WRITE_DELETE), {SiteAction.FIND_USERS, SiteAction.READ_ACCOUNT}, id="key"),
         pytest.param(NARROW, {SiteAction.FIND_USERS, SiteAction.READ_ACCOUNT}, id="key for one channel"),
         pytest.param(workflow(Grant(CHANNEL, 1, Mode.MANAGE)), set(), id="workflow"),
@@ -383,18 +377,41 @@ def test_an_unverified_account_is_told_what_to_do() -> None:
     assert "letter" in refused.value.hint
 
 
-def test_a_proof_grows_old() -> None:
-    """Invariant 3: thirty minutes to the millisecond; a key proves nothing, and the operator need not."""
-    now_ms = 10 * FRESH_MS
-    require_fresh(OPERATOR, now_ms)
-    require_fresh(person(confirmed_at_ms=now_ms - FRESH_MS + 1), now_ms)
-    for stale in (person(confirmed_at_ms=now_ms - FRESH_MS), person(), KEY_OF_ADMIN, ANONYMOUS):
-        with pytest.raises(NotConfirmed):
-            require_fresh(stale, now_ms)
+# What each action takes of the credential, said again; the rest takes nothing.
+FRESH = {A, SiteAction.ADD_GROUP, SiteAction.CHANGE_GROUP}
+PERSON = {SiteAction.CHANGE_ACCOUNT, SiteAction.JOIN, SiteAction.ADMINISTER}
+FRESH_PERSON = {P, T, X, SiteAction.OPEN_ACCOUNT, SiteAction.REMOVE_ACCOUNT, SiteAction.TAKE_CHANNEL, SiteAction.CHANGE_SITE}  # fmt: skip
+NEW_SESSION = {SiteAction.ADD_FIRST_FACTOR}
 
 
-def test_what_keys_may_too_needs_a_proof_of_people_only() -> None:
-    """A browser that was left open is stopped, a key with the right mode is not."""
-    require_fresh_session(KEY_OF_ADMIN, 10 * FRESH_MS)
-    with pytest.raises(NotConfirmed):
-        require_fresh_session(person(confirmed_at_ms=0), FRESH_MS)
+def refused(principal: Principal, action: Action | SiteAction) -> type[SeawayError] | None:
+    try:
+        if isinstance(action, SiteAction):
+            require_site(principal, action)
+        else:
+            require(principal, action, access("owner", public=False), channel_name="chan")
+    except SeawayError as error:
+        return type(error)
+    return None
+
+
+@pytest.mark.parametrize("action", [*(one for one in Action if one is not L), *SiteAction], ids=lambda action: action.value)
+def test_what_needs_a_fresh_session(action: Action | SiteAction) -> None:
+    """Invariant 3 walks both tables: an old session, a confirmed old one, a new one, and a key of the widest mode."""
+    key = Principal("ada", 1, Carrier.KEY, is_admin=True, key_name="ci")
+    old, confirmed = person(admin=True, fresh=False, new=False), person(admin=True, new=False)
+    needs_proof = FRESH | FRESH_PERSON
+    assert (NotConfirmed if action in needs_proof | NEW_SESSION else None) is refused(old, action)
+    assert (NotConfirmed if action in NEW_SESSION else None) is refused(confirmed, action)
+    assert (NotConfirmed if action in needs_proof else None) is refused(person(admin=True, fresh=False), action)
+    assert (NotAllowed if action in PERSON | FRESH_PERSON | NEW_SESSION else None) is refused(key, action)
+    assert refused(OPERATOR, action) is None
+
+
+def test_who_may_not_is_not_asked_for_a_proof() -> None:
+    """A proof that would change nothing is not asked for."""
+    stale = person(fresh=False, new=False)
+    assert decide(stale, P, access("contributor", public=True)) is Verdict.FORBIDDEN
+    assert decide(stale, P, access("stranger", public=False)) is Verdict.HIDDEN
+    assert decide(stale, P, access("owner", public=True)) is Verdict.STALE
+    assert NotAllowed is refused(stale, SiteAction.CHANGE_SITE)

@@ -11,8 +11,8 @@ import msgspec
 
 from seaway.accounts import keys, sessions, users
 from seaway.accounts.principal import OPERATOR, Mode
+from seaway.accounts.sessions import FRESH_MS
 from seaway.channels import groups, members
-from seaway.channels.permissions import FRESH_MS
 from seaway.channels.roles import Role
 from tests.conftest import Site
 from tests.http.matrix import route_of

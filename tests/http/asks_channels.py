@@ -150,7 +150,7 @@ def _offered(stage: Stage) -> str:
     with people.seaway.database.write_site() as tx:
         now_ms = people.seaway.clock.now_ms()
         owner = users.get(tx, stage.users["owner"])
-        by = Principal(owner.name, owner.id, Carrier.PERSON, confirmed_at_ms=now_ms)
+        by = Principal(owner.name, owner.id, Carrier.PERSON, is_fresh=True)
         transfers.offer(tx, now_ms, by, channel, stage.users["contrib"])
     return channel
 

@@ -84,7 +84,8 @@ class People:
             carrier=Carrier.PERSON,
             is_admin=user.is_admin,
             is_verified=verified,
-            confirmed_at_ms=self._now() if confirmed else 0,
+            is_fresh=confirmed,
+            is_new=confirmed,
         )
 
     def by_key(self, secret: str) -> Principal:

@@ -7,9 +7,9 @@ The addresses of an account, changed by its owner a short while after a proof.
 
 from seaway import audit
 from seaway.accounts import emails, links, security, signing_up, throttle, users
-from seaway.accounts.fresh import require_fresh
 from seaway.accounts.links import Purpose
 from seaway.accounts.parts import Accounts
+from seaway.accounts.permissions import SiteAction, require_site
 from seaway.accounts.principal import Principal
 from seaway.accounts.throttle import Rate
 from seaway.audit import Event
@@ -17,9 +17,9 @@ from seaway.audit import Event
 
 def add(house: Accounts, by: Principal, address: str) -> None:
     """Claim a further address, and have a letter sent to it."""
+    require_site(by, SiteAction.OPEN_ACCOUNT)
     assert by.user_id is not None
     now_ms = house.clock.now_ms()
-    require_fresh(by, now_ms)
     written = emails.checked(address)
     house.policy.require_domain(written)
     throttle.take_all(
@@ -36,9 +36,9 @@ def add(house: Accounts, by: Principal, address: str) -> None:
 
 def remove(house: Accounts, by: Principal, address: str) -> None:
     """Take an address out of the account."""
+    require_site(by, SiteAction.OPEN_ACCOUNT)
     assert by.user_id is not None
     now_ms = house.clock.now_ms()
-    require_fresh(by, now_ms)
     written = emails.checked(address)
     with house.database.write_user(by.user_id or 0) as tx:
         was_verified = emails.owner_of(tx, written) == by.user_id
@@ -52,9 +52,9 @@ def remove(house: Accounts, by: Principal, address: str) -> None:
 
 def make_primary(house: Accounts, by: Principal, address: str) -> None:
     """Have letters about channels and keys go to this address."""
+    require_site(by, SiteAction.OPEN_ACCOUNT)
     assert by.user_id is not None
     now_ms = house.clock.now_ms()
-    require_fresh(by, now_ms)
     written = emails.checked(address)
     with house.database.write_user(by.user_id or 0) as tx:
         emails.make_primary(tx, by.user_id, written)

@@ -10,8 +10,8 @@ from sqlalchemy import delete, insert, select
 
 from seaway import audit
 from seaway.accounts import security
-from seaway.accounts.fresh import require_fresh
 from seaway.accounts.parts import Accounts
+from seaway.accounts.permissions import SiteAction, require_site
 from seaway.accounts.principal import Principal
 from seaway.accounts.users import User
 from seaway.audit import Event
@@ -22,8 +22,8 @@ from seaway.errors import NotAllowed
 
 def remove(house: Accounts, by: Principal, user: User) -> None:
     """Delete an account, one's own or as an admin, a short while after a proof."""
+    require_site(by, SiteAction.REMOVE_ACCOUNT)
     now_ms = house.clock.now_ms()
-    require_fresh(by, now_ms)
     with house.database.write_site() as tx:
         _require_no_channels(tx, user)
         security.announce(house, tx, now_ms, user.id, "It was deleted, with its keys.")

@@ -35,11 +35,12 @@ from seaway.accounts import (
     users,
 )
 from seaway.accounts.fetching import Fetcher
-from seaway.accounts.fresh import FRESH_MS, require_fresh
 from seaway.accounts.oidc import OpenIdProviders
 from seaway.accounts.parts import Accounts
+from seaway.accounts.permissions import SiteAction, require_site
 from seaway.accounts.principal import ANONYMOUS, Principal
 from seaway.accounts.providers import Dialect, Outsider, Provider, Providers, callback
+from seaway.accounts.sessions import FRESH_MS
 from seaway.accounts.sign_ins import Pending
 from seaway.accounts.signing_in import Client, NeedsSecondFactor, SignedIn
 from seaway.accounts.throttle import Rate
@@ -101,7 +102,7 @@ def begin(parts: Outside, name: str, by: Principal, *, next_path: str, link: boo
     provider = parts.providers.get(name)
     now_ms = parts.accounts.clock.now_ms()
     if link:
-        require_fresh(by, now_ms)
+        require_site(by, SiteAction.OPEN_ACCOUNT)
     throttle.take(parts.accounts.database, now_ms, Rate.OUTSIDE, by.address)
     verifier, nonce = secrets.token_urlsafe(48), secrets.token_urlsafe(24)
     page = _page_of(parts, provider)
@@ -186,7 +187,7 @@ def make_account(
 def unlink(parts: Outside, by: Principal, identity_id: int) -> None:
     """Let an account elsewhere sign the person in no more."""
     house, now_ms = parts.accounts, parts.accounts.clock.now_ms()
-    require_fresh(by, now_ms)
+    require_site(by, SiteAction.OPEN_ACCOUNT)
     assert by.user_id is not None
     with house.database.write_user(by.user_id) as tx:
         gone = identities.unlink(tx, now_ms, by, by.user_id, identity_id)
@@ -249,7 +250,7 @@ def _entered(parts: Outside, tx: Tx, outsider: Outsider, next_path: str, client:
         identities.note_use(tx, now_ms, known.id, outsider)
         at_ms = min(outsider.authenticated_at_ms, now_ms)
         entered = signing_in.proceed(tx, now_ms, known.user_id, client, confirmed_at_ms=at_ms)
-        return Known(entered, next_path, at_ms + FRESH_MS > now_ms)
+        return Known(entered, next_path, now_ms < at_ms + FRESH_MS)
     data = {"outsider": asdict(outsider), "next": next_path}
     secret = sign_ins.put(tx, now_ms, STRANGER, data)
     return Stranger(outsider, next_path, secret, _is_taken(tx, outsider))

@@ -28,8 +28,8 @@ from webauthn.registration.verify_registration_response import VerifiedRegistrat
 
 from seaway import audit
 from seaway.accounts import second_factors, security, sessions, sign_ins, signing_in, throttle
-from seaway.accounts.fresh import require_fresh
 from seaway.accounts.parts import Accounts
+from seaway.accounts.permissions import SiteAction, require_site
 from seaway.accounts.principal import Principal
 from seaway.accounts.signing_in import Client, SignedIn
 from seaway.accounts.throttle import Rate
@@ -81,7 +81,7 @@ def ask_new(house: Accounts, by: Principal) -> str:
     assert by.user_id is not None
     now_ms = house.clock.now_ms()
     with house.database.write_user(by.user_id or 0) as tx:
-        second_factors.require_fresh_to_add(tx, by, now_ms)
+        second_factors.require_fresh_to_add(tx, by)
         known = _descriptors(tx, by.user_id)
         challenge = sign_ins.put(tx, now_ms, _ADD, {}, user_id=by.user_id, lasts_ms=LASTS_MS)
     options = webauthn.generate_registration_options(
@@ -118,7 +118,7 @@ def add(house: Accounts, by: Principal, credential: str, name: str) -> Passkey:
         )
     )
     with house.database.write_user(by.user_id or 0) as tx:
-        second_factors.require_fresh_to_add(tx, by, now_ms)  # another factor may have come meanwhile
+        second_factors.require_fresh_to_add(tx, by)  # another factor may have come meanwhile
         return _keep(house, tx, now_ms, by, made, name)
 
 
@@ -136,9 +136,9 @@ def rename(house: Accounts, by: Principal, passkey_id: int, name: str) -> Passke
 
 def remove(house: Accounts, by: Principal, passkey_id: int) -> None:
     """Take a passkey out of the account."""
+    require_site(by, SiteAction.OPEN_ACCOUNT)
     assert by.user_id is not None
     now_ms = house.clock.now_ms()
-    require_fresh(by, now_ms)
     with house.database.write_user(by.user_id or 0) as tx:
         mine = (passkeys.c.id == passkey_id, passkeys.c.user_id == by.user_id)
         name = tx.execute(delete(passkeys).where(*mine).returning(passkeys.c.name)).scalar()

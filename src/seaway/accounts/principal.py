@@ -63,8 +63,8 @@ class Principal:
     Who a request speaks for, with what the credential narrows.
 
     `patterns` are the names of packages that may be written, a `*` at the end standing for anything; none: all.
-    `confirmed_at_ms` tells when the person last proved to be there (`permissions.require_fresh`), `signed_in_at_ms`
-    when the session began, which an external provider may allow without anything typed.
+    `is_fresh` tells whether the person proved to be there a short while ago (`permissions.Proof`), `is_new` whether
+    the session began then, which an external provider may allow without anything typed.
 
     `channel_ids` of None means every channel of the user. The role in a channel is not part of it: it is
     asked of the database at each request, so that a demotion works on the next one.
@@ -87,8 +87,8 @@ class Principal:
     key_name: str = ""
     tool: str = ""
     session_id: int | None = None
-    confirmed_at_ms: int | None = None
-    signed_in_at_ms: int | None = None
+    is_fresh: bool = False
+    is_new: bool = False
     expires_at_ms: int | None = None
     token_id: int | None = None
     workflow: Workflow | None = None

@@ -15,8 +15,8 @@ from sqlalchemy import delete, insert, select, update
 
 from seaway import audit
 from seaway.accounts import second_factors, security
-from seaway.accounts.fresh import require_fresh
 from seaway.accounts.parts import Accounts
+from seaway.accounts.permissions import SiteAction, require_site
 from seaway.accounts.principal import Principal
 from seaway.audit import Actor, Event
 from seaway.database.engine import Tx
@@ -53,7 +53,7 @@ async def prepare(house: Accounts) -> Made:
 
 async def renew(house: Accounts, by: Principal) -> list[str]:
     """New codes instead of the old ones; nobody can see them again."""
-    require_fresh(by, house.clock.now_ms())
+    require_site(by, SiteAction.OPEN_ACCOUNT)
     made = await prepare(house)
     return await to_thread.run_sync(partial(_renew, house, by, made))
 

@@ -14,9 +14,9 @@ from typing import Any
 from anyio import to_thread
 
 from seaway.accounts import emails, links, security, throttle, users
-from seaway.accounts.fresh import require_fresh
 from seaway.accounts.links import Link, Purpose
 from seaway.accounts.parts import Accounts
+from seaway.accounts.permissions import SiteAction, require_site
 from seaway.accounts.principal import Carrier, Principal
 from seaway.accounts.throttle import Rate
 from seaway.errors import NotFound
@@ -67,8 +67,8 @@ async def reset(house: Accounts, secret: str, password: str, *, client: str) -> 
 
 async def change(house: Accounts, by: Principal, password: str) -> None:
     """Set another password of the account that one is signed in to, a short while after a proof."""
+    require_site(by, SiteAction.OPEN_ACCOUNT)
     assert by.user_id is not None
-    require_fresh(by, house.clock.now_ms())
     password_hash = await house.hasher.hash_new(password, about=[by.name])
     await to_thread.run_sync(partial(_set, house, by, password_hash))
 

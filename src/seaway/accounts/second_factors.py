@@ -13,8 +13,8 @@ from sqlalchemy import delete, exists, func, select, update
 
 from seaway import audit
 from seaway.accounts import security, users
-from seaway.accounts.fresh import require_fresh, require_recent_sign_in
 from seaway.accounts.parts import Accounts
+from seaway.accounts.permissions import SiteAction, require_site
 from seaway.accounts.principal import Principal
 from seaway.audit import Event
 from seaway.clock import HOUR_MS
@@ -58,7 +58,7 @@ def has_own_proof(tx: Tx, user_id: int) -> bool:
     return tx.execute(query).scalar_one() is not None or of_user(tx, user_id).any
 
 
-def require_fresh_to_add(tx: Tx, by: Principal, now_ms: int) -> None:
+def require_fresh_to_add(tx: Tx, by: Principal) -> None:
     """
     Return if `by` may add a second factor now.
 
@@ -67,15 +67,15 @@ def require_fresh_to_add(tx: Tx, by: Principal, now_ms: int) -> None:
     """
     assert by.user_id is not None
     if has_own_proof(tx, by.user_id):
-        require_fresh(by, now_ms)
+        require_site(by, SiteAction.OPEN_ACCOUNT)
     else:
-        require_recent_sign_in(by, now_ms)
+        require_site(by, SiteAction.ADD_FIRST_FACTOR)
 
 
 def require_may_add(house: Accounts, by: Principal) -> None:
     """Check `require_fresh_to_add` in a transaction of its own, before costly work."""
     with house.database.read() as tx:
-        require_fresh_to_add(tx, by, house.clock.now_ms())
+        require_fresh_to_add(tx, by)
 
 
 def forget_codes_without_use(tx: Tx, user_id: int) -> None:

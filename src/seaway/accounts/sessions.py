@@ -5,7 +5,8 @@ Browsers that are signed in.
    nothing, and a fresh proof gives a new one (fixation).
 2. A session ends 12 hours after it was last used, 14 days after it began, when its user is disabled, and when
    somebody ends it: on the next request, on every worker.
-3. The token against forged requests is computed from the secret, so only pages that this browser got hold it.
+3. A session is fresh for half an hour after its person proved to be there (`permissions.Proof`).
+4. The token against forged requests is computed from the secret, so only pages that this browser got hold it.
 """
 
 import base64
@@ -29,6 +30,7 @@ log = structlog.get_logger()
 IDLE_MS = 12 * HOUR_MS
 LONGEST_MS = 14 * DAY_MS
 SEEN_EVERY_MS = 10 * MINUTE_MS
+FRESH_MS = 30 * MINUTE_MS
 _MAX_AGENT = 200
 
 
@@ -93,8 +95,8 @@ def principal_of(tx: Tx, secret: str, now_ms: int) -> Principal | None:
         is_admin=row.is_admin,
         is_verified=bool(row.is_verified),
         session_id=row.id,
-        confirmed_at_ms=row.confirmed_at,
-        signed_in_at_ms=row.created_at,
+        is_fresh=now_ms < row.confirmed_at + FRESH_MS,
+        is_new=now_ms < row.created_at + FRESH_MS,
         expires_at_ms=expires_at_ms,
     )
 

@@ -17,8 +17,8 @@ from sqlalchemy import delete, insert, select, update
 
 from seaway import audit
 from seaway.accounts import recovery, second_factors, security
-from seaway.accounts.fresh import require_fresh
 from seaway.accounts.parts import Accounts
+from seaway.accounts.permissions import SiteAction, require_site
 from seaway.accounts.principal import Principal
 from seaway.audit import Event
 from seaway.database.engine import Tx
@@ -47,7 +47,7 @@ def begin(house: Accounts, by: Principal) -> Enrolment:
     assert by.user_id is not None
     seed = pyotp.random_base32()
     with house.database.write_user(by.user_id or 0) as tx:
-        second_factors.require_fresh_to_add(tx, by, house.clock.now_ms())
+        second_factors.require_fresh_to_add(tx, by)
         if second_factors.of_user(tx, by.user_id).has_totp:
             raise NotAllowed("This account has an app for codes already.", "Remove it first.")
         tx.execute(delete(totp).where(totp.c.user_id == by.user_id))
@@ -78,9 +78,9 @@ def use(tx: Tx, user_id: int, step: int) -> bool:
 
 def remove(house: Accounts, by: Principal) -> None:
     """Ask for no codes any more."""
+    require_site(by, SiteAction.OPEN_ACCOUNT)
     assert by.user_id is not None
     now_ms = house.clock.now_ms()
-    require_fresh(by, now_ms)
     with house.database.write_user(by.user_id or 0) as tx:
         if tx.execute(delete(totp).where(totp.c.user_id == by.user_id)).rowcount == 0:
             raise NotFound("This account has no app for codes.", "Set one up first.")
@@ -93,7 +93,7 @@ def _confirm(house: Accounts, by: Principal, code: str, made: recovery.Made) -> 
     assert by.user_id is not None
     now_ms = house.clock.now_ms()
     with house.database.write_user(by.user_id or 0) as tx:
-        second_factors.require_fresh_to_add(tx, by, now_ms)
+        second_factors.require_fresh_to_add(tx, by)
         step = _step_of(house, tx, by.user_id, code, confirmed=False) if is_code(code) else None
         if step is None:
             raise BadCredential(

@@ -9,6 +9,7 @@ What site admins do with accounts and with the work in the background.
 from seaway import audit
 from seaway.accounts import second_factors, users
 from seaway.accounts.parts import Accounts
+from seaway.accounts.permissions import SiteAction
 from seaway.accounts.principal import Principal
 from seaway.accounts.users import User
 from seaway.audit import Event
@@ -20,31 +21,31 @@ from seaway.jobs import queue
 
 def set_disabled(tx: Tx, now_ms: int, by: Principal, user: str, *, disabled: bool) -> User:
     """Shut an account, or open it again."""
-    _require_for(tx, by, now_ms, user)
+    _require_for(tx, by, user)
     return users.set_disabled(tx, now_ms, by, user, disabled=disabled)
 
 
 def set_admin(tx: Tx, now_ms: int, by: Principal, user: str, *, is_admin: bool) -> User:
     """Make a user site admin, or take that back."""
-    _require_for(tx, by, now_ms, user)
+    _require_for(tx, by, user)
     return users.set_admin(tx, now_ms, by, user, is_admin=is_admin)
 
 
 def ask_reset(house: Accounts, tx: Tx, now_ms: int, by: Principal, user: str) -> int:
     """Have the second factors of a user taken away in 72 hours; when that will be."""
-    _require_for(tx, by, now_ms, user)
+    _require_for(tx, by, user)
     return second_factors.ask_reset(house, tx, now_ms, by, users.get(tx, user).id)
 
 
 def stop_reset(house: Accounts, tx: Tx, now_ms: int, by: Principal, user: str) -> None:
     """Stop that."""
-    permissions.require_admin(by, now_ms)
+    permissions.require_site(by, SiteAction.CHANGE_SITE)
     second_factors.stop_reset(house, tx, now_ms, by, users.get(tx, user).id)
 
 
 def retry_jobs(tx: Tx, now_ms: int, by: Principal, job: int | None = None) -> int:
     """Give all dead jobs, or one, all their attempts again; how many. `NotFound` when that one is not dead."""
-    permissions.require_admin(by, now_ms)
+    permissions.require_site(by, SiteAction.CHANGE_SITE)
     count = queue.retry(tx, now_ms, job)
     if job is not None and not count:
         raise NotFound(f"There is no dead job {job}.", "Look at the list of dead ones: it may run again already.")
@@ -53,8 +54,8 @@ def retry_jobs(tx: Tx, now_ms: int, by: Principal, job: int | None = None) -> in
     return count
 
 
-def _require_for(tx: Tx, by: Principal, now_ms: int, user: str) -> None:
-    permissions.require_admin(by, now_ms)
+def _require_for(tx: Tx, by: Principal, user: str) -> None:
+    permissions.require_site(by, SiteAction.CHANGE_SITE)
     if by.is_operator:
         return
     if user == by.name:

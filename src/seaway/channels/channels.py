@@ -24,13 +24,14 @@ from sqlalchemy import (
 )
 
 from seaway import audit
+from seaway.accounts.permissions import SiteAction
 from seaway.accounts.principal import Carrier, Principal
 from seaway.accounts.reserved import is_reserved
 from seaway.accounts.users import User
 from seaway.audit import Event
 from seaway.channels import permissions
 from seaway.channels.permissions import Access
-from seaway.channels.roles import Action, Role, SiteAction, strongest
+from seaway.channels.roles import Action, Role, strongest
 from seaway.clock import DAY_MS
 from seaway.database.engine import Tx
 from seaway.database.tables import (
@@ -50,6 +51,8 @@ from seaway.words import wanted
 
 MAX_DESCRIPTION = 4_000
 NAME_HELD_FOR_OTHERS_MS = 365 * DAY_MS
+
+_RESTRICTING = frozenset({"is_public", "only_publishers", "attestations"})
 
 _NAME = re.compile(r"[a-z0-9_](?:[a-z0-9_.-]{0,126}[a-z0-9_])?")
 
@@ -224,18 +227,24 @@ def change(
     only_publishers: bool | None = None,
     attestations: Attestations | None = None,
 ) -> Channel:
-    """Change what is not None; a public channel that becomes private is so on the next request."""
+    """
+    Change what is not None; a public channel that becomes private is so on the next request.
+
+    What says who may read or upload takes more than the rest (`Action.RESTRICT`).
+    """
     require(tx, by, Action.MANAGE, name)
     _check_description(description or "")
-    given: dict[str, Any] = {
-        "description": description,
-        "is_public": is_public,
-        "refuses_lookalikes": refuses_lookalikes,
-        "only_publishers": only_publishers,
-        "attestations": None if attestations is None else attestations.value,
-    }
-    values = {key: value for key, value in given.items() if value is not None}
     channel = get(tx, name)
+    held = {
+        "description": (channel.description, description),
+        "is_public": (channel.is_public, is_public),
+        "refuses_lookalikes": (channel.refuses_lookalikes, refuses_lookalikes),
+        "only_publishers": (channel.only_publishers, only_publishers),
+        "attestations": (channel.attestations.value, None if attestations is None else attestations.value),
+    }
+    values: dict[str, Any] = {key: new for key, (old, new) in held.items() if new not in (None, old)}
+    if not _RESTRICTING.isdisjoint(values):
+        require(tx, by, Action.RESTRICT, name)
     if values:
         tx.execute(update(channels).where(channels.c.id == channel.id).values(values))
         audit.write(tx, now_ms, by.actor, Event.CHANNEL_CHANGED, channel=name, changed=", ".join(sorted(values)))
@@ -250,7 +259,6 @@ def remove(tx: Tx, now_ms: int, by: Principal, name: str, *, typed: str | None =
     What opened this channel alone, keys and publishers, opens nothing from then on.
     """
     require(tx, by, Action.REMOVE, name)
-    permissions.require_fresh(by, now_ms)
     if typed != name and not by.is_operator:
         raise Malformed("The name that was typed is not that of the channel.", "Nothing was deleted: type its name.")
     channel = get(tx, name)

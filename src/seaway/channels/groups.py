@@ -15,11 +15,12 @@ from sqlalchemy import Select, delete, func, insert, select, update
 
 from seaway import audit
 from seaway.accounts import users
+from seaway.accounts.permissions import SiteAction
 from seaway.accounts.principal import Principal
 from seaway.accounts.users import User
 from seaway.audit import Event
 from seaway.channels import permissions
-from seaway.channels.roles import Role, SiteAction
+from seaway.channels.roles import Role
 from seaway.channels.telling import Telling, caused_by, tell
 from seaway.database.engine import Tx
 from seaway.database.tables import channel_groups, channels, group_members, groups
@@ -53,7 +54,6 @@ class GroupMember:
 def add(tx: Tx, now_ms: int, by: Principal, name: str, manager: User, *, description: str = "") -> Group:
     """Make a group with its first manager, who is the one who asks, unless an admin or the operator asks."""
     permissions.require_site(by, SiteAction.ADD_GROUP)
-    permissions.require_fresh_session(by, now_ms)
     if by.user_id != manager.id:
         permissions.require_site(by, SiteAction.ADMINISTER)
     if not users.is_possible_name(name):
@@ -109,7 +109,7 @@ def roles_of(tx: Tx, group_id: int) -> list[tuple[str, Role]]:
 
 def describe(tx: Tx, now_ms: int, by: Principal, name: str, description: str) -> Group:
     """Say what a group is for. Its name stays: channels and people know it by that."""
-    group = _to_change(tx, now_ms, by, name)
+    group = _to_change(tx, by, name)
     _check_description(description)
     tx.execute(update(groups).where(groups.c.id == group.id).values(description=description))
     audit.write(tx, now_ms, by.actor, Event.GROUP_CHANGED, target=name)
@@ -118,7 +118,7 @@ def describe(tx: Tx, now_ms: int, by: Principal, name: str, description: str) ->
 
 def remove(tx: Tx, now_ms: int, by: Principal, name: str) -> Group:
     """Delete a group; who was in it loses what it gave."""
-    group = _to_change(tx, now_ms, by, name)
+    group = _to_change(tx, by, name)
     tx.execute(delete(groups).where(groups.c.id == group.id))
     audit.write(tx, now_ms, by.actor, Event.GROUP_REMOVED, target=name, users=group.user_count)
     return group
@@ -135,7 +135,7 @@ def put_member(
     telling: Telling | None = None,
 ) -> GroupMember:
     """Take a user into a group, or change whether they manage it."""
-    group = _to_change(tx, now_ms, by, name)
+    group = _to_change(tx, by, name)
     user_id = users.get(tx, user).id
     was_manager = _standing(tx, group.id, user_id)
     if was_manager and not is_manager:
@@ -168,13 +168,13 @@ def put_member(
 
 def remove_member(tx: Tx, now_ms: int, by: Principal, name: str, user: str) -> None:
     """Take a user out of a group."""
-    group = _to_change(tx, now_ms, by, name)
+    group = _to_change(tx, by, name)
     _end(tx, now_ms, by, group, user, users.get(tx, user).id)
 
 
 def leave(tx: Tx, now_ms: int, by: Principal, name: str) -> None:
     """Leave a group."""
-    permissions.require_site(by, SiteAction.CHANGE_GROUP)
+    permissions.require_site(by, SiteAction.LEAVE_GROUP)
     _end(tx, now_ms, by, _permitted(tx, by, name, change=False), by.name, by.user_id or 0)
 
 
@@ -202,10 +202,8 @@ def _keep_a_manager(tx: Tx, group: Group, user: str) -> None:
         )
 
 
-def _to_change(tx: Tx, now_ms: int, by: Principal, name: str) -> Group:
-    group = _permitted(tx, by, name, change=True)
-    permissions.require_fresh_session(by, now_ms)
-    return group
+def _to_change(tx: Tx, by: Principal, name: str) -> Group:
+    return _permitted(tx, by, name, change=True)
 
 
 def _permitted(tx: Tx, by: Principal, name: str, *, change: bool) -> Group:

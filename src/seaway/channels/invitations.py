@@ -16,11 +16,12 @@ from sqlalchemy import delete, func, insert, select
 
 from seaway import audit, ids
 from seaway.accounts import emails
+from seaway.accounts.permissions import SiteAction
 from seaway.accounts.principal import Principal
 from seaway.audit import Event
 from seaway.channels import channels, members, permissions
 from seaway.channels.permissions import Access
-from seaway.channels.roles import Action, Role, SiteAction, strongest
+from seaway.channels.roles import Action, Role, strongest
 from seaway.channels.telling import Telling, caused_by, tell
 from seaway.clock import DAY_MS
 from seaway.database.engine import Tx
@@ -55,7 +56,7 @@ def invite(
 
     The secret of the link is returned for the operator, whose Seaway may have no mail; nobody else is shown it.
     """
-    access = _to_change(tx, now_ms, by, channel)
+    access = _to_change(tx, by, channel)
     if role is Role.OWNER:
         raise Malformed(f"{channel} has exactly one owner.", "Invite a viewer or a contributor.")
     folded = emails.folded(address)
@@ -74,13 +75,13 @@ def resend(
     tx: Tx, now_ms: int, by: Principal, channel: str, invitation_id: int, *, telling: Telling | None
 ) -> tuple[Invitation, str]:
     """Send another link, good for another week; the one before it is good for nothing from now on."""
-    old = _of_channel(tx, _to_change(tx, now_ms, by, channel), invitation_id)
+    old = _of_channel(tx, _to_change(tx, by, channel), invitation_id)
     return invite(tx, now_ms, by, channel, old.address, old.role, telling=telling)
 
 
 def withdraw(tx: Tx, now_ms: int, by: Principal, channel: str, invitation_id: int) -> None:
     """Take an invitation back."""
-    old = _of_channel(tx, _to_change(tx, now_ms, by, channel), invitation_id)
+    old = _of_channel(tx, _to_change(tx, by, channel), invitation_id)
     tx.execute(delete(invitations).where(invitations.c.id == invitation_id))
     audit.write(tx, now_ms, by.actor, Event.INVITATION_WITHDRAWN, channel=channel, target=old.address)
 
@@ -172,10 +173,8 @@ def _of_channel(tx: Tx, access: Access, invitation_id: int) -> Invitation:
     return _of(row)
 
 
-def _to_change(tx: Tx, now_ms: int, by: Principal, channel: str) -> Access:
-    access = channels.require(tx, by, Action.MANAGE, channel)
-    permissions.require_fresh_session(by, now_ms)
-    return access
+def _to_change(tx: Tx, by: Principal, channel: str) -> Access:
+    return channels.require(tx, by, Action.ADMIT, channel)
 
 
 def _refuse_too_many(tx: Tx, now_ms: int, channel_id: int, channel: str) -> None:

@@ -14,10 +14,11 @@ from sqlalchemy import or_, update
 
 from seaway.accounts import keys, users
 from seaway.accounts.keys import Key
+from seaway.accounts.permissions import SiteAction
 from seaway.accounts.principal import Mode, Principal
 from seaway.accounts.users import User
 from seaway.channels import channels, permissions
-from seaway.channels.roles import Action, SiteAction
+from seaway.channels.roles import Action
 from seaway.channels.telling import Telling, tell
 from seaway.clock import DAY_MS
 from seaway.database.engine import Tx
@@ -50,9 +51,9 @@ def add(
     rules: KeyRules,
 ) -> tuple[Key, str]:
     """Make a key and return it with its secret, this once; `days` of None: it does not expire."""
-    user = _self(tx, by)
+    permissions.require_site(by, SiteAction.OPEN_ACCOUNT)
     permissions.require_verified(by)
-    permissions.require_fresh(by, now_ms)
+    user = users.get(tx, by.name)
     _check_days(days, rules)
     channel_ids = None if channel_names is None else [_readable(tx, by, channel) for channel in channel_names]
     expires_at_ms = None if days is None else now_ms + days * DAY_MS

@@ -4,30 +4,31 @@ May this principal do this here? The only answer; nothing else decides.
 1. Who may not read a channel learns nothing of it: an unknown and a hidden channel are the same refusal.
 2. A key never gives more than its user's role gives at this moment, and its mode, its channels and its package
    names narrow that. A workflow has no role: the mode of its publisher alone decides, in that publisher's channel.
-3. What only a person may do, no key does, whatever its mode; and a sign-in of a while ago is not enough for it.
+3. What only a person may do, no key does, whatever its mode; what a session must be fresh for, an older one does not
+   (`accounts.permissions.Proof`).
 4. The verdict is a function of values: what they are is asked of the database at each request.
 """
 
 from dataclasses import dataclass
 from enum import Enum
 
-from seaway.accounts import fresh
-from seaway.accounts.principal import Carrier, Mode, Principal
-from seaway.channels.roles import BY_ADMIN, BY_ROLE, BY_WORKFLOW, TO_OWN_FILES, Action, Role, SiteAction
-from seaway.errors import BadCredential, NotAllowed, NotFound
+from seaway.accounts import permissions as of_accounts
+from seaway.accounts.permissions import SiteAction, needs_credential, require_fresh, require_second_factor
+from seaway.accounts.principal import Carrier, Principal
+from seaway.channels.roles import BY_ADMIN, BY_ROLE, BY_WORKFLOW, TO_OWN_FILES, Action, Role
+from seaway.errors import NotAllowed, NotFound
 
-# Kept with the accounts, whose own changes need it too.
-FRESH_MS = fresh.FRESH_MS
-require_fresh = fresh.require_fresh
-
-# What reaches beyond single channels or packages, so that a credential meant for some of them is not enough.
-_UNNARROWED = frozenset({SiteAction.ADD_CHANNEL, SiteAction.ADD_GROUP, SiteAction.CHANGE_GROUP})
+# Kept with the accounts, whose own changes ask them too.
+require_site = of_accounts.require_site
+require_verified = of_accounts.require_verified
+require_factor_to_own = of_accounts.require_factor_to_own
 
 
 class Verdict(Enum):
-    """The three answers."""
+    """The four answers."""
 
     ALLOWED = "allowed"
+    STALE = "stale"  # may, once they have proved anew that they are there
     FORBIDDEN = "forbidden"  # may know of the channel, may not do this
     HIDDEN = "hidden"  # may not know of the channel
 
@@ -63,7 +64,7 @@ def decide(
     principal = principal.within(access.channel_id)
     granted = _granted(principal, access, own_file=own_file) if _in_scope(principal, access) else frozenset()
     if action in granted and not _falls_short(principal, action, package) and not _is_closed(principal, action, access):
-        return Verdict.ALLOWED
+        return Verdict.STALE if action.proof.is_too_old(principal) else Verdict.ALLOWED
     if access.is_public:
         return Verdict.ALLOWED if action is Action.READ else Verdict.FORBIDDEN
     return Verdict.FORBIDDEN if Action.READ in granted else Verdict.HIDDEN
@@ -82,11 +83,13 @@ def require(
     verdict = decide(principal, action, access, own_file=own_file, package=package)
     if verdict is Verdict.ALLOWED and access is not None:
         return access
+    if verdict is Verdict.STALE:
+        require_fresh(principal, action.proof)
     if principal.is_anonymous and (action is not Action.READ or verdict is Verdict.HIDDEN):
-        raise _needs_credential()
+        raise needs_credential()
     if verdict is Verdict.HIDDEN or access is None:
         raise NotFound("There is no such channel, or it is not for you.", "Check its name and your membership.")
-    _require_second_factor(principal)
+    require_second_factor(principal)
     if _is_closed(principal, action, access):
         raise NotAllowed(
             f"The channel {channel_name!r} takes uploads from trusted publishers only.",
@@ -96,70 +99,12 @@ def require(
     raise NotAllowed(_refusal(within, action, access, channel_name), _cure(within, action, access))
 
 
-def require_site(principal: Principal, action: SiteAction) -> None:
-    """Return if the principal may do what is in no channel; otherwise the refusal."""
-    if principal.is_operator:
-        return
-    if principal.user_id is None:
-        if principal.is_anonymous:
-            raise _needs_credential()
-        raise NotAllowed(f"{principal.name} may not {action.said}.", "Only a user may: sign in.")
-    if action.needs_person and not principal.is_person:
-        raise NotAllowed(f"A key may not {action.said}.", "Sign in with a browser and do it there.")
-    if action is SiteAction.ADMINISTER and not principal.is_admin:
-        raise NotAllowed(f"{principal.name} may not {action.said}.", "Ask a site admin.")
-    if action is SiteAction.ADMINISTER:
-        _require_second_factor(principal)
-    if action in _UNNARROWED:
-        require_verified(principal)
-        _require_unnarrowed(principal, action)
-    if action is SiteAction.ADD_CHANNEL:
-        require_factor_to_own(principal)
-
-
-def require_admin(principal: Principal, now_ms: int) -> None:
-    """Return if the principal may change the site itself: a site admin who proved to be there a short while ago."""
-    require_site(principal, SiteAction.ADMINISTER)
-    require_fresh(principal, now_ms)
-
-
-def require_fresh_session(principal: Principal, now_ms: int) -> None:
-    """As `require_fresh`, for what keys with the right mode may do too: a browser left open may not."""
-    if principal.carrier is Carrier.PERSON:
-        require_fresh(principal, now_ms)
-
-
-def require_verified(principal: Principal) -> None:
-    """Return unless nobody knows yet that the person reads the letters sent to their address, or a factor is missing."""
-    _require_second_factor(principal)
-    if not principal.is_verified:
-        raise NotAllowed(
-            "The e-mail address of this account is not verified.", "Open the link in the letter that was sent to it."
-        )
-
-
-def require_factor_to_own(principal: Principal) -> None:
-    """Return unless owning a channel here takes a second factor that the principal's user has not."""
-    if principal.lacks_factor_to_own:
-        raise NotAllowed(
-            "This site asks owners of channels for a second factor, and this account has none.",
-            "Set one up in your account.",
-        )
-
-
-def _require_second_factor(principal: Principal) -> None:
-    if principal.lacks_second_factor:
-        raise NotAllowed(
-            "This site asks for a second factor, and this account has none.", "Set one up in your account."
-        )
-
-
 def require_group(principal: Principal, *, name: str, is_member: bool, is_manager: bool, change: bool) -> None:
     """Return if the principal may look into a group, or change it; otherwise the refusal."""
     if change:
         require_site(principal, SiteAction.CHANGE_GROUP)
     elif principal.is_anonymous:
-        raise _needs_credential()
+        raise needs_credential()
     if principal.is_operator or principal.is_admin or (is_manager if change else is_member):
         return
     if not is_member:
@@ -167,18 +112,6 @@ def require_group(principal: Principal, *, name: str, is_member: bool, is_manage
             f"{principal.name} is not in the group {name!r}.", "Only its members and site admins can see or use it."
         )
     raise NotAllowed(f"{principal.name} may not change the group {name!r}.", "Ask one of its managers.")
-
-
-def _require_unnarrowed(principal: Principal, action: SiteAction) -> None:
-    if principal.mode < Mode.MANAGE or principal.channel_ids is not None or principal.patterns:
-        raise NotAllowed(
-            f"{principal.actor.name} may not {action.said}.",
-            "Use a key for all channels with the mode MANAGE, or do it in a browser.",
-        )
-
-
-def _needs_credential() -> BadCredential:
-    return BadCredential("This needs an API key.", "Send one as a bearer token, or check that yours is still good.")
 
 
 def _in_scope(principal: Principal, access: Access) -> bool:
@@ -189,7 +122,7 @@ def _falls_short(principal: Principal, action: Action, package: str | None) -> b
     """Whether the credential itself is too weak, whatever its user may do."""
     return (
         principal.mode < action.least_mode
-        or (action.needs_person and not principal.is_person)
+        or (action.proof.needs_person and not principal.is_person)
         or (principal.lacks_second_factor and action is not Action.READ)
         or (package is not None and action is not Action.READ and not principal.may_write(package))
     )
@@ -217,7 +150,7 @@ def _granted(principal: Principal, access: Access, *, own_file: bool) -> frozens
 def _refusal(principal: Principal, action: Action, access: Access, channel_name: str) -> str:
     if principal.key_name and not _in_scope(principal, access):
         return f"The API key {principal.key_name!r} may not {action.said} the channel {channel_name!r}."
-    if principal.key_name and action.needs_person:
+    if principal.key_name and action.proof.needs_person:
         return f"No API key may {action.said} the channel {channel_name!r}."
     if principal.tool and principal.mode < action.least_mode:
         return f"The login of {principal.tool} may not {action.said} the channel {channel_name!r}."
@@ -231,7 +164,7 @@ def _refusal(principal: Principal, action: Action, access: Access, channel_name:
 
 
 def _cure_of_credential(principal: Principal, action: Action) -> str:
-    if action.needs_person:
+    if action.proof.needs_person:
         return "Sign in with a browser and do it there."
     if principal.tool:
         return "Log it in again with a wider scope (channel:upload, channel:delete), or use an API key."
@@ -240,7 +173,7 @@ def _cure_of_credential(principal: Principal, action: Action) -> str:
 
 def _cure(principal: Principal, action: Action, access: Access) -> str:
     narrow = not _in_scope(principal, access) or principal.mode < action.least_mode
-    if (principal.key_name or principal.tool) and (action.needs_person or narrow):
+    if (principal.key_name or principal.tool) and (action.proof.needs_person or narrow):
         return _cure_of_credential(principal, action)
     if principal.carrier is Carrier.WORKFLOW:
         return f"Ask the owner of the channel for a publisher with the mode {action.least_mode.name} and this package."

@@ -13,9 +13,10 @@ from typing import Any
 from sqlalchemy import and_, func, or_, select
 
 from seaway.accounts.keys import patterns_of
+from seaway.accounts.permissions import SiteAction
 from seaway.accounts.principal import Mode, Principal
 from seaway.channels import channels, permissions
-from seaway.channels.roles import Action, Role, SiteAction, strongest
+from seaway.channels.roles import Action, Role, strongest
 from seaway.database.engine import Tx
 from seaway.database.tables import channel_groups, group_members, key_channels, keys, members, users
 

@@ -1,18 +1,21 @@
 """
 Who may do what in a channel: the table.
 
-                    read, see members,  upload, yank  delete, overwrite        members, settings   transfer, remove
-                    leave
+                    read, see members,  upload, yank  delete, overwrite         manage, admit, restrict,
+                    leave                                                       transfer, remove
     Viewer          yes
     Contributor     yes                 yes           files that they uploaded
-    Owner           yes, but not leave  yes           yes                      yes                 yes
-    site admin      yes                               yes                      yes                 yes
+    Owner           yes, but not leave  yes           yes                       yes
+    site admin      yes                               yes                       yes
     workflow        read                as the mode of its publisher says
+
+What an action takes of the credential stands beside it in `Action`: the least mode of a key, and the `Proof`.
 """
 
 from enum import Enum
 from typing import Self
 
+from seaway.accounts.permissions import Proof
 from seaway.accounts.principal import Mode
 
 
@@ -37,7 +40,7 @@ class Action(Enum):
 
     said: str
     least_mode: Mode
-    needs_person: bool
+    proof: Proof
 
     READ = "read", "read", Mode.READ
     SEE_MEMBERS = "see-members", "see the members of", Mode.READ
@@ -45,40 +48,19 @@ class Action(Enum):
     YANK = "yank", "yank or unyank files of", Mode.READ_WRITE
     DELETE = "delete", "delete files of", Mode.READ_WRITE_DELETE
     OVERWRITE = "overwrite", "overwrite files of", Mode.READ_WRITE_DELETE
-    MANAGE = "manage", "change members and settings of", Mode.MANAGE
+    MANAGE = "manage", "see and change the settings of", Mode.MANAGE  # the ordinary ones; its log too
+    ADMIT = "admit", "change members and publishers of", Mode.MANAGE, Proof.FRESH
+    RESTRICT = "restrict", "change who may read or upload to", Mode.MANAGE, Proof.FRESH_PERSON
     LEAVE = "leave", "leave", Mode.MANAGE
-    TRANSFER = "transfer", "give away", Mode.MANAGE, True
-    REMOVE = "remove", "delete", Mode.MANAGE, True
+    TRANSFER = "transfer", "give away", Mode.MANAGE, Proof.FRESH_PERSON
+    REMOVE = "remove", "delete", Mode.MANAGE, Proof.FRESH_PERSON
 
-    def __new__(cls, value: str, said: str, least_mode: Mode, needs_person: bool = False) -> Self:
+    def __new__(cls, value: str, said: str, least_mode: Mode, proof: Proof = Proof.ANY) -> Self:
         member = object.__new__(cls)
         member._value_ = value
         member.said = said
         member.least_mode = least_mode
-        member.needs_person = needs_person
-        return member
-
-
-class SiteAction(Enum):
-    """What somebody may want to do that is in no channel; `said` completes «may not ...»."""
-
-    said: str
-    needs_person: bool
-
-    ADD_CHANNEL = "add-channel", "make a channel", False
-    ADD_GROUP = "add-group", "make a group", False
-    CHANGE_GROUP = "change-group", "change this group", False
-    FIND_USERS = "find-users", "look for users", False
-    READ_ACCOUNT = "read-account", "read this account", False
-    JOIN = "join", "answer what was offered to a user", True
-    CHANGE_ACCOUNT = "change-account", "change this account", True  # keys too: no key makes another
-    ADMINISTER = "administer", "administer this site", True
-
-    def __new__(cls, value: str, said: str, needs_person: bool) -> Self:
-        member = object.__new__(cls)
-        member._value_ = value
-        member.said = said
-        member.needs_person = needs_person
+        member.proof = proof
         return member
 
 

@@ -17,10 +17,11 @@ from sqlalchemy import delete, exists, insert, select
 
 from seaway import audit
 from seaway.accounts import users
+from seaway.accounts.permissions import SiteAction
 from seaway.accounts.principal import Principal
 from seaway.audit import Event
 from seaway.channels import channels, invitations, members, permissions
-from seaway.channels.roles import Action, Role, SiteAction
+from seaway.channels.roles import Action, Role
 from seaway.channels.telling import Telling, caused_by, tell
 from seaway.clock import DAY_MS
 from seaway.database.engine import Tx
@@ -51,7 +52,6 @@ def offer(
 ) -> Transfer:
     """Offer a channel to one of its members."""
     access = channels.require(tx, by, Action.TRANSFER, channel)
-    permissions.require_fresh(by, now_ms)
     to = users.get(tx, to_user)
     if members.role_of(tx, access.channel_id, to.id) in (None, Role.OWNER):
         raise Conflict(f"{to_user} cannot be offered {channel}.", "Offer it to a member who does not own it.")
@@ -91,10 +91,9 @@ def offer(
 
 def accept(tx: Tx, now_ms: int, by: Principal, channel: str, *, telling: Telling | None = None) -> Transfer:
     """Become the owner of a channel that was offered to one; in a transaction of that channel, or of the house."""
-    permissions.require_site(by, SiteAction.JOIN)
+    permissions.require_site(by, SiteAction.TAKE_CHANNEL)
     permissions.require_verified(by)
     permissions.require_factor_to_own(by)
-    permissions.require_fresh(by, now_ms)
     transfer = _take(tx, now_ms, by, channel)
     assert by.user_id is not None
     members.exchange_owner(tx, now_ms, transfer.channel_id, by.user_id)
@@ -145,8 +144,7 @@ def cancel(tx: Tx, now_ms: int, by: Principal, channel: str) -> Transfer:
 
 def give(tx: Tx, now_ms: int, by: Principal, channel: str, new_owner: str) -> None:
     """Give a channel to a user at once, as the operator and admins may: its owner may be gone for good."""
-    permissions.require_site(by, SiteAction.ADMINISTER)
-    permissions.require_fresh(by, now_ms)
+    permissions.require_site(by, SiteAction.CHANGE_SITE)
     access = channels.require(tx, by, Action.TRANSFER, channel)
     members.exchange_owner(tx, now_ms, access.channel_id, users.get(tx, new_owner).id)
     invitations.withdraw_all(tx, access.channel_id)

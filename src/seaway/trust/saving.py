@@ -22,7 +22,7 @@ def add(parts: Exchanging, by: Principal, channel: str, issuer_name: str, draft:
     """Add a publisher to a channel."""
     now_ms = parts.clock.now_ms()
     with parts.database.read() as tx:
-        publishers.require_manage(tx, now_ms, by, channel)
+        publishers.require_change(tx, by, channel)
         issuer = issuers.get(tx, issuer_name)
     draft = _looked_up(parts, now_ms, by, draft, issuer)
     with parts.database.write_channel(channel) as tx:
@@ -35,14 +35,14 @@ def change(
     """Change a publisher to what `edit` makes of its draft; another workflow than before is looked up as a new one."""
     now_ms = parts.clock.now_ms()
     with parts.database.read() as tx:
-        publishers.require_manage(tx, now_ms, by, channel)
+        publishers.require_change(tx, by, channel)
         before = publishers.get(tx, channel, publisher_id)
         issuer = publishers.issuer_of(tx, before)
     wanted = edit(publishers.draft_of(before))
     is_another = publishers.is_another(issuer, before, wanted)
     found = _looked_up(parts, now_ms, by, wanted, issuer) if is_another else wanted
     with parts.database.write_channel(channel) as tx:
-        publishers.require_manage(tx, now_ms, by, channel)
+        publishers.require_change(tx, by, channel)
         edited = edit(publishers.draft_of(publishers.get(tx, channel, publisher_id)))
         if edited.matched == wanted.matched:  # else it was changed meanwhile, and the first token pins the id
             edited = replace(edited, matched=found.matched, pins=found.pins)

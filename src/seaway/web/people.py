@@ -5,9 +5,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from seaway.accounts import people
+from seaway.accounts.permissions import SiteAction
 from seaway.accounts.principal import Principal
 from seaway.channels.permissions import require_site
-from seaway.channels.roles import SiteAction
 from seaway.errors import TooMany
 from seaway.web.asking import accounts_of, for_person
 from seaway.web.shell import page

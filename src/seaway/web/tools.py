@@ -20,8 +20,8 @@ from starlette.responses import RedirectResponse, Response
 
 from seaway.accounts import clients, throttle, tool_codes, tools
 from seaway.accounts.clients import CLIENTS
-from seaway.accounts.fresh import require_fresh
 from seaway.accounts.parts import Accounts
+from seaway.accounts.permissions import SiteAction, require_site
 from seaway.accounts.principal import Principal
 from seaway.accounts.throttle import Rate
 from seaway.accounts.tool_codes import Device, Wish
@@ -53,7 +53,7 @@ class Refusal:
 @for_person
 async def show_device(request: Request, by: Principal) -> Response:
     """Ask for the code that the tool shows; one in the address is filled in, and still has to be compared."""
-    require_fresh(by, accounts_of(request).clock.now_ms())
+    require_site(by, SiteAction.OPEN_ACCOUNT)
     return page(request, "device.html", problem=None, user_code=request.query_params.get("user_code", "")[:20])
 
 
@@ -93,7 +93,7 @@ async def show_authorize(request: Request, by: Principal) -> Response:
     wish = _wish(request)
     if isinstance(wish, Refusal):
         return _back(request, {"error": wish.error, "error_description": wish.description})
-    require_fresh(by, accounts_of(request).clock.now_ms())
+    require_site(by, SiteAction.OPEN_ACCOUNT)
     require_verified(by)
     policy = POLICY.replace("form-action 'self'", f"form-action 'self' {_origin(wish.redirect_uri)}")
     told: dict[str, Any] = {
@@ -117,7 +117,7 @@ async def authorize(request: Request, by: Principal) -> Response:
 
 def _find(house: Accounts, by: Principal, user_code: str) -> Device:
     now_ms = house.clock.now_ms()
-    require_fresh(by, now_ms)
+    require_site(by, SiteAction.OPEN_ACCOUNT)
     require_verified(by)
     throttle.take(house.database, now_ms, Rate.TOOL_CODE, str(by.user_id))
     with house.database.read() as tx:
@@ -129,7 +129,7 @@ def _find(house: Accounts, by: Principal, user_code: str) -> Device:
 
 def _answer(house: Accounts, by: Principal, user_code: str, *, approved: bool) -> None:
     now_ms = house.clock.now_ms()
-    require_fresh(by, now_ms)
+    require_site(by, SiteAction.OPEN_ACCOUNT)
     require_verified(by)
     throttle.take(house.database, now_ms, Rate.TOOL_CODE, str(by.user_id))
     with house.database.write_part() as tx:
@@ -140,7 +140,7 @@ def _answer(house: Accounts, by: Principal, user_code: str, *, approved: bool) -
 
 def _agree(house: Accounts, by: Principal, wish: Wish) -> str:
     now_ms = house.clock.now_ms()
-    require_fresh(by, now_ms)
+    require_site(by, SiteAction.OPEN_ACCOUNT)
     require_verified(by)
     with house.database.write_part() as tx:
         tools.hold(house.database, tx)

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Query
 from pydantic import ConfigDict, Field
 
 from seaway.accounts import leaving, sessions, tools, users
+from seaway.accounts.permissions import SiteAction
 from seaway.accounts.principal import Carrier
 from seaway.accounts.sessions import Session
 from seaway.accounts.tools import Grant
@@ -14,7 +15,6 @@ from seaway.api.v1.asking import Asked, Call, Id
 from seaway.api.v1.keys import ModeName
 from seaway.api.v1.shapes import Given, Moment, Page, Shown, whole
 from seaway.channels import permissions
-from seaway.channels.roles import SiteAction
 from seaway.clock import moment
 from seaway.errors import Malformed
 
@@ -76,7 +76,7 @@ def change_account(call: Asked, given: AccountChange) -> Account:
 @router.delete("/me", operation_id="removeAccount", status_code=204)
 def remove_account(call: Asked, confirm: Confirm) -> None:
     """Delete your account with its keys, sessions and tools; for a person who owns no channel, signed in just now."""
-    permissions.require_site(call.by, SiteAction.CHANGE_ACCOUNT)
+    permissions.require_site(call.by, SiteAction.REMOVE_ACCOUNT)
     if confirm != call.by.name:
         raise Malformed("That is not the name of this account.", f"Send confirm={call.by.name} to delete it.")
     with call.read() as tx:

@@ -5,12 +5,13 @@ from typing import Any
 from fastapi import APIRouter
 from pydantic import Field
 
+from seaway.accounts.permissions import SiteAction
 from seaway.api.v1.asking import DEFAULT_LIMIT, After, Asked, ChannelName, Limit
 from seaway.api.v1.shapes import Moment, Page, Shown, numbered, page
 from seaway.audit import log
 from seaway.audit.log import Entry
 from seaway.channels import permissions
-from seaway.channels.roles import Action, SiteAction
+from seaway.channels.roles import Action
 from seaway.clock import moment
 
 router = APIRouter(tags=["audit"])

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Query
 from pydantic import ConfigDict, Field
 
 from seaway.accounts import users
+from seaway.accounts.permissions import SiteAction
 from seaway.accounts.throttle import Rate
 from seaway.api.v1.asking import DEFAULT_LIMIT, OPEN, After, Asked, ChannelName, Limit, Words
 from seaway.api.v1.quotas import Room, room_of
@@ -13,7 +14,7 @@ from seaway.api.v1.shapes import Given, Moment, Page, Shown, page
 from seaway.channels import channels, logos, permissions, quotas
 from seaway.channels.channels import MAX_DESCRIPTION, Attestations, Channel
 from seaway.channels.permissions import Verdict
-from seaway.channels.roles import Action, SiteAction
+from seaway.channels.roles import Action
 from seaway.clock import moment
 from seaway.database.engine import Tx
 from seaway.packages import catalogue

@@ -4,12 +4,12 @@ from fastapi import APIRouter
 from pydantic import ConfigDict, Field
 
 from seaway.accounts import users
+from seaway.accounts.permissions import SiteAction
 from seaway.api.v1.asking import Asked
 from seaway.api.v1.members import GroupName, UserName
 from seaway.api.v1.shapes import Given, Moment, Page, Shown, whole
 from seaway.channels import groups, permissions
 from seaway.channels.groups import MAX_DESCRIPTION, Group, GroupMember
-from seaway.channels.roles import SiteAction
 from seaway.clock import moment
 
 router = APIRouter(tags=["groups"])

@@ -6,13 +6,13 @@ from fastapi import APIRouter
 from pydantic import ConfigDict, Field
 
 from seaway.accounts.keys import MAX_NAME, MAX_PATTERNS, Key
+from seaway.accounts.permissions import SiteAction
 from seaway.accounts.principal import Mode
 from seaway.api.v1.asking import Asked, Call, ChannelName, Id
 from seaway.api.v1.shapes import Given, Moment, Page, Shown, whole
 from seaway.channels import own_keys, permissions, reaching_keys
 from seaway.channels.own_keys import DEFAULT_DAYS, LONGEST_DAYS
 from seaway.channels.reaching_keys import ReachingKey
-from seaway.channels.roles import SiteAction
 from seaway.clock import moment
 from seaway.database.engine import Tx
 from seaway.errors import NotFound

@@ -9,10 +9,10 @@ from pydantic import ConfigDict, Field
 
 from seaway.accounts import passkeys, recovery
 from seaway.accounts.passkeys import MAX_NAME, Passkey
+from seaway.accounts.permissions import SiteAction
 from seaway.api.v1.asking import Asked, Call, Id
 from seaway.api.v1.shapes import Given, Moment, Page, Shown, whole
 from seaway.channels import permissions
-from seaway.channels.roles import SiteAction
 from seaway.clock import moment
 
 router = APIRouter(tags=["account"])

@@ -7,10 +7,10 @@ from pydantic import Field
 
 from seaway.accounts import people
 from seaway.accounts.people import LEAST_CHARS
+from seaway.accounts.permissions import SiteAction
 from seaway.api.v1.asking import Asked
 from seaway.api.v1.shapes import Page, Shown, whole
 from seaway.channels import permissions
-from seaway.channels.roles import SiteAction
 
 router = APIRouter(tags=["members"])
 

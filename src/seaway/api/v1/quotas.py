@@ -6,12 +6,12 @@ from fastapi import APIRouter
 from pydantic import ConfigDict, Field
 
 from seaway.accounts import users
+from seaway.accounts.permissions import SiteAction
 from seaway.api.v1.asking import Asked, ChannelName
 from seaway.api.v1.members import UserName
 from seaway.api.v1.shapes import Given, Shown
 from seaway.channels import channels, permissions, quotas
 from seaway.channels.quotas import MAX_QUOTA, Usage
-from seaway.channels.roles import SiteAction
 
 router = APIRouter(tags=["administration"])
 
@@ -37,7 +37,7 @@ class QuotaGiven(Given):
 @router.patch("/channels/{channel}/quota", operation_id="changeChannelQuota")
 def change_of_channel(call: Asked, channel: ChannelName, given: QuotaGiven) -> Room:
     """Say how many bytes a channel may hold; for site admins, signed in just now."""
-    permissions.require_admin(call.by, call.now_ms)
+    permissions.require_site(call.by, SiteAction.CHANGE_SITE)
     with call.write_channel(channel) as tx:
         quotas.set_of_channel(tx, call.now_ms, call.by, channel, given.quota)
         return room_of(quotas.of_channel(tx, channels.get(tx, channel).id))
@@ -54,7 +54,7 @@ def get_of_user(call: Asked, user: UserName) -> Room:
 @router.patch("/users/{user}/quota", operation_id="changeUserQuota")
 def change_of_user(call: Asked, user: UserName, given: QuotaGiven) -> Room:
     """Say how many bytes the channels of a user may hold together; for site admins, signed in just now."""
-    permissions.require_admin(call.by, call.now_ms)
+    permissions.require_site(call.by, SiteAction.CHANGE_SITE)
     with call.write_site() as tx:
         quotas.set_of_user(tx, call.now_ms, call.by, user, given.quota)
         return room_of(quotas.of_user(tx, users.get(tx, user).id, call.house.publishing.user_quota))

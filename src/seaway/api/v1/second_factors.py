@@ -7,10 +7,10 @@ from pydantic import ConfigDict, Field
 
 from seaway.accounts import recovery, resetting, second_factors, totp
 from seaway.accounts.passwords import MAX_CHARS, MIN_CHARS
+from seaway.accounts.permissions import SiteAction
 from seaway.api.v1.asking import Asked, Call
 from seaway.api.v1.shapes import Given, Moment, Shown
 from seaway.channels import permissions
-from seaway.channels.roles import SiteAction
 from seaway.clock import moment
 
 router = APIRouter(tags=["account"])

@@ -5,10 +5,10 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query
 from pydantic import Field
 
+from seaway.accounts.permissions import SiteAction
 from seaway.api.v1.asking import DEFAULT_LIMIT, After, Asked, Id, Limit
 from seaway.api.v1.shapes import Moment, Page, Shown, numbered, page
 from seaway.channels import administration, permissions
-from seaway.channels.roles import SiteAction
 from seaway.clock import moment
 from seaway.jobs import queue
 from seaway.jobs.queue import Job
@@ -89,7 +89,7 @@ def list_jobs(call: Asked, state: OfState = None, after: After = "", limit: Limi
 @router.post("/jobs/retry", operation_id="retryJobs")
 def retry_all(call: Asked) -> Retried:
     """Try all dead jobs again; for a site admin, signed in just now."""
-    permissions.require_admin(call.by, call.now_ms)
+    permissions.require_site(call.by, SiteAction.CHANGE_SITE)
     with call.write_part() as tx:
         return Retried(retried=administration.retry_jobs(tx, call.now_ms, call.by))
 
@@ -97,7 +97,7 @@ def retry_all(call: Asked) -> Retried:
 @router.post("/jobs/{job}/retry", operation_id="retryJob")
 def retry(call: Asked, job: Id) -> Retried:
     """Try a dead job again; for a site admin, signed in just now."""
-    permissions.require_admin(call.by, call.now_ms)
+    permissions.require_site(call.by, SiteAction.CHANGE_SITE)
     with call.write_part() as tx:
         return Retried(retried=administration.retry_jobs(tx, call.now_ms, call.by, job))
 

@@ -5,10 +5,11 @@ from typing import Literal
 from fastapi import APIRouter
 from pydantic import ConfigDict, Field
 
+from seaway.accounts.permissions import SiteAction
 from seaway.api.v1.asking import Asked, ChannelName
 from seaway.api.v1.shapes import Given, Moment, Page, Shown, whole
 from seaway.channels import permissions, transfers
-from seaway.channels.roles import Action, SiteAction
+from seaway.channels.roles import Action
 from seaway.channels.transfers import Transfer
 from seaway.clock import moment
 

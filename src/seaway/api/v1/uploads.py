@@ -5,10 +5,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from pydantic import Field
 
+from seaway.accounts.permissions import SiteAction
 from seaway.api.v1.asking import DEFAULT_LIMIT, After, Asked, ChannelName, Limit
 from seaway.api.v1.shapes import Page, Shown, numbered, page
 from seaway.channels import permissions
-from seaway.channels.roles import Action, SiteAction
+from seaway.channels.roles import Action
 from seaway.errors import Invalid
 from seaway.trust import uploads
 

@@ -10,8 +10,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from seaway.accounts import passkeys, recovery, resetting, second_factors, totp
-from seaway.accounts.fresh import require_fresh
 from seaway.accounts.parts import Accounts
+from seaway.accounts.permissions import SiteAction, require_site
 from seaway.accounts.principal import Principal
 from seaway.errors import NotConfirmed, SeawayError
 from seaway.http.forms import form_of
@@ -72,7 +72,7 @@ async def remove_totp(request: Request, by: Principal) -> Response:
 async def renew_recovery(request: Request, by: Principal) -> Response:
     """New recovery codes; the old ones are good for nothing."""
     house = accounts_of(request)
-    require_fresh(by, house.clock.now_ms())
+    require_site(by, SiteAction.OPEN_ACCOUNT)
     return page(request, "account/recovery.html", codes=await recovery.renew(house, by))
 
 

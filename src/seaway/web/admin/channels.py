@@ -46,7 +46,7 @@ async def look(request: Request, _by: Principal) -> Response:
 async def limit(request: Request, by: Principal) -> Response:
     """Say how much a channel may hold."""
     name, text = request.path_params["channel"], (await form_of(request)).text("quota")
-    must_be_fresh(request, by)
+    must_be_fresh(by)
 
     def change(tx: Tx, now_ms: int) -> None:
         quotas.set_of_channel(tx, now_ms, by, name, quota_of(text))

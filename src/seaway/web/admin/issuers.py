@@ -31,7 +31,7 @@ async def listing(request: Request, _by: Principal) -> Response:
 async def add(request: Request, by: Principal) -> Response:
     """Let another one vouch."""
     form = await form_of(request)
-    must_be_fresh(request, by)
+    must_be_fresh(by)
 
     def register(tx: Tx, now_ms: int) -> None:
         issuers.add(
@@ -55,7 +55,7 @@ async def act(request: Request, by: Principal) -> Response:
     chosen = _ACTS.get(asked)
     if chosen is None:
         raise NotFound("Nothing is here.", "Check the path.")
-    must_be_fresh(request, by)
+    must_be_fresh(by)
     form = await form_of(request)
     then = _LIST if asked == "remove" else f"{_LIST}/{name}"
     answer = await do(

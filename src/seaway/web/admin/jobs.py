@@ -33,7 +33,7 @@ async def look(request: Request, _by: Principal) -> Response:
 async def retry(request: Request, by: Principal) -> Response:
     """Try one dead job again, or all."""
     form = await form_of(request)
-    must_be_fresh(request, by)
+    must_be_fresh(by)
     one = form.number("job") if form.is_set("job") else None
 
     def change(tx: Tx, now_ms: int) -> None:

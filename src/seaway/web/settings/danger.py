@@ -24,7 +24,7 @@ def _look(scene: Scene) -> Mapping[str, Any]:
     }
 
 
-SECTION = Section("danger", Action.REMOVE, _look)
+SECTION = Section("danger", Action.MANAGE, _look)
 
 
 @for_person

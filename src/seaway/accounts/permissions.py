@@ -1,0 +1,141 @@
+"""
+May this principal do this to an account, or to the site: the table of what is in no channel, and who may.
+
+1. What only a person may do, no key does, whatever its mode (`Proof`).
+2. A cookie alone may have been stolen: what opens an account or a channel to others takes a proof, not older than
+   half an hour, that the person is there. `channels.roles` says so of each action in a channel, `SiteAction` of the
+   others; nothing else asks for one.
+3. What reaches beyond single channels is not for a credential that was meant for some of them.
+"""
+
+from enum import Enum
+from typing import Self
+
+from seaway.accounts.principal import Carrier, Mode, Principal
+from seaway.errors import BadCredential, NotAllowed, NotConfirmed
+
+
+class Proof(Enum):
+    """What an action takes of the credential besides its mode; a workflow never does what is about people."""
+
+    ANY = "any"  # a key, a tool, or a session of any age
+    FRESH = "fresh"  # a key or a tool, or a session whose person proved to be there a short while ago
+    PERSON = "person"  # a session, however old
+    FRESH_PERSON = "fresh-person"  # a session whose person proved to be there a short while ago
+    NEW_SESSION = "new-session"  # a session that began a short while ago, by whichever way
+
+    @property
+    def needs_person(self) -> bool:
+        """Whether no key is enough."""
+        return self not in (Proof.ANY, Proof.FRESH)
+
+    def is_too_old(self, principal: Principal) -> bool:
+        """Whether a person has to sign in, or to confirm that it is them, before they may."""
+        if principal.carrier is not Carrier.PERSON:
+            return False
+        if self is Proof.NEW_SESSION:
+            return not principal.is_new
+        return self in (Proof.FRESH, Proof.FRESH_PERSON) and not principal.is_fresh
+
+
+class SiteAction(Enum):
+    """What somebody may want to do that is in no channel; `said` completes «may not ...»."""
+
+    said: str
+    proof: Proof
+
+    ADD_CHANNEL = "add-channel", "make a channel", Proof.ANY
+    ADD_GROUP = "add-group", "make a group", Proof.FRESH
+    CHANGE_GROUP = "change-group", "change this group", Proof.FRESH
+    LEAVE_GROUP = "leave-group", "leave this group", Proof.ANY
+    FIND_USERS = "find-users", "look for users", Proof.ANY
+    READ_ACCOUNT = "read-account", "read this account", Proof.ANY
+    CHANGE_ACCOUNT = "change-account", "change this account", Proof.PERSON  # its name; end sessions, keys and tools
+    OPEN_ACCOUNT = "open-account", "change what signs in to this account", Proof.FRESH_PERSON  # keys and tools too
+    ADD_FIRST_FACTOR = "add-first-factor", "add a second factor", Proof.NEW_SESSION  # where nothing gives a fresh proof
+    REMOVE_ACCOUNT = "remove-account", "delete this account", Proof.FRESH_PERSON
+    JOIN = "join", "answer what was offered to a user", Proof.PERSON
+    TAKE_CHANNEL = "take-channel", "become the owner of a channel", Proof.FRESH_PERSON
+    ADMINISTER = "administer", "administer this site", Proof.PERSON
+    CHANGE_SITE = "change-site", "change this site", Proof.FRESH_PERSON
+
+    def __new__(cls, value: str, said: str, proof: Proof) -> Self:
+        member = object.__new__(cls)
+        member._value_ = value
+        member.said = said
+        member.proof = proof
+        return member
+
+
+FOR_ADMINS = frozenset({SiteAction.ADMINISTER, SiteAction.CHANGE_SITE})
+
+# What reaches beyond single channels or packages, so that a credential meant for some of them is not enough.
+UNNARROWED = frozenset({SiteAction.ADD_CHANNEL, SiteAction.ADD_GROUP, SiteAction.CHANGE_GROUP, SiteAction.LEAVE_GROUP})
+
+
+def require_site(principal: Principal, action: SiteAction) -> None:
+    """Return if the principal may do what is in no channel; otherwise the refusal."""
+    if principal.is_operator:
+        return
+    if principal.user_id is None:
+        if principal.is_anonymous:
+            raise needs_credential()
+        raise NotAllowed(f"{principal.name} may not {action.said}.", "Only a user may: sign in.")
+    if action.proof.needs_person and not principal.is_person:
+        raise NotAllowed(f"A key may not {action.said}.", "Sign in with a browser and do it there.")
+    if action in FOR_ADMINS:
+        if not principal.is_admin:
+            raise NotAllowed(f"{principal.name} may not {action.said}.", "Ask a site admin.")
+        require_second_factor(principal)
+    if action in UNNARROWED:
+        require_verified(principal)
+        _require_unnarrowed(principal, action)
+    if action is SiteAction.ADD_CHANNEL:
+        require_factor_to_own(principal)
+    require_fresh(principal, action.proof)
+
+
+def require_fresh(principal: Principal, proof: Proof) -> None:
+    """Return unless the person must prove anew that they are there."""
+    if proof.is_too_old(principal):
+        first = "Sign in again" if proof is Proof.NEW_SESSION else "Confirm that it is you"
+        raise NotConfirmed("This needs a fresh sign-in.", f"{first}, then do it again.")
+
+
+def require_verified(principal: Principal) -> None:
+    """Return unless nobody knows yet that the person reads the letters sent to their address, or a factor is missing."""
+    require_second_factor(principal)
+    if not principal.is_verified:
+        raise NotAllowed(
+            "The e-mail address of this account is not verified.", "Open the link in the letter that was sent to it."
+        )
+
+
+def require_factor_to_own(principal: Principal) -> None:
+    """Return unless owning a channel here takes a second factor that the principal's user has not."""
+    if principal.lacks_factor_to_own:
+        raise NotAllowed(
+            "This site asks owners of channels for a second factor, and this account has none.",
+            "Set one up in your account.",
+        )
+
+
+def require_second_factor(principal: Principal) -> None:
+    """Return unless this site asks for a second factor that the principal's user has not."""
+    if principal.lacks_second_factor:
+        raise NotAllowed(
+            "This site asks for a second factor, and this account has none.", "Set one up in your account."
+        )
+
+
+def needs_credential() -> BadCredential:
+    """What nobody in particular is told."""
+    return BadCredential("This needs an API key.", "Send one as a bearer token, or check that yours is still good.")
+
+
+def _require_unnarrowed(principal: Principal, action: SiteAction) -> None:
+    if principal.mode < Mode.MANAGE or principal.channel_ids is not None or principal.patterns:
+        raise NotAllowed(
+            f"{principal.actor.name} may not {action.said}.",
+            "Use a key for all channels with the mode MANAGE, or do it in a browser.",
+        )
