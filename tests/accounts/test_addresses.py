@@ -96,7 +96,7 @@ async def test_addresses_are_added_seldom(folk: Folk, clock: TurnedClock) -> Non
 async def test_what_is_refused_changes_nothing(seaway: Seaway, folk: Folk, clock: TurnedClock) -> None:
     """An address twice, none at all, one that is not there; and any change after a sign-in of a while ago."""
     ada = folk.add("ada")
-    by, _ = await folk.session("ada")
+    by, secret = await folk.session("ada")
     with pytest.raises(NameTaken, match="in this account already"):
         addresses.add(folk.house, by, "ADA@example.com")
     with pytest.raises(Malformed):
@@ -105,6 +105,7 @@ async def test_what_is_refused_changes_nothing(seaway: Seaway, folk: Folk, clock
         with pytest.raises(NotFound):
             change(folk.house, by, "other@example.com")
     clock.move(30 * MINUTE_MS)
+    by = folk.who(secret)
     for change in (addresses.add, addresses.remove, addresses.make_primary):
         with pytest.raises(NotConfirmed):
             change(folk.house, by, "new@example.com")

@@ -132,6 +132,7 @@ async def test_a_password_is_changed_by_who_was_just_there(seaway: Seaway, folk:
     assert [True, False] == [folk.is_good(secret) for secret in (mine, other)]
     assert await folk.sign_in("ada", OTHER_PASSWORD)
     clock.move(30 * MINUTE_MS)
+    by = folk.who(mine)
     with pytest.raises(NotConfirmed):
         await resetting.change(folk.house, by, PASSWORD)
     with seaway.database.read() as tx:

@@ -259,7 +259,7 @@ def test_a_publisher_for_some_packages_is_good_for_those() -> None:
 def test_a_channel_can_take_uploads_from_publishers_only() -> None:
     """Then no key and no browser uploads or overwrites, whatever its role; everything else is as before."""
     closed = Access(CHANNEL, is_public=True, role=Role.OWNER, only_publishers=True)
-    owner = Principal("owner", 1, Carrier.PERSON)
+    owner = Principal("owner", 1, Carrier.PERSON, is_fresh=True)
 
     assert allowed(owner, closed) == set(Action) - {U, O, L}
     assert U in allowed(workflow(Grant(CHANNEL, 1, Mode.READ_WRITE)), closed)
@@ -395,7 +395,9 @@ def refused(principal: Principal, action: Action | SiteAction) -> type[SeawayErr
     return None
 
 
-@pytest.mark.parametrize("action", [*(one for one in Action if one is not L), *SiteAction], ids=lambda action: action.value)
+@pytest.mark.parametrize(
+    "action", [*(one for one in Action if one is not L), *SiteAction], ids=lambda action: action.value
+)
 def test_what_needs_a_fresh_session(action: Action | SiteAction) -> None:
     """Invariant 3 walks both tables: an old session, a confirmed old one, a new one, and a key of the widest mode."""
     key = Principal("ada", 1, Carrier.KEY, is_admin=True, key_name="ci")

@@ -1,6 +1,7 @@
 """How channels, their people and their settings are asked for by the table of permissions."""
 
 from collections.abc import Iterable
+from typing import Any
 
 from seaway.accounts import keys, users
 from seaway.accounts.principal import OPERATOR, Carrier, Principal
@@ -28,6 +29,23 @@ def _changing_a_channel(stage: Stage, who: str) -> Iterable[Ask]:
         assert (answer.json()["description"] == said) is done
 
     yield Ask(f"/api/v1/channels/{stage.channel}", json={"description": said}, check=check)
+
+
+@builds("PATCH /api/v1/channels/{channel} #restrict")
+def _restricting_a_channel(stage: Stage, _who: str) -> Iterable[Ask]:
+    for change in (
+        {"public": not stage.is_public},
+        {"only_publishers": True},
+        {"attestations": "required"},
+        {"attestations": "off", "description": "words"},
+    ):
+        channel = stage.new_channel()
+
+        def check(done: bool, channel: str = channel, change: dict[str, Any] = change) -> None:
+            answer = stage.http.get(f"/api/v1/channels/{channel}", headers=bearer(stage.secrets["owner"])).json()
+            assert {key: answer[key] == value for key, value in change.items()} == dict.fromkeys(change, done)
+
+        yield Ask(f"/api/v1/channels/{channel}", json=change, check=check, about=channel)
 
 
 @builds("PUT /api/v1/channels/{channel}/members/{user}")
@@ -191,6 +209,19 @@ def _taking_back(stage: Stage, _who: str) -> Iterable[Ask]:
 def _setting_a_channel(stage: Stage, _who: str) -> Iterable[Ask]:
     visibility = "public" if stage.is_public else "private"
     yield form(f"/channels/{stage.channel}/settings", description="words", visibility=visibility)
+
+
+@builds("POST /channels/{channel}/settings #restrict")
+def _restricting_a_channel_by_page(stage: Stage, _who: str) -> Iterable[Ask]:
+    visibility = "private" if stage.is_public else "public"
+    yield form(f"/channels/{stage.new_channel()}/settings", description="words", visibility=visibility)
+
+
+@builds("POST /channels/{channel}/settings/publishers/rules #restrict")
+def _restricting_uploads_by_page(stage: Stage, _who: str) -> Iterable[Ask]:
+    yield form(
+        f"/channels/{stage.new_channel()}/settings/publishers/rules", only_publishers="1", attestations="optional"
+    )
 
 
 @builds("POST /channels/{channel}/settings/logo")

@@ -272,6 +272,7 @@ GET /api/v1/search                                        200       200       20
 The API: channels themselves
 POST /api/v1/channels                                     401       201       201       201       201       201       403       403       403       403       401
 PATCH /api/v1/channels/{channel}                          401       403/404   403       403       200       200       403       403       403       403/404   401
+PATCH /api/v1/channels/{channel} #restrict                401       403/404   403       403       403       403       403       403       403       403/404   401
 DELETE /api/v1/channels/{channel}                         401       403/404   403       403       403       403       403       403       403       403/404   401
 GET /api/v1/channel-names/{channel}                       401       200       200       200       200       200       403       403       403       403       401
 
@@ -386,6 +387,7 @@ Channels
 GET /api/v1/channels/{channel}                            200/404   200       200       200       200       200
 POST /api/v1/channels                                     201       201       201       201       201       201
 PATCH /api/v1/channels/{channel}                          403/404   403       403       200       200       200
+PATCH /api/v1/channels/{channel} #restrict                403/404   403       403       200       200       403
 DELETE /api/v1/channels/{channel}                         403/404   403       403       204       204       403
 
 Members and groups
@@ -411,7 +413,7 @@ DELETE /api/v1/channels/{channel}/invitations/{invitation} 403/404   403       4
 POST /api/v1/invitations/answer                           200       200       200       200       200       200
 GET /api/v1/channels/{channel}/transfer                   403/404   403       403       200       200       200
 POST /api/v1/channels/{channel}/transfer                  403/404   403       403       201       201       403
-DELETE /api/v1/channels/{channel}/transfer                403/404   403       403       204       204       204
+DELETE /api/v1/channels/{channel}/transfer                403/404   403       403       204       204       403
 POST /api/v1/channels/{channel}/transfer/answer           404       404       200       404       404       403
 
 One's own
@@ -455,6 +457,7 @@ GET /channels/new                                         200       200       20
 GET /account/people                                       200       200       200       200       200       200
 GET /channels/new/free                                    200       200       200       200       200       200
 POST /channels/{channel}/settings                         403/404   403       403       303       303       303
+POST /channels/{channel}/settings #restrict               403/404   403       403       303       303       403
 POST /channels/{channel}/settings/logo                    403/404   403       403       303       303       303
 POST /channels/{channel}/settings/notices                 403/404   403       403       303       303       303
 POST /channels/{channel}/settings/keys                    403/404   200       200       200       200       403
@@ -463,6 +466,7 @@ POST /channels/{channel}/settings/members                 403/404   403       40
 POST /channels/{channel}/settings/members/remove          403/404   403       403       303       303       403
 POST /channels/{channel}/settings/publishers              403/404   403       403       303       303       403
 POST /channels/{channel}/settings/publishers/rules        403/404   403       403       303       303       303
+POST /channels/{channel}/settings/publishers/rules #restrict 403/404 403      403       303       303       403
 POST /channels/{channel}/settings/danger/offer            403/404   403       403       303       303       403
 POST /channels/{channel}/settings/danger/delete           403/404   403       403       303       303       403
 
