@@ -64,7 +64,7 @@ async def test_a_passkey_that_checked_nobody_does_not_sign_in(folk: Folk) -> Non
     with pytest.raises(BadCredential):
         sign_in(folk, authenticator)
     flow = await flow_of(folk)
-    proof = authenticator.prove(passkeys.ask_second(folk.house, flow))
+    proof = authenticator.prove(passkeys.ask_second(folk.house, flow, HOME))
     assert folk.is_good(passkeys.second_factor(folk.house, flow, proof, HOME).secret)
 
 
@@ -89,7 +89,7 @@ async def test_what_is_false_is_refused(folk: Folk, what: str) -> None:
     with pytest.raises(BadCredential, match="was not accepted"):
         sign_in(folk, authenticator)
     with pytest.raises(BadCredential, match="was not accepted"):
-        passkeys.second_factor(folk.house, flow, authenticator.prove(passkeys.ask_second(folk.house, flow)), HOME)
+        passkeys.second_factor(folk.house, flow, authenticator.prove(passkeys.ask_second(folk.house, flow, HOME)), HOME)
 
 
 @pytest.mark.parametrize("what", ["another origin", "another port", "another site"])
@@ -125,12 +125,12 @@ async def test_a_challenge_is_for_one_purpose_and_user(folk: Folk) -> None:
     theirs = await enrol(folk, "bob")
     flow = await flow_of(folk)
     with pytest.raises(BadCredential):
-        passkeys.sign_in(folk.house, mine.prove(passkeys.ask_second(folk.house, flow)), HOME)
+        passkeys.sign_in(folk.house, mine.prove(passkeys.ask_second(folk.house, flow, HOME)), HOME)
     with pytest.raises(BadCredential):
-        passkeys.second_factor(folk.house, flow, theirs.prove(passkeys.ask_second(folk.house, flow)), HOME)
+        passkeys.second_factor(folk.house, flow, theirs.prove(passkeys.ask_second(folk.house, flow, HOME)), HOME)
     with pytest.raises(BadCredential):
         passkeys.second_factor(
-            folk.house, flow, mine.prove(passkeys.ask_second(folk.house, await flow_of(folk, "bob"))), HOME
+            folk.house, flow, mine.prove(passkeys.ask_second(folk.house, await flow_of(folk, "bob"), HOME)), HOME
         )
     with pytest.raises(BadCredential):
         passkeys.second_factor(folk.house, flow, mine.prove(passkeys.ask_sign_in(folk.house, AWAY)), HOME)

@@ -18,10 +18,13 @@ from seaway.accounts.users import User
 from seaway.database.engine import Database
 from seaway.errors import NotFound
 
+_LOCK = "first-account"
+
 
 def offer(database: Database, now_ms: int, site_url: str) -> str | None:
     """A fresh link; None when somebody has an account."""
-    with database.write_site() as tx:
+    with database.write_part() as tx:
+        database.hold(tx, _LOCK)
         if users.exist(tx):
             return None
         links.forget(tx, Purpose.FIRST_ACCOUNT, None)
@@ -46,7 +49,8 @@ async def make(house: Accounts, secret: str, name: str, address: str, password: 
 
 def _make(house: Accounts, secret: str, name: str, address: str, password_hash: str, client: str) -> User:
     now_ms = house.clock.now_ms()
-    with house.database.write_site() as tx:
+    with house.database.write_part() as tx:
+        house.database.hold(tx, _LOCK)
         if users.exist(tx) or links.use(tx, now_ms, Purpose.FIRST_ACCOUNT, secret) is None:
             raise _not_good()
         by = OPERATOR.seen_from(client)

@@ -83,7 +83,7 @@ def start_device(openid: OpenId, form: Form, *, address: str) -> Told | Refusal:
     if scope is None:
         return BAD_SCOPE
     throttle.take(openid.database, openid.clock.now_ms(), Rate.TOOL_BEGIN, address)
-    with _changing(openid) as tx:
+    with openid.database.write_part() as tx:
         secret, user_code = tool_codes.add_device(tx, openid.clock.now_ms(), client_id, scope, address=address)
     page = openid.issuer + DEVICE_PAGE
     return {
@@ -152,8 +152,10 @@ def give_back(openid: OpenId, form: Form, *, address: str) -> Refusal | None:
         return _UNKNOWN_CLIENT
     if not form.get("token"):
         return Refusal("invalid_request", "The field token is missing.")
+    now_ms = openid.clock.now_ms()
+    throttle.take(openid.database, now_ms, Rate.TOOL_TOKENS, address)
     with _changing(openid) as tx:
-        tools.give_back(tx, openid.clock.now_ms(), form["token"], client_id, address=address)
+        tools.give_back(tx, now_ms, form["token"], client_id, address=address)
     return None
 
 

@@ -213,8 +213,12 @@ def _taken(parts: Outside, provider: Provider, state: str, secret: str) -> Pendi
     """What this browser began; whatever is wrong looks the same."""
     pending = None
     if secret and hmac.compare_digest(state_of(secret).encode(), state.encode(errors="replace")):
-        with parts.accounts.database.write_part() as tx:
-            pending = sign_ins.take(tx, parts.accounts.clock.now_ms(), UNDER_WAY, secret)
+        now_ms = parts.accounts.clock.now_ms()
+        with parts.accounts.database.read() as tx:  # whoever began nothing makes us write nothing
+            pending = sign_ins.look(tx, now_ms, UNDER_WAY, secret)
+        if pending is not None:
+            with parts.accounts.database.write_part() as tx:
+                pending = sign_ins.take(tx, now_ms, UNDER_WAY, secret)
     if pending is None or pending.data["provider"] != provider.name:
         raise Malformed("This sign-in was not begun in this browser, or has ended.", "Begin again on the sign-in page.")
     return pending

@@ -80,7 +80,8 @@ def ask_new(house: Accounts, by: Principal) -> str:
     """What the browser needs to make a passkey: JSON for `navigator.credentials.create`."""
     assert by.user_id is not None
     now_ms = house.clock.now_ms()
-    with house.database.write_user(by.user_id or 0) as tx:
+    throttle.take(house.database, now_ms, Rate.PASSKEY_BEGIN, by.address)
+    with house.database.write_user(by.user_id) as tx:
         second_factors.require_fresh_to_add(tx, by)
         known = _descriptors(tx, by.user_id)
         challenge = sign_ins.put(tx, now_ms, _ADD, {}, user_id=by.user_id, lasts_ms=LASTS_MS)
@@ -179,13 +180,15 @@ def sign_in(house: Accounts, credential: str, client: Client) -> SignedIn:
         return SignedIn(sessions.start(tx, now_ms, kept.user_id, address=client.address, agent=client.agent))
 
 
-def ask_second(house: Accounts, flow: str) -> str:
+def ask_second(house: Accounts, flow: str, client: Client) -> str:
     """The same for a sign-in that waits for a second factor."""
     now_ms = house.clock.now_ms()
-    with house.database.write_part() as tx:
+    with house.database.read() as tx:
         pending = sign_ins.look(tx, now_ms, signing_in.SECOND_FACTOR, flow)
-        if pending is None or pending.user_id is None:
-            raise _refused()
+    if pending is None or pending.user_id is None:
+        raise _refused()
+    throttle.take(house.database, now_ms, Rate.PASSKEY_BEGIN, client.address)
+    with house.database.write_part() as tx:
         challenge = sign_ins.put(tx, now_ms, _SECOND, {}, user_id=pending.user_id, lasts_ms=LASTS_MS)
         known = _descriptors(tx, pending.user_id)
     return _ask(house, challenge, known, UserVerificationRequirement.DISCOURAGED)
@@ -202,8 +205,10 @@ def second_factor(house: Accounts, flow: str, credential: str, client: Client) -
 def ask_confirm(house: Accounts, by: Principal) -> str:
     """The same for a fresh proof of somebody who is signed in."""
     assert by.user_id is not None
-    with house.database.write_user(by.user_id or 0) as tx:
-        challenge = sign_ins.put(tx, house.clock.now_ms(), _SECOND, {}, user_id=by.user_id, lasts_ms=LASTS_MS)
+    now_ms = house.clock.now_ms()
+    throttle.take(house.database, now_ms, Rate.PASSKEY_BEGIN, by.address)
+    with house.database.write_user(by.user_id) as tx:
+        challenge = sign_ins.put(tx, now_ms, _SECOND, {}, user_id=by.user_id, lasts_ms=LASTS_MS)
         known = _descriptors(tx, by.user_id)
     return _ask(house, challenge, known, UserVerificationRequirement.PREFERRED)
 

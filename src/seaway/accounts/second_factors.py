@@ -116,11 +116,16 @@ def stop_reset(house: Accounts, tx: Tx, now_ms: int, by: Principal, user_id: int
 def reset_due(house: Accounts, by: Principal) -> int:
     """Do what was announced 72 hours ago; how many."""
     now_ms = house.clock.now_ms()
-    with house.database.write_site() as tx:
-        due = list(tx.execute(select(rows.c.id).where(rows.c.second_factor_ends_at <= now_ms)).scalars())
-        for user_id in due:
-            reset_now(house, tx, now_ms, by, user_id)
-    return len(due)
+    due = select(rows.c.id).where(rows.c.second_factor_ends_at <= now_ms)
+    with house.database.read() as tx:
+        found = list(tx.execute(due).scalars())
+    done = 0
+    for user_id in found:
+        with house.database.write_user(user_id) as tx:
+            if tx.execute(due.where(rows.c.id == user_id)).first():  # else it was stopped meanwhile
+                reset_now(house, tx, now_ms, by, user_id)
+                done += 1
+    return done
 
 
 def ends_at(tx: Tx, user_id: int) -> int | None:

@@ -65,7 +65,7 @@ class Rate(Enum):
     TOOL_BEGIN = "logins of tools from this address", Limit(300, HOUR_MS)
     TOOL_TOKENS = "questions for tokens from this address", Limit(600, 5 * MINUTE_MS)  # one login asks 120 times
     TOOL_CODE = "codes of tools", Limit(10, 5 * MINUTE_MS)
-    PASSKEY_BEGIN = "sign-ins by passkey begun from this address", Limit(60, 5 * MINUTE_MS)
+    PASSKEY_BEGIN = "requests for passkeys from this address", Limit(60, 5 * MINUTE_MS)
     OUTSIDE = "sign-ins by way of another site from this address", Limit(60, 5 * MINUTE_MS)
     CHANNEL_ADD = "new channels", Limit(20, HOUR_MS)
     CHANNEL_NAME = "questions for free names", Limit(100, HOUR_MS)

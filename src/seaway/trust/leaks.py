@@ -122,7 +122,7 @@ def take(house: Leaks, body: bytes, identifier: str, signature: str, address: st
 
 
 def revoke(tx: Tx, now_ms: int, by: Principal, found: Sequence[Found], *, telling: Telling) -> list[Label]:
-    """End what was found, and tell whose it is; in a transaction that has the house for itself."""
+    """End what was found, and tell whose it is; in a transaction that holds `leaks`."""
     # All are looked up before one ends: a login that ends takes its other token out of the table.
     ours = [_look_up(tx, one.token) for one in found]
     for leaked in dict.fromkeys(one for one in ours if one is not None):

@@ -112,7 +112,9 @@ def revoke(tx: Tx, now_ms: int, by: Principal, token_id: int) -> list[Publisher]
     """
     text = tx.execute(
         update(rows).where(rows.c.id == token_id).values(revoked_at=now_ms).returning(rows.c.workflow)
-    ).scalar_one()
+    ).scalar()
+    if text is None:  # deleted since it was looked up
+        return []
     workflow = msgspec.json.decode(text, type=Workflow)
     ended = [one for one in of_token(tx, token_id) if uploads.has_from(tx, one.channel_id, one.id, workflow)]
     for one in ended:

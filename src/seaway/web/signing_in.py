@@ -83,7 +83,7 @@ async def second_passkey_question(request: Request) -> Response:
     """The same for a sign-in that waits for a second factor."""
     await check_own_form(request)
     flow = (await form_of(request)).text("flow")
-    return _json(await to_thread.run_sync(passkeys.ask_second, accounts_of(request), flow))
+    return _json(await to_thread.run_sync(passkeys.ask_second, accounts_of(request), flow, client_of(request)))
 
 
 async def second_passkey(request: Request) -> Response:
