@@ -17,7 +17,8 @@ import pytest
 from anyio.from_thread import BlockingPortal
 from joserfc.jwk import OctKey, RSAKey
 
-from seaway.accounts import emails, passwords, users
+from seaway import ids
+from seaway.accounts import emails, outside, passwords, users
 from seaway.accounts.principal import OPERATOR
 from seaway.clock import MINUTE_MS
 from seaway.server.wiring import Seaway
@@ -355,6 +356,26 @@ def test_a_name_that_cannot_be_is_asked_for_again(world: World, name: str) -> No
     browser.get("/signup/outside")
     assert 422 == browser.send("/signup/outside", name=name).status_code
     assert 303 == browser.send("/signup/outside", name=f"better-{next(_numbers)}").status_code
+
+
+def test_who_begins_and_never_comes_back_is_counted(world: World) -> None:
+    """Each beginning is kept for ten minutes: so many from one address, then none."""
+    browser = world.browser()
+    statuses = [browser.get("/signin/corp").status_code for _ in range(61)]
+    assert [303] * 60 + [429] == statuses
+
+
+def test_a_way_back_that_nobody_began_writes_nothing(world: World) -> None:
+    """A cookie of one's own making, with the state that fits it: while somebody else writes, it does not wait."""
+    browser, secret = world.browser(), ids.new_key(ids.KeyKind.FLOW)
+    browser.cookies.set("__Host-seaway_flow", secret, domain="conda.example.com", path="/")
+    with world.seaway.database.write_site():
+        assert (
+            400
+            == browser.get(
+                f"/signin/corp/callback?{urlencode({'state': outside.state_of(secret), 'code': 'x'})}"
+            ).status_code
+        )
 
 
 def test_nobody_makes_an_account_who_does_not_come_from_a_provider(world: World) -> None:

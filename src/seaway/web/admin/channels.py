@@ -14,7 +14,7 @@ from seaway.http.forms import form_of
 from seaway.packages import catalogue
 from seaway.web.admin.frame import ON_A_PAGE, after_of, do, for_admin, must_be_fresh, show
 from seaway.web.admin.sizes import quota_of, written
-from seaway.web.looking import words_of
+from seaway.web.looking import house_of, words_of
 
 
 @for_admin
@@ -51,7 +51,8 @@ async def limit(request: Request, by: Principal) -> Response:
     def change(tx: Tx, now_ms: int) -> None:
         quotas.set_of_channel(tx, now_ms, by, name, quota_of(text))
 
-    return await do(request, "channel", partial(_look, name), change, then=f"/admin/channels/{name}")
+    within = house_of(request).reading.database.write_channel(name)
+    return await do(request, "channel", partial(_look, name), change, then=f"/admin/channels/{name}", within=within)
 
 
 def _look(name: str, tx: Tx) -> Mapping[str, Any]:

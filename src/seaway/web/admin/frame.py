@@ -6,6 +6,7 @@ What the pages of site admins share.
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from functools import wraps
 from typing import Any
 
@@ -56,16 +57,16 @@ async def do(
     act: Callable[[Tx, int], object],
     *,
     then: str,
-    has_house: bool = True,
+    within: AbstractContextManager[Tx] | None = None,
 ) -> Response:
     """
     Do what the form asks for and go on to `then`; if that is refused, the page with the reason above it.
 
-    What bears all other writes beside it does not have the house for itself.
+    `within` is the transaction; None: one that locks the site.
     """
     house = house_of(request)
     try:
-        await to_thread.run_sync(_write, house, act, has_house)
+        await to_thread.run_sync(_write, house, act, within or house.reading.database.write_site())
     except (NotConfirmed, BadCredential, NotFound):
         raise
     except SeawayError as error:
@@ -89,7 +90,6 @@ def _read(house: House, look: Look) -> Mapping[str, Any]:
         return look(tx)
 
 
-def _write(house: House, act: Callable[[Tx, int], object], has_house: bool) -> None:
-    database = house.reading.database
-    with database.write_site() if has_house else database.write_part() as tx:
+def _write(house: House, act: Callable[[Tx, int], object], within: AbstractContextManager[Tx]) -> None:
+    with within as tx:
         act(tx, house.reading.clock.now_ms())

@@ -13,6 +13,7 @@ from seaway.database.engine import Tx
 from seaway.http.forms import form_of
 from seaway.jobs import queue
 from seaway.web.admin.frame import ON_A_PAGE, do, for_admin, must_be_fresh, show
+from seaway.web.looking import house_of
 
 _STATES = (
     (queue.DEAD, "Dead", "They failed ten times, and stay until somebody has them tried again."),
@@ -39,7 +40,8 @@ async def retry(request: Request, by: Principal) -> Response:
     def change(tx: Tx, now_ms: int) -> None:
         administration.retry_jobs(tx, now_ms, by, one)
 
-    return await do(request, "jobs", partial(_look, queue.DEAD, 0), change, then="/admin/jobs", has_house=False)
+    within = house_of(request).reading.database.write_part()
+    return await do(request, "jobs", partial(_look, queue.DEAD, 0), change, then="/admin/jobs", within=within)
 
 
 def _look(asked: str, after: int, tx: Tx) -> Mapping[str, Any]:
