@@ -71,6 +71,28 @@ def add_user(tx: Tx, name: str) -> None:
     tx.execute(insert(users).values(name=name, is_admin=False, created_at=0))
 
 
+def add_ada(tx: Tx, other: Database) -> None:
+    """Add a user whom another adds first."""
+    with other.write_part() as beside:
+        add_user(beside, "ada")
+    add_user(tx, "ada")
+
+
+def name_ada(tx: Tx, other: Database) -> None:
+    """Add an address of a user whom another deletes."""
+    user_id = tx.execute(select(users.c.id)).scalar_one()
+    with other.write_part() as beside:
+        beside.execute(delete(users))
+    tx.execute(insert(emails).values(user_id=user_id, address="a", folded="a", is_primary=True, added_at=0))
+
+
+def write_between(database: Database, other: Database, change: Callable[[Tx, Database], None]) -> None:
+    with other.write_part() as tx:
+        add_user(tx, "bob")
+    with database.write_part() as tx:
+        change(tx, other)
+
+
 def count_users(database: Database) -> int:
     with database.read() as tx:
         return tx.execute(select(func.count()).select_from(users)).scalar_one()
@@ -256,6 +278,16 @@ def test_writers_of_other_channels(kind: str, database: Database, hasty: Databas
     with write_channel(database, "one") as tx:
         add_user(tx, "first")
         assert (kind == SQLITE) == waits(lambda: enter(second(hasty)))
+
+
+@on_postgres
+@pytest.mark.parametrize("change", [add_ada, name_ada], ids=["an equal row came", "a row that it names went"])
+def test_what_others_do_between_look_and_write_is_told_as_such(
+    database: Database, other: Database, change: Callable[[Tx, Database], None]
+) -> None:
+    """Invariant 2: what a write does not lock may change under it; then it is a 503, to try again, and no 500."""
+    with pytest.raises(Unavailable, match="at this moment"):
+        write_between(database, other, change)
 
 
 def test_who_waits_for_the_house_gets_it(database: Database, other: Database) -> None:
