@@ -1,8 +1,8 @@
 """
 Turns at a scarce resource, shared fairly between senders.
 
-1. At most `turns` are held at once, and at most `share` of them by one sender. None as a sender has no share: it
-   stands for the operator, who competes with nobody.
+1. At most `turns` are held at once, and at most `share` of them by one sender. The sender None (the operator) has
+   no share of its own.
 2. A turn that ends goes to the waiting sender that holds the fewest turns; among equals, to the one that has waited
    longest since it was last served. The requests of one sender are served in their order.
 3. A request that is cancelled while it waits keeps no turn.
@@ -126,7 +126,7 @@ class FairTurns:
         self._leave(waiter.sender)
 
     def _grant(self, entering: _Waiter | None) -> None:
-        while self._free and (sender := self._next()) is not _NOBODY:
+        while self._free and (sender := self._next()) is not _NO_SENDER:
             queue = self._waiting.pop(sender)
             waiter = queue.popleft()
             if queue:
@@ -139,10 +139,10 @@ class FairTurns:
 
     def _next(self) -> Sender:
         allowed = (sender for sender in self._waiting if sender is None or self._held[sender] < self._share)
-        return min(allowed, key=lambda sender: self._held[sender], default=_NOBODY)
+        return min(allowed, key=lambda sender: self._held[sender], default=_NO_SENDER)
 
 
-_NOBODY = object()
+_NO_SENDER = object()
 
 
 def _finish(granted: asyncio.Future[None]) -> None:

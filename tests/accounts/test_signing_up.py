@@ -7,9 +7,8 @@ import pytest
 
 from seaway.accounts import emails, links, sessions, signing_up, users
 from seaway.accounts.links import Purpose
-from seaway.accounts.permissions import SiteAction
+from seaway.accounts.permissions import SiteAction, require_site
 from seaway.accounts.principal import ANONYMOUS, Carrier
-from seaway.channels import permissions
 from seaway.clock import DAY_MS
 from seaway.errors import Malformed, NameTaken, NotAllowed, NotFound, TooMany, WeakPassword
 from seaway.server.wiring import Seaway
@@ -32,13 +31,13 @@ async def test_who_signs_up_gets_a_letter_and_proves_to_read_it(seaway: Seaway, 
     await sign_up(folk)
     by, secret = await folk.session("ada")
     with pytest.raises(NotAllowed, match="not verified"):
-        permissions.require_site(by, SiteAction.ADD_CHANNEL)
+        require_site(by, SiteAction.ADD_CHANNEL)
 
     (letter,) = letters(seaway)
     assert (ADA, "Verify your address for 127.0.0.1:8000") == (letter["To"], letter["Subject"])
     signing_up.verify(folk.house, by, link_in(letter))
 
-    permissions.require_site(folk.who(secret), SiteAction.ADD_CHANNEL)
+    require_site(folk.who(secret), SiteAction.ADD_CHANNEL)
     assert folk.is_good(secret)
 
 

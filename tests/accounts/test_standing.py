@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from seaway.accounts import tools, totp, users
-from seaway.accounts.permissions import SiteAction
+from seaway.accounts.permissions import SiteAction, require_site
 from seaway.accounts.principal import Mode, Principal
 from seaway.accounts.standing import judged
 from seaway.channels import channels, permissions, transfers
@@ -46,18 +46,18 @@ async def test_a_second_factor_is_asked_for(tmp_path: Path, clock: TurnedClock, 
     assert (True, who == "everybody") == (ada.lacks_second_factor, bob.lacks_second_factor)
 
     require(folk, ada, Action.READ)
-    permissions.require_site(ada, SiteAction.CHANGE_ACCOUNT)
+    require_site(ada, SiteAction.CHANGE_ACCOUNT)
     for action in (Action.UPLOAD, Action.MANAGE, Action.TRANSFER, Action.REMOVE):
         with pytest.raises(NotAllowed, match="asks for a second factor"):
             require(folk, ada, action)
     with pytest.raises(NotAllowed, match="asks for a second factor"):
-        permissions.require_site(ada, SiteAction.ADD_CHANNEL)
+        require_site(ada, SiteAction.ADD_CHANNEL)
 
     phone = Phone(folk, totp.begin(folk.house, ada).seed)
     await totp.confirm(folk.house, ada, phone.code())
     ada = standing(folk, ada)
     require(folk, ada, Action.MANAGE)
-    permissions.require_site(ada, SiteAction.ADD_CHANNEL)
+    require_site(ada, SiteAction.ADD_CHANNEL)
     seaway.close()
 
 

@@ -16,10 +16,9 @@ from hypothesis import strategies as st
 from seaway.conda import filename, paths
 from seaway.conda.refusals import Reason, Refused
 from tests.support import packages
-from tests.support.hostile import CONDA, END_OF_TAR, STEM, TAR_BZ2, examined, link, member, pax
+from tests.support.hostile import CONDA, CONTROLS, END_OF_TAR, STEM, TAR_BZ2, examined, link, member, pax
 from tests.support.packages import PackageFile, conda_bytes, index_json, info_files
 
-CONTROLS = [*map(chr, [*range(0x20), *range(0x7F, 0xA0)]), "\u2028", "\u2029"]
 INVISIBLE = ["\u200b", "\u202e", "\u2066", "\ufeff", "\u00a0"]
 CLIMBING = ["..", ".", "", ".. ", " ..", ". ", " "]
 DRIVES = ["C:", "c:x", "Z:..", "C:windows", "1:x", ".:"]

@@ -11,10 +11,9 @@ from hypothesis import strategies as st
 
 from seaway.conda.refusals import Reason, Refused
 from tests.support import packages
-from tests.support.hostile import CONDA, examined
+from tests.support.hostile import CONDA, CONTROLS, examined
 from tests.support.packages import index_json
 
-CONTROLS = [*map(chr, [*range(0x20), *range(0x7F, 0xA0)]), "\u2028", "\u2029"]
 TEXTS = [
     "name", "version", "build", "subdir", "noarch", "license", "license_family", "arch", "platform", "features",
     "track_features", "preferred_env", "python_site_packages_path", "icon", "timestamp", "namespace", "colour",

@@ -206,7 +206,7 @@ for number in range(31):
     if number in (0, 1):
         input()
     name = ("house", "one", "two")[number % 3]
-    with database.write_channel(None if name == "house" else name) as tx:
+    with (database.write_site() if name == "house" else database.write_channel(name)) as tx:
         value = tx.execute(select(schedules.c.next_at).where(schedules.c.kind == name)).scalar_one()
         tx.execute(update(schedules).where(schedules.c.kind == name).values(next_at=value + 1))
     if number in (0, 30):

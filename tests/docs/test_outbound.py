@@ -8,7 +8,18 @@ from tests.docs.test_manual import ROOT
 PAGE = ROOT / "docs" / "security.md"
 SOURCE = ROOT / "src" / "seaway"
 # Libraries and modules that connect to what they are given.
-CLIENTS = {"httpx", "aiosmtplib", "tuf", "obstore", "psycopg", "urllib.request", "http.client", "seaway.visiting"}
+CLIENTS = {
+    "httpx",
+    "aiosmtplib",
+    "tuf",
+    "obstore",
+    "psycopg",
+    "urllib.request",
+    "http.client",
+    "requests",
+    "smtplib",
+    "seaway.visiting",
+}
 
 
 def imported(path: Path) -> set[str]:
@@ -18,7 +29,7 @@ def imported(path: Path) -> set[str]:
         if isinstance(node, ast.Import):
             found |= {one.name for one in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            found |= {node.module}
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
     return found
 
 

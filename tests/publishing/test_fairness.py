@@ -83,6 +83,13 @@ async def until_waiting(gate: Gate, number: int) -> None:
             await anyio.sleep(0.01)
 
 
+async def until_queued(seaway: Seaway, senders: int) -> None:
+    """Wait until uploads of so many senders wait for an examiner."""
+    with anyio.fail_after(30):
+        while len(seaway.house.publishing.examiners.turns._waiting) < senders:
+            await anyio.sleep(0.01)
+
+
 @pytest.mark.parametrize("kind", ["user", "publisher"])
 async def test_a_sender_of_forty_slow_files_holds_nobody_up(seaway: Seaway, people: People, kind: str) -> None:
     """With two examiners one is left to others, at once; threads for finishing uploads are too."""
@@ -93,6 +100,7 @@ async def test_a_sender_of_forty_slow_files_holds_nobody_up(seaway: Seaway, peop
         for number in range(40):
             group.start_soon(refused, slow, number, mallory)
         await until_waiting(gate, 1)
+        await until_queued(slow, 1)
         with anyio.fail_after(30):
             await publish_file(slow, "boats", SMALL, by=people.by_key(people.key("ada")))
         assert (1, 0) == (gate.began, gate.ended)
@@ -115,7 +123,7 @@ async def test_with_one_examiner_senders_take_turns(seaway: Seaway, people: Peop
             done.set()
 
         group.start_soon(publish_small)
-        await anyio.sleep(0.2)
+        await until_queued(slow, 2)
         gate.opened.release(1)
         with anyio.fail_after(30):
             await done.wait()
@@ -160,7 +168,7 @@ async def test_real_slow_archives_hold_nobody_up(tmp_path: Path) -> None:
         async with anyio.create_task_group() as group:
             for number in range(8):
                 group.start_soon(send, number)
-            await anyio.sleep(0.3)  # they are being examined
+            await until_queued(seaway, 1)  # one is being examined, the others wait
             await publish_file(seaway, "boats", SMALL, by=ada)
             assert [] == ended
             group.cancel_scope.cancel()
@@ -196,7 +204,7 @@ async def test_time_of_refused_files_counts(costly: Seaway, clock: TurnedClock) 
     for number in range(2):
         with pytest.raises(Refused):
             await publish_file(costly, "boats", conda(index_json(f"slow-{number}")), by=mallory)
-    with pytest.raises(TooMany, match="There were too many refused files that took long to examine") as waits:
+    with pytest.raises(TooMany, match="There were too many refused files that take long to examine") as waits:
         await publish_file(costly, "boats", SMALL, by=people.by_key(people.key("mallory")))
     assert 24 * 60 <= waits.value.retry_after_seconds <= 24 * 60 + 1
     await publish_file(costly, "boats", SMALL, by=ada)
@@ -249,7 +257,7 @@ async def test_the_refusal_over_http(costly: Seaway) -> None:
     for answer in (whole, begun):
         assert 429 == answer.status_code
         assert (
-            "There were too many refused files that took long to examine. Wait a while, then try again." == answer.text
+            "There were too many refused files that take long to examine. Wait a while, then try again." == answer.text
         )
         assert int(answer.headers["retry-after"]) > 1_400
 

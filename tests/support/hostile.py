@@ -13,6 +13,7 @@ from seaway.conda.record import Hashes
 from seaway.publishing.examine import Candidate, examine
 from tests.support.packages import PackageFile
 
+CONTROLS = [*map(chr, [*range(0x20), *range(0x7F, 0xA0)]), "\u2028", "\u2029"]  # of texts
 STEM = "demo-1.0-h1_0"
 CONDA = f"{STEM}.conda"
 TAR_BZ2 = f"{STEM}.tar.bz2"

@@ -218,7 +218,7 @@ def test_a_run_that_strangers_can_start_is_refused(event: str) -> None:
     """Even if token and certificate agree on it."""
     bundle = written(OURS.bundle(statement(FILE), {**GITHUB_CLAIMS, 20: event}))
 
-    with pytest.raises(Refused, match="which strangers can cause") as refused:
+    with pytest.raises(Refused, match="which anyone can trigger") as refused:
         verify(bundle, replace(GITHUB, event_name=event))
     assert Reason.OTHER_IDENTITY is refused.value.reason
 

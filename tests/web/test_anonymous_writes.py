@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from itertools import count
 from pathlib import Path
 
@@ -141,8 +141,7 @@ def test_nobody_waits_for_a_channel_that_others_change(
     """On PostgreSQL, where locks are many: while a channel is held, as an upload does, each of them goes on."""
     with state.choose(state.POSTGRES_S3):
         seaway = built(tmp_path, turned)
-    with seaway.database.write_channel("busy"):
+    with closing(seaway), seaway.database.write_channel("busy"):
         found = {route: send(Visitor(seaway, portal, "2001:db8::7")).status_code for route, (send, _) in ROUTES.items()}
-    seaway.close()
     state.forget(tmp_path)
     assert {} == {route: status for route, status in found.items() if status >= 500}

@@ -28,7 +28,7 @@ def add(house: Accounts, by: Principal, address: str) -> None:
         (Rate.LETTER_TO, (emails.folded(written),)),
         (Rate.EMAIL_ADD, (str(by.user_id),)),
     )
-    with house.database.write_user(by.user_id or 0) as tx:
+    with house.database.write_user(by.user_id) as tx:
         emails.add(tx, now_ms, by.user_id, written, verified=False)
         audit.write(tx, now_ms, by.actor, Event.EMAIL_ADDED, target=by.name, address=written)
         signing_up.ask_to_verify(house, tx, now_ms, users.by_id(tx, by.user_id), written)
@@ -40,7 +40,7 @@ def remove(house: Accounts, by: Principal, address: str) -> None:
     assert by.user_id is not None
     now_ms = house.clock.now_ms()
     written = emails.checked(address)
-    with house.database.write_user(by.user_id or 0) as tx:
+    with house.database.write_user(by.user_id) as tx:
         was_verified = emails.owner_of(tx, written) == by.user_id
         if was_verified:
             security.changed(house, tx, now_ms, by.user_id, f"The address {written} was removed.", keep=by.session_id)
@@ -56,7 +56,7 @@ def make_primary(house: Accounts, by: Principal, address: str) -> None:
     assert by.user_id is not None
     now_ms = house.clock.now_ms()
     written = emails.checked(address)
-    with house.database.write_user(by.user_id or 0) as tx:
+    with house.database.write_user(by.user_id) as tx:
         emails.make_primary(tx, by.user_id, written)
         audit.write(tx, now_ms, by.actor, Event.EMAIL_PRIMARY, target=by.name, address=written)
         what = f"Letters go to {written} now."

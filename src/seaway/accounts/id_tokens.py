@@ -55,7 +55,7 @@ def verified(text: str, keys: Sequence[Key], provider: Provider, *, nonce: str, 
     if "nbf" in claims and _time(claims, "nbf", provider) > now + _LEEWAY_SECONDS:
         raise _refused(provider, "is not good yet")
     if "auth_time" in claims and _time(claims, "auth_time", provider) > now + _LEEWAY_SECONDS:
-        raise _refused(provider, "is not of our time")
+        raise _refused(provider, "has a sign-in time in the future")
     subject = claims.get("sub")
     if not isinstance(subject, str) or not 0 < len(subject) <= _MAX_SUBJECT or not subject.isprintable():
         raise _refused(provider, "does not say whom it is about")

@@ -6,7 +6,7 @@ Signing in with an account elsewhere: the way there, and the way back (RFC 6749,
 2. The code is good only with the verifier, which never leaves the server; an ID token only with the nonce.
 3. An account elsewhere signs in the user to whom it is linked, and nobody else. That an address is the same links
    nothing: who has taken over an address would have taken over the account (case 24).
-4. A provider that is silent about when the person last proved to be there (`auth_time` in the ID token; GitHub has
+4. A provider that does not report when the person last authenticated (`auth_time` in the ID token; GitHub has
    none) signs them in, but its word is no fresh proof: whoever sits at a browser that is signed in there types nothing.
    `prompt=login` alone proves nothing either, since it goes through that browser.
 5. Linking needs the person signed in here, the same one at both ends of the way.

@@ -118,7 +118,7 @@ def add(house: Accounts, by: Principal, credential: str, name: str) -> Passkey:
             expected_origin=_origin(house),
         )
     )
-    with house.database.write_user(by.user_id or 0) as tx:
+    with house.database.write_user(by.user_id) as tx:
         second_factors.require_fresh_to_add(tx, by)  # another factor may have come meanwhile
         return _keep(house, tx, now_ms, by, made, name)
 
@@ -128,7 +128,7 @@ def rename(house: Accounts, by: Principal, passkey_id: int, name: str) -> Passke
     assert by.user_id is not None
     _check_name(name)
     mine = (passkeys.c.id == passkey_id, passkeys.c.user_id == by.user_id)
-    with house.database.write_user(by.user_id or 0) as tx:
+    with house.database.write_user(by.user_id) as tx:
         if tx.execute(update(passkeys).where(*mine).values(name=name)).rowcount != 1:
             raise _unknown()
         audit.write(tx, house.clock.now_ms(), by.actor, Event.PASSKEY_RENAMED, target=by.name, passkey=name)
@@ -140,7 +140,7 @@ def remove(house: Accounts, by: Principal, passkey_id: int) -> None:
     require_site(by, SiteAction.OPEN_ACCOUNT)
     assert by.user_id is not None
     now_ms = house.clock.now_ms()
-    with house.database.write_user(by.user_id or 0) as tx:
+    with house.database.write_user(by.user_id) as tx:
         mine = (passkeys.c.id == passkey_id, passkeys.c.user_id == by.user_id)
         name = tx.execute(delete(passkeys).where(*mine).returning(passkeys.c.name)).scalar()
         if name is None:
@@ -218,7 +218,7 @@ def confirm(house: Accounts, by: Principal, secret: str, credential: str, client
     assert by.user_id is not None
     signing_in.count_second_factor(house, by.user_id, client)
     _prove(house, credential, _SECOND, by.user_id)
-    with house.database.write_user(by.user_id or 0) as tx:
+    with house.database.write_user(by.user_id) as tx:
         return sessions.renew(tx, house.clock.now_ms(), secret)
 
 

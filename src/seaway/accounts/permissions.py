@@ -1,5 +1,5 @@
 """
-May this principal do this to an account, or to the site: the table of what is in no channel, and who may.
+Permission checks for accounts and the site, by the table `SiteAction`.
 
 1. What only a person may do, no key does, whatever its mode (`Proof`).
 2. A cookie alone may have been stolen: what opens an account or a channel to others takes a proof, not older than
@@ -19,9 +19,9 @@ class Proof(Enum):
     """What an action takes of the credential besides its mode; a workflow never does what is about people."""
 
     ANY = "any"  # a key, a tool, or a session of any age
-    FRESH = "fresh"  # a key or a tool, or a session whose person proved to be there a short while ago
+    FRESH = "fresh"  # a key or a tool, or a session with a fresh sign-in
     PERSON = "person"  # a session, however old
-    FRESH_PERSON = "fresh-person"  # a session whose person proved to be there a short while ago
+    FRESH_PERSON = "fresh-person"  # a session with a fresh sign-in
     NEW_SESSION = "new-session"  # a session that began a short while ago, by whichever way
 
     @property
@@ -39,7 +39,7 @@ class Proof(Enum):
 
 
 class SiteAction(Enum):
-    """What somebody may want to do that is in no channel; `said` completes «may not ...»."""
+    """An action outside channels; `said` completes "may not ..."."""
 
     said: str
     proof: Proof
@@ -74,7 +74,7 @@ UNNARROWED = frozenset({SiteAction.ADD_CHANNEL, SiteAction.ADD_GROUP, SiteAction
 
 
 def require_site(principal: Principal, action: SiteAction) -> None:
-    """Return if the principal may do what is in no channel; otherwise the refusal."""
+    """Raise the refusal unless the principal may do this."""
     if principal.is_operator:
         return
     if principal.user_id is None:
@@ -129,7 +129,7 @@ def require_second_factor(principal: Principal) -> None:
 
 
 def needs_credential() -> BadCredential:
-    """What nobody in particular is told."""
+    """Return the refusal of a request without a credential."""
     return BadCredential("This needs an API key.", "Send one as a bearer token, or check that yours is still good.")
 
 

@@ -108,14 +108,15 @@ def _has_some(house: Accounts, by: Principal) -> bool:
 
 
 def _put_first(house: Accounts, by: Principal, made: Made) -> list[str]:
-    with house.database.write_user(by.user_id or 0) as tx:
+    assert by.user_id is not None
+    with house.database.write_user(by.user_id) as tx:
         return put_if_none(tx, house.clock.now_ms(), by, made)
 
 
 def _renew(house: Accounts, by: Principal, made: Made) -> list[str]:
     assert by.user_id is not None
     now_ms = house.clock.now_ms()
-    with house.database.write_user(by.user_id or 0) as tx:
+    with house.database.write_user(by.user_id) as tx:
         if not second_factors.of_user(tx, by.user_id).any:
             raise NotAllowed(
                 "Recovery codes stand for a second factor, which this account has not.", "Set one up first."

@@ -231,7 +231,7 @@ def _password_of(house: Accounts, user_id: int, client: Client) -> str | None:
 def _confirmed(house: Accounts, by: Principal, secret: str, used: Recovery | int | None) -> str:
     assert by.user_id is not None
     now_ms = house.clock.now_ms()
-    with house.database.write_user(by.user_id or 0) as tx:
+    with house.database.write_user(by.user_id) as tx:
         if used is not None:
             _use_up(house, tx, now_ms, by.user_id, used)
         return sessions.renew(tx, now_ms, secret)

@@ -6,7 +6,7 @@ An account for a stranger, and the proof that an address is theirs.
 2. Opening the link of an email changes nothing; pressing the button does, and only by a person who is signed in to
    the account that named the address. Otherwise whoever reads the mailbox could be made to give their address to an
    account of an attacker.
-3. An account without a verified address can do nothing that others see (`permissions.require_verified`).
+3. An account without a verified address can do nothing that others see (`require_verified`).
 """
 
 from functools import partial

@@ -55,17 +55,17 @@ class Rate(Enum):
     SIGN_UP_ADDRESS = "accounts from this address", Limit(20, HOUR_MS)
     LETTER_TO = "letters to this address", Limit(3, 6 * HOUR_MS)
     LETTERS_FROM = "letters asked for from this address", Limit(30, HOUR_MS)
-    MAIL_FROM = "emails that you caused", Limit(60, HOUR_MS)
+    MAIL_FROM = "emails to other people from your account", Limit(60, HOUR_MS)
     MAIL_TO = "emails to this recipient", Limit(30, DAY_MS)
     MAIL_BETWEEN = "emails from you to this recipient", Limit(10, DAY_MS)
-    MAIL_REPEATED = "emails to this recipient about this", Limit(1, DAY_MS)
+    MAIL_REPEATED = "emails to this recipient about the same change", Limit(1, DAY_MS)
     RESET_USER = "letters for a new password", Limit(5, DAY_MS)
     EMAIL_ADD = "new addresses", Limit(2, DAY_MS)
     FIND_USERS = "searches for users", Limit(100, HOUR_MS)
     TOOL_BEGIN = "logins of tools from this address", Limit(300, HOUR_MS)
     TOOL_TOKENS = "questions for tokens from this address", Limit(600, 5 * MINUTE_MS)  # one login asks 120 times
     TOOL_CODE = "codes of tools", Limit(10, 5 * MINUTE_MS)
-    PASSKEY_BEGIN = "requests for passkeys from this address", Limit(60, 5 * MINUTE_MS)
+    PASSKEY_BEGIN = "passkey requests from this address", Limit(60, 5 * MINUTE_MS)
     OUTSIDE = "sign-ins by way of another site from this address", Limit(60, 5 * MINUTE_MS)
     CHANNEL_ADD = "new channels", Limit(20, HOUR_MS)
     CHANNEL_NAME = "questions for free names", Limit(100, HOUR_MS)
@@ -76,7 +76,7 @@ class Rate(Enum):
     EXCHANGE_ADDRESS = "exchanges from this address", Limit(600, 10 * MINUTE_MS)
     EXCHANGE_REPOSITORY = "exchanges for this repository", Limit(300, 10 * MINUTE_MS)
     UPLOAD = "uploads", Limit(600, HOUR_MS)  # or what the operator says
-    EXAMINE_REFUSED = "refused files that took long to examine", Limit(10 * MINUTE_MS, HOUR_MS)  # in milliseconds
+    EXAMINE_REFUSED = "refused files that take long to examine", Limit(10 * MINUTE_MS, HOUR_MS)  # in milliseconds
     EXCHANGE_REFUSED = "refused exchanges for this repository", Limit(30, MINUTE_MS)
 
     def __new__(cls, said: str, *limits: Limit) -> "Rate":

@@ -46,7 +46,7 @@ def begin(house: Accounts, by: Principal) -> Enrolment:
     """A fresh seed, which counts once its first code has come."""
     assert by.user_id is not None
     seed = pyotp.random_base32()
-    with house.database.write_user(by.user_id or 0) as tx:
+    with house.database.write_user(by.user_id) as tx:
         second_factors.require_fresh_to_add(tx, by)
         if second_factors.of_user(tx, by.user_id).has_totp:
             raise NotAllowed("This account has an app for codes already.", "Remove it first.")
@@ -81,7 +81,7 @@ def remove(house: Accounts, by: Principal) -> None:
     require_site(by, SiteAction.OPEN_ACCOUNT)
     assert by.user_id is not None
     now_ms = house.clock.now_ms()
-    with house.database.write_user(by.user_id or 0) as tx:
+    with house.database.write_user(by.user_id) as tx:
         if tx.execute(delete(totp).where(totp.c.user_id == by.user_id)).rowcount == 0:
             raise NotFound("This account has no app for codes.", "Set one up first.")
         second_factors.forget_codes_without_use(tx, by.user_id)
@@ -92,7 +92,7 @@ def remove(house: Accounts, by: Principal) -> None:
 def _confirm(house: Accounts, by: Principal, code: str, made: recovery.Made) -> list[str]:
     assert by.user_id is not None
     now_ms = house.clock.now_ms()
-    with house.database.write_user(by.user_id or 0) as tx:
+    with house.database.write_user(by.user_id) as tx:
         second_factors.require_fresh_to_add(tx, by)
         step = _step_of(house, tx, by.user_id, code, confirmed=False) if is_code(code) else None
         if step is None:

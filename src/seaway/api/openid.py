@@ -33,7 +33,7 @@ from seaway.http.house import House
 from seaway.http.identity import principal_of
 from seaway.serving.identity import Accepted
 
-_NEVER_KEPT = {"Pragma": "no-cache"}  # RFC 6749, 5.1, which every private answer obeys with Cache-Control too
+_NO_CACHE_HTTP_1_0 = {"Pragma": "no-cache"}  # RFC 6749, 5.1, which every private answer obeys with Cache-Control too
 _KEPT_SHORTLY = {"Cache-Control": "public, max-age=300", "Access-Control-Allow-Origin": "*"}
 _QUERY_BYTES = 16 * 1024
 _VIEWER = re.compile(r"\s*(?:query(?:\s+\w+)?\s*)?\{\s*viewer\s*\{\s*login\s*\}\s*\}\s*")
@@ -71,8 +71,8 @@ async def userinfo(request: Request) -> Response:
     by = await _principal(request, Accepted.TOOL)
     if by.user_id is None:
         headers = {"WWW-Authenticate": 'Bearer realm="seaway", error="invalid_token"'}
-        return JSONResponse({"error": "invalid_token"}, 401, _NEVER_KEPT | headers)
-    return JSONResponse(await to_thread.run_sync(_claims, _openid(request), by.user_id), headers=_NEVER_KEPT)
+        return JSONResponse({"error": "invalid_token"}, 401, _NO_CACHE_HTTP_1_0 | headers)
+    return JSONResponse(await to_thread.run_sync(_claims, _openid(request), by.user_id), headers=_NO_CACHE_HTTP_1_0)
 
 
 async def graphql(request: Request) -> Response:
@@ -84,10 +84,10 @@ async def graphql(request: Request) -> Response:
         asked = ""
     if not _VIEWER.fullmatch(asked):
         told = {"errors": [{"message": "Only `query { viewer { login } }` is answered here; see /api/v1."}]}
-        return JSONResponse(told, 400, _NEVER_KEPT)
+        return JSONResponse(told, 400, _NO_CACHE_HTTP_1_0)
     by = await _principal(request, Accepted.BEARER)
     viewer = None if by.user_id is None else {"login": by.name}
-    return JSONResponse({"data": {"viewer": viewer}}, headers=_NEVER_KEPT)
+    return JSONResponse({"data": {"viewer": viewer}}, headers=_NO_CACHE_HTTP_1_0)
 
 
 class _Query(msgspec.Struct):
@@ -110,13 +110,13 @@ async def _answered(request: Request, act: Callable[..., Told | Refusal | None])
         return _refused(Refusal(code, error.sentence), status, problems.retry_after(error))
     if isinstance(told, Refusal):
         return _refused(told, 401 if told.code == "invalid_client" else 400)
-    return JSONResponse(told or {}, headers=_NEVER_KEPT)
+    return JSONResponse(told or {}, headers=_NO_CACHE_HTTP_1_0)
 
 
 def _refused(refusal: Refusal, status: int, headers: dict[str, str] | None = None) -> Response:
     """RFC 6749, 5.2."""
     told = {"error": refusal.code, "error_description": refusal.sentence.replace('"', "'").replace("\\", "/")}
-    return JSONResponse(told, status, _NEVER_KEPT | (headers or {}))
+    return JSONResponse(told, status, _NO_CACHE_HTTP_1_0 | (headers or {}))
 
 
 def _openid(request: Request) -> OpenId:

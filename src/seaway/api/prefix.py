@@ -15,9 +15,10 @@ from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import Response
 
+from seaway.accounts.permissions import needs_credential
 from seaway.accounts.principal import Principal
 from seaway.channels.channels import is_possible_name
-from seaway.errors import BadCredential, Malformed, NotFound
+from seaway.errors import Malformed, NotFound
 from seaway.http import paths, problems
 from seaway.http.bodies import body_of
 from seaway.http.house import House
@@ -83,7 +84,7 @@ async def _signed_principal(request: Request, house: House) -> Principal:
     """Who asks; a key in the header is needed here, and one in the path is not looked at."""
     by = await principal_of(request, Accepted.BEARER)
     if by.is_anonymous:
-        raise BadCredential("This needs an API key.", "Send one as a bearer token, or check that yours is still good.")
+        raise needs_credential()
     house.tally.used(by.key_id, by.address)
     return by
 

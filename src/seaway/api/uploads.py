@@ -19,9 +19,10 @@ from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import Response
 
+from seaway.accounts.permissions import needs_credential
 from seaway.accounts.principal import Principal
 from seaway.channels.channels import is_possible_name
-from seaway.errors import BadCredential, Malformed, NotAllowed, NotFound
+from seaway.errors import Malformed, NotAllowed, NotFound
 from seaway.http import problems
 from seaway.http.bodies import body_of
 from seaway.http.house import House
@@ -114,7 +115,7 @@ async def end(request: Request) -> Response:
 async def _user(request: Request) -> Principal:
     by = await principal_of(request)
     if by.is_anonymous:
-        raise BadCredential("This needs an API key.", "Send one as a bearer token, or check that yours is still good.")
+        raise needs_credential()
     if by.user_id is None:
         raise NotAllowed(f"{by.name} cannot upload in pieces.", "Upload the file in one request.")
     house: House = request.app.state.house

@@ -9,11 +9,10 @@ What site admins do with accounts and with the work in the background.
 from seaway import audit
 from seaway.accounts import second_factors, users
 from seaway.accounts.parts import Accounts
-from seaway.accounts.permissions import SiteAction
+from seaway.accounts.permissions import SiteAction, require_site
 from seaway.accounts.principal import Principal
 from seaway.accounts.users import User
 from seaway.audit import Event
-from seaway.channels import permissions
 from seaway.database.engine import Tx
 from seaway.errors import Malformed, NotAllowed, NotFound
 from seaway.jobs import queue
@@ -39,13 +38,13 @@ def ask_reset(house: Accounts, tx: Tx, now_ms: int, by: Principal, user: str) ->
 
 def stop_reset(house: Accounts, tx: Tx, now_ms: int, by: Principal, user: str) -> None:
     """Stop that."""
-    permissions.require_site(by, SiteAction.CHANGE_SITE)
+    require_site(by, SiteAction.CHANGE_SITE)
     second_factors.stop_reset(house, tx, now_ms, by, users.get(tx, user).id)
 
 
 def retry_jobs(tx: Tx, now_ms: int, by: Principal, job: int | None = None) -> int:
     """Give all dead jobs, or one, all their attempts again; how many. `NotFound` when that one is not dead."""
-    permissions.require_site(by, SiteAction.CHANGE_SITE)
+    require_site(by, SiteAction.CHANGE_SITE)
     count = queue.retry(tx, now_ms, job)
     if job is not None and not count:
         raise NotFound(f"There is no dead job {job}.", "Look at the list of dead ones: it may run again already.")
@@ -55,7 +54,7 @@ def retry_jobs(tx: Tx, now_ms: int, by: Principal, job: int | None = None) -> in
 
 
 def _require_for(tx: Tx, by: Principal, user: str) -> None:
-    permissions.require_site(by, SiteAction.CHANGE_SITE)
+    require_site(by, SiteAction.CHANGE_SITE)
     if by.is_operator:
         return
     if user == by.name:

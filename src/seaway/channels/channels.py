@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 
 from seaway import audit
-from seaway.accounts.permissions import SiteAction
+from seaway.accounts.permissions import SiteAction, require_site
 from seaway.accounts.principal import Carrier, Principal
 from seaway.accounts.reserved import is_reserved
 from seaway.accounts.users import User
@@ -94,9 +94,9 @@ def is_possible_name(name: str) -> bool:
 
 def add(tx: Tx, now_ms: int, by: Principal, name: str, owner: User, *, description: str, is_public: bool) -> Channel:
     """Make a channel for its owner, who is the one who asks, unless an admin or the operator asks."""
-    permissions.require_site(by, SiteAction.ADD_CHANNEL)
+    require_site(by, SiteAction.ADD_CHANNEL)
     if by.user_id != owner.id:
-        permissions.require_site(by, SiteAction.ADMINISTER)
+        require_site(by, SiteAction.ADMINISTER)
     if not is_possible_name(name):
         raise NameTaken(
             f"{name[:60]!a} cannot be the name of a channel.",
@@ -276,7 +276,7 @@ def is_free(tx: Tx, now_ms: int, by: Principal, name: str) -> bool:
 
     It is the one question to which a hidden channel shows, so that whoever answers it counts how often it is asked.
     """
-    permissions.require_site(by, SiteAction.ADD_CHANNEL)
+    require_site(by, SiteAction.ADD_CHANNEL)
     taken = select(channels.c.id).where(channels.c.name == name)
     return is_possible_name(name) and tx.execute(taken).scalar() is None and not _is_held(tx, now_ms, name, by.user_id)
 

@@ -15,7 +15,7 @@ from sqlalchemy import Select, delete, func, insert, select, update
 
 from seaway import audit
 from seaway.accounts import users
-from seaway.accounts.permissions import SiteAction
+from seaway.accounts.permissions import SiteAction, require_site
 from seaway.accounts.principal import Principal
 from seaway.accounts.users import User
 from seaway.audit import Event
@@ -53,9 +53,9 @@ class GroupMember:
 
 def add(tx: Tx, now_ms: int, by: Principal, name: str, manager: User, *, description: str = "") -> Group:
     """Make a group with its first manager, who is the one who asks, unless an admin or the operator asks."""
-    permissions.require_site(by, SiteAction.ADD_GROUP)
+    require_site(by, SiteAction.ADD_GROUP)
     if by.user_id != manager.id:
-        permissions.require_site(by, SiteAction.ADMINISTER)
+        require_site(by, SiteAction.ADMINISTER)
     if not users.is_possible_name(name):
         raise NameTaken(
             f"{name[:60]!a} cannot be the name of a group.",
@@ -80,7 +80,7 @@ def get(tx: Tx, by: Principal, name: str) -> tuple[Group, list[GroupMember]]:
 
 def all_groups(tx: Tx, by: Principal) -> list[Group]:
     """Every group, by name, for who administers the site."""
-    permissions.require_site(by, SiteAction.ADMINISTER)
+    require_site(by, SiteAction.ADMINISTER)
     return [Group(*row) for row in tx.execute(_listing().order_by(groups.c.name))]
 
 
@@ -109,7 +109,7 @@ def roles_of(tx: Tx, group_id: int) -> list[tuple[str, Role]]:
 
 def describe(tx: Tx, now_ms: int, by: Principal, name: str, description: str) -> Group:
     """Say what a group is for. Its name stays: channels and people know it by that."""
-    group = _to_change(tx, by, name)
+    group = _permitted(tx, by, name, change=True)
     _check_description(description)
     tx.execute(update(groups).where(groups.c.id == group.id).values(description=description))
     audit.write(tx, now_ms, by.actor, Event.GROUP_CHANGED, target=name)
@@ -118,7 +118,7 @@ def describe(tx: Tx, now_ms: int, by: Principal, name: str, description: str) ->
 
 def remove(tx: Tx, now_ms: int, by: Principal, name: str) -> Group:
     """Delete a group; who was in it loses what it gave."""
-    group = _to_change(tx, by, name)
+    group = _permitted(tx, by, name, change=True)
     tx.execute(delete(groups).where(groups.c.id == group.id))
     audit.write(tx, now_ms, by.actor, Event.GROUP_REMOVED, target=name, users=group.user_count)
     return group
@@ -135,7 +135,7 @@ def put_member(
     telling: Telling | None = None,
 ) -> GroupMember:
     """Take a user into a group, or change whether they manage it."""
-    group = _to_change(tx, by, name)
+    group = _permitted(tx, by, name, change=True)
     user_id = users.get(tx, user).id
     was_manager = _standing(tx, group.id, user_id)
     if was_manager and not is_manager:
@@ -168,13 +168,13 @@ def put_member(
 
 def remove_member(tx: Tx, now_ms: int, by: Principal, name: str, user: str) -> None:
     """Take a user out of a group."""
-    group = _to_change(tx, by, name)
+    group = _permitted(tx, by, name, change=True)
     _end(tx, now_ms, by, group, user, users.get(tx, user).id)
 
 
 def leave(tx: Tx, now_ms: int, by: Principal, name: str) -> None:
     """Leave a group."""
-    permissions.require_site(by, SiteAction.LEAVE_GROUP)
+    require_site(by, SiteAction.LEAVE_GROUP)
     _end(tx, now_ms, by, _permitted(tx, by, name, change=False), by.name, by.user_id or 0)
 
 
@@ -200,10 +200,6 @@ def _keep_a_manager(tx: Tx, group: Group, user: str) -> None:
             f"{user} is the only manager of the group {group.name}.",
             "Make somebody else a manager, or delete the group.",
         )
-
-
-def _to_change(tx: Tx, by: Principal, name: str) -> Group:
-    return _permitted(tx, by, name, change=True)
 
 
 def _permitted(tx: Tx, by: Principal, name: str, *, change: bool) -> Group:

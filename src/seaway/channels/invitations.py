@@ -16,10 +16,10 @@ from sqlalchemy import delete, func, insert, select
 
 from seaway import audit, ids
 from seaway.accounts import emails
-from seaway.accounts.permissions import SiteAction
+from seaway.accounts.permissions import SiteAction, require_site, require_verified
 from seaway.accounts.principal import Principal
 from seaway.audit import Event
-from seaway.channels import channels, members, permissions
+from seaway.channels import channels, members
 from seaway.channels.permissions import Access
 from seaway.channels.roles import Action, Role, strongest
 from seaway.channels.telling import Telling, caused_by, tell
@@ -56,7 +56,7 @@ def invite(
 
     The secret of the link is returned for the operator, whose Seaway may have no mail; nobody else is shown it.
     """
-    access = _to_change(tx, by, channel)
+    access = channels.require(tx, by, Action.ADMIT, channel)
     if role is Role.OWNER:
         raise Malformed(f"{channel} has exactly one owner.", "Invite a viewer or a contributor.")
     folded = emails.folded(address)
@@ -75,13 +75,13 @@ def resend(
     tx: Tx, now_ms: int, by: Principal, channel: str, invitation_id: int, *, telling: Telling | None
 ) -> tuple[Invitation, str]:
     """Send another link, good for another week; the one before it is good for nothing from now on."""
-    old = _of_channel(tx, _to_change(tx, by, channel), invitation_id)
+    old = _of_channel(tx, channels.require(tx, by, Action.ADMIT, channel), invitation_id)
     return invite(tx, now_ms, by, channel, old.address, old.role, telling=telling)
 
 
 def withdraw(tx: Tx, now_ms: int, by: Principal, channel: str, invitation_id: int) -> None:
     """Take an invitation back."""
-    old = _of_channel(tx, _to_change(tx, by, channel), invitation_id)
+    old = _of_channel(tx, channels.require(tx, by, Action.ADMIT, channel), invitation_id)
     tx.execute(delete(invitations).where(invitations.c.id == invitation_id))
     audit.write(tx, now_ms, by.actor, Event.INVITATION_WITHDRAWN, channel=channel, target=old.address)
 
@@ -111,9 +111,9 @@ def look(tx: Tx, now_ms: int, secret: str) -> Invitation:
 
 
 def accept(tx: Tx, now_ms: int, by: Principal, secret: str, *, telling: Telling | None = None) -> Invitation:
-    """Become a member; in a transaction of the channel that `look` names, or of the house."""
-    permissions.require_site(by, SiteAction.JOIN)
-    permissions.require_verified(by)
+    """Become a member; in a transaction of the channel that `look` names, or of the site."""
+    require_site(by, SiteAction.JOIN)
+    require_verified(by)
     invitation = _take(tx, now_ms, secret)
     access = channels.access_of(tx, invitation.channel, by)
     assert access is not None
@@ -171,10 +171,6 @@ def _of_channel(tx: Tx, access: Access, invitation_id: int) -> Invitation:
     if row is None:
         raise NotFound("There is no such invitation.", "It may have been answered meanwhile.")
     return _of(row)
-
-
-def _to_change(tx: Tx, by: Principal, channel: str) -> Access:
-    return channels.require(tx, by, Action.ADMIT, channel)
 
 
 def _refuse_too_many(tx: Tx, now_ms: int, channel_id: int, channel: str) -> None:

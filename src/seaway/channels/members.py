@@ -15,7 +15,6 @@ from seaway.accounts import users
 from seaway.accounts.principal import Principal
 from seaway.audit import Event
 from seaway.channels import channels, permissions
-from seaway.channels.permissions import Access
 from seaway.channels.roles import Action, Role
 from seaway.channels.telling import Telling, caused_by, tell
 from seaway.database.engine import Tx
@@ -92,7 +91,7 @@ def put(
     tx: Tx, now_ms: int, by: Principal, channel: str, user: str, role: Role, *, telling: Telling | None = None
 ) -> Member:
     """Make a user a member at once and tell them, or change the role; ownership moves only by transfer."""
-    access = _to_change(tx, by, channel)
+    access = channels.require(tx, by, Action.ADMIT, channel)
     user_id = users.get(tx, user).id
     known = role_of(tx, access.channel_id, user_id)
     if Role.OWNER in (role, known):
@@ -111,7 +110,7 @@ def put(
 
 def remove(tx: Tx, now_ms: int, by: Principal, channel: str, user: str) -> None:
     """End somebody's membership."""
-    access = _to_change(tx, by, channel)
+    access = channels.require(tx, by, Action.ADMIT, channel)
     _end(tx, access.channel_id, channel, user, users.get(tx, user).id)
     audit.write(tx, now_ms, by.actor, Event.MEMBER_REMOVED, channel=channel, target=user)
 
@@ -132,7 +131,7 @@ def put_group(tx: Tx, now_ms: int, by: Principal, channel: str, group: str, role
 
     Adding one needs membership in it, or a site admin: a group is not given to channels of people it does not know.
     """
-    access = _to_change(tx, by, channel)
+    access = channels.require(tx, by, Action.ADMIT, channel)
     group_id = _group_id(tx, group)
     if role is Role.OWNER:
         raise Malformed("A group cannot own a channel.", "A channel has exactly one owner, who is a user.")
@@ -154,7 +153,7 @@ def put_group(tx: Tx, now_ms: int, by: Principal, channel: str, group: str, role
 
 def remove_group(tx: Tx, now_ms: int, by: Principal, channel: str, group: str) -> None:
     """End the membership of a group; who is in it keeps what they are by themselves and through other groups."""
-    access = _to_change(tx, by, channel)
+    access = channels.require(tx, by, Action.ADMIT, channel)
     removed = tx.execute(delete(channel_groups).where(*_of_group(access.channel_id, _group_id(tx, group))))
     if not removed.rowcount:
         raise NotFound(f"The group {group} is not a member of {channel}.", "Look at the list of members.")
@@ -188,10 +187,6 @@ def exchange_owner(tx: Tx, now_ms: int, channel_id: int, new_owner_id: int) -> N
         .values(role=Role.CONTRIBUTOR.value)
     )
     put_row(tx, now_ms, channel_id, new_owner_id, Role.OWNER)
-
-
-def _to_change(tx: Tx, by: Principal, channel: str) -> Access:
-    return channels.require(tx, by, Action.ADMIT, channel)
 
 
 def _end(tx: Tx, channel_id: int, channel: str, user: str, user_id: int) -> None:

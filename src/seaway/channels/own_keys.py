@@ -14,10 +14,10 @@ from sqlalchemy import or_, update
 
 from seaway.accounts import keys, users
 from seaway.accounts.keys import Key
-from seaway.accounts.permissions import SiteAction
+from seaway.accounts.permissions import SiteAction, require_site, require_verified
 from seaway.accounts.principal import Mode, Principal
 from seaway.accounts.users import User
-from seaway.channels import channels, permissions
+from seaway.channels import channels
 from seaway.channels.roles import Action
 from seaway.channels.telling import Telling, tell
 from seaway.clock import DAY_MS
@@ -51,8 +51,8 @@ def add(
     rules: KeyRules,
 ) -> tuple[Key, str]:
     """Make a key and return it with its secret, this once; `days` of None: it does not expire."""
-    permissions.require_site(by, SiteAction.OPEN_ACCOUNT)
-    permissions.require_verified(by)
+    require_site(by, SiteAction.OPEN_ACCOUNT)
+    require_verified(by)
     user = users.get(tx, by.name)
     _check_days(days, rules)
     channel_ids = None if channel_names is None else [_readable(tx, by, channel) for channel in channel_names]
@@ -65,7 +65,7 @@ def add(
 
 def listed(tx: Tx, by: Principal) -> list[Key]:
     """Every key of whoever asks, revoked ones too, by name."""
-    permissions.require_site(by, SiteAction.READ_ACCOUNT)
+    require_site(by, SiteAction.READ_ACCOUNT)
     return keys.all_keys(tx, by.user_id or 0)
 
 
@@ -108,7 +108,7 @@ def warn_of_ends(tx: Tx, now_ms: int, *, telling: Telling | None) -> int:
 
 
 def _self(tx: Tx, by: Principal) -> User:
-    permissions.require_site(by, SiteAction.CHANGE_ACCOUNT)
+    require_site(by, SiteAction.CHANGE_ACCOUNT)
     return users.get(tx, by.name)
 
 

@@ -1,10 +1,10 @@
 """
-May this principal do this here? The only answer; nothing else decides.
+May this principal do this in a channel? For accounts and the site, `accounts.permissions` decides.
 
 1. Who may not read a channel learns nothing of it: an unknown and a hidden channel are the same refusal.
 2. A key never gives more than its user's role gives at this moment, and its mode, its channels and its package
    names narrow that. A workflow has no role: the mode of its publisher alone decides, in that publisher's channel.
-3. What only a person may do, no key does, whatever its mode; what a session must be fresh for, an older one does not
+3. What only a person may do, no key does, whatever its mode; what needs a fresh session is refused to an older one
    (`accounts.permissions.Proof`).
 4. The verdict is a function of values: what they are is asked of the database at each request.
 """
@@ -12,23 +12,17 @@ May this principal do this here? The only answer; nothing else decides.
 from dataclasses import dataclass
 from enum import Enum
 
-from seaway.accounts import permissions as of_accounts
-from seaway.accounts.permissions import SiteAction, needs_credential, require_fresh, require_second_factor
+from seaway.accounts.permissions import SiteAction, needs_credential, require_fresh, require_second_factor, require_site
 from seaway.accounts.principal import Carrier, Principal
 from seaway.channels.roles import BY_ADMIN, BY_ROLE, BY_WORKFLOW, TO_OWN_FILES, Action, Role
 from seaway.errors import NotAllowed, NotFound
-
-# Kept with the accounts, whose own changes ask them too.
-require_site = of_accounts.require_site
-require_verified = of_accounts.require_verified
-require_factor_to_own = of_accounts.require_factor_to_own
 
 
 class Verdict(Enum):
     """The four answers."""
 
     ALLOWED = "allowed"
-    STALE = "stale"  # may, once they have proved anew that they are there
+    STALE = "stale"  # allowed after a fresh sign-in
     FORBIDDEN = "forbidden"  # may know of the channel, may not do this
     HIDDEN = "hidden"  # may not know of the channel
 

@@ -17,11 +17,10 @@ from sqlalchemy import BigInteger, Column, ColumnElement, Label, Row, bindparam,
 
 from seaway import audit
 from seaway.accounts import users
-from seaway.accounts.permissions import SiteAction
+from seaway.accounts.permissions import SiteAction, require_site
 from seaway.accounts.principal import Principal
 from seaway.audit import Event
 from seaway.channels import channels as all_channels
-from seaway.channels import permissions
 from seaway.channels.roles import Role
 from seaway.database.engine import Tx
 from seaway.database.tables import channels, members, resumable_pieces, resumable_uploads, subdirs
@@ -178,7 +177,7 @@ def of_users(tx: Tx, user_ids: Collection[int], user_quota: int | None) -> dict[
 
 def set_of_channel(tx: Tx, now_ms: int, by: Principal, channel: str, quota: int | None) -> None:
     """Say how many bytes a channel may hold; None: as many as there is room for."""
-    permissions.require_site(by, SiteAction.CHANGE_SITE)
+    require_site(by, SiteAction.CHANGE_SITE)
     _check(quota)
     found = all_channels.get(tx, channel)
     tx.execute(update(channels).where(channels.c.id == found.id).values(quota_bytes=quota))
@@ -187,7 +186,7 @@ def set_of_channel(tx: Tx, now_ms: int, by: Principal, channel: str, quota: int 
 
 def set_of_user(tx: Tx, now_ms: int, by: Principal, user: str, quota: int | None) -> None:
     """Say how many bytes all channels of a user together may hold; None: what the site gives to everybody."""
-    permissions.require_site(by, SiteAction.CHANGE_SITE)
+    require_site(by, SiteAction.CHANGE_SITE)
     _check(quota)
     found = users.get(tx, user)
     tx.execute(update(user_rows).where(user_rows.c.id == found.id).values(quota_bytes=quota))

@@ -10,24 +10,22 @@ The API keys with access to a channel, for the user they belong to.
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import and_, func, or_, select
+from sqlalchemy import or_, select
 
 from seaway.accounts.keys import patterns_of
-from seaway.accounts.permissions import SiteAction
+from seaway.accounts.permissions import SiteAction, require_site
 from seaway.accounts.principal import Mode, Principal
-from seaway.channels import channels, permissions
-from seaway.channels.roles import Action, Role, strongest
+from seaway.channels import channels
+from seaway.channels.roles import Action
 from seaway.database.engine import Tx
-from seaway.database.tables import channel_groups, group_members, key_channels, keys, members, users
+from seaway.database.tables import key_channels, keys
 
 
 @dataclass(frozen=True, slots=True)
 class ReachingKey:
-    """A valid key with access to a channel; `role` is None of a site admin who is no member of it."""
+    """A valid key with access to a channel."""
 
     name: str
-    user: str
-    role: Role | None
     mode: Mode
     for_all_channels: bool
     patterns: tuple[str, ...]
@@ -38,29 +36,18 @@ class ReachingKey:
 
 def of_oneself(tx: Tx, now_ms: int, by: Principal, channel: str) -> list[ReachingKey]:
     """Return the caller's keys with access to the channel, by name."""
-    permissions.require_site(by, SiteAction.READ_ACCOUNT)
-    return _found(tx, now_ms, channels.require(tx, by, Action.SEE_MEMBERS, channel).channel_id, by.user_id)
-
-
-def _found(tx: Tx, now_ms: int, channel_id: int, user_id: int | None) -> list[ReachingKey]:
-    by_group = (
-        select(func.min(channel_groups.c.role))  # «contributor» comes before «viewer», as in `channels.access_of`
-        .join(group_members, group_members.c.group_id == channel_groups.c.group_id)
-        .where(channel_groups.c.channel_id == channel_id, group_members.c.user_id == users.c.id)
-        .scalar_subquery()
-    )
+    require_site(by, SiteAction.READ_ACCOUNT)
+    channel_id = channels.require(tx, by, Action.SEE_MEMBERS, channel).channel_id
     is_for_it = select(key_channels.c.key_id).where(
         key_channels.c.key_id == keys.c.id, key_channels.c.channel_id == channel_id
     )
     query = (
         select(
-            keys.c.name, users.c.name.label("user"), members.c.role, by_group.label("by_group"), keys.c.mode,
-            keys.c.all_channels, keys.c.patterns, keys.c.created_at, keys.c.expires_at, keys.c.used_at,
+            keys.c.name, keys.c.mode, keys.c.all_channels, keys.c.patterns, keys.c.created_at, keys.c.expires_at,
+            keys.c.used_at,
         )
-        .join(users, users.c.id == keys.c.user_id)
-        .outerjoin(members, and_(members.c.channel_id == channel_id, members.c.user_id == users.c.id))
         .where(
-            users.c.id == user_id,
+            keys.c.user_id == by.user_id,
             keys.c.revoked_at.is_(None),
             or_(keys.c.expires_at.is_(None), keys.c.expires_at > now_ms),
             or_(keys.c.all_channels, is_for_it.exists()),
@@ -73,8 +60,6 @@ def _found(tx: Tx, now_ms: int, channel_id: int, user_id: int | None) -> list[Re
 def _key(row: Any) -> ReachingKey:
     return ReachingKey(
         name=row.name,
-        user=row.user,
-        role=strongest(row.role, row.by_group),
         mode=Mode[row.mode],
         for_all_channels=row.all_channels,
         patterns=patterns_of(row.patterns),

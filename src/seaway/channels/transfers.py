@@ -17,10 +17,10 @@ from sqlalchemy import delete, exists, insert, select
 
 from seaway import audit
 from seaway.accounts import users
-from seaway.accounts.permissions import SiteAction
+from seaway.accounts.permissions import SiteAction, require_factor_to_own, require_site, require_verified
 from seaway.accounts.principal import Principal
 from seaway.audit import Event
-from seaway.channels import channels, invitations, members, permissions
+from seaway.channels import channels, invitations, members
 from seaway.channels.roles import Action, Role
 from seaway.channels.telling import Telling, caused_by, tell
 from seaway.clock import DAY_MS
@@ -90,10 +90,10 @@ def offer(
 
 
 def accept(tx: Tx, now_ms: int, by: Principal, channel: str, *, telling: Telling | None = None) -> Transfer:
-    """Become the owner of a channel that was offered to one; in a transaction of that channel, or of the house."""
-    permissions.require_site(by, SiteAction.TAKE_CHANNEL)
-    permissions.require_verified(by)
-    permissions.require_factor_to_own(by)
+    """Become the owner of a channel that was offered to one; in a transaction of that channel, or of the site."""
+    require_site(by, SiteAction.TAKE_CHANNEL)
+    require_verified(by)
+    require_factor_to_own(by)
     transfer = _take(tx, now_ms, by, channel)
     assert by.user_id is not None
     members.exchange_owner(tx, now_ms, transfer.channel_id, by.user_id)
@@ -116,7 +116,7 @@ def accept(tx: Tx, now_ms: int, by: Principal, channel: str, *, telling: Telling
 
 def decline(tx: Tx, now_ms: int, by: Principal, channel: str, *, telling: Telling | None = None) -> Transfer:
     """Refuse a channel that was offered to one."""
-    permissions.require_site(by, SiteAction.JOIN)
+    require_site(by, SiteAction.JOIN)
     transfer = _take(tx, now_ms, by, channel)
     audit.write(tx, now_ms, by.actor, Event.TRANSFER_DECLINED, channel=channel, target=by.name)
     tell(
@@ -144,7 +144,7 @@ def cancel(tx: Tx, now_ms: int, by: Principal, channel: str) -> Transfer:
 
 def give(tx: Tx, now_ms: int, by: Principal, channel: str, new_owner: str) -> None:
     """Give a channel to a user at once, as the operator and admins may: its owner may be gone for good."""
-    permissions.require_site(by, SiteAction.CHANGE_SITE)
+    require_site(by, SiteAction.CHANGE_SITE)
     access = channels.require(tx, by, Action.TRANSFER, channel)
     members.exchange_owner(tx, now_ms, access.channel_id, users.get(tx, new_owner).id)
     invitations.withdraw_all(tx, access.channel_id)

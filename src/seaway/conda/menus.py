@@ -36,8 +36,8 @@ def check(path: str, data: bytes) -> None:
         if not used <= _NOT_PATHS or not paths.is_safe(_PLACEHOLDER.sub("x", name)):
             raise Refused(
                 Reason.UNSAFE_PATH,
-                f"{path[:120]!a} of the package names the shortcut {name[:120]!a}, which would be written elsewhere.",
-                "Give menus and their items names without slashes.",
+                f"{path[:120]!a} of the package names the shortcut {name[:120]!a}, which would be written outside the folder for shortcuts.",
+                "Use relative names without .., backslashes or placeholders for folders.",
             )
 
 

@@ -214,7 +214,11 @@ def _check_paths(index: dict[str, Any]) -> None:
 
 def _check_name(name: str, what: str) -> None:
     if not paths.is_safe_name(name):
-        raise Refused(Reason.UNSAFE_PATH, f"{what} is {name[:120]!a}, which cannot be the name of a file or folder.")
+        raise Refused(
+            Reason.UNSAFE_PATH,
+            f"{what} is {name[:120]!a}, which cannot be the name of a file or folder.",
+            "Use a name without slashes, then build the package again.",
+        )
 
 
 def _check_identity(index: dict[str, Any]) -> None:
@@ -307,7 +311,11 @@ def _check_no_controls(value: object, what: str) -> None:
     """Refuse control characters in every text and key of a value, however deep; its nesting is bounded."""
     if isinstance(value, str):
         if has_controls(value):
-            _refuse_field(f"{what} holds a control character, such as a tab or a line feed,")
+            raise Refused(
+                Reason.BAD_FIELD,
+                f"{what} contains a control character, such as a tab or a line feed.",
+                "Remove it from the recipe, then build the package again.",
+            )
     elif isinstance(value, dict):
         for key, inner in value.items():
             _check_no_controls(key, what)

@@ -40,7 +40,11 @@ def is_safe_name(name: str) -> bool:
 def check(path: str, what: str = "The package holds the path", *, max_bytes: int = MAX_BYTES) -> None:
     """Refuse a path that could leave its folder or that some system cannot write; `what` introduces it in the message."""
     if not is_safe(path, max_bytes):
-        raise Refused(Reason.UNSAFE_PATH, f"{what} {path[:120]!a}, which cannot be written safely on every system.")
+        raise Refused(
+            Reason.UNSAFE_PATH,
+            f"{what} {path[:120]!a}, which cannot be written safely on every system.",
+            "Use relative paths without .., drive letters, backslashes or control characters, then build the package again.",
+        )
 
 
 def _has_drive(path: str, parts: list[str]) -> bool:

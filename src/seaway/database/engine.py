@@ -38,11 +38,11 @@ class Database(ABC):
 
     @abstractmethod
     def write_site(self) -> AbstractContextManager[Tx]:
-        """Lock the whole site and write: for rare changes by admins and the command line, never for the anonymous."""
+        """Lock the whole site and write: for commands, site admins, the end of an account, cleanup; never for anonymous requests."""
 
     @abstractmethod
     def write_part(self) -> AbstractContextManager[Tx]:
-        """Write what the transaction locks (`hold`, `hold_blobs`), what it only adds, and what bears others beside it."""
+        """Write what the transaction locks (`hold`, `hold_blobs`), what it only adds, or rows that concurrent transactions may change."""
 
     @contextmanager
     def write_channel(self, name: str) -> Iterator[Tx]:
@@ -113,7 +113,7 @@ def explained() -> Iterator[None]:
             raise Unavailable("The database went away.", "Try again in a moment.", cause=str(error.orig)) from error
         if getattr(error.orig, "sqlstate", None) in _AT_ONCE:
             raise Unavailable(
-                "Somebody changed the same at this moment.", "Try again.", cause=str(error.orig)
+                "Another request changed the same data at this moment.", "Try again.", cause=str(error.orig)
             ) from error
         raise
 

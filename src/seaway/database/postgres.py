@@ -117,7 +117,7 @@ class PostgresDatabase(Database):
     @contextmanager
     def _transaction(self, house: sqlalchemy.TextClause) -> Iterator[Tx]:
         with explained(), self.engine.connect() as connection, connection.begin():
-            connection.execute(house, {"key": _HOUSE})
+            connection.execute(house, {"key": _SITE})
             yield connection
 
     def _set_up_connection(self, connection: psycopg.Connection, _record: object) -> None:
@@ -175,4 +175,4 @@ def _number(digest: bytes) -> int:
     return int.from_bytes(digest[:8], "big", signed=True)
 
 
-_HOUSE = _key("house")
+_SITE = _key("house")

@@ -96,8 +96,8 @@ async def _find(request: Request, accepted: Accepted) -> Principal:
     found = await to_thread.run_sync(_identify, request, secrets, accepted)
     if authorizations and found.is_anonymous:
         raise BadCredential(
-            "The API key or token in the Authorization header is not good here.",
-            "Send another one, or check that yours is still good.",
+            "The API key or token in the Authorization header is not valid for this request.",
+            "Check that it has not expired or been revoked, or send another one.",
         )
     if found.is_person and request.method not in _SAFE:
         _require_own_site(request)

@@ -1,5 +1,5 @@
 """
-How often one caller may ask for what anybody may ask for and what costs more than a look: searches, lists of channels and
+Limits on requests that anyone can send and that cost more than a lookup: searches, lists of channels and
 of packages (by address), lists of the files in a package and comparisons of them (by user, publisher or address).
 
 1. Counted in the memory of each worker. A row in the database would be a commit for each read, and a commit makes every
@@ -21,7 +21,7 @@ COMPARISON = 10  # what comparing two lists of files counts
 
 
 def caller_of(by: Principal) -> str:
-    """What stands for a caller in limits: the user, the publishers of a workflow, or the address."""
+    """Return the key of a caller in limits: the user, the publishers of a workflow, or the address."""
     if by.workflow is not None:
         return " ".join(["publishers", *sorted(str(grant.publisher_id) for grant in by.grants)])
     return shortened(by.address) if by.user_id is None else f"user {by.user_id}"

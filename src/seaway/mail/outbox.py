@@ -42,7 +42,7 @@ class Seals(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """Whose action causes an email to somebody else, of which kind it is, and about which channel or group."""
+    """Sender, kind and subject of an email that one user causes to another."""
 
     sender: str
     kind: str

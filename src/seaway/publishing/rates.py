@@ -110,7 +110,7 @@ class RefusedTime:
 
 
 def sender_of(by: Principal) -> Sender:
-    """Whom a share of the server is given to: a user, or the publishers of a workflow; None for the operator."""
+    """Return the sender that an upload counts against: a user, or the publishers of a workflow; None for the operator."""
     return None if by.is_operator else _subject(by)
 
 

@@ -8,7 +8,9 @@ Speak HTTP/1.1 with uvicorn, with bounds on what a client may send before a rout
    closed after that time, or after uvicorn's keep-alive time where a request was answered on it.
 3. The rest of a body whose request is answered already is read and dropped for as long as it comes at the pace that
    `http.bodies` asks of every body.
-4. A refusal is heard: the connection stays open for reading for `LINGER_SECONDS`, since closing a socket with unread
+4. At most `MAX_PIPELINED` requests wait on one connection while another is answered, and nothing is read until one of
+   them is answered. A client that sends more loses the connection, for which RFC 9112, 9.3.2 has it prepared.
+5. A refusal is heard: the connection stays open for reading for `LINGER_SECONDS`, since closing a socket with unread
    bytes resets it, and a reset takes the answer away from the client.
 
 The time of a body that a route reads is bounded in `http.bodies`.
@@ -24,6 +26,7 @@ from seaway.http.bodies import LEAST_BYTES_PER_SECOND
 
 MAX_HEAD_BYTES = 64 * 1024
 MAX_HEADERS = 128
+MAX_PIPELINED = 16
 HEAD_SECONDS = 20.0
 LINGER_SECONDS = 2.0
 _FIELD_BYTES = 4  # the colon, the space and the line end of a header
@@ -33,11 +36,11 @@ _TOO_LARGE = (
     f"The head of the request has more than {MAX_HEAD_BYTES:,} bytes or {MAX_HEADERS} headers: send a smaller one."
 )
 _TOO_SLOW = f"The head of the request did not arrive within {HEAD_SECONDS:.0f} seconds: send it again."
-_MALFORMED = "The request cannot be read as HTTP/1.1: send it again, well formed."
+_MALFORMED = "The request is not valid HTTP/1.1: check the client that sent it."
 
 
-class _HeadTooLarge(Exception):
-    """The parser has a whole head, which is too large."""
+class _OverBound(Exception):
+    """The parser has a whole head, which is too large or comes behind too many others."""
 
 
 class BoundedHttpProtocol(HttpToolsProtocol):
@@ -76,9 +79,11 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Hand the request to the routes."""
-        if len(self.headers) > MAX_HEADERS or (self._framing_bytes > MAX_HEAD_BYTES < self._head_bytes()):
+        if len(self.headers) > MAX_HEADERS or self._head_bytes() > MAX_HEAD_BYTES:
             self._is_too_large = True
-            raise _HeadTooLarge
+            raise _OverBound
+        if len(self.pipeline) >= MAX_PIPELINED:
+            raise _OverBound
         if self._timer is not None:
             self._stop_timer()
         self._in_body, self._framing_bytes = True, 0
@@ -97,6 +102,12 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if self.cycle.response_complete:
             self._stop_timer()
             self._start_timer()
+
+    def on_response_complete(self) -> None:
+        """Answer the next request that waits; read on when none does."""
+        super().on_response_complete()
+        if self.pipeline:
+            self.flow.pause_reading()
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what the parser refused, or what a bound made it refuse."""
@@ -148,7 +159,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self.cycle.message_event.set()
         head = (
             f"HTTP/1.1 {status.value} {status.phrase}\r\nContent-Type: text/plain; charset=utf-8\r\n"
-            f"Content-Length: {len(sentence)}\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n"
+            f"Content-Length: {len(sentence)}\r\nCache-Control: private, no-store\r\nConnection: close\r\n\r\n"
         )
         self.transport.write((head + sentence).encode("ascii"))
         if self.transport.can_write_eof():

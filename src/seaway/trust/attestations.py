@@ -41,8 +41,8 @@ RUN = 21
 GITHUB = "github"
 GITLAB = "gitlab"
 _KINDS = (GITHUB, GITLAB)
-# Where repositories live whose issuer has an address of its own.
 _MERGE_REQUEST = "refs/merge-requests/"  # GitLab: Fulcio makes refs/heads/BRANCH of it
+# Where repositories live whose issuer has an address of its own.
 _sites = {"https://token.actions.githubusercontent.com": "https://github.com"}
 
 
@@ -256,7 +256,7 @@ def check_identity(claims: Mapping[int, str], run: Run) -> None:
                 f"its {what} is {stated[:200]!a}, and the upload comes from {' or '.join(sorted(allowed))}",
             )
     if run.event.lower() in DENIED_EVENTS:
-        _refuse(Reason.OTHER_IDENTITY, f"its run was started by {run.event}, which strangers can cause")
+        _refuse(Reason.OTHER_IDENTITY, f"its run was started by {run.event}, which anyone can trigger")
 
 
 def _require_object(content: bytes, reason: Reason) -> dict[str, Any]:

@@ -13,10 +13,9 @@ from urllib.parse import SplitResult, urlsplit
 from sqlalchemy import delete, insert, select, update
 
 from seaway import audit
-from seaway.accounts.permissions import SiteAction
+from seaway.accounts.permissions import SiteAction, require_site
 from seaway.accounts.principal import Principal
 from seaway.audit import Event
-from seaway.channels import permissions
 from seaway.database.engine import Tx
 from seaway.database.tables import issuer_keys
 from seaway.database.tables import issuers as rows
@@ -87,7 +86,7 @@ def get(tx: Tx, name: str) -> Issuer:
 
 def add(tx: Tx, now_ms: int, by: Principal, name: str, *, kind: str, issuer: str, rules: str = "") -> Issuer:
     """Register an issuer; from then on its tokens are looked at, and its keys are fetched when one comes."""
-    permissions.require_site(by, SiteAction.CHANGE_SITE)
+    require_site(by, SiteAction.CHANGE_SITE)
     if not re.fullmatch(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?", name):
         raise NameTaken(f"{name[:60]!a} cannot be the name of an issuer.", "Use lower case letters, digits and -.")
     require_address(issuer)
@@ -101,7 +100,7 @@ def add(tx: Tx, now_ms: int, by: Principal, name: str, *, kind: str, issuer: str
 
 def remove(tx: Tx, now_ms: int, by: Principal, name: str) -> Issuer:
     """Forget an issuer; its publishers stay in their channels and match nothing."""
-    permissions.require_site(by, SiteAction.CHANGE_SITE)
+    require_site(by, SiteAction.CHANGE_SITE)
     found = get(tx, name)
     if found.is_builtin:
         raise Malformed(f"Seaway knows {name} by itself.", "It can be disabled instead.")
@@ -153,7 +152,7 @@ def _split(url: str) -> SplitResult:
 
 
 def _change(tx: Tx, now_ms: int, by: Principal, name: str, **values: bool | str | None) -> Issuer:
-    permissions.require_site(by, SiteAction.CHANGE_SITE)
+    require_site(by, SiteAction.CHANGE_SITE)
     found = get(tx, name)
     changed = tx.execute(update(rows).where(rows.c.issuer == found.issuer).values(values)).rowcount
     if not changed:

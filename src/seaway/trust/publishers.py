@@ -17,6 +17,7 @@ from sqlalchemy import Row, Select, delete, func, insert, select, update
 
 from seaway import audit
 from seaway.accounts.keys import check_patterns
+from seaway.accounts.permissions import require_verified
 from seaway.accounts.principal import Mode, Principal
 from seaway.audit import Event
 from seaway.channels import channels, permissions
@@ -221,7 +222,7 @@ def require_change(tx: Tx, by: Principal, channel: str) -> int:
     """The channel's id if `by` may change its publishers now; otherwise the refusal."""
     access = channels.access_of(tx, channel, by)
     allowed = permissions.require(by, Action.ADMIT, access, channel_name=channel)
-    permissions.require_verified(by)
+    require_verified(by)
     return allowed.channel_id
 
 

@@ -8,11 +8,10 @@ from starlette.responses import Response
 
 from seaway.accounts import users
 from seaway.accounts.parts import Accounts
-from seaway.accounts.permissions import SiteAction
+from seaway.accounts.permissions import SiteAction, require_site, require_verified
 from seaway.accounts.principal import Principal
 from seaway.accounts.throttle import Rate, take
 from seaway.channels import channels
-from seaway.channels.permissions import require_site, require_verified
 from seaway.errors import NotConfirmed, SeawayError, TooMany
 from seaway.http.forms import form_of, takes_file
 from seaway.http.house import House

@@ -5,9 +5,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from seaway.accounts import people
-from seaway.accounts.permissions import SiteAction
+from seaway.accounts.permissions import SiteAction, require_site
 from seaway.accounts.principal import Principal
-from seaway.channels.permissions import require_site
 from seaway.errors import TooMany
 from seaway.web.asking import accounts_of, for_person
 from seaway.web.shell import page

@@ -21,11 +21,10 @@ from starlette.responses import RedirectResponse, Response
 from seaway.accounts import clients, throttle, tool_codes, tools
 from seaway.accounts.clients import CLIENTS
 from seaway.accounts.parts import Accounts
-from seaway.accounts.permissions import SiteAction, require_site
+from seaway.accounts.permissions import SiteAction, require_site, require_verified
 from seaway.accounts.principal import Principal
 from seaway.accounts.throttle import Rate
 from seaway.accounts.tool_codes import Device, Wish
-from seaway.channels.permissions import require_verified
 from seaway.errors import Malformed, NotFound, SeawayError
 from seaway.http.forms import form_of
 from seaway.web.asking import accounts_of, for_person, refused

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query
 from pydantic import ConfigDict, Field
 
 from seaway.accounts import leaving, sessions, tools, users
-from seaway.accounts.permissions import SiteAction
+from seaway.accounts.permissions import SiteAction, require_site
 from seaway.accounts.principal import Carrier
 from seaway.accounts.sessions import Session
 from seaway.accounts.tools import Grant
@@ -14,7 +14,6 @@ from seaway.accounts.users import MAX_DISPLAY_NAME, User
 from seaway.api.v1.asking import Asked, Call, Id
 from seaway.api.v1.keys import ModeName
 from seaway.api.v1.shapes import Given, Moment, Page, Shown, whole
-from seaway.channels import permissions
 from seaway.clock import moment
 from seaway.errors import Malformed
 
@@ -58,7 +57,7 @@ Confirm = Annotated[str, Query(description="Your user name again, to say that yo
 @router.get("/me", operation_id="getAccount")
 def get_account(call: Asked) -> Account:
     """Your account, and what this credential is good for."""
-    permissions.require_site(call.by, SiteAction.READ_ACCOUNT)
+    require_site(call.by, SiteAction.READ_ACCOUNT)
     with call.read() as tx:
         return _account(call, users.get(tx, call.by.name))
 
@@ -66,7 +65,7 @@ def get_account(call: Asked) -> Account:
 @router.patch("/me", operation_id="changeAccount")
 def change_account(call: Asked, given: AccountChange) -> Account:
     """Change how others read your name; what is left out stays. Only a person can."""
-    permissions.require_site(call.by, SiteAction.CHANGE_ACCOUNT)
+    require_site(call.by, SiteAction.CHANGE_ACCOUNT)
     with call.write_own() as tx:
         if given.display_name is not None:
             users.set_display_name(tx, call.now_ms, call.by, call.by.name, given.display_name)
@@ -76,7 +75,7 @@ def change_account(call: Asked, given: AccountChange) -> Account:
 @router.delete("/me", operation_id="removeAccount", status_code=204)
 def remove_account(call: Asked, confirm: Confirm) -> None:
     """Delete your account with its keys, sessions and tools; for a person who owns no channel, signed in just now."""
-    permissions.require_site(call.by, SiteAction.REMOVE_ACCOUNT)
+    require_site(call.by, SiteAction.REMOVE_ACCOUNT)
     if confirm != call.by.name:
         raise Malformed("That is not the name of this account.", f"Send confirm={call.by.name} to delete it.")
     with call.read() as tx:
@@ -125,7 +124,7 @@ class ToolShown(Shown):
 @router.get("/me/sessions", operation_id="listSessions")
 def list_sessions(call: Asked) -> Page[SessionShown]:
     """The browsers in which you are signed in, the one that was used last first."""
-    permissions.require_site(call.by, SiteAction.READ_ACCOUNT)
+    require_site(call.by, SiteAction.READ_ACCOUNT)
     with call.read() as tx:
         found = sessions.of_user(tx, call.by.user_id or 0, call.now_ms)
     return whole([_session(call, session) for session in found])
@@ -134,7 +133,7 @@ def list_sessions(call: Asked) -> Page[SessionShown]:
 @router.delete("/me/sessions/{session}", operation_id="endSession", status_code=204)
 def end_session(call: Asked, session: Id) -> None:
     """Sign a browser of yours out."""
-    permissions.require_site(call.by, SiteAction.CHANGE_ACCOUNT)
+    require_site(call.by, SiteAction.CHANGE_ACCOUNT)
     with call.write_own() as tx:
         sessions.end_own(tx, call.now_ms, call.by, session)
 
@@ -142,7 +141,7 @@ def end_session(call: Asked, session: Id) -> None:
 @router.delete("/me/sessions", operation_id="endOtherSessions", status_code=204)
 def end_other_sessions(call: Asked) -> None:
     """Sign every browser of yours out but the one that asks."""
-    permissions.require_site(call.by, SiteAction.CHANGE_ACCOUNT)
+    require_site(call.by, SiteAction.CHANGE_ACCOUNT)
     with call.write_own() as tx:
         sessions.end_others_of(tx, call.now_ms, call.by)
 
@@ -150,7 +149,7 @@ def end_other_sessions(call: Asked) -> None:
 @router.get("/me/tools", operation_id="listTools")
 def list_tools(call: Asked) -> Page[ToolShown]:
     """The tools that you logged in (`pixi auth login --oauth`), the newest first."""
-    permissions.require_site(call.by, SiteAction.READ_ACCOUNT)
+    require_site(call.by, SiteAction.READ_ACCOUNT)
     with call.read() as tx:
         return whole([_tool(grant) for grant in tools.of_user(tx, call.by.user_id or 0, call.now_ms)])
 
@@ -158,7 +157,7 @@ def list_tools(call: Asked) -> Page[ToolShown]:
 @router.delete("/me/tools/{tool}", operation_id="endTool", status_code=204)
 def end_tool(call: Asked, tool: Id) -> None:
     """Log a tool out."""
-    permissions.require_site(call.by, SiteAction.CHANGE_ACCOUNT)
+    require_site(call.by, SiteAction.CHANGE_ACCOUNT)
     with call.write_own() as tx:
         tools.revoke(tx, call.now_ms, call.by, call.by.user_id or 0, tool)
 

@@ -7,10 +7,9 @@ from pydantic import ConfigDict, Field
 
 from seaway.accounts import addresses, emails, signing_up
 from seaway.accounts.emails import MAX_CHARS, Email
-from seaway.accounts.permissions import SiteAction
+from seaway.accounts.permissions import SiteAction, require_site
 from seaway.api.v1.asking import Asked, Call, Id
 from seaway.api.v1.shapes import Given, Moment, Page, Shown, whole
-from seaway.channels import permissions
 from seaway.clock import moment
 from seaway.errors import NotFound
 
@@ -38,7 +37,7 @@ class AddressGiven(Given):
 @router.get("/me/addresses", operation_id="listAddresses")
 def list_addresses(call: Asked) -> Page[AddressShown]:
     """Your addresses, the primary one first."""
-    permissions.require_site(call.by, SiteAction.READ_ACCOUNT)
+    require_site(call.by, SiteAction.READ_ACCOUNT)
     return whole([_shown(email) for email in _of_asker(call)])
 
 
@@ -70,7 +69,7 @@ def send_letter(call: Asked, address: Id) -> None:
 
 def _address_of(call: Call, number: int) -> str:
     """What the number of an address of whoever asks stands for; somebody else's stands for none."""
-    permissions.require_site(call.by, SiteAction.CHANGE_ACCOUNT)
+    require_site(call.by, SiteAction.CHANGE_ACCOUNT)
     address = next((email.address for email in _of_asker(call) if email.id == number), None)
     if address is None:
         raise NotFound("This address is not in your account.", "GET /api/v1/me/addresses lists them.")

@@ -5,12 +5,11 @@ from typing import Any
 from fastapi import APIRouter
 from pydantic import Field
 
-from seaway.accounts.permissions import SiteAction
+from seaway.accounts.permissions import SiteAction, require_site
 from seaway.api.v1.asking import DEFAULT_LIMIT, After, Asked, ChannelName, Limit
 from seaway.api.v1.shapes import Moment, Page, Shown, numbered, page
 from seaway.audit import log
 from seaway.audit.log import Entry
-from seaway.channels import permissions
 from seaway.channels.roles import Action
 from seaway.clock import moment
 
@@ -43,7 +42,7 @@ def of_channel(call: Asked, channel: ChannelName, after: After = "", limit: Limi
 def of_all(call: Asked, after: After = "", limit: Limit = DEFAULT_LIMIT) -> Page[Line]:
     """What was done anywhere, newest first; for site admins who are signed in."""
     before = numbered(after)
-    permissions.require_site(call.by, SiteAction.ADMINISTER)
+    require_site(call.by, SiteAction.ADMINISTER)
     with call.read() as tx:
         found = log.of_all(tx, before=before, limit=limit + 1)
     return page(found, limit, _line, lambda entry: entry.id)

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query
 from pydantic import ConfigDict, Field
 
 from seaway.accounts import users
-from seaway.accounts.permissions import SiteAction
+from seaway.accounts.permissions import SiteAction, require_site
 from seaway.accounts.throttle import Rate
 from seaway.api.v1.asking import DEFAULT_LIMIT, OPEN, After, Asked, ChannelName, Limit, Words
 from seaway.api.v1.quotas import Room, room_of
@@ -102,7 +102,7 @@ def list_channels(call: Asked, q: Words = "", after: After = "", limit: Limit = 
 @router.post("/channels", operation_id="addChannel", status_code=201)
 def add(call: Asked, given: ChannelGiven) -> ChannelShown:
     """Make a channel that you own; it is private unless you say otherwise. A key needs the mode MANAGE and all channels."""
-    permissions.require_site(call.by, SiteAction.ADD_CHANNEL)
+    require_site(call.by, SiteAction.ADD_CHANNEL)
     call.count(Rate.CHANNEL_ADD, str(call.by.user_id))
     png = call.house.logos.draw(call.by, Logo(address=given.logo)) if given.logo else b""
     with call.write_channel(given.name) as tx:
@@ -166,7 +166,7 @@ def remove(call: Asked, channel: ChannelName, confirm: Confirm) -> None:
 @router.get("/channel-names/{channel}", operation_id="checkChannelName")
 def check_name(call: Asked, channel: ChannelName) -> NameShown:
     """Whether you could make a channel of this name; why not is not told, and how often you ask is limited."""
-    permissions.require_site(call.by, SiteAction.ADD_CHANNEL)
+    require_site(call.by, SiteAction.ADD_CHANNEL)
     call.count(Rate.CHANNEL_NAME, str(call.by.user_id))
     with call.read() as tx:
         return NameShown(name=channel, free=channels.is_free(tx, call.now_ms, call.by, channel))

@@ -4,11 +4,11 @@ from fastapi import APIRouter
 from pydantic import ConfigDict, Field
 
 from seaway.accounts import users
-from seaway.accounts.permissions import SiteAction
+from seaway.accounts.permissions import SiteAction, require_site
 from seaway.api.v1.asking import Asked
 from seaway.api.v1.members import GroupName, UserName
 from seaway.api.v1.shapes import Given, Moment, Page, Shown, whole
-from seaway.channels import groups, permissions
+from seaway.channels import groups
 from seaway.channels.groups import MAX_DESCRIPTION, Group, GroupMember
 from seaway.clock import moment
 
@@ -72,7 +72,7 @@ class GroupMemberGiven(Given):
 @router.get("/groups", operation_id="listGroups")
 def list_groups(call: Asked) -> Page[OwnGroup]:
     """The groups that you are in, by name."""
-    permissions.require_site(call.by, SiteAction.READ_ACCOUNT)
+    require_site(call.by, SiteAction.READ_ACCOUNT)
     with call.read() as tx:
         found = groups.of_user(tx, call.by.user_id or 0)
     return whole([OwnGroup(**_shown(group).model_dump(), manager=is_manager) for group, is_manager in found])
@@ -81,7 +81,7 @@ def list_groups(call: Asked) -> Page[OwnGroup]:
 @router.post("/groups", operation_id="addGroup", status_code=201)
 def add(call: Asked, given: GroupGiven) -> GroupShown:
     """Make a group."""
-    permissions.require_site(call.by, SiteAction.ADD_GROUP)
+    require_site(call.by, SiteAction.ADD_GROUP)
     with call.write_group(given.name) as tx:
         manager = users.get(tx, call.by.name)
         return _shown(groups.add(tx, call.now_ms, call.by, given.name, manager, description=given.description))

@@ -5,10 +5,9 @@ from pydantic import Field
 
 from seaway.accounts import identities, outside
 from seaway.accounts.identities import Identity
-from seaway.accounts.permissions import SiteAction
+from seaway.accounts.permissions import SiteAction, require_site
 from seaway.api.v1.asking import Asked, Id
 from seaway.api.v1.shapes import Moment, Page, Shown, whole
-from seaway.channels import permissions
 from seaway.clock import moment
 
 router = APIRouter(tags=["account"])
@@ -27,7 +26,7 @@ class IdentityShown(Shown):
 @router.get("/me/identities", operation_id="listIdentities")
 def list_identities(call: Asked) -> Page[IdentityShown]:
     """The accounts elsewhere that sign you in here, the oldest first."""
-    permissions.require_site(call.by, SiteAction.READ_ACCOUNT)
+    require_site(call.by, SiteAction.READ_ACCOUNT)
     with call.read() as tx:
         return whole([_shown(one) for one in identities.of_user(tx, call.by.user_id or 0)])
 

@@ -59,7 +59,7 @@ def list_invitations(call: Asked, channel: ChannelName) -> Page[InvitationShown]
 def invite(call: Asked, channel: ChannelName, given: InvitationGiven) -> InvitationShown:
     """Send a letter with a link, good for a week; one that was sent before is good no more."""
     with call.read() as tx:
-        call.require(tx, Action.MANAGE, channel)
+        call.require(tx, Action.ADMIT, channel)
     _count_letter(call, given.address)
     with call.write_channel(channel) as tx:
         made, _ = invitations.invite(
@@ -72,6 +72,7 @@ def invite(call: Asked, channel: ChannelName, given: InvitationGiven) -> Invitat
 def resend(call: Asked, channel: ChannelName, invitation: Id) -> InvitationShown:
     """Send another link; the one before is good no more."""
     with call.read() as tx:
+        call.require(tx, Action.ADMIT, channel)
         old = next((one for one in invitations.of_channel(tx, call.by, channel) if one.id == invitation), None)
     if old is not None:
         _count_letter(call, old.address)

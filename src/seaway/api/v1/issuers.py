@@ -6,10 +6,9 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Path
 from pydantic import ConfigDict, Field
 
-from seaway.accounts.permissions import SiteAction
+from seaway.accounts.permissions import SiteAction, require_site
 from seaway.api.v1.asking import Asked, Call
 from seaway.api.v1.shapes import Given, Moment, Page, Shown, whole
-from seaway.channels import permissions
 from seaway.clock import moment
 from seaway.trust import issuer_states, issuers
 from seaway.trust.issuer_states import IssuerState
@@ -69,7 +68,7 @@ class KeysGiven(Given):
 @router.get("/issuers", operation_id="listIssuers")
 def list_issuers(call: Asked) -> Page[IssuerShown]:
     """Every issuer, those that Seaway knows by itself first; for site admins who are signed in."""
-    permissions.require_site(call.by, SiteAction.ADMINISTER)
+    require_site(call.by, SiteAction.ADMINISTER)
     with call.read() as tx:
         return whole([_shown(state) for state in issuer_states.states(tx)])
 
@@ -77,14 +76,14 @@ def list_issuers(call: Asked) -> Page[IssuerShown]:
 @router.get("/issuers/{issuer}", operation_id="getIssuer")
 def get(call: Asked, issuer: IssuerName) -> IssuerShown:
     """One issuer; for site admins who are signed in."""
-    permissions.require_site(call.by, SiteAction.ADMINISTER)
+    require_site(call.by, SiteAction.ADMINISTER)
     return _found(call, issuer)
 
 
 @router.post("/issuers", operation_id="addIssuer", status_code=201)
 def add(call: Asked, given: IssuerGiven) -> IssuerShown:
     """Let an issuer vouch for workflows; for a site admin, signed in just now."""
-    permissions.require_site(call.by, SiteAction.CHANGE_SITE)
+    require_site(call.by, SiteAction.CHANGE_SITE)
     rules = "" if given.rules is None else json.dumps(given.rules)
     with call.write_site() as tx:
         issuers.add(tx, call.now_ms, call.by, given.name, kind=given.kind, issuer=given.issuer, rules=rules)
@@ -94,7 +93,7 @@ def add(call: Asked, given: IssuerGiven) -> IssuerShown:
 @router.patch("/issuers/{issuer}", operation_id="changeIssuer")
 def change(call: Asked, issuer: IssuerName, given: IssuerChange) -> IssuerShown:
     """Exchange its tokens or none, which ends what was given for them; for a site admin, signed in just now."""
-    permissions.require_site(call.by, SiteAction.CHANGE_SITE)
+    require_site(call.by, SiteAction.CHANGE_SITE)
     with call.write_site() as tx:
         issuers.set_enabled(tx, call.now_ms, call.by, issuer, enabled=given.enabled)
     return _found(call, issuer)
@@ -103,7 +102,7 @@ def change(call: Asked, issuer: IssuerName, given: IssuerChange) -> IssuerShown:
 @router.delete("/issuers/{issuer}", operation_id="removeIssuer", status_code=204)
 def remove(call: Asked, issuer: IssuerName) -> None:
     """Forget an issuer; its publishers stay and match nothing. For a site admin, signed in just now."""
-    permissions.require_site(call.by, SiteAction.CHANGE_SITE)
+    require_site(call.by, SiteAction.CHANGE_SITE)
     with call.write_site() as tx:
         issuers.remove(tx, call.now_ms, call.by, issuer)
 
@@ -111,7 +110,7 @@ def remove(call: Asked, issuer: IssuerName) -> None:
 @router.put("/issuers/{issuer}/keys", operation_id="setIssuerKeys")
 def set_keys(call: Asked, issuer: IssuerName, given: KeysGiven) -> IssuerShown:
     """Use these keys instead of fetching any; for a site admin, signed in just now."""
-    permissions.require_site(call.by, SiteAction.CHANGE_SITE)
+    require_site(call.by, SiteAction.CHANGE_SITE)
     with call.write_site() as tx:
         issuers.set_static_keys(tx, call.now_ms, call.by, issuer, json.dumps({"keys": given.keys}))
     return _found(call, issuer)
@@ -120,7 +119,7 @@ def set_keys(call: Asked, issuer: IssuerName, given: KeysGiven) -> IssuerShown:
 @router.post("/issuers/{issuer}/keys/fetch", operation_id="fetchIssuerKeys")
 def fetch_keys(call: Asked, issuer: IssuerName) -> IssuerShown:
     """Fetch its keys now, and from now on; `error` tells when that failed. For a site admin, signed in just now."""
-    permissions.require_site(call.by, SiteAction.CHANGE_SITE)
+    require_site(call.by, SiteAction.CHANGE_SITE)
     with call.write_site() as tx:
         found = issuers.set_static_keys(tx, call.now_ms, call.by, issuer, None)
     call.house.exchanging.key_sets.refresh(found)

@@ -6,11 +6,11 @@ from fastapi import APIRouter
 from pydantic import ConfigDict, Field
 
 from seaway.accounts.keys import MAX_NAME, MAX_PATTERNS, Key
-from seaway.accounts.permissions import SiteAction
+from seaway.accounts.permissions import SiteAction, require_site
 from seaway.accounts.principal import Mode
 from seaway.api.v1.asking import Asked, Call, ChannelName, Id
 from seaway.api.v1.shapes import Given, Moment, Page, Shown, whole
-from seaway.channels import own_keys, permissions, reaching_keys
+from seaway.channels import own_keys, reaching_keys
 from seaway.channels.own_keys import DEFAULT_DAYS, LONGEST_DAYS
 from seaway.channels.reaching_keys import ReachingKey
 from seaway.clock import moment
@@ -69,8 +69,6 @@ class ReachingKeyShown(Shown):
     """A key of yours with access to a channel."""
 
     name: str = Field(examples=["ci"])
-    user: str = Field(examples=["ada"])
-    role: str = Field(description="What its user is in the channel: it never gives more.", examples=["contributor"])
     mode: ModeName
     all_channels: bool = Field(description="Whether it is for all channels of its user, or for some that were chosen.")
     packages: list[str] = Field(description="Only packages of these names may be written with it; empty for all.")
@@ -121,7 +119,7 @@ def remove(call: Asked, key: Id) -> None:
 
 def _name_of(tx: Tx, call: Call, key_id: int) -> str:
     """What a key of whoever asks is called; the number of somebody else's is that of none."""
-    permissions.require_site(call.by, SiteAction.CHANGE_ACCOUNT)
+    require_site(call.by, SiteAction.CHANGE_ACCOUNT)
     name = next((key.name for key in own_keys.listed(tx, call.by) if key.id == key_id), None)
     if name is None:
         raise NotFound("You have no such key.", "GET /api/v1/keys lists them.")
@@ -146,8 +144,6 @@ def _shown(key: Key) -> KeyShown:
 def _reaching(key: ReachingKey) -> ReachingKeyShown:
     return ReachingKeyShown(
         name=key.name,
-        user=key.user,
-        role=key.role.value if key.role else "admin",
         mode=key.mode.name,
         all_channels=key.for_all_channels,
         packages=list(key.patterns),

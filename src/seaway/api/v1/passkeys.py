@@ -9,10 +9,9 @@ from pydantic import ConfigDict, Field
 
 from seaway.accounts import passkeys, recovery
 from seaway.accounts.passkeys import MAX_NAME, Passkey
-from seaway.accounts.permissions import SiteAction
+from seaway.accounts.permissions import SiteAction, require_site
 from seaway.api.v1.asking import Asked, Call, Id
 from seaway.api.v1.shapes import Given, Moment, Page, Shown, whole
-from seaway.channels import permissions
 from seaway.clock import moment
 
 router = APIRouter(tags=["account"])
@@ -77,7 +76,7 @@ class PasskeyChange(Given):
 @router.get("/me/passkeys", operation_id="listPasskeys")
 def list_passkeys(call: Asked) -> Page[PasskeyShown]:
     """Your passkeys, the oldest first."""
-    permissions.require_site(call.by, SiteAction.READ_ACCOUNT)
+    require_site(call.by, SiteAction.READ_ACCOUNT)
     with call.read() as tx:
         return whole([_shown(one) for one in passkeys.of_user(tx, call.by.user_id or 0)])
 
@@ -114,7 +113,7 @@ def remove(call: Asked, passkey: Id) -> None:
 
 
 def _require_person(call: Call) -> None:
-    permissions.require_site(call.by, SiteAction.CHANGE_ACCOUNT)
+    require_site(call.by, SiteAction.CHANGE_ACCOUNT)
 
 
 def _shown(passkey: Passkey) -> PasskeyShown:

@@ -7,10 +7,9 @@ from pydantic import Field
 
 from seaway.accounts import people
 from seaway.accounts.people import LEAST_CHARS
-from seaway.accounts.permissions import SiteAction
+from seaway.accounts.permissions import SiteAction, require_site
 from seaway.api.v1.asking import Asked
 from seaway.api.v1.shapes import Page, Shown, whole
-from seaway.channels import permissions
 
 router = APIRouter(tags=["members"])
 
@@ -28,6 +27,6 @@ class PersonShown(Shown):
 @router.get("/people", operation_id="findPeople")
 def find(call: Asked, name: Beginning) -> Page[PersonShown]:
     """At most ten users whose names begin so; none for less than two characters. How often you ask is limited."""
-    permissions.require_site(call.by, SiteAction.FIND_USERS)
+    require_site(call.by, SiteAction.FIND_USERS)
     found = people.find(call.house.reading.database, call.now_ms, str(call.by.user_id), name)
     return whole([PersonShown(name=one) for one in found])

@@ -6,11 +6,11 @@ from fastapi import APIRouter
 from pydantic import ConfigDict, Field
 
 from seaway.accounts import users
-from seaway.accounts.permissions import SiteAction
+from seaway.accounts.permissions import SiteAction, require_site
 from seaway.api.v1.asking import Asked, ChannelName
 from seaway.api.v1.members import UserName
 from seaway.api.v1.shapes import Given, Shown
-from seaway.channels import channels, permissions, quotas
+from seaway.channels import channels, quotas
 from seaway.channels.quotas import MAX_QUOTA, Usage
 
 router = APIRouter(tags=["administration"])
@@ -37,7 +37,7 @@ class QuotaGiven(Given):
 @router.patch("/channels/{channel}/quota", operation_id="changeChannelQuota")
 def change_of_channel(call: Asked, channel: ChannelName, given: QuotaGiven) -> Room:
     """Say how many bytes a channel may hold; for site admins, signed in just now."""
-    permissions.require_site(call.by, SiteAction.CHANGE_SITE)
+    require_site(call.by, SiteAction.CHANGE_SITE)
     with call.write_channel(channel) as tx:
         quotas.set_of_channel(tx, call.now_ms, call.by, channel, given.quota)
         return room_of(quotas.of_channel(tx, channels.get(tx, channel).id))
@@ -46,7 +46,7 @@ def change_of_channel(call: Asked, channel: ChannelName, given: QuotaGiven) -> R
 @router.get("/users/{user}/quota", operation_id="getUserQuota")
 def get_of_user(call: Asked, user: UserName) -> Room:
     """How many bytes the channels of a user hold together; for site admins who are signed in."""
-    permissions.require_site(call.by, SiteAction.ADMINISTER)
+    require_site(call.by, SiteAction.ADMINISTER)
     with call.read() as tx:
         return room_of(quotas.of_user(tx, users.get(tx, user).id, call.house.publishing.user_quota))
 
@@ -54,7 +54,7 @@ def get_of_user(call: Asked, user: UserName) -> Room:
 @router.patch("/users/{user}/quota", operation_id="changeUserQuota")
 def change_of_user(call: Asked, user: UserName, given: QuotaGiven) -> Room:
     """Say how many bytes the channels of a user may hold together; for site admins, signed in just now."""
-    permissions.require_site(call.by, SiteAction.CHANGE_SITE)
+    require_site(call.by, SiteAction.CHANGE_SITE)
     with call.write_site() as tx:
         quotas.set_of_user(tx, call.now_ms, call.by, user, given.quota)
         return room_of(quotas.of_user(tx, users.get(tx, user).id, call.house.publishing.user_quota))

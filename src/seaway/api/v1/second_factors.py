@@ -7,10 +7,9 @@ from pydantic import ConfigDict, Field
 
 from seaway.accounts import recovery, resetting, second_factors, totp
 from seaway.accounts.passwords import MAX_CHARS, MIN_CHARS
-from seaway.accounts.permissions import SiteAction
+from seaway.accounts.permissions import SiteAction, require_site
 from seaway.api.v1.asking import Asked, Call
 from seaway.api.v1.shapes import Given, Moment, Shown
-from seaway.channels import permissions
 from seaway.clock import moment
 
 router = APIRouter(tags=["account"])
@@ -64,7 +63,7 @@ async def set_password(call: Asked, given: PasswordGiven) -> None:
 @router.get("/me/second-factors", operation_id="getSecondFactors")
 def get(call: Asked) -> SecondFactors:
     """What you have besides the password."""
-    permissions.require_site(call.by, SiteAction.READ_ACCOUNT)
+    require_site(call.by, SiteAction.READ_ACCOUNT)
     with call.read() as tx:
         found = second_factors.of_user(tx, call.by.user_id or 0)
         ends_at_ms = second_factors.ends_at(tx, call.by.user_id or 0)
@@ -114,4 +113,4 @@ def keep(call: Asked) -> None:
 
 
 def _require_person(call: Call) -> None:
-    permissions.require_site(call.by, SiteAction.CHANGE_ACCOUNT)
+    require_site(call.by, SiteAction.CHANGE_ACCOUNT)

@@ -5,10 +5,10 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query
 from pydantic import Field
 
-from seaway.accounts.permissions import SiteAction
+from seaway.accounts.permissions import SiteAction, require_site
 from seaway.api.v1.asking import DEFAULT_LIMIT, After, Asked, Id, Limit
 from seaway.api.v1.shapes import Moment, Page, Shown, numbered, page
-from seaway.channels import administration, permissions
+from seaway.channels import administration
 from seaway.clock import moment
 from seaway.jobs import queue
 from seaway.jobs.queue import Job
@@ -80,7 +80,7 @@ class ChannelHeld(Shown):
 def list_jobs(call: Asked, state: OfState = None, after: After = "", limit: Limit = DEFAULT_LIMIT) -> Page[JobShown]:
     """Jobs that wait, run, or failed for good, by age."""
     behind = numbered(after)
-    permissions.require_site(call.by, SiteAction.ADMINISTER)
+    require_site(call.by, SiteAction.ADMINISTER)
     with call.read() as tx:
         found = queue.list_jobs(tx, state, after=behind or 0, limit=limit + 1)
     return page(found, limit, _job, lambda job: job.id)
@@ -89,7 +89,7 @@ def list_jobs(call: Asked, state: OfState = None, after: After = "", limit: Limi
 @router.post("/jobs/retry", operation_id="retryJobs")
 def retry_all(call: Asked) -> Retried:
     """Try all dead jobs again; for a site admin, signed in just now."""
-    permissions.require_site(call.by, SiteAction.CHANGE_SITE)
+    require_site(call.by, SiteAction.CHANGE_SITE)
     with call.write_part() as tx:
         return Retried(retried=administration.retry_jobs(tx, call.now_ms, call.by))
 
@@ -97,7 +97,7 @@ def retry_all(call: Asked) -> Retried:
 @router.post("/jobs/{job}/retry", operation_id="retryJob")
 def retry(call: Asked, job: Id) -> Retried:
     """Try a dead job again; for a site admin, signed in just now."""
-    permissions.require_site(call.by, SiteAction.CHANGE_SITE)
+    require_site(call.by, SiteAction.CHANGE_SITE)
     with call.write_part() as tx:
         return Retried(retried=administration.retry_jobs(tx, call.now_ms, call.by, job))
 
@@ -105,7 +105,7 @@ def retry(call: Asked, job: Id) -> Retried:
 @router.get("/storage", operation_id="getStorage")
 def get_storage(call: Asked) -> Storage:
     """How much there is to hold, by what the database says, and what the last sweep found."""
-    permissions.require_site(call.by, SiteAction.ADMINISTER)
+    require_site(call.by, SiteAction.ADMINISTER)
     with call.read() as tx:
         packages, documents, last = usage.of_packages(tx), usage.of_documents(tx), sweep.last(tx)
         named = usage.named_by_packages(tx)
@@ -131,7 +131,7 @@ def get_storage(call: Asked) -> Storage:
 def list_channels(call: Asked, after: After = "", limit: Limit = DEFAULT_LIMIT) -> Page[ChannelHeld]:
     """What each channel holds, the largest first."""
     skip = numbered(after) or 0
-    permissions.require_site(call.by, SiteAction.ADMINISTER)
+    require_site(call.by, SiteAction.ADMINISTER)
     with call.read() as tx:
         found = usage.by_channel(tx, skip=skip, limit=limit + 1)
     return page(found, limit, _channel, lambda _last: skip + limit)

@@ -5,10 +5,10 @@ from typing import Literal
 from fastapi import APIRouter
 from pydantic import ConfigDict, Field
 
-from seaway.accounts.permissions import SiteAction
+from seaway.accounts.permissions import SiteAction, require_site
 from seaway.api.v1.asking import Asked, ChannelName
 from seaway.api.v1.shapes import Given, Moment, Page, Shown, whole
-from seaway.channels import permissions, transfers
+from seaway.channels import transfers
 from seaway.channels.roles import Action
 from seaway.channels.transfers import Transfer
 from seaway.clock import moment
@@ -45,7 +45,7 @@ class AnswerGiven(Given):
 @router.get("/transfers", operation_id="listTransfers")
 def list_transfers(call: Asked) -> Page[TransferShown]:
     """The channels that were offered to you."""
-    permissions.require_site(call.by, SiteAction.READ_ACCOUNT)
+    require_site(call.by, SiteAction.READ_ACCOUNT)
     with call.read() as tx:
         return whole([_shown(transfer) for transfer in transfers.to_user(tx, call.now_ms, call.by.user_id or 0)])
 

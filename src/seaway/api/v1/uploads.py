@@ -5,10 +5,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from pydantic import Field
 
-from seaway.accounts.permissions import SiteAction
+from seaway.accounts.permissions import SiteAction, require_site
 from seaway.api.v1.asking import DEFAULT_LIMIT, After, Asked, ChannelName, Limit
 from seaway.api.v1.shapes import Page, Shown, numbered, page
-from seaway.channels import permissions
 from seaway.channels.roles import Action
 from seaway.errors import Invalid
 from seaway.trust import uploads
@@ -59,7 +58,7 @@ def of_channel(call: Asked, channel: ChannelName, after: After = "", limit: Limi
 def of_name(call: Asked, channel: OfName, after: After = "", limit: Limit = DEFAULT_LIMIT) -> Page[UploadShown]:
     """Every file that came into any channel that ever had this name, oldest first; for site admins who are signed in."""
     behind = _place(after)
-    permissions.require_site(call.by, SiteAction.ADMINISTER)
+    require_site(call.by, SiteAction.ADMINISTER)
     with call.read() as tx:
         found = uploads.of_name(tx, channel, after=behind, limit=limit + 1)
     return page(found, limit, _shown, lambda row: f"{row['channel_id']}.{row['number']}")

@@ -4,12 +4,12 @@ from fastapi import APIRouter
 from pydantic import ConfigDict, Field
 
 from seaway.accounts import users
-from seaway.accounts.permissions import SiteAction
+from seaway.accounts.permissions import SiteAction, require_site
 from seaway.accounts.users import User
 from seaway.api.v1.asking import DEFAULT_LIMIT, After, Asked, Limit, Words
 from seaway.api.v1.members import UserName
 from seaway.api.v1.shapes import Given, Moment, Page, Shown, page
-from seaway.channels import administration, permissions
+from seaway.channels import administration
 from seaway.clock import moment
 
 router = APIRouter(tags=["administration"])
@@ -44,7 +44,7 @@ class ResetShown(Shown):
 @router.get("/users", operation_id="listUsers")
 def list_users(call: Asked, q: Words = "", after: After = "", limit: Limit = DEFAULT_LIMIT) -> Page[UserShown]:
     """Accounts that have all of the words, by name; for site admins who are signed in."""
-    permissions.require_site(call.by, SiteAction.ADMINISTER)
+    require_site(call.by, SiteAction.ADMINISTER)
     with call.read() as tx:
         found = users.all_users(tx, q, after=after, limit=limit + 1)
     return page(found, limit, _shown, lambda user: user.name)
@@ -53,7 +53,7 @@ def list_users(call: Asked, q: Words = "", after: After = "", limit: Limit = DEF
 @router.get("/users/{user}", operation_id="getUser")
 def get(call: Asked, user: UserName) -> UserShown:
     """One account; for site admins who are signed in."""
-    permissions.require_site(call.by, SiteAction.ADMINISTER)
+    require_site(call.by, SiteAction.ADMINISTER)
     with call.read() as tx:
         return _shown(users.get(tx, user))
 
@@ -61,7 +61,7 @@ def get(call: Asked, user: UserName) -> UserShown:
 @router.patch("/users/{user}", operation_id="changeUser")
 def change(call: Asked, user: UserName, given: UserChange) -> UserShown:
     """Shut an account or open it again, make it site admin or take that back; for another admin, signed in just now."""
-    permissions.require_site(call.by, SiteAction.CHANGE_SITE)
+    require_site(call.by, SiteAction.CHANGE_SITE)
     with call.write_site() as tx:
         if given.disabled is not None:
             administration.set_disabled(tx, call.now_ms, call.by, user, disabled=given.disabled)
@@ -77,7 +77,7 @@ def ask_reset(call: Asked, user: UserName) -> ResetShown:
 
     The user is told at once, and can stop it as long as they still sign in.
     """
-    permissions.require_site(call.by, SiteAction.CHANGE_SITE)
+    require_site(call.by, SiteAction.CHANGE_SITE)
     with call.write_site() as tx:
         return ResetShown(at=moment(administration.ask_reset(call.house.accounts, tx, call.now_ms, call.by, user)))
 
@@ -85,7 +85,7 @@ def ask_reset(call: Asked, user: UserName) -> ResetShown:
 @router.delete("/users/{user}/second-factor-reset", operation_id="stopSecondFactorReset", status_code=204)
 def stop_reset(call: Asked, user: UserName) -> None:
     """Stop it; for a site admin, signed in just now."""
-    permissions.require_site(call.by, SiteAction.CHANGE_SITE)
+    require_site(call.by, SiteAction.CHANGE_SITE)
     with call.write_site() as tx:
         administration.stop_reset(call.house.accounts, tx, call.now_ms, call.by, user)
 

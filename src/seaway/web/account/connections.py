@@ -35,5 +35,5 @@ def _tools(house: Accounts, by: Principal) -> list[tools.Grant]:
 
 def _end_tool(house: Accounts, by: Principal, grant_id: int) -> None:
     assert by.user_id is not None
-    with house.database.write_user(by.user_id or 0) as tx:
+    with house.database.write_user(by.user_id) as tx:
         tools.revoke(tx, house.clock.now_ms(), by, by.user_id, grant_id)

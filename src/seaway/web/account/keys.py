@@ -132,7 +132,8 @@ def made(tx: Tx, now_ms: int, by: Principal, typed: Typed, rules: KeyRules) -> t
 
 
 def _add(house: Accounts, rules: KeyRules, by: Principal, typed: Typed) -> tuple[Key, str]:
-    with house.database.write_user(by.user_id or 0) as tx:
+    assert by.user_id is not None
+    with house.database.write_user(by.user_id) as tx:
         return made(tx, house.clock.now_ms(), by, typed, rules)
 
 
@@ -149,10 +150,12 @@ def _days(text: str) -> int:
 
 
 def _revoke(house: Accounts, by: Principal, name: str) -> None:
-    with house.database.write_user(by.user_id or 0) as tx:
+    assert by.user_id is not None
+    with house.database.write_user(by.user_id) as tx:
         own_keys.revoke(tx, house.clock.now_ms(), by, name)
 
 
 def _delete(house: Accounts, by: Principal, name: str) -> None:
-    with house.database.write_user(by.user_id or 0) as tx:
+    assert by.user_id is not None
+    with house.database.write_user(by.user_id) as tx:
         own_keys.remove(tx, house.clock.now_ms(), by, name)

@@ -55,7 +55,8 @@ async def _done(request: Request, by: Principal, work: Callable[[], None], form:
 
 
 def _rename(house: Accounts, by: Principal, typed: str) -> None:
-    with house.database.write_user(by.user_id or 0) as tx:
+    assert by.user_id is not None
+    with house.database.write_user(by.user_id) as tx:
         users.set_display_name(tx, house.clock.now_ms(), by, by.name, typed)
 
 

@@ -130,7 +130,7 @@ def _look(house: Accounts, by: Principal) -> dict[str, Any]:
 
 def _stop_reset(house: Accounts, by: Principal) -> None:
     assert by.user_id is not None
-    with house.database.write_user(by.user_id or 0) as tx:
+    with house.database.write_user(by.user_id) as tx:
         second_factors.stop_reset(house, tx, house.clock.now_ms(), by, by.user_id)
 
 

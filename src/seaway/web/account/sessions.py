@@ -65,10 +65,12 @@ def _look(house: Accounts, by: Principal) -> list[Session]:
 
 
 def _end(house: Accounts, by: Principal, session_id: int) -> None:
-    with house.database.write_user(by.user_id or 0) as tx:
+    assert by.user_id is not None
+    with house.database.write_user(by.user_id) as tx:
         sessions.end_own(tx, house.clock.now_ms(), by, session_id)
 
 
 def _end_others(house: Accounts, by: Principal) -> None:
-    with house.database.write_user(by.user_id or 0) as tx:
+    assert by.user_id is not None
+    with house.database.write_user(by.user_id) as tx:
         sessions.end_others_of(tx, house.clock.now_ms(), by)

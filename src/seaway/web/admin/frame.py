@@ -14,9 +14,8 @@ from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import Response
 
-from seaway.accounts.permissions import SiteAction
+from seaway.accounts.permissions import SiteAction, require_site
 from seaway.accounts.principal import Principal
-from seaway.channels import permissions
 from seaway.database.engine import Tx
 from seaway.errors import BadCredential, NotConfirmed, NotFound, SeawayError
 from seaway.http.house import House
@@ -38,7 +37,7 @@ def for_admin(handler: PersonHandler) -> Handler:
         by = await principal_of(request)
         if not (by.is_person and by.is_admin):
             raise NotFound("Nothing is here.", "Check the path.")
-        permissions.require_site(by, SiteAction.ADMINISTER)
+        require_site(by, SiteAction.ADMINISTER)
         return await for_whoever_is_in(request)
 
     return answer
@@ -82,7 +81,7 @@ def after_of(request: Request, most: int = 128) -> str:
 
 def must_be_fresh(by: Principal) -> None:
     """Ask for the proof before anything else is said of a form."""
-    permissions.require_site(by, SiteAction.CHANGE_SITE)
+    require_site(by, SiteAction.CHANGE_SITE)
 
 
 def _read(house: House, look: Look) -> Mapping[str, Any]:

@@ -12,7 +12,7 @@ _UNITS = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
 
 
 def quota_of(text: str) -> int | None:
-    """The bytes of `20 GB`, `1.5 TB` or `1000`; nothing for no limit."""
+    """The bytes of `20 GB`, `1.5 TB` or `1000`; None for no text."""
     if not text:
         return None
     found = _SIZE.fullmatch(text)
@@ -20,7 +20,7 @@ def quota_of(text: str) -> int | None:
     if found is None or size > MAX_QUOTA:
         raise Malformed(
             "A quota is a size, such as 20 GB or 1.5 TB.",
-            "Use B, kB, MB, GB or TB, and a comma between thousands only; or leave it empty for no limit.",
+            "Use B, kB, MB, GB or TB, and a comma between thousands only; or leave it empty.",
         )
     return size
 

@@ -63,13 +63,15 @@ async def revoke(request: Request, by: Principal) -> Response:
 
 def _add(done: list[tuple[Key, str]], typed: Typed, house: House, by: Principal) -> None:
     (channel,) = typed.channels
-    with house.accounts.database.write_user(by.user_id or 0) as tx:
+    assert by.user_id is not None
+    with house.accounts.database.write_user(by.user_id) as tx:
         channels.require(tx, by, SECTION.action, channel)
         found = made(tx, house.accounts.clock.now_ms(), by, typed, house.key_rules)
     done.append(found)
 
 
 def _revoke(channel: str, name: str, house: House, by: Principal) -> None:
-    with house.accounts.database.write_user(by.user_id or 0) as tx:
+    assert by.user_id is not None
+    with house.accounts.database.write_user(by.user_id) as tx:
         channels.require(tx, by, SECTION.action, channel)
         own_keys.revoke(tx, house.accounts.clock.now_ms(), by, name)
