@@ -47,7 +47,7 @@ def hostile_paths(draw: st.DrawFn) -> str:
 
 HOSTILE = [
     "", "/", "/etc/passwd", "//host/share", "..", "../escaped-sp", "a/../../b", "a/..", ".", "./a", "a/.", "a//b", "a/",
-    "a/.. /b", "..\\x", "a\\b", "\\\\host\\share", "C:", "C:x", "C:/x", "C:\\x", "a/C:/x", "site-packages/D:x",
+    "a/.. /b", "a/.. ./b", "a/...", "a/. ./b", "..\\x", "a\\b", "\\\\host\\share", "C:", "C:x", "C:/x", "C:\\x", "a/C:/x", "site-packages/D:x",
     "a\0b", "a\nb", "a\tb", "a\x1bb", "a\x7fb", "a\x85b", "a\u2028b", "a\u202eb", "a\u200bb",
 ]  # fmt: skip
 
@@ -242,6 +242,45 @@ def test_a_menu_file_that_cannot_be_read_in_one_way_is_refused(
 def test_what_is_no_menu_is_not_read_as_one(path: str, content: bytes, tmp_path: Path) -> None:
     """Other files below Menu/ and other JSON make no shortcuts."""
     assert CONDA == str(examined(packages.conda(index_json(), files={path: content}), tmp_path).file_name)
+
+
+EVIL = json.dumps({"menu_name": "../../evil"}).encode()
+LINKED_MENUS = {
+    "a symbolic link": member("share/evil.txt", EVIL) + link("Menu/x.json", "../share/evil.txt"),
+    "a hard link": member("share/evil.txt", EVIL) + link("menu/x.JSON", "share/evil.txt", b"1"),
+    "the folder": member("share/m/x.json", EVIL) + link("Menu", "share/m"),
+    "a folder in it": member("share/m/x.json", EVIL) + link("MENU/sub", "../share/m"),
+}
+
+
+@pytest.mark.parametrize("case", LINKED_MENUS)
+def test_a_menu_file_is_no_link(case: str, tmp_path: Path) -> None:
+    """Clients follow it to a file that was not looked at."""
+    with pytest.raises(Refused) as refused:
+        examined(with_members(LINKED_MENUS[case]), tmp_path)
+    assert Reason.UNSAFE_PATH is refused.value.reason
+
+
+@pytest.mark.parametrize("placeholder", ["@@", "a", '/b", "z": "', "/b\\", "C:x", "/a\nb"])
+def test_a_prefix_in_a_menu_file_is_a_path(placeholder: str, tmp_path: Path) -> None:
+    """Else the path of the environment would come in at any place, or join two texts."""
+    entry = {"_path": "Menu/demo.json", "file_mode": "text", "prefix_placeholder": placeholder}
+    files = {"Menu/demo.json": b'{"menu_name": "@@a"}', "share/demo.txt": b"@@"}
+    with pytest.raises(Refused) as refused:
+        examined(packages.conda(index_json(), files=files, paths={"paths": [entry]}), tmp_path)
+    assert Reason.UNSAFE_PATH is refused.value.reason
+    if placeholder.isprintable() and '"' not in placeholder and "\\" not in placeholder:
+        with pytest.raises(Refused):
+            examined(with_info("has_prefix", f"{placeholder} text Menu/demo.json\n"), tmp_path)
+    elsewhere = {**entry, "_path": "share/demo.txt"}
+    examined(packages.conda(index_json(), files=files, paths={"paths": [elsewhere]}), tmp_path)
+
+
+@pytest.mark.parametrize("placeholder", ["/opt/anaconda1anaconda2anaconda3", "C:\\bld\\_h_env", "D:/bld/my env"])
+def test_the_prefix_of_a_build_may_stand_in_a_menu_file(placeholder: str, tmp_path: Path) -> None:
+    """As build tools write it."""
+    entry = {"_path": "Menu/demo.json", "file_mode": "text", "prefix_placeholder": placeholder}
+    examined(packages.conda(index_json(), files={"Menu/demo.json": b"{}"}, paths={"paths": [entry]}), tmp_path)
 
 
 @pytest.mark.parametrize(

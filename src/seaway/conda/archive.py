@@ -185,13 +185,23 @@ class _Walker:
             if in_info:
                 self._read_info_member(member, content)
                 continue
-            if member.kind is Kind.FILE and menus.is_menu(member.path):
-                self._check_menu(member, content)
+            self._check_menu(member, content)
             self.contents.traits.update(traits_of(member.path))
             if member.kind is Kind.SYMLINK and leaves_its_folder(member.path, member.target):
                 self.contents.escaping_links.append(f"{member.path} -> {member.target}")
 
     def _check_menu(self, member: Member, content: Content) -> None:
+        is_menu = menus.is_menu(member.path)
+        if (member.kind is Kind.SYMLINK and menus.holds_menus(member.path)) or (
+            member.kind is Kind.HARDLINK and is_menu
+        ):
+            raise Refused(
+                Reason.UNSAFE_PATH,
+                f"{member.path[:120]!a} of the package is a link, through which clients would read a menu file.",
+                "Put a file there, then build the package again.",
+            )
+        if member.kind is not Kind.FILE or not is_menu:
+            return
         if member.size > self.limits.other_json_bytes:
             raise Refused(
                 Reason.INFO_TOO_LARGE,

@@ -15,9 +15,15 @@ from seaway.conda.refusals import Reason, Refused
 
 _FILE = re.compile(r"menu/.*\.json", re.IGNORECASE)  # conda's pattern
 _PLACEHOLDER = re.compile(r"\{\{\s*(\w+)\s*\}\}|\$\{(\w+)\}")
+_PREFIX = re.compile(r"(?:/|[A-Za-z]:[\\/])[^\"\x00-\x1f]*(?<!\\)")  # where an environment was built
 _NOT_PATHS = frozenset({"DISTRIBUTION_NAME", "ENV_NAME", "PY_VER", "PLATFORM"})  # the others stand for folders
 _BUNDLE = re.compile(r"\{\{\s*MENU_ITEM_LOCATION\s*\}\}/")
 _NAME_KEYS = ("name", "CFBundleName", "CFBundleDisplayName")
+
+
+def holds_menus(path: str) -> bool:
+    """Whether this is the folder of menu files, or lies in it."""
+    return path.casefold().partition("/")[0] == "menu"
 
 
 def is_menu(path: str) -> bool:
@@ -39,6 +45,16 @@ def check(path: str, data: bytes) -> None:
                 f"{path[:120]!a} of the package names the shortcut {name[:120]!a}, which would be written outside the folder for shortcuts.",
                 "Use relative names without .., backslashes or placeholders for folders.",
             )
+
+
+def check_placeholder(path: str, placeholder: str) -> None:
+    """Refuse what clients replace in a menu file with the path of the environment, if that could make other names of it."""
+    if is_menu(path) and _PREFIX.fullmatch(placeholder) is None:
+        raise Refused(
+            Reason.UNSAFE_PATH,
+            f"The prefix placeholder {placeholder[:120]!a} of {path[:120]!a} is not the path of an environment.",
+            "Build the package again with a current tool.",
+        )
 
 
 def _names(menu: Any) -> Iterator[str]:

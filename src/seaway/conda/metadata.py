@@ -13,7 +13,7 @@ from typing import Any, Literal, NoReturn
 
 import msgspec
 
-from seaway.conda import filename, paths, strict_json
+from seaway.conda import filename, menus, paths, strict_json
 from seaway.conda.refusals import Reason, Refused
 from seaway.conda.subdir import is_known
 
@@ -126,6 +126,7 @@ def check_paths_json(data: bytes, most: int) -> frozenset[str]:
         _strict_json(data, "paths.json")  # a path may be there twice, and clients differ in which one they take
     for entry in entries:
         paths.check(entry.path)
+        menus.check_placeholder(entry.path, entry.prefix_placeholder or "/")
     return frozenset(f"{entry.file_mode}_prefix" for entry in entries if entry.prefix_placeholder and entry.file_mode)
 
 
@@ -138,7 +139,9 @@ def check_files(data: bytes, what: str, most: int) -> None:
 def check_has_prefix(data: bytes, most: int) -> None:
     """As `check_paths_json`, for the list of files in which old packages have their prefix replaced."""
     for line in _lines(data, "has_prefix", most):
-        paths.check(_path_in_has_prefix(line))
+        placeholder, path = _read_has_prefix(line)
+        paths.check(path)
+        menus.check_placeholder(path, placeholder)
 
 
 def _require_few(count: int, most: int, what: str) -> None:
@@ -193,15 +196,15 @@ def _lines(data: bytes, what: str, most: int) -> Iterator[str]:
         yield line.strip(" \r")
 
 
-def _path_in_has_prefix(line: str) -> str:
-    """The path of a line that is `path` or `placeholder mode path`, each perhaps in quotes."""
+def _read_has_prefix(line: str) -> tuple[str, str]:
+    """Placeholder and path of a line that is `path` or `placeholder mode path`, each perhaps in quotes."""
     try:
         parts = [part.strip("\"'") for part in shlex.split(line, posix=False)]
     except ValueError:
         parts = []
     if len(parts) not in (1, 3):  # old tools wrote blanks in a path as they are
         parts = line.split(maxsplit=2)
-    return parts[-1] if parts else ""
+    return parts[0] if len(parts) == 3 else "/", parts[-1] if parts else ""
 
 
 def _check_paths(index: dict[str, Any]) -> None:

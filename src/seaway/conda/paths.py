@@ -23,8 +23,9 @@ def is_safe(path: str, max_bytes: int = MAX_BYTES) -> bool:
     """Whether a path is relative, plain and never climbs."""
     parts = path.split("/")
     return (
-        # Windows drops blanks at the end of a component, and readers of lists around the whole path.
-        _NO_NAMES.isdisjoint(parts if " " not in path else [part.strip(" ") for part in parts])
+        # Windows drops blanks and dots at the end of a component, and readers of lists blanks around the whole path.
+        _NO_NAMES.isdisjoint(parts)
+        and (not (" " in path or "..." in path) or all(part.strip(" .") for part in parts))
         and "\\" not in path
         and (":" not in path or not _has_drive(path, parts))
         and path.isprintable()

@@ -18,6 +18,7 @@ The time of a body that a route reads is bounded in `http.bodies`.
 
 import asyncio
 from http import HTTPStatus
+from itertools import chain
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -117,7 +118,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._refuse(HTTPStatus.BAD_REQUEST, _MALFORMED)
 
     def _head_bytes(self) -> int:
-        return len(self.url) + sum(len(name) + len(value) + _FIELD_BYTES for name, value in self.headers)
+        return len(self.url) + sum(map(len, chain.from_iterable(self.headers))) + _FIELD_BYTES * len(self.headers)
 
     def _is_awaited(self) -> bool:
         """Whether the rest of a head is awaited, or that of a body which no route reads."""
