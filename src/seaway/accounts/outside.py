@@ -44,7 +44,7 @@ from seaway.accounts.sessions import FRESH_MS
 from seaway.accounts.sign_ins import Pending
 from seaway.accounts.signing_in import Client, NeedsSecondFactor, SignedIn
 from seaway.accounts.throttle import Rate
-from seaway.database.engine import Tx
+from seaway.database.engine import Tx, hold_user
 from seaway.errors import Malformed, NameTaken, NotAllowed
 
 UNDER_WAY = "outside"
@@ -140,6 +140,7 @@ def finish(
         _hold(parts, tx, outsider)
         if pending.user_id is None:
             return _entered(parts, tx, outsider, next_path, client)
+        hold_user(parts.accounts.database, tx, pending.user_id)
         identities.link(tx, parts.accounts.clock.now_ms(), by, pending.user_id, outsider)
         what = f"An account at {provider.title} was linked to it, and signs in to it from now on."
         security.announce(parts.accounts, tx, parts.accounts.clock.now_ms(), pending.user_id, what)
@@ -251,6 +252,7 @@ def _entered(parts: Outside, tx: Tx, outsider: Outsider, next_path: str, client:
     now_ms = parts.accounts.clock.now_ms()
     known = identities.find(tx, outsider.issuer, outsider.subject)
     if known is not None:
+        hold_user(parts.accounts.database, tx, known.user_id)  # a second factor may come at this moment
         identities.note_use(tx, now_ms, known.id, outsider)
         at_ms = min(outsider.authenticated_at_ms, now_ms)
         entered = signing_in.proceed(tx, now_ms, known.user_id, client, confirmed_at_ms=at_ms)

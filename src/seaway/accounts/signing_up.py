@@ -21,7 +21,7 @@ from seaway.accounts.principal import ANONYMOUS, Principal
 from seaway.accounts.throttle import Rate
 from seaway.accounts.users import User
 from seaway.audit import Event
-from seaway.database.engine import Tx
+from seaway.database.engine import Tx, hold_user
 from seaway.errors import NameTaken, NotAllowed, NotFound
 from seaway.mail import letters
 
@@ -79,6 +79,7 @@ def verify(house: Accounts, by: Principal, secret: str) -> User:
                 "Sign in to that account, then open the link again.",
             )
         house.database.hold(tx, f"address/{emails.folded(link.address)}")  # two accounts may have named it
+        hold_user(house.database, tx, link.user_id)
         if links.use(tx, now_ms, Purpose.VERIFY, secret) is None:
             raise _not_good()
         is_first = all(one.verified_at_ms is None for one in emails.of_user(tx, link.user_id))

@@ -25,7 +25,7 @@ def is_safe(path: str, max_bytes: int = MAX_BYTES) -> bool:
     return (
         # Windows drops blanks and dots at the end of a component, and readers of lists blanks around the whole path.
         _NO_NAMES.isdisjoint(parts)
-        and (not (" " in path or "..." in path) or all(part.strip(" .") for part in parts))
+        and (" " not in path or all(" " not in part or part.strip(" .") for part in parts))
         and "\\" not in path
         and (":" not in path or not _has_drive(path, parts))
         and path.isprintable()

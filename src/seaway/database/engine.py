@@ -55,7 +55,7 @@ class Database(ABC):
     def write_user(self, user_id: int) -> Iterator[Tx]:
         """Lock a user and write what is theirs: sessions, keys, factors, addresses."""
         with self.write_part() as tx:
-            self.hold(tx, f"user/{user_id}")
+            hold_user(self, tx, user_id)
             yield tx
 
     @contextmanager
@@ -89,6 +89,11 @@ class Database(ABC):
 def hold_channel(database: Database, tx: Tx, channel: str) -> None:
     """Have the channel of this name for the transaction alone."""
     database.hold(tx, f"channel/{channel}")
+
+
+def hold_user(database: Database, tx: Tx, user_id: int) -> None:
+    """Have what is this user's for the transaction alone."""
+    database.hold(tx, f"user/{user_id}")
 
 
 @contextmanager

@@ -28,7 +28,7 @@ from seaway.accounts.principal import Principal
 from seaway.channels import channels as all_channels
 from seaway.channels import quotas
 from seaway.clock import DAY_MS, HOUR_MS
-from seaway.database.engine import Tx
+from seaway.database.engine import Tx, hold_channel
 from seaway.database.tables import channels, files, resumable_pieces, resumable_uploads, subdirs
 from seaway.errors import Malformed, NotFound, SeawayError, TooLarge, TooMany, Unavailable, WrongOffset
 from seaway.indexing.claims import discard, naming
@@ -279,6 +279,7 @@ def _name_piece(tx: Tx, house: Publishing, upload: Resumable, tail: _Tail, recei
     offset = tail.start + size
     of_upload = resumable_pieces.c.upload_id == upload.id
     tx.execute(delete(resumable_pieces).where(of_upload, resumable_pieces.c.start >= tail.start))
+    hold_channel(house.database, tx, upload.order.channel)  # pieces of two uploads may fit only one by one
     _require_room(tx, house, upload.order, size)
     tx.execute(insert(resumable_pieces).values(upload_id=upload.id, start=tail.start, size=size, sha256=sha256))
     if offset < upload.order.length:

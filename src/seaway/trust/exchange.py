@@ -131,7 +131,7 @@ def _redeem(house: Exchanging, signed: _Signed, address: str) -> str:
 
 def _mint(tx: Tx, now_ms: int, house: Exchanging, signed: _Signed, address: str) -> str:
     """Use the token up and write what it is exchanged for, all or nothing."""
-    matched = _require_unused(tx, signed, _require_publishers(tx, signed))
+    matched = _require_unused(tx, signed, _require_publishers(tx, signed, hold=True))
     workflow = _workflow_of(signed, matched[0])
     secret = tokens.mint(tx, now_ms, workflow, matched, life_ms=house.life_ms)
     for publisher in matched:
@@ -180,10 +180,10 @@ def _require_times(claims: Claims, now_ms: int, kind: Kind) -> None:
         raise invalid("exp")
 
 
-def _require_publishers(tx: Tx, signed: _Signed) -> list[Publisher]:
+def _require_publishers(tx: Tx, signed: _Signed, *, hold: bool = False) -> list[Publisher]:
     """The publishers that the token is of, one for each channel; the refusal if there is none."""
     kind, claims, issuer = signed.kind, signed.claims, signed.issuer.issuer
-    known = publishers.about(tx, issuer, kind.subject(claims))
+    known = publishers.about(tx, issuer, kind.subject(claims), hold=hold)
     fitting = [one for one in known if kind.fits(claims, issuer, one.wanted)]
     if not fitting:
         raise TokenRefused(Code.INVALID_PUBLISHER, f"No channel here trusts {_described(signed)}.")

@@ -14,6 +14,7 @@ import base64
 import binascii
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ from seaway.clock import DAY_MS, MINUTE_MS, Clock
 from seaway.database.engine import Database, Tx
 from seaway.database.tables import keys as key_rows
 from seaway.database.tables import users as user_rows
-from seaway.errors import Malformed, Unavailable
+from seaway.errors import Malformed, NotFound, Unavailable
 from seaway.ids import KeyKind
 from seaway.mail import letters
 from seaway.trust import tokens
@@ -139,7 +140,8 @@ class _Key:
 
     def end(self, tx: Tx, now_ms: int, by: Principal, telling: Telling) -> None:
         if self.revoked_at_ms is None:
-            keys.revoke(tx, now_ms, by, users.get(tx, self.user), self.name)
+            with suppress(NotFound):  # its user deleted it at this moment
+                keys.revoke(tx, now_ms, by, users.get(tx, self.user), self.name)
             tell(tx, now_ms, telling, self.user_id, letters.key_leaked, cause=None, name=self.name)
 
 
@@ -148,7 +150,8 @@ class _Login:
     login: Login
 
     def end(self, tx: Tx, now_ms: int, by: Principal, telling: Telling) -> None:
-        tools.revoke(tx, now_ms, by, self.login.user_id, self.login.id)
+        with suppress(NotFound):  # its user ended it at this moment
+            tools.revoke(tx, now_ms, by, self.login.user_id, self.login.id)
         tell(tx, now_ms, telling, self.login.user_id, letters.tool_leaked, cause=None, tool=self.login.client_id)
 
 

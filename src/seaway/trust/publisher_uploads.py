@@ -21,7 +21,7 @@ from seaway.trust.publishers import Publisher
 def note(tx: Tx, now_ms: int, teller: Teller, channel_id: int, senders: Sequence[Principal]) -> None:
     """Note the publishers by which these senders have just uploaded to the channel."""
     by_publisher = {sender.within(channel_id).publisher_id: sender for sender in senders if sender.workflow}
-    for publisher in publishers.by_ids(tx, [number for number in by_publisher if number is not None]):
+    for publisher in publishers.hold_by_ids(tx, [number for number in by_publisher if number is not None]):
         _note(tx, now_ms, teller, publisher, by_publisher[publisher.id])
 
 

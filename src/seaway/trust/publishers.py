@@ -184,11 +184,15 @@ def get(tx: Tx, channel: str, publisher_id: int) -> Publisher:
     return _publisher(row)
 
 
-def about(tx: Tx, issuer: str, subject: str) -> list[Publisher]:
-    """The publishers that are switched on and may fit a token of this issuer about this repository, oldest first."""
+def about(tx: Tx, issuer: str, subject: str, *, hold: bool = False) -> list[Publisher]:
+    """
+    The publishers that are switched on and may fit a token of this issuer about this repository, oldest first.
+
+    With `hold` no other transaction changes them before this one ends.
+    """
     found = rows.c.subject == _subject(issuer, subject)
     query = _listing().where(found, rows.c.issuer == issuer, rows.c.is_enabled)
-    return [_publisher(row) for row in tx.execute(query)]
+    return [_publisher(row) for row in tx.execute(_held(query) if hold else query)]
 
 
 def of_token(tx: Tx, token_id: int) -> list[Publisher]:
@@ -197,9 +201,10 @@ def of_token(tx: Tx, token_id: int) -> list[Publisher]:
     return [_publisher(row) for row in tx.execute(query.where(token_publishers.c.token_id == token_id))]
 
 
-def by_ids(tx: Tx, numbers: Sequence[int]) -> list[Publisher]:
-    """Return the publishers with these ids, oldest first."""
-    return [_publisher(row) for row in tx.execute(_listing().where(rows.c.id.in_(numbers)))] if numbers else []
+def hold_by_ids(tx: Tx, numbers: Sequence[int]) -> list[Publisher]:
+    """Return the publishers with these ids, oldest first; no other transaction changes them before this one ends."""
+    query = _held(_listing().where(rows.c.id.in_(numbers)))
+    return [_publisher(row) for row in tx.execute(query)] if numbers else []
 
 
 def pin(tx: Tx, publisher: Publisher, pins: Mapping[str, str]) -> None:
@@ -334,6 +339,10 @@ def _listing() -> Select[Any]:
         .outerjoin(users, users.c.id == rows.c.created_by)
         .order_by(rows.c.id)
     )
+
+
+def _held(query: Select[Any]) -> Select[Any]:
+    return query.with_for_update(key_share=True, of=rows)
 
 
 def _publisher(row: Row[Any]) -> Publisher:
