@@ -237,7 +237,7 @@ def test_a_house_write_and_channel_writes_do_not_mix(database: Database, other: 
 
     def work(worker: Database, channel: str | None) -> None:
         for _ in range(10):
-            with worker.write_channel(channel) as tx:
+            with worker.write_site() if channel is None else worker.write_channel(channel) as tx:
                 add_one(tx, "both")
 
     together([lambda each=each: work(*each) for each in ((database, None), (other, "one"), (database, "one"))])
@@ -538,7 +538,7 @@ def test_settings_of_the_server_do_not_weaken_a_promise(empty: Place) -> None:
         assert ("off",) == plain.execute("SHOW synchronous_commit").fetchone()
         assert ("repeatable read",) == plain.execute("SHOW transaction_isolation").fetchone()
     for _ in range(2):  # the second time with connections that were used before
-        for begin in (database.read, database.write, database.write_part):
+        for begin in (database.read, database.write_site, database.write_part):
             with begin() as tx:
                 shown = [
                     tx.execute(text(f"SHOW {setting}")).scalar()
@@ -560,7 +560,7 @@ def test_settings_of_the_server_do_not_weaken_a_promise(empty: Place) -> None:
 @pytest.mark.parametrize(("pragma", "value"), [("journal_mode", "wal"), ("synchronous", 2), ("foreign_keys", 1)])
 def test_a_commit_survives_the_loss_of_power(database: Database, pragma: str, value: object) -> None:
     """Invariant 3: WAL with synchronous=FULL (2), in reads and writes alike: a commit that returned is on the disk."""
-    for begin in (database.read, database.write, database.write_part):
+    for begin in (database.read, database.write_site, database.write_part):
         with begin() as tx:
             assert value == tx.execute(text(f"PRAGMA {pragma}")).scalar()
 

@@ -231,10 +231,10 @@ class HookedDatabase:
     writes: int = 0
 
     @contextmanager
-    def write(self, *, channel: str | None = None) -> Iterator[Tx]:
+    def write_site(self) -> Iterator[Tx]:
         self.writes += 1
         self.before_write(self.writes)
-        with self.database.write_channel(channel) as tx:
+        with self.database.write_site() as tx:
             yield tx
 
     def __getattr__(self, name: str) -> Any:
