@@ -203,8 +203,9 @@ def of_token(tx: Tx, token_id: int) -> list[Publisher]:
 
 def hold_by_ids(tx: Tx, numbers: Sequence[int]) -> list[Publisher]:
     """Return the publishers with these ids, oldest first; no other transaction changes them before this one ends."""
-    query = _held(_listing().where(rows.c.id.in_(numbers)))
-    return [_publisher(row) for row in tx.execute(query)] if numbers else []
+    if not numbers:
+        return []
+    return [_publisher(row) for row in tx.execute(_held(_listing().where(rows.c.id.in_(numbers))))]
 
 
 def pin(tx: Tx, publisher: Publisher, pins: Mapping[str, str]) -> None:
