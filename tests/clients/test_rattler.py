@@ -135,10 +135,10 @@ def test_skipping_goes_on_with_the_next_file(publisher: Publisher, owned: Owned)
 
 
 def test_a_bad_key_is_told(publisher: Publisher, owned: Owned) -> None:
-    """The user reads that the key is not good, in our words."""
+    """The user reads that the key is not valid, in our words."""
     told = publisher.upload(owned.channel, APP, api_key="not-a-key")
     assert "authentication failed (HTTP 401)" in told
-    assert "check that yours is still good" in told
+    assert "Check that it has not expired or been revoked" in told
 
 
 def test_no_key_is_told_by_the_client(publisher: Publisher, owned: Owned) -> None:
