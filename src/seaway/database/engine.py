@@ -101,8 +101,7 @@ def explained() -> Iterator[None]:
     """
     Turn what a database says when it is full, locked, away or damaged into `Unavailable`.
 
-    So is what another transaction of PostgreSQL added or deleted between our look and our write. Our own mistakes stay
-    as they are.
+    Our own mistakes stay as they are.
     """
     try:
         yield
@@ -116,10 +115,6 @@ def explained() -> Iterator[None]:
         # 25006: after a failover we still talk to the server that is the standby now.
         if error.connection_invalidated or getattr(error.orig, "sqlstate", None) == "25006":
             raise Unavailable("The database went away.", "Try again in a moment.", cause=str(error.orig)) from error
-        if getattr(error.orig, "sqlstate", None) in _AT_ONCE:
-            raise Unavailable(
-                "Another request changed the same data at this moment.", "Try again.", cause=str(error.orig)
-            ) from error
         raise
 
 
@@ -135,7 +130,6 @@ def does_not_answer(error: BaseException | None) -> Unavailable:
     return Unavailable("The database does not answer.", "Try again in a moment.", cause=str(error))
 
 
-_AT_ONCE = ("23503", "23505")  # a row that this one names is gone, or an equal one has come
 _HINT = "Try again later, or tell the operator of the server."
 _PRIMARY = 0xFF  # of an extended error code
 _SQLITE_SAYS = {

@@ -23,9 +23,10 @@ from typing import Any
 import psycopg
 import sqlalchemy
 from sqlalchemy import Connection, create_engine, event, text
+from sqlalchemy.exc import IntegrityError
 
 from seaway.database.engine import Database, Tx, explained
-from seaway.errors import BadSetting
+from seaway.errors import BadSetting, Unavailable
 
 LOCK_TIMEOUT_MS = 20_000
 _CONNECT_SECONDS = 10
@@ -82,7 +83,7 @@ class PostgresDatabase(Database):
 
     @contextmanager
     def write_part(self) -> Iterator[Tx]:
-        with self._transaction(_shared) as tx:
+        with _collisions_explained(), self._transaction(_shared) as tx:
             yield tx
 
     def hold(self, tx: Tx, thing: str) -> None:
@@ -157,6 +158,22 @@ class _StreamingCursor(psycopg.ServerCursor[Any]):
             if not self.connection.closed:
                 raise
             super().close()  # without a statement now, since the connection is known to be closed
+
+
+@contextmanager
+def _collisions_explained() -> Iterator[None]:
+    """Turn what another transaction added or deleted between our look and our write into `Unavailable`."""
+    try:
+        yield
+    except IntegrityError as error:
+        if getattr(error.orig, "sqlstate", None) not in _AT_ONCE:
+            raise
+        raise Unavailable(
+            "Another request changed the same data at this moment.", "Try again.", cause=str(error.orig)
+        ) from error
+
+
+_AT_ONCE = ("23503", "23505")  # a row that this one names is gone, or an equal one has come
 
 
 def _give_back(connection: Connection, key: dict[str, int]) -> None:
