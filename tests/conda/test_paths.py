@@ -273,14 +273,16 @@ def test_a_prefix_in_a_menu_file_is_a_path(placeholder: str, tmp_path: Path) -> 
         with pytest.raises(Refused):
             examined(with_info("has_prefix", f"{placeholder} text Menu/demo.json\n"), tmp_path)
     elsewhere = {**entry, "_path": "share/demo.txt"}
-    examined(packages.conda(index_json(), files=files, paths={"paths": [elsewhere]}), tmp_path)
+    honest = packages.conda(index_json(), files=files, paths={"paths": [elsewhere]})
+    assert honest.name == str(examined(honest, tmp_path).file_name)
 
 
 @pytest.mark.parametrize("placeholder", ["/opt/anaconda1anaconda2anaconda3", "C:\\bld\\_h_env", "D:/bld/my env"])
 def test_the_prefix_of_a_build_may_stand_in_a_menu_file(placeholder: str, tmp_path: Path) -> None:
     """As build tools write it."""
     entry = {"_path": "Menu/demo.json", "file_mode": "text", "prefix_placeholder": placeholder}
-    examined(packages.conda(index_json(), files={"Menu/demo.json": b"{}"}, paths={"paths": [entry]}), tmp_path)
+    package = packages.conda(index_json(), files={"Menu/demo.json": b"{}"}, paths={"paths": [entry]})
+    assert package.name == str(examined(package, tmp_path).file_name)
 
 
 @pytest.mark.parametrize(
