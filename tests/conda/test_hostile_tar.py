@@ -195,6 +195,15 @@ REFUSED: dict[str, tuple[Reason, Callable[[], PackageFile]]] = {
     "link: endless target": (Reason.UNSAFE_PATH, lambda: pkg(pax({"linkpath": "x" * 5000}), link("a", "b"))),
     "link: hard link that climbs": (Reason.UNSAFE_PATH, lambda: pkg(link("a", "../../etc/passwd", HARD))),
     "link: hard link that climbs inside": (Reason.UNSAFE_PATH, lambda: pkg(link("a", "b/../../c", HARD))),
+    "link: hard link to an absent member": (Reason.BROKEN_LINK, lambda: pkg(A, link("b", "c", HARD))),
+    "link: hard link to a later member": (Reason.BROKEN_LINK, lambda: pkg(link("b", "a", HARD), A)),
+    "link: hard link to itself": (Reason.BROKEN_LINK, lambda: pkg(A, link("b", "b", HARD))),
+    "link: hard link to a folder": (Reason.BROKEN_LINK, lambda: pkg(header("d/", kind=b"5"), link("b", "d", HARD))),
+    "link: hard link by a path relative to it": (
+        Reason.BROKEN_LINK,
+        lambda: pkg(member("lib/a", b"a"), link("lib/b", "a", HARD)),
+    ),
+    "link: hard link into the other part": (Reason.BROKEN_LINK, lambda: pkg(A, link("b", "info/index.json", HARD))),
     "link: absolute hard link": (Reason.UNSAFE_PATH, lambda: pkg(link("a", "/etc/passwd", HARD))),
     "link: hard link by a long target": (
         Reason.UNSAFE_PATH,
@@ -213,7 +222,7 @@ REFUSED: dict[str, tuple[Reason, Callable[[], PackageFile]]] = {
         lambda: pkg(link("a/here", "."), link("a/up", "here/here/here/../../../.."), member("a/up/x")),
     ),
     "behind: hard link to a file behind an escaping link": (
-        Reason.UNSAFE_PATH,
+        Reason.BROKEN_LINK,
         lambda: pkg(link("etc", "/etc"), link("a", "etc/passwd", HARD)),
     ),
     "behind: a file": (Reason.UNSAFE_PATH, lambda: pkg(A, member("a/b"))),
@@ -252,6 +261,8 @@ ACCEPTED: dict[str, Callable[[], PackageFile]] = {
     "symlink up and down": lambda: pkg(link("lib/python/x", "../../share/x")),
     "symlink before its target": lambda: pkg(link("b", "a"), A),
     "hard link": lambda: pkg(A, link("b", "a", HARD)),
+    "hard link to a symbolic link": lambda: pkg(A, link("s", "a"), link("b", "s", HARD)),
+    "hard link to a hard link": lambda: pkg(A, link("b", "a", HARD), link("c", "b", HARD)),
     "dots that are no climbing": lambda: pkg(member("share/..x/...")),
     "a name that begins like info": lambda: pkg(member("information/x"), member("share/info/x")),
     "folder info": lambda: info(header("info/test/", kind=b"5"), member("info/test/run.sh", b"true")),

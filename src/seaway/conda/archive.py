@@ -7,6 +7,7 @@ A stranger's .conda or .tar.bz2, read within limits and never unpacked to disk.
 3. Memory stays at one piece of the stream, the names of the members, and the few files of info/ that are kept.
 """
 
+import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ import msgspec
 from seaway.conda import menus
 from seaway.conda.filename import CONDA, FileName
 from seaway.conda.limits import ArchiveLimits
+from seaway.conda.listed_files import Stored
 from seaway.conda.refusals import Reason, Refused
 from seaway.conda.streams import unbzip2, unzstd
 from seaway.conda.tar_walk import Content, Kind, Member, Source, leaves_its_folder, walk
@@ -43,9 +45,10 @@ _FORMAT_VERSION = 2
 
 @dataclass(slots=True)
 class Contents:
-    """What an archive says of itself: the kept files of info/ by name, what is odd but not refused, and its traits (CEP 38)."""
+    """What an archive holds: the kept files of info/ by name, all members, what is odd but not refused, its traits (CEP 38)."""
 
     info: dict[str, bytes] = field(default_factory=dict)
+    members: dict[str, Stored] = field(default_factory=dict)
     escaping_links: list[str] = field(default_factory=list)
     traits: set[str] = field(default_factory=set)
 
@@ -152,10 +155,10 @@ class _Walker:
     def __init__(self, limits: ArchiveLimits) -> None:
         self.limits = limits
         self.contents = Contents()
-        self._seen: set[str] = set()
         self._links: set[str] = set()
         self._files: set[str] = set()
         self._folders: set[str] = set()
+        self._hashable_bytes = limits.hashed_bytes
         self._info_bytes = 0
         self._info_members = 0
         self._kept = {
@@ -184,13 +187,38 @@ class _Walker:
             self._note(member)
             if in_info:
                 self._read_info_member(member, content)
+                self.contents.members[member.path] = Stored(member.kind, member.size)
                 continue
-            self._check_menu(member, content)
+            menu = self._read_menu(member, content)
+            self.contents.members[member.path] = self._stored(member, content, menu, inside_info=inside_info)
             self.contents.traits.update(traits_of(member.path))
             if member.kind is Kind.SYMLINK and leaves_its_folder(member.path, member.target):
                 self.contents.escaping_links.append(f"{member.path} -> {member.target}")
 
-    def _check_menu(self, member: Member, content: Content) -> None:
+    def _stored(self, member: Member, content: Content, menu: bytes | None, *, inside_info: bool | None) -> Stored:
+        if member.kind is Kind.HARDLINK:
+            return self._target(member, inside_info=inside_info)
+        if member.kind is not Kind.FILE:
+            return Stored(member.kind)
+        if member.size > self._hashable_bytes:
+            return Stored(member.kind, member.size)
+        self._hashable_bytes -= member.size
+        return Stored(member.kind, member.size, content.sha256() if menu is None else hashlib.sha256(menu).digest())
+
+    def _target(self, member: Member, *, inside_info: bool | None) -> Stored:
+        """Return what a hard link unpacks to; clients unpack each part in order, so its target comes before it."""
+        target = self.contents.members.get(member.target)
+        in_other_part = inside_info is False and member.target.startswith("info/")
+        if target is None or target.kind is Kind.FOLDER or in_other_part:
+            raise Refused(
+                Reason.BROKEN_LINK,
+                f"{member.path[:120]!a} in the package is a hard link to {member.target[:120]!a}, which is no file before it in the archive.",
+                "Store a copy of the file or a symbolic link instead, then build the package again.",
+            )
+        return target
+
+    def _read_menu(self, member: Member, content: Content) -> bytes | None:
+        """Check a menu file and return it; None for everything else."""
         is_menu = menus.is_menu(member.path)
         if (member.kind is Kind.SYMLINK and menus.holds_menus(member.path)) or (
             member.kind is Kind.HARDLINK and is_menu
@@ -201,13 +229,15 @@ class _Walker:
                 "Put a file there, then build the package again.",
             )
         if member.kind is not Kind.FILE or not is_menu:
-            return
+            return None
         if member.size > self.limits.other_json_bytes:
             raise Refused(
                 Reason.INFO_TOO_LARGE,
                 f"The menu file {member.path[:120]!a} is larger than {self.limits.other_json_bytes:,} bytes, the limit.",
             )
-        menus.check(member.path, content.read())
+        data = content.read()
+        menus.check(member.path, data)
+        return data
 
     def walk_info(self, source: Source, until: str) -> None:
         """Keep what info/ holds, and stop behind the file `until`."""
@@ -227,9 +257,8 @@ class _Walker:
             )
 
     def _note(self, member: Member) -> None:
-        if member.path in self._seen:
+        if member.path in self.contents.members:
             raise Refused(Reason.DUPLICATE_MEMBER, f"The package holds {member.path[:120]!a} twice.")
-        self._seen.add(member.path)
         if member.kind is Kind.SYMLINK:
             self._links.add(member.path.casefold())
         elif member.kind is not Kind.FOLDER:

@@ -27,6 +27,7 @@ class ArchiveLimits:
     index_json_bytes: int = 4 * MIB
     other_json_bytes: int = 1 * MIB
     paths_json_bytes: int = 64 * MIB
+    hashed_bytes: int = 64 * MIB
     seconds_least: float = 20.0
     seconds_per_mib: float = 0.5
     memory_bytes: int = 2 * GIB

@@ -39,10 +39,11 @@ class Reason(Enum):
     )
     DUPLICATE_MEMBER = (
         "duplicate-member",
-        "The same path stands in the archive twice: two readers could see two packages.",
+        "The archive holds the same path twice, or info/paths.json lists one path with different properties: two readers could see two packages.",
     )
     SPECIAL_MEMBER = "special-member", "The archive holds a device, a pipe, a sparse file or an unknown kind of member."
     LINK_IN_INFO = "link-in-info", "A file under info/ is a link; what it says must stand in the package itself."
+    BROKEN_LINK = "broken-link", "A hard link points to a member that the archive does not hold, or holds only later."
     ESCAPING_LINK = "escaping-link", "A link in the package points out of the folder that it is installed to."
     MISPLACED_MEMBER = (
         "misplaced-member",
@@ -67,6 +68,10 @@ class Reason(Enum):
         "missing-paths-json",
         "A .conda has no info/paths.json, or a .tar.bz2 neither that nor info/files.",
     )
+    MISSING_FILE = (
+        "missing-file",
+        "info/paths.json or info/files lists a file that the archive does not hold, or holds as a folder.",
+    )
     BAD_JSON = "bad-json", "A metadata file is not strict JSON: duplicate keys, NaN, bad text or too deep nesting."
     BAD_FIELD = "bad-field", "A field of the metadata has the wrong type, is missing, or holds a forbidden character."
     BAD_PACKAGE_NAME = "bad-package-name", "The package name is not one that CEP 26 allows."
@@ -82,6 +87,10 @@ class Reason(Enum):
     UNSAFE_ENTRY_POINT = (
         "unsafe-entry-point",
         "An entry point of a noarch python package would be written outside bin/.",
+    )
+    BAD_ENTRY_POINT = (
+        "bad-entry-point",
+        "An entry point of a noarch python package is not of the form command = module:function that clients read.",
     )
     RECORD_TOO_LARGE = "record-too-large", "What repodata would say of the file is larger than the limit."
 

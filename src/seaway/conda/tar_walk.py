@@ -6,6 +6,7 @@ look at what stands behind the end; so do other readers, each in its own way. Wh
 read differently is refused here: two sizes for one member, paths that are not plain, members behind the end.
 """
 
+import hashlib
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -95,16 +96,16 @@ class Source:
             missing -= self._position
         return b"".join(parts)
 
-    def skip(self, count: int) -> int:
-        """Pass over `count` bytes; the number that there really were."""
-        missing = self._position + count - len(self._piece)
-        if missing <= 0:
-            self._position += count
-            return count
-        while missing > 0 and self._next_piece():
-            self._position = min(missing, len(self._piece))
-            missing -= self._position
-        return count - max(missing, 0)
+    def skip(self, count: int, digest: "hashlib._Hash | None" = None) -> int:
+        """Pass over `count` bytes, which go into `digest`; return the number that there really were."""
+        missing = count
+        while missing > 0 and (self._position < len(self._piece) or self._next_piece()):
+            start, end = self._position, min(self._position + missing, len(self._piece))
+            if digest is not None:
+                digest.update(memoryview(self._piece)[start:end])
+            self._position = end
+            missing -= end - start
+        return count - missing
 
     def rest_is_zero(self) -> bool:
         """Read to the end; whether nothing but zeros stood there."""
@@ -175,6 +176,14 @@ class Content:
             raise _bad("it is cut short")
         self._left = 0
         return content
+
+    def sha256(self) -> bytes:
+        """Return the digest of all of it, without keeping it."""
+        digest = hashlib.sha256()
+        if self._source.skip(self._left, digest) != self._left:
+            raise _bad("it is cut short")
+        self._left = 0
+        return digest.digest()
 
     def finish(self) -> None:
         """Pass over what was not read."""
