@@ -230,6 +230,15 @@ REFUSED: dict[str, tuple[Reason, Callable[[], PackageFile]]] = {
     "place: info/ by the prefix": (Reason.MISPLACED_MEMBER, lambda: pkg(member("index.json", prefix=b"info"))),
     "place: info/ by a pax header": (Reason.MISPLACED_MEMBER, lambda: pkg(pax({"path": "info/index.json"}), A)),
     "place: the folder info in the pkg part": (Reason.MISPLACED_MEMBER, lambda: pkg(header("info/", kind=b"5"))),
+    "place: info/ in another case": (Reason.MISPLACED_MEMBER, lambda: pkg(member("Info/Index.json", b"{}"))),
+    "place: a link in info/ of the pkg part": (
+        Reason.LINK_IN_INFO,
+        lambda: pkg(link("info/licenses/x", "/etc/passwd")),
+    ),
+    "place: a license twice": (
+        Reason.DUPLICATE_MEMBER,
+        lambda: pkg(member("info/licenses/x", b"a"), member("info/licenses/x", b"b")),
+    ),
     "place: info as a link in the pkg part": (Reason.MISPLACED_MEMBER, lambda: pkg(link("info", "share"))),
     "place: other files in the info part": (Reason.MISPLACED_MEMBER, lambda: info(member("bin/evil"))),
     "place: a look-alike of info/": (Reason.MISPLACED_MEMBER, lambda: info(member("information/x"))),
@@ -264,6 +273,7 @@ ACCEPTED: dict[str, Callable[[], PackageFile]] = {
     "hard link to a symbolic link": lambda: pkg(A, link("s", "a"), link("b", "s", HARD)),
     "hard link to a hard link": lambda: pkg(A, link("b", "a", HARD), link("c", "b", HARD)),
     "dots that are no climbing": lambda: pkg(member("share/..x/...")),
+    "licenses in the pkg part, as conda-package-handling wrote them": lambda: pkg(A, member("info/licenses/x", b"MIT")),
     "a name that begins like info": lambda: pkg(member("information/x"), member("share/info/x")),
     "folder info": lambda: info(header("info/test/", kind=b"5"), member("info/test/run.sh", b"true")),
     ".tar.bz2 with info behind": lambda: PackageFile(TAR_BZ2, bz2.compress(A + members_of(INFO_FILES) + END_OF_TAR)),

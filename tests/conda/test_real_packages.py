@@ -1,5 +1,7 @@
 """Every package file of tests/data goes through the door: the good ones in, the others out for the reason named here."""
 
+import io
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -30,7 +32,7 @@ WARNED = {
 
 # The others: why under their own name, and why if the name were a good one.
 BROKEN = {
-    "rattler/broken/ca-certificates-2024.7.4-hbcca054_0.conda": (Reason.SPECIAL_MEMBER, Reason.SPECIAL_MEMBER),
+    "rattler/broken/ca-certificates-2024.7.4-hbcca054_0.conda": (Reason.ZIP_MEMBERS, Reason.ZIP_MEMBERS),
     "rattler/broken/dotslash-test-1.0.0-0.conda": (Reason.ZIP_MEMBERS, Reason.ZIP_MEMBERS),
     "conda-index/broken/a.tar.bz2": (Reason.BAD_FILE_NAME, Reason.MISSING_INDEX_JSON),
     "conda-index/broken/b.tar.bz2": (Reason.BAD_FILE_NAME, Reason.MISSING_INDEX_JSON),
@@ -88,6 +90,20 @@ def test_a_good_package_is_let_in(name: str, tmp_path: Path) -> None:
 def test_an_exception_is_refused_for_the_reason_named(name: str, tmp_path: Path) -> None:
     """A good package is turned away only if it stands in the list of exceptions, and for the reason given there."""
     assert REFUSED_THOUGH_GOOD[name][0] == refusal_of(FILES[name].file, tmp_path)
+
+
+def test_the_cure_for_a_package_that_was_zipped_again_works(tmp_path: Path) -> None:
+    """The refusal of a zipped folder names it, and its parts in a ZIP as the hint makes it are accepted."""
+    package = FILES["rattler/broken/ca-certificates-2024.7.4-hbcca054_0.conda"]
+    with pytest.raises(Refused, match="holds the folder 'Users/jcorreia/") as refused:
+        examined(package.file, tmp_path)
+    assert "zip -0 -X -j " in refused.value.hint
+    cured = io.BytesIO()
+    with zipfile.ZipFile(package.path) as broken, zipfile.ZipFile(cured, "w", zipfile.ZIP_STORED) as whole:
+        for member in broken.infolist():
+            if not member.is_dir():
+                whole.writestr(member.filename.rpartition("/")[2], broken.read(member))
+    assert () == examined(PackageFile(package.path.name, cured.getvalue()), tmp_path).warnings
 
 
 @pytest.mark.parametrize("name", BROKEN)

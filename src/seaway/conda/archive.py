@@ -23,7 +23,7 @@ from seaway.conda.listed_files import Stored
 from seaway.conda.refusals import Reason, Refused
 from seaway.conda.streams import unbzip2, unzstd
 from seaway.conda.tar_walk import Content, Kind, Member, Source, leaves_its_folder, walk
-from seaway.conda.zip_frame import Span, read_spans, stream_span
+from seaway.conda.zip_frame import REPACK, Span, read_spans, stream_span
 
 INDEX_JSON = "info/index.json"
 ABOUT_JSON = "info/about.json"
@@ -119,7 +119,7 @@ def _expected_members(file_name: FileName, spans: dict[str, Span]) -> tuple[Span
     raise Refused(
         Reason.ZIP_MEMBERS,
         f"{file_name} does not hold exactly {expected[0]}, {expected[1]} and {_METADATA_JSON}.",
-        "Build the package with conda-build, rattler-build or conda-package-handling.",
+        REPACK,
     )
 
 
@@ -178,11 +178,11 @@ class _Walker:
         members = walk(source, max_members=max_members, max_path_bytes=self.limits.path_bytes)
         for member, content in members:
             in_info = member.path == "info" or member.path.startswith("info/")
-            if inside_info is not None and in_info is not inside_info:
+            if inside_info is not None and (not in_info if inside_info else self._is_metadata(member)):
                 raise Refused(
                     Reason.MISPLACED_MEMBER,
-                    f"{member.path[:120]!a} stands in the {'info' if inside_info else 'pkg'} part of the package.",
-                    "Build the package again.",
+                    f"{member.path[:120]!a} is in the {'info' if inside_info else 'pkg'} part of the package.",
+                    "Build the package with conda-build, rattler-build or conda-package-handling.",
                 )
             self._note(member)
             if in_info:
@@ -194,6 +194,15 @@ class _Walker:
             self.contents.traits.update(traits_of(member.path))
             if member.kind is Kind.SYMLINK and leaves_its_folder(member.path, member.target):
                 self.contents.escaping_links.append(f"{member.path} -> {member.target}")
+
+    def _is_metadata(self, member: Member) -> bool:
+        """
+        Whether this would replace metadata of the info part, also where file systems ignore case.
+
+        Other files of info/ may be in the pkg part: conda-package-handling long put info/licenses/ there.
+        """
+        path = member.path.casefold()
+        return path in self._kept or path == "info"
 
     def _stored(self, member: Member, content: Content, menu: bytes | None, *, inside_info: bool | None) -> Stored:
         if member.kind is Kind.HARDLINK:

@@ -23,7 +23,10 @@ class Reason(Enum):
 
     # The outer frame
     BAD_ZIP = "bad-zip", "The .conda file is not one plain ZIP from its first to its last byte."
-    ZIP_MEMBERS = "zip-members", "The ZIP does not hold exactly metadata.json, info-STEM.tar.zst and pkg-STEM.tar.zst."
+    ZIP_MEMBERS = (
+        "zip-members",
+        "The ZIP does not hold exactly metadata.json, info-STEM.tar.zst and pkg-STEM.tar.zst, without folders.",
+    )
     ZIP_COMPRESSED = "zip-compressed", "A member of the ZIP is compressed or encrypted; CEP 35 wants them stored."
     ZIP_CHECKSUM = "zip-checksum", "A member of the ZIP does not have the checksum that the ZIP states."
     BAD_FORMAT_VERSION = "bad-format-version", "metadata.json does not say conda_pkg_format_version 2."
@@ -47,7 +50,7 @@ class Reason(Enum):
     ESCAPING_LINK = "escaping-link", "A link in the package points out of the folder that it is installed to."
     MISPLACED_MEMBER = (
         "misplaced-member",
-        "The info part holds files outside info/, or the pkg part holds files in info/.",
+        "The info part holds files outside info/, or the pkg part holds metadata that clients read from info/.",
     )
 
     # Limits
