@@ -187,6 +187,49 @@ def test_names_of_index_json_are_names(field: str, path: str, tmp_path: Path) ->
         assert "" == examined(file, tmp_path).record[field]
 
 
+UNPORTABLE = [
+    "share/man/man3/B::Deparse.3", "ab:c", "share/what?.txt", "a*", "a|b", "a<b", 'say "hi"', "aux", "share/NUL.txt", "lib/com1/x",
+    "lpt9.tar.gz", "con .x", "dir./x", "a ", "a.",
+]  # fmt: skip
+PORTABLE = [
+    "auxiliary.py",
+    "console/x",
+    "com10",
+    "lib/nul_device",
+    ".hidden",
+    "a/..b",
+    "~a",
+    "share/\u00fc/x y",
+    "com/x",
+]
+
+
+def with_files(*names: str, **fields: Any) -> PackageFile:
+    return packages.conda(index_json(**fields), files=dict.fromkeys(names, b""))
+
+
+@pytest.mark.parametrize("path", UNPORTABLE)
+def test_a_noarch_path_that_windows_cannot_hold_is_a_warning(path: str, tmp_path: Path) -> None:
+    """The package cannot be installed there; one for a single platform may have such paths."""
+    (warning,) = examined(with_files("share/x", path), tmp_path).warnings
+    assert f"Windows cannot hold {path!a}" in warning
+    assert () == examined(with_files("share/x", path, noarch=..., subdir="linux-64"), tmp_path).warnings
+
+
+def test_a_noarch_path_that_can_be_held_gives_no_warning(tmp_path: Path) -> None:
+    """Names that only begin like those of devices are common."""
+    assert () == examined(with_files(*PORTABLE), tmp_path).warnings
+
+
+@pytest.mark.parametrize("other", ["SHARE/X", "share/\u0178".lower(), "Share/x"])
+def test_noarch_paths_that_file_systems_take_for_one_are_a_warning(other: str, tmp_path: Path) -> None:
+    """Case, and the composition of letters with accents, make no difference on macOS."""
+    same = "share/y\u0308" if "\u00ff" in other else "share/x"
+    (warning,) = examined(with_files(same, other), tmp_path).warnings
+    assert f"take {same!a}, {other!a} for the same file" in warning
+    assert () == examined(with_files(same, other, noarch=..., subdir="linux-64"), tmp_path).warnings
+
+
 HONEST = [
     "lib/python3.13/site-packages", "Lib/site-packages", "a", "a b/c d", ".hidden", "..a", "a..", "a/...", "share/man/B::Deparse.3",
     "share/ü/日本", "ab:c", "bin/[", "~a", "%2e%2e", "x" * 900,

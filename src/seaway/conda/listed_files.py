@@ -13,10 +13,9 @@ from enum import Enum
 from typing import NamedTuple, NoReturn
 
 from seaway.conda.metadata import PathEntry
+from seaway.conda.paths import named
 from seaway.conda.refusals import Reason, Refused
 from seaway.conda.tar_walk import Kind
-
-_MOST_NAMED = 3
 
 
 class Stored(NamedTuple):
@@ -68,7 +67,7 @@ def check(entries: Sequence[PathEntry], members: Mapping[str, Stored], *, may_be
             missing.append(entry.path)
         elif mismatch := _mismatch(entry, stored):
             found[mismatch].append(entry.path)
-    warnings = [mismatch.value.format(paths=_named(paths)) for mismatch, paths in found.items()]
+    warnings = [mismatch.value.format(paths=named(paths)) for mismatch, paths in found.items()]
     return warnings + _check_missing(missing, members, "info/paths.json", may_be_stripped=may_be_stripped)
 
 
@@ -118,16 +117,10 @@ def _check_missing(
         return []
     if may_be_stripped and all(path == "info" or path.startswith("info/") for path in members):
         return [
-            f"The archive holds only info/, so the files that {where} lists, such as {_named(missing)}, are missing."
+            f"The archive holds only info/, so the files that {where} lists, such as {named(missing)}, are missing."
         ]
     raise Refused(
         Reason.MISSING_FILE,
-        f"{where} of the package lists {_named(missing)}, which the archive does not hold.",
+        f"{where} of the package lists {named(missing)}, which the archive does not hold.",
         f"Add the file to the archive, or remove it from {where}, then build the package again.",
     )
-
-
-def _named(paths: Sequence[str]) -> str:
-    shown = ", ".join(ascii(path[:120]) for path in paths[:_MOST_NAMED])
-    more = len(paths) - _MOST_NAMED
-    return f"{shown} and {more:,} more" if more > 0 else shown

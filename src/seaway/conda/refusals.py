@@ -97,6 +97,11 @@ class Reason(Enum):
     )
     RECORD_TOO_LARGE = "record-too-large", "What repodata would say of the file is larger than the limit."
 
+    CASE_COLLISION = (
+        "case-collision",
+        "The subdir has a file whose name differs only in case, and some file systems cannot hold both.",
+    )
+
     # The channel's own rules
     LOOKALIKE_NAME = (
         "lookalike-name",

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from seaway.conda import archive, listed_files, match_specs, metadata, record, version
+from seaway.conda import archive, listed_files, match_specs, metadata, paths, record, version
 from seaway.conda.filename import CONDA, FileName
 from seaway.conda.limits import ArchiveLimits
 from seaway.conda.record import Hashes, Section
 from seaway.conda.refusals import Reason, Refused
+from seaway.conda.tar_walk import Kind
 
 _MOST_WARNED = 3
 
@@ -45,6 +46,9 @@ def examine(
     if archive.LINK_JSON in contents.info:
         is_noarch_python = index.get("noarch") == "python"
         metadata.check_link_json(contents.info[archive.LINK_JSON], is_noarch_python=is_noarch_python)
+    if "noarch" in index:
+        held = [path for path, stored in contents.members.items() if stored.kind is not Kind.FOLDER]
+        warnings += paths.portability_warnings(held)
     about = metadata.read_about(contents.info.get(archive.ABOUT_JSON, b"{}"))
     section = record.section_of(index, file_name.extension)
     return Candidate(
