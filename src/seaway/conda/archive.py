@@ -18,7 +18,7 @@ import msgspec
 
 from seaway.conda import menus
 from seaway.conda.filename import CONDA, FileName
-from seaway.conda.limits import ArchiveLimits
+from seaway.conda.limits import ArchiveLimits, cure
 from seaway.conda.listed_files import Stored
 from seaway.conda.refusals import Reason, Refused
 from seaway.conda.streams import unbzip2, unzstd
@@ -78,9 +78,16 @@ def read_info(file: BinaryIO, size: int, file_name: FileName, limits: ArchiveLim
     if file_name.extension == CONDA:
         span = read_spans(file, size).get(f"info-{file_name.stem}.tar.zst")
         pieces = iter(()) if span is None else unzstd(stream_span(file, span), "The info part of the package")
-        source = Source(pieces, limit=limits.info_bytes, what="The info part of the package")
+        source = Source(
+            pieces, limit=limits.info_bytes, what="The info part of the package", setting="archive_info_bytes"
+        )
     else:
-        source = Source(unbzip2(_chunks(file), "The .tar.bz2"), limit=limits.unpacked_bytes(size), what="The package")
+        source = Source(
+            unbzip2(_chunks(file), "The .tar.bz2"),
+            limit=limits.unpacked_bytes(size),
+            what="The package",
+            setting=limits.unpacked_setting(size),
+        )
     walker.walk_info(source, until)
     return walker.contents
 
@@ -93,6 +100,7 @@ def _read_conda(file: BinaryIO, size: int, file_name: FileName, walker: "_Walker
         unzstd(stream_span(file, info), "The info part of the package"),
         limit=limits.info_bytes,
         what="The info part of the package",
+        setting="archive_info_bytes",
     )
     walker.walk_part(info_source, limits.info_members, inside_info=True)
     walker.require_index_json()
@@ -100,6 +108,7 @@ def _read_conda(file: BinaryIO, size: int, file_name: FileName, walker: "_Walker
         unzstd(stream_span(file, pkg), "The pkg part of the package"),
         limit=limits.unpacked_bytes(size),
         what="The package",
+        setting=limits.unpacked_setting(size),
     )
     walker.walk_part(pkg_source, limits.members, inside_info=False)
 
@@ -137,8 +146,12 @@ def _check_metadata(data: bytes) -> None:
 
 
 def _read_tar_bz2(file: BinaryIO, size: int, walker: "_Walker") -> None:
+    limits = walker.limits
     source = Source(
-        unbzip2(_chunks(file), "The .tar.bz2"), limit=walker.limits.unpacked_bytes(size), what="The package"
+        unbzip2(_chunks(file), "The .tar.bz2"),
+        limit=limits.unpacked_bytes(size),
+        what="The package",
+        setting=limits.unpacked_setting(size),
     )
     walker.walk_part(source, walker.limits.members, inside_info=None)
     walker.require_index_json()
@@ -175,7 +188,8 @@ class _Walker:
 
     def walk_part(self, source: Source, max_members: int, *, inside_info: bool | None) -> None:
         """Walk one tar; `inside_info` tells whether its members belong under info/ (None: both may stand in it)."""
-        members = walk(source, max_members=max_members, max_path_bytes=self.limits.path_bytes)
+        setting = "archive_info_members" if inside_info else "archive_members"
+        members = walk(source, max_members=max_members, max_path_bytes=self.limits.path_bytes, setting=setting)
         for member, content in members:
             in_info = member.path == "info" or member.path.startswith("info/")
             if inside_info is not None and (not in_info if inside_info else self._is_metadata(member)):
@@ -243,6 +257,7 @@ class _Walker:
             raise Refused(
                 Reason.INFO_TOO_LARGE,
                 f"The menu file {member.path[:120]!a} is larger than {self.limits.other_json_bytes:,} bytes, the limit.",
+                "Make it shorter, then build the package again.",
             )
         data = content.read()
         menus.check(member.path, data)
@@ -302,16 +317,23 @@ class _Walker:
         if self._info_members > self.limits.info_members:
             raise Refused(
                 Reason.TOO_MANY_MEMBERS,
-                f"The info folder of the package holds more than {self.limits.info_members:,} files.",
+                f"The info folder of the package holds more than {self.limits.info_members:,} members, the limit.",
+                cure("archive_info_members"),
             )
         if member.kind in (Kind.SYMLINK, Kind.HARDLINK):
             raise Refused(Reason.LINK_IN_INFO, f"{member.path[:120]!a} in the package is a link.")
-        if self._info_bytes > self.limits.info_bytes or member.size > self._kept.get(
-            member.path, self.limits.info_bytes
-        ):
+        if self._info_bytes > self.limits.info_bytes:
             raise Refused(
                 Reason.INFO_TOO_LARGE,
-                f"{member.path[:120]!a} makes the info part of the package larger than the limit.",
+                f"The info folder of the package, up to {member.path[:120]!a}, is larger than {self.limits.info_bytes:,} bytes, the limit.",
+                cure("archive_info_bytes"),
+            )
+        limit = self._kept.get(member.path, self.limits.info_bytes)
+        if member.size > limit:
+            raise Refused(
+                Reason.INFO_TOO_LARGE,
+                f"{member.path[:120]!a} in the package is larger than {limit:,} bytes, the limit for it.",
+                "Make it shorter, then build the package again.",
             )
         if member.path in self._kept and member.kind is Kind.FILE:
             self.contents.info[member.path] = content.read()

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, NoReturn
 import msgspec
 
 from seaway.conda import filename, menus, paths, strict_json
+from seaway.conda.limits import cure
 from seaway.conda.refusals import Reason, Refused
 from seaway.conda.subdir import is_known
 
@@ -161,7 +162,7 @@ def _require_few(count: int, most: int, what: str) -> None:
         raise Refused(
             Reason.TOO_MANY_MEMBERS,
             f"{what} of the package lists {count:,} files, and a package has at most {most:,}.",
-            "Split the package.",
+            cure("archive_members"),
         )
 
 

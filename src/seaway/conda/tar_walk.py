@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from seaway.conda import paths
+from seaway.conda.limits import cure
 from seaway.conda.refusals import Reason, Refused
 
 BLOCK_BYTES = 512
@@ -74,13 +75,14 @@ class Member:
 class Source:
     """Unpacked bytes that are taken in order; `Refused` when more than `limit` of them come."""
 
-    def __init__(self, pieces: Iterator[bytes], *, limit: int, what: str) -> None:
+    def __init__(self, pieces: Iterator[bytes], *, limit: int, what: str, setting: str) -> None:
         self._pieces = pieces
         self._piece = b""
         self._position = 0
         self._left = limit
         self._limit = limit
         self._what = what
+        self._setting = setting
 
     def take(self, count: int) -> bytes:
         """Exactly `count` bytes, or fewer at the end of the stream."""
@@ -128,11 +130,14 @@ class Source:
             raise Refused(
                 Reason.UNPACKS_TOO_LARGE,
                 f"{self._what} unpacks to more than {self._limit:,} bytes, the limit for a file of its size.",
+                cure(self._setting),
             )
         return True
 
 
-def walk(source: Source, *, max_members: int, max_path_bytes: int) -> Iterator[tuple[Member, "Content"]]:
+def walk(
+    source: Source, *, max_members: int, max_path_bytes: int, setting: str = "archive_members"
+) -> Iterator[tuple[Member, "Content"]]:
     """Each member with its content, which may be read until the next member is asked for."""
     walked = 0
     pending = _Pending()
@@ -145,7 +150,11 @@ def walk(source: Source, *, max_members: int, max_path_bytes: int) -> Iterator[t
         _check_sum(header)
         walked += 1
         if walked > max_members:
-            raise Refused(Reason.TOO_MANY_MEMBERS, f"The package holds more than {max_members:,} members.")
+            raise Refused(
+                Reason.TOO_MANY_MEMBERS,
+                f"A part of the package holds more than {max_members:,} members, the limit.",
+                cure(setting),
+            )
         size, kind = _number(header, "size"), header[156:157]
         if kind in (b"x", b"g", b"L", b"K"):
             _read_extension(pending, kind, _extension(source, size))
