@@ -310,6 +310,27 @@ class Settings(BaseSettings):
             description="Processes that open uploaded packages, side by side. One sender uses at most all but one of them.",
         ),
     ] = 3
+    archive_members: Annotated[
+        int,
+        Field(
+            ge=10, le=10_000_000, description="The most members of a package, and the most paths in each list of them."
+        ),
+    ] = 200_000
+    archive_unpacked_bytes: Annotated[
+        int, Field(ge=1024**2, le=1024**4, description="The most bytes that a package may unpack to.")
+    ] = 16 * 1024**3
+    archive_unpacked_ratio: Annotated[
+        int,
+        Field(
+            ge=10, le=1_000_000, description="How many times its own size, and 64 MiB more, a package may unpack to."
+        ),
+    ] = 1024
+    archive_info_members: Annotated[
+        int, Field(ge=10, le=1_000_000, description="The most members of the info part of a package.")
+    ] = 20_000
+    archive_info_bytes: Annotated[
+        int, Field(ge=1024**2, le=1024**3, description="The most bytes that the info part of a package may unpack to.")
+    ] = 64 * 1024**2
     escaping_links: Annotated[
         Literal["warn", "refuse"],
         Field(description="What to do with a package whose links point out of its folder: `warn` or `refuse`."),

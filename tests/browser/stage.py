@@ -21,7 +21,7 @@ from seaway.trust import issuers
 from tests.browser import real
 from tests.support import house, pictures
 from tests.support.house import People
-from tests.support.packages import conda, index_json
+from tests.support.packages import conda, index_json, paths_json
 from tests.support.requests import upload
 from tests.support.server import Server, serving
 
@@ -234,6 +234,6 @@ def _furnish(server: Server, beside: Seaway) -> None:
             "home": f"https://evil.example/{HOSTILE}",
             "license": HOSTILE,
         }
-        entry = {"_path": f"share/{HOSTILE}".replace("/", "_"), "path_type": "hardlink", "sha256": HOSTILE}
-        evil = conda(index_json("evil", license=HOSTILE), about=about, paths={"paths": [entry], "paths_version": 1})
+        files = {f"share/{HOSTILE}".replace("/", "_"): b""}
+        evil = conda(index_json("evil", license=HOSTILE), about=about, files=files, paths=paths_json(files))
         assert upload(client, "hostile", evil, key).status_code == 201

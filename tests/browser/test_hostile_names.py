@@ -17,7 +17,7 @@ from seaway.clock import DAY_MS
 from seaway.database.tables import passkeys
 from tests.browser.conftest import Watched
 from tests.browser.stage import HOSTILE, Stand, new_user
-from tests.support.packages import conda, index_json
+from tests.support.packages import conda, index_json, paths_json
 from tests.support.requests import upload
 
 pytestmark = pytest.mark.slow
@@ -124,11 +124,11 @@ def furnish(stand: Stand, captain: str, mate: str) -> tuple[str, str]:
         "doc_url": HOSTILE,
         "license": SHORT,
     }
-    paths = {"paths": [{"_path": f"share/{HOSTILE}".replace("/", "_"), "path_type": "hardlink"}], "paths_version": 1}
+    files = {f"share/{HOSTILE}".replace("/", "_"): b""}
     with stand.server.client() as client:
         for version in ("1.0", "2.0"):
             index = index_json("plank", version, license=SHORT, depends=["demo >=1"], track_features=SHORT)
-            file = conda(index, about=about, paths=paths, run_exports={"weak": ["plank >=1"]})
+            file = conda(index, about=about, files=files, paths=paths_json(files), run_exports={"weak": ["plank >=1"]})
             answer = upload(client, CHANNEL, file, key)
             assert answer.status_code == 201, answer.text
     return carried

@@ -1,6 +1,5 @@
 """rattler-build and py-rattler as users run them against a server: publishing, reading, solving, installing."""
 
-import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from seaway.accounts import keys, users
 from seaway.accounts.principal import OPERATOR
 from tests.conftest import Site
 from tests.support import rattler
-from tests.support.packages import PackageFile, conda, index_json, tar_bz2
+from tests.support.packages import PackageFile, conda, index_json, paths_json, tar_bz2
 from tests.support.requests import bearer, until, upload
 
 HOST = "127.0.0.1"  # credentials are kept by host, without the port
@@ -24,10 +23,7 @@ def with_paths(index: dict[str, Any], text: str, build: Callable[..., PackageFil
     """A package that installs one text file."""
     content = text.encode()
     path = f"share/{index['name']}.txt"
-    entry = {
-        "_path": path, "path_type": "hardlink", "sha256": hashlib.sha256(content).hexdigest(), "size_in_bytes": len(content),
-    }  # fmt: skip
-    return build(index, files={path: content}, paths={"paths": [entry], "paths_version": 1})
+    return build(index, files={path: content}, paths=paths_json({path: content}))
 
 
 APP = with_paths(index_json("app", depends=["lib >=1"]), "app")

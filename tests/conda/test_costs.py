@@ -196,7 +196,7 @@ SMALL_MEMORY = ArchiveLimits(memory_bytes=224 * MIB, members=2_000_000)
 
 
 def large() -> PackageFile:
-    entries = b",".join([b'{"_path":"x"}'] * 1_200_000)
+    entries = b",".join([b'{"_path":"x","path_type":"hardlink"}'] * 1_200_000)
     info = {**info_files(index_json()), "info/paths.json": b'{"paths":[%b],"paths_version":1}' % entries}
     return packages.conda(info=info, file_name=CONDA)
 

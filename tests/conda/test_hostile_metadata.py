@@ -442,7 +442,7 @@ REFUSED: dict[str, tuple[Reason, Callable[[], PackageFile]]] = {
         lambda: paths({"_path": "x", "path_type": "hardlink", "sha256": "0" * 64, "size_in_bytes": "1"}),
     ),
     **{
-        f"paths.json: {path!r}": (Reason.UNSAFE_PATH, lambda path=path: paths({"_path": path}))  # type: ignore[misc]
+        f"paths.json: {path!r}": (Reason.UNSAFE_PATH, lambda path=path: paths({"_path": path, "path_type": "hardlink"}))  # type: ignore[misc]
         for path in ("../x", "a/../../x", "/etc/passwd", "a\\..\\x", "C:x", "./x", "", "a\nb", "a\u202eb")
     },
     "about.json: list": (Reason.BAD_FIELD, lambda: other("about.json", "[]")),
@@ -577,10 +577,50 @@ def test_the_limit_of_nesting(depth: int, is_let_in: bool, tmp_path: Path) -> No
         assert Reason.BAD_JSON is refused.value.reason
 
 
+# The first five are what rattler's reader of link.json refuses, one for each of its rules.
+BAD_POINTS = [
+    "demo = demo.cli", "demo = demo-cli:main", "demo = demo.cli:", "demo = :main", "demo = demo.cli:app [cli]",
+    "demo = demo.cli:app[cli]", "demo = demo:main()", "demo = demo:a:b", "demo = a = b:c", "demo = 1demo:main",
+    "demo = demo:2main", "demo = .demo:main", "demo = demo..cli:main", "demo = d\u00e9mo:main", "demo = demo . cli:main",
+    "demo = demo:main; import os", "demo = demo:main # comment",
+]  # fmt: skip
+BAD_LINKS = {
+    "no type": {"noarch": {"entry_points": []}, "package_metadata_version": 1},
+    "another type": {"noarch": {"type": "generic"}, "package_metadata_version": 1},
+    "no noarch": {"package_metadata_version": 1},
+    "entry points are null": {"noarch": {"type": "python", "entry_points": None}, "package_metadata_version": 1},
+    "no version": {"noarch": {"type": "python"}},
+    "a version of text": {"noarch": {"type": "python"}, "package_metadata_version": "1"},
+}
+
+
+@pytest.mark.parametrize("point", BAD_POINTS)
+def test_an_entry_point_that_clients_cannot_read_is_refused(point: str, tmp_path: Path) -> None:
+    """py-rattler fails to install the package; clients do not read link.json of other packages."""
+    with pytest.raises(Refused) as refused:
+        examined(entry_points(point), tmp_path)
+    assert Reason.BAD_ENTRY_POINT is refused.value.reason
+    assert ascii(point) in refused.value.message
+    link = {"noarch": {"type": "python", "entry_points": [point]}, "package_metadata_version": 1}
+    examined(packages.conda(index_json(), link=link), tmp_path)
+
+
+@pytest.mark.parametrize("case", BAD_LINKS)
+def test_a_link_json_that_clients_cannot_read_is_refused(case: str, tmp_path: Path) -> None:
+    """py-rattler fails to install a noarch python package with it."""
+    with pytest.raises(Refused, match=r"of link\.json") as refused:
+        examined(packages.conda(index_json(noarch="python"), link=BAD_LINKS[case]), tmp_path)
+    assert Reason.BAD_FIELD is refused.value.reason
+    examined(packages.conda(index_json(), link=BAD_LINKS[case]), tmp_path)
+
+
 @pytest.mark.parametrize(
     "point",
-    ["demo = demo:main", "demo=demo:main", "demo-2.0 = demo.cli:main", "my_demo = demo:Main.run", "a..b = m:f"],
-)
+    [
+        "demo = demo:main", "demo=demo:main", "demo-2.0 = demo.cli:main", "my_demo = demo:Main.run", "a..b = m:f",
+        "my demo = m:f", "demo = _m._n:f", "demo  =  m  :  f  ",
+    ],
+)  # fmt: skip
 def test_an_honest_entry_point_is_let_in(point: str, tmp_path: Path) -> None:
     """Commands that are written into bin/ and nowhere else are no reason to refuse."""
     assert "python" == examined(entry_points(point), tmp_path).record["noarch"]

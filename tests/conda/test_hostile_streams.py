@@ -213,3 +213,30 @@ def test_a_large_file_may_unpack_to_more(tmp_path: Path) -> None:
     body = member("padding", bytes(range(256)) * 64) + header("zeros", size=8 * MIB)
     file = pkg_part(zstd_frame((body, 1), (b"\0", 8 * MIB), (END_OF_TAR, 1)))
     assert CONDA == str(examined(file, tmp_path, limits).file_name)
+
+
+TAR = Tar({**info_files(index_json()), "share/x": bytes(range(256)) * 5_000}).build()
+HALF = len(TAR) // 2
+
+
+@pytest.mark.parametrize("cut", [HALF, len(TAR)])
+def test_several_bzip2_streams_are_refused_with_a_cure_that_works(cut: int, tmp_path: Path) -> None:
+    """pbzip2 writes one for each 900 kB, of which py-rattler reads only the first; one stream of all of them is accepted."""
+    content = bz2.compress(TAR[:cut]) + bz2.compress(TAR[cut:])
+    with pytest.raises(
+        Refused, match=r"several bzip2 streams, as pbzip2 .*bzcat OLD\.tar\.bz2 \| bzip2 > NEW"
+    ) as refused:
+        examined(PackageFile(TAR_BZ2, content), tmp_path)
+    assert Reason.BAD_COMPRESSION is refused.value.reason
+    assert TAR_BZ2 == str(examined(PackageFile(TAR_BZ2, bz2.compress(bz2.decompress(content))), tmp_path).file_name)
+
+
+@pytest.mark.parametrize(("before", "behind"), [(b"", zstd.compress(b"")), (SKIPPABLE, b""), (b"", SKIPPABLE)])
+def test_several_zstd_frames_are_refused_with_a_cure_that_works(before: bytes, behind: bytes, tmp_path: Path) -> None:
+    """pzstd begins with a skippable frame; some releases of conda-package-streaming stop behind the first frame."""
+    pkg = Tar({"share/x": b"x"}).build()
+    info = Tar(info_files(index_json())).build()
+    content = conda_bytes(STEM, info_tar=info, pkg_zst=before + zstd.compress(pkg) + behind)
+    with pytest.raises(Refused, match=r"The pkg part .* several zstd frames, as pzstd .*zstdcat OLD") as refused:
+        examined(PackageFile(CONDA, content), tmp_path)
+    assert Reason.BAD_COMPRESSION is refused.value.reason

@@ -149,7 +149,7 @@ REFUSED: dict[str, tuple[Reason, Callable[[], bytes]]] = {
         Reason.BAD_ZIP,
         lambda: with_info(extra=renamed(f"pkg-{STEM}.tar.zst", INFO.name)),
     ),
-    "folder": (Reason.SPECIAL_MEMBER, lambda: with_meta(attributes=0o040755 << 16)),
+    "folder": (Reason.ZIP_MEMBERS, lambda: with_meta(attributes=0o040755 << 16)),
     "symlink": (Reason.SPECIAL_MEMBER, lambda: with_meta(attributes=0o120777 << 16)),
     "device": (Reason.SPECIAL_MEMBER, lambda: with_meta(attributes=0o060777 << 16)),
     "both parts of another package": (

@@ -153,7 +153,7 @@ INFO_FILES = {
         index_json(),
         run_exports={"weak": ["a >=1"]},
         link={"noarch": {"type": "python", "entry_points": ["a = b:c"]}, "package_metadata_version": 1},
-        paths={"paths": [{"_path": "share/x", "path_type": "hardlink"}], "paths_version": 1},
+        paths={"paths": [{"_path": "share/demo.txt", "path_type": "hardlink"}], "paths_version": 1},
     )
 }
 

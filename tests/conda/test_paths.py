@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from seaway.conda import filename, paths
+from seaway.conda.paths import is_safe
 from seaway.conda.refusals import Reason, Refused
 from tests.support import packages
 from tests.support.hostile import CONDA, CONTROLS, END_OF_TAR, STEM, TAR_BZ2, examined, link, member, pax
@@ -52,11 +53,16 @@ HOSTILE = [
 ]  # fmt: skip
 
 
-def with_info(file: str, content: str, *, old: bool = False) -> PackageFile:
-    """A package with this text as a file of info/; old ones have no paths.json."""
+def with_info(file: str, content: str, *, old: bool = False, member: str = "") -> PackageFile:
+    """A package with this text as a file of info/ and, unless it is hostile, this member; old ones have no paths.json."""
+    files = {"share/demo.txt": b"", **({member: b""} if is_safe(member) else {})}
     info = info_files(index_json(), paths=...) if old else info_files(index_json())
     info = {**info, "info/files": b"share/demo.txt\n", f"info/{file}": content.encode()}
-    return packages.tar_bz2(info=info, file_name=TAR_BZ2) if old else packages.conda(info=info, file_name=CONDA)
+    return (
+        packages.tar_bz2(info=info, files=files, file_name=TAR_BZ2)
+        if old
+        else packages.conda(info=info, file_name=CONDA)
+    )
 
 
 def with_members(tar: bytes) -> PackageFile:
@@ -70,6 +76,12 @@ def menu(**item: Any) -> PackageFile:
     menu_name = item.pop("menu_name", "Demo")
     content = {"menu_name": menu_name, "menu_items": [{"name": "Demo", "command": ["demo"], **item}]}
     return packages.conda(index_json(), files={"Menu/demo.json": json.dumps(content).encode()})
+
+
+def listed(paths: dict[str, Any], path: str) -> PackageFile:
+    """A package with this paths.json and, unless it is hostile, the member at the path."""
+    files = {path: b""} if is_safe(path) else {}
+    return packages.conda(index_json(), files=files, paths=paths)
 
 
 def linked(**fields: Any) -> PackageFile:
@@ -93,8 +105,8 @@ class PathField:
 FIELDS = {
     "member": PathField(lambda path: with_members(pax({"path": path}) + member("x"))),
     "target of a hard link": PathField(lambda path: with_members(pax({"linkpath": path}) + link("x", "y", b"1"))),
-    "paths.json": PathField(lambda path: packages.conda(index_json(), paths={"paths": [{"_path": path}]})),
-    "info/files": PathField(lambda path: with_info("files", f"{path}\n", old=True), is_line=True),
+    "paths.json": PathField(lambda path: listed({"paths": [{"_path": path, "path_type": "hardlink"}], "paths_version": 1}, path)),
+    "info/files": PathField(lambda path: with_info("files", f"{path}\n", old=True, member=path), is_line=True),
     "info/no_link": PathField(lambda path: with_info("no_link", f"a\n{path}\nb\n"), is_line=True),
     "info/no_softlink": PathField(lambda path: with_info("no_softlink", f"{path}\n"), is_line=True),
     "info/has_prefix": PathField(lambda path: with_info("has_prefix", f"/opt/x text {path}\n"), is_line=True),
@@ -173,6 +185,49 @@ def test_names_of_index_json_are_names(field: str, path: str, tmp_path: Path) ->
         assert Reason.UNSAFE_PATH is refused.value.reason
     else:
         assert "" == examined(file, tmp_path).record[field]
+
+
+UNPORTABLE = [
+    "share/man/man3/B::Deparse.3", "ab:c", "share/what?.txt", "a*", "a|b", "a<b", 'say "hi"', "aux", "share/NUL.txt", "lib/com1/x",
+    "lpt9.tar.gz", "con .x", "dir./x", "a ", "a.",
+]  # fmt: skip
+PORTABLE = [
+    "auxiliary.py",
+    "console/x",
+    "com10",
+    "lib/nul_device",
+    ".hidden",
+    "a/..b",
+    "~a",
+    "share/\u00fc/x y",
+    "com/x",
+]
+
+
+def with_files(*names: str, **fields: Any) -> PackageFile:
+    return packages.conda(index_json(**fields), files=dict.fromkeys(names, b""))
+
+
+@pytest.mark.parametrize("path", UNPORTABLE)
+def test_a_noarch_path_that_windows_cannot_hold_is_a_warning(path: str, tmp_path: Path) -> None:
+    """The package cannot be installed there; one for a single platform may have such paths."""
+    (warning,) = examined(with_files("share/x", path), tmp_path).warnings
+    assert f"Windows cannot hold {path!a}" in warning
+    assert () == examined(with_files("share/x", path, noarch=..., subdir="linux-64"), tmp_path).warnings
+
+
+def test_a_noarch_path_that_can_be_held_gives_no_warning(tmp_path: Path) -> None:
+    """Names that only begin like those of devices are common."""
+    assert () == examined(with_files(*PORTABLE), tmp_path).warnings
+
+
+@pytest.mark.parametrize("other", ["SHARE/X", "share/\u0178".lower(), "Share/x"])
+def test_noarch_paths_that_file_systems_take_for_one_are_a_warning(other: str, tmp_path: Path) -> None:
+    """Case, and the composition of letters with accents, make no difference on macOS."""
+    same = "share/y\u0308" if "\u00ff" in other else "share/x"
+    (warning,) = examined(with_files(same, other), tmp_path).warnings
+    assert f"take {same!a}, {other!a} for the same file" in warning
+    assert () == examined(with_files(same, other, noarch=..., subdir="linux-64"), tmp_path).warnings
 
 
 HONEST = [
@@ -264,35 +319,36 @@ def test_a_menu_file_is_no_link(case: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("placeholder", ["@@", "a", '/b", "z": "', "/b\\", "C:x", "/a\nb"])
 def test_a_prefix_in_a_menu_file_is_a_path(placeholder: str, tmp_path: Path) -> None:
     """Else the path of the environment would come in at any place, or join two texts."""
-    entry = {"_path": "Menu/demo.json", "file_mode": "text", "prefix_placeholder": placeholder}
+    entry = {"_path": "Menu/demo.json", "path_type": "hardlink", "file_mode": "text", "prefix_placeholder": placeholder}
     files = {"Menu/demo.json": b'{"menu_name": "@@a"}', "share/demo.txt": b"@@"}
     with pytest.raises(Refused) as refused:
-        examined(packages.conda(index_json(), files=files, paths={"paths": [entry]}), tmp_path)
+        examined(packages.conda(index_json(), files=files, paths={"paths": [entry], "paths_version": 1}), tmp_path)
     assert Reason.UNSAFE_PATH is refused.value.reason
     if placeholder.isprintable() and '"' not in placeholder and "\\" not in placeholder:
         with pytest.raises(Refused):
             examined(with_info("has_prefix", f"{placeholder} text Menu/demo.json\n"), tmp_path)
     elsewhere = {**entry, "_path": "share/demo.txt"}
-    honest = packages.conda(index_json(), files=files, paths={"paths": [elsewhere]})
+    honest = packages.conda(index_json(), files=files, paths={"paths": [elsewhere], "paths_version": 1})
     assert honest.name == str(examined(honest, tmp_path).file_name)
 
 
 @pytest.mark.parametrize("placeholder", ["/opt/anaconda1anaconda2anaconda3", "C:\\bld\\_h_env", "D:/bld/my env"])
 def test_the_prefix_of_a_build_may_stand_in_a_menu_file(placeholder: str, tmp_path: Path) -> None:
     """As build tools write it."""
-    entry = {"_path": "Menu/demo.json", "file_mode": "text", "prefix_placeholder": placeholder}
-    package = packages.conda(index_json(), files={"Menu/demo.json": b"{}"}, paths={"paths": [entry]})
+    entry = {"_path": "Menu/demo.json", "path_type": "hardlink", "file_mode": "text", "prefix_placeholder": placeholder}
+    paths = {"paths": [entry], "paths_version": 1}
+    package = packages.conda(index_json(), files={"Menu/demo.json": b"{}"}, paths=paths)
     assert package.name == str(examined(package, tmp_path).file_name)
 
 
 @pytest.mark.parametrize(
     "text",
     [
-        '{"paths": [{"_path": "../x", "_path": "a"}]}',
-        '{"paths": [{"\\u005fpath": "../x", "_path": "a"}]}',
-        '{"paths": [{"_path": "../x", "\\u005fpath": "a"}]}',
-        '{"paths": [{"_path": "../x"}], "paths": [{"_path": "a"}]}',
-        '{"paths": [{"_path": "../x"}], "path\\u0073": [{"_path": "a"}]}',
+        '{"paths": [{"_path": "../x", "_path": "a", "path_type": "hardlink"}], "paths_version": 1}',
+        '{"paths": [{"\\u005fpath": "../x", "_path": "a", "path_type": "hardlink"}], "paths_version": 1}',
+        '{"paths": [{"_path": "../x", "\\u005fpath": "a", "path_type": "hardlink"}], "paths_version": 1}',
+        '{"paths": [{"_path": "../x", "path_type": "hardlink"}], "paths": [{"_path": "a", "path_type": "hardlink"}], "paths_version": 1}',
+        '{"paths": [{"_path": "../x", "path_type": "hardlink"}], "path\\u0073": [{"_path": "a", "path_type": "hardlink"}], "paths_version": 1}',
     ],
 )
 def test_a_path_is_stated_once(text: str, tmp_path: Path) -> None:

@@ -237,9 +237,9 @@ def test_a_script_is_noticed_by_its_path(path: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("mode", ["text", "binary"])
 def test_a_prefix_is_noticed(mode: str, tmp_path: Path) -> None:
     """A file in which the prefix is replaced at install is told of, by its mode (CEP 38)."""
-    entry = {"_path": "a", "path_type": "hardlink", "file_mode": mode, "prefix_placeholder": "/old", "sha256": "0" * 64}
-    paths = {"paths": [{**entry, "size_in_bytes": 1}, {"_path": "b", "path_type": "hardlink"}], "paths_version": 1}
-    assert [f"{mode}_prefix"] == examined(packages.conda(paths=paths), tmp_path).about["traits"]
+    files = {"a": b"/old"}
+    paths = packages.paths_json(files, file_mode=mode, prefix_placeholder="/old")
+    assert [f"{mode}_prefix"] == examined(packages.conda(files=files, paths=paths), tmp_path).about["traits"]
 
 
 def test_a_candidate_survives_the_way_through_json(tmp_path: Path) -> None:

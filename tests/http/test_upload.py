@@ -205,6 +205,19 @@ def test_a_lookalike_name_is_refused_where_the_channel_wants_it(
     assert "some_tool looks like some-tool" in sentence(answer)
 
 
+def test_a_file_name_that_differs_only_in_case_is_refused(http: httpx.Client, channel: Channel, site: Site) -> None:
+    """Caches on Windows and macOS hold one of them; the same build string in another subdir or kind is no conflict."""
+    first, second = conda(index_json(build="PY_0")), conda(index_json(build="py_0"))
+    assert 201 == upload(http, channel.name, first, channel.owner).status_code
+    with nothing_left(site.server):
+        answer = upload(http, channel.name, second, channel.owner)
+    assert 422 == answer.status_code
+    assert f"{second.name} differs only in case from {channel.name}/noarch/{first.name}, and" in sentence(answer)
+    assert 201 == upload(http, channel.name, tar_bz2(index_json(build="py_0")), channel.owner).status_code
+    elsewhere = conda(index_json(build="py_0", subdir="linux-64", noarch=...))
+    assert 201 == upload(http, channel.name, elsewhere, channel.owner).status_code
+
+
 # Overwriting
 
 

@@ -150,8 +150,9 @@ def test_a_trait_of_any_version_is_one_of_the_package(trait: str, channel: Chann
 @pytest.mark.parametrize("mode", ["text", "binary"])
 def test_a_prefix_that_is_replaced_is_told_of(mode: str, channel: Channel) -> None:
     """Files in which the prefix is replaced at install are told of by their mode."""
-    entry = {"_path": "a", "path_type": "hardlink", "file_mode": mode, "prefix_placeholder": "/old", "sha256": "0" * 64}
-    channel.put(packages.conda(paths={"paths": [{**entry, "size_in_bytes": 1}], "paths_version": 1}))
+    files = {"a": b"/old"}
+    paths = packages.paths_json(files, file_mode=mode, prefix_placeholder="/old")
+    channel.put(packages.conda(files=files, paths=paths))
     assert [f"{mode}_prefix"] == [name for name in TRAITS if demo(channel)[name]]
 
 

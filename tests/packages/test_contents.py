@@ -20,17 +20,18 @@ from seaway.server.app import create_app
 from seaway.server.wiring import Seaway
 from seaway.storage.blobs import Blobs
 from tests.support.house import People, publish_file
-from tests.support.packages import PackageFile, conda, index_json, info_files, real_packages, tar_bz2
+from tests.support.packages import PackageFile, conda, index_json, info_files, paths_json, real_packages, tar_bz2
 
 pytestmark = pytest.mark.anyio
 
 PATHS = {
     "paths": [
-        {"_path": "share/b.txt", "path_type": "hardlink", "size_in_bytes": 5, "sha256": "ab"},
-        {"_path": "bin/a", "path_type": "softlink", "size_in_bytes": 2, "sha256": "cd", "unknown": 1},
+        {"_path": "share/b.txt", "path_type": "hardlink", "size_in_bytes": 5, "sha256": "ab" * 32},
+        {"_path": "bin/a", "path_type": "softlink", "size_in_bytes": 2, "sha256": "cd" * 32, "unknown": 1},
     ],
     "paths_version": 1,
 }
+FILES = {"share/b.txt": b"12345", "bin/a": b"12"}
 
 
 async def listing(seaway: Seaway, people: People, file: PackageFile) -> listings.Listing:
@@ -42,7 +43,7 @@ async def listing(seaway: Seaway, people: People, file: PackageFile) -> listings
 @pytest.mark.parametrize("make", [conda, tar_bz2])
 async def test_paths_are_read_from_the_store(seaway: Seaway, people: People, on_both: str, make: object) -> None:
     """From a folder and from a bucket, of both kinds of file, sorted by path, searchable by words."""
-    found = await listing(seaway, people, make(index_json(), paths=PATHS))  # type: ignore[operator]
+    found = await listing(seaway, people, make(index_json(), files=FILES, paths=PATHS))  # type: ignore[operator]
     assert [entry.path for entry in found.entries] == ["bin/a", "share/b.txt"]
     assert found.size == 7
     assert [entry.path for entry in found.search("SHARE txt")] == ["share/b.txt"]
@@ -58,8 +59,8 @@ async def test_old_packages_have_a_plain_list(seaway: Seaway, people: People) ->
 
 async def test_a_list_beyond_the_limits_says_so(seaway: Seaway, people: People) -> None:
     """A paths.json of more bytes than a page reads is named a problem, and not an error."""
-    many = {"paths": [{"_path": f"share/{'x' * 200}/{number}"} for number in range(90_000)], "paths_version": 1}
-    found = await listing(seaway, people, conda(index_json(), paths=many))
+    many = {f"share/{'x' * 200}/{number}": b"" for number in range(60_000)}
+    found = await listing(seaway, people, conda(index_json(), files=many, paths=paths_json(many)))
     assert (found.entries, found.problem) == ((), "The list of its files is too long to be read here.")
 
 
@@ -136,7 +137,10 @@ class Held(Contents):
 async def test_a_caller_of_many_holds_nobody_up(seaway: Seaway, people: People) -> None:
     """Invariant 4: comparisons and archives of one caller leave a turn to others; a list that is kept needs none."""
     people.channel("chan")
-    slow, small = conda(index_json("slow-a"), paths=PATHS), conda(index_json("small"), paths=PATHS)
+    slow, small = (
+        conda(index_json("slow-a"), files=FILES, paths=PATHS),
+        conda(index_json("small"), files=FILES, paths=PATHS),
+    )
     for file in (slow, small):
         await publish_file(seaway, "chan", file)
     held = Held(seaway.blobs)
@@ -157,7 +161,7 @@ async def test_a_caller_of_many_holds_nobody_up(seaway: Seaway, people: People) 
 async def test_what_was_read_is_kept_within_bounds(seaway: Seaway, people: People) -> None:
     """The second who asks gets what the first one read; old lists go when there are too many."""
     people.channel("chan")
-    sent = [conda(index_json(name), paths=PATHS) for name in ("a", "b")]
+    sent = [conda(index_json(name), files=FILES, paths=PATHS) for name in ("a", "b")]
     for file in sent:
         await publish_file(seaway, "chan", file)
     kept = Contents(seaway.blobs, most_bytes=2_500)

@@ -9,7 +9,7 @@ import pytest
 
 from seaway.accounts.principal import OPERATOR, Principal
 from seaway.cli.check import check
-from seaway.conda.refusals import Refused
+from seaway.conda.refusals import Reason, Refused
 from seaway.database.tables import audit, files, fragments, subdirs
 from seaway.errors import AlreadyThere, BadCredential, Malformed, NotFound, SeawayError, TooLarge
 from seaway.publishing.importing import import_files
@@ -48,6 +48,18 @@ def write(folder: Path, given: list[PackageFile]) -> list[Path]:
         own.mkdir()
         paths.append(file.write_to(own))
     return paths
+
+
+def test_names_that_differ_only_in_case_are_judged_one_after_the_other(channel: Channel, folder: Path) -> None:
+    """Of two that are recorded together, the second is refused, and so is one beside a deleted file, which can be restored."""
+    first, second = (packages.conda(index_json(build=build)) for build in ("PY_0", "py_0"))
+    published, refused = channel.bring(write(folder, [first, second]))
+    assert isinstance(published, Published)
+    assert isinstance(refused, Refused)
+    assert Reason.CASE_COLLISION is refused.reason
+    channel.delete(first)
+    (refused,) = channel.bring([*folder.glob(f"*/{second.name}")])
+    assert isinstance(refused, Refused)
 
 
 def test_it_leaves_what_uploads_leave(channel: Channel, folder: Path) -> None:

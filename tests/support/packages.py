@@ -80,6 +80,20 @@ def info_files(index: Mapping[str, Any], **others: Any) -> dict[str, bytes]:
     return {f"info/{name}.json": json.dumps(value).encode() for name, value in values.items() if value is not ...}
 
 
+def paths_json(files: Mapping[str, bytes], **fields: Any) -> dict[str, Any]:
+    """The paths.json of these files; `fields` are added to each entry, `...` leaves one out."""
+    entries = []
+    for path, content in files.items():
+        truth = {
+            "_path": path,
+            "path_type": "hardlink",
+            "sha256": hashlib.sha256(content).hexdigest(),
+            "size_in_bytes": len(content),
+        }
+        entries.append({key: value for key, value in {**truth, **fields}.items() if value is not ...})
+    return {"paths": entries, "paths_version": 1}
+
+
 def conda(
     index: Mapping[str, Any] | None = None,
     *,

@@ -19,7 +19,7 @@ from seaway.http.cookies import Cookies
 from seaway.packages import downloads, overview, versions
 from seaway.web import chart, installing, words
 from tests.conftest import Site
-from tests.support.packages import PackageFile, conda, index_json
+from tests.support.packages import PackageFile, conda, index_json, paths_json
 from tests.support.requests import upload
 from tests.support.statements import counted
 
@@ -146,12 +146,11 @@ def test_a_file_shows_everything(site: Site, http: httpx.Client) -> None:
     """Hashes, paths that can be searched, fields of index.json, and what differs from another build."""
     channel = site.new_channel()
 
-    def paths(*names: str) -> dict[str, object]:
-        entries = [{"_path": name, "path_type": "hardlink", "size_in_bytes": 7, "sha256": "ab"} for name in names]
-        return {"paths": entries, "paths_version": 1}
-
-    old = conda(index_json("lib", "1.0", depends=["tool >=1"]), paths=paths("lib/old.so", "lib/same.so"))
-    new = conda(index_json("lib", "2.0", depends=["tool >=2"]), paths=paths("lib/new.so", "lib/same.so"))
+    before, after = (
+        dict.fromkeys(names, b"content") for names in (("lib/old.so", "lib/same.so"), ("lib/new.so", "lib/same.so"))
+    )
+    old = conda(index_json("lib", "1.0", depends=["tool >=1"]), files=before, paths=paths_json(before))
+    new = conda(index_json("lib", "2.0", depends=["tool >=2"]), files=after, paths=paths_json(after))
     publish(site, http, channel, old, new)
     here = f"/channels/{channel}/packages/lib/files/noarch/{new.name}"
     page = shown(http, here)
@@ -176,10 +175,12 @@ def test_a_file_shows_everything(site: Site, http: httpx.Client) -> None:
 def test_nothing_that_strangers_write_is_more_than_text(site: Site, http: httpx.Client) -> None:
     """In a summary, a licence, a description, a path, a dependency, a link; on every page that shows them."""
     channel = site.new_channel()
+    files = {f"share/{EVIL}".replace("/", "_"): b""}
     evil = conda(
         index_json("evil", license=EVIL, license_family=EVIL),
         about={"summary": EVIL + "\u202e", "description": EVIL, "home": f'https://e.example/"{EVIL}', "license": EVIL},
-        paths={"paths": [{"_path": f"share/{EVIL}".replace("/", "_"), "sha256": EVIL}], "paths_version": 1},
+        files=files,
+        paths=paths_json(files),
     )
     publish(site, http, channel, evil)
     with site.people.seaway.database.write_site() as tx:

@@ -7,6 +7,7 @@ A stranger's .conda or .tar.bz2, read within limits and never unpacked to disk.
 3. Memory stays at one piece of the stream, the names of the members, and the few files of info/ that are kept.
 """
 
+import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -17,11 +18,12 @@ import msgspec
 
 from seaway.conda import menus
 from seaway.conda.filename import CONDA, FileName
-from seaway.conda.limits import ArchiveLimits
+from seaway.conda.limits import ArchiveLimits, cure
+from seaway.conda.listed_files import Stored
 from seaway.conda.refusals import Reason, Refused
 from seaway.conda.streams import unbzip2, unzstd
 from seaway.conda.tar_walk import Content, Kind, Member, Source, leaves_its_folder, walk
-from seaway.conda.zip_frame import Span, read_spans, stream_span
+from seaway.conda.zip_frame import REPACK, Span, read_spans, stream_span
 
 INDEX_JSON = "info/index.json"
 ABOUT_JSON = "info/about.json"
@@ -43,9 +45,10 @@ _FORMAT_VERSION = 2
 
 @dataclass(slots=True)
 class Contents:
-    """What an archive says of itself: the kept files of info/ by name, what is odd but not refused, and its traits (CEP 38)."""
+    """What an archive holds: the kept files of info/ by name, all members, what is odd but not refused, its traits (CEP 38)."""
 
     info: dict[str, bytes] = field(default_factory=dict)
+    members: dict[str, Stored] = field(default_factory=dict)
     escaping_links: list[str] = field(default_factory=list)
     traits: set[str] = field(default_factory=set)
 
@@ -75,9 +78,16 @@ def read_info(file: BinaryIO, size: int, file_name: FileName, limits: ArchiveLim
     if file_name.extension == CONDA:
         span = read_spans(file, size).get(f"info-{file_name.stem}.tar.zst")
         pieces = iter(()) if span is None else unzstd(stream_span(file, span), "The info part of the package")
-        source = Source(pieces, limit=limits.info_bytes, what="The info part of the package")
+        source = Source(
+            pieces, limit=limits.info_bytes, what="The info part of the package", setting="archive_info_bytes"
+        )
     else:
-        source = Source(unbzip2(_chunks(file), "The .tar.bz2"), limit=limits.unpacked_bytes(size), what="The package")
+        source = Source(
+            unbzip2(_chunks(file), "The .tar.bz2"),
+            limit=limits.unpacked_bytes(size),
+            what="The package",
+            setting=limits.unpacked_setting(size),
+        )
     walker.walk_info(source, until)
     return walker.contents
 
@@ -90,6 +100,7 @@ def _read_conda(file: BinaryIO, size: int, file_name: FileName, walker: "_Walker
         unzstd(stream_span(file, info), "The info part of the package"),
         limit=limits.info_bytes,
         what="The info part of the package",
+        setting="archive_info_bytes",
     )
     walker.walk_part(info_source, limits.info_members, inside_info=True)
     walker.require_index_json()
@@ -97,6 +108,7 @@ def _read_conda(file: BinaryIO, size: int, file_name: FileName, walker: "_Walker
         unzstd(stream_span(file, pkg), "The pkg part of the package"),
         limit=limits.unpacked_bytes(size),
         what="The package",
+        setting=limits.unpacked_setting(size),
     )
     walker.walk_part(pkg_source, limits.members, inside_info=False)
 
@@ -116,7 +128,7 @@ def _expected_members(file_name: FileName, spans: dict[str, Span]) -> tuple[Span
     raise Refused(
         Reason.ZIP_MEMBERS,
         f"{file_name} does not hold exactly {expected[0]}, {expected[1]} and {_METADATA_JSON}.",
-        "Build the package with conda-build, rattler-build or conda-package-handling.",
+        REPACK,
     )
 
 
@@ -134,8 +146,12 @@ def _check_metadata(data: bytes) -> None:
 
 
 def _read_tar_bz2(file: BinaryIO, size: int, walker: "_Walker") -> None:
+    limits = walker.limits
     source = Source(
-        unbzip2(_chunks(file), "The .tar.bz2"), limit=walker.limits.unpacked_bytes(size), what="The package"
+        unbzip2(_chunks(file), "The .tar.bz2"),
+        limit=limits.unpacked_bytes(size),
+        what="The package",
+        setting=limits.unpacked_setting(size),
     )
     walker.walk_part(source, walker.limits.members, inside_info=None)
     walker.require_index_json()
@@ -152,10 +168,10 @@ class _Walker:
     def __init__(self, limits: ArchiveLimits) -> None:
         self.limits = limits
         self.contents = Contents()
-        self._seen: set[str] = set()
         self._links: set[str] = set()
         self._files: set[str] = set()
         self._folders: set[str] = set()
+        self._hashable_bytes = limits.hashed_bytes
         self._info_bytes = 0
         self._info_members = 0
         self._kept = {
@@ -172,25 +188,60 @@ class _Walker:
 
     def walk_part(self, source: Source, max_members: int, *, inside_info: bool | None) -> None:
         """Walk one tar; `inside_info` tells whether its members belong under info/ (None: both may stand in it)."""
-        members = walk(source, max_members=max_members, max_path_bytes=self.limits.path_bytes)
+        setting = "archive_info_members" if inside_info else "archive_members"
+        members = walk(source, max_members=max_members, max_path_bytes=self.limits.path_bytes, setting=setting)
         for member, content in members:
             in_info = member.path == "info" or member.path.startswith("info/")
-            if inside_info is not None and in_info is not inside_info:
+            if inside_info is not None and (not in_info if inside_info else self._is_metadata(member)):
                 raise Refused(
                     Reason.MISPLACED_MEMBER,
-                    f"{member.path[:120]!a} stands in the {'info' if inside_info else 'pkg'} part of the package.",
-                    "Build the package again.",
+                    f"{member.path[:120]!a} is in the {'info' if inside_info else 'pkg'} part of the package.",
+                    "Build the package with conda-build, rattler-build or conda-package-handling.",
                 )
             self._note(member)
             if in_info:
                 self._read_info_member(member, content)
+                self.contents.members[member.path] = Stored(member.kind, member.size)
                 continue
-            self._check_menu(member, content)
+            menu = self._read_menu(member, content)
+            self.contents.members[member.path] = self._stored(member, content, menu, inside_info=inside_info)
             self.contents.traits.update(traits_of(member.path))
             if member.kind is Kind.SYMLINK and leaves_its_folder(member.path, member.target):
                 self.contents.escaping_links.append(f"{member.path} -> {member.target}")
 
-    def _check_menu(self, member: Member, content: Content) -> None:
+    def _is_metadata(self, member: Member) -> bool:
+        """
+        Whether this would replace metadata of the info part, also where file systems ignore case.
+
+        Other files of info/ may be in the pkg part: conda-package-handling long put info/licenses/ there.
+        """
+        path = member.path.casefold()
+        return path in self._kept or path == "info"
+
+    def _stored(self, member: Member, content: Content, menu: bytes | None, *, inside_info: bool | None) -> Stored:
+        if member.kind is Kind.HARDLINK:
+            return self._target(member, inside_info=inside_info)
+        if member.kind is not Kind.FILE:
+            return Stored(member.kind)
+        if member.size > self._hashable_bytes:
+            return Stored(member.kind, member.size)
+        self._hashable_bytes -= member.size
+        return Stored(member.kind, member.size, content.sha256() if menu is None else hashlib.sha256(menu).digest())
+
+    def _target(self, member: Member, *, inside_info: bool | None) -> Stored:
+        """Return what a hard link unpacks to; clients unpack each part in order, so its target comes before it."""
+        target = self.contents.members.get(member.target)
+        in_other_part = inside_info is False and member.target.startswith("info/")
+        if target is None or target.kind is Kind.FOLDER or in_other_part:
+            raise Refused(
+                Reason.BROKEN_LINK,
+                f"{member.path[:120]!a} in the package is a hard link to {member.target[:120]!a}, which is no file before it in the archive.",
+                "Store a copy of the file or a symbolic link instead, then build the package again.",
+            )
+        return target
+
+    def _read_menu(self, member: Member, content: Content) -> bytes | None:
+        """Check a menu file and return it; None for everything else."""
         is_menu = menus.is_menu(member.path)
         if (member.kind is Kind.SYMLINK and menus.holds_menus(member.path)) or (
             member.kind is Kind.HARDLINK and is_menu
@@ -201,13 +252,16 @@ class _Walker:
                 "Put a file there, then build the package again.",
             )
         if member.kind is not Kind.FILE or not is_menu:
-            return
+            return None
         if member.size > self.limits.other_json_bytes:
             raise Refused(
                 Reason.INFO_TOO_LARGE,
                 f"The menu file {member.path[:120]!a} is larger than {self.limits.other_json_bytes:,} bytes, the limit.",
+                "Make it shorter, then build the package again.",
             )
-        menus.check(member.path, content.read())
+        data = content.read()
+        menus.check(member.path, data)
+        return data
 
     def walk_info(self, source: Source, until: str) -> None:
         """Keep what info/ holds, and stop behind the file `until`."""
@@ -227,9 +281,8 @@ class _Walker:
             )
 
     def _note(self, member: Member) -> None:
-        if member.path in self._seen:
+        if member.path in self.contents.members:
             raise Refused(Reason.DUPLICATE_MEMBER, f"The package holds {member.path[:120]!a} twice.")
-        self._seen.add(member.path)
         if member.kind is Kind.SYMLINK:
             self._links.add(member.path.casefold())
         elif member.kind is not Kind.FOLDER:
@@ -264,16 +317,23 @@ class _Walker:
         if self._info_members > self.limits.info_members:
             raise Refused(
                 Reason.TOO_MANY_MEMBERS,
-                f"The info folder of the package holds more than {self.limits.info_members:,} files.",
+                f"The info folder of the package holds more than {self.limits.info_members:,} members, the limit.",
+                cure("archive_info_members"),
             )
         if member.kind in (Kind.SYMLINK, Kind.HARDLINK):
             raise Refused(Reason.LINK_IN_INFO, f"{member.path[:120]!a} in the package is a link.")
-        if self._info_bytes > self.limits.info_bytes or member.size > self._kept.get(
-            member.path, self.limits.info_bytes
-        ):
+        if self._info_bytes > self.limits.info_bytes:
             raise Refused(
                 Reason.INFO_TOO_LARGE,
-                f"{member.path[:120]!a} makes the info part of the package larger than the limit.",
+                f"The info folder of the package, up to {member.path[:120]!a}, is larger than {self.limits.info_bytes:,} bytes, the limit.",
+                cure("archive_info_bytes"),
+            )
+        limit = self._kept.get(member.path, self.limits.info_bytes)
+        if member.size > limit:
+            raise Refused(
+                Reason.INFO_TOO_LARGE,
+                f"{member.path[:120]!a} in the package is larger than {limit:,} bytes, the limit for it.",
+                "Make it shorter, then build the package again.",
             )
         if member.path in self._kept and member.kind is Kind.FILE:
             self.contents.info[member.path] = content.read()

@@ -7,6 +7,11 @@ MIB = 1024 * KIB
 GIB = 1024 * MIB
 
 
+def cure(setting: str) -> str:
+    """The hint of a refusal for a limit that is a setting."""
+    return f"Split the package, or ask the operator of the server to raise {setting}."
+
+
 @dataclass(frozen=True, slots=True)
 class ArchiveLimits:
     """
@@ -27,6 +32,7 @@ class ArchiveLimits:
     index_json_bytes: int = 4 * MIB
     other_json_bytes: int = 1 * MIB
     paths_json_bytes: int = 64 * MIB
+    hashed_bytes: int = 64 * MIB
     seconds_least: float = 20.0
     seconds_per_mib: float = 0.5
     memory_bytes: int = 2 * GIB
@@ -34,6 +40,11 @@ class ArchiveLimits:
     def unpacked_bytes(self, file_size: int) -> int:
         """How many bytes a file of this size may unpack to."""
         return min(self.unpacked_bytes_most, self.unpacked_bytes_least + self.unpacked_bytes_per_byte * file_size)
+
+    def unpacked_setting(self, file_size: int) -> str:
+        """The setting that bounds the unpacked bytes of a file of this size."""
+        is_by_ratio = self.unpacked_bytes(file_size) < self.unpacked_bytes_most
+        return "archive_unpacked_ratio" if is_by_ratio else "archive_unpacked_bytes"
 
     def seconds(self, file_size: int) -> float:
         """How long the examination of a file of this size may take."""

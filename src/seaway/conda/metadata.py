@@ -8,12 +8,13 @@ field agrees on: a missing `depends` is an empty list, and fields that are null 
 
 import re
 import shlex
-from collections.abc import Iterator
-from typing import Any, Literal, NoReturn
+from collections.abc import Iterable, Iterator
+from typing import Annotated, Any, Literal, NoReturn
 
 import msgspec
 
 from seaway.conda import filename, menus, paths, strict_json
+from seaway.conda.limits import cure
 from seaway.conda.refusals import Reason, Refused
 from seaway.conda.subdir import is_known
 
@@ -35,6 +36,9 @@ _ABOUT_TEXTS = (
     "summary",
     "description",
 )
+# As rattler reads them; both names end up in the source code of a script.
+_DOTTED_NAME = r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*"
+_ENTRY_POINT = re.compile(rf"[^=:]+=\s*{_DOTTED_NAME}\s*:\s*{_DOTTED_NAME}\s*")
 _FLAG = re.compile(r"[a-z0-9_]+(?::[a-z0-9_]+)?")
 _EXTRA = re.compile(r"[a-z0-9_.+-]{1,64}")
 _MAX_TIMESTAMP = 253_370_764_800_000  # the year 9999 begins: rattler reads hardly a later one
@@ -92,25 +96,27 @@ def has_controls(text: str) -> bool:
     return not text.isprintable() and _CONTROL.search(text) is not None
 
 
-class _PathEntry(msgspec.Struct):
+class PathEntry(msgspec.Struct):
+    """One file of paths.json. Required and forbidden values are those of conda and py-rattler together."""
+
     path: str = msgspec.field(name="_path")
-    path_type: Literal["hardlink", "softlink", "directory"] | None = None
+    path_type: Literal["hardlink", "softlink", "directory"]
     file_mode: Literal["binary", "text"] | None = None
     prefix_placeholder: str | None = None
-    no_link: bool | None = None
-    sha256: str | None = None
-    size_in_bytes: int | None = None
+    no_link: bool = False
+    sha256: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-fA-F]{64}\Z")] | None = None
+    size_in_bytes: Annotated[int, msgspec.Meta(ge=0)] | None = None
 
 
 class _Paths(msgspec.Struct):
-    paths: list[_PathEntry]
+    paths: list[PathEntry]
+    paths_version: Literal[1]
 
 
-def check_paths_json(data: bytes, most: int) -> frozenset[str]:
+def read_paths_json(data: bytes, most: int) -> list[PathEntry]:
     """
-    Refuse a paths.json that clients could not read, or that sends them out of the folder they install to.
+    Return the entries of paths.json; `Refused` if clients could not read it, or if it sends them out of the folder they install to.
 
-    What it tells of the package is returned: whether a prefix is replaced in text or binary files (CEP 38).
     64 MiB of it can name five million paths, which took 9 s to check, and be 7 kB in the archive.
     """
     _require_few(data.count(b'"_path"'), most, "info/paths.json")  # by far cheaper than to decode them
@@ -127,17 +133,24 @@ def check_paths_json(data: bytes, most: int) -> frozenset[str]:
     for entry in entries:
         paths.check(entry.path)
         menus.check_placeholder(entry.path, entry.prefix_placeholder or "/")
+    return entries
+
+
+def prefix_traits(entries: Iterable[PathEntry]) -> frozenset[str]:
+    """Whether a prefix is replaced in text or binary files (CEP 38)."""
     return frozenset(f"{entry.file_mode}_prefix" for entry in entries if entry.prefix_placeholder and entry.file_mode)
 
 
-def check_files(data: bytes, what: str, most: int) -> None:
-    """As `check_paths_json`, for the plain lists that old packages have instead: files, no_link, no_softlink."""
-    for line in _lines(data, what, most):
+def read_files(data: bytes, what: str, most: int) -> list[str]:
+    """As `read_paths_json`, for the plain lists that old packages have instead: files, no_link, no_softlink."""
+    lines = list(_lines(data, what, most))
+    for line in lines:
         paths.check(line)
+    return lines
 
 
 def check_has_prefix(data: bytes, most: int) -> None:
-    """As `check_paths_json`, for the list of files in which old packages have their prefix replaced."""
+    """As `read_paths_json`, for the list of files in which old packages have their prefix replaced."""
     for line in _lines(data, "has_prefix", most):
         placeholder, path = _read_has_prefix(line)
         paths.check(path)
@@ -149,27 +162,48 @@ def _require_few(count: int, most: int, what: str) -> None:
         raise Refused(
             Reason.TOO_MANY_MEMBERS,
             f"{what} of the package lists {count:,} files, and a package has at most {most:,}.",
-            "Split the package.",
+            cure("archive_members"),
         )
 
 
-def check_link_json(data: bytes) -> None:
-    """Refuse entry points and executables that a client would write outside their folders of an environment."""
+def check_link_json(data: bytes, *, is_noarch_python: bool) -> None:
+    """
+    Refuse entry points and executables that a client would write outside their folders of an environment.
+
+    Clients read link.json of noarch python packages only; there, what py-rattler cannot read is refused too.
+    """
     link = _strict_object(data, "link.json")
     _check_preferred_env(link.get("preferred_env"))
     noarch = link.get("noarch")
+    if is_noarch_python:
+        _check_noarch_link(noarch, link.get("package_metadata_version"))
     points = noarch.get("entry_points") if isinstance(noarch, dict) else None
     if points is None:
         return
     _check_texts(points, "entry_points of link.json")
     for point in points:
         command = point.split("=", 1)[0].strip()
-        if "=" not in point or ":" in command or not paths.is_safe_name(command):
+        if "=" not in point or ":" in command or command.startswith(".") or not paths.is_safe_name(command):
             raise Refused(
                 Reason.UNSAFE_ENTRY_POINT,
                 f"The entry point {point[:120]!a} would be written outside the bin folder.",
                 "An entry point has the form command = module:function.",
             )
+        if is_noarch_python and not _ENTRY_POINT.fullmatch(point):
+            raise Refused(
+                Reason.BAD_ENTRY_POINT,
+                f"The entry point {point[:120]!a} is not of the form command = module:function, so clients fail to install the package.",
+                "Use dotted names of ASCII letters, digits and underscores for module and function, without [extras].",
+            )
+
+
+def _check_noarch_link(noarch: object, version: object) -> None:
+    if not isinstance(noarch, dict) or noarch.get("type") != "python":
+        _refuse_field("noarch.type of link.json is not python, although index.json says noarch: python")
+    if noarch.get("entry_points", ()) is None:
+        _refuse_field("entry_points of link.json is null, which clients fail to read")
+    if not isinstance(version, int) or isinstance(version, bool) or version < 0:
+        _refuse_field("package_metadata_version of link.json is missing or not a number")
 
 
 def _check_preferred_env(preferred: object) -> None:

@@ -9,11 +9,19 @@ Paths and file names that a package states and that clients join to a folder: on
 """
 
 import re
+import unicodedata
+from collections.abc import Iterable, Sequence
 
 from seaway.conda.refusals import Reason, Refused
 
 MAX_BYTES = 4096
 
+_MOST_NAMED = 3
+# Forbidden characters, a dot or space at the end of a component, and names of devices, also with an extension.
+_NOT_FOR_WINDOWS = re.compile(
+    r"[<>:\"|?*]|[. ](?:/|\Z)|(?:\A|/)(?:con|prn|aux|nul|(?:com|lpt)[0-9\u00b9\u00b2\u00b3])[ ]*(?:\.[^/]*)?(?:/|\Z)",
+    re.IGNORECASE,
+)
 _NO_NAMES = frozenset({"", ".", ".."})
 # Windows joins `a` and `C:x` to `C:x`. A second colon is no drive but a manual page of Perl: man3/B::Deparse.3.
 _DRIVE = re.compile(r".:(?!:)")
@@ -31,6 +39,36 @@ def is_safe(path: str, max_bytes: int = MAX_BYTES) -> bool:
         and path.isprintable()
         and len(path.encode()) <= max_bytes
     )
+
+
+def portability_warnings(paths: Iterable[str]) -> list[str]:
+    """Return a warning for the paths that Windows cannot hold, and one for those that it or macOS takes for one file."""
+    unusable: list[str] = []
+    alike: list[str] = []
+    first: dict[str, str] = {}
+    for path in paths:
+        if _NOT_FOR_WINDOWS.search(path):
+            unusable.append(path)
+        earlier = first.setdefault(unicodedata.normalize("NFC", path).casefold(), path)
+        if earlier is not path:
+            alike += [earlier, path]
+    warnings = []
+    if unusable:
+        warnings.append(
+            f"The package is noarch, but Windows cannot hold {named(unusable)}, so it cannot be installed there."
+        )
+    if alike:
+        warnings.append(
+            f"The package is noarch, but Windows and macOS take {named(alike)} for the same file and lose one of them."
+        )
+    return warnings
+
+
+def named(paths: Sequence[str]) -> str:
+    """Return the first of these paths for a sentence, and how many more there are."""
+    shown = ", ".join(ascii(path[:120]) for path in paths[:_MOST_NAMED])
+    more = len(paths) - _MOST_NAMED
+    return f"{shown} and {more:,} more" if more > 0 else shown
 
 
 def is_safe_name(name: str) -> bool:

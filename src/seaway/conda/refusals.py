@@ -23,7 +23,10 @@ class Reason(Enum):
 
     # The outer frame
     BAD_ZIP = "bad-zip", "The .conda file is not one plain ZIP from its first to its last byte."
-    ZIP_MEMBERS = "zip-members", "The ZIP does not hold exactly metadata.json, info-STEM.tar.zst and pkg-STEM.tar.zst."
+    ZIP_MEMBERS = (
+        "zip-members",
+        "The ZIP does not hold exactly metadata.json, info-STEM.tar.zst and pkg-STEM.tar.zst, without folders.",
+    )
     ZIP_COMPRESSED = "zip-compressed", "A member of the ZIP is compressed or encrypted; CEP 35 wants them stored."
     ZIP_CHECKSUM = "zip-checksum", "A member of the ZIP does not have the checksum that the ZIP states."
     BAD_FORMAT_VERSION = "bad-format-version", "metadata.json does not say conda_pkg_format_version 2."
@@ -39,14 +42,15 @@ class Reason(Enum):
     )
     DUPLICATE_MEMBER = (
         "duplicate-member",
-        "The same path stands in the archive twice: two readers could see two packages.",
+        "The archive holds the same path twice, or info/paths.json lists one path with different properties: two readers could see two packages.",
     )
     SPECIAL_MEMBER = "special-member", "The archive holds a device, a pipe, a sparse file or an unknown kind of member."
     LINK_IN_INFO = "link-in-info", "A file under info/ is a link; what it says must stand in the package itself."
+    BROKEN_LINK = "broken-link", "A hard link points to a member that the archive does not hold, or holds only later."
     ESCAPING_LINK = "escaping-link", "A link in the package points out of the folder that it is installed to."
     MISPLACED_MEMBER = (
         "misplaced-member",
-        "The info part holds files outside info/, or the pkg part holds files in info/.",
+        "The info part holds files outside info/, or the pkg part holds metadata that clients read from info/.",
     )
 
     # Limits
@@ -67,6 +71,10 @@ class Reason(Enum):
         "missing-paths-json",
         "A .conda has no info/paths.json, or a .tar.bz2 neither that nor info/files.",
     )
+    MISSING_FILE = (
+        "missing-file",
+        "info/paths.json or info/files lists a file that the archive does not hold, or holds as a folder.",
+    )
     BAD_JSON = "bad-json", "A metadata file is not strict JSON: duplicate keys, NaN, bad text or too deep nesting."
     BAD_FIELD = "bad-field", "A field of the metadata has the wrong type, is missing, or holds a forbidden character."
     BAD_PACKAGE_NAME = "bad-package-name", "The package name is not one that CEP 26 allows."
@@ -83,7 +91,16 @@ class Reason(Enum):
         "unsafe-entry-point",
         "An entry point of a noarch python package would be written outside bin/.",
     )
+    BAD_ENTRY_POINT = (
+        "bad-entry-point",
+        "An entry point of a noarch python package is not of the form command = module:function that clients read.",
+    )
     RECORD_TOO_LARGE = "record-too-large", "What repodata would say of the file is larger than the limit."
+
+    CASE_COLLISION = (
+        "case-collision",
+        "The subdir has a file whose name differs only in case, and some file systems cannot hold both.",
+    )
 
     # The channel's own rules
     LOOKALIKE_NAME = (

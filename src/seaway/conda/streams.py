@@ -1,10 +1,10 @@
 """
 Compressed bytes in, plain bytes out, within limits.
 
-A stranger decides what is in the stream, so every step is bounded: 208 bytes of bzip2 can unpack to
+The uploader decides what is in the stream, so every step is bounded: 208 bytes of bzip2 can unpack to
 256 MiB (measured), and a zstd header can ask for a window of gigabytes. Exactly one stream or frame is
-read: conda-package-streaming stops behind the first, so whatever followed would be seen by some
-clients and not by others.
+read, since clients differ in what they do with a second one: py-rattler 0.28 stops behind the first bzip2
+stream, and releases of conda-package-streaming that use python-zstandard behind the first zstd frame.
 """
 
 import bz2
@@ -22,6 +22,7 @@ MAX_WINDOW_LOG = 27  # 128 MiB, what zstd itself unpacks without being told to
 
 _PIECE_BYTES = 1024 * 1024
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+_SKIPPABLE_FIRST, _SKIPPABLE_MAGIC = 0x50, b"\x2a\x4d\x18"  # RFC 8878, 3.1.2: 0x184D2A50 to 0x184D2A5F
 _MIN_WINDOW_LOG = 10
 _SINGLE_SEGMENT = 0x20
 _LEAST_FRAME_BYTES = 9  # magic, descriptor, one byte of window or size, one block header
@@ -53,27 +54,29 @@ def _pieces(
 ) -> Iterator[bytes]:
     for chunk in chunks:
         if decompressor.eof:
-            raise _followed(what)
+            raise _followed(what, chunk)
         piece = decompressor.decompress(chunk, _PIECE_BYTES)
         yield piece
         while not decompressor.needs_input and not decompressor.eof:
             piece = decompressor.decompress(b"", _PIECE_BYTES)
             yield piece
         if decompressor.unused_data:
-            raise _followed(what)
+            raise _followed(what, decompressor.unused_data + next(chunks, b""))
     if not decompressor.eof:
         raise Refused(Reason.BAD_COMPRESSION, f"{what} is cut short.", "Build the package again.")
 
 
 def _check_window(head: bytes, what: str) -> None:
     """Refuse a frame whose header asks for more than the window that we give (RFC 8878, 3.1.1.1)."""
+    if _is_skippable(head):
+        raise _followed(what, head)
     if not head.startswith(_ZSTD_MAGIC) or len(head) < _LEAST_FRAME_BYTES:
         raise _damaged(what)
     if _window_bytes(head) > 1 << MAX_WINDOW_LOG:
         raise Refused(
             Reason.WINDOW_TOO_LARGE,
             f"{what} needs a window of more than {1 << (MAX_WINDOW_LOG - 20)} MiB to unpack.",
-            "Compress it without --ultra --long.",
+            "Compress it with zstd without --long, or with --long=27 at most; clients refuse larger windows too.",
         )
 
 
@@ -97,5 +100,24 @@ def _damaged(what: str) -> Refused:
     return Refused(Reason.BAD_COMPRESSION, f"{what} is damaged.", "Build the package again.")
 
 
-def _followed(what: str) -> Refused:
-    return Refused(Reason.BAD_COMPRESSION, f"{what} is followed by other bytes.", "Build the package again.")
+def _is_skippable(head: bytes) -> bool:
+    return head[1:4] == _SKIPPABLE_MAGIC and head[0] & 0xF0 == _SKIPPABLE_FIRST
+
+
+def _followed(what: str, rest: bytes) -> Refused:
+    """Return the refusal for a second stream or frame, or for other bytes behind the end."""
+    if rest.startswith(b"BZh"):
+        return Refused(
+            Reason.BAD_COMPRESSION,
+            f"{what} consists of several bzip2 streams, as pbzip2 writes them, and clients built on rattler read only the first.",
+            "Compress it again as one stream: bzcat OLD.tar.bz2 | bzip2 > NEW.tar.bz2",
+        )
+    if rest.startswith(_ZSTD_MAGIC) or _is_skippable(rest):
+        return Refused(
+            Reason.BAD_COMPRESSION,
+            f"{what} consists of several zstd frames, as pzstd writes them, and some releases of conda read only the first.",
+            "Compress it again as one frame: zstdcat OLD.tar.zst | zstd -19 > NEW.tar.zst",
+        )
+    return Refused(
+        Reason.BAD_COMPRESSION, f"{what} is followed by other bytes.", "Upload the file as the build tool wrote it."
+    )

@@ -6,12 +6,14 @@ look at what stands behind the end; so do other readers, each in its own way. Wh
 read differently is refused here: two sizes for one member, paths that are not plain, members behind the end.
 """
 
+import hashlib
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 
 from seaway.conda import paths
+from seaway.conda.limits import cure
 from seaway.conda.refusals import Reason, Refused
 
 BLOCK_BYTES = 512
@@ -73,13 +75,14 @@ class Member:
 class Source:
     """Unpacked bytes that are taken in order; `Refused` when more than `limit` of them come."""
 
-    def __init__(self, pieces: Iterator[bytes], *, limit: int, what: str) -> None:
+    def __init__(self, pieces: Iterator[bytes], *, limit: int, what: str, setting: str) -> None:
         self._pieces = pieces
         self._piece = b""
         self._position = 0
         self._left = limit
         self._limit = limit
         self._what = what
+        self._setting = setting
 
     def take(self, count: int) -> bytes:
         """Exactly `count` bytes, or fewer at the end of the stream."""
@@ -95,16 +98,16 @@ class Source:
             missing -= self._position
         return b"".join(parts)
 
-    def skip(self, count: int) -> int:
-        """Pass over `count` bytes; the number that there really were."""
-        missing = self._position + count - len(self._piece)
-        if missing <= 0:
-            self._position += count
-            return count
-        while missing > 0 and self._next_piece():
-            self._position = min(missing, len(self._piece))
-            missing -= self._position
-        return count - max(missing, 0)
+    def skip(self, count: int, digest: "hashlib._Hash | None" = None) -> int:
+        """Pass over `count` bytes, which go into `digest`; return the number that there really were."""
+        missing = count
+        while missing > 0 and (self._position < len(self._piece) or self._next_piece()):
+            start, end = self._position, min(self._position + missing, len(self._piece))
+            if digest is not None:
+                digest.update(memoryview(self._piece)[start:end])
+            self._position = end
+            missing -= end - start
+        return count - missing
 
     def rest_is_zero(self) -> bool:
         """Read to the end; whether nothing but zeros stood there."""
@@ -127,11 +130,14 @@ class Source:
             raise Refused(
                 Reason.UNPACKS_TOO_LARGE,
                 f"{self._what} unpacks to more than {self._limit:,} bytes, the limit for a file of its size.",
+                cure(self._setting),
             )
         return True
 
 
-def walk(source: Source, *, max_members: int, max_path_bytes: int) -> Iterator[tuple[Member, "Content"]]:
+def walk(
+    source: Source, *, max_members: int, max_path_bytes: int, setting: str = "archive_members"
+) -> Iterator[tuple[Member, "Content"]]:
     """Each member with its content, which may be read until the next member is asked for."""
     walked = 0
     pending = _Pending()
@@ -144,7 +150,11 @@ def walk(source: Source, *, max_members: int, max_path_bytes: int) -> Iterator[t
         _check_sum(header)
         walked += 1
         if walked > max_members:
-            raise Refused(Reason.TOO_MANY_MEMBERS, f"The package holds more than {max_members:,} members.")
+            raise Refused(
+                Reason.TOO_MANY_MEMBERS,
+                f"A part of the package holds more than {max_members:,} members, the limit.",
+                cure(setting),
+            )
         size, kind = _number(header, "size"), header[156:157]
         if kind in (b"x", b"g", b"L", b"K"):
             _read_extension(pending, kind, _extension(source, size))
@@ -175,6 +185,14 @@ class Content:
             raise _bad("it is cut short")
         self._left = 0
         return content
+
+    def sha256(self) -> bytes:
+        """Return the digest of all of it, without keeping it."""
+        digest = hashlib.sha256()
+        if self._source.skip(self._left, digest) != self._left:
+            raise _bad("it is cut short")
+        self._left = 0
+        return digest.digest()
 
     def finish(self) -> None:
         """Pass over what was not read."""

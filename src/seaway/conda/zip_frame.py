@@ -31,8 +31,12 @@ _MAX_DIRECTORY_BYTES = 64 * 1024
 _MADE_BY_UNIX = 3
 _UNIX_KIND_MASK = 0o170000
 _UNIX_REGULAR = 0o100000
+_UNIX_FOLDER = 0o040000
 
 _CHUNK_BYTES = 1024 * 1024
+
+# Works on a file that was unpacked and zipped again: -0 stores, -X writes no owners, -j drops folders.
+REPACK = "Upload the file that the build tool wrote, or zip its parts again: zip -0 -X -j NAME.conda metadata.json info-*.tar.zst pkg-*.tar.zst"
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,17 +130,23 @@ def _read_entry(directory: bytes, position: int) -> tuple[_Entry, int]:
     if magic != b"PK\x01\x02" or end > len(directory) or comment_length or disk:
         raise _bad("its directory is damaged, or a member has a comment")
     name = _decode(directory[name_at:extra_at])
+    unix_kind = (attributes >> 16) & _UNIX_KIND_MASK if made_by >> 8 == _MADE_BY_UNIX else 0
+    if name.endswith("/") or unix_kind == _UNIX_FOLDER:
+        raise Refused(
+            Reason.ZIP_MEMBERS,
+            f"The ZIP holds the folder {name[:120]!r}; a .conda holds three files and no folders.",
+            REPACK,
+        )
     if flags & _FLAG_ENCRYPTED or method != _STORED:
         raise Refused(
             Reason.ZIP_COMPRESSED,
-            f"{name!r} in the ZIP is compressed or encrypted; a .conda stores its members as they are.",
-            "Build the package with conda-build, rattler-build or conda-package-handling.",
+            f"{name[:120]!r} in the ZIP is compressed or encrypted; a .conda stores its members as they are.",
+            REPACK,
         )
     if flags & ~_ALLOWED_FLAGS:
         raise _bad(f"{name!r} uses ZIP features that a .conda does not have")
-    unix_kind = (attributes >> 16) & _UNIX_KIND_MASK
-    if made_by >> 8 == _MADE_BY_UNIX and unix_kind not in (0, _UNIX_REGULAR):
-        raise Refused(Reason.SPECIAL_MEMBER, f"{name!r} in the ZIP is a link or a special file.")
+    if unix_kind not in (0, _UNIX_REGULAR):
+        raise Refused(Reason.SPECIAL_MEMBER, f"{name[:120]!r} in the ZIP is a link or a special file.", REPACK)
     extra = directory[extra_at : extra_at + extra_length]
     size, packed, header_offset = _widen(name, extra, [size, packed, header_offset])
     if size != packed:

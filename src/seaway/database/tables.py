@@ -428,6 +428,7 @@ files = Table(
     UniqueConstraint("subdir_id", "file_name"),
     Index("ix_files_subdir_id_package_id", "subdir_id", "package_id"),
     Index("ix_files_sha256", "sha256"),
+    Index("ix_files_subdir_id_lower_file_name", "subdir_id", text("lower(file_name)")),
     sqlite_autoincrement=True,
 )
 

@@ -40,12 +40,19 @@ class Facts:
     is_attested: bool | None  # None while it is not known
     room: Room
     grows_by: int = 0  # the bytes that the channel will hold more
+    other_case: str | None = None  # a file of the subdir whose name differs only in case
 
 
 def admit(file_name: FileName, sha256: bytes | None, facts: Facts) -> None:
     """Let the file in by returning, or raise the reason why not; `sha256` is None while it is not known."""
     if facts.existing is not None:
         _admit_again(file_name, sha256, facts.existing, facts)
+    if facts.other_case is not None:
+        raise Refused(
+            Reason.CASE_COLLISION,
+            f"{file_name} differs only in case from {facts.where}/{facts.other_case}, and package caches on Windows and macOS cannot hold both.",
+            "Raise the build number or change the version, then build the package again.",
+        )
     if facts.lookalikes and facts.refuses_lookalikes:
         raise Refused(
             Reason.LOOKALIKE_NAME,

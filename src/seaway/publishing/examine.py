@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from seaway.conda import archive, match_specs, metadata, record, version
+from seaway.conda import archive, listed_files, match_specs, metadata, paths, record, version
 from seaway.conda.filename import CONDA, FileName
 from seaway.conda.limits import ArchiveLimits
 from seaway.conda.record import Hashes, Section
 from seaway.conda.refusals import Reason, Refused
+from seaway.conda.tar_walk import Kind
 
 _MOST_WARNED = 3
 
@@ -41,9 +42,13 @@ def examine(
     run_exports = metadata.read_run_exports(contents.info.get(archive.RUN_EXPORTS_JSON, b"{}"))
     record.check_specs(index, run_exports)
     match_specs.check_readable(index)
-    prefix_traits = _check_paths(contents.info, file_name, limits.members)
+    traits, warnings = _check_paths(contents, file_name, limits.members)
     if archive.LINK_JSON in contents.info:
-        metadata.check_link_json(contents.info[archive.LINK_JSON])
+        is_noarch_python = index.get("noarch") == "python"
+        metadata.check_link_json(contents.info[archive.LINK_JSON], is_noarch_python=is_noarch_python)
+    if "noarch" in index:
+        held = [path for path, stored in contents.members.items() if stored.kind is not Kind.FOLDER]
+        warnings += paths.portability_warnings(held)
     about = metadata.read_about(contents.info.get(archive.ABOUT_JSON, b"{}"))
     section = record.section_of(index, file_name.extension)
     return Candidate(
@@ -51,9 +56,9 @@ def examine(
         subdir=index["subdir"],
         section=section,
         record=record.describe(index, run_exports, section, hashes),
-        about={**about, "traits": sorted(contents.traits | prefix_traits)},
+        about={**about, "traits": sorted(contents.traits | traits)},
         hashes=hashes,
-        warnings=_warnings(contents, refuse_escaping_links=refuse_escaping_links),
+        warnings=(*_check_links(contents, refuse_escaping_links=refuse_escaping_links), *warnings),
     )
 
 
@@ -73,24 +78,31 @@ def _check_names(index: dict[str, Any], file_name: FileName) -> None:
         )
 
 
-def _check_paths(info: dict[str, bytes], file_name: FileName, most: int) -> frozenset[str]:
-    for name in (archive.NO_LINK, archive.NO_SOFTLINK, archive.FILES):
-        if name in info:
-            metadata.check_files(info[name], name.removeprefix("info/"), most)
+def _check_paths(contents: archive.Contents, file_name: FileName, most: int) -> tuple[frozenset[str], list[str]]:
+    """Check the list of files; return the traits that it shows, and warnings."""
+    info = contents.info
+    listed = {
+        name: metadata.read_files(info[name], name.removeprefix("info/"), most)
+        for name in (archive.NO_LINK, archive.NO_SOFTLINK, archive.FILES)
+        if name in info
+    }
     if archive.HAS_PREFIX in info:
         metadata.check_has_prefix(info[archive.HAS_PREFIX], most)
     if archive.PATHS_JSON in info:
-        return metadata.check_paths_json(info[archive.PATHS_JSON], most)
+        entries = metadata.read_paths_json(info[archive.PATHS_JSON], most)
+        may_be_stripped = file_name.extension != CONDA
+        warnings = listed_files.check(entries, contents.members, may_be_stripped=may_be_stripped)
+        return metadata.prefix_traits(entries), warnings
     if file_name.extension == CONDA or archive.FILES not in info:
         raise Refused(
             Reason.MISSING_PATHS_JSON,
             f"{file_name} does not list its files: it has no info/paths.json.",
             "Build it again with a current tool.",
         )
-    return frozenset()
+    return frozenset(), listed_files.check_names(listed[archive.FILES], contents.members)
 
 
-def _warnings(contents: archive.Contents, *, refuse_escaping_links: bool) -> tuple[str, ...]:
+def _check_links(contents: archive.Contents, *, refuse_escaping_links: bool) -> tuple[str, ...]:
     links = contents.escaping_links
     if not links:
         return ()

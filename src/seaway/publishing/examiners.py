@@ -163,7 +163,7 @@ class Examiners:
                 return _outcome(order, answer)
         return Refused(
             Reason.TOOK_TOO_MUCH_MEMORY,
-            f"Reading {order.file_name} took more memory than the limit.",
+            f"Reading {order.file_name} took more than {self._terms.limits.memory_bytes:,} bytes of memory, the limit.",
             "Build it with fewer or smaller files.",
         )
 

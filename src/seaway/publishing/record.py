@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Row, bindparam, insert, select, update
+from sqlalchemy import Row, bindparam, func, insert, select, update
 
 from seaway import audit
 from seaway.accounts.principal import Principal
@@ -109,7 +109,7 @@ _TAKEN = (
     .join(subdirs, subdirs.c.id == files.c.subdir_id)
     .where(
         subdirs.c.channel_id == bindparam("channel_id"),
-        files.c.file_name.in_(bindparam("file_names", expanding=True)),
+        func.lower(files.c.file_name).in_(bindparam("lower_names", expanding=True)),
     )
 )  # fmt: skip
 _ALIKE = (
@@ -156,7 +156,7 @@ def early_facts(
     """
     taken = [] if sha256 is None else [str(file_name)]
     known = _look_up(tx, access.channel_id, taken, [file_name.name], user_quota)
-    row = next((row for row in known.taken if row.sha256 == sha256), None)
+    row = next((row for row in known.taken if row.sha256 == sha256 and row.file_name == str(file_name)), None)
     where = f"{channel}/{'' if row is None else row.subdir}"
     existing = None if row is None else _existing(row, access, by)
     facts = _facts(known, where, existing, file_name, by, force=force, is_attested=None)
@@ -205,9 +205,10 @@ def _without_rivals(waiting: Sequence[_Numbered]) -> tuple[list[_Numbered], list
     names: dict[str, str] = {}
     for number, submission in waiting:
         name = submission.candidate.file_name.name
-        is_rival = submission.place in places or names.get(filename.folded(name), name) != name
+        place = (submission.place[0], submission.place[1].lower())
+        is_rival = place in places or names.get(filename.folded(name), name) != name
         if not is_rival:
-            places.add(submission.place)
+            places.add(place)
             names[filename.folded(name)] = name
         (later if is_rival else now).append((number, submission))
     return now, later
@@ -262,6 +263,7 @@ def _judge(
 ) -> tuple[list[_Admitted], dict[int, SeawayError]]:
     """Who is let in, and the refusals of the others."""
     taken = {(row.subdir, row.file_name): row for row in known.taken}
+    spelled = {(row.subdir, row.file_name.lower()): row.file_name for row in known.taken}
     admitted: list[_Admitted] = []
     refusals: dict[int, SeawayError] = {}
     room = known.room
@@ -277,7 +279,9 @@ def _judge(
             force=one.force,
             is_attested=one.attested is not None,
         )
-        facts = replace(facts, room=room, grows_by=candidate.hashes.size - _visible_size(row))
+        other_case = spelled.get((candidate.subdir, one.place[1].lower())) if row is None else None
+        grows_by = candidate.hashes.size - _visible_size(row)
+        facts = replace(facts, room=room, grows_by=grows_by, other_case=other_case)
         try:
             require_package(one.by, accesses[one.by], channel, candidate.file_name.name)
             admit.admit(candidate.file_name, candidate.hashes.sha256, facts)
@@ -309,7 +313,8 @@ def _recorded(one: _Admitted, revision: int) -> Recorded:
 def _look_up(
     tx: Tx, channel_id: int, file_names: Collection[str], names: Collection[str], user_quota: int | None
 ) -> _Known:
-    taken = tx.execute(_TAKEN, {"channel_id": channel_id, "file_names": list(file_names)}).all() if file_names else []
+    lower_names = list({name.lower() for name in file_names})
+    taken = tx.execute(_TAKEN, {"channel_id": channel_id, "lower_names": lower_names}).all() if file_names else []
     folded_names = list({filename.folded(name) for name in names})
     wanted = {"channel_id": channel_id, "folded_names": folded_names, "user_quota": user_quota}
     alike = tx.execute(_ALIKE, wanted).all()

@@ -22,7 +22,7 @@ from seaway import audit
 from seaway.audit import Actor, Event
 from seaway.clock import Clock
 from seaway.conda import filename
-from seaway.conda.limits import ArchiveLimits
+from seaway.conda.limits import GIB, ArchiveLimits
 from seaway.conda.record import Hashes, encode
 from seaway.conda.refusals import Refused
 from seaway.database.damage import raw, tolerating_damage
@@ -37,6 +37,15 @@ from seaway.storage.blobs import Blobs
 from seaway.storage.spool import Spool
 from seaway.trust import sidecars
 
+# The largest that the settings allow: a file that was accepted under other limits is still one.
+_LIMITS = ArchiveLimits(
+    members=10_000_000,
+    unpacked_bytes_most=1024 * GIB,
+    unpacked_bytes_per_byte=1_000_000,
+    info_members=1_000_000,
+    info_bytes=GIB,
+    paths_json_bytes=GIB,
+)
 _CHUNK_BYTES = 1024 * 1024
 _OF_JSON = ("record", "about")
 _ROW = (
@@ -213,7 +222,7 @@ def _examined(blobs: Blobs, spool: Spool, row: FileRow) -> Candidate:
             if hashes.sha256 != row.sha256:
                 raise CannotRebuild("names a blob whose bytes have another sha256")
             path = Path(copy.name)
-            candidate = examine(path, file_name, hashes, ArchiveLimits(), refuse_escaping_links=False)
+            candidate = examine(path, file_name, hashes, _LIMITS, refuse_escaping_links=False)
     except FileNotFoundError:
         raise CannotRebuild("names a blob that is not there") from None
     except Refused as error:

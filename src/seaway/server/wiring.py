@@ -188,7 +188,9 @@ def _wire_publishing(state: _State, teller: Teller) -> Publishing:
         blobs=state.blobs,
         spool=state.spool,
         examiners=Examiners(
-            ArchiveLimits(), processes=settings.examiners, refuse_escaping_links=settings.escaping_links == "refuse"
+            _archive_limits(settings),
+            processes=settings.examiners,
+            refuse_escaping_links=settings.escaping_links == "refuse",
         ),
         clock=clock,
         upload_limit=settings.upload_limit,
@@ -334,6 +336,17 @@ def _limit(count: int, per_ms: int) -> Limit | None:
 def _drawer() -> Examiners:
     """A process for pictures alone, started when the first one comes: packages never wait for a stranger's JPEG."""
     return Examiners(ArchiveLimits(), processes=1, refuse_escaping_links=True)
+
+
+def _archive_limits(settings: Settings) -> ArchiveLimits:
+    return ArchiveLimits(
+        members=settings.archive_members,
+        unpacked_bytes_most=settings.archive_unpacked_bytes,
+        unpacked_bytes_per_byte=settings.archive_unpacked_ratio,
+        info_members=settings.archive_info_members,
+        info_bytes=settings.archive_info_bytes,
+        paths_json_bytes=settings.archive_info_bytes,
+    )
 
 
 def _upload_limit(settings: Settings) -> Limit | None:

@@ -12,7 +12,7 @@ from seaway.channels import channels
 from seaway.server.wiring import Seaway
 from tests.api.v1.conftest import Person
 from tests.support.house import People, publish_file
-from tests.support.packages import conda, index_json
+from tests.support.packages import conda, index_json, paths_json
 from tests.support.workflows import Attester
 
 
@@ -49,9 +49,10 @@ def test_the_record_is_of_one_channel_and_proves_itself(
 def test_a_file_and_what_changed_in_it(inside: Seaway, portal: BlockingPortal, person: Person) -> None:
     """Who sent it, what it installs, what it is beside another one; and that nothing attests it."""
     channel = person.api("POST", "channels", json={"name": f"files-{person.name}"}).json()["name"]
-    entries = [{"_path": f"bin/{name}", "path_type": "hardlink", "size_in_bytes": 3} for name in ("tool", "other")]
-    old = conda(index_json("demo", version="1.0"), paths={"paths": entries[:1], "paths_version": 1})
-    new = conda(index_json("demo", version="2.0", depends=["numpy"]), paths={"paths": entries, "paths_version": 1})
+    before = {"bin/tool": b"abc"}
+    after = {**before, "bin/other": b"abc"}
+    old = conda(index_json("demo", version="1.0"), files=before, paths=paths_json(before, sha256=...))
+    new = conda(index_json("demo", version="2.0", depends=["numpy"]), files=after, paths=paths_json(after, sha256=...))
     for file in (old, new):
         portal.call(publish_file, inside, channel, file)
     path = f"channels/{channel}/files/noarch/{new.name}"

@@ -31,4 +31,5 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("sha256", name="pk_damaged_blobs"),
     )
     op.create_index("ix_resumable_uploads_channel_id", "resumable_uploads", ["channel_id"])
+    op.create_index("ix_files_subdir_id_lower_file_name", "files", ["subdir_id", sa.text("lower(file_name)")])
     op.add_column("shards", sa.Column("checksum", sa.BigInteger(), nullable=True))

@@ -1,0 +1,192 @@
+"""info/paths.json and info/files compared with the archive: what no client installs is refused, what some install is a warning."""
+
+import tarfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import rattler
+
+from seaway.conda.limits import ArchiveLimits
+from seaway.conda.refusals import Reason, Refused
+from tests.support.hostile import STEM, TAR_BZ2, examined, hashes_of
+from tests.support.packages import PackageFile, Tar, conda, conda_bytes, index_json, info_files, paths_json, tar_bz2
+
+X = {"lib/x": b"x"}
+Y = {"lib/y": b"y"}
+
+
+def entries(*parts: Mapping[str, Any]) -> dict[str, Any]:
+    """The paths.json with the entries of all of these."""
+    return {"paths": [entry for part in parts for entry in part["paths"]], "paths_version": 1}
+
+
+def listed(*parts: Mapping[str, Any], build: Callable[..., PackageFile] = conda) -> PackageFile:
+    return build(index_json(), files=X, paths=entries(*parts))
+
+
+def with_member(kind: bytes, path: str, target: str = "", **fields: Any) -> PackageFile:
+    """A package with a link or folder besides lib/x, which paths.json lists with these fields."""
+    info = tarfile.TarInfo(path)
+    info.type, info.linkname = kind, target
+    paths = entries(paths_json(X), paths_json({path: X["lib/x"]}, **fields))
+    info_tar, pkg_tar = Tar(info_files(index_json(), paths=paths)).build(), Tar(X, [(info, b"")]).build()
+    return PackageFile(f"{STEM}.conda", conda_bytes(STEM, info_tar=info_tar, pkg_tar=pkg_tar))
+
+
+REFUSED: dict[str, tuple[Reason, str, Callable[[], PackageFile]]] = {
+    "file": (Reason.MISSING_FILE, "'lib/y', which the archive", lambda: listed(paths_json(X), paths_json(Y))),
+    "file of a .tar.bz2": (
+        Reason.MISSING_FILE,
+        "'lib/y', which the archive",
+        lambda: listed(paths_json(X), paths_json(Y), build=tar_bz2),
+    ),
+    "all files": (Reason.MISSING_FILE, "'lib/y'", lambda: conda(index_json(), files={}, paths=paths_json(Y))),
+    "many files": (
+        Reason.MISSING_FILE,
+        "'0', '1', '2' and 3 more, which",
+        lambda: listed(paths_json({str(number): b"" for number in range(6)})),
+    ),
+    "another case": (Reason.MISSING_FILE, "'lib/X', which", lambda: listed(paths_json({"lib/X": b"x"}))),
+    "symbolic link": (Reason.MISSING_FILE, "'lib/y', which", lambda: listed(paths_json(Y, path_type="softlink"))),
+    "not even linked": (Reason.MISSING_FILE, "'lib/y', which", lambda: listed(paths_json(Y, no_link=True))),
+    "info/files": (
+        Reason.MISSING_FILE,
+        "info/files of the package lists 'lib/y', which",
+        lambda: tar_bz2(
+            files=X,
+            info={**info_files(index_json(), paths=...), "info/files": b"lib/x\nlib/y\n"},
+            file_name=TAR_BZ2,
+        ),
+    ),
+    "folder as a file": (Reason.MISSING_FILE, "'d' as a file", lambda: with_member(tarfile.DIRTYPE, "d")),
+    "folder as a link": (
+        Reason.MISSING_FILE,
+        "'d' as a file",
+        lambda: with_member(tarfile.DIRTYPE, "d", path_type="softlink"),
+    ),
+    "twice, differently": (
+        Reason.DUPLICATE_MEMBER,
+        "'lib/x' twice",
+        lambda: listed(paths_json(X), paths_json(X, file_mode="text", prefix_placeholder="/a")),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_no_client_can_install_is_refused(case: str, tmp_path: Path) -> None:
+    """Listed files invariant 1: the refusal names the path and the cure."""
+    reason, words, build = REFUSED[case]
+    with pytest.raises(Refused) as refused:
+        examined(build(), tmp_path)
+    assert reason is refused.value.reason
+    assert words in refused.value.message
+    assert refused.value.hint
+
+
+WARNED: dict[str, tuple[str, Callable[[], PackageFile]]] = {
+    "twice": ("'lib/x' twice", lambda: listed(paths_json(X), paths_json(X))),
+    "size": ("The size of 'lib/x'", lambda: listed(paths_json(X, size_in_bytes=2))),
+    "sha256": ("The sha256 of 'lib/x'", lambda: listed(paths_json(X, sha256="0" * 64))),
+    "sha256 of a hard link": (
+        "The sha256 of 'lib/h'",
+        lambda: with_member(tarfile.LNKTYPE, "lib/h", "lib/x", sha256="0" * 64),
+    ),
+    "sha256 of a menu": (
+        "The sha256 of 'Menu/a.json'",
+        lambda: conda(
+            index_json(), files={"Menu/a.json": b"{}"}, paths=paths_json({"Menu/a.json": b"{}"}, sha256="0" * 64)
+        ),
+    ),
+    "file as a link": ("'lib/x' as a symbolic link", lambda: listed(paths_json(X, path_type="softlink"))),
+    "hard link as a symbolic one": (
+        "'lib/h' as a symbolic link",
+        lambda: with_member(tarfile.LNKTYPE, "lib/h", "lib/x", path_type="softlink"),
+    ),
+    "prefix in a link": (
+        "placeholder for 'lib/s'",
+        lambda: with_member(tarfile.SYMTYPE, "lib/s", "x", file_mode="text", prefix_placeholder="/a"),
+    ),
+    "folder": ("'d' as a folder", lambda: with_member(tarfile.DIRTYPE, "d", path_type="directory")),
+    "file as a folder": ("'lib/x' as a folder", lambda: listed(paths_json(X, path_type="directory"))),
+    "folder without a member": (
+        "'d' as a folder",
+        lambda: listed(paths_json(X), paths_json({"d": b""}, path_type="directory")),
+    ),
+    "only info/ was kept": (
+        "The archive holds only info/, so the files that info/paths.json lists, such as 'lib/y', are missing",
+        lambda: tar_bz2(index_json(), files={}, paths=paths_json(Y)),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", WARNED)
+def test_what_some_client_installs_is_a_warning(case: str, tmp_path: Path) -> None:
+    """Listed files invariant 2: the warning names the path."""
+    words, build = WARNED[case]
+    (warning,) = examined(build(), tmp_path).warnings
+    assert words in warning
+
+
+HONEST: dict[str, Callable[[], PackageFile]] = {
+    "listed truly": lambda: listed(paths_json(X)),
+    "without hashes": lambda: listed(paths_json(X, sha256=..., size_in_bytes=...)),
+    "hashes of null": lambda: listed(paths_json(X, sha256=None, size_in_bytes=None)),
+    "sha256 in capitals": lambda: listed(paths_json(X, sha256=hashes_of(b"x").sha256.hex().upper())),
+    "unlisted members": lambda: conda(index_json(), files={**X, **Y}, paths=paths_json(X)),
+    "hard link": lambda: with_member(tarfile.LNKTYPE, "lib/h", "lib/x"),
+    "symbolic link": lambda: with_member(tarfile.SYMTYPE, "lib/s", "x", path_type="softlink"),
+    "symbolic link listed as a file": lambda: with_member(tarfile.SYMTYPE, "lib/s", "x"),
+    "symbolic link to another package": lambda: with_member(
+        tarfile.SYMTYPE, "lib/s", "libc.so", path_type="softlink", sha256="0" * 64, size_in_bytes=9
+    ),
+    "info before the files": lambda: listed(paths_json(X), build=tar_bz2),
+}
+
+
+@pytest.mark.parametrize("case", HONEST)
+def test_an_honest_list_gives_no_warning(case: str, tmp_path: Path) -> None:
+    """As build tools write it, and as old ones did."""
+    assert () == examined(HONEST[case](), tmp_path).warnings
+
+
+def test_files_beyond_the_bound_are_not_hashed(tmp_path: Path) -> None:
+    """Presence and size are always compared, hashes of the first bytes only: hashing costs more than unpacking."""
+    files = {"a": b"1" * 60, "b": b"2" * 60, "c": b"3" * 40}
+    file = conda(index_json(), files=files, paths=paths_json(files, sha256="0" * 64))
+    (warning,) = examined(file, tmp_path, ArchiveLimits(hashed_bytes=100)).warnings
+    assert "The sha256 of 'a', 'c' in the archive" in warning
+    (warning,) = examined(file, tmp_path).warnings
+    assert "The sha256 of 'a', 'b', 'c' in the archive" in warning
+
+
+UNREADABLE: dict[str, dict[str, Any]] = {
+    "no path_type": paths_json(X, path_type=...),
+    "no paths_version": {"paths": paths_json(X)["paths"]},
+    "a version of text": {**paths_json(X), "paths_version": "1"},
+    "sha256 too short": paths_json(X, sha256="abc"),
+    "sha256 with a line feed": paths_json(X, sha256="0" * 64 + "\n"),
+    "empty sha256": paths_json(X, sha256=""),
+    "negative size": paths_json(X, size_in_bytes=-1),
+    "size with a fraction": paths_json(X, size_in_bytes=1.5),
+    "no_link of null": paths_json(X, no_link=None),
+}
+
+
+@pytest.mark.parametrize("case", UNREADABLE)
+def test_a_list_that_rattler_cannot_read_is_refused(case: str, tmp_path: Path) -> None:
+    """Its reader of paths.json fails, and so does an installation with py-rattler or pixi."""
+    file = conda(index_json(), files=X, paths=UNREADABLE[case])
+    with pytest.raises(Refused) as refused:
+        examined(file, tmp_path)
+    assert Reason.BAD_FIELD is refused.value.reason
+    with pytest.raises(Exception, match=r"."):  # py-rattler's errors have no common class
+        rattler.PathsJson.from_package_archive(tmp_path / file.name)
+
+
+def test_a_list_for_another_conda_is_refused(tmp_path: Path) -> None:
+    """conda asks for an update of itself when paths_version is not 1."""
+    with pytest.raises(Refused) as refused:
+        examined(conda(index_json(), files=X, paths={**paths_json(X), "paths_version": 2}), tmp_path)
+    assert Reason.BAD_FIELD is refused.value.reason

@@ -1,0 +1,33 @@
+"""Limits on archives that the operator sets."""
+
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from seaway.conda.filename import parse
+from seaway.conda.refusals import Refused
+from tests.support import house
+from tests.support.hostile import hashes_of
+from tests.support.packages import conda
+
+LARGE = {
+    "archive_members": (20, {f"share/{number}": b"" for number in range(21)}),
+    "archive_unpacked_bytes": (1024**2, {"share/x": bytes(1024**2)}),
+}
+
+
+@pytest.mark.parametrize("setting", LARGE)
+def test_the_limits_of_archives_are_settings(setting: str, tmp_path: Path) -> None:
+    """A package over the limit that is set is refused with the name of the setting, and accepted by default."""
+    limit, files = LARGE[setting]
+    file = conda(files=files)
+    for settings, status in (({setting: limit}, 422), ({}, 201)):
+        with closing(house.build(tmp_path / str(status), **settings)) as seaway:
+            examiners = seaway.house.publishing.examiners
+            path = file.write_to(tmp_path)
+            if status == 201:
+                assert examiners.examine(path, parse(file.name), hashes_of(file.content)).warnings == ()
+                continue
+            with pytest.raises(Refused, match=f"raise {setting}"):
+                examiners.examine(path, parse(file.name), hashes_of(file.content))
