@@ -147,7 +147,7 @@ def decode_name(content: bytes) -> NameManifest:
     manifest = _decode(content, _name_decoder)
     _require(is_possible_name(manifest.channel), "its channel has an impossible name")
     _require(is_known(manifest.subdir), "its subdir is unknown")
-    _require(filename.is_name(manifest.package), "its package has an impossible name")
+    _require(not filename.name_problem(manifest.package), "its package has an impossible name")
     names = [file.file_name for file in manifest.files]
     _require(len(set(names)) == len(names), "it has two files of one name")
     for reason in filter(None, (_wrong_in(manifest, file) for file in manifest.files)):
