@@ -5,6 +5,7 @@ It runs in a process of its own (`publishing.examiner`): what a stranger packed 
 or wrong in ways that nobody thought of, and must not take the server with it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,7 +54,10 @@ def examine(
         record=record.describe(index, run_exports, section, hashes),
         about={**about, "traits": sorted(contents.traits | prefix_traits)},
         hashes=hashes,
-        warnings=_warnings(contents, refuse_escaping_links=refuse_escaping_links),
+        warnings=(
+            *_link_warnings(contents, refuse_escaping_links=refuse_escaping_links),
+            *_spec_warnings(record.unportable_specs(index, run_exports)),
+        ),
     )
 
 
@@ -90,7 +94,7 @@ def _check_paths(info: dict[str, bytes], file_name: FileName, most: int) -> froz
     return frozenset()
 
 
-def _warnings(contents: archive.Contents, *, refuse_escaping_links: bool) -> tuple[str, ...]:
+def _link_warnings(contents: archive.Contents, *, refuse_escaping_links: bool) -> tuple[str, ...]:
     links = contents.escaping_links
     if not links:
         return ()
@@ -100,3 +104,14 @@ def _warnings(contents: archive.Contents, *, refuse_escaping_links: bool) -> tup
             Reason.ESCAPING_LINK, f"Links of the package point out of the folder that it is installed to: {shown}."
         )
     return (f"{len(links)} links of the package point out of the folder that it is installed to: {shown}.",)
+
+
+def _spec_warnings(unportable: Sequence[str]) -> tuple[str, ...]:
+    if not unportable:
+        return ()
+    shown = ", ".join(unportable[:_MOST_WARNED]) + (", and others" if len(unportable) > _MOST_WARNED else "")
+    warning = (
+        f"conda or mamba cannot read these match specs as rattler does: {shown}. "
+        "Write them as name version build, without parentheses, and without spaces around | or before a comma."
+    )
+    return (warning,)
