@@ -24,6 +24,7 @@ from seaway.conda.refusals import Refused
 from seaway.conda.shards import to_shard_record
 from seaway.conda.subdir import is_known
 from seaway.indexing.rows import State
+from seaway.packages.files import WARNINGS
 from seaway.trust import sidecars
 
 FORMAT = 1
@@ -189,6 +190,7 @@ def _wrong_in(manifest: NameManifest, file: FileEntry) -> str | None:
         problems += ["its description has a summary that is not a text"] * (
             not isinstance(about.get("summary", ""), str)
         )
+        msgspec.convert(about.get(WARNINGS, []), list[str])
     except (msgspec.MsgspecError, KeyError, ValueError, OverflowError, RecursionError):
         return f"the record of {file.file_name} cannot be read"
     return f"{file.file_name}: {problems[0]}" if problems else None

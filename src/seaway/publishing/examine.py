@@ -57,6 +57,7 @@ def examine(
         warnings=(
             *_link_warnings(contents, refuse_escaping_links=refuse_escaping_links),
             *_spec_warnings(record.unportable_specs(index, run_exports)),
+            *_timestamp_warnings(index.get("timestamp", 0)),
         ),
     )
 
@@ -115,3 +116,10 @@ def _spec_warnings(unportable: Sequence[str]) -> tuple[str, ...]:
         "Write them as name version build, without parentheses, and without spaces around | or before a comma."
     )
     return (warning,)
+
+
+def _timestamp_warnings(timestamp: int) -> tuple[str, ...]:
+    in_ms = record.timestamp_ms(timestamp)
+    if timestamp == in_ms:
+        return ()
+    return (f"timestamp {timestamp} of index.json is in seconds; write it in milliseconds: {in_ms}.",)
