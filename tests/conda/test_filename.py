@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import rattler
@@ -11,7 +12,8 @@ from hypothesis import strategies as st
 from seaway.conda.filename import FileName, build_problem, folded, name_problem, parse, version_problem
 from seaway.conda.refusals import Reason, Refused
 from seaway.conda.subdir import KNOWN_SUBDIRS, NOARCH, is_known
-from tests.support.packages import real_packages
+from tests.support.hostile import examined
+from tests.support.packages import conda, index_json, real_packages
 
 SPLIT = {
     "demo-1.0-h1_0.conda": ("demo", "1.0", "h1_0", ".conda"),
@@ -158,9 +160,44 @@ def test_names_that_look_alike(left: str, right: str, are_one: bool) -> None:
     assert are_one == (folded(left) == folded(right))
 
 
-def test_every_known_subdir_is_a_platform_of_rattler() -> None:
-    """rattler knows each platform of the table, and reads it as itself."""
-    assert list(KNOWN_SUBDIRS) == [str(rattler.Subdir(name)) for name in KNOWN_SUBDIRS]
+# `PLATFORMS` of conda 26.7 and `KnownPlatform` of mamba 2.8.
+PLATFORMS = [
+    "emscripten-wasm32",
+    "freebsd-64",
+    "linux-32",
+    "linux-64",
+    "linux-aarch64",
+    "linux-armv6l",
+    "linux-armv7l",
+    "linux-ppc64",
+    "linux-ppc64le",
+    "linux-riscv32",
+    "linux-riscv64",
+    "linux-s390x",
+    "noarch",
+    "osx-64",
+    "osx-arm64",
+    "wasi-wasm32",
+    "win-32",
+    "win-64",
+    "win-arm64",
+    "zos-z",
+]
+
+
+def test_every_platform_of_a_client_is_known() -> None:
+    """rattler knows what conda and mamba know, and more, such as freebsd-ppc64le; each is a subdir of every channel."""
+    known = [str(subdir) for subdir in rattler.Subdir.all()]
+    assert {"freebsd-ppc64", "freebsd-ppc64le", *PLATFORMS} <= set(known)
+    assert [] == [name for name in known if not is_known(name)]
+    assert known == list(KNOWN_SUBDIRS)
+
+
+@pytest.mark.parametrize("subdir", ["freebsd-ppc64", "freebsd-ppc64le", "linux-loongarch64"])
+def test_a_package_for_any_known_platform_is_accepted(subdir: str, tmp_path: Path) -> None:
+    """A package that rattler-build makes for a platform is let in for it."""
+    file = conda(index_json(subdir=subdir, noarch=...))
+    assert subdir == examined(file, tmp_path).subdir
 
 
 def test_what_is_no_known_subdir() -> None:
