@@ -1,16 +1,19 @@
 """Names of packages and of their files, as CEP 26 has them."""
 
 import itertools
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import rattler
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seaway.conda.filename import FileName, folded, is_build, is_name, is_version, parse
+from seaway.conda.filename import FileName, build_problem, folded, name_problem, parse, version_problem
 from seaway.conda.refusals import Reason, Refused
 from seaway.conda.subdir import KNOWN_SUBDIRS, NOARCH, is_known
-from tests.support.packages import real_packages
+from tests.support.hostile import examined
+from tests.support.packages import conda, index_json, real_packages
 
 SPLIT = {
     "demo-1.0-h1_0.conda": ("demo", "1.0", "h1_0", ".conda"),
@@ -18,39 +21,56 @@ SPLIT = {
     "a-b-c-1.0-0.conda": ("a-b-c", "1.0", "0", ".conda"),
     "_r-mutex-1.0.1-anacondar_1.tar.bz2": ("_r-mutex", "1.0.1", "anacondar_1", ".tar.bz2"),
     "x-1!2.0+local_1-PY3.conda": ("x", "1!2.0+local_1", "PY3", ".conda"),
+    "rbabout-1.0RC1-h4616a5c_0.conda": ("rbabout", "1.0RC1", "h4616a5c_0", ".conda"),
+    "beagle-5.4_22Jul22.46e-hdfd78af_0.tar.bz2": ("beagle", "5.4_22Jul22.46e", "hdfd78af_0", ".tar.bz2"),
     "demo-1.0-a.tar.bz2.conda": ("demo", "1.0", "a.tar.bz2", ".conda"),
     f"{'n' * 64}-{'1' * 64}-{'b' * 64}.tar.bz2": ("n" * 64, "1" * 64, "b" * 64, ".tar.bz2"),
 }
 
+NAMES = "only lower case letters, digits and - _ . are allowed"
+VERSIONS = "only ASCII letters, digits and . _ + ! are allowed"
+BUILDS = "only ASCII letters, digits and _ . + are allowed"
+
+# Each text with the rule that it breaks, as the refusal states it.
 NOT_FILE_NAMES = {
-    "nothing": "",
-    "only an extension": ".conda",
-    "no extension": "demo-1.0-h1_0",
-    "extension in upper case": "demo-1.0-h1_0.CONDA",
-    "another extension": "demo-1.0-h1_0.zip",
-    "part of an extension": "demo-1.0-h1_0.bz2",
-    "an attestation": "demo-1.0-h1_0.conda.sigs",
-    "newline behind": "demo-1.0-h1_0.conda\n",
-    "newline before the extension": "demo-1.0-h1_0\n.conda",
-    "two parts": "demo-1.0.conda",
-    "empty name": "-1.0-h1_0.conda",
-    "empty version": "demo--h1_0.conda",
-    "empty build": "demo-1.0-.conda",
-    "name in upper case": "Demo-1.0-h1_0.conda",
-    "version in upper case": "demo-1.0A-h1_0.conda",
-    "virtual package": "__cuda-12-0.conda",
-    "folder in front": "noarch/demo-1.0-h1_0.conda",
-    "climbing": "../demo-1.0-h1_0.conda",
-    "backslash": "..\\demo-1.0-h1_0.conda",
-    "NUL": "demo\0-1.0-h1_0.conda",
-    "space": "demo -1.0-h1_0.conda",
-    "escaped": "demo-1.0-h1%5f0.conda",
-    "digits of another script": "demo-\u0661.0-h1_0.conda",
-    "a letter that folds to s": "\u017f-1.0-0.conda",
-    "name of 65": f"{'n' * 65}-1-0.conda",
-    "version of 65": f"n-{'1' * 65}-0.conda",
-    "build of 65": f"n-1-{'b' * 65}.conda",
-    "212 characters": "n" * 206 + ".conda",
+    "nothing": ("", "does not end in .conda or .tar.bz2"),
+    "only an extension": (".conda", "it has fewer than two hyphens"),
+    "no extension": ("demo-1.0-h1_0", "does not end in .conda or .tar.bz2"),
+    "extension in upper case": ("demo-1.0-h1_0.CONDA", "does not end in .conda or .tar.bz2"),
+    "another extension": ("demo-1.0-h1_0.zip", "does not end in .conda or .tar.bz2"),
+    "part of an extension": ("demo-1.0-h1_0.bz2", "does not end in .conda or .tar.bz2"),
+    "an attestation": ("demo-1.0-h1_0.conda.sigs", "does not end in .conda or .tar.bz2"),
+    "newline behind": ("demo-1.0-h1_0.conda\n", "does not end in .conda or .tar.bz2"),
+    "newline before the extension": ("demo-1.0-h1_0\n.conda", f"The build string contains '\\n'; {BUILDS}"),
+    "two parts": ("demo-1.0.conda", "it has fewer than two hyphens"),
+    "empty name": ("-1.0-h1_0.conda", "The package name is empty"),
+    "empty version": ("demo--h1_0.conda", "The version is empty"),
+    "empty build": ("demo-1.0-.conda", "The build string is empty"),
+    "name in upper case": (
+        "Demo-1.0-h1_0.conda",
+        "The package name contains the capital letter 'D'; package names are in lower case",
+    ),
+    "virtual package": (
+        "__cuda-12-0.conda",
+        "The package name starts with two underscores, which only virtual packages do",
+    ),
+    "dot in front": (".demo-1.0-h1_0.conda", "The package name starts with - or ."),
+    "underscore alone": ("_-1.0-h1_0.conda", "The package name has neither a letter nor a digit"),
+    "two separators": ("a._b-1.0-h1_0.conda", "The package name has two of the characters - _ . in a row"),
+    "folder in front": ("noarch/demo-1.0-h1_0.conda", f"The package name contains '/'; {NAMES}"),
+    "climbing": ("../demo-1.0-h1_0.conda", f"The package name contains '/'; {NAMES}"),
+    "backslash": ("..\\demo-1.0-h1_0.conda", f"The package name contains '\\\\'; {NAMES}"),
+    "NUL": ("demo\0-1.0-h1_0.conda", f"The package name contains '\\x00'; {NAMES}"),
+    "space": ("demo -1.0-h1_0.conda", f"The package name contains ' '; {NAMES}"),
+    "a second download": ("demo-1.0-h1_0 (1).conda", f"The build string contains ' '; {BUILDS}"),
+    "escaped": ("demo-1.0-h1%5f0.conda", f"The build string contains '%'; {BUILDS}"),
+    "digits of another script": ("demo-\u0661.0-h1_0.conda", f"The version contains '\\u0661'; {VERSIONS}"),
+    "capitals of another script": ("demo-1.0\u00c4-h1_0.conda", f"The version contains '\\xc4'; {VERSIONS}"),
+    "a letter that folds to s": ("\u017f-1.0-0.conda", f"The package name contains '\\u017f'; {NAMES}"),
+    "name of 65": (f"{'n' * 65}-1-0.conda", "The package name has 65 characters; at most 64 are allowed"),
+    "version of 65": (f"n-{'1' * 65}-0.conda", "The version has 65 characters; at most 64 are allowed"),
+    "build of 65": (f"n-1-{'b' * 65}.conda", "The build string has 65 characters; at most 64 are allowed"),
+    "212 characters": ("n" * 206 + ".conda", "has 212 characters; at most 211 are allowed"),
 }
 
 
@@ -64,10 +84,12 @@ def test_a_file_name_is_split(text: str) -> None:
 
 @pytest.mark.parametrize("case", NOT_FILE_NAMES)
 def test_what_is_no_file_name_is_refused(case: str) -> None:
-    """What CEP 26 does not allow is refused as a bad file name, whatever it looks like."""
+    """What CEP 26 does not allow is refused as a bad file name, with the rule that it breaks."""
+    text, rule = NOT_FILE_NAMES[case]
     with pytest.raises(Refused) as refused:
-        parse(NOT_FILE_NAMES[case])
+        parse(text)
     assert Reason.BAD_FILE_NAME is refused.value.reason
+    assert rule in refused.value.sentence.replace(f" in the file name {text!a}", "")
 
 
 @given(st.text(st.sampled_from("aA0-_.+!\n/\\ é"), max_size=30), st.sampled_from(["", ".conda", ".tar.bz2"]))
@@ -104,13 +126,16 @@ def allowed_name(text: str) -> bool:
 def test_every_short_name_is_judged_as_the_rule_says() -> None:
     """Of all texts of up to five of these characters, exactly those are names that the rule allows."""
     texts = ("".join(letters) for length in range(1, 6) for letters in itertools.product("a0_-.A\n", repeat=length))
-    assert [] == [text for text in texts if is_name(text) != allowed_name(text)]
+    assert [] == [text for text in texts if (not name_problem(text)) != allowed_name(text)]
 
 
-@pytest.mark.parametrize(("judge", "letter"), [(is_name, "n"), (is_version, "1"), (is_build, "B")])
-def test_a_part_has_at_most_64_characters(judge, letter: str) -> None:  # type: ignore[no-untyped-def]
+@pytest.mark.parametrize(
+    ("problem_of", "letter"),
+    [(name_problem, "n"), (version_problem, "1"), (version_problem, "R"), (build_problem, "B")],
+)
+def test_a_part_has_at_most_64_characters(problem_of: Callable[[str], str], letter: str) -> None:
     """64 characters are allowed, 65 and none are not."""
-    assert [False, True, False] == [judge(letter * count) for count in (0, 64, 65)]
+    assert [False, True, False] == [not problem_of(letter * count) for count in (0, 64, 65)]
 
 
 def test_the_name_of_a_real_package_is_one() -> None:
@@ -135,9 +160,44 @@ def test_names_that_look_alike(left: str, right: str, are_one: bool) -> None:
     assert are_one == (folded(left) == folded(right))
 
 
-def test_every_known_subdir_is_a_platform_of_rattler() -> None:
-    """rattler knows each platform of the table, and reads it as itself."""
-    assert list(KNOWN_SUBDIRS) == [str(rattler.Subdir(name)) for name in KNOWN_SUBDIRS]
+# `PLATFORMS` of conda 26.7 and `KnownPlatform` of mamba 2.8.
+PLATFORMS = [
+    "emscripten-wasm32",
+    "freebsd-64",
+    "linux-32",
+    "linux-64",
+    "linux-aarch64",
+    "linux-armv6l",
+    "linux-armv7l",
+    "linux-ppc64",
+    "linux-ppc64le",
+    "linux-riscv32",
+    "linux-riscv64",
+    "linux-s390x",
+    "noarch",
+    "osx-64",
+    "osx-arm64",
+    "wasi-wasm32",
+    "win-32",
+    "win-64",
+    "win-arm64",
+    "zos-z",
+]
+
+
+def test_every_platform_of_a_client_is_known() -> None:
+    """rattler knows what conda and mamba know, and more, such as freebsd-ppc64le; each is a subdir of every channel."""
+    known = [str(subdir) for subdir in rattler.Subdir.all()]
+    assert {"freebsd-ppc64", "freebsd-ppc64le", *PLATFORMS} <= set(known)
+    assert [] == [name for name in known if not is_known(name)]
+    assert known == list(KNOWN_SUBDIRS)
+
+
+@pytest.mark.parametrize("subdir", ["freebsd-ppc64", "freebsd-ppc64le", "linux-loongarch64"])
+def test_a_package_for_any_known_platform_is_accepted(subdir: str, tmp_path: Path) -> None:
+    """A package that rattler-build makes for a platform is let in for it."""
+    file = conda(index_json(subdir=subdir, noarch=...))
+    assert subdir == examined(file, tmp_path).subdir
 
 
 def test_what_is_no_known_subdir() -> None:

@@ -278,7 +278,6 @@ BAD_NAMES: dict[str, tuple[Reason, dict[str, Any]]] = {
             "empty": "",
             "newline": "1.0\n",
             "hyphen": "1-0",
-            "upper case": "1.0A",
             "star": "1.0*",
             "space": "1 0",
             "slash": "1/0",

@@ -28,6 +28,8 @@ WARNED = {
     "conda-index/osx-64/fly-2.5.2-0.tar.bz2": "holds only info/",
     "conda/linux-64/zlib-1.2.11-h7b6447c_3.tar.bz2": "'lib/libz.so', 'lib/libz.so.1' as a symbolic link",
     "conda/osx-64/zlib-1.2.11-h1de35cc_3.tar.bz2": "'lib/libz.1.dylib', 'lib/libz.dylib' as a symbolic link",
+    "mamba/noarch/test-package-0.1-0.tar.bz2": "is in seconds",
+    "pixi/osx-arm64/dummy-trampoline-path-0.1.0-h60d57d3_0.conda": "is in seconds",
 }
 
 # The others: why under their own name, and why if the name were a good one.

@@ -324,8 +324,8 @@ def parts(status: int, says: str, *sent: Part, end: bytes = b"--\r\n") -> Attemp
     return Attempt(status, says, multipart(*sent, end=end))
 
 
-def named(file_name: str, content: bytes = UNSEEN.content) -> Attempt:
-    return parts(400, "is not a package file name", file_part(PackageFile(file_name, content)))
+def named(file_name: str, rule: str) -> Attempt:
+    return parts(400, rule, file_part(PackageFile(file_name, UNSEEN.content)))
 
 
 def content(says: str, file: PackageFile) -> Attempt:
@@ -344,7 +344,7 @@ WRONG_HASH = "ab" * 32
 MALFORMED = {
     "raw without a name": raw(400, "X-File-Name"),
     "raw with an empty name": raw(400, "X-File-Name", X_File_Name=""),
-    "raw with a path for a name": raw(400, "not a package file name", X_File_Name="../../unseen-1.0-h1_0.conda"),
+    "raw with a path for a name": raw(400, "The package name in the file name", X_File_Name="../../unseen-1.0-h1_0.conda"),
     "raw with a hash of 63 digits": raw(400, "64 hexadecimal", X_File_Name=UNSEEN.name, X_File_SHA256="a" * 63),
     "raw with a hash of no digits": raw(400, "64 hexadecimal", X_File_Name=UNSEEN.name, X_File_SHA256="z" * 64),
     "raw with an empty hash": raw(400, "64 hexadecimal", X_File_Name=UNSEEN.name, X_File_SHA256=""),
@@ -380,16 +380,16 @@ MALFORMED = {
     "ends without its last boundary": parts(400, "ended in the middle", file_part(UNSEEN), end=b"\r\n"),
     "ends inside the file": Attempt(400, "ended in the middle", multipart(file_part(UNSEEN))[:-200]),
     "ends inside the part headers": Attempt(400, "ended in the middle", multipart(file_part(UNSEEN))[:60]),
-    "name with a path": named("../../x-1.0-0.conda"),
-    "name with a folder": named("noarch/unseen-1.0-h1_0.conda"),
-    "name with a backslash": named("..\\unseen-1.0-h1_0.conda"),
-    "name with NUL": named("unseen-1.0-h1_0.conda\0.conda"),
-    "name in upper case": named("Unseen-1.0-h1_0.conda"),
-    "name of two parts": named("unseen-1.0.conda"),
-    "name of 300 characters": named("d" * 300 + "-1.0-0.conda"),
-    "name of a wheel": named("demo-1.0-py3-none-any.whl"),
-    "name of nothing but an extension": named(".conda"),
-    "name with a letter that is not ASCII": named("ünseen-1.0-h1_0.conda"),
+    "name with a path": named("../../x-1.0-0.conda", "package name"),
+    "name with a folder": named("noarch/unseen-1.0-h1_0.conda", "package name"),
+    "name with a backslash": named("..\\unseen-1.0-h1_0.conda", "package name"),
+    "name with NUL": named("unseen-1.0-h1_0.conda\0.conda", "build string"),
+    "name in upper case": named("Unseen-1.0-h1_0.conda", "capital letter 'U'"),
+    "name of two parts": named("unseen-1.0.conda", "fewer than two hyphens"),
+    "name of 300 characters": named("d" * 300 + "-1.0-0.conda", "at most 211"),
+    "name of a wheel": named("demo-1.0-py3-none-any.whl", "does not end in .conda or .tar.bz2"),
+    "name of nothing but an extension": named(".conda", "fewer than two hyphens"),
+    "name with a letter that is not ASCII": named("ünseen-1.0-h1_0.conda", "only lower case letters"),
 }  # fmt: skip
 
 REFUSED = {

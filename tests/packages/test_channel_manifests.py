@@ -100,6 +100,8 @@ def test_what_is_written_is_read() -> None:
         changed(uploaded_as="\0"),
         changed(about=b"[]"),
         changed(about=b'{"summary":1}'),
+        changed(about=b'{"warnings":"a"}'),
+        changed(about=b'{"warnings":[1]}'),
         changed(record=b"{"),
         changed(record=record(name="other")),
         changed(record=record(build="h1_1")),

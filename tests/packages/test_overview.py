@@ -4,7 +4,7 @@ import pytest
 
 from seaway.accounts.principal import OPERATOR
 from seaway.channels import channels
-from seaway.packages import overview, removal
+from seaway.packages import overview, removal, versions
 from seaway.packages.overview import Line, Overviews, name_of_spec
 from seaway.server.wiring import Seaway
 from tests.support.house import People, publish_file
@@ -40,6 +40,17 @@ async def test_a_line_tells_the_newest_version(seaway: Seaway, people: People, o
         uploaded_at_ms=seaway.clock.now_ms(),
         needs=frozenset({"python", "zlib"}),
     )
+
+
+async def test_versions_are_ordered_without_case(seaway: Seaway, people: People) -> None:
+    """1.0RC1 is newer than 1.0b2 and older than 1.0, keeps its capitals, and is found under either spelling."""
+    people.channel("chan")
+    for version in ("1.0b2", "1.0RC1", "1.0", "5.4_22Jul22.46e"):
+        await publish_file(seaway, "chan", conda(index_json("tool", version)))
+    with seaway.database.read() as tx:
+        found = versions.of_package(tx, channels.get(tx, "chan").id, "tool")
+    assert [one.version for one in found] == ["5.4_22Jul22.46e", "1.0", "1.0RC1", "1.0b2"]
+    assert [found[2], found[2], None] == [versions.named(found, text) for text in ("1.0RC1", "1.0rc1", "1.0rc2")]
 
 
 async def test_every_change_is_seen_at_once(seaway: Seaway, people: People) -> None:

@@ -5,6 +5,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from sqlalchemy import update
 
@@ -50,3 +51,30 @@ def test_a_file_of_earlier_rules_is_named_and_left(channel: Channel, fields: dic
     assert ((), True) == (outcome.changed, "would be refused today" in outcome.left)
     assert before == channel.column(files.c.record)
     assert "file.rebuilt" not in channel.column(audit.c.action)
+
+
+def test_warnings_outlive_a_rebuild(channel: Channel) -> None:
+    """Reexamine invariant 1: a blob does not know its neighbors, so the row keeps what its uploader was told."""
+    channel.put(packages.conda(index_json("my-pkg")))
+    (warning,) = channel.put(packages.conda(index_json("my_pkg"))).warnings
+    seaway = channel.seaway
+    parts = Rebuilding(seaway.database, seaway.blobs, seaway.spool, seaway.clock)
+    (subdir_id,) = set(channel.column(files.c.subdir_id))
+    assert [] == list(rebuild(parts, subdir_id, OPERATOR.actor))
+    with seaway.database.write_site() as tx:
+        tx.execute(update(files).values(version="9"))
+    assert [("version",)] * 2 == [outcome.changed for outcome in rebuild(parts, subdir_id, OPERATOR.actor)]
+    assert [None, [warning]] == [msgspec.json.decode(about).get("warnings") for about in channel.column(files.c.about)]
+
+
+@pytest.mark.parametrize("damaged", [b"{", b'{"warnings": 1}', b'{"warnings": [1]}'])
+def test_warnings_that_cannot_be_read_are_those_of_the_blob(channel: Channel, damaged: bytes) -> None:
+    """Of a damaged row, what the package itself gives cause for is known still."""
+    (warning,) = channel.put(packages.conda(index_json("a", depends=["b (>=1)"]))).warnings
+    seaway = channel.seaway
+    with seaway.database.write_site() as tx:
+        tx.execute(update(files).values(about=damaged))
+    parts = Rebuilding(seaway.database, seaway.blobs, seaway.spool, seaway.clock)
+    (subdir_id,) = channel.column(files.c.subdir_id)
+    assert [("about",)] == [outcome.changed for outcome in rebuild(parts, subdir_id, OPERATOR.actor)]
+    assert [[warning]] == [msgspec.json.decode(about)["warnings"] for about in channel.column(files.c.about)]

@@ -142,6 +142,30 @@ def test_a_package_shows_what_it_is(site: Site, http: httpx.Client) -> None:
     shown(http, f"/channels/{channel}/packages/nothing", 404)
 
 
+def test_warnings_stay_with_a_file(site: Site, http: httpx.Client) -> None:
+    """What the uploader was told is on the file's page, among the recent uploads and in the API, and nothing else is."""
+    channel = site.new_channel()
+    odd = index_json("my_pkg", depends=["lib (>=1)"], timestamp=1_700_000_000)
+    publish(site, http, channel, conda(index_json("my-pkg")), conda(odd))
+    told = http.get(f"/api/v1/channels/{channel}/files/noarch/my_pkg-1.0-h1_0.conda").json()
+    parts = ["'lib (>=1)' in depends", "1700000000 of index.json is in seconds", "my_pkg looks like my-pkg"]
+    assert [True] * 3 == [part in warning for part, warning in zip(parts, told["warnings"], strict=True)]
+    assert "warnings" not in told["about"]
+    (listed,) = http.get(f"/api/v1/channels/{channel}/packages/my_pkg/files").json()["items"]
+    assert told["warnings"] == listed["warnings"]
+    page = unescape(shown(http, f"/channels/{channel}/packages/my_pkg/files/noarch/my_pkg-1.0-h1_0.conda"))
+    with site.people.seaway.database.read() as tx:
+        owner = channels.get(tx, channel).owner
+    with signed_in(site, owner) as browser:
+        recent = unescape(shown(browser, f"/channels/{channel}/settings/upload"))
+    for warning in told["warnings"]:
+        assert warning in page
+        assert warning in recent
+    assert "2023-11-14T22:13:20Z (1700000000)" in page
+    plain = shown(http, f"/channels/{channel}/packages/my-pkg/files/noarch/my-pkg-1.0-h1_0.conda")
+    assert "notice warn" not in plain
+
+
 def test_a_file_shows_everything(site: Site, http: httpx.Client) -> None:
     """Hashes, paths that can be searched, fields of index.json, and what differs from another build."""
     channel = site.new_channel()

@@ -1,4 +1,8 @@
-"""The name of a package file, `name-version-build.conda` or `.tar.bz2`: split, checked, written (CEP 26)."""
+"""
+The name of a package file, `name-version-build.conda` or `.tar.bz2`: split, checked, written (CEP 26).
+
+A version may have capitals: CEP 33 allows them and orders versions without case. A package name may not.
+"""
 
 import functools
 import re
@@ -12,10 +16,16 @@ TAR_BZ2 = ".tar.bz2"
 MAX_FILE_NAME = 211
 MAX_PART = 64
 
-# All are used with `fullmatch`: with `match`, the `$` of the CEP's own pattern lets "foo\n" through.
-_NAME = re.compile(r"_?[a-z0-9]+(?:[._-][a-z0-9]+)*[._-]?")
-_VERSION = re.compile(r"[a-z0-9._+!]+")
-_BUILD = re.compile(r"[a-zA-Z0-9_.+]+")
+_CAPITAL = re.compile(r"[A-Z]")
+_NOT_IN_NAME = re.compile(r"[^a-z0-9._-]")
+_NAME_RULES = (
+    (re.compile(r"^__"), "starts with two underscores, which only virtual packages do"),
+    (re.compile(r"^[-.]"), "starts with - or .; it starts with a letter, a digit or an underscore"),
+    (re.compile(r"^_[-.]?$"), "has neither a letter nor a digit"),
+    (re.compile(r"[-_.]{2}"), "has two of the characters - _ . in a row"),
+)
+_NOT_IN_VERSION = re.compile(r"[^a-zA-Z0-9._+!]")
+_NOT_IN_BUILD = re.compile(r"[^a-zA-Z0-9_.+]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,28 +48,44 @@ class FileName:
 
 def parse(text: str) -> FileName:
     """Split a file name; `Refused` with BAD_FILE_NAME when CEP 26 does not allow it."""
+    shown = f"{text[:120]!a}"
     extension = next((known for known in (CONDA, TAR_BZ2) if text.endswith(known)), None)
-    if extension is None or len(text) > MAX_FILE_NAME:
-        raise _bad(text)
+    if extension is None:
+        raise _bad(f"The file name {shown} does not end in .conda or .tar.bz2.")
+    if len(text) > MAX_FILE_NAME:
+        raise _bad(f"The file name {shown} has {len(text):,} characters; at most {MAX_FILE_NAME} are allowed.")
     parts = text[: -len(extension)].rsplit("-", 2)
-    if len(parts) != 3 or not is_name(parts[0]) or not is_version(parts[1]) or not is_build(parts[2]):
-        raise _bad(text)
-    return FileName(parts[0], parts[1], parts[2], extension)
+    if len(parts) != 3:
+        raise _bad(f"The file name {shown} is not name-version-build: it has fewer than two hyphens.")
+    name, version, build = parts
+    for part, problem in (
+        ("package name", name_problem(name)),
+        ("version", version_problem(version)),
+        ("build string", build_problem(build)),
+    ):
+        if problem:
+            raise _bad(f"The {part} in the file name {shown} {problem}.")
+    return FileName(name, version, build, extension)
 
 
-def is_name(text: str) -> bool:
-    """Whether CEP 26 allows this name for a package that can be distributed."""
-    return len(text) <= MAX_PART and _NAME.fullmatch(text) is not None
+def name_problem(text: str) -> str:
+    """Return which rule of CEP 26 a package name breaks, as the end of a sentence about it, or an empty text."""
+    if problem := _length_problem(text):
+        return problem
+    if capital := _CAPITAL.search(text):
+        return f"contains the capital letter {capital[0]!a}; package names are in lower case"
+    broken = (sentence for rule, sentence in _NAME_RULES if rule.search(text))
+    return _character_problem(text, _NOT_IN_NAME, "lower case letters, digits and - _ .") or next(broken, "")
 
 
-def is_version(text: str) -> bool:
-    """Whether a version has only the characters that CEP 26 allows; its order is CEP 33's."""
-    return len(text) <= MAX_PART and _VERSION.fullmatch(text) is not None
+def version_problem(text: str) -> str:
+    """As `name_problem`, for the characters and the length of a version; its order is CEP 33's."""
+    return _length_problem(text) or _character_problem(text, _NOT_IN_VERSION, "ASCII letters, digits and . _ + !")
 
 
-def is_build(text: str) -> bool:
-    """Whether CEP 26 allows this build string."""
-    return len(text) <= MAX_PART and _BUILD.fullmatch(text) is not None
+def build_problem(text: str) -> str:
+    """As `name_problem`, for a build string."""
+    return _length_problem(text) or _character_problem(text, _NOT_IN_BUILD, "ASCII letters, digits and _ . +")
 
 
 @functools.lru_cache(4096)
@@ -68,9 +94,20 @@ def folded(name: str) -> str:
     return re.sub(r"[._-]+", "-", name.casefold()).strip("-")
 
 
-def _bad(text: str) -> Refused:
+def _length_problem(text: str) -> str:
+    if not text:
+        return "is empty"
+    return f"has {len(text):,} characters; at most {MAX_PART} are allowed" if len(text) > MAX_PART else ""
+
+
+def _character_problem(text: str, forbidden: re.Pattern[str], allowed: str) -> str:
+    found = forbidden.search(text)
+    return f"contains {found[0]!a}; only {allowed} are allowed" if found else ""
+
+
+def _bad(sentence: str) -> Refused:
     return Refused(
         Reason.BAD_FILE_NAME,
-        f"{text[:120]!a} is not a package file name.",
-        "It has the form name-version-build.conda or name-version-build.tar.bz2, as the build tool wrote it.",
+        sentence,
+        "If the file was renamed, use the name that the build tool gave it; otherwise correct the recipe and build again.",
     )

@@ -2,7 +2,8 @@
 `depends`, `constrains` and run exports as rattler reads them.
 
 One entry that rattler's lenient parser cannot read makes its indexer and its clients refuse the whole
-channel, so the file that brings it is refused instead. Entries that only repodata v3 knows (CEP 43 to 45:
+channel, so the file that brings it is refused instead. An entry that rattler reads and conda or mamba does not
+(`portable_specs`) is accepted with a warning. Entries that only repodata v3 knows (CEP 43 to 45:
 `when`, `extras`, `flags`) must never reach the legacy maps, where old clients would choke on them.
 """
 
@@ -22,7 +23,7 @@ from rattler.exceptions import (
     IoError,
 )
 
-from seaway.conda import paths
+from seaway.conda import paths, portable_specs
 from seaway.conda.refusals import Reason, Refused
 
 _V3_KEYS = {"version", "build", "build_number", "when", "extras", "flags"}
@@ -41,6 +42,11 @@ def check(specs: Iterable[str], what: str) -> None:
                 f"{spec[:120]!a} in {what} {problem}.",
                 "Correct it in the recipe and build again.",
             )
+
+
+def is_portable(spec: str) -> bool:
+    """Return whether the clients that see this readable entry read it alike; old ones never see what needs v3."""
+    return portable_specs.is_portable(spec) or _needs_v3(spec)
 
 
 def need_v3(specs: Iterable[str]) -> bool:

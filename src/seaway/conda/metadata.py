@@ -36,6 +36,11 @@ _ABOUT_TEXTS = (
     "summary",
     "description",
 )
+_IDENTITY = (
+    ("name", "package name", Reason.BAD_PACKAGE_NAME, filename.name_problem),
+    ("version", "version", Reason.BAD_VERSION, filename.version_problem),
+    ("build", "build string", Reason.BAD_BUILD_STRING, filename.build_problem),
+)
 # As rattler reads them; both names end up in the source code of a script.
 _DOTTED_NAME = r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*"
 _ENTRY_POINT = re.compile(rf"[^=:]+=\s*{_DOTTED_NAME}\s*:\s*{_DOTTED_NAME}\s*")
@@ -259,25 +264,14 @@ def _check_name(name: str, what: str) -> None:
 
 
 def _check_identity(index: dict[str, Any]) -> None:
-    name, version, build = (index.get(key) for key in ("name", "version", "build"))
-    if not isinstance(name, str) or not filename.is_name(name):
-        raise Refused(
-            Reason.BAD_PACKAGE_NAME,
-            f"{_shown(name)} is not a package name.",
-            "It has lower case letters, digits and single - _ . between them, at most 64 characters.",
-        )
-    if not isinstance(version, str) or not filename.is_version(version):
-        raise Refused(
-            Reason.BAD_VERSION,
-            f"{_shown(version)} is not a version.",
-            "It has digits, lower case letters and . _ + ! in it, at most 64 characters.",
-        )
-    if not isinstance(build, str) or not filename.is_build(build):
-        raise Refused(
-            Reason.BAD_BUILD_STRING,
-            f"{_shown(build)} is not a build string.",
-            "It has letters, digits and _ . + in it, at most 64 characters.",
-        )
+    for key, what, reason, problem_of in _IDENTITY:
+        value = index.get(key)
+        problem = problem_of(value) if isinstance(value, str) else "is missing or is not a text"
+        if problem:
+            shown = f" {value[:120]!a}" if isinstance(value, str) else ""
+            raise Refused(
+                reason, f"The {what}{shown} in index.json {problem}.", "Correct it in the recipe and build again."
+            )
     number = index.get("build_number")
     if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number < 1 << 63:
         _refuse_field("build_number of index.json is not a whole number from 0 up")

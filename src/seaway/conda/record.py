@@ -1,5 +1,6 @@
 """One package file as repodata describes it (CEP 36, 21, 47, 48)."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -20,6 +21,8 @@ _SERVER_FIELDS = frozenset(
         "legacy_bz2_md5", "legacy_bz2_size", "fn", "url", "channel", "schannel", "repodata_revision",
     }
 )  # fmt: skip
+
+_LAST_SECOND = 253_402_300_799  # the year 9999 ends
 
 _encoder = msgspec.json.Encoder(order="sorted")
 
@@ -66,12 +69,23 @@ def section_of(index: dict[str, Any], extension: str) -> Section:
 
 def check_specs(index: dict[str, Any], run_exports: dict[str, list[str]]) -> None:
     """Refuse a package whose requirements clients could not read, or with which it sends them elsewhere."""
-    match_specs.check(index["depends"], "depends")
-    match_specs.check(index.get("constrains", ()), "constrains")
-    for group, specs in index.get("extra_depends", {}).items():
-        match_specs.check(specs, f"extra_depends.{group}")
-    for kind, specs in run_exports.items():
-        match_specs.check(specs, f"{kind} of run_exports")
+    for what, specs in _stated_specs(index, run_exports):
+        match_specs.check(specs, what)
+
+
+def unportable_specs(index: dict[str, Any], run_exports: dict[str, list[str]]) -> list[str]:
+    """Return each match spec that conda or mamba cannot read as rattler does, and the field that states it."""
+    return [
+        f"{spec[:120]!a} in {what}"
+        for what, specs in _stated_specs(index, run_exports)
+        for spec in specs
+        if not match_specs.is_portable(spec)
+    ]
+
+
+def timestamp_ms(timestamp: int) -> int:
+    """Return the `timestamp` of a record in milliseconds: old tools wrote seconds, and clients use this bound too."""
+    return timestamp * 1000 if timestamp <= _LAST_SECOND else timestamp
 
 
 def describe(
@@ -115,6 +129,16 @@ def encode(record: dict[str, Any]) -> bytes:
 def key_of(file_name: FileName, section: Section) -> str:
     """The key of a record in its map: the file name, without its extension in v3 (CEP 48)."""
     return file_name.stem if section.is_v3 else str(file_name)
+
+
+def _stated_specs(index: dict[str, Any], run_exports: dict[str, list[str]]) -> Iterator[tuple[str, list[str]]]:
+    """Every list of match specs of a package, and the name of its field."""
+    yield "depends", index["depends"]
+    yield "constrains", index.get("constrains", [])
+    for group, specs in index.get("extra_depends", {}).items():
+        yield f"extra_depends.{group}", specs
+    for kind, specs in run_exports.items():
+        yield f"{kind} of run_exports", specs
 
 
 def _specs(index: dict[str, Any]) -> list[str]:

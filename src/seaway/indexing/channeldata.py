@@ -12,13 +12,13 @@ import msgspec
 from sqlalchemy import func, select
 
 from seaway.conda import version
+from seaway.conda.record import timestamp_ms as timestamp_ms_of
 from seaway.database.engine import Database, Tx
 from seaway.database.tables import files, packages, subdirs
 from seaway.indexing.rows import State
 
 _BYTES_IN_MEMORY = 32 * 1024 * 1024
 _ROWS_AT_ONCE = 500
-_LAST_SECOND = 253_402_300_799  # of the year 9999; what is more must be milliseconds
 _TEXTS = ("dev_url", "doc_url", "home", "license", "source_url", "summary")
 _TRAITS = ("activate.d", "deactivate.d", "post_link", "pre_link", "pre_unlink", "binary_prefix", "text_prefix")
 
@@ -123,7 +123,7 @@ def _rows(tx: Tx, channel_id: int) -> Iterator[Any]:
 def _add(package: _Package, subdir: str, record: _Record, about: dict[str, Any]) -> None:
     package.subdirs.add(subdir)
     package.traits.update(about.get("traits", ()))
-    timestamp_ms = _milliseconds(record.timestamp)
+    timestamp_ms = timestamp_ms_of(record.timestamp)
     package.timestamp_ms = max(package.timestamp_ms, timestamp_ms)
     if record.run_exports:
         package.run_exports[record.version] = record.run_exports
@@ -134,11 +134,6 @@ def _add(package: _Package, subdir: str, record: _Record, about: dict[str, Any])
         package.fields["version"] = record.version
         if record.license:
             package.fields["license"] = record.license
-
-
-def _milliseconds(timestamp: int) -> int:
-    """Old tools wrote seconds; rattler and conda tell the two apart by the same bound."""
-    return timestamp * 1000 if timestamp <= _LAST_SECOND else timestamp
 
 
 def _describe(package: _Package) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from seaway.conda.refusals import Refused
 from seaway.conda.shards import to_shard_record
 from seaway.conda.subdir import is_known
 from seaway.indexing.rows import State
+from seaway.packages.files import WARNINGS
 from seaway.trust import sidecars
 
 FORMAT = 1
@@ -147,7 +148,7 @@ def decode_name(content: bytes) -> NameManifest:
     manifest = _decode(content, _name_decoder)
     _require(is_possible_name(manifest.channel), "its channel has an impossible name")
     _require(is_known(manifest.subdir), "its subdir is unknown")
-    _require(filename.is_name(manifest.package), "its package has an impossible name")
+    _require(not filename.name_problem(manifest.package), "its package has an impossible name")
     names = [file.file_name for file in manifest.files]
     _require(len(set(names)) == len(names), "it has two files of one name")
     for reason in filter(None, (_wrong_in(manifest, file) for file in manifest.files)):
@@ -189,6 +190,7 @@ def _wrong_in(manifest: NameManifest, file: FileEntry) -> str | None:
         problems += ["its description has a summary that is not a text"] * (
             not isinstance(about.get("summary", ""), str)
         )
+        msgspec.convert(about.get(WARNINGS, []), list[str])
     except (msgspec.MsgspecError, KeyError, ValueError, OverflowError, RecursionError):
         return f"the record of {file.file_name} cannot be read"
     return f"{file.file_name}: {problems[0]}" if problems else None

@@ -15,7 +15,16 @@ from seaway.database.tables import downloads, files, packages, subdirs, users
 from seaway.errors import NotFound
 from seaway.indexing.rows import State
 
+WARNINGS = "warnings"  # the field of `about` that keeps what was odd when the file came
+
 _KEY_NAME = re.compile(r" \(key .*\)$", re.DOTALL)
+
+
+class _Told(msgspec.Struct):
+    warnings: tuple[str, ...] = ()
+
+
+_told = msgspec.json.Decoder(_Told)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +40,7 @@ class FileSummary:
     sha256: str
     indexed_at_ms: int
     uploaded_by: str
+    warnings: tuple[str, ...]  # what its uploader was told
 
     @property
     def version(self) -> str:
@@ -82,13 +92,13 @@ def get(tx: Tx, channel_id: int, subdir: str, file_name: str) -> File:
     count = select(func.coalesce(func.sum(downloads.c.count), 0)).where(downloads.c.file_id == files.c.id)
     row = tx.execute(
         _summaries(channel_id)
-        .add_columns(files.c.record, files.c.about, count.scalar_subquery())
+        .add_columns(files.c.record, count.scalar_subquery())
         .where(subdirs.c.name == subdir, files.c.file_name == file_name)
     ).one_or_none()
     if row is None:
         raise NotFound("There is no such file in the channel.", "Check its subdir and its name.")
     # PostgreSQL adds large integers up to a decimal.
-    return File(_summary(row), msgspec.json.decode(row.record), msgspec.json.decode(row.about), int(row[-1]))
+    return File(_summary(row), msgspec.json.decode(row.record), _about(row), int(row[-1]))
 
 
 def describe(tx: Tx, channel_id: int, package: str) -> Package:
@@ -102,9 +112,7 @@ def describe(tx: Tx, channel_id: int, package: str) -> Package:
         raise NotFound("There is no such package in the channel.", "Check its name.")
     listed = [row for row in rows if row[2] == State.LISTED.value]
     newest = max(listed or rows, key=lambda row: (version.parse(row[1]), row[4], row[0]))
-    row = tx.execute(
-        _summaries(channel_id).add_columns(files.c.record, files.c.about).where(files.c.id == newest[0])
-    ).one()
+    row = tx.execute(_summaries(channel_id).add_columns(files.c.record).where(files.c.id == newest[0])).one()
     record = msgspec.json.decode(row.record)
     return Package(
         name=package,
@@ -112,7 +120,7 @@ def describe(tx: Tx, channel_id: int, package: str) -> Package:
         files=len(listed),
         latest=_summary(row) if listed else None,
         license=record.get("license") or "",
-        about=msgspec.json.decode(row.about),
+        about=_about(row),
     )
 
 
@@ -146,7 +154,7 @@ def _summaries(channel_id: int) -> Select[Any]:
         select(
             files.c.id, packages.c.name.label("package"), subdirs.c.name.label("subdir"), files.c.file_name,
             files.c.state, files.c.size, files.c.sha256, files.c.indexed_at,
-            func.coalesce(users.c.name, files.c.uploaded_as).label("uploaded_by"),
+            files.c.about, func.coalesce(users.c.name, files.c.uploaded_as).label("uploaded_by"),
         )
         .join(subdirs, subdirs.c.id == files.c.subdir_id)
         .join(packages, packages.c.id == files.c.package_id)
@@ -160,5 +168,12 @@ def _summary(row: Row[Any]) -> FileSummary:
     uploaded_by = _KEY_NAME.sub("", row.uploaded_by)
     return FileSummary(
         row.id, row.package, row.subdir, row.file_name, State(row.state), row.size, row.sha256.hex(), row.indexed_at,
-        uploaded_by,
+        uploaded_by, _told.decode(row.about).warnings,
     )  # fmt: skip
+
+
+def _about(row: Row[Any]) -> dict[str, Any]:
+    """What the maker of a file says of it, without what the server keeps beside it."""
+    about: dict[str, Any] = msgspec.json.decode(row.about)
+    about.pop(WARNINGS, None)
+    return about

@@ -7,7 +7,6 @@ for, not on how many files a channel has.
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import msgspec
 from sqlalchemy import select, union_all
@@ -34,6 +33,7 @@ class Arrival:
     sha256: str
     indexed_at_ms: int
     summary: str
+    warnings: tuple[str, ...]  # what its uploader was told
 
     @property
     def version(self) -> str:
@@ -81,11 +81,11 @@ def _arrivals(tx: Tx, names: Mapping[int, str], limit: int) -> list[Arrival]:
         .limit(4 * limit)
     )  # fmt: skip
     rows = tx.execute(query).all()
-    summaries = _summaries(tx, [row.id for row in rows])
+    abouts = _abouts_of(tx, [row.id for row in rows])
     return [
         Arrival(
             names[changed[row.subdir_id][0]], row.name, changed[row.subdir_id][1], row.file_name, row.size,
-            row.sha256.hex(), row.indexed_at, summaries.get(row.id, ""),
+            row.sha256.hex(), row.indexed_at, abouts[row.id].summary, abouts[row.id].warnings,
         )
         for row in rows
     ]  # fmt: skip
@@ -115,11 +115,12 @@ def _changed_names(tx: Tx, subdir_ids: Collection[int], limit: int) -> set[tuple
 
 class _About(msgspec.Struct):
     summary: str = ""
+    warnings: tuple[str, ...] = ()
 
 
 _abouts = msgspec.json.Decoder(_About)
 
 
-def _summaries(tx: Tx, ids: Collection[int]) -> dict[int, Any]:
+def _abouts_of(tx: Tx, ids: Collection[int]) -> dict[int, _About]:
     rows = tx.execute(select(files.c.id, files.c.about).where(files.c.id.in_(ids)))
-    return {row[0]: _abouts.decode(row[1]).summary for row in rows}
+    return {row[0]: _abouts.decode(row[1]) for row in rows}

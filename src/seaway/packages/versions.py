@@ -88,6 +88,12 @@ def newest(found: Sequence[Version]) -> Version | None:
     return next((version for version in found if not version.is_yanked), found[0] if found else None)
 
 
+def named(found: Sequence[Version], text: str) -> Version | None:
+    """Return the version with this text: written the same if there is one, else in other case (CEP 33)."""
+    alike = [version for version in found if version.version.lower() == text.lower()]
+    return next((version for version in alike if version.version == text), alike[0] if alike else None)
+
+
 def names_among(tx: Tx, channel_id: int, names: set[str]) -> set[str]:
     """Which of these packages the channel has."""
     rows = tx.execute(

@@ -10,9 +10,13 @@ from dataclasses import dataclass
 from seaway.channels.channels import Attestations
 from seaway.channels.quotas import Room
 from seaway.conda.filename import FileName
+from seaway.conda.record import timestamp_ms
 from seaway.conda.refusals import Reason, Refused
 from seaway.errors import AlreadyThere, NotAllowed
 from seaway.indexing.rows import State
+from seaway.publishing.examine import Candidate
+
+_CLOCK_SKEW_MS = 5 * 60 * 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +68,21 @@ def admit(file_name: FileName, sha256: bytes | None, facts: Facts) -> None:
         facts.room.require(facts.grows_by, facts.where.partition("/")[0])
 
 
-def warnings(file_name: FileName, facts: Facts) -> tuple[str, ...]:
-    """What is odd but allowed."""
-    if not facts.lookalikes:
-        return ()
-    return (f"{file_name.name} looks like {', '.join(facts.lookalikes[:3])}, which is in the channel too.",)
+def warnings(candidate: Candidate, facts: Facts, now_ms: int) -> tuple[str, ...]:
+    """Return what is odd but allowed: in the package, in its name beside others, in its time."""
+    name = candidate.file_name.name
+    alike = (
+        f"{name} looks like {', '.join(facts.lookalikes[:3])}, which is in the channel too." if facts.lookalikes else ""
+    )
+    found = (*candidate.warnings, alike, _time_warning(candidate.record.get("timestamp", 0), now_ms))
+    return tuple(filter(None, found))
+
+
+def _time_warning(timestamp: int, now_ms: int) -> str:
+    """CEP 47 wants a `timestamp` in the future rejected or flagged: it would win over every honest build."""
+    if timestamp_ms(timestamp) <= now_ms + _CLOCK_SKEW_MS:
+        return ""
+    return "The package says that it was built in the future: check the clock of the machine that built it."
 
 
 def _admit_attested(file_name: FileName, facts: Facts) -> None:

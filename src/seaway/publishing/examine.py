@@ -5,6 +5,7 @@ It runs in a process of its own (`publishing.examiner`): what a stranger packed 
 or wrong in ways that nobody thought of, and must not take the server with it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,7 +59,12 @@ def examine(
         record=record.describe(index, run_exports, section, hashes),
         about={**about, "traits": sorted(contents.traits | traits)},
         hashes=hashes,
-        warnings=(*_check_links(contents, refuse_escaping_links=refuse_escaping_links), *warnings),
+        warnings=(
+            *_link_warnings(contents, refuse_escaping_links=refuse_escaping_links),
+            *_spec_warnings(record.unportable_specs(index, run_exports)),
+            *_timestamp_warnings(index.get("timestamp", 0)),
+            *warnings,
+        ),
     )
 
 
@@ -102,7 +108,7 @@ def _check_paths(contents: archive.Contents, file_name: FileName, most: int) -> 
     return frozenset(), listed_files.check_names(listed[archive.FILES], contents.members)
 
 
-def _check_links(contents: archive.Contents, *, refuse_escaping_links: bool) -> tuple[str, ...]:
+def _link_warnings(contents: archive.Contents, *, refuse_escaping_links: bool) -> tuple[str, ...]:
     links = contents.escaping_links
     if not links:
         return ()
@@ -112,3 +118,21 @@ def _check_links(contents: archive.Contents, *, refuse_escaping_links: bool) -> 
             Reason.ESCAPING_LINK, f"Links of the package point out of the folder that it is installed to: {shown}."
         )
     return (f"{len(links)} links of the package point out of the folder that it is installed to: {shown}.",)
+
+
+def _spec_warnings(unportable: Sequence[str]) -> tuple[str, ...]:
+    if not unportable:
+        return ()
+    shown = ", ".join(unportable[:_MOST_WARNED]) + (", and others" if len(unportable) > _MOST_WARNED else "")
+    warning = (
+        f"conda or mamba cannot read these match specs as rattler does: {shown}. "
+        "Write them as name version build, without parentheses, and without spaces around | or before a comma."
+    )
+    return (warning,)
+
+
+def _timestamp_warnings(timestamp: int) -> tuple[str, ...]:
+    in_ms = record.timestamp_ms(timestamp)
+    if timestamp == in_ms:
+        return ()
+    return (f"timestamp {timestamp} of index.json is in seconds; write it in milliseconds: {in_ms}.",)

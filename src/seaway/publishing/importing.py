@@ -126,7 +126,7 @@ def _record(house: Publishing, channel: str, lot: _Lot, by: Principal, force: bo
     for (number, path, candidate), submission, outcome in zip(lot.found, submissions, outcomes, strict=True):
         result = _repeated(house, channel, path, submission) if isinstance(outcome, BlobSwept) else outcome
         if isinstance(result, Recorded):
-            lot.results[number] = published(house, channel, candidate, result)
+            lot.results[number] = published(channel, candidate, result)
         elif isinstance(result, SeawayError):
             lot.results[number] = result
             if keys.blob(candidate.hashes.sha256) in lot.new_blobs:

@@ -50,7 +50,6 @@ from seaway.storage.spool import Spool
 
 log = structlog.get_logger()
 
-_CLOCK_SKEW_MS = 5 * 60 * 1000
 _LONGEST_LOGGED = 255
 
 P = ParamSpec("P")
@@ -212,7 +211,7 @@ def _take_in(house: Publishing, order: Order, arrived: Arrived, examining: Turn)
             prepared.result()  # a disk that could not keep the file says so once only
             submission = Submission(candidate, order.by, order.force, attested, order.in_pieces)
             recorded = store_and_record(house, order.channel, received.path, submission)
-    return published(house, order.channel, candidate, recorded)
+    return published(order.channel, candidate, recorded)
 
 
 def refuse_early(
@@ -278,7 +277,7 @@ def store_and_record(house: Publishing, channel: str, path: Path, submission: Su
             raise
 
 
-def published(house: Publishing, channel: str, candidate: Candidate, recorded: Recorded) -> Published:
+def published(channel: str, candidate: Candidate, recorded: Recorded) -> Published:
     """What there is to tell of an upload that was recorded."""
     return Published(
         channel=channel,
@@ -287,12 +286,5 @@ def published(house: Publishing, channel: str, candidate: Candidate, recorded: R
         sha256=candidate.hashes.sha256.hex(),
         revision=recorded.revision,
         replaced=recorded.replaced,
-        warnings=(*candidate.warnings, *recorded.warnings, *_time_warnings(candidate, house.clock.now_ms())),
+        warnings=recorded.warnings,
     )
-
-
-def _time_warnings(candidate: Candidate, now_ms: int) -> tuple[str, ...]:
-    """CEP 47 wants a `timestamp` in the future rejected or flagged: it would win over every honest build."""
-    if candidate.record.get("timestamp", 0) <= now_ms + _CLOCK_SKEW_MS:
-        return ()
-    return ("The package says that it was built in the future: look at the clock of the machine that built it.",)

@@ -33,6 +33,7 @@ from seaway.database.tables import files, packages, subdirs, upload_chains
 from seaway.errors import SeawayError
 from seaway.indexing.change import touch_names
 from seaway.indexing.rows import FileRecord, State, Subdir, find_subdir
+from seaway.packages.files import WARNINGS
 from seaway.publishing import admit
 from seaway.publishing.admit import ExistingFile, Facts
 from seaway.publishing.examine import Candidate
@@ -85,6 +86,7 @@ class _Admitted:
     submission: Submission
     facts: Facts
     record: bytes
+    warnings: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,7 +293,7 @@ def _judge(
         else:
             # Set once, by us, and never again (CEP 47): new bytes under an old name are a new file.
             content = encode({**candidate.record, "indexed_timestamp": now_ms, **_attested(one.sidecar)})
-            admitted.append(_Admitted(number, one, facts, content))
+            admitted.append(_Admitted(number, one, facts, content, admit.warnings(candidate, facts, now_ms)))
             room = room.after(facts.grows_by)
     return admitted, refusals
 
@@ -306,7 +308,7 @@ def _recorded(one: _Admitted, revision: int) -> Recorded:
     return Recorded(
         revision,
         replaced=existing is not None and existing.state is not State.DELETED,
-        warnings=admit.warnings(one.submission.candidate.file_name, one.facts),
+        warnings=one.warnings,
     )
 
 
@@ -442,7 +444,7 @@ def _write_files(
             "uploaded_by": by.user_id,
             "uploaded_as": by.actor.name,
             "record": one.record,
-            "about": msgspec.json.encode(candidate.about),
+            "about": stored_about(candidate, one.warnings),
         }
         if one.facts.existing is None:
             new.append(values)
@@ -452,6 +454,11 @@ def _write_files(
     if new:
         tx.execute(_ADD_FILES, new)
     sidecars.add(tx, now_ms, subdir_id, [beside for one in admitted if (beside := one.submission.sidecar) is not None])
+
+
+def stored_about(candidate: Candidate, warnings: Sequence[str]) -> bytes:
+    """What a package says of itself, as a row keeps it, with the warnings that came with it."""
+    return msgspec.json.encode({**candidate.about, **({WARNINGS: warnings} if warnings else {})})
 
 
 def _write_index(

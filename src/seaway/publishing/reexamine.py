@@ -2,7 +2,7 @@
 Rebuild file rows from their blobs, for `seaway check` and `seaway reindex --from-blobs`.
 
 1. What a blob says replaces what the row says: record, section, version, size, about and package. What only the
-   row knows is kept: its state, its uploader, the time at which it was first indexed, its attestations.
+   row knows is kept: its state, its uploader, the time at which it was first indexed, its attestations, its warnings.
 2. A row is changed only if its blob has the sha256 that the row names, and passes today's examination.
 3. Each row is changed in one short transaction that holds its channel, as a yank does, and only if it is still the
    row that was compared. Each change leaves an audit line, and raises the revision of the names that have the row, so
@@ -10,7 +10,7 @@ Rebuild file rows from their blobs, for `seaway check` and `seaway reindex --fro
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -31,7 +31,9 @@ from seaway.database.tables import attestations, channels, files, packages, subd
 from seaway.errors import SeawayError
 from seaway.indexing.change import raise_revision
 from seaway.indexing.rows import State
+from seaway.packages.files import WARNINGS
 from seaway.publishing.examine import Candidate, examine
+from seaway.publishing.record import stored_about
 from seaway.storage import keys
 from seaway.storage.blobs import Blobs
 from seaway.storage.spool import Spool
@@ -123,7 +125,7 @@ def differing(blobs: Blobs, spool: Spool, row: FileRow, attested: str | None) ->
         "size": candidate.hashes.size,
         "indexed_at": indexed_at,
         "record": stored_record(candidate, indexed_at, attested),
-        "about": msgspec.json.encode(candidate.about),
+        "about": stored_about(candidate, _warnings(row, candidate)),
         "package": candidate.file_name.name,
     }
     wrong = {name: value for name, value in expected.items() if not _equal(name, getattr(row, name), value)}
@@ -194,6 +196,14 @@ def _indexed_at(row: FileRow) -> int:
     if not isinstance(stated, int):
         raise CannotRebuild("has lost the time at which it was indexed")
     return stated
+
+
+def _warnings(row: FileRow, candidate: Candidate) -> Sequence[str]:
+    """What the row keeps, since a blob does not know its neighbors; if that cannot be read, what the blob says."""
+    about = _decoded(row.about)
+    kept = about.get(WARNINGS, [])
+    is_readable = isinstance(kept, list) and all(isinstance(text, str) for text in kept)
+    return kept if about and is_readable else candidate.warnings
 
 
 def _decoded(content: object) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from seaway.channels import channels, permissions
 from seaway.channels.channels import Channel
 from seaway.channels.permissions import Access, Verdict
 from seaway.channels.roles import Action
+from seaway.conda.record import timestamp_ms
 from seaway.database.engine import Tx
 from seaway.database.tables import files as file_rows
 from seaway.errors import NotFound
@@ -220,7 +221,8 @@ def _fields(told: Mapping[str, Any], apart: frozenset[str]) -> list[tuple[str, s
 def _said(key: str, value: Any) -> str:
     """A value of JSON as people read it."""
     if key in _TIMES and isinstance(value, int):
-        return f"{moment(value)} ({value})" if 0 < value < _YEAR_10000_MS else str(value)
+        at_ms = timestamp_ms(value) if key == "timestamp" else value
+        return f"{moment(at_ms)} ({value})" if 0 < value < _YEAR_10000_MS else str(value)
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list):

@@ -136,7 +136,7 @@ def run_exports_of(record: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
 
 
 def _chosen(found: Sequence[Version], asked: str) -> Version:
-    chosen = next((version for version in found if version.version == asked), None) or versions.newest(found)
+    chosen = versions.named(found, asked) or versions.newest(found)
     if chosen is None:
         raise NotFound("There is no such package in the channel.", "Check its name, or search for it.")
     return chosen
@@ -150,8 +150,8 @@ def _days(request: Request) -> int:
 
 def _counted(found: Sequence[Version], request: Request) -> str:
     """The version whose downloads somebody wants to see."""
-    asked = request.query_params.get("of", "")
-    return next((version.version for version in found if version.version == asked), "")
+    chosen = versions.named(found, request.query_params.get("of", ""))
+    return "" if chosen is None else chosen.version
 
 
 def _around(found: list[Version], chosen: Version) -> list[Version]:

@@ -48,6 +48,7 @@ class FileShown(Shown):
     sha256: str
     indexed_at: Moment
     uploaded_by: str
+    warnings: list[str] = Field(description="What was odd when it was uploaded, as its uploader was told.")
 
 
 class FileDetail(FileShown):
@@ -183,4 +184,5 @@ def _file(file: FileSummary) -> FileShown:
         sha256=file.sha256,
         indexed_at=moment(file.indexed_at_ms),
         uploaded_by=file.uploaded_by,
+        warnings=list(file.warnings),
     )

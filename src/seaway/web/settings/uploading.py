@@ -8,12 +8,16 @@ from starlette.responses import Response
 
 from seaway.accounts.principal import Principal
 from seaway.channels.roles import Action
+from seaway.packages import recent
 from seaway.web.asking import for_person
 from seaway.web.settings.frame import Scene, Section, show
 
+_RECENT = 20
+
 
 def _look(scene: Scene) -> Mapping[str, Any]:
-    return {"limit": scene.house.publishing.upload_limit}
+    recent_files = recent.files_of(scene.tx, scene.channel_id, scene.channel, _RECENT)
+    return {"limit": scene.house.publishing.upload_limit, "recent": recent_files}
 
 
 SECTION = Section("upload", Action.UPLOAD, _look)

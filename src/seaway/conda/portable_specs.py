@@ -1,0 +1,60 @@
+"""
+Match specs that conda and mamba read as rattler does.
+
+rattler reads more than the other two. conda drops everything between parentheses (`pandas (>=1.4,<1.5)|>=2.2` is an
+error there, `pandas (>=1.4,<1.5)` any version) and refuses `~=1.*` and a space in front. mamba refuses `>1 | <0.5`,
+takes the end of `>=1 , <2` for a build string, and does not find the version in `=3.8 h1_0`. What is described here is
+the syntax that conda 26.7, mamba 2.8 and rattler 0.28 read alike: a spec outside it is accepted with a warning.
+"""
+
+import functools
+import re
+
+from seaway.conda import filename
+
+_PARTS = r"[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*"
+_VERSION = rf"(?:[0-9]+!)?{_PARTS}(?:\+{_PARTS})?"
+_ENDING = r"(?:\.?\*|_)?"
+_CLAUSE = rf"(?:=?\*|~=\ *{_VERSION}_?|(?:>=|<=|==|!=|[<>])\ *{_VERSION}{_ENDING}|=?(?![A-Z]){_VERSION}{_ENDING})"
+_CLAUSES = rf"(?:=\ +{_VERSION}{_ENDING}|{_CLAUSE})(?:(?:,\ (?!=[^=])|,|\|){_CLAUSE})*"
+_BUILD = r"[A-Za-z0-9_.+*]+|\^[^\s=\[\]]+\$"
+_VALUE = r"(?:'[^'\[\]]*'|\"[^\"\[\]]*\"|[^\s,'\"\[\]=][^\s,'\"\[\]]*)"
+_PAIR = rf"\ *[a-z0-9_]+={_VALUE}\ *"
+
+_SPEC = re.compile(
+    rf"""
+    (?:[A-Za-z0-9._/-]+::)?                                    # channel, perhaps with a subdir
+    (?P<name>[A-Za-z0-9._-]+)
+    (?:
+        (?:\ +(?P<version>{_CLAUSES})|(?P<attached>(?=[<>=!~]){_CLAUSES}))
+        (?:(?P<space>\ +=?|=)(?P<build>{_BUILD}))?
+    )?
+    \ *(?P<brackets>\[{_PAIR}(?:,{_PAIR})*\])?
+    (?:\ +\#.*|\ *)                                            # comment
+    """,
+    re.VERBOSE,
+)
+_STATED = re.compile(rf"[\[,]\ *(version|build_number)=({_VALUE})")
+_STATED_AS = {
+    "version": re.compile(_CLAUSES),
+    "build_number": re.compile(r"(?:>=|<=|!=|[<>=])?[0-9]+"),
+}
+
+
+@functools.lru_cache(maxsize=16_384)
+def is_portable(spec: str) -> bool:
+    """Return whether conda and mamba read this spec, which rattler reads, in the same way."""
+    found = _SPEC.fullmatch(spec)
+    if found is None or not _is_name(found["name"].lower()) or " if " in spec:  # conda cuts off conditions
+        return False
+    version = found["version"] or found["attached"] or ""
+    # mamba looks for the build behind the last `=`; when that is the first character, it takes the version along.
+    if found["build"] and found["space"].isspace() and version.rfind("=") == 0:
+        return False
+    stated = _STATED.findall(found["brackets"] or "")
+    return all(_STATED_AS[key].fullmatch(value.strip("'\"")) for key, value in stated)
+
+
+def _is_name(name: str) -> bool:
+    """Return whether this is the name of a package, or of a virtual package."""
+    return not filename.name_problem(name[2:] if name.startswith("__") and name[2:3] != "_" else name)
