@@ -7,7 +7,7 @@ Each field's description is its row in the manual (`docs/operate/settings.md`), 
 import os
 import re
 import tomllib
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -30,6 +30,16 @@ _TAKEN_PROVIDER_NAMES = ("github", "google", "password", "passkey", "second-fact
 _MAIL_SCHEMES = ("smtp", "smtps", "folder", "log")
 _SECRET_KEY_CHARS = 32
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
+_EVERY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104 - compared with, not listened on
+
+
+def _host(value: str) -> str:
+    """An address may stand in brackets, as it does in URLs."""
+    host = value.strip().lower()
+    host = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    if not re.fullmatch(r"[0-9a-z._-]+|[0-9a-f:.]+(?:%[0-9a-z._-]+)?", host):
+        raise ValueError("it is neither an address such as 127.0.0.1 or ::1 nor the name of a host")
+    return host
 
 
 def _public_url(value: str) -> str:
@@ -207,8 +217,16 @@ class Settings(BaseSettings):
     metrics_port: Annotated[
         int | None, Field(ge=0, le=65535, description="The port for Prometheus' `/metrics`; none is opened without it.")
     ] = None
-    metrics_host: Annotated[str, Field(description="The address on which `/metrics` listens.")] = "127.0.0.1"
-    host: Annotated[str, Field(description="The address to listen on; `0.0.0.0` for every interface.")] = "127.0.0.1"
+    metrics_host: Annotated[
+        str, AfterValidator(_host), Field(description="The address on which `/metrics` listens.")
+    ] = "127.0.0.1"
+    host: Annotated[
+        str,
+        AfterValidator(_host),
+        Field(
+            description="The address to listen on; `localhost` for both loopback addresses, `0.0.0.0` for every interface."
+        ),
+    ] = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535, description="The port to listen on; 0 takes a free one.")] = 8000
     public_url: Annotated[
         str,
@@ -426,8 +444,21 @@ class Settings(BaseSettings):
     @property
     def site_url(self) -> str:
         """The address to show to users: the public one, or where this machine listens. Never taken from a request."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
+        host = "localhost" if self.is_every_address else f"[{self.host}]" if ":" in self.host else self.host
         return self.public_url or f"http://{host}:{self.port}"
+
+    @property
+    def is_every_address(self) -> bool:
+        """Whether the server listens on every address of this machine."""
+        return self.host in _EVERY_ADDRESS
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can connect."""
+        try:
+            return ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
 
     @property
     def other_urls(self) -> tuple[str, ...]:
@@ -438,6 +469,11 @@ class Settings(BaseSettings):
     def database_file(self) -> Path:
         """The SQLite database."""
         return self.data / "seaway.db"
+
+    @property
+    def listening_file(self) -> Path:
+        """Where a server notes which address it listens on."""
+        return self.data / "listening"
 
     @property
     def locks_folder(self) -> Path:

@@ -40,10 +40,10 @@ class Context:
         Without `paired` also a database and a store that do not belong together.
         """
         from seaway import logs
-        from seaway.server import wiring
+        from seaway.server import listening, wiring
 
         logs.set_up("text", "warning")
-        seaway = wiring.build(self.settings(), paired=paired)
+        seaway = wiring.build(listening.as_noted(self.settings()), paired=paired)
         try:
             yield seaway
         finally:

@@ -9,6 +9,7 @@ What a client may send it: `http_protocol.py`. Why uvicorn: `docs/decisions/http
 """
 
 import socket
+from collections.abc import Sequence
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -17,8 +18,8 @@ from seaway.server.http_protocol import BoundedHttpProtocol
 from seaway.settings import Settings
 
 
-def run(app: ASGIApp, listener: socket.socket, settings: Settings) -> None:
-    """Serve the application on a socket that listens already, until SIGTERM or SIGINT."""
+def run(app: ASGIApp, sockets: Sequence[socket.socket], settings: Settings) -> None:
+    """Serve the application on sockets that listen already, until SIGTERM or SIGINT."""
     config = uvicorn.Config(
         app,
         http=BoundedHttpProtocol,
@@ -31,4 +32,4 @@ def run(app: ASGIApp, listener: socket.socket, settings: Settings) -> None:
         timeout_graceful_shutdown=settings.stop_seconds,
         lifespan="on",
     )
-    uvicorn.Server(config).run(sockets=[listener])
+    uvicorn.Server(config).run(sockets=list(sockets))

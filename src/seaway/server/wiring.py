@@ -234,6 +234,7 @@ def _wire_house(state: _State, documents: Documents, accounts: Accounts, publish
         ),
         searching_turns=CapacityLimiter(_SEARCHES_AT_ONCE),
         site_url=settings.site_url,
+        is_at_request_host=not settings.public_url and not settings.is_loopback,
     )
 
 
