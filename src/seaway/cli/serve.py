@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from seaway.cli.context import require_data
+
 if TYPE_CHECKING:
     from seaway.server.metrics import Metrics
     from seaway.server.stops import Stop
@@ -86,6 +88,8 @@ def work(context: typer.Context) -> None:
     from seaway.server import allocator, listening, wiring
 
     settings = listening.as_noted(context.obj.settings())
+    if not settings.database_url.get_secret_value():  # beside PostgreSQL, `work` may be alone on its machine
+        require_data(settings)
 
     allocator.limit_heaps()
     logs.set_up(settings.log_format, settings.log_level)
