@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from seaway.accounts import openid as paths
 from seaway.api import channel_files, health, logos, oidc, openid, prefix, secret_scanning, uploads
+from seaway.api.misplaced import Misplaced
 from seaway.api.v1 import app as v1
 from seaway.server.requests import Application
 from seaway.server.wiring import Seaway
@@ -79,7 +80,12 @@ OF_SITE: list[Route | Mount] = [
 ]
 # Called by solvers: everything else
 READ = Route("/{path:path}", channel_files.read, methods=["GET"])
-ROUTES: list[Route | Mount] = [*OF_SITE, READ, Route("/{path:path}", channel_files.preflight, methods=["OPTIONS"])]
+ROUTES: list[Route | Mount] = [
+    Misplaced(),
+    *OF_SITE,
+    READ,
+    Route("/{path:path}", channel_files.preflight, methods=["OPTIONS"]),
+]
 
 
 def create_app(seaway: Seaway, begun: Callable[[], None] = lambda: None) -> Application:
