@@ -203,7 +203,7 @@ def test_what_a_package_exports(case: str, build: Any, tmp_path: Path) -> None:
 
 
 def test_what_is_known_about_a_package(tmp_path: Path) -> None:
-    """Of about.json the texts that pages show are kept; lists, numbers and empty texts are left out."""
+    """Of about.json the texts that pages show are kept, of lists the first; numbers and empty texts are left out."""
     said = {
         "summary": "A demo.",
         "home": "https://example.com",
@@ -213,7 +213,7 @@ def test_what_is_known_about_a_package(tmp_path: Path) -> None:
         "x": "y",
     }
     about = examined(packages.conda(index_json(), about=said), tmp_path).about
-    assert {"summary": "A demo.", "home": "https://example.com", "traits": []} == about
+    assert {"summary": "A demo.", "home": "https://example.com", "source_url": "a", "traits": []} == about
 
 
 TRAITS = {
