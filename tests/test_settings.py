@@ -57,3 +57,53 @@ def test_a_provider_that_cannot_work_stops_the_start(tmp_path: Path, change: tup
         load(tmp_path, GOOD.replace(*change))
     assert named in str(refused.value)
     assert "s3cret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "read"),
+    [
+        ("public_url", " HTTPS://Conda.Example.COM:443/ ", "https://conda.example.com"),
+        ("public_url", "https://conda.example.com.:8443", "https://conda.example.com:8443"),
+        ("public_url", "http://LOCALHOST:80", "http://localhost"),
+        ("public_url", "http://[::1]:8000/", "http://[::1]:8000"),
+        ("public_url", "https://BÜCHER.example", "https://xn--bcher-kva.example"),
+        ("public_url_aliases", "https://A.example/, HTTP://b.example:80", "https://a.example,http://b.example"),
+        ("github_url", "https://GitHub.Example.com/", "https://github.example.com"),
+        ("github_api_url", " https://GITHUB.example.com/api/v3/", "https://github.example.com/api/v3"),
+        ("google_issuer", "https://Accounts.Example.com/Path/", "https://accounts.example.com/Path/"),
+        ("s3_endpoint", "http://MinIO.example:9000/ ", "http://minio.example:9000"),
+        ("secret_scanning_keys", "HTTPS://Api.example/Keys", "https://api.example/Keys"),
+        ("secret_scanning_keys", " keys.json ", "keys.json"),
+        ("storage_url", " S3://Bucket/a ", "s3://Bucket/a"),
+        ("mail_from", " seaway@example.com ", "seaway@example.com"),
+    ],
+)
+def test_addresses_are_written_as_clients_write_them(name: str, given: str, read: str) -> None:
+    """Clients compare the issuer and attestations to the byte, and all of them write a host in lower case."""
+    assert read == getattr(settings.load(**{name: given, "insecure_http": True}), name)
+
+
+def test_the_issuer_of_a_provider_is_normal_too(tmp_path: Path) -> None:
+    """Its path stays, since it may tell capitals apart."""
+    (corp,) = load(
+        tmp_path, GOOD.replace("https://login.example.com/realms/main", " https://Login.EXAMPLE.com/R ")
+    ).oidc
+    assert "https://login.example.com/R" == corp.issuer
+
+
+@pytest.mark.parametrize("name", ["database_url", "mail_url"])
+def test_white_space_around_a_secret_address_is_dropped(name: str) -> None:
+    """A variable that a file fills often ends in a line feed."""
+    address = "postgresql://u:p@host/name" if name == "database_url" else "smtp://u:p@host:25"
+    assert address == getattr(settings.load(**{name: f" {address}\n"}), name).get_secret_value()
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["https://u:p@conda.example.com", "https://", "ftp://x", "https://a b", "https://a:99999", "https://[::1", "https://a/b",
+     "https://a?", "https://a/#", "conda.example.com"],
+)  # fmt: skip
+def test_what_is_no_public_address_is_named(url: str) -> None:
+    """Each of them would be printed on pages, or break a client later."""
+    with pytest.raises(BadSetting, match="public_url"):
+        settings.load(public_url=url)

@@ -7,10 +7,10 @@ Each field's description is its row in the manual (`docs/operate/settings.md`), 
 import os
 import re
 import tomllib
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
@@ -30,19 +30,56 @@ _TAKEN_PROVIDER_NAMES = ("github", "google", "password", "passkey", "second-fact
 _MAIL_SCHEMES = ("smtp", "smtps", "folder", "log")
 _SECRET_KEY_CHARS = 32
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_EVERY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104 - compared with, not listened on
+
+
+def _host(value: str) -> str:
+    """An address may stand in brackets, as it does in URLs."""
+    host = value.strip().lower()
+    host = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    if not re.fullmatch(r"[0-9a-z._-]+|[0-9a-f:.]+(?:%[0-9a-z._-]+)?", host):
+        raise ValueError("it is neither an address such as 127.0.0.1 or ::1 nor the name of a host")
+    return host
+
+
+def _normal_url(url: str) -> str:
+    """Return the URL as clients write it: scheme and host in lower case and ASCII, no default port (RFC 3986, 6.2)."""
+    parts = urlsplit(url.strip())
+    try:
+        host = (parts.hostname or "").encode("idna").decode().rstrip(".")
+    except UnicodeError:
+        host = ""
+    if parts.scheme not in _DEFAULT_PORTS or not re.fullmatch(r"[0-9a-z._-]+|[0-9a-f:.]+", host) or "@" in parts.netloc:
+        raise ValueError("it is not an address such as https://conda.example.com")
+    place = f"[{host}]" if ":" in host else host
+    if parts.port not in (None, _DEFAULT_PORTS[parts.scheme]):
+        place = f"{place}:{parts.port}"
+    return urlunsplit((parts.scheme, place, *parts[2:]))
 
 
 def _public_url(value: str) -> str:
-    parts = urlsplit(value)
-    if value and (parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment):
+    if not value:
+        return ""
+    url = _normal_url(value)
+    parts = urlsplit(url)
+    if parts.query or parts.fragment or "?" in value or "#" in value:
         raise ValueError("it is not an address such as https://conda.example.com")
-    if value and parts.path not in ("", "/"):
+    if parts.path not in ("", "/"):
         raise ValueError("Seaway owns the root of its host, so the address has no path")
-    return value.rstrip("/")
+    return url.rstrip("/")
+
+
+def _endpoint(value: str) -> str:
+    return _normal_url(value).rstrip("/") if value else ""
 
 
 def _public_urls(value: str) -> str:
     return ",".join(_public_url(part) for part in value.replace(",", " ").split())
+
+
+def _stripped(value: SecretStr) -> SecretStr:
+    return SecretStr(value.get_secret_value().strip())
 
 
 def _proxies(value: str) -> str:
@@ -55,6 +92,7 @@ def _proxies(value: str) -> str:
 
 
 def _database_url(value: SecretStr) -> SecretStr:
+    value = _stripped(value)
     parts = urlsplit(value.get_secret_value())
     if value.get_secret_value() and (parts.scheme not in ("postgresql", "postgres") or not parts.path.strip("/")):
         raise ValueError("it is not an address such as postgresql://user:password@host/name")
@@ -73,7 +111,7 @@ def _provider_url(value: str) -> str:
     is_safe = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK)
     if not parts.hostname or not is_plain or not is_safe:
         raise ValueError("it is not an address such as https://login.example.com")
-    return value
+    return _normal_url(value)
 
 
 def _github_url(value: str) -> str:
@@ -83,7 +121,7 @@ def _github_url(value: str) -> str:
 class OpenIdProvider(BaseModel):
     """One `[[oidc]]` of the file: a provider that people sign in with."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,38}$")]
     title: Annotated[str, Field(min_length=1, max_length=60)]
@@ -120,12 +158,13 @@ def _secret_key(value: SecretStr) -> SecretStr:
 
 
 def _secret_scanning_keys(value: str) -> str:
-    if "://" in value and not value.startswith("https://"):
+    if "://" in value and urlsplit(value).scheme != "https":
         raise ValueError("it is neither an https:// address nor the path of a file")
-    return value
+    return _normal_url(value) if "://" in value else value
 
 
 def _mail_url(value: SecretStr) -> SecretStr:
+    value = _stripped(value)
     parts = urlsplit(value.get_secret_value())
     if parts.scheme not in _MAIL_SCHEMES or (parts.scheme.startswith("smtp") and not parts.hostname):
         raise ValueError("it is not an address such as smtp://user:password@host:587, folder: or log:")
@@ -139,17 +178,18 @@ def _mail_from(value: str) -> str:
 
 
 def _storage_url(value: str) -> str:
-    if value and value.partition(":")[0] not in _STORAGE_SCHEMES:
+    scheme, _, place = value.partition(":")
+    if value and scheme.lower() not in _STORAGE_SCHEMES:
         raise ValueError(
             "it is not an address such as s3://bucket, gs://bucket, az://container, file:///folder or memory:"
         )
-    return value
+    return f"{scheme.lower()}:{place}" if value else ""
 
 
 class Settings(BaseSettings):
     """The effective settings."""
 
-    model_config = SettingsConfigDict(env_prefix="SEAWAY_", extra="forbid")
+    model_config = SettingsConfigDict(env_prefix="SEAWAY_", extra="forbid", str_strip_whitespace=True)
 
     data: Annotated[Path, Field(description="The folder for the database, the packages and the spool.")] = Path("data")
     database_url: Annotated[
@@ -170,7 +210,9 @@ class Settings(BaseSettings):
             "for trials; empty for a folder in `data`."
         ),
     ] = ""
-    s3_endpoint: Annotated[str, Field(description="The address of an S3 server that is not Amazon's.")] = ""
+    s3_endpoint: Annotated[
+        str, AfterValidator(_endpoint), Field(description="The address of an S3 server that is not Amazon's.")
+    ] = ""
     s3_region: Annotated[str, Field(description="The region of the bucket.")] = ""
     s3_access_key: Annotated[
         str, Field(description="The access key; without it, `AWS_*` variables or the role of the machine are used.")
@@ -207,8 +249,16 @@ class Settings(BaseSettings):
     metrics_port: Annotated[
         int | None, Field(ge=0, le=65535, description="The port for Prometheus' `/metrics`; none is opened without it.")
     ] = None
-    metrics_host: Annotated[str, Field(description="The address on which `/metrics` listens.")] = "127.0.0.1"
-    host: Annotated[str, Field(description="The address to listen on; `0.0.0.0` for every interface.")] = "127.0.0.1"
+    metrics_host: Annotated[
+        str, AfterValidator(_host), Field(description="The address on which `/metrics` listens.")
+    ] = "127.0.0.1"
+    host: Annotated[
+        str,
+        AfterValidator(_host),
+        Field(
+            description="The address to listen on; `localhost` for both loopback addresses, `0.0.0.0` for every interface."
+        ),
+    ] = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535, description="The port to listen on; 0 takes a free one.")] = 8000
     public_url: Annotated[
         str,
@@ -447,8 +497,21 @@ class Settings(BaseSettings):
     @property
     def site_url(self) -> str:
         """The address to show to users: the public one, or where this machine listens. Never taken from a request."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
+        host = "localhost" if self.is_every_address else f"[{self.host}]" if ":" in self.host else self.host
         return self.public_url or f"http://{host}:{self.port}"
+
+    @property
+    def is_every_address(self) -> bool:
+        """Whether the server listens on every address of this machine."""
+        return self.host in _EVERY_ADDRESS
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can connect."""
+        try:
+            return ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
 
     @property
     def other_urls(self) -> tuple[str, ...]:
@@ -459,6 +522,11 @@ class Settings(BaseSettings):
     def database_file(self) -> Path:
         """The SQLite database."""
         return self.data / "seaway.db"
+
+    @property
+    def listening_file(self) -> Path:
+        """Where a server notes which address it listens on."""
+        return self.data / "listening"
 
     @property
     def locks_folder(self) -> Path:

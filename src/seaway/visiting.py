@@ -7,18 +7,25 @@ One request to a host that somebody else named, made so that it leads nowhere el
 2. No redirect is followed: who asked is told where it leads, and looks at that as at any other address.
 3. The answer is counted as it comes and cut at a limit, and must not be packed, since what unpacks may grow.
 4. How long all of it takes is bounded by who asks (`anyio.fail_after`).
+5. `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` are respected. A proxy connects by the name, so it must refuse
+   private networks for names that only it resolves; addresses and names that resolve here are checked as without it.
+   Names of this machine never go to a proxy, where they would be names of the proxy's machine.
 """
 
 import socket
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from urllib.parse import SplitResult, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import httpx
-from anyio import to_thread
+from anyio import move_on_after, to_thread
 
 DEFAULT_PORTS = {"https": 443, "http": 80}
 _REDIRECTS = (301, 302, 303, 307, 308)
+_RESOLVE_SECONDS = 1.0  # behind a proxy, where the resolver of a closed network may not answer at all
 _AGENT = "Seaway"  # GitHub answers nobody without a name
 
 
@@ -57,8 +64,13 @@ class Visit:
         parts = urlsplit(self.url)
         if not (parts.scheme == "https" or (parts.scheme == "http" and self.may_be_plain)):
             raise VisitFailed("its address is not https")
-        address = await self._resolved(parts)
+        proxy = proxy_for(self.url)
         url = httpx.URL(self.url)
+        if proxy is None:
+            target = url.copy_with(host=await self._resolved(parts))
+        else:
+            await self._check_before_proxy(parts)
+            target = url
         headers = {
             "Host": url.netloc.decode(),
             "Accept": self.accept,
@@ -66,10 +78,12 @@ class Visit:
             "User-Agent": _AGENT,
         }
         async with (
-            httpx.AsyncClient(verify=httpx.create_ssl_context(), trust_env=False, follow_redirects=False) as client,
+            httpx.AsyncClient(
+                verify=httpx.create_ssl_context(), trust_env=False, follow_redirects=False, proxy=proxy
+            ) as client,
             client.stream(
                 "GET",
-                url.copy_with(host=address),
+                target,
                 headers=headers,
                 extensions={"sni_hostname": url.raw_host.decode()},
                 timeout=self.seconds,
@@ -81,15 +95,23 @@ class Visit:
 
     async def _resolved(self, parts: SplitResult) -> str:
         """The one address that is connected to."""
-        port = parts.port or DEFAULT_PORTS[parts.scheme]
-        found = await to_thread.run_sync(
-            lambda: socket.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM), abandon_on_cancel=True
-        )
-        addresses = [str(entry[4][0]).partition("%")[0] for entry in found]
+        addresses = await _addresses_of(parts)
+        self._check(addresses)
+        return addresses[0]
+
+    async def _check_before_proxy(self, parts: SplitResult) -> None:
+        """Refuse what can be known here; a name that does not resolve here is left to the proxy (5)."""
+        with move_on_after(_RESOLVE_SECONDS):
+            try:
+                addresses = await _addresses_of(parts)
+            except socket.gaierror:
+                return
+            self._check(addresses)
+
+    def _check(self, addresses: Sequence[str]) -> None:
         refused = [address for address in addresses if not self._may_be_at(address)]
         if refused or not addresses:
             raise VisitFailed("its name leads to an address that is not allowed")
-        return addresses[0]
 
     def _may_be_at(self, address: str) -> bool:
         ip = ip_address(address)
@@ -107,3 +129,39 @@ class Visit:
             if len(content) > self.most_bytes:
                 raise VisitFailed(f"its answer is larger than {self.most_bytes:,} bytes")
         return content
+
+
+def proxy_for(url: str) -> str | None:
+    """Return the address of the proxy that the environment names for this URL, or None to connect directly."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    proxies = getproxies()
+    place = parts.netloc.rpartition("@")[2]
+    if _is_this_machine(host) or proxy_bypass(place, proxies) or _is_in_networks(host, proxies.get("no", "")):
+        return None
+    found = proxies.get(parts.scheme) or proxies.get("all")
+    return f"http://{found}" if found and "://" not in found else found or None
+
+
+def _is_this_machine(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+def _is_in_networks(host: str, excepted: str) -> bool:
+    """Whether an address is in a network such as 10.0.0.0/8, which `urllib` compares as a name."""
+    for part in excepted.replace(",", " ").split():
+        with suppress(ValueError):
+            if ip_address(host) in ip_network(part, strict=False):
+                return True
+    return False
+
+
+async def _addresses_of(parts: SplitResult) -> list[str]:
+    port = parts.port or DEFAULT_PORTS[parts.scheme]
+    found = await to_thread.run_sync(
+        lambda: socket.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM), abandon_on_cancel=True
+    )
+    return [str(entry[4][0]).partition("%")[0] for entry in found]

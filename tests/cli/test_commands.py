@@ -192,6 +192,38 @@ def test_help_makes_no_data(shell: Shell) -> None:
     assert [".talk"] == [path.name for path in shell.folder.iterdir()]
 
 
+MAKE_DATA = (("migrate",), ("user", "add"), ("config",))
+
+
+@pytest.mark.parametrize("words", [*(w for w in TOLD if w[:2] not in MAKE_DATA and w[:1] not in MAKE_DATA), ("work",),
+                                   ("rebuild", "--from-store")], ids=" ".join)  # fmt: skip
+def test_a_mistyped_data_folder_is_named_and_not_made(shell: Shell, words: tuple[str, ...]) -> None:
+    """Every command but those that begin a site refuses a data folder that does not exist, or that has no database."""
+    FILE.write_to(shell.folder)
+    ran = shell.run("--data", "nope/x", *words, stdin="a password of some length\n")
+    assert (1, "") == (ran.code, ran.out)
+    assert "seaway: The data folder nope/x does not exist." in ran.err
+    assert not (shell.folder / "nope").exists()
+
+
+def test_a_folder_without_a_database_stays_empty(shell: Shell) -> None:
+    """A folder of something else does not become an empty site."""
+    if state.chosen() != state.SQLITE_DISK:
+        pytest.skip("the database is elsewhere")
+    (shell.folder / "data").mkdir()
+    for words in (("user", "list"), ("check",), ("backup", "backup.tar"), ("work",)):
+        ran = shell.run(*words)
+        assert (1, True) == (ran.code, "has no database" in ran.err)
+    assert [] == list((shell.folder / "data").iterdir())
+
+
+@pytest.mark.parametrize("words", [("migrate",), ("user", "add", "ada")], ids=" ".join)
+def test_a_new_data_folder_is_for_its_owner_only(shell: Shell, words: tuple[str, ...]) -> None:
+    """The commands that begin a site make the folder as `serve` does."""
+    assert 0 == shell.run("--data", "new/x", *words).code
+    assert 0 == (shell.folder / "new" / "x").stat().st_mode & 0o077
+
+
 def test_times_are_told_in_utc(house: Shell) -> None:
     """Times are ISO 8601 in UTC, so that scripts can compare them."""
     created = house.run("key", "list", "ada", "--json").value[0]["created_at"]
@@ -393,6 +425,7 @@ def test_a_channel_is_removed_after_its_name_was_typed(house: Shell) -> None:
 
 def test_lists_of_nothing_say_how_to_begin(shell: Shell) -> None:
     """An empty list is `[]` for scripts, and for people the command that makes the first one."""
+    shell.run("migrate")
     assert [] == shell.run("user", "list", "--json").value
     assert "seaway user add" in shell.run("user", "list").err
     assert [] == shell.run("channel", "list", "--json").value

@@ -3,6 +3,7 @@
 import os
 import sqlite3
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from seaway.errors import DamagedDatabase
 from tests.cli.conftest import FILE, Shell
 from tests.support import state
+from tests.support.mounts import small_disk
 
 DAMAGED = DamagedDatabase("").sentence
 
@@ -121,3 +123,22 @@ def test_a_command_on_a_damaged_database_ends_in_a_sentence(shell: Shell, folded
         assert 1 == ran.code, (command, ran)
         assert DAMAGED in ran.out + ran.err, (command, ran)
         assert len(ran.err.splitlines()) <= 1, (command, ran.err)
+
+
+@pytest.mark.slow
+def test_every_command_ends_in_a_sentence_on_a_full_disk(shell: Shell, tmp_path: Path) -> None:
+    """With not one byte free a command says that there is no room, and leaves no traceback; later it works again."""
+    if state.chosen() != state.SQLITE_DISK:
+        pytest.skip("the database is elsewhere")
+    with small_disk(tmp_path / "small", "6m") as disk:
+        full = replace(shell, variables={"SEAWAY_DATA": str(disk / "data"), "SEAWAY_DISK_RESERVE": "0"})
+        assert 0 == full.run("user", "add", "ada").code
+        with (disk / "fill").open("wb", buffering=0) as fill, suppress(OSError):
+            while fill.write(bytes(512)):
+                pass
+        for words in (("user", "list"), ("check",), ("channel", "list"), ("sweep",), ("migrate",), ("reindex",),
+                      ("backup", disk / "backup.tar"), ("jobs", "list"), ("user", "add", "bob")):  # fmt: skip
+            ran = full.run(*words)
+            assert (1, 1, True) == (ran.code, len(ran.err.splitlines()), "no room" in ran.err), ran.err
+        (disk / "fill").unlink()
+        assert 0 == full.run("check").code

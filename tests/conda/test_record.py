@@ -1,5 +1,6 @@
 """One file as repodata describes it: which section it belongs in, and what its record says (CEP 36, 21, 43 to 48)."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ import msgspec
 import pytest
 import rattler
 
-from seaway.conda import match_specs
+from seaway.conda import match_specs, metadata
 from seaway.conda.filename import CONDA, TAR_BZ2, parse
 from seaway.conda.record import MAX_RECORD_BYTES, Section, describe, encode, key_of, section_of
 from seaway.conda.refusals import Reason, Refused
@@ -202,7 +203,7 @@ def test_what_a_package_exports(case: str, build: Any, tmp_path: Path) -> None:
 
 
 def test_what_is_known_about_a_package(tmp_path: Path) -> None:
-    """Of about.json the texts that pages show are kept; lists, numbers and empty texts are left out."""
+    """Of about.json the texts that pages show are kept, of lists the first; numbers and empty texts are left out."""
     said = {
         "summary": "A demo.",
         "home": "https://example.com",
@@ -212,7 +213,7 @@ def test_what_is_known_about_a_package(tmp_path: Path) -> None:
         "x": "y",
     }
     about = examined(packages.conda(index_json(), about=said), tmp_path).about
-    assert {"summary": "A demo.", "home": "https://example.com", "traits": []} == about
+    assert {"summary": "A demo.", "home": "https://example.com", "source_url": "a", "traits": []} == about
 
 
 TRAITS = {
@@ -246,3 +247,17 @@ def test_a_candidate_survives_the_way_through_json(tmp_path: Path) -> None:
     """A record reads back from its bytes as it was written."""
     record = examined(packages.conda(index_json(depends=["a >=1"], x=[1.5, "ü"])), tmp_path).record
     assert record == msgspec.json.decode(encode(record))
+
+
+@pytest.mark.parametrize(
+    ("home", "read"),
+    [
+        (["https://a.example", "https://b.example"], "https://a.example"),
+        ([7, "", "x"], "x"),
+        ([], None),
+        ({"a": 1}, None),
+    ],
+)
+def test_the_first_of_a_list_in_about_json_is_read(home: object, read: str | None) -> None:
+    """Recipes with many home pages have a list, which the page left out."""
+    assert read == metadata.read_about(json.dumps({"home": home}).encode()).get("home")

@@ -78,6 +78,10 @@ HEAD /search                                              200       200       20
 POST /channels/{channel}/packages/{package}/files/{subdir}/{file}/{act} 401       403/404   403       303       303       403       403       303       303       403/404   401
 POST /channels/{channel}/packages/{package}/files/{subdir}/{file}/{act} #delete 401       403/404   403       403       303       303       403       403       303       403/404   401
 POST /channels/{channel}/packages/{package}/files/{subdir}/{file}/{act} #unconfirmed 401       403/404   403       200       200       403       403       200       200       403/404   401
+GET /robots.txt                                           200       200       200       200       200       200       200       200       200       200       200
+HEAD /robots.txt                                          200       200       200       200       200       200       200       200       200       200       200
+GET /favicon.ico                                          302       302       302       302       302       302       302       302       302       302       302
+HEAD /favicon.ico                                         302       302       302       302       302       302       302       302       302       302       302
 GET /static/{name}                                        200       200       200       200       200       200       200       200       200       200       200
 HEAD /static/{name}                                       200       200       200       200       200       200       200       200       200       200       200
 

@@ -177,3 +177,14 @@ def test_a_change_of_the_owner_is_looked_up_like_a_new_one(place: Place) -> None
     assert 1 == len(place.github.asked)
     assert {"owner_id": "2002"} == change(fields={"owner": "other"})["pinned"]
     assert ["GET /api/users/acme", "GET /api/users/other"] == place.github.asked
+
+
+@pytest.mark.parametrize("way", ["page", "api", "command"])
+def test_what_was_copied_with_white_space_or_git_is_the_name(place: Place, way: str) -> None:
+    """A publisher has the names that tokens have, whichever way it comes, and its owner is looked up by them."""
+    copied = {"owner": " acme\t", "repository": "tools.git\n", "workflow": " release.yml "}
+    assert getattr(place, f"by_{way}")(**copied) in (201, 303)
+    (made,) = place.found()
+    matched = {"owner": "Acme", "repository": "tools", "workflow": "release.yml", "environment": ""}
+    assert (matched, {"owner_id": "1001"}) == (made.wanted.matched, made.wanted.pins)
+    assert getattr(place, f"by_{way}")(owner="acme ", repository="TOOLS.GIT") >= 400 if way != "command" else True

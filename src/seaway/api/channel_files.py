@@ -104,7 +104,8 @@ def _question(path: bytes, authorizations: tuple[str, ...], accept_encoding: str
         in_path, segments = segments[1], segments[2:]
     channel, *within = segments
     if not is_possible_name(channel):
-        raise NotFound("Nothing is here.", "Check the path.")
+        is_lower = is_possible_name(channel.lower())
+        raise NotFound("Nothing is here.", "Names of channels are in lower case." if is_lower else "Check the path.")
     return Question(
         credentials.secrets_of(authorizations, session, in_path=in_path),
         channel,

@@ -14,6 +14,7 @@ Every answer is JSON, refusals too: a client that is waiting for its user gives 
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -31,6 +32,7 @@ from seaway.http import credentials, problems
 from seaway.http.fields import fields_of, limited_body
 from seaway.http.house import House
 from seaway.http.identity import principal_of
+from seaway.http.site_address import site_url_of
 from seaway.serving.identity import Accepted
 
 _NO_CACHE_HTTP_1_0 = {"Pragma": "no-cache"}  # RFC 6749, 5.1, which every private answer obeys with Cache-Control too
@@ -121,7 +123,7 @@ def _refused(refusal: Refusal, status: int, headers: dict[str, str] | None = Non
 
 def _openid(request: Request) -> OpenId:
     house: House = request.app.state.house
-    return house.openid
+    return replace(house.openid, issuer=site_url_of(request)) if house.is_at_request_host else house.openid
 
 
 async def _principal(request: Request, accepted: Accepted) -> Principal:

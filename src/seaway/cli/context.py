@@ -33,21 +33,38 @@ class Context:
         return settings.load(self.config, **{"data": self.data, **overrides})
 
     @contextmanager
-    def house(self, *, paired: bool = True) -> Iterator[Seaway]:
+    def house(self, *, paired: bool = True, makes_data: bool = False, makes_database: bool = False) -> Iterator[Seaway]:
         """
         The local store, opened for one command; a server may be running on it at the same time.
 
-        Without `paired` also a database and a store that do not belong together.
+        Without `paired` also a database and a store that do not belong together. Only with `makes_data` one that is not
+        there yet, and with `makes_database` one whose data folder has lost its database: a mistyped folder would look
+        like an empty site.
         """
         from seaway import logs
-        from seaway.server import wiring
+        from seaway.server import listening, wiring
 
         logs.set_up("text", "warning")
-        seaway = wiring.build(self.settings(), paired=paired)
+        settings = listening.as_noted(self.settings())
+        if not makes_data:
+            require_data(settings, needs_database=not makes_database)
+        seaway = wiring.build(settings, paired=paired)
         try:
             yield seaway
         finally:
             seaway.close()
+
+
+def require_data(settings: Settings, *, needs_database: bool = True) -> None:
+    """Return if there is a data folder, with a database in it unless that is elsewhere or not needed."""
+    from seaway.errors import BadSetting
+
+    hint = "Correct --data or SEAWAY_DATA; `seaway serve`, `migrate`, `restore` and `user add` make a new data folder."
+    if not settings.data.exists():
+        raise BadSetting(f"The data folder {settings.data} does not exist.", hint)
+    is_beside = needs_database and not settings.database_url.get_secret_value()
+    if is_beside and settings.data.is_dir() and not settings.database_file.exists():
+        raise BadSetting(f"The data folder {settings.data} has no database.", hint)
 
 
 def show(value: dict[str, Any], as_json: bool, sentence: str) -> None:

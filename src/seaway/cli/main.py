@@ -97,6 +97,26 @@ def run() -> None:
         raise _ended(error) from None
     except (OSError, UnicodeError, OverflowError, MemoryError) as error:
         raise _ended(_explained(error)) from None
+    except Exception as error:  # the last net: what a driver raised outside of a transaction has a sentence too
+        told = _of_database(error)
+        if told is None:
+            raise
+        raise _ended(told) from None
+
+
+def _of_database(error: Exception) -> SeawayError | None:
+    """Return an error of the database or its driver as one of ours; None for a mistake in the program."""
+    # Imported here: most commands end without an error.
+    import sqlite3
+
+    from sqlalchemy.exc import DBAPIError, OperationalError
+
+    from seaway.database.damage import is_damage
+    from seaway.database.engine import does_not_answer
+
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    is_known = isinstance(error, OperationalError) or isinstance(cause, sqlite3.OperationalError) or is_damage(cause)
+    return does_not_answer(cause) if is_known else None
 
 
 def _ended(error: SeawayError) -> SystemExit:

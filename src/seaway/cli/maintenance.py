@@ -114,7 +114,7 @@ def adopt(context: typer.Context, as_json: JsonOption = False) -> None:
     from seaway.pairing.records import UnreadableIdentity
     from seaway.storage import keys
 
-    with context.obj.house(paired=False) as seaway:
+    with context.obj.house(paired=False, makes_database=True) as seaway:
         try:
             before = seaway.pairing.look().value
         except UnreadableIdentity:
@@ -137,7 +137,9 @@ def migrate(context: typer.Context, as_json: JsonOption = False) -> None:
     from seaway.database import migrate as schema
     from seaway.server import wiring
 
-    database = wiring.open_database(context.obj.settings())
+    settings = context.obj.settings()
+    wiring.make_data_folder(settings)
+    database = wiring.open_database(settings)
     try:
         before = schema.migrate(database)
     finally:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from seaway.cli.context import JsonOption, show
+from seaway.cli.context import JsonOption, require_data, show
 from seaway.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def restore(
     from seaway.pairing.identity import Verdict
     from seaway.server import wiring
 
-    with told(), context.obj.house(paired=False) as seaway:
+    with told(), context.obj.house(paired=False, makes_data=True) as seaway:
         settings = seaway.settings
         with places.backup_source(source, at, settings.effective_storage_url, wiring.bucket_access(settings)) as found:
             sent = restoring.restore(seaway.database, seaway.blobs, seaway.spool, found)
@@ -130,7 +130,7 @@ def _database_as_it_is(settings: Settings) -> Iterator[Database]:
     from seaway.server import wiring
 
     logs.set_up("text", "warning")
-    settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    require_data(settings)
     database = wiring.open_database(settings)
     try:
         yield database

@@ -35,7 +35,7 @@ def rebuild(
 
     if not from_store:
         raise typer.BadParameter("add --from-store")
-    with told(), context.obj.house(paired=False) as seaway:
+    with told(), context.obj.house(paired=False, makes_database=True) as seaway:
         rebuilt = rebuilding.rebuild(
             seaway.database,
             seaway.blobs,

@@ -6,15 +6,16 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from seaway.cli.context import require_data
+
 if TYPE_CHECKING:
-    from seaway.errors import SeawayError
     from seaway.server.metrics import Metrics
     from seaway.server.stops import Stop
     from seaway.server.wiring import Seaway
@@ -22,11 +23,15 @@ if TYPE_CHECKING:
     from seaway.settings import Settings
 
 
-_BACKLOG = 2048
-
-
 _LISTEN_HINT = (
     "Set another address or port with --host and --port (SEAWAY_HOST, SEAWAY_PORT), or stop what listens there."
+)
+_METRICS_HINT = (
+    "Set another address or port with SEAWAY_METRICS_HOST and SEAWAY_METRICS_PORT, or stop what listens there."
+)
+_NO_PUBLIC_URL = (
+    "Set public_url (SEAWAY_PUBLIC_URL) to the address that users type: emails, attestations and trusted publishing "
+    "need it."
 )
 
 
@@ -45,24 +50,25 @@ def serve(
     settings = context.obj.settings(host=host, port=port, workers=workers, **({} if data is None else {"data": data}))
 
     from seaway import logs
-    from seaway.server import allocator, wiring
+    from seaway.server import allocator, listening, wiring
 
     allocator.limit_heaps()
     logs.set_up(settings.log_format, settings.log_level)
     metrics = _metrics(settings) if settings.workers == 1 else None
     # Bound before anything is made, since the address of the site may depend on which port was free; but nobody can
     # connect before all is ready.
-    listener = _bound(settings.host, settings.port, _LISTEN_HINT)
-    settings = settings.model_copy(update={"port": listener.getsockname()[1]})
+    sockets = listening.bind(settings.host, settings.port, _LISTEN_HINT)
+    settings = settings.model_copy(update={"port": sockets[0].getsockname()[1]})
     seaway = wiring.build(settings, counts=metrics)
     try:
         _claim_store(seaway)
-        _open(listener, _LISTEN_HINT)
+        listening.listen(sockets, _LISTEN_HINT)
+        listening.note(settings)
         scrapes = _listen_for_scrapes(settings)
         _welcome(seaway, scrapes)
         if settings.workers == 1:
             with _scraped(seaway, metrics, scrapes):
-                _run(seaway, listener, stop)
+                _run(seaway, sockets, stop)
             return
     finally:
         seaway.close()
@@ -70,7 +76,7 @@ def serve(
 
     stop.begun()
     with _watched(settings, scrapes) as watch:
-        processes.run(settings, listener, _serve_in_worker, watch, stop)
+        processes.run(settings, sockets, _serve_in_worker, watch, stop)
 
 
 def work(context: typer.Context) -> None:
@@ -78,10 +84,12 @@ def work(context: typer.Context) -> None:
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
-    settings = context.obj.settings()
-
     from seaway import logs
-    from seaway.server import allocator, wiring
+    from seaway.server import allocator, listening, wiring
+
+    settings = listening.as_noted(context.obj.settings())
+    if not settings.database_url.get_secret_value():  # beside PostgreSQL, `work` may be alone on its machine
+        require_data(settings)
 
     allocator.limit_heaps()
     logs.set_up(settings.log_format, settings.log_level)
@@ -103,7 +111,7 @@ def _claim_store(seaway: Seaway) -> None:
         seaway.pairing.raise_counter()
 
 
-def _serve_in_worker(settings: Settings, listener: socket.socket, stop: Stop) -> None:
+def _serve_in_worker(settings: Settings, sockets: Sequence[socket.socket], stop: Stop) -> None:
     from seaway import logs
     from seaway.server import allocator, wiring
 
@@ -111,7 +119,7 @@ def _serve_in_worker(settings: Settings, listener: socket.socket, stop: Stop) ->
     logs.set_up(settings.log_format, settings.log_level)
     seaway = wiring.build(settings, counts=_metrics(settings))
     try:
-        _run(seaway, listener, stop)
+        _run(seaway, sockets, stop)
     finally:
         seaway.close()
 
@@ -130,9 +138,9 @@ def _metrics(settings: Settings) -> Metrics | None:
 
 
 @contextmanager
-def _scraped(seaway: Seaway, metrics: Metrics | None, scrapes: socket.socket | None) -> Iterator[None]:
+def _scraped(seaway: Seaway, metrics: Metrics | None, scrapes: Sequence[socket.socket]) -> Iterator[None]:
     """Let Prometheus see this process, if it is to."""
-    if metrics is None or scrapes is None:
+    if metrics is None or not scrapes:
         yield
         return
     from seaway.server import scraping
@@ -142,11 +150,11 @@ def _scraped(seaway: Seaway, metrics: Metrics | None, scrapes: socket.socket | N
 
 
 @contextmanager
-def _watched(settings: Settings, scrapes: socket.socket | None) -> Iterator[Watch]:
+def _watched(settings: Settings, scrapes: Sequence[socket.socket]) -> Iterator[Watch]:
     """Let Prometheus see the workers, if it is to; what they need for it is there before the first one starts."""
     from seaway.server.workers import Watch
 
-    if scrapes is None:
+    if not scrapes:
         yield Watch()
         return
     from seaway.clock import SystemClock
@@ -160,67 +168,39 @@ def _watched(settings: Settings, scrapes: socket.socket | None) -> Iterator[Watc
         yield shared
 
 
-def _listen_for_scrapes(settings: Settings) -> socket.socket | None:
+def _listen_for_scrapes(settings: Settings) -> list[socket.socket]:
     if settings.metrics_port is None:
-        return None
-    return _listen(
-        settings.metrics_host,
-        settings.metrics_port,
-        "Set another address or port with SEAWAY_METRICS_HOST and SEAWAY_METRICS_PORT, or stop what listens there.",
-    )
+        return []
+    from seaway.server import listening
+
+    sockets = listening.bind(settings.metrics_host, settings.metrics_port, _METRICS_HINT)
+    listening.listen(sockets, _METRICS_HINT)
+    return sockets
 
 
-def _listen(host: str, port: int, hint: str) -> socket.socket:
-    listener = _bound(host, port, hint)
-    _open(listener, hint)
-    return listener
-
-
-def _bound(host: str, port: int, hint: str) -> socket.socket:
-    """A socket that has the address, at which nobody is answered yet."""
-    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-    except OSError as error:
-        listener.close()
-        raise _cannot_listen(host, port, error, hint) from None
-    return listener
-
-
-def _open(listener: socket.socket, hint: str) -> None:
-    try:
-        listener.listen(_BACKLOG)  # who connects as soon as the address is printed waits instead of being refused
-    except OSError as error:
-        host, port = listener.getsockname()[:2]
-        listener.close()
-        raise _cannot_listen(host, port, error, hint) from None
-
-
-def _cannot_listen(host: str, port: int, error: OSError, hint: str) -> SeawayError:
-    from seaway.errors import BadSetting
-
-    return BadSetting(f"Cannot listen on {host} port {port}: {error.strerror}.", hint)
-
-
-def _run(seaway: Seaway, listener: socket.socket, stop: Stop) -> None:
+def _run(seaway: Seaway, sockets: Sequence[socket.socket], stop: Stop) -> None:
     from seaway.server import http_server
     from seaway.server.app import create_app
 
-    http_server.run(create_app(seaway, begun=stop.begun), listener, seaway.settings)
+    http_server.run(create_app(seaway, begun=stop.begun), sockets, seaway.settings)
 
 
-def _welcome(seaway: Seaway, scrapes: socket.socket | None) -> None:
+def _welcome(seaway: Seaway, scrapes: Sequence[socket.socket]) -> None:
+    import structlog
+
     from seaway import __version__
     from seaway.accounts import first_account
 
     settings = seaway.settings
-    print(f"Seaway {__version__} listens on {settings.model_copy(update={'public_url': ''}).site_url}")
+    beyond = " and the other addresses of this machine" if settings.is_every_address else ""
+    print(f"Seaway {__version__} listens on {settings.model_copy(update={'public_url': ''}).site_url}{beyond}")
     if settings.public_url:
         print(f"Users reach it at {settings.public_url}")
+    elif not settings.is_loopback:
+        structlog.get_logger().warning("site.no-public-url", links_name=settings.site_url, hint=_NO_PUBLIC_URL)
     print(f"Its data lies in {_places(settings)}")
-    if scrapes is not None:
-        host, port = scrapes.getsockname()[:2]
+    if scrapes:
+        host, port = scrapes[0].getsockname()[:2]
         print(f"Its metrics are at http://{f'[{host}]' if ':' in host else host}:{port}/metrics")
     link = first_account.offer(seaway.database, seaway.clock.now_ms(), settings.site_url)
     if link is not None:

@@ -35,7 +35,7 @@ def add(
     obj: Context = context.obj
     password = _password(password_stdin, required=False)
     password_hash = None if password is None else passwords.hash_new(password, about=[name, email or ""])
-    with obj.house() as seaway, seaway.database.write_site() as tx:
+    with obj.house(makes_data=True) as seaway, seaway.database.write_site() as tx:
         user = users.add(
             tx, seaway.clock.now_ms(), OPERATOR, name, email=email, password_hash=password_hash, is_admin=admin
         )

@@ -91,9 +91,16 @@ def read_run_exports(data: bytes) -> dict[str, list[str]]:
 
 
 def read_about(data: bytes) -> dict[str, str]:
-    """The texts of info/about.json that a page or channeldata.json shows; what is not text is left out."""
+    """The texts of info/about.json that a page or channeldata.json shows; of a list the first; what is not text is left out."""
     about = _strict_object(data, "about.json")
-    return {key: about[key] for key in _ABOUT_TEXTS if isinstance(about.get(key), str) and about[key]}
+    told = {key: _first_text(about.get(key)) for key in _ABOUT_TEXTS}
+    return {key: text for key, text in told.items() if text}
+
+
+def _first_text(value: object) -> str:
+    """The text, or the first of a list of them, as recipes with many addresses have it; nothing for anything else."""
+    values = value if isinstance(value, list) else [value]
+    return next((one for one in values if isinstance(one, str) and one), "")
 
 
 def has_controls(text: str) -> bool:

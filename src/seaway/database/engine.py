@@ -140,5 +140,7 @@ _SQLITE_SAYS = {
 
 
 def _is_full(error: BaseException | None) -> bool:
-    in_sqlite = getattr(error, "sqlite_errorcode", 0) & _PRIMARY == sqlite3.SQLITE_FULL
+    code = getattr(error, "sqlite_errorcode", 0)
+    # The index of the log cannot grow: SQLite reports no other cause of that, and it needs a page of the disk to open.
+    in_sqlite = code & _PRIMARY == sqlite3.SQLITE_FULL or code == sqlite3.SQLITE_IOERR_SHMSIZE
     return in_sqlite or getattr(error, "sqlstate", None) == "53100"

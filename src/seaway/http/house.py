@@ -47,3 +47,4 @@ class House:
     list_limit: ListLimit
     file_list_limit: ListLimit
     site_url: str
+    is_at_request_host: bool  # whether callers know the site by other addresses than `site_url`

@@ -21,6 +21,7 @@ from seaway.http import credentials
 from seaway.http.cookies import Cookies, new_mark
 from seaway.http.forms import form_of
 from seaway.http.house import House
+from seaway.http.site_address import site_url_of
 from seaway.serving.identity import Accepted, Secrets, identify
 
 TOKEN_FIELD = "csrf_token"
@@ -117,11 +118,9 @@ def _identify(request: Request, secrets: Secrets, accepted: Accepted) -> Princip
 
 
 def _require_own_site(request: Request) -> None:
-    house: House = request.app.state.house
-    site = request.headers.get("sec-fetch-site")
-    is_ours = site in ("same-origin", "none") if site else request.headers.get("origin") == house.site_url
-    origin = request.headers.get("origin")
-    if not is_ours or (site == "none" and origin not in (None, house.site_url)):
+    site, origin, own = request.headers.get("sec-fetch-site"), request.headers.get("origin"), site_url_of(request)
+    is_ours = site in ("same-origin", "none") if site else origin == own
+    if not is_ours or (site == "none" and origin not in (None, own)):
         raise NotAllowed("This was not sent by a page of this site.", "Open the page here and do it there.")
 
 

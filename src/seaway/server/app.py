@@ -5,16 +5,19 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from anyio import to_thread
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.routing import Match, Mount, Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from seaway.accounts import openid as paths
 from seaway.api import channel_files, health, logos, oidc, openid, prefix, secret_scanning, uploads
+from seaway.api.misplaced import Misplaced
 from seaway.api.v1 import app as v1
 from seaway.server.requests import Application
 from seaway.server.wiring import Seaway
 from seaway.web.routes import OF_PAGES
+from seaway.web.tidy import Tidy
 
 OF_PREFIX = [
     # Called by pixi, rattler-build, rattler
@@ -79,7 +82,11 @@ OF_SITE: list[Route | Mount] = [
 ]
 # Called by solvers: everything else
 READ = Route("/{path:path}", channel_files.read, methods=["GET"])
-ROUTES: list[Route | Mount] = [*OF_SITE, READ, Route("/{path:path}", channel_files.preflight, methods=["OPTIONS"])]
+ROUTES: list[Route | Mount] = [
+    *OF_SITE,
+    READ,
+    Route("/{path:path}", channel_files.preflight, methods=["OPTIONS"]),
+]
 
 
 def create_app(seaway: Seaway, begun: Callable[[], None] = lambda: None) -> Application:
@@ -97,7 +104,7 @@ def create_app(seaway: Seaway, begun: Callable[[], None] = lambda: None) -> Appl
         await to_thread.run_sync(seaway.runner.stop)
         await to_thread.run_sync(seaway.house.tally.stop)
 
-    router = Router(ROUTES, redirect_slashes=False, lifespan=lifespan)
+    router = Router([Misplaced(), Tidy(), *ROUTES], redirect_slashes=False, lifespan=lifespan)
     return Application(_ReadsFirst(router), seaway.house)
 
 
@@ -116,11 +123,22 @@ class _ReadsFirst:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         is_read = scope["type"] == "http" and scope["method"] in ("GET", "HEAD")
         if not is_read or _first_word(scope["path"]) in self._words:
-            await self._router(scope, receive, send)
+            try:
+                await self._router(scope, receive, send)
+            except HTTPException as error:
+                if error.status_code != 405:
+                    raise
+                raise HTTPException(405, headers={"Allow": ", ".join(_methods_at(scope))}) from None
             return
         scope["route"] = READ
         reply = await channel_files.read(Request(scope, receive, send))
         await reply(scope, receive, send)
+
+
+def _methods_at(scope: Scope) -> list[str]:
+    """Return every method that the path takes: a route alone knows its own. Below a channel, those of reads."""
+    own = [route for route in OF_SITE if isinstance(route, Route) and route.matches(scope)[0] is not Match.NONE]
+    return sorted({method for route in own or ROUTES[-2:] for method in getattr(route, "methods", None) or ()})
 
 
 def _first_words(routes: Sequence[Route | Mount]) -> frozenset[str]:

@@ -9,26 +9,28 @@ What a client may send it: `http_protocol.py`. Why uvicorn: `docs/decisions/http
 """
 
 import socket
+from collections.abc import Sequence
 
 import uvicorn
 from starlette.types import ASGIApp
 
+from seaway.server.forwarded import ForwardedHeaders
 from seaway.server.http_protocol import BoundedHttpProtocol
 from seaway.settings import Settings
 
 
-def run(app: ASGIApp, listener: socket.socket, settings: Settings) -> None:
-    """Serve the application on a socket that listens already, until SIGTERM or SIGINT."""
+def run(app: ASGIApp, sockets: Sequence[socket.socket], settings: Settings) -> None:
+    """Serve the application on sockets that listen already, until SIGTERM or SIGINT."""
+    trusted = settings.trusted_proxies.replace(",", " ").split()
     config = uvicorn.Config(
-        app,
+        ForwardedHeaders(app, trusted),
         http=BoundedHttpProtocol,
         ws="none",
         log_config=None,
         access_log=False,  # ours masks keys in paths
         server_header=False,
-        proxy_headers=bool(settings.trusted_proxies),
-        forwarded_allow_ips=[part for part in settings.trusted_proxies.replace(",", " ").split() if part],
+        proxy_headers=False,  # `ForwardedHeaders` reads them
         timeout_graceful_shutdown=settings.stop_seconds,
         lifespan="on",
     )
-    uvicorn.Server(config).run(sockets=[listener])
+    uvicorn.Server(config).run(sockets=list(sockets))

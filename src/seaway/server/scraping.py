@@ -4,7 +4,7 @@ import contextlib
 import os
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -26,41 +26,43 @@ _SLOW_SECONDS = 10
 
 @contextmanager
 def of_this_process(
-    listener: socket.socket, metrics: Metrics, database: Database, clock: Clock, settings: Settings
+    sockets: Sequence[socket.socket], metrics: Metrics, database: Database, clock: Clock, settings: Settings
 ) -> Iterator[None]:
-    """While this lasts, what the one process that serves has counted can be read at `listener`."""
+    """While this lasts, what the one process that serves has counted can be read at `sockets`."""
     registry = metrics.registry
     registry.register(ProcessGauges(lambda: {"1": os.getpid()}))
     _register_common(registry, database, clock, settings)
-    with answering(listener, registry):
+    with answering(sockets, registry):
         yield
 
 
 @contextmanager
 def of_workers(
-    listener: socket.socket, shared: SharedCounts, database: Database, clock: Clock, settings: Settings
+    sockets: Sequence[socket.socket], shared: SharedCounts, database: Database, clock: Clock, settings: Settings
 ) -> Iterator[None]:
-    """While this lasts, what all workers have counted together can be read at `listener`."""
+    """While this lasts, what all workers have counted together can be read at `sockets`."""
     registry = CollectorRegistry()
     registry.register(shared)
     registry.register(ProcessGauges(shared.pids))
     _register_common(registry, database, clock, settings)
-    with answering(listener, registry):
+    with answering(sockets, registry):
         yield
 
 
 @contextmanager
-def answering(listener: socket.socket, registry: CollectorRegistry) -> Iterator[None]:
+def answering(sockets: Sequence[socket.socket], registry: CollectorRegistry) -> Iterator[None]:
     """Answer scrapes in the background."""
-    server = _Server(listener, registry)
-    thread = threading.Thread(target=server.serve_forever, name="metrics", daemon=True)
-    thread.start()
+    servers = [_Server(listener, registry) for listener in sockets]
+    threads = [threading.Thread(target=server.serve_forever, name="metrics", daemon=True) for server in servers]
+    for thread in threads:
+        thread.start()
     try:
         yield
     finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+        for server, thread in zip(servers, threads, strict=True):
+            server.shutdown()
+            server.server_close()
+            thread.join()
 
 
 def _register_common(registry: CollectorRegistry, database: Database, clock: Clock, settings: Settings) -> None:

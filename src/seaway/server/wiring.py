@@ -129,7 +129,7 @@ def build(
     """
     clock = clock or SystemClock()
     counts = counts or Counts()
-    _make_data_folder(settings)
+    make_data_folder(settings)
     blobs = blobs or open_store(settings)
     database = database or open_database(settings)
     reserve = Reserve(settings.reserve_file, 0 if settings.database_url.get_secret_value() else settings.disk_reserve)
@@ -236,6 +236,7 @@ def _wire_house(state: _State, documents: Documents, accounts: Accounts, publish
         ),
         searching_turns=CapacityLimiter(_SEARCHES_AT_ONCE),
         site_url=settings.site_url,
+        is_at_request_host=not settings.public_url and not settings.is_loopback,
     )
 
 
@@ -472,7 +473,8 @@ def bucket_access(settings: Settings) -> BucketAccess:
     )
 
 
-def _make_data_folder(settings: Settings) -> None:
+def make_data_folder(settings: Settings) -> None:
+    """Make the data folder, which only its owner can read, and the spool in it."""
     try:
         settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
         settings.spool_folder.mkdir(exist_ok=True)

@@ -16,13 +16,14 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 
 import structlog
 
 from seaway.errors import SeawayError
+from seaway.server import listening
 from seaway.server.stops import Stop
 from seaway.settings import Settings
 
@@ -34,7 +35,7 @@ _KILL_AFTER_SECONDS = 15
 
 _PAUSE_STEP_SECONDS = 0.1
 
-Serve = Callable[[Settings, socket.socket, Stop], None]
+Serve = Callable[[Settings, Sequence[socket.socket], Stop], None]
 
 
 class Watch:
@@ -54,16 +55,18 @@ class _Worker:
     started: float
 
 
-def run(settings: Settings, listener: socket.socket, serve: Serve, watch: Watch, stop: Stop) -> None:
+def run(settings: Settings, sockets: Sequence[socket.socket], serve: Serve, watch: Watch, stop: Stop) -> None:
     """Keep `settings.workers` processes serving until SIGTERM or SIGINT, one that came already too."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
-    _Parent(settings, listener, serve, watch, stop).run()
+    _Parent(settings, sockets, serve, watch, stop).run()
 
 
 class _Parent:
-    def __init__(self, settings: Settings, listener: socket.socket, serve: Serve, watch: Watch, stop: Stop) -> None:
-        self._settings, self._listener, self._serve, self._watch = settings, listener, serve, watch
+    def __init__(
+        self, settings: Settings, sockets: Sequence[socket.socket], serve: Serve, watch: Watch, stop: Stop
+    ) -> None:
+        self._settings, self._sockets, self._serve, self._watch = settings, sockets, serve, watch
         self._stop = stop
         self._spawn = multiprocessing.get_context("spawn")
         self._workers: list[_Worker] = []
@@ -78,7 +81,7 @@ class _Parent:
         self._end_all()
 
     def _start(self, number: int) -> None:
-        process = self._spawn.Process(target=_work, args=(self._settings, self._listener, self._serve))
+        process = self._spawn.Process(target=_work, args=(self._settings, self._sockets, self._serve))
         _start_deaf(process)
         self._workers.append(_Worker(number, process, time.monotonic()))
         self._watch.started(number, _pid(process))
@@ -102,7 +105,7 @@ class _Parent:
             time.sleep(_PAUSE_STEP_SECONDS)
 
     def _end_all(self) -> None:
-        self._listener.close()  # else connections would wait here for workers that take no more
+        listening.close(self._sockets)  # else connections would wait here for workers that take no more
         for worker in self._workers:
             worker.process.terminate()
         deadline = time.monotonic() + self._settings.stop_seconds + _KILL_AFTER_SECONDS
@@ -127,16 +130,17 @@ def _start_deaf(process: BaseProcess) -> None:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
-def _work(settings: Settings, listener: socket.socket, serve: Serve) -> None:
+def _work(settings: Settings, sockets: Sequence[socket.socket], serve: Serve) -> None:
     """One worker, from its start to its end."""
     stop = Stop()
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    listener.set_inheritable(False)  # uvloop hands on what can be inherited, and examiners would keep it open
+    for listener in sockets:
+        listener.set_inheritable(False)  # uvloop hands on what can be inherited, and examiners would keep it open
     threading.Thread(target=_follow_parent, daemon=True).start()
     try:
-        serve(settings, listener, stop)
+        serve(settings, sockets, stop)
     except SeawayError as error:
         log.error("worker.failed", error=error.sentence, cause=getattr(error, "cause", ""))
         raise SystemExit(1) from None

@@ -87,6 +87,7 @@ def get(tx: Tx, name: str) -> Issuer:
 def add(tx: Tx, now_ms: int, by: Principal, name: str, *, kind: str, issuer: str, rules: str = "") -> Issuer:
     """Register an issuer; from then on its tokens are looked at, and its keys are fetched when one comes."""
     require_site(by, SiteAction.CHANGE_SITE)
+    name, issuer = name.strip(), issuer.strip()  # the rest is compared with tokens, byte for byte
     if not re.fullmatch(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?", name):
         raise NameTaken(f"{name[:60]!a} cannot be the name of an issuer.", "Use lower case letters, digits and -.")
     require_address(issuer)

@@ -88,6 +88,20 @@ class Draft:
     exchanges: int | None = None
     is_enabled: bool = True
 
+    def __post_init__(self) -> None:
+        """Drop the white space that comes with a copied text; no name, id or ref begins or ends with any."""
+        object.__setattr__(self, "matched", {name: value.strip() for name, value in self.matched.items()})
+        object.__setattr__(self, "gates", {name: _stripped(value) for name, value in (self.gates or {}).items()})
+        if self.pins is not None:
+            object.__setattr__(self, "pins", {name: value.strip() for name, value in self.pins.items()})
+        object.__setattr__(self, "patterns", tuple(pattern.strip() for pattern in self.patterns))
+
+
+def _stripped(value: GateValue) -> GateValue:
+    if isinstance(value, list):
+        return [one.strip() for one in value]
+    return value.strip() if isinstance(value, str) else value
+
 
 def add(tx: Tx, now_ms: int, by: Principal, teller: Teller, channel: str, issuer_name: str, draft: Draft) -> Publisher:
     """Trust a workflow; at most 50 in a channel."""

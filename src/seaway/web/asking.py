@@ -15,6 +15,7 @@ from seaway.http import credentials, problems
 from seaway.http.house import House
 from seaway.http.identity import principal_of
 from seaway.http.next_page import local, with_next
+from seaway.http.site_address import site_url_of
 from seaway.web.problem_pages import wants_page
 from seaway.web.shell import page, see
 
@@ -72,8 +73,7 @@ def _page_of(request: Request) -> str:
     """The page whose form was sent, as the browser says; otherwise the one that lists such things, which is above."""
     if request.method == "GET":
         return _here(request)
-    house: House = request.app.state.house
-    origin, _, path = request.headers.get("referer", "").partition(house.site_url + "/")
+    origin, _, path = request.headers.get("referer", "").partition(site_url_of(request) + "/")
     return local(f"/{path}") if path and not origin else "/".join(request.url.path.split("/")[:3])
 
 

@@ -15,6 +15,7 @@ from seaway.channels.roles import Action, Role
 from seaway.clock import DAY_MS
 from seaway.database.engine import Tx
 from seaway.database.tables import subdirs
+from seaway.http.site_address import site_url_of
 from seaway.packages import finding, overview, recent
 from seaway.packages.finding import Sort
 from seaway.packages.overview import Line
@@ -85,7 +86,7 @@ async def channel(request: Request) -> Response:
         )
 
     found = await look(request, find, limiter=house.searching_turns if is_search else None)
-    site = house.site_url
+    site = site_url_of(request)
     return page(
         request,
         "channel.html",
@@ -106,14 +107,13 @@ async def channel(request: Request) -> Response:
 
 async def atom(request: Request) -> Response:
     """The files that came last, for feed readers; of a private channel for who may read it."""
-    house = house_of(request)
 
     def find(tx: Tx, by: Principal) -> tuple[Channel, list[recent.Arrival]]:
         shown, _ = readable(tx, by, request.path_params["channel"])
         return shown, recent.files_of(tx, shown.id, shown.name, _IN_A_FEED)
 
     shown, arrivals = await look(request, find)
-    return Response(feed.write(house.site_url, shown, arrivals), media_type=feed.MEDIA_TYPE)
+    return Response(feed.write(site_url_of(request), shown, arrivals), media_type=feed.MEDIA_TYPE)
 
 
 def _sort(request: Request) -> Sort:

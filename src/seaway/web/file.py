@@ -21,6 +21,7 @@ from seaway.errors import NotFound
 from seaway.http.forms import form_of
 from seaway.http.identity import principal_of
 from seaway.http.limits import COMPARISON, caller_of
+from seaway.http.site_address import site_url_of
 from seaway.packages import attested, differences, files, origin, removal, versions
 from seaway.packages.contents import Listing
 from seaway.packages.files import File
@@ -123,7 +124,7 @@ async def file(request: Request) -> Response:
         description=render(found.file.about.get("description", "")),
         links=links_of(found.file.about),
         run_exports=run_exports_of(found.file.record),
-        address=f"{house.site_url}/{found.channel.name}/{summary.subdir}/{summary.file_name}",
+        address=f"{site_url_of(request)}/{found.channel.name}/{summary.subdir}/{summary.file_name}",
         listing=listing,
         paths=paths[pages.start : pages.end],
         pages=pages,

@@ -15,6 +15,7 @@ from seaway.channels.roles import Action
 from seaway.clock import DAY_MS
 from seaway.database.engine import Tx
 from seaway.errors import NotFound
+from seaway.http.site_address import site_url_of
 from seaway.packages import attested, files, origin, versions
 from seaway.packages.files import File
 from seaway.packages.origin import Origin
@@ -98,7 +99,7 @@ async def package(request: Request) -> Response:
         seen=seen,
         name=name,
         channel=seen.channel,
-        install=installing.of_package(house.site_url, seen.channel.name, name, asked and seen.chosen.version),
+        install=installing.of_package(site_url_of(request), seen.channel.name, name, asked and seen.chosen.version),
         summary=seen.file.about.get("summary", ""),
         description=render(seen.file.about.get("description", "")),
         links=links_of(seen.file.about),

@@ -4,6 +4,7 @@ from starlette.routing import Route
 
 from seaway.web import (
     assets,
+    browser_files,
     channel,
     channel_list,
     file,
@@ -32,6 +33,8 @@ from seaway.web.settings import keys as channel_keys
 OF_PAGES = [
     # What there is
     Route("/", front.front, methods=["GET"]),
+    Route("/robots.txt", browser_files.robots, methods=["GET"]),
+    Route("/favicon.ico", browser_files.icon, methods=["GET"]),
     Route("/search", front.results, methods=["GET"]),
     Route("/channels", channel_list.listing, methods=["GET"]),
     Route("/channels/new", new_channel.show, methods=["GET"]),

@@ -16,6 +16,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from seaway.clock import DAY_MS, HOUR_MS, MINUTE_MS
 from seaway.http import identity
 from seaway.http.house import House
+from seaway.http.site_address import site_url_of
 from seaway.web import assets, words
 from seaway.web.markdown import first_sentence, unmasked
 
@@ -50,7 +51,7 @@ def page(
     content = _templates.get_template(template).render(
         viewer=viewer,
         path=request.url.path,
-        site=_house(request).site_url,
+        site=site_url_of(request),
         now_ms=_house(request).reading.clock.now_ms(),
         csrf_token=csrf_token,
         **values,

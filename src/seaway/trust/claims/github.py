@@ -22,6 +22,7 @@ from seaway.trust.claims.kinds import (
     is_pinned,
     missing,
     same_name,
+    without_git,
 )
 from seaway.trust.refusals import Code, TokenRefused
 
@@ -39,6 +40,7 @@ def _owner(value: str) -> str:
 
 
 def _repository(value: str) -> str:
+    value = without_git(value)
     if not re.fullmatch(r"[A-Za-z0-9._-]{1,100}", value) or value in (".", ".."):
         raise Malformed(f"{value[:60]!a} cannot be a repository on GitHub.", "Give its name without the owner.")
     return value

@@ -17,6 +17,7 @@ from seaway.trust.claims.kinds import (
     fits_a_ref,
     is_pinned,
     same_name,
+    without_git,
 )
 
 ISSUER = "https://gitlab.com"
@@ -38,7 +39,7 @@ def _namespace(value: str) -> str:
 
 
 def _project(value: str) -> str:
-    return _checked_path(value, _PATH_PART, "project")
+    return _checked_path(without_git(value), _PATH_PART, "project")
 
 
 def _file(value: str) -> str:

@@ -188,6 +188,11 @@ def fits_a_ref(ref: str, allowed: GateValue | None) -> bool:
     return any(ref.startswith(one[:-1]) if one.endswith("*") else ref == one for one in allowed)
 
 
+def without_git(repository: str) -> str:
+    """Return the name of a repository as its tokens have it; the address to clone it from ends in `.git`."""
+    return repository[:-4] if repository.lower().endswith(".git") else repository
+
+
 _ODD = frozenset("'\"`,;\\")
 
 

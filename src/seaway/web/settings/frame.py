@@ -21,6 +21,7 @@ from seaway.channels.roles import Action
 from seaway.database.engine import Tx
 from seaway.errors import BadCredential, NotConfirmed, NotFound, SeawayError
 from seaway.http.house import House
+from seaway.http.site_address import site_url_of
 from seaway.web.asking import refused
 from seaway.web.shell import page, see
 
@@ -35,6 +36,7 @@ class Scene:
     channel: str
     channel_id: int
     house: House
+    site: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +117,7 @@ def _look(request: Request, by: Principal, section: Section) -> dict[str, Any]:
     name = request.path_params["channel"]
     with house.accounts.database.read() as tx:
         access = channels.require(tx, by, section.action, name)
-        scene = Scene(tx, house.accounts.clock.now_ms(), by, name, access.channel_id, house)
+        scene = Scene(tx, house.accounts.clock.now_ms(), by, name, access.channel_id, house, site_url_of(request))
         shown = {
             "channel": channels.get(tx, name),
             "manages": permissions.decide(by, Action.MANAGE, access) is Verdict.ALLOWED,
@@ -129,4 +131,4 @@ def _act(request: Request, by: Principal, section: Section, act: Callable[[Scene
     name = request.path_params["channel"]
     with house.accounts.database.write_channel(name) as tx:
         access = channels.require(tx, by, section.action, name)
-        act(Scene(tx, house.accounts.clock.now_ms(), by, name, access.channel_id, house))
+        act(Scene(tx, house.accounts.clock.now_ms(), by, name, access.channel_id, house, site_url_of(request)))

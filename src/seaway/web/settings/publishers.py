@@ -49,7 +49,7 @@ def _look(chosen: str, scene: Scene) -> Mapping[str, Any]:
 def _snippet(scene: Scene, kind: str) -> str:
     written = _SNIPPETS.get(kind)
     exchanging = scene.house.exchanging
-    return "" if written is None else written(scene.house.site_url, exchanging.audience, scene.channel)
+    return "" if written is None else written(scene.site, exchanging.audience, scene.channel)
 
 
 def _section(chosen: str) -> Section:

@@ -1,0 +1,47 @@
+"""
+Uploads to an address that is none: a base path or the channel in `--url`, or the protocol of another server.
+
+Refused with 404, which clients show at once; at any other status rattler sends the whole file three more times.
+"""
+
+import re
+from typing import NoReturn
+
+from starlette.requests import Request
+from starlette.routing import Match, Route
+from starlette.types import Scope
+
+from seaway.errors import NotFound
+from seaway.http.site_address import site_url_of
+
+# The method, the path, and the servers whose protocol it is: None where it is ours, behind something else.
+_UPLOADS = (
+    ("POST", re.compile(r"/.*/api/v1/upload/.*", re.DOTALL), None),
+    ("POST", re.compile(r"(?:/.*)?/api/channels/[^/]*/upload/[^/]*", re.DOTALL), "Quetz"),
+    ("PUT", re.compile(r"(?!/api/v1/)(?:/[^/]+){3,4}\.(?:conda|tar\.bz2)"), "Artifactory, Gitea or Nexus"),
+    *((method, re.compile(r"/(?:package|release|stage|dist)/.+"), "anaconda.org") for method in ("POST", "PATCH")),
+)
+
+
+class Misplaced(Route):
+    """Stands before every other route, and wants nothing that one of them could do."""
+
+    def __init__(self) -> None:
+        super().__init__("/{path:path}", _refuse, methods=["POST", "PUT", "PATCH"])
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Match an upload to a wrong address."""
+        if scope["type"] == "http" and _protocol_of(scope["method"], scope["path"]) is not None:
+            return Match.FULL, {"endpoint": self.endpoint, "path_params": {}}
+        return Match.NONE, {}
+
+
+async def _refuse(request: Request) -> NoReturn:
+    protocol = _protocol_of(request.method, request.url.path)
+    message = f"This server does not offer the upload protocol of {protocol}." if protocol else "Nothing is here."
+    raise NotFound(message, f"Upload with `pixi upload prefix --url {site_url_of(request)} --channel NAME FILE`.")
+
+
+def _protocol_of(method: str, path: str) -> str | None:
+    """Return whose protocol a misplaced upload speaks, "" for ours; None for anything else."""
+    return next((whose or "" for verb, shape, whose in _UPLOADS if verb == method and shape.fullmatch(path)), None)

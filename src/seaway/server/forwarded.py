@@ -1,0 +1,49 @@
+"""
+Who sent a request that a proxy passed on.
+
+1. Headers that name the client are believed only from a peer in `trusted_proxies`; anyone can send them.
+2. From another peer they are ignored, and the first time that is logged: behind a proxy that is not named, all clients
+   have one address, and share its limits on wrong passwords.
+3. An IPv4 peer of a socket that listens in both families has its IPv4 address, by which it is named elsewhere.
+"""
+
+from collections.abc import Sequence
+
+import structlog
+from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
+
+log = structlog.get_logger()
+
+_MAPPED = "::ffff:"
+_NAMES = frozenset({b"x-forwarded-for", b"x-forwarded-proto", b"x-real-ip", b"forwarded"})
+
+
+class ForwardedHeaders:
+    """An application whose requests have the address of the client, not of the proxy."""
+
+    def __init__(self, app: ASGIApp, trusted: Sequence[str]) -> None:
+        believing = ProxyHeadersMiddleware(app, trusted_hosts=list(trusted))  # type: ignore[arg-type]
+        self._trusted = believing.trusted_hosts
+        self._app: ASGIApp = believing if trusted else app  # type: ignore[assignment]
+        self._has_told = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        client = scope.get("client")
+        if client and client[0].startswith(_MAPPED):
+            scope["client"] = (client[0].removeprefix(_MAPPED), client[1])
+        if not self._has_told and scope["type"] == "http":
+            self._tell(scope)
+        await self._app(scope, receive, send)
+
+    def _tell(self, scope: Scope) -> None:
+        peer = scope["client"][0] if scope.get("client") else ""
+        if peer in self._trusted or _NAMES.isdisjoint(name for name, _ in scope["headers"]):
+            return
+        self._has_told = True
+        log.warning(
+            "forwarded-headers.ignored",
+            peer=peer,
+            hint="If this is your proxy, name it in trusted_proxies (SEAWAY_TRUSTED_PROXIES); until then all of its "
+            "clients have one address and share its limits.",
+        )

@@ -1,0 +1,103 @@
+"""
+The addresses that a server listens on, and the note of them for commands that run beside it.
+
+1. `localhost` is both loopback addresses (RFC 6761, 6.3), and any other name is every address that it resolves to; a
+   family that this machine does not have is left out. All of them have one port.
+2. Binding comes before listening: until `listen` nobody can connect.
+"""
+
+import errno
+import json
+import socket
+from collections.abc import Sequence
+from contextlib import suppress
+
+from seaway.errors import BadSetting
+from seaway.settings import Settings
+
+_BACKLOG = 2048
+_LOCALHOST = ("127.0.0.1", "::1")
+_NO_SUCH_FAMILY = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
+_FREE_PORTS_TRIED = 20  # a port that is free in one family may be taken in the other
+
+
+def bind(host: str, port: int, hint: str) -> list[socket.socket]:
+    """Return one socket for each address of the host, which nobody can connect to yet."""
+    try:
+        addresses = _addresses_of(host, port)
+        for _ in range(_FREE_PORTS_TRIED - 1 if port == 0 and len(addresses) > 1 else 0):
+            with suppress(OSError):
+                return _bind_all(addresses, port)
+        return _bind_all(addresses, port)
+    except OSError as error:
+        raise _cannot_listen(host, port, error, hint) from None
+
+
+def listen(sockets: Sequence[socket.socket], hint: str) -> None:
+    """Accept connections; who connects as soon as the address is printed waits instead of being refused."""
+    for number, listener in enumerate(sockets):
+        try:
+            listener.listen(_BACKLOG)
+        except OSError as error:
+            host, port = listener.getsockname()[:2]
+            close(sockets[number:])
+            raise _cannot_listen(host, port, error, hint) from None
+
+
+def close(sockets: Sequence[socket.socket]) -> None:
+    """Close all of them."""
+    for listener in sockets:
+        listener.close()
+
+
+def note(settings: Settings) -> None:
+    """Note where the server listens, for links that commands print and send; a read-only disk keeps no note."""
+    with suppress(OSError):
+        settings.listening_file.write_text(json.dumps({"host": settings.host, "port": settings.port}))
+
+
+def as_noted(settings: Settings) -> Settings:
+    """Return the settings with the address of the server that was started last on this data."""
+    try:
+        noted = json.loads(settings.listening_file.read_text())
+        return settings.model_copy(update={"host": str(noted["host"]), "port": int(noted["port"])})
+    except (OSError, ValueError, TypeError, KeyError):  # no server was started yet, or the note was cut by a full disk
+        return settings
+
+
+def _addresses_of(host: str, port: int) -> list[str]:
+    if host == "localhost":
+        return list(_LOCALHOST)
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
+def _bind_all(addresses: Sequence[str], port: int) -> list[socket.socket]:
+    bound: list[socket.socket] = []
+    missing: OSError | None = None
+    for address in addresses:
+        try:
+            bound.append(_bind(address, bound[0].getsockname()[1] if bound else port))
+        except OSError as error:
+            if error.errno not in _NO_SUCH_FAMILY:
+                close(bound)
+                raise
+            missing = error
+    if missing is not None and not bound:
+        raise missing
+    return bound
+
+
+def _bind(address: str, port: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((address, port))
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def _cannot_listen(host: str, port: int, error: OSError, hint: str) -> BadSetting:
+    return BadSetting(f"Cannot listen on {host} port {port}: {error.strerror}.", hint)

@@ -1,0 +1,47 @@
+"""
+Addresses of pages as people type them: with a slash at the end, or with capitals in the name of a channel.
+
+1. Only what a page has below its tidy address is led there, so nothing leads to another host.
+"""
+
+import re
+from urllib.parse import quote
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Match, Route
+from starlette.types import Scope
+
+from seaway.web.routes import OF_PAGES
+
+_CHANNEL = re.compile(r"(/channels/)([^/]+)(.*)", re.DOTALL)
+
+
+class Tidy(Route):
+    """Stands before the pages, and wants only what none of them is at."""
+
+    def __init__(self) -> None:
+        super().__init__("/{path:path}", _lead, methods=["GET"])
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Match an address that is a page's once it is tidy."""
+        if scope["type"] != "http" or scope["method"] not in ("GET", "HEAD"):
+            return Match.NONE, {}
+        path = tidied(scope["path"])
+        if path == scope["path"]:
+            return Match.NONE, {}
+        there = {**scope, "path": path}
+        is_page = any(route.matches(there)[0] is Match.FULL for route in OF_PAGES)
+        return (Match.FULL, {"endpoint": self.endpoint, "path_params": {}}) if is_page else (Match.NONE, {})
+
+
+def tidied(path: str) -> str:
+    """Return the path without slashes at its end, the channel in it in lower case."""
+    path = path.rstrip("/") or path
+    found = _CHANNEL.fullmatch(path)
+    return f"{found[1]}{found[2].lower()}{found[3]}" if found else path
+
+
+async def _lead(request: Request) -> Response:
+    path = quote(tidied(request.url.path))
+    return RedirectResponse(f"{path}?{request.url.query}" if request.url.query else path, 308)

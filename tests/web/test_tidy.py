@@ -1,0 +1,95 @@
+"""Addresses as people and programs type them, and what they send without being asked to."""
+
+import gzip
+
+import httpx
+import pytest
+
+from seaway.web.tidy import tidied
+from tests.conftest import Site
+from tests.support.packages import conda
+from tests.support.requests import bearer, raw_headers
+
+BROWSER = {"Accept": "text/html"}
+
+
+@pytest.mark.parametrize(
+    ("asked", "there"),
+    [
+        ("/channels/", "/channels"),
+        ("/channels//", "/channels"),
+        ("/channels/?q=a%2Fb", "/channels?q=a%2Fb"),
+        ("/search/?q=x", "/search?q=x"),
+        ("/channels/{channel}/", "/channels/{channel}"),
+        ("/channels/{CHANNEL}", "/channels/{channel}"),
+        ("/channels/{CHANNEL}/?sort=new", "/channels/{channel}?sort=new"),
+        ("/channels/{CHANNEL}/packages/demo/", "/channels/{channel}/packages/demo"),
+    ],
+)
+def test_a_page_is_found_at_an_untidy_address(site: Site, asked: str, there: str) -> None:
+    """One redirect, with the query, for GET and HEAD."""
+    name = site.new_channel()
+    names = {"channel": name, "CHANNEL": name.capitalize()}
+    with site.client() as http:
+        for method in ("GET", "HEAD"):
+            answer: httpx.Response = http.request(method, asked.format(**names), headers=BROWSER)
+            assert (308, there.format(**names)) == (answer.status_code, answer.headers["location"])
+
+
+@pytest.mark.parametrize(
+    "path", ["//evil.example/", "//evil.example/channels/", "/\\evil.example/", "/nowhere/x/", "/a/b/c/"]
+)
+def test_nothing_leads_to_another_host(site: Site, path: str) -> None:
+    """What is no page is led nowhere."""
+    with site.client() as http:
+        answer = http.send(http.build_request("GET", site.server.address + path, headers=BROWSER))
+    assert "location" not in answer.headers
+    assert answer.status_code in (401, 404)
+
+
+def test_a_tidy_path_stays() -> None:
+    """So nothing is led in a circle."""
+    for path in ("/", "/channels", "/channels/a/packages/B", "//"):
+        assert path == tidied(path)
+
+
+def test_capitals_in_a_channel_are_told(site: Site) -> None:
+    """A client hears why nothing is there."""
+    with site.client() as http:
+        assert "lower case" in http.get(f"/{site.new_channel().capitalize()}/noarch/repodata.json").text
+
+
+def test_what_browsers_ask_for_by_themselves(site: Site) -> None:
+    """An icon, and what robots may read."""
+    with site.client() as http:
+        icon = http.get(http.get("/favicon.ico").headers["location"])
+        robots = http.get("/robots.txt")
+    assert (200, "image/svg+xml") == (icon.status_code, icon.headers["content-type"])
+    assert (200, True) == (robots.status_code, "Disallow: /t/" in robots.text)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("DELETE", "/channels/new", "GET, HEAD, POST"),
+        ("PUT", "/signin", "GET, HEAD, POST"),
+        ("PUT", "/api/v1/uploads/x", "DELETE, HEAD, PATCH, POST"),
+        ("DELETE", "/chan/noarch/repodata.json", "GET, HEAD, OPTIONS"),
+    ],
+)
+def test_a_wrong_method_hears_all_that_there_are(site: Site, method: str, path: str, allowed: str) -> None:
+    """RFC 9110, 15.5.6: the header lists the methods of the address, of every route there."""
+    with site.client() as http:
+        answer = http.request(method, path)
+    assert (405, allowed) == (answer.status_code, answer.headers["allow"])
+
+
+@pytest.mark.parametrize("coding", ["gzip", "GZIP", "br", "zstd"])
+def test_a_coded_upload_is_refused_by_its_cause(site: Site, coding: str) -> None:
+    """Not as a broken package: nothing is wrong with the file."""
+    file, owner = conda(), site.people.user(site.new_name("owner"))
+    channel = site.new_channel(owner=owner)
+    headers = {**raw_headers(file), **bearer(site.people.key(owner)), "Content-Encoding": coding}
+    with site.client() as http:
+        answer = http.post(f"/api/v1/upload/{channel}", content=gzip.compress(file.content), headers=headers)
+    assert (400, True) == (answer.status_code, "Content-Encoding" in answer.text)
