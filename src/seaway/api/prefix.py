@@ -51,7 +51,9 @@ async def upload(request: Request) -> Response:
         incoming = _RawIncoming(request)
     force = request.query_params.get("force", "").lower() in ("true", "1")
     published = await publish(house.publishing, channel, incoming, by=by, force=force, least_size=least_size)
-    return problems.text(_sentence(published), 200 if published.replaced else 201, _revision(published.revision))
+    return problems.text(
+        _sentence(published), 200 if published.replaced or published.repeated else 201, _revision(published.revision)
+    )
 
 
 async def delete(request: Request) -> Response:
@@ -113,6 +115,8 @@ def _check_length(request: Request, limit: int, *, wrapping: int) -> int:
 
 def _sentence(published: Published) -> str:
     done = "replaced" if published.replaced else "is in the channel"
+    if published.repeated:
+        done = "was uploaded before with the same contents"
     sentence = f"{published.channel}/{published.subdir}/{published.file_name} {done}, revision {published.revision}."
     return " ".join([sentence, *(f"Warning: {warning}" for warning in published.warnings)])
 

@@ -24,6 +24,7 @@ class ExistingFile:
     sha256: bytes
     uploaded_on: str
     may_overwrite: bool
+    is_own: bool  # the same user or workflow uploaded it
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,18 @@ class Facts:
     is_attested: bool | None  # None while it is not known
     room: Room
     grows_by: int = 0  # the bytes that the channel will hold more
+
+
+def is_repeated(sha256: bytes | None, facts: Facts) -> bool:
+    """Whether the uploader sends a file again that is there: the answer to the first time may have been lost."""
+    existing = facts.existing
+    return (
+        existing is not None
+        and existing.is_own
+        and existing.state is not State.DELETED
+        and existing.sha256 == sha256
+        and not facts.force
+    )
 
 
 def admit(file_name: FileName, sha256: bytes | None, facts: Facts) -> None:

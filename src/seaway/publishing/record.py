@@ -5,7 +5,9 @@ lines, the record of uploads.
 1. Each upload is admitted or refused by what the transaction sees, before anything is written for it.
 2. Two that want the same name, or names that look alike, are judged one after the other, as if the first was there.
 3. The number of statements depends neither on the channel nor on how many are recorded together, but for new subdirs
-   and names, names that say another summary, and overwritten files.
+   and names, names that say another summary, overwritten files, and attested files that are sent again.
+4. The same bytes from the same uploader again change nothing and are told the revision that shows them, so that an
+   answer that was lost is no failure.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -75,6 +77,7 @@ class Recorded:
     revision: int
     replaced: bool
     warnings: tuple[str, ...]
+    repeated: bool = False  # it was there already (invariant 4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +107,7 @@ class _Known:
 _TAKEN = (
     select(
         files.c.id, files.c.file_name, files.c.state, files.c.section, files.c.sha256, files.c.indexed_at,
-        files.c.uploaded_by, files.c.size, subdirs.c.name.label("subdir"),
+        files.c.uploaded_by, files.c.uploaded_as, files.c.size, subdirs.c.name.label("subdir"), subdirs.c.revision,
     )
     .join(subdirs, subdirs.c.id == files.c.subdir_id)
     .where(
@@ -231,6 +234,9 @@ def _record_apart(
     file_names = {submission.place[1] for _, submission in allowed}
     names = {submission.candidate.file_name.name for _, submission in allowed}
     known = _look_up(tx, channel_id, file_names, names, user_quota)
+    repeated = _repeated(tx, channel, channel_id, known, accesses, allowed)
+    outcomes.update(repeated)
+    allowed = [one for one in allowed if one[0] not in repeated]
     admitted, refusals = _judge(now_ms, channel, known, accesses, allowed)
     revisions = _write(tx, now_ms, channel_id, known, admitted, whole_document_limit)
     audit.write_all(tx, [_audit_line(now_ms, channel, one) for one in admitted])
@@ -238,6 +244,32 @@ def _record_apart(
     publisher_uploads.note(tx, now_ms, teller, channel_id, [one.submission.by for one in admitted])
     recorded = {one.number: _recorded(one, revisions[one.number]) for one in admitted}
     return {**outcomes, **refusals, **recorded}
+
+
+def _repeated(
+    tx: Tx,
+    channel: str,
+    channel_id: int,
+    known: _Known,
+    accesses: Mapping[Principal, Access],
+    submissions: Sequence[_Numbered],
+) -> dict[int, Recorded]:
+    """Files that are there already and come again from their uploaders (invariant 4)."""
+    taken = {(row.subdir, row.file_name): row for row in known.taken}
+    found: dict[int, Recorded] = {}
+    for number, one in submissions:
+        row = taken.get(one.place)
+        if row is None:
+            continue
+        facts = _facts_of(known, channel, row, accesses[one.by], one)
+        if not admit.is_repeated(one.candidate.hashes.sha256, facts):
+            continue
+        # An attestation of a file that has none would be lost, so that this is a conflict.
+        if one.attested is None or sidecars.current(tx, channel_id, *one.place) is not None:
+            is_yanked = row.state == State.YANKED.value
+            warnings = ("The file is yanked; unyank it to list it again.",) if is_yanked else ()
+            found[number] = Recorded(row.revision, replaced=False, warnings=warnings, repeated=True)
+    return found
 
 
 def _require_all(
@@ -268,15 +300,7 @@ def _judge(
     for number, one in submissions:
         candidate, row = one.candidate, taken.get(one.place)
         room = room.after(-one.in_pieces)  # its pieces go when it is recorded
-        facts = _facts(
-            known,
-            f"{channel}/{candidate.subdir}",
-            None if row is None else _existing(row, accesses[one.by], one.by),
-            candidate.file_name,
-            one.by,
-            force=one.force,
-            is_attested=one.attested is not None,
-        )
+        facts = _facts_of(known, channel, row, accesses[one.by], one)
         facts = replace(facts, room=room, grows_by=candidate.hashes.size - _visible_size(row))
         try:
             require_package(one.by, accesses[one.by], channel, candidate.file_name.name)
@@ -349,6 +373,18 @@ def _facts(
     )
 
 
+def _facts_of(known: _Known, channel: str, row: Row | None, access: Access, one: Submission) -> Facts:  # type: ignore[type-arg]
+    return _facts(
+        known,
+        f"{channel}/{one.candidate.subdir}",
+        None if row is None else _existing(row, access, one.by),
+        one.candidate.file_name,
+        one.by,
+        force=one.force,
+        is_attested=one.attested is not None,
+    )
+
+
 def _visible_size(row: Row | None) -> int:  # type: ignore[type-arg]
     """The bytes that go when this file is replaced."""
     return 0 if row is None or row.state == State.DELETED.value else row.size
@@ -359,8 +395,14 @@ def _existing(row: Row, access: Access, by: Principal) -> ExistingFile:  # type:
     name = filename.parse(row.file_name).name
     verdict = permissions.decide(by, Action.OVERWRITE, access, own_file=own, package=name)
     uploaded = datetime.fromtimestamp(row.indexed_at / 1000, UTC)
+    by_workflow = by.workflow is not None and row.uploaded_by is None and row.uploaded_as == by.actor.name
     return ExistingFile(
-        row.id, State(row.state), row.sha256, f"{uploaded:%Y-%m-%d}", may_overwrite=verdict is Verdict.ALLOWED
+        row.id,
+        State(row.state),
+        row.sha256,
+        f"{uploaded:%Y-%m-%d}",
+        may_overwrite=verdict is Verdict.ALLOWED,
+        is_own=own or by_workflow,
     )
 
 
