@@ -416,6 +416,7 @@ files = Table(
     _belongs_to("package_id", "packages.id"),
     Column("file_name", _name(211), nullable=False),
     Column("state", String(8), nullable=False),  # listed, yanked, deleted (the name stays taken)
+    Column("yank_reason", Text, nullable=False, server_default=""),  # of a yanked file, if one was given
     Column("section", String(16), nullable=False),
     Column("version", String(64), nullable=False),
     Column("size", BigInteger, nullable=False),

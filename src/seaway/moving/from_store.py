@@ -507,6 +507,7 @@ def _file_row(place: ManifestPlace, file: FileEntry) -> dict[str, Any]:
         "package_id": place.package_id,
         "file_name": file.file_name,
         "state": file.state.value,
+        "yank_reason": file.yank_reason,
         "section": file.section.value,
         "version": file.version,
         "size": file.size,

@@ -65,6 +65,7 @@ class FileEntry(Struct, frozen=True, forbid_unknown_fields=True):
     record: bytes
     about: bytes
     attestations: list[AttestationEntry]
+    yank_reason: _Text = ""
 
     @property
     def is_there(self) -> bool:

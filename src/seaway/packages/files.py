@@ -31,6 +31,7 @@ class FileSummary:
     sha256: str
     indexed_at_ms: int
     uploaded_by: str
+    yank_reason: str
 
     @property
     def version(self) -> str:
@@ -147,6 +148,7 @@ def _summaries(channel_id: int) -> Select[Any]:
             files.c.id, packages.c.name.label("package"), subdirs.c.name.label("subdir"), files.c.file_name,
             files.c.state, files.c.size, files.c.sha256, files.c.indexed_at,
             func.coalesce(users.c.name, files.c.uploaded_as).label("uploaded_by"),
+            files.c.yank_reason,
         )
         .join(subdirs, subdirs.c.id == files.c.subdir_id)
         .join(packages, packages.c.id == files.c.package_id)
@@ -160,5 +162,5 @@ def _summary(row: Row[Any]) -> FileSummary:
     uploaded_by = _KEY_NAME.sub("", row.uploaded_by)
     return FileSummary(
         row.id, row.package, row.subdir, row.file_name, State(row.state), row.size, row.sha256.hex(), row.indexed_at,
-        uploaded_by,
+        uploaded_by, row.yank_reason,
     )  # fmt: skip

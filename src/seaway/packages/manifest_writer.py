@@ -492,6 +492,7 @@ _FILES = select(
     raw(files.c.sha256).label("sha256"),
     files.c.indexed_at,
     files.c.uploaded_as,
+    files.c.yank_reason,
     raw(files.c.record).label("record"),
     raw(files.c.about).label("about"),
 )
@@ -532,6 +533,7 @@ def _file_entries(tx: Tx, subdir_id: int, package_ids: Sequence[int]) -> dict[in
                 record=row.record,
                 about=row.about,
                 attestations=sidecars.get(row.file_name, []),
+                yank_reason=row.yank_reason,
             )
         )
     return entries

@@ -471,6 +471,7 @@ def _write_files(
             "package_id": package_ids[candidate.file_name.name],
             "file_name": str(candidate.file_name),
             "state": State.LISTED.value,
+            "yank_reason": "",
             "section": candidate.section.value,
             "version": candidate.file_name.version,
             "size": candidate.hashes.size,
