@@ -60,6 +60,7 @@ TOLD: dict[tuple[str, ...], Any] = {
         "members": [{"user": "ada", "role": "owner"}, {"user": "bob", "role": "contributor"}],
     },
     ("channel", "set", "tools", "--private", "--refuse-lookalikes"): {"public": False, "refuses_lookalikes": True},
+    ("channel", "set", "tools", "--never-overwrite"): {"allows_overwrite": False},
     ("channel", "transfer", "tools", "bob"): {"name": "tools", "owner": "bob"},
     ("channel", "remove", "tools", "--yes"): {"name": "tools", "packages": 1},
     ("member", "add", "tools", "bob", "--role", "viewer"): {"channel": "tools", "user": "bob", "role": "viewer"},

@@ -226,6 +226,23 @@ def test_a_file_that_exists_is_not_replaced(site: Site, http: httpx.Client, chan
     assert GOOD.content == http.get(f"/{channel.name}/noarch/{GOOD.name}").content
 
 
+def test_a_channel_may_never_overwrite_files(site: Site, http: httpx.Client, channel: Channel) -> None:
+    """Neither by force nor after a deletion does a name get other bytes, so that caches keep files; else they ask."""
+    url, sent = f"/{channel.name}/noarch/{GOOD.name}", {"content": changed().content}
+    headers = {"X-File-Name": GOOD.name, **bearer(channel.owner)}
+    upload(http, channel.name, GOOD, channel.owner)
+    assert "public, max-age=0, must-revalidate" == http.get(url).headers["cache-control"]
+    with site.people.seaway.database.write_site() as tx:
+        channels.change(tx, 0, OPERATOR, channel.name, allows_overwrite=False)
+    assert "public, max-age=31536000, immutable" == http.get(url).headers["cache-control"]
+    forced = http.post(f"/api/v1/upload/{channel.name}", params={"force": "true"}, headers=headers, **sent)
+    assert (403, True) == (forced.status_code, "does not allow files to be overwritten" in forced.text)
+    assert GOOD.content == http.get(url).content
+    http.delete(f"/api/v1/delete/{channel.name}/noarch/{GOOD.name}", headers=bearer(channel.owner)).raise_for_status()
+    again = http.post(f"/api/v1/upload/{channel.name}", headers=headers, **sent)
+    assert (403, True) == (again.status_code, "was deleted" in again.text)
+
+
 @pytest.mark.parametrize("announced", [True, False])
 def test_the_same_file_from_the_same_uploader_is_no_failure(
     site: Site, http: httpx.Client, channel: Channel, announced: bool

@@ -38,6 +38,7 @@ from sqlalchemy import (
     UniqueConstraint,
     false,
     text,
+    true,
 )
 
 metadata = MetaData(
@@ -252,6 +253,7 @@ channels = Table(
     Column("description", Text, nullable=False),
     Column("is_public", Boolean, nullable=False),
     Column("refuses_lookalikes", Boolean, nullable=False),
+    Column("allows_overwrite", Boolean, nullable=False, server_default=true()),  # else a name never gets other bytes
     Column("quota_bytes", BigInteger),  # NULL: no limit of its own
     Column("only_publishers", Boolean, nullable=False, server_default=false()),  # keys and browsers do not upload
     Column("attestations", String(8), nullable=False, server_default="optional"),  # off, optional, required

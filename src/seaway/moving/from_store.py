@@ -405,6 +405,7 @@ class _Filling:
                 "description": manifest.description,
                 "is_public": False,
                 "refuses_lookalikes": manifest.refuses_lookalikes,
+                "allows_overwrite": manifest.allows_overwrite,
                 "quota_bytes": manifest.quota_bytes,
                 "only_publishers": manifest.only_publishers,
                 "attestations": manifest.attestations.value,

@@ -100,6 +100,7 @@ class ChannelManifest(Struct, frozen=True, forbid_unknown_fields=True):
     created_at: _Number
     logo: _Digest | None
     logo_size: _Number
+    allows_overwrite: bool = True
 
 
 class _Head(Struct):

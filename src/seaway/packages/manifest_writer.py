@@ -417,6 +417,7 @@ def _channel_manifest(row: Row[Any]) -> ChannelManifest:
         created_at=row.created_at,
         logo=row.logo,
         logo_size=row.logo_size or 0,
+        allows_overwrite=row.allows_overwrite,
     )
 
 

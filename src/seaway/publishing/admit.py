@@ -40,6 +40,7 @@ class Facts:
     by_workflow: bool
     is_attested: bool | None  # None while it is not known
     room: Room
+    allows_overwrite: bool
     grows_by: int = 0  # the bytes that the channel will hold more
 
 
@@ -96,6 +97,11 @@ def _admit_attested(file_name: FileName, facts: Facts) -> None:
 def _admit_again(file_name: FileName, sha256: bytes | None, existing: ExistingFile, facts: Facts) -> None:
     """A name that is taken: published files do not change, unless someone with the right says so."""
     if existing.state is State.DELETED:
+        if not facts.allows_overwrite:
+            raise NotAllowed(
+                f"{facts.where}/{file_name} was deleted, and the channel never gives a name to another file.",
+                "Raise the build number.",
+            )
         if not existing.may_overwrite:
             raise NotAllowed(
                 f"{facts.where}/{file_name} was deleted, and lock files may still name it.",
@@ -112,6 +118,11 @@ def _admit_again(file_name: FileName, sha256: bytes | None, existing: ExistingFi
         raise AlreadyThere(
             f"{facts.where}/{file_name} was uploaded on {existing.uploaded_on}{differs}.",
             "Published files do not change: raise the build number and upload again.",
+        )
+    if not facts.allows_overwrite:
+        raise NotAllowed(
+            f"{facts.where}/{file_name} exists, and the channel does not allow files to be overwritten.",
+            "Raise the build number, or ask the owner of the channel to allow it in its settings.",
         )
     if not existing.may_overwrite:
         raise NotAllowed(

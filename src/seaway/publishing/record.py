@@ -101,6 +101,7 @@ class _Known:
     summaries: dict[str, str]  # of each name
     chain: Chain
     room: Room
+    allows_overwrite: bool
 
 
 # Statements of every upload are made once: building one costs more than SQLite needs to run it.
@@ -117,7 +118,7 @@ _TAKEN = (
 )  # fmt: skip
 _ALIKE = (
     select(
-        channel_rows.c.refuses_lookalikes, *quotas.ROOM,
+        channel_rows.c.refuses_lookalikes, channel_rows.c.allows_overwrite, *quotas.ROOM,
         packages.c.id, packages.c.name, packages.c.folded_name, packages.c.summary,
         channel_rows.c.attestations, upload_chains.c.count.label("chain_count"), upload_chains.c.head,
     )
@@ -346,7 +347,9 @@ def _look_up(
     summaries = {row.name: row.summary for row in alike if row.id is not None}
     attestations = Attestations(first.attestations)
     room = quotas.room_of(first)
-    return _Known(taken, first.refuses_lookalikes, attestations, by_folded, summaries, chain, room)
+    return _Known(
+        taken, first.refuses_lookalikes, attestations, by_folded, summaries, chain, room, first.allows_overwrite
+    )
 
 
 def _facts(
@@ -370,6 +373,7 @@ def _facts(
         by_workflow=by.workflow is not None,
         is_attested=is_attested,
         room=known.room,
+        allows_overwrite=known.allows_overwrite,
     )
 
 

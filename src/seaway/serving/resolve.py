@@ -283,11 +283,15 @@ _NAME_OF_SHARD = (
     .limit(1)
 )
 _PACKAGE = (
-    select(files.c.id, files.c.sha256, files.c.size, damaged_blobs.c.problem, damaged_blobs.c.found_at)
+    select(
+        files.c.id, files.c.sha256, files.c.size, damaged_blobs.c.problem, damaged_blobs.c.found_at,
+        channel_rows.c.allows_overwrite,
+    )
     .join(subdirs, subdirs.c.id == files.c.subdir_id)
+    .join(channel_rows, channel_rows.c.id == subdirs.c.channel_id)
     .outerjoin(damaged_blobs, damaged_blobs.c.sha256 == files.c.sha256)
     .where(*_OF_SUBDIR, files.c.file_name == bindparam("name_of_file"), files.c.state != State.DELETED.value)
-)
+)  # fmt: skip
 
 
 def _shard(house: Reading, tx: Tx, access: Access, channel: str, subdir: str, digest: str) -> Answer | Unbuilt:
@@ -358,7 +362,7 @@ def _package(house: Reading, tx: Tx, access: Access, subdir: str, file_name: str
         etag=row.sha256.hex(),
         size=row.size,
         media_type=_BYTES,
-        keep=Keep.NEVER,
+        keep=Keep.NEVER if row.allows_overwrite else Keep.FOR_EVER,
         is_public=access.is_public,
         blob_key=keys.blob(row.sha256),
         is_package=True,

@@ -1,4 +1,5 @@
-"""What is kept against loss and damage: marks of manifests, blobs that a rebuild kept, damaged blobs, checksums of fragments; reasons of yanks."""
+"""What is kept against loss and damage: marks of manifests, blobs that a rebuild kept, damaged blobs, checksums of fragments; reasons of yanks;
+whether files of a channel may be overwritten."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -31,5 +32,6 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("sha256", name="pk_damaged_blobs"),
     )
     op.create_index("ix_resumable_uploads_channel_id", "resumable_uploads", ["channel_id"])
+    op.add_column("channels", sa.Column("allows_overwrite", sa.Boolean(), nullable=False, server_default=sa.true()))
     op.add_column("files", sa.Column("yank_reason", sa.Text(), nullable=False, server_default=""))
     op.add_column("shards", sa.Column("checksum", sa.BigInteger(), nullable=True))
