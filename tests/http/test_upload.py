@@ -226,6 +226,23 @@ def test_a_file_that_exists_is_not_replaced(site: Site, http: httpx.Client, chan
     assert GOOD.content == http.get(f"/{channel.name}/noarch/{GOOD.name}").content
 
 
+def test_a_refused_overwrite_names_the_cure_for_the_credential(
+    site: Site, http: httpx.Client, channel: Channel
+) -> None:
+    """A key is told the mode, and whoever has too low a role is told that, not to use another key."""
+    upload(http, channel.name, GOOD, channel.owner)
+    narrow = site.people.key(site.people.by_key(channel.owner).name, mode=Mode.READ_WRITE)
+    for key, expected in ((narrow, "READ_WRITE_DELETE"), (channel.contributor, "files that they uploaded")):
+        answer = http.post(
+            f"/api/v1/upload/{channel.name}",
+            params={"force": "true"},
+            content=changed().content,
+            headers={"X-File-Name": GOOD.name, **bearer(key)},
+        )
+        assert 403 == answer.status_code
+        assert expected in answer.text
+
+
 def test_a_channel_may_never_overwrite_files(site: Site, http: httpx.Client, channel: Channel) -> None:
     """Neither by force nor after a deletion does a name get other bytes, so that caches keep files; else they ask."""
     url, sent = f"/{channel.name}/noarch/{GOOD.name}", {"content": changed().content}

@@ -24,6 +24,7 @@ class ExistingFile:
     sha256: bytes
     uploaded_on: str
     may_overwrite: bool
+    cure: str  # what would let this credential overwrite it, where it may not
     is_own: bool  # the same user or workflow uploaded it
 
 
@@ -127,5 +128,5 @@ def _admit_again(file_name: FileName, sha256: bytes | None, existing: ExistingFi
     if not existing.may_overwrite:
         raise NotAllowed(
             f"{facts.where}/{file_name} exists, and this credential may not overwrite it.",
-            "Use a key with the mode READ_WRITE_DELETE of the owner, or of the contributor who uploaded the file.",
+            existing.cure,
         )

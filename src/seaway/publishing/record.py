@@ -406,6 +406,7 @@ def _existing(row: Row, access: Access, by: Principal) -> ExistingFile:  # type:
         row.sha256,
         f"{uploaded:%Y-%m-%d}",
         may_overwrite=verdict is Verdict.ALLOWED,
+        cure="" if verdict is Verdict.ALLOWED else permissions.cure(by, Action.OVERWRITE, access),
         is_own=own or by_workflow,
     )
 
