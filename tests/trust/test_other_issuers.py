@@ -1,13 +1,15 @@
 """Issuers that are told apart by configuration, and what is looked up at GitHub when a publisher is saved."""
 
+from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from seaway.accounts.principal import OPERATOR
+from seaway.accounts.principal import OPERATOR, Workflow
 from seaway.errors import Unavailable
 from seaway.trust import issuers
-from seaway.trust.claims import circleci
+from seaway.trust.claims import circleci, generic
 from seaway.trust.claims.known import kind_of
 from seaway.trust.issuers import BUILT_IN
 from seaway.trust.owners import with_owner_id
@@ -56,6 +58,22 @@ def test_a_project_of_circleci_by_the_root_issuer(here: Trusting) -> None:
 
     assert "invalid-publisher" == here.mint(other).json()["code"]
     assert 200 == here.read("harbour", here.minted(issuer.token(said)))
+
+
+def test_an_optional_claim_may_be_null() -> None:
+    """A step of Buildkite without a key has the claim with null; a publisher that names a step does not fit it."""
+    kind = kind_of("buildkite", "")
+    kind.require_claims({**BUILDKITE, "step_key": None})
+    with pytest.raises(TokenRefused):
+        kind.require_claims({**BUILDKITE, "step_key": 7})
+
+
+def test_the_manual_names_what_rules_can_store() -> None:
+    """Each is a field of what is kept with uploads."""
+    assert set(generic.STORED) <= {field.name for field in fields(Workflow)}
+    manual = (Path(__file__).parents[2] / "docs/operate/issuers.md").read_text()
+    line = next(line for line in manual.split("\n") if line.startswith("| `stored` |"))
+    assert line.split("`")[3::2] == list(generic.STORED)
 
 
 BROKEN: dict[str, tuple[str, Any]] = {
