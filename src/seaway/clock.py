@@ -9,6 +9,9 @@ MINUTE_MS = 60 * SECOND_MS
 HOUR_MS = 60 * MINUTE_MS
 DAY_MS = 24 * HOUR_MS
 
+# The clocks of machines may differ by minutes; a stored time that lies further ahead was written by a wrong clock.
+CLOCK_TOLERANCE_MS = 10 * MINUTE_MS
+
 
 class Clock(Protocol):
     """Tells the time of day."""

@@ -16,6 +16,7 @@ class Outcome(Enum):
 
     PUBLISHED = "published"
     REPLACED = "replaced"
+    REPEATED = "repeated"  # the same bytes from the same uploader again
     REFUSED = "refused"  # for a reason that lies with the file or the asker
     FAILED = "failed"  # for a reason that lies with us
     BROKEN_OFF = "broken-off"  # the client hung up, or nobody foresaw it: then the request's status is 500

@@ -47,6 +47,19 @@ async def first_step(folk: Folk, name: str = "ada", client: Client = HOME) -> st
     return found.flow
 
 
+async def test_a_code_used_under_a_wrong_clock_bars_no_code_of_today(folk: Folk, clock: TurnedClock) -> None:
+    """Case: the last step that was used lies years ahead after the clock is set back; a code still works only once."""
+    phone, _ = await enrol(folk)
+    clock.move(20_000 * HOUR_MS)
+    await signing_in.second_factor(folk.house, await first_step(folk), phone.code(), HOME)
+    clock.move(-20_000 * HOUR_MS)
+    signed_in = await signing_in.second_factor(folk.house, await first_step(folk), phone.code(), HOME)
+    assert folk.is_good(signed_in.secret)
+    again = await first_step(folk)
+    with pytest.raises(BadCredential):
+        await signing_in.second_factor(folk.house, again, phone.code(), HOME)
+
+
 async def test_an_app_is_asked_for_its_code(folk: Folk) -> None:
     """The password alone opens nothing any more; with the code it does."""
     phone, _ = await enrol(folk)

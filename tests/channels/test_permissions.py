@@ -215,7 +215,9 @@ def test_a_tool_whose_login_is_too_narrow_is_told_how_to_widen_it() -> None:
     error = refusal(by, Action.DELETE, access("owner", public=False))
 
     assert "The login of rattler" in error.message
-    assert "channel:delete" in error.hint
+    assert "--oauth-scope channel:delete" in error.hint
+    assert "key" not in error.hint
+    assert "browser" in refusal(by, Action.MANAGE, access("owner", public=False)).hint
     assert "browser" in refusal(by, Action.REMOVE, access("owner", public=False)).hint
 
 

@@ -60,10 +60,17 @@ TOLD: dict[tuple[str, ...], Any] = {
         "members": [{"user": "ada", "role": "owner"}, {"user": "bob", "role": "contributor"}],
     },
     ("channel", "set", "tools", "--private", "--refuse-lookalikes"): {"public": False, "refuses_lookalikes": True},
+    ("channel", "set", "tools", "--never-overwrite"): {"allows_overwrite": False},
     ("channel", "transfer", "tools", "bob"): {"name": "tools", "owner": "bob"},
     ("channel", "remove", "tools", "--yes"): {"name": "tools", "packages": 1},
     ("member", "add", "tools", "bob", "--role", "viewer"): {"channel": "tools", "user": "bob", "role": "viewer"},
     ("member", "remove", "tools", "bob"): {"channel": "tools", "user": "bob", "role": None},
+    ("file", "yank", "tools", "noarch/demo-1.0-h1_0.conda", "--reason", "a leak"): {
+        "channel": "tools", "file": "noarch/demo-1.0-h1_0.conda", "state": "yanked", "reason": "a leak",
+    },
+    ("file", "unyank", "tools", "noarch/demo-1.0-h1_0.conda"): {
+        "channel": "tools", "file": "noarch/demo-1.0-h1_0.conda", "state": "listed",
+    },
     ("group", "add", "night-watch", "--manager", "bob", "--description", "D"): {
         "name": "night-watch", "description": "D", "users": 1,
     },
@@ -258,6 +265,8 @@ WRONG = {
     ("member", "add", UNKNOWN, "bob"): ("not-found", UNKNOWN),
     ("member", "add", "tools", "ada"): ("conflict", "exactly one owner"),
     ("member", "remove", "tools", "ada"): ("conflict", "always has an owner"),
+    ("file", "yank", "tools", "demo-1.0-h1_0.conda"): ("malformed", "SUBDIR/FILE"),
+    ("file", "unyank", "tools", "noarch/gone-1.0-0.conda"): ("not-found", "no such file"),
     ("group", "add", "crew", "--manager", "bob"): ("name-taken", "crew"),
     ("group", "add", "a/b", "--manager", "bob"): ("name-taken", "a/b"),
     ("group", "add", "deck", "--manager", UNKNOWN): ("not-found", UNKNOWN),

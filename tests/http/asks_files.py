@@ -17,8 +17,6 @@ INDEX_DOCUMENTS = (
     "noarch/run_exports.json.zst",
     "noarch/repodata_shards.msgpack.zst",
     "linux-64/repodata_shards.msgpack.zst",
-    "notices.json",
-    "channeldata.json",
 )
 
 
@@ -139,8 +137,15 @@ def _going_on_with_an_upload(stage: Stage, _who: str) -> Iterable[Ask]:
 
 @builds("GET /{path:path}", "HEAD /{path:path}", "OPTIONS /{path:path}")
 def _reading(stage: Stage, _who: str) -> Iterable[Ask]:
-    """Every kind of thing that a channel holds."""
-    for path in (*INDEX_DOCUMENTS, f"noarch/{stage.kept.name}", stage.shard):
+    """Index documents and a shard."""
+    for path in (*INDEX_DOCUMENTS, stage.shard):
+        yield Ask(f"/{stage.channel}/{path}")
+
+
+@builds("GET /{path:path} #outside-the-index", "HEAD /{path:path} #outside-the-index")
+def _reading_other_files(stage: Stage, _who: str) -> Iterable[Ask]:
+    """Everything else that a channel holds."""
+    for path in ("notices.json", "channeldata.json", f"noarch/{stage.kept.name}"):
         yield Ask(f"/{stage.channel}/{path}")
 
 

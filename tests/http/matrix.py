@@ -35,9 +35,11 @@ Called by GitHub, where reports of leaks are wanted; here they are not
 POST /api/github/secret-scanning                          404       404       404       404       404       404       404       404       404       404       404
 
 Called by solvers
-GET /{path:path}                                          200/401   200/404   200       200       200       200       200       200       200       200/404   200/401
-HEAD /{path:path}                                         200/401   200/404   200       200       200       200       200       200       200       200/404   200/401
-GET /{path:path} #key-in-path                             200/401   200/404   200       200       200       200       200       200       200       200/404   200/401
+GET /{path:path}                                          200/401   200/403   200       200       200       200       200       200       200       200/403   200/401
+GET /{path:path} #outside-the-index                       200/401   200/404   200       200       200       200       200       200       200       200/404   200/401
+HEAD /{path:path}                                         200/401   200/403   200       200       200       200       200       200       200       200/403   200/401
+HEAD /{path:path} #outside-the-index                      200/401   200/404   200       200       200       200       200       200       200       200/404   200/401
+GET /{path:path} #key-in-path                             200/401   200/403   200       200       200       200       200       200       200       200/403   200/401
 OPTIONS /{path:path}                                      204       204       204       204       204       204       204       204       204       204       204
 
 Called by tools that people log in

@@ -263,6 +263,17 @@ def shown(site: Site, method: str, path: str, channel: str, headers: dict[str, s
     return answer.status, told, answer.body.replace(channel.encode(), b"*")
 
 
+def test_no_credential_is_told_that_there_are_no_shards(site: Site, http: httpx.Client, private: Channel) -> None:
+    """rattler remembers a 404 of the shard index for good: 403, before the channel exists and before access is granted."""
+    for channel in (private.name, site.new_name("later")):
+        for name in ("repodata_shards.msgpack.zst", "repodata.json", f"shards/{'ab' * 32}.msgpack.zst"):
+            url = f"/{channel}/noarch/{name}"
+            found = [http.request(method, url, headers=bearer(private.stranger)) for method in ("GET", "HEAD")]
+            assert [403, 403] == [answer.status_code for answer in found]
+            assert 401 == http.get(url).status_code
+            assert 403 == http.get(f"/t/{private.stranger}{url}").status_code
+
+
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
 def test_no_refusal_names_the_channel(http: httpx.Client, private: Channel, method: str, path: str) -> None:
@@ -457,10 +468,13 @@ def test_what_is_so_already_changes_nothing(http: httpx.Client, channel: Channel
 
 
 def test_a_yanked_file_keeps_its_name(http: httpx.Client, channel: Channel) -> None:
-    """A yanked file still exists: its name is taken."""
+    """A yanked file still exists: its name is taken, and its uploader is told that it is yanked."""
     upload(http, channel.name, LISTED, channel.owner)
     http.post(f"/api/v1/yank/{channel.name}/noarch/{LISTED.name}", headers=bearer(channel.owner))
-    assert 409 == upload(http, channel.name, LISTED, channel.owner).status_code
+    assert 409 == upload(http, channel.name, LISTED, channel.contributor).status_code
+    again = upload(http, channel.name, LISTED, channel.owner)
+    assert 200 == again.status_code
+    assert "is yanked" in again.text
 
 
 def test_a_deleted_name_needs_the_right_to_overwrite(http: httpx.Client, channel: Channel) -> None:

@@ -114,11 +114,14 @@ def test_a_refusal_is_that_of_an_upload_in_one_piece(http: httpx.Client, site: S
 
 
 def test_a_file_that_exists_is_refused_before_its_bytes(http: httpx.Client, channel: Channel) -> None:
-    """Who announces the hash is told at once; who may overwrite and says so is not refused."""
+    """Whoever announces the hash of a file of another user is told at once, but with force; the uploader is not refused."""
     for more in ({}, {"force": "true"}):
         location = begin(http, channel.name, channel.owner, sha256=FILE.sha256, **more).headers["location"]
         assert 204 == send(http, location, channel.owner, 0, FILE.content).status_code
-        assert 409 == begin(http, channel.name, channel.owner, sha256=FILE.sha256).status_code
+        assert 409 == begin(http, channel.name, channel.contributor, sha256=FILE.sha256).status_code
+    location = begin(http, channel.name, channel.owner, sha256=FILE.sha256).headers["location"]
+    again = send(http, location, channel.owner, 0, FILE.content)
+    assert (204, "2") == (again.status_code, again.headers["seaway-revision"])
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from seaway.database.tables import packages as package_rows
 from seaway.errors import Unavailable
 from seaway.indexing.rows import State
 from seaway.jobs.runner import Runner
-from seaway.packages import channel_manifests
+from seaway.packages import channel_manifests, removal
 from seaway.packages.channel_manifests import NameManifest, decode_channel, decode_name
 from seaway.packages.manifest_writer import WRITING, Written, forget_marks, write_changes
 from seaway.server.duties import PERIODS_MS, WRITE_MANIFESTS, Duties
@@ -181,6 +181,15 @@ def test_each_change_of_files_is_followed(
 
     assert expected == states(seaway)
     assert below_its_id(seaway) == fresh(seaway)
+
+
+def test_the_reason_of_a_yank_is_followed(seaway: Seaway, channel: Channel) -> None:
+    """Also one that changes while the file stays yanked."""
+    channel.put(A)
+    for reason in ("a leak", "wrong license"):
+        removal.yank(seaway.house.removing, OPERATOR, channel.name, "noarch", A.name, reason=reason)
+        run(seaway)
+        assert [reason] == [file.yank_reason for file in names(seaway)["demo", "noarch", "a"].files]
 
 
 def test_an_overwrite_is_followed(seaway: Seaway, channel: Channel) -> None:

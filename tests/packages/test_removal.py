@@ -71,6 +71,47 @@ async def test_a_yanked_file_keeps_the_time_of_its_first_indexing(
     assert before == await record(http)
 
 
+async def test_the_reason_of_a_yank_is_kept_shown_and_audited(
+    seaway: Seaway, http: httpx.AsyncClient, channel: str, people: People
+) -> None:
+    """Given in a JSON body, a form or the query; another yank may change it, and unyanking ends it but in the log."""
+    await publish_file(seaway, channel, FILE)
+    headers = {"Authorization": f"Bearer {people.key('owner')}"}
+    shown, url = f"/api/v1/channels/{channel}/files/noarch/{FILE.name}", f"{channel}/noarch/{FILE.name}"
+
+    async def reason_after(act: str, **request: Any) -> str | None:
+        answer = await http.post(f"/api/v1/{act}/{url}", headers=headers, **request)
+        assert answer.status_code == 200, answer.text
+        return (await http.get(shown)).json()["yank_reason"]
+
+    assert "wrong license" == await reason_after("yank", json={"reason": " wrong \n license "})
+    assert "wrong license" == await reason_after("yank")
+    assert "it crashes" == await reason_after("yank", data={"reason": "it crashes"})
+    assert "a leak" == await reason_after("yank", params={"reason": "a leak"})
+    assert await reason_after("unyank") is None
+    assert await reason_after("yank") is None
+    with seaway.database.read() as tx:
+        details = tx.execute(
+            select(audit.c.detail).where(audit.c.action == "file.yanked").order_by(audit.c.id)
+        ).scalars()
+        reasons = [json.loads(detail).get("reason") for detail in details]
+    assert ["wrong license", "it crashes", "a leak", None] == reasons
+    assert [] == list(check(seaway))
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"reason": 1}', b"why not", b'{"reason": "a\\u0000b"}', b'{"reason": "%s"}' % (b"x" * 501)]
+)
+async def test_a_reason_that_cannot_be_kept_yanks_nothing(
+    seaway: Seaway, http: httpx.AsyncClient, channel: str, people: People, body: bytes
+) -> None:
+    await publish_file(seaway, channel, FILE)
+    headers = {"Authorization": f"Bearer {people.key('owner')}"}
+    answer = await http.post(f"/api/v1/yank/{channel}/noarch/{FILE.name}", headers=headers, content=body)
+    assert 400 == answer.status_code
+    assert [] == (await repodata(http))["removed"]
+
+
 async def test_new_bytes_under_an_old_name_are_a_new_file(
     seaway: Seaway, http: httpx.AsyncClient, channel: str, clock: TurnedClock
 ) -> None:

@@ -1,6 +1,7 @@
 """Uploads with attestations: verified before they are recorded, kept to the byte, and told of in the index."""
 
 import hashlib
+from dataclasses import replace
 
 import msgspec
 import pytest
@@ -13,6 +14,7 @@ from seaway.channels.channels import Attestations
 from seaway.cli.check import check
 from seaway.conda.refusals import Reason, Refused
 from seaway.database.tables import attestations, audit, files
+from seaway.errors import AlreadyThere
 from seaway.indexing import rebuild
 from seaway.indexing.rows import get_subdir
 from seaway.packages import removal
@@ -81,6 +83,18 @@ async def test_a_verified_attestation_is_kept_and_told_of(seaway: Seaway, attest
         (row,) = uploads.rows(tx, "robots")
     assert (digest, "acme/demo", 1) == (row["attestations_sha256"], row["repository"], row["publisher_id"])
     assert holds(seaway)
+
+
+async def test_the_same_file_from_the_same_workflow_is_no_failure(seaway: Seaway, attester: Attester) -> None:
+    """Its answer was lost; an attestation for a file that has none is not dropped silently."""
+    by = attester.principal("robots")
+    await publish_file(seaway, "robots", FILE, by=by)
+    assert (await publish_file(seaway, "robots", FILE, by=by)).repeated
+    with pytest.raises(AlreadyThere):
+        await publish_file(seaway, "robots", FILE, by=by, attestation=attester.bundle(FILE, "robots"))
+    other = replace(by, name="GitHub: acme/other")
+    with pytest.raises(AlreadyThere):
+        await publish_file(seaway, "robots", FILE, by=other)
 
 
 async def test_without_an_attestation_a_record_says_nothing_of_one(seaway: Seaway, attester: Attester) -> None:

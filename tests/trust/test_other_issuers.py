@@ -1,12 +1,15 @@
 """Issuers that are told apart by configuration, and what is looked up at GitHub when a publisher is saved."""
 
+from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from seaway.accounts.principal import OPERATOR
+from seaway.accounts.principal import OPERATOR, Workflow
 from seaway.errors import Unavailable
 from seaway.trust import issuers
+from seaway.trust.claims import circleci, generic
 from seaway.trust.claims.known import kind_of
 from seaway.trust.issuers import BUILT_IN
 from seaway.trust.owners import with_owner_id
@@ -16,7 +19,7 @@ from tests.support import issuer
 from tests.trust.conftest import GITHUB, Trusting
 
 BUILDKITE = {"organization_slug": "acme", "pipeline_slug": "tools", "organization_id": "o-1", "build_number": 7}
-CIRCLE = {"oidc.circleci.com/project-id": "p-1", "oidc.circleci.com/vcs-ref": "refs/heads/main"}
+CIRCLE = {"oidc.circleci.com/org-id": "o-1", "oidc.circleci.com/project-id": "p-1", "oidc.circleci.com/vcs-ref": "main"}
 FORGE = {"repository": "acme/tools", "repository_id": "9", "jti": "one"}
 RULES = '{"match": ["repository"], "pin": ["repository_id"]}'
 CASES: dict[str, tuple[str, dict[str, Any], dict[str, str], str]] = {
@@ -42,6 +45,35 @@ def test_an_issuer_by_configuration(here: Trusting, kind: str) -> None:
     assert "reused-token" == here.mint(text).json()["code"]
     assert "invalid-publisher" == here.mint(issuer.token({**said, claim: "other"})).json()["code"]
     assert "missing-claim" == here.mint(issuer.token({**said, claim: ...})).json()["code"]
+
+
+def test_a_project_of_circleci_by_the_root_issuer(here: Trusting) -> None:
+    """As clients ask for it, `--root-issuer`: all organizations share the issuer, and a publisher can name its own."""
+    with here.seaway.database.write_site() as tx:
+        issuers.add(tx, here.clock.now_ms(), OPERATOR, "circle", kind="circleci", issuer=circleci.ISSUER)
+    here.keys("circle", "key-1")
+    here.trust("harbour", "circle", {name: CIRCLE[name] for name in sorted(CIRCLE)[:2]})
+    said = {"iss": circleci.ISSUER, "aud": issuer.AUDIENCE, **issuer.times(here.now_s, 3600), **CIRCLE}
+    other = issuer.token({**said, "oidc.circleci.com/org-id": "o-2"})
+
+    assert "invalid-publisher" == here.mint(other).json()["code"]
+    assert 200 == here.read("harbour", here.minted(issuer.token(said)))
+
+
+def test_an_optional_claim_may_be_null() -> None:
+    """A step of Buildkite without a key has the claim with null; a publisher that names a step does not fit it."""
+    kind = kind_of("buildkite", "")
+    kind.require_claims({**BUILDKITE, "step_key": None})
+    with pytest.raises(TokenRefused):
+        kind.require_claims({**BUILDKITE, "step_key": 7})
+
+
+def test_the_manual_names_what_rules_can_store() -> None:
+    """Each is a field of what is kept with uploads."""
+    assert set(generic.STORED) <= {field.name for field in fields(Workflow)}
+    manual = (Path(__file__).parents[2] / "docs/operate/issuers.md").read_text()
+    line = next(line for line in manual.split("\n") if line.startswith("| `stored` |"))
+    assert line.split("`")[3::2] == list(generic.STORED)
 
 
 BROKEN: dict[str, tuple[str, Any]] = {

@@ -294,8 +294,12 @@ def test_a_file_is_yanked_and_deleted_by_its_page(site: Site, http: httpx.Client
         assert 403 == browser.post(f"{here}/yank", data={"confirmed": "yes"}).status_code
         asked = browser.post(f"{here}/yank", data=fields)
         assert "Yank this file?" in asked.text
-        assert 303 == browser.post(f"{here}/yank", data={**fields, "confirmed": "yes"}).status_code
+        assert (
+            303
+            == browser.post(f"{here}/yank", data={**fields, "confirmed": "yes", "reason": "<b>leak</b>"}).status_code
+        )
         assert f"{here}/unyank" in shown(browser, here)
+        assert "Reason: &lt;b&gt;leak&lt;/b&gt;" in shown(http, here)
         assert "all yanked" in shown(http, f"/channels/{channel}")
         done = browser.post(f"{here}/delete", data={**fields, "confirmed": "yes"})
         assert f"/channels/{channel}/packages/lib" == done.headers["location"]

@@ -59,7 +59,7 @@ class OpenIdProviders:
     def description(self, provider: Provider) -> Description:
         """Its description, an hour old at most."""
         known = self._descriptions.get(provider.issuer)
-        if known is not None and known[1] + _KEPT_MS > self._clock.now_ms():
+        if known is not None and 0 <= self._clock.now_ms() - known[1] < _KEPT_MS:
             return known[0]
         reply = self._fetcher.get(provider.issuer.rstrip("/") + _DESCRIPTION)
         found = described(provider, reply.object() if reply.status == 200 else {})
@@ -106,7 +106,7 @@ class OpenIdProviders:
     def _keys_of(self, provider: Provider, about: Description, *, longest_ms: int) -> Sequence[Key]:
         with self._lock:
             known = self._keys.get(provider.issuer)
-            if known is not None and known.at_ms + longest_ms > self._clock.now_ms():
+            if known is not None and 0 <= self._clock.now_ms() - known.at_ms < longest_ms:
                 return known.keys
             reply = self._fetcher.get(about.keys_url)
             if reply.status != 200:

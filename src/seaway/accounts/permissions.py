@@ -137,5 +137,7 @@ def _require_unnarrowed(principal: Principal, action: SiteAction) -> None:
     if principal.mode < Mode.MANAGE or principal.channel_ids is not None or principal.patterns:
         raise NotAllowed(
             f"{principal.actor.name} may not {action.said}.",
-            "Use a key for all channels with the mode MANAGE, or do it in a browser.",
+            "Use a key for all channels with the mode MANAGE, or do it in a browser."
+            if principal.carrier is Carrier.KEY
+            else "Sign in with a browser and do it there.",
         )

@@ -4,7 +4,8 @@ Browsers that are signed in.
 1. The secret of the cookie is made here and stored as its hash; one that the browser brought from elsewhere opens
    nothing, and a fresh proof gives a new one (fixation).
 2. A session ends 12 hours after it was last used, 14 days after it began, when its user is disabled, and when
-   somebody ends it: on the next request, on every worker.
+   somebody ends it: on the next request, on every worker. One that a clock far ahead wrote has ended too: it would
+   last until that time.
 3. A session is fresh for half an hour after its person proved to be there (`permissions.Proof`).
 4. The token against forged requests is computed from the secret, so only pages that this browser got hold it.
 """
@@ -15,12 +16,12 @@ import hmac
 from dataclasses import dataclass
 
 import structlog
-from sqlalchemy import bindparam, delete, exists, insert, select, update
+from sqlalchemy import and_, bindparam, delete, exists, insert, not_, select, update
 
 from seaway import audit, ids
 from seaway.accounts.principal import Carrier, Principal
 from seaway.audit import Actor, Event
-from seaway.clock import DAY_MS, HOUR_MS, MINUTE_MS
+from seaway.clock import CLOCK_TOLERANCE_MS, DAY_MS, HOUR_MS, MINUTE_MS
 from seaway.database.engine import Database, Tx
 from seaway.database.tables import emails, sessions, users
 from seaway.errors import BadCredential, NotFound, Unavailable
@@ -86,7 +87,7 @@ def principal_of(tx: Tx, secret: str, now_ms: int) -> Principal | None:
     if row is None:
         return None
     expires_at_ms = min(row.seen_at + IDLE_MS, row.created_at + LONGEST_MS)
-    if expires_at_ms <= now_ms:
+    if expires_at_ms <= now_ms or max(row.seen_at, row.created_at) > now_ms + CLOCK_TOLERANCE_MS:
         return None
     return Principal(
         name=row.name,
@@ -175,12 +176,15 @@ def of_user(tx: Tx, user_id: int, now_ms: int) -> list[Session]:
 
 def forget_old(tx: Tx, now_ms: int) -> int:
     """Delete those that ended by themselves; how many."""
-    old = (sessions.c.seen_at <= now_ms - IDLE_MS) | (sessions.c.created_at <= now_ms - LONGEST_MS)
-    return tx.execute(delete(sessions).where(old)).rowcount
+    return tx.execute(delete(sessions).where(not_(and_(*_alive(now_ms))))).rowcount
 
 
 def _alive(now_ms: int):  # type: ignore[no-untyped-def]
-    return (sessions.c.seen_at > now_ms - IDLE_MS, sessions.c.created_at > now_ms - LONGEST_MS)
+    latest = now_ms + CLOCK_TOLERANCE_MS
+    return (
+        sessions.c.seen_at.between(now_ms - IDLE_MS + 1, latest),
+        sessions.c.created_at.between(now_ms - LONGEST_MS + 1, latest),
+    )
 
 
 def _printable(agent: str) -> str:

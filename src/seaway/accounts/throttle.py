@@ -4,6 +4,7 @@ How often somebody may try: buckets that leak, in the database, so that all work
 1. A try is counted before it is made, so many at once cannot slip through.
 2. A try that was refused is not counted: who waits as long as they are told gets through.
 3. An IPv6 address stands for its /64, which is what one household or one attacker is given.
+4. A bucket that a clock far ahead wrote counts as empty; it would stay full until the clock has caught up.
 
 A bucket holds as many tries as its limit says and leaks that many in its time: a burst, then one at a time.
 """
@@ -19,7 +20,7 @@ from typing import Any
 from sqlalchemy import BigInteger, Executable, Float, bindparam, case, delete, literal, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from seaway.clock import DAY_MS, HOUR_MS, MINUTE_MS
+from seaway.clock import CLOCK_TOLERANCE_MS, DAY_MS, HOUR_MS, MINUTE_MS
 from seaway.database.engine import Database, Tx
 from seaway.database.tables import buckets
 from seaway.errors import TooMany
@@ -153,8 +154,9 @@ def give_back(database: Database, now_ms: int, rate: Rate, *subject: str) -> Non
 
 
 def forget_old(tx: Tx, now_ms: int) -> int:
-    """Delete the buckets that have run empty; how many."""
-    return tx.execute(delete(buckets).where(buckets.c.empty_at <= now_ms)).rowcount
+    """Delete the buckets that have run empty, or that a wrong clock wrote (4); how many."""
+    is_ahead = buckets.c.at > now_ms + CLOCK_TOLERANCE_MS
+    return tx.execute(delete(buckets).where((buckets.c.empty_at <= now_ms) | is_ahead)).rowcount
 
 
 def shortened(address: str) -> str:
@@ -178,9 +180,10 @@ def _poured(tx: Tx, now_ms: int, digest: bytes, limit: Limit, tries: int = 1) ->
     return tx.execute(_POUR[tx.dialect.name], {**values, **_now(now_ms, limit)}).first() is not None
 
 
-# What is in the bucket now, as the database computes it; a clock that is behind drains nothing.
+# What is in the bucket now, as the database computes it; a clock that is behind by minutes drains nothing.
+_IS_AHEAD = buckets.c.at > bindparam("now", type_=Float) + float(CLOCK_TOLERANCE_MS)
 _LEFT = buckets.c.level - (bindparam("now", type_=Float) - buckets.c.at) * bindparam("leaks", type_=Float)
-_LEVEL = case((_LEFT < 0.0, literal(0.0)), (buckets.c.level < _LEFT, buckets.c.level), else_=_LEFT)
+_LEVEL = case((_IS_AHEAD | (_LEFT < 0.0), literal(0.0)), (buckets.c.level < _LEFT, buckets.c.level), else_=_LEFT)
 
 
 def _pour(insert: Callable[..., Any]) -> Executable:

@@ -12,14 +12,15 @@ A change of a grant is made in a transaction that has `hold`, so that of two ref
 """
 
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy import bindparam, delete, insert, not_, select, update
 
 from seaway import audit, ids
 from seaway.accounts import clients
 from seaway.accounts.principal import Carrier, Mode, Principal
 from seaway.audit import Actor, Event
-from seaway.clock import DAY_MS, HOUR_MS, MINUTE_MS
+from seaway.clock import CLOCK_TOLERANCE_MS, DAY_MS, HOUR_MS, MINUTE_MS
 from seaway.database.engine import Database, Tx
 from seaway.database.tables import cli_grants, cli_tokens, users
 from seaway.errors import NotFound
@@ -112,7 +113,7 @@ def refresh(
     either one replaces both.
     """
     row = tx.execute(_TOKEN, {"digest": ids.digest(secret)}).one_or_none()
-    if row is None or row.kind != _REFRESH or row.client_id != client_id or row.expires_at <= now_ms:
+    if row is None or row.kind != _REFRESH or row.client_id != client_id or _is_over(row, now_ms):
         return _OVER
     if row.replaced_at is not None and row.replaced_at + GRACE_MS <= now_ms:
         end(tx, now_ms, row.grant_id, address=address, reason="an old refresh token came again")
@@ -134,7 +135,7 @@ def principal_of(tx: Tx, secret: str, now_ms: int) -> Principal | None:
     if not secret.startswith(_PREFIX) or not ids.is_well_formed(secret):
         return None
     row = tx.execute(_CARRIER, {"digest": ids.digest(secret)}).one_or_none()
-    if row is None or row.expires_at <= now_ms:
+    if row is None or _is_over(row, now_ms):
         return None
     return Principal(
         name=row.user_name,
@@ -159,7 +160,7 @@ def of_user(tx: Tx, user_id: int, now_ms: int) -> list[Grant]:
             cli_grants.c.used_at,
             cli_grants.c.address,
         )
-        .where(cli_grants.c.user_id == user_id, cli_grants.c.used_at > now_ms - IDLE_MS)
+        .where(cli_grants.c.user_id == user_id, cli_grants.c.used_at.between(*_alive(now_ms)))
         .order_by(cli_grants.c.id.desc())
     )
     return [Grant(row[0], row[1], row[2], Mode[row[3]], *row[4:]) for row in rows]
@@ -208,7 +209,16 @@ def end(tx: Tx, now_ms: int, grant_id: int, *, address: str, reason: str) -> Non
 def forget_old(tx: Tx, now_ms: int) -> int:
     """Delete what is over; how many logins that were."""
     tx.execute(delete(cli_tokens).where(cli_tokens.c.expires_at <= now_ms))
-    return tx.execute(delete(cli_grants).where(cli_grants.c.used_at <= now_ms - IDLE_MS)).rowcount
+    return tx.execute(delete(cli_grants).where(not_(cli_grants.c.used_at.between(*_alive(now_ms))))).rowcount
+
+
+def _alive(now_ms: int) -> tuple[int, int]:
+    """Return the bounds of the last use of a login that goes on; one that a clock far ahead wrote has ended."""
+    return now_ms - IDLE_MS + 1, now_ms + CLOCK_TOLERANCE_MS
+
+
+def _is_over(row: Any, now_ms: int) -> bool:
+    return bool(row.expires_at <= now_ms or row.used_at > now_ms + CLOCK_TOLERANCE_MS)
 
 
 _OVER = Refusal("invalid_grant", "This login is over. Log in again.")
@@ -216,7 +226,7 @@ _OVER = Refusal("invalid_grant", "This login is over. Log in again.")
 # Statements of every request are made once, as those of keys.
 _CARRIER = (
     select(
-        cli_tokens.c.expires_at, cli_grants.c.client_id, cli_grants.c.mode,
+        cli_tokens.c.expires_at, cli_grants.c.client_id, cli_grants.c.mode, cli_grants.c.used_at,
         users.c.id.label("user_id"), users.c.name.label("user_name"), users.c.is_admin,
     )
     .join(cli_grants, cli_grants.c.id == cli_tokens.c.grant_id)
@@ -226,7 +236,8 @@ _CARRIER = (
 _TOKEN = (
     select(
         cli_tokens.c.kind, cli_tokens.c.grant_id, cli_tokens.c.expires_at, cli_tokens.c.replaced_at,
-        cli_grants.c.client_id, cli_grants.c.scope, cli_grants.c.user_id, cli_grants.c.address, users.c.disabled_at,
+        cli_grants.c.client_id, cli_grants.c.scope, cli_grants.c.user_id, cli_grants.c.address, cli_grants.c.used_at,
+        users.c.disabled_at,
     )
     .join(cli_grants, cli_grants.c.id == cli_tokens.c.grant_id)
     .join(users, users.c.id == cli_grants.c.user_id)

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import pyotp
 from anyio import to_thread
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, insert, not_, select, update
 
 from seaway import audit
 from seaway.accounts import recovery, second_factors, security
@@ -21,11 +21,13 @@ from seaway.accounts.parts import Accounts
 from seaway.accounts.permissions import SiteAction, require_site
 from seaway.accounts.principal import Principal
 from seaway.audit import Event
+from seaway.clock import CLOCK_TOLERANCE_MS
 from seaway.database.engine import Tx
 from seaway.database.tables import totp
 from seaway.errors import BadCredential, NotAllowed, NotFound
 
 STEP_MS = 30_000
+_STEPS_AHEAD = CLOCK_TOLERANCE_MS // STEP_MS  # a last step beyond was written by a wrong clock and bars no code
 _PURPOSE = "totp"
 
 
@@ -72,7 +74,8 @@ def step_of(house: Accounts, user_id: int, code: str, *, confirmed: bool = True)
 
 def use(tx: Tx, user_id: int, step: int) -> bool:
     """Take the code of a step for used; False when somebody was faster."""
-    changed = tx.execute(update(totp).where(totp.c.user_id == user_id, totp.c.last_step < step).values(last_step=step))
+    is_unused = not_(totp.c.last_step.between(step, step + _STEPS_AHEAD))
+    changed = tx.execute(update(totp).where(totp.c.user_id == user_id, is_unused).values(last_step=step))
     return changed.rowcount == 1
 
 
@@ -116,7 +119,7 @@ def _step_of(house: Accounts, tx: Tx, user_id: int, code: str, *, confirmed: boo
     app = pyotp.TOTP(house.sealer.open(row.seed, _purpose(user_id)).decode())
     now = house.clock.now_ms() // STEP_MS
     right = [step for step in (now - 1, now, now + 1) if hmac.compare_digest(app.generate_otp(step), code)]
-    return next((step for step in right if step > row.last_step), None)
+    return next((step for step in right if not step <= row.last_step <= step + _STEPS_AHEAD), None)
 
 
 def _purpose(user_id: int) -> str:

@@ -3,14 +3,18 @@ The upload dialect of prefix.dev, which pixi, rattler-build and rattler speak, a
 
     POST   /api/v1/upload/{channel}[?force=true]        multipart with `file` first, or the raw bytes
     DELETE /api/v1/delete/{channel}/{subdir}/{file}
-    POST   /api/v1/yank/{channel}/{subdir}/{file}       out of what solvers choose from, still downloadable
+    POST   /api/v1/yank/{channel}/{subdir}/{file}       out of what solvers choose from, still downloadable;
+                                                        ?reason=TEXT, or {"reason": "TEXT"} as the body
     POST   /api/v1/unyank/{channel}/{subdir}/{file}
 
 Bodies of answers are one plain sentence: clients show the first 512 characters.
 """
 
 from collections.abc import AsyncIterator, Callable
+from functools import partial
+from urllib.parse import parse_qsl
 
+import msgspec
 from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import Response
@@ -33,6 +37,8 @@ from seaway.serving.identity import Accepted
 # What boundaries, part headers and an attestation may add to the file's own bytes.
 _WRAPPING_BYTES = 1024 * 1024
 _ATTESTATION_BYTES = 256 * 1024
+_FORM = "application/x-www-form-urlencoded"
+_YANK_BYTES = 16 * 1024
 _PREFIX_SEGMENTS = 3  # api, v1, upload
 
 
@@ -51,7 +57,9 @@ async def upload(request: Request) -> Response:
         incoming = _RawIncoming(request)
     force = request.query_params.get("force", "").lower() in ("true", "1")
     published = await publish(house.publishing, channel, incoming, by=by, force=force, least_size=least_size)
-    return problems.text(_sentence(published), 200 if published.replaced else 201, _revision(published.revision))
+    return problems.text(
+        _sentence(published), 200 if published.replaced or published.repeated else 201, _revision(published.revision)
+    )
 
 
 async def delete(request: Request) -> Response:
@@ -61,12 +69,33 @@ async def delete(request: Request) -> Response:
 
 async def yank(request: Request) -> Response:
     """Take a file out of what solvers choose from."""
-    return await _change(request, removal.yank, "was yanked")
+    return await _change(request, partial(removal.yank, reason=await _reason_of(request)), "was yanked")
 
 
 async def unyank(request: Request) -> Response:
     """Let solvers choose a yanked file again."""
     return await _change(request, removal.unyank, "is listed again")
+
+
+class _Yank(msgspec.Struct):
+    reason: str = ""
+
+
+async def _reason_of(request: Request) -> str:
+    """The reason of a yank, in the query, a JSON body or a form."""
+    content = b""
+    async for chunk in body_of(request):
+        content += chunk
+        if len(content) > _YANK_BYTES:
+            raise Malformed("The reason is too long.", f"Use {removal.MAX_REASON} characters at most.")
+    try:
+        if request.headers.get("content-type", "").startswith(_FORM) and not content.lstrip().startswith(b"{"):
+            in_body = dict(parse_qsl(content.decode())).get("reason", "")
+        else:
+            in_body = msgspec.json.decode(content, type=_Yank).reason if content else ""
+    except (msgspec.MsgspecError, ValueError):
+        raise Malformed("The body of a yank is not a JSON object with a reason.", 'Send {"reason": "TEXT"}.') from None
+    return removal.checked_reason(in_body or request.query_params.get("reason", ""))
 
 
 async def _change(request: Request, act: Callable[[Removing, Principal, str, str, str], int], what: str) -> Response:
@@ -113,6 +142,8 @@ def _check_length(request: Request, limit: int, *, wrapping: int) -> int:
 
 def _sentence(published: Published) -> str:
     done = "replaced" if published.replaced else "is in the channel"
+    if published.repeated:
+        done = "was uploaded before with the same contents"
     sentence = f"{published.channel}/{published.subdir}/{published.file_name} {done}, revision {published.revision}."
     return " ".join([sentence, *(f"Warning: {warning}" for warning in published.warnings)])
 

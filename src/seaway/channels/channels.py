@@ -80,6 +80,7 @@ class Channel:
     owner: str
     package_count: int
     attestations: Attestations
+    allows_overwrite: bool
 
     @property
     def logo_path(self) -> str:
@@ -226,6 +227,7 @@ def change(
     refuses_lookalikes: bool | None = None,
     only_publishers: bool | None = None,
     attestations: Attestations | None = None,
+    allows_overwrite: bool | None = None,
 ) -> Channel:
     """
     Change what is not None; a public channel that becomes private is so on the next request.
@@ -241,6 +243,7 @@ def change(
         "refuses_lookalikes": (channel.refuses_lookalikes, refuses_lookalikes),
         "only_publishers": (channel.only_publishers, only_publishers),
         "attestations": (channel.attestations.value, None if attestations is None else attestations.value),
+        "allows_overwrite": (channel.allows_overwrite, allows_overwrite),
     }
     values: dict[str, Any] = {key: new for key, (old, new) in held.items() if new not in (None, old)}
     if not _RESTRICTING.isdisjoint(values):
@@ -341,7 +344,7 @@ def _with_words(query: Select[Any], words: str) -> Select[Any]:
 
 def _channel(row: Row[Any]) -> Channel:
     values: list[Any] = list(row)
-    values[-1] = Attestations(values[-1])
+    values[-2] = Attestations(values[-2])
     return Channel(*values)
 
 
@@ -365,5 +368,5 @@ def _listing() -> Select[Any]:
     return select(
         channels.c.id, channels.c.name, channels.c.description, logo, channels.c.is_public,
         channels.c.refuses_lookalikes, channels.c.only_publishers, channels.c.created_at, case((owner.is_(None), ""), else_=owner), package_count,
-        channels.c.attestations,
+        channels.c.attestations, channels.c.allows_overwrite,
     )  # fmt: skip

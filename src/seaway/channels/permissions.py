@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from seaway.accounts.permissions import SiteAction, needs_credential, require_fresh, require_second_factor, require_site
-from seaway.accounts.principal import Carrier, Principal
+from seaway.accounts.principal import Carrier, Mode, Principal
 from seaway.channels.roles import BY_ADMIN, BY_ROLE, BY_WORKFLOW, TO_OWN_FILES, Action, Role
 from seaway.errors import NotAllowed, NotFound
 
@@ -157,11 +157,22 @@ def _refusal(principal: Principal, action: Action, access: Access, channel_name:
     return f"{principal.name} may not {action.said} the channel {channel_name!r}."
 
 
+# The scope by which a tool is logged in for a mode; none gives MANAGE.
+_SCOPES = {Mode.READ: "channel:read", Mode.READ_WRITE: "channel:upload", Mode.READ_WRITE_DELETE: "channel:delete"}
+
+
+def cure(principal: Principal, action: Action, access: Access) -> str:
+    """What the holder of this credential can do so that it may do this in the channel; for refusals of their own words."""
+    return _cure(principal.within(access.channel_id), action, access)
+
+
 def _cure_of_credential(principal: Principal, action: Action) -> str:
     if action.proof.needs_person:
         return "Sign in with a browser and do it there."
+    if principal.tool and action.least_mode in _SCOPES:
+        return f"Log it in again with --oauth-scope {_SCOPES[action.least_mode]}."
     if principal.tool:
-        return "Log it in again with a wider scope (channel:upload, channel:delete), or use an API key."
+        return "Sign in with a browser and do it there."
     return f"Use a key for this channel with the mode {action.least_mode.name} or a wider one."
 
 

@@ -106,6 +106,12 @@ def set_channel(
             "--refuse-lookalikes/--allow-lookalikes", help="Turn away names that look like another package's."
         ),
     ] = None,
+    allow_overwrite: Annotated[
+        bool | None,
+        typer.Option(
+            "--allow-overwrite/--never-overwrite", help="Whether files may be replaced by others of the name."
+        ),
+    ] = None,
     only_publishers: Annotated[
         bool | None,
         typer.Option("--only-publishers/--any-uploader", help="Take uploads from trusted publishers only."),
@@ -136,7 +142,7 @@ def set_channel(
             changed = channels.change(
                 tx, seaway.clock.now_ms(), OPERATOR, name,
                 description=description, is_public=public, refuses_lookalikes=refuse_lookalikes,
-                only_publishers=only_publishers, attestations=asked,
+                only_publishers=only_publishers, attestations=asked, allows_overwrite=allow_overwrite,
             )  # fmt: skip
     show(
         _described(changed),
@@ -193,6 +199,7 @@ def _described(channel: Channel) -> dict[str, Any]:
         "description": channel.description,
         "logo": channel.logo_path,
         "refuses_lookalikes": channel.refuses_lookalikes,
+        "allows_overwrite": channel.allows_overwrite,
         "only_publishers": channel.only_publishers,
         "attestations": channel.attestations.value,
         "packages": channel.package_count,

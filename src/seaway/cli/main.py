@@ -12,6 +12,7 @@ import typer
 
 from seaway.cli import (
     channel,
+    file,
     group,
     issuer,
     jobs,
@@ -46,6 +47,7 @@ app.add_typer(user.app, name="user")
 app.add_typer(channel.app, name="channel")
 app.add_typer(member.app, name="member")
 app.add_typer(group.app, name="group")
+app.add_typer(file.app, name="file")
 app.add_typer(notice.app, name="notice")
 app.add_typer(key.app, name="key")
 app.add_typer(issuer.app, name="issuer")

@@ -115,7 +115,7 @@ def _upload_local(
         if isinstance(result, SeawayError):
             outcomes.append(_failure(path.name, result))
         else:
-            status = "replaced" if result.replaced else "uploaded"
+            status = "exists" if result.repeated else "replaced" if result.replaced else "uploaded"
             outcomes.append(Outcome(path.name, status, " ".join(result.warnings)))
         if not progress.disable:
             progress.advance(progress.task_ids[0], path.stat().st_size)
@@ -169,7 +169,8 @@ def _post(client: httpx.Client, channel: str, path: Path, force: bool, progress:
         return Outcome(path.name, "refused", f"The file cannot be read: {error.strerror}.")
     except UnicodeError:
         return Outcome(path.name, "refused", "The file name has characters that no name of a package file has.")
-    status = {200: "replaced", 201: "uploaded", 409: "exists"}.get(answer.status_code, "refused")
+    # Without force nothing is replaced: the same file was there from the same uploader.
+    status = {200: "replaced" if force else "exists", 201: "uploaded", 409: "exists"}.get(answer.status_code, "refused")
     return Outcome(path.name, status, answer.text)
 
 

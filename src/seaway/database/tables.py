@@ -38,6 +38,7 @@ from sqlalchemy import (
     UniqueConstraint,
     false,
     text,
+    true,
 )
 
 metadata = MetaData(
@@ -252,6 +253,7 @@ channels = Table(
     Column("description", Text, nullable=False),
     Column("is_public", Boolean, nullable=False),
     Column("refuses_lookalikes", Boolean, nullable=False),
+    Column("allows_overwrite", Boolean, nullable=False, server_default=true()),  # else a name never gets other bytes
     Column("quota_bytes", BigInteger),  # NULL: no limit of its own
     Column("only_publishers", Boolean, nullable=False, server_default=false()),  # keys and browsers do not upload
     Column("attestations", String(8), nullable=False, server_default="optional"),  # off, optional, required
@@ -416,6 +418,7 @@ files = Table(
     _belongs_to("package_id", "packages.id"),
     Column("file_name", _name(211), nullable=False),
     Column("state", String(8), nullable=False),  # listed, yanked, deleted (the name stays taken)
+    Column("yank_reason", Text, nullable=False, server_default=""),  # of a yanked file, if one was given
     Column("section", String(16), nullable=False),
     Column("version", String(64), nullable=False),
     Column("size", BigInteger, nullable=False),

@@ -17,13 +17,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+import structlog
 from sqlalchemy import ColumnElement, and_, case, delete, func, insert, or_, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
-from seaway.clock import MINUTE_MS
+from seaway.clock import CLOCK_TOLERANCE_MS, MINUTE_MS
 from seaway.database.engine import Tx
 from seaway.database.tables import jobs, schedules
+
+log = structlog.get_logger()
 
 READY, RUNNING, DEAD = "ready", "running", "dead"
 
@@ -175,7 +178,8 @@ def enqueue_due(tx: Tx, now_ms: int, periods_ms: Mapping[str, int]) -> None:
     """Ask for what is due regularly; a period that was missed is made up for once."""
     known = _next_times(tx)
     if any(_is_ahead(known.get(kind, 0), now_ms, period_ms) for kind, period_ms in periods_ms.items()):
-        _correct_times(tx, now_ms)
+        log.warning("schedules.ahead", hint="The clock was set back. What a wrong clock scheduled is due now.")
+        correct_times(tx, now_ms)
     for kind, period_ms in periods_ms.items():
         if not _is_time(known.get(kind, 0), now_ms, period_ms):
             continue
@@ -196,10 +200,10 @@ def _is_time(next_ms: int, now_ms: int, period_ms: int) -> bool:
 
 def _is_ahead(next_ms: int, now_ms: int, period_ms: int) -> bool:
     """Return whether a clock that was ahead wrote the next time of a schedule; machines may differ by minutes."""
-    return next_ms > now_ms + period_ms + _LONGEST_PAUSE_MS
+    return next_ms > now_ms + period_ms + CLOCK_TOLERANCE_MS
 
 
-def _correct_times(tx: Tx, now_ms: int) -> None:
+def correct_times(tx: Tx, now_ms: int) -> None:
     """Replace the times that a clock which was ahead wrote into jobs (invariant 7)."""
     is_ready = jobs.c.state == READY
     tx.execute(

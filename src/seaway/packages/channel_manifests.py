@@ -66,6 +66,7 @@ class FileEntry(Struct, frozen=True, forbid_unknown_fields=True):
     record: bytes
     about: bytes
     attestations: list[AttestationEntry]
+    yank_reason: _Text = ""
 
     @property
     def is_there(self) -> bool:
@@ -100,6 +101,7 @@ class ChannelManifest(Struct, frozen=True, forbid_unknown_fields=True):
     created_at: _Number
     logo: _Digest | None
     logo_size: _Number
+    allows_overwrite: bool = True
 
 
 class _Head(Struct):

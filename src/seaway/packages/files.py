@@ -41,6 +41,7 @@ class FileSummary:
     indexed_at_ms: int
     uploaded_by: str
     warnings: tuple[str, ...]  # what its uploader was told
+    yank_reason: str
 
     @property
     def version(self) -> str:
@@ -155,6 +156,7 @@ def _summaries(channel_id: int) -> Select[Any]:
             files.c.id, packages.c.name.label("package"), subdirs.c.name.label("subdir"), files.c.file_name,
             files.c.state, files.c.size, files.c.sha256, files.c.indexed_at,
             files.c.about, func.coalesce(users.c.name, files.c.uploaded_as).label("uploaded_by"),
+            files.c.yank_reason,
         )
         .join(subdirs, subdirs.c.id == files.c.subdir_id)
         .join(packages, packages.c.id == files.c.package_id)
@@ -168,7 +170,7 @@ def _summary(row: Row[Any]) -> FileSummary:
     uploaded_by = _KEY_NAME.sub("", row.uploaded_by)
     return FileSummary(
         row.id, row.package, row.subdir, row.file_name, State(row.state), row.size, row.sha256.hex(), row.indexed_at,
-        uploaded_by, _told.decode(row.about).warnings,
+        uploaded_by, _told.decode(row.about).warnings, row.yank_reason,
     )  # fmt: skip
 
 

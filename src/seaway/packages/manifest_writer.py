@@ -417,6 +417,7 @@ def _channel_manifest(row: Row[Any]) -> ChannelManifest:
         created_at=row.created_at,
         logo=row.logo,
         logo_size=row.logo_size or 0,
+        allows_overwrite=row.allows_overwrite,
     )
 
 
@@ -492,6 +493,7 @@ _FILES = select(
     raw(files.c.sha256).label("sha256"),
     files.c.indexed_at,
     files.c.uploaded_as,
+    files.c.yank_reason,
     raw(files.c.record).label("record"),
     raw(files.c.about).label("about"),
 )
@@ -532,6 +534,7 @@ def _file_entries(tx: Tx, subdir_id: int, package_ids: Sequence[int]) -> dict[in
                 record=row.record,
                 about=row.about,
                 attestations=sidecars.get(row.file_name, []),
+                yank_reason=row.yank_reason,
             )
         )
     return entries

@@ -28,6 +28,8 @@ class ExistingFile:
     sha256: bytes
     uploaded_on: str
     may_overwrite: bool
+    cure: str  # what would let this credential overwrite it, where it may not
+    is_own: bool  # the same user or workflow uploaded it
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +45,21 @@ class Facts:
     by_workflow: bool
     is_attested: bool | None  # None while it is not known
     room: Room
+    allows_overwrite: bool
     grows_by: int = 0  # the bytes that the channel will hold more
     other_case: str | None = None  # a file of the subdir whose name differs only in case
+
+
+def is_repeated(sha256: bytes | None, facts: Facts) -> bool:
+    """Whether the uploader sends a file again that is there: the answer to the first time may have been lost."""
+    existing = facts.existing
+    return (
+        existing is not None
+        and existing.is_own
+        and existing.state is not State.DELETED
+        and existing.sha256 == sha256
+        and not facts.force
+    )
 
 
 def admit(file_name: FileName, sha256: bytes | None, facts: Facts) -> None:
@@ -104,6 +119,11 @@ def _admit_attested(file_name: FileName, facts: Facts) -> None:
 def _admit_again(file_name: FileName, sha256: bytes | None, existing: ExistingFile, facts: Facts) -> None:
     """A name that is taken: published files do not change, unless someone with the right says so."""
     if existing.state is State.DELETED:
+        if not facts.allows_overwrite:
+            raise NotAllowed(
+                f"{facts.where}/{file_name} was deleted, and the channel never gives a name to another file.",
+                "Raise the build number.",
+            )
         if not existing.may_overwrite:
             raise NotAllowed(
                 f"{facts.where}/{file_name} was deleted, and lock files may still name it.",
@@ -121,8 +141,13 @@ def _admit_again(file_name: FileName, sha256: bytes | None, existing: ExistingFi
             f"{facts.where}/{file_name} was uploaded on {existing.uploaded_on}{differs}.",
             "Published files do not change: raise the build number and upload again.",
         )
+    if not facts.allows_overwrite:
+        raise NotAllowed(
+            f"{facts.where}/{file_name} exists, and the channel does not allow files to be overwritten.",
+            "Raise the build number, or ask the owner of the channel to allow it in its settings.",
+        )
     if not existing.may_overwrite:
         raise NotAllowed(
             f"{facts.where}/{file_name} exists, and this credential may not overwrite it.",
-            "Use a key with the mode READ_WRITE_DELETE of the owner, or of the contributor who uploaded the file.",
+            existing.cure,
         )

@@ -29,7 +29,7 @@ def require_workflow(attestation: bytes | None, by: Principal) -> None:
         # CEP 27: whoever serves an attestation has verified it against the publisher that sent the file.
         raise Refused(
             Reason.UNWANTED_ATTESTATION,
-            "An attestation came with an API key; it is verified only for uploads by a trusted publisher.",
+            "An attestation is verified only for uploads by a trusted publisher, and a user sent this one.",
             "Upload without --attestation.",
         )
 

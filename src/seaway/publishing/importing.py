@@ -18,12 +18,11 @@ from pathlib import Path
 
 from seaway.accounts.principal import Principal
 from seaway.conda import filename
-from seaway.counts import Outcome
 from seaway.errors import Malformed, SeawayError, Unavailable
 from seaway.indexing.claims import BlobSwept, discard
 from seaway.publishing.examine import Candidate
 from seaway.publishing.examiners import LocalFile
-from seaway.publishing.publish import Published, Publishing, published, store_and_record, tell_failure
+from seaway.publishing.publish import Published, Publishing, published, store_and_record, tell_failure, tell_success
 from seaway.publishing.rates import sender_of
 from seaway.publishing.receive import too_large
 from seaway.publishing.record import Recorded, Submission, require_upload
@@ -149,7 +148,7 @@ def _told(house: Publishing, channel: str, lot: _Lot) -> Iterator[tuple[Path, _R
     for number, path in enumerate(lot.paths):
         result = lot.results[number]
         if isinstance(result, Published):
-            house.counts.upload(Outcome.REPLACED if result.replaced else Outcome.PUBLISHED)
+            tell_success(house.counts, result)
         else:
             tell_failure(house.counts, channel, path.name, result)
         yield path, result

@@ -120,6 +120,7 @@ class Published:
     revision: int
     replaced: bool
     warnings: tuple[str, ...] = field(default=())
+    repeated: bool = False  # its uploader had sent the same bytes before
 
 
 async def publish(
@@ -145,8 +146,14 @@ async def publish(
     except BaseException as error:  # a client that hung up is counted too
         tell_failure(house.counts, channel, incoming.file_name, error)
         raise
-    house.counts.upload(Outcome.REPLACED if published.replaced else Outcome.PUBLISHED)
+    tell_success(house.counts, published)
     return published
+
+
+def tell_success(counts: Counts, published: Published) -> None:
+    """Count an upload that came in."""
+    is_new = Outcome.REPLACED if published.replaced else Outcome.PUBLISHED
+    counts.upload(Outcome.REPEATED if published.repeated else is_new)
 
 
 def tell_failure(counts: Counts, channel: str, file_name: str, error: BaseException) -> None:
@@ -245,7 +252,9 @@ def refuse_early(
             in_pieces=in_pieces,
             user_quota=house.user_quota,
         )
-        admit.admit(file_name, sha256, facts)
+        # The bytes of a repeated upload are taken and compared: an announced hash alone proves nothing.
+        if not admit.is_repeated(sha256, facts):
+            admit.admit(file_name, sha256, facts)
     house.reserve.require_room()
     return file_name
 
@@ -286,5 +295,6 @@ def published(channel: str, candidate: Candidate, recorded: Recorded) -> Publish
         sha256=candidate.hashes.sha256.hex(),
         revision=recorded.revision,
         replaced=recorded.replaced,
+        repeated=recorded.repeated,
         warnings=recorded.warnings,
     )

@@ -5,7 +5,9 @@ lines, the record of uploads.
 1. Each upload is admitted or refused by what the transaction sees, before anything is written for it.
 2. Two that want the same name, or names that look alike, are judged one after the other, as if the first was there.
 3. The number of statements depends neither on the channel nor on how many are recorded together, but for new subdirs
-   and names, names that say another summary, and overwritten files.
+   and names, names that say another summary, overwritten files, and attested files that are sent again.
+4. The same bytes from the same uploader again change nothing and are told the revision that shows them, so that an
+   answer that was lost is no failure.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -76,6 +78,7 @@ class Recorded:
     revision: int
     replaced: bool
     warnings: tuple[str, ...]
+    repeated: bool = False  # it was there already (invariant 4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,13 +103,14 @@ class _Known:
     summaries: dict[str, str]  # of each name
     chain: Chain
     room: Room
+    allows_overwrite: bool
 
 
 # Statements of every upload are made once: building one costs more than SQLite needs to run it.
 _TAKEN = (
     select(
         files.c.id, files.c.file_name, files.c.state, files.c.section, files.c.sha256, files.c.indexed_at,
-        files.c.uploaded_by, files.c.size, subdirs.c.name.label("subdir"),
+        files.c.uploaded_by, files.c.uploaded_as, files.c.size, subdirs.c.name.label("subdir"), subdirs.c.revision,
     )
     .join(subdirs, subdirs.c.id == files.c.subdir_id)
     .where(
@@ -116,7 +120,7 @@ _TAKEN = (
 )  # fmt: skip
 _ALIKE = (
     select(
-        channel_rows.c.refuses_lookalikes, *quotas.ROOM,
+        channel_rows.c.refuses_lookalikes, channel_rows.c.allows_overwrite, *quotas.ROOM,
         packages.c.id, packages.c.name, packages.c.folded_name, packages.c.summary,
         channel_rows.c.attestations, upload_chains.c.count.label("chain_count"), upload_chains.c.head,
     )
@@ -234,6 +238,9 @@ def _record_apart(
     file_names = {submission.place[1] for _, submission in allowed}
     names = {submission.candidate.file_name.name for _, submission in allowed}
     known = _look_up(tx, channel_id, file_names, names, user_quota)
+    repeated = _repeated(tx, channel, channel_id, known, accesses, allowed)
+    outcomes.update(repeated)
+    allowed = [one for one in allowed if one[0] not in repeated]
     admitted, refusals = _judge(now_ms, channel, known, accesses, allowed)
     revisions = _write(tx, now_ms, channel_id, known, admitted, whole_document_limit)
     audit.write_all(tx, [_audit_line(now_ms, channel, one) for one in admitted])
@@ -241,6 +248,32 @@ def _record_apart(
     publisher_uploads.note(tx, now_ms, teller, channel_id, [one.submission.by for one in admitted])
     recorded = {one.number: _recorded(one, revisions[one.number]) for one in admitted}
     return {**outcomes, **refusals, **recorded}
+
+
+def _repeated(
+    tx: Tx,
+    channel: str,
+    channel_id: int,
+    known: _Known,
+    accesses: Mapping[Principal, Access],
+    submissions: Sequence[_Numbered],
+) -> dict[int, Recorded]:
+    """Files that are there already and come again from their uploaders (invariant 4)."""
+    taken = {(row.subdir, row.file_name): row for row in known.taken}
+    found: dict[int, Recorded] = {}
+    for number, one in submissions:
+        row = taken.get(one.place)
+        if row is None:
+            continue
+        facts = _facts_of(known, channel, row, accesses[one.by], one)
+        if not admit.is_repeated(one.candidate.hashes.sha256, facts):
+            continue
+        # An attestation of a file that has none would be lost, so that this is a conflict.
+        if one.attested is None or sidecars.current(tx, channel_id, *one.place) is not None:
+            is_yanked = row.state == State.YANKED.value
+            warnings = ("The file is yanked; unyank it to list it again.",) if is_yanked else ()
+            found[number] = Recorded(row.revision, replaced=False, warnings=warnings, repeated=True)
+    return found
 
 
 def _require_all(
@@ -272,15 +305,7 @@ def _judge(
     for number, one in submissions:
         candidate, row = one.candidate, taken.get(one.place)
         room = room.after(-one.in_pieces)  # its pieces go when it is recorded
-        facts = _facts(
-            known,
-            f"{channel}/{candidate.subdir}",
-            None if row is None else _existing(row, accesses[one.by], one.by),
-            candidate.file_name,
-            one.by,
-            force=one.force,
-            is_attested=one.attested is not None,
-        )
+        facts = _facts_of(known, channel, row, accesses[one.by], one)
         other_case = spelled.get((candidate.subdir, one.place[1].lower())) if row is None else None
         grows_by = candidate.hashes.size - _visible_size(row)
         facts = replace(facts, room=room, grows_by=grows_by, other_case=other_case)
@@ -329,7 +354,9 @@ def _look_up(
     summaries = {row.name: row.summary for row in alike if row.id is not None}
     attestations = Attestations(first.attestations)
     room = quotas.room_of(first)
-    return _Known(taken, first.refuses_lookalikes, attestations, by_folded, summaries, chain, room)
+    return _Known(
+        taken, first.refuses_lookalikes, attestations, by_folded, summaries, chain, room, first.allows_overwrite
+    )
 
 
 def _facts(
@@ -353,6 +380,19 @@ def _facts(
         by_workflow=by.workflow is not None,
         is_attested=is_attested,
         room=known.room,
+        allows_overwrite=known.allows_overwrite,
+    )
+
+
+def _facts_of(known: _Known, channel: str, row: Row | None, access: Access, one: Submission) -> Facts:  # type: ignore[type-arg]
+    return _facts(
+        known,
+        f"{channel}/{one.candidate.subdir}",
+        None if row is None else _existing(row, access, one.by),
+        one.candidate.file_name,
+        one.by,
+        force=one.force,
+        is_attested=one.attested is not None,
     )
 
 
@@ -366,8 +406,15 @@ def _existing(row: Row, access: Access, by: Principal) -> ExistingFile:  # type:
     name = filename.parse(row.file_name).name
     verdict = permissions.decide(by, Action.OVERWRITE, access, own_file=own, package=name)
     uploaded = datetime.fromtimestamp(row.indexed_at / 1000, UTC)
+    by_workflow = by.workflow is not None and row.uploaded_by is None and row.uploaded_as == by.actor.name
     return ExistingFile(
-        row.id, State(row.state), row.sha256, f"{uploaded:%Y-%m-%d}", may_overwrite=verdict is Verdict.ALLOWED
+        row.id,
+        State(row.state),
+        row.sha256,
+        f"{uploaded:%Y-%m-%d}",
+        may_overwrite=verdict is Verdict.ALLOWED,
+        cure="" if verdict is Verdict.ALLOWED else permissions.cure(by, Action.OVERWRITE, access),
+        is_own=own or by_workflow,
     )
 
 
@@ -436,6 +483,7 @@ def _write_files(
             "package_id": package_ids[candidate.file_name.name],
             "file_name": str(candidate.file_name),
             "state": State.LISTED.value,
+            "yank_reason": "",
             "section": candidate.section.value,
             "version": candidate.file_name.version,
             "size": candidate.hashes.size,

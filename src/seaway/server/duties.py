@@ -25,6 +25,7 @@ from seaway.packages.scrub import scrub
 from seaway.packages.sweep import Sweeping, SweepStopped, forget_shards, sweep
 from seaway.pairing.pairing import Pairing
 from seaway.publishing import resumable
+from seaway.server import future_times
 from seaway.storage.reserve import Reserve
 from seaway.trust import tokens as workflow_tokens
 from seaway.trust import trusted_root
@@ -104,6 +105,7 @@ class Duties:
         now_ms = self.clock.now_ms()
         shards = forget_shards(self.database, now_ms)
         with self.database.write_site() as tx:
+            future_times.correct(tx, now_ms)
             uploads = resumable.expire(tx, now_ms)
             ended = sum(kind.forget_old(tx, now_ms) for kind in _ENDING)
             warned = own_keys.warn_of_ends(tx, now_ms, telling=self.accounts)

@@ -44,7 +44,7 @@ class Metrics(Counts):
         )
         self._uploads = Counter(
             "seaway_uploads_total",
-            "Uploads that came to their end: published, replaced, refused, failed or broken-off, and the code why.",
+            "Uploads that came to their end: published, replaced, repeated, refused, failed or broken-off, and the code why.",
             ["outcome", "code"],
             registry=self.registry,
         )
@@ -93,7 +93,7 @@ class Metrics(Counts):
         self._requests: dict[tuple[str, str, int], tuple[Callable[[], None], Callable[[float], None]]] = {}
         self._stages = {stage: stages.labels(stage.value).observe for stage in Stage}
         self._downloads = {way: downloads.labels(way.value).inc for way in Way}
-        for outcome in (Outcome.PUBLISHED, Outcome.REPLACED):
+        for outcome in (Outcome.PUBLISHED, Outcome.REPLACED, Outcome.REPEATED):
             self._uploads.labels(outcome.value, "")
 
     def request(self, route: str, method: str, status: int, seconds: float) -> None:

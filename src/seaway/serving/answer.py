@@ -7,11 +7,11 @@ from enum import Enum
 class Keep(Enum):
     """How long a reader may keep an answer without asking again."""
 
-    # package files, which can be overwritten; attestations under the name of their file: whoever asks sees those of its
+    # package files of channels that allow overwriting; attestations under the name of their file: whoever asks sees those of its
     # bytes; documents that could not be built
     NEVER = "never"
     REVALIDATE = "revalidate"  # index documents: always ask, mostly hear «not changed»
-    FOR_EVER = "for ever"  # shards and sidecars that are named by their content
+    FOR_EVER = "for ever"  # shards and sidecars that are named by their content; package files that are never replaced
 
 
 @dataclass(frozen=True, slots=True)

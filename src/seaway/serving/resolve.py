@@ -1,8 +1,10 @@
 """
 Find what a reader asked for: (credentials, channel, path) -> `Answer`, or the refusal that gives nothing away.
 
-1. Whether the asker may read the channel is decided first, by today's rows (P6), and looks the same for
-   every path: no path of a private channel is distinguishable from another, or from an unknown channel.
+1. Whether the caller may read the channel is decided first, by today's rows (P6). A refusal depends on the path alone,
+   so that a private channel is not distinguishable from an unknown one: anonymous callers get 401; a credential that
+   may not read it gets 403 for index documents and shards, since rattler remembers a 404 of the shard index for good
+   and would miss them when the channel exists or the access is granted; and 404 elsewhere.
 2. An index document of a known subdir of an existing channel is always there, empty if nothing was
    uploaded (S6): rattler writes down a 404 of the shard index and never asks again.
 3. Every document is of one revision and says which (S2, S4). One whose bytes are lost is built again for the request.
@@ -40,7 +42,7 @@ from seaway.database.damage import raw
 from seaway.database.engine import Database, Tx
 from seaway.database.tables import channels as channel_rows
 from seaway.database.tables import damaged_blobs, files, retired_shards, shards, subdirs
-from seaway.errors import DamagedRecord, NotFound, NotWritable
+from seaway.errors import DamagedRecord, NotAllowed, NotFound, NotWritable
 from seaway.indexing import documents as kinds
 from seaway.indexing.change import derive_name
 from seaway.indexing.channeldata import ChannelData, ChannelDatas
@@ -140,8 +142,27 @@ def resolve(
     """
     with house.database.read() as tx:
         by = identify(tx, house.identifying, secrets, Accepted.ANY)
-        access = permissions.require(by, Action.READ, channels.access_of(tx, channel, by), channel_name=channel)
+        access = _require_read(tx, by, channel, path)
         return _find(house, tx, access, channel, path, encodings), by
+
+
+def _require_read(tx: Tx, by: Principal, channel: str, path: tuple[str, ...]) -> Access:
+    try:
+        return permissions.require(by, Action.READ, channels.access_of(tx, channel, by), channel_name=channel)
+    except NotFound as error:
+        if _is_of_index(path):
+            raise NotAllowed(error.message, error.hint) from None
+        raise
+
+
+def _is_of_index(path: tuple[str, ...]) -> bool:
+    match path:
+        case (subdir, name):
+            return is_known(subdir) and (name == SHARD_INDEX or name in _WHOLE_DOCUMENTS)
+        case (subdir, folder, name):
+            return is_known(subdir) and folder == SHARDS_FOLDER and name.endswith(SHARD_SUFFIX)
+        case _:
+            return False
 
 
 def _find(
@@ -262,11 +283,15 @@ _NAME_OF_SHARD = (
     .limit(1)
 )
 _PACKAGE = (
-    select(files.c.id, files.c.sha256, files.c.size, damaged_blobs.c.problem, damaged_blobs.c.found_at)
+    select(
+        files.c.id, files.c.sha256, files.c.size, damaged_blobs.c.problem, damaged_blobs.c.found_at,
+        channel_rows.c.allows_overwrite,
+    )
     .join(subdirs, subdirs.c.id == files.c.subdir_id)
+    .join(channel_rows, channel_rows.c.id == subdirs.c.channel_id)
     .outerjoin(damaged_blobs, damaged_blobs.c.sha256 == files.c.sha256)
     .where(*_OF_SUBDIR, files.c.file_name == bindparam("name_of_file"), files.c.state != State.DELETED.value)
-)
+)  # fmt: skip
 
 
 def _shard(house: Reading, tx: Tx, access: Access, channel: str, subdir: str, digest: str) -> Answer | Unbuilt:
@@ -337,7 +362,7 @@ def _package(house: Reading, tx: Tx, access: Access, subdir: str, file_name: str
         etag=row.sha256.hex(),
         size=row.size,
         media_type=_BYTES,
-        keep=Keep.NEVER,
+        keep=Keep.NEVER if row.allows_overwrite else Keep.FOR_EVER,
         is_public=access.is_public,
         blob_key=keys.blob(row.sha256),
         is_package=True,

@@ -19,7 +19,7 @@ import structlog
 from joserfc.jwk import RSAKey
 from sqlalchemy import insert, select, update
 
-from seaway.clock import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, Clock
+from seaway.clock import CLOCK_TOLERANCE_MS, DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, Clock
 from seaway.database.engine import Database
 from seaway.database.tables import issuer_keys as rows
 from seaway.trust.issuers import Issuer
@@ -49,7 +49,7 @@ class Held:
 
     def is_usable(self, now_ms: int) -> bool:
         """Whether the keys may still be believed."""
-        return bool(self.keys) and now_ms - self.fetched_at_ms < USABLE_MS
+        return bool(self.keys) and -CLOCK_TOLERANCE_MS <= now_ms - self.fetched_at_ms < USABLE_MS
 
     def may_look(self, now_ms: int) -> bool:
         """Whether it is long enough since somebody looked; after a step of the clock it is."""

@@ -17,7 +17,7 @@ from sqlalchemy import bindparam, delete, insert, or_, select, update
 from seaway import audit, ids
 from seaway.accounts.principal import Carrier, Grant, Mode, Principal, Workflow
 from seaway.audit import Event
-from seaway.clock import HOUR_MS
+from seaway.clock import CLOCK_TOLERANCE_MS, HOUR_MS
 from seaway.database.engine import Tx
 from seaway.database.tables import issuers, publishers, token_publishers, used_tokens, users
 from seaway.database.tables import workflow_tokens as rows
@@ -58,6 +58,7 @@ _CARRIER = (
         rows.c.digest == bindparam("digest"),
         rows.c.revoked_at.is_(None),
         rows.c.expires_at > bindparam("now_ms"),
+        rows.c.created_at <= bindparam("latest"),
         publishers.c.is_enabled,
         issuers.c.is_enabled.is_not(False),
         or_(users.c.disabled_at.is_(None), users.c.disabled_at < rows.c.created_at),
@@ -70,7 +71,9 @@ def principal_of(tx: Tx, secret: str, now_ms: int) -> Principal | None:
     """Which workflow carries this token, or None unless it is good now."""
     if not secret.startswith(_PREFIX) or not ids.is_well_formed(secret):
         return None
-    found = tx.execute(_CARRIER, {"digest": ids.digest(secret), "now_ms": now_ms}).all()
+    found = tx.execute(
+        _CARRIER, {"digest": ids.digest(secret), "now_ms": now_ms, "latest": now_ms + CLOCK_TOLERANCE_MS}
+    ).all()
     if not found:
         return None
     grants = tuple(
@@ -139,6 +142,7 @@ def use(tx: Tx, issuer: str, digest: bytes, expires_at_ms: int) -> int:
 
 
 def forget_old(tx: Tx, now_ms: int) -> int:
-    """Delete what expired, an hour later, for a clock may step back; how many tokens of ours."""
+    """Delete what expired, an hour later, for a clock may step back, or a wrong clock wrote; how many tokens of ours."""
     tx.execute(delete(used_tokens).where(used_tokens.c.expires_at < now_ms - HOUR_MS))
-    return tx.execute(delete(rows).where(rows.c.expires_at < now_ms - HOUR_MS)).rowcount
+    is_over = (rows.c.expires_at < now_ms - HOUR_MS) | (rows.c.created_at > now_ms + CLOCK_TOLERANCE_MS)
+    return tx.execute(delete(rows).where(is_over)).rowcount

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from anyio import to_thread
@@ -26,7 +27,6 @@ from seaway.packages import attested, differences, files, origin, removal, versi
 from seaway.packages.contents import Listing
 from seaway.packages.files import File
 from seaway.packages.origin import Origin
-from seaway.packages.removal import Removing
 from seaway.packages.versions import Version
 from seaway.trust.sidecars import Claims
 from seaway.web.looking import house_of, look, pages_of, readable, words_of
@@ -47,16 +47,21 @@ _ABOUT_APART = frozenset({"summary", "description"})
 class _Act:
     """What can be done to a file."""
 
-    do: Callable[[Removing, Principal, str, str, str], int]
+    do: Callable[..., int]
     action: Action
     title: str
     warning: str
     is_danger: bool = False
+    has_reason: bool = False
 
 
 ACTS = {
     "yank": _Act(
-        removal.yank, Action.YANK, "Yank", "Solvers do not choose it any more. Lock files that name it go on working."
+        removal.yank,
+        Action.YANK,
+        "Yank",
+        "Solvers do not choose it any more. Lock files that name it go on working.",
+        has_reason=True,
     ),
     "unyank": _Act(removal.unyank, Action.YANK, "Unyank", "Solvers can choose it again."),
     "delete": _Act(
@@ -145,7 +150,8 @@ async def act(request: Request) -> Response:
     form = await form_of(request)
     if not form.is_set("confirmed"):
         return await _ask(request, done)
-    await to_thread.run_sync(done.do, house_of(request).removing, by, names["channel"], names["subdir"], names["file"])
+    do = partial(done.do, reason=form.text("reason")) if done.has_reason else done.do
+    await to_thread.run_sync(do, house_of(request).removing, by, names["channel"], names["subdir"], names["file"])
     package = f"/channels/{names['channel']}/packages/{names['package']}"
     return see(package if done.is_danger else f"{package}/files/{names['subdir']}/{names['file']}")
 

@@ -43,6 +43,9 @@ class ChannelShown(Shown):
     description: str
     logo: str = Field(description="Where its picture is on this host, a PNG; empty for none.")
     refuses_lookalikes: bool = Field(description="Whether a package whose name looks like another's is turned away.")
+    allows_overwrite: bool = Field(
+        description="Whether files may be overwritten; where not, a name never gets other bytes and caches keep files."
+    )
     only_publishers: bool = Field(description="Whether uploads must come from trusted publishers.")
     attestations: Literal["off", "optional", "required"] = Field(
         description="Whether files come with an attestation: none is taken, one that comes is verified, or each must."
@@ -84,6 +87,7 @@ class ChannelChange(Given):
     description: Description | None = None
     logo: LogoAddress | None = None
     refuses_lookalikes: bool | None = None
+    allows_overwrite: bool | None = None
     only_publishers: bool | None = None
     attestations: Literal["off", "optional", "required"] | None = None
 
@@ -138,6 +142,7 @@ def change(call: Asked, channel: ChannelName, given: ChannelChange) -> ChannelSh
             description=given.description, is_public=given.public,
             refuses_lookalikes=given.refuses_lookalikes, only_publishers=given.only_publishers,
             attestations=None if given.attestations is None else Attestations(given.attestations),
+            allows_overwrite=given.allows_overwrite,
         )  # fmt: skip
 
     if given.logo:
@@ -180,6 +185,7 @@ def _shown(channel: Channel) -> ChannelShown:
         description=channel.description,
         logo=channel.logo_path,
         refuses_lookalikes=channel.refuses_lookalikes,
+        allows_overwrite=channel.allows_overwrite,
         only_publishers=channel.only_publishers,
         attestations=channel.attestations.value,
         packages=channel.package_count,

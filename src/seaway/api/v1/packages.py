@@ -44,6 +44,7 @@ class FileShown(Shown):
     state: Literal["listed", "yanked"] = Field(
         description="Yanked files are not chosen by solvers, but can be fetched."
     )
+    yank_reason: str | None = Field(description="Why it was yanked; null when no reason was given.")
     size: int = Field(description="Bytes.")
     sha256: str
     indexed_at: Moment
@@ -180,6 +181,7 @@ def _file(file: FileSummary) -> FileShown:
         version=file.version,
         build=file.build,
         state="yanked" if file.state is State.YANKED else "listed",
+        yank_reason=file.yank_reason or None,
         size=file.size,
         sha256=file.sha256,
         indexed_at=moment(file.indexed_at_ms),

@@ -1,16 +1,29 @@
-"""CircleCI: a project of an organization, whose id is part of the issuer's address."""
+"""
+CircleCI: a project of an organization, both by their ids.
+
+Clients ask for tokens of the root issuer (`circleci run oidc get --root-issuer`), which all organizations share.
+`$CIRCLE_OIDC_TOKEN` is of an issuer for each organization, https://oidc.circleci.com/org/ID, with the same claims.
+"""
 
 from seaway.trust.claims.generic import Rules, made
+
+ISSUER = "https://oidc.circleci.com"
 
 CIRCLECI = made(
     "circleci",
     "CircleCI",
     Rules(
         match=["oidc.circleci.com/project-id"],
-        match_optional=["oidc.circleci.com/vcs-ref", "oidc.circleci.com/vcs-origin"],
+        match_optional=[
+            "oidc.circleci.com/org-id",
+            "oidc.circleci.com/pipeline-definition-id",
+            "oidc.circleci.com/vcs-ref",
+            "oidc.circleci.com/vcs-origin",
+        ],
         stored={
             "repository": "oidc.circleci.com/vcs-origin",
             "repository_id": "oidc.circleci.com/project-id",
+            "owner_id": "oidc.circleci.com/org-id",
             "ref": "oidc.circleci.com/vcs-ref",
             "run_id": "oidc.circleci.com/job-id",
         },

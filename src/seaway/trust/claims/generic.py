@@ -17,12 +17,15 @@ from seaway.trust.claims.kinds import Claims, Field, Form, Kind, Wanted, checked
 STORED = (
     "repository",
     "repository_id",
+    "owner_id",
     "ref",
     "sha",
     "run_id",
     "run_attempt",
     "workflow_ref",
+    "job_workflow_ref",
     "environment",
+    "event_name",
     "account",
 )
 
@@ -65,7 +68,7 @@ def made(name: str, label: str, rules: Rules) -> Kind:
             **({"jti": Form.TOKEN_ID} if rules.jti else {}),
             **dict.fromkeys((*rules.match, *rules.pin), Form.TEXT),
         },
-        optional=dict.fromkeys(rules.match_optional, Form.TEXT),
+        optional=dict.fromkeys(rules.match_optional, Form.TEXT_OR_NULL),
         fields=(
             *(Field(claim, claim, checked_text) for claim in rules.match),
             *(Field(claim, claim, _checked_optional, is_required=False) for claim in rules.match_optional),

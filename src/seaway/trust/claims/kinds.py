@@ -28,6 +28,7 @@ class Form(Enum):
     """What a claim must look like."""
 
     TEXT = "text"
+    TEXT_OR_NULL = "text, or null"
     TOKEN_ID = "text that identifies the token"  # an empty one identifies none: it is missing
     REPOSITORY = "owner/name"
     PROJECT = "two or more names with slashes between them"
@@ -40,6 +41,8 @@ class Form(Enum):
         """Whether the value looks like that."""
         if self is Form.TRUE:
             return value is True
+        if self is Form.TEXT_OR_NULL and value is None:
+            return True
         if not isinstance(value, str) or not is_plain(value):
             return False
         return _PATTERNS[self].fullmatch(value) is not None
@@ -51,6 +54,7 @@ class Form(Enum):
 
 _PATTERNS = {
     Form.TEXT: re.compile(r".+"),  # without line breaks, which `is_plain` refuses
+    Form.TEXT_OR_NULL: re.compile(r".+"),
     Form.TOKEN_ID: re.compile(r".+"),
     Form.REPOSITORY: re.compile(r"[^/]+/[^/]+"),
     Form.PROJECT: re.compile(r"[^/]+(?:/[^/]+)+"),
