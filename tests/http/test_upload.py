@@ -206,7 +206,7 @@ def test_a_lookalike_name_is_refused_where_the_channel_wants_it(
 
 
 def test_a_file_name_that_differs_only_in_case_is_refused(http: httpx.Client, channel: Channel, site: Site) -> None:
-    """Caches on Windows and macOS hold one of them; the same build string in another subdir or kind is no conflict."""
+    """Caches on Windows and macOS hold one of them, whatever its subdir; the same build string in a file of another kind is no conflict."""
     first, second = conda(index_json(build="PY_0")), conda(index_json(build="py_0"))
     assert 201 == upload(http, channel.name, first, channel.owner).status_code
     with nothing_left(site.server):
@@ -215,6 +215,8 @@ def test_a_file_name_that_differs_only_in_case_is_refused(http: httpx.Client, ch
     assert f"{second.name} differs only in case from {channel.name}/noarch/{first.name}, and" in sentence(answer)
     assert 201 == upload(http, channel.name, tar_bz2(index_json(build="py_0")), channel.owner).status_code
     elsewhere = conda(index_json(build="py_0", subdir="linux-64", noarch=...))
+    assert 422 == upload(http, channel.name, elsewhere, channel.owner).status_code
+    elsewhere = conda(index_json(build="PY_0", subdir="linux-64", noarch=...))
     assert 201 == upload(http, channel.name, elsewhere, channel.owner).status_code
 
 
@@ -291,6 +293,19 @@ def test_the_same_file_from_the_same_uploader_is_no_failure(
     assert "1" == first.headers["seaway-revision"] == second.headers["seaway-revision"]
     assert "was uploaded before with the same contents, revision 1." in sentence(second)
     assert "1" == http.get(f"/{channel.name}/noarch/repodata.json").headers["seaway-revision"]
+
+
+def test_the_same_file_again_by_force_is_no_failure_without_the_right_to_overwrite(
+    site: Site, http: httpx.Client, channel: Channel
+) -> None:
+    """A job that always passes `force=true` may lose an answer too."""
+    narrow = site.people.key(site.people.by_key(channel.owner).name, mode=Mode.READ_WRITE)
+    answers = [upload(http, channel.name, GOOD, narrow, force=True) for _ in range(2)]
+    with site.people.seaway.database.write_site() as tx:
+        channels.change(tx, 0, OPERATOR, channel.name, allows_overwrite=False)
+    answers.append(upload(http, channel.name, GOOD, channel.owner, force=True))
+    assert [201, 200, 200] == [answer.status_code for answer in answers]
+    assert ["1"] * 3 == [answer.headers["seaway-revision"] for answer in answers]
 
 
 def test_the_same_file_from_another_uploader_is_a_conflict(http: httpx.Client, channel: Channel) -> None:

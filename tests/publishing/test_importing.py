@@ -50,9 +50,17 @@ def write(folder: Path, given: list[PackageFile]) -> list[Path]:
     return paths
 
 
-def test_names_that_differ_only_in_case_are_judged_one_after_the_other(channel: Channel, folder: Path) -> None:
-    """Of two that are recorded together, the second is refused, and so is one beside a deleted file, which can be restored."""
-    first, second = (packages.conda(index_json(build=build)) for build in ("PY_0", "py_0"))
+@pytest.mark.parametrize("subdir", ["noarch", "linux-64"])
+def test_names_that_differ_only_in_case_are_judged_one_after_the_other(
+    subdir: str, channel: Channel, folder: Path
+) -> None:
+    """
+    Of two that are recorded together, the second is refused, and so is one beside a deleted file, which can be restored.
+
+    Another subdir is no other place: package caches keep the files of all subdirs of a channel in one folder.
+    """
+    first = packages.conda(index_json(build="PY_0"))
+    second = packages.conda(index_json(build="py_0", subdir=subdir, noarch="generic" if subdir == "noarch" else ...))
     published, refused = channel.bring(write(folder, [first, second]))
     assert isinstance(published, Published)
     assert isinstance(refused, Refused)

@@ -99,7 +99,7 @@ class Reason(Enum):
 
     CASE_COLLISION = (
         "case-collision",
-        "The subdir has a file whose name differs only in case, and some file systems cannot hold both.",
+        "The channel has a file whose name differs only in case, and package caches on some systems cannot hold both.",
     )
 
     # The channel's own rules

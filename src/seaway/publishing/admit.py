@@ -47,7 +47,7 @@ class Facts:
     room: Room
     allows_overwrite: bool
     grows_by: int = 0  # the bytes that the channel will hold more
-    other_case: str | None = None  # a file of the subdir whose name differs only in case
+    other_case: str | None = None  # a file of the channel, with its subdir, whose name differs only in case
 
 
 def is_repeated(sha256: bytes | None, facts: Facts) -> bool:
@@ -58,7 +58,7 @@ def is_repeated(sha256: bytes | None, facts: Facts) -> bool:
         and existing.is_own
         and existing.state is not State.DELETED
         and existing.sha256 == sha256
-        and not facts.force
+        and not (facts.force and facts.allows_overwrite and existing.may_overwrite)
     )
 
 
@@ -69,7 +69,7 @@ def admit(file_name: FileName, sha256: bytes | None, facts: Facts) -> None:
     if facts.other_case is not None:
         raise Refused(
             Reason.CASE_COLLISION,
-            f"{file_name} differs only in case from {facts.where}/{facts.other_case}, and package caches on Windows and macOS cannot hold both.",
+            f"{file_name} differs only in case from {facts.where.partition('/')[0]}/{facts.other_case}, and package caches on Windows and macOS cannot hold both.",
             "Raise the build number or change the version, then build the package again.",
         )
     if facts.lookalikes and facts.refuses_lookalikes:

@@ -209,13 +209,18 @@ def _without_rivals(waiting: Sequence[_Numbered]) -> tuple[list[_Numbered], list
     later: list[_Numbered] = []
     places: set[tuple[str, str]] = set()
     names: dict[str, str] = {}
+    spellings: dict[str, str] = {}
     for number, submission in waiting:
-        name = submission.candidate.file_name.name
-        place = (submission.place[0], submission.place[1].lower())
-        is_rival = place in places or names.get(filename.folded(name), name) != name
+        place, name = submission.place, submission.candidate.file_name.name
+        is_rival = (
+            place in places
+            or names.get(filename.folded(name), name) != name
+            or spellings.get(place[1].lower(), place[1]) != place[1]
+        )
         if not is_rival:
             places.add(place)
             names[filename.folded(name)] = name
+            spellings[place[1].lower()] = place[1]
         (later if is_rival else now).append((number, submission))
     return now, later
 
@@ -298,7 +303,6 @@ def _judge(
 ) -> tuple[list[_Admitted], dict[int, SeawayError]]:
     """Who is let in, and the refusals of the others."""
     taken = {(row.subdir, row.file_name): row for row in known.taken}
-    spelled = {(row.subdir, row.file_name.lower()): row.file_name for row in known.taken}
     admitted: list[_Admitted] = []
     refusals: dict[int, SeawayError] = {}
     room = known.room
@@ -306,7 +310,7 @@ def _judge(
         candidate, row = one.candidate, taken.get(one.place)
         room = room.after(-one.in_pieces)  # its pieces go when it is recorded
         facts = _facts_of(known, channel, row, accesses[one.by], one)
-        other_case = spelled.get((candidate.subdir, one.place[1].lower())) if row is None else None
+        other_case = _in_other_case(known.taken, one.place[1]) if row is None else None
         grows_by = candidate.hashes.size - _visible_size(row)
         facts = replace(facts, room=room, grows_by=grows_by, other_case=other_case)
         try:
@@ -321,6 +325,14 @@ def _judge(
             admitted.append(_Admitted(number, one, facts, content, admit.warnings(candidate, facts, now_ms)))
             room = room.after(facts.grows_by)
     return admitted, refusals
+
+
+def _in_other_case(taken: Iterable[Row[Any]], file_name: str) -> str | None:
+    """Return where the channel has this name with other capitals: package caches do not tell subdirs apart."""
+    for row in taken:
+        if row.file_name != file_name and row.file_name.lower() == file_name.lower():
+            return f"{row.subdir}/{row.file_name}"
+    return None
 
 
 def _attested(sidecar: Sidecar | None) -> dict[str, str]:
