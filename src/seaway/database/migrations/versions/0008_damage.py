@@ -1,4 +1,7 @@
-"""What is kept against loss and damage: marks of manifests, blobs that a rebuild kept, damaged blobs, checksums of fragments."""
+"""
+What is kept against loss and damage: marks of manifests, blobs that a rebuild kept, damaged blobs, checksums of
+fragments, and which revision of each subdir was served.
+"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -32,3 +35,5 @@ def upgrade() -> None:
     )
     op.create_index("ix_resumable_uploads_channel_id", "resumable_uploads", ["channel_id"])
     op.add_column("shards", sa.Column("checksum", sa.BigInteger(), nullable=True))
+    op.add_column("subdirs", sa.Column("served_revision", sa.BigInteger(), nullable=False, server_default="0"))
+    op.execute("UPDATE subdirs SET served_revision = revision")  # nobody has noted which of them were served
