@@ -2,8 +2,10 @@
 
 import random
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from itertools import cycle
 from pathlib import Path
@@ -17,7 +19,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import MetaData, String, Table, Text, delete, func, insert, inspect, select, text, update
 from sqlalchemy.exc import ProgrammingError
 
-from seaway.database.engine import Database, Tx, hold_channel
+from seaway.database.engine import Database, Tx, hold_channel, try_hold
 from seaway.database.migrate import NEWEST, UNFINISHED, current, migrate, prepare, upgrade
 from seaway.database.postgres import PostgresDatabase
 from seaway.database.sqlite import SqliteDatabase
@@ -29,6 +31,7 @@ from tests.support.postgres import Postgres
 from tests.support.proxy import FaultProxy, Pass, Refuse
 from tests.support.requests import until
 
+_SECONDS = 60
 SHORT_MS = 40  # the patience of a worker who is to find that he would wait
 DIGESTS = [bytes([6 * number]) * 32 for number in range(40)]
 
@@ -439,6 +442,71 @@ with database.alone("thing"), database.write_site() as tx:
             assert mine
             add_user(tx, "whole")
     assert 1 == count_users(database)
+
+
+# 5: what is shared is held by nobody.
+
+
+def may_hold(database: Database, thing: str = "thing") -> bool:
+    with database.write_part() as tx:
+        return try_hold(tx, thing)
+
+
+def test_what_is_shared_is_not_held(database: Database, other: Database) -> None:
+    """Invariant 5: any number may share a thing; until the last has left it, no transaction gets it."""
+    with database.share("thing"):
+        with other.share("thing"), database.share("thing"):
+            assert [False, False] == [may_hold(database), may_hold(other)]
+        assert [False, True] == [may_hold(other), may_hold(other, "another")]
+    assert [True, True] == [may_hold(database), may_hold(other)]
+
+
+def test_who_shares_waits_for_who_holds(database: Database, other: Database) -> None:
+    """Invariant 5: a share begins after the commit of those that hold the thing; they get it as often as they ask."""
+    with ThreadPoolExecutor(1) as thread:
+        with database.write_part() as tx:
+            assert [True, True] == [try_hold(tx, "thing"), try_hold(tx, "thing")]
+            add_user(tx, "before")
+
+            def share() -> int:
+                with other.share("thing"):
+                    return count_users(other)
+
+            sharing = thread.submit(share)
+            with pytest.raises(TimeoutError):
+                sharing.result(0.2)
+        assert 1 == sharing.result(_SECONDS)
+
+
+def test_who_waits_too_long_to_share_is_told(database: Database, hasty: Database) -> None:
+    """Invariant 5: the wait is bounded, and nothing of it is left."""
+    with database.write_part() as tx:
+        assert try_hold(tx, "thing")
+        with pytest.raises(Unavailable):
+            enter(hasty.share("thing"))
+    assert may_hold(database)
+
+
+def test_a_share_ends_with_its_process(place: Place, database: Database) -> None:
+    """Invariant 5: a process that is killed keeps nobody from holding."""
+    with place.process('with database.share("thing"):\n    tell("inside")\n    input()\n') as process:
+        process.hear("inside")
+        assert not may_hold(database)
+        process.kill()
+        until(lambda: may_hold(database))  # a server takes a moment to notice
+
+
+def test_a_brief_write_does_not_wait_long(database: Database, other: Database) -> None:
+    """It gives up after a second where others wait twenty, and otherwise writes like any other."""
+    with database.write_site() as tx:
+        add_user(tx, "first")
+        began = time.monotonic()
+        with pytest.raises(Unavailable):
+            enter(other.write_briefly())
+        assert time.monotonic() - began < 10
+    with other.write_briefly() as tx:
+        add_user(tx, "second")
+    assert 2 == count_users(database)
 
 
 # The mark of change.
@@ -875,7 +943,7 @@ def test_an_older_schema_is_brought_up_to_date(empty: Place) -> None:
         assert [("Owner@Example.com", "owner@example.com", True, 1)] == tx.execute(
             select(emails.c.address, emails.c.folded, emails.c.is_primary, emails.c.verified_at)
         ).all()
-        assert 30 == tx.execute(select(subdirs.c.size)).scalar_one()
+        assert (30, 4) == tx.execute(select(subdirs.c.size, subdirs.c.served_revision)).one()
     assert before[0].pop("email") == "Owner@Example.com"
     assert before[1].pop("logo_url") == ""
     assert before == [{column: row[column] for column in old} for old, row in zip(before, after, strict=True)]

@@ -153,7 +153,8 @@ def prepare(seaway: Seaway) -> None:
     for file in (OLD, GONE):
         channel.put(file)
     channel.repodata()
-    channel.delete(GONE)  # its blob is without a name, its shard is retired
+    channel.shard_index()
+    channel.delete(GONE)  # its blob is without a name, its shard is retired since the index named it
     put_attested(channel, OTHER)
     seaway.house.logos.keep(OPERATOR, CHANNEL, pictures.png())
 
@@ -245,6 +246,7 @@ CHANGES: dict[str, Callable[[Channel], object]] = {
     "job": job,
     "removal of the channel": lambda channel: channel.remove(),
     "manifests": _write_manifests,
+    "first read of the shard index": lambda channel: channel.shard_index(),
 }
 
 ON_A_LOST_DATABASE: dict[str, Callable[[Channel], object]] = {"rebuild": _rebuild}

@@ -184,6 +184,7 @@ STEPS = {
     "build": ["put blob", "INSERT INTO documents", "COMMIT", "delete blob", "blob was deleted"],
     "logo": ["put blob", "blob was put", "look at blob", "DELETE FROM logos", "INSERT INTO logos", "COMMIT"],
     "sweep": ["list blobs", "delete blob", "blob was deleted", "DELETE FROM retired_shards", "COMMIT"],
+    "first read of the shard index": ["UPDATE subdirs SET", "COMMIT"],
     "job": ["INSERT INTO jobs", "UPDATE jobs SET", "INSERT INTO documents", "DELETE FROM jobs", "COMMIT"],
 }
 

@@ -145,6 +145,7 @@ class Channel:
 def fill_with_everything(channel: Channel) -> None:
     for file in (A, A2, B, OLD, NEW, GONE):
         channel.put(file)
+    channel.shard_index()
     channel.yank(OLD)
     channel.delete(GONE)
     channel.read("noarch", "repodata.json", encodings=("gzip",))

@@ -194,6 +194,7 @@ async def test_a_replaced_shard_stays_for_a_week(
 ) -> None:
     """Who read the index before a change finds its shards for a week (CEP 16), and the current one always."""
     await publish_file(seaway, channel, FILE)
+    await http.get(f"/{channel}/noarch/repodata_shards.msgpack.zst")
     old = shard_of(seaway)
     await publish_file(seaway, channel, conda(index_json(version="2.0")))
     new = shard_of(seaway)

@@ -7,6 +7,8 @@ The database: transactions that read one state, transactions that write, and not
    run beside each other unless they lock the same thing; on SQLite there is one writer.
 3. A commit that returned survives the loss of power.
 4. `alone` lets one process of all that share the database do a thing; the right ends with the process.
+5. A transaction that `try_hold` let hold a thing has it until after its commit. `share` waits for such transactions; from
+   then on none gets the thing until the share is left, or its process ends. Neither needs room on the disk.
 
 `sqlite` and `postgres` say how each of them does it.
 """
@@ -22,6 +24,10 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from seaway.database.damage import is_damage
 from seaway.errors import DamagedDatabase, NoRoom, NotWritable, Unavailable
+
+BRIEF_MS = 1_000  # how long `write_briefly` waits
+
+THE_DATABASE = "seaway_database"  # the option of every engine
 
 Tx = Connection  # an open transaction, handed to every function that asks or changes rows
 
@@ -66,6 +72,10 @@ class Database(ABC):
             yield tx
 
     @abstractmethod
+    def write_briefly(self) -> AbstractContextManager[Tx]:
+        """As `write_part`, but wait no longer than a second for other writers: `Unavailable`."""
+
+    @abstractmethod
     def hold(self, tx: Tx, thing: str) -> None:
         """Have the thing for this transaction alone, waiting for others that hold it; to be called in `write_part`."""
 
@@ -78,12 +88,26 @@ class Database(ABC):
         """Do one thing at a time among all processes; False when another does it and we were not to wait."""
 
     @abstractmethod
+    def try_hold(self, tx: Tx, thing: str) -> bool:
+        """Hold the thing until the transaction has ended, unless it is shared now; without waiting."""
+
+    @abstractmethod
+    def share(self, thing: str) -> AbstractContextManager[None]:
+        """Keep every transaction from holding the thing (`try_hold`), after those that hold it now have ended."""
+
+    @abstractmethod
     def change_mark(self) -> object:
         """A value that stays equal as long as no connection of any process commits a change."""
 
     @abstractmethod
     def close(self) -> None:
         """Close every connection."""
+
+
+def try_hold(tx: Tx, thing: str) -> bool:
+    """As `Database.try_hold`, for what knows the transaction only."""
+    database: Database = tx.get_execution_options()[THE_DATABASE]
+    return database.try_hold(tx, thing)
 
 
 def hold_channel(database: Database, tx: Tx, channel: str) -> None:

@@ -8,8 +8,8 @@ The database that many workers share: PostgreSQL.
    the site and hold what they say: blobs first, then one document or some channels in order of their names, so
    that they cannot deadlock.
 3. synchronous_commit=on is set by every connection, whatever the server's default is.
-4. `alone` is a session-level advisory lock: the server takes it back when the connection ends, and not before. A
-   connection of a machine that has vanished is ended by the server within a minute (keepalives).
+4. `alone` and `share` are session-level advisory locks: the server takes them back when the connection ends, and not before. All
+   shares of a process are on one connection. A connection of a machine that has vanished is ended by the server within a minute (keepalives).
 
 pgbouncer works in session mode only, since 3 and 4 are kept by the session.
 """
@@ -17,7 +17,7 @@ pgbouncer works in session mode only, since 3 and 4 are kept by the session.
 import hashlib
 import threading
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import psycopg
@@ -25,7 +25,7 @@ import sqlalchemy
 from sqlalchemy import Connection, create_engine, event, text
 from sqlalchemy.exc import IntegrityError
 
-from seaway.database.engine import Database, Tx, explained
+from seaway.database.engine import BRIEF_MS, THE_DATABASE, Database, Tx, explained
 from seaway.errors import BadSetting, Unavailable
 
 LOCK_TIMEOUT_MS = 20_000
@@ -39,6 +39,10 @@ _shared = text("SELECT pg_advisory_xact_lock_shared(:key)")
 # `unnest` gives the keys in the order of the array, and the lock of a row is taken before the next row is read.
 _all_alone = text("SELECT pg_advisory_xact_lock(key) FROM unnest(CAST(:keys AS bigint[])) AS key")
 _all_shared = text("SELECT pg_advisory_xact_lock_shared(key) FROM unnest(CAST(:keys AS bigint[])) AS key")
+_try_alone = text("SELECT pg_try_advisory_xact_lock(:key)")
+_share = text("SELECT pg_advisory_lock_shared(:key)")
+_unshare = text("SELECT pg_advisory_unlock_shared(:key)")
+_brief = text(f"SET LOCAL lock_timeout = {BRIEF_MS}")
 _mark = text("SELECT pg_current_snapshot()::text")
 
 
@@ -53,6 +57,7 @@ class PostgresDatabase(Database):
             pool_size=connections,
             max_overflow=0,
             isolation_level="READ COMMITTED",  # 2; the server's default may be another
+            execution_options={THE_DATABASE: self},
             connect_args={
                 "connect_timeout": _CONNECT_SECONDS,
                 "tcp_user_timeout": _DEAD_PEER_MS,
@@ -65,6 +70,9 @@ class PostgresDatabase(Database):
         self._lock_timeout_ms = lock_timeout_ms
         # What is done alone needs more connections to go on; else it could hold every one that it waits for.
         self._alone_turns = threading.BoundedSemaphore(max(connections // 2, 1))
+        self._sharing = threading.Lock()
+        self._sharer: Connection | None = None  # the connection that shares
+        self._shares = 0
         self._snapshots = self.engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         self._single_statements = self.engine.execution_options(isolation_level="AUTOCOMMIT")
         event.listen(
@@ -85,6 +93,13 @@ class PostgresDatabase(Database):
     def write_part(self) -> Iterator[Tx]:
         with _collisions_explained(), self._transaction(_shared) as tx:
             yield tx
+
+    @contextmanager
+    def write_briefly(self) -> Iterator[Tx]:
+        with _collisions_explained(), explained(), self.engine.connect() as connection, connection.begin():
+            connection.execute(_brief)
+            connection.execute(_shared, {"key": _SITE})
+            yield connection
 
     def hold(self, tx: Tx, thing: str) -> None:
         tx.execute(_alone, {"key": _key(thing)})
@@ -107,12 +122,52 @@ class PostgresDatabase(Database):
             finally:
                 _give_back(connection, key)
 
+    def try_hold(self, tx: Tx, thing: str) -> bool:
+        return bool(tx.execute(_try_alone, {"key": _key(f"share/{thing}")}).scalar_one())
+
+    @contextmanager
+    def share(self, thing: str) -> Iterator[None]:
+        key = {"key": _key(f"share/{thing}")}
+        with self._sharing, explained():
+            if self._sharer is None:
+                self._sharer = self._single_statements.connect()
+            self._on_sharer(_share, key)
+            self._shares += 1
+        try:
+            yield
+        finally:
+            with self._sharing:
+                self._end_share(key)
+
+    def _on_sharer(self, statement: sqlalchemy.TextClause, key: dict[str, int]) -> None:
+        """Run the statement where the locks are; a connection that broke has lost them, and the next share opens one."""
+        assert self._sharer is not None
+        try:
+            self._sharer.execute(statement, key)
+        except sqlalchemy.exc.DBAPIError as error:
+            if error.connection_invalidated:
+                self._sharer.close()
+                self._sharer = None
+            raise
+
+    def _end_share(self, key: dict[str, int]) -> None:
+        self._shares -= 1
+        if self._sharer is None:
+            return
+        with suppress(sqlalchemy.exc.DBAPIError):  # a broken connection shares nothing any more
+            self._on_sharer(_unshare, key)
+        if not self._shares and self._sharer is not None:
+            self._sharer.close()
+            self._sharer = None
+
     def change_mark(self) -> str:
         """The snapshot that a transaction would get now; it differs as soon as one that changed anything has committed."""
         with explained(), self._single_statements.connect() as connection:
             return str(connection.execute(_mark).scalar_one())
 
     def close(self) -> None:
+        if self._sharer is not None:
+            self._sharer.close()
         self.engine.dispose()
 
     @contextmanager

@@ -5,7 +5,7 @@ The database of one machine: a SQLite file.
 2. `write` holds the only write lock from its start (BEGIN IMMEDIATE), whatever it is for. A deferred transaction
    that upgrades could fail at once whatever the timeout.
 3. WAL with synchronous=FULL.
-4. `alone` is a lock on a file (flock), which dies with the process.
+4. `alone`, `try_hold` and `share` are locks on files (flock), which die with the process.
 5. A file that was removed or replaced while it is open is noticed before each transaction: what is written to the old
    one would be lost with it.
 6. A file is made only where there is none, and no write-ahead log of one: the log has commits that the file may lack.
@@ -19,21 +19,23 @@ import sqlite3
 import threading
 import time
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import IO
 from zlib import crc32
 
 import sqlalchemy
 from sqlalchemy import Connection, create_engine, event
 
-from seaway.database.engine import Database, Tx, does_not_answer, explained
+from seaway.database.engine import BRIEF_MS, THE_DATABASE, Database, Tx, does_not_answer, explained
 from seaway.errors import BadSetting, Unavailable
 
 BUSY_TIMEOUT_MS = 20_000  # how long we wait for a writer in another process
 _POOL_SIZE = 40
 _LOCK_FILES = 64
 _SWITCH_SECONDS = 20
-_SWITCH_PAUSE_SECONDS = 0.02
+_PAUSE_SECONDS = 0.02
+_HELD = "seaway_held"
 
 
 class SqliteDatabase(Database):
@@ -43,13 +45,18 @@ class SqliteDatabase(Database):
 
     def __init__(self, path: Path, locks: Path, *, busy_timeout_ms: int = BUSY_TIMEOUT_MS) -> None:
         self.engine = create_engine(
-            sqlalchemy.URL.create("sqlite", database=str(path)), pool_size=_POOL_SIZE, creator=self._connect
+            sqlalchemy.URL.create("sqlite", database=str(path)),
+            pool_size=_POOL_SIZE,
+            creator=self._connect,
+            execution_options={THE_DATABASE: self},
         )
         self._path = path
-        self._busy_seconds = busy_timeout_ms / 1000
+        self._busy_ms = busy_timeout_ms
         self._locks = locks
         self._watch: sqlite3.Connection | None = None  # it never writes, so every commit is another's to it
         self._write_lock = threading.Lock()
+        self._sharing = threading.Lock()
+        self._shared: dict[Path, tuple[IO[str], int]] = {}  # the files that are shared, and by how many
         self._file: tuple[int, int] | None = None  # which file was opened first
         event.listen(self.engine, "connect", _set_up_connection)
         event.listen(self.engine, "connect", self._note_file)
@@ -63,16 +70,41 @@ class SqliteDatabase(Database):
 
     @contextmanager
     def write_site(self) -> Iterator[Tx]:
-        with explained(), self._write_lock, self.engine.connect() as connection:
-            connection.execution_options(seaway_writes=True)
-            with connection.begin():
-                self._require_file()
-                yield connection
+        with explained(), self._write_lock, self.engine.connect() as connection, self._writing(connection):
+            yield connection
 
     @contextmanager
     def write_part(self) -> Iterator[Tx]:
         with self.write_site() as tx:
             yield tx
+
+    @contextmanager
+    def write_briefly(self) -> Iterator[Tx]:
+        if not self._write_lock.acquire(timeout=BRIEF_MS / 1000):
+            raise Unavailable("The database is busy with another change.", "Try again in a moment.")
+        try:
+            with explained(), self.engine.connect() as connection, self._hurried(connection), self._writing(connection):
+                yield connection
+        finally:
+            self._write_lock.release()
+
+    @contextmanager
+    def _hurried(self, connection: Connection) -> Iterator[None]:
+        driver = connection.connection.driver_connection
+        assert isinstance(driver, sqlite3.Connection)
+        driver.execute(f"PRAGMA busy_timeout = {min(BRIEF_MS, self._busy_ms)}")
+        try:
+            yield
+        finally:
+            driver.execute(f"PRAGMA busy_timeout = {self._busy_ms}")
+
+    @contextmanager
+    def _writing(self, connection: Connection) -> Iterator[None]:
+        connection.execution_options(seaway_writes=True)
+        with _HeldFiles() as held, connection.begin():
+            self._require_file()
+            connection.info[_HELD] = held
+            yield
 
     def hold(self, tx: Tx, thing: str) -> None:
         """Nothing to do: there is one writer."""
@@ -82,16 +114,60 @@ class SqliteDatabase(Database):
 
     @contextmanager
     def alone(self, thing: str, *, wait: bool = True) -> Iterator[bool]:
-        # Two things of a kind may share a file: then one waits for the other, which costs time only.
-        self._locks.mkdir(parents=True, exist_ok=True)
-        kind = thing.partition("/")[0]
-        with (self._locks / f"{kind}-{crc32(thing.encode()) % _LOCK_FILES}").open("w") as file:
+        with self._lock_file(thing).open("w") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
             except BlockingIOError:
                 yield False
                 return
             yield True
+
+    def try_hold(self, tx: Tx, thing: str) -> bool:
+        held: _HeldFiles = tx.info[_HELD]
+        try:
+            held.add(self._lock_file(thing))
+        except OSError:  # somebody shares it, or a new file cannot be made: then nobody can tell
+            return False
+        return True
+
+    @contextmanager
+    def share(self, thing: str) -> Iterator[None]:
+        path = self._lock_file(thing)
+        with self._sharing:
+            file, count = self._shared.get(path) or (self._locked(path), 0)
+            self._shared[path] = file, count + 1
+        try:
+            yield
+        finally:
+            with self._sharing:
+                file, count = self._shared.pop(path)
+                if count > 1:
+                    self._shared[path] = file, count - 1
+                else:
+                    file.close()
+
+    def _locked(self, path: Path) -> IO[str]:
+        """The file, locked together with others that share it; flock itself would wait for ever."""
+        deadline = time.monotonic() + self._busy_ms / 1000
+        with ExitStack() as stack:
+            file = stack.enter_context(path.open("w"))
+            while True:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                except BlockingIOError as error:
+                    if time.monotonic() > deadline:
+                        raise Unavailable(
+                            "The database is busy with another change.", "Try again in a moment."
+                        ) from error
+                    time.sleep(_PAUSE_SECONDS)
+                else:
+                    stack.pop_all()
+                    return file
+
+    def _lock_file(self, thing: str) -> Path:
+        """The file that stands for a thing; two of a kind may have one, and then are told apart by nobody."""
+        self._locks.mkdir(parents=True, exist_ok=True)
+        return self._locks / f"{thing.partition('/')[0]}-{crc32(thing.encode()) % _LOCK_FILES}"
 
     def change_mark(self) -> int:
         """`PRAGMA data_version`: microseconds to ask."""
@@ -112,7 +188,7 @@ class SqliteDatabase(Database):
             self._require_file()
         mode = "rwc" if self._file is None else "rw"
         address = f"{self._path.absolute().as_uri()}?mode={mode}"
-        return sqlite3.connect(address, uri=True, check_same_thread=False, timeout=self._busy_seconds)
+        return sqlite3.connect(address, uri=True, check_same_thread=False, timeout=self._busy_ms / 1000)
 
     def _require_no_log(self) -> None:
         log = self._path.with_name(self._path.name + "-wal")
@@ -147,6 +223,30 @@ class SqliteDatabase(Database):
         self.engine.dispose()
 
 
+class _HeldFiles:
+    """The locked files of one transaction, each of them once."""
+
+    def __init__(self) -> None:
+        self._files: dict[Path, IO[str]] = {}
+
+    def add(self, path: Path) -> None:
+        """Lock the file alone, without waiting: BlockingIOError."""
+        if path in self._files:
+            return
+        with ExitStack() as stack:
+            file = stack.enter_context(path.open("w"))
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._files[path] = file
+            stack.pop_all()
+
+    def __enter__(self) -> "_HeldFiles":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for file in self._files.values():
+            file.close()
+
+
 def _set_up_connection(connection: sqlite3.Connection, _record: object) -> None:
     connection.isolation_level = None  # we say BEGIN ourselves
     _switch_journal(connection)
@@ -167,7 +267,7 @@ def _switch_journal(connection: sqlite3.Connection) -> None:
         except sqlite3.OperationalError:
             if time.monotonic() > deadline:
                 raise
-            time.sleep(_SWITCH_PAUSE_SECONDS)
+            time.sleep(_PAUSE_SECONDS)
 
 
 def _begin(connection: Connection) -> None:

@@ -406,6 +406,8 @@ subdirs = Table(
     Column(
         "size", BigInteger, nullable=False, server_default="0"
     ),  # the bytes of its files that were not deleted, for quotas
+    # The newest revision whose shard index readers have; what they were named is kept for a week after it is replaced.
+    Column("served_revision", BigInteger, nullable=False, server_default="0"),
     UniqueConstraint("channel_id", "name"),
     sqlite_autoincrement=True,
 )
@@ -510,7 +512,7 @@ fragments = Table(
     sqlite_with_rowid=False,
 )
 
-# Replaced shards stay readable for a week: a client may hold an index that names them (CEP 16).
+# Replaced shards that a served index named stay readable for a week: a client may hold that index (CEP 16).
 retired_shards = Table(
     "retired_shards",
     metadata,

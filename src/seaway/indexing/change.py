@@ -3,7 +3,9 @@ What changes of package names do to the index, inside the transaction that makes
 
 1. The revision of a subdir rises by one with every change of what readers may see, in the same commit.
 2. Afterwards the shard and the fragments of those names are what their file rows say; other names are not touched.
-3. A shard is immutable: new content is a new sha256, the old content stays readable for a week.
+3. A shard is immutable: new content is a new sha256. The old content stays readable for a week if a served index named it,
+   or if a worker shares it because it could not note that (`indexing.served`); other content is dropped at once. Keeping
+   it would cost the square of the builds of a name: 100 times its last shard for 200 uploads, one after the other.
 4. The cost depends on the number of files of those names, not on the size of the channel: and little on the former,
    since what is stored of a name is spliced, its other records being neither read from their rows nor decoded.
 5. Damaged bytes are never spliced: a shard that does not match its sha256, or fragments that do not match their
@@ -21,10 +23,11 @@ import structlog
 from sqlalchemy import BindParameter, bindparam, delete, insert, select, update
 
 from seaway.database.damage import raw
-from seaway.database.engine import Tx
+from seaway.database.engine import Tx, try_hold
 from seaway.database.tables import fragments, retired_shards, shards, subdirs
 from seaway.indexing.name_index import KINDS, DamagedIndex, NameIndex, Splice, checksum_of, derive, is_whole
 from seaway.indexing.rows import FileRecord, Subdir, records_of
+from seaway.indexing.served import shards_of
 from seaway.jobs import queue
 
 log = structlog.get_logger()
@@ -63,7 +66,14 @@ def derive_name(tx: Tx, subdir: Subdir, name: str, now_ms: int, whole_document_l
 def raise_revision(tx: Tx, subdir_id: int, names: Collection[str], now_ms: int) -> None:
     """Raise the revision of names whose rows changed in what the index may not show, such as a description."""
     tx.execute(
-        update(subdirs).where(subdirs.c.id == subdir_id).values(revision=subdirs.c.revision + 1, changed_at=now_ms)
+        update(subdirs)
+        .where(subdirs.c.id == subdir_id)
+        .values(
+            revision=subdirs.c.revision + 1,
+            changed_at=now_ms,
+            # The shards stay and are those of a later revision now: as if that was served too, which some of them were.
+            served_revision=subdirs.c.revision + 1,
+        )
     )
     revision = select(subdirs.c.revision).where(subdirs.c.id == subdir_id).scalar_subquery()
     tx.execute(
@@ -80,6 +90,7 @@ def ask_for_documents(tx: Tx, now_ms: int, subdir_id: int) -> None:
 class _Stored:
     """What is kept of the index of one name; `has_row` is false of fragments without a shard, which is damage."""
 
+    revision: int
     sha256: bytes | None
     content: bytes | None
     record_count: int
@@ -95,12 +106,17 @@ class _Stored:
             return self.content is None and self.sha256 is None and not self.fragments
         return is_whole(self.sha256, self.content) and self.checksum in (None, checksum_of(self.fragments))
 
+    def was_served(self, served_revision: int) -> bool:
+        """Whether an index that was served may name the shard; a damaged revision does not tell."""
+        return not isinstance(self.revision, int) or self.revision <= served_revision
+
 
 # Statements of every upload are made once: building one costs more than SQLite needs to run it.
 _IN_SUBDIR: BindParameter[int] = bindparam("subdir_id")
 _NAMES: BindParameter[list[str]] = bindparam("names", expanding=True)
 _SHARDS = select(
     shards.c.name,
+    shards.c.revision,
     raw(shards.c.sha256).label("sha256"),
     raw(shards.c.content).label("content"),
     shards.c.record_count,
@@ -134,6 +150,7 @@ _ADVANCE = (
         record_count=bindparam("record_count"),
         size=subdirs.c.size + bindparam("grown"),
     )
+    .returning(subdirs.c.served_revision)
 )
 
 
@@ -141,7 +158,7 @@ def _read(tx: Tx, subdir_id: int, names: Collection[str]) -> dict[str, _Stored]:
     which = {"subdir_id": subdir_id, "names": list(names)}
     stored = {row[0]: _Stored(*row[1:], {}) for row in tx.execute(_SHARDS, which)}
     for name, kind, content in tx.execute(_FRAGMENTS, which):
-        stored.setdefault(name, _Stored(None, None, 0, 0, None, {}, has_row=False)).fragments[kind] = content
+        stored.setdefault(name, _Stored(0, None, None, 0, 0, None, {}, has_row=False)).fragments[kind] = content
     return stored
 
 
@@ -178,12 +195,10 @@ def _switch(
 ) -> int:
     """Put these indexes in the place of what is stored, `steps` revisions later."""
     revision = subdir.revision + steps
-    _retire(tx, subdir.id, stored, now_ms)
-    _write_shards(tx, subdir.id, stored, indexes, revision)
-    _write_fragments(tx, subdir.id, stored, indexes)
     record_count = subdir.record_count + sum(index.record_count for index in indexes.values())
     record_count -= sum(one.record_count for one in stored.values() if isinstance(one.record_count, int))
-    tx.execute(
+    # Before the shards: it locks the row, so that no reader notes this revision as served behind our back.
+    served_revision = tx.execute(
         _ADVANCE,
         {
             "id_of_subdir": subdir.id,
@@ -192,17 +207,29 @@ def _switch(
             "record_count": record_count,
             "grown": grown,
         },
-    )
+    ).scalar_one()
+    _retire(tx, subdir.id, _replaced(tx, subdir.id, stored, indexes, served_revision), now_ms)
+    _write_shards(tx, subdir.id, stored, indexes, revision)
+    _write_fragments(tx, subdir.id, stored, indexes)
     if record_count > whole_document_limit:
         ask_for_documents(tx, now_ms, subdir.id)
     return revision
 
 
-def _retire(tx: Tx, subdir_id: int, stored: Mapping[str, _Stored], now_ms: int) -> None:
+def _replaced(
+    tx: Tx, subdir_id: int, stored: Mapping[str, _Stored], indexes: Mapping[str, NameIndex], served_revision: int
+) -> list[_Stored]:
+    """The shards that are replaced and must be kept (3)."""
+    old = {name: one for name, one in stored.items() if one.sha256 is not None and is_whole(one.sha256, one.content)}
+    served = {name: one for name, one in old.items() if one.was_served(served_revision)}
+    others = [one for name, one in old.items() if name not in served and one.sha256 != indexes[name].sha256]
+    may_drop = not others or try_hold(tx, shards_of(subdir_id))
+    return [*served.values()] if may_drop else [*served.values(), *others]
+
+
+def _retire(tx: Tx, subdir_id: int, replaced: Sequence[_Stored], now_ms: int) -> None:
     old = [
-        {"subdir_id": subdir_id, "sha256": one.sha256, "content": one.content, "retired_at": now_ms}
-        for one in stored.values()
-        if one.sha256 is not None and is_whole(one.sha256, one.content)
+        {"subdir_id": subdir_id, "sha256": one.sha256, "content": one.content, "retired_at": now_ms} for one in replaced
     ]
     if old:
         tx.execute(_FORGET_RETIRED, {"subdir_id": subdir_id, "digests": [row["sha256"] for row in old]})

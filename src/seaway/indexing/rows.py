@@ -29,6 +29,7 @@ class Subdir:
     revision: int
     changed_at_ms: int
     record_count: int
+    served_revision: int  # the newest one whose shard index readers have
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,14 @@ class FileRecord:
     record: bytes
 
 
-_SUBDIR = select(subdirs.c.id, subdirs.c.name, subdirs.c.revision, subdirs.c.changed_at, subdirs.c.record_count)
+_SUBDIR = select(
+    subdirs.c.id,
+    subdirs.c.name,
+    subdirs.c.revision,
+    subdirs.c.changed_at,
+    subdirs.c.record_count,
+    subdirs.c.served_revision,
+)
 _SUBDIR_BY_NAME = _SUBDIR.where(subdirs.c.channel_id == bindparam("channel_id"), subdirs.c.name == bindparam("name"))
 _SUBDIR_BY_ID = _SUBDIR.where(subdirs.c.id == bindparam("subdir_id"))
 _PACKAGE = (

@@ -25,7 +25,7 @@ from itertools import groupby
 from typing import Any, BinaryIO
 
 import msgspec
-from sqlalchemy import Table, insert, literal, select
+from sqlalchemy import Table, insert, literal, select, update
 
 from seaway import audit
 from seaway.accounts import users
@@ -486,6 +486,8 @@ class _Filling:
         subdir = get_subdir(self.tx, subdir_id)
         assert subdir is not None
         touch_names(self.tx, subdir, changes, self.now_ms, self.whole_document_limit, grown=grown)
+        # The site that was lost has served shards that are these again.
+        self.tx.execute(update(subdirs).where(subdirs.c.id == subdir_id).values(served_revision=subdirs.c.revision))
 
     def _settle(self, manifest: NameManifest, file: FileEntry) -> FileEntry:
         """Return the file as it is restored: as deleted if it has no good blob."""

@@ -6,7 +6,7 @@ Delete what nothing needs any more: blobs that no row names, shards that were re
 2. A blob younger than a day is never deleted: an upload may have put it and be about to name it. An upload that
    relies on an older one looks whether it is there while it holds it, and puts it again if the sweep was first.
 3. What is in the store beside our blobs belongs to someone else, and stays.
-4. A replaced shard is kept for a week (CEP 16).
+4. A replaced shard that a served index named is kept for a week (CEP 16); others are dropped when they are replaced.
 5. Nothing is deleted unless database and store carry one identity, whose counter was raised just before
    (`pairing.pairing`).
 6. A sweep that would delete more than a share of the store deletes no blob and asks: that many files without a row

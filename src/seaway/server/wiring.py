@@ -35,6 +35,7 @@ from seaway.http.limits import ListLimit
 from seaway.indexing.channeldata import ChannelDatas
 from seaway.indexing.documents import Documents
 from seaway.indexing.names import NameIndexes
+from seaway.indexing.served import ServedIndexes
 from seaway.jobs.runner import Runner
 from seaway.mail.outbox import Outbox
 from seaway.mail.posting import open_post
@@ -104,6 +105,7 @@ class Seaway:
         """Let go of everything; what was answered is safe already."""
         self.runner.stop()
         self.house.tally.stop()
+        self.house.reading.served.stop()
         self.house.publishing.disk.shutdown()
         self.house.publishing.examiners.close()
         self.house.logos.examiners.close()
@@ -396,7 +398,7 @@ def _wire_reading(database: Database, documents: Documents, identifying: Identif
         database=database,
         identifying=identifying,
         documents=documents,
-        names=NameIndexes(),
+        served=ServedIndexes(database, NameIndexes()),
         channel_datas=ChannelDatas(),
         clock=identifying.clock,
         blobs=blobs,

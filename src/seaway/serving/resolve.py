@@ -16,6 +16,7 @@ Find what a reader asked for: (credentials, channel, path) -> `Answer`, or the r
    `serving.memory` keeps.
 6. A package file that is known to be damaged or missing is refused by its name, wherever its bytes would come from,
    until the store has it again.
+7. A shard index leaves, in a 304 too, only after it was noted that its revision was served (`indexing.served`).
 """
 
 import hashlib
@@ -48,8 +49,8 @@ from seaway.indexing.change import derive_name
 from seaway.indexing.channeldata import ChannelData, ChannelDatas
 from seaway.indexing.documents import Document, Documents
 from seaway.indexing.name_index import derive, is_whole
-from seaway.indexing.names import NameIndexes
 from seaway.indexing.rows import State, find_subdir, records_of
+from seaway.indexing.served import ServedIndexes
 from seaway.packages import damage
 from seaway.serving.answer import Answer, Keep
 from seaway.serving.identity import Accepted, Identifying, Secrets, identify
@@ -95,7 +96,7 @@ class Reading:
     database: Database
     documents: Documents
     identifying: Identifying
-    names: NameIndexes
+    served: ServedIndexes
     channel_datas: ChannelDatas
     clock: Clock
     blobs: Blobs
@@ -127,9 +128,10 @@ class _Address:
 
 @dataclass(frozen=True, slots=True)
 class Unbuilt:
-    """A document that is older than the state that the asker must see; `build` brings it up to date and answers."""
+    """What needs more than a read transaction, such as a document that is too old; `build` does that and answers."""
 
     build: Callable[[], Answer]
+    takes_long: bool = True
 
 
 def resolve(
@@ -200,7 +202,7 @@ async def answer(house: Reading, question: Question) -> Held:
     found, by = await to_thread.run_sync(resolve, house, *question)
     if isinstance(found, Unbuilt):
         # Who waits for a build waits for a turn, not in a thread: others read meanwhile.
-        found = await to_thread.run_sync(found.build, limiter=house.building_turns)
+        found = await to_thread.run_sync(found.build, limiter=house.building_turns if found.takes_long else None)
     if found.content is None and found.size <= _SMALL_DOCUMENT_BYTES and not found.is_package:
         found = await to_thread.run_sync(_with_content, house, found)
     if found.is_outdated:
@@ -255,16 +257,27 @@ def _channeldata(access: Access, channel: str, data: ChannelData) -> Answer:
     return _document(access, f"{channel}/{CHANNELDATA}", data.content, _JSON, revision=data.revision)
 
 
-def _shard_index(house: Reading, tx: Tx, access: Access, channel: str, subdir: str) -> Answer:
+def _shard_index(house: Reading, tx: Tx, access: Access, channel: str, subdir: str) -> Answer | Unbuilt:
     found = find_subdir(tx, access.channel_id, subdir)
     if found is None:
         created_at = tx.execute(
             select(channel_rows.c.created_at).where(channel_rows.c.id == access.channel_id)
         ).scalar_one()
-        content, revision = build_index(subdir, {}, created_at, None), 0
-    else:
-        document = house.names.document(tx, found)
-        content, revision = document.content, document.revision
+        return _index(access, channel, subdir, build_index(subdir, {}, created_at, None), 0)
+    document = house.served.noted(tx, found)
+    if document is None:
+        return Unbuilt(partial(_first_index, house, access, channel, subdir, found.id), takes_long=False)
+    return _index(access, channel, subdir, document.content, document.revision)
+
+
+def _first_index(house: Reading, access: Access, channel: str, subdir: str, subdir_id: int) -> Answer:
+    document = house.served.first(subdir_id)
+    if document is None:
+        raise _nothing()  # the channel was removed meanwhile
+    return _index(access, channel, subdir, document.content, document.revision)
+
+
+def _index(access: Access, channel: str, subdir: str, content: bytes, revision: int) -> Answer:
     return _document(access, f"{channel}/{subdir}/{SHARD_INDEX}", content, _ZSTD, revision=revision)
 
 

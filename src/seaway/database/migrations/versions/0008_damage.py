@@ -1,5 +1,9 @@
 """What is kept against loss and damage: marks of manifests, blobs that a rebuild kept, damaged blobs, checksums of fragments; reasons of yanks;
 whether files of a channel may be overwritten."""
+"""
+What is kept against loss and damage: marks of manifests, blobs that a rebuild kept, damaged blobs, checksums of
+fragments, and which revision of each subdir was served.
+"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -36,3 +40,5 @@ def upgrade() -> None:
     op.add_column("channels", sa.Column("allows_overwrite", sa.Boolean(), nullable=False, server_default=sa.true()))
     op.add_column("files", sa.Column("yank_reason", sa.Text(), nullable=False, server_default=""))
     op.add_column("shards", sa.Column("checksum", sa.BigInteger(), nullable=True))
+    op.add_column("subdirs", sa.Column("served_revision", sa.BigInteger(), nullable=False, server_default="0"))
+    op.execute("UPDATE subdirs SET served_revision = revision")  # nobody has noted which of them were served

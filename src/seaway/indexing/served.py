@@ -1,0 +1,155 @@
+"""
+Shard indexes on their way to readers, noted before they leave, so that the shards they name are kept.
+
+1. Before a shard index leaves, a transaction has committed that its subdir was served at that revision, while it was the
+   current one (`subdirs.served_revision`): one write for each revision, by whichever worker is first. A change of the
+   subdir reads that under the lock of its row (`indexing.change` 3), so it either sees the note or comes before it, and
+   then the newer index is read instead.
+2. Where the note cannot be written (no room, a long write, read only), the index leaves too. Before it is read, the
+   worker shares the shards of the subdir (`Database.share`): until it has written the note, no change of any process drops
+   any. The same is done when a change came between reading and noting, so that readers never wait for a pause of uploads.
+3. A reader waits a second at most for the note, and for changes that are dropping shards of this subdir right now.
+4. Nothing that readers do takes the site or the channel from others.
+
+What remains: a worker that is killed (or loses its connection to PostgreSQL) while it has served an index and could not
+note it, or that could neither note nor share, leaves readers with an index whose shards may be dropped by later changes.
+They find the newer index when they ask again.
+"""
+
+import threading
+from contextlib import ExitStack
+
+import structlog
+from sqlalchemy import bindparam, select, update
+
+from seaway.database.engine import Database, Tx
+from seaway.database.tables import subdirs
+from seaway.errors import Unavailable
+from seaway.indexing.names import IndexDocument, NameIndexes
+from seaway.indexing.rows import Subdir, get_subdir
+
+log = structlog.get_logger()
+
+_TURNS = 64
+RETRY_SECONDS = 5.0
+
+_CURRENT = subdirs.c.id == bindparam("subdir_id")
+_AT_REVISION = (_CURRENT, subdirs.c.revision == bindparam("known"))
+_NOTE = update(subdirs).values(served_revision=subdirs.c.revision).where(subdirs.c.served_revision < subdirs.c.revision)
+_NOTE_CURRENT = _NOTE.where(_CURRENT)
+_NOTE_REVISION = _NOTE.where(*_AT_REVISION)
+_IS_NOTED = select(subdirs.c.id).where(*_AT_REVISION, subdirs.c.served_revision >= subdirs.c.revision)
+
+
+def shards_of(subdir_id: int) -> str:
+    """The thing that is shared while shards of a subdir must not be dropped."""
+    return f"shards/{subdir_id}"
+
+
+class ServedIndexes:
+    """The shard indexes that this process serves for the first time; used from any thread."""
+
+    def __init__(self, database: Database, names: NameIndexes) -> None:
+        self._database, self._names = database, names
+        self._turns = [threading.Lock() for _ in range(_TURNS)]
+        self._unnoted: dict[
+            int, ExitStack
+        ] = {}  # subdirs that were served without a note, and what shares their shards
+        self._lock = threading.Lock()
+        self._timer: threading.Timer | None = None
+        self._is_stopped = False
+
+    def noted(self, tx: Tx, subdir: Subdir) -> IndexDocument | None:
+        """The index that `tx` sees, or None if it was never served and `first` must be asked."""
+        document = self._names.document(tx, subdir)
+        return document if document.revision == subdir.revision <= subdir.served_revision else None
+
+    def first(self, subdir_id: int) -> IndexDocument | None:
+        """The current index of a subdir, noted as served; None when the subdir is gone."""
+        with self._turn(subdir_id):
+            document, is_noted = self._read(subdir_id)
+            if document is None or is_noted or subdir_id in self._unnoted:
+                return document
+            try:
+                if self._note(subdir_id, document.revision):
+                    return document
+            except Unavailable as error:
+                log.warning("served.not_noted", subdir_id=subdir_id, reason=error.message, cause=error.cause)
+            return self._shared(subdir_id)
+
+    def settle(self) -> None:
+        """Note what could not be noted when it was served, and let shards be dropped again."""
+        for subdir_id in list(self._unnoted):
+            with self._turn(subdir_id):
+                try:
+                    self._note_current(subdir_id)
+                except Unavailable:
+                    break
+                self._unnoted.pop(subdir_id, ExitStack()).close()
+        if self._unnoted:
+            self._settle_later()
+
+    def stop(self) -> None:
+        """Note what can be noted; what is shared ends with the process."""
+        with self._lock:
+            self._is_stopped = True
+            if self._timer is not None:
+                self._timer.cancel()
+        self.settle()
+        for share in self._unnoted.values():
+            share.close()
+        self._unnoted.clear()
+
+    def _turn(self, subdir_id: int) -> threading.Lock:
+        return self._turns[subdir_id % _TURNS]
+
+    def _read(self, subdir_id: int) -> tuple[IndexDocument | None, bool]:
+        with self._database.read() as tx:
+            subdir = get_subdir(tx, subdir_id)
+            if subdir is None:
+                return None, False
+            noted = self.noted(tx, subdir)
+            return (self._names.document(tx, subdir), False) if noted is None else (noted, True)
+
+    def _shared(self, subdir_id: int) -> IndexDocument | None:
+        """Read the index while no shard is dropped, until it is noted."""
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(self._database.share(shards_of(subdir_id)))
+            except (Unavailable, OSError) as error:
+                log.error("served.not_shared", subdir_id=subdir_id, error=str(error))
+            document, is_noted = self._read(subdir_id)
+            try:
+                if not is_noted:
+                    self._note_current(subdir_id)
+            except Unavailable:
+                self._unnoted[subdir_id] = stack.pop_all()
+                self._settle_later()
+            return document
+
+    def _note(self, subdir_id: int, revision: int) -> bool:
+        """Note the revision as served if it is the current one; False if it is not."""
+        which = {"subdir_id": subdir_id, "known": revision}
+        with self._database.write_briefly() as tx:
+            return tx.execute(_NOTE_REVISION, which).rowcount > 0 or tx.execute(_IS_NOTED, which).first() is not None
+
+    def _note_current(self, subdir_id: int) -> None:
+        with self._database.write_briefly() as tx:
+            tx.execute(_NOTE_CURRENT, {"subdir_id": subdir_id})
+
+    def _settle_later(self) -> None:
+        with self._lock:
+            if self._is_stopped or (self._timer is not None and self._timer.is_alive()):
+                return
+            self._timer = threading.Timer(RETRY_SECONDS, self._settle_now)
+            self._timer.daemon = True
+            self._timer.start()
+
+    def _settle_now(self) -> None:
+        with self._lock:
+            self._timer = None
+        try:
+            self.settle()
+        except Exception:
+            log.exception("served.settling_failed")  # the thread of a timer has nobody else to tell
+            self._settle_later()

@@ -1,0 +1,228 @@
+"""What is kept of replaced shards: those that a served index named, by any worker, and no others."""
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+import pytest
+from sqlalchemy import update
+
+from seaway.clock import DAY_MS
+from seaway.database.engine import Database, Tx
+from seaway.database.tables import retired_shards, shards, subdirs
+from seaway.errors import NotFound, Unavailable
+from seaway.indexing.change import raise_revision
+from seaway.indexing.names import IndexDocument, NameIndexes
+from seaway.indexing.rows import Subdir
+from seaway.indexing.served import ServedIndexes
+from seaway.packages.sweep import forget_shards
+from seaway.server.wiring import Seaway
+from tests.indexing.channel import Channel, examining_here, noted
+from tests.support import house, packages
+from tests.support.clock import TurnedClock
+from tests.support.packages import PackageFile, index_json, zstd
+
+WEEK_MS = 7 * DAY_MS
+
+
+def build_of(number: int, name: str = "a") -> PackageFile:
+    return packages.conda(index_json(name, version=f"{number}.0"))
+
+
+@pytest.fixture
+def other(tmp_path: Path, clock: TurnedClock, channel: Channel) -> Iterator[Channel]:
+    """The channel as another worker has it."""
+    built = house.build(tmp_path, clock)
+    yield Channel(examining_here(built), channel.name)
+    built.close()
+
+
+def is_readable(channel: Channel, digest: bytes) -> bool:
+    try:
+        channel.shard(digest)
+    except NotFound:
+        return False
+    return True
+
+
+def shard_of(channel: Channel) -> bytes:
+    """The shard as the rows have it, without asking for an index."""
+    (digest,) = channel.column(shards.c.sha256)
+    return bytes(digest)
+
+
+def subdir_id(channel: Channel) -> int:
+    with channel.seaway.database.read() as tx:
+        return channel.subdir(tx).id
+
+
+@contextmanager
+def long_write(seaway: Seaway) -> Iterator[None]:
+    """A transaction of another worker that no note of a subdir gets past."""
+    with seaway.database.write_part() as tx:
+        tx.execute(update(subdirs).values(changed_at=subdirs.c.changed_at))
+        yield
+
+
+# What is kept and what is dropped.
+
+
+def test_shards_that_no_index_named_are_dropped_at_once(channel: Channel) -> None:
+    """Change invariant 3: any number of uploads without a reader leaves the last shard and nothing else."""
+    for number in range(12):
+        channel.put(build_of(number))
+        channel.repodata()  # whole documents name no shards
+    assert [] == channel.rows(retired_shards)
+
+
+def test_each_served_index_keeps_its_own_shard(channel: Channel, other: Channel) -> None:
+    """Change invariant 3: of twelve uploads with a reader after every third, those that the readers saw are kept."""
+    seen = []
+    for number in range(12):
+        (channel, other)[number % 2].put(build_of(number))
+        if number % 3 == 2:
+            seen.append((other, channel)[number % 2].shard_index()["shards"]["a"])
+    assert sorted(seen[:-1]) == sorted(bytes(digest) for digest in channel.column(retired_shards.c.sha256))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_reader_finds_every_shard_for_a_week(seed: int, channel: Channel, other: Channel, clock: TurnedClock) -> None:
+    """Whatever two workers do afterwards, an index that either served names shards that are there for a week."""
+    chance = random.Random(seed)
+    workers, files = (channel, other), [build_of(number, name) for name in "ab" for number in range(3)]
+    there: dict[str, bool] = {}  # the name of each file, and whether it is yanked
+    seen: list[tuple[int, set[bytes]]] = []
+    for _ in range(30):
+        worker, file, act = chance.choice(workers), chance.choice(files), chance.random()
+        if act < 0.3:
+            seen.append((clock.now_ms(), set(worker.shard_index()["shards"].values())))
+        elif file.name not in there:
+            worker.put(file)
+            there[file.name] = False
+        elif act < 0.6:
+            (worker.unyank if there[file.name] else worker.yank)(file)
+            there[file.name] = not there[file.name]
+        elif act < 0.7:
+            with worker.seaway.database.write_channel(worker.name) as tx:
+                raise_revision(tx, worker.subdir(tx).id, ["a"], clock.now_ms())
+        else:
+            worker.delete(file)
+            del there[file.name]
+            files.remove(file)
+            files.append(build_of(len(files) + chance.randrange(10**6), chance.choice("ab")))
+        clock.move(chance.randrange(DAY_MS // 2))
+        forget_shards(worker.seaway.database, clock.now_ms())
+        for at_ms, digests in seen:
+            if clock.now_ms() < at_ms + WEEK_MS:
+                assert all(is_readable(worker, digest) for digest in digests)
+
+
+def test_a_revision_that_changes_no_shard_keeps_what_was_served(channel: Channel) -> None:
+    """A shard whose revision rose is the one that readers have."""
+    channel.put(build_of(1))
+    digest = channel.shard_index()["shards"]["a"]
+    with channel.seaway.database.write_channel(channel.name) as tx:
+        raise_revision(tx, channel.subdir(tx).id, ["a"], 1)
+    channel.put(build_of(2))
+    assert is_readable(channel, digest)
+
+
+# 1: the note is there before the index leaves.
+
+
+def test_one_write_for_each_revision(channel: Channel, other: Channel) -> None:
+    """Served invariant 1: two workers note a revision once, and write nothing for later requests."""
+    for number in range(3):
+        channel.put(build_of(number))
+        with noted(channel.seaway) as one, noted(other.seaway) as two:
+            for worker in (channel, other, channel, other):
+                assert [shard_of(worker)] == list(worker.shard_index()["shards"].values())
+        (statement,) = one.writing() + two.writing()
+        assert statement.startswith("UPDATE subdirs SET served_revision")
+        assert [number + 1] == channel.column(subdirs.c.served_revision)
+
+
+class _Interrupted(NameIndexes):
+    """An index in memory behind which, for the first so many reads, a change is committed before the reader goes on."""
+
+    def __init__(self, channel: Channel, changes: int) -> None:
+        super().__init__()
+        self._channel, self._changes = channel, [100 * changes + number for number in range(changes)]
+
+    def document(self, tx: Tx, subdir: Subdir) -> IndexDocument:
+        document = super().document(tx, subdir)
+        if self._changes:
+            self._channel.put(build_of(self._changes.pop()))
+        return document
+
+
+def test_a_change_between_reading_and_noting(channel: Channel, other: Channel) -> None:
+    """Served invariants 1 and 2: the index that is returned names shards that stay, however many changes came between."""
+    for changes in range(1, 5):
+        channel.put(build_of(changes))
+        served = ServedIndexes(channel.seaway.database, _Interrupted(other, changes))
+        document = served.first(subdir_id(channel))
+        assert document is not None
+        digest = _named_by(document)
+        for number in range(2):
+            other.put(build_of(1000 * changes + number))
+        assert is_readable(channel, digest)
+        served.stop()
+
+
+def _named_by(document: IndexDocument) -> bytes:
+    (digest,) = msgspec.msgpack.decode(zstd.decompress(document.content))["shards"].values()
+    assert isinstance(digest, bytes)
+    return digest
+
+
+# 2: what cannot be noted.
+
+
+def test_a_note_that_cannot_be_written_drops_nothing(channel: Channel, other: Channel) -> None:
+    """Served invariants 2 and 3: the index is served, no worker drops what it names, and later the note is written."""
+    channel.put(build_of(1))
+    with long_write(other.seaway):
+        digest = channel.shard_index()["shards"]["a"]
+    assert [0] == channel.column(subdirs.c.served_revision)
+    for number in range(2, 5):
+        other.put(build_of(number))
+    assert is_readable(channel, digest)
+    channel.seaway.house.reading.served.settle()
+    assert [channel.revision()] == channel.column(subdirs.c.served_revision)
+    kept = len(channel.rows(retired_shards))
+    for number in range(5, 9):
+        other.put(build_of(number))
+    assert kept + 1 == len(channel.rows(retired_shards))
+
+
+class _ReadOnly:
+    """A database that takes no notes of this worker, as on a disk without room."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._database, name)
+
+    def write_briefly(self) -> None:
+        raise Unavailable("The database is read-only.", "Try again later.")
+
+
+def test_readers_of_a_database_that_takes_no_writes(channel: Channel, other: Channel) -> None:
+    """Served invariant 2: every index that is served meanwhile names shards that stay, after changes by others too."""
+    served = ServedIndexes(_ReadOnly(channel.seaway.database), NameIndexes())  # type: ignore[arg-type]
+    seen = []
+    for number in range(4):
+        other.put(build_of(number))
+        document = served.first(subdir_id(channel))
+        assert document is not None
+        assert other.revision() == document.revision
+        seen.append(_named_by(document))
+    assert all(is_readable(other, digest) for digest in seen)
+    served.stop()
+    other.put(build_of(8))
+    other.put(build_of(9))
+    assert sorted(seen[:-1]) == sorted(bytes(digest) for digest in other.column(retired_shards.c.sha256))
