@@ -1,8 +1,6 @@
-"""What is kept against loss and damage: marks of manifests, blobs that a rebuild kept, damaged blobs, checksums of fragments; reasons of yanks;
-whether files of a channel may be overwritten."""
 """
-What is kept against loss and damage: marks of manifests, blobs that a rebuild kept, damaged blobs, checksums of
-fragments, and which revision of each subdir was served.
+Marks of manifests, blobs that a rebuild kept, damaged blobs, checksums of fragments, revisions that were served;
+reasons of yanks; names that differ in case; whether files may be overwritten.
 """
 
 import sqlalchemy as sa
