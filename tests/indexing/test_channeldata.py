@@ -46,6 +46,7 @@ def test_what_is_said_of_a_package(channel: Channel) -> None:
     channel.put(version("1.0", about=about, license="MIT"))
     expected = {
         **dict.fromkeys(TRAITS, False),
+        "dev_url": "a",
         "home": "https://example.com",
         "license": "MIT",
         "run_exports": {},
