@@ -1,8 +1,10 @@
 """People with addresses and passwords, in a house whose letters lie in its folder."""
 
 from dataclasses import dataclass
+from typing import Any, Literal
 
 import pytest
+from argon2 import PasswordHasher
 
 from seaway.accounts import emails, sessions, signing_in, users
 from seaway.accounts.parts import Accounts
@@ -16,6 +18,22 @@ PASSWORD = "mossy lantern over weir"
 OTHER_PASSWORD = "copper harbour seven gulls"
 HOME = Client("192.0.2.1", "Firefox 150")
 AWAY = Client("198.51.100.7", "Firefox 150")
+
+
+class CountingHasher(PasswordHasher):
+    """Cheap parameters that count what is hashed, to be kept or to be compared."""
+
+    def __init__(self) -> None:
+        super().__init__(time_cost=1, memory_cost=1024, parallelism=1)
+        self.hashes = 0
+
+    def hash(self, *given: Any, **options: Any) -> str:
+        self.hashes += 1
+        return super().hash(*given, **options)
+
+    def verify(self, *given: Any, **options: Any) -> Literal[True]:
+        self.hashes += 1
+        return super().verify(*given, **options)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
 """Two hundred people sign in at one moment (case 9)."""
 
 import resource
-import time
 
 import anyio
 import pytest
@@ -19,7 +18,7 @@ async def test_a_flood_of_sign_ins_costs_little_memory(folk: Folk) -> None:
     await folk.sign_in("ada")
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     outcomes: list[bool] = []
-    longest = 0.0
+    seen: set[int] = set()
 
     async def one(number: int) -> None:
         try:
@@ -29,11 +28,9 @@ async def test_a_flood_of_sign_ins_costs_little_memory(folk: Folk) -> None:
             outcomes.append(False)
 
     async def watch() -> None:
-        nonlocal longest
         while len(outcomes) < 200:
-            started = time.perf_counter()
-            await anyio.sleep(0.01)
-            longest = max(longest, time.perf_counter() - started)
+            seen.add(len(outcomes))
+            await anyio.sleep(0)
 
     async with anyio.create_task_group() as group:
         group.start_soon(watch)
@@ -42,5 +39,5 @@ async def test_a_flood_of_sign_ins_costs_little_memory(folk: Folk) -> None:
     grown_mb = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
     assert 200 == len(outcomes)
     assert 5 <= sum(outcomes) < 200
-    assert longest < 1
+    assert len(seen) > 20, "the event loop waited while passwords were hashed"
     assert grown_mb < 200

@@ -1,6 +1,5 @@
 """Passwords: what is refused, how they are kept, and that only a few are hashed at once (accounts/passwords.py)."""
 
-import time
 import unicodedata
 
 import anyio
@@ -9,9 +8,11 @@ from argon2 import PasswordHasher
 
 from seaway.accounts.passwords import Checked, Hasher, hash_new
 from seaway.errors import TooMany, WeakPassword
+from tests.accounts.conftest import CountingHasher
 
 GOOD = "mossy lantern over weir"
 OLD = PasswordHasher(time_cost=1, memory_cost=1024, parallelism=1)
+
 
 pytestmark = pytest.mark.anyio
 
@@ -29,10 +30,10 @@ async def test_a_password_has_bounds(password: str) -> None:
 
 async def test_a_megabyte_is_refused_before_it_is_hashed() -> None:
     """Case 10: a huge password costs nothing, also at a sign-in (1)."""
-    started = time.perf_counter()
+    counting = CountingHasher()
     with pytest.raises(WeakPassword):
-        await Hasher().verify("x" * 1_000_000, hash_new(GOOD))
-    assert time.perf_counter() - started < 0.3  # most of it is the hash that it is compared with
+        await Hasher(parameters=counting).verify("x" * 1_000_000, hash_new(GOOD))
+    assert 0 == counting.hashes
 
 
 @pytest.mark.parametrize("password", ["passwordpassword", "111111111111", "qwertyuiop[]", "ada-lovelace1815"])
@@ -42,11 +43,12 @@ async def test_what_is_guessed_first_is_refused(password: str) -> None:
         await Hasher().hash_new(password, about=["ada-lovelace", "ada-lovelace1815@example.com"])
 
 
-async def test_scoring_a_hostile_password_is_quick() -> None:
-    """What is scored is cut: signs that may stand for many letters make the scoring slow, by their number."""
-    started = time.process_time()  # what the processor did: a busy machine takes longer for it
-    await Hasher(parameters=OLD).hash_new("4@8({[<369&#!1i|0$5+7%2" * 11)
-    assert time.process_time() - started < 6  # half a second on a fast processor
+async def test_only_the_beginning_is_scored() -> None:
+    """Signs that may stand for many letters make the scoring slow, by their number: what stands behind is cut off."""
+    with pytest.raises(WeakPassword, match="easy to guess"):
+        hash_new("a" * 40 + GOOD, parameters=OLD)
+    assert hash_new("a" * 10 + GOOD, parameters=OLD)
+    assert hash_new("4@8({[<369&#!1i|0$5+7%2" * 11, parameters=OLD)
 
 
 async def test_a_password_is_kept_as_a_salted_hash() -> None:

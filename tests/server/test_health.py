@@ -2,7 +2,6 @@
 
 import sqlite3
 import threading
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -61,7 +60,7 @@ class Hanging(MemoryBlobs):
 
     def stat(self, key: str) -> None:
         self.asked += 1
-        self.let.wait(30)
+        self.let.wait(60)
 
 
 @pytest.fixture
@@ -151,18 +150,16 @@ async def test_a_store_that_hangs_does_not_hang_the_probe(opened: Seaway) -> Non
         async def probe() -> None:
             statuses.append((await http.get("/health/ready")).status_code)
 
-        started = time.monotonic()
-        async with anyio.create_task_group() as group:
-            for _ in range(50):
-                group.start_soon(probe)
-        elapsed = time.monotonic() - started
+        with anyio.fail_after(20):  # less than the store hangs
+            async with anyio.create_task_group() as group:
+                for _ in range(50):
+                    group.start_soon(probe)
         asked = blobs.asked
         blobs.let.set()
         with anyio.fail_after(10):
             while (await http.get("/health/ready")).status_code != 200:
                 pass
     assert ([503] * 50, 1) == (statuses, asked)
-    assert elapsed < 10 * _PATIENCE_SECONDS + 5
 
 
 def test_the_probes_stand_in_no_channels_way() -> None:

@@ -1,6 +1,5 @@
 """More at once than one worker has connections and threads for: everybody is answered, and nobody waits for ever."""
 
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -25,7 +24,7 @@ STOCK = conda(index_json("stock"))
 PATHS = (REPODATA, SHARD_INDEX, REPODATA_ZST, f"noarch/{STOCK.name}", "noarch/run_exports.json", "channeldata.json")
 
 _PATIENCE_SECONDS = 120
-_POOL_SECONDS = 28  # two less than a request waits for a connection before it is refused
+_NO_CONNECTION = "too busy to reach its database"  # what a request says that waited for one in vain
 
 
 @pytest.fixture(scope="module")
@@ -93,13 +92,11 @@ def test_a_burst_is_answered(narrow: Fleet, channels: int) -> None:
         with server.client(each.key) as http:
             assert 201 == upload(http, each.channel, STOCK).status_code
     uploads = uploading(server.address, owned)
-    started = time.monotonic()
     answers = anyio.run(ask_all, server.address, [*reading(server.address, owned), *(one.request for one in uploads)])
-    seconds = time.monotonic() - started
     refused = [answer for answer in answers if answer.status_code == 503]
     assert {200, 201, 302, 503} >= {answer.status_code for answer in answers}
     assert [] == [answer.text for answer in refused if "retry-after" not in answer.headers]
-    assert seconds < _POOL_SECONDS, "somebody waited for a connection that nobody gave back"
+    assert [] == [answer.text for answer in refused if _NO_CONNECTION in answer.text]
     taken = {one for one, answer in zip(uploads, answers[READS:], strict=True) if answer.status_code == 201}
     with server.client() as http:
         for each in owned:
@@ -122,8 +119,6 @@ def test_what_is_done_alone_leaves_connections_for_itself() -> None:
             with database.alone(f"thing {number}"), database.read() as tx:
                 tx.execute(text("SELECT 1"))
 
-        started = time.monotonic()
         for _ in range(20):
-            at_once([partial(work, number) for number in range(8)])
-    assert time.monotonic() - started < _POOL_SECONDS
+            at_once([partial(work, number) for number in range(8)])  # whoever waits in vain for a connection raises
     postgres.shared().drop_database(url)

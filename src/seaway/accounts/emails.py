@@ -9,9 +9,10 @@ The addresses of people.
 from dataclasses import dataclass
 
 from email_validator import EmailNotValidError, validate_email
-from sqlalchemy import delete, exists, insert, select, update
+from sqlalchemy import ColumnElement, delete, exists, insert, select, update
 
 from seaway.database.engine import Tx
+from seaway.database.rows import from_row
 from seaway.database.tables import emails
 from seaway.errors import Malformed, NameTaken, NotAllowed, NotFound
 
@@ -65,11 +66,14 @@ def add(tx: Tx, now_ms: int, user_id: int, address: str, *, verified: bool) -> N
 def of_user(tx: Tx, user_id: int) -> list[Email]:
     """The addresses of a user, the primary one first."""
     rows = tx.execute(
-        select(emails.c.address, emails.c.is_primary, emails.c.added_at, emails.c.verified_at, emails.c.id)
+        select(
+            emails.c.address, emails.c.is_primary, emails.c.added_at.label("added_at_ms"),
+            emails.c.verified_at.label("verified_at_ms"), emails.c.id,
+        )
         .where(emails.c.user_id == user_id)
         .order_by(emails.c.is_primary.desc(), emails.c.id)
-    )
-    return [Email(*row) for row in rows]
+    )  # fmt: skip
+    return [from_row(Email, row) for row in rows]
 
 
 def owner_of(tx: Tx, address: str) -> int | None:
@@ -123,5 +127,5 @@ def _require_free(tx: Tx, user_id: int, address: str) -> None:
         raise NameTaken(f"The address {checked(address)} belongs to an account already.", "Use another one.")
 
 
-def _of(user_id: int, address: str):  # type: ignore[no-untyped-def]
+def _of(user_id: int, address: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
     return (emails.c.user_id == user_id, emails.c.folded == folded(address))

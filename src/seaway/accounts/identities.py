@@ -15,6 +15,7 @@ from seaway.accounts.principal import Principal
 from seaway.accounts.providers import Outsider
 from seaway.audit import Event
 from seaway.database.engine import Tx
+from seaway.database.rows import from_row
 from seaway.database.tables import identities, passkeys, users
 from seaway.errors import NameTaken, NotAllowed, NotFound
 
@@ -40,21 +41,21 @@ _IDENTITY = select(
     identities.c.provider,
     identities.c.issuer,
     identities.c.login,
-    identities.c.created_at,
-    identities.c.used_at,
+    identities.c.created_at.label("created_at_ms"),
+    identities.c.used_at.label("used_at_ms"),
 )
 
 
 def find(tx: Tx, issuer: str, subject: str) -> Identity | None:
     """The identity with this number at this issuer."""
     row = tx.execute(_IDENTITY.where(identities.c.issuer == issuer, identities.c.subject == subject)).one_or_none()
-    return None if row is None else Identity(*row)
+    return None if row is None else from_row(Identity, row)
 
 
 def of_user(tx: Tx, user_id: int) -> list[Identity]:
     """Those of a user, the oldest first."""
     rows = tx.execute(_IDENTITY.where(identities.c.user_id == user_id).order_by(identities.c.id))
-    return [Identity(*row) for row in rows]
+    return [from_row(Identity, row) for row in rows]
 
 
 def link(tx: Tx, now_ms: int, by: Principal, user_id: int, outsider: Outsider) -> None:

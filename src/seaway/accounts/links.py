@@ -69,7 +69,7 @@ def look(tx: Tx, now_ms: int, purpose: Purpose, secret: str) -> Link | None:
     row = tx.execute(
         select(mailed_links.c.user_id, mailed_links.c.address).where(*_good(now_ms, purpose, secret))
     ).one_or_none()
-    return None if row is None else Link(*row)
+    return None if row is None else Link(row.user_id, row.address)
 
 
 def use(tx: Tx, now_ms: int, purpose: Purpose, secret: str) -> Link | None:
@@ -82,7 +82,7 @@ def use(tx: Tx, now_ms: int, purpose: Purpose, secret: str) -> Link | None:
         .values(used_at=now_ms)
         .returning(mailed_links.c.user_id, mailed_links.c.address)
     ).one_or_none()
-    return None if row is None else Link(*row)
+    return None if row is None else Link(row.user_id, row.address)
 
 
 def was_used(tx: Tx, purpose: Purpose, secret: str) -> bool:

@@ -36,6 +36,7 @@ from seaway.accounts.throttle import Rate
 from seaway.audit import Event
 from seaway.clock import MINUTE_MS
 from seaway.database.engine import Tx
+from seaway.database.rows import from_row
 from seaway.database.tables import passkeys, users
 from seaway.errors import BadCredential, Malformed, NameTaken, NotAllowed, NotFound
 
@@ -69,11 +70,14 @@ class _Kept:
 def of_user(tx: Tx, user_id: int) -> list[Passkey]:
     """The passkeys of a user, by age."""
     rows = tx.execute(
-        select(passkeys.c.id, passkeys.c.name, passkeys.c.created_at, passkeys.c.used_at)
+        select(
+            passkeys.c.id, passkeys.c.name, passkeys.c.created_at.label("created_at_ms"),
+            passkeys.c.used_at.label("used_at_ms"),
+        )
         .where(passkeys.c.user_id == user_id)
         .order_by(passkeys.c.id)
-    )
-    return [Passkey(*row) for row in rows]
+    )  # fmt: skip
+    return [from_row(Passkey, row) for row in rows]
 
 
 def ask_new(house: Accounts, by: Principal) -> str:
@@ -291,7 +295,7 @@ def _find(tx: Tx, credential: str) -> _Kept | None:
             passkeys.c.credential_id == raw_id
         )
     ).one_or_none()
-    return None if row is None else _Kept(*row)
+    return None if row is None else from_row(_Kept, row)
 
 
 def _challenge_in(credential: str) -> str:

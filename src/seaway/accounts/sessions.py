@@ -16,13 +16,14 @@ import hmac
 from dataclasses import dataclass
 
 import structlog
-from sqlalchemy import and_, bindparam, delete, exists, insert, not_, select, update
+from sqlalchemy import ColumnElement, and_, bindparam, delete, exists, insert, not_, select, update
 
 from seaway import audit, ids
 from seaway.accounts.principal import Carrier, Principal
 from seaway.audit import Actor, Event
 from seaway.clock import CLOCK_TOLERANCE_MS, DAY_MS, HOUR_MS, MINUTE_MS
 from seaway.database.engine import Database, Tx
+from seaway.database.rows import from_row
 from seaway.database.tables import emails, sessions, users
 from seaway.errors import BadCredential, NotFound, Unavailable
 
@@ -167,11 +168,14 @@ def end_others_of(tx: Tx, now_ms: int, by: Principal) -> None:
 def of_user(tx: Tx, user_id: int, now_ms: int) -> list[Session]:
     """The browsers in which a user is signed in, the one that was used last first."""
     rows = tx.execute(
-        select(sessions.c.id, sessions.c.created_at, sessions.c.seen_at, sessions.c.address, sessions.c.agent)
+        select(
+            sessions.c.id, sessions.c.created_at.label("created_at_ms"), sessions.c.seen_at.label("seen_at_ms"),
+            sessions.c.address, sessions.c.agent,
+        )
         .where(sessions.c.user_id == user_id, *_alive(now_ms))
         .order_by(sessions.c.seen_at.desc(), sessions.c.id.desc())
-    )
-    return [Session(*row) for row in rows]
+    )  # fmt: skip
+    return [from_row(Session, row) for row in rows]
 
 
 def forget_old(tx: Tx, now_ms: int) -> int:
@@ -179,7 +183,7 @@ def forget_old(tx: Tx, now_ms: int) -> int:
     return tx.execute(delete(sessions).where(not_(and_(*_alive(now_ms))))).rowcount
 
 
-def _alive(now_ms: int):  # type: ignore[no-untyped-def]
+def _alive(now_ms: int) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
     latest = now_ms + CLOCK_TOLERANCE_MS
     return (
         sessions.c.seen_at.between(now_ms - IDLE_MS + 1, latest),

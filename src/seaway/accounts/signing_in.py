@@ -22,6 +22,7 @@ from seaway.accounts.principal import Principal
 from seaway.accounts.recovery import Recovery
 from seaway.accounts.throttle import Rate
 from seaway.database.engine import Tx
+from seaway.database.rows import from_row
 from seaway.database.tables import users
 from seaway.errors import BadCredential
 
@@ -167,7 +168,7 @@ def _find(house: Accounts, login: str) -> _Known | None:
             row = None if owner is None else tx.execute(columns.where(users.c.id == owner)).one_or_none()
         else:
             row = tx.execute(columns.where(users.c.name == storable(login))).one_or_none()
-    return None if row is None else _Known(*row)
+    return None if row is None else from_row(_Known, row)
 
 
 def storable(login: str) -> str:

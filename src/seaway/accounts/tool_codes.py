@@ -28,6 +28,7 @@ from seaway.accounts.tools import Issued, Refusal
 from seaway.audit import Event
 from seaway.clock import DAY_MS, MINUTE_MS, SECOND_MS
 from seaway.database.engine import Tx
+from seaway.database.rows import from_row
 from seaway.database.tables import cli_codes, cli_devices, users
 
 DEVICE_MS = 10 * MINUTE_MS
@@ -100,7 +101,7 @@ def find_device(tx: Tx, now_ms: int, user_code: str) -> Device | None:
             *_waiting(now_ms, plain(user_code))
         )
     ).one_or_none()
-    return None if row is None else Device(*row)
+    return None if row is None else from_row(Device, row)
 
 
 def answer_device(tx: Tx, now_ms: int, by: Principal, user_code: str, *, approved: bool) -> bool:

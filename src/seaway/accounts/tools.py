@@ -163,7 +163,18 @@ def of_user(tx: Tx, user_id: int, now_ms: int) -> list[Grant]:
         .where(cli_grants.c.user_id == user_id, cli_grants.c.used_at.between(*_alive(now_ms)))
         .order_by(cli_grants.c.id.desc())
     )
-    return [Grant(row[0], row[1], row[2], Mode[row[3]], *row[4:]) for row in rows]
+    return [
+        Grant(
+            id=row.id,
+            client_id=row.client_id,
+            scope=row.scope,
+            mode=Mode[row.mode],
+            created_at_ms=row.created_at,
+            used_at_ms=row.used_at,
+            address=row.address,
+        )
+        for row in rows
+    ]
 
 
 def login_of(tx: Tx, secret: str) -> Login | None:

@@ -13,6 +13,7 @@ from seaway.accounts.reserved import is_reserved
 from seaway.audit import Event
 from seaway.clock import DAY_MS
 from seaway.database.engine import Tx
+from seaway.database.rows import from_row
 from seaway.database.tables import emails as addresses
 from seaway.database.tables import released_user_names, users
 from seaway.errors import NameTaken, NotAllowed, NotFound
@@ -38,8 +39,8 @@ class User:
 
 
 _USER = select(
-    users.c.id, users.c.name, users.c.display_name, addresses.c.address, users.c.is_admin, users.c.created_at,
-    users.c.disabled_at,
+    users.c.id, users.c.name, users.c.display_name, addresses.c.address.label("email"), users.c.is_admin,
+    users.c.created_at.label("created_at_ms"), users.c.disabled_at.label("disabled_at_ms"),
 ).outerjoin(addresses, (addresses.c.user_id == users.c.id) & addresses.c.is_primary)  # fmt: skip
 
 
@@ -96,7 +97,7 @@ def add_admin(tx: Tx, now_ms: int, by: Principal, name: str) -> User:
 def first_admin(tx: Tx) -> User | None:
     """The oldest account of a site admin that is not disabled, or None."""
     row = tx.execute(_USER.where(users.c.is_admin, users.c.disabled_at.is_(None)).order_by(users.c.id).limit(1)).first()
-    return None if row is None else User(*row)
+    return None if row is None else from_row(User, row)
 
 
 def is_possible_name(name: str) -> bool:
@@ -117,7 +118,7 @@ def set_display_name(tx: Tx, now_ms: int, by: Principal, name: str, display_name
 def find(tx: Tx, name: str) -> User | None:
     """The user of this name, or None."""
     row = tx.execute(_USER.where(users.c.name == name)).one_or_none()
-    return None if row is None else User(*row)
+    return None if row is None else from_row(User, row)
 
 
 def get(tx: Tx, name: str) -> User:
@@ -134,12 +135,12 @@ def all_users(tx: Tx, words: str = "", *, after: str = "", limit: int | None = N
     for word in wanted(words):
         here = func.lower(users.c.name + " " + users.c.display_name + " " + func.coalesce(addresses.c.address, ""))
         query = query.where(here.contains(word, autoescape=True))
-    return [User(*row) for row in tx.execute(query)]
+    return [from_row(User, row) for row in tx.execute(query)]
 
 
 def by_id(tx: Tx, user_id: int) -> User:
     """The user with this id, which a session, a key or a row has named."""
-    return User(*tx.execute(_USER.where(users.c.id == user_id)).one())
+    return from_row(User, tx.execute(_USER.where(users.c.id == user_id)).one())
 
 
 def set_password(tx: Tx, now_ms: int, by: Principal, name: str, password_hash: str) -> User:

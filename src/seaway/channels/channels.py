@@ -8,7 +8,6 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     CompoundSelect,
-    Row,
     Select,
     and_,
     bindparam,
@@ -34,6 +33,7 @@ from seaway.channels.permissions import Access
 from seaway.channels.roles import Action, Role, strongest
 from seaway.clock import DAY_MS
 from seaway.database.engine import Tx
+from seaway.database.rows import from_row
 from seaway.database.tables import (
     channel_groups,
     channels,
@@ -131,7 +131,13 @@ _OF_GROUPS = (
     .scalar_subquery()
 )
 _ACCESS = (
-    select(channels.c.id, channels.c.is_public, members.c.role, _OF_GROUPS, channels.c.only_publishers)
+    select(
+        channels.c.id,
+        channels.c.is_public,
+        members.c.role,
+        _OF_GROUPS.label("role_of_groups"),
+        channels.c.only_publishers,
+    )
     .outerjoin(members, (members.c.channel_id == channels.c.id) & (members.c.user_id == bindparam("user_id")))
     .where(channels.c.name == bindparam("channel"))
 )
@@ -144,9 +150,15 @@ def access_of(tx: Tx, name: str, principal: Principal) -> Access | None:
     """What decides for this principal in the channel of this name, in one query; None for an unknown name."""
     if principal.user_id is None:
         open_to_all = tx.execute(_ACCESS_OF_NOBODY, {"channel": name}).one_or_none()
-        return None if open_to_all is None else Access(open_to_all[0], open_to_all[1], None, open_to_all[2])
+        return (
+            None
+            if open_to_all is None
+            else Access(open_to_all.id, open_to_all.is_public, None, open_to_all.only_publishers)
+        )
     row = tx.execute(_ACCESS, {"channel": name, "user_id": principal.user_id}).one_or_none()
-    return None if row is None else Access(row[0], row[1], strongest(row[2], row[3]), row[4])
+    if row is None:
+        return None
+    return Access(row.id, row.is_public, strongest(row.role, row.role_of_groups), row.only_publishers)
 
 
 def require(tx: Tx, by: Principal, action: Action, name: str) -> Access:
@@ -162,7 +174,7 @@ def get(tx: Tx, name: str) -> Channel:
     row = tx.execute(_listing().where(channels.c.name == name)).one_or_none()
     if row is None:
         raise _unknown(name)
-    return _channel(row)
+    return from_row(Channel, row)
 
 
 def visible_to(
@@ -170,7 +182,7 @@ def visible_to(
 ) -> list[Channel]:
     """Channels that this principal may read and that have all of the words, by name, a page of them from behind `after`."""
     query = _listing().where(_readable_by(principal), channels.c.name > after).order_by(channels.c.name).limit(limit)
-    return [_channel(row) for row in tx.execute(_with_words(query, words))]
+    return [from_row(Channel, row) for row in tx.execute(_with_words(query, words))]
 
 
 def visible_ids(principal: Principal) -> Select[Any]:
@@ -181,13 +193,13 @@ def visible_ids(principal: Principal) -> Select[Any]:
 def names_visible_to(tx: Tx, principal: Principal) -> dict[int, str]:
     """The names of the channels that this principal may read, by id: what searches and feeds may draw from."""
     query = select(channels.c.id, channels.c.name).where(_readable_by(principal))
-    return {row[0]: row[1] for row in tx.execute(query)}
+    return {row.id: row.name for row in tx.execute(query)}
 
 
 def public(tx: Tx, words: str = "", *, after: str = "", limit: int) -> list[Channel]:
     """Public channels that have all of the words in name or description, by name, from behind `after`."""
     query = _listing().where(channels.c.is_public, channels.c.name > after).order_by(channels.c.name).limit(limit)
-    return [_channel(row) for row in tx.execute(_with_words(query, words))]
+    return [from_row(Channel, row) for row in tx.execute(_with_words(query, words))]
 
 
 def matching(tx: Tx, principal: Principal, words: str, *, limit: int) -> list[Channel]:
@@ -195,7 +207,7 @@ def matching(tx: Tx, principal: Principal, words: str, *, limit: int) -> list[Ch
     query = _listing().where(_readable_by(principal)).order_by(func.length(channels.c.name), channels.c.name)
     for word in wanted(words):
         query = query.where(channels.c.name.contains(word, autoescape=True))
-    return [_channel(row) for row in tx.execute(query.limit(limit))]
+    return [from_row(Channel, row) for row in tx.execute(query.limit(limit))]
 
 
 def of_user(tx: Tx, user_id: int) -> list[tuple[Channel, Role]]:
@@ -207,13 +219,13 @@ def of_user(tx: Tx, user_id: int) -> list[tuple[Channel, Role]]:
     )
     rows = tx.execute(
         _listing()
-        .add_columns(direct, _OF_GROUPS)
+        .add_columns(direct.label("own_role"), _OF_GROUPS.label("role_of_groups"))
         .where(channels.c.id.in_(_where_member(user_id)))
         .order_by(channels.c.name),
         {"user_id": user_id},
     ).all()
-    roles = [strongest(row[-2], row[-1]) for row in rows]
-    return [(Channel(*row[:-2]), role) for row, role in zip(rows, roles, strict=True) if role is not None]
+    roles = [strongest(row.own_role, row.role_of_groups) for row in rows]
+    return [(from_row(Channel, row), role) for row, role in zip(rows, roles, strict=True) if role is not None]
 
 
 def change(
@@ -342,12 +354,6 @@ def _with_words(query: Select[Any], words: str) -> Select[Any]:
     return query
 
 
-def _channel(row: Row[Any]) -> Channel:
-    values: list[Any] = list(row)
-    values[-2] = Attestations(values[-2])
-    return Channel(*values)
-
-
 def _listing() -> Select[Any]:
     owner = (
         select(users.c.name)
@@ -366,7 +372,8 @@ def _listing() -> Select[Any]:
         .scalar_subquery()
     )
     return select(
-        channels.c.id, channels.c.name, channels.c.description, logo, channels.c.is_public,
-        channels.c.refuses_lookalikes, channels.c.only_publishers, channels.c.created_at, case((owner.is_(None), ""), else_=owner), package_count,
+        channels.c.id, channels.c.name, channels.c.description, logo.label("logo"), channels.c.is_public,
+        channels.c.refuses_lookalikes, channels.c.only_publishers, channels.c.created_at.label("created_at_ms"),
+        case((owner.is_(None), ""), else_=owner).label("owner"), package_count.label("package_count"),
         channels.c.attestations, channels.c.allows_overwrite,
     )  # fmt: skip

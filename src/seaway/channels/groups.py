@@ -23,6 +23,7 @@ from seaway.channels import permissions
 from seaway.channels.roles import Role
 from seaway.channels.telling import Telling, caused_by, tell
 from seaway.database.engine import Tx
+from seaway.database.rows import from_row
 from seaway.database.tables import channel_groups, channels, group_members, groups
 from seaway.database.tables import users as user_rows
 from seaway.errors import Conflict, Malformed, NameTaken, NotFound
@@ -81,7 +82,7 @@ def get(tx: Tx, by: Principal, name: str) -> tuple[Group, list[GroupMember]]:
 def all_groups(tx: Tx, by: Principal) -> list[Group]:
     """Every group, by name, for who administers the site."""
     require_site(by, SiteAction.ADMINISTER)
-    return [Group(*row) for row in tx.execute(_listing().order_by(groups.c.name))]
+    return [from_row(Group, row) for row in tx.execute(_listing().order_by(groups.c.name))]
 
 
 def of_user(tx: Tx, user_id: int) -> list[tuple[Group, bool]]:
@@ -93,7 +94,7 @@ def of_user(tx: Tx, user_id: int) -> list[tuple[Group, bool]]:
         .where(group_members.c.user_id == user_id)
         .order_by(groups.c.name)
     )
-    return [(Group(*row[:-1]), row[-1]) for row in rows]
+    return [(from_row(Group, row), row.is_manager) for row in rows]
 
 
 def roles_of(tx: Tx, group_id: int) -> list[tuple[str, Role]]:
@@ -215,22 +216,27 @@ def _get(tx: Tx, name: str) -> Group:
     row = tx.execute(_listing().where(groups.c.name == name)).one_or_none()
     if row is None:
         raise NotFound(f"There is no group named {name[:60]!a}.", "Check its name.")
-    return Group(*row)
+    return from_row(Group, row)
 
 
 def _listing() -> Select[Any]:
     count = select(func.count()).where(group_members.c.group_id == groups.c.id).correlate(groups).scalar_subquery()
-    return select(groups.c.id, groups.c.name, groups.c.description, groups.c.created_at, count)
+    return select(
+        groups.c.id, groups.c.name, groups.c.description, groups.c.created_at.label("created_at_ms"),
+        count.label("user_count"),
+    )  # fmt: skip
 
 
 def _members_of(tx: Tx, group_id: int) -> list[GroupMember]:
     rows = tx.execute(
-        select(user_rows.c.name, group_members.c.is_manager, group_members.c.added_at)
+        select(
+            user_rows.c.name.label("user"), group_members.c.is_manager, group_members.c.added_at.label("added_at_ms")
+        )
         .join(user_rows, user_rows.c.id == group_members.c.user_id)
         .where(group_members.c.group_id == group_id)
         .order_by(user_rows.c.name)
     )
-    return [GroupMember(*row) for row in rows]
+    return [from_row(GroupMember, row) for row in rows]
 
 
 def _standing(tx: Tx, group_id: int, user_id: int) -> bool | None:

@@ -8,9 +8,7 @@ Invitations: somebody who is known by an e-mail address is asked to become a mem
 4. An invitation that is over, withdrawn, answered or invented is one refusal.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from sqlalchemy import delete, func, insert, select
 
@@ -25,6 +23,7 @@ from seaway.channels.roles import Action, Role, strongest
 from seaway.channels.telling import Telling, caused_by, tell
 from seaway.clock import DAY_MS
 from seaway.database.engine import Tx
+from seaway.database.rows import from_row
 from seaway.database.tables import channels as channel_rows
 from seaway.database.tables import invitations, users
 from seaway.errors import Malformed, NotFound, TooMany
@@ -97,7 +96,7 @@ def of_channel(tx: Tx, by: Principal, channel: str) -> list[Invitation]:
     rows = tx.execute(
         _INVITATION.where(invitations.c.channel_id == access.channel_id).order_by(invitations.c.id.desc())
     )
-    return [_of(row) for row in rows]
+    return [from_row(Invitation, row) for row in rows]
 
 
 def look(tx: Tx, now_ms: int, secret: str) -> Invitation:
@@ -107,7 +106,7 @@ def look(tx: Tx, now_ms: int, secret: str) -> Invitation:
     ).one_or_none()
     if row is None:
         raise _over()
-    return _of(row)
+    return from_row(Invitation, row)
 
 
 def accept(tx: Tx, now_ms: int, by: Principal, secret: str, *, telling: Telling | None = None) -> Invitation:
@@ -152,16 +151,13 @@ def forget_old(tx: Tx, now_ms: int) -> int:
 
 _INVITATION = (
     select(
-        invitations.c.id, channel_rows.c.name, invitations.c.address, invitations.c.role, users.c.name,
-        invitations.c.created_at, invitations.c.expires_at,
+        invitations.c.id, channel_rows.c.name.label("channel"), invitations.c.address, invitations.c.role,
+        func.coalesce(users.c.name, "").label("invited_by"), invitations.c.created_at.label("created_at_ms"),
+        invitations.c.expires_at.label("expires_at_ms"),
     )
     .join(channel_rows, channel_rows.c.id == invitations.c.channel_id)
     .outerjoin(users, users.c.id == invitations.c.invited_by)
 )  # fmt: skip
-
-
-def _of(row: Sequence[Any]) -> Invitation:
-    return Invitation(row[0], row[1], row[2], Role(row[3]), row[4] or "", row[5], row[6])
 
 
 def _of_channel(tx: Tx, access: Access, invitation_id: int) -> Invitation:
@@ -170,7 +166,7 @@ def _of_channel(tx: Tx, access: Access, invitation_id: int) -> Invitation:
     ).one_or_none()
     if row is None:
         raise NotFound("There is no such invitation.", "It may have been answered meanwhile.")
-    return _of(row)
+    return from_row(Invitation, row)
 
 
 def _refuse_too_many(tx: Tx, now_ms: int, channel_id: int, channel: str) -> None:
@@ -203,7 +199,7 @@ def _make(
         )
         .returning(invitations.c.id)
     ).scalar_one()
-    return _of(tx.execute(_INVITATION.where(invitations.c.id == invitation_id)).one()), secret
+    return from_row(Invitation, tx.execute(_INVITATION.where(invitations.c.id == invitation_id)).one()), secret
 
 
 def _take(tx: Tx, now_ms: int, secret: str) -> Invitation:

@@ -18,6 +18,7 @@ from seaway.channels import channels, permissions
 from seaway.channels.roles import Action, Role
 from seaway.channels.telling import Telling, caused_by, tell
 from seaway.database.engine import Tx
+from seaway.database.rows import from_row
 from seaway.database.tables import (
     channel_groups,
     group_members,
@@ -55,12 +56,15 @@ class MemberGroup:
 def all_members(tx: Tx, channel_id: int) -> list[Member]:
     """Every user who is a member by themselves, by name."""
     rows = tx.execute(
-        select(user_rows.c.name, members.c.role, members.c.added_at, user_rows.c.id)
+        select(
+            user_rows.c.name.label("user"), members.c.role, members.c.added_at.label("added_at_ms"),
+            user_rows.c.id.label("user_id"),
+        )
         .join(user_rows, user_rows.c.id == members.c.user_id)
         .where(members.c.channel_id == channel_id)
         .order_by(user_rows.c.name)
-    )
-    return [Member(row[0], Role(row[1]), row[2], row[3]) for row in rows]
+    )  # fmt: skip
+    return [from_row(Member, row) for row in rows]
 
 
 def all_groups(tx: Tx, by: Principal, channel_id: int) -> list[MemberGroup]:
@@ -68,12 +72,15 @@ def all_groups(tx: Tx, by: Principal, channel_id: int) -> list[MemberGroup]:
     size = select(func.count()).where(group_members.c.group_id == groups.c.id).scalar_subquery()
     count = size if by.is_operator or by.is_admin else case((_is_in(by.user_id), size))
     rows = tx.execute(
-        select(groups.c.name, channel_groups.c.role, channel_groups.c.added_at, count)
+        select(
+            groups.c.name.label("group"), channel_groups.c.role, channel_groups.c.added_at.label("added_at_ms"),
+            count.label("user_count"),
+        )
         .join(groups, groups.c.id == channel_groups.c.group_id)
         .where(channel_groups.c.channel_id == channel_id)
         .order_by(groups.c.name)
-    )
-    return [MemberGroup(row[0], Role(row[1]), row[2], row[3]) for row in rows]
+    )  # fmt: skip
+    return [from_row(MemberGroup, row) for row in rows]
 
 
 def listed(tx: Tx, by: Principal, channel: str) -> tuple[list[Member], list[MemberGroup]]:

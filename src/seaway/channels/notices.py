@@ -14,6 +14,7 @@ from seaway.channels import channels
 from seaway.channels.roles import Action
 from seaway.clock import DAY_MS
 from seaway.database.engine import Tx
+from seaway.database.rows import from_row
 from seaway.database.tables import notices
 from seaway.errors import Conflict, Malformed, NotFound
 
@@ -83,11 +84,14 @@ def listed(tx: Tx, now_ms: int, by: Principal, channel: str) -> list[Notice]:
 def current(tx: Tx, now_ms: int, channel_id: int) -> list[Notice]:
     """The notices of a channel that are not over, newest first, for who knows that they may be seen."""
     rows = tx.execute(
-        select(notices.c.id, notices.c.level, notices.c.message, notices.c.created_at, notices.c.expires_at)
+        select(
+            notices.c.id, notices.c.level, notices.c.message, notices.c.created_at.label("created_at_ms"),
+            notices.c.expires_at.label("expires_at_ms"),
+        )
         .where(notices.c.channel_id == channel_id, notices.c.expires_at > now_ms)
         .order_by(notices.c.id.desc())
-    )
-    return [Notice(row[0], Level(row[1]), row[2], row[3], row[4]) for row in rows]
+    )  # fmt: skip
+    return [from_row(Notice, row) for row in rows]
 
 
 def document(found: list[Notice]) -> bytes:

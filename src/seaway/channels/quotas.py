@@ -18,7 +18,6 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     Label,
-    Row,
     String,
     bindparam,
     case,
@@ -36,6 +35,7 @@ from seaway.audit import Event
 from seaway.channels import channels as all_channels
 from seaway.channels.roles import Role
 from seaway.database.engine import Tx
+from seaway.database.rows import AnyRow
 from seaway.database.tables import channels, members, resumable_pieces, resumable_uploads, subdirs
 from seaway.database.tables import users as user_rows
 from seaway.errors import Malformed, TooLarge
@@ -150,7 +150,7 @@ ROOM: tuple[Column[int] | Label[int] | ColumnElement[int], ...] = (
 _ROOM_OF_CHANNEL = select(*ROOM).where(channels.c.id == bindparam("channel_id"))
 
 
-def room_of(row: Row) -> Room:  # type: ignore[type-arg]
+def room_of(row: AnyRow) -> Room:
     """The room that the columns of `ROOM` tell."""
     return Room(row.quota_bytes, int(row.used), row.owner_quota, int(row.owner_used))
 

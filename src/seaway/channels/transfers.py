@@ -9,9 +9,7 @@ Transfers: a channel is offered to one of its members, who accepts, and then own
 4. Who gave the channel away is a contributor from then on.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from sqlalchemy import delete, exists, insert, select
 
@@ -25,6 +23,7 @@ from seaway.channels.roles import Action, Role
 from seaway.channels.telling import Telling, caused_by, tell
 from seaway.clock import DAY_MS
 from seaway.database.engine import Tx
+from seaway.database.rows import from_row
 from seaway.database.tables import channels as channel_rows
 from seaway.database.tables import emails, transfers
 from seaway.database.tables import users as user_rows
@@ -156,7 +155,7 @@ def of_channel(tx: Tx, now_ms: int, channel_id: int) -> Transfer | None:
     row = tx.execute(
         _TRANSFER.where(transfers.c.channel_id == channel_id, transfers.c.expires_at > now_ms)
     ).one_or_none()
-    return None if row is None else _of(row)
+    return None if row is None else from_row(Transfer, row)
 
 
 def to_user(tx: Tx, now_ms: int, user_id: int) -> list[Transfer]:
@@ -166,7 +165,7 @@ def to_user(tx: Tx, now_ms: int, user_id: int) -> list[Transfer]:
             channel_rows.c.name
         )
     )
-    return [_of(row) for row in rows]
+    return [from_row(Transfer, row) for row in rows]
 
 
 def forget(tx: Tx, channel_id: int) -> bool:
@@ -182,17 +181,14 @@ def forget_old(tx: Tx, now_ms: int) -> int:
 _by_whom = user_rows.alias("by_whom")
 _TRANSFER = (
     select(
-        channel_rows.c.name, user_rows.c.name, _by_whom.c.name, transfers.c.offered_at, transfers.c.expires_at,
-        transfers.c.channel_id, transfers.c.offered_by,
+        channel_rows.c.name.label("channel"), user_rows.c.name.label("to_user"), _by_whom.c.name.label("offered_by"),
+        transfers.c.offered_at.label("offered_at_ms"), transfers.c.expires_at.label("expires_at_ms"),
+        transfers.c.channel_id, transfers.c.offered_by.label("offered_by_id"),
     )
     .join(channel_rows, channel_rows.c.id == transfers.c.channel_id)
     .join(user_rows, user_rows.c.id == transfers.c.to_user_id)
     .join(_by_whom, _by_whom.c.id == transfers.c.offered_by)
 )  # fmt: skip
-
-
-def _of(row: Sequence[Any]) -> Transfer:
-    return Transfer(*row)
 
 
 def _take(tx: Tx, now_ms: int, by: Principal, channel: str) -> Transfer:

@@ -187,11 +187,13 @@ def _owners(tx: Tx) -> Iterator[Broken]:
 
 def _logos(seaway: Seaway, quick: bool, tx: Tx) -> Iterator[Broken]:
     rows = tx.execute(
-        select(channels.c.name, raw(logos.c.sha256), raw(logos.c.size)).join(logos, logos.c.channel_id == channels.c.id)
+        select(channels.c.name, raw(logos.c.sha256).label("sha256"), raw(logos.c.size).label("size")).join(
+            logos, logos.c.channel_id == channels.c.id
+        )
     )
-    for name, sha256, size in rows.all():
-        for what in _blob(seaway, sha256, size, quick=quick):
-            yield Broken("S7", f"{name} logo", what)
+    for row in rows.all():
+        for what in _blob(seaway, row.sha256, row.size, quick=quick):
+            yield Broken("S7", f"{row.name} logo", what)
 
 
 def _retired(_seaway: Seaway, tx: Tx, subdir: Subdir, where: str, _quick: bool) -> Iterator[Broken]:

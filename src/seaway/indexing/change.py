@@ -156,7 +156,10 @@ _ADVANCE = (
 
 def _read(tx: Tx, subdir_id: int, names: Collection[str]) -> dict[str, _Stored]:
     which = {"subdir_id": subdir_id, "names": list(names)}
-    stored = {row[0]: _Stored(*row[1:], {}) for row in tx.execute(_SHARDS, which)}
+    stored = {
+        row.name: _Stored(row.sha256, row.content, row.record_count, row.v3_count, row.checksum, {})
+        for row in tx.execute(_SHARDS, which)
+    }
     for name, kind, content in tx.execute(_FRAGMENTS, which):
         stored.setdefault(name, _Stored(0, None, None, 0, 0, None, {}, has_row=False)).fragments[kind] = content
     return stored

@@ -14,6 +14,7 @@ from sqlalchemy import func, select
 from seaway.conda import version
 from seaway.conda.record import timestamp_ms as timestamp_ms_of
 from seaway.database.engine import Database, Tx
+from seaway.database.rows import AnyRow
 from seaway.database.tables import files, packages, subdirs
 from seaway.indexing.rows import State
 
@@ -97,20 +98,20 @@ _about_decoder = msgspec.json.Decoder(dict[str, Any])
 def _build(tx: Tx, channel_id: int) -> bytes:
     described: dict[str, Any] = {}
     all_subdirs: set[str] = set()
-    for name, rows in groupby(_rows(tx, channel_id), key=lambda row: row[0]):
+    for name, rows in groupby(_rows(tx, channel_id), key=lambda row: row.name):
         package = _Package()
-        for _, subdir, record, about in rows:
-            _add(package, subdir, _record_decoder.decode(record), _about_decoder.decode(about))
+        for row in rows:
+            _add(package, row.subdir, _record_decoder.decode(row.record), _about_decoder.decode(row.about))
         described[name] = _describe(package)
         all_subdirs |= package.subdirs
     document = {"channeldata_version": 1, "packages": described, "subdirs": sorted(all_subdirs | {"noarch"})}
     return msgspec.json.encode(document, order="sorted")
 
 
-def _rows(tx: Tx, channel_id: int) -> Iterator[Any]:
+def _rows(tx: Tx, channel_id: int) -> Iterator[AnyRow]:
     return iter(
         tx.execute(
-            select(packages.c.name, subdirs.c.name, files.c.record, files.c.about)
+            select(packages.c.name, subdirs.c.name.label("subdir"), files.c.record, files.c.about)
             .join(packages, packages.c.id == files.c.package_id)
             .join(subdirs, subdirs.c.id == files.c.subdir_id)
             .where(packages.c.channel_id == channel_id, files.c.state == State.LISTED.value)

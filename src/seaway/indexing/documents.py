@@ -349,7 +349,7 @@ _FIND = select(documents.c.kind, documents.c.revision, documents.c.sha256, docum
 
 def _find(tx: Tx, subdir_id: int, kind: str) -> Document | None:
     found = tx.execute(_FIND, {"subdir_id": subdir_id, "kind": kind}).one_or_none()
-    return None if found is None else Document(*found)
+    return None if found is None else Document(found.kind, found.revision, found.sha256, found.size)
 
 
 def _name(tx: Tx, subdir_id: int, revision: int, drafts: list[Draft]) -> list[bytes]:

@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, select
 
 from seaway.database.engine import Tx
+from seaway.database.rows import from_row
 from seaway.database.tables import documents, subdirs
 from seaway.indexing.documents import REPODATA
 
@@ -27,12 +28,16 @@ def lags(tx: Tx, limit: int) -> tuple[Lag, Lag]:
     return _lag(tx, subdirs.c.record_count <= limit), _lag(tx, subdirs.c.record_count > limit)
 
 
-def _lag(tx: Tx, which) -> Lag:  # type: ignore[no-untyped-def]
+def _lag(tx: Tx, which: ColumnElement[bool]) -> Lag:
     behind = subdirs.c.revision - documents.c.revision
     found = tx.execute(
-        select(func.count(), func.max(behind), func.min(subdirs.c.changed_at))
+        select(
+            func.count().label("subdirs"),
+            func.coalesce(func.max(behind), 0).label("revisions"),
+            func.min(subdirs.c.changed_at).label("since_ms"),
+        )
         .select_from(documents)
         .join(subdirs, subdirs.c.id == documents.c.subdir_id)
         .where(documents.c.kind == REPODATA, behind > 0, which)
     ).one()
-    return Lag(found[0], found[1] or 0, found[2])
+    return from_row(Lag, found)

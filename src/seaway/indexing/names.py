@@ -77,9 +77,11 @@ class NameIndexes:
                 held -= len(self._subdirs.popitem(last=False)[1].hashes)
 
 
-_V3 = select(func.sum(shards.c.v3_count), func.max(shards.c.v3_newest), func.min(shards.c.v3_oldest)).where(
-    shards.c.subdir_id == bindparam("subdir_id"), shards.c.v3_count > 0
-)
+_V3 = select(
+    func.sum(shards.c.v3_count).label("v3_count"),
+    func.max(shards.c.v3_newest).label("newest"),
+    func.min(shards.c.v3_oldest).label("oldest"),
+).where(shards.c.subdir_id == bindparam("subdir_id"), shards.c.v3_count > 0)
 _CHANGES = select(shards.c.name, shards.c.sha256).where(
     shards.c.subdir_id == bindparam("subdir_id"), shards.c.revision > bindparam("known")
 )
@@ -87,8 +89,8 @@ _CHANGES = select(shards.c.name, shards.c.sha256).where(
 
 def v3_summary(tx: Tx, subdir_id: int) -> RevisionSummary | None:
     """What there is of repodata v3 in a subdir; None when there is nothing."""
-    count, newest, oldest = tx.execute(_V3, {"subdir_id": subdir_id}).one()
-    return None if not count else RevisionSummary(count, newest, oldest)
+    row = tx.execute(_V3, {"subdir_id": subdir_id}).one()
+    return None if not row.v3_count else RevisionSummary(row.v3_count, row.newest, row.oldest)
 
 
 def _apply_changes(tx: Tx, subdir: Subdir, names: _Names) -> dict[str, bytes]:

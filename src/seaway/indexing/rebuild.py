@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from sqlalchemy import LargeBinary, cast, delete, exists, func, select, update
+from sqlalchemy import LargeBinary, ScalarSelect, cast, delete, exists, func, select, update
 
 from seaway.database.damage import raw, tolerating_damage
 from seaway.database.engine import Tx
@@ -104,11 +104,14 @@ def _forget_damaged_retired(tx: Tx, subdir_id: int) -> None:
     key = cast(retired_shards.c.sha256, LargeBinary)
     of_subdir = retired_shards.c.subdir_id == subdir_id
     rows = tx.execute(
-        select(raw(key), raw(retired_shards.c.sha256), raw(retired_shards.c.content), raw(retired_shards.c.retired_at))
+        select(
+            raw(key).label("key"), raw(retired_shards.c.sha256).label("sha256"),
+            raw(retired_shards.c.content).label("content"), raw(retired_shards.c.retired_at).label("retired_at"),
+        )
         .where(of_subdir)
         .execution_options(yield_per=_ROWS_AT_ONCE)
-    )
-    damaged = [row[0] for row in rows if not is_whole(row[1], row[2]) or not isinstance(row[3], int)]
+    )  # fmt: skip
+    damaged = [row.key for row in rows if not is_whole(row.sha256, row.content) or not isinstance(row.retired_at, int)]
     for sha256 in damaged:
         tx.execute(delete(retired_shards).where(of_subdir, key == sha256))
 
@@ -126,10 +129,10 @@ def all_subdirs(tx: Tx, channel_id: int | None = None) -> list[tuple[int, int]]:
     query = select(subdirs.c.channel_id, subdirs.c.id).order_by(subdirs.c.id)
     if channel_id is not None:
         query = query.where(subdirs.c.channel_id == channel_id)
-    return [(row[0], row[1]) for row in tx.execute(query)]
+    return [(row.channel_id, row.id) for row in tx.execute(query)]
 
 
-def _listed_files(subdir_id: int):  # type: ignore[no-untyped-def]
+def _listed_files(subdir_id: int) -> ScalarSelect[int]:
     return (
         select(func.count())
         .select_from(files)
@@ -138,7 +141,7 @@ def _listed_files(subdir_id: int):  # type: ignore[no-untyped-def]
     )
 
 
-def _size_of_files(subdir_id: int):  # type: ignore[no-untyped-def]
+def _size_of_files(subdir_id: int) -> ScalarSelect[int]:
     return (
         select(func.coalesce(func.sum(files.c.size), 0))
         .where(files.c.subdir_id == subdir_id, files.c.state != State.DELETED.value)

@@ -8,6 +8,7 @@ from sqlalchemy import bindparam, select
 from seaway.conda.record import Section
 from seaway.database.damage import raw, tolerating_damage
 from seaway.database.engine import Tx
+from seaway.database.rows import AnyRow
 from seaway.database.tables import files, packages, subdirs
 from seaway.errors import DamagedRecord
 
@@ -72,26 +73,31 @@ _RECORDS = select(
 def find_subdir(tx: Tx, channel_id: int, name: str) -> Subdir | None:
     """The subdir of this name, or None while nothing was ever uploaded to it."""
     row = tx.execute(_SUBDIR_BY_NAME, {"channel_id": channel_id, "name": name}).one_or_none()
-    return None if row is None else Subdir(*row)
+    return None if row is None else _subdir(row)
 
 
 def get_subdir(tx: Tx, subdir_id: int) -> Subdir | None:
     """The subdir with this id, or None when its channel is gone."""
     row = tx.execute(_SUBDIR_BY_ID, {"subdir_id": subdir_id}).one_or_none()
-    return None if row is None else Subdir(*row)
+    return None if row is None else _subdir(row)
 
 
 def records_of(tx: Tx, subdir_id: int, name: str) -> list[FileRecord]:
     """All files of one package name that readers may see, by file name; `DamagedRecord` when a row cannot be read."""
     with tolerating_damage(tx):
         rows = tx.execute(_RECORDS, {"subdir_id": subdir_id, "name": name}).all()
-    return sorted((_file_record(*row) for row in rows), key=lambda record: record.file_name)
+    return sorted((_file_record(row) for row in rows), key=lambda record: record.file_name)
 
 
-def _file_record(file_name: object, state: object, section: object, indexed_at: object, record: object) -> FileRecord:
+def _subdir(row: AnyRow) -> Subdir:
+    return Subdir(row.id, row.name, row.revision, row.changed_at, row.record_count)
+
+
+def _file_record(row: AnyRow) -> FileRecord:
+    file_name, indexed_at, record = row.file_name, row.indexed_at, row.record
     try:
         if isinstance(file_name, str) and isinstance(indexed_at, int) and isinstance(record, bytes):
-            return FileRecord(file_name, State(state), Section(section), indexed_at, record)
+            return FileRecord(file_name, State(row.state), Section(row.section), indexed_at, record)
         cause = "a value has the wrong type"
     except ValueError as error:
         cause = str(error)

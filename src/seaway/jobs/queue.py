@@ -14,7 +14,7 @@ The table of jobs.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final, Literal
 
 import msgspec
 import structlog
@@ -24,11 +24,15 @@ from sqlalchemy.exc import IntegrityError
 
 from seaway.clock import CLOCK_TOLERANCE_MS, MINUTE_MS
 from seaway.database.engine import Tx
+from seaway.database.rows import AnyRow
 from seaway.database.tables import jobs, schedules
 
 log = structlog.get_logger()
 
-READY, RUNNING, DEAD = "ready", "running", "dead"
+State = Literal["ready", "running", "dead"]
+READY: Final = "ready"
+RUNNING: Final = "running"
+DEAD: Final = "dead"
 
 LAST_ATTEMPT = 10
 _FIRST_PAUSE_MS = 1_000
@@ -46,7 +50,7 @@ class Job:
     id: int
     kind: str
     args: dict[str, Any]
-    state: str
+    state: State
     attempt: int
     run_at_ms: int
     owner: str | None
@@ -221,7 +225,7 @@ def _next_times(tx: Tx) -> dict[str, int]:
     return {row.kind: row.next_at for row in tx.execute(select(schedules.c.kind, schedules.c.next_at))}
 
 
-def _due(now_ms: int):  # type: ignore[no-untyped-def]
+def _due(now_ms: int) -> ColumnElement[bool]:
     return or_(
         and_(jobs.c.state == READY, jobs.c.run_at <= now_ms),
         and_(jobs.c.state == RUNNING, jobs.c.lease_until <= now_ms),
@@ -243,7 +247,7 @@ def _forget_dead(tx: Tx, job: Job) -> None:
     tx.execute(delete(jobs).where(jobs.c.state == DEAD, jobs.c.dedup_key == same))
 
 
-def _held(job: Job):  # type: ignore[no-untyped-def]
+def _held(job: Job) -> ColumnElement[bool]:
     return and_(jobs.c.id == job.id, jobs.c.state == RUNNING, jobs.c.owner == job.owner, jobs.c.attempt == job.attempt)
 
 
@@ -292,15 +296,15 @@ def _bring_forward(tx: Tx, dedup_keys: Sequence[str | None], run_at_ms: int) -> 
     tx.execute(update(jobs).where(jobs.c.id.in_(late)).values(run_at=run_at_ms))
 
 
-def _job(row) -> Job:  # type: ignore[no-untyped-def]
+def _job(row: AnyRow) -> Job:
     return Job(
-        row.id,
-        row.kind,
-        msgspec.json.decode(row.args),
-        row.state,
-        row.attempt,
-        row.run_at,
-        row.owner,
-        row.error,
-        row.created_at,
+        id=row.id,
+        kind=row.kind,
+        args=msgspec.json.decode(row.args),
+        state=row.state,
+        attempt=row.attempt,
+        run_at_ms=row.run_at,
+        owner=row.owner,
+        error=row.error,
+        created_at_ms=row.created_at,
     )

@@ -33,6 +33,7 @@ from sqlalchemy import (
 
 from seaway.database.engine import Database, Tx
 from seaway.database.migrate import NEWEST, UNFINISHED
+from seaway.database.rows import from_row
 from seaway.database.tables import audit, metadata
 from seaway.errors import BadSetting
 from seaway.moving import tables
@@ -116,7 +117,7 @@ def _begin(target: Database, mark: _Mark) -> None:
 def _find_mark(tx: Tx) -> _Mark | None:
     if not inspect(tx).has_table(_marks.name):
         return None
-    return _Mark(*tx.execute(select(_marks)).one())
+    return from_row(_Mark, tx.execute(select(_marks)).one())
 
 
 def _copy(tx: Tx, target: Database, table: Table) -> None:

@@ -1,11 +1,13 @@
 """What a channel holds, for people to look at."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
 from sqlalchemy import func, select
 
 from seaway.database.engine import Tx
+from seaway.database.rows import AnyRow
 from seaway.database.tables import shards, subdirs
 
 PAGE_LENGTH = 500
@@ -32,12 +34,12 @@ def list_packages(tx: Tx, channel_id: int, *, after: str = "", limit: int = PAGE
         .limit(limit)
     )
     rows = tx.execute(
-        select(shards.c.name, subdirs.c.name, shards.c.record_count)
+        select(shards.c.name, subdirs.c.name.label("subdir"), shards.c.record_count)
         .join(subdirs, subdirs.c.id == shards.c.subdir_id)
         .where(*there, shards.c.name.in_(page))
         .order_by(shards.c.name, subdirs.c.name)
     )
-    return [_summary(name, list(found)) for name, found in groupby(rows, key=lambda row: row[0])]
+    return [_summary(name, list(found)) for name, found in groupby(rows, key=lambda row: row.name)]
 
 
 def count_files(tx: Tx, channel_id: int) -> int:
@@ -50,5 +52,5 @@ def count_files(tx: Tx, channel_id: int) -> int:
     )
 
 
-def _summary(name: str, rows: list) -> PackageSummary:  # type: ignore[type-arg]
-    return PackageSummary(name, tuple(row[1] for row in rows), sum(row[2] for row in rows))
+def _summary(name: str, rows: Sequence[AnyRow]) -> PackageSummary:
+    return PackageSummary(name, tuple(row.subdir for row in rows), sum(row.record_count for row in rows))

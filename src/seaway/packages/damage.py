@@ -25,6 +25,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from seaway import system_errors
 from seaway.clock import Clock
 from seaway.database.engine import Database, Tx
+from seaway.database.rows import from_row
 from seaway.database.tables import channels, damaged_blobs, files, logos, subdirs
 from seaway.errors import Unavailable
 from seaway.indexing.claims import named
@@ -234,7 +235,7 @@ def affected(tx: Tx, limit: int | None, *, sha256: bytes | None = None) -> list[
     """The files and logos whose blobs are noted, or those of one blob, by channel and name."""
     in_place = damaged_blobs.c.problem == BlobProblem.IN_PLACE.value
     problem = case((in_place, BlobProblem.DAMAGED.value), else_=damaged_blobs.c.problem).label("problem")
-    columns = (problem, damaged_blobs.c.found_at, damaged_blobs.c.sha256)
+    columns = (problem, damaged_blobs.c.found_at.label("found_at_ms"), damaged_blobs.c.sha256)
     of_files = (
         select(channels.c.name.label("channel"), (subdirs.c.name + "/" + files.c.file_name).label("name"), *columns)
         .join(files, files.c.sha256 == damaged_blobs.c.sha256)
@@ -250,7 +251,8 @@ def affected(tx: Tx, limit: int | None, *, sha256: bytes | None = None) -> list[
     if sha256 is not None:
         of_files, of_logos = (each.where(damaged_blobs.c.sha256 == sha256) for each in (of_files, of_logos))
     every = union_all(of_files, of_logos).subquery()
-    return [Affected(*row) for row in tx.execute(select(every).order_by(every.c.channel, every.c.name).limit(limit))]
+    found = tx.execute(select(every).order_by(every.c.channel, every.c.name).limit(limit))
+    return [from_row(Affected, row) for row in found]
 
 
 def _note(tx: Tx, now_ms: int, sha256: bytes, problem: BlobProblem) -> None:

@@ -50,14 +50,14 @@ def of_file(tx: Tx, file_id: int) -> int:
 def of_files(tx: Tx, channel_id: int, package: str) -> dict[tuple[str, str], int]:
     """How often each file of a package was fetched, by subdir and file name; without those that never were."""
     rows = tx.execute(
-        select(subdirs.c.name, files.c.file_name, func.sum(downloads.c.count))
+        select(subdirs.c.name, files.c.file_name, func.sum(downloads.c.count).label("total"))
         .join(files, files.c.id == downloads.c.file_id)
         .join(subdirs, subdirs.c.id == files.c.subdir_id)
         .join(packages, packages.c.id == files.c.package_id)
         .where(packages.c.channel_id == channel_id, packages.c.name == package)
         .group_by(subdirs.c.name, files.c.file_name)
     )
-    return {(row[0], row[1]): int(row[2]) for row in rows}
+    return {(row.name, row.file_name): int(row.total) for row in rows}
 
 
 def of_package(tx: Tx, channel_id: int, package: str) -> int:
@@ -69,7 +69,7 @@ def of_packages(tx: Tx, channel_id: int) -> dict[str, int]:
     """How often files of each package of a channel were fetched, by name; without those that never were."""
     query = select(packages.c.name, func.sum(downloads.c.count)).select_from(downloads)
     rows = tx.execute(_of_channel(query, channel_id).group_by(packages.c.name))
-    return {row[0]: int(row[1]) for row in rows}
+    return {name: int(count) for name, count in rows}
 
 
 def of_channel(tx: Tx, channel_id: int) -> int:
@@ -83,7 +83,9 @@ def by_day(tx: Tx, channel_id: int, first: int, last: int, *, package: str | Non
     query = _of_channel(counts, channel_id).where(downloads.c.day.between(first, last))
     if package is not None:
         query = query.where(packages.c.name == package)
-    return [Day(row[0], int(row[1])) for row in tx.execute(query.group_by(downloads.c.day).order_by(downloads.c.day))]
+    return [
+        Day(day, int(count)) for day, count in tx.execute(query.group_by(downloads.c.day).order_by(downloads.c.day))
+    ]
 
 
 def _sum() -> Select[Any]:

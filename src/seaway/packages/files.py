@@ -93,31 +93,31 @@ def get(tx: Tx, channel_id: int, subdir: str, file_name: str) -> File:
     count = select(func.coalesce(func.sum(downloads.c.count), 0)).where(downloads.c.file_id == files.c.id)
     row = tx.execute(
         _summaries(channel_id)
-        .add_columns(files.c.record, count.scalar_subquery())
+        .add_columns(files.c.record, count.scalar_subquery().label("downloads"))
         .where(subdirs.c.name == subdir, files.c.file_name == file_name)
     ).one_or_none()
     if row is None:
         raise NotFound("There is no such file in the channel.", "Check its subdir and its name.")
     # PostgreSQL adds large integers up to a decimal.
-    return File(_summary(row), msgspec.json.decode(row.record), _about(row), int(row[-1]))
+    return File(_summary(row), msgspec.json.decode(row.record), _about(row), int(row.downloads))
 
 
 def describe(tx: Tx, channel_id: int, package: str) -> Package:
     """A package by its newest version; `NotFound` when none of its files is left."""
     rows = tx.execute(
-        select(files.c.id, files.c.version, files.c.state, subdirs.c.name, files.c.indexed_at)
+        select(files.c.id, files.c.version, files.c.state, subdirs.c.name.label("subdir"), files.c.indexed_at)
         .join(subdirs, subdirs.c.id == files.c.subdir_id)
         .where(*_of_package(channel_id, package), files.c.state != State.DELETED.value)
     ).all()
     if not rows:
         raise NotFound("There is no such package in the channel.", "Check its name.")
-    listed = [row for row in rows if row[2] == State.LISTED.value]
-    newest = max(listed or rows, key=lambda row: (version.parse(row[1]), row[4], row[0]))
-    row = tx.execute(_summaries(channel_id).add_columns(files.c.record).where(files.c.id == newest[0])).one()
+    listed = [row for row in rows if row.state == State.LISTED.value]
+    newest = max(listed or rows, key=lambda row: (version.parse(row.version), row.indexed_at, row.id))
+    row = tx.execute(_summaries(channel_id).add_columns(files.c.record).where(files.c.id == newest.id)).one()
     record = msgspec.json.decode(row.record)
     return Package(
         name=package,
-        subdirs=tuple(sorted({row[3] for row in listed or rows})),
+        subdirs=tuple(sorted({row.subdir for row in listed or rows})),
         files=len(listed),
         latest=_summary(row) if listed else None,
         license=record.get("license") or "",

@@ -423,13 +423,16 @@ def _channel_manifest(row: Row[Any]) -> ChannelManifest:
 
 def _place_of(tx: Tx, subdir_id: int) -> _Place | None:
     query = (
-        select(channels.c.id, subdirs.c.id, subdirs.c.name, channels.c.name, subdirs.c.revision)
+        select(
+            channels.c.id.label("channel_id"), subdirs.c.id.label("subdir_id"), subdirs.c.name.label("subdir"),
+            channels.c.name.label("channel"), subdirs.c.revision,
+        )
         .join(channels, channels.c.id == subdirs.c.channel_id)
         .where(subdirs.c.id == subdir_id)
-    )
+    )  # fmt: skip
     with tolerating_damage(tx):
         row = tx.execute(query).one_or_none()
-    return None if row is None else _Place(*row)
+    return None if row is None else _Place(row.channel_id, row.subdir_id, row.subdir, row.channel, row.revision)
 
 
 def _changed_names(tx: Tx, subdir: _ChangedSubdir) -> list[int]:

@@ -147,19 +147,17 @@ def lines_of(tx: Tx, channel_id: int, names: Sequence[str]) -> list[Line]:
 def read_lines(tx: Tx, found: Sequence[_Subdir], package_ids: Collection[int] | None) -> dict[int, Line]:
     """The lines of these packages by their ids, or of all that have files in these subdirs."""
     builds: dict[int, _Builds] = {}
-    for file_id, package_id, name, subdir_id, version, indexed_at, state in _rows(
-        tx, [subdir.id for subdir in found], package_ids
-    ):
-        one = builds.get(package_id)
+    for row in _rows(tx, [subdir.id for subdir in found], package_ids):
+        one = builds.get(row.package_id)
         if one is None:
-            one = builds[package_id] = _Builds(name)
-        one.meet(subdir_id, version, (indexed_at, file_id), is_listed=state == _LISTED)
+            one = builds[row.package_id] = _Builds(row.name)
+        one.meet(row.subdir_id, row.version, (row.indexed_at, row.id), is_listed=row.state == _LISTED)
     newest = {package_id: one.newest() for package_id, one in builds.items()}
     wanted = [file_id for one in newest.values() for file_id in one.by_subdir.values()]
     texts: dict[int, tuple[_Record, bytes]] = {}
     for ids in _parts(wanted, _ROWS_AT_ONCE):
         query = select(files.c.id, files.c.record, files.c.about).where(files.c.id.in_(ids))
-        texts |= {row[0]: (_records.decode(row[1]), row[2]) for row in tx.execute(query)}
+        texts |= {row.id: (_records.decode(row.record), row.about) for row in tx.execute(query)}
     subdir_names = {subdir.id: subdir.name for subdir in found}
     return {package_id: one.line(subdir_names, texts) for package_id, one in newest.items()}
 
@@ -250,7 +248,7 @@ def _age(build: tuple[str, _Arrival]) -> tuple[Any, _Arrival]:
 
 def _subdirs(tx: Tx, channel_id: int) -> list[_Subdir]:
     query = select(subdirs.c.id, subdirs.c.name, subdirs.c.revision).where(subdirs.c.channel_id == channel_id)
-    return [_Subdir(*row) for row in tx.execute(query)]
+    return [_Subdir(row.id, row.name, row.revision) for row in tx.execute(query)]
 
 
 def _rows(tx: Tx, subdir_ids: Sequence[int], package_ids: Collection[int] | None) -> Iterable[Any]:

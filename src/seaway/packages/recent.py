@@ -94,7 +94,7 @@ def _arrivals(tx: Tx, names: Mapping[int, str], limit: int) -> list[Arrival]:
 def _changed_subdirs(tx: Tx, names: Mapping[int, str]) -> dict[int, tuple[int, str]]:
     query = select(subdirs.c.id, subdirs.c.channel_id, subdirs.c.name).order_by(subdirs.c.changed_at.desc())
     found = tx.execute(query.where(subdirs.c.channel_id.in_(list(names))).limit(_MOST_SUBDIRS))
-    return {row[0]: (row[1], row[2]) for row in found}
+    return {row.id: (row.channel_id, row.name) for row in found}
 
 
 def _changed_names(tx: Tx, subdir_ids: Collection[int], limit: int) -> set[tuple[int, str]]:
@@ -110,7 +110,7 @@ def _changed_names(tx: Tx, subdir_ids: Collection[int], limit: int) -> set[tuple
         )
         for subdir_id in subdir_ids
     ]
-    return {(row[0], row[1]) for row in tx.execute(union_all(*parts))}
+    return {(row.subdir_id, row.name) for row in tx.execute(union_all(*parts))}
 
 
 class _About(msgspec.Struct):
@@ -123,4 +123,4 @@ _abouts = msgspec.json.Decoder(_About)
 
 def _abouts_of(tx: Tx, ids: Collection[int]) -> dict[int, _About]:
     rows = tx.execute(select(files.c.id, files.c.about).where(files.c.id.in_(ids)))
-    return {row[0]: _abouts.decode(row[1]) for row in rows}
+    return {row.id: _abouts.decode(row.about) for row in rows}

@@ -23,6 +23,7 @@ from seaway.clock import Clock
 from seaway.conda import filename
 from seaway.conda.record import Section
 from seaway.database.engine import Database, Tx
+from seaway.database.rows import AnyRow
 from seaway.database.tables import files
 from seaway.errors import Malformed, NotFound
 from seaway.indexing.change import touch_names
@@ -120,7 +121,7 @@ def _change_once(
         return revision
 
 
-def _visible_file(tx: Tx, subdir: Subdir, file_name: str):  # type: ignore[no-untyped-def]
+def _visible_file(tx: Tx, subdir: Subdir, file_name: str) -> AnyRow | None:
     return tx.execute(
         select(
             files.c.id,

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import Table, func, select, true
+from sqlalchemy import ColumnElement, Table, func, select, true
 
 from seaway.database.engine import Tx
 from seaway.database.tables import channels, documents, files, subdirs
@@ -68,10 +68,10 @@ def by_channel(tx: Tx, *, skip: int = 0, limit: int) -> list[ChannelUsage]:
     rows = tx.execute(
         select(
             channels.c.name,
-            func.coalesce(held.c.files, 0),
-            size,
-            func.coalesce(built.c.count, 0),
-            func.coalesce(built.c.size, 0),
+            func.coalesce(held.c.files, 0).label("files"),
+            size.label("size"),
+            func.coalesce(built.c.count, 0).label("documents"),
+            func.coalesce(built.c.size, 0).label("documents_size"),
         )
         .outerjoin(held, held.c.channel_id == channels.c.id)
         .outerjoin(built, built.c.channel_id == channels.c.id)
@@ -79,10 +79,14 @@ def by_channel(tx: Tx, *, skip: int = 0, limit: int) -> list[ChannelUsage]:
         .offset(skip)
         .limit(limit)
     )
-    return [ChannelUsage(row[0], *map(int, row[1:])) for row in rows]
+    # PostgreSQL adds large integers up to a decimal.
+    return [
+        ChannelUsage(row.name, int(row.files), int(row.size), int(row.documents), int(row.documents_size))
+        for row in rows
+    ]
 
 
-def _usage(tx: Tx, table: Table, which) -> Usage:  # type: ignore[no-untyped-def]
+def _usage(tx: Tx, table: Table, which: ColumnElement[bool]) -> Usage:
     distinct = select(func.max(table.c.size).label("size")).where(which).group_by(table.c.sha256).subquery()
     count, size = tx.execute(select(func.count(), func.coalesce(func.sum(distinct.c.size), 0))).one()
     return Usage(count, int(size))

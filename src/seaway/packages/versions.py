@@ -70,8 +70,8 @@ def of_package(tx: Tx, channel_id: int, package: str) -> list[Version]:
     count = select(func.coalesce(func.sum(downloads.c.count), 0)).where(downloads.c.file_id == files.c.id)
     rows = tx.execute(
         select(
-            files.c.id, subdirs.c.name, files.c.file_name, files.c.state, files.c.size, files.c.indexed_at,
-            count.scalar_subquery(),
+            files.c.id, subdirs.c.name.label("subdir"), files.c.file_name, files.c.state, files.c.size, files.c.indexed_at,
+            count.scalar_subquery().label("downloads"),
         )
         .join(subdirs, subdirs.c.id == files.c.subdir_id)
         .where(
@@ -80,7 +80,12 @@ def of_package(tx: Tx, channel_id: int, package: str) -> list[Version]:
             files.c.state != State.DELETED.value,
         )
     )  # fmt: skip
-    return _grouped([Build(row[0], row[1], row[2], State(row[3]), *row[4:6], int(row[6])) for row in rows])
+    return _grouped(
+        [
+            Build(row.id, row.subdir, row.file_name, State(row.state), row.size, row.indexed_at, int(row.downloads))
+            for row in rows
+        ]
+    )
 
 
 def newest(found: Sequence[Version]) -> Version | None:
@@ -96,12 +101,12 @@ def named(found: Sequence[Version], text: str) -> Version | None:
 
 def names_among(tx: Tx, channel_id: int, names: set[str]) -> set[str]:
     """Which of these packages the channel has."""
-    rows = tx.execute(
+    found = tx.execute(
         select(shards.c.name)
         .join(subdirs, subdirs.c.id == shards.c.subdir_id)
         .where(subdirs.c.channel_id == channel_id, shards.c.name.in_(names), shards.c.sha256.is_not(None))
     )
-    return {row[0] for row in rows}
+    return set(found.scalars())
 
 
 def _grouped(builds: list[Build]) -> list[Version]:

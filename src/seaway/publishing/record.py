@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Row, bindparam, func, insert, select, update
+from sqlalchemy import bindparam, func, insert, select, update
 
 from seaway import audit
 from seaway.accounts.principal import Principal
@@ -30,6 +30,7 @@ from seaway.conda import filename
 from seaway.conda.filename import FileName
 from seaway.conda.record import encode
 from seaway.database.engine import Tx
+from seaway.database.rows import AnyRow
 from seaway.database.tables import channels as channel_rows
 from seaway.database.tables import files, packages, subdirs, upload_chains
 from seaway.errors import SeawayError
@@ -96,7 +97,7 @@ class _Admitted:
 class _Known:
     """What a channel has under some names, whoever asks."""
 
-    taken: Sequence[Row]  # type: ignore[type-arg]
+    taken: Sequence[AnyRow]
     refuses_lookalikes: bool
     attestations: Attestations
     packages: dict[str, dict[str, int]]  # by folded name: each name and its id
@@ -396,7 +397,7 @@ def _facts(
     )
 
 
-def _facts_of(known: _Known, channel: str, row: Row | None, access: Access, one: Submission) -> Facts:  # type: ignore[type-arg]
+def _facts_of(known: _Known, channel: str, row: AnyRow | None, access: Access, one: Submission) -> Facts:
     return _facts(
         known,
         f"{channel}/{one.candidate.subdir}",
@@ -408,12 +409,12 @@ def _facts_of(known: _Known, channel: str, row: Row | None, access: Access, one:
     )
 
 
-def _visible_size(row: Row | None) -> int:  # type: ignore[type-arg]
+def _visible_size(row: AnyRow | None) -> int:
     """The bytes that go when this file is replaced."""
     return 0 if row is None or row.state == State.DELETED.value else row.size
 
 
-def _existing(row: Row, access: Access, by: Principal) -> ExistingFile:  # type: ignore[type-arg]
+def _existing(row: AnyRow, access: Access, by: Principal) -> ExistingFile:
     own = by.user_id is not None and row.uploaded_by == by.user_id
     name = filename.parse(row.file_name).name
     verdict = permissions.decide(by, Action.OVERWRITE, access, own_file=own, package=name)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy import func, select
 
 from seaway.database.engine import Tx
+from seaway.database.rows import AnyRow
 from seaway.database.tables import issuer_keys, publishers
 from seaway.errors import NotFound
 from seaway.trust import issuers
@@ -33,7 +34,7 @@ def states(tx: Tx) -> list[IssuerState]:
     """Every issuer, in three statements however many there are."""
     held = {row.issuer: row for row in tx.execute(select(issuer_keys))}
     count = select(publishers.c.issuer, func.count()).group_by(publishers.c.issuer)
-    counts: Mapping[str, int] = {row[0]: row[1] for row in tx.execute(count)}
+    counts: Mapping[str, int] = dict(tx.execute(count).all())
     return [_state(one, held.get(one.issuer), counts.get(one.issuer, 0)) for one in issuers.all_issuers(tx)]
 
 
@@ -45,7 +46,7 @@ def state(tx: Tx, name: str) -> IssuerState:
     return found
 
 
-def _state(issuer: Issuer, row, count: int) -> IssuerState:  # type: ignore[no-untyped-def]
+def _state(issuer: Issuer, row: AnyRow | None, count: int) -> IssuerState:
     if issuer.static_keys is not None:
         return IssuerState(issuer, tuple(sorted(read_keys(issuer.static_keys))), None, "", count)
     if row is None:

@@ -13,6 +13,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import structlog
@@ -128,7 +129,7 @@ class KeySets:
         finally:
             self._asked.discard(issuer.issuer)
 
-    def _alone(self, issuer: Issuer):  # type: ignore[no-untyped-def]
+    def _alone(self, issuer: Issuer) -> AbstractContextManager[bool]:
         return self._database.alone(f"issuer-keys/{issuer.issuer}")
 
     def _renew(self, issuer: Issuer, held: Held) -> Held:

@@ -33,6 +33,7 @@ from seaway.accounts.tools import Login
 from seaway.channels.telling import Telling, tell
 from seaway.clock import DAY_MS, MINUTE_MS, Clock
 from seaway.database.engine import Database, Tx
+from seaway.database.rows import from_row
 from seaway.database.tables import keys as key_rows
 from seaway.database.tables import users as user_rows
 from seaway.errors import Malformed, NotFound, Unavailable
@@ -182,11 +183,14 @@ def _look_up(tx: Tx, secret: str) -> _Key | _Login | _Token | None:
 
 def _key_of(tx: Tx, secret: str) -> _Key | None:
     row = tx.execute(
-        select(key_rows.c.name, user_rows.c.id, user_rows.c.name.label("user"), key_rows.c.revoked_at)
+        select(
+            key_rows.c.name, key_rows.c.user_id, user_rows.c.name.label("user"),
+            key_rows.c.revoked_at.label("revoked_at_ms"),
+        )
         .join(user_rows, user_rows.c.id == key_rows.c.user_id)
         .where(key_rows.c.digest == ids.digest(secret))
-    ).one_or_none()
-    return None if row is None else _Key(*row)
+    ).one_or_none()  # fmt: skip
+    return None if row is None else from_row(_Key, row)
 
 
 def _read(body: bytes) -> list[Found]:

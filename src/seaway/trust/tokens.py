@@ -104,7 +104,7 @@ class Token:
 def find(tx: Tx, secret: str) -> Token | None:
     """The token of this text, for who found it somewhere."""
     row = tx.execute(select(rows.c.id, rows.c.revoked_at).where(rows.c.digest == ids.digest(secret))).one_or_none()
-    return None if row is None else Token(*row)
+    return None if row is None else Token(row.id, row.revoked_at)
 
 
 def revoke(tx: Tx, now_ms: int, by: Principal, token_id: int) -> list[Publisher]:

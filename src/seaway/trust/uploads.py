@@ -131,7 +131,12 @@ def as_json(row: Mapping[str, Any]) -> bytes:
 
 def broken(tx: Tx) -> Iterator[tuple[str, str]]:
     """Where a chain does not hold: the channel and the number of the row, and what is wrong there."""
-    chains = {row[0]: Chain(*row) for row in tx.execute(select(*map(raw, upload_chains.c)))}
+    of_chains = select(
+        raw(upload_chains.c.channel_id).label("channel_id"),
+        raw(upload_chains.c.count).label("counted"),
+        raw(upload_chains.c.head).label("head"),
+    )
+    chains = {row.channel_id: Chain(row.channel_id, row.counted, row.head) for row in tx.execute(of_chains)}
     columns = [raw(column).label(column.name) for column in uploads.c]
     query = select(*columns).order_by(uploads.c.channel_id, uploads.c.number)
     reached: dict[int, Chain] = {}

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -14,6 +14,7 @@ from seaway.channels.permissions import Access, Verdict
 from seaway.channels.roles import Action, Role
 from seaway.clock import DAY_MS
 from seaway.database.engine import Tx
+from seaway.database.rows import from_row
 from seaway.database.tables import subdirs
 from seaway.http.site_address import site_url_of
 from seaway.packages import finding, overview, recent
@@ -127,7 +128,9 @@ def _may(by: Principal, action: Action, access: Access) -> bool:
 
 
 def _holdings(tx: Tx, channel_id: int) -> list[Holding]:
-    query = select(subdirs.c.name, subdirs.c.record_count, func.coalesce(subdirs.c.size, 0), subdirs.c.changed_at)
-    return [
-        Holding(*row) for row in tx.execute(query.where(subdirs.c.channel_id == channel_id).order_by(subdirs.c.name))
-    ]
+    query = select(
+        subdirs.c.name.label("subdir"), subdirs.c.record_count.label("files"), subdirs.c.size,
+        subdirs.c.changed_at.label("changed_at_ms"),
+    )  # fmt: skip
+    found = tx.execute(query.where(subdirs.c.channel_id == channel_id).order_by(subdirs.c.name))
+    return [from_row(Holding, row) for row in found]

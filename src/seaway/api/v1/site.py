@@ -145,7 +145,7 @@ def _job(job: Job) -> JobShown:
     return JobShown(
         id=job.id,
         kind=job.kind,
-        state=job.state,  # type: ignore[arg-type]
+        state=job.state,
         attempt=job.attempt,
         asked_at=moment(job.created_at_ms),
         run_at=moment(job.run_at_ms),

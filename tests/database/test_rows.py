@@ -1,0 +1,196 @@
+"""What queries return has the types that its dataclasses declare, on real rows: the type checker cannot see it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from enum import Enum
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+import msgspec
+import pytest
+from sqlalchemy import insert, literal, select
+
+from seaway.accounts import emails, identities, keys, passkeys, sessions, tools, users
+from seaway.accounts.principal import OPERATOR, Principal
+from seaway.audit import log as audit_log
+from seaway.channels import channels, groups, invitations, members, notices, quotas, reaching_keys, transfers
+from seaway.channels.channels import Attestations
+from seaway.channels.notices import Level
+from seaway.channels.roles import Role
+from seaway.clock import DAY_MS
+from seaway.database import tables
+from seaway.database.engine import Tx
+from seaway.database.rows import from_row
+from seaway.indexing import documents, lag
+from seaway.indexing.rows import find_subdir, records_of
+from seaway.jobs import queue
+from seaway.packages import catalogue, damage, downloads, files, overview, recent, usage, versions
+from seaway.server.wiring import Seaway
+from seaway.web.channel import _holdings
+from tests.support.house import People, publish_file
+from tests.support.packages import conda, index_json
+
+
+@dataclass(frozen=True)
+class _Stored:
+    tx: Tx
+    now_ms: int
+    ada: int  # who owns the channel
+    bob: int  # a member
+    channel: int
+    by_ada: Principal
+    by_bob: Principal
+
+
+READERS: dict[str, Callable[[_Stored], Sequence[object]]] = {
+    "users": lambda at: users.all_users(at.tx),
+    "emails": lambda at: emails.of_user(at.tx, at.ada),
+    "identities": lambda at: identities.of_user(at.tx, at.ada),
+    "passkeys": lambda at: passkeys.of_user(at.tx, at.ada),
+    "sessions": lambda at: sessions.of_user(at.tx, at.ada, at.now_ms),
+    "tool logins": lambda at: tools.of_user(at.tx, at.ada, at.now_ms),
+    "keys": lambda at: keys.all_keys(at.tx, at.ada),
+    "keys of a channel": lambda at: reaching_keys.of_oneself(at.tx, at.now_ms, at.by_ada, "robots"),
+    "channels": lambda at: channels.visible_to(at.tx, OPERATOR),
+    "public channels": lambda at: channels.public(at.tx, limit=5),
+    "matching channels": lambda at: channels.matching(at.tx, OPERATOR, "rob", limit=5),
+    "channels of a user": lambda at: channels.of_user(at.tx, at.bob),
+    "access": lambda at: [channels.access_of(at.tx, "robots", by) for by in (OPERATOR, at.by_bob)],
+    "members": lambda at: members.all_members(at.tx, at.channel),
+    "member groups": lambda at: members.all_groups(at.tx, OPERATOR, at.channel),
+    "groups": lambda at: groups.all_groups(at.tx, OPERATOR),
+    "groups of a user": lambda at: groups.of_user(at.tx, at.bob),
+    "users of a group": lambda at: groups.get(at.tx, OPERATOR, "crew"),
+    "invitations": lambda at: invitations.of_channel(at.tx, OPERATOR, "robots"),
+    "transfers": lambda at: transfers.to_user(at.tx, at.now_ms, at.bob),
+    "notices": lambda at: notices.current(at.tx, at.now_ms, at.channel),
+    "quotas": lambda at: [quotas.of_channel(at.tx, at.channel), quotas.room_in(at.tx, at.channel, 10)],
+    "audit": lambda at: audit_log.of_all(at.tx, limit=100),
+    "packages": lambda at: catalogue.list_packages(at.tx, at.channel),
+    "lines": lambda at: overview.page_by_name(at.tx, at.channel, start=0, limit=5),
+    "versions": lambda at: versions.of_package(at.tx, at.channel, "talos"),
+    "files": lambda at: files.of_package(at.tx, at.channel, "talos", limit=5),
+    "package": lambda at: [files.describe(at.tx, at.channel, "talos")],
+    "file": lambda at: [files.get(at.tx, at.channel, "noarch", "talos-1.0-0.conda")],
+    "arrivals": lambda at: recent.files_of(at.tx, at.channel, "robots", 5),
+    "downloads": lambda at: downloads.by_day(at.tx, at.channel, 0, 5),
+    "usage": lambda at: [*usage.by_channel(at.tx, limit=5), usage.of_packages(at.tx), usage.of_documents(at.tx)],
+    "damage": lambda at: damage.affected(at.tx, 5),
+    "holdings": lambda at: _holdings(at.tx, at.channel),
+    "jobs": lambda at: queue.list_jobs(at.tx),
+    "lag": lambda at: lag.lags(at.tx, 5),
+    "subdir": lambda at: [find_subdir(at.tx, at.channel, "noarch")],
+    "index records": lambda at: records_of(at.tx, subdir_id(at), "talos"),
+    "documents": lambda at: [documents._find(at.tx, subdir_id(at), documents.REPODATA)],
+}
+
+
+@pytest.mark.anyio
+async def test_rows_have_the_types_that_are_declared(seaway: Seaway, people: People) -> None:
+    await fill(seaway, people)
+    by_ada, by_bob = people.person("ada"), people.person("bob")
+    with seaway.database.read() as tx:
+        at = _Stored(
+            tx, seaway.clock.now_ms(), users.get(tx, "ada").id, users.get(tx, "bob").id,
+            channels.get(tx, "robots").id, by_ada, by_bob,
+        )  # fmt: skip
+        for name, read in READERS.items():
+            found = read(at)
+            assert found, name
+            assert [] == [wrong for value in found for wrong in wrong_in(value, name)]
+        (channel, role), *_ = channels.of_user(tx, at.ada)
+    assert Attestations.OPTIONAL is channel.attestations
+    assert Role.OWNER is role
+
+
+def test_a_row_that_is_not_of_the_declared_type_is_refused(seaway: Seaway) -> None:
+    """Also one that lacks a column; the order of the columns is of no account."""
+
+    @dataclass
+    class Thing:
+        name: str
+        role: Role
+
+    with seaway.database.read() as tx:
+        row = tx.execute(select(literal("owner").label("role"), literal(7).label("more"), literal("x").label("name")))
+        assert Thing("x", Role.OWNER) == from_row(Thing, row.one())
+        for columns in (
+            [literal("x").label("name")],
+            [literal("x").label("name"), literal("king").label("role")],
+            [literal(7).label("name"), literal("owner").label("role")],
+        ):
+            with pytest.raises(msgspec.ValidationError):
+                from_row(Thing, tx.execute(select(*columns)).one())
+
+
+async def fill(seaway: Seaway, people: People) -> None:
+    """Store at least one of everything that `READERS` reads."""
+    people.channel("robots", owner="ada")
+    people.member("robots", "bob", Role.VIEWER)
+    people.key("ada")
+    await publish_file(seaway, "robots", conda(index_json(name="talos", version="1.0", build="0")))
+    now = seaway.clock.now_ms()
+    with seaway.database.write_site() as tx:
+        ada, bob = users.get(tx, "ada"), users.get(tx, "bob")
+        emails.add(tx, now, ada.id, "ada@example.com", verified=True)
+        emails.add(tx, now, bob.id, "bob@example.com", verified=True)
+        sessions.start(tx, now, ada.id, address="192.0.2.1", agent="browser")
+        tools.add(tx, now, ada.id, "rattler", "openid channel:read", address="192.0.2.1")
+        groups.add(tx, now, OPERATOR, "crew", bob)
+        members.put_group(tx, now, OPERATOR, "robots", "crew", Role.CONTRIBUTOR)
+        invitations.invite(tx, now, OPERATOR, "robots", "eve@example.com", Role.VIEWER, telling=None)
+        notices.add(tx, now, OPERATOR, "robots", Level.WARNING, "Soon.", expires_at_ms=now + DAY_MS)
+        tx.execute(insert(tables.passkeys).values(
+            user_id=ada.id, credential_id=b"c", public_key=b"k", sign_count=0, transports="[]", name="k", created_at=1
+        ))  # fmt: skip
+        tx.execute(insert(tables.identities).values(
+            user_id=ada.id, provider="p", issuer="i", subject="s", login="ada", created_at=1, used_at=1
+        ))  # fmt: skip
+        tx.execute(insert(tables.damaged_blobs).values(
+            sha256=tx.execute(select(tables.files.c.sha256)).scalar_one(), found_at=now, problem="damaged"
+        ))  # fmt: skip
+        file_id = tx.execute(select(tables.files.c.id)).scalar_one()
+        tx.execute(insert(tables.downloads).values(file_id=file_id, day=3, count=2))
+        queue.enqueue(tx, now, "anything", {})
+    by = people.person("ada")
+    with seaway.database.write_site() as tx:
+        transfers.offer(tx, now, by, "robots", "bob", telling=None)
+
+
+def subdir_id(at: _Stored) -> int:
+    found = find_subdir(at.tx, at.channel, "noarch")
+    assert found is not None
+    return found.id
+
+
+def wrong_in(value: object, where: str, declared: Any = None) -> list[str]:
+    """The places in a value, looking into dataclasses, where it is not what is declared."""
+    if isinstance(value, tuple) and declared is None:
+        return [wrong for one in value for wrong in wrong_in(one, where)]
+    if declared is not None and not holds(value, declared):
+        return [f"{where} is {value!r} and not {declared}"]
+    if not is_dataclass(value):
+        return []
+    hints = get_type_hints(type(value))
+    return [
+        wrong
+        for one in fields(value)
+        for wrong in wrong_in(getattr(value, one.name), f"{where}: {type(value).__name__}.{one.name}", hints[one.name])
+    ]
+
+
+def holds(value: object, declared: Any) -> bool:
+    origin, args = get_origin(declared) or declared, get_args(declared)
+    if origin is Any:
+        return True
+    if origin in (Union, UnionType):
+        return any(holds(value, one) for one in args)
+    if origin is Literal:
+        return value in args
+    if origin in (tuple, frozenset, list):
+        return type(value) is origin and all(holds(one, args[0]) for one in value)
+    if origin in (dict, Mapping):
+        return isinstance(value, Mapping) and all(holds(key, args[0]) for key in value)
+    if origin in (int, str, bytes, bool, NoneType) or issubclass(origin, Enum):
+        return type(value) is origin  # neither a bool for an int, nor a decimal
+    return isinstance(value, origin)

@@ -1,0 +1,59 @@
+"""No test asserts how long something takes: work is counted instead, since a busy machine makes everything slow."""
+
+import ast
+from pathlib import Path
+
+_TESTS = Path(__file__).parent
+_CLOCKS = {
+    "monotonic",
+    "monotonic_ns",
+    "perf_counter",
+    "perf_counter_ns",
+    "process_time",
+    "process_time_ns",
+    "thread_time",
+}
+
+
+def durations(source: str) -> list[int]:
+    """The lines that subtract one reading of a clock, or a name that was set to one, from another."""
+    tree = ast.parse(source)
+    readings = {
+        target.id
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign) and _is_reading(node.value)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+
+    def is_of_clock(node: ast.expr) -> bool:
+        return _is_reading(node) or (isinstance(node, ast.Name) and node.id in readings)
+
+    return [
+        node.lineno
+        for node in ast.walk(tree)
+        if isinstance(node, ast.BinOp)
+        and isinstance(node.op, ast.Sub)
+        and is_of_clock(node.left)
+        and is_of_clock(node.right)
+    ]
+
+
+def _is_reading(node: ast.expr) -> bool:
+    if not isinstance(node, ast.Call):
+        return False
+    called = node.func
+    return (called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", "")) in _CLOCKS
+
+
+def test_no_module_measures_a_duration() -> None:
+    """Waiting until a deadline is fine: it fails only where something never happens."""
+    found = {str(path.relative_to(_TESTS)): durations(path.read_text()) for path in _TESTS.rglob("*.py")}
+    assert {} == {name: lines for name, lines in found.items() if lines}
+
+
+def test_a_duration_is_found() -> None:
+    """The check itself, on what it is to find and what it is to leave."""
+    assert [2] == durations("began = time.monotonic()\nassert time.monotonic() - began < 5")
+    assert [3] == durations("began = perf_counter()\nended = perf_counter()\ntook = ended - began")
+    assert [] == durations("deadline = time.monotonic() + 5\nassert time.monotonic() < deadline")
