@@ -28,7 +28,7 @@ from seaway.channels.quotas import Room
 from seaway.channels.roles import Action
 from seaway.conda import filename
 from seaway.conda.filename import FileName
-from seaway.conda.record import encode
+from seaway.conda.record import encode, v3_needs
 from seaway.database.engine import Tx
 from seaway.database.tables import channels as channel_rows
 from seaway.database.tables import files, packages, subdirs, upload_chains
@@ -104,6 +104,7 @@ class _Known:
     chain: Chain
     room: Room
     allows_overwrite: bool
+    allows_v3: bool
 
 
 # Statements of every upload are made once: building one costs more than SQLite needs to run it.
@@ -120,7 +121,7 @@ _TAKEN = (
 )  # fmt: skip
 _ALIKE = (
     select(
-        channel_rows.c.refuses_lookalikes, channel_rows.c.allows_overwrite, *quotas.ROOM,
+        channel_rows.c.refuses_lookalikes, channel_rows.c.allows_overwrite, channel_rows.c.allows_v3, *quotas.ROOM,
         packages.c.id, packages.c.name, packages.c.folded_name, packages.c.summary,
         channel_rows.c.attestations, upload_chains.c.count.label("chain_count"), upload_chains.c.head,
     )
@@ -308,7 +309,8 @@ def _judge(
         facts = _facts_of(known, channel, row, accesses[one.by], one)
         other_case = spelled.get((candidate.subdir, one.place[1].lower())) if row is None else None
         grows_by = candidate.hashes.size - _visible_size(row)
-        facts = replace(facts, room=room, grows_by=grows_by, other_case=other_case)
+        needs = v3_needs(candidate.record) if candidate.section.is_v3 and not known.allows_v3 else ""
+        facts = replace(facts, room=room, grows_by=grows_by, other_case=other_case, v3_needs=needs)
         try:
             require_package(one.by, accesses[one.by], channel, candidate.file_name.name)
             admit.admit(candidate.file_name, candidate.hashes.sha256, facts)
@@ -355,8 +357,9 @@ def _look_up(
     attestations = Attestations(first.attestations)
     room = quotas.room_of(first)
     return _Known(
-        taken, first.refuses_lookalikes, attestations, by_folded, summaries, chain, room, first.allows_overwrite
-    )
+        taken, first.refuses_lookalikes, attestations, by_folded, summaries, chain, room, first.allows_overwrite,
+        first.allows_v3,
+    )  # fmt: skip
 
 
 def _facts(
@@ -381,6 +384,7 @@ def _facts(
         is_attested=is_attested,
         room=known.room,
         allows_overwrite=known.allows_overwrite,
+        allows_v3=known.allows_v3,
     )
 
 

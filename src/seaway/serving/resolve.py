@@ -35,7 +35,7 @@ from seaway.channels.permissions import Access
 from seaway.channels.roles import Action
 from seaway.clock import Clock
 from seaway.conda import zstd
-from seaway.conda.repodata import repodata_pieces, run_exports_pieces
+from seaway.conda.repodata import ChannelRelations, repodata_pieces, run_exports_pieces
 from seaway.conda.shards import build_index
 from seaway.conda.subdir import is_known
 from seaway.database.damage import raw
@@ -48,7 +48,7 @@ from seaway.indexing.change import derive_name
 from seaway.indexing.channeldata import ChannelData, ChannelDatas
 from seaway.indexing.documents import Document, Documents
 from seaway.indexing.name_index import derive, is_whole
-from seaway.indexing.names import NameIndexes
+from seaway.indexing.names import NameIndexes, relations_of
 from seaway.indexing.rows import State, find_subdir, records_of
 from seaway.packages import damage
 from seaway.serving.answer import Answer, Keep
@@ -261,7 +261,8 @@ def _shard_index(house: Reading, tx: Tx, access: Access, channel: str, subdir: s
         created_at = tx.execute(
             select(channel_rows.c.created_at).where(channel_rows.c.id == access.channel_id)
         ).scalar_one()
-        content, revision = build_index(subdir, {}, created_at, None), 0
+        relations = relations_of(tx, access.channel_id)
+        content, revision = build_index(subdir, {}, created_at, None, relations), 0
     else:
         document = house.names.document(tx, found)
         content, revision = document.content, document.revision
@@ -395,7 +396,7 @@ def _whole_document(house: Reading, tx: Tx, address: _Address) -> Answer | Unbui
         return _document(
             address.access,
             address.text,
-            _empty_document(address.subdir, address.name),
+            _empty_document(address.subdir, address.name, relations_of(tx, address.access.channel_id)),
             _WHOLE_DOCUMENTS[address.name],
             revision=0,
             varies_by_encoding=address.varies_by_encoding,
@@ -448,10 +449,10 @@ def _built(address: _Address, document: Document) -> Answer:
     )
 
 
-def _empty_document(subdir: str, name: str) -> bytes:
+def _empty_document(subdir: str, name: str, relations: ChannelRelations) -> bytes:
     is_repodata = name in (kinds.REPODATA, kinds.REPODATA_ZST)
     pieces = (
-        repodata_pieces(subdir, lambda _: (), (), None)
+        repodata_pieces(subdir, lambda _: (), (), None, relations)
         if is_repodata
         else run_exports_pieces(subdir, lambda _: (), None)
     )
