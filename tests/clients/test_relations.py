@@ -48,4 +48,4 @@ def test_py_rattler_follows_relations(site: Site, tmp_path: Path, related: tuple
 def test_py_rattler_solves_with_the_base(site: Site, tmp_path: Path, related: tuple[str, str, str]) -> None:
     """The base has priority: its version is installed, though the channel has a newer one."""
     told = rattler.run(tmp_path, rattler.action(tmp_path, "solve", f"{site.server.address}/{related[1]}", "demo"))
-    assert ["demo-0.0-h0_0.conda"] == told[0].get("solved"), told
+    assert ["demo-0.0-h1_0.conda"] == told[0].get("solved"), told

@@ -262,7 +262,7 @@ def test_a_refused_overwrite_names_the_cure_for_the_credential(
     [
         ({"flags": ["cuda"]}, "the flag 'cuda'"),
         ({"extra_depends": {"test": ["pytest"]}}, "the extra 'test'"),
-        ({"depends": ["a; if __unix"]}, "the dependency 'a"),
+        ({"depends": ["a[when=__unix]"]}, "the dependency 'a"),
         ({"repodata_revision": 3}, "repodata_revision 3"),
     ],
 )
