@@ -61,6 +61,10 @@ TOLD: dict[tuple[str, ...], Any] = {
     },
     ("channel", "set", "tools", "--private", "--refuse-lookalikes"): {"public": False, "refuses_lookalikes": True},
     ("channel", "set", "tools", "--never-overwrite"): {"allows_overwrite": False},
+    ("channel", "set", "tools", "--refuse-v3", "--v3-message", "Use pixi."): {
+        "allows_v3": False,
+        "v3_message": "Use pixi.",
+    },
     ("channel", "transfer", "tools", "bob"): {"name": "tools", "owner": "bob"},
     ("channel", "remove", "tools", "--yes"): {"name": "tools", "packages": 1},
     ("member", "add", "tools", "bob", "--role", "viewer"): {"channel": "tools", "user": "bob", "role": "viewer"},

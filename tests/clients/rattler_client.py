@@ -27,12 +27,17 @@ def gateway_of(action: Action) -> Gateway:
 async def query(action: Action) -> dict[str, Any]:
     """All records of some names."""
     result = await gateway_of(action).query(
-        [Channel(action["channel"])], action["platforms"], action["specs"], channel_notices=True
+        [Channel(action["channel"])],
+        action["platforms"],
+        action["specs"],
+        channel_relations=action["relations"],
+        channel_notices=True,
     )
     records = [record for found in result for record in found]
     return {
         "files": {record.file_name: record.sha256.hex() for record in records},
         "urls": sorted(record.url for record in records),
+        "by_channel": [[record.url for record in found] for found in result],
         "removed": sorted(one.file_name for found in result.removed for one in found),
         "notices": len(result.notices),
     }

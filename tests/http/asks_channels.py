@@ -48,6 +48,17 @@ def _restricting_a_channel(stage: Stage, _who: str) -> Iterable[Ask]:
         yield Ask(f"/api/v1/channels/{channel}", json=change, check=check, about=channel)
 
 
+@builds("PUT /api/v1/channels/{channel}/relations")
+def _relating_a_channel(stage: Stage, _who: str) -> Iterable[Ask]:
+    base = stage.new_channel()
+
+    def check(done: bool) -> None:
+        answer = stage.http.get(f"/api/v1/channels/{stage.channel}", headers=bearer(stage.secrets["owner"]))
+        assert (answer.json()["base"] == base) is done
+
+    yield Ask(f"/api/v1/channels/{stage.channel}/relations", json={"base": base}, check=check)
+
+
 @builds("PUT /api/v1/channels/{channel}/members/{user}")
 def _adding_a_member(stage: Stage, _who: str) -> Iterable[Ask]:
     user = stage.site.people.user(stage.site.new_name("newcomer"))
@@ -222,6 +233,11 @@ def _restricting_uploads_by_page(stage: Stage, _who: str) -> Iterable[Ask]:
     yield form(
         f"/channels/{stage.new_channel()}/settings/publishers/rules", only_publishers="1", attestations="optional"
     )
+
+
+@builds("POST /channels/{channel}/settings/relations")
+def _relating_on_its_page(stage: Stage, _who: str) -> Iterable[Ask]:
+    yield form(f"/channels/{stage.channel}/settings/relations", base=stage.new_channel())
 
 
 @builds("POST /channels/{channel}/settings/logo")

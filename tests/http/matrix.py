@@ -217,6 +217,7 @@ GET /account/people                                       401       403       40
 HEAD /account/people                                      401       403       403       403       403       403       403       403       403       403       401
 POST /channels/new                                        401       403       403       403       403       403       403       403       403       403       401
 POST /channels/{channel}/settings                         401       403       403       403       403       403       403       403       403       403       401
+POST /channels/{channel}/settings/relations               401       403       403       403       403       403       403       403       403       403       401
 POST /channels/{channel}/settings/logo                    401       403       403       403       403       403       403       403       403       403       401
 POST /channels/{channel}/settings/notices                 401       403       403       403       403       403       403       403       403       403       401
 POST /channels/{channel}/settings/notices/remove          401       403       403       403       403       403       403       403       403       403       401
@@ -278,6 +279,7 @@ GET /api/v1/search                                        200       200       20
 The API: channels themselves
 POST /api/v1/channels                                     401       201       201       201       201       201       403       403       403       403       401
 PATCH /api/v1/channels/{channel}                          401       403/404   403       403       200       200       403       403       403       403/404   401
+PUT /api/v1/channels/{channel}/relations                  401       403/404   403       403       200       200       403       403       403       403/404   401
 PATCH /api/v1/channels/{channel} #restrict                401       403/404   403       403       403       403       403       403       403       403/404   401
 DELETE /api/v1/channels/{channel}                         401       403/404   403       403       403       403       403       403       403       403/404   401
 GET /api/v1/channel-names/{channel}                       401       200       200       200       200       200       403       403       403       403       401
@@ -393,6 +395,7 @@ Channels
 GET /api/v1/channels/{channel}                            200/404   200       200       200       200       200
 POST /api/v1/channels                                     201       201       201       201       201       201
 PATCH /api/v1/channels/{channel}                          403/404   403       403       200       200       200
+PUT /api/v1/channels/{channel}/relations                  403/404   403       403       200       200       200
 PATCH /api/v1/channels/{channel} #restrict                403/404   403       403       200       200       403
 DELETE /api/v1/channels/{channel}                         403/404   403       403       204       204       403
 
@@ -464,6 +467,7 @@ GET /account/people                                       200       200       20
 GET /channels/new/free                                    200       200       200       200       200       200
 POST /channels/{channel}/settings                         403/404   403       403       303       303       303
 POST /channels/{channel}/settings #restrict               403/404   403       403       303       303       403
+POST /channels/{channel}/settings/relations               403/404   403       403       303       303       303
 POST /channels/{channel}/settings/logo                    403/404   403       403       303       303       303
 POST /channels/{channel}/settings/notices                 403/404   403       403       303       303       303
 POST /channels/{channel}/settings/keys                    403/404   200       200       200       200       403

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import httpx
 import msgspec
@@ -256,6 +257,30 @@ def test_a_refused_overwrite_names_the_cure_for_the_credential(
         )
         assert 403 == answer.status_code
         assert expected in answer.text
+
+
+@pytest.mark.parametrize(
+    ("more", "needs"),
+    [
+        ({"flags": ["cuda"]}, "the flag 'cuda'"),
+        ({"extra_depends": {"test": ["pytest"]}}, "the extra 'test'"),
+        ({"depends": ["a[when=__unix]"]}, "the dependency 'a"),
+        ({"repodata_revision": 3}, "repodata_revision 3"),
+    ],
+)
+def test_a_channel_may_refuse_packages_for_repodata_v3(
+    site: Site, http: httpx.Client, channel: Channel, more: dict[str, Any], needs: str
+) -> None:
+    """The refusal says what in the package needs v3; where they are allowed, as by default, it comes in."""
+    file = conda(index_json("modern", **more))
+    for allowed, status in ((False, 422), (True, 201)):
+        with site.people.seaway.database.write_site() as tx:
+            channels.change(tx, 0, OPERATOR, channel.name, allows_v3=allowed)
+        answer = upload(http, channel.name, file, channel.owner)
+        assert (status, not allowed) == (answer.status_code, f"needs repodata v3 for {needs}" in answer.text), (
+            answer.text
+        )
+    assert 201 == upload(http, channel.name, GOOD, channel.owner).status_code
 
 
 def test_a_channel_may_never_overwrite_files(site: Site, http: httpx.Client, channel: Channel) -> None:

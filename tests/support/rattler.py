@@ -15,7 +15,7 @@ def action(folder: Path, do: str, url: str, *specs: str, **more: Any) -> dict[st
     """Something for py-rattler to do with a channel."""
     return {
         "do": do, "channel": url, "specs": specs, "platforms": ["linux-64", "noarch"], "sharded": True,
-        "zstd": True, "cache": str(folder / "cache"), "prefix": "", **more,
+        "zstd": True, "cache": str(folder / "cache"), "prefix": "", "relations": None, **more,
     }  # fmt: skip
 
 

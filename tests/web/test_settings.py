@@ -85,6 +85,25 @@ def test_who_asks_too_often_can_go_on_typing(visitor: Visitor, ada: str) -> None
     assert "" == answers[100].strip()
 
 
+def test_related_channels(shared: Seaway, owner: Owner, channel: str) -> None:
+    """They are set by a form of their own, kept in it when refused, and shown beside the lines for tools."""
+    page, name = f"/channels/{channel}/settings", f"under-{channel}"
+    People(shared).channel(name)
+    owner.get(page)
+    fields = {"description": "", "visibility": "public", "refuses_v3": "on", "v3_message": "Use\r\npixi."}
+    assert 303 == owner.on(page, "", **fields).status_code
+    owner.get(page)
+    assert 400 == owner.on(page, "/relations", base="nothing-here", overrides=name).status_code
+    assert "There is no channel" in owner.shown
+    assert 'value="nothing-here"' in owner.shown
+    assert 303 == owner.on(page, "/relations", base="", overrides=name).status_code
+    with shared.database.read() as tx:
+        found = channels.get(tx, channel)
+    assert (False, "Use\npixi.", "", name) == (found.allows_v3, found.v3_message, found.base, found.overrides)
+    owner.get(f"/channels/{channel}")
+    assert f"in the order {channel}, {name}" in owner.shown
+
+
 def test_general_settings(shared: Seaway, owner: Owner, channel: str) -> None:
     """Description, visibility and what counts as a lookalike."""
     owner.get(f"/channels/{channel}/settings")

@@ -47,12 +47,16 @@ from seaway.database.tables import (
     users,
 )
 from seaway.errors import Malformed, NameTaken, NotFound
+from seaway.jobs import queue
 from seaway.words import wanted
 
 MAX_DESCRIPTION = 4_000
+MAX_V3_MESSAGE = 8_192  # bytes (CEP 48)
 NAME_HELD_FOR_OTHERS_MS = 365 * DAY_MS
 
 _RESTRICTING = frozenset({"is_public", "only_publishers", "attestations"})
+
+DROP_RELATIONS = "drop-relations"  # the kind of job
 
 _NAME = re.compile(r"[a-z0-9_](?:[a-z0-9_.-]{0,126}[a-z0-9_])?")
 
@@ -79,6 +83,10 @@ class Channel:
     created_at_ms: int
     owner: str
     package_count: int
+    allows_v3: bool
+    v3_message: str
+    base: str  # by name, as `overrides`; empty for none
+    overrides: str
     attestations: Attestations
     allows_overwrite: bool
 
@@ -240,6 +248,7 @@ def change(
     only_publishers: bool | None = None,
     attestations: Attestations | None = None,
     allows_overwrite: bool | None = None,
+    allows_v3: bool | None = None,
 ) -> Channel:
     """
     Change what is not None; a public channel that becomes private is so on the next request.
@@ -256,10 +265,13 @@ def change(
         "only_publishers": (channel.only_publishers, only_publishers),
         "attestations": (channel.attestations.value, None if attestations is None else attestations.value),
         "allows_overwrite": (channel.allows_overwrite, allows_overwrite),
+        "allows_v3": (channel.allows_v3, allows_v3),
     }
     values: dict[str, Any] = {key: new for key, (old, new) in held.items() if new not in (None, old)}
     if not _RESTRICTING.isdisjoint(values):
         require(tx, by, Action.RESTRICT, name)
+    if "is_public" in values:
+        _keep_relations_public(tx, now_ms, channel, becomes_public=values["is_public"])
     if values:
         tx.execute(update(channels).where(channels.c.id == channel.id).values(values))
         audit.write(tx, now_ms, by.actor, Event.CHANNEL_CHANGED, channel=name, changed=", ".join(sorted(values)))
@@ -278,6 +290,7 @@ def remove(tx: Tx, now_ms: int, by: Principal, name: str, *, typed: str | None =
         raise Malformed("The name that was typed is not that of the channel.", "Nothing was deleted: type its name.")
     channel = get(tx, name)
     owner_id = tx.execute(select(users.c.id).where(users.c.name == channel.owner)).scalar_one()
+    _ask_to_drop_relations(tx, now_ms, name)
     tx.execute(delete(channels).where(channels.c.id == channel.id))
     tx.execute(delete(released_names).where(released_names.c.name == name))
     tx.execute(insert(released_names).values(name=name, owner_id=owner_id, released_at=now_ms))
@@ -333,6 +346,27 @@ def _is_held(tx: Tx, now_ms: int, name: str, user_id: int | None) -> bool:
     )
 
 
+def _keep_relations_public(tx: Tx, now_ms: int, channel: Channel, *, becomes_public: bool) -> None:
+    """A public channel names no private one in its index."""
+    if not becomes_public:
+        _ask_to_drop_relations(tx, now_ms, channel.name)
+        return
+    named = channels.c.name.in_({channel.base, channel.overrides})
+    private = tx.execute(select(channels.c.name).where(named, ~channels.c.is_public)).scalars().first()
+    if private is not None:
+        raise Malformed(
+            f"The relations of {channel.name} name {private}, which is private.",
+            f"Make {private} public first, or remove the relation.",
+        )
+
+
+def _ask_to_drop_relations(tx: Tx, now_ms: int, name: str) -> None:
+    """Have the relations dropped that name a channel which others may not read any more (`indexing.relations`)."""
+    naming = select(channels.c.id).where(or_(channels.c.base == name, channels.c.overrides == name)).limit(1)
+    if tx.execute(naming).scalar() is not None:
+        queue.enqueue(tx, now_ms, DROP_RELATIONS, {"channel": name}, dedup_key=f"{DROP_RELATIONS}/{name}")
+
+
 def _take_released_name(tx: Tx, now_ms: int, name: str, owner: User) -> None:
     if _is_held(tx, now_ms, name, owner.id):
         raise NameTaken(
@@ -375,5 +409,6 @@ def _listing() -> Select[Any]:
         channels.c.id, channels.c.name, channels.c.description, logo.label("logo"), channels.c.is_public,
         channels.c.refuses_lookalikes, channels.c.only_publishers, channels.c.created_at.label("created_at_ms"),
         case((owner.is_(None), ""), else_=owner).label("owner"), package_count.label("package_count"),
+        channels.c.allows_v3, channels.c.v3_message, channels.c.base, channels.c.overrides,
         channels.c.attestations, channels.c.allows_overwrite,
     )  # fmt: skip

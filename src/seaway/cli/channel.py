@@ -112,6 +112,21 @@ def set_channel(
             "--allow-overwrite/--never-overwrite", help="Whether files may be replaced by others of the name."
         ),
     ] = None,
+    allow_v3: Annotated[
+        bool | None,
+        typer.Option(
+            "--allow-v3/--refuse-v3", help="Whether packages may need repodata v3, which older clients do not see."
+        ),
+    ] = None,
+    v3_message: Annotated[
+        str | None, typer.Option(help="What users of older clients are told of such packages; empty for nothing.")
+    ] = None,
+    base: Annotated[
+        str | None, typer.Option(metavar="CHANNEL", help="The channel with priority over this one; empty for none.")
+    ] = None,
+    overrides: Annotated[
+        str | None, typer.Option(metavar="CHANNEL", help="The channel that gives way to this one; empty for none.")
+    ] = None,
     only_publishers: Annotated[
         bool | None,
         typer.Option("--only-publishers/--any-uploader", help="Take uploads from trusted publishers only."),
@@ -125,6 +140,7 @@ def set_channel(
     from seaway.accounts.principal import OPERATOR
     from seaway.channels import channels, logos, quotas
     from seaway.channels.channels import Attestations
+    from seaway.indexing import relations
 
     if attestations not in (None, *(mode.value for mode in Attestations)):
         raise typer.BadParameter("--attestations is one of off, optional, required")
@@ -134,6 +150,12 @@ def set_channel(
     with context.obj.house() as seaway:
         if logo:
             seaway.house.logos.put(OPERATOR, name, _given(logo))
+        limit = seaway.house.reading.documents.limit
+        if base is not None or overrides is not None:
+            relations.change(
+                seaway.database, seaway.clock, OPERATOR, name,
+                base=base, overrides=overrides, whole_document_limit=limit,
+            )  # fmt: skip
         with seaway.database.write_site() as tx:
             if quota is not None:
                 quotas.set_of_channel(tx, seaway.clock.now_ms(), OPERATOR, name, bytes_of(quota))
@@ -143,7 +165,13 @@ def set_channel(
                 tx, seaway.clock.now_ms(), OPERATOR, name,
                 description=description, is_public=public, refuses_lookalikes=refuse_lookalikes,
                 only_publishers=only_publishers, attestations=asked, allows_overwrite=allow_overwrite,
+                allows_v3=allow_v3,
             )  # fmt: skip
+            if v3_message is not None:
+                relations.set_v3_message(
+                    tx, seaway.clock.now_ms(), OPERATOR, name, v3_message, whole_document_limit=limit
+                )
+                changed = channels.get(tx, name)
     show(
         _described(changed),
         as_json,
@@ -200,6 +228,10 @@ def _described(channel: Channel) -> dict[str, Any]:
         "logo": channel.logo_path,
         "refuses_lookalikes": channel.refuses_lookalikes,
         "allows_overwrite": channel.allows_overwrite,
+        "allows_v3": channel.allows_v3,
+        "v3_message": channel.v3_message,
+        "base": channel.base,
+        "overrides": channel.overrides,
         "only_publishers": channel.only_publishers,
         "attestations": channel.attestations.value,
         "packages": channel.package_count,

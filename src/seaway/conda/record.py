@@ -24,6 +24,8 @@ _SERVER_FIELDS = frozenset(
 
 _LAST_SECOND = 253_402_300_799  # the year 9999 ends
 
+_NEEDS_TOLD = 3
+
 _encoder = msgspec.json.Encoder(order="sorted")
 
 
@@ -65,6 +67,14 @@ def section_of(index: dict[str, Any], extension: str) -> Section:
     if revision == 3 or modern:
         return Section.V3_CONDA if extension == CONDA else Section.V3_TAR_BZ2
     return Section.CONDA if extension == CONDA else Section.TAR_BZ2
+
+
+def v3_needs(record: dict[str, Any]) -> str:
+    """What of a v3 record legacy repodata cannot say, for people."""
+    groups = [f"the extra {group!r}" for group in record.get("extra_depends") or ()]
+    flags = [f"the flag {flag!r}" for flag in record.get("flags") or ()]
+    specs = [f"the dependency {spec[:120]!r}" for spec in _specs(record) if match_specs.need_v3([spec])]
+    return ", ".join([*groups, *flags, *specs][:_NEEDS_TOLD]) or "repodata_revision 3 in index.json"
 
 
 def check_specs(index: dict[str, Any], run_exports: dict[str, list[str]]) -> None:

@@ -109,6 +109,7 @@ class Reason(Enum):
     )
 
     # Attestations (CEP 27)
+    V3_RECORD = "v3-record", "The package needs repodata v3, and the channel takes packages that every client sees."
     UNWANTED_ATTESTATION = (
         "unwanted-attestation",
         "An attestation came with a credential that is not a trusted publisher's, or to a channel that takes none.",

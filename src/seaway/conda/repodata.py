@@ -1,5 +1,5 @@
 """
-A subdir as repodata.json and run_exports.json (CEP 36, 12, 48), made by joining bytes.
+A subdir as repodata.json and run_exports.json (CEP 36, 12, 42, 48), made by joining bytes.
 
 Every record is JSON already, and the records of one name are kept joined (`join_records`). A whole
 document is those fragments with commas between them: 700,000 records are written without decoding one.
@@ -17,20 +17,40 @@ REPODATA_VERSION = 1
 
 
 @dataclass(frozen=True, slots=True)
+class ChannelRelations:
+    """Neighbors of a channel by name, empty for none: `base` has priority over it, `overrides` gives way to it (CEP 42)."""
+
+    base: str = ""
+    overrides: str = ""
+
+
+NO_RELATIONS = ChannelRelations()
+
+
+@dataclass(frozen=True, slots=True)
 class RevisionSummary:
     """What `info.repodata_revisions` says of the v3 records of a subdir (CEP 48)."""
 
     packages: int
     newest_ms: int
     oldest_ms: int
+    message: str = ""  # what the owner of the channel tells users whose client does not see them
 
 
 def describe_revisions(v3: RevisionSummary | None) -> dict[str, Any]:
     """The part of `info` that tells old clients what they do not see."""
     if v3 is None:
         return {}
-    summary = {"n_packages": v3.packages, "newest": v3.newest_ms, "oldest": v3.oldest_ms}
+    message = {"message": v3.message} if v3.message else {}
+    summary = {**message, "n_packages": v3.packages, "newest": v3.newest_ms, "oldest": v3.oldest_ms}
     return {"repodata_revisions": {"v3": summary}}
+
+
+def describe_relations(relations: ChannelRelations) -> dict[str, Any]:
+    """The part of `info` that names other channels, relative to the address of this one."""
+    named = {"base": relations.base, "overrides": relations.overrides}
+    references = {relation: f"../{channel}" for relation, channel in named.items() if channel}
+    return {"channel_relations": references} if references else {}
 
 
 def join_records(records: Iterable[tuple[str, bytes | msgspec.Raw]]) -> bytes:
@@ -56,9 +76,11 @@ def repodata_pieces(
     fragments: Callable[[Section], Iterable[bytes]],
     removed: Iterable[bytes],
     v3: RevisionSummary | None,
+    relations: ChannelRelations = NO_RELATIONS,
 ) -> Iterator[bytes]:
     """repodata.json in pieces: `fragments` gives the joined records of one map after the other."""
-    yield b'{"info":%b' % msgspec.json.encode({"subdir": subdir, **describe_revisions(v3)})
+    info = {"subdir": subdir, **describe_relations(relations), **describe_revisions(v3)}
+    yield b'{"info":%b' % msgspec.json.encode(info)
     yield b',"packages":{'
     yield from _with_commas(fragments(Section.TAR_BZ2))
     yield b'},"packages.conda":{'

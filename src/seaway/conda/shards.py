@@ -9,7 +9,13 @@ import msgspec
 
 from seaway.conda import zstd
 from seaway.conda.record import Section
-from seaway.conda.repodata import RevisionSummary, describe_revisions
+from seaway.conda.repodata import (
+    NO_RELATIONS,
+    ChannelRelations,
+    RevisionSummary,
+    describe_relations,
+    describe_revisions,
+)
 
 # mamba joins the value to the subdir by itself and understands no other relative form.
 SHARDS_BASE_URL = "./shards/"
@@ -70,7 +76,13 @@ def to_shard_record(record: bytes) -> bytes:
     return _encoder.encode(_with_binary_hashes(record))
 
 
-def build_index(subdir: str, hashes: Mapping[str, bytes], changed_at_ms: int, v3: RevisionSummary | None) -> bytes:
+def build_index(
+    subdir: str,
+    hashes: Mapping[str, bytes],
+    changed_at_ms: int,
+    v3: RevisionSummary | None,
+    relations: ChannelRelations = NO_RELATIONS,
+) -> bytes:
     """
     The index of names, compressed: each name with the sha256 of its compressed shard.
 
@@ -84,6 +96,7 @@ def build_index(subdir: str, hashes: Mapping[str, bytes], changed_at_ms: int, v3
             "base_url": "",
             "shards_base_url": SHARDS_BASE_URL,
             "created_at": datetime.fromtimestamp(changed_at_ms / 1000, UTC).isoformat(timespec="milliseconds"),
+            **describe_relations(relations),
             **describe_revisions(v3),
         },
         "shards": hashes,

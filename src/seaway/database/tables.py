@@ -254,6 +254,11 @@ channels = Table(
     Column("is_public", Boolean, nullable=False),
     Column("refuses_lookalikes", Boolean, nullable=False),
     Column("allows_overwrite", Boolean, nullable=False, server_default=true()),  # else a name never gets other bytes
+    Column("allows_v3", Boolean, nullable=False, server_default=true()),  # records that only repodata v3 can hold
+    Column("v3_message", Text, nullable=False, server_default=""),  # for users whose client does not see them
+    # Neighbors by name (CEP 42), empty for none; `indexing.relations` keeps them in line with what they name.
+    Column("base", String(128), nullable=False, server_default=""),
+    Column("overrides", String(128), nullable=False, server_default=""),
     Column("quota_bytes", BigInteger),  # NULL: no limit of its own
     Column("only_publishers", Boolean, nullable=False, server_default=false()),  # keys and browsers do not upload
     Column("attestations", String(8), nullable=False, server_default="optional"),  # off, optional, required

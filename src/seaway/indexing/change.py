@@ -20,7 +20,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import structlog
-from sqlalchemy import BindParameter, bindparam, delete, insert, select, update
+from sqlalchemy import BindParameter, bindparam, delete, exists, insert, select, update
 
 from seaway.database.damage import raw
 from seaway.database.engine import Tx, try_hold
@@ -79,6 +79,17 @@ def raise_revision(tx: Tx, subdir_id: int, names: Collection[str], now_ms: int) 
     tx.execute(
         update(shards).where(shards.c.subdir_id == subdir_id, shards.c.name.in_(names)).values(revision=revision)
     )
+
+
+def raise_revisions(tx: Tx, channel_id: int, now_ms: int, whole_document_limit: int, *, only_v3: bool = False) -> None:
+    """Raise the revision of every subdir, since what the channel says in its documents changed; or of those with v3 records."""
+    query = select(subdirs.c.id, subdirs.c.record_count).where(subdirs.c.channel_id == channel_id)
+    if only_v3:
+        query = query.where(exists().where(shards.c.subdir_id == subdirs.c.id, shards.c.v3_count > 0))
+    for subdir_id, record_count in tx.execute(query.order_by(subdirs.c.id)).all():
+        raise_revision(tx, subdir_id, (), now_ms)
+        if record_count > whole_document_limit:
+            ask_for_documents(tx, now_ms, subdir_id)
 
 
 def ask_for_documents(tx: Tx, now_ms: int, subdir_id: int) -> None:
@@ -157,7 +168,7 @@ _ADVANCE = (
 def _read(tx: Tx, subdir_id: int, names: Collection[str]) -> dict[str, _Stored]:
     which = {"subdir_id": subdir_id, "names": list(names)}
     stored = {
-        row.name: _Stored(row.sha256, row.content, row.record_count, row.v3_count, row.checksum, {})
+        row.name: _Stored(row.revision, row.sha256, row.content, row.record_count, row.v3_count, row.checksum, {})
         for row in tx.execute(_SHARDS, which)
     }
     for name, kind, content in tx.execute(_FRAGMENTS, which):

@@ -47,7 +47,7 @@ from seaway.indexing.name_index import (
     derive,
     fragment_kind,
 )
-from seaway.indexing.names import v3_summary
+from seaway.indexing.names import info_of
 from seaway.indexing.rows import Subdir, get_subdir, records_of
 from seaway.storage import keys
 from seaway.storage.blobs import Blobs, DamagedBlob
@@ -229,13 +229,13 @@ class Documents:
         return drafts
 
     def _draft_all(self, stack: ExitStack, stored: "_Fragments", subdir: Subdir) -> list[Draft]:
-        v3 = v3_summary(stored.tx, subdir.id)
+        v3, relations = info_of(stored.tx, subdir.id)
         drafts = []
         for kind, packed_kind, pieces in (
             (
                 REPODATA,
                 REPODATA_ZST,
-                repodata_pieces(subdir.name, partial(stored.of, RECORDS), stored.of_kind(REMOVED), v3),
+                repodata_pieces(subdir.name, partial(stored.of, RECORDS), stored.of_kind(REMOVED), v3, relations),
             ),
             (RUN_EXPORTS_JSON, RUN_EXPORTS_ZST, run_exports_pieces(subdir.name, partial(stored.of, RUN_EXPORTS), v3)),
         ):

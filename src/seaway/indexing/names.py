@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import bindparam, func, select
 
-from seaway.conda.repodata import RevisionSummary
+from seaway.conda.repodata import ChannelRelations, RevisionSummary
 from seaway.conda.shards import build_index
 from seaway.database.engine import Tx
-from seaway.database.tables import shards
+from seaway.database.tables import channels, shards, subdirs
 from seaway.indexing.rows import Subdir
 
 _SUBDIRS_IN_MEMORY = 512
@@ -58,7 +58,8 @@ class NameIndexes:
             if names.document is None or names.revision < subdir.revision:
                 names.hashes = _apply_changes(tx, subdir, names)
                 names.revision = subdir.revision
-                content = build_index(subdir.name, names.hashes, subdir.changed_at_ms, v3_summary(tx, subdir.id))
+                v3, relations = info_of(tx, subdir.id)
+                content = build_index(subdir.name, names.hashes, subdir.changed_at_ms, v3, relations)
                 names.document = IndexDocument(content, hashlib.sha256(content).digest(), subdir.revision)
                 self._forget()
             return names.document
@@ -82,15 +83,28 @@ _V3 = select(
     func.max(shards.c.v3_newest).label("newest"),
     func.min(shards.c.v3_oldest).label("oldest"),
 ).where(shards.c.subdir_id == bindparam("subdir_id"), shards.c.v3_count > 0)
+_TOLD = (
+    select(channels.c.base, channels.c.overrides, channels.c.v3_message)
+    .join(subdirs, subdirs.c.channel_id == channels.c.id)
+    .where(subdirs.c.id == bindparam("subdir_id"))
+)
 _CHANGES = select(shards.c.name, shards.c.sha256).where(
     shards.c.subdir_id == bindparam("subdir_id"), shards.c.revision > bindparam("known")
 )
 
 
-def v3_summary(tx: Tx, subdir_id: int) -> RevisionSummary | None:
-    """What there is of repodata v3 in a subdir; None when there is nothing."""
-    row = tx.execute(_V3, {"subdir_id": subdir_id}).one()
-    return None if not row.v3_count else RevisionSummary(row.v3_count, row.newest, row.oldest)
+def info_of(tx: Tx, subdir_id: int) -> tuple[RevisionSummary | None, ChannelRelations]:
+    """Summary of the v3 records of a subdir, None when it has none, and the relations of its channel."""
+    told = tx.execute(_TOLD, {"subdir_id": subdir_id}).one()
+    v3 = tx.execute(_V3, {"subdir_id": subdir_id}).one()
+    summary = RevisionSummary(v3.v3_count, v3.newest, v3.oldest, told.v3_message) if v3.v3_count else None
+    return summary, ChannelRelations(told.base, told.overrides)
+
+
+def relations_of(tx: Tx, channel_id: int) -> ChannelRelations:
+    """Relations of a channel, for documents of subdirs to which nothing was uploaded."""
+    row = tx.execute(select(channels.c.base, channels.c.overrides).where(channels.c.id == channel_id)).one()
+    return ChannelRelations(row.base, row.overrides)
 
 
 def _apply_changes(tx: Tx, subdir: Subdir, names: _Names) -> dict[str, bytes]:

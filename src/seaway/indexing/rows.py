@@ -90,7 +90,7 @@ def records_of(tx: Tx, subdir_id: int, name: str) -> list[FileRecord]:
 
 
 def _subdir(row: AnyRow) -> Subdir:
-    return Subdir(row.id, row.name, row.revision, row.changed_at, row.record_count)
+    return Subdir(row.id, row.name, row.revision, row.changed_at, row.record_count, row.served_revision)
 
 
 def _file_record(row: AnyRow) -> FileRecord:

@@ -398,6 +398,7 @@ class _Filling:
             self.tx.execute(insert(table), rows)
 
     def _insert_channels(self, owner: User) -> None:
+        names = {manifest.name for manifest in self.plan.channels.values()}
         for channel_id, manifest in self.plan.channels.items():
             values = {
                 "id": channel_id,
@@ -406,6 +407,10 @@ class _Filling:
                 "is_public": False,
                 "refuses_lookalikes": manifest.refuses_lookalikes,
                 "allows_overwrite": manifest.allows_overwrite,
+                "allows_v3": manifest.allows_v3,
+                "v3_message": manifest.v3_message,
+                "base": manifest.base if manifest.base in names else "",
+                "overrides": manifest.overrides if manifest.overrides in names else "",
                 "quota_bytes": manifest.quota_bytes,
                 "only_publishers": manifest.only_publishers,
                 "attestations": manifest.attestations.value,

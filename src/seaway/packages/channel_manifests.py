@@ -102,6 +102,10 @@ class ChannelManifest(Struct, frozen=True, forbid_unknown_fields=True):
     logo: _Digest | None
     logo_size: _Number
     allows_overwrite: bool = True
+    allows_v3: bool = True
+    v3_message: _Text = ""
+    base: _Text = ""
+    overrides: _Text = ""
 
 
 class _Head(Struct):

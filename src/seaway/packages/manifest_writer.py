@@ -418,6 +418,10 @@ def _channel_manifest(row: Row[Any]) -> ChannelManifest:
         logo=row.logo,
         logo_size=row.logo_size or 0,
         allows_overwrite=row.allows_overwrite,
+        allows_v3=row.allows_v3,
+        v3_message=row.v3_message,
+        base=row.base,
+        overrides=row.overrides,
     )
 
 

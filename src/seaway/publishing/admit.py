@@ -46,8 +46,10 @@ class Facts:
     is_attested: bool | None  # None while it is not known
     room: Room
     allows_overwrite: bool
+    allows_v3: bool
     grows_by: int = 0  # the bytes that the channel will hold more
     other_case: str | None = None  # a file of the channel, with its subdir, whose name differs only in case
+    v3_needs: str = ""  # what of the package needs repodata v3; empty while it is not known
 
 
 def is_repeated(sha256: bytes | None, facts: Facts) -> bool:
@@ -71,6 +73,13 @@ def admit(file_name: FileName, sha256: bytes | None, facts: Facts) -> None:
             Reason.CASE_COLLISION,
             f"{file_name} differs only in case from {facts.where.partition('/')[0]}/{facts.other_case}, and package caches on Windows and macOS cannot hold both.",
             "Raise the build number or change the version, then build the package again.",
+        )
+    if facts.v3_needs and not facts.allows_v3:
+        raise Refused(
+            Reason.V3_RECORD,
+            f"{file_name} needs repodata v3 for {facts.v3_needs}, and the channel does not allow that: "
+            "older clients would not see the package.",
+            "Build it without, or ask the owner of the channel to allow packages for repodata v3 in its settings.",
         )
     if facts.lookalikes and facts.refuses_lookalikes:
         raise Refused(

@@ -28,7 +28,7 @@ from seaway.channels.quotas import Room
 from seaway.channels.roles import Action
 from seaway.conda import filename
 from seaway.conda.filename import FileName
-from seaway.conda.record import encode
+from seaway.conda.record import encode, v3_needs
 from seaway.database.engine import Tx
 from seaway.database.rows import AnyRow
 from seaway.database.tables import channels as channel_rows
@@ -105,6 +105,7 @@ class _Known:
     chain: Chain
     room: Room
     allows_overwrite: bool
+    allows_v3: bool
 
 
 # Statements of every upload are made once: building one costs more than SQLite needs to run it.
@@ -121,7 +122,7 @@ _TAKEN = (
 )  # fmt: skip
 _ALIKE = (
     select(
-        channel_rows.c.refuses_lookalikes, channel_rows.c.allows_overwrite, *quotas.ROOM,
+        channel_rows.c.refuses_lookalikes, channel_rows.c.allows_overwrite, channel_rows.c.allows_v3, *quotas.ROOM,
         packages.c.id, packages.c.name, packages.c.folded_name, packages.c.summary,
         channel_rows.c.attestations, upload_chains.c.count.label("chain_count"), upload_chains.c.head,
     )
@@ -313,7 +314,8 @@ def _judge(
         facts = _facts_of(known, channel, row, accesses[one.by], one)
         other_case = _in_other_case(known.taken, one.place[1]) if row is None else None
         grows_by = candidate.hashes.size - _visible_size(row)
-        facts = replace(facts, room=room, grows_by=grows_by, other_case=other_case)
+        needs = v3_needs(candidate.record) if candidate.section.is_v3 and not known.allows_v3 else ""
+        facts = replace(facts, room=room, grows_by=grows_by, other_case=other_case, v3_needs=needs)
         try:
             require_package(one.by, accesses[one.by], channel, candidate.file_name.name)
             admit.admit(candidate.file_name, candidate.hashes.sha256, facts)
@@ -328,7 +330,7 @@ def _judge(
     return admitted, refusals
 
 
-def _in_other_case(taken: Iterable[Row[Any]], file_name: str) -> str | None:
+def _in_other_case(taken: Iterable[AnyRow], file_name: str) -> str | None:
     """Return where the channel has this name with other capitals: package caches do not tell subdirs apart."""
     for row in taken:
         if row.file_name != file_name and row.file_name.lower() == file_name.lower():
@@ -368,8 +370,9 @@ def _look_up(
     attestations = Attestations(first.attestations)
     room = quotas.room_of(first)
     return _Known(
-        taken, first.refuses_lookalikes, attestations, by_folded, summaries, chain, room, first.allows_overwrite
-    )
+        taken, first.refuses_lookalikes, attestations, by_folded, summaries, chain, room, first.allows_overwrite,
+        first.allows_v3,
+    )  # fmt: skip
 
 
 def _facts(
@@ -394,6 +397,7 @@ def _facts(
         is_attested=is_attested,
         room=known.room,
         allows_overwrite=known.allows_overwrite,
+        allows_v3=known.allows_v3,
     )
 
 

@@ -11,10 +11,11 @@ from seaway.accounts import links, resetting, second_factors, sessions, sign_ins
 from seaway.accounts.parts import Accounts
 from seaway.accounts.principal import OPERATOR
 from seaway.accounts.resetting import WRITE_RESET
-from seaway.channels import invitations, notices, own_keys, transfers
+from seaway.channels import channels, invitations, notices, own_keys, transfers
 from seaway.clock import DAY_MS, HOUR_MS, MINUTE_MS, Clock
 from seaway.database.engine import Database
 from seaway.errors import Unavailable
+from seaway.indexing import relations
 from seaway.indexing.change import BUILD_DOCUMENTS
 from seaway.indexing.documents import REPODATA, Documents
 from seaway.jobs.runner import Handler
@@ -75,6 +76,7 @@ class Duties:
         """What each kind of job does; each can be repeated."""
         return {
             BUILD_DOCUMENTS: self._build_documents,
+            channels.DROP_RELATIONS: self._drop_relations,
             SEND_LETTER: self.accounts.outbox.deliver,
             WRITE_RESET: partial(resetting.write, self.accounts),
             SWEEP: self._sweep,
@@ -86,6 +88,9 @@ class Duties:
 
     def _build_documents(self, args: dict[str, Any]) -> None:
         self.documents.build(args["subdir_id"], REPODATA)
+
+    def _drop_relations(self, args: dict[str, Any]) -> None:
+        relations.drop(self.database, self.clock, args["channel"], self.documents.limit)
 
     def _sweep(self, _args: dict[str, Any]) -> None:
         try:

@@ -36,7 +36,7 @@ from seaway.channels.permissions import Access
 from seaway.channels.roles import Action
 from seaway.clock import Clock
 from seaway.conda import zstd
-from seaway.conda.repodata import repodata_pieces, run_exports_pieces
+from seaway.conda.repodata import ChannelRelations, repodata_pieces, run_exports_pieces
 from seaway.conda.shards import build_index
 from seaway.conda.subdir import is_known
 from seaway.database.damage import raw
@@ -49,6 +49,7 @@ from seaway.indexing.change import derive_name
 from seaway.indexing.channeldata import ChannelData, ChannelDatas
 from seaway.indexing.documents import Document, Documents
 from seaway.indexing.name_index import derive, is_whole
+from seaway.indexing.names import relations_of
 from seaway.indexing.rows import State, find_subdir, records_of
 from seaway.indexing.served import ServedIndexes
 from seaway.packages import damage
@@ -263,7 +264,8 @@ def _shard_index(house: Reading, tx: Tx, access: Access, channel: str, subdir: s
         created_at = tx.execute(
             select(channel_rows.c.created_at).where(channel_rows.c.id == access.channel_id)
         ).scalar_one()
-        return _index(access, channel, subdir, build_index(subdir, {}, created_at, None), 0)
+        relations = relations_of(tx, access.channel_id)
+        return _index(access, channel, subdir, build_index(subdir, {}, created_at, None, relations), 0)
     document = house.served.noted(tx, found)
     if document is None:
         return Unbuilt(partial(_first_index, house, access, channel, subdir, found.id), takes_long=False)
@@ -408,7 +410,7 @@ def _whole_document(house: Reading, tx: Tx, address: _Address) -> Answer | Unbui
         return _document(
             address.access,
             address.text,
-            _empty_document(address.subdir, address.name),
+            _empty_document(address.subdir, address.name, relations_of(tx, address.access.channel_id)),
             _WHOLE_DOCUMENTS[address.name],
             revision=0,
             varies_by_encoding=address.varies_by_encoding,
@@ -461,10 +463,10 @@ def _built(address: _Address, document: Document) -> Answer:
     )
 
 
-def _empty_document(subdir: str, name: str) -> bytes:
+def _empty_document(subdir: str, name: str, relations: ChannelRelations) -> bytes:
     is_repodata = name in (kinds.REPODATA, kinds.REPODATA_ZST)
     pieces = (
-        repodata_pieces(subdir, lambda _: (), (), None)
+        repodata_pieces(subdir, lambda _: (), (), None, relations)
         if is_repodata
         else run_exports_pieces(subdir, lambda _: (), None)
     )

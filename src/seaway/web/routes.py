@@ -49,6 +49,7 @@ OF_PAGES = [
     # The settings of a channel
     Route("/channels/{channel}/settings", general.look, methods=["GET"]),
     Route("/channels/{channel}/settings", general.change, methods=["POST"]),
+    Route("/channels/{channel}/settings/relations", general.change_relations, methods=["POST"]),
     Route("/channels/{channel}/settings/logo", general.change_logo, methods=["POST"]),
     Route("/channels/{channel}/settings/notices", general.add_notice, methods=["POST"]),
     Route("/channels/{channel}/settings/notices/remove", general.remove_notice, methods=["POST"]),

@@ -12,11 +12,12 @@ from seaway.api.v1.asking import DEFAULT_LIMIT, OPEN, After, Asked, ChannelName,
 from seaway.api.v1.quotas import Room, room_of
 from seaway.api.v1.shapes import Given, Moment, Page, Shown, page
 from seaway.channels import channels, logos, permissions, quotas
-from seaway.channels.channels import MAX_DESCRIPTION, Attestations, Channel
+from seaway.channels.channels import MAX_DESCRIPTION, MAX_V3_MESSAGE, Attestations, Channel
 from seaway.channels.permissions import Verdict
 from seaway.channels.roles import Action
 from seaway.clock import moment
 from seaway.database.engine import Tx
+from seaway.indexing import relations
 from seaway.packages import catalogue
 from seaway.publishing.logos import Given as Logo
 
@@ -34,6 +35,15 @@ LogoAddress = Annotated[
 ]
 
 
+V3Message = Annotated[
+    str,
+    Field(description="What users are told whose client does not see v3 records (CEP 48).", max_length=MAX_V3_MESSAGE),
+]
+Neighbor = Annotated[
+    str, Field(description="The name of a channel of this server that you may read; empty for none.", max_length=160)
+]
+
+
 class ChannelShown(Shown):
     """A channel."""
 
@@ -46,6 +56,12 @@ class ChannelShown(Shown):
     allows_overwrite: bool = Field(
         description="Whether files may be overwritten; where not, a name never gets other bytes and caches keep files."
     )
+    allows_v3: bool = Field(
+        description="Whether packages may need repodata v3 (CEP 48), which older clients do not see."
+    )
+    v3_message: str = Field(description="What users of older clients are told of those packages; empty for nothing.")
+    base: str = Field(description="The channel with priority over this one (CEP 42); empty for none.")
+    overrides: str = Field(description="The channel that gives way to this one (CEP 42); empty for none.")
     only_publishers: bool = Field(description="Whether uploads must come from trusted publishers.")
     attestations: Literal["off", "optional", "required"] = Field(
         description="Whether files come with an attestation: none is taken, one that comes is verified, or each must."
@@ -88,10 +104,28 @@ class ChannelChange(Given):
     logo: LogoAddress | None = None
     refuses_lookalikes: bool | None = None
     allows_overwrite: bool | None = None
+    allows_v3: bool | None = None
+    v3_message: V3Message | None = None
     only_publishers: bool | None = None
     attestations: Literal["off", "optional", "required"] | None = None
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"description": "Our robots."}]})
+
+
+class RelationsGiven(Given):
+    """The channels that clients read with this one (CEP 42)."""
+
+    base: Neighbor = ""
+    overrides: Neighbor = ""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"base": "conda-forge", "overrides": ""}]})
+
+
+class RelationsShown(Shown):
+    """The channels that clients read with this one."""
+
+    base: str = Field(examples=["conda-forge"])
+    overrides: str
 
 
 @router.get("/channels", operation_id="listChannels", openapi_extra=OPEN)
@@ -142,8 +176,11 @@ def change(call: Asked, channel: ChannelName, given: ChannelChange) -> ChannelSh
             description=given.description, is_public=given.public,
             refuses_lookalikes=given.refuses_lookalikes, only_publishers=given.only_publishers,
             attestations=None if given.attestations is None else Attestations(given.attestations),
-            allows_overwrite=given.allows_overwrite,
+            allows_overwrite=given.allows_overwrite, allows_v3=given.allows_v3,
         )  # fmt: skip
+        if given.v3_message is not None:
+            limit = call.house.reading.documents.limit
+            relations.set_v3_message(tx, call.now_ms, call.by, channel, given.v3_message, whole_document_limit=limit)
 
     if given.logo:
         call.house.logos.put(call.by, channel, Logo(address=given.logo), beside=change_rest)
@@ -155,6 +192,17 @@ def change(call: Asked, channel: ChannelName, given: ChannelChange) -> ChannelSh
     with call.read() as tx:
         call.require(tx, Action.READ, channel)
         return _shown(channels.get(tx, channel))
+
+
+@router.put("/channels/{channel}/relations", operation_id="setRelations")
+def set_relations(call: Asked, channel: ChannelName, given: RelationsGiven) -> RelationsShown:
+    """Set the channels that clients read with this one: its index names them, and clients that know CEP 42 follow."""
+    reading = call.house.reading
+    now = relations.change(
+        reading.database, reading.clock, call.by, channel,
+        base=given.base, overrides=given.overrides, whole_document_limit=reading.documents.limit,
+    )  # fmt: skip
+    return RelationsShown(base=now.base, overrides=now.overrides)
 
 
 @router.delete("/channels/{channel}", operation_id="removeChannel", status_code=204)
@@ -186,6 +234,10 @@ def _shown(channel: Channel) -> ChannelShown:
         logo=channel.logo_path,
         refuses_lookalikes=channel.refuses_lookalikes,
         allows_overwrite=channel.allows_overwrite,
+        allows_v3=channel.allows_v3,
+        v3_message=channel.v3_message,
+        base=channel.base,
+        overrides=channel.overrides,
         only_publishers=channel.only_publishers,
         attestations=channel.attestations.value,
         packages=channel.package_count,

@@ -15,6 +15,7 @@ from seaway.clock import DAY_MS
 from seaway.errors import Malformed
 from seaway.http.forms import Form, form_of, takes_file
 from seaway.http.house import House
+from seaway.indexing import relations
 from seaway.publishing.logos import Given
 from seaway.web.asking import for_person
 from seaway.web.settings.frame import Scene, Section, do, do_apart, show
@@ -29,6 +30,7 @@ def _look(scene: Scene) -> Mapping[str, Any]:
         "levels": [(level.value, level.value.capitalize()) for level in Level],
         "days": DAYS,
         "typed": {},
+        "related": {},
         "message": "",
         "logo_address": "",
         "fetches_logos": scene.house.logos.fetches,
@@ -48,8 +50,22 @@ async def look(request: Request, by: Principal) -> Response:
 async def change(request: Request, by: Principal) -> Response:
     """Change what the form says."""
     form = await form_of(request)
-    typed = {"description": form.text("description").replace("\r\n", "\n"), "visibility": form.text("visibility")}
-    return await do(request, by, SECTION, partial(_change, form, typed["description"]), typed=typed)
+    typed = {
+        "description": form.text("description").replace("\r\n", "\n"),
+        "visibility": form.text("visibility"),
+        "v3_message": form.text("v3_message").replace("\r\n", "\n"),
+    }
+    act = partial(_change, form, typed["description"], typed["v3_message"])
+    return await do(request, by, SECTION, act, typed=typed)
+
+
+@for_person
+async def change_relations(request: Request, by: Principal) -> Response:
+    """Set the channels that clients read with this one."""
+    form = await form_of(request)
+    base, overrides = form.text("base")[:160], form.text("overrides")[:160]
+    act = partial(_relate, request.path_params["channel"], base, overrides)
+    return await do_apart(request, by, SECTION, act, related={"base": base, "overrides": overrides})
 
 
 @takes_file("logo")
@@ -82,7 +98,7 @@ async def remove_notice(request: Request, by: Principal) -> Response:
     return await do(request, by, SECTION, partial(_remove_notice, form))
 
 
-def _change(form: Form, description: str, scene: Scene) -> None:
+def _change(form: Form, description: str, v3_message: str, scene: Scene) -> None:
     visibility = form.text("visibility")
     if visibility not in ("public", "private"):
         raise Malformed("The channel is neither public nor private in this form.", "Choose one of the two.")
@@ -95,7 +111,20 @@ def _change(form: Form, description: str, scene: Scene) -> None:
         is_public=visibility == "public",
         refuses_lookalikes=form.is_set("refuses_lookalikes"),
         allows_overwrite=not form.is_set("never_overwrite"),
+        allows_v3=not form.is_set("refuses_v3"),
     )
+    relations.set_v3_message(
+        scene.tx, scene.now_ms, scene.by, scene.channel, v3_message,
+        whole_document_limit=scene.house.reading.documents.limit,
+    )  # fmt: skip
+
+
+def _relate(channel: str, base: str, overrides: str, house: House, by: Principal) -> None:
+    reading = house.reading
+    relations.change(
+        reading.database, reading.clock, by, channel,
+        base=base, overrides=overrides, whole_document_limit=reading.documents.limit,
+    )  # fmt: skip
 
 
 def _put_logo(given: Given, channel: str, house: House, by: Principal) -> None:

@@ -1,6 +1,7 @@
 """
 Marks of manifests, blobs that a rebuild kept, damaged blobs, checksums of fragments, revisions that were served;
-reasons of yanks; names that differ in case; whether files may be overwritten.
+reasons of yanks; names that differ in case; whether files may be overwritten and v3 records
+come in; what a channel says of itself in its index.
 """
 
 import sqlalchemy as sa
@@ -36,6 +37,10 @@ def upgrade() -> None:
     op.create_index("ix_resumable_uploads_channel_id", "resumable_uploads", ["channel_id"])
     op.create_index("ix_files_subdir_id_lower_file_name", "files", ["subdir_id", sa.text("lower(file_name)")])
     op.add_column("channels", sa.Column("allows_overwrite", sa.Boolean(), nullable=False, server_default=sa.true()))
+    op.add_column("channels", sa.Column("allows_v3", sa.Boolean(), nullable=False, server_default=sa.true()))
+    op.add_column("channels", sa.Column("v3_message", sa.Text(), nullable=False, server_default=""))
+    op.add_column("channels", sa.Column("base", sa.String(128), nullable=False, server_default=""))
+    op.add_column("channels", sa.Column("overrides", sa.String(128), nullable=False, server_default=""))
     op.add_column("files", sa.Column("yank_reason", sa.Text(), nullable=False, server_default=""))
     op.add_column("shards", sa.Column("checksum", sa.BigInteger(), nullable=True))
     op.add_column("subdirs", sa.Column("served_revision", sa.BigInteger(), nullable=False, server_default="0"))

@@ -1,0 +1,183 @@
+"""
+Relations of a channel to others of this server (CEP 42), and its message about v3 records (CEP 48).
+
+1. Both are in every index document of the channel, so a change of them raises the revision of each subdir in the same
+   commit: the documents of one revision never disagree.
+2. A relation names a channel that its editor may read; a public channel names public channels only. An unknown channel
+   and one that the editor may not read are refused alike.
+3. When a neighbor is deleted, or becomes private under a public channel, a job drops the relations that name it: its
+   name could belong to others a year later. Until then clients find nothing there. The job takes each channel by
+   itself, so the deletion does not depend on how many channels name it.
+4. Relations are changed one after the other, with both channels locked: two changes never make a cycle together, and
+   none is missed by the job of (3).
+"""
+
+from collections.abc import Mapping
+from graphlib import CycleError, TopologicalSorter
+
+from sqlalchemy import or_, select, update
+
+from seaway import audit
+from seaway.accounts.principal import OPERATOR, Principal
+from seaway.audit import Event
+from seaway.channels import channels, permissions
+from seaway.channels.channels import MAX_V3_MESSAGE, is_possible_name
+from seaway.channels.permissions import Access, Verdict
+from seaway.channels.roles import Action
+from seaway.clock import Clock
+from seaway.conda.repodata import NO_RELATIONS, ChannelRelations
+from seaway.database.engine import Database, Tx, hold_channel
+from seaway.database.tables import channels as channel_rows
+from seaway.errors import Malformed
+from seaway.indexing.change import raise_revisions
+from seaway.indexing.names import relations_of
+
+
+def change(
+    database: Database,
+    clock: Clock,
+    by: Principal,
+    channel: str,
+    *,
+    whole_document_limit: int,
+    base: str | None = None,
+    overrides: str | None = None,
+) -> ChannelRelations:
+    """Set the relations of a channel that are not None, each the name of a channel, its reference, or empty for none."""
+    given = {"base": base, "overrides": overrides}
+    asked = {relation: _name(text) for relation, text in given.items() if text is not None}
+    with database.write_part() as tx:
+        database.hold(tx, "channel-relations")
+        for name in sorted({channel, *filter(None, asked.values())}):
+            hold_channel(database, tx, name)
+        access = channels.require(tx, by, Action.MANAGE, channel)
+        current = relations_of(tx, access.channel_id)
+        wanted = ChannelRelations(asked.get("base", current.base), asked.get("overrides", current.overrides))
+        if wanted == current:
+            return current
+        # Before the rules of the CEP, which look into what the neighbors declare.
+        for name in sorted({wanted.base, wanted.overrides} - {current.base, current.overrides, ""}):
+            _require_nameable(tx, by, channel, access, name)
+        check(channel, wanted, {**_declared(tx), channel: wanted})
+        _write(tx, clock.now_ms(), by, channel, access.channel_id, current, wanted, whole_document_limit)
+        return wanted
+
+
+def drop(database: Database, clock: Clock, neighbor: str, whole_document_limit: int) -> None:
+    """Drop the relations that name a channel which is gone, and those of public channels if it is private (3)."""
+    with database.read() as tx:
+        naming = select(channel_rows.c.name).where(
+            or_(channel_rows.c.base == neighbor, channel_rows.c.overrides == neighbor)
+        )
+        names = list(tx.execute(naming.order_by(channel_rows.c.name)).scalars())
+    for name in names:
+        with database.write_channel(name) as tx:
+            access, there = channels.access_of(tx, name, OPERATOR), channels.access_of(tx, neighbor, OPERATOR)
+            if access is None or (there is not None and (there.is_public or not access.is_public)):
+                continue
+            current = relations_of(tx, access.channel_id)
+            left = ChannelRelations(
+                "" if current.base == neighbor else current.base,
+                "" if current.overrides == neighbor else current.overrides,
+            )
+            _write(tx, clock.now_ms(), OPERATOR, name, access.channel_id, current, left, whole_document_limit)
+
+
+def set_v3_message(
+    tx: Tx, now_ms: int, by: Principal, channel: str, message: str, *, whole_document_limit: int
+) -> None:
+    """Set what users are told whose client does not see v3 records; empty for nothing."""
+    access = channels.require(tx, by, Action.MANAGE, channel)
+    if len(message.encode()) > MAX_V3_MESSAGE or not message.replace("\n", "").isprintable():
+        raise Malformed(f"The message about v3 packages is a text of at most {MAX_V3_MESSAGE:,} bytes.", "Shorten it.")
+    here = channel_rows.c.id == access.channel_id
+    if tx.execute(select(channel_rows.c.v3_message).where(here)).scalar_one() == message:
+        return
+    tx.execute(update(channel_rows).where(here).values(v3_message=message))
+    raise_revisions(tx, access.channel_id, now_ms, whole_document_limit, only_v3=True)
+    audit.write(tx, now_ms, by.actor, Event.CHANNEL_CHANGED, channel=channel, changed="v3_message")
+
+
+def check(channel: str, wanted: ChannelRelations, declared: Mapping[str, ChannelRelations]) -> None:
+    """Refuse relations that CEP 42 forbids, where `declared` are those of every channel with the new ones."""
+    if channel in (wanted.base, wanted.overrides):
+        raise Malformed(f"{channel} cannot be related to itself.", "Name another channel.")
+    if wanted.base and wanted.base == wanted.overrides:
+        raise Malformed(
+            f"{wanted.base} cannot be both the base of {channel} and overridden by it.",
+            "A base has priority over the channel, an overridden channel gives way to it: choose one.",
+        )
+    if _has_cycle(channel, declared):
+        raise Malformed(
+            f"The relations of {channel} would form a cycle with those of the channels that they lead to.",
+            "Clients refuse a cycle: name other channels.",
+        )
+
+
+def _has_cycle(channel: str, declared: Mapping[str, ChannelRelations]) -> bool:
+    """Whether a client that starts at the channel finds a cycle; only what it discovers counts, as in CEP 42."""
+    order: TopologicalSorter[str] = TopologicalSorter()
+    found, waiting = {channel}, [channel]
+    while waiting:
+        name = waiting.pop()
+        relations = declared.get(name, NO_RELATIONS)
+        if relations.base:
+            order.add(name, relations.base)
+        if relations.overrides:
+            order.add(relations.overrides, name)
+        new = {relations.base, relations.overrides} - found - {""}
+        found |= new
+        waiting += new
+    try:
+        order.prepare()
+    except CycleError:
+        return True
+    return False
+
+
+def _name(text: str) -> str:
+    """The name that a relation is given by, or empty; a reference to another host or folder is refused (CEP 42)."""
+    name = text.strip().removeprefix("../")
+    if name and not is_possible_name(name):
+        raise Malformed(
+            f"{text[:80]!a} is not the name of a channel of this server.",
+            "Write a name such as conda-forge: relations cannot point to other servers.",
+        )
+    return name
+
+
+def _declared(tx: Tx) -> dict[str, ChannelRelations]:
+    related = or_(channel_rows.c.base != "", channel_rows.c.overrides != "")
+    query = select(channel_rows.c.name, channel_rows.c.base, channel_rows.c.overrides).where(related)
+    return {name: ChannelRelations(base, overrides) for name, base, overrides in tx.execute(query)}
+
+
+def _require_nameable(tx: Tx, by: Principal, channel: str, access: Access, neighbor: str) -> None:
+    there = channels.access_of(tx, neighbor, by)
+    if there is None or permissions.decide(by, Action.READ, there) is not Verdict.ALLOWED:
+        raise Malformed(f"There is no channel {neighbor!r} that you may read.", "Check the name.")
+    if access.is_public and not there.is_public:
+        raise Malformed(
+            f"{neighbor} is private, and a public channel can name public channels only.",
+            f"Make {neighbor} public first, or {channel} private.",
+        )
+
+
+def _write(
+    tx: Tx,
+    now_ms: int,
+    by: Principal,
+    channel: str,
+    channel_id: int,
+    old: ChannelRelations,
+    new: ChannelRelations,
+    whole_document_limit: int,
+) -> None:
+    values = {"base": new.base, "overrides": new.overrides}
+    changed = [relation for relation, name in values.items() if name != getattr(old, relation)]
+    if not changed:
+        return
+    tx.execute(update(channel_rows).where(channel_rows.c.id == channel_id).values(values))
+    raise_revisions(tx, channel_id, now_ms, whole_document_limit)
+    detail = {relation: values[relation] for relation in changed}
+    audit.write(tx, now_ms, by.actor, Event.CHANNEL_CHANGED, channel=channel, changed=", ".join(changed), **detail)

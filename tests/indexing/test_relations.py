@@ -1,0 +1,272 @@
+"""Relations of channels (CEP 42) and the message about v3 records (CEP 48), as the index has them and as they change."""
+
+import json
+from contextlib import nullcontext
+from functools import partial
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from seaway.accounts.principal import OPERATOR, Principal
+from seaway.channels import channels
+from seaway.conda.repodata import ChannelRelations
+from seaway.database.tables import audit, jobs
+from seaway.errors import Malformed, NotAllowed, SeawayError
+from seaway.indexing import relations
+from seaway.server.wiring import Seaway
+from tests.indexing.channel import NEW, A, Channel
+from tests.support.house import People
+from tests.support.packages import conda, index_json, zstd
+
+LINUX = conda(index_json("b", subdir="linux-64", noarch=...))
+
+
+def relate(channel: Channel, by: Principal = OPERATOR, **named: str) -> ChannelRelations:
+    seaway = channel.seaway
+    return relations.change(
+        seaway.database,
+        seaway.clock,
+        by,
+        channel.name,
+        **named,
+        whole_document_limit=seaway.house.reading.documents.limit,
+    )
+
+
+def told(channel: Channel, subdir: str = "noarch") -> Any:
+    """What every form of the index of a subdir says, which must be one thing."""
+    zipped = zstd.decompress(channel.read(subdir, "repodata.json.zst"))
+    documents = [channel.repodata(subdir), json.loads(zipped), channel.shard_index(subdir)]
+    found = [document["info"].get("channel_relations") for document in documents]
+    revisions = {
+        channel.ask(subdir, name).revision
+        for name in ("repodata.json", "repodata.json.zst", "repodata_shards.msgpack.zst")
+    }
+    assert (1, [found[0]] * 3) == (len(revisions), found)
+    return found[0]
+
+
+def drop_as_asked(seaway: Seaway) -> list[str]:
+    """Do the jobs that were asked for; the channels whose neighbors they concern."""
+    with seaway.database.write_site() as tx:
+        rows = tx.execute(select(jobs.c.args).where(jobs.c.kind == channels.DROP_RELATIONS)).scalars().all()
+        tx.execute(jobs.delete().where(jobs.c.kind == channels.DROP_RELATIONS))
+    names = [json.loads(args)["channel"] for args in rows]
+    for name in names:
+        relations.drop(seaway.database, seaway.clock, name, seaway.house.reading.documents.limit)
+    return names
+
+
+def test_every_index_document_names_the_relations(channel: Channel, people: People) -> None:
+    """Relation invariant 1: all subdirs and forms, with files or without, at a new revision each time they change."""
+    for name in ("base", "under"):
+        people.channel(name)
+    for file in (A, LINUX):
+        channel.put(file)
+    subdirs = ("noarch", "linux-64", "osx-arm64")
+    assert [None] * 3 == [told(channel, subdir) for subdir in subdirs]
+    before = channel.revision(), channel.revision("linux-64")
+    etags = {channel.ask(subdir, "repodata.json").etag for subdir in subdirs}
+
+    assert ChannelRelations("base", "under") == relate(channel, base="base", overrides="../under")
+
+    both = {"base": "../base", "overrides": "../under"}
+    assert [both] * 3 == [told(channel, subdir) for subdir in subdirs]
+    assert tuple(each + 1 for each in before) == (channel.revision(), channel.revision("linux-64"))
+    assert etags.isdisjoint(channel.ask(subdir, "repodata.json").etag for subdir in subdirs)
+    assert both == relate_and_tell(channel, base="base")
+    assert before[0] + 1 == channel.revision()
+    assert {"base": "../base"} == relate_and_tell(channel, overrides="")
+    assert relate_and_tell(channel, base="") is None
+    lines = [row for row in channel.rows(audit) if "channel.changed" in row]
+    assert 3 == len(lines)
+
+
+def relate_and_tell(channel: Channel, **named: str) -> Any:
+    relate(channel, **named)
+    return told(channel)
+
+
+def test_a_subdir_whose_documents_are_built_by_a_job_asks_for_one(channel_with: Any) -> None:
+    """The change of relations wakes the builder of large subdirs."""
+    channel = channel_with(whole_document_limit=0)
+    People(channel.seaway).channel("base")
+    channel.put(A)
+    with channel.seaway.database.write_site() as tx:
+        tx.execute(jobs.delete())
+    relate(channel, base="base")
+    assert ["documents"] == [kind for kind in channel.column(jobs.c.kind) if kind == "documents"]
+
+
+REFUSED = {
+    "another server": ("https://conda.anaconda.org/conda-forge", "not the name of a channel"),
+    "another folder": ("../../elsewhere", "not the name of a channel"),
+    "a subdir": ("noarch", "not the name of a channel"),
+    "an unknown channel": ("nothing", "no channel 'nothing' that you may read"),
+    "an unreadable channel": ("secret", "no channel 'secret' that you may read"),
+    "a private channel of one's own": ("mine", "mine is private"),
+    "itself": ("demo", "cannot be related to itself"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+@pytest.mark.parametrize("relation", ["base", "overrides"])
+def test_what_cannot_be_named(case: str, relation: str, channel: Channel, people: People) -> None:
+    """Relation invariant 2, of a public channel; the refusal changes nothing."""
+    people.channel("secret", owner="stranger", public=False)
+    people.channel("mine", public=False)
+    name, sentence = REFUSED[case]
+    with pytest.raises(Malformed, match=sentence):
+        relate(channel, people.person("owner"), **{relation: name})
+    assert told(channel) is None
+
+
+def test_a_private_channel_may_name_a_private_one(channel: Channel, people: People, seaway: Seaway) -> None:
+    """Its editor may read both; it cannot become public while it names the other."""
+    for name in ("inner", "mine"):
+        people.channel(name, public=False)
+    inner = Channel(seaway, "inner")
+    relate(inner, people.person("owner"), base="mine")
+    change = partial(channels.change, now_ms=0, by=OPERATOR, name="inner", is_public=True)
+    with pytest.raises(Malformed, match="name mine, which is private"), seaway.database.write_site() as tx:
+        change(tx)
+    relate(inner, people.person("owner"), base="demo")
+    with seaway.database.write_site() as tx:
+        assert change(tx).is_public
+
+
+def test_relations_take_the_right_to_manage(channel: Channel, people: People) -> None:
+    """Who may not change the settings may not change these."""
+    people.channel("base")
+    stranger = people.person("stranger")
+    with pytest.raises(NotAllowed):
+        relate(channel, stranger, base="base")
+    with pytest.raises(NotAllowed), channel.seaway.database.write_site() as tx:
+        relations.set_v3_message(tx, 0, stranger, "demo", "words", whole_document_limit=1)
+
+
+def test_one_channel_is_not_both(channel: Channel, people: People) -> None:
+    """CEP 42: base and overrides differ, also when they are set one after the other."""
+    people.channel("base")
+    with pytest.raises(Malformed, match="both the base of demo and overridden"):
+        relate(channel, base="base", overrides="base")
+    relate(channel, base="base")
+    with pytest.raises(Malformed, match="both"):
+        relate(channel, overrides="base")
+
+
+CYCLES: dict[str, tuple[dict[str, dict[str, str]], bool]] = {
+    "two bases": ({"demo": {"base": "x"}, "x": {"base": "demo"}}, True),
+    "two overrides": ({"demo": {"overrides": "x"}, "x": {"overrides": "demo"}}, True),
+    "a chain": ({"demo": {"base": "x"}, "x": {"base": "y"}, "y": {"base": "demo"}}, True),
+    "both kinds": ({"demo": {"base": "x", "overrides": "y"}, "x": {"base": "z"}, "y": {"overrides": "z"}}, True),
+    "the same said by both": ({"demo": {"base": "x"}, "x": {"overrides": "demo"}}, False),
+    "a diamond": ({"demo": {"base": "x", "overrides": "y"}, "x": {"base": "z"}, "y": {"base": "z"}}, False),
+    "elsewhere": ({"demo": {"base": "z"}, "x": {"base": "y"}, "y": {"base": "x"}}, False),
+}
+
+
+@pytest.mark.parametrize("case", CYCLES)
+def test_cycles(case: str) -> None:
+    """CEP 42: the channels that a client discovers must have an order."""
+    named, is_cycle = CYCLES[case]
+    declared = {name: ChannelRelations(**of_name) for name, of_name in named.items()}
+    with pytest.raises(Malformed, match="cycle") if is_cycle else nullcontext():
+        relations.check("demo", declared["demo"], declared)
+
+
+def test_a_cycle_is_refused_where_it_is_closed(channel: Channel, people: People, seaway: Seaway) -> None:
+    """Relation invariant 4: what others declare counts."""
+    for name in "xy":
+        people.channel(name)
+    relate(Channel(seaway, "x"), base="y")
+    relate(Channel(seaway, "y"), base="demo")
+    with pytest.raises(Malformed, match="cycle"):
+        relate(channel, base="x")
+    assert told(channel) is None
+
+
+def test_a_cycle_through_a_channel_that_the_editor_may_not_read_tells_nothing(
+    channel: Channel, people: People, seaway: Seaway
+) -> None:
+    """The refusal is that of an unknown channel, and a channel that nobody leads to forbids nothing."""
+    people.channel("secret", owner="stranger", public=False)
+    people.channel("base")
+    relate(Channel(seaway, "secret"), people.person("stranger"), base="demo", overrides="base")
+    with pytest.raises(Malformed, match="no channel 'secret'"):
+        relate(channel, people.person("owner"), base="secret")
+    assert "base" == relate(channel, people.person("owner"), base="base").base
+
+
+def remove(seaway: Seaway, name: str) -> None:
+    with seaway.database.write_site() as tx:
+        channels.remove(tx, seaway.clock.now_ms(), OPERATOR, name)
+
+
+def hide(seaway: Seaway, name: str) -> None:
+    with seaway.database.write_site() as tx:
+        channels.change(tx, seaway.clock.now_ms(), OPERATOR, name, is_public=False)
+
+
+@pytest.mark.parametrize("act", [remove, hide])
+def test_relations_end_with_what_they_name(act: Any, channel: Channel, people: People, seaway: Seaway) -> None:
+    """Relation invariant 3: public channels drop a neighbor that is gone or private, at a new revision, audited."""
+    for name in ("base", "under"):
+        people.channel(name)
+    people.channel("inner", public=False)
+    inner = Channel(seaway, "inner")
+    channel.put(A)
+    relate(channel, base="base", overrides="under")
+    relate(inner, base="base")
+    before = channel.revision()
+    act(seaway, "base")
+    assert ["base"] == drop_as_asked(seaway)
+    assert {"overrides": "../under"} == told(channel)
+    assert before + 1 == channel.revision()
+    # A private channel may go on naming a private one.
+    with seaway.database.read() as tx:
+        left = channels.get(tx, "inner").base
+    assert ("base" if act is hide else "") == left
+
+
+def test_a_neighbor_that_stays_public_stays(channel: Channel, people: People, seaway: Seaway) -> None:
+    """The job looks at what is there when it runs."""
+    people.channel("base")
+    relate(channel, base="base")
+    hide(seaway, "base")
+    with seaway.database.write_site() as tx:
+        channels.change(tx, 0, OPERATOR, "base", is_public=True)
+    drop_as_asked(seaway)
+    assert {"base": "../base"} == told(channel)
+
+
+def set_message(channel: Channel, text: str) -> None:
+    seaway = channel.seaway
+    with seaway.database.write_site() as tx:
+        relations.set_v3_message(tx, seaway.clock.now_ms(), OPERATOR, channel.name, text, whole_document_limit=1_000)
+
+
+def test_the_message_is_told_where_there_are_v3_records(channel: Channel) -> None:
+    """CEP 48: it stands beside their numbers, in all forms; a subdir without such records does not change."""
+    channel.put(NEW)
+    channel.put(LINUX)
+    before = channel.revision(), channel.revision("linux-64")
+    set_message(channel, "Use pixi.")
+    assert (before[0] + 1, before[1]) == (channel.revision(), channel.revision("linux-64"))
+    for document in (channel.repodata(), channel.shard_index()):
+        revision = document["info"]["repodata_revisions"]["v3"]
+        assert ("Use pixi.", 1) == (revision["message"], revision["n_packages"])
+    assert "repodata_revisions" not in channel.repodata("linux-64")["info"]
+    set_message(channel, "Use pixi.")
+    assert before[0] + 1 == channel.revision()
+    set_message(channel, "")
+    assert "message" not in channel.repodata()["info"]["repodata_revisions"]["v3"]
+
+
+@pytest.mark.parametrize("text", ["ä" * 4_097, "a\x00b", "\x1b[1m"])
+def test_a_message_that_is_too_long_or_no_text(channel: Channel, text: str) -> None:
+    """CEP 48 limits its bytes."""
+    with pytest.raises(SeawayError, match="8,192 bytes"):
+        set_message(channel, text)
+    set_message(channel, "ä" * 4_096)
