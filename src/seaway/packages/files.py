@@ -105,14 +105,16 @@ def get(tx: Tx, channel_id: int, subdir: str, file_name: str) -> File:
 def describe(tx: Tx, channel_id: int, package: str) -> Package:
     """A package by its newest version; `NotFound` when none of its files is left."""
     rows = tx.execute(
-        select(files.c.id, files.c.version, files.c.state, subdirs.c.name, files.c.indexed_at)
+        select(files.c.id, files.c.version, files.c.state, subdirs.c.name, files.c.indexed_at, files.c.file_name)
         .join(subdirs, subdirs.c.id == files.c.subdir_id)
         .where(*_of_package(channel_id, package), files.c.state != State.DELETED.value)
     ).all()
     if not rows:
         raise NotFound("There is no such package in the channel.", "Check its name.")
     listed = [row for row in rows if row[2] == State.LISTED.value]
-    newest = max(listed or rows, key=lambda row: (version.parse(row[1]), row[4], row[0]))
+    last = max(listed or rows, key=lambda row: (version.parse(row[1]), row[4], row[0]))
+    preferred = (last[3], filename.as_conda(last[5]))  # of two formats of one build
+    newest = next((row for row in listed or rows if (row[3], row[5]) == preferred), last)
     row = tx.execute(_summaries(channel_id).add_columns(files.c.record).where(files.c.id == newest[0])).one()
     record = msgspec.json.decode(row.record)
     return Package(
