@@ -1,25 +1,39 @@
 """Outbound requests: by a proxy where the environment names one, and never to where a stranger may not lead."""
 
+import json
 import socket
 import socketserver
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import anyio
-import httpx
+import obstore
 import pytest
+from obstore.exceptions import BaseError
+from obstore.store import S3Store
 
-from seaway.accounts.fetching import Fetcher
+from seaway.accounts import github
+from seaway.accounts.oidc import OpenIdProviders
+from seaway.accounts.principal import Mode
+from seaway.accounts.providers import Dialect, Provider
+from seaway.clock import SystemClock
+from seaway.errors import Unavailable
 from seaway.trust import fetching
 from seaway.trust.claims.gitlab import GITLAB
-from seaway.trust.issuers import Issuer
-from seaway.visiting import Reply, Visit, VisitFailed, proxy_for
+from seaway.trust.claims.kinds import Wanted
+from seaway.trust.issuers import BUILT_IN, Issuer
+from seaway.trust.owners import with_owner_id
+from seaway.trust.publishers import Draft, Publisher
+from seaway.trust.repository_ids import Finding, RepositoryIds
+from seaway.trust.tuf import Repository
+from seaway.visiting import Fetcher, Reply, Visit, VisitFailed, proxy_for
 from tests.support import issuer as support
 from tests.support import tls
 
+SEAWAY_TEST = "https://seaway.test"
 VARIABLES = [name for kind in ("https", "http", "all", "no") for name in (f"{kind}_proxy", f"{kind}_proxy".upper())]
 
 
@@ -40,7 +54,7 @@ def proxy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
 
     class Handler(socketserver.StreamRequestHandler):
         def handle(self) -> None:
-            told.asked.append(self.rfile.readline().decode().rsplit(" ", 1)[0])
+            told.asked.append(self.rfile.readline().decode().rsplit(" ", 1)[0])  # without the version
             while self.rfile.readline().strip():
                 pass
             self.request.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
@@ -90,16 +104,97 @@ def test_keys_of_issuers_come_by_the_proxy(proxy: Proxy) -> None:
     assert ["CONNECT seaway.test:443"] * 2 == proxy.asked
 
 
-def test_providers_are_asked_by_the_proxy(proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_providers_are_asked_by_the_proxy(proxy: Proxy) -> None:
     """Signing in by another site works behind a proxy too."""
     proxy.answers["/x"] = '{"a": 1}'
-    monkeypatch.setattr(
-        "seaway.accounts.fetching._tls", httpx.create_ssl_context
-    )  # kept by then for another certificate
-    fetcher = Fetcher()
-    assert {"a": 1} == fetcher.get("https://seaway.test/x").object()
-    fetcher.close()
+    assert {"a": 1} == Fetcher().get("https://seaway.test/x").object()
     assert ["CONNECT seaway.test:443"] == proxy.asked
+
+
+CORP = Provider(
+    name="corp", title="Corp", dialect=Dialect.OPENID, issuer=SEAWAY_TEST, client_id="x", client_secret="y",
+    api_url=f"{SEAWAY_TEST}/api",
+)  # fmt: skip
+
+
+def sign_in_by_github(proxy: Proxy, _folder: Path) -> None:
+    proxy.answers |= {
+        "/login/oauth/access_token": '{"access_token": "t"}',
+        "/api/user": '{"id": 7, "login": "ada"}',
+        "/api/user/emails": '[{"email": "ada@example.com", "verified": true, "primary": true}]',
+    }
+    assert "ada@example.com" == github.outsider(Fetcher(), CORP, {"code": "c"}).address
+
+
+def sign_in_by_openid(proxy: Proxy, _folder: Path) -> None:
+    names = ("authorization_endpoint", "token_endpoint", "jwks_uri")
+    told = {"issuer": SEAWAY_TEST, **{name: f"{SEAWAY_TEST}/{name}" for name in names}}
+    proxy.answers["/.well-known/openid-configuration"] = json.dumps(told)
+    assert f"{SEAWAY_TEST}/jwks_uri" == OpenIdProviders(Fetcher(), SystemClock()).description(CORP).keys_url
+
+
+def look_up_an_owner(proxy: Proxy, _folder: Path) -> None:
+    proxy.answers["/users/acme"] = '{"id": 1001, "login": "acme"}'
+    draft = Draft(matched={"owner": "acme", "repository": "tools", "workflow": "release.yml"})
+    found = with_owner_id(draft, BUILT_IN[0], lambda url: Fetcher().get(url).object(), SEAWAY_TEST)
+    assert {"owner_id": "1001"} == found.pins
+
+
+def look_up_a_repository(proxy: Proxy, _folder: Path) -> None:
+    proxy.answers["/repos/acme/tools"] = '{"id": 2003}'
+    matched = {"owner": "acme", "repository": "tools", "workflow": "release.yml"}
+    wanted = Wanted(matched, {"repository_id": "2002"})
+    publisher = Publisher(
+        id=1, channel_id=1, channel="harbour", kind="github", issuer=BUILT_IN[0].issuer, wanted=wanted,
+        mode=Mode.READ, patterns=(), exchanges=1, is_enabled=True, created_by=None, is_orphaned=False,
+        created_at_ms=0, used_at_ms=None, hinted_at_ms=None, unseen_pins={},
+    )  # fmt: skip
+    assert {1: Finding.OTHER_IDS} == RepositoryIds(SystemClock(), SEAWAY_TEST).findings([publisher], BUILT_IN)
+
+
+def refresh_the_trusted_root(_proxy: Proxy, folder: Path) -> None:
+    with pytest.raises(Unavailable):  # a repository on TLS would have to be signed anew for each answer
+        Repository(folder / "tuf", SEAWAY_TEST).trusted_root()
+
+
+def open_a_bucket(_proxy: Proxy, _folder: Path) -> None:
+    store = S3Store("bucket", endpoint=SEAWAY_TEST, access_key_id="a", secret_access_key="b", region="x")
+    with pytest.raises(BaseError):  # its client trusts other certificates
+        obstore.head(store, "x")
+
+
+@pytest.mark.parametrize(
+    "connect",
+    [
+        sign_in_by_github,
+        sign_in_by_openid,
+        look_up_an_owner,
+        look_up_a_repository,
+        refresh_the_trusted_root,
+        open_a_bucket,
+    ],
+)
+def test_everything_that_speaks_http_goes_by_the_proxy(
+    proxy: Proxy, tmp_path: Path, connect: Callable[[Proxy, Path], None]
+) -> None:
+    """Where only the proxy leads out of the network."""
+    connect(proxy, tmp_path)
+    assert {"CONNECT seaway.test:443"} == set(proxy.asked)
+
+
+def test_a_failure_does_not_tell_what_was_sent() -> None:
+    """HTTP clients quote a header that they cannot send, and there are tokens in headers."""
+    with pytest.raises(Unavailable) as refused:
+        Fetcher().get("http://127.0.0.1:9/", {"Authorization": "Bearer s3cret\n"})
+    assert "s3cret" not in str(refused.value) + refused.value.cause
+
+
+@pytest.mark.parametrize("address", ["http://169.254.169.254/", "http://[fe80::1]/", "http://0.0.0.0/"])
+def test_metadata_of_clouds_is_refused_to_settings_too(address: str) -> None:
+    """The description of a provider may name any address."""
+    with pytest.raises(Unavailable) as refused:
+        Fetcher().get(address)
+    assert "not allowed" in refused.value.cause
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ The errors that cross a boundary: a code, one plain sentence, and what to do abo
     ├── Conflict           409  what there is now does not allow it (never in an upload, where 409 says that the file is there)
     ├── WrongOffset        409  a piece of an upload does not begin where the last one ended
     ├── TooLarge           413  more bytes than the limit
+    ├── UnknownCoding      415  the body has a Content-Encoding; bodies are sent without one
     ├── Invalid            422  a field of a request is missing, unknown, or not what it must be
     ├── Refused            422  the content breaks a rule; carries a Reason (seaway.conda.refusals)
     ├── TooMany            429  too many of these in too short a time
@@ -112,6 +113,12 @@ class TooLarge(SeawayError):
     """More bytes than the limit allows."""
 
     code = "too-large"
+
+
+class UnknownCoding(SeawayError):
+    """The body of a request has a Content-Encoding."""
+
+    code = "unknown-coding"
 
 
 class TooMany(SeawayError):

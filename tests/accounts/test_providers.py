@@ -8,11 +8,11 @@ from joserfc import jwt
 from joserfc.jwk import RSAKey
 
 from seaway.accounts import github, oidc
-from seaway.accounts.fetching import Fetcher
 from seaway.accounts.oidc import OpenIdProviders
 from seaway.accounts.providers import Dialect, Provider, Providers, is_safe_address, suggested_name
 from seaway.clock import HOUR_MS, MINUTE_MS
 from seaway.errors import NotAllowed, NotFound, Unavailable
+from seaway.visiting import Fetcher
 from tests.support.clock import TurnedClock
 from tests.support.providers import CLIENT_ID, CLIENT_SECRET, OpenIdProvider, Told, running
 
@@ -25,10 +25,8 @@ def provider(issuer: str = ISSUER, **changes: Any) -> Provider:
 
 
 @pytest.fixture(scope="module")
-def fetcher() -> Iterator[Fetcher]:
-    made = Fetcher()
-    yield made
-    made.close()
+def fetcher() -> Fetcher:
+    return Fetcher()
 
 
 # Fetching

@@ -9,6 +9,7 @@ import json
 import os
 import sys
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,7 @@ async def solve_and_install(action: Action) -> dict[str, Any]:
         [MatchSpec(spec) for spec in action["specs"]],
         gateway=gateway_of(action),
         platforms=action["platforms"],
+        exclude_newer=datetime.fromtimestamp(before / 1000, UTC) if (before := action.get("before_ms")) else None,
     )
     if action["prefix"]:
         await install(

@@ -226,6 +226,24 @@ def test_every_form_of_the_index_says_the_same(reader: Reader, public: Owned) ->
     assert f"{url}/noarch/{APP.name}" in told[0]["urls"]
 
 
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS.keys())
+def test_exclude_newer_goes_by_when_a_file_was_uploaded(reader: Reader, site: Site, form: dict[str, Any]) -> None:
+    """Every record has the server's time; when a file was built, which anyone can write, does not count."""
+    first, second = (index_json("lib", version=f"{number}.0", timestamp=10**12 - number) for number in (1, 2))
+    owned = make(site)
+    with site.client(owned.key) as http:
+        for index in (first, second):
+            assert 201 == upload(http, owned.channel, conda(index)).status_code
+        records = http.get(f"/{owned.channel}/noarch/repodata.json").json()["packages.conda"]
+    times = {record["version"]: record["indexed_timestamp"] for record in records.values()}
+    assert times["1.0"] < times["2.0"]
+    url = reader.url(owned.channel)
+    told = reader.run(*(reader.action("solve", url, "lib", before_ms=times[version], **form) for version in times))
+    assert [[conda(first).name], [conda(second).name]] == [one.get("solved") for one in told], told
+    (none,) = reader.run(reader.action("solve", url, "lib", before_ms=times["1.0"] - 1, **form))
+    assert "error" in none
+
+
 def test_names_are_listed(reader: Reader, public: Owned) -> None:
     """A client that lists the names of a channel finds each once."""
     url = reader.url(public.channel)

@@ -84,6 +84,10 @@ GET /robots.txt                                           200       200       20
 HEAD /robots.txt                                          200       200       200       200       200       200       200       200       200       200       200
 GET /favicon.ico                                          302       302       302       302       302       302       302       302       302       302       302
 HEAD /favicon.ico                                         302       302       302       302       302       302       302       302       302       302       302
+GET /apple-touch-icon.png                                 404       404       404       404       404       404       404       404       404       404       404
+HEAD /apple-touch-icon.png                                404       404       404       404       404       404       404       404       404       404       404
+GET /apple-touch-icon-precomposed.png                     404       404       404       404       404       404       404       404       404       404       404
+HEAD /apple-touch-icon-precomposed.png                    404       404       404       404       404       404       404       404       404       404       404
 GET /static/{name}                                        200       200       200       200       200       200       200       200       200       200       200
 HEAD /static/{name}                                       200       200       200       200       200       200       200       200       200       200       200
 

@@ -128,14 +128,46 @@ def test_the_first_token_pins_ids_and_the_first_upload_tells_the_owner(here: Tru
 
     secret = here.minted(github(here))
 
-    assert "invalid-publisher" == here.mint(github(here, repository_id="2003")).json()["code"]
-    assert "invalid-publisher" == here.mint(github(here, repository_owner_id="1002")).json()["code"]
+    assert "other-ids" == here.mint(github(here, repository_id="2003")).json()["code"]
+    assert "other-ids" == here.mint(github(here, repository_owner_id="1002")).json()["code"]
     assert [*["oidc.minted"] * 3, "oidc.refused", "oidc.refused"] == names(here)
     assert 0 == letters(here)
     for number in range(2):
         assert 201 == upload(here, secret, conda(index_json(f"tools-{number}"))).status_code
     assert ["publisher.used-first", "publisher.pinned"] == names(here)[5:]
     assert 2 == letters(here)
+
+
+def test_a_recreated_repository_is_told_what_happened(here: Trusting) -> None:
+    """Its own workflow learns that ids differ; the channel learns nothing, and other repositories do not either."""
+    upload(here, here.minted(github(here)))
+    before = in_channel(here)
+
+    refused = here.mint(
+        github(here, repository_id="2003", workflow_ref="acme/tools/.github/workflows/x.yml@refs/heads/main")
+    )
+    assert (422, "other-ids") == (refused.status_code, refused.json()["code"])
+    assert "GitHub acme/tools in the token differ" in refused.text
+    assert not any(word in refused.text for word in ("harbour", "release.yml", "2002"))
+    assert before == in_channel(here)
+    renamed = github(
+        here, repository="acme/tools2", workflow_ref="acme/tools2/.github/workflows/release.yml@refs/heads/main"
+    )
+    assert "invalid-publisher" == here.mint(renamed).json()["code"]
+
+
+def test_the_ids_of_one_publisher_that_fit_are_not_said_to_differ(here: Trusting) -> None:
+    """Of two publishers of a repository one may be outdated: the other is what the token must fit."""
+    upload(here, here.minted(github(here)))
+    here.people.channel("second")
+    here.trust("second", "github", GITHUB | {"workflow": "other.yml"}, pins={"repository_id": "2003"})
+    assert "invalid-publisher" == here.mint(github(here, repository_id="2003")).json()["code"]
+
+
+def test_a_service_account_that_was_made_anew_is_told_so(here: Trusting) -> None:
+    """Its address is the same, its number is not."""
+    refused = here.mint(issuer.token(issuer.google(here.now_s, sub="1"))).json()
+    assert "other-ids" == refused["code"]
 
 
 def in_channel(here: Trusting) -> tuple[list[log.Entry], trusted.Publisher]:
@@ -266,7 +298,7 @@ def test_a_token_is_of_no_use_elsewhere(here: Trusting) -> None:
     here.people.channel("hidden", public=False)
     secret = here.minted(github(here))
 
-    assert 404 == here.read("hidden", secret)
+    assert 403 == here.read("hidden", secret)
 
 
 def test_it_is_looked_at_when_a_request_begins(here: Trusting) -> None:

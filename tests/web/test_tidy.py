@@ -1,14 +1,18 @@
 """Addresses as people and programs type them, and what they send without being asked to."""
 
 import gzip
+from collections.abc import Callable
 
 import httpx
 import pytest
 
+from seaway.accounts.principal import Mode
+from seaway.channels import channels
+from seaway.packages import versions
 from seaway.web.tidy import tidied
 from tests.conftest import Site
-from tests.support.packages import conda
-from tests.support.requests import bearer, raw_headers
+from tests.support.packages import PackageFile, conda, index_json, tar_bz2
+from tests.support.requests import bearer, raw_headers, upload
 
 BROWSER = {"Accept": "text/html"}
 
@@ -92,4 +96,71 @@ def test_a_coded_upload_is_refused_by_its_cause(site: Site, coding: str) -> None
     headers = {**raw_headers(file), **bearer(site.people.key(owner)), "Content-Encoding": coding}
     with site.client() as http:
         answer = http.post(f"/api/v1/upload/{channel}", content=gzip.compress(file.content), headers=headers)
-    assert (400, True) == (answer.status_code, "Content-Encoding" in answer.text)
+    assert (415, "identity") == (answer.status_code, answer.headers["accept-encoding"])
+    assert "Content-Encoding" in answer.text
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/api/v1/channels"),
+        ("POST", "/api/v1/upload/{channel}"),
+        ("POST", "/api/oidc/mint_token"),
+    ],
+)
+def test_no_path_reads_a_coded_body(site: Site, method: str, path: str) -> None:
+    """The API, uploads and the exchange of tokens say the same."""
+    owner = site.people.user(site.new_name("owner"))
+    headers = {"Content-Encoding": "gzip", "Content-Type": "application/json"}
+    if "oidc" not in path:
+        headers |= bearer(site.people.key(owner, mode=Mode.MANAGE)) | raw_headers(conda())
+    with site.client() as http:
+        answer = http.request(method, path.format(channel=site.new_channel(owner=owner)), content=b"x", headers=headers)
+    assert (415, "identity") == (answer.status_code, answer.headers.get("accept-encoding")), answer.text
+
+
+def test_a_named_identity_is_no_coding(site: Site) -> None:
+    """Nor is an empty header."""
+    file, owner = conda(), site.people.user(site.new_name("owner"))
+    headers = {**raw_headers(file), **bearer(site.people.key(owner))}
+    with site.client() as http:
+        for coding in ("identity", ""):
+            path = f"/api/v1/upload/{site.new_channel(owner=owner)}"
+            answer = http.post(path, content=file.content, headers=headers | {"Content-Encoding": coding})
+            assert 201 == answer.status_code
+
+
+@pytest.mark.parametrize("kind", ["", "-precomposed"])
+def test_apples_icons_are_known_to_be_absent(site: Site, kind: str) -> None:
+    """Browsers ask for them on each page otherwise."""
+    with site.client() as http:
+        answer = http.get(f"/apple-touch-icon{kind}.png")
+    assert (404, "public, max-age=86400") == (answer.status_code, answer.headers["cache-control"])
+
+
+@pytest.mark.parametrize("order", [(conda, tar_bz2), (tar_bz2, conda)])
+def test_of_two_formats_the_conda_is_the_latest(site: Site, order: tuple[Callable[..., PackageFile], ...]) -> None:
+    """Whichever came last, on the page and in the API."""
+    owner = site.people.user(site.new_name("owner"))
+    channel = site.new_channel(owner=owner)
+    with site.client(site.people.key(owner)) as http:
+        for build in order:
+            assert 201 == upload(http, channel, build(index_json("demo"))).status_code
+        latest = http.get(f"/api/v1/channels/{channel}/packages/demo").json()["latest"]
+    assert conda(index_json("demo")).name in latest.values()
+    with site.people.seaway.database.read() as tx:
+        (version,) = versions.of_package(tx, channels.get(tx, channel).id, "demo")
+    assert conda(index_json("demo")).name == version.newest.file_name
+
+
+def test_lists_in_about_json_are_shown_by_their_first(site: Site) -> None:
+    """As conda-build writes `home` and `dev_url` of some recipes."""
+    said = {"home": ["https://one.example/", "https://two.example/"], "dev_url": ["https://dev.example/"]}
+    owner = site.people.user(site.new_name("owner"))
+    channel = site.new_channel(owner=owner)
+    with site.client(site.people.key(owner)) as http:
+        assert 201 == upload(http, channel, conda(index_json("demo"), about=said)).status_code
+        page = http.get(f"/channels/{channel}/packages/demo", headers=BROWSER).text
+        data = http.get(f"/{channel}/channeldata.json").json()["packages"]["demo"]
+    assert all(f'href="{url}"' in page for url in ("https://one.example/", "https://dev.example/"))
+    assert ("https://one.example/", "https://dev.example/") == (data["home"], data["dev_url"])

@@ -8,9 +8,9 @@ that says which are verified, and only the primary one counts; the one of the pu
 from collections.abc import Mapping
 from typing import Any
 
-from seaway.accounts.fetching import Fetcher, Reply
 from seaway.accounts.providers import Outsider, Provider
 from seaway.errors import NotAllowed, Unavailable
+from seaway.visiting import Fetcher, Reply
 
 _SCOPE = "read:user user:email"
 _API_VERSION = "2022-11-28"

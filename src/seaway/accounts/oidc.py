@@ -16,11 +16,11 @@ from urllib.parse import quote
 from joserfc.jwk import Key
 
 from seaway.accounts import id_tokens
-from seaway.accounts.fetching import Fetcher
 from seaway.accounts.id_tokens import UnknownKey
 from seaway.accounts.providers import Outsider, Provider, is_safe_address
 from seaway.clock import HOUR_MS, MINUTE_MS, SECOND_MS, Clock
 from seaway.errors import NotAllowed, Unavailable
+from seaway.visiting import Fetcher
 
 _KEPT_MS = HOUR_MS
 _PAUSE_MS = MINUTE_MS

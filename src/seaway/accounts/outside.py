@@ -34,7 +34,6 @@ from seaway.accounts import (
     tool_codes,
     users,
 )
-from seaway.accounts.fetching import Fetcher
 from seaway.accounts.oidc import OpenIdProviders
 from seaway.accounts.parts import Accounts
 from seaway.accounts.permissions import SiteAction, require_site
@@ -46,6 +45,7 @@ from seaway.accounts.signing_in import Client, NeedsSecondFactor, SignedIn
 from seaway.accounts.throttle import Rate
 from seaway.database.engine import Tx, hold_user
 from seaway.errors import Malformed, NameTaken, NotAllowed
+from seaway.visiting import Fetcher
 
 UNDER_WAY = "outside"
 STRANGER = "outside-stranger"

@@ -15,6 +15,8 @@ _WORDS = frozenset(
         "accounts",
         "admin",
         "api",
+        "apple-touch-icon-precomposed.png",
+        "apple-touch-icon.png",
         "assets",
         "audit",
         "auth",

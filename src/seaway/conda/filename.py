@@ -68,6 +68,11 @@ def parse(text: str) -> FileName:
     return FileName(name, version, build, extension)
 
 
+def as_conda(file_name: str) -> str:
+    """Return the name that the same build has as a .conda."""
+    return file_name.removesuffix(TAR_BZ2) + CONDA if file_name.endswith(TAR_BZ2) else file_name
+
+
 def name_problem(text: str) -> str:
     """Return which rule of CEP 26 a package name breaks, as the end of a sentence about it, or an empty text."""
     if problem := _length_problem(text):

@@ -27,6 +27,7 @@ _STATUS: dict[type[errors.SeawayError], int] = {
     errors.Conflict: 409,
     errors.WrongOffset: 409,
     errors.TooLarge: 413,
+    errors.UnknownCoding: 415,
     errors.Invalid: 422,
     Refused: 422,
     errors.NameTaken: 422,
@@ -98,6 +99,8 @@ def _headers(error: errors.SeawayError, status: int) -> dict[str, str]:
     if status == 401:
         # The same realm everywhere: a realm that named the channel would tell that it exists.
         headers["WWW-Authenticate"] = 'Bearer realm="seaway"'
+    if status == 415:
+        headers["Accept-Encoding"] = "identity"  # RFC 9110, 15.5.16
     if status == 408:
         headers["Connection"] = "close"
     return headers

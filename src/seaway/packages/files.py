@@ -105,14 +105,23 @@ def get(tx: Tx, channel_id: int, subdir: str, file_name: str) -> File:
 def describe(tx: Tx, channel_id: int, package: str) -> Package:
     """A package by its newest version; `NotFound` when none of its files is left."""
     rows = tx.execute(
-        select(files.c.id, files.c.version, files.c.state, subdirs.c.name.label("subdir"), files.c.indexed_at)
+        select(
+            files.c.id,
+            files.c.version,
+            files.c.state,
+            subdirs.c.name.label("subdir"),
+            files.c.indexed_at,
+            files.c.file_name,
+        )
         .join(subdirs, subdirs.c.id == files.c.subdir_id)
         .where(*_of_package(channel_id, package), files.c.state != State.DELETED.value)
     ).all()
     if not rows:
         raise NotFound("There is no such package in the channel.", "Check its name.")
     listed = [row for row in rows if row.state == State.LISTED.value]
-    newest = max(listed or rows, key=lambda row: (version.parse(row.version), row.indexed_at, row.id))
+    last = max(listed or rows, key=lambda row: (version.parse(row.version), row.indexed_at, row.id))
+    preferred = (last.subdir, filename.as_conda(last.file_name))  # of two formats of one build
+    newest = next((row for row in listed or rows if (row.subdir, row.file_name) == preferred), last)
     row = tx.execute(_summaries(channel_id).add_columns(files.c.record).where(files.c.id == newest.id)).one()
     record = msgspec.json.decode(row.record)
     return Package(

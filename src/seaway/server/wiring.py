@@ -9,7 +9,6 @@ from pathlib import Path
 from anyio import CapacityLimiter
 
 from seaway.accounts import mail_limits, secret_key
-from seaway.accounts.fetching import Fetcher
 from seaway.accounts.oidc import OpenIdProviders
 from seaway.accounts.openid import OpenId
 from seaway.accounts.outside import Outside
@@ -71,8 +70,10 @@ from seaway.trust.key_sets import KeySets
 from seaway.trust.leaks import Leaks, PublicKeys
 from seaway.trust.news import Teller
 from seaway.trust.owners import with_owner_id
+from seaway.trust.repository_ids import RepositoryIds
 from seaway.trust.trusted_root import TrustedRoots
 from seaway.trust.tuf import Repository
+from seaway.visiting import Fetcher
 
 # More threads do not finish uploads faster, since examiners and one write lock order them; these sync their files
 # side by side, and share a commit.
@@ -110,7 +111,6 @@ class Seaway:
         self.house.publishing.examiners.close()
         self.house.logos.examiners.close()
         self.house.exchanging.key_sets.close()
-        self.house.outside.fetcher.close()
         self.documents.close()
         self.database.close()
 
@@ -416,6 +416,7 @@ def _wire_exchanging(settings: Settings, accounts: Accounts, fetcher: Fetcher, c
         look_up_owner=partial(
             with_owner_id, ask=lambda url: fetcher.get(url).object(), api_url=settings.github_api_url
         ),
+        repository_ids=RepositoryIds(accounts.clock, settings.github_api_url),
         audience=audience_of(settings.site_url),
         is_on=settings.trusted_publishing,
         life_ms=settings.workflow_token_minutes * MINUTE_MS,

@@ -5,7 +5,8 @@ The token of a workflow -> a token that publishes for some minutes. The story of
    call is made for an issuer that nobody registered.
 2. A token is exchanged once, here, for the publishers of exactly its identity: that it is used and what it was
    exchanged for are written in one transaction, which also sees the publishers that it is for.
-3. A refusal says what the caller's own token says, and nothing of what a channel has configured.
+3. A refusal says what the caller's own token says, and nothing of what a channel has configured, except that the ids of
+   the caller's repository differ from those of every publisher that names it.
 4. Neither token is ever logged or stored; of a used one there is a hash.
 5. Nothing about a run is shown to the owner of a channel before that run uploads there: anyone can name a repository
    that is not theirs. The exchange is in the log of the site; ids are pinned now, which counts for the next token, and
@@ -36,6 +37,7 @@ from seaway.trust.key_sets import KeySets
 from seaway.trust.news import Teller
 from seaway.trust.publishers import Draft, Publisher
 from seaway.trust.refusals import Code, TokenRefused
+from seaway.trust.repository_ids import RepositoryIds
 
 LEEWAY_MS = 30 * SECOND_MS
 _LONGEST_SHOWN = 100
@@ -50,6 +52,7 @@ class Exchanging:
     key_sets: KeySets
     teller: Teller
     look_up_owner: Callable[[Draft, Issuer], Draft]  # for a publisher that is to be saved
+    repository_ids: RepositoryIds
     audience: str  # the host of the public address; never taken from a request
     is_on: bool
     life_ms: int
@@ -185,6 +188,13 @@ def _require_publishers(tx: Tx, signed: _Signed, *, hold: bool = False) -> list[
     kind, claims, issuer = signed.kind, signed.claims, signed.issuer.issuer
     known = publishers.about(tx, issuer, kind.subject(claims), hold=hold)
     fitting = [one for one in known if kind.fits(claims, issuer, one.wanted)]
+    if known and all(kind.has_other_ids(claims, one.wanted) for one in known):
+        raise TokenRefused(
+            Code.OTHER_IDS,
+            f"The ids of {kind.label} {_shown(kind.subject(claims))} in the token differ from those of its publisher: "
+            "it was deleted and created again, renamed or moved. "
+            "Ask the owner of the channel to remove the publisher and add it again.",
+        )
     if not fitting:
         raise TokenRefused(Code.INVALID_PUBLISHER, f"No channel here trusts {_described(signed)}.")
     allowed = [one for one in fitting if kind.is_allowed_here(claims, one.wanted)]

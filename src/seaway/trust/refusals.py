@@ -3,7 +3,8 @@ Every reason for which a token is not exchanged.
 
 One list: the value of a `Code` is what clients and the audit log get, and `meaning` is its row in the manual
 (`docs/use/trusted-publishing.md`), which a test compares. A message quotes what the caller's own token says, and never
-what a publisher wants: the names in a private channel's configuration are not for strangers.
+what a publisher wants: the names in a private channel's configuration are not for strangers. `OTHER_IDS` alone tells that
+a publisher names the repository of the token, and nothing more of it.
 """
 
 from enum import Enum
@@ -42,6 +43,11 @@ class Code(Enum):
     MISSING_CLAIM = "missing-claim", 422, "A claim that the token must have is absent or null, or its `jti` is empty."
     INVALID_CLAIM = "invalid-claim", 422, "A claim has the wrong type or form, or disagrees with another claim."
     INVALID_PUBLISHER = "invalid-publisher", 422, "No channel trusts the workflow that the token is from."
+    OTHER_IDS = (
+        "other-ids",
+        422,
+        "The repository or account has other ids than its publisher: it was deleted and created again, renamed or moved.",
+    )
     EVENT_NOT_ALLOWED = "event-not-allowed", 422, "The workflow was started by an event that strangers can cause."
     REUSABLE_WORKFLOW_NOT_ALLOWED = (
         "reusable-workflow-not-allowed",

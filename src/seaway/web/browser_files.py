@@ -15,6 +15,11 @@ async def robots(_request: Request) -> Response:
     return PlainTextResponse(_ROBOTS, headers=_KEPT)
 
 
+async def no_touch_icon(_request: Request) -> Response:
+    """Tell Apple's browsers, for a day, that there is no icon at the fixed addresses."""
+    return PlainTextResponse("There is no such icon.", 404, headers=_KEPT)
+
+
 async def icon(_request: Request) -> Response:
     """Lead to the icon that pages name."""
     return RedirectResponse(assets.address("mark.svg"), 302, headers=_KEPT)

@@ -41,6 +41,7 @@ GOOGLE = Kind(
         Field("sub", "Unique id of the account", _subject),
     ),
     pins={},
+    id_fields=("sub",),
     stored={"account": "email"},
     subject=lambda claims: claims["email"],
     subject_wanted=lambda matched: matched["email"],

@@ -122,11 +122,17 @@ class Kind:
     # What its tokens are known to have besides, which is not looked at: a trailing * stands for anything. None: not known.
     ignored: tuple[str, ...] | None = None
     of_environment: str = "environment"  # the field whose absence is worth a hint when the token has one
+    id_fields: tuple[str, ...] = ()  # what a publisher names that is an id of what its other fields name
 
     def workflow(self, claims: Claims, issuer: str) -> Workflow:
         """What is kept of a token."""
         told = {name: _as_text(claims.get(claim)) for name, claim in self.stored.items()}
         return Workflow(issuer=issuer, kind=self.name, **told)
+
+    def has_other_ids(self, claims: Claims, wanted: Wanted) -> bool:
+        """Whether a token about the repository or account of a publisher has other ids than the publisher."""
+        is_same = is_pinned(claims, wanted, self.pins)
+        return not is_same or any(claims[name] != wanted.matched[name] for name in self.id_fields)
 
     def unknown(self, claims: Claims) -> set[str]:
         """Claims that nobody here has heard of: they change nothing, but whoever runs this may want to read of them."""

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -16,6 +17,7 @@ from seaway.http.forms import Form, form_of
 from seaway.http.house import House
 from seaway.trust import issuers, publishers, saving, snippets
 from seaway.trust.claims.kinds import GateValue, Kind
+from seaway.trust.exchange import Exchanging
 from seaway.trust.publishers import Draft
 from seaway.web.asking import for_person
 from seaway.web.settings.frame import Scene, Section, do, do_apart, show
@@ -43,6 +45,7 @@ def _look(chosen: str, scene: Scene) -> Mapping[str, Any]:
         "policies": [(one.value, one.value.capitalize()) for one in Attestations],
         "snippet": "" if issuer is None else _snippet(scene, issuer.kind.name),
         "typed": Form([]),
+        "findings": {},
     }
 
 
@@ -59,7 +62,17 @@ def _section(chosen: str) -> Section:
 @for_person
 async def look(request: Request, by: Principal) -> Response:
     """The page, with the form of one kind of issuer."""
-    return await show(request, by, _section(request.query_params.get("issuer", "")))
+    findings = await to_thread.run_sync(
+        _findings, request.app.state.house.exchanging, by, request.path_params["channel"]
+    )
+    return await show(request, by, _section(request.query_params.get("issuer", "")), findings=findings)
+
+
+def _findings(parts: Exchanging, by: Principal, channel: str) -> Mapping[int, str]:
+    with parts.database.read() as tx:
+        listed, known = publishers.listed(tx, by, channel), issuers.all_issuers(tx)
+    found = parts.repository_ids.findings(listed, known)
+    return {number: finding.value for number, finding in found.items()}
 
 
 @for_person

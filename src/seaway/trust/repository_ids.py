@@ -1,0 +1,178 @@
+"""
+Compare the ids of publishers with the public API of GitHub and GitLab, for the page that lists publishers.
+
+1. An address is made from an issuer or a setting, and from names that the kind of issuer has checked.
+2. All comparisons of one page take at most 2 seconds. No answer in time, a refusal and a private repository (404) give
+   no finding.
+3. Only ids that the owner of the channel may see are compared: a run that has not uploaded changes nothing on the page.
+4. An answer, or that there was none, is kept in memory for 5 minutes, and a process makes at most 20 requests a minute: GitHub answers 60 an hour
+   without a token.
+"""
+
+import re
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from urllib.parse import quote
+
+import anyio
+import structlog
+
+from seaway.accounts.throttle import Limit
+from seaway.clock import MINUTE_MS, Clock
+from seaway.trust.claims.github import ISSUER as GITHUB_ISSUER
+from seaway.trust.issuers import Issuer
+from seaway.trust.publishers import Publisher
+from seaway.visiting import Reply, Visit, VisitFailed
+
+log = structlog.get_logger()
+
+_SECONDS = 2.0
+_MOST_BYTES = 256 * 1024
+_KEPT_MS = 5 * MINUTE_MS
+_LIMIT = Limit(20, MINUTE_MS)
+_MOST_KEPT = 1_000
+# Where a provider leads from the former name of a repository; a portal for signing in leads elsewhere.
+_BY_NUMBER = re.compile(r"/(?:repositories|projects)/[0-9]+(?:\?|$)")
+_GHES_ISSUER = "/_services/token"
+
+
+class Finding(Enum):
+    """How the repository of a publisher differs from what the publisher is pinned to."""
+
+    RENAMED = "renamed"  # its name leads elsewhere
+    OTHER_IDS = "other ids"
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """Where a publisher's repository is described, and by whose choice the host is connected to."""
+
+    url: str
+    is_trusted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    reply: Reply | None  # None: not answered, or not yet
+    at_ms: int
+
+
+class RepositoryIds:
+    """Looks repositories up and keeps the answers; safe to use from many threads."""
+
+    def __init__(self, clock: Clock, github_api_url: str) -> None:
+        self._clock, self._github_api_url = clock, github_api_url
+        self._lock = threading.Lock()
+        self._kept: dict[str, _Kept] = {}
+        self._requested_ms: list[int] = []
+
+    def findings(self, publishers: Sequence[Publisher], issuers: Sequence[Issuer]) -> dict[int, Finding]:
+        """Return the publishers, by id, whose repository differs; to be called in a thread, outside a transaction."""
+        by_address = {issuer.issuer: issuer for issuer in issuers if issuer.is_enabled}
+        lookups = {
+            one.id: found
+            for one in publishers
+            if one.shown_pins and one.issuer in by_address
+            for found in [lookup_of(one, by_address[one.issuer], self._github_api_url)]
+            if found is not None
+        }
+        due = [found for found in dict.fromkeys(lookups.values()) if self._is_due(found.url)]
+        if due:
+            anyio.run(self._request_all, due)
+        findings = {
+            one.id: finding_of(one, reply)
+            for one in publishers
+            if one.id in lookups
+            for reply in [self._reply(lookups[one.id].url)]
+            if reply is not None
+        }
+        return {number: finding for number, finding in findings.items() if finding is not None}
+
+    def _reply(self, url: str) -> Reply | None:
+        with self._lock:
+            return self._kept[url].reply if url in self._kept else None
+
+    def _is_due(self, url: str) -> bool:
+        """Whether to request this now; counted (4)."""
+        now_ms = self._clock.now_ms()
+        with self._lock:
+            kept = self._kept.get(url)
+            if kept is not None and 0 <= now_ms - kept.at_ms < _KEPT_MS:
+                return False
+            self._requested_ms = [at for at in self._requested_ms if 0 <= now_ms - at < _LIMIT.per_ms]
+            if len(self._requested_ms) >= _LIMIT.count:
+                return False
+            self._requested_ms.append(now_ms)
+        self._keep(url, None)
+        return True
+
+    def _keep(self, url: str, reply: Reply | None) -> None:
+        with self._lock:
+            self._kept.pop(url, None)
+            self._kept[url] = _Kept(reply, self._clock.now_ms())
+            if len(self._kept) > _MOST_KEPT:
+                del self._kept[next(iter(self._kept))]
+
+    async def _request_all(self, lookups: Sequence[Lookup]) -> None:
+        with anyio.move_on_after(_SECONDS):
+            async with anyio.create_task_group() as tasks:
+                for one in lookups:
+                    tasks.start_soon(self._request, one)
+
+    async def _request(self, lookup: Lookup) -> None:
+        visit = Visit(
+            lookup.url,
+            accept="application/json",
+            most_bytes=_MOST_BYTES,
+            is_trusted=lookup.is_trusted,
+            may_be_plain=lookup.is_trusted,
+            seconds=_SECONDS,
+        )
+        try:
+            self._keep(lookup.url, await visit.make())
+        except VisitFailed as error:
+            log.info("publisher.ids-not-looked-up", url=lookup.url, reason=str(error))
+
+
+def lookup_of(publisher: Publisher, issuer: Issuer, github_api_url: str) -> Lookup | None:
+    """Return where the provider describes the repository; None where it has no API for anyone."""
+    matched = publisher.wanted.matched
+    if issuer.kind.name == "github" and (api := _github_api(issuer, github_api_url)):
+        path = f"repos/{quote(matched['owner'], safe='')}/{quote(matched['repository'], safe='')}"
+        return Lookup(f"{api.rstrip('/')}/{path}", is_trusted=True)
+    if issuer.kind.name == "gitlab":
+        path = quote(f"{matched['namespace']}/{matched['project']}", safe="")
+        return Lookup(f"{issuer.issuer.rstrip('/')}/api/v4/projects/{path}", is_trusted=not issuer.is_builtin)
+    return None
+
+
+def _github_api(issuer: Issuer, github_api_url: str) -> str:
+    if issuer.issuer == GITHUB_ISSUER or issuer.issuer.startswith(GITHUB_ISSUER + "/"):  # of an enterprise
+        return github_api_url
+    if issuer.issuer.endswith(_GHES_ISSUER):
+        return issuer.issuer.removesuffix(_GHES_ISSUER) + "/api/v3"
+    return ""
+
+
+_DESCRIBED: Mapping[str, Callable[[Mapping[str, object]], Mapping[str, object]]] = {
+    "github": lambda told: {"owner_id": _id_in(told.get("owner")), "repository_id": _id_in(told)},
+    "gitlab": lambda told: {"namespace_id": _id_in(told.get("namespace")), "project_id": _id_in(told)},
+}
+
+
+def finding_of(publisher: Publisher, reply: Reply) -> Finding | None:
+    """Return how the described repository differs from the ids of the publisher; None if it does not, or is not known."""
+    if _BY_NUMBER.search(reply.location):
+        return Finding.RENAMED
+    if reply.status != 200:
+        return None
+    told = _DESCRIBED[publisher.kind](reply.object())
+    differ = [name for name, value in publisher.shown_pins.items() if told.get(name) not in (None, value)]
+    return Finding.OTHER_IDS if differ else None
+
+
+def _id_in(told: object) -> str | None:
+    number = told.get("id") if isinstance(told, dict) else None
+    return str(number) if type(number) is int else None
