@@ -264,3 +264,17 @@ def test_which_proxy_is_used(
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     assert expected == proxy_for(url)
+
+
+@pytest.mark.parametrize("variable", ["HTTPS_PROXY", "ALL_PROXY"])
+@pytest.mark.parametrize("address", ["socks5://127.0.0.1:1080", "socks5h://p", "ftp://p", "http://[", "http://p:x"])
+def test_a_proxy_that_cannot_be_used_fails_with_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, variable: str, address: str
+) -> None:
+    """Only what goes out by it fails, and starting goes out nowhere."""
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(variable, address)
+    monkeypatch.setenv("NO_PROXY", "localhost,::1/128,[::1],fd00::/8")
+    with pytest.raises(VisitFailed):
+        visit("https://a.example/")

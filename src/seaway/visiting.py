@@ -114,7 +114,7 @@ class Visit:
         }
         async with (
             httpx.AsyncClient(
-                verify=_tls(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")),
+                verify=tls_context(),
                 trust_env=False,
                 follow_redirects=False,
                 proxy=proxy,
@@ -205,15 +205,33 @@ async def _within(visit: Visit, seconds: float) -> Reply:
 
 
 def proxy_for(url: str) -> str | None:
-    """Return the address of the proxy that the environment names for this URL, or None to connect directly."""
+    """
+    Return the address of the proxy that the environment names for this URL, or None to connect directly.
+
+    `VisitFailed` if that is no HTTP proxy: others would need another library.
+    """
     parts = urlsplit(url)
     host = parts.hostname or ""
     proxies = getproxies()
     place = parts.netloc.rpartition("@")[2]
-    if _is_this_machine(host) or proxy_bypass(place, proxies) or _is_in_networks(host, proxies.get("no", "")):
+    if _is_this_machine(host) or proxy_bypass(place) or _is_in_networks(host, proxies.get("no", "")):
         return None
     found = proxies.get(parts.scheme) or proxies.get("all")
-    return f"http://{found}" if found and "://" not in found else found or None
+    if not found:
+        return None
+    scheme, is_url, _ = found.partition("://")
+    if not is_url:
+        return f"http://{found}"
+    if scheme.lower() not in DEFAULT_PORTS:
+        raise VisitFailed(
+            f"the proxy that the environment names is {scheme[:20]!a}, and only HTTP proxies are supported"
+        )
+    return found
+
+
+def tls_context() -> ssl.SSLContext:
+    """Return the context that outbound connections verify servers with: `SSL_CERT_FILE` and `SSL_CERT_DIR` are respected."""
+    return _tls(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
 
 
 def _is_this_machine(host: str) -> bool:

@@ -135,6 +135,8 @@ def _upload_remote(
 
     import httpx
 
+    from seaway.visiting import VisitFailed, proxy_for, tls_context
+
     if not key:
         raise BadSetting("An upload to a server needs an API key.", "Set SEAWAY_KEY, or pass --key.")
     try:
@@ -145,9 +147,16 @@ def _upload_remote(
         raise BadSetting(f"{server!r} is not the address of a server.", "It begins with https:// or http://.")
     if not key.isascii():
         raise BadSetting("The API key has characters that no key has.", "Copy it again.")
+    try:
+        proxy = proxy_for(server)
+    except VisitFailed as error:
+        raise BadSetting(f"The server cannot be reached: {error}.", "Correct HTTPS_PROXY or ALL_PROXY.") from None
     headers = {"Authorization": f"Bearer {key}"}
+    timeout = httpx.Timeout(60, read=600)
     with (
-        httpx.Client(base_url=address, headers=headers, timeout=httpx.Timeout(60, read=600)) as client,
+        httpx.Client(
+            base_url=address, headers=headers, timeout=timeout, proxy=proxy, verify=tls_context(), trust_env=False
+        ) as client,
         ThreadPoolExecutor(_AT_ONCE) as pool,
     ):
         return list(pool.map(lambda path: _post(client, channel, path, force, progress), files))
