@@ -8,6 +8,7 @@ from seaway.web import (
     channel,
     channel_list,
     file,
+    file_changes,
     front,
     invitations,
     logos,
@@ -45,7 +46,7 @@ OF_PAGES = [
     Route("/channels/{channel}/logo/{name}", logos.logo, methods=["GET"]),
     Route("/channels/{channel}/packages/{package}", package.package, methods=["GET"]),
     Route("/channels/{channel}/packages/{package}/files/{subdir}/{file}", file.file, methods=["GET"]),
-    Route("/channels/{channel}/packages/{package}/files/{subdir}/{file}/{act}", file.act, methods=["POST"]),
+    Route("/channels/{channel}/packages/{package}/{act}", file_changes.change, methods=["POST"]),
     # The settings of a channel
     Route("/channels/{channel}/settings", general.look, methods=["GET"]),
     Route("/channels/{channel}/settings", general.change, methods=["POST"]),
