@@ -119,6 +119,36 @@ def _deleting_files(stage: Stage, _who: str) -> Iterable[Ask]:
     yield Ask(path, json={"files": [f"noarch/{file.name}" for file in files]}, check=check)
 
 
+_CORRECTION = "/channels/{channel}/packages/{package}/files/{subdir}/{file}/correction"
+
+
+@builds(f"POST {_CORRECTION}", f"POST {_CORRECTION}/remove")
+def _correcting_on_a_page(stage: Stage, _who: str) -> Iterable[Ask]:
+    path = _CORRECTION.format(**stage.parameters)
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    content = f"license={stage.site.new_name('license')}&reason=wrong".encode()
+    yield Ask(path, content=content, headers=headers)
+    yield Ask(f"{path}/remove", content=b"", headers=headers)
+
+
+_CORRECTION_BY_API = "/api/v1/channels/{channel}/files/{subdir}/{file}/correction"
+_ISC = {"license": "ISC", "reason": "wrong"}
+
+
+@builds(f"PATCH {_CORRECTION_BY_API}")
+def _correcting(stage: Stage, _who: str) -> Iterable[Ask]:
+    path = _CORRECTION_BY_API.format(**{**stage.parameters, "file": stage.put().name})
+    yield Ask(path, json=_ISC)
+
+
+@builds(f"DELETE {_CORRECTION_BY_API}")
+def _restoring(stage: Stage, _who: str) -> Iterable[Ask]:
+    """The original of a file that the owner corrected."""
+    path = _CORRECTION_BY_API.format(**{**stage.parameters, "file": stage.put().name})
+    assert 200 == stage.http.patch(path, json=_ISC, headers=stage.signed("owner")).status_code
+    yield Ask(path)
+
+
 _TUS = {"Tus-Resumable": "1.0.0"}
 
 

@@ -19,6 +19,8 @@ POST /api/v1/unyank/{path:path}                           401       403/404   40
 POST /api/v1/channels/{channel}/files/yank                401       403/404   403       200       200       403       403       200       200       403/404   401
 POST /api/v1/channels/{channel}/files/unyank              401       403/404   403       200       200       403       403       200       200       403/404   401
 POST /api/v1/channels/{channel}/files/delete              401       403/404   403       403       200       200       403       403       200       403/404   401
+PATCH /api/v1/channels/{channel}/files/{subdir}/{file}/correction 401 403/404 403     403       200       200       403       403       403       403/404   401
+DELETE /api/v1/channels/{channel}/files/{subdir}/{file}/correction 401 403/404 403    403       204       204       403       403       403       403/404   401
 
 Called by the pages and by tus clients; an upload is there for the user who began it, here the owner
 OPTIONS /api/v1/uploads                                   204       204       204       204       204       204       204       204       204       204       204
@@ -199,6 +201,10 @@ POST /account/groups/{group}/delete                       401       403       40
 
 The settings of channels, which no key opens
 GET /channels/new                                         401       403       403       403       403       403       403       403       403       403       401
+GET /channels/{channel}/packages/{package}/files/{subdir}/{file}/correction 401 403 403 403 403 403 403 403 403 403 401
+HEAD /channels/{channel}/packages/{package}/files/{subdir}/{file}/correction 401 403 403 403 403 403 403 403 403 403 401
+POST /channels/{channel}/packages/{package}/files/{subdir}/{file}/correction 401 403 403 403 403 403 403 403 403 403 401
+POST /channels/{channel}/packages/{package}/files/{subdir}/{file}/correction/remove 401 403 403 403 403 403 403 403 403 403 401
 HEAD /channels/new                                        401       403       403       403       403       403       403       403       403       403       401
 GET /channels/new/free                                    401       403       403       403       403       403       403       403       403       403       401
 HEAD /channels/new/free                                   401       403       403       403       403       403       403       403       403       403       401
@@ -478,6 +484,9 @@ POST /channels/{channel}/settings/publishers/rules        403/404   403       40
 POST /channels/{channel}/settings/publishers/rules #restrict 403/404 403      403       303       303       403
 POST /channels/{channel}/settings/danger/offer            403/404   403       403       303       303       403
 POST /channels/{channel}/settings/danger/delete           403/404   403       403       303       303       403
+GET /channels/{channel}/packages/{package}/files/{subdir}/{file}/correction 403/404 403 403 200 200 200
+POST /channels/{channel}/packages/{package}/files/{subdir}/{file}/correction 403/404 403 403 303 303 303
+POST /channels/{channel}/packages/{package}/files/{subdir}/{file}/correction/remove 403/404 403 403 303 303 303
 
 The site
 GET /api/v1/users                                         403       403       403       403       200       403

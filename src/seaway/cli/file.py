@@ -1,8 +1,8 @@
-"""`seaway file ...`: yank, unyank and delete files of a channel, from beside the data."""
+"""`seaway file ...`: yank, unyank, delete and correct files of a channel, from beside the data."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,10 +11,11 @@ from seaway.cli.context import JsonOption, show
 if TYPE_CHECKING:
     from seaway.packages.removal import Act, Selection
 
-app = typer.Typer(help="Yank, unyank and delete files.", no_args_is_help=True)
+app = typer.Typer(help="Yank, unyank, delete and correct files.", no_args_is_help=True)
 
 _Channel = Annotated[str, typer.Argument(metavar="CHANNEL")]
 _Files = Annotated[list[str] | None, typer.Argument(metavar="SUBDIR/FILE...", help="Files, or use --package.")]
+_File = Annotated[str, typer.Argument(metavar="SUBDIR/FILE")]
 _Package = Annotated[str, typer.Option(help="All files of this package.")]
 _Version = Annotated[str, typer.Option(help="Only those of this version.")]
 _Subdir = Annotated[str, typer.Option(help="Only those of this platform.")]
@@ -71,6 +72,47 @@ def delete(
     if not yes and typer.prompt(f"Type the name of the channel to delete {selection} from {channel}") != channel:
         raise typer.BadParameter("the name does not match; nothing was deleted")
     _change(context, channel, Act.DELETE, selection, as_json)
+
+
+@app.command()
+def correct(
+    context: typer.Context,
+    channel: _Channel,
+    file: _File,
+    reason: Annotated[str, typer.Option(help="Why; shown on the page of the file.")],
+    depends: Annotated[list[str] | None, typer.Option(help="A match spec of depends; give all of them.")] = None,
+    constrains: Annotated[list[str] | None, typer.Option(help="A match spec of constrains; give all of them.")] = None,
+    license_: Annotated[str | None, typer.Option("--license", help="The license.")] = None,
+    track_features: Annotated[str | None, typer.Option(help="The tracked features.")] = None,
+    clear: Annotated[list[str] | None, typer.Option(help="A field to empty.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Correct what repodata says of a file; fields that are not named stay as they are."""
+    from seaway.accounts.principal import OPERATOR
+    from seaway.packages import corrections
+
+    given = {"depends": depends, "constrains": constrains, "license": license_, "track_features": track_features}
+    changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None and value != []}
+    changes |= {name: [] if name in ("depends", "constrains") else "" for name in clear or []}
+    subdir, _, file_name = file.partition("/")
+    with context.obj.house() as seaway:
+        done = corrections.correct(seaway.house.removing, OPERATOR, channel, subdir, file_name, changes, reason)
+    value = {"channel": channel, "file": file, "fields": changes, "reason": reason, "revision": done.revision}
+    said = [f"{channel}/{file} is corrected, revision {done.revision}.", *done.warnings]
+    show({**value, "warnings": list(done.warnings)}, as_json, "\n".join(said))
+
+
+@app.command()
+def restore(context: typer.Context, channel: _Channel, file: _File, as_json: JsonOption = False) -> None:
+    """Put the original metadata of a corrected file back."""
+    from seaway.accounts.principal import OPERATOR
+    from seaway.packages import corrections
+
+    subdir, _, file_name = file.partition("/")
+    with context.obj.house() as seaway:
+        revision = corrections.restore(seaway.house.removing, OPERATOR, channel, subdir, file_name)
+    value = {"channel": channel, "file": file, "revision": revision}
+    show(value, as_json, f"{channel}/{file} has its original metadata, revision {revision}.")
 
 
 def _selected(files: list[str] | None, package: str, version: str, subdir: str) -> Selection:

@@ -10,6 +10,8 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 
 _SAID = {
+    "correct": "corrected",
+    "restore": "restored to its original metadata",
     "yank": "yanked",
     "unyank": "unyanked",
     "delete": "deleted",

@@ -9,8 +9,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from seaway.accounts.principal import Principal
+from seaway.channels import permissions
 from seaway.channels.channels import Channel
-from seaway.channels.permissions import Access
+from seaway.channels.permissions import Access, Verdict
+from seaway.channels.roles import Action
+from seaway.conda.corrections import Correction
 from seaway.conda.record import timestamp_ms
 from seaway.database.engine import Tx
 from seaway.database.tables import files as file_rows
@@ -19,7 +22,7 @@ from seaway.http.identity import principal_of
 from seaway.http.limits import COMPARISON, caller_of
 from seaway.http.site_address import site_url_of
 from seaway.indexing.rows import State
-from seaway.packages import attested, differences, files, origin, versions
+from seaway.packages import attested, corrections, differences, files, origin, versions
 from seaway.packages.contents import Listing
 from seaway.packages.files import File
 from seaway.packages.origin import Origin
@@ -51,6 +54,7 @@ class _Found:
     needs: list[Need]
     against: File | None
     buttons: dict[str, Button]
+    may_correct: bool
 
 
 async def file(request: Request) -> Response:
@@ -72,6 +76,7 @@ async def file(request: Request) -> Response:
             needs=needs_of(tx, channel.id, found.record.get("depends", ())),
             against=_other(tx, channel.id, found, against),
             buttons=_buttons(tx, by, access, found),
+            may_correct=by.is_person and permissions.decide(by, Action.CORRECT, access) is Verdict.ALLOWED,
         )
 
     found = await look(request, find)
@@ -92,6 +97,8 @@ async def file(request: Request) -> Response:
         summary=summary,
         found=found,
         record=_fields(found.file.record, _SHOWN_APART),
+        corrected=_corrected_fields(found.file.correction),
+        correction_warnings=corrections.warnings_of(found.file.correction.fields) if found.file.correction else (),
         about=_fields(found.file.about, _ABOUT_APART),
         description=render(found.file.about.get("description", "")),
         links=links_of(found.file.about),
@@ -140,6 +147,17 @@ def _is_own(tx: Tx, by: Principal, found: File) -> bool:
         return False
     uploader = tx.execute(select(file_rows.c.uploaded_by).where(file_rows.c.id == found.summary.id)).scalar()
     return uploader == by.user_id
+
+
+def _corrected_fields(correction: Correction | None) -> list[tuple[str, str, str]]:
+    """Each corrected field with its original and its corrected value."""
+    if correction is None:
+        return []
+    original, fields = correction.original, correction.fields
+    return [
+        (name, _said(name, original.get(name) or "none"), _said(name, fields.get(name) or "none"))
+        for name in correction.names
+    ]
 
 
 def _fields(told: Mapping[str, Any], apart: frozenset[str]) -> list[tuple[str, str]]:

@@ -1,5 +1,5 @@
 """What is kept against loss and damage: marks of manifests, blobs that a rebuild kept, damaged blobs, checksums of fragments; reasons of yanks;
-whether files of a channel may be overwritten."""
+whether files of a channel may be overwritten; corrections of records."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -35,4 +35,5 @@ def upgrade() -> None:
     op.create_index("ix_files_subdir_id_lower_file_name", "files", ["subdir_id", sa.text("lower(file_name)")])
     op.add_column("channels", sa.Column("allows_overwrite", sa.Boolean(), nullable=False, server_default=sa.true()))
     op.add_column("files", sa.Column("yank_reason", sa.Text(), nullable=False, server_default=""))
+    op.add_column("files", sa.Column("correction", sa.LargeBinary(), nullable=True))
     op.add_column("shards", sa.Column("checksum", sa.BigInteger(), nullable=True))
