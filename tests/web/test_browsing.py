@@ -342,6 +342,37 @@ def test_files_a_version_and_a_package_are_changed_by_the_page_of_the_package(si
     shown(http, package, 404)
 
 
+def test_metadata_is_corrected_and_restored_by_the_page_of_the_file(site: Site, http: httpx.Client) -> None:
+    """A refused value stays in the form; the page of the file shows the original, the correction and the reason."""
+    channel = site.new_channel()
+    file = conda(index_json("lib", depends=["a", "b >=1"]))
+    publish(site, http, channel, file)
+    here = f"/channels/{channel}/packages/lib/files/noarch/{file.name}"
+    assert f"{here}/correction" not in shown(http, here)
+    with signed_in(site, owner_of(site, channel)) as browser:
+        form = shown(browser, f"{here}/correction")
+        assert ">a\nb &gt;=1</textarea>" in form
+        fields = {
+            **token_of(form),
+            "depends": "a <2\r\nb >=1\r\n",
+            "constrains": "",
+            "license": "MIT",
+            "track_features": "",
+        }
+        wrong = browser.post(f"{here}/correction", data={**fields, "depends": "a >=>", "reason": "pin"})
+        assert (422, True) == (wrong.status_code, "a &gt;=&gt;</textarea>" in wrong.text)
+        assert 400 == browser.post(f"{here}/correction", data=fields).status_code
+        done = browser.post(f"{here}/correction", data={**fields, "reason": "<b>pin</b>"})
+        assert (303, f"{here}?done=correct&count=1") == (done.status_code, done.headers["location"])
+        page = shown(browser, done.headers["location"])
+        assert "The file was corrected." in page
+        assert "<del>a, b &gt;=1</del><br><ins>a &lt;2, b &gt;=1</ins>" in page
+        assert "&lt;b&gt;pin&lt;/b&gt;" in shown(http, here)
+        assert "correction/remove" not in shown(http, here)
+        assert 303 == browser.post(f"{here}/correction/remove", data=fields).status_code
+        assert "The metadata was corrected" not in shown(browser, here)
+
+
 def owner_of(site: Site, channel: str) -> str:
     with site.people.seaway.database.read() as tx:
         return channels.get(tx, channel).owner
