@@ -73,6 +73,12 @@ PAGES = (
     Shot("channel-private", "/channels/deep-sea", signed_in=True),
     Shot("channels-mine", "/channels", signed_in=True),
     Shot("file-mine", "/channels/robots/packages/gripper/files/noarch/gripper-1.0-h1_0.conda", signed_in=True),
+    Shot("package-mine", "/channels/robots/packages/gripper?done=yank&count=2", signed_in=True),
+    Shot(
+        "file-correction",
+        "/channels/robots/packages/gripper/files/noarch/gripper-1.0-h1_0.conda/correction",
+        signed_in=True,
+    ),
     Shot("confirm", "/confirm?next=/account/keys", signed_in=True),
     Shot("channel-new", "/channels/new", signed_in=True),
     Shot("settings", "/channels/robots/settings", signed_in=True),

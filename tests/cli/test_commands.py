@@ -70,10 +70,17 @@ TOLD: dict[tuple[str, ...], Any] = {
     ("member", "add", "tools", "bob", "--role", "viewer"): {"channel": "tools", "user": "bob", "role": "viewer"},
     ("member", "remove", "tools", "bob"): {"channel": "tools", "user": "bob", "role": None},
     ("file", "yank", "tools", "noarch/demo-1.0-h1_0.conda", "--reason", "a leak"): {
-        "channel": "tools", "file": "noarch/demo-1.0-h1_0.conda", "state": "yanked", "reason": "a leak",
+        "channel": "tools", "files": ["noarch/demo-1.0-h1_0.conda"], "state": "yanked", "reason": "a leak",
     },
-    ("file", "unyank", "tools", "noarch/demo-1.0-h1_0.conda"): {
-        "channel": "tools", "file": "noarch/demo-1.0-h1_0.conda", "state": "listed",
+    ("file", "unyank", "tools", "noarch/demo-1.0-h1_0.conda"): {"files": [], "state": "listed", "unchanged": 1},
+    ("file", "yank", "tools", "--package", "demo", "--version", "1.0", "--subdir", "noarch"): {
+        "channel": "tools", "files": ["noarch/demo-1.0-h1_0.conda"], "state": "yanked", "reason": None,
+    },
+    ("file", "delete", "tools", "--package", "demo", "--yes"): {
+        "channel": "tools", "files": ["noarch/demo-1.0-h1_0.conda"], "state": "deleted", "unchanged": 0,
+    },
+    ("file", "correct", "tools", "noarch/demo-1.0-h1_0.conda", "--license", "BSD", "--clear", "constrains", "--reason", "R"): {
+        "file": "noarch/demo-1.0-h1_0.conda", "fields": {"license": "BSD", "constrains": []}, "reason": "R", "warnings": [],
     },
     ("group", "add", "night-watch", "--manager", "bob", "--description", "D"): {
         "name": "night-watch", "description": "D", "users": 1,
@@ -271,6 +278,13 @@ WRONG = {
     ("member", "remove", "tools", "ada"): ("conflict", "always has an owner"),
     ("file", "yank", "tools", "demo-1.0-h1_0.conda"): ("malformed", "SUBDIR/FILE"),
     ("file", "unyank", "tools", "noarch/gone-1.0-0.conda"): ("not-found", "no such file"),
+    ("file", "yank", "tools", "--package", "demo", "--version", "9"): ("not-found", "no file of this package"),
+    ("file", "restore", "tools", "noarch/demo-1.0-h1_0.conda"): ("conflict", "not corrected"),
+    ("file", "correct", "tools", "noarch/demo-1.0-h1_0.conda", "--depends", "a >=>", "--reason", "R"): (
+        "bad-match-spec",
+        "match spec",
+    ),
+    ("file", "delete", "tools", "--yes"): ("malformed", "Either files or a package"),
     ("group", "add", "crew", "--manager", "bob"): ("name-taken", "crew"),
     ("group", "add", "a/b", "--manager", "bob"): ("name-taken", "a/b"),
     ("group", "add", "deck", "--manager", UNKNOWN): ("not-found", UNKNOWN),

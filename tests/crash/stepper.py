@@ -30,7 +30,9 @@ from seaway.errors import AlreadyThere
 from seaway.indexing.change import ask_for_documents
 from seaway.indexing.documents import REPODATA, REPODATA_GZ
 from seaway.moving.from_store import rebuild
+from seaway.packages import removal
 from seaway.packages.manifest_writer import write_changes
+from seaway.packages.removal import Act, Selection
 from seaway.packages.sweep import sweep
 from seaway.publishing.attest import Attesting
 from seaway.publishing.publish import publish
@@ -225,6 +227,11 @@ def _bring(channel: Channel, files: list[PackageFile]) -> None:
         channel.bring([file.write_to(Path(folder)) for file in files])
 
 
+def _delete_both(channel: Channel) -> None:
+    chosen = Selection(tuple(f"noarch/{file.name}" for file in (OLD, OTHER)))
+    removal.change(channel.seaway.house.removing, OPERATOR, channel.name, Act.DELETE, chosen)
+
+
 CHANGES: dict[str, Callable[[Channel], object]] = {
     "upload": lambda channel: channel.put(LATE),
     "upload of a new name to a new subdir": lambda channel: channel.put(
@@ -239,6 +246,7 @@ CHANGES: dict[str, Callable[[Channel], object]] = {
     "refused upload": lambda channel: _refused(channel, NEW),
     "yank": lambda channel: channel.yank(OLD),
     "delete": lambda channel: channel.delete(OLD),
+    "delete of two files": _delete_both,
     "build": lambda channel: channel.seaway.documents.build(_subdir_id(channel), REPODATA),
     "build of gzip": lambda channel: channel.seaway.documents.build(_subdir_id(channel), REPODATA_GZ),
     "logo": lambda channel: channel.seaway.house.logos.keep(OPERATOR, CHANNEL, pictures.png(colour=(1, 2, 3))),

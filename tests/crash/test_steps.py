@@ -181,6 +181,7 @@ STEPS = {
     "refused upload": ["put blob", "delete blob", "COMMIT"],
     "yank": ["UPDATE files SET", "UPDATE shards SET", "UPDATE subdirs SET", "INSERT INTO audit", "COMMIT"],
     "delete": ["UPDATE files SET", "UPDATE subdirs SET", "INSERT INTO audit", "COMMIT"],
+    "delete of two files": ["UPDATE files SET", "DELETE FROM attestations", "INSERT INTO audit", "COMMIT"],
     "build": ["put blob", "INSERT INTO documents", "COMMIT", "delete blob", "blob was deleted"],
     "logo": ["put blob", "blob was put", "look at blob", "DELETE FROM logos", "INSERT INTO logos", "COMMIT"],
     "sweep": ["list blobs", "delete blob", "blob was deleted", "DELETE FROM retired_shards", "COMMIT"],

@@ -72,29 +72,81 @@ def _unyanking(stage: Stage, _who: str) -> Iterable[Ask]:
     yield Ask(f"/api/v1/unyank/{stage.channel}/noarch/{stage.kept.name}")
 
 
-_ACT = "POST /channels/{channel}/packages/{package}/files/{subdir}/{file}/{act}"
+_ACT = "POST /channels/{channel}/packages/{package}/{act}"
 
 
-def _act(stage: Stage, act: str, file: PackageFile, content: bytes) -> Ask:
+def _act(stage: Stage, act: str, file: PackageFile, form: str = "&confirmed=yes") -> Ask:
     package = file.name.rsplit("-", 2)[0]
-    path = f"/channels/{stage.channel}/packages/{package}/files/noarch/{file.name}/{act}"
-    return Ask(path, content=content, headers={"Content-Type": "application/x-www-form-urlencoded"})
+    content = f"file=noarch/{file.name}{form}".encode()
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    return Ask(f"/channels/{stage.channel}/packages/{package}/{act}", content=content, headers=headers)
 
 
 @builds(_ACT)
 def _yanking_on_a_page(stage: Stage, _who: str) -> Iterable[Ask]:
     for act in ("yank", "unyank"):
-        yield _act(stage, act, stage.kept, b"confirmed=yes")
+        yield _act(stage, act, stage.kept)
 
 
 @builds(f"{_ACT} #delete")
 def _deleting_on_a_page(stage: Stage, _who: str) -> Iterable[Ask]:
-    yield _act(stage, "delete", stage.put(), b"confirmed=yes")
+    yield _act(stage, "delete", stage.put())
 
 
 @builds(f"{_ACT} #unconfirmed")
 def _asking_to_yank(stage: Stage, _who: str) -> Iterable[Ask]:
-    yield _act(stage, "yank", stage.kept, b"")
+    yield _act(stage, "yank", stage.kept, "")
+    yield _act(stage, "yank", stage.kept, "&what=package")
+
+
+@builds("POST /api/v1/channels/{channel}/files/yank", "POST /api/v1/channels/{channel}/files/unyank")
+def _changing_files(stage: Stage, _who: str) -> Iterable[Ask]:
+    """By name, and by the package."""
+    for act in ("yank", "unyank"):
+        path = f"/api/v1/channels/{stage.channel}/files/{act}"
+        yield Ask(path, json={"files": [f"noarch/{stage.kept.name}"]})
+        yield Ask(path, json={"package": stage.kept.name.rsplit("-", 2)[0], "version": "1.0"})
+
+
+@builds("POST /api/v1/channels/{channel}/files/delete")
+def _deleting_files(stage: Stage, _who: str) -> Iterable[Ask]:
+    files = [stage.put(), stage.put()]
+
+    def check(done: bool) -> None:
+        assert [stage.content_of(file) for file in files] == [None if done else file.content for file in files]
+
+    path = f"/api/v1/channels/{stage.channel}/files/delete"
+    yield Ask(path, json={"files": [f"noarch/{file.name}" for file in files]}, check=check)
+
+
+_CORRECTION = "/channels/{channel}/packages/{package}/files/{subdir}/{file}/correction"
+
+
+@builds(f"POST {_CORRECTION}", f"POST {_CORRECTION}/remove")
+def _correcting_on_a_page(stage: Stage, _who: str) -> Iterable[Ask]:
+    path = _CORRECTION.format(**stage.parameters)
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    content = f"license={stage.site.new_name('license')}&reason=wrong".encode()
+    yield Ask(path, content=content, headers=headers)
+    yield Ask(f"{path}/remove", content=b"", headers=headers)
+
+
+_CORRECTION_BY_API = "/api/v1/channels/{channel}/files/{subdir}/{file}/correction"
+_ISC = {"license": "ISC", "reason": "wrong"}
+
+
+@builds(f"PATCH {_CORRECTION_BY_API}")
+def _correcting(stage: Stage, _who: str) -> Iterable[Ask]:
+    path = _CORRECTION_BY_API.format(**{**stage.parameters, "file": stage.put().name})
+    yield Ask(path, json=_ISC)
+
+
+@builds(f"DELETE {_CORRECTION_BY_API}")
+def _restoring(stage: Stage, _who: str) -> Iterable[Ask]:
+    """The original of a file that the owner corrected."""
+    path = _CORRECTION_BY_API.format(**{**stage.parameters, "file": stage.put().name})
+    assert 200 == stage.http.patch(path, json=_ISC, headers=stage.signed("owner")).status_code
+    yield Ask(path)
 
 
 _TUS = {"Tus-Resumable": "1.0.0"}

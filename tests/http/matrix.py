@@ -16,6 +16,11 @@ POST /api/v1/upload/{channel:path} #over-another's        401       403/404   40
 DELETE /api/v1/delete/{path:path}                         401       403/404   403       403       200       200       403       403       200       403/404   401
 POST /api/v1/yank/{path:path}                             401       403/404   403       200       200       403       403       200       200       403/404   401
 POST /api/v1/unyank/{path:path}                           401       403/404   403       200       200       403       403       200       200       403/404   401
+POST /api/v1/channels/{channel}/files/yank                401       403/404   403       200       200       403       403       200       200       403/404   401
+POST /api/v1/channels/{channel}/files/unyank              401       403/404   403       200       200       403       403       200       200       403/404   401
+POST /api/v1/channels/{channel}/files/delete              401       403/404   403       403       200       200       403       403       200       403/404   401
+PATCH /api/v1/channels/{channel}/files/{subdir}/{file}/correction 401 403/404 403     403       200       200       403       403       403       403/404   401
+DELETE /api/v1/channels/{channel}/files/{subdir}/{file}/correction 401 403/404 403    403       204       204       403       403       403       403/404   401
 
 Called by the pages and by tus clients; an upload is there for the user who began it, here the owner
 OPTIONS /api/v1/uploads                                   204       204       204       204       204       204       204       204       204       204       204
@@ -77,9 +82,9 @@ GET /channels                                             200       200       20
 HEAD /channels                                            200       200       200       200       200       200       200       200       200       200       401
 GET /search                                               200       200       200       200       200       200       200       200       200       200       401
 HEAD /search                                              200       200       200       200       200       200       200       200       200       200       401
-POST /channels/{channel}/packages/{package}/files/{subdir}/{file}/{act} 401       403/404   403       303       303       403       403       303       303       403/404   401
-POST /channels/{channel}/packages/{package}/files/{subdir}/{file}/{act} #delete 401       403/404   403       403       303       303       403       403       303       403/404   401
-POST /channels/{channel}/packages/{package}/files/{subdir}/{file}/{act} #unconfirmed 401       403/404   403       200       200       403       403       200       200       403/404   401
+POST /channels/{channel}/packages/{package}/{act}        401       403/404   403       303       303       403       403       303       303       403/404   401
+POST /channels/{channel}/packages/{package}/{act} #delete 401       403/404   403       403       303       303       403       403       303       403/404   401
+POST /channels/{channel}/packages/{package}/{act} #unconfirmed 401       403/404   403       200       200       403       403       200       200       403/404   401
 GET /robots.txt                                           200       200       200       200       200       200       200       200       200       200       200
 HEAD /robots.txt                                          200       200       200       200       200       200       200       200       200       200       200
 GET /favicon.ico                                          302       302       302       302       302       302       302       302       302       302       302
@@ -200,6 +205,10 @@ POST /account/groups/{group}/delete                       401       403       40
 
 The settings of channels, which no key opens
 GET /channels/new                                         401       403       403       403       403       403       403       403       403       403       401
+GET /channels/{channel}/packages/{package}/files/{subdir}/{file}/correction 401 403 403 403 403 403 403 403 403 403 401
+HEAD /channels/{channel}/packages/{package}/files/{subdir}/{file}/correction 401 403 403 403 403 403 403 403 403 403 401
+POST /channels/{channel}/packages/{package}/files/{subdir}/{file}/correction 401 403 403 403 403 403 403 403 403 403 401
+POST /channels/{channel}/packages/{package}/files/{subdir}/{file}/correction/remove 401 403 403 403 403 403 403 403 403 403 401
 HEAD /channels/new                                        401       403       403       403       403       403       403       403       403       403       401
 GET /channels/new/free                                    401       403       403       403       403       403       403       403       403       403       401
 HEAD /channels/new/free                                   401       403       403       403       403       403       403       403       403       403       401
@@ -483,6 +492,9 @@ POST /channels/{channel}/settings/publishers/rules        403/404   403       40
 POST /channels/{channel}/settings/publishers/rules #restrict 403/404 403      403       303       303       403
 POST /channels/{channel}/settings/danger/offer            403/404   403       403       303       303       403
 POST /channels/{channel}/settings/danger/delete           403/404   403       403       303       303       403
+GET /channels/{channel}/packages/{package}/files/{subdir}/{file}/correction 403/404 403 403 200 200 200
+POST /channels/{channel}/packages/{package}/files/{subdir}/{file}/correction 403/404 403 403 303 303 303
+POST /channels/{channel}/packages/{package}/files/{subdir}/{file}/correction/remove 403/404 403 403 303 303 303
 
 The site
 GET /api/v1/users                                         403       403       403       403       200       403

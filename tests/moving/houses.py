@@ -25,6 +25,7 @@ from seaway.moving.backup import Target as BackupTarget
 from seaway.moving.content import CHUNK_BYTES
 from seaway.moving.restore import Source, restore
 from seaway.moving.rows import by_key
+from seaway.packages import corrections
 from seaway.server.app import create_app
 from seaway.server.wiring import Seaway
 from seaway.storage import keys
@@ -68,7 +69,9 @@ def furnish(seaway: Seaway) -> str:
     tools.yank(conda(index_json("yanked")))
     tools.delete(conda(index_json("deleted")))
     tools.put(conda(index_json("replaced"), files={"share/x": b"other"}), force=True)
-    _attest(seaway, conda(index_json("attested")))
+    attested = conda(index_json("attested"))
+    _attest(seaway, attested)
+    corrections.correct(seaway.house.removing, OPERATOR, PUBLIC, "noarch", attested.name, {"license": "ISC"}, "wrong")
     seaway.house.logos.keep(OPERATOR, PRIVATE, pictures.png())
     tools.read("noarch", "repodata.json")
     Channel(seaway, people.channel("gone")).remove()  # the highest id, not to be given out again

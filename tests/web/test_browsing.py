@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from html import unescape
 from html.parser import HTMLParser
+from typing import Any
 from xml.etree import ElementTree
 
 import httpx
@@ -279,32 +280,109 @@ def test_what_is_private_is_on_no_page(site: Site, http: httpx.Client) -> None:
 
 
 def test_a_file_is_yanked_and_deleted_by_its_page(site: Site, http: httpx.Client) -> None:
-    """Each button asks once more, the form holds the token, and only who may has buttons."""
+    """Each button asks for confirmation, the form holds the token, and only callers who may act see buttons."""
     channel = site.new_channel()
     file = conda(index_json("lib"))
     publish(site, http, channel, file)
-    here = f"/channels/{channel}/packages/lib/files/noarch/{file.name}"
-    assert f"{here}/yank" not in shown(http, here)
-    with site.people.seaway.database.read() as tx:
-        owner = channels.get(tx, channel).owner
-    with signed_in(site, owner) as browser:
-        token = re.search(r'name="csrf_token" value="([^"]+)"', shown(browser, here))
-        assert token
-        fields = {"csrf_token": token[1]}
-        assert 403 == browser.post(f"{here}/yank", data={"confirmed": "yes"}).status_code
-        asked = browser.post(f"{here}/yank", data=fields)
-        assert "Yank this file?" in asked.text
-        assert (
-            303
-            == browser.post(f"{here}/yank", data={**fields, "confirmed": "yes", "reason": "<b>leak</b>"}).status_code
-        )
-        assert f"{here}/unyank" in shown(browser, here)
+    package = f"/channels/{channel}/packages/lib"
+    here = f"{package}/files/noarch/{file.name}"
+    assert f"{package}/yank" not in shown(http, here) + shown(http, package)
+    with signed_in(site, owner_of(site, channel)) as browser:
+        fields = {**token_of(shown(browser, here)), "file": f"noarch/{file.name}"}
+        assert 403 == browser.post(f"{package}/yank", data={"confirmed": "yes", "file": fields["file"]}).status_code
+        assert "Yank this file?" in browser.post(f"{package}/yank", data=fields).text
+        long = browser.post(f"{package}/yank", data={**fields, "confirmed": "yes", "reason": "x" * 501})
+        assert (400, True) == (long.status_code, "longer than 500 characters" in long.text)
+        done = browser.post(f"{package}/yank", data={**fields, "confirmed": "yes", "reason": "<b>leak</b>"})
+        assert (303, f"{here}?done=yank&count=1") == (done.status_code, done.headers["location"])
+        assert "The file was yanked." in shown(browser, done.headers["location"])
+        assert "was yanked" not in shown(http, done.headers["location"])
+        assert f"{package}/unyank" in shown(browser, here)
         assert "Reason: &lt;b&gt;leak&lt;/b&gt;" in shown(http, here)
         assert "all yanked" in shown(http, f"/channels/{channel}")
-        done = browser.post(f"{here}/delete", data={**fields, "confirmed": "yes"})
-        assert f"/channels/{channel}/packages/lib" == done.headers["location"]
-        assert 404 == browser.post(f"{here}/burn", data=fields).status_code
+        done = browser.post(f"{package}/delete", data={**fields, "confirmed": "yes"})
+        assert f"/channels/{channel}?done=delete&count=1" == done.headers["location"]
+        assert "The file was deleted." in shown(browser, done.headers["location"])
+        assert 404 == browser.post(f"{package}/burn", data=fields).status_code
     shown(http, here, 404)
+
+
+def test_files_a_version_and_a_package_are_changed_by_the_page_of_the_package(site: Site, http: httpx.Client) -> None:
+    """The page that confirms lists every file, and the next one says how many changed."""
+    channel = site.new_channel()
+    builds = [conda(index_json("lib", "1.0", build=f"h1_{number}", build_number=number)) for number in range(3)]
+    publish(site, http, channel, *builds, conda(index_json("lib", "2.0")))
+    package = f"/channels/{channel}/packages/lib"
+    places = [f"noarch/{file.name}" for file in builds]
+    with signed_in(site, owner_of(site, channel)) as browser:
+        fields = token_of(shown(browser, package))
+
+        def asked(act: str, **chosen: Any) -> list[str]:
+            text = browser.post(f"{package}/{act}", data={**fields, **chosen}).text
+            return sorted(set(re.findall(r"noarch/lib-[\w.-]+\.conda", text)))
+
+        def told(act: str, **chosen: Any) -> str:
+            answer = browser.post(f"{package}/{act}", data={**fields, **chosen, "confirmed": "yes"})
+            found = re.search(
+                r'class="notice good" role="status">.*?<div> *([^<]+)',
+                shown(browser, answer.headers["location"]),
+                re.DOTALL,
+            )
+            assert found
+            return found[1]
+
+        assert 400 == browser.post(f"{package}/yank", data={**fields, "what": "files"}).status_code
+        assert places[:2] == asked("yank", what="files", file=places[:2])
+        assert places == asked("yank", what="version", version="1.0")
+        assert [*places, "noarch/lib-2.0-h1_0.conda"] == asked("delete", what="package")
+        assert "2 files were yanked." == told("yank", what="files", file=places[:2])
+        assert "The file was yanked." == told("yank", what="version", version="1.0")
+        assert "Nothing changed." == told("yank", what="version", version="1.0")
+        assert "4 files were deleted." == told("delete", what="package")
+    shown(http, package, 404)
+
+
+def test_metadata_is_corrected_and_restored_by_the_page_of_the_file(site: Site, http: httpx.Client) -> None:
+    """A refused value stays in the form; the page of the file shows the original, the correction and the reason."""
+    channel = site.new_channel()
+    file = conda(index_json("lib", depends=["a", "b >=1"]))
+    publish(site, http, channel, file)
+    here = f"/channels/{channel}/packages/lib/files/noarch/{file.name}"
+    assert f"{here}/correction" not in shown(http, here)
+    with signed_in(site, owner_of(site, channel)) as browser:
+        form = shown(browser, f"{here}/correction")
+        assert ">a\nb &gt;=1</textarea>" in form
+        fields = {
+            **token_of(form),
+            "depends": "a <2\r\nb >=1\r\n",
+            "constrains": "",
+            "license": "MIT",
+            "track_features": "",
+        }
+        wrong = browser.post(f"{here}/correction", data={**fields, "depends": "a >=>", "reason": "pin"})
+        assert (422, True) == (wrong.status_code, "a &gt;=&gt;</textarea>" in wrong.text)
+        assert 400 == browser.post(f"{here}/correction", data=fields).status_code
+        done = browser.post(f"{here}/correction", data={**fields, "reason": "<b>pin</b>"})
+        assert (303, f"{here}?done=correct&count=1") == (done.status_code, done.headers["location"])
+        page = shown(browser, done.headers["location"])
+        assert "The file was corrected." in page
+        assert "<del>a, b &gt;=1</del><br><ins>a &lt;2, b &gt;=1</ins>" in page
+        assert "&lt;b&gt;pin&lt;/b&gt;" in shown(http, here)
+        assert "correction/remove" not in shown(http, here)
+        assert 303 == browser.post(f"{here}/correction/remove", data=fields).status_code
+        assert "The metadata was corrected" not in shown(browser, here)
+
+
+def owner_of(site: Site, channel: str) -> str:
+    with site.people.seaway.database.read() as tx:
+        return channels.get(tx, channel).owner
+
+
+def token_of(page: str) -> dict[str, str]:
+    """The field by which a form proves that it came from its page."""
+    token = re.search(r'name="csrf_token" value="([^"]+)"', page)
+    assert token
+    return {"csrf_token": token[1]}
 
 
 def test_pages_ask_no_more_of_many_packages_than_of_few(site: Site, http: httpx.Client) -> None:

@@ -30,6 +30,7 @@ PAGES = (
     "/", "/search?q=lib", "/channels", "/channels?q=c", "/channels/new", HERE, f"{HERE}?q=lib", f"{HERE}?sort=updated",
     f"{HERE}?sort=downloads&subdir=noarch", f"{HERE}/feed.atom", f"{HERE}/packages/lib",
     f"{HERE}/packages/lib?version=1.0&of=1.0&days=365&versions=all", FILE, f"{FILE}?against=noarch/lib-2.0-h1_0.conda",
+    f"{FILE}/correction",
     f"{HERE}/settings", f"{HERE}/settings/members", f"{HERE}/settings/publishers", f"{HERE}/settings/upload",
     f"{HERE}/settings/log",
     f"{HERE}/settings/keys", f"{HERE}/settings/danger", "/account", "/account/people?who=u", "/account/offers",

@@ -76,6 +76,8 @@ class Event(Enum):
     FILE_YANKED = "file.yanked"
     FILE_UNYANKED = "file.unyanked"
     FILE_DELETED = "file.deleted"
+    FILE_CORRECTED = "file.corrected"
+    FILE_CORRECTION_REMOVED = "file.correction-removed"
     FILE_REBUILT = "file.rebuilt"
     ISSUER_ADDED = "issuer.added"
     ISSUER_CHANGED = "issuer.changed"

@@ -1,7 +1,7 @@
 """
 Who may do what in a channel: the table.
 
-                    read, see members,  upload, yank  delete, overwrite         manage, admit, restrict,
+                    read, see members,  upload, yank  delete, overwrite         manage, correct, admit, restrict,
                     leave                                                       transfer, remove
     Viewer          yes
     Contributor     yes                 yes           files that they uploaded
@@ -49,6 +49,7 @@ class Action(Enum):
     DELETE = "delete", "delete files of", Mode.READ_WRITE_DELETE
     OVERWRITE = "overwrite", "overwrite files of", Mode.READ_WRITE_DELETE
     MANAGE = "manage", "see and change the settings of", Mode.MANAGE  # the ordinary ones; its log too
+    CORRECT = "correct", "correct the metadata of files of", Mode.MANAGE
     ADMIT = "admit", "change members and publishers of", Mode.MANAGE, Proof.FRESH
     RESTRICT = "restrict", "change who may read or upload to", Mode.MANAGE, Proof.FRESH_PERSON
     LEAVE = "leave", "leave", Mode.MANAGE

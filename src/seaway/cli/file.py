@@ -1,54 +1,137 @@
-"""`seaway file ...`: yank and unyank files of a channel, from beside the data."""
+"""`seaway file ...`: yank, unyank, delete and correct files of a channel, from beside the data."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from seaway.cli.context import JsonOption, show
-from seaway.errors import Malformed
 
-app = typer.Typer(help="Yank and unyank files.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from seaway.packages.removal import Act, Selection
+
+app = typer.Typer(help="Yank, unyank, delete and correct files.", no_args_is_help=True)
 
 _Channel = Annotated[str, typer.Argument(metavar="CHANNEL")]
+_Files = Annotated[list[str] | None, typer.Argument(metavar="SUBDIR/FILE...", help="Files, or use --package.")]
 _File = Annotated[str, typer.Argument(metavar="SUBDIR/FILE")]
+_Package = Annotated[str, typer.Option(help="All files of this package.")]
+_Version = Annotated[str, typer.Option(help="Only those of this version.")]
+_Subdir = Annotated[str, typer.Option(help="Only those of this platform.")]
 
 
 @app.command()
 def yank(
     context: typer.Context,
     channel: _Channel,
-    file: _File,
-    reason: Annotated[str, typer.Option(help="Why; shown on the page of the file.")] = "",
+    files: _Files = None,
+    package: _Package = "",
+    version: _Version = "",
+    subdir: _Subdir = "",
+    reason: Annotated[str, typer.Option(help="Why; shown on the pages of the files.")] = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Take a file out of what solvers choose from; it stays downloadable."""
-    from seaway.accounts.principal import OPERATOR
-    from seaway.packages import removal
+    """Take files out of what solvers choose from; they stay downloadable."""
+    from seaway.packages.removal import Act
 
-    subdir, file_name = _split(file)
-    with context.obj.house() as seaway:
-        revision = removal.yank(seaway.house.removing, OPERATOR, channel, subdir, file_name, reason=reason)
-    value = {"channel": channel, "file": file, "state": "yanked", "reason": reason or None, "revision": revision}
-    show(value, as_json, f"{channel}/{file} was yanked, revision {revision}.")
+    _change(context, channel, Act.YANK, _selected(files, package, version, subdir), as_json, reason)
 
 
 @app.command()
-def unyank(context: typer.Context, channel: _Channel, file: _File, as_json: JsonOption = False) -> None:
-    """Let solvers choose a yanked file again."""
+def unyank(
+    context: typer.Context,
+    channel: _Channel,
+    files: _Files = None,
+    package: _Package = "",
+    version: _Version = "",
+    subdir: _Subdir = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Let solvers choose yanked files again."""
+    from seaway.packages.removal import Act
+
+    _change(context, channel, Act.UNYANK, _selected(files, package, version, subdir), as_json)
+
+
+@app.command()
+def delete(
+    context: typer.Context,
+    channel: _Channel,
+    files: _Files = None,
+    package: _Package = "",
+    version: _Version = "",
+    subdir: _Subdir = "",
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Delete files; this cannot be undone."""
+    from seaway.packages.removal import Act
+
+    selection = _selected(files, package, version, subdir)
+    if not yes and typer.prompt(f"Type the name of the channel to delete {selection} from {channel}") != channel:
+        raise typer.BadParameter("the name does not match; nothing was deleted")
+    _change(context, channel, Act.DELETE, selection, as_json)
+
+
+@app.command()
+def correct(
+    context: typer.Context,
+    channel: _Channel,
+    file: _File,
+    reason: Annotated[str, typer.Option(help="Why; shown on the page of the file.")],
+    depends: Annotated[list[str] | None, typer.Option(help="A match spec of depends; give all of them.")] = None,
+    constrains: Annotated[list[str] | None, typer.Option(help="A match spec of constrains; give all of them.")] = None,
+    license_: Annotated[str | None, typer.Option("--license", help="The license.")] = None,
+    track_features: Annotated[str | None, typer.Option(help="The tracked features.")] = None,
+    clear: Annotated[list[str] | None, typer.Option(help="A field to empty.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Correct what repodata says of a file; fields that are not named stay as they are."""
+    from seaway.accounts.principal import OPERATOR
+    from seaway.packages import corrections
+
+    given = {"depends": depends, "constrains": constrains, "license": license_, "track_features": track_features}
+    changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None and value != []}
+    changes |= {name: [] if name in ("depends", "constrains") else "" for name in clear or []}
+    subdir, _, file_name = file.partition("/")
+    with context.obj.house() as seaway:
+        done = corrections.correct(seaway.house.removing, OPERATOR, channel, subdir, file_name, changes, reason)
+    value = {"channel": channel, "file": file, "fields": changes, "reason": reason, "revision": done.revision}
+    said = [f"{channel}/{file} is corrected, revision {done.revision}.", *done.warnings]
+    show({**value, "warnings": list(done.warnings)}, as_json, "\n".join(said))
+
+
+@app.command()
+def restore(context: typer.Context, channel: _Channel, file: _File, as_json: JsonOption = False) -> None:
+    """Put the original metadata of a corrected file back."""
+    from seaway.accounts.principal import OPERATOR
+    from seaway.packages import corrections
+
+    subdir, _, file_name = file.partition("/")
+    with context.obj.house() as seaway:
+        revision = corrections.restore(seaway.house.removing, OPERATOR, channel, subdir, file_name)
+    value = {"channel": channel, "file": file, "revision": revision}
+    show(value, as_json, f"{channel}/{file} has its original metadata, revision {revision}.")
+
+
+def _selected(files: list[str] | None, package: str, version: str, subdir: str) -> Selection:
+    from seaway.packages.removal import select_files
+
+    return select_files(files=files or [], package=package, version=version, subdir=subdir)
+
+
+def _change(
+    context: typer.Context, channel: str, act: Act, selection: Selection, as_json: bool, reason: str = ""
+) -> None:
     from seaway.accounts.principal import OPERATOR
     from seaway.packages import removal
 
-    subdir, file_name = _split(file)
     with context.obj.house() as seaway:
-        revision = removal.unyank(seaway.house.removing, OPERATOR, channel, subdir, file_name)
-    value = {"channel": channel, "file": file, "state": "listed", "revision": revision}
-    show(value, as_json, f"{channel}/{file} is listed again, revision {revision}.")
-
-
-def _split(file: str) -> tuple[str, str]:
-    subdir, slash, file_name = file.partition("/")
-    if not slash:
-        raise Malformed(f"{file!r} is not SUBDIR/FILE.", "Write noarch/demo-1.0-0.conda, for example.")
-    return subdir, file_name
+        done = removal.change(seaway.house.removing, OPERATOR, channel, act, selection, reason=reason)
+    state = act.state.value
+    value = {"channel": channel, "files": list(done.files), "state": state, "unchanged": done.unchanged}
+    if act is removal.Act.YANK:
+        value["reason"] = reason or None
+    count = f"{len(done.files):,} file{'' if len(done.files) == 1 else 's'}"
+    show({**value, "revisions": done.revisions}, as_json, f"{channel}: {selection}: {count} {state}.")

@@ -8,7 +8,7 @@ field agrees on: a missing `depends` is an empty list, and fields that are null 
 
 import re
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any, Literal, NoReturn
 
 import msgspec
@@ -101,6 +101,18 @@ def _first_text(value: object) -> str:
     """The text, or the first of a list of them, as recipes with many addresses have it; nothing for anything else."""
     values = value if isinstance(value, list) else [value]
     return next((one for one in values if isinstance(one, str) and one), "")
+
+
+def checked_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values of `depends`, `constrains`, `license` or `track_features` that pass the checks of index.json."""
+    values = dict(fields)
+    for key in _SPEC_FIELDS:
+        if key in values:
+            _check_texts(values[key], key)
+    if "license" in values:
+        _check_text(values["license"], "license")
+    _check_features(values)
+    return values
 
 
 def has_controls(text: str) -> bool:

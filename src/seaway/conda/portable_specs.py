@@ -9,6 +9,7 @@ the syntax that conda 26.7, mamba 2.8 and rattler 0.28 read alike: a spec outsid
 
 import functools
 import re
+from collections.abc import Sequence
 
 from seaway.conda import filename
 
@@ -39,6 +40,21 @@ _STATED_AS = {
     "version": re.compile(_CLAUSES),
     "build_number": re.compile(r"(?:>=|<=|!=|[<>=])?[0-9]+"),
 }
+
+
+_MOST_WARNED = 3
+
+
+def warnings(unportable: Sequence[str]) -> tuple[str, ...]:
+    """Return the warning about entries that are not portable, each with its field; none without such entries."""
+    if not unportable:
+        return ()
+    shown = ", ".join(unportable[:_MOST_WARNED]) + (", and others" if len(unportable) > _MOST_WARNED else "")
+    warning = (
+        f"conda or mamba cannot read these match specs as rattler does: {shown}. "
+        "Write them as name version build, without parentheses, and without spaces around | or before a comma."
+    )
+    return (warning,)
 
 
 @functools.lru_cache(maxsize=16_384)

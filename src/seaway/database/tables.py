@@ -435,6 +435,7 @@ files = Table(
     Column("uploaded_as", Text, nullable=False),  # who it was, in words, for as long as the row lives
     Column("record", LargeBinary, nullable=False),
     Column("about", LargeBinary, nullable=False),
+    Column("correction", LargeBinary),  # JSON: corrected fields of `record`, their original values, reason, who, when
     UniqueConstraint("subdir_id", "file_name"),
     Index("ix_files_subdir_id_package_id", "subdir_id", "package_id"),
     Index("ix_files_sha256", "sha256"),

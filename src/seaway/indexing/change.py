@@ -43,17 +43,18 @@ def touch_names(
     whole_document_limit: int,
     *,
     grown: int = 0,
+    steps: int | None = None,
 ) -> int:
     """
     Bring the index of names in line with files of theirs that just changed; the new revision, one for each file.
 
-    `grown` are the bytes that the subdir holds more than before.
+    `grown` are the bytes that the subdir holds more than before, `steps` the number of revisions if it is another.
     """
     stored = _read(tx, subdir.id, changes)
     indexes = {
         name: _changed(tx, subdir.id, name, stored.get(name), files_of_name) for name, files_of_name in changes.items()
     }
-    steps = sum(map(len, changes.values()))
+    steps = sum(map(len, changes.values())) if steps is None else steps
     return _switch(tx, subdir, stored, indexes, steps, now_ms, whole_document_limit, grown)
 
 

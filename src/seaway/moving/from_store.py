@@ -525,6 +525,7 @@ def _file_row(place: ManifestPlace, file: FileEntry) -> dict[str, Any]:
         "uploaded_as": file.uploaded_as,
         "record": file.record,
         "about": file.about,
+        "correction": file.correction,
     }
 
 

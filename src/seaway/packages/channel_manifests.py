@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from seaway.channels.channels import MAX_DESCRIPTION, Attestations, is_possible_name
-from seaway.conda import filename, zstd
+from seaway.conda import corrections, filename, zstd
 from seaway.conda.record import Section
 from seaway.conda.refusals import Refused
 from seaway.conda.shards import to_shard_record
@@ -67,6 +67,7 @@ class FileEntry(Struct, frozen=True, forbid_unknown_fields=True):
     about: bytes
     attestations: list[AttestationEntry]
     yank_reason: _Text = ""
+    correction: bytes | None = None
 
     @property
     def is_there(self) -> bool:
@@ -197,6 +198,7 @@ def _wrong_in(manifest: NameManifest, file: FileEntry) -> str | None:
             not isinstance(about.get("summary", ""), str)
         )
         msgspec.convert(about.get(WARNINGS, []), list[str])
+        corrections.decode(file.correction)
     except (msgspec.MsgspecError, KeyError, ValueError, OverflowError, RecursionError):
         return f"the record of {file.file_name} cannot be read"
     return f"{file.file_name}: {problems[0]}" if problems else None

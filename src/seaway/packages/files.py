@@ -9,7 +9,8 @@ import msgspec
 from sqlalchemy import Row, Select, func, select
 
 from seaway.clock import DAY_MS
-from seaway.conda import filename, version
+from seaway.conda import corrections, filename, version
+from seaway.conda.corrections import Correction
 from seaway.database.engine import Tx
 from seaway.database.tables import downloads, files, packages, subdirs, users
 from seaway.errors import NotFound
@@ -62,6 +63,7 @@ class File:
     record: Mapping[str, Any]  # as repodata has it
     about: Mapping[str, Any]
     downloads: int
+    correction: Correction | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,13 +95,19 @@ def get(tx: Tx, channel_id: int, subdir: str, file_name: str) -> File:
     count = select(func.coalesce(func.sum(downloads.c.count), 0)).where(downloads.c.file_id == files.c.id)
     row = tx.execute(
         _summaries(channel_id)
-        .add_columns(files.c.record, count.scalar_subquery().label("downloads"))
+        .add_columns(files.c.record, files.c.correction, count.scalar_subquery().label("downloads"))
         .where(subdirs.c.name == subdir, files.c.file_name == file_name)
     ).one_or_none()
     if row is None:
         raise NotFound("There is no such file in the channel.", "Check its subdir and its name.")
     # PostgreSQL adds large integers up to a decimal.
-    return File(_summary(row), msgspec.json.decode(row.record), _about(row), int(row.downloads))
+    return File(
+        _summary(row),
+        msgspec.json.decode(row.record),
+        _about(row),
+        int(row.downloads),
+        corrections.decode(row.correction),
+    )
 
 
 def describe(tx: Tx, channel_id: int, package: str) -> Package:

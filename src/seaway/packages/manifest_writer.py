@@ -503,6 +503,7 @@ _FILES = select(
     files.c.yank_reason,
     raw(files.c.record).label("record"),
     raw(files.c.about).label("about"),
+    raw(files.c.correction).label("correction"),
 )
 _ATTESTATIONS = (
     select(
@@ -542,6 +543,7 @@ def _file_entries(tx: Tx, subdir_id: int, package_ids: Sequence[int]) -> dict[in
                 about=row.about,
                 attestations=sidecars.get(row.file_name, []),
                 yank_reason=row.yank_reason,
+                correction=row.correction,
             )
         )
     return entries

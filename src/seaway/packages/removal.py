@@ -1,5 +1,5 @@
 """
-Delete and yank.
+Yank, unyank and delete files: some by name, those of a version, or those of a whole package.
 
 1. A yanked file is in `removed`, solvers do not choose it, and it stays downloadable: lock files go on working.
    Unyanked, it is what it was, with the time at which it was first indexed. The reason that was given for a yank is
@@ -7,31 +7,41 @@ Delete and yank.
 2. A deleted file leaves no trace in any document; its name can be used again only with the right to overwrite.
    Its bytes go with the sweep; a download that has begun ends well.
 3. Both work on a full disk, as long as the reserve lasts (`storage.reserve`).
+4. All chosen files change in one transaction, or none does: when the caller may not change one of them, or one is not
+   there, nothing changes and the refusal names it. Readers of a subdir see one new revision; there is one audit line.
+5. The number of statements grows with the number of files by batches only, and `MAX_FILES` bounds both.
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from functools import partial
+from typing import Any, TypeVar
 
-from sqlalchemy import select, update
+from sqlalchemy import Select, select, update
 
 from seaway import audit
 from seaway.accounts.principal import Principal
 from seaway.audit import Event
 from seaway.channels import channels, permissions
+from seaway.channels.permissions import Access, Verdict
 from seaway.channels.roles import Action
 from seaway.clock import Clock
-from seaway.conda import filename
 from seaway.conda.record import Section
 from seaway.database.engine import Database, Tx
-from seaway.database.rows import AnyRow
-from seaway.database.tables import files
-from seaway.errors import Malformed, NotFound
+from seaway.database.rows import from_row
+from seaway.database.tables import files, packages, subdirs
+from seaway.errors import Conflict, Malformed, NotAllowed, NotFound
 from seaway.indexing.change import touch_names
-from seaway.indexing.rows import FileRecord, State, Subdir, find_subdir
+from seaway.indexing.rows import FileRecord, State, find_subdir
 from seaway.storage.reserve import Reserve
 from seaway.trust import sidecars
 
+MAX_FILES = 10_000
 MAX_REASON = 500
+_ROWS_AT_ONCE = 500
+_NAMES_IN_A_REFUSAL = 3
+_NAMES_IN_A_LINE = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +54,91 @@ class Removing:
     reserve: Reserve
 
 
-def delete(house: Removing, by: Principal, channel: str, subdir: str, file_name: str) -> int:
-    """Take a file away for good; the new revision of its subdir."""
-    return _change(house, by, channel, subdir, file_name, Action.DELETE, State.DELETED, Event.FILE_DELETED)
+class Act(Enum):
+    """What can be done to files: the permission that it needs, the state that it leads to, its audit event."""
+
+    action: Action
+    state: State
+    event: Event
+
+    YANK = "yank", Action.YANK, State.YANKED, Event.FILE_YANKED
+    UNYANK = "unyank", Action.YANK, State.LISTED, Event.FILE_UNYANKED
+    DELETE = "delete", Action.DELETE, State.DELETED, Event.FILE_DELETED
+
+    def __new__(cls, value: str, action: Action, state: State, event: Event) -> "Act":
+        member = object.__new__(cls)
+        member._value_ = value
+        member.action, member.state, member.event = action, state, event
+        return member
 
 
-def yank(house: Removing, by: Principal, channel: str, subdir: str, file_name: str, *, reason: str = "") -> int:
-    """Take a file out of what solvers choose from; a file that is yanked already stays so, and may get another reason."""
-    reason = checked_reason(reason)
-    return _change(house, by, channel, subdir, file_name, Action.YANK, State.YANKED, Event.FILE_YANKED, reason)
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which files of a channel: named as SUBDIR/FILE, or those of a package, of one version and subdir if stated."""
+
+    files: tuple[str, ...] = ()
+    package: str = ""
+    version: str = ""
+    subdir: str = ""
+
+    def __str__(self) -> str:
+        if self.files:
+            return self.files[0] if len(self.files) == 1 else f"{len(self.files):,} files"
+        return " ".join(filter(None, (self.package, self.version, self.subdir and f"for {self.subdir}")))
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """Result of an act: the files that changed, how many were so already, and the revision of each subdir."""
+
+    files: tuple[str, ...]
+    unchanged: int
+    revisions: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenFile:
+    """A file that an act would change, or that is in the wanted state already."""
+
+    place: str  # SUBDIR/FILE
+    size: int
+    state: State
+
+
+@dataclass(frozen=True, slots=True)
+class _FileRow:
+    """A file as the transaction sees it, with the columns of `_ROWS`."""
+
+    id: int
+    file_name: str
+    state: str
+    yank_reason: str
+    section: str
+    indexed_at: int
+    record: bytes
+    uploaded_by: int | None
+    sha256: bytes
+    size: int
+    subdir: str
+    package: str
+
+    @property
+    def place(self) -> str:
+        return f"{self.subdir}/{self.file_name}"
+
+
+def select_files(
+    *, files: Sequence[str] = (), package: str | None = None, version: str | None = None, subdir: str | None = None
+) -> Selection:
+    """Return the selection that these values state; `Malformed` when they state none, or two."""
+    if bool(files) == bool(package):
+        raise Malformed("Either files or a package must be chosen.", "Name files as SUBDIR/FILE, or one package.")
+    if files and (version or subdir):
+        raise Malformed("A version or a platform narrows a package, not a list of files.", "Leave one of them out.")
+    for place in files:
+        if place.count("/") != 1:
+            raise Malformed(f"{place[:250]!a} is not SUBDIR/FILE.", "Write noarch/demo-1.0-0.conda, for example.")
+    return Selection(tuple(dict.fromkeys(files)), package or "", version or "", subdir or "")
 
 
 def checked_reason(reason: str) -> str:
@@ -65,73 +151,202 @@ def checked_reason(reason: str) -> str:
     return line
 
 
+def change(
+    house: Removing, by: Principal, channel: str, act: Act, selection: Selection, *, reason: str = ""
+) -> Changed:
+    """
+    Yank, unyank or delete the chosen files, all or none.
+
+    A reason is for a yank only. Files that are yanked already stay so, and get the reason if there is one.
+    """
+    reason = checked_reason(reason)
+    if reason and act is not Act.YANK:
+        raise Malformed("A reason can be given for a yank only.", "Leave it out.")
+    return house.reserve.with_room(partial(_change, house, by, channel, act, selection, reason))
+
+
+def preview(tx: Tx, by: Principal, channel: str, act: Act, selection: Selection) -> list[ChosenFile]:
+    """Return the files that an act would concern; what would refuse the act is refused here too."""
+    _, rows = _choose(tx, by, channel, act, selection)
+    return [ChosenFile(row.place, row.size, State(row.state)) for row in rows]
+
+
+def delete(house: Removing, by: Principal, channel: str, subdir: str, file_name: str) -> int:
+    """Delete one file; return the revision of its subdir."""
+    return change(house, by, channel, Act.DELETE, _one(subdir, file_name)).revisions[subdir]
+
+
+def yank(house: Removing, by: Principal, channel: str, subdir: str, file_name: str, *, reason: str = "") -> int:
+    """Yank one file; return the revision of its subdir."""
+    return change(house, by, channel, Act.YANK, _one(subdir, file_name), reason=reason).revisions[subdir]
+
+
 def unyank(house: Removing, by: Principal, channel: str, subdir: str, file_name: str) -> int:
-    """Let solvers choose a yanked file again; a file that is listed already stays so."""
-    return _change(house, by, channel, subdir, file_name, Action.YANK, State.LISTED, Event.FILE_UNYANKED)
+    """Unyank one file; return the revision of its subdir."""
+    return change(house, by, channel, Act.UNYANK, _one(subdir, file_name)).revisions[subdir]
 
 
-def _change(
-    house: Removing,
-    by: Principal,
-    channel: str,
-    subdir: str,
-    file_name: str,
-    action: Action,
-    state: State,
-    event: Event,
-    reason: str = "",
-) -> int:
-    change = partial(_change_once, house, by, channel, subdir, file_name, action, state, event, reason)
-    return house.reserve.with_room(change)
+def _one(subdir: str, file_name: str) -> Selection:
+    return Selection((f"{subdir}/{file_name}",))
 
 
-def _change_once(
-    house: Removing,
-    by: Principal,
-    channel: str,
-    subdir: str,
-    file_name: str,
-    action: Action,
-    state: State,
-    event: Event,
-    reason: str,
-) -> int:
+def _change(house: Removing, by: Principal, channel: str, act: Act, selection: Selection, reason: str) -> Changed:
     with house.database.write_channel(channel) as tx:
-        access = channels.access_of(tx, channel, by)
-        permissions.require(by, Action.READ, access, channel_name=channel)
-        found = None if access is None else find_subdir(tx, access.channel_id, subdir)
-        row = None if found is None else _visible_file(tx, found, file_name)
-        own = row is not None and by.user_id is not None and row.uploaded_by == by.user_id
-        package = None if row is None else filename.parse(file_name).name
-        permissions.require(by, action, access, channel_name=channel, own_file=own, package=package)
-        if found is None or row is None:
-            raise NotFound("There is no such file in the channel.", "Check its subdir and its name.")
-        if row.state == state.value and reason in ("", row.yank_reason):
-            return found.revision
+        access, rows = _choose(tx, by, channel, act, selection)
         now_ms = house.clock.now_ms()
-        tx.execute(update(files).where(files.c.id == row.id).values(state=state.value, yank_reason=reason))
-        if state is State.DELETED:
-            sidecars.forget(tx, found.id, file_name)
-        seen = FileRecord(file_name, state, Section(row.section), row.indexed_at, row.record)
-        name = filename.parse(file_name).name
-        grown = -row.size if state is State.DELETED else 0
-        revision = touch_names(tx, found, {name: [seen]}, now_ms, house.whole_document_limit, grown=grown)
-        detail = {"sha256": row.sha256.hex(), **({"reason": reason} if reason else {})}
-        audit.write(tx, now_ms, by.actor, event, channel=channel, target=f"{subdir}/{file_name}", **detail)
-        return revision
+        changed = [row for row in rows if row.state != act.state.value or reason not in ("", row.yank_reason)]
+        _write_states(tx, [row.id for row in changed], act.state, reason)
+        revisions = {}
+        for subdir in dict.fromkeys(row.subdir for row in rows):
+            of_subdir = [row for row in changed if row.subdir == subdir]
+            revisions[subdir] = _update_index(house, tx, access.channel_id, subdir, of_subdir, act.state, now_ms)
+        if changed:
+            target = rows[0].place if len(rows) == 1 else str(selection)
+            detail = _detail(rows, changed) | ({"reason": reason} if reason else {})
+            audit.write(tx, now_ms, by.actor, act.event, channel=channel, target=target, **detail)
+        return Changed(tuple(row.place for row in changed), len(rows) - len(changed), revisions)
 
 
-def _visible_file(tx: Tx, subdir: Subdir, file_name: str) -> AnyRow | None:
-    return tx.execute(
-        select(
-            files.c.id,
-            files.c.state,
-            files.c.yank_reason,
-            files.c.section,
-            files.c.indexed_at,
-            files.c.record,
-            files.c.uploaded_by,
-            files.c.sha256,
-            files.c.size,
-        ).where(files.c.subdir_id == subdir.id, files.c.file_name == file_name, files.c.state != State.DELETED.value)
-    ).one_or_none()
+def _detail(rows: Sequence[_FileRow], changed: Sequence[_FileRow]) -> dict[str, str | int]:
+    """What the audit line says of the files beside its target."""
+    if len(rows) == 1:
+        return {"sha256": rows[0].sha256.hex()}
+    return {"files": len(changed), "list": _named([row.place for row in changed], _NAMES_IN_A_LINE)}
+
+
+def _choose(tx: Tx, by: Principal, channel: str, act: Act, selection: Selection) -> tuple[Access, Sequence[_FileRow]]:
+    """Return the rows of the chosen files, by subdir and name, if the caller may do this to all of them."""
+    access = permissions.require(by, Action.READ, channels.access_of(tx, channel, by), channel_name=channel)
+    rows = _find(tx, access.channel_id, selection)
+    if not rows:
+        permissions.require(by, act.action, access, channel_name=channel)
+        raise _not_there(selection)
+    refused = [
+        row
+        for row in rows
+        if permissions.decide(by, act.action, access, own_file=_is_own(by, row), package=row.package)
+        is not Verdict.ALLOWED
+    ]
+    if refused:
+        _refuse(by, act, access, channel, refused, is_one=len(rows) == 1)
+    found = {row.place for row in rows}
+    missing = [place for place in selection.files if place not in found]
+    if missing:
+        raise Conflict(
+            f"The channel has no file {_named(missing)}.", "Nothing was changed. Choose files that are in the channel."
+        )
+    if len(rows) > MAX_FILES:
+        raise Conflict(
+            f"More than {MAX_FILES:,} files are chosen, and one request changes at most so many.",
+            "Choose one version or one platform at a time.",
+        )
+    return access, rows
+
+
+def _refuse(
+    by: Principal, act: Act, access: Access, channel: str, refused: Sequence[_FileRow], *, is_one: bool
+) -> None:
+    """Raise the refusal for the first of these files, with the names of all where several files were chosen."""
+    row = refused[0]
+    try:
+        permissions.require(
+            by, act.action, access, channel_name=channel, own_file=_is_own(by, row), package=row.package
+        )
+    except NotAllowed as error:
+        if is_one or permissions.decide(by, act.action, access, own_file=True) is not Verdict.ALLOWED:
+            raise  # the refusal is about the caller and not about single files
+        names = _named([row.place for row in refused])
+        raise NotAllowed(f"{error.message} This concerns {names}.", error.hint) from None
+
+
+def _not_there(selection: Selection) -> NotFound:
+    if selection.files:
+        return NotFound("There is no such file in the channel.", "Check its subdir and its name.")
+    return NotFound(
+        "There is no file of this package, version and platform in the channel.", "Check what you have chosen."
+    )
+
+
+def _is_own(by: Principal, row: _FileRow) -> bool:
+    return by.user_id is not None and row.uploaded_by == by.user_id
+
+
+def _named(places: Sequence[str], most: int = _NAMES_IN_A_REFUSAL) -> str:
+    """The names of the first few of these files, and the number of the others."""
+    more = len(places) - most
+    return ", ".join(places[:most]) + (f" and {more:,} more" if more > 0 else "")
+
+
+def _find(tx: Tx, channel_id: int, selection: Selection) -> list[_FileRow]:
+    rows = [from_row(_FileRow, row) for query in _queries(channel_id, selection) for row in tx.execute(query)]
+    return sorted(rows, key=lambda row: (row.subdir, row.package, row.file_name))
+
+
+def _queries(channel_id: int, selection: Selection) -> Iterator[Select[Any]]:
+    query = _ROWS.where(subdirs.c.channel_id == channel_id)
+    if not selection.files:
+        query = query.where(packages.c.channel_id == channel_id, packages.c.name == selection.package)
+        if selection.version:
+            query = query.where(files.c.version == selection.version)
+        if selection.subdir:
+            query = query.where(subdirs.c.name == selection.subdir)
+        yield query.limit(MAX_FILES + 1)
+    by_subdir: dict[str, list[str]] = {}
+    for place in selection.files[: MAX_FILES + 1]:
+        subdir, _, file_name = place.partition("/")
+        by_subdir.setdefault(subdir, []).append(file_name)
+    for subdir, names in by_subdir.items():
+        for some in _batches(names):
+            yield query.where(subdirs.c.name == subdir, files.c.file_name.in_(some))
+
+
+def _write_states(tx: Tx, ids: Sequence[int], state: State, reason: str) -> None:
+    for some in _batches(ids):
+        tx.execute(update(files).where(files.c.id.in_(some)).values(state=state.value, yank_reason=reason))
+
+
+def _update_index(
+    house: Removing, tx: Tx, channel_id: int, name: str, rows: Sequence[_FileRow], state: State, now_ms: int
+) -> int:
+    """Bring the index of a subdir in line with these files of it; return its revision."""
+    subdir = find_subdir(tx, channel_id, name)
+    assert subdir is not None  # it has files
+    if not rows:
+        return subdir.revision
+    if state is State.DELETED:
+        for some in _batches([row.file_name for row in rows]):
+            sidecars.forget(tx, subdir.id, some)
+    changes: dict[str, list[FileRecord]] = {}
+    for row in rows:
+        seen = FileRecord(row.file_name, state, Section(row.section), row.indexed_at, row.record)
+        changes.setdefault(row.package, []).append(seen)
+    grown = -sum(row.size for row in rows) if state is State.DELETED else 0
+    return touch_names(tx, subdir, changes, now_ms, house.whole_document_limit, grown=grown, steps=1)
+
+
+_T = TypeVar("_T")
+
+
+def _batches(values: Sequence[_T]) -> Iterator[Sequence[_T]]:
+    return (values[start : start + _ROWS_AT_ONCE] for start in range(0, len(values), _ROWS_AT_ONCE))
+
+
+_ROWS: Select[Any] = (
+    select(
+        files.c.id,
+        files.c.file_name,
+        files.c.state,
+        files.c.yank_reason,
+        files.c.section,
+        files.c.indexed_at,
+        files.c.record,
+        files.c.uploaded_by,
+        files.c.sha256,
+        files.c.size,
+        subdirs.c.name.label("subdir"),
+        packages.c.name.label("package"),
+    )
+    .join(subdirs, subdirs.c.id == files.c.subdir_id)
+    .join(packages, packages.c.id == files.c.package_id)
+    .where(files.c.state != State.DELETED.value)
+)

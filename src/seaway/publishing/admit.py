@@ -30,6 +30,7 @@ class ExistingFile:
     may_overwrite: bool
     cure: str  # what would let this credential overwrite it, where it may not
     is_own: bool  # the same user or workflow uploaded it
+    is_corrected: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,12 +5,11 @@ It runs in a process of its own (`publishing.examiner`): what a stranger packed 
 or wrong in ways that nobody thought of, and must not take the server with it.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from seaway.conda import archive, listed_files, match_specs, metadata, paths, record, version
+from seaway.conda import archive, listed_files, match_specs, metadata, paths, portable_specs, record, version
 from seaway.conda.filename import CONDA, FileName
 from seaway.conda.limits import ArchiveLimits
 from seaway.conda.record import Hashes, Section
@@ -61,7 +60,7 @@ def examine(
         hashes=hashes,
         warnings=(
             *_link_warnings(contents, refuse_escaping_links=refuse_escaping_links),
-            *_spec_warnings(record.unportable_specs(index, run_exports)),
+            *portable_specs.warnings(record.unportable_specs(index, run_exports)),
             *_timestamp_warnings(index.get("timestamp", 0)),
             *warnings,
         ),
@@ -118,17 +117,6 @@ def _link_warnings(contents: archive.Contents, *, refuse_escaping_links: bool) -
             Reason.ESCAPING_LINK, f"Links of the package point out of the folder that it is installed to: {shown}."
         )
     return (f"{len(links)} links of the package point out of the folder that it is installed to: {shown}.",)
-
-
-def _spec_warnings(unportable: Sequence[str]) -> tuple[str, ...]:
-    if not unportable:
-        return ()
-    shown = ", ".join(unportable[:_MOST_WARNED]) + (", and others" if len(unportable) > _MOST_WARNED else "")
-    warning = (
-        f"conda or mamba cannot read these match specs as rattler does: {shown}. "
-        "Write them as name version build, without parentheses, and without spaces around | or before a comma."
-    )
-    return (warning,)
 
 
 def _timestamp_warnings(timestamp: int) -> tuple[str, ...]:

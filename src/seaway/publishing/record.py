@@ -112,7 +112,8 @@ class _Known:
 _TAKEN = (
     select(
         files.c.id, files.c.file_name, files.c.state, files.c.section, files.c.sha256, files.c.indexed_at,
-        files.c.uploaded_by, files.c.uploaded_as, files.c.size, subdirs.c.name.label("subdir"), subdirs.c.revision,
+        files.c.uploaded_by, files.c.uploaded_as, files.c.size,
+        files.c.correction.is_not(None).label("is_corrected"), subdirs.c.name.label("subdir"), subdirs.c.revision,
     )
     .join(subdirs, subdirs.c.id == files.c.subdir_id)
     .where(
@@ -432,6 +433,7 @@ def _existing(row: AnyRow, access: Access, by: Principal) -> ExistingFile:
         may_overwrite=verdict is Verdict.ALLOWED,
         cure="" if verdict is Verdict.ALLOWED else permissions.cure(by, Action.OVERWRITE, access),
         is_own=own or by_workflow,
+        is_corrected=row.is_corrected,
     )
 
 
@@ -510,6 +512,7 @@ def _write_files(
             "uploaded_as": by.actor.name,
             "record": one.record,
             "about": stored_about(candidate, one.warnings),
+            "correction": None,
         }
         if one.facts.existing is None:
             new.append(values)
@@ -552,6 +555,7 @@ def _audit_line(now_ms: int, channel: str, one: _Admitted) -> Line:
             "sha256": candidate.hashes.sha256.hex(),
             **_run(one.submission.by),
             **({} if old is None else {"old_sha256": old.sha256.hex(), "old_state": old.state.value}),
+            **({"correction": "dropped"} if old is not None and old.is_corrected else {}),
         },
     )
 

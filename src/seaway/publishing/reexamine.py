@@ -2,7 +2,8 @@
 Rebuild file rows from their blobs, for `seaway check` and `seaway reindex --from-blobs`.
 
 1. What a blob says replaces what the row says: record, section, version, size, about and package. What only the
-   row knows is kept: its state, its uploader, the time at which it was first indexed, its attestations, its warnings.
+   row knows is kept: its state, its uploader, the time at which it was first indexed, its attestations, its warnings,
+   the correction of its record.
 2. A row is changed only if its blob has the sha256 that the row names, and passes today's examination.
 3. Each row is changed in one short transaction that holds its channel, as a yank does, and only if it is still the
    row that was compared. Each change leaves an audit line, and raises the revision of the names that have the row, so
@@ -21,7 +22,8 @@ from sqlalchemy import Row, delete, exists, insert, select, update
 from seaway import audit
 from seaway.audit import Actor, Event
 from seaway.clock import Clock
-from seaway.conda import filename
+from seaway.conda import corrections, filename
+from seaway.conda.corrections import Correction
 from seaway.conda.limits import GIB, ArchiveLimits
 from seaway.conda.record import Hashes, encode
 from seaway.conda.refusals import Refused
@@ -70,6 +72,7 @@ _ROW = (
                 files.c.indexed_at,
                 files.c.record,
                 files.c.about,
+                files.c.correction,
             )
         ),
     )
@@ -124,7 +127,7 @@ def differing(blobs: Blobs, spool: Spool, row: FileRow, attested: str | None) ->
         "version": candidate.file_name.version,
         "size": candidate.hashes.size,
         "indexed_at": indexed_at,
-        "record": stored_record(candidate, indexed_at, attested),
+        "record": stored_record(candidate, indexed_at, attested, _correction(row)),
         "about": stored_about(candidate, _warnings(row, candidate)),
         "package": candidate.file_name.name,
     }
@@ -134,10 +137,12 @@ def differing(blobs: Blobs, spool: Spool, row: FileRow, attested: str | None) ->
     return wrong
 
 
-def stored_record(candidate: Candidate, indexed_at_ms: int, attested: str | None) -> bytes:
+def stored_record(
+    candidate: Candidate, indexed_at_ms: int, attested: str | None, correction: Correction | None = None
+) -> bytes:
     """The record as a row keeps it; the field of attestations is absent where there are none (CEP 50)."""
     beside = {} if attested is None else {sidecars.FIELD: attested}
-    return encode({**candidate.record, "indexed_timestamp": indexed_at_ms, **beside})
+    return encode({**corrections.apply(candidate.record, correction), "indexed_timestamp": indexed_at_ms, **beside})
 
 
 def stored_field(record: object) -> str | None:
@@ -186,6 +191,13 @@ def _attested(tx: Tx, subdir_id: int) -> dict[str, str]:
         attestations.c.subdir_id == subdir_id, attestations.c.superseded_at.is_(None)
     )
     return {file_name: sha256.hex() for file_name, sha256 in tx.execute(current)}
+
+
+def _correction(row: FileRow) -> Correction | None:
+    try:
+        return corrections.decode(row.correction)
+    except (msgspec.MsgspecError, ValueError, TypeError, RecursionError) as error:
+        raise CannotRebuild(f"has a correction that cannot be read: {error}") from None
 
 
 def _indexed_at(row: FileRow) -> int:

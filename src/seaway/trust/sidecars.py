@@ -60,7 +60,10 @@ _SUPERSEDE = (
     .values(superseded_at=bindparam("now_ms"))
 )
 _DROP_SAME = delete(attestations).where(*_OF_FILE, attestations.c.sha256 == bindparam("same"))
-_DROP_ALL = delete(attestations).where(*_OF_FILE)
+_DROP_ALL = delete(attestations).where(
+    attestations.c.subdir_id == bindparam("of_subdir"),
+    attestations.c.file_name.in_(bindparam("of_files", expanding=True)),
+)
 _OF_CHANNEL = (subdirs.c.channel_id == bindparam("channel_id"), subdirs.c.name == bindparam("subdir"))
 _CURRENT = (
     select(attestations.c.content, attestations.c.sha256)
@@ -100,9 +103,9 @@ def supersede(tx: Tx, now_ms: int, subdir_id: int, file_name: str, by: Sidecar |
         tx.execute(_DROP_SAME, {"of_subdir": subdir_id, "of_file": file_name, "same": digest(by.content)})
 
 
-def forget(tx: Tx, subdir_id: int, file_name: str) -> None:
-    """A deleted package leaves none behind."""
-    tx.execute(_DROP_ALL, {"of_subdir": subdir_id, "of_file": file_name})
+def forget(tx: Tx, subdir_id: int, file_names: Sequence[str]) -> None:
+    """Delete the sidecars of deleted files."""
+    tx.execute(_DROP_ALL, {"of_subdir": subdir_id, "of_files": list(file_names)})
 
 
 def current(tx: Tx, channel_id: int, subdir: str, file_name: str) -> bytes | None:

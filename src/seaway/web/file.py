@@ -1,38 +1,39 @@
-"""One file: all that is known of it, the paths in it, another build beside it; yanked, unyanked, deleted."""
+"""One file: all that is known of it, the paths in it, another build beside it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
-from anyio import to_thread
 from sqlalchemy import select
 from starlette.requests import Request
 from starlette.responses import Response
 
 from seaway.accounts.principal import Principal
-from seaway.channels import channels, permissions
+from seaway.channels import permissions
 from seaway.channels.channels import Channel
 from seaway.channels.permissions import Access, Verdict
 from seaway.channels.roles import Action
+from seaway.conda.corrections import Correction
 from seaway.conda.record import timestamp_ms
 from seaway.database.engine import Tx
 from seaway.database.tables import files as file_rows
 from seaway.errors import NotFound
-from seaway.http.forms import form_of
 from seaway.http.identity import principal_of
 from seaway.http.limits import COMPARISON, caller_of
 from seaway.http.site_address import site_url_of
-from seaway.packages import attested, differences, files, origin, removal, versions
+from seaway.indexing.rows import State
+from seaway.packages import attested, corrections, differences, files, origin, versions
 from seaway.packages.contents import Listing
 from seaway.packages.files import File
 from seaway.packages.origin import Origin
 from seaway.packages.versions import Version
 from seaway.trust.sidecars import Claims
+from seaway.web import file_changes
+from seaway.web.file_changes import Button
 from seaway.web.looking import house_of, look, pages_of, readable, words_of
 from seaway.web.markdown import render
 from seaway.web.package import Need, links_of, needs_of, run_exports_of
-from seaway.web.shell import moment, page, see
+from seaway.web.shell import moment, page
 
 _PATHS = 200
 _CHANGES = 500
@@ -44,37 +45,6 @@ _ABOUT_APART = frozenset({"summary", "description"})
 
 
 @dataclass(frozen=True, slots=True)
-class _Act:
-    """What can be done to a file."""
-
-    do: Callable[..., int]
-    action: Action
-    title: str
-    warning: str
-    is_danger: bool = False
-    has_reason: bool = False
-
-
-ACTS = {
-    "yank": _Act(
-        removal.yank,
-        Action.YANK,
-        "Yank",
-        "Solvers do not choose it any more. Lock files that name it go on working.",
-        has_reason=True,
-    ),
-    "unyank": _Act(removal.unyank, Action.YANK, "Unyank", "Solvers can choose it again."),
-    "delete": _Act(
-        removal.delete,
-        Action.DELETE,
-        "Delete",
-        "It is gone for good: nobody can download it, lock files that name it break, and its name stays taken.",
-        is_danger=True,
-    ),
-}
-
-
-@dataclass(frozen=True, slots=True)
 class _Found:
     channel: Channel
     file: File
@@ -83,7 +53,8 @@ class _Found:
     claims: Claims | None
     needs: list[Need]
     against: File | None
-    may: frozenset[str]
+    buttons: dict[str, Button]
+    may_correct: bool
 
 
 async def file(request: Request) -> Response:
@@ -104,7 +75,8 @@ async def file(request: Request) -> Response:
             claims=attested.claims_of(tx, channel.id, found.summary.package).get(found.summary.id),
             needs=needs_of(tx, channel.id, found.record.get("depends", ())),
             against=_other(tx, channel.id, found, against),
-            may=_may(tx, by, access, found),
+            buttons=_buttons(tx, by, access, found),
+            may_correct=by.is_person and permissions.decide(by, Action.CORRECT, access) is Verdict.ALLOWED,
         )
 
     found = await look(request, find)
@@ -125,6 +97,8 @@ async def file(request: Request) -> Response:
         summary=summary,
         found=found,
         record=_fields(found.file.record, _SHOWN_APART),
+        corrected=_corrected_fields(found.file.correction),
+        correction_warnings=corrections.warnings_of(found.file.correction.fields) if found.file.correction else (),
         about=_fields(found.file.about, _ABOUT_APART),
         description=render(found.file.about.get("description", "")),
         links=links_of(found.file.about),
@@ -136,43 +110,7 @@ async def file(request: Request) -> Response:
         words=words,
         difference=difference,
         most_changes=_CHANGES,
-        acts={name: act for name, act in ACTS.items() if name in found.may},
     )
-
-
-async def act(request: Request) -> Response:
-    """Yank, unyank or delete a file: asked once more, then done."""
-    by = await principal_of(request)
-    names = request.path_params
-    done = ACTS.get(names["act"])
-    if done is None:
-        raise NotFound("Nothing is here.", "Check the path.")
-    form = await form_of(request)
-    if not form.is_set("confirmed"):
-        return await _ask(request, done)
-    do = partial(done.do, reason=form.text("reason")) if done.has_reason else done.do
-    await to_thread.run_sync(do, house_of(request).removing, by, names["channel"], names["subdir"], names["file"])
-    package = f"/channels/{names['channel']}/packages/{names['package']}"
-    return see(package if done.is_danger else f"{package}/files/{names['subdir']}/{names['file']}")
-
-
-async def _ask(request: Request, done: _Act) -> Response:
-    def find(tx: Tx, by: Principal) -> tuple[Channel, File]:
-        access = channels.require(tx, by, Action.READ, request.path_params["channel"])
-        channel = channels.get(tx, request.path_params["channel"])
-        found = _get(tx, channel.id, request)
-        permissions.require(
-            by,
-            done.action,
-            access,
-            channel_name=channel.name,
-            own_file=_is_own(tx, by, found),
-            package=found.summary.package,
-        )
-        return channel, found
-
-    channel, found = await look(request, find)
-    return page(request, "file_act.html", channel=channel, summary=found.summary, act=done, name=done.title.lower())
 
 
 async def _listing_of(request: Request, found: File) -> Listing:
@@ -198,17 +136,10 @@ def _other(tx: Tx, channel_id: int, found: File, against: str) -> File | None:
     return other if other.summary.package == found.summary.package else None
 
 
-def _may(tx: Tx, by: Principal, access: Access, found: File) -> frozenset[str]:
-    """Which buttons there are for this person."""
-    if not by.is_person:
-        return frozenset()
-    own, package = _is_own(tx, by, found), found.summary.package
-    fitting = {"delete", "unyank" if found.summary.state.value == "yanked" else "yank"}
-    return frozenset(
-        name
-        for name in fitting
-        if permissions.decide(by, ACTS[name].action, access, own_file=own, package=package) is Verdict.ALLOWED
-    )
+def _buttons(tx: Tx, by: Principal, access: Access, found: File) -> dict[str, Button]:
+    is_yanked = found.summary.state is State.YANKED
+    own = _is_own(tx, by, found)
+    return file_changes.allowed(by, access, found.summary.package, own_file=own, yanked=is_yanked, listed=not is_yanked)
 
 
 def _is_own(tx: Tx, by: Principal, found: File) -> bool:
@@ -216,6 +147,17 @@ def _is_own(tx: Tx, by: Principal, found: File) -> bool:
         return False
     uploader = tx.execute(select(file_rows.c.uploaded_by).where(file_rows.c.id == found.summary.id)).scalar()
     return uploader == by.user_id
+
+
+def _corrected_fields(correction: Correction | None) -> list[tuple[str, str, str]]:
+    """Each corrected field with its original and its corrected value."""
+    if correction is None:
+        return []
+    original, fields = correction.original, correction.fields
+    return [
+        (name, _said(name, original.get(name) or "none"), _said(name, fields.get(name) or "none"))
+        for name in correction.names
+    ]
 
 
 def _fields(told: Mapping[str, Any], apart: frozenset[str]) -> list[tuple[str, str]]:

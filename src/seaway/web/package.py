@@ -8,10 +8,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from seaway.accounts.principal import Principal
-from seaway.channels import permissions
 from seaway.channels.channels import Channel
-from seaway.channels.permissions import Access, Verdict
-from seaway.channels.roles import Action
+from seaway.channels.permissions import Access
 from seaway.clock import DAY_MS
 from seaway.database.engine import Tx
 from seaway.errors import NotFound
@@ -22,7 +20,8 @@ from seaway.packages.origin import Origin
 from seaway.packages.overview import name_of_spec
 from seaway.packages.versions import Build, Version
 from seaway.trust.provenance import Provenance
-from seaway.web import chart, installing
+from seaway.web import chart, file_changes, installing
+from seaway.web.file_changes import Button
 from seaway.web.looking import house_of, look, readable
 from seaway.web.markdown import outside_link, render
 from seaway.web.shell import page
@@ -59,7 +58,7 @@ class _Found:
     dependents: list[str] | None
     counted: str  # the version whose downloads are shown; empty for all of them
     counts: list[tuple[int, int]]
-    may_yank: bool
+    buttons: dict[str, Button]
     provenance: dict[str, Provenance]
 
 
@@ -87,7 +86,7 @@ async def package(request: Request) -> Response:
             dependents=house.overviews.dependents(tx, channel.id, name),
             counted=counted,
             counts=files.downloads_by_day(tx, channel.id, name, now_ms, days=days, version=counted or None),
-            may_yank=_may(by, access, name),
+            buttons=_buttons(by, access, name, found),
             provenance=attested.provenance_of(found, attested.claims_of(tx, channel.id, name)),
         )
 
@@ -161,5 +160,7 @@ def _around(found: list[Version], chosen: Version) -> list[Version]:
     return shown if chosen in shown else [*shown, chosen]
 
 
-def _may(by: Principal, access: Access, package: str) -> bool:
-    return permissions.decide(by, Action.YANK, access, package=package) is Verdict.ALLOWED
+def _buttons(by: Principal, access: Access, package: str, found: list[Version]) -> dict[str, Button]:
+    """What this caller may do to files of the package; a Contributor may delete the files that they uploaded."""
+    states = {build.is_yanked for version in found for build in version.builds}
+    return file_changes.allowed(by, access, package, own_file=True, yanked=True in states, listed=False in states)

@@ -7,7 +7,9 @@ from seaway.web import (
     browser_files,
     channel,
     channel_list,
+    correcting,
     file,
+    file_changes,
     front,
     invitations,
     logos,
@@ -30,6 +32,8 @@ from seaway.web.admin import storage as admin_storage
 from seaway.web.settings import danger, general, log, members, publishers, uploading
 from seaway.web.settings import keys as channel_keys
 
+_FILE = "/channels/{channel}/packages/{package}/files/{subdir}/{file}"
+
 OF_PAGES = [
     # What there is
     Route("/", front.front, methods=["GET"]),
@@ -47,7 +51,10 @@ OF_PAGES = [
     Route("/channels/{channel}/logo/{name}", logos.logo, methods=["GET"]),
     Route("/channels/{channel}/packages/{package}", package.package, methods=["GET"]),
     Route("/channels/{channel}/packages/{package}/files/{subdir}/{file}", file.file, methods=["GET"]),
-    Route("/channels/{channel}/packages/{package}/files/{subdir}/{file}/{act}", file.act, methods=["POST"]),
+    Route(f"{_FILE}/correction", correcting.show, methods=["GET"]),
+    Route(f"{_FILE}/correction", correcting.change, methods=["POST"]),
+    Route(f"{_FILE}/correction/remove", correcting.remove, methods=["POST"]),
+    Route("/channels/{channel}/packages/{package}/{act}", file_changes.change, methods=["POST"]),
     # The settings of a channel
     Route("/channels/{channel}/settings", general.look, methods=["GET"]),
     Route("/channels/{channel}/settings", general.change, methods=["POST"]),

@@ -17,7 +17,7 @@ from seaway.clock import DAY_MS, HOUR_MS, MINUTE_MS
 from seaway.http import identity
 from seaway.http.house import House
 from seaway.http.site_address import site_url_of
-from seaway.web import assets, words
+from seaway.web import assets, done, words
 from seaway.web.markdown import first_sentence, unmasked
 
 POLICY = (
@@ -54,6 +54,7 @@ def page(
         site=site_url_of(request),
         now_ms=_house(request).reading.clock.now_ms(),
         csrf_token=csrf_token,
+        done="" if viewer is None else done.said(request),
         **values,
     )
     response = HTMLResponse(content, status, headers=_headers(policy) | (headers or {}))

@@ -10,6 +10,7 @@ from seaway.api.v1.asking import DEFAULT_LIMIT, OPEN, After, Asked, ChannelName,
 from seaway.api.v1.shapes import Moment, Page, Shown, numbered, page
 from seaway.channels.roles import Action
 from seaway.clock import moment
+from seaway.conda.corrections import Correction
 from seaway.indexing.rows import State
 from seaway.packages import catalogue, files
 from seaway.packages.catalogue import PackageSummary
@@ -52,11 +53,22 @@ class FileShown(Shown):
     warnings: list[str] = Field(description="What was odd when it was uploaded, as its uploader was told.")
 
 
+class CorrectionShown(Shown):
+    """How the record of a file differs from what the package says."""
+
+    fields: dict[str, Any] = Field(description="The corrected fields; one that was left out is only in `original`.")
+    original: dict[str, Any] = Field(description="What the package says in these fields.")
+    reason: str
+    by: str
+    at: Moment
+
+
 class FileDetail(FileShown):
     """One file with everything that is known of it."""
 
     record: dict[str, Any] = Field(description="What repodata says of it.")
     about: dict[str, Any] = Field(description="What its maker says of it.")
+    correction: CorrectionShown | None = Field(description="Of the record; null when it is what the package says.")
     downloads: int
 
 
@@ -165,7 +177,21 @@ def get_file(call: Asked, channel: ChannelName, subdir: Subdir, file: FileName) 
         **_file(found.summary).model_dump(),
         record=dict(found.record),
         about=dict(found.about),
+        correction=correction_shown(found.correction),
         downloads=found.downloads,
+    )
+
+
+def correction_shown(correction: Correction | None) -> CorrectionShown | None:
+    """Return a correction as answers have it."""
+    if correction is None:
+        return None
+    return CorrectionShown(
+        fields=correction.fields,
+        original=correction.original,
+        reason=correction.reason,
+        by=correction.by,
+        at=moment(correction.at_ms),
     )
 
 

@@ -1,6 +1,6 @@
 """
 Marks of manifests, blobs that a rebuild kept, damaged blobs, checksums of fragments, revisions that were served;
-reasons of yanks; names that differ in case; whether files may be overwritten and v3 records
+reasons of yanks; corrections of records; names that differ in case; whether files may be overwritten and v3 records
 come in; what a channel says of itself in its index.
 """
 
@@ -42,6 +42,7 @@ def upgrade() -> None:
     op.add_column("channels", sa.Column("base", sa.String(128), nullable=False, server_default=""))
     op.add_column("channels", sa.Column("overrides", sa.String(128), nullable=False, server_default=""))
     op.add_column("files", sa.Column("yank_reason", sa.Text(), nullable=False, server_default=""))
+    op.add_column("files", sa.Column("correction", sa.LargeBinary(), nullable=True))
     op.add_column("shards", sa.Column("checksum", sa.BigInteger(), nullable=True))
     op.add_column("subdirs", sa.Column("served_revision", sa.BigInteger(), nullable=False, server_default="0"))
     op.execute("UPDATE subdirs SET served_revision = revision")  # nobody has noted which of them were served

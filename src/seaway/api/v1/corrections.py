@@ -1,0 +1,58 @@
+"""Correct the published metadata of a file, and put the original back."""
+
+from typing import Any
+
+from fastapi import APIRouter, Response
+from pydantic import Field
+
+from seaway.api.v1.asking import Asked, ChannelName
+from seaway.api.v1.packages import CorrectionShown, FileName, Subdir, correction_shown
+from seaway.api.v1.shapes import Given, Shown
+from seaway.channels.roles import Action
+from seaway.packages import corrections, files
+from seaway.packages.removal import MAX_REASON
+
+router = APIRouter(tags=["packages"])
+
+
+class CorrectionGiven(Given):
+    """The fields to change; those that are left out stay as they are. An empty value removes a field."""
+
+    depends: list[str] | None = Field(default=None, examples=[["numpy <2"]])
+    constrains: list[str] | None = None
+    license: str | None = None
+    track_features: list[str] | None = None
+    reason: str = Field(description="Shown on the page of the file.", max_length=MAX_REASON, examples=["wrong pin"])
+
+
+class CorrectionMade(Shown):
+    """The correction, and where it is seen."""
+
+    correction: CorrectionShown | None = Field(description="Null when every field has its original value again.")
+    revision: int = Field(description="The revision of the platform that shows it.")
+    warnings: list[str]
+
+
+@router.patch("/channels/{channel}/files/{subdir}/{file}/correction", operation_id="correctFile")
+def correct_file(
+    call: Asked, channel: ChannelName, subdir: Subdir, file: FileName, given: CorrectionGiven
+) -> CorrectionMade:
+    """Change what repodata says of a published file; the file itself stays as it is."""
+    changes: dict[str, Any] = given.model_dump(exclude={"reason"}, exclude_none=True)
+    done = corrections.correct(call.house.removing, call.by, channel, subdir, file, changes, given.reason)
+    with call.read() as tx:
+        found = files.get(tx, call.require(tx, Action.READ, channel).channel_id, subdir, file)
+    return CorrectionMade(
+        correction=correction_shown(found.correction), revision=done.revision, warnings=list(done.warnings)
+    )
+
+
+@router.delete(
+    "/channels/{channel}/files/{subdir}/{file}/correction",
+    operation_id="removeCorrection",
+    status_code=204,
+    response_class=Response,
+)
+def remove_correction(call: Asked, channel: ChannelName, subdir: Subdir, file: FileName) -> None:
+    """Put the original metadata of a file back."""
+    corrections.restore(call.house.removing, call.by, channel, subdir, file)

@@ -1,0 +1,70 @@
+"""Yank, unyank and delete many files, a version or a package at once."""
+
+from typing import Annotated
+
+from fastapi import APIRouter
+from pydantic import Field
+
+from seaway.api.v1.asking import Asked, Call, ChannelName
+from seaway.api.v1.shapes import Given, Shown
+from seaway.packages import removal
+from seaway.packages.removal import Act
+
+router = APIRouter(tags=["packages"])
+
+_Place = Annotated[str, Field(max_length=250)]
+
+
+class FilesGiven(Given):
+    """Which files: either `files`, or `package` with a version and a platform if only those are meant."""
+
+    files: list[_Place] = Field(
+        default=[], max_length=1000, description="SUBDIR/FILE each.", examples=[["noarch/demo-1.0-h1_0.conda"]]
+    )
+    package: str | None = Field(default=None, description="All files of this package.", max_length=64)
+    version: str | None = Field(default=None, description="Only those of this version.", max_length=64)
+    subdir: str | None = Field(default=None, description="Only those of this platform.", max_length=32)
+
+
+class FilesToYank(FilesGiven):
+    """Which files, and why."""
+
+    reason: str = Field(
+        default="", description="Shown on the pages of the files.", max_length=removal.MAX_REASON, examples=["broken"]
+    )
+
+
+class FilesChanged(Shown):
+    """What was done, in one step for all files."""
+
+    files: list[str] = Field(description="The files that changed.", examples=[["noarch/demo-1.0-h1_0.conda"]])
+    unchanged: int = Field(description="How many of the chosen files were so already.")
+    revisions: dict[str, int] = Field(
+        description="The revision of each platform that shows it.", examples=[{"noarch": 7}]
+    )
+
+
+@router.post("/channels/{channel}/files/yank", operation_id="yankFiles")
+def yank_files(call: Asked, channel: ChannelName, given: FilesToYank) -> FilesChanged:
+    """Yank files: all of them, or none if one of them is not there or not yours to yank."""
+    return _change(call, channel, Act.YANK, given, given.reason)
+
+
+@router.post("/channels/{channel}/files/unyank", operation_id="unyankFiles")
+def unyank_files(call: Asked, channel: ChannelName, given: FilesGiven) -> FilesChanged:
+    """Unyank files: all of them, or none."""
+    return _change(call, channel, Act.UNYANK, given)
+
+
+@router.post("/channels/{channel}/files/delete", operation_id="deleteFiles")
+def delete_files(call: Asked, channel: ChannelName, given: FilesGiven) -> FilesChanged:
+    """Delete files for good: all of them, or none if one of them is not there or not yours to delete."""
+    return _change(call, channel, Act.DELETE, given)
+
+
+def _change(call: Call, channel: str, act: Act, given: FilesGiven, reason: str = "") -> FilesChanged:
+    selection = removal.select_files(
+        files=given.files, package=given.package, version=given.version, subdir=given.subdir
+    )
+    done = removal.change(call.house.removing, call.by, channel, act, selection, reason=reason)
+    return FilesChanged(files=list(done.files), unchanged=done.unchanged, revisions=done.revisions)

@@ -1,0 +1,122 @@
+"""
+Corrections of published records: what repodata says of a file where its own metadata is wrong.
+
+1. Only `depends`, `constrains`, `license` and `track_features` can be corrected; nothing that identifies the bytes.
+2. A correction holds the corrected values and the original ones of the same fields, so that the record can be made from
+   the package and the correction, and the original from the record and the correction.
+3. New values pass the checks of an upload. A record stays in its section: what needs repodata v3 is refused for a
+   legacy record, which old clients read.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from seaway.conda import match_specs, metadata
+from seaway.conda.record import MAX_RECORD_BYTES, Section, encode
+from seaway.conda.refusals import Reason, Refused
+
+FIELDS = ("depends", "constrains", "license", "track_features")
+_SPECS = ("depends", "constrains")
+_EMPTY: tuple[object, ...] = ("", [], None)
+
+
+class Correction(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Corrected fields; a field that is in `original` but not in `fields` is left out of the record, and vice versa."""
+
+    fields: dict[str, Any]
+    original: dict[str, Any]
+    reason: str
+    by: str
+    at_ms: int
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The corrected fields, in the order of `FIELDS`."""
+        return tuple(name for name in FIELDS if name in self.fields or name in self.original)
+
+
+_decoder = msgspec.json.Decoder(Correction)
+_encoder = msgspec.json.Encoder(order="sorted")
+
+
+def decode(content: bytes | None) -> Correction | None:
+    """Return a stored correction, if there is one; `msgspec.MsgspecError` or `ValueError` when it is damaged."""
+    if content is None:
+        return None
+    correction = _decoder.decode(content)
+    if not set(correction.fields) | set(correction.original) <= set(FIELDS):
+        raise ValueError("it corrects a field that cannot be corrected")
+    return correction
+
+
+def encode_correction(correction: Correction) -> bytes:
+    """Return the bytes that are stored: equal corrections are equal bytes."""
+    return _encoder.encode(correction)
+
+
+def apply(record: Mapping[str, Any], correction: Correction | None) -> dict[str, Any]:
+    """Return the corrected record of an original one."""
+    return dict(record) if correction is None else _replaced(record, correction.names, correction.fields)
+
+
+def revert(record: Mapping[str, Any], correction: Correction | None) -> dict[str, Any]:
+    """Return the original record of a corrected one."""
+    return dict(record) if correction is None else _replaced(record, correction.names, correction.original)
+
+
+def differing_fields(original: Mapping[str, Any], wanted: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the wanted values that differ from the original record, and the original values of those fields."""
+    names = [name for name in FIELDS if not _same(wanted.get(name), original.get(name))]
+    return _only(wanted, names), _only(original, names)
+
+
+def checked(changes: Mapping[str, Any], section: Section) -> dict[str, Any]:
+    """Return new values as records have them; `Refused` for what an upload could not have, or this section cannot."""
+    try:
+        values = metadata.checked_fields(changes)
+        for name in _SPECS:
+            match_specs.check(values.get(name, ()), name)
+    except Refused as error:
+        raise Refused(error.reason, error.message, "Correct the value.") from None
+    for name in _SPECS:
+        specs = values.get(name, [])
+        if section.is_v3:
+            values |= {name: [match_specs.in_v3_form(spec, name) for spec in specs]} if name in values else {}
+        elif modern := next((spec for spec in specs if match_specs.need_v3([spec])), None):
+            raise Refused(
+                Reason.BAD_MATCH_SPEC,
+                f"{modern[:120]!a} in {name} needs repodata v3, and this file is listed where old clients read it.",
+                "Write it without conditions, extras and flags, or publish a new build.",
+            )
+    return values
+
+
+def check_record(record: dict[str, Any]) -> None:
+    """Refuse a corrected record that clients could not read or that is too large."""
+    match_specs.check_readable(record)
+    if len(encode(record)) > MAX_RECORD_BYTES:
+        raise Refused(
+            Reason.RECORD_TOO_LARGE,
+            f"The corrected metadata is larger than {MAX_RECORD_BYTES // 1024} KiB.",
+            "Shorten depends and constrains.",
+        )
+
+
+def unportable(fields: Mapping[str, Any]) -> Iterator[str]:
+    """The match specs among these values that conda or mamba cannot read as rattler does, and their fields."""
+    for name in _SPECS:
+        yield from (f"{spec[:120]!a} in {name}" for spec in fields.get(name, ()) if not match_specs.is_portable(spec))
+
+
+def _replaced(record: Mapping[str, Any], names: tuple[str, ...], values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in record.items() if name not in names} | _only(values, names)
+
+
+def _only(values: Mapping[str, Any], names: Any) -> dict[str, Any]:
+    return {name: values[name] for name in names if name in values}
+
+
+def _same(one: object, other: object) -> bool:
+    return one == other or (one in _EMPTY and other in _EMPTY)

@@ -1,0 +1,176 @@
+"""
+Correct the published metadata of a file, and put the original back.
+
+1. The bytes of the file, its hashes, its size, its attestations and `indexed_timestamp` stay; its record changes in the
+   same transaction as the index, with a new revision, and every change leaves an audit line.
+2. The original values stay with the row until the correction is removed. A correction changes the fields that it
+   names; other corrected fields stay as they are, and a field that gets its original value is corrected no longer.
+3. An upload that replaces the file drops the correction (`publishing.record`): it was about other metadata.
+4. run_exports documents are not corrected: they say what the package says.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import msgspec
+from sqlalchemy import Select, bindparam, select, update
+
+from seaway import audit
+from seaway.accounts.principal import Principal
+from seaway.audit import Event
+from seaway.channels import channels, permissions
+from seaway.channels.roles import Action
+from seaway.conda import corrections, portable_specs
+from seaway.conda.corrections import FIELDS, Correction
+from seaway.conda.record import Section, encode
+from seaway.database.engine import Tx
+from seaway.database.tables import files, packages
+from seaway.errors import Conflict, Malformed, NotFound
+from seaway.indexing.change import touch_names
+from seaway.indexing.rows import FileRecord, State, Subdir, find_subdir
+from seaway.packages.removal import Removing, checked_reason
+
+_SHOWN = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Corrected:
+    """Result of a correction: the revision that shows it, and what its author should know."""
+
+    revision: int
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _FileRow:
+    id: int
+    package: str
+    state: str
+    section: str
+    indexed_at: int
+    record: bytes
+    correction: bytes | None
+
+
+def correct(
+    parts: Removing, by: Principal, channel: str, subdir: str, file_name: str, changes: Mapping[str, Any], reason: str
+) -> Corrected:
+    """Change these fields of a record; an empty value leaves a field out."""
+    reason = checked_reason(reason)
+    if not reason:
+        raise Malformed("A correction needs a reason.", "Say why; the page of the file shows it.")
+    if not changes or not set(changes) <= set(FIELDS):
+        raise Malformed("A correction names at least one field.", f"These can be corrected: {', '.join(FIELDS)}.")
+    return parts.reserve.with_room(partial(_correct, parts, by, channel, subdir, file_name, changes, reason))
+
+
+def restore(parts: Removing, by: Principal, channel: str, subdir: str, file_name: str) -> int:
+    """Put the original record back; return the revision that shows it."""
+    return parts.reserve.with_room(partial(_restore, parts, by, channel, subdir, file_name))
+
+
+def warnings_of(fields: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the warnings about corrected fields."""
+    return portable_specs.warnings(list(corrections.unportable(fields)))
+
+
+def _correct(
+    parts: Removing,
+    by: Principal,
+    channel: str,
+    subdir: str,
+    file_name: str,
+    changes: Mapping[str, Any],
+    reason: str,
+) -> Corrected:
+    with parts.database.write_channel(channel) as tx:
+        place, row = _find(tx, by, channel, subdir, file_name)
+        now_ms = parts.clock.now_ms()
+        values = corrections.checked(changes, Section(row.section))
+        record, existing = msgspec.json.decode(row.record), corrections.decode(row.correction)
+        original = corrections.revert(record, existing)
+        wanted = {name: value for name, value in {**record, **values}.items() if value or name not in _LEFT_OUT_EMPTY}
+        fields, originals = corrections.differing_fields(original, wanted)
+        correction = Correction(fields, originals, reason, by.name, now_ms) if fields or originals else None
+        corrected = corrections.apply(original, correction)
+        if corrected == record:
+            raise Conflict("The metadata of the file says this already.", "Change a value, or leave it as it is.")
+        corrections.check_record(corrected)
+        revision = _write(parts, tx, place, row, file_name, corrected, correction, now_ms)
+        detail = {name: _shown(values[name]) for name in FIELDS if name in values}
+        target = f"{subdir}/{file_name}"
+        audit.write(tx, now_ms, by.actor, Event.FILE_CORRECTED, channel=channel, target=target, reason=reason, **detail)
+        return Corrected(revision, warnings_of(fields))
+
+
+# Fields that are left out of a record rather than empty.
+_LEFT_OUT_EMPTY = frozenset(FIELDS) - {"depends"}
+
+
+def _restore(parts: Removing, by: Principal, channel: str, subdir: str, file_name: str) -> int:
+    with parts.database.write_channel(channel) as tx:
+        place, row = _find(tx, by, channel, subdir, file_name)
+        now_ms, correction = parts.clock.now_ms(), corrections.decode(row.correction)
+        if correction is None:
+            raise Conflict("The metadata of the file is not corrected.", "There is nothing to put back.")
+        original = corrections.revert(msgspec.json.decode(row.record), correction)
+        revision = _write(parts, tx, place, row, file_name, original, None, now_ms)
+        detail = {"fields": ", ".join(correction.names)}
+        target = f"{subdir}/{file_name}"
+        audit.write(tx, now_ms, by.actor, Event.FILE_CORRECTION_REMOVED, channel=channel, target=target, **detail)
+        return revision
+
+
+def _find(tx: Tx, by: Principal, channel: str, subdir: str, file_name: str) -> tuple[Subdir, _FileRow]:
+    access = permissions.require(by, Action.READ, channels.access_of(tx, channel, by), channel_name=channel)
+    place = find_subdir(tx, access.channel_id, subdir)
+    found = None if place is None else tx.execute(_ROW, {"of_subdir": place.id, "of_file": file_name}).one_or_none()
+    row = None if found is None else _FileRow(*found)
+    package = None if row is None else row.package
+    permissions.require(by, Action.CORRECT, access, channel_name=channel, package=package)
+    if place is None or row is None:
+        raise NotFound("There is no such file in the channel.", "Check its subdir and its name.")
+    return place, row
+
+
+def _write(
+    parts: Removing,
+    tx: Tx,
+    place: Subdir,
+    row: _FileRow,
+    file_name: str,
+    record: dict[str, Any],
+    correction: Correction | None,
+    now_ms: int,
+) -> int:
+    content = encode(record)
+    kept = None if correction is None else corrections.encode_correction(correction)
+    tx.execute(update(files).where(files.c.id == row.id).values(record=content, correction=kept))
+    seen = FileRecord(file_name, State(row.state), Section(row.section), row.indexed_at, content)
+    return touch_names(tx, place, {row.package: [seen]}, now_ms, parts.whole_document_limit)
+
+
+def _shown(value: object) -> str:
+    text = ", ".join(value) if isinstance(value, list) else str(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+
+
+_ROW: Select[Any] = (
+    select(
+        files.c.id,
+        packages.c.name.label("package"),
+        files.c.state,
+        files.c.section,
+        files.c.indexed_at,
+        files.c.record,
+        files.c.correction,
+    )
+    .join(packages, packages.c.id == files.c.package_id)
+    .where(
+        files.c.subdir_id == bindparam("of_subdir"),
+        files.c.file_name == bindparam("of_file"),
+        files.c.state != State.DELETED.value,
+    )
+)

@@ -1,0 +1,35 @@
+"""
+The message that confirms an action on the page that follows it.
+
+The address of that page names the action and a count, and nothing else of it is shown: whoever makes up an address
+chooses among these sentences.
+"""
+
+from urllib.parse import urlencode
+
+from starlette.requests import Request
+
+_SAID = {
+    "correct": "corrected",
+    "restore": "restored to its original metadata",
+    "yank": "yanked",
+    "unyank": "unyanked",
+    "delete": "deleted",
+}
+_MOST_DIGITS = 6
+
+
+def marked(path: str, action: str, count: int) -> str:
+    """Return the address of the page with the mark of what was done."""
+    return f"{path}?{urlencode({'done': action, 'count': count})}"
+
+
+def said(request: Request) -> str:
+    """Return the sentence about what was done, or nothing."""
+    action = _SAID.get(request.query_params.get("done", ""))
+    count = request.query_params.get("count", "")
+    if action is None or not count.isascii() or not count.isdigit() or len(count) > _MOST_DIGITS:
+        return ""
+    if int(count) == 0:
+        return "Nothing changed."
+    return f"The file was {action}." if int(count) == 1 else f"{int(count):,} files were {action}."

@@ -1,0 +1,153 @@
+"""Yank, unyank and delete files of a package: confirmed on a page that lists them, then done."""
+
+from dataclasses import dataclass
+
+from anyio import to_thread
+from starlette.requests import Request
+from starlette.responses import Response
+
+from seaway.accounts.principal import Principal
+from seaway.channels import channels, permissions
+from seaway.channels.channels import Channel
+from seaway.channels.permissions import Access, Verdict
+from seaway.channels.roles import Action
+from seaway.database.engine import Tx
+from seaway.errors import Malformed, NotFound, SeawayError
+from seaway.http import problems
+from seaway.http.forms import Form, form_of
+from seaway.http.identity import principal_of
+from seaway.packages import removal, versions
+from seaway.packages.removal import Act, ChosenFile, Selection
+from seaway.web import done
+from seaway.web.looking import house_of, look
+from seaway.web.shell import page, see
+
+_LISTED = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Button:
+    """How pages offer an act, and what they say before it is done."""
+
+    act: Act
+    title: str
+    warning: str
+
+    @property
+    def is_danger(self) -> bool:
+        """Whether it cannot be undone."""
+        return self.act is Act.DELETE
+
+
+BUTTONS = {
+    Act.YANK: Button(
+        Act.YANK,
+        "Yank",
+        "Solvers no longer choose them. They stay downloadable, so lock files that name them still work.",
+    ),
+    Act.UNYANK: Button(Act.UNYANK, "Unyank", "Solvers can choose them again."),
+    Act.DELETE: Button(
+        Act.DELETE, "Delete", "This cannot be undone: they cannot be downloaded, and lock files that name them break."
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Confirming:
+    channel: Channel
+    files: list[ChosenFile]
+
+
+async def change(request: Request) -> Response:
+    """Ask for confirmation, or do what was confirmed and lead on."""
+    by, names = await principal_of(request), request.path_params
+    act = next((act for act in Act if act.value == names["act"]), None)
+    if act is None:
+        raise NotFound("Nothing is here.", "Check the path.")
+    form = await form_of(request)
+    selection = _selection_of(form, names["package"])
+    if not form.is_set("confirmed"):
+        return await _confirm(request, act, selection, form)
+    try:
+        reason = removal.checked_reason(form.text("reason"))
+    except Malformed as error:
+        return await _confirm(request, act, selection, form, error)
+    house = house_of(request)
+    changed = await to_thread.run_sync(
+        lambda: removal.change(house.removing, by, names["channel"], act, selection, reason=reason)
+    )
+    return see(done.marked(await _next_page(request, act, selection), act.value, len(changed.files)))
+
+
+def allowed(
+    by: Principal, access: Access, package: str, *, own_file: bool, yanked: bool, listed: bool
+) -> dict[str, Button]:
+    """Return the buttons for this caller, where files are yanked, listed, or both."""
+    if not by.is_person:
+        return {}
+    fitting = {Act.YANK: listed, Act.UNYANK: yanked, Act.DELETE: True}
+    return {
+        act.value: BUTTONS[act]
+        for act, fits in fitting.items()
+        if fits and permissions.decide(by, act.action, access, own_file=own_file, package=package) is Verdict.ALLOWED
+    }
+
+
+def _selection_of(form: Form, package: str) -> Selection:
+    what = form.text("what")
+    if what == "package":
+        return removal.select_files(package=package)
+    if what == "version":
+        return removal.select_files(package=package, version=form.text("version"))
+    files = form.all("file")
+    if not files:
+        raise Malformed("No file is selected.", "Go back and select the files, a version or the whole package.")
+    return removal.select_files(files=files)
+
+
+async def _confirm(
+    request: Request, act: Act, selection: Selection, form: Form, problem: SeawayError | None = None
+) -> Response:
+    name = request.path_params["channel"]
+
+    def find(tx: Tx, by: Principal) -> _Confirming:
+        channels.require(tx, by, Action.READ, name)
+        return _Confirming(channels.get(tx, name), removal.preview(tx, by, name, act, selection))
+
+    found = await look(request, find)
+    return page(
+        request,
+        "files_act.html",
+        status=200 if problem is None else problems.status_of(problem),
+        channel=found.channel,
+        package=request.path_params["package"],
+        files=found.files[:_LISTED],
+        count=len(found.files),
+        size=sum(file.size for file in found.files),
+        selection=selection,
+        button=BUTTONS[act],
+        back=_page_of(request, selection),
+        what=form.text("what") or "files",
+        reason=form.text("reason"),
+        problem=problem,
+    )
+
+
+def _page_of(request: Request, selection: Selection) -> str:
+    """The page that a selection was made on."""
+    names = request.path_params
+    package = f"/channels/{names['channel']}/packages/{names['package']}"
+    return f"{package}/files/{selection.files[0]}" if len(selection.files) == 1 else package
+
+
+async def _next_page(request: Request, act: Act, selection: Selection) -> str:
+    """The page of the file or the package, or of what is left above them."""
+    if act is not Act.DELETE:
+        return _page_of(request, selection)
+    names = request.path_params
+
+    def is_left(tx: Tx, _by: Principal) -> bool:
+        return bool(versions.of_package(tx, channels.get(tx, names["channel"]).id, names["package"]))
+
+    above = f"/channels/{names['channel']}"
+    return f"{above}/packages/{names['package']}" if await look(request, is_left) else above

@@ -1,0 +1,232 @@
+"""Published metadata is corrected, and the original put back."""
+
+import json
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import select, update
+
+from seaway.accounts.principal import OPERATOR, Mode
+from seaway.audit import Actor
+from seaway.channels.roles import Role
+from seaway.cli.check import check
+from seaway.clock import DAY_MS
+from seaway.conda.refusals import Refused
+from seaway.database.tables import audit, files, subdirs
+from seaway.errors import Conflict, Malformed, NotAllowed, NotFound
+from seaway.indexing import rebuild
+from seaway.indexing.rows import get_subdir
+from seaway.packages import corrections, removal
+from seaway.publishing import reexamine
+from seaway.publishing.reexamine import Rebuilding
+from seaway.server.wiring import Seaway
+from tests.support.clock import TurnedClock
+from tests.support.house import People, publish_file
+from tests.support.packages import conda, index_json
+from tests.support.requests import bearer
+
+pytestmark = pytest.mark.anyio
+
+FILE = conda(index_json("demo", depends=["numpy", "python >=3.9"], license="MIT"))
+MODERN = conda(index_json("modern", depends=["numpy[when='__unix']"]))
+
+
+@pytest.fixture
+async def channel(seaway: Seaway, people: People) -> str:
+    name = people.channel("chan")
+    await publish_file(seaway, name, FILE)
+    return name
+
+
+def correct(seaway: Seaway, *, file: str = FILE.name, by: Any = OPERATOR, **changes: Any) -> corrections.Corrected:
+    reason = changes.pop("reason", "wrong pin")
+    return corrections.correct(seaway.house.removing, by, "chan", "noarch", file, changes, reason)
+
+
+def restore(seaway: Seaway) -> int:
+    return corrections.restore(seaway.house.removing, OPERATOR, "chan", "noarch", FILE.name)
+
+
+async def record(http: httpx.AsyncClient, document: str = "repodata.json") -> dict[str, Any]:
+    found: dict[str, Any] = (await http.get(f"/chan/noarch/{document}")).json()["packages.conda"][FILE.name]
+    return found
+
+
+async def shown(http: httpx.AsyncClient) -> dict[str, Any]:
+    found: dict[str, Any] = (await http.get(f"/api/v1/channels/chan/files/noarch/{FILE.name}")).json()
+    return found
+
+
+def lines(seaway: Seaway) -> list[tuple[str, dict[str, Any]]]:
+    with seaway.database.read() as tx:
+        rows = tx.execute(
+            select(audit.c.action, audit.c.detail).where(audit.c.action.like("file.%")).order_by(audit.c.id)
+        )
+        return [(action, json.loads(detail)) for action, detail in rows]
+
+
+async def test_a_correction_is_read_at_once_and_undone_by_one_act(
+    seaway: Seaway, http: httpx.AsyncClient, channel: str, clock: TurnedClock
+) -> None:
+    """Only the corrected fields of the record change; the original, the reason, who and when are shown meanwhile."""
+    before = await record(http)
+    exports = await record(http, "run_exports.json")
+    clock.move(DAY_MS)
+    now_ms = seaway.clock.now_ms()
+    done = correct(seaway, depends=["numpy <2", "python >=3.9"], license="MIT OR Apache-2.0")
+    fields = {"depends": ["numpy <2", "python >=3.9"], "license": "MIT OR Apache-2.0"}
+    assert {**before, **fields} == await record(http)
+    assert exports == await record(http, "run_exports.json")
+    assert (2, ()) == (done.revision, done.warnings)
+    original = {"depends": ["numpy", "python >=3.9"], "license": "MIT"}
+    told = (await shown(http))["correction"]
+    assert (fields, original, "wrong pin") == (told["fields"], told["original"], told["reason"])
+    assert [] == list(check(seaway))
+    correct(seaway, license="MIT", reason="it was right")  # and depends stays corrected
+    assert {**before, "depends": fields["depends"]} == await record(http)
+    assert ["depends"] == list((await shown(http))["correction"]["fields"])
+    assert 4 == restore(seaway)
+    assert before == await record(http)
+    assert (await shown(http))["correction"] is None
+    assert now_ms != before["indexed_timestamp"]
+    assert [
+        (
+            "file.corrected",
+            {"depends": "numpy <2, python >=3.9", "license": "MIT OR Apache-2.0", "reason": "wrong pin"},
+        ),
+        ("file.corrected", {"license": "MIT", "reason": "it was right"}),
+        ("file.correction-removed", {"fields": "depends"}),
+    ] == lines(seaway)[1:]
+    assert [] == list(check(seaway))
+
+
+async def test_fields_are_added_and_left_out(seaway: Seaway, http: httpx.AsyncClient, channel: str) -> None:
+    """An empty value leaves a field out, but for depends, which every record has."""
+    before = await record(http)
+    correct(seaway, constrains=["pip >=20"], track_features=["old", "slow"], license="", depends=[])
+    found = await record(http)
+    assert (["pip >=20"], "old slow", [], False) == (
+        found["constrains"], found["track_features"], found["depends"], "license" in found,
+    )  # fmt: skip
+    assert [] == list(check(seaway))
+    restore(seaway)
+    assert before == await record(http)
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "said"),
+    [
+        ({"depends": ["numpy >=>"]}, Refused, "match spec"),
+        ({"constrains": ["https://example.com/a-1-0.conda"]}, Refused, "names a URL"),
+        ({"depends": ["numpy[when='__unix']"]}, Refused, "needs repodata v3"),
+        ({"license": "a\nb"}, Refused, "without control characters"),
+        ({"license": 1}, Refused, "not a text"),
+        ({"depends": ["a"] * 2001}, Refused, "at most 2,000"),
+        (
+            {"depends": [f"a{number} {'|'.join(['>=1.0'] * 160)}" for number in range(300)]},
+            Refused,
+            "larger than 256 KiB",
+        ),
+        ({"sha256": "0" * 64}, Malformed, "at least one field"),
+        ({}, Malformed, "at least one field"),
+        ({"license": "BSD", "reason": " "}, Malformed, "needs a reason"),
+        ({"license": "MIT"}, Conflict, "says this already"),
+        ({"license": "BSD", "file": "gone-1-0.conda"}, NotFound, "no such file"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+async def test_what_an_upload_could_not_say_is_refused(
+    seaway: Seaway, http: httpx.AsyncClient, channel: str, changes: dict[str, Any], error: type[Exception], said: str
+) -> None:
+    before = await record(http)
+    with pytest.raises(error, match=said):
+        correct(seaway, **changes)
+    assert before == await record(http)
+    with pytest.raises(Conflict, match="not corrected"):
+        restore(seaway)
+
+
+async def test_a_v3_record_gets_specs_in_the_form_of_v3(seaway: Seaway, http: httpx.AsyncClient, channel: str) -> None:
+    """It stays in its section, also when its new specs could be read by old clients."""
+    await publish_file(seaway, channel, MODERN)
+    correct(seaway, file=MODERN.name, depends=["numpy >=1.2", "scipy"])
+    document = (await http.get("/chan/noarch/repodata.json")).json()
+    (found,) = document["v3"]["conda"].values()
+    assert ['numpy[version=">=1.2"]', "scipy"] == found["depends"]
+    assert [] == list(check(seaway))
+
+
+async def test_specs_that_are_not_portable_give_a_warning(seaway: Seaway, channel: str) -> None:
+    (warning,) = correct(seaway, depends=["numpy (>=1.4,<1.5)|>=2.2"]).warnings
+    assert "conda or mamba cannot read" in warning
+
+
+async def test_who_may_correct(seaway: Seaway, channel: str, people: People) -> None:
+    """The owner and a site admin, with a key of the mode MANAGE; nobody else."""
+    contributor = people.member(channel, "friend", Role.CONTRIBUTOR)
+    moderator = people.user("moderator", admin=True)
+    for user, mode in (("owner", Mode.READ_WRITE_DELETE), (contributor, Mode.MANAGE)):
+        with pytest.raises(NotAllowed, match="may not correct the metadata"):
+            correct(seaway, by=people.by_key(people.key(user, mode=mode)), license="BSD")
+    for user, text in (("owner", "BSD"), (moderator, "ISC")):
+        correct(seaway, by=people.by_key(people.key(user, mode=Mode.MANAGE)), license=text)
+
+
+async def test_an_overwrite_drops_the_correction(seaway: Seaway, http: httpx.AsyncClient, channel: str) -> None:
+    """Other bytes bring metadata of their own; the audit line says that a correction was dropped."""
+    correct(seaway, license="BSD")
+    new = conda(index_json("demo", license="ISC"), files={"share/new": b"new"})
+    await publish_file(seaway, channel, new, force=True)
+    assert ("ISC", None) == ((await record(http))["license"], (await shown(http))["correction"])
+    action, detail = lines(seaway)[-1]
+    assert ("file.overwritten", "dropped") == (action, detail["correction"])
+    assert [] == list(check(seaway))
+
+
+async def test_a_yanked_file_stays_yanked(seaway: Seaway, http: httpx.AsyncClient, channel: str) -> None:
+    removal.yank(seaway.house.removing, OPERATOR, channel, "noarch", FILE.name)
+    correct(seaway, license="BSD")
+    assert [FILE.name] == (await http.get("/chan/noarch/repodata.json")).json()["removed"]
+    removal.unyank(seaway.house.removing, OPERATOR, channel, "noarch", FILE.name)
+    assert "BSD" == (await record(http))["license"]
+
+
+async def test_a_rebuilt_row_and_a_rebuilt_index_keep_the_correction(
+    seaway: Seaway, http: httpx.AsyncClient, channel: str
+) -> None:
+    """`reindex --from-blobs` makes the record from the package and the correction, and `reindex` the index from that."""
+    correct(seaway, depends=["numpy <2"])
+    expected = await record(http)
+    with seaway.database.write_site() as tx:
+        subdir_id = tx.execute(select(subdirs.c.id)).scalar_one()
+        tx.execute(update(files).values(record=b"{}"))
+    assert "record" in " ".join(broken.what for broken in check(seaway))
+    parts = Rebuilding(seaway.database, seaway.blobs, seaway.spool, seaway.clock)
+    assert [("record",)] == [outcome.changed for outcome in reexamine.rebuild(parts, subdir_id, Actor("operator"))]
+    with seaway.database.write_site() as tx:
+        subdir = get_subdir(tx, subdir_id)
+        assert subdir is not None
+        rebuild.rebuild(tx, subdir, seaway.clock.now_ms(), seaway.settings.whole_document_limit)
+    assert expected == await record(http)
+    assert [] == list(check(seaway))
+
+
+async def test_the_api_corrects_and_restores(
+    seaway: Seaway, http: httpx.AsyncClient, channel: str, people: People
+) -> None:
+    url, headers = (
+        f"/api/v1/channels/chan/files/noarch/{FILE.name}/correction",
+        bearer(people.key("owner", mode=Mode.MANAGE)),
+    )
+    body = {"depends": ["numpy (>=1.4,<1.5)|>=2.2"], "reason": "numpy 2 breaks it"}
+    answer = await http.patch(url, json=body, headers=headers)
+    told = answer.json()
+    assert (200, 2, 1) == (answer.status_code, told["revision"], len(told["warnings"]))
+    assert ("numpy 2 breaks it", "owner") == (told["correction"]["reason"], told["correction"]["by"])
+    for bad, status in (({"reason": "x"}, 400), ({"license": "BSD"}, 422), ({"size": 1, "reason": "x"}, 422)):
+        assert status == (await http.patch(url, json=bad, headers=headers)).status_code
+    assert 422 == (await http.patch(url, json={**body, "depends": ["a >=>"]}, headers=headers)).status_code
+    assert 204 == (await http.delete(url, headers=headers)).status_code
+    assert 409 == (await http.delete(url, headers=headers)).status_code
+    assert (await shown(http))["correction"] is None

@@ -1,0 +1,265 @@
+"""Many files, a version or a package are yanked, unyanked or deleted in one step, or not at all."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import func, insert, select
+
+from seaway.accounts.principal import OPERATOR, Mode, Principal
+from seaway.channels import channels
+from seaway.channels.roles import Role
+from seaway.cli.check import check
+from seaway.database.tables import audit, files, subdirs
+from seaway.errors import Conflict, Malformed, NotAllowed, NotFound, SeawayError
+from seaway.packages import removal
+from seaway.packages.removal import Act, Selection, select_files
+from seaway.server.wiring import Seaway
+from tests.support.house import People, publish_file
+from tests.support.packages import PackageFile, conda, index_json
+from tests.support.requests import bearer
+from tests.support.statements import counted
+
+pytestmark = pytest.mark.anyio
+
+NOARCH, LINUX = "noarch", "linux-64"
+
+
+def build(number: int, version: str = "1.0", name: str = "demo") -> PackageFile:
+    return conda(index_json(name, version, f"h1_{number}", build_number=number))
+
+
+def for_linux(version: str = "1.0") -> PackageFile:
+    return conda(index_json("demo", version, subdir=LINUX, noarch=...))
+
+
+OLD, NEW, OTHER = [build(0), build(1)], build(0, "2.0"), build(0, name="other")
+FAR = for_linux()
+
+
+@pytest.fixture
+async def channel(seaway: Seaway, people: People) -> str:
+    """Two builds of 1.0 and one of 2.0 for noarch, one of 1.0 for linux-64, and another package."""
+    name = people.channel("chan")
+    for file in (*OLD, NEW, OTHER, FAR):
+        await publish_file(seaway, name, file)
+    return name
+
+
+def lines(seaway: Seaway) -> list[tuple[str, str, dict[str, Any]]]:
+    """The audit lines about files since they were uploaded."""
+    which = audit.c.action.like("file.%") & (audit.c.action != "file.uploaded")
+    with seaway.database.read() as tx:
+        rows = tx.execute(select(audit.c.action, audit.c.target, audit.c.detail).where(which).order_by(audit.c.id))
+        return [(action, target, json.loads(detail)) for action, target, detail in rows]
+
+
+def state(seaway: Seaway) -> dict[str, tuple[str, str]]:
+    """The state and the yank reason of each file."""
+    with seaway.database.read() as tx:
+        rows = tx.execute(
+            select(subdirs.c.name, files.c.file_name, files.c.state, files.c.yank_reason).join(
+                subdirs, subdirs.c.id == files.c.subdir_id
+            )
+        )
+        return {f"{subdir}/{name}": (state, reason) for subdir, name, state, reason in rows}
+
+
+def revisions(seaway: Seaway) -> dict[str, int]:
+    with seaway.database.read() as tx:
+        return {row.name: row.revision for row in tx.execute(select(subdirs.c.name, subdirs.c.revision))}
+
+
+async def documents(http: httpx.AsyncClient, subdir: str = NOARCH) -> tuple[set[str], list[str]]:
+    """The files that repodata lists, and those that it names as removed."""
+    found = (await http.get(f"/chan/{subdir}/repodata.json")).json()
+    return set(found["packages.conda"]), found["removed"]
+
+
+async def test_a_version_is_yanked_in_one_step(seaway: Seaway, http: httpx.AsyncClient, channel: str) -> None:
+    """One revision of each platform that has it, one audit line, and the reason with each file."""
+    before = revisions(seaway)
+    done = removal.change(
+        seaway.house.removing,
+        OPERATOR,
+        channel,
+        Act.YANK,
+        Selection(package="demo", version="1.0"),
+        reason="it crashes",
+    )
+    places = [f"{LINUX}/{FAR.name}", *(f"{NOARCH}/{file.name}" for file in OLD)]
+    assert {subdir: revision + 1 for subdir, revision in before.items()} == revisions(seaway) == done.revisions
+    assert (tuple(places), 0) == (done.files, done.unchanged)
+    assert dict.fromkeys(places, ("yanked", "it crashes")).items() <= state(seaway).items()
+    assert ({NEW.name, OTHER.name}, [file.name for file in OLD]) == await documents(http)
+    assert (set(), [FAR.name]) == await documents(http, LINUX)
+    detail = {"files": 3, "list": ", ".join(places), "reason": "it crashes"}
+    assert [("file.yanked", "demo 1.0", detail)] == lines(seaway)
+    assert [] == list(check(seaway))
+
+
+async def test_what_is_so_already_is_counted_and_not_changed(seaway: Seaway, channel: str) -> None:
+    """A reason of its own stays with a file that is yanked again without one, and is replaced by another."""
+    chosen = Selection(package="demo", subdir=NOARCH)
+    change = partial(removal.change, seaway.house.removing, OPERATOR, channel, selection=chosen)
+    removal.yank(seaway.house.removing, OPERATOR, channel, NOARCH, NEW.name, reason="a leak")
+    first = change(Act.YANK)
+    assert (2, 1) == (len(first.files), first.unchanged)
+    assert "a leak" == state(seaway)[f"{NOARCH}/{NEW.name}"][1]
+    again = change(Act.YANK)
+    assert ((), 3, first.revisions) == (again.files, again.unchanged, again.revisions)
+    assert 3 == len(change(Act.YANK, reason="old").files)
+    assert {"old"} == {state(seaway)[f"{NOARCH}/{file.name}"][1] for file in (*OLD, NEW)}
+    assert 3 == len(change(Act.UNYANK).files)
+    assert ["file.yanked", "file.yanked", "file.yanked", "file.unyanked"] == [line[0] for line in lines(seaway)]
+    assert [] == list(check(seaway))
+
+
+async def test_a_package_is_deleted(seaway: Seaway, http: httpx.AsyncClient, channel: str) -> None:
+    """Nothing of it is left in any document, and the channel holds its bytes no longer."""
+    removal.change(seaway.house.removing, OPERATOR, channel, Act.DELETE, Selection(package="demo"))
+    assert ({OTHER.name}, []) == await documents(http)
+    assert (set(), []) == await documents(http, LINUX)
+    assert 404 == (await http.get(f"/chan/{LINUX}/{FAR.name}")).status_code
+    with seaway.database.read() as tx:
+        access = channels.access_of(tx, channel, OPERATOR)
+        assert access is not None
+        size = tx.execute(select(func.sum(subdirs.c.size)).where(subdirs.c.channel_id == access.channel_id)).scalar()
+    assert len(OTHER.content) == size
+    assert [] == list(check(seaway))
+
+
+async def test_a_contributor_deletes_own_files_and_else_none(seaway: Seaway, channel: str, people: People) -> None:
+    """One file of another uploader refuses the whole act, which names that file; any file may be yanked."""
+    key = people.key(people.member(channel, "friend", Role.CONTRIBUTOR))
+    friend = people.by_key(key)
+    own = [build(number, "3.0") for number in range(2)]
+    for file in own:
+        await publish_file(seaway, channel, file, by=friend)
+    before = state(seaway)
+    places = tuple(f"{NOARCH}/{file.name}" for file in (own[0], OLD[0], OTHER, own[1]))
+    with pytest.raises(NotAllowed) as refusal:
+        removal.change(seaway.house.removing, friend, channel, Act.DELETE, Selection(places))
+    assert f"This concerns {NOARCH}/{OLD[0].name}, {NOARCH}/{OTHER.name}." in refusal.value.message
+    assert (before, []) == (state(seaway), lines(seaway))
+    done = removal.change(seaway.house.removing, friend, channel, Act.DELETE, Selection(package="demo", version="3.0"))
+    assert 2 == len(done.files)
+    assert 4 == len(removal.change(seaway.house.removing, friend, channel, Act.YANK, Selection(package="demo")).files)
+
+
+def by_key(people: People, **limits: Any) -> Principal:
+    return people.by_key(people.key("owner", **limits))
+
+
+@pytest.mark.parametrize(
+    ("caller", "act", "said"),
+    [
+        (lambda people: by_key(people, mode=Mode.READ), Act.YANK, "may not yank"),
+        (lambda people: by_key(people, mode=Mode.READ_WRITE), Act.DELETE, "may not delete"),
+        (lambda people: replace(by_key(people), patterns=("other",)), Act.YANK, f"This concerns {NOARCH}/{OLD[0].name}."),
+        (lambda people: people.by_key(people.key(people.user("moderator", admin=True))), Act.YANK, "may not yank"),
+        (lambda people: people.by_key(people.key(people.member("chan", "v", Role.VIEWER))), Act.YANK, "may not yank"),
+    ],
+    ids=["READ", "READ_WRITE", "other package", "admin", "viewer"],
+)  # fmt: skip
+async def test_what_narrows_a_caller_refuses_the_whole_act(
+    seaway: Seaway, channel: str, people: People, caller: Callable[[People], Principal], act: Act, said: str
+) -> None:
+    before = state(seaway)
+    selection = Selection((f"{NOARCH}/{OTHER.name}", f"{NOARCH}/{OLD[0].name}"))
+    with pytest.raises(NotAllowed) as refusal:
+        removal.change(seaway.house.removing, caller(people), channel, act, selection)
+    assert said in refusal.value.message
+    assert before == state(seaway)
+
+
+@pytest.mark.parametrize(
+    ("selection", "error", "said"),
+    [
+        (Selection((f"{NOARCH}/{OTHER.name}", f"{NOARCH}/gone-1-0.conda")), Conflict, f"{NOARCH}/gone-1-0.conda"),
+        (Selection((f"{NOARCH}/{OTHER.name}", f"{LINUX}/{OTHER.name}")), Conflict, f"{LINUX}/{OTHER.name}"),
+        (Selection(package="demo", version="9"), NotFound, "no file of this package"),
+        (Selection(package="nothing"), NotFound, "no file of this package"),
+        (Selection(package="demo", subdir="win-64"), NotFound, "no file of this package"),
+    ],
+    ids=str,
+)
+async def test_what_is_not_there_changes_nothing(
+    seaway: Seaway, channel: str, selection: Selection, error: type[SeawayError], said: str
+) -> None:
+    before = state(seaway)
+    with pytest.raises(error, match=said):
+        removal.change(seaway.house.removing, OPERATOR, channel, Act.DELETE, selection)
+    assert (before, []) == (state(seaway), lines(seaway))
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        {}, {"files": ["noarch/a"], "package": "demo"}, {"files": ["noarch/a"], "version": "1.0"}, {"version": "1.0"},
+        {"files": ["a"]}, {"files": ["noarch/a/b"]},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_selection_is_either_files_or_a_package(chosen: dict[str, Any]) -> None:
+    with pytest.raises(Malformed):
+        select_files(**chosen)
+
+
+async def test_the_statements_do_not_grow_with_the_files(seaway: Seaway, people: People) -> None:
+    """Twelve files of one version need as many as two."""
+    channel, counts = people.channel("chan"), []
+    for number in range(12):
+        await publish_file(seaway, channel, build(number, "2.0" if number > 1 else "1.0"))
+    for act in (Act.YANK, Act.UNYANK, Act.DELETE):
+        for version in ("1.0", "2.0"):
+            with counted(seaway.database) as seen:
+                done = removal.change(
+                    seaway.house.removing, OPERATOR, channel, act, Selection(package="demo", version=version)
+                )
+            counts.append((len(done.files), len(seen)))
+    assert [2, 10] * 3 == [count for count, _ in counts]
+    assert {0} == {abs(counts[place][1] - counts[place + 1][1]) for place in (0, 2)}
+    assert counts[5][1] <= counts[4][1] + 1  # nothing of the name is left
+
+
+async def test_too_many_files_are_refused(seaway: Seaway, channel: str) -> None:
+    """One act is bounded, and says how to choose fewer."""
+    with seaway.database.write_channel(channel) as tx:
+        row = dict(tx.execute(select(files).where(files.c.file_name == NEW.name)).mappings().one())
+        del row["id"]
+        names = [f"demo-2.0-many_{number}.conda" for number in range(removal.MAX_FILES)]
+        tx.execute(insert(files), [{**row, "file_name": name} for name in names])
+    with pytest.raises(Conflict, match=r"More than 10,000 files .* Choose one version or one platform"):
+        removal.change(seaway.house.removing, OPERATOR, channel, Act.DELETE, Selection(package="demo"))
+
+
+async def test_the_api_changes_many_files(
+    seaway: Seaway, http: httpx.AsyncClient, channel: str, people: People
+) -> None:
+    """What is chosen wrongly is refused with the reason; the answer tells what changed and where it is seen."""
+    headers = bearer(people.key("owner"))
+
+    async def send(act: str, **body: Any) -> httpx.Response:
+        return await http.post(f"/api/v1/channels/{channel}/files/{act}", json=body, headers=headers)
+
+    answer = await send("yank", package="demo", version="1.0", subdir=NOARCH, reason="old")
+    expected = {"files": [f"{NOARCH}/{file.name}" for file in OLD], "unchanged": 0, "revisions": {NOARCH: 5}}
+    assert (200, expected) == (answer.status_code, answer.json())
+    assert 200 == (await send("unyank", files=[f"{NOARCH}/{OLD[0].name}"])).status_code
+    assert 200 == (await send("delete", package="demo")).status_code
+    for body, status in (
+        ({"package": "demo"}, 404),
+        ({}, 400),
+        ({"files": ["x"]}, 400),
+        ({"package": "other", "reason": "a"}, 422),  # a deletion has none
+        ({"files": [f"{NOARCH}/{OTHER.name}", "noarch/gone-1-0.conda"]}, 409),
+    ):
+        refused = await send("delete", **body)
+        assert status == refused.status_code, refused.text
+    assert "noarch/gone-1-0.conda" in refused.json()["message"]
+    assert ({OTHER.name}, []) == await documents(http)
