@@ -237,6 +237,16 @@ def test_what_can_be_refused_at_once_is(uploads: Uploads) -> None:
     assert (0, 0) == uploads.left()
 
 
+def test_a_caller_without_the_right_learns_nothing_of_the_request(uploads: Uploads) -> None:
+    """The right to upload is checked before the file name and the hash."""
+    people = People(uploads.seaway)
+    people.member(CHANNEL, "viewer", Role.VIEWER)
+    viewer = replace(uploads, by=principal(uploads.seaway, people.key("viewer")))
+    for changes in ({"file_name": "no-package.zip"}, {"sha256": "x"}):
+        with pytest.raises(NotAllowed):
+            viewer.begin(**changes)
+
+
 def test_more_bytes_than_were_announced(uploads: Uploads) -> None:
     upload = uploads.begin()
     with pytest.raises(TooLarge):
