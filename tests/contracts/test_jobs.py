@@ -10,7 +10,7 @@ import pytest
 import structlog
 from sqlalchemy import insert, select, text
 
-from seaway.clock import HOUR_MS, MINUTE_MS
+from seaway.clock import CLOCK_TOLERANCE_MS, HOUR_MS, MINUTE_MS
 from seaway.database.engine import Database, Tx
 from seaway.database.tables import jobs
 from seaway.errors import Unavailable
@@ -731,6 +731,15 @@ def test_a_clock_that_was_set_back_does_not_stop_what_is_done_regularly(
     clock.move(HOUR_MS)
     assert 1 == runner.run_due()
     assert 3 == len(runs)
+
+
+@pytest.mark.parametrize(("ahead_ms", "due"), [(CLOCK_TOLERANCE_MS, 0), (CLOCK_TOLERANCE_MS + 1, 1)])
+def test_clocks_of_machines_may_differ(bench: Bench, clock: TurnedClock, ahead_ms: int, due: int) -> None:
+    """What a machine whose clock is minutes ahead did just now is not done again by one that is behind."""
+    runner = bench.runner({"hourly": lambda args: None}, HOURLY)
+    assert 1 == runner.run_due()
+    clock.move(-ahead_ms)
+    assert due == runner.run_due()
 
 
 def test_a_clock_that_was_set_back_leaves_no_job_waiting(bench: Bench, clock: TurnedClock) -> None:

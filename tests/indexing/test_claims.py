@@ -139,6 +139,19 @@ def test_a_refused_upload_leaves_no_bytes(channel: Channel) -> None:
     assert before == sorted(stat.key for stat in channel.seaway.blobs.list())
 
 
+def test_a_refused_upload_leaves_bytes_that_were_there(channel: Channel, tmp_path: Path) -> None:
+    """A backup may be copying them: only the sweep, which waits for backups, takes old bytes."""
+    channel.put(FILE)
+    put_nameless(channel, SAME_NAME)
+    key = keys.blob(bytes.fromhex(SAME_NAME.sha256))
+    with pytest.raises(AlreadyThere):
+        channel.put(SAME_NAME)
+    assert channel.seaway.blobs.stat(key) is not None
+    (refused,) = channel.bring([SAME_NAME.write_to(tmp_path)])
+    assert isinstance(refused, AlreadyThere)
+    assert channel.seaway.blobs.stat(key) is not None
+
+
 class Overlapped(Meddled):
     """A store in which each put met another of the same bytes: both looked, both moved their file in, both call it new."""
 
