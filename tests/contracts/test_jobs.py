@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import structlog
-from sqlalchemy import insert, select, text
+from sqlalchemy import event, insert, select, text
 
 from seaway.clock import CLOCK_TOLERANCE_MS, HOUR_MS, MINUTE_MS
 from seaway.database.engine import Database, Tx
@@ -495,6 +495,35 @@ def test_a_worker_renews_while_the_job_runs(bench: Bench, other_bench: Bench, cl
             assert 0 == other_runner.run_due()
             until(is_renewed)
     assert (1, []) == (gate.runs, bench.jobs())
+
+
+def test_a_lease_is_renewed_after_the_database_was_away(bench: Bench, clock: TurnedClock, logs: list[Any]) -> None:
+    """Invariant 1 of the runner: a renewal that failed is made up for by the next one, well before the lease ends."""
+    lease_ms = 150
+    away = threading.Event()
+
+    def fail(_connection: object) -> None:
+        if away.is_set():
+            raise Unavailable("The database is away.")
+
+    def is_renewed() -> bool:
+        with bench.database.read() as tx:
+            until_ms: int = tx.execute(select(jobs.c.lease_until)).scalar_one()
+        return until_ms == clock.now_ms() + lease_ms
+
+    gate = Gate()
+    bench.enqueue()
+    event.listen(bench.database.engine, "commit", fail)
+    with in_background() as start, gate.opened_at_the_end():
+        start(bench.runner({"kind": gate}, lease_ms=lease_ms).run_due)
+        assert gate.begun.wait(30)
+        away.set()
+        until(lambda: any(line["event"] == "job.lease_not_renewed" for line in logs))
+        away.clear()
+        clock.move(lease_ms - 1)
+        until(is_renewed)
+    event.remove(bench.database.engine, "commit", fail)
+    assert [] == bench.jobs()
 
 
 def test_a_job_of_a_killed_worker_is_done_by_another(place: Place, bench: Bench, clock: TurnedClock) -> None:

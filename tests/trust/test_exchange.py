@@ -402,6 +402,28 @@ def test_rates(here: Trusting) -> None:
     assert 1 <= int(made[-1].headers["retry-after"]) <= 60
 
 
+def test_refused_tokens_do_not_fill_the_log(here: Trusting) -> None:
+    """Thirty lines in a minute for a repository, which do not take those of another; none for what nobody signed."""
+
+    def refused(repository: str) -> list[dict[str, Any]]:
+        lines = [detail for action, _, detail in events(here) if action == "oidc.refused"]
+        with here.seaway.database.read() as tx:
+            targets = tx.execute(select(audit.c.target).where(audit.c.action == "oidc.refused").order_by(audit.c.id))
+            return [line for line, target in zip(lines, targets.scalars(), strict=True) if target == repository]
+
+    for _ in range(31):
+        assert 422 == here.mint(github(here, repository="acme/unknown")).status_code
+    assert 422 == here.mint(github(here, repository="acme/another")).status_code
+    assert 422 == here.mint(github(here, repository="acme/unsigned")[:-8] + "AAAAAAAA").status_code
+    line = {"code": "invalid-publisher", "issuer": "https://token.actions.githubusercontent.com"}
+    assert [line] * 30 == refused("acme/unknown")
+    assert [line] == refused("acme/another")
+    assert [] == refused("acme/unsigned")
+    here.clock.move(MINUTE_MS)
+    here.mint(github(here, repository="acme/unknown"))
+    assert 31 == len(refused("acme/unknown"))
+
+
 @pytest.mark.on_disk
 def test_what_is_kept_holds_no_secret(here: Trusting) -> None:
     """Exchange invariant 4: neither the token of the issuer nor ours is in the database (case 34)."""
