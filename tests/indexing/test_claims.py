@@ -14,7 +14,7 @@ from seaway.pairing.pairing import Pairing
 from seaway.storage import keys
 from seaway.storage.blobs import Blobs
 from tests.indexing.channel import Channel, Meddled
-from tests.support import packages
+from tests.support import packages, state
 from tests.support.house import People
 from tests.support.packages import PackageFile, index_json
 from tests.support.requests import until
@@ -128,6 +128,14 @@ def test_a_blob_that_is_named_after_the_listing_stays(channel: Channel) -> None:
     put_nameless(channel, FILE)
     assert 0 == sweep_with(channel, lambda: channel.put(FILE))
     assert_served(channel, FILE)
+
+
+def test_a_store_that_lost_its_identity_after_the_listing_is_left_alone(channel: Channel) -> None:
+    """Another store may have been mounted in its place; what was deleted before then was deleted."""
+    put_nameless(channel, FILE)
+    store = state.raw(channel.seaway.blobs)
+    assert 0 == sweep_with(channel, lambda: store.delete(keys.IDENTITY))
+    assert store.stat(keys.blob(bytes.fromhex(FILE.sha256))) is not None
 
 
 def test_a_refused_upload_leaves_no_bytes(channel: Channel) -> None:

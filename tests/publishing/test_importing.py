@@ -187,10 +187,12 @@ def test_who_may_not_upload_brings_nothing(channel: Channel, folder: Path) -> No
 
 
 def test_a_file_over_the_limit_is_not_read(channel: Channel, folder: Path) -> None:
-    """The limit of uploads holds here too."""
-    publishing = replace(channel.seaway.house.publishing, upload_limit=10)
-    (_, result), *_ = import_files(publishing, "demo", write(folder, FILES[:1]), by=OPERATOR, force=False)
-    assert isinstance(result, TooLarge)
+    """The limit of uploads holds here too, to the byte."""
+    paths, size = write(folder, FILES[:1]), len(FILES[0].content)
+    for limit, kind in ((size - 1, TooLarge), (size, Published)):
+        publishing = replace(channel.seaway.house.publishing, upload_limit=limit)
+        (_, result), *_ = import_files(publishing, "demo", paths, by=OPERATOR, force=False)
+        assert isinstance(result, kind)
 
 
 def test_bytes_that_are_swept_before_they_are_named_are_put_again(channel: Channel, folder: Path) -> None:

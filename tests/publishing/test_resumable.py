@@ -566,3 +566,24 @@ def set_quota(uploads: Uploads, quota: int) -> None:
 def quota_of(uploads: Uploads) -> quotas.Usage:
     with uploads.seaway.database.read() as tx:
         return quotas.of_channel(tx, channels.get(tx, CHANNEL).id)
+
+
+def test_of_two_uploads_that_fit_one_by_one_one_gets_the_room(uploads: Uploads) -> None:
+    """Both were begun, and the other one came in while a piece of this one was on its way: nothing is kept of it."""
+    other = packages.conda(index_json("other"))
+    with uploads.seaway.database.write_site() as tx:
+        quotas.set_of_channel(tx, 0, OPERATOR, CHANNEL, len(SMALL.content) + len(other.content) // 4)
+    first, second = uploads.begin(), uploads.begin(other)
+    publishing = uploads.seaway.house.publishing
+
+    async def whole() -> AsyncIterator[bytes]:
+        yield SMALL.content
+
+    async def overtaken() -> AsyncIterator[bytes]:
+        assert (await resumable.go_on(publishing, first.id, 0, whole(), by=uploads.by)).published
+        yield other.content[: len(other.content) // 2]
+
+    with pytest.raises(TooLarge):
+        anyio.run(partial(resumable.go_on, publishing, second.id, 0, overtaken(), by=uploads.by))
+    assert (2, 0) == uploads.left()
+    assert_published(uploads, SMALL)
