@@ -17,7 +17,7 @@ from seaway.accounts import emails, users
 from seaway.accounts.principal import OPERATOR, Mode
 from seaway.audit import log
 from seaway.channels import channels, transfers
-from seaway.clock import HOUR_MS, MINUTE_MS, SECOND_MS
+from seaway.clock import CLOCK_TOLERANCE_MS, HOUR_MS, MINUTE_MS, SECOND_MS
 from seaway.counts import Counts
 from seaway.database.tables import audit, jobs, used_tokens, workflow_tokens
 from seaway.database.tables import publishers as publisher_rows
@@ -266,7 +266,16 @@ def test_a_token_is_of_no_use_elsewhere(here: Trusting) -> None:
     here.people.channel("hidden", public=False)
     secret = here.minted(github(here))
 
-    assert 404 == here.read("hidden", secret)
+    assert 403 == here.read("hidden", secret)  # as for a channel that is not there
+    assert 403 == here.read("nowhere", secret)
+
+
+def test_a_token_of_a_clock_that_was_ahead_is_not_good(here: Trusting) -> None:
+    """It would live for as long as the clock was wrong; machines may differ by minutes."""
+    secret, now_ms = here.minted(github(here)), here.clock.now_ms()
+    with here.seaway.database.read() as tx:
+        assert tokens.principal_of(tx, secret, now_ms - CLOCK_TOLERANCE_MS) is not None
+        assert tokens.principal_of(tx, secret, now_ms - CLOCK_TOLERANCE_MS - 1) is None
 
 
 def test_it_is_looked_at_when_a_request_begins(here: Trusting) -> None:
