@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 import structlog
-from sqlalchemy import insert, select, text
+from sqlalchemy import event, insert, select, text
 
-from seaway.clock import HOUR_MS, MINUTE_MS
+from seaway.clock import CLOCK_TOLERANCE_MS, HOUR_MS, MINUTE_MS
 from seaway.database.engine import Database, Tx
 from seaway.database.tables import jobs
 from seaway.errors import Unavailable
@@ -497,6 +497,35 @@ def test_a_worker_renews_while_the_job_runs(bench: Bench, other_bench: Bench, cl
     assert (1, []) == (gate.runs, bench.jobs())
 
 
+def test_a_lease_is_renewed_after_the_database_was_away(bench: Bench, clock: TurnedClock, logs: list[Any]) -> None:
+    """Invariant 1 of the runner: a renewal that failed is made up for by the next one, well before the lease ends."""
+    lease_ms = 150
+    away = threading.Event()
+
+    def fail(_connection: object) -> None:
+        if away.is_set():
+            raise Unavailable("The database is away.")
+
+    def is_renewed() -> bool:
+        with bench.database.read() as tx:
+            until_ms: int = tx.execute(select(jobs.c.lease_until)).scalar_one()
+        return until_ms == clock.now_ms() + lease_ms
+
+    gate = Gate()
+    bench.enqueue()
+    event.listen(bench.database.engine, "commit", fail)
+    with in_background() as start, gate.opened_at_the_end():
+        start(bench.runner({"kind": gate}, lease_ms=lease_ms).run_due)
+        assert gate.begun.wait(30)
+        away.set()
+        until(lambda: any(line["event"] == "job.lease_not_renewed" for line in logs))
+        away.clear()
+        clock.move(lease_ms - 1)
+        until(is_renewed)
+    event.remove(bench.database.engine, "commit", fail)
+    assert [] == bench.jobs()
+
+
 def test_a_job_of_a_killed_worker_is_done_by_another(place: Place, bench: Bench, clock: TurnedClock) -> None:
     """Invariant 2 of the runner: a process that is killed in the middle keeps its job until the lease ends, not longer."""
     script = f"""
@@ -731,6 +760,15 @@ def test_a_clock_that_was_set_back_does_not_stop_what_is_done_regularly(
     clock.move(HOUR_MS)
     assert 1 == runner.run_due()
     assert 3 == len(runs)
+
+
+@pytest.mark.parametrize(("ahead_ms", "due"), [(CLOCK_TOLERANCE_MS, 0), (CLOCK_TOLERANCE_MS + 1, 1)])
+def test_clocks_of_machines_may_differ(bench: Bench, clock: TurnedClock, ahead_ms: int, due: int) -> None:
+    """What a machine whose clock is minutes ahead did just now is not done again by one that is behind."""
+    runner = bench.runner({"hourly": lambda args: None}, HOURLY)
+    assert 1 == runner.run_due()
+    clock.move(-ahead_ms)
+    assert due == runner.run_due()
 
 
 def test_a_clock_that_was_set_back_leaves_no_job_waiting(bench: Bench, clock: TurnedClock) -> None:

@@ -5,12 +5,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Message
 
-from seaway.errors import TooLarge
-from seaway.http.forms import MOST_OF_A_FILE, Form, form_of, takes_file
+from seaway.errors import Malformed, TooLarge
+from seaway.http.forms import MAX_BYTES, MOST_OF_A_FILE, Form, form_of, takes_file
 
 pytestmark = pytest.mark.anyio
 
 MIB = 1024 * 1024
+
+
+def text_part(name: str, content: bytes) -> bytes:
+    return f'--b\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n'.encode() + content + b"\r\n"
 
 
 def file_part(name: str, content: bytes) -> bytes:
@@ -70,3 +74,34 @@ async def test_parts_are_counted_whatever_they_are() -> None:
     sent = Sent(*(file_part("x", b"") for _ in range(10_000)))
     with pytest.raises(TooLarge):
         await sent.form_with("logo")
+
+
+async def form_in(body: bytes) -> Form:
+    """The form of a request with this body, as most pages send it."""
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": body}
+
+    headers = [(b"content-type", b"application/x-www-form-urlencoded")]
+    return await form_of(Request({"type": "http", "method": "POST", "path": "/", "headers": headers}, receive))
+
+
+async def test_text_has_a_limit() -> None:
+    """To the byte, in both forms; in parts, the names do not count."""
+    most = b"x" * MAX_BYTES
+    assert MAX_BYTES - 2 == len((await form_in(b"a=" + most[2:])).text("a"))
+    assert MAX_BYTES == len((await Sent(text_part("a", most)).form_with("logo")).text("a"))
+    with pytest.raises(TooLarge):
+        await form_in(b"a=" + most[1:])
+    with pytest.raises(TooLarge):
+        await Sent(text_part("a", most[1:]), text_part("b", b"xx")).form_with("logo")
+
+
+async def test_a_field_without_a_text_is_refused() -> None:
+    """A NUL, which no database takes, and bytes that are not UTF-8."""
+    for body in (b"a=%00", b"%00=a", b"a=%ff"):
+        with pytest.raises(Malformed):
+            await form_in(body)
+    for content in (b"\0", b"\xff"):
+        with pytest.raises(Malformed):
+            await Sent(text_part("a", content)).form_with("logo")

@@ -679,7 +679,8 @@ def test_every_answer_has_an_id_and_safe_headers(plain: httpx.Client, shelf: She
 def test_nothing_is_written_by_path(plain: httpx.Client, shelf: Shelf, method: str) -> None:
     """A channel's own addresses are for reading."""
     answer = plain.request(method, shelf.path(PACKAGE), headers=bearer(shelf.channel.owner), content=b"x")
-    assert 405 == answer.status_code
+    # At a 405, rattler sends an upload again and again.
+    assert (404 if method == "PUT" else 405) == answer.status_code
     assert LISTED.content == plain.get(shelf.path(PACKAGE)).content
 
 

@@ -760,6 +760,19 @@ def test_who_may_not_upload_hears_so_before_sending(site: Site, private_channel:
     assert {"stranger": 404, "viewer": 403, "nobody": 401}[key] == answer.status
 
 
+@pytest.mark.parametrize("key", ["stranger", "viewer", "nobody"])
+@pytest.mark.parametrize("header", ["X-File-Name", "X-File-SHA256"])
+def test_a_caller_without_the_right_learns_nothing_of_the_request(
+    http: httpx.Client, private_channel: Channel, header: str, key: str
+) -> None:
+    """The right to upload is checked before a bad file name or hash, which would be a 400 for a member."""
+    headers = {**raw_headers(UNSEEN), header: "bad"}
+    secret = {"stranger": private_channel.stranger, "viewer": private_channel.viewer, "nobody": None}[key]
+    refused = post(http, private_channel.name, secret, UNSEEN.content, headers)
+    assert {"stranger": 404, "viewer": 403, "nobody": 401}[key] == refused.status_code
+    assert 400 == post(http, private_channel.name, private_channel.owner, UNSEEN.content, headers).status_code
+
+
 # Clients that hang up
 
 

@@ -1,6 +1,7 @@
 """A row never names a blob that is not there, whoever takes blobs away meanwhile (S1)."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,12 +10,14 @@ import pytest
 from seaway.cli.check import check
 from seaway.errors import AlreadyThere
 from seaway.packages.sweep import sweep
+from seaway.pairing.pairing import Pairing
 from seaway.storage import keys
 from seaway.storage.blobs import Blobs
 from tests.indexing.channel import Channel, Meddled
-from tests.support import packages
+from tests.support import packages, state
 from tests.support.house import People
 from tests.support.packages import PackageFile, index_json
+from tests.support.requests import until
 
 FILE = packages.conda(index_json("a"))
 SAME_NAME = packages.conda(index_json("a", license="BSD"))
@@ -79,6 +82,62 @@ def test_bytes_whose_last_name_goes_during_an_upload_are_put_again(channel: Chan
     assert_served(channel, FILE)
 
 
+class Interrupted(Pairing):
+    """A pairing that is asked before a sweep deletes: something else happens at that moment."""
+
+    def __init__(self, pairing: Pairing, act: Callable[[], object]) -> None:
+        self._pairing, self._act = pairing, act
+
+    def prepare_sweep(self) -> tuple[str, str] | None:
+        return self._pairing.prepare_sweep()
+
+    def may_delete(self) -> bool:
+        self._act()
+        return self._pairing.may_delete()
+
+
+def sweep_with(channel: Channel, after_list: Callable[[], object]) -> int:
+    """Sweep as if every blob were old, with something that happens after the listing; how many were taken."""
+    parts = channel.seaway.sweeping
+    return sweep(replace(parts, pairing=Interrupted(parts.pairing, after_list)), grace_ms=-(1 << 60)).blobs
+
+
+def test_a_blob_that_is_put_again_after_the_listing_stays(channel: Channel) -> None:
+    """The old blob was listed; a new one of the same bytes belongs to an upload that is about to name it."""
+    put_nameless(channel, FILE)
+    blobs, key = channel.seaway.blobs, keys.blob(bytes.fromhex(FILE.sha256))
+    listed = blobs.stat(key)
+    assert listed is not None
+
+    def put_again() -> None:
+        def is_new() -> bool:  # a bucket may tell whole seconds only
+            blobs.delete(key)
+            put_nameless(channel, FILE)
+            stat = blobs.stat(key)
+            return stat is not None and stat.modified_ms != listed.modified_ms
+
+        until(is_new)
+
+    assert 0 == sweep_with(channel, put_again)
+    assert blobs.stat(key) is not None
+    assert 1 == sweep_everything(channel)
+
+
+def test_a_blob_that_is_named_after_the_listing_stays(channel: Channel) -> None:
+    """An upload found the old bytes in the store and named them before the sweep came to delete them."""
+    put_nameless(channel, FILE)
+    assert 0 == sweep_with(channel, lambda: channel.put(FILE))
+    assert_served(channel, FILE)
+
+
+def test_a_store_that_lost_its_identity_after_the_listing_is_left_alone(channel: Channel) -> None:
+    """Another store may have been mounted in its place; what was deleted before then was deleted."""
+    put_nameless(channel, FILE)
+    store = state.raw(channel.seaway.blobs)
+    assert 0 == sweep_with(channel, lambda: store.delete(keys.IDENTITY))
+    assert store.stat(keys.blob(bytes.fromhex(FILE.sha256))) is not None
+
+
 def test_a_refused_upload_leaves_no_bytes(channel: Channel) -> None:
     """Bytes that were stored for nothing are taken back at once."""
     channel.put(FILE)
@@ -86,6 +145,19 @@ def test_a_refused_upload_leaves_no_bytes(channel: Channel) -> None:
     with pytest.raises(AlreadyThere):
         channel.put(SAME_NAME)
     assert before == sorted(stat.key for stat in channel.seaway.blobs.list())
+
+
+def test_a_refused_upload_leaves_bytes_that_were_there(channel: Channel, tmp_path: Path) -> None:
+    """A backup may be copying them: only the sweep, which waits for backups, takes old bytes."""
+    channel.put(FILE)
+    put_nameless(channel, SAME_NAME)
+    key = keys.blob(bytes.fromhex(SAME_NAME.sha256))
+    with pytest.raises(AlreadyThere):
+        channel.put(SAME_NAME)
+    assert channel.seaway.blobs.stat(key) is not None
+    (refused,) = channel.bring([SAME_NAME.write_to(tmp_path)])
+    assert isinstance(refused, AlreadyThere)
+    assert channel.seaway.blobs.stat(key) is not None
 
 
 class Overlapped(Meddled):

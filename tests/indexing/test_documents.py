@@ -428,3 +428,15 @@ def test_the_documents_of_a_subdir_without_uploads(subdir: str, channel: Channel
     assert {} == channel.shard_index(subdir)["shards"]
     with pytest.raises(NotFound):
         channel.ask("linux-65", "repodata.json")
+
+
+def test_a_document_of_this_revision_is_not_built_again(channel: Channel) -> None:
+    """A reader of it waits for no build, and asks for none."""
+    channel.put(packages.conda(index_json("a")))
+    channel.repodata()
+    documents = channel.seaway.documents
+    with channel.seaway.database.read() as tx:
+        subdir = channel.subdir(tx)
+        found = documents.current(tx, subdir, REPODATA)
+    assert found is not None
+    assert (subdir.revision, found) == (found.revision, documents.last(subdir.id, REPODATA))

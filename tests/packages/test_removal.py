@@ -13,7 +13,7 @@ from seaway.channels.roles import Role
 from seaway.cli.check import check
 from seaway.clock import DAY_MS
 from seaway.database.tables import audit, files, fragments, shards
-from seaway.errors import AlreadyThere, NotAllowed, NotFound
+from seaway.errors import AlreadyThere, Malformed, NotAllowed, NotFound
 from seaway.packages import removal
 from seaway.server.wiring import Seaway
 from tests.support.clock import TurnedClock
@@ -243,3 +243,11 @@ async def test_every_promise_holds_after_all_of_it(seaway: Seaway, http: httpx.A
     await publish_file(seaway, channel, changed("new"), force=True)
     removal.delete(seaway.house.removing, OPERATOR, channel, "noarch", FILE.name)
     assert [] == list(check(seaway))
+
+
+def test_a_reason_has_a_limit() -> None:
+    """Counted as it is kept, in one line."""
+    most = "x" * removal.MAX_REASON
+    assert most == removal.checked_reason(f" {most}\n")
+    with pytest.raises(Malformed):
+        removal.checked_reason(f"{most}x")

@@ -2,6 +2,7 @@
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -16,7 +17,7 @@ from seaway.conda.limits import MIB
 from seaway.database.tables import shards
 from seaway.errors import Unavailable
 from seaway.packages import removal
-from seaway.packages.sweep import LastSweep, Swept, last, sweep
+from seaway.packages.sweep import LastSweep, SweepStopped, Swept, last, sweep
 from seaway.server.wiring import Seaway
 from seaway.storage import keys
 from tests.support import folders, state
@@ -229,6 +230,19 @@ async def is_served(http: httpx.AsyncClient, channel: str, digest: str) -> bool:
     answer = await http.get(f"/{channel}/noarch/shards/{digest}.msgpack.zst")
     assert answer.status_code in (200, 404)
     return answer.status_code == 200
+
+
+async def test_a_large_part_of_the_bytes_is_asked_for(seaway: Seaway, channel: str) -> None:
+    """Sweep invariant 6: one blob of four that holds most of the bytes is not deleted unasked."""
+    large = conda(index_json("large"), files={"share/noise": os.urandom(100_000)})
+    for file in (large, *(conda(index_json(name)) for name in "abc")):
+        await publish_file(seaway, channel, file)
+    delete(seaway, channel, large)
+    age(seaway, WEEK_MS)
+    with pytest.raises(SweepStopped):
+        sweep(replace(seaway.sweeping, max_percent=50))
+    assert there(seaway, large)
+    assert 1 == sweep(replace(seaway.sweeping, max_percent=50), unlimited=True).blobs
 
 
 async def test_only_orphans_of_the_spool_go(seaway: Seaway) -> None:

@@ -18,7 +18,7 @@ from seaway.conda.filename import FileName
 from seaway.conda.limits import ArchiveLimits
 from seaway.conda.record import Hashes
 from seaway.conda.refusals import Reason, Refused
-from seaway.errors import NotFound, SeawayError, TooMany
+from seaway.errors import NotFound, SeawayError, TooMany, Unavailable
 from seaway.publishing.examine import Candidate, examine
 from seaway.publishing.examiners import Examiners
 from seaway.publishing.rates import RefusedTime
@@ -175,13 +175,13 @@ async def test_real_slow_archives_hold_nobody_up(tmp_path: Path) -> None:
 
 
 class Hours:
-    """A watch by which everything takes seven minutes."""
+    """A watch by which everything takes so many minutes."""
 
-    def __init__(self) -> None:
-        self._now = 0.0
+    def __init__(self, minutes: int = 7) -> None:
+        self._now, self._step = 0.0, minutes * 60
 
     def __call__(self) -> float:
-        self._now += 7 * 60
+        self._now += self._step
         return self._now
 
 
@@ -213,6 +213,32 @@ async def test_time_of_refused_files_counts(costly: Seaway, clock: TurnedClock) 
     with costly.database.write_site() as tx:
         throttle.forget_old(tx, clock.now_ms())
     await publish_file(costly, "boats", conda(index_json("mine")), by=mallory)
+
+
+async def test_files_that_waited_are_counted_against_those_before(seaway: Seaway, people: People) -> None:
+    """All were let in before the first was refused: the last, whose turn comes later, is not examined any more."""
+    gate, ended = Gate(), []
+    refused_time = RefusedTime(seaway.database, seaway.clock, Hours(minutes=11))
+    slow = with_examiners(seaway, Gated(2, gate), refused_time=refused_time)
+    mallory = people.by_key(people.key("mallory"))
+
+    async def send(number: int) -> None:
+        try:
+            await publish_file(slow, "boats", conda(index_json(f"slow-{number}")), by=mallory)
+        except SeawayError as error:
+            ended.append(type(error))
+
+    async with anyio.create_task_group() as group:
+        for number in range(3):
+            group.start_soon(send, number)
+        with anyio.fail_after(30):
+            while [2] != [len(waiting) for waiting in slow.house.publishing.examiners.turns._waiting.values()]:
+                await anyio.sleep(0.01)
+            gate.opened.release(1)
+            while not ended:
+                await anyio.sleep(0.01)
+        gate.opened.release(2)
+    assert TooMany in ended
 
 
 async def test_time_of_files_that_come_in_is_free(costly: Seaway) -> None:
@@ -275,3 +301,14 @@ async def test_small_times_cost_no_commit(seaway: Seaway, people: People) -> Non
         return seaway.database.change_mark() != before
 
     assert [False, False, True, False] == [refuse(400) for _ in range(4)]
+
+
+@pytest.mark.parametrize("error", [Unavailable("The disk is full."), TooMany("Wait.")], ids=type)
+async def test_time_of_files_that_can_be_sent_again_is_free(seaway: Seaway, people: People, error: SeawayError) -> None:
+    """Nothing is wrong with them: the server was busy, or lacked something."""
+    mallory = people.by_key(people.key("mallory"))
+    refused_time = RefusedTime(seaway.database, seaway.clock, Hours(minutes=11))
+    with pytest.raises(type(error)), refused_time.counted(mallory) as stopwatch, stopwatch:
+        raise error
+    with seaway.database.read() as tx:
+        refused_time.require_room(tx, mallory)

@@ -8,12 +8,18 @@ from pathlib import Path
 import pytest
 
 from seaway.accounts.principal import OPERATOR, Principal
+from seaway.channels import quotas
 from seaway.cli.check import check
+from seaway.conda import filename
 from seaway.conda.refusals import Reason, Refused
 from seaway.database.tables import audit, files, fragments, subdirs
 from seaway.errors import AlreadyThere, BadCredential, Malformed, NotFound, SeawayError, TooLarge
+from seaway.publishing.examine import Candidate
+from seaway.publishing.examiners import LocalFile
 from seaway.publishing.importing import import_files
 from seaway.publishing.publish import Published
+from seaway.publishing.record import Submission
+from seaway.storage import keys
 from tests.indexing.channel import Channel, Meddled, examining_here, noted
 from tests.support import house, packages, state
 from tests.support.clock import TurnedClock
@@ -137,6 +143,45 @@ def test_files_are_replaced_only_when_asked(channel: Channel, folder: Path) -> N
     assert [] == list(check(channel.seaway))
 
 
+@pytest.mark.parametrize("of_owner", [False, True], ids=["of the channel", "of its owner"])
+def test_files_of_one_transaction_share_the_quota(channel: Channel, folder: Path, of_owner: bool) -> None:
+    """Each that comes in leaves less room for the next; one that is refused leaves its room to others."""
+    large = packages.conda(index_json("b"), files={"share/demo.txt": bytes(range(256)) * 40})
+    first, last = (packages.conda(index_json(name)) for name in "ac")
+    quota = len(first.content) + len(last.content)
+    with channel.seaway.database.write_site() as tx:
+        if of_owner:
+            quotas.set_of_user(tx, 0, OPERATOR, "owner", quota)
+        else:
+            quotas.set_of_channel(tx, 0, OPERATOR, channel.name, quota)
+    results = channel.bring(write(folder, [first, large, last, packages.conda(index_json("d"))]))
+    assert [Published, TooLarge, Published, TooLarge] == list(map(type, results))
+    assert quota == sum(channel.column(subdirs.c.size))
+
+
+def test_a_refused_file_in_pieces_keeps_its_room(channel: Channel) -> None:
+    """Its pieces are there until they are forgotten, so that the next file of the transaction does not fit."""
+    there, other = (packages.conda(index_json(name)) for name in "ab")
+    channel.put(there)
+    pieces = 2 * len(other.content)
+    with channel.seaway.database.write_site() as tx:
+        quotas.set_of_channel(tx, 0, OPERATOR, channel.name, len(there.content))
+    submissions = [kept(channel, there, in_pieces=pieces), kept(channel, other)]
+    results = channel.seaway.house.publishing.batches.record_many(channel.name, submissions)
+    assert [AlreadyThere, TooLarge] == list(map(type, results))
+
+
+def kept(channel: Channel, file: PackageFile, *, in_pieces: int = 0) -> tuple[bytes, Submission]:
+    """A file in the store that was examined, on its way to be recorded."""
+    parts = channel.seaway.house.publishing
+    with parts.spool.folder() as folder:
+        local = LocalFile(file.write_to(Path(folder)), f"{folder}/copy", filename.parse(file.name), len(file.content))
+        (candidate,) = parts.examiners.take_in([local])
+        assert isinstance(candidate, Candidate)
+        parts.blobs.put_file(keys.blob(candidate.hashes.sha256), Path(local.path))
+    return candidate.hashes.sha256, Submission(candidate, OPERATOR, force=False, in_pieces=in_pieces)
+
+
 def test_who_may_not_upload_brings_nothing(channel: Channel, folder: Path) -> None:
     """The permission is asked before a file is read, and an unknown channel is told as such."""
     paths = write(folder, FILES[:2])
@@ -150,10 +195,12 @@ def test_who_may_not_upload_brings_nothing(channel: Channel, folder: Path) -> No
 
 
 def test_a_file_over_the_limit_is_not_read(channel: Channel, folder: Path) -> None:
-    """The limit of uploads holds here too."""
-    publishing = replace(channel.seaway.house.publishing, upload_limit=10)
-    (_, result), *_ = import_files(publishing, "demo", write(folder, FILES[:1]), by=OPERATOR, force=False)
-    assert isinstance(result, TooLarge)
+    """The limit of uploads holds here too, to the byte."""
+    paths, size = write(folder, FILES[:1]), len(FILES[0].content)
+    for limit, kind in ((size - 1, TooLarge), (size, Published)):
+        publishing = replace(channel.seaway.house.publishing, upload_limit=limit)
+        (_, result), *_ = import_files(publishing, "demo", paths, by=OPERATOR, force=False)
+        assert isinstance(result, kind)
 
 
 def test_bytes_that_are_swept_before_they_are_named_are_put_again(channel: Channel, folder: Path) -> None:

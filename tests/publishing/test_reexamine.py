@@ -78,3 +78,21 @@ def test_warnings_that_cannot_be_read_are_those_of_the_blob(channel: Channel, da
     (subdir_id,) = channel.column(files.c.subdir_id)
     assert [("about",)] == [outcome.changed for outcome in rebuild(parts, subdir_id, OPERATOR.actor)]
     assert [[warning]] == [msgspec.json.decode(about)["warnings"] for about in channel.column(files.c.about)]
+
+
+def test_a_row_that_changed_meanwhile_is_left(channel: Channel) -> None:
+    """What was found out about the older row is not written over a file that was replaced since."""
+    old, new = (packages.conda(index_json("b", license=text)) for text in ("MIT", "BSD"))
+    for file in (packages.conda(index_json("a")), old):
+        channel.put(file)
+    seaway = channel.seaway
+    with seaway.database.write_site() as tx:
+        tx.execute(update(files).values(version="9"))
+    parts = Rebuilding(seaway.database, seaway.blobs, seaway.spool, seaway.clock)
+    (subdir_id,) = set(channel.column(files.c.subdir_id))
+    outcomes = rebuild(parts, subdir_id, OPERATOR.actor)
+    assert ("version",) == next(outcomes).changed
+    channel.put(new, force=True)
+    (left,) = outcomes
+    assert ((), True) == (left.changed, "changed meanwhile" in left.left)
+    assert [] == list(check(seaway))

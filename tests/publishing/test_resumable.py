@@ -237,6 +237,16 @@ def test_what_can_be_refused_at_once_is(uploads: Uploads) -> None:
     assert (0, 0) == uploads.left()
 
 
+def test_a_caller_without_the_right_learns_nothing_of_the_request(uploads: Uploads) -> None:
+    """The right to upload is checked before the file name and the hash."""
+    people = People(uploads.seaway)
+    people.member(CHANNEL, "viewer", Role.VIEWER)
+    viewer = replace(uploads, by=principal(uploads.seaway, people.key("viewer")))
+    for changes in ({"file_name": "no-package.zip"}, {"sha256": "x"}):
+        with pytest.raises(NotAllowed):
+            viewer.begin(**changes)
+
+
 def test_more_bytes_than_were_announced(uploads: Uploads) -> None:
     upload = uploads.begin()
     with pytest.raises(TooLarge):
@@ -556,3 +566,24 @@ def set_quota(uploads: Uploads, quota: int) -> None:
 def quota_of(uploads: Uploads) -> quotas.Usage:
     with uploads.seaway.database.read() as tx:
         return quotas.of_channel(tx, channels.get(tx, CHANNEL).id)
+
+
+def test_of_two_uploads_that_fit_one_by_one_one_gets_the_room(uploads: Uploads) -> None:
+    """Both were begun, and the other one came in while a piece of this one was on its way: nothing is kept of it."""
+    other = packages.conda(index_json("other"))
+    with uploads.seaway.database.write_site() as tx:
+        quotas.set_of_channel(tx, 0, OPERATOR, CHANNEL, len(SMALL.content) + len(other.content) // 4)
+    first, second = uploads.begin(), uploads.begin(other)
+    publishing = uploads.seaway.house.publishing
+
+    async def whole() -> AsyncIterator[bytes]:
+        yield SMALL.content
+
+    async def overtaken() -> AsyncIterator[bytes]:
+        assert (await resumable.go_on(publishing, first.id, 0, whole(), by=uploads.by)).published
+        yield other.content[: len(other.content) // 2]
+
+    with pytest.raises(TooLarge):
+        anyio.run(partial(resumable.go_on, publishing, second.id, 0, overtaken(), by=uploads.by))
+    assert (2, 0) == uploads.left()
+    assert_published(uploads, SMALL)

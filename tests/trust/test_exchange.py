@@ -17,7 +17,7 @@ from seaway.accounts import emails, users
 from seaway.accounts.principal import OPERATOR, Mode
 from seaway.audit import log
 from seaway.channels import channels, transfers
-from seaway.clock import HOUR_MS, MINUTE_MS, SECOND_MS
+from seaway.clock import CLOCK_TOLERANCE_MS, HOUR_MS, MINUTE_MS, SECOND_MS
 from seaway.counts import Counts
 from seaway.database.tables import audit, jobs, used_tokens, workflow_tokens
 from seaway.database.tables import publishers as publisher_rows
@@ -298,7 +298,16 @@ def test_a_token_is_of_no_use_elsewhere(here: Trusting) -> None:
     here.people.channel("hidden", public=False)
     secret = here.minted(github(here))
 
-    assert 403 == here.read("hidden", secret)
+    assert 403 == here.read("hidden", secret)  # as for a channel that is not there
+    assert 403 == here.read("nowhere", secret)
+
+
+def test_a_token_of_a_clock_that_was_ahead_is_not_good(here: Trusting) -> None:
+    """It would live for as long as the clock was wrong; machines may differ by minutes."""
+    secret, now_ms = here.minted(github(here)), here.clock.now_ms()
+    with here.seaway.database.read() as tx:
+        assert tokens.principal_of(tx, secret, now_ms - CLOCK_TOLERANCE_MS) is not None
+        assert tokens.principal_of(tx, secret, now_ms - CLOCK_TOLERANCE_MS - 1) is None
 
 
 def test_it_is_looked_at_when_a_request_begins(here: Trusting) -> None:
@@ -432,6 +441,28 @@ def test_rates(here: Trusting) -> None:
     assert [200] * 300 + [429] == [answer.status_code for answer in made]
     assert {"code", "message"} == set(made[-1].json())
     assert 1 <= int(made[-1].headers["retry-after"]) <= 60
+
+
+def test_refused_tokens_do_not_fill_the_log(here: Trusting) -> None:
+    """Thirty lines in a minute for a repository, which do not take those of another; none for what nobody signed."""
+
+    def refused(repository: str) -> list[dict[str, Any]]:
+        lines = [detail for action, _, detail in events(here) if action == "oidc.refused"]
+        with here.seaway.database.read() as tx:
+            targets = tx.execute(select(audit.c.target).where(audit.c.action == "oidc.refused").order_by(audit.c.id))
+            return [line for line, target in zip(lines, targets.scalars(), strict=True) if target == repository]
+
+    for _ in range(31):
+        assert 422 == here.mint(github(here, repository="acme/unknown")).status_code
+    assert 422 == here.mint(github(here, repository="acme/another")).status_code
+    assert 422 == here.mint(github(here, repository="acme/unsigned")[:-8] + "AAAAAAAA").status_code
+    line = {"code": "invalid-publisher", "issuer": "https://token.actions.githubusercontent.com"}
+    assert [line] * 30 == refused("acme/unknown")
+    assert [line] == refused("acme/another")
+    assert [] == refused("acme/unsigned")
+    here.clock.move(MINUTE_MS)
+    here.mint(github(here, repository="acme/unknown"))
+    assert 31 == len(refused("acme/unknown"))
 
 
 @pytest.mark.on_disk

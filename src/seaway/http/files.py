@@ -231,14 +231,11 @@ def _headers(answer: Answer, index_max_age: int) -> dict[str, str]:
         "ETag": f'"{answer.etag}"',
         "Cache-Control": _cache_control(answer, index_max_age),
     }
-    varies = ["Accept-Encoding"] if answer.varies_by_encoding else []
     if answer.is_public:
         headers["Access-Control-Allow-Origin"] = "*"
         headers["Access-Control-Expose-Headers"] = EXPOSED_HEADERS
-    else:
-        varies += ["Authorization", "Cookie"]
-    if varies:
-        headers["Vary"] = ", ".join(varies)
+    if answer.varies_by_encoding:  # by credentials: `server.requests` adds that to every private answer
+        headers["Vary"] = "Accept-Encoding"
     if answer.content_encoding:
         headers["Content-Encoding"] = answer.content_encoding
     if answer.revision is not None:

@@ -248,7 +248,7 @@ def _forget_dead(tx: Tx, job: Job) -> None:
 
 
 def _held(job: Job) -> ColumnElement[bool]:
-    return and_(jobs.c.id == job.id, jobs.c.state == RUNNING, jobs.c.owner == job.owner, jobs.c.attempt == job.attempt)
+    return and_(jobs.c.id == job.id, jobs.c.state == RUNNING, jobs.c.owner == job.owner)
 
 
 def _dead(tx: Tx, job_id: int | None) -> dict[int, str | None]:
