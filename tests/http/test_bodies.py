@@ -5,13 +5,13 @@ import pytest
 from starlette.requests import Request
 from starlette.types import Message
 
-from seaway.errors import TooSlow
+from seaway.errors import Malformed, TooSlow
 from seaway.http import bodies, problems
 
 pytestmark = pytest.mark.anyio
 
 
-def request_of(*pauses: float) -> Request:
+def request_of(*pauses: float, encoding: bytes = b"identity") -> Request:
     """A request whose body has one byte behind each of these pauses, in seconds, and then the last one."""
     left = list(pauses)
 
@@ -21,11 +21,21 @@ def request_of(*pauses: float) -> Request:
         await anyio.sleep(left.pop(0))
         return {"type": "http.request", "body": b"x", "more_body": True}
 
-    return Request({"type": "http", "method": "POST", "path": "/", "headers": []}, receive)
+    return Request(
+        {"type": "http", "method": "POST", "path": "/", "headers": [(b"content-encoding", encoding)]}, receive
+    )
 
 
 async def read(request: Request) -> int:
     return len(b"".join([chunk async for chunk in bodies.body_of(request)]))
+
+
+@pytest.mark.parametrize("encoding", [b"gzip", b"identity, gzip"])
+async def test_an_encoded_body_is_refused(encoding: bytes) -> None:
+    """Its bytes are not those of the file, so that the cause is told before one of them is read."""
+    assert 1 == await read(request_of(encoding=b"Identity"))
+    with pytest.raises(Malformed, match="Content-Encoding"):
+        await read(request_of(encoding=encoding))
 
 
 async def test_a_body_that_stops_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ from seaway.clock import DAY_MS, SECOND_MS
 from seaway.database.engine import Database
 from seaway.database.tables import documents, files, jobs
 from seaway.errors import BadCredential, NotFound, NotWritable, Unavailable
+from seaway.indexing.change import BUILD_DOCUMENTS
 from seaway.indexing.documents import REPODATA, REPODATA_GZ, Documents
 from seaway.indexing.rebuild import rebuild
 from seaway.packages.sweep import sweep
@@ -440,3 +441,13 @@ def test_a_document_of_this_revision_is_not_built_again(channel: Channel) -> Non
         found = documents.current(tx, subdir, REPODATA)
     assert found is not None
     assert (subdir.revision, found) == (found.revision, documents.last(subdir.id, REPODATA))
+
+
+def test_up_to_the_limit_nothing_is_built_in_the_background(channel_with: Callable[..., Channel]) -> None:
+    """Such documents are built for their readers; with one record more a job waits."""
+    channel = channel_with(whole_document_limit=2)
+    waiting = []
+    for name in "abc":
+        channel.put(packages.conda(index_json(name)))
+        waiting.append(channel.column(jobs.c.kind).count(BUILD_DOCUMENTS))
+    assert [0, 0, 1] == waiting

@@ -342,8 +342,7 @@ def test_the_tokens_of_a_disabled_user_end(here: Trusting) -> None:
     with here.seaway.database.write_site() as tx:
         tx.execute(update(publisher_rows).values(created_by=users.get(tx, "maker").id))
     secret = here.minted(github(here))
-    here.clock.move(1)
-    with here.seaway.database.write_site() as tx:
+    with here.seaway.database.write_site() as tx:  # in the same millisecond
         users.set_disabled(tx, here.clock.now_ms(), OPERATOR, "maker", disabled=True)
     assert 401 == here.read("harbour", secret)
     here.clock.move(1)

@@ -34,6 +34,7 @@ from tests.support.workflows import GITHUB
 
 PATH = "/api/github/secret-scanning"
 SIGNER = ec.generate_private_key(ec.SECP256R1())
+OF_ANOTHER_CURVE = ec.generate_private_key(ec.SECP384R1())
 
 
 def pem_of(key: ec.EllipticCurvePrivateKey) -> str:
@@ -48,8 +49,8 @@ def published(**keys: str) -> dict[str, object]:
 def scanned(tmp_path: Path, clock: TurnedClock) -> Seaway:
     """A house that takes reports, with the keys of who reports in a file."""
     file = tmp_path / "keys.json"
-    p384 = ec.generate_private_key(ec.SECP384R1())
-    file.write_text(json.dumps(published(good=pem_of(SIGNER), other_curve=pem_of(p384), broken="no key")))
+    keys = published(good=pem_of(SIGNER), other_curve=pem_of(OF_ANOTHER_CURVE), broken="no key")
+    file.write_text(json.dumps(keys))
     return house.build(tmp_path, clock, secret_scanning_keys=str(file))
 
 
@@ -69,7 +70,8 @@ def body_of(*tokens: str) -> bytes:
 async def report(
     http: httpx.AsyncClient, body: bytes, *, identifier: str = "good", signed: bytes | None = None
 ) -> httpx.Response:
-    signature = SIGNER.sign(body if signed is None else signed, ec.ECDSA(SHA256()))
+    signer = OF_ANOTHER_CURVE if identifier == "other_curve" else SIGNER
+    signature = signer.sign(body if signed is None else signed, ec.ECDSA(SHA256()))
     headers = {
         "GITHUB-PUBLIC-KEY-IDENTIFIER": identifier,
         "GITHUB-PUBLIC-KEY-SIGNATURE": base64.b64encode(signature).decode(),
