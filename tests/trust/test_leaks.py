@@ -23,7 +23,7 @@ from seaway.mail.outbox import SEND_LETTER
 from seaway.server.app import create_app
 from seaway.server.wiring import Seaway
 from seaway.trust import publishers, tokens
-from seaway.trust.leaks import Found, PublicKeys, revoke
+from seaway.trust.leaks import MOST, Found, PublicKeys, revoke
 from seaway.trust.publishers import Draft
 from tests.support import house
 from tests.support.clock import TurnedClock
@@ -229,7 +229,10 @@ async def test_a_signed_report_that_is_none_is_refused(http: httpx.AsyncClient, 
 
 @pytest.mark.anyio
 async def test_a_report_has_an_end(http: httpx.AsyncClient) -> None:
-    """More than a megabyte is not read."""
+    """Of so many secrets all are answered; one more is refused, and more than a megabyte is not read."""
+    most = await report(http, body_of(*["x"] * MOST))
+    assert (200, MOST) == (most.status_code, len(most.json()))
+    assert 400 == (await report(http, body_of(*["x"] * (MOST + 1)))).status_code
     assert 413 == (await report(http, b" " * (1024 * 1024 + 1))).status_code
 
 
