@@ -71,9 +71,15 @@ def test_the_folder_of_a_blob_is_synced(disk: DiskBlobs, root: Path, spooled: Pa
     require_sync(folder, lambda: disk.put_file(KEY, spooled))
 
 
-def test_a_new_folder_is_synced_into_its_parent(disk: DiskBlobs, root: Path, spooled: Path) -> None:
-    """The first blob whose hash begins like that needs the name of its folder too."""
-    require_sync((root / KEY).parent.parent, lambda: disk.put_file(KEY, spooled))
+@pytest.mark.parametrize("depth", [1, 2], ids=["of its hash", "of all blobs"])
+def test_a_new_folder_is_synced_into_its_parent(disk: DiskBlobs, root: Path, spooled: Path, depth: int) -> None:
+    """The first blob whose hash begins like that needs the name of its folder too, and the first of all that of `blobs`."""
+    require_sync((root / KEY).parents[depth], lambda: disk.put_file(KEY, spooled))
+
+
+def test_the_new_folder_of_an_object_is_synced_into_its_parent(disk: DiskBlobs, root: Path) -> None:
+    """Also for what is written or copied under a name of its own."""
+    require_sync(root, lambda: disk.write("manifests/demo", b"new"))
 
 
 def test_a_copied_blob_is_synced_before_it_has_its_name(disk: DiskBlobs, root: Path) -> None:

@@ -49,10 +49,8 @@ class DiskBlobs:
         if self._is_whole(key, path):
             return False
         _sync_file(path)
-        target = self._root / key
-        if self._link_in(path, key):
-            _sync_folder(target.parent.parent)
-        _sync_folder(target.parent)
+        self._link_in(path, key)
+        _sync_folder((self._root / key).parent)
         return True
 
     def put_files(self, files: Mapping[str, Path]) -> set[str]:
@@ -117,26 +115,25 @@ class DiskBlobs:
             cause=str(error),
         )
 
-    def _link_in(self, path: Path, key: str) -> bool:
-        """Give the file its second name, or copy it where it can have none; whether its folder had to be made."""
+    def _link_in(self, path: Path, key: str) -> None:
+        """Give the file its second name, or copy it where it can have none."""
         target, sha256 = self._root / key, keys.sha256_of(key)
         try:
             os.link(path, target)
         except FileNotFoundError:
             self._make_folders_of(target)
             _link_over(path, target, sha256)
-            return True
         except OSError:
             _link_over(path, target, sha256)
-        return False
 
     def _make_folders_of(self, target: Path) -> None:
-        """Make the folders between the store and a file in it, never the store itself (`storage.blobs` 6)."""
+        """Make the folders between the store and a file in it, on the disk too; never the store itself (`storage.blobs` 6)."""
         if not self._root.is_dir():
             raise Unavailable("The folder of the store is not there.", "Mount or restore it.", cause=str(self._root))
         missing = [folder for folder in target.relative_to(self._root).parents if not (self._root / folder).is_dir()]
         for folder in reversed(missing):
             (self._root / folder).mkdir(exist_ok=True)
+            _sync_folder((self._root / folder).parent)
 
     def _is_whole(self, key: str, path: Path) -> bool:
         """Whether the content of the file is there under this key, read byte by byte."""
