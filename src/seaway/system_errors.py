@@ -22,7 +22,7 @@ class _Kind:
     error: type[Unavailable] = Unavailable
 
 
-_FULL = _Kind("The server has no room for this now.", "is full", NoRoom)
+_FULL = _Kind("The disk is full: the server has no room for this now.", "is full", NoRoom)
 _READ_ONLY = _Kind("The server cannot store anything now: its disk is read-only.", "is read-only", NotWritable)
 _FORBIDDEN = _Kind("The server has no permission to use its own files.", "denies access to the server", NotWritable)
 _TOO_MANY_FILES = _Kind("The server has too many files open.", "is unavailable: too many files are open")

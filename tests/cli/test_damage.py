@@ -2,17 +2,23 @@
 
 import os
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
-from seaway.errors import DamagedDatabase
-from tests.cli.conftest import FILE, Shell
+from seaway.database.sqlite import SqliteDatabase
+from seaway.errors import DamagedDatabase, NoRoom
+from tests.cli.conftest import FILE, Ran, Shell
+from tests.cli.test_commands import TOLD, commands
 from tests.support import state
 from tests.support.mounts import small_disk
+from tests.support.server import variables
 
 DAMAGED = DamagedDatabase("").sentence
 
@@ -125,20 +131,87 @@ def test_a_command_on_a_damaged_database_ends_in_a_sentence(shell: Shell, folded
         assert len(ran.err.splitlines()) <= 1, (command, ran.err)
 
 
+def every_command() -> list[tuple[str, ...]]:
+    """One line for each command that opens the data; a new one is among them."""
+    others = [("serve", "--port", "0"), ("work",), ("restore", "backup.tar"), ("rebuild", "--from-store")]
+    lines = [*TOLD, *others]
+    return [next(line for line in lines if line[: len(words)] == words) for words in commands() if words != ("config",)]
+
+
+def fill(file: Path) -> None:
+    """Take every byte of the disk."""
+    with file.open("wb", buffering=0) as opened:
+        for size in (65_536, 512, 1):
+            with suppress(OSError):
+                while opened.write(bytes(size)):
+                    pass
+
+
+def assert_a_sentence(ran: Ran, words: tuple[str, ...], part: str) -> None:
+    assert (1, 1, True) == (ran.code, len(ran.err.splitlines()), part in ran.err), (words, ran)
+
+
 @pytest.mark.slow
-def test_every_command_ends_in_a_sentence_on_a_full_disk(shell: Shell, tmp_path: Path) -> None:
-    """With not one byte free a command says that there is no room, and leaves no traceback; later it works again."""
+def test_every_command_ends_in_a_sentence_on_a_full_disk(house: Shell, tmp_path: Path) -> None:
+    """With not one byte free a command says that the disk is full and what to do; later it works again."""
     if state.chosen() != state.SQLITE_DISK:
         pytest.skip("the database is elsewhere")
     with small_disk(tmp_path / "small", "6m") as disk:
-        full = replace(shell, variables={"SEAWAY_DATA": str(disk / "data"), "SEAWAY_DISK_RESERVE": "0"})
+        full = replace(house, variables={"SEAWAY_DATA": str(disk / "data"), "SEAWAY_DISK_RESERVE": "0"})
         assert 0 == full.run("user", "add", "ada").code
-        with (disk / "fill").open("wb", buffering=0) as fill, suppress(OSError):
-            while fill.write(bytes(512)):
-                pass
-        for words in (("user", "list"), ("check",), ("channel", "list"), ("sweep",), ("migrate",), ("reindex",),
-                      ("backup", disk / "backup.tar"), ("jobs", "list"), ("user", "add", "bob")):  # fmt: skip
-            ran = full.run(*words)
-            assert (1, 1, True) == (ran.code, len(ran.err.splitlines()), "no room" in ran.err), ran.err
+        fill(disk / "fill")
+        for words in every_command():
+            ran = full.run(*words, stdin="a password of some length\n")
+            assert_a_sentence(ran, words, "The disk is full: the database has no room for this now. Make room and try")
         (disk / "fill").unlink()
         assert 0 == full.run("check").code
+
+
+@pytest.mark.slow
+def test_every_command_ends_in_a_sentence_where_the_data_folder_is_a_file(house: Shell) -> None:
+    """The sentence names the folder."""
+    if state.chosen() != state.SQLITE_DISK:
+        pytest.skip("the database is elsewhere")
+    (house.folder / "file").write_text("not a folder")
+    wrong = replace(house, variables={"SEAWAY_DATA": "file"})
+    for words in every_command():
+        ran = wrong.run(*words, stdin="a password of some length\n")
+        assert_a_sentence(ran, words, "The data folder file ")
+
+
+def test_a_check_on_a_full_disk_names_no_damage(house: Shell, tmp_path: Path) -> None:
+    """A package file that cannot be copied to be examined is not damaged: the disk is full."""
+    if state.chosen() != state.SQLITE_DISK:
+        pytest.skip("the database is elsewhere")
+    with small_disk(tmp_path / "small", "6m") as disk:
+        state.copy(house.folder, disk / "house")
+        with closing(sqlite3.connect(database_of(disk / "house"))) as other:
+            other.execute("SELECT count(*) FROM users").fetchone()  # the index of the log has its room
+            fill(disk / "fill")
+            ran = replace(house, variables={"SEAWAY_DATA": str(disk / "house" / "data")}).run("check")
+        assert (1, "") == (ran.code, ran.out)
+        assert_a_sentence(ran, ("check",), "The disk is full")
+
+
+@pytest.mark.parametrize("stream", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_closed_stream_is_no_failure(house: Shell, stream: str) -> None:
+    """Where the shell closed a standard stream, a command does its work and prints nothing there."""
+    ran = subprocess.run(
+        ["sh", "-c", f'"$0" -m seaway user add eve {stream}', sys.executable], cwd=house.folder, check=False,
+        env=variables() | state.variables(house.folder), capture_output=True, text=True,
+    )  # fmt: skip
+    assert (0, "") == (ran.returncode, ran.stderr)
+    assert "eve" in house.run("user", "list").out
+
+
+@pytest.mark.timeout(15)  # less than a new database waits for other processes
+def test_a_new_database_on_a_full_disk_is_refused_at_once(tmp_path: Path) -> None:
+    """Room does not come by waiting, as another process that makes the same file does."""
+    with small_disk(tmp_path / "small", "1m") as disk:
+        fill(disk / "fill")
+        with closing(SqliteDatabase(disk / "new.db", tmp_path / "locks")) as database:
+            with pytest.raises(NoRoom), database.read():
+                pass
+            (disk / "fill").unlink()
+            with database.read() as tx:
+                assert 1 == tx.scalar(text("SELECT 1"))

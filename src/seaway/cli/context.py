@@ -62,8 +62,12 @@ def require_data(settings: Settings, *, needs_database: bool = True) -> None:
     hint = "Correct --data or SEAWAY_DATA; `seaway serve`, `migrate`, `restore` and `user add` make a new data folder."
     if not settings.data.exists():
         raise BadSetting(f"The data folder {settings.data} does not exist.", hint)
+    if not settings.data.is_dir():
+        raise BadSetting(
+            f"The data folder {settings.data} is not a folder.", "Set another one with --data or SEAWAY_DATA."
+        )
     is_beside = needs_database and not settings.database_url.get_secret_value()
-    if is_beside and settings.data.is_dir() and not settings.database_file.exists():
+    if is_beside and not settings.database_file.exists():
         raise BadSetting(f"The data folder {settings.data} has no database.", hint)
 
 

@@ -30,8 +30,9 @@ from seaway.cli import (
 )
 from seaway.cli.context import Context
 from seaway.cli.serve import serve, work
-from seaway.errors import Malformed, SeawayError, Unavailable
+from seaway.errors import Malformed, NoRoom, SeawayError, Unavailable
 
+_MAKE_ROOM = "Make room and try again."
 _DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 app = typer.Typer(
@@ -83,6 +84,7 @@ def _options(
 
 def run() -> None:
     """Run one command; exit code 1 when it could not be done, 2 when the command line is wrong."""
+    _open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names from a damaged database need not be printable
@@ -106,6 +108,13 @@ def run() -> None:
         raise _ended(told) from None
 
 
+def _open_closed_streams() -> None:
+    """Give a standard stream that the shell closed (`>&-`) nothing to read or write; no other file gets its number."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))
+
+
 def _of_database(error: Exception) -> SeawayError | None:
     """Return an error of the database or its driver as one of ours; None for a mistake in the program."""
     # Imported here: most commands end without an error.
@@ -123,12 +132,13 @@ def _of_database(error: Exception) -> SeawayError | None:
 
 def _ended(error: SeawayError) -> SystemExit:
     """Print the error in the form that was asked for."""
+    hint = _MAKE_ROOM if isinstance(error, NoRoom) else error.hint  # who runs commands is the operator
     if "--json" in sys.argv:
-        told = {"error": {"code": error.code, "message": error.message, "hint": error.hint}}
+        told = {"error": {"code": error.code, "message": error.message, "hint": hint}}
         print(json.dumps(told), file=sys.stderr)
     else:
         cause = f" ({error.cause})" if isinstance(error, Unavailable) and error.cause else ""
-        print(f"seaway: {error.sentence}{cause}", file=sys.stderr)
+        print(f"seaway: {error.message} {hint}".rstrip() + cause, file=sys.stderr)
     return SystemExit(1)
 
 
@@ -143,7 +153,7 @@ def _explained(error: OSError | UnicodeError | OverflowError | MemoryError) -> S
     where = f" {error.filename}" if error.filename else ""
     reason = error.strerror or str(error)
     if error.errno in _DISK_IS_FULL:
-        return Unavailable(f"The disk is full{f' at{where}' if where else ''}.", "Make room and try again.")
+        return Unavailable(f"The disk is full{f' at{where}' if where else ''}.", _MAKE_ROOM)
     return Unavailable(
         f"The file{where} cannot be used: {reason}." if where else f"The system refused a call: {reason}.",
         "Check its permissions, and that its disk works.",

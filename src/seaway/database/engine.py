@@ -147,15 +147,15 @@ def does_not_answer(error: BaseException | None) -> Unavailable:
     if is_damage(error):
         return DamagedDatabase(str(error))
     if _is_full(error):
-        return NoRoom("The database has no room for this now.", _HINT, cause=str(error))
-    code = getattr(error, "sqlite_errorcode", 0) & _PRIMARY
+        return NoRoom("The disk is full: the database has no room for this now.", _HINT, cause=str(error))
+    code = getattr(error, "sqlite_errorcode", 0) & PRIMARY_CODE
     if code in _SQLITE_SAYS:
         return NotWritable(_SQLITE_SAYS[code], _HINT, cause=str(error))
     return Unavailable("The database does not answer.", "Try again in a moment.", cause=str(error))
 
 
 _HINT = "Try again later, or tell the operator of the server."
-_PRIMARY = 0xFF  # of an extended error code
+PRIMARY_CODE = 0xFF  # of an extended error code
 _SQLITE_SAYS = {
     sqlite3.SQLITE_READONLY: "The database is read-only.",
     sqlite3.SQLITE_CANTOPEN: "The database cannot be opened.",
@@ -166,5 +166,5 @@ _SQLITE_SAYS = {
 def _is_full(error: BaseException | None) -> bool:
     code = getattr(error, "sqlite_errorcode", 0)
     # The index of the log cannot grow: SQLite reports no other cause of that, and it needs a page of the disk to open.
-    in_sqlite = code & _PRIMARY == sqlite3.SQLITE_FULL or code == sqlite3.SQLITE_IOERR_SHMSIZE
+    in_sqlite = code & PRIMARY_CODE == sqlite3.SQLITE_FULL or code == sqlite3.SQLITE_IOERR_SHMSIZE
     return in_sqlite or getattr(error, "sqlstate", None) == "53100"

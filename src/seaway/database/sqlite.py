@@ -27,7 +27,7 @@ from zlib import crc32
 import sqlalchemy
 from sqlalchemy import Connection, create_engine, event
 
-from seaway.database.engine import BRIEF_MS, THE_DATABASE, Database, Tx, does_not_answer, explained
+from seaway.database.engine import BRIEF_MS, PRIMARY_CODE, THE_DATABASE, Database, Tx, does_not_answer, explained
 from seaway.errors import BadSetting, Unavailable
 
 BUSY_TIMEOUT_MS = 20_000  # how long we wait for a writer in another process
@@ -264,8 +264,8 @@ def _switch_journal(connection: sqlite3.Connection) -> None:
     while connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
         try:
             connection.execute("PRAGMA journal_mode = WAL")
-        except sqlite3.OperationalError:
-            if time.monotonic() > deadline:
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & PRIMARY_CODE != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
                 raise
             time.sleep(_PAUSE_SECONDS)
 

@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 import msgspec
 from sqlalchemy import Row, delete, exists, insert, select, update
 
-from seaway import audit
+from seaway import audit, system_errors
 from seaway.audit import Actor, Event
 from seaway.clock import Clock
 from seaway.conda import corrections, filename
@@ -30,7 +30,7 @@ from seaway.conda.refusals import Refused
 from seaway.database.damage import raw, tolerating_damage
 from seaway.database.engine import Database, Tx
 from seaway.database.tables import attestations, channels, files, packages, subdirs
-from seaway.errors import SeawayError
+from seaway.errors import NoRoom, SeawayError
 from seaway.indexing.change import raise_revision
 from seaway.indexing.rows import State
 from seaway.packages.files import WARNINGS
@@ -250,6 +250,8 @@ def _examined(blobs: Blobs, spool: Spool, row: FileRow) -> Candidate:
     except Refused as error:
         raise CannotRebuild(f"would be refused today: {error.sentence}") from None
     except (OSError, SeawayError) as error:
+        if isinstance(system_errors.unavailable(error) or error, NoRoom):
+            raise  # the disk of the copy is full, which says nothing of the blob
         raise CannotRebuild(f"names a blob that cannot be read: {error}") from None
     if candidate.subdir != row.subdir:
         raise CannotRebuild(f"names a blob that belongs in {candidate.subdir}")

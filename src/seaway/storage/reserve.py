@@ -58,7 +58,7 @@ class Reserve:
         """Raise `NoRoom` while the reserve is used and the room that is left is needed for deletions."""
         if self._length() == 0 and self._free() < self._size:
             raise NoRoom(
-                "The server has no room for this now.",
+                "The disk is full: the server has no room for this now.",
                 "Try again later, or tell the operator of the server.",
                 cause="the reserve is used and less than its size is free",
             )
