@@ -47,7 +47,9 @@ class Facts:
     room: Room
     allows_overwrite: bool
     grows_by: int = 0  # the bytes that the channel will hold more
-    other_case: str | None = None  # a file of the channel, with its subdir, whose name differs only in case
+    other_case: str | None = (
+        None  # a file of the channel, with its subdir, whose name differs only in case; perhaps deleted
+    )
 
 
 def is_repeated(sha256: bytes | None, facts: Facts) -> bool:
@@ -69,7 +71,7 @@ def admit(file_name: FileName, sha256: bytes | None, facts: Facts) -> None:
     if facts.other_case is not None:
         raise Refused(
             Reason.CASE_COLLISION,
-            f"{file_name} differs only in case from {facts.where.partition('/')[0]}/{facts.other_case}, and package caches on Windows and macOS cannot hold both.",
+            f"{file_name} differs only in case from {facts.where.partition('/')[0]}/{facts.other_case}; package caches on Windows and macOS cannot hold both.",
             "Raise the build number or change the version, then build the package again.",
         )
     if facts.lookalikes and facts.refuses_lookalikes:
