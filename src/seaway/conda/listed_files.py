@@ -17,7 +17,7 @@ from seaway.conda.paths import named
 from seaway.conda.refusals import Reason, Refused
 from seaway.conda.tar_walk import Kind
 
-_SHORT_PLACEHOLDER_BYTES = 80  # no binary file of a real package has one; tools pad it to 255
+_SHORT_PLACEHOLDER_BYTES = 80  # shorter than the paths of many environments; build tools pad it to 255
 _MOST_LINKS = 40  # that Linux follows for one path
 
 
