@@ -60,7 +60,7 @@ BAD_PATHS = {
     "climbing": "../evil",
     "climbing from inside": "share/../../evil",
     "up at the end": "share/..",
-    "dot in front": "./share/x",
+    "climbing behind a dot": "./../evil",
     "dot inside": "share/./x",
     "only a dot": ".",
     "two slashes": "share//x",

@@ -1,5 +1,6 @@
 """info/paths.json and info/files compared with the archive: what no client installs is refused, what some install is a warning."""
 
+import bz2
 import tarfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,6 +15,8 @@ from tests.support.hostile import STEM, TAR_BZ2, examined, hashes_of
 from tests.support.packages import PackageFile, Tar, conda, conda_bytes, index_json, info_files, paths_json, tar_bz2
 
 X = {"lib/x": b"x"}
+OLD_PREFIX = "/opt/anaconda1anaconda2anaconda3"
+LONG_PREFIX = "/p" * 127
 Y = {"lib/y": b"y"}
 
 
@@ -33,6 +36,19 @@ def with_member(kind: bytes, path: str, target: str = "", **fields: Any) -> Pack
     paths = entries(paths_json(X), paths_json({path: X["lib/x"]}, **fields))
     info_tar, pkg_tar = Tar(info_files(index_json(), paths=paths)).build(), Tar(X, [(info, b"")]).build()
     return PackageFile(f"{STEM}.conda", conda_bytes(STEM, info_tar=info_tar, pkg_tar=pkg_tar))
+
+
+def old(*extra: tuple[tarfile.TarInfo, bytes], files: str = "lib/x\n", has_prefix: str = "") -> PackageFile:
+    """A package without paths.json that holds lib/x and these members."""
+    lists = {"info/files": files.encode(), "info/has_prefix": has_prefix.encode()}
+    members = {**info_files(index_json(), paths=...), **lists, **X}
+    return PackageFile(TAR_BZ2, bz2.compress(Tar(members, extra).build()))
+
+
+def header(kind: bytes, path: str, target: str = "") -> tuple[tarfile.TarInfo, bytes]:
+    info = tarfile.TarInfo(path)
+    info.type, info.linkname = kind, target
+    return info, b""
 
 
 REFUSED: dict[str, tuple[Reason, str, Callable[[], PackageFile]]] = {
@@ -66,6 +82,19 @@ REFUSED: dict[str, tuple[Reason, str, Callable[[], PackageFile]]] = {
         "'d' as a file",
         lambda: with_member(tarfile.DIRTYPE, "d", path_type="softlink"),
     ),
+    "folder in info/files": (
+        Reason.MISSING_FILE,
+        "info/files of the package lists 'd' as a file",
+        lambda: old(header(tarfile.DIRTYPE, "d"), files="lib/x\nd\n"),
+    ),
+    **{
+        f"has_prefix: {line}": (
+            Reason.BAD_FIELD,
+            "info/has_prefix has the line",
+            lambda line=line: old(has_prefix=f"{line}\n"),  # type: ignore[misc]
+        )
+        for line in ("/old foo lib/x", "text lib/x", "/old text lib/x y", '"/old text lib/x')
+    },
     "twice, differently": (
         Reason.DUPLICATE_MEMBER,
         "'lib/x' twice",
@@ -108,6 +137,30 @@ WARNED: dict[str, tuple[str, Callable[[], PackageFile]]] = {
         "placeholder for 'lib/s'",
         lambda: with_member(tarfile.SYMTYPE, "lib/s", "x", file_mode="text", prefix_placeholder="/a"),
     ),
+    "link to nothing as a file": ("'lib/s' as a file", lambda: with_member(tarfile.SYMTYPE, "lib/s", "y")),
+    "link to a folder as a file": ("'s' as a file", lambda: with_member(tarfile.SYMTYPE, "s", "lib")),
+    "link to itself as a file": ("'s' as a file", lambda: with_member(tarfile.SYMTYPE, "s", "s")),
+    "prefix in a link, has_prefix": (
+        "info/has_prefix states a prefix placeholder for 'lib/s'",
+        lambda: old(
+            header(tarfile.SYMTYPE, "lib/s", "y"), files="lib/x\nlib/s\n", has_prefix=f"{OLD_PREFIX} text lib/s\n"
+        ),
+    ),
+    "short placeholder": (
+        "fewer than 80 bytes for the binary file 'lib/x'",
+        lambda: listed(paths_json(X, file_mode="binary", prefix_placeholder=OLD_PREFIX)),
+    ),
+    "short placeholder, has_prefix": (
+        "fewer than 80 bytes for the binary file 'lib/x'",
+        lambda: old(has_prefix=f"{OLD_PREFIX} binary lib/x\n"),
+    ),
+    **{
+        f"has_prefix: {line!r}": (
+            f"has the line {line.rstrip()!a}",
+            lambda line=line: old(has_prefix=f"{line}\n{OLD_PREFIX} text lib/x\n"),  # type: ignore[misc]
+        )
+        for line in ('/old "text" lib/x', "/old Text lib/x", "# comment", "")
+    },
     "folder": ("'d' as a folder", lambda: with_member(tarfile.DIRTYPE, "d", path_type="directory")),
     "file as a folder": ("'lib/x' as a folder", lambda: listed(paths_json(X, path_type="directory"))),
     "folder without a member": (
@@ -138,6 +191,10 @@ HONEST: dict[str, Callable[[], PackageFile]] = {
     "hard link": lambda: with_member(tarfile.LNKTYPE, "lib/h", "lib/x"),
     "symbolic link": lambda: with_member(tarfile.SYMTYPE, "lib/s", "x", path_type="softlink"),
     "symbolic link listed as a file": lambda: with_member(tarfile.SYMTYPE, "lib/s", "x"),
+    "symbolic link with a dot, listed as a file": lambda: with_member(tarfile.SYMTYPE, "s", "./lib/x"),
+    "long placeholder": lambda: listed(paths_json(X, file_mode="binary", prefix_placeholder=LONG_PREFIX)),
+    "short placeholder in a text": lambda: listed(paths_json(X, file_mode="text", prefix_placeholder="/a")),
+    "has_prefix": lambda: old(has_prefix=f'lib/x\n"/old p" text "lib/x"\n{LONG_PREFIX} binary lib/x\n'),
     "symbolic link to another package": lambda: with_member(
         tarfile.SYMTYPE, "lib/s", "libc.so", path_type="softlink", sha256="0" * 64, size_in_bytes=9
     ),
@@ -190,3 +247,48 @@ def test_a_list_for_another_conda_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Refused) as refused:
         examined(conda(index_json(), files=X, paths={**paths_json(X), "paths_version": 2}), tmp_path)
     assert Reason.BAD_FIELD is refused.value.reason
+
+
+ENTRY = '"_path": "lib/x", "path_type": "hardlink"'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f'{{"paths": [{{{ENTRY}, "path_type": "hardlink"}}], "paths_version": 1}}',
+        f'{{"paths": [{{{ENTRY}, "path\\u005ftype": "hardlink"}}], "paths_version": 1}}',
+        f'{{"paths": [{{{ENTRY}, "size_in_bytes": 1, "size_in_bytes": 1}}], "paths_version": 1}}',
+        f'{{"paths": [{{{ENTRY}}}], "paths_version": 1, "paths_version": 1}}',
+        f'{{"paths": [{{{ENTRY}, "size_in_bytes": {1 << 64}}}], "paths_version": 1}}',
+    ],
+)
+def test_json_that_rattler_cannot_read_is_refused(text: str, tmp_path: Path) -> None:
+    """Keys that are there twice, also when one is escaped, and sizes beyond 64 bits."""
+    file = conda(
+        info={**info_files(index_json()), "info/paths.json": text.encode()}, files=X, file_name=f"{STEM}.conda"
+    )
+    with pytest.raises(Refused) as refused:
+        examined(file, tmp_path)
+    assert Reason.BAD_JSON is refused.value.reason
+    with pytest.raises(Exception, match=r"duplicate field|expected u64"):  # py-rattler's errors have no common class
+        rattler.PathsJson.from_package_archive(tmp_path / file.name)
+
+
+def test_has_prefix_beside_paths_json_is_not_read(tmp_path: Path) -> None:
+    """Clients read paths.json instead, so what has_prefix says needs no warning."""
+    info = {**info_files(index_json(), paths=paths_json(X)), "info/has_prefix": b"/old foo lib/x\n"}
+    assert () == examined(tar_bz2(info=info, files=X, file_name=TAR_BZ2), tmp_path).warnings
+
+
+@pytest.mark.parametrize("kind", [tarfile.REGTYPE, tarfile.LNKTYPE])
+def test_a_dot_in_front_of_paths_is_dropped(kind: bytes, tmp_path: Path) -> None:
+    """`tar cjf FILE .` writes it, clients install it, and indexers do not find the metadata."""
+    files = {f"./{path}": content for path, content in {**info_files(index_json(), paths=paths_json(X)), **X}.items()}
+    extra = [header(tarfile.DIRTYPE, "./"), header(kind, "./lib/h", "./lib/x")]
+    file = PackageFile(TAR_BZ2, bz2.compress(Tar(files, extra).build()))
+    (warning,) = examined(file, tmp_path).warnings
+    assert "begin with ./" in warning
+    twice = PackageFile(TAR_BZ2, bz2.compress(Tar({**files, **X}, extra).build()))
+    with pytest.raises(Refused) as refused:
+        examined(twice, tmp_path)
+    assert Reason.DUPLICATE_MEMBER is refused.value.reason

@@ -23,6 +23,7 @@ from tests.support.packages import PackageFile, conda_bytes, index_json, info_fi
 INVISIBLE = ["\u200b", "\u202e", "\u2066", "\ufeff", "\u00a0"]
 CLIMBING = ["..", ".", "", ".. ", " ..", ". ", " "]
 DRIVES = ["C:", "c:x", "Z:..", "C:windows", "1:x", ".:"]
+REPLACED = ["", "site-packages/", "python-scripts/"]  # the folders that clients replace in noarch python packages
 
 plain_parts = st.lists(st.text("abcXYZ019_-+~%ü", min_size=1, max_size=8), min_size=1, max_size=4)
 
@@ -38,7 +39,7 @@ def hostile_paths(draw: st.DrawFn) -> str:
         case "climbing":
             return "/".join([*parts[:where], draw(st.sampled_from(CLIMBING)), *parts[where:]])
         case "drive":
-            return "/".join([*parts[:where], draw(st.sampled_from(DRIVES)), *parts[where:]])
+            return draw(st.sampled_from(REPLACED)) + "/".join([draw(st.sampled_from(DRIVES)), *parts])
         case kind:
             path = "/".join(parts)
             char = "\\" if kind == "backslash" else draw(st.sampled_from(CONTROLS + INVISIBLE))
@@ -48,7 +49,7 @@ def hostile_paths(draw: st.DrawFn) -> str:
 
 HOSTILE = [
     "", "/", "/etc/passwd", "//host/share", "..", "../escaped-sp", "a/../../b", "a/..", ".", "./a", "a/.", "a//b", "a/",
-    "a/.. /b", "a/.. ./b", "a/. ./b", "..\\x", "a\\b", "\\\\host\\share", "C:", "C:x", "C:/x", "C:\\x", "a/C:/x", "site-packages/D:x",
+    "a/.. /b", "a/.. ./b", "a/. ./b", "..\\x", "a\\b", "\\\\host\\share", "C:", "C:x", "C:/x", "C:\\x", "python-scripts/C:/x", "site-packages/D:x",
     "a\0b", "a\nb", "a\tb", "a\x1bb", "a\x7fb", "a\x85b", "a\u2028b", "a\u202eb", "a\u200bb",
 ]  # fmt: skip
 
@@ -100,11 +101,12 @@ class PathField:
     reason: Reason = Reason.UNSAFE_PATH
     controls: Reason = Reason.UNSAFE_PATH  # the reason for a control character
     is_line: bool = False  # a line feed ends it, and blanks around it are dropped
+    drops_dot: bool = False  # `./` in front of it is dropped
 
 
 FIELDS = {
-    "member": PathField(lambda path: with_members(pax({"path": path}) + member("x"))),
-    "target of a hard link": PathField(lambda path: with_members(pax({"linkpath": path}) + link("x", "y", b"1"))),
+    "member": PathField(lambda path: with_members(pax({"path": path}) + member("x")), drops_dot=True),
+    "target of a hard link": PathField(lambda path: with_members(pax({"linkpath": path}) + link("x", "y", b"1")), drops_dot=True),
     "paths.json": PathField(lambda path: listed({"paths": [{"_path": path, "path_type": "hardlink"}], "paths_version": 1}, path)),
     "info/files": PathField(lambda path: with_info("files", f"{path}\n", old=True, member=path), is_line=True),
     "info/no_link": PathField(lambda path: with_info("no_link", f"a\n{path}\nb\n"), is_line=True),
@@ -141,6 +143,8 @@ FIELDS = {
 
 def hides_nothing(field: PathField, path: str) -> bool:
     """Whether the path arrives at the field as it is."""
+    if field.drops_dot and path.startswith("./"):
+        return False
     return not field.is_line or ("\n" not in path and path == path.strip() != "")
 
 
@@ -188,7 +192,7 @@ def test_names_of_index_json_are_names(field: str, path: str, tmp_path: Path) ->
 
 
 UNPORTABLE = [
-    "share/man/man3/B::Deparse.3", "ab:c", "share/what?.txt", "a*", "a|b", "a<b", 'say "hi"', "aux", "share/NUL.txt", "lib/com1/x",
+    "share/man/man3/B::Deparse.3", "ab:c", "share/doc/a:b", "conin$", "share/CONOUT$.txt", "share/what?.txt", "a*", "a|b", "a<b", 'say "hi"', "aux", "share/NUL.txt", "lib/com1/x",
     "lpt9.tar.gz", "con .x", "dir./x", "a ", "a.",
 ]  # fmt: skip
 PORTABLE = [
@@ -232,7 +236,7 @@ def test_noarch_paths_that_file_systems_take_for_one_are_a_warning(other: str, t
 
 HONEST = [
     "lib/python3.13/site-packages", "Lib/site-packages", "a", "a b/c d", ".hidden", "..a", "a..", "a/...", "share/man/B::Deparse.3",
-    "share/ü/日本", "ab:c", "bin/[", "~a", "%2e%2e", "x" * 900,
+    "share/ü/日本", "ab:c", "share/doc/a:b", "bin/[", "~a", "%2e%2e", "x" * 255, "/".join(["x" * 255] * 3),
 ]  # fmt: skip
 
 
@@ -360,12 +364,13 @@ def test_a_path_is_stated_once(text: str, tmp_path: Path) -> None:
 
 
 @settings(max_examples=3000, deadline=None, derandomize=True, database=None)
-@given(path=st.text("aC:./\\ ~", max_size=8) | hostile_paths())
+@given(path=st.builds(str.__add__, st.sampled_from(REPLACED), st.text("aC:./\\ ~", max_size=8)) | hostile_paths())
 def test_a_safe_path_stays_below_its_folder(path: str) -> None:
-    """Paths invariant 2: on POSIX and on Windows, also without its first component."""
-    if not paths.is_safe(path) or "::" in path:  # a name with `::` cannot be written on Windows at all
+    """Paths invariant 2: on POSIX and on Windows, also without the folder that clients replace."""
+    if not paths.is_safe(path):
         return
-    for kept in (path, path.partition("/")[2]):
+    replaced = path.startswith(tuple(REPLACED[1:]))
+    for kept in (path, path.partition("/")[2] if replaced else ""):
         for system, folder in ((posixpath, "/env"), (ntpath, "C:\\env")):
             below = system.normpath(system.join(folder, kept))
             assert not kept or below.startswith(folder + system.sep)
@@ -376,3 +381,17 @@ def test_the_length_of_a_path_is_bounded() -> None:
     assert paths.is_safe("a" * 4096)
     assert not paths.is_safe("a" * 4097)
     assert not paths.is_safe("ü" * 2049)
+
+
+@pytest.mark.parametrize("name", ["member", "paths.json", "info/files", "info/has_prefix, quoted"])
+def test_a_name_that_file_systems_do_not_take_is_refused(name: str, tmp_path: Path) -> None:
+    """Paths invariant 3: in bytes, of one component."""
+    with pytest.raises(Refused, match="longer than 255 bytes") as refused:
+        examined(FIELDS[name].make("share/" + "\u00fc" * 128), tmp_path)
+    assert Reason.UNSAFE_PATH is refused.value.reason
+
+
+def test_a_command_that_file_systems_do_not_take_is_refused(tmp_path: Path) -> None:
+    """Paths invariant 3: clients write a script of this name."""
+    with pytest.raises(Refused, match="longer than 255 bytes"):
+        examined(linked(noarch={"type": "python", "entry_points": ["x" * 256 + " = m:f"]}), tmp_path)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from seaway.accounts.principal import OPERATOR, Principal
-from seaway.channels import quotas
+from seaway.channels import channels, quotas
 from seaway.cli.check import check
 from seaway.conda import filename
 from seaway.conda.refusals import Reason, Refused
@@ -61,7 +61,7 @@ def test_names_that_differ_only_in_case_are_judged_one_after_the_other(
     subdir: str, channel: Channel, folder: Path
 ) -> None:
     """
-    Of two that are recorded together, the second is refused, and so is one beside a deleted file, which can be restored.
+    Of two that are recorded together, the second is refused; after the first is deleted, the name is free.
 
     Another subdir is no other place: package caches keep the files of all subdirs of a channel in one folder.
     """
@@ -72,8 +72,23 @@ def test_names_that_differ_only_in_case_are_judged_one_after_the_other(
     assert isinstance(refused, Refused)
     assert Reason.CASE_COLLISION is refused.reason
     channel.delete(first)
-    (refused,) = channel.bring([*folder.glob(f"*/{second.name}")])
+    (published,) = channel.bring([*folder.glob(f"*/{second.name}")])
+    assert isinstance(published, Published)
+    (refused,) = channel.bring([*folder.glob(f"*/{first.name}")])
     assert isinstance(refused, Refused)
+    assert Reason.CASE_COLLISION is refused.reason
+
+
+def test_a_deleted_name_that_is_never_reused_stays_taken_in_any_case(channel: Channel, folder: Path) -> None:
+    """The channel never gives the name to another file, so the refusal says that the file was deleted."""
+    first, second = packages.conda(index_json(build="PY_0")), packages.conda(index_json(build="py_0"))
+    channel.put(first)
+    channel.delete(first)
+    with channel.seaway.database.write_site() as tx:
+        channels.change(tx, 0, OPERATOR, channel.name, allows_overwrite=False)
+    (refused,) = channel.bring(write(folder, [second]))
+    assert isinstance(refused, Refused)
+    assert f"noarch/{first.name}, which was deleted" in refused.message
 
 
 def test_it_leaves_what_uploads_leave(channel: Channel, folder: Path) -> None:

@@ -50,6 +50,7 @@ class Contents:
     info: dict[str, bytes] = field(default_factory=dict)
     members: dict[str, Stored] = field(default_factory=dict)
     escaping_links: list[str] = field(default_factory=list)
+    has_dots: bool = False  # paths of members begin with `./`
     traits: set[str] = field(default_factory=set)
 
 
@@ -191,6 +192,7 @@ class _Walker:
         setting = "archive_info_members" if inside_info else "archive_members"
         members = walk(source, max_members=max_members, max_path_bytes=self.limits.path_bytes, setting=setting)
         for member, content in members:
+            self.contents.has_dots |= member.has_dot
             in_info = member.path == "info" or member.path.startswith("info/")
             if inside_info is not None and (not in_info if inside_info else self._is_metadata(member)):
                 raise Refused(
@@ -222,7 +224,7 @@ class _Walker:
         if member.kind is Kind.HARDLINK:
             return self._target(member, inside_info=inside_info)
         if member.kind is not Kind.FILE:
-            return Stored(member.kind)
+            return Stored(member.kind, target=member.target)
         if member.size > self._hashable_bytes:
             return Stored(member.kind, member.size)
         self._hashable_bytes -= member.size

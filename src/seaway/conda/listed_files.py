@@ -12,22 +12,26 @@ from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
 from typing import NamedTuple, NoReturn
 
-from seaway.conda.metadata import PathEntry
+from seaway.conda.metadata import PathEntry, PrefixLine
 from seaway.conda.paths import named
 from seaway.conda.refusals import Reason, Refused
 from seaway.conda.tar_walk import Kind
 
+_SHORT_PLACEHOLDER_BYTES = 80  # shorter than the paths of many environments; build tools pad it to 255
+_MOST_LINKS = 40  # that Linux follows for one path
+
 
 class Stored(NamedTuple):
-    """What a member of the archive unpacks to; members of info/ and links have no digest."""
+    """What a member of the archive unpacks to; members of info/ and links have no digest, symbolic links a target."""
 
     kind: Kind
     size: int = 0
     sha256: bytes | None = None
+    target: str = ""
 
 
 class _Mismatch(Enum):
-    """A difference between paths.json and the archive that some client tolerates, as a sentence."""
+    """A difference between the list of files and the archive that some client tolerates, as a sentence."""
 
     REPEATED = "info/paths.json lists {paths} twice; conda reports a conflict."
     FOLDER = "info/paths.json lists {paths} as a folder, which clients built on rattler, such as pixi, fail to install."
@@ -35,9 +39,21 @@ class _Mismatch(Enum):
         "info/paths.json lists {paths} as a symbolic link, but the archive holds a file there: conda installs the file,"
         " and clients built on rattler, such as pixi, fail."
     )
+    NOT_A_FILE = (
+        "info/paths.json lists {paths} as a file, but the archive holds a symbolic link there that leads to a folder or to"
+        " nothing in the package, which some clients fail to install; list it as a softlink."
+    )
     PREFIX_IN_LINK = (
-        "info/paths.json states a prefix placeholder for {paths}, a symbolic link in the archive: clients replace the "
-        "link with a changed copy of its target, or fail."
+        "{where} states a prefix placeholder for {paths}, a symbolic link in the archive: clients replace the link with a"
+        " changed copy of its target, or fail."
+    )
+    SHORT_PLACEHOLDER = (
+        "{where} states a prefix placeholder of fewer than 80 bytes for the binary file {paths}, which cannot be installed"
+        " into an environment whose path is longer; conda-build and rattler-build use 255 bytes."
+    )
+    PREFIX_LINE = (
+        "info/has_prefix has the line {paths}, which only some clients can read; write each line as placeholder mode path,"
+        " with text or binary as the mode, without quotes."
     )
     SIZE = (
         "The size of {paths} in the archive differs from info/paths.json, which conda reports as a corrupted package."
@@ -65,25 +81,56 @@ def check(entries: Sequence[PathEntry], members: Mapping[str, Stored], *, may_be
         stored = members.get(entry.path)
         if stored is None and entry.path_type != "directory":
             missing.append(entry.path)
-        elif mismatch := _mismatch(entry, stored):
+        elif mismatch := _mismatch(entry, stored, members):
             found[mismatch].append(entry.path)
-    warnings = [mismatch.value.format(paths=named(paths)) for mismatch, paths in found.items()]
-    return warnings + _check_missing(missing, members, "info/paths.json", may_be_stripped=may_be_stripped)
+        if _is_short(entry.file_mode, entry.prefix_placeholder):
+            found[_Mismatch.SHORT_PLACEHOLDER].append(entry.path)
+    where = "info/paths.json"
+    return _sentences(found, where) + _check_missing(missing, members, where, may_be_stripped=may_be_stripped)
 
 
 def check_names(paths: Iterable[str], members: Mapping[str, Stored]) -> list[str]:
     """As `check`, for info/files, which states nothing but names."""
-    missing = [path for path in paths if path not in members]
+    missing = []
+    for path in paths:
+        stored = members.get(path)
+        if stored is None:
+            missing.append(path)
+        elif stored.kind is Kind.FOLDER:
+            _refuse_folder(path, "info/files")
     return _check_missing(missing, members, "info/files", may_be_stripped=True)
 
 
-def _mismatch(entry: PathEntry, stored: Stored | None) -> _Mismatch | None:
+def check_prefixes(lines: Iterable[PrefixLine], members: Mapping[str, Stored]) -> list[str]:
+    """As `check`, for info/has_prefix."""
+    found: dict[_Mismatch, list[str]] = defaultdict(list)
+    for line in lines:
+        stored = members.get(line.path)
+        if not line.is_readable:
+            found[_Mismatch.PREFIX_LINE].append(line.text)
+        if stored is not None and stored.kind is Kind.SYMLINK:
+            found[_Mismatch.PREFIX_IN_LINK].append(line.path)
+        if _is_short(line.mode, line.placeholder):
+            found[_Mismatch.SHORT_PLACEHOLDER].append(line.path)
+    return _sentences(found, "info/has_prefix")
+
+
+def _sentences(found: Mapping[_Mismatch, Sequence[str]], where: str) -> list[str]:
+    return [mismatch.value.format(where=where, paths=named(paths)) for mismatch, paths in found.items()]
+
+
+def _is_short(mode: str | None, placeholder: str | None) -> bool:
+    """Whether clients cannot write the path of a usual environment in place of the placeholder."""
+    return mode == "binary" and 0 < len((placeholder or "").encode()) < _SHORT_PLACEHOLDER_BYTES
+
+
+def _mismatch(entry: PathEntry, stored: Stored | None, members: Mapping[str, Stored]) -> _Mismatch | None:
     if stored is None or entry.path_type == "directory":
         return _Mismatch.FOLDER
     if stored.kind is Kind.FOLDER:
-        _refuse_folder(entry)
+        _refuse_folder(entry.path, "info/paths.json")
     if stored.kind is Kind.SYMLINK:
-        return _Mismatch.PREFIX_IN_LINK if entry.prefix_placeholder else None
+        return _link_mismatch(entry, members)
     if entry.path_type == "softlink":
         return _Mismatch.NOT_A_LINK
     if entry.size_in_bytes is not None and entry.size_in_bytes != stored.size:
@@ -91,6 +138,13 @@ def _mismatch(entry: PathEntry, stored: Stored | None) -> _Mismatch | None:
     if entry.sha256 is not None and stored.sha256 is not None and bytes.fromhex(entry.sha256) != stored.sha256:
         return _Mismatch.SHA256
     return None
+
+
+def _link_mismatch(entry: PathEntry, members: Mapping[str, Stored]) -> _Mismatch | None:
+    if entry.prefix_placeholder:
+        return _Mismatch.PREFIX_IN_LINK
+    is_wrong = entry.path_type == "hardlink" and not _leads_to_file(entry.path, members)
+    return _Mismatch.NOT_A_FILE if is_wrong else None
 
 
 def _check_repeated(earlier: PathEntry, entry: PathEntry) -> None:
@@ -102,10 +156,36 @@ def _check_repeated(earlier: PathEntry, entry: PathEntry) -> None:
         )
 
 
-def _refuse_folder(entry: PathEntry) -> NoReturn:
+def _leads_to_file(path: str, members: Mapping[str, Stored]) -> bool:
+    """Whether a symbolic link leads to a file of the package; links are followed as a kernel does."""
+    passed: list[str] = []
+    left = path.split("/")[::-1]
+    links = 0
+    while left:
+        part = left.pop()
+        if part in ("", "."):
+            continue
+        if part == "..":
+            if not passed:
+                return False
+            passed.pop()
+            continue
+        passed.append(part)
+        stored = members.get("/".join(passed))
+        if stored is not None and stored.kind is Kind.SYMLINK:
+            links += 1
+            if links > _MOST_LINKS or stored.target.startswith("/"):
+                return False
+            passed.pop()
+            left += stored.target.split("/")[::-1]
+    stored = members.get("/".join(passed))
+    return stored is not None and stored.kind is Kind.FILE
+
+
+def _refuse_folder(path: str, where: str) -> NoReturn:
     raise Refused(
         Reason.MISSING_FILE,
-        f"info/paths.json of the package lists {entry.path[:120]!a} as a file, but the archive holds a folder there.",
+        f"{where} of the package lists {path[:120]!a} as a file, but the archive holds a folder there.",
         "List the files in the folder instead.",
     )
 

@@ -9,7 +9,7 @@ field agrees on: a missing `depends` is an empty list, and fields that are null 
 import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Annotated, Any, Literal, NoReturn
+from typing import Annotated, Any, Literal, NamedTuple, NoReturn
 
 import msgspec
 
@@ -46,6 +46,9 @@ _DOTTED_NAME = r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*"
 _ENTRY_POINT = re.compile(rf"[^=:]+=\s*{_DOTTED_NAME}\s*:\s*{_DOTTED_NAME}\s*")
 _FLAG = re.compile(r"[a-z0-9_]+(?::[a-z0-9_]+)?")
 _EXTRA = re.compile(r"[a-z0-9_.+-]{1,64}")
+_QUOTES = "\"'"
+_MODES = ("text", "binary")
+_OLD_PLACEHOLDER = "/opt/anaconda1anaconda2anaconda3"  # of lines of has_prefix that state none
 _MAX_TIMESTAMP = 253_370_764_800_000  # the year 9999 begins: rattler reads hardly a later one
 # C0, DEL, C1 and the separators of lines and paragraphs: whatever ends a line, or steers a terminal, for some reader.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -152,8 +155,7 @@ def read_paths_json(data: bytes, most: int) -> list[PathEntry]:
             f"info/paths.json of the package is not the list of paths that it should be: {str(error)[:120]}.",
         ) from None
     _require_few(len(entries), most, "info/paths.json")
-    if data.count(b'"_path"') != len(entries) or b"\\u" in data:
-        _strict_json(data, "paths.json")  # a path may be there twice, and clients differ in which one they take
+    _require_strict(data)
     for entry in entries:
         paths.check(entry.path)
         menus.check_placeholder(entry.path, entry.prefix_placeholder or "/")
@@ -173,12 +175,28 @@ def read_files(data: bytes, what: str, most: int) -> list[str]:
     return lines
 
 
-def check_has_prefix(data: bytes, most: int) -> None:
-    """As `read_paths_json`, for the list of files in which old packages have their prefix replaced."""
-    for line in _lines(data, "has_prefix", most):
-        placeholder, path = _read_has_prefix(line)
-        paths.check(path)
-        menus.check_placeholder(path, placeholder)
+class PrefixLine(NamedTuple):
+    """A line of info/has_prefix: clients replace the placeholder in the file at the path."""
+
+    text: str
+    path: str
+    placeholder: str
+    mode: str
+    is_readable: bool  # by all clients
+
+
+def read_has_prefix(data: bytes, most: int, *, is_used: bool) -> list[PrefixLine]:
+    """
+    As `read_paths_json`, for the list of files in which old packages have their prefix replaced.
+
+    `is_used`: there is no paths.json, so that clients read the list; lines that no client can read are refused then.
+    """
+    lines = [_read_has_prefix(text, is_used=is_used) for text in _lines(data, "has_prefix", most)]
+    for line in lines:
+        if line.path:
+            paths.check(line.path)
+            menus.check_placeholder(line.path, line.placeholder)
+    return lines
 
 
 def _require_few(count: int, most: int, what: str) -> None:
@@ -213,6 +231,7 @@ def check_link_json(data: bytes, *, is_noarch_python: bool) -> None:
                 f"The entry point {point[:120]!a} would be written outside the bin folder.",
                 "An entry point has the form command = module:function.",
             )
+        paths.check_lengths(command, "The command of an entry point is")
         if is_noarch_python and not _ENTRY_POINT.fullmatch(point):
             raise Refused(
                 Reason.BAD_ENTRY_POINT,
@@ -254,15 +273,28 @@ def _lines(data: bytes, what: str, most: int) -> Iterator[str]:
         yield line.strip(" \r")
 
 
-def _read_has_prefix(line: str) -> tuple[str, str]:
-    """Placeholder and path of a line that is `path` or `placeholder mode path`, each perhaps in quotes."""
+def _read_has_prefix(text: str, *, is_used: bool) -> PrefixLine:
+    """
+    The parts of a line that is `path` or `placeholder mode path`, each perhaps in quotes.
+
+    conda skips empty lines and those that begin with `#`, and rattler fails to read them. Modes that conda reads are in
+    lower case, those that rattler reads are not in quotes.
+    """
+    if not text or text.startswith("#"):
+        return PrefixLine(text, "", "", "", is_readable=False)
     try:
-        parts = [part.strip("\"'") for part in shlex.split(line, posix=False)]
+        parts = shlex.split(text, posix=False)
     except ValueError:
         parts = []
-    if len(parts) not in (1, 3):  # old tools wrote blanks in a path as they are
-        parts = line.split(maxsplit=2)
-    return parts[0] if len(parts) == 3 else "/", parts[-1] if parts else ""
+    mode = parts[1] if len(parts) == 3 else "text"
+    if len(parts) not in (1, 3) or mode.strip(_QUOTES).lower() not in _MODES:
+        if is_used:
+            _refuse_field(
+                f"info/has_prefix has the line {text[:120]!a}, which is not of the form placeholder mode path"
+            )
+        parts = text.split(maxsplit=2)  # old tools wrote blanks in a path as they are
+    placeholder = parts[0].strip(_QUOTES) if len(parts) == 3 else _OLD_PLACEHOLDER
+    return PrefixLine(text, parts[-1].strip(_QUOTES), placeholder, mode.strip(_QUOTES), mode in _MODES)
 
 
 def _check_paths(index: dict[str, Any]) -> None:
@@ -387,11 +419,23 @@ def _strict_object(data: bytes, what: str) -> dict[str, Any]:
     return value
 
 
+def _require_strict(data: bytes) -> None:
+    """Refuse duplicate keys, of which rattler takes none and others the first or the last, and sizes that rattler cannot read."""
+    try:
+        strict_json.require_single_keys(data)
+    except strict_json.NotStrict as error:
+        raise _not_strict("paths.json", error) from None
+
+
 def _strict_json(data: bytes, what: str) -> Any:
     try:
         return strict_json.decode(data)
     except strict_json.NotStrict as error:
-        raise Refused(Reason.BAD_JSON, f"info/{what} of the package is not strict JSON: {error}.") from None
+        raise _not_strict(what, error) from None
+
+
+def _not_strict(what: str, error: strict_json.NotStrict) -> Refused:
+    return Refused(Reason.BAD_JSON, f"info/{what} of the package is not strict JSON: {error}.")
 
 
 def _shown(value: object) -> str:

@@ -4,8 +4,9 @@ Paths and file names that a package states and that clients join to a folder: on
 1. Whatever a client turns into a path passes `is_safe`: members of the archive and targets of its hard links, paths.json
    and the lists of old packages, entry points, environments and executables of link.json, the site-packages folder of
    a Python (CEP 17), and the names in menu files.
-2. A path that passes stays below the folder that it is joined to, on every platform, also when a client first cuts off
-   its first component (`site-packages/` of noarch packages).
+2. A path that passes stays below the folder that it is joined to, on every platform, also when a client first replaces
+   its first component (`site-packages/` and `python-scripts/` of noarch python packages).
+3. No file system in use takes a component of more than 255 bytes, so such a path is refused.
 """
 
 import re
@@ -15,16 +16,17 @@ from collections.abc import Iterable, Sequence
 from seaway.conda.refusals import Reason, Refused
 
 MAX_BYTES = 4096
+MAX_COMPONENT_BYTES = 255
 
 _MOST_NAMED = 3
 # Forbidden characters, a dot or space at the end of a component, and names of devices, also with an extension.
 _NOT_FOR_WINDOWS = re.compile(
-    r"[<>:\"|?*]|[. ](?:/|\Z)|(?:\A|/)(?:con|prn|aux|nul|(?:com|lpt)[0-9\u00b9\u00b2\u00b3])[ ]*(?:\.[^/]*)?(?:/|\Z)",
+    r"[<>:\"|?*]|[. ](?:/|\Z)|(?:\A|/)(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9\u00b9\u00b2\u00b3])[ ]*(?:\.[^/]*)?(?:/|\Z)",
     re.IGNORECASE,
 )
 _NO_NAMES = frozenset({"", ".", ".."})
-# Windows joins `a` and `C:x` to `C:x`. A second colon is no drive but a manual page of Perl: man3/B::Deparse.3.
-_DRIVE = re.compile(r".:(?!:)")
+# Windows joins `a` and `C:x` to `C:x`. Further down, a colon is part of a name: man3/B::Deparse.3, share/doc/a:b.
+_DRIVE = re.compile(r"(?:(?:site-packages|python-scripts)/)?.:")
 
 
 def is_safe(path: str, max_bytes: int = MAX_BYTES) -> bool:
@@ -35,7 +37,7 @@ def is_safe(path: str, max_bytes: int = MAX_BYTES) -> bool:
         _NO_NAMES.isdisjoint(parts)
         and (" " not in path or all(" " not in part or part.strip(" .") for part in parts))
         and "\\" not in path
-        and (":" not in path or not _has_drive(path, parts))
+        and _DRIVE.match(path) is None
         and path.isprintable()
         and len(path.encode()) <= max_bytes
     )
@@ -84,7 +86,17 @@ def check(path: str, what: str = "The package holds the path", *, max_bytes: int
             f"{what} {path[:120]!a}, which cannot be written safely on every system.",
             "Use relative paths without .., drive letters, backslashes or control characters, then build the package again.",
         )
+    check_lengths(path, what)
 
 
-def _has_drive(path: str, parts: list[str]) -> bool:
-    return path[1:2] == ":" or any(map(_DRIVE.match, parts))
+def check_lengths(path: str, what: str) -> None:
+    """Refuse a path with a component that is too long for file systems (invariant 3)."""
+    if len(path.encode()) <= MAX_COMPONENT_BYTES:
+        return
+    for part in path.split("/"):
+        if len(part.encode()) > MAX_COMPONENT_BYTES:
+            raise Refused(
+                Reason.UNSAFE_PATH,
+                f"{what} {path[:120]!a}, in which the name {part[:40]!a}... is longer than {MAX_COMPONENT_BYTES} bytes, the most that file systems take.",
+                "Shorten the name, then build the package again.",
+            )

@@ -71,6 +71,10 @@ class Reason(Enum):
         "missing-paths-json",
         "A .conda has no info/paths.json, or a .tar.bz2 neither that nor info/files.",
     )
+    RESERVED_PATH = (
+        "reserved-path",
+        "The archive holds conda-meta/*.json, where clients keep the records of what is installed, or a file where clients need a folder.",
+    )
     MISSING_FILE = (
         "missing-file",
         "info/paths.json or info/files lists a file that the archive does not hold, or holds as a folder.",

@@ -34,11 +34,23 @@ def decode(data: bytes) -> Any:
     return value
 
 
+def require_single_keys(data: bytes) -> None:
+    """`NotStrict` on duplicate keys and on what Python cannot read; about half the cost of `decode`, and less memory."""
+    try:
+        _key_reader.decode(data.decode())
+    except (ValueError, RecursionError) as error:
+        raise NotStrict(str(error)[:120]) from None
+
+
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) < len(pairs):
         raise ValueError("a key stands in it twice")
     return value
+
+
+def _only_keys(pairs: list[tuple[str, Any]]) -> None:
+    _no_duplicates(pairs)
 
 
 def _no_constant(name: str) -> NoReturn:
@@ -64,6 +76,8 @@ def _narrow_int(digits: str) -> int:
 _reader = json.JSONDecoder(
     object_pairs_hook=_no_duplicates, parse_constant=_no_constant, parse_float=_finite_float, parse_int=_narrow_int
 )
+
+_key_reader = json.JSONDecoder(object_pairs_hook=_only_keys, parse_constant=_no_constant, parse_int=_narrow_int)
 
 
 def _depth(value: object) -> int:

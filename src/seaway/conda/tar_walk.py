@@ -4,9 +4,11 @@ A tar read once from front to back, within limits, without trust.
 Python's tarfile keeps every header, follows what a pax header says without comparing it, and does not
 look at what stands behind the end; so do other readers, each in its own way. Whatever two readers could
 read differently is refused here: two sizes for one member, paths that are not plain, members behind the end.
+A `./` in front of a path is dropped, as clients do: `tar cjf FILE .` writes it.
 """
 
 import hashlib
+import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,6 +20,7 @@ from seaway.conda.refusals import Reason, Refused
 
 BLOCK_BYTES = 512
 
+_LEADING_DOT = re.compile(r"\A(?:\./)+")
 _ZERO_BLOCK = bytes(BLOCK_BYTES)
 _MAX_EXTENSION_BYTES = 64 * 1024
 _NUMBER_AT = {"mode": (100, 108), "size": (124, 136), "checksum": (148, 156)}
@@ -70,6 +73,7 @@ class Member:
     kind: Kind
     size: int
     target: str = ""
+    has_dot: bool = False  # the archive has `./` in front of its path
 
 
 class Source:
@@ -161,6 +165,8 @@ def walk(
             continue
         member = _member(header, kind, size, pending, max_path_bytes)
         pending = _Pending()
+        if member.path == ".":  # the folder that clients unpack to
+            continue
         content = Content(source, member.size)
         yield member, content
         content.finish()
@@ -228,10 +234,16 @@ def _member(header: bytes, kind: bytes, size: int, pending: _Pending, max_path_b
         raise _bad("a link or folder has content")
     if what is Kind.FOLDER:
         path = path.rstrip("/")
+        if path == ".":
+            return Member(path, what, size)
+    has_dot = path.startswith("./")
+    path = _LEADING_DOT.sub("", path)
+    if what is Kind.HARDLINK:
+        target = _LEADING_DOT.sub("", target)
     paths.check(path, max_bytes=max_path_bytes)
     if what in (Kind.SYMLINK, Kind.HARDLINK):
         _check_target(path, what, target, max_path_bytes)
-    return Member(path, what, size, target if what in (Kind.SYMLINK, Kind.HARDLINK) else "")
+    return Member(path, what, size, target if what in (Kind.SYMLINK, Kind.HARDLINK) else "", has_dot)
 
 
 def leaves_its_folder(path: str, target: str) -> bool:

@@ -49,7 +49,7 @@ class Facts:
     allows_overwrite: bool
     allows_v3: bool
     grows_by: int = 0  # the bytes that the channel will hold more
-    other_case: str | None = None  # a file of the channel, with its subdir, whose name differs only in case
+    other_case: str | None = None  # a file of the channel whose name differs only in case, perhaps deleted
     v3_needs: str = ""  # what of the package needs repodata v3; empty while it is not known
 
 
@@ -72,7 +72,7 @@ def admit(file_name: FileName, sha256: bytes | None, facts: Facts) -> None:
     if facts.other_case is not None:
         raise Refused(
             Reason.CASE_COLLISION,
-            f"{file_name} differs only in case from {facts.where.partition('/')[0]}/{facts.other_case}, and package caches on Windows and macOS cannot hold both.",
+            f"{file_name} differs only in case from {facts.where.partition('/')[0]}/{facts.other_case}; package caches on Windows and macOS cannot hold both.",
             "Raise the build number or change the version, then build the package again.",
         )
     if facts.v3_needs and not facts.allows_v3:

@@ -9,7 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from seaway.conda import archive, listed_files, match_specs, metadata, paths, portable_specs, record, version
+from seaway.conda import (
+    archive,
+    listed_files,
+    match_specs,
+    metadata,
+    paths,
+    portable_specs,
+    record,
+    reserved_places,
+    version,
+)
 from seaway.conda.filename import CONDA, FileName
 from seaway.conda.limits import ArchiveLimits
 from seaway.conda.record import Hashes, Section
@@ -17,6 +27,10 @@ from seaway.conda.refusals import Reason, Refused
 from seaway.conda.tar_walk import Kind
 
 _MOST_WARNED = 3
+_DOTS = (
+    "Paths in the archive begin with ./, and tools that look for info/index.json in it, such as indexers, do not find it;"
+    " pack the folders by name: tar cjf FILE info share."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +57,9 @@ def examine(
     record.check_specs(index, run_exports)
     match_specs.check_readable(index)
     traits, warnings = _check_paths(contents, file_name, limits.members)
+    is_noarch_python = index.get("noarch") == "python"
+    warnings += reserved_places.check(contents.members, is_noarch_python=is_noarch_python)
     if archive.LINK_JSON in contents.info:
-        is_noarch_python = index.get("noarch") == "python"
         metadata.check_link_json(contents.info[archive.LINK_JSON], is_noarch_python=is_noarch_python)
     if "noarch" in index:
         held = [path for path, stored in contents.members.items() if stored.kind is not Kind.FOLDER]
@@ -60,6 +75,7 @@ def examine(
         hashes=hashes,
         warnings=(
             *_link_warnings(contents, refuse_escaping_links=refuse_escaping_links),
+            *_dot_warnings(contents),
             *portable_specs.warnings(record.unportable_specs(index, run_exports)),
             *_timestamp_warnings(index.get("timestamp", 0)),
             *warnings,
@@ -91,8 +107,8 @@ def _check_paths(contents: archive.Contents, file_name: FileName, most: int) -> 
         for name in (archive.NO_LINK, archive.NO_SOFTLINK, archive.FILES)
         if name in info
     }
-    if archive.HAS_PREFIX in info:
-        metadata.check_has_prefix(info[archive.HAS_PREFIX], most)
+    is_used = archive.PATHS_JSON not in info
+    prefixes = metadata.read_has_prefix(info.get(archive.HAS_PREFIX, b""), most, is_used=is_used)
     if archive.PATHS_JSON in info:
         entries = metadata.read_paths_json(info[archive.PATHS_JSON], most)
         may_be_stripped = file_name.extension != CONDA
@@ -104,7 +120,8 @@ def _check_paths(contents: archive.Contents, file_name: FileName, most: int) -> 
             f"{file_name} does not list its files: it has no info/paths.json.",
             "Build it again with a current tool.",
         )
-    return frozenset(), listed_files.check_names(listed[archive.FILES], contents.members)
+    warnings = listed_files.check_names(listed[archive.FILES], contents.members)
+    return frozenset(), warnings + listed_files.check_prefixes(prefixes, contents.members)
 
 
 def _link_warnings(contents: archive.Contents, *, refuse_escaping_links: bool) -> tuple[str, ...]:
@@ -117,6 +134,12 @@ def _link_warnings(contents: archive.Contents, *, refuse_escaping_links: bool) -
             Reason.ESCAPING_LINK, f"Links of the package point out of the folder that it is installed to: {shown}."
         )
     return (f"{len(links)} links of the package point out of the folder that it is installed to: {shown}.",)
+
+
+def _dot_warnings(contents: archive.Contents) -> tuple[str, ...]:
+    if not contents.has_dots:
+        return ()
+    return (_DOTS,)
 
 
 def _timestamp_warnings(timestamp: int) -> tuple[str, ...]:

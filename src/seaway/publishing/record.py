@@ -313,7 +313,8 @@ def _judge(
         candidate, row = one.candidate, taken.get(one.place)
         room = room.after(-one.in_pieces)  # its pieces go when it is recorded
         facts = _facts_of(known, channel, row, accesses[one.by], one)
-        other_case = _in_other_case(known.taken, one.place[1]) if row is None else None
+        is_free = row is None or row.state == State.DELETED.value
+        other_case = _in_other_case(known, one.place[1]) if is_free else None
         grows_by = candidate.hashes.size - _visible_size(row)
         needs = v3_needs(candidate.record) if candidate.section.is_v3 and not known.allows_v3 else ""
         facts = replace(facts, room=room, grows_by=grows_by, other_case=other_case, v3_needs=needs)
@@ -331,11 +332,18 @@ def _judge(
     return admitted, refusals
 
 
-def _in_other_case(taken: Iterable[AnyRow], file_name: str) -> str | None:
-    """Return where the channel has this name with other capitals: package caches do not tell subdirs apart."""
-    for row in taken:
-        if row.file_name != file_name and row.file_name.lower() == file_name.lower():
-            return f"{row.subdir}/{row.file_name}"
+def _in_other_case(known: _Known, file_name: str) -> str | None:
+    """
+    Return where the channel has this name with other capitals: package caches do not tell subdirs apart.
+
+    A deleted file counts only where the channel never gives its name to another file.
+    """
+    for row in known.taken:
+        is_deleted = row.state == State.DELETED.value
+        if row.file_name == file_name or row.file_name.lower() != file_name.lower():
+            continue
+        if not is_deleted or not known.allows_overwrite:
+            return f"{row.subdir}/{row.file_name}{', which was deleted' if is_deleted else ''}"
     return None
 
 
