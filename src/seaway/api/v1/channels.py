@@ -44,7 +44,8 @@ class ChannelShown(Shown):
     logo: str = Field(description="Where its picture is on this host, a PNG; empty for none.")
     refuses_lookalikes: bool = Field(description="Whether a package whose name looks like another's is turned away.")
     allows_overwrite: bool = Field(
-        description="Whether files may be overwritten; where not, a name never gets other bytes and caches keep files."
+        description="Whether files may be overwritten; where not, a name never gets other bytes and caches keep files. "
+        "`false` is final."
     )
     only_publishers: bool = Field(description="Whether uploads must come from trusted publishers.")
     attestations: Literal["off", "optional", "required"] = Field(

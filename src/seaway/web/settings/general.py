@@ -94,7 +94,7 @@ def _change(form: Form, description: str, scene: Scene) -> None:
         description=description,
         is_public=visibility == "public",
         refuses_lookalikes=form.is_set("refuses_lookalikes"),
-        allows_overwrite=not form.is_set("never_overwrite"),
+        allows_overwrite=False if form.is_set("never_overwrite") else None,
     )
 
 
