@@ -11,7 +11,7 @@ import tomllib
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
@@ -22,6 +22,7 @@ from pydantic_settings import (
 )
 
 from seaway.errors import BadSetting
+from seaway.urls import normal_url
 
 CONFIG_FILE = Path("seaway.toml")
 
@@ -31,7 +32,6 @@ _TAKEN_PROVIDER_NAMES = ("github", "google", "password", "passkey", "second-fact
 _MAIL_SCHEMES = ("smtp", "smtps", "folder", "log")
 _SECRET_KEY_CHARS = 32
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
-_DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 def _host(value: str) -> str:
@@ -58,21 +58,6 @@ def _ip_of(host: str) -> IPv4Address | IPv6Address | None:
     except ValueError:
         return None
     return (address.ipv4_mapped if isinstance(address, IPv6Address) else None) or address
-
-
-def normal_url(url: str) -> str:
-    """Return the URL as clients write it: scheme and host in lower case and ASCII, no default port (RFC 3986, 6.2)."""
-    parts = urlsplit(url.strip())
-    try:
-        host = (parts.hostname or "").encode("idna").decode().rstrip(".")
-    except UnicodeError:
-        host = ""
-    if parts.scheme not in _DEFAULT_PORTS or not re.fullmatch(r"[0-9a-z._-]+|[0-9a-f:.]+", host) or "@" in parts.netloc:
-        raise ValueError("it is not an address such as https://conda.example.com")
-    place = f"[{host}]" if ":" in host else host
-    if parts.port not in (None, _DEFAULT_PORTS[parts.scheme]):
-        place = f"{place}:{parts.port}"
-    return urlunsplit((parts.scheme, place, *parts[2:]))
 
 
 def _public_url(value: str) -> str:

@@ -21,7 +21,7 @@ from seaway.accounts.id_tokens import UnknownKey
 from seaway.accounts.providers import Outsider, Provider, is_safe_address
 from seaway.clock import HOUR_MS, MINUTE_MS, SECOND_MS, Clock
 from seaway.errors import NotAllowed, Unavailable
-from seaway.settings import normal_url
+from seaway.urls import normal_url
 
 _KEPT_MS = HOUR_MS
 _PAUSE_MS = MINUTE_MS
