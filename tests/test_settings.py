@@ -107,3 +107,24 @@ def test_what_is_no_public_address_is_named(url: str) -> None:
     """Each of them would be printed on pages, or break a client later."""
     with pytest.raises(BadSetting, match="public_url"):
         settings.load(public_url=url)
+
+
+@pytest.mark.parametrize("host", ["0", "0.0.0.0", "::", "::0", "0:0:0:0:0:0:0:0", "[::]", "::ffff:0.0.0.0"])
+def test_every_way_to_write_every_address(host: str) -> None:
+    """Each of them is open to other machines, and shown as localhost."""
+    read = settings.load(host=host)
+    assert (True, False, "http://localhost:8000") == (read.is_every_address, read.is_loopback, read.site_url)
+
+
+@pytest.mark.parametrize(
+    "host", ["127.1", "localhost.", "LOCALHOST", "::ffff:127.0.0.1", "127.0.0.2", "0:0:0:0:0:0:0:1"]
+)
+def test_every_way_to_write_a_loopback_address(host: str) -> None:
+    read = settings.load(host=host)
+    assert (False, True) == (read.is_every_address, read.is_loopback)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0:80", "127.0.0.1:8000", "[::1]:80", ":80"])
+def test_a_host_with_a_port_is_refused(host: str) -> None:
+    with pytest.raises(BadSetting):
+        settings.load(host=host)

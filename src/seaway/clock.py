@@ -12,6 +12,23 @@ DAY_MS = 24 * HOUR_MS
 # The clocks of machines may differ by minutes; a stored time that lies further ahead was written by a wrong clock.
 CLOCK_TOLERANCE_MS = 10 * MINUTE_MS
 
+# 2026-11-01, before this version was released: a clock that shows an earlier time is wrong. Raised with each release.
+RELEASED_MS = 1_793_491_200_000
+
+
+def is_behind(now_ms: int) -> bool:
+    """Return whether a clock that shows this time is certainly wrong, as on a machine that has just started."""
+    return now_ms < RELEASED_MS
+
+
+def bounds_of_end(now_ms: int, lasts_ms: int) -> tuple[int, int]:
+    """
+    Return the first and the last end of a secret that is valid now, if it is valid for `lasts_ms` at most.
+
+    A later end was written by a clock that was ahead, or ours is behind: then the secret is refused, and kept.
+    """
+    return now_ms + 1, now_ms + lasts_ms + CLOCK_TOLERANCE_MS
+
 
 class Clock(Protocol):
     """Tells the time of day."""

@@ -6,11 +6,12 @@ Each field's description is its row in the manual (`docs/operate/settings.md`), 
 
 import os
 import re
+import socket
 import tomllib
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
@@ -21,6 +22,7 @@ from pydantic_settings import (
 )
 
 from seaway.errors import BadSetting
+from seaway.urls import normal_url
 
 CONFIG_FILE = Path("seaway.toml")
 
@@ -30,38 +32,38 @@ _TAKEN_PROVIDER_NAMES = ("github", "google", "password", "passkey", "second-fact
 _MAIL_SCHEMES = ("smtp", "smtps", "folder", "log")
 _SECRET_KEY_CHARS = 32
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
-_DEFAULT_PORTS = {"http": 80, "https": 443}
-_EVERY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104 - compared with, not listened on
 
 
 def _host(value: str) -> str:
-    """An address may stand in brackets, as it does in URLs."""
+    """Return the host in one form: an address may be in brackets, as in URLs, or shortened, as in `127.1` and `0`."""
     host = value.strip().lower()
     host = host[1:-1] if host.startswith("[") and host.endswith("]") else host
     if not re.fullmatch(r"[0-9a-z._-]+|[0-9a-f:.]+(?:%[0-9a-z._-]+)?", host):
         raise ValueError("it is neither an address such as 127.0.0.1 or ::1 nor the name of a host")
-    return host
-
-
-def _normal_url(url: str) -> str:
-    """Return the URL as clients write it: scheme and host in lower case and ASCII, no default port (RFC 3986, 6.2)."""
-    parts = urlsplit(url.strip())
     try:
-        host = (parts.hostname or "").encode("idna").decode().rstrip(".")
-    except UnicodeError:
-        host = ""
-    if parts.scheme not in _DEFAULT_PORTS or not re.fullmatch(r"[0-9a-z._-]+|[0-9a-f:.]+", host) or "@" in parts.netloc:
-        raise ValueError("it is not an address such as https://conda.example.com")
-    place = f"[{host}]" if ":" in host else host
-    if parts.port not in (None, _DEFAULT_PORTS[parts.scheme]):
-        place = f"{place}:{parts.port}"
-    return urlunsplit((parts.scheme, place, *parts[2:]))
+        return str(ip_address(host))
+    except ValueError:
+        if ":" in host:
+            raise ValueError("it is not an address such as 127.0.0.1 or ::1; a port is its own setting") from None
+    try:
+        return socket.inet_ntoa(socket.inet_aton(host))
+    except OSError:
+        return host.rstrip(".")
+
+
+def _ip_of(host: str) -> IPv4Address | IPv6Address | None:
+    """Return the address that a host is, the IPv4 one where it is mapped into IPv6; None for a name."""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return None
+    return (address.ipv4_mapped if isinstance(address, IPv6Address) else None) or address
 
 
 def _public_url(value: str) -> str:
     if not value:
         return ""
-    url = _normal_url(value)
+    url = normal_url(value)
     parts = urlsplit(url)
     if parts.query or parts.fragment or "?" in value or "#" in value:
         raise ValueError("it is not an address such as https://conda.example.com")
@@ -71,7 +73,7 @@ def _public_url(value: str) -> str:
 
 
 def _endpoint(value: str) -> str:
-    return _normal_url(value).rstrip("/") if value else ""
+    return normal_url(value).rstrip("/") if value else ""
 
 
 def _public_urls(value: str) -> str:
@@ -111,7 +113,7 @@ def _provider_url(value: str) -> str:
     is_safe = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK)
     if not parts.hostname or not is_plain or not is_safe:
         raise ValueError("it is not an address such as https://login.example.com")
-    return _normal_url(value)
+    return normal_url(value)
 
 
 def _github_url(value: str) -> str:
@@ -160,7 +162,7 @@ def _secret_key(value: SecretStr) -> SecretStr:
 def _secret_scanning_keys(value: str) -> str:
     if "://" in value and urlsplit(value).scheme != "https":
         raise ValueError("it is neither an https:// address nor the path of a file")
-    return _normal_url(value) if "://" in value else value
+    return normal_url(value) if "://" in value else value
 
 
 def _mail_url(value: SecretStr) -> SecretStr:
@@ -503,15 +505,14 @@ class Settings(BaseSettings):
     @property
     def is_every_address(self) -> bool:
         """Whether the server listens on every address of this machine."""
-        return self.host in _EVERY_ADDRESS
+        address = _ip_of(self.host)
+        return address is not None and address.is_unspecified
 
     @property
     def is_loopback(self) -> bool:
         """Whether only this machine can connect."""
-        try:
-            return ip_address(self.host).is_loopback
-        except ValueError:
-            return self.host == "localhost"
+        address = _ip_of(self.host)
+        return self.host == "localhost" if address is None else address.is_loopback
 
     @property
     def other_urls(self) -> tuple[str, ...]:

@@ -96,11 +96,19 @@ def test_a_description_may_name_other_hosts() -> None:
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("written", ["https://login.example.com:443", "https://Login.Example.com"])
+def test_an_issuer_may_write_its_default_port_or_capitals(written: str) -> None:
+    """Settings drop them; the tokens of the provider say what its description says."""
+    assert written == oidc.described(provider(), DESCRIPTION | {"issuer": written}).issuer
+
+
 @pytest.mark.parametrize(
     "changes",
     [
         {"issuer": ISSUER + "/"},
         {"issuer": "https://other.example.com"},
+        {"issuer": "https://login.example.com:444"},
+        {"issuer": "https://login.example.com:x"},
         {"issuer": None},
         {"token_endpoint": None},
         {"token_endpoint": "http://login.example.com/t"},

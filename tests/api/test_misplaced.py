@@ -22,6 +22,13 @@ FILE = conda()
         ("POST", "/quetz/api/channels/{channel}/upload/{file}"),
         ("PUT", "/{channel}/noarch/{file}"),
         ("PUT", "/artifactory/{channel}/noarch/{file}"),
+        ("PUT", "/noarch/{file}"),
+        ("PUT", "/artifactory/api/conda/{channel}/noarch/{file}"),
+        ("PUT", "/api/packages/o/conda/noarch/{file}"),
+        ("POST", "/api/packages/o/conda"),
+        ("POST", "/api/channels/{channel}/files/"),
+        ("POST", "/v1/packages/{channel}"),
+        ("POST", "/upload/{channel}"),
         ("POST", "/package/{channel}/demo"),
         ("PATCH", "/package/{channel}/demo"),
         ("POST", "/stage/{channel}/demo/1.0/noarch/{file}"),
@@ -53,6 +60,15 @@ def test_other_wrong_methods_stay_wrong_methods(site: Site, method: str, path: s
     channel, key = site.new_channel(), site.people.key("somebody")
     with site.client() as http:
         assert 405 == http.request(method, path.format(channel=channel), headers=bearer(key)).status_code
+
+
+def test_capitals_in_the_channel_of_an_upload_are_told(site: Site) -> None:
+    """Whether the channel exists is not told."""
+    key = site.people.key("somebody")
+    with site.client() as http:
+        for name in (site.new_channel().upper(), "NOWHERE"):
+            answer = upload(http, name, FILE, key)
+            assert (404, True) == (answer.status_code, "lower case" in answer.text), answer.text
 
 
 def test_the_right_address_takes_it(site: Site) -> None:

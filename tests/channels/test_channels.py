@@ -13,7 +13,7 @@ from seaway.clock import DAY_MS
 from seaway.conda.subdir import KNOWN_SUBDIRS
 from seaway.database.tables import audit
 from seaway.database.tables import members as member_rows
-from seaway.errors import Conflict, Malformed, NameTaken, NotFound
+from seaway.errors import Conflict, Malformed, NameTaken, NotAllowed, NotFound
 from seaway.server.app import ROUTES
 from seaway.server.wiring import Seaway
 from tests.support.clock import TurnedClock
@@ -114,6 +114,24 @@ def test_a_released_name_is_free_for_its_owner_at_once(seaway: Seaway, people: P
     remove(seaway, "mine")
     people.channel("mine", owner="owner")
     assert ["owner"] == owners(seaway, "mine")
+
+
+def test_the_name_of_a_channel_that_never_overwrote_is_held_for_its_owner_too(
+    seaway: Seaway, people: People, clock: TurnedClock
+) -> None:
+    """Caches were told that its files never change, and may keep them for a year."""
+    people.channel("fixed", owner="owner")
+    with seaway.database.write_site() as tx:
+        channels.change(tx, clock.now_ms(), OPERATOR, "fixed", allows_overwrite=False)
+        with pytest.raises(NotAllowed, match="final"):
+            channels.change(tx, clock.now_ms(), OPERATOR, "fixed", allows_overwrite=True)
+    remove(seaway, "fixed")
+    with pytest.raises(NameTaken, match="less than a year ago"):
+        people.channel("fixed", owner="owner")
+    with seaway.database.read() as tx:
+        assert not channels.is_free(tx, clock.now_ms(), people.person("owner"), "fixed")
+    clock.move(365 * DAY_MS)
+    people.channel("fixed", owner="owner")
 
 
 @pytest.mark.parametrize(("days", "free"), [(0, False), (364, False), (365, True), (1_000, True)], ids=str)

@@ -149,7 +149,9 @@ def test_a_host_that_is_none_is_not_shown(everywhere: Server, host: str) -> None
 def test_the_issuer_is_the_address_that_the_tool_asked(everywhere: Server) -> None:
     """Tools compare the issuer with what was typed, to the byte."""
     with everywhere.client() as http:
-        told = http.get("/.well-known/openid-configuration", headers={"Host": LAN}).json()
+        answer = http.get("/.well-known/openid-configuration", headers={"Host": LAN})
+        assert "private, no-store" == answer.headers["cache-control"], "a cache may leave the Host out of its key"
+        told = answer.json()
         begun = http.post(told["device_authorization_endpoint"].replace(f"http://{LAN}", everywhere.address),
                           data={"client_id": "rattler"}, headers={"Host": LAN}).json()  # fmt: skip
     assert (f"http://{LAN}", f"http://{LAN}/device") == (told["issuer"], begun["verification_uri"])

@@ -298,6 +298,11 @@ def test_a_channel_may_never_overwrite_files(site: Site, http: httpx.Client, cha
     http.delete(f"/api/v1/delete/{channel.name}/noarch/{GOOD.name}", headers=bearer(channel.owner)).raise_for_status()
     again = http.post(f"/api/v1/upload/{channel.name}", headers=headers, **sent)
     assert (403, True) == (again.status_code, "was deleted" in again.text)
+    assert 404 == http.get(url).status_code
+    for announced in ({}, {"X-File-SHA256": GOOD.sha256}):
+        same = http.post(f"/api/v1/upload/{channel.name}", headers=headers | announced, content=GOOD.content)
+        assert same.status_code in (200, 201), same.text
+    assert GOOD.content == http.get(url).content
 
 
 @pytest.mark.parametrize("announced", [True, False])
@@ -901,3 +906,15 @@ def test_real_packages_come_back_as_they_were_sent(
     assert 201 == answer.status_code, answer.text
     assert package.file.content == http.get(f"/{channel.name}/{package.subdir}/{package.file.name}").content
     assert package.sha256 == records(http, channel.name, package.subdir)[package.file.name]["sha256"]
+
+
+def test_a_yank_checks_the_credential_and_the_channel_before_the_body(http: httpx.Client, channel: Channel) -> None:
+    """Without access, nothing is told of a body that cannot be read."""
+    for name, key, status in (
+        (channel.name, None, 401),
+        ("nowhere", channel.owner, 404),
+        (channel.name, channel.owner, 400),
+    ):
+        headers = {} if key is None else bearer(key)
+        answer = http.post(f"/api/v1/yank/{name}/noarch/{GOOD.name}", content=b"{", headers=headers)
+        assert status == answer.status_code, answer.text

@@ -88,6 +88,7 @@ async def test_the_reason_of_a_yank_is_kept_shown_and_audited(
     assert "wrong license" == await reason_after("yank")
     assert "it crashes" == await reason_after("yank", data={"reason": "it crashes"})
     assert "a leak" == await reason_after("yank", params={"reason": "a leak"})
+    assert "a leak" == await reason_after("yank", json={"reason": None})
     assert await reason_after("unyank") is None
     assert await reason_after("yank") is None
     with seaway.database.read() as tx:

@@ -5,7 +5,7 @@ from itertools import product
 
 import httpx
 import pytest
-from starlette.routing import Match
+from starlette.routing import Match, Route
 
 from seaway.accounts.reserved import is_reserved
 from seaway.api.v1 import app as v1
@@ -60,3 +60,21 @@ async def test_no_route_sees_a_nul(seaway: Seaway) -> None:
         assert (400, True) == (for_people.status_code, "holds a NUL character. Leave it out." in for_people.text)
         of_api = await http.put("/api/v1/channels/%00/logo")
         assert (404, "not-found") == (of_api.status_code, of_api.json()["code"])
+
+
+@pytest.mark.anyio
+async def test_a_wrong_method_hears_every_method_of_its_path(seaway: Seaway) -> None:
+    """405 with the methods of all routes at the path, also below the documented API, and with no other (RFC 9110, 15.5.6)."""
+    declared: dict[str, set[str]] = {}
+    listed = [(route.path, route.methods) for route in ROUTES if isinstance(route, Route)]
+    for path, methods in [*listed, *((v1.PREFIX + route.path, route.methods) for route in v1.routes())]:
+        declared.setdefault(re.sub(r"\{.*?\}", "x", path), set()).update(methods or ())
+    transport = httpx.ASGITransport(create_app(seaway))
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as http:
+        for path, methods in declared.items():
+            answer = await http.request("BREW", path)
+            allowed = set(answer.headers["allow"].split(", "))
+            assert 405 == answer.status_code, path
+            assert methods <= allowed, path
+            for extra in allowed - methods:
+                assert 405 != (await http.request(extra, path)).status_code, (extra, path)

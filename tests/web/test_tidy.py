@@ -28,6 +28,8 @@ BROWSER = {"Accept": "text/html"}
         ("/channels/{CHANNEL}", "/channels/{channel}"),
         ("/channels/{CHANNEL}/?sort=new", "/channels/{channel}?sort=new"),
         ("/channels/{CHANNEL}/packages/demo/", "/channels/{channel}/packages/demo"),
+        ("/channels/{CHANNEL}/packages/a%3Fb/", "/channels/{channel}/packages/a%3Fb"),
+        ("/channels/{CHANNEL}/packages/a%0D%0Ab/", "/channels/{channel}/packages/a%0D%0Ab"),
     ],
 )
 def test_a_page_is_found_at_an_untidy_address(site: Site, asked: str, there: str) -> None:
@@ -78,6 +80,9 @@ def test_what_browsers_ask_for_by_themselves(site: Site) -> None:
         ("DELETE", "/channels/new", "GET, HEAD, POST"),
         ("PUT", "/signin", "GET, HEAD, POST"),
         ("PUT", "/api/v1/uploads/x", "DELETE, HEAD, PATCH, POST"),
+        ("GET", "/api/v1/channels/pub/members/bob", "DELETE, PUT"),
+        ("PUT", "/api/v1/channels", "GET, POST"),
+        ("PUT", "/api/v1/channels/pub", "DELETE, GET, PATCH"),
         ("DELETE", "/chan/noarch/repodata.json", "GET, HEAD, OPTIONS"),
     ],
 )

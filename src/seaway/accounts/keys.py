@@ -10,12 +10,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
-from sqlalchemy import bindparam, delete, insert, or_, select, update
+from sqlalchemy import bindparam, delete, insert, not_, or_, select, update
 
 from seaway import audit, ids
 from seaway.accounts.principal import Carrier, Mode, Principal
 from seaway.accounts.users import User
 from seaway.audit import Event
+from seaway.clock import CLOCK_TOLERANCE_MS
 from seaway.database.engine import Tx
 from seaway.database.tables import channels, key_channels, keys, users
 from seaway.errors import Malformed, NameTaken, NotFound
@@ -166,7 +167,8 @@ _USED = (
     update(keys)
     .where(
         keys.c.id == bindparam("of_key"),
-        or_(keys.c.used_at.is_(None), keys.c.used_at <= bindparam("before")),
+        # A time ahead was written by a wrong clock.
+        or_(keys.c.used_at.is_(None), not_(keys.c.used_at.between(bindparam("before") + 1, bindparam("latest")))),
     )
     .values(used_at=bindparam("at"), used_from=bindparam("from_address"))
 )
@@ -175,9 +177,12 @@ _USED = (
 def note_uses(tx: Tx, used: Mapping[int, tuple[int, str]], *, since_ms: int) -> None:
     """Write when and from where keys were used, where the last time is so long ago."""
     rows = [
-        {"of_key": key_id, "at": at_ms, "before": at_ms - since_ms, "from_address": address}
+        {
+            "of_key": key_id, "at": at_ms, "before": at_ms - since_ms, "latest": at_ms + CLOCK_TOLERANCE_MS,
+            "from_address": address,
+        }
         for key_id, (at_ms, address) in sorted(used.items())
-    ]
+    ]  # fmt: skip
     if rows:
         tx.execute(_USED, rows)
 

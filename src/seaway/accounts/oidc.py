@@ -9,7 +9,7 @@ Who somebody is at an OpenID provider: its own description, its keys, and the ID
 import base64
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote
 
@@ -20,6 +20,7 @@ from seaway.accounts.id_tokens import UnknownKey
 from seaway.accounts.providers import Outsider, Provider, is_safe_address
 from seaway.clock import HOUR_MS, MINUTE_MS, SECOND_MS, Clock
 from seaway.errors import NotAllowed, Unavailable
+from seaway.urls import normal_url
 from seaway.visiting import Fetcher
 
 _KEPT_MS = HOUR_MS
@@ -33,6 +34,7 @@ _NEEDED = ("authorization_endpoint", "token_endpoint", "jwks_uri")
 class Description:
     """What an OpenID provider says of itself."""
 
+    issuer: str  # as the provider writes it, which is what its tokens must say
     authorize_url: str
     token_url: str
     keys_url: str
@@ -93,13 +95,14 @@ class OpenIdProviders:
         return reply.object()
 
     def _verified(self, provider: Provider, about: Description, text: str, nonce: str) -> Mapping[str, Any]:
+        named = replace(provider, issuer=about.issuer)
         try:
             keys = self._keys_of(provider, about, longest_ms=_KEPT_MS)
-            return id_tokens.verified(text, keys, provider, nonce=nonce, now_ms=self._clock.now_ms())
+            return id_tokens.verified(text, keys, named, nonce=nonce, now_ms=self._clock.now_ms())
         except UnknownKey:
             keys = self._keys_of(provider, about, longest_ms=_PAUSE_MS)
         try:
-            return id_tokens.verified(text, keys, provider, nonce=nonce, now_ms=self._clock.now_ms())
+            return id_tokens.verified(text, keys, named, nonce=nonce, now_ms=self._clock.now_ms())
         except UnknownKey:
             raise NotAllowed(f"What {provider.title} says is signed with a key that is not its own.", "") from None
 
@@ -127,7 +130,7 @@ class OpenIdProviders:
 
 def described(provider: Provider, document: Mapping[str, Any]) -> Description:
     """The description as far as we need it; `Unavailable` when it is not one that we may follow."""
-    if document.get("issuer") != provider.issuer:
+    if not _is_issuer(document.get("issuer"), provider.issuer):
         raise _no_sense(provider, f"the description at {provider.issuer} does not name this issuer")
     addresses = [document.get(name) for name in (*_NEEDED, "userinfo_endpoint")]
     for address in addresses[: len(_NEEDED)] + [found for found in addresses[len(_NEEDED) :] if found is not None]:
@@ -135,6 +138,7 @@ def described(provider: Provider, document: Mapping[str, Any]) -> Description:
             raise _no_sense(provider, f"the description at {provider.issuer} names no address that can be used")
     methods = document.get("token_endpoint_auth_methods_supported", ["client_secret_basic"])
     return Description(
+        issuer=document["issuer"],
         authorize_url=str(addresses[0]),
         token_url=str(addresses[1]),
         keys_url=str(addresses[2]),
@@ -142,6 +146,14 @@ def described(provider: Provider, document: Mapping[str, Any]) -> Description:
         says_issuer=document.get("authorization_response_iss_parameter_supported") is True,
         takes_basic=not isinstance(methods, list) or "client_secret_basic" in methods,
     )
+
+
+def _is_issuer(named: object, configured: str) -> bool:
+    """Return whether a document names the configured issuer; settings drop a default port and capitals of the host."""
+    try:
+        return isinstance(named, str) and normal_url(named) == configured
+    except ValueError:
+        return False
 
 
 def outsider_of(provider: Provider, claims: Mapping[str, Any]) -> Outsider:

@@ -227,8 +227,8 @@ def _taken(parts: Outside, provider: Provider, state: str, secret: str) -> Pendi
 
 def _check_answer(parts: Outside, provider: Provider, query: Query) -> None:
     if provider.dialect is Dialect.OPENID:
-        must_say = parts.openids.description(provider).says_issuer
-        if query.get("iss", None if must_say else provider.issuer) != provider.issuer:  # RFC 9207, 2.4
+        about = parts.openids.description(provider)
+        if query.get("iss", None if about.says_issuer else about.issuer) != about.issuer:  # RFC 9207, 2.4
             raise Malformed("This answer comes from another provider.", "Begin again on the sign-in page.")
     if "error" in query:
         raise NotAllowed(f"{provider.title} did not let you in.", "Sign in again, and agree there.")

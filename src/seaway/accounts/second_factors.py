@@ -17,10 +17,11 @@ from seaway.accounts.parts import Accounts
 from seaway.accounts.permissions import SiteAction, require_site
 from seaway.accounts.principal import Principal
 from seaway.audit import Event
-from seaway.clock import HOUR_MS
+from seaway.clock import HOUR_MS, is_behind
 from seaway.database.engine import Tx
 from seaway.database.tables import passkeys, recovery_codes, totp
 from seaway.database.tables import users as rows
+from seaway.errors import Unavailable
 
 RESET_AFTER_MS = 72 * HOUR_MS
 
@@ -96,6 +97,8 @@ def reset_now(house: Accounts, tx: Tx, now_ms: int, by: Principal, user_id: int)
 
 def ask_reset(house: Accounts, tx: Tx, now_ms: int, by: Principal, user_id: int) -> int:
     """An admin asks for it; the moment at which it will be done, unless the user signs in and stops it."""
+    if is_behind(now_ms):  # once it is right, the 72 hours would be over at once
+        raise Unavailable("The clock of this server is wrong.", "Set it, then ask again.")
     ends_at = now_ms + RESET_AFTER_MS
     _set_end(tx, user_id, ends_at)
     user = users.by_id(tx, user_id)

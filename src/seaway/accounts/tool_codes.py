@@ -26,7 +26,7 @@ from seaway.accounts import clients, tools
 from seaway.accounts.principal import Principal
 from seaway.accounts.tools import Issued, Refusal
 from seaway.audit import Event
-from seaway.clock import DAY_MS, MINUTE_MS, SECOND_MS
+from seaway.clock import DAY_MS, MINUTE_MS, SECOND_MS, bounds_of_end
 from seaway.database.engine import Tx
 from seaway.database.rows import from_row
 from seaway.database.tables import cli_codes, cli_devices, users
@@ -126,7 +126,7 @@ def exchange_device(tx: Tx, now_ms: int, secret: str, client_id: str, *, address
     row = tx.execute(select(cli_devices).where(cli_devices.c.digest == digest)).one_or_none()
     if row is None or row.client_id != client_id:
         return Refusal("invalid_grant", "This device code is unknown, or was used. Log in again.")
-    if row.expires_at <= now_ms:
+    if not _is_valid(row.expires_at, now_ms, DEVICE_MS):
         return Refusal("expired_token", "Nobody entered the code in time. Log in again.")
     if row.state == State.DENIED.value:
         return Refusal("access_denied", "The login was refused on the page.")
@@ -168,7 +168,8 @@ def exchange_code(
     if row.grant_id is not None:
         tools.end(tx, now_ms, row.grant_id, address=address, reason="an authorization code came again")
         return _BAD_CODE
-    if row.expires_at <= now_ms or row.client_id != client_id or row.redirect_uri != redirect_uri:
+    is_valid = _is_valid(row.expires_at, now_ms, CODE_MS)
+    if not is_valid or row.client_id != client_id or row.redirect_uri != redirect_uri:
         return _BAD_CODE
     if not clients.is_verifier(verifier) or not hmac.compare_digest(challenge_of(verifier), row.challenge):
         return Refusal("invalid_grant", "The code_verifier is not the one that the code was asked with.")
@@ -195,11 +196,16 @@ def forget_old(tx: Tx, now_ms: int) -> int:
 _BAD_CODE = Refusal("invalid_grant", "This code is unknown, too old, or was used. Log in again.")
 
 
+def _is_valid(expires_at_ms: int, now_ms: int, lasts_ms: int) -> bool:
+    first, last = bounds_of_end(now_ms, lasts_ms)
+    return first <= expires_at_ms <= last
+
+
 def _waiting(now_ms: int, user_code: str) -> tuple[ColumnElement[bool], ...]:
     return (
         cli_devices.c.user_code == ids.digest(user_code),
         cli_devices.c.state == State.PENDING.value,
-        cli_devices.c.expires_at > now_ms,
+        cli_devices.c.expires_at.between(*bounds_of_end(now_ms, DEVICE_MS)),
     )
 
 

@@ -14,7 +14,7 @@ A change of a grant is made in a transaction that has `hold`, so that of two ref
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import bindparam, delete, insert, not_, select, update
+from sqlalchemy import bindparam, delete, insert, select, update
 
 from seaway import audit, ids
 from seaway.accounts import clients
@@ -218,13 +218,13 @@ def end(tx: Tx, now_ms: int, grant_id: int, *, address: str, reason: str) -> Non
 
 
 def forget_old(tx: Tx, now_ms: int) -> int:
-    """Delete what is over; how many logins that were."""
+    """Delete what has expired; return how many logins. One that is ahead stays: our clock may be behind."""
     tx.execute(delete(cli_tokens).where(cli_tokens.c.expires_at <= now_ms))
-    return tx.execute(delete(cli_grants).where(not_(cli_grants.c.used_at.between(*_alive(now_ms))))).rowcount
+    return tx.execute(delete(cli_grants).where(cli_grants.c.used_at < _alive(now_ms)[0])).rowcount
 
 
 def _alive(now_ms: int) -> tuple[int, int]:
-    """Return the bounds of the last use of a login that goes on; one that a clock far ahead wrote has ended."""
+    """Return the bounds of the last use of a login that goes on; one that lies ahead is refused."""
     return now_ms - IDLE_MS + 1, now_ms + CLOCK_TOLERANCE_MS
 
 

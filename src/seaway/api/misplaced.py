@@ -17,8 +17,11 @@ from seaway.http.site_address import site_url_of
 # The method, the path, and the servers whose protocol it is: None where it is ours, behind something else.
 _UPLOADS = (
     ("POST", re.compile(r"/.*/api/v1/upload/.*", re.DOTALL), None),
-    ("POST", re.compile(r"(?:/.*)?/api/channels/[^/]*/upload/[^/]*", re.DOTALL), "Quetz"),
-    ("PUT", re.compile(r"(?!/api/v1/)(?:/[^/]+){3,4}\.(?:conda|tar\.bz2)"), "Artifactory, Gitea or Nexus"),
+    ("POST", re.compile(r"(?:/.*)?/api/channels/[^/]*/(?:upload/[^/]*|files/?)", re.DOTALL), "Quetz"),
+    ("POST", re.compile(r"(?:/v1)?/upload/.*", re.DOTALL), None),
+    ("POST", re.compile(r"/v1/packages(?:/.*)?", re.DOTALL), "another server"),
+    ("POST", re.compile(r"/api/packages/[^/]+/conda(?:/.*)?", re.DOTALL), "Gitea"),
+    ("PUT", re.compile(r"(?!/api/v1/)(?:/[^/]+){2,}\.(?:conda|tar\.bz2)"), "Artifactory, Gitea or Nexus"),
     *((method, re.compile(r"/(?:package|release|stage|dist)/.+"), "anaconda.org") for method in ("POST", "PATCH")),
 )
 

@@ -36,7 +36,8 @@ from seaway.http.site_address import site_url_of
 from seaway.serving.identity import Accepted
 
 _NO_CACHE_HTTP_1_0 = {"Pragma": "no-cache"}  # RFC 6749, 5.1, which every private answer obeys with Cache-Control too
-_KEPT_SHORTLY = {"Cache-Control": "public, max-age=300", "Access-Control-Allow-Origin": "*"}
+_FOR_BROWSERS = {"Access-Control-Allow-Origin": "*"}
+_KEPT_SHORTLY = {"Cache-Control": "public, max-age=300", **_FOR_BROWSERS}
 _QUERY_BYTES = 16 * 1024
 _VIEWER = re.compile(r"\s*(?:query(?:\s+\w+)?\s*)?\{\s*viewer\s*\{\s*login\s*\}\s*\}\s*")
 
@@ -45,7 +46,10 @@ Told = dict[str, Any]
 
 async def discovery(request: Request) -> Response:
     """Where everything is. Never a redirect: clients take the first answer."""
-    return JSONResponse(openid.metadata(_openid(request).issuer), headers=_KEPT_SHORTLY)
+    house: House = request.app.state.house
+    # A cache that leaves the Host out of its key would give one caller's answer, with a Host of its choice, to others.
+    headers = _FOR_BROWSERS if house.is_at_request_host else _KEPT_SHORTLY
+    return JSONResponse(openid.metadata(_openid(request).issuer), headers=headers)
 
 
 async def jwks(request: Request) -> Response:

@@ -21,7 +21,9 @@ from starlette.responses import Response
 
 from seaway.accounts.permissions import needs_credential
 from seaway.accounts.principal import Principal
+from seaway.channels import channels
 from seaway.channels.channels import is_possible_name
+from seaway.channels.roles import Action
 from seaway.errors import Malformed, NotFound
 from seaway.http import paths, problems
 from seaway.http.bodies import body_of
@@ -69,6 +71,10 @@ async def delete(request: Request) -> Response:
 
 async def yank(request: Request) -> Response:
     """Take a file out of what solvers choose from."""
+    house: House = request.app.state.house
+    by = await _signed_principal(request, house)
+    # The credential and the channel are checked before the body, which says nothing to callers without access.
+    await to_thread.run_sync(_require_readable, house, by, _file_of(request)[0])
     return await _change(request, partial(removal.yank, reason=await _reason_of(request)), "was yanked")
 
 
@@ -78,7 +84,7 @@ async def unyank(request: Request) -> Response:
 
 
 class _Yank(msgspec.Struct):
-    reason: str = ""
+    reason: str | None = None
 
 
 async def _reason_of(request: Request) -> str:
@@ -92,7 +98,7 @@ async def _reason_of(request: Request) -> str:
         if request.headers.get("content-type", "").startswith(_FORM) and not content.lstrip().startswith(b"{"):
             in_body = dict(parse_qsl(content.decode())).get("reason", "")
         else:
-            in_body = msgspec.json.decode(content, type=_Yank).reason if content else ""
+            in_body = (msgspec.json.decode(content, type=_Yank).reason if content else None) or ""
     except (msgspec.MsgspecError, ValueError):
         raise Malformed("The body of a yank is not a JSON object with a reason.", 'Send {"reason": "TEXT"}.') from None
     return removal.checked_reason(in_body or request.query_params.get("reason", ""))
@@ -101,12 +107,22 @@ async def _reason_of(request: Request) -> str:
 async def _change(request: Request, act: Callable[[Removing, Principal, str, str, str], int], what: str) -> Response:
     house: House = request.app.state.house
     by = await _signed_principal(request, house)
+    channel, subdir, file_name = _file_of(request)
+    revision = await to_thread.run_sync(act, house.removing, by, channel, subdir, file_name)
+    return problems.text(f"{channel}/{subdir}/{file_name} {what}.", 200, _revision(revision))
+
+
+def _file_of(request: Request) -> tuple[str, str, str]:
     segments = paths.segments(request.scope)
     if segments is None or len(segments) != _PREFIX_SEGMENTS + 3:
         raise NotFound("Nothing is here.", "The address ends in CHANNEL/SUBDIR/FILE.")
     channel, subdir, file_name = segments[_PREFIX_SEGMENTS:]
-    revision = await to_thread.run_sync(act, house.removing, by, channel, subdir, file_name)
-    return problems.text(f"{channel}/{subdir}/{file_name} {what}.", 200, _revision(revision))
+    return channel, subdir, file_name
+
+
+def _require_readable(house: House, by: Principal, channel: str) -> None:
+    with house.removing.database.read() as tx:
+        channels.require(tx, by, Action.READ, channel)
 
 
 async def _signed_principal(request: Request, house: House) -> Principal:
@@ -121,6 +137,8 @@ async def _signed_principal(request: Request, house: House) -> Principal:
 def _channel_of(request: Request) -> str:
     segments = paths.segments(request.scope)
     names = () if segments is None else segments[_PREFIX_SEGMENTS:]
+    if len(names) == 1 and is_possible_name(names[0].lower()) and names[0] != names[0].lower():
+        raise NotFound("There is no such channel.", "Names of channels are in lower case.")
     if len(names) != 1 or not is_possible_name(names[0]):
         # pixi publish sends the last segment of the channel's address, rattler-build all of them.
         raise NotFound(

@@ -46,7 +46,7 @@ from seaway.database.tables import (
     subdirs,
     users,
 )
-from seaway.errors import Malformed, NameTaken, NotFound
+from seaway.errors import Malformed, NameTaken, NotAllowed, NotFound
 from seaway.jobs import queue
 from seaway.words import wanted
 
@@ -258,6 +258,11 @@ def change(
     require(tx, by, Action.MANAGE, name)
     _check_description(description or "")
     channel = get(tx, name)
+    if allows_overwrite and not channel.allows_overwrite:
+        raise NotAllowed(
+            f"The channel {name!r} never overwrites files, which is final: caches keep its files for a year.",
+            "Publish under another build number, or create another channel.",
+        )
     held = {
         "description": (channel.description, description),
         "is_public": (channel.is_public, is_public),
@@ -283,13 +288,16 @@ def remove(tx: Tx, now_ms: int, by: Principal, name: str, *, typed: str | None =
     Delete a channel with everything in it; its bytes go with the next sweep, its name is held for a year.
 
     `typed` is the name as the person typed it to say that they mean it; the operator is asked at the command line.
-    What opened this channel alone, keys and publishers, opens nothing from then on.
+    What opened this channel alone, keys and publishers, opens nothing from then on. Its owner can take the name again at
+    once, unless the channel never overwrote files.
     """
     require(tx, by, Action.REMOVE, name)
     if typed != name and not by.is_operator:
         raise Malformed("The name that was typed is not that of the channel.", "Nothing was deleted: type its name.")
     channel = get(tx, name)
-    owner_id = tx.execute(select(users.c.id).where(users.c.name == channel.owner)).scalar_one()
+    owner_id = None  # where files were never overwritten, caches may hold them for a year: for the owner too
+    if channel.allows_overwrite:
+        owner_id = tx.execute(select(users.c.id).where(users.c.name == channel.owner)).scalar_one()
     _ask_to_drop_relations(tx, now_ms, name)
     tx.execute(delete(channels).where(channels.c.id == channel.id))
     tx.execute(delete(released_names).where(released_names.c.name == name))
@@ -341,7 +349,7 @@ def _is_held(tx: Tx, now_ms: int, name: str, user_id: int | None) -> bool:
     ).one_or_none()
     return (
         released is not None
-        and released.owner_id != user_id
+        and (released.owner_id is None or released.owner_id != user_id)
         and now_ms < released.released_at + NAME_HELD_FOR_OTHERS_MS
     )
 

@@ -106,12 +106,9 @@ def set_channel(
             "--refuse-lookalikes/--allow-lookalikes", help="Turn away names that look like another package's."
         ),
     ] = None,
-    allow_overwrite: Annotated[
-        bool | None,
-        typer.Option(
-            "--allow-overwrite/--never-overwrite", help="Whether files may be replaced by others of the name."
-        ),
-    ] = None,
+    never_overwrite: Annotated[
+        bool, typer.Option("--never-overwrite", help="A file name never gets other contents. This is final.")
+    ] = False,
     allow_v3: Annotated[
         bool | None,
         typer.Option(
@@ -164,7 +161,7 @@ def set_channel(
             changed = channels.change(
                 tx, seaway.clock.now_ms(), OPERATOR, name,
                 description=description, is_public=public, refuses_lookalikes=refuse_lookalikes,
-                only_publishers=only_publishers, attestations=asked, allows_overwrite=allow_overwrite,
+                only_publishers=only_publishers, attestations=asked, allows_overwrite=False if never_overwrite else None,
                 allows_v3=allow_v3,
             )  # fmt: skip
             if v3_message is not None:

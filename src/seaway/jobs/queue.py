@@ -208,13 +208,19 @@ def _is_ahead(next_ms: int, now_ms: int, period_ms: int) -> bool:
 
 
 def correct_times(tx: Tx, now_ms: int) -> None:
-    """Replace the times that a clock which was ahead wrote into jobs (invariant 7)."""
+    """
+    Replace the times that a clock which was ahead wrote into jobs (invariant 7).
+
+    If it is our clock that is behind, jobs run earlier than they had to, or twice, which harms nothing (invariant 2).
+    """
     is_ready = jobs.c.state == READY
-    tx.execute(
+    corrected = tx.execute(
         update(jobs)
         .where(is_ready, jobs.c.created_at > now_ms)
         .values(run_at=now_ms + jobs.c.run_at - jobs.c.created_at, created_at=now_ms)
-    )
+    ).rowcount
+    if corrected:
+        log.warning("clock.times_corrected", jobs=corrected)
     # No pause is longer, and a living worker renews its lease within a fraction of that time.
     latest = now_ms + _LONGEST_PAUSE_MS
     tx.execute(update(jobs).where(is_ready, jobs.c.attempt > 0, jobs.c.run_at > latest).values(run_at=latest))

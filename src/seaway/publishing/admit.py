@@ -129,7 +129,7 @@ def _admit_attested(file_name: FileName, facts: Facts) -> None:
 def _admit_again(file_name: FileName, sha256: bytes | None, existing: ExistingFile, facts: Facts) -> None:
     """A name that is taken: published files do not change, unless someone with the right says so."""
     if existing.state is State.DELETED:
-        if not facts.allows_overwrite:
+        if not facts.allows_overwrite and sha256 not in (None, existing.sha256):
             raise NotAllowed(
                 f"{facts.where}/{file_name} was deleted, and the channel never gives a name to another file.",
                 "Raise the build number.",
@@ -154,7 +154,7 @@ def _admit_again(file_name: FileName, sha256: bytes | None, existing: ExistingFi
     if not facts.allows_overwrite:
         raise NotAllowed(
             f"{facts.where}/{file_name} exists, and the channel does not allow files to be overwritten.",
-            "Raise the build number, or ask the owner of the channel to allow it in its settings.",
+            "Raise the build number.",
         )
     if not existing.may_overwrite:
         raise NotAllowed(

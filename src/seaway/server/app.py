@@ -1,7 +1,7 @@
 """Every route, and the application that they make."""
 
 import re
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 
 from anyio import to_thread
@@ -123,12 +123,15 @@ class _ReadsFirst:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         is_read = scope["type"] == "http" and scope["method"] in ("GET", "HEAD")
         if not is_read or _first_word(scope["path"]) in self._words:
+            root = scope.get("root_path", "")  # which a mount lengthens
             try:
                 await self._router(scope, receive, send)
             except HTTPException as error:
                 if error.status_code != 405:
                     raise
-                raise HTTPException(405, headers={"Allow": ", ".join(_methods_at(scope))}) from None
+                raise HTTPException(
+                    405, headers={"Allow": ", ".join(_methods_at({**scope, "root_path": root}))}
+                ) from None
             return
         scope["route"] = READ
         reply = await channel_files.read(Request(scope, receive, send))
@@ -137,8 +140,20 @@ class _ReadsFirst:
 
 def _methods_at(scope: Scope) -> list[str]:
     """Return every method that the path takes: a route alone knows its own. Below a channel, those of reads."""
-    own = [route for route in OF_SITE if isinstance(route, Route) and route.matches(scope)[0] is not Match.NONE]
+    own = list(_routes_at(scope))
     return sorted({method for route in own or ROUTES[-2:] for method in getattr(route, "methods", None) or ()})
+
+
+def _routes_at(scope: Scope) -> Iterator[Route]:
+    for route in OF_SITE:
+        match, below = route.matches(scope)
+        if match is Match.NONE:
+            continue
+        if isinstance(route, Route):
+            yield route
+        else:
+            inner = {**scope, **below}
+            yield from (one for one in v1.routes() if one.matches(inner)[0] is not Match.NONE)
 
 
 def _first_words(routes: Sequence[Route | Mount]) -> frozenset[str]:

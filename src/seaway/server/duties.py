@@ -12,12 +12,13 @@ from seaway.accounts.parts import Accounts
 from seaway.accounts.principal import OPERATOR
 from seaway.accounts.resetting import WRITE_RESET
 from seaway.channels import channels, invitations, notices, own_keys, transfers
-from seaway.clock import DAY_MS, HOUR_MS, MINUTE_MS, Clock
+from seaway.clock import DAY_MS, HOUR_MS, MINUTE_MS, Clock, is_behind
 from seaway.database.engine import Database
 from seaway.errors import Unavailable
 from seaway.indexing import relations
 from seaway.indexing.change import BUILD_DOCUMENTS
 from seaway.indexing.documents import REPODATA, Documents
+from seaway.jobs import queue
 from seaway.jobs.runner import Handler
 from seaway.mail.outbox import SEND_LETTER
 from seaway.packages.damage import Keeper
@@ -26,7 +27,6 @@ from seaway.packages.scrub import scrub
 from seaway.packages.sweep import Sweeping, SweepStopped, forget_shards, sweep
 from seaway.pairing.pairing import Pairing
 from seaway.publishing import resumable
-from seaway.server import future_times
 from seaway.storage.reserve import Reserve
 from seaway.trust import tokens as workflow_tokens
 from seaway.trust import trusted_root
@@ -108,9 +108,11 @@ class Duties:
     def _expire(self, _args: dict[str, Any]) -> None:
         self.reserve.fill()
         now_ms = self.clock.now_ms()
+        if is_behind(now_ms):
+            log.warning("clock.behind", hint="The clock of this machine shows a time before this version was released.")
         shards = forget_shards(self.database, now_ms)
         with self.database.write_site() as tx:
-            future_times.correct(tx, now_ms)
+            queue.correct_times(tx, now_ms)  # of a machine whose clock alone was wrong, so no schedule shows it
             uploads = resumable.expire(tx, now_ms)
             ended = sum(kind.forget_old(tx, now_ms) for kind in _ENDING)
             warned = own_keys.warn_of_ends(tx, now_ms, telling=self.accounts)

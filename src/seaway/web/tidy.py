@@ -43,5 +43,5 @@ def tidied(path: str) -> str:
 
 
 async def _lead(request: Request) -> Response:
-    path = quote(tidied(request.url.path))
+    path = quote(tidied(request.scope["path"]))
     return RedirectResponse(f"{path}?{request.url.query}" if request.url.query else path, 308)

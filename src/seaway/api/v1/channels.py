@@ -54,7 +54,8 @@ class ChannelShown(Shown):
     logo: str = Field(description="Where its picture is on this host, a PNG; empty for none.")
     refuses_lookalikes: bool = Field(description="Whether a package whose name looks like another's is turned away.")
     allows_overwrite: bool = Field(
-        description="Whether files may be overwritten; where not, a name never gets other bytes and caches keep files."
+        description="Whether files may be overwritten; where not, a name never gets other bytes and caches keep files. "
+        "`false` is final."
     )
     allows_v3: bool = Field(
         description="Whether packages may need repodata v3 (CEP 48), which older clients do not see."

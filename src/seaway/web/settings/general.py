@@ -110,7 +110,7 @@ def _change(form: Form, description: str, v3_message: str, scene: Scene) -> None
         description=description,
         is_public=visibility == "public",
         refuses_lookalikes=form.is_set("refuses_lookalikes"),
-        allows_overwrite=not form.is_set("never_overwrite"),
+        allows_overwrite=False if form.is_set("never_overwrite") else None,
         allows_v3=not form.is_set("refuses_v3"),
     )
     relations.set_v3_message(
