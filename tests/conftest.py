@@ -37,7 +37,11 @@ def usual_state(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture
 def on_both(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """For a main story: it runs on each of the states, whatever the option says."""
+    """
+    For a main story: it runs on each of the states, whatever the option says.
+
+    PostgreSQL and S3 are left to the slow tests, unless the test is marked `both_states`.
+    """
     with state.choose(request.param):
         yield request.param
         state.forget(tmp_path)
@@ -63,7 +67,9 @@ def _same_on_both(item: pytest.Item) -> bool:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "on_both" in metafunc.fixturenames:
-        metafunc.parametrize("on_both", state.NAMES, indirect=True)
+        usual = metafunc.definition.get_closest_marker("both_states")
+        other = pytest.param(state.POSTGRES_S3, marks=() if usual else pytest.mark.slow)
+        metafunc.parametrize("on_both", [state.SQLITE_DISK, other], indirect=True)
 
 
 @pytest.fixture

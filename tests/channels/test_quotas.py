@@ -114,6 +114,7 @@ async def test_the_channels_of_an_owner_count_together(seaway: Seaway, people: P
         assert quotas.Usage(len(file.content), len(file.content)) == quotas.of_user(tx, ada.user_id or 0, None)
 
 
+@pytest.mark.both_states
 def test_of_two_that_fit_one_by_one_one_comes_in(on_both: str, seaway: Seaway, ada: Principal) -> None:
     """The transaction that records decides: however many come at once, the channel holds no more than it may."""
     files_at_once = [package(f"p{number}") for number in range(6)]

@@ -208,6 +208,7 @@ def count_owners(seaway: Seaway) -> int:
         return tx.execute(select(func.count()).where(member_rows.c.role == Role.OWNER.value)).scalar_one()
 
 
+@pytest.mark.both_states
 def test_a_race_has_one_winner(on_both: str, seaway: Seaway, people: People, boats: str) -> None:
     """Two accept at once, while the operator gives it away and the owner cancels: there is one owner at the end."""
     ada, bob = people.person("ada"), people.person("bob")

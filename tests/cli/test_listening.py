@@ -67,7 +67,7 @@ def test_a_port_that_is_taken_in_one_family_is_taken() -> None:
             listening.bind("localhost", port, "")
 
 
-@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_localhost_answers_on_both_families(tmp_path: Path, workers: int) -> None:
     """Whichever loopback address a client tries first, the server answers, and so do its metrics."""
     names = {"host": "localhost", "metrics_host": "localhost", "metrics_port": 0}

@@ -500,10 +500,10 @@ def test_a_brief_write_does_not_wait_long(database: Database, other: Database) -
     """It gives up after a second where others wait twenty, and otherwise writes like any other."""
     with database.write_site() as tx:
         add_user(tx, "first")
-        began = time.monotonic()
+        deadline = time.monotonic() + 10
         with pytest.raises(Unavailable):
             enter(other.write_briefly())
-        assert time.monotonic() - began < 10
+        assert time.monotonic() < deadline
     with other.write_briefly() as tx:
         add_user(tx, "second")
     assert 2 == count_users(database)

@@ -177,7 +177,7 @@ FAULTS: dict[str, Callable[[Site], None]] = {
 }
 
 
-@pytest.mark.parametrize("fault", ["S3 answers 503", "PostgreSQL is killed"])
+@pytest.mark.parametrize("fault", ["S3 answers 503", pytest.param("PostgreSQL is killed", marks=pytest.mark.slow)])
 def test_what_fails_for_a_moment_is_told_and_gone_on_after(site: Site, fault: str) -> None:
     """S4, S5: two of the failures, for half a second."""
     disturbed(site, FAULTS[fault], 0.5)

@@ -160,7 +160,7 @@ def test_a_kill_before_any_step_leaves_one_state_or_the_other(
     assert kill_before(stepper, source, tmp_path, change, EVERY_STEP) > 3
 
 
-@pytest.mark.parametrize("change", ["upload", "overwrite", "sweep"])
+@pytest.mark.parametrize("change", ["upload", pytest.param("overwrite", marks=pytest.mark.slow), "sweep"])
 def test_a_kill_before_some_steps_leaves_one_state_or_the_other(
     stepper: Stepper, source: Path, tmp_path: Path, change: str
 ) -> None:

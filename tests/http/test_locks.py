@@ -69,6 +69,7 @@ def answer(stage: Stage, row: str, ask: Ask, credentials: dict[str, str]) -> int
         ).status_code
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("row", writes(matrix.KEYS))
 def test_no_key_waits_for_another_channel(stage: Stage, row: str) -> None:
     """Uploads, deletions, members, settings ..., as the owner of their own channel."""
@@ -76,6 +77,7 @@ def test_no_key_waits_for_another_channel(stage: Stage, row: str) -> None:
     assert max(statuses) < 500
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("who", ["owner", "admin"])
 @pytest.mark.parametrize("row", writes(matrix.SESSIONS))
 def test_nobody_signed_in_waits_for_another_channel(stage: Stage, row: str, who: str) -> None:

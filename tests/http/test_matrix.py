@@ -5,6 +5,8 @@ A route without a row fails, and so does a row without a route: whoever adds a r
 route is asked stands in `tests/http/asks_*.py`, where a plain GET needs nothing.
 """
 
+from collections.abc import Collection, Iterable
+
 import httpx
 import pytest
 
@@ -17,7 +19,9 @@ from tests.http.asks import Ask, Stage
 BUILDERS = (asks_account, asks_channels, asks_files, asks_site, asks_trust)  # which put theirs into one table
 ROWS = matrix.rows(matrix.KEYS)
 OF_PERSONS = matrix.rows(matrix.SESSIONS)
-BAD = ("expired", "revoked", "disabled", "garbled")
+# One place refuses them all: the usual tests ask with one of them at every route, the slow ones with the others.
+USUAL_BAD, OTHER_BAD = ("revoked",), ("expired", "disabled", "garbled")
+BAD = (*USUAL_BAD, *OTHER_BAD)
 # What every answer has of its own.
 _OWN = {"date", "seaway-request-id"}
 
@@ -49,8 +53,19 @@ def stages(site: Site, http: httpx.Client) -> tuple[Stage, Stage]:
 @pytest.mark.parametrize("row", ROWS)
 def test_with_keys(stages: tuple[Stage, Stage], row: str) -> None:
     """Everybody gets what the table says, in a public and in a private channel, and a refusal changes nothing."""
+    assert_as_in_the_table(stages, row, [who for who in stages[0].secrets if who not in OTHER_BAD])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("row", ROWS)
+def test_with_other_bad_keys(stages: tuple[Stage, Stage], row: str) -> None:
+    """The same with keys that are bad in another way."""
+    assert_as_in_the_table(stages, row, OTHER_BAD)
+
+
+def assert_as_in_the_table(stages: tuple[Stage, Stage], row: str, whos: Collection[str]) -> None:
     expected = ROWS[row]
-    found = {who: tuple(status(stage, row, who, stage.signed(who)) for stage in stages) for who in stages[0].secrets}
+    found = {who: tuple(status(stage, row, who, stage.signed(who)) for stage in stages) for who in whos}
     assert matrix.written({who: expected["bad" if who in BAD else who] for who in found}) == matrix.written(found)
 
 
@@ -86,8 +101,19 @@ OF_CHANNELS = [row for row in ROWS if "{channel" in row or "{path" in row]
 def test_a_private_channel_looks_like_none(stages: tuple[Stage, Stage], row: str) -> None:
     """To who may not read it: the same status, headers and body, byte for byte, as for a name that nobody has (P4)."""
     private = stages[1]
-    strangers = [(who, private.signed(who)) for who in ("nobody", "stranger", "elsewhere", *BAD)]
-    for who, credentials in [*strangers, ("stranger", private.signed_in("stranger"))]:
+    strangers = [(who, private.signed(who)) for who in ("nobody", "stranger", "elsewhere", *USUAL_BAD)]
+    assert_hidden(private, row, [*strangers, ("stranger", private.signed_in("stranger"))])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("row", OF_CHANNELS)
+def test_a_private_channel_looks_like_none_with_other_bad_keys(stages: tuple[Stage, Stage], row: str) -> None:
+    """The same with keys that are bad in another way (P4)."""
+    assert_hidden(stages[1], row, [(who, stages[1].signed(who)) for who in OTHER_BAD])
+
+
+def assert_hidden(private: Stage, row: str, strangers: Iterable[tuple[str, dict[str, str]]]) -> None:
+    for who, credentials in strangers:
         for ask in asks.of(private, row, who):
             hidden = seen(send(private, row, ask, credentials))
             unknown = seen(send(private, row, ask.elsewhere(private.channel), credentials))

@@ -74,7 +74,7 @@ def content(seaway: Seaway) -> dict[str, list[Any]]:
     left_out = {
         "files": {"id", "uploaded_by"},
         "channels": {"is_public"},
-        "subdirs": {"revision", "changed_at"},
+        "subdirs": {"revision", "changed_at", "served_revision"},
         "shards": {"revision"},
     }
     found = {}

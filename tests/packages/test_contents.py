@@ -40,6 +40,7 @@ async def listing(seaway: Seaway, people: People, file: PackageFile) -> listings
     return Contents(seaway.blobs).of(bytes.fromhex(file.sha256), len(file.content), file.name)
 
 
+@pytest.mark.both_states
 @pytest.mark.parametrize("make", [conda, tar_bz2])
 async def test_paths_are_read_from_the_store(seaway: Seaway, people: People, on_both: str, make: object) -> None:
     """From a folder and from a bucket, of both kinds of file, sorted by path, searchable by words."""
@@ -59,8 +60,8 @@ async def test_old_packages_have_a_plain_list(seaway: Seaway, people: People) ->
 
 async def test_a_list_beyond_the_limits_says_so(seaway: Seaway, people: People) -> None:
     """A paths.json of more bytes than a page reads is named a problem, and not an error."""
-    many = {f"share/{'x' * 200}/{number}": b"" for number in range(60_000)}
-    found = await listing(seaway, people, conda(index_json(), files=many, paths=paths_json(many)))
+    long = paths_json(FILES, note="x" * 9_000_000)
+    found = await listing(seaway, people, conda(index_json(), files=FILES, paths=long))
     assert (found.entries, found.problem) == ((), "The list of its files is too long to be read here.")
 
 

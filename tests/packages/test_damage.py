@@ -156,7 +156,9 @@ async def to_another_channel(store: Store, _: Path) -> None:
 WAYS = {way.__name__: way for way in (by_force, after_a_delete, by_import, in_pieces, to_another_channel)}
 
 
-@pytest.mark.parametrize("kind", DAMAGES)
+@pytest.mark.parametrize(
+    "kind", ["flipped", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("truncated", "empty"))]
+)
 @pytest.mark.parametrize("way", WAYS)
 async def test_an_upload_mends_a_damaged_blob(store: Store, tmp_path: Path, way: str, kind: str) -> None:
     """Whichever way the bytes come again, before the scrub found them or after: they are served at once."""
@@ -175,6 +177,7 @@ async def test_an_upload_mends_a_damaged_blob(store: Store, tmp_path: Path, way:
     assert [] == list(check(store.seaway))
 
 
+@pytest.mark.both_states
 @pytest.mark.parametrize("kind", DAMAGES)
 async def test_a_scrub_takes_a_damaged_blob_out_of_use(store: Store, kind: str) -> None:
     """Invariant 2: its bytes are kept aside, readers are told its name, and metrics count it."""

@@ -1,8 +1,8 @@
 """The publishers page compares ids with the provider: renamed and recreated repositories are marked, nothing else is."""
 
 import socket
-import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -145,20 +145,29 @@ def test_nothing_is_said_without_a_clear_answer(
     assert [f"GET {path}"] == place.api.asked
 
 
+def connections_to(listener: socket.socket) -> int:
+    """The connections that were made since the last count."""
+    listener.setblocking(False)
+    count = 0
+    with suppress(BlockingIOError):
+        while True:
+            listener.accept()[0].close()
+            count += 1
+    return count
+
+
 def test_a_silent_provider_does_not_hold_the_page(place: Place) -> None:
-    """Two seconds for all publishers together, and none for the next five minutes."""
+    """It comes without the answers, and the provider is not asked again in the next five minutes."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         with place.seaway.database.write_site() as tx:
             address = f"http://127.0.0.1:{silent.getsockname()[1]}"
             issuers.add(tx, place.clock.now_ms(), OPERATOR, "silent", kind="gitlab", issuer=address)
         for number in range(5):
             place.trust("silent", GITLAB[1] | {"project": f"tools{number}"}, {"project_id": "1"})
-        began = time.monotonic()
         assert "tools4" in place.page()
-        assert 2 <= time.monotonic() - began < 8
-        began = time.monotonic()
+        assert 0 < connections_to(silent)
         place.page()
-        assert time.monotonic() - began < 2
+        assert 0 == connections_to(silent)
 
 
 def test_answers_are_kept_for_five_minutes_and_requests_are_bounded(place: Place) -> None:

@@ -81,9 +81,8 @@ def uploading(address: str, channels: Sequence[Owned]) -> list[Upload]:
     return made
 
 
-@pytest.mark.parametrize(
-    "channels", [pytest.param(6, id="six channels"), pytest.param(1, id="one channel", marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("channels", [pytest.param(6, id="six channels"), pytest.param(1, id="one channel")])
 def test_a_burst_is_answered(narrow: Fleet, channels: int) -> None:
     """Two hundred reads and fifty uploads at once, in one channel or several: no error but a 503 with the time to wait."""
     server = narrow.servers[0]

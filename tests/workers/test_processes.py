@@ -96,7 +96,6 @@ def all_take_requests(server: Server) -> bool:
         return WORKERS == len(taken) and 0 < min(taken.values())
 
 
-@pytest.mark.slow
 # How they end
 
 
@@ -162,6 +161,7 @@ def assert_finishes_what_is_in_flight(server: Server, owned: Owned, stop: Callab
     assert [] == lines(server, "Traceback")
 
 
+@pytest.mark.slow
 def test_a_killed_worker_is_replaced_and_a_stop_finishes_what_is_in_flight(tmp_path: Path) -> None:
     """All workers take requests; when one is killed the other goes on, and soon there are two; SIGTERM ends them in order."""
     with serving_by_workers(tmp_path) as (server, owned):

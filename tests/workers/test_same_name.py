@@ -51,6 +51,7 @@ CONTENTS: dict[str, Callable[[str], list[PackageFile]]] = {
 ROUNDS = [pytest.param(2, id="2 rounds"), pytest.param(20, id="20 rounds", marks=pytest.mark.slow)]
 
 
+@pytest.mark.both_states
 @pytest.mark.parametrize("rounds", ROUNDS)
 @pytest.mark.parametrize("files_of", CONTENTS.values(), ids=CONTENTS.keys())
 def test_one_upload_of_a_name_wins(fleet: Fleet, files_of: Callable[[str], list[PackageFile]], rounds: int) -> None:

@@ -67,7 +67,14 @@ def asker(site: Site) -> Asker:
     return Asker(site.server.address, headers, known)
 
 
-@pytest.mark.parametrize("operation", OPERATIONS)
+# Each asked a few times costs a minute of processor time: the usual tests take every fourth, the slow ones the others.
+SAMPLED = [
+    pytest.param(operation, marks=() if number % 4 == 0 else pytest.mark.slow)
+    for number, operation in enumerate(OPERATIONS)
+]
+
+
+@pytest.mark.parametrize("operation", SAMPLED)
 def test_a_few_requests_of_each_kind(asker: Asker, operation: str) -> None:
     """With a key, at the server that all tests share."""
     ask(operation, asker, examples=3)
