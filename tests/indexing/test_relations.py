@@ -264,9 +264,13 @@ def test_the_message_is_told_where_there_are_v3_records(channel: Channel) -> Non
     assert "message" not in channel.repodata()["info"]["repodata_revisions"]["v3"]
 
 
-@pytest.mark.parametrize("text", ["ä" * 4_097, "a\x00b", "\x1b[1m"])
-def test_a_message_that_is_too_long_or_no_text(channel: Channel, text: str) -> None:
-    """CEP 48 limits its bytes."""
-    with pytest.raises(SeawayError, match="8,192 bytes"):
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [("ä" * 4_097, "longer than 8,192 bytes"), ("a\x00b", "control character"), ("\x1b[1m", "control character")],
+)
+def test_a_message_that_is_too_long_or_no_text(channel: Channel, text: str, problem: str) -> None:
+    """CEP 48 limits its bytes; a joined emoji and a soft hyphen are text."""
+    with pytest.raises(SeawayError, match=problem):
         set_message(channel, text)
+    set_message(channel, "👩\u200d🔬 soft\u00adly\nsaid")
     set_message(channel, "ä" * 4_096)

@@ -129,6 +129,23 @@ def test_a_revision_that_changes_no_shard_keeps_what_was_served(channel: Channel
     assert is_readable(channel, digest)
 
 
+@pytest.mark.parametrize("wrong_by", [-40 * DAY_MS, 700 * DAY_MS])
+def test_a_wrong_clock_ends_no_week_and_begins_none_that_lasts_years(
+    channel: Channel, clock: TurnedClock, wrong_by: int
+) -> None:
+    """A shard that was replaced while the clock was wrong stays for a week of the right one, and not longer."""
+    channel.put(build_of(1))
+    digest = channel.shard_index()["shards"]["a"]
+    clock.move(wrong_by)
+    channel.put(build_of(2))
+    clock.move(-wrong_by)
+    forget_shards(channel.seaway.database, clock.now_ms())
+    assert is_readable(channel, digest)
+    clock.move(WEEK_MS + 1)
+    forget_shards(channel.seaway.database, clock.now_ms())
+    assert not is_readable(channel, digest)
+
+
 # 1: the note is there before the index leaves.
 
 

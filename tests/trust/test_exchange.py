@@ -164,6 +164,13 @@ def test_the_ids_of_one_publisher_that_fit_are_not_said_to_differ(here: Trusting
     assert "invalid-publisher" == here.mint(github(here, repository_id="2003")).json()["code"]
 
 
+def test_a_publisher_without_ids_does_not_hide_that_those_of_another_differ(here: Trusting) -> None:
+    """It was made after the repository, and no upload has told its ids yet."""
+    upload(here, here.minted(github(here)))
+    here.trust("harbour", "github", GITHUB | {"workflow": "nightly.yml"})
+    assert "other-ids" == here.mint(github(here, repository_id="2003")).json()["code"]
+
+
 def test_a_service_account_that_was_made_anew_is_told_so(here: Trusting) -> None:
     """Its address is the same, its number is not."""
     refused = here.mint(issuer.token(issuer.google(here.now_s, sub="1"))).json()

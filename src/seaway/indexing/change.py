@@ -223,7 +223,9 @@ def _switch(
             "grown": grown,
         },
     ).scalar_one()
-    _retire(tx, subdir.id, _replaced(tx, subdir.id, stored, indexes, served_revision), now_ms)
+    # Not before the last change, else a clock that is behind would end the week as soon as it is right.
+    retired_ms = max(now_ms, subdir.changed_at_ms)
+    _retire(tx, subdir.id, _replaced(tx, subdir.id, stored, indexes, served_revision), retired_ms)
     _write_shards(tx, subdir.id, stored, indexes, revision)
     _write_fragments(tx, subdir.id, stored, indexes)
     if record_count > whole_document_limit:

@@ -25,6 +25,7 @@ from seaway.channels.channels import MAX_V3_MESSAGE, is_possible_name
 from seaway.channels.permissions import Access, Verdict
 from seaway.channels.roles import Action
 from seaway.clock import Clock
+from seaway.conda.metadata import has_controls
 from seaway.conda.repodata import NO_RELATIONS, ChannelRelations
 from seaway.database.engine import Database, Tx, hold_channel
 from seaway.database.tables import channels as channel_rows
@@ -88,8 +89,10 @@ def set_v3_message(
 ) -> None:
     """Set what users are told whose client does not see v3 records; empty for nothing."""
     access = channels.require(tx, by, Action.MANAGE, channel)
-    if len(message.encode()) > MAX_V3_MESSAGE or not message.replace("\n", "").isprintable():
-        raise Malformed(f"The message about v3 packages is a text of at most {MAX_V3_MESSAGE:,} bytes.", "Shorten it.")
+    if len(message.encode()) > MAX_V3_MESSAGE:
+        raise Malformed(f"The message about v3 packages is longer than {MAX_V3_MESSAGE:,} bytes.", "Shorten it.")
+    if has_controls(message.replace("\n", "")):
+        raise Malformed("The message about v3 packages contains a control character, such as a tab.", "Remove it.")
     here = channel_rows.c.id == access.channel_id
     if tx.execute(select(channel_rows.c.v3_message).where(here)).scalar_one() == message:
         return

@@ -11,8 +11,8 @@ Shard indexes on their way to readers, noted before they leave, so that the shar
 3. A reader waits a second at most for the note, and for changes that are dropping shards of this subdir right now.
 4. Nothing that readers do takes the site or the channel from others.
 
-What remains: a worker that is killed (or loses its connection to PostgreSQL) while it has served an index and could not
-note it, or that could neither note nor share, leaves readers with an index whose shards may be dropped by later changes.
+What remains: a worker that ends (or loses its connection to PostgreSQL) while it has served an index and could not note
+it, or that could neither note nor share, leaves readers with an index whose shards may be dropped by later changes.
 They find the newer index when they ask again.
 """
 

@@ -19,9 +19,9 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 import msgspec
-from sqlalchemy import delete
+from sqlalchemy import delete, update
 
-from seaway.clock import DAY_MS, Clock
+from seaway.clock import CLOCK_TOLERANCE_MS, DAY_MS, Clock
 from seaway.database import site_values
 from seaway.database.engine import Database, Tx
 from seaway.database.tables import kept_blobs, retired_shards
@@ -162,8 +162,10 @@ def last(tx: Tx) -> LastSweep | None:
 
 
 def forget_shards(database: Database, now_ms: int) -> int:
-    """Delete the shards that were replaced long enough ago; how many."""
+    """Delete the shards that were replaced long enough ago; return how many. A time that lies ahead becomes now."""
+    is_ahead = retired_shards.c.retired_at > now_ms + CLOCK_TOLERANCE_MS
     with database.write_part() as tx:
+        tx.execute(update(retired_shards).where(is_ahead).values(retired_at=now_ms))
         return tx.execute(delete(retired_shards).where(retired_shards.c.retired_at <= now_ms - SHARD_GRACE_MS)).rowcount
 
 

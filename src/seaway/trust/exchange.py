@@ -188,7 +188,8 @@ def _require_publishers(tx: Tx, signed: _Signed, *, hold: bool = False) -> list[
     kind, claims, issuer = signed.kind, signed.claims, signed.issuer.issuer
     known = publishers.about(tx, issuer, kind.subject(claims), hold=hold)
     fitting = [one for one in known if kind.fits(claims, issuer, one.wanted)]
-    if known and all(kind.has_other_ids(claims, one.wanted) for one in known):
+    pinned = [one for one in known if one.wanted.pins or kind.id_fields]  # others have no ids yet
+    if not fitting and pinned and all(kind.has_other_ids(claims, one.wanted) for one in pinned):
         raise TokenRefused(
             Code.OTHER_IDS,
             f"The ids of {kind.label} {_shown(kind.subject(claims))} in the token differ from those of its publisher: "
