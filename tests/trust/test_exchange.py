@@ -265,8 +265,9 @@ def test_the_mode_of_the_publisher_is_what_its_token_may(here: Trusting) -> None
     path = f"harbour/noarch/{FILE.name}"
     secret = here.minted(github(here))
     bearer = {"Authorization": f"Bearer {secret}"}
+    other = conda(index_json("tools"), files={"share/tools.txt": b"other"})
     assert 201 == upload(here, secret).status_code
-    assert 403 == upload(here, secret, force=True).status_code
+    assert 403 == upload(here, secret, other, force=True).status_code
     assert 403 == here.ask("DELETE", f"/api/v1/delete/{path}", headers=bearer).status_code
     assert 200 == here.ask("POST", f"/api/v1/yank/{path}", headers=bearer).status_code
     assert 403 == here.ask("PATCH", "/api/v1/channels/harbour", json={"public": True}, headers=bearer).status_code
@@ -278,7 +279,7 @@ def test_the_mode_of_the_publisher_is_what_its_token_may(here: Trusting) -> None
         known = trusted.in_channel(tx, channels.get(tx, "harbour").id)[0]
         draft = trusted.Draft(known.wanted.matched, mode=Mode.READ_WRITE_DELETE)
         trusted.change(tx, 1, OPERATOR, "harbour", known.id, draft)
-    assert 200 == upload(here, secret, force=True).status_code
+    assert 200 == upload(here, secret, other, force=True).status_code
     assert 200 == here.ask("DELETE", f"/api/v1/delete/{path}", headers=bearer).status_code
 
 
