@@ -2,7 +2,7 @@
 Relations of a channel to others of this server (CEP 42), and its message about v3 records (CEP 48).
 
 1. Both are in every index document of the channel, so a change of them raises the revision of each subdir in the same
-   commit: the documents of one revision never disagree.
+   commit: the documents of one revision never disagree. A subdir without files has no row and stays at revision 0.
 2. A relation names a channel that its editor may read; a public channel names public channels only. An unknown channel
    and one that the editor may not read are refused alike.
 3. When a neighbor is deleted, or becomes private under a public channel, a job drops the relations that name it: its
