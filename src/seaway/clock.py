@@ -25,7 +25,7 @@ def bounds_of_end(now_ms: int, lasts_ms: int) -> tuple[int, int]:
     """
     Return the first and the last end of a secret that is valid now, if it is valid for `lasts_ms` at most.
 
-    A later end was written by a clock that was ahead, or ours is behind: then the secret is refused, and kept.
+    A later end was written by a clock that was ahead, or our clock is behind: the secret is refused but kept.
     """
     return now_ms + 1, now_ms + lasts_ms + CLOCK_TOLERANCE_MS
 

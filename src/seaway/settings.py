@@ -44,7 +44,7 @@ def _host(value: str) -> str:
         return str(ip_address(host))
     except ValueError:
         if ":" in host:
-            raise ValueError("it is not an address such as 127.0.0.1 or ::1; a port is its own setting") from None
+            raise ValueError("it is not an address such as 127.0.0.1 or ::1; set the port separately") from None
     try:
         return socket.inet_ntoa(socket.inet_aton(host))
     except OSError:
@@ -365,23 +365,25 @@ class Settings(BaseSettings):
     archive_members: Annotated[
         int,
         Field(
-            ge=10, le=10_000_000, description="The most members of a package, and the most paths in each list of them."
+            ge=10,
+            le=10_000_000,
+            description="Maximum number of members of a package, and of paths in each of its file lists.",
         ),
     ] = 200_000
     archive_unpacked_bytes: Annotated[
-        int, Field(ge=1024**2, le=1024**4, description="The most bytes that a package may unpack to.")
+        int, Field(ge=1024**2, le=1024**4, description="Maximum unpacked size of a package, in bytes.")
     ] = 16 * 1024**3
     archive_unpacked_ratio: Annotated[
         int,
         Field(
-            ge=10, le=1_000_000, description="How many times its own size, and 64 MiB more, a package may unpack to."
+            ge=10, le=1_000_000, description="Maximum unpacked size as a multiple of the file size; 64 MiB are added."
         ),
     ] = 1024
     archive_info_members: Annotated[
-        int, Field(ge=10, le=1_000_000, description="The most members of the info part of a package.")
+        int, Field(ge=10, le=1_000_000, description="Maximum number of members of the info part of a package.")
     ] = 20_000
     archive_info_bytes: Annotated[
-        int, Field(ge=1024**2, le=1024**3, description="The most bytes that the info part of a package may unpack to.")
+        int, Field(ge=1024**2, le=1024**3, description="Maximum unpacked size of the info part of a package, in bytes.")
     ] = 64 * 1024**2
     escaping_links: Annotated[
         Literal["warn", "refuse"],
@@ -526,7 +528,7 @@ class Settings(BaseSettings):
 
     @property
     def listening_file(self) -> Path:
-        """Where a server notes which address it listens on."""
+        """File in which a server saves the address that it listens on."""
         return self.data / "listening"
 
     @property

@@ -208,7 +208,7 @@ def proxy_for(url: str) -> str | None:
     """
     Return the address of the proxy that the environment names for this URL, or None to connect directly.
 
-    `VisitFailed` if that is no HTTP proxy: others would need another library.
+    `VisitFailed` if it is not an HTTP proxy: others would need another library.
     """
     parts = urlsplit(url)
     host = parts.hostname or ""

@@ -89,7 +89,7 @@ def test_a_channel_from_its_making_to_its_end(stand: Stand, page: Page, tmp_path
     press(page, "link", "h1_0")
     page.wait_for_url("**/files/noarch/tiller-1.0-h1_0.conda")
     press(page, "button", f"Yank {stored.name}")
-    page.get_by_text("Solvers no longer choose them").wait_for()
+    page.get_by_text("Solvers no longer choose yanked files").wait_for()
     press(page, "button", "Yank")
     page.get_by_text("Yanked: solvers pass it over").wait_for()
 

@@ -216,7 +216,7 @@ def with_files(*names: str, **fields: Any) -> PackageFile:
 def test_a_noarch_path_that_windows_cannot_hold_is_a_warning(path: str, tmp_path: Path) -> None:
     """The package cannot be installed there; one for a single platform may have such paths."""
     (warning,) = examined(with_files("share/x", path), tmp_path).warnings
-    assert f"Windows cannot hold {path!a}" in warning
+    assert f"Windows cannot store {path!a}" in warning
     assert () == examined(with_files("share/x", path, noarch=..., subdir="linux-64"), tmp_path).warnings
 
 
@@ -230,7 +230,7 @@ def test_noarch_paths_that_file_systems_take_for_one_are_a_warning(other: str, t
     """Case, and the composition of letters with accents, make no difference on macOS."""
     same = "share/y\u0308" if "\u00ff" in other else "share/x"
     (warning,) = examined(with_files(same, other), tmp_path).warnings
-    assert f"take {same!a}, {other!a} for the same file" in warning
+    assert f"treat {same!a}, {other!a} as the same file" in warning
     assert () == examined(with_files(same, other, noarch=..., subdir="linux-64"), tmp_path).warnings
 
 

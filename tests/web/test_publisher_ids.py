@@ -25,7 +25,7 @@ from tests.web.conftest import new_user
 from tests.web.visitor import SITE, Visitor
 
 PAGE = "/channels/harbour/settings/publishers"
-OTHER, RENAMED = "has other ids than this publisher", "was renamed or moved"
+OTHER, RENAMED = "differ from those of this publisher", "was renamed or moved"
 GITHUB = ("github", {"owner": "acme", "repository": "tools", "workflow": "release.yml"})
 GITLAB = ("forge", {"namespace": "acme/team", "project": "tools"})
 GITHUB_PATH, GITLAB_PATH = "/repos/acme/tools", "/api/v4/projects/acme%2Fteam%2Ftools"

@@ -101,7 +101,7 @@ def test_related_channels(shared: Seaway, owner: Owner, channel: str) -> None:
         found = channels.get(tx, channel)
     assert (False, "Use\npixi.", "", name) == (found.allows_v3, found.v3_message, found.base, found.overrides)
     owner.get(f"/channels/{channel}")
-    assert f"in the order {channel}, {name}" in owner.shown
+    assert f"in this order: {channel}, {name}" in owner.shown
 
 
 def test_general_settings(shared: Seaway, owner: Owner, channel: str) -> None:

@@ -167,7 +167,7 @@ _USED = (
     update(keys)
     .where(
         keys.c.id == bindparam("of_key"),
-        # A time ahead was written by a wrong clock.
+        # A time in the future was written by a wrong clock.
         or_(keys.c.used_at.is_(None), not_(keys.c.used_at.between(bindparam("before") + 1, bindparam("latest")))),
     )
     .values(used_at=bindparam("at"), used_from=bindparam("from_address"))

@@ -34,7 +34,7 @@ _NEEDED = ("authorization_endpoint", "token_endpoint", "jwks_uri")
 class Description:
     """What an OpenID provider says of itself."""
 
-    issuer: str  # as the provider writes it, which is what its tokens must say
+    issuer: str  # as the provider writes it; its tokens must have the same value
     authorize_url: str
     token_url: str
     keys_url: str

@@ -2,7 +2,7 @@
 Seaway as OpenID provider for the command-line tools of its own users: what each endpoint does, from values to values.
 
 1. The issuer is the public address without a slash at the end, to the byte: clients compare it with what was typed.
-2. Nothing that a request says decides where an answer goes or who signs it; nor the issuer, unless the server cannot
+2. No request decides where a response goes or who signs it, nor the issuer, unless the server cannot
    know its own address (`http/site_address.py`).
 3. Every refusal is a code that the standards know, since tools decide by it whether to ask again.
 

@@ -98,7 +98,7 @@ def reset_now(house: Accounts, tx: Tx, now_ms: int, by: Principal, user_id: int)
 def ask_reset(house: Accounts, tx: Tx, now_ms: int, by: Principal, user_id: int) -> int:
     """An admin asks for it; the moment at which it will be done, unless the user signs in and stops it."""
     if is_behind(now_ms):  # once it is right, the 72 hours would be over at once
-        raise Unavailable("The clock of this server is wrong.", "Set it, then ask again.")
+        raise Unavailable("The clock of this server is wrong.", "Ask the operator to set it, then try again.")
     ends_at = now_ms + RESET_AFTER_MS
     _set_end(tx, user_id, ends_at)
     user = users.by_id(tx, user_id)

@@ -4,8 +4,8 @@ Browsers that are signed in.
 1. The secret of the cookie is made here and stored as its hash; one that the browser brought from elsewhere opens
    nothing, and a fresh proof gives a new one (fixation).
 2. A session ends 12 hours after it was last used, 14 days after it began, when its user is disabled, and when
-   somebody ends it: on the next request, on every worker. One that a clock far ahead wrote has ended too: it would
-   last until that time.
+   it is revoked: on the next request, on every worker. A session with times in the future (from a wrong clock) counts as
+   ended; it would otherwise last until then.
 3. A session is fresh for half an hour after its person proved to be there (`permissions.Proof`).
 4. The token against forged requests is computed from the secret, so only pages that this browser got hold it.
 """
@@ -179,7 +179,7 @@ def of_user(tx: Tx, user_id: int, now_ms: int) -> list[Session]:
 
 
 def forget_old(tx: Tx, now_ms: int) -> int:
-    """Delete expired sessions; return the count. One that lies ahead is refused and stays: our clock may be behind."""
+    """Delete expired sessions; return the count. A session in the future is refused but kept: our clock may be behind."""
     is_over = or_(sessions.c.seen_at <= now_ms - IDLE_MS, sessions.c.created_at <= now_ms - LONGEST_MS)
     return tx.execute(delete(sessions).where(is_over)).rowcount
 

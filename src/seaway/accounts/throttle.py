@@ -4,7 +4,7 @@ How often somebody may try: buckets that leak, in the database, so that all work
 1. A try is counted before it is made, so many at once cannot slip through.
 2. A try that was refused is not counted: who waits as long as they are told gets through.
 3. An IPv6 address stands for its /64, which is what one household or one attacker is given.
-4. A bucket that a clock far ahead wrote counts as empty; it would stay full until the clock has caught up.
+4. A bucket with a time in the future (from a wrong clock) counts as empty; it would stay full until then.
 
 A bucket holds as many tries as its limit says and leaks that many in its time: a burst, then one at a time.
 """
@@ -154,7 +154,7 @@ def give_back(database: Database, now_ms: int, rate: Rate, *subject: str) -> Non
 
 
 def forget_old(tx: Tx, now_ms: int) -> int:
-    """Delete the buckets that have run empty; return the count."""
+    """Delete empty buckets; return the count."""
     return tx.execute(delete(buckets).where(buckets.c.empty_at <= now_ms)).rowcount
 
 

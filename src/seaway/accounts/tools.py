@@ -218,13 +218,13 @@ def end(tx: Tx, now_ms: int, grant_id: int, *, address: str, reason: str) -> Non
 
 
 def forget_old(tx: Tx, now_ms: int) -> int:
-    """Delete what has expired; return how many logins. One that is ahead stays: our clock may be behind."""
+    """Delete expired logins; return the count. A login in the future is kept: our clock may be behind."""
     tx.execute(delete(cli_tokens).where(cli_tokens.c.expires_at <= now_ms))
     return tx.execute(delete(cli_grants).where(cli_grants.c.used_at < _alive(now_ms)[0])).rowcount
 
 
 def _alive(now_ms: int) -> tuple[int, int]:
-    """Return the bounds of the last use of a login that goes on; one that lies ahead is refused."""
+    """Return the bounds of the last use of a valid login; a time in the future is refused."""
     return now_ms - IDLE_MS + 1, now_ms + CLOCK_TOLERANCE_MS
 
 

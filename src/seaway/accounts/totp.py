@@ -27,7 +27,7 @@ from seaway.database.tables import totp
 from seaway.errors import BadCredential, NotAllowed, NotFound
 
 STEP_MS = 30_000
-_STEPS_AHEAD = CLOCK_TOLERANCE_MS // STEP_MS  # a last step beyond was written by a wrong clock and bars no code
+_STEPS_AHEAD = CLOCK_TOLERANCE_MS // STEP_MS  # a later last step was written by a wrong clock and blocks no code
 _PURPOSE = "totp"
 
 

@@ -105,7 +105,7 @@ def _question(path: bytes, authorizations: tuple[str, ...], accept_encoding: str
     channel, *within = segments
     if not is_possible_name(channel):
         is_lower = is_possible_name(channel.lower())
-        raise NotFound("Nothing is here.", "Names of channels are in lower case." if is_lower else "Check the path.")
+        raise NotFound("Nothing is here.", "Channel names are in lower case." if is_lower else "Check the path.")
     return Question(
         credentials.secrets_of(authorizations, session, in_path=in_path),
         channel,

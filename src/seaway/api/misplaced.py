@@ -1,5 +1,5 @@
 """
-Uploads to an address that is none: a base path or the channel in `--url`, or the protocol of another server.
+Uploads to a wrong address: a base path or the channel in `--url`, or the protocol of another server.
 
 Refused with 404, which clients show at once; at any other status rattler sends the whole file three more times.
 """
@@ -14,7 +14,7 @@ from starlette.types import Scope
 from seaway.errors import NotFound
 from seaway.http.site_address import site_url_of
 
-# The method, the path, and the servers whose protocol it is: None where it is ours, behind something else.
+# Method, path, and the servers that use this protocol; None for our protocol below a wrong path.
 _UPLOADS = (
     ("POST", re.compile(r"/.*/api/v1/upload/.*", re.DOTALL), None),
     ("POST", re.compile(r"(?:/.*)?/api/channels/[^/]*/(?:upload/[^/]*|files/?)", re.DOTALL), "Quetz"),
@@ -27,7 +27,7 @@ _UPLOADS = (
 
 
 class Misplaced(Route):
-    """Stands before every other route, and wants nothing that one of them could do."""
+    """Route before all others; matches only uploads that none of them handles."""
 
     def __init__(self) -> None:
         super().__init__("/{path:path}", _refuse, methods=["POST", "PUT", "PATCH"])
@@ -41,10 +41,14 @@ class Misplaced(Route):
 
 async def _refuse(request: Request) -> NoReturn:
     protocol = _protocol_of(request.method, request.url.path)
-    message = f"This server does not offer the upload protocol of {protocol}." if protocol else "Nothing is here."
+    message = (
+        f"This server does not offer the upload protocol of {protocol}."
+        if protocol
+        else "Files cannot be uploaded to this address."
+    )
     raise NotFound(message, f"Upload with `pixi upload prefix --url {site_url_of(request)} --channel NAME FILE`.")
 
 
 def _protocol_of(method: str, path: str) -> str | None:
-    """Return whose protocol a misplaced upload speaks, "" for ours; None for anything else."""
+    """Return the servers whose protocol a misplaced upload uses, "" for ours; None for other requests."""
     return next((whose or "" for verb, shape, whose in _UPLOADS if verb == method and shape.fullmatch(path)), None)

@@ -47,7 +47,7 @@ Told = dict[str, Any]
 async def discovery(request: Request) -> Response:
     """Where everything is. Never a redirect: clients take the first answer."""
     house: House = request.app.state.house
-    # A cache that leaves the Host out of its key would give one caller's answer, with a Host of its choice, to others.
+    # A cache whose key omits Host would give one caller's response, with a Host of that caller's choice, to others.
     headers = _FOR_BROWSERS if house.is_at_request_host else _KEPT_SHORTLY
     return JSONResponse(openid.metadata(_openid(request).issuer), headers=headers)
 

@@ -73,7 +73,7 @@ async def yank(request: Request) -> Response:
     """Take a file out of what solvers choose from."""
     house: House = request.app.state.house
     by = await _signed_principal(request, house)
-    # The credential and the channel are checked before the body, which says nothing to callers without access.
+    # Before the body, so that callers without access learn nothing from its errors.
     await to_thread.run_sync(_require_readable, house, by, _file_of(request)[0])
     return await _change(request, partial(removal.yank, reason=await _reason_of(request)), "was yanked")
 
@@ -88,7 +88,7 @@ class _Yank(msgspec.Struct):
 
 
 async def _reason_of(request: Request) -> str:
-    """The reason of a yank, in the query, a JSON body or a form."""
+    """Return the reason of a yank, from the query, a JSON body or a form."""
     content = b""
     async for chunk in body_of(request):
         content += chunk
@@ -138,7 +138,7 @@ def _channel_of(request: Request) -> str:
     segments = paths.segments(request.scope)
     names = () if segments is None else segments[_PREFIX_SEGMENTS:]
     if len(names) == 1 and is_possible_name(names[0].lower()) and names[0] != names[0].lower():
-        raise NotFound("There is no such channel.", "Names of channels are in lower case.")
+        raise NotFound("There is no such channel.", "Channel names are in lower case.")
     if len(names) != 1 or not is_possible_name(names[0]):
         # pixi publish sends the last segment of the channel's address, rattler-build all of them.
         raise NotFound(

@@ -288,14 +288,14 @@ def remove(tx: Tx, now_ms: int, by: Principal, name: str, *, typed: str | None =
     Delete a channel with everything in it; its bytes go with the next sweep, its name is held for a year.
 
     `typed` is the name as the person typed it to say that they mean it; the operator is asked at the command line.
-    What opened this channel alone, keys and publishers, opens nothing from then on. Its owner can take the name again at
+    Keys and publishers for this channel only stop working. Its owner can use the name again at
     once, unless the channel never overwrote files.
     """
     require(tx, by, Action.REMOVE, name)
     if typed != name and not by.is_operator:
         raise Malformed("The name that was typed is not that of the channel.", "Nothing was deleted: type its name.")
     channel = get(tx, name)
-    owner_id = None  # where files were never overwritten, caches may hold them for a year: for the owner too
+    owner_id = None  # if the channel never overwrote files, caches may keep them for a year, so the owner cannot reuse the name either
     if channel.allows_overwrite:
         owner_id = tx.execute(select(users.c.id).where(users.c.name == channel.owner)).scalar_one()
     _ask_to_drop_relations(tx, now_ms, name)
@@ -355,7 +355,7 @@ def _is_held(tx: Tx, now_ms: int, name: str, user_id: int | None) -> bool:
 
 
 def _keep_relations_public(tx: Tx, now_ms: int, channel: Channel, *, becomes_public: bool) -> None:
-    """A public channel names no private one in its index."""
+    """Keep private channels out of the index of a public one."""
     if not becomes_public:
         _ask_to_drop_relations(tx, now_ms, channel.name)
         return
@@ -369,7 +369,7 @@ def _keep_relations_public(tx: Tx, now_ms: int, channel: Channel, *, becomes_pub
 
 
 def _ask_to_drop_relations(tx: Tx, now_ms: int, name: str) -> None:
-    """Have the relations dropped that name a channel which others may not read any more (`indexing.relations`)."""
+    """Enqueue a job that drops the relations to a channel that others can no longer read (`indexing.relations`)."""
     naming = select(channels.c.id).where(or_(channels.c.base == name, channels.c.overrides == name)).limit(1)
     if tx.execute(naming).scalar() is not None:
         queue.enqueue(tx, now_ms, DROP_RELATIONS, {"channel": name}, dedup_key=f"{DROP_RELATIONS}/{name}")

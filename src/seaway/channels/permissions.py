@@ -157,12 +157,12 @@ def _refusal(principal: Principal, action: Action, access: Access, channel_name:
     return f"{principal.name} may not {action.said} the channel {channel_name!r}."
 
 
-# The scope by which a tool is logged in for a mode; none gives MANAGE.
+# OAuth scope of each mode; no scope grants MANAGE.
 _SCOPES = {Mode.READ: "channel:read", Mode.READ_WRITE: "channel:upload", Mode.READ_WRITE_DELETE: "channel:delete"}
 
 
 def cure(principal: Principal, action: Action, access: Access) -> str:
-    """What the holder of this credential can do so that it may do this in the channel; for refusals of their own words."""
+    """Return the hint how to get this permission with this credential; for refusals that have their own message."""
     return _cure(principal.within(access.channel_id), action, access)
 
 
@@ -170,7 +170,7 @@ def _cure_of_credential(principal: Principal, action: Action) -> str:
     if action.proof.needs_person:
         return "Sign in with a browser and do it there."
     if principal.tool and action.least_mode in _SCOPES:
-        return f"Log it in again with --oauth-scope {_SCOPES[action.least_mode]}."
+        return f"Log in the tool again with --oauth-scope {_SCOPES[action.least_mode]}."
     if principal.tool:
         return "Sign in with a browser and do it there."
     return f"Use a key for this channel with the mode {action.least_mode.name} or a wider one."

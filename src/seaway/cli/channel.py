@@ -107,22 +107,26 @@ def set_channel(
         ),
     ] = None,
     never_overwrite: Annotated[
-        bool, typer.Option("--never-overwrite", help="A file name never gets other contents. This is final.")
+        bool,
+        typer.Option("--never-overwrite", help="A file name never gets different contents. This cannot be undone."),
     ] = False,
     allow_v3: Annotated[
         bool | None,
         typer.Option(
-            "--allow-v3/--refuse-v3", help="Whether packages may need repodata v3, which older clients do not see."
+            "--allow-v3/--refuse-v3", help="Allow packages that need repodata v3, which older clients do not see."
         ),
     ] = None,
     v3_message: Annotated[
-        str | None, typer.Option(help="What users of older clients are told of such packages; empty for nothing.")
+        str | None, typer.Option(help="Message about these packages for users of older clients; empty for none.")
     ] = None,
     base: Annotated[
-        str | None, typer.Option(metavar="CHANNEL", help="The channel with priority over this one; empty for none.")
+        str | None, typer.Option(metavar="CHANNEL", help="Channel with priority over this one; empty for none.")
     ] = None,
     overrides: Annotated[
-        str | None, typer.Option(metavar="CHANNEL", help="The channel that gives way to this one; empty for none.")
+        str | None,
+        typer.Option(
+            metavar="CHANNEL", help="Fallback channel for packages that this one does not have; empty for none."
+        ),
     ] = None,
     only_publishers: Annotated[
         bool | None,

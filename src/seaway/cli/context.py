@@ -37,8 +37,8 @@ class Context:
         """
         The local store, opened for one command; a server may be running on it at the same time.
 
-        Without `paired` also a database and a store that do not belong together. Only with `makes_data` one that is not
-        there yet, and with `makes_database` one whose data folder has lost its database: a mistyped folder would look
+        Without `paired`, database and store need not belong together. A missing data folder is created only with
+        `makes_data`, and a missing database in it only with `makes_database`: a mistyped folder would look
         like an empty site.
         """
         from seaway import logs
@@ -56,15 +56,17 @@ class Context:
 
 
 def require_data(settings: Settings, *, needs_database: bool = True) -> None:
-    """Return if there is a data folder, with a database in it unless that is elsewhere or not needed."""
+    """Raise `BadSetting` if the data folder is missing, or the database in it that is needed."""
     from seaway.errors import BadSetting
 
-    hint = "Correct --data or SEAWAY_DATA; `seaway serve`, `migrate`, `restore` and `user add` make a new data folder."
+    hint = (
+        "Correct --data or SEAWAY_DATA; `seaway serve`, `migrate`, `restore` and `user add` create a new data folder."
+    )
     if not settings.data.exists():
         raise BadSetting(f"The data folder {settings.data} does not exist.", hint)
     if not settings.data.is_dir():
         raise BadSetting(
-            f"The data folder {settings.data} is not a folder.", "Set another one with --data or SEAWAY_DATA."
+            f"The data folder {settings.data} is not a folder.", "Choose another one with --data or SEAWAY_DATA."
         )
     is_beside = needs_database and not settings.database_url.get_secret_value()
     if is_beside and not settings.database_file.exists():

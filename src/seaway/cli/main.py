@@ -101,7 +101,7 @@ def run() -> None:
         raise _ended(error) from None
     except (OSError, UnicodeError, OverflowError, MemoryError) as error:
         raise _ended(_explained(error)) from None
-    except Exception as error:  # the last net: what a driver raised outside of a transaction has a sentence too
+    except Exception as error:  # errors that a driver raised outside a transaction get a message too
         told = _of_database(error)
         if told is None:
             raise
@@ -109,14 +109,14 @@ def run() -> None:
 
 
 def _open_closed_streams() -> None:
-    """Give a standard stream that the shell closed (`>&-`) nothing to read or write; no other file gets its number."""
+    """Open /dev/null for standard streams that the shell closed (`>&-`), so that no other file gets their numbers."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))
 
 
 def _of_database(error: Exception) -> SeawayError | None:
-    """Return an error of the database or its driver as one of ours; None for a mistake in the program."""
+    """Convert an error of the database or its driver; None for a bug in the program."""
     # Imported here: most commands end without an error.
     import sqlite3
 
@@ -132,7 +132,7 @@ def _of_database(error: Exception) -> SeawayError | None:
 
 def _ended(error: SeawayError) -> SystemExit:
     """Print the error in the form that was asked for."""
-    hint = _MAKE_ROOM if isinstance(error, NoRoom) else error.hint  # who runs commands is the operator
+    hint = _MAKE_ROOM if isinstance(error, NoRoom) else error.hint  # commands are run by the operator
     if "--json" in sys.argv:
         told = {"error": {"code": error.code, "message": error.message, "hint": hint}}
         print(json.dumps(told), file=sys.stderr)

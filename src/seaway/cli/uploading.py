@@ -178,7 +178,7 @@ def _post(client: httpx.Client, channel: str, path: Path, force: bool, progress:
         return Outcome(path.name, "refused", f"The file cannot be read: {error.strerror}.")
     except UnicodeError:
         return Outcome(path.name, "refused", "The file name has characters that no name of a package file has.")
-    # Without force nothing is replaced: the same file was there from the same uploader.
+    # 200 without force: the same uploader had already uploaded the same file.
     status = {200: "replaced" if force else "exists", 201: "uploaded", 409: "exists"}.get(answer.status_code, "refused")
     return Outcome(path.name, status, answer.text)
 

@@ -45,7 +45,7 @@ _FORMAT_VERSION = 2
 
 @dataclass(slots=True)
 class Contents:
-    """What an archive holds: the kept files of info/ by name, all members, what is odd but not refused, its traits (CEP 38)."""
+    """Contents of an archive: the kept files of info/ by name, all members, oddities that are not refused, its traits (CEP 38)."""
 
     info: dict[str, bytes] = field(default_factory=dict)
     members: dict[str, Stored] = field(default_factory=dict)
@@ -213,7 +213,7 @@ class _Walker:
 
     def _is_metadata(self, member: Member) -> bool:
         """
-        Whether this would replace metadata of the info part, also where file systems ignore case.
+        Return whether this would replace metadata of the info part, also on file systems that ignore case.
 
         Other files of info/ may be in the pkg part: conda-package-handling long put info/licenses/ there.
         """
@@ -237,7 +237,7 @@ class _Walker:
         if target is None or target.kind is Kind.FOLDER or in_other_part:
             raise Refused(
                 Reason.BROKEN_LINK,
-                f"{member.path[:120]!a} in the package is a hard link to {member.target[:120]!a}, which is no file before it in the archive.",
+                f"{member.path[:120]!a} in the package is a hard link to {member.target[:120]!a}, and no file of that name precedes it in the archive.",
                 "Store a copy of the file or a symbolic link instead, then build the package again.",
             )
         return target

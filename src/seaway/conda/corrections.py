@@ -1,5 +1,5 @@
 """
-Corrections of published records: what repodata says of a file where its own metadata is wrong.
+Corrections of published records, for files whose own metadata is wrong.
 
 1. Only `depends`, `constrains`, `license` and `track_features` can be corrected; nothing that identifies the bytes.
 2. A correction holds the corrected values and the original ones of the same fields, so that the record can be made from
@@ -73,7 +73,7 @@ def differing_fields(original: Mapping[str, Any], wanted: Mapping[str, Any]) -> 
 
 
 def checked(changes: Mapping[str, Any], section: Section) -> dict[str, Any]:
-    """Return new values as records have them; `Refused` for what an upload could not have, or this section cannot."""
+    """Return new values in the form of records; `Refused` if an upload or a record of this section could not have them."""
     try:
         values = metadata.checked_fields(changes)
         for name in _SPECS:
@@ -87,7 +87,7 @@ def checked(changes: Mapping[str, Any], section: Section) -> dict[str, Any]:
         elif modern := next((spec for spec in specs if match_specs.need_v3([spec])), None):
             raise Refused(
                 Reason.BAD_MATCH_SPEC,
-                f"{modern[:120]!a} in {name} needs repodata v3, and this file is listed where old clients read it.",
+                f"{modern[:120]!a} in {name} needs repodata v3, but this file is listed for old clients.",
                 "Write it without conditions, extras and flags, or publish a new build.",
             )
     return values
@@ -105,7 +105,7 @@ def check_record(record: dict[str, Any]) -> None:
 
 
 def unportable(fields: Mapping[str, Any]) -> Iterator[str]:
-    """The match specs among these values that conda or mamba cannot read as rattler does, and their fields."""
+    """Yield the match specs among these values that conda or mamba cannot read as rattler does, with their fields."""
     for name in _SPECS:
         yield from (f"{spec[:120]!a} in {name}" for spec in fields.get(name, ()) if not match_specs.is_portable(spec))
 

@@ -20,7 +20,7 @@ _CAPITAL = re.compile(r"[A-Z]")
 _NOT_IN_NAME = re.compile(r"[^a-z0-9._-]")
 _NAME_RULES = (
     (re.compile(r"^__"), "starts with two underscores, which only virtual packages do"),
-    (re.compile(r"^[-.]"), "starts with - or .; it starts with a letter, a digit or an underscore"),
+    (re.compile(r"^[-.]"), "starts with - or .; it must start with a letter, a digit or an underscore"),
     (re.compile(r"^_[-.]?$"), "has neither a letter nor a digit"),
     (re.compile(r"[-_.]{2}"), "has two of the characters - _ . in a row"),
 )

@@ -8,7 +8,7 @@ GIB = 1024 * MIB
 
 
 def cure(setting: str) -> str:
-    """The hint of a refusal for a limit that is a setting."""
+    """Return the hint of a refusal for a limit that is a setting."""
     return f"Split the package, or ask the operator of the server to raise {setting}."
 
 
@@ -42,7 +42,7 @@ class ArchiveLimits:
         return min(self.unpacked_bytes_most, self.unpacked_bytes_least + self.unpacked_bytes_per_byte * file_size)
 
     def unpacked_setting(self, file_size: int) -> str:
-        """The setting that bounds the unpacked bytes of a file of this size."""
+        """Return the setting that limits the unpacked size of a file of this size."""
         is_by_ratio = self.unpacked_bytes(file_size) < self.unpacked_bytes_most
         return "archive_unpacked_ratio" if is_by_ratio else "archive_unpacked_bytes"
 

@@ -120,7 +120,7 @@ def _sentences(found: Mapping[_Mismatch, Sequence[str]], where: str) -> list[str
 
 
 def _is_short(mode: str | None, placeholder: str | None) -> bool:
-    """Whether clients cannot write the path of a usual environment in place of the placeholder."""
+    """Return whether the placeholder is too short for the path of a usual environment."""
     return mode == "binary" and 0 < len((placeholder or "").encode()) < _SHORT_PLACEHOLDER_BYTES
 
 
@@ -201,6 +201,6 @@ def _check_missing(
         ]
     raise Refused(
         Reason.MISSING_FILE,
-        f"{where} of the package lists {named(missing)}, which the archive does not hold.",
+        f"{where} of the package lists {named(missing)}, which the archive does not contain.",
         f"Add the file to the archive, or remove it from {where}, then build the package again.",
     )

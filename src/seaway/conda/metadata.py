@@ -94,14 +94,14 @@ def read_run_exports(data: bytes) -> dict[str, list[str]]:
 
 
 def read_about(data: bytes) -> dict[str, str]:
-    """The texts of info/about.json that a page or channeldata.json shows; of a list the first; what is not text is left out."""
+    """Return the texts of info/about.json that a page or channeldata.json shows: the first of a list; other values are left out."""
     about = _strict_object(data, "about.json")
     told = {key: _first_text(about.get(key)) for key in _ABOUT_TEXTS}
     return {key: text for key, text in told.items() if text}
 
 
 def _first_text(value: object) -> str:
-    """The text, or the first of a list of them, as recipes with many addresses have it; nothing for anything else."""
+    """Return the text, or the first of a list (recipes may have several addresses); an empty text for other values."""
     values = value if isinstance(value, list) else [value]
     return next((one for one in values if isinstance(one, str) and one), "")
 
@@ -124,7 +124,7 @@ def has_controls(text: str) -> bool:
 
 
 class PathEntry(msgspec.Struct):
-    """One file of paths.json. Required and forbidden values are those of conda and py-rattler together."""
+    """An entry of paths.json, with the restrictions of both conda and py-rattler."""
 
     path: str = msgspec.field(name="_path")
     path_type: Literal["hardlink", "softlink", "directory"]
@@ -142,7 +142,7 @@ class _Paths(msgspec.Struct):
 
 def read_paths_json(data: bytes, most: int) -> list[PathEntry]:
     """
-    Return the entries of paths.json; `Refused` if clients could not read it, or if it sends them out of the folder they install to.
+    Return the entries of paths.json; `Refused` if clients could not read it, or if a path leaves the folder of the installation.
 
     64 MiB of it can name five million paths, which took 9 s to check, and be 7 kB in the archive.
     """
@@ -163,7 +163,7 @@ def read_paths_json(data: bytes, most: int) -> list[PathEntry]:
 
 
 def prefix_traits(entries: Iterable[PathEntry]) -> frozenset[str]:
-    """Whether a prefix is replaced in text or binary files (CEP 38)."""
+    """Return the traits that say whether a prefix is replaced in text or binary files (CEP 38)."""
     return frozenset(f"{entry.file_mode}_prefix" for entry in entries if entry.prefix_placeholder and entry.file_mode)
 
 
@@ -420,7 +420,7 @@ def _strict_object(data: bytes, what: str) -> dict[str, Any]:
 
 
 def _require_strict(data: bytes) -> None:
-    """Refuse duplicate keys, of which rattler takes none and others the first or the last, and sizes that rattler cannot read."""
+    """Refuse duplicate keys, which clients read differently, and sizes that rattler cannot read."""
     try:
         strict_json.require_single_keys(data)
     except strict_json.NotStrict as error:

@@ -44,7 +44,7 @@ def is_safe(path: str, max_bytes: int = MAX_BYTES) -> bool:
 
 
 def portability_warnings(paths: Iterable[str]) -> list[str]:
-    """Return a warning for the paths that Windows cannot hold, and one for those that it or macOS takes for one file."""
+    """Return a warning for the paths that Windows cannot store, and one for those that Windows or macOS treats as one file."""
     unusable: list[str] = []
     alike: list[str] = []
     first: dict[str, str] = {}
@@ -57,17 +57,17 @@ def portability_warnings(paths: Iterable[str]) -> list[str]:
     warnings = []
     if unusable:
         warnings.append(
-            f"The package is noarch, but Windows cannot hold {named(unusable)}, so it cannot be installed there."
+            f"The package is noarch, but Windows cannot store {named(unusable)}, so it cannot be installed there."
         )
     if alike:
         warnings.append(
-            f"The package is noarch, but Windows and macOS take {named(alike)} for the same file and lose one of them."
+            f"The package is noarch, but Windows and macOS treat {named(alike)} as the same file and keep only one of them."
         )
     return warnings
 
 
 def named(paths: Sequence[str]) -> str:
-    """Return the first of these paths for a sentence, and how many more there are."""
+    """Return text with the first of these paths, and how many more there are."""
     shown = ", ".join(ascii(path[:120]) for path in paths[:_MOST_NAMED])
     more = len(paths) - _MOST_NAMED
     return f"{shown} and {more:,} more" if more > 0 else shown
@@ -97,6 +97,6 @@ def check_lengths(path: str, what: str) -> None:
         if len(part.encode()) > MAX_COMPONENT_BYTES:
             raise Refused(
                 Reason.UNSAFE_PATH,
-                f"{what} {path[:120]!a}, in which the name {part[:40]!a}... is longer than {MAX_COMPONENT_BYTES} bytes, the most that file systems take.",
+                f"{what} {path[:120]!a}, in which the name {part[:40]!a}... is longer than {MAX_COMPONENT_BYTES} bytes, the limit of file systems.",
                 "Shorten the name, then build the package again.",
             )

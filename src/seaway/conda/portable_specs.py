@@ -64,7 +64,7 @@ def is_portable(spec: str) -> bool:
     if found is None or not _is_name(found["name"].lower()) or " if " in spec:  # conda cuts off conditions
         return False
     version = found["version"] or found["attached"] or ""
-    # mamba looks for the build behind the last `=`; when that is the first character, it takes the version along.
+    # mamba looks for the build after the last `=`; if that is the first character, it reads the version as part of the build.
     if found["build"] and found["space"].isspace() and version.rfind("=") == 0:
         return False
     stated = _STATED.findall(found["brackets"] or "")

@@ -70,7 +70,7 @@ def section_of(index: dict[str, Any], extension: str) -> Section:
 
 
 def v3_needs(record: dict[str, Any]) -> str:
-    """What of a v3 record legacy repodata cannot say, for people."""
+    """Return, as text for people, what a v3 record needs that legacy repodata cannot express."""
     groups = [f"the extra {group!r}" for group in record.get("extra_depends") or ()]
     flags = [f"the flag {flag!r}" for flag in record.get("flags") or ()]
     specs = [f"the dependency {spec[:120]!r}" for spec in _specs(record) if match_specs.need_v3([spec])]

@@ -25,7 +25,7 @@ class Reason(Enum):
     BAD_ZIP = "bad-zip", "The .conda file is not one plain ZIP from its first to its last byte."
     ZIP_MEMBERS = (
         "zip-members",
-        "The ZIP does not hold exactly metadata.json, info-STEM.tar.zst and pkg-STEM.tar.zst, without folders.",
+        "The ZIP must contain exactly metadata.json, info-STEM.tar.zst and pkg-STEM.tar.zst, and no folders.",
     )
     ZIP_COMPRESSED = "zip-compressed", "A member of the ZIP is compressed or encrypted; CEP 35 wants them stored."
     ZIP_CHECKSUM = "zip-checksum", "A member of the ZIP does not have the checksum that the ZIP states."
@@ -46,7 +46,7 @@ class Reason(Enum):
     )
     SPECIAL_MEMBER = "special-member", "The archive holds a device, a pipe, a sparse file or an unknown kind of member."
     LINK_IN_INFO = "link-in-info", "A file under info/ is a link; what it says must stand in the package itself."
-    BROKEN_LINK = "broken-link", "A hard link points to a member that the archive does not hold, or holds only later."
+    BROKEN_LINK = "broken-link", "A hard link points to a member that is missing from the archive or comes later in it."
     ESCAPING_LINK = "escaping-link", "A link in the package points out of the folder that it is installed to."
     MISPLACED_MEMBER = (
         "misplaced-member",
@@ -73,11 +73,11 @@ class Reason(Enum):
     )
     RESERVED_PATH = (
         "reserved-path",
-        "The archive holds conda-meta/*.json, where clients keep the records of what is installed, or a file where clients need a folder.",
+        "The archive contains conda-meta/*.json, where clients keep the records of installed packages, or a file where clients need a folder.",
     )
     MISSING_FILE = (
         "missing-file",
-        "info/paths.json or info/files lists a file that the archive does not hold, or holds as a folder.",
+        "info/paths.json or info/files lists a file that is missing from the archive or is a folder in it.",
     )
     BAD_JSON = "bad-json", "A metadata file is not strict JSON: duplicate keys, NaN, bad text or too deep nesting."
     BAD_FIELD = "bad-field", "A field of the metadata has the wrong type, is missing, or holds a forbidden character."
@@ -97,7 +97,7 @@ class Reason(Enum):
     )
     BAD_ENTRY_POINT = (
         "bad-entry-point",
-        "An entry point of a noarch python package is not of the form command = module:function that clients read.",
+        "An entry point of a noarch python package does not have the form command = module:function.",
     )
     RECORD_TOO_LARGE = "record-too-large", "What repodata would say of the file is larger than the limit."
 
@@ -113,7 +113,10 @@ class Reason(Enum):
     )
 
     # Attestations (CEP 27)
-    V3_RECORD = "v3-record", "The package needs repodata v3, and the channel takes packages that every client sees."
+    V3_RECORD = (
+        "v3-record",
+        "The package needs repodata v3, which the channel refuses because older clients would not see the package.",
+    )
     UNWANTED_ATTESTATION = (
         "unwanted-attestation",
         "An attestation came with a credential that is not a trusted publisher's, or to a channel that takes none.",

@@ -34,7 +34,7 @@ class RevisionSummary:
     packages: int
     newest_ms: int
     oldest_ms: int
-    message: str = ""  # what the owner of the channel tells users whose client does not see them
+    message: str = ""  # the owner's message for users whose client does not see them
 
 
 def describe_revisions(v3: RevisionSummary | None) -> dict[str, Any]:
@@ -47,7 +47,7 @@ def describe_revisions(v3: RevisionSummary | None) -> dict[str, Any]:
 
 
 def describe_relations(relations: ChannelRelations) -> dict[str, Any]:
-    """The part of `info` that names other channels, relative to the address of this one."""
+    """Return the part of `info` that names other channels, relative to the address of this one."""
     named = {"base": relations.base, "overrides": relations.overrides}
     references = {relation: f"../{channel}" for relation, channel in named.items() if channel}
     return {"channel_relations": references} if references else {}

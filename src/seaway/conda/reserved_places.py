@@ -1,5 +1,5 @@
 """
-Members at places of an environment that have a meaning to clients.
+Members at reserved paths of an environment.
 
 1. conda-meta/*.json are the records of what is installed. One in a package breaks every later command in the environment,
    or claims that another package is installed; so it is refused, in any case, since two of three platforms ignore case.
@@ -32,8 +32,8 @@ def check(members: Mapping[str, Stored], *, is_noarch_python: bool) -> list[str]
         elif rest.partition("/")[0].endswith(".json"):
             raise Refused(
                 Reason.RESERVED_PATH,
-                f"The package holds {path[:120]!a}, which clients would take for the record of an installed package.",
-                "Remove it, then build the package again; conda-meta/*.json are written by clients only.",
+                f"The package holds {path[:120]!a}, which clients would read as the record of an installed package.",
+                "Remove it, then build the package again; only clients write conda-meta/*.json.",
             )
         elif stored.kind is not Kind.FOLDER:
             state.append(path)
@@ -47,5 +47,5 @@ def _require_folder(path: str, stored: Stored | None) -> None:
         raise Refused(
             Reason.RESERVED_PATH,
             f"The package holds {path!a} as a file or link, where clients need a folder.",
-            "Put the file into the folder or give it another name, then build the package again.",
+            "Rename the file or move it into that folder, then build the package again.",
         )

@@ -35,7 +35,7 @@ def decode(data: bytes) -> Any:
 
 
 def require_single_keys(data: bytes) -> None:
-    """`NotStrict` on duplicate keys and on what Python cannot read; about half the cost of `decode`, and less memory."""
+    """Raise `NotStrict` on duplicate keys and on what Python cannot read; about half the cost of `decode`, and less memory."""
     try:
         _key_reader.decode(data.decode())
     except (ValueError, RecursionError) as error:

@@ -7,8 +7,8 @@ The database: transactions that read one state, transactions that write, and not
    run beside each other unless they lock the same thing; on SQLite there is one writer.
 3. A commit that returned survives the loss of power.
 4. `alone` lets one process of all that share the database do a thing; the right ends with the process.
-5. A transaction that `try_hold` let hold a thing has it until after its commit. `share` waits for such transactions; from
-   then on none gets the thing until the share is left, or its process ends. Neither needs room on the disk.
+5. A lock from `try_hold` lasts until after the commit of its transaction. `share` waits for such transactions; from
+   then on none gets the lock until the share or its process ends. Neither needs disk space.
 
 `sqlite` and `postgres` say how each of them does it.
 """
@@ -89,11 +89,11 @@ class Database(ABC):
 
     @abstractmethod
     def try_hold(self, tx: Tx, thing: str) -> bool:
-        """Hold the thing until the transaction has ended, unless it is shared now; without waiting."""
+        """Lock the thing until the transaction has ended, unless it is shared now; return whether that worked, without waiting."""
 
     @abstractmethod
     def share(self, thing: str) -> AbstractContextManager[None]:
-        """Keep every transaction from holding the thing (`try_hold`), after those that hold it now have ended."""
+        """Wait for transactions that hold the thing, then keep all others from holding it (`try_hold`)."""
 
     @abstractmethod
     def change_mark(self) -> object:
@@ -105,7 +105,7 @@ class Database(ABC):
 
 
 def try_hold(tx: Tx, thing: str) -> bool:
-    """As `Database.try_hold`, for what knows the transaction only."""
+    """As `Database.try_hold`, for code that has only the transaction."""
     database: Database = tx.get_execution_options()[THE_DATABASE]
     return database.try_hold(tx, thing)
 

@@ -8,7 +8,7 @@ The database that many workers share: PostgreSQL.
    the site and hold what they say: blobs first, then one document or some channels in order of their names, so
    that they cannot deadlock.
 3. synchronous_commit=on is set by every connection, whatever the server's default is.
-4. `alone` and `share` are session-level advisory locks: the server takes them back when the connection ends, and not before. All
+4. `alone` and `share` are session-level advisory locks: the server releases them when the connection ends. All
    shares of a process are on one connection. A connection of a machine that has vanished is ended by the server within a minute (keepalives).
 
 pgbouncer works in session mode only, since 3 and 4 are kept by the session.
@@ -140,7 +140,7 @@ class PostgresDatabase(Database):
                 self._end_share(key)
 
     def _on_sharer(self, statement: sqlalchemy.TextClause, key: dict[str, int]) -> None:
-        """Run the statement where the locks are; a connection that broke has lost them, and the next share opens one."""
+        """Run the statement on the connection that has the locks; a broken one has lost them, and the next share opens another."""
         assert self._sharer is not None
         try:
             self._sharer.execute(statement, key)

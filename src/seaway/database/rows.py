@@ -1,4 +1,4 @@
-"""Rows of the database as the dataclasses that the code declares for them."""
+"""Convert rows of the database to dataclasses."""
 
 from typing import Any, TypeVar
 

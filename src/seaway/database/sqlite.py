@@ -126,7 +126,7 @@ class SqliteDatabase(Database):
         held: _HeldFiles = tx.info[_HELD]
         try:
             held.add(self._lock_file(thing))
-        except OSError:  # somebody shares it, or a new file cannot be made: then nobody can tell
+        except OSError:  # it is shared, or its file cannot be created, so that this is unknown
             return False
         return True
 
@@ -147,7 +147,7 @@ class SqliteDatabase(Database):
                     file.close()
 
     def _locked(self, path: Path) -> IO[str]:
-        """The file, locked together with others that share it; flock itself would wait for ever."""
+        """Return the file with a shared lock, after waiting for a limited time; flock itself would wait forever."""
         deadline = time.monotonic() + self._busy_ms / 1000
         with ExitStack() as stack:
             file = stack.enter_context(path.open("w"))
@@ -165,7 +165,7 @@ class SqliteDatabase(Database):
                     return file
 
     def _lock_file(self, thing: str) -> Path:
-        """The file that stands for a thing; two of a kind may have one, and then are told apart by nobody."""
+        """Return the lock file of a thing; two things of a kind may share one and are then locked together."""
         self._locks.mkdir(parents=True, exist_ok=True)
         return self._locks / f"{thing.partition('/')[0]}-{crc32(thing.encode()) % _LOCK_FILES}"
 

@@ -20,7 +20,7 @@ class ClientGone(Exception):
 async def body_of(request: Request) -> AsyncIterator[bytes]:
     """The chunks of the body; `TooSlow` when it stops or crawls, `ClientGone` when the connection ends in it."""
     started, size = anyio.current_time(), 0
-    # Packages are compressed already, and no client codes a body by default: decoding would only be one more bomb to bound.
+    # Packages are compressed already, and no client encodes a body by default; decoding would add one more bomb to limit.
     if request.headers.get("content-encoding", "").strip().lower() not in ("", "identity"):
         raise UnknownCoding("The body has a Content-Encoding, which is not accepted here.", "Send it without one.")
     chunks = request.stream().__aiter__()

@@ -2,8 +2,8 @@
 The address of the site as the caller of a request knows it.
 
 1. With `public_url`, or on a server that only its own machine reaches, nothing that a request says changes the address.
-2. Otherwise the server cannot know it, and the `Host` of the request stands for it in what is shown to that caller, who
-   chose it: examples on pages and the OpenID issuer. Emails, and links that others follow, never take it.
+2. Otherwise the server cannot know it, and uses the `Host` of the request in what is shown to that caller, who
+   chose it: examples on pages and the OpenID issuer. Emails, and links that others follow, never use it.
 """
 
 import re

@@ -48,7 +48,7 @@ def touch_names(
     """
     Bring the index of names in line with files of theirs that just changed; the new revision, one for each file.
 
-    `grown` are the bytes that the subdir holds more than before, `steps` the number of revisions if it is another.
+    `grown` is the change of the subdir's size in bytes, `steps` the number of revisions (by default one for each file).
     """
     stored = _read(tx, subdir.id, changes)
     indexes = {
@@ -83,7 +83,7 @@ def raise_revision(tx: Tx, subdir_id: int, names: Collection[str], now_ms: int) 
 
 
 def raise_revisions(tx: Tx, channel_id: int, now_ms: int, whole_document_limit: int, *, only_v3: bool = False) -> None:
-    """Raise the revision of every subdir, since what the channel says in its documents changed; or of those with v3 records."""
+    """Raise the revision of every subdir, or of those with v3 records, after channel data in its documents changed."""
     query = select(subdirs.c.id, subdirs.c.record_count).where(subdirs.c.channel_id == channel_id)
     if only_v3:
         query = query.where(exists().where(shards.c.subdir_id == subdirs.c.id, shards.c.v3_count > 0))
@@ -119,7 +119,7 @@ class _Stored:
         return is_whole(self.sha256, self.content) and self.checksum in (None, checksum_of(self.fragments))
 
     def was_served(self, served_revision: int) -> bool:
-        """Whether an index that was served may name the shard; a damaged revision does not tell."""
+        """Return whether a served index may name the shard; true if the revision is damaged."""
         return not isinstance(self.revision, int) or self.revision <= served_revision
 
 
@@ -212,7 +212,7 @@ def _switch(
     revision = subdir.revision + steps
     record_count = subdir.record_count + sum(index.record_count for index in indexes.values())
     record_count -= sum(one.record_count for one in stored.values() if isinstance(one.record_count, int))
-    # Before the shards: it locks the row, so that no reader notes this revision as served behind our back.
+    # Before the shards: it locks the row, so that no reader can record this revision as served meanwhile.
     served_revision = tx.execute(
         _ADVANCE,
         {
@@ -236,7 +236,7 @@ def _switch(
 def _replaced(
     tx: Tx, subdir_id: int, stored: Mapping[str, _Stored], indexes: Mapping[str, NameIndex], served_revision: int
 ) -> list[_Stored]:
-    """The shards that are replaced and must be kept (3)."""
+    """Return the replaced shards that must be kept (3)."""
     old = {name: one for name, one in stored.items() if one.sha256 is not None and is_whole(one.sha256, one.content)}
     served = {name: one for name, one in old.items() if one.was_served(served_revision)}
     others = [one for name, one in old.items() if name not in served and one.sha256 != indexes[name].sha256]

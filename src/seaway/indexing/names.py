@@ -94,7 +94,7 @@ _CHANGES = select(shards.c.name, shards.c.sha256).where(
 
 
 def info_of(tx: Tx, subdir_id: int) -> tuple[RevisionSummary | None, ChannelRelations]:
-    """Summary of the v3 records of a subdir, None when it has none, and the relations of its channel."""
+    """Return the summary of the v3 records of a subdir, None when it has none, and the relations of its channel."""
     told = tx.execute(_TOLD, {"subdir_id": subdir_id}).one()
     v3 = tx.execute(_V3, {"subdir_id": subdir_id}).one()
     summary = RevisionSummary(v3.v3_count, v3.newest, v3.oldest, told.v3_message) if v3.v3_count else None
@@ -102,7 +102,7 @@ def info_of(tx: Tx, subdir_id: int) -> tuple[RevisionSummary | None, ChannelRela
 
 
 def relations_of(tx: Tx, channel_id: int) -> ChannelRelations:
-    """Relations of a channel, for documents of subdirs to which nothing was uploaded."""
+    """Return the relations of a channel, for documents of subdirs without uploads."""
     row = tx.execute(select(channels.c.base, channels.c.overrides).where(channels.c.id == channel_id)).one()
     return ChannelRelations(row.base, row.overrides)
 

@@ -1,19 +1,19 @@
 """
-Shard indexes on their way to readers, noted before they leave, so that the shards they name are kept.
+Record shard indexes as served before they are sent, so that the shards they name are kept.
 
-1. Before a shard index leaves, a transaction has committed that its subdir was served at that revision, while it was the
+1. Before a shard index is sent, a transaction has recorded that its subdir was served at that revision, while it was the
    current one (`subdirs.served_revision`): one write for each revision, by whichever worker is first. A change of the
    subdir reads that under the lock of its row (`indexing.change` 3), so it either sees the note or comes before it, and
    then the newer index is read instead.
-2. Where the note cannot be written (no room, a long write, read only), the index leaves too. Before it is read, the
+2. If that cannot be recorded (no room, a long write, read only), the index is sent anyway. Before it is read, the
    worker shares the shards of the subdir (`Database.share`): until it has written the note, no change of any process drops
    any. The same is done when a change came between reading and noting, so that readers never wait for a pause of uploads.
 3. A reader waits a second at most for the note, and for changes that are dropping shards of this subdir right now.
-4. Nothing that readers do takes the site or the channel from others.
+4. Readers never lock the site or the channel.
 
 What remains: a worker that ends (or loses its connection to PostgreSQL) while it has served an index and could not note
 it, or that could neither note nor share, leaves readers with an index whose shards may be dropped by later changes.
-They find the newer index when they ask again.
+They find the newer index with their next request.
 """
 
 import threading
@@ -42,7 +42,7 @@ _IS_NOTED = select(subdirs.c.id).where(*_AT_REVISION, subdirs.c.served_revision 
 
 
 def shards_of(subdir_id: int) -> str:
-    """The thing that is shared while shards of a subdir must not be dropped."""
+    """Return the name of the lock that is shared while shards of a subdir must not be dropped."""
     return f"shards/{subdir_id}"
 
 
@@ -60,12 +60,12 @@ class ServedIndexes:
         self._is_stopped = False
 
     def noted(self, tx: Tx, subdir: Subdir) -> IndexDocument | None:
-        """The index that `tx` sees, or None if it was never served and `first` must be asked."""
+        """Return the index that `tx` sees, or None if it was never served; then call `first`."""
         document = self._names.document(tx, subdir)
         return document if document.revision == subdir.revision <= subdir.served_revision else None
 
     def first(self, subdir_id: int) -> IndexDocument | None:
-        """The current index of a subdir, noted as served; None when the subdir is gone."""
+        """Return the current index of a subdir, recorded as served; None when the subdir is gone."""
         with self._turn(subdir_id):
             document, is_noted = self._read(subdir_id)
             if document is None or is_noted or subdir_id in self._unnoted:
@@ -78,7 +78,7 @@ class ServedIndexes:
             return self._shared(subdir_id)
 
     def settle(self) -> None:
-        """Note what could not be noted when it was served, and let shards be dropped again."""
+        """Record what could not be recorded when it was served, and allow shards to be dropped again."""
         for subdir_id in list(self._unnoted):
             with self._turn(subdir_id):
                 try:
@@ -90,7 +90,7 @@ class ServedIndexes:
             self._settle_later()
 
     def stop(self) -> None:
-        """Note what can be noted; what is shared ends with the process."""
+        """Record what is still unrecorded, if possible, and end the shares."""
         with self._lock:
             self._is_stopped = True
             if self._timer is not None:
@@ -112,7 +112,7 @@ class ServedIndexes:
             return (self._names.document(tx, subdir), False) if noted is None else (noted, True)
 
     def _shared(self, subdir_id: int) -> IndexDocument | None:
-        """Read the index while no shard is dropped, until it is noted."""
+        """Return the index, read while no shard can be dropped; that lasts until it is recorded as served."""
         with ExitStack() as stack:
             try:
                 stack.enter_context(self._database.share(shards_of(subdir_id)))
@@ -128,7 +128,7 @@ class ServedIndexes:
             return document
 
     def _note(self, subdir_id: int, revision: int) -> bool:
-        """Note the revision as served if it is the current one; False if it is not."""
+        """Record the revision as served if it is the current one; return whether it is."""
         which = {"subdir_id": subdir_id, "known": revision}
         with self._database.write_briefly() as tx:
             return tx.execute(_NOTE_REVISION, which).rowcount > 0 or tx.execute(_IS_NOTED, which).first() is not None
@@ -151,5 +151,5 @@ class ServedIndexes:
         try:
             self.settle()
         except Exception:
-            log.exception("served.settling_failed")  # the thread of a timer has nobody else to tell
+            log.exception("served.settling_failed")  # an exception in the thread of a timer would be lost
             self._settle_later()

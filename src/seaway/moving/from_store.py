@@ -491,7 +491,7 @@ class _Filling:
         subdir = get_subdir(self.tx, subdir_id)
         assert subdir is not None
         touch_names(self.tx, subdir, changes, self.now_ms, self.whole_document_limit, grown=grown)
-        # The site that was lost has served shards that are these again.
+        # The lost site may have served these shards.
         self.tx.execute(update(subdirs).where(subdirs.c.id == subdir_id).values(served_revision=subdirs.c.revision))
 
     def _settle(self, manifest: NameManifest, file: FileEntry) -> FileEntry:

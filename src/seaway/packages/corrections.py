@@ -1,10 +1,10 @@
 """
-Correct the published metadata of a file, and put the original back.
+Correct the published metadata of a file, and restore the original.
 
 1. The bytes of the file, its hashes, its size, its attestations and `indexed_timestamp` stay; its record changes in the
    same transaction as the index, with a new revision, and every change leaves an audit line.
 2. The original values stay with the row until the correction is removed. A correction changes the fields that it
-   names; other corrected fields stay as they are, and a field that gets its original value is corrected no longer.
+   names; other corrected fields stay unchanged, and a field that is set to its original value is no longer corrected.
 3. An upload that replaces the file drops the correction (`publishing.record`): it was about other metadata.
 4. run_exports documents are not corrected: they say what the package says.
 """
@@ -37,7 +37,7 @@ _SHOWN = 500
 
 @dataclass(frozen=True, slots=True)
 class Corrected:
-    """Result of a correction: the revision that shows it, and what its author should know."""
+    """Result of a correction: the revision that shows it, and warnings for its author."""
 
     revision: int
     warnings: tuple[str, ...]
@@ -60,14 +60,14 @@ def correct(
     """Change these fields of a record; an empty value leaves a field out."""
     reason = checked_reason(reason)
     if not reason:
-        raise Malformed("A correction needs a reason.", "Say why; the page of the file shows it.")
+        raise Malformed("A correction needs a reason.", "Give the reason; the page of the file shows it.")
     if not changes or not set(changes) <= set(FIELDS):
-        raise Malformed("A correction names at least one field.", f"These can be corrected: {', '.join(FIELDS)}.")
+        raise Malformed("A correction must change at least one field.", f"These can be corrected: {', '.join(FIELDS)}.")
     return parts.reserve.with_room(partial(_correct, parts, by, channel, subdir, file_name, changes, reason))
 
 
 def restore(parts: Removing, by: Principal, channel: str, subdir: str, file_name: str) -> int:
-    """Put the original record back; return the revision that shows it."""
+    """Restore the original record; return the revision that shows it."""
     return parts.reserve.with_room(partial(_restore, parts, by, channel, subdir, file_name))
 
 
@@ -96,7 +96,7 @@ def _correct(
         correction = Correction(fields, originals, reason, by.name, now_ms) if fields or originals else None
         corrected = corrections.apply(original, correction)
         if corrected == record:
-            raise Conflict("The metadata of the file says this already.", "Change a value, or leave it as it is.")
+            raise Conflict("The metadata of the file already has these values.", "Change at least one value.")
         corrections.check_record(corrected)
         revision = _write(parts, tx, place, row, file_name, corrected, correction, now_ms)
         detail = {name: _shown(values[name]) for name in FIELDS if name in values}
@@ -114,7 +114,7 @@ def _restore(parts: Removing, by: Principal, channel: str, subdir: str, file_nam
         place, row = _find(tx, by, channel, subdir, file_name)
         now_ms, correction = parts.clock.now_ms(), corrections.decode(row.correction)
         if correction is None:
-            raise Conflict("The metadata of the file is not corrected.", "There is nothing to put back.")
+            raise Conflict("The metadata of the file is not corrected.", "There is nothing to restore.")
         original = corrections.revert(msgspec.json.decode(row.record), correction)
         revision = _write(parts, tx, place, row, file_name, original, None, now_ms)
         detail = {"fields": ", ".join(correction.names)}

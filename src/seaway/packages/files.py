@@ -16,7 +16,7 @@ from seaway.database.tables import downloads, files, packages, subdirs, users
 from seaway.errors import NotFound
 from seaway.indexing.rows import State
 
-WARNINGS = "warnings"  # the field of `about` that keeps what was odd when the file came
+WARNINGS = "warnings"  # the field of `about` with the warnings of the upload
 
 _KEY_NAME = re.compile(r" \(key .*\)$", re.DOTALL)
 
@@ -41,7 +41,7 @@ class FileSummary:
     sha256: str
     indexed_at_ms: int
     uploaded_by: str
-    warnings: tuple[str, ...]  # what its uploader was told
+    warnings: tuple[str, ...]  # of its upload
     yank_reason: str
 
     @property
@@ -192,7 +192,7 @@ def _summary(row: Row[Any]) -> FileSummary:
 
 
 def _about(row: Row[Any]) -> dict[str, Any]:
-    """What the maker of a file says of it, without what the server keeps beside it."""
+    """Return the `about` data of the package, without the fields that the server added."""
     about: dict[str, Any] = msgspec.json.decode(row.about)
     about.pop(WARNINGS, None)
     return about

@@ -33,7 +33,7 @@ class Arrival:
     sha256: str
     indexed_at_ms: int
     summary: str
-    warnings: tuple[str, ...]  # what its uploader was told
+    warnings: tuple[str, ...]  # of its upload
 
     @property
     def version(self) -> str:

@@ -55,7 +55,7 @@ class Version:
 
     @property
     def newest(self) -> Build:
-        """The build that stands for the version: listed if there is one, the last that came, of two formats the .conda."""
+        """Return the build that represents the version: listed if possible, the latest one, the .conda of two formats."""
         last = max(self.builds, key=lambda build: (not build.is_yanked, build.indexed_at_ms, build.id))
         preferred = (last.subdir, filename.as_conda(last.file_name), last.state)
         return next((one for one in self.builds if (one.subdir, one.file_name, one.state) == preferred), last)

@@ -54,7 +54,7 @@ class Facts:
 
 
 def is_repeated(sha256: bytes | None, facts: Facts) -> bool:
-    """Whether the uploader sends a file again that is there: the answer to the first time may have been lost."""
+    """Return whether the uploader repeats an upload: the response to the first one may have been lost."""
     existing = facts.existing
     return (
         existing is not None
@@ -80,7 +80,7 @@ def admit(file_name: FileName, sha256: bytes | None, facts: Facts) -> None:
             Reason.V3_RECORD,
             f"{file_name} needs repodata v3 for {facts.v3_needs}, and the channel does not allow that: "
             "older clients would not see the package.",
-            "Build it without, or ask the owner of the channel to allow packages for repodata v3 in its settings.",
+            "Remove that from the recipe and build again, or ask the owner of the channel to allow packages for repodata v3.",
         )
     if facts.lookalikes and facts.refuses_lookalikes:
         raise Refused(
@@ -94,7 +94,7 @@ def admit(file_name: FileName, sha256: bytes | None, facts: Facts) -> None:
 
 
 def warnings(candidate: Candidate, facts: Facts, now_ms: int) -> tuple[str, ...]:
-    """Return what is odd but allowed: in the package, in its name beside others, in its time."""
+    """Return the warnings about the package, about its name among those of the channel, and about its time."""
     name = candidate.file_name.name
     alike = (
         f"{name} looks like {', '.join(facts.lookalikes[:3])}, which is in the channel too." if facts.lookalikes else ""
@@ -131,7 +131,7 @@ def _admit_again(file_name: FileName, sha256: bytes | None, existing: ExistingFi
     if existing.state is State.DELETED:
         if not facts.allows_overwrite and sha256 not in (None, existing.sha256):
             raise NotAllowed(
-                f"{facts.where}/{file_name} was deleted, and the channel never gives a name to another file.",
+                f"{facts.where}/{file_name} was deleted, and the channel never uses a file name again for other contents.",
                 "Raise the build number.",
             )
         if not existing.may_overwrite:

@@ -252,7 +252,7 @@ def refuse_early(
             in_pieces=in_pieces,
             user_quota=house.user_quota,
         )
-        # The bytes of a repeated upload are taken and compared: an announced hash alone proves nothing.
+        # The bytes of a repeated upload are received and compared: an announced hash alone proves nothing.
         if not admit.is_repeated(sha256, facts):
             admit.admit(file_name, sha256, facts)
     house.reserve.require_room()

@@ -6,8 +6,8 @@ lines, the record of uploads.
 2. Two that want the same name, or names that look alike, are judged one after the other, as if the first was there.
 3. The number of statements depends neither on the channel nor on how many are recorded together, but for new subdirs
    and names, names that say another summary, overwritten files, and attested files that are sent again.
-4. The same bytes from the same uploader again change nothing and are told the revision that shows them, so that an
-   answer that was lost is no failure.
+4. Repeating an upload with the same bytes as the same uploader changes nothing and returns the revision, so that a
+   lost response is not a failure.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -266,7 +266,7 @@ def _repeated(
     accesses: Mapping[Principal, Access],
     submissions: Sequence[_Numbered],
 ) -> dict[int, Recorded]:
-    """Files that are there already and come again from their uploaders (invariant 4)."""
+    """Return the outcomes of repeated uploads (invariant 4)."""
     taken = {(row.subdir, row.file_name): row for row in known.taken}
     found: dict[int, Recorded] = {}
     for number, one in submissions:
@@ -334,9 +334,9 @@ def _judge(
 
 def _in_other_case(known: _Known, file_name: str) -> str | None:
     """
-    Return where the channel has this name with other capitals: package caches do not tell subdirs apart.
+    Return the file of the channel whose name differs only in case; package caches do not distinguish subdirs.
 
-    A deleted file counts only where the channel never gives its name to another file.
+    A deleted file counts only in a channel that never overwrites files.
     """
     for row in known.taken:
         is_deleted = row.state == State.DELETED.value
@@ -533,7 +533,7 @@ def _write_files(
 
 
 def stored_about(candidate: Candidate, warnings: Sequence[str]) -> bytes:
-    """What a package says of itself, as a row keeps it, with the warnings that came with it."""
+    """Return the `about` column of a file: data of the package, and the warnings of its upload."""
     return msgspec.json.encode({**candidate.about, **({WARNINGS: warnings} if warnings else {})})
 
 

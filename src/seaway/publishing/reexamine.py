@@ -41,7 +41,7 @@ from seaway.storage.blobs import Blobs
 from seaway.storage.spool import Spool
 from seaway.trust import sidecars
 
-# The largest that the settings allow: a file that was accepted under other limits is still one.
+# The largest values that the settings allow, so that files that were accepted under other limits stay valid.
 _LIMITS = ArchiveLimits(
     members=10_000_000,
     unpacked_bytes_most=1024 * GIB,
@@ -211,7 +211,7 @@ def _indexed_at(row: FileRow) -> int:
 
 
 def _warnings(row: FileRow, candidate: Candidate) -> Sequence[str]:
-    """What the row keeps, since a blob does not know its neighbors; if that cannot be read, what the blob says."""
+    """Return the warnings of the row, since a blob does not know its neighbors; those of the blob if they cannot be read."""
     about = _decoded(row.about)
     kept = about.get(WARNINGS, [])
     is_readable = isinstance(kept, list) and all(isinstance(text, str) for text in kept)

@@ -139,7 +139,7 @@ class _ReadsFirst:
 
 
 def _methods_at(scope: Scope) -> list[str]:
-    """Return every method that the path takes: a route alone knows its own. Below a channel, those of reads."""
+    """Return the methods of all routes at the path; below a channel, those for reading."""
     own = list(_routes_at(scope))
     return sorted({method for route in own or ROUTES[-2:] for method in getattr(route, "methods", None) or ()})
 

@@ -109,10 +109,13 @@ class Duties:
         self.reserve.fill()
         now_ms = self.clock.now_ms()
         if is_behind(now_ms):
-            log.warning("clock.behind", hint="The clock of this machine shows a time before this version was released.")
+            log.warning(
+                "clock.behind",
+                hint="The clock of this machine shows a time before the release of this version. Correct it.",
+            )
         shards = forget_shards(self.database, now_ms)
         with self.database.write_site() as tx:
-            queue.correct_times(tx, now_ms)  # of a machine whose clock alone was wrong, so no schedule shows it
+            queue.correct_times(tx, now_ms)  # a single machine with a wrong clock leaves no trace in the schedules
             uploads = resumable.expire(tx, now_ms)
             ended = sum(kind.forget_old(tx, now_ms) for kind in _ENDING)
             warned = own_keys.warn_of_ends(tx, now_ms, telling=self.accounts)

@@ -1,7 +1,7 @@
 """
-Who sent a request that a proxy passed on.
+Client addresses of requests that come through a proxy.
 
-1. Headers that name the client are believed only from a peer in `trusted_proxies`; anyone can send them.
+1. Headers that name the client are trusted only from a peer in `trusted_proxies`; anyone can send them.
 2. From another peer they are ignored, and the first time that is logged: behind a proxy that is not named, all clients
    have one address, and share its limits on wrong passwords.
 3. An IPv4 peer of a socket that listens in both families has its IPv4 address, by which it is named elsewhere.
@@ -44,6 +44,6 @@ class ForwardedHeaders:
         log.warning(
             "forwarded-headers.ignored",
             peer=peer,
-            hint="If this is your proxy, name it in trusted_proxies (SEAWAY_TRUSTED_PROXIES); until then all of its "
+            hint="If this is your proxy, add it to trusted_proxies (SEAWAY_TRUSTED_PROXIES); until then all of its "
             "clients have one address and share its limits.",
         )

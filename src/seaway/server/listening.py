@@ -34,7 +34,7 @@ def bind(host: str, port: int, hint: str) -> list[socket.socket]:
 
 
 def listen(sockets: Sequence[socket.socket], hint: str) -> None:
-    """Accept connections; who connects as soon as the address is printed waits instead of being refused."""
+    """Accept connections, so that clients that connect as soon as the address is printed wait instead of being refused."""
     for number, listener in enumerate(sockets):
         try:
             listener.listen(_BACKLOG)
@@ -51,7 +51,7 @@ def close(sockets: Sequence[socket.socket]) -> None:
 
 
 def note(settings: Settings) -> None:
-    """Note where the server listens, for links that commands print and send; a read-only disk keeps no note."""
+    """Save where the server listens, for links that commands print and send; skipped on a read-only disk."""
     with suppress(OSError):
         settings.listening_file.write_text(json.dumps({"host": settings.host, "port": settings.port}))
 

@@ -44,7 +44,7 @@ class Metrics(Counts):
         )
         self._uploads = Counter(
             "seaway_uploads_total",
-            "Uploads that came to their end: published, replaced, repeated, refused, failed or broken-off, and the code why.",
+            "Finished uploads, by outcome (published, replaced, repeated, refused, failed or broken-off) and reason code.",
             ["outcome", "code"],
             registry=self.registry,
         )

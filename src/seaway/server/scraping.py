@@ -28,7 +28,7 @@ _SLOW_SECONDS = 10
 def of_this_process(
     sockets: Sequence[socket.socket], metrics: Metrics, database: Database, clock: Clock, settings: Settings
 ) -> Iterator[None]:
-    """While this lasts, what the one process that serves has counted can be read at `sockets`."""
+    """Serve the metrics of the single serving process at `sockets`."""
     registry = metrics.registry
     registry.register(ProcessGauges(lambda: {"1": os.getpid()}))
     _register_common(registry, database, clock, settings)
@@ -40,7 +40,7 @@ def of_this_process(
 def of_workers(
     sockets: Sequence[socket.socket], shared: SharedCounts, database: Database, clock: Clock, settings: Settings
 ) -> Iterator[None]:
-    """While this lasts, what all workers have counted together can be read at `sockets`."""
+    """Serve the summed metrics of all workers at `sockets`."""
     registry = CollectorRegistry()
     registry.register(shared)
     registry.register(ProcessGauges(shared.pids))

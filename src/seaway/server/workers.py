@@ -105,7 +105,7 @@ class _Parent:
             time.sleep(_PAUSE_STEP_SECONDS)
 
     def _end_all(self) -> None:
-        listening.close(self._sockets)  # else connections would wait here for workers that take no more
+        listening.close(self._sockets)  # otherwise connections would wait here although no worker accepts them
         for worker in self._workers:
             worker.process.terminate()
         deadline = time.monotonic() + self._settings.stop_seconds + _KILL_AFTER_SECONDS

@@ -3,7 +3,7 @@ Find what a reader asked for: (credentials, channel, path) -> `Answer`, or the r
 
 1. Whether the caller may read the channel is decided first, by today's rows (P6). A refusal depends on the path alone,
    so that a private channel is not distinguishable from an unknown one: anonymous callers get 401; a credential that
-   may not read it gets 403 for index documents and shards, since rattler remembers a 404 of the shard index for good
+   may not read it gets 403 for index documents and shards, since rattler caches a 404 of the shard index permanently
    and would miss them when the channel exists or the access is granted; and 404 elsewhere.
 2. An index document of a known subdir of an existing channel is always there, empty if nothing was
    uploaded (S6): rattler writes down a 404 of the shard index and never asks again.
@@ -16,7 +16,7 @@ Find what a reader asked for: (credentials, channel, path) -> `Answer`, or the r
    `serving.memory` keeps.
 6. A package file that is known to be damaged or missing is refused by its name, wherever its bytes would come from,
    until the store has it again.
-7. A shard index leaves, in a 304 too, only after it was noted that its revision was served (`indexing.served`).
+7. A shard index is sent (or confirmed by a 304) only after its revision was recorded as served (`indexing.served`).
 """
 
 import hashlib
@@ -129,7 +129,7 @@ class _Address:
 
 @dataclass(frozen=True, slots=True)
 class Unbuilt:
-    """What needs more than a read transaction, such as a document that is too old; `build` does that and answers."""
+    """An answer that needs more than a read transaction, such as an outdated document; `build` makes it."""
 
     build: Callable[[], Answer]
     takes_long: bool = True

@@ -116,7 +116,7 @@ class DiskBlobs:
         )
 
     def _link_in(self, path: Path, key: str) -> None:
-        """Give the file its second name, or copy it where it can have none."""
+        """Hard-link the file into the store, or copy it if hard links are not possible."""
         target, sha256 = self._root / key, keys.sha256_of(key)
         try:
             os.link(path, target)

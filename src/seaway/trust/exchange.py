@@ -193,7 +193,7 @@ def _require_publishers(tx: Tx, signed: _Signed, *, hold: bool = False) -> list[
         raise TokenRefused(
             Code.OTHER_IDS,
             f"The ids of {kind.label} {_shown(kind.subject(claims))} in the token differ from those of its publisher: "
-            "it was deleted and created again, renamed or moved. "
+            "it was recreated, renamed or moved. "
             "Ask the owner of the channel to remove the publisher and add it again.",
         )
     if not fitting:

@@ -25,7 +25,7 @@ def with_owner_id(draft: Draft, issuer: Issuer, ask: Ask, api_url: str) -> Draft
     owner = draft.matched.get("owner", "")
     if issuer.issuer != ISSUER or not owner or draft.pins or not api_url:
         return draft
-    GITHUB.fields[0].check(owner)  # it becomes a part of the address that is asked for
+    GITHUB.fields[0].check(owner)  # it becomes part of the requested address
     try:
         found = ask(f"{api_url.rstrip('/')}/users/{owner}") or {}
     except Unavailable as error:

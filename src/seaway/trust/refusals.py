@@ -3,7 +3,7 @@ Every reason for which a token is not exchanged.
 
 One list: the value of a `Code` is what clients and the audit log get, and `meaning` is its row in the manual
 (`docs/use/trusted-publishing.md`), which a test compares. A message quotes what the caller's own token says, and never
-what a publisher wants: the names in a private channel's configuration are not for strangers. `OTHER_IDS` alone tells that
+what a publisher wants: the names in a private channel's configuration are not for strangers. Only `OTHER_IDS` reveals that
 a publisher names the repository of the token, and nothing more of it.
 """
 
@@ -46,7 +46,7 @@ class Code(Enum):
     OTHER_IDS = (
         "other-ids",
         422,
-        "The repository or account has other ids than its publisher: it was deleted and created again, renamed or moved.",
+        "The ids of the repository or account differ from those of its publisher: it was recreated, renamed or moved.",
     )
     EVENT_NOT_ALLOWED = "event-not-allowed", 422, "The workflow was started by an event that strangers can cause."
     REUSABLE_WORKFLOW_NOT_ALLOWED = (

@@ -33,7 +33,7 @@ _MOST_BYTES = 256 * 1024
 _KEPT_MS = 5 * MINUTE_MS
 _LIMIT = Limit(20, MINUTE_MS)
 _MOST_KEPT = 1_000
-# Where a provider leads from the former name of a repository; a portal for signing in leads elsewhere.
+# Redirect target for the former name of a repository; redirects to a sign-in page do not match.
 _BY_NUMBER = re.compile(r"/(?:repositories|projects)/[0-9]+(?:\?|$)")
 _GHES_ISSUER = "/_services/token"
 
@@ -41,13 +41,13 @@ _GHES_ISSUER = "/_services/token"
 class Finding(Enum):
     """How the repository of a publisher differs from what the publisher is pinned to."""
 
-    RENAMED = "renamed"  # its name leads elsewhere
+    RENAMED = "renamed"  # its name redirects to another repository
     OTHER_IDS = "other ids"
 
 
 @dataclass(frozen=True, slots=True)
 class Lookup:
-    """Where a publisher's repository is described, and by whose choice the host is connected to."""
+    """API address of a publisher's repository, and whether an admin chose the host."""
 
     url: str
     is_trusted: bool
@@ -60,7 +60,7 @@ class _Kept:
 
 
 class RepositoryIds:
-    """Looks repositories up and keeps the answers; safe to use from many threads."""
+    """Look up repositories and cache the responses; safe to use from many threads."""
 
     def __init__(self, clock: Clock, github_api_url: str) -> None:
         self._clock, self._github_api_url = clock, github_api_url
@@ -137,7 +137,7 @@ class RepositoryIds:
 
 
 def lookup_of(publisher: Publisher, issuer: Issuer, github_api_url: str) -> Lookup | None:
-    """Return where the provider describes the repository; None where it has no API for anyone."""
+    """Return where the provider describes the repository; None where it has no public API."""
     matched = publisher.wanted.matched
     if issuer.kind.name == "github" and (api := _github_api(issuer, github_api_url)):
         path = f"repos/{quote(matched['owner'], safe='')}/{quote(matched['repository'], safe='')}"

@@ -142,6 +142,6 @@ def use(tx: Tx, issuer: str, digest: bytes, expires_at_ms: int) -> int:
 
 
 def forget_old(tx: Tx, now_ms: int) -> int:
-    """Delete what expired, an hour later, for a clock may step back; return how many tokens of ours."""
+    """Delete tokens an hour after they expired, since a clock may step back; return how many issued ones."""
     tx.execute(delete(used_tokens).where(used_tokens.c.expires_at < now_ms - HOUR_MS))
     return tx.execute(delete(rows).where(rows.c.expires_at < now_ms - HOUR_MS)).rowcount

@@ -1,4 +1,4 @@
-"""The form that corrects the published metadata of a file, and puts the original back."""
+"""Form to correct the published metadata of a file, and to restore the original."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -34,14 +34,14 @@ class _Found:
 
 @for_person
 async def show(request: Request, _by: Principal) -> Response:
-    """The form with the present values."""
+    """Show the form with the current values."""
     found = await _find(request)
     return page(request, "correction.html", problem=None, **_values(found, _present(found.file.record)))
 
 
 @for_person
 async def change(request: Request, by: Principal) -> Response:
-    """Correct what the form changes; if that is refused, the form as it was sent."""
+    """Apply the changes of the form; if they are refused, show the form as it was sent."""
     form, found = await form_of(request), await _find(request)
     typed = {name: form.exact(name) for name in (*FIELDS, "reason")}
     changes = _changes(found.file.record, typed)
@@ -67,7 +67,7 @@ async def change(request: Request, by: Principal) -> Response:
 
 @for_person
 async def remove(request: Request, by: Principal) -> Response:
-    """Put the original metadata back."""
+    """Restore the original metadata."""
     names, parts = request.path_params, house_of(request).removing
     await form_of(request)
     await to_thread.run_sync(corrections.restore, parts, by, names["channel"], names["subdir"], names["file"])
@@ -90,13 +90,13 @@ def _values(found: _Found, typed: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _present(record: Mapping[str, Any]) -> dict[str, str]:
-    """The values of a record as the fields of the form have them: lists with one entry on each line."""
+    """Return the values of a record for the fields of the form: lists with one entry per line."""
     texts = {name: "\n".join(record.get(name) or []) for name in _LISTS}
     return {**texts, **{name: record.get(name) or "" for name in FIELDS if name not in _LISTS}, "reason": ""}
 
 
 def _changes(record: Mapping[str, Any], typed: Mapping[str, str]) -> dict[str, Any]:
-    """The fields whose text differs from the present one."""
+    """Return the fields whose text differs from the current one."""
     present = _present(record)
     entries = {name: [line.strip() for line in typed[name].splitlines() if line.strip()] for name in _LISTS}
     texts = {name: " ".join(typed[name].split()) for name in FIELDS if name not in _LISTS}

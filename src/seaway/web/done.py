@@ -1,8 +1,8 @@
 """
 The message that confirms an action on the page that follows it.
 
-The address of that page names the action and a count, and nothing else of it is shown: whoever makes up an address
-chooses among these sentences.
+The address of that page names the action and a count, and nothing else of it is shown, so a forged address can only
+choose among these sentences.
 """
 
 from urllib.parse import urlencode

@@ -1,4 +1,4 @@
-"""One file: all that is known of it, the paths in it, another build beside it."""
+"""Page of one file: its metadata, its paths, and its differences from another build."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -150,7 +150,7 @@ def _is_own(tx: Tx, by: Principal, found: File) -> bool:
 
 
 def _corrected_fields(correction: Correction | None) -> list[tuple[str, str, str]]:
-    """Each corrected field with its original and its corrected value."""
+    """Return each corrected field with its original and its corrected value."""
     if correction is None:
         return []
     original, fields = correction.original, correction.fields

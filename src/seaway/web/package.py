@@ -161,6 +161,6 @@ def _around(found: list[Version], chosen: Version) -> list[Version]:
 
 
 def _buttons(by: Principal, access: Access, package: str, found: list[Version]) -> dict[str, Button]:
-    """What this caller may do to files of the package; a Contributor may delete the files that they uploaded."""
+    """Return the buttons for this caller; a Contributor may delete the files that they uploaded."""
     states = {build.is_yanked for version in found for build in version.builds}
     return file_changes.allowed(by, access, package, own_file=True, yanked=True in states, listed=False in states)

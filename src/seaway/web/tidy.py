@@ -1,7 +1,7 @@
 """
-Addresses of pages as people type them: with a slash at the end, or with capitals in the name of a channel.
+Redirect page addresses that have a trailing slash, or capitals in the channel name.
 
-1. Only what a page has below its tidy address is led there, so nothing leads to another host.
+1. An address is redirected only if a page exists at the normalized path, so no redirect leads to another host.
 """
 
 import re
@@ -18,13 +18,13 @@ _CHANNEL = re.compile(r"(/channels/)([^/]+)(.*)", re.DOTALL)
 
 
 class Tidy(Route):
-    """Stands before the pages, and wants only what none of them is at."""
+    """Route before the pages; matches only addresses that become a page's when normalized."""
 
     def __init__(self) -> None:
         super().__init__("/{path:path}", _lead, methods=["GET"])
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        """Match an address that is a page's once it is tidy."""
+        """Match an address that is a page's after normalization."""
         if scope["type"] != "http" or scope["method"] not in ("GET", "HEAD"):
             return Match.NONE, {}
         path = tidied(scope["path"])
@@ -36,7 +36,7 @@ class Tidy(Route):
 
 
 def tidied(path: str) -> str:
-    """Return the path without slashes at its end, the channel in it in lower case."""
+    """Return the path without trailing slashes and with the channel name in lower case."""
     path = path.rstrip("/") or path
     found = _CHANNEL.fullmatch(path)
     return f"{found[1]}{found[2].lower()}{found[3]}" if found else path

@@ -59,7 +59,7 @@ needs a session instead: its cookie, and for all but GET the header `X-CSRF-Toke
 Lists come in pages: send `next` of an answer as `after` for the items that follow. Times are ISO 8601 in UTC.
 A failed request is answered with `{"code", "message", "hint"}`. What you may not know of looks as if it were not there.
 
-Uploading files, and deleting and yanking single ones, have addresses of their own below `/api/v1`, which pixi and
+Uploading, deleting and yanking single files use separate addresses below `/api/v1`, which pixi and
 rattler-build call; they answer with one plain sentence. A picture that becomes the logo of a channel is the body of
 `PUT /api/v1/channels/{channel}/logo`.
 """

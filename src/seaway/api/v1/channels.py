@@ -37,10 +37,10 @@ LogoAddress = Annotated[
 
 V3Message = Annotated[
     str,
-    Field(description="What users are told whose client does not see v3 records (CEP 48).", max_length=MAX_V3_MESSAGE),
+    Field(description="Message for users whose client does not see v3 records (CEP 48).", max_length=MAX_V3_MESSAGE),
 ]
 Neighbor = Annotated[
-    str, Field(description="The name of a channel of this server that you may read; empty for none.", max_length=160)
+    str, Field(description="The name of a channel of this server that you can read; empty for none.", max_length=160)
 ]
 
 
@@ -54,15 +54,17 @@ class ChannelShown(Shown):
     logo: str = Field(description="Where its picture is on this host, a PNG; empty for none.")
     refuses_lookalikes: bool = Field(description="Whether a package whose name looks like another's is turned away.")
     allows_overwrite: bool = Field(
-        description="Whether files may be overwritten; where not, a name never gets other bytes and caches keep files. "
-        "`false` is final."
+        description="Whether files may be overwritten. If not, a file name never gets different bytes, and caches keep files. "
+        "`false` cannot be undone."
     )
     allows_v3: bool = Field(
         description="Whether packages may need repodata v3 (CEP 48), which older clients do not see."
     )
-    v3_message: str = Field(description="What users of older clients are told of those packages; empty for nothing.")
+    v3_message: str = Field(description="Message about these packages for users of older clients; empty for none.")
     base: str = Field(description="The channel with priority over this one (CEP 42); empty for none.")
-    overrides: str = Field(description="The channel that gives way to this one (CEP 42); empty for none.")
+    overrides: str = Field(
+        description="The fallback channel for packages that this one does not have (CEP 42); empty for none."
+    )
     only_publishers: bool = Field(description="Whether uploads must come from trusted publishers.")
     attestations: Literal["off", "optional", "required"] = Field(
         description="Whether files come with an attestation: none is taken, one that comes is verified, or each must."
@@ -114,7 +116,7 @@ class ChannelChange(Given):
 
 
 class RelationsGiven(Given):
-    """The channels that clients read with this one (CEP 42)."""
+    """The relations of a channel (CEP 42). Leaving out a field removes that relation."""
 
     base: Neighbor = ""
     overrides: Neighbor = ""
@@ -123,7 +125,7 @@ class RelationsGiven(Given):
 
 
 class RelationsShown(Shown):
-    """The channels that clients read with this one."""
+    """The relations of a channel."""
 
     base: str = Field(examples=["conda-forge"])
     overrides: str
@@ -197,7 +199,7 @@ def change(call: Asked, channel: ChannelName, given: ChannelChange) -> ChannelSh
 
 @router.put("/channels/{channel}/relations", operation_id="setRelations")
 def set_relations(call: Asked, channel: ChannelName, given: RelationsGiven) -> RelationsShown:
-    """Set the channels that clients read with this one: its index names them, and clients that know CEP 42 follow."""
+    """Set the relations of a channel, which its index names for clients that support CEP 42."""
     reading = call.house.reading
     now = relations.change(
         reading.database, reading.clock, call.by, channel,

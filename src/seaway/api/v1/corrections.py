@@ -1,4 +1,4 @@
-"""Correct the published metadata of a file, and put the original back."""
+"""Correct the published metadata of a file, and restore the original."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ router = APIRouter(tags=["packages"])
 
 
 class CorrectionGiven(Given):
-    """The fields to change; those that are left out stay as they are. An empty value removes a field."""
+    """The fields to change; fields that are left out stay unchanged. An empty value removes a field."""
 
     depends: list[str] | None = Field(default=None, examples=[["numpy <2"]])
     constrains: list[str] | None = None
@@ -26,7 +26,7 @@ class CorrectionGiven(Given):
 
 
 class CorrectionMade(Shown):
-    """The correction, and where it is seen."""
+    """The correction, and the revision that shows it."""
 
     correction: CorrectionShown | None = Field(description="Null when every field has its original value again.")
     revision: int = Field(description="The revision of the platform that shows it.")
@@ -37,7 +37,7 @@ class CorrectionMade(Shown):
 def correct_file(
     call: Asked, channel: ChannelName, subdir: Subdir, file: FileName, given: CorrectionGiven
 ) -> CorrectionMade:
-    """Change what repodata says of a published file; the file itself stays as it is."""
+    """Correct the metadata of a published file in repodata; the file itself does not change."""
     changes: dict[str, Any] = given.model_dump(exclude={"reason"}, exclude_none=True)
     done = corrections.correct(call.house.removing, call.by, channel, subdir, file, changes, given.reason)
     with call.read() as tx:
@@ -54,5 +54,5 @@ def correct_file(
     response_class=Response,
 )
 def remove_correction(call: Asked, channel: ChannelName, subdir: Subdir, file: FileName) -> None:
-    """Put the original metadata of a file back."""
+    """Restore the original metadata of a file."""
     corrections.restore(call.house.removing, call.by, channel, subdir, file)

@@ -50,14 +50,14 @@ class FileShown(Shown):
     sha256: str
     indexed_at: Moment
     uploaded_by: str
-    warnings: list[str] = Field(description="What was odd when it was uploaded, as its uploader was told.")
+    warnings: list[str] = Field(description="The warnings of its upload.")
 
 
 class CorrectionShown(Shown):
-    """How the record of a file differs from what the package says."""
+    """A correction: how the record of a file differs from the metadata in the package."""
 
-    fields: dict[str, Any] = Field(description="The corrected fields; one that was left out is only in `original`.")
-    original: dict[str, Any] = Field(description="What the package says in these fields.")
+    fields: dict[str, Any] = Field(description="The corrected fields; a removed field is only in `original`.")
+    original: dict[str, Any] = Field(description="The values of these fields in the package.")
     reason: str
     by: str
     at: Moment
@@ -68,7 +68,7 @@ class FileDetail(FileShown):
 
     record: dict[str, Any] = Field(description="What repodata says of it.")
     about: dict[str, Any] = Field(description="What its maker says of it.")
-    correction: CorrectionShown | None = Field(description="Of the record; null when it is what the package says.")
+    correction: CorrectionShown | None = Field(description="The correction of the record; null when there is none.")
     downloads: int
 
 
@@ -183,7 +183,7 @@ def get_file(call: Asked, channel: ChannelName, subdir: Subdir, file: FileName) 
 
 
 def correction_shown(correction: Correction | None) -> CorrectionShown | None:
-    """Return a correction as answers have it."""
+    """Return a correction as the API shows it."""
     if correction is None:
         return None
     return CorrectionShown(

@@ -1,8 +1,8 @@
 """
 CircleCI: a project of an organization, both by their ids.
 
-Clients ask for tokens of the root issuer (`circleci run oidc get --root-issuer`), which all organizations share.
-`$CIRCLE_OIDC_TOKEN` is of an issuer for each organization, https://oidc.circleci.com/org/ID, with the same claims.
+Clients request tokens of the root issuer (`circleci run oidc get --root-issuer`), which all organizations share.
+`$CIRCLE_OIDC_TOKEN` comes from an issuer for each organization, https://oidc.circleci.com/org/ID, with the same claims.
 """
 
 from seaway.trust.claims.generic import Rules, made

@@ -122,7 +122,7 @@ class Kind:
     # What its tokens are known to have besides, which is not looked at: a trailing * stands for anything. None: not known.
     ignored: tuple[str, ...] | None = None
     of_environment: str = "environment"  # the field whose absence is worth a hint when the token has one
-    id_fields: tuple[str, ...] = ()  # what a publisher names that is an id of what its other fields name
+    id_fields: tuple[str, ...] = ()  # fields of a publisher that are ids of what its other fields name
 
     def workflow(self, claims: Claims, issuer: str) -> Workflow:
         """What is kept of a token."""
@@ -130,7 +130,7 @@ class Kind:
         return Workflow(issuer=issuer, kind=self.name, **told)
 
     def has_other_ids(self, claims: Claims, wanted: Wanted) -> bool:
-        """Whether a token about the repository or account of a publisher has other ids than the publisher."""
+        """Return whether the ids in a token for the same repository or account differ from those of the publisher."""
         is_same = is_pinned(claims, wanted, self.pins)
         return not is_same or any(claims[name] != wanted.matched[name] for name in self.id_fields)
 

@@ -61,7 +61,7 @@ async def change(request: Request, by: Principal) -> Response:
 
 @for_person
 async def change_relations(request: Request, by: Principal) -> Response:
-    """Set the channels that clients read with this one."""
+    """Set the relations of the channel (CEP 42)."""
     form = await form_of(request)
     base, overrides = form.text("base")[:160], form.text("overrides")[:160]
     act = partial(_relate, request.path_params["channel"], base, overrides)

@@ -45,4 +45,4 @@ def upgrade() -> None:
     op.add_column("files", sa.Column("correction", sa.LargeBinary(), nullable=True))
     op.add_column("shards", sa.Column("checksum", sa.BigInteger(), nullable=True))
     op.add_column("subdirs", sa.Column("served_revision", sa.BigInteger(), nullable=False, server_default="0"))
-    op.execute("UPDATE subdirs SET served_revision = revision")  # nobody has noted which of them were served
+    op.execute("UPDATE subdirs SET served_revision = revision")  # it is not known which of them were served
