@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from seaway.accounts.principal import OPERATOR, Principal
+from seaway.accounts.principal import ANONYMOUS, OPERATOR, Principal
 from seaway.channels import channels
 from seaway.conda.repodata import ChannelRelations
 from seaway.database.tables import audit, jobs
-from seaway.errors import Malformed, NotAllowed, SeawayError
+from seaway.errors import BadCredential, Malformed, NotAllowed, SeawayError
 from seaway.indexing import relations
 from seaway.server.wiring import Seaway
 from tests.indexing.channel import NEW, A, Channel
@@ -97,6 +97,15 @@ def test_a_subdir_whose_documents_are_built_by_a_job_asks_for_one(channel_with: 
         tx.execute(jobs.delete())
     relate(channel, base="base")
     assert ["documents"] == [kind for kind in channel.column(jobs.c.kind) if kind == "documents"]
+
+
+def test_a_caller_who_may_not_change_relations_is_refused_without_a_lock(channel: Channel, people: People) -> None:
+    """While others hold the channel, the refusal comes at once."""
+    stranger = people.person("stranger")
+    with channel.seaway.database.write_channel(channel.name):
+        for caller, refusal in ((ANONYMOUS, BadCredential), (stranger, NotAllowed)):
+            with pytest.raises(refusal):
+                relate(channel, caller, base="base")
 
 
 REFUSED = {

@@ -10,12 +10,12 @@ import httpx
 import pytest
 from sqlalchemy import func, insert, select
 
-from seaway.accounts.principal import OPERATOR, Mode, Principal
+from seaway.accounts.principal import ANONYMOUS, OPERATOR, Mode, Principal
 from seaway.channels import channels
 from seaway.channels.roles import Role
 from seaway.cli.check import check
 from seaway.database.tables import audit, files, subdirs
-from seaway.errors import Conflict, Malformed, NotAllowed, NotFound, SeawayError
+from seaway.errors import BadCredential, Conflict, Malformed, NotAllowed, NotFound, SeawayError
 from seaway.packages import removal
 from seaway.packages.removal import Act, Selection, select_files
 from seaway.server.wiring import Seaway
@@ -81,7 +81,7 @@ async def documents(http: httpx.AsyncClient, subdir: str = NOARCH) -> tuple[set[
 
 
 async def test_a_version_is_yanked_in_one_step(seaway: Seaway, http: httpx.AsyncClient, channel: str) -> None:
-    """One revision of each platform that has it, one audit line, and the reason with each file."""
+    """One revision of each platform that has it, an audit line with each sha256, and the reason with each file."""
     before = revisions(seaway)
     done = removal.change(
         seaway.house.removing,
@@ -97,7 +97,8 @@ async def test_a_version_is_yanked_in_one_step(seaway: Seaway, http: httpx.Async
     assert dict.fromkeys(places, ("yanked", "it crashes")).items() <= state(seaway).items()
     assert ({NEW.name, OTHER.name}, [file.name for file in OLD]) == await documents(http)
     assert (set(), [FAR.name]) == await documents(http, LINUX)
-    detail = {"files": 3, "list": ", ".join(places), "reason": "it crashes"}
+    hashes = {place: file.sha256 for place, file in zip(places, (FAR, *OLD), strict=True)}
+    detail = {"files": 3, "sha256": hashes, "reason": "it crashes"}
     assert [("file.yanked", "demo 1.0", detail)] == lines(seaway)
     assert [] == list(check(seaway))
 
@@ -185,6 +186,12 @@ async def test_what_narrows_a_caller_refuses_the_whole_act(
         (Selection(package="demo", version="9"), NotFound, "no file of this package"),
         (Selection(package="nothing"), NotFound, "no file of this package"),
         (Selection(package="demo", subdir="win-64"), NotFound, "no file of this package"),
+        (Selection((f"{NOARCH}/{OTHER.name}",), "demo"), NotFound, f"package demo has no file {NOARCH}/{OTHER.name}"),
+        (
+            Selection((f"{NOARCH}/{OTHER.name}", f"{NOARCH}/{NEW.name}"), "demo"),
+            NotFound,
+            f"package demo has no file {NOARCH}/{OTHER.name}",
+        ),
     ],
     ids=str,
 )
@@ -201,13 +208,67 @@ async def test_what_is_not_there_changes_nothing(
     "chosen",
     [
         {}, {"files": ["noarch/a"], "package": "demo"}, {"files": ["noarch/a"], "version": "1.0"}, {"version": "1.0"},
-        {"files": ["a"]}, {"files": ["noarch/a/b"]},
+        {"files": ["a"]}, {"files": ["noarch/a/b"]}, {"package": "demo", "version": ""},
+        {"package": "demo", "subdir": ""}, {"files": ["noarch/a"], "package": ""},
     ],
     ids=str,
 )  # fmt: skip
 def test_a_selection_is_either_files_or_a_package(chosen: dict[str, Any]) -> None:
     with pytest.raises(Malformed):
         select_files(**chosen)
+
+
+@pytest.mark.parametrize("act", Act)
+@pytest.mark.parametrize("public", [True, False])
+async def test_a_caller_who_may_not_act_is_refused_without_the_lock_and_the_files(
+    seaway: Seaway, people: People, act: Act, public: bool
+) -> None:
+    """While the channel is locked, the refusal comes at once; neither it nor that of a preview reads a file (6)."""
+    channel = people.channel("chan", public=public)
+    await publish_file(seaway, channel, NEW)
+    viewer = people.by_key(people.key(people.member(channel, "viewer", Role.VIEWER)))
+    chosen = Selection(package="demo")
+    callers: list[tuple[Principal, type[SeawayError]]] = [
+        (ANONYMOUS, BadCredential),
+        (people.by_key(people.key(people.user("stranger"))), NotAllowed if public else NotFound),
+        (viewer, NotAllowed),
+    ]
+    with seaway.database.write_channel(channel), counted(seaway.database) as seen:
+        for caller, refusal in callers:
+            with pytest.raises(refusal):
+                removal.change(seaway.house.removing, caller, channel, act, chosen)
+            with pytest.raises(refusal), seaway.database.read() as tx:
+                removal.preview(tx, caller, channel, act, chosen)
+    assert [] == [statement for statement in seen if "FROM files" in statement]
+
+
+async def test_only_the_files_that_were_confirmed_are_changed(seaway: Seaway, channel: str) -> None:
+    """One that joined the selection since then refuses the act (7)."""
+    chosen = Selection(package="demo", version="2.0")
+    delete = partial(removal.change, seaway.house.removing, OPERATOR, channel, Act.DELETE, chosen)
+    confirmed = removal.digest([f"{NOARCH}/{NEW.name}"])
+    await publish_file(seaway, channel, for_linux("2.0"))
+    before = state(seaway)
+    with pytest.raises(Conflict, match="Other files belong to this selection now"):
+        delete(expected=confirmed)
+    assert (before, []) == (state(seaway), lines(seaway))
+    assert 2 == len(delete(expected=removal.digest([f"{NOARCH}/{NEW.name}", f"{LINUX}/{for_linux('2.0').name}"])).files)
+
+
+async def test_every_file_of_a_large_act_is_in_the_audit_log(
+    seaway: Seaway, channel: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With its sha256, in several lines of one target."""
+    monkeypatch.setattr(removal, "_FILES_IN_A_LINE", 3)
+    removal.change(seaway.house.removing, OPERATOR, channel, Act.YANK, Selection(package="demo"), reason="old")
+    hashes = {f"{NOARCH}/{file.name}": file.sha256 for file in (*OLD, NEW)} | {f"{LINUX}/{FAR.name}": FAR.sha256}
+    found = lines(seaway)
+    assert [("file.yanked", "demo", 4, "old")] * 2 == [
+        (event, target, detail["files"], detail["reason"]) for event, target, detail in found
+    ]
+    assert ["1 of 2", "2 of 2"] == [detail["part"] for _, _, detail in found]
+    assert [3, 1] == [len(detail["sha256"]) for _, _, detail in found]
+    assert hashes == found[0][2]["sha256"] | found[1][2]["sha256"]
 
 
 async def test_the_statements_do_not_grow_with_the_files(seaway: Seaway, people: People) -> None:
@@ -256,6 +317,10 @@ async def test_the_api_changes_many_files(
         ({"package": "demo"}, 404),
         ({}, 400),
         ({"files": ["x"]}, 400),
+        ({"package": "other", "version": ""}, 422),
+        ({"package": "other", "subdir": ""}, 422),
+        ({"files": ["noarch/a"] * (removal.MAX_NAMED + 1)}, 422),
+        ({"files": [f"noarch/{number:0243}" for number in range(removal.MAX_NAMED)]}, 404),  # the longest names
         ({"package": "other", "reason": "a"}, 422),  # a deletion has none
         ({"files": [f"{NOARCH}/{OTHER.name}", "noarch/gone-1-0.conda"]}, 409),
     ):

@@ -321,8 +321,14 @@ def test_files_a_version_and_a_package_are_changed_by_the_page_of_the_package(si
             text = browser.post(f"{package}/{act}", data={**fields, **chosen}).text
             return sorted(set(re.findall(r"noarch/lib-[\w.-]+\.conda", text)))
 
+        def confirmed(act: str, **chosen: Any) -> dict[str, Any]:
+            """The form of the page that confirms."""
+            page = browser.post(f"{package}/{act}", data={**fields, **chosen}).text
+            expected = re.search(r'name="expected" value="(\w+)"', page)
+            return {**fields, **chosen, "confirmed": "yes", **({"expected": expected[1]} if expected else {})}
+
         def told(act: str, **chosen: Any) -> str:
-            answer = browser.post(f"{package}/{act}", data={**fields, **chosen, "confirmed": "yes"})
+            answer = browser.post(f"{package}/{act}", data=confirmed(act, **chosen))
             found = re.search(
                 r'class="notice good" role="status">.*?<div> *([^<]+)',
                 shown(browser, answer.headers["location"]),
@@ -338,8 +344,42 @@ def test_files_a_version_and_a_package_are_changed_by_the_page_of_the_package(si
         assert "2 files were yanked." == told("yank", what="files", file=places[:2])
         assert "The file was yanked." == told("yank", what="version", version="1.0")
         assert "Nothing changed." == told("yank", what="version", version="1.0")
-        assert "4 files were deleted." == told("delete", what="package")
+        assert 400 == browser.post(f"{package}/delete", data={**fields, "what": "version", "version": ""}).status_code
+        stale = confirmed("delete", what="package")
+        publish(site, http, channel, conda(index_json("lib", "3.0")))
+        for form in (stale, {**stale, "expected": ""}):
+            refused = browser.post(f"{package}/delete", data=form)
+            assert 409 == refused.status_code
+            for text in ("Other files belong to this selection now.", "Delete 5 files?", "noarch/lib-3.0-h1_0.conda"):
+                assert text in refused.text
+        assert "5 files were deleted." == told("delete", what="package")
+        log = shown(browser, f"/channels/{channel}/settings/log")
+        assert f"noarch/lib-1.0-h1_0.conda {builds[0].sha256}, " in log
+        assert "and 2 more" in log
     shown(http, package, 404)
+
+
+def test_the_page_of_a_package_changes_selected_files_of_that_package_only(site: Site, http: httpx.Client) -> None:
+    """A file of another package is not there, before and after the confirmation; too many files are counted."""
+    channel = site.new_channel()
+    mine, other = conda(index_json("lib")), conda(index_json("zzz"))
+    publish(site, http, channel, mine, other)
+    package = f"/channels/{channel}/packages/lib"
+    places = [f"noarch/{mine.name}", f"noarch/{other.name}"]
+    with signed_in(site, owner_of(site, channel)) as browser:
+        fields = {**token_of(shown(browser, package)), "what": "files"}
+        for chosen in (places, places[1:]):
+            for step in ({}, {"confirmed": "yes"}):
+                answer = browser.post(f"{package}/delete", data={**fields, **step, "file": chosen})
+                assert 404 == answer.status_code
+                assert f"The package lib has no file {places[1]}." in answer.text
+        many = browser.post(f"{package}/delete", data={**fields, "file": [f"noarch/{n}" for n in range(250)]})
+        assert 400 == many.status_code
+        assert "Select at most 200 files, or choose the version or the package." in many.text
+        most = browser.post(f"{package}/delete", data={**fields, "file": [f"noarch/{n:0243}" for n in range(200)]})
+        assert 404 == most.status_code
+    for name in ("lib", "zzz"):
+        shown(http, f"/channels/{channel}/packages/{name}")
 
 
 def test_metadata_is_corrected_and_restored_by_the_page_of_the_file(site: Site, http: httpx.Client) -> None:

@@ -104,6 +104,9 @@ class Actor:
     address: str = ""
 
 
+Detail = str | int | bool | Mapping[str, str]
+
+
 @dataclass(frozen=True, slots=True)
 class Line:
     """What was done, as the log keeps it."""
@@ -113,14 +116,14 @@ class Line:
     event: Event
     channel: str
     target: str
-    detail: Mapping[str, str | int | bool]
+    detail: Mapping[str, Detail]
 
 
 _LINE = insert(audit)
 
 
 def write(
-    tx: Tx, now_ms: int, actor: Actor, event: Event, *, channel: str = "", target: str = "", **detail: str | int | bool
+    tx: Tx, now_ms: int, actor: Actor, event: Event, *, channel: str = "", target: str = "", **detail: Detail
 ) -> None:
     """Add the line of one change; it commits or dies with the change."""
     write_all(tx, [Line(now_ms, actor, event, channel, target, detail)])

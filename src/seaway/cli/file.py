@@ -16,9 +16,9 @@ app = typer.Typer(help="Yank, unyank, delete and correct files.", no_args_is_hel
 _Channel = Annotated[str, typer.Argument(metavar="CHANNEL")]
 _Files = Annotated[list[str] | None, typer.Argument(metavar="SUBDIR/FILE...", help="Files, or use --package.")]
 _File = Annotated[str, typer.Argument(metavar="SUBDIR/FILE")]
-_Package = Annotated[str, typer.Option(help="All files of this package.")]
-_Version = Annotated[str, typer.Option(help="Only those of this version.")]
-_Subdir = Annotated[str, typer.Option(help="Only those of this platform.")]
+_Package = Annotated[str | None, typer.Option(help="All files of this package.")]
+_Version = Annotated[str | None, typer.Option(help="Only those of this version.")]
+_Subdir = Annotated[str | None, typer.Option(help="Only those of this platform.")]
 
 
 @app.command()
@@ -26,9 +26,9 @@ def yank(
     context: typer.Context,
     channel: _Channel,
     files: _Files = None,
-    package: _Package = "",
-    version: _Version = "",
-    subdir: _Subdir = "",
+    package: _Package = None,
+    version: _Version = None,
+    subdir: _Subdir = None,
     reason: Annotated[str, typer.Option(help="Why; shown on the pages of the files.")] = "",
     as_json: JsonOption = False,
 ) -> None:
@@ -43,9 +43,9 @@ def unyank(
     context: typer.Context,
     channel: _Channel,
     files: _Files = None,
-    package: _Package = "",
-    version: _Version = "",
-    subdir: _Subdir = "",
+    package: _Package = None,
+    version: _Version = None,
+    subdir: _Subdir = None,
     as_json: JsonOption = False,
 ) -> None:
     """Let solvers choose yanked files again."""
@@ -59,9 +59,9 @@ def delete(
     context: typer.Context,
     channel: _Channel,
     files: _Files = None,
-    package: _Package = "",
-    version: _Version = "",
-    subdir: _Subdir = "",
+    package: _Package = None,
+    version: _Version = None,
+    subdir: _Subdir = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -115,7 +115,7 @@ def restore(context: typer.Context, channel: _Channel, file: _File, as_json: Jso
     show(value, as_json, f"{channel}/{file} has its original metadata, revision {revision}.")
 
 
-def _selected(files: list[str] | None, package: str, version: str, subdir: str) -> Selection:
+def _selected(files: list[str] | None, package: str | None, version: str | None, subdir: str | None) -> Selection:
     from seaway.packages.removal import select_files
 
     return select_files(files=files or [], package=package, version=version, subdir=subdir)

@@ -19,7 +19,7 @@ from seaway.http.multipart import MultipartReader
 MAX_BYTES = 64 * 1024
 MOST_OF_A_FILE = 512 * 1024
 _MOST_READ = 16 * 1024 * 1024
-_MAX_FIELDS = 200
+_MAX_FIELDS = 2_000
 _TYPE = "application/x-www-form-urlencoded"
 _TYPE_WITH_FILES = "multipart/form-data"
 _KEPT = "seaway.form"
@@ -160,4 +160,4 @@ def _check(pairs: list[tuple[str, str]]) -> None:
 
 
 def _too_large() -> TooLarge:
-    return TooLarge(f"A form has at most {MAX_BYTES:,} bytes of text.", "Shorten what you wrote.")
+    return TooLarge(f"A form has at most {MAX_BYTES:,} bytes of text.", "Shorten what you wrote, or select less.")

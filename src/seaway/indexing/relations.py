@@ -47,6 +47,8 @@ def change(
     """Set the relations of a channel that are not None, each the name of a channel, its reference, or empty for none."""
     given = {"base": base, "overrides": overrides}
     asked = {relation: _name(text) for relation, text in given.items() if text is not None}
+    with database.read() as tx:  # before a lock is taken
+        channels.require(tx, by, Action.MANAGE, channel)
     with database.write_part() as tx:
         database.hold(tx, "channel-relations")
         for name in sorted({channel, *filter(None, asked.values())}):

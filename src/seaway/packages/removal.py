@@ -8,21 +8,26 @@ Yank, unyank and delete files: some by name, those of a version, or those of a w
    Its bytes go with the sweep; a download that has begun ends well.
 3. Both work on a full disk, as long as the reserve lasts (`storage.reserve`).
 4. All chosen files change in one transaction, or none does: when the caller may not change one of them, or one is not
-   there, nothing changes and the refusal names it. Readers of a subdir see one new revision; there is one audit line.
+   there, nothing changes and the refusal names it. Readers of a subdir see one new revision. The audit log names every
+   file with its sha256: one line for each `_FILES_IN_A_LINE` of them.
 5. The number of statements grows with the number of files by batches only, and `MAX_FILES` bounds both.
+6. A caller who may not do this to any file of the channel is refused before the channel is locked and before a file is
+   read.
+7. What was confirmed is what changes: with the digest of a list that the caller saw, another list changes nothing.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import partial
+from hashlib import sha256
 from typing import Any, TypeVar
 
 from sqlalchemy import Select, select, update
 
 from seaway import audit
 from seaway.accounts.principal import Principal
-from seaway.audit import Event
+from seaway.audit import Detail, Event, Line
 from seaway.channels import channels, permissions
 from seaway.channels.permissions import Access, Verdict
 from seaway.channels.roles import Action
@@ -38,10 +43,11 @@ from seaway.storage.reserve import Reserve
 from seaway.trust import sidecars
 
 MAX_FILES = 10_000
+MAX_NAMED = 200  # files that one request of the API or a page names: as many as its body can hold
 MAX_REASON = 500
 _ROWS_AT_ONCE = 500
 _NAMES_IN_A_REFUSAL = 3
-_NAMES_IN_A_LINE = 100
+_FILES_IN_A_LINE = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +80,11 @@ class Act(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which files of a channel: named as SUBDIR/FILE, or those of a package, of one version and subdir if stated."""
+    """
+    Which files of a channel: named as SUBDIR/FILE, or those of a package, of one version and subdir if stated.
+
+    With both files and a package, the files are those that are named, and all of them must belong to the package.
+    """
 
     files: tuple[str, ...] = ()
     package: str = ""
@@ -105,6 +115,11 @@ class ChosenFile:
     state: State
 
 
+def digest(places: Iterable[str]) -> str:
+    """Return a digest of a list of files, in any order."""
+    return sha256("\n".join(sorted(places)).encode()).hexdigest()
+
+
 @dataclass(frozen=True, slots=True)
 class _FileRow:
     """A file as the transaction sees it, with the columns of `_ROWS`."""
@@ -130,7 +145,9 @@ class _FileRow:
 def select_files(
     *, files: Sequence[str] = (), package: str | None = None, version: str | None = None, subdir: str | None = None
 ) -> Selection:
-    """Return the selection that these values state; `Malformed` when they state none, or two."""
+    """Return the selection that these values state; `Malformed` when they state none, two, or an empty name."""
+    if "" in (package, version, subdir):  # would choose more than was meant
+        raise Malformed("A package, version or platform that is named is not empty.", "Leave it out, or name one.")
     if bool(files) == bool(package):
         raise Malformed("Either files or a package must be chosen.", "Name files as SUBDIR/FILE, or one package.")
     if files and (version or subdir):
@@ -152,17 +169,27 @@ def checked_reason(reason: str) -> str:
 
 
 def change(
-    house: Removing, by: Principal, channel: str, act: Act, selection: Selection, *, reason: str = ""
+    house: Removing,
+    by: Principal,
+    channel: str,
+    act: Act,
+    selection: Selection,
+    *,
+    reason: str = "",
+    expected: str | None = None,
 ) -> Changed:
     """
     Yank, unyank or delete the chosen files, all or none.
 
     A reason is for a yank only. Files that are yanked already stay so, and get the reason if there is one.
+    `expected` is the digest of the files that were confirmed; `Conflict` when the selection has others now.
     """
     reason = checked_reason(reason)
     if reason and act is not Act.YANK:
         raise Malformed("A reason can be given for a yank only.", "Leave it out.")
-    return house.reserve.with_room(partial(_change, house, by, channel, act, selection, reason))
+    with house.database.read() as tx:
+        _access(tx, by, channel, act)
+    return house.reserve.with_room(partial(_change, house, by, channel, act, selection, reason, expected))
 
 
 def preview(tx: Tx, by: Principal, channel: str, act: Act, selection: Selection) -> list[ChosenFile]:
@@ -190,9 +217,19 @@ def _one(subdir: str, file_name: str) -> Selection:
     return Selection((f"{subdir}/{file_name}",))
 
 
-def _change(house: Removing, by: Principal, channel: str, act: Act, selection: Selection, reason: str) -> Changed:
+def _change(
+    house: Removing,
+    by: Principal,
+    channel: str,
+    act: Act,
+    selection: Selection,
+    reason: str,
+    expected: str | None,
+) -> Changed:
     with house.database.write_channel(channel) as tx:
         access, rows = _choose(tx, by, channel, act, selection)
+        if expected is not None and expected != digest(row.place for row in rows):
+            raise Conflict("Other files belong to this selection now. Nothing was changed.", "Look at the list again.")
         now_ms = house.clock.now_ms()
         changed = [row for row in rows if row.state != act.state.value or reason not in ("", row.yank_reason)]
         _write_states(tx, [row.id for row in changed], act.state, reason)
@@ -202,21 +239,30 @@ def _change(house: Removing, by: Principal, channel: str, act: Act, selection: S
             revisions[subdir] = _update_index(house, tx, access.channel_id, subdir, of_subdir, act.state, now_ms)
         if changed:
             target = rows[0].place if len(rows) == 1 else str(selection)
-            detail = _detail(rows, changed) | ({"reason": reason} if reason else {})
-            audit.write(tx, now_ms, by.actor, act.event, channel=channel, target=target, **detail)
+            details = _details(changed) if len(rows) > 1 else [{"sha256": rows[0].sha256.hex()}]
+            given = {"reason": reason} if reason else {}
+            lines = [Line(now_ms, by.actor, act.event, channel, target, {**detail, **given}) for detail in details]
+            audit.write_all(tx, lines)
         return Changed(tuple(row.place for row in changed), len(rows) - len(changed), revisions)
 
 
-def _detail(rows: Sequence[_FileRow], changed: Sequence[_FileRow]) -> dict[str, str | int]:
-    """What the audit line says of the files beside its target."""
-    if len(rows) == 1:
-        return {"sha256": rows[0].sha256.hex()}
-    return {"files": len(changed), "list": _named([row.place for row in changed], _NAMES_IN_A_LINE)}
+def _details(changed: Sequence[_FileRow]) -> Iterator[Mapping[str, Detail]]:
+    """What each audit line of an act on several files says of them beside its target."""
+    parts = [changed[start : start + _FILES_IN_A_LINE] for start in range(0, len(changed), _FILES_IN_A_LINE)]
+    for number, part in enumerate(parts, start=1):
+        of_many = {"part": f"{number} of {len(parts)}"} if len(parts) > 1 else {}
+        yield {"files": len(changed), **of_many, "sha256": {row.place: row.sha256.hex() for row in part}}
+
+
+def _access(tx: Tx, by: Principal, channel: str, act: Act) -> Access:
+    """Return the access to the channel, if the caller may do this to files that they uploaded at least."""
+    access = permissions.require(by, Action.READ, channels.access_of(tx, channel, by), channel_name=channel)
+    return permissions.require(by, act.action, access, channel_name=channel, own_file=True)
 
 
 def _choose(tx: Tx, by: Principal, channel: str, act: Act, selection: Selection) -> tuple[Access, Sequence[_FileRow]]:
     """Return the rows of the chosen files, by subdir and name, if the caller may do this to all of them."""
-    access = permissions.require(by, Action.READ, channels.access_of(tx, channel, by), channel_name=channel)
+    access = _access(tx, by, channel, act)
     rows = _find(tx, access.channel_id, selection)
     if not rows:
         permissions.require(by, act.action, access, channel_name=channel)
@@ -231,6 +277,8 @@ def _choose(tx: Tx, by: Principal, channel: str, act: Act, selection: Selection)
         _refuse(by, act, access, channel, refused, is_one=len(rows) == 1)
     found = {row.place for row in rows}
     missing = [place for place in selection.files if place not in found]
+    if missing and selection.package:
+        raise _not_of_package(selection.package, missing)
     if missing:
         raise Conflict(
             f"The channel has no file {_named(missing)}.", "Nothing was changed. Choose files that are in the channel."
@@ -253,13 +301,15 @@ def _refuse(
             by, act.action, access, channel_name=channel, own_file=_is_own(by, row), package=row.package
         )
     except NotAllowed as error:
-        if is_one or permissions.decide(by, act.action, access, own_file=True) is not Verdict.ALLOWED:
-            raise  # the refusal is about the caller and not about single files
+        if is_one:
+            raise
         names = _named([row.place for row in refused])
         raise NotAllowed(f"{error.message} This concerns {names}.", error.hint) from None
 
 
 def _not_there(selection: Selection) -> NotFound:
+    if selection.files and selection.package:
+        return _not_of_package(selection.package, selection.files)
     if selection.files:
         return NotFound("There is no such file in the channel.", "Check its subdir and its name.")
     return NotFound(
@@ -267,14 +317,18 @@ def _not_there(selection: Selection) -> NotFound:
     )
 
 
+def _not_of_package(package: str, places: Sequence[str]) -> NotFound:
+    return NotFound(f"The package {package} has no file {_named(places)}.", "Nothing was changed. Select its files.")
+
+
 def _is_own(by: Principal, row: _FileRow) -> bool:
     return by.user_id is not None and row.uploaded_by == by.user_id
 
 
-def _named(places: Sequence[str], most: int = _NAMES_IN_A_REFUSAL) -> str:
+def _named(places: Sequence[str]) -> str:
     """The names of the first few of these files, and the number of the others."""
-    more = len(places) - most
-    return ", ".join(places[:most]) + (f" and {more:,} more" if more > 0 else "")
+    more = len(places) - _NAMES_IN_A_REFUSAL
+    return ", ".join(places[:_NAMES_IN_A_REFUSAL]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def _find(tx: Tx, channel_id: int, selection: Selection) -> list[_FileRow]:
@@ -284,8 +338,9 @@ def _find(tx: Tx, channel_id: int, selection: Selection) -> list[_FileRow]:
 
 def _queries(channel_id: int, selection: Selection) -> Iterator[Select[Any]]:
     query = _ROWS.where(subdirs.c.channel_id == channel_id)
-    if not selection.files:
+    if selection.package:
         query = query.where(packages.c.channel_id == channel_id, packages.c.name == selection.package)
+    if not selection.files:
         if selection.version:
             query = query.where(files.c.version == selection.version)
         if selection.subdir:

@@ -1,6 +1,6 @@
 """Yank, unyank and delete files of a package: confirmed on a page that lists them, then done."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from anyio import to_thread
 from starlette.requests import Request
@@ -12,7 +12,7 @@ from seaway.channels.channels import Channel
 from seaway.channels.permissions import Access, Verdict
 from seaway.channels.roles import Action
 from seaway.database.engine import Tx
-from seaway.errors import Malformed, NotFound, SeawayError
+from seaway.errors import Conflict, Malformed, NotFound, SeawayError
 from seaway.http import problems
 from seaway.http.forms import Form, form_of
 from seaway.http.identity import principal_of
@@ -73,9 +73,16 @@ async def change(request: Request) -> Response:
     except Malformed as error:
         return await _confirm(request, act, selection, form, error)
     house = house_of(request)
-    changed = await to_thread.run_sync(
-        lambda: removal.change(house.removing, by, names["channel"], act, selection, reason=reason)
-    )
+    # A list of files is confirmed file by file; a version or a package may have other files by now.
+    expected = None if selection.files else form.text("expected")
+    try:
+        changed = await to_thread.run_sync(
+            lambda: removal.change(
+                house.removing, by, names["channel"], act, selection, reason=reason, expected=expected
+            )
+        )
+    except Conflict as error:
+        return await _confirm(request, act, selection, form, error)
     return see(done.marked(await _next_page(request, act, selection), act.value, len(changed.files)))
 
 
@@ -102,7 +109,12 @@ def _selection_of(form: Form, package: str) -> Selection:
     files = form.all("file")
     if not files:
         raise Malformed("No file is selected.", "Go back and select the files, a version or the whole package.")
-    return removal.select_files(files=files)
+    if len(files) > removal.MAX_NAMED:
+        raise Malformed(
+            f"{len(files):,} files are selected.",
+            f"Select at most {removal.MAX_NAMED} files, or choose the version or the package.",
+        )
+    return replace(removal.select_files(files=files), package=package)
 
 
 async def _confirm(
@@ -123,6 +135,7 @@ async def _confirm(
         package=request.path_params["package"],
         files=found.files[:_LISTED],
         count=len(found.files),
+        expected=removal.digest(file.place for file in found.files),
         size=sum(file.size for file in found.files),
         selection=selection,
         button=BUTTONS[act],

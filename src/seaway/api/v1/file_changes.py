@@ -19,11 +19,14 @@ class FilesGiven(Given):
     """Which files: either `files`, or `package` with a version and a platform if only those are meant."""
 
     files: list[_Place] = Field(
-        default=[], max_length=1000, description="SUBDIR/FILE each.", examples=[["noarch/demo-1.0-h1_0.conda"]]
+        default=[],
+        max_length=removal.MAX_NAMED,
+        description="SUBDIR/FILE each.",
+        examples=[["noarch/demo-1.0-h1_0.conda"]],
     )
-    package: str | None = Field(default=None, description="All files of this package.", max_length=64)
-    version: str | None = Field(default=None, description="Only those of this version.", max_length=64)
-    subdir: str | None = Field(default=None, description="Only those of this platform.", max_length=32)
+    package: str | None = Field(default=None, description="All files of this package.", min_length=1, max_length=64)
+    version: str | None = Field(default=None, description="Only those of this version.", min_length=1, max_length=64)
+    subdir: str | None = Field(default=None, description="Only those of this platform.", min_length=1, max_length=32)
 
 
 class FilesToYank(FilesGiven):
