@@ -112,8 +112,8 @@ REFUSED = {
     "another server": ("https://conda.anaconda.org/conda-forge", "not the name of a channel"),
     "another folder": ("../../elsewhere", "not the name of a channel"),
     "a subdir": ("noarch", "not the name of a channel"),
-    "an unknown channel": ("nothing", "no channel 'nothing' that you may read"),
-    "an unreadable channel": ("secret", "no channel 'secret' that you may read"),
+    "an unknown channel": ("nothing", "no channel 'nothing' that you can read"),
+    "an unreadable channel": ("secret", "no channel 'secret' that you can read"),
     "a private channel of one's own": ("mine", "mine is private"),
     "itself": ("demo", "cannot be related to itself"),
 }

@@ -93,12 +93,27 @@ async def test_a_correction_is_read_at_once_and_undone_by_one_act(
     assert [
         (
             "file.corrected",
-            {"depends": "numpy <2, python >=3.9", "license": "MIT OR Apache-2.0", "reason": "wrong pin"},
+            {
+                "depends": "numpy <2, python >=3.9", "license": "MIT OR Apache-2.0", "reason": "wrong pin",
+                "was": '{"depends":["numpy","python >=3.9"],"license":"MIT"}',
+            },
         ),
-        ("file.corrected", {"license": "MIT", "reason": "it was right"}),
-        ("file.correction-removed", {"fields": "depends"}),
-    ] == lines(seaway)[1:]
+        ("file.corrected", {"license": "MIT", "reason": "it was right", "was": '{"license":"MIT OR Apache-2.0"}'}),
+        (
+            "file.correction-removed",
+            {"depends": "numpy, python >=3.9", "was": '{"depends":["numpy <2","python >=3.9"]}'},
+        ),
+    ] == lines(seaway)[1:]  # fmt: skip
     assert [] == list(check(seaway))
+
+
+async def test_the_audit_log_has_long_values_in_full(seaway: Seaway, channel: str) -> None:
+    specs = [f"package-{number} >=1.0,<2.0a0" for number in range(1000)]
+    correct(seaway, depends=specs)
+    correct(seaway, depends=["numpy"], license="")
+    (_, first), (_, second) = lines(seaway)[1:]
+    assert ", ".join(specs) == first["depends"]
+    assert ({"depends": specs, "license": "MIT"}, "") == (json.loads(second["was"]), second["license"])
 
 
 async def test_fields_are_added_and_left_out(seaway: Seaway, http: httpx.AsyncClient, channel: str) -> None:
@@ -131,7 +146,7 @@ async def test_fields_are_added_and_left_out(seaway: Seaway, http: httpx.AsyncCl
         ({"sha256": "0" * 64}, Malformed, "at least one field"),
         ({}, Malformed, "at least one field"),
         ({"license": "BSD", "reason": " "}, Malformed, "needs a reason"),
-        ({"license": "MIT"}, Conflict, "says this already"),
+        ({"license": "MIT"}, Conflict, "already has these values"),
         ({"license": "BSD", "file": "gone-1-0.conda"}, NotFound, "no such file"),
     ],
     ids=lambda value: str(value)[:40],
@@ -171,6 +186,46 @@ async def test_who_may_correct(seaway: Seaway, channel: str, people: People) -> 
             correct(seaway, by=people.by_key(people.key(user, mode=mode)), license="BSD")
     for user, text in (("owner", "BSD"), (moderator, "ISC")):
         correct(seaway, by=people.by_key(people.key(user, mode=Mode.MANAGE)), license=text)
+
+
+async def test_a_refusal_waits_for_no_writer(seaway: Seaway, channel: str, people: People) -> None:
+    """Permission and the file are checked before the lock of the channel, which another transaction holds here."""
+    stranger = people.by_key(people.key(people.user("stranger"), mode=Mode.MANAGE))
+    with seaway.database.write_channel(channel):
+        with pytest.raises(NotAllowed):
+            correct(seaway, by=stranger, license="BSD")
+        with pytest.raises(NotAllowed):
+            corrections.restore(seaway.house.removing, stranger, channel, "noarch", FILE.name)
+        with pytest.raises(NotFound):
+            correct(seaway, file="gone-1-0.conda", license="BSD")
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "cure"),
+    [
+        ("correction", b"\xff{not json", "seaway restore"),
+        ("correction", b'{"fields":{"depends":5},"original":{},"reason":"r","by":"b","at_ms":1}', "seaway restore"),
+        ("record", b"[]", "seaway reindex --from-blobs"),
+        ("about", b"{", "seaway reindex --from-blobs"),
+    ],
+)
+async def test_a_damaged_row_is_named(
+    seaway: Seaway, http: httpx.AsyncClient, channel: str, people: People, column: str, value: bytes, cure: str
+) -> None:
+    """The answer is 503 with the file and the repair, not a failure of unknown cause."""
+    correct(seaway, license="BSD")
+    with seaway.database.write_site() as tx:
+        tx.execute(update(files).values({column: value}))
+    url, headers = f"/api/v1/channels/chan/files/noarch/{FILE.name}", bearer(people.key("owner", mode=Mode.MANAGE))
+    answers = [await http.get(url)]
+    if column != "about":  # which a correction does not read
+        answers.append(
+            await http.patch(f"{url}/correction", json={"license": "ISC", "reason": "wrong"}, headers=headers)
+        )
+        answers.append(await http.delete(f"{url}/correction", headers=headers))
+    assert {(503, "record-damaged")} == {(answer.status_code, answer.json()["code"]) for answer in answers}
+    assert all(f"{FILE.name} is damaged" in answer.json()["message"] for answer in answers)
+    assert all(f"`{cure}`" in answer.json()["hint"] for answer in answers)
 
 
 async def test_an_overwrite_drops_the_correction(seaway: Seaway, http: httpx.AsyncClient, channel: str) -> None:
@@ -227,6 +282,12 @@ async def test_the_api_corrects_and_restores(
     for bad, status in (({"reason": "x"}, 400), ({"license": "BSD"}, 422), ({"size": 1, "reason": "x"}, 422)):
         assert status == (await http.patch(url, json=bad, headers=headers)).status_code
     assert 422 == (await http.patch(url, json={**body, "depends": ["a >=>"]}, headers=headers)).status_code
+    for features in ("old slow", ["older", "slow"]):  # the text that answers have, and a list
+        answer = await http.patch(url, json={"track_features": features, "reason": "slow"}, headers=headers)
+        told = answer.json()["correction"]["fields"]["track_features"]
+        assert told == (features if isinstance(features, str) else " ".join(features))
+    assert 200 == (await http.patch(url, json={"license": " ", "reason": "none"}, headers=headers)).status_code
+    assert "license" not in await record(http)
     assert 204 == (await http.delete(url, headers=headers)).status_code
     assert 409 == (await http.delete(url, headers=headers)).status_code
     assert (await shown(http))["correction"] is None

@@ -145,7 +145,7 @@ async def test_a_contributor_deletes_own_files_and_else_none(seaway: Seaway, cha
     places = tuple(f"{NOARCH}/{file.name}" for file in (own[0], OLD[0], OTHER, own[1]))
     with pytest.raises(NotAllowed) as refusal:
         removal.change(seaway.house.removing, friend, channel, Act.DELETE, Selection(places))
-    assert f"This concerns {NOARCH}/{OLD[0].name}, {NOARCH}/{OTHER.name}." in refusal.value.message
+    assert f"Affected files: {NOARCH}/{OLD[0].name}, {NOARCH}/{OTHER.name}." in refusal.value.message
     assert (before, []) == (state(seaway), lines(seaway))
     done = removal.change(seaway.house.removing, friend, channel, Act.DELETE, Selection(package="demo", version="3.0"))
     assert 2 == len(done.files)
@@ -161,7 +161,7 @@ def by_key(people: People, **limits: Any) -> Principal:
     [
         (lambda people: by_key(people, mode=Mode.READ), Act.YANK, "may not yank"),
         (lambda people: by_key(people, mode=Mode.READ_WRITE), Act.DELETE, "may not delete"),
-        (lambda people: replace(by_key(people), patterns=("other",)), Act.YANK, f"This concerns {NOARCH}/{OLD[0].name}."),
+        (lambda people: replace(by_key(people), patterns=("other",)), Act.YANK, f"Affected files: {NOARCH}/{OLD[0].name}."),
         (lambda people: people.by_key(people.key(people.user("moderator", admin=True))), Act.YANK, "may not yank"),
         (lambda people: people.by_key(people.key(people.member("chan", "v", Role.VIEWER))), Act.YANK, "may not yank"),
     ],

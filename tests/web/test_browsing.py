@@ -16,8 +16,9 @@ from seaway.channels import channels, notices
 from seaway.channels.notices import Level
 from seaway.channels.roles import Role
 from seaway.clock import DAY_MS
+from seaway.conda.corrections import FIELDS
 from seaway.http.cookies import Cookies
-from seaway.packages import downloads, overview, versions
+from seaway.packages import corrections, downloads, overview, versions
 from seaway.web import chart, installing, words
 from tests.conftest import Site
 from tests.support.packages import PackageFile, conda, index_json, paths_json
@@ -394,6 +395,7 @@ def test_metadata_is_corrected_and_restored_by_the_page_of_the_file(site: Site, 
         assert ">a\nb &gt;=1</textarea>" in form
         fields = {
             **token_of(form),
+            **fingerprints_of(form),
             "depends": "a <2\r\nb >=1\r\n",
             "constrains": "",
             "license": "MIT",
@@ -401,6 +403,7 @@ def test_metadata_is_corrected_and_restored_by_the_page_of_the_file(site: Site, 
         }
         wrong = browser.post(f"{here}/correction", data={**fields, "depends": "a >=>", "reason": "pin"})
         assert (422, True) == (wrong.status_code, "a &gt;=&gt;</textarea>" in wrong.text)
+        assert fingerprints_of(form) == fingerprints_of(wrong.text)
         assert 400 == browser.post(f"{here}/correction", data=fields).status_code
         done = browser.post(f"{here}/correction", data={**fields, "reason": "<b>pin</b>"})
         assert (303, f"{here}?done=correct&count=1") == (done.status_code, done.headers["location"])
@@ -413,6 +416,53 @@ def test_metadata_is_corrected_and_restored_by_the_page_of_the_file(site: Site, 
         assert "The metadata was corrected" not in shown(browser, here)
 
 
+def test_a_correction_form_changes_only_what_was_changed_in_it(site: Site, http: httpx.Client) -> None:
+    """What another person corrected meanwhile stays, and spaces that the form does not keep are no change."""
+    channel = site.new_channel()
+    depends = ["a ", "b  >=1"]
+    file = conda(index_json("lib", depends=depends, license="MIT  OR BSD-3-Clause", track_features="x  y"))
+    publish(site, http, channel, file)
+    here = f"/channels/{channel}/packages/lib/files/noarch/{file.name}/correction"
+    data = f"/api/v1/channels/{channel}/files/noarch/{file.name}"
+    removing = site.people.seaway.house.removing
+    with signed_in(site, owner_of(site, channel)) as browser:
+        form = shown(browser, here)
+        fields = {
+            **token_of(form),
+            **fingerprints_of(form),
+            "depends": "\r\n".join(depends),
+            "constrains": "",
+            "license": "MIT  OR BSD-3-Clause",
+            "track_features": "x  y",
+            "reason": "features",
+        }
+        assert 400 == browser.post(here, data=fields).status_code  # nothing is changed
+        changes = {"depends": ["a <2"], "constrains": ["c"], "license": "ISC"}
+        corrections.correct(removing, OPERATOR, channel, "noarch", file.name, changes, "meanwhile")
+        assert 303 == browser.post(here, data={**fields, "track_features": ""}).status_code
+    found = http.get(data).json()
+    assert changes == found["correction"]["fields"]
+    assert {"depends": depends, "license": "MIT  OR BSD-3-Clause", "track_features": "x  y"} == found["correction"][
+        "original"
+    ]
+    assert "track_features" not in found["record"]
+
+
+def test_the_correction_form_is_for_a_file_of_its_package(site: Site, http: httpx.Client) -> None:
+    channel = site.new_channel()
+    file = conda(index_json("lib"))
+    publish(site, http, channel, file)
+    wrong = f"/channels/{channel}/packages/nonsense/files/noarch/{file.name}/correction"
+    with signed_in(site, owner_of(site, channel)) as browser:
+        right = wrong.replace("nonsense", "lib")
+        fields = {**token_of(shown(browser, right)), "license": "ISC", "reason": "wrong"}
+        assert 404 == browser.get(wrong).status_code
+        assert 404 == browser.post(wrong, data=fields).status_code
+        assert 303 == browser.post(right, data=fields).status_code
+        assert 404 == browser.post(f"{wrong}/remove", data=fields).status_code
+        assert 303 == browser.post(f"{right}/remove", data=fields).status_code
+
+
 def owner_of(site: Site, channel: str) -> str:
     with site.people.seaway.database.read() as tx:
         return channels.get(tx, channel).owner
@@ -423,6 +473,13 @@ def token_of(page: str) -> dict[str, str]:
     token = re.search(r'name="csrf_token" value="([^"]+)"', page)
     assert token
     return {"csrf_token": token[1]}
+
+
+def fingerprints_of(page: str) -> dict[str, str]:
+    """The hidden fields by which a correction form knows what it showed."""
+    found = dict(re.findall(r'name="(shown_\w+)" value="([^"]+)"', page))
+    assert len(FIELDS) == len(found)
+    return found
 
 
 def test_pages_ask_no_more_of_many_packages_than_of_few(site: Site, http: httpx.Client) -> None:

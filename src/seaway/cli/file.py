@@ -1,4 +1,4 @@
-"""`seaway file ...`: yank, unyank, delete and correct files of a channel, from beside the data."""
+"""`seaway file ...`: yank, unyank, delete and correct files of a channel, directly in the database."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Yank, unyank, delete and correct files.", no_args_is_help=True)
 
 _Channel = Annotated[str, typer.Argument(metavar="CHANNEL")]
-_Files = Annotated[list[str] | None, typer.Argument(metavar="SUBDIR/FILE...", help="Files, or use --package.")]
+_Files = Annotated[
+    list[str] | None, typer.Argument(metavar="SUBDIR/FILE...", help="Files; alternatively, use --package.")
+]
 _File = Annotated[str, typer.Argument(metavar="SUBDIR/FILE")]
 _Package = Annotated[str | None, typer.Option(help="All files of this package.")]
-_Version = Annotated[str | None, typer.Option(help="Only those of this version.")]
-_Subdir = Annotated[str | None, typer.Option(help="Only those of this platform.")]
+_Version = Annotated[str | None, typer.Option(help="Only files of this version.")]
+_Subdir = Annotated[str | None, typer.Option(help="Only files of this platform.")]
 
 
 @app.command()
@@ -29,10 +31,10 @@ def yank(
     package: _Package = None,
     version: _Version = None,
     subdir: _Subdir = None,
-    reason: Annotated[str, typer.Option(help="Why; shown on the pages of the files.")] = "",
+    reason: Annotated[str, typer.Option(help="Reason; shown on the pages of the files.")] = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Take files out of what solvers choose from; they stay downloadable."""
+    """Hide files from solvers; they stay downloadable."""
     from seaway.packages.removal import Act
 
     _change(context, channel, Act.YANK, _selected(files, package, version, subdir), as_json, reason)
@@ -79,15 +81,19 @@ def correct(
     context: typer.Context,
     channel: _Channel,
     file: _File,
-    reason: Annotated[str, typer.Option(help="Why; shown on the page of the file.")],
-    depends: Annotated[list[str] | None, typer.Option(help="A match spec of depends; give all of them.")] = None,
-    constrains: Annotated[list[str] | None, typer.Option(help="A match spec of constrains; give all of them.")] = None,
+    reason: Annotated[str, typer.Option(help="Reason; shown on the page of the file.")],
+    depends: Annotated[
+        list[str] | None, typer.Option(help="Match spec of depends; repeat the option for all of them.")
+    ] = None,
+    constrains: Annotated[
+        list[str] | None, typer.Option(help="Match spec of constrains; repeat the option for all of them.")
+    ] = None,
     license_: Annotated[str | None, typer.Option("--license", help="The license.")] = None,
     track_features: Annotated[str | None, typer.Option(help="The tracked features.")] = None,
-    clear: Annotated[list[str] | None, typer.Option(help="A field to empty.")] = None,
+    clear: Annotated[list[str] | None, typer.Option(help="Field to clear.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Correct what repodata says of a file; fields that are not named stay as they are."""
+    """Correct the metadata of a file in repodata; fields that are not given stay unchanged."""
     from seaway.accounts.principal import OPERATOR
     from seaway.packages import corrections
 
@@ -98,13 +104,13 @@ def correct(
     with context.obj.house() as seaway:
         done = corrections.correct(seaway.house.removing, OPERATOR, channel, subdir, file_name, changes, reason)
     value = {"channel": channel, "file": file, "fields": changes, "reason": reason, "revision": done.revision}
-    said = [f"{channel}/{file} is corrected, revision {done.revision}.", *done.warnings]
+    said = [f"{channel}/{file} was corrected (revision {done.revision}).", *done.warnings]
     show({**value, "warnings": list(done.warnings)}, as_json, "\n".join(said))
 
 
 @app.command()
 def restore(context: typer.Context, channel: _Channel, file: _File, as_json: JsonOption = False) -> None:
-    """Put the original metadata of a corrected file back."""
+    """Restore the original metadata of a corrected file."""
     from seaway.accounts.principal import OPERATOR
     from seaway.packages import corrections
 
@@ -112,7 +118,7 @@ def restore(context: typer.Context, channel: _Channel, file: _File, as_json: Jso
     with context.obj.house() as seaway:
         revision = corrections.restore(seaway.house.removing, OPERATOR, channel, subdir, file_name)
     value = {"channel": channel, "file": file, "revision": revision}
-    show(value, as_json, f"{channel}/{file} has its original metadata, revision {revision}.")
+    show(value, as_json, f"{channel}/{file} has its original metadata again (revision {revision}).")
 
 
 def _selected(files: list[str] | None, package: str | None, version: str | None, subdir: str | None) -> Selection:

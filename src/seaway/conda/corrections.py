@@ -19,6 +19,7 @@ from seaway.conda.refusals import Reason, Refused
 
 FIELDS = ("depends", "constrains", "license", "track_features")
 _SPECS = ("depends", "constrains")
+_TEXTS = ("license", "track_features")
 _EMPTY: tuple[object, ...] = ("", [], None)
 
 
@@ -48,6 +49,7 @@ def decode(content: bytes | None) -> Correction | None:
     correction = _decoder.decode(content)
     if not set(correction.fields) | set(correction.original) <= set(FIELDS):
         raise ValueError("it corrects a field that cannot be corrected")
+    msgspec.convert([correction.fields, correction.original], list[dict[str, list[str] | str | None]])
     return correction
 
 
@@ -80,6 +82,7 @@ def checked(changes: Mapping[str, Any], section: Section) -> dict[str, Any]:
             match_specs.check(values.get(name, ()), name)
     except Refused as error:
         raise Refused(error.reason, error.message, "Correct the value.") from None
+    values |= {name: values[name].strip() for name in _TEXTS if name in values}
     for name in _SPECS:
         specs = values.get(name, [])
         if section.is_v3:

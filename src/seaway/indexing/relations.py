@@ -89,7 +89,7 @@ def drop(database: Database, clock: Clock, neighbor: str, whole_document_limit: 
 def set_v3_message(
     tx: Tx, now_ms: int, by: Principal, channel: str, message: str, *, whole_document_limit: int
 ) -> None:
-    """Set what users are told whose client does not see v3 records; empty for nothing."""
+    """Set the message for users whose client does not see v3 records; empty for none."""
     access = channels.require(tx, by, Action.MANAGE, channel)
     if len(message.encode()) > MAX_V3_MESSAGE:
         raise Malformed(f"The message about v3 packages is longer than {MAX_V3_MESSAGE:,} bytes.", "Shorten it.")
@@ -114,7 +114,7 @@ def check(channel: str, wanted: ChannelRelations, declared: Mapping[str, Channel
         )
     if _has_cycle(channel, declared):
         raise Malformed(
-            f"The relations of {channel} would form a cycle with those of the channels that they lead to.",
+            f"The relations of {channel} would form a cycle.",
             "Clients refuse a cycle: name other channels.",
         )
 
@@ -141,7 +141,7 @@ def _has_cycle(channel: str, declared: Mapping[str, ChannelRelations]) -> bool:
 
 
 def _name(text: str) -> str:
-    """The name that a relation is given by, or empty; a reference to another host or folder is refused (CEP 42)."""
+    """Return the channel name that a relation states, or an empty text; refuse references to other hosts or folders (CEP 42)."""
     name = text.strip().removeprefix("../")
     if name and not is_possible_name(name):
         raise Malformed(
@@ -160,7 +160,7 @@ def _declared(tx: Tx) -> dict[str, ChannelRelations]:
 def _require_nameable(tx: Tx, by: Principal, channel: str, access: Access, neighbor: str) -> None:
     there = channels.access_of(tx, neighbor, by)
     if there is None or permissions.decide(by, Action.READ, there) is not Verdict.ALLOWED:
-        raise Malformed(f"There is no channel {neighbor!r} that you may read.", "Check the name.")
+        raise Malformed(f"There is no channel {neighbor!r} that you can read.", "Check the name.")
     if access.is_public and not there.is_public:
         raise Malformed(
             f"{neighbor} is private, and a public channel can name public channels only.",

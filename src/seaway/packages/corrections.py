@@ -6,7 +6,9 @@ Correct the published metadata of a file, and restore the original.
 2. The original values stay with the row until the correction is removed. A correction changes the fields that it
    names; other corrected fields stay unchanged, and a field that is set to its original value is no longer corrected.
 3. An upload that replaces the file drops the correction (`publishing.record`): it was about other metadata.
-4. run_exports documents are not corrected: they say what the package says.
+4. Permission is checked before the lock of the channel is waited for, and again when it is held.
+5. The audit line has the new values and the earlier ones of the fields that changed, in full.
+6. run_exports documents are not corrected: they say what the package says.
 """
 
 from collections.abc import Mapping
@@ -30,9 +32,8 @@ from seaway.database.tables import files, packages
 from seaway.errors import Conflict, Malformed, NotFound
 from seaway.indexing.change import touch_names
 from seaway.indexing.rows import FileRecord, State, Subdir, find_subdir
+from seaway.packages.files import stored_correction, stored_record
 from seaway.packages.removal import Removing, checked_reason
-
-_SHOWN = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +64,13 @@ def correct(
         raise Malformed("A correction needs a reason.", "Give the reason; the page of the file shows it.")
     if not changes or not set(changes) <= set(FIELDS):
         raise Malformed("A correction must change at least one field.", f"These can be corrected: {', '.join(FIELDS)}.")
+    _require(parts, by, channel, subdir, file_name)
     return parts.reserve.with_room(partial(_correct, parts, by, channel, subdir, file_name, changes, reason))
 
 
 def restore(parts: Removing, by: Principal, channel: str, subdir: str, file_name: str) -> int:
     """Restore the original record; return the revision that shows it."""
+    _require(parts, by, channel, subdir, file_name)
     return parts.reserve.with_room(partial(_restore, parts, by, channel, subdir, file_name))
 
 
@@ -89,7 +92,7 @@ def _correct(
         place, row = _find(tx, by, channel, subdir, file_name)
         now_ms = parts.clock.now_ms()
         values = corrections.checked(changes, Section(row.section))
-        record, existing = msgspec.json.decode(row.record), corrections.decode(row.correction)
+        record, existing = stored_record(file_name, row.record), stored_correction(file_name, row.correction)
         original = corrections.revert(record, existing)
         wanted = {name: value for name, value in {**record, **values}.items() if value or name not in _LEFT_OUT_EMPTY}
         fields, originals = corrections.differing_fields(original, wanted)
@@ -99,8 +102,7 @@ def _correct(
             raise Conflict("The metadata of the file already has these values.", "Change at least one value.")
         corrections.check_record(corrected)
         revision = _write(parts, tx, place, row, file_name, corrected, correction, now_ms)
-        detail = {name: _shown(values[name]) for name in FIELDS if name in values}
-        target = f"{subdir}/{file_name}"
+        detail, target = _detail(record, corrected), f"{subdir}/{file_name}"
         audit.write(tx, now_ms, by.actor, Event.FILE_CORRECTED, channel=channel, target=target, reason=reason, **detail)
         return Corrected(revision, warnings_of(fields))
 
@@ -112,15 +114,21 @@ _LEFT_OUT_EMPTY = frozenset(FIELDS) - {"depends"}
 def _restore(parts: Removing, by: Principal, channel: str, subdir: str, file_name: str) -> int:
     with parts.database.write_channel(channel) as tx:
         place, row = _find(tx, by, channel, subdir, file_name)
-        now_ms, correction = parts.clock.now_ms(), corrections.decode(row.correction)
+        now_ms, correction = parts.clock.now_ms(), stored_correction(file_name, row.correction)
         if correction is None:
             raise Conflict("The metadata of the file is not corrected.", "There is nothing to restore.")
-        original = corrections.revert(msgspec.json.decode(row.record), correction)
+        record = stored_record(file_name, row.record)
+        original = corrections.revert(record, correction)
         revision = _write(parts, tx, place, row, file_name, original, None, now_ms)
-        detail = {"fields": ", ".join(correction.names)}
-        target = f"{subdir}/{file_name}"
+        detail, target = _detail(record, original), f"{subdir}/{file_name}"
         audit.write(tx, now_ms, by.actor, Event.FILE_CORRECTION_REMOVED, channel=channel, target=target, **detail)
         return revision
+
+
+def _require(parts: Removing, by: Principal, channel: str, subdir: str, file_name: str) -> None:
+    """Refuse what the caller may not do, or a file that is not there, without waiting for a writer."""
+    with parts.database.read() as tx:
+        _find(tx, by, channel, subdir, file_name)
 
 
 def _find(tx: Tx, by: Principal, channel: str, subdir: str, file_name: str) -> tuple[Subdir, _FileRow]:
@@ -152,9 +160,15 @@ def _write(
     return touch_names(tx, place, {row.package: [seen]}, now_ms, parts.whole_document_limit)
 
 
-def _shown(value: object) -> str:
-    text = ", ".join(value) if isinstance(value, list) else str(value)
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+def _detail(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, str]:
+    """Return the new values of the fields that changed, and in `was` the earlier ones as JSON."""
+    names = [name for name in FIELDS if before.get(name) != after.get(name)]
+    was = msgspec.json.encode({name: before[name] for name in names if name in before})
+    return {name: _text(after.get(name, "")) for name in names} | {"was": was.decode()}
+
+
+def _text(value: object) -> str:
+    return ", ".join(value) if isinstance(value, list) else str(value)
 
 
 _ROW: Select[Any] = (

@@ -1,7 +1,8 @@
 """The files of a package, one after the other or one by itself, for who may read the channel."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,7 @@ from seaway.conda import corrections, filename, version
 from seaway.conda.corrections import Correction
 from seaway.database.engine import Tx
 from seaway.database.tables import downloads, files, packages, subdirs, users
-from seaway.errors import NotFound
+from seaway.errors import DamagedRecord, NotFound
 from seaway.indexing.rows import State
 
 WARNINGS = "warnings"  # the field of `about` with the warnings of the upload
@@ -91,7 +92,7 @@ def of_package(
 
 
 def get(tx: Tx, channel_id: int, subdir: str, file_name: str) -> File:
-    """One file; `NotFound` when it is not there, or was deleted."""
+    """One file; `NotFound` when it is not there, or was deleted, `DamagedRecord` when its row cannot be read."""
     count = select(func.coalesce(func.sum(downloads.c.count), 0)).where(downloads.c.file_id == files.c.id)
     row = tx.execute(
         _summaries(channel_id)
@@ -101,13 +102,30 @@ def get(tx: Tx, channel_id: int, subdir: str, file_name: str) -> File:
     if row is None:
         raise NotFound("There is no such file in the channel.", "Check its subdir and its name.")
     # PostgreSQL adds large integers up to a decimal.
-    return File(
-        _summary(row),
-        msgspec.json.decode(row.record),
-        _about(row),
-        int(row.downloads),
-        corrections.decode(row.correction),
-    )
+    record, correction = stored_record(file_name, row.record), stored_correction(file_name, row.correction)
+    with _naming_damage(f"The record of {file_name}"):
+        return File(_summary(row), record, _about(row), int(row.downloads), correction)
+
+
+def stored_record(file_name: str, content: bytes) -> dict[str, Any]:
+    """Decode the record of a row; `DamagedRecord` when it cannot be read."""
+    with _naming_damage(f"The record of {file_name}"):
+        return msgspec.json.decode(content, type=dict[str, Any])
+
+
+def stored_correction(file_name: str, content: bytes | None) -> Correction | None:
+    """Decode the correction of a row, if there is one; `DamagedRecord` when it cannot be read."""
+    # No package holds the correction, so `seaway reindex --from-blobs` cannot make it again.
+    with _naming_damage(f"The correction of {file_name}", cure="seaway restore"):
+        return corrections.decode(content)
+
+
+@contextmanager
+def _naming_damage(what: str, **cure: str) -> Iterator[None]:
+    try:
+        yield
+    except (msgspec.MsgspecError, ValueError, TypeError, RecursionError) as error:
+        raise DamagedRecord(what, cause=f"{type(error).__name__}: {error}", **cure) from error
 
 
 def describe(tx: Tx, channel_id: int, package: str) -> Package:

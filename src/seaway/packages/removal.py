@@ -99,7 +99,7 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """Result of an act: the files that changed, how many were so already, and the revision of each subdir."""
+    """Result of an act: the files that changed, how many were already in that state, and the revision of each subdir."""
 
     files: tuple[str, ...]
     unchanged: int
@@ -151,7 +151,10 @@ def select_files(
     if bool(files) == bool(package):
         raise Malformed("Either files or a package must be chosen.", "Name files as SUBDIR/FILE, or one package.")
     if files and (version or subdir):
-        raise Malformed("A version or a platform narrows a package, not a list of files.", "Leave one of them out.")
+        raise Malformed(
+            "A version or a platform can be combined with a package only, not with a list of files.",
+            "Choose either files, or a package with a version and a platform.",
+        )
     for place in files:
         if place.count("/") != 1:
             raise Malformed(f"{place[:250]!a} is not SUBDIR/FILE.", "Write noarch/demo-1.0-0.conda, for example.")
@@ -181,7 +184,7 @@ def change(
     """
     Yank, unyank or delete the chosen files, all or none.
 
-    A reason is for a yank only. Files that are yanked already stay so, and get the reason if there is one.
+    Only a yank has a reason. Files that are already yanked stay yanked, and get the new reason if there is one.
     `expected` is the digest of the files that were confirmed; `Conflict` when the selection has others now.
     """
     reason = checked_reason(reason)
@@ -193,7 +196,7 @@ def change(
 
 
 def preview(tx: Tx, by: Principal, channel: str, act: Act, selection: Selection) -> list[ChosenFile]:
-    """Return the files that an act would concern; what would refuse the act is refused here too."""
+    """Return the files that an act would change; raise the refusals that the act would raise."""
     _, rows = _choose(tx, by, channel, act, selection)
     return [ChosenFile(row.place, row.size, State(row.state)) for row in rows]
 
@@ -285,7 +288,7 @@ def _choose(tx: Tx, by: Principal, channel: str, act: Act, selection: Selection)
         )
     if len(rows) > MAX_FILES:
         raise Conflict(
-            f"More than {MAX_FILES:,} files are chosen, and one request changes at most so many.",
+            f"More than {MAX_FILES:,} files are chosen, the limit for one request.",
             "Choose one version or one platform at a time.",
         )
     return access, rows
@@ -304,7 +307,7 @@ def _refuse(
         if is_one:
             raise
         names = _named([row.place for row in refused])
-        raise NotAllowed(f"{error.message} This concerns {names}.", error.hint) from None
+        raise NotAllowed(f"{error.message} Affected files: {names}.", error.hint) from None
 
 
 def _not_there(selection: Selection) -> NotFound:
@@ -326,7 +329,7 @@ def _is_own(by: Principal, row: _FileRow) -> bool:
 
 
 def _named(places: Sequence[str]) -> str:
-    """The names of the first few of these files, and the number of the others."""
+    """Return the names of the first of these files, and the number of the others."""
     more = len(places) - _NAMES_IN_A_REFUSAL
     return ", ".join(places[:_NAMES_IN_A_REFUSAL]) + (f" and {more:,} more" if more > 0 else "")
 

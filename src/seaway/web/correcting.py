@@ -1,9 +1,11 @@
 """Form to correct the published metadata of a file, and to restore the original."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import Response
@@ -15,11 +17,12 @@ from seaway.channels.roles import Action
 from seaway.conda.corrections import FIELDS
 from seaway.database.engine import Tx
 from seaway.errors import BadCredential, NotFound, SeawayError
-from seaway.http.forms import form_of
-from seaway.packages import corrections, files
+from seaway.http.forms import Form, form_of
+from seaway.packages import corrections
 from seaway.packages.files import File
 from seaway.web import done
 from seaway.web.asking import for_person, refused
+from seaway.web.file import file_of_path
 from seaway.web.looking import house_of, look
 from seaway.web.shell import page, see
 
@@ -36,7 +39,9 @@ class _Found:
 async def show(request: Request, _by: Principal) -> Response:
     """Show the form with the current values."""
     found = await _find(request)
-    return page(request, "correction.html", problem=None, **_values(found, _present(found.file.record)))
+    present = _present(found.file.record)
+    shown = {name: _fingerprint(name, present[name]) for name in FIELDS}
+    return page(request, "correction.html", problem=None, **_values(found, present, shown))
 
 
 @for_person
@@ -44,7 +49,8 @@ async def change(request: Request, by: Principal) -> Response:
     """Apply the changes of the form; if they are refused, show the form as it was sent."""
     form, found = await form_of(request), await _find(request)
     typed = {name: form.exact(name) for name in (*FIELDS, "reason")}
-    changes = _changes(found.file.record, typed)
+    shown = {name: form.exact(f"shown_{name}") for name in FIELDS}
+    changes = _changes(form, shown)
     names = request.path_params
     try:
         await to_thread.run_sync(
@@ -61,7 +67,7 @@ async def change(request: Request, by: Principal) -> Response:
     except (BadCredential, NotFound):
         raise
     except SeawayError as error:
-        return refused(request, "correction.html", error, **_values(found, typed))
+        return refused(request, "correction.html", error, **_values(found, typed, shown))
     return see(done.marked(_file_page(request), "correct", 1))
 
 
@@ -70,6 +76,7 @@ async def remove(request: Request, by: Principal) -> Response:
     """Restore the original metadata."""
     names, parts = request.path_params, house_of(request).removing
     await form_of(request)
+    await _find(request)
     await to_thread.run_sync(corrections.restore, parts, by, names["channel"], names["subdir"], names["file"])
     return see(done.marked(_file_page(request), "restore", 1))
 
@@ -79,14 +86,13 @@ async def _find(request: Request) -> _Found:
 
     def find(tx: Tx, by: Principal) -> _Found:
         access = channels.require(tx, by, Action.CORRECT, names["channel"])
-        found = files.get(tx, access.channel_id, names["subdir"], names["file"])
-        return _Found(channels.get(tx, names["channel"]), found)
+        return _Found(channels.get(tx, names["channel"]), file_of_path(tx, access.channel_id, request))
 
     return await look(request, find)
 
 
-def _values(found: _Found, typed: Mapping[str, str]) -> dict[str, Any]:
-    return {"channel": found.channel, "file": found.file, "summary": found.file.summary, "typed": typed}
+def _values(found: _Found, typed: Mapping[str, str], shown: Mapping[str, str]) -> dict[str, Any]:
+    return {"channel": found.channel, "summary": found.file.summary, "typed": typed, "shown": shown}
 
 
 def _present(record: Mapping[str, Any]) -> dict[str, str]:
@@ -95,13 +101,26 @@ def _present(record: Mapping[str, Any]) -> dict[str, str]:
     return {**texts, **{name: record.get(name) or "" for name in FIELDS if name not in _LISTS}, "reason": ""}
 
 
-def _changes(record: Mapping[str, Any], typed: Mapping[str, str]) -> dict[str, Any]:
-    """Return the fields whose text differs from the current one."""
-    present = _present(record)
-    entries = {name: [line.strip() for line in typed[name].splitlines() if line.strip()] for name in _LISTS}
-    texts = {name: " ".join(typed[name].split()) for name in FIELDS if name not in _LISTS}
-    same = {**{name: present[name].splitlines() for name in _LISTS}, **{name: present[name] for name in texts}}
-    return {name: value for name, value in {**entries, **texts}.items() if value != same[name]}
+def _changes(form: Form, shown: Mapping[str, str]) -> dict[str, Any]:
+    """
+    The fields that differ from what the form showed.
+
+    Not from the present record: another person may have corrected it since, and a field that was left alone is no change.
+    """
+    typed = {name: form.exact(name) for name in FIELDS if form.is_set(name)}
+    return {name: _value(name, text) for name, text in typed.items() if _fingerprint(name, text) != shown[name]}
+
+
+def _value(name: str, text: str) -> list[str] | str:
+    """The value that the text of a field stands for: without the spaces that make no difference."""
+    if name in _LISTS:
+        return [line.strip() for line in text.splitlines() if line.strip()]
+    return " ".join(text.split())
+
+
+def _fingerprint(name: str, text: str) -> str:
+    """Identify the value of a field. The value itself, twice in a form, could make it too large to be sent."""
+    return hashlib.sha256(msgspec.json.encode(_value(name, text))).hexdigest()
 
 
 def _file_page(request: Request) -> str:

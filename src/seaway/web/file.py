@@ -65,7 +65,7 @@ async def file(request: Request) -> Response:
 
     def find(tx: Tx, by: Principal) -> _Found:
         channel, access = readable(tx, by, request.path_params["channel"])
-        found = _get(tx, channel.id, request)
+        found = file_of_path(tx, channel.id, request)
         digest = bytes.fromhex(found.summary.sha256)
         return _Found(
             channel=channel,
@@ -119,7 +119,8 @@ async def _listing_of(request: Request, found: File) -> Listing:
     return await house_of(request).contents.read(caller, sha256, summary.size, summary.file_name)
 
 
-def _get(tx: Tx, channel_id: int, request: Request) -> File:
+def file_of_path(tx: Tx, channel_id: int, request: Request) -> File:
+    """Return the file that the path names; `NotFound` when it is of another package than the path says."""
     names = request.path_params
     found = files.get(tx, channel_id, names["subdir"], names["file"])
     if found.summary.package != names["package"]:

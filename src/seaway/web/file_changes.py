@@ -27,7 +27,7 @@ _LISTED = 200
 
 @dataclass(frozen=True, slots=True)
 class Button:
-    """How pages offer an act, and what they say before it is done."""
+    """Button of an action, and the warning shown before it is confirmed."""
 
     act: Act
     title: str
@@ -43,11 +43,13 @@ BUTTONS = {
     Act.YANK: Button(
         Act.YANK,
         "Yank",
-        "Solvers no longer choose them. They stay downloadable, so lock files that name them still work.",
+        "Solvers no longer choose yanked files. They stay downloadable, so lock files that name them still work.",
     ),
-    Act.UNYANK: Button(Act.UNYANK, "Unyank", "Solvers can choose them again."),
+    Act.UNYANK: Button(Act.UNYANK, "Unyank", "Solvers can choose unyanked files again."),
     Act.DELETE: Button(
-        Act.DELETE, "Delete", "This cannot be undone: they cannot be downloaded, and lock files that name them break."
+        Act.DELETE,
+        "Delete",
+        "This cannot be undone. Deleted files cannot be downloaded, and lock files that name them break.",
     ),
 }
 
@@ -59,7 +61,7 @@ class _Confirming:
 
 
 async def change(request: Request) -> Response:
-    """Ask for confirmation, or do what was confirmed and lead on."""
+    """Show the confirmation page, or make the confirmed change and redirect."""
     by, names = await principal_of(request), request.path_params
     act = next((act for act in Act if act.value == names["act"]), None)
     if act is None:
@@ -147,14 +149,14 @@ async def _confirm(
 
 
 def _page_of(request: Request, selection: Selection) -> str:
-    """The page that a selection was made on."""
+    """Return the path of the page on which the selection was made."""
     names = request.path_params
     package = f"/channels/{names['channel']}/packages/{names['package']}"
     return f"{package}/files/{selection.files[0]}" if len(selection.files) == 1 else package
 
 
 async def _next_page(request: Request, act: Act, selection: Selection) -> str:
-    """The page of the file or the package, or of what is left above them."""
+    """Return the path of the file or package page, or of the channel page if the package is gone."""
     if act is not Act.DELETE:
         return _page_of(request, selection)
     names = request.path_params

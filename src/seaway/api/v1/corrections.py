@@ -21,7 +21,7 @@ class CorrectionGiven(Given):
     depends: list[str] | None = Field(default=None, examples=[["numpy <2"]])
     constrains: list[str] | None = None
     license: str | None = None
-    track_features: list[str] | None = None
+    track_features: str | list[str] | None = Field(default=None, description="A text with spaces, or a list.")
     reason: str = Field(description="Shown on the page of the file.", max_length=MAX_REASON, examples=["wrong pin"])
 
 

@@ -16,21 +16,21 @@ _Place = Annotated[str, Field(max_length=250)]
 
 
 class FilesGiven(Given):
-    """Which files: either `files`, or `package` with a version and a platform if only those are meant."""
+    """The chosen files: either `files`, or `package`, optionally narrowed by `version` and `subdir`."""
 
     files: list[_Place] = Field(
         default=[],
         max_length=removal.MAX_NAMED,
-        description="SUBDIR/FILE each.",
+        description="Files as SUBDIR/FILE.",
         examples=[["noarch/demo-1.0-h1_0.conda"]],
     )
     package: str | None = Field(default=None, description="All files of this package.", min_length=1, max_length=64)
-    version: str | None = Field(default=None, description="Only those of this version.", min_length=1, max_length=64)
-    subdir: str | None = Field(default=None, description="Only those of this platform.", min_length=1, max_length=32)
+    version: str | None = Field(default=None, description="Only files of this version.", min_length=1, max_length=64)
+    subdir: str | None = Field(default=None, description="Only files of this platform.", min_length=1, max_length=32)
 
 
 class FilesToYank(FilesGiven):
-    """Which files, and why."""
+    """The chosen files, and the reason."""
 
     reason: str = Field(
         default="", description="Shown on the pages of the files.", max_length=removal.MAX_REASON, examples=["broken"]
@@ -38,10 +38,10 @@ class FilesToYank(FilesGiven):
 
 
 class FilesChanged(Shown):
-    """What was done, in one step for all files."""
+    """The result for all chosen files."""
 
     files: list[str] = Field(description="The files that changed.", examples=[["noarch/demo-1.0-h1_0.conda"]])
-    unchanged: int = Field(description="How many of the chosen files were so already.")
+    unchanged: int = Field(description="How many of the chosen files were already in this state.")
     revisions: dict[str, int] = Field(
         description="The revision of each platform that shows it.", examples=[{"noarch": 7}]
     )
@@ -49,7 +49,7 @@ class FilesChanged(Shown):
 
 @router.post("/channels/{channel}/files/yank", operation_id="yankFiles")
 def yank_files(call: Asked, channel: ChannelName, given: FilesToYank) -> FilesChanged:
-    """Yank files: all of them, or none if one of them is not there or not yours to yank."""
+    """Yank files: all of them, or none if one is missing or you may not yank it."""
     return _change(call, channel, Act.YANK, given, given.reason)
 
 
@@ -61,7 +61,7 @@ def unyank_files(call: Asked, channel: ChannelName, given: FilesGiven) -> FilesC
 
 @router.post("/channels/{channel}/files/delete", operation_id="deleteFiles")
 def delete_files(call: Asked, channel: ChannelName, given: FilesGiven) -> FilesChanged:
-    """Delete files for good: all of them, or none if one of them is not there or not yours to delete."""
+    """Permanently delete files: all of them, or none if one is missing or you may not delete it."""
     return _change(call, channel, Act.DELETE, given)
 
 
