@@ -11,8 +11,8 @@ from seaway.channels.roles import Action, Role
 from seaway.errors import BadCredential, NotAllowed, NotConfirmed, NotFound, SeawayError
 
 CHANNEL = 7
-# read, see members, upload, yank, delete, overwrite, manage, admit, restrict, leave, transfer, remove
-R, S, U, Y, D, O, M, A, P, L, T, X = Action  # noqa: E741
+# read, see members, upload, yank, delete, overwrite, manage, correct, admit, restrict, leave, transfer, remove
+R, S, U, Y, D, O, M, C, A, P, L, T, X = Action  # noqa: E741
 
 # Who, with a key of which mode, may do what with files of others.
 WITH_A_KEY = {
@@ -31,15 +31,15 @@ WITH_A_KEY = {
     ("owner", Mode.READ): {R, S},
     ("owner", Mode.READ_WRITE): {R, S, U, Y},
     ("owner", Mode.READ_WRITE_DELETE): {R, S, U, Y, D, O},
-    ("owner", Mode.MANAGE): {R, S, U, Y, D, O, M, A},
+    ("owner", Mode.MANAGE): {R, S, U, Y, D, O, M, C, A},
     ("admin", Mode.READ): {R, S},
     ("admin", Mode.READ_WRITE): {R, S},
     ("admin", Mode.READ_WRITE_DELETE): {R, S, D, O},
-    ("admin", Mode.MANAGE): {R, S, D, O, M, A},
+    ("admin", Mode.MANAGE): {R, S, D, O, M, C, A},
     ("admin who contributes", Mode.READ): {R, S},
     ("admin who contributes", Mode.READ_WRITE): {R, S, U, Y},
     ("admin who contributes", Mode.READ_WRITE_DELETE): {R, S, U, Y, D, O},
-    ("admin who contributes", Mode.MANAGE): {R, S, U, Y, D, O, M, A, L},
+    ("admin who contributes", Mode.MANAGE): {R, S, U, Y, D, O, M, C, A, L},
 }
 
 # What is added where the file is one that the asker uploaded.

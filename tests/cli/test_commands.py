@@ -171,8 +171,20 @@ def part(value: Any, like: Any) -> Any:
 
 def test_every_command_tells_json() -> None:
     """Whoever adds a command gives it --json, and a row above."""
-    known = {command for command in commands() if command not in {("serve",), ("work",), ("restore",), ("rebuild",)}}
+    known = {
+        command
+        for command in commands()
+        if command not in {("serve",), ("work",), ("restore",), ("rebuild",), ("file", "restore")}
+    }
     assert known == {words[:length] for words in TOLD for length in (1, 2) if words[:length] in known}
+
+
+def test_a_correction_that_was_restored_tells_json(house: Shell) -> None:
+    """It needs a correction first, so it has no row above."""
+    file = ("tools", "noarch/demo-1.0-h1_0.conda")
+    house.run("file", "correct", *file, "--license", "BSD", "--reason", "R")
+    restored = house.run("file", "restore", *file, "--json").value
+    assert ("tools", file[1]) == (restored["channel"], restored["file"])
 
 
 @pytest.mark.parametrize("words", TOLD, ids=" ".join)

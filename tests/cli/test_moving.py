@@ -37,7 +37,7 @@ def test_a_restore_is_told_to_people(house: Shell) -> None:
 def test_a_backup_of_no_house_is_refused(shell: Shell) -> None:
     """In a wrong folder there is nothing to back up."""
     ran = shell.run("backup", "backup.tar")
-    assert (1, True) == (ran.code, "nothing to back up" in ran.err)
+    assert (1, True) == (ran.code, "does not exist" in ran.err)
     assert not (shell.folder / "backup.tar").exists()
 
 

@@ -166,7 +166,7 @@ def test_a_tool_is_no_more_than_its_user(http: httpx.Client, site: Site) -> None
     site.people.member(channel, viewer, Role.VIEWER)
     token, strange = (log_in(site, http, user, "channel:delete")["access_token"] for user in (viewer, stranger))
     assert 403 == upload(http, channel, conda(index_json("x")), token).status_code
-    assert 404 == http.get(f"/{channel}/noarch/repodata.json", headers=bearer(strange)).status_code
+    assert 403 == http.get(f"/{channel}/noarch/repodata.json", headers=bearer(strange)).status_code
     assert 403 == http.post("/api/v1/channels", json={"name": site.new_name()}, headers=bearer(token)).status_code
 
 

@@ -109,8 +109,9 @@ def test_a_channel_ends_with_all_that_opened_it(site: Site, http: httpx.Client, 
     assert file.content == http.get(f"/{channel}/noarch/{file.name}", headers=bearer(key)).content
 
     assert 204 == http.delete(path, params={"confirm": channel}, headers=person).status_code
-    for address in (f"/{channel}/noarch/{file.name}", f"/{channel}/noarch/repodata.json", path):
+    for address in (f"/{channel}/noarch/{file.name}", path):
         assert 404 == http.get(address, headers=bearer(key)).status_code
+    assert 403 == http.get(f"/{channel}/noarch/repodata.json", headers=bearer(key)).status_code
     assert upload(http, channel, file, key).status_code == 404
     other = signed_in(site, site.people.user(site.new_name("other")))
     assert 200 <= http.post("/api/v1/channels", json={"name": site.new_name()}, headers=other).status_code < 300

@@ -193,7 +193,7 @@ def test_a_damaged_shard_that_was_replaced_is_not_served(filled: Channel) -> Non
 
 
 # Columns that nothing but their row knows, or that free text may fill with anything.
-KEPT = {"id", "state", "sha256", "file_name", "subdir_id", "uploaded_by", "uploaded_as", "yank_reason"}
+KEPT = {"id", "state", "sha256", "file_name", "subdir_id", "uploaded_by", "uploaded_as", "yank_reason", "correction"}
 REBUILT = [
     (table, column.name)
     for table in (files, shards, fragments, retired_shards, documents, packages)

@@ -2,7 +2,7 @@
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from seaway.conda import zstd
@@ -40,6 +40,7 @@ def rows(changes: list[FileRecord]) -> list[FileRecord]:
     return sorted(kept, key=lambda record: record.file_name)
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])  # which measures time
 @given(st.lists(file_records(), max_size=12), st.data())
 def test_a_splice_gives_what_deriving_gives(changes: list[FileRecord], data: st.DataObject) -> None:
     """Name index invariant 2: after any changes, in lots of any size, to the byte."""

@@ -146,7 +146,7 @@ def test_a_connection_is_good_for_many_uploads(running: Spoken, size: int) -> No
 def test_who_sends_a_refused_body_to_its_end_hears_why(running: Spoken, announced: bool) -> None:
     """The answer comes before the body has ended and is not lost, and the connection is good for more."""
     large = bytes(8_000_000)
-    headers = {**raw_headers(FILE), **bearer(running.key)}
+    headers = {**raw_headers(FILE), "X-File-Name": "no-package.txt", **bearer(running.key)}
     if not announced:
         large = f"{len(large):x}\r\n".encode() + large + b"\r\n0\r\n\r\n"
     headers |= {"Content-Length": str(len(large))} if announced else {"Transfer-Encoding": "chunked"}
@@ -155,7 +155,7 @@ def test_who_sends_a_refused_body_to_its_end_hears_why(running: Spoken, announce
             connection.sendall(head_bytes("POST", f"/api/v1/upload/{running.channel}", headers))
             for start in range(0, len(large), 100_000):
                 connection.sendall(large[start : start + 100_000])
-            assert 409 == read_answer(connection, "POST").status
+            assert 400 == read_answer(connection, "POST").status
             connection.sendall(head_bytes("GET", "/health/live"))
             assert 200 == read_answer(connection).status
 

@@ -131,6 +131,7 @@ def cut_short(text: str) -> str:
 
 M, I, C = Code.MALFORMED_TOKEN, Code.INVALID_TOKEN, Code.INVALID_CLAIM  # noqa: E741
 P, X, A = Code.INVALID_PUBLISHER, Code.MISSING_CLAIM, Code.INVALID_AUDIENCE
+OTHER = Code.OTHER_IDS
 U, E, T = Code.UNKNOWN_ISSUER, Code.EXPIRED_TOKEN, Code.IMMATURE_TOKEN
 
 TEXTS = [
@@ -434,8 +435,8 @@ _PATH = "acme/tools/.github/workflows"
 PUBLISHERS = [
     of_github("another repository", P, **other_github("acme/other")),
     of_github("another owner", P, **other_github("evil/tools", repository_owner="evil", repository_owner_id="9")),
-    of_github("another owner id, once it is pinned", P, **other_github("acme/pinned", repository_owner_id="1002")),
-    of_github("another repository id, once it is pinned", P, **other_github("acme/pinned", repository_id="2003")),
+    of_github("another owner id, once it is pinned", OTHER, **other_github("acme/pinned", repository_owner_id="1002")),
+    of_github("another repository id, once it is pinned", OTHER, **other_github("acme/pinned", repository_id="2003")),
     of_github("an owner that is not the repository's", C, repository_owner="evil"),
     of_github("a repository that is not the owner's", C, **other_github("evil/tools")),
     of_github("an owner with the sign of Kelvin in one claim", C, repository_owner="ac\u212ae"),
@@ -499,8 +500,8 @@ PUBLISHERS = [
     of_gitlab("sub without a project", C, sub="project_path"),
     of_gitlab("a project without a namespace", C, project_path="tools", sub="project_path:tools:ref:main"),
     of_gitlab("a project with two slashes", C, project_path="acme//tools", sub="project_path:acme//tools:ref:main"),
-    of_gitlab("another project id, once it is pinned", P, **other_gitlab("pinned", project_id="33")),
-    of_gitlab("another namespace id, once it is pinned", P, **other_gitlab("pinned", namespace_id="30")),
+    of_gitlab("another project id, once it is pinned", OTHER, **other_gitlab("pinned", project_id="33")),
+    of_gitlab("another namespace id, once it is pinned", OTHER, **other_gitlab("pinned", namespace_id="30")),
     of_gitlab("another file", P, **other_gitlab("tools", "other.yml")),
     of_gitlab("a file of another project", P, ci_config_ref_uri=f"gitlab.com/evil/tools//.gitlab-ci.yml@{REF}"),
     of_gitlab("a file on another host", P, ci_config_ref_uri=f"evil.com/acme/team/tools//.gitlab-ci.yml@{REF}"),
@@ -515,7 +516,7 @@ PUBLISHERS = [
     of_gitlab("a boolean for a protected ref", P, **other_gitlab("safe", ref_protected=True)),
     of_google("another account", P, email="other@acme.iam.gserviceaccount.com"),
     of_google("an account in capitals", P, email="Builder@acme.iam.gserviceaccount.com"),
-    of_google("an account that was made anew", P, sub="113774264463038321965"),
+    of_google("an account that was made anew", OTHER, sub="113774264463038321965"),
 ]
 
 ACCEPTED = [

@@ -40,7 +40,7 @@ PAGES = (
     "/admin/issuers/gitlab", "/admin/log",
 )  # fmt: skip
 # They show no list, or belong to somebody who is not signed in.
-ELSEWHERE = r"/(signin|signup|verify|first-account|reset|confirm|device|authorize|invitations|static)\b.*|/channels/new/free|/channels/x/logo/x"
+ELSEWHERE = r"/(signin|signup|verify|first-account|reset|confirm|device|authorize|invitations|static)\b.*|/robots\.txt|/favicon\.ico|/apple-touch-icon.*|/channels/new/free|/channels/x/logo/x"
 
 
 @pytest.fixture(scope="module")
