@@ -117,7 +117,7 @@ def test_a_channel_ends_with_all_that_opened_it(site: Site, http: httpx.Client, 
     assert 200 <= http.post("/api/v1/channels", json={"name": site.new_name()}, headers=other).status_code < 300
     assert http.post("/api/v1/channels", json={"name": channel}, headers=other).status_code == 422
     assert 201 == http.post("/api/v1/channels", json={"name": channel}, headers=person).status_code
-    assert 404 == http.get(f"/{channel}/noarch/repodata.json", headers=bearer(key)).status_code
+    assert 403 == http.get(f"/{channel}/noarch/repodata.json", headers=bearer(key)).status_code
 
 
 def test_a_deleted_file_is_named_no_more(site: Site, http: httpx.Client, channel: str, owner: str) -> None:
