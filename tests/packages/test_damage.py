@@ -474,6 +474,24 @@ async def test_it_holds_where_the_store_sends_the_bytes(
         state.forget(tmp_path)
 
 
+@pytest.mark.on_disk
+async def test_a_proxy_is_not_handed_a_file_that_was_cut_short(tmp_path: Path, clock: TurnedClock) -> None:
+    """The size is compared before the proxy reads the file, also where no scrub has seen it yet."""
+    built = examining_here(house.build(tmp_path, clock, downloads="x-accel"))
+    People(built).channel(CHANNEL)
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app=create_app(built)),
+        base_url="http://seaway.test",
+        headers={"Seaway-X-Accel": "1"},
+    ) as client:
+        store = Store(built, clock, client)
+        await store.upload()
+        store.rewrite(FILE.content[:-1])
+        answer = await client.get(URL)
+        assert (503, False) == (answer.status_code, "x-accel-redirect" in answer.headers)
+    built.close()
+
+
 async def status_and_way(client: httpx.AsyncClient) -> tuple[int, str]:
     answer = await client.get(URL)
     way = "redirect" if "location" in answer.headers else "x-accel" if "x-accel-redirect" in answer.headers else ""
