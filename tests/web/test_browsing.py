@@ -338,7 +338,10 @@ def test_files_a_version_and_a_package_are_changed_by_the_page_of_the_package(si
             assert found
             return found[1]
 
-        assert 400 == browser.post(f"{package}/yank", data={**fields, "what": "files"}).status_code
+        nothing = browser.post(f"{package}/yank", data={**fields, "what": "files"})
+        assert 400 == nothing.status_code
+        assert "No file is selected." in nothing.text
+        assert 'formaction="' in nothing.text  # the page of the package, where the selection is made
         assert places[:2] == asked("yank", what="files", file=places[:2])
         assert places == asked("yank", what="version", version="1.0")
         assert [*places, "noarch/lib-2.0-h1_0.conda"] == asked("delete", what="package")

@@ -1,5 +1,6 @@
 """Yank, unyank and delete files of a package: confirmed on a page that lists them, then done."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from anyio import to_thread
@@ -52,6 +53,14 @@ BUTTONS = {
         "This cannot be undone. Deleted files cannot be downloaded, and lock files that name them break.",
     ),
 }
+
+
+class NotSelectable(Malformed):
+    """The form names no file, or too many; the page with the form shows it again."""
+
+    def __init__(self, message: str, hint: str, selected: Sequence[str]) -> None:
+        super().__init__(message, hint)
+        self.selected = frozenset(selected)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +119,12 @@ def _selection_of(form: Form, package: str) -> Selection:
         return removal.select_files(package=package, version=form.text("version"))
     files = form.all("file")
     if not files:
-        raise Malformed("No file is selected.", "Go back and select the files, a version or the whole package.")
+        raise NotSelectable("No file is selected.", "Select files, or choose the version or the package.", files)
     if len(files) > removal.MAX_NAMED:
-        raise Malformed(
+        raise NotSelectable(
             f"{len(files):,} files are selected.",
             f"Select at most {removal.MAX_NAMED} files, or choose the version or the package.",
+            files,
         )
     return replace(removal.select_files(files=files), package=package)
 

@@ -13,6 +13,7 @@ from seaway.channels.permissions import Access
 from seaway.clock import DAY_MS
 from seaway.database.engine import Tx
 from seaway.errors import NotFound
+from seaway.http import problems
 from seaway.http.site_address import site_url_of
 from seaway.packages import attested, files, origin, versions
 from seaway.packages.files import File
@@ -21,7 +22,7 @@ from seaway.packages.overview import name_of_spec
 from seaway.packages.versions import Build, Version
 from seaway.trust.provenance import Provenance
 from seaway.web import chart, file_changes, installing
-from seaway.web.file_changes import Button
+from seaway.web.file_changes import Button, NotSelectable
 from seaway.web.looking import house_of, look, readable
 from seaway.web.markdown import outside_link, render
 from seaway.web.shell import page
@@ -62,8 +63,20 @@ class _Found:
     provenance: dict[str, Provenance]
 
 
+async def change_files(request: Request) -> Response:
+    """Yank, unyank or delete files; show this page again if the form does not say which."""
+    try:
+        return await file_changes.change(request)
+    except NotSelectable as problem:
+        return await _show(request, problem)
+
+
 async def package(request: Request) -> Response:
     """One package of a channel, at the newest version or at the one that was chosen."""
+    return await _show(request)
+
+
+async def _show(request: Request, problem: NotSelectable | None = None) -> Response:
     house = house_of(request)
     name, asked = request.path_params["package"], request.query_params.get("version", "")
     now_ms, days = house.reading.clock.now_ms(), _days(request)
@@ -95,6 +108,9 @@ async def package(request: Request) -> Response:
     return page(
         request,
         "package.html",
+        status=200 if problem is None else problems.status_of(problem),
+        problem=problem,
+        selected=frozenset() if problem is None else problem.selected,
         seen=seen,
         name=name,
         channel=seen.channel,

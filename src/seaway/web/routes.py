@@ -9,7 +9,6 @@ from seaway.web import (
     channel_list,
     correcting,
     file,
-    file_changes,
     front,
     invitations,
     logos,
@@ -54,7 +53,7 @@ OF_PAGES = [
     Route(f"{_FILE}/correction", correcting.show, methods=["GET"]),
     Route(f"{_FILE}/correction", correcting.change, methods=["POST"]),
     Route(f"{_FILE}/correction/remove", correcting.remove, methods=["POST"]),
-    Route("/channels/{channel}/packages/{package}/{act}", file_changes.change, methods=["POST"]),
+    Route("/channels/{channel}/packages/{package}/{act}", package.change_files, methods=["POST"]),
     # The settings of a channel
     Route("/channels/{channel}/settings", general.look, methods=["GET"]),
     Route("/channels/{channel}/settings", general.change, methods=["POST"]),
