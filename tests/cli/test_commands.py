@@ -179,6 +179,14 @@ def test_every_command_tells_json() -> None:
     assert known == {words[:length] for words in TOLD for length in (1, 2) if words[:length] in known}
 
 
+def test_a_quota_that_cannot_be_read_changes_nothing(house: Shell) -> None:
+    """The other options of the command are not carried out first."""
+    house.run("channel", "add", "base", "--owner", "ada", "--public")
+    ran = house.run("channel", "set", "tools", "--base", "base", "--quota", "plenty")
+    assert (2, True) == (ran.code, "a quota is a number of bytes" in ran.err)
+    assert "" == house.run("channel", "show", "tools", "--json").value["base"]
+
+
 def test_a_correction_that_was_restored_tells_json(house: Shell) -> None:
     """It needs a correction first, so it has no row above."""
     file = ("tools", "noarch/demo-1.0-h1_0.conda")

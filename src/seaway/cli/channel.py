@@ -148,6 +148,7 @@ def set_channel(
     asked = None if attestations is None else Attestations(attestations)
     if logo and no_logo:
         raise typer.BadParameter("--logo and --no-logo do not go together")
+    most = None if quota is None else bytes_of(quota)  # before anything is changed
     with context.obj.house() as seaway:
         if logo:
             seaway.house.logos.put(OPERATOR, name, _given(logo))
@@ -159,7 +160,7 @@ def set_channel(
             )  # fmt: skip
         with seaway.database.write_site() as tx:
             if quota is not None:
-                quotas.set_of_channel(tx, seaway.clock.now_ms(), OPERATOR, name, bytes_of(quota))
+                quotas.set_of_channel(tx, seaway.clock.now_ms(), OPERATOR, name, most)
             if no_logo:
                 logos.drop(tx, seaway.clock.now_ms(), OPERATOR, name)
             changed = channels.change(
