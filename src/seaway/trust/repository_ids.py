@@ -5,8 +5,8 @@ Compare the ids of publishers with the public API of GitHub and GitLab, for the 
 2. All comparisons of one page take at most 2 seconds. No answer in time, a refusal and a private repository (404) give
    no finding.
 3. Only ids that the owner of the channel may see are compared: a run that has not uploaded changes nothing on the page.
-4. An answer, or that there was none, is kept in memory for 5 minutes, and a process makes at most 20 requests a minute: GitHub answers 60 an hour
-   without a token.
+4. An answer, or that there was none, is kept in memory for 5 minutes, and a process makes at most 20 requests a minute:
+   GitHub answers 60 an hour without a token.
 """
 
 import re
@@ -28,7 +28,6 @@ from seaway.visiting import Reply, Visit, VisitFailed
 
 log = structlog.get_logger()
 
-_SECONDS = 2.0
 _MOST_BYTES = 256 * 1024
 _KEPT_MS = 5 * MINUTE_MS
 _LIMIT = Limit(20, MINUTE_MS)
@@ -64,6 +63,7 @@ class RepositoryIds:
 
     def __init__(self, clock: Clock, github_api_url: str) -> None:
         self._clock, self._github_api_url = clock, github_api_url
+        self.page_seconds = 2.0
         self._lock = threading.Lock()
         self._kept: dict[str, _Kept] = {}
         self._requested_ms: list[int] = []
@@ -116,7 +116,7 @@ class RepositoryIds:
                 del self._kept[next(iter(self._kept))]
 
     async def _request_all(self, lookups: Sequence[Lookup]) -> None:
-        with anyio.move_on_after(_SECONDS):
+        with anyio.move_on_after(self.page_seconds):
             async with anyio.create_task_group() as tasks:
                 for one in lookups:
                     tasks.start_soon(self._request, one)
@@ -128,7 +128,7 @@ class RepositoryIds:
             most_bytes=_MOST_BYTES,
             is_trusted=lookup.is_trusted,
             may_be_plain=lookup.is_trusted,
-            seconds=_SECONDS,
+            seconds=self.page_seconds,
         )
         try:
             self._keep(lookup.url, await visit.make())
