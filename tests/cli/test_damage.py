@@ -134,6 +134,7 @@ def test_a_command_on_a_damaged_database_ends_in_a_sentence(shell: Shell, folded
 def every_command() -> list[tuple[str, ...]]:
     """One line for each command that opens the data; a new one is among them."""
     others = [("serve", "--port", "0"), ("work",), ("restore", "backup.tar"), ("rebuild", "--from-store")]
+    others += [("file", "restore", "tools", "noarch/demo-1.0-h1_0.conda")]
     lines = [*TOLD, *others]
     return [next(line for line in lines if line[: len(words)] == words) for words in commands() if words != ("config",)]
 

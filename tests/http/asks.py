@@ -97,6 +97,7 @@ class Stage:
     @cached_property
     def shard(self) -> str:
         """The address of a shard."""
+        assert self.kept  # or the channel may have none
         index = self.http.get(
             f"/{self.channel}/noarch/repodata_shards.msgpack.zst", headers=bearer(self.secrets["owner"])
         )

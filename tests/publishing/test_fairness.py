@@ -150,7 +150,7 @@ async def test_a_cancelled_upload_gives_its_turn_back(seaway: Seaway, people: Pe
 async def test_real_slow_archives_hold_nobody_up(tmp_path: Path) -> None:
     """Eight files that take seconds each, in real processes: the upload of another user is there before one of them ends."""
     many = {f"share/{number}": b"" for number in range(60_000)}
-    content = conda(index_json("slow"), files={**many, "info/late": b""}).content
+    content = conda(index_json("slow"), files={**many, "../late": b""}).content
     ended: list[int] = []
     with closing(house.build(tmp_path, examiners=2)) as seaway:
         people = People(seaway)
