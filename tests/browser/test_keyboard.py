@@ -90,7 +90,7 @@ def test_a_channel_from_its_making_to_its_end(stand: Stand, page: Page, tmp_path
     page.wait_for_url("**/files/noarch/tiller-1.0-h1_0.conda")
     press(page, "button", f"Yank {stored.name}")
     page.get_by_text("Solvers no longer choose yanked files").wait_for()
-    press(page, "button", "Yank")
+    press(page, "button", "Yank this file")
     page.get_by_text("Yanked: solvers pass it over").wait_for()
 
     page.goto("/channels/by-keyboard/settings/danger")

@@ -63,7 +63,7 @@ def test_what_is_there_is_refused_at_once(uploading: Page, tmp_path: Path) -> No
     expect(rows).to_contain_text("Published")
     sent: list[str] = []
     uploading.on("request", lambda request: sent.append(request.method))
-    choose(uploading, stored)
+    choose(uploading, conda(index_json(stored.name.rsplit("-", 2)[0])).write_to(tmp_path))  # other bytes
     expect(rows.last).to_contain_text("raise the build number and upload again")
     expect(rows.last).to_have_attribute("data-state", "failed")
     assert 1 == sent.count("PATCH")
