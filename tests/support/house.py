@@ -14,7 +14,7 @@ from seaway.publishing.publish import Published, publish
 from seaway.server import wiring
 from seaway.server.wiring import Seaway
 from seaway.settings import Settings
-from tests.support import state
+from tests.support import state, statements_once
 from tests.support.packages import PackageFile
 
 
@@ -25,7 +25,9 @@ def build(folder: Path, clock: Clock | None = None, *, paired: bool = True, **se
         **({"sweep_max_percent": 100, "github_api_url": "http://127.0.0.1:9"} | state.settings(folder) | settings),
     )
     (state.begin_paired if paired else state.begin)(chosen)
-    return wiring.build(chosen, clock, paired=paired)
+    built = wiring.build(chosen, clock, paired=paired)
+    statements_once.share(built.database)
+    return built
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,6 @@ import functools
 import os
 import re
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +12,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.support import state
+from tests.support import forks, state
 
 _START_SECONDS = 60
 
@@ -35,7 +33,7 @@ def variables() -> dict[str, str]:
 class Server:
     """A running server; its store may be opened by the test at the same time."""
 
-    process: subprocess.Popen[str]
+    process: forks.Forked
     address: str
     folder: Path
     log: list[str]
@@ -74,14 +72,7 @@ def start(folder: Path, **settings: object) -> Server:
     environment = variables() | state.variables(folder)
     environment |= {f"SEAWAY_{key.upper()}": str(value) for key, value in settings.items()}
     environment |= {"SEAWAY_DATA": str(folder / "data"), "SEAWAY_PORT": environment.get("SEAWAY_PORT", "0")}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "seaway", "serve"],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        cwd=folder,
-    )
+    process = forks.start(["serve"], folder=folder, environment=environment)
     log: list[str] = []
     listening = threading.Event()
     reader = threading.Thread(target=_read_log, args=(process, log, listening), daemon=True)
@@ -98,8 +89,7 @@ def start(folder: Path, **settings: object) -> Server:
     return server
 
 
-def _read_log(process: subprocess.Popen[str], log: list[str], listening: threading.Event) -> None:
-    assert process.stdout is not None
+def _read_log(process: forks.Forked, log: list[str], listening: threading.Event) -> None:
     with process.stdout:
         for line in process.stdout:
             log.append(line)
