@@ -132,7 +132,8 @@ def _run(order: dict, output: int) -> None:
     os.dup2(output, 1)
     os.dup2(output, 2)
     os.close(output)
-    sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", 1, closefd=False)  # the old ones may be seekable
+    sys.stdout = os.fdopen(1, "w", closefd=False)  # the old ones may be seekable
+    sys.stderr = os.fdopen(2, "w", 1, closefd=False)
     os.chdir(order["folder"])
     os.environ.clear()
     os.environ.update(order["environment"])

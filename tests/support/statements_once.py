@@ -17,5 +17,5 @@ def share(database: Database) -> None:
         _first.append(engine)
     with engine.connect():  # the first connection tells a dialect which server it speaks with
         pass
-    engine.dialect = engine.pool._dialect = _first[0].dialect  # noqa: SLF001
-    engine._compiled_cache = _first[0]._compiled_cache  # noqa: SLF001
+    engine.dialect = engine.pool._dialect = _first[0].dialect
+    engine._compiled_cache = _first[0]._compiled_cache
