@@ -68,7 +68,8 @@ def start(arguments: Sequence[str], *, folder: Path, environment: Mapping[str, s
     """Start `seaway` with these arguments in a folder; what it prints on both streams is its `stdout`."""
     output, output_end = os.pipe()
     told, told_end = os.pipe()
-    order = {"arguments": arguments, "folder": str(folder), "environment": dict(environment)}
+    os.umask(mask := os.umask(0))
+    order = {"arguments": arguments, "folder": str(folder), "environment": dict(environment), "umask": mask}
     socket.send_fds(_orders(), [json.dumps(order).encode()], [output_end, told_end])
     os.close(output_end)
     os.close(told_end)
@@ -134,6 +135,7 @@ def _run(order: dict, output: int) -> None:
     os.close(output)
     sys.stdout = os.fdopen(1, "w", closefd=False)  # the old ones may be seekable
     sys.stderr = os.fdopen(2, "w", 1, closefd=False)
+    os.umask(order["umask"])
     os.chdir(order["folder"])
     os.environ.clear()
     os.environ.update(order["environment"])
