@@ -1,8 +1,8 @@
 """
 Programs of Seaway as forks of a process that has imported everything: as real as from a shell, without 3 s of imports.
 
-The process gets orders on a socket: one message of JSON with the descriptors of standard output and of a pipe, on
-which it tells the pid and then the exit code.
+The process gets orders on a socket: one message of JSON with the descriptors of standard output and of a pipe, to
+which it writes the pid and then the exit code.
 """
 
 import atexit
@@ -36,10 +36,10 @@ _PRELOADED = (
 class Forked:
     """A running program, used as a `subprocess.Popen` whose output is read as text."""
 
-    def __init__(self, stdout: IO[str], told: IO[str]) -> None:
+    def __init__(self, stdout: IO[str], status: IO[str]) -> None:
         self.stdout = stdout
-        self._told = told
-        self.pid = int(told.readline())
+        self._status = status
+        self.pid = int(status.readline())
         self.returncode: int | None = None
 
     def poll(self) -> int | None:
@@ -50,10 +50,10 @@ class Forked:
 
     def wait(self, timeout: float | None = None) -> int:
         if self.returncode is None:
-            if not select.select([self._told], [], [], timeout)[0]:
+            if not select.select([self._status], [], [], timeout)[0]:
                 raise subprocess.TimeoutExpired("seaway", timeout or 0)
-            self.returncode = int(self._told.readline())
-            self._told.close()
+            self.returncode = int(self._status.readline())
+            self._status.close()
         return self.returncode
 
     def send_signal(self, number: int) -> None:
@@ -67,13 +67,13 @@ class Forked:
 def start(arguments: Sequence[str], *, folder: Path, environment: Mapping[str, str]) -> Forked:
     """Start `seaway` with these arguments in a folder; what it prints on both streams is its `stdout`."""
     output, output_end = os.pipe()
-    told, told_end = os.pipe()
+    status, status_end = os.pipe()
     os.umask(mask := os.umask(0))
     order = {"arguments": arguments, "folder": str(folder), "environment": dict(environment), "umask": mask}
-    socket.send_fds(_orders(), [json.dumps(order).encode()], [output_end, told_end])
+    socket.send_fds(_orders(), [json.dumps(order).encode()], [output_end, status_end])
     os.close(output_end)
-    os.close(told_end)
-    return Forked(os.fdopen(output), os.fdopen(told))
+    os.close(status_end)
+    return Forked(os.fdopen(output), os.fdopen(status))
 
 
 @functools.cache
@@ -111,18 +111,18 @@ def main() -> None:
             os.close(descriptor)
 
 
-def _waited(output: int, told: int) -> bool:
+def _waited(output: int, status: int) -> bool:
     """Fork the program and tell how it ends; False in the program itself."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     pid = os.fork()
     if pid == 0:
-        os.close(told)
+        os.close(status)
         return False
     os.close(output)
-    with os.fdopen(told, "w") as pipe:
+    with os.fdopen(status, "w") as pipe:
         print(pid, file=pipe, flush=True)
-        _, status = os.waitpid(pid, 0)
-        print(os.waitstatus_to_exitcode(status), file=pipe)
+        _, ended = os.waitpid(pid, 0)
+        print(os.waitstatus_to_exitcode(ended), file=pipe)
     return True
 
 
