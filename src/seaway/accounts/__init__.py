@@ -1,1 +1,1 @@
-"""People and what they carry: users, keys, and the principal that a request speaks for."""
+"""User accounts, their credentials, and the caller of a request."""

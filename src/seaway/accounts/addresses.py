@@ -1,8 +1,8 @@
 """
-The addresses of an account, changed by its owner a short while after a proof.
+Changes to the email addresses of an account, made by its user in a recently confirmed session.
 
-1. A further address counts when its owner has opened the letter; before, it is a claim.
-2. What changes where letters go is told to every verified address, also to the one that goes.
+1. An added address counts once its verification link was used; until then it is only a claim.
+2. A change of where emails go is notified to every verified address, including a removed one.
 """
 
 from seaway import audit
@@ -16,7 +16,7 @@ from seaway.audit import Event
 
 
 def add(house: Accounts, by: Principal, address: str) -> None:
-    """Claim a further address, and have a letter sent to it."""
+    """Add an unverified email address to the caller's account and send a verification email to it."""
     require_site(by, SiteAction.OPEN_ACCOUNT)
     assert by.user_id is not None
     now_ms = house.clock.now_ms()
@@ -35,7 +35,7 @@ def add(house: Accounts, by: Principal, address: str) -> None:
 
 
 def remove(house: Accounts, by: Principal, address: str) -> None:
-    """Take an address out of the account."""
+    """Remove an email address from the caller's account."""
     require_site(by, SiteAction.OPEN_ACCOUNT)
     assert by.user_id is not None
     now_ms = house.clock.now_ms()
@@ -51,7 +51,7 @@ def remove(house: Accounts, by: Principal, address: str) -> None:
 
 
 def make_primary(house: Accounts, by: Principal, address: str) -> None:
-    """Have letters about channels and keys go to this address."""
+    """Make this the primary address, which receives emails about channels and keys."""
     require_site(by, SiteAction.OPEN_ACCOUNT)
     assert by.user_id is not None
     now_ms = house.clock.now_ms()

@@ -1,9 +1,9 @@
 """
-The command-line tools that can be logged in: what they are called, what they may ask for, and where a code may go.
+The OAuth clients (command-line tools) that users can log in: names, scopes and redirect URIs.
 
-They are public clients (RFC 6749, 2.1): whoever asks in a tool's name needs no secret, so what protects the person is
-that they see on a page what they agree to, that PKCE binds a code to who asked for it (RFC 7636), and that a code goes
-to the loopback of the person's own machine only (RFC 8252, 7.3).
+They are public clients (RFC 6749, 2.1): a request in a tool's name needs no secret. Users are protected by the consent
+page, which shows what they grant; by PKCE, which binds a code to its requester (RFC 7636); and because a code is sent
+only to the loopback interface of the user's machine (RFC 8252, 7.3).
 """
 
 import re
@@ -17,7 +17,7 @@ from seaway.accounts.principal import Mode
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """A tool: the name that it sends, and what people know it as."""
+    """A command-line tool: its OAuth client id, and its title on pages."""
 
     id: str
     title: str
@@ -25,7 +25,7 @@ class Client:
 
 CLIENTS: Mapping[str, Client] = {"rattler": Client("rattler", "pixi, rattler or rattler-build")}
 
-# What a channel scope opens; each includes those before it.
+# The access mode of each channel scope; each includes the previous ones.
 MODES: Mapping[str, Mode] = {
     "channel:read": Mode.READ,
     "channel:upload": Mode.READ_WRITE,
@@ -34,8 +34,8 @@ MODES: Mapping[str, Mode] = {
 OPENID, PROFILE, OFFLINE = "openid", "profile", "offline_access"
 SCOPES = (OPENID, PROFILE, OFFLINE, *MODES)
 
-# `pixi auth login --oauth` asks every host but prefix.dev for the generic scopes alone; a login that may do nothing
-# would be of no use to anybody.
+# `pixi auth login --oauth` requests only the generic scopes from every host but prefix.dev; a grant without any access
+# would be useless.
 _USUAL = ("channel:read", "channel:upload")
 
 _VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,128}")
@@ -44,10 +44,10 @@ _CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")
 
 def granted(asked: str) -> str | None:
     """
-    The scope that these words come to, in a fixed order; None when a channel scope among them does not exist.
+    Return the granted scope in a fixed order, or None if the request names an unknown channel scope.
 
-    Words of others are passed over (OpenID Connect Core, 3.1.2.1), but a misspelt `channel:` would silently open
-    something else than was meant.
+    Unknown scopes are ignored (OpenID Connect Core, 3.1.2.1), except for `channel:`: a misspelled one would silently
+    grant something else than requested.
     """
     words = set(asked.split())
     if any(word.startswith("channel:") and word not in MODES for word in words):
@@ -58,12 +58,12 @@ def granted(asked: str) -> str | None:
 
 
 def mode_of(scope: str) -> Mode:
-    """How far a granted scope goes."""
+    """Return the access mode of a granted scope."""
     return max(MODES[word] for word in scope.split() if word in MODES)
 
 
 def is_loopback(redirect_uri: str) -> bool:
-    """Whether a code sent there stays on the person's machine: http, a loopback address, any port (RFC 8252, 7.3)."""
+    """Return whether a redirect URI is http at a loopback IP address with any port (RFC 8252, 7.3)."""
     if not redirect_uri.isascii() or not redirect_uri.isprintable() or "\\" in redirect_uri:
         return False
     try:
@@ -76,10 +76,10 @@ def is_loopback(redirect_uri: str) -> bool:
 
 
 def is_challenge(text: str) -> bool:
-    """Whether this can be the SHA-256 of a verifier (RFC 7636, 4.2)."""
+    """Return whether the text has the form of an S256 code challenge (RFC 7636, 4.2)."""
     return _CHALLENGE.fullmatch(text) is not None
 
 
 def is_verifier(text: str) -> bool:
-    """Whether this can be a verifier (RFC 7636, 4.1)."""
+    """Return whether the text has the form of a code verifier (RFC 7636, 4.1)."""
     return _VERIFIER.fullmatch(text) is not None

@@ -1,9 +1,9 @@
 """
-The addresses of people.
+Email addresses of users.
 
-1. A verified address belongs to one user; an unverified one proves nothing, so several may claim it.
-2. A user who has an address has exactly one primary one, where letters go; it can be replaced, and not removed.
-3. Whether an address belongs to somebody already is told to nobody but its owner.
+1. A verified address belongs to one user; an unverified one proves nothing, so several users may claim it.
+2. A user with any address has exactly one primary address, which receives emails; it can be replaced but not removed.
+3. Only the owner of an address learns that it already belongs to an account.
 """
 
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ MAX_CHARS = 254
 
 @dataclass(frozen=True, slots=True)
 class Email:
-    """An address of a user."""
+    """An email address of a user."""
 
     address: str
     is_primary: bool
@@ -31,7 +31,7 @@ class Email:
 
 
 def checked(address: str) -> str:
-    """The address as letters are sent to it; `Malformed` unless it could be one (RFC 5321). Nothing is looked up."""
+    """Return the normalized address; raise `Malformed` unless it is valid (RFC 5321). Makes no DNS lookup."""
     try:
         return validate_email(address[: MAX_CHARS + 1], check_deliverability=False).normalized
     except (EmailNotValidError, UnicodeError):
@@ -39,12 +39,12 @@ def checked(address: str) -> str:
 
 
 def folded(address: str) -> str:
-    """The address as it is compared: two that differ in case are one mailbox, wherever mail is really delivered."""
+    """Return the address for comparison, case-folded: in practice, mail servers ignore case in mailbox names."""
     return checked(address).casefold()
 
 
 def add(tx: Tx, now_ms: int, user_id: int, address: str, *, verified: bool) -> None:
-    """Give a user an address, the first one as primary; `NameTaken` when it is to be verified and is somebody else's."""
+    """Add an address to a user, the first as primary; raise `NameTaken` if `verified` and another user verified it."""
     written, compared = checked(address), folded(address)
     if verified:
         _require_free(tx, user_id, written)
@@ -64,7 +64,7 @@ def add(tx: Tx, now_ms: int, user_id: int, address: str, *, verified: bool) -> N
 
 
 def of_user(tx: Tx, user_id: int) -> list[Email]:
-    """The addresses of a user, the primary one first."""
+    """Return the addresses of a user, the primary one first."""
     rows = tx.execute(
         select(
             emails.c.address, emails.c.is_primary, emails.c.added_at.label("added_at_ms"),
@@ -77,14 +77,14 @@ def of_user(tx: Tx, user_id: int) -> list[Email]:
 
 
 def owner_of(tx: Tx, address: str) -> int | None:
-    """Whose verified address this is."""
+    """Return the id of the user who verified this address, or None."""
     owner = select(emails.c.user_id).where(emails.c.folded == folded(address), emails.c.verified_at.is_not(None))
     found: int | None = tx.execute(owner).scalar()
     return found
 
 
 def owner_if_address(tx: Tx, text: str) -> int | None:
-    """As `owner_of`, for what may be no address at all."""
+    """Return `owner_of` for text that may not be an email address."""
     try:
         return owner_of(tx, text)
     except Malformed:
@@ -92,7 +92,7 @@ def owner_if_address(tx: Tx, text: str) -> int | None:
 
 
 def verify(tx: Tx, now_ms: int, user_id: int, address: str) -> bool:
-    """Mark an address as theirs; False when it is not in the account any more."""
+    """Mark an address of the user as verified; return False if it is no longer in the account."""
     _require_free(tx, user_id, address)
     changed = tx.execute(
         update(emails).where(*_of(user_id, address), emails.c.verified_at.is_(None)).values(verified_at=now_ms)
@@ -101,14 +101,14 @@ def verify(tx: Tx, now_ms: int, user_id: int, address: str) -> bool:
 
 
 def remove(tx: Tx, user_id: int, address: str) -> None:
-    """Take an address out of an account; not the primary one (2)."""
+    """Remove an address from an account; the primary one is refused (2)."""
     if _get(tx, user_id, address).is_primary:
         raise NotAllowed("The primary address cannot be removed.", "Make another one primary first.")
     tx.execute(delete(emails).where(*_of(user_id, address)))
 
 
 def make_primary(tx: Tx, user_id: int, address: str) -> None:
-    """Have letters go to this address, which must be verified."""
+    """Make a verified address the primary one."""
     if _get(tx, user_id, address).verified_at_ms is None:
         raise NotAllowed(f"The address {address} is not verified.", "Open the link in the letter that was sent to it.")
     tx.execute(update(emails).where(emails.c.user_id == user_id).values(is_primary=False))

@@ -1,9 +1,9 @@
 """
-The first account of a fresh site, made in a browser by whoever reads what `serve` prints.
+The first account of a new site, created in a browser with the link that `serve` prints.
 
-1. Its link is good while nobody has an account, for a week, and once; each start makes a new one and ends the old.
-2. Who holds it has started the site, so the account is its admin, and its address needs no proof: letters may not
-   be set up yet.
+1. The link is valid once, for a week, while no account exists; each start creates a new link and revokes the old one.
+2. Only the person who started the site sees the link, so the account is a site admin and its email address counts as
+   verified: email may not be configured yet.
 """
 
 from functools import partial
@@ -22,7 +22,7 @@ _LOCK = "first-account"
 
 
 def offer(database: Database, now_ms: int, site_url: str) -> str | None:
-    """A fresh link; None when somebody has an account."""
+    """Return a new link, or None if any account exists."""
     with database.write_part() as tx:
         database.hold(tx, _LOCK)
         if users.exist(tx):
@@ -33,14 +33,14 @@ def offer(database: Database, now_ms: int, site_url: str) -> str | None:
 
 
 def look(house: Accounts, secret: str) -> None:
-    """Return if the link is good; `NotFound` otherwise."""
+    """Return if the link is valid; raise `NotFound` otherwise."""
     with house.database.read() as tx:
         if users.exist(tx) or links.look(tx, house.clock.now_ms(), Purpose.FIRST_ACCOUNT, secret) is None:
             raise _not_good()
 
 
 async def make(house: Accounts, secret: str, name: str, address: str, password: str, *, client: str) -> User:
-    """Make the account, a site admin's."""
+    """Create the first account as a site admin."""
     await to_thread.run_sync(partial(look, house, secret))
     written = emails.checked(address)
     password_hash = await house.hasher.hash_new(password, about=[name, written])

@@ -1,8 +1,9 @@
 """
-Who somebody is at GitHub, which speaks OAuth with an API of its own and makes no ID tokens.
+Sign-in with GitHub, which supports OAuth with its own API but no ID tokens.
 
-The number of an account is who it is: names are given up, and taken by others. Its addresses come from the endpoint
-that says which are verified, and only the primary one counts; the one of the public profile proves nothing.
+An account is identified by its numeric id, since a login can be given up and taken by another user. The email address
+comes from the endpoint that reports verification, and only the primary one counts; the one in the public profile proves
+nothing.
 """
 
 from collections.abc import Mapping
@@ -17,17 +18,17 @@ _API_VERSION = "2022-11-28"
 
 
 def authorize_url(provider: Provider) -> str:
-    """The page where people say yes."""
+    """Return the URL of GitHub's authorization page."""
     return f"{provider.issuer}/login/oauth/authorize"
 
 
 def scope() -> str:
-    """What we want to read: who it is, and the addresses."""
+    """Return the OAuth scopes to request: the profile and the email addresses."""
     return _SCOPE
 
 
 def outsider(fetcher: Fetcher, provider: Provider, form: Mapping[str, str]) -> Outsider:
-    """Who came back with a code; the token that it gives is used for two questions and thrown away."""
+    """Exchange a code and return the GitHub account; the access token serves two requests and is then discarded."""
     headers = {
         "Authorization": f"Bearer {_token(fetcher, provider, form)}",
         "Accept": "application/vnd.github+json",
@@ -50,7 +51,7 @@ def outsider(fetcher: Fetcher, provider: Provider, form: Mapping[str, str]) -> O
 
 
 def primary_address(listed: Any) -> str | None:
-    """The address that is both verified and the primary one."""
+    """Return the primary email address if it is verified, else None."""
     for entry in listed if isinstance(listed, list) else []:
         if isinstance(entry, dict) and entry.get("verified") is True and entry.get("primary") is True:
             address = entry.get("email")
@@ -62,7 +63,7 @@ def _token(fetcher: Fetcher, provider: Provider, form: Mapping[str, str]) -> str
     asked = {**form, "client_id": provider.client_id, "client_secret": provider.client_secret}
     told = _good(fetcher.post(f"{provider.issuer}/login/oauth/access_token", asked), provider).object()
     token = told.get("access_token")
-    if not isinstance(token, str) or not token:  # a bad code is answered with 200 and an error
+    if not isinstance(token, str) or not token:  # GitHub returns 200 with an error for a bad code
         raise NotAllowed(f"{provider.title} does not take its own answer back.", "Sign in again.")
     return token
 

@@ -1,10 +1,10 @@
 """
-What an OpenID provider says of somebody, believed only after every check (OpenID Connect Core, 3.1.3.7).
+Validation of ID tokens from OpenID providers (OpenID Connect Core, 3.1.3.7).
 
-1. The algorithm is one of the operator's list; the key is one of the provider's, of the kind that the algorithm needs.
-2. Issuer, audience and nonce are ours to the byte: a token for another site, of another sign-in, or of a workflow
-   signs nobody in.
-3. A token says one thing: no member of it comes twice, and numbers are numbers.
+1. The algorithm is in the operator's list; the key is one of the provider's, of the type that the algorithm needs.
+2. Issuer, audience and nonce must match exactly: a token for another site, from another sign-in or of a workflow does
+   not sign anyone in.
+3. A token is unambiguous: no JSON member occurs twice, and numbers are finite.
 """
 
 import hmac
@@ -21,7 +21,7 @@ from seaway.clock import SECOND_MS
 from seaway.errors import NotAllowed
 
 _LEEWAY_SECONDS = 60
-_LONGEST_SECONDS = 24 * 60 * 60  # since it was made: it comes straight from the provider
+_LONGEST_SECONDS = 24 * 60 * 60  # since issue: the token comes directly from the provider
 _MAX_CHARS = 64 * 1024
 _MAX_SUBJECT = 255
 _LEAST_MODULUS = 342  # characters of base64url in 2048 bits
@@ -29,17 +29,17 @@ _KINDS: Mapping[str, type[Key]] = {"RS": RSAKey, "PS": RSAKey, "ES": ECKey}
 
 
 class UnknownKey(Exception):
-    """The token names a key that is not among those that we know: the provider may have a new one."""
+    """The token names a key that is not in the cached JWKS; the provider may have rotated its keys."""
 
 
 def keys_of(document: object) -> list[Key]:
-    """The keys of a JWKS that could sign; what we do not understand is passed over (RFC 7517, 5)."""
+    """Return the signing keys of a JWKS document; unknown entries are ignored (RFC 7517, 5)."""
     listed = document.get("keys") if isinstance(document, dict) else None
     return [key for entry in (listed if isinstance(listed, list) else []) if (key := _key(entry)) is not None]
 
 
 def verified(text: str, keys: Sequence[Key], provider: Provider, *, nonce: str, now_ms: int) -> Mapping[str, Any]:
-    """The claims; `NotAllowed` when anything is wrong, `UnknownKey` when it may be only our knowledge of keys."""
+    """Return the claims; raise `NotAllowed` if a check fails, `UnknownKey` if the cached keys may be outdated."""
     claims = _signed(text, keys, provider)
     now = now_ms / SECOND_MS
     if claims.get("iss") != provider.issuer:
@@ -88,7 +88,7 @@ def _chosen(header: Mapping[str, Any], keys: Sequence[Key], provider: Provider) 
 
 
 def _check_audience(claims: Mapping[str, Any], provider: Provider) -> None:
-    """It is for us, and if for others too, then they are told that it was given to us."""
+    """Require our client id in `aud`, and as `azp` if that is present or there are several audiences."""
     audience = claims.get("aud")
     listed = [audience] if isinstance(audience, str) else audience
     if not isinstance(listed, list) or provider.client_id not in listed:

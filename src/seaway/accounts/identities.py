@@ -1,9 +1,9 @@
 """
-Accounts elsewhere that sign in here.
+External identities linked to users: accounts at identity providers.
 
-1. An identity is found by its issuer and its number there, and by nothing else: never by a name, never by an address.
-2. It belongs to one user. To link it takes somebody who has just proved to be that user, here and there.
-3. The last way in is not taken away.
+1. An identity is found only by its issuer and subject, never by a login or an email address.
+2. It belongs to one user. Linking requires recent authentication of that user on both sides.
+3. The last sign-in method of a user cannot be removed.
 """
 
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ _MAX_LOGIN = 200
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """An account elsewhere, as its user sees it."""
+    """A linked account at an identity provider, as shown to its user."""
 
     id: int
     user_id: int
@@ -47,19 +47,19 @@ _IDENTITY = select(
 
 
 def find(tx: Tx, issuer: str, subject: str) -> Identity | None:
-    """The identity with this number at this issuer."""
+    """Return the identity with this issuer and subject, or None."""
     row = tx.execute(_IDENTITY.where(identities.c.issuer == issuer, identities.c.subject == subject)).one_or_none()
     return None if row is None else from_row(Identity, row)
 
 
 def of_user(tx: Tx, user_id: int) -> list[Identity]:
-    """Those of a user, the oldest first."""
+    """Return the identities of a user, the oldest first."""
     rows = tx.execute(_IDENTITY.where(identities.c.user_id == user_id).order_by(identities.c.id))
     return [from_row(Identity, row) for row in rows]
 
 
 def link(tx: Tx, now_ms: int, by: Principal, user_id: int, outsider: Outsider) -> None:
-    """Let this account sign its user in; `NameTaken` when it signs in somebody else."""
+    """Link an external account to a user; raise `NameTaken` if it is linked to another user."""
     known = find(tx, outsider.issuer, outsider.subject)
     if known is not None and known.user_id != user_id:
         raise NameTaken(
@@ -83,12 +83,12 @@ def link(tx: Tx, now_ms: int, by: Principal, user_id: int, outsider: Outsider) -
 
 
 def note_use(tx: Tx, now_ms: int, identity_id: int, outsider: Outsider) -> None:
-    """It signed its user in, under the name that it has there now."""
+    """Record a sign-in with an identity, and its current login at the provider."""
     tx.execute(update(identities).where(identities.c.id == identity_id).values(used_at=now_ms, login=_login(outsider)))
 
 
 def unlink(tx: Tx, now_ms: int, by: Principal, user_id: int, identity_id: int) -> Identity:
-    """Let it sign nobody in any more; refused where it is the last way in."""
+    """Unlink an identity and return it; refuse if it is the user's last sign-in method."""
     found = next((one for one in of_user(tx, user_id) if one.id == identity_id), None)
     if found is None:
         raise NotFound("This account is not linked.", "It may have been unlinked already.")
@@ -100,7 +100,7 @@ def unlink(tx: Tx, now_ms: int, by: Principal, user_id: int, identity_id: int) -
 
 
 def has_another_way_in(tx: Tx, user_id: int, identity_id: int) -> bool:
-    """Whether the user has a password, a passkey or another identity."""
+    """Return whether the user has a password, a passkey or another identity."""
     others = select(func.count()).where(identities.c.user_id == user_id, identities.c.id != identity_id)
     if tx.execute(others).scalar_one():
         return True
@@ -110,6 +110,6 @@ def has_another_way_in(tx: Tx, user_id: int, identity_id: int) -> bool:
 
 
 def _login(outsider: Outsider) -> str:
-    """Its name there, as far as it can be kept and shown."""
+    """Return the login at the provider, shortened to what the database can store and pages can show."""
     shown = "".join(char for char in outsider.login[:_MAX_LOGIN] if char.isprintable())
     return shown.encode(errors="replace").decode() or outsider.subject[:_MAX_LOGIN]

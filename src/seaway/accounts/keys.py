@@ -1,8 +1,7 @@
 """
-API keys: made once, shown once, stored as a hash.
+API keys, shown once at creation and stored as a hash.
 
-A key never gives more than its user's role gives at that moment; its mode, its channels and the names of packages
-that it is for narrow it.
+A key never grants more than its user's current role; its access mode, channels and package name patterns narrow it.
 """
 
 import re
@@ -30,7 +29,7 @@ _ALL_PACKAGES = "[]"
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A key as its owner sees it afterwards: everything but the secret."""
+    """An API key without its secret."""
 
     id: int
     name: str
@@ -57,10 +56,10 @@ def add(
     patterns: Sequence[str] = (),
 ) -> tuple[Key, str]:
     """
-    Make a key and return it with its secret, which nobody can see again.
+    Create a key and return it with its secret, which cannot be shown again.
 
-    `channel_ids` of None: all of the user's. `patterns`: only packages of these names may be written with it, a `*`
-    at the end standing for anything; none: all.
+    `channel_ids` of None means all channels of the user. `patterns` restricts writes to packages with matching names
+    (a trailing `*` matches anything); empty means all packages.
     """
     if not name or len(name) > MAX_NAME or not name.isprintable():
         raise NameTaken(f"{name[:60]!a} cannot be the name of a key.", f"Use 1 to {MAX_NAME} printable characters.")
@@ -89,7 +88,7 @@ def add(
 
 
 def all_keys(tx: Tx, user_id: int) -> list[Key]:
-    """Every key of a user, revoked ones too, by name."""
+    """Return every key of a user, including revoked ones, sorted by name."""
     names: dict[int, list[str]] = {}
     for key_id, channel in tx.execute(
         select(key_channels.c.key_id, channels.c.name)
@@ -133,7 +132,7 @@ def all_keys(tx: Tx, user_id: int) -> list[Key]:
 
 
 def revoke(tx: Tx, now_ms: int, by: Principal, user: User, name: str) -> Key:
-    """End a key on its next request; it stays in the list."""
+    """Revoke a key from its next request on; it stays in the list."""
     key_id = _id_of(tx, user.id, name)
     if key_id is None:
         raise _no_key(user, name)
@@ -143,7 +142,7 @@ def revoke(tx: Tx, now_ms: int, by: Principal, user: User, name: str) -> Key:
 
 
 def revoke_all(tx: Tx, now_ms: int, by: Principal, user: User) -> int:
-    """End every key of a user; how many were good until now."""
+    """Revoke every key of a user; return how many were not revoked before."""
     names = tx.execute(
         update(keys)
         .where(keys.c.user_id == user.id, keys.c.revoked_at.is_(None))
@@ -157,7 +156,7 @@ def revoke_all(tx: Tx, now_ms: int, by: Principal, user: User) -> int:
 
 
 def remove(tx: Tx, now_ms: int, by: Principal, user: User, name: str) -> None:
-    """Take a key out of the list, which ends it; its name is free again."""
+    """Delete a key, which also revokes it and frees its name."""
     if not tx.execute(delete(keys).where(keys.c.user_id == user.id, keys.c.name == name)).rowcount:
         raise _no_key(user, name)
     audit.write(tx, now_ms, by.actor, Event.KEY_REMOVED, target=f"{user.name}/{name}")
@@ -175,7 +174,7 @@ _USED = (
 
 
 def note_uses(tx: Tx, used: Mapping[int, tuple[int, str]], *, since_ms: int) -> None:
-    """Write when and from where keys were used, where the last time is so long ago."""
+    """Record time and IP address of key uses, for keys whose recorded use is at least `since_ms` old."""
     rows = [
         {
             "of_key": key_id, "at": at_ms, "before": at_ms - since_ms, "latest": at_ms + CLOCK_TOLERANCE_MS,
@@ -187,7 +186,7 @@ def note_uses(tx: Tx, used: Mapping[int, tuple[int, str]], *, since_ms: int) -> 
         tx.execute(_USED, rows)
 
 
-# Statements of every request are made once: building one costs more than SQLite needs to run it.
+# Statements used by every request are built once: building one takes longer than SQLite needs to run it.
 _CARRIER = (
     select(
         keys.c.id, keys.c.name, keys.c.mode, keys.c.all_channels, keys.c.patterns, keys.c.expires_at,
@@ -200,7 +199,7 @@ _SCOPE = select(key_channels.c.channel_id).where(key_channels.c.key_id == bindpa
 
 
 def principal_of(tx: Tx, secret: str, now_ms: int) -> Principal | None:
-    """Who carries this key, or None unless it is good now; garbage is refused without a query."""
+    """Return the caller with this key, or None if it is not valid; malformed secrets are refused without a query."""
     if not ids.is_well_formed(secret):
         return None
     row = tx.execute(_CARRIER, {"digest": ids.digest(secret)}).one_or_none()
@@ -224,7 +223,7 @@ def principal_of(tx: Tx, secret: str, now_ms: int) -> Principal | None:
 
 
 def check_patterns(patterns: Sequence[str]) -> None:
-    """Return if these can be the names of packages that a key or a publisher is for."""
+    """Raise `Malformed` unless these are valid package name patterns of a key or a publisher."""
     if len(patterns) > MAX_PATTERNS:
         raise Malformed(f"There can be at most {MAX_PATTERNS} names of packages.", "Use a `*` at the end of some.")
     for pattern in patterns:
@@ -236,7 +235,7 @@ def check_patterns(patterns: Sequence[str]) -> None:
 
 
 def patterns_of(text: str) -> tuple[str, ...]:
-    """The names of packages as a row of a key holds them."""
+    """Decode the package name patterns of a key row."""
     return () if text == _ALL_PACKAGES else tuple(msgspec.json.decode(text, type=list[str]))
 
 

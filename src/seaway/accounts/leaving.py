@@ -1,9 +1,9 @@
 """
-An account that ends.
+Deletion of an account.
 
-1. Who owns channels gives them away or deletes them first.
-2. What the account carried ends with it, on the next request: sessions, keys, tools, memberships.
-3. Its name is held for a year: nobody takes it and is trusted as the one before.
+1. A user must transfer or delete their channels first.
+2. Sessions, keys, OAuth grants and memberships of the account end with it, on the next request.
+3. Its name is reserved for a year, so that another user cannot take it and be trusted as the previous one.
 """
 
 from sqlalchemy import delete, insert, select
@@ -21,7 +21,7 @@ from seaway.errors import NotAllowed
 
 
 def remove(house: Accounts, by: Principal, user: User) -> None:
-    """Delete an account, one's own or as an admin, a short while after a proof."""
+    """Delete the caller's account or, as an admin, another user's; requires a recently confirmed session."""
     require_site(by, SiteAction.REMOVE_ACCOUNT)
     now_ms = house.clock.now_ms()
     with house.database.write_site() as tx:

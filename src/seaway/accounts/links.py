@@ -1,10 +1,10 @@
 """
-The secrets in the links of letters.
+Secrets in links of emails.
 
-1. A link is good once, for one purpose, and until it expires.
-2. To look at it does not use it up: scanners of mail open every link, and people press a button on what it opens.
-3. A link that sets a password is bound to the address it was sent to and to the password of that moment: when either
-   changes, it is gone (`forget`).
+1. A link is valid once, for one purpose, until it expires.
+2. Opening a link does not use it up, since mail scanners open every link: the user presses a button on the page.
+3. A password reset link is bound to the email address it was sent to and to the current password: it is deleted when
+   either changes (`forget`).
 """
 
 from dataclasses import dataclass
@@ -18,11 +18,11 @@ from seaway.clock import DAY_MS, HOUR_MS, bounds_of_end
 from seaway.database.engine import Tx
 from seaway.database.tables import mailed_links
 
-KEPT_MS = 7 * DAY_MS  # for a plain word to whoever opens it again
+KEPT_MS = 7 * DAY_MS  # after expiry, so that opening a used link again can be explained
 
 
 class Purpose(Enum):
-    """What a link is for; the value is the first part of its path."""
+    """Purpose of a link; the value is the first segment of its path."""
 
     VERIFY = "verify"
     RESET = "reset"
@@ -34,7 +34,7 @@ LASTS_MS = {Purpose.VERIFY: DAY_MS, Purpose.RESET: HOUR_MS, Purpose.FIRST_ACCOUN
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """What is known of a link that is good."""
+    """User and email address of a valid link."""
 
     user_id: int | None
     address: str
@@ -43,7 +43,7 @@ class Link:
 def make(
     tx: Tx, now_ms: int, purpose: Purpose, *, user_id: int | None, address: str, lasts_ms: int | None = None
 ) -> str:
-    """A fresh secret for a letter; it is stored only as its hash."""
+    """Create a link and return its secret, of which only the hash is stored."""
     secret = ids.new_key(ids.KeyKind.LINK)
     tx.execute(
         insert(mailed_links).values(
@@ -58,12 +58,12 @@ def make(
 
 
 def url(site_url: str, purpose: Purpose, secret: str) -> str:
-    """The link itself. The secret is in the path, where our log masks it, and not in a query, which others keep."""
+    """Return the URL of a link. Our log masks secrets in paths; a query would be kept in the logs of others."""
     return f"{site_url}/{purpose.value}/{secret}"
 
 
 def look(tx: Tx, now_ms: int, purpose: Purpose, secret: str) -> Link | None:
-    """What the link stands for, which it goes on to do."""
+    """Return a valid link without using it up, or None."""
     if not ids.is_of(ids.KeyKind.LINK, secret):
         return None
     row = tx.execute(
@@ -73,7 +73,7 @@ def look(tx: Tx, now_ms: int, purpose: Purpose, secret: str) -> Link | None:
 
 
 def use(tx: Tx, now_ms: int, purpose: Purpose, secret: str) -> Link | None:
-    """What the link stood for; nobody can use it again."""
+    """Use up a valid link and return it, or None."""
     if not ids.is_of(ids.KeyKind.LINK, secret):
         return None
     row = tx.execute(
@@ -86,7 +86,7 @@ def use(tx: Tx, now_ms: int, purpose: Purpose, secret: str) -> Link | None:
 
 
 def was_used(tx: Tx, purpose: Purpose, secret: str) -> bool:
-    """Whether the link did its work already: a word for people who open it twice, not an answer to rely on."""
+    """Return whether a link was used, to explain a second opening; used links are deleted after a while."""
     if not ids.is_of(ids.KeyKind.LINK, secret):
         return False
     found = select(mailed_links.c.used_at).where(
@@ -96,7 +96,7 @@ def was_used(tx: Tx, purpose: Purpose, secret: str) -> bool:
 
 
 def forget(tx: Tx, purpose: Purpose, user_id: int | None, *, address: str | None = None) -> None:
-    """End the links of a user for this purpose, all of them or those to one address."""
+    """Delete the unused links of a user for this purpose, all of them or only those sent to one address."""
     mine = mailed_links.c.user_id.is_(None) if user_id is None else mailed_links.c.user_id == user_id
     which = [mailed_links.c.purpose == purpose.value, mine, mailed_links.c.used_at.is_(None)]
     if address is not None:
@@ -105,7 +105,7 @@ def forget(tx: Tx, purpose: Purpose, user_id: int | None, *, address: str | None
 
 
 def forget_old(tx: Tx, now_ms: int) -> int:
-    """Delete those that nobody asks for any more; how many."""
+    """Delete links that expired more than `KEPT_MS` ago; return the count."""
     return tx.execute(delete(mailed_links).where(mailed_links.c.expires_at <= now_ms - KEPT_MS)).rowcount
 
 

@@ -1,12 +1,12 @@
 """
-Limits on the emails that one person causes to be sent to another.
+Limits on emails that one user causes to be sent to another.
 
-1. One sender causes at most 60 an hour and 10 a day to one recipient; one recipient gets at most 30 a day, whoever the
-   senders are. The limit between two people is the lowest, so that one sender cannot use up what others may send.
+1. A sender causes at most 60 emails an hour, and at most 10 a day to one recipient; a recipient gets at most 30 a day
+   from all senders. The limit per pair is the lowest, so that one sender cannot use up a recipient's limit.
 2. A second email of the same kind, about the same channel or group, to the same recipient within a day is collapsed
    into the first.
-3. An email that is dropped or collapsed is no error: the action succeeds. Only where the email is the purpose of the
-   action, as with an invitation, is the action refused; that email may repeat.
+3. Dropping or collapsing an email is not an error: the action succeeds. Only if the email is the purpose of the action,
+   as with an invitation, is the action refused; such an email may repeat.
 """
 
 from seaway.accounts import throttle
@@ -17,7 +17,7 @@ from seaway.mail.outbox import Cause
 
 
 def refusal(tx: Tx, now_ms: int, to: str, cause: Cause) -> TooMany | None:
-    """Count an email in the transaction of what causes it; return why it is not sent, or None."""
+    """Count an email in the transaction that causes it; return the reason not to send it, or None."""
     recipient = to.casefold()
     tries = [
         (Rate.MAIL_FROM, (cause.sender,)),

@@ -1,9 +1,9 @@
 """
-Who somebody is at an OpenID provider: its own description, its keys, and the ID token for a code.
+Sign-in with an OpenID provider: discovery document, keys, and exchange of a code for an ID token.
 
-1. The description is read at the issuer that the operator named, and must name the same issuer.
-2. What it says of where to ask is taken only if nobody on the way could have written or read it (`is_safe_address`).
-3. Keys are kept for an hour. A token with a key that we do not know lets us look again, once a minute at most.
+1. The discovery document is fetched from the configured issuer and must name the same issuer.
+2. Its endpoints are used only if requests to them cannot be read or changed on the way (`is_safe_address`).
+3. Keys are cached for an hour. A token signed with an unknown key triggers a new fetch, at most once a minute.
 """
 
 import base64
@@ -26,20 +26,20 @@ from seaway.visiting import Fetcher
 _KEPT_MS = HOUR_MS
 _PAUSE_MS = MINUTE_MS
 _DESCRIPTION = "/.well-known/openid-configuration"
-_ONLY_SIGNED = frozenset({"auth_time"})  # believed from an ID token only, whose form was checked
+_ONLY_SIGNED = frozenset({"auth_time"})  # accepted only from an ID token, which is signed and validated
 _NEEDED = ("authorization_endpoint", "token_endpoint", "jwks_uri")
 
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What an OpenID provider says of itself."""
+    """The parts of an OpenID provider's discovery document that we use."""
 
-    issuer: str  # as the provider writes it; its tokens must have the same value
+    issuer: str  # as written by the provider; its tokens must contain the same value
     authorize_url: str
     token_url: str
     keys_url: str
     userinfo_url: str
-    says_issuer: bool  # in the answer that comes by the browser (RFC 9207)
+    says_issuer: bool  # whether the authorization response contains `iss` (RFC 9207)
     takes_basic: bool
 
 
@@ -50,7 +50,7 @@ class _Keys:
 
 
 class OpenIdProviders:
-    """What this process knows of the providers; a new one is asked when somebody signs in by it."""
+    """Cache of discovery documents and keys in this process, filled when a user signs in with a provider."""
 
     def __init__(self, fetcher: Fetcher, clock: Clock) -> None:
         self._fetcher, self._clock = fetcher, clock
@@ -59,7 +59,7 @@ class OpenIdProviders:
         self._keys: dict[str, _Keys] = {}
 
     def description(self, provider: Provider) -> Description:
-        """Its description, an hour old at most."""
+        """Return the discovery document of a provider, at most an hour old."""
         known = self._descriptions.get(provider.issuer)
         if known is not None and 0 <= self._clock.now_ms() - known[1] < _KEPT_MS:
             return known[0]
@@ -69,7 +69,7 @@ class OpenIdProviders:
         return found
 
     def outsider(self, provider: Provider, form: Mapping[str, str], *, nonce: str) -> Outsider:
-        """Who came back with a code."""
+        """Exchange the code of a redirect and return the external account."""
         about = self.description(provider)
         told = self._tokens(provider, about, form)
         text = told.get("id_token")
@@ -119,7 +119,7 @@ class OpenIdProviders:
             return fresh.keys
 
     def _completed(self, about: Description, claims: Mapping[str, Any], access_token: object) -> Mapping[str, Any]:
-        """The claims, with what many providers tell only when asked once more (OpenID Connect Core, 5.3)."""
+        """Add claims from the userinfo endpoint: many ID tokens contain no `email` (OpenID Connect Core, 5.3)."""
         if "email" in claims or not about.userinfo_url or not isinstance(access_token, str):
             return claims
         reply = self._fetcher.get(about.userinfo_url, {"Authorization": f"Bearer {access_token}"})
@@ -129,7 +129,7 @@ class OpenIdProviders:
 
 
 def described(provider: Provider, document: Mapping[str, Any]) -> Description:
-    """The description as far as we need it; `Unavailable` when it is not one that we may follow."""
+    """Parse a discovery document; raise `Unavailable` if its issuer or one of its endpoints is not acceptable."""
     if not _is_issuer(document.get("issuer"), provider.issuer):
         raise _no_sense(provider, f"the description at {provider.issuer} does not name this issuer")
     addresses = [document.get(name) for name in (*_NEEDED, "userinfo_endpoint")]
@@ -149,7 +149,7 @@ def described(provider: Provider, document: Mapping[str, Any]) -> Description:
 
 
 def _is_issuer(named: object, configured: str) -> bool:
-    """Return whether a document names the configured issuer; settings drop a default port and capitals of the host."""
+    """Return whether a document names the configured issuer; settings drop default ports and lowercase the host."""
     try:
         return isinstance(named, str) and normal_url(named) == configured
     except ValueError:
@@ -157,7 +157,7 @@ def _is_issuer(named: object, configured: str) -> bool:
 
 
 def outsider_of(provider: Provider, claims: Mapping[str, Any]) -> Outsider:
-    """Somebody as the claims have them; an address that was not verified there is none."""
+    """Return the external account that the claims describe; an unverified email address is left out."""
     address = claims.get("email")
     is_verified = claims.get("email_verified") is True and isinstance(address, str)
     if provider.only_verified and not is_verified:

@@ -1,13 +1,13 @@
 """
-Seaway as OpenID provider for the command-line tools of its own users: what each endpoint does, from values to values.
+Seaway as the OpenID provider for its users' command-line tools: the logic of each endpoint, without HTTP.
 
-1. The issuer is the public address without a slash at the end, to the byte: clients compare it with what was typed.
-2. No request decides where a response goes or who signs it, nor the issuer, unless the server cannot
-   know its own address (`http/site_address.py`).
-3. Every refusal is a code that the standards know, since tools decide by it whether to ask again.
+1. The issuer is exactly the public URL without a trailing slash: clients compare it with the URL that was typed.
+2. A request never decides where a response goes or which key signs it; it decides the issuer only if the server cannot
+   know its own URL (`http/site_address.py`).
+3. Every refusal has an error code from the standards, since tools use it to decide whether to retry.
 
-Authlib's server keeps clients, grants and tokens in objects that it asks one by one; here a grant changes in one
-transaction (`tools`), and a replaced refresh token has a grace. So this is our own, by the RFCs that each part names.
+This does not use Authlib's server, which loads clients, grants and tokens as separate objects: here a grant changes in
+one transaction (`tools`), and a replaced refresh token has a grace period. Each part names the RFC that it follows.
 """
 
 from collections.abc import Iterator, Mapping
@@ -43,7 +43,7 @@ Told = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class OpenId:
-    """The parts that it works with."""
+    """Dependencies of the endpoints."""
 
     database: Database
     clock: Clock
@@ -52,7 +52,7 @@ class OpenId:
 
 
 def metadata(issuer: str) -> Told:
-    """What clients ask first (OpenID Connect Discovery 1.0, 3; RFC 8414, 2)."""
+    """Return the discovery document (OpenID Connect Discovery 1.0, 3; RFC 8414, 2)."""
     return {
         "issuer": issuer,
         "authorization_endpoint": issuer + AUTHORIZE,
@@ -76,7 +76,7 @@ def metadata(issuer: str) -> Told:
 
 
 def start_device(openid: OpenId, form: Form, *, address: str) -> Told | Refusal:
-    """A tool without a browser asks for a code that its user types (RFC 8628, 3.1)."""
+    """Handle a device authorization request: return a device code, and a user code to type (RFC 8628, 3.1)."""
     client_id = form.get("client_id", "")
     scope = clients.granted(form.get("scope", ""))
     if client_id not in clients.CLIENTS:
@@ -98,7 +98,7 @@ def start_device(openid: OpenId, form: Form, *, address: str) -> Told | Refusal:
 
 
 def issue(openid: OpenId, form: Form, *, address: str) -> Told | Refusal:
-    """The token endpoint (RFC 6749, 3.2), for each of the grants that there are."""
+    """Handle a token request of any supported grant type (RFC 6749, 3.2)."""
     client_id = form.get("client_id", "")
     if client_id not in clients.CLIENTS:
         return _UNKNOWN_CLIENT
@@ -147,7 +147,7 @@ def _exchanged(tx: Tx, now_ms: int, form: Form, client_id: str, address: str) ->
 
 
 def give_back(openid: OpenId, form: Form, *, address: str) -> Refusal | None:
-    """A tool logs out (RFC 7009, 2.1); an unknown token is no error."""
+    """Revoke a token (RFC 7009, 2.1); an unknown token is not an error."""
     client_id = form.get("client_id", "")
     if client_id not in clients.CLIENTS:
         return _UNKNOWN_CLIENT
@@ -161,7 +161,7 @@ def give_back(openid: OpenId, form: Form, *, address: str) -> Refusal | None:
 
 
 def claims_of(tx: Tx, user_id: int) -> Told:
-    """What a tool learns of the person: who it is, to show it, and nothing else."""
+    """Return the claims about a user that tools receive: only those needed to show who is logged in."""
     name, display_name = tx.execute(select(users.c.name, users.c.display_name).where(users.c.id == user_id)).one()
     return {"sub": str(user_id), "preferred_username": name, "name": display_name or name}
 
@@ -178,7 +178,7 @@ def _changing(openid: OpenId) -> Iterator[Tx]:
 
 
 def _answer(openid: OpenId, now_ms: int, issued: Issued, person: Told) -> Told:
-    """RFC 6749, 5.1; the ID token of OpenID Connect Core, 3.1.3.3."""
+    """Build a token response (RFC 6749, 5.1) with an ID token if requested (OpenID Connect Core, 3.1.3.3)."""
     told: Told = {
         "access_token": issued.access,
         "token_type": "Bearer",

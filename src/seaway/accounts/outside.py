@@ -1,17 +1,17 @@
 """
-Signing in with an account elsewhere: the way there, and the way back (RFC 6749, 4.1; RFC 7636; RFC 9700).
+External login: the redirect to an identity provider and the return (RFC 6749, 4.1; RFC 7636; RFC 9700).
 
-1. What comes back is believed only in the browser that was sent, once, within ten minutes: the secret of the flow is
-   in its cookie, and the `state` in the address is made from it and tells nothing of it.
-2. The code is good only with the verifier, which never leaves the server; an ID token only with the nonce.
-3. An account elsewhere signs in the user to whom it is linked, and nobody else. That an address is the same links
-   nothing: who has taken over an address would have taken over the account (case 24).
-4. A provider that does not report when the person last authenticated (`auth_time` in the ID token; GitHub has
-   none) signs them in, but its word is no fresh proof: whoever sits at a browser that is signed in there types nothing.
-   `prompt=login` alone proves nothing either, since it goes through that browser.
-5. Linking needs the person signed in here, the same one at both ends of the way.
-6. Whoever has no account is asked for a user name first, and gets one only where strangers may sign up. An address that
-   the provider vouches for is taken over, unless it is somebody's here already.
+1. A response is accepted only in the browser that was redirected, once, within ten minutes: the flow's secret is in
+   its cookie, and the `state` in the URL is a hash that does not reveal the secret.
+2. The code is usable only with the verifier, which never leaves the server, and an ID token only with the nonce.
+3. An external account signs in only the user to whom it is linked. An equal email address links nothing: otherwise an
+   attacker who took over the address would take over the account (case 24).
+4. If a provider does not report when the user last authenticated (`auth_time` in the ID token; GitHub has none), the
+   user is signed in, but the session is not fresh: in a browser that is already signed in there, nothing is typed.
+   `prompt=login` alone proves nothing either, since the request goes through that browser.
+5. Linking requires a signed-in user, and the same user at the start and at the end of the flow.
+6. A person without an account here chooses a user name first, and gets an account only if sign-up is open. An email
+   address that the provider verified is adopted unless it belongs to an account here.
 """
 
 import base64
@@ -55,7 +55,7 @@ Query = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Outside:
-    """The parts that it works with."""
+    """Dependencies of the external login."""
 
     accounts: Accounts
     providers: Providers
@@ -65,7 +65,7 @@ class Outside:
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """Where the browser goes, and the secret of the flow, for its cookie."""
+    """URL to which the browser is redirected, and the flow's secret for its cookie."""
 
     url: str
     secret: str
@@ -73,16 +73,16 @@ class Begun:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """Somebody who has an account here, and may need a second factor."""
+    """Result for a linked user, who may still need a second factor."""
 
     found: SignedIn | NeedsSecondFactor
     next_path: str
-    is_fresh: bool  # whether the provider vouches for a proof of a short while ago
+    is_fresh: bool  # whether the provider reported a recent authentication
 
 
 @dataclass(frozen=True, slots=True)
 class Stranger:
-    """Somebody who has no account; `secret` finds what is known of them again."""
+    """Result for an external account without a user here; `secret` retrieves the pending sign-up."""
 
     outsider: Outsider
     next_path: str
@@ -92,13 +92,13 @@ class Stranger:
 
 @dataclass(frozen=True, slots=True)
 class Linked:
-    """The person who is signed in has one more way in."""
+    """Result after the external account was linked to the signed-in user."""
 
     next_path: str
 
 
 def begin(parts: Outside, name: str, by: Principal, *, next_path: str, link: bool = False) -> Begun:
-    """Send somebody to a provider: to sign in, to prove again who they are, or to link the account there."""
+    """Start a redirect to a provider, to sign in, to confirm a session, or to link the account there (`link`)."""
     provider = parts.providers.get(name)
     now_ms = parts.accounts.clock.now_ms()
     if link:
@@ -121,14 +121,14 @@ def begin(parts: Outside, name: str, by: Principal, *, next_path: str, link: boo
     if provider.dialect is Dialect.OPENID:
         asked["nonce"] = nonce
     if provider.dialect is Dialect.OPENID and by.is_person:
-        asked |= {"prompt": "login", "max_age": "0"}  # max_age makes `auth_time` compulsory (OpenID Connect Core, 2)
+        asked |= {"prompt": "login", "max_age": "0"}  # max_age makes `auth_time` required (OpenID Connect Core, 2)
     return Begun(f"{page}{'&' if '?' in page else '?'}{urlencode(asked)}", secret)
 
 
 def finish(
     parts: Outside, name: str, query: Query, secret: str, by: Principal, client: Client
 ) -> Known | Stranger | Linked:
-    """Take somebody back; `secret` is what their browser's cookie holds."""
+    """Handle the return from a provider; `secret` is from the browser's cookie."""
     provider = parts.providers.get(name)
     pending = _taken(parts, provider, query.get("state", ""), secret)
     _check_answer(parts, provider, query)
@@ -148,7 +148,7 @@ def finish(
 
 
 def stranger(parts: Outside, secret: str) -> Stranger:
-    """Who waits for a user name, in the browser that has this secret."""
+    """Return the pending sign-up that still needs a user name, for the browser with this secret."""
     with parts.accounts.database.read() as tx:
         return _waiting(parts, tx, secret)
 
@@ -156,12 +156,12 @@ def stranger(parts: Outside, secret: str) -> Stranger:
 def make_account(
     parts: Outside, secret: str, name: str, address: str, client: Client
 ) -> tuple[SignedIn | NeedsSecondFactor, str]:
-    """An account for a stranger under this user name, and where they wanted to go."""
+    """Create an account for a pending sign-up; return the sign-in result and the path to continue at."""
     house, now_ms = parts.accounts, parts.accounts.clock.now_ms()
     house.policy.require_sign_up()
     with house.database.read() as tx:
         unvouched = "" if _waiting(parts, tx, secret).outsider.address else emails.folded(address)
-    # An address that was typed gets an email, as when signing up with a password.
+    # A typed email address gets a verification email, as in a sign-up with a password.
     letter = [(Rate.LETTER_TO, (unvouched,))] if unvouched else []
     throttle.take_all(house.database, now_ms, (Rate.SIGN_UP_ADDRESS, (client.address,)), *letter)
     with house.database.write_part() as tx:
@@ -186,7 +186,7 @@ def make_account(
 
 
 def unlink(parts: Outside, by: Principal, identity_id: int) -> None:
-    """Let an account elsewhere sign the person in no more."""
+    """Unlink an external account from the caller."""
     house, now_ms = parts.accounts, parts.accounts.clock.now_ms()
     require_site(by, SiteAction.OPEN_ACCOUNT)
     assert by.user_id is not None
@@ -197,7 +197,7 @@ def unlink(parts: Outside, by: Principal, identity_id: int) -> None:
 
 
 def address_taken(title: str) -> NameTaken:
-    """What somebody is told whose address belongs to an account here."""
+    """Return the refusal of a sign-up whose email address belongs to an account here."""
     return NameTaken(
         f"An account here has the address of your {title} account already.",
         f"Sign in to it as before, then link {title} in its settings.",
@@ -205,17 +205,17 @@ def address_taken(title: str) -> NameTaken:
 
 
 def state_of(secret: str) -> str:
-    """What stands in addresses for the secret of a flow."""
+    """Return the `state` parameter derived from a flow's secret."""
     digest = hmac.digest(secret.encode(), b"state", hashlib.sha256)
     return base64.urlsafe_b64encode(digest).decode().rstrip("=")
 
 
 def _taken(parts: Outside, provider: Provider, state: str, secret: str) -> Pending:
-    """What this browser began; whatever is wrong looks the same."""
+    """Take the flow that this browser started; every failure gives the same error."""
     pending = None
     if secret and hmac.compare_digest(state_of(secret).encode(), state.encode(errors="replace")):
         now_ms = parts.accounts.clock.now_ms()
-        with parts.accounts.database.read() as tx:  # whoever began nothing makes us write nothing
+        with parts.accounts.database.read() as tx:  # a request without a flow must not cause a write
             pending = sign_ins.look(tx, now_ms, UNDER_WAY, secret)
         if pending is not None:
             with parts.accounts.database.write_part() as tx:
@@ -252,7 +252,7 @@ def _entered(parts: Outside, tx: Tx, outsider: Outsider, next_path: str, client:
     now_ms = parts.accounts.clock.now_ms()
     known = identities.find(tx, outsider.issuer, outsider.subject)
     if known is not None:
-        hold_user(parts.accounts.database, tx, known.user_id)  # a second factor may come at this moment
+        hold_user(parts.accounts.database, tx, known.user_id)  # a second factor may be added concurrently
         identities.note_use(tx, now_ms, known.id, outsider)
         at_ms = min(outsider.authenticated_at_ms, now_ms)
         entered = signing_in.proceed(tx, now_ms, known.user_id, client, confirmed_at_ms=at_ms)
@@ -275,7 +275,7 @@ def _is_taken(tx: Tx, outsider: Outsider) -> bool:
 
 
 def _hold(parts: Outside, tx: Tx, outsider: Outsider) -> None:
-    """Two browsers may come back with one account at one moment."""
+    """Lock an external account: two browsers may return with it at the same time."""
     parts.accounts.database.hold(tx, f"identity/{outsider.issuer}/{outsider.subject}")
 
 

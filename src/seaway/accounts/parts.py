@@ -1,4 +1,4 @@
-"""The parts that accounts work with, put together in `server.wiring` and handed to every face."""
+"""Dependencies of the account functions, built in `server.wiring` and passed to the API, pages and CLI."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ from seaway.mail.outbox import Outbox
 
 @dataclass(frozen=True, slots=True)
 class Accounts:
-    """Everything that signing up, signing in and looking after an account need."""
+    """Dependencies of sign-up, sign-in and account management."""
 
     database: Database
     clock: Clock

@@ -1,12 +1,12 @@
 """
-Passkeys (WebAuthn): a second factor, and a way to sign in by themselves.
+Passkeys (WebAuthn), as a second factor and as a sign-in method of their own.
 
-1. The challenge is the secret of what was begun (`sign_ins`): random, good once, for one purpose, for five minutes;
-   where the user is known, for this user.
-2. Site and origin are those of the public address, never of a request.
-3. A passkey that is all that is asked for must have checked the person (PIN, finger). As a second factor it need not.
-4. A counter that does not go up tells of a copy; a credential belongs to one account.
-5. Whatever a browser sends, the answer is a plain refusal.
+1. The challenge is the secret of a pending flow (`sign_ins`): random, valid once, for one purpose, for five minutes,
+   and only for the known user, if any.
+2. Relying party id and origin come from the public URL, never from a request.
+3. A sign-in with only a passkey requires user verification (PIN, fingerprint); as a second factor it does not.
+4. A signature counter that does not increase indicates a cloned passkey; a credential belongs to one account.
+5. Any malformed browser input gets the same plain refusal.
 """
 
 import base64
@@ -51,7 +51,7 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, slots=True)
 class Passkey:
-    """A passkey as its user sees it."""
+    """A passkey as shown to its user."""
 
     id: int
     name: str
@@ -68,7 +68,7 @@ class _Kept:
 
 
 def of_user(tx: Tx, user_id: int) -> list[Passkey]:
-    """The passkeys of a user, by age."""
+    """Return the passkeys of a user, the oldest first."""
     rows = tx.execute(
         select(
             passkeys.c.id, passkeys.c.name, passkeys.c.created_at.label("created_at_ms"),
@@ -81,7 +81,7 @@ def of_user(tx: Tx, user_id: int) -> list[Passkey]:
 
 
 def ask_new(house: Accounts, by: Principal) -> str:
-    """What the browser needs to make a passkey: JSON for `navigator.credentials.create`."""
+    """Return the JSON options for `navigator.credentials.create`."""
     assert by.user_id is not None
     now_ms = house.clock.now_ms()
     throttle.take(house.database, now_ms, Rate.PASSKEY_BEGIN, by.address)
@@ -104,7 +104,7 @@ def ask_new(house: Accounts, by: Principal) -> str:
 
 
 def add(house: Accounts, by: Principal, credential: str, name: str) -> Passkey:
-    """Keep the passkey that the browser has made."""
+    """Store the passkey that the browser created."""
     assert by.user_id is not None
     now_ms = house.clock.now_ms()
     second_factors.require_may_add(house, by)
@@ -123,12 +123,12 @@ def add(house: Accounts, by: Principal, credential: str, name: str) -> Passkey:
         )
     )
     with house.database.write_user(by.user_id) as tx:
-        second_factors.require_fresh_to_add(tx, by)  # another factor may have come meanwhile
+        second_factors.require_fresh_to_add(tx, by)  # another factor may have been added meanwhile
         return _keep(house, tx, now_ms, by, made, name)
 
 
 def rename(house: Accounts, by: Principal, passkey_id: int, name: str) -> Passkey:
-    """Call a passkey of one's own something else."""
+    """Rename one of the caller's passkeys."""
     assert by.user_id is not None
     _check_name(name)
     mine = (passkeys.c.id == passkey_id, passkeys.c.user_id == by.user_id)
@@ -140,7 +140,7 @@ def rename(house: Accounts, by: Principal, passkey_id: int, name: str) -> Passke
 
 
 def remove(house: Accounts, by: Principal, passkey_id: int) -> None:
-    """Take a passkey out of the account."""
+    """Remove one of the caller's passkeys."""
     require_site(by, SiteAction.OPEN_ACCOUNT)
     assert by.user_id is not None
     now_ms = house.clock.now_ms()
@@ -164,7 +164,7 @@ def _unknown() -> NotFound:
 
 
 def ask_sign_in(house: Accounts, client: Client) -> str:
-    """What the browser needs to prove a passkey of whoever sits there: JSON for `navigator.credentials.get`."""
+    """Return the JSON options for `navigator.credentials.get` for a sign-in without a user name."""
     now_ms = house.clock.now_ms()
     throttle.take(house.database, now_ms, Rate.PASSKEY_BEGIN, client.address)
     with house.database.write_part() as tx:
@@ -173,7 +173,7 @@ def ask_sign_in(house: Accounts, client: Client) -> str:
 
 
 def sign_in(house: Accounts, credential: str, client: Client) -> SignedIn:
-    """Sign in by a passkey alone, which must have checked the person (3)."""
+    """Sign in with only a passkey, which must have verified the user (3)."""
     now_ms = house.clock.now_ms()
     throttle.take_all(house.database, now_ms, (Rate.SIGN_IN_ADDRESS, (client.address,)), (Rate.SIGN_IN_ALL, ()))
     kept = _prove(house, credential, _SIGN_IN, None)
@@ -185,7 +185,7 @@ def sign_in(house: Accounts, credential: str, client: Client) -> SignedIn:
 
 
 def ask_second(house: Accounts, flow: str, client: Client) -> str:
-    """The same for a sign-in that waits for a second factor."""
+    """Return the JSON options for `navigator.credentials.get` for a sign-in that needs a second factor."""
     now_ms = house.clock.now_ms()
     with house.database.read() as tx:
         pending = sign_ins.look(tx, now_ms, signing_in.SECOND_FACTOR, flow)
@@ -199,7 +199,7 @@ def ask_second(house: Accounts, flow: str, client: Client) -> str:
 
 
 def second_factor(house: Accounts, flow: str, credential: str, client: Client) -> SignedIn:
-    """Bring a passkey for a sign-in that waits for it."""
+    """Complete a sign-in that needs a second factor with a passkey."""
     user_id = signing_in.waiting(house, flow, client)
     _prove(house, credential, _SECOND, user_id)
     with house.database.write_user(user_id) as tx:
@@ -207,7 +207,7 @@ def second_factor(house: Accounts, flow: str, credential: str, client: Client) -
 
 
 def ask_confirm(house: Accounts, by: Principal) -> str:
-    """The same for a fresh proof of somebody who is signed in."""
+    """Return the JSON options for `navigator.credentials.get` to confirm a session."""
     assert by.user_id is not None
     now_ms = house.clock.now_ms()
     throttle.take(house.database, now_ms, Rate.PASSKEY_BEGIN, by.address)
@@ -218,7 +218,7 @@ def ask_confirm(house: Accounts, by: Principal) -> str:
 
 
 def confirm(house: Accounts, by: Principal, secret: str, credential: str, client: Client) -> str:
-    """A fresh proof by passkey; the new secret of the session."""
+    """Confirm a session with a passkey; return its new secret."""
     assert by.user_id is not None
     signing_in.count_second_factor(house, by.user_id, client)
     _prove(house, credential, _SECOND, by.user_id)
@@ -239,7 +239,7 @@ def _ask(
 
 
 def _prove(house: Accounts, credential: str, kind: str, user_id: int | None) -> _Kept:
-    """Whose passkey answered the challenge; for a known user one of theirs only."""
+    """Verify a response to a challenge and return the passkey; with `user_id`, accept only passkeys of that user."""
     now_ms = house.clock.now_ms()
     challenge = _challenge_in(credential)
     with house.database.write_part() as tx:
@@ -299,7 +299,7 @@ def _find(tx: Tx, credential: str) -> _Kept | None:
 
 
 def _challenge_in(credential: str) -> str:
-    """The challenge that the browser says it answered, by which we find what was begun."""
+    """Return the challenge in the browser's response, which identifies the pending flow."""
     if len(credential) > _MAX_BYTES:
         raise Malformed("This is too large for the answer of a passkey.", "Try again.")
     try:
@@ -321,7 +321,7 @@ def _bytes_of(text: Any) -> bytes:
 def _verified(verify: Callable[[], R]) -> R:
     try:
         return verify()
-    except Exception:  # noqa: BLE001  strangers choose the bytes, and whatever they make the library say is one no
+    except Exception:  # noqa: BLE001  the input is untrusted: any exception of the library is a refusal
         raise _refused() from None
 
 
@@ -331,7 +331,7 @@ def _descriptors(tx: Tx, user_id: int) -> list[PublicKeyCredentialDescriptor]:
 
 
 def _handle(user_id: int) -> bytes:
-    """What the authenticator keeps of a user: a number, which tells nothing of the person."""
+    """Return the WebAuthn user handle, which authenticators store: a number, no personal data."""
     return f"seaway-{user_id}".encode()
 
 

@@ -1,10 +1,11 @@
 """
-Passwords: what is asked of them, and how they are kept.
+Password requirements and hashing.
 
-1. The length is looked at first: a megabyte is refused before anything is done with it.
-2. Few are hashed at once, and few wait; more are told to come back. A hundred at once would hold 2 GB.
-3. Whether there is a user, and whether they have a password, does not show in the time that an answer takes.
-4. A hash made with other parameters is made again at the next sign-in.
+1. The length is checked first: a password of a megabyte is refused before any other work.
+2. Few passwords are hashed at once and few wait; further ones are refused with Retry-After. A hundred at once would
+   need 2 GB.
+3. The response time does not reveal whether a user exists or has a password.
+4. A hash with outdated parameters is replaced at the next sign-in.
 """
 
 import asyncio
@@ -23,14 +24,14 @@ from seaway.errors import TooMany, WeakPassword
 MIN_CHARS = 12
 MAX_CHARS = 256
 _MAX_BYTES = 4096
-_LEAST_SCORE = 2  # of zxcvbn: more than 10^8 guesses
-_SCORED_CHARS = 40  # made to be slow, 100 characters take it 2.5 s, and 40 0.4 s
+_LEAST_SCORE = 2  # zxcvbn score: more than 10^8 guesses
+_SCORED_CHARS = 40  # in the worst case, zxcvbn takes 2.5 s for 100 characters and 0.4 s for 40
 
 THREADS = 2
 WAITING = 30
 
-# OWASP's least for argon2id. One verification takes 36 ms on the reference machine (26 a second on two
-# cores); the library's default, 64 MiB, takes 283 ms (4.4 a second) and a hundred at once hold 6 GB.
+# OWASP's minimum for argon2id. One verification takes 36 ms on the reference machine (26 a second on two
+# cores); the library's default, 64 MiB, takes 283 ms (4.4 a second), and a hundred at once need 6 GB.
 PARAMETERS = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
 
 R = TypeVar("R")
@@ -38,7 +39,7 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """Whether the password is right, and the hash to keep instead of the old one if that is out of date."""
+    """Whether the password is correct, and a hash to replace the stored one if its parameters are outdated."""
 
     is_right: bool
     better_hash: str | None = None
@@ -46,9 +47,9 @@ class Checked:
 
 def hash_new(password: str, *, about: Sequence[str] = (), parameters: PasswordHasher = PARAMETERS) -> str:
     """
-    The argon2id hash of a new password, or `WeakPassword`; in this thread.
+    Return the argon2id hash of a new password, computed in this thread; raise `WeakPassword` if it is not acceptable.
 
-    `about` are words that whoever knows the account would guess first: its name, its address.
+    `about` are words that an attacker who knows the account would try first: user name and email address.
     """
     _require_length(password, MIN_CHARS)
     known = [part for word in about for part in (word, *word.split("@")) if part]
@@ -60,30 +61,30 @@ def hash_new(password: str, *, about: Sequence[str] = (), parameters: PasswordHa
 
 
 class Hasher:
-    """Hashes and verifies off the event loop, a few at a time."""
+    """Hashes and verifies passwords in threads, a few at a time."""
 
     def __init__(
         self, *, threads: int = THREADS, waiting: int = WAITING, parameters: PasswordHasher = PARAMETERS
     ) -> None:
-        # Threads of their own: the allocator keeps what a thread has hashed with, 19 MiB in each of those that others
-        # share (measured: 250 MB more after two hundred sign-ins at one moment, 43 MB like this).
+        # Dedicated threads: the allocator keeps 19 MiB for each thread that has hashed. Measured after two hundred
+        # concurrent sign-ins: 250 MB more with the shared thread pool, 43 MB with dedicated threads.
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="hash")
         self._room = threads + waiting
         self._inside = 0
         self._parameters = parameters
 
     async def hash_new(self, password: str, *, about: Sequence[str] = ()) -> str:
-        """As the function of this name."""
+        """Call the function `hash_new` in a hashing thread."""
         _require_length(password, MIN_CHARS)
         return await self._in_turn(lambda: hash_new(password, about=about, parameters=self._parameters))
 
     async def verify(self, password: str, kept: str | None) -> Checked:
-        """Whether this is the password of `kept`; with None, for an unknown user, the same work for nothing."""
+        """Check a password against the stored hash; None (unknown user) takes the same time and fails."""
         _require_length(password, 0)
         return await self._in_turn(lambda: self._verify(password, kept))
 
     async def hash_code(self, code: str) -> str:
-        """The hash of a code of ours, which needs no looking at."""
+        """Return the hash of a generated code, which needs no strength check."""
         return await self._in_turn(lambda: self._parameters.hash(code))
 
     def _verify(self, password: str, kept: str | None) -> Checked:
@@ -111,12 +112,12 @@ class Hasher:
 def _require_length(password: str, least: int) -> None:
     try:
         is_short_enough = len(password) <= MAX_CHARS and len(password.encode()) <= _MAX_BYTES
-    except UnicodeEncodeError:  # half a character, which JSON can write and nobody can type
+    except UnicodeEncodeError:  # a lone surrogate, which JSON can encode
         is_short_enough = False
     if len(password) < least or not is_short_enough:
         raise WeakPassword(f"A password has {MIN_CHARS} to {MAX_CHARS} characters.", "Choose another one.")
 
 
 def _normal(password: str) -> str:
-    """One form for what keyboards write in several (NFKC)."""
+    """Normalize to NFKC: keyboards encode the same character in several ways."""
     return unicodedata.normalize("NFKC", password)

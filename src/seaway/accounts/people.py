@@ -1,4 +1,4 @@
-"""Users found by the beginning of their name, for whoever wants to invite one. That a user exists is no secret."""
+"""User search by prefix, for inviting members. The existence of a user is not secret."""
 
 from sqlalchemy import select
 
@@ -11,7 +11,7 @@ _MOST = 10
 
 
 def find(database: Database, now_ms: int, asker: str, beginning: str) -> list[str]:
-    """The names of at most ten users that begin so; `asker` is limited, so that nobody walks through all names."""
+    """Return at most ten user names with this prefix; `asker` is rate-limited to prevent listing all names."""
     wanted = beginning.strip().lower()
     if len(wanted) < LEAST_CHARS:
         return []

@@ -1,11 +1,11 @@
 """
 Permission checks for accounts and the site, by the table `SiteAction`.
 
-1. What only a person may do, no key does, whatever its mode (`Proof`).
-2. A cookie alone may have been stolen: what opens an account or a channel to others takes a proof, not older than
-   half an hour, that the person is there. `channels.roles` says so of each action in a channel, `SiteAction` of the
-   others; nothing else asks for one.
-3. What reaches beyond single channels is not for a credential that was meant for some of them.
+1. An action reserved for sessions is refused for every key, whatever its access mode (`Proof`).
+2. A cookie alone may have been stolen: actions that give others access to an account or a channel require a sign-in or
+   confirmation (password, code or passkey) within the last half hour. `channels.roles` declares this for each action in
+   a channel, `SiteAction` for all others; nothing else requires one.
+3. Actions beyond single channels are refused for credentials restricted to some channels or packages.
 """
 
 from enum import Enum
@@ -16,21 +16,21 @@ from seaway.errors import BadCredential, NotAllowed, NotConfirmed
 
 
 class Proof(Enum):
-    """What an action takes of the credential besides its mode; a workflow never does what is about people."""
+    """What an action requires of the credential besides its access mode; workflows never satisfy the PERSON kinds."""
 
     ANY = "any"  # a key, a tool, or a session of any age
-    FRESH = "fresh"  # a key or a tool, or a session with a fresh sign-in
-    PERSON = "person"  # a session, however old
-    FRESH_PERSON = "fresh-person"  # a session with a fresh sign-in
-    NEW_SESSION = "new-session"  # a session that began a short while ago, by whichever way
+    FRESH = "fresh"  # a key or a tool, or a recently confirmed session
+    PERSON = "person"  # a session of any age
+    FRESH_PERSON = "fresh-person"  # a recently confirmed session
+    NEW_SESSION = "new-session"  # a session that started recently, by any sign-in method
 
     @property
     def needs_person(self) -> bool:
-        """Whether no key is enough."""
+        """Return whether a session is required, so that no key is enough."""
         return self not in (Proof.ANY, Proof.FRESH)
 
     def is_too_old(self, principal: Principal) -> bool:
-        """Whether a person has to sign in, or to confirm that it is them, before they may."""
+        """Return whether a signed-in user has to sign in again, or confirm the session, first."""
         if principal.carrier is not Carrier.PERSON:
             return False
         if self is Proof.NEW_SESSION:
@@ -39,7 +39,7 @@ class Proof(Enum):
 
 
 class SiteAction(Enum):
-    """An action outside channels; `said` completes "may not ..."."""
+    """An action outside channels; `said` completes "is not allowed to ..."."""
 
     said: str
     proof: Proof
@@ -50,9 +50,12 @@ class SiteAction(Enum):
     LEAVE_GROUP = "leave-group", "leave this group", Proof.ANY
     FIND_USERS = "find-users", "look for users", Proof.ANY
     READ_ACCOUNT = "read-account", "read this account", Proof.ANY
-    CHANGE_ACCOUNT = "change-account", "change this account", Proof.PERSON  # its name; end sessions, keys and tools
-    OPEN_ACCOUNT = "open-account", "change what signs in to this account", Proof.FRESH_PERSON  # keys and tools too
-    ADD_FIRST_FACTOR = "add-first-factor", "add a second factor", Proof.NEW_SESSION  # where nothing gives a fresh proof
+    # Set the display name; end sessions; revoke keys and OAuth grants.
+    CHANGE_ACCOUNT = "change-account", "change this account", Proof.PERSON
+    # Also create keys and approve OAuth grants.
+    OPEN_ACCOUNT = "open-account", "change what signs in to this account", Proof.FRESH_PERSON
+    # For users who have no means to confirm a session.
+    ADD_FIRST_FACTOR = "add-first-factor", "add a second factor", Proof.NEW_SESSION
     REMOVE_ACCOUNT = "remove-account", "delete this account", Proof.FRESH_PERSON
     JOIN = "join", "answer what was offered to a user", Proof.PERSON
     TAKE_CHANNEL = "take-channel", "become the owner of a channel", Proof.FRESH_PERSON
@@ -69,12 +72,12 @@ class SiteAction(Enum):
 
 FOR_ADMINS = frozenset({SiteAction.ADMINISTER, SiteAction.CHANGE_SITE})
 
-# What reaches beyond single channels or packages, so that a credential meant for some of them is not enough.
+# Actions beyond single channels or packages, which need a credential without such restrictions.
 UNNARROWED = frozenset({SiteAction.ADD_CHANNEL, SiteAction.ADD_GROUP, SiteAction.CHANGE_GROUP, SiteAction.LEAVE_GROUP})
 
 
 def require_site(principal: Principal, action: SiteAction) -> None:
-    """Raise the refusal unless the principal may do this."""
+    """Return if the caller is allowed to do this; raise the refusal otherwise."""
     if principal.is_operator:
         return
     if principal.user_id is None:
@@ -96,14 +99,14 @@ def require_site(principal: Principal, action: SiteAction) -> None:
 
 
 def require_fresh(principal: Principal, proof: Proof) -> None:
-    """Return unless the person must prove anew that they are there."""
+    """Return unless the session must be confirmed again; raise `NotConfirmed` otherwise."""
     if proof.is_too_old(principal):
         first = "Sign in again" if proof is Proof.NEW_SESSION else "Confirm that it is you"
         raise NotConfirmed("This needs a fresh sign-in.", f"{first}, then do it again.")
 
 
 def require_verified(principal: Principal) -> None:
-    """Return unless nobody knows yet that the person reads the letters sent to their address, or a factor is missing."""
+    """Return if the caller has a verified email address and any required second factor."""
     require_second_factor(principal)
     if not principal.is_verified:
         raise NotAllowed(
@@ -112,7 +115,7 @@ def require_verified(principal: Principal) -> None:
 
 
 def require_factor_to_own(principal: Principal) -> None:
-    """Return unless owning a channel here takes a second factor that the principal's user has not."""
+    """Return unless owning a channel here requires a second factor that the caller lacks."""
     if principal.lacks_factor_to_own:
         raise NotAllowed(
             "This site asks owners of channels for a second factor, and this account has none.",
@@ -121,7 +124,7 @@ def require_factor_to_own(principal: Principal) -> None:
 
 
 def require_second_factor(principal: Principal) -> None:
-    """Return unless this site asks for a second factor that the principal's user has not."""
+    """Return unless this site requires a second factor that the caller lacks."""
     if principal.lacks_second_factor:
         raise NotAllowed(
             "This site asks for a second factor, and this account has none.", "Set one up in your account."

@@ -1,4 +1,4 @@
-"""What the operator asks of people: the settings about accounts, as values."""
+"""The site's account policy: the account settings as values."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -7,7 +7,7 @@ from seaway.errors import NotAllowed
 
 
 class SecondFactorFor(Enum):
-    """Who must have a second factor."""
+    """Which users must have a second factor."""
 
     NOBODY = "nobody"
     OWNERS = "owners"
@@ -16,7 +16,7 @@ class SecondFactorFor(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Who may have an account here, and what it must have before it may do something."""
+    """Conditions for having an account here, and for using it."""
 
     sign_up_open: bool = True
     email_domains: frozenset[str] = frozenset()  # none: any
@@ -25,16 +25,16 @@ class Policy:
 
     @property
     def asks_nothing(self) -> bool:
-        """Whether nobody is judged by it: addresses are verified as they are, and factors are everybody's own matter."""
+        """Return whether this policy changes nothing for any caller."""
         return self.require_verification and self.second_factor_for is SecondFactorFor.NOBODY
 
     def require_sign_up(self) -> None:
-        """Return if strangers may make an account for themselves."""
+        """Return if sign-up is open; raise `NotAllowed` otherwise."""
         if not self.sign_up_open:
             raise NotAllowed("Nobody can sign up here by themselves.", "Ask an admin of this site for an account.")
 
     def require_domain(self, address: str) -> None:
-        """Return if people with this address may have an account here."""
+        """Return if email addresses of this domain are accepted; raise `NotAllowed` otherwise."""
         domain = address.rpartition("@")[2].casefold()
         if self.email_domains and domain not in self.email_domains:
             raise NotAllowed(f"Addresses at {domain} cannot be used here.", "Use one of your organization.")

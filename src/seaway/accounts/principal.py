@@ -1,4 +1,4 @@
-"""The one who asks: nobody, a user (in a browser, by key, by a tool that they logged in), a workflow, or the operator."""
+"""The caller: anonymous, a user (session, key or command-line tool), a workflow, or the operator."""
 
 from dataclasses import dataclass, replace
 from enum import Enum, IntEnum
@@ -7,7 +7,7 @@ from seaway.audit import Actor
 
 
 class Mode(IntEnum):
-    """How far a key goes; each mode includes those before it."""
+    """Access mode of a key; each mode includes the previous ones."""
 
     READ = 1
     READ_WRITE = 2  # also upload, yank
@@ -16,23 +16,23 @@ class Mode(IntEnum):
 
 
 class Carrier(Enum):
-    """What vouches for a principal."""
+    """Kind of credential that identifies the caller."""
 
     NOTHING = "nothing"
     PERSON = "person"  # signed in, in a browser
     KEY = "key"
     TOOL = "tool"  # a command-line tool that the user logged in
-    WORKFLOW = "workflow"  # a minted token of trusted publishing
+    WORKFLOW = "workflow"  # a token minted for trusted publishing
     OPERATOR = "operator"
 
 
 @dataclass(frozen=True, slots=True)
 class Workflow:
-    """What a workflow's issuer vouched for when its token was exchanged; kept with the token and with every upload."""
+    """Verified claims of a workflow, from its token exchange; stored with the minted token and with every upload."""
 
     issuer: str
     kind: str  # of the issuer: github, gitlab, google, ...
-    repository: str = ""  # with its owner or namespace
+    repository: str = ""  # including its owner or namespace
     repository_id: str = ""
     owner_id: str = ""  # of the owner or namespace
     ref: str = ""
@@ -40,16 +40,16 @@ class Workflow:
     run_id: str = ""
     run_attempt: str = ""
     workflow_ref: str = ""  # the workflow that was called
-    job_workflow_ref: str = ""  # the one whose job it is, where that can be another
+    job_workflow_ref: str = ""  # the workflow that defines the job, which can be a different (reusable) one
     environment: str = ""
     event_name: str = ""
     account: str = ""  # the service account, where there is no repository
-    name: str = ""  # what people call it, with the kind of its issuer
+    name: str = ""  # display name, with the kind of its issuer
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What one publisher gives to its workflow in its channel."""
+    """Access that a publisher grants to its workflow in its channel."""
 
     channel_id: int
     publisher_id: int
@@ -60,17 +60,17 @@ class Grant:
 @dataclass(frozen=True, slots=True)
 class Principal:
     """
-    Who a request speaks for, with what the credential narrows.
+    The caller of a request, with the restrictions of its credential.
 
-    `patterns` are the names of packages that may be written, a `*` at the end standing for anything; none: all.
-    `is_fresh` tells whether the person proved to be there a short while ago (`permissions.Proof`), `is_new` whether
-    the session began then, which an external provider may allow without anything typed.
+    `patterns` are the package names that can be written, where a trailing `*` matches anything; empty means all.
+    `is_fresh` is whether the session was confirmed recently (`permissions.Proof`). `is_new` is whether the session
+    started recently, which an identity provider may allow without anything typed.
 
-    `channel_ids` of None means every channel of the user. The role in a channel is not part of it: it is
-    asked of the database at each request, so that a demotion works on the next one.
+    `channel_ids` of None means every channel of the user. The role in a channel is not included: it is read from the
+    database at each request, so that a demotion takes effect on the next one.
 
-    A workflow has a grant for each channel whose publisher it is, and `channel_ids` are those; what it may do in a
-    channel is what the principal `within` that channel may do.
+    A workflow has a grant for each channel that trusts it, and `channel_ids` are these channels. Its permissions in a
+    channel are those of the caller returned by `within`.
     """
 
     name: str
@@ -78,8 +78,8 @@ class Principal:
     carrier: Carrier = Carrier.NOTHING
     is_admin: bool = False
     is_verified: bool = True
-    lacks_second_factor: bool = False  # that this site asks of them
-    lacks_factor_to_own: bool = False  # that this site would ask of them if they owned a channel
+    lacks_second_factor: bool = False  # the site requires one of this user
+    lacks_factor_to_own: bool = False  # the site would require one if this user owned a channel
     mode: Mode = Mode.MANAGE
     channel_ids: frozenset[int] | None = None
     patterns: tuple[str, ...] = ()
@@ -93,49 +93,50 @@ class Principal:
     token_id: int | None = None
     workflow: Workflow | None = None
     grants: tuple[Grant, ...] = ()
-    publisher_id: int | None = None  # the one whose grant counts; only `within` a channel
+    publisher_id: int | None = None  # the publisher whose grant applies; set by `within` only
     address: str = ""
 
     @property
     def is_anonymous(self) -> bool:
-        """Whether no good credential came with the request."""
+        """Return whether the request has no valid credential."""
         return self.carrier is Carrier.NOTHING
 
     @property
     def is_operator(self) -> bool:
-        """Whether it is somebody at the command line beside the data."""
+        """Return whether the caller is a command run on the server."""
         return self.carrier is Carrier.OPERATOR
 
     @property
     def is_person(self) -> bool:
-        """Whether somebody signed in asks, rather than a secret that lies somewhere."""
+        """Return whether the caller is a person (session or command line) rather than a stored secret."""
         return self.carrier in (Carrier.PERSON, Carrier.OPERATOR)
 
     def may_write(self, package: str) -> bool:
-        """Whether the credential is meant for packages of this name."""
+        """Return whether the credential's patterns include this package name."""
         return not self.patterns or any(_matches(pattern, package) for pattern in self.patterns)
 
     @property
     def actor(self) -> Actor:
-        """The principal as the audit log names it."""
+        """Return the caller as the audit log names it."""
         by = f" (key {self.key_name})" if self.key_name else f" (tool {self.tool})" if self.tool else ""
         return Actor(self.name + by, self.user_id, self.address)
 
     def within(self, channel_id: int) -> "Principal":
-        """The same principal with what counts in this channel: the mode and the patterns of its publisher there."""
+        """Return the caller with the mode and patterns of its publisher in this channel."""
         grant = next((grant for grant in self.grants if grant.channel_id == channel_id), None)
         if grant is None:
             return self
         return replace(self, mode=grant.mode, patterns=grant.patterns, publisher_id=grant.publisher_id)
 
     def seen_from(self, address: str) -> "Principal":
-        """The same principal, at the address that its request came from."""
+        """Return the caller with the IP address of its request."""
         return replace(self, address=address)
 
 
 ANONYMOUS = Principal(name="anonymous", mode=Mode.READ)
 
-# Whoever can run commands beside the data owns the data already; commands say in the audit log that it was them.
+# Commands on the server need no permission: running them already requires full access to the data. The audit log names
+# them as "operator".
 OPERATOR = Principal(name="operator", carrier=Carrier.OPERATOR)
 
 

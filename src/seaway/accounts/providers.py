@@ -1,11 +1,10 @@
 """
-Who else may say who somebody is: GitHub, Google, and whatever OpenID provider the operator names.
+Identity providers for external login: GitHub, Google, and any OpenID provider that the operator configures.
 
-1. An account there is known by its issuer and its number there (`subject`), and by nothing else: names and addresses
-   change hands.
-2. An address counts only where the provider says that it has verified it.
-3. Providers are told apart by our own callback address, each its own, so that an answer of one is never taken for an
-   answer of another (RFC 9700, 4.4.2).
+1. An external account is identified only by its issuer and `subject`: names and email addresses change hands.
+2. An email address counts only if the provider reports it as verified.
+3. Each provider has its own callback URL here, so that a response of one provider is never taken for one of another
+   (RFC 9700, 4.4.2).
 """
 
 import re
@@ -20,68 +19,68 @@ NEVER_MS = 0
 GITHUB = "github"
 GOOGLE = "google"
 
-# What an ID token may be signed with. Never `none`, and no HS*: a secret that we share with the provider would let
-# whoever has our settings sign anybody in.
+# Accepted signature algorithms of ID tokens. Never `none`, and no HS*: with a secret shared with the provider, anyone
+# with our settings could sign in as any user.
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512")
 USUAL_ALGORITHMS = ("RS256", "ES256")
 USUAL_SCOPES = ("openid", "profile", "email")
 
 
 class Dialect(Enum):
-    """How one speaks with a provider."""
+    """Protocol of an identity provider."""
 
-    GITHUB = "github"  # OAuth with an API of its own
+    GITHUB = "github"  # OAuth with GitHub's own API
     OPENID = "openid"
 
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """A provider as the operator has set it up."""
+    """An identity provider as configured by the operator."""
 
-    name: str  # in our addresses
+    name: str  # in our URLs
     title: str  # on our buttons
     dialect: Dialect
     issuer: str
     client_id: str
     client_secret: str
-    api_url: str = ""  # of GitHub
+    api_url: str = ""  # GitHub only
     algorithms: tuple[str, ...] = USUAL_ALGORITHMS
     scopes: tuple[str, ...] = USUAL_SCOPES
-    only_verified: bool = False  # nobody comes in with an address that was not verified there
+    only_verified: bool = False  # whether sign-in requires an email address verified by the provider
 
     def __repr__(self) -> str:
-        """Without the secret: this is shown in tracebacks."""
+        """Return a text without the client secret, since tracebacks show it."""
         return f"Provider({self.name!r}, {self.issuer!r})"
 
 
 @dataclass(frozen=True, slots=True)
 class Outsider:
-    """Somebody as a provider knows them."""
+    """An external account as its provider describes it."""
 
     provider: str
     issuer: str
     subject: str
-    login: str  # for people to recognize
-    title: str  # their name
-    address: str | None  # only one that the provider has verified
-    authenticated_at_ms: int = NEVER_MS  # when they typed or touched something there, if the provider says so
+    login: str  # for display
+    title: str  # full name
+    address: str | None  # email address, only if the provider verified it
+    authenticated_at_ms: int = NEVER_MS  # last authentication at the provider (`auth_time`), if it reports that
 
 
 class Providers(Collection[Provider]):
-    """Those that the operator has set up, in their order on the page."""
+    """The configured identity providers, in the order shown on pages."""
 
     def __init__(self, providers: Collection[Provider] = ()) -> None:
         self._by_name = {provider.name: provider for provider in providers}
 
     def get(self, name: str) -> Provider:
-        """The provider of this name; `NotFound` when there is none."""
+        """Return the provider of this name; raise `NotFound` if there is none."""
         found = self._by_name.get(name)
         if found is None:
             raise NotFound("Nobody can sign in this way here.", "The sign-in page shows the ways that there are.")
         return found
 
     def title_of(self, name: str) -> str:
-        """What people know it as, also after the operator took it away."""
+        """Return the display name of a provider, or `name` if it is no longer configured."""
         found = self._by_name.get(name)
         return name if found is None else found.title
 
@@ -96,12 +95,12 @@ class Providers(Collection[Provider]):
 
 
 def callback(site_url: str, provider: Provider) -> str:
-    """Where the provider sends people back to, as it was registered there; never taken from a request."""
+    """Return the redirect URI that is registered at the provider; it is never taken from a request."""
     return f"{site_url}/signin/{provider.name}/callback"
 
 
 def is_safe_address(url: str, *, issuer: str) -> bool:
-    """Whether what a provider named may be asked: https, or like its issuer a loopback address, for trials."""
+    """Return whether a provider's endpoint can be used: https, or for tests http if the issuer is http at this host."""
     if not url.isascii() or not url.isprintable():
         return False
     try:
@@ -115,5 +114,5 @@ def is_safe_address(url: str, *, issuer: str) -> bool:
 
 
 def suggested_name(login: str) -> str:
-    """A user name that looks like the name there; it may be taken, or empty."""
+    """Return a user name derived from the login at the provider; it may be empty or already taken."""
     return re.sub(r"[^a-z0-9]+", "-", login.partition("@")[0].casefold())[:39].strip("-")

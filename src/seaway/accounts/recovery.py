@@ -1,9 +1,9 @@
 """
-Eight codes for the day on which the phone is lost.
+Recovery codes: eight single-use codes that replace a lost second factor.
 
-1. Each is good once, is shown once, and is kept as an argon2 hash.
-2. Its first sign is its number, so that a try costs one hash and not eight.
-3. Making new ones ends the old ones.
+1. Each code is valid once, shown once, and stored as an argon2 hash.
+2. Its first character is its number, so that an attempt costs one hash and not eight.
+3. New codes invalidate the old ones.
 """
 
 import secrets
@@ -24,13 +24,13 @@ from seaway.database.tables import recovery_codes, users
 from seaway.errors import NotAllowed
 
 COUNT = 8
-_SIGNS = "abcdefghjkmnpqrstuvwxyz23456789"  # none that looks like another
+_SIGNS = "abcdefghjkmnpqrstuvwxyz23456789"  # no look-alikes
 _LENGTH = 12  # 59 random bits
 
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """Fresh codes, with the hashes that are kept of them."""
+    """New codes and the hashes to store."""
 
     codes: list[str]
     hashes: list[str]
@@ -38,28 +38,28 @@ class Made:
 
 @dataclass(frozen=True, slots=True)
 class Recovery:
-    """A code that was not used yet, as it is kept."""
+    """A stored recovery code that was not used."""
 
     id: int
     hash: str
 
 
 async def prepare(house: Accounts) -> Made:
-    """Make codes, which count once they are `put`."""
+    """Generate codes; they are valid once stored."""
     codes = [f"{number}{_random()}" for number in range(1, COUNT + 1)]
     hashes = [await house.hasher.hash_code(code) for code in codes]
     return Made(["-".join((code[:5], code[5:9], code[9:])) for code in codes], hashes)
 
 
 async def renew(house: Accounts, by: Principal) -> list[str]:
-    """New codes instead of the old ones; nobody can see them again."""
+    """Replace the caller's recovery codes and return the new ones, which cannot be shown again."""
     require_site(by, SiteAction.OPEN_ACCOUNT)
     made = await prepare(house)
     return await to_thread.run_sync(partial(_renew, house, by, made))
 
 
 async def make_first(house: Accounts, by: Principal) -> list[str]:
-    """Make recovery codes right after the first second factor was added; empty if there are some already."""
+    """Create recovery codes after the first second factor was added; return an empty list if the user has codes."""
     if await to_thread.run_sync(_has_some, house, by):
         return []
     made = await prepare(house)
@@ -67,7 +67,7 @@ async def make_first(house: Accounts, by: Principal) -> list[str]:
 
 
 def put_if_none(tx: Tx, now_ms: int, by: Principal, made: Made) -> list[str]:
-    """Keep the codes of somebody who has none; those that are to be shown."""
+    """Store codes if the user has none; return the codes to show."""
     assert by.user_id is not None
     if second_factors.of_user(tx, by.user_id).recovery_codes:
         return []
@@ -75,7 +75,7 @@ def put_if_none(tx: Tx, now_ms: int, by: Principal, made: Made) -> list[str]:
 
 
 def find(house: Accounts, user_id: int, code: str) -> Recovery | None:
-    """The code with the number that this one begins with; whether it is the same is to be verified."""
+    """Return the unused stored code with the number that `code` starts with; its hash is not verified here."""
     if not code.isascii() or not code[:1].isdigit():
         return None
     with house.database.read() as tx:
@@ -91,7 +91,7 @@ def find(house: Accounts, user_id: int, code: str) -> Recovery | None:
 
 
 def use(house: Accounts, tx: Tx, now_ms: int, user_id: int, code: Recovery) -> bool:
-    """Take a code for used, and tell the user; False when somebody was faster."""
+    """Mark a code as used and notify the user; return False if it already was used."""
     unused = (recovery_codes.c.id == code.id, recovery_codes.c.used_at.is_(None))
     if tx.execute(update(recovery_codes).where(*unused).values(used_at=now_ms)).rowcount != 1:
         return False

@@ -1,8 +1,8 @@
 """
-The names that nobody can take, in one table.
+Reserved names, which no channel or user can take.
 
-Channels live at the root of the site beside pages and protocols, and user names share the list so that a
-channel named for its owner is always possible.
+Channels share the root of the site with pages and protocols. User names share the list so that a channel named after
+its owner is always possible.
 """
 
 from seaway.conda.subdir import KNOWN_SUBDIRS
@@ -124,5 +124,5 @@ _WORDS = frozenset(
 
 
 def is_reserved(name: str) -> bool:
-    """Whether a channel or user of this name would stand in the way of the site's own addresses."""
+    """Return whether a channel or user of this name would collide with the site's own URLs."""
     return name in _WORDS

@@ -1,10 +1,11 @@
 """
-A new password, for somebody who forgot the old one or wants another.
+Password reset by email, and password change in a session.
 
-1. Whoever asks for a letter learns nothing: the answer and its time are the same for an unknown address, since
-   whether there is one is looked up by a job.
-2. A link sets one password, within an hour, and not after the password or the address has changed meanwhile.
-3. A new password signs out every other browser and is told to every verified address. A second factor stays needed.
+1. A reset request reveals nothing: the response and its time are the same for an unknown email address, since a job
+   looks it up.
+2. A link sets one password within an hour, and stops working if the password or the email address changes meanwhile.
+3. A new password signs out every other browser and is notified to every verified address. A second factor stays
+   required.
 """
 
 import base64
@@ -29,7 +30,7 @@ _WHAT = "It has a new password."
 
 
 def ask(house: Accounts, address: str, *, client: str) -> None:
-    """Have a letter written to this address, if it is anybody's."""
+    """Queue a password reset email to this address, in case it belongs to an account."""
     written = emails.checked(address)
     now_ms = house.clock.now_ms()
     throttle.take_all(
@@ -41,7 +42,7 @@ def ask(house: Accounts, address: str, *, client: str) -> None:
 
 
 def write(house: Accounts, args: dict[str, Any]) -> None:
-    """The job: write the letter to the owner of the address; nothing when there is none, or their account is disabled."""
+    """Send the reset email (job handler), unless the address has no owner or the account is disabled."""
     address = house.sealer.open(base64.b64decode(args["address"]), _PURPOSE).decode()
     now_ms = house.clock.now_ms()
     with house.database.write_part() as tx:
@@ -59,14 +60,14 @@ def write(house: Accounts, args: dict[str, Any]) -> None:
 
 
 async def reset(house: Accounts, secret: str, password: str, *, client: str) -> None:
-    """Set the password by the link of a letter; `NotFound` when it is not good any more."""
+    """Set the password with a reset link; raise `NotFound` if the link is no longer valid."""
     link, user = await to_thread.run_sync(partial(_look, house, secret))
     password_hash = await house.hasher.hash_new(password, about=[user.name, link.address])
     await to_thread.run_sync(partial(_reset, house, secret, password_hash, client))
 
 
 async def change(house: Accounts, by: Principal, password: str) -> None:
-    """Set another password of the account that one is signed in to, a short while after a proof."""
+    """Change the caller's password; requires a recently confirmed session."""
     require_site(by, SiteAction.OPEN_ACCOUNT)
     assert by.user_id is not None
     password_hash = await house.hasher.hash_new(password, about=[by.name])

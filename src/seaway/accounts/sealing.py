@@ -1,12 +1,12 @@
 """
-What must be read again is encrypted with a key that is not in the database: seeds of codes, letters that wait.
+Encryption of secrets that must be read again (TOTP seeds, queued emails), with keys that are not in the database.
 
-1. A copy of the database opens nothing: each sealed value needs the secret key of the site.
-2. A value is sealed for one purpose, and opens for no other: what was taken from one row cannot be put into another.
-3. The first secret key seals, all of them open. A new one is put before the old one, which may go when nothing that
-   it sealed is left.
+1. A copy of the database reveals nothing: each encrypted value needs the secret key of the site.
+2. A value is encrypted for one purpose and can be decrypted only for it, so a value cannot be moved to another row.
+3. The first secret key encrypts, and every key decrypts. To rotate, put a new key before the old one, and remove the
+   old one when no value encrypted with it is left.
 
-A sealed value is the name of its key (4 bytes of a hash), a nonce (12) and what AES-256-GCM made.
+An encrypted value is the id of its key (4 bytes of a hash), a nonce (12 bytes) and the AES-256-GCM output.
 """
 
 import hashlib
@@ -27,18 +27,18 @@ _NONCE_BYTES = 12
 
 class Sealer:
     """
-    Seals and opens with the secret keys of the site, of which there is at least one.
+    Encrypts and decrypts with the secret keys of the site, of which there is at least one.
 
-    They are read when they are first needed, and kept: a store that is away at the start keeps nobody from serving
-    what needs no secret.
+    Keys are read on first use and cached: if the store is unavailable at start-up, requests that need no secret can
+    still be served.
     """
 
     def __init__(self, read_secrets: Callable[[], Sequence[bytes]]) -> None:
         self._read_secrets = read_secrets
-        self._secrets: dict[bytes, bytes] = {}  # by their names, the one that seals first
+        self._secrets: dict[bytes, bytes] = {}  # by key id; the first one encrypts
 
     def read_ahead(self) -> None:
-        """Read the keys now, if what keeps them answers; one that is unusable stops the start."""
+        """Read the keys now if the store is available; an unusable key stops the start-up."""
         with suppress(Unavailable, OSError):
             self._known()
 
@@ -50,7 +50,7 @@ class Sealer:
         return first + nonce + cipher.encrypt(nonce, plain, None)
 
     def open(self, sealed: bytes, purpose: str) -> bytes:
-        """What was sealed for this purpose; `Unavailable` when its key is gone, or it is not what we sealed."""
+        """Decrypt a value for its purpose; raise `Unavailable` if its key is missing or the value is damaged."""
         name, nonce = sealed[:_NAME_BYTES], sealed[_NAME_BYTES : _NAME_BYTES + _NONCE_BYTES]
         secret = self._known().get(name)
         if secret is None:
@@ -71,10 +71,10 @@ class Sealer:
 
 
 def name_of(secret: bytes) -> bytes:
-    """How a key is called where it was used: 4 bytes that tell nothing of it."""
+    """Return the id of a key: 4 bytes of a hash, which reveal nothing about it."""
     return hashlib.sha256(b"seaway key name\0" + secret).digest()[:_NAME_BYTES]
 
 
 def _cipher(secret: bytes, purpose: str) -> AESGCM:
-    # A key for each purpose: no two purposes ever share a key and a nonce.
+    # A separate key per purpose, so that two purposes never share a key and a nonce.
     return AESGCM(HKDF(SHA256(), 32, salt=None, info=b"seaway/" + purpose.encode()).derive(secret))

@@ -1,10 +1,10 @@
 """
-What a person has besides the password: an app that shows codes, passkeys, recovery codes.
+Second factors of users: authenticator app, passkeys and recovery codes.
 
-1. Who has a second factor signs in with it, whichever way they came.
-2. Adding one needs a fresh proof, or a recent sign-in where the user has nothing yet to prove themselves by.
-3. It is lost by the operator's command at once; by an admin after 72 hours, of which every verified address is told,
-   and which the user can stop. Never by a letter alone.
+1. A user with a second factor needs it for every sign-in method.
+2. Adding one requires a recently confirmed session, or a recent sign-in if the user has no password or factor yet.
+3. The operator's command resets factors at once. An admin's reset takes effect after 72 hours, is notified to every
+   verified address, and can be canceled by the user. Access to a mailbox alone never resets them.
 """
 
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ class Factors:
 
     has_totp: bool
     passkeys: int
-    recovery_codes: int  # that were not used
+    recovery_codes: int  # unused ones
 
     @property
     def any(self) -> bool:
@@ -40,7 +40,7 @@ class Factors:
 
 
 def of_user(tx: Tx, user_id: int) -> Factors:
-    """What a user has."""
+    """Return the user's second factors."""
     has_totp = tx.execute(
         select(exists().where(totp.c.user_id == user_id, totp.c.confirmed_at.is_not(None)))
     ).scalar_one()
@@ -54,17 +54,17 @@ def of_user(tx: Tx, user_id: int) -> Factors:
 
 
 def has_own_proof(tx: Tx, user_id: int) -> bool:
-    """Whether a user can prove here to be there: by a password or a second factor."""
+    """Return whether a user can confirm a session here, with a password or a second factor."""
     query = select(rows.c.password_hash).where(rows.c.id == user_id)
     return tx.execute(query).scalar_one() is not None or of_user(tx, user_id).any
 
 
 def require_fresh_to_add(tx: Tx, by: Principal) -> None:
     """
-    Return if `by` may add a second factor now.
+    Return if `by` can add a second factor now; raise the refusal otherwise.
 
-    Whoever has neither password nor factor may have no way to a fresh proof (GitHub gives none), so a recent sign-in
-    is enough for their first factor.
+    A user with neither password nor factor may be unable to confirm a session (GitHub reports no authentication time),
+    so a recent sign-in is enough for their first factor.
     """
     assert by.user_id is not None
     if has_own_proof(tx, by.user_id):
@@ -74,19 +74,19 @@ def require_fresh_to_add(tx: Tx, by: Principal) -> None:
 
 
 def require_may_add(house: Accounts, by: Principal) -> None:
-    """Check `require_fresh_to_add` in a transaction of its own, before costly work."""
+    """Check `require_fresh_to_add` in a separate transaction, before expensive work."""
     with house.database.read() as tx:
         require_fresh_to_add(tx, by)
 
 
 def forget_codes_without_use(tx: Tx, user_id: int) -> None:
-    """Delete the recovery codes of a user who has nothing left that they could stand for."""
+    """Delete the recovery codes of a user without any other second factor."""
     if not of_user(tx, user_id).any:
         tx.execute(delete(recovery_codes).where(recovery_codes.c.user_id == user_id))
 
 
 def reset_now(house: Accounts, tx: Tx, now_ms: int, by: Principal, user_id: int) -> None:
-    """Take every second factor away: the operator's word, or the end of the 72 hours."""
+    """Remove every second factor of a user, on the operator's command or after the 72 hours."""
     for table in (totp, passkeys, recovery_codes):
         tx.execute(delete(table).where(table.c.user_id == user_id))
     _set_end(tx, user_id, None)
@@ -96,8 +96,8 @@ def reset_now(house: Accounts, tx: Tx, now_ms: int, by: Principal, user_id: int)
 
 
 def ask_reset(house: Accounts, tx: Tx, now_ms: int, by: Principal, user_id: int) -> int:
-    """An admin asks for it; the moment at which it will be done, unless the user signs in and stops it."""
-    if is_behind(now_ms):  # once it is right, the 72 hours would be over at once
+    """Schedule an admin's reset of a user's second factors; return the time in ms at which it takes effect."""
+    if is_behind(now_ms):  # once the clock is corrected, the 72 hours would have passed already
         raise Unavailable("The clock of this server is wrong.", "Ask the operator to set it, then try again.")
     ends_at = now_ms + RESET_AFTER_MS
     _set_end(tx, user_id, ends_at)
@@ -109,7 +109,7 @@ def ask_reset(house: Accounts, tx: Tx, now_ms: int, by: Principal, user_id: int)
 
 
 def stop_reset(house: Accounts, tx: Tx, now_ms: int, by: Principal, user_id: int) -> None:
-    """The user, or an admin, stops it."""
+    """Cancel a pending second-factor reset."""
     _set_end(tx, user_id, None)
     user = users.by_id(tx, user_id)
     audit.write(tx, now_ms, by.actor, Event.SECOND_FACTOR_RESET_CANCELLED, target=user.name)
@@ -117,7 +117,7 @@ def stop_reset(house: Accounts, tx: Tx, now_ms: int, by: Principal, user_id: int
 
 
 def reset_due(house: Accounts, by: Principal) -> int:
-    """Do what was announced 72 hours ago; how many."""
+    """Carry out the resets whose 72 hours have passed; return the count."""
     now_ms = house.clock.now_ms()
     due = select(rows.c.id).where(rows.c.second_factor_ends_at <= now_ms)
     with house.database.read() as tx:
@@ -125,14 +125,14 @@ def reset_due(house: Accounts, by: Principal) -> int:
     done = 0
     for user_id in found:
         with house.database.write_user(user_id) as tx:
-            if tx.execute(due.where(rows.c.id == user_id)).first():  # else it was stopped meanwhile
+            if tx.execute(due.where(rows.c.id == user_id)).first():  # else it was canceled meanwhile
                 reset_now(house, tx, now_ms, by, user_id)
                 done += 1
     return done
 
 
 def ends_at(tx: Tx, user_id: int) -> int | None:
-    """When the second factors of a user will be taken away, if that was announced."""
+    """Return the time in ms at which the user's second factors will be reset, or None if no reset is pending."""
     found: int | None = tx.execute(select(rows.c.second_factor_ends_at).where(rows.c.id == user_id)).scalar()
     return found
 

@@ -1,10 +1,10 @@
 """
-The secret key of the site: the one of the settings, else one that is made at the first start and kept in the store.
+The secret key of the site: from the settings, or else created at the first start and kept in the store.
 
-1. All workers and machines have the same: they share the store, and one of them at a time makes the key.
-2. On disk nobody but the owner of the store may read it; a start with one that others can read is refused.
-3. It is never in the database, whose copies it protects (`sealing`).
-4. It is made once. A store that lost it does not get another one silently: what was encrypted would be lost with it.
+1. All workers and machines use the same key: they share the store, and only one of them at a time can create the key.
+2. On disk, only the owner of the store can read it; Seaway refuses to start if other users can.
+3. It is never in the database, since it protects copies of the database (`sealing`).
+4. It is created once. If the store lost it, no new key is created silently: all encrypted values would be lost.
 """
 
 import secrets
@@ -23,12 +23,12 @@ _MADE = "secret-key-made"
 
 
 def of_setting(setting: str) -> list[bytes]:
-    """The keys that `secret_key` lists, the one that seals first; none when it is empty."""
+    """Return the keys in the setting `secret_key`, the encrypting one first; empty if it is not set."""
     return [part.strip().encode() for part in setting.split(",") if part.strip()]
 
 
 def of_store(database: Database, blobs: Blobs) -> bytes:
-    """The key in the store, made if there is none."""
+    """Return the key in the store; create it if there is none."""
     found = _read(blobs)
     if found is None:
         with database.alone("secret-key"):
@@ -38,18 +38,18 @@ def of_store(database: Database, blobs: Blobs) -> bytes:
 
 
 def forget_lost(tx: Tx, blobs: Blobs) -> None:
-    """Allow a new key to be made, if the one of the store is lost (4)."""
+    """Allow a new key to be created if the store lost its key (4)."""
     if _read(blobs) is None:
         site_values.remove(tx, _MADE)
 
 
 def carried(blobs: Blobs) -> bytes | None:
-    """The key as a backup or a move of the store carries it; None where the settings have one instead."""
+    """Return the key in the store, for a backup or a copy of the store; None if the key is in the settings."""
     return _read(blobs)
 
 
 def put(blobs: Blobs, secret: bytes) -> None:
-    """Keep a key that was carried here, in the place of any other: what comes with it was encrypted by it."""
+    """Store a key from a backup, replacing any other: the values restored with it are encrypted with this key."""
     if _read(blobs) != secret:
         blobs.write(keys.SECRET_KEY, secret)
 
@@ -81,8 +81,8 @@ def _make(database: Database, blobs: Blobs) -> bytes:
 
 
 def _note(database: Database) -> None:
-    """Keep in the database that the store has a key (4)."""
-    with suppress(Unavailable):  # a database that cannot be written now: what the key opens can still be read
+    """Record in the database that the store has a key (4)."""
+    with suppress(Unavailable):  # read-only database: encrypted values can still be read
         if not _is_noted(database):
             with database.write_part() as tx:
                 database.hold(tx, _MADE)

@@ -1,8 +1,8 @@
 """
-What follows when the security of an account changes.
+Consequences of a security change of an account.
 
-1. Every verified address of the account is told, in the transaction of the change.
-2. Every other browser is signed out, and every sign-in that was begun before ends.
+1. Every verified email address of the account is notified, in the transaction of the change.
+2. Every other browser is signed out, and every pending sign-in ends.
 """
 
 from seaway.accounts import emails, sessions, sign_ins, users
@@ -12,7 +12,7 @@ from seaway.mail import letters
 
 
 def announce(house: Accounts, tx: Tx, now_ms: int, user_id: int, what: str) -> None:
-    """Write to every verified address of the user; `what` is a whole sentence."""
+    """Send an email to every verified address of the user; `what` is a complete sentence."""
     name = users.by_id(tx, user_id).name
     for email in emails.of_user(tx, user_id):
         if email.verified_at_ms is not None:
@@ -21,7 +21,7 @@ def announce(house: Accounts, tx: Tx, now_ms: int, user_id: int, what: str) -> N
 
 
 def changed(house: Accounts, tx: Tx, now_ms: int, user_id: int, what: str, *, keep: int | None) -> None:
-    """Announce a change, and sign out every browser but the one in which it was made."""
+    """Announce a security change and end every session of the user except `keep`."""
     sessions.end_others(tx, user_id, keep)
     sign_ins.forget_of(tx, user_id)
     announce(house, tx, now_ms, user_id, what)

@@ -1,13 +1,13 @@
 """
-Browsers that are signed in.
+Sessions: signed-in browsers.
 
-1. The secret of the cookie is made here and stored as its hash; one that the browser brought from elsewhere opens
-   nothing, and a fresh proof gives a new one (fixation).
-2. A session ends 12 hours after it was last used, 14 days after it began, when its user is disabled, and when
-   it is revoked: on the next request, on every worker. A session with times in the future (from a wrong clock) counts as
-   ended; it would otherwise last until then.
-3. A session is fresh for half an hour after its person proved to be there (`permissions.Proof`).
-4. The token against forged requests is computed from the secret, so only pages that this browser got hold it.
+1. The cookie secret is generated here and stored as a hash. Against session fixation, a secret chosen by another party
+   is never accepted, and confirming a session replaces its secret.
+2. A session ends 12 hours after its last use, 14 days after it started, when its user is disabled, and when it is
+   revoked: on the next request, on every worker. A session with times in the future (from a wrong clock) counts as
+   ended; otherwise it would last until then.
+3. A session is fresh for half an hour after its user signed in or confirmed it (`permissions.Proof`).
+4. The CSRF token is derived from the secret, so only pages served to this browser contain it.
 """
 
 import base64
@@ -38,7 +38,7 @@ _MAX_AGENT = 200
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A session as its user sees it: everything but the secret."""
+    """A session without its secret."""
 
     id: int
     created_at_ms: int
@@ -48,7 +48,7 @@ class Session:
 
 
 def start(tx: Tx, now_ms: int, user_id: int, *, address: str, agent: str, confirmed_at_ms: int | None = None) -> str:
-    """Start a session and return the secret for its cookie; the person proved to be there at that moment, else now."""
+    """Start a session, confirmed at the given time or else now; return the secret for its cookie."""
     name = tx.execute(select(users.c.name).where(users.c.id == user_id)).scalar_one()
     secret = ids.new_key(ids.KeyKind.SESSION)
     tx.execute(
@@ -72,7 +72,7 @@ _PERSON = (
     select(
         sessions.c.id, sessions.c.created_at, sessions.c.seen_at, sessions.c.confirmed_at,
         users.c.id.label("user_id"), users.c.name, users.c.is_admin,
-        # Whoever was given an account without an address has nothing to verify; signing up always takes one.
+        # An account that an admin created without an email address has nothing to verify; sign-up requires an address.
         (_HAS_VERIFIED | ~_HAS_ADDRESS).label("is_verified"),
     )
     .join(users, users.c.id == sessions.c.user_id)
@@ -81,7 +81,7 @@ _PERSON = (
 
 
 def principal_of(tx: Tx, secret: str, now_ms: int) -> Principal | None:
-    """Who is signed in with this cookie, or None unless the session is good now; garbage is refused without a query."""
+    """Return the caller with this cookie, or None if the session is not valid; malformed secrets cost no query."""
     if not ids.is_of(ids.KeyKind.SESSION, secret):
         return None
     row = tx.execute(_PERSON, {"digest": ids.digest(secret)}).one_or_none()
@@ -104,7 +104,7 @@ def principal_of(tx: Tx, secret: str, now_ms: int) -> Principal | None:
 
 
 def touch(database: Database, now_ms: int, principal: Principal) -> None:
-    """Write down that the session is in use, at most every ten minutes: each commit makes all workers ask again."""
+    """Record the use of a session, at most every ten minutes: each commit invalidates the caches of all workers."""
     if principal.session_id is None:
         return
     mine = sessions.c.id == principal.session_id
@@ -115,18 +115,18 @@ def touch(database: Database, now_ms: int, principal: Principal) -> None:
     try:
         with database.write_part() as tx:
             tx.execute(update(sessions).where(mine, sessions.c.seen_at < now_ms).values(seen_at=now_ms))
-    except Unavailable as error:  # on a full disk people can still look at pages, and delete
+    except Unavailable as error:  # on a full disk, users can still read pages and delete files
         log.warning("session.not_touched", error=error.message, cause=error.cause)
 
 
 def csrf_token(secret: str) -> str:
-    """What a form of this session carries along; it does not tell the secret."""
+    """Return the CSRF token for forms of this session; it does not reveal the secret."""
     digest = hmac.digest(secret.encode(), b"csrf", hashlib.sha256)
     return base64.urlsafe_b64encode(digest).decode().rstrip("=")
 
 
 def renew(tx: Tx, now_ms: int, secret: str) -> str:
-    """After a fresh proof: a new secret for the same session, confirmed now; the old one opens nothing any more."""
+    """Mark a session as confirmed now and replace its secret; return the new one."""
     fresh = ids.new_key(ids.KeyKind.SESSION)
     changed = tx.execute(
         update(sessions)
@@ -139,12 +139,12 @@ def renew(tx: Tx, now_ms: int, secret: str) -> str:
 
 
 def end(tx: Tx, session_id: int) -> None:
-    """Sign one browser out."""
+    """End a session."""
     tx.execute(delete(sessions).where(sessions.c.id == session_id))
 
 
 def end_others(tx: Tx, user_id: int, keep: int | None) -> int:
-    """Sign a user out of every browser but the one that is kept, if any; how many."""
+    """End every session of a user except `keep`, if any; return the count."""
     which = [sessions.c.user_id == user_id]
     if keep is not None:
         which.append(sessions.c.id != keep)
@@ -152,7 +152,7 @@ def end_others(tx: Tx, user_id: int, keep: int | None) -> int:
 
 
 def end_own(tx: Tx, now_ms: int, by: Principal, session_id: int) -> None:
-    """Sign one browser of one's own out."""
+    """End one of the caller's sessions."""
     if by.user_id is None or all(one.id != session_id for one in of_user(tx, by.user_id, now_ms)):
         raise NotFound("You are not signed in there.", "That session may have ended already.")
     end(tx, session_id)
@@ -160,13 +160,13 @@ def end_own(tx: Tx, now_ms: int, by: Principal, session_id: int) -> None:
 
 
 def end_others_of(tx: Tx, now_ms: int, by: Principal) -> None:
-    """Sign every browser of one's own out but the one that asks."""
+    """End every session of the caller except the current one."""
     if by.user_id is not None and end_others(tx, by.user_id, by.session_id):
         audit.write(tx, now_ms, by.actor, Event.SESSION_ENDED, target=by.name)
 
 
 def of_user(tx: Tx, user_id: int, now_ms: int) -> list[Session]:
-    """The browsers in which a user is signed in, the one that was used last first."""
+    """Return the valid sessions of a user, the most recently used first."""
     rows = tx.execute(
         select(
             sessions.c.id, sessions.c.created_at.label("created_at_ms"), sessions.c.seen_at.label("seen_at_ms"),
@@ -179,7 +179,7 @@ def of_user(tx: Tx, user_id: int, now_ms: int) -> list[Session]:
 
 
 def forget_old(tx: Tx, now_ms: int) -> int:
-    """Delete expired sessions; return the count. A session in the future is refused but kept: our clock may be behind."""
+    """Delete expired sessions; return the count. Sessions in the future are kept: our clock may be behind."""
     is_over = or_(sessions.c.seen_at <= now_ms - IDLE_MS, sessions.c.created_at <= now_ms - LONGEST_MS)
     return tx.execute(delete(sessions).where(is_over)).rowcount
 
@@ -193,5 +193,5 @@ def _alive(now_ms: int) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
 
 
 def _printable(agent: str) -> str:
-    """What the browser calls itself: anything may stand there, also what PostgreSQL does not take."""
+    """Shorten the user agent and remove what PostgreSQL does not accept: the header can contain anything."""
     return "".join(char for char in agent[:_MAX_AGENT] if char.isprintable()).encode(errors="replace").decode()

@@ -1,8 +1,8 @@
 """
-What a browser has begun and not ended: sent to a provider, waiting for a second factor, answering a challenge.
+Pending sign-in flows of browsers: redirected to a provider, waiting for a second factor, answering a challenge.
 
-1. Each is used once: `take` deletes it.
-2. It is known by the hash of a secret that only this browser has, and is good for ten minutes and for one kind.
+1. Each flow is used once: `take` deletes it.
+2. It is found by the hash of a secret that only this browser has, and is valid for ten minutes and for one kind.
 """
 
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ LASTS_MS = 10 * MINUTE_MS
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """What was put aside, and for whom if that is known."""
+    """Stored data of a flow, and its user if known."""
 
     user_id: int | None
     data: Mapping[str, Any]
@@ -38,7 +38,7 @@ def put(
     user_id: int | None = None,
     lasts_ms: int = LASTS_MS,
 ) -> str:
-    """Put aside what is needed later; the secret by which it is found."""
+    """Store a flow and return its secret."""
     secret = ids.new_key(ids.KeyKind.FLOW)
     tx.execute(
         insert(sign_ins).values(
@@ -53,7 +53,7 @@ def put(
 
 
 def look(tx: Tx, now_ms: int, kind: str, secret: str) -> Pending | None:
-    """What was put aside, which stays: for a step that may be tried again."""
+    """Return a valid flow without using it up, for a step that can be retried; None if there is none."""
     if not ids.is_of(ids.KeyKind.FLOW, secret):
         return None
     row = tx.execute(select(sign_ins.c.user_id, sign_ins.c.data).where(*_good(now_ms, kind, secret))).one_or_none()
@@ -61,7 +61,7 @@ def look(tx: Tx, now_ms: int, kind: str, secret: str) -> Pending | None:
 
 
 def take(tx: Tx, now_ms: int, kind: str, secret: str) -> Pending | None:
-    """What was put aside, which nobody can take again; None when there is no such thing, or no longer."""
+    """Use up a valid flow and return it; None if there is none."""
     if not ids.is_of(ids.KeyKind.FLOW, secret):
         return None
     row = tx.execute(
@@ -71,12 +71,12 @@ def take(tx: Tx, now_ms: int, kind: str, secret: str) -> Pending | None:
 
 
 def forget_of(tx: Tx, user_id: int) -> None:
-    """End what a user has begun: it may rest on what was good until now."""
+    """Delete the flows of a user: they may rely on credentials that just changed."""
     tx.execute(delete(sign_ins).where(sign_ins.c.user_id == user_id))
 
 
 def forget_old(tx: Tx, now_ms: int) -> int:
-    """Delete those that ended; how many."""
+    """Delete expired flows; return the count."""
     return tx.execute(delete(sign_ins).where(sign_ins.c.expires_at <= now_ms)).rowcount
 
 

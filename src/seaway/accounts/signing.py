@@ -1,10 +1,10 @@
 """
-The key that signs ID tokens: made once, for all workers, and kept sealed in the database.
+The key that signs ID tokens, created once for all workers and stored encrypted in the database.
 
-1. There is one key; it is made by whoever needs it first, alone.
-2. Who has the database has no key: it is sealed with one that is not in there (`sealing`).
+1. There is one key; the first worker that needs it creates it under a lock.
+2. A copy of the database does not reveal it: it is encrypted with a key that is not in the database (`sealing`).
 
-RS256 is what every OpenID client must know (OpenID Connect Core, 15.1).
+RS256, since every OpenID client must support it (OpenID Connect Core, 15.1).
 """
 
 from typing import Any
@@ -22,19 +22,19 @@ _NAME = "id-token-key"
 
 
 class SigningKey:
-    """The key of the site."""
+    """The ID token signing key of the site."""
 
     def __init__(self, database: Database, sealer: Sealer) -> None:
         self._database, self._sealer = database, sealer
-        self._key: RSAKey | None = None  # never another one, so it does not matter who of several threads keeps it
+        self._key: RSAKey | None = None  # the key never changes, so a race between threads is harmless
 
     def sign(self, claims: dict[str, Any]) -> str:
-        """A signed ID token. Not to be called in a transaction: the first one makes the key in one of its own."""
+        """Return a signed ID token. Do not call this in a transaction: the first call opens one to create the key."""
         key = self._current()
         return jwt.encode({"alg": ALGORITHM, "kid": key.thumbprint()}, claims, key, algorithms=[ALGORITHM])
 
     def public(self) -> dict[str, Any]:
-        """What clients check a signature with (RFC 7517, 5)."""
+        """Return the JWKS with which clients verify signatures (RFC 7517, 5)."""
         key = self._current()
         about = {"kid": key.thumbprint(), "use": "sig", "alg": ALGORITHM}
         return {"keys": [key.as_dict(private=False) | about]}

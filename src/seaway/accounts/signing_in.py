@@ -1,12 +1,12 @@
 """
-From a name and a password to a session, with a second factor between where the user has one.
+Sign-in with a user name or email address and a password, followed by a second factor if the user has one.
 
-1. An unknown name, a wrong password, a disabled account: one answer, after the same work.
-2. Tries are counted for the user and for the place they come from before anything is looked at; what went well is
-   given back, so that people who know their password do not slow each other down.
-3. A right password gives nothing that could be used without the second factor. What waits for it is good for ten
-   minutes, and ends when the password or a factor changes.
-4. Every way to sign in ends in `proceed`, so that none goes around the second factor.
+1. An unknown name, a wrong password and a disabled account give the same response, after the same work.
+2. Attempts are counted per user and per IP address before anything is checked; successful ones are uncounted, so that
+   users who know their passwords do not slow each other down.
+3. A correct password alone gives no access without the second factor. The pending sign-in is valid for ten minutes,
+   and ends when the password or a factor changes.
+4. Every sign-in method ends in `proceed`, so that none bypasses the second factor.
 """
 
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ _MAX_CODE = 64
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """Where a person sits: the address of the request, and what the browser calls itself."""
+    """IP address and user agent of a request."""
 
     address: str
     agent: str = ""
@@ -42,14 +42,14 @@ class Client:
 
 @dataclass(frozen=True, slots=True)
 class SignedIn:
-    """The session is open; the secret is for its cookie."""
+    """Result with a new session; `secret` is for its cookie."""
 
     secret: str
 
 
 @dataclass(frozen=True, slots=True)
 class NeedsSecondFactor:
-    """The first proof was good; `flow` is what this browser brings along with the second."""
+    """Result after a correct first step; `flow` is the secret that the browser sends with the second factor."""
 
     flow: str
     has_totp: bool
@@ -64,7 +64,7 @@ class _Known:
 
 
 async def sign_in(house: Accounts, login: str, password: str, client: Client) -> SignedIn | NeedsSecondFactor:
-    """Sign in with a name or a verified address, and the password; `BadCredential` if either is wrong."""
+    """Sign in with a user name or verified email address, and the password; raise `BadCredential` if one is wrong."""
     known = await to_thread.run_sync(partial(_begin, house, login, client))
     checked = await house.hasher.verify(password, None if known is None else known.password_hash)
     if known is None or not checked.is_right:
@@ -77,9 +77,9 @@ def proceed(
     tx: Tx, now_ms: int, user_id: int, client: Client, *, confirmed_at_ms: int | None = None
 ) -> SignedIn | NeedsSecondFactor:
     """
-    Go on with a person whose first proof was good, by whichever provider; they must not be disabled.
+    Continue a sign-in whose first step succeeded; raise `BadCredential` if the account is disabled.
 
-    `confirmed_at_ms` is when an external provider saw them prove to be there; None for a proof that was given here now.
+    `confirmed_at_ms` is when an identity provider last authenticated the user; None if the first step was made here.
     """
     disabled_at = tx.execute(select(users.c.disabled_at).where(users.c.id == user_id)).scalar_one()
     if disabled_at is not None:
@@ -95,14 +95,14 @@ def proceed(
 
 
 async def second_factor(house: Accounts, flow: str, code: str, client: Client) -> SignedIn:
-    """Bring the code of an app, or a recovery code, for a sign-in that waits for it."""
+    """Complete a sign-in with a code from the authenticator app or a recovery code."""
     user_id = await to_thread.run_sync(partial(waiting, house, flow, client))
     used = await _check_code(house, user_id, code)
     return await to_thread.run_sync(partial(_finish, house, flow, user_id, used, client))
 
 
 def waiting(house: Accounts, flow: str, client: Client) -> int:
-    """Whose sign-in waits for a second factor, after counting the try."""
+    """Count an attempt and return the id of the user whose sign-in needs a second factor."""
     with house.database.read() as tx:
         pending = sign_ins.look(tx, house.clock.now_ms(), SECOND_FACTOR, flow)
     if pending is None or pending.user_id is None:
@@ -112,7 +112,7 @@ def waiting(house: Accounts, flow: str, client: Client) -> int:
 
 
 def count_second_factor(house: Accounts, user_id: int, client: Client) -> None:
-    """Count a try of a second factor: a code has six digits, and must not be guessed."""
+    """Count an attempt with a second factor: a code has only six digits and could be guessed."""
     throttle.take_all(
         house.database,
         house.clock.now_ms(),
@@ -122,7 +122,7 @@ def count_second_factor(house: Accounts, user_id: int, client: Client) -> None:
 
 
 def finish(tx: Tx, now_ms: int, flow: str, user_id: int, client: Client) -> SignedIn:
-    """Open the session that waited for a second factor, which was good."""
+    """Start the session of a sign-in after its second factor was verified."""
     pending = sign_ins.take(tx, now_ms, SECOND_FACTOR, flow)
     if pending is None or pending.user_id != user_id:
         raise _over()
@@ -131,9 +131,9 @@ def finish(tx: Tx, now_ms: int, flow: str, user_id: int, client: Client) -> Sign
 
 async def confirm(house: Accounts, by: Principal, secret: str, proof: str, client: Client) -> str:
     """
-    A fresh proof of somebody who is signed in: the password, or a code of the second factor where there is none.
+    Confirm a session with the password, or with a code of the second factor if the user has no password.
 
-    The new secret of the session, which goes on; the old one is dead.
+    Return the new secret of the session; the old one is no longer valid.
     """
     assert by.user_id is not None
     kept = await to_thread.run_sync(partial(_password_of, house, by.user_id, client))
@@ -155,7 +155,7 @@ def _begin(house: Accounts, login: str, client: Client) -> _Known | None:
 
 
 def _rates(known: _Known | None, login: str, client: Client) -> tuple[tuple[Rate, tuple[str, ...]], ...]:
-    """A user counts as one by name and by address; an unknown name counts as well, or it would show."""
+    """Count a user once for both name and email address; count unknown names too, to not reveal which ones exist."""
     subject = login.casefold()[:300] if known is None else f"#{known.id}"
     return (Rate.SIGN_IN_USER, (subject,)), (Rate.SIGN_IN_ADDRESS, (client.address,))
 
@@ -172,7 +172,7 @@ def _find(house: Accounts, login: str) -> _Known | None:
 
 
 def storable(login: str) -> str:
-    """What a database can be asked for; half characters and zero bytes stand in no name."""
+    """Replace lone surrogates and zero bytes, which databases do not accept and no name contains."""
     return login.encode(errors="replace").decode().replace("\0", "?")
 
 
@@ -192,7 +192,7 @@ def _went_well(
 
 
 async def _check_code(house: Accounts, user_id: int, code: str) -> Recovery | int:
-    """The step of the app's code, or the recovery code that it is; `BadCredential` when it is neither."""
+    """Return the TOTP step of a code, or the recovery code that matches it; raise `BadCredential` if it is neither."""
     plain = "".join(code.split()).replace("-", "").casefold()
     if totp.is_code(plain):
         step = await to_thread.run_sync(partial(totp.step_of, house, user_id, plain))
@@ -214,7 +214,7 @@ def _finish(house: Accounts, flow: str, user_id: int, used: Recovery | int, clie
 
 
 def _use_up(house: Accounts, tx: Tx, now_ms: int, user_id: int, used: Recovery | int) -> None:
-    """A code is good once, also for two that bring it at one moment."""
+    """Mark a code as used; raise `BadCredential` if a concurrent request used it first."""
     was_good = totp.use(tx, user_id, used) if isinstance(used, int) else recovery.use(house, tx, now_ms, user_id, used)
     if not was_good:
         raise wrong_code()
@@ -239,7 +239,7 @@ def _confirmed(house: Accounts, by: Principal, secret: str, used: Recovery | int
 
 
 def wrong_code() -> BadCredential:
-    """The one answer to any proof that was not good."""
+    """Return the refusal of any wrong code or passkey."""
     return BadCredential("The code is wrong, or was used already.", "Wait for the next one, or use a recovery code.")
 
 

@@ -1,12 +1,11 @@
 """
-An account for a stranger, and the proof that an address is theirs.
+Sign-up, and verification of email addresses.
 
-1. Whether an address has an account already does not show: the answer, its time and the account that is made are the
-   same. Only the owner of the address learns of it, by a letter; the new account can never verify that address.
-2. Opening the link of an email changes nothing; pressing the button does, and only by a person who is signed in to
-   the account that named the address. Otherwise whoever reads the mailbox could be made to give their address to an
-   account of an attacker.
-3. An account without a verified address can do nothing that others see (`require_verified`).
+1. Sign-up does not reveal whether an email address already has an account: the response, its time and the new account
+   are the same. Only the owner of the address learns of it, by email; the new account can never verify the address.
+2. Opening the link of an email changes nothing. Pressing the button does, and only in a session of the account that
+   added the address; otherwise an attacker could trick the reader of a mailbox into verifying the attacker's account.
+3. An account without a verified address cannot do anything visible to other users (`require_verified`).
 """
 
 from functools import partial
@@ -27,7 +26,7 @@ from seaway.mail import letters
 
 
 async def sign_up(house: Accounts, name: str, address: str, password: str, *, client: str) -> User:
-    """Make an account, and write to its address; `client` is where the request came from."""
+    """Create an account and send a verification email; `client` is the IP address of the request."""
     house.policy.require_sign_up()
     written = emails.checked(address)
     house.policy.require_domain(written)
@@ -37,7 +36,7 @@ async def sign_up(house: Accounts, name: str, address: str, password: str, *, cl
 
 
 def write_again(house: Accounts, by: Principal, address: str, *, client: str) -> None:
-    """Send the letter once more, to an address of the account that is not verified."""
+    """Send the verification email again, to an unverified address of the caller's account."""
     assert by.user_id is not None
     _count(house, address, client)
     now_ms = house.clock.now_ms()
@@ -47,7 +46,7 @@ def write_again(house: Accounts, by: Principal, address: str, *, client: str) ->
 
 
 def ask_to_verify(house: Accounts, tx: Tx, now_ms: int, user: User, address: str) -> None:
-    """Write to a new address of a user, or to the one whose verified address it is (1)."""
+    """Send a verification email to a new address, or inform the user who already verified that address (1)."""
     owner = emails.owner_of(tx, address)
     if owner is not None:
         known = users.by_id(tx, owner)
@@ -64,9 +63,9 @@ def ask_to_verify(house: Accounts, tx: Tx, now_ms: int, user: User, address: str
 
 def verify(house: Accounts, by: Principal, secret: str) -> User:
     """
-    Verify the address of a link for the signed-in user; `NotFound` when the link is not valid any more.
+    Verify the address of a link for the signed-in user; raise `NotFound` if the link is no longer valid.
 
-    A further address is a change of the account, and signs out every other browser; the first one is not.
+    A further address is a security change and signs out every other browser; the first one is not.
     """
     now_ms = house.clock.now_ms()
     with house.database.write_part() as tx:
@@ -78,7 +77,7 @@ def verify(house: Accounts, by: Principal, secret: str) -> User:
                 f"This link verifies an address of the account {users.by_id(tx, link.user_id).name}.",
                 "Sign in to that account, then open the link again.",
             )
-        house.database.hold(tx, f"address/{emails.folded(link.address)}")  # two accounts may have named it
+        house.database.hold(tx, f"address/{emails.folded(link.address)}")  # two accounts may have added it
         hold_user(house.database, tx, link.user_id)
         if links.use(tx, now_ms, Purpose.VERIFY, secret) is None:
             raise _not_good()

@@ -1,9 +1,9 @@
 """
-What the site's policy makes of a user who asks: whether they are taken for verified, and what they lack.
+Applies the site's account policy to callers: whether the user counts as verified, and which second factor is missing.
 
-1. Their keys and their tools lack what they lack: a key that was made before the site asked for a second factor, or
-   before its user owned anything, would be a way round it.
-2. Who lacks it may read what they could read, set it up, and change nothing else.
+1. Keys and OAuth grants of a user lack what the user lacks: otherwise a key created before the site required a second
+   factor, or before its user owned a channel, would bypass the requirement.
+2. A user without a required factor can still read and can set one up, but cannot change anything else.
 """
 
 from dataclasses import replace
@@ -18,7 +18,7 @@ from seaway.database.tables import members
 
 
 def judged(tx: Tx, policy: Policy, principal: Principal) -> Principal:
-    """The same principal, as the policy sees its user now; a workflow has no user, and a publisher its own rules."""
+    """Return the caller with the current account policy applied; workflows have no user and are not affected."""
     if principal.user_id is None or policy.asks_nothing:
         return principal
     may_lack = policy.second_factor_for is SecondFactorFor.NOBODY or second_factors.of_user(tx, principal.user_id).any

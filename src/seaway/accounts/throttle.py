@@ -1,12 +1,12 @@
 """
-How often somebody may try: buckets that leak, in the database, so that all workers count together.
+Rate limits: leaky buckets in the database, shared by all workers.
 
-1. A try is counted before it is made, so many at once cannot slip through.
-2. A try that was refused is not counted: who waits as long as they are told gets through.
-3. An IPv6 address stands for its /64, which is what one household or one attacker is given.
-4. A bucket with a time in the future (from a wrong clock) counts as empty; it would stay full until then.
+1. An attempt is counted before it is made, so that concurrent attempts cannot exceed the limit.
+2. A refused attempt is not counted: a caller that waits as long as Retry-After says succeeds.
+3. IPv6 addresses are counted per /64, which is what one household or one attacker gets.
+4. A bucket with a time in the future (from a wrong clock) counts as empty; otherwise it would stay full until then.
 
-A bucket holds as many tries as its limit says and leaks that many in its time: a burst, then one at a time.
+A bucket holds `Limit.count` attempts and leaks that many in `Limit.per_ms`: it allows a burst, then a steady rate.
 """
 
 import hashlib
@@ -30,14 +30,14 @@ _HINT = "Wait a while, then try again."
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """So many in so long."""
+    """A number of attempts per period."""
 
     count: int
     per_ms: int
 
 
 class Rate(Enum):
-    """What is limited, and how much of it; `said` completes «There were too many ...»."""
+    """A rate-limited kind of attempt and its limits; `said` completes "Too many ..."."""
 
     said: str
     limits: tuple[Limit, ...]
@@ -64,7 +64,7 @@ class Rate(Enum):
     EMAIL_ADD = "new addresses", Limit(2, DAY_MS)
     FIND_USERS = "searches for users", Limit(100, HOUR_MS)
     TOOL_BEGIN = "logins of tools from this address", Limit(300, HOUR_MS)
-    TOOL_TOKENS = "questions for tokens from this address", Limit(600, 5 * MINUTE_MS)  # one login asks 120 times
+    TOOL_TOKENS = "questions for tokens from this address", Limit(600, 5 * MINUTE_MS)  # one login polls 120 times
     TOOL_CODE = "codes of tools", Limit(10, 5 * MINUTE_MS)
     PASSKEY_BEGIN = "passkey requests from this address", Limit(60, 5 * MINUTE_MS)
     OUTSIDE = "sign-ins by way of another site from this address", Limit(60, 5 * MINUTE_MS)
@@ -72,11 +72,11 @@ class Rate(Enum):
     CHANNEL_NAME = "questions for free names", Limit(100, HOUR_MS)
     LOGO = "new logos", Limit(30, HOUR_MS)
     PUBLISHER_ADD = "new publishers", Limit(100, DAY_MS)
-    # As many as 60 and 30 a minute, but a release of a large repository starts hundreds of jobs at one moment, and
-    # all jobs of one CI may come from one address.
+    # The same rates as 60 and 30 a minute, but with room for bursts: a release of a large repository starts hundreds of
+    # jobs at once, and all jobs of one CI system may have the same IP address.
     EXCHANGE_ADDRESS = "exchanges from this address", Limit(600, 10 * MINUTE_MS)
     EXCHANGE_REPOSITORY = "exchanges for this repository", Limit(300, 10 * MINUTE_MS)
-    UPLOAD = "uploads", Limit(600, HOUR_MS)  # or what the operator says
+    UPLOAD = "uploads", Limit(600, HOUR_MS)  # default; the operator can change it
     EXAMINE_REFUSED = "refused files that take long to examine", Limit(10 * MINUTE_MS, HOUR_MS)  # in milliseconds
     EXCHANGE_REFUSED = "refused exchanges for this repository", Limit(30, MINUTE_MS)
 
@@ -89,15 +89,15 @@ class Rate(Enum):
 
 
 def take(database: Database, now_ms: int, rate: Rate, *subject: str) -> None:
-    """Count a try of this subject (a user's id, an address ...), or `TooMany` with the time to wait."""
+    """Count an attempt of this subject (user id, IP address, ...); raise `TooMany` with the time to wait."""
     take_all(database, now_ms, (rate, subject))
 
 
 def take_all(database: Database, now_ms: int, *tries: tuple[Rate, tuple[str, ...]]) -> None:
     """
-    Count a try of each, or of none and `TooMany`.
+    Count an attempt of each, or count none and raise `TooMany`.
 
-    Callers name rates in one order, as the table above has them, so that two on PostgreSQL do not wait for each other.
+    Callers must pass rates in the order of `Rate`, so that two transactions on PostgreSQL cannot deadlock.
     """
     with database.write_part() as tx:
         for rate, subject in tries:
@@ -108,7 +108,7 @@ def take_all(database: Database, now_ms: int, *tries: tuple[Rate, tuple[str, ...
 
 
 def take_all_within(tx: Tx, now_ms: int, *tries: tuple[Rate, tuple[str, ...]]) -> TooMany | None:
-    """Count a try of each in the transaction of what is tried, or of none; return the refusal if one is too many."""
+    """Count an attempt of each in the caller's transaction, or count none and return the refusal."""
     wanted = [
         (rate, limit, _digest(rate, number, subject))
         for rate, subject in tries
@@ -118,19 +118,19 @@ def take_all_within(tx: Tx, now_ms: int, *tries: tuple[Rate, tuple[str, ...]]) -
         if _level(tx, now_ms, digest, limit) + 1.0 > limit.count:
             return _refusal(tx, now_ms, rate, digest, limit)
     for rate, limit, digest in wanted:
-        if not _poured(tx, now_ms, digest, limit):  # another worker was faster
+        if not _poured(tx, now_ms, digest, limit):  # another worker counted in between
             return _refusal(tx, now_ms, rate, digest, limit)
     return None
 
 
 def take_within(tx: Tx, now_ms: int, rate: Rate, limit: Limit, tries: int, *subject: str) -> TooMany | None:
-    """Count so many tries in the transaction of what is tried, all or none; the refusal where they are too many."""
+    """Count several attempts in the caller's transaction, or count none and return the refusal."""
     digest = _digest(rate, 0, subject)
     return None if _poured(tx, now_ms, digest, limit, tries) else _refusal(tx, now_ms, rate, digest, limit)
 
 
 def add(tx: Tx, now_ms: int, rate: Rate, amount: int, *subject: str) -> None:
-    """Count what has happened already, also over the limit; until it has run out, there is no room."""
+    """Count what has already happened, even above the limit; no attempt is allowed until the excess has leaked."""
     digest, limit = _digest(rate, 0, subject), rate.limits[0]
     values = {"of": digest, "tries": float(amount), "most": math.inf, "empty": now_ms + limit.per_ms}
     now = _now(now_ms, limit)
@@ -140,14 +140,14 @@ def add(tx: Tx, now_ms: int, rate: Rate, amount: int, *subject: str) -> None:
 
 
 def require_room(tx: Tx, now_ms: int, rate: Rate, limit: Limit, *subject: str) -> None:
-    """`TooMany` if one more try would be one too many; nothing is counted."""
+    """Raise `TooMany` if one more attempt would exceed the limit; counts nothing."""
     digest = _digest(rate, 0, subject)
     if _level(tx, now_ms, digest, limit) + 1.0 > limit.count:
         raise _refusal(tx, now_ms, rate, digest, limit)
 
 
 def give_back(database: Database, now_ms: int, rate: Rate, *subject: str) -> None:
-    """Uncount a try that went well: people who know their password are not those whom we slow down."""
+    """Uncount a successful attempt: only failures are to be slowed down."""
     with database.write_part() as tx:
         for number, limit in enumerate(rate.limits):
             tx.execute(_DRAW, {"of": _digest(rate, number, subject), **_now(now_ms, limit)})
@@ -159,7 +159,7 @@ def forget_old(tx: Tx, now_ms: int) -> int:
 
 
 def shortened(address: str) -> str:
-    """What counts as one place: an IPv4 address, or the /64 of an IPv6 one."""
+    """Return the network that an IP address is counted under: the IPv4 address, or the /64 of an IPv6 address."""
     try:
         parsed = ip_address(address)
     except ValueError:
@@ -172,14 +172,14 @@ def shortened(address: str) -> str:
 
 
 def _poured(tx: Tx, now_ms: int, digest: bytes, limit: Limit, tries: int = 1) -> bool:
-    """One statement: of many that come at once on many workers, each sees what those before it left."""
-    if tries > limit.count:  # a bucket that was empty would take them
+    """Add attempts to a bucket if it has room, in one statement, so that concurrent workers see each other's counts."""
+    if tries > limit.count:  # an empty bucket would accept them
         return False
     values = {"of": digest, "tries": float(tries), "most": float(limit.count), "empty": now_ms + limit.per_ms}
     return tx.execute(_POUR[tx.dialect.name], {**values, **_now(now_ms, limit)}).first() is not None
 
 
-# What is in the bucket now, as the database computes it; a clock that is behind by minutes drains nothing.
+# Current level of a bucket, computed by the database; a clock that is behind by minutes drains nothing.
 _IS_AHEAD = buckets.c.at > bindparam("now", type_=Float) + float(CLOCK_TOLERANCE_MS)
 _LEFT = buckets.c.level - (bindparam("now", type_=Float) - buckets.c.at) * bindparam("leaks", type_=Float)
 _LEVEL = case((_IS_AHEAD | (_LEFT < 0.0), literal(0.0)), (buckets.c.level < _LEFT, buckets.c.level), else_=_LEFT)
@@ -201,7 +201,7 @@ def _pour(insert: Callable[..., Any]) -> Executable:
     return statement
 
 
-# Made once, since uploads pour too: making one costs more than SQLite needs to run it.
+# Built once, since each upload runs one: building it takes longer than SQLite needs to run it.
 _POUR = {"sqlite": _pour(sqlite.insert), "postgresql": _pour(postgresql.insert)}
 _LOOK = select(_LEVEL).where(buckets.c.digest == bindparam("of"))
 _DRAWN = _LEVEL - 1.0

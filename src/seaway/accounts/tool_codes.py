@@ -1,14 +1,14 @@
 """
-The two ways in which a tool comes to a login: a person types its code on a page, or a page sends a code to the tool.
+Device codes and authorization codes, the two ways for a command-line tool to get an OAuth grant.
 
-1. Codes are stored as SHA-256 only. A user code has 34 bits, which a reader of the database could try all; it is good
-   for ten minutes, and good for nothing without a person who is signed in and agrees.
-2. A device code makes one login: its row goes when it is exchanged (RFC 8628).
-3. An authorization code makes one login, for the tool that knows the verifier (RFC 7636), at the address to which it
-   was sent. If it comes again it was stolen: the login that it made ends (RFC 6749, 4.1.2).
-4. What a person has agreed to is good only while the account is open.
+1. Codes are stored as SHA-256 only. A user code has 34 bits, few enough to try them all against a copy of the database,
+   but it is valid for ten minutes only, and useless without a signed-in user who approves it.
+2. A device code creates one grant: its row is deleted by the exchange (RFC 8628).
+3. An authorization code creates one grant, for the tool that knows the verifier (RFC 7636) and names the redirect URI
+   to which the code was sent. A second use means that it was stolen: its grant is revoked (RFC 6749, 4.1.2).
+4. An approval is valid only while the account is not disabled.
 
-As in `tools`, changes are made in a transaction that has `tools.hold`.
+As in `tools`, changes are made in a transaction with the lock `tools.hold`.
 """
 
 import base64
@@ -35,15 +35,15 @@ DEVICE_MS = 10 * MINUTE_MS
 INTERVAL_MS = 5 * SECOND_MS
 CODE_MS = MINUTE_MS
 
-# No vowels, so that no code is a word, and nothing that looks like something else (RFC 8628, 6.1).
+# No vowels, so that no code spells a word, and no look-alikes (RFC 8628, 6.1).
 _LETTERS = "BCDFGHJKLMNPQRSTVWXZ"
 _USER_CODE_CHARS = 8
-_EARLY_MS = SECOND_MS  # a tool that waits five seconds by its own clock is not to be blamed for the network
-_KEPT_MS = DAY_MS  # how long a used code is recognized as one
+_EARLY_MS = SECOND_MS  # tolerance for network delays, since a tool waits five seconds by its own clock
+_KEPT_MS = DAY_MS  # how long a used code is recognized
 
 
 class State(Enum):
-    """What the person has said."""
+    """The user's decision about a device code."""
 
     PENDING = "pending"
     APPROVED = "approved"
@@ -52,7 +52,7 @@ class State(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """A tool that waits for a yes, as the page shows it."""
+    """A pending device authorization, as shown on the consent page."""
 
     client_id: str
     scope: str
@@ -61,7 +61,7 @@ class Device:
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What a tool asked for by way of a browser."""
+    """An authorization request that a tool made through a browser."""
 
     client_id: str
     redirect_uri: str
@@ -71,7 +71,7 @@ class Wish:
 
 
 def add_device(tx: Tx, now_ms: int, client_id: str, scope: str, *, address: str) -> tuple[str, str]:
-    """A tool begins to wait: its device code, and the code that its user types (RFC 8628, 3.2)."""
+    """Start a device authorization; return the device code and the user code (RFC 8628, 3.2)."""
     secret = ids.new_key(ids.KeyKind.TOOL_DEVICE)
     user_code = "".join(secrets.choice(_LETTERS) for _ in range(_USER_CODE_CHARS))
     tx.execute(
@@ -90,12 +90,12 @@ def add_device(tx: Tx, now_ms: int, client_id: str, scope: str, *, address: str)
 
 
 def plain(user_code: str) -> str:
-    """The letters of a code as somebody typed it: with or without the hyphen, in capitals or not."""
+    """Normalize a typed user code: uppercase, without the hyphen."""
     return "".join(letter for letter in user_code.upper() if letter.isalnum())
 
 
 def find_device(tx: Tx, now_ms: int, user_code: str) -> Device | None:
-    """The tool that waits under this code, unless somebody has answered already."""
+    """Return the pending device authorization with this user code, or None."""
     row = tx.execute(
         select(cli_devices.c.client_id, cli_devices.c.scope, cli_devices.c.address).where(
             *_waiting(now_ms, plain(user_code))
@@ -105,7 +105,7 @@ def find_device(tx: Tx, now_ms: int, user_code: str) -> Device | None:
 
 
 def answer_device(tx: Tx, now_ms: int, by: Principal, user_code: str, *, approved: bool) -> bool:
-    """The person's yes or no; False when nothing waits under this code (any more)."""
+    """Record the user's decision; return False if no device authorization with this user code is pending."""
     state = State.APPROVED if approved else State.DENIED
     row = tx.execute(
         update(cli_devices)
@@ -121,7 +121,7 @@ def answer_device(tx: Tx, now_ms: int, by: Principal, user_code: str, *, approve
 
 
 def exchange_device(tx: Tx, now_ms: int, secret: str, client_id: str, *, address: str) -> Issued | Refusal:
-    """What a tool that asks again and again is told (RFC 8628, 3.4 and 3.5)."""
+    """Handle a device-code poll (RFC 8628, 3.4 and 3.5)."""
     digest = ids.digest(secret)
     row = tx.execute(select(cli_devices).where(cli_devices.c.digest == digest)).one_or_none()
     if row is None or row.client_id != client_id:
@@ -139,7 +139,7 @@ def exchange_device(tx: Tx, now_ms: int, secret: str, client_id: str, *, address
 
 
 def add_code(tx: Tx, now_ms: int, by: Principal, wish: Wish) -> str:
-    """The code that the browser carries to the tool, after the person's yes."""
+    """Create an authorization code after the user's approval, for the redirect to the tool."""
     secret = ids.new_key(ids.KeyKind.TOOL_CODE)
     tx.execute(
         insert(cli_codes).values(
@@ -160,7 +160,7 @@ def add_code(tx: Tx, now_ms: int, by: Principal, wish: Wish) -> str:
 def exchange_code(
     tx: Tx, now_ms: int, secret: str, client_id: str, *, redirect_uri: str, verifier: str, address: str
 ) -> Issued | Refusal:
-    """The tokens for a code that a browser carried (RFC 6749, 4.1.3; RFC 7636, 4.6)."""
+    """Exchange an authorization code for tokens (RFC 6749, 4.1.3; RFC 7636, 4.6)."""
     digest = ids.digest(secret)
     row = tx.execute(select(cli_codes).where(cli_codes.c.digest == digest)).one_or_none()
     if row is None:
@@ -186,7 +186,7 @@ def challenge_of(verifier: str) -> str:
 
 
 def forget_old(tx: Tx, now_ms: int) -> int:
-    """Delete those that ended; how many. A used code stays a day, to be recognized if it comes again."""
+    """Delete expired codes; return the count. A used code is kept for a day, to recognize a second use."""
     return sum(
         tx.execute(delete(table).where(table.c.expires_at <= now_ms - _KEPT_MS)).rowcount
         for table in (cli_devices, cli_codes)

@@ -1,14 +1,14 @@
 """
-Command-line tools that a user logged in: one grant for each login, and the tokens that follow one another in it.
+OAuth grants of command-line tools: one grant per login, with its access and refresh tokens.
 
-1. What a tool holds is stored as SHA-256 only.
-2. An access token is good for an hour, while its user is not disabled, in the mode of the scope that the person saw.
-3. A refresh token is used once; then the next one counts. For a minute the old one is answered too, since two
-   processes of pixi refresh at once and know nothing of each other.
-4. A refresh token that was replaced longer ago comes from a copy: the grant ends, for the thief and for the owner.
-5. A grant that is not used for 90 days is over.
+1. Tokens are stored as SHA-256 only.
+2. An access token is valid for an hour while its user is not disabled, with the access mode of the approved scope.
+3. A refresh token is used once and replaced. The old one is still accepted for a minute, since two pixi processes
+   may refresh concurrently without knowing of each other.
+4. A refresh token that was replaced earlier than that was copied: the grant is revoked, for both thief and owner.
+5. A grant that is not used for 90 days expires.
 
-A change of a grant is made in a transaction that has `hold`, so that of two refreshes one sees what the other did.
+A grant is changed in a transaction with the lock `hold`, so that concurrent refreshes see each other's changes.
 """
 
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ _PREFIX = f"swy-{ids.KeyKind.TOOL.value}-"
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """A login as its user sees it afterwards: everything but the secrets."""
+    """An OAuth grant without its tokens."""
 
     id: int
     client_id: str
@@ -48,7 +48,7 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """Whose login a token belongs to."""
+    """The grant, user and tool that a token belongs to."""
 
     id: int
     user_id: int
@@ -57,7 +57,7 @@ class Login:
 
 @dataclass(frozen=True, slots=True)
 class Issued:
-    """What a tool gets, once."""
+    """New tokens for a tool, which cannot be shown again."""
 
     user_id: int
     client_id: str
@@ -69,21 +69,21 @@ class Issued:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a tool gets nothing: a code of RFC 6749 (5.2) or RFC 8628 (3.5), and a sentence for the person."""
+    """An OAuth error: a code from RFC 6749 (5.2) or RFC 8628 (3.5), and a sentence for the user."""
 
     code: str
     sentence: str
 
 
 def hold(database: Database, tx: Tx) -> None:
-    """Be the only one who changes logins of tools, until the transaction ends."""
+    """Lock OAuth grants for this transaction."""
     database.hold(tx, "tools")
 
 
 def add(
     tx: Tx, now_ms: int, user_id: int, client_id: str, scope: str, *, address: str, nonce: str = ""
 ) -> tuple[int, Issued]:
-    """A new login, with its first tokens; the person has agreed already."""
+    """Create a grant that the user has approved; return its id and first tokens."""
     mode = clients.mode_of(scope)
     grant_id = tx.execute(
         insert(cli_grants)
@@ -107,10 +107,10 @@ def refresh(
     tx: Tx, now_ms: int, secret: str, client_id: str, *, asked: str = "", address: str = ""
 ) -> Issued | Refusal:
     """
-    The next tokens for a refresh token (RFC 6749, 6; rotation as in RFC 9700, 4.14.2).
+    Exchange a refresh token for new tokens (RFC 6749, 6; rotation as in RFC 9700, 4.14.2).
 
-    Within the grace both answers live on: which of the two the tool stores last cannot be known. The next refresh of
-    either one replaces both.
+    Within the grace period, the tokens of both responses stay valid, since the server cannot know which ones the tool
+    stores. The next refresh with either one replaces both.
     """
     row = tx.execute(_TOKEN, {"digest": ids.digest(secret)}).one_or_none()
     if row is None or row.kind != _REFRESH or row.client_id != client_id or _is_over(row, now_ms):
@@ -131,7 +131,7 @@ def refresh(
 
 
 def principal_of(tx: Tx, secret: str, now_ms: int) -> Principal | None:
-    """Who logged in the tool that carries this access token, or None unless it is good now."""
+    """Return the caller with this access token, or None if it is not valid."""
     if not secret.startswith(_PREFIX) or not ids.is_well_formed(secret):
         return None
     row = tx.execute(_CARRIER, {"digest": ids.digest(secret)}).one_or_none()
@@ -149,7 +149,7 @@ def principal_of(tx: Tx, secret: str, now_ms: int) -> Principal | None:
 
 
 def of_user(tx: Tx, user_id: int, now_ms: int) -> list[Grant]:
-    """The logins of a user that are not over, the newest first."""
+    """Return the valid grants of a user, the newest first."""
     rows = tx.execute(
         select(
             cli_grants.c.id,
@@ -178,13 +178,13 @@ def of_user(tx: Tx, user_id: int, now_ms: int) -> list[Grant]:
 
 
 def login_of(tx: Tx, secret: str) -> Login | None:
-    """The login that a token of either kind belongs to, good or not, for who found it somewhere."""
+    """Return the grant of a leaked access or refresh token, valid or not, or None."""
     row = tx.execute(_TOKEN, {"digest": ids.digest(secret)}).one_or_none()
     return None if row is None else Login(row.grant_id, row.user_id, row.client_id)
 
 
 def revoke(tx: Tx, now_ms: int, by: Principal, user_id: int, grant_id: int) -> None:
-    """End a login of a user, on its next request; `NotFound` unless it is theirs."""
+    """Revoke a user's grant from its next request on; raise `NotFound` if the user has no such grant."""
     client_id = tx.execute(
         delete(cli_grants)
         .where(cli_grants.c.id == grant_id, cli_grants.c.user_id == user_id)
@@ -197,9 +197,9 @@ def revoke(tx: Tx, now_ms: int, by: Principal, user_id: int, grant_id: int) -> N
 
 def give_back(tx: Tx, now_ms: int, secret: str, client_id: str, *, address: str) -> None:
     """
-    End the login that a token of either kind belongs to (RFC 7009, 2.1); one that is unknown is gone already.
+    Revoke the grant of an access or refresh token (RFC 7009, 2.1); an unknown token is ignored.
 
-    A tool gives back its refresh token first and then the access token: with the first all is over.
+    Tools revoke the refresh token first and then the access token; the first request already ends the grant.
     """
     row = tx.execute(_TOKEN, {"digest": ids.digest(secret)}).one_or_none()
     if row is not None and row.client_id == client_id:
@@ -207,7 +207,7 @@ def give_back(tx: Tx, now_ms: int, secret: str, client_id: str, *, address: str)
 
 
 def end(tx: Tx, now_ms: int, grant_id: int, *, address: str, reason: str) -> None:
-    """Take a login away, and with it all its tokens, without a person who asked for it."""
+    """Delete a grant and its tokens without a user's request, and record the reason in the audit log."""
     row = tx.execute(
         delete(cli_grants).where(cli_grants.c.id == grant_id).returning(cli_grants.c.user_id, cli_grants.c.client_id)
     ).one_or_none()
@@ -218,13 +218,13 @@ def end(tx: Tx, now_ms: int, grant_id: int, *, address: str, reason: str) -> Non
 
 
 def forget_old(tx: Tx, now_ms: int) -> int:
-    """Delete expired logins; return the count. A login in the future is kept: our clock may be behind."""
+    """Delete expired tokens and grants; return the number of grants. Keep future ones: our clock may be behind."""
     tx.execute(delete(cli_tokens).where(cli_tokens.c.expires_at <= now_ms))
     return tx.execute(delete(cli_grants).where(cli_grants.c.used_at < _alive(now_ms)[0])).rowcount
 
 
 def _alive(now_ms: int) -> tuple[int, int]:
-    """Return the bounds of the last use of a valid login; a time in the future is refused."""
+    """Return the bounds of the last use of a valid grant; a time in the future is refused."""
     return now_ms - IDLE_MS + 1, now_ms + CLOCK_TOLERANCE_MS
 
 
@@ -234,7 +234,7 @@ def _is_over(row: Any, now_ms: int) -> bool:
 
 _OVER = Refusal("invalid_grant", "This login is over. Log in again.")
 
-# Statements of every request are made once, as those of keys.
+# Statements used by every request are built once, as in `keys`.
 _CARRIER = (
     select(
         cli_tokens.c.expires_at, cli_grants.c.client_id, cli_grants.c.mode, cli_grants.c.used_at,

@@ -1,9 +1,10 @@
 """
-Codes of an app (RFC 6238: SHA-1, six digits, 30 seconds).
+TOTP codes of authenticator apps (RFC 6238: SHA-1, six digits, 30 seconds).
 
-1. A code is good once: the step of the last one is kept, and only a later one is taken (pyotp takes a code twice).
-2. The clocks may differ by one step.
-3. The seed is stored encrypted, shown once, and counts from the first right code on.
+1. A code is valid once: the step of the last code is stored, and only later steps are accepted (pyotp alone accepts a
+   code twice).
+2. Clocks may differ by one step.
+3. The seed is stored encrypted, shown once, and active once the first correct code was entered.
 """
 
 import hmac
@@ -27,25 +28,25 @@ from seaway.database.tables import totp
 from seaway.errors import BadCredential, NotAllowed, NotFound
 
 STEP_MS = 30_000
-_STEPS_AHEAD = CLOCK_TOLERANCE_MS // STEP_MS  # a later last step was written by a wrong clock and blocks no code
+_STEPS_AHEAD = CLOCK_TOLERANCE_MS // STEP_MS  # a last step beyond this was written by a wrong clock and blocks no code
 _PURPOSE = "totp"
 
 
 @dataclass(frozen=True, slots=True)
 class Enrolment:
-    """What an app needs, as text and as the address that a QR code holds."""
+    """A TOTP seed as text, and as the URI in the QR code."""
 
     seed: str
     uri: str
 
 
 def is_code(text: str) -> bool:
-    """Whether this has the form of a code."""
+    """Return whether the text has the form of a TOTP code."""
     return len(text) == 6 and text.isascii() and text.isdigit()
 
 
 def begin(house: Accounts, by: Principal) -> Enrolment:
-    """A fresh seed, which counts once its first code has come."""
+    """Create a seed, which is active once `confirm` gets its first code."""
     assert by.user_id is not None
     seed = pyotp.random_base32()
     with house.database.write_user(by.user_id) as tx:
@@ -60,27 +61,27 @@ def begin(house: Accounts, by: Principal) -> Enrolment:
 
 
 async def confirm(house: Accounts, by: Principal, code: str) -> list[str]:
-    """Begin to ask for codes, after the first right one; the recovery codes, if these are the first."""
+    """Activate the authenticator app with its first code; return new recovery codes if the user had none."""
     await to_thread.run_sync(second_factors.require_may_add, house, by)
     made = await recovery.prepare(house)
     return await to_thread.run_sync(partial(_confirm, house, by, "".join(code.split()), made))
 
 
 def step_of(house: Accounts, user_id: int, code: str, *, confirmed: bool = True) -> int | None:
-    """The step whose code this is, if it comes after the last one that was used."""
+    """Return the step of a correct code, or None if it is wrong or its step was already used."""
     with house.database.read() as tx:
         return _step_of(house, tx, user_id, code, confirmed=confirmed)
 
 
 def use(tx: Tx, user_id: int, step: int) -> bool:
-    """Take the code of a step for used; False when somebody was faster."""
+    """Mark a TOTP step as used; return False if it already was."""
     is_unused = not_(totp.c.last_step.between(step, step + _STEPS_AHEAD))
     changed = tx.execute(update(totp).where(totp.c.user_id == user_id, is_unused).values(last_step=step))
     return changed.rowcount == 1
 
 
 def remove(house: Accounts, by: Principal) -> None:
-    """Ask for no codes any more."""
+    """Remove the caller's authenticator app."""
     require_site(by, SiteAction.OPEN_ACCOUNT)
     assert by.user_id is not None
     now_ms = house.clock.now_ms()
@@ -123,5 +124,5 @@ def _step_of(house: Accounts, tx: Tx, user_id: int, code: str, *, confirmed: boo
 
 
 def _purpose(user_id: int) -> str:
-    """A seed opens for its own user only: who can write the table cannot give somebody another one's."""
+    """Return the encryption purpose for one user's seed: write access to the table does not allow swapping seeds."""
     return f"{_PURPOSE}/{user_id}"

@@ -1,4 +1,4 @@
-"""The people who have an account."""
+"""User accounts."""
 
 import re
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ NAME_HELD_MS = 365 * DAY_MS
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """An account."""
+    """A user account."""
 
     id: int
     name: str
@@ -56,9 +56,9 @@ def add(
     is_verified: bool = True,
 ) -> User:
     """
-    Make an account; the very first one, which only the operator can make, becomes site admin.
+    Create an account; the first one, which only the operator can create, becomes a site admin.
 
-    One without a password has keys, or signs in elsewhere. `is_verified` tells that the address is known to be theirs.
+    An account without a password uses keys or an external login. `is_verified` marks the email address as verified.
     """
     if not is_possible_name(name):
         raise _impossible(name)
@@ -67,7 +67,7 @@ def add(
     if _is_held(tx, now_ms, name):
         raise NameTaken(f"The name {name!r} was another user's not long ago.", "Choose another one.")
     is_first = not exist(tx)
-    if is_first and not by.is_operator:  # else whoever finds a fresh site first would look after it
+    if is_first and not by.is_operator:  # else the first visitor of a new site would become its admin
         raise NotAllowed("This site has no account yet.", "Its operator makes the first one: see what `serve` prints.")
     user_id = tx.execute(
         insert(users)
@@ -84,7 +84,7 @@ def add(
 
 
 def add_admin(tx: Tx, now_ms: int, by: Principal, name: str) -> User:
-    """Add a site admin without a password or an address, for the operator; words that are reserved are allowed."""
+    """Create a site admin without password or email address, for the operator; reserved names are allowed."""
     if _NAME.fullmatch(name) is None:
         raise _impossible(name)
     if find(tx, name) is not None:
@@ -95,18 +95,18 @@ def add_admin(tx: Tx, now_ms: int, by: Principal, name: str) -> User:
 
 
 def first_admin(tx: Tx) -> User | None:
-    """The oldest account of a site admin that is not disabled, or None."""
+    """Return the oldest site admin that is not disabled, or None."""
     row = tx.execute(_USER.where(users.c.is_admin, users.c.disabled_at.is_(None)).order_by(users.c.id).limit(1)).first()
     return None if row is None else from_row(User, row)
 
 
 def is_possible_name(name: str) -> bool:
-    """Whether a user, or a group, could have this name at all."""
+    """Return whether this is a valid name for a user or a group."""
     return _NAME.fullmatch(name) is not None and not is_reserved(name)
 
 
 def set_display_name(tx: Tx, now_ms: int, by: Principal, name: str, display_name: str) -> User:
-    """How people call this user; any text of one line."""
+    """Set the display name of a user: any text of one line."""
     written = " ".join(display_name.split())
     if len(written) > MAX_DISPLAY_NAME or not written.isprintable():
         raise NameTaken("This cannot be a name to show.", f"Use up to {MAX_DISPLAY_NAME} printable characters.")
@@ -116,13 +116,13 @@ def set_display_name(tx: Tx, now_ms: int, by: Principal, name: str, display_name
 
 
 def find(tx: Tx, name: str) -> User | None:
-    """The user of this name, or None."""
+    """Return the user with this name, or None."""
     row = tx.execute(_USER.where(users.c.name == name)).one_or_none()
     return None if row is None else from_row(User, row)
 
 
 def get(tx: Tx, name: str) -> User:
-    """The user of this name; `NotFound` for an operator who mistyped it."""
+    """Return the user with this name; raise `NotFound` with a hint for the operator."""
     user = find(tx, name)
     if user is None:
         raise NotFound(f"There is no user named {name[:60]!a}.", "`seaway user list` shows them.")
@@ -130,7 +130,7 @@ def get(tx: Tx, name: str) -> User:
 
 
 def all_users(tx: Tx, words: str = "", *, after: str = "", limit: int | None = None) -> list[User]:
-    """Accounts that have all of the words in a name or the address, by name, a page of them from behind `after`."""
+    """Return users with all words in their names or primary email address, sorted by name, from after `after` on."""
     query = _USER.where(users.c.name > after).order_by(users.c.name).limit(limit)
     for word in wanted(words):
         here = func.lower(users.c.name + " " + users.c.display_name + " " + func.coalesce(addresses.c.address, ""))
@@ -139,12 +139,12 @@ def all_users(tx: Tx, words: str = "", *, after: str = "", limit: int | None = N
 
 
 def by_id(tx: Tx, user_id: int) -> User:
-    """The user with this id, which a session, a key or a row has named."""
+    """Return the user with this id, which must exist."""
     return from_row(User, tx.execute(_USER.where(users.c.id == user_id)).one())
 
 
 def set_password(tx: Tx, now_ms: int, by: Principal, name: str, password_hash: str) -> User:
-    """Replace the password; a letter for another one that was on its way is of no use any more."""
+    """Replace the password and delete pending reset links."""
     user = get(tx, name)
     links.forget(tx, Purpose.RESET, user.id)
     tx.execute(update(users).where(users.c.id == user.id).values(password_hash=password_hash))
@@ -153,7 +153,7 @@ def set_password(tx: Tx, now_ms: int, by: Principal, name: str, password_hash: s
 
 
 def set_disabled(tx: Tx, now_ms: int, by: Principal, name: str, *, disabled: bool) -> User:
-    """Shut an account or open it again; its keys stop and start with it, on the next request. Browsers are signed out."""
+    """Disable or enable an account, and sign out its browsers; its keys stop or work again on the next request."""
     user = get(tx, name)
     sessions.end_others(tx, user.id, keep=None)
     sign_ins.forget_of(tx, user.id)
@@ -163,7 +163,7 @@ def set_disabled(tx: Tx, now_ms: int, by: Principal, name: str, *, disabled: boo
 
 
 def set_admin(tx: Tx, now_ms: int, by: Principal, name: str, *, is_admin: bool) -> User:
-    """Make a user site admin, or take it back."""
+    """Grant or revoke a user's site admin role."""
     user = get(tx, name)
     tx.execute(update(users).where(users.c.id == user.id).values(is_admin=is_admin))
     audit.write(tx, now_ms, by.actor, Event.USER_PROMOTED if is_admin else Event.USER_DEMOTED, target=name)
@@ -186,5 +186,5 @@ def _is_held(tx: Tx, now_ms: int, name: str) -> bool:
 
 
 def exist(tx: Tx) -> bool:
-    """Whether anybody has an account yet."""
+    """Return whether any account exists."""
     return tx.execute(select(users.c.id).limit(1)).scalar() is not None
