@@ -1,1 +1,1 @@
-"""Letters to people: what they say, and how they leave."""
+"""Emails to users: content and delivery."""

@@ -1,10 +1,10 @@
 """
-Every letter that Seaway writes, in plain text and HTML; one function for each.
+Emails that Seaway sends, in plain text and HTML; one function for each.
 
-1. Nothing that a stranger typed freely stands in a letter: only names of users, channels and keys, addresses and
-   links of ours. Otherwise Seaway could be made to send advertisements, or to lend its name to a fraud.
-2. No secret stands in a subject, which screens and logs show.
-3. A letter about security says what to do if it was not the reader who did it.
+1. No email contains text that another user typed freely, only names of users, channels and keys, email addresses and
+   our links. Otherwise Seaway could be abused to send advertisements or phishing.
+2. No subject contains a secret, since screens and logs show subjects.
+3. An email about security says what to do if the reader did not make the change.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ _STYLE = "font:16px/1.5 system-ui,sans-serif;color:#10243a;max-width:34em"
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """A letter to one person."""
+    """An email to one recipient."""
 
     to: str
     subject: str
@@ -26,7 +26,7 @@ class Letter:
 
 
 def verify(to: str, *, site_url: str, name: str, link: str) -> Letter:
-    """To a new account, or a new address of one: prove that you read this."""
+    """Ask the recipient to verify the address of a new account, or a new address of an account."""
     return _letter(
         to,
         f"Verify your address for {_host(site_url)}",
@@ -41,7 +41,7 @@ def verify(to: str, *, site_url: str, name: str, link: str) -> Letter:
 
 
 def address_known(to: str, *, site_url: str, name: str) -> Letter:
-    """To the owner of an address with which somebody signed up again."""
+    """Inform the owner of a verified address that it was used in another sign-up."""
     return _letter(
         to,
         f"You have an account at {_host(site_url)} already",
@@ -56,7 +56,7 @@ def address_known(to: str, *, site_url: str, name: str) -> Letter:
 
 
 def reset(to: str, *, site_url: str, name: str, link: str) -> Letter:
-    """To somebody who forgot a password."""
+    """Send a password reset link."""
     return _letter(
         to,
         f"A new password for {_host(site_url)}",
@@ -68,7 +68,7 @@ def reset(to: str, *, site_url: str, name: str, link: str) -> Letter:
 
 
 def security_changed(to: str, *, site_url: str, name: str, what: str) -> Letter:
-    """To every verified address of an account whose security changed; `what` is a whole sentence."""
+    """Notify a verified address of a security change of its account; `what` is a complete sentence."""
     return _letter(
         to,
         f"Your account at {_host(site_url)} was changed",
@@ -80,7 +80,7 @@ def security_changed(to: str, *, site_url: str, name: str, what: str) -> Letter:
 
 
 def member_added(to: str, *, site_url: str, channel: str, role: str, by: str) -> Letter:
-    """To somebody who is a member of a channel from now on."""
+    """Notify a new member of a channel."""
     return _letter(
         to,
         f"You are a {role} of {channel}",
@@ -92,7 +92,7 @@ def member_added(to: str, *, site_url: str, channel: str, role: str, by: str) ->
 
 
 def group_joined(to: str, *, site_url: str, group: str, by: str) -> Letter:
-    """To somebody who is in a group from now on."""
+    """Notify a new member of a group."""
     return _letter(
         to,
         f"You are in the group {group}",
@@ -103,7 +103,7 @@ def group_joined(to: str, *, site_url: str, group: str, by: str) -> Letter:
 
 
 def invitation(to: str, *, site_url: str, channel: str, role: str, by: str, link: str) -> Letter:
-    """To an address whose reader is asked to become a member of a channel."""
+    """Invite the reader of an email address to become a member of a channel."""
     return _letter(
         to,
         f"An invitation to the channel {channel}",
@@ -117,7 +117,7 @@ def invitation(to: str, *, site_url: str, channel: str, role: str, by: str, link
 
 
 def invitation_answered(to: str, *, site_url: str, channel: str, answer: str) -> Letter:
-    """To the owner of a channel: somebody answered an invitation; `answer` says who and what."""
+    """Notify the owner of a channel of a decision; `answer` is its subject and verb ("ada accepted")."""
     return _letter(
         to,
         f"An answer to your invitation to {channel}",
@@ -128,7 +128,7 @@ def invitation_answered(to: str, *, site_url: str, channel: str, answer: str) ->
 
 
 def transfer_offered(to: str, *, site_url: str, channel: str, by: str) -> Letter:
-    """To a member who is to become the owner of a channel."""
+    """Offer the ownership of a channel to a member."""
     return _letter(
         to,
         f"The channel {channel} is offered to you",
@@ -143,7 +143,7 @@ def transfer_offered(to: str, *, site_url: str, channel: str, by: str) -> Letter
 
 
 def transfer_answered(to: str, *, site_url: str, channel: str, answer: str) -> Letter:
-    """To who offered a channel; `answer` says who and what."""
+    """Notify the user who offered a channel of a decision; `answer` is its subject and verb ("ada accepted")."""
     return _letter(
         to,
         f"An answer to your offer of {channel}",
@@ -154,7 +154,7 @@ def transfer_answered(to: str, *, site_url: str, channel: str, answer: str) -> L
 
 
 def key_ends(to: str, *, site_url: str, name: str, days: str) -> Letter:
-    """To somebody whose key stops soon; `days` says when."""
+    """Warn a user that a key expires soon; `days` says when ("within 3 days")."""
     return _letter(
         to,
         f"An API key ends {days}",
@@ -165,7 +165,7 @@ def key_ends(to: str, *, site_url: str, name: str, days: str) -> Letter:
 
 
 def key_leaked(to: str, *, site_url: str, name: str) -> Letter:
-    """To somebody whose key was found where everybody can read it, and was revoked."""
+    """Notify a user that a key was found in public and revoked."""
     return _letter(
         to,
         "An API key of yours was found in public, and is revoked",
@@ -179,7 +179,7 @@ def key_leaked(to: str, *, site_url: str, name: str) -> Letter:
 
 
 def tool_leaked(to: str, *, site_url: str, tool: str) -> Letter:
-    """To somebody whose login of a tool was found where everybody can read it, and was ended."""
+    """Notify a user that a token of a command-line tool was found in public and its grant revoked."""
     return _letter(
         to,
         "A login of yours was found in public, and is ended",
@@ -193,7 +193,7 @@ def tool_leaked(to: str, *, site_url: str, tool: str) -> Letter:
 
 
 def publisher_news(to: str, *, site_url: str, channel: str, publisher: str, what: str) -> Letter:
-    """To the owner of a channel, of a workflow that is trusted there; `what` goes on after its name."""
+    """Notify the owner of a channel about a trusted publisher; `what` completes "the workflow NAME ..."."""
     return _letter(
         to,
         f"Trusted publishing to {channel} at {_host(site_url)}",
@@ -213,7 +213,7 @@ def _letter(
     link: tuple[str, str] | None = None,
     after: Sequence[str] = (),
 ) -> Letter:
-    """Both forms of the same paragraphs."""
+    """Build the text and HTML forms of the same paragraphs."""
     label, url = link or ("", "")
     foot = f"Sent by Seaway at {site_url}"
     text = [*before, *([f"{label}:\n{url}"] if link else []), *after, f"-- \n{foot}"]

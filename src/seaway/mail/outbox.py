@@ -1,13 +1,13 @@
 """
-Letters on their way out.
+Queue of outgoing emails.
 
-1. A letter is sent if and only if the transaction that wrote it has committed: it waits as a job.
-2. It waits sealed, since links in it open something, and so a copy of the database opens nothing.
+1. An email is sent if and only if the transaction that queued it commits: it is stored as a job.
+2. It is stored encrypted, since its links are secrets that a copy of the database must not reveal.
 3. It is sent at least once. A second copy, after a crash at the wrong moment, has the same Message-ID, so that mail
    programs show it once.
-4. A mailbox that refuses the letter for good ends it, with a line in the log; a server that is away does not.
-5. Every email that one person causes to another passes the limits (`accounts.mail_limits`). One that is dropped has a
-   line in the log, and what caused it succeeds, unless the email is its purpose.
+4. A permanent refusal by the mail server drops the email and is logged; if the server is unavailable, the job retries.
+5. Every email that one user causes to another passes the limits (`accounts.mail_limits`). A dropped email is logged,
+   and the action that caused it succeeds, unless the email is its purpose.
 """
 
 import base64
@@ -33,7 +33,7 @@ _PURPOSE = "letter"
 
 
 class Seals(Protocol):
-    """What encrypts a letter that waits (`accounts.sealing`)."""
+    """Encrypts queued emails (`accounts.sealing`)."""
 
     def seal(self, plain: bytes, purpose: str) -> bytes: ...
 
@@ -55,7 +55,7 @@ Limits = Callable[[Tx, int, str, Cause], TooMany | None]
 
 @dataclass(frozen=True, slots=True)
 class Outbox:
-    """Takes letters in a transaction, and sends them from a job."""
+    """Queues emails in a transaction, and sends them from a job."""
 
     seals: Seals
     post: Post
@@ -66,8 +66,8 @@ class Outbox:
         """
         Queue the email in this transaction.
 
-        A `cause` of None: it is about the recipient's own account or channel, or was counted before (signing up,
-        a new password), or the operator causes it.
+        `cause` is None for emails about the recipient's account or channel, for those counted by another rate limit
+        (sign-up, password reset), and for those caused by the operator.
         """
         refusal = None if cause is None else self.limits(tx, now_ms, letter.to, cause)
         if cause is not None and refusal is not None:
@@ -80,7 +80,7 @@ class Outbox:
         queue.enqueue(tx, now_ms, SEND_LETTER, args)
 
     def deliver(self, args: dict[str, Any]) -> None:
-        """The job: give the letter to the server of the mail."""
+        """Send a queued email (job handler)."""
         sealed = base64.b64decode(args["letter"])
         letter = msgspec.json.decode(self.seals.open(sealed, _PURPOSE), type=Letter)
         try:

@@ -1,8 +1,8 @@
 """
-Where letters go: a mail server, a folder, or nowhere but a line in the log.
+Delivery of emails to a mail server, to a folder, or only to the log.
 
-1. A password is sent to a mail server only after TLS, or on this machine.
-2. Files of letters are readable by their owner alone: links in them open accounts.
+1. A password is sent to a mail server only over TLS, or on this machine.
+2. Email files are readable by their owner only: their links give access to accounts.
 """
 
 import asyncio
@@ -27,12 +27,12 @@ Post = Callable[[EmailMessage], None]
 
 
 class Undeliverable(Exception):
-    """The mail server refuses this letter for good: no such mailbox, not wanted."""
+    """The mail server refuses this email permanently, for example because the mailbox does not exist."""
 
 
 @dataclass(frozen=True, slots=True)
 class Smtp:
-    """A mail server. `starttls` of None takes TLS where the server offers it, and demands it where a password is sent."""
+    """A mail server. `starttls` of None uses TLS if the server offers it, and requires it if a password is sent."""
 
     host: str
     port: int
@@ -43,7 +43,7 @@ class Smtp:
     seconds: float = _SECONDS
 
     def __call__(self, message: EmailMessage) -> None:
-        """Send, in this thread."""
+        """Send the message in this thread."""
         try:
             asyncio.run(self._send(message))
         except SMTPRecipientsRefused as error:
@@ -71,7 +71,7 @@ class Smtp:
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """A folder with a file for each letter, for trials and for other programs that send them."""
+    """A folder with one file per email, for tests and for other programs that send them."""
 
     path: Path
 
@@ -87,11 +87,11 @@ class Folder:
 
 
 def nowhere(_message: EmailMessage) -> None:
-    """Send nothing; the outbox logs to whom it would have been, and about what."""
+    """Send nothing; the outbox logs recipient and subject."""
 
 
 def open_post(url: str, folder: Path) -> Post:
-    """The post that `mail_url` names; `folder` is where letters go when it names none."""
+    """Return the delivery for a `mail_url`; `folder` is used by `folder:` URLs without a path."""
     parts = urlsplit(url)
     if parts.scheme == "log":
         return nowhere
@@ -116,8 +116,8 @@ def _starttls(query: str) -> bool | None:
 
 
 def _for_good(code: int, message: str) -> Exception:
-    """A code that begins with 5 will be the same the next time; any other may not."""
+    """Return the exception for an SMTP code: 5xx is permanent, unless it concerns our login; others are retried."""
     reason = f"{code} {message}"[:200]
-    if 500 <= code < 600 and code not in (530, 534, 535, 538):  # these are about our login, not about the letter
+    if 500 <= code < 600 and code not in (530, 534, 535, 538):  # these concern our login, not the email
         return Undeliverable(reason)
     return Unavailable("The mail server did not take the letter.", "It is tried again.", cause=reason)

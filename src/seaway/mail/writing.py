@@ -1,4 +1,4 @@
-"""A letter as a message: its headers, and both of its forms."""
+"""Conversion of an email to a MIME message with headers, text and HTML."""
 
 from datetime import UTC, datetime
 from email.message import EmailMessage
@@ -10,9 +10,9 @@ from seaway.mail.letters import Letter
 
 def written(letter: Letter, *, sender: str, message_id: str, at_ms: int) -> EmailMessage:
     """
-    The message. A line break in a header is refused by its policy, so nobody can add a header or a recipient.
+    Return the MIME message. Its policy refuses line breaks in headers, which prevents injected headers and recipients.
 
-    The same letter is the same message at each attempt, with the date on which it was written.
+    Each attempt gives the same message, with the date on which the email was queued.
     """
     message = EmailMessage(policy=SMTP)
     message["From"] = sender
@@ -20,12 +20,12 @@ def written(letter: Letter, *, sender: str, message_id: str, at_ms: int) -> Emai
     message["Subject"] = letter.subject
     message["Date"] = format_datetime(datetime.fromtimestamp(at_ms // 1000, UTC))
     message["Message-ID"] = f"<{message_id}@{domain_of(sender)}>"
-    message["Auto-Submitted"] = "auto-generated"  # nobody's out-of-office answers it (RFC 3834)
+    message["Auto-Submitted"] = "auto-generated"  # prevents automatic replies (RFC 3834)
     message.set_content(letter.text)
     message.add_alternative(letter.html, subtype="html")
     return message
 
 
 def domain_of(sender: str) -> str:
-    """The host of an address such as `Seaway <seaway@example.com>`."""
+    """Return the domain of a sender such as `Seaway <seaway@example.com>`."""
     return parseaddr(sender)[1].rpartition("@")[2]
