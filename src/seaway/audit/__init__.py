@@ -1,4 +1,4 @@
-"""What was done, by whom, from where: one line for each change, written in the transaction of the change."""
+"""The audit log: who made each change and from which IP address, written in the transaction of the change."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from seaway.database.tables import audit
 
 
 class Event(Enum):
-    """Every action that leaves a line."""
+    """Every action that is recorded in the audit log."""
 
     USER_ADDED = "user.added"
     USER_PASSWORD_SET = "user.password-set"
@@ -97,7 +97,7 @@ class Event(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who did it, in words that stay true when the account is gone, and from which address."""
+    """The user name (kept when the account is deleted) and IP address that an action is attributed to."""
 
     name: str
     user_id: int | None = None
@@ -109,7 +109,7 @@ Detail = str | int | bool | Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What was done, as the log keeps it."""
+    """An audit log entry to be written."""
 
     at_ms: int
     actor: Actor
@@ -125,12 +125,12 @@ _LINE = insert(audit)
 def write(
     tx: Tx, now_ms: int, actor: Actor, event: Event, *, channel: str = "", target: str = "", **detail: Detail
 ) -> None:
-    """Add the line of one change; it commits or dies with the change."""
+    """Record a change; the entry commits or rolls back with it."""
     write_all(tx, [Line(now_ms, actor, event, channel, target, detail)])
 
 
 def write_all(tx: Tx, lines: Sequence[Line]) -> None:
-    """Add the lines of several changes, in order."""
+    """Record several changes, in order."""
     rows = [
         {
             "at": line.at_ms,

@@ -1,4 +1,4 @@
-"""The audit log, read back: newest first, a page at a time. Who may is asked by those who call."""
+"""Reading of the audit log, newest first, in pages. Callers must check permissions."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -14,7 +14,7 @@ from seaway.database.tables import audit, channels
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One line."""
+    """An audit log entry as read back."""
 
     id: int
     at_ms: int
@@ -28,11 +28,11 @@ class Entry:
 
 def of_channel(tx: Tx, channel: str, *, before: int | None = None, limit: int) -> list[Entry]:
     """
-    The lines of a channel, since it was made.
+    Return the entries of a channel since it was created.
 
-    Lines name channels, and a name may be used again: what happened in an older channel of that name is not told to
-    the people of this one. Of people who only leave or decline, the network address is left out: anyone can be added or
-    invited without being asked, and getting out must not tell the owner where they are.
+    Entries name channels, and a name can be reused: entries of an older channel with the same name are not shown to
+    members of the new one. For users who only leave or decline, the IP address is left out: anyone can be added or
+    invited without consent, and leaving must not reveal the user's network to the owner.
     """
     made_at = select(channels.c.created_at).where(channels.c.name == channel).scalar_subquery()
     found = _read(tx, _newest(before, limit).where(audit.c.channel == channel, audit.c.at >= made_at))
@@ -40,14 +40,14 @@ def of_channel(tx: Tx, channel: str, *, before: int | None = None, limit: int) -
 
 
 def of_all(tx: Tx, *, before: int | None = None, limit: int) -> list[Entry]:
-    """Every line."""
+    """Return the entries of the whole site."""
     return _read(tx, _newest(before, limit))
 
 
 def _only_got_out(entry: Entry) -> bool:
     left = (
         entry.action == Event.MEMBER_REMOVED.value and entry.actor.partition(" (")[0] == entry.target
-    )  # with or without the name of a key
+    )  # with or without a key name
     return left or entry.action in (Event.INVITATION_DECLINED.value, Event.TRANSFER_DECLINED.value)
 
 
