@@ -47,7 +47,7 @@ class Person:
         page.get_by_label("Password").fill(PASSWORD)
         page.get_by_role("button", name="Make the account").click()
         page.get_by_role("heading", name="Look at your mail").wait_for()
-        page.goto(f"/verify/{self.secret_of_letter('Verify your address')}")
+        page.goto(f"/verify/{self.secret_of_letter('Verify your email address')}")
         page.get_by_role("button", name="This address is mine").click()
         page.get_by_role("heading", name="verified").wait_for()
 

@@ -56,7 +56,7 @@ def test_from_an_account_to_a_package_that_somebody_else_installs(stand: Stand, 
         anning.page.goto("/channels/fossils")
         assert anning.page.get_by_text("There is no such channel").is_visible()
         mary.add_member("fossils", anning.address, "viewer")
-        invitation = f"/invitations/{anning.secret_of_letter('An invitation')}"
+        invitation = f"/invitations/{anning.secret_of_letter('Invitation')}"
         anning.page.goto(invitation)
         anning.page.get_by_role("link", name="Make one").click()
         anning.sign_up()

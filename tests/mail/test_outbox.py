@@ -60,7 +60,7 @@ def test_a_letter_has_its_headers_and_both_forms(posted: Seaway, server: MailSer
     assert LETTER.text == plain(found)
     html = found.get_body(("html",))
     assert html is not None
-    assert '<a href="https://x/swy-ln-1">Set a new password</a>' in html.get_content()
+    assert '<a href="https://x/swy-ln-1">Reset password</a>' in html.get_content()
     assert [] == waiting(posted)
 
 

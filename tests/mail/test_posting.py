@@ -33,13 +33,13 @@ def test_a_mailbox_that_refuses_is_told_apart(server: MailServer, reply: str) ->
 def test_a_mailbox_that_is_busy_is_tried_again(server: MailServer) -> None:
     """A code with a 4 may be another one later."""
     server.replies["ada@example.com"] = "451 try later"
-    with pytest.raises(Unavailable, match="did not take"):
+    with pytest.raises(Unavailable, match="did not accept"):
         Smtp("127.0.0.1", server.port)(message())
 
 
 def test_a_server_that_is_away_is_tried_again(server: MailServer) -> None:
     """Nobody listens there."""
-    with pytest.raises(Unavailable, match="does not answer"):
+    with pytest.raises(Unavailable, match="does not respond"):
         Smtp("127.0.0.1", 1, seconds=5)(message())
 
 
@@ -62,7 +62,7 @@ def test_tls_is_taken_where_it_is_offered(tmp_path: Path, monkeypatch: pytest.Mo
     """And a certificate that nobody we know has signed ends it: whoever stands between could have made it (1)."""
     made = certificate(tmp_path)
     with mail_server(tls=serving_context(made)) as server:
-        with pytest.raises(Unavailable, match="does not answer"):
+        with pytest.raises(Unavailable, match="does not respond"):
             Smtp("localhost", server.port)(message())
         monkeypatch.setenv("SSL_CERT_FILE", str(made.path))
         Smtp("localhost", server.port)(message())

@@ -29,14 +29,14 @@ def verify(to: str, *, site_url: str, name: str, link: str) -> Letter:
     """Ask the recipient to verify the address of a new account, or a new address of an account."""
     return _letter(
         to,
-        f"Verify your address for {_host(site_url)}",
+        f"Verify your email address for {_host(site_url)}",
         site_url,
         [
-            f"The account {name} at {_host(site_url)} names this address as its own.",
-            f"If {name} is your account, open the link and sign in to it.",
+            f"This email address was added to the account {name} at {_host(site_url)}.",
+            "If this is your account, open the link and sign in to verify the address.",
         ],
-        link=("Verify this address", link),
-        after=["The link is good for 24 hours. If it is not your account, do nothing."],
+        link=("Verify email address", link),
+        after=["The link expires in 24 hours. If this is not your account, ignore this email."],
     )
 
 
@@ -44,14 +44,14 @@ def address_known(to: str, *, site_url: str, name: str) -> Letter:
     """Inform the owner of a verified address that it was used in another sign-up."""
     return _letter(
         to,
-        f"You have an account at {_host(site_url)} already",
+        f"You already have an account at {_host(site_url)}",
         site_url,
         [
-            f"Somebody, likely you, wanted to sign up at {_host(site_url)} with this address.",
-            f"It belongs to your account {name} already, so no other one was made.",
+            f"Someone (probably you) tried to use this email address for another account at {_host(site_url)}.",
+            f"It already belongs to your account {name}, so the other account cannot verify it.",
         ],
         link=("Sign in", f"{site_url}/signin"),
-        after=["If you forgot the password, ask for a new one there. If it was not you, do nothing."],
+        after=["If you forgot your password, you can reset it there. If this was not you, ignore this email."],
     )
 
 
@@ -59,11 +59,14 @@ def reset(to: str, *, site_url: str, name: str, link: str) -> Letter:
     """Send a password reset link."""
     return _letter(
         to,
-        f"A new password for {_host(site_url)}",
+        f"Reset your password for {_host(site_url)}",
         site_url,
-        [f"Somebody, likely you, asked for a new password of the account {name} at {_host(site_url)}."],
-        link=("Set a new password", link),
-        after=["The link is good for an hour, and once. If it was not you, do nothing: your password stays as it is."],
+        [f"Someone (probably you) requested a new password for the account {name} at {_host(site_url)}."],
+        link=("Reset password", link),
+        after=[
+            "The link works once and expires in an hour.",
+            "If this was not you, ignore this email: your password stays the same.",
+        ],
     )
 
 
@@ -71,11 +74,11 @@ def security_changed(to: str, *, site_url: str, name: str, what: str) -> Letter:
     """Notify a verified address of a security change of its account; `what` is a complete sentence."""
     return _letter(
         to,
-        f"Your account at {_host(site_url)} was changed",
+        f"Security notice for your account at {_host(site_url)}",
         site_url,
         [f"Account {name}: {what}"],
-        link=("Look at your account", f"{site_url}/account/security"),
-        after=["If it was not you, set a new password now, end the other sessions, and tell an admin of the site."],
+        link=("Review account security", f"{site_url}/account/security"),
+        after=["If this was not you, change your password now, end your other sessions and contact a site admin."],
     )
 
 
@@ -83,11 +86,11 @@ def member_added(to: str, *, site_url: str, channel: str, role: str, by: str) ->
     """Notify a new member of a channel."""
     return _letter(
         to,
-        f"You are a {role} of {channel}",
+        f"You are now a {role} of {channel}",
         site_url,
         [f"{by} made you a {role} of the channel {channel} at {_host(site_url)}."],
-        link=("Look at the channel", f"{site_url}/channels/{channel}"),
-        after=["If you do not want that, leave the channel there."],
+        link=("View channel", f"{site_url}/channels/{channel}"),
+        after=["If you do not want this, you can leave the channel there."],
     )
 
 
@@ -95,10 +98,10 @@ def group_joined(to: str, *, site_url: str, group: str, by: str) -> Letter:
     """Notify a new member of a group."""
     return _letter(
         to,
-        f"You are in the group {group}",
+        f"You are now in the group {group}",
         site_url,
-        [f"{by} took you into the group {group} at {_host(site_url)}. What the group may do, you may do."],
-        after=["If you do not want that, leave the group there."],
+        [f"{by} added you to the group {group} at {_host(site_url)}. You now have the permissions of the group."],
+        after=["If you do not want this, you can leave the group there."],
     )
 
 
@@ -106,12 +109,13 @@ def invitation(to: str, *, site_url: str, channel: str, role: str, by: str, link
     """Invite the reader of an email address to become a member of a channel."""
     return _letter(
         to,
-        f"An invitation to the channel {channel}",
+        f"Invitation to the channel {channel}",
         site_url,
         [f"{by} invites you to be a {role} of the channel {channel} at {_host(site_url)}."],
-        link=("Look at the invitation", link),
+        link=("View invitation", link),
         after=[
-            "The link is good for a week, once, and for whoever has it. If you do not know what this is, do nothing."
+            "The link works once and expires in a week. Anyone with the link can accept the invitation.",
+            "If you did not expect it, ignore this email.",
         ],
     )
 
@@ -120,10 +124,10 @@ def invitation_answered(to: str, *, site_url: str, channel: str, answer: str) ->
     """Notify the owner of a channel of a decision; `answer` is its subject and verb ("ada accepted")."""
     return _letter(
         to,
-        f"An answer to your invitation to {channel}",
+        f"Response to your invitation to {channel}",
         site_url,
         [f"{answer} the invitation to the channel {channel}."],
-        link=("Look at the members", f"{site_url}/channels/{channel}"),
+        link=("View members", f"{site_url}/channels/{channel}"),
     )
 
 
@@ -131,14 +135,14 @@ def transfer_offered(to: str, *, site_url: str, channel: str, by: str) -> Letter
     """Offer the ownership of a channel to a member."""
     return _letter(
         to,
-        f"The channel {channel} is offered to you",
+        f"Transfer of the channel {channel} to you",
         site_url,
         [
-            f"{by} wants you to own the channel {channel} at {_host(site_url)}.",
-            "The owner decides who belongs to it, and may delete it. Until you accept, nothing changes.",
+            f"{by} wants to make you the owner of the channel {channel} at {_host(site_url)}.",
+            "The owner manages the members and can delete the channel. Nothing changes until you accept.",
         ],
         link=("Accept or decline", f"{site_url}/account/offers"),
-        after=["The offer is good for a week."],
+        after=["The offer expires in a week."],
     )
 
 
@@ -146,10 +150,10 @@ def transfer_answered(to: str, *, site_url: str, channel: str, answer: str) -> L
     """Notify the user who offered a channel of a decision; `answer` is its subject and verb ("ada accepted")."""
     return _letter(
         to,
-        f"An answer to your offer of {channel}",
+        f"Response to your transfer of {channel}",
         site_url,
-        [f"{answer} the channel {channel} that you offered."],
-        link=("Look at the channel", f"{site_url}/channels/{channel}"),
+        [f"{answer} the transfer of the channel {channel}."],
+        link=("View channel", f"{site_url}/channels/{channel}"),
     )
 
 
@@ -157,10 +161,10 @@ def key_ends(to: str, *, site_url: str, name: str, days: str) -> Letter:
     """Warn a user that a key expires soon; `days` says when ("within 3 days")."""
     return _letter(
         to,
-        f"An API key ends {days}",
+        f"An API key expires {days}",
         site_url,
-        [f"Your API key {name} at {_host(site_url)} ends {days}. What uses it is refused from then on."],
-        link=("Make another one", f"{site_url}/account/keys"),
+        [f"Your API key {name} at {_host(site_url)} expires {days}. Requests with it will then be refused."],
+        link=("Create a new key", f"{site_url}/account/keys"),
     )
 
 
@@ -168,13 +172,13 @@ def key_leaked(to: str, *, site_url: str, name: str) -> Letter:
     """Notify a user that a key was found in public and revoked."""
     return _letter(
         to,
-        "An API key of yours was found in public, and is revoked",
+        "Your API key was found in public and revoked",
         site_url,
         [
-            f"Your API key {name} at {_host(site_url)} was found where everybody can read it.",
-            "It opens nothing any more. Look at what was uploaded with it, and make another one.",
+            f"Your API key {name} at {_host(site_url)} was found in a public place and has been revoked.",
+            "Check what was uploaded with it, then create a new key.",
         ],
-        link=("Look at your keys", f"{site_url}/account/keys"),
+        link=("View API keys", f"{site_url}/account/keys"),
     )
 
 
@@ -182,13 +186,13 @@ def tool_leaked(to: str, *, site_url: str, tool: str) -> Letter:
     """Notify a user that a token of a command-line tool was found in public and its grant revoked."""
     return _letter(
         to,
-        "A login of yours was found in public, and is ended",
+        "Your command-line login was found in public and revoked",
         site_url,
         [
-            f"A token of your login with {tool} at {_host(site_url)} was found where everybody can read it.",
-            "The login opens nothing any more. Look at what was uploaded with it, and log in again.",
+            f"A token of your {tool} login at {_host(site_url)} was found in a public place.",
+            "The login has been revoked. Check what was uploaded with it, then log in again.",
         ],
-        link=("Look at your logins", f"{site_url}/account/tools"),
+        link=("View command-line tools", f"{site_url}/account/tools"),
     )
 
 
@@ -199,8 +203,8 @@ def publisher_news(to: str, *, site_url: str, channel: str, publisher: str, what
         f"Trusted publishing to {channel} at {_host(site_url)}",
         site_url,
         [f"Channel {channel}: the workflow {publisher} {what}"],
-        link=("Look at the publishers", f"{site_url}/channels/{channel}/settings/publishers"),
-        after=["If you do not know the workflow, remove its publisher now, and look at what was uploaded."],
+        link=("View publishers", f"{site_url}/channels/{channel}/settings/publishers"),
+        after=["If you do not recognize the workflow, remove its publisher now and check what was uploaded."],
     )
 
 

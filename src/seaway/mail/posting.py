@@ -51,7 +51,7 @@ class Smtp:
         except SMTPResponseException as error:
             raise _for_good(error.code, error.message) from None
         except (SMTPException, OSError) as error:
-            raise Unavailable("The mail server does not answer.", "Look at `mail_url`.", cause=str(error)) from error
+            raise Unavailable("The mail server does not respond.", "Check `mail_url`.", cause=str(error)) from error
 
     async def _send(self, message: EmailMessage) -> None:
         starttls = self.starttls
@@ -107,7 +107,7 @@ def open_post(url: str, folder: Path) -> Post:
             starttls=_starttls(parts.query),
         )
     raise BadSetting(
-        "The setting mail_url cannot be used.", "Give smtp://user:password@host:587, smtps://..., or folder:."
+        "The setting mail_url is not valid.", "Use smtp://user:password@host:587, smtps://..., folder: or log:."
     )
 
 
@@ -120,4 +120,4 @@ def _for_good(code: int, message: str) -> Exception:
     reason = f"{code} {message}"[:200]
     if 500 <= code < 600 and code not in (530, 534, 535, 538):  # these concern our login, not the email
         return Undeliverable(reason)
-    return Unavailable("The mail server did not take the letter.", "It is tried again.", cause=reason)
+    return Unavailable("The mail server did not accept the email.", "It will be retried.", cause=reason)
