@@ -61,7 +61,7 @@ def test_the_last_way_in_stays(seaway: Seaway, two: tuple[str, str]) -> None:
         assert alice.user_id is not None
         assert bob.user_id is not None
         (first,) = identities.of_user(tx, alice.user_id)
-        with pytest.raises(NotAllowed, match="only way"):
+        with pytest.raises(NotAllowed, match="only sign-in method"):
             identities.unlink(tx, 2, alice, alice.user_id, first.id)
         with pytest.raises(NotFound):
             identities.unlink(tx, 2, bob, bob.user_id, first.id)

@@ -140,7 +140,7 @@ def test_emails_about_ones_own_account_are_never_dropped(seaway: Seaway, people:
     with seaway.database.write_site() as tx:
         user_id = users.get(tx, "victim").id
         for _ in range(40):
-            security.announce(seaway.house.accounts, tx, seaway.clock.now_ms(), user_id, "It has a new password.")
+            security.announce(seaway.house.accounts, tx, seaway.clock.now_ms(), user_id, "The password was changed.")
     for _ in range(3):
         add(seaway, OPERATOR, "boats")
         take_out(seaway, OPERATOR, "boats")

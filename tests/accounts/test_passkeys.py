@@ -141,7 +141,7 @@ async def test_a_passkey_belongs_to_one_account(folk: Folk) -> None:
     authenticator = await enrol(folk)
     folk.add("bob")
     by, _ = await folk.session("bob")
-    with pytest.raises(NameTaken, match="registered already"):
+    with pytest.raises(NameTaken, match="already registered"):
         passkeys.add(folk.house, by, authenticator.make(passkeys.ask_new(folk.house, by)), "mine now")
 
 

@@ -42,7 +42,7 @@ async def test_a_forgotten_password_is_replaced(seaway: Seaway, folk: Folk) -> N
     with pytest.raises(BadCredential):
         await folk.sign_in("ada")
     assert await folk.sign_in("ada", OTHER_PASSWORD)
-    told = [letter["To"] for letter in letters(seaway) if "has a new password" in text_of(letter)]
+    told = [letter["To"] for letter in letters(seaway) if "password was changed" in text_of(letter)]
     assert {ADA, "ada@home.example"} == set(told)
 
 
@@ -75,7 +75,7 @@ async def test_a_link_that_is_not_good_any_more(seaway: Seaway, folk: Folk, cloc
         await reset(folk, asked(folk))
     if what == "verify link":
         secret = "swy-ln-" + secret[7:-1] + "x"
-    with pytest.raises(NotFound, match="not good any more"):
+    with pytest.raises(NotFound, match="no longer valid"):
         await reset(folk, secret, PASSWORD + " 2")
 
 
@@ -119,7 +119,7 @@ async def test_letters_are_few(folk: Folk, clock: TurnedClock) -> None:
     for address in (ADA, "nobody@example.com"):
         for _ in range(5):
             resetting.ask(folk.house, address, client=HOME.address)
-        with pytest.raises(TooMany, match="letters for a new password"):
+        with pytest.raises(TooMany, match="password reset requests"):
             resetting.ask(folk.house, address, client=HOME.address)
 
 

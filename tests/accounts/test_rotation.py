@@ -35,5 +35,5 @@ async def test_a_new_secret_key_signs_nobody_out(tmp_path: Path, clock: TurnedCl
             assert folk.is_good(cookie)
             found = await folk.sign_in("ada")
             assert isinstance(found, NeedsSecondFactor)
-            with nullcontext() if opens else pytest.raises(Unavailable, match="secret key that is gone"):
+            with nullcontext() if opens else pytest.raises(Unavailable, match="secret key that is missing"):
                 assert await signing_in.second_factor(folk.house, found.flow, Phone(folk, seed).code(), HOME)

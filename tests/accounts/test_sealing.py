@@ -57,7 +57,7 @@ def test_keys_are_rotated() -> None:
     """Case 96: the new key seals, the old one opens what it sealed; without it, it is told what is missing (3)."""
     old, both, new = Sealer(lambda: [ONE]), Sealer(lambda: [TWO, ONE]), Sealer(lambda: [TWO])
     assert b"x" == both.open(old.seal(b"x", "p"), "p") == new.open(both.seal(b"x", "p"), "p")
-    with pytest.raises(Unavailable, match="secret key that is gone"):
+    with pytest.raises(Unavailable, match="secret key that is missing"):
         new.open(old.seal(b"x", "p"), "p")
 
 
@@ -85,7 +85,7 @@ def test_nobody_else_can_read_the_key(tmp_path: Path, seaway: Seaway) -> None:
     assert path is not None
     assert 0o600 == stat.S_IMODE(path.stat().st_mode)
     path.chmod(0o640)
-    with pytest.raises(BadSetting, match="Others can read the secret key"):
+    with pytest.raises(BadSetting, match="Other users can read the secret key"):
         house.build(tmp_path)
 
 
@@ -95,5 +95,5 @@ def test_a_key_that_was_cut_is_refused(tmp_path: Path, seaway: Seaway) -> None:
     path = seaway.blobs.local_path(keys.SECRET_KEY)
     assert path is not None
     path.write_bytes(b"short")
-    with pytest.raises(BadSetting, match="cut off"):
+    with pytest.raises(BadSetting, match="truncated"):
         house.build(tmp_path)

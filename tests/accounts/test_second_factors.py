@@ -78,7 +78,7 @@ async def test_a_code_is_good_once(folk: Folk) -> None:
     one, two = await first_step(folk), await first_step(folk)
     await signing_in.second_factor(folk.house, one, phone.code(), HOME)
     for code in (phone.code(), phone.code(-30_000)):
-        with pytest.raises(BadCredential, match="used already"):
+        with pytest.raises(BadCredential, match="already used"):
             await signing_in.second_factor(folk.house, two, code, HOME)
 
 
@@ -105,7 +105,7 @@ async def test_codes_cannot_be_guessed(folk: Folk) -> None:
         with pytest.raises(BadCredential):
             await signing_in.second_factor(folk.house, flow, wrong, HOME)
     for client in (HOME, AWAY):
-        with pytest.raises(TooMany, match="codes for this user"):
+        with pytest.raises(TooMany, match="second-factor attempts for this user"):
             await signing_in.second_factor(folk.house, flow, phone.code(), client)
 
 
@@ -122,12 +122,12 @@ async def test_a_sign_in_waits_ten_minutes(folk: Folk, clock: TurnedClock) -> No
     phone, _ = await enrol(folk)
     flow = await first_step(folk)
     clock.move(10 * MINUTE_MS)
-    with pytest.raises(BadCredential, match="has ended"):
+    with pytest.raises(BadCredential, match="has expired"):
         await signing_in.second_factor(folk.house, flow, phone.code(), HOME)
     flow = await first_step(folk)
     await signing_in.second_factor(folk.house, flow, phone.code(), HOME)
     clock.move(30 * SECOND_MS)
-    with pytest.raises(BadCredential, match="has ended"):
+    with pytest.raises(BadCredential, match="has expired"):
         await signing_in.second_factor(folk.house, flow, phone.code(), HOME)
 
 
@@ -137,7 +137,7 @@ async def test_a_changed_password_ends_what_waits(folk: Folk, seaway: Seaway) ->
     flow = await first_step(folk)
     mine = await signing_in.second_factor(folk.house, await first_step(folk), phone.code(), HOME)
     await resetting.change(folk.house, folk.who(mine.secret), OTHER_PASSWORD)
-    with pytest.raises(BadCredential, match="has ended"):
+    with pytest.raises(BadCredential, match="has expired"):
         await signing_in.second_factor(folk.house, flow, phone.code(30_000), HOME)
 
 
@@ -147,7 +147,7 @@ async def test_an_app_counts_from_its_first_code(folk: Folk, seaway: Seaway) -> 
     by, _ = await folk.session("ada")
     phone = Phone(folk, totp.begin(folk.house, by).seed)
     again = Phone(folk, totp.begin(folk.house, by).seed)
-    with pytest.raises(BadCredential, match="clock of the phone"):
+    with pytest.raises(BadCredential, match="clock of your phone"):
         await totp.confirm(folk.house, by, phone.code())
     assert isinstance(await folk.sign_in("ada"), SignedIn)
     assert 8 == len(await totp.confirm(folk.house, by, again.code()))
@@ -176,7 +176,7 @@ async def test_recovery_codes_stand_for_the_phone(folk: Folk, seaway: Seaway) ->
     with pytest.raises(BadCredential):
         await signing_in.second_factor(folk.house, await first_step(folk), codes[4], HOME)
     assert await signing_in.second_factor(folk.house, await first_step(folk), codes[0], HOME)
-    assert 2 == sum("recovery codes was used" in text_of(letter) for letter in letters(seaway))
+    assert 2 == sum("recovery code was used" in text_of(letter) for letter in letters(seaway))
     with seaway.database.read() as tx:
         assert all(kept.startswith("$argon2id$") for kept in tx.execute(select(recovery_codes.c.hash)).scalars())
 
@@ -198,7 +198,7 @@ async def test_new_recovery_codes_end_the_old_ones(folk: Folk) -> None:
         await signing_in.second_factor(folk.house, await first_step(folk), old[1], HOME)
     assert await signing_in.second_factor(folk.house, await first_step(folk), new[1], HOME)
     folk.add("bob")
-    with pytest.raises(NotAllowed, match="stand for a second factor"):
+    with pytest.raises(NotAllowed, match="replace a second factor"):
         await recovery.renew(folk.house, (await folk.session("bob"))[0])
 
 
@@ -212,8 +212,7 @@ async def test_changes_end_other_sessions_and_are_told(folk: Folk, seaway: Seawa
     assert [True, False] == [folk.is_good(secret) for secret in (mine, other)]
     totp.remove(folk.house, by)
     assert [True, True] == [
-        word in text_of(letter)
-        for letter, word in zip(letters(seaway), ("asks for the codes", "was removed"), strict=True)
+        word in text_of(letter) for letter, word in zip(letters(seaway), ("app was added", "was removed"), strict=True)
     ]
     assert isinstance(await folk.sign_in("ada"), SignedIn)
     with seaway.database.read() as tx:
@@ -259,7 +258,7 @@ async def test_the_operator_takes_it_away_at_once(folk: Folk, seaway: Seaway) ->
         second_factors.reset_now(folk.house, tx, folk.now_ms, OPERATOR, users.get(tx, "ada").id)
     assert not folk.is_good(mine.secret)
     assert isinstance(await folk.sign_in("ada", PASSWORD), SignedIn)
-    assert "second factors were taken away" in text_of(letters(seaway)[-1])
+    assert "second factors were removed" in text_of(letters(seaway)[-1])
 
 
 async def test_an_admin_takes_it_away_after_three_days(folk: Folk, seaway: Seaway, clock: TurnedClock) -> None:
@@ -270,7 +269,7 @@ async def test_an_admin_takes_it_away_after_three_days(folk: Folk, seaway: Seawa
         ada, bob = (users.get(tx, name).id for name in ("ada", "bob"))
         for user_id in (ada, bob):
             second_factors.ask_reset(folk.house, tx, folk.now_ms, OPERATOR, user_id)
-    assert "in 72 hours, unless you stop it" in text_of(letters(seaway)[-1])
+    assert "in 72 hours, unless you cancel it" in text_of(letters(seaway)[-1])
     clock.move(71 * HOUR_MS)
     seaway.runner.run_due()
     with seaway.database.write_site() as tx:

@@ -60,7 +60,7 @@ async def test_whatever_is_wrong_the_answer_is_one(
         users.set_disabled(tx, 0, OPERATOR, "disabled", disabled=True)
     with pytest.raises(BadCredential) as refused:
         await folk.sign_in(login, password)
-    assert "The name or the password is wrong. Try again, or ask for a new password." == str(refused.value)
+    assert "The user name or password is wrong. Try again, or reset your password." == str(refused.value)
 
 
 @pytest.mark.parametrize("login", ["ada", "ada@example.com", "nobody", "nobody@example.com", "keyless", ""])
@@ -82,14 +82,14 @@ async def test_the_eleventh_wrong_password_is_refused(folk: Folk, clock: TurnedC
     for number in range(10):
         with pytest.raises(BadCredential):
             await folk.sign_in("ada" if number % 2 else "bob", OTHER_PASSWORD)
-    with pytest.raises(TooMany, match="from this address") as refused:
+    with pytest.raises(TooMany, match="from this IP address") as refused:
         await folk.sign_in("ada")
     assert 30 == refused.value.retry_after_seconds
     assert isinstance(await folk.sign_in("ada", client=AWAY), SignedIn)
     for _ in range(5):
         with pytest.raises(BadCredential):
             await folk.sign_in("ada@example.com", OTHER_PASSWORD, AWAY)
-    with pytest.raises(TooMany, match="as this user"):
+    with pytest.raises(TooMany, match="for this user"):
         await folk.sign_in("ada", client=Client("203.0.113.9"))
     clock.move(5 * MINUTE_MS)
     assert isinstance(await folk.sign_in("ada"), SignedIn)

@@ -29,7 +29,7 @@ def tries(seaway: Seaway, count: int, rate: Rate = Rate.SIGN_IN_USER, subject: s
 def test_the_eleventh_try_is_refused(seaway: Seaway) -> None:
     """Case 8: ten in five minutes; it is told how long to wait, and others are not touched."""
     assert tries(seaway, 10) == 10
-    with pytest.raises(TooMany, match="attempts to sign in as this user") as refused:
+    with pytest.raises(TooMany, match="sign-in attempts for this user") as refused:
         throttle.take(seaway.database, seaway.clock.now_ms(), Rate.SIGN_IN_USER, "ada")
     assert refused.value.retry_after_seconds == 30
     assert tries(seaway, 1, subject="bob") == 1

@@ -154,7 +154,7 @@ def test_only_owners_invite(seaway: Seaway, people: People, boats: str) -> None:
         invite(seaway, people.person("ada", confirmed=False))
     with pytest.raises(Malformed, match="exactly one owner"):
         invite(seaway, people.person("ada"), role=Role.OWNER)
-    with pytest.raises(Malformed, match="not an e-mail address"):
+    with pytest.raises(Malformed, match="not an email address"):
         invite(seaway, people.person("ada"), address="kim")
 
 

@@ -376,7 +376,7 @@ def test_an_unverified_account_is_told_what_to_do() -> None:
     require_verified(person())
     with pytest.raises(NotAllowed, match="not verified") as refused:
         require_verified(person(verified=False))
-    assert "letter" in refused.value.hint
+    assert "verification email" in refused.value.hint
 
 
 # What each action takes of the credential, said again; the rest takes nothing.

@@ -204,7 +204,7 @@ async def test_time_of_refused_files_counts(costly: Seaway, clock: TurnedClock) 
     for number in range(2):
         with pytest.raises(Refused):
             await publish_file(costly, "boats", conda(index_json(f"slow-{number}")), by=mallory)
-    with pytest.raises(TooMany, match="There were too many refused files that take long to examine") as waits:
+    with pytest.raises(TooMany, match="Too many refused files that take long to examine") as waits:
         await publish_file(costly, "boats", SMALL, by=people.by_key(people.key("mallory")))
     assert 24 * 60 <= waits.value.retry_after_seconds <= 24 * 60 + 1
     await publish_file(costly, "boats", SMALL, by=ada)
@@ -282,9 +282,7 @@ async def test_the_refusal_over_http(costly: Seaway) -> None:
         begun = await http.post("/api/v1/uploads/boats", headers=pieces)
     for answer in (whole, begun):
         assert 429 == answer.status_code
-        assert (
-            "There were too many refused files that take long to examine. Wait a while, then try again." == answer.text
-        )
+        assert "Too many refused files that take long to examine. Wait a while, then try again." == answer.text
         assert int(answer.headers["retry-after"]) > 1_400
 
 

@@ -104,7 +104,7 @@ async def test_over_the_rate_the_bytes_are_not_read(tmp_path: Path, clock: Turne
             assert 201 == (await send(two, two.content)).status_code
             refused = await send(three, b"no package")
             assert [429, "1800"] == [refused.status_code, refused.headers["retry-after"]]
-            assert "There were too many uploads. Wait a while, then try again." == refused.text
+            assert "Too many uploads. Wait a while, then try again." == refused.text
             begun = await http.post(
                 "/api/v1/uploads/boats",
                 headers={

@@ -312,7 +312,7 @@ def test_the_same_address_links_nothing(world: World) -> None:
     assert "/signup/outside" == arrive(world, browser, "github", person).headers["location"]
     shown = browser.get("/signup/outside")
     assert 422 == shown.status_code
-    assert "An account here has the address" in shown.text
+    assert "An account here already has the email address" in shown.text
     browser.get("/signin")
     assert 422 == browser.send("/signup/outside", name=f"new-{next(_numbers)}").status_code
     assert (None, ["shared@example.com"]) == (who(browser), world.verified(user))
@@ -621,7 +621,7 @@ def test_the_only_way_in_stays(world: World) -> None:
     browser.get("/account/identities")
     answer = browser.send("/account/identities/unlink", id=browser.hidden("id"))
     assert 403 == answer.status_code
-    assert "only way" in answer.text
+    assert "only sign-in method" in answer.text
 
 
 def test_the_sign_in_page_names_the_providers(world: World) -> None:

@@ -43,7 +43,9 @@ def remove(house: Accounts, by: Principal, address: str) -> None:
     with house.database.write_user(by.user_id) as tx:
         was_verified = emails.owner_of(tx, written) == by.user_id
         if was_verified:
-            security.changed(house, tx, now_ms, by.user_id, f"The address {written} was removed.", keep=by.session_id)
+            security.changed(
+                house, tx, now_ms, by.user_id, f"The email address {written} was removed.", keep=by.session_id
+            )
         emails.remove(tx, by.user_id, written)
         for purpose in (Purpose.VERIFY, Purpose.RESET):
             links.forget(tx, purpose, by.user_id, address=written)
@@ -59,5 +61,5 @@ def make_primary(house: Accounts, by: Principal, address: str) -> None:
     with house.database.write_user(by.user_id) as tx:
         emails.make_primary(tx, by.user_id, written)
         audit.write(tx, now_ms, by.actor, Event.EMAIL_PRIMARY, target=by.name, address=written)
-        what = f"Letters go to {written} now."
+        what = f"The primary email address is now {written}."
         security.changed(house, tx, now_ms, by.user_id, what, keep=by.session_id)

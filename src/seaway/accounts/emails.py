@@ -35,7 +35,7 @@ def checked(address: str) -> str:
     try:
         return validate_email(address[: MAX_CHARS + 1], check_deliverability=False).normalized
     except (EmailNotValidError, UnicodeError):
-        raise Malformed(f"{address[:60]!a} is not an e-mail address.", "Write it as name@example.com.") from None
+        raise Malformed(f"{address[:60]!a} is not an email address.", "Write it as name@example.com.") from None
 
 
 def folded(address: str) -> str:
@@ -49,7 +49,7 @@ def add(tx: Tx, now_ms: int, user_id: int, address: str, *, verified: bool) -> N
     if verified:
         _require_free(tx, user_id, written)
     if tx.execute(select(emails.c.id).where(*_of(user_id, written))).first():
-        raise NameTaken(f"The address {written} is in this account already.", "Verify it, or use another one.")
+        raise NameTaken(f"The email address {written} is already in this account.", "Verify it, or use another one.")
     has_one = tx.execute(select(exists().where(emails.c.user_id == user_id))).scalar_one()
     tx.execute(
         insert(emails).values(
@@ -103,14 +103,14 @@ def verify(tx: Tx, now_ms: int, user_id: int, address: str) -> bool:
 def remove(tx: Tx, user_id: int, address: str) -> None:
     """Remove an address from an account; the primary one is refused (2)."""
     if _get(tx, user_id, address).is_primary:
-        raise NotAllowed("The primary address cannot be removed.", "Make another one primary first.")
+        raise NotAllowed("The primary email address cannot be removed.", "Make another one primary first.")
     tx.execute(delete(emails).where(*_of(user_id, address)))
 
 
 def make_primary(tx: Tx, user_id: int, address: str) -> None:
     """Make a verified address the primary one."""
     if _get(tx, user_id, address).verified_at_ms is None:
-        raise NotAllowed(f"The address {address} is not verified.", "Open the link in the letter that was sent to it.")
+        raise NotAllowed(f"The email address {address} is not verified.", "Open the link in the verification email.")
     tx.execute(update(emails).where(emails.c.user_id == user_id).values(is_primary=False))
     tx.execute(update(emails).where(*_of(user_id, address)).values(is_primary=True))
 
@@ -118,13 +118,13 @@ def make_primary(tx: Tx, user_id: int, address: str) -> None:
 def _get(tx: Tx, user_id: int, address: str) -> Email:
     found = next((one for one in of_user(tx, user_id) if one.address.casefold() == folded(address)), None)
     if found is None:
-        raise NotFound(f"The address {checked(address)} is not in this account.", "Add it first.")
+        raise NotFound(f"The email address {checked(address)} is not in this account.", "Add it first.")
     return found
 
 
 def _require_free(tx: Tx, user_id: int, address: str) -> None:
     if owner_of(tx, address) not in (None, user_id):
-        raise NameTaken(f"The address {checked(address)} belongs to an account already.", "Use another one.")
+        raise NameTaken(f"The email address {checked(address)} already belongs to an account.", "Use another one.")
 
 
 def _of(user_id: int, address: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:

@@ -59,5 +59,5 @@ def _make(house: Accounts, secret: str, name: str, address: str, password_hash: 
 
 def _not_good() -> NotFound:
     return NotFound(
-        "This link is not good any more.", "`serve` prints a new one at its start, while nobody has an account."
+        "This link is no longer valid.", "Until the first account exists, `seaway serve` prints a new one at its start."
     )

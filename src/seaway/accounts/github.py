@@ -64,7 +64,7 @@ def _token(fetcher: Fetcher, provider: Provider, form: Mapping[str, str]) -> str
     told = _good(fetcher.post(f"{provider.issuer}/login/oauth/access_token", asked), provider).object()
     token = told.get("access_token")
     if not isinstance(token, str) or not token:  # GitHub returns 200 with an error for a bad code
-        raise NotAllowed(f"{provider.title} does not take its own answer back.", "Sign in again.")
+        raise NotAllowed(f"{provider.title} did not accept its own sign-in code.", "Sign in again.")
     return token
 
 
@@ -75,4 +75,4 @@ def _good(reply: Reply, provider: Provider) -> Reply:
 
 
 def _no_sense(provider: Provider, cause: str = "") -> Unavailable:
-    return Unavailable(f"{provider.title} gives no answer that makes sense.", "Try again in a moment.", cause=cause)
+    return Unavailable(f"{provider.title} returned an unusable response.", "Try again in a moment.", cause=cause)

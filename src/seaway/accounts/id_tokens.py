@@ -43,22 +43,22 @@ def verified(text: str, keys: Sequence[Key], provider: Provider, *, nonce: str, 
     claims = _signed(text, keys, provider)
     now = now_ms / SECOND_MS
     if claims.get("iss") != provider.issuer:
-        raise _refused(provider, "is of another issuer")
+        raise _refused(provider, "has the wrong issuer")
     _check_audience(claims, provider)
     if not hmac.compare_digest(str(claims.get("nonce", "")).encode(), nonce.encode()):
-        raise _refused(provider, "was made for another sign-in")
+        raise _refused(provider, "belongs to another sign-in")
     if _time(claims, "exp", provider) + _LEEWAY_SECONDS <= now:
         raise _refused(provider, "has expired")
     issued = _time(claims, "iat", provider)
     if not now - _LONGEST_SECONDS <= issued <= now + _LEEWAY_SECONDS:
-        raise _refused(provider, "is too old, or not of our time")
+        raise _refused(provider, "is too old, or was issued in the future")
     if "nbf" in claims and _time(claims, "nbf", provider) > now + _LEEWAY_SECONDS:
-        raise _refused(provider, "is not good yet")
+        raise _refused(provider, "is not valid yet")
     if "auth_time" in claims and _time(claims, "auth_time", provider) > now + _LEEWAY_SECONDS:
         raise _refused(provider, "has a sign-in time in the future")
     subject = claims.get("sub")
     if not isinstance(subject, str) or not 0 < len(subject) <= _MAX_SUBJECT or not subject.isprintable():
-        raise _refused(provider, "does not say whom it is about")
+        raise _refused(provider, "has no usable subject")
     return claims
 
 
@@ -71,19 +71,19 @@ def _signed(text: str, keys: Sequence[Key], provider: Provider) -> dict[str, Any
         key = _chosen(header, keys, provider)
         return _object(jws.deserialize_compact(text, key, registry=registry).payload or b"")
     except (JoseError, ValueError, TypeError, KeyError, RecursionError):
-        raise _refused(provider, "is not signed by its issuer") from None
+        raise _refused(provider, "has no valid signature") from None
 
 
 def _chosen(header: Mapping[str, Any], keys: Sequence[Key], provider: Provider) -> Key:
     algorithm, kid = header.get("alg"), header.get("kid")
     if algorithm not in provider.algorithms or "crit" in header or header.get("typ", "JWT") != "JWT":
-        raise _refused(provider, "is not signed as it was agreed")
+        raise _refused(provider, "has an unexpected algorithm or type")
     fitting = [key for key in keys if isinstance(key, _KINDS[algorithm[:2]])]
     named = [key for key in fitting if kid is None or key.kid == kid]
     if not named:
         raise UnknownKey
     if len(named) > 1:
-        raise _refused(provider, "does not say which key it is signed with")
+        raise _refused(provider, "does not name its signing key")
     return named[0]
 
 
@@ -92,10 +92,10 @@ def _check_audience(claims: Mapping[str, Any], provider: Provider) -> None:
     audience = claims.get("aud")
     listed = [audience] if isinstance(audience, str) else audience
     if not isinstance(listed, list) or provider.client_id not in listed:
-        raise _refused(provider, "is for another site")
+        raise _refused(provider, "is intended for another site")
     party = claims.get("azp")
     if (party is not None or len(listed) > 1) and party != provider.client_id:
-        raise _refused(provider, "was given to another site")
+        raise _refused(provider, "was issued to another site")
 
 
 def _time(claims: Mapping[str, Any], name: str, provider: Provider) -> float:
@@ -136,5 +136,5 @@ def _refuse_constant(_name: str) -> NoReturn:
 
 def _refused(provider: Provider, what: str) -> NotAllowed:
     return NotAllowed(
-        f"What {provider.title} says of you {what}.", "Sign in again; if that does not help, tell the operator."
+        f"The ID token from {provider.title} {what}.", "Sign in again; if that does not help, contact the operator."
     )

@@ -63,7 +63,8 @@ def link(tx: Tx, now_ms: int, by: Principal, user_id: int, outsider: Outsider) -
     known = find(tx, outsider.issuer, outsider.subject)
     if known is not None and known.user_id != user_id:
         raise NameTaken(
-            f"{_login(outsider)} signs in another account of this site.", "Unlink it there first, or use another one."
+            f"{_login(outsider)} is linked to another account on this site.",
+            "Unlink it there first, or use another one.",
         )
     if known is not None:
         note_use(tx, now_ms, known.id, outsider)
@@ -91,9 +92,9 @@ def unlink(tx: Tx, now_ms: int, by: Principal, user_id: int, identity_id: int) -
     """Unlink an identity and return it; refuse if it is the user's last sign-in method."""
     found = next((one for one in of_user(tx, user_id) if one.id == identity_id), None)
     if found is None:
-        raise NotFound("This account is not linked.", "It may have been unlinked already.")
+        raise NotFound("This external account is not linked.", "It may have been unlinked already.")
     if not has_another_way_in(tx, user_id, identity_id):
-        raise NotAllowed("This is the only way to sign in to your account.", "Set a password or add a passkey first.")
+        raise NotAllowed("This is your only sign-in method.", "Set a password or add a passkey first.")
     tx.execute(delete(identities).where(identities.c.id == identity_id))
     audit.write(tx, now_ms, by.actor, Event.IDENTITY_UNLINKED, target=f"{found.provider}/{found.login}")
     return found

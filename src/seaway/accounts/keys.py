@@ -62,9 +62,9 @@ def add(
     (a trailing `*` matches anything); empty means all packages.
     """
     if not name or len(name) > MAX_NAME or not name.isprintable():
-        raise NameTaken(f"{name[:60]!a} cannot be the name of a key.", f"Use 1 to {MAX_NAME} printable characters.")
+        raise NameTaken(f"{name[:60]!a} is not a valid key name.", f"Use 1 to {MAX_NAME} printable characters.")
     if _id_of(tx, user.id, name) is not None:
-        raise NameTaken(f"{user.name} has a key named {name!r} already.", "Choose another name.")
+        raise NameTaken(f"{user.name} already has a key named {name!r}.", "Choose another name.")
     check_patterns(patterns)
     secret = ids.new_key(ids.KeyKind.USER)
     key_id = tx.execute(
@@ -225,12 +225,14 @@ def principal_of(tx: Tx, secret: str, now_ms: int) -> Principal | None:
 def check_patterns(patterns: Sequence[str]) -> None:
     """Raise `Malformed` unless these are valid package name patterns of a key or a publisher."""
     if len(patterns) > MAX_PATTERNS:
-        raise Malformed(f"There can be at most {MAX_PATTERNS} names of packages.", "Use a `*` at the end of some.")
+        raise Malformed(
+            f"There can be at most {MAX_PATTERNS} package name patterns.", "Combine some with a `*` at the end."
+        )
     for pattern in patterns:
         if not _PATTERN.fullmatch(pattern):
             raise Malformed(
-                f"{pattern[:80]!a} cannot be the name of a package.",
-                "Write names in lower case, with a `*` at the end where all that begin so are meant.",
+                f"{pattern[:80]!a} is not a valid package name pattern.",
+                "Use a name in lower case; a `*` at its end matches all names that start with it.",
             )
 
 
@@ -240,7 +242,7 @@ def patterns_of(text: str) -> tuple[str, ...]:
 
 
 def _no_key(user: User, name: str) -> NotFound:
-    return NotFound(f"{user.name} has no key named {name[:60]!a}.", "Look at the list of keys.")
+    return NotFound(f"{user.name} has no key named {name[:60]!a}.", "Check the list of keys.")
 
 
 def _id_of(tx: Tx, user_id: int, name: str) -> int | None:

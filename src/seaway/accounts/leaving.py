@@ -26,7 +26,7 @@ def remove(house: Accounts, by: Principal, user: User) -> None:
     now_ms = house.clock.now_ms()
     with house.database.write_site() as tx:
         _require_no_channels(tx, user)
-        security.announce(house, tx, now_ms, user.id, "It was deleted, with its keys.")
+        security.announce(house, tx, now_ms, user.id, "The account and its keys were deleted.")
         tx.execute(delete(users).where(users.c.id == user.id))
         tx.execute(delete(released_user_names).where(released_user_names.c.name == user.name))
         tx.execute(insert(released_user_names).values(name=user.name, released_at=now_ms))
@@ -45,4 +45,4 @@ def _require_no_channels(tx: Tx, user: User) -> None:
     )
     if owned:
         named = ", ".join(owned[:5]) + (" and more" if len(owned) > 5 else "")
-        raise NotAllowed(f"{user.name} owns channels: {named}.", "Give them away or delete them first.")
+        raise NotAllowed(f"{user.name} owns channels: {named}.", "Transfer or delete them first.")

@@ -89,7 +89,7 @@ class OpenIdProviders:
             secret = {"client_secret": provider.client_secret}
         reply = self._fetcher.post(about.token_url, {**form, **secret, "client_id": provider.client_id}, headers)
         if reply.status in (400, 401, 403):
-            raise NotAllowed(f"{provider.title} does not take its own answer back.", "Sign in again.")
+            raise NotAllowed(f"{provider.title} did not accept its own sign-in code.", "Sign in again.")
         if reply.status != 200:
             raise _no_sense(provider, f"status {reply.status}")
         return reply.object()
@@ -104,7 +104,7 @@ class OpenIdProviders:
         try:
             return id_tokens.verified(text, keys, named, nonce=nonce, now_ms=self._clock.now_ms())
         except UnknownKey:
-            raise NotAllowed(f"What {provider.title} says is signed with a key that is not its own.", "") from None
+            raise NotAllowed(f"The ID token from {provider.title} is signed with an unknown key.", "") from None
 
     def _keys_of(self, provider: Provider, about: Description, *, longest_ms: int) -> Sequence[Key]:
         with self._lock:
@@ -131,11 +131,11 @@ class OpenIdProviders:
 def described(provider: Provider, document: Mapping[str, Any]) -> Description:
     """Parse a discovery document; raise `Unavailable` if its issuer or one of its endpoints is not acceptable."""
     if not _is_issuer(document.get("issuer"), provider.issuer):
-        raise _no_sense(provider, f"the description at {provider.issuer} does not name this issuer")
+        raise _no_sense(provider, f"the discovery document of {provider.issuer} does not name this issuer")
     addresses = [document.get(name) for name in (*_NEEDED, "userinfo_endpoint")]
     for address in addresses[: len(_NEEDED)] + [found for found in addresses[len(_NEEDED) :] if found is not None]:
         if not isinstance(address, str) or not is_safe_address(address, issuer=provider.issuer):
-            raise _no_sense(provider, f"the description at {provider.issuer} names no address that can be used")
+            raise _no_sense(provider, f"the discovery document of {provider.issuer} has an unusable endpoint")
     methods = document.get("token_endpoint_auth_methods_supported", ["client_secret_basic"])
     return Description(
         issuer=document["issuer"],
@@ -162,7 +162,8 @@ def outsider_of(provider: Provider, claims: Mapping[str, Any]) -> Outsider:
     is_verified = claims.get("email_verified") is True and isinstance(address, str)
     if provider.only_verified and not is_verified:
         raise NotAllowed(
-            f"The address of this account is not verified at {provider.title}.", "Verify it there, then sign in again."
+            f"The email address of this account is not verified at {provider.title}.",
+            "Verify it there, then sign in again.",
         )
     login = next((text for name in ("preferred_username", "email", "name") if (text := _text(claims, name))), "")
     return Outsider(
@@ -182,4 +183,4 @@ def _text(claims: Mapping[str, Any], name: str) -> str:
 
 
 def _no_sense(provider: Provider, cause: str) -> Unavailable:
-    return Unavailable(f"{provider.title} gives no answer that makes sense.", "Try again in a moment.", cause=cause)
+    return Unavailable(f"{provider.title} returned an unusable response.", "Try again in a moment.", cause=cause)

@@ -112,7 +112,7 @@ def issue(openid: OpenId, form: Form, *, address: str) -> Told | Refusal:
         case None:
             return Refusal("invalid_request", "The field grant_type is missing.")
         case _:
-            return Refusal("unsupported_grant_type", "This grant_type is not known here.")
+            return Refusal("unsupported_grant_type", "This grant_type is not supported.")
     missing = next((name for name in needed if not form.get(name)), None)
     if missing is not None:
         return Refusal("invalid_request", f"The field {missing} is missing.")
@@ -166,8 +166,8 @@ def claims_of(tx: Tx, user_id: int) -> Told:
     return {"sub": str(user_id), "preferred_username": name, "name": display_name or name}
 
 
-BAD_SCOPE = Refusal("invalid_scope", f"The scopes are {', '.join(clients.SCOPES)}.")
-_UNKNOWN_CLIENT = Refusal("invalid_client", f"The clients are {', '.join(clients.CLIENTS)}.")
+BAD_SCOPE = Refusal("invalid_scope", f"Supported scopes: {', '.join(clients.SCOPES)}.")
+_UNKNOWN_CLIENT = Refusal("invalid_client", f"Supported clients: {', '.join(clients.CLIENTS)}.")
 
 
 @contextmanager

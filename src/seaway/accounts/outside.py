@@ -133,7 +133,9 @@ def finish(
     pending = _taken(parts, provider, query.get("state", ""), secret)
     _check_answer(parts, provider, query)
     if pending.user_id is not None and pending.user_id != by.user_id:
-        raise Malformed("You are not signed in any more as who began this.", "Sign in, then link the account again.")
+        raise Malformed(
+            "You are no longer signed in as the user who started this.", "Sign in, then link the account again."
+        )
     outsider = _outsider(parts, provider, query["code"], pending)
     next_path = str(pending.data["next"])
     with parts.accounts.database.write_part() as tx:
@@ -142,7 +144,7 @@ def finish(
             return _entered(parts, tx, outsider, next_path, client)
         hold_user(parts.accounts.database, tx, pending.user_id)
         identities.link(tx, parts.accounts.clock.now_ms(), by, pending.user_id, outsider)
-        what = f"An account at {provider.title} was linked to it, and signs in to it from now on."
+        what = f"An account at {provider.title} was linked and can now be used to sign in."
         security.announce(parts.accounts, tx, parts.accounts.clock.now_ms(), pending.user_id, what)
         return Linked(next_path)
 
@@ -192,15 +194,15 @@ def unlink(parts: Outside, by: Principal, identity_id: int) -> None:
     assert by.user_id is not None
     with house.database.write_user(by.user_id) as tx:
         gone = identities.unlink(tx, now_ms, by, by.user_id, identity_id)
-        what = f"An account at {parts.providers.title_of(gone.provider)} does not sign in to it any more."
+        what = f"An account at {parts.providers.title_of(gone.provider)} was unlinked and no longer signs in."
         security.announce(house, tx, now_ms, by.user_id, what)
 
 
 def address_taken(title: str) -> NameTaken:
     """Return the refusal of a sign-up whose email address belongs to an account here."""
     return NameTaken(
-        f"An account here has the address of your {title} account already.",
-        f"Sign in to it as before, then link {title} in its settings.",
+        f"An account here already has the email address of your {title} account.",
+        f"Sign in to that account, then link {title} in its settings.",
     )
 
 
@@ -221,7 +223,9 @@ def _taken(parts: Outside, provider: Provider, state: str, secret: str) -> Pendi
             with parts.accounts.database.write_part() as tx:
                 pending = sign_ins.take(tx, now_ms, UNDER_WAY, secret)
     if pending is None or pending.data["provider"] != provider.name:
-        raise Malformed("This sign-in was not begun in this browser, or has ended.", "Begin again on the sign-in page.")
+        raise Malformed(
+            "This sign-in was not started in this browser, or has expired.", "Start again on the sign-in page."
+        )
     return pending
 
 
@@ -229,11 +233,11 @@ def _check_answer(parts: Outside, provider: Provider, query: Query) -> None:
     if provider.dialect is Dialect.OPENID:
         about = parts.openids.description(provider)
         if query.get("iss", None if about.says_issuer else about.issuer) != about.issuer:  # RFC 9207, 2.4
-            raise Malformed("This answer comes from another provider.", "Begin again on the sign-in page.")
+            raise Malformed("This response is from another provider.", "Start again on the sign-in page.")
     if "error" in query:
-        raise NotAllowed(f"{provider.title} did not let you in.", "Sign in again, and agree there.")
+        raise NotAllowed(f"{provider.title} refused the sign-in.", "Sign in again and grant access there.")
     if not query.get("code"):
-        raise Malformed(f"{provider.title} sent no code.", "Begin again on the sign-in page.")
+        raise Malformed(f"{provider.title} sent no code.", "Start again on the sign-in page.")
 
 
 def _outsider(parts: Outside, provider: Provider, code: str, pending: Pending) -> Outsider:
@@ -265,7 +269,9 @@ def _entered(parts: Outside, tx: Tx, outsider: Outsider, next_path: str, client:
 def _waiting(parts: Outside, tx: Tx, secret: str) -> Stranger:
     pending = sign_ins.look(tx, parts.accounts.clock.now_ms(), STRANGER, secret)
     if pending is None:
-        raise Malformed("This sign-in was not begun in this browser, or has ended.", "Begin again on the sign-in page.")
+        raise Malformed(
+            "This sign-in was not started in this browser, or has expired.", "Start again on the sign-in page."
+        )
     outsider = Outsider(**pending.data["outsider"])
     return Stranger(outsider, str(pending.data["next"]), secret, _is_taken(tx, outsider))
 

@@ -156,11 +156,11 @@ def remove(house: Accounts, by: Principal, passkey_id: int) -> None:
 
 def _check_name(name: str) -> None:
     if not name.strip() or len(name) > MAX_NAME or not name.isprintable():
-        raise NameTaken(f"{name[:60]!a} cannot be the name of a passkey.", f"Use 1 to {MAX_NAME} printable characters.")
+        raise NameTaken(f"{name[:60]!a} is not a valid passkey name.", f"Use 1 to {MAX_NAME} printable characters.")
 
 
 def _unknown() -> NotFound:
-    return NotFound("This account has no such passkey.", "Look at the list again.")
+    return NotFound("This account has no such passkey.", "Check the list of passkeys.")
 
 
 def ask_sign_in(house: Accounts, client: Client) -> str:
@@ -269,9 +269,9 @@ def _prove(house: Accounts, credential: str, kind: str, user_id: int | None) -> 
 def _keep(house: Accounts, tx: Tx, now_ms: int, by: Principal, made: VerifiedRegistration, name: str) -> Passkey:
     assert by.user_id is not None
     if tx.execute(select(passkeys.c.id).where(passkeys.c.credential_id == made.credential_id)).first():
-        raise NameTaken("This passkey is registered already.", "Use another one.")
+        raise NameTaken("This passkey is already registered.", "Use another one.")
     if len(of_user(tx, by.user_id)) >= MOST:
-        raise NotAllowed(f"An account has {MOST} passkeys at most.", "Remove one first.")
+        raise NotAllowed(f"An account can have at most {MOST} passkeys.", "Remove one first.")
     tx.execute(
         insert(passkeys).values(
             user_id=by.user_id,
@@ -301,7 +301,7 @@ def _find(tx: Tx, credential: str) -> _Kept | None:
 def _challenge_in(credential: str) -> str:
     """Return the challenge in the browser's response, which identifies the pending flow."""
     if len(credential) > _MAX_BYTES:
-        raise Malformed("This is too large for the answer of a passkey.", "Try again.")
+        raise Malformed("The response of the passkey is too large.", "Try again.")
     try:
         client_data = json.loads(_bytes_of(json.loads(credential)["response"]["clientDataJSON"]))
         return _bytes_of(client_data["challenge"]).decode()
@@ -347,4 +347,4 @@ def _origin(house: Accounts) -> str:
 
 
 def _refused() -> BadCredential:
-    return BadCredential("The passkey was not accepted.", "Try again, or use another way.")
+    return BadCredential("The passkey was not accepted.", "Try again, or use another sign-in method.")

@@ -55,7 +55,7 @@ def hash_new(password: str, *, about: Sequence[str] = (), parameters: PasswordHa
     known = [part for word in about for part in (word, *word.split("@")) if part]
     if zxcvbn(password[:_SCORED_CHARS], user_inputs=known, max_length=_SCORED_CHARS)["score"] < _LEAST_SCORE:
         raise WeakPassword(
-            "This password is easy to guess.", "Use a longer one, such as four words that have no order."
+            "This password is too easy to guess.", "Use a longer one, such as a passphrase of four random words."
         )
     return parameters.hash(_normal(password))
 
@@ -101,7 +101,9 @@ class Hasher:
 
     async def _in_turn(self, work: Callable[[], R]) -> R:
         if self._inside >= self._room:
-            raise TooMany("Too many people sign in at this moment.", "Try again in a moment.", retry_after_seconds=5)
+            raise TooMany(
+                "Too many users are signing in at the moment.", "Try again in a moment.", retry_after_seconds=5
+            )
         self._inside += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._threads, work)
@@ -115,7 +117,7 @@ def _require_length(password: str, least: int) -> None:
     except UnicodeEncodeError:  # a lone surrogate, which JSON can encode
         is_short_enough = False
     if len(password) < least or not is_short_enough:
-        raise WeakPassword(f"A password has {MIN_CHARS} to {MAX_CHARS} characters.", "Choose another one.")
+        raise WeakPassword(f"A password must have {MIN_CHARS} to {MAX_CHARS} characters.", "Choose another one.")
 
 
 def _normal(password: str) -> str:

@@ -44,20 +44,20 @@ class SiteAction(Enum):
     said: str
     proof: Proof
 
-    ADD_CHANNEL = "add-channel", "make a channel", Proof.ANY
-    ADD_GROUP = "add-group", "make a group", Proof.FRESH
+    ADD_CHANNEL = "add-channel", "create a channel", Proof.ANY
+    ADD_GROUP = "add-group", "create a group", Proof.FRESH
     CHANGE_GROUP = "change-group", "change this group", Proof.FRESH
     LEAVE_GROUP = "leave-group", "leave this group", Proof.ANY
-    FIND_USERS = "find-users", "look for users", Proof.ANY
+    FIND_USERS = "find-users", "search for users", Proof.ANY
     READ_ACCOUNT = "read-account", "read this account", Proof.ANY
     # Set the display name; end sessions; revoke keys and OAuth grants.
     CHANGE_ACCOUNT = "change-account", "change this account", Proof.PERSON
     # Also create keys and approve OAuth grants.
-    OPEN_ACCOUNT = "open-account", "change what signs in to this account", Proof.FRESH_PERSON
+    OPEN_ACCOUNT = "open-account", "change the credentials of this account", Proof.FRESH_PERSON
     # For users who have no means to confirm a session.
     ADD_FIRST_FACTOR = "add-first-factor", "add a second factor", Proof.NEW_SESSION
     REMOVE_ACCOUNT = "remove-account", "delete this account", Proof.FRESH_PERSON
-    JOIN = "join", "answer what was offered to a user", Proof.PERSON
+    JOIN = "join", "respond to an invitation or offer", Proof.PERSON
     TAKE_CHANNEL = "take-channel", "become the owner of a channel", Proof.FRESH_PERSON
     ADMINISTER = "administer", "administer this site", Proof.PERSON
     CHANGE_SITE = "change-site", "change this site", Proof.FRESH_PERSON
@@ -83,12 +83,12 @@ def require_site(principal: Principal, action: SiteAction) -> None:
     if principal.user_id is None:
         if principal.is_anonymous:
             raise needs_credential()
-        raise NotAllowed(f"{principal.name} may not {action.said}.", "Only a user may: sign in.")
+        raise NotAllowed(f"{principal.name} is not allowed to {action.said}.", "Sign in as a user.")
     if action.proof.needs_person and not principal.is_person:
-        raise NotAllowed(f"A key may not {action.said}.", "Sign in with a browser and do it there.")
+        raise NotAllowed(f"An API key is not allowed to {action.said}.", "Sign in with a browser and do it there.")
     if action in FOR_ADMINS:
         if not principal.is_admin:
-            raise NotAllowed(f"{principal.name} may not {action.said}.", "Ask a site admin.")
+            raise NotAllowed(f"{principal.name} is not allowed to {action.said}.", "Ask a site admin.")
         require_second_factor(principal)
     if action in UNNARROWED:
         require_verified(principal)
@@ -101,8 +101,8 @@ def require_site(principal: Principal, action: SiteAction) -> None:
 def require_fresh(principal: Principal, proof: Proof) -> None:
     """Return unless the session must be confirmed again; raise `NotConfirmed` otherwise."""
     if proof.is_too_old(principal):
-        first = "Sign in again" if proof is Proof.NEW_SESSION else "Confirm that it is you"
-        raise NotConfirmed("This needs a fresh sign-in.", f"{first}, then do it again.")
+        first = "Sign in again" if proof is Proof.NEW_SESSION else "Confirm your identity"
+        raise NotConfirmed("This requires a recent sign-in.", f"{first}, then try again.")
 
 
 def require_verified(principal: Principal) -> None:
@@ -110,7 +110,7 @@ def require_verified(principal: Principal) -> None:
     require_second_factor(principal)
     if not principal.is_verified:
         raise NotAllowed(
-            "The e-mail address of this account is not verified.", "Open the link in the letter that was sent to it."
+            "The email address of this account is not verified.", "Open the link in the verification email."
         )
 
 
@@ -118,7 +118,7 @@ def require_factor_to_own(principal: Principal) -> None:
     """Return unless owning a channel here requires a second factor that the caller lacks."""
     if principal.lacks_factor_to_own:
         raise NotAllowed(
-            "This site asks owners of channels for a second factor, and this account has none.",
+            "This site requires a second factor of channel owners, and this account has none.",
             "Set one up in your account.",
         )
 
@@ -127,20 +127,20 @@ def require_second_factor(principal: Principal) -> None:
     """Return unless this site requires a second factor that the caller lacks."""
     if principal.lacks_second_factor:
         raise NotAllowed(
-            "This site asks for a second factor, and this account has none.", "Set one up in your account."
+            "This site requires a second factor, and this account has none.", "Set one up in your account."
         )
 
 
 def needs_credential() -> BadCredential:
     """Return the refusal of a request without a credential."""
-    return BadCredential("This needs an API key.", "Send one as a bearer token, or check that yours is still good.")
+    return BadCredential("This requires an API key.", "Send one as a bearer token, or check that yours is still valid.")
 
 
 def _require_unnarrowed(principal: Principal, action: SiteAction) -> None:
     if principal.mode < Mode.MANAGE or principal.channel_ids is not None or principal.patterns:
         raise NotAllowed(
-            f"{principal.actor.name} may not {action.said}.",
-            "Use a key for all channels with the mode MANAGE, or do it in a browser."
+            f"{principal.actor.name} is not allowed to {action.said}.",
+            "Use a key with access mode MANAGE for all channels, or do it in a browser."
             if principal.carrier is Carrier.KEY
             else "Sign in with a browser and do it there.",
         )

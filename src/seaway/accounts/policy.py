@@ -31,10 +31,10 @@ class Policy:
     def require_sign_up(self) -> None:
         """Return if sign-up is open; raise `NotAllowed` otherwise."""
         if not self.sign_up_open:
-            raise NotAllowed("Nobody can sign up here by themselves.", "Ask an admin of this site for an account.")
+            raise NotAllowed("Sign-up is closed on this site.", "Ask a site admin for an account.")
 
     def require_domain(self, address: str) -> None:
         """Return if email addresses of this domain are accepted; raise `NotAllowed` otherwise."""
         domain = address.rpartition("@")[2].casefold()
         if self.email_domains and domain not in self.email_domains:
-            raise NotAllowed(f"Addresses at {domain} cannot be used here.", "Use one of your organization.")
+            raise NotAllowed(f"Email addresses at {domain} are not accepted here.", "Use one of your organization.")

@@ -76,7 +76,7 @@ class Providers(Collection[Provider]):
         """Return the provider of this name; raise `NotFound` if there is none."""
         found = self._by_name.get(name)
         if found is None:
-            raise NotFound("Nobody can sign in this way here.", "The sign-in page shows the ways that there are.")
+            raise NotFound("This sign-in method is not available.", "The sign-in page shows the available ones.")
         return found
 
     def title_of(self, name: str) -> str:

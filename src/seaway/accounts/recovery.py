@@ -97,7 +97,7 @@ def use(house: Accounts, tx: Tx, now_ms: int, user_id: int, code: Recovery) -> b
         return False
     name = tx.execute(select(users.c.name).where(users.c.id == user_id)).scalar_one()
     audit.write(tx, now_ms, Actor(name, user_id), Event.RECOVERY_CODE_USED, target=name)
-    security.announce(house, tx, now_ms, user_id, "One of its recovery codes was used to sign in.")
+    security.announce(house, tx, now_ms, user_id, "A recovery code was used.")
     return True
 
 
@@ -118,10 +118,9 @@ def _renew(house: Accounts, by: Principal, made: Made) -> list[str]:
     now_ms = house.clock.now_ms()
     with house.database.write_user(by.user_id) as tx:
         if not second_factors.of_user(tx, by.user_id).any:
-            raise NotAllowed(
-                "Recovery codes stand for a second factor, which this account has not.", "Set one up first."
-            )
-        security.changed(house, tx, now_ms, by.user_id, "It has new recovery codes.", keep=by.session_id)
+            raise NotAllowed("Recovery codes replace a second factor, and this account has none.", "Set one up first.")
+        what = "New recovery codes were created, and the old ones no longer work."
+        security.changed(house, tx, now_ms, by.user_id, what, keep=by.session_id)
         return _put(tx, now_ms, by, made)
 
 

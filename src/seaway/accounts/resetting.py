@@ -26,7 +26,7 @@ from seaway.mail import letters
 
 WRITE_RESET = "write-reset"
 _PURPOSE = "reset"
-_WHAT = "It has a new password."
+_WHAT = "The password was changed."
 
 
 def ask(house: Accounts, address: str, *, client: str) -> None:
@@ -106,4 +106,4 @@ def _set(house: Accounts, by: Principal, password_hash: str) -> None:
 
 
 def _not_good() -> NotFound:
-    return NotFound("This link is not good any more.", "Ask for a new letter.")
+    return NotFound("This link is no longer valid.", "Request a new password reset email.")

@@ -55,14 +55,12 @@ class Sealer:
         secret = self._known().get(name)
         if secret is None:
             raise Unavailable(
-                "This was encrypted with a secret key that is gone.", "The operator must restore `secret_key`."
+                "This value was encrypted with a secret key that is missing.", "The operator must restore `secret_key`."
             )
         try:
             return _cipher(secret, purpose).decrypt(nonce, sealed[_NAME_BYTES + _NONCE_BYTES :], None)
         except (InvalidTag, ValueError):
-            raise Unavailable(
-                "What is kept here encrypted is damaged.", "The operator must restore a backup."
-            ) from None
+            raise Unavailable("This encrypted value is damaged.", "The operator must restore a backup.") from None
 
     def _known(self) -> dict[bytes, bytes]:
         if not self._secrets:

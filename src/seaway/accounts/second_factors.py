@@ -92,18 +92,18 @@ def reset_now(house: Accounts, tx: Tx, now_ms: int, by: Principal, user_id: int)
     _set_end(tx, user_id, None)
     user = users.by_id(tx, user_id)
     audit.write(tx, now_ms, by.actor, Event.SECOND_FACTOR_RESET, target=user.name)
-    security.changed(house, tx, now_ms, user_id, "Its second factors were taken away.", keep=None)
+    security.changed(house, tx, now_ms, user_id, "All second factors were removed.", keep=None)
 
 
 def ask_reset(house: Accounts, tx: Tx, now_ms: int, by: Principal, user_id: int) -> int:
     """Schedule an admin's reset of a user's second factors; return the time in ms at which it takes effect."""
     if is_behind(now_ms):  # once the clock is corrected, the 72 hours would have passed already
-        raise Unavailable("The clock of this server is wrong.", "Ask the operator to set it, then try again.")
+        raise Unavailable("The clock of this server is wrong.", "Ask the operator to correct it, then try again.")
     ends_at = now_ms + RESET_AFTER_MS
     _set_end(tx, user_id, ends_at)
     user = users.by_id(tx, user_id)
     audit.write(tx, now_ms, by.actor, Event.SECOND_FACTOR_RESET_ASKED, target=user.name)
-    what = "An admin was asked to take its second factors away. That happens in 72 hours, unless you stop it there."
+    what = "An admin requested the removal of all second factors. It happens in 72 hours, unless you cancel it."
     security.announce(house, tx, now_ms, user_id, what)
     return ends_at
 
@@ -113,7 +113,7 @@ def stop_reset(house: Accounts, tx: Tx, now_ms: int, by: Principal, user_id: int
     _set_end(tx, user_id, None)
     user = users.by_id(tx, user_id)
     audit.write(tx, now_ms, by.actor, Event.SECOND_FACTOR_RESET_CANCELLED, target=user.name)
-    security.announce(house, tx, now_ms, user_id, "Its second factors stay: what an admin was asked for was stopped.")
+    security.announce(house, tx, now_ms, user_id, "The requested removal of all second factors was canceled.")
 
 
 def reset_due(house: Accounts, by: Principal) -> int:

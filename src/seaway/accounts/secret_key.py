@@ -62,9 +62,11 @@ def _read(blobs: Blobs) -> bytes | None:
         return None
     path = blobs.local_path(keys.SECRET_KEY)
     if path is not None and path.stat().st_mode & _OTHERS:
-        raise BadSetting(f"Others can read the secret key in {path}.", f"Run `chmod 600 {path}`, and look who did.")
+        raise BadSetting(
+            f"Other users can read the secret key in {path}.", f"Run `chmod 600 {path}`, and find out who changed it."
+        )
     if len(content) < _BYTES:
-        raise BadSetting("The secret key in the store is cut off.", "Restore it from a backup of the store.")
+        raise BadSetting("The secret key in the store is truncated.", "Restore it from a backup of the store.")
     return content
 
 
@@ -72,7 +74,7 @@ def _make(database: Database, blobs: Blobs) -> bytes:
     if _is_noted(database):
         raise Unavailable(
             "The secret key of the site is missing from the store.",
-            "Restore it from a backup of the store; after `seaway adopt` a new one is made, and what was "
+            "Restore it from a backup of the store. After `seaway adopt`, a new key is created, and everything "
             "encrypted with the old one is lost.",
         )
     secret = secrets.token_hex(_BYTES).encode()

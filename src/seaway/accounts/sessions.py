@@ -154,7 +154,7 @@ def end_others(tx: Tx, user_id: int, keep: int | None) -> int:
 def end_own(tx: Tx, now_ms: int, by: Principal, session_id: int) -> None:
     """End one of the caller's sessions."""
     if by.user_id is None or all(one.id != session_id for one in of_user(tx, by.user_id, now_ms)):
-        raise NotFound("You are not signed in there.", "That session may have ended already.")
+        raise NotFound("This account has no such session.", "It may have ended already.")
     end(tx, session_id)
     audit.write(tx, now_ms, by.actor, Event.SESSION_ENDED, target=by.name)
 

@@ -69,7 +69,7 @@ async def sign_in(house: Accounts, login: str, password: str, client: Client) ->
     checked = await house.hasher.verify(password, None if known is None else known.password_hash)
     if known is None or not checked.is_right:
         log.info("sign_in.refused", user=None if known is None else known.name, address=client.address)
-        raise BadCredential("The name or the password is wrong.", "Try again, or ask for a new password.")
+        raise BadCredential("The user name or password is wrong.", "Try again, or reset your password.")
     return await to_thread.run_sync(partial(_went_well, house, login, known, checked.better_hash, client))
 
 
@@ -83,7 +83,7 @@ def proceed(
     """
     disabled_at = tx.execute(select(users.c.disabled_at).where(users.c.id == user_id)).scalar_one()
     if disabled_at is not None:
-        raise BadCredential("This account is disabled.", "Ask an admin of the site.")
+        raise BadCredential("This account is disabled.", "Ask a site admin.")
     factors = second_factors.of_user(tx, user_id)
     if not factors.any:
         secret = sessions.start(
@@ -185,7 +185,7 @@ def _went_well(
     with house.database.write_user(known.id) as tx:
         mine = (users.c.id == known.id, users.c.password_hash == known.password_hash)
         if tx.execute(select(users.c.id).where(*mine)).first() is None:
-            raise BadCredential("The password was changed at this moment.", "Sign in with the new one.")
+            raise BadCredential("The password was just changed.", "Sign in with the new one.")
         if better_hash is not None:
             tx.execute(update(users).where(*mine).values(password_hash=better_hash))
         return proceed(tx, now_ms, known.id, client)
@@ -240,8 +240,8 @@ def _confirmed(house: Accounts, by: Principal, secret: str, used: Recovery | int
 
 def wrong_code() -> BadCredential:
     """Return the refusal of any wrong code or passkey."""
-    return BadCredential("The code is wrong, or was used already.", "Wait for the next one, or use a recovery code.")
+    return BadCredential("The code is wrong or was already used.", "Wait for the next one, or use a recovery code.")
 
 
 def _over() -> BadCredential:
-    return BadCredential("This sign-in has ended.", "Begin again.")
+    return BadCredential("This sign-in has expired.", "Start again.")

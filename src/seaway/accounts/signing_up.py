@@ -74,7 +74,7 @@ def verify(house: Accounts, by: Principal, secret: str) -> User:
             raise _not_good()
         if not by.is_person or by.user_id != link.user_id:
             raise NotAllowed(
-                f"This link verifies an address of the account {users.by_id(tx, link.user_id).name}.",
+                f"This link verifies an email address of the account {users.by_id(tx, link.user_id).name}.",
                 "Sign in to that account, then open the link again.",
             )
         house.database.hold(tx, f"address/{emails.folded(link.address)}")  # two accounts may have added it
@@ -90,7 +90,7 @@ def verify(house: Accounts, by: Principal, secret: str) -> User:
         user = users.by_id(tx, link.user_id)
         audit.write(tx, now_ms, by.actor, Event.EMAIL_VERIFIED, target=user.name, address=link.address)
         if not is_first:
-            what = f"The address {link.address} was added to it."
+            what = f"The email address {link.address} was added."
             security.changed(house, tx, now_ms, user.id, what, keep=by.session_id)
         return user
 
@@ -116,4 +116,4 @@ def _make(house: Accounts, name: str, address: str, password_hash: str, client: 
 
 
 def _not_good() -> NotFound:
-    return NotFound("This link is not good any more.", "Ask for a new letter in your account.")
+    return NotFound("This link is no longer valid.", "Request a new verification email in your account.")

@@ -42,43 +42,47 @@ class Rate(Enum):
     said: str
     limits: tuple[Limit, ...]
 
-    SIGN_IN_USER = "attempts to sign in as this user", Limit(10, 5 * MINUTE_MS)
-    SIGN_IN_ADDRESS = "attempts to sign in from this address", Limit(10, 5 * MINUTE_MS)
-    SIGN_IN_ALL = "attempts to sign in", Limit(1_000, 5 * MINUTE_MS)
+    SIGN_IN_USER = "sign-in attempts for this user", Limit(10, 5 * MINUTE_MS)
+    SIGN_IN_ADDRESS = "sign-in attempts from this IP address", Limit(10, 5 * MINUTE_MS)
+    SIGN_IN_ALL = "sign-in attempts", Limit(1_000, 5 * MINUTE_MS)
     SECOND_FACTOR_USER = (
-        "codes for this user",
+        "second-factor attempts for this user",
         Limit(5, 5 * MINUTE_MS),
         Limit(20, HOUR_MS),
         Limit(50, DAY_MS),
     )
-    SECOND_FACTOR_ADDRESS = "codes from this address", Limit(10, 5 * MINUTE_MS), Limit(50, HOUR_MS)
-    CONFIRM_USER = "attempts to confirm this sign-in", Limit(10, 5 * MINUTE_MS)
-    SIGN_UP_ADDRESS = "accounts from this address", Limit(20, HOUR_MS)
-    LETTER_TO = "letters to this address", Limit(3, 6 * HOUR_MS)
-    LETTERS_FROM = "letters asked for from this address", Limit(30, HOUR_MS)
-    MAIL_FROM = "emails to other people from your account", Limit(60, HOUR_MS)
+    SECOND_FACTOR_ADDRESS = (
+        "second-factor attempts from this IP address",
+        Limit(10, 5 * MINUTE_MS),
+        Limit(50, HOUR_MS),
+    )
+    CONFIRM_USER = "attempts to confirm this session", Limit(10, 5 * MINUTE_MS)
+    SIGN_UP_ADDRESS = "new accounts from this IP address", Limit(20, HOUR_MS)
+    LETTER_TO = "emails to this address", Limit(3, 6 * HOUR_MS)
+    LETTERS_FROM = "email requests from this IP address", Limit(30, HOUR_MS)
+    MAIL_FROM = "emails to other users from your account", Limit(60, HOUR_MS)
     MAIL_TO = "emails to this recipient", Limit(30, DAY_MS)
     MAIL_BETWEEN = "emails from you to this recipient", Limit(10, DAY_MS)
     MAIL_REPEATED = "emails to this recipient about the same change", Limit(1, DAY_MS)
-    RESET_USER = "letters for a new password", Limit(5, DAY_MS)
-    EMAIL_ADD = "new addresses", Limit(2, DAY_MS)
-    FIND_USERS = "searches for users", Limit(100, HOUR_MS)
-    TOOL_BEGIN = "logins of tools from this address", Limit(300, HOUR_MS)
-    TOOL_TOKENS = "questions for tokens from this address", Limit(600, 5 * MINUTE_MS)  # one login polls 120 times
-    TOOL_CODE = "codes of tools", Limit(10, 5 * MINUTE_MS)
-    PASSKEY_BEGIN = "passkey requests from this address", Limit(60, 5 * MINUTE_MS)
-    OUTSIDE = "sign-ins by way of another site from this address", Limit(60, 5 * MINUTE_MS)
+    RESET_USER = "password reset requests for this email address", Limit(5, DAY_MS)
+    EMAIL_ADD = "new email addresses", Limit(2, DAY_MS)
+    FIND_USERS = "user searches", Limit(100, HOUR_MS)
+    TOOL_BEGIN = "command-line tool logins from this IP address", Limit(300, HOUR_MS)
+    TOOL_TOKENS = "token requests from this IP address", Limit(600, 5 * MINUTE_MS)  # one login polls 120 times
+    TOOL_CODE = "device codes", Limit(10, 5 * MINUTE_MS)
+    PASSKEY_BEGIN = "passkey requests from this IP address", Limit(60, 5 * MINUTE_MS)
+    OUTSIDE = "external logins from this IP address", Limit(60, 5 * MINUTE_MS)
     CHANNEL_ADD = "new channels", Limit(20, HOUR_MS)
-    CHANNEL_NAME = "questions for free names", Limit(100, HOUR_MS)
+    CHANNEL_NAME = "channel name checks", Limit(100, HOUR_MS)
     LOGO = "new logos", Limit(30, HOUR_MS)
     PUBLISHER_ADD = "new publishers", Limit(100, DAY_MS)
     # The same rates as 60 and 30 a minute, but with room for bursts: a release of a large repository starts hundreds of
     # jobs at once, and all jobs of one CI system may have the same IP address.
-    EXCHANGE_ADDRESS = "exchanges from this address", Limit(600, 10 * MINUTE_MS)
-    EXCHANGE_REPOSITORY = "exchanges for this repository", Limit(300, 10 * MINUTE_MS)
+    EXCHANGE_ADDRESS = "token exchanges from this IP address", Limit(600, 10 * MINUTE_MS)
+    EXCHANGE_REPOSITORY = "token exchanges for this repository", Limit(300, 10 * MINUTE_MS)
     UPLOAD = "uploads", Limit(600, HOUR_MS)  # default; the operator can change it
     EXAMINE_REFUSED = "refused files that take long to examine", Limit(10 * MINUTE_MS, HOUR_MS)  # in milliseconds
-    EXCHANGE_REFUSED = "refused exchanges for this repository", Limit(30, MINUTE_MS)
+    EXCHANGE_REFUSED = "refused token exchanges for this repository", Limit(30, MINUTE_MS)
 
     def __new__(cls, said: str, *limits: Limit) -> "Rate":
         member = object.__new__(cls)
@@ -219,7 +223,7 @@ def _now(now_ms: int, limit: Limit) -> dict[str, float]:
 def _refusal(tx: Tx, now_ms: int, rate: Rate, digest: bytes, limit: Limit) -> TooMany:
     level = _level(tx, now_ms, digest, limit)
     wait = max(math.ceil((level + 1.0 - limit.count) * limit.per_ms / limit.count / 1000), 1)
-    return TooMany(f"There were too many {rate.said}.", _HINT, retry_after_seconds=wait)
+    return TooMany(f"Too many {rate.said}.", _HINT, retry_after_seconds=wait)
 
 
 def _level(tx: Tx, now_ms: int, digest: bytes, limit: Limit) -> float:

@@ -125,11 +125,11 @@ def exchange_device(tx: Tx, now_ms: int, secret: str, client_id: str, *, address
     digest = ids.digest(secret)
     row = tx.execute(select(cli_devices).where(cli_devices.c.digest == digest)).one_or_none()
     if row is None or row.client_id != client_id:
-        return Refusal("invalid_grant", "This device code is unknown, or was used. Log in again.")
+        return Refusal("invalid_grant", "This device code is unknown or was already used. Log in again.")
     if not _is_valid(row.expires_at, now_ms, DEVICE_MS):
-        return Refusal("expired_token", "Nobody entered the code in time. Log in again.")
+        return Refusal("expired_token", "The code was not entered in time. Log in again.")
     if row.state == State.DENIED.value:
-        return Refusal("access_denied", "The login was refused on the page.")
+        return Refusal("access_denied", "The login was denied in the browser.")
     if row.state == State.PENDING.value:
         return _still_pending(tx, now_ms, row)
     tx.execute(delete(cli_devices).where(cli_devices.c.digest == digest))
@@ -166,13 +166,13 @@ def exchange_code(
     if row is None:
         return _BAD_CODE
     if row.grant_id is not None:
-        tools.end(tx, now_ms, row.grant_id, address=address, reason="an authorization code came again")
+        tools.end(tx, now_ms, row.grant_id, address=address, reason="an authorization code was used twice")
         return _BAD_CODE
     is_valid = _is_valid(row.expires_at, now_ms, CODE_MS)
     if not is_valid or row.client_id != client_id or row.redirect_uri != redirect_uri:
         return _BAD_CODE
     if not clients.is_verifier(verifier) or not hmac.compare_digest(challenge_of(verifier), row.challenge):
-        return Refusal("invalid_grant", "The code_verifier is not the one that the code was asked with.")
+        return Refusal("invalid_grant", "The code_verifier does not match the code_challenge of this code.")
     if not _is_open(tx, row.user_id):
         return _BAD_CODE
     grant_id, issued = tools.add(tx, now_ms, row.user_id, client_id, row.scope, address=address, nonce=row.nonce)
@@ -193,7 +193,7 @@ def forget_old(tx: Tx, now_ms: int) -> int:
     )
 
 
-_BAD_CODE = Refusal("invalid_grant", "This code is unknown, too old, or was used. Log in again.")
+_BAD_CODE = Refusal("invalid_grant", "This code is unknown, expired or was already used. Log in again.")
 
 
 def _is_valid(expires_at_ms: int, now_ms: int, lasts_ms: int) -> bool:
@@ -216,8 +216,8 @@ def _still_pending(tx: Tx, now_ms: int, row: Row[Any]) -> Refusal:
         update(cli_devices).where(cli_devices.c.digest == row.digest).values(polled_at=now_ms, interval_ms=interval_ms)
     )
     if too_soon:
-        return Refusal("slow_down", f"Ask every {interval_ms // SECOND_MS} seconds.")
-    return Refusal("authorization_pending", "Nobody has entered the code yet.")
+        return Refusal("slow_down", f"Poll every {interval_ms // SECOND_MS} seconds.")
+    return Refusal("authorization_pending", "The code has not been entered yet.")
 
 
 def _is_open(tx: Tx, user_id: int) -> bool:

@@ -116,12 +116,12 @@ def refresh(
     if row is None or row.kind != _REFRESH or row.client_id != client_id or _is_over(row, now_ms):
         return _OVER
     if row.replaced_at is not None and row.replaced_at + GRACE_MS <= now_ms:
-        end(tx, now_ms, row.grant_id, address=address, reason="an old refresh token came again")
+        end(tx, now_ms, row.grant_id, address=address, reason="a replaced refresh token was used again")
         return _OVER
     if row.disabled_at is not None:
         return _OVER
     if asked and clients.granted(asked) != row.scope:
-        return Refusal("invalid_scope", "A login keeps its scope. Log in again for another.")
+        return Refusal("invalid_scope", "A login cannot change its scope. Log in again for another scope.")
     if row.replaced_at is None:
         tx.execute(_REPLACE, {"of_grant": row.grant_id, "now": now_ms})
     tx.execute(
@@ -191,7 +191,7 @@ def revoke(tx: Tx, now_ms: int, by: Principal, user_id: int, grant_id: int) -> N
         .returning(cli_grants.c.client_id)
     ).scalar()
     if client_id is None:
-        raise NotFound("There is no such login of a tool.", "It may have ended already.")
+        raise NotFound("This account has no such OAuth grant.", "It may have ended already.")
     audit.write(tx, now_ms, by.actor, Event.TOOL_REVOKED, target=client_id, login=grant_id)
 
 
@@ -232,7 +232,7 @@ def _is_over(row: Any, now_ms: int) -> bool:
     return bool(row.expires_at <= now_ms or row.used_at > now_ms + CLOCK_TOLERANCE_MS)
 
 
-_OVER = Refusal("invalid_grant", "This login is over. Log in again.")
+_OVER = Refusal("invalid_grant", "This login has ended. Log in again.")
 
 # Statements used by every request are built once, as in `keys`.
 _CARRIER = (

@@ -52,7 +52,7 @@ def begin(house: Accounts, by: Principal) -> Enrolment:
     with house.database.write_user(by.user_id) as tx:
         second_factors.require_fresh_to_add(tx, by)
         if second_factors.of_user(tx, by.user_id).has_totp:
-            raise NotAllowed("This account has an app for codes already.", "Remove it first.")
+            raise NotAllowed("This account already has an authenticator app.", "Remove it first.")
         tx.execute(delete(totp).where(totp.c.user_id == by.user_id))
         sealed = house.sealer.seal(seed.encode(), _purpose(by.user_id))
         tx.execute(insert(totp).values(user_id=by.user_id, seed=sealed, last_step=0))
@@ -87,10 +87,10 @@ def remove(house: Accounts, by: Principal) -> None:
     now_ms = house.clock.now_ms()
     with house.database.write_user(by.user_id) as tx:
         if tx.execute(delete(totp).where(totp.c.user_id == by.user_id)).rowcount == 0:
-            raise NotFound("This account has no app for codes.", "Set one up first.")
+            raise NotFound("This account has no authenticator app.", "Set one up first.")
         second_factors.forget_codes_without_use(tx, by.user_id)
         audit.write(tx, now_ms, by.actor, Event.TOTP_REMOVED, target=by.name)
-        security.changed(house, tx, now_ms, by.user_id, "Its app for codes was removed.", keep=by.session_id)
+        security.changed(house, tx, now_ms, by.user_id, "The authenticator app was removed.", keep=by.session_id)
 
 
 def _confirm(house: Accounts, by: Principal, code: str, made: recovery.Made) -> list[str]:
@@ -100,12 +100,10 @@ def _confirm(house: Accounts, by: Principal, code: str, made: recovery.Made) -> 
         second_factors.require_fresh_to_add(tx, by)
         step = _step_of(house, tx, by.user_id, code, confirmed=False) if is_code(code) else None
         if step is None:
-            raise BadCredential(
-                "The code is wrong.", "Look at the clock of the phone, and take the code of this moment."
-            )
+            raise BadCredential("The code is wrong.", "Check the clock of your phone, then enter the current code.")
         tx.execute(update(totp).where(totp.c.user_id == by.user_id).values(confirmed_at=now_ms, last_step=step))
         audit.write(tx, now_ms, by.actor, Event.TOTP_ADDED, target=by.name)
-        security.changed(house, tx, now_ms, by.user_id, "It asks for the codes of an app now.", keep=by.session_id)
+        security.changed(house, tx, now_ms, by.user_id, "An authenticator app was added.", keep=by.session_id)
         return recovery.put_if_none(tx, now_ms, by, made)
 
 

@@ -63,12 +63,14 @@ def add(
     if not is_possible_name(name):
         raise _impossible(name)
     if find(tx, name) is not None:
-        raise NameTaken(f"A user named {name!r} exists already.", "Choose another name.")
+        raise NameTaken(f"A user named {name!r} already exists.", "Choose another name.")
     if _is_held(tx, now_ms, name):
-        raise NameTaken(f"The name {name!r} was another user's not long ago.", "Choose another one.")
+        raise NameTaken(f"The name {name!r} was recently used by another account.", "Choose another one.")
     is_first = not exist(tx)
     if is_first and not by.is_operator:  # else the first visitor of a new site would become its admin
-        raise NotAllowed("This site has no account yet.", "Its operator makes the first one: see what `serve` prints.")
+        raise NotAllowed(
+            "This site has no account yet.", "The operator creates the first one with the link that `serve` prints."
+        )
     user_id = tx.execute(
         insert(users)
         .values(
@@ -88,7 +90,7 @@ def add_admin(tx: Tx, now_ms: int, by: Principal, name: str) -> User:
     if _NAME.fullmatch(name) is None:
         raise _impossible(name)
     if find(tx, name) is not None:
-        raise NameTaken(f"A user named {name!r} exists already.", "Choose another name.")
+        raise NameTaken(f"A user named {name!r} already exists.", "Choose another name.")
     tx.execute(insert(users).values(name=name, display_name="", is_admin=True, created_at=now_ms))
     audit.write(tx, now_ms, by.actor, Event.USER_ADDED, target=name, admin=True)
     return get(tx, name)
@@ -109,7 +111,7 @@ def set_display_name(tx: Tx, now_ms: int, by: Principal, name: str, display_name
     """Set the display name of a user: any text of one line."""
     written = " ".join(display_name.split())
     if len(written) > MAX_DISPLAY_NAME or not written.isprintable():
-        raise NameTaken("This cannot be a name to show.", f"Use up to {MAX_DISPLAY_NAME} printable characters.")
+        raise NameTaken("This is not a valid display name.", f"Use up to {MAX_DISPLAY_NAME} printable characters.")
     tx.execute(update(users).where(users.c.id == get(tx, name).id).values(display_name=written))
     audit.write(tx, now_ms, by.actor, Event.USER_RENAMED, target=name)
     return get(tx, name)
@@ -125,7 +127,7 @@ def get(tx: Tx, name: str) -> User:
     """Return the user with this name; raise `NotFound` with a hint for the operator."""
     user = find(tx, name)
     if user is None:
-        raise NotFound(f"There is no user named {name[:60]!a}.", "`seaway user list` shows them.")
+        raise NotFound(f"There is no user named {name[:60]!a}.", "`seaway user list` shows all users.")
     return user
 
 
@@ -172,8 +174,8 @@ def set_admin(tx: Tx, now_ms: int, by: Principal, name: str, *, is_admin: bool) 
 
 def _impossible(name: str) -> NameTaken:
     return NameTaken(
-        f"{name[:60]!a} cannot be a user name.",
-        "Use lower case letters, digits and hyphens between them, at most 39, and no word that Seaway's pages use.",
+        f"{name[:60]!a} is not a valid user name.",
+        "Use at most 39 lowercase letters, digits and inner hyphens, and no reserved word.",
     )
 
 

@@ -42,7 +42,7 @@ def test_a_password_is_set(person: Person) -> None:
     person.bring(first)
     assert 401 == person.api("GET", "me").status_code
     person.bring(kept)
-    assert any("It has a new password." in text for text in told(person))
+    assert any("The password was changed." in text for text in told(person))
     assert "user.password-set" in done_by(person)
     assert "/account" in person.another().sign_in(person.name).headers["location"]
 
@@ -160,7 +160,7 @@ def test_an_account_elsewhere_is_unlinked(inside: Seaway, person: Person) -> Non
         identities.link(tx, inside.clock.now_ms(), OPERATOR, users.get(tx, person.name).id, outsider)
     number = person.api("GET", "me/identities").json()["items"][0]["id"]
     last = person.api("DELETE", f"me/identities/{number}")
-    assert (403, True) == (last.status_code, "only way" in last.json()["message"])
+    assert (403, True) == (last.status_code, "only sign-in method" in last.json()["message"])
     assert 204 == person.api("PUT", "me/password", json={"password": PASSWORD}).status_code
     assert 204 == person.api("DELETE", f"me/identities/{number}").status_code
     assert [] == person.api("GET", "me/identities").json()["items"]
