@@ -15,51 +15,51 @@ from seaway.accounts.throttle import Rate
 from seaway.audit import Event
 
 
-def add(house: Accounts, by: Principal, address: str) -> None:
+def add(accounts: Accounts, by: Principal, address: str) -> None:
     """Add an unverified email address to the caller's account and send a verification email to it."""
     require_site(by, SiteAction.OPEN_ACCOUNT)
     assert by.user_id is not None
-    now_ms = house.clock.now_ms()
-    written = emails.checked(address)
-    house.policy.require_domain(written)
+    now_ms = accounts.clock.now_ms()
+    normalized = emails.checked(address)
+    accounts.policy.require_domain(normalized)
     throttle.take_all(
-        house.database,
+        accounts.database,
         now_ms,
-        (Rate.LETTER_TO, (emails.folded(written),)),
+        (Rate.LETTER_TO, (emails.folded(normalized),)),
         (Rate.EMAIL_ADD, (str(by.user_id),)),
     )
-    with house.database.write_user(by.user_id) as tx:
-        emails.add(tx, now_ms, by.user_id, written, verified=False)
-        audit.write(tx, now_ms, by.actor, Event.EMAIL_ADDED, target=by.name, address=written)
-        signing_up.ask_to_verify(house, tx, now_ms, users.by_id(tx, by.user_id), written)
+    with accounts.database.write_user(by.user_id) as tx:
+        emails.add(tx, now_ms, by.user_id, normalized, verified=False)
+        audit.write(tx, now_ms, by.actor, Event.EMAIL_ADDED, target=by.name, address=normalized)
+        signing_up.ask_to_verify(accounts, tx, now_ms, users.by_id(tx, by.user_id), normalized)
 
 
-def remove(house: Accounts, by: Principal, address: str) -> None:
+def remove(accounts: Accounts, by: Principal, address: str) -> None:
     """Remove an email address from the caller's account."""
     require_site(by, SiteAction.OPEN_ACCOUNT)
     assert by.user_id is not None
-    now_ms = house.clock.now_ms()
-    written = emails.checked(address)
-    with house.database.write_user(by.user_id) as tx:
-        was_verified = emails.owner_of(tx, written) == by.user_id
+    now_ms = accounts.clock.now_ms()
+    normalized = emails.checked(address)
+    with accounts.database.write_user(by.user_id) as tx:
+        was_verified = emails.owner_of(tx, normalized) == by.user_id
         if was_verified:
             security.changed(
-                house, tx, now_ms, by.user_id, f"The email address {written} was removed.", keep=by.session_id
+                accounts, tx, now_ms, by.user_id, f"The email address {normalized} was removed.", keep=by.session_id
             )
-        emails.remove(tx, by.user_id, written)
+        emails.remove(tx, by.user_id, normalized)
         for purpose in (Purpose.VERIFY, Purpose.RESET):
-            links.forget(tx, purpose, by.user_id, address=written)
-        audit.write(tx, now_ms, by.actor, Event.EMAIL_REMOVED, target=by.name, address=written)
+            links.forget(tx, purpose, by.user_id, address=normalized)
+        audit.write(tx, now_ms, by.actor, Event.EMAIL_REMOVED, target=by.name, address=normalized)
 
 
-def make_primary(house: Accounts, by: Principal, address: str) -> None:
+def make_primary(accounts: Accounts, by: Principal, address: str) -> None:
     """Make this the primary address, which receives emails about channels and keys."""
     require_site(by, SiteAction.OPEN_ACCOUNT)
     assert by.user_id is not None
-    now_ms = house.clock.now_ms()
-    written = emails.checked(address)
-    with house.database.write_user(by.user_id) as tx:
-        emails.make_primary(tx, by.user_id, written)
-        audit.write(tx, now_ms, by.actor, Event.EMAIL_PRIMARY, target=by.name, address=written)
-        what = f"The primary email address is now {written}."
-        security.changed(house, tx, now_ms, by.user_id, what, keep=by.session_id)
+    now_ms = accounts.clock.now_ms()
+    normalized = emails.checked(address)
+    with accounts.database.write_user(by.user_id) as tx:
+        emails.make_primary(tx, by.user_id, normalized)
+        audit.write(tx, now_ms, by.actor, Event.EMAIL_PRIMARY, target=by.name, address=normalized)
+        what = f"The primary email address is now {normalized}."
+        security.changed(accounts, tx, now_ms, by.user_id, what, keep=by.session_id)

@@ -36,25 +36,25 @@ SCOPES = (OPENID, PROFILE, OFFLINE, *MODES)
 
 # `pixi auth login --oauth` requests only the generic scopes from every host but prefix.dev; a grant without any access
 # would be useless.
-_USUAL = ("channel:read", "channel:upload")
+_DEFAULT_CHANNEL_SCOPES = ("channel:read", "channel:upload")
 
 _VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,128}")
 _CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")
 
 
-def granted(asked: str) -> str | None:
+def granted(requested: str) -> str | None:
     """
     Return the granted scope in a fixed order, or None if the request names an unknown channel scope.
 
     Unknown scopes are ignored (OpenID Connect Core, 3.1.2.1), except for `channel:`: a misspelled one would silently
     grant something else than requested.
     """
-    words = set(asked.split())
-    if any(word.startswith("channel:") and word not in MODES for word in words):
+    requested_scopes = set(requested.split())
+    if any(word.startswith("channel:") and word not in MODES for word in requested_scopes):
         return None
-    if not words & set(MODES):
-        words.update(_USUAL)
-    return " ".join(scope for scope in SCOPES if scope in words)
+    if not requested_scopes & set(MODES):
+        requested_scopes.update(_DEFAULT_CHANNEL_SCOPES)
+    return " ".join(scope for scope in SCOPES if scope in requested_scopes)
 
 
 def mode_of(scope: str) -> Mode:

@@ -45,18 +45,18 @@ def folded(address: str) -> str:
 
 def add(tx: Tx, now_ms: int, user_id: int, address: str, *, verified: bool) -> None:
     """Add an address to a user, the first as primary; raise `NameTaken` if `verified` and another user verified it."""
-    written, compared = checked(address), folded(address)
+    normalized, folded_address = checked(address), folded(address)
     if verified:
-        _require_free(tx, user_id, written)
-    if tx.execute(select(emails.c.id).where(*_of(user_id, written))).first():
-        raise NameTaken(f"The email address {written} is already in this account.", "Verify it, or use another one.")
-    has_one = tx.execute(select(exists().where(emails.c.user_id == user_id))).scalar_one()
+        _require_free(tx, user_id, normalized)
+    if tx.execute(select(emails.c.id).where(*_matching(user_id, normalized))).first():
+        raise NameTaken(f"The email address {normalized} is already in this account.", "Verify it, or use another one.")
+    has_any = tx.execute(select(exists().where(emails.c.user_id == user_id))).scalar_one()
     tx.execute(
         insert(emails).values(
             user_id=user_id,
-            address=written,
-            folded=compared,
-            is_primary=not has_one,
+            address=normalized,
+            folded=folded_address,
+            is_primary=not has_any,
             added_at=now_ms,
             verified_at=now_ms if verified else None,
         )
@@ -95,7 +95,7 @@ def verify(tx: Tx, now_ms: int, user_id: int, address: str) -> bool:
     """Mark an address of the user as verified; return False if it is no longer in the account."""
     _require_free(tx, user_id, address)
     changed = tx.execute(
-        update(emails).where(*_of(user_id, address), emails.c.verified_at.is_(None)).values(verified_at=now_ms)
+        update(emails).where(*_matching(user_id, address), emails.c.verified_at.is_(None)).values(verified_at=now_ms)
     )
     return changed.rowcount == 1
 
@@ -104,7 +104,7 @@ def remove(tx: Tx, user_id: int, address: str) -> None:
     """Remove an address from an account; the primary one is refused (2)."""
     if _get(tx, user_id, address).is_primary:
         raise NotAllowed("The primary email address cannot be removed.", "Make another one primary first.")
-    tx.execute(delete(emails).where(*_of(user_id, address)))
+    tx.execute(delete(emails).where(*_matching(user_id, address)))
 
 
 def make_primary(tx: Tx, user_id: int, address: str) -> None:
@@ -112,11 +112,11 @@ def make_primary(tx: Tx, user_id: int, address: str) -> None:
     if _get(tx, user_id, address).verified_at_ms is None:
         raise NotAllowed(f"The email address {address} is not verified.", "Open the link in the verification email.")
     tx.execute(update(emails).where(emails.c.user_id == user_id).values(is_primary=False))
-    tx.execute(update(emails).where(*_of(user_id, address)).values(is_primary=True))
+    tx.execute(update(emails).where(*_matching(user_id, address)).values(is_primary=True))
 
 
 def _get(tx: Tx, user_id: int, address: str) -> Email:
-    found = next((one for one in of_user(tx, user_id) if one.address.casefold() == folded(address)), None)
+    found = next((email for email in of_user(tx, user_id) if email.address.casefold() == folded(address)), None)
     if found is None:
         raise NotFound(f"The email address {checked(address)} is not in this account.", "Add it first.")
     return found
@@ -127,5 +127,5 @@ def _require_free(tx: Tx, user_id: int, address: str) -> None:
         raise NameTaken(f"The email address {checked(address)} already belongs to an account.", "Use another one.")
 
 
-def _of(user_id: int, address: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+def _matching(user_id: int, address: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
     return (emails.c.user_id == user_id, emails.c.folded == folded(address))

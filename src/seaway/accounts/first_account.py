@@ -32,32 +32,32 @@ def offer(database: Database, now_ms: int, site_url: str) -> str | None:
     return links.url(site_url, Purpose.FIRST_ACCOUNT, secret)
 
 
-def look(house: Accounts, secret: str) -> None:
+def look(accounts: Accounts, secret: str) -> None:
     """Return if the link is valid; raise `NotFound` otherwise."""
-    with house.database.read() as tx:
-        if users.exist(tx) or links.look(tx, house.clock.now_ms(), Purpose.FIRST_ACCOUNT, secret) is None:
-            raise _not_good()
+    with accounts.database.read() as tx:
+        if users.exist(tx) or links.look(tx, accounts.clock.now_ms(), Purpose.FIRST_ACCOUNT, secret) is None:
+            raise _invalid_link()
 
 
-async def make(house: Accounts, secret: str, name: str, address: str, password: str, *, client: str) -> User:
+async def make(accounts: Accounts, secret: str, name: str, address: str, password: str, *, client: str) -> User:
     """Create the first account as a site admin."""
-    await to_thread.run_sync(partial(look, house, secret))
-    written = emails.checked(address)
-    password_hash = await house.hasher.hash_new(password, about=[name, written])
-    return await to_thread.run_sync(partial(_make, house, secret, name, written, password_hash, client))
+    await to_thread.run_sync(partial(look, accounts, secret))
+    normalized = emails.checked(address)
+    password_hash = await accounts.hasher.hash_new(password, about=[name, normalized])
+    return await to_thread.run_sync(partial(_make, accounts, secret, name, normalized, password_hash, client))
 
 
-def _make(house: Accounts, secret: str, name: str, address: str, password_hash: str, client: str) -> User:
-    now_ms = house.clock.now_ms()
-    with house.database.write_part() as tx:
-        house.database.hold(tx, _LOCK)
+def _make(accounts: Accounts, secret: str, name: str, address: str, password_hash: str, client: str) -> User:
+    now_ms = accounts.clock.now_ms()
+    with accounts.database.write_part() as tx:
+        accounts.database.hold(tx, _LOCK)
         if users.exist(tx) or links.use(tx, now_ms, Purpose.FIRST_ACCOUNT, secret) is None:
-            raise _not_good()
+            raise _invalid_link()
         by = OPERATOR.seen_from(client)
         return users.add(tx, now_ms, by, name, email=address, password_hash=password_hash, is_admin=True)
 
 
-def _not_good() -> NotFound:
+def _invalid_link() -> NotFound:
     return NotFound(
         "This link is no longer valid.", "Until the first account exists, `seaway serve` prints a new one at its start."
     )

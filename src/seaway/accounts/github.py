@@ -34,16 +34,16 @@ def outsider(fetcher: Fetcher, provider: Provider, form: Mapping[str, str]) -> O
         "Accept": "application/vnd.github+json",
         "X-GitHub-Api-Version": _API_VERSION,
     }
-    user = _good(fetcher.get(f"{provider.api_url}/user", headers), provider).object()
-    number, login = user.get("id"), user.get("login")
-    if not isinstance(number, int) or isinstance(number, bool) or number <= 0 or not isinstance(login, str):
-        raise _no_sense(provider)
-    addresses = _good(fetcher.get(f"{provider.api_url}/user/emails", headers), provider).value
+    user = _successful(fetcher.get(f"{provider.api_url}/user", headers), provider).object()
+    account_id, login = user.get("id"), user.get("login")
+    if not isinstance(account_id, int) or isinstance(account_id, bool) or account_id <= 0 or not isinstance(login, str):
+        raise _unusable(provider)
+    addresses = _successful(fetcher.get(f"{provider.api_url}/user/emails", headers), provider).value
     name = user.get("name")
     return Outsider(
         provider=provider.name,
         issuer=provider.issuer,
-        subject=str(number),
+        subject=str(account_id),
         login=login,
         title=name if isinstance(name, str) else "",
         address=primary_address(addresses),
@@ -60,19 +60,19 @@ def primary_address(listed: Any) -> str | None:
 
 
 def _token(fetcher: Fetcher, provider: Provider, form: Mapping[str, str]) -> str:
-    asked = {**form, "client_id": provider.client_id, "client_secret": provider.client_secret}
-    told = _good(fetcher.post(f"{provider.issuer}/login/oauth/access_token", asked), provider).object()
-    token = told.get("access_token")
+    body = {**form, "client_id": provider.client_id, "client_secret": provider.client_secret}
+    response = _successful(fetcher.post(f"{provider.issuer}/login/oauth/access_token", body), provider).object()
+    token = response.get("access_token")
     if not isinstance(token, str) or not token:  # GitHub returns 200 with an error for a bad code
         raise NotAllowed(f"{provider.title} did not accept its own sign-in code.", "Sign in again.")
     return token
 
 
-def _good(reply: Reply, provider: Provider) -> Reply:
+def _successful(reply: Reply, provider: Provider) -> Reply:
     if reply.status != 200:
-        raise _no_sense(provider, cause=f"status {reply.status}")
+        raise _unusable(provider, cause=f"status {reply.status}")
     return reply
 
 
-def _no_sense(provider: Provider, cause: str = "") -> Unavailable:
+def _unusable(provider: Provider, cause: str = "") -> Unavailable:
     return Unavailable(f"{provider.title} returned an unusable response.", "Try again in a moment.", cause=cause)

@@ -21,10 +21,10 @@ from seaway.clock import SECOND_MS
 from seaway.errors import NotAllowed
 
 _LEEWAY_SECONDS = 60
-_LONGEST_SECONDS = 24 * 60 * 60  # since issue: the token comes directly from the provider
+_MAX_AGE_SECONDS = 24 * 60 * 60  # since issue: the token comes directly from the provider
 _MAX_CHARS = 64 * 1024
 _MAX_SUBJECT = 255
-_LEAST_MODULUS = 342  # characters of base64url in 2048 bits
+_MIN_MODULUS_CHARS = 342  # characters of base64url in 2048 bits
 _KINDS: Mapping[str, type[Key]] = {"RS": RSAKey, "PS": RSAKey, "ES": ECKey}
 
 
@@ -50,7 +50,7 @@ def verified(text: str, keys: Sequence[Key], provider: Provider, *, nonce: str, 
     if _time(claims, "exp", provider) + _LEEWAY_SECONDS <= now:
         raise _refused(provider, "has expired")
     issued = _time(claims, "iat", provider)
-    if not now - _LONGEST_SECONDS <= issued <= now + _LEEWAY_SECONDS:
+    if not now - _MAX_AGE_SECONDS <= issued <= now + _LEEWAY_SECONDS:
         raise _refused(provider, "is too old, or was issued in the future")
     if "nbf" in claims and _time(claims, "nbf", provider) > now + _LEEWAY_SECONDS:
         raise _refused(provider, "is not valid yet")
@@ -68,23 +68,23 @@ def _signed(text: str, keys: Sequence[Key], provider: Provider) -> dict[str, Any
         if len(text) > _MAX_CHARS:
             raise _refused(provider, "is too long")
         header = jws.extract_compact(text.encode(), registry=registry).headers()
-        key = _chosen(header, keys, provider)
+        key = _select_key(header, keys, provider)
         return _object(jws.deserialize_compact(text, key, registry=registry).payload or b"")
     except (JoseError, ValueError, TypeError, KeyError, RecursionError):
         raise _refused(provider, "has no valid signature") from None
 
 
-def _chosen(header: Mapping[str, Any], keys: Sequence[Key], provider: Provider) -> Key:
+def _select_key(header: Mapping[str, Any], keys: Sequence[Key], provider: Provider) -> Key:
     algorithm, kid = header.get("alg"), header.get("kid")
     if algorithm not in provider.algorithms or "crit" in header or header.get("typ", "JWT") != "JWT":
         raise _refused(provider, "has an unexpected algorithm or type")
-    fitting = [key for key in keys if isinstance(key, _KINDS[algorithm[:2]])]
-    named = [key for key in fitting if kid is None or key.kid == kid]
-    if not named:
+    of_type = [key for key in keys if isinstance(key, _KINDS[algorithm[:2]])]
+    matching = [key for key in of_type if kid is None or key.kid == kid]
+    if not matching:
         raise UnknownKey
-    if len(named) > 1:
+    if len(matching) > 1:
         raise _refused(provider, "does not name its signing key")
-    return named[0]
+    return matching[0]
 
 
 def _check_audience(claims: Mapping[str, Any], provider: Provider) -> None:
@@ -93,8 +93,8 @@ def _check_audience(claims: Mapping[str, Any], provider: Provider) -> None:
     listed = [audience] if isinstance(audience, str) else audience
     if not isinstance(listed, list) or provider.client_id not in listed:
         raise _refused(provider, "is intended for another site")
-    party = claims.get("azp")
-    if (party is not None or len(listed) > 1) and party != provider.client_id:
+    authorized_party = claims.get("azp")
+    if (authorized_party is not None or len(listed) > 1) and authorized_party != provider.client_id:
         raise _refused(provider, "was issued to another site")
 
 
@@ -108,7 +108,7 @@ def _time(claims: Mapping[str, Any], name: str, provider: Provider) -> float:
 def _key(entry: object) -> Key | None:
     if not isinstance(entry, dict) or entry.get("use", "sig") != "sig" or entry.get("kty") not in ("RSA", "EC"):
         return None
-    if entry["kty"] == "RSA" and len(str(entry.get("n", ""))) < _LEAST_MODULUS:
+    if entry["kty"] == "RSA" and len(str(entry.get("n", ""))) < _MIN_MODULUS_CHARS:
         return None
     try:
         return JWKRegistry.import_key(entry)
@@ -117,13 +117,13 @@ def _key(entry: object) -> Key | None:
 
 
 def _object(content: bytes) -> dict[str, Any]:
-    value = json.loads(content.decode(), object_pairs_hook=_once, parse_constant=_refuse_constant)
+    value = json.loads(content.decode(), object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant)
     if not isinstance(value, dict):
         raise TypeError
     return value
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
         raise ValueError
@@ -134,7 +134,7 @@ def _refuse_constant(_name: str) -> NoReturn:
     raise ValueError
 
 
-def _refused(provider: Provider, what: str) -> NotAllowed:
+def _refused(provider: Provider, problem: str) -> NotAllowed:
     return NotAllowed(
-        f"The ID token from {provider.title} {what}.", "Sign in again; if that does not help, contact the operator."
+        f"The ID token from {provider.title} {problem}.", "Sign in again; if that does not help, contact the operator."
     )

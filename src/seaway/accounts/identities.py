@@ -63,7 +63,7 @@ def link(tx: Tx, now_ms: int, by: Principal, user_id: int, outsider: Outsider) -
     known = find(tx, outsider.issuer, outsider.subject)
     if known is not None and known.user_id != user_id:
         raise NameTaken(
-            f"{_login(outsider)} is linked to another account on this site.",
+            f"{_printable_login(outsider)} is linked to another account on this site.",
             "Unlink it there first, or use another one.",
         )
     if known is not None:
@@ -75,22 +75,26 @@ def link(tx: Tx, now_ms: int, by: Principal, user_id: int, outsider: Outsider) -
             provider=outsider.provider,
             issuer=outsider.issuer,
             subject=outsider.subject,
-            login=_login(outsider),
+            login=_printable_login(outsider),
             created_at=now_ms,
             used_at=now_ms,
         )
     )
-    audit.write(tx, now_ms, by.actor, Event.IDENTITY_LINKED, target=f"{outsider.provider}/{_login(outsider)}")
+    audit.write(tx, now_ms, by.actor, Event.IDENTITY_LINKED, target=f"{outsider.provider}/{_printable_login(outsider)}")
 
 
 def note_use(tx: Tx, now_ms: int, identity_id: int, outsider: Outsider) -> None:
     """Record a sign-in with an identity, and its current login at the provider."""
-    tx.execute(update(identities).where(identities.c.id == identity_id).values(used_at=now_ms, login=_login(outsider)))
+    tx.execute(
+        update(identities)
+        .where(identities.c.id == identity_id)
+        .values(used_at=now_ms, login=_printable_login(outsider))
+    )
 
 
 def unlink(tx: Tx, now_ms: int, by: Principal, user_id: int, identity_id: int) -> Identity:
     """Unlink an identity and return it; refuse if it is the user's last sign-in method."""
-    found = next((one for one in of_user(tx, user_id) if one.id == identity_id), None)
+    found = next((identity for identity in of_user(tx, user_id) if identity.id == identity_id), None)
     if found is None:
         raise NotFound("This external account is not linked.", "It may have been unlinked already.")
     if not has_another_way_in(tx, user_id, identity_id):
@@ -106,11 +110,11 @@ def has_another_way_in(tx: Tx, user_id: int, identity_id: int) -> bool:
     if tx.execute(others).scalar_one():
         return True
     has_passkey = exists().where(passkeys.c.user_id == users.c.id)
-    way = select(users.c.id).where(users.c.id == user_id, users.c.password_hash.is_not(None) | has_passkey)
-    return tx.execute(way).first() is not None
+    other_method = select(users.c.id).where(users.c.id == user_id, users.c.password_hash.is_not(None) | has_passkey)
+    return tx.execute(other_method).first() is not None
 
 
-def _login(outsider: Outsider) -> str:
+def _printable_login(outsider: Outsider) -> str:
     """Return the login at the provider, shortened to what the database can store and pages can show."""
     shown = "".join(char for char in outsider.login[:_MAX_LOGIN] if char.isprintable())
     return shown.encode(errors="replace").decode() or outsider.subject[:_MAX_LOGIN]

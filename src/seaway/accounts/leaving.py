@@ -20,13 +20,13 @@ from seaway.database.tables import channels, members, released_user_names, users
 from seaway.errors import NotAllowed
 
 
-def remove(house: Accounts, by: Principal, user: User) -> None:
+def remove(accounts: Accounts, by: Principal, user: User) -> None:
     """Delete the caller's account or, as an admin, another user's; requires a recently confirmed session."""
     require_site(by, SiteAction.REMOVE_ACCOUNT)
-    now_ms = house.clock.now_ms()
-    with house.database.write_site() as tx:
+    now_ms = accounts.clock.now_ms()
+    with accounts.database.write_site() as tx:
         _require_no_channels(tx, user)
-        security.announce(house, tx, now_ms, user.id, "The account and its keys were deleted.")
+        security.announce(accounts, tx, now_ms, user.id, "The account and its keys were deleted.")
         tx.execute(delete(users).where(users.c.id == user.id))
         tx.execute(delete(released_user_names).where(released_user_names.c.name == user.name))
         tx.execute(insert(released_user_names).values(name=user.name, released_at=now_ms))
@@ -44,5 +44,5 @@ def _require_no_channels(tx: Tx, user: User) -> None:
         ).scalars()
     )
     if owned:
-        named = ", ".join(owned[:5]) + (" and more" if len(owned) > 5 else "")
-        raise NotAllowed(f"{user.name} owns channels: {named}.", "Transfer or delete them first.")
+        names = ", ".join(owned[:5]) + (" and more" if len(owned) > 5 else "")
+        raise NotAllowed(f"{user.name} owns channels: {names}.", "Transfer or delete them first.")

@@ -67,7 +67,7 @@ def look(tx: Tx, now_ms: int, purpose: Purpose, secret: str) -> Link | None:
     if not ids.is_of(ids.KeyKind.LINK, secret):
         return None
     row = tx.execute(
-        select(mailed_links.c.user_id, mailed_links.c.address).where(*_good(now_ms, purpose, secret))
+        select(mailed_links.c.user_id, mailed_links.c.address).where(*_valid(now_ms, purpose, secret))
     ).one_or_none()
     return None if row is None else Link(row.user_id, row.address)
 
@@ -78,7 +78,7 @@ def use(tx: Tx, now_ms: int, purpose: Purpose, secret: str) -> Link | None:
         return None
     row = tx.execute(
         update(mailed_links)
-        .where(*_good(now_ms, purpose, secret))
+        .where(*_valid(now_ms, purpose, secret))
         .values(used_at=now_ms)
         .returning(mailed_links.c.user_id, mailed_links.c.address)
     ).one_or_none()
@@ -97,11 +97,11 @@ def was_used(tx: Tx, purpose: Purpose, secret: str) -> bool:
 
 def forget(tx: Tx, purpose: Purpose, user_id: int | None, *, address: str | None = None) -> None:
     """Delete the unused links of a user for this purpose, all of them or only those sent to one address."""
-    mine = mailed_links.c.user_id.is_(None) if user_id is None else mailed_links.c.user_id == user_id
-    which = [mailed_links.c.purpose == purpose.value, mine, mailed_links.c.used_at.is_(None)]
+    is_owner = mailed_links.c.user_id.is_(None) if user_id is None else mailed_links.c.user_id == user_id
+    conditions = [mailed_links.c.purpose == purpose.value, is_owner, mailed_links.c.used_at.is_(None)]
     if address is not None:
-        which.append(mailed_links.c.address == address)
-    tx.execute(delete(mailed_links).where(*which))
+        conditions.append(mailed_links.c.address == address)
+    tx.execute(delete(mailed_links).where(*conditions))
 
 
 def forget_old(tx: Tx, now_ms: int) -> int:
@@ -109,7 +109,7 @@ def forget_old(tx: Tx, now_ms: int) -> int:
     return tx.execute(delete(mailed_links).where(mailed_links.c.expires_at <= now_ms - KEPT_MS)).rowcount
 
 
-def _good(now_ms: int, purpose: Purpose, secret: str) -> tuple[ColumnElement[bool], ...]:
+def _valid(now_ms: int, purpose: Purpose, secret: str) -> tuple[ColumnElement[bool], ...]:
     return (
         mailed_links.c.digest == ids.digest(secret),
         mailed_links.c.purpose == purpose.value,

@@ -23,11 +23,11 @@ from seaway.errors import NotAllowed, Unavailable
 from seaway.urls import normal_url
 from seaway.visiting import Fetcher
 
-_KEPT_MS = HOUR_MS
-_PAUSE_MS = MINUTE_MS
-_DESCRIPTION = "/.well-known/openid-configuration"
+_CACHED_MS = HOUR_MS
+_REFETCH_AFTER_MS = MINUTE_MS
+_DISCOVERY_PATH = "/.well-known/openid-configuration"
 _ONLY_SIGNED = frozenset({"auth_time"})  # accepted only from an ID token, which is signed and validated
-_NEEDED = ("authorization_endpoint", "token_endpoint", "jwks_uri")
+_REQUIRED = ("authorization_endpoint", "token_endpoint", "jwks_uri")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,81 +61,83 @@ class OpenIdProviders:
     def description(self, provider: Provider) -> Description:
         """Return the discovery document of a provider, at most an hour old."""
         known = self._descriptions.get(provider.issuer)
-        if known is not None and 0 <= self._clock.now_ms() - known[1] < _KEPT_MS:
+        if known is not None and 0 <= self._clock.now_ms() - known[1] < _CACHED_MS:
             return known[0]
-        reply = self._fetcher.get(provider.issuer.rstrip("/") + _DESCRIPTION)
+        reply = self._fetcher.get(provider.issuer.rstrip("/") + _DISCOVERY_PATH)
         found = described(provider, reply.object() if reply.status == 200 else {})
         self._descriptions[provider.issuer] = (found, self._clock.now_ms())
         return found
 
     def outsider(self, provider: Provider, form: Mapping[str, str], *, nonce: str) -> Outsider:
         """Exchange the code of a redirect and return the external account."""
-        about = self.description(provider)
-        told = self._tokens(provider, about, form)
-        text = told.get("id_token")
+        metadata = self.description(provider)
+        tokens = self._exchange_code(provider, metadata, form)
+        text = tokens.get("id_token")
         if not isinstance(text, str):
-            raise _no_sense(provider, "no id_token")
-        claims = self._verified(provider, about, text, nonce)
-        return outsider_of(provider, self._completed(about, claims, told.get("access_token")))
+            raise _unusable(provider, "no id_token")
+        claims = self._verified(provider, metadata, text, nonce)
+        return outsider_of(provider, self._with_userinfo(metadata, claims, tokens.get("access_token")))
 
-    def _tokens(self, provider: Provider, about: Description, form: Mapping[str, str]) -> Mapping[str, Any]:
+    def _exchange_code(self, provider: Provider, metadata: Description, form: Mapping[str, str]) -> Mapping[str, Any]:
         headers, secret = {}, {}
-        if about.takes_basic:
+        if metadata.takes_basic:
             pair = ":".join(
                 quote(part, safe="") for part in (provider.client_id, provider.client_secret)
             )  # RFC 6749, 2.3.1
             headers = {"Authorization": "Basic " + base64.b64encode(pair.encode()).decode()}
         else:
             secret = {"client_secret": provider.client_secret}
-        reply = self._fetcher.post(about.token_url, {**form, **secret, "client_id": provider.client_id}, headers)
+        reply = self._fetcher.post(metadata.token_url, {**form, **secret, "client_id": provider.client_id}, headers)
         if reply.status in (400, 401, 403):
             raise NotAllowed(f"{provider.title} did not accept its own sign-in code.", "Sign in again.")
         if reply.status != 200:
-            raise _no_sense(provider, f"status {reply.status}")
+            raise _unusable(provider, f"status {reply.status}")
         return reply.object()
 
-    def _verified(self, provider: Provider, about: Description, text: str, nonce: str) -> Mapping[str, Any]:
-        named = replace(provider, issuer=about.issuer)
+    def _verified(self, provider: Provider, metadata: Description, text: str, nonce: str) -> Mapping[str, Any]:
+        named = replace(provider, issuer=metadata.issuer)
         try:
-            keys = self._keys_of(provider, about, longest_ms=_KEPT_MS)
+            keys = self._keys_of(provider, metadata, longest_ms=_CACHED_MS)
             return id_tokens.verified(text, keys, named, nonce=nonce, now_ms=self._clock.now_ms())
         except UnknownKey:
-            keys = self._keys_of(provider, about, longest_ms=_PAUSE_MS)
+            keys = self._keys_of(provider, metadata, longest_ms=_REFETCH_AFTER_MS)
         try:
             return id_tokens.verified(text, keys, named, nonce=nonce, now_ms=self._clock.now_ms())
         except UnknownKey:
             raise NotAllowed(f"The ID token from {provider.title} is signed with an unknown key.", "") from None
 
-    def _keys_of(self, provider: Provider, about: Description, *, longest_ms: int) -> Sequence[Key]:
+    def _keys_of(self, provider: Provider, metadata: Description, *, longest_ms: int) -> Sequence[Key]:
         with self._lock:
             known = self._keys.get(provider.issuer)
             if known is not None and 0 <= self._clock.now_ms() - known.at_ms < longest_ms:
                 return known.keys
-            reply = self._fetcher.get(about.keys_url)
+            reply = self._fetcher.get(metadata.keys_url)
             if reply.status != 200:
-                raise _no_sense(provider, f"status {reply.status} for its keys")
-            fresh = _Keys(id_tokens.keys_of(reply.value), self._clock.now_ms())
-            self._keys[provider.issuer] = fresh
-            return fresh.keys
+                raise _unusable(provider, f"status {reply.status} for its keys")
+            fetched = _Keys(id_tokens.keys_of(reply.value), self._clock.now_ms())
+            self._keys[provider.issuer] = fetched
+            return fetched.keys
 
-    def _completed(self, about: Description, claims: Mapping[str, Any], access_token: object) -> Mapping[str, Any]:
+    def _with_userinfo(
+        self, metadata: Description, claims: Mapping[str, Any], access_token: object
+    ) -> Mapping[str, Any]:
         """Add claims from the userinfo endpoint: many ID tokens contain no `email` (OpenID Connect Core, 5.3)."""
-        if "email" in claims or not about.userinfo_url or not isinstance(access_token, str):
+        if "email" in claims or not metadata.userinfo_url or not isinstance(access_token, str):
             return claims
-        reply = self._fetcher.get(about.userinfo_url, {"Authorization": f"Bearer {access_token}"})
-        more = reply.object() if reply.status == 200 else {}
-        more = {name: value for name, value in more.items() if name not in _ONLY_SIGNED}
-        return {**more, **claims} if more.get("sub") == claims["sub"] else claims
+        reply = self._fetcher.get(metadata.userinfo_url, {"Authorization": f"Bearer {access_token}"})
+        userinfo = reply.object() if reply.status == 200 else {}
+        userinfo = {name: value for name, value in userinfo.items() if name not in _ONLY_SIGNED}
+        return {**userinfo, **claims} if userinfo.get("sub") == claims["sub"] else claims
 
 
 def described(provider: Provider, document: Mapping[str, Any]) -> Description:
     """Parse a discovery document; raise `Unavailable` if its issuer or one of its endpoints is not acceptable."""
     if not _is_issuer(document.get("issuer"), provider.issuer):
-        raise _no_sense(provider, f"the discovery document of {provider.issuer} does not name this issuer")
-    addresses = [document.get(name) for name in (*_NEEDED, "userinfo_endpoint")]
-    for address in addresses[: len(_NEEDED)] + [found for found in addresses[len(_NEEDED) :] if found is not None]:
+        raise _unusable(provider, f"the discovery document of {provider.issuer} does not name this issuer")
+    addresses = [document.get(name) for name in (*_REQUIRED, "userinfo_endpoint")]
+    for address in addresses[: len(_REQUIRED)] + [found for found in addresses[len(_REQUIRED) :] if found is not None]:
         if not isinstance(address, str) or not is_safe_address(address, issuer=provider.issuer):
-            raise _no_sense(provider, f"the discovery document of {provider.issuer} has an unusable endpoint")
+            raise _unusable(provider, f"the discovery document of {provider.issuer} has an unusable endpoint")
     methods = document.get("token_endpoint_auth_methods_supported", ["client_secret_basic"])
     return Description(
         issuer=document["issuer"],
@@ -165,22 +167,24 @@ def outsider_of(provider: Provider, claims: Mapping[str, Any]) -> Outsider:
             f"The email address of this account is not verified at {provider.title}.",
             "Verify it there, then sign in again.",
         )
-    login = next((text for name in ("preferred_username", "email", "name") if (text := _text(claims, name))), "")
+    login = next(
+        (text for name in ("preferred_username", "email", "name") if (text := _printable_text(claims, name))), ""
+    )
     return Outsider(
         provider=provider.name,
         issuer=provider.issuer,
         subject=claims["sub"],
         login=login or claims["sub"],
-        title=_text(claims, "name"),
+        title=_printable_text(claims, "name"),
         address=address if is_verified else None,
         authenticated_at_ms=int(claims.get("auth_time", 0) * SECOND_MS),
     )
 
 
-def _text(claims: Mapping[str, Any], name: str) -> str:
+def _printable_text(claims: Mapping[str, Any], name: str) -> str:
     value = claims.get(name)
     return value if isinstance(value, str) and value.isprintable() else ""
 
 
-def _no_sense(provider: Provider, cause: str) -> Unavailable:
+def _unusable(provider: Provider, cause: str) -> Unavailable:
     return Unavailable(f"{provider.title} returned an unusable response.", "Try again in a moment.", cause=cause)

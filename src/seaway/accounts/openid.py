@@ -118,15 +118,15 @@ def issue(openid: OpenId, form: Form, *, address: str) -> Told | Refusal:
         return Refusal("invalid_request", f"The field {missing} is missing.")
     now_ms = openid.clock.now_ms()
     throttle.take(openid.database, now_ms, Rate.TOOL_TOKENS, address)
-    with _changing(openid) as tx:
-        found = _exchanged(tx, now_ms, form, client_id, address)
+    with _locked(openid) as tx:
+        found = _exchange(tx, now_ms, form, client_id, address)
         if isinstance(found, Refusal):
             return found
-        person = claims_of(tx, found.user_id)
-    return _answer(openid, now_ms, found, person)
+        user_claims = claims_of(tx, found.user_id)
+    return _token_response(openid, now_ms, found, user_claims)
 
 
-def _exchanged(tx: Tx, now_ms: int, form: Form, client_id: str, address: str) -> Issued | Refusal:
+def _exchange(tx: Tx, now_ms: int, form: Form, client_id: str, address: str) -> Issued | Refusal:
     match form["grant_type"]:
         case "authorization_code":
             return tool_codes.exchange_code(
@@ -140,7 +140,7 @@ def _exchanged(tx: Tx, now_ms: int, form: Form, client_id: str, address: str) ->
             )
         case "refresh_token":
             return tools.refresh(
-                tx, now_ms, form["refresh_token"], client_id, asked=form.get("scope", ""), address=address
+                tx, now_ms, form["refresh_token"], client_id, requested_scope=form.get("scope", ""), address=address
             )
         case _:
             return tool_codes.exchange_device(tx, now_ms, form["device_code"], client_id, address=address)
@@ -155,7 +155,7 @@ def give_back(openid: OpenId, form: Form, *, address: str) -> Refusal | None:
         return Refusal("invalid_request", "The field token is missing.")
     now_ms = openid.clock.now_ms()
     throttle.take(openid.database, now_ms, Rate.TOOL_TOKENS, address)
-    with _changing(openid) as tx:
+    with _locked(openid) as tx:
         tools.give_back(tx, now_ms, form["token"], client_id, address=address)
     return None
 
@@ -171,15 +171,15 @@ _UNKNOWN_CLIENT = Refusal("invalid_client", f"Supported clients: {', '.join(clie
 
 
 @contextmanager
-def _changing(openid: OpenId) -> Iterator[Tx]:
+def _locked(openid: OpenId) -> Iterator[Tx]:
     with openid.database.write_part() as tx:
         tools.hold(openid.database, tx)
         yield tx
 
 
-def _answer(openid: OpenId, now_ms: int, issued: Issued, person: Told) -> Told:
+def _token_response(openid: OpenId, now_ms: int, issued: Issued, user_claims: Told) -> Told:
     """Build a token response (RFC 6749, 5.1) with an ID token if requested (OpenID Connect Core, 3.1.3.3)."""
-    told: Told = {
+    response: Told = {
         "access_token": issued.access,
         "token_type": "Bearer",
         "expires_in": tools.ACCESS_MS // SECOND_MS,
@@ -187,11 +187,11 @@ def _answer(openid: OpenId, now_ms: int, issued: Issued, person: Told) -> Told:
         "scope": issued.scope,
     }
     if clients.OPENID in issued.scope.split():
-        told["id_token"] = openid.key.sign(_id_claims(openid.issuer, person, now_ms, issued))
-    return told
+        response["id_token"] = openid.key.sign(_id_claims(openid.issuer, user_claims, now_ms, issued))
+    return response
 
 
-def _id_claims(issuer: str, person: Told, now_ms: int, issued: Issued) -> Told:
+def _id_claims(issuer: str, user_claims: Told, now_ms: int, issued: Issued) -> Told:
     now = now_ms // SECOND_MS
     claims: Told = {"iss": issuer, "aud": issued.client_id, "iat": now, "exp": now + tools.ACCESS_MS // SECOND_MS}
-    return claims | person | ({"nonce": issued.nonce} if issued.nonce else {})
+    return claims | user_claims | ({"nonce": issued.nonce} if issued.nonce else {})

@@ -105,11 +105,11 @@ def begin(parts: Outside, name: str, by: Principal, *, next_path: str, link: boo
         require_site(by, SiteAction.OPEN_ACCOUNT)
     throttle.take(parts.accounts.database, now_ms, Rate.OUTSIDE, by.address)
     verifier, nonce = secrets.token_urlsafe(48), secrets.token_urlsafe(24)
-    page = _page_of(parts, provider)
+    page = _authorize_url(parts, provider)
     data = {"provider": name, "verifier": verifier, "nonce": nonce, "next": next_path}
     with parts.accounts.database.write_part() as tx:
         secret = sign_ins.put(tx, now_ms, UNDER_WAY, data, user_id=by.user_id if link else None)
-    asked = {
+    parameters = {
         "response_type": "code",
         "client_id": provider.client_id,
         "redirect_uri": callback(parts.accounts.site_url, provider),
@@ -119,10 +119,10 @@ def begin(parts: Outside, name: str, by: Principal, *, next_path: str, link: boo
         "code_challenge_method": "S256",
     }
     if provider.dialect is Dialect.OPENID:
-        asked["nonce"] = nonce
+        parameters["nonce"] = nonce
     if provider.dialect is Dialect.OPENID and by.is_person:
-        asked |= {"prompt": "login", "max_age": "0"}  # max_age makes `auth_time` required (OpenID Connect Core, 2)
-    return Begun(f"{page}{'&' if '?' in page else '?'}{urlencode(asked)}", secret)
+        parameters |= {"prompt": "login", "max_age": "0"}  # max_age makes `auth_time` required (OpenID Connect Core, 2)
+    return Begun(f"{page}{'&' if '?' in page else '?'}{urlencode(parameters)}", secret)
 
 
 def finish(
@@ -130,7 +130,7 @@ def finish(
 ) -> Known | Stranger | Linked:
     """Handle the return from a provider; `secret` is from the browser's cookie."""
     provider = parts.providers.get(name)
-    pending = _taken(parts, provider, query.get("state", ""), secret)
+    pending = _take_flow(parts, provider, query.get("state", ""), secret)
     _check_answer(parts, provider, query)
     if pending.user_id is not None and pending.user_id != by.user_id:
         raise Malformed(
@@ -139,9 +139,9 @@ def finish(
     outsider = _outsider(parts, provider, query["code"], pending)
     next_path = str(pending.data["next"])
     with parts.accounts.database.write_part() as tx:
-        _hold(parts, tx, outsider)
+        _lock(parts, tx, outsider)
         if pending.user_id is None:
-            return _entered(parts, tx, outsider, next_path, client)
+            return _result_for(parts, tx, outsider, next_path, client)
         hold_user(parts.accounts.database, tx, pending.user_id)
         identities.link(tx, parts.accounts.clock.now_ms(), by, pending.user_id, outsider)
         what = f"An account at {provider.title} was linked and can now be used to sign in."
@@ -152,36 +152,36 @@ def finish(
 def stranger(parts: Outside, secret: str) -> Stranger:
     """Return the pending sign-up that still needs a user name, for the browser with this secret."""
     with parts.accounts.database.read() as tx:
-        return _waiting(parts, tx, secret)
+        return _pending_sign_up(parts, tx, secret)
 
 
 def make_account(
     parts: Outside, secret: str, name: str, address: str, client: Client
 ) -> tuple[SignedIn | NeedsSecondFactor, str]:
     """Create an account for a pending sign-up; return the sign-in result and the path to continue at."""
-    house, now_ms = parts.accounts, parts.accounts.clock.now_ms()
-    house.policy.require_sign_up()
-    with house.database.read() as tx:
-        unvouched = "" if _waiting(parts, tx, secret).outsider.address else emails.folded(address)
+    accounts, now_ms = parts.accounts, parts.accounts.clock.now_ms()
+    accounts.policy.require_sign_up()
+    with accounts.database.read() as tx:
+        typed_address = "" if _pending_sign_up(parts, tx, secret).outsider.address else emails.folded(address)
     # A typed email address gets a verification email, as in a sign-up with a password.
-    letter = [(Rate.LETTER_TO, (unvouched,))] if unvouched else []
-    throttle.take_all(house.database, now_ms, (Rate.SIGN_UP_ADDRESS, (client.address,)), *letter)
-    with house.database.write_part() as tx:
-        waiting = _waiting(parts, tx, secret)
+    email_rate = [(Rate.LETTER_TO, (typed_address,))] if typed_address else []
+    throttle.take_all(accounts.database, now_ms, (Rate.SIGN_UP_ADDRESS, (client.address,)), *email_rate)
+    with accounts.database.write_part() as tx:
+        waiting = _pending_sign_up(parts, tx, secret)
         outsider = waiting.outsider
-        _hold(parts, tx, outsider)
-        written = emails.checked(outsider.address or address)
-        house.policy.require_domain(written)
+        _lock(parts, tx, outsider)
+        normalized = emails.checked(outsider.address or address)
+        accounts.policy.require_domain(normalized)
         if waiting.is_address_taken:
             raise address_taken(parts.providers.title_of(outsider.provider))
-        is_vouched = outsider.address is not None
+        is_provider_verified = outsider.address is not None
         by = ANONYMOUS.seen_from(client.address)
         user = users.add(
-            tx, now_ms, by, name, email=written, password_hash=None, is_admin=False, is_verified=is_vouched
+            tx, now_ms, by, name, email=normalized, password_hash=None, is_admin=False, is_verified=is_provider_verified
         )
         identities.link(tx, now_ms, by, user.id, outsider)
-        if not is_vouched:
-            signing_up.ask_to_verify(house, tx, now_ms, user, written)
+        if not is_provider_verified:
+            signing_up.ask_to_verify(accounts, tx, now_ms, user, normalized)
         sign_ins.take(tx, now_ms, STRANGER, secret)
         at_ms = min(outsider.authenticated_at_ms, now_ms)
         return signing_in.proceed(tx, now_ms, user.id, client, confirmed_at_ms=at_ms), waiting.next_path
@@ -189,13 +189,13 @@ def make_account(
 
 def unlink(parts: Outside, by: Principal, identity_id: int) -> None:
     """Unlink an external account from the caller."""
-    house, now_ms = parts.accounts, parts.accounts.clock.now_ms()
+    accounts, now_ms = parts.accounts, parts.accounts.clock.now_ms()
     require_site(by, SiteAction.OPEN_ACCOUNT)
     assert by.user_id is not None
-    with house.database.write_user(by.user_id) as tx:
-        gone = identities.unlink(tx, now_ms, by, by.user_id, identity_id)
-        what = f"An account at {parts.providers.title_of(gone.provider)} was unlinked and no longer signs in."
-        security.announce(house, tx, now_ms, by.user_id, what)
+    with accounts.database.write_user(by.user_id) as tx:
+        unlinked = identities.unlink(tx, now_ms, by, by.user_id, identity_id)
+        what = f"An account at {parts.providers.title_of(unlinked.provider)} was unlinked and no longer signs in."
+        security.announce(accounts, tx, now_ms, by.user_id, what)
 
 
 def address_taken(title: str) -> NameTaken:
@@ -212,7 +212,7 @@ def state_of(secret: str) -> str:
     return base64.urlsafe_b64encode(digest).decode().rstrip("=")
 
 
-def _taken(parts: Outside, provider: Provider, state: str, secret: str) -> Pending:
+def _take_flow(parts: Outside, provider: Provider, state: str, secret: str) -> Pending:
     """Take the flow that this browser started; every failure gives the same error."""
     pending = None
     if secret and hmac.compare_digest(state_of(secret).encode(), state.encode(errors="replace")):
@@ -231,8 +231,8 @@ def _taken(parts: Outside, provider: Provider, state: str, secret: str) -> Pendi
 
 def _check_answer(parts: Outside, provider: Provider, query: Query) -> None:
     if provider.dialect is Dialect.OPENID:
-        about = parts.openids.description(provider)
-        if query.get("iss", None if about.says_issuer else about.issuer) != about.issuer:  # RFC 9207, 2.4
+        metadata = parts.openids.description(provider)
+        if query.get("iss", None if metadata.says_issuer else metadata.issuer) != metadata.issuer:  # RFC 9207, 2.4
             raise Malformed("This response is from another provider.", "Start again on the sign-in page.")
     if "error" in query:
         raise NotAllowed(f"{provider.title} refused the sign-in.", "Sign in again and grant access there.")
@@ -252,21 +252,21 @@ def _outsider(parts: Outside, provider: Provider, code: str, pending: Pending) -
     return parts.openids.outsider(provider, form, nonce=str(pending.data["nonce"]))
 
 
-def _entered(parts: Outside, tx: Tx, outsider: Outsider, next_path: str, client: Client) -> Known | Stranger:
+def _result_for(parts: Outside, tx: Tx, outsider: Outsider, next_path: str, client: Client) -> Known | Stranger:
     now_ms = parts.accounts.clock.now_ms()
     known = identities.find(tx, outsider.issuer, outsider.subject)
     if known is not None:
         hold_user(parts.accounts.database, tx, known.user_id)  # a second factor may be added concurrently
         identities.note_use(tx, now_ms, known.id, outsider)
         at_ms = min(outsider.authenticated_at_ms, now_ms)
-        entered = signing_in.proceed(tx, now_ms, known.user_id, client, confirmed_at_ms=at_ms)
-        return Known(entered, next_path, now_ms < at_ms + FRESH_MS)
+        result = signing_in.proceed(tx, now_ms, known.user_id, client, confirmed_at_ms=at_ms)
+        return Known(result, next_path, now_ms < at_ms + FRESH_MS)
     data = {"outsider": asdict(outsider), "next": next_path}
     secret = sign_ins.put(tx, now_ms, STRANGER, data)
     return Stranger(outsider, next_path, secret, _is_taken(tx, outsider))
 
 
-def _waiting(parts: Outside, tx: Tx, secret: str) -> Stranger:
+def _pending_sign_up(parts: Outside, tx: Tx, secret: str) -> Stranger:
     pending = sign_ins.look(tx, parts.accounts.clock.now_ms(), STRANGER, secret)
     if pending is None:
         raise Malformed(
@@ -280,12 +280,12 @@ def _is_taken(tx: Tx, outsider: Outsider) -> bool:
     return outsider.address is not None and emails.owner_if_address(tx, outsider.address) is not None
 
 
-def _hold(parts: Outside, tx: Tx, outsider: Outsider) -> None:
+def _lock(parts: Outside, tx: Tx, outsider: Outsider) -> None:
     """Lock an external account: two browsers may return with it at the same time."""
     parts.accounts.database.hold(tx, f"identity/{outsider.issuer}/{outsider.subject}")
 
 
-def _page_of(parts: Outside, provider: Provider) -> str:
+def _authorize_url(parts: Outside, provider: Provider) -> str:
     if provider.dialect is Dialect.GITHUB:
         return github.authorize_url(provider)
     return parts.openids.description(provider).authorize_url

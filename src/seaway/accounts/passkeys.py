@@ -44,7 +44,7 @@ LASTS_MS = 5 * MINUTE_MS
 MOST = 20
 MAX_NAME = 100
 _MAX_BYTES = 16_384
-_ADD, _SIGN_IN, _SECOND = "passkey-add", "passkey", "passkey-second"
+_ADD, _SIGN_IN, _SECOND_FACTOR = "passkey-add", "passkey", "passkey-second"
 
 R = TypeVar("R")
 
@@ -60,7 +60,7 @@ class Passkey:
 
 
 @dataclass(frozen=True, slots=True)
-class _Kept:
+class _StoredPasskey:
     id: int
     user_id: int
     public_key: bytes
@@ -80,22 +80,22 @@ def of_user(tx: Tx, user_id: int) -> list[Passkey]:
     return [from_row(Passkey, row) for row in rows]
 
 
-def ask_new(house: Accounts, by: Principal) -> str:
+def ask_new(accounts: Accounts, by: Principal) -> str:
     """Return the JSON options for `navigator.credentials.create`."""
     assert by.user_id is not None
-    now_ms = house.clock.now_ms()
-    throttle.take(house.database, now_ms, Rate.PASSKEY_BEGIN, by.address)
-    with house.database.write_user(by.user_id) as tx:
+    now_ms = accounts.clock.now_ms()
+    throttle.take(accounts.database, now_ms, Rate.PASSKEY_BEGIN, by.address)
+    with accounts.database.write_user(by.user_id) as tx:
         second_factors.require_fresh_to_add(tx, by)
-        known = _descriptors(tx, by.user_id)
+        own_descriptors = _descriptors(tx, by.user_id)
         challenge = sign_ins.put(tx, now_ms, _ADD, {}, user_id=by.user_id, lasts_ms=LASTS_MS)
     options = webauthn.generate_registration_options(
-        rp_id=_rp_id(house),
+        rp_id=_rp_id(accounts),
         rp_name="Seaway",
         user_id=_handle(by.user_id),
         user_name=by.name,
         challenge=challenge.encode(),
-        exclude_credentials=known,
+        exclude_credentials=own_descriptors,
         authenticator_selection=AuthenticatorSelectionCriteria(
             resident_key=ResidentKeyRequirement.PREFERRED, user_verification=UserVerificationRequirement.PREFERRED
         ),
@@ -103,55 +103,55 @@ def ask_new(house: Accounts, by: Principal) -> str:
     return webauthn.options_to_json(options)
 
 
-def add(house: Accounts, by: Principal, credential: str, name: str) -> Passkey:
+def add(accounts: Accounts, by: Principal, credential: str, name: str) -> Passkey:
     """Store the passkey that the browser created."""
     assert by.user_id is not None
-    now_ms = house.clock.now_ms()
-    second_factors.require_may_add(house, by)
+    now_ms = accounts.clock.now_ms()
+    second_factors.require_may_add(accounts, by)
     _check_name(name)
     challenge = _challenge_in(credential)
-    with house.database.write_part() as tx:
+    with accounts.database.write_part() as tx:
         pending = sign_ins.take(tx, now_ms, _ADD, challenge)
     if pending is None or pending.user_id != by.user_id:
         raise _refused()
-    made = _verified(
+    registration = _verified(
         lambda: webauthn.verify_registration_response(
             credential=credential,
             expected_challenge=challenge.encode(),
-            expected_rp_id=_rp_id(house),
-            expected_origin=_origin(house),
+            expected_rp_id=_rp_id(accounts),
+            expected_origin=_origin(accounts),
         )
     )
-    with house.database.write_user(by.user_id) as tx:
+    with accounts.database.write_user(by.user_id) as tx:
         second_factors.require_fresh_to_add(tx, by)  # another factor may have been added meanwhile
-        return _keep(house, tx, now_ms, by, made, name)
+        return _store(accounts, tx, now_ms, by, registration, name)
 
 
-def rename(house: Accounts, by: Principal, passkey_id: int, name: str) -> Passkey:
+def rename(accounts: Accounts, by: Principal, passkey_id: int, name: str) -> Passkey:
     """Rename one of the caller's passkeys."""
     assert by.user_id is not None
     _check_name(name)
-    mine = (passkeys.c.id == passkey_id, passkeys.c.user_id == by.user_id)
-    with house.database.write_user(by.user_id) as tx:
-        if tx.execute(update(passkeys).where(*mine).values(name=name)).rowcount != 1:
-            raise _unknown()
-        audit.write(tx, house.clock.now_ms(), by.actor, Event.PASSKEY_RENAMED, target=by.name, passkey=name)
-        return next(one for one in of_user(tx, by.user_id) if one.id == passkey_id)
+    own = (passkeys.c.id == passkey_id, passkeys.c.user_id == by.user_id)
+    with accounts.database.write_user(by.user_id) as tx:
+        if tx.execute(update(passkeys).where(*own).values(name=name)).rowcount != 1:
+            raise _not_found()
+        audit.write(tx, accounts.clock.now_ms(), by.actor, Event.PASSKEY_RENAMED, target=by.name, passkey=name)
+        return next(passkey for passkey in of_user(tx, by.user_id) if passkey.id == passkey_id)
 
 
-def remove(house: Accounts, by: Principal, passkey_id: int) -> None:
+def remove(accounts: Accounts, by: Principal, passkey_id: int) -> None:
     """Remove one of the caller's passkeys."""
     require_site(by, SiteAction.OPEN_ACCOUNT)
     assert by.user_id is not None
-    now_ms = house.clock.now_ms()
-    with house.database.write_user(by.user_id) as tx:
-        mine = (passkeys.c.id == passkey_id, passkeys.c.user_id == by.user_id)
-        name = tx.execute(delete(passkeys).where(*mine).returning(passkeys.c.name)).scalar()
+    now_ms = accounts.clock.now_ms()
+    with accounts.database.write_user(by.user_id) as tx:
+        own = (passkeys.c.id == passkey_id, passkeys.c.user_id == by.user_id)
+        name = tx.execute(delete(passkeys).where(*own).returning(passkeys.c.name)).scalar()
         if name is None:
-            raise _unknown()
+            raise _not_found()
         second_factors.forget_codes_without_use(tx, by.user_id)
         audit.write(tx, now_ms, by.actor, Event.PASSKEY_REMOVED, target=by.name, passkey=name)
-        security.changed(house, tx, now_ms, by.user_id, "A passkey was removed.", keep=by.session_id)
+        security.changed(accounts, tx, now_ms, by.user_id, "A passkey was removed.", keep=by.session_id)
 
 
 def _check_name(name: str) -> None:
@@ -159,143 +159,150 @@ def _check_name(name: str) -> None:
         raise NameTaken(f"{name[:60]!a} is not a valid passkey name.", f"Use 1 to {MAX_NAME} printable characters.")
 
 
-def _unknown() -> NotFound:
+def _not_found() -> NotFound:
     return NotFound("This account has no such passkey.", "Check the list of passkeys.")
 
 
-def ask_sign_in(house: Accounts, client: Client) -> str:
+def ask_sign_in(accounts: Accounts, client: Client) -> str:
     """Return the JSON options for `navigator.credentials.get` for a sign-in without a user name."""
-    now_ms = house.clock.now_ms()
-    throttle.take(house.database, now_ms, Rate.PASSKEY_BEGIN, client.address)
-    with house.database.write_part() as tx:
+    now_ms = accounts.clock.now_ms()
+    throttle.take(accounts.database, now_ms, Rate.PASSKEY_BEGIN, client.address)
+    with accounts.database.write_part() as tx:
         challenge = sign_ins.put(tx, now_ms, _SIGN_IN, {}, lasts_ms=LASTS_MS)
-    return _ask(house, challenge, [], UserVerificationRequirement.REQUIRED)
+    return _options(accounts, challenge, [], UserVerificationRequirement.REQUIRED)
 
 
-def sign_in(house: Accounts, credential: str, client: Client) -> SignedIn:
+def sign_in(accounts: Accounts, credential: str, client: Client) -> SignedIn:
     """Sign in with only a passkey, which must have verified the user (3)."""
-    now_ms = house.clock.now_ms()
-    throttle.take_all(house.database, now_ms, (Rate.SIGN_IN_ADDRESS, (client.address,)), (Rate.SIGN_IN_ALL, ()))
-    kept = _prove(house, credential, _SIGN_IN, None)
-    throttle.give_back(house.database, now_ms, Rate.SIGN_IN_ADDRESS, client.address)
-    with house.database.write_user(kept.user_id) as tx:
-        if tx.execute(select(users.c.disabled_at).where(users.c.id == kept.user_id)).scalar_one() is not None:
+    now_ms = accounts.clock.now_ms()
+    throttle.take_all(accounts.database, now_ms, (Rate.SIGN_IN_ADDRESS, (client.address,)), (Rate.SIGN_IN_ALL, ()))
+    stored = _verify_response(accounts, credential, _SIGN_IN, None)
+    throttle.give_back(accounts.database, now_ms, Rate.SIGN_IN_ADDRESS, client.address)
+    with accounts.database.write_user(stored.user_id) as tx:
+        if tx.execute(select(users.c.disabled_at).where(users.c.id == stored.user_id)).scalar_one() is not None:
             raise _refused()
-        return SignedIn(sessions.start(tx, now_ms, kept.user_id, address=client.address, agent=client.agent))
+        return SignedIn(sessions.start(tx, now_ms, stored.user_id, address=client.address, agent=client.agent))
 
 
-def ask_second(house: Accounts, flow: str, client: Client) -> str:
+def ask_second(accounts: Accounts, flow: str, client: Client) -> str:
     """Return the JSON options for `navigator.credentials.get` for a sign-in that needs a second factor."""
-    now_ms = house.clock.now_ms()
-    with house.database.read() as tx:
+    now_ms = accounts.clock.now_ms()
+    with accounts.database.read() as tx:
         pending = sign_ins.look(tx, now_ms, signing_in.SECOND_FACTOR, flow)
     if pending is None or pending.user_id is None:
         raise _refused()
-    throttle.take(house.database, now_ms, Rate.PASSKEY_BEGIN, client.address)
-    with house.database.write_part() as tx:
-        challenge = sign_ins.put(tx, now_ms, _SECOND, {}, user_id=pending.user_id, lasts_ms=LASTS_MS)
-        known = _descriptors(tx, pending.user_id)
-    return _ask(house, challenge, known, UserVerificationRequirement.DISCOURAGED)
+    throttle.take(accounts.database, now_ms, Rate.PASSKEY_BEGIN, client.address)
+    with accounts.database.write_part() as tx:
+        challenge = sign_ins.put(tx, now_ms, _SECOND_FACTOR, {}, user_id=pending.user_id, lasts_ms=LASTS_MS)
+        own_descriptors = _descriptors(tx, pending.user_id)
+    return _options(accounts, challenge, own_descriptors, UserVerificationRequirement.DISCOURAGED)
 
 
-def second_factor(house: Accounts, flow: str, credential: str, client: Client) -> SignedIn:
+def second_factor(accounts: Accounts, flow: str, credential: str, client: Client) -> SignedIn:
     """Complete a sign-in that needs a second factor with a passkey."""
-    user_id = signing_in.waiting(house, flow, client)
-    _prove(house, credential, _SECOND, user_id)
-    with house.database.write_user(user_id) as tx:
-        return signing_in.finish(tx, house.clock.now_ms(), flow, user_id, client)
+    user_id = signing_in.waiting(accounts, flow, client)
+    _verify_response(accounts, credential, _SECOND_FACTOR, user_id)
+    with accounts.database.write_user(user_id) as tx:
+        return signing_in.finish(tx, accounts.clock.now_ms(), flow, user_id, client)
 
 
-def ask_confirm(house: Accounts, by: Principal) -> str:
+def ask_confirm(accounts: Accounts, by: Principal) -> str:
     """Return the JSON options for `navigator.credentials.get` to confirm a session."""
     assert by.user_id is not None
-    now_ms = house.clock.now_ms()
-    throttle.take(house.database, now_ms, Rate.PASSKEY_BEGIN, by.address)
-    with house.database.write_user(by.user_id) as tx:
-        challenge = sign_ins.put(tx, now_ms, _SECOND, {}, user_id=by.user_id, lasts_ms=LASTS_MS)
-        known = _descriptors(tx, by.user_id)
-    return _ask(house, challenge, known, UserVerificationRequirement.PREFERRED)
+    now_ms = accounts.clock.now_ms()
+    throttle.take(accounts.database, now_ms, Rate.PASSKEY_BEGIN, by.address)
+    with accounts.database.write_user(by.user_id) as tx:
+        challenge = sign_ins.put(tx, now_ms, _SECOND_FACTOR, {}, user_id=by.user_id, lasts_ms=LASTS_MS)
+        own_descriptors = _descriptors(tx, by.user_id)
+    return _options(accounts, challenge, own_descriptors, UserVerificationRequirement.PREFERRED)
 
 
-def confirm(house: Accounts, by: Principal, secret: str, credential: str, client: Client) -> str:
+def confirm(accounts: Accounts, by: Principal, secret: str, credential: str, client: Client) -> str:
     """Confirm a session with a passkey; return its new secret."""
     assert by.user_id is not None
-    signing_in.count_second_factor(house, by.user_id, client)
-    _prove(house, credential, _SECOND, by.user_id)
-    with house.database.write_user(by.user_id) as tx:
-        return sessions.renew(tx, house.clock.now_ms(), secret)
+    signing_in.count_second_factor(accounts, by.user_id, client)
+    _verify_response(accounts, credential, _SECOND_FACTOR, by.user_id)
+    with accounts.database.write_user(by.user_id) as tx:
+        return sessions.renew(tx, accounts.clock.now_ms(), secret)
 
 
-def _ask(
-    house: Accounts,
+def _options(
+    accounts: Accounts,
     challenge: str,
-    known: list[PublicKeyCredentialDescriptor],
+    own_descriptors: list[PublicKeyCredentialDescriptor],
     verification: UserVerificationRequirement,
 ) -> str:
     options = webauthn.generate_authentication_options(
-        rp_id=_rp_id(house), challenge=challenge.encode(), allow_credentials=known, user_verification=verification
+        rp_id=_rp_id(accounts),
+        challenge=challenge.encode(),
+        allow_credentials=own_descriptors,
+        user_verification=verification,
     )
     return webauthn.options_to_json(options)
 
 
-def _prove(house: Accounts, credential: str, kind: str, user_id: int | None) -> _Kept:
+def _verify_response(accounts: Accounts, credential: str, kind: str, user_id: int | None) -> _StoredPasskey:
     """Verify a response to a challenge and return the passkey; with `user_id`, accept only passkeys of that user."""
-    now_ms = house.clock.now_ms()
+    now_ms = accounts.clock.now_ms()
     challenge = _challenge_in(credential)
-    with house.database.write_part() as tx:
+    with accounts.database.write_part() as tx:
         pending = sign_ins.take(tx, now_ms, kind, challenge)
-        kept = _find(tx, credential)
-    if pending is None or kept is None or pending.user_id != user_id or user_id not in (None, kept.user_id):
+        stored = _find(tx, credential)
+    if pending is None or stored is None or pending.user_id != user_id or user_id not in (None, stored.user_id):
         raise _refused()
-    proved = _verified(
+    verified = _verified(
         lambda: webauthn.verify_authentication_response(
             credential=credential,
             expected_challenge=challenge.encode(),
-            expected_rp_id=_rp_id(house),
-            expected_origin=_origin(house),
-            credential_public_key=kept.public_key,
-            credential_current_sign_count=kept.sign_count,
+            expected_rp_id=_rp_id(accounts),
+            expected_origin=_origin(accounts),
+            credential_public_key=stored.public_key,
+            credential_current_sign_count=stored.sign_count,
             require_user_verification=user_id is None,
         )
     )
-    with house.database.write_part() as tx:
-        counted = (passkeys.c.id == kept.id, passkeys.c.sign_count == kept.sign_count)
-        changed = tx.execute(update(passkeys).where(*counted).values(sign_count=proved.new_sign_count, used_at=now_ms))
+    with accounts.database.write_part() as tx:
+        unchanged = (passkeys.c.id == stored.id, passkeys.c.sign_count == stored.sign_count)
+        changed = tx.execute(
+            update(passkeys).where(*unchanged).values(sign_count=verified.new_sign_count, used_at=now_ms)
+        )
     if changed.rowcount != 1:
         raise _refused()
-    return kept
+    return stored
 
 
-def _keep(house: Accounts, tx: Tx, now_ms: int, by: Principal, made: VerifiedRegistration, name: str) -> Passkey:
+def _store(
+    accounts: Accounts, tx: Tx, now_ms: int, by: Principal, registration: VerifiedRegistration, name: str
+) -> Passkey:
     assert by.user_id is not None
-    if tx.execute(select(passkeys.c.id).where(passkeys.c.credential_id == made.credential_id)).first():
+    if tx.execute(select(passkeys.c.id).where(passkeys.c.credential_id == registration.credential_id)).first():
         raise NameTaken("This passkey is already registered.", "Use another one.")
     if len(of_user(tx, by.user_id)) >= MOST:
         raise NotAllowed(f"An account can have at most {MOST} passkeys.", "Remove one first.")
     tx.execute(
         insert(passkeys).values(
             user_id=by.user_id,
-            credential_id=made.credential_id,
-            public_key=made.credential_public_key,
-            sign_count=made.sign_count,
+            credential_id=registration.credential_id,
+            public_key=registration.credential_public_key,
+            sign_count=registration.sign_count,
             transports="",
             name=name,
             created_at=now_ms,
         )
     )
     audit.write(tx, now_ms, by.actor, Event.PASSKEY_ADDED, target=by.name, passkey=name)
-    security.changed(house, tx, now_ms, by.user_id, "A passkey was added.", keep=by.session_id)
+    security.changed(accounts, tx, now_ms, by.user_id, "A passkey was added.", keep=by.session_id)
     return of_user(tx, by.user_id)[-1]
 
 
-def _find(tx: Tx, credential: str) -> _Kept | None:
+def _find(tx: Tx, credential: str) -> _StoredPasskey | None:
     raw_id = _bytes_of(json.loads(credential).get("rawId"))
     row = tx.execute(
         select(passkeys.c.id, passkeys.c.user_id, passkeys.c.public_key, passkeys.c.sign_count).where(
             passkeys.c.credential_id == raw_id
         )
     ).one_or_none()
-    return None if row is None else from_row(_Kept, row)
+    return None if row is None else from_row(_StoredPasskey, row)
 
 
 def _challenge_in(credential: str) -> str:
@@ -335,12 +342,12 @@ def _handle(user_id: int) -> bytes:
     return f"seaway-{user_id}".encode()
 
 
-def _rp_id(house: Accounts) -> str:
-    return urlsplit(house.site_url).hostname or "localhost"
+def _rp_id(accounts: Accounts) -> str:
+    return urlsplit(accounts.site_url).hostname or "localhost"
 
 
-def _origin(house: Accounts) -> str:
-    parts = urlsplit(house.site_url)
+def _origin(accounts: Accounts) -> str:
+    parts = urlsplit(accounts.site_url)
     default = {"https": 443, "http": 80}[parts.scheme]
     host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
     return f"{parts.scheme}://{host}" + ("" if parts.port in (None, default) else f":{parts.port}")

@@ -24,7 +24,7 @@ from seaway.errors import TooMany, WeakPassword
 MIN_CHARS = 12
 MAX_CHARS = 256
 _MAX_BYTES = 4096
-_LEAST_SCORE = 2  # zxcvbn score: more than 10^8 guesses
+_MIN_SCORE = 2  # zxcvbn score: more than 10^8 guesses
 _SCORED_CHARS = 40  # in the worst case, zxcvbn takes 2.5 s for 100 characters and 0.4 s for 40
 
 THREADS = 2
@@ -52,8 +52,8 @@ def hash_new(password: str, *, about: Sequence[str] = (), parameters: PasswordHa
     `about` are words that an attacker who knows the account would try first: user name and email address.
     """
     _require_length(password, MIN_CHARS)
-    known = [part for word in about for part in (word, *word.split("@")) if part]
-    if zxcvbn(password[:_SCORED_CHARS], user_inputs=known, max_length=_SCORED_CHARS)["score"] < _LEAST_SCORE:
+    guesses = [part for word in about for part in (word, *word.split("@")) if part]
+    if zxcvbn(password[:_SCORED_CHARS], user_inputs=guesses, max_length=_SCORED_CHARS)["score"] < _MIN_SCORE:
         raise WeakPassword(
             "This password is too easy to guess.", "Use a longer one, such as a passphrase of four random words."
         )
@@ -69,54 +69,54 @@ class Hasher:
         # Dedicated threads: the allocator keeps 19 MiB for each thread that has hashed. Measured after two hundred
         # concurrent sign-ins: 250 MB more with the shared thread pool, 43 MB with dedicated threads.
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="hash")
-        self._room = threads + waiting
-        self._inside = 0
+        self._capacity = threads + waiting
+        self._active = 0
         self._parameters = parameters
 
     async def hash_new(self, password: str, *, about: Sequence[str] = ()) -> str:
         """Call the function `hash_new` in a hashing thread."""
         _require_length(password, MIN_CHARS)
-        return await self._in_turn(lambda: hash_new(password, about=about, parameters=self._parameters))
+        return await self._run(lambda: hash_new(password, about=about, parameters=self._parameters))
 
-    async def verify(self, password: str, kept: str | None) -> Checked:
+    async def verify(self, password: str, stored_hash: str | None) -> Checked:
         """Check a password against the stored hash; None (unknown user) takes the same time and fails."""
         _require_length(password, 0)
-        return await self._in_turn(lambda: self._verify(password, kept))
+        return await self._run(lambda: self._verify(password, stored_hash))
 
     async def hash_code(self, code: str) -> str:
         """Return the hash of a generated code, which needs no strength check."""
-        return await self._in_turn(lambda: self._parameters.hash(code))
+        return await self._run(lambda: self._parameters.hash(code))
 
-    def _verify(self, password: str, kept: str | None) -> Checked:
+    def _verify(self, password: str, stored_hash: str | None) -> Checked:
         normal = _normal(password)
-        if kept is None:
+        if stored_hash is None:
             self._parameters.hash(normal)
             return Checked(is_right=False)
         try:
-            self._parameters.verify(kept, normal)
+            self._parameters.verify(stored_hash, normal)
         except (VerificationError, InvalidHashError):
             return Checked(is_right=False)
-        is_old = self._parameters.check_needs_rehash(kept)
+        is_old = self._parameters.check_needs_rehash(stored_hash)
         return Checked(is_right=True, better_hash=self._parameters.hash(normal) if is_old else None)
 
-    async def _in_turn(self, work: Callable[[], R]) -> R:
-        if self._inside >= self._room:
+    async def _run(self, work: Callable[[], R]) -> R:
+        if self._active >= self._capacity:
             raise TooMany(
                 "Too many users are signing in at the moment.", "Try again in a moment.", retry_after_seconds=5
             )
-        self._inside += 1
+        self._active += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._threads, work)
         finally:
-            self._inside -= 1
+            self._active -= 1
 
 
-def _require_length(password: str, least: int) -> None:
+def _require_length(password: str, min_chars: int) -> None:
     try:
         is_short_enough = len(password) <= MAX_CHARS and len(password.encode()) <= _MAX_BYTES
     except UnicodeEncodeError:  # a lone surrogate, which JSON can encode
         is_short_enough = False
-    if len(password) < least or not is_short_enough:
+    if len(password) < min_chars or not is_short_enough:
         raise WeakPassword(f"A password must have {MIN_CHARS} to {MAX_CHARS} characters.", "Choose another one.")
 
 

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from seaway.errors import Unavailable
 
-_NAME_BYTES = 4
+_KEY_ID_BYTES = 4
 _NONCE_BYTES = 12
 
 
@@ -40,29 +40,29 @@ class Sealer:
     def read_ahead(self) -> None:
         """Read the keys now if the store is available; an unusable key stops the start-up."""
         with suppress(Unavailable, OSError):
-            self._known()
+            self._keys()
 
     def seal(self, plain: bytes, purpose: str) -> bytes:
         """Encrypt for one purpose."""
         nonce = os.urandom(_NONCE_BYTES)
-        first, secret = next(iter(self._known().items()))
+        key_id, secret = next(iter(self._keys().items()))
         cipher = _cipher(secret, purpose)
-        return first + nonce + cipher.encrypt(nonce, plain, None)
+        return key_id + nonce + cipher.encrypt(nonce, plain, None)
 
-    def open(self, sealed: bytes, purpose: str) -> bytes:
+    def open(self, encrypted: bytes, purpose: str) -> bytes:
         """Decrypt a value for its purpose; raise `Unavailable` if its key is missing or the value is damaged."""
-        name, nonce = sealed[:_NAME_BYTES], sealed[_NAME_BYTES : _NAME_BYTES + _NONCE_BYTES]
-        secret = self._known().get(name)
+        key_id, nonce = encrypted[:_KEY_ID_BYTES], encrypted[_KEY_ID_BYTES : _KEY_ID_BYTES + _NONCE_BYTES]
+        secret = self._keys().get(key_id)
         if secret is None:
             raise Unavailable(
                 "This value was encrypted with a secret key that is missing.", "The operator must restore `secret_key`."
             )
         try:
-            return _cipher(secret, purpose).decrypt(nonce, sealed[_NAME_BYTES + _NONCE_BYTES :], None)
+            return _cipher(secret, purpose).decrypt(nonce, encrypted[_KEY_ID_BYTES + _NONCE_BYTES :], None)
         except (InvalidTag, ValueError):
             raise Unavailable("This encrypted value is damaged.", "The operator must restore a backup.") from None
 
-    def _known(self) -> dict[bytes, bytes]:
+    def _keys(self) -> dict[bytes, bytes]:
         if not self._secrets:
             self._secrets = {name_of(secret): secret for secret in self._read_secrets()}
         return self._secrets
@@ -70,7 +70,7 @@ class Sealer:
 
 def name_of(secret: bytes) -> bytes:
     """Return the id of a key: 4 bytes of a hash, which reveal nothing about it."""
-    return hashlib.sha256(b"seaway key name\0" + secret).digest()[:_NAME_BYTES]
+    return hashlib.sha256(b"seaway key name\0" + secret).digest()[:_KEY_ID_BYTES]
 
 
 def _cipher(secret: bytes, purpose: str) -> AESGCM:

@@ -73,9 +73,9 @@ def require_fresh_to_add(tx: Tx, by: Principal) -> None:
         require_site(by, SiteAction.ADD_FIRST_FACTOR)
 
 
-def require_may_add(house: Accounts, by: Principal) -> None:
+def require_may_add(accounts: Accounts, by: Principal) -> None:
     """Check `require_fresh_to_add` in a separate transaction, before expensive work."""
-    with house.database.read() as tx:
+    with accounts.database.read() as tx:
         require_fresh_to_add(tx, by)
 
 
@@ -85,17 +85,17 @@ def forget_codes_without_use(tx: Tx, user_id: int) -> None:
         tx.execute(delete(recovery_codes).where(recovery_codes.c.user_id == user_id))
 
 
-def reset_now(house: Accounts, tx: Tx, now_ms: int, by: Principal, user_id: int) -> None:
+def reset_now(accounts: Accounts, tx: Tx, now_ms: int, by: Principal, user_id: int) -> None:
     """Remove every second factor of a user, on the operator's command or after the 72 hours."""
     for table in (totp, passkeys, recovery_codes):
         tx.execute(delete(table).where(table.c.user_id == user_id))
     _set_end(tx, user_id, None)
     user = users.by_id(tx, user_id)
     audit.write(tx, now_ms, by.actor, Event.SECOND_FACTOR_RESET, target=user.name)
-    security.changed(house, tx, now_ms, user_id, "All second factors were removed.", keep=None)
+    security.changed(accounts, tx, now_ms, user_id, "All second factors were removed.", keep=None)
 
 
-def ask_reset(house: Accounts, tx: Tx, now_ms: int, by: Principal, user_id: int) -> int:
+def ask_reset(accounts: Accounts, tx: Tx, now_ms: int, by: Principal, user_id: int) -> int:
     """Schedule an admin's reset of a user's second factors; return the time in ms at which it takes effect."""
     if is_behind(now_ms):  # once the clock is corrected, the 72 hours would have passed already
         raise Unavailable("The clock of this server is wrong.", "Ask the operator to correct it, then try again.")
@@ -104,37 +104,37 @@ def ask_reset(house: Accounts, tx: Tx, now_ms: int, by: Principal, user_id: int)
     user = users.by_id(tx, user_id)
     audit.write(tx, now_ms, by.actor, Event.SECOND_FACTOR_RESET_ASKED, target=user.name)
     what = "An admin requested the removal of all second factors. It happens in 72 hours, unless you cancel it."
-    security.announce(house, tx, now_ms, user_id, what)
+    security.announce(accounts, tx, now_ms, user_id, what)
     return ends_at
 
 
-def stop_reset(house: Accounts, tx: Tx, now_ms: int, by: Principal, user_id: int) -> None:
+def stop_reset(accounts: Accounts, tx: Tx, now_ms: int, by: Principal, user_id: int) -> None:
     """Cancel a pending second-factor reset."""
     _set_end(tx, user_id, None)
     user = users.by_id(tx, user_id)
     audit.write(tx, now_ms, by.actor, Event.SECOND_FACTOR_RESET_CANCELLED, target=user.name)
-    security.announce(house, tx, now_ms, user_id, "The requested removal of all second factors was canceled.")
+    security.announce(accounts, tx, now_ms, user_id, "The requested removal of all second factors was canceled.")
 
 
-def reset_due(house: Accounts, by: Principal) -> int:
+def reset_due(accounts: Accounts, by: Principal) -> int:
     """Carry out the resets whose 72 hours have passed; return the count."""
-    now_ms = house.clock.now_ms()
+    now_ms = accounts.clock.now_ms()
     due = select(rows.c.id).where(rows.c.second_factor_ends_at <= now_ms)
-    with house.database.read() as tx:
-        found = list(tx.execute(due).scalars())
-    done = 0
-    for user_id in found:
-        with house.database.write_user(user_id) as tx:
+    with accounts.database.read() as tx:
+        user_ids = list(tx.execute(due).scalars())
+    count = 0
+    for user_id in user_ids:
+        with accounts.database.write_user(user_id) as tx:
             if tx.execute(due.where(rows.c.id == user_id)).first():  # else it was canceled meanwhile
-                reset_now(house, tx, now_ms, by, user_id)
-                done += 1
-    return done
+                reset_now(accounts, tx, now_ms, by, user_id)
+                count += 1
+    return count
 
 
 def ends_at(tx: Tx, user_id: int) -> int | None:
     """Return the time in ms at which the user's second factors will be reset, or None if no reset is pending."""
-    found: int | None = tx.execute(select(rows.c.second_factor_ends_at).where(rows.c.id == user_id)).scalar()
-    return found
+    user_ids: int | None = tx.execute(select(rows.c.second_factor_ends_at).where(rows.c.id == user_id)).scalar()
+    return user_ids
 
 
 def _set_end(tx: Tx, user_id: int, ends_at: int | None) -> None:

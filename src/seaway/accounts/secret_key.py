@@ -18,8 +18,8 @@ from seaway.storage.blobs import Blobs
 
 MIN_CHARS = 32
 _BYTES = 32
-_OTHERS = 0o077
-_MADE = "secret-key-made"
+_OTHER_USERS_MODE = 0o077
+_CREATED = "secret-key-made"
 
 
 def of_setting(setting: str) -> list[bytes]:
@@ -33,14 +33,14 @@ def of_store(database: Database, blobs: Blobs) -> bytes:
     if found is None:
         with database.alone("secret-key"):
             found = _read(blobs) or _make(database, blobs)
-    _note(database)
+    _record(database)
     return found
 
 
 def forget_lost(tx: Tx, blobs: Blobs) -> None:
     """Allow a new key to be created if the store lost its key (4)."""
     if _read(blobs) is None:
-        site_values.remove(tx, _MADE)
+        site_values.remove(tx, _CREATED)
 
 
 def carried(blobs: Blobs) -> bytes | None:
@@ -61,7 +61,7 @@ def _read(blobs: Blobs) -> bytes | None:
     except FileNotFoundError:
         return None
     path = blobs.local_path(keys.SECRET_KEY)
-    if path is not None and path.stat().st_mode & _OTHERS:
+    if path is not None and path.stat().st_mode & _OTHER_USERS_MODE:
         raise BadSetting(
             f"Other users can read the secret key in {path}.", f"Run `chmod 600 {path}`, and find out who changed it."
         )
@@ -71,7 +71,7 @@ def _read(blobs: Blobs) -> bytes | None:
 
 
 def _make(database: Database, blobs: Blobs) -> bytes:
-    if _is_noted(database):
+    if _is_recorded(database):
         raise Unavailable(
             "The secret key of the site is missing from the store.",
             "Restore it from a backup of the store. After `seaway adopt`, a new key is created, and everything "
@@ -82,15 +82,15 @@ def _make(database: Database, blobs: Blobs) -> bytes:
     return secret
 
 
-def _note(database: Database) -> None:
+def _record(database: Database) -> None:
     """Record in the database that the store has a key (4)."""
     with suppress(Unavailable):  # read-only database: encrypted values can still be read
-        if not _is_noted(database):
+        if not _is_recorded(database):
             with database.write_part() as tx:
-                database.hold(tx, _MADE)
-                site_values.put(tx, _MADE, b"")
+                database.hold(tx, _CREATED)
+                site_values.put(tx, _CREATED, b"")
 
 
-def _is_noted(database: Database) -> bool:
+def _is_recorded(database: Database) -> bool:
     with database.read() as tx:
-        return site_values.get(tx, _MADE) is not None
+        return site_values.get(tx, _CREATED) is not None

@@ -11,17 +11,17 @@ from seaway.database.engine import Tx
 from seaway.mail import letters
 
 
-def announce(house: Accounts, tx: Tx, now_ms: int, user_id: int, what: str) -> None:
+def announce(accounts: Accounts, tx: Tx, now_ms: int, user_id: int, what: str) -> None:
     """Send an email to every verified address of the user; `what` is a complete sentence."""
     name = users.by_id(tx, user_id).name
     for email in emails.of_user(tx, user_id):
         if email.verified_at_ms is not None:
-            letter = letters.security_changed(email.address, site_url=house.site_url, name=name, what=what)
-            house.outbox.send(tx, now_ms, letter, cause=None)
+            message = letters.security_changed(email.address, site_url=accounts.site_url, name=name, what=what)
+            accounts.outbox.send(tx, now_ms, message, cause=None)
 
 
-def changed(house: Accounts, tx: Tx, now_ms: int, user_id: int, what: str, *, keep: int | None) -> None:
+def changed(accounts: Accounts, tx: Tx, now_ms: int, user_id: int, what: str, *, keep: int | None) -> None:
     """Announce a security change and end every session of the user except `keep`."""
     sessions.end_others(tx, user_id, keep)
     sign_ins.forget_of(tx, user_id)
-    announce(house, tx, now_ms, user_id, what)
+    announce(accounts, tx, now_ms, user_id, what)

@@ -68,7 +68,7 @@ def start(tx: Tx, now_ms: int, user_id: int, *, address: str, agent: str, confir
 
 _HAS_ADDRESS = exists().where(emails.c.user_id == users.c.id)
 _HAS_VERIFIED = exists().where(emails.c.user_id == users.c.id, emails.c.verified_at.is_not(None))
-_PERSON = (
+_SESSION_USER = (
     select(
         sessions.c.id, sessions.c.created_at, sessions.c.seen_at, sessions.c.confirmed_at,
         users.c.id.label("user_id"), users.c.name, users.c.is_admin,
@@ -84,7 +84,7 @@ def principal_of(tx: Tx, secret: str, now_ms: int) -> Principal | None:
     """Return the caller with this cookie, or None if the session is not valid; malformed secrets cost no query."""
     if not ids.is_of(ids.KeyKind.SESSION, secret):
         return None
-    row = tx.execute(_PERSON, {"digest": ids.digest(secret)}).one_or_none()
+    row = tx.execute(_SESSION_USER, {"digest": ids.digest(secret)}).one_or_none()
     if row is None:
         return None
     expires_at_ms = min(row.seen_at + IDLE_MS, row.created_at + LONGEST_MS)
@@ -107,14 +107,14 @@ def touch(database: Database, now_ms: int, principal: Principal) -> None:
     """Record the use of a session, at most every ten minutes: each commit invalidates the caches of all workers."""
     if principal.session_id is None:
         return
-    mine = sessions.c.id == principal.session_id
+    own = sessions.c.id == principal.session_id
     with database.read() as tx:
-        seen_at = tx.execute(select(sessions.c.seen_at).where(mine)).scalar()
+        seen_at = tx.execute(select(sessions.c.seen_at).where(own)).scalar()
     if seen_at is None or seen_at + SEEN_EVERY_MS > now_ms:
         return
     try:
         with database.write_part() as tx:
-            tx.execute(update(sessions).where(mine, sessions.c.seen_at < now_ms).values(seen_at=now_ms))
+            tx.execute(update(sessions).where(own, sessions.c.seen_at < now_ms).values(seen_at=now_ms))
     except Unavailable as error:  # on a full disk, users can still read pages and delete files
         log.warning("session.not_touched", error=error.message, cause=error.cause)
 
@@ -145,15 +145,15 @@ def end(tx: Tx, session_id: int) -> None:
 
 def end_others(tx: Tx, user_id: int, keep: int | None) -> int:
     """End every session of a user except `keep`, if any; return the count."""
-    which = [sessions.c.user_id == user_id]
+    conditions = [sessions.c.user_id == user_id]
     if keep is not None:
-        which.append(sessions.c.id != keep)
-    return tx.execute(delete(sessions).where(*which)).rowcount
+        conditions.append(sessions.c.id != keep)
+    return tx.execute(delete(sessions).where(*conditions)).rowcount
 
 
 def end_own(tx: Tx, now_ms: int, by: Principal, session_id: int) -> None:
     """End one of the caller's sessions."""
-    if by.user_id is None or all(one.id != session_id for one in of_user(tx, by.user_id, now_ms)):
+    if by.user_id is None or all(session.id != session_id for session in of_user(tx, by.user_id, now_ms)):
         raise NotFound("This account has no such session.", "It may have ended already.")
     end(tx, session_id)
     audit.write(tx, now_ms, by.actor, Event.SESSION_ENDED, target=by.name)
@@ -172,7 +172,7 @@ def of_user(tx: Tx, user_id: int, now_ms: int) -> list[Session]:
             sessions.c.id, sessions.c.created_at.label("created_at_ms"), sessions.c.seen_at.label("seen_at_ms"),
             sessions.c.address, sessions.c.agent,
         )
-        .where(sessions.c.user_id == user_id, *_alive(now_ms))
+        .where(sessions.c.user_id == user_id, *_valid(now_ms))
         .order_by(sessions.c.seen_at.desc(), sessions.c.id.desc())
     )  # fmt: skip
     return [from_row(Session, row) for row in rows]
@@ -184,7 +184,7 @@ def forget_old(tx: Tx, now_ms: int) -> int:
     return tx.execute(delete(sessions).where(is_over)).rowcount
 
 
-def _alive(now_ms: int) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+def _valid(now_ms: int) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
     latest = now_ms + CLOCK_TOLERANCE_MS
     return (
         sessions.c.seen_at.between(now_ms - IDLE_MS + 1, latest),

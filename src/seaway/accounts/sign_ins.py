@@ -56,7 +56,7 @@ def look(tx: Tx, now_ms: int, kind: str, secret: str) -> Pending | None:
     """Return a valid flow without using it up, for a step that can be retried; None if there is none."""
     if not ids.is_of(ids.KeyKind.FLOW, secret):
         return None
-    row = tx.execute(select(sign_ins.c.user_id, sign_ins.c.data).where(*_good(now_ms, kind, secret))).one_or_none()
+    row = tx.execute(select(sign_ins.c.user_id, sign_ins.c.data).where(*_valid(now_ms, kind, secret))).one_or_none()
     return None if row is None else Pending(row.user_id, msgspec.json.decode(row.data))
 
 
@@ -65,7 +65,7 @@ def take(tx: Tx, now_ms: int, kind: str, secret: str) -> Pending | None:
     if not ids.is_of(ids.KeyKind.FLOW, secret):
         return None
     row = tx.execute(
-        delete(sign_ins).where(*_good(now_ms, kind, secret)).returning(sign_ins.c.user_id, sign_ins.c.data)
+        delete(sign_ins).where(*_valid(now_ms, kind, secret)).returning(sign_ins.c.user_id, sign_ins.c.data)
     ).one_or_none()
     return None if row is None else Pending(row.user_id, msgspec.json.decode(row.data))
 
@@ -80,6 +80,6 @@ def forget_old(tx: Tx, now_ms: int) -> int:
     return tx.execute(delete(sign_ins).where(sign_ins.c.expires_at <= now_ms)).rowcount
 
 
-def _good(now_ms: int, kind: str, secret: str) -> tuple[ColumnElement[bool], ...]:
+def _valid(now_ms: int, kind: str, secret: str) -> tuple[ColumnElement[bool], ...]:
     is_valid = sign_ins.c.expires_at.between(*bounds_of_end(now_ms, LASTS_MS))
     return (sign_ins.c.digest == ids.digest(secret), sign_ins.c.kind == kind, is_valid)

@@ -36,21 +36,21 @@ class SigningKey:
     def public(self) -> dict[str, Any]:
         """Return the JWKS with which clients verify signatures (RFC 7517, 5)."""
         key = self._current()
-        about = {"kid": key.thumbprint(), "use": "sig", "alg": ALGORITHM}
-        return {"keys": [key.as_dict(private=False) | about]}
+        extra = {"kid": key.thumbprint(), "use": "sig", "alg": ALGORITHM}
+        return {"keys": [key.as_dict(private=False) | extra]}
 
     def _current(self) -> RSAKey:
         if self._key is None:
             with self._database.read() as tx:
-                kept = site_values.get(tx, _NAME)
-            self._key = RSAKey.import_key(self._sealer.open(kept or self._made(), _NAME))
+                stored = site_values.get(tx, _NAME)
+            self._key = RSAKey.import_key(self._sealer.open(stored or self._create(), _NAME))
         return self._key
 
-    def _made(self) -> bytes:
-        sealed = self._sealer.seal(RSAKey.generate_key(_BITS).as_pem(private=True), _NAME)
+    def _create(self) -> bytes:
+        encrypted = self._sealer.seal(RSAKey.generate_key(_BITS).as_pem(private=True), _NAME)
         with self._database.write_part() as tx:
             self._database.hold(tx, _NAME)
-            kept = site_values.get(tx, _NAME)
-            if kept is None:
-                site_values.put(tx, _NAME, sealed)
-            return kept or sealed
+            stored = site_values.get(tx, _NAME)
+            if stored is None:
+                site_values.put(tx, _NAME, encrypted)
+            return stored or encrypted

@@ -57,20 +57,22 @@ class NeedsSecondFactor:
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
+class _FoundUser:
     id: int
     name: str
     password_hash: str | None
 
 
-async def sign_in(house: Accounts, login: str, password: str, client: Client) -> SignedIn | NeedsSecondFactor:
+async def sign_in(accounts: Accounts, login: str, password: str, client: Client) -> SignedIn | NeedsSecondFactor:
     """Sign in with a user name or verified email address, and the password; raise `BadCredential` if one is wrong."""
-    known = await to_thread.run_sync(partial(_begin, house, login, client))
-    checked = await house.hasher.verify(password, None if known is None else known.password_hash)
-    if known is None or not checked.is_right:
-        log.info("sign_in.refused", user=None if known is None else known.name, address=client.address)
+    user = await to_thread.run_sync(partial(_begin, accounts, login, client))
+    checked = await accounts.hasher.verify(password, None if user is None else user.password_hash)
+    if user is None or not checked.is_right:
+        log.info("sign_in.refused", user=None if user is None else user.name, address=client.address)
         raise BadCredential("The user name or password is wrong.", "Try again, or reset your password.")
-    return await to_thread.run_sync(partial(_went_well, house, login, known, checked.better_hash, client))
+    return await to_thread.run_sync(
+        partial(_proceed_after_password, accounts, login, user, checked.better_hash, client)
+    )
 
 
 def proceed(
@@ -94,28 +96,28 @@ def proceed(
     return NeedsSecondFactor(flow, factors.has_totp, factors.passkeys > 0)
 
 
-async def second_factor(house: Accounts, flow: str, code: str, client: Client) -> SignedIn:
+async def second_factor(accounts: Accounts, flow: str, code: str, client: Client) -> SignedIn:
     """Complete a sign-in with a code from the authenticator app or a recovery code."""
-    user_id = await to_thread.run_sync(partial(waiting, house, flow, client))
-    used = await _check_code(house, user_id, code)
-    return await to_thread.run_sync(partial(_finish, house, flow, user_id, used, client))
+    user_id = await to_thread.run_sync(partial(waiting, accounts, flow, client))
+    used = await _check_code(accounts, user_id, code)
+    return await to_thread.run_sync(partial(_finish, accounts, flow, user_id, used, client))
 
 
-def waiting(house: Accounts, flow: str, client: Client) -> int:
+def waiting(accounts: Accounts, flow: str, client: Client) -> int:
     """Count an attempt and return the id of the user whose sign-in needs a second factor."""
-    with house.database.read() as tx:
-        pending = sign_ins.look(tx, house.clock.now_ms(), SECOND_FACTOR, flow)
+    with accounts.database.read() as tx:
+        pending = sign_ins.look(tx, accounts.clock.now_ms(), SECOND_FACTOR, flow)
     if pending is None or pending.user_id is None:
-        raise _over()
-    count_second_factor(house, pending.user_id, client)
+        raise _expired()
+    count_second_factor(accounts, pending.user_id, client)
     return pending.user_id
 
 
-def count_second_factor(house: Accounts, user_id: int, client: Client) -> None:
+def count_second_factor(accounts: Accounts, user_id: int, client: Client) -> None:
     """Count an attempt with a second factor: a code has only six digits and could be guessed."""
     throttle.take_all(
-        house.database,
-        house.clock.now_ms(),
+        accounts.database,
+        accounts.clock.now_ms(),
         (Rate.SECOND_FACTOR_USER, (str(user_id),)),
         (Rate.SECOND_FACTOR_ADDRESS, (client.address,)),
     )
@@ -125,50 +127,50 @@ def finish(tx: Tx, now_ms: int, flow: str, user_id: int, client: Client) -> Sign
     """Start the session of a sign-in after its second factor was verified."""
     pending = sign_ins.take(tx, now_ms, SECOND_FACTOR, flow)
     if pending is None or pending.user_id != user_id:
-        raise _over()
+        raise _expired()
     return SignedIn(sessions.start(tx, now_ms, user_id, address=client.address, agent=client.agent))
 
 
-async def confirm(house: Accounts, by: Principal, secret: str, proof: str, client: Client) -> str:
+async def confirm(accounts: Accounts, by: Principal, secret: str, proof: str, client: Client) -> str:
     """
     Confirm a session with the password, or with a code of the second factor if the user has no password.
 
     Return the new secret of the session; the old one is no longer valid.
     """
     assert by.user_id is not None
-    kept = await to_thread.run_sync(partial(_password_of, house, by.user_id, client))
-    if kept is not None:
-        checked = await house.hasher.verify(proof, kept)
+    stored_hash = await to_thread.run_sync(partial(_password_of, accounts, by.user_id, client))
+    if stored_hash is not None:
+        checked = await accounts.hasher.verify(proof, stored_hash)
         is_right, used = checked.is_right, None
     else:
-        used = await _check_code(house, by.user_id, proof)
+        used = await _check_code(accounts, by.user_id, proof)
         is_right = True
     if not is_right:
         raise BadCredential("The password is wrong.", "Try again.")
-    return await to_thread.run_sync(partial(_confirmed, house, by, secret, used))
+    return await to_thread.run_sync(partial(_renew_session, accounts, by, secret, used))
 
 
-def _begin(house: Accounts, login: str, client: Client) -> _Known | None:
-    known = _find(house, login)
-    throttle.take_all(house.database, house.clock.now_ms(), *_rates(known, login, client), (Rate.SIGN_IN_ALL, ()))
-    return known
+def _begin(accounts: Accounts, login: str, client: Client) -> _FoundUser | None:
+    user = _find(accounts, login)
+    throttle.take_all(accounts.database, accounts.clock.now_ms(), *_rates(user, login, client), (Rate.SIGN_IN_ALL, ()))
+    return user
 
 
-def _rates(known: _Known | None, login: str, client: Client) -> tuple[tuple[Rate, tuple[str, ...]], ...]:
+def _rates(user: _FoundUser | None, login: str, client: Client) -> tuple[tuple[Rate, tuple[str, ...]], ...]:
     """Count a user once for both name and email address; count unknown names too, to not reveal which ones exist."""
-    subject = login.casefold()[:300] if known is None else f"#{known.id}"
+    subject = login.casefold()[:300] if user is None else f"#{user.id}"
     return (Rate.SIGN_IN_USER, (subject,)), (Rate.SIGN_IN_ADDRESS, (client.address,))
 
 
-def _find(house: Accounts, login: str) -> _Known | None:
-    with house.database.read() as tx:
+def _find(accounts: Accounts, login: str) -> _FoundUser | None:
+    with accounts.database.read() as tx:
         columns = select(users.c.id, users.c.name, users.c.password_hash).where(users.c.disabled_at.is_(None))
         if "@" in login:
             owner = emails.owner_if_address(tx, login)
             row = None if owner is None else tx.execute(columns.where(users.c.id == owner)).one_or_none()
         else:
             row = tx.execute(columns.where(users.c.name == storable(login))).one_or_none()
-    return None if row is None else from_row(_Known, row)
+    return None if row is None else from_row(_FoundUser, row)
 
 
 def storable(login: str) -> str:
@@ -176,65 +178,67 @@ def storable(login: str) -> str:
     return login.encode(errors="replace").decode().replace("\0", "?")
 
 
-def _went_well(
-    house: Accounts, login: str, known: _Known, better_hash: str | None, client: Client
+def _proceed_after_password(
+    accounts: Accounts, login: str, user: _FoundUser, better_hash: str | None, client: Client
 ) -> SignedIn | NeedsSecondFactor:
-    now_ms = house.clock.now_ms()
-    for rate, subject in _rates(known, login, client):
-        throttle.give_back(house.database, now_ms, rate, *subject)
-    with house.database.write_user(known.id) as tx:
-        mine = (users.c.id == known.id, users.c.password_hash == known.password_hash)
-        if tx.execute(select(users.c.id).where(*mine)).first() is None:
+    now_ms = accounts.clock.now_ms()
+    for rate, subject in _rates(user, login, client):
+        throttle.give_back(accounts.database, now_ms, rate, *subject)
+    with accounts.database.write_user(user.id) as tx:
+        unchanged = (users.c.id == user.id, users.c.password_hash == user.password_hash)
+        if tx.execute(select(users.c.id).where(*unchanged)).first() is None:
             raise BadCredential("The password was just changed.", "Sign in with the new one.")
         if better_hash is not None:
-            tx.execute(update(users).where(*mine).values(password_hash=better_hash))
-        return proceed(tx, now_ms, known.id, client)
+            tx.execute(update(users).where(*unchanged).values(password_hash=better_hash))
+        return proceed(tx, now_ms, user.id, client)
 
 
-async def _check_code(house: Accounts, user_id: int, code: str) -> Recovery | int:
+async def _check_code(accounts: Accounts, user_id: int, code: str) -> Recovery | int:
     """Return the TOTP step of a code, or the recovery code that matches it; raise `BadCredential` if it is neither."""
     plain = "".join(code.split()).replace("-", "").casefold()
     if totp.is_code(plain):
-        step = await to_thread.run_sync(partial(totp.step_of, house, user_id, plain))
+        step = await to_thread.run_sync(partial(totp.step_of, accounts, user_id, plain))
         if step is not None:
             return step
     elif plain.isascii() and len(plain) <= _MAX_CODE:
-        found = await to_thread.run_sync(partial(recovery.find, house, user_id, plain))
-        if (await house.hasher.verify(plain, None if found is None else found.hash)).is_right and found is not None:
+        found = await to_thread.run_sync(partial(recovery.find, accounts, user_id, plain))
+        if (await accounts.hasher.verify(plain, None if found is None else found.hash)).is_right and found is not None:
             return found
     log.info("second_factor.refused", user=user_id)
     raise wrong_code()
 
 
-def _finish(house: Accounts, flow: str, user_id: int, used: Recovery | int, client: Client) -> SignedIn:
-    now_ms = house.clock.now_ms()
-    with house.database.write_user(user_id) as tx:
-        _use_up(house, tx, now_ms, user_id, used)
+def _finish(accounts: Accounts, flow: str, user_id: int, used: Recovery | int, client: Client) -> SignedIn:
+    now_ms = accounts.clock.now_ms()
+    with accounts.database.write_user(user_id) as tx:
+        _mark_used(accounts, tx, now_ms, user_id, used)
         return finish(tx, now_ms, flow, user_id, client)
 
 
-def _use_up(house: Accounts, tx: Tx, now_ms: int, user_id: int, used: Recovery | int) -> None:
+def _mark_used(accounts: Accounts, tx: Tx, now_ms: int, user_id: int, used: Recovery | int) -> None:
     """Mark a code as used; raise `BadCredential` if a concurrent request used it first."""
-    was_good = totp.use(tx, user_id, used) if isinstance(used, int) else recovery.use(house, tx, now_ms, user_id, used)
-    if not was_good:
+    was_unused = (
+        totp.use(tx, user_id, used) if isinstance(used, int) else recovery.use(accounts, tx, now_ms, user_id, used)
+    )
+    if not was_unused:
         raise wrong_code()
 
 
-def _password_of(house: Accounts, user_id: int, client: Client) -> str | None:
-    throttle.take(house.database, house.clock.now_ms(), Rate.CONFIRM_USER, str(user_id))
-    with house.database.read() as tx:
-        kept: str | None = tx.execute(select(users.c.password_hash).where(users.c.id == user_id)).scalar_one()
-    if kept is None:
-        count_second_factor(house, user_id, client)
-    return kept
+def _password_of(accounts: Accounts, user_id: int, client: Client) -> str | None:
+    throttle.take(accounts.database, accounts.clock.now_ms(), Rate.CONFIRM_USER, str(user_id))
+    with accounts.database.read() as tx:
+        stored_hash: str | None = tx.execute(select(users.c.password_hash).where(users.c.id == user_id)).scalar_one()
+    if stored_hash is None:
+        count_second_factor(accounts, user_id, client)
+    return stored_hash
 
 
-def _confirmed(house: Accounts, by: Principal, secret: str, used: Recovery | int | None) -> str:
+def _renew_session(accounts: Accounts, by: Principal, secret: str, used: Recovery | int | None) -> str:
     assert by.user_id is not None
-    now_ms = house.clock.now_ms()
-    with house.database.write_user(by.user_id) as tx:
+    now_ms = accounts.clock.now_ms()
+    with accounts.database.write_user(by.user_id) as tx:
         if used is not None:
-            _use_up(house, tx, now_ms, by.user_id, used)
+            _mark_used(accounts, tx, now_ms, by.user_id, used)
         return sessions.renew(tx, now_ms, secret)
 
 
@@ -243,5 +247,5 @@ def wrong_code() -> BadCredential:
     return BadCredential("The code is wrong or was already used.", "Wait for the next one, or use a recovery code.")
 
 
-def _over() -> BadCredential:
+def _expired() -> BadCredential:
     return BadCredential("This sign-in has expired.", "Start again.")

@@ -25,95 +25,95 @@ from seaway.errors import NameTaken, NotAllowed, NotFound
 from seaway.mail import letters
 
 
-async def sign_up(house: Accounts, name: str, address: str, password: str, *, client: str) -> User:
+async def sign_up(accounts: Accounts, name: str, address: str, password: str, *, client: str) -> User:
     """Create an account and send a verification email; `client` is the IP address of the request."""
-    house.policy.require_sign_up()
-    written = emails.checked(address)
-    house.policy.require_domain(written)
-    await to_thread.run_sync(partial(_count, house, written, client))
-    password_hash = await house.hasher.hash_new(password, about=[name, written])
-    return await to_thread.run_sync(partial(_make, house, name, written, password_hash, client))
+    accounts.policy.require_sign_up()
+    normalized = emails.checked(address)
+    accounts.policy.require_domain(normalized)
+    await to_thread.run_sync(partial(_count, accounts, normalized, client))
+    password_hash = await accounts.hasher.hash_new(password, about=[name, normalized])
+    return await to_thread.run_sync(partial(_make, accounts, name, normalized, password_hash, client))
 
 
-def write_again(house: Accounts, by: Principal, address: str, *, client: str) -> None:
+def write_again(accounts: Accounts, by: Principal, address: str, *, client: str) -> None:
     """Send the verification email again, to an unverified address of the caller's account."""
     assert by.user_id is not None
-    _count(house, address, client)
-    now_ms = house.clock.now_ms()
-    with house.database.write_user(by.user_id) as tx:
-        if any(one.address == address and one.verified_at_ms is None for one in emails.of_user(tx, by.user_id)):
-            ask_to_verify(house, tx, now_ms, users.by_id(tx, by.user_id), address)
+    _count(accounts, address, client)
+    now_ms = accounts.clock.now_ms()
+    with accounts.database.write_user(by.user_id) as tx:
+        if any(email.address == address and email.verified_at_ms is None for email in emails.of_user(tx, by.user_id)):
+            ask_to_verify(accounts, tx, now_ms, users.by_id(tx, by.user_id), address)
 
 
-def ask_to_verify(house: Accounts, tx: Tx, now_ms: int, user: User, address: str) -> None:
+def ask_to_verify(accounts: Accounts, tx: Tx, now_ms: int, user: User, address: str) -> None:
     """Send a verification email to a new address, or inform the user who already verified that address (1)."""
     owner = emails.owner_of(tx, address)
     if owner is not None:
-        known = users.by_id(tx, owner)
-        house.outbox.send(
-            tx, now_ms, letters.address_known(address, site_url=house.site_url, name=known.name), cause=None
+        owner_user = users.by_id(tx, owner)
+        accounts.outbox.send(
+            tx, now_ms, letters.address_known(address, site_url=accounts.site_url, name=owner_user.name), cause=None
         )
         return
     secret = links.make(tx, now_ms, Purpose.VERIFY, user_id=user.id, address=address)
-    link = links.url(house.site_url, Purpose.VERIFY, secret)
-    house.outbox.send(
-        tx, now_ms, letters.verify(address, site_url=house.site_url, name=user.name, link=link), cause=None
+    link = links.url(accounts.site_url, Purpose.VERIFY, secret)
+    accounts.outbox.send(
+        tx, now_ms, letters.verify(address, site_url=accounts.site_url, name=user.name, link=link), cause=None
     )
 
 
-def verify(house: Accounts, by: Principal, secret: str) -> User:
+def verify(accounts: Accounts, by: Principal, secret: str) -> User:
     """
     Verify the address of a link for the signed-in user; raise `NotFound` if the link is no longer valid.
 
     A further address is a security change and signs out every other browser; the first one is not.
     """
-    now_ms = house.clock.now_ms()
-    with house.database.write_part() as tx:
+    now_ms = accounts.clock.now_ms()
+    with accounts.database.write_part() as tx:
         link = links.look(tx, now_ms, Purpose.VERIFY, secret)
         if link is None or link.user_id is None:
-            raise _not_good()
+            raise _invalid_link()
         if not by.is_person or by.user_id != link.user_id:
             raise NotAllowed(
                 f"This link verifies an email address of the account {users.by_id(tx, link.user_id).name}.",
                 "Sign in to that account, then open the link again.",
             )
-        house.database.hold(tx, f"address/{emails.folded(link.address)}")  # two accounts may have added it
-        hold_user(house.database, tx, link.user_id)
+        accounts.database.hold(tx, f"address/{emails.folded(link.address)}")  # two accounts may have added it
+        hold_user(accounts.database, tx, link.user_id)
         if links.use(tx, now_ms, Purpose.VERIFY, secret) is None:
-            raise _not_good()
-        is_first = all(one.verified_at_ms is None for one in emails.of_user(tx, link.user_id))
+            raise _invalid_link()
+        is_first = all(email.verified_at_ms is None for email in emails.of_user(tx, link.user_id))
         try:
             if not emails.verify(tx, now_ms, link.user_id, link.address):
-                raise _not_good()
+                raise _invalid_link()
         except NameTaken:
-            raise _not_good() from None
+            raise _invalid_link() from None
         user = users.by_id(tx, link.user_id)
         audit.write(tx, now_ms, by.actor, Event.EMAIL_VERIFIED, target=user.name, address=link.address)
         if not is_first:
             what = f"The email address {link.address} was added."
-            security.changed(house, tx, now_ms, user.id, what, keep=by.session_id)
+            security.changed(accounts, tx, now_ms, user.id, what, keep=by.session_id)
         return user
 
 
-def _count(house: Accounts, address: str, client: str) -> None:
+def _count(accounts: Accounts, address: str, client: str) -> None:
     throttle.take_all(
-        house.database,
-        house.clock.now_ms(),
+        accounts.database,
+        accounts.clock.now_ms(),
         (Rate.SIGN_UP_ADDRESS, (client,)),
         (Rate.LETTER_TO, (emails.folded(address),)),
     )
 
 
-def _make(house: Accounts, name: str, address: str, password_hash: str, client: str) -> User:
-    now_ms = house.clock.now_ms()
+def _make(accounts: Accounts, name: str, address: str, password_hash: str, client: str) -> User:
+    now_ms = accounts.clock.now_ms()
     by = ANONYMOUS.seen_from(client)
-    with house.database.write_part() as tx:
+    with accounts.database.write_part() as tx:
         user = users.add(
             tx, now_ms, by, name, email=address, password_hash=password_hash, is_admin=False, is_verified=False
         )
-        ask_to_verify(house, tx, now_ms, user, address)
+        ask_to_verify(accounts, tx, now_ms, user, address)
         return user
 
 
-def _not_good() -> NotFound:
+def _invalid_link() -> NotFound:
     return NotFound("This link is no longer valid.", "Request a new verification email in your account.")

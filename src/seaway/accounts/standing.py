@@ -21,16 +21,18 @@ def judged(tx: Tx, policy: Policy, principal: Principal) -> Principal:
     """Return the caller with the current account policy applied; workflows have no user and are not affected."""
     if principal.user_id is None or policy.asks_nothing:
         return principal
-    may_lack = policy.second_factor_for is SecondFactorFor.NOBODY or second_factors.of_user(tx, principal.user_id).any
+    is_satisfied = (
+        policy.second_factor_for is SecondFactorFor.NOBODY or second_factors.of_user(tx, principal.user_id).any
+    )
     return replace(
         principal,
         is_verified=principal.is_verified or not policy.require_verification,
-        lacks_second_factor=not may_lack and _must_have(tx, policy, principal.user_id),
-        lacks_factor_to_own=not may_lack,
+        lacks_second_factor=not is_satisfied and _is_required(tx, policy, principal.user_id),
+        lacks_factor_to_own=not is_satisfied,
     )
 
 
-def _must_have(tx: Tx, policy: Policy, user_id: int) -> bool:
+def _is_required(tx: Tx, policy: Policy, user_id: int) -> bool:
     if policy.second_factor_for is SecondFactorFor.OWNERS:
         owns = exists().where(members.c.user_id == user_id, members.c.role == "owner")
         return bool(tx.execute(select(owns)).scalar())

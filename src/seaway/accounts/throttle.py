@@ -107,22 +107,22 @@ def take_all(database: Database, now_ms: int, *tries: tuple[Rate, tuple[str, ...
         for rate, subject in tries:
             for number, limit in enumerate(rate.limits):
                 digest = _digest(rate, number, subject)
-                if not _poured(tx, now_ms, digest, limit):
+                if not _add_to_bucket(tx, now_ms, digest, limit):
                     raise _refusal(tx, now_ms, rate, digest, limit)
 
 
 def take_all_within(tx: Tx, now_ms: int, *tries: tuple[Rate, tuple[str, ...]]) -> TooMany | None:
     """Count an attempt of each in the caller's transaction, or count none and return the refusal."""
-    wanted = [
+    buckets_to_fill = [
         (rate, limit, _digest(rate, number, subject))
         for rate, subject in tries
         for number, limit in enumerate(rate.limits)
     ]
-    for rate, limit, digest in wanted:
+    for rate, limit, digest in buckets_to_fill:
         if _level(tx, now_ms, digest, limit) + 1.0 > limit.count:
             return _refusal(tx, now_ms, rate, digest, limit)
-    for rate, limit, digest in wanted:
-        if not _poured(tx, now_ms, digest, limit):  # another worker counted in between
+    for rate, limit, digest in buckets_to_fill:
+        if not _add_to_bucket(tx, now_ms, digest, limit):  # another worker counted in between
             return _refusal(tx, now_ms, rate, digest, limit)
     return None
 
@@ -130,7 +130,7 @@ def take_all_within(tx: Tx, now_ms: int, *tries: tuple[Rate, tuple[str, ...]]) -
 def take_within(tx: Tx, now_ms: int, rate: Rate, limit: Limit, tries: int, *subject: str) -> TooMany | None:
     """Count several attempts in the caller's transaction, or count none and return the refusal."""
     digest = _digest(rate, 0, subject)
-    return None if _poured(tx, now_ms, digest, limit, tries) else _refusal(tx, now_ms, rate, digest, limit)
+    return None if _add_to_bucket(tx, now_ms, digest, limit, tries) else _refusal(tx, now_ms, rate, digest, limit)
 
 
 def add(tx: Tx, now_ms: int, rate: Rate, amount: int, *subject: str) -> None:
@@ -175,7 +175,7 @@ def shortened(address: str) -> str:
     return str(parsed)
 
 
-def _poured(tx: Tx, now_ms: int, digest: bytes, limit: Limit, tries: int = 1) -> bool:
+def _add_to_bucket(tx: Tx, now_ms: int, digest: bytes, limit: Limit, tries: int = 1) -> bool:
     """Add attempts to a bucket if it has room, in one statement, so that concurrent workers see each other's counts."""
     if tries > limit.count:  # an empty bucket would accept them
         return False

@@ -36,9 +36,9 @@ INTERVAL_MS = 5 * SECOND_MS
 CODE_MS = MINUTE_MS
 
 # No vowels, so that no code spells a word, and no look-alikes (RFC 8628, 6.1).
-_LETTERS = "BCDFGHJKLMNPQRSTVWXZ"
+_USER_CODE_ALPHABET = "BCDFGHJKLMNPQRSTVWXZ"
 _USER_CODE_CHARS = 8
-_EARLY_MS = SECOND_MS  # tolerance for network delays, since a tool waits five seconds by its own clock
+_TOLERANCE_MS = SECOND_MS  # tolerance for network delays, since a tool waits five seconds by its own clock
 _KEPT_MS = DAY_MS  # how long a used code is recognized
 
 
@@ -73,7 +73,7 @@ class Wish:
 def add_device(tx: Tx, now_ms: int, client_id: str, scope: str, *, address: str) -> tuple[str, str]:
     """Start a device authorization; return the device code and the user code (RFC 8628, 3.2)."""
     secret = ids.new_key(ids.KeyKind.TOOL_DEVICE)
-    user_code = "".join(secrets.choice(_LETTERS) for _ in range(_USER_CODE_CHARS))
+    user_code = "".join(secrets.choice(_USER_CODE_ALPHABET) for _ in range(_USER_CODE_CHARS))
     tx.execute(
         insert(cli_devices).values(
             digest=ids.digest(secret),
@@ -133,7 +133,7 @@ def exchange_device(tx: Tx, now_ms: int, secret: str, client_id: str, *, address
     if row.state == State.PENDING.value:
         return _still_pending(tx, now_ms, row)
     tx.execute(delete(cli_devices).where(cli_devices.c.digest == digest))
-    if not _is_open(tx, row.user_id):
+    if not _is_enabled(tx, row.user_id):
         return Refusal("access_denied", "The account is disabled.")
     return tools.add(tx, now_ms, row.user_id, client_id, row.scope, address=address)[1]
 
@@ -173,7 +173,7 @@ def exchange_code(
         return _BAD_CODE
     if not clients.is_verifier(verifier) or not hmac.compare_digest(challenge_of(verifier), row.challenge):
         return Refusal("invalid_grant", "The code_verifier does not match the code_challenge of this code.")
-    if not _is_open(tx, row.user_id):
+    if not _is_enabled(tx, row.user_id):
         return _BAD_CODE
     grant_id, issued = tools.add(tx, now_ms, row.user_id, client_id, row.scope, address=address, nonce=row.nonce)
     tx.execute(update(cli_codes).where(cli_codes.c.digest == digest).values(grant_id=grant_id, expires_at=now_ms))
@@ -210,7 +210,7 @@ def _waiting(now_ms: int, user_code: str) -> tuple[ColumnElement[bool], ...]:
 
 
 def _still_pending(tx: Tx, now_ms: int, row: Row[Any]) -> Refusal:
-    too_soon = row.polled_at is not None and now_ms < row.polled_at + row.interval_ms - _EARLY_MS
+    too_soon = row.polled_at is not None and now_ms < row.polled_at + row.interval_ms - _TOLERANCE_MS
     interval_ms = row.interval_ms + (5 * SECOND_MS if too_soon else 0)
     tx.execute(
         update(cli_devices).where(cli_devices.c.digest == row.digest).values(polled_at=now_ms, interval_ms=interval_ms)
@@ -220,7 +220,7 @@ def _still_pending(tx: Tx, now_ms: int, row: Row[Any]) -> Refusal:
     return Refusal("authorization_pending", "The code has not been entered yet.")
 
 
-def _is_open(tx: Tx, user_id: int) -> bool:
+def _is_enabled(tx: Tx, user_id: int) -> bool:
     return (
         tx.execute(select(users.c.id).where(users.c.id == user_id, users.c.disabled_at.is_(None))).first() is not None
     )

@@ -104,7 +104,7 @@ def add(
 
 
 def refresh(
-    tx: Tx, now_ms: int, secret: str, client_id: str, *, asked: str = "", address: str = ""
+    tx: Tx, now_ms: int, secret: str, client_id: str, *, requested_scope: str = "", address: str = ""
 ) -> Issued | Refusal:
     """
     Exchange a refresh token for new tokens (RFC 6749, 6; rotation as in RFC 9700, 4.14.2).
@@ -113,14 +113,14 @@ def refresh(
     stores. The next refresh with either one replaces both.
     """
     row = tx.execute(_TOKEN, {"digest": ids.digest(secret)}).one_or_none()
-    if row is None or row.kind != _REFRESH or row.client_id != client_id or _is_over(row, now_ms):
-        return _OVER
+    if row is None or row.kind != _REFRESH or row.client_id != client_id or _is_expired(row, now_ms):
+        return _ENDED
     if row.replaced_at is not None and row.replaced_at + GRACE_MS <= now_ms:
         end(tx, now_ms, row.grant_id, address=address, reason="a replaced refresh token was used again")
-        return _OVER
+        return _ENDED
     if row.disabled_at is not None:
-        return _OVER
-    if asked and clients.granted(asked) != row.scope:
+        return _ENDED
+    if requested_scope and clients.granted(requested_scope) != row.scope:
         return Refusal("invalid_scope", "A login cannot change its scope. Log in again for another scope.")
     if row.replaced_at is None:
         tx.execute(_REPLACE, {"of_grant": row.grant_id, "now": now_ms})
@@ -135,7 +135,7 @@ def principal_of(tx: Tx, secret: str, now_ms: int) -> Principal | None:
     if not secret.startswith(_PREFIX) or not ids.is_well_formed(secret):
         return None
     row = tx.execute(_CARRIER, {"digest": ids.digest(secret)}).one_or_none()
-    if row is None or _is_over(row, now_ms):
+    if row is None or _is_expired(row, now_ms):
         return None
     return Principal(
         name=row.user_name,
@@ -160,7 +160,7 @@ def of_user(tx: Tx, user_id: int, now_ms: int) -> list[Grant]:
             cli_grants.c.used_at,
             cli_grants.c.address,
         )
-        .where(cli_grants.c.user_id == user_id, cli_grants.c.used_at.between(*_alive(now_ms)))
+        .where(cli_grants.c.user_id == user_id, cli_grants.c.used_at.between(*_last_use_bounds(now_ms)))
         .order_by(cli_grants.c.id.desc())
     )
     return [
@@ -220,19 +220,19 @@ def end(tx: Tx, now_ms: int, grant_id: int, *, address: str, reason: str) -> Non
 def forget_old(tx: Tx, now_ms: int) -> int:
     """Delete expired tokens and grants; return the number of grants. Keep future ones: our clock may be behind."""
     tx.execute(delete(cli_tokens).where(cli_tokens.c.expires_at <= now_ms))
-    return tx.execute(delete(cli_grants).where(cli_grants.c.used_at < _alive(now_ms)[0])).rowcount
+    return tx.execute(delete(cli_grants).where(cli_grants.c.used_at < _last_use_bounds(now_ms)[0])).rowcount
 
 
-def _alive(now_ms: int) -> tuple[int, int]:
+def _last_use_bounds(now_ms: int) -> tuple[int, int]:
     """Return the bounds of the last use of a valid grant; a time in the future is refused."""
     return now_ms - IDLE_MS + 1, now_ms + CLOCK_TOLERANCE_MS
 
 
-def _is_over(row: Any, now_ms: int) -> bool:
+def _is_expired(row: Any, now_ms: int) -> bool:
     return bool(row.expires_at <= now_ms or row.used_at > now_ms + CLOCK_TOLERANCE_MS)
 
 
-_OVER = Refusal("invalid_grant", "This login has ended. Log in again.")
+_ENDED = Refusal("invalid_grant", "This login has ended. Log in again.")
 
 # Statements used by every request are built once, as in `keys`.
 _CARRIER = (
@@ -266,13 +266,13 @@ _REPLACE = (
 
 
 def _new_tokens(tx: Tx, now_ms: int, grant_id: int) -> tuple[str, str]:
-    access, following = ids.new_key(ids.KeyKind.TOOL), ids.new_key(ids.KeyKind.TOOL_REFRESH)
+    access, refresh_token = ids.new_key(ids.KeyKind.TOOL), ids.new_key(ids.KeyKind.TOOL_REFRESH)
     rows = [
         {"digest": ids.digest(secret), "grant_id": grant_id, "kind": kind, "expires_at": now_ms + lasts_ms}
-        for secret, kind, lasts_ms in ((access, _ACCESS, ACCESS_MS), (following, _REFRESH, IDLE_MS))
+        for secret, kind, lasts_ms in ((access, _ACCESS, ACCESS_MS), (refresh_token, _REFRESH, IDLE_MS))
     ]
     tx.execute(insert(cli_tokens), rows)
-    return access, following
+    return access, refresh_token
 
 
 def _actor(tx: Tx, user_id: int, client_id: str, address: str) -> Actor:

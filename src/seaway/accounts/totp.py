@@ -45,32 +45,32 @@ def is_code(text: str) -> bool:
     return len(text) == 6 and text.isascii() and text.isdigit()
 
 
-def begin(house: Accounts, by: Principal) -> Enrolment:
+def begin(accounts: Accounts, by: Principal) -> Enrolment:
     """Create a seed, which is active once `confirm` gets its first code."""
     assert by.user_id is not None
     seed = pyotp.random_base32()
-    with house.database.write_user(by.user_id) as tx:
+    with accounts.database.write_user(by.user_id) as tx:
         second_factors.require_fresh_to_add(tx, by)
         if second_factors.of_user(tx, by.user_id).has_totp:
             raise NotAllowed("This account already has an authenticator app.", "Remove it first.")
         tx.execute(delete(totp).where(totp.c.user_id == by.user_id))
-        sealed = house.sealer.seal(seed.encode(), _purpose(by.user_id))
-        tx.execute(insert(totp).values(user_id=by.user_id, seed=sealed, last_step=0))
-    issuer = f"Seaway {urlsplit(house.site_url).netloc}"
+        encrypted = accounts.sealer.seal(seed.encode(), _purpose(by.user_id))
+        tx.execute(insert(totp).values(user_id=by.user_id, seed=encrypted, last_step=0))
+    issuer = f"Seaway {urlsplit(accounts.site_url).netloc}"
     return Enrolment(seed, pyotp.TOTP(seed).provisioning_uri(name=by.name, issuer_name=issuer))
 
 
-async def confirm(house: Accounts, by: Principal, code: str) -> list[str]:
+async def confirm(accounts: Accounts, by: Principal, code: str) -> list[str]:
     """Activate the authenticator app with its first code; return new recovery codes if the user had none."""
-    await to_thread.run_sync(second_factors.require_may_add, house, by)
-    made = await recovery.prepare(house)
-    return await to_thread.run_sync(partial(_confirm, house, by, "".join(code.split()), made))
+    await to_thread.run_sync(second_factors.require_may_add, accounts, by)
+    made = await recovery.prepare(accounts)
+    return await to_thread.run_sync(partial(_confirm, accounts, by, "".join(code.split()), made))
 
 
-def step_of(house: Accounts, user_id: int, code: str, *, confirmed: bool = True) -> int | None:
+def step_of(accounts: Accounts, user_id: int, code: str, *, confirmed: bool = True) -> int | None:
     """Return the step of a correct code, or None if it is wrong or its step was already used."""
-    with house.database.read() as tx:
-        return _step_of(house, tx, user_id, code, confirmed=confirmed)
+    with accounts.database.read() as tx:
+        return _step_of(accounts, tx, user_id, code, confirmed=confirmed)
 
 
 def use(tx: Tx, user_id: int, step: int) -> bool:
@@ -80,34 +80,34 @@ def use(tx: Tx, user_id: int, step: int) -> bool:
     return changed.rowcount == 1
 
 
-def remove(house: Accounts, by: Principal) -> None:
+def remove(accounts: Accounts, by: Principal) -> None:
     """Remove the caller's authenticator app."""
     require_site(by, SiteAction.OPEN_ACCOUNT)
     assert by.user_id is not None
-    now_ms = house.clock.now_ms()
-    with house.database.write_user(by.user_id) as tx:
+    now_ms = accounts.clock.now_ms()
+    with accounts.database.write_user(by.user_id) as tx:
         if tx.execute(delete(totp).where(totp.c.user_id == by.user_id)).rowcount == 0:
             raise NotFound("This account has no authenticator app.", "Set one up first.")
         second_factors.forget_codes_without_use(tx, by.user_id)
         audit.write(tx, now_ms, by.actor, Event.TOTP_REMOVED, target=by.name)
-        security.changed(house, tx, now_ms, by.user_id, "The authenticator app was removed.", keep=by.session_id)
+        security.changed(accounts, tx, now_ms, by.user_id, "The authenticator app was removed.", keep=by.session_id)
 
 
-def _confirm(house: Accounts, by: Principal, code: str, made: recovery.Made) -> list[str]:
+def _confirm(accounts: Accounts, by: Principal, code: str, made: recovery.Made) -> list[str]:
     assert by.user_id is not None
-    now_ms = house.clock.now_ms()
-    with house.database.write_user(by.user_id) as tx:
+    now_ms = accounts.clock.now_ms()
+    with accounts.database.write_user(by.user_id) as tx:
         second_factors.require_fresh_to_add(tx, by)
-        step = _step_of(house, tx, by.user_id, code, confirmed=False) if is_code(code) else None
+        step = _step_of(accounts, tx, by.user_id, code, confirmed=False) if is_code(code) else None
         if step is None:
             raise BadCredential("The code is wrong.", "Check the clock of your phone, then enter the current code.")
         tx.execute(update(totp).where(totp.c.user_id == by.user_id).values(confirmed_at=now_ms, last_step=step))
         audit.write(tx, now_ms, by.actor, Event.TOTP_ADDED, target=by.name)
-        security.changed(house, tx, now_ms, by.user_id, "An authenticator app was added.", keep=by.session_id)
+        security.changed(accounts, tx, now_ms, by.user_id, "An authenticator app was added.", keep=by.session_id)
         return recovery.put_if_none(tx, now_ms, by, made)
 
 
-def _step_of(house: Accounts, tx: Tx, user_id: int, code: str, *, confirmed: bool) -> int | None:
+def _step_of(accounts: Accounts, tx: Tx, user_id: int, code: str, *, confirmed: bool) -> int | None:
     row = tx.execute(
         select(totp.c.seed, totp.c.last_step).where(
             totp.c.user_id == user_id, totp.c.confirmed_at.is_not(None) if confirmed else totp.c.confirmed_at.is_(None)
@@ -115,10 +115,10 @@ def _step_of(house: Accounts, tx: Tx, user_id: int, code: str, *, confirmed: boo
     ).one_or_none()
     if row is None:
         return None
-    app = pyotp.TOTP(house.sealer.open(row.seed, _purpose(user_id)).decode())
-    now = house.clock.now_ms() // STEP_MS
-    right = [step for step in (now - 1, now, now + 1) if hmac.compare_digest(app.generate_otp(step), code)]
-    return next((step for step in right if not step <= row.last_step <= step + _STEPS_AHEAD), None)
+    app = pyotp.TOTP(accounts.sealer.open(row.seed, _purpose(user_id)).decode())
+    now = accounts.clock.now_ms() // STEP_MS
+    correct = [step for step in (now - 1, now, now + 1) if hmac.compare_digest(app.generate_otp(step), code)]
+    return next((step for step in correct if not step <= row.last_step <= step + _STEPS_AHEAD), None)
 
 
 def _purpose(user_id: int) -> str:

@@ -61,10 +61,10 @@ def add(
     An account without a password uses keys or an external login. `is_verified` marks the email address as verified.
     """
     if not is_possible_name(name):
-        raise _impossible(name)
+        raise _invalid_name(name)
     if find(tx, name) is not None:
         raise NameTaken(f"A user named {name!r} already exists.", "Choose another name.")
-    if _is_held(tx, now_ms, name):
+    if _is_name_held(tx, now_ms, name):
         raise NameTaken(f"The name {name!r} was recently used by another account.", "Choose another one.")
     is_first = not exist(tx)
     if is_first and not by.is_operator:  # else the first visitor of a new site would become its admin
@@ -88,7 +88,7 @@ def add(
 def add_admin(tx: Tx, now_ms: int, by: Principal, name: str) -> User:
     """Create a site admin without password or email address, for the operator; reserved names are allowed."""
     if _NAME.fullmatch(name) is None:
-        raise _impossible(name)
+        raise _invalid_name(name)
     if find(tx, name) is not None:
         raise NameTaken(f"A user named {name!r} already exists.", "Choose another name.")
     tx.execute(insert(users).values(name=name, display_name="", is_admin=True, created_at=now_ms))
@@ -109,10 +109,10 @@ def is_possible_name(name: str) -> bool:
 
 def set_display_name(tx: Tx, now_ms: int, by: Principal, name: str, display_name: str) -> User:
     """Set the display name of a user: any text of one line."""
-    written = " ".join(display_name.split())
-    if len(written) > MAX_DISPLAY_NAME or not written.isprintable():
+    normalized = " ".join(display_name.split())
+    if len(normalized) > MAX_DISPLAY_NAME or not normalized.isprintable():
         raise NameTaken("This is not a valid display name.", f"Use up to {MAX_DISPLAY_NAME} printable characters.")
-    tx.execute(update(users).where(users.c.id == get(tx, name).id).values(display_name=written))
+    tx.execute(update(users).where(users.c.id == get(tx, name).id).values(display_name=normalized))
     audit.write(tx, now_ms, by.actor, Event.USER_RENAMED, target=name)
     return get(tx, name)
 
@@ -135,8 +135,8 @@ def all_users(tx: Tx, words: str = "", *, after: str = "", limit: int | None = N
     """Return users with all words in their names or primary email address, sorted by name, from after `after` on."""
     query = _USER.where(users.c.name > after).order_by(users.c.name).limit(limit)
     for word in wanted(words):
-        here = func.lower(users.c.name + " " + users.c.display_name + " " + func.coalesce(addresses.c.address, ""))
-        query = query.where(here.contains(word, autoescape=True))
+        searched = func.lower(users.c.name + " " + users.c.display_name + " " + func.coalesce(addresses.c.address, ""))
+        query = query.where(searched.contains(word, autoescape=True))
     return [from_row(User, row) for row in tx.execute(query)]
 
 
@@ -172,14 +172,14 @@ def set_admin(tx: Tx, now_ms: int, by: Principal, name: str, *, is_admin: bool) 
     return get(tx, name)
 
 
-def _impossible(name: str) -> NameTaken:
+def _invalid_name(name: str) -> NameTaken:
     return NameTaken(
         f"{name[:60]!a} is not a valid user name.",
         "Use at most 39 lowercase letters, digits and inner hyphens, and no reserved word.",
     )
 
 
-def _is_held(tx: Tx, now_ms: int, name: str) -> bool:
+def _is_name_held(tx: Tx, now_ms: int, name: str) -> bool:
     since = released_user_names.c.released_at > now_ms - NAME_HELD_MS
     return (
         tx.execute(select(released_user_names.c.name).where(released_user_names.c.name == name, since)).first()
