@@ -27,7 +27,7 @@ class Letter:
 
 def verify(to: str, *, site_url: str, name: str, link: str) -> Letter:
     """Ask the recipient to verify the address of a new account, or a new address of an account."""
-    return _letter(
+    return _email(
         to,
         f"Verify your email address for {_host(site_url)}",
         site_url,
@@ -42,7 +42,7 @@ def verify(to: str, *, site_url: str, name: str, link: str) -> Letter:
 
 def address_known(to: str, *, site_url: str, name: str) -> Letter:
     """Inform the owner of a verified address that it was used in another sign-up."""
-    return _letter(
+    return _email(
         to,
         f"You already have an account at {_host(site_url)}",
         site_url,
@@ -57,7 +57,7 @@ def address_known(to: str, *, site_url: str, name: str) -> Letter:
 
 def reset(to: str, *, site_url: str, name: str, link: str) -> Letter:
     """Send a password reset link."""
-    return _letter(
+    return _email(
         to,
         f"Reset your password for {_host(site_url)}",
         site_url,
@@ -72,7 +72,7 @@ def reset(to: str, *, site_url: str, name: str, link: str) -> Letter:
 
 def security_changed(to: str, *, site_url: str, name: str, what: str) -> Letter:
     """Notify a verified address of a security change of its account; `what` is a complete sentence."""
-    return _letter(
+    return _email(
         to,
         f"Security notice for your account at {_host(site_url)}",
         site_url,
@@ -84,7 +84,7 @@ def security_changed(to: str, *, site_url: str, name: str, what: str) -> Letter:
 
 def member_added(to: str, *, site_url: str, channel: str, role: str, by: str) -> Letter:
     """Notify a new member of a channel."""
-    return _letter(
+    return _email(
         to,
         f"You are now a {role} of {channel}",
         site_url,
@@ -96,7 +96,7 @@ def member_added(to: str, *, site_url: str, channel: str, role: str, by: str) ->
 
 def group_joined(to: str, *, site_url: str, group: str, by: str) -> Letter:
     """Notify a new member of a group."""
-    return _letter(
+    return _email(
         to,
         f"You are now in the group {group}",
         site_url,
@@ -107,7 +107,7 @@ def group_joined(to: str, *, site_url: str, group: str, by: str) -> Letter:
 
 def invitation(to: str, *, site_url: str, channel: str, role: str, by: str, link: str) -> Letter:
     """Invite the reader of an email address to become a member of a channel."""
-    return _letter(
+    return _email(
         to,
         f"Invitation to the channel {channel}",
         site_url,
@@ -122,7 +122,7 @@ def invitation(to: str, *, site_url: str, channel: str, role: str, by: str, link
 
 def invitation_answered(to: str, *, site_url: str, channel: str, answer: str) -> Letter:
     """Notify the owner of a channel of a decision; `answer` is its subject and verb ("ada accepted")."""
-    return _letter(
+    return _email(
         to,
         f"Response to your invitation to {channel}",
         site_url,
@@ -133,7 +133,7 @@ def invitation_answered(to: str, *, site_url: str, channel: str, answer: str) ->
 
 def transfer_offered(to: str, *, site_url: str, channel: str, by: str) -> Letter:
     """Offer the ownership of a channel to a member."""
-    return _letter(
+    return _email(
         to,
         f"Transfer of the channel {channel} to you",
         site_url,
@@ -148,7 +148,7 @@ def transfer_offered(to: str, *, site_url: str, channel: str, by: str) -> Letter
 
 def transfer_answered(to: str, *, site_url: str, channel: str, answer: str) -> Letter:
     """Notify the user who offered a channel of a decision; `answer` is its subject and verb ("ada accepted")."""
-    return _letter(
+    return _email(
         to,
         f"Response to your transfer of {channel}",
         site_url,
@@ -159,7 +159,7 @@ def transfer_answered(to: str, *, site_url: str, channel: str, answer: str) -> L
 
 def key_ends(to: str, *, site_url: str, name: str, days: str) -> Letter:
     """Warn a user that a key expires soon; `days` says when ("within 3 days")."""
-    return _letter(
+    return _email(
         to,
         f"An API key expires {days}",
         site_url,
@@ -170,7 +170,7 @@ def key_ends(to: str, *, site_url: str, name: str, days: str) -> Letter:
 
 def key_leaked(to: str, *, site_url: str, name: str) -> Letter:
     """Notify a user that a key was found in public and revoked."""
-    return _letter(
+    return _email(
         to,
         "Your API key was found in public and revoked",
         site_url,
@@ -184,7 +184,7 @@ def key_leaked(to: str, *, site_url: str, name: str) -> Letter:
 
 def tool_leaked(to: str, *, site_url: str, tool: str) -> Letter:
     """Notify a user that a token of a command-line tool was found in public and its grant revoked."""
-    return _letter(
+    return _email(
         to,
         "Your command-line login was found in public and revoked",
         site_url,
@@ -198,7 +198,7 @@ def tool_leaked(to: str, *, site_url: str, tool: str) -> Letter:
 
 def publisher_news(to: str, *, site_url: str, channel: str, publisher: str, what: str) -> Letter:
     """Notify the owner of a channel about a trusted publisher; `what` completes "the workflow NAME ..."."""
-    return _letter(
+    return _email(
         to,
         f"Trusted publishing to {channel} at {_host(site_url)}",
         site_url,
@@ -208,7 +208,7 @@ def publisher_news(to: str, *, site_url: str, channel: str, publisher: str, what
     )
 
 
-def _letter(
+def _email(
     to: str,
     subject: str,
     site_url: str,

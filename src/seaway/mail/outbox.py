@@ -37,7 +37,7 @@ class Seals(Protocol):
 
     def seal(self, plain: bytes, purpose: str) -> bytes: ...
 
-    def open(self, sealed: bytes, purpose: str) -> bytes: ...
+    def open(self, encrypted: bytes, purpose: str) -> bytes: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,30 +62,30 @@ class Outbox:
     sender: str
     limits: Limits
 
-    def send(self, tx: Tx, now_ms: int, letter: Letter, *, cause: Cause | None) -> None:
+    def send(self, tx: Tx, now_ms: int, email: Letter, *, cause: Cause | None) -> None:
         """
         Queue the email in this transaction.
 
         `cause` is None for emails about the recipient's account or channel, for those counted by another rate limit
         (sign-up, password reset), and for those caused by the operator.
         """
-        refusal = None if cause is None else self.limits(tx, now_ms, letter.to, cause)
+        refusal = None if cause is None else self.limits(tx, now_ms, email.to, cause)
         if cause is not None and refusal is not None:
             if cause.is_required:
                 raise refusal
-            log.info("mail.dropped", to=letter.to, subject=letter.subject, reason=refusal.message)
+            log.info("mail.dropped", to=email.to, subject=email.subject, reason=refusal.message)
             return
-        sealed = self.seals.seal(msgspec.json.encode(letter), _PURPOSE)
-        args = {"id": secrets.token_hex(16), "at": now_ms, "letter": base64.b64encode(sealed).decode()}
+        encrypted = self.seals.seal(msgspec.json.encode(email), _PURPOSE)
+        args = {"id": secrets.token_hex(16), "at": now_ms, "letter": base64.b64encode(encrypted).decode()}
         queue.enqueue(tx, now_ms, SEND_LETTER, args)
 
     def deliver(self, args: dict[str, Any]) -> None:
         """Send a queued email (job handler)."""
-        sealed = base64.b64decode(args["letter"])
-        letter = msgspec.json.decode(self.seals.open(sealed, _PURPOSE), type=Letter)
+        encrypted = base64.b64decode(args["letter"])
+        email = msgspec.json.decode(self.seals.open(encrypted, _PURPOSE), type=Letter)
         try:
-            self.post(written(letter, sender=self.sender, message_id=args["id"], at_ms=args["at"]))
+            self.post(written(email, sender=self.sender, message_id=args["id"], at_ms=args["at"]))
         except Undeliverable as error:
-            log.warning("mail.refused", to=letter.to, subject=letter.subject, reason=str(error))
+            log.warning("mail.refused", to=email.to, subject=email.subject, reason=str(error))
         else:
-            log.info("mail.sent", to=letter.to, subject=letter.subject)
+            log.info("mail.sent", to=email.to, subject=email.subject)

@@ -47,9 +47,9 @@ class Smtp:
         try:
             asyncio.run(self._send(message))
         except SMTPRecipientsRefused as error:
-            raise _for_good(error.recipients[0].code, error.recipients[0].message) from None
+            raise _failure(error.recipients[0].code, error.recipients[0].message) from None
         except SMTPResponseException as error:
-            raise _for_good(error.code, error.message) from None
+            raise _failure(error.code, error.message) from None
         except (SMTPException, OSError) as error:
             raise Unavailable("The mail server does not respond.", "Check `mail_url`.", cause=str(error)) from error
 
@@ -115,7 +115,7 @@ def _starttls(query: str) -> bool | None:
     return {"yes": True, "no": False}.get(parse_qs(query).get("starttls", [""])[0])
 
 
-def _for_good(code: int, message: str) -> Exception:
+def _failure(code: int, message: str) -> Exception:
     """Return the exception for an SMTP code: 5xx is permanent, unless it concerns our login; others are retried."""
     reason = f"{code} {message}"[:200]
     if 500 <= code < 600 and code not in (530, 534, 535, 538):  # these concern our login, not the email

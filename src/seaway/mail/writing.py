@@ -8,7 +8,7 @@ from email.utils import format_datetime, parseaddr
 from seaway.mail.letters import Letter
 
 
-def written(letter: Letter, *, sender: str, message_id: str, at_ms: int) -> EmailMessage:
+def written(email: Letter, *, sender: str, message_id: str, at_ms: int) -> EmailMessage:
     """
     Return the MIME message. Its policy refuses line breaks in headers, which prevents injected headers and recipients.
 
@@ -16,13 +16,13 @@ def written(letter: Letter, *, sender: str, message_id: str, at_ms: int) -> Emai
     """
     message = EmailMessage(policy=SMTP)
     message["From"] = sender
-    message["To"] = letter.to
-    message["Subject"] = letter.subject
+    message["To"] = email.to
+    message["Subject"] = email.subject
     message["Date"] = format_datetime(datetime.fromtimestamp(at_ms // 1000, UTC))
     message["Message-ID"] = f"<{message_id}@{domain_of(sender)}>"
     message["Auto-Submitted"] = "auto-generated"  # prevents automatic replies (RFC 3834)
-    message.set_content(letter.text)
-    message.add_alternative(letter.html, subtype="html")
+    message.set_content(email.text)
+    message.add_alternative(email.html, subtype="html")
     return message
 
 
