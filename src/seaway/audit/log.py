@@ -36,7 +36,7 @@ def of_channel(tx: Tx, channel: str, *, before: int | None = None, limit: int) -
     """
     made_at = select(channels.c.created_at).where(channels.c.name == channel).scalar_subquery()
     found = _read(tx, _newest(before, limit).where(audit.c.channel == channel, audit.c.at >= made_at))
-    return [replace(entry, address="") if _only_got_out(entry) else entry for entry in found]
+    return [replace(entry, address="") if _is_departure(entry) else entry for entry in found]
 
 
 def of_all(tx: Tx, *, before: int | None = None, limit: int) -> list[Entry]:
@@ -44,11 +44,11 @@ def of_all(tx: Tx, *, before: int | None = None, limit: int) -> list[Entry]:
     return _read(tx, _newest(before, limit))
 
 
-def _only_got_out(entry: Entry) -> bool:
-    left = (
+def _is_departure(entry: Entry) -> bool:
+    has_left = (
         entry.action == Event.MEMBER_REMOVED.value and entry.actor.partition(" (")[0] == entry.target
     )  # with or without a key name
-    return left or entry.action in (Event.INVITATION_DECLINED.value, Event.TRANSFER_DECLINED.value)
+    return has_left or entry.action in (Event.INVITATION_DECLINED.value, Event.TRANSFER_DECLINED.value)
 
 
 def _newest(before: int | None, limit: int) -> Select[Any]:
