@@ -524,7 +524,7 @@ def test_a_group_by_its_pages(shared: Seaway, owner: Owner, ada: str) -> None:
     assert "The night watch" in owner.get("/account/groups").text
     assert 303 == owner.on(page, "/remove", who=user).status_code
     assert user not in owner.get(page).text
-    assert [f"You are in the group {name}"] == [
+    assert [f"You are now in the group {name}"] == [
         letter["Subject"] for letter in letters_to(shared, f"{user}@example.com") if "group" in letter["Subject"]
     ]
     assert 409 == owner.on(page, "/leave").status_code
