@@ -1,16 +1,16 @@
 """
-The token of a workflow -> a token that publishes for some minutes. The story of `POST /api/oidc/mint_token`.
+Exchange a workflow's token for a short-lived publish token (`POST /api/oidc/mint_token`).
 
-1. The order of the checks is fixed: nothing that a token says is looked at before what vouches for it, and no network
-   call is made for an issuer that nobody registered.
-2. A token is exchanged once, here, for the publishers of exactly its identity: that it is used and what it was
-   exchanged for are written in one transaction, which also sees the publishers that it is for.
-3. A refusal says what the caller's own token says, and nothing of what a channel has configured, except that the ids of
+1. The order of the checks is fixed: only `iss` is read before the signature is verified, and no network call is made
+   for an unregistered issuer.
+2. A token is exchanged once, for the publishers that match its identity: its use and the new token are written in one
+   transaction, which also reads the matching publishers.
+3. A refusal quotes the caller's own token and reveals nothing about a channel's configuration, except that the ids of
    the caller's repository differ from those of every publisher that names it.
-4. Neither token is ever logged or stored; of a used one there is a hash.
-5. Nothing about a run is shown to the owner of a channel before that run uploads there: anyone can name a repository
-   that is not theirs. The exchange is in the log of the site; ids are pinned now, which counts for the next token, and
-   shown later (`trust.publisher_uploads`).
+4. Neither token is ever logged or stored; only a hash of a used token is stored.
+5. A channel owner sees nothing about a run before it uploads to the channel: anyone can add a publisher for a
+   repository of another user. The exchange is in the site's audit log only; ids are pinned at once, for the next token,
+   and shown after an upload (`trust.publisher_uploads`).
 """
 
 import hashlib
@@ -45,24 +45,24 @@ _LONGEST_SHOWN = 100
 
 @dataclass(frozen=True, slots=True)
 class Exchanging:
-    """The parts that the exchange works with."""
+    """Dependencies of the token exchange."""
 
     database: Database
     clock: Clock
     key_sets: KeySets
     teller: Teller
-    look_up_owner: Callable[[Draft, Issuer], Draft]  # for a publisher that is to be saved
+    look_up_owner: Callable[[Draft, Issuer], Draft]  # called before a publisher is saved
     repository_ids: RepositoryIds
-    audience: str  # the host of the public address; never taken from a request
+    audience: str  # the host of the public URL; never taken from a request
     is_on: bool
     life_ms: int
     counts: Counts
-    turns: CapacityLimiter  # waiting for an issuer must not hold the threads that readers need
+    turns: CapacityLimiter  # separate: waiting for an issuer must not occupy the threads that readers need
 
 
 @dataclass(frozen=True, slots=True)
 class _Signed:
-    """A token that its issuer has signed."""
+    """A token whose signature was verified, with its issuer."""
 
     issuer: Issuer
     token: Token
@@ -77,24 +77,24 @@ class _Signed:
 
     @property
     def subject(self) -> str:
-        """The repository or account that it is from; only once its claims are known to be there."""
+        """Return the repository or account of the token; call this only after `require_claims`."""
         return self.kind.subject(self.claims).casefold()
 
     @property
     def digest(self) -> bytes:
-        """What tells it apart from every other token of its issuer."""
+        """Return the hash that identifies this token among all tokens of its issuer."""
         text: str = self.claims["jti"] if self.kind.has_jti else self.token.text.rpartition(".")[0]
         return hashlib.sha256(text.encode()).digest()
 
 
 def audience_of(site_url: str) -> str:
-    """What tokens for the site at this address must be meant for: its host as clients write it, without the port."""
+    """Return the audience (`aud`) of tokens for this site: its host as clients write it, without the port."""
     host = (urlsplit(site_url).hostname or "").encode("idna").decode()
     return f"[{host}]" if ":" in host else host
 
 
 def exchange(house: Exchanging, text: str, *, address: str) -> str:
-    """The token to publish with; `TokenRefused` says by its code why there is none."""
+    """Return a publish token for a workflow's token; the code of `TokenRefused` gives the reason for a refusal."""
     if not house.is_on:
         raise TokenRefused(Code.NOT_ENABLED, "Trusted publishing is switched off on this server.")
     throttle.take(house.database, house.clock.now_ms(), Rate.EXCHANGE_ADDRESS, address)
@@ -107,7 +107,7 @@ def exchange(house: Exchanging, text: str, *, address: str) -> str:
 
 
 def _require_signed(house: Exchanging, text: str) -> _Signed:
-    """Who vouches for the token."""
+    """Parse a token and verify its signature."""
     token = jwt.read(text)
     jwt.require_plain_header(token)
     issuer = _issuer_of(house, token)
@@ -116,7 +116,7 @@ def _require_signed(house: Exchanging, text: str) -> _Signed:
 
 
 def _redeem(house: Exchanging, signed: _Signed, address: str) -> str:
-    """What a token that is surely its issuer's is good for."""
+    """Check the claims of a signed token and exchange it."""
     now_ms = house.clock.now_ms()
     _require_audience(signed.claims, house.audience)
     _require_times(signed.claims, now_ms, signed.kind)
@@ -124,7 +124,7 @@ def _redeem(house: Exchanging, signed: _Signed, address: str) -> str:
     signed.kind.refuse(signed.claims)
     if unknown := signed.kind.unknown(signed.claims):
         house.counts.unknown_claims(signed.kind.name, len(unknown))
-    with house.database.read() as tx:  # what fits nothing does not get as far as the one that writes
+    with house.database.read() as tx:  # tokens without a publisher must not open a write transaction
         _require_publishers(tx, signed)
     throttle.take(house.database, now_ms, Rate.EXCHANGE_REPOSITORY, signed.issuer.issuer, signed.subject)
     with house.database.write_part() as tx:
@@ -133,7 +133,7 @@ def _redeem(house: Exchanging, signed: _Signed, address: str) -> str:
 
 
 def _mint(tx: Tx, now_ms: int, house: Exchanging, signed: _Signed, address: str) -> str:
-    """Use the token up and write what it is exchanged for, all or nothing."""
+    """Mark the token as used and create the publish token, in one transaction."""
     matched = _require_unused(tx, signed, _require_publishers(tx, signed, hold=True))
     workflow = _workflow_of(signed, matched[0])
     secret = tokens.mint(tx, now_ms, workflow, matched, life_ms=house.life_ms)
@@ -172,7 +172,7 @@ def _require_times(claims: Claims, now_ms: int, kind: Kind) -> None:
         if name not in times:
             raise missing(name)
     for name, value in times.items():
-        if type(value) is not int or value < 0:  # a bool is an int, and a float is not a moment
+        if type(value) is not int or value < 0:  # isinstance would accept a bool; floats are refused
             raise invalid(name)
     expires_ms, issued_ms = times["exp"] * SECOND_MS, times["iat"] * SECOND_MS
     if expires_ms + LEEWAY_MS <= now_ms:
@@ -184,11 +184,11 @@ def _require_times(claims: Claims, now_ms: int, kind: Kind) -> None:
 
 
 def _require_publishers(tx: Tx, signed: _Signed, *, hold: bool = False) -> list[Publisher]:
-    """The publishers that the token is of, one for each channel; the refusal if there is none."""
+    """Return the publishers that match the token, one per channel; raise the refusal if there is none."""
     kind, claims, issuer = signed.kind, signed.claims, signed.issuer.issuer
     known = publishers.about(tx, issuer, kind.subject(claims), hold=hold)
     fitting = [one for one in known if kind.fits(claims, issuer, one.wanted)]
-    pinned = [one for one in known if one.wanted.pins or kind.id_fields]  # others have no ids yet
+    pinned = [one for one in known if one.wanted.pins or kind.id_fields]  # the others have no ids yet
     if not fitting and pinned and all(kind.has_other_ids(claims, one.wanted) for one in pinned):
         raise TokenRefused(
             Code.OTHER_IDS,
@@ -209,7 +209,7 @@ def _require_publishers(tx: Tx, signed: _Signed, *, hold: bool = False) -> list[
 
 
 def _one_for_each_channel(fitting: Sequence[Publisher]) -> list[Publisher]:
-    """Where several fit in a channel, the one that asks for most counts: it was made for this very job."""
+    """Select the strictest of several matching publishers per channel, since it was added for this very job."""
     found: dict[int, Publisher] = {}
     for one in sorted(fitting, key=_strictness, reverse=True):
         found.setdefault(one.channel_id, one)
@@ -222,7 +222,7 @@ def _strictness(publisher: Publisher) -> tuple[int, int, int]:
 
 
 def _require_unused(tx: Tx, signed: _Signed, matched: Sequence[Publisher]) -> list[Publisher]:
-    """Those of the publishers for which the token may be exchanged once more."""
+    """Return the publishers for which the token can be exchanged once more; count this exchange."""
     expires_ms = signed.claims["exp"] * SECOND_MS + LEEWAY_MS
     before = tokens.use(tx, signed.issuer.issuer, signed.digest, expires_ms)
     left = [one for one in matched if before < one.exchanges]
@@ -247,9 +247,9 @@ def _workflow_of(signed: _Signed, publisher: Publisher) -> Workflow:
 
 def _tell(house: Exchanging, signed: _Signed, refusal: TokenRefused, address: str) -> None:
     """
-    A line for a token that an issuer did sign, and that was refused; not for each of many.
+    Write the refusal of a signed token to the audit log, rate-limited per repository.
 
-    What is not even signed is in the server's log only: anybody can send that, as often as the rate allows.
+    Tokens without a valid signature are in the server's log only: anyone can send them, up to the rate limit.
     """
     now_ms = house.clock.now_ms()
     workflow = signed.kind.workflow(signed.claims, signed.issuer.issuer)
@@ -266,7 +266,7 @@ def _tell(house: Exchanging, signed: _Signed, refusal: TokenRefused, address: st
 
 
 def _described(signed: _Signed) -> str:
-    """The workflow in the words of its own token."""
+    """Describe the workflow with values from the token."""
     workflow = signed.kind.workflow(signed.claims, signed.issuer.issuer)
     named = _shown(signed.kind.subject(signed.claims))
     parts = [f"with {what} {_shown(value)}" for what, value in (

@@ -1,10 +1,10 @@
 """
-Fetch the keys of an issuer from where it says that they are.
+Fetch the keys of an issuer from the URL in its discovery document.
 
-1. Nothing is fetched that a stranger names: the issuer is registered, its keys are on its own origin or on the one that
-   is pinned for it, and no redirect is followed.
-2. Each host is visited as `seaway.visiting` does it; private networks are for issuers that an admin registered.
-3. All of it takes at most 5 seconds, and each answer has at most 1 MiB, whatever the other side does.
+1. A caller cannot choose what is fetched: the issuer is registered, its keys are on its own origin or on the one
+   pinned for it, and redirects are not followed.
+2. All requests go through `seaway.visiting`; private networks are allowed only for issuers that an admin registered.
+3. A fetch takes at most 5 seconds in total, and each response has at most 1 MiB.
 """
 
 from typing import Any
@@ -22,7 +22,7 @@ _DISCOVERY = "/.well-known/openid-configuration"
 
 
 def fetch_keys(issuer: Issuer) -> str:
-    """The key set of the issuer, checked; to be called in a thread."""
+    """Return the issuer's key set after checking it; call this in a thread."""
     return anyio.run(_fetch_keys, issuer)
 
 
@@ -50,7 +50,7 @@ def _object(content: bytes) -> dict[str, Any]:
 
 
 def _keys_address(found: object, issuer: Issuer) -> str:
-    """Where the keys are, if they may be there."""
+    """Return the URL of the keys; raise `FetchFailed` if its origin is not allowed."""
     allowed = issuer.keys_origin or issuer.issuer
     if not isinstance(found, str) or "@" in found or "\\" in found or _origin(found) != _origin(allowed):
         raise FetchFailed("its keys are not where they may be")
@@ -58,7 +58,7 @@ def _keys_address(found: object, issuer: Issuer) -> str:
 
 
 async def _get(url: str, issuer: Issuer) -> bytes:
-    """The body of a plain 200."""
+    """Return the body of a 200 response; raise `FetchFailed` for any other status."""
     is_trusted = not issuer.is_builtin
     visit = Visit(
         url,

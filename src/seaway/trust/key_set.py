@@ -1,4 +1,4 @@
-"""A JSON Web Key Set of an issuer -> the keys that may have signed a token. Values only, no I/O."""
+"""Parse an issuer's JSON Web Key Set into the keys that can sign tokens. No I/O."""
 
 from collections.abc import Mapping
 from functools import lru_cache
@@ -14,22 +14,22 @@ from seaway.trust.jwt import MAX_KID
 MAX_BYTES = 1024 * 1024
 MAX_KEYS = 100
 _LEAST_BITS = 2_048
-_LEAST_MODULUS = 342  # characters of base64url in as many bits
+_LEAST_MODULUS = 342  # base64url characters for _LEAST_BITS
 _MOST_BITS = 8_192  # checking a signature with a larger key takes long
 _LARGEST_EXPONENT = 2**32
 
 
 class BadKeySet(ValueError):
-    """What came is not a set of keys, or has none that can be used."""
+    """The content is not a key set, or has no usable key."""
 
 
 class FetchFailed(Exception):
-    """The keys of an issuer did not come; the text says why, for the operator."""
+    """The keys of an issuer could not be fetched; the text is the reason, for the operator."""
 
 
 @lru_cache(maxsize=64)
 def read_keys(text: str) -> Mapping[str, RSAKey]:
-    """The usable keys by their names; those for other algorithms or purposes, or too weak, are left out."""
+    """Return the usable keys by key ID; skip keys that are too weak or for other algorithms or purposes."""
     try:
         found_set = strict_json.decode(text.encode())
     except strict_json.NotStrict:
@@ -47,7 +47,7 @@ def read_keys(text: str) -> Mapping[str, RSAKey]:
 
 
 def require_keys(text: str) -> None:
-    """Return if this can be the keys of an issuer."""
+    """Raise `Malformed` unless this is a usable key set."""
     try:
         read_keys(text)
     except BadKeySet as error:
@@ -68,7 +68,7 @@ def _is_for_us(jwk: Mapping[str, Any]) -> bool:
 
 
 def _imported(jwk: Mapping[str, Any]) -> RSAKey | None:
-    """The public key; what else stands there, a private one too, is left out."""
+    """Import the public key, ignoring all other members, private key parts included; None if it is unusable."""
     n = jwk.get("n")
     if not isinstance(n, str) or len(n) < _LEAST_MODULUS:
         return None

@@ -1,4 +1,4 @@
-"""What the owner of a channel is told of its publishers, by letter: whoever gets in there gets in by one of them."""
+"""Emails to channel owners about changes and use of their publishers, since a publisher grants upload access."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -13,7 +13,7 @@ from seaway.mail.outbox import Outbox
 
 
 class News(Enum):
-    """What happened to a publisher, as the letter says it."""
+    """An event of a publisher; the value is the end of a sentence in the email."""
 
     ADDED = "is trusted to publish to the channel from now on."
     REMOVED = "is not trusted to publish to the channel any more."
@@ -34,13 +34,13 @@ class News(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Teller:
-    """Writes to owners, if the transaction commits."""
+    """Queues emails to channel owners in the caller's transaction."""
 
     outbox: Outbox
     site_url: str
 
     def tell(self, tx: Tx, now_ms: int, channel_id: int, channel: str, publisher: str, news: News) -> None:
-        """Tell the owner of the channel, if they have an address."""
+        """Email the channel owner if they have a verified address."""
         to = tx.execute(
             select(emails.c.address)
             .join(members, members.c.user_id == emails.c.user_id)
@@ -55,4 +55,4 @@ class Teller:
             letter = letters.publisher_news(
                 to, site_url=self.site_url, channel=channel, publisher=publisher, what=news.value
             )
-            self.outbox.send(tx, now_ms, letter, cause=None)  # about the security of their own channel
+            self.outbox.send(tx, now_ms, letter, cause=None)  # no rate limit: it concerns the security of the channel

@@ -1,10 +1,10 @@
 """
-Every reason for which a token is not exchanged.
+Reasons for refusing to exchange a token.
 
-One list: the value of a `Code` is what clients and the audit log get, and `meaning` is its row in the manual
-(`docs/use/trusted-publishing.md`), which a test compares. A message quotes what the caller's own token says, and never
-what a publisher wants: the names in a private channel's configuration are not for strangers. Only `OTHER_IDS` reveals that
-a publisher names the repository of the token, and nothing more of it.
+Clients and the audit log get the value of a `Code`; `meaning` is its row in the manual
+(`docs/use/trusted-publishing.md`), which a test compares. A message quotes only the caller's own token, never the
+configuration of a publisher: names in a private channel's configuration must not be revealed to callers without access.
+Only `OTHER_IDS` reveals that a publisher names the repository of the token, and nothing else about it.
 """
 
 from enum import Enum
@@ -14,7 +14,7 @@ from seaway.errors import SeawayError
 
 
 class Code(Enum):
-    """Why a token is refused; the value is stable."""
+    """Reason for a refusal; the value is stable."""
 
     status: int
     meaning: str
@@ -71,7 +71,7 @@ class Code(Enum):
 
 
 class TokenRefused(SeawayError):
-    """A token, or the request that brought it, was turned away."""
+    """A token, or the request with it, was refused."""
 
     def __init__(self, code: Code, message: str, *, status: int | None = None) -> None:
         super().__init__(message)

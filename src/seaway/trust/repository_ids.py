@@ -1,12 +1,12 @@
 """
 Compare the ids of publishers with the public API of GitHub and GitLab, for the page that lists publishers.
 
-1. An address is made from an issuer or a setting, and from names that the kind of issuer has checked.
-2. All comparisons of one page take at most 2 seconds. No answer in time, a refusal and a private repository (404) give
-   no finding.
-3. Only ids that the owner of the channel may see are compared: a run that has not uploaded changes nothing on the page.
-4. An answer, or that there was none, is kept in memory for 5 minutes, and a process makes at most 20 requests a minute:
-   GitHub answers 60 an hour without a token.
+1. A URL is built from an issuer or a setting, and from names that the issuer's kind has checked.
+2. All comparisons of one page take at most 2 seconds. A timeout, a refusal and a private repository (404) give no
+   finding.
+3. Only ids that the channel owner is allowed to see are compared: a run that has not uploaded does not affect the page.
+4. A response, or its absence, is cached in memory for 5 minutes, and a process makes at most 20 requests a minute:
+   GitHub allows 60 an hour without a token.
 """
 
 import re
@@ -32,13 +32,13 @@ _MOST_BYTES = 256 * 1024
 _KEPT_MS = 5 * MINUTE_MS
 _LIMIT = Limit(20, MINUTE_MS)
 _MOST_KEPT = 1_000
-# Redirect target for the former name of a repository; redirects to a sign-in page do not match.
+# Redirect target for the old name of a repository; redirects to a sign-in page do not match.
 _BY_NUMBER = re.compile(r"/(?:repositories|projects)/[0-9]+(?:\?|$)")
 _GHES_ISSUER = "/_services/token"
 
 
 class Finding(Enum):
-    """How the repository of a publisher differs from what the publisher is pinned to."""
+    """A difference between a publisher's repository and the ids pinned for the publisher."""
 
     RENAMED = "renamed"  # its name redirects to another repository
     OTHER_IDS = "other ids"
@@ -54,7 +54,7 @@ class Lookup:
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    reply: Reply | None  # None: not answered, or not yet
+    reply: Reply | None  # None: no response, or not yet
     at_ms: int
 
 
@@ -69,7 +69,7 @@ class RepositoryIds:
         self._requested_ms: list[int] = []
 
     def findings(self, publishers: Sequence[Publisher], issuers: Sequence[Issuer]) -> dict[int, Finding]:
-        """Return the publishers, by id, whose repository differs; to be called in a thread, outside a transaction."""
+        """Return the findings by publisher id; call this in a thread, outside a transaction."""
         by_address = {issuer.issuer: issuer for issuer in issuers if issuer.is_enabled}
         lookups = {
             one.id: found
@@ -95,7 +95,7 @@ class RepositoryIds:
             return self._kept[url].reply if url in self._kept else None
 
     def _is_due(self, url: str) -> bool:
-        """Whether to request this now; counted (4)."""
+        """Return whether to request this URL now; a request counts toward the limit (4)."""
         now_ms = self._clock.now_ms()
         with self._lock:
             kept = self._kept.get(url)
@@ -137,7 +137,7 @@ class RepositoryIds:
 
 
 def lookup_of(publisher: Publisher, issuer: Issuer, github_api_url: str) -> Lookup | None:
-    """Return where the provider describes the repository; None where it has no public API."""
+    """Return the API URL of the publisher's repository; None if the provider has no public API."""
     matched = publisher.wanted.matched
     if issuer.kind.name == "github" and (api := _github_api(issuer, github_api_url)):
         path = f"repos/{quote(matched['owner'], safe='')}/{quote(matched['repository'], safe='')}"
@@ -163,7 +163,7 @@ _DESCRIBED: Mapping[str, Callable[[Mapping[str, object]], Mapping[str, object]]]
 
 
 def finding_of(publisher: Publisher, reply: Reply) -> Finding | None:
-    """Return how the described repository differs from the ids of the publisher; None if it does not, or is not known."""
+    """Return how the repository in the response differs from the publisher's ids; None if it does not or is unknown."""
     if _BY_NUMBER.search(reply.location):
         return Finding.RENAMED
     if reply.status != 200:

@@ -1,13 +1,13 @@
 """
-The file beside a package that holds its attestations (CEP 50), and what was read in their certificates.
+Sidecars: the file next to a package with its attestations (CEP 50), and the claims from their certificates.
 
-1. A record names the hash of its sidecar exactly as long as there is one; both change in one transaction.
-2. A sidecar never changes its bytes: another one takes its place, and the old one stays readable under its hash for
-   as long as the package is there.
-3. New bytes of a package come without the attestations of the old ones.
+1. A record has the hash of its sidecar if and only if there is one; both change in one transaction.
+2. The bytes of a sidecar never change: a new sidecar replaces it, and the old one stays readable under its hash as long
+   as the package exists.
+3. When the bytes of a package are replaced, the attestations of the old bytes no longer apply.
 
-Sidecars are rows and not blobs: they are small, change with the record in its transaction, and so need neither the
-sweep nor a place of their own in backups.
+Sidecars are rows and not blobs: they are small and change in the transaction of the record, so they need neither the
+sweep nor separate handling in backups.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ from seaway.trust.attestations import Verified
 
 
 class Claims(msgspec.Struct, frozen=True):
-    """Who built a file, by the certificate of a verified attestation."""
+    """The build identity of a file, from the certificate of a verified attestation."""
 
     issuer: str
     repository: str
@@ -39,7 +39,7 @@ class Claims(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Sidecar:
-    """A verified attestation on its way to the package that it is about."""
+    """A verified attestation that is to be stored for its package."""
 
     file_name: str
     file_sha256: bytes
@@ -50,7 +50,7 @@ class Sidecar:
         return self.verified.sidecar
 
 
-FIELD = "attestations_sha256"  # of a record
+FIELD = "attestations_sha256"  # field of a record
 _DELETED = "deleted"
 _ADD = insert(attestations)
 _OF_FILE = (attestations.c.subdir_id == bindparam("of_subdir"), attestations.c.file_name == bindparam("of_file"))
@@ -78,7 +78,7 @@ _BY_HASH = (
 
 
 def add(tx: Tx, now_ms: int, subdir_id: int, sidecars: Sequence[Sidecar]) -> None:
-    """Put these beside their packages, which have no current ones."""
+    """Add sidecars to packages that have no current one."""
     rows = [
         {
             "subdir_id": subdir_id,
@@ -97,7 +97,7 @@ def add(tx: Tx, now_ms: int, subdir_id: int, sidecars: Sequence[Sidecar]) -> Non
 
 
 def supersede(tx: Tx, now_ms: int, subdir_id: int, file_name: str, by: Sidecar | None) -> None:
-    """Take the current one from a package that gets new bytes (invariant 3), and make room for an equal one."""
+    """Supersede the current sidecar of a package that gets new bytes (invariant 3); delete any row equal to `by`."""
     tx.execute(_SUPERSEDE, {"of_subdir": subdir_id, "of_file": file_name, "now_ms": now_ms})
     if by is not None:
         tx.execute(_DROP_SAME, {"of_subdir": subdir_id, "of_file": file_name, "same": digest(by.content)})
@@ -109,18 +109,18 @@ def forget(tx: Tx, subdir_id: int, file_names: Sequence[str]) -> None:
 
 
 def current(tx: Tx, channel_id: int, subdir: str, file_name: str) -> bytes | None:
-    """The sidecar of a package."""
+    """Return the current sidecar of a package."""
     return tx.execute(_CURRENT, {"channel_id": channel_id, "subdir": subdir, "of_file": file_name}).scalar()
 
 
 def by_hash(tx: Tx, channel_id: int, subdir: str, file_name: str, sha256: bytes) -> bytes | None:
-    """The sidecar that a package has or had, by its hash."""
+    """Return a current or superseded sidecar of a package by its hash."""
     where = {"channel_id": channel_id, "subdir": subdir, "of_file": file_name, "digest": sha256}
     return tx.execute(_BY_HASH, where).scalar()
 
 
 def broken(tx: Tx, subdir_id: int) -> Iterator[tuple[str, str]]:
-    """The files whose record and sidecar do not belong together, and how; both ways round (invariant 1)."""
+    """Yield the files whose record and sidecar disagree in either direction (invariant 1), with a description."""
     query = select(files.c.file_name, raw(files.c.sha256).label("sha256"), raw(files.c.record).label("record")).where(
         files.c.subdir_id == subdir_id, files.c.state != _DELETED
     )
@@ -147,7 +147,7 @@ def broken(tx: Tx, subdir_id: int) -> Iterator[tuple[str, str]]:
 
 
 def digest(content: bytes) -> bytes:
-    """What records name a sidecar by."""
+    """Return the sha256 by which records name a sidecar."""
     return hashlib.sha256(content).digest()
 
 

@@ -1,7 +1,7 @@
 """
-GitHub Actions, on github.com, under an enterprise's own issuer, and on GitHub Enterprise Server.
+GitHub Actions on github.com, with the issuer of an enterprise, and on GitHub Enterprise Server.
 
-`sub` is not looked at: organizations can change what it holds, and GitHub changed it for new repositories.
+`sub` is ignored: organizations can change its content, and GitHub changed it for new repositories.
 """
 
 import re
@@ -29,7 +29,7 @@ from seaway.trust.refusals import Code, TokenRefused
 ISSUER = "https://token.actions.githubusercontent.com"
 
 _FOLDER = "/.github/workflows/"
-# Started by what a stranger does, with the secrets of the repository at hand.
+# Users without access to the repository can trigger these events, and the run has access to its secrets.
 DENIED_EVENTS = frozenset({"pull_request_target", "workflow_run"})
 
 
@@ -89,7 +89,7 @@ def _fits(claims: Claims, _issuer: str, wanted: Wanted) -> bool:
 
 
 def _is_workflow(claims: Claims, file: str) -> bool:
-    """Whether the workflow that was called is this file of the repository, at the ref or the commit of the token."""
+    """Return whether the calling workflow is this file of the repository, at the token's ref or commit."""
     start = claims["repository"] + _FOLDER
     told = claims["workflow_ref"]
     at = [claims[name] for name in ("ref", "sha") if claims.get(name)]
@@ -101,7 +101,7 @@ def _is_environment(claims: Claims, wanted: str) -> bool:
 
 
 def _is_allowed_here(claims: Claims, wanted: Wanted) -> bool:
-    """Whether the file that holds the job is of the same repository, or is the one that the publisher allows."""
+    """Return whether the job's workflow file is in the same repository or is the one that the publisher allows."""
     told, start = claims["job_workflow_ref"], claims["repository"] + _FOLDER
     return same_name(told[: len(start)], start) or told == wanted.gates.get("allowed_reusable_workflow")
 

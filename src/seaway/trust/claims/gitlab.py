@@ -1,4 +1,4 @@
-"""GitLab CI/CD, on gitlab.com and on instances that an admin registered."""
+"""GitLab CI/CD on gitlab.com and on instances that an admin registered."""
 
 import re
 
@@ -49,7 +49,7 @@ def _file(value: str) -> str:
 
 
 def _refuse(claims: Claims) -> None:
-    # Only the first two parts: a project may choose what its tokens say behind them.
+    # Only the first two parts are fixed: a project can configure the rest.
     if not same_name(":".join(claims["sub"].split(":")[:2]), f"project_path:{claims['project_path']}"):
         raise disagreeing("sub", "project_path")
 
@@ -63,13 +63,13 @@ def _fits(claims: Claims, issuer: str, wanted: Wanted) -> bool:
         and _is_file(claims, issuer, matched["workflow"])
         and (not matched["environment"] or claims.get("environment") == matched["environment"])
         and fits_a_ref(claims["ref_path"], wanted.gates.get("allowed_refs"))
-        # The text, not the boolean: GitLab writes it so.
+        # GitLab writes the string "true", not the boolean.
         and (not wanted.gates.get("require_protected_ref") or claims.get("ref_protected") == "true")
     )
 
 
 def _is_file(claims: Claims, issuer: str, file: str) -> bool:
-    """Whether the pipeline is this file of the project, at the ref or the commit of the token."""
+    """Return whether the pipeline is this file of the project, at the token's ref or commit."""
     host = issuer.partition("://")[2]
     start = f"{host}/{claims['project_path']}//"
     told = claims["ci_config_ref_uri"]
@@ -88,7 +88,7 @@ GITLAB = Kind(
         "project_path": Form.PROJECT,
         "project_id": Form.ID,
         "namespace_id": Form.ID,
-        "ci_config_ref_uri": Form.TEXT,  # null where the file of the pipeline is on another server
+        "ci_config_ref_uri": Form.TEXT,  # null if the pipeline file is on another server
         "ref_path": Form.TEXT,
         "sha": Form.TEXT,
     },
@@ -144,7 +144,7 @@ GITLAB = Kind(
         "user_identities",
         "user_login",
     ),
-    most_exchanges=10,  # one token lasts for the whole job
+    most_exchanges=10,  # a job has one token for its whole run
     subject=lambda claims: claims["project_path"],
     subject_wanted=lambda matched: f"{matched['namespace']}/{matched['project']}",
     longest_ms=DAY_MS,
