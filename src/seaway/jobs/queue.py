@@ -1,14 +1,14 @@
 """
 The table of jobs.
 
-1. A job is there if and only if the transaction that asked for it has committed.
-2. A job is done at least once. Whoever runs it has it on a lease; when the lease ends without a word, another
-   worker takes it. So what a job does can be repeated.
-3. Only the worker that has the lease, in the attempt for which it got it, can end a job.
-4. A job that failed comes back later each time; after the last attempt it is dead: kept with its error, until
-   somebody says `seaway jobs retry`.
-5. Of jobs with an equal dedup key one waits at most.
-6. Of the times at which equal jobs are due, the earliest counts.
+1. A job exists if and only if the transaction that enqueued it has committed.
+2. A job runs at least once. The worker that runs it holds a lease; when the lease expires, another worker takes the
+   job. Job handlers must therefore be repeatable.
+3. Only the worker that holds the lease, in the attempt for which it got the lease, can finish or fail a job.
+4. A job whose attempt fails is retried after increasing pauses; after the last attempt it is a failed job (state
+   `dead`): it is kept with its error until an operator runs `seaway jobs retry`.
+5. At most one job with the same dedup key is waiting.
+6. If equal jobs are enqueued for different times, the earliest time counts.
 7. A clock that was ahead and is set back delays a job by minutes, not until the clock has caught up.
 """
 
@@ -45,7 +45,7 @@ Args = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One row, as its worker and `seaway jobs` see it."""
+    """One job, as workers and `seaway jobs` see it."""
 
     id: int
     kind: str
@@ -68,9 +68,9 @@ def enqueue(
     tx: Tx, now_ms: int, kind: str, args: Args, *, dedup_key: str | None = None, run_at_ms: int | None = None
 ) -> None:
     """
-    Ask for a job in the caller's transaction; an equal one that waits is moved to the earlier time instead.
+    Enqueue a job in the caller's transaction; if an equal job waits, move it to the earlier time instead.
 
-    That one is locked then: had it begun before our commit, it would not see what we ask it for.
+    The waiting job is locked until commit: if it started earlier, it would not see the changes of this transaction.
     """
     values = {
         "kind": kind,
@@ -93,12 +93,12 @@ def enqueue(
 
 
 def is_due(tx: Tx, now_ms: int) -> bool:
-    """Whether `claim` would find something; asked often, so it reads only."""
+    """Return whether `claim` would find a job; called often, so it only reads."""
     return tx.execute(select(jobs.c.id).where(_due(now_ms)).limit(1)).first() is not None
 
 
 def claim(tx: Tx, now_ms: int, owner: str, lease_ms: int) -> Job | None:
-    """Take the job that is due for the longest time, or None; `owner` is a name that was never used before."""
+    """Claim the job that has been due longest, or return None; `owner` must be a name that was never used before."""
     _bury_lost(tx, now_ms)
     first = (
         select(jobs.c.id)
@@ -117,18 +117,18 @@ def claim(tx: Tx, now_ms: int, owner: str, lease_ms: int) -> Job | None:
 
 
 def renew(tx: Tx, job: Job, until_ms: int) -> bool:
-    """Keep the lease; False when another worker has the job now."""
+    """Extend the lease; return False if another worker has the job now."""
     return tx.execute(update(jobs).where(_held(job)).values(lease_until=until_ms)).rowcount == 1
 
 
 def finish(tx: Tx, job: Job) -> None:
-    """The job is done: its row goes."""
+    """Delete a job that is done."""
     tx.execute(delete(jobs).where(_held(job)))
 
 
 def fail(tx: Tx, job: Job, now_ms: int, error: str) -> None:
-    """The attempt failed: again later, or dead. If an equal job waits, that one is done at the earlier of both times."""
-    # Not all that Python has in a string can be stored: half characters nowhere, zero bytes not in PostgreSQL.
+    """Schedule the next attempt, or mark the job as failed; merge it with an equal waiting job at the earlier time."""
+    # Lone surrogates cannot be stored in any database, and zero bytes not in PostgreSQL.
     storable = error.encode(errors="replace").decode().replace("\0", "?")
     ended = {
         "run_at": now_ms + pause_ms(job.attempt),
@@ -144,18 +144,18 @@ def fail(tx: Tx, job: Job, now_ms: int, error: str) -> None:
 
 
 def pause_ms(attempt: int) -> int:
-    """How long after a failed attempt the next one is made: a second, then twice as long each time."""
+    """Return the pause after a failed attempt: one second, then twice as long each time, at most ten minutes."""
     return min(_FIRST_PAUSE_MS << (attempt - 1), _LONGEST_PAUSE_MS)
 
 
 def list_jobs(tx: Tx, state: str | None = None, *, after: int = 0, limit: int | None = None) -> list[Job]:
-    """All jobs, or those in one state, by age; a page of them from behind the id `after` if there is a limit."""
+    """Return all jobs, or the jobs in one state, oldest first; with `limit`, one page, after the id `after`."""
     rows = select(*_JOB).where(jobs.c.id > after).order_by(jobs.c.id).limit(limit)
     return [_job(row) for row in tx.execute(rows if state is None else rows.where(jobs.c.state == state))]
 
 
 def count_jobs(tx: Tx) -> dict[str, int]:
-    """How many jobs there are in each state."""
+    """Return the number of jobs in each state."""
     counts = {READY: 0, RUNNING: 0, DEAD: 0}
     counts.update(
         (state, count) for state, count in tx.execute(select(jobs.c.state, func.count()).group_by(jobs.c.state))
@@ -164,13 +164,13 @@ def count_jobs(tx: Tx) -> dict[str, int]:
 
 
 def overdue_ms(tx: Tx, now_ms: int) -> int:
-    """For how long the job that is due for the longest time has waited; 0 when none is due."""
+    """Return how long the job that has been due longest has waited; 0 if no job is due."""
     first: int | None = tx.execute(select(func.min(jobs.c.run_at)).where(_due(now_ms))).scalar()
     return 0 if first is None else now_ms - first
 
 
 def retry(tx: Tx, now_ms: int, job_id: int | None = None) -> int:
-    """Give dead jobs, or the one with this id, all their attempts again; how many."""
+    """Retry all failed jobs, or the one with this id, with all their attempts; return the count."""
     count = 0
     while dead := _dead(tx, job_id):
         _retry_together(tx, now_ms, dead)
@@ -179,7 +179,7 @@ def retry(tx: Tx, now_ms: int, job_id: int | None = None) -> int:
 
 
 def enqueue_due(tx: Tx, now_ms: int, periods_ms: Mapping[str, int]) -> None:
-    """Ask for what is due regularly; a period that was missed is made up for once."""
+    """Enqueue the scheduled jobs that are due; missed periods are made up for by one job."""
     known = _next_times(tx)
     if any(_is_ahead(known.get(kind, 0), now_ms, period_ms) for kind, period_ms in periods_ms.items()):
         log.warning(
@@ -195,7 +195,7 @@ def enqueue_due(tx: Tx, now_ms: int, periods_ms: Mapping[str, int]) -> None:
 
 
 def schedule_is_due(tx: Tx, now_ms: int, periods_ms: Mapping[str, int]) -> bool:
-    """Whether `enqueue_due` has anything to do."""
+    """Return whether `enqueue_due` would change anything."""
     known = _next_times(tx)
     return any(_is_time(known.get(kind, 0), now_ms, period_ms) for kind, period_ms in periods_ms.items())
 
@@ -205,15 +205,15 @@ def _is_time(next_ms: int, now_ms: int, period_ms: int) -> bool:
 
 
 def _is_ahead(next_ms: int, now_ms: int, period_ms: int) -> bool:
-    """Return whether a clock that was ahead wrote the next time of a schedule; machines may differ by minutes."""
+    """Return whether a clock that was ahead wrote this next time; clocks of machines can differ by minutes."""
     return next_ms > now_ms + period_ms + CLOCK_TOLERANCE_MS
 
 
 def correct_times(tx: Tx, now_ms: int) -> None:
     """
-    Replace the times that a clock which was ahead wrote into jobs (invariant 7).
+    Replace times in jobs that were written while a clock was ahead (invariant 7).
 
-    If it is our clock that is behind, jobs run earlier than they had to, or twice, which harms nothing (invariant 2).
+    If the clock of this machine is behind instead, jobs run too early or twice, which is harmless (invariant 2).
     """
     is_ready = jobs.c.state == READY
     corrected = tx.execute(
@@ -223,7 +223,7 @@ def correct_times(tx: Tx, now_ms: int) -> None:
     ).rowcount
     if corrected:
         log.warning("clock.times_corrected", jobs=corrected)
-    # No pause is longer, and a living worker renews its lease within a fraction of that time.
+    # No pause is longer, and a running worker renews its lease within a fraction of that time.
     latest = now_ms + _LONGEST_PAUSE_MS
     tx.execute(update(jobs).where(is_ready, jobs.c.attempt > 0, jobs.c.run_at > latest).values(run_at=latest))
     tx.execute(update(jobs).where(jobs.c.state == RUNNING, jobs.c.lease_until > latest).values(lease_until=latest))
@@ -241,7 +241,7 @@ def _due(now_ms: int) -> ColumnElement[bool]:
 
 
 def _bury_lost(tx: Tx, now_ms: int) -> None:
-    """A job whose workers died in every attempt is likely what kills them."""
+    """Fail jobs whose worker died in every attempt: the job is probably what kills the workers."""
     tx.execute(
         update(jobs)
         .where(jobs.c.state == RUNNING, jobs.c.lease_until <= now_ms, jobs.c.attempt >= LAST_ATTEMPT)
@@ -250,7 +250,7 @@ def _bury_lost(tx: Tx, now_ms: int) -> None:
 
 
 def _forget_dead(tx: Tx, job: Job) -> None:
-    """Delete dead jobs equal to this one: what is asked for again and again and always fails leaves one row."""
+    """Delete failed jobs equal to this one, so that a job that is enqueued often and always fails leaves one row."""
     same = select(jobs.c.dedup_key).where(_held(job)).scalar_subquery()
     tx.execute(delete(jobs).where(jobs.c.state == DEAD, jobs.c.dedup_key == same))
 
@@ -260,7 +260,7 @@ def _held(job: Job) -> ColumnElement[bool]:
 
 
 def _dead(tx: Tx, job_id: int | None) -> dict[int, str | None]:
-    """Some dead jobs, or this one, with their dedup keys; nobody else retries them meanwhile."""
+    """Return some failed jobs, or the one with this id, with their dedup keys; lock them until the transaction ends."""
     query = select(jobs.c.id, jobs.c.dedup_key).where(jobs.c.state == DEAD).order_by(jobs.c.id)
     if job_id is not None:
         query = query.where(jobs.c.id == job_id)
@@ -278,13 +278,13 @@ def _retry_together(tx: Tx, now_ms: int, dead: Mapping[int, str | None]) -> None
     try:
         with tx.begin_nested():
             tx.execute(update(jobs).where(theirs).values(state=READY, **again))
-    except IntegrityError:  # an equal one was asked for at this moment
+    except IntegrityError:  # an equal job was enqueued concurrently
         for job_id in dead:
             _wait_again(tx, jobs.c.id == job_id, again)
 
 
 def _wait_again(tx: Tx, which: ColumnElement[bool], values: Mapping[str, Any]) -> None:
-    """Have a job wait; it goes if an equal one waits, or is asked for at this moment and then committed."""
+    """Set a job to waiting; delete it instead if an equal one waits or is committed concurrently."""
     try:
         with tx.begin_nested():
             tx.execute(update(jobs).where(which).values(state=READY, **values))
@@ -294,11 +294,11 @@ def _wait_again(tx: Tx, which: ColumnElement[bool], values: Mapping[str, Any]) -
 
 
 def _bring_forward(tx: Tx, dedup_keys: Sequence[str | None], run_at_ms: int) -> None:
-    """Move waiting jobs to this time, unless they are due before it (invariant 6)."""
+    """Move waiting jobs to this time unless they are due earlier (invariant 6)."""
     late = (
         select(jobs.c.id)
         .where(jobs.c.state == READY, jobs.c.dedup_key.in_(dedup_keys), jobs.c.run_at > run_at_ms)
-        # A job that is locked is just being taken or asked for again; waiting for several could deadlock.
+        # A locked job is being claimed or enqueued again; waiting for several locks could deadlock.
         .with_for_update(skip_locked=True)
     )
     tx.execute(update(jobs).where(jobs.c.id.in_(late)).values(run_at=run_at_ms))
