@@ -22,7 +22,7 @@ class StoreIdentity:
 
 @dataclass(frozen=True, slots=True)
 class DatabaseIdentity:
-    """The identity in the database; `stored` is the last counter written to the store, 0 before the store has the id."""
+    """The identity in the database; `stored` is the last counter confirmed in the store, 0 if the store has no id yet."""
 
     id: str
     counter: int

@@ -43,7 +43,7 @@ class Parties(NamedTuple):
 
 
 class _AnyIdentity:
-    """Policy that accepts any signer; `trust.attestations` compares the signer and can state the reason of a refusal."""
+    """Policy that accepts any signer; `trust.attestations` compares the signer and can state why it refuses."""
 
     def verify(self, cert: Certificate) -> None:
         return
