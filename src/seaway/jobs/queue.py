@@ -182,9 +182,7 @@ def enqueue_due(tx: Tx, now_ms: int, periods_ms: Mapping[str, int]) -> None:
     """Enqueue the scheduled jobs that are due; missed periods are made up for by one job."""
     known = _next_times(tx)
     if any(_is_ahead(known.get(kind, 0), now_ms, period_ms) for kind, period_ms in periods_ms.items()):
-        log.warning(
-            "schedules.ahead", hint="The clock was set back. Schedules that it wrote while it was ahead run now."
-        )
+        log.warning("schedules.ahead", hint="The clock was set back. Schedules with times from before that run now.")
         correct_times(tx, now_ms)
     for kind, period_ms in periods_ms.items():
         if not _is_time(known.get(kind, 0), now_ms, period_ms):
