@@ -208,4 +208,4 @@ def _explained(key: str = "") -> Iterator[None]:
     except PermissionDeniedError as error:
         raise NotWritable("The storage denies access.", "Tell the operator of the server.", cause=str(error)) from error
     except BaseError as error:
-        raise Unavailable("The storage does not answer.", "Try again in a moment.", cause=str(error)) from error
+        raise Unavailable("The storage does not respond.", "Try again in a moment.", cause=str(error)) from error

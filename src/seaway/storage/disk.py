@@ -129,7 +129,7 @@ class DiskBlobs:
     def _make_folders_of(self, target: Path) -> None:
         """Create and sync the folders between the store's root and a file, but never the root (`storage.blobs` 6)."""
         if not self._root.is_dir():
-            raise Unavailable("The folder of the store is not there.", "Mount or restore it.", cause=str(self._root))
+            raise Unavailable("The folder of the store is missing.", "Mount or restore it.", cause=str(self._root))
         missing = [folder for folder in target.relative_to(self._root).parents if not (self._root / folder).is_dir()]
         for folder in reversed(missing):
             (self._root / folder).mkdir(exist_ok=True)
@@ -188,7 +188,9 @@ def _copy(path: Path, copy: Path, sha256: bytes | None) -> None:
             if sha256 is not None:
                 found.update(chunk)
         if sha256 not in (None, found.digest()):
-            raise Unavailable("The file changed on its way into the store.", "Send it again.", cause=str(path))
+            raise Unavailable(
+                "The file changed while it was copied into the store.", "Upload it again.", cause=str(path)
+            )
         os.fchmod(target.fileno(), file_modes.S_IMODE(os.fstat(source.fileno()).st_mode))
         _sync(target)
 

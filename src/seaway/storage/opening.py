@@ -37,7 +37,7 @@ def open_blobs(url: str, access: BucketAccess) -> Blobs:
         return _open_bucket(parts.scheme, parts.netloc, parts.path.strip("/"), access)
     raise BadSetting(
         f"The storage {url!r} cannot be used.",
-        "Give file:///folder, memory:, s3://bucket, gs://bucket or az://container.",
+        "Use file:///folder, memory:, s3://bucket, gs://bucket or az://container.",
     )
 
 

@@ -60,7 +60,7 @@ class Reserve:
             raise NoRoom(
                 "The disk is full: the server has no room for this now.",
                 "Try again later, or tell the operator of the server.",
-                cause="the reserve is used and less than its size is free",
+                cause="the reserve was used and less than its size is free",
             )
 
     def _allocate(self) -> None:

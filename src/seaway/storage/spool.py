@@ -86,7 +86,7 @@ class Spool:
             try:
                 if _identity(self._folder.parent) != self._parent:
                     raise FileNotFoundError(
-                        errno.ENOENT, "the folder that held the spool was replaced", str(self._folder)
+                        errno.ENOENT, "the parent folder of the spool was replaced", str(self._folder)
                     )
                 self._folder.mkdir(exist_ok=True)
             except FileNotFoundError as error:
