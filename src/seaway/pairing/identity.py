@@ -94,22 +94,22 @@ def _without_database(store: StoreIdentity | None, database_names_blobs: bool, s
 
 _SENTENCES = {
     Verdict.ABSENT: (
-        "The store of this database is not there: its folder or bucket is empty or not mounted.",
-        "Mount or restore it, or run `seaway adopt` to go on with an empty one; uploads are refused until then.",
+        "The store of this database is missing: its folder or bucket is empty or not mounted.",
+        "Mount or restore it, or run `seaway adopt` to continue with an empty one; uploads are refused until then.",
     ),
     Verdict.BEHIND: (
         "The database is older than its store, so nothing is deleted.",
-        "Restore the newer database, or run `seaway adopt` to go on with this one.",
+        "Restore the newer database, or run `seaway adopt` to continue with this one.",
     ),
     Verdict.UNKNOWN_STORE: (
-        "The store belongs to another database: it has contents, and this database knows nothing of them.",
+        "The store belongs to another database: it has content that this database does not know.",
         (
             "Correct database_url or storage_url, run `seaway restore` or `seaway rebuild --from-store`, run `seaway adopt` "
-            "to use the store with this database, or name an empty store to start anew."
+            "to use the store with this database, or configure an empty store."
         ),
     ),
     Verdict.UNPAIRED: (
-        "The database and the store carry no identity that says that they belong together.",
+        "The database and the store have no identity that shows that they belong together.",
         "Check database_url and storage_url, and run `seaway adopt` to pair them.",
     ),
     Verdict.OTHER_STORE: (
@@ -117,8 +117,8 @@ _SENTENCES = {
         "Correct database_url or storage_url, restore the right store, or run `seaway adopt` to pair these two.",
     ),
     Verdict.OLDER_STORE: (
-        "The store is an older copy: files that were uploaded since are missing.",
-        "Restore the newer store, run `seaway move-storage` again, or run `seaway adopt` to go on with this one.",
+        "The store is an older copy: files uploaded since then are missing.",
+        "Restore the newer store, run `seaway move-storage` again, or run `seaway adopt` to continue with this one.",
     ),
 }
 

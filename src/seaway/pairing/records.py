@@ -51,7 +51,7 @@ def of_store(blobs: Blobs) -> StoreIdentity | None:
         return msgspec.json.decode(content, type=StoreIdentity)
     except msgspec.MsgspecError as error:
         raise UnreadableIdentity(
-            "The identity of the store cannot be read.", "Run `seaway adopt` to write it anew.", cause=str(error)
+            "The identity of the store cannot be read.", "Run `seaway adopt` to write a new one.", cause=str(error)
         ) from None
 
 
