@@ -119,7 +119,7 @@ def run_of(workflow: Workflow) -> Run:
     if workflow.kind not in _KINDS:
         raise Refused(
             Reason.OTHER_IDENTITY,
-            f"An attestation cannot be compared with a workflow of {workflow.issuer}.",
+            f"Attestations of workflows of {workflow.issuer} are not supported.",
             "Upload without --attestation and --generate-attestation.",
         )
     site = _sites.get(workflow.issuer) or f"https://{urlsplit(workflow.issuer).netloc}"
@@ -194,11 +194,11 @@ def _signed(bundle: bytes, verifier: BundleVerifier) -> Signed:
     except UnknownParty as error:
         raise Refused(
             Reason.UNKNOWN_SIGSTORE,
-            f"The trusted root is older than this bundle, or the bundle is of another Sigstore: it does not know {error}.",
-            "Ask the operator of the server to refresh it (`seaway sigstore update`).",
+            f"The server's trusted root does not include {error}: it is outdated, or the bundle is from another Sigstore.",
+            "Ask the operator of the server to update it (`seaway sigstore update`).",
         ) from None
     except NotVerified as error:
-        _refuse(Reason.UNVERIFIED_BUNDLE, f"it does not hold: {error}")
+        _refuse(Reason.UNVERIFIED_BUNDLE, f"verification failed: {error}")
 
 
 def _check_statement(signed: Signed, file_name: str, sha256: bytes, target_channels: Collection[str]) -> None:
@@ -206,17 +206,17 @@ def _check_statement(signed: Signed, file_name: str, sha256: bytes, target_chann
         _refuse(Reason.BAD_STATEMENT, f"its payload is {signed.payload_type!a}, not {_PAYLOAD_TYPE}")
     statement = _require_object(signed.payload, Reason.BAD_STATEMENT)
     if statement.get("_type") != _STATEMENT_TYPE or statement.get("predicateType") != PREDICATE_TYPE:
-        _refuse(Reason.BAD_STATEMENT, f"it is no statement of the type {PREDICATE_TYPE}")
+        _refuse(Reason.BAD_STATEMENT, f"it is not a statement of type {PREDICATE_TYPE}")
     _check_subject(statement.get("subject"), file_name, sha256)
     _check_predicate(statement.get("predicate"), target_channels)
 
 
 def _check_subject(subjects: object, file_name: str, sha256: bytes) -> None:
     if not isinstance(subjects, list) or len(subjects) != 1 or not isinstance(subjects[0], dict):
-        _refuse(Reason.BAD_STATEMENT, "it is not about exactly one file")
+        _refuse(Reason.BAD_STATEMENT, "it must have exactly one subject")
     name, digest = subjects[0].get("name"), subjects[0].get("digest")
     if not isinstance(digest, dict) or set(digest) != {"sha256"}:
-        _refuse(Reason.BAD_STATEMENT, "it does not name its file by the sha256 alone")
+        _refuse(Reason.BAD_STATEMENT, "its subject must have a sha256 digest and no other")
     if name != file_name:
         _refuse(Reason.OTHER_SUBJECT, f"it is about {str(name)[:211]!a}, not {file_name}")
     if digest["sha256"] != sha256.hex():
@@ -266,10 +266,10 @@ def _require_object(content: bytes, reason: Reason) -> dict[str, Any]:
     except strict_json.NotStrict as error:
         _refuse(reason, f"it is not strict JSON: {error}")
     if not isinstance(value, dict):
-        _refuse(reason, "it is not one JSON object")
+        _refuse(reason, "it is not a JSON object")
     return value
 
 
 def _refuse(reason: Reason, why: str) -> NoReturn:
     # Clients show 512 characters, and quoted values from a bundle can be long.
-    raise Refused(reason, f"The attestation is refused: {why[:380]}.", "Let the workflow that uploads sign this file.")
+    raise Refused(reason, f"The attestation is refused: {why[:380]}.", "Sign the file in the workflow that uploads it.")

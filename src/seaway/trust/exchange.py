@@ -96,7 +96,7 @@ def audience_of(site_url: str) -> str:
 def exchange(house: Exchanging, text: str, *, address: str) -> str:
     """Return a publish token for a workflow's token; the code of `TokenRefused` gives the reason for a refusal."""
     if not house.is_on:
-        raise TokenRefused(Code.NOT_ENABLED, "Trusted publishing is switched off on this server.")
+        raise TokenRefused(Code.NOT_ENABLED, "Trusted publishing is disabled on this server.")
     throttle.take(house.database, house.clock.now_ms(), Rate.EXCHANGE_ADDRESS, address)
     signed = _require_signed(house, text)
     try:
@@ -154,7 +154,7 @@ def _issuer_of(house: Exchanging, token: Token) -> Issuer:
     if issuer is None:
         raise TokenRefused(Code.UNKNOWN_ISSUER, "The issuer of the token is not registered on this server.")
     if not issuer.is_enabled:
-        raise TokenRefused(Code.NOT_ENABLED, f"Publishing from {issuer.kind.label} is switched off on this server.")
+        raise TokenRefused(Code.NOT_ENABLED, f"Publishing from {issuer.kind.label} is disabled on this server.")
     return issuer
 
 
@@ -162,7 +162,7 @@ def _require_audience(claims: Claims, audience: str) -> None:
     found = claims.get("aud")
     if not isinstance(found, str) or found != audience:
         raise TokenRefused(
-            Code.INVALID_AUDIENCE, f"The token is not meant for this server: ask for one with the audience {audience}."
+            Code.INVALID_AUDIENCE, f"The token is for another server. Request a token with the audience {audience}."
         )
 
 
@@ -176,9 +176,11 @@ def _require_times(claims: Claims, now_ms: int, kind: Kind) -> None:
             raise invalid(name)
     expires_ms, issued_ms = times["exp"] * SECOND_MS, times["iat"] * SECOND_MS
     if expires_ms + LEEWAY_MS <= now_ms:
-        raise TokenRefused(Code.EXPIRED_TOKEN, "The token has expired. Ask for it right before the upload.")
+        raise TokenRefused(Code.EXPIRED_TOKEN, "The token has expired. Request a new one right before the upload.")
     if max(issued_ms, times.get("nbf", 0) * SECOND_MS) > now_ms + LEEWAY_MS:
-        raise TokenRefused(Code.IMMATURE_TOKEN, "The token is not good yet: one of the two clocks is wrong.")
+        raise TokenRefused(
+            Code.IMMATURE_TOKEN, "The token is not valid yet: the clock of the issuer or of this server is wrong."
+        )
     if not 0 < expires_ms - issued_ms <= kind.longest_ms:
         raise invalid("exp")
 
@@ -197,13 +199,13 @@ def _require_publishers(tx: Tx, signed: _Signed, *, hold: bool = False) -> list[
             "Ask the owner of the channel to remove the publisher and add it again.",
         )
     if not fitting:
-        raise TokenRefused(Code.INVALID_PUBLISHER, f"No channel here trusts {_described(signed)}.")
+        raise TokenRefused(Code.INVALID_PUBLISHER, f"No channel on this server trusts {_described(signed)}.")
     allowed = [one for one in fitting if kind.is_allowed_here(claims, one.wanted)]
     if not allowed:
         raise TokenRefused(
             Code.REUSABLE_WORKFLOW_NOT_ALLOWED,
             f"The job runs the workflow {_shown(claims['job_workflow_ref'])} of another repository. "
-            "Publish from a workflow of the repository itself, or ask the owner of the channel to allow that one.",
+            "Publish from a workflow of the same repository, or ask the owner of the channel to allow that one.",
         )
     return _one_for_each_channel(allowed)
 
@@ -230,7 +232,7 @@ def _require_unused(tx: Tx, signed: _Signed, matched: Sequence[Publisher]) -> li
         cure = "Upload all files with one command"
         if signed.kind.most_exchanges > 1:
             cure += ', or ask the owner of the channel to raise "exchanges per job token"'
-        raise TokenRefused(Code.REUSED_TOKEN, f"The token was exchanged already. {cure}.")
+        raise TokenRefused(Code.REUSED_TOKEN, f"The token was already exchanged. {cure}.")
     return left
 
 

@@ -31,13 +31,13 @@ async def _fetch_keys(issuer: Issuer) -> str:
         with anyio.fail_after(TOTAL_SECONDS):
             discovered = _object(await _get(issuer.issuer.rstrip("/") + _DISCOVERY, issuer))
             if discovered.get("issuer") != issuer.issuer:
-                raise FetchFailed("its discovery document is of another issuer")
+                raise FetchFailed("its discovery document is for another issuer")
             content = await _get(_keys_address(discovered.get("jwks_uri"), issuer), issuer)
         text = content.decode("utf-8")
         read_keys(text)
         return text
     except TimeoutError:
-        raise FetchFailed(f"it did not answer within {TOTAL_SECONDS:.0f} seconds") from None
+        raise FetchFailed(f"it did not respond within {TOTAL_SECONDS:.0f} seconds") from None
     except (VisitFailed, ValueError) as error:
         raise FetchFailed(str(error) or type(error).__name__) from None
 
@@ -45,7 +45,7 @@ async def _fetch_keys(issuer: Issuer) -> str:
 def _object(content: bytes) -> dict[str, Any]:
     value = strict_json.decode(content)
     if not isinstance(value, dict):
-        raise FetchFailed("its answer is not a JSON object")
+        raise FetchFailed("its response is not a JSON object")
     return value
 
 
@@ -53,7 +53,7 @@ def _keys_address(found: object, issuer: Issuer) -> str:
     """Return the URL of the keys; raise `FetchFailed` if its origin is not allowed."""
     allowed = issuer.keys_origin or issuer.issuer
     if not isinstance(found, str) or "@" in found or "\\" in found or _origin(found) != _origin(allowed):
-        raise FetchFailed("its keys are not where they may be")
+        raise FetchFailed("its keys are on another host than allowed")
     return found
 
 
@@ -70,7 +70,7 @@ async def _get(url: str, issuer: Issuer) -> bytes:
     )
     reply = await visit.make()
     if reply.status != 200:
-        raise FetchFailed(f"it answered {reply.status}")
+        raise FetchFailed(f"it returned {reply.status}")
     return reply.content
 
 

@@ -42,7 +42,7 @@ def state(tx: Tx, name: str) -> IssuerState:
     """Return the state of the issuer with this name."""
     found = next((one for one in states(tx) if one.issuer.name == name), None)
     if found is None:
-        raise NotFound(f"There is no issuer named {name[:60]!a}.", "Look at the list of them.")
+        raise NotFound(f"There is no issuer named {name[:60]!a}.", "See the list of issuers.")
     return found
 
 

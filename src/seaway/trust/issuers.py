@@ -81,7 +81,7 @@ def get(tx: Tx, name: str) -> Issuer:
     """Return the issuer with this name."""
     found = next((one for one in all_issuers(tx) if one.name == name), None)
     if found is None:
-        raise NotFound(f"There is no issuer named {name[:60]!a}.", "Look at the list of them.")
+        raise NotFound(f"There is no issuer named {name[:60]!a}.", "See the list of issuers.")
     return found
 
 
@@ -90,11 +90,11 @@ def add(tx: Tx, now_ms: int, by: Principal, name: str, *, kind: str, issuer: str
     require_site(by, SiteAction.CHANGE_SITE)
     name, issuer = name.strip(), issuer.strip()
     if not re.fullmatch(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?", name):
-        raise NameTaken(f"{name[:60]!a} cannot be the name of an issuer.", "Use lower case letters, digits and -.")
+        raise NameTaken(f"{name[:60]!a} is not a valid name for an issuer.", "Use lower case letters, digits and -.")
     require_address(issuer)
     kind_of(kind, rules)
     if any(one.name == name or one.issuer == issuer for one in all_issuers(tx)):
-        raise NameTaken(f"There is an issuer named {name} or with this address.", "Look at the list of them.")
+        raise NameTaken(f"There is already an issuer named {name} or with this URL.", "See the list of issuers.")
     tx.execute(insert(rows).values(name=name, kind=kind, issuer=issuer, is_enabled=True, rules=rules, added_at=now_ms))
     audit.write(tx, now_ms, by.actor, Event.ISSUER_ADDED, target=name, issuer=issuer, kind=kind)
     return get(tx, name)
@@ -105,7 +105,7 @@ def remove(tx: Tx, now_ms: int, by: Principal, name: str) -> Issuer:
     require_site(by, SiteAction.CHANGE_SITE)
     found = get(tx, name)
     if found.is_builtin:
-        raise Malformed(f"Seaway knows {name} by itself.", "It can be disabled instead.")
+        raise Malformed(f"{name} is a built-in issuer and cannot be removed.", "Disable it instead.")
     tx.execute(delete(rows).where(rows.c.name == name))
     tx.execute(delete(issuer_keys).where(issuer_keys.c.issuer == found.issuer))
     audit.write(tx, now_ms, by.actor, Event.ISSUER_REMOVED, target=name, issuer=found.issuer)
@@ -130,8 +130,8 @@ def require_address(issuer: str) -> None:
     plain = len(issuer) <= MAX_ISSUER and re.fullmatch(r"[!-~]+", issuer) and not re.search(r"[?#@\\\"<>]", issuer)
     if not plain or not parts.hostname or not (parts.scheme == "https" or is_loopback(parts)):
         raise Malformed(
-            f"{issuer[:80]!a} cannot be an issuer.",
-            "Give what its tokens say in `iss`, such as https://gitlab.example.com.",
+            f"{issuer[:80]!a} is not a valid issuer.",
+            "Enter the `iss` of its tokens, such as https://gitlab.example.com.",
         )
 
 

@@ -57,7 +57,7 @@ def read(text: str) -> Token:
     try:
         return Token(text, token_json.read_object(header), token_json.read_object(claims))
     except ValueError:
-        raise _malformed("does not hold plain JSON objects") from None
+        raise _malformed("does not have plain JSON objects in its parts") from None
 
 
 def require_plain_header(token: Token) -> None:
@@ -67,9 +67,9 @@ def require_plain_header(token: Token) -> None:
     if header.get("alg") != "RS256":
         raise _invalid("is not signed with RS256")
     if "crit" in header or "b64" in header:
-        raise _invalid("asks for an extension")
+        raise _invalid("requires an extension")
     if "typ" in header and header["typ"] != "JWT":
-        raise _invalid("is of another type than JWT")
+        raise _invalid("is not of type JWT")
     if not isinstance(kid, str) or not 1 <= len(kid) <= MAX_KID:
         raise _invalid("does not name the key that it is signed with")
 

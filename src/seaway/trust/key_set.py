@@ -40,9 +40,9 @@ def read_keys(text: str) -> Mapping[str, RSAKey]:
     usable = [jwk for jwk in listed if isinstance(jwk, dict) and _is_for_us(jwk)]
     found = {jwk["kid"]: key for jwk in usable if (key := _imported(jwk)) is not None}
     if not found:
-        raise BadKeySet("it has no key that can be used")
+        raise BadKeySet("it has no usable key")
     if len({jwk["kid"] for jwk in usable}) != len(usable):
-        raise BadKeySet("it has two keys of one name")
+        raise BadKeySet("it has two keys with the same key ID")
     return found
 
 
@@ -52,7 +52,7 @@ def require_keys(text: str) -> None:
         read_keys(text)
     except BadKeySet as error:
         raise Malformed(
-            f"The key set cannot be used: {error}.", "Give the JSON Web Key Set of the issuer, with RSA keys."
+            f"The key set cannot be used: {error}.", "Enter the JSON Web Key Set of the issuer, with RSA keys."
         ) from None
 
 

@@ -153,5 +153,7 @@ class KeySets:
 
 def _chosen(keys: Mapping[str, RSAKey], kid: str) -> RSAKey:
     if kid not in keys:
-        raise TokenRefused(Code.INVALID_TOKEN, "The token is signed with a key that its issuer does not have.")
+        raise TokenRefused(
+            Code.INVALID_TOKEN, "The token is signed with a key that is not among the keys of its issuer."
+        )
     return keys[kid]

@@ -100,7 +100,7 @@ class PublicKeys:
             return msgspec.json.decode(Path(self._source).read_bytes())
         except (OSError, msgspec.MsgspecError) as error:
             raise Unavailable(
-                "The public keys of who reports cannot be read.", "Look at `secret_scanning_keys`.", cause=str(error)
+                "The public keys for secret scanning cannot be read.", "Check `secret_scanning_keys`.", cause=str(error)
             ) from None
 
 
@@ -117,7 +117,7 @@ class Leaks:
 def take(house: Leaks, body: bytes, identifier: str, signature: str, address: str) -> list[Label]:
     """Revoke the secrets in a signed report; `Malformed` if the signature is invalid. Call this in a thread."""
     if not _is_signed(house.public_keys.find(identifier), body, signature):
-        raise Malformed("The signature of the report is not good.", "Sign the bytes of the body.")
+        raise Malformed("The signature of the report is invalid.", "Sign the bytes of the body.")
     found = _read(body)
     with house.database.write_part() as tx:
         house.database.hold(tx, "leaks")
@@ -200,7 +200,7 @@ def _read(body: bytes) -> list[Found]:
     except (msgspec.MsgspecError, UnicodeDecodeError):
         raise Malformed("The report is not a list of secrets.", "Send an array of {token, type, url}.") from None
     if len(found) > MOST:
-        raise Malformed(f"The report has more than {MOST:,} secrets.", "Send several.")
+        raise Malformed(f"The report has more than {MOST:,} secrets.", "Send several reports.")
     return found
 
 

@@ -15,20 +15,20 @@ from seaway.mail.outbox import Outbox
 class News(Enum):
     """An event of a publisher; the value is the end of a sentence in the email."""
 
-    ADDED = "is trusted to publish to the channel from now on."
-    REMOVED = "is not trusted to publish to the channel any more."
+    ADDED = "is now trusted to publish to the channel."
+    REMOVED = "is no longer trusted to publish to the channel."
     USED_FIRST = "has published to the channel for the first time."
     PINNED = (
-        "is known by the numbers of its owner and its repository from now on. "
-        "If either is deleted and made again by somebody else, it is not trusted."
+        "is now identified by the ids of its owner and its repository. "
+        "If either is deleted and created again by another user, it is not trusted."
     )
     ENVIRONMENT_IGNORED = (
-        "publishes from an environment, and the publisher does not ask for one. "
-        "Name the environment there, so that its rules, such as an approval, cannot be gone round."
+        "publishes from an environment, but the publisher does not require one. "
+        "Add the environment to the publisher, so that its rules, such as an approval, cannot be bypassed."
     )
     TOKEN_LEAKED = (
-        "had a token that was found where everybody can read it. It opens nothing any more. Look at what was uploaded "
-        "with it, and keep the workflow from printing its tokens."
+        "leaked a token in a public place. The token was revoked. Check what was uploaded with it, and make sure that "
+        "the workflow does not print its tokens."
     )
 
 

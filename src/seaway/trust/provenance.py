@@ -95,11 +95,11 @@ def _warnings(
     was = _listed(former)
     warnings = []
     if state is State.LOST and before is not None:
-        warnings.append(f"No file of {version.version} is attested, and {before.version} was published by {was}.")
+        warnings.append(f"No file of {version.version} is attested, but {before.version} was published by {was}.")
     if state is State.CHANGED and before is not None:
         warnings.append(
-            f"{version.version} was published by {_listed(known)}, and {before.version} by {was}: "
-            "make sure that the package moved there."
+            f"{version.version} was published by {_listed(known)}, but {before.version} by {was}: "
+            "make sure that the package has moved there."
         )
     if state is State.INCONSISTENT:
         warnings.append(f"The files of {version.version} come from different workflows: {_listed(known)}.")

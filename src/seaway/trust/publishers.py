@@ -110,7 +110,7 @@ def add(tx: Tx, now_ms: int, by: Principal, teller: Teller, channel: str, issuer
     values = _values(issuer, draft)
     count = tx.execute(select(func.count()).select_from(rows).where(rows.c.channel_id == channel_id)).scalar_one()
     if count >= MAX_IN_CHANNEL:
-        raise Conflict(f"{channel} has {MAX_IN_CHANNEL} publishers already.", "Remove one that is not used any more.")
+        raise Conflict(f"{channel} already has {MAX_IN_CHANNEL} publishers.", "Remove one that is no longer used.")
     _require_new(tx, channel_id, values["identity"])
     pins = _checked_pins(issuer.kind, draft.pins or {})
     publisher_id = tx.execute(
@@ -153,7 +153,7 @@ def issuer_of(tx: Tx, publisher: Publisher) -> Issuer:
     found = issuers.find(tx, publisher.issuer)
     if found is None:
         raise NotFound(
-            f"The issuer {publisher.issuer} is not registered any more.", "Ask the site admin, or remove it."
+            f"The issuer {publisher.issuer} is no longer registered.", "Ask the site admin, or remove the publisher."
         )
     return found
 
@@ -194,7 +194,7 @@ def get(tx: Tx, channel: str, publisher_id: int) -> Publisher:
     """Return one publisher of a channel."""
     row = tx.execute(_listing().where(channel_rows.c.name == channel, rows.c.id == publisher_id)).one_or_none()
     if row is None:
-        raise NotFound(f"{channel} has no publisher {publisher_id}.", f"`seaway publisher list {channel}` shows them.")
+        raise NotFound(f"{channel} has no publisher {publisher_id}.", f"`seaway publisher list {channel}` lists them.")
     return _publisher(row)
 
 
@@ -276,7 +276,9 @@ def _checked_fields(kind: Kind, given: Mapping[str, str]) -> dict[str, str]:
     for field in kind.fields:
         value = given.get(field.name, "") or field.default
         if not value and field.is_required:
-            raise Malformed(f"{field.label} ({field.name}) is missing.", f"A publisher on {kind.label} needs it.")
+            raise Malformed(
+                f"{field.label} ({field.name}) is missing.", f"It is required for a publisher on {kind.label}."
+            )
         checked[field.name] = field.check(value) if value else ""
     return checked
 
@@ -294,7 +296,7 @@ def _checked_gates(kind: Kind, given: Mapping[str, GateValue]) -> dict[str, Gate
         elif isinstance(value, str) and not (gate.is_list or gate.is_switch):
             checked[name] = gate.check(value) if value else ""
         else:
-            raise Malformed(f"{gate.label} ({name}) has the wrong form.", "Give at most 20 texts, or yes or no.")
+            raise Malformed(f"{gate.label} ({name}) has an invalid value.", "Enter at most 20 texts, or yes or no.")
     return {name: value for name, value in checked.items() if value}
 
 
@@ -302,7 +304,7 @@ def _checked_pins(kind: Kind, given: Mapping[str, str]) -> dict[str, str]:
     _require_known(kind, "id", set(given) - set(kind.pins), set(kind.pins))
     for name, value in given.items():
         if not kind.required[kind.pins[name]].fits(value):
-            raise Malformed(f"{value[:40]!a} cannot be the {name}.", "It is a number, in digits.")
+            raise Malformed(f"{value[:40]!a} is not a valid {name}.", "Enter the numeric id.")
     return dict(given)
 
 
@@ -310,7 +312,7 @@ def _checked_exchanges(kind: Kind, given: int | None) -> int:
     wanted = kind.exchanges if given is None else given
     if not 1 <= wanted <= kind.most_exchanges:
         raise Malformed(
-            f"A token of {kind.label} cannot be exchanged {wanted} times.", f"Give 1 to {kind.most_exchanges}."
+            f"A token of {kind.label} cannot be exchanged {wanted} times.", f"Enter 1 to {kind.most_exchanges}."
         )
     return wanted
 
@@ -319,14 +321,14 @@ def _require_known(kind: Kind, what: str, unknown: set[str], known: set[str]) ->
     if unknown:
         raise Malformed(
             f"A publisher on {kind.label} has no {what} {min(unknown)[:60]!a}.",
-            f"There are {', '.join(sorted(known))}." if known else "",
+            f"Use one of {', '.join(sorted(known))}." if known else "",
         )
 
 
 def _require_new(tx: Tx, channel_id: int, identity: bytes) -> None:
     query = select(rows.c.id).where(rows.c.channel_id == channel_id, rows.c.identity == identity)
     if tx.execute(query).scalar() is not None:
-        raise NameTaken("The channel trusts this workflow already.", "Change that publisher, or remove it first.")
+        raise NameTaken("The channel already trusts this workflow.", "Change that publisher, or remove it first.")
 
 
 def _identity(issuer: str, matched: Mapping[str, str]) -> bytes:

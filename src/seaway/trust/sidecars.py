@@ -129,9 +129,9 @@ def broken(tx: Tx, subdir_id: int) -> Iterator[tuple[str, str]]:
     stored = tx.execute(select(*columns).where(attestations.c.subdir_id == subdir_id)).all()
     for row in stored:
         if row.file_name not in there:
-            yield row.file_name, "has attestations and is not there"
+            yield row.file_name, "has attestations but does not exist"
         if not isinstance(row.content, bytes) or digest(row.content) != row.sha256:
-            yield row.file_name, f"has attestations {row.sha256!r} whose bytes have another sha256"
+            yield row.file_name, f"has attestations {row.sha256!r} but their bytes have another sha256"
     current = {row.file_name: row for row in stored if row.superseded_at is None}
     for file_name, file in there.items():
         beside = current.get(file_name)
@@ -141,7 +141,7 @@ def broken(tx: Tx, subdir_id: int) -> Iterator[tuple[str, str]]:
             yield file_name, f"has a record that cannot be read: {error}"
             continue
         if named != (None if beside is None or not isinstance(beside.sha256, bytes) else beside.sha256.hex()):
-            yield file_name, "has a record that does not name the attestations beside it"
+            yield file_name, "has a record without the hash of its attestations"
         if beside is not None and beside.file_sha256 != file.sha256:
             yield file_name, "has attestations for other bytes"
 

@@ -103,9 +103,9 @@ def read_file(path: Path) -> bytes:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise BadSetting(f"The trusted root {path} cannot be read: {error.strerror}.", "Look at the file.") from None
+        raise BadSetting(f"The trusted root {path} cannot be read: {error.strerror}.", "Check the file.") from None
     if len(content) > MAX_ROOT_BYTES:
-        raise BadSetting(f"{path} is too large for a trusted root.", "Give a trusted_root.json of Sigstore.")
+        raise BadSetting(f"{path} is too large for a trusted root.", "Use a trusted_root.json of Sigstore.")
     return content
 
 
@@ -122,4 +122,4 @@ def verifier_of(content: bytes) -> BundleVerifier:
     try:
         return SigstoreVerifier(content)
     except NotARoot as error:
-        raise BadSetting(f"This is no trusted root of Sigstore: {error}.", "Give its trusted_root.json.") from None
+        raise BadSetting(f"This is not a trusted root of Sigstore: {error}.", "Use its trusted_root.json.") from None

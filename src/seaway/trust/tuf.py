@@ -43,7 +43,7 @@ class Repository:
             return Path(updater.download_target(found)).read_bytes()
         except (DownloadError, RepositoryError) as error:
             raise Unavailable(
-                "The trusted root of Sigstore cannot be fetched.", "Look at the network.", cause=str(error)[:500]
+                "The trusted root of Sigstore cannot be fetched.", "Check the network.", cause=str(error)[:500]
             ) from error
 
 

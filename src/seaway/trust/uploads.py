@@ -147,16 +147,16 @@ def broken(tx: Tx) -> Iterator[tuple[str, str]]:
             yield where, "has a number that cannot be read"
             continue
         if row["number"] != before.count + 1:
-            yield where, f"follows the upload {before.count} of its channel: those between are gone"
+            yield where, f"follows upload {before.count} of its channel: the uploads between them are missing"
         elif not _is_linked(row, before.head):
-            yield where, "does not have the hash that its row and the one before it make"
+            yield where, "has a hash that does not match its row and the previous row"
         reached[row["channel_id"]] = Chain(row["channel_id"], row["number"], row["hash"])
     for channel_id in sorted(chains.keys() | reached.keys(), key=repr):
         kept, found = chains.get(channel_id, Chain(channel_id)), reached.get(channel_id, Chain(channel_id))
         if kept != found:
             yield (
                 f"channel {channel_id}",
-                f"has {found.count} uploads, and {kept.count} were counted, or the last is another",
+                f"has {found.count} uploads, but {kept.count} were counted, or the last one differs",
             )
 
 

@@ -51,11 +51,11 @@ def read_rules(text: str) -> Rules:
         rules = msgspec.json.decode(text, type=Rules)
     except msgspec.MsgspecError as error:
         raise Malformed(
-            f"The rules of the issuer cannot be used: {error}.", "docs/operate/issuers.md has examples."
+            f"The rules of the issuer are invalid: {error}.", "See the examples in docs/operate/issuers.md."
         ) from None
     unknown = sorted(set(rules.stored) - set(STORED))
     if unknown:
-        raise Malformed(f"The rules store {unknown[0][:60]!a}.", f"What can be stored is {', '.join(STORED)}.")
+        raise Malformed(f"The rules cannot store {unknown[0][:60]!a}.", f"The fields are {', '.join(STORED)}.")
     return rules
 
 

@@ -35,22 +35,26 @@ DENIED_EVENTS = frozenset({"pull_request_target", "workflow_run"})
 
 def _owner(value: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9-]{0,99}", value):
-        raise Malformed(f"{value[:60]!a} cannot be an owner on GitHub.", "Give the name of a user or an organization.")
+        raise Malformed(
+            f"{value[:60]!a} is not a valid owner on GitHub.", "Enter the name of a user or an organization."
+        )
     return value
 
 
 def _repository(value: str) -> str:
     value = without_git(value)
     if not re.fullmatch(r"[A-Za-z0-9._-]{1,100}", value) or value in (".", ".."):
-        raise Malformed(f"{value[:60]!a} cannot be a repository on GitHub.", "Give its name without the owner.")
+        raise Malformed(
+            f"{value[:60]!a} is not a valid repository name on GitHub.", "Enter the name without the owner."
+        )
     return value
 
 
 def _workflow(value: str) -> str:
     if not re.fullmatch(r"[^/\x00-\x1f\x7f@]{1,250}\.ya?ml", value):
         raise Malformed(
-            f"{value[:60]!a} cannot be the file of a workflow.",
-            "Give its name in .github/workflows, such as release.yml.",
+            f"{value[:60]!a} is not a valid workflow file.",
+            "Enter its name in .github/workflows, such as release.yml.",
         )
     return value
 
@@ -58,7 +62,7 @@ def _workflow(value: str) -> str:
 def _reusable(value: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9-]+/[A-Za-z0-9._-]+/\.github/workflows/[^/\s@]+\.ya?ml@\S+", value):
         raise Malformed(
-            f"{value[:60]!a} is not a reusable workflow.", "Give owner/repository/.github/workflows/file.yml@ref."
+            f"{value[:60]!a} is not a reusable workflow.", "Enter owner/repository/.github/workflows/file.yml@ref."
         )
     return value
 
@@ -71,8 +75,8 @@ def _refuse(claims: Claims) -> None:
     if claims["event_name"].lower() in DENIED_EVENTS:
         raise TokenRefused(
             Code.EVENT_NOT_ALLOWED,
-            f"The workflow was started by {claims['event_name']!a}, which strangers can cause. "
-            "Publish from a push, a tag, a release or by hand.",
+            f"The workflow was started by {claims['event_name']!a}, which users without access can trigger. "
+            "Publish from a push, a tag, a release or a manual run.",
         )
 
 
@@ -136,8 +140,8 @@ GITHUB = Kind(
     ),
     pins=PINS,
     gates=(
-        Gate("allowed_refs", "Branches and tags that may publish", checked_ref, is_list=True),
-        Gate("require_hosted_runner", "Only on GitHub's own runners", is_switch=True),
+        Gate("allowed_refs", "Allowed branches and tags", checked_ref, is_list=True),
+        Gate("require_hosted_runner", "Only GitHub-hosted runners", is_switch=True),
         Gate("allowed_reusable_workflow", "Reusable workflow of another repository", _reusable),
     ),
     stored={

@@ -28,9 +28,7 @@ _PATH_PART = r"[A-Za-z0-9_](?:[A-Za-z0-9]|[-_.](?![-_.]))*"
 def _checked_path(value: str, pattern: str, what: str) -> str:
     is_path = re.fullmatch(pattern, value) and len(value) <= 500 and not value.endswith((".git", ".atom", ".", "-"))
     if not is_path:
-        raise Malformed(
-            f"{value[:60]!a} cannot be a {what} on GitLab.", "Give it as it stands in the project's address."
-        )
+        raise Malformed(f"{value[:60]!a} is not a valid {what} on GitLab.", "Enter it as in the URL of the project.")
     return value
 
 
@@ -44,7 +42,7 @@ def _project(value: str) -> str:
 
 def _file(value: str) -> str:
     if not re.fullmatch(r"[^/\s@][^\s@]{0,250}\.ya?ml", value) or "//" in value:
-        raise Malformed(f"{value[:60]!a} cannot be the file of a pipeline.", "Give its path, such as .gitlab-ci.yml.")
+        raise Malformed(f"{value[:60]!a} is not a valid pipeline file.", "Enter its path, such as .gitlab-ci.yml.")
     return value
 
 
@@ -106,8 +104,8 @@ GITLAB = Kind(
     ),
     pins=PINS,
     gates=(
-        Gate("allowed_refs", "Branches and tags that may publish", checked_ref, is_list=True),
-        Gate("require_protected_ref", "Only from protected branches and tags", is_switch=True),
+        Gate("allowed_refs", "Allowed branches and tags", checked_ref, is_list=True),
+        Gate("require_protected_ref", "Only protected branches and tags", is_switch=True),
     ),
     stored={
         "owner_id": "namespace_id",

@@ -13,7 +13,8 @@ KEYS_ORIGIN = "https://www.googleapis.com"  # Google publishes its keys on this 
 def _email(value: str) -> str:
     if not re.fullmatch(r"[a-z0-9._+-]{1,100}@[a-z0-9.-]{1,150}\.gserviceaccount\.com", value):
         raise Malformed(
-            f"{value[:60]!a} is not a service account.", "Its address ends in .gserviceaccount.com, in lower case."
+            f"{value[:60]!a} is not a service account.",
+            "Its email address ends in .gserviceaccount.com, in lower case.",
         )
     return value
 
@@ -38,7 +39,7 @@ GOOGLE = Kind(
     fields=(
         Field("email", "Service account", _email),
         # A new account can get the email address of a deleted one, but not its id.
-        Field("sub", "Unique id of the account", _subject),
+        Field("sub", "Unique id of the service account", _subject),
     ),
     pins={},
     id_fields=("sub",),

@@ -32,7 +32,7 @@ class Form(Enum):
     TOKEN_ID = "text that identifies the token"  # an empty one counts as missing
     REPOSITORY = "owner/name"
     PROJECT = "two or more names with slashes between them"
-    SERVICE_ACCOUNT = "an address that ends in .gserviceaccount.com"
+    SERVICE_ACCOUNT = "an email address that ends in .gserviceaccount.com"
     ID = "a number, written as text"
     SUBJECT = "a long number, written as text"
     TRUE = "true"
@@ -168,12 +168,12 @@ def missing(claim: str) -> TokenRefused:
 
 def invalid(claim: str) -> TokenRefused:
     """Return the refusal for a malformed claim."""
-    return TokenRefused(Code.INVALID_CLAIM, f"The claim {claim!r} of the token has the wrong form.")
+    return TokenRefused(Code.INVALID_CLAIM, f"The claim {claim!r} of the token has an invalid format.")
 
 
 def disagreeing(one: str, other: str) -> TokenRefused:
     """Return the refusal for two claims that contradict each other."""
-    return TokenRefused(Code.INVALID_CLAIM, f"The claims {one!r} and {other!r} of the token disagree.")
+    return TokenRefused(Code.INVALID_CLAIM, f"The claims {one!r} and {other!r} of the token contradict each other.")
 
 
 def is_plain(text: str) -> bool:
@@ -210,7 +210,7 @@ def checked_environment(value: str) -> str:
     """Return the name of an environment; `Malformed` if it is invalid."""
     if len(value) > 255 or value != value.strip() or not is_plain(value) or _ODD & set(value):
         raise Malformed(
-            "This cannot be the name of an environment.", "It has at most 255 characters, and none of ' \" ` , ; \\"
+            "The name of the environment is invalid.", "Use at most 255 characters, and none of ' \" ` , ; \\"
         )
     return value
 
@@ -218,12 +218,12 @@ def checked_environment(value: str) -> str:
 def checked_text(value: str) -> str:
     """Return the required value of a claim; `Malformed` if it is invalid."""
     if not value or value != value.strip() or not is_plain(value):
-        raise Malformed("This cannot be what a claim says.", "Give 1 to 1,024 bytes without line breaks.")
+        raise Malformed("The value of the claim is invalid.", "Use 1 to 1,024 bytes without line breaks.")
     return value
 
 
 def checked_ref(value: str) -> str:
     """Return a ref pattern of branches or tags that can publish; `Malformed` if it is invalid."""
     if not re.fullmatch(r"refs/[^\s*\\~^:?\[]+\*?", value) or len(value) > 255:
-        raise Malformed(f"{value[:60]!a} is not a ref.", "Give refs/heads/main, refs/tags/v*, or the like.")
+        raise Malformed(f"{value[:60]!a} is not a ref.", "Enter a ref such as refs/heads/main or refs/tags/v*.")
     return value

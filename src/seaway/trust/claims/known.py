@@ -23,5 +23,5 @@ def kind_of(name: str, rules: str) -> Kind:
     if name not in _KINDS:
         raise Malformed(f"{name[:40]!a} is not a kind of issuer.", f"The kinds are {', '.join(NAMES)}.")
     if rules:
-        raise Malformed(f"An issuer of the kind {name} has no rules of its own.", f"Those are for {GENERIC}.")
+        raise Malformed(f"An issuer of the kind {name} cannot have rules.", f"Only the kind {GENERIC} has rules.")
     return _KINDS[name]
