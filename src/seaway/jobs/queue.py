@@ -83,10 +83,10 @@ def enqueue(
         "created_at": now_ms,
     }
     dialect = postgresql if tx.dialect.name == "postgresql" else sqlite
-    asked = dialect.insert(jobs).values(values)
-    earlier = case((asked.excluded.run_at < jobs.c.run_at, asked.excluded.run_at), else_=jobs.c.run_at)
+    statement = dialect.insert(jobs).values(values)
+    earlier = case((statement.excluded.run_at < jobs.c.run_at, statement.excluded.run_at), else_=jobs.c.run_at)
     tx.execute(
-        asked.on_conflict_do_update(
+        statement.on_conflict_do_update(
             index_elements=[jobs.c.dedup_key], index_where=text("state = 'ready'"), set_={"run_at": earlier}
         )
     )
@@ -99,7 +99,7 @@ def is_due(tx: Tx, now_ms: int) -> bool:
 
 def claim(tx: Tx, now_ms: int, owner: str, lease_ms: int) -> Job | None:
     """Claim the job that has been due longest, or return None; `owner` must be a name that was never used before."""
-    _bury_lost(tx, now_ms)
+    _fail_lost(tx, now_ms)
     first = (
         select(jobs.c.id)
         .where(_due(now_ms))
@@ -118,29 +118,29 @@ def claim(tx: Tx, now_ms: int, owner: str, lease_ms: int) -> Job | None:
 
 def renew(tx: Tx, job: Job, until_ms: int) -> bool:
     """Extend the lease; return False if another worker has the job now."""
-    return tx.execute(update(jobs).where(_held(job)).values(lease_until=until_ms)).rowcount == 1
+    return tx.execute(update(jobs).where(_has_lease(job)).values(lease_until=until_ms)).rowcount == 1
 
 
 def finish(tx: Tx, job: Job) -> None:
     """Delete a job that is done."""
-    tx.execute(delete(jobs).where(_held(job)))
+    tx.execute(delete(jobs).where(_has_lease(job)))
 
 
 def fail(tx: Tx, job: Job, now_ms: int, error: str) -> None:
     """Schedule the next attempt, or mark the job as failed; merge it with an equal waiting job at the earlier time."""
     # Lone surrogates cannot be stored in any database, and zero bytes not in PostgreSQL.
     storable = error.encode(errors="replace").decode().replace("\0", "?")
-    ended = {
+    values = {
         "run_at": now_ms + pause_ms(job.attempt),
         "owner": None,
         "lease_until": None,
         "error": storable[:_ERROR_LENGTH],
     }
     if job.attempt >= LAST_ATTEMPT:
-        _forget_dead(tx, job)
-        tx.execute(update(jobs).where(_held(job)).values(state=DEAD, **ended))
+        _delete_failed_duplicates(tx, job)
+        tx.execute(update(jobs).where(_has_lease(job)).values(state=DEAD, **values))
     else:
-        _wait_again(tx, _held(job), ended)
+        _set_waiting(tx, _has_lease(job), values)
 
 
 def pause_ms(attempt: int) -> int:
@@ -150,8 +150,8 @@ def pause_ms(attempt: int) -> int:
 
 def list_jobs(tx: Tx, state: str | None = None, *, after: int = 0, limit: int | None = None) -> list[Job]:
     """Return all jobs, or the jobs in one state, oldest first; with `limit`, one page, after the id `after`."""
-    rows = select(*_JOB).where(jobs.c.id > after).order_by(jobs.c.id).limit(limit)
-    return [_job(row) for row in tx.execute(rows if state is None else rows.where(jobs.c.state == state))]
+    query = select(*_JOB).where(jobs.c.id > after).order_by(jobs.c.id).limit(limit)
+    return [_job(row) for row in tx.execute(query if state is None else query.where(jobs.c.state == state))]
 
 
 def count_jobs(tx: Tx) -> dict[str, int]:
@@ -172,9 +172,9 @@ def overdue_ms(tx: Tx, now_ms: int) -> int:
 def retry(tx: Tx, now_ms: int, job_id: int | None = None) -> int:
     """Retry all failed jobs, or the one with this id, with all their attempts; return the count."""
     count = 0
-    while dead := _dead(tx, job_id):
-        _retry_together(tx, now_ms, dead)
-        count += len(dead)
+    while failed := _failed_jobs(tx, job_id):
+        _retry_together(tx, now_ms, failed)
+        count += len(failed)
     return count
 
 
@@ -238,7 +238,7 @@ def _due(now_ms: int) -> ColumnElement[bool]:
     )
 
 
-def _bury_lost(tx: Tx, now_ms: int) -> None:
+def _fail_lost(tx: Tx, now_ms: int) -> None:
     """Fail jobs whose worker died in every attempt: the job is probably what kills the workers."""
     tx.execute(
         update(jobs)
@@ -247,17 +247,17 @@ def _bury_lost(tx: Tx, now_ms: int) -> None:
     )
 
 
-def _forget_dead(tx: Tx, job: Job) -> None:
+def _delete_failed_duplicates(tx: Tx, job: Job) -> None:
     """Delete failed jobs equal to this one, so that a job that is enqueued often and always fails leaves one row."""
-    same = select(jobs.c.dedup_key).where(_held(job)).scalar_subquery()
+    same = select(jobs.c.dedup_key).where(_has_lease(job)).scalar_subquery()
     tx.execute(delete(jobs).where(jobs.c.state == DEAD, jobs.c.dedup_key == same))
 
 
-def _held(job: Job) -> ColumnElement[bool]:
+def _has_lease(job: Job) -> ColumnElement[bool]:
     return and_(jobs.c.id == job.id, jobs.c.state == RUNNING, jobs.c.owner == job.owner)
 
 
-def _dead(tx: Tx, job_id: int | None) -> dict[int, str | None]:
+def _failed_jobs(tx: Tx, job_id: int | None) -> dict[int, str | None]:
     """Return some failed jobs, or the one with this id, with their dedup keys; lock them until the transaction ends."""
     query = select(jobs.c.id, jobs.c.dedup_key).where(jobs.c.state == DEAD).order_by(jobs.c.id)
     if job_id is not None:
@@ -265,30 +265,30 @@ def _dead(tx: Tx, job_id: int | None) -> dict[int, str | None]:
     return {row.id: row.dedup_key for row in tx.execute(query.limit(_RETRIED_TOGETHER).with_for_update())}
 
 
-def _retry_together(tx: Tx, now_ms: int, dead: Mapping[int, str | None]) -> None:
-    one_of = {key: job_id for job_id, key in dead.items() if key is not None}
-    doubles = [job_id for job_id, key in dead.items() if key is not None and one_of[key] != job_id]
-    waiting = select(jobs.c.dedup_key).where(jobs.c.state == READY, jobs.c.dedup_key.in_(list(one_of)))
-    _bring_forward(tx, list(one_of), now_ms)
-    theirs = jobs.c.id.in_(list(dead))
-    tx.execute(delete(jobs).where(theirs, or_(jobs.c.id.in_(doubles), jobs.c.dedup_key.in_(waiting))))
-    again = {"attempt": 0, "run_at": now_ms}
+def _retry_together(tx: Tx, now_ms: int, failed: Mapping[int, str | None]) -> None:
+    job_by_key = {key: job_id for job_id, key in failed.items() if key is not None}
+    duplicates = [job_id for job_id, key in failed.items() if key is not None and job_by_key[key] != job_id]
+    waiting = select(jobs.c.dedup_key).where(jobs.c.state == READY, jobs.c.dedup_key.in_(list(job_by_key)))
+    _bring_forward(tx, list(job_by_key), now_ms)
+    is_failed = jobs.c.id.in_(list(failed))
+    tx.execute(delete(jobs).where(is_failed, or_(jobs.c.id.in_(duplicates), jobs.c.dedup_key.in_(waiting))))
+    values = {"attempt": 0, "run_at": now_ms}
     try:
         with tx.begin_nested():
-            tx.execute(update(jobs).where(theirs).values(state=READY, **again))
+            tx.execute(update(jobs).where(is_failed).values(state=READY, **values))
     except IntegrityError:  # an equal job was enqueued concurrently
-        for job_id in dead:
-            _wait_again(tx, jobs.c.id == job_id, again)
+        for job_id in failed:
+            _set_waiting(tx, jobs.c.id == job_id, values)
 
 
-def _wait_again(tx: Tx, which: ColumnElement[bool], values: Mapping[str, Any]) -> None:
+def _set_waiting(tx: Tx, condition: ColumnElement[bool], values: Mapping[str, Any]) -> None:
     """Set a job to waiting; delete it instead if an equal one waits or is committed concurrently."""
     try:
         with tx.begin_nested():
-            tx.execute(update(jobs).where(which).values(state=READY, **values))
+            tx.execute(update(jobs).where(condition).values(state=READY, **values))
     except IntegrityError:
-        gone = tx.execute(delete(jobs).where(which).returning(jobs.c.dedup_key)).scalars().all()
-        _bring_forward(tx, gone, values["run_at"])
+        dedup_keys = tx.execute(delete(jobs).where(condition).returning(jobs.c.dedup_key)).scalars().all()
+        _bring_forward(tx, dedup_keys, values["run_at"])
 
 
 def _bring_forward(tx: Tx, dedup_keys: Sequence[str | None], run_at_ms: int) -> None:

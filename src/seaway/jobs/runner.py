@@ -108,8 +108,10 @@ class Runner:
         except Exception as error:  # any failure of a handler is stored with the job, which is retried
             self._counts.job(job.kind, time.perf_counter() - started, done=False)
             # A traceback is useless if the database, the store or the machine was unavailable.
-            where = None if system_errors.is_unavailable(error) else error
-            log.warning("job.failed", kind=job.kind, job=job.id, attempt=job.attempt, error=str(error), exc_info=where)
+            traceback = None if system_errors.is_unavailable(error) else error
+            log.warning(
+                "job.failed", kind=job.kind, job=job.id, attempt=job.attempt, error=str(error), exc_info=traceback
+            )
             with self._database.write_part() as tx:
                 queue.fail(tx, job, self._clock.now_ms(), f"{type(error).__name__}: {error}")
         else:
