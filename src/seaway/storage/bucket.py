@@ -57,7 +57,7 @@ class BucketBlobs:
         """Do nothing: the operator creates the bucket."""
 
     def write(self, key: str, content: bytes) -> None:
-        with _explained(key):
+        with _converted_errors(key):
             obstore.put(self._store, key, content, use_multipart=False)
 
     def prepare_file(self, path: Path) -> None:
@@ -65,7 +65,7 @@ class BucketBlobs:
 
     def put_file(self, key: str, path: Path) -> bool:
         size = path.stat().st_size
-        with _explained():
+        with _converted_errors():
             if size > _ONE_REQUEST_BYTES:
                 return self._put_parts(key, path, size)
             try:
@@ -82,7 +82,7 @@ class BucketBlobs:
             return {key for key, is_new in zip(files, are_new, strict=True) if is_new}
 
     def open(self, key: str, start: int = 0) -> BinaryIO:
-        with _explained(key):
+        with _converted_errors(key):
             if start == 0:
                 found = obstore.get(self._store, key)
             else:
@@ -93,7 +93,7 @@ class BucketBlobs:
 
     def stat(self, key: str) -> BlobStat | None:
         try:
-            with _explained(key):
+            with _converted_errors(key):
                 return _stat(obstore.head(self._store, key))
         except FileNotFoundError:
             return None
@@ -102,22 +102,22 @@ class BucketBlobs:
         return None
 
     def signed_url(self, key: str, seconds: int) -> str | None:
-        with _explained():
+        with _converted_errors():
             return obstore.sign(self._store, "GET", key, timedelta(seconds=seconds))
 
     def delete(self, key: str) -> None:
         try:
-            with _explained(key):
+            with _converted_errors(key):
                 obstore.delete(self._store, key)
         except FileNotFoundError:
             pass
 
     def copy(self, key: str, target: str) -> None:
-        with _explained(key):
+        with _converted_errors(key):
             obstore.copy(self._store, key, target)
 
     def list(self, folder: str = "") -> Iterator[BlobStat]:
-        with _explained():
+        with _converted_errors():
             for found in obstore.list(self._store, folder or None):
                 yield from map(_stat, found)
 
@@ -129,10 +129,10 @@ class BucketBlobs:
 
     def _is_whole(self, key: str, path: Path, size: int) -> bool:
         """Return whether the key has the content of the file, by its ETag or else by reading it back."""
-        there = self.stat(key)
-        if there is None or there.size != size:
+        existing = self.stat(key)
+        if existing is None or existing.size != size:
             return False
-        if there.version.strip('"') == _etag_of(path, size, like=there.version.strip('"')):
+        if existing.version.strip('"') == _etag_of(path, size, like=existing.version.strip('"')):
             return True
         # Not every ETag is a hash of the bytes: not in GCS and Azure, nor in S3 with KMS encryption.
         try:
@@ -154,7 +154,7 @@ class _Stream(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         while not self._rest:
-            with _explained():
+            with _converted_errors():
                 chunk = next(self._chunks, None)
             if chunk is None:
                 return 0
@@ -199,7 +199,7 @@ def _hash(path: Path, name: str) -> bytes:
 
 
 @contextmanager
-def _explained(key: str = "") -> Iterator[None]:
+def _converted_errors(key: str = "") -> Iterator[None]:
     """Convert the client library's errors to the errors of `Blobs`."""
     try:
         yield

@@ -8,7 +8,7 @@ _CHUNK_BYTES = 1024 * 1024
 
 def sha256_of(file: BinaryIO) -> bytes:
     """Return the sha256 of the file from its current position to the end."""
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     while chunk := file.read(_CHUNK_BYTES):
-        found.update(chunk)
-    return found.digest()
+        digest.update(chunk)
+    return digest.digest()

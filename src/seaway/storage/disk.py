@@ -31,14 +31,14 @@ class DiskBlobs:
     def write(self, key: str, content: bytes) -> None:
         target = self._root / key
         self._make_folders_of(target)
-        near = _near(target)
+        temporary = _temporary_path(target)
         try:
-            with _created(near) as file:
+            with _create_private(temporary) as file:
                 file.write(content)
                 _sync(file)
-            near.replace(target)
+            temporary.replace(target)
         except BaseException:
-            near.unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
             raise
         _sync_folder(target.parent)
 
@@ -54,7 +54,7 @@ class DiskBlobs:
         return True
 
     def put_files(self, files: Mapping[str, Path]) -> set[str]:
-        """Store files with one sync of the file system; a sync for each file and folder takes two milliseconds a file."""
+        """Store files and sync the file system once; a sync for each file and folder takes two milliseconds a file."""
         if not _can_sync_file_systems():
             return {key for key, path in files.items() if self.put_file(key, path)}
         new = {key for key, path in files.items() if not self._is_whole(key, path)}
@@ -86,31 +86,31 @@ class DiskBlobs:
         (self._root / key).unlink(missing_ok=True)
 
     def copy(self, key: str, target: str) -> None:
-        place = self._root / target
-        self._make_folders_of(place)
-        _link_over(self._root / key, place, None)
-        _sync_folder(place.parent)
+        target_path = self._root / target
+        self._make_folders_of(target_path)
+        _link_over(self._root / key, target_path, None)
+        _sync_folder(target_path.parent)
 
     def list(self, folder: str = "") -> Iterator[BlobStat]:
-        for place, _, names in os.walk(self._root / folder, onerror=self._refuse_to_list):
+        for directory, _, names in os.walk(self._root / folder, onerror=self._refuse_to_list):
             for name in names:
-                path = Path(place, name)
+                path = Path(directory, name)
                 try:
                     stat = self.stat(path.relative_to(self._root).as_posix())
                 except OSError as error:
-                    raise self._not_listed(error) from error
+                    raise self._listing_error(error) from error
                 if stat is not None:  # otherwise deleted by a sweep since the folder was read
                     yield stat
 
     def _refuse_to_list(self, error: OSError) -> None:
         if not isinstance(error, FileNotFoundError):  # a missing folder is empty, or was removed during the listing
-            raise self._not_listed(error) from error
+            raise self._listing_error(error) from error
 
-    def _not_listed(self, error: OSError) -> Unavailable:
+    def _listing_error(self, error: OSError) -> Unavailable:
         """Return the error for a partial listing; treated as complete, it would make existing blobs look missing."""
-        place = Path(error.filename).relative_to(self._root).as_posix()
+        path = Path(error.filename).relative_to(self._root).as_posix()
         return Unavailable(
-            f"The store cannot be listed: {place} cannot be read.",
+            f"The store cannot be listed: {path} cannot be read.",
             "Repair this folder or file, or move it out of the store, and try again.",
             cause=str(error),
         )
@@ -137,8 +137,8 @@ class DiskBlobs:
 
     def _is_whole(self, key: str, path: Path) -> bool:
         """Return whether the key has the content of the file, by hashing the stored bytes."""
-        there = self.stat(key)
-        if there is None or there.size != path.stat().st_size:
+        existing = self.stat(key)
+        if existing is None or existing.size != path.stat().st_size:
             return False
         try:
             return _sha256(self._root / key) == (keys.sha256_of(key) or _sha256(path))
@@ -158,36 +158,36 @@ def _sha256(path: Path) -> bytes:
 def _link_over(path: Path, target: Path, sha256: bytes | None) -> None:
     """Link or copy the file to the target, replacing a damaged blob or equal bytes that were put concurrently."""
     # With a rename, readers never find the target missing or partially copied.
-    near = _near(target)
+    temporary = _temporary_path(target)
     try:
         try:
-            os.link(path, near)
+            os.link(path, temporary)
         except OSError:  # the spool is on another file system, or this one has no hard links
-            _copy(path, near, sha256)
-        near.replace(target)
+            _copy(path, temporary, sha256)
+        temporary.replace(target)
     finally:
-        near.unlink(missing_ok=True)  # a rename does nothing if both names link to the same file
+        temporary.unlink(missing_ok=True)  # a rename does nothing if both names link to the same file
 
 
-def _near(target: Path) -> Path:
+def _temporary_path(target: Path) -> Path:
     """Return a temporary name next to the target, which the sweep recognizes (`keys.is_ours`)."""
     return target.with_name(f"{keys.UNFINISHED}{target.name}-{secrets.token_hex(4)}")
 
 
-def _created(path: Path) -> BinaryIO:
+def _create_private(path: Path) -> BinaryIO:
     """Create a file that only its owner can read."""
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
 
 
 def _copy(path: Path, copy: Path, sha256: bytes | None) -> None:
     """Copy bytes and permissions (a private file stays private on every file system); verify the hash if given."""
-    found = hashlib.sha256()
-    with path.open("rb") as source, _created(copy) as target:
+    digest = hashlib.sha256()
+    with path.open("rb") as source, _create_private(copy) as target:
         while chunk := source.read(_COPY_BYTES):
             target.write(chunk)
             if sha256 is not None:
-                found.update(chunk)
-        if sha256 not in (None, found.digest()):
+                digest.update(chunk)
+        if sha256 not in (None, digest.digest()):
             raise Unavailable(
                 "The file changed while it was copied into the store.", "Upload it again.", cause=str(path)
             )

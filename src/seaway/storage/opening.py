@@ -56,7 +56,7 @@ def _open_bucket(scheme: str, bucket: str, folder: str, access: BucketAccess) ->
         elif scheme == "az":
             store = AzureStore(bucket, prefix=prefix, client_options=CLIENT, retry_config=RETRIES)
         else:
-            given = {
+            options = {
                 "endpoint": access.endpoint,
                 "region": access.region,
                 "access_key_id": access.access_key,
@@ -70,7 +70,7 @@ def _open_bucket(scheme: str, bucket: str, folder: str, access: BucketAccess) ->
                 # The server refuses bytes that do not have this checksum. Not every server compares the hash of the
                 # body that is in the signature.
                 checksum_algorithm="SHA256",
-                **{name: value for name, value in given.items() if value},  # type: ignore[arg-type]
+                **{name: value for name, value in options.items() if value},  # type: ignore[arg-type]
             )
     except BaseError as error:
         reason = str(error).partition("\n")[0][:200]
