@@ -22,7 +22,7 @@ class StoreIdentity:
 
 @dataclass(frozen=True, slots=True)
 class DatabaseIdentity:
-    """The identity in the database; `stored` is the last counter confirmed in the store, 0 if the store has no id yet."""
+    """Identity in the database; `stored` is the last counter confirmed in the store, 0 before the store has the id."""
 
     id: str
     counter: int
@@ -104,8 +104,8 @@ _SENTENCES = {
     Verdict.UNKNOWN_STORE: (
         "The store belongs to another database: it has content that this database does not know.",
         (
-            "Correct database_url or storage_url, run `seaway restore` or `seaway rebuild --from-store`, run `seaway adopt` "
-            "to use the store with this database, or configure an empty store."
+            "Correct database_url or storage_url, run `seaway restore` or `seaway rebuild --from-store`, run "
+            "`seaway adopt` to use the store with this database, or configure an empty store."
         ),
     ),
     Verdict.UNPAIRED: (
