@@ -125,7 +125,7 @@ def run_of(workflow: Workflow) -> Run:
     site = _sites.get(workflow.issuer) or f"https://{urlsplit(workflow.issuer).netloc}"
     # GitLab's reference begins with the host, GitHub's with the owner.
     called = f"https://{workflow.workflow_ref}" if workflow.kind == GITLAB else f"{site}/{workflow.workflow_ref}"
-    workflows = _versions(called, workflow)
+    workflows = _workflow_urls(called, workflow)
     job = f"{site}/{workflow.job_workflow_ref}" if workflow.job_workflow_ref else called
     return Run(
         issuer=workflow.issuer,
@@ -150,10 +150,10 @@ def _invocation(repository: str, workflow: Workflow) -> str:
     return f"{repository}/actions/runs/{workflow.run_id}/attempts/{workflow.run_attempt}"
 
 
-def _versions(reference: str, workflow: Workflow) -> frozenset[str]:
+def _workflow_urls(reference: str, workflow: Workflow) -> frozenset[str]:
     """Return the URLs of a workflow at the ref and at the commit of its run."""
     path, _, version = reference.rpartition("@")
-    return frozenset(f"{path}@{one}" for one in (version, workflow.ref, workflow.sha) if one)
+    return frozenset(f"{path}@{ref}" for ref in (version, workflow.ref, workflow.sha) if ref)
 
 
 def verify(
@@ -194,7 +194,8 @@ def _signed(bundle: bytes, verifier: BundleVerifier) -> Signed:
     except UnknownParty as error:
         raise Refused(
             Reason.UNKNOWN_SIGSTORE,
-            f"The server's trusted root does not include {error}: it is outdated, or the bundle is from another Sigstore.",
+            f"The server's trusted root does not include {error}: "
+            "it is outdated, or the bundle is from another Sigstore.",
             "Ask the operator of the server to update it (`seaway sigstore update`).",
         ) from None
     except NotVerified as error:

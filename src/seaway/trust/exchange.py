@@ -93,63 +93,63 @@ def audience_of(site_url: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def exchange(house: Exchanging, text: str, *, address: str) -> str:
+def exchange(parts: Exchanging, text: str, *, address: str) -> str:
     """Return a publish token for a workflow's token; the code of `TokenRefused` gives the reason for a refusal."""
-    if not house.is_on:
+    if not parts.is_on:
         raise TokenRefused(Code.NOT_ENABLED, "Trusted publishing is disabled on this server.")
-    throttle.take(house.database, house.clock.now_ms(), Rate.EXCHANGE_ADDRESS, address)
-    signed = _require_signed(house, text)
+    throttle.take(parts.database, parts.clock.now_ms(), Rate.EXCHANGE_ADDRESS, address)
+    signed = _require_signed(parts, text)
     try:
-        return _redeem(house, signed, address)
+        return _redeem(parts, signed, address)
     except TokenRefused as refusal:
-        _tell(house, signed, refusal, address)
+        _audit_refusal(parts, signed, refusal, address)
         raise
 
 
-def _require_signed(house: Exchanging, text: str) -> _Signed:
+def _require_signed(parts: Exchanging, text: str) -> _Signed:
     """Parse a token and verify its signature."""
     token = jwt.read(text)
     jwt.require_plain_header(token)
-    issuer = _issuer_of(house, token)
-    jwt.verify(token, house.key_sets.key(issuer, token.kid))
+    issuer = _issuer_of(parts, token)
+    jwt.verify(token, parts.key_sets.key(issuer, token.kid))
     return _Signed(issuer, token)
 
 
-def _redeem(house: Exchanging, signed: _Signed, address: str) -> str:
+def _redeem(parts: Exchanging, signed: _Signed, address: str) -> str:
     """Check the claims of a signed token and exchange it."""
-    now_ms = house.clock.now_ms()
-    _require_audience(signed.claims, house.audience)
+    now_ms = parts.clock.now_ms()
+    _require_audience(signed.claims, parts.audience)
     _require_times(signed.claims, now_ms, signed.kind)
     signed.kind.require_claims(signed.claims)
     signed.kind.refuse(signed.claims)
     if unknown := signed.kind.unknown(signed.claims):
-        house.counts.unknown_claims(signed.kind.name, len(unknown))
-    with house.database.read() as tx:  # tokens without a publisher must not open a write transaction
+        parts.counts.unknown_claims(signed.kind.name, len(unknown))
+    with parts.database.read() as tx:  # tokens without a publisher must not open a write transaction
         _require_publishers(tx, signed)
-    throttle.take(house.database, now_ms, Rate.EXCHANGE_REPOSITORY, signed.issuer.issuer, signed.subject)
-    with house.database.write_part() as tx:
-        house.database.hold(tx, f"exchange/{signed.issuer.issuer}/{signed.subject}")
-        return _mint(tx, now_ms, house, signed, address)
+    throttle.take(parts.database, now_ms, Rate.EXCHANGE_REPOSITORY, signed.issuer.issuer, signed.subject)
+    with parts.database.write_part() as tx:
+        parts.database.hold(tx, f"exchange/{signed.issuer.issuer}/{signed.subject}")
+        return _mint(tx, now_ms, parts, signed, address)
 
 
-def _mint(tx: Tx, now_ms: int, house: Exchanging, signed: _Signed, address: str) -> str:
+def _mint(tx: Tx, now_ms: int, parts: Exchanging, signed: _Signed, address: str) -> str:
     """Mark the token as used and create the publish token, in one transaction."""
     matched = _require_unused(tx, signed, _require_publishers(tx, signed, hold=True))
     workflow = _workflow_of(signed, matched[0])
-    secret = tokens.mint(tx, now_ms, workflow, matched, life_ms=house.life_ms)
+    secret = tokens.mint(tx, now_ms, workflow, matched, life_ms=parts.life_ms)
     for publisher in matched:
         _pin(tx, signed, publisher)
     audit.write(
         tx, now_ms, Actor(workflow.name, address=address), Event.TOKEN_MINTED, target=workflow.name,
-        publishers=",".join(str(one.id) for one in matched), issuer=workflow.issuer, repository=workflow.repository,
-        repository_id=workflow.repository_id, ref=workflow.ref, sha=workflow.sha, run_id=workflow.run_id,
-        jti_sha256=signed.digest.hex(),
+        publishers=",".join(str(publisher.id) for publisher in matched), issuer=workflow.issuer,
+        repository=workflow.repository, repository_id=workflow.repository_id, ref=workflow.ref, sha=workflow.sha,
+        run_id=workflow.run_id, jti_sha256=signed.digest.hex(),
     )  # fmt: skip
     return secret
 
 
-def _issuer_of(house: Exchanging, token: Token) -> Issuer:
-    with house.database.read() as tx:
+def _issuer_of(parts: Exchanging, token: Token) -> Issuer:
+    with parts.database.read() as tx:
         issuer = issuers.find(tx, token.claims.get("iss"))
     if issuer is None:
         raise TokenRefused(Code.UNKNOWN_ISSUER, "The issuer of the token is not registered on this server.")
@@ -188,19 +188,19 @@ def _require_times(claims: Claims, now_ms: int, kind: Kind) -> None:
 def _require_publishers(tx: Tx, signed: _Signed, *, hold: bool = False) -> list[Publisher]:
     """Return the publishers that match the token, one per channel; raise the refusal if there is none."""
     kind, claims, issuer = signed.kind, signed.claims, signed.issuer.issuer
-    known = publishers.about(tx, issuer, kind.subject(claims), hold=hold)
-    fitting = [one for one in known if kind.fits(claims, issuer, one.wanted)]
-    pinned = [one for one in known if one.wanted.pins or kind.id_fields]  # the others have no ids yet
-    if not fitting and pinned and all(kind.has_other_ids(claims, one.wanted) for one in pinned):
+    candidates = publishers.about(tx, issuer, kind.subject(claims), hold=hold)
+    matching = [publisher for publisher in candidates if kind.fits(claims, issuer, publisher.wanted)]
+    pinned = [publisher for publisher in candidates if publisher.wanted.pins or kind.id_fields]
+    if not matching and pinned and all(kind.has_other_ids(claims, publisher.wanted) for publisher in pinned):
         raise TokenRefused(
             Code.OTHER_IDS,
             f"The ids of {kind.label} {_shown(kind.subject(claims))} in the token differ from those of its publisher: "
             "it was recreated, renamed or moved. "
             "Ask the owner of the channel to remove the publisher and add it again.",
         )
-    if not fitting:
+    if not matching:
         raise TokenRefused(Code.INVALID_PUBLISHER, f"No channel on this server trusts {_described(signed)}.")
-    allowed = [one for one in fitting if kind.is_allowed_here(claims, one.wanted)]
+    allowed = [publisher for publisher in matching if kind.is_allowed_here(claims, publisher.wanted)]
     if not allowed:
         raise TokenRefused(
             Code.REUSABLE_WORKFLOW_NOT_ALLOWED,
@@ -210,12 +210,12 @@ def _require_publishers(tx: Tx, signed: _Signed, *, hold: bool = False) -> list[
     return _one_for_each_channel(allowed)
 
 
-def _one_for_each_channel(fitting: Sequence[Publisher]) -> list[Publisher]:
+def _one_for_each_channel(matching: Sequence[Publisher]) -> list[Publisher]:
     """Select the strictest of several matching publishers per channel, since it was added for this very job."""
-    found: dict[int, Publisher] = {}
-    for one in sorted(fitting, key=_strictness, reverse=True):
-        found.setdefault(one.channel_id, one)
-    return sorted(found.values(), key=lambda one: one.id)
+    strictest: dict[int, Publisher] = {}
+    for publisher in sorted(matching, key=_strictness, reverse=True):
+        strictest.setdefault(publisher.channel_id, publisher)
+    return sorted(strictest.values(), key=lambda publisher: publisher.id)
 
 
 def _strictness(publisher: Publisher) -> tuple[int, int, int]:
@@ -227,13 +227,13 @@ def _require_unused(tx: Tx, signed: _Signed, matched: Sequence[Publisher]) -> li
     """Return the publishers for which the token can be exchanged once more; count this exchange."""
     expires_ms = signed.claims["exp"] * SECOND_MS + LEEWAY_MS
     before = tokens.use(tx, signed.issuer.issuer, signed.digest, expires_ms)
-    left = [one for one in matched if before < one.exchanges]
-    if not left:
+    remaining = [publisher for publisher in matched if before < publisher.exchanges]
+    if not remaining:
         cure = "Upload all files with one command"
         if signed.kind.most_exchanges > 1:
             cure += ', or ask the owner of the channel to raise "exchanges per job token"'
         raise TokenRefused(Code.REUSED_TOKEN, f"The token was already exchanged. {cure}.")
-    return left
+    return remaining
 
 
 def _pin(tx: Tx, signed: _Signed, publisher: Publisher) -> None:
@@ -247,20 +247,20 @@ def _workflow_of(signed: _Signed, publisher: Publisher) -> Workflow:
     return replace(workflow, name=f"{signed.kind.label}: {publisher.name}")
 
 
-def _tell(house: Exchanging, signed: _Signed, refusal: TokenRefused, address: str) -> None:
+def _audit_refusal(parts: Exchanging, signed: _Signed, refusal: TokenRefused, address: str) -> None:
     """
     Write the refusal of a signed token to the audit log, rate-limited per repository.
 
     Tokens without a valid signature are in the server's log only: anyone can send them, up to the rate limit.
     """
-    now_ms = house.clock.now_ms()
+    now_ms = parts.clock.now_ms()
     workflow = signed.kind.workflow(signed.claims, signed.issuer.issuer)
     source = workflow.repository or workflow.account
     try:
-        throttle.take(house.database, now_ms, Rate.EXCHANGE_REFUSED, workflow.issuer, source)
+        throttle.take(parts.database, now_ms, Rate.EXCHANGE_REFUSED, workflow.issuer, source)
     except TooMany:
         return
-    with house.database.write_part() as tx:
+    with parts.database.write_part() as tx:
         audit.write(
             tx, now_ms, Actor("workflow", address=address), Event.TOKEN_REFUSED,
             target=source, code=refusal.code, issuer=workflow.issuer,
@@ -270,13 +270,13 @@ def _tell(house: Exchanging, signed: _Signed, refusal: TokenRefused, address: st
 def _described(signed: _Signed) -> str:
     """Describe the workflow with values from the token."""
     workflow = signed.kind.workflow(signed.claims, signed.issuer.issuer)
-    named = _shown(signed.kind.subject(signed.claims))
-    parts = [f"with {what} {_shown(value)}" for what, value in (
+    subject = _shown(signed.kind.subject(signed.claims))
+    described = [f"with {what} {_shown(value)}" for what, value in (
         ("the workflow", workflow.workflow_ref.partition("@")[0].rpartition("/")[2]),
         ("the environment", workflow.environment),
         ("the ref", workflow.ref),
     ) if value]  # fmt: skip
-    return " ".join([f"{signed.kind.label} {named}", *parts])
+    return " ".join([f"{signed.kind.label} {subject}", *described])
 
 
 def _shown(value: object) -> str:

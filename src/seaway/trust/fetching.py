@@ -49,18 +49,18 @@ def _object(content: bytes) -> dict[str, Any]:
     return value
 
 
-def _keys_address(found: object, issuer: Issuer) -> str:
+def _keys_address(url: object, issuer: Issuer) -> str:
     """Return the URL of the keys; raise `FetchFailed` if its origin is not allowed."""
     allowed = issuer.keys_origin or issuer.issuer
-    if not isinstance(found, str) or "@" in found or "\\" in found or _origin(found) != _origin(allowed):
+    if not isinstance(url, str) or "@" in url or "\\" in url or _origin(url) != _origin(allowed):
         raise FetchFailed("its keys are on another host than allowed")
-    return found
+    return url
 
 
 async def _get(url: str, issuer: Issuer) -> bytes:
     """Return the body of a 200 response; raise `FetchFailed` for any other status."""
     is_trusted = not issuer.is_builtin
-    visit = Visit(
+    request = Visit(
         url,
         accept="application/json",
         most_bytes=MAX_BYTES,
@@ -68,7 +68,7 @@ async def _get(url: str, issuer: Issuer) -> bytes:
         may_be_plain=is_trusted and is_loopback(urlsplit(url)),
         seconds=TOTAL_SECONDS,
     )
-    reply = await visit.make()
+    reply = await request.make()
     if reply.status != 200:
         raise FetchFailed(f"it returned {reply.status}")
     return reply.content

@@ -32,15 +32,17 @@ class IssuerState:
 
 def states(tx: Tx) -> list[IssuerState]:
     """Return the state of every issuer, in three statements for any number of issuers."""
-    held = {row.issuer: row for row in tx.execute(select(issuer_keys))}
+    key_rows = {row.issuer: row for row in tx.execute(select(issuer_keys))}
     count = select(publishers.c.issuer, func.count()).group_by(publishers.c.issuer)
     counts: Mapping[str, int] = dict(tx.execute(count).all())
-    return [_state(one, held.get(one.issuer), counts.get(one.issuer, 0)) for one in issuers.all_issuers(tx)]
+    return [
+        _state(issuer, key_rows.get(issuer.issuer), counts.get(issuer.issuer, 0)) for issuer in issuers.all_issuers(tx)
+    ]
 
 
 def state(tx: Tx, name: str) -> IssuerState:
     """Return the state of the issuer with this name."""
-    found = next((one for one in states(tx) if one.issuer.name == name), None)
+    found = next((candidate for candidate in states(tx) if candidate.issuer.name == name), None)
     if found is None:
         raise NotFound(f"There is no issuer named {name[:60]!a}.", "See the list of issuers.")
     return found

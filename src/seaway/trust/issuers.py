@@ -55,9 +55,9 @@ def all_issuers(tx: Tx) -> list[Issuer]:
     """Return every issuer, the built-in ones first."""
     changed = {row.issuer: row for row in tx.execute(select(rows).order_by(rows.c.name))}
     built_in = [
-        replace(one, is_enabled=row.is_enabled, static_keys=row.static_keys) if row is not None else one
-        for one in BUILT_IN
-        for row in [changed.pop(one.issuer, None)]
+        replace(issuer, is_enabled=row.is_enabled, static_keys=row.static_keys) if row is not None else issuer
+        for issuer in BUILT_IN
+        for row in [changed.pop(issuer.issuer, None)]
     ]
     return built_in + [
         Issuer(
@@ -74,12 +74,12 @@ def all_issuers(tx: Tx) -> list[Issuer]:
 
 def find(tx: Tx, issuer: object) -> Issuer | None:
     """Return the issuer equal to a token's `iss`, byte for byte, or None."""
-    return next((one for one in all_issuers(tx) if one.issuer == issuer), None)
+    return next((candidate for candidate in all_issuers(tx) if candidate.issuer == issuer), None)
 
 
 def get(tx: Tx, name: str) -> Issuer:
     """Return the issuer with this name."""
-    found = next((one for one in all_issuers(tx) if one.name == name), None)
+    found = next((candidate for candidate in all_issuers(tx) if candidate.name == name), None)
     if found is None:
         raise NotFound(f"There is no issuer named {name[:60]!a}.", "See the list of issuers.")
     return found
@@ -93,7 +93,7 @@ def add(tx: Tx, now_ms: int, by: Principal, name: str, *, kind: str, issuer: str
         raise NameTaken(f"{name[:60]!a} is not a valid name for an issuer.", "Use lower case letters, digits and -.")
     require_address(issuer)
     kind_of(kind, rules)
-    if any(one.name == name or one.issuer == issuer for one in all_issuers(tx)):
+    if any(candidate.name == name or candidate.issuer == issuer for candidate in all_issuers(tx)):
         raise NameTaken(f"There is already an issuer named {name} or with this URL.", "See the list of issuers.")
     tx.execute(insert(rows).values(name=name, kind=kind, issuer=issuer, is_enabled=True, rules=rules, added_at=now_ms))
     audit.write(tx, now_ms, by.actor, Event.ISSUER_ADDED, target=name, issuer=issuer, kind=kind)

@@ -34,11 +34,11 @@ def read_keys(text: str) -> Mapping[str, RSAKey]:
         found_set = strict_json.decode(text.encode())
     except strict_json.NotStrict:
         raise BadKeySet("it is not plain JSON") from None
-    listed = found_set.get("keys") if isinstance(found_set, dict) else None
-    if not isinstance(listed, list) or len(listed) > MAX_KEYS:
+    entries = found_set.get("keys") if isinstance(found_set, dict) else None
+    if not isinstance(entries, list) or len(entries) > MAX_KEYS:
         raise BadKeySet(f"it has no list of at most {MAX_KEYS} keys")
-    usable = [jwk for jwk in listed if isinstance(jwk, dict) and _is_for_us(jwk)]
-    found = {jwk["kid"]: key for jwk in usable if (key := _imported(jwk)) is not None}
+    usable = [jwk for jwk in entries if isinstance(jwk, dict) and _is_usable(jwk)]
+    found = {jwk["kid"]: key for jwk in usable if (key := _import_key(jwk)) is not None}
     if not found:
         raise BadKeySet("it has no usable key")
     if len({jwk["kid"] for jwk in usable}) != len(usable):
@@ -56,7 +56,7 @@ def require_keys(text: str) -> None:
         ) from None
 
 
-def _is_for_us(jwk: Mapping[str, Any]) -> bool:
+def _is_usable(jwk: Mapping[str, Any]) -> bool:
     kid = jwk.get("kid")
     return (
         jwk.get("kty") == "RSA"
@@ -67,7 +67,7 @@ def _is_for_us(jwk: Mapping[str, Any]) -> bool:
     )
 
 
-def _imported(jwk: Mapping[str, Any]) -> RSAKey | None:
+def _import_key(jwk: Mapping[str, Any]) -> RSAKey | None:
     """Import the public key, ignoring all other members, private key parts included; None if it is unusable."""
     n = jwk.get("n")
     if not isinstance(n, str) or len(n) < _LEAST_MODULUS:

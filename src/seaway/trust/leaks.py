@@ -76,7 +76,7 @@ class PublicKeys:
         self._source, self._fetch, self._clock = source, fetch, clock
         self._lock = threading.Lock()
         self._keys: dict[str, str] = {}
-        self._asked_at_ms: int | None = None
+        self._fetched_at_ms: int | None = None
 
     @property
     def are_wanted(self) -> bool:
@@ -86,10 +86,10 @@ class PublicKeys:
     def find(self, identifier: str) -> str | None:
         """Return the key with this identifier as PEM, or None; call this in a thread."""
         with self._lock:
-            age = None if self._asked_at_ms is None else self._clock.now_ms() - self._asked_at_ms
+            age = None if self._fetched_at_ms is None else self._clock.now_ms() - self._fetched_at_ms
             kept_ms = _KEPT_MS if identifier in self._keys else _PAUSE_MS
             if age is None or not 0 <= age < kept_ms:  # below zero: the clock was set back
-                self._asked_at_ms = self._clock.now_ms()
+                self._fetched_at_ms = self._clock.now_ms()
                 self._keys = _keys_of(self._published())
             return self._keys.get(identifier)
 
@@ -114,23 +114,23 @@ class Leaks:
     telling: Telling
 
 
-def take(house: Leaks, body: bytes, identifier: str, signature: str, address: str) -> list[Label]:
+def take(parts: Leaks, body: bytes, identifier: str, signature: str, address: str) -> list[Label]:
     """Revoke the secrets in a signed report; `Malformed` if the signature is invalid. Call this in a thread."""
-    if not _is_signed(house.public_keys.find(identifier), body, signature):
+    if not _is_signed(parts.public_keys.find(identifier), body, signature):
         raise Malformed("The signature of the report is invalid.", "Sign the bytes of the body.")
     found = _read(body)
-    with house.database.write_part() as tx:
-        house.database.hold(tx, "leaks")
-        return revoke(tx, house.clock.now_ms(), SCANNER.seen_from(address), found, telling=house.telling)
+    with parts.database.write_part() as tx:
+        parts.database.hold(tx, "leaks")
+        return revoke(tx, parts.clock.now_ms(), SCANNER.seen_from(address), found, telling=parts.telling)
 
 
 def revoke(tx: Tx, now_ms: int, by: Principal, found: Sequence[Found], *, telling: Telling) -> list[Label]:
     """Revoke the found secrets and notify their owners; the transaction must hold the lock `leaks`."""
     # All are looked up before the first is revoked: revoking a grant removes its other token from the table.
-    ours = [_look_up(tx, one.token) for one in found]
-    for leaked in dict.fromkeys(one for one in ours if one is not None):
+    matches = [_look_up(tx, secret.token) for secret in found]
+    for leaked in dict.fromkeys(match for match in matches if match is not None):
         leaked.end(tx, now_ms, by, telling)
-    return [Label(one.token, one.type, leaked is not None) for one, leaked in zip(found, ours, strict=True)]
+    return [Label(secret.token, secret.type, leaked is not None) for secret, leaked in zip(found, matches, strict=True)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,8 +164,8 @@ class _Token:
     def end(self, tx: Tx, now_ms: int, by: Principal, telling: Telling) -> None:
         if self.token.revoked_at_ms is None:
             teller = Teller(telling.outbox, telling.site_url)
-            for one in tokens.revoke(tx, now_ms, by, self.token.id):
-                teller.tell(tx, now_ms, one.channel_id, one.channel, one.name, News.TOKEN_LEAKED)
+            for publisher in tokens.revoke(tx, now_ms, by, self.token.id):
+                teller.tell(tx, now_ms, publisher.channel_id, publisher.channel, publisher.name, News.TOKEN_LEAKED)
 
 
 def _look_up(tx: Tx, secret: str) -> _Key | _Login | _Token | None:

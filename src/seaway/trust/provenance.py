@@ -61,16 +61,16 @@ class Provenance:
 
 def provenance(versions: Sequence[Version]) -> list[Provenance]:
     """Return the provenance of each version; `versions` is in upload order, oldest first."""
-    told = []
+    result = []
     before: Version | None = None  # the last version with an attestation
     for version in versions:
-        told.append(_of(version, before))
+        result.append(_provenance_of(version, before))
         if any(version.files):
             before = version
-    return told
+    return result
 
 
-def _of(version: Version, before: Version | None) -> Provenance:
+def _provenance_of(version: Version, before: Version | None) -> Provenance:
     known = [claims for claims in version.files if claims is not None]
     former = [] if before is None else [claims for claims in before.files if claims is not None]
     state = _state(version, known, former)
@@ -92,13 +92,13 @@ def _state(version: Version, known: Sequence[Claims], former: Sequence[Claims]) 
 def _warnings(
     state: State, version: Version, known: Sequence[Claims], before: Version | None, former: Sequence[Claims]
 ) -> list[str]:
-    was = _listed(former)
+    earlier = _listed(former)
     warnings = []
     if state is State.LOST and before is not None:
-        warnings.append(f"No file of {version.version} is attested, but {before.version} was published by {was}.")
+        warnings.append(f"No file of {version.version} is attested, but {before.version} was published by {earlier}.")
     if state is State.CHANGED and before is not None:
         warnings.append(
-            f"{version.version} was published by {_listed(known)}, but {before.version} by {was}: "
+            f"{version.version} was published by {_listed(known)}, but {before.version} by {earlier}: "
             "make sure that the package has moved there."
         )
     if state is State.INCONSISTENT:
@@ -116,4 +116,4 @@ def origin(claims: Claims) -> Origin:
 
 
 def _listed(claims: Sequence[Claims]) -> str:
-    return ", ".join(sorted({one.repository for one in claims}))
+    return ", ".join(sorted({claim.repository for claim in claims}))

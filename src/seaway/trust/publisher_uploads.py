@@ -22,25 +22,25 @@ def note(tx: Tx, now_ms: int, teller: Teller, channel_id: int, senders: Sequence
     """Record the publishers that these senders have just used to upload to the channel."""
     by_publisher = {sender.within(channel_id).publisher_id: sender for sender in senders if sender.workflow}
     for publisher in publishers.hold_by_ids(tx, [number for number in by_publisher if number is not None]):
-        _note(tx, now_ms, teller, publisher, by_publisher[publisher.id])
+        _record_use(tx, now_ms, teller, publisher, by_publisher[publisher.id])
 
 
-def _note(tx: Tx, now_ms: int, teller: Teller, publisher: Publisher, sender: Principal) -> None:
+def _record_use(tx: Tx, now_ms: int, teller: Teller, publisher: Publisher, sender: Principal) -> None:
     write = partial(
         audit.write, tx, now_ms, sender.actor,
         channel=publisher.channel, target=publisher.name, publisher=publisher.id,
     )  # fmt: skip
-    tell = partial(teller.tell, tx, now_ms, publisher.channel_id, publisher.channel, publisher.name)
+    notify = partial(teller.tell, tx, now_ms, publisher.channel_id, publisher.channel, publisher.name)
     if publisher.used_at_ms is None:
         write(Event.PUBLISHER_USED_FIRST)
-        tell(News.USED_FIRST)
+        notify(News.USED_FIRST)
     if publisher.unseen_pins:
         publishers.show_pins(tx, publisher)
         write(Event.PUBLISHER_PINNED, **publisher.unseen_pins)
-        tell(News.PINNED)
+        notify(News.PINNED)
     if publisher.hinted_at_ms is None and _ignores_environment(tx, publisher, sender):
         publishers.mark(tx, publisher, hinted_at=now_ms)
-        tell(News.ENVIRONMENT_IGNORED)
+        notify(News.ENVIRONMENT_IGNORED)
     publishers.mark(tx, publisher, used_at=now_ms)
 
 

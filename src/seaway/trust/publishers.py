@@ -99,7 +99,7 @@ class Draft:
 
 def _stripped(value: GateValue) -> GateValue:
     if isinstance(value, list):
-        return [one.strip() for one in value]
+        return [item.strip() for item in value]
     return value.strip() if isinstance(value, str) else value
 
 
@@ -118,10 +118,10 @@ def add(tx: Tx, now_ms: int, by: Principal, teller: Teller, channel: str, issuer
         .values(channel_id=channel_id, created_by=by.user_id, created_at=now_ms, pins=_json(pins), **values)
         .returning(rows.c.id)
     ).scalar_one()
-    made = get(tx, channel, publisher_id)
-    _audit(tx, now_ms, by, Event.PUBLISHER_ADDED, made)
-    teller.tell(tx, now_ms, channel_id, channel, made.name, News.ADDED)
-    return made
+    publisher = get(tx, channel, publisher_id)
+    _audit(tx, now_ms, by, Event.PUBLISHER_ADDED, publisher)
+    teller.tell(tx, now_ms, channel_id, channel, publisher.name, News.ADDED)
+    return publisher
 
 
 def change(tx: Tx, now_ms: int, by: Principal, channel: str, publisher_id: int, draft: Draft) -> Publisher:
@@ -173,11 +173,11 @@ def draft_of(publisher: Publisher) -> Draft:
 def remove(tx: Tx, now_ms: int, by: Principal, teller: Teller, channel: str, publisher_id: int) -> Publisher:
     """Remove a publisher; its tokens are invalid from the next request on."""
     require_change(tx, by, channel)
-    found = get(tx, channel, publisher_id)
+    publisher = get(tx, channel, publisher_id)
     tx.execute(delete(rows).where(rows.c.id == publisher_id))
-    _audit(tx, now_ms, by, Event.PUBLISHER_REMOVED, found)
-    teller.tell(tx, now_ms, found.channel_id, channel, found.name, News.REMOVED)
-    return found
+    _audit(tx, now_ms, by, Event.PUBLISHER_REMOVED, publisher)
+    teller.tell(tx, now_ms, publisher.channel_id, channel, publisher.name, News.REMOVED)
+    return publisher
 
 
 def listed(tx: Tx, by: Principal, channel: str) -> list[Publisher]:
@@ -204,9 +204,9 @@ def about(tx: Tx, issuer: str, subject: str, *, hold: bool = False) -> list[Publ
 
     With `hold`, the rows are locked until the transaction ends.
     """
-    found = rows.c.subject == _subject(issuer, subject)
-    query = _listing().where(found, rows.c.issuer == issuer, rows.c.is_enabled)
-    return [_publisher(row) for row in tx.execute(_held(query) if hold else query)]
+    has_subject = rows.c.subject == _subject(issuer, subject)
+    query = _listing().where(has_subject, rows.c.issuer == issuer, rows.c.is_enabled)
+    return [_publisher(row) for row in tx.execute(_locked(query) if hold else query)]
 
 
 def of_token(tx: Tx, token_id: int) -> list[Publisher]:
@@ -219,7 +219,7 @@ def hold_by_ids(tx: Tx, numbers: Sequence[int]) -> list[Publisher]:
     """Return the publishers with these ids, oldest first, locked until the transaction ends."""
     if not numbers:
         return []
-    return [_publisher(row) for row in tx.execute(_held(_listing().where(rows.c.id.in_(numbers))))]
+    return [_publisher(row) for row in tx.execute(_locked(_listing().where(rows.c.id.in_(numbers))))]
 
 
 def pin(tx: Tx, publisher: Publisher, pins: Mapping[str, str]) -> None:
@@ -290,7 +290,7 @@ def _checked_gates(kind: Kind, given: Mapping[str, GateValue]) -> dict[str, Gate
     for name, value in given.items():
         gate = known[name]
         if gate.is_list and isinstance(value, list) and len(value) <= 20:
-            checked[name] = [gate.check(one) for one in value]
+            checked[name] = [gate.check(text) for text in value]
         elif gate.is_switch and isinstance(value, bool):
             checked[name] = value
         elif isinstance(value, str) and not (gate.is_list or gate.is_switch):
@@ -358,7 +358,7 @@ def _listing() -> Select[Any]:
     )
 
 
-def _held(query: Select[Any]) -> Select[Any]:
+def _locked(query: Select[Any]) -> Select[Any]:
     return query.with_for_update(key_share=True, of=rows)
 
 

@@ -24,7 +24,7 @@ def add(parts: Exchanging, by: Principal, channel: str, issuer_name: str, draft:
     with parts.database.read() as tx:
         publishers.require_change(tx, by, channel)
         issuer = issuers.get(tx, issuer_name)
-    draft = _looked_up(parts, now_ms, by, draft, issuer)
+    draft = _with_owner_id(parts, now_ms, by, draft, issuer)
     with parts.database.write_channel(channel) as tx:
         return publishers.add(tx, now_ms, by, parts.teller, channel, issuer_name, draft)
 
@@ -40,16 +40,16 @@ def change(
         issuer = publishers.issuer_of(tx, before)
     wanted = edit(publishers.draft_of(before))
     is_another = publishers.is_another(issuer, before, wanted)
-    found = _looked_up(parts, now_ms, by, wanted, issuer) if is_another else wanted
+    completed = _with_owner_id(parts, now_ms, by, wanted, issuer) if is_another else wanted
     with parts.database.write_channel(channel) as tx:
         publishers.require_change(tx, by, channel)
         edited = edit(publishers.draft_of(publishers.get(tx, channel, publisher_id)))
         if edited.matched == wanted.matched:  # otherwise it was changed concurrently, and the first token pins the id
-            edited = replace(edited, matched=found.matched, pins=found.pins)
+            edited = replace(edited, matched=completed.matched, pins=completed.pins)
         return publishers.change(tx, now_ms, by, channel, publisher_id, edited)
 
 
-def _looked_up(parts: Exchanging, now_ms: int, by: Principal, draft: Draft, issuer: Issuer) -> Draft:
+def _with_owner_id(parts: Exchanging, now_ms: int, by: Principal, draft: Draft, issuer: Issuer) -> Draft:
     if not by.is_operator:
         throttle.take(parts.database, now_ms, Rate.PUBLISHER_ADD, str(by.user_id))
     return parts.look_up_owner(draft, issuer)

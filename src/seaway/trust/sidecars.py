@@ -82,15 +82,15 @@ def add(tx: Tx, now_ms: int, subdir_id: int, sidecars: Sequence[Sidecar]) -> Non
     rows = [
         {
             "subdir_id": subdir_id,
-            "file_name": one.file_name,
-            "sha256": digest(one.content),
-            "content": one.content,
-            "file_sha256": one.file_sha256,
-            "claims": msgspec.json.encode(_claims(one.verified)).decode(),
+            "file_name": sidecar.file_name,
+            "sha256": digest(sidecar.content),
+            "content": sidecar.content,
+            "file_sha256": sidecar.file_sha256,
+            "claims": msgspec.json.encode(_claims(sidecar.verified)).decode(),
             "accepted_at": now_ms,
             "superseded_at": None,
         }
-        for one in sidecars
+        for sidecar in sidecars
     ]
     if rows:
         tx.execute(_ADD, rows)
@@ -124,25 +124,25 @@ def broken(tx: Tx, subdir_id: int) -> Iterator[tuple[str, str]]:
     query = select(files.c.file_name, raw(files.c.sha256).label("sha256"), raw(files.c.record).label("record")).where(
         files.c.subdir_id == subdir_id, files.c.state != _DELETED
     )
-    there = {row.file_name: row for row in tx.execute(query)}
+    file_rows = {row.file_name: row for row in tx.execute(query)}
     columns = [raw(column).label(column.name) for column in attestations.c]
     stored = tx.execute(select(*columns).where(attestations.c.subdir_id == subdir_id)).all()
     for row in stored:
-        if row.file_name not in there:
+        if row.file_name not in file_rows:
             yield row.file_name, "has attestations but does not exist"
         if not isinstance(row.content, bytes) or digest(row.content) != row.sha256:
             yield row.file_name, f"has attestations {row.sha256!r} but their bytes have another sha256"
     current = {row.file_name: row for row in stored if row.superseded_at is None}
-    for file_name, file in there.items():
-        beside = current.get(file_name)
+    for file_name, file in file_rows.items():
+        sidecar = current.get(file_name)
         try:
-            named = msgspec.json.decode(file.record).get(FIELD)
+            recorded = msgspec.json.decode(file.record).get(FIELD)
         except (msgspec.MsgspecError, ValueError, TypeError, AttributeError, RecursionError) as error:
             yield file_name, f"has a record that cannot be read: {error}"
             continue
-        if named != (None if beside is None or not isinstance(beside.sha256, bytes) else beside.sha256.hex()):
+        if recorded != (None if sidecar is None or not isinstance(sidecar.sha256, bytes) else sidecar.sha256.hex()):
             yield file_name, "has a record without the hash of its attestations"
-        if beside is not None and beside.file_sha256 != file.sha256:
+        if sidecar is not None and sidecar.file_sha256 != file.sha256:
             yield file_name, "has attestations for other bytes"
 
 

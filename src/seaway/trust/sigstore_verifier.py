@@ -59,11 +59,11 @@ class SigstoreVerifier:
         except Exception as error:  # the library raises many types for an invalid file
             if system_errors.unavailable(error) is not None:
                 raise
-            raise NotARoot(_said(error)) from error
+            raise NotARoot(_first_line(error)) from error
 
     def verify(self, bundle: bytes) -> Signed:
         """Return the verified content of the bundle; `NotVerified` if verification fails."""
-        parsed = _parsed(bundle)
+        parsed = _parse(bundle)
         _require_known(parsed, strict_json.decode(bundle), self.parties)
         try:
             payload_type, payload = self._verifier.verify_dsse(parsed, _AnyIdentity())
@@ -74,7 +74,7 @@ class SigstoreVerifier:
         return Signed(payload_type, payload, claims, int(issued.timestamp() * 1000))
 
 
-def _parsed(bundle: bytes) -> Bundle:
+def _parse(bundle: bytes) -> Bundle:
     try:
         return Bundle.from_json(bundle)
     except BaseException as error:
@@ -84,10 +84,10 @@ def _parsed(bundle: bytes) -> Bundle:
 def _refusal(error: BaseException, kind: type[NotVerified]) -> BaseException:
     """Convert an error; an untrusted bundle must not stop the server, and a panic of Rust code is no `Exception`."""
     is_ours = isinstance(error, KeyboardInterrupt | SystemExit) or system_errors.unavailable(error) is not None
-    return error if is_ours else kind(_said(error))
+    return error if is_ours else kind(_first_line(error))
 
 
-def _said(error: BaseException) -> str:
+def _first_line(error: BaseException) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0][:200]
 
 
@@ -118,10 +118,10 @@ def _issuer_key(certificate: Certificate) -> bytes:
 
 def _ct_logs(certificate: Certificate) -> Iterator[bytes]:
     try:
-        found = certificate.extensions.get_extension_for_class(PrecertificateSignedCertificateTimestamps).value
+        timestamps = certificate.extensions.get_extension_for_class(PrecertificateSignedCertificateTimestamps).value
     except ExtensionNotFound:
         return
-    yield from (timestamp.log_id for timestamp in found)
+    yield from (timestamp.log_id for timestamp in timestamps)
 
 
 def claims_of(certificate: Certificate) -> Iterator[tuple[int, str]]:
@@ -134,7 +134,9 @@ def claims_of(certificate: Certificate) -> Iterator[tuple[int, str]]:
 
 def _parties(root: dict[str, Any]) -> Parties:
     chains = [authority["certChain"]["certificates"] for authority in root["certificateAuthorities"]]
-    certificates = [load_der_x509_certificate(base64.b64decode(one["rawBytes"])) for chain in chains for one in chain]
+    certificates = [
+        load_der_x509_certificate(base64.b64decode(entry["rawBytes"])) for chain in chains for entry in chain
+    ]
     return Parties(
         logs=_log_ids(root["tlogs"]),
         ct_logs=_log_ids(root["ctlogs"]),

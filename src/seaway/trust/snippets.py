@@ -53,17 +53,17 @@ export PREFIX_API_KEY
 
 def github(site_url: str, audience: str, channel: str, *, file: str = "publish.yml") -> str:
     """Return a GitHub Actions workflow."""
-    return _filled(_GITHUB, site_url, audience, channel, file)
+    return _fill(_GITHUB, site_url, audience, channel, file)
 
 
 def gitlab(site_url: str, audience: str, channel: str, *, file: str = ".gitlab-ci.yml") -> str:
     """Return a GitLab CI/CD job that sets the variable in which clients look for its token."""
-    return _filled(_GITLAB, site_url, audience, channel, file)
+    return _fill(_GITLAB, site_url, audience, channel, file)
 
 
 def google(site_url: str, audience: str, channel: str) -> str:
     """Return shell commands for a machine or a build on Google Cloud."""
-    return _filled(_GOOGLE, site_url, audience, channel, "")
+    return _fill(_GOOGLE, site_url, audience, channel, "")
 
 
 def token_variable(audience: str) -> str:
@@ -71,7 +71,7 @@ def token_variable(audience: str) -> str:
     return re.sub(r"[^A-Z0-9]", "_", audience.upper()) + "_ID_TOKEN"
 
 
-def _filled(template: Template, site_url: str, audience: str, channel: str, file: str) -> str:
+def _fill(template: Template, site_url: str, audience: str, channel: str, file: str) -> str:
     return template.substitute(
         url=site_url, audience=audience, channel=channel, file=file, variable=token_variable(audience)
     )

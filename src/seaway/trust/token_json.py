@@ -19,7 +19,7 @@ def read_object(content: bytes) -> dict[str, Any]:
     text = content.decode("utf-8")
     if _nesting(text) > _MAX_NESTING:
         raise ValueError("nested too deeply")
-    value = json.loads(text, object_pairs_hook=_once, parse_constant=_refuse_constant)
+    value = json.loads(text, object_pairs_hook=_unique_members, parse_constant=_refuse_constant)
     if not isinstance(value, dict):
         raise ValueError("not an object")  # noqa: TRY004 - one error type for every invalid text
     if "\\u" in text:  # only an escape can be a lone surrogate, which cannot be encoded or stored
@@ -39,11 +39,11 @@ def _nesting(text: str) -> int:
     return deepest
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
+def _unique_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
         raise ValueError("duplicate member")
-    return found
+    return members
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -41,7 +41,9 @@ def mint(tx: Tx, now_ms: int, workflow: Workflow, matched: Sequence[Publisher], 
         )
         .returning(rows.c.id)
     ).scalar_one()
-    tx.execute(insert(token_publishers), [{"token_id": token_id, "publisher_id": one.id} for one in matched])
+    tx.execute(
+        insert(token_publishers), [{"token_id": token_id, "publisher_id": publisher.id} for publisher in matched]
+    )
     return secret
 
 
@@ -120,15 +122,19 @@ def revoke(tx: Tx, now_ms: int, by: Principal, token_id: int) -> list[Publisher]
     if text is None:  # deleted since it was looked up
         return []
     workflow = msgspec.json.decode(text, type=Workflow)
-    ended = [one for one in of_token(tx, token_id) if uploads.has_from(tx, one.channel_id, one.id, workflow)]
-    for one in ended:
+    affected = [
+        publisher
+        for publisher in of_token(tx, token_id)
+        if uploads.has_from(tx, publisher.channel_id, publisher.id, workflow)
+    ]
+    for publisher in affected:
         audit.write(
             tx, now_ms, by.actor, Event.TOKEN_REVOKED,
-            channel=one.channel, target=one.name, token=token_id, publisher=one.id,
+            channel=publisher.channel, target=publisher.name, token=token_id, publisher=publisher.id,
         )  # fmt: skip
-    if not ended:
+    if not affected:
         audit.write(tx, now_ms, by.actor, Event.TOKEN_REVOKED, target=workflow.name, token=token_id)
-    return ended
+    return affected
 
 
 def use(tx: Tx, issuer: str, digest: bytes, expires_at_ms: int) -> int:

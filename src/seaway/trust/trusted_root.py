@@ -62,23 +62,23 @@ class TrustedRoots:
     def __init__(self, database: Database, file: Path | None) -> None:
         self._database, self._file = database, file
         self._lock = Lock()
-        self._made: tuple[bytes, BundleVerifier] | None = None
+        self._cached: tuple[bytes, BundleVerifier] | None = None
 
     def current(self) -> Root:
         """Return the current root (invariant 1)."""
         if self._file is not None:
             return Root(Origin.SETTING, read_file(self._file))
         with self._database.read() as tx:
-            kept = site_values.get(tx, _KEPT)
-        return Root(Origin.PROGRAM, embedded()) if kept is None else Root(Origin.DATABASE, kept)
+            stored = site_values.get(tx, _KEPT)
+        return Root(Origin.PROGRAM, embedded()) if stored is None else Root(Origin.DATABASE, stored)
 
     def verifier(self) -> BundleVerifier:
         """Return a verifier for the current root."""
         content = self.current().content
         with self._lock:
-            if self._made is None or self._made[0] != content:
-                self._made = content, verifier_of(content)
-            return self._made[1]
+            if self._cached is None or self._cached[0] != content:
+                self._cached = content, verifier_of(content)
+            return self._cached[1]
 
 
 def keep(tx: Tx, now_ms: int, by: Principal, content: bytes) -> Root:

@@ -31,8 +31,8 @@ class Repository:
         from tuf.ngclient.updater import Updater
 
         metadata, targets = self.folder / "metadata", self.folder / "targets"
-        for one in (metadata, targets):
-            one.mkdir(parents=True, exist_ok=True)
+        for folder in (metadata, targets):
+            folder.mkdir(parents=True, exist_ok=True)
         try:
             updater = Updater(
                 str(metadata), self.url, str(targets), f"{self.url}/targets/", bootstrap=self.bootstrap or _embedded()

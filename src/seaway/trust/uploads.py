@@ -63,10 +63,10 @@ class Upload:
     by: Principal
 
 
-def append(tx: Tx, chain: Chain, came: Sequence[Upload]) -> None:
+def append(tx: Tx, chain: Chain, received: Sequence[Upload]) -> None:
     """Append rows to a channel's chain, which the transaction has locked; two statements for any number of rows."""
     added, previous = [], chain.head
-    for number, upload in enumerate(came, start=chain.count + 1):
+    for number, upload in enumerate(received, start=chain.count + 1):
         row = _row(chain.channel_id, number, upload)
         previous = row["hash"] = _hash(row, previous)
         added.append(row)
@@ -102,8 +102,8 @@ def of_name(tx: Tx, channel: str, *, after: tuple[int, int], limit: int) -> list
 
 def _page(tx: Tx, which: ColumnElement[bool], after: tuple[int, int], limit: int) -> list[dict[str, Any]]:
     chain, number = after
-    behind = or_(uploads.c.channel_id > chain, and_(uploads.c.channel_id == chain, uploads.c.number > number))
-    query = select(uploads).where(which, behind).order_by(uploads.c.channel_id, uploads.c.number).limit(limit)
+    is_after = or_(uploads.c.channel_id > chain, and_(uploads.c.channel_id == chain, uploads.c.number > number))
+    query = select(uploads).where(which, is_after).order_by(uploads.c.channel_id, uploads.c.number).limit(limit)
     last = select(uploads.c.hash).where(uploads.c.channel_id == chain, uploads.c.number == number)
     previous = tx.execute(last).scalar() or _FIRST
     found = []
@@ -152,11 +152,11 @@ def broken(tx: Tx) -> Iterator[tuple[str, str]]:
             yield where, "has a hash that does not match its row and the previous row"
         reached[row["channel_id"]] = Chain(row["channel_id"], row["number"], row["hash"])
     for channel_id in sorted(chains.keys() | reached.keys(), key=repr):
-        kept, found = chains.get(channel_id, Chain(channel_id)), reached.get(channel_id, Chain(channel_id))
-        if kept != found:
+        counted, found = chains.get(channel_id, Chain(channel_id)), reached.get(channel_id, Chain(channel_id))
+        if counted != found:
             yield (
                 f"channel {channel_id}",
-                f"has {found.count} uploads, but {kept.count} were counted, or the last one differs",
+                f"has {found.count} uploads, but {counted.count} were counted, or the last one differs",
             )
 
 

@@ -33,7 +33,7 @@ _FOLDER = "/.github/workflows/"
 DENIED_EVENTS = frozenset({"pull_request_target", "workflow_run"})
 
 
-def _owner(value: str) -> str:
+def _checked_owner(value: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9-]{0,99}", value):
         raise Malformed(
             f"{value[:60]!a} is not a valid owner on GitHub.", "Enter the name of a user or an organization."
@@ -41,7 +41,7 @@ def _owner(value: str) -> str:
     return value
 
 
-def _repository(value: str) -> str:
+def _checked_repository(value: str) -> str:
     value = without_git(value)
     if not re.fullmatch(r"[A-Za-z0-9._-]{1,100}", value) or value in (".", ".."):
         raise Malformed(
@@ -50,7 +50,7 @@ def _repository(value: str) -> str:
     return value
 
 
-def _workflow(value: str) -> str:
+def _checked_workflow(value: str) -> str:
     if not re.fullmatch(r"[^/\x00-\x1f\x7f@]{1,250}\.ya?ml", value):
         raise Malformed(
             f"{value[:60]!a} is not a valid workflow file.",
@@ -59,7 +59,7 @@ def _workflow(value: str) -> str:
     return value
 
 
-def _reusable(value: str) -> str:
+def _checked_reusable(value: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9-]+/[A-Za-z0-9._-]+/\.github/workflows/[^/\s@]+\.ya?ml@\S+", value):
         raise Malformed(
             f"{value[:60]!a} is not a reusable workflow.", "Enter owner/repository/.github/workflows/file.yml@ref."
@@ -95,9 +95,11 @@ def _fits(claims: Claims, _issuer: str, wanted: Wanted) -> bool:
 def _is_workflow(claims: Claims, file: str) -> bool:
     """Return whether the calling workflow is this file of the repository, at the token's ref or commit."""
     start = claims["repository"] + _FOLDER
-    told = claims["workflow_ref"]
-    at = [claims[name] for name in ("ref", "sha") if claims.get(name)]
-    return same_name(told[: len(start)], start) and told[len(start) :] in {f"{file}@{place}" for place in at}
+    reference = claims["workflow_ref"]
+    versions = [claims[name] for name in ("ref", "sha") if claims.get(name)]
+    return same_name(reference[: len(start)], start) and reference[len(start) :] in {
+        f"{file}@{version}" for version in versions
+    }
 
 
 def _is_environment(claims: Claims, wanted: str) -> bool:
@@ -106,8 +108,8 @@ def _is_environment(claims: Claims, wanted: str) -> bool:
 
 def _is_allowed_here(claims: Claims, wanted: Wanted) -> bool:
     """Return whether the job's workflow file is in the same repository or is the one that the publisher allows."""
-    told, start = claims["job_workflow_ref"], claims["repository"] + _FOLDER
-    return same_name(told[: len(start)], start) or told == wanted.gates.get("allowed_reusable_workflow")
+    reference, start = claims["job_workflow_ref"], claims["repository"] + _FOLDER
+    return same_name(reference[: len(start)], start) or reference == wanted.gates.get("allowed_reusable_workflow")
 
 
 PINS = {"owner_id": "repository_owner_id", "repository_id": "repository_id"}
@@ -133,16 +135,16 @@ GITHUB = Kind(
         "run_attempt": Form.TEXT,
     },
     fields=(
-        Field("owner", "User or organization", _owner),
-        Field("repository", "Repository", _repository),
-        Field("workflow", "Workflow file", _workflow),
+        Field("owner", "User or organization", _checked_owner),
+        Field("repository", "Repository", _checked_repository),
+        Field("workflow", "Workflow file", _checked_workflow),
         Field("environment", "Environment", lambda value: checked_environment(value).lower(), is_required=False),
     ),
     pins=PINS,
     gates=(
         Gate("allowed_refs", "Allowed branches and tags", checked_ref, is_list=True),
         Gate("require_hosted_runner", "Only GitHub-hosted runners", is_switch=True),
-        Gate("allowed_reusable_workflow", "Reusable workflow of another repository", _reusable),
+        Gate("allowed_reusable_workflow", "Reusable workflow of another repository", _checked_reusable),
     ),
     stored={
         "job_workflow_ref": "job_workflow_ref",

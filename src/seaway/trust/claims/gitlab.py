@@ -32,15 +32,15 @@ def _checked_path(value: str, pattern: str, what: str) -> str:
     return value
 
 
-def _namespace(value: str) -> str:
+def _checked_namespace(value: str) -> str:
     return _checked_path(value, rf"{_PATH_PART}(?:/{_PATH_PART})*", "namespace")
 
 
-def _project(value: str) -> str:
+def _checked_project(value: str) -> str:
     return _checked_path(without_git(value), _PATH_PART, "project")
 
 
-def _file(value: str) -> str:
+def _checked_file(value: str) -> str:
     if not re.fullmatch(r"[^/\s@][^\s@]{0,250}\.ya?ml", value) or "//" in value:
         raise Malformed(f"{value[:60]!a} is not a valid pipeline file.", "Enter its path, such as .gitlab-ci.yml.")
     return value
@@ -70,9 +70,11 @@ def _is_file(claims: Claims, issuer: str, file: str) -> bool:
     """Return whether the pipeline is this file of the project, at the token's ref or commit."""
     host = issuer.partition("://")[2]
     start = f"{host}/{claims['project_path']}//"
-    told = claims["ci_config_ref_uri"]
-    at = (claims["ref_path"], claims["sha"])
-    return same_name(told[: len(start)], start) and told[len(start) :] in {f"{file}@{place}" for place in at}
+    reference = claims["ci_config_ref_uri"]
+    versions = (claims["ref_path"], claims["sha"])
+    return same_name(reference[: len(start)], start) and reference[len(start) :] in {
+        f"{file}@{version}" for version in versions
+    }
 
 
 PINS = {"namespace_id": "namespace_id", "project_id": "project_id"}
@@ -97,9 +99,9 @@ GITLAB = Kind(
         "pipeline_source": Form.TEXT,
     },
     fields=(
-        Field("namespace", "Namespace", _namespace),
-        Field("project", "Project", _project),
-        Field("workflow", "Pipeline file", _file, is_required=False, default=".gitlab-ci.yml"),
+        Field("namespace", "Namespace", _checked_namespace),
+        Field("project", "Project", _checked_project),
+        Field("workflow", "Pipeline file", _checked_file, is_required=False, default=".gitlab-ci.yml"),
         Field("environment", "Environment", checked_environment, is_required=False),
     ),
     pins=PINS,

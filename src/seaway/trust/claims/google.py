@@ -10,7 +10,7 @@ ISSUER = "https://accounts.google.com"
 KEYS_ORIGIN = "https://www.googleapis.com"  # Google publishes its keys on this host only
 
 
-def _email(value: str) -> str:
+def _checked_email(value: str) -> str:
     if not re.fullmatch(r"[a-z0-9._+-]{1,100}@[a-z0-9.-]{1,150}\.gserviceaccount\.com", value):
         raise Malformed(
             f"{value[:60]!a} is not a service account.",
@@ -19,7 +19,7 @@ def _email(value: str) -> str:
     return value
 
 
-def _subject(value: str) -> str:
+def _checked_id(value: str) -> str:
     if not re.fullmatch(r"[0-9]{1,64}", value):
         raise Malformed(
             f"{value[:60]!a} is not the id of a service account.",
@@ -37,9 +37,9 @@ GOOGLE = Kind(
     label="Google Cloud",
     required={"email": Form.SERVICE_ACCOUNT, "email_verified": Form.TRUE, "sub": Form.SUBJECT},
     fields=(
-        Field("email", "Service account", _email),
+        Field("email", "Service account", _checked_email),
         # A new account can get the email address of a deleted one, but not its id.
-        Field("sub", "Unique id of the service account", _subject),
+        Field("sub", "Unique id of the service account", _checked_id),
     ),
     pins={},
     id_fields=("sub",),

@@ -126,8 +126,8 @@ class Kind:
 
     def workflow(self, claims: Claims, issuer: str) -> Workflow:
         """Return the claims to store, as a `Workflow`."""
-        told = {name: _as_text(claims.get(claim)) for name, claim in self.stored.items()}
-        return Workflow(issuer=issuer, kind=self.name, **told)
+        values = {name: _as_text(claims.get(claim)) for name, claim in self.stored.items()}
+        return Workflow(issuer=issuer, kind=self.name, **values)
 
     def has_other_ids(self, claims: Claims, wanted: Wanted) -> bool:
         """Return whether the ids in a token for the same repository or account differ from those of the publisher."""
@@ -195,7 +195,7 @@ def fits_a_ref(ref: str, allowed: GateValue | None) -> bool:
     """Return whether a ref is allowed; a trailing `*` in an allowed ref matches anything."""
     if not isinstance(allowed, list) or not allowed:
         return True
-    return any(ref.startswith(one[:-1]) if one.endswith("*") else ref == one for one in allowed)
+    return any(ref.startswith(pattern[:-1]) if pattern.endswith("*") else ref == pattern for pattern in allowed)
 
 
 def without_git(repository: str) -> str:
@@ -203,12 +203,12 @@ def without_git(repository: str) -> str:
     return repository[:-4] if repository.lower().endswith(".git") else repository
 
 
-_ODD = frozenset("'\"`,;\\")
+_FORBIDDEN = frozenset("'\"`,;\\")
 
 
 def checked_environment(value: str) -> str:
     """Return the name of an environment; `Malformed` if it is invalid."""
-    if len(value) > 255 or value != value.strip() or not is_plain(value) or _ODD & set(value):
+    if len(value) > 255 or value != value.strip() or not is_plain(value) or _FORBIDDEN & set(value):
         raise Malformed(
             "The name of the environment is invalid.", "Use at most 255 characters, and none of ' \" ` , ; \\"
         )
