@@ -179,7 +179,7 @@ def retry(tx: Tx, now_ms: int, job_id: int | None = None) -> int:
 
 
 def enqueue_due(tx: Tx, now_ms: int, periods_ms: Mapping[str, int]) -> None:
-    """Enqueue the scheduled jobs that are due; missed periods are made up for by one job."""
+    """Enqueue the scheduled jobs that are due; one job replaces any number of missed periods."""
     known = _next_times(tx)
     if any(_is_ahead(known.get(kind, 0), now_ms, period_ms) for kind, period_ms in periods_ms.items()):
         log.warning("schedules.ahead", hint="The clock was set back. Schedules with times from before that run now.")
@@ -203,7 +203,7 @@ def _is_time(next_ms: int, now_ms: int, period_ms: int) -> bool:
 
 
 def _is_ahead(next_ms: int, now_ms: int, period_ms: int) -> bool:
-    """Return whether a clock that was ahead wrote this next time; clocks of machines can differ by minutes."""
+    """Return whether the next time was written while a clock was ahead; clocks can differ by minutes."""
     return next_ms > now_ms + period_ms + CLOCK_TOLERANCE_MS
 
 

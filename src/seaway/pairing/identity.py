@@ -72,7 +72,7 @@ def compare(
     database_names_blobs: bool,
     store_has_blobs: bool,
 ) -> Verdict:
-    """Compare the two identities; the contents count only if an identity is missing."""
+    """Compare the two identities; whether the sides have content matters only if an identity is missing."""
     if database is None:
         return _without_database(store, database_names_blobs, store_has_blobs)
     if store is None:

@@ -6,8 +6,8 @@ Verify the attestation bundle of an uploaded file (CEP 27); return its claims or
 2. The statement is about this file only: one subject, with its name, its sha256 and no other digest.
 3. If the statement names a channel, it is this one: an attestation cannot be reused in another channel.
 4. The certificate belongs to the run that uploads: issuer, repository and owner with their ids, workflow, commit, ref,
-   event and run (GitHub: run and attempt, GitLab: job) equal the claims of the minted token. A certificate or a token
-   that lacks one of them is refused, and so is an event that users without access can trigger (`pull_request_target`).
+   event and run (GitHub: run and attempt, GitLab: job) equal the claims stored with the publish token. A certificate or
+   token that lacks one of them is refused, as are events that users without access can trigger (`pull_request_target`).
 5. The bundle is stored byte for byte as received, so later verifiers check the same bytes.
 """
 
@@ -79,7 +79,7 @@ class BundleVerifier(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """The workflow run that uploads the file: values from its minted token that the certificate must have too."""
+    """The workflow run that uploads the file: claims from its token that the certificate must match."""
 
     issuer: str
     repository: str  # URL

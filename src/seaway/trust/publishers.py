@@ -104,7 +104,7 @@ def _stripped(value: GateValue) -> GateValue:
 
 
 def add(tx: Tx, now_ms: int, by: Principal, teller: Teller, channel: str, issuer_name: str, draft: Draft) -> Publisher:
-    """Trust a workflow; at most 50 in a channel."""
+    """Add a publisher to a channel, at most 50 in each."""
     channel_id = require_change(tx, by, channel)
     issuer = issuers.get(tx, issuer_name)
     values = _values(issuer, draft)
@@ -149,7 +149,7 @@ def is_another(issuer: Issuer, publisher: Publisher, draft: Draft) -> bool:
 
 
 def issuer_of(tx: Tx, publisher: Publisher) -> Issuer:
-    """Return the issuer of a publisher; `NotFound` if it is not registered any more."""
+    """Return the issuer of a publisher; `NotFound` if it is no longer registered."""
     found = issuers.find(tx, publisher.issuer)
     if found is None:
         raise NotFound(

@@ -46,7 +46,7 @@ class Finding(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Lookup:
-    """API address of a publisher's repository, and whether an admin chose the host."""
+    """API URL of a publisher's repository, and whether an admin chose the host."""
 
     url: str
     is_trusted: bool

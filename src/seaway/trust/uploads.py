@@ -1,5 +1,5 @@
 """
-The upload log: one row for every uploaded file, by any sender, and for every overwrite.
+The upload record: one row for every uploaded file, by any sender, and for every overwrite.
 
 1. Rows are added in the transaction that creates the file row and are never changed or deleted, even when the channel
    or the user is deleted: rows have names and ids, but no foreign keys.
@@ -80,7 +80,7 @@ def append(tx: Tx, chain: Chain, received: Sequence[Upload]) -> None:
 
 
 def rows(tx: Tx, channel: str) -> Iterator[dict[str, Any]]:
-    """Yield the log of all channels that ever had this name, oldest first: the hashed fields and the `hash`."""
+    """Yield the upload record of all channels that ever had this name, oldest first, with the `hash` of each row."""
     query = select(uploads).where(uploads.c.channel == channel).order_by(uploads.c.channel_id, uploads.c.number)
     previous, chain = _FIRST, None
     for row in tx.execute(query.execution_options(yield_per=_FETCHED_AT_ONCE)).mappings():
@@ -91,7 +91,7 @@ def rows(tx: Tx, channel: str) -> Iterator[dict[str, Any]]:
 
 
 def of_channel(tx: Tx, channel_id: int, *, after: int, limit: int) -> list[dict[str, Any]]:
-    """Return a page of one channel's log, after the number `after`; excludes older channels with the same name."""
+    """Return a page of one channel's record, after the number `after`; excludes older channels with the same name."""
     return _page(tx, uploads.c.channel_id == channel_id, (channel_id, after), limit)
 
 
