@@ -69,7 +69,7 @@ def test_an_empty_database_is_not_started_on_a_store_with_contents(filled: Path,
     """The database is lost, or its address mistyped: the start stops, says what can be done, and deletes nothing (3)."""
     with closing(opened(filled)) as seaway:
         before = blobs_of(seaway)
-    with pytest.raises(BadSetting, match=r"another database.*restore.*rebuild.*adopt.*anew"):
+    with pytest.raises(BadSetting, match=r"another database.*restore.*rebuild.*adopt.*empty store"):
         opened(tmp_path / "new", **without_rows(filled, tmp_path / "new"))
     with closing(opened(filled)) as seaway:
         assert before == blobs_of(seaway)
