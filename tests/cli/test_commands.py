@@ -329,7 +329,7 @@ WRONG = {
     ("issuer", "add", "ci", "https://x.example", "--kind", "generic", "--rules", "keys.json"): ("malformed", "rules"),
     ("issuer", "keys", "github", "--file", FILE.name): ("malformed", "text"),
     ("issuer", "keys", "github", "--file", UNKNOWN): ("malformed", UNKNOWN),
-    ("issuer", "remove", "github"): ("malformed", "disable"),
+    ("issuer", "remove", "github"): ("malformed", "Disable"),
     ("issuer", "disable", UNKNOWN): ("not-found", UNKNOWN),
     ("publisher", "add", "tools", "gitlab", "--namespace", "ACME", "--project", "Tools"): ("name-taken", "already"),
     ("publisher", "add", "tools", "gitlab", "--namespace", "/acme", "--project", "x"): ("malformed", "namespace"),

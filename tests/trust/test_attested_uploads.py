@@ -114,7 +114,7 @@ def test_a_newer_log_is_told_apart(here: Trusting) -> None:
     answer = upload(here, here.minted(issuer.token(claims)), bundle)
 
     assert 422 == answer.status_code
-    assert "The trusted root is older than this bundle" in sentence(answer)
+    assert "it is outdated, or the bundle is from another Sigstore" in sentence(answer)
     assert "sigstore update" in answer.text
 
 

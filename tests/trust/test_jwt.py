@@ -61,7 +61,7 @@ def test_no_member_comes_twice(claims: dict[str, object], value: object, data: s
     again = f"{json.dumps(name, ensure_ascii=data.draw(st.booleans()))}:{json.dumps(value)}"
     content = json.dumps(claims)[:-1] + "," + again + "}"
 
-    with pytest.raises(ValueError, match="twice"):
+    with pytest.raises(ValueError, match="duplicate"):
         token_json.read_object(content.encode())
 
 

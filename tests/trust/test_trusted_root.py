@@ -116,6 +116,6 @@ def test_the_file_of_the_settings_is_the_only_root(seaway: Seaway, tmp_path: Pat
 )
 def test_what_is_no_root_is_not_kept(seaway: Seaway, content: bytes) -> None:
     """Invariant 2."""
-    with pytest.raises(BadSetting, match="no trusted root"), seaway.database.write_site() as tx:
+    with pytest.raises(BadSetting, match="not a trusted root"), seaway.database.write_site() as tx:
         trusted_root.keep(tx, seaway.clock.now_ms(), OPERATOR, content)
     assert Origin.PROGRAM is TrustedRoots(seaway.database, None).current().origin

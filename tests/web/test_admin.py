@@ -239,7 +239,7 @@ def test_an_issuer_is_registered_switched_and_forgotten(admin: Admin, shared: Se
     assert "/admin/issuers" == admin.fill(f"/admin/issuers/{name}/remove").headers["location"]
     assert 404 == admin.get(f"/admin/issuers/{name}").status_code
     builtin = admin.fill("/admin/issuers/github/remove")
-    assert (400, True) == (builtin.status_code, "It can be disabled instead." in builtin.text)
+    assert (400, True) == (builtin.status_code, "Disable it instead." in builtin.text)
 
 
 def test_storage_tells_what_is_held(admin: Admin, shared: Seaway, portal: BlockingPortal) -> None:

@@ -1,1 +1,1 @@
-"""Work that is done later, by any worker, once at least: a table in the same database."""
+"""Background jobs: a table in the same database, processed by any worker, at least once."""

@@ -1,14 +1,14 @@
 """
 The table of jobs.
 
-1. A job is there if and only if the transaction that asked for it has committed.
-2. A job is done at least once. Whoever runs it has it on a lease; when the lease ends without a word, another
-   worker takes it. So what a job does can be repeated.
-3. Only the worker that has the lease, in the attempt for which it got it, can end a job.
-4. A job that failed comes back later each time; after the last attempt it is dead: kept with its error, until
-   somebody says `seaway jobs retry`.
-5. Of jobs with an equal dedup key one waits at most.
-6. Of the times at which equal jobs are due, the earliest counts.
+1. A job exists if and only if the transaction that enqueued it has committed.
+2. A job runs at least once. The worker that runs it holds a lease; when the lease expires, another worker takes the
+   job. Job handlers must therefore be repeatable.
+3. Only the worker that holds the lease, in the attempt for which it got the lease, can finish or fail a job.
+4. A job whose attempt fails is retried after increasing pauses; after the last attempt it is a failed job (state
+   `dead`): it is kept with its error until an operator runs `seaway jobs retry`.
+5. At most one job with the same dedup key is waiting.
+6. If equal jobs are enqueued for different times, the earliest time counts.
 7. A clock that was ahead and is set back delays a job by minutes, not until the clock has caught up.
 """
 
@@ -45,7 +45,7 @@ Args = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One row, as its worker and `seaway jobs` see it."""
+    """One job, as workers and `seaway jobs` see it."""
 
     id: int
     kind: str
@@ -68,9 +68,9 @@ def enqueue(
     tx: Tx, now_ms: int, kind: str, args: Args, *, dedup_key: str | None = None, run_at_ms: int | None = None
 ) -> None:
     """
-    Ask for a job in the caller's transaction; an equal one that waits is moved to the earlier time instead.
+    Enqueue a job in the caller's transaction; if an equal job waits, move it to the earlier time instead.
 
-    That one is locked then: had it begun before our commit, it would not see what we ask it for.
+    The waiting job is locked until commit: if it started earlier, it would not see the changes of this transaction.
     """
     values = {
         "kind": kind,
@@ -83,23 +83,23 @@ def enqueue(
         "created_at": now_ms,
     }
     dialect = postgresql if tx.dialect.name == "postgresql" else sqlite
-    asked = dialect.insert(jobs).values(values)
-    earlier = case((asked.excluded.run_at < jobs.c.run_at, asked.excluded.run_at), else_=jobs.c.run_at)
+    statement = dialect.insert(jobs).values(values)
+    earlier = case((statement.excluded.run_at < jobs.c.run_at, statement.excluded.run_at), else_=jobs.c.run_at)
     tx.execute(
-        asked.on_conflict_do_update(
+        statement.on_conflict_do_update(
             index_elements=[jobs.c.dedup_key], index_where=text("state = 'ready'"), set_={"run_at": earlier}
         )
     )
 
 
 def is_due(tx: Tx, now_ms: int) -> bool:
-    """Whether `claim` would find something; asked often, so it reads only."""
+    """Return whether `claim` would find a job; called often, so it only reads."""
     return tx.execute(select(jobs.c.id).where(_due(now_ms)).limit(1)).first() is not None
 
 
 def claim(tx: Tx, now_ms: int, owner: str, lease_ms: int) -> Job | None:
-    """Take the job that is due for the longest time, or None; `owner` is a name that was never used before."""
-    _bury_lost(tx, now_ms)
+    """Claim the job that has been due longest, or return None; `owner` must be a name that was never used before."""
+    _fail_lost(tx, now_ms)
     first = (
         select(jobs.c.id)
         .where(_due(now_ms))
@@ -117,45 +117,45 @@ def claim(tx: Tx, now_ms: int, owner: str, lease_ms: int) -> Job | None:
 
 
 def renew(tx: Tx, job: Job, until_ms: int) -> bool:
-    """Keep the lease; False when another worker has the job now."""
-    return tx.execute(update(jobs).where(_held(job)).values(lease_until=until_ms)).rowcount == 1
+    """Extend the lease; return False if another worker has the job now."""
+    return tx.execute(update(jobs).where(_has_lease(job)).values(lease_until=until_ms)).rowcount == 1
 
 
 def finish(tx: Tx, job: Job) -> None:
-    """The job is done: its row goes."""
-    tx.execute(delete(jobs).where(_held(job)))
+    """Delete a job that is done."""
+    tx.execute(delete(jobs).where(_has_lease(job)))
 
 
 def fail(tx: Tx, job: Job, now_ms: int, error: str) -> None:
-    """The attempt failed: again later, or dead. If an equal job waits, that one is done at the earlier of both times."""
-    # Not all that Python has in a string can be stored: half characters nowhere, zero bytes not in PostgreSQL.
+    """Schedule the next attempt, or mark the job as failed; merge it with an equal waiting job at the earlier time."""
+    # Lone surrogates cannot be stored in any database, and zero bytes not in PostgreSQL.
     storable = error.encode(errors="replace").decode().replace("\0", "?")
-    ended = {
+    values = {
         "run_at": now_ms + pause_ms(job.attempt),
         "owner": None,
         "lease_until": None,
         "error": storable[:_ERROR_LENGTH],
     }
     if job.attempt >= LAST_ATTEMPT:
-        _forget_dead(tx, job)
-        tx.execute(update(jobs).where(_held(job)).values(state=DEAD, **ended))
+        _delete_failed_duplicates(tx, job)
+        tx.execute(update(jobs).where(_has_lease(job)).values(state=DEAD, **values))
     else:
-        _wait_again(tx, _held(job), ended)
+        _set_waiting(tx, _has_lease(job), values)
 
 
 def pause_ms(attempt: int) -> int:
-    """How long after a failed attempt the next one is made: a second, then twice as long each time."""
+    """Return the pause after a failed attempt: one second, then twice as long each time, at most ten minutes."""
     return min(_FIRST_PAUSE_MS << (attempt - 1), _LONGEST_PAUSE_MS)
 
 
 def list_jobs(tx: Tx, state: str | None = None, *, after: int = 0, limit: int | None = None) -> list[Job]:
-    """All jobs, or those in one state, by age; a page of them from behind the id `after` if there is a limit."""
-    rows = select(*_JOB).where(jobs.c.id > after).order_by(jobs.c.id).limit(limit)
-    return [_job(row) for row in tx.execute(rows if state is None else rows.where(jobs.c.state == state))]
+    """Return all jobs, or the jobs in one state, oldest first; with `limit`, one page, after the id `after`."""
+    query = select(*_JOB).where(jobs.c.id > after).order_by(jobs.c.id).limit(limit)
+    return [_job(row) for row in tx.execute(query if state is None else query.where(jobs.c.state == state))]
 
 
 def count_jobs(tx: Tx) -> dict[str, int]:
-    """How many jobs there are in each state."""
+    """Return the number of jobs in each state."""
     counts = {READY: 0, RUNNING: 0, DEAD: 0}
     counts.update(
         (state, count) for state, count in tx.execute(select(jobs.c.state, func.count()).group_by(jobs.c.state))
@@ -164,27 +164,25 @@ def count_jobs(tx: Tx) -> dict[str, int]:
 
 
 def overdue_ms(tx: Tx, now_ms: int) -> int:
-    """For how long the job that is due for the longest time has waited; 0 when none is due."""
+    """Return how long the job that has been due longest has waited; 0 if no job is due."""
     first: int | None = tx.execute(select(func.min(jobs.c.run_at)).where(_due(now_ms))).scalar()
     return 0 if first is None else now_ms - first
 
 
 def retry(tx: Tx, now_ms: int, job_id: int | None = None) -> int:
-    """Give dead jobs, or the one with this id, all their attempts again; how many."""
+    """Retry all failed jobs, or the one with this id, with all their attempts; return the count."""
     count = 0
-    while dead := _dead(tx, job_id):
-        _retry_together(tx, now_ms, dead)
-        count += len(dead)
+    while failed := _failed_jobs(tx, job_id):
+        _retry_together(tx, now_ms, failed)
+        count += len(failed)
     return count
 
 
 def enqueue_due(tx: Tx, now_ms: int, periods_ms: Mapping[str, int]) -> None:
-    """Ask for what is due regularly; a period that was missed is made up for once."""
+    """Enqueue the scheduled jobs that are due; one job replaces any number of missed periods."""
     known = _next_times(tx)
     if any(_is_ahead(known.get(kind, 0), now_ms, period_ms) for kind, period_ms in periods_ms.items()):
-        log.warning(
-            "schedules.ahead", hint="The clock was set back. Schedules that it wrote while it was ahead run now."
-        )
+        log.warning("schedules.ahead", hint="The clock was set back. Schedules with times from before that run now.")
         correct_times(tx, now_ms)
     for kind, period_ms in periods_ms.items():
         if not _is_time(known.get(kind, 0), now_ms, period_ms):
@@ -195,7 +193,7 @@ def enqueue_due(tx: Tx, now_ms: int, periods_ms: Mapping[str, int]) -> None:
 
 
 def schedule_is_due(tx: Tx, now_ms: int, periods_ms: Mapping[str, int]) -> bool:
-    """Whether `enqueue_due` has anything to do."""
+    """Return whether `enqueue_due` would change anything."""
     known = _next_times(tx)
     return any(_is_time(known.get(kind, 0), now_ms, period_ms) for kind, period_ms in periods_ms.items())
 
@@ -205,15 +203,15 @@ def _is_time(next_ms: int, now_ms: int, period_ms: int) -> bool:
 
 
 def _is_ahead(next_ms: int, now_ms: int, period_ms: int) -> bool:
-    """Return whether a clock that was ahead wrote the next time of a schedule; machines may differ by minutes."""
+    """Return whether the next time was written while a clock was ahead; clocks can differ by minutes."""
     return next_ms > now_ms + period_ms + CLOCK_TOLERANCE_MS
 
 
 def correct_times(tx: Tx, now_ms: int) -> None:
     """
-    Replace the times that a clock which was ahead wrote into jobs (invariant 7).
+    Replace times in jobs that were written while a clock was ahead (invariant 7).
 
-    If it is our clock that is behind, jobs run earlier than they had to, or twice, which harms nothing (invariant 2).
+    If the clock of this machine is behind instead, jobs run too early or twice, which is harmless (invariant 2).
     """
     is_ready = jobs.c.state == READY
     corrected = tx.execute(
@@ -223,7 +221,7 @@ def correct_times(tx: Tx, now_ms: int) -> None:
     ).rowcount
     if corrected:
         log.warning("clock.times_corrected", jobs=corrected)
-    # No pause is longer, and a living worker renews its lease within a fraction of that time.
+    # No pause is longer, and a running worker renews its lease within a fraction of that time.
     latest = now_ms + _LONGEST_PAUSE_MS
     tx.execute(update(jobs).where(is_ready, jobs.c.attempt > 0, jobs.c.run_at > latest).values(run_at=latest))
     tx.execute(update(jobs).where(jobs.c.state == RUNNING, jobs.c.lease_until > latest).values(lease_until=latest))
@@ -240,8 +238,8 @@ def _due(now_ms: int) -> ColumnElement[bool]:
     )
 
 
-def _bury_lost(tx: Tx, now_ms: int) -> None:
-    """A job whose workers died in every attempt is likely what kills them."""
+def _fail_lost(tx: Tx, now_ms: int) -> None:
+    """Fail jobs whose worker died in every attempt: the job is probably what kills the workers."""
     tx.execute(
         update(jobs)
         .where(jobs.c.state == RUNNING, jobs.c.lease_until <= now_ms, jobs.c.attempt >= LAST_ATTEMPT)
@@ -249,56 +247,56 @@ def _bury_lost(tx: Tx, now_ms: int) -> None:
     )
 
 
-def _forget_dead(tx: Tx, job: Job) -> None:
-    """Delete dead jobs equal to this one: what is asked for again and again and always fails leaves one row."""
-    same = select(jobs.c.dedup_key).where(_held(job)).scalar_subquery()
+def _delete_failed_duplicates(tx: Tx, job: Job) -> None:
+    """Delete failed jobs equal to this one, so that a job that is enqueued often and always fails leaves one row."""
+    same = select(jobs.c.dedup_key).where(_has_lease(job)).scalar_subquery()
     tx.execute(delete(jobs).where(jobs.c.state == DEAD, jobs.c.dedup_key == same))
 
 
-def _held(job: Job) -> ColumnElement[bool]:
+def _has_lease(job: Job) -> ColumnElement[bool]:
     return and_(jobs.c.id == job.id, jobs.c.state == RUNNING, jobs.c.owner == job.owner)
 
 
-def _dead(tx: Tx, job_id: int | None) -> dict[int, str | None]:
-    """Some dead jobs, or this one, with their dedup keys; nobody else retries them meanwhile."""
+def _failed_jobs(tx: Tx, job_id: int | None) -> dict[int, str | None]:
+    """Return some failed jobs, or the one with this id, with their dedup keys; lock them until the transaction ends."""
     query = select(jobs.c.id, jobs.c.dedup_key).where(jobs.c.state == DEAD).order_by(jobs.c.id)
     if job_id is not None:
         query = query.where(jobs.c.id == job_id)
     return {row.id: row.dedup_key for row in tx.execute(query.limit(_RETRIED_TOGETHER).with_for_update())}
 
 
-def _retry_together(tx: Tx, now_ms: int, dead: Mapping[int, str | None]) -> None:
-    one_of = {key: job_id for job_id, key in dead.items() if key is not None}
-    doubles = [job_id for job_id, key in dead.items() if key is not None and one_of[key] != job_id]
-    waiting = select(jobs.c.dedup_key).where(jobs.c.state == READY, jobs.c.dedup_key.in_(list(one_of)))
-    _bring_forward(tx, list(one_of), now_ms)
-    theirs = jobs.c.id.in_(list(dead))
-    tx.execute(delete(jobs).where(theirs, or_(jobs.c.id.in_(doubles), jobs.c.dedup_key.in_(waiting))))
-    again = {"attempt": 0, "run_at": now_ms}
+def _retry_together(tx: Tx, now_ms: int, failed: Mapping[int, str | None]) -> None:
+    job_by_key = {key: job_id for job_id, key in failed.items() if key is not None}
+    duplicates = [job_id for job_id, key in failed.items() if key is not None and job_by_key[key] != job_id]
+    waiting = select(jobs.c.dedup_key).where(jobs.c.state == READY, jobs.c.dedup_key.in_(list(job_by_key)))
+    _bring_forward(tx, list(job_by_key), now_ms)
+    is_failed = jobs.c.id.in_(list(failed))
+    tx.execute(delete(jobs).where(is_failed, or_(jobs.c.id.in_(duplicates), jobs.c.dedup_key.in_(waiting))))
+    values = {"attempt": 0, "run_at": now_ms}
     try:
         with tx.begin_nested():
-            tx.execute(update(jobs).where(theirs).values(state=READY, **again))
-    except IntegrityError:  # an equal one was asked for at this moment
-        for job_id in dead:
-            _wait_again(tx, jobs.c.id == job_id, again)
+            tx.execute(update(jobs).where(is_failed).values(state=READY, **values))
+    except IntegrityError:  # an equal job was enqueued concurrently
+        for job_id in failed:
+            _set_waiting(tx, jobs.c.id == job_id, values)
 
 
-def _wait_again(tx: Tx, which: ColumnElement[bool], values: Mapping[str, Any]) -> None:
-    """Have a job wait; it goes if an equal one waits, or is asked for at this moment and then committed."""
+def _set_waiting(tx: Tx, condition: ColumnElement[bool], values: Mapping[str, Any]) -> None:
+    """Set a job to waiting; delete it instead if an equal one waits or is committed concurrently."""
     try:
         with tx.begin_nested():
-            tx.execute(update(jobs).where(which).values(state=READY, **values))
+            tx.execute(update(jobs).where(condition).values(state=READY, **values))
     except IntegrityError:
-        gone = tx.execute(delete(jobs).where(which).returning(jobs.c.dedup_key)).scalars().all()
-        _bring_forward(tx, gone, values["run_at"])
+        dedup_keys = tx.execute(delete(jobs).where(condition).returning(jobs.c.dedup_key)).scalars().all()
+        _bring_forward(tx, dedup_keys, values["run_at"])
 
 
 def _bring_forward(tx: Tx, dedup_keys: Sequence[str | None], run_at_ms: int) -> None:
-    """Move waiting jobs to this time, unless they are due before it (invariant 6)."""
+    """Move waiting jobs to this time unless they are due earlier (invariant 6)."""
     late = (
         select(jobs.c.id)
         .where(jobs.c.state == READY, jobs.c.dedup_key.in_(dedup_keys), jobs.c.run_at > run_at_ms)
-        # A job that is locked is just being taken or asked for again; waiting for several could deadlock.
+        # A locked job is being claimed or enqueued again; waiting for several locks could deadlock.
         .with_for_update(skip_locked=True)
     )
     tx.execute(update(jobs).where(jobs.c.id.in_(late)).values(run_at=run_at_ms))

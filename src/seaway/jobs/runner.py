@@ -1,8 +1,8 @@
 """
-The workers of the queue: threads of a process that serves, or of `seaway work`.
+Workers of the job queue: threads of a server process or of `seaway work`.
 
-1. A lease is renewed at a third of its length while the job runs, so it ends only with its process.
-2. A stop waits for the jobs that run, and takes no new ones; a kill leaves them to the next worker.
+1. A lease is renewed after a third of its duration while the job runs, so it expires only if the process dies.
+2. A stop waits for running jobs and takes no new ones; after a kill, the next worker takes over the jobs.
 """
 
 import os
@@ -33,7 +33,7 @@ Handler = Callable[[dict[str, Any]], None]
 
 
 class Runner:
-    """Runs what is due, until it is stopped."""
+    """Runs due jobs until it is stopped."""
 
     def __init__(
         self,
@@ -55,19 +55,19 @@ class Runner:
         self._threads = [threading.Thread(target=self._work, name=f"jobs-{number}") for number in range(threads)]
 
     def start(self) -> None:
-        """Begin to work in the background."""
+        """Start the worker threads."""
         for thread in self._threads:
             thread.start()
 
     def stop(self) -> None:
-        """Let the running jobs end, and take no more."""
+        """Take no more jobs and wait for the running ones."""
         self._stopping.set()
         for thread in self._threads:
             if thread.ident is not None:
                 thread.join()
 
     def run_due(self) -> int:
-        """Do everything that is due now, in this thread; how many jobs."""
+        """Run all jobs that are due now, in this thread; return the count."""
         count = 0
         while not self._stopping.is_set() and (job := self._claim()) is not None:
             self._run(job)
@@ -80,7 +80,7 @@ class Runner:
                 self.run_due()
             except Unavailable as error:
                 log.warning("jobs.database_away", error=error.sentence)
-            except Exception as error:  # whatever it is, a worker that ended would leave every later job undone
+            except Exception as error:  # a worker thread that ended would leave every later job waiting
                 log.error(
                     "jobs.failed", error=str(error), exc_info=None if system_errors.is_unavailable(error) else error
                 )
@@ -105,11 +105,13 @@ class Runner:
         started = time.perf_counter()
         try:
             self._handlers[job.kind](job.args)
-        except Exception as error:  # any failure of a handler is kept with the job, which is tried again
+        except Exception as error:  # any failure of a handler is stored with the job, which is retried
             self._counts.job(job.kind, time.perf_counter() - started, done=False)
-            # Where it broke says nothing when a database, a store or the machine was away.
-            where = None if system_errors.is_unavailable(error) else error
-            log.warning("job.failed", kind=job.kind, job=job.id, attempt=job.attempt, error=str(error), exc_info=where)
+            # A traceback is useless if the database, the store or the machine was unavailable.
+            traceback = None if system_errors.is_unavailable(error) else error
+            log.warning(
+                "job.failed", kind=job.kind, job=job.id, attempt=job.attempt, error=str(error), exc_info=traceback
+            )
             with self._database.write_part() as tx:
                 queue.fail(tx, job, self._clock.now_ms(), f"{type(error).__name__}: {error}")
         else:

@@ -1,1 +1,1 @@
-"""The database and the store belong together: both carry one identity, and nothing is deleted when it differs."""
+"""Pairing of database and store: both have the same identity, and nothing is deleted if the identities differ."""

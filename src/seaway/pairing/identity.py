@@ -1,10 +1,10 @@
 """
-The identity that a database and its store share, and what each combination of the two allows.
+The identity that a database and its store share, and the operations that each combination of identities allows.
 
-Both sides hold an id and a counter. The counter is raised on both sides before each sweep, at every start of a server
-and before manifests are written: first in the database, then in the store, then the database notes that the store has
-it. So the store always has a counter between the one that is noted and the database's own, whichever of these steps
-were cut off, and how often. A database that was restored from an older dump has a lower counter than its store.
+Both sides have an id and a counter. The counter is raised on both sides before each sweep, at every start of a server
+and before manifests are written: first in the database, then in the store, then the database records that the store has
+it. So the store's counter is always between the recorded one and the database's own, even if any of these steps are
+interrupted, any number of times. A database restored from an older dump has a lower counter than its store.
 """
 
 import secrets
@@ -14,7 +14,7 @@ from enum import Enum
 
 @dataclass(frozen=True, slots=True)
 class StoreIdentity:
-    """Identity that the store holds."""
+    """The identity in the store."""
 
     id: str
     counter: int
@@ -22,7 +22,7 @@ class StoreIdentity:
 
 @dataclass(frozen=True, slots=True)
 class DatabaseIdentity:
-    """Identity that the database holds; `stored` is a counter that its store had, 0 before it has the id."""
+    """Identity in the database; `stored` is the last counter confirmed in the store, 0 before the store has the id."""
 
     id: str
     counter: int
@@ -33,35 +33,35 @@ class DatabaseIdentity:
         return replace(self, counter=self.counter + 1)
 
     def confirmed(self) -> "DatabaseIdentity":
-        """Return the identity once the store has its counter."""
+        """Return the identity after its counter was written to the store."""
         return replace(self, stored=self.counter)
 
     @property
     def of_store(self) -> StoreIdentity:
-        """Return the identity that the store is to hold."""
+        """Return the identity to write to the store."""
         return StoreIdentity(self.id, self.counter)
 
 
 class Verdict(Enum):
-    """What a combination of identities means; the value says it of the store."""
+    """The result of comparing two identities; the value is a predicate of the store."""
 
     MATCHES = "belongs to the database"
-    NEW = "is new"  # both sides are empty, or a pairing was interrupted: it may be made
+    NEW = "is new"  # both sides are empty, or a pairing was interrupted: they can be paired
     ABSENT = "is empty or not mounted"
-    BEHIND = "is newer than the database"  # the database is an older copy: it serves, takes uploads, deletes nothing
+    BEHIND = "is newer than the database"  # the database is an older copy: it serves, accepts uploads, deletes nothing
     UNKNOWN_STORE = "is not known to the database"  # it has contents, and the database was never paired
     UNPAIRED = "was never paired"  # both have contents, and neither has an identity
     OTHER_STORE = "belongs to another database"
     OLDER_STORE = "is an older copy"  # it was replaced by an older copy of itself
 
 
-# With these nothing can be right before an operator has decided: a start stops.
+# The server does not start with these: an operator must decide first.
 STOPS = frozenset({Verdict.UNKNOWN_STORE, Verdict.UNPAIRED, Verdict.OTHER_STORE, Verdict.OLDER_STORE})
 TAKES_UPLOADS = frozenset({Verdict.MATCHES, Verdict.BEHIND})
 
 
 def new_identity() -> DatabaseIdentity:
-    """An identity that no store has yet."""
+    """Return an identity that no store has yet."""
     return DatabaseIdentity(secrets.token_hex(16), counter=1, stored=0)
 
 
@@ -72,7 +72,7 @@ def compare(
     database_names_blobs: bool,
     store_has_blobs: bool,
 ) -> Verdict:
-    """Decide what the two identities mean; the contents count only where an identity is missing."""
+    """Compare the two identities; whether the sides have content matters only if an identity is missing."""
     if database is None:
         return _without_database(store, database_names_blobs, store_has_blobs)
     if store is None:
@@ -94,22 +94,22 @@ def _without_database(store: StoreIdentity | None, database_names_blobs: bool, s
 
 _SENTENCES = {
     Verdict.ABSENT: (
-        "The store of this database is not there: its folder or bucket is empty or not mounted.",
-        "Mount or restore it, or run `seaway adopt` to go on with an empty one; uploads are refused until then.",
+        "The store of this database is missing: its folder or bucket is empty or not mounted.",
+        "Mount or restore it, or run `seaway adopt` to continue with an empty one; uploads are refused until then.",
     ),
     Verdict.BEHIND: (
         "The database is older than its store, so nothing is deleted.",
-        "Restore the newer database, or run `seaway adopt` to go on with this one.",
+        "Restore the newer database, or run `seaway adopt` to continue with this one.",
     ),
     Verdict.UNKNOWN_STORE: (
-        "The store belongs to another database: it has contents, and this database knows nothing of them.",
+        "The store belongs to another database: it has content that this database does not know.",
         (
-            "Correct database_url or storage_url, run `seaway restore` or `seaway rebuild --from-store`, run `seaway adopt` "
-            "to use the store with this database, or name an empty store to start anew."
+            "Correct database_url or storage_url, run `seaway restore` or `seaway rebuild --from-store`, run "
+            "`seaway adopt` to use the store with this database, or configure an empty store."
         ),
     ),
     Verdict.UNPAIRED: (
-        "The database and the store carry no identity that says that they belong together.",
+        "The database and the store have no identity that shows that they belong together.",
         "Check database_url and storage_url, and run `seaway adopt` to pair them.",
     ),
     Verdict.OTHER_STORE: (
@@ -117,12 +117,12 @@ _SENTENCES = {
         "Correct database_url or storage_url, restore the right store, or run `seaway adopt` to pair these two.",
     ),
     Verdict.OLDER_STORE: (
-        "The store is an older copy: files that were uploaded since are missing.",
-        "Restore the newer store, run `seaway move-storage` again, or run `seaway adopt` to go on with this one.",
+        "The store is an older copy: files uploaded since then are missing.",
+        "Restore the newer store, run `seaway move-storage` again, or run `seaway adopt` to continue with this one.",
     ),
 }
 
 
 def sentence(verdict: Verdict) -> tuple[str, str]:
-    """Return what happened and what to do about it, for every verdict with which something does not work."""
+    """Return what happened and what to do about it, for every verdict except `MATCHES` and `NEW`."""
     return _SENTENCES[verdict]

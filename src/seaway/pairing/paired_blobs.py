@@ -1,4 +1,4 @@
-"""A store that is used only while it is the database's (`pairing.pairing`)."""
+"""A store that can be used only while it is paired with the database (`pairing.pairing`)."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -10,10 +10,10 @@ from seaway.storage.blobs import Blobs, BlobStat
 
 class PairedBlobs:
     """
-    `Blobs` behind the pairing.
+    `Blobs` that checks the pairing.
 
-    A blob that is missing here is missing from the right store: a store that is away, empty or another one raises
-    `Unavailable` instead. Where nothing may be deleted, `delete` leaves the blob as it is.
+    A blob reported as missing is missing from the right store: a store that is unavailable, empty or not the database's
+    raises `Unavailable` instead. If deletions are not allowed, `delete` does nothing.
     """
 
     def __init__(self, blobs: Blobs, pairing: Pairing) -> None:
@@ -21,7 +21,7 @@ class PairedBlobs:
         self._pairing = pairing
 
     def create(self) -> None:
-        """Leave the store as it is: the pairing makes it."""
+        """Do nothing: `Pairing` creates the store."""
 
     def prepare_file(self, path: Path) -> None:
         self.inner.prepare_file(path)

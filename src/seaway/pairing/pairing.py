@@ -1,11 +1,11 @@
 """
-Whether this database and this store belong together, asked before anything relies on it.
+Check that the database and the store belong together before anything relies on it.
 
-1. A new identity is made only when both sides are empty, or by an operator (`adopt`, `restore`, `rebuild`).
-2. Nothing is put into a store that is not the database's: the store is looked at before and after every put.
+1. A new identity is created only if both sides are empty, or by an operator (`adopt`, `restore`, `rebuild`).
+2. Nothing is put into a store that is not the database's: the store is checked before and after every put.
 3. Nothing is deleted from a store unless its identity matches, counter included: an older copy of the database deletes
    nothing, whatever its rows name.
-4. A store that cannot be reached is neither right nor wrong. The question is open until it answers.
+4. For a store that cannot be reached there is no verdict; the check is repeated until the store responds.
 """
 
 import os
@@ -34,36 +34,36 @@ from seaway.storage.blobs import Blobs
 log = structlog.get_logger()
 
 _LOCK = "pairing"
-_BUCKET_SECONDS = 2.0  # a folder tells at once that it was replaced, by the inode of its identity; a bucket is asked
+_BUCKET_SECONDS = 2.0  # a bucket must be polled; replacing a folder changes the inode of its identity file at once
 
 
 class NotPaired(Unavailable):
-    """The store is not the one of the database; `condition` says in few words what it is."""
+    """The store is not the database's; `condition` is a short description of the store."""
 
     def __init__(self, verdict: Verdict) -> None:
-        super().__init__(*_told(verdict))
+        super().__init__(*_message_for(verdict))
         self.condition = verdict.value
 
 
 class Pairing:
-    """The pair of one database and one store, as one process sees it."""
+    """The pairing of one database and one store, as one process sees it."""
 
     def __init__(self, database: Database, blobs: Blobs, *, seconds: Callable[[], float] = time.monotonic) -> None:
         self._database, self._blobs, self._seconds = database, blobs, seconds
         self._lock = threading.Lock()
-        self._ours: DatabaseIdentity | None = None
+        self._database_identity: DatabaseIdentity | None = None
         self._verdict: Verdict | None = None
         self._mark: object = None
-        self._looked_at = 0.0
-        self._is_late = False  # the store did not answer at the start
+        self._checked_at = 0.0
+        self._is_start_pending = False  # the store did not respond at the start
 
     def begin(self) -> None:
-        """Pair a new database with a new store; `BadSetting` for two that do not belong together (1, 4)."""
+        """Pair a new database with a new store; `BadSetting` if the two do not belong together (1, 4)."""
         try:
             verdict = self.look()
         except (Unavailable, OSError) as error:
             log.warning("store.away", error=str(error), cause=getattr(error, "cause", ""))
-            self._is_late = True
+            self._is_start_pending = True
             return
         if verdict is Verdict.NEW:
             self._pair()
@@ -73,129 +73,132 @@ class Pairing:
             log.warning("store.pairing", verdict=verdict.value, message=sentence(verdict)[0])
 
     def look(self) -> Verdict:
-        """Read both sides now; `Unavailable` when one of them does not answer."""
-        mark, before = self._mark_now(), None
-        # Another process may raise the counter between the reading of the two sides: then another look is different.
+        """Read and compare both sides now; `Unavailable` if one of them does not respond."""
+        mark, before = self._current_mark(), None
+        # Another process may raise the counter between the two reads, so read again until the result is stable.
         while (found := self._compare()) != before and found[0] is not Verdict.MATCHES:
-            mark, before = self._mark_now(), found
-        verdict, ours, _ = found
+            mark, before = self._current_mark(), found
+        verdict, database_identity, _ = found
         with self._lock:
-            self._ours, self._verdict, self._mark, self._looked_at = ours, verdict, mark, self._seconds()
+            self._database_identity, self._verdict = database_identity, verdict
+            self._mark, self._checked_at = mark, self._seconds()
         return verdict
 
     def _compare(self) -> tuple[Verdict, DatabaseIdentity | None, StoreIdentity | None]:
-        theirs = records.of_store(self._blobs)
+        store_identity = records.of_store(self._blobs)
         with self._database.read() as tx:
-            ours = records.of_database(tx)
-            names_blobs = (ours is None or theirs is None) and records.names_blobs(tx)
-        has_blobs = ours is None and theirs is None and records.has_blobs(self._blobs)
-        verdict = compare(ours, theirs, database_names_blobs=names_blobs, store_has_blobs=has_blobs)
-        return verdict, ours, theirs
+            database_identity = records.of_database(tx)
+            names_blobs = (database_identity is None or store_identity is None) and records.names_blobs(tx)
+        has_blobs = database_identity is None and store_identity is None and records.has_blobs(self._blobs)
+        verdict = compare(
+            database_identity, store_identity, database_names_blobs=names_blobs, store_has_blobs=has_blobs
+        )
+        return verdict, database_identity, store_identity
 
     def verdict(self) -> Verdict:
-        """The verdict of a moment ago, or of now if the store may have been replaced since."""
+        """Return the last verdict, or a new one if the store may have been replaced since."""
         with self._lock:
-            known, mark, looked_at = self._verdict, self._mark, self._looked_at
-        if self._is_late:
-            return self._begin_late()
+            known, mark, checked_at = self._verdict, self._mark, self._checked_at
+        if self._is_start_pending:
+            return self._finish_start()
         if known is None:
             return self.look()
         if self._is_folder:
-            return known if self._mark_now() == mark else self.look()
-        return known if self._seconds() - looked_at < _BUCKET_SECONDS else self.look()
+            return known if self._current_mark() == mark else self.look()
+        return known if self._seconds() - checked_at < _BUCKET_SECONDS else self.look()
 
     def require_store(self) -> None:
-        """Return if the store is the database's; `Unavailable` with the reason otherwise (2)."""
+        """Raise `NotPaired` with the reason unless the store is the database's (2)."""
         verdict = self.verdict()
         if verdict not in TAKES_UPLOADS:
             raise NotPaired(verdict)
 
     def may_delete(self) -> bool:
-        """Return whether blobs may be deleted from the store (3)."""
+        """Return whether blobs can be deleted from the store (3)."""
         try:
             return self.verdict() is Verdict.MATCHES
         except (Unavailable, OSError):
             return False
 
     def prepare_sweep(self) -> tuple[str, str] | None:
-        """Raise the counter of both sides; return what to tell the operator when nothing may be swept (3)."""
+        """Raise the counter of both sides; return a message for the operator if nothing can be swept (3)."""
         verdict = self.raise_counter()
-        return None if verdict is Verdict.MATCHES else _told(verdict)
+        return None if verdict is Verdict.MATCHES else _message_for(verdict)
 
     def require_match(self) -> None:
-        """Raise the counter of both sides; `NotPaired` when this database may not write for its store."""
+        """Raise the counter of both sides; `NotPaired` if they do not match."""
         verdict = self.raise_counter()
         if verdict is not Verdict.MATCHES:
             raise NotPaired(verdict)
 
     def raise_counter(self) -> Verdict:
-        """Raise the counter of both sides if they match; older copies of the database are behind from then on."""
+        """Raise the counter of both sides if they match; from then on, older copies of the database are `BEHIND`."""
         with self._database.alone(_LOCK):
             verdict = self.look()
-            if verdict is Verdict.MATCHES and self._ours is not None:
-                self._switch(self._ours.raised())
+            if verdict is Verdict.MATCHES and self._database_identity is not None:
+                self._set_identity(self._database_identity.raised())
             return verdict
 
     def adopt(self) -> None:
-        """Give both sides a new identity, whatever they had (1)."""
+        """Replace the identities of both sides with a new one (1)."""
         with self._database.alone(_LOCK):
             self._blobs.create()
-            self._switch(new_identity())
+            self._set_identity(new_identity())
 
     def complete(self) -> None:
-        """Give the store the identity that the database got in a transaction of its own, as by a restore."""
+        """Write the database's identity to the store, after a transaction (such as a restore) has changed it."""
         if self.look() is Verdict.NEW:
             self._pair()
 
     def store_id(self) -> str:
-        """The id that both sides share; `Unavailable` before they do."""
+        """Return the shared id; `Unavailable` before the two are paired."""
         self.require_store()
         with self._lock:
-            assert self._ours is not None
-            return self._ours.id
+            assert self._database_identity is not None
+            return self._database_identity.id
 
     @property
     def _is_folder(self) -> bool:
         return self._blobs.local_path(keys.IDENTITY) is not None
 
-    def _begin_late(self) -> Verdict:
-        """Do what `begin` could not, once the store answers; a store that is not the database's takes nothing (2)."""
+    def _finish_start(self) -> Verdict:
+        """Do what `begin` could not, once the store responds; nothing is put into the store of another database (2)."""
         if self.look() is Verdict.NEW:
             self._pair()
-        self._is_late = False
+        self._is_start_pending = False
         return self.look()
 
     def _pair(self) -> None:
         with self._database.alone(_LOCK):
-            if self.look() is Verdict.NEW:  # else another process was first
+            if self.look() is Verdict.NEW:  # otherwise another process was first
                 self._blobs.create()
-                self._switch(self._ours or new_identity())
+                self._set_identity(self._database_identity or new_identity())
 
-    def _switch(self, identity: DatabaseIdentity) -> None:
-        """Database, store, database: killed between any two, they match still."""
-        self._keep(identity)
+    def _set_identity(self, identity: DatabaseIdentity) -> None:
+        """Write database, store, database: they still match if the process is killed between any two writes."""
+        self._save(identity)
         records.put_in_store(self._blobs, identity.of_store)
-        self._keep(identity.confirmed())
+        self._save(identity.confirmed())
         self.look()
 
-    def _keep(self, identity: DatabaseIdentity) -> None:
+    def _save(self, identity: DatabaseIdentity) -> None:
         with self._database.write_part() as tx:
             self._database.hold(tx, _LOCK)
             records.put_in_database(tx, identity)
 
-    def _mark_now(self) -> object:
-        """A value that changes when the identity of a store in a folder is replaced, or the folder is."""
+    def _current_mark(self) -> object:
+        """Return a value that changes when the store's folder or its identity file is replaced; None for a bucket."""
         path = self._blobs.local_path(keys.IDENTITY)
         if path is None:
             return None
         try:
-            found = os.stat(path)  # noqa: PTH116  asked around every put
+            found = os.stat(path)  # noqa: PTH116  called twice for every put, and faster than a Path
         except OSError:
             return None
         return found.st_dev, found.st_ino, found.st_mtime_ns
 
 
-def _told(verdict: Verdict) -> tuple[str, str]:
+def _message_for(verdict: Verdict) -> tuple[str, str]:
     if verdict is Verdict.NEW:  # emptied on both sides while the server ran
         return sentence(Verdict.ABSENT)
     return sentence(verdict)

@@ -1,4 +1,4 @@
-"""Where each side keeps the identity: a row of `site_values`, and the object `identity` of the store."""
+"""Storage of the identity: a row of `site_values` in the database, and the object `identity` in the store."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -24,24 +24,24 @@ _MAX_BYTES = 1024
 
 
 def of_database(tx: Tx) -> DatabaseIdentity | None:
-    """Return the identity that the database holds; None before it was paired."""
+    """Return the identity in the database; None before it was paired."""
     value = site_values.get(tx, _NAME)
     return None if value is None else msgspec.json.decode(value, type=DatabaseIdentity)
 
 
 def of_rows(rows: Iterable[Mapping[str, Any]]) -> DatabaseIdentity | None:
-    """Return the identity among rows of `site_values`, as a backup holds them."""
+    """Return the identity among rows of `site_values` from a backup."""
     found = next((row["value"] for row in rows if row["name"] == _NAME), None)
     return None if found is None else msgspec.json.decode(found, type=DatabaseIdentity)
 
 
 def put_in_database(tx: Tx, identity: DatabaseIdentity) -> None:
-    """Keep an identity in the database, in place of any other."""
+    """Write the identity to the database, replacing any other."""
     site_values.put(tx, _NAME, msgspec.json.encode(identity))
 
 
 def of_store(blobs: Blobs) -> StoreIdentity | None:
-    """Return the identity that the store holds; None when it has none. `Unavailable` when it cannot be read."""
+    """Return the identity in the store, or None if there is none; `Unavailable` if it cannot be read."""
     try:
         with blobs.open(keys.IDENTITY) as file:
             content = file.read(_MAX_BYTES)
@@ -51,12 +51,12 @@ def of_store(blobs: Blobs) -> StoreIdentity | None:
         return msgspec.json.decode(content, type=StoreIdentity)
     except msgspec.MsgspecError as error:
         raise UnreadableIdentity(
-            "The identity of the store cannot be read.", "Run `seaway adopt` to write it anew.", cause=str(error)
+            "The identity of the store cannot be read.", "Run `seaway adopt` to write a new one.", cause=str(error)
         ) from None
 
 
 def put_in_store(blobs: Blobs, identity: StoreIdentity) -> None:
-    """Keep an identity in the store, in place of any other."""
+    """Write the identity to the store, replacing any other."""
     blobs.write(keys.IDENTITY, msgspec.json.encode(identity))
 
 

@@ -1,1 +1,1 @@
-"""Bytes at rest: one protocol, one place that draws the keys, one implementation a file."""
+"""Blob storage: one protocol, one module that builds the keys, one module for each implementation."""

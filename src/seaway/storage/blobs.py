@@ -1,18 +1,18 @@
 """
-What the rest of Seaway asks of a store of bytes.
+The protocol of blob stores.
 
-1. A key is visible only with all its bytes: nobody reads half a blob.
+1. A key is visible only with all its bytes: readers never see a partial blob.
 2. When `put_file` or `put_files` has returned, the bytes survive a crash of the process and of the machine.
-3. Keys are content addresses: putting a key again changes nothing that a reader could see, unless the bytes there are
-   damaged. `put_file` and `put_files` rely on a blob that is there only after its hash, or a checksum that the store
-   computed from its bytes, was compared; a matching size is not enough. A damaged blob is replaced.
-4. Deleting a blob does not disturb a reader that has opened it.
-5. A store that is full, slow or away is `Unavailable`, not an error of ours.
-6. A store is made by `create` and by nothing else: a folder that is gone (not mounted, moved, deleted) is
-   `Unavailable`, and nothing is made in its place.
+3. Keys are content addresses: putting a key again changes nothing that a reader can see, unless the stored bytes are
+   damaged. `put_file` and `put_files` keep an existing blob only after comparing its hash, or a checksum that the store
+   computed from its bytes; a matching size is not enough. A damaged blob is replaced.
+4. Deleting a blob does not affect a reader that has already opened it.
+5. A store that is full, slow or unreachable raises `Unavailable`, not an internal error.
+6. A store is created only by `create`: if its folder is missing (not mounted, moved, deleted), calls raise
+   `Unavailable` and do not create it again.
 
-Beside content-addressed blobs a store holds a few small objects under fixed keys (`write`): its identity, the secret
-key, manifests. They are replaced in one step, and only the owner of the store may read them.
+Besides content-addressed blobs, a store has a few small objects under fixed keys (`write`): its identity, the secret
+key, manifests. They are replaced atomically, and only the owner of the store can read them.
 """
 
 import hashlib
@@ -31,72 +31,72 @@ class BlobStat:
     key: str
     size: int
     modified_ms: int
-    version: str = ""  # another one after each put under this key
+    version: str = ""  # changes with each put under this key
 
 
 class DamagedBlob(FileNotFoundError):
-    """The bytes of a blob are not those that its key names, so it is as good as missing."""
+    """The bytes of a blob do not have the hash in its key; the blob counts as missing."""
 
 
 class Blobs(Protocol):
-    """A store of bytes; every method blocks and is called off the event loop."""
+    """A blob store; every method blocks and must be called off the event loop."""
 
     def create(self) -> None:
-        """Make the place where blobs are kept, if it is not there; for a new store only (6)."""
+        """Create the store's location if it does not exist; for a new store only (6)."""
         ...
 
     def write(self, key: str, content: bytes) -> None:
-        """Keep a small object under a fixed key, in place of an older one; durable on return, private to the owner."""
+        """Write a small object under a fixed key, replacing an older one; durable on return, private to the owner."""
         ...
 
     def prepare_file(self, path: Path) -> None:
-        """Begin what `put_file` will have to do with this file, which is written and may yet be refused."""
+        """Start early on the work of `put_file` for a complete file that can still be refused."""
         ...
 
     def put_file(self, key: str, path: Path) -> bool:
         """
-        Keep the content of the file at `path` as the blob `key`; the file itself stays the caller's.
+        Store the content of the file at `path` as the blob `key`; the caller keeps the file itself.
 
-        False when the blob was there before, whole. Either way somebody may delete it before a row names it, so whoever
-        names it confirms it and puts it again if it is gone (`indexing.claims`).
+        Return False if the undamaged blob already existed. In both cases it can be deleted before a row names it, so
+        code that adds such a row must confirm the blob and put it again if it is missing (`indexing.claims`).
         """
         ...
 
     def put_files(self, files: Mapping[str, Path]) -> set[str]:
-        """`put_file` for many, all of which last when it returns; the keys that were not there before."""
+        """Store many files, all durable on return; return the keys that did not exist before."""
         ...
 
     def open(self, key: str, start: int = 0) -> BinaryIO:
-        """The blob for reading in order, from byte `start` on; FileNotFoundError when there is none."""
+        """Open the blob for sequential reading from byte `start`; FileNotFoundError if it does not exist."""
         ...
 
     def stat(self, key: str) -> BlobStat | None:
-        """Size and age of a blob, or None."""
+        """Return size and time of a blob, or None if it does not exist."""
         ...
 
     def local_path(self, key: str) -> Path | None:
-        """Where the blob lies as a file of this machine, for servers that send files by path; None elsewhere."""
+        """Return the blob's path on this machine, for servers that send files by path; None for other stores."""
         ...
 
     def signed_url(self, key: str, seconds: int) -> str | None:
-        """An address under which anybody may read this one blob for so long; None where the store has none to give."""
+        """Return a URL with which anyone can read this blob for `seconds`; None if the store has no such URLs."""
         ...
 
     def delete(self, key: str) -> None:
-        """Remove a blob; nothing happens when there is none."""
+        """Delete a blob if it exists."""
         ...
 
     def copy(self, key: str, target: str) -> None:
-        """Keep the bytes of `key` under `target` too, in place of what is there; FileNotFoundError when there are none."""
+        """Copy the bytes of `key` to `target`, replacing it; FileNotFoundError if `key` does not exist."""
         ...
 
     def list(self, folder: str = "") -> Iterator[BlobStat]:
-        """Every blob and object, or those below one folder of the store, in no order; all of them, or `Unavailable`."""
+        """Yield every blob and object, or those in one folder, in no order; a partial listing raises `Unavailable`."""
         ...
 
 
 def read_whole(blobs: Blobs, key: str) -> bytes:
-    """Read a small blob; `DamagedBlob` when its bytes do not have the sha256 that its key names."""
+    """Read a small blob; `DamagedBlob` if its bytes do not have the sha256 in its key."""
     with blobs.open(key) as file:
         content = file.read()
     if hashlib.sha256(content).digest() != keys.sha256_of(key):

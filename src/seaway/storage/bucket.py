@@ -1,10 +1,10 @@
 """
-Blobs in a bucket: S3 and what speaks like it, Google Cloud Storage, Azure.
+Blobs in a bucket: S3 and compatible stores, Google Cloud Storage, Azure.
 
-Content addresses make a bucket's weak promises enough: two puts of one key carry the same bytes, so it does not
-matter which of them lasts. What goes to S3 is sent with its sha256, so that the server refuses bytes that changed on
-their way (`opening`). obstore's synchronous calls are used from threads; its asynchronous ones can abort the
-interpreter when a process ends soon after an await.
+The weak guarantees of buckets are sufficient for content-addressed blobs: two puts of one key have the same bytes, so
+it does not matter which one wins. Uploads to S3 include their sha256, so that the server refuses bytes that were
+corrupted in transit (`opening`). obstore's synchronous calls are used from threads; its asynchronous ones can abort the
+interpreter if a process ends soon after an await.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ from seaway.storage.digest import sha256_of
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, RetryConfig
 
-# Up to this size one request puts a blob unless it is there; a larger one is asked for first and sent in parts.
+# Up to this size, one conditional request puts a blob; a larger blob is looked up first and sent in parts.
 _ONE_REQUEST_BYTES = 8 * 1024 * 1024
 _PART_BYTES = 16 * 1024 * 1024
 _PARTS_AT_ONCE = 4
@@ -39,9 +39,9 @@ _READ_BYTES = 1024 * 1024
 CLIENT: "ClientConfig" = {
     "connect_timeout": timedelta(seconds=5),
     "read_timeout": timedelta(seconds=20),
-    "timeout": timedelta(hours=2),  # of a whole request: a large download to a slow reader
+    "timeout": timedelta(hours=2),  # for a whole request, such as a large download to a slow reader
 }
-# Uploads hold a thread while we retry, and clients retry themselves after a 503.
+# Retries are short because an upload occupies a thread during retries, and clients retry after a 503.
 RETRIES: "RetryConfig" = {"max_retries": 3, "retry_timeout": timedelta(seconds=15)}
 
 Store = S3Store | GCSStore | AzureStore
@@ -54,18 +54,18 @@ class BucketBlobs:
         self._store = store
 
     def create(self) -> None:
-        """Nothing: its owner made the bucket."""
+        """Do nothing: the operator creates the bucket."""
 
     def write(self, key: str, content: bytes) -> None:
-        with _explained(key):
+        with _converted_errors(key):
             obstore.put(self._store, key, content, use_multipart=False)
 
     def prepare_file(self, path: Path) -> None:
-        """Nothing: what is refused is not to be sent."""
+        """Do nothing: a file that can still be refused must not be sent."""
 
     def put_file(self, key: str, path: Path) -> bool:
         size = path.stat().st_size
-        with _explained():
+        with _converted_errors():
             if size > _ONE_REQUEST_BYTES:
                 return self._put_parts(key, path, size)
             try:
@@ -82,7 +82,7 @@ class BucketBlobs:
             return {key for key, is_new in zip(files, are_new, strict=True) if is_new}
 
     def open(self, key: str, start: int = 0) -> BinaryIO:
-        with _explained(key):
+        with _converted_errors(key):
             if start == 0:
                 found = obstore.get(self._store, key)
             else:
@@ -93,7 +93,7 @@ class BucketBlobs:
 
     def stat(self, key: str) -> BlobStat | None:
         try:
-            with _explained(key):
+            with _converted_errors(key):
                 return _stat(obstore.head(self._store, key))
         except FileNotFoundError:
             return None
@@ -102,22 +102,22 @@ class BucketBlobs:
         return None
 
     def signed_url(self, key: str, seconds: int) -> str | None:
-        with _explained():
+        with _converted_errors():
             return obstore.sign(self._store, "GET", key, timedelta(seconds=seconds))
 
     def delete(self, key: str) -> None:
         try:
-            with _explained(key):
+            with _converted_errors(key):
                 obstore.delete(self._store, key)
         except FileNotFoundError:
             pass
 
     def copy(self, key: str, target: str) -> None:
-        with _explained(key):
+        with _converted_errors(key):
             obstore.copy(self._store, key, target)
 
     def list(self, folder: str = "") -> Iterator[BlobStat]:
-        with _explained():
+        with _converted_errors():
             for found in obstore.list(self._store, folder or None):
                 yield from map(_stat, found)
 
@@ -128,22 +128,22 @@ class BucketBlobs:
         return True
 
     def _is_whole(self, key: str, path: Path, size: int) -> bool:
-        """Whether the content of the file is there under this key, by the ETag or else by reading it back."""
-        there = self.stat(key)
-        if there is None or there.size != size:
+        """Return whether the key has the content of the file, by its ETag or else by reading it back."""
+        existing = self.stat(key)
+        if existing is None or existing.size != size:
             return False
-        if there.version.strip('"') == _etag_of(path, size, like=there.version.strip('"')):
+        if existing.version.strip('"') == _etag_of(path, size, like=existing.version.strip('"')):
             return True
-        # Not every ETag is a hash of the bytes: not in GCS and Azure, and not in S3 with keys of KMS.
+        # Not every ETag is a hash of the bytes: not in GCS and Azure, nor in S3 with KMS encryption.
         try:
             with self.open(key) as file:
                 return sha256_of(file) == (keys.sha256_of(key) or _hash(path, "sha256"))
-        except FileNotFoundError:  # deleted meanwhile
+        except FileNotFoundError:  # deleted concurrently
             return False
 
 
 class _Stream(io.RawIOBase):
-    """The chunks of one GET as a file that is read in order."""
+    """The chunks of one GET response as a file for sequential reading."""
 
     def __init__(self, chunks: Iterator[Any]) -> None:
         self._chunks = chunks
@@ -154,7 +154,7 @@ class _Stream(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         while not self._rest:
-            with _explained():
+            with _converted_errors():
                 chunk = next(self._chunks, None)
             if chunk is None:
                 return 0
@@ -175,9 +175,9 @@ _MD5 = re.compile(r"[0-9a-f]{32}(?:-(\d+))?")
 
 def _etag_of(path: Path, size: int, *, like: str) -> str | None:
     """
-    The ETag that S3 computes from the bytes of this file, of the kind of another one; None for a kind that we do not know.
+    Return the ETag that S3 computes for this file, in the format of the ETag `like`; None for an unknown format.
 
-    One request: the MD5. Several parts: the MD5 of their MD5s, and how many there are.
+    One request: the MD5. Several parts: the MD5 of the parts' MD5s, and the number of parts.
     """
     found = _MD5.fullmatch(like)
     if found is None:
@@ -199,8 +199,8 @@ def _hash(path: Path, name: str) -> bytes:
 
 
 @contextmanager
-def _explained(key: str = "") -> Iterator[None]:
-    """Turn what the client library raises into what `Blobs` promises."""
+def _converted_errors(key: str = "") -> Iterator[None]:
+    """Convert the client library's errors to the errors of `Blobs`."""
     try:
         yield
     except (NotFoundError, FileNotFoundError):
@@ -208,4 +208,4 @@ def _explained(key: str = "") -> Iterator[None]:
     except PermissionDeniedError as error:
         raise NotWritable("The storage denies access.", "Tell the operator of the server.", cause=str(error)) from error
     except BaseError as error:
-        raise Unavailable("The storage does not answer.", "Try again in a moment.", cause=str(error)) from error
+        raise Unavailable("The storage does not respond.", "Try again in a moment.", cause=str(error)) from error

@@ -1,4 +1,4 @@
-"""The hash of what a file holds."""
+"""The sha256 of a file's content."""
 
 import hashlib
 from typing import BinaryIO
@@ -7,8 +7,8 @@ _CHUNK_BYTES = 1024 * 1024
 
 
 def sha256_of(file: BinaryIO) -> bytes:
-    """Read the file to its end."""
-    found = hashlib.sha256()
+    """Return the sha256 of the file from its current position to the end."""
+    digest = hashlib.sha256()
     while chunk := file.read(_CHUNK_BYTES):
-        found.update(chunk)
-    return found.digest()
+        digest.update(chunk)
+    return digest.digest()

@@ -1,4 +1,4 @@
-"""Blobs in a folder of this machine."""
+"""Blobs in a folder on this machine."""
 
 import ctypes
 import errno
@@ -20,7 +20,7 @@ _COPY_BYTES = 1024 * 1024
 
 
 class DiskBlobs:
-    """A store in a folder; spool files of the same file system are linked in, others are copied."""
+    """A store in a folder; spool files on the same file system are hard-linked, others are copied."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -31,14 +31,14 @@ class DiskBlobs:
     def write(self, key: str, content: bytes) -> None:
         target = self._root / key
         self._make_folders_of(target)
-        near = _near(target)
+        temporary = _temporary_path(target)
         try:
-            with _created(near) as file:
+            with _create_private(temporary) as file:
                 file.write(content)
                 _sync(file)
-            near.replace(target)
+            temporary.replace(target)
         except BaseException:
-            near.unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
             raise
         _sync_folder(target.parent)
 
@@ -54,7 +54,7 @@ class DiskBlobs:
         return True
 
     def put_files(self, files: Mapping[str, Path]) -> set[str]:
-        """The file system is synced once: a sync for each file and folder would take two milliseconds a file."""
+        """Store files and sync the file system once; a sync for each file and folder takes two milliseconds a file."""
         if not _can_sync_file_systems():
             return {key for key, path in files.items() if self.put_file(key, path)}
         new = {key for key, path in files.items() if not self._is_whole(key, path)}
@@ -71,7 +71,7 @@ class DiskBlobs:
 
     def stat(self, key: str) -> BlobStat | None:
         try:
-            found = os.stat(f"{self._root}/{key}")  # noqa: PTH116  a Path costs more than the question
+            found = os.stat(f"{self._root}/{key}")  # noqa: PTH116  creating a Path takes longer than stat
         except FileNotFoundError:
             return None
         return BlobStat(key, found.st_size, int(found.st_mtime * 1000), f"{found.st_ino}-{found.st_mtime_ns}")
@@ -86,31 +86,31 @@ class DiskBlobs:
         (self._root / key).unlink(missing_ok=True)
 
     def copy(self, key: str, target: str) -> None:
-        place = self._root / target
-        self._make_folders_of(place)
-        _link_over(self._root / key, place, None)
-        _sync_folder(place.parent)
+        target_path = self._root / target
+        self._make_folders_of(target_path)
+        _link_over(self._root / key, target_path, None)
+        _sync_folder(target_path.parent)
 
     def list(self, folder: str = "") -> Iterator[BlobStat]:
-        for place, _, names in os.walk(self._root / folder, onerror=self._refuse_to_list):
+        for directory, _, names in os.walk(self._root / folder, onerror=self._refuse_to_list):
             for name in names:
-                path = Path(place, name)
+                path = Path(directory, name)
                 try:
                     stat = self.stat(path.relative_to(self._root).as_posix())
                 except OSError as error:
-                    raise self._not_listed(error) from error
-                if stat is not None:  # swept by someone else since the folder was read
+                    raise self._listing_error(error) from error
+                if stat is not None:  # otherwise deleted by a sweep since the folder was read
                     yield stat
 
     def _refuse_to_list(self, error: OSError) -> None:
-        if not isinstance(error, FileNotFoundError):  # else it was never made, or removed since its parent was listed
-            raise self._not_listed(error) from error
+        if not isinstance(error, FileNotFoundError):  # a missing folder is empty, or was removed during the listing
+            raise self._listing_error(error) from error
 
-    def _not_listed(self, error: OSError) -> Unavailable:
-        """Return the error for a listing that lacks something: taken for whole, it would say that blobs are gone."""
-        place = Path(error.filename).relative_to(self._root).as_posix()
+    def _listing_error(self, error: OSError) -> Unavailable:
+        """Return the error for a partial listing; treated as complete, it would make existing blobs look missing."""
+        path = Path(error.filename).relative_to(self._root).as_posix()
         return Unavailable(
-            f"The store cannot be listed: {place} cannot be read.",
+            f"The store cannot be listed: {path} cannot be read.",
             "Repair this folder or file, or move it out of the store, and try again.",
             cause=str(error),
         )
@@ -127,27 +127,27 @@ class DiskBlobs:
             _link_over(path, target, sha256)
 
     def _make_folders_of(self, target: Path) -> None:
-        """Make the folders between the store and a file in it, on the disk too; never the store itself (`storage.blobs` 6)."""
+        """Create and sync the folders between the store's root and a file, but never the root (`storage.blobs` 6)."""
         if not self._root.is_dir():
-            raise Unavailable("The folder of the store is not there.", "Mount or restore it.", cause=str(self._root))
+            raise Unavailable("The folder of the store is missing.", "Mount or restore it.", cause=str(self._root))
         missing = [folder for folder in target.relative_to(self._root).parents if not (self._root / folder).is_dir()]
         for folder in reversed(missing):
             (self._root / folder).mkdir(exist_ok=True)
             _sync_folder((self._root / folder).parent)
 
     def _is_whole(self, key: str, path: Path) -> bool:
-        """Whether the content of the file is there under this key, read byte by byte."""
-        there = self.stat(key)
-        if there is None or there.size != path.stat().st_size:
+        """Return whether the key has the content of the file, by hashing the stored bytes."""
+        existing = self.stat(key)
+        if existing is None or existing.size != path.stat().st_size:
             return False
         try:
             return _sha256(self._root / key) == (keys.sha256_of(key) or _sha256(path))
-        except FileNotFoundError:  # swept meanwhile
+        except FileNotFoundError:  # deleted by a sweep meanwhile
             return False
         except OSError as error:
             if error.errno != errno.EIO:
                 raise
-            return False  # the disk cannot read it any more
+            return False  # the disk can no longer read the blob
 
 
 def _sha256(path: Path) -> bytes:
@@ -156,39 +156,41 @@ def _sha256(path: Path) -> bytes:
 
 
 def _link_over(path: Path, target: Path, sha256: bytes | None) -> None:
-    """Take the place of whatever is there (a damaged blob, equal bytes that came at the same moment)."""
-    # A rename leaves no moment at which readers find nothing, nor half a copy.
-    near = _near(target)
+    """Link or copy the file to the target, replacing a damaged blob or equal bytes that were put concurrently."""
+    # With a rename, readers never find the target missing or partially copied.
+    temporary = _temporary_path(target)
     try:
         try:
-            os.link(path, near)
-        except OSError:  # the spool is on another file system, or this one has no links
-            _copy(path, near, sha256)
-        near.replace(target)
+            os.link(path, temporary)
+        except OSError:  # the spool is on another file system, or this one has no hard links
+            _copy(path, temporary, sha256)
+        temporary.replace(target)
     finally:
-        near.unlink(missing_ok=True)  # a rename also leaves a name that links to the very file it was to replace
+        temporary.unlink(missing_ok=True)  # a rename does nothing if both names link to the same file
 
 
-def _near(target: Path) -> Path:
-    """A name beside the target for a file that is about to replace it; the sweep knows it (`keys.is_ours`)."""
+def _temporary_path(target: Path) -> Path:
+    """Return a temporary name next to the target, which the sweep recognizes (`keys.is_ours`)."""
     return target.with_name(f"{keys.UNFINISHED}{target.name}-{secrets.token_hex(4)}")
 
 
-def _created(path: Path) -> BinaryIO:
-    """A new file that only its owner may read."""
+def _create_private(path: Path) -> BinaryIO:
+    """Create a file that only its owner can read."""
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
 
 
 def _copy(path: Path, copy: Path, sha256: bytes | None) -> None:
-    """Copy bytes and permissions (a private file stays private on every file system); the bytes must have this hash."""
-    found = hashlib.sha256()
-    with path.open("rb") as source, _created(copy) as target:
+    """Copy bytes and permissions (a private file stays private on every file system); verify the hash if given."""
+    digest = hashlib.sha256()
+    with path.open("rb") as source, _create_private(copy) as target:
         while chunk := source.read(_COPY_BYTES):
             target.write(chunk)
             if sha256 is not None:
-                found.update(chunk)
-        if sha256 not in (None, found.digest()):
-            raise Unavailable("The file changed on its way into the store.", "Send it again.", cause=str(path))
+                digest.update(chunk)
+        if sha256 not in (None, digest.digest()):
+            raise Unavailable(
+                "The file changed while it was copied into the store.", "Upload it again.", cause=str(path)
+            )
         os.fchmod(target.fileno(), file_modes.S_IMODE(os.fstat(source.fileno()).st_mode))
         _sync(target)
 
@@ -215,7 +217,7 @@ def _libc() -> ctypes.CDLL:
 
 
 def _can_sync_file_systems() -> bool:
-    """Linux has `syncfs`, which waits until all is written and tells what failed; Python has no name for it."""
+    """Return whether `syncfs` exists (Linux): it waits for all writes and reports errors; Python does not wrap it."""
     return hasattr(_libc(), "syncfs")
 
 

@@ -1,4 +1,4 @@
-"""Blobs in memory, for tests and trials: they end with the process."""
+"""Blobs in memory, for tests and trials; they are lost when the process ends."""
 
 import io
 import time
@@ -18,13 +18,13 @@ class MemoryBlobs:
         self._versions = count()
 
     def create(self) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def write(self, key: str, content: bytes) -> None:
         self._contents[key] = (content, int(time.time() * 1000), str(next(self._versions)))
 
     def prepare_file(self, path: Path) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def put_file(self, key: str, path: Path) -> bool:
         content = path.read_bytes()

@@ -1,4 +1,4 @@
-"""A storage URL -> the store behind it."""
+"""Open the store at a storage URL."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ SCHEMES = ("file", "memory", "s3", "gs", "az")
 
 @dataclass(frozen=True, slots=True)
 class BucketAccess:
-    """How to reach a bucket; what is empty is taken from the variables and files that each cloud's own tools read."""
+    """Access to a bucket; empty values are read from the environment variables and files of the cloud's own tools."""
 
     endpoint: str = ""
     region: str = ""
@@ -24,9 +24,9 @@ class BucketAccess:
 
 def open_blobs(url: str, access: BucketAccess) -> Blobs:
     """
-    The store at `file:///folder`, `memory:`, `s3://bucket/folder`, `gs://bucket/folder` or `az://container/folder`.
+    Open `file:///folder`, `memory:`, `s3://bucket/folder`, `gs://bucket/folder` or `az://container/folder`.
 
-    `BadSetting` when the address cannot be one; whether the store answers is not asked here.
+    `BadSetting` if the URL is invalid; the store is not contacted.
     """
     parts = urlsplit(url)
     if parts.scheme == "file":
@@ -37,12 +37,12 @@ def open_blobs(url: str, access: BucketAccess) -> Blobs:
         return _open_bucket(parts.scheme, parts.netloc, parts.path.strip("/"), access)
     raise BadSetting(
         f"The storage {url!r} cannot be used.",
-        "Give file:///folder, memory:, s3://bucket, gs://bucket or az://container.",
+        "Use file:///folder, memory:, s3://bucket, gs://bucket or az://container.",
     )
 
 
 def _open_bucket(scheme: str, bucket: str, folder: str, access: BucketAccess) -> Blobs:
-    # Imported here: 60 ms that a store in a folder does not need.
+    # Imported here because it takes 60 ms, and a store in a folder does not need it.
     from obstore.exceptions import BaseError
     from obstore.store import AzureStore, GCSStore, S3Store
 
@@ -56,7 +56,7 @@ def _open_bucket(scheme: str, bucket: str, folder: str, access: BucketAccess) ->
         elif scheme == "az":
             store = AzureStore(bucket, prefix=prefix, client_options=CLIENT, retry_config=RETRIES)
         else:
-            given = {
+            options = {
                 "endpoint": access.endpoint,
                 "region": access.region,
                 "access_key_id": access.access_key,
@@ -67,10 +67,10 @@ def _open_bucket(scheme: str, bucket: str, folder: str, access: BucketAccess) ->
                 prefix=prefix,
                 client_options={**CLIENT, "allow_http": access.endpoint.startswith("http://")},
                 retry_config=RETRIES,
-                # The server compares what it got with this and refuses what changed on the way. Not every server
-                # compares the hash of the body that is in the signature.
+                # The server refuses bytes that do not have this checksum. Not every server compares the hash of the
+                # body that is in the signature.
                 checksum_algorithm="SHA256",
-                **{name: value for name, value in given.items() if value},  # type: ignore[arg-type]
+                **{name: value for name, value in options.items() if value},  # type: ignore[arg-type]
             )
     except BaseError as error:
         reason = str(error).partition("\n")[0][:200]

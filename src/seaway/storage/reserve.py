@@ -1,14 +1,14 @@
 """
-Room in the data folder for what makes room: on a full disk packages can still be deleted and yanked.
+Reserved disk space in the data folder, so that packages can be deleted and yanked when the disk is full.
 
-1. The reserve is a file whose blocks are allocated, so that nothing else on the disk can use them.
-2. It is emptied only for a change that takes packages away, or for opening the database, that failed because there was
-   no room; it is then done once more.
-3. An empty file says that the reserve was used. Until it is filled again, uploads are refused before their bytes are
-   read while less than its size is free, so that they do not use up the room of the next deletion.
-4. It is filled when there is room for it twice: uploads that are accepted then do not have to be refused at once.
+1. The reserve is a file with allocated blocks, so that nothing else on the disk can use them.
+2. It is emptied only if deleting or yanking packages, or opening the database, failed because the disk is full; the
+   operation is then repeated once.
+3. An empty file means that the reserve was used. Until it is filled again, uploads are refused before their bytes are
+   read while less than its size is free, so that they do not use up the space for the next deletion.
+4. It is filled when twice its size is free, so that uploads accepted afterwards are not refused at once.
 
-Processes share the file and take turns by a lock (flock), which dies with its process.
+Processes share the file and lock it (flock); a lock ends with its process.
 """
 
 import fcntl
@@ -29,23 +29,23 @@ T = TypeVar("T")
 
 
 class Reserve:
-    """The reserve in the file at `path`; a size of 0 switches it off."""
+    """The reserve in the file at `path`; a size of 0 disables it."""
 
     def __init__(self, path: Path, size: int) -> None:
         self._path, self._size = path, size
 
     def fill(self) -> None:
-        """Allocate the file, if it is not and there is room; remove it where it is switched off."""
+        """Allocate the file if it is not allocated and there is room; delete it if the reserve is disabled."""
         try:
             if self._size == 0:
                 self._path.unlink(missing_ok=True)
             elif self._length() != self._size and self._free() >= 2 * self._size:
                 self._allocate()
-        except OSError as error:  # nothing else depends on it
+        except OSError as error:  # the server works without a reserve
             log.warning("reserve.not_filled", error=str(error))
 
     def with_room(self, act: Callable[[], T]) -> T:
-        """Do what takes packages away; if there is no room for it, empty the reserve and do it once more."""
+        """Call `act`, which deletes or yanks packages; if the disk is full, empty the reserve and call it once more."""
         try:
             return act()
         except (Unavailable, OSError) as error:
@@ -55,12 +55,12 @@ class Reserve:
         return act()
 
     def require_room(self) -> None:
-        """Raise `NoRoom` while the reserve is used and the room that is left is needed for deletions."""
+        """Raise `NoRoom` while the reserve is used and the remaining space is needed for deletions."""
         if self._length() == 0 and self._free() < self._size:
             raise NoRoom(
                 "The disk is full: the server has no room for this now.",
                 "Try again later, or tell the operator of the server.",
-                cause="the reserve is used and less than its size is free",
+                cause="the reserve was used and less than its size is free",
             )
 
     def _allocate(self) -> None:
@@ -76,12 +76,12 @@ class Reserve:
             os.fsync(descriptor)
 
     def _lacks_room(self, error: Exception) -> bool:
-        # SQLite tells of some full disks as an I/O error: then what is free says more.
+        # SQLite reports some full disks as an I/O error, so the free space is checked too.
         is_full = isinstance(system_errors.unavailable(error) or error, NoRoom)
         return self._length() is not None and (is_full or self._free() < self._size)
 
     def _empty(self) -> bool:
-        """Give the room back; True also where another process has done so just now."""
+        """Free the reserved space; return True also if another process has just done it."""
         try:
             with self._locked() as descriptor:
                 os.ftruncate(descriptor, 0)
@@ -92,7 +92,7 @@ class Reserve:
         return True
 
     def _length(self) -> int | None:
-        """The bytes of the file; None where there is none, or none is wanted."""
+        """Return the size of the file in bytes; None if it does not exist or the reserve is disabled."""
         if self._size == 0:
             return None
         with suppress(FileNotFoundError):

@@ -1,11 +1,11 @@
 """
-Files on their way in: what arrives is written here first and moved into the store when it was found good.
+The spool: uploads are written here first and moved into the store after they pass the checks.
 
-1. A spool file or folder is locked (flock) from its making to its end, and the lock dies with the process.
-2. What nobody has locked belongs to a process that was killed; `clear_orphans` removes it.
-   So several processes share one folder, and a kill -9 at any line costs disk only until the next start.
-3. A spool folder that was removed is made again, but only inside the folder that held it at the start: where that one
-   was unmounted or replaced, uploads would go to another disk unnoticed.
+1. A spool file or folder is locked (flock) from its creation to its end; the lock ends with the process.
+2. Unlocked files and folders were left by a killed process; `clear_orphans` deletes them. So several processes can
+   share one folder, and a kill -9 at any line wastes disk space only until the next start.
+3. A deleted spool folder is created again, but only if its parent folder is still the one from the start: if that was
+   unmounted or replaced, uploads would silently go to another disk.
 """
 
 import errno
@@ -32,7 +32,7 @@ class Spool:
 
     @contextmanager
     def file(self) -> Iterator[BinaryIO]:
-        """A new locked file, open for writing and reading; gone at the end unless it was moved into the store."""
+        """Create a locked file, open for writing and reading; it is deleted at the end unless it was moved."""
         file = self._create()
         try:
             yield file
@@ -44,14 +44,14 @@ class Spool:
 
     @contextmanager
     def private_file(self) -> Iterator[BinaryIO]:
-        """A new locked file that nobody else may read, wherever it is moved to."""
+        """Create a locked file that only its owner can read, also after it was moved."""
         with self.file() as file:
             os.fchmod(file.fileno(), 0o600)
             yield file
 
     @contextmanager
     def folder(self) -> Iterator[Path]:
-        """A new locked folder for many files; gone at the end with all that is in it."""
+        """Create a locked folder for many files; it is deleted at the end with its content."""
         path, descriptor = self._create_folder()
         try:
             yield path
@@ -60,12 +60,12 @@ class Spool:
             os.close(descriptor)
 
     def usage(self) -> tuple[int, int]:
-        """How many files lie here now, those in folders too, and their bytes."""
+        """Return the number of spool files, including those in folders, and their total bytes."""
         sizes = [size for path in self._folder.rglob("*") if (size := _size_of(path)) is not None]
         return len(sizes), sum(sizes)
 
     def clear_orphans(self) -> int:
-        """Remove what killed processes left; the number of files and folders."""
+        """Delete files and folders left by killed processes; return the count."""
         removed = 0
         for path in self._folder.iterdir() if self._folder.is_dir() else ():
             try:
@@ -81,12 +81,12 @@ class Spool:
         return removed
 
     def _new_path(self) -> Path:
-        """Return a path that no file has, in the folder, which is made again where it was removed (invariant 3)."""
+        """Return an unused path in the spool folder; create the folder again if it was deleted (invariant 3)."""
         if not self._folder.is_dir():
             try:
                 if _identity(self._folder.parent) != self._parent:
                     raise FileNotFoundError(
-                        errno.ENOENT, "the folder that held the spool was replaced", str(self._folder)
+                        errno.ENOENT, "the parent folder of the spool was replaced", str(self._folder)
                     )
                 self._folder.mkdir(exist_ok=True)
             except FileNotFoundError as error:
@@ -110,7 +110,7 @@ class Spool:
         while True:
             path = self._new_path()
             file = path.open("x+b")
-            # Between the making and the locking another process may take the file for an orphan.
+            # Between creation and locking, another process may delete the file as an orphan.
             if _lock(file.fileno()) and _is_at(file.fileno(), path):
                 return file
             file.close()
@@ -129,7 +129,7 @@ def _remove(path: Path) -> None:
 
 
 def _size_of(path: Path) -> int | None:
-    """The bytes of a file; None for a folder, and for what went while it was looked for."""
+    """Return the size of a file in bytes; None for a folder or a file deleted meanwhile."""
     try:
         found = path.lstat()
     except FileNotFoundError:

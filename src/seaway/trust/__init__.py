@@ -1,1 +1,1 @@
-"""Why a workflow elsewhere is believed: issuers, publishers, the exchange of tokens, attestations."""
+"""Trust in CI workflows: issuers, trusted publishers, token exchange and attestations."""

@@ -1,13 +1,14 @@
 """
-A bundle that came with a file -> what it proves of it, or the reason for the no (CEP 27). Values only, no I/O.
+Verify the attestation bundle of an uploaded file (CEP 27); return its claims or the reason for the refusal. No I/O.
 
-1. Nothing is believed but what a certificate of the trusted root signed while it was good and a log of it has.
-2. The statement is about this file and no other: one subject, its name, its sha256 and no further digest.
-3. It is for this channel, if it names one: an attestation cannot be carried over to another.
-4. The certificate is of the run that uploads: issuer, repository and owner with their ids, workflow, commit, ref,
-   event and run (GitHub: run and attempt, GitLab: job) equal the claims of the minted token. A certificate or a token
-   that lacks one of them is refused, and so is an event that a stranger can cause (`pull_request_target`).
-5. What is kept is the bundle as it came, byte by byte: whoever verifies it after us verifies the same bytes.
+1. The signature must come from a certificate that chains to the trusted root, made while the certificate was valid, and
+   be in a transparency log of that root.
+2. The statement is about this file only: one subject, with its name, its sha256 and no other digest.
+3. If the statement names a channel, it is this one: an attestation cannot be reused in another channel.
+4. The certificate belongs to the run that uploads: issuer, repository and owner with their ids, workflow, commit, ref,
+   event and run (GitHub: run and attempt, GitLab: job) equal the claims stored with the publish token. A certificate or
+   token that lacks one of them is refused, as are events that users without access can trigger (`pull_request_target`).
+5. The bundle is stored byte for byte as received, so later verifiers check the same bytes.
 """
 
 from collections.abc import Collection, Mapping
@@ -25,15 +26,15 @@ PREDICATE_TYPE = "https://schemas.conda.org/attestations-publish-1.schema.json"
 _PAYLOAD_TYPE = "application/vnd.in-toto+json"
 _STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 
-# Fulcio's extensions of a certificate, by the last number of their 1.3.6.1.4.1.57264.1.x.
+# Fulcio's certificate extensions: the last number of the OID 1.3.6.1.4.1.57264.1.x.
 ISSUER = 8
-SIGNER = 9  # the workflow whose job signs: the calling one, or a reusable one that it calls
+SIGNER = 9  # the workflow whose job signs: the calling workflow or a reusable one
 REPOSITORY = 12
 COMMIT = 13
 REF = 14
 REPOSITORY_ID = 15
 OWNER_ID = 17
-WORKFLOW = 18  # the one that was called
+WORKFLOW = 18  # the calling workflow
 EVENT = 20
 RUN = 21
 
@@ -41,26 +42,26 @@ RUN = 21
 GITHUB = "github"
 GITLAB = "gitlab"
 _KINDS = (GITHUB, GITLAB)
-_MERGE_REQUEST = "refs/merge-requests/"  # GitLab: Fulcio makes refs/heads/BRANCH of it
-# Where repositories live whose issuer has an address of its own.
+_MERGE_REQUEST = "refs/merge-requests/"  # GitLab: Fulcio replaces such a ref with refs/heads/BRANCH
+# Repository hosts of issuers whose URL has another host.
 _sites = {"https://token.actions.githubusercontent.com": "https://github.com"}
 
 
 class NotVerified(Exception):
-    """The bundle proves nothing; says why, in the words of the library."""
+    """Verification of the bundle failed; the text is the library's reason."""
 
 
 class NotABundle(NotVerified):
-    """What came cannot even be read as a bundle."""
+    """The content cannot be parsed as a bundle."""
 
 
 class UnknownParty(NotVerified):
-    """The bundle was made with a log or an authority that the trusted root does not know; names which."""
+    """The bundle uses a log or certificate authority that is not in the trusted root; the text names it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Signed:
-    """What was signed, and what the certificate says of the signer: Fulcio's extensions by number."""
+    """The signed payload, and the claims about the signer in the certificate: Fulcio's extensions by number."""
 
     payload_type: str
     payload: bytes
@@ -69,32 +70,32 @@ class Signed:
 
 
 class BundleVerifier(Protocol):
-    """Whoever can tell what a bundle proves (`trust.sigstore_verifier`)."""
+    """Interface for verifying bundles, implemented by `trust.sigstore_verifier`."""
 
     def verify(self, bundle: bytes) -> Signed:
-        """What the bundle proves; `NotVerified` if that is nothing."""
+        """Return the verified content of the bundle; `NotVerified` if verification fails."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """The run of a workflow that sends the file, as its minted token has it and its certificate has to."""
+    """The workflow run that uploads the file: claims from its token that the certificate must match."""
 
     issuer: str
-    repository: str  # its address
+    repository: str  # URL
     repository_id: str
     owner_id: str
-    workflows: frozenset[str]  # the addresses of the called workflow, by ref and by commit
-    signers: frozenset[str]  # those, or that of the reusable workflow that the publisher allows
+    workflows: frozenset[str]  # URLs of the calling workflow, by ref and by commit
+    signers: frozenset[str]  # `workflows`, or the URL of the reusable workflow that the publisher allows
     commit: str
-    ref: str | None  # None: Fulcio writes another ref than the token has, and only that of the workflow is compared
+    ref: str | None  # None: Fulcio's ref differs from the token's, so only the ref in the workflow URL is compared
     event: str
-    invocation: str  # the address of the attempt (GitHub) or of the job (GitLab)
+    invocation: str  # URL of the attempt (GitHub) or of the job (GitLab)
 
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """What a good attestation tells of a file; every word comes from the certificate."""
+    """The content of a verified attestation; every value comes from the certificate."""
 
     bundle: bytes
     issuer: str
@@ -109,22 +110,22 @@ class Verified:
 
     @property
     def sidecar(self) -> bytes:
-        """The file beside the package (CEP 50): an array of the bundles, each as it came."""
+        """Return the sidecar of the package (CEP 50): a JSON array of the unchanged bundles."""
         return b"[%b]" % self.bundle
 
 
 def run_of(workflow: Workflow) -> Run:
-    """What Fulcio writes into the certificates of this run; `Refused` where it knows no such workflows."""
+    """Return the values that Fulcio writes into this run's certificates; `Refused` for kinds of issuers without any."""
     if workflow.kind not in _KINDS:
         raise Refused(
             Reason.OTHER_IDENTITY,
-            f"An attestation cannot be compared with a workflow of {workflow.issuer}.",
+            f"Attestations of workflows of {workflow.issuer} are not supported.",
             "Upload without --attestation and --generate-attestation.",
         )
     site = _sites.get(workflow.issuer) or f"https://{urlsplit(workflow.issuer).netloc}"
     # GitLab's reference begins with the host, GitHub's with the owner.
     called = f"https://{workflow.workflow_ref}" if workflow.kind == GITLAB else f"{site}/{workflow.workflow_ref}"
-    workflows = _versions(called, workflow)
+    workflows = _workflow_urls(called, workflow)
     job = f"{site}/{workflow.job_workflow_ref}" if workflow.job_workflow_ref else called
     return Run(
         issuer=workflow.issuer,
@@ -149,10 +150,10 @@ def _invocation(repository: str, workflow: Workflow) -> str:
     return f"{repository}/actions/runs/{workflow.run_id}/attempts/{workflow.run_attempt}"
 
 
-def _versions(reference: str, workflow: Workflow) -> frozenset[str]:
-    """The address of a workflow at the ref and at the commit of its run."""
+def _workflow_urls(reference: str, workflow: Workflow) -> frozenset[str]:
+    """Return the URLs of a workflow at the ref and at the commit of its run."""
     path, _, version = reference.rpartition("@")
-    return frozenset(f"{path}@{one}" for one in (version, workflow.ref, workflow.sha) if one)
+    return frozenset(f"{path}@{ref}" for ref in (version, workflow.ref, workflow.sha) if ref)
 
 
 def verify(
@@ -164,7 +165,7 @@ def verify(
     run: Run,
     verifier: BundleVerifier,
 ) -> Verified:
-    """What the bundle proves of the file that `run` sends to one of the addresses of the channel; or `Refused`."""
+    """Verify the bundle of a file that `run` uploads, or raise `Refused`; `target_channels` are the channel's URLs."""
     if len(bundle) > MAX_BUNDLE_BYTES:
         _refuse(Reason.BAD_BUNDLE, f"it has more than {MAX_BUNDLE_BYTES:,} bytes")
     _require_object(bundle, Reason.BAD_BUNDLE)
@@ -193,11 +194,12 @@ def _signed(bundle: bytes, verifier: BundleVerifier) -> Signed:
     except UnknownParty as error:
         raise Refused(
             Reason.UNKNOWN_SIGSTORE,
-            f"The trusted root is older than this bundle, or the bundle is of another Sigstore: it does not know {error}.",
-            "Ask the operator of the server to refresh it (`seaway sigstore update`).",
+            f"The server's trusted root does not include {error}: "
+            "it is outdated, or the bundle is from another Sigstore.",
+            "Ask the operator of the server to update it (`seaway sigstore update`).",
         ) from None
     except NotVerified as error:
-        _refuse(Reason.UNVERIFIED_BUNDLE, f"it does not hold: {error}")
+        _refuse(Reason.UNVERIFIED_BUNDLE, f"verification failed: {error}")
 
 
 def _check_statement(signed: Signed, file_name: str, sha256: bytes, target_channels: Collection[str]) -> None:
@@ -205,17 +207,17 @@ def _check_statement(signed: Signed, file_name: str, sha256: bytes, target_chann
         _refuse(Reason.BAD_STATEMENT, f"its payload is {signed.payload_type!a}, not {_PAYLOAD_TYPE}")
     statement = _require_object(signed.payload, Reason.BAD_STATEMENT)
     if statement.get("_type") != _STATEMENT_TYPE or statement.get("predicateType") != PREDICATE_TYPE:
-        _refuse(Reason.BAD_STATEMENT, f"it is no statement of the type {PREDICATE_TYPE}")
+        _refuse(Reason.BAD_STATEMENT, f"it is not a statement of type {PREDICATE_TYPE}")
     _check_subject(statement.get("subject"), file_name, sha256)
     _check_predicate(statement.get("predicate"), target_channels)
 
 
 def _check_subject(subjects: object, file_name: str, sha256: bytes) -> None:
     if not isinstance(subjects, list) or len(subjects) != 1 or not isinstance(subjects[0], dict):
-        _refuse(Reason.BAD_STATEMENT, "it is not about exactly one file")
+        _refuse(Reason.BAD_STATEMENT, "it must have exactly one subject")
     name, digest = subjects[0].get("name"), subjects[0].get("digest")
     if not isinstance(digest, dict) or set(digest) != {"sha256"}:
-        _refuse(Reason.BAD_STATEMENT, "it does not name its file by the sha256 alone")
+        _refuse(Reason.BAD_STATEMENT, "its subject must have a sha256 digest and no other")
     if name != file_name:
         _refuse(Reason.OTHER_SUBJECT, f"it is about {str(name)[:211]!a}, not {file_name}")
     if digest["sha256"] != sha256.hex():
@@ -236,7 +238,7 @@ def _check_predicate(predicate: object, target_channels: Collection[str]) -> Non
 
 
 def check_identity(claims: Mapping[int, str], run: Run) -> None:
-    """Return if the certificate is of this run; `Refused` names the first claim that differs."""
+    """Raise `Refused`, naming the first claim that differs, unless the certificate belongs to this run."""
     expected = (
         (ISSUER, "issuer", {run.issuer}),
         (REPOSITORY, "repository", {run.repository}),
@@ -265,10 +267,10 @@ def _require_object(content: bytes, reason: Reason) -> dict[str, Any]:
     except strict_json.NotStrict as error:
         _refuse(reason, f"it is not strict JSON: {error}")
     if not isinstance(value, dict):
-        _refuse(reason, "it is not one JSON object")
+        _refuse(reason, "it is not a JSON object")
     return value
 
 
 def _refuse(reason: Reason, why: str) -> NoReturn:
-    # Clients show 512 characters, and what stands in a bundle can be long.
-    raise Refused(reason, f"The attestation is refused: {why[:380]}.", "Let the workflow that uploads sign this file.")
+    # Clients show 512 characters, and quoted values from a bundle can be long.
+    raise Refused(reason, f"The attestation is refused: {why[:380]}.", "Sign the file in the workflow that uploads it.")

@@ -1,16 +1,16 @@
 """
-The token of a workflow -> a token that publishes for some minutes. The story of `POST /api/oidc/mint_token`.
+Exchange a workflow's token for a short-lived publish token (`POST /api/oidc/mint_token`).
 
-1. The order of the checks is fixed: nothing that a token says is looked at before what vouches for it, and no network
-   call is made for an issuer that nobody registered.
-2. A token is exchanged once, here, for the publishers of exactly its identity: that it is used and what it was
-   exchanged for are written in one transaction, which also sees the publishers that it is for.
-3. A refusal says what the caller's own token says, and nothing of what a channel has configured, except that the ids of
+1. The order of the checks is fixed: only `iss` is read before the signature is verified, and no network call is made
+   for an unregistered issuer.
+2. A token is exchanged once, for the publishers that match its identity: its use and the new token are written in one
+   transaction, which also reads the matching publishers.
+3. A refusal quotes the caller's own token and reveals nothing about a channel's configuration, except that the ids of
    the caller's repository differ from those of every publisher that names it.
-4. Neither token is ever logged or stored; of a used one there is a hash.
-5. Nothing about a run is shown to the owner of a channel before that run uploads there: anyone can name a repository
-   that is not theirs. The exchange is in the log of the site; ids are pinned now, which counts for the next token, and
-   shown later (`trust.publisher_uploads`).
+4. Neither token is ever logged or stored; only a hash of a used token is stored.
+5. A channel owner sees nothing about a run before it uploads to the channel: anyone can add a publisher for a
+   repository of another user. The exchange is in the site's audit log only; ids are pinned at once, for the next token,
+   and shown after an upload (`trust.publisher_uploads`).
 """
 
 import hashlib
@@ -45,24 +45,24 @@ _LONGEST_SHOWN = 100
 
 @dataclass(frozen=True, slots=True)
 class Exchanging:
-    """The parts that the exchange works with."""
+    """Dependencies of the token exchange."""
 
     database: Database
     clock: Clock
     key_sets: KeySets
     teller: Teller
-    look_up_owner: Callable[[Draft, Issuer], Draft]  # for a publisher that is to be saved
+    look_up_owner: Callable[[Draft, Issuer], Draft]  # called before a publisher is saved
     repository_ids: RepositoryIds
-    audience: str  # the host of the public address; never taken from a request
+    audience: str  # the host of the public URL; never taken from a request
     is_on: bool
     life_ms: int
     counts: Counts
-    turns: CapacityLimiter  # waiting for an issuer must not hold the threads that readers need
+    turns: CapacityLimiter  # separate: waiting for an issuer must not occupy the threads that readers need
 
 
 @dataclass(frozen=True, slots=True)
 class _Signed:
-    """A token that its issuer has signed."""
+    """A token whose signature was verified, with its issuer."""
 
     issuer: Issuer
     token: Token
@@ -77,84 +77,84 @@ class _Signed:
 
     @property
     def subject(self) -> str:
-        """The repository or account that it is from; only once its claims are known to be there."""
+        """Return the repository or account of the token; call this only after `require_claims`."""
         return self.kind.subject(self.claims).casefold()
 
     @property
     def digest(self) -> bytes:
-        """What tells it apart from every other token of its issuer."""
+        """Return the hash that identifies this token among all tokens of its issuer."""
         text: str = self.claims["jti"] if self.kind.has_jti else self.token.text.rpartition(".")[0]
         return hashlib.sha256(text.encode()).digest()
 
 
 def audience_of(site_url: str) -> str:
-    """What tokens for the site at this address must be meant for: its host as clients write it, without the port."""
+    """Return the audience (`aud`) of tokens for this site: its host as clients write it, without the port."""
     host = (urlsplit(site_url).hostname or "").encode("idna").decode()
     return f"[{host}]" if ":" in host else host
 
 
-def exchange(house: Exchanging, text: str, *, address: str) -> str:
-    """The token to publish with; `TokenRefused` says by its code why there is none."""
-    if not house.is_on:
-        raise TokenRefused(Code.NOT_ENABLED, "Trusted publishing is switched off on this server.")
-    throttle.take(house.database, house.clock.now_ms(), Rate.EXCHANGE_ADDRESS, address)
-    signed = _require_signed(house, text)
+def exchange(parts: Exchanging, text: str, *, address: str) -> str:
+    """Return a publish token for a workflow's token; the code of `TokenRefused` gives the reason for a refusal."""
+    if not parts.is_on:
+        raise TokenRefused(Code.NOT_ENABLED, "Trusted publishing is disabled on this server.")
+    throttle.take(parts.database, parts.clock.now_ms(), Rate.EXCHANGE_ADDRESS, address)
+    signed = _require_signed(parts, text)
     try:
-        return _redeem(house, signed, address)
+        return _redeem(parts, signed, address)
     except TokenRefused as refusal:
-        _tell(house, signed, refusal, address)
+        _audit_refusal(parts, signed, refusal, address)
         raise
 
 
-def _require_signed(house: Exchanging, text: str) -> _Signed:
-    """Who vouches for the token."""
+def _require_signed(parts: Exchanging, text: str) -> _Signed:
+    """Parse a token and verify its signature."""
     token = jwt.read(text)
     jwt.require_plain_header(token)
-    issuer = _issuer_of(house, token)
-    jwt.verify(token, house.key_sets.key(issuer, token.kid))
+    issuer = _issuer_of(parts, token)
+    jwt.verify(token, parts.key_sets.key(issuer, token.kid))
     return _Signed(issuer, token)
 
 
-def _redeem(house: Exchanging, signed: _Signed, address: str) -> str:
-    """What a token that is surely its issuer's is good for."""
-    now_ms = house.clock.now_ms()
-    _require_audience(signed.claims, house.audience)
+def _redeem(parts: Exchanging, signed: _Signed, address: str) -> str:
+    """Check the claims of a signed token and exchange it."""
+    now_ms = parts.clock.now_ms()
+    _require_audience(signed.claims, parts.audience)
     _require_times(signed.claims, now_ms, signed.kind)
     signed.kind.require_claims(signed.claims)
     signed.kind.refuse(signed.claims)
     if unknown := signed.kind.unknown(signed.claims):
-        house.counts.unknown_claims(signed.kind.name, len(unknown))
-    with house.database.read() as tx:  # what fits nothing does not get as far as the one that writes
+        parts.counts.unknown_claims(signed.kind.name, len(unknown))
+    with parts.database.read() as tx:  # tokens without a publisher must not open a write transaction
         _require_publishers(tx, signed)
-    throttle.take(house.database, now_ms, Rate.EXCHANGE_REPOSITORY, signed.issuer.issuer, signed.subject)
-    with house.database.write_part() as tx:
-        house.database.hold(tx, f"exchange/{signed.issuer.issuer}/{signed.subject}")
-        return _mint(tx, now_ms, house, signed, address)
+    throttle.take(parts.database, now_ms, Rate.EXCHANGE_REPOSITORY, signed.issuer.issuer, signed.subject)
+    with parts.database.write_part() as tx:
+        parts.database.hold(tx, f"exchange/{signed.issuer.issuer}/{signed.subject}")
+        return _mint(tx, now_ms, parts, signed, address)
 
 
-def _mint(tx: Tx, now_ms: int, house: Exchanging, signed: _Signed, address: str) -> str:
-    """Use the token up and write what it is exchanged for, all or nothing."""
+def _mint(tx: Tx, now_ms: int, parts: Exchanging, signed: _Signed, address: str) -> str:
+    """Mark the token as used and create the publish token, in one transaction."""
     matched = _require_unused(tx, signed, _require_publishers(tx, signed, hold=True))
     workflow = _workflow_of(signed, matched[0])
-    secret = tokens.mint(tx, now_ms, workflow, matched, life_ms=house.life_ms)
+    secret = tokens.mint(tx, now_ms, workflow, matched, life_ms=parts.life_ms)
     for publisher in matched:
         _pin(tx, signed, publisher)
     audit.write(
         tx, now_ms, Actor(workflow.name, address=address), Event.TOKEN_MINTED, target=workflow.name,
-        publishers=",".join(str(one.id) for one in matched), issuer=workflow.issuer, repository=workflow.repository,
-        repository_id=workflow.repository_id, ref=workflow.ref, sha=workflow.sha, run_id=workflow.run_id,
-        jti_sha256=signed.digest.hex(),
+        publishers=",".join(str(publisher.id) for publisher in matched), issuer=workflow.issuer,
+        repository=workflow.repository, repository_id=workflow.repository_id, ref=workflow.ref, sha=workflow.sha,
+        run_id=workflow.run_id, jti_sha256=signed.digest.hex(),
     )  # fmt: skip
     return secret
 
 
-def _issuer_of(house: Exchanging, token: Token) -> Issuer:
-    with house.database.read() as tx:
+def _issuer_of(parts: Exchanging, token: Token) -> Issuer:
+    with parts.database.read() as tx:
         issuer = issuers.find(tx, token.claims.get("iss"))
     if issuer is None:
         raise TokenRefused(Code.UNKNOWN_ISSUER, "The issuer of the token is not registered on this server.")
     if not issuer.is_enabled:
-        raise TokenRefused(Code.NOT_ENABLED, f"Publishing from {issuer.kind.label} is switched off on this server.")
+        raise TokenRefused(Code.NOT_ENABLED, f"Publishing from {issuer.kind.label} is disabled on this server.")
     return issuer
 
 
@@ -162,7 +162,7 @@ def _require_audience(claims: Claims, audience: str) -> None:
     found = claims.get("aud")
     if not isinstance(found, str) or found != audience:
         raise TokenRefused(
-            Code.INVALID_AUDIENCE, f"The token is not meant for this server: ask for one with the audience {audience}."
+            Code.INVALID_AUDIENCE, f"The token is for another server. Request a token with the audience {audience}."
         )
 
 
@@ -172,48 +172,50 @@ def _require_times(claims: Claims, now_ms: int, kind: Kind) -> None:
         if name not in times:
             raise missing(name)
     for name, value in times.items():
-        if type(value) is not int or value < 0:  # a bool is an int, and a float is not a moment
+        if type(value) is not int or value < 0:  # isinstance would accept a bool; floats are refused
             raise invalid(name)
     expires_ms, issued_ms = times["exp"] * SECOND_MS, times["iat"] * SECOND_MS
     if expires_ms + LEEWAY_MS <= now_ms:
-        raise TokenRefused(Code.EXPIRED_TOKEN, "The token has expired. Ask for it right before the upload.")
+        raise TokenRefused(Code.EXPIRED_TOKEN, "The token has expired. Request a new one right before the upload.")
     if max(issued_ms, times.get("nbf", 0) * SECOND_MS) > now_ms + LEEWAY_MS:
-        raise TokenRefused(Code.IMMATURE_TOKEN, "The token is not good yet: one of the two clocks is wrong.")
+        raise TokenRefused(
+            Code.IMMATURE_TOKEN, "The token is not valid yet: the clock of the issuer or of this server is wrong."
+        )
     if not 0 < expires_ms - issued_ms <= kind.longest_ms:
         raise invalid("exp")
 
 
 def _require_publishers(tx: Tx, signed: _Signed, *, hold: bool = False) -> list[Publisher]:
-    """The publishers that the token is of, one for each channel; the refusal if there is none."""
+    """Return the publishers that match the token, one per channel; raise the refusal if there is none."""
     kind, claims, issuer = signed.kind, signed.claims, signed.issuer.issuer
-    known = publishers.about(tx, issuer, kind.subject(claims), hold=hold)
-    fitting = [one for one in known if kind.fits(claims, issuer, one.wanted)]
-    pinned = [one for one in known if one.wanted.pins or kind.id_fields]  # others have no ids yet
-    if not fitting and pinned and all(kind.has_other_ids(claims, one.wanted) for one in pinned):
+    candidates = publishers.about(tx, issuer, kind.subject(claims), hold=hold)
+    matching = [publisher for publisher in candidates if kind.fits(claims, issuer, publisher.wanted)]
+    pinned = [publisher for publisher in candidates if publisher.wanted.pins or kind.id_fields]
+    if not matching and pinned and all(kind.has_other_ids(claims, publisher.wanted) for publisher in pinned):
         raise TokenRefused(
             Code.OTHER_IDS,
             f"The ids of {kind.label} {_shown(kind.subject(claims))} in the token differ from those of its publisher: "
             "it was recreated, renamed or moved. "
             "Ask the owner of the channel to remove the publisher and add it again.",
         )
-    if not fitting:
-        raise TokenRefused(Code.INVALID_PUBLISHER, f"No channel here trusts {_described(signed)}.")
-    allowed = [one for one in fitting if kind.is_allowed_here(claims, one.wanted)]
+    if not matching:
+        raise TokenRefused(Code.INVALID_PUBLISHER, f"No channel on this server trusts {_described(signed)}.")
+    allowed = [publisher for publisher in matching if kind.is_allowed_here(claims, publisher.wanted)]
     if not allowed:
         raise TokenRefused(
             Code.REUSABLE_WORKFLOW_NOT_ALLOWED,
             f"The job runs the workflow {_shown(claims['job_workflow_ref'])} of another repository. "
-            "Publish from a workflow of the repository itself, or ask the owner of the channel to allow that one.",
+            "Publish from a workflow of the same repository, or ask the owner of the channel to allow that one.",
         )
     return _one_for_each_channel(allowed)
 
 
-def _one_for_each_channel(fitting: Sequence[Publisher]) -> list[Publisher]:
-    """Where several fit in a channel, the one that asks for most counts: it was made for this very job."""
-    found: dict[int, Publisher] = {}
-    for one in sorted(fitting, key=_strictness, reverse=True):
-        found.setdefault(one.channel_id, one)
-    return sorted(found.values(), key=lambda one: one.id)
+def _one_for_each_channel(matching: Sequence[Publisher]) -> list[Publisher]:
+    """Select the strictest of several matching publishers per channel, since it was added for this very job."""
+    strictest: dict[int, Publisher] = {}
+    for publisher in sorted(matching, key=_strictness, reverse=True):
+        strictest.setdefault(publisher.channel_id, publisher)
+    return sorted(strictest.values(), key=lambda publisher: publisher.id)
 
 
 def _strictness(publisher: Publisher) -> tuple[int, int, int]:
@@ -222,16 +224,16 @@ def _strictness(publisher: Publisher) -> tuple[int, int, int]:
 
 
 def _require_unused(tx: Tx, signed: _Signed, matched: Sequence[Publisher]) -> list[Publisher]:
-    """Those of the publishers for which the token may be exchanged once more."""
+    """Return the publishers for which the token can be exchanged once more; count this exchange."""
     expires_ms = signed.claims["exp"] * SECOND_MS + LEEWAY_MS
     before = tokens.use(tx, signed.issuer.issuer, signed.digest, expires_ms)
-    left = [one for one in matched if before < one.exchanges]
-    if not left:
+    remaining = [publisher for publisher in matched if before < publisher.exchanges]
+    if not remaining:
         cure = "Upload all files with one command"
         if signed.kind.most_exchanges > 1:
             cure += ', or ask the owner of the channel to raise "exchanges per job token"'
-        raise TokenRefused(Code.REUSED_TOKEN, f"The token was exchanged already. {cure}.")
-    return left
+        raise TokenRefused(Code.REUSED_TOKEN, f"The token was already exchanged. {cure}.")
+    return remaining
 
 
 def _pin(tx: Tx, signed: _Signed, publisher: Publisher) -> None:
@@ -245,20 +247,20 @@ def _workflow_of(signed: _Signed, publisher: Publisher) -> Workflow:
     return replace(workflow, name=f"{signed.kind.label}: {publisher.name}")
 
 
-def _tell(house: Exchanging, signed: _Signed, refusal: TokenRefused, address: str) -> None:
+def _audit_refusal(parts: Exchanging, signed: _Signed, refusal: TokenRefused, address: str) -> None:
     """
-    A line for a token that an issuer did sign, and that was refused; not for each of many.
+    Write the refusal of a signed token to the audit log, rate-limited per repository.
 
-    What is not even signed is in the server's log only: anybody can send that, as often as the rate allows.
+    Tokens without a valid signature are in the server's log only: anyone can send them, up to the rate limit.
     """
-    now_ms = house.clock.now_ms()
+    now_ms = parts.clock.now_ms()
     workflow = signed.kind.workflow(signed.claims, signed.issuer.issuer)
     source = workflow.repository or workflow.account
     try:
-        throttle.take(house.database, now_ms, Rate.EXCHANGE_REFUSED, workflow.issuer, source)
+        throttle.take(parts.database, now_ms, Rate.EXCHANGE_REFUSED, workflow.issuer, source)
     except TooMany:
         return
-    with house.database.write_part() as tx:
+    with parts.database.write_part() as tx:
         audit.write(
             tx, now_ms, Actor("workflow", address=address), Event.TOKEN_REFUSED,
             target=source, code=refusal.code, issuer=workflow.issuer,
@@ -266,15 +268,15 @@ def _tell(house: Exchanging, signed: _Signed, refusal: TokenRefused, address: st
 
 
 def _described(signed: _Signed) -> str:
-    """The workflow in the words of its own token."""
+    """Describe the workflow with values from the token."""
     workflow = signed.kind.workflow(signed.claims, signed.issuer.issuer)
-    named = _shown(signed.kind.subject(signed.claims))
-    parts = [f"with {what} {_shown(value)}" for what, value in (
+    subject = _shown(signed.kind.subject(signed.claims))
+    described = [f"with {what} {_shown(value)}" for what, value in (
         ("the workflow", workflow.workflow_ref.partition("@")[0].rpartition("/")[2]),
         ("the environment", workflow.environment),
         ("the ref", workflow.ref),
     ) if value]  # fmt: skip
-    return " ".join([f"{signed.kind.label} {named}", *parts])
+    return " ".join([f"{signed.kind.label} {subject}", *described])
 
 
 def _shown(value: object) -> str:

@@ -1,10 +1,10 @@
 """
-Fetch the keys of an issuer from where it says that they are.
+Fetch the keys of an issuer from the URL in its discovery document.
 
-1. Nothing is fetched that a stranger names: the issuer is registered, its keys are on its own origin or on the one that
-   is pinned for it, and no redirect is followed.
-2. Each host is visited as `seaway.visiting` does it; private networks are for issuers that an admin registered.
-3. All of it takes at most 5 seconds, and each answer has at most 1 MiB, whatever the other side does.
+1. A caller cannot choose what is fetched: the issuer is registered, its keys are on its own origin or on the one
+   pinned for it, and redirects are not followed.
+2. All requests go through `seaway.visiting`; private networks are allowed only for issuers that an admin registered.
+3. A fetch takes at most 5 seconds in total, and each response has at most 1 MiB.
 """
 
 from typing import Any
@@ -22,7 +22,7 @@ _DISCOVERY = "/.well-known/openid-configuration"
 
 
 def fetch_keys(issuer: Issuer) -> str:
-    """The key set of the issuer, checked; to be called in a thread."""
+    """Return the issuer's key set after checking it; call this in a thread."""
     return anyio.run(_fetch_keys, issuer)
 
 
@@ -31,13 +31,13 @@ async def _fetch_keys(issuer: Issuer) -> str:
         with anyio.fail_after(TOTAL_SECONDS):
             discovered = _object(await _get(issuer.issuer.rstrip("/") + _DISCOVERY, issuer))
             if discovered.get("issuer") != issuer.issuer:
-                raise FetchFailed("its discovery document is of another issuer")
+                raise FetchFailed("its discovery document is for another issuer")
             content = await _get(_keys_address(discovered.get("jwks_uri"), issuer), issuer)
         text = content.decode("utf-8")
         read_keys(text)
         return text
     except TimeoutError:
-        raise FetchFailed(f"it did not answer within {TOTAL_SECONDS:.0f} seconds") from None
+        raise FetchFailed(f"it did not respond within {TOTAL_SECONDS:.0f} seconds") from None
     except (VisitFailed, ValueError) as error:
         raise FetchFailed(str(error) or type(error).__name__) from None
 
@@ -45,22 +45,22 @@ async def _fetch_keys(issuer: Issuer) -> str:
 def _object(content: bytes) -> dict[str, Any]:
     value = strict_json.decode(content)
     if not isinstance(value, dict):
-        raise FetchFailed("its answer is not a JSON object")
+        raise FetchFailed("its response is not a JSON object")
     return value
 
 
-def _keys_address(found: object, issuer: Issuer) -> str:
-    """Where the keys are, if they may be there."""
+def _keys_address(url: object, issuer: Issuer) -> str:
+    """Return the URL of the keys; raise `FetchFailed` if its origin is not allowed."""
     allowed = issuer.keys_origin or issuer.issuer
-    if not isinstance(found, str) or "@" in found or "\\" in found or _origin(found) != _origin(allowed):
-        raise FetchFailed("its keys are not where they may be")
-    return found
+    if not isinstance(url, str) or "@" in url or "\\" in url or _origin(url) != _origin(allowed):
+        raise FetchFailed("its keys are on another host than allowed")
+    return url
 
 
 async def _get(url: str, issuer: Issuer) -> bytes:
-    """The body of a plain 200."""
+    """Return the body of a 200 response; raise `FetchFailed` for any other status."""
     is_trusted = not issuer.is_builtin
-    visit = Visit(
+    request = Visit(
         url,
         accept="application/json",
         most_bytes=MAX_BYTES,
@@ -68,9 +68,9 @@ async def _get(url: str, issuer: Issuer) -> bytes:
         may_be_plain=is_trusted and is_loopback(urlsplit(url)),
         seconds=TOTAL_SECONDS,
     )
-    reply = await visit.make()
+    reply = await request.make()
     if reply.status != 200:
-        raise FetchFailed(f"it answered {reply.status}")
+        raise FetchFailed(f"it returned {reply.status}")
     return reply.content
 
 

@@ -1,4 +1,4 @@
-"""Issuers as who looks after them sees them: with the state of their keys, and how many publishers rely on them."""
+"""Issuers as admins see them: with the state of their keys and the number of publishers that use them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,33 +16,35 @@ from seaway.trust.key_set import read_keys
 
 @dataclass(frozen=True, slots=True)
 class IssuerState:
-    """One issuer."""
+    """The state of one issuer."""
 
     issuer: Issuer
-    keys: tuple[str, ...]  # their names
+    keys: tuple[str, ...]  # key IDs
     fetched_at_ms: int | None
-    error: str  # of the last try to fetch them
+    error: str  # of the last attempt to fetch them
     publishers: int
 
     @property
     def has_static_keys(self) -> bool:
-        """Whether a set of keys that an admin gave stands in for what would be fetched."""
+        """Return whether an admin set the keys, so that none are fetched."""
         return self.issuer.static_keys is not None
 
 
 def states(tx: Tx) -> list[IssuerState]:
-    """Every issuer, in three statements however many there are."""
-    held = {row.issuer: row for row in tx.execute(select(issuer_keys))}
+    """Return the state of every issuer, in three statements for any number of issuers."""
+    key_rows = {row.issuer: row for row in tx.execute(select(issuer_keys))}
     count = select(publishers.c.issuer, func.count()).group_by(publishers.c.issuer)
     counts: Mapping[str, int] = dict(tx.execute(count).all())
-    return [_state(one, held.get(one.issuer), counts.get(one.issuer, 0)) for one in issuers.all_issuers(tx)]
+    return [
+        _state(issuer, key_rows.get(issuer.issuer), counts.get(issuer.issuer, 0)) for issuer in issuers.all_issuers(tx)
+    ]
 
 
 def state(tx: Tx, name: str) -> IssuerState:
-    """The issuer of this name."""
-    found = next((one for one in states(tx) if one.issuer.name == name), None)
+    """Return the state of the issuer with this name."""
+    found = next((candidate for candidate in states(tx) if candidate.issuer.name == name), None)
     if found is None:
-        raise NotFound(f"There is no issuer named {name[:60]!a}.", "Look at the list of them.")
+        raise NotFound(f"There is no issuer named {name[:60]!a}.", "See the list of issuers.")
     return found
 
 

@@ -1,8 +1,9 @@
 """
-Who may vouch for workflows here: three that Seaway knows, and those that an admin registered.
+Issuers of workflow tokens: three built-in ones, and those registered by an admin.
 
-1. A token's issuer is found by comparing bytes, before anything else is done with it and before any network call.
-2. Only a site admin registers one: whoever could would choose what this server connects to.
+1. A token's issuer is found by byte comparison, before anything else is done with the token and before any network
+   call.
+2. Only a site admin can register an issuer, because registering one chooses a host that this server connects to.
 """
 
 import re
@@ -31,14 +32,14 @@ MAX_NAME = 40
 
 @dataclass(frozen=True, slots=True)
 class Issuer:
-    """One that may vouch for workflows."""
+    """An issuer whose tokens this server accepts."""
 
     name: str
     kind: Kind
     issuer: str
     is_enabled: bool = True
     is_builtin: bool = False
-    keys_origin: str = ""  # the one origin where its keys may be; empty: its own
+    keys_origin: str = ""  # the only origin its keys are fetched from; empty: the issuer's
     static_keys: str | None = None
     rules: str = ""
 
@@ -51,12 +52,12 @@ BUILT_IN = (
 
 
 def all_issuers(tx: Tx) -> list[Issuer]:
-    """Every issuer, those that Seaway knows by itself first."""
+    """Return every issuer, the built-in ones first."""
     changed = {row.issuer: row for row in tx.execute(select(rows).order_by(rows.c.name))}
     built_in = [
-        replace(one, is_enabled=row.is_enabled, static_keys=row.static_keys) if row is not None else one
-        for one in BUILT_IN
-        for row in [changed.pop(one.issuer, None)]
+        replace(issuer, is_enabled=row.is_enabled, static_keys=row.static_keys) if row is not None else issuer
+        for issuer in BUILT_IN
+        for row in [changed.pop(issuer.issuer, None)]
     ]
     return built_in + [
         Issuer(
@@ -72,39 +73,39 @@ def all_issuers(tx: Tx) -> list[Issuer]:
 
 
 def find(tx: Tx, issuer: object) -> Issuer | None:
-    """The issuer that a token names, byte for byte."""
-    return next((one for one in all_issuers(tx) if one.issuer == issuer), None)
+    """Return the issuer equal to a token's `iss`, byte for byte, or None."""
+    return next((candidate for candidate in all_issuers(tx) if candidate.issuer == issuer), None)
 
 
 def get(tx: Tx, name: str) -> Issuer:
-    """The issuer of this name."""
-    found = next((one for one in all_issuers(tx) if one.name == name), None)
+    """Return the issuer with this name."""
+    found = next((candidate for candidate in all_issuers(tx) if candidate.name == name), None)
     if found is None:
-        raise NotFound(f"There is no issuer named {name[:60]!a}.", "Look at the list of them.")
+        raise NotFound(f"There is no issuer named {name[:60]!a}.", "See the list of issuers.")
     return found
 
 
 def add(tx: Tx, now_ms: int, by: Principal, name: str, *, kind: str, issuer: str, rules: str = "") -> Issuer:
-    """Register an issuer; from then on its tokens are looked at, and its keys are fetched when one comes."""
+    """Register an issuer; its tokens are accepted from then on, and its keys are fetched when the first one arrives."""
     require_site(by, SiteAction.CHANGE_SITE)
-    name, issuer = name.strip(), issuer.strip()  # the rest is compared with tokens, byte for byte
+    name, issuer = name.strip(), issuer.strip()
     if not re.fullmatch(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?", name):
-        raise NameTaken(f"{name[:60]!a} cannot be the name of an issuer.", "Use lower case letters, digits and -.")
+        raise NameTaken(f"{name[:60]!a} is not a valid name for an issuer.", "Use lower case letters, digits and -.")
     require_address(issuer)
     kind_of(kind, rules)
-    if any(one.name == name or one.issuer == issuer for one in all_issuers(tx)):
-        raise NameTaken(f"There is an issuer named {name} or with this address.", "Look at the list of them.")
+    if any(candidate.name == name or candidate.issuer == issuer for candidate in all_issuers(tx)):
+        raise NameTaken(f"There is already an issuer named {name} or with this URL.", "See the list of issuers.")
     tx.execute(insert(rows).values(name=name, kind=kind, issuer=issuer, is_enabled=True, rules=rules, added_at=now_ms))
     audit.write(tx, now_ms, by.actor, Event.ISSUER_ADDED, target=name, issuer=issuer, kind=kind)
     return get(tx, name)
 
 
 def remove(tx: Tx, now_ms: int, by: Principal, name: str) -> Issuer:
-    """Forget an issuer; its publishers stay in their channels and match nothing."""
+    """Remove an issuer; its publishers stay in their channels and match no token."""
     require_site(by, SiteAction.CHANGE_SITE)
     found = get(tx, name)
     if found.is_builtin:
-        raise Malformed(f"Seaway knows {name} by itself.", "It can be disabled instead.")
+        raise Malformed(f"{name} is a built-in issuer and cannot be removed.", "Disable it instead.")
     tx.execute(delete(rows).where(rows.c.name == name))
     tx.execute(delete(issuer_keys).where(issuer_keys.c.issuer == found.issuer))
     audit.write(tx, now_ms, by.actor, Event.ISSUER_REMOVED, target=name, issuer=found.issuer)
@@ -112,30 +113,30 @@ def remove(tx: Tx, now_ms: int, by: Principal, name: str) -> Issuer:
 
 
 def set_enabled(tx: Tx, now_ms: int, by: Principal, name: str, *, enabled: bool) -> Issuer:
-    """Switch an issuer on or off; while it is off, the tokens that were given for its tokens are good for nothing."""
+    """Enable or disable an issuer; while it is disabled, publish tokens issued for its tokens are invalid."""
     return _change(tx, now_ms, by, name, is_enabled=enabled)
 
 
 def set_static_keys(tx: Tx, now_ms: int, by: Principal, name: str, keys: str | None) -> Issuer:
-    """Use these keys instead of fetching any, or fetch them again if None."""
+    """Use these keys instead of fetching keys; None goes back to fetching."""
     if keys is not None:
         require_keys(keys)
     return _change(tx, now_ms, by, name, static_keys=keys)
 
 
 def require_address(issuer: str) -> None:
-    """Return if this can be an issuer: https, or http to this machine itself, which nobody else hears."""
+    """Refuse an issuer URL unless it is https, or http to a loopback host, whose traffic stays on this machine."""
     parts = _split(issuer)
     plain = len(issuer) <= MAX_ISSUER and re.fullmatch(r"[!-~]+", issuer) and not re.search(r"[?#@\\\"<>]", issuer)
     if not plain or not parts.hostname or not (parts.scheme == "https" or is_loopback(parts)):
         raise Malformed(
-            f"{issuer[:80]!a} cannot be an issuer.",
-            "Give what its tokens say in `iss`, such as https://gitlab.example.com.",
+            f"{issuer[:80]!a} is not a valid issuer.",
+            "Enter the `iss` of its tokens, such as https://gitlab.example.com.",
         )
 
 
 def is_loopback(parts: SplitResult) -> bool:
-    """Whether the address is plain http within this machine."""
+    """Return whether the URL is plain http to a loopback host."""
     host = parts.hostname or ""
     try:
         return parts.scheme == "http" and (host == "localhost" or ip_address(host).is_loopback)
@@ -146,7 +147,7 @@ def is_loopback(parts: SplitResult) -> bool:
 def _split(url: str) -> SplitResult:
     try:
         parts = urlsplit(url)
-        _ = parts.port  # read late, and may be nonsense
+        _ = parts.port  # parsed on access; raises ValueError for an invalid port
     except ValueError:
         return SplitResult("", "", "", "", "")
     return parts

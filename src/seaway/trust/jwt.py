@@ -1,14 +1,14 @@
 """
-A token of a stranger, read so strictly that nobody can read it differently.
+Strict parser for untrusted JSON Web Tokens: no token can be read in two ways.
 
-1. One text is one token: three parts of canonical, unpadded base64url. What is only nearly so is refused, else the
-   same token could come again as another text.
-2. One token says one thing: UTF-8 JSON objects without a member twice, without NaN, without lone surrogates, and not
-   nested deeper than any honest token. Of two `iss`, one library takes the first and another the last.
-3. The only algorithm is RS256, with a key that we chose by the issuer and the key's name. What the header says about
-   keys (`jwk`, `jku`, `x5u`, `x5c`) is never looked at.
+1. A token has exactly one encoding: three parts of canonical, unpadded base64url. Any other encoding is refused;
+   otherwise a used token could be sent again as a different string.
+2. A token has exactly one meaning: its UTF-8 JSON objects have no duplicate members, no NaN, no lone surrogates and no
+   deeper nesting than legitimate tokens need. With two `iss`, one library uses the first and another the last.
+3. The only algorithm is RS256, with a key that the server selects by issuer and key ID. Keys in the header
+   (`jwk`, `jku`, `x5u`, `x5c`) are ignored.
 
-No library that we tried does all of it; joserfc, the strictest, checks the signature.
+No library that we tried checks all of this. joserfc, the strictest, verifies the signature.
 """
 
 import base64
@@ -33,7 +33,7 @@ _REGISTRY = jws.JWSRegistry(algorithms=["RS256"], strict_check_header=False)
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """What a token says; nothing of it is true before `verify`."""
+    """A parsed token; its claims are not trustworthy before `verify`."""
 
     text: str
     header: Mapping[str, Any]
@@ -41,13 +41,13 @@ class Token:
 
     @property
     def kid(self) -> str:
-        """The name of the key that it says it was signed with."""
+        """Return the key ID (`kid`) from the header."""
         kid: str = self.header["kid"]
         return kid
 
 
 def read(text: str) -> Token:
-    """What the text says; `malformed-token` unless it can be read in one way only."""
+    """Parse a token; refuse it as `malformed-token` if it can be read in more than one way."""
     if len(text) > MAX_TOKEN:
         raise _malformed(f"is longer than {MAX_TOKEN:,} characters")
     parts = text.split(".")
@@ -57,25 +57,25 @@ def read(text: str) -> Token:
     try:
         return Token(text, token_json.read_object(header), token_json.read_object(claims))
     except ValueError:
-        raise _malformed("does not hold plain JSON objects") from None
+        raise _malformed("does not have plain JSON objects in its parts") from None
 
 
 def require_plain_header(token: Token) -> None:
-    """Return if the header asks for RS256 with a named key, and for nothing special."""
+    """Refuse the token unless its header has RS256, a key ID and no extensions."""
     header = token.header
     kid = header.get("kid")
     if header.get("alg") != "RS256":
         raise _invalid("is not signed with RS256")
     if "crit" in header or "b64" in header:
-        raise _invalid("asks for an extension")
+        raise _invalid("requires an extension")
     if "typ" in header and header["typ"] != "JWT":
-        raise _invalid("is of another type than JWT")
+        raise _invalid("is not of type JWT")
     if not isinstance(kid, str) or not 1 <= len(kid) <= MAX_KID:
         raise _invalid("does not name the key that it is signed with")
 
 
 def verify(token: Token, key: RSAKey) -> None:
-    """Return if the token was signed with this key."""
+    """Refuse the token unless it was signed with this key."""
     try:
         jws.deserialize_compact(token.text, key, registry=_REGISTRY)
     except (JoseError, ValueError, TypeError):
@@ -87,7 +87,7 @@ def _decoded(part: str) -> bytes:
         raise _malformed("is not plain base64url")
     content = base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
     if base64.urlsafe_b64encode(content).rstrip(b"=").decode() != part:
-        raise _malformed("is not plain base64url")  # bits behind the end that do not count
+        raise _malformed("is not plain base64url")  # trailing bits that decoders ignore
     return content
 
 

@@ -1,4 +1,4 @@
-"""A JSON Web Key Set of an issuer -> the keys that may have signed a token. Values only, no I/O."""
+"""Parse an issuer's JSON Web Key Set into the keys that can sign tokens. No I/O."""
 
 from collections.abc import Mapping
 from functools import lru_cache
@@ -14,49 +14,49 @@ from seaway.trust.jwt import MAX_KID
 MAX_BYTES = 1024 * 1024
 MAX_KEYS = 100
 _LEAST_BITS = 2_048
-_LEAST_MODULUS = 342  # characters of base64url in as many bits
+_LEAST_MODULUS = 342  # base64url characters for _LEAST_BITS
 _MOST_BITS = 8_192  # checking a signature with a larger key takes long
 _LARGEST_EXPONENT = 2**32
 
 
 class BadKeySet(ValueError):
-    """What came is not a set of keys, or has none that can be used."""
+    """The content is not a key set, or has no usable key."""
 
 
 class FetchFailed(Exception):
-    """The keys of an issuer did not come; the text says why, for the operator."""
+    """The keys of an issuer could not be fetched; the text is the reason, for the operator."""
 
 
 @lru_cache(maxsize=64)
 def read_keys(text: str) -> Mapping[str, RSAKey]:
-    """The usable keys by their names; those for other algorithms or purposes, or too weak, are left out."""
+    """Return the usable keys by key ID; skip keys that are too weak or for other algorithms or purposes."""
     try:
         found_set = strict_json.decode(text.encode())
     except strict_json.NotStrict:
         raise BadKeySet("it is not plain JSON") from None
-    listed = found_set.get("keys") if isinstance(found_set, dict) else None
-    if not isinstance(listed, list) or len(listed) > MAX_KEYS:
+    entries = found_set.get("keys") if isinstance(found_set, dict) else None
+    if not isinstance(entries, list) or len(entries) > MAX_KEYS:
         raise BadKeySet(f"it has no list of at most {MAX_KEYS} keys")
-    usable = [jwk for jwk in listed if isinstance(jwk, dict) and _is_for_us(jwk)]
-    found = {jwk["kid"]: key for jwk in usable if (key := _imported(jwk)) is not None}
+    usable = [jwk for jwk in entries if isinstance(jwk, dict) and _is_usable(jwk)]
+    found = {jwk["kid"]: key for jwk in usable if (key := _import_key(jwk)) is not None}
     if not found:
-        raise BadKeySet("it has no key that can be used")
+        raise BadKeySet("it has no usable key")
     if len({jwk["kid"] for jwk in usable}) != len(usable):
-        raise BadKeySet("it has two keys of one name")
+        raise BadKeySet("it has two keys with the same key ID")
     return found
 
 
 def require_keys(text: str) -> None:
-    """Return if this can be the keys of an issuer."""
+    """Raise `Malformed` unless this is a usable key set."""
     try:
         read_keys(text)
     except BadKeySet as error:
         raise Malformed(
-            f"The key set cannot be used: {error}.", "Give the JSON Web Key Set of the issuer, with RSA keys."
+            f"The key set cannot be used: {error}.", "Enter the JSON Web Key Set of the issuer, with RSA keys."
         ) from None
 
 
-def _is_for_us(jwk: Mapping[str, Any]) -> bool:
+def _is_usable(jwk: Mapping[str, Any]) -> bool:
     kid = jwk.get("kid")
     return (
         jwk.get("kty") == "RSA"
@@ -67,8 +67,8 @@ def _is_for_us(jwk: Mapping[str, Any]) -> bool:
     )
 
 
-def _imported(jwk: Mapping[str, Any]) -> RSAKey | None:
-    """The public key; what else stands there, a private one too, is left out."""
+def _import_key(jwk: Mapping[str, Any]) -> RSAKey | None:
+    """Import the public key, ignoring all other members, private key parts included; None if it is unusable."""
     n = jwk.get("n")
     if not isinstance(n, str) or len(n) < _LEAST_MODULUS:
         return None

@@ -1,12 +1,12 @@
 """
-The keys of issuers: kept in the database for all workers, renewed behind the requests, never replaced by a worse set.
+Keys of issuers: stored in the database for all workers, refreshed in the background, never replaced by an unusable set.
 
-1. A key is used only under the issuer that has it.
-2. Keys are fresh for an hour; then one worker fetches them again while requests go on. After a day without success
-   none is used, and tokens of the issuer are answered 503: try again.
-3. A name of a key that is not known makes one worker look once, and then nobody for a minute.
-4. What is fetched replaces the set as a whole: a key that is gone is good for nothing from then on. What is empty,
-   broken, late or too large replaces nothing.
+1. A key is used only for its own issuer.
+2. Keys are fresh for an hour; then one worker fetches them again while requests continue. After a day without a
+   successful fetch no key is used, and the exchange returns 503 (try again) for tokens of the issuer.
+3. An unknown key ID makes one worker fetch once; there is no other fetch for a minute.
+4. A fetched set replaces the stored one as a whole: a removed key is invalid from then on. An empty, invalid, late or
+   oversized response replaces nothing.
 """
 
 import threading
@@ -32,12 +32,12 @@ log = structlog.get_logger()
 FRESH_MS = HOUR_MS
 USABLE_MS = DAY_MS
 PAUSE_MS = MINUTE_MS
-_PAUSE_WITHOUT_KEYS_MS = 10 * SECOND_MS  # workflows wait for it
+_PAUSE_WITHOUT_KEYS_MS = 10 * SECOND_MS  # shorter, because workflows are waiting
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """The keys of an issuer as the database has them."""
+    """The stored keys of an issuer."""
 
     keys: Mapping[str, RSAKey]
     fetched_at_ms: int
@@ -45,101 +45,101 @@ class Held:
     error: str = ""
 
     def is_fresh(self, now_ms: int) -> bool:
-        """Whether nobody needs to look."""
+        """Return whether the keys are new enough not to be fetched again."""
         return 0 <= now_ms - self.fetched_at_ms < FRESH_MS
 
     def is_usable(self, now_ms: int) -> bool:
-        """Whether the keys may still be believed."""
+        """Return whether the keys can still be used."""
         return bool(self.keys) and -CLOCK_TOLERANCE_MS <= now_ms - self.fetched_at_ms < USABLE_MS
 
     def may_look(self, now_ms: int) -> bool:
-        """Whether it is long enough since somebody looked; after a step of the clock it is."""
+        """Return whether the pause since the last fetch has passed, or the clock was set back."""
         pause = PAUSE_MS if self.is_usable(now_ms) else _PAUSE_WITHOUT_KEYS_MS
         return not 0 <= now_ms - self.tried_at_ms < pause
 
 
-_NOTHING = Held({}, 0, -DAY_MS)
+_NO_KEYS = Held({}, 0, -DAY_MS)
 
 
 class KeySets:
-    """Finds the key that a token names; called in threads."""
+    """Finds the key for a token; called in threads."""
 
     def __init__(self, database: Database, clock: Clock, fetch: Callable[[Issuer], str]) -> None:
         self._database = database
         self._clock = clock
         self._fetch = fetch
-        self._turns: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
-        self._behind = ThreadPoolExecutor(1, thread_name_prefix="keys")
-        self._asked: set[str] = set()
+        self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+        self._background = ThreadPoolExecutor(1, thread_name_prefix="keys")
+        self._refreshing: set[str] = set()
 
     def key(self, issuer: Issuer, kid: str) -> RSAKey:
-        """The key of this name; `invalid-token` if the issuer has none, `issuer-unavailable` if nobody can tell."""
+        """Return the key with this ID; `invalid-token` if it is unknown, `issuer-unavailable` without usable keys."""
         if issuer.static_keys is not None:
-            return _chosen(read_keys(issuer.static_keys), kid)
+            return _key_by_id(read_keys(issuer.static_keys), kid)
         now_ms = self._clock.now_ms()
-        held = self.held(issuer)
-        if not held.is_usable(now_ms) or kid not in held.keys:
-            held = self._look(issuer)
-        elif not held.is_fresh(now_ms):
-            self._look_behind(issuer)
-        if not held.is_usable(now_ms):
+        stored = self.held(issuer)
+        if not stored.is_usable(now_ms) or kid not in stored.keys:
+            stored = self._fetch_once(issuer)
+        elif not stored.is_fresh(now_ms):
+            self._refresh_in_background(issuer)
+        if not stored.is_usable(now_ms):
             raise TokenRefused(
                 Code.ISSUER_UNAVAILABLE, f"The keys of {issuer.issuer} cannot be fetched now. Try again in a moment."
             )
-        return _chosen(held.keys, kid)
+        return _key_by_id(stored.keys, kid)
 
     def held(self, issuer: Issuer) -> Held:
-        """What the database has."""
+        """Return the stored keys of the issuer."""
         with self._database.read() as tx:
             row = tx.execute(select(rows).where(rows.c.issuer == issuer.issuer)).one_or_none()
         if row is None:
-            return _NOTHING
+            return _NO_KEYS
         return Held(read_keys(row.keys) if row.keys else {}, row.fetched_at, row.tried_at, row.error)
 
     def refresh(self, issuer: Issuer) -> Held:
-        """Fetch now, whenever that was done last: for an operator who knows that keys were withdrawn."""
-        with self._turns[issuer.issuer], self._alone(issuer):
-            return self._renew(issuer, self.held(issuer))
+        """Fetch now, regardless of the last fetch: for an operator who knows that keys were revoked."""
+        with self._locks[issuer.issuer], self._lock_of(issuer):
+            return self._fetch_and_store(issuer, self.held(issuer))
 
     def close(self) -> None:
-        """End what goes on behind."""
-        self._behind.shutdown(cancel_futures=True)
+        """Stop the background fetches."""
+        self._background.shutdown(cancel_futures=True)
 
-    def _look(self, issuer: Issuer) -> Held:
-        """Fetch unless somebody did a moment ago; of all threads and workers that want it, one does."""
-        with self._turns[issuer.issuer]:
-            held = self.held(issuer)
-            if not held.may_look(self._clock.now_ms()):
-                return held
-            with self._alone(issuer):
-                held = self.held(issuer)
-                return self._renew(issuer, held) if held.may_look(self._clock.now_ms()) else held
+    def _fetch_once(self, issuer: Issuer) -> Held:
+        """Fetch the keys in one of all threads and workers, unless another one has just done it."""
+        with self._locks[issuer.issuer]:
+            stored = self.held(issuer)
+            if not stored.may_look(self._clock.now_ms()):
+                return stored
+            with self._lock_of(issuer):
+                stored = self.held(issuer)
+                return self._fetch_and_store(issuer, stored) if stored.may_look(self._clock.now_ms()) else stored
 
-    def _look_behind(self, issuer: Issuer) -> None:
-        if issuer.issuer in self._asked or not self.held(issuer).may_look(self._clock.now_ms()):
+    def _refresh_in_background(self, issuer: Issuer) -> None:
+        if issuer.issuer in self._refreshing or not self.held(issuer).may_look(self._clock.now_ms()):
             return
-        self._asked.add(issuer.issuer)
-        self._behind.submit(self._look_and_tell, issuer)
+        self._refreshing.add(issuer.issuer)
+        self._background.submit(self._refresh_and_log, issuer)
 
-    def _look_and_tell(self, issuer: Issuer) -> None:
+    def _refresh_and_log(self, issuer: Issuer) -> None:
         try:
-            self._look(issuer)
+            self._fetch_once(issuer)
         except Exception:
             log.exception("issuer.refresh-failed", issuer=issuer.issuer)
         finally:
-            self._asked.discard(issuer.issuer)
+            self._refreshing.discard(issuer.issuer)
 
-    def _alone(self, issuer: Issuer) -> AbstractContextManager[bool]:
+    def _lock_of(self, issuer: Issuer) -> AbstractContextManager[bool]:
         return self._database.alone(f"issuer-keys/{issuer.issuer}")
 
-    def _renew(self, issuer: Issuer, held: Held) -> Held:
+    def _fetch_and_store(self, issuer: Issuer, stored: Held) -> Held:
         now_ms = self._clock.now_ms()
         try:
             text = self._fetch(issuer)
         except FetchFailed as error:
             log.warning("issuer.keys-not-fetched", issuer=issuer.issuer, reason=str(error))
             self._write(issuer, tried_at=now_ms, error=str(error)[:500])
-            return Held(held.keys, held.fetched_at_ms, now_ms, str(error))
+            return Held(stored.keys, stored.fetched_at_ms, now_ms, str(error))
         self._write(issuer, keys=text, fetched_at=now_ms, tried_at=now_ms, error="")
         return Held(read_keys(text), now_ms, now_ms)
 
@@ -151,7 +151,9 @@ class KeySets:
                 tx.execute(insert(rows).values({"issuer": issuer.issuer, "keys": "", "fetched_at": 0, **values}))
 
 
-def _chosen(keys: Mapping[str, RSAKey], kid: str) -> RSAKey:
+def _key_by_id(keys: Mapping[str, RSAKey], kid: str) -> RSAKey:
     if kid not in keys:
-        raise TokenRefused(Code.INVALID_TOKEN, "The token is signed with a key that its issuer does not have.")
+        raise TokenRefused(
+            Code.INVALID_TOKEN, "The token is signed with a key that is not among the keys of its issuer."
+        )
     return keys[kid]

@@ -1,13 +1,14 @@
 """
-Secrets that were found where everybody can read them, as GitHub's secret scanning reports them.
+Revoke leaked secrets that a secret scanning service such as GitHub's reports.
 
-1. A report counts only with a signature (ECDSA, P-256, SHA-256) over its bytes, by a key that the operator's source
-   publishes. Anybody could revoke keys otherwise that they have seen.
-2. What was reported opens nothing from the commit on, and its owner is told. It is never sent or logged.
-3. A token of a tool takes the whole login with it, whichever of its tokens it is: they lie in one file, so who found one
-   has likely found the others.
-4. The answer says of each secret whether it was one of ours; it was if it is in the table, revoked before or not. A login
-   that has ended is in no table.
+1. A report must be signed (ECDSA, P-256, SHA-256) by a key from the configured source. Otherwise anyone could revoke
+   keys that they have seen.
+2. A reported secret is invalid as soon as the transaction commits, and its owner is notified. It is never sent or
+   logged.
+3. A token of a command-line tool revokes its whole OAuth grant: the tokens of a grant are in one file, so the others
+   have probably leaked too.
+4. The response states for each secret whether this server issued it. That is the case if it is in the table, revoked or
+   not. Tokens of a grant that has ended are in no table.
 """
 
 import base64
@@ -45,13 +46,13 @@ from seaway.trust.tokens import Token
 
 MOST = 1_000  # secrets of one report
 _KEPT_MS = DAY_MS
-_PAUSE_MS = MINUTE_MS  # between questions about keys that nobody knows
+_PAUSE_MS = MINUTE_MS  # between requests for unknown keys
 
 SCANNER = Principal("secret scanning")
 
 
 class Found(msgspec.Struct):
-    """A secret, and what kind of it and where they say it is."""
+    """A reported secret, with the type and location that the report states."""
 
     token: str
     type: str
@@ -61,7 +62,7 @@ class Found(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """What we say of a secret."""
+    """The response for one secret."""
 
     token: str
     type: str
@@ -69,26 +70,26 @@ class Label:
 
 
 class PublicKeys:
-    """The keys that reports are signed with, from a file or from one address; kept for a day."""
+    """The keys that reports are signed with, from a file or a URL; cached for a day."""
 
     def __init__(self, source: str, fetch: Callable[[str], Any], clock: Clock) -> None:
         self._source, self._fetch, self._clock = source, fetch, clock
         self._lock = threading.Lock()
         self._keys: dict[str, str] = {}
-        self._asked_at_ms: int | None = None
+        self._fetched_at_ms: int | None = None
 
     @property
     def are_wanted(self) -> bool:
-        """Whether the operator wants reports at all."""
+        """Return whether the operator has enabled reports."""
         return bool(self._source)
 
     def find(self, identifier: str) -> str | None:
-        """The key of this name as PEM, or None; to be called in a thread."""
+        """Return the key with this identifier as PEM, or None; call this in a thread."""
         with self._lock:
-            age = None if self._asked_at_ms is None else self._clock.now_ms() - self._asked_at_ms
+            age = None if self._fetched_at_ms is None else self._clock.now_ms() - self._fetched_at_ms
             kept_ms = _KEPT_MS if identifier in self._keys else _PAUSE_MS
             if age is None or not 0 <= age < kept_ms:  # below zero: the clock was set back
-                self._asked_at_ms = self._clock.now_ms()
+                self._fetched_at_ms = self._clock.now_ms()
                 self._keys = _keys_of(self._published())
             return self._keys.get(identifier)
 
@@ -99,13 +100,13 @@ class PublicKeys:
             return msgspec.json.decode(Path(self._source).read_bytes())
         except (OSError, msgspec.MsgspecError) as error:
             raise Unavailable(
-                "The public keys of who reports cannot be read.", "Look at `secret_scanning_keys`.", cause=str(error)
+                "The public keys for secret scanning cannot be read.", "Check `secret_scanning_keys`.", cause=str(error)
             ) from None
 
 
 @dataclass(frozen=True, slots=True)
 class Leaks:
-    """The parts that reports work with."""
+    """Dependencies for processing reports."""
 
     database: Database
     clock: Clock
@@ -113,23 +114,23 @@ class Leaks:
     telling: Telling
 
 
-def take(house: Leaks, body: bytes, identifier: str, signature: str, address: str) -> list[Label]:
-    """Revoke what a signed report names; `Malformed` unless it is signed. To be called in a thread."""
-    if not _is_signed(house.public_keys.find(identifier), body, signature):
-        raise Malformed("The signature of the report is not good.", "Sign the bytes of the body.")
+def take(parts: Leaks, body: bytes, identifier: str, signature: str, address: str) -> list[Label]:
+    """Revoke the secrets in a signed report; `Malformed` if the signature is invalid. Call this in a thread."""
+    if not _is_signed(parts.public_keys.find(identifier), body, signature):
+        raise Malformed("The signature of the report is invalid.", "Sign the bytes of the body.")
     found = _read(body)
-    with house.database.write_part() as tx:
-        house.database.hold(tx, "leaks")
-        return revoke(tx, house.clock.now_ms(), SCANNER.seen_from(address), found, telling=house.telling)
+    with parts.database.write_part() as tx:
+        parts.database.hold(tx, "leaks")
+        return revoke(tx, parts.clock.now_ms(), SCANNER.seen_from(address), found, telling=parts.telling)
 
 
 def revoke(tx: Tx, now_ms: int, by: Principal, found: Sequence[Found], *, telling: Telling) -> list[Label]:
-    """End what was found, and tell whose it is; in a transaction that holds `leaks`."""
-    # All are looked up before one ends: a login that ends takes its other token out of the table.
-    ours = [_look_up(tx, one.token) for one in found]
-    for leaked in dict.fromkeys(one for one in ours if one is not None):
+    """Revoke the found secrets and notify their owners; the transaction must hold the lock `leaks`."""
+    # All are looked up before the first is revoked: revoking a grant removes its other token from the table.
+    matches = [_look_up(tx, secret.token) for secret in found]
+    for leaked in dict.fromkeys(match for match in matches if match is not None):
         leaked.end(tx, now_ms, by, telling)
-    return [Label(one.token, one.type, leaked is not None) for one, leaked in zip(found, ours, strict=True)]
+    return [Label(secret.token, secret.type, leaked is not None) for secret, leaked in zip(found, matches, strict=True)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,8 +164,8 @@ class _Token:
     def end(self, tx: Tx, now_ms: int, by: Principal, telling: Telling) -> None:
         if self.token.revoked_at_ms is None:
             teller = Teller(telling.outbox, telling.site_url)
-            for one in tokens.revoke(tx, now_ms, by, self.token.id):
-                teller.tell(tx, now_ms, one.channel_id, one.channel, one.name, News.TOKEN_LEAKED)
+            for publisher in tokens.revoke(tx, now_ms, by, self.token.id):
+                teller.tell(tx, now_ms, publisher.channel_id, publisher.channel, publisher.name, News.TOKEN_LEAKED)
 
 
 def _look_up(tx: Tx, secret: str) -> _Key | _Login | _Token | None:
@@ -199,7 +200,7 @@ def _read(body: bytes) -> list[Found]:
     except (msgspec.MsgspecError, UnicodeDecodeError):
         raise Malformed("The report is not a list of secrets.", "Send an array of {token, type, url}.") from None
     if len(found) > MOST:
-        raise Malformed(f"The report has more than {MOST:,} secrets.", "Send several.")
+        raise Malformed(f"The report has more than {MOST:,} secrets.", "Send several reports.")
     return found
 
 
@@ -217,7 +218,7 @@ def _is_signed(pem: str | None, body: bytes, signature: str) -> bool:
 
 
 def _keys_of(published: Any) -> dict[str, str]:
-    """`{"public_keys": [{"key_identifier", "key"}]}`, as GitHub publishes them; what is not that is not there."""
+    """Read `{"public_keys": [{"key_identifier", "key"}]}`, the format of GitHub; skip entries of any other form."""
     listed = published.get("public_keys") if isinstance(published, dict) else None
     return {
         entry["key_identifier"]: entry["key"]

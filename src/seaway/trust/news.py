@@ -1,4 +1,4 @@
-"""What the owner of a channel is told of its publishers, by letter: whoever gets in there gets in by one of them."""
+"""Emails to channel owners about changes and use of their publishers, since a publisher grants upload access."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -13,34 +13,34 @@ from seaway.mail.outbox import Outbox
 
 
 class News(Enum):
-    """What happened to a publisher, as the letter says it."""
+    """An event of a publisher; the value is the end of a sentence in the email."""
 
-    ADDED = "is trusted to publish to the channel from now on."
-    REMOVED = "is not trusted to publish to the channel any more."
+    ADDED = "is now trusted to publish to the channel."
+    REMOVED = "is no longer trusted to publish to the channel."
     USED_FIRST = "has published to the channel for the first time."
     PINNED = (
-        "is known by the numbers of its owner and its repository from now on. "
-        "If either is deleted and made again by somebody else, it is not trusted."
+        "is now identified by the ids of its owner and its repository. "
+        "If either is deleted and created again by another user, it is not trusted."
     )
     ENVIRONMENT_IGNORED = (
-        "publishes from an environment, and the publisher does not ask for one. "
-        "Name the environment there, so that its rules, such as an approval, cannot be gone round."
+        "publishes from an environment, but the publisher does not require one. "
+        "Add the environment to the publisher, so that its rules, such as an approval, cannot be bypassed."
     )
     TOKEN_LEAKED = (
-        "had a token that was found where everybody can read it. It opens nothing any more. Look at what was uploaded "
-        "with it, and keep the workflow from printing its tokens."
+        "leaked a token in a public place. The token was revoked. Check what was uploaded with it, and make sure that "
+        "the workflow does not print its tokens."
     )
 
 
 @dataclass(frozen=True, slots=True)
 class Teller:
-    """Writes to owners, if the transaction commits."""
+    """Queues emails to channel owners in the caller's transaction."""
 
     outbox: Outbox
     site_url: str
 
     def tell(self, tx: Tx, now_ms: int, channel_id: int, channel: str, publisher: str, news: News) -> None:
-        """Tell the owner of the channel, if they have an address."""
+        """Email the channel owner if they have a verified address."""
         to = tx.execute(
             select(emails.c.address)
             .join(members, members.c.user_id == emails.c.user_id)
@@ -55,4 +55,4 @@ class Teller:
             letter = letters.publisher_news(
                 to, site_url=self.site_url, channel=channel, publisher=publisher, what=news.value
             )
-            self.outbox.send(tx, now_ms, letter, cause=None)  # about the security of their own channel
+            self.outbox.send(tx, now_ms, letter, cause=None)  # no rate limit: it concerns the security of the channel

@@ -1,7 +1,7 @@
 """
-The number of an owner at GitHub, looked up when a publisher is saved, so that it is pinned before the first token comes.
+Look up the numeric id of a GitHub owner when a publisher is saved, so that it is pinned before the first token arrives.
 
-Where GitHub does not answer, as on a closed network, the first token pins it.
+If GitHub does not respond, for example on a closed network, the first token pins the id.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,16 +16,16 @@ from seaway.trust.publishers import Draft
 
 log = structlog.get_logger()
 
-# Asks for a JSON object at an address; None where there is none. Raises `Unavailable`.
+# Requests a JSON object from a URL; returns None if there is none. Raises `Unavailable`.
 Ask = Callable[[str], Mapping[str, object] | None]
 
 
 def with_owner_id(draft: Draft, issuer: Issuer, ask: Ask, api_url: str) -> Draft:
-    """The draft with the owner's number and spelling, if GitHub tells them; to be called outside a transaction."""
+    """Add the owner's id and spelling from GitHub to the draft, if available; call this outside a transaction."""
     owner = draft.matched.get("owner", "")
     if issuer.issuer != ISSUER or not owner or draft.pins or not api_url:
         return draft
-    GITHUB.fields[0].check(owner)  # it becomes part of the requested address
+    GITHUB.fields[0].check(owner)  # it becomes part of the requested URL
     try:
         found = ask(f"{api_url.rstrip('/')}/users/{owner}") or {}
     except Unavailable as error:

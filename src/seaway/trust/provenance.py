@@ -1,12 +1,11 @@
 """
-What is known of where the versions of a package come from, and what to warn of. Values only, no I/O.
+Provenance of the versions of a package, with warnings. No I/O.
 
-1. It is told from certificates of verified attestations alone: neither metadata of the package nor a publisher's
+1. Provenance comes only from the certificates of verified attestations: neither package metadata nor publisher
    settings count.
-2. That a file has none is no fault; that it has none while an earlier version had one is worth a warning, and so is
-   another repository than before: that is what a package looks like that somebody else took over. The warning does
-   not go away with a second version like that.
-3. No state says that a package is good.
+2. A file without an attestation is normal. A missing attestation after an attested version gives a warning, and so does
+   a change of repository: both are signs of a package takeover. A second version of that kind still gives the warning.
+3. No state means that a package is safe.
 """
 
 from collections.abc import Sequence
@@ -17,19 +16,19 @@ from seaway.trust.sidecars import Claims
 
 
 class State(Enum):
-    """How much is known of one version; the value is the code of the API."""
+    """Provenance state of one version; the value is the code in the API."""
 
-    NONE = "none"  # no file of it is attested
-    FULL = "full"  # every file, all by one workflow of one repository
-    PARTIAL = "partial"  # some files
-    INCONSISTENT = "inconsistent"  # by more than one repository or workflow
-    LOST = "lost"  # none, and an earlier version had some
-    CHANGED = "changed"  # by another repository than the last attested version before
+    NONE = "none"  # no file is attested
+    FULL = "full"  # every file is attested, all by one workflow of one repository
+    PARTIAL = "partial"  # some files are attested
+    INCONSISTENT = "inconsistent"  # attested by more than one repository or workflow
+    LOST = "lost"  # no file is attested, but an earlier version had attestations
+    CHANGED = "changed"  # attested by another repository than the last attested version
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """A workflow, whatever the ref and the run; ids, so that a renamed repository is the same and a namesake is not."""
+    """A workflow without ref and run; ids identify the repository across renames and tell apart reused names."""
 
     issuer: str
     repository_id: str
@@ -38,13 +37,13 @@ class Origin:
 
     @property
     def source(self) -> tuple[str, str, str]:
-        """The repository alone."""
+        """Return the identity of the repository, without the workflow."""
         return self.issuer, self.repository_id, self.owner_id
 
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """One version of a package: for each of its files the claims of its attestation, or None."""
+    """One version of a package, with the claims of each file's attestation, or None."""
 
     version: str
     files: Sequence[Claims | None]
@@ -52,7 +51,7 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """What is known of one version, with what a reader should be warned of."""
+    """The provenance of one version, with warnings for users."""
 
     version: str
     state: State
@@ -61,17 +60,17 @@ class Provenance:
 
 
 def provenance(versions: Sequence[Version]) -> list[Provenance]:
-    """The provenance of each version, in the order given: that in which they were uploaded, oldest first."""
-    told = []
-    before: Version | None = None  # the last one of which anything is known
+    """Return the provenance of each version; `versions` is in upload order, oldest first."""
+    result = []
+    before: Version | None = None  # the last version with an attestation
     for version in versions:
-        told.append(_of(version, before))
+        result.append(_provenance_of(version, before))
         if any(version.files):
             before = version
-    return told
+    return result
 
 
-def _of(version: Version, before: Version | None) -> Provenance:
+def _provenance_of(version: Version, before: Version | None) -> Provenance:
     known = [claims for claims in version.files if claims is not None]
     former = [] if before is None else [claims for claims in before.files if claims is not None]
     state = _state(version, known, former)
@@ -93,14 +92,14 @@ def _state(version: Version, known: Sequence[Claims], former: Sequence[Claims]) 
 def _warnings(
     state: State, version: Version, known: Sequence[Claims], before: Version | None, former: Sequence[Claims]
 ) -> list[str]:
-    was = _listed(former)
+    earlier = _listed(former)
     warnings = []
     if state is State.LOST and before is not None:
-        warnings.append(f"No file of {version.version} is attested, and {before.version} was published by {was}.")
+        warnings.append(f"No file of {version.version} is attested, but {before.version} was published by {earlier}.")
     if state is State.CHANGED and before is not None:
         warnings.append(
-            f"{version.version} was published by {_listed(known)}, and {before.version} by {was}: "
-            "make sure that the package moved there."
+            f"{version.version} was published by {_listed(known)}, but {before.version} by {earlier}: "
+            "make sure that the package has moved there."
         )
     if state is State.INCONSISTENT:
         warnings.append(f"The files of {version.version} come from different workflows: {_listed(known)}.")
@@ -110,11 +109,11 @@ def _warnings(
 
 
 def origin(claims: Claims) -> Origin:
-    """Whose work a file is, by its certificate."""
+    """Return the workflow that built a file, from the claims of its certificate."""
     workflow, _, _ = claims.workflow.rpartition("@")
-    # A renamed repository has another address in the same place: what counts of the workflow is its file.
+    # The URL of a renamed repository changes, so only the path of the workflow file is compared.
     return Origin(claims.issuer, claims.repository_id, claims.owner_id, workflow.removeprefix(claims.repository))
 
 
 def _listed(claims: Sequence[Claims]) -> str:
-    return ", ".join(sorted({one.repository for one in claims}))
+    return ", ".join(sorted({claim.repository for claim in claims}))

@@ -1,9 +1,9 @@
 """
-What the owner of a channel learns of its publishers from uploads, in the transaction of the upload.
+Record the use of publishers and notify the channel owner, in the transaction of the upload.
 
-1. The first upload, not the first token, is when a publisher counts as used, and when the ids that it is pinned to are
-   shown: a run that does not upload to the channel leaves nothing there (`trust.exchange` 5).
-2. The log and the email of one thing are written once.
+1. A publisher counts as used, and its pinned ids become visible, at the first upload, not at the first token: a run
+   that does not upload to the channel leaves no trace there (`trust.exchange` 5).
+2. Each event is logged and emailed once.
 """
 
 from collections.abc import Sequence
@@ -19,28 +19,28 @@ from seaway.trust.publishers import Publisher
 
 
 def note(tx: Tx, now_ms: int, teller: Teller, channel_id: int, senders: Sequence[Principal]) -> None:
-    """Note the publishers by which these senders have just uploaded to the channel."""
+    """Record the publishers that these senders have just used to upload to the channel."""
     by_publisher = {sender.within(channel_id).publisher_id: sender for sender in senders if sender.workflow}
     for publisher in publishers.hold_by_ids(tx, [number for number in by_publisher if number is not None]):
-        _note(tx, now_ms, teller, publisher, by_publisher[publisher.id])
+        _record_use(tx, now_ms, teller, publisher, by_publisher[publisher.id])
 
 
-def _note(tx: Tx, now_ms: int, teller: Teller, publisher: Publisher, sender: Principal) -> None:
+def _record_use(tx: Tx, now_ms: int, teller: Teller, publisher: Publisher, sender: Principal) -> None:
     write = partial(
         audit.write, tx, now_ms, sender.actor,
         channel=publisher.channel, target=publisher.name, publisher=publisher.id,
     )  # fmt: skip
-    tell = partial(teller.tell, tx, now_ms, publisher.channel_id, publisher.channel, publisher.name)
+    notify = partial(teller.tell, tx, now_ms, publisher.channel_id, publisher.channel, publisher.name)
     if publisher.used_at_ms is None:
         write(Event.PUBLISHER_USED_FIRST)
-        tell(News.USED_FIRST)
+        notify(News.USED_FIRST)
     if publisher.unseen_pins:
         publishers.show_pins(tx, publisher)
         write(Event.PUBLISHER_PINNED, **publisher.unseen_pins)
-        tell(News.PINNED)
+        notify(News.PINNED)
     if publisher.hinted_at_ms is None and _ignores_environment(tx, publisher, sender):
         publishers.mark(tx, publisher, hinted_at=now_ms)
-        tell(News.ENVIRONMENT_IGNORED)
+        notify(News.ENVIRONMENT_IGNORED)
     publishers.mark(tx, publisher, used_at=now_ms)
 
 

@@ -1,10 +1,10 @@
 """
-Publishers: which workflow elsewhere is trusted to publish to a channel.
+Publishers: the external workflows that are trusted to publish to a channel.
 
-1. A publisher is of one issuer: a token of another never fits it, whatever it says.
-2. Names are pinned to ids when a token first fits them. To change what is matched is to begin anew, without pins.
-3. Only a person who owns the channel changes publishers, freshly signed in and with a verified address, or a key with
-   the mode MANAGE; a workflow never does.
+1. A publisher belongs to one issuer: a token of another issuer never matches it, whatever its claims are.
+2. Names are pinned to ids when a token first matches them. Changing what is matched removes the pins.
+3. Only the channel owner, freshly signed in and with a verified email address, or a key with the mode MANAGE can change
+   publishers; a workflow never can.
 """
 
 import hashlib
@@ -52,20 +52,20 @@ class Publisher:
     exchanges: int
     is_enabled: bool
     created_by: str | None
-    is_orphaned: bool  # whoever added it is disabled, so that somebody should look whether it is still wanted
+    is_orphaned: bool  # the user who added it is disabled, so the owner should check whether it is still needed
     created_at_ms: int
     used_at_ms: int | None  # when it last uploaded
     hinted_at_ms: int | None
-    unseen_pins: Mapping[str, str]  # of a token that was exchanged, before any upload
+    unseen_pins: Mapping[str, str]  # ids from an exchanged token that has not uploaded yet
 
     @property
     def shown_pins(self) -> dict[str, str]:
-        """The pinned ids that the owner of the channel may see."""
+        """Return the pinned ids that the channel owner is allowed to see."""
         return {name: value for name, value in self.wanted.pins.items() if name not in self.unseen_pins}
 
     @property
     def name(self) -> str:
-        """What people call it: the repository and the file, or the account."""
+        """Return the display name: the repository and the workflow file, or the account."""
         matched = self.wanted.matched
         if self.kind == "google":
             return matched["email"]
@@ -78,7 +78,7 @@ class Publisher:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What somebody wants a publisher to be; `pins` are ids that they know already."""
+    """The requested configuration of a publisher; `pins` are ids that are already known."""
 
     matched: Mapping[str, str]
     gates: Mapping[str, GateValue] | None = None
@@ -89,7 +89,7 @@ class Draft:
     is_enabled: bool = True
 
     def __post_init__(self) -> None:
-        """Drop the white space that comes with a copied text; no name, id or ref begins or ends with any."""
+        """Strip white space that was copied with the values; no name, id or ref begins or ends with it."""
         object.__setattr__(self, "matched", {name: value.strip() for name, value in self.matched.items()})
         object.__setattr__(self, "gates", {name: _stripped(value) for name, value in (self.gates or {}).items()})
         if self.pins is not None:
@@ -99,18 +99,18 @@ class Draft:
 
 def _stripped(value: GateValue) -> GateValue:
     if isinstance(value, list):
-        return [one.strip() for one in value]
+        return [item.strip() for item in value]
     return value.strip() if isinstance(value, str) else value
 
 
 def add(tx: Tx, now_ms: int, by: Principal, teller: Teller, channel: str, issuer_name: str, draft: Draft) -> Publisher:
-    """Trust a workflow; at most 50 in a channel."""
+    """Add a publisher to a channel, at most 50 in each."""
     channel_id = require_change(tx, by, channel)
     issuer = issuers.get(tx, issuer_name)
     values = _values(issuer, draft)
     count = tx.execute(select(func.count()).select_from(rows).where(rows.c.channel_id == channel_id)).scalar_one()
     if count >= MAX_IN_CHANNEL:
-        raise Conflict(f"{channel} has {MAX_IN_CHANNEL} publishers already.", "Remove one that is not used any more.")
+        raise Conflict(f"{channel} already has {MAX_IN_CHANNEL} publishers.", "Remove one that is no longer used.")
     _require_new(tx, channel_id, values["identity"])
     pins = _checked_pins(issuer.kind, draft.pins or {})
     publisher_id = tx.execute(
@@ -118,14 +118,14 @@ def add(tx: Tx, now_ms: int, by: Principal, teller: Teller, channel: str, issuer
         .values(channel_id=channel_id, created_by=by.user_id, created_at=now_ms, pins=_json(pins), **values)
         .returning(rows.c.id)
     ).scalar_one()
-    made = get(tx, channel, publisher_id)
-    _audit(tx, now_ms, by, Event.PUBLISHER_ADDED, made)
-    teller.tell(tx, now_ms, channel_id, channel, made.name, News.ADDED)
-    return made
+    publisher = get(tx, channel, publisher_id)
+    _audit(tx, now_ms, by, Event.PUBLISHER_ADDED, publisher)
+    teller.tell(tx, now_ms, channel_id, channel, publisher.name, News.ADDED)
+    return publisher
 
 
 def change(tx: Tx, now_ms: int, by: Principal, channel: str, publisher_id: int, draft: Draft) -> Publisher:
-    """Make a publisher what the draft says; another workflow than before begins without pins."""
+    """Update a publisher from the draft; if the draft names another workflow, the pins are removed."""
     channel_id = require_change(tx, by, channel)
     before = get(tx, channel, publisher_id)
     issuer = issuer_of(tx, before)
@@ -143,23 +143,23 @@ def change(tx: Tx, now_ms: int, by: Principal, channel: str, publisher_id: int, 
 
 
 def is_another(issuer: Issuer, publisher: Publisher, draft: Draft) -> bool:
-    """Whether the draft names another workflow than the publisher does."""
+    """Return whether the draft names another workflow than the publisher."""
     wanted = _checked_fields(issuer.kind, draft.matched)
     return _identity(issuer.issuer, wanted) != _identity(issuer.issuer, publisher.wanted.matched)
 
 
 def issuer_of(tx: Tx, publisher: Publisher) -> Issuer:
-    """Return the issuer of a publisher; `NotFound` if it is not registered any more."""
+    """Return the issuer of a publisher; `NotFound` if it is no longer registered."""
     found = issuers.find(tx, publisher.issuer)
     if found is None:
         raise NotFound(
-            f"The issuer {publisher.issuer} is not registered any more.", "Ask the site admin, or remove it."
+            f"The issuer {publisher.issuer} is no longer registered.", "Ask the site admin, or remove the publisher."
         )
     return found
 
 
 def draft_of(publisher: Publisher) -> Draft:
-    """The draft that would change nothing: to change one thing, replace that."""
+    """Return the publisher's configuration as a draft, for callers that change single fields."""
     return Draft(
         matched=publisher.wanted.matched,
         gates=publisher.wanted.gates,
@@ -171,75 +171,75 @@ def draft_of(publisher: Publisher) -> Draft:
 
 
 def remove(tx: Tx, now_ms: int, by: Principal, teller: Teller, channel: str, publisher_id: int) -> Publisher:
-    """Trust a workflow no more; its tokens are good for nothing from the next request on."""
+    """Remove a publisher; its tokens are invalid from the next request on."""
     require_change(tx, by, channel)
-    found = get(tx, channel, publisher_id)
+    publisher = get(tx, channel, publisher_id)
     tx.execute(delete(rows).where(rows.c.id == publisher_id))
-    _audit(tx, now_ms, by, Event.PUBLISHER_REMOVED, found)
-    teller.tell(tx, now_ms, found.channel_id, channel, found.name, News.REMOVED)
-    return found
+    _audit(tx, now_ms, by, Event.PUBLISHER_REMOVED, publisher)
+    teller.tell(tx, now_ms, publisher.channel_id, channel, publisher.name, News.REMOVED)
+    return publisher
 
 
 def listed(tx: Tx, by: Principal, channel: str) -> list[Publisher]:
-    """Every publisher of a channel, oldest first, for who may change them."""
+    """Return every publisher of a channel, oldest first; requires permission to manage the channel."""
     return in_channel(tx, channels.require(tx, by, Action.MANAGE, channel).channel_id)
 
 
 def in_channel(tx: Tx, channel_id: int) -> list[Publisher]:
-    """Every publisher of a channel, oldest first."""
+    """Return every publisher of a channel, oldest first."""
     return [_publisher(row) for row in tx.execute(_listing().where(rows.c.channel_id == channel_id))]
 
 
 def get(tx: Tx, channel: str, publisher_id: int) -> Publisher:
-    """One publisher of a channel."""
+    """Return one publisher of a channel."""
     row = tx.execute(_listing().where(channel_rows.c.name == channel, rows.c.id == publisher_id)).one_or_none()
     if row is None:
-        raise NotFound(f"{channel} has no publisher {publisher_id}.", f"`seaway publisher list {channel}` shows them.")
+        raise NotFound(f"{channel} has no publisher {publisher_id}.", f"`seaway publisher list {channel}` lists them.")
     return _publisher(row)
 
 
 def about(tx: Tx, issuer: str, subject: str, *, hold: bool = False) -> list[Publisher]:
     """
-    The publishers that are switched on and may fit a token of this issuer about this repository, oldest first.
+    Return the enabled publishers for this issuer and repository or account (`subject`), oldest first.
 
-    With `hold` no other transaction changes them before this one ends.
+    With `hold`, the rows are locked until the transaction ends.
     """
-    found = rows.c.subject == _subject(issuer, subject)
-    query = _listing().where(found, rows.c.issuer == issuer, rows.c.is_enabled)
-    return [_publisher(row) for row in tx.execute(_held(query) if hold else query)]
+    has_subject = rows.c.subject == _subject(issuer, subject)
+    query = _listing().where(has_subject, rows.c.issuer == issuer, rows.c.is_enabled)
+    return [_publisher(row) for row in tx.execute(_locked(query) if hold else query)]
 
 
 def of_token(tx: Tx, token_id: int) -> list[Publisher]:
-    """The publishers that a token of ours still has, oldest first."""
+    """Return the remaining publishers of a publish token, oldest first."""
     query = _listing().join(token_publishers, token_publishers.c.publisher_id == rows.c.id)
     return [_publisher(row) for row in tx.execute(query.where(token_publishers.c.token_id == token_id))]
 
 
 def hold_by_ids(tx: Tx, numbers: Sequence[int]) -> list[Publisher]:
-    """Return the publishers with these ids, oldest first; no other transaction changes them before this one ends."""
+    """Return the publishers with these ids, oldest first, locked until the transaction ends."""
     if not numbers:
         return []
-    return [_publisher(row) for row in tx.execute(_held(_listing().where(rows.c.id.in_(numbers))))]
+    return [_publisher(row) for row in tx.execute(_locked(_listing().where(rows.c.id.in_(numbers))))]
 
 
 def pin(tx: Tx, publisher: Publisher, pins: Mapping[str, str]) -> None:
-    """Keep the ids that the first token had, for the next tokens to match; not shown before an upload."""
+    """Pin the ids in the first token, which later tokens must have; they are not shown before an upload."""
     kept = {**publisher.shown_pins, _UNSEEN: {**publisher.unseen_pins, **pins}}
     tx.execute(update(rows).where(rows.c.id == publisher.id).values(pins=_json(kept)))
 
 
 def show_pins(tx: Tx, publisher: Publisher) -> None:
-    """Show the ids that are pinned to the owner of the channel from now on."""
+    """Make all pinned ids visible to the channel owner."""
     tx.execute(update(rows).where(rows.c.id == publisher.id).values(pins=_json(publisher.wanted.pins)))
 
 
 def mark(tx: Tx, publisher: Publisher, **moments: int) -> None:
-    """Keep when it was used, or its owner told something."""
+    """Store when the publisher was used or its owner was notified; keys are column names, values milliseconds."""
     tx.execute(update(rows).where(rows.c.id == publisher.id).values(moments))
 
 
 def require_change(tx: Tx, by: Principal, channel: str) -> int:
-    """The channel's id if `by` may change its publishers now; otherwise the refusal."""
+    """Return the channel's id if the caller is allowed to change its publishers now; raise the refusal otherwise."""
     access = channels.access_of(tx, channel, by)
     allowed = permissions.require(by, Action.ADMIT, access, channel_name=channel)
     require_verified(by)
@@ -276,7 +276,9 @@ def _checked_fields(kind: Kind, given: Mapping[str, str]) -> dict[str, str]:
     for field in kind.fields:
         value = given.get(field.name, "") or field.default
         if not value and field.is_required:
-            raise Malformed(f"{field.label} ({field.name}) is missing.", f"A publisher on {kind.label} needs it.")
+            raise Malformed(
+                f"{field.label} ({field.name}) is missing.", f"It is required for a publisher on {kind.label}."
+            )
         checked[field.name] = field.check(value) if value else ""
     return checked
 
@@ -288,13 +290,13 @@ def _checked_gates(kind: Kind, given: Mapping[str, GateValue]) -> dict[str, Gate
     for name, value in given.items():
         gate = known[name]
         if gate.is_list and isinstance(value, list) and len(value) <= 20:
-            checked[name] = [gate.check(one) for one in value]
+            checked[name] = [gate.check(text) for text in value]
         elif gate.is_switch and isinstance(value, bool):
             checked[name] = value
         elif isinstance(value, str) and not (gate.is_list or gate.is_switch):
             checked[name] = gate.check(value) if value else ""
         else:
-            raise Malformed(f"{gate.label} ({name}) has the wrong form.", "Give at most 20 texts, or yes or no.")
+            raise Malformed(f"{gate.label} ({name}) has an invalid value.", "Enter at most 20 texts, or yes or no.")
     return {name: value for name, value in checked.items() if value}
 
 
@@ -302,7 +304,7 @@ def _checked_pins(kind: Kind, given: Mapping[str, str]) -> dict[str, str]:
     _require_known(kind, "id", set(given) - set(kind.pins), set(kind.pins))
     for name, value in given.items():
         if not kind.required[kind.pins[name]].fits(value):
-            raise Malformed(f"{value[:40]!a} cannot be the {name}.", "It is a number, in digits.")
+            raise Malformed(f"{value[:40]!a} is not a valid {name}.", "Enter the numeric id.")
     return dict(given)
 
 
@@ -310,7 +312,7 @@ def _checked_exchanges(kind: Kind, given: int | None) -> int:
     wanted = kind.exchanges if given is None else given
     if not 1 <= wanted <= kind.most_exchanges:
         raise Malformed(
-            f"A token of {kind.label} cannot be exchanged {wanted} times.", f"Give 1 to {kind.most_exchanges}."
+            f"A token of {kind.label} cannot be exchanged {wanted} times.", f"Enter 1 to {kind.most_exchanges}."
         )
     return wanted
 
@@ -319,18 +321,18 @@ def _require_known(kind: Kind, what: str, unknown: set[str], known: set[str]) ->
     if unknown:
         raise Malformed(
             f"A publisher on {kind.label} has no {what} {min(unknown)[:60]!a}.",
-            f"There are {', '.join(sorted(known))}." if known else "",
+            f"Use one of {', '.join(sorted(known))}." if known else "",
         )
 
 
 def _require_new(tx: Tx, channel_id: int, identity: bytes) -> None:
     query = select(rows.c.id).where(rows.c.channel_id == channel_id, rows.c.identity == identity)
     if tx.execute(query).scalar() is not None:
-        raise NameTaken("The channel trusts this workflow already.", "Change that publisher, or remove it first.")
+        raise NameTaken("The channel already trusts this workflow.", "Change that publisher, or remove it first.")
 
 
 def _identity(issuer: str, matched: Mapping[str, str]) -> bytes:
-    """Names that differ by case only are one: GitHub and GitLab do not tell them apart."""
+    """Return the hash that identifies a workflow; case is ignored, as GitHub and GitLab do."""
     text = _json([issuer, {name: value.casefold() for name, value in matched.items()}])
     return hashlib.sha256(text.encode()).digest()
 
@@ -356,7 +358,7 @@ def _listing() -> Select[Any]:
     )
 
 
-def _held(query: Select[Any]) -> Select[Any]:
+def _locked(query: Select[Any]) -> Select[Any]:
     return query.with_for_update(key_share=True, of=rows)
 
 

@@ -1,12 +1,12 @@
 """
 Compare the ids of publishers with the public API of GitHub and GitLab, for the page that lists publishers.
 
-1. An address is made from an issuer or a setting, and from names that the kind of issuer has checked.
-2. All comparisons of one page take at most 2 seconds. No answer in time, a refusal and a private repository (404) give
-   no finding.
-3. Only ids that the owner of the channel may see are compared: a run that has not uploaded changes nothing on the page.
-4. An answer, or that there was none, is kept in memory for 5 minutes, and a process makes at most 20 requests a minute:
-   GitHub answers 60 an hour without a token.
+1. A URL is built from an issuer or a setting, and from names that the issuer's kind has checked.
+2. All comparisons of one page take at most 2 seconds. A timeout, a refusal and a private repository (404) give no
+   finding.
+3. Only ids that the channel owner is allowed to see are compared: a run that has not uploaded does not affect the page.
+4. A response, or its absence, is cached in memory for 5 minutes, and a process makes at most 20 requests a minute:
+   GitHub allows 60 an hour without a token.
 """
 
 import re
@@ -29,16 +29,16 @@ from seaway.visiting import Reply, Visit, VisitFailed
 log = structlog.get_logger()
 
 _MOST_BYTES = 256 * 1024
-_KEPT_MS = 5 * MINUTE_MS
+_CACHED_MS = 5 * MINUTE_MS
 _LIMIT = Limit(20, MINUTE_MS)
-_MOST_KEPT = 1_000
-# Redirect target for the former name of a repository; redirects to a sign-in page do not match.
+_MAX_CACHED = 1_000
+# Redirect target for the old name of a repository; redirects to a sign-in page do not match.
 _BY_NUMBER = re.compile(r"/(?:repositories|projects)/[0-9]+(?:\?|$)")
 _GHES_ISSUER = "/_services/token"
 
 
 class Finding(Enum):
-    """How the repository of a publisher differs from what the publisher is pinned to."""
+    """A difference between a publisher's repository and the ids pinned for the publisher."""
 
     RENAMED = "renamed"  # its name redirects to another repository
     OTHER_IDS = "other ids"
@@ -46,15 +46,15 @@ class Finding(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Lookup:
-    """API address of a publisher's repository, and whether an admin chose the host."""
+    """API URL of a publisher's repository, and whether an admin chose the host."""
 
     url: str
     is_trusted: bool
 
 
 @dataclass(frozen=True, slots=True)
-class _Kept:
-    reply: Reply | None  # None: not answered, or not yet
+class _Cached:
+    reply: Reply | None  # None: no response, or not yet
     at_ms: int
 
 
@@ -65,64 +65,64 @@ class RepositoryIds:
         self._clock, self._github_api_url = clock, github_api_url
         self.page_seconds = 2.0
         self._lock = threading.Lock()
-        self._kept: dict[str, _Kept] = {}
+        self._cached: dict[str, _Cached] = {}
         self._requested_ms: list[int] = []
 
     def findings(self, publishers: Sequence[Publisher], issuers: Sequence[Issuer]) -> dict[int, Finding]:
-        """Return the publishers, by id, whose repository differs; to be called in a thread, outside a transaction."""
+        """Return the findings by publisher id; call this in a thread, outside a transaction."""
         by_address = {issuer.issuer: issuer for issuer in issuers if issuer.is_enabled}
         lookups = {
-            one.id: found
-            for one in publishers
-            if one.shown_pins and one.issuer in by_address
-            for found in [lookup_of(one, by_address[one.issuer], self._github_api_url)]
-            if found is not None
+            publisher.id: lookup
+            for publisher in publishers
+            if publisher.shown_pins and publisher.issuer in by_address
+            for lookup in [lookup_of(publisher, by_address[publisher.issuer], self._github_api_url)]
+            if lookup is not None
         }
-        due = [found for found in dict.fromkeys(lookups.values()) if self._is_due(found.url)]
+        due = [lookup for lookup in dict.fromkeys(lookups.values()) if self._is_due(lookup.url)]
         if due:
             anyio.run(self._request_all, due)
         findings = {
-            one.id: finding_of(one, reply)
-            for one in publishers
-            if one.id in lookups
-            for reply in [self._reply(lookups[one.id].url)]
+            publisher.id: finding_of(publisher, reply)
+            for publisher in publishers
+            if publisher.id in lookups
+            for reply in [self._reply(lookups[publisher.id].url)]
             if reply is not None
         }
         return {number: finding for number, finding in findings.items() if finding is not None}
 
     def _reply(self, url: str) -> Reply | None:
         with self._lock:
-            return self._kept[url].reply if url in self._kept else None
+            return self._cached[url].reply if url in self._cached else None
 
     def _is_due(self, url: str) -> bool:
-        """Whether to request this now; counted (4)."""
+        """Return whether to request this URL now; a request counts toward the limit (4)."""
         now_ms = self._clock.now_ms()
         with self._lock:
-            kept = self._kept.get(url)
-            if kept is not None and 0 <= now_ms - kept.at_ms < _KEPT_MS:
+            cached = self._cached.get(url)
+            if cached is not None and 0 <= now_ms - cached.at_ms < _CACHED_MS:
                 return False
             self._requested_ms = [at for at in self._requested_ms if 0 <= now_ms - at < _LIMIT.per_ms]
             if len(self._requested_ms) >= _LIMIT.count:
                 return False
             self._requested_ms.append(now_ms)
-        self._keep(url, None)
+        self._cache(url, None)
         return True
 
-    def _keep(self, url: str, reply: Reply | None) -> None:
+    def _cache(self, url: str, reply: Reply | None) -> None:
         with self._lock:
-            self._kept.pop(url, None)
-            self._kept[url] = _Kept(reply, self._clock.now_ms())
-            if len(self._kept) > _MOST_KEPT:
-                del self._kept[next(iter(self._kept))]
+            self._cached.pop(url, None)
+            self._cached[url] = _Cached(reply, self._clock.now_ms())
+            if len(self._cached) > _MAX_CACHED:
+                del self._cached[next(iter(self._cached))]
 
     async def _request_all(self, lookups: Sequence[Lookup]) -> None:
         with anyio.move_on_after(self.page_seconds):
             async with anyio.create_task_group() as tasks:
-                for one in lookups:
-                    tasks.start_soon(self._request, one)
+                for lookup in lookups:
+                    tasks.start_soon(self._request, lookup)
 
     async def _request(self, lookup: Lookup) -> None:
-        visit = Visit(
+        request = Visit(
             lookup.url,
             accept="application/json",
             most_bytes=_MOST_BYTES,
@@ -131,13 +131,13 @@ class RepositoryIds:
             seconds=self.page_seconds,
         )
         try:
-            self._keep(lookup.url, await visit.make())
+            self._cache(lookup.url, await request.make())
         except VisitFailed as error:
             log.info("publisher.ids-not-looked-up", url=lookup.url, reason=str(error))
 
 
 def lookup_of(publisher: Publisher, issuer: Issuer, github_api_url: str) -> Lookup | None:
-    """Return where the provider describes the repository; None where it has no public API."""
+    """Return the API URL of the publisher's repository; None if the provider has no public API."""
     matched = publisher.wanted.matched
     if issuer.kind.name == "github" and (api := _github_api(issuer, github_api_url)):
         path = f"repos/{quote(matched['owner'], safe='')}/{quote(matched['repository'], safe='')}"
@@ -157,22 +157,22 @@ def _github_api(issuer: Issuer, github_api_url: str) -> str:
 
 
 _DESCRIBED: Mapping[str, Callable[[Mapping[str, object]], Mapping[str, object]]] = {
-    "github": lambda told: {"owner_id": _id_in(told.get("owner")), "repository_id": _id_in(told)},
-    "gitlab": lambda told: {"namespace_id": _id_in(told.get("namespace")), "project_id": _id_in(told)},
+    "github": lambda described: {"owner_id": _id_in(described.get("owner")), "repository_id": _id_in(described)},
+    "gitlab": lambda described: {"namespace_id": _id_in(described.get("namespace")), "project_id": _id_in(described)},
 }
 
 
 def finding_of(publisher: Publisher, reply: Reply) -> Finding | None:
-    """Return how the described repository differs from the ids of the publisher; None if it does not, or is not known."""
+    """Return how the repository in the response differs from the publisher's ids; None if it does not or is unknown."""
     if _BY_NUMBER.search(reply.location):
         return Finding.RENAMED
     if reply.status != 200:
         return None
-    told = _DESCRIBED[publisher.kind](reply.object())
-    differ = [name for name, value in publisher.shown_pins.items() if told.get(name) not in (None, value)]
+    described = _DESCRIBED[publisher.kind](reply.object())
+    differ = [name for name, value in publisher.shown_pins.items() if described.get(name) not in (None, value)]
     return Finding.OTHER_IDS if differ else None
 
 
-def _id_in(told: object) -> str | None:
-    number = told.get("id") if isinstance(told, dict) else None
+def _id_in(value: object) -> str | None:
+    number = value.get("id") if isinstance(value, dict) else None
     return str(number) if type(number) is int else None

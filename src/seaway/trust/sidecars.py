@@ -1,13 +1,13 @@
 """
-The file beside a package that holds its attestations (CEP 50), and what was read in their certificates.
+Sidecars: the file next to a package with its attestations (CEP 50), and the claims from their certificates.
 
-1. A record names the hash of its sidecar exactly as long as there is one; both change in one transaction.
-2. A sidecar never changes its bytes: another one takes its place, and the old one stays readable under its hash for
-   as long as the package is there.
-3. New bytes of a package come without the attestations of the old ones.
+1. A record has the hash of its sidecar if and only if there is one; both change in one transaction.
+2. The bytes of a sidecar never change: a new sidecar replaces it, and the old one stays readable under its hash as long
+   as the package exists.
+3. When the bytes of a package are replaced, the attestations of the old bytes no longer apply.
 
-Sidecars are rows and not blobs: they are small, change with the record in its transaction, and so need neither the
-sweep nor a place of their own in backups.
+Sidecars are rows and not blobs: they are small and change in the transaction of the record, so they need neither the
+sweep nor separate handling in backups.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ from seaway.trust.attestations import Verified
 
 
 class Claims(msgspec.Struct, frozen=True):
-    """Who built a file, by the certificate of a verified attestation."""
+    """The build identity of a file, from the certificate of a verified attestation."""
 
     issuer: str
     repository: str
@@ -39,7 +39,7 @@ class Claims(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Sidecar:
-    """A verified attestation on its way to the package that it is about."""
+    """A verified attestation that is to be stored for its package."""
 
     file_name: str
     file_sha256: bytes
@@ -50,7 +50,7 @@ class Sidecar:
         return self.verified.sidecar
 
 
-FIELD = "attestations_sha256"  # of a record
+FIELD = "attestations_sha256"  # field of a record
 _DELETED = "deleted"
 _ADD = insert(attestations)
 _OF_FILE = (attestations.c.subdir_id == bindparam("of_subdir"), attestations.c.file_name == bindparam("of_file"))
@@ -78,26 +78,26 @@ _BY_HASH = (
 
 
 def add(tx: Tx, now_ms: int, subdir_id: int, sidecars: Sequence[Sidecar]) -> None:
-    """Put these beside their packages, which have no current ones."""
+    """Add sidecars to packages that have no current one."""
     rows = [
         {
             "subdir_id": subdir_id,
-            "file_name": one.file_name,
-            "sha256": digest(one.content),
-            "content": one.content,
-            "file_sha256": one.file_sha256,
-            "claims": msgspec.json.encode(_claims(one.verified)).decode(),
+            "file_name": sidecar.file_name,
+            "sha256": digest(sidecar.content),
+            "content": sidecar.content,
+            "file_sha256": sidecar.file_sha256,
+            "claims": msgspec.json.encode(_claims(sidecar.verified)).decode(),
             "accepted_at": now_ms,
             "superseded_at": None,
         }
-        for one in sidecars
+        for sidecar in sidecars
     ]
     if rows:
         tx.execute(_ADD, rows)
 
 
 def supersede(tx: Tx, now_ms: int, subdir_id: int, file_name: str, by: Sidecar | None) -> None:
-    """Take the current one from a package that gets new bytes (invariant 3), and make room for an equal one."""
+    """Supersede the current sidecar of a package that gets new bytes (invariant 3); delete any row equal to `by`."""
     tx.execute(_SUPERSEDE, {"of_subdir": subdir_id, "of_file": file_name, "now_ms": now_ms})
     if by is not None:
         tx.execute(_DROP_SAME, {"of_subdir": subdir_id, "of_file": file_name, "same": digest(by.content)})
@@ -109,45 +109,45 @@ def forget(tx: Tx, subdir_id: int, file_names: Sequence[str]) -> None:
 
 
 def current(tx: Tx, channel_id: int, subdir: str, file_name: str) -> bytes | None:
-    """The sidecar of a package."""
+    """Return the current sidecar of a package."""
     return tx.execute(_CURRENT, {"channel_id": channel_id, "subdir": subdir, "of_file": file_name}).scalar()
 
 
 def by_hash(tx: Tx, channel_id: int, subdir: str, file_name: str, sha256: bytes) -> bytes | None:
-    """The sidecar that a package has or had, by its hash."""
+    """Return a current or superseded sidecar of a package by its hash."""
     where = {"channel_id": channel_id, "subdir": subdir, "of_file": file_name, "digest": sha256}
     return tx.execute(_BY_HASH, where).scalar()
 
 
 def broken(tx: Tx, subdir_id: int) -> Iterator[tuple[str, str]]:
-    """The files whose record and sidecar do not belong together, and how; both ways round (invariant 1)."""
+    """Yield the files whose record and sidecar disagree in either direction (invariant 1), with a description."""
     query = select(files.c.file_name, raw(files.c.sha256).label("sha256"), raw(files.c.record).label("record")).where(
         files.c.subdir_id == subdir_id, files.c.state != _DELETED
     )
-    there = {row.file_name: row for row in tx.execute(query)}
+    file_rows = {row.file_name: row for row in tx.execute(query)}
     columns = [raw(column).label(column.name) for column in attestations.c]
     stored = tx.execute(select(*columns).where(attestations.c.subdir_id == subdir_id)).all()
     for row in stored:
-        if row.file_name not in there:
-            yield row.file_name, "has attestations and is not there"
+        if row.file_name not in file_rows:
+            yield row.file_name, "has attestations but does not exist"
         if not isinstance(row.content, bytes) or digest(row.content) != row.sha256:
-            yield row.file_name, f"has attestations {row.sha256!r} whose bytes have another sha256"
+            yield row.file_name, f"has attestations {row.sha256!r} but their bytes have another sha256"
     current = {row.file_name: row for row in stored if row.superseded_at is None}
-    for file_name, file in there.items():
-        beside = current.get(file_name)
+    for file_name, file in file_rows.items():
+        sidecar = current.get(file_name)
         try:
-            named = msgspec.json.decode(file.record).get(FIELD)
+            recorded = msgspec.json.decode(file.record).get(FIELD)
         except (msgspec.MsgspecError, ValueError, TypeError, AttributeError, RecursionError) as error:
             yield file_name, f"has a record that cannot be read: {error}"
             continue
-        if named != (None if beside is None or not isinstance(beside.sha256, bytes) else beside.sha256.hex()):
-            yield file_name, "has a record that does not name the attestations beside it"
-        if beside is not None and beside.file_sha256 != file.sha256:
+        if recorded != (None if sidecar is None or not isinstance(sidecar.sha256, bytes) else sidecar.sha256.hex()):
+            yield file_name, "has a record without the hash of its attestations"
+        if sidecar is not None and sidecar.file_sha256 != file.sha256:
             yield file_name, "has attestations for other bytes"
 
 
 def digest(content: bytes) -> bytes:
-    """What records name a sidecar by."""
+    """Return the sha256 by which records name a sidecar."""
     return hashlib.sha256(content).digest()
 
 

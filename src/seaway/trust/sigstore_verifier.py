@@ -1,8 +1,8 @@
 """
-What Sigstore vouches for: a bundle and a trusted root -> the signed payload and the identity in the certificate.
+Verify a Sigstore bundle against a trusted root; return the signed payload and the identity in the certificate.
 
-Nothing is fetched: everything that is believed stands in the trusted root. Only `trust.trusted_root` imports this
-module, when the first attestation comes: sigstore takes 2.6 s and 60 MB to load.
+Nothing is fetched: the trusted root has all keys that are trusted. Only `trust.trusted_root` imports this module, when
+the first attestation arrives: sigstore takes 2.6 s and 60 MB to load.
 """
 
 import base64
@@ -31,7 +31,7 @@ _FULCIO = "1.3.6.1.4.1.57264.1"
 
 
 class NotARoot(Exception):
-    """What should be a trusted root is none."""
+    """The document is not a trusted root."""
 
 
 class Parties(NamedTuple):
@@ -43,7 +43,7 @@ class Parties(NamedTuple):
 
 
 class _AnyIdentity:
-    """Who signed is compared afterwards (`trust.attestations`), where the reason for a no can be told."""
+    """Policy that accepts any signer; `trust.attestations` compares the signer and can state why it refuses."""
 
     def verify(self, cert: Certificate) -> None:
         return
@@ -56,14 +56,14 @@ class SigstoreVerifier:
         try:
             self.parties = _parties(strict_json.decode(trusted_root))
             self._verifier = Verifier(trusted_root=TrustedRoot(TrustedRootText.from_json(trusted_root)))
-        except Exception as error:  # whatever the library makes of a wrong file
+        except Exception as error:  # the library raises many types for an invalid file
             if system_errors.unavailable(error) is not None:
                 raise
-            raise NotARoot(_said(error)) from error
+            raise NotARoot(_first_line(error)) from error
 
     def verify(self, bundle: bytes) -> Signed:
-        """What the bundle proves; `NotVerified` if that is nothing."""
-        parsed = _parsed(bundle)
+        """Return the verified content of the bundle; `NotVerified` if verification fails."""
+        parsed = _parse(bundle)
         _require_known(parsed, strict_json.decode(bundle), self.parties)
         try:
             payload_type, payload = self._verifier.verify_dsse(parsed, _AnyIdentity())
@@ -74,7 +74,7 @@ class SigstoreVerifier:
         return Signed(payload_type, payload, claims, int(issued.timestamp() * 1000))
 
 
-def _parsed(bundle: bytes) -> Bundle:
+def _parse(bundle: bytes) -> Bundle:
     try:
         return Bundle.from_json(bundle)
     except BaseException as error:
@@ -82,20 +82,21 @@ def _parsed(bundle: bytes) -> Bundle:
 
 
 def _refusal(error: BaseException, kind: type[NotVerified]) -> BaseException:
-    """A stranger's bundle must not stop the server, and a panic of rust code is no `Exception`."""
+    """Convert an error; an untrusted bundle must not stop the server, and a panic of Rust code is no `Exception`."""
     is_ours = isinstance(error, KeyboardInterrupt | SystemExit) or system_errors.unavailable(error) is not None
-    return error if is_ours else kind(_said(error))
+    return error if is_ours else kind(_first_line(error))
 
 
-def _said(error: BaseException) -> str:
+def _first_line(error: BaseException) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0][:200]
 
 
 def _require_known(bundle: Bundle, text: dict[str, Any], parties: Parties) -> None:
     """
-    Tell what is signed by strangers from what is signed by those who came after our trusted root.
+    Raise `UnknownParty` if the bundle names a log or authority that is not in the trusted root (it may be too old).
 
-    Both are refused. The names compared here are not verified yet, and a forger chooses which refusal he gets.
+    Bundles of other parties are refused in any case. The ids compared here are not verified yet: a forged bundle can
+    only choose which refusal it gets.
     """
     certificate = bundle.signing_certificate
     log = base64.b64decode(text["verificationMaterial"]["tlogEntries"][0]["logId"]["keyId"])
@@ -117,14 +118,14 @@ def _issuer_key(certificate: Certificate) -> bytes:
 
 def _ct_logs(certificate: Certificate) -> Iterator[bytes]:
     try:
-        found = certificate.extensions.get_extension_for_class(PrecertificateSignedCertificateTimestamps).value
+        timestamps = certificate.extensions.get_extension_for_class(PrecertificateSignedCertificateTimestamps).value
     except ExtensionNotFound:
         return
-    yield from (timestamp.log_id for timestamp in found)
+    yield from (timestamp.log_id for timestamp in timestamps)
 
 
 def claims_of(certificate: Certificate) -> Iterator[tuple[int, str]]:
-    """The extensions from 8 on, which are DER texts; those before are an older form of the same."""
+    """Yield the Fulcio extensions from number 8 on, which are DER strings; lower numbers are their deprecated form."""
     for extension in certificate.extensions:
         arc, _, number = extension.oid.dotted_string.rpartition(".")
         if arc == _FULCIO and int(number) >= ISSUER and isinstance(extension.value, UnrecognizedExtension):
@@ -133,7 +134,9 @@ def claims_of(certificate: Certificate) -> Iterator[tuple[int, str]]:
 
 def _parties(root: dict[str, Any]) -> Parties:
     chains = [authority["certChain"]["certificates"] for authority in root["certificateAuthorities"]]
-    certificates = [load_der_x509_certificate(base64.b64decode(one["rawBytes"])) for chain in chains for one in chain]
+    certificates = [
+        load_der_x509_certificate(base64.b64decode(entry["rawBytes"])) for chain in chains for entry in chain
+    ]
     return Parties(
         logs=_log_ids(root["tlogs"]),
         ct_logs=_log_ids(root["ctlogs"]),

@@ -1,4 +1,4 @@
-"""What to paste into a workflow, for this host and this channel; the manual and the pages show the same."""
+"""Workflow snippets for a host and a channel, used by the pages and the manual."""
 
 import re
 from string import Template
@@ -41,7 +41,7 @@ publish:
     - {_UPLOAD}
 """)
 
-# No client asks Google for the token yet, so the two lines of curl do.
+# No client requests the token from Google yet, so the snippet does it with curl.
 _GOOGLE = Template(f"""\
 METADATA=http://metadata.google.internal/computeMetadata/v1/instance/service-accounts/default
 TOKEN=$$(curl -sSf -H "Metadata-Flavor: Google" "$$METADATA/identity?audience=$audience&format=full")
@@ -52,26 +52,26 @@ export PREFIX_API_KEY
 
 
 def github(site_url: str, audience: str, channel: str, *, file: str = "publish.yml") -> str:
-    """A workflow of GitHub Actions."""
-    return _filled(_GITHUB, site_url, audience, channel, file)
+    """Return a GitHub Actions workflow."""
+    return _fill(_GITHUB, site_url, audience, channel, file)
 
 
 def gitlab(site_url: str, audience: str, channel: str, *, file: str = ".gitlab-ci.yml") -> str:
-    """A job of GitLab CI/CD, with the variable in which clients look for its token."""
-    return _filled(_GITLAB, site_url, audience, channel, file)
+    """Return a GitLab CI/CD job that sets the variable in which clients look for its token."""
+    return _fill(_GITLAB, site_url, audience, channel, file)
 
 
 def google(site_url: str, audience: str, channel: str) -> str:
-    """Lines of shell for a machine or a build of Google Cloud."""
-    return _filled(_GOOGLE, site_url, audience, channel, "")
+    """Return shell commands for a machine or a build on Google Cloud."""
+    return _fill(_GOOGLE, site_url, audience, channel, "")
 
 
 def token_variable(audience: str) -> str:
-    """Where clients look for the token of a GitLab job."""
+    """Return the name of the variable in which clients look for the token of a GitLab job."""
     return re.sub(r"[^A-Z0-9]", "_", audience.upper()) + "_ID_TOKEN"
 
 
-def _filled(template: Template, site_url: str, audience: str, channel: str, file: str) -> str:
+def _fill(template: Template, site_url: str, audience: str, channel: str, file: str) -> str:
     return template.substitute(
         url=site_url, audience=audience, channel=channel, file=file, variable=token_variable(audience)
     )

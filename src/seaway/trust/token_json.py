@@ -1,8 +1,9 @@
 """
-JSON of a token that every reader reads alike: no member twice, no NaN, no lone surrogates, no deep nesting.
+Strict JSON for tokens that every parser reads alike: no duplicate members, no NaN, no lone surrogates, no deep nesting.
 
-Of two equal members one library takes the first and another the last, and who checks may be another than who acts.
-Stricter than `conda.strict_json` but for numbers: one of 400 digits is JSON, and says a time that is refused as such.
+Of two equal members one library uses the first and another the last, so a check could see another value than the code
+that relies on it. Stricter than `conda.strict_json` except for numbers: a number of 400 digits is JSON, and is refused
+later as a time.
 """
 
 import json
@@ -14,20 +15,20 @@ _STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 
 
 def read_object(content: bytes) -> dict[str, Any]:
-    """The object that these bytes are; `ValueError` if they are anything else, or could be read in two ways."""
+    """Parse a JSON object; `ValueError` if the bytes are anything else or could be read in two ways."""
     text = content.decode("utf-8")
     if _nesting(text) > _MAX_NESTING:
         raise ValueError("nested too deeply")
-    value = json.loads(text, object_pairs_hook=_once, parse_constant=_refuse_constant)
+    value = json.loads(text, object_pairs_hook=_unique_members, parse_constant=_refuse_constant)
     if not isinstance(value, dict):
-        raise ValueError("not an object")  # noqa: TRY004 - one error for whatever is wrong with the text
-    if "\\u" in text:  # the only way to a lone surrogate, which is in no text and cannot be kept
+        raise ValueError("not an object")  # noqa: TRY004 - one error type for every invalid text
+    if "\\u" in text:  # only an escape can be a lone surrogate, which cannot be encoded or stored
         json.dumps(value, ensure_ascii=False).encode("utf-8")
     return value
 
 
 def _nesting(text: str) -> int:
-    """How deep brackets go, counted before anything that recurses looks at them."""
+    """Return the nesting depth of brackets, counted before the recursive parser sees them."""
     depth = deepest = 0
     for char in _STRING.sub("", text):
         if char in "[{":
@@ -38,11 +39,11 @@ def _nesting(text: str) -> int:
     return deepest
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a member stands there twice")
-    return found
+def _unique_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("duplicate member")
+    return members
 
 
 def _refuse_constant(name: str) -> NoReturn:

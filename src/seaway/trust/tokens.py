@@ -1,11 +1,11 @@
 """
-What a workflow gets in exchange: a token that is good for minutes, in the channels of its publishers.
+Publish tokens, which workflows get in exchange for their own tokens; valid for minutes in the publishers' channels.
 
-1. It is stored as a hash and shown once.
-2. It is good for what its publishers give at the moment of the request: it dies with the publisher, with the channel,
-   with a change of the owner, with the switch of its issuer, and when it is revoked. When whoever added the publisher
-   is disabled, the tokens that were made until then end with all else of theirs; the publisher stays, to be looked at.
-3. It is looked at when a request begins, so that an upload which takes longer than it lives comes in.
+1. A publish token is stored as a hash and shown once.
+2. Its permissions are those of its publishers at the time of the request. It becomes invalid when the publisher or the
+   channel is deleted, when the channel's owner changes, when its issuer is disabled, and when it is revoked. Disabling
+   the user who added the publisher also invalidates the tokens issued until then; the publisher is kept for review.
+3. It is checked at the start of a request, so an upload that takes longer than the token's lifetime succeeds.
 """
 
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ _PREFIX = f"swy-{ids.KeyKind.WORKFLOW.value}-"
 
 
 def mint(tx: Tx, now_ms: int, workflow: Workflow, matched: Sequence[Publisher], *, life_ms: int) -> str:
-    """Make a token for what these publishers give; its text is seen only now."""
+    """Create a publish token for these publishers; return its text, which is not stored."""
     secret = ids.new_key(ids.KeyKind.WORKFLOW)
     token_id = tx.execute(
         insert(rows)
@@ -41,7 +41,9 @@ def mint(tx: Tx, now_ms: int, workflow: Workflow, matched: Sequence[Publisher], 
         )
         .returning(rows.c.id)
     ).scalar_one()
-    tx.execute(insert(token_publishers), [{"token_id": token_id, "publisher_id": one.id} for one in matched])
+    tx.execute(
+        insert(token_publishers), [{"token_id": token_id, "publisher_id": publisher.id} for publisher in matched]
+    )
     return secret
 
 
@@ -68,7 +70,7 @@ _CARRIER = (
 
 
 def principal_of(tx: Tx, secret: str, now_ms: int) -> Principal | None:
-    """Which workflow carries this token, or None unless it is good now."""
+    """Return the workflow that this token authenticates, or None if the token is not valid now."""
     if not secret.startswith(_PREFIX) or not ids.is_well_formed(secret):
         return None
     found = tx.execute(
@@ -84,7 +86,7 @@ def principal_of(tx: Tx, secret: str, now_ms: int) -> Principal | None:
     return Principal(
         name=workflow.name,
         carrier=Carrier.WORKFLOW,
-        mode=Mode.READ,  # what it may do in a channel, its grant there says
+        mode=Mode.READ,  # the grant of each channel has the access mode there
         channel_ids=frozenset(grant.channel_id for grant in grants),
         expires_at_ms=found[0].expires_at,
         token_id=found[0].id,
@@ -95,23 +97,24 @@ def principal_of(tx: Tx, secret: str, now_ms: int) -> Principal | None:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A token that was made here, good or not."""
+    """A publish token of this server, valid or not."""
 
     id: int
     revoked_at_ms: int | None
 
 
 def find(tx: Tx, secret: str) -> Token | None:
-    """The token of this text, for who found it somewhere."""
+    """Return the token with this text, even if it is not valid, for leak reports."""
     row = tx.execute(select(rows.c.id, rows.c.revoked_at).where(rows.c.digest == ids.digest(secret))).one_or_none()
     return None if row is None else Token(row.id, row.revoked_at)
 
 
 def revoke(tx: Tx, now_ms: int, by: Principal, token_id: int) -> list[Publisher]:
     """
-    Revoke a token from its next request on; return the publishers in whose channels its run uploaded.
+    Revoke a token, effective on its next request; return the publishers in whose channels its run uploaded.
 
-    The logs of those channels say so. Others must not learn that the run exists, so that the line is the site's.
+    The event is written to the audit logs of those channels. If there are none, it is written to the site's log only:
+    owners of other channels must not learn that the run exists.
     """
     text = tx.execute(
         update(rows).where(rows.c.id == token_id).values(revoked_at=now_ms).returning(rows.c.workflow)
@@ -119,19 +122,23 @@ def revoke(tx: Tx, now_ms: int, by: Principal, token_id: int) -> list[Publisher]
     if text is None:  # deleted since it was looked up
         return []
     workflow = msgspec.json.decode(text, type=Workflow)
-    ended = [one for one in of_token(tx, token_id) if uploads.has_from(tx, one.channel_id, one.id, workflow)]
-    for one in ended:
+    affected = [
+        publisher
+        for publisher in of_token(tx, token_id)
+        if uploads.has_from(tx, publisher.channel_id, publisher.id, workflow)
+    ]
+    for publisher in affected:
         audit.write(
             tx, now_ms, by.actor, Event.TOKEN_REVOKED,
-            channel=one.channel, target=one.name, token=token_id, publisher=one.id,
+            channel=publisher.channel, target=publisher.name, token=token_id, publisher=publisher.id,
         )  # fmt: skip
-    if not ended:
+    if not affected:
         audit.write(tx, now_ms, by.actor, Event.TOKEN_REVOKED, target=workflow.name, token=token_id)
-    return ended
+    return affected
 
 
 def use(tx: Tx, issuer: str, digest: bytes, expires_at_ms: int) -> int:
-    """Count that a token of an issuer is exchanged once more; how often it was before."""
+    """Count one more exchange of an issuer's token; return the number of earlier exchanges."""
     where = (used_tokens.c.issuer == issuer, used_tokens.c.digest == digest)
     before: int | None = tx.execute(select(used_tokens.c.count).where(*where)).scalar()
     if before is None:
@@ -142,6 +149,6 @@ def use(tx: Tx, issuer: str, digest: bytes, expires_at_ms: int) -> int:
 
 
 def forget_old(tx: Tx, now_ms: int) -> int:
-    """Delete tokens an hour after they expired, since a clock may step back; return how many issued ones."""
+    """Delete tokens that expired over an hour ago (clocks can step back); return the number of publish tokens."""
     tx.execute(delete(used_tokens).where(used_tokens.c.expires_at < now_ms - HOUR_MS))
     return tx.execute(delete(rows).where(rows.c.expires_at < now_ms - HOUR_MS)).rowcount

@@ -1,10 +1,10 @@
 """
-Which Sigstore is trusted: the keys of its logs and authorities, as one JSON document (`trusted_root.json`).
+The trusted root: the keys of Sigstore's logs and certificate authorities, in one JSON document (`trusted_root.json`).
 
-1. A file that the settings name is the only root. Without one it is the root that an update has kept in the database,
-   and without that the one that came with the program, so that an offline server works from the start.
-2. A root is kept only after it was read as one: a wrong file cannot take verification away.
-3. Every worker uses what is kept from the next attestation on.
+1. A file named in the settings is the only root. Without one, the root that an update stored in the database is used,
+   or else the one included in the program, so that an offline server works from the start.
+2. A root is stored only after it was parsed successfully: an invalid file cannot disable verification.
+3. Every worker uses the stored root from the next attestation on.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ _EMBEDDED = ("_store", "https%3A%2F%2Ftuf-repo-cdn.sigstore.dev", "trusted_root.
 
 
 class Origin(Enum):
-    """Where a root comes from."""
+    """The source of a trusted root."""
 
     SETTING = "setting"
     DATABASE = "database"
@@ -38,7 +38,7 @@ class Origin(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Root:
-    """A trusted root and where it is from."""
+    """A trusted root and its source."""
 
     origin: Origin
     content: bytes
@@ -48,7 +48,7 @@ class Root:
         return hashlib.sha256(self.content).hexdigest()
 
     def parties(self) -> dict[str, list[str]]:
-        """The addresses of the logs and authorities that it knows."""
+        """Return the URLs of the logs and certificate authorities in this root."""
         root = strict_json.decode(self.content)
         return {
             "logs": [log["baseUrl"] for log in root["tlogs"]],
@@ -57,32 +57,32 @@ class Root:
 
 
 class TrustedRoots:
-    """The root in force and a verifier for it, made when the first attestation comes; used from any thread."""
+    """The current root and a verifier for it, created when the first attestation arrives; safe in any thread."""
 
     def __init__(self, database: Database, file: Path | None) -> None:
         self._database, self._file = database, file
         self._lock = Lock()
-        self._made: tuple[bytes, BundleVerifier] | None = None
+        self._cached: tuple[bytes, BundleVerifier] | None = None
 
     def current(self) -> Root:
-        """The root in force (invariant 1)."""
+        """Return the current root (invariant 1)."""
         if self._file is not None:
             return Root(Origin.SETTING, read_file(self._file))
         with self._database.read() as tx:
-            kept = site_values.get(tx, _KEPT)
-        return Root(Origin.PROGRAM, embedded()) if kept is None else Root(Origin.DATABASE, kept)
+            stored = site_values.get(tx, _KEPT)
+        return Root(Origin.PROGRAM, embedded()) if stored is None else Root(Origin.DATABASE, stored)
 
     def verifier(self) -> BundleVerifier:
-        """Who verifies bundles by the root in force."""
+        """Return a verifier for the current root."""
         content = self.current().content
         with self._lock:
-            if self._made is None or self._made[0] != content:
-                self._made = content, verifier_of(content)
-            return self._made[1]
+            if self._cached is None or self._cached[0] != content:
+                self._cached = content, verifier_of(content)
+            return self._cached[1]
 
 
 def keep(tx: Tx, now_ms: int, by: Principal, content: bytes) -> Root:
-    """Keep this root in the database, for every worker; `BadSetting` if it is none."""
+    """Store this root in the database, for every worker; `BadSetting` if it is not a trusted root."""
     verifier_of(content)
     site_values.put(tx, _KEPT, content)
     root = Root(Origin.DATABASE, content)
@@ -91,7 +91,7 @@ def keep(tx: Tx, now_ms: int, by: Principal, content: bytes) -> Root:
 
 
 def forget(tx: Tx, now_ms: int, by: Principal) -> Root:
-    """Go back to the root that came with the program."""
+    """Delete the stored root; return the one included in the program."""
     site_values.remove(tx, _KEPT)
     root = Root(Origin.PROGRAM, embedded())
     audit.write(tx, now_ms, by.actor, Event.TRUSTED_ROOT_CHANGED, target=root.origin.value, sha256=root.sha256)
@@ -99,27 +99,27 @@ def forget(tx: Tx, now_ms: int, by: Principal) -> Root:
 
 
 def read_file(path: Path) -> bytes:
-    """A root from a file of the operator."""
+    """Read a trusted root from the operator's file."""
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise BadSetting(f"The trusted root {path} cannot be read: {error.strerror}.", "Look at the file.") from None
+        raise BadSetting(f"The trusted root {path} cannot be read: {error.strerror}.", "Check the file.") from None
     if len(content) > MAX_ROOT_BYTES:
-        raise BadSetting(f"{path} is too large for a trusted root.", "Give a trusted_root.json of Sigstore.")
+        raise BadSetting(f"{path} is too large for a trusted root.", "Use a trusted_root.json of Sigstore.")
     return content
 
 
 def embedded() -> bytes:
-    """The root of the public instance as it was when the library in use was released."""
+    """Return the root of the public Sigstore instance that the installed library includes."""
     return resources.files("sigstore").joinpath(*_EMBEDDED).read_bytes()
 
 
 def verifier_of(content: bytes) -> BundleVerifier:
-    """A verifier by this root; `BadSetting` if it is none."""
-    # Imported here: sigstore takes seconds to load, which a site without attestations never needs.
+    """Return a verifier for this root; `BadSetting` if it is not a trusted root."""
+    # Imported here because sigstore takes seconds to load, and a site without attestations does not need it.
     from seaway.trust.sigstore_verifier import NotARoot, SigstoreVerifier
 
     try:
         return SigstoreVerifier(content)
     except NotARoot as error:
-        raise BadSetting(f"This is no trusted root of Sigstore: {error}.", "Give its trusted_root.json.") from None
+        raise BadSetting(f"This is not a trusted root of Sigstore: {error}.", "Use its trusted_root.json.") from None

@@ -1,9 +1,9 @@
 """
-The trusted root as Sigstore's TUF repository has it now: the one thing about attestations that is ever fetched.
+Fetch the current trusted root from Sigstore's TUF repository; no other attestation data is ever fetched.
 
-1. Nothing is fetched unless the operator switched it on.
-2. The way begins at the root of trust that came with the library; what expired, was rolled back or is not signed by
-   enough of its keys is refused by TUF's own client, whose memory of versions lies in `folder`.
+1. Nothing is fetched unless the operator enables it.
+2. Verification starts at the root of trust that the library includes. The TUF client refuses metadata that is expired,
+   rolled back or not signed by enough keys; it stores the versions it has seen in `folder`.
 """
 
 from dataclasses import dataclass
@@ -18,21 +18,21 @@ _TARGET = "trusted_root.json"
 
 @dataclass(frozen=True, slots=True)
 class Repository:
-    """A TUF repository: where it is, what its client remembers where, and the root it is believed by at first."""
+    """A TUF repository: its URL, the folder with the state of the client, and the initial root of trust."""
 
     folder: Path
     url: str = SIGSTORE_URL
-    bootstrap: bytes | None = None  # None: that of the public Sigstore, as it came with the library
+    bootstrap: bytes | None = None  # None: the root of the public Sigstore instance that the library includes
 
     def trusted_root(self) -> bytes:
-        """The newest root; `Unavailable` when it cannot be had, or not be believed."""
-        # Imported here: only the process that refreshes needs it, once a day.
+        """Return the newest root; `Unavailable` if it cannot be fetched or verified."""
+        # Imported here because only the process that refreshes needs it, once a day.
         from tuf.api.exceptions import DownloadError, RepositoryError
         from tuf.ngclient.updater import Updater
 
         metadata, targets = self.folder / "metadata", self.folder / "targets"
-        for one in (metadata, targets):
-            one.mkdir(parents=True, exist_ok=True)
+        for folder in (metadata, targets):
+            folder.mkdir(parents=True, exist_ok=True)
         try:
             updater = Updater(
                 str(metadata), self.url, str(targets), f"{self.url}/targets/", bootstrap=self.bootstrap or _embedded()
@@ -43,7 +43,7 @@ class Repository:
             return Path(updater.download_target(found)).read_bytes()
         except (DownloadError, RepositoryError) as error:
             raise Unavailable(
-                "The trusted root of Sigstore cannot be fetched.", "Look at the network.", cause=str(error)[:500]
+                "The trusted root of Sigstore cannot be fetched.", "Check the network.", cause=str(error)[:500]
             ) from error
 
 

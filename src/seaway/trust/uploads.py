@@ -1,15 +1,15 @@
 """
-The upload record: one row for every file that came in, whoever sent it, and for every overwrite.
+The upload record: one row for every uploaded file, by any sender, and for every overwrite.
 
-1. Rows are added in the transaction that names the file, and nothing changes or deletes one, a deleted channel or
-   user neither: rows keep names and numbers, and refer to nothing.
-2. The rows of a channel are a chain: each hash is the sha256 of the row's JSON, in which the hash of the row before
-   it stands. A row that was changed, taken out or put in breaks the chain there; one taken from the end is missed
-   by the count and the head that are kept apart (`broken`).
-3. A chain belongs to the id of its channel: a name that is used again begins a new one.
+1. Rows are added in the transaction that creates the file row and are never changed or deleted, even when the channel
+   or the user is deleted: rows have names and ids, but no foreign keys.
+2. The rows of a channel form a hash chain: each hash is the sha256 of the row's JSON, which includes the hash of the
+   previous row. Changing, removing or inserting a row breaks the chain there; removing rows from the end is detected by
+   the count and the head, which are stored separately (`broken`).
+3. A chain belongs to the id of its channel: reusing a channel name starts a new chain.
 
-Who can write to the database can also make a new chain from the first changed row on. Against that, keep what
-`seaway uploads export` printed elsewhere, or only its last hash.
+An attacker with write access to the database can also rebuild the chain from the first changed row on. To detect that,
+keep the output of `seaway uploads export`, or its last hash, in another place.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ from seaway.database.damage import raw
 from seaway.database.engine import Tx
 from seaway.database.tables import upload_chains, uploads
 
-_FIRST = bytes(32)  # stands for the hash before the first
+_FIRST = bytes(32)  # the previous hash of the first row
 _FETCHED_AT_ONCE = 500
 _HASHES = ("sha256", "replaced_sha256", "attestations_sha256")
 _FIELDS = tuple(column.name for column in uploads.c if column.name != "hash")
@@ -41,7 +41,7 @@ _MOVE_CHAIN = (
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """How far the record of a channel goes."""
+    """The length and last hash of a channel's chain."""
 
     channel_id: int
     count: int = 0
@@ -50,7 +50,7 @@ class Chain:
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A file that comes in, and who sends it."""
+    """An uploaded file and its sender."""
 
     at_ms: int
     channel: str
@@ -63,10 +63,10 @@ class Upload:
     by: Principal
 
 
-def append(tx: Tx, chain: Chain, came: Sequence[Upload]) -> None:
-    """Add rows to the chain of a channel that the transaction has for itself: two statements, however many they are."""
+def append(tx: Tx, chain: Chain, received: Sequence[Upload]) -> None:
+    """Append rows to a channel's chain, which the transaction has locked; two statements for any number of rows."""
     added, previous = [], chain.head
-    for number, upload in enumerate(came, start=chain.count + 1):
+    for number, upload in enumerate(received, start=chain.count + 1):
         row = _row(chain.channel_id, number, upload)
         previous = row["hash"] = _hash(row, previous)
         added.append(row)
@@ -80,7 +80,7 @@ def append(tx: Tx, chain: Chain, came: Sequence[Upload]) -> None:
 
 
 def rows(tx: Tx, channel: str) -> Iterator[dict[str, Any]]:
-    """The record of all channels that ever had this name, oldest first, each row as what its hash is made of, and it."""
+    """Yield the upload record of all channels that ever had this name, oldest first, with the `hash` of each row."""
     query = select(uploads).where(uploads.c.channel == channel).order_by(uploads.c.channel_id, uploads.c.number)
     previous, chain = _FIRST, None
     for row in tx.execute(query.execution_options(yield_per=_FETCHED_AT_ONCE)).mappings():
@@ -91,19 +91,19 @@ def rows(tx: Tx, channel: str) -> Iterator[dict[str, Any]]:
 
 
 def of_channel(tx: Tx, channel_id: int, *, after: int, limit: int) -> list[dict[str, Any]]:
-    """A page of the record of one channel, from behind the number `after`; an older channel of its name is another."""
+    """Return a page of one channel's record, after the number `after`; excludes older channels with the same name."""
     return _page(tx, uploads.c.channel_id == channel_id, (channel_id, after), limit)
 
 
 def of_name(tx: Tx, channel: str, *, after: tuple[int, int], limit: int) -> list[dict[str, Any]]:
-    """A page of `rows`, from behind the row of this channel and number."""
+    """Return a page of `rows`, after the row with this channel id and number."""
     return _page(tx, uploads.c.channel == channel, after, limit)
 
 
 def _page(tx: Tx, which: ColumnElement[bool], after: tuple[int, int], limit: int) -> list[dict[str, Any]]:
     chain, number = after
-    behind = or_(uploads.c.channel_id > chain, and_(uploads.c.channel_id == chain, uploads.c.number > number))
-    query = select(uploads).where(which, behind).order_by(uploads.c.channel_id, uploads.c.number).limit(limit)
+    is_after = or_(uploads.c.channel_id > chain, and_(uploads.c.channel_id == chain, uploads.c.number > number))
+    query = select(uploads).where(which, is_after).order_by(uploads.c.channel_id, uploads.c.number).limit(limit)
     last = select(uploads.c.hash).where(uploads.c.channel_id == chain, uploads.c.number == number)
     previous = tx.execute(last).scalar() or _FIRST
     found = []
@@ -116,7 +116,7 @@ def _page(tx: Tx, which: ColumnElement[bool], after: tuple[int, int], limit: int
 
 
 def has_from(tx: Tx, channel_id: int, publisher_id: int, workflow: Workflow) -> bool:
-    """Whether this run of a workflow has uploaded to the channel."""
+    """Return whether this run of a workflow has uploaded to the channel."""
     query = select(uploads.c.number).where(
         uploads.c.channel_id == channel_id, uploads.c.publisher_id == publisher_id,
         uploads.c.run == _run(workflow), uploads.c.commit == workflow.sha,
@@ -125,12 +125,12 @@ def has_from(tx: Tx, channel_id: int, publisher_id: int, workflow: Workflow) -> 
 
 
 def as_json(row: Mapping[str, Any]) -> bytes:
-    """Compact, keys in order: one text for one row. Without `hash` its sha256 is the `hash`."""
+    """Encode a row as canonical JSON (compact, sorted keys); the sha256 of the row without `hash` is the `hash`."""
     return msgspec.json.encode(row, order="sorted")
 
 
 def broken(tx: Tx) -> Iterator[tuple[str, str]]:
-    """Where a chain does not hold: the channel and the number of the row, and what is wrong there."""
+    """Yield each break of a chain: the channel and number of the row, and a description."""
     of_chains = select(
         raw(upload_chains.c.channel_id).label("channel_id"),
         raw(upload_chains.c.count).label("counted"),
@@ -147,23 +147,23 @@ def broken(tx: Tx) -> Iterator[tuple[str, str]]:
             yield where, "has a number that cannot be read"
             continue
         if row["number"] != before.count + 1:
-            yield where, f"follows the upload {before.count} of its channel: those between are gone"
+            yield where, f"follows upload {before.count} of its channel: the uploads between them are missing"
         elif not _is_linked(row, before.head):
-            yield where, "does not have the hash that its row and the one before it make"
+            yield where, "has a hash that does not match its row and the previous row"
         reached[row["channel_id"]] = Chain(row["channel_id"], row["number"], row["hash"])
     for channel_id in sorted(chains.keys() | reached.keys(), key=repr):
-        kept, found = chains.get(channel_id, Chain(channel_id)), reached.get(channel_id, Chain(channel_id))
-        if kept != found:
+        counted, found = chains.get(channel_id, Chain(channel_id)), reached.get(channel_id, Chain(channel_id))
+        if counted != found:
             yield (
                 f"channel {channel_id}",
-                f"has {found.count} uploads, and {kept.count} were counted, or the last is another",
+                f"has {found.count} uploads, but {counted.count} were counted, or the last one differs",
             )
 
 
 def _is_linked(row: Mapping[Any, Any], previous: bytes) -> bool:
     try:
         return bool(row["hash"] == _hash(row, previous))
-    except (AttributeError, TypeError, ValueError):  # a damaged value is not of the type of its column
+    except (AttributeError, TypeError, ValueError):  # a damaged value can have another type than its column
         return False
 
 
@@ -203,7 +203,7 @@ def _hash(row: Mapping[Any, Any], previous: bytes) -> bytes:
 
 
 def _shown(row: Mapping[Any, Any], previous: bytes) -> dict[str, Any]:
-    """The row as its JSON has it: hashes as hexadecimal digits, with the hash of the row before it."""
+    """Return the fields of a row's JSON: hashes in hexadecimal, and the hash of the previous row."""
     shown = {name: row[name] for name in _FIELDS}
     for name in _HASHES:
         shown[name] = None if row[name] is None else row[name].hex()

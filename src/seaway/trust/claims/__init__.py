@@ -1,1 +1,1 @@
-"""What the tokens of each kind of issuer say, as data: one file for each kind."""
+"""The token claims of each kind of issuer, as data: one file for each kind."""

@@ -4,7 +4,7 @@ from seaway.trust.claims.generic import Rules, made
 
 ISSUER = "https://agent.buildkite.com"
 
-# Its tokens have no jti and last for minutes, so each is counted by its hash.
+# Buildkite tokens have no jti and expire within minutes, so exchanges are counted by the hash of the token.
 BUILDKITE = made(
     "buildkite",
     "Buildkite",

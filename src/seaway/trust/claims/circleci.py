@@ -1,5 +1,5 @@
 """
-CircleCI: a project of an organization, both by their ids.
+CircleCI: a project of an organization, both identified by id.
 
 Clients request tokens of the root issuer (`circleci run oidc get --root-issuer`), which all organizations share.
 `$CIRCLE_OIDC_TOKEN` comes from an issuer for each organization, https://oidc.circleci.com/org/ID, with the same claims.

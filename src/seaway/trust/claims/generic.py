@@ -1,7 +1,7 @@
 """
-Issuers that are told apart by configuration: which claims a publisher names, which are pinned, which are kept.
+Issuers defined by configuration: the claims that a publisher names, the pinned claims and the stored claims.
 
-Every claim that is matched is compared byte for byte: only its own file could know that an issuer ignores case.
+Matched claims are compared byte for byte: a generic issuer has no code that knows whether the issuer ignores case.
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,11 +33,11 @@ _Names = Annotated[list[str], msgspec.Meta(max_length=16)]
 
 
 class Rules(msgspec.Struct, forbid_unknown_fields=True):
-    """How the tokens of an issuer are read."""
+    """Rules for the claims of an issuer's tokens."""
 
-    match: Annotated[_Names, msgspec.Meta(min_length=1)]  # a publisher names all of these
+    match: Annotated[_Names, msgspec.Meta(min_length=1)]  # a publisher must name all of these
     match_optional: _Names = []
-    pin: _Names = []  # ids that are pinned at the first use
+    pin: _Names = []  # ids that are pinned at first use
     stored: dict[str, str] = {}
     jti: bool = True
     exchanges: Annotated[int, msgspec.Meta(ge=1, le=60)] = 1
@@ -46,21 +46,21 @@ class Rules(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def read_rules(text: str) -> Rules:
-    """The rules that a text of JSON is, or `Malformed`."""
+    """Parse rules from JSON; `Malformed` if they are invalid."""
     try:
         rules = msgspec.json.decode(text, type=Rules)
     except msgspec.MsgspecError as error:
         raise Malformed(
-            f"The rules of the issuer cannot be used: {error}.", "docs/operate/issuers.md has examples."
+            f"The rules of the issuer are invalid: {error}.", "See the examples in docs/operate/issuers.md."
         ) from None
     unknown = sorted(set(rules.stored) - set(STORED))
     if unknown:
-        raise Malformed(f"The rules store {unknown[0][:60]!a}.", f"What can be stored is {', '.join(STORED)}.")
+        raise Malformed(f"The rules cannot store {unknown[0][:60]!a}.", f"The fields are {', '.join(STORED)}.")
     return rules
 
 
 def made(name: str, label: str, rules: Rules) -> Kind:
-    """The kind of issuer that these rules describe."""
+    """Return the kind of issuer that these rules describe."""
     return Kind(
         name=name,
         label=rules.label or label,

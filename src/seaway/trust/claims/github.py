@@ -1,7 +1,7 @@
 """
-GitHub Actions, on github.com, under an enterprise's own issuer, and on GitHub Enterprise Server.
+GitHub Actions on github.com, with the issuer of an enterprise, and on GitHub Enterprise Server.
 
-`sub` is not looked at: organizations can change what it holds, and GitHub changed it for new repositories.
+`sub` is ignored: organizations can change its content, and GitHub changed it for new repositories.
 """
 
 import re
@@ -29,36 +29,40 @@ from seaway.trust.refusals import Code, TokenRefused
 ISSUER = "https://token.actions.githubusercontent.com"
 
 _FOLDER = "/.github/workflows/"
-# Started by what a stranger does, with the secrets of the repository at hand.
+# Users without access to the repository can trigger these events, and the run has access to its secrets.
 DENIED_EVENTS = frozenset({"pull_request_target", "workflow_run"})
 
 
-def _owner(value: str) -> str:
+def _checked_owner(value: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9-]{0,99}", value):
-        raise Malformed(f"{value[:60]!a} cannot be an owner on GitHub.", "Give the name of a user or an organization.")
-    return value
-
-
-def _repository(value: str) -> str:
-    value = without_git(value)
-    if not re.fullmatch(r"[A-Za-z0-9._-]{1,100}", value) or value in (".", ".."):
-        raise Malformed(f"{value[:60]!a} cannot be a repository on GitHub.", "Give its name without the owner.")
-    return value
-
-
-def _workflow(value: str) -> str:
-    if not re.fullmatch(r"[^/\x00-\x1f\x7f@]{1,250}\.ya?ml", value):
         raise Malformed(
-            f"{value[:60]!a} cannot be the file of a workflow.",
-            "Give its name in .github/workflows, such as release.yml.",
+            f"{value[:60]!a} is not a valid owner on GitHub.", "Enter the name of a user or an organization."
         )
     return value
 
 
-def _reusable(value: str) -> str:
+def _checked_repository(value: str) -> str:
+    value = without_git(value)
+    if not re.fullmatch(r"[A-Za-z0-9._-]{1,100}", value) or value in (".", ".."):
+        raise Malformed(
+            f"{value[:60]!a} is not a valid repository name on GitHub.", "Enter the name without the owner."
+        )
+    return value
+
+
+def _checked_workflow(value: str) -> str:
+    if not re.fullmatch(r"[^/\x00-\x1f\x7f@]{1,250}\.ya?ml", value):
+        raise Malformed(
+            f"{value[:60]!a} is not a valid workflow file.",
+            "Enter its name in .github/workflows, such as release.yml.",
+        )
+    return value
+
+
+def _checked_reusable(value: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9-]+/[A-Za-z0-9._-]+/\.github/workflows/[^/\s@]+\.ya?ml@\S+", value):
         raise Malformed(
-            f"{value[:60]!a} is not a reusable workflow.", "Give owner/repository/.github/workflows/file.yml@ref."
+            f"{value[:60]!a} is not a reusable workflow.", "Enter owner/repository/.github/workflows/file.yml@ref."
         )
     return value
 
@@ -71,8 +75,8 @@ def _refuse(claims: Claims) -> None:
     if claims["event_name"].lower() in DENIED_EVENTS:
         raise TokenRefused(
             Code.EVENT_NOT_ALLOWED,
-            f"The workflow was started by {claims['event_name']!a}, which strangers can cause. "
-            "Publish from a push, a tag, a release or by hand.",
+            f"The workflow was started by {claims['event_name']!a}, which users without access can trigger. "
+            "Publish from a push, a tag, a release or a manual run.",
         )
 
 
@@ -89,11 +93,13 @@ def _fits(claims: Claims, _issuer: str, wanted: Wanted) -> bool:
 
 
 def _is_workflow(claims: Claims, file: str) -> bool:
-    """Whether the workflow that was called is this file of the repository, at the ref or the commit of the token."""
+    """Return whether the calling workflow is this file of the repository, at the token's ref or commit."""
     start = claims["repository"] + _FOLDER
-    told = claims["workflow_ref"]
-    at = [claims[name] for name in ("ref", "sha") if claims.get(name)]
-    return same_name(told[: len(start)], start) and told[len(start) :] in {f"{file}@{place}" for place in at}
+    reference = claims["workflow_ref"]
+    versions = [claims[name] for name in ("ref", "sha") if claims.get(name)]
+    return same_name(reference[: len(start)], start) and reference[len(start) :] in {
+        f"{file}@{version}" for version in versions
+    }
 
 
 def _is_environment(claims: Claims, wanted: str) -> bool:
@@ -101,9 +107,9 @@ def _is_environment(claims: Claims, wanted: str) -> bool:
 
 
 def _is_allowed_here(claims: Claims, wanted: Wanted) -> bool:
-    """Whether the file that holds the job is of the same repository, or is the one that the publisher allows."""
-    told, start = claims["job_workflow_ref"], claims["repository"] + _FOLDER
-    return same_name(told[: len(start)], start) or told == wanted.gates.get("allowed_reusable_workflow")
+    """Return whether the job's workflow file is in the same repository or is the one that the publisher allows."""
+    reference, start = claims["job_workflow_ref"], claims["repository"] + _FOLDER
+    return same_name(reference[: len(start)], start) or reference == wanted.gates.get("allowed_reusable_workflow")
 
 
 PINS = {"owner_id": "repository_owner_id", "repository_id": "repository_id"}
@@ -129,16 +135,16 @@ GITHUB = Kind(
         "run_attempt": Form.TEXT,
     },
     fields=(
-        Field("owner", "User or organization", _owner),
-        Field("repository", "Repository", _repository),
-        Field("workflow", "Workflow file", _workflow),
+        Field("owner", "User or organization", _checked_owner),
+        Field("repository", "Repository", _checked_repository),
+        Field("workflow", "Workflow file", _checked_workflow),
         Field("environment", "Environment", lambda value: checked_environment(value).lower(), is_required=False),
     ),
     pins=PINS,
     gates=(
-        Gate("allowed_refs", "Branches and tags that may publish", checked_ref, is_list=True),
-        Gate("require_hosted_runner", "Only on GitHub's own runners", is_switch=True),
-        Gate("allowed_reusable_workflow", "Reusable workflow of another repository", _reusable),
+        Gate("allowed_refs", "Allowed branches and tags", checked_ref, is_list=True),
+        Gate("require_hosted_runner", "Only GitHub-hosted runners", is_switch=True),
+        Gate("allowed_reusable_workflow", "Reusable workflow of another repository", _checked_reusable),
     ),
     stored={
         "job_workflow_ref": "job_workflow_ref",

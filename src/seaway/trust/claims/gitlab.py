@@ -1,4 +1,4 @@
-"""GitLab CI/CD, on gitlab.com and on instances that an admin registered."""
+"""GitLab CI/CD on gitlab.com and on instances that an admin registered."""
 
 import re
 
@@ -28,28 +28,26 @@ _PATH_PART = r"[A-Za-z0-9_](?:[A-Za-z0-9]|[-_.](?![-_.]))*"
 def _checked_path(value: str, pattern: str, what: str) -> str:
     is_path = re.fullmatch(pattern, value) and len(value) <= 500 and not value.endswith((".git", ".atom", ".", "-"))
     if not is_path:
-        raise Malformed(
-            f"{value[:60]!a} cannot be a {what} on GitLab.", "Give it as it stands in the project's address."
-        )
+        raise Malformed(f"{value[:60]!a} is not a valid {what} on GitLab.", "Enter it as in the URL of the project.")
     return value
 
 
-def _namespace(value: str) -> str:
+def _checked_namespace(value: str) -> str:
     return _checked_path(value, rf"{_PATH_PART}(?:/{_PATH_PART})*", "namespace")
 
 
-def _project(value: str) -> str:
+def _checked_project(value: str) -> str:
     return _checked_path(without_git(value), _PATH_PART, "project")
 
 
-def _file(value: str) -> str:
+def _checked_file(value: str) -> str:
     if not re.fullmatch(r"[^/\s@][^\s@]{0,250}\.ya?ml", value) or "//" in value:
-        raise Malformed(f"{value[:60]!a} cannot be the file of a pipeline.", "Give its path, such as .gitlab-ci.yml.")
+        raise Malformed(f"{value[:60]!a} is not a valid pipeline file.", "Enter its path, such as .gitlab-ci.yml.")
     return value
 
 
 def _refuse(claims: Claims) -> None:
-    # Only the first two parts: a project may choose what its tokens say behind them.
+    # Only the first two parts are fixed: a project can configure the rest.
     if not same_name(":".join(claims["sub"].split(":")[:2]), f"project_path:{claims['project_path']}"):
         raise disagreeing("sub", "project_path")
 
@@ -63,18 +61,20 @@ def _fits(claims: Claims, issuer: str, wanted: Wanted) -> bool:
         and _is_file(claims, issuer, matched["workflow"])
         and (not matched["environment"] or claims.get("environment") == matched["environment"])
         and fits_a_ref(claims["ref_path"], wanted.gates.get("allowed_refs"))
-        # The text, not the boolean: GitLab writes it so.
+        # GitLab writes the string "true", not the boolean.
         and (not wanted.gates.get("require_protected_ref") or claims.get("ref_protected") == "true")
     )
 
 
 def _is_file(claims: Claims, issuer: str, file: str) -> bool:
-    """Whether the pipeline is this file of the project, at the ref or the commit of the token."""
+    """Return whether the pipeline is this file of the project, at the token's ref or commit."""
     host = issuer.partition("://")[2]
     start = f"{host}/{claims['project_path']}//"
-    told = claims["ci_config_ref_uri"]
-    at = (claims["ref_path"], claims["sha"])
-    return same_name(told[: len(start)], start) and told[len(start) :] in {f"{file}@{place}" for place in at}
+    reference = claims["ci_config_ref_uri"]
+    versions = (claims["ref_path"], claims["sha"])
+    return same_name(reference[: len(start)], start) and reference[len(start) :] in {
+        f"{file}@{version}" for version in versions
+    }
 
 
 PINS = {"namespace_id": "namespace_id", "project_id": "project_id"}
@@ -88,7 +88,7 @@ GITLAB = Kind(
         "project_path": Form.PROJECT,
         "project_id": Form.ID,
         "namespace_id": Form.ID,
-        "ci_config_ref_uri": Form.TEXT,  # null where the file of the pipeline is on another server
+        "ci_config_ref_uri": Form.TEXT,  # null if the pipeline file is on another server
         "ref_path": Form.TEXT,
         "sha": Form.TEXT,
     },
@@ -99,15 +99,15 @@ GITLAB = Kind(
         "pipeline_source": Form.TEXT,
     },
     fields=(
-        Field("namespace", "Namespace", _namespace),
-        Field("project", "Project", _project),
-        Field("workflow", "Pipeline file", _file, is_required=False, default=".gitlab-ci.yml"),
+        Field("namespace", "Namespace", _checked_namespace),
+        Field("project", "Project", _checked_project),
+        Field("workflow", "Pipeline file", _checked_file, is_required=False, default=".gitlab-ci.yml"),
         Field("environment", "Environment", checked_environment, is_required=False),
     ),
     pins=PINS,
     gates=(
-        Gate("allowed_refs", "Branches and tags that may publish", checked_ref, is_list=True),
-        Gate("require_protected_ref", "Only from protected branches and tags", is_switch=True),
+        Gate("allowed_refs", "Allowed branches and tags", checked_ref, is_list=True),
+        Gate("require_protected_ref", "Only protected branches and tags", is_switch=True),
     ),
     stored={
         "owner_id": "namespace_id",
@@ -144,7 +144,7 @@ GITLAB = Kind(
         "user_identities",
         "user_login",
     ),
-    most_exchanges=10,  # one token lasts for the whole job
+    most_exchanges=10,  # a job has one token for its whole run
     subject=lambda claims: claims["project_path"],
     subject_wanted=lambda matched: f"{matched['namespace']}/{matched['project']}",
     longest_ms=DAY_MS,

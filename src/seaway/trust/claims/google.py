@@ -1,4 +1,4 @@
-"""Google Cloud: the service account of a build, a function or a machine."""
+"""Google Cloud: the service account of a build, a function or a virtual machine."""
 
 import re
 
@@ -7,18 +7,19 @@ from seaway.errors import Malformed
 from seaway.trust.claims.kinds import Claims, Field, Form, Kind, Wanted
 
 ISSUER = "https://accounts.google.com"
-KEYS_ORIGIN = "https://www.googleapis.com"  # the one host where Google keeps its keys
+KEYS_ORIGIN = "https://www.googleapis.com"  # Google publishes its keys on this host only
 
 
-def _email(value: str) -> str:
+def _checked_email(value: str) -> str:
     if not re.fullmatch(r"[a-z0-9._+-]{1,100}@[a-z0-9.-]{1,150}\.gserviceaccount\.com", value):
         raise Malformed(
-            f"{value[:60]!a} is not a service account.", "Its address ends in .gserviceaccount.com, in lower case."
+            f"{value[:60]!a} is not a service account.",
+            "Its email address ends in .gserviceaccount.com, in lower case.",
         )
     return value
 
 
-def _subject(value: str) -> str:
+def _checked_id(value: str) -> str:
     if not re.fullmatch(r"[0-9]{1,64}", value):
         raise Malformed(
             f"{value[:60]!a} is not the id of a service account.",
@@ -36,9 +37,9 @@ GOOGLE = Kind(
     label="Google Cloud",
     required={"email": Form.SERVICE_ACCOUNT, "email_verified": Form.TRUE, "sub": Form.SUBJECT},
     fields=(
-        Field("email", "Service account", _email),
-        # An address can be given to an account that is made anew; the id cannot.
-        Field("sub", "Unique id of the account", _subject),
+        Field("email", "Service account", _checked_email),
+        # A new account can get the email address of a deleted one, but not its id.
+        Field("sub", "Unique id of the service account", _checked_id),
     ),
     pins={},
     id_fields=("sub",),
@@ -47,7 +48,7 @@ GOOGLE = Kind(
     subject_wanted=lambda matched: matched["email"],
     ignored=("azp", "google"),
     has_jti=False,
-    # The metadata server hands out one token for most of an hour, so single use would break honest jobs.
+    # The metadata server returns the same token for most of an hour, so single use would break legitimate jobs.
     exchanges=60,
     most_exchanges=60,
     longest_ms=70 * MINUTE_MS,

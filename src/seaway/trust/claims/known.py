@@ -1,4 +1,4 @@
-"""The kinds of issuers that Seaway knows."""
+"""The supported kinds of issuers."""
 
 from seaway.errors import Malformed
 from seaway.trust.claims import generic
@@ -17,11 +17,11 @@ NAMES = (*_KINDS, GENERIC)
 
 
 def kind_of(name: str, rules: str) -> Kind:
-    """The kind of this name; `rules` is the JSON that describes a generic one, and empty for others."""
+    """Return the kind with this name; `rules` is JSON for a generic issuer and empty for the others."""
     if name == GENERIC:
         return generic.made(GENERIC, "OpenID Connect", generic.read_rules(rules))
     if name not in _KINDS:
         raise Malformed(f"{name[:40]!a} is not a kind of issuer.", f"The kinds are {', '.join(NAMES)}.")
     if rules:
-        raise Malformed(f"An issuer of the kind {name} has no rules of its own.", f"Those are for {GENERIC}.")
+        raise Malformed(f"An issuer of the kind {name} cannot have rules.", f"Only the kind {GENERIC} has rules.")
     return _KINDS[name]
