@@ -1,10 +1,10 @@
 """
-Compressed bytes in, plain bytes out, within limits.
+Bounded decompression of zstd and bzip2 streams.
 
-The uploader decides what is in the stream, so every step is bounded: 208 bytes of bzip2 can unpack to
-256 MiB (measured), and a zstd header can ask for a window of gigabytes. Exactly one stream or frame is
-read, since clients differ in what they do with a second one: py-rattler 0.28 stops behind the first bzip2
-stream, and releases of conda-package-streaming that use python-zstandard behind the first zstd frame.
+The uploader controls the stream, so every step is bounded: 208 bytes of bzip2 can unpack to 256 MiB (measured), and a
+zstd header can request a window of gigabytes. Only a single stream or frame is accepted, since clients differ in what
+they do with a second one: py-rattler 0.28 stops after the first bzip2 stream, and releases of conda-package-streaming
+that use python-zstandard stop after the first zstd frame.
 """
 
 import bz2
@@ -18,7 +18,7 @@ if sys.version_info >= (3, 14):
 else:
     from backports.zstd import DecompressionParameter, ZstdDecompressor, ZstdError
 
-MAX_WINDOW_LOG = 27  # 128 MiB, what zstd itself unpacks without being told to
+MAX_WINDOW_LOG = 27  # 128 MiB, the default limit of zstd itself
 
 _PIECE_BYTES = 1024 * 1024
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
@@ -29,7 +29,7 @@ _LEAST_FRAME_BYTES = 9  # magic, descriptor, one byte of window or size, one blo
 
 
 def unzstd(chunks: Iterator[bytes], what: str) -> Iterator[bytes]:
-    """The content of exactly one zstd frame, in pieces of at most 1 MiB."""
+    """Yield the content of a single zstd frame in pieces of at most 1 MiB."""
     decompressor = ZstdDecompressor(options={DecompressionParameter.window_log_max: MAX_WINDOW_LOG})
     first = next(chunks, b"")
     _check_window(first, what)
@@ -40,12 +40,12 @@ def unzstd(chunks: Iterator[bytes], what: str) -> Iterator[bytes]:
 
 
 def unbzip2(chunks: Iterator[bytes], what: str) -> Iterator[bytes]:
-    """The content of exactly one bzip2 stream, in pieces of at most 1 MiB."""
+    """Yield the content of a single bzip2 stream in pieces of at most 1 MiB."""
     try:
         yield from _pieces(bz2.BZ2Decompressor(), chunks, what)
     except (OSError, ValueError) as error:
         if isinstance(error, OSError) and error.errno is not None:
-            raise  # of the disk: bzip2 gives no number
+            raise  # a disk error: errors of bzip2 have no errno
         raise _damaged(what) from error
 
 
@@ -67,7 +67,7 @@ def _pieces(
 
 
 def _check_window(head: bytes, what: str) -> None:
-    """Refuse a frame whose header asks for more than the window that we give (RFC 8878, 3.1.1.1)."""
+    """Refuse a frame whose header requests a window above the limit (RFC 8878, 3.1.1.1)."""
     if _is_skippable(head):
         raise _followed(what, head)
     if not head.startswith(_ZSTD_MAGIC) or len(head) < _LEAST_FRAME_BYTES:
@@ -86,9 +86,9 @@ def _window_bytes(head: bytes) -> int:
         exponent, mantissa = head[5] >> 3, head[5] & 7
         base = 1 << (_MIN_WINDOW_LOG + exponent)
         return base + base // 8 * mantissa
-    start = 5 + (0, 1, 2, 4)[descriptor & 3]  # behind the dictionary id
+    start = 5 + (0, 1, 2, 4)[descriptor & 3]  # after the dictionary ID
     length = (1, 2, 4, 8)[descriptor >> 6]
-    return int.from_bytes(head[start : start + length], "little")  # the content is the window
+    return int.from_bytes(head[start : start + length], "little")  # the window is as large as the content
 
 
 def _chain(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
@@ -105,7 +105,7 @@ def _is_skippable(head: bytes) -> bool:
 
 
 def _followed(what: str, rest: bytes) -> Refused:
-    """Return the refusal for a second stream or frame, or for other bytes behind the end."""
+    """Return the refusal for a second stream or frame, or for other bytes after the end."""
     if rest.startswith(b"BZh"):
         return Refused(
             Reason.BAD_COMPRESSION,
