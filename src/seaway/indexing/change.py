@@ -1,19 +1,21 @@
 """
-What changes of package names do to the index, inside the transaction that makes the changes.
+Update the index when files of package names change, in the same transaction as the change.
 
-1. The revision of a subdir rises by one with every change of what readers may see, in the same commit.
-2. Afterwards the shard and the fragments of those names are what their file rows say; other names are not touched.
-3. A shard is immutable: new content is a new sha256. The old content stays readable for a week if a served index named it,
-   or if a worker shares it because it could not note that (`indexing.served`); other content is dropped at once. Keeping
-   it would cost the square of the builds of a name: 100 times its last shard for 200 uploads, one after the other.
-4. The cost depends on the number of files of those names, not on the size of the channel: and little on the former,
-   since what is stored of a name is spliced, its other records being neither read from their rows nor decoded.
+1. Every change that readers can see raises the revision of the subdir by one, in the same commit.
+2. Afterwards the shards and the fragments of the changed names match their file rows; other names are not modified.
+3. A shard is immutable: new content has a new sha256. The old content stays readable for a week if a served index named
+   it, or if a worker holds a share on it because it could not record that (`indexing.served`); other content is dropped
+   at once. Keeping it would cost the square of the builds of a name: 100 times its last shard for 200 successive
+   uploads.
+4. The cost depends on the number of files of the changed names, not on the size of the channel. It depends little on
+   the number of files, because the stored index of a name is spliced: its other records are neither read from their
+   rows nor decoded.
 5. Damaged bytes are never spliced: a shard that does not match its sha256, or fragments that do not match their
-   checksum, are derived again from the file rows. A file row that cannot be read is `DamagedRecord`.
+   checksum, are derived again from the file rows. A file row that cannot be read raises `DamagedRecord`.
 
-Whole documents are not touched here: they are derived from the fragments when they are asked for
-(`indexing.documents`), and know by their revision that they are old. Where that takes too long to wait for,
-the same transaction asks for a job that makes them.
+Whole documents are not updated here: they are built from the fragments on request (`indexing.documents`), and their
+revision shows that they are outdated. Where a build takes too long for a request, the same transaction enqueues a job
+for it.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -32,7 +34,7 @@ from seaway.jobs import queue
 
 log = structlog.get_logger()
 
-BUILD_DOCUMENTS = "documents"  # the kind of job
+BUILD_DOCUMENTS = "documents"  # kind of the job
 
 
 def touch_names(
@@ -46,9 +48,9 @@ def touch_names(
     steps: int | None = None,
 ) -> int:
     """
-    Bring the index of names in line with files of theirs that just changed; the new revision, one for each file.
+    Update the index of names whose files just changed; return the new revision.
 
-    `grown` is the change of the subdir's size in bytes, `steps` the number of revisions (by default one for each file).
+    `grown` is the change of the subdir's size in bytes, `steps` the number of revisions (by default one per file).
     """
     stored = _read(tx, subdir.id, changes)
     indexes = {
@@ -59,20 +61,21 @@ def touch_names(
 
 
 def derive_name(tx: Tx, subdir: Subdir, name: str, now_ms: int, whole_document_limit: int) -> int:
-    """Make the index of a name again from all its file rows; the new revision."""
+    """Rebuild the index of a name from all its file rows; return the new revision."""
     indexes = {name: derive(records_of(tx, subdir.id, name))}
     return _switch(tx, subdir, _read(tx, subdir.id, [name]), indexes, 1, now_ms, whole_document_limit)
 
 
 def raise_revision(tx: Tx, subdir_id: int, names: Collection[str], now_ms: int) -> None:
-    """Raise the revision of names whose rows changed in what the index may not show, such as a description."""
+    """Raise the revision of names after a change that may not be in the index, such as a description."""
     tx.execute(
         update(subdirs)
         .where(subdirs.c.id == subdir_id)
         .values(
             revision=subdirs.c.revision + 1,
             changed_at=now_ms,
-            # The shards stay and are those of a later revision now: as if that was served too, which some of them were.
+            # The unchanged shards now belong to a later revision. Some of them were served, so that revision counts
+            # as served.
             served_revision=subdirs.c.revision + 1,
         )
     )
@@ -83,7 +86,7 @@ def raise_revision(tx: Tx, subdir_id: int, names: Collection[str], now_ms: int) 
 
 
 def raise_revisions(tx: Tx, channel_id: int, now_ms: int, whole_document_limit: int, *, only_v3: bool = False) -> None:
-    """Raise the revision of every subdir, or of those with v3 records, after channel data in its documents changed."""
+    """Raise the revision of every subdir, or of those with v3 records, after channel data in the documents changed."""
     query = select(subdirs.c.id, subdirs.c.record_count).where(subdirs.c.channel_id == channel_id)
     if only_v3:
         query = query.where(exists().where(shards.c.subdir_id == subdirs.c.id, shards.c.v3_count > 0))
@@ -94,36 +97,36 @@ def raise_revisions(tx: Tx, channel_id: int, now_ms: int, whole_document_limit: 
 
 
 def ask_for_documents(tx: Tx, now_ms: int, subdir_id: int) -> None:
-    """Have the whole documents of a subdir made in the background; one such job waits at most."""
+    """Enqueue a background build of the whole documents of a subdir; at most one such job waits."""
     queue.enqueue(tx, now_ms, BUILD_DOCUMENTS, {"subdir_id": subdir_id}, dedup_key=f"{BUILD_DOCUMENTS}/{subdir_id}")
 
 
 @dataclass(slots=True)
 class _Stored:
-    """What is kept of the index of one name; `has_row` is false of fragments without a shard, which is damage."""
+    """Stored index of one name; `has_row` is false for fragments without a shard row, which is damage."""
 
     revision: int
     sha256: bytes | None
     content: bytes | None
     record_count: int
     v3_count: int
-    checksum: int | None  # of the fragments; None of rows that are older than this column
+    checksum: int | None  # of the fragments; None in rows older than this column
     fragments: dict[str, bytes]
     has_row: bool = True
 
     @property
     def is_whole(self) -> bool:
-        """Whether shard and fragments are the bytes that were written."""
+        """Whether the shard and the fragments match their hash and checksum."""
         if self.content is None or self.sha256 is None:
             return self.content is None and self.sha256 is None and not self.fragments
         return is_whole(self.sha256, self.content) and self.checksum in (None, checksum_of(self.fragments))
 
     def was_served(self, served_revision: int) -> bool:
-        """Return whether a served index may name the shard; true if the revision is damaged."""
+        """Return whether a served index can name the shard; true if the revision is damaged."""
         return not isinstance(self.revision, int) or self.revision <= served_revision
 
 
-# Statements of every upload are made once: building one costs more than SQLite needs to run it.
+# The statements of uploads are built once: building one takes longer than SQLite needs to run it.
 _IN_SUBDIR: BindParameter[int] = bindparam("subdir_id")
 _NAMES: BindParameter[list[str]] = bindparam("names", expanding=True)
 _SHARDS = select(
@@ -181,7 +184,7 @@ def _changed(
     tx: Tx, subdir_id: int, name: str, stored: _Stored | None, files_of_name: Sequence[FileRecord]
 ) -> NameIndex:
     if (stored is not None and stored.v3_count) or any(file.section.is_v3 for file in files_of_name):
-        return derive(records_of(tx, subdir_id, name))  # their counters cannot be taken back: ask all rows
+        return derive(records_of(tx, subdir_id, name))  # v3 counters cannot be decremented: read all rows
     try:
         splice = Splice.of_nothing() if stored is None else _splice_of(stored)
     except DamagedIndex as error:
@@ -194,7 +197,7 @@ def _changed(
 
 def _splice_of(stored: _Stored) -> Splice:
     if not stored.is_whole:
-        raise DamagedIndex("its shard or its fragments are not the bytes that were written")
+        raise DamagedIndex("its shard or its fragments do not match their checksums")
     return Splice.of(stored.content, stored.fragments, stored.record_count)
 
 
@@ -208,11 +211,11 @@ def _switch(
     whole_document_limit: int,
     grown: int = 0,
 ) -> int:
-    """Put these indexes in the place of what is stored, `steps` revisions later."""
+    """Replace the stored indexes and raise the revision by `steps`; return the new revision."""
     revision = subdir.revision + steps
     record_count = subdir.record_count + sum(index.record_count for index in indexes.values())
     record_count -= sum(one.record_count for one in stored.values() if isinstance(one.record_count, int))
-    # Before the shards: it locks the row, so that no reader can record this revision as served meanwhile.
+    # Before the shards: this locks the row, so that no reader can record this revision as served meanwhile.
     served_revision = tx.execute(
         _ADVANCE,
         {
@@ -223,7 +226,7 @@ def _switch(
             "grown": grown,
         },
     ).scalar_one()
-    # Not before the last change, else a clock that is behind would end the week as soon as it is right.
+    # Not before the last change: with a clock that is behind, the week would end as soon as the clock is corrected.
     retired_ms = max(now_ms, subdir.changed_at_ms)
     _retire(tx, subdir.id, _replaced(tx, subdir.id, stored, indexes, served_revision), retired_ms)
     _write_shards(tx, subdir.id, stored, indexes, revision)
@@ -236,7 +239,7 @@ def _switch(
 def _replaced(
     tx: Tx, subdir_id: int, stored: Mapping[str, _Stored], indexes: Mapping[str, NameIndex], served_revision: int
 ) -> list[_Stored]:
-    """Return the replaced shards that must be kept (3)."""
+    """Return the replaced shards that must stay readable (3)."""
     old = {name: one for name, one in stored.items() if one.sha256 is not None and is_whole(one.sha256, one.content)}
     served = {name: one for name, one in old.items() if one.was_served(served_revision)}
     others = [one for name, one in old.items() if name not in served and one.sha256 != indexes[name].sha256]

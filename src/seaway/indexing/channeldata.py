@@ -1,4 +1,4 @@
-"""channeldata.json: what a channel says of its packages, across subdirs (CEP 38). Built when it is asked for."""
+"""channeldata.json: metadata of the packages of a channel across its subdirs (CEP 38), built on request."""
 
 import hashlib
 import threading
@@ -26,7 +26,7 @@ _TRAITS = ("activate.d", "deactivate.d", "post_link", "pre_link", "pre_unlink", 
 
 @dataclass(frozen=True, slots=True)
 class ChannelData:
-    """channeldata.json at one revision of the channel: the sum of its subdirs' revisions."""
+    """channeldata.json at one revision of the channel, which is the sum of its subdirs' revisions."""
 
     content: bytes
     sha256: bytes
@@ -34,7 +34,7 @@ class ChannelData:
 
 
 class ChannelDatas:
-    """The documents that this process holds."""
+    """Cache of channeldata.json documents in this process."""
 
     def __init__(self, most_bytes: int = _BYTES_IN_MEMORY) -> None:
         self._lock = threading.Lock()
@@ -43,13 +43,13 @@ class ChannelDatas:
         self._channels: OrderedDict[int, ChannelData] = OrderedDict()
 
     def current(self, tx: Tx, channel_id: int) -> ChannelData | None:
-        """The document of a channel as `tx` sees it, or None when it must be built first (`build`)."""
+        """Return the document of the channel state that `tx` sees, or None if it must be built first (`build`)."""
         with self._lock:
             held = self._channels.get(channel_id)
         return held if held is not None and held.revision == _revision(tx, channel_id) else None
 
     def build(self, database: Database, channel_id: int) -> ChannelData:
-        """Make the document, one channel at a time: it reads every record, and a crowd that asks needs it once."""
+        """Build the document. Builds run one at a time: each reads every record, and a burst of requests needs one."""
         with self._building, database.read() as tx:
             held = self.current(tx, channel_id)
             if held is not None:
@@ -66,7 +66,7 @@ class ChannelDatas:
 
 
 def _revision(tx: Tx, channel_id: int) -> int:
-    # PostgreSQL adds large integers up to a decimal.
+    # PostgreSQL returns the sum of large integers as a decimal.
     return int(
         tx.execute(
             select(func.coalesce(func.sum(subdirs.c.revision), 0)).where(subdirs.c.channel_id == channel_id)
