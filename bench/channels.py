@@ -57,14 +57,14 @@ def run(options: argparse.Namespace, report: Report) -> None:
                     with samples.timed("make"):
                         made = fill(seaway, "bench", size)
                     samples["rate"].append(size / samples["make"][-1])
-                    proof = _prove(seaway, "bench") if size <= _CHECKED else "not checked"
+                    differences_found = _check(seaway, "bench") if size <= _CHECKED else "not checked"
                 finally:
                     seaway.close()
         report.add(f"{size:,} records", "creation time", samples["make"], "s")
         report.add(f"{size:,} records", "records per second", samples["rate"], "/s")
         report.add(f"{size:,} records", "record size", made.record_sizes, "bytes", with_tail=True)
         report.add(f"{size:,} records", "builds per name", made.builds, "", with_tail=True)
-        report.note(f"{size:,} records: {len(made.builds):,} names; differences: {proof}.")
+        report.note(f"{size:,} records: {len(made.builds):,} names; differences: {differences_found}.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +78,12 @@ class Made:
 def cached(cache: Path | None, folder: Path, sizes: Mapping[str, int]) -> None:
     """Put a SQLite instance with these channels into `folder`, from the cache if it has one."""
     if cache is None:
-        _make_house(folder, sizes)
+        _make_instance(folder, sizes)
         return
     kept = cache / f"house-{_state_of_code()}-{'-'.join(f'{name}-{size}' for name, size in sizes.items())}"
     if not kept.exists():
         with folders.scratch(cache) as new:
-            _make_house(new, sizes)
+            _make_instance(new, sizes)
             new.rename(kept)
             new.mkdir()  # for `scratch` to remove
     shutil.copytree(kept / "data", folder / "data")
@@ -118,7 +118,7 @@ def _pack_all(folder: Path, size: int) -> None:
             build.pack().write_to(folder)
 
 
-def _make_house(folder: Path, sizes: Mapping[str, int]) -> None:
+def _make_instance(folder: Path, sizes: Mapping[str, int]) -> None:
     seaway = house.build(folder)
     try:
         for name, size in sizes.items():
@@ -127,7 +127,7 @@ def _make_house(folder: Path, sizes: Mapping[str, int]) -> None:
         seaway.close()
 
 
-def _prove(seaway: Seaway, channel: str) -> str:
+def _check(seaway: Seaway, channel: str) -> str:
     with seaway.database.read() as tx:
         found = list(differences(tx, subdir_of(tx, channel)))
     return "none" if not found else f"{len(found)}, the first {found[0]}"
@@ -158,9 +158,9 @@ class _Filler:
             subdir = subdir_of(tx, self._channel)
             package_ids = self._package_ids(tx, channel_id)
         revision = 0
-        for lot in _lots(families):
+        for batch in _batches(families):
             with self._seaway.database.write_site() as tx:
-                revision = self._insert_names(tx, subdir.id, package_ids, lot, revision)
+                revision = self._insert_names(tx, subdir.id, package_ids, batch, revision)
         with self._seaway.database.write_site() as tx:
             size = select(func.sum(files.c.size)).where(files.c.subdir_id == subdir.id).scalar_subquery()
             tx.execute(update(subdirs).where(subdirs.c.id == subdir.id).values(size=size))
@@ -229,16 +229,16 @@ class _Filler:
         }
 
 
-def _lots(families: Sequence[Family]) -> Iterator[list[Family]]:
+def _batches(families: Sequence[Family]) -> Iterator[list[Family]]:
     """Yield the names in batches of about 20,000 files, one for each transaction."""
-    lot: list[Family] = []
+    batch: list[Family] = []
     for family in families:
-        lot.append(family)
-        if sum(one.count for one in lot) >= _RECORDS_AT_ONCE:
-            yield lot
-            lot = []
-    if lot:
-        yield lot
+        batch.append(family)
+        if sum(family.count for family in batch) >= _RECORDS_AT_ONCE:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
 
 
 def _seen(row: Mapping[str, Any]) -> FileRecord:

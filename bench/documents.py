@@ -56,15 +56,15 @@ def run(options: argparse.Namespace, report: Report) -> None:
                 folder, {}, {_CHANNEL: size, _STILL: min(size, _STILL_RECORDS), _BESIDE: 0}, options.cache
             )
             progress(f"{size:,} records: builds in a separate process")
-            _tell_building(report, f"{size:,} records", _build_alone(folder, options.rounds))
+            _add_build_rows(report, f"{size:,} records", _build_alone(folder, options.rounds))
             # With this limit the build is a background job at any size.
             given = {"whole_document_limit": min(_LIMIT, size // 2), **dict(options.set)}
-            with houses.opened(folder, {}) as house, servers.seaway(folder, **given) as server:
-                felt = _Felt(house, server, key, recipes.families(size))
+            with houses.opened(folder, {}) as seaway, servers.seaway(folder, **given) as server:
+                comparison = _Comparison(seaway, server, key, recipes.families(size))
                 for number in range(options.rounds):
                     progress(f"{size:,} records: requests, round {number + 1} of {options.rounds}")
-                    felt.one_round(options.quiet, f"round{number}")
-                felt.tell(report, f"{size:,} records")
+                    comparison.one_round(options.quiet, f"round{number}")
+                comparison.add_rows(report, f"{size:,} records")
 
 
 def _build_alone(folder: Path, rounds: int) -> dict[str, list[float]]:
@@ -74,11 +74,11 @@ def _build_alone(folder: Path, rounds: int) -> dict[str, list[float]]:
     return found
 
 
-def _tell_building(report: Report, case: str, found: Mapping[str, Sequence[float]]) -> None:
+def _add_build_rows(report: Report, case: str, found: Mapping[str, Sequence[float]]) -> None:
     bound = "the same bytes hashed, compressed and written"
     report.add(case, "build of all documents", found["build"], "s", beside=found["bound"], to=bound)
     report.add(case, bound, found["bound"], "s")
-    report.add(case, "peak memory of a build", [one / 2**20 for one in found["memory"]], "MiB")
+    report.add(case, "peak memory of a build", [held / 2**20 for held in found["memory"]], "MiB")
     report.add_ms(case, "shard index, first read", found["index cold"])
     report.add_ms(case, "change of one name", found["change"])
     report.add_ms(
@@ -87,10 +87,10 @@ def _tell_building(report: Report, case: str, found: Mapping[str, Sequence[float
 
 
 @dataclass
-class _Felt:
+class _Comparison:
     """Latency of requests without and during a build, in turns."""
 
-    house: Seaway
+    seaway: Seaway
     server: Running
     key: str
     names: Sequence[recipes.Family]
@@ -121,12 +121,12 @@ class _Felt:
         return most
 
     def _built(self) -> int:
-        with self.house.database.read() as tx:
+        with self.seaway.database.read() as tx:
             subdir_id = channels.subdir_of(tx, _CHANNEL).id
             query = select(documents.c.revision).where(documents.c.subdir_id == subdir_id, documents.c.kind == REPODATA)
             return tx.execute(query).scalar() or 0
 
-    def tell(self, report: Report, case: str) -> None:
+    def add_rows(self, report: Report, case: str) -> None:
         """Add the rows of both phases, and notes that compare their p99."""
         report.add(case, "upload until in documents", self.builds, "s")
         report.add(case, "peak memory growth of the server", self.memory, "MiB")

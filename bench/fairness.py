@@ -35,8 +35,8 @@ def run(options: argparse.Namespace, report: Report) -> None:
     """Measure both cases in turns."""
     with scratch(options.folder) as folder:
         owner = houses.prepared(folder, {}, {_CHANNEL: 0}, None)
-        with houses.opened(folder, {}) as house, servers.seaway(folder, **dict(options.set)) as server:
-            people = People(house)
+        with houses.opened(folder, {}) as seaway, servers.seaway(folder, **dict(options.set)) as server:
+            people = People(seaway)
             people.member(_CHANNEL, "sender", Role.CONTRIBUTOR)
             slow = wire.upload(_CHANNEL, _slow_file(options.members), people.key("sender"))
             latencies, examinations = Samples(), Samples()

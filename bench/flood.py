@@ -47,11 +47,11 @@ def ask(
     program = shutil.which("wrk")
     with servers.on(cpus):
         if program is not None:
-            return _by_wrk(program, address, path, headers, seconds)
-        return uvloop.run(_by_ourselves(address, wire.get(path, headers), seconds))
+            return _run_wrk(program, address, path, headers, seconds)
+        return uvloop.run(_run_own_client(address, wire.get(path, headers), seconds))
 
 
-def _by_wrk(program: str, address: Address, path: str, headers: Mapping[str, str], seconds: float) -> Answered:
+def _run_wrk(program: str, address: Address, path: str, headers: Mapping[str, str], seconds: float) -> Answered:
     given = [part for name, value in headers.items() for part in ("-H", f"{name}: {value}")]
     url = f"http://{address[0]}:{address[1]}{path}"
     # wrk accepts whole seconds only.
@@ -63,12 +63,12 @@ def _by_wrk(program: str, address: Address, path: str, headers: Mapping[str, str
     return Answered(int(count[1]), int(count[1]) / float(rate[1]))
 
 
-async def _by_ourselves(address: Address, request: bytes, seconds: float) -> Answered:
+async def _run_own_client(address: Address, request: bytes, seconds: float) -> Answered:
     loop = asyncio.get_running_loop()
     counter = _Counter(request)
     started = time.perf_counter()
     for _ in range(CONNECTIONS):
-        await loop.create_connection(lambda: _Asking(counter), *address)
+        await loop.create_connection(lambda: _ClientConnection(counter), *address)
     await asyncio.sleep(seconds)
     elapsed, answered = time.perf_counter() - started, counter.answered
     counter.stopped = True
@@ -90,7 +90,7 @@ class _Counter:
     transports: list[asyncio.WriteTransport] = field(default_factory=list)
 
 
-class _Asking(asyncio.Protocol):
+class _ClientConnection(asyncio.Protocol):
     """Connection that sends a request after each response."""
 
     def __init__(self, counter: _Counter) -> None:

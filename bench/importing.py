@@ -39,7 +39,7 @@ def run(options: argparse.Namespace, report: Report) -> None:
         case = f"{size:,} files"
         report.add(case, "seaway upload", samples["seaway"], "s", beside=samples["index_fs"], to="index_fs")
         report.add(case, "index_fs", samples["index_fs"], "s")
-        report.add(case, "files per second, seaway upload", [size / one for one in samples["seaway"]], "/s")
+        report.add(case, "files per second, seaway upload", [size / seconds for seconds in samples["seaway"]], "/s")
         report.add(case, "CPU time, seaway upload", samples["cpu"], "ms/file")
         report.add_ms(case, "  of that, startup of the command", samples["start"])
 
@@ -53,7 +53,7 @@ def _import(options: argparse.Namespace, folder: Path, files: Path, size: int, s
         _seaway(folder, options.set, "channel", "list", "--json")
     with _processor_time(samples, size), samples.timed("seaway"):
         answer = _seaway(folder, options.set, "upload", "--json", _CHANNEL, str(files))
-    done = sum(one["status"] == "uploaded" for one in json.loads(answer)["files"])
+    done = sum(file["status"] == "uploaded" for file in json.loads(answer)["files"])
     if done != size:
         raise RuntimeError(f"{done} of {size} files were uploaded")
 

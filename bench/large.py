@@ -53,7 +53,7 @@ def run(options: argparse.Namespace, report: Report) -> None:
             _bounds(package, folder, samples)
             _upload_alone(options, package, samples)
             _upload(options, package, null.address, samples)
-    _tell(report, f"{options.megabytes:,} MB", options.megabytes, samples)
+    _add_rows(report, f"{options.megabytes:,} MB", options.megabytes, samples)
 
 
 def make(folder: Path, name: str, size: int) -> Path:
@@ -142,9 +142,9 @@ def _upload_alone(options: argparse.Namespace, package: Path, samples: Samples) 
 def _upload(options: argparse.Namespace, package: Path, null: Address, samples: Samples) -> None:
     with _served(options, package) as (server, key):
         probe = _Probe(server.address, null)
-        with probe.asking(samples, "quiet"):
+        with probe.running(samples, "quiet"):
             time.sleep(_QUIET_SECONDS)
-        with probe.asking(samples, "busy"), _memory(server, samples):
+        with probe.running(samples, "busy"), _memory(server, samples):
             seconds, _ = send(server.address, _CHANNEL, package, key)
         samples["upload"].append(seconds)
 
@@ -162,18 +162,18 @@ class _Probe:
     stop: threading.Event = field(default_factory=threading.Event)
 
     @contextmanager
-    def asking(self, samples: Samples, phase: str) -> Iterator[None]:
+    def running(self, samples: Samples, phase: str) -> Iterator[None]:
         """Send probes until the block ends."""
         self.stop.clear()
         with ThreadPoolExecutor(1) as threads:
-            asked = threads.submit(self._ask, samples[f"live, {phase}"], samples[f"null, {phase}"])
+            probing = threads.submit(self._run, samples[f"live, {phase}"], samples[f"null, {phase}"])
             try:
                 yield
             finally:
                 self.stop.set()
-            asked.result()
+            probing.result()
 
-    def _ask(self, live: list[float], nothing: list[float]) -> None:
+    def _run(self, live: list[float], nothing: list[float]) -> None:
         request = wire.get("/health/live")
         with Connection(self.server) as server, Connection(self.null) as null:
             while not self.stop.wait(_PROBE_SECONDS):
@@ -218,9 +218,9 @@ def _held(pid: int) -> tuple[int, int]:
     return own, total
 
 
-def _tell(report: Report, case: str, megabytes: int, samples: Samples) -> None:
+def _add_rows(report: Report, case: str, megabytes: int, samples: Samples) -> None:
     speeds = {
-        what: [megabytes / one for one in samples[what]]
+        what: [megabytes / seconds for seconds in samples[what]]
         for what in ("upload alone", "received alone", "upload", "hash in turn", "hash in threads", "write")
     }
     in_turn = speeds["hash in turn"]

@@ -55,14 +55,14 @@ def run(options: argparse.Namespace, report: Report) -> None:
                 stack.enter_context(_site(options, _ONE, servers.SQLITE_FOLDER, size, 1)),
             ]
             for site in sites:
-                site.do(_work(size, "warm", options.count // 4), options.clients, _Found())
-            found = {site.name: _Found() for site in sites}
+                site.do(_work(size, "warm", options.count // 4), options.clients, _Results())
+            found = {site.name: _Results() for site in sites}
             for number in range(options.rounds):
                 progress(f"{size:,} records, round {number + 1} of {options.rounds}")
                 work = _work(size, f"round{number}", options.count)
                 for site in sites:
                     site.do(work, options.clients, found[site.name])
-        _tell(report, f"{size:,} records", found)
+        _add_rows(report, f"{size:,} records", found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class _Request:
 
 
 @dataclass
-class _Found:
+class _Results:
     """Measurements of a site so far."""
 
     rates: list[float] = field(default_factory=list)
@@ -118,7 +118,7 @@ class _Site:
     parts: Mapping[str, Sequence[int]]
     database_url: str
 
-    def do(self, work: Sequence[_Request], clients: int, found: _Found) -> None:
+    def do(self, work: Sequence[_Request], clients: int, found: _Results) -> None:
         """Run the work and measure its cost."""
         waiting = iter(work)
         lock = threading.Lock()
@@ -210,7 +210,7 @@ class _Costs:
             syncs_of_postgres=_syncs(site.database_url),
         )
 
-    def take_since(self, before: "_Costs", count: int, found: _Found) -> None:
+    def take_since(self, before: "_Costs", count: int, found: _Results) -> None:
         """Add the resources used since `before`."""
         seconds = self.at - before.at
         found.rates.append(count / seconds)
@@ -245,7 +245,7 @@ def _syncs(url: str) -> int | None:
     return None if row is None or row[0] is None else int(row[0])
 
 
-def _tell(report: Report, case: str, found: Mapping[str, _Found]) -> None:
+def _add_rows(report: Report, case: str, found: Mapping[str, _Results]) -> None:
     many, one = found[_MANY], found[_ONE]
     report.add(case, f"requests, {_MANY}", many.rates, "/s", beside=one.rates, to=_ONE)
     report.add(case, f"requests, {_ONE}", one.rates, "/s")
@@ -258,10 +258,10 @@ def _tell(report: Report, case: str, found: Mapping[str, _Found]) -> None:
             report.add(case, f"CPU time of {part}, {name}", samples, "ms/request")
         report.add(case, f"disk flushes, {name}", its.flushes, "/request")
         report.add(case, f"PostgreSQL syncs, {name}", its.syncs_of_postgres, "/request")
-        report.note(f"{case}, {name}: {_bound(its)}")
+        report.note(f"{case}, {name}: {_bottleneck(its)}")
 
 
-def _bound(found: _Found) -> str:
+def _bottleneck(found: _Results) -> str:
     """Describe the bottleneck that the measurements show."""
     middle = _middle
     cpus = os.cpu_count() or 1
@@ -269,13 +269,13 @@ def _bound(found: _Found) -> str:
     parts = sorted(found.cpu_ms, key=lambda part: -middle(found.cpu_ms[part]))
     shares = ", ".join(f"{part} {short(middle(found.cpu_ms[part]))} ms" for part in parts)
     if ours + others >= _BUSY_PART * cpus:
-        bound = "the CPUs"
+        bottleneck = "the CPUs"
     elif flushing >= _BUSY_PART:
-        bound = "disk flushes"
+        bottleneck = "disk flushes"
     else:
-        bound = "neither CPUs nor disk: requests wait for each other"
+        bottleneck = "neither CPUs nor disk: requests wait for each other"
     return (
-        f"the bottleneck is {bound}. The benchmark used {short(ours)} of {cpus} CPUs, other processes {short(others)};"
+        f"the bottleneck is {bottleneck}. The benchmark used {short(ours)} of {cpus} CPUs, other processes {short(others)};"
         f" a request took {shares}; the disk was flushing {flushing:.0%} of the time,"
         f" {short(middle(found.flushes))} times per request."
     )

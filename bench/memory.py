@@ -61,17 +61,17 @@ def run(options: argparse.Namespace, report: Report) -> None:
                 samples.append(load.rss())
                 shown = ", ".join(f"{each:.0f}" for each in samples[-1])
                 progress(f"{size:,} records, round {number + 1} of {options.rounds}: {shown} MiB")
-            _tell(report, f"{size:,} records", samples, load)
+            _add_rows(report, f"{size:,} records", samples, load)
 
 
-def _tell(report: Report, case: str, samples: Sequence[Sequence[float]], load: "MixedLoad") -> None:
+def _add_rows(report: Report, case: str, samples: Sequence[Sequence[float]], load: "MixedLoad") -> None:
     largest = [max(each) for each in samples]
     later = largest[len(largest) // 2 :]
     report.add(case, "idle worker", samples[0], "MiB")
     report.add(case, "largest worker, after each round", largest[1:], "MiB", with_tail=True)
     report.add(case, "growth in the second half", [max(0, later[-1] - later[0])], "MiB")
     report.add(case, "requests", load.rates, "/s")
-    report.note(f"{case}, largest worker in MiB: {', '.join(f'{one:.0f}' for one in largest)}.")
+    report.note(f"{case}, largest worker in MiB: {', '.join(f'{held:.0f}' for held in largest)}.")
 
 
 @contextmanager
@@ -79,10 +79,10 @@ def loaded(options: argparse.Namespace, size: int) -> Iterator["MixedLoad"]:
     """Run a server with a public and a private channel of this size."""
     with scratch(options.folder) as folder:
         houses.prepared(folder, {}, dict.fromkeys(_CHANNELS, size), options.cache)
-        with houses.opened(folder, {}) as house:
-            with house.database.write_site() as tx:
-                channel_rows.change(tx, house.clock.now_ms(), OPERATOR, _PRIVATE, is_public=False)
-            keys = [People(house).key(OWNER) for _ in range(_KEYS)]
+        with houses.opened(folder, {}) as seaway:
+            with seaway.database.write_site() as tx:
+                channel_rows.change(tx, seaway.clock.now_ms(), OPERATOR, _PRIVATE, is_public=False)
+            keys = [People(seaway).key(OWNER) for _ in range(_KEYS)]
         settings = {"workers": options.workers, "searches_per_minute": 10**9, **dict(options.set)}
         with servers.seaway(folder, **settings) as server:
             yield MixedLoad(server, keys, recipes.families(size), options.workers)

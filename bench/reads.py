@@ -68,14 +68,14 @@ def run(options: argparse.Namespace, report: Report) -> None:
             running[_NGINX] = nginx
             running[_BEHIND] = stack.enter_context(_behind_nginx(seaway, folder, servers_cpus))
         found = _measure(options, running, targets, client)
-    _tell(report, found, targets)
+    _add_rows(report, found, targets)
     report.note(f"Requests from {flood.tool()} over {flood.CONNECTIONS} connections{_pinned(client)}.")
     if nginx is None:
         report.note("nginx is not installed.")
 
 
 @dataclass
-class _Found:
+class _Results:
     """Rates and CPU time by target and server."""
 
     rates: Samples = field(default_factory=Samples)
@@ -144,8 +144,8 @@ def _measure(
     running: Mapping[str, Running],
     targets: Sequence[_Target],
     client: Sequence[int] | None,
-) -> _Found:
-    found = _Found()
+) -> _Results:
+    found = _Results()
     for number in range(options.rounds):
         progress(f"round {number + 1} of {options.rounds}")
         for target in targets:
@@ -153,12 +153,12 @@ def _measure(
                 if name == _BEHIND and not target.is_package:
                     continue
                 path = target.path if name in (_SEAWAY, _BEHIND) else f"/{target.file}"
-                _ask(found, target, name, server, path, options.seconds, client)
+                _measure_target(found, target, name, server, path, options.seconds, client)
     return found
 
 
-def _ask(
-    found: _Found,
+def _measure_target(
+    found: _Results,
     target: _Target,
     name: str,
     server: Running,
@@ -185,7 +185,7 @@ def _ask(
     found.cpu_us[case].append((server.cpu_seconds() - before) * 1e6 / max(answered.count, 1))
 
 
-def _tell(report: Report, found: _Found, targets: Sequence[_Target]) -> None:
+def _add_rows(report: Report, found: _Results, targets: Sequence[_Target]) -> None:
     for target in targets:
         case = f"{target.what}, {found.sizes[target.what]:,} bytes"
         unit = "MB/s" if target.by_bytes else "/s"

@@ -82,7 +82,7 @@ class Report:
         with_tail: bool = False,
     ) -> None:
         """Add a row of durations, given in seconds and shown in milliseconds."""
-        shown, compared = ([one * 1000 for one in each] for each in (seconds, beside))
+        shown, compared = ([value * 1000 for value in each] for each in (seconds, beside))
         self.add(case, what, shown, "ms", beside=compared, to=to, with_tail=with_tail)
 
     def note(self, text: str) -> None:

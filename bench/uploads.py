@@ -39,18 +39,18 @@ def run(options: argparse.Namespace, report: Report) -> None:
         key = houses.prepared(folder, settings, sizes, options.cache)
         with (
             closing(Disk(folder / "disk")) as disk,
-            houses.opened(folder, settings) as house,
+            houses.opened(folder, settings) as seaway,
             servers.module("bench.null") as null,
             servers.seaway(folder, **settings, **dict(options.set)) as server,
         ):
-            lots = _Lots(options, house, key)
+            batches = _Batches(options, seaway, key)
             progress("warm-up round")
-            _one_round(lots, disk, null, server, _Found(), "warm")
-            found = _Found()
+            _one_round(batches, disk, null, server, _Results(), "warm")
+            found = _Results()
             for number in range(options.rounds):
                 progress(f"round {number + 1} of {options.rounds}")
-                _one_round(lots, disk, null, server, found, f"round{number}")
-    _tell(report, options, found)
+                _one_round(batches, disk, null, server, found, f"round{number}")
+    _add_rows(report, options, found)
 
 
 def _channel(size: int) -> str:
@@ -58,7 +58,7 @@ def _channel(size: int) -> str:
 
 
 @dataclass(frozen=True)
-class _Found:
+class _Results:
     """Rates, latencies and CPU time by kind of batch."""
 
     rates: Samples = field(default_factory=Samples)
@@ -71,29 +71,29 @@ class _Found:
 
 
 @dataclass(frozen=True)
-class _Lots:
+class _Batches:
     """Factory of upload batches with new content."""
 
     options: argparse.Namespace
-    house: Seaway
+    seaway: Seaway
     key: str
 
     def requests(self, size: int, tag: str) -> list[bytes]:
         """Return uploads for the channel of this size, or for a new empty channel."""
         names = recipes.families(max(size, 1_000))  # the names that the channel starts with
-        channel = _channel(size) if size else People(self.house).channel(f"empty-{tag}", owner=_OWNER)
+        channel = _channel(size) if size else People(self.seaway).channel(f"empty-{tag}", owner=_OWNER)
         builds = recipes.new_builds(names, self.options.count, f"{size}.{tag}")
         return [wire.upload(channel, build.pack(), self.key) for build in builds]
 
 
-def _one_round(lots: _Lots, disk: Disk, null: Running, server: Running, found: _Found, tag: str) -> None:
-    count = lots.options.count
+def _one_round(batches: _Batches, disk: Disk, null: Running, server: Running, found: _Results, tag: str) -> None:
+    count = batches.options.count
     for clients in (1, _AT_ONCE):
         found.take(_disk(clients), disk.at_once(count, clients))
         if clients > 1:
             found.take(_together(clients), disk.together(count, clients))
-        for size in lots.options.sizes:
-            requests = lots.requests(size, f"{tag}.{clients}")
+        for size in batches.options.sizes:
+            requests = batches.requests(size, f"{tag}.{clients}")
             found.take(_null(clients), wire.send_all(null.address, requests, clients, 201))
             before = server.cpu_seconds()
             found.take(_uploads(size, clients), wire.send_all(server.address, requests, clients, 201))
@@ -101,26 +101,26 @@ def _one_round(lots: _Lots, disk: Disk, null: Running, server: Running, found: _
 
 
 def _disk(clients: int) -> str:
-    return f"disk only, {_of(clients)}"
+    return f"disk only, {_clients_text(clients)}"
 
 
 def _together(clients: int) -> str:
-    return f"disk only, {_of(clients)}, one shared commit"
+    return f"disk only, {_clients_text(clients)}, one shared commit"
 
 
 def _null(clients: int) -> str:
-    return f"null server, {_of(clients)}"
+    return f"null server, {_clients_text(clients)}"
 
 
 def _uploads(size: int, clients: int) -> str:
-    return f"into {size:,} records, {_of(clients)}"
+    return f"into {size:,} records, {_clients_text(clients)}"
 
 
-def _of(clients: int) -> str:
+def _clients_text(clients: int) -> str:
     return "1 client" if clients == 1 else f"{clients} clients"
 
 
-def _tell(report: Report, options: argparse.Namespace, found: _Found) -> None:
+def _add_rows(report: Report, options: argparse.Namespace, found: _Results) -> None:
     for clients in (1, _AT_ONCE):
         for size in options.sizes:
             case = _uploads(size, clients)

@@ -47,7 +47,7 @@ def run(options: argparse.Namespace, report: Report) -> None:
             watched = _folders(options, folder, size, command)
             with servers.seaway(folder, **settings, **dict(options.set)) as server:
                 samples = _measure(_Site(server.address, key), watched, begun, options.rounds, size)
-        _tell(report, f"{size:,} files", samples)
+        _add_rows(report, f"{size:,} files", samples)
 
 
 Indexing = dict[str, tuple[Folder, Callable[[], None]]]
@@ -167,7 +167,7 @@ def _same(expected: object, found: object) -> None:
         raise RuntimeError(f"expected {str(expected)[:100]}, found {str(found)[:100]}")
 
 
-def _tell(report: Report, case: str, samples: Samples) -> None:
+def _add_rows(report: Report, case: str, samples: Samples) -> None:
     for what in ("shards", "documents", "shards, largest name"):
         report.add_ms(case, f"upload until in {what}", samples[what], beside=samples.get(_RATTLER, []), to=_RATTLER)
     for peer in (_RATTLER, _CONDA):

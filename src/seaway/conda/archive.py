@@ -177,7 +177,7 @@ class _Walker:
         self._hashable_bytes = limits.hashed_bytes
         self._info_bytes = 0
         self._info_members = 0
-        self._kept = {
+        self._metadata_limits = {
             INDEX_JSON: limits.index_json_bytes,
             ABOUT_JSON: limits.other_json_bytes,
             RUN_EXPORTS_JSON: limits.other_json_bytes,
@@ -202,7 +202,7 @@ class _Walker:
                     f"{member.path[:120]!a} is in the {'info' if inside_info else 'pkg'} part of the package.",
                     "Build the package with conda-build, rattler-build or conda-package-handling.",
                 )
-            self._note(member)
+            self._add_member(member)
             if in_info:
                 self._read_info_member(member, content)
                 self.contents.members[member.path] = Stored(member.kind, member.size)
@@ -220,11 +220,11 @@ class _Walker:
         Other files of info/ may be in the pkg part: conda-package-handling used to put info/licenses/ there.
         """
         path = member.path.casefold()
-        return path in self._kept or path == "info"
+        return path in self._metadata_limits or path == "info"
 
     def _stored(self, member: Member, content: Content, menu: bytes | None, *, inside_info: bool | None) -> Stored:
         if member.kind is Kind.HARDLINK:
-            return self._target(member, inside_info=inside_info)
+            return self._resolve_hard_link(member, inside_info=inside_info)
         if member.kind is not Kind.FILE:
             return Stored(member.kind, target=member.target)
         if member.size > self._hashable_bytes:
@@ -232,7 +232,7 @@ class _Walker:
         self._hashable_bytes -= member.size
         return Stored(member.kind, member.size, content.sha256() if menu is None else hashlib.sha256(menu).digest())
 
-    def _target(self, member: Member, *, inside_info: bool | None) -> Stored:
+    def _resolve_hard_link(self, member: Member, *, inside_info: bool | None) -> Stored:
         """Return what a hard link unpacks to. Clients unpack each part in order, so the target must come first."""
         target = self.contents.members.get(member.target)
         in_other_part = inside_info is False and member.target.startswith("info/")
@@ -284,7 +284,7 @@ class _Walker:
                 "Build the package with conda-build or rattler-build.",
             )
 
-    def _note(self, member: Member) -> None:
+    def _add_member(self, member: Member) -> None:
         if member.path in self.contents.members:
             raise Refused(Reason.DUPLICATE_MEMBER, f"The package contains {member.path[:120]!a} twice.")
         if member.kind is Kind.SYMLINK:
@@ -292,9 +292,9 @@ class _Walker:
         elif member.kind is not Kind.FOLDER:
             self._files.add(member.path)
         for path in (member.path, member.target if member.kind is Kind.HARDLINK else ""):
-            self._note_folders_of(path)
+            self._add_parent_folders(path)
 
-    def _note_folders_of(self, path: str) -> None:
+    def _add_parent_folders(self, path: str) -> None:
         """Record the parent folders of a path; each folder is visited once, however many members it has."""
         folder = path.rpartition("/")[0]
         while folder and folder not in self._folders:
@@ -333,14 +333,14 @@ class _Walker:
                 f"The info folder of the package, up to {member.path[:120]!a}, is larger than {self.limits.info_bytes:,} bytes, the limit.",
                 cure("archive_info_bytes"),
             )
-        limit = self._kept.get(member.path, self.limits.info_bytes)
+        limit = self._metadata_limits.get(member.path, self.limits.info_bytes)
         if member.size > limit:
             raise Refused(
                 Reason.INFO_TOO_LARGE,
                 f"{member.path[:120]!a} in the package is larger than {limit:,} bytes, the limit for it.",
                 "Make it shorter, then build the package again.",
             )
-        if member.path in self._kept and member.kind is Kind.FILE:
+        if member.path in self._metadata_limits and member.kind is Kind.FILE:
             self.contents.info[member.path] = content.read()
 
 

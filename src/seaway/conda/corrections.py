@@ -71,8 +71,8 @@ def revert(record: Mapping[str, Any], correction: Correction | None) -> dict[str
 
 def differing_fields(original: Mapping[str, Any], wanted: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the wanted values that differ from the original record, and the original values of those fields."""
-    names = [name for name in FIELDS if not _same(wanted.get(name), original.get(name))]
-    return _only(wanted, names), _only(original, names)
+    names = [name for name in FIELDS if not _is_same(wanted.get(name), original.get(name))]
+    return _subset(wanted, names), _subset(original, names)
 
 
 def checked(changes: Mapping[str, Any], section: Section) -> dict[str, Any]:
@@ -115,12 +115,12 @@ def unportable(fields: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _replaced(record: Mapping[str, Any], names: tuple[str, ...], values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in record.items() if name not in names} | _only(values, names)
+    return {name: value for name, value in record.items() if name not in names} | _subset(values, names)
 
 
-def _only(values: Mapping[str, Any], names: Any) -> dict[str, Any]:
+def _subset(values: Mapping[str, Any], names: Any) -> dict[str, Any]:
     return {name: values[name] for name in names if name in values}
 
 
-def _same(one: object, other: object) -> bool:
-    return one == other or (one in _EMPTY and other in _EMPTY)
+def _is_same(left: object, right: object) -> bool:
+    return left == right or (left in _EMPTY and right in _EMPTY)

@@ -86,7 +86,7 @@ def check(entries: Sequence[PathEntry], members: Mapping[str, Stored], *, may_be
         if _is_short(entry.file_mode, entry.prefix_placeholder):
             found[_Mismatch.SHORT_PLACEHOLDER].append(entry.path)
     where = "info/paths.json"
-    return _sentences(found, where) + _check_missing(missing, members, where, may_be_stripped=may_be_stripped)
+    return _warnings(found, where) + _check_missing(missing, members, where, may_be_stripped=may_be_stripped)
 
 
 def check_names(paths: Iterable[str], members: Mapping[str, Stored]) -> list[str]:
@@ -112,10 +112,10 @@ def check_prefixes(lines: Iterable[PrefixLine], members: Mapping[str, Stored]) -
             found[_Mismatch.PREFIX_IN_LINK].append(line.path)
         if _is_short(line.mode, line.placeholder):
             found[_Mismatch.SHORT_PLACEHOLDER].append(line.path)
-    return _sentences(found, "info/has_prefix")
+    return _warnings(found, "info/has_prefix")
 
 
-def _sentences(found: Mapping[_Mismatch, Sequence[str]], where: str) -> list[str]:
+def _warnings(found: Mapping[_Mismatch, Sequence[str]], where: str) -> list[str]:
     return [mismatch.value.format(where=where, paths=named(paths)) for mismatch, paths in found.items()]
 
 

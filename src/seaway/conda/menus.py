@@ -65,7 +65,7 @@ def _names(menu: Any) -> Iterator[str]:
     """Yield every string of a menu file from which a client makes a path to write to."""
     if not isinstance(menu, dict):
         return
-    yield from _texts(menu.get("menu_name"))
+    yield from _strings(menu.get("menu_name"))
     items = menu.get("menu_items")
     for item in items if isinstance(items, list) else ():
         if not isinstance(item, dict):
@@ -73,19 +73,19 @@ def _names(menu: Any) -> Iterator[str]:
         platforms = item.get("platforms")
         for form in (item, *(platforms.values() if isinstance(platforms, dict) else ())):
             if isinstance(form, dict):
-                yield from _written_by(form)
+                yield from _output_names(form)
 
 
-def _written_by(form: dict[str, Any]) -> Iterator[str]:
+def _output_names(form: dict[str, Any]) -> Iterator[str]:
     for key in _NAME_KEYS:
-        yield from _texts(form.get(key))
+        yield from _strings(form.get(key))
     links = form.get("link_in_bundle")
     for target in links.values() if isinstance(links, dict) else ():
-        for text in _texts(target):
+        for text in _strings(target):
             yield _BUNDLE.sub("", text, count=1) if _BUNDLE.match(text) else text
 
 
-def _texts(value: object) -> Iterator[str]:
+def _strings(value: object) -> Iterator[str]:
     """Yield the strings of a name, which may depend on the environment (`target_environment_is_base`)."""
     if isinstance(value, str):
         yield value

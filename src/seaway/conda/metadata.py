@@ -64,10 +64,10 @@ def read_index_json(data: bytes) -> dict[str, Any]:
     index.setdefault("depends", [])
     for key in _SPEC_FIELDS + _TEXT_LIST_FIELDS:
         if key in index:
-            _check_texts(index[key], f"{key} of index.json")
+            _check_strings(index[key], f"{key} of index.json")
     for key in _TEXT_FIELDS:
         if key in index:
-            _check_text(index[key], f"{key} of index.json")
+            _check_string(index[key], f"{key} of index.json")
     _check_paths(index)
     _check_features(index)
     _check_flags(index.get("flags", []))
@@ -88,7 +88,7 @@ def read_run_exports(data: bytes) -> dict[str, list[str]]:
     for kind in _RUN_EXPORT_KINDS:
         specs = value.get(kind)
         if specs:
-            _check_texts(specs, f"{kind} of run_exports.json")
+            _check_strings(specs, f"{kind} of run_exports.json")
             kept[kind] = specs
     return kept
 
@@ -100,14 +100,14 @@ def read_about(data: bytes) -> dict[str, str]:
     A list gives its first string; values of other types are left out.
     """
     about = _strict_object(data, "about.json")
-    told = {key: _first_text(about.get(key)) for key in _ABOUT_TEXTS}
-    return {key: text for key, text in told.items() if text}
+    texts = {key: _first_string(about.get(key)) for key in _ABOUT_TEXTS}
+    return {key: text for key, text in texts.items() if text}
 
 
-def _first_text(value: object) -> str:
+def _first_string(value: object) -> str:
     """Return the string, or the first of a list (recipes can have several URLs); an empty string for other values."""
     values = value if isinstance(value, list) else [value]
-    return next((one for one in values if isinstance(one, str) and one), "")
+    return next((item for item in values if isinstance(item, str) and item), "")
 
 
 def checked_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -115,9 +115,9 @@ def checked_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
     values = dict(fields)
     for key in _SPEC_FIELDS:
         if key in values:
-            _check_texts(values[key], key)
+            _check_strings(values[key], key)
     if "license" in values:
-        _check_text(values["license"], "license")
+        _check_string(values["license"], "license")
     _check_features(values)
     return values
 
@@ -144,14 +144,14 @@ class _Paths(msgspec.Struct):
     paths_version: Literal[1]
 
 
-def read_paths_json(data: bytes, most: int) -> list[PathEntry]:
+def read_paths_json(data: bytes, max_entries: int) -> list[PathEntry]:
     """
     Return the entries of paths.json; raise `Refused` if clients cannot read it or a path leaves its folder.
 
     The number of entries is limited: 64 MiB of paths.json, 7 kB in the archive, can contain five million paths, which
     took 9 s to check.
     """
-    _require_few(data.count(b'"_path"'), most, "info/paths.json")  # much cheaper than decoding
+    _check_count(data.count(b'"_path"'), max_entries, "info/paths.json")  # much cheaper than decoding
     try:
         entries = msgspec.json.decode(data, type=_Paths).paths
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
@@ -159,7 +159,7 @@ def read_paths_json(data: bytes, most: int) -> list[PathEntry]:
             Reason.BAD_FIELD,
             f"info/paths.json of the package is not a valid list of paths: {str(error)[:120]}.",
         ) from None
-    _require_few(len(entries), most, "info/paths.json")
+    _check_count(len(entries), max_entries, "info/paths.json")
     _require_strict(data)
     for entry in entries:
         paths.check(entry.path)
@@ -172,9 +172,9 @@ def prefix_traits(entries: Iterable[PathEntry]) -> frozenset[str]:
     return frozenset(f"{entry.file_mode}_prefix" for entry in entries if entry.prefix_placeholder and entry.file_mode)
 
 
-def read_files(data: bytes, what: str, most: int) -> list[str]:
+def read_files(data: bytes, what: str, max_entries: int) -> list[str]:
     """Return the paths in a plain list of an old package (files, no_link, no_softlink), checked like paths.json."""
-    lines = list(_lines(data, what, most))
+    lines = list(_lines(data, what, max_entries))
     for line in lines:
         paths.check(line)
     return lines
@@ -190,13 +190,13 @@ class PrefixLine(NamedTuple):
     is_readable: bool  # by all clients
 
 
-def read_has_prefix(data: bytes, most: int, *, is_used: bool) -> list[PrefixLine]:
+def read_has_prefix(data: bytes, max_entries: int, *, is_used: bool) -> list[PrefixLine]:
     """
     Return the lines of info/has_prefix, the list of files with a prefix placeholder in old packages.
 
     `is_used`: the package has no paths.json, so clients read this list; lines that no client can read are refused.
     """
-    lines = [_read_has_prefix(text, is_used=is_used) for text in _lines(data, "has_prefix", most)]
+    lines = [_read_has_prefix(text, is_used=is_used) for text in _lines(data, "has_prefix", max_entries)]
     for line in lines:
         if line.path:
             paths.check(line.path)
@@ -204,11 +204,11 @@ def read_has_prefix(data: bytes, most: int, *, is_used: bool) -> list[PrefixLine
     return lines
 
 
-def _require_few(count: int, most: int, what: str) -> None:
-    if count > most:
+def _check_count(count: int, max_entries: int, what: str) -> None:
+    if count > max_entries:
         raise Refused(
             Reason.TOO_MANY_MEMBERS,
-            f"{what} of the package lists {count:,} files; at most {most:,} are allowed.",
+            f"{what} of the package lists {count:,} files; at most {max_entries:,} are allowed.",
             cure("archive_members"),
         )
 
@@ -228,7 +228,7 @@ def check_link_json(data: bytes, *, is_noarch_python: bool) -> None:
     points = noarch.get("entry_points") if isinstance(noarch, dict) else None
     if points is None:
         return
-    _check_texts(points, "entry_points of link.json")
+    _check_strings(points, "entry_points of link.json")
     for point in points:
         command = point.split("=", 1)[0].strip()
         if "=" not in point or ":" in command or command.startswith(".") or not paths.is_safe_name(command):
@@ -261,16 +261,16 @@ def _check_preferred_env(preferred: object) -> None:
         return
     for key in ("executable_paths", "softlink_paths"):
         if preferred.get(key) is not None:
-            _check_texts(preferred[key], f"{key} of link.json")
+            _check_strings(preferred[key], f"{key} of link.json")
             for path in preferred[key]:
                 paths.check(path, f"{key} of link.json has the path")
     if isinstance(preferred.get("name"), str):
         _check_name(preferred["name"], "preferred_env of link.json")
 
 
-def _lines(data: bytes, what: str, most: int) -> Iterator[str]:
+def _lines(data: bytes, what: str, max_entries: int) -> Iterator[str]:
     """Yield the lines as clients read them: separated by line feeds only, without spaces around the path."""
-    _require_few(data.count(b"\n"), most, f"info/{what}")
+    _check_count(data.count(b"\n"), max_entries, f"info/{what}")
     try:
         text = data.decode()
     except UnicodeDecodeError:
@@ -349,9 +349,9 @@ def _check_features(index: dict[str, Any]) -> None:
     """Check the features and join lists of them with spaces: rattler reads `features` only as a string."""
     for key in ("features", "track_features"):
         if key in index and not isinstance(index[key], str):
-            _check_texts(index[key], f"{key} of index.json")
+            _check_strings(index[key], f"{key} of index.json")
             index[key] = " ".join(index[key])
-        _check_text(index.get(key, ""), f"{key} of index.json")
+        _check_string(index.get(key, ""), f"{key} of index.json")
 
 
 def _check_flags(flags: list[str]) -> None:
@@ -368,7 +368,7 @@ def _check_extra_depends(extra: object) -> None:
             _refuse_field(
                 f"the name {group[:60]!a} in extra_depends of index.json does not have the form required by CEP 44"
             )
-        _check_texts(specs, "extra_depends of index.json")
+        _check_strings(specs, "extra_depends of index.json")
 
 
 def _check_timestamp(index: dict[str, Any]) -> None:
@@ -388,11 +388,11 @@ def _check_noarch(index: dict[str, Any]) -> None:
         _refuse_field("noarch of index.json is neither python nor generic")
 
 
-def _check_texts(values: object, what: str) -> None:
+def _check_strings(values: object, what: str) -> None:
     if not isinstance(values, list) or len(values) > MAX_SPECS:
         _refuse_field(f"{what} is not a list of at most {MAX_SPECS:,} strings")
     for value in values:
-        _check_text(value, what)
+        _check_string(value, what)
 
 
 def _check_no_controls(value: object, what: str) -> None:
@@ -413,7 +413,7 @@ def _check_no_controls(value: object, what: str) -> None:
             _check_no_controls(inner, what)
 
 
-def _check_text(value: object, what: str) -> None:
+def _check_string(value: object, what: str) -> None:
     if not isinstance(value, str) or len(value) > MAX_TEXT or has_controls(value):
         _refuse_field(f"{what} is not a string of at most {MAX_TEXT:,} characters without control characters")
 

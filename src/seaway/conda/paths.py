@@ -18,13 +18,13 @@ from seaway.conda.refusals import Reason, Refused
 MAX_BYTES = 4096
 MAX_COMPONENT_BYTES = 255
 
-_MOST_NAMED = 3
+_MAX_SHOWN = 3
 # Forbidden characters, a dot or space at the end of a component, and device names, with or without an extension.
-_NOT_FOR_WINDOWS = re.compile(
+_INVALID_ON_WINDOWS = re.compile(
     r"[<>:\"|?*]|[. ](?:/|\Z)|(?:\A|/)(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9\u00b9\u00b2\u00b3])[ ]*(?:\.[^/]*)?(?:/|\Z)",
     re.IGNORECASE,
 )
-_NO_NAMES = frozenset({"", ".", ".."})
+_SPECIAL_COMPONENTS = frozenset({"", ".", ".."})
 # Windows joins `a` and `C:x` to `C:x`. In later components a colon is part of a name: man3/B::Deparse.3, share/doc/a:b.
 _DRIVE = re.compile(r"(?:(?:site-packages|python-scripts)/)?.:")
 
@@ -34,7 +34,7 @@ def is_safe(path: str, max_bytes: int = MAX_BYTES) -> bool:
     parts = path.split("/")
     return (
         # Windows strips spaces and dots at the end of a component; list readers strip spaces around the whole path.
-        _NO_NAMES.isdisjoint(parts)
+        _SPECIAL_COMPONENTS.isdisjoint(parts)
         and (" " not in path or all(" " not in part or part.strip(" .") for part in parts))
         and "\\" not in path
         and _DRIVE.match(path) is None
@@ -49,7 +49,7 @@ def portability_warnings(paths: Iterable[str]) -> list[str]:
     alike: list[str] = []
     first: dict[str, str] = {}
     for path in paths:
-        if _NOT_FOR_WINDOWS.search(path):
+        if _INVALID_ON_WINDOWS.search(path):
             unusable.append(path)
         earlier = first.setdefault(unicodedata.normalize("NFC", path).casefold(), path)
         if earlier is not path:
@@ -68,8 +68,8 @@ def portability_warnings(paths: Iterable[str]) -> list[str]:
 
 def named(paths: Sequence[str]) -> str:
     """Return the first of the paths as text, with the number of the others."""
-    shown = ", ".join(ascii(path[:120]) for path in paths[:_MOST_NAMED])
-    more = len(paths) - _MOST_NAMED
+    shown = ", ".join(ascii(path[:120]) for path in paths[:_MAX_SHOWN])
+    more = len(paths) - _MAX_SHOWN
     return f"{shown} and {more:,} more" if more > 0 else shown
 
 

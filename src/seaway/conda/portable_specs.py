@@ -36,21 +36,21 @@ _SPEC = re.compile(
     """,
     re.VERBOSE,
 )
-_STATED = re.compile(rf"[\[,]\ *(version|build_number)=({_VALUE})")
-_STATED_AS = {
+_BRACKET_VALUE = re.compile(rf"[\[,]\ *(version|build_number)=({_VALUE})")
+_BRACKET_FORMS = {
     "version": re.compile(_CLAUSES),
     "build_number": re.compile(r"(?:>=|<=|!=|[<>=])?[0-9]+"),
 }
 
 
-_MOST_WARNED = 3
+_MAX_SHOWN = 3
 
 
 def warnings(unportable: Sequence[str]) -> tuple[str, ...]:
     """Return a warning about the entries that are not portable, each given with its field; empty without entries."""
     if not unportable:
         return ()
-    shown = ", ".join(unportable[:_MOST_WARNED]) + (", and others" if len(unportable) > _MOST_WARNED else "")
+    shown = ", ".join(unportable[:_MAX_SHOWN]) + (", and others" if len(unportable) > _MAX_SHOWN else "")
     warning = (
         f"conda or mamba cannot read these match specs, or reads them differently from rattler: {shown}. "
         "Write them as name version build, without parentheses, and without spaces around | or before a comma."
@@ -69,8 +69,8 @@ def is_portable(spec: str) -> bool:
     # build.
     if found["build"] and found["space"].isspace() and version.rfind("=") == 0:
         return False
-    stated = _STATED.findall(found["brackets"] or "")
-    return all(_STATED_AS[key].fullmatch(value.strip("'\"")) for key, value in stated)
+    bracket_values = _BRACKET_VALUE.findall(found["brackets"] or "")
+    return all(_BRACKET_FORMS[key].fullmatch(value.strip("'\"")) for key, value in bracket_values)
 
 
 def _is_name(name: str) -> bool:

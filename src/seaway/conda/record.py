@@ -24,7 +24,7 @@ _SERVER_FIELDS = frozenset(
 
 _LAST_SECOND = 253_402_300_799  # end of the year 9999
 
-_NEEDS_TOLD = 3
+_MAX_NEEDS_SHOWN = 3
 
 _encoder = msgspec.json.Encoder(order="sorted")
 
@@ -61,10 +61,10 @@ def section_of(index: dict[str, Any], extension: str) -> Section:
             f"repodata_revision {ascii(revision)[:20]} in index.json is not supported.",
             "Use 3, or remove the field.",
         )
-    modern = bool(index.get("extra_depends") or index.get("flags")) or match_specs.need_v3(_specs(index))
-    if revision == 0 and modern:
+    needs_v3 = bool(index.get("extra_depends") or index.get("flags")) or match_specs.need_v3(_specs(index))
+    if revision == 0 and needs_v3:
         raise Refused(Reason.BAD_FIELD, "index.json has repodata_revision 0 but uses features of repodata v3.")
-    if revision == 3 or modern:
+    if revision == 3 or needs_v3:
         return Section.V3_CONDA if extension == CONDA else Section.V3_TAR_BZ2
     return Section.CONDA if extension == CONDA else Section.TAR_BZ2
 
@@ -74,12 +74,12 @@ def v3_needs(record: dict[str, Any]) -> str:
     groups = [f"the extra {group!r}" for group in record.get("extra_depends") or ()]
     flags = [f"the flag {flag!r}" for flag in record.get("flags") or ()]
     specs = [f"the dependency {spec[:120]!r}" for spec in _specs(record) if match_specs.need_v3([spec])]
-    return ", ".join([*groups, *flags, *specs][:_NEEDS_TOLD]) or "repodata_revision 3 in index.json"
+    return ", ".join([*groups, *flags, *specs][:_MAX_NEEDS_SHOWN]) or "repodata_revision 3 in index.json"
 
 
 def check_specs(index: dict[str, Any], run_exports: dict[str, list[str]]) -> None:
     """Refuse a package with match specs that clients cannot read or that point to a URL or a local file."""
-    for what, specs in _stated_specs(index, run_exports):
+    for what, specs in _specs_by_field(index, run_exports):
         match_specs.check(specs, what)
 
 
@@ -87,7 +87,7 @@ def unportable_specs(index: dict[str, Any], run_exports: dict[str, list[str]]) -
     """Return each match spec that conda or mamba cannot read, or reads differently from rattler, with its field."""
     return [
         f"{spec[:120]!a} in {what}"
-        for what, specs in _stated_specs(index, run_exports)
+        for what, specs in _specs_by_field(index, run_exports)
         for spec in specs
         if not match_specs.is_portable(spec)
     ]
@@ -141,7 +141,7 @@ def key_of(file_name: FileName, section: Section) -> str:
     return file_name.stem if section.is_v3 else str(file_name)
 
 
-def _stated_specs(index: dict[str, Any], run_exports: dict[str, list[str]]) -> Iterator[tuple[str, list[str]]]:
+def _specs_by_field(index: dict[str, Any], run_exports: dict[str, list[str]]) -> Iterator[tuple[str, list[str]]]:
     """Yield the field name and the specs of every list of match specs in a package."""
     yield "depends", index["depends"]
     yield "constrains", index.get("constrains", [])

@@ -54,14 +54,14 @@ def _pieces(
 ) -> Iterator[bytes]:
     for chunk in chunks:
         if decompressor.eof:
-            raise _followed(what, chunk)
+            raise _trailing_data(what, chunk)
         piece = decompressor.decompress(chunk, _PIECE_BYTES)
         yield piece
         while not decompressor.needs_input and not decompressor.eof:
             piece = decompressor.decompress(b"", _PIECE_BYTES)
             yield piece
         if decompressor.unused_data:
-            raise _followed(what, decompressor.unused_data + next(chunks, b""))
+            raise _trailing_data(what, decompressor.unused_data + next(chunks, b""))
     if not decompressor.eof:
         raise Refused(Reason.BAD_COMPRESSION, f"{what} is cut short.", "Build the package again.")
 
@@ -69,7 +69,7 @@ def _pieces(
 def _check_window(head: bytes, what: str) -> None:
     """Refuse a frame whose header requests a window above the limit (RFC 8878, 3.1.1.1)."""
     if _is_skippable(head):
-        raise _followed(what, head)
+        raise _trailing_data(what, head)
     if not head.startswith(_ZSTD_MAGIC) or len(head) < _LEAST_FRAME_BYTES:
         raise _damaged(what)
     if _window_bytes(head) > 1 << MAX_WINDOW_LOG:
@@ -104,7 +104,7 @@ def _is_skippable(head: bytes) -> bool:
     return head[1:4] == _SKIPPABLE_MAGIC and head[0] & 0xF0 == _SKIPPABLE_FIRST
 
 
-def _followed(what: str, rest: bytes) -> Refused:
+def _trailing_data(what: str, rest: bytes) -> Refused:
     """Return the refusal for a second stream or frame, or for other bytes after the end."""
     if rest.startswith(b"BZh"):
         return Refused(

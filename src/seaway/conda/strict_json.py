@@ -49,7 +49,7 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return value
 
 
-def _only_keys(pairs: list[tuple[str, Any]]) -> None:
+def _check_keys(pairs: list[tuple[str, Any]]) -> None:
     _no_duplicates(pairs)
 
 
@@ -64,7 +64,7 @@ def _finite_float(digits: str) -> float:
     return value
 
 
-def _narrow_int(digits: str) -> int:
+def _int64(digits: str) -> int:
     """Parse an integer of at most 64 bits, the limit of msgpack. Python takes a second to parse a million digits."""
     value = int(digits) if len(digits) <= 20 else 1 << 64
     if not -(1 << 63) <= value < 1 << 63:
@@ -74,10 +74,10 @@ def _narrow_int(digits: str) -> int:
 
 # Created once: `json.loads` creates a decoder for each call and first detects which of five encodings the text has.
 _reader = json.JSONDecoder(
-    object_pairs_hook=_no_duplicates, parse_constant=_no_constant, parse_float=_finite_float, parse_int=_narrow_int
+    object_pairs_hook=_no_duplicates, parse_constant=_no_constant, parse_float=_finite_float, parse_int=_int64
 )
 
-_key_reader = json.JSONDecoder(object_pairs_hook=_only_keys, parse_constant=_no_constant, parse_int=_narrow_int)
+_key_reader = json.JSONDecoder(object_pairs_hook=_check_keys, parse_constant=_no_constant, parse_int=_int64)
 
 
 def _depth(value: object) -> int:

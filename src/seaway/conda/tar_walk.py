@@ -151,7 +151,7 @@ def walk(
             break
         if len(header) < BLOCK_BYTES:
             raise _bad("it is cut short")
-        _check_sum(header)
+        _verify_checksum(header)
         walked += 1
         if walked > max_members:
             raise Refused(
@@ -228,7 +228,7 @@ def _member(header: bytes, kind: bytes, size: int, pending: _Pending, max_path_b
     if pending.size is not None and size not in (0, pending.size):
         raise _bad("a member has two sizes")
     size = size if pending.size is None else pending.size
-    path = _own_path(header) if pending.path is None else pending.path
+    path = _header_path(header) if pending.path is None else pending.path
     target = _text(header[157:257]) if pending.target is None else pending.target
     if what is not Kind.FILE and size:
         raise _bad("a link or folder has content")
@@ -279,15 +279,15 @@ def _extension(source: Source, size: int) -> bytes:
 
 def _read_extension(pending: _Pending, kind: bytes, data: bytes) -> None:
     if kind == b"L":
-        pending.path = _once(pending.path, _text(data))
+        pending.path = _set_once(pending.path, _text(data))
     elif kind == b"K":
-        pending.target = _once(pending.target, _text(data))
+        pending.target = _set_once(pending.target, _text(data))
     else:
         for key, value in _pax_records(data).items():
             if kind == b"x" and key == "path":
-                pending.path = _once(pending.path, value)
+                pending.path = _set_once(pending.path, value)
             elif kind == b"x" and key == "linkpath":
-                pending.target = _once(pending.target, value)
+                pending.target = _set_once(pending.target, value)
             elif kind == b"x" and key == "size" and value.isascii() and value.isdigit() and len(value) < 20:
                 if pending.size is not None:
                     raise _bad("a member has two sizes")
@@ -301,7 +301,7 @@ def _read_extension(pending: _Pending, kind: bytes, data: bytes) -> None:
                 )
 
 
-def _once(old: str | None, new: str) -> str:
+def _set_once(old: str | None, new: str) -> str:
     if old is not None:
         raise _bad("a member has two names")
     return new
@@ -329,7 +329,7 @@ def _pax_records(data: bytes) -> dict[str, str]:
     return records
 
 
-def _own_path(header: bytes) -> str:
+def _header_path(header: bytes) -> str:
     name = _text(header[:100])
     prefix = _text(header[345:500]) if header[345] else ""
     if prefix and header[257:263] != b"ustar\0":
@@ -366,7 +366,7 @@ def _number(header: bytes, name: str) -> int:
     return int(digits, 8)
 
 
-def _check_sum(header: bytes) -> None:
+def _verify_checksum(header: bytes) -> None:
     stated = _number(header, "checksum")
     plain = sum(header) - sum(header[148:156]) + 8 * 0x20
     if stated == plain:

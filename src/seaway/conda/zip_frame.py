@@ -150,7 +150,7 @@ def _read_entry(directory: bytes, position: int) -> tuple[_Entry, int]:
     if unix_kind not in (0, _UNIX_REGULAR):
         raise Refused(Reason.SPECIAL_MEMBER, f"{name[:120]!r} in the ZIP is a link or a special file.", REPACK)
     extra = directory[extra_at : extra_at + extra_length]
-    size, packed, header_offset = _widen(name, extra, [size, packed, header_offset])
+    size, packed, header_offset = _apply_zip64(name, extra, [size, packed, header_offset])
     if size != packed:
         raise _bad(f"{name!r} has two sizes")
     return _Entry(name, flags, crc32, size, header_offset), end
@@ -172,7 +172,7 @@ def _locate(file: BinaryIO, entry: _Entry) -> tuple[Span, int]:
     offset = entry.header_offset + _LOCAL.size + len(tail)
     span = Span(entry.name, offset, entry.size, entry.crc32)
     streamed = bool(flags & _FLAG_DESCRIPTOR)
-    size, packed = _widen(name, tail[name_length:], [size, packed])
+    size, packed = _apply_zip64(name, tail[name_length:], [size, packed])
     stated = (crc32, size, packed)
     if stated == (entry.crc32, entry.size, entry.size) and not streamed:
         return span, offset + entry.size
@@ -186,19 +186,19 @@ def _descriptor_length(file: BinaryIO, span: Span) -> int:
     file.seek(span.offset + span.size)
     found = file.read(24)
     for sizes in ("<2L", "<2Q"):
-        body = struct.pack("<L", span.crc32) + struct.pack(sizes, *_fitting(sizes, span.size))
+        body = struct.pack("<L", span.crc32) + struct.pack(sizes, *_descriptor_sizes(sizes, span.size))
         for descriptor in (b"PK\x07\x08" + body, body):
             if found.startswith(descriptor):
                 return len(descriptor)
     raise _bad(f"the data descriptor of {span.name!r} does not match the directory")
 
 
-def _fitting(sizes: str, size: int) -> tuple[int, int]:
+def _descriptor_sizes(sizes: str, size: int) -> tuple[int, int]:
     size = min(size, _MAX_32) if sizes == "<2L" else size
     return size, size
 
 
-def _widen(name: str, extra: bytes, fields: list[int]) -> list[int]:
+def _apply_zip64(name: str, extra: bytes, fields: list[int]) -> list[int]:
     """Replace the fields that refer to ZIP64 (all bits set) with their 64 bit values, in the order of APPNOTE 4.5.3."""
     wide = _zip64_extra(name, extra)
     position, widened = 0, []

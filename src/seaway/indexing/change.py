@@ -54,7 +54,8 @@ def touch_names(
     """
     stored = _read(tx, subdir.id, changes)
     indexes = {
-        name: _changed(tx, subdir.id, name, stored.get(name), files_of_name) for name, files_of_name in changes.items()
+        name: _updated_index(tx, subdir.id, name, stored.get(name), files_of_name)
+        for name, files_of_name in changes.items()
     }
     steps = sum(map(len, changes.values())) if steps is None else steps
     return _switch(tx, subdir, stored, indexes, steps, now_ms, whole_document_limit, grown)
@@ -141,18 +142,18 @@ _SHARDS = select(
 _OF_NAMES = (fragments.c.subdir_id == _IN_SUBDIR, fragments.c.kind.in_(KINDS), fragments.c.name.in_(_NAMES))
 _FRAGMENTS = select(fragments.c.name, fragments.c.kind, raw(fragments.c.content).label("content")).where(*_OF_NAMES)
 _WRITE_FRAGMENTS = insert(fragments)
-_THE_FRAGMENT = (
+_FRAGMENT_KEY = (
     fragments.c.subdir_id == bindparam("of_subdir"),
     fragments.c.kind == bindparam("of_kind"),
     fragments.c.name == bindparam("of_name"),
 )
-_REWRITE_FRAGMENTS = update(fragments).where(*_THE_FRAGMENT).values(content=bindparam("new_content"))
-_FORGET_FRAGMENTS = delete(fragments).where(*_THE_FRAGMENT)
+_REWRITE_FRAGMENTS = update(fragments).where(*_FRAGMENT_KEY).values(content=bindparam("new_content"))
+_DELETE_FRAGMENTS = delete(fragments).where(*_FRAGMENT_KEY)
 _WRITE_SHARDS = insert(shards)
 _REWRITE_SHARDS = update(shards).where(
     shards.c.subdir_id == bindparam("of_subdir"), shards.c.name == bindparam("of_name")
 )
-_FORGET_RETIRED = delete(retired_shards).where(
+_DELETE_RETIRED = delete(retired_shards).where(
     retired_shards.c.subdir_id == _IN_SUBDIR, retired_shards.c.sha256.in_(bindparam("digests", expanding=True))
 )
 _RETIRE = insert(retired_shards)
@@ -180,7 +181,7 @@ def _read(tx: Tx, subdir_id: int, names: Collection[str]) -> dict[str, _Stored]:
     return stored
 
 
-def _changed(
+def _updated_index(
     tx: Tx, subdir_id: int, name: str, stored: _Stored | None, files_of_name: Sequence[FileRecord]
 ) -> NameIndex:
     if (stored is not None and stored.v3_count) or any(file.section.is_v3 for file in files_of_name):
@@ -214,7 +215,7 @@ def _switch(
     """Replace the stored indexes and raise the revision by `steps`; return the new revision."""
     revision = subdir.revision + steps
     record_count = subdir.record_count + sum(index.record_count for index in indexes.values())
-    record_count -= sum(one.record_count for one in stored.values() if isinstance(one.record_count, int))
+    record_count -= sum(old.record_count for old in stored.values() if isinstance(old.record_count, int))
     # Before the shards: this locks the row, so that no reader can record this revision as served meanwhile.
     served_revision = tx.execute(
         _ADVANCE,
@@ -228,7 +229,7 @@ def _switch(
     ).scalar_one()
     # Not before the last change: with a clock that is behind, the week would end as soon as the clock is corrected.
     retired_ms = max(now_ms, subdir.changed_at_ms)
-    _retire(tx, subdir.id, _replaced(tx, subdir.id, stored, indexes, served_revision), retired_ms)
+    _retire(tx, subdir.id, _shards_to_keep(tx, subdir.id, stored, indexes, served_revision), retired_ms)
     _write_shards(tx, subdir.id, stored, indexes, revision)
     _write_fragments(tx, subdir.id, stored, indexes)
     if record_count > whole_document_limit:
@@ -236,23 +237,28 @@ def _switch(
     return revision
 
 
-def _replaced(
+def _shards_to_keep(
     tx: Tx, subdir_id: int, stored: Mapping[str, _Stored], indexes: Mapping[str, NameIndex], served_revision: int
 ) -> list[_Stored]:
     """Return the replaced shards that must stay readable (3)."""
-    old = {name: one for name, one in stored.items() if one.sha256 is not None and is_whole(one.sha256, one.content)}
-    served = {name: one for name, one in old.items() if one.was_served(served_revision)}
-    others = [one for name, one in old.items() if name not in served and one.sha256 != indexes[name].sha256]
+    old = {
+        name: shard
+        for name, shard in stored.items()
+        if shard.sha256 is not None and is_whole(shard.sha256, shard.content)
+    }
+    served = {name: shard for name, shard in old.items() if shard.was_served(served_revision)}
+    others = [shard for name, shard in old.items() if name not in served and shard.sha256 != indexes[name].sha256]
     may_drop = not others or try_hold(tx, shards_of(subdir_id))
     return [*served.values()] if may_drop else [*served.values(), *others]
 
 
 def _retire(tx: Tx, subdir_id: int, replaced: Sequence[_Stored], now_ms: int) -> None:
     old = [
-        {"subdir_id": subdir_id, "sha256": one.sha256, "content": one.content, "retired_at": now_ms} for one in replaced
+        {"subdir_id": subdir_id, "sha256": shard.sha256, "content": shard.content, "retired_at": now_ms}
+        for shard in replaced
     ]
     if old:
-        tx.execute(_FORGET_RETIRED, {"subdir_id": subdir_id, "digests": [row["sha256"] for row in old]})
+        tx.execute(_DELETE_RETIRED, {"subdir_id": subdir_id, "digests": [row["sha256"] for row in old]})
         tx.execute(_RETIRE, old)
 
 
@@ -284,16 +290,18 @@ def _write_shards(
 def _write_fragments(tx: Tx, subdir_id: int, stored: Mapping[str, _Stored], indexes: Mapping[str, NameIndex]) -> None:
     new, known, gone = [], [], []
     for name, index in indexes.items():
-        there = stored[name].fragments if name in stored else {}
+        old_fragments = stored[name].fragments if name in stored else {}
         for kind, content in index.fragments.items():
-            if kind not in there:
+            if kind not in old_fragments:
                 new.append({"subdir_id": subdir_id, "kind": kind, "name": name, "content": content})
-            elif there[kind] != content:
+            elif old_fragments[kind] != content:
                 which = {"of_subdir": subdir_id, "of_kind": kind, "of_name": name}
                 known.append({**which, "new_content": content})
         gone += [
-            {"of_subdir": subdir_id, "of_kind": kind, "of_name": name} for kind in there if kind not in index.fragments
+            {"of_subdir": subdir_id, "of_kind": kind, "of_name": name}
+            for kind in old_fragments
+            if kind not in index.fragments
         ]
-    for statement, rows in ((_WRITE_FRAGMENTS, new), (_REWRITE_FRAGMENTS, known), (_FORGET_FRAGMENTS, gone)):
+    for statement, rows in ((_WRITE_FRAGMENTS, new), (_REWRITE_FRAGMENTS, known), (_DELETE_FRAGMENTS, gone)):
         if rows:
             tx.execute(statement, rows)

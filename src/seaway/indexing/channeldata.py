@@ -45,23 +45,23 @@ class ChannelDatas:
     def current(self, tx: Tx, channel_id: int) -> ChannelData | None:
         """Return the document of the channel state that `tx` sees, or None if it must be built first (`build`)."""
         with self._lock:
-            held = self._channels.get(channel_id)
-        return held if held is not None and held.revision == _revision(tx, channel_id) else None
+            cached = self._channels.get(channel_id)
+        return cached if cached is not None and cached.revision == _revision(tx, channel_id) else None
 
     def build(self, database: Database, channel_id: int) -> ChannelData:
         """Build the document. Builds run one at a time: each reads every record, and a burst of requests needs one."""
         with self._building, database.read() as tx:
-            held = self.current(tx, channel_id)
-            if held is not None:
-                return held
+            cached = self.current(tx, channel_id)
+            if cached is not None:
+                return cached
             content = _build(tx, channel_id)
             built = ChannelData(content, hashlib.sha256(content).digest(), _revision(tx, channel_id))
         with self._lock:
             self._channels[channel_id] = built
             self._channels.move_to_end(channel_id)
-            held_bytes = sum(len(data.content) for data in self._channels.values())
-            while held_bytes > self._most_bytes and len(self._channels) > 1:
-                held_bytes -= len(self._channels.popitem(last=False)[1].content)
+            cached_bytes = sum(len(data.content) for data in self._channels.values())
+            while cached_bytes > self._most_bytes and len(self._channels) > 1:
+                cached_bytes -= len(self._channels.popitem(last=False)[1].content)
         return built
 
 

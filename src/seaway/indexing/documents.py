@@ -64,8 +64,8 @@ RUN_EXPORTS_ZST = "run_exports.json.zst"
 _PIECE_BYTES = 1024 * 1024
 _ROWS_AT_ONCE = 500
 _GZIP_LEVEL = 6
-_ASK_AGAIN_MS = 10 * SECOND_MS
-_ASKED_KEPT = 4096
+_REQUEST_INTERVAL_MS = 10 * SECOND_MS
+_REQUESTS_KEPT = 4096
 _TRIES = 3
 _LOGGED_NAMES = 10
 
@@ -100,8 +100,8 @@ class Documents:
         self.limit = limit
         self._clock = clock
         self._lock = threading.Lock()
-        self._asked: dict[int, int] = {}
-        self._asking = ThreadPoolExecutor(max_workers=1, thread_name_prefix="documents")
+        self._requested_ms: dict[int, int] = {}
+        self._background = ThreadPoolExecutor(max_workers=1, thread_name_prefix="documents")
 
     def current(self, tx: Tx, subdir: Subdir, kind: str) -> Document | None:
         """Return the document to serve for the state that `tx` sees, or None if it must be built first (`build`)."""
@@ -110,7 +110,7 @@ class Documents:
             return document
         if subdir.record_count <= self.limit:
             return None
-        self._ask_later(subdir.id)
+        self._request_build(subdir.id)
         return document
 
     def build(self, subdir_id: int, kind: str) -> Document | None:
@@ -148,9 +148,9 @@ class Documents:
 
     def close(self) -> None:
         """Wait for the running background request to end; cancel the others."""
-        self._asking.shutdown(wait=True, cancel_futures=True)
+        self._background.shutdown(wait=True, cancel_futures=True)
 
-    def _ask_later(self, subdir_id: int) -> None:
+    def _request_build(self, subdir_id: int) -> None:
         """
         Enqueue another build, at most every 10 seconds for a subdir.
 
@@ -160,14 +160,14 @@ class Documents:
         now_ms = self._clock.now_ms()
         with self._lock:
             # A negative age means that the clock was set back.
-            if 0 <= now_ms - self._asked.get(subdir_id, -_ASK_AGAIN_MS) < _ASK_AGAIN_MS:
+            if 0 <= now_ms - self._requested_ms.get(subdir_id, -_REQUEST_INTERVAL_MS) < _REQUEST_INTERVAL_MS:
                 return
-            if len(self._asked) >= _ASKED_KEPT:
-                self._asked.clear()
-            self._asked[subdir_id] = now_ms
-        self._asking.submit(self._ask, subdir_id)
+            if len(self._requested_ms) >= _REQUESTS_KEPT:
+                self._requested_ms.clear()
+            self._requested_ms[subdir_id] = now_ms
+        self._background.submit(self._enqueue_build, subdir_id)
 
-    def _ask(self, subdir_id: int) -> None:
+    def _enqueue_build(self, subdir_id: int) -> None:
         try:
             with self._database.write_part() as tx:
                 ask_for_documents(tx, self._clock.now_ms(), subdir_id)
@@ -184,7 +184,7 @@ class Documents:
             if lost is None:
                 return
             self.forget(lost)
-        raise _loses()
+        raise _store_failure()
 
     def _derive(self, subdir_id: int, names: Sequence[str]) -> None:
         """Derive names again from their file rows; raise `DamagedRecord`, before any lock, if a row is damaged."""
@@ -280,10 +280,10 @@ class Documents:
             # has opened an old document can read it to its end; other readers find the new one.
             discard(self._database, self._blobs, replaced)
             return
-        raise _loses()
+        raise _store_failure()
 
 
-def _loses() -> Unavailable:
+def _store_failure() -> Unavailable:
     return Unavailable("The blob store does not keep the documents written to it.", "Try again in a moment.")
 
 

@@ -61,7 +61,7 @@ class NameIndexes:
                 v3, relations = info_of(tx, subdir.id)
                 content = build_index(subdir.name, names.hashes, subdir.changed_at_ms, v3, relations)
                 names.document = IndexDocument(content, hashlib.sha256(content).digest(), subdir.revision)
-                self._forget()
+                self._evict()
             return names.document
 
     def _names_of(self, subdir_id: int) -> _Names:
@@ -70,12 +70,14 @@ class NameIndexes:
             self._subdirs.move_to_end(subdir_id)
             return names
 
-    def _forget(self) -> None:
+    def _evict(self) -> None:
         """Evict the least recently read subdirs until the cache is within its bounds."""
         with self._lock:
-            held = sum(len(names.hashes) for names in self._subdirs.values())
-            while len(self._subdirs) > 1 and (len(self._subdirs) > _SUBDIRS_IN_MEMORY or held > self._most_names):
-                held -= len(self._subdirs.popitem(last=False)[1].hashes)
+            cached_names = sum(len(names.hashes) for names in self._subdirs.values())
+            while len(self._subdirs) > 1 and (
+                len(self._subdirs) > _SUBDIRS_IN_MEMORY or cached_names > self._most_names
+            ):
+                cached_names -= len(self._subdirs.popitem(last=False)[1].hashes)
 
 
 _V3 = select(
@@ -83,7 +85,7 @@ _V3 = select(
     func.max(shards.c.v3_newest).label("newest"),
     func.min(shards.c.v3_oldest).label("oldest"),
 ).where(shards.c.subdir_id == bindparam("subdir_id"), shards.c.v3_count > 0)
-_TOLD = (
+_CHANNEL_FIELDS = (
     select(channels.c.base, channels.c.overrides, channels.c.v3_message)
     .join(subdirs, subdirs.c.channel_id == channels.c.id)
     .where(subdirs.c.id == bindparam("subdir_id"))
@@ -95,10 +97,10 @@ _CHANGES = select(shards.c.name, shards.c.sha256).where(
 
 def info_of(tx: Tx, subdir_id: int) -> tuple[RevisionSummary | None, ChannelRelations]:
     """Return the summary of a subdir's v3 records, or None without any, and the relations of its channel."""
-    told = tx.execute(_TOLD, {"subdir_id": subdir_id}).one()
+    channel = tx.execute(_CHANNEL_FIELDS, {"subdir_id": subdir_id}).one()
     v3 = tx.execute(_V3, {"subdir_id": subdir_id}).one()
-    summary = RevisionSummary(v3.v3_count, v3.newest, v3.oldest, told.v3_message) if v3.v3_count else None
-    return summary, ChannelRelations(told.base, told.overrides)
+    summary = RevisionSummary(v3.v3_count, v3.newest, v3.oldest, channel.v3_message) if v3.v3_count else None
+    return summary, ChannelRelations(channel.base, channel.overrides)
 
 
 def relations_of(tx: Tx, channel_id: int) -> ChannelRelations:

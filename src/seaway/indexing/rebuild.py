@@ -75,9 +75,9 @@ def rebuild(tx: Tx, subdir: Subdir, now_ms: int, whole_document_limit: int) -> R
     """
     found = list(differences(tx, subdir))
     damaged = [difference for difference in found if difference.has_damaged_record]
-    left = {difference.name for difference in damaged}
-    wrong = sorted({difference.name for difference in found if difference.name} - left)
-    _forget_foreign_names(tx, subdir.id)
+    skipped = {difference.name for difference in damaged}
+    wrong = sorted({difference.name for difference in found if difference.name} - skipped)
+    _delete_foreign_names(tx, subdir.id)
     for name in wrong:
         current = get_subdir(tx, subdir.id)
         assert current is not None
@@ -89,7 +89,7 @@ def rebuild(tx: Tx, subdir: Subdir, now_ms: int, whole_document_limit: int) -> R
         .values(record_count=_listed_files(subdir.id), size=_size_of_files(subdir.id))
     )
     tx.execute(delete(documents).where(documents.c.subdir_id == subdir.id))
-    _forget_damaged_retired(tx, subdir.id)
+    _delete_damaged_retired(tx, subdir.id)
     return Rebuilt(len(wrong), damaged)
 
 
@@ -100,7 +100,7 @@ def forget_orphans(tx: Tx) -> None:
         tx.execute(delete(table).where(~of_subdir))
 
 
-def _forget_damaged_retired(tx: Tx, subdir_id: int) -> None:
+def _delete_damaged_retired(tx: Tx, subdir_id: int) -> None:
     key = cast(retired_shards.c.sha256, LargeBinary)
     of_subdir = retired_shards.c.subdir_id == subdir_id
     rows = tx.execute(
@@ -116,7 +116,7 @@ def _forget_damaged_retired(tx: Tx, subdir_id: int) -> None:
         tx.execute(delete(retired_shards).where(of_subdir, key == sha256))
 
 
-def _forget_foreign_names(tx: Tx, subdir_id: int) -> None:
+def _delete_foreign_names(tx: Tx, subdir_id: int) -> None:
     """Delete rows whose name is not text; only SQLite can store such rows."""
     for name in _names(tx, subdir_id):
         if isinstance(name, bytes):

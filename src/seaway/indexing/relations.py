@@ -50,21 +50,21 @@ def change(
     Each is a channel name, a reference such as `../NAME`, or empty to remove it; None leaves it unchanged.
     """
     given = {"base": base, "overrides": overrides}
-    asked = {relation: _name(text) for relation, text in given.items() if text is not None}
+    requested = {relation: _channel_name(text) for relation, text in given.items() if text is not None}
     with database.read() as tx:  # before any lock
         channels.require(tx, by, Action.MANAGE, channel)
     with database.write_part() as tx:
         database.hold(tx, "channel-relations")
-        for name in sorted({channel, *filter(None, asked.values())}):
+        for name in sorted({channel, *filter(None, requested.values())}):
             hold_channel(database, tx, name)
         access = channels.require(tx, by, Action.MANAGE, channel)
         current = relations_of(tx, access.channel_id)
-        wanted = ChannelRelations(asked.get("base", current.base), asked.get("overrides", current.overrides))
+        wanted = ChannelRelations(requested.get("base", current.base), requested.get("overrides", current.overrides))
         if wanted == current:
             return current
         # Before the rules of the CEP, which depend on the relations of the neighbors.
         for name in sorted({wanted.base, wanted.overrides} - {current.base, current.overrides, ""}):
-            _require_nameable(tx, by, channel, access, name)
+            _require_allowed(tx, by, channel, access, name)
         check(channel, wanted, {**_declared(tx), channel: wanted})
         _write(tx, clock.now_ms(), by, channel, access.channel_id, current, wanted, whole_document_limit)
         return wanted
@@ -83,11 +83,11 @@ def drop(database: Database, clock: Clock, neighbor: str, whole_document_limit: 
             if access is None or (there is not None and (there.is_public or not access.is_public)):
                 continue
             current = relations_of(tx, access.channel_id)
-            left = ChannelRelations(
+            remaining = ChannelRelations(
                 "" if current.base == neighbor else current.base,
                 "" if current.overrides == neighbor else current.overrides,
             )
-            _write(tx, clock.now_ms(), OPERATOR, name, access.channel_id, current, left, whole_document_limit)
+            _write(tx, clock.now_ms(), OPERATOR, name, access.channel_id, current, remaining, whole_document_limit)
 
 
 def set_v3_message(
@@ -144,7 +144,7 @@ def _has_cycle(channel: str, declared: Mapping[str, ChannelRelations]) -> bool:
     return False
 
 
-def _name(text: str) -> str:
+def _channel_name(text: str) -> str:
     """Return the channel name in a relation, possibly empty; refuse references to other hosts or folders (CEP 42)."""
     name = text.strip().removeprefix("../")
     if name and not is_possible_name(name):
@@ -161,7 +161,7 @@ def _declared(tx: Tx) -> dict[str, ChannelRelations]:
     return {name: ChannelRelations(base, overrides) for name, base, overrides in tx.execute(query)}
 
 
-def _require_nameable(tx: Tx, by: Principal, channel: str, access: Access, neighbor: str) -> None:
+def _require_allowed(tx: Tx, by: Principal, channel: str, access: Access, neighbor: str) -> None:
     there = channels.access_of(tx, neighbor, by)
     if there is None or permissions.decide(by, Action.READ, there) is not Verdict.ALLOWED:
         raise Malformed(f"There is no channel {neighbor!r} that you can read.", "Check the name.")

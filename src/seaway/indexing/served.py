@@ -31,7 +31,7 @@ from seaway.indexing.rows import Subdir, get_subdir
 
 log = structlog.get_logger()
 
-_TURNS = 64
+_LOCK_COUNT = 64
 RETRY_SECONDS = 5.0
 
 _CURRENT = subdirs.c.id == bindparam("subdir_id")
@@ -52,7 +52,7 @@ class ServedIndexes:
 
     def __init__(self, database: Database, names: NameIndexes) -> None:
         self._database, self._names = database, names
-        self._turns = [threading.Lock() for _ in range(_TURNS)]
+        self._subdir_locks = [threading.Lock() for _ in range(_LOCK_COUNT)]
         # Subdirs that were served without a note, with the shared lock on their shards.
         self._unnoted: dict[int, ExitStack] = {}
         self._lock = threading.Lock()
@@ -66,7 +66,7 @@ class ServedIndexes:
 
     def first(self, subdir_id: int) -> IndexDocument | None:
         """Record the current index of a subdir as served and return it; None if the subdir is gone."""
-        with self._turn(subdir_id):
+        with self._subdir_lock(subdir_id):
             document, is_noted = self._read(subdir_id)
             if document is None or is_noted or subdir_id in self._unnoted:
                 return document
@@ -80,7 +80,7 @@ class ServedIndexes:
     def settle(self) -> None:
         """Write the notes that failed earlier, and release the locks on the shards."""
         for subdir_id in list(self._unnoted):
-            with self._turn(subdir_id):
+            with self._subdir_lock(subdir_id):
                 try:
                     self._note_current(subdir_id)
                 except Unavailable:
@@ -100,8 +100,8 @@ class ServedIndexes:
             share.close()
         self._unnoted.clear()
 
-    def _turn(self, subdir_id: int) -> threading.Lock:
-        return self._turns[subdir_id % _TURNS]
+    def _subdir_lock(self, subdir_id: int) -> threading.Lock:
+        return self._subdir_locks[subdir_id % _LOCK_COUNT]
 
     def _read(self, subdir_id: int) -> tuple[IndexDocument | None, bool]:
         with self._database.read() as tx:
