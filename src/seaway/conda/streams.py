@@ -63,7 +63,11 @@ def _pieces(
         if decompressor.unused_data:
             raise _trailing_data(what, decompressor.unused_data + next(chunks, b""))
     if not decompressor.eof:
-        raise Refused(Reason.BAD_COMPRESSION, f"{what} is cut short.", "Build the package again.")
+        raise Refused(
+            Reason.BAD_COMPRESSION,
+            f"{what} is cut short.",
+            "Check the original file and upload it again, or build the package again.",
+        )
 
 
 def _check_window(head: bytes, what: str) -> None:
@@ -97,7 +101,11 @@ def _chain(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _damaged(what: str) -> Refused:
-    return Refused(Reason.BAD_COMPRESSION, f"{what} is damaged.", "Build the package again.")
+    return Refused(
+        Reason.BAD_COMPRESSION,
+        f"{what} is damaged.",
+        "Check the original file and upload it again, or build the package again.",
+    )
 
 
 def _is_skippable(head: bytes) -> bool:

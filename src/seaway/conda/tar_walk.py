@@ -377,4 +377,8 @@ def _verify_checksum(header: bytes) -> None:
 
 
 def _bad(what: str) -> Refused:
-    return Refused(Reason.BAD_TAR, f"The tar in the package is not well-formed: {what}.", "Build the package again.")
+    return Refused(
+        Reason.BAD_TAR,
+        f"The tar in the package is not well-formed: {what}.",
+        "Build the package again with a current tool.",
+    )

@@ -92,7 +92,7 @@ def stream_span(file: BinaryIO, span: Span) -> Iterator[bytes]:
         raise Refused(
             Reason.ZIP_CHECKSUM,
             f"{span.name!r} in the ZIP is damaged: its checksum differs.",
-            "Build the package again.",
+            "Check the original file and upload it again, or build the package again.",
         )
 
 
@@ -238,4 +238,6 @@ def _decode(name: bytes) -> str:
 
 
 def _bad(what: str) -> Refused:
-    return Refused(Reason.BAD_ZIP, f"The file is not a well-formed .conda: {what}.", "Build the package again.")
+    return Refused(
+        Reason.BAD_ZIP, f"The file is not a well-formed .conda: {what}.", "Build the package again with a current tool."
+    )
