@@ -1,1 +1,1 @@
-"""Reproducible measurements of Seaway beside its peers and beside what the machine allows: see docs/bench.md."""
+"""Reproducible benchmarks of Seaway, compared with its peers and with the limits of the machine: see docs/bench.md."""

@@ -1,4 +1,4 @@
-"""`python -m bench SUBCOMMAND`: measure one thing, print a table, and write JSON if asked to."""
+"""`python -m bench SUBCOMMAND`: run one benchmark, print a table, and optionally write JSON."""
 
 import argparse
 import importlib
@@ -51,7 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 @contextmanager
 def _bytecode() -> Iterator[None]:
-    """Let the processes that are started load modules as users' do, also where this one may not keep bytecode."""
+    """Let child processes cache bytecode, as in production, even if this process must not write it."""
     if os.environ.pop("PYTHONDONTWRITEBYTECODE", None) is None:
         yield
         return
@@ -65,7 +65,7 @@ def _bytecode() -> Iterator[None]:
 
 
 def _stop(_signal: int, _frame: object) -> None:
-    raise SystemExit(143)  # so that what was started is ended on the way out
+    raise SystemExit(143)  # an exception, so that context managers stop the servers
 
 
 def _help() -> str:
@@ -76,14 +76,14 @@ def _help() -> str:
 def _options(name: str, command: object) -> argparse.ArgumentParser:
     title: str = command.TITLE  # type: ignore[attr-defined]
     parser = argparse.ArgumentParser(prog=f"python -m bench {name}", description=title)
-    parser.add_argument("--sizes", "--records", type=_numbers, help="records in a channel, or files; by commas")
-    parser.add_argument("--rounds", type=int, help="how often everything is measured, in turns")
-    parser.add_argument("--full", action="store_true", help="larger and longer than the quick defaults")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there")
-    parser.add_argument("--cache", type=Path, metavar="FOLDER", help="keep made channels there for the next run")
-    parser.add_argument("--folder", type=Path, help="where data lie meanwhile: on the disk that is to be measured")
+    parser.add_argument("--sizes", "--records", type=_numbers, help="numbers of records or files, separated by commas")
+    parser.add_argument("--rounds", type=int, help="number of rounds; each measures everything in turn")
+    parser.add_argument("--full", action="store_true", help="use larger sizes and more rounds than by default")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results to FILE")
+    parser.add_argument("--cache", type=Path, metavar="FOLDER", help="keep created channels in FOLDER for later runs")
+    parser.add_argument("--folder", type=Path, help="folder for temporary data, on the disk to measure")
     parser.add_argument(
-        "--set", type=_setting, action="append", default=[], metavar="NAME=VALUE", help="a setting of Seaway's servers"
+        "--set", type=_setting, action="append", default=[], metavar="NAME=VALUE", help="setting of the Seaway servers"
     )
     add = getattr(command, "add_options", None)
     if add is not None:

@@ -1,4 +1,4 @@
-"""A bare Starlette application on the settings of uvicorn that Seaway has, for the files of a folder."""
+"""Bare Starlette application that serves the files of a folder, with the same uvicorn settings as Seaway."""
 
 import hashlib
 import socket
@@ -15,7 +15,7 @@ _SMALL_BYTES = 4 * 1024 * 1024
 
 
 def main(folder: Path) -> None:
-    """Hold the small files in memory, and serve everything."""
+    """Load the small files into memory and serve all files."""
     small = {
         path.name: (content := path.read_bytes(), {"ETag": f'"{hashlib.sha256(content).hexdigest()[:40]}"'})
         for path in folder.iterdir()

@@ -1,4 +1,4 @@
-"""What the disk and the processor allow: the least that an upload must do, without a server around it."""
+"""Limits of the disk and the CPU: the minimal work of an upload, without a server."""
 
 import hashlib
 import os
@@ -18,7 +18,7 @@ _CHUNK_BYTES = 1024 * 1024
 
 
 class Disk:
-    """A file synced with its folder, and a row committed by SQLite with synchronous=FULL, as every upload needs."""
+    """Minimal disk work of an upload: a file synced with its folder, and a SQLite commit with synchronous=FULL."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir()
@@ -38,15 +38,15 @@ class Disk:
         self._connection.close()
 
     def one_by_one(self, times: int) -> Flown:
-        """Each after the other."""
+        """Run the uploads one after the other."""
         return _flown(times, 1, self._one)
 
     def at_once(self, times: int, clients: int) -> Flown:
-        """So many at once, each with a commit of its own."""
+        """Run the uploads of several clients in parallel, each with its own commit."""
         return _flown(times, clients, self._one)
 
     def together(self, times: int, clients: int) -> Flown:
-        """So many at once, whose rows one commit makes safe: the least that there is."""
+        """Run the uploads of several clients in parallel with one shared commit, which is the minimum."""
         barrier = threading.Barrier(clients, action=lambda: self._commit(clients))
 
         def one() -> None:
@@ -82,7 +82,7 @@ class Disk:
 
 
 def write_and_sync(source: Path, target: Path) -> float:
-    """The seconds that a copy of a file takes until it is safe."""
+    """Copy and sync a file; return the seconds."""
     started = time.perf_counter()
     with source.open("rb") as content, target.open("wb") as file:
         while chunk := content.read(_CHUNK_BYTES):
@@ -93,7 +93,7 @@ def write_and_sync(source: Path, target: Path) -> float:
 
 
 def hash_in_turn(path: Path) -> float:
-    """The seconds that sha256 and md5 of a file take in one thread."""
+    """Compute sha256 and md5 of a file in one thread; return the seconds."""
     started = time.perf_counter()
     sha256, md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
     with path.open("rb") as file:
@@ -104,7 +104,7 @@ def hash_in_turn(path: Path) -> float:
 
 
 def hash_in_threads(path: Path) -> float:
-    """The same in two threads, one for each sort."""
+    """Compute sha256 and md5 of a file in one thread each; return the seconds."""
     started = time.perf_counter()
     with ThreadPoolExecutor(2) as threads:
         for _ in threads.map(_hash_file, (path, path), ("sha256", "md5")):

@@ -1,7 +1,7 @@
 """
-Whole documents built in a process that does nothing else, so that its memory is that of the build.
+Build whole documents in a separate process, so that its memory is that of the build.
 
-Run by `bench.documents` with the folder of a house, the name of a channel and a number of rounds; prints JSON.
+`bench.documents` runs it with the folder of an instance, a channel name and a number of rounds; it prints JSON.
 """
 
 import contextlib
@@ -39,7 +39,7 @@ T = TypeVar("T")
 
 
 def main(folder: Path, channel: str, rounds: int) -> None:
-    """Build, change one name, read its shard; as often as asked."""
+    """Change one name, read its shard and build the documents, in the given number of rounds."""
     seaway = house.build(folder)
     try:
         with seaway.database.read() as tx:
@@ -76,7 +76,7 @@ def _timed(do: Callable[[], T]) -> tuple[float, T]:
 
 
 def _change(seaway: Seaway, channel: str, subdir_id: int, number: int) -> str:
-    """Yank a file as its owner would; the name that changed."""
+    """Yank a file; return the changed package name."""
     with seaway.database.read() as tx:
         name: str = tx.execute(
             select(files.c.file_name).where(files.c.subdir_id == subdir_id).order_by(files.c.id).offset(number).limit(1)
@@ -98,7 +98,7 @@ def _read(seaway: Seaway, channel: str, *path: str) -> bytes:
 
 
 def _bound(seaway: Seaway, document: Document) -> float:
-    """The least that a build does: the same bytes read, hashed, written and synced, and compressed."""
+    """Read, hash, write, sync and compress the same bytes, the minimal work of a build; return the seconds."""
     target = seaway.settings.data / "bound"
     started = time.perf_counter()
     plain, packed = hashlib.sha256(), hashlib.sha256()
@@ -121,7 +121,7 @@ def _bound(seaway: Seaway, document: Document) -> float:
 
 
 def _forget_peak() -> int:
-    """Count the most memory that is held from now on, where the system can; what is held now."""
+    """Reset the peak memory, if the system supports it; return the current memory in bytes."""
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     held: int = psutil.Process().memory_info().rss
@@ -129,11 +129,11 @@ def _forget_peak() -> int:
 
 
 def _peak() -> int:
-    """The most memory that this process has held since `_forget_peak`."""
+    """Return the peak memory of this process since `_forget_peak`, in bytes."""
     for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) * 1024
-    raise LookupError("this system does not say how much memory was held at most")
+    raise LookupError("this system does not report peak memory (VmHWM)")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
 """
-Realistic channels, written straight into the database.
+Realistic channels, written directly into the database.
 
-The rows are those that uploads would have left: the index of each name is made by `indexing.change.derive`, so that
-`indexing.rebuild.differences` finds nothing. Only the blobs are not there: such a channel is for reading its index
-and for adding to it, not for downloads.
+The rows are the same as after uploads: the index of each name is made by `indexing.name_index.derive`, so
+`indexing.rebuild.differences` finds nothing. Only the blobs are missing: such a channel can be used to read its index
+and to upload to it, but not for downloads.
 """
 
 import argparse
@@ -35,7 +35,7 @@ from seaway.server.wiring import Seaway
 from tests.support import house
 from tests.support.house import People
 
-TITLE = "make realistic channels, straight into the database"
+TITLE = "create realistic channels directly in the database"
 QUICK = {"sizes": [1_000, 10_000, 100_000], "rounds": 1}
 FULL = {"sizes": [1_000, 10_000, 100_000, 700_000], "rounds": 3}
 
@@ -47,7 +47,7 @@ _NAMES_FIRST_TIME_MS = 1_700_000_000_000
 
 
 def run(options: argparse.Namespace, report: Report) -> None:
-    """Make one channel of each size, and prove the small ones."""
+    """Create one channel of each size, and verify the small ones."""
     for size in options.sizes:
         samples = Samples()
         for _ in range(options.rounds):
@@ -57,43 +57,43 @@ def run(options: argparse.Namespace, report: Report) -> None:
                     with samples.timed("make"):
                         made = fill(seaway, "bench", size)
                     samples["rate"].append(size / samples["make"][-1])
-                    proof = _prove(seaway, "bench") if size <= _CHECKED else "not looked for"
+                    differences_found = _check(seaway, "bench") if size <= _CHECKED else "not checked"
                 finally:
                     seaway.close()
-        report.add(f"{size:,} records", "made", samples["make"], "s")
-        report.add(f"{size:,} records", "records a second", samples["rate"], "/s")
-        report.add(f"{size:,} records", "size of a record", made.record_sizes, "bytes", with_tail=True)
-        report.add(f"{size:,} records", "builds of a name", made.builds, "", with_tail=True)
-        report.note(f"{size:,} records: {len(made.builds):,} names; differences: {proof}.")
+        report.add(f"{size:,} records", "creation time", samples["make"], "s")
+        report.add(f"{size:,} records", "records per second", samples["rate"], "/s")
+        report.add(f"{size:,} records", "record size", made.record_sizes, "bytes", with_tail=True)
+        report.add(f"{size:,} records", "builds per name", made.builds, "", with_tail=True)
+        report.note(f"{size:,} records: {len(made.builds):,} names; differences: {differences_found}.")
 
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """What was made."""
+    """Sizes of the records and builds per name of a created channel."""
 
     record_sizes: list[int]
     builds: list[int]
 
 
 def cached(cache: Path | None, folder: Path, sizes: Mapping[str, int]) -> None:
-    """Put a SQLite house with these channels into `folder`, from the cache if it was made before."""
+    """Put a SQLite instance with these channels into `folder`, from the cache if it has one."""
     if cache is None:
-        _make_house(folder, sizes)
+        _make_instance(folder, sizes)
         return
     kept = cache / f"house-{_state_of_code()}-{'-'.join(f'{name}-{size}' for name, size in sizes.items())}"
     if not kept.exists():
         with folders.scratch(cache) as new:
-            _make_house(new, sizes)
+            _make_instance(new, sizes)
             new.rename(kept)
-            new.mkdir()  # what the scratch folder removes
+            new.mkdir()  # for `scratch` to remove
     shutil.copytree(kept / "data", folder / "data")
 
 
 def fill(seaway: Seaway, channel: str, size: int) -> Made:
-    """Make a public channel with so many files of one subdir."""
+    """Create a public channel with `size` files in one subdir."""
     people = People(seaway)
     people.channel(channel, owner=OWNER)
-    progress(f"making {channel} with {size:,} records")
+    progress(f"creating {channel} with {size:,} records")
     return _Filler(seaway, channel).fill(recipes.families(size))
 
 
@@ -118,7 +118,7 @@ def _pack_all(folder: Path, size: int) -> None:
             build.pack().write_to(folder)
 
 
-def _make_house(folder: Path, sizes: Mapping[str, int]) -> None:
+def _make_instance(folder: Path, sizes: Mapping[str, int]) -> None:
     seaway = house.build(folder)
     try:
         for name, size in sizes.items():
@@ -127,14 +127,14 @@ def _make_house(folder: Path, sizes: Mapping[str, int]) -> None:
         seaway.close()
 
 
-def _prove(seaway: Seaway, channel: str) -> str:
+def _check(seaway: Seaway, channel: str) -> str:
     with seaway.database.read() as tx:
         found = list(differences(tx, subdir_of(tx, channel)))
     return "none" if not found else f"{len(found)}, the first {found[0]}"
 
 
 def subdir_of(tx: Tx, channel: str) -> Subdir:
-    """The subdir that `fill` fills."""
+    """Return the subdir that `fill` writes to."""
     found = find_subdir(tx, channel_rows.get(tx, channel).id, recipes.SUBDIR)
     if found is None:
         raise LookupError(f"{channel} has no {recipes.SUBDIR}")
@@ -142,7 +142,7 @@ def subdir_of(tx: Tx, channel: str) -> Subdir:
 
 
 class _Filler:
-    """Writes the rows of one channel."""
+    """Writer of the rows of one channel."""
 
     def __init__(self, seaway: Seaway, channel: str) -> None:
         self._seaway, self._channel = seaway, channel
@@ -158,9 +158,9 @@ class _Filler:
             subdir = subdir_of(tx, self._channel)
             package_ids = self._package_ids(tx, channel_id)
         revision = 0
-        for lot in _lots(families):
+        for batch in _batches(families):
             with self._seaway.database.write_site() as tx:
-                revision = self._insert_names(tx, subdir.id, package_ids, lot, revision)
+                revision = self._insert_names(tx, subdir.id, package_ids, batch, revision)
         with self._seaway.database.write_site() as tx:
             size = select(func.sum(files.c.size)).where(files.c.subdir_id == subdir.id).scalar_subquery()
             tx.execute(update(subdirs).where(subdirs.c.id == subdir.id).values(size=size))
@@ -229,16 +229,16 @@ class _Filler:
         }
 
 
-def _lots(families: Sequence[Family]) -> Iterator[list[Family]]:
-    """The names in lots of so many files that a transaction is neither small nor huge."""
-    lot: list[Family] = []
+def _batches(families: Sequence[Family]) -> Iterator[list[Family]]:
+    """Yield the names in batches of about 20,000 files, one for each transaction."""
+    batch: list[Family] = []
     for family in families:
-        lot.append(family)
-        if sum(one.count for one in lot) >= _RECORDS_AT_ONCE:
-            yield lot
-            lot = []
-    if lot:
-        yield lot
+        batch.append(family)
+        if sum(family.count for family in batch) >= _RECORDS_AT_ONCE:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
 
 
 def _seen(row: Mapping[str, Any]) -> FileRecord:
@@ -262,7 +262,7 @@ def _shard_row(subdir_id: int, name: str, revision: int, index: NameIndex) -> di
 
 
 def _state_of_code() -> str:
-    """What a cached channel depends on: our recipes, and the code that makes rows and index."""
+    """Return a hash of the code that a cached channel depends on: the recipes, rows and index."""
     sources = [Path(__file__), Path(recipes.__file__)]
     sources += [path for part in ("conda", "database", "indexing") for path in sorted((_SOURCE / part).rglob("*.py"))]
     return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:12]

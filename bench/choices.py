@@ -1,4 +1,4 @@
-"""What the pages in docs/decisions/ rest on: the level of zstd, the JSON library, the price of a thread."""
+"""Measurements for docs/decisions/: the zstd level, the JSON library, the cost of a call in a thread."""
 
 import argparse
 import asyncio
@@ -23,28 +23,32 @@ from seaway.conda.repodata import join_records
 from seaway.conda.shards import to_shard_record
 from tests.support.packages import zstd as library
 
-TITLE = "zstd levels, JSON libraries and the price of a thread: what docs/decisions/ rests on"
+TITLE = "zstd levels, JSON libraries and the cost of a call in a thread, for docs/decisions/"
 QUICK = {"sizes": [20_000], "rounds": 5}
 FULL = {"sizes": [100_000], "rounds": 9}
 
 _LEVELS = (1, 2, 3, 4, 6, 9, 12)
-_SLOWEST = 19  # of a part only: it takes a second for a megabyte
+_SLOWEST = 19  # on a part only: it takes a second per megabyte
 _PART_BYTES = 2_000_000
-_THEIRS = "level 3"  # what zstd itself takes when it is told none
+_THEIRS = "level 3"  # the default of zstd
 _MB = 1_000_000
 _CALLS = 2_000
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """What only this one needs."""
-    parser.add_argument("--repodata", type=Path, metavar="FILE", help="records of a real channel, instead of made ones")
+    """Add the options of this subcommand."""
+    parser.add_argument(
+        "--repodata", type=Path, metavar="FILE", help="repodata.json of a real channel, instead of synthetic records"
+    )
 
 
 def run(options: argparse.Namespace, report: Report) -> None:
     """Measure each choice on the same records."""
     for size in options.sizes:
         records = _of_file(options.repodata) if options.repodata else dict(_made(size))
-        report.note(f"{len(records):,} records, {'of ' + options.repodata.name if options.repodata else 'made'}.")
+        report.note(
+            f"{len(records):,} records, {'from ' + options.repodata.name if options.repodata else 'synthetic'}."
+        )
         _levels(report, records, options.rounds)
         _libraries(report, records, options.rounds)
     _threads(report, options.rounds)
@@ -56,7 +60,7 @@ def _of_file(path: Path) -> dict[str, bytes]:
 
 
 def _made(size: int) -> Iterator[tuple[str, bytes]]:
-    progress(f"making {size:,} records")
+    progress(f"creating {size:,} records")
     dice = random.Random(size)
     for family in recipes.families(size):
         for build in recipes.builds(family):
@@ -86,7 +90,7 @@ def _levels(report: Report, records: dict[str, bytes], rounds: int) -> None:
 
 
 def _sizes_of_shards(records: dict[str, bytes]) -> dict[str, float]:
-    """The records of each name packed by themselves, in megabytes together."""
+    """Return the total size in megabytes of the shards, compressed one by one, at each level."""
     names: dict[str, dict[str, msgspec.Raw]] = {}
     for key, record in records.items():
         names.setdefault(key.rsplit("-", 2)[0], {})[key] = msgspec.Raw(to_shard_record(record))
@@ -117,7 +121,7 @@ def _libraries(report: Report, records: dict[str, bytes], rounds: int) -> None:
                 times[f"{name}, {what}"].append(seconds / len(contents) * 1_000_000)
     for case, each in times.items():
         ours = f"msgspec, {case.partition(', ')[2]}"
-        report.add(case, "a record", each, "us", beside=times[ours], to=ours)
+        report.add(case, "per record", each, "us", beside=times[ours], to=ours)
 
 
 def _json_libraries() -> dict[str, tuple[Callable[[bytes], Any], Callable[[Any], bytes]]]:
@@ -137,7 +141,7 @@ def _threads(report: Report, rounds: int) -> None:
     for _ in range(rounds):
         asyncio.run(_call(times))
     for case, each in times.items():
-        report.add(case, "a call", each, "us", beside=times["a call of a function"], to="a call of a function")
+        report.add(case, "per call", each, "us", beside=times["function call"], to="function call")
 
 
 async def _call(times: Samples) -> None:
@@ -146,8 +150,8 @@ async def _call(times: Samples) -> None:
     connection.execute("INSERT INTO rows VALUES (1, ?)", (bytes(500),))
     content = bytes(64 * 1024)
     calls: dict[str, Callable[[], object]] = {
-        "a call of a function": _nothing,
-        "a row of SQLite by its key": lambda: connection.execute("SELECT content FROM rows WHERE id = 1").fetchone(),
+        "function call": _nothing,
+        "SQLite row by key": lambda: connection.execute("SELECT content FROM rows WHERE id = 1").fetchone(),
         "sha256 of 64 KiB": lambda: hashlib.sha256(content).digest(),
     }
     for case, call in calls.items():
@@ -159,7 +163,7 @@ async def _call(times: Samples) -> None:
     connection.close()
     for _ in range(_CALLS):
         await to_thread.run_sync(_nothing)
-    times["the same in a worker thread"].append((time.perf_counter() - started) / _CALLS * 1_000_000)
+    times["function call in a worker thread"].append((time.perf_counter() - started) / _CALLS * 1_000_000)
 
 
 def _nothing() -> None:
@@ -167,7 +171,7 @@ def _nothing() -> None:
 
 
 def _processor_seconds(work: Callable[[], Any]) -> tuple[float, Any]:
-    """What it costs, whatever else the machine does."""
+    """Return the CPU seconds of a call, which do not depend on other load, and its result."""
     started = time.process_time()
     result = work()
     return time.process_time() - started, result

@@ -1,4 +1,4 @@
-"""Building the whole documents of a large subdir, and what readers and uploads feel of it."""
+"""Build of the whole documents of a large subdir, and its effect on reads and uploads."""
 
 import argparse
 import json
@@ -28,13 +28,13 @@ from seaway.indexing.documents import REPODATA
 from seaway.server.wiring import Seaway
 from tests.support.packages import zstd
 
-TITLE = "the whole documents of a large subdir: time, memory, and what others feel of a build"
+TITLE = "whole documents of a large subdir: build time, memory, and the effect on other requests"
 QUICK = {"sizes": [700_000], "rounds": 2, "quiet": 8.0}
 FULL = {"sizes": [700_000], "rounds": 7, "quiet": 30.0}
 
 _CHANNEL = "bench"
 _BESIDE = "beside"
-_STILL = "still"  # nothing is uploaded to it, so that its index stays as it is
+_STILL = "still"  # receives no uploads, so that its index does not change
 _STILL_RECORDS = 1_000
 _LIMIT = 100_000
 _SHARDS_READ = 64
@@ -44,27 +44,27 @@ _BUILD_SECONDS = 900
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """What only this one needs."""
-    parser.add_argument("--quiet", type=float, help="seconds without a build, beside each build")
+    """Add the options of this subcommand."""
+    parser.add_argument("--quiet", type=float, help="seconds without a build, before each build")
 
 
 def run(options: argparse.Namespace, report: Report) -> None:
-    """Measure a build by itself, then beside requests."""
+    """Measure a build alone, then with concurrent requests."""
     for size in options.sizes:
         with scratch(options.folder) as folder:
             key = houses.prepared(
                 folder, {}, {_CHANNEL: size, _STILL: min(size, _STILL_RECORDS), _BESIDE: 0}, options.cache
             )
-            progress(f"{size:,} records: builds in a process of their own")
-            _tell_building(report, f"{size:,} records", _build_alone(folder, options.rounds))
-            # At any size the build is a background job.
+            progress(f"{size:,} records: builds in a separate process")
+            _add_build_rows(report, f"{size:,} records", _build_alone(folder, options.rounds))
+            # With this limit the build is a background job at any size.
             given = {"whole_document_limit": min(_LIMIT, size // 2), **dict(options.set)}
-            with houses.opened(folder, {}) as house, servers.seaway(folder, **given) as server:
-                felt = _Felt(house, server, key, recipes.families(size))
+            with houses.opened(folder, {}) as seaway, servers.seaway(folder, **given) as server:
+                comparison = _Comparison(seaway, server, key, recipes.families(size))
                 for number in range(options.rounds):
                     progress(f"{size:,} records: requests, round {number + 1} of {options.rounds}")
-                    felt.one_round(options.quiet, f"round{number}")
-                felt.tell(report, f"{size:,} records")
+                    comparison.one_round(options.quiet, f"round{number}")
+                comparison.add_rows(report, f"{size:,} records")
 
 
 def _build_alone(folder: Path, rounds: int) -> dict[str, list[float]]:
@@ -74,21 +74,23 @@ def _build_alone(folder: Path, rounds: int) -> dict[str, list[float]]:
     return found
 
 
-def _tell_building(report: Report, case: str, found: Mapping[str, Sequence[float]]) -> None:
-    bound = "the same bytes hashed, packed and written"
+def _add_build_rows(report: Report, case: str, found: Mapping[str, Sequence[float]]) -> None:
+    bound = "the same bytes hashed, compressed and written"
     report.add(case, "build of all documents", found["build"], "s", beside=found["bound"], to=bound)
     report.add(case, bound, found["bound"], "s")
-    report.add(case, "memory of a build at most", [one / 2**20 for one in found["memory"]], "MiB")
-    report.add_ms(case, "shard index, the first", found["index cold"])
+    report.add(case, "peak memory of a build", [held / 2**20 for held in found["memory"]], "MiB")
+    report.add_ms(case, "shard index, first read", found["index cold"])
     report.add_ms(case, "change of one name", found["change"])
-    report.add_ms(case, "shard index and shard after it", found["shard"], beside=found["index cold"], to="the first")
+    report.add_ms(
+        case, "shard index and shard after a change", found["shard"], beside=found["index cold"], to="first read"
+    )
 
 
 @dataclass
-class _Felt:
-    """Requests beside a build and without one, in turns."""
+class _Comparison:
+    """Latency of requests without and during a build, in turns."""
 
-    house: Seaway
+    seaway: Seaway
     server: Running
     key: str
     names: Sequence[recipes.Family]
@@ -98,7 +100,7 @@ class _Felt:
     memory: list[float] = field(default_factory=list)
 
     def one_round(self, quiet_seconds: float, tag: str) -> None:
-        """A quiet time, then a build."""
+        """Measure requests without a build, then during one."""
         requests = _Requests(self.server.address, self.key, self.names, tag)
         with requests.sent(self.quiet, "quiet"):
             time.sleep(quiet_seconds)
@@ -108,7 +110,7 @@ class _Felt:
             self.builds.append(time.perf_counter() - started)
 
     def _await_build(self, revision: int) -> int:
-        """Wait until the documents are of this revision; the most memory that the server held meanwhile."""
+        """Wait until the documents have this revision; return the peak memory of the server in bytes."""
         most = 0
         deadline = time.monotonic() + _BUILD_SECONDS
         while self._built() < revision:
@@ -119,27 +121,27 @@ class _Felt:
         return most
 
     def _built(self) -> int:
-        with self.house.database.read() as tx:
+        with self.seaway.database.read() as tx:
             subdir_id = channels.subdir_of(tx, _CHANNEL).id
             query = select(documents.c.revision).where(documents.c.subdir_id == subdir_id, documents.c.kind == REPODATA)
             return tx.execute(query).scalar() or 0
 
-    def tell(self, report: Report, case: str) -> None:
-        """Both, and how the tails compare."""
-        report.add(case, "upload until the documents have it", self.builds, "s")
-        report.add(case, "memory of the server meanwhile, at most", self.memory, "MiB")
+    def add_rows(self, report: Report, case: str) -> None:
+        """Add the rows of both phases, and notes that compare their p99."""
+        report.add(case, "upload until in documents", self.builds, "s")
+        report.add(case, "peak memory growth of the server", self.memory, "MiB")
         for what in _PAUSES:
             quiet, loaded = self.quiet[what], self.loaded[what]
             report.add_ms(case, f"{what}, no build", quiet, with_tail=True)
-            report.add_ms(case, f"{what}, beside a build", loaded, beside=quiet, to="no build", with_tail=True)
+            report.add_ms(case, f"{what}, during a build", loaded, beside=quiet, to="no build", with_tail=True)
             if quiet and loaded:
                 tails = summarize(loaded).p99 / summarize(quiet).p99
-                report.note(f"{case}: p99 of {what} beside a build is {short(tails)}x that without.")
+                report.note(f"{case}: p99 of {what} during a build is {short(tails)}x the p99 without a build.")
 
 
 @dataclass(frozen=True)
 class _Requests:
-    """One client of each sort, at a pace that leaves the server time."""
+    """One client for each kind of request, with pauses so that the server is not saturated."""
 
     address: Address
     key: str
@@ -168,7 +170,7 @@ class _Requests:
                 future.result()
 
     def change(self) -> int:
-        """Upload into the large channel; its revision."""
+        """Upload to the large channel; return its revision."""
         with Connection(self.address) as connection:
             build = recipes.new_builds(self.names, 1, f"{self.tag}.change")[0]
             answer = connection.exchange(wire.upload(_CHANNEL, build.pack(), self.key)).expect(201)

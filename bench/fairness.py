@@ -1,4 +1,4 @@
-"""Small uploads of one user while another one sends files that are slow to examine, beside the same without them."""
+"""Latency of one user's small uploads, alone and while another user uploads files that are slow to examine."""
 
 import argparse
 import threading
@@ -15,28 +15,28 @@ from seaway.channels.roles import Role
 from tests.support import packages
 from tests.support.house import People
 
-TITLE = "small uploads of one user while another user sends files that are slow to examine, and without them"
+TITLE = "one user's small uploads, alone and while another user uploads files that are slow to examine"
 QUICK = {"sizes": [], "rounds": 3, "count": 40, "members": 100_000}
 FULL = {"sizes": [], "rounds": 7, "count": 100, "members": 100_000}
 
 _CHANNEL = "shared"
 _AT_ONCE = 8
 _ALONE = "alone"
-_BESIDE = f"beside {_AT_ONCE} slow files of another user"
+_BESIDE = f"with {_AT_ONCE} slow files of another user"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that only this subcommand has."""
+    """Add the options of this subcommand."""
     parser.add_argument("--count", type=int, help="small uploads in each round")
-    parser.add_argument("--members", type=int, help="members of a slow file, each of them empty")
+    parser.add_argument("--members", type=int, help="empty members in a slow file")
 
 
 def run(options: argparse.Namespace, report: Report) -> None:
-    """Measure both in turns."""
+    """Measure both cases in turns."""
     with scratch(options.folder) as folder:
         owner = houses.prepared(folder, {}, {_CHANNEL: 0}, None)
-        with houses.opened(folder, {}) as house, servers.seaway(folder, **dict(options.set)) as server:
-            people = People(house)
+        with houses.opened(folder, {}) as seaway, servers.seaway(folder, **dict(options.set)) as server:
+            people = People(seaway)
             people.member(_CHANNEL, "sender", Role.CONTRIBUTOR)
             slow = wire.upload(_CHANNEL, _slow_file(options.members), people.key("sender"))
             latencies, examinations = Samples(), Samples()
@@ -48,11 +48,11 @@ def run(options: argparse.Namespace, report: Report) -> None:
                     into[0][_BESIDE] += _small_uploads(server.address, owner, options.count, f"beside{number + 1}")
     report.add_ms(_ALONE, "latency", latencies[_ALONE], with_tail=True)
     report.add_ms(_BESIDE, "latency", latencies[_BESIDE], beside=latencies[_ALONE], to=_ALONE, with_tail=True)
-    report.add_ms("the slow files", "until refused", examinations["slow"], with_tail=True)
+    report.add_ms("slow files", "time until refused", examinations["slow"], with_tail=True)
 
 
 def _slow_file(members: int) -> packages.PackageFile:
-    """A file whose last member is what it is refused for."""
+    """Create a file that is refused because of its last member."""
     files = {f"share/{number}": b"" for number in range(members)}
     return packages.conda(packages.index_json("slow"), files={**files, "info/late": b""})
 
@@ -65,7 +65,7 @@ def _small_uploads(address: Address, key: str, count: int, tag: str) -> list[flo
 
 @contextmanager
 def _slow_uploads(address: Address, request: bytes, seconds: list[float]) -> Iterator[None]:
-    """Send the file again and again over some connections, until the body is done."""
+    """Send the file repeatedly over several connections until the block ends."""
     stopping, began = threading.Event(), threading.Barrier(_AT_ONCE + 1)
 
     def send() -> None:
@@ -75,7 +75,7 @@ def _slow_uploads(address: Address, request: bytes, seconds: list[float]) -> Ite
                 start = time.perf_counter()
                 status = connection.exchange(request).status
                 if status not in (422, 429):
-                    raise RuntimeError(f"a slow file was answered {status}")
+                    raise RuntimeError(f"unexpected status for a slow file: {status}")
                 seconds.append(time.perf_counter() - start)
                 stopping.wait(0 if status == 422 else 1)
 
@@ -83,7 +83,7 @@ def _slow_uploads(address: Address, request: bytes, seconds: list[float]) -> Ite
     for thread in threads:
         thread.start()
     began.wait()
-    time.sleep(0.5)  # until they are being examined
+    time.sleep(0.5)  # until the examination has started
     try:
         yield
     finally:

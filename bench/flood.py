@@ -1,4 +1,4 @@
-"""As many equal requests as a server answers, over some connections that each wait for their answer: wrk, or our own."""
+"""Load generator that repeats one request as fast as the server responds, with wrk or a client of its own."""
 
 import asyncio
 import re
@@ -23,38 +23,38 @@ _WRONG = re.compile(r"Non-2xx or 3xx responses: (\d+)")
 
 
 def tool() -> str:
-    """What makes the requests here."""
-    return "wrk" if shutil.which("wrk") is not None else "the client of bench.flood"
+    """Return the name of the load generator that is used."""
+    return "wrk" if shutil.which("wrk") is not None else "the bench.flood client"
 
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """How many requests were answered well, and in which time."""
+    """Number of successful responses and the time they took."""
 
     count: int
     seconds: float
 
     @property
     def rate(self) -> float:
-        """Requests a second."""
+        """Requests per second."""
         return self.count / self.seconds
 
 
 def ask(
     address: Address, path: str, headers: Mapping[str, str], seconds: float, cpus: Sequence[int] | None
 ) -> Answered:
-    """Ask for so long."""
+    """Send requests for the given number of seconds."""
     program = shutil.which("wrk")
     with servers.on(cpus):
         if program is not None:
-            return _by_wrk(program, address, path, headers, seconds)
-        return uvloop.run(_by_ourselves(address, wire.get(path, headers), seconds))
+            return _run_wrk(program, address, path, headers, seconds)
+        return uvloop.run(_run_own_client(address, wire.get(path, headers), seconds))
 
 
-def _by_wrk(program: str, address: Address, path: str, headers: Mapping[str, str], seconds: float) -> Answered:
+def _run_wrk(program: str, address: Address, path: str, headers: Mapping[str, str], seconds: float) -> Answered:
     given = [part for name, value in headers.items() for part in ("-H", f"{name}: {value}")]
     url = f"http://{address[0]}:{address[1]}{path}"
-    # wrk counts whole seconds.
+    # wrk accepts whole seconds only.
     command = [program, "-t1", f"-c{CONNECTIONS}", f"-d{max(1, round(seconds))}s", *given, url]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     count, rate, wrong = (form.search(done.stdout) for form in (_COUNT, _RATE, _WRONG))
@@ -63,25 +63,25 @@ def _by_wrk(program: str, address: Address, path: str, headers: Mapping[str, str
     return Answered(int(count[1]), int(count[1]) / float(rate[1]))
 
 
-async def _by_ourselves(address: Address, request: bytes, seconds: float) -> Answered:
+async def _run_own_client(address: Address, request: bytes, seconds: float) -> Answered:
     loop = asyncio.get_running_loop()
     counter = _Counter(request)
     started = time.perf_counter()
     for _ in range(CONNECTIONS):
-        await loop.create_connection(lambda: _Asking(counter), *address)
+        await loop.create_connection(lambda: _ClientConnection(counter), *address)
     await asyncio.sleep(seconds)
     elapsed, answered = time.perf_counter() - started, counter.answered
     counter.stopped = True
     for transport in counter.transports:
         transport.close()
     if counter.wrong:
-        raise RuntimeError(f"{counter.wrong} answers were errors")
+        raise RuntimeError(f"{counter.wrong} responses were errors")
     return Answered(answered, elapsed)
 
 
 @dataclass
 class _Counter:
-    """What all connections have in common."""
+    """State shared by all connections."""
 
     request: bytes
     answered: int = 0
@@ -90,8 +90,8 @@ class _Counter:
     transports: list[asyncio.WriteTransport] = field(default_factory=list)
 
 
-class _Asking(asyncio.Protocol):
-    """One connection: a request whenever the last one was answered."""
+class _ClientConnection(asyncio.Protocol):
+    """Connection that sends a request after each response."""
 
     def __init__(self, counter: _Counter) -> None:
         self._counter = counter
@@ -99,13 +99,13 @@ class _Asking(asyncio.Protocol):
         self._head = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin."""
+        """Send the first request."""
         self._transport = cast("asyncio.WriteTransport", transport)
         self._counter.transports.append(self._transport)
         self._transport.write(self._counter.request)
 
     def data_received(self, data: bytes) -> None:
-        """Count down to the end of the answer, then ask again."""
+        """Read to the end of the response, then send the next request."""
         if self._missing > 0:
             self._missing -= len(data)
         else:

@@ -1,4 +1,4 @@
-"""Folders for a while."""
+"""Temporary folders."""
 
 import shutil
 import tempfile
@@ -9,7 +9,7 @@ from pathlib import Path
 
 @contextmanager
 def scratch(inside: Path | None) -> Iterator[Path]:
-    """A new folder that is removed at the end; the disk that it is on is the one that is measured."""
+    """Create a temporary folder inside the given one, on the disk to measure; remove it at the end."""
     folder = Path(tempfile.mkdtemp(prefix="seaway-bench-", dir=inside))
     try:
         yield folder

@@ -1,4 +1,4 @@
-"""Houses with realistic channels, opened to be prepared or looked at beside a server."""
+"""Seaway instances with realistic channels, opened in this process to prepare them or to read beside a server."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ from tests.support.house import People
 
 @contextmanager
 def opened(folder: Path, settings: Mapping[str, Any]) -> Iterator[Seaway]:
-    """The house in `folder`, with these settings."""
+    """Open the instance in `folder` with these settings."""
     seaway = house.build(folder, **settings)
     try:
         yield seaway
@@ -22,7 +22,7 @@ def opened(folder: Path, settings: Mapping[str, Any]) -> Iterator[Seaway]:
 
 
 def prepared(folder: Path, settings: Mapping[str, Any], sizes: Mapping[str, int], cache: Path | None) -> str:
-    """Make a house with channels of these sizes; the key of their owner."""
+    """Create an instance with channels of these sizes; return an API key of their owner."""
     filled = {name: size for name, size in sizes.items() if size > 0}
     if not settings:
         channels.cached(cache, folder, filled)

@@ -1,4 +1,4 @@
-"""A folder of package files brought into the local store by `seaway upload`, beside indexing that folder."""
+"""`seaway upload` of a folder of package files into the local store, compared with indexing that folder."""
 
 import argparse
 import json
@@ -17,7 +17,7 @@ from bench.measure import Samples
 from bench.peers import Folder
 from bench.report import Report, progress
 
-TITLE = "`seaway upload FOLDER` into the local store, beside index_fs of the same folder"
+TITLE = "`seaway upload FOLDER` into the local store, compared with index_fs of the same folder"
 QUICK = {"sizes": [2_000], "rounds": 2}
 FULL = {"sizes": [10_000], "rounds": 5}
 
@@ -25,7 +25,7 @@ _CHANNEL = "bench"
 
 
 def run(options: argparse.Namespace, report: Report) -> None:
-    """Measure folders of each size, into a new store each time."""
+    """Measure folders of each size, with a new store each time."""
     for size in options.sizes:
         samples = Samples()
         with scratch(options.folder) as folder:
@@ -39,21 +39,21 @@ def run(options: argparse.Namespace, report: Report) -> None:
         case = f"{size:,} files"
         report.add(case, "seaway upload", samples["seaway"], "s", beside=samples["index_fs"], to="index_fs")
         report.add(case, "index_fs", samples["index_fs"], "s")
-        report.add(case, "files a second, seaway upload", [size / one for one in samples["seaway"]], "/s")
-        report.add(case, "processor time, seaway upload", samples["cpu"], "ms each")
-        report.add_ms(case, "of that, the start of the command", samples["start"])
+        report.add(case, "files per second, seaway upload", [size / seconds for seconds in samples["seaway"]], "/s")
+        report.add(case, "CPU time, seaway upload", samples["cpu"], "ms/file")
+        report.add_ms(case, "  of that, startup of the command", samples["start"])
 
 
 def _import(options: argparse.Namespace, folder: Path, files: Path, size: int, samples: Samples) -> None:
-    # Nothing is removed before the end: for a minute after thousands of files were deleted, ext4 looks long for an
-    # inode for each new one, which costs an import twice its processor time.
+    # Folders are removed only at the end: for a minute after thousands of files were deleted, ext4 searches long for
+    # the inode of each new file, which doubles the CPU time of an import.
     folder.mkdir()
     houses.prepared(folder, {}, {_CHANNEL: 0}, None)
     with samples.timed("start"):
         _seaway(folder, options.set, "channel", "list", "--json")
     with _processor_time(samples, size), samples.timed("seaway"):
         answer = _seaway(folder, options.set, "upload", "--json", _CHANNEL, str(files))
-    done = sum(one["status"] == "uploaded" for one in json.loads(answer)["files"])
+    done = sum(file["status"] == "uploaded" for file in json.loads(answer)["files"])
     if done != size:
         raise RuntimeError(f"{done} of {size} files were uploaded")
 

@@ -1,4 +1,4 @@
-"""One large upload: its speed beside hashing and writing, the memory it takes, and what others feel meanwhile."""
+"""One large upload: its speed compared with hashing and writing, its memory, and its effect on other requests."""
 
 import argparse
 import random
@@ -24,7 +24,7 @@ from bench.wire import Address, Connection
 from tests.support.packages import Tar, index_json, info_files, zstd
 from tests.support.requests import BOUNDARY, Part, multipart
 
-TITLE = "an upload of 1 GB: its speed beside hashing, memory, and how long other requests wait"
+TITLE = "an upload of 1 GB: its speed compared with hashing, memory, and the latency of other requests"
 QUICK = {"sizes": [1], "rounds": 3, "megabytes": 1_000}
 FULL = {"sizes": [1], "rounds": 9, "megabytes": 1_000}
 
@@ -34,30 +34,30 @@ _MB = 1_000_000
 _PROBE_SECONDS = 0.005
 _MEMORY_SECONDS = 0.05
 _QUIET_SECONDS = 3.0
-_ROOM_BYTES = 1_000_000  # that the archive may add to its payload
+_ROOM_BYTES = 1_000_000  # for what the archive adds to its payload
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """What only this one needs; it has no sizes but this."""
-    parser.add_argument("--megabytes", type=int, help="the size of the package")
+    """Add the options of this subcommand; it does not use `--sizes`."""
+    parser.add_argument("--megabytes", type=int, help="size of the package")
 
 
 def run(options: argparse.Namespace, report: Report) -> None:
-    """Upload one file to a new server each time, in turns with what bounds it."""
+    """Upload one file to a new server each time, in turns with hashing and writing it."""
     samples = Samples()
     with scratch(options.folder) as folder, servers.module("bench.null") as null:
-        progress(f"making a package of {options.megabytes:,} MB")
+        progress(f"creating a package of {options.megabytes:,} MB")
         package = make(folder, "large", options.megabytes * _MB)
         for number in range(options.rounds):
             progress(f"round {number + 1} of {options.rounds}")
             _bounds(package, folder, samples)
             _upload_alone(options, package, samples)
             _upload(options, package, null.address, samples)
-    _tell(report, f"{options.megabytes:,} MB", options.megabytes, samples)
+    _add_rows(report, f"{options.megabytes:,} MB", options.megabytes, samples)
 
 
 def make(folder: Path, name: str, size: int) -> Path:
-    """A .conda whose payload of so many bytes cannot be compressed, the same at every run."""
+    """Create a .conda with an incompressible payload of `size` bytes, the same in every run."""
     stem = f"{name}-1.0-h1_0"
     path = folder / f"{stem}.conda"
     paths = [{"_path": "share/data", "path_type": "hardlink", "size_in_bytes": size}]
@@ -75,7 +75,7 @@ def make(folder: Path, name: str, size: int) -> Path:
 
 
 def send(address: Address, channel: str, package: Path, key: str) -> tuple[float, float]:
-    """Upload a file as rattler's clients do; the seconds in all, and of them those after the last byte."""
+    """Upload a file as rattler's clients do; return the total seconds, and the seconds after the last byte."""
     head, tail = _wrapping(package)
     length = len(head) + package.stat().st_size + len(tail)
     with Connection(address) as connection, package.open("rb") as file:
@@ -100,7 +100,7 @@ def _tar(size: int) -> Iterator[bytes]:
 
 
 def _wrapping(package: Path) -> tuple[bytes, bytes]:
-    """What stands before and after the bytes of the file in the body."""
+    """Return the parts of the body before and after the bytes of the file."""
     headers = [
         ("content-disposition", f'form-data; name="file"; filename="{package.name}"'),
         ("content-type", "application/octet-stream"),
@@ -120,7 +120,7 @@ def _bounds(package: Path, folder: Path, samples: Samples) -> None:
 
 @contextmanager
 def _served(options: argparse.Namespace, package: Path) -> Iterator[tuple[Running, str]]:
-    """A new server that takes the package, and a key for it."""
+    """Run a new server that accepts the package; yield it with an API key."""
     with scratch(options.folder) as folder:
         key = houses.prepared(folder, {}, {_CHANNEL: 0}, None)
         limit = package.stat().st_size + _ROOM_BYTES
@@ -129,7 +129,7 @@ def _served(options: argparse.Namespace, package: Path) -> Iterator[tuple[Runnin
 
 
 def _upload_alone(options: argparse.Namespace, package: Path, samples: Samples) -> None:
-    """With nothing beside it: on two processors, those who ask take a third of them."""
+    """Upload without other requests: on two CPUs, the probe takes a third of them."""
     with _served(options, package) as (server, key):
         before = server.cpu_seconds()
         seconds, after_last_byte = send(server.address, _CHANNEL, package, key)
@@ -142,9 +142,9 @@ def _upload_alone(options: argparse.Namespace, package: Path, samples: Samples) 
 def _upload(options: argparse.Namespace, package: Path, null: Address, samples: Samples) -> None:
     with _served(options, package) as (server, key):
         probe = _Probe(server.address, null)
-        with probe.asking(samples, "quiet"):
+        with probe.running(samples, "quiet"):
             time.sleep(_QUIET_SECONDS)
-        with probe.asking(samples, "busy"), _memory(server, samples):
+        with probe.running(samples, "busy"), _memory(server, samples):
             seconds, _ = send(server.address, _CHANNEL, package, key)
         samples["upload"].append(seconds)
 
@@ -152,9 +152,9 @@ def _upload(options: argparse.Namespace, package: Path, null: Address, samples: 
 @dataclass(frozen=True)
 class _Probe:
     """
-    Asks for something trivial every few milliseconds, and how long that takes.
+    Probe that measures the latency of a trivial request every few milliseconds.
 
-    A server that does nothing is asked in turns with it: what both feel is the machine's doing, not the event loop's.
+    It alternates with the null server: a delay of both is caused by the machine, not by the event loop.
     """
 
     server: Address
@@ -162,18 +162,18 @@ class _Probe:
     stop: threading.Event = field(default_factory=threading.Event)
 
     @contextmanager
-    def asking(self, samples: Samples, phase: str) -> Iterator[None]:
-        """Ask until the block ends."""
+    def running(self, samples: Samples, phase: str) -> Iterator[None]:
+        """Send probes until the block ends."""
         self.stop.clear()
         with ThreadPoolExecutor(1) as threads:
-            asked = threads.submit(self._ask, samples[f"live, {phase}"], samples[f"null, {phase}"])
+            probing = threads.submit(self._run, samples[f"live, {phase}"], samples[f"null, {phase}"])
             try:
                 yield
             finally:
                 self.stop.set()
-            asked.result()
+            probing.result()
 
-    def _ask(self, live: list[float], nothing: list[float]) -> None:
+    def _run(self, live: list[float], nothing: list[float]) -> None:
         request = wire.get("/health/live")
         with Connection(self.server) as server, Connection(self.null) as null:
             while not self.stop.wait(_PROBE_SECONDS):
@@ -185,7 +185,7 @@ class _Probe:
 
 @contextmanager
 def _memory(server: Running, samples: Samples) -> Iterator[None]:
-    """How much more memory the server holds at most meanwhile, and with its examiners."""
+    """Measure the peak memory growth of the server in the block, without and with its child processes."""
     stop = threading.Event()
     with ThreadPoolExecutor(1) as threads:
         watched = threads.submit(_watch, server.pid, stop)
@@ -218,26 +218,26 @@ def _held(pid: int) -> tuple[int, int]:
     return own, total
 
 
-def _tell(report: Report, case: str, megabytes: int, samples: Samples) -> None:
+def _add_rows(report: Report, case: str, megabytes: int, samples: Samples) -> None:
     speeds = {
-        what: [megabytes / one for one in samples[what]]
+        what: [megabytes / seconds for seconds in samples[what]]
         for what in ("upload alone", "received alone", "upload", "hash in turn", "hash in threads", "write")
     }
     in_turn = speeds["hash in turn"]
-    report.add(case, "upload", speeds["upload alone"], "MB/s", beside=in_turn, to="sha256 and md5 in turn")
+    report.add(case, "upload", speeds["upload alone"], "MB/s", beside=in_turn, to="sha256 and md5 in sequence")
     report.add(case, "  until its last byte", speeds["received alone"], "MB/s", beside=in_turn, to="the same")
-    report.add(case, "  beside those who ask", speeds["upload"], "MB/s", beside=in_turn, to="the same")
-    report.add(case, "sha256 and md5 in turn", speeds["hash in turn"], "MB/s")
+    report.add(case, "  with concurrent probes", speeds["upload"], "MB/s", beside=in_turn, to="the same")
+    report.add(case, "sha256 and md5 in sequence", speeds["hash in turn"], "MB/s")
     report.add(case, "sha256 and md5 in two threads", speeds["hash in threads"], "MB/s")
     report.add(case, "write and sync", speeds["write"], "MB/s")
-    report.add(case, "of the upload, after the last byte", samples["after the last byte"], "s")
-    report.add(case, "processor time of the server", samples["cpu"], "s")
-    report.add(case, "memory of the server, more than before", samples["memory"], "MiB")
-    report.add(case, "the same with its examiners", samples["memory of all"], "MiB")
+    report.add(case, "upload, after the last byte", samples["after the last byte"], "s")
+    report.add(case, "CPU time of the server", samples["cpu"], "s")
+    report.add(case, "memory growth of the server", samples["memory"], "MiB")
+    report.add(case, "memory growth with its examiners", samples["memory of all"], "MiB")
     for phase in ("quiet", "busy"):
-        when = "meanwhile" if phase == "busy" else "before"
+        when = "during the upload" if phase == "busy" else "before"
         beside = samples["live, quiet"] if phase == "busy" else []
         report.add_ms(
             case, f"GET /health/live {when}", samples[f"live, {phase}"], beside=beside, to="before", with_tail=True
         )
-        report.add_ms(case, f"a server that does nothing {when}", samples[f"null, {phase}"], with_tail=True)
+        report.add_ms(case, f"null server {when}", samples[f"null, {phase}"], with_tail=True)

@@ -1,4 +1,4 @@
-"""Mixed load on four workers with PostgreSQL and S3, beside one worker with SQLite and a folder."""
+"""Mixed load on four workers with PostgreSQL and S3, compared with one worker with SQLite and a folder."""
 
 import argparse
 import os
@@ -25,29 +25,29 @@ from bench.servers import Running
 from bench.wire import Connection
 from tests.support.packages import PackageFile, conda, zstd
 
-TITLE = "mixed load on 4 workers with PostgreSQL and S3, beside 1 worker with SQLite and a folder"
+TITLE = "mixed load on 4 workers with PostgreSQL and S3, compared with 1 worker with SQLite and a folder"
 QUICK = {"sizes": [1_000], "rounds": 3, "count": 400, "clients": 8}
 FULL = {"sizes": [1_000, 10_000], "rounds": 7, "count": 2_000, "clients": 16}
 
 _CHANNEL = "bench"
 _WORKERS = 4
-_BUSY_PART = 0.8  # of what there is: then it is the bound
+_BUSY_PART = 0.8  # a resource used to this degree is the bottleneck
 _UPLOAD, _OVERWRITE, _SHARD, _REPODATA = "upload", "overwrite", "shard read", "repodata read"
 _MIX = {_UPLOAD: 0.15, _OVERWRITE: 0.05, _SHARD: 0.60, _REPODATA: 0.20}
 _MANY = "PostgreSQL and S3"
 _ONE = "SQLite and a folder"
-_FLUSHES, _FLUSH_MS = 18, 19  # the places of flush requests and their time in a line of /proc/diskstats
+_FLUSHES, _FLUSH_MS = 18, 19  # positions of the flush requests and their time in a line of /proc/diskstats
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """What only this one needs."""
+    """Add the options of this subcommand."""
     parser.add_argument("--count", type=int, help="requests in each round")
-    parser.add_argument("--clients", type=int, help="clients at once")
-    parser.add_argument("--workers", type=int, default=_WORKERS, help="workers on PostgreSQL and S3")
+    parser.add_argument("--clients", type=int, help="concurrent clients")
+    parser.add_argument("--workers", type=int, default=_WORKERS, help="workers with PostgreSQL and S3")
 
 
 def run(options: argparse.Namespace, report: Report) -> None:
-    """Do the same work on both in turns."""
+    """Run the same work on both sites in turns."""
     for size in options.sizes:
         with ExitStack() as stack:
             sites = [
@@ -55,27 +55,27 @@ def run(options: argparse.Namespace, report: Report) -> None:
                 stack.enter_context(_site(options, _ONE, servers.SQLITE_FOLDER, size, 1)),
             ]
             for site in sites:
-                site.do(_work(size, "warm", options.count // 4), options.clients, _Found())
-            found = {site.name: _Found() for site in sites}
+                site.do(_work(size, "warm", options.count // 4), options.clients, _Results())
+            found = {site.name: _Results() for site in sites}
             for number in range(options.rounds):
                 progress(f"{size:,} records, round {number + 1} of {options.rounds}")
                 work = _work(size, f"round{number}", options.count)
                 for site in sites:
                     site.do(work, options.clients, found[site.name])
-        _tell(report, f"{size:,} records", found)
+        _add_rows(report, f"{size:,} records", found)
 
 
 @dataclass(frozen=True, slots=True)
 class _Request:
-    """One request of the work: what it is, and the file that it brings."""
+    """One request of the work: its kind, and the file to upload."""
 
     what: str
     file: PackageFile | None = None
 
 
 @dataclass
-class _Found:
-    """What a site has shown so far."""
+class _Results:
+    """Measurements of a site so far."""
 
     rates: list[float] = field(default_factory=list)
     latencies: Samples = field(default_factory=Samples)
@@ -88,7 +88,7 @@ class _Found:
 
 
 def _work(size: int, tag: str, count: int) -> list[_Request]:
-    """The same requests for both, in the same order."""
+    """Create a list of requests, which both sites get in the same order."""
     dice = random.Random(f"{size} {tag}")
     kinds = dice.choices(list(_MIX), list(_MIX.values()), k=count)
     builds = iter(recipes.new_builds(recipes.families(size), kinds.count(_UPLOAD), f"{size}.{tag}"))
@@ -110,7 +110,7 @@ def _overwriting(number: int, text: str) -> PackageFile:
 
 @dataclass(frozen=True)
 class _Site:
-    """One server with all the processes that it needs."""
+    """A server and the other processes it needs."""
 
     name: str
     server: Running
@@ -118,8 +118,8 @@ class _Site:
     parts: Mapping[str, Sequence[int]]
     database_url: str
 
-    def do(self, work: Sequence[_Request], clients: int, found: _Found) -> None:
-        """Do the work, and see what it costs."""
+    def do(self, work: Sequence[_Request], clients: int, found: _Results) -> None:
+        """Run the work and measure its cost."""
         waiting = iter(work)
         lock = threading.Lock()
 
@@ -142,7 +142,7 @@ class _Site:
 
 
 class _Client:
-    """Reads shards as solvers do: by an index that it asks for now and then."""
+    """Client that reads shards like a solver: from an index that it requests from time to time."""
 
     def __init__(self, connection: Connection, key: str) -> None:
         self._connection, self._key = connection, key
@@ -150,7 +150,7 @@ class _Client:
         self._dice = random.Random(1)
 
     def do(self, request: _Request) -> None:
-        """Send one request, and see that it went well."""
+        """Send one request and check the response."""
         if request.file is not None:
             force = request.what == _OVERWRITE
             sent = wire.upload(_CHANNEL, request.file, self._key, force=force)
@@ -184,7 +184,7 @@ def _site(options: argparse.Namespace, name: str, state: str, size: int, workers
 
 @dataclass(frozen=True)
 class _Costs:
-    """What was used until a moment."""
+    """Resources used up to a point in time."""
 
     at: float
     by_part: Mapping[str, float]
@@ -210,8 +210,8 @@ class _Costs:
             syncs_of_postgres=_syncs(site.database_url),
         )
 
-    def take_since(self, before: "_Costs", count: int, found: _Found) -> None:
-        """Add what was used since."""
+    def take_since(self, before: "_Costs", count: int, found: _Results) -> None:
+        """Add the resources used since `before`."""
         seconds = self.at - before.at
         found.rates.append(count / seconds)
         used = {part: self.by_part[part] - before.by_part[part] for part in self.by_part}
@@ -227,7 +227,7 @@ class _Costs:
 
 
 def _flushes() -> tuple[float, float]:
-    """How often whole disks were told to make everything safe, and the seconds of it; everybody's together."""
+    """Return the number of flushes of all disks, by any process, and their duration in seconds."""
     table = Path("/proc/diskstats")
     if not table.exists():
         return 0.0, 0.0
@@ -245,7 +245,7 @@ def _syncs(url: str) -> int | None:
     return None if row is None or row[0] is None else int(row[0])
 
 
-def _tell(report: Report, case: str, found: Mapping[str, _Found]) -> None:
+def _add_rows(report: Report, case: str, found: Mapping[str, _Results]) -> None:
     many, one = found[_MANY], found[_ONE]
     report.add(case, f"requests, {_MANY}", many.rates, "/s", beside=one.rates, to=_ONE)
     report.add(case, f"requests, {_ONE}", one.rates, "/s")
@@ -255,29 +255,29 @@ def _tell(report: Report, case: str, found: Mapping[str, _Found]) -> None:
         report.add_ms(case, f"{what}, {_ONE}", beside, with_tail=True)
     for name, its in found.items():
         for part, samples in its.cpu_ms.items():
-            report.add(case, f"processor time of {part}, {name}", samples, "ms each")
-        report.add(case, f"flushes of the disk, {name}", its.flushes, "each")
-        report.add(case, f"syncs of PostgreSQL, {name}", its.syncs_of_postgres, "each")
-        report.note(f"{case}, {name}: {_bound(its)}")
+            report.add(case, f"CPU time of {part}, {name}", samples, "ms/request")
+        report.add(case, f"disk flushes, {name}", its.flushes, "/request")
+        report.add(case, f"PostgreSQL syncs, {name}", its.syncs_of_postgres, "/request")
+        report.note(f"{case}, {name}: {_bottleneck(its)}")
 
 
-def _bound(found: _Found) -> str:
-    """What the measurements say is the bound, as a sentence."""
+def _bottleneck(found: _Results) -> str:
+    """Describe the bottleneck that the measurements show."""
     middle = _middle
     cpus = os.cpu_count() or 1
     ours, others, flushing = middle(found.cores), middle(found.cores_of_others), middle(found.flush_part)
     parts = sorted(found.cpu_ms, key=lambda part: -middle(found.cpu_ms[part]))
     shares = ", ".join(f"{part} {short(middle(found.cpu_ms[part]))} ms" for part in parts)
     if ours + others >= _BUSY_PART * cpus:
-        bound = "the processors"
+        bottleneck = "the CPUs"
     elif flushing >= _BUSY_PART:
-        bound = "the flushes of the disk"
+        bottleneck = "disk flushes"
     else:
-        bound = "neither processors nor disk: requests wait for each other"
+        bottleneck = "neither CPUs nor disk: requests wait for each other"
     return (
-        f"the bound is {bound}. {short(ours)} of {cpus} processors were ours and {short(others)} others';"
+        f"the bottleneck is {bottleneck}. The benchmark used {short(ours)} of {cpus} CPUs, other processes {short(others)};"
         f" a request took {shares}; the disk was flushing {flushing:.0%} of the time,"
-        f" {short(middle(found.flushes))} times a request."
+        f" {short(middle(found.flushes))} times per request."
     )
 
 

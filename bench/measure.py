@@ -1,4 +1,4 @@
-"""Samples and what they say: medians, spreads, and ratios of things that were measured in turns."""
+"""Samples and their statistics: medians, spreads, and ratios of interleaved measurements."""
 
 import time
 from collections import defaultdict
@@ -10,7 +10,7 @@ from statistics import median
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What many samples of one thing come to."""
+    """Statistics of the samples of one measurement."""
 
     count: int
     median: float
@@ -21,7 +21,7 @@ class Summary:
 
 
 def summarize(samples: Sequence[float]) -> Summary:
-    """The summary of at least one sample."""
+    """Summarize at least one sample."""
     ordered = sorted(samples)
     return Summary(
         len(ordered),
@@ -34,7 +34,7 @@ def summarize(samples: Sequence[float]) -> Summary:
 
 
 def quantile(ordered: Sequence[float], part: float) -> float:
-    """The value below which this part of the ordered samples lies, between neighbours in proportion."""
+    """Return a quantile of ordered samples, with linear interpolation; `part` is from 0 to 1."""
     place = (len(ordered) - 1) * part
     low = int(place)
     high = min(low + 1, len(ordered) - 1)
@@ -43,10 +43,10 @@ def quantile(ordered: Sequence[float], part: float) -> float:
 
 def ratio(ours: Sequence[float], theirs: Sequence[float], *, in_turns: bool) -> float | None:
     """
-    How many times theirs ours is; None where theirs is nothing, as the memory of something small may be.
+    Return the ratio of ours to theirs; None if theirs is zero, which memory growth can be.
 
-    Of samples taken in turns each is compared with its neighbour in time, so that what else the machine did then
-    cancels out; else the medians are compared.
+    Samples taken in turns are compared pairwise, so that other load of the machine cancels out; otherwise the medians
+    are compared.
     """
     if in_turns and len(ours) == len(theirs):
         each = [one / other for one, other in zip(ours, theirs, strict=True) if other]
@@ -55,14 +55,14 @@ def ratio(ours: Sequence[float], theirs: Sequence[float], *, in_turns: bool) -> 
 
 
 class Samples(defaultdict[str, list[float]]):
-    """Lists of samples by what was measured, in the order in which they were first taken."""
+    """Lists of samples by name of the measurement, in the order of their first sample."""
 
     def __init__(self) -> None:
         super().__init__(list)
 
     @contextmanager
     def timed(self, what: str) -> Iterator[None]:
-        """Take the seconds that the block lasts."""
+        """Add the duration of the block in seconds."""
         started = time.perf_counter()
         yield
         self[what].append(time.perf_counter() - started)

@@ -1,4 +1,4 @@
-"""Memory of the workers of one server under mixed load, and where it stops growing."""
+"""Memory of the workers of one server under mixed load, to find where it stops growing."""
 
 import argparse
 import random
@@ -23,7 +23,7 @@ from seaway.channels import channels as channel_rows
 from tests.support.house import People
 from tests.support.packages import conda, zstd
 
-TITLE = "memory of the workers under mixed load: where it stops growing"
+TITLE = "memory of the workers under mixed load, and where it stops growing"
 QUICK = {"sizes": [5_000], "rounds": 12, "count": 2_000}
 FULL = {"sizes": [5_000, 50_000], "rounds": 40, "count": 4_000}
 
@@ -33,7 +33,7 @@ _PUBLIC, _PRIVATE = "open", "closed"
 _CHANNELS = (_PUBLIC, _PRIVATE)
 _CLIENTS = 16
 _KEYS = 6
-_SIZES_OF_NOISE = (500, 4_000, 30_000, 250_000)  # up to 256 KiB a package is kept in memory
+_SIZES_OF_NOISE = (500, 4_000, 30_000, 250_000)  # packages of up to 256 KiB are cached in memory
 _LARGE_BYTES = 3_000_000
 _LARGE_PART = 0.03
 _MOST_PATHS = 2_000
@@ -42,14 +42,16 @@ _ANSWERED = (200, 201, 206, 302, 303, 304, 401, 403, 404, 422, 429)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add what only this measurement needs."""
+    """Add the options of this subcommand."""
     parser.add_argument("--count", type=int, help="requests in each round")
     parser.add_argument("--workers", type=int, default=2, help="workers of the server")
-    parser.add_argument("--fill", type=int, default=0, metavar="FILES", help="fill the caches with so many files first")
+    parser.add_argument(
+        "--fill", type=int, default=0, metavar="FILES", help="first fill the caches with this many files"
+    )
 
 
 def run(options: argparse.Namespace, report: Report) -> None:
-    """Load one server round after round, and read the memory of its workers after each."""
+    """Load one server in several rounds; read the memory of its workers after each."""
     for size in options.sizes:
         with loaded(options, size) as load:
             samples = [load.rss()]
@@ -59,17 +61,17 @@ def run(options: argparse.Namespace, report: Report) -> None:
                 samples.append(load.rss())
                 shown = ", ".join(f"{each:.0f}" for each in samples[-1])
                 progress(f"{size:,} records, round {number + 1} of {options.rounds}: {shown} MiB")
-            _tell(report, f"{size:,} records", samples, load)
+            _add_rows(report, f"{size:,} records", samples, load)
 
 
-def _tell(report: Report, case: str, samples: Sequence[Sequence[float]], load: "MixedLoad") -> None:
+def _add_rows(report: Report, case: str, samples: Sequence[Sequence[float]], load: "MixedLoad") -> None:
     largest = [max(each) for each in samples]
     later = largest[len(largest) // 2 :]
-    report.add(case, "an idle worker", samples[0], "MiB")
-    report.add(case, "the largest worker, after each round", largest[1:], "MiB", with_tail=True)
-    report.add(case, "its growth in the second half", [max(0, later[-1] - later[0])], "MiB")
+    report.add(case, "idle worker", samples[0], "MiB")
+    report.add(case, "largest worker, after each round", largest[1:], "MiB", with_tail=True)
+    report.add(case, "growth in the second half", [max(0, later[-1] - later[0])], "MiB")
     report.add(case, "requests", load.rates, "/s")
-    report.note(f"{case}, the largest worker in MiB: {', '.join(f'{one:.0f}' for one in largest)}.")
+    report.note(f"{case}, largest worker in MiB: {', '.join(f'{held:.0f}' for held in largest)}.")
 
 
 @contextmanager
@@ -77,10 +79,10 @@ def loaded(options: argparse.Namespace, size: int) -> Iterator["MixedLoad"]:
     """Run a server with a public and a private channel of this size."""
     with scratch(options.folder) as folder:
         houses.prepared(folder, {}, dict.fromkeys(_CHANNELS, size), options.cache)
-        with houses.opened(folder, {}) as house:
-            with house.database.write_site() as tx:
-                channel_rows.change(tx, house.clock.now_ms(), OPERATOR, _PRIVATE, is_public=False)
-            keys = [People(house).key(OWNER) for _ in range(_KEYS)]
+        with houses.opened(folder, {}) as seaway:
+            with seaway.database.write_site() as tx:
+                channel_rows.change(tx, seaway.clock.now_ms(), OPERATOR, _PRIVATE, is_public=False)
+            keys = [People(seaway).key(OWNER) for _ in range(_KEYS)]
         settings = {"workers": options.workers, "searches_per_minute": 10**9, **dict(options.set)}
         with servers.seaway(folder, **settings) as server:
             yield MixedLoad(server, keys, recipes.families(size), options.workers)
@@ -88,22 +90,22 @@ def loaded(options: argparse.Namespace, size: int) -> Iterator["MixedLoad"]:
 
 @dataclass
 class MixedLoad:
-    """Requests of every kind to one server; the same ones at every run, but for their order."""
+    """Requests of every kind to one server; the same in every run, except for their order."""
 
     server: servers.Running
     keys: Sequence[str]
     families: Sequence[Family]
     workers: int
     rates: list[float] = field(default_factory=list)
-    uploaded: list[str] = field(default_factory=list)  # paths of files that are there
+    uploaded: list[str] = field(default_factory=list)  # paths of uploaded files
     _rounds: int = 0
 
     def rss(self) -> list[float]:
-        """Return the MiB that each worker holds, without the examiners that it has started."""
+        """Return the memory of each worker in MiB, without its examiners."""
         return [each.memory_info().rss / MIB for each in self._workers()]
 
     def do(self, count: int) -> None:
-        """Send so many requests over connections that each wait for their answer."""
+        """Send `count` requests over parallel connections, each of which waits for its response."""
         self._rounds += 1
         started = time.perf_counter()
         with ThreadPoolExecutor(_CLIENTS) as threads:
@@ -112,7 +114,7 @@ class MixedLoad:
         self.rates.append(count / (time.perf_counter() - started))
 
     def fill_caches(self, files: int) -> None:
-        """Upload so many files whose bytes and lists of paths are kept in memory, and read each of them once."""
+        """Upload files whose bytes and path lists fit into the memory caches, and read each once."""
         with Connection(self.server.address) as connection:
             client = _Client(self, connection, "fill", random.Random(files))
             for _ in range(files):
@@ -134,7 +136,7 @@ class MixedLoad:
 
 @dataclass
 class _Client:
-    """One connection with one request of each kind."""
+    """Client with one connection and a method for each kind of request."""
 
     load: MixedLoad
     connection: Connection

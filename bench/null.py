@@ -1,4 +1,4 @@
-"""A server that reads uploads and does nothing with them: what the client and the loopback alone allow."""
+"""Server that reads uploads and discards them, to measure the limit of the client and the loopback."""
 
 import asyncio
 from typing import cast
@@ -9,18 +9,18 @@ _ANSWER = b"HTTP/1.1 201 Created\r\ncontent-length: 4\r\nSeaway-Revision: 1\r\n\
 
 
 class _Null(asyncio.Protocol):
-    """One connection."""
+    """A connection."""
 
     def __init__(self) -> None:
         self._received = bytearray()
         self._transport: asyncio.WriteTransport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep it."""
+        """Store the transport."""
         self._transport = cast("asyncio.WriteTransport", transport)
 
     def data_received(self, data: bytes) -> None:
-        """Answer each request when it is there whole."""
+        """Respond to each request once it is complete."""
         self._received += data
         while (end := self._received.find(b"\r\n\r\n")) >= 0:
             length = _length(bytes(self._received[:end]))

@@ -1,4 +1,4 @@
-"""What the pages of a large channel take to be answered: by a worker that has answered nothing yet, and again."""
+"""Response times of the pages of a large channel, from a new worker and from a warm one."""
 
 import argparse
 import time
@@ -12,7 +12,7 @@ from bench.report import Report, progress
 from bench.wire import Connection
 from seaway.database.tables import packages
 
-TITLE = "the pages of a large channel: from a worker's first answer, and again"
+TITLE = "pages of a large channel: the first response of a new worker, and later responses"
 QUICK = {"sizes": [200_000], "rounds": 3}
 FULL = {"sizes": [200_000, 700_000], "rounds": 9}
 
@@ -23,7 +23,7 @@ _BROWSER = {"Accept": "text/html"}
 
 
 def run(options: argparse.Namespace, report: Report) -> None:
-    """Each page from a new server, then some times more from the same one."""
+    """Request each page from a new server, then ten more times from the same one."""
     for size in options.sizes:
         with scratch(options.folder) as folder:
             progress(f"making {size:,} records")
@@ -43,19 +43,19 @@ def run(options: argparse.Namespace, report: Report) -> None:
                         samples["first"].append(_seconds(connection, path))
                         samples["processor"].append(server.cpu_seconds() - before)
                         samples["again"] += [_seconds(connection, path) for _ in range(_AGAIN)]
-                report.add_ms(f"{count:,} packages: {case}", "first answer", samples["first"])
-                report.add_ms(f"{count:,} packages: {case}", "its processor time", samples["processor"])
-                report.add_ms(f"{count:,} packages: {case}", "again", samples["again"])
+                report.add_ms(f"{count:,} packages: {case}", "first response", samples["first"])
+                report.add_ms(f"{count:,} packages: {case}", "CPU time of the first response", samples["processor"])
+                report.add_ms(f"{count:,} packages: {case}", "later responses", samples["again"])
 
 
 def _pages(package: str) -> dict[str, str]:
     return {
-        "by name": _HERE,
-        "searched": f"{_HERE}?q=lib",
-        "of a platform": f"{_HERE}?subdir={channels.recipes.SUBDIR}",
+        "sorted by name": _HERE,
+        "search": f"{_HERE}?q=lib",
+        "one platform": f"{_HERE}?subdir={channels.recipes.SUBDIR}",
         "newest first": f"{_HERE}?sort=updated",
-        "most fetched": f"{_HERE}?sort=downloads",
-        "a package": f"{_HERE}/packages/{package}",
+        "most downloaded": f"{_HERE}?sort=downloads",
+        "package page": f"{_HERE}/packages/{package}",
     }
 
 

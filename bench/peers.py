@@ -1,4 +1,4 @@
-"""Those who index a folder of package files: py-rattler here, conda-index where there is one."""
+"""Peers that index a folder of package files: py-rattler, and conda-index if it is installed."""
 
 import asyncio
 import shutil
@@ -12,7 +12,7 @@ from tests.support.packages import PackageFile
 
 
 class Folder:
-    """A channel as a folder of package files, which is indexed after each change."""
+    """Channel in a folder of package files, which is indexed after each change."""
 
     def __init__(self, folder: Path, files: Path) -> None:
         self.folder = folder
@@ -20,25 +20,25 @@ class Folder:
         shutil.copytree(files, folder / SUBDIR)
 
     def add(self, file: PackageFile) -> None:
-        """Put one more file there, as a copy would: without a sync."""
+        """Add a file without a sync, like a copy."""
         file.write_to(self.folder / SUBDIR)
 
     def index_by_rattler(self) -> None:
-        """All that py-rattler writes: repodata.json, its .zst and the shards."""
+        """Write all index documents of py-rattler: repodata.json, its .zst and the shards."""
         asyncio.run(index_fs(self.folder, write_zst=True, write_shards=True))
 
     def index_by_conda(self, command: list[str]) -> None:
-        """The same by conda-index."""
+        """Write the same documents with conda-index."""
         options = ["--zst", "--write-shards", "--no-rss"]
         subprocess.run([*command, *options, str(self.folder)], check=True, capture_output=True)
 
     def names(self, file: PackageFile) -> bool:
-        """Whether the repodata.json that was written names this file."""
+        """Return whether the written repodata.json contains this file."""
         return f'"{file.name}"'.encode() in (self.folder / SUBDIR / "repodata.json").read_bytes()
 
 
 def conda_index() -> list[str] | None:
-    """The command of conda-index, or None where there is none."""
+    """Return the command that runs conda-index, or None if it is not installed."""
     if shutil.which("conda-index") is not None:
         return ["conda-index"]
     if shutil.which("conda") is not None:

@@ -1,4 +1,4 @@
-"""Reads a second, beside a bare application on the same server and beside static files of nginx; and through nginx."""
+"""Reads per second, directly and through nginx, compared with bare Starlette and static files of nginx."""
 
 import argparse
 import os
@@ -22,7 +22,7 @@ from bench.wire import Answer, Connection
 from tests.support import nginx as front
 from tests.support.packages import zstd
 
-TITLE = "requests a second for documents, shards and packages, beside a bare application and nginx"
+TITLE = "requests per second for documents, shards and packages, compared with bare Starlette and nginx"
 QUICK = {"sizes": [85_000, 6_000], "rounds": 3, "seconds": 1.0, "megabytes": 200}
 FULL = {"sizes": [85_000, 6_000], "rounds": 7, "seconds": 5.0, "megabytes": 200}
 
@@ -32,14 +32,14 @@ _SEAWAY, _BARE, _NGINX, _BEHIND = "Seaway", "bare Starlette", "nginx", "Seaway b
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """What only this one needs; of the two sizes the first makes a shard index of 90 kB, the second a document of 3 MB."""
-    parser.add_argument("--seconds", type=float, help="how long each is asked in each round")
-    parser.add_argument("--megabytes", type=int, help="the size of the large package")
+    """Add the options of this subcommand. The first size makes a shard index of 90 kB, the second a 3 MB document."""
+    parser.add_argument("--seconds", type=float, help="duration of each measurement in each round")
+    parser.add_argument("--megabytes", type=int, help="size of the large package")
 
 
 @dataclass(frozen=True)
 class _Target:
-    """One thing to be read: where Seaway has it, the file that the others have, and what is asked besides."""
+    """Content to read: its path in Seaway, the file on the other servers, and request headers."""
 
     what: str
     path: str
@@ -47,17 +47,17 @@ class _Target:
     conditional: bool = False
     headers: Mapping[str, str] = field(default_factory=dict)
     is_package: bool = False
-    by_bytes: bool = False  # too large for many a second: one reader, measured in MB/s
+    by_bytes: bool = False  # too large for many requests per second: one reader, measured in MB/s
 
 
 def run(options: argparse.Namespace, report: Report) -> None:
-    """Ask the three for each thing in turns."""
+    """Measure each target on all servers in turns."""
     client, servers_cpus = _processors()
     with scratch(options.folder) as folder, ExitStack() as stack:
-        folder.chmod(0o755)  # nginx reads as somebody else, where it can
+        folder.chmod(0o755)  # nginx can run as another user
         sizes = {_INDEX: options.sizes[0], _DOCUMENT: options.sizes[1], _PACKAGES: 0}
         key = houses.prepared(folder, {}, sizes, options.cache)
-        given = {"downloads": "x-accel", **dict(options.set)}  # who does not come through nginx sees nothing of it
+        given = {"downloads": "x-accel", **dict(options.set)}  # without effect on direct requests
         seaway = stack.enter_context(servers.seaway(folder, cpus=servers_cpus, **given))
         files = folder / "files"
         files.mkdir()
@@ -68,15 +68,15 @@ def run(options: argparse.Namespace, report: Report) -> None:
             running[_NGINX] = nginx
             running[_BEHIND] = stack.enter_context(_behind_nginx(seaway, folder, servers_cpus))
         found = _measure(options, running, targets, client)
-    _tell(report, found, targets)
-    report.note(f"Asked by {flood.tool()} over {flood.CONNECTIONS} connections{_pinned(client)}.")
+    _add_rows(report, found, targets)
+    report.note(f"Requests from {flood.tool()} over {flood.CONNECTIONS} connections{_pinned(client)}.")
     if nginx is None:
-        report.note("nginx: not here.")
+        report.note("nginx is not installed.")
 
 
 @dataclass
-class _Found:
-    """Rates by target and server, and Seaway's processor time."""
+class _Results:
+    """Rates and CPU time by target and server."""
 
     rates: Samples = field(default_factory=Samples)
     cpu_us: Samples = field(default_factory=Samples)
@@ -85,7 +85,7 @@ class _Found:
 
 @contextmanager
 def _behind_nginx(seaway: Running, folder: Path, cpus: Sequence[int] | None) -> Iterator[Running]:
-    """The same server, through nginx as the manual sets it up."""
+    """Run nginx in front of the server, configured as in the manual."""
     own = folder / "front"
     own.mkdir()
     address = "http://{}:{}".format(*seaway.address)
@@ -97,17 +97,17 @@ def _behind_nginx(seaway: Running, folder: Path, cpus: Sequence[int] | None) -> 
 
 
 def _processors() -> tuple[list[int] | None, list[int] | None]:
-    """One processor for the client and the others for servers, where there are several."""
+    """Return one CPU for the client and the others for the servers, or None for both on a single CPU."""
     known = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     return (known[-1:], known[:-1]) if len(known) > 1 else (None, None)
 
 
 def _pinned(client: Sequence[int] | None) -> str:
-    return "" if client is None else f", on processor {client[0]}; the servers have the others"
+    return "" if client is None else f", on CPU {client[0]}; the servers use the others"
 
 
 def _targets(seaway: Running, key: str, folder: Path, files: Path, megabytes: int) -> Iterator[_Target]:
-    """Make what is read, and lay the same bytes down for the others."""
+    """Create the content to read, and write the same bytes to files for the other servers."""
     with Connection(seaway.address) as connection:
         index_path = f"/{_INDEX}/{SUBDIR}/repodata_shards.msgpack.zst"
         index = _kept(connection, index_path, files / "index")
@@ -144,8 +144,8 @@ def _measure(
     running: Mapping[str, Running],
     targets: Sequence[_Target],
     client: Sequence[int] | None,
-) -> _Found:
-    found = _Found()
+) -> _Results:
+    found = _Results()
     for number in range(options.rounds):
         progress(f"round {number + 1} of {options.rounds}")
         for target in targets:
@@ -153,12 +153,12 @@ def _measure(
                 if name == _BEHIND and not target.is_package:
                     continue
                 path = target.path if name in (_SEAWAY, _BEHIND) else f"/{target.file}"
-                _ask(found, target, name, server, path, options.seconds, client)
+                _measure_target(found, target, name, server, path, options.seconds, client)
     return found
 
 
-def _ask(
-    found: _Found,
+def _measure_target(
+    found: _Results,
     target: _Target,
     name: str,
     server: Running,
@@ -185,7 +185,7 @@ def _ask(
     found.cpu_us[case].append((server.cpu_seconds() - before) * 1e6 / max(answered.count, 1))
 
 
-def _tell(report: Report, found: _Found, targets: Sequence[_Target]) -> None:
+def _add_rows(report: Report, found: _Results, targets: Sequence[_Target]) -> None:
     for target in targets:
         case = f"{target.what}, {found.sizes[target.what]:,} bytes"
         unit = "MB/s" if target.by_bytes else "/s"
@@ -196,5 +196,5 @@ def _tell(report: Report, found: _Found, targets: Sequence[_Target]) -> None:
         for name in (_BARE, _NGINX):
             report.add(case, name, rates[name], unit)
         used = {name: found.cpu_us[f"{name} {target.what}"] for name in (_SEAWAY, _BARE)}
-        report.add(case, f"processor time, {_SEAWAY}", used[_SEAWAY], "us each", beside=used[_BARE], to=_BARE)
-        report.add(case, f"processor time, {_BARE}", used[_BARE], "us each")
+        report.add(case, f"CPU time, {_SEAWAY}", used[_SEAWAY], "us/request", beside=used[_BARE], to=_BARE)
+        report.add(case, f"CPU time, {_BARE}", used[_BARE], "us/request")

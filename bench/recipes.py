@@ -1,9 +1,9 @@
 """
-Packages as a large channel has them, the same at every run: names, versions, builds, requirements.
+Synthetic packages of a large channel, the same in every run: names, versions, builds, dependencies.
 
-How many builds a name has follows a power law, as on conda-forge: the median name has a few, the largest
-thousands. The forms of requirements are those of the packages in tests/data; how many of them a package has is
-made up (three to eight as a rule), since most of those packages were made for tests and have none.
+The number of builds per name follows a power law, as on conda-forge: the median name has a few builds, the largest have
+thousands. The forms of the dependencies are those of the packages in tests/data. Their number per package is made up
+(usually three to eight), since most of those packages were made for tests and have none.
 """
 
 import functools
@@ -19,9 +19,9 @@ from tests.support.packages import PackageFile, conda, real_packages, tar_bz2
 SUBDIR = "linux-64"
 
 _FEWEST = 2
-_EXPONENT = 0.8  # gives a median of five builds a name and a mean of thirty
+_EXPONENT = 0.8  # gives a median of five builds per name and a mean of thirty
 _MOST = 5_000
-_LARGEST_PART = 0.05  # of all builds are of one name at most
+_LARGEST_PART = 0.05  # the largest share of all builds that one name can have
 _OLD_FORMAT_PART = 0.1
 _FIRST_TIME_MS = 1_500_000_000_000
 _PYTHONS = ("3.10", "3.11", "3.12", "3.13")
@@ -45,7 +45,7 @@ _KINDS = ("python-{}", "lib{}", "r-{}", "{}", "{}", "{}", "py{}", "perl-{}", "{}
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """A package name with what its builds have in common."""
+    """Package name and the common properties of its builds."""
 
     name: str
     count: int
@@ -56,7 +56,7 @@ class Family:
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """One package file to be: its index.json, and the format it comes in."""
+    """Package file to create: its index.json and its format."""
 
     index: dict[str, Any]
     extension: str
@@ -66,7 +66,7 @@ class Build:
         return f"{self.index['name']}-{self.index['version']}-{self.index['build']}{self.extension}"
 
     def pack(self) -> PackageFile:
-        """The file itself: small and whole, with metadata of the usual shape."""
+        """Return a small, complete package file with typical metadata."""
         name = self.index["name"]
         payload = {f"lib/{name}/{part}.txt": f"{self.file_name} {part}\n".encode() * 20 for part in ("a", "b", "c")}
         paths = [{"_path": path, "path_type": "hardlink", "size_in_bytes": len(payload[path])} for path in payload]
@@ -80,7 +80,7 @@ class Build:
 
 
 def families(total: int, *, seed: int = 1) -> list[Family]:
-    """Names that have this many builds together."""
+    """Return package names with this total number of builds."""
     dice = random.Random(seed)
     most = max(_FEWEST, min(_MOST, int(total * _LARGEST_PART)))
     found: list[Family] = []
@@ -96,7 +96,7 @@ def families(total: int, *, seed: int = 1) -> list[Family]:
 
 
 def builds(family: Family) -> Iterator[Build]:
-    """Every build of a name, oldest first."""
+    """Yield every build of a name, oldest first."""
     dice = random.Random(family.seed)
     old = int(family.count * _OLD_FORMAT_PART)
     time_ms = _FIRST_TIME_MS + dice.randrange(10**11)
@@ -108,7 +108,7 @@ def builds(family: Family) -> Iterator[Build]:
 
 
 def new_builds(of: Sequence[Family], count: int, tag: str, *, seed: int = 2) -> list[Build]:
-    """Builds that none of the names has yet, each of a name drawn at random; the tag tells one lot from another."""
+    """Return new builds of randomly chosen names; builds with different tags are different."""
     dice = random.Random(f"{seed} {tag}")
     now_ms = _FIRST_TIME_MS + 2 * 10**11
     return [
@@ -150,7 +150,7 @@ def _new_name(dice: random.Random, taken: set[str]) -> str:
     while True:
         middle = dice.choice(_STARTS) + dice.choice(("", "-", "_")) + dice.choice(_ENDS)
         name = dice.choice(_KINDS).format(middle)
-        # There are some ten thousand of these; more names are told apart by a number, as many real ones are.
+        # There are about ten thousand of these names; further ones get a number, as many real names do.
         for candidate in (name, f"{name}{dice.randrange(2, 10)}", f"{name}-{dice.getrandbits(20):x}"):
             if candidate not in taken:
                 taken.add(candidate)
@@ -166,7 +166,7 @@ def _needs(dice: random.Random, names: Sequence[str]) -> tuple[str, ...]:
 
 @functools.cache
 def _forms() -> list[str]:
-    """What follows the name in the requirements of real packages, as often as it does there."""
+    """Return the part after the name in all dependencies of real packages, with repetitions."""
     found = []
     for package in real_packages():
         if package.is_good:

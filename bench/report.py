@@ -1,4 +1,4 @@
-"""Results as a table for people and as JSON for machines."""
+"""Benchmark results as a table and as JSON."""
 
 import json
 import os
@@ -19,7 +19,7 @@ _HEAD = ("case", "what", "median", "unit", "p10..p90", "p99", "max", "n", "ratio
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One measured thing, and how it compares."""
+    """One measurement and its ratio to a baseline."""
 
     case: str
     what: str
@@ -42,7 +42,7 @@ class Row:
 
 @dataclass
 class Report:
-    """What one run has found so far."""
+    """Results of one run so far."""
 
     command: str
     options: dict[str, Any]
@@ -63,9 +63,9 @@ class Report:
         with_tail: bool = False,
     ) -> None:
         """
-        Take a row; `beside` are the samples, in the same unit, that its ratio is to.
+        Add a row; `beside` has the samples of the baseline named `to`, in the same unit.
 
-        A row with a tail is of single requests, any number in no order; else there is a sample a round.
+        A row with a tail has samples of single requests, in any number and order; other rows have one sample per round.
         """
         if samples:
             compared = ratio(samples, beside, in_turns=not with_tail) if beside else None
@@ -81,16 +81,16 @@ class Report:
         to: str = "",
         with_tail: bool = False,
     ) -> None:
-        """Take a row of times, measured in seconds and shown in milliseconds."""
-        shown, compared = ([one * 1000 for one in each] for each in (seconds, beside))
+        """Add a row of durations, given in seconds and shown in milliseconds."""
+        shown, compared = ([value * 1000 for value in each] for each in (seconds, beside))
         self.add(case, what, shown, "ms", beside=compared, to=to, with_tail=with_tail)
 
     def note(self, text: str) -> None:
-        """Take a sentence that stands below the table."""
+        """Add a sentence below the table."""
         self.notes.append(text)
 
     def show(self) -> str:
-        """The table, the notes and the circumstances as text."""
+        """Return the table, the notes and the environment as text."""
         lines = [_HEAD, *(row.cells for row in self.rows)]
         used = [number for number in range(len(_HEAD)) if any(line[number] for line in lines[1:])]
         widths = {number: max(len(line[number]) for line in lines) for number in used}
@@ -98,7 +98,7 @@ class Report:
         return "\n".join([self._title(), "", *table, "", *self.notes, self._circumstances()])
 
     def write(self, path: Path) -> None:
-        """The same as JSON."""
+        """Write the results as JSON."""
         content = {
             "bench": self.command,
             "started": self.started.isoformat(timespec="seconds"),
@@ -123,7 +123,7 @@ class Report:
 
 
 def machine() -> dict[str, Any]:
-    """What was measured, and on what."""
+    """Return the measured revision and the machine."""
     return {
         "seaway": _revision(),
         "python": platform.python_version(),
@@ -133,12 +133,12 @@ def machine() -> dict[str, Any]:
 
 
 def progress(text: str) -> None:
-    """Say on standard error what is being done."""
+    """Print progress to standard error."""
     print(f"  {text}", file=sys.stderr, flush=True)
 
 
 def short(value: float) -> str:
-    """Three digits that count."""
+    """Format a number with about three significant digits."""
     if abs(value) >= 100:
         return f"{value:,.0f}"
     return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}" if abs(value) >= 0.1 else f"{value:.2g}"

@@ -1,4 +1,4 @@
-"""Servers in processes of their own: Seaway as users run it, and those that it is compared with."""
+"""Servers in separate processes: Seaway in its default configuration, and the servers it is compared with."""
 
 import os
 import re
@@ -34,27 +34,27 @@ _LISTENS = re.compile(r"listens on http://([\d.]+):(\d+)")
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A server that answers."""
+    """A running server."""
 
     pid: int
     address: Address
 
     def cpu_seconds(self) -> float:
-        """What it and the processes that it started have used of the processors."""
+        """Return the CPU seconds used by the server and its child processes."""
         return cpu_seconds(self.pid)
 
     def rss(self) -> int:
-        """The memory that it alone holds now, without the processes that it started."""
+        """Return the resident memory of the server in bytes, without its child processes."""
         held: int = psutil.Process(self.pid).memory_info().rss
         return held
 
 
 @contextmanager
 def seaway(folder: Path, *, cpus: Sequence[int] | None = None, **settings: object) -> Iterator[Running]:
-    """`seaway serve` on the house in `folder`, with its settings as they are but for those given; its log is in a file."""
+    """Run `seaway serve` on the instance in `folder` with default settings, except those given; it logs to a file."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith("SEAWAY_")}
     given = {"data": folder / "data", "port": 0, **settings}
-    environment["SEAWAY_UPLOADS_PER_HOUR"] = "1000000000"  # counted as usual, and never too many
+    environment["SEAWAY_UPLOADS_PER_HOUR"] = "1000000000"  # uploads are counted as usual but never limited
     environment |= {f"SEAWAY_{name.upper()}": str(value) for name, value in given.items()}
     command = [sys.executable, "-m", "seaway", "serve"]
     with _process(command, folder, environment, cpus) as (process, log):
@@ -65,7 +65,7 @@ def seaway(folder: Path, *, cpus: Sequence[int] | None = None, **settings: objec
 
 @contextmanager
 def module(name: str, *arguments: object, cpus: Sequence[int] | None = None) -> Iterator[Running]:
-    """A server of ours: a module that prints where it listens."""
+    """Run a Python module that prints the address it listens on."""
     command = [sys.executable, "-m", name, *map(str, arguments)]
     with _scratch_log() as folder, _process(command, folder, dict(os.environ), cpus, cwd=ROOT) as (process, log):
         yield Running(process.pid, _announced(process, log))
@@ -73,7 +73,7 @@ def module(name: str, *arguments: object, cpus: Sequence[int] | None = None) -> 
 
 @contextmanager
 def nginx(files: Path, *, cpus: Sequence[int] | None = None) -> Iterator[Running | None]:
-    """nginx with one worker on the files of a folder; None where there is no nginx."""
+    """Run nginx with one worker on the files of a folder; yield None if nginx is not installed."""
     program = shutil.which("nginx")
     if program is None:
         yield None
@@ -91,7 +91,7 @@ def nginx(files: Path, *, cpus: Sequence[int] | None = None) -> Iterator[Running
 
 @contextmanager
 def state(name: str) -> Iterator[dict[str, Any]]:
-    """The settings of a new state: nothing for SQLite and a folder, or a durable PostgreSQL and an S3 server."""
+    """Yield the settings of a new database and store: none for SQLite and a folder, or durable PostgreSQL and S3."""
     if name == SQLITE_FOLDER:
         yield {}
         return
@@ -107,7 +107,7 @@ def state(name: str) -> Iterator[dict[str, Any]]:
 
 
 def cpu_seconds(*pids: int) -> float:
-    """What these processes and those that they started have used of the processors."""
+    """Return the CPU seconds used by these processes and their child processes."""
     total = 0.0
     for pid in pids:
         parent = psutil.Process(pid)
@@ -123,7 +123,7 @@ def cpu_seconds(*pids: int) -> float:
 
 
 def children_named(name: str) -> list[int]:
-    """The processes that this one has started under such a name."""
+    """Return the ids of this process's children whose name starts with `name`."""
     return [child.pid for child in psutil.Process().children() if child.name().startswith(name)]
 
 
@@ -138,7 +138,7 @@ def _process(
 ) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
     log = folder / "log"
     with log.open("wb") as output, on(cpus):
-        # A file, not a pipe: whoever empties a pipe takes time from what is measured.
+        # A file, not a pipe: reading a pipe would take CPU time from the measured server.
         process = subprocess.Popen(
             command, cwd=cwd or folder, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output
         )
@@ -155,7 +155,7 @@ def _process(
 
 @contextmanager
 def on(cpus: Sequence[int] | None) -> Iterator[None]:
-    """Run on these processors only, and start others there."""
+    """Pin this process, and processes started in the block, to these CPUs."""
     if cpus is None or not hasattr(os, "sched_setaffinity"):
         yield
         return
@@ -201,7 +201,7 @@ def _await(process: subprocess.Popen[bytes], log: Path, condition: Callable[[], 
 
 
 def _nginx_config(folder: Path, files: Path, port: int) -> str:
-    # As root it would give its worker to a user who may not read the folder.
+    # Started by root, nginx would run its worker as a user who cannot read the folder.
     user = "user root;" if os.geteuid() == 0 else ""
     paths = "".join(
         f"    {name}_temp_path {folder}/{name};\n" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")

@@ -1,4 +1,4 @@
-"""Small uploads a second and their latency, beside the syncs that each of them needs."""
+"""Rate and latency of small uploads, compared with the disk syncs that each of them needs."""
 
 import argparse
 from contextlib import closing
@@ -14,7 +14,7 @@ from bench.wire import Flown
 from seaway.server.wiring import Seaway
 from tests.support.house import People
 
-TITLE = "small uploads a second from one client and from eight, beside the syncs of the disk"
+TITLE = "small uploads per second from one client and from eight, compared with the disk syncs"
 QUICK = {"sizes": [0, 100_000], "rounds": 5, "count": 60}
 FULL = {"sizes": [0, 100_000], "rounds": 15, "count": 400}
 
@@ -24,33 +24,33 @@ _OWNER = "owner"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """What only this one needs."""
-    parser.add_argument("--count", type=int, help="uploads in each lot")
+    """Add the options of this subcommand."""
+    parser.add_argument("--count", type=int, help="uploads in each batch")
     parser.add_argument("--state", choices=servers.STATES, default=servers.SQLITE_FOLDER)
 
 
 def run(options: argparse.Namespace, report: Report) -> None:
-    """Measure the channels of each size in turns with the disk."""
+    """Measure channels of each size and the disk in turns."""
     with scratch(options.folder) as folder, servers.state(options.state) as settings:
-        # What is uploaded meanwhile belongs to the size: 100,000 records stay within the limit above which each
-        # change asks for a build in the background (`bench documents` has those).
+        # The size includes the uploads of the run, so 100,000 records do not exceed the limit above which each change
+        # enqueues a background build (`bench documents` measures those).
         added = 2 * options.count * (options.rounds + 1)
         sizes = {_channel(size): max(size - added, 1) for size in options.sizes if size}
         key = houses.prepared(folder, settings, sizes, options.cache)
         with (
             closing(Disk(folder / "disk")) as disk,
-            houses.opened(folder, settings) as house,
+            houses.opened(folder, settings) as seaway,
             servers.module("bench.null") as null,
             servers.seaway(folder, **settings, **dict(options.set)) as server,
         ):
-            lots = _Lots(options, house, key)
-            progress("a round to warm up")
-            _one_round(lots, disk, null, server, _Found(), "warm")
-            found = _Found()
+            batches = _Batches(options, seaway, key)
+            progress("warm-up round")
+            _one_round(batches, disk, null, server, _Results(), "warm")
+            found = _Results()
             for number in range(options.rounds):
                 progress(f"round {number + 1} of {options.rounds}")
-                _one_round(lots, disk, null, server, found, f"round{number}")
-    _tell(report, options, found)
+                _one_round(batches, disk, null, server, found, f"round{number}")
+    _add_rows(report, options, found)
 
 
 def _channel(size: int) -> str:
@@ -58,8 +58,8 @@ def _channel(size: int) -> str:
 
 
 @dataclass(frozen=True)
-class _Found:
-    """Rates, latencies and processor time of each sort of lot."""
+class _Results:
+    """Rates, latencies and CPU time by kind of batch."""
 
     rates: Samples = field(default_factory=Samples)
     latencies: Samples = field(default_factory=Samples)
@@ -71,29 +71,29 @@ class _Found:
 
 
 @dataclass(frozen=True)
-class _Lots:
-    """Makes the uploads of a lot, whose bytes were never seen before."""
+class _Batches:
+    """Factory of upload batches with new content."""
 
     options: argparse.Namespace
-    house: Seaway
+    seaway: Seaway
     key: str
 
     def requests(self, size: int, tag: str) -> list[bytes]:
-        """Uploads into the channel of this size, or into a new empty one."""
-        names = recipes.families(max(size, 1_000))  # the same names that the smaller channel begins with
-        channel = _channel(size) if size else People(self.house).channel(f"empty-{tag}", owner=_OWNER)
+        """Return uploads for the channel of this size, or for a new empty channel."""
+        names = recipes.families(max(size, 1_000))  # the names that the channel starts with
+        channel = _channel(size) if size else People(self.seaway).channel(f"empty-{tag}", owner=_OWNER)
         builds = recipes.new_builds(names, self.options.count, f"{size}.{tag}")
         return [wire.upload(channel, build.pack(), self.key) for build in builds]
 
 
-def _one_round(lots: _Lots, disk: Disk, null: Running, server: Running, found: _Found, tag: str) -> None:
-    count = lots.options.count
+def _one_round(batches: _Batches, disk: Disk, null: Running, server: Running, found: _Results, tag: str) -> None:
+    count = batches.options.count
     for clients in (1, _AT_ONCE):
         found.take(_disk(clients), disk.at_once(count, clients))
         if clients > 1:
             found.take(_together(clients), disk.together(count, clients))
-        for size in lots.options.sizes:
-            requests = lots.requests(size, f"{tag}.{clients}")
+        for size in batches.options.sizes:
+            requests = batches.requests(size, f"{tag}.{clients}")
             found.take(_null(clients), wire.send_all(null.address, requests, clients, 201))
             before = server.cpu_seconds()
             found.take(_uploads(size, clients), wire.send_all(server.address, requests, clients, 201))
@@ -101,32 +101,32 @@ def _one_round(lots: _Lots, disk: Disk, null: Running, server: Running, found: _
 
 
 def _disk(clients: int) -> str:
-    return f"the disk alone, {_of(clients)}"
+    return f"disk only, {_clients_text(clients)}"
 
 
 def _together(clients: int) -> str:
-    return f"the disk alone, {_of(clients)}, one commit for all"
+    return f"disk only, {_clients_text(clients)}, one shared commit"
 
 
 def _null(clients: int) -> str:
-    return f"into a server that does nothing, {_of(clients)}"
+    return f"null server, {_clients_text(clients)}"
 
 
 def _uploads(size: int, clients: int) -> str:
-    return f"into {size:,} records, {_of(clients)}"
+    return f"into {size:,} records, {_clients_text(clients)}"
 
 
-def _of(clients: int) -> str:
+def _clients_text(clients: int) -> str:
     return "1 client" if clients == 1 else f"{clients} clients"
 
 
-def _tell(report: Report, options: argparse.Namespace, found: _Found) -> None:
+def _add_rows(report: Report, options: argparse.Namespace, found: _Results) -> None:
     for clients in (1, _AT_ONCE):
         for size in options.sizes:
             case = _uploads(size, clients)
             report.add(case, "uploads", found.rates[case], "/s", beside=found.rates[_disk(clients)], to=_disk(clients))
             report.add_ms(case, "latency", found.latencies[case], with_tail=True)
-            report.add(case, "processor time of the server", found.cpu_ms[case], "ms each")
+            report.add(case, "CPU time of the server", found.cpu_ms[case], "ms/upload")
         for case in (_disk(clients), _together(clients), _null(clients)):
             if case in found.rates:
                 report.add(case, "rounds of syncs" if "disk" in case else "uploads", found.rates[case], "/s")

@@ -1,4 +1,4 @@
-"""How long it takes until an upload is seen by who reads next, beside indexing a folder again."""
+"""Time from an upload until the index contains it, compared with indexing a folder again."""
 
 import argparse
 from collections.abc import Callable, Iterator
@@ -18,7 +18,7 @@ from bench.report import Report, progress
 from bench.wire import Address, Answer, Connection
 from tests.support.packages import PackageFile, zstd
 
-TITLE = "from an upload until the index shows it, beside index_fs and conda-index"
+TITLE = "time from an upload until the index contains it, compared with index_fs and conda-index"
 QUICK = {"sizes": [1_000, 10_000, 100_000], "rounds": 5, "peer_limit": 10_000}
 FULL = {"sizes": [1_000, 10_000, 100_000], "rounds": 15, "peer_limit": 100_000}
 
@@ -29,25 +29,25 @@ _CONDA = "conda-index"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """What only this one needs."""
+    """Add the options of this subcommand."""
     parser.add_argument("--state", choices=servers.STATES, default=servers.SQLITE_FOLDER)
-    parser.add_argument("--peer-limit", type=int, help="no folder of more files is made for the peers")
+    parser.add_argument("--peer-limit", type=int, help="skip the peers for larger sizes")
 
 
 def run(options: argparse.Namespace, report: Report) -> None:
-    """Measure every size."""
+    """Measure channels of each size."""
     command = peers.conda_index()
     if command is None:
-        report.note("conda-index: not here.")
+        report.note("conda-index is not installed.")
     for size in options.sizes:
         with scratch(options.folder) as folder, servers.state(options.state) as settings:
-            # What is uploaded meanwhile belongs to the size: a subdir of 100,000 records stays within that limit.
+            # The size includes the uploads of the run, so a subdir of 100,000 records stays within the document limit.
             begun = max(size - _UPLOADS_A_ROUND * (options.rounds + 1), 1)
             key = houses.prepared(folder, settings, {_CHANNEL: begun}, options.cache)
             watched = _folders(options, folder, size, command)
             with servers.seaway(folder, **settings, **dict(options.set)) as server:
                 samples = _measure(_Site(server.address, key), watched, begun, options.rounds, size)
-        _tell(report, f"{size:,} files", samples)
+        _add_rows(report, f"{size:,} files", samples)
 
 
 Indexing = dict[str, tuple[Folder, Callable[[], None]]]
@@ -64,7 +64,7 @@ def _folders(options: argparse.Namespace, folder: Path, size: int, command: list
             conda = Folder(folder / "conda", files)
             found[_CONDA] = (conda, lambda: conda.index_by_conda(command))
     for name, (_, index) in found.items():
-        progress(f"{name}: the first index of {size:,} files")
+        progress(f"{name}: first index of {size:,} files")
         index()
     return found
 
@@ -94,7 +94,7 @@ def _files(names: list[Family], largest: Family, tag: str) -> list[PackageFile]:
 
 def _one_round(site: "_Site", watched: Indexing, files: list[PackageFile], samples: Samples) -> None:
     for_shards, for_documents, of_largest = files
-    # A connection for each round: the server would close one that waits for a folder to be indexed.
+    # A new connection in each round: the server would close one that is idle while a folder is indexed.
     with Connection(site.address) as connection:
         reader = _Reader(connection, site.key)
         samples["shards"].append(reader.until_in_shards(for_shards, samples, ""))
@@ -110,7 +110,7 @@ def _one_round(site: "_Site", watched: Indexing, files: list[PackageFile], sampl
 
 @dataclass(frozen=True)
 class _Site:
-    """Where a channel is, and the key of its owner."""
+    """Address of the server, and the API key of the channel's owner."""
 
     address: Address
     key: str
@@ -118,13 +118,13 @@ class _Site:
 
 @dataclass(frozen=True)
 class _Reader:
-    """One client that uploads, and at once asks for what an index says."""
+    """Client that uploads a file and immediately reads the index."""
 
     connection: Connection
     key: str
 
     def until_in_shards(self, file: PackageFile, samples: Samples, suffix: str) -> float:
-        """The seconds of the upload, the shard index and the shard; that they hold the file is looked at afterwards."""
+        """Return the seconds of the upload, the shard index and the shard; then check that they contain the file."""
         published = self._timed(f"upload{suffix}", wire.upload(_CHANNEL, file, self.key), samples).expect(201)
         index = self._timed(f"shard index{suffix}", _path("repodata_shards.msgpack.zst"), samples).expect(200)
         digest = _unpacked(index)["shards"][_name_of(file)].hex()
@@ -134,7 +134,7 @@ class _Reader:
         return sum(samples[f"{what}{suffix}"][-1] for what in ("upload", "shard index", "shard"))
 
     def until_in_documents(self, file: PackageFile, samples: Samples) -> float:
-        """The same for the upload, repodata.json and repodata.json.zst."""
+        """Return the seconds of the upload, repodata.json and repodata.json.zst, with the same checks."""
         before = len(samples["upload"])
         published = self._timed("upload", wire.upload(_CHANNEL, file, self.key), samples).expect(201)
         plain = self._timed("repodata.json", _path("repodata.json"), samples).expect(200)
@@ -167,12 +167,12 @@ def _same(expected: object, found: object) -> None:
         raise RuntimeError(f"expected {str(expected)[:100]}, found {str(found)[:100]}")
 
 
-def _tell(report: Report, case: str, samples: Samples) -> None:
+def _add_rows(report: Report, case: str, samples: Samples) -> None:
     for what in ("shards", "documents", "shards, largest name"):
         report.add_ms(case, f"upload until in {what}", samples[what], beside=samples.get(_RATTLER, []), to=_RATTLER)
     for peer in (_RATTLER, _CONDA):
         if peer in samples:
-            report.add_ms(case, f"one more file, {peer}", samples[peer])
+            report.add_ms(case, f"index one more file, {peer}", samples[peer])
     if _CONDA in samples:
         report.add_ms(case, "upload until in shards", samples["shards"], beside=samples[_CONDA], to=_CONDA)
         report.add_ms(case, "upload until in documents", samples["documents"], beside=samples[_CONDA], to=_CONDA)

@@ -1,4 +1,4 @@
-"""An HTTP client that costs little: prepared bytes out, the answer in, over sockets that stay open."""
+"""Minimal HTTP client with little overhead: sends prepared bytes over persistent connections."""
 
 import re
 import socket
@@ -24,28 +24,28 @@ _WITHOUT_BODY = {204, 304}
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back."""
+    """HTTP response."""
 
     status: int
     head: bytes
     body: bytes
 
     def header(self, name: str) -> str:
-        """The value of a header; an error if it is not there."""
+        """Return the value of a header; raise `LookupError` if it is missing."""
         found = re.search(rb"\r\n" + name.encode() + rb": *([^\r]*)", self.head, re.IGNORECASE)
         if found is None:
             raise LookupError(f"no {name} in {self.head!r}")
         return found[1].decode()
 
     def expect(self, *statuses: int) -> Self:
-        """The same answer, if it has one of these statuses."""
+        """Return the response itself; raise `RuntimeError` if it has another status."""
         if self.status not in statuses:
             raise RuntimeError(f"status {self.status}: {self.body[:300]!r}")
         return self
 
 
 class Connection:
-    """One connection that is kept alive, for one request at a time."""
+    """Persistent connection for one request at a time."""
 
     def __init__(self, address: Address) -> None:
         self.socket = socket.create_connection(address, timeout=_SECONDS)
@@ -59,17 +59,17 @@ class Connection:
         self.socket.close()
 
     def exchange(self, request: bytes) -> Answer:
-        """Send a whole request and read its answer."""
+        """Send a complete request and read the response."""
         self.socket.sendall(request)
         return self.answer()
 
     def swallow(self, request: bytes) -> int:
-        """Send a request and throw its answer away; the bytes of its body."""
+        """Send a request and discard the response; return the length of its body."""
         self.socket.sendall(request)
         head, rest = self._head()
         found = _LENGTH.search(head)
         if found is None or head[9:12] != b"200":
-            raise RuntimeError(f"no body to read: {head!r}")
+            raise RuntimeError(f"the response has no body: {head!r}")
         missing, self._rest = int(found[1]) - len(rest), b""
         buffer = bytearray(_SWALLOW_BYTES)
         while missing > 0:
@@ -80,7 +80,7 @@ class Connection:
         return int(found[1])
 
     def answer(self) -> Answer:
-        """Read the next answer."""
+        """Read the next response."""
         head, rest = self._head()
         status = int(head[9:12])
         if status in _WITHOUT_BODY:
@@ -88,7 +88,7 @@ class Connection:
             return Answer(status, head, b"")
         found = _LENGTH.search(head)
         if found is None:
-            raise RuntimeError(f"an answer without a length: {head!r}")
+            raise RuntimeError(f"the response has no Content-Length: {head!r}")
         return Answer(status, head, self._body(int(found[1]), rest))
 
     def _head(self) -> tuple[bytes, bytes]:
@@ -120,18 +120,18 @@ class Connection:
 
 
 def get(path: str, headers: Mapping[str, str] | None = None) -> bytes:
-    """A GET request."""
+    """Return a GET request."""
     return _head("GET", path, headers or {})
 
 
 def upload(channel: str, file: PackageFile, key: str, *, force: bool = False) -> bytes:
-    """An upload as rattler's clients send it."""
+    """Return an upload request as rattler's clients send it."""
     body = multipart(file_part(file))
     return upload_head(channel, len(body), key, force=force) + body
 
 
 def upload_head(channel: str, length: int, key: str, *, force: bool = False) -> bytes:
-    """The head of such an upload, for a body of this length."""
+    """Return the head of such a request, for a body of this length."""
     path = f"/api/v1/upload/{channel}{'?force=true' if force else ''}"
     headers = {"Authorization": f"Bearer {key}", "Content-Length": str(length), **multipart_type()}
     return _head("POST", path, headers)
@@ -144,19 +144,19 @@ def _head(method: str, path: str, headers: Mapping[str, str]) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Flown:
-    """How a batch of requests went: the time of each, and of all."""
+    """Durations of a batch of requests, each and in total, in seconds."""
 
     latencies: list[float]
     seconds: float
 
     @property
     def rate(self) -> float:
-        """Requests a second."""
+        """Requests per second."""
         return len(self.latencies) / self.seconds
 
 
 def send_all(address: Address, requests: Sequence[bytes], clients: int, *statuses: int) -> Flown:
-    """Send the requests through so many clients, each of which sends its next one when the last is answered."""
+    """Send the requests from several clients, each of which waits for a response before its next request."""
     waiting = _Shared(iter(requests))
     latencies: list[float] = []
 
@@ -182,7 +182,7 @@ def _by_each(address: Address, clients: int, work: Callable[[Connection], None])
 
 
 class _Shared:
-    """An iterator that several threads take from."""
+    """Thread-safe iterator."""
 
     def __init__(self, requests: Iterator[bytes]) -> None:
         self._requests = requests

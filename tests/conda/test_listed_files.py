@@ -168,7 +168,7 @@ WARNED: dict[str, tuple[str, Callable[[], PackageFile]]] = {
         lambda: listed(paths_json(X), paths_json({"d": b""}, path_type="directory")),
     ),
     "only info/ was kept": (
-        "The archive holds only info/, so the files that info/paths.json lists, such as 'lib/y', are missing",
+        "The archive contains only info/, so the files that info/paths.json lists, such as 'lib/y', are missing",
         lambda: tar_bz2(index_json(), files={}, paths=paths_json(Y)),
     ),
 }

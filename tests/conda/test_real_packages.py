@@ -23,9 +23,9 @@ REFUSED_THOUGH_GOOD = {
 
 # Accepted with one warning, which contains these words.
 WARNED = {
-    "conda-index/noarch/flask-0.11.1-py_0.tar.bz2": "holds only info/",
-    "conda-index/noarch/spiffy-test-app-0.5-pyh6afbcc8_0.tar.bz2": "holds only info/",
-    "conda-index/osx-64/fly-2.5.2-0.tar.bz2": "holds only info/",
+    "conda-index/noarch/flask-0.11.1-py_0.tar.bz2": "contains only info/",
+    "conda-index/noarch/spiffy-test-app-0.5-pyh6afbcc8_0.tar.bz2": "contains only info/",
+    "conda-index/osx-64/fly-2.5.2-0.tar.bz2": "contains only info/",
     "conda/linux-64/zlib-1.2.11-h7b6447c_3.tar.bz2": "'lib/libz.so', 'lib/libz.so.1' as a symbolic link",
     "conda/osx-64/zlib-1.2.11-h1de35cc_3.tar.bz2": "'lib/libz.1.dylib', 'lib/libz.dylib' as a symbolic link",
     "mamba/noarch/test-package-0.1-0.tar.bz2": "is in seconds",
@@ -97,7 +97,7 @@ def test_an_exception_is_refused_for_the_reason_named(name: str, tmp_path: Path)
 def test_the_cure_for_a_package_that_was_zipped_again_works(tmp_path: Path) -> None:
     """The refusal of a zipped folder names it, and its parts in a ZIP as the hint makes it are accepted."""
     package = FILES["rattler/broken/ca-certificates-2024.7.4-hbcca054_0.conda"]
-    with pytest.raises(Refused, match="holds the folder 'Users/jcorreia/") as refused:
+    with pytest.raises(Refused, match="contains the folder 'Users/jcorreia/") as refused:
         examined(package.file, tmp_path)
     assert "zip -0 -X -j " in refused.value.hint
     cured = io.BytesIO()

@@ -45,7 +45,7 @@ def fill(channel: Channel, count: int) -> None:
 
 def wait_for_builds(channel: Channel) -> None:
     """Do the jobs that changes and readers asked for."""
-    channel.seaway.documents._asking.submit(int).result()
+    channel.seaway.documents._background.submit(int).result()
     channel.seaway.runner.run_due()
 
 

@@ -109,9 +109,9 @@ def test_a_caller_who_may_not_change_relations_is_refused_without_a_lock(channel
 
 
 REFUSED = {
-    "another server": ("https://conda.anaconda.org/conda-forge", "not the name of a channel"),
-    "another folder": ("../../elsewhere", "not the name of a channel"),
-    "a subdir": ("noarch", "not the name of a channel"),
+    "another server": ("https://conda.anaconda.org/conda-forge", "not a valid channel name"),
+    "another folder": ("../../elsewhere", "not a valid channel name"),
+    "a subdir": ("noarch", "not a valid channel name"),
     "an unknown channel": ("nothing", "no channel 'nothing' that you can read"),
     "an unreadable channel": ("secret", "no channel 'secret' that you can read"),
     "a private channel of one's own": ("mine", "mine is private"),

@@ -136,7 +136,7 @@ async def test_fields_are_added_and_left_out(seaway: Seaway, http: httpx.AsyncCl
         ({"constrains": ["https://example.com/a-1-0.conda"]}, Refused, "names a URL"),
         ({"depends": ["numpy[when='__unix']"]}, Refused, "needs repodata v3"),
         ({"license": "a\nb"}, Refused, "without control characters"),
-        ({"license": 1}, Refused, "not a text"),
+        ({"license": 1}, Refused, "not a string"),
         ({"depends": ["a"] * 2001}, Refused, "at most 2,000"),
         (
             {"depends": [f"a{number} {'|'.join(['>=1.0'] * 160)}" for number in range(300)]},

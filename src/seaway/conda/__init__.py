@@ -1,1 +1,1 @@
-"""What conda defines: names, archives, metadata, records, repodata and shards. Pure: bytes and values only."""
+"""conda formats: file names, archives, metadata, records, repodata and shards; no database, storage or settings."""

@@ -1,10 +1,10 @@
 """
-A stranger's .conda or .tar.bz2, read within limits and never unpacked to disk.
+Reader of untrusted .conda and .tar.bz2 files: bounded, without unpacking to disk.
 
-1. The info part comes first: most refusals cost milliseconds.
-2. Then every member is walked once, at the speed of decompression, so that a damaged or hostile pkg part
-   is turned away at the door and not on the machines of those who install it.
-3. Memory stays at one piece of the stream, the names of the members, and the few files of info/ that are kept.
+1. The info part is read first, so most refusals cost milliseconds.
+2. Then every member is read once, at the speed of decompression, so that a damaged or hostile pkg part is refused at
+   upload and does not reach the machines of users.
+3. Memory is bounded by one piece of the stream, the names of the members, and the few files of info/ that are kept.
 """
 
 import hashlib
@@ -31,7 +31,7 @@ RUN_EXPORTS_JSON = "info/run_exports.json"
 LINK_JSON = "info/link.json"
 PATHS_JSON = "info/paths.json"
 FILES = "info/files"
-# Lists of old packages, which old clients join to the prefix.
+# Lists in old packages; old clients join their paths to the prefix.
 HAS_PREFIX = "info/has_prefix"
 NO_LINK = "info/no_link"
 NO_SOFTLINK = "info/no_softlink"
@@ -45,20 +45,22 @@ _FORMAT_VERSION = 2
 
 @dataclass(slots=True)
 class Contents:
-    """Contents of an archive: the kept files of info/ by name, all members, oddities that are not refused, its traits (CEP 38)."""
+    """Contents of an archive: the kept files of info/ by name, all members, accepted oddities, and traits (CEP 38)."""
 
     info: dict[str, bytes] = field(default_factory=dict)
     members: dict[str, Stored] = field(default_factory=dict)
     escaping_links: list[str] = field(default_factory=list)
-    has_dots: bool = False  # paths of members begin with `./`
+    has_dots: bool = False  # member paths start with `./`
     traits: set[str] = field(default_factory=set)
 
 
 def read_archive(path: Path, file_name: FileName, limits: ArchiveLimits) -> Contents:
-    """Read a package file; `Refused` with the first reason found."""
+    """Read a package file; raise `Refused` with the first reason found."""
     size = path.stat().st_size
     if size == 0:
-        raise Refused(Reason.EMPTY_FILE, f"{file_name} is empty.", "Build the package again.")
+        raise Refused(
+            Reason.EMPTY_FILE, f"{file_name} is empty.", "Check that the build succeeded, then upload the file again."
+        )
     walker = _Walker(limits)
     with path.open("rb") as file:
         if file_name.extension == CONDA:
@@ -71,9 +73,9 @@ def read_archive(path: Path, file_name: FileName, limits: ArchiveLimits) -> Cont
 
 def read_info(file: BinaryIO, size: int, file_name: FileName, limits: ArchiveLimits, *, until: str) -> Contents:
     """
-    Read info/ of a package that was examined when it came, at most up to the file `until`.
+    Read info/ of a package that passed the examination, up to the file `until`.
 
-    `Refused` when that lies behind more bytes than the limits allow. `file` may be one whose every seek is a request.
+    Raise `Refused` if that takes more bytes than the limits allow. `file` may be remote, with one request per seek.
     """
     walker = _Walker(limits)
     if file_name.extension == CONDA:
@@ -115,7 +117,7 @@ def _read_conda(file: BinaryIO, size: int, file_name: FileName, walker: "_Walker
 
 
 def _expected_members(file_name: FileName, spans: dict[str, Span]) -> tuple[Span, Span, Span]:
-    """The info part, the pkg part and metadata.json, named for the package that the file is named for."""
+    """Return the info part, the pkg part and metadata.json, whose names must match the file name."""
     expected = (f"info-{file_name.stem}.tar.zst", f"pkg-{file_name.stem}.tar.zst", _METADATA_JSON)
     if set(expected) == set(spans):
         return spans[expected[0]], spans[expected[1]], spans[expected[2]]
@@ -123,12 +125,12 @@ def _expected_members(file_name: FileName, spans: dict[str, Span]) -> tuple[Span
     if kinds == ["info", _METADATA_JSON, "pkg"] and len(spans) == len(expected):
         raise Refused(
             Reason.STEM_MISMATCH,
-            f"{file_name} holds parts that are named for another package: {', '.join(sorted(spans))[:200]}.",
+            f"{file_name} contains parts that are named for another package: {', '.join(sorted(spans))[:200]}.",
             "Upload the file under the name that the build tool gave it.",
         )
     raise Refused(
         Reason.ZIP_MEMBERS,
-        f"{file_name} does not hold exactly {expected[0]}, {expected[1]} and {_METADATA_JSON}.",
+        f"{file_name} does not contain exactly {expected[0]}, {expected[1]} and {_METADATA_JSON}.",
         REPACK,
     )
 
@@ -141,7 +143,7 @@ def _check_metadata(data: bytes) -> None:
     if not isinstance(metadata, dict) or metadata.get("conda_pkg_format_version") != _FORMAT_VERSION:
         raise Refused(
             Reason.BAD_FORMAT_VERSION,
-            f"metadata.json in the package does not say conda_pkg_format_version {_FORMAT_VERSION}.",
+            f"metadata.json in the package does not have conda_pkg_format_version {_FORMAT_VERSION}.",
             "Build the package again with a current tool.",
         )
 
@@ -164,7 +166,7 @@ def _chunks(file: BinaryIO) -> Iterator[bytes]:
 
 
 class _Walker:
-    """Goes through the members of one or two tars and remembers what must not come twice."""
+    """Reader of the members of one or two tars, which refuses duplicate and conflicting paths across both."""
 
     def __init__(self, limits: ArchiveLimits) -> None:
         self.limits = limits
@@ -175,7 +177,7 @@ class _Walker:
         self._hashable_bytes = limits.hashed_bytes
         self._info_bytes = 0
         self._info_members = 0
-        self._kept = {
+        self._metadata_limits = {
             INDEX_JSON: limits.index_json_bytes,
             ABOUT_JSON: limits.other_json_bytes,
             RUN_EXPORTS_JSON: limits.other_json_bytes,
@@ -188,7 +190,7 @@ class _Walker:
         }
 
     def walk_part(self, source: Source, max_members: int, *, inside_info: bool | None) -> None:
-        """Walk one tar; `inside_info` tells whether its members belong under info/ (None: both may stand in it)."""
+        """Walk one tar; `inside_info` is whether its members belong under info/ (None: it contains both kinds)."""
         setting = "archive_info_members" if inside_info else "archive_members"
         members = walk(source, max_members=max_members, max_path_bytes=self.limits.path_bytes, setting=setting)
         for member, content in members:
@@ -200,7 +202,7 @@ class _Walker:
                     f"{member.path[:120]!a} is in the {'info' if inside_info else 'pkg'} part of the package.",
                     "Build the package with conda-build, rattler-build or conda-package-handling.",
                 )
-            self._note(member)
+            self._add_member(member)
             if in_info:
                 self._read_info_member(member, content)
                 self.contents.members[member.path] = Stored(member.kind, member.size)
@@ -213,16 +215,16 @@ class _Walker:
 
     def _is_metadata(self, member: Member) -> bool:
         """
-        Return whether this would replace metadata of the info part, also on file systems that ignore case.
+        Return whether the member would replace metadata of the info part, also on case-insensitive file systems.
 
-        Other files of info/ may be in the pkg part: conda-package-handling long put info/licenses/ there.
+        Other files of info/ may be in the pkg part: conda-package-handling used to put info/licenses/ there.
         """
         path = member.path.casefold()
-        return path in self._kept or path == "info"
+        return path in self._metadata_limits or path == "info"
 
     def _stored(self, member: Member, content: Content, menu: bytes | None, *, inside_info: bool | None) -> Stored:
         if member.kind is Kind.HARDLINK:
-            return self._target(member, inside_info=inside_info)
+            return self._resolve_hard_link(member, inside_info=inside_info)
         if member.kind is not Kind.FILE:
             return Stored(member.kind, target=member.target)
         if member.size > self._hashable_bytes:
@@ -230,28 +232,28 @@ class _Walker:
         self._hashable_bytes -= member.size
         return Stored(member.kind, member.size, content.sha256() if menu is None else hashlib.sha256(menu).digest())
 
-    def _target(self, member: Member, *, inside_info: bool | None) -> Stored:
-        """Return what a hard link unpacks to; clients unpack each part in order, so its target comes before it."""
+    def _resolve_hard_link(self, member: Member, *, inside_info: bool | None) -> Stored:
+        """Return what a hard link unpacks to. Clients unpack each part in order, so the target must come first."""
         target = self.contents.members.get(member.target)
         in_other_part = inside_info is False and member.target.startswith("info/")
         if target is None or target.kind is Kind.FOLDER or in_other_part:
             raise Refused(
                 Reason.BROKEN_LINK,
-                f"{member.path[:120]!a} in the package is a hard link to {member.target[:120]!a}, and no file of that name precedes it in the archive.",
+                f"{member.path[:120]!a} in the package is a hard link to {member.target[:120]!a}, but no earlier file in the archive has that name.",
                 "Store a copy of the file or a symbolic link instead, then build the package again.",
             )
         return target
 
     def _read_menu(self, member: Member, content: Content) -> bytes | None:
-        """Check a menu file and return it; None for everything else."""
+        """Check a menu file and return its content; None for other members."""
         is_menu = menus.is_menu(member.path)
         if (member.kind is Kind.SYMLINK and menus.holds_menus(member.path)) or (
             member.kind is Kind.HARDLINK and is_menu
         ):
             raise Refused(
                 Reason.UNSAFE_PATH,
-                f"{member.path[:120]!a} of the package is a link, through which clients would read a menu file.",
-                "Put a file there, then build the package again.",
+                f"{member.path[:120]!a} in the package is a link, and clients would read a menu file through it.",
+                "Replace the link with a file, then build the package again.",
             )
         if member.kind is not Kind.FILE or not is_menu:
             return None
@@ -266,7 +268,7 @@ class _Walker:
         return data
 
     def walk_info(self, source: Source, until: str) -> None:
-        """Keep what info/ holds, and stop behind the file `until`."""
+        """Keep the metadata files of info/; stop after the file `until`."""
         for member, content in walk(source, max_members=self.limits.members, max_path_bytes=self.limits.path_bytes):
             if member.path.startswith("info/"):
                 self._read_info_member(member, content)
@@ -274,26 +276,26 @@ class _Walker:
                 return
 
     def require_index_json(self) -> None:
-        """Refuse an archive that does not say what it is."""
+        """Refuse an archive without info/index.json."""
         if INDEX_JSON not in self.contents.info:
             raise Refused(
                 Reason.MISSING_INDEX_JSON,
-                "The package has no info/index.json, so nobody can tell what it is.",
+                "The package has no info/index.json, so its name and version are unknown.",
                 "Build the package with conda-build or rattler-build.",
             )
 
-    def _note(self, member: Member) -> None:
+    def _add_member(self, member: Member) -> None:
         if member.path in self.contents.members:
-            raise Refused(Reason.DUPLICATE_MEMBER, f"The package holds {member.path[:120]!a} twice.")
+            raise Refused(Reason.DUPLICATE_MEMBER, f"The package contains {member.path[:120]!a} twice.")
         if member.kind is Kind.SYMLINK:
             self._links.add(member.path.casefold())
         elif member.kind is not Kind.FOLDER:
             self._files.add(member.path)
         for path in (member.path, member.target if member.kind is Kind.HARDLINK else ""):
-            self._note_folders_of(path)
+            self._add_parent_folders(path)
 
-    def _note_folders_of(self, path: str) -> None:
-        """Remember what must be folders; each folder is walked once, however many members it has."""
+    def _add_parent_folders(self, path: str) -> None:
+        """Record the parent folders of a path; each folder is visited once, however many members it has."""
         folder = path.rpartition("/")[0]
         while folder and folder not in self._folders:
             self._folders.add(folder)
@@ -301,16 +303,17 @@ class _Walker:
 
     def require_real_folders(self) -> None:
         """
-        Refuse members that lie behind a link or a file of the package.
+        Refuse members whose path leads through a link or a file of the package.
 
-        A client that unpacks them would write through the link, to a place outside the package. Links are
-        compared without case, as the file systems of two of three platforms do; the order does not matter.
+        A client would write them through the link, outside the package folder. Links are compared case-insensitively,
+        as the file systems of two of three platforms do; the order of members does not matter.
         """
         behind = self._folders & self._files
         behind |= {folder for folder in self._folders if folder.casefold() in self._links}
         if behind:
             raise Refused(
-                Reason.UNSAFE_PATH, f"Files of the package lie behind {min(behind)[:120]!a}, which is a link or a file."
+                Reason.UNSAFE_PATH,
+                f"The package contains files below {min(behind)[:120]!a}, which is a link or a file.",
             )
 
     def _read_info_member(self, member: Member, content: Content) -> None:
@@ -319,7 +322,7 @@ class _Walker:
         if self._info_members > self.limits.info_members:
             raise Refused(
                 Reason.TOO_MANY_MEMBERS,
-                f"The info folder of the package holds more than {self.limits.info_members:,} members, the limit.",
+                f"The info folder of the package contains more than {self.limits.info_members:,} members, the limit.",
                 cure("archive_info_members"),
             )
         if member.kind in (Kind.SYMLINK, Kind.HARDLINK):
@@ -330,19 +333,19 @@ class _Walker:
                 f"The info folder of the package, up to {member.path[:120]!a}, is larger than {self.limits.info_bytes:,} bytes, the limit.",
                 cure("archive_info_bytes"),
             )
-        limit = self._kept.get(member.path, self.limits.info_bytes)
+        limit = self._metadata_limits.get(member.path, self.limits.info_bytes)
         if member.size > limit:
             raise Refused(
                 Reason.INFO_TOO_LARGE,
                 f"{member.path[:120]!a} in the package is larger than {limit:,} bytes, the limit for it.",
                 "Make it shorter, then build the package again.",
             )
-        if member.path in self._kept and member.kind is Kind.FILE:
+        if member.path in self._metadata_limits and member.kind is Kind.FILE:
             self.contents.info[member.path] = content.read()
 
 
 def traits_of(path: str) -> Iterator[str]:
-    """What the name of a member tells of the package: scripts that run when it is activated or linked (CEP 34, 38)."""
+    """Yield the traits that a member's path implies: scripts that run on activation or linking (CEP 34, 38)."""
     for folder in ("activate.d", "deactivate.d"):
         if path.startswith(f"etc/conda/{folder}/"):
             yield folder

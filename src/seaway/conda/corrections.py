@@ -1,11 +1,12 @@
 """
-Corrections of published records, for files whose own metadata is wrong.
+Metadata corrections of published records, for files whose own metadata is wrong.
 
-1. Only `depends`, `constrains`, `license` and `track_features` can be corrected; nothing that identifies the bytes.
-2. A correction holds the corrected values and the original ones of the same fields, so that the record can be made from
+1. Only `depends`, `constrains`, `license` and `track_features` can be corrected, never the fields that identify the
+   bytes.
+2. A correction contains the corrected and the original values of the same fields, so that the record can be made from
    the package and the correction, and the original from the record and the correction.
-3. New values pass the checks of an upload. A record stays in its section: what needs repodata v3 is refused for a
-   legacy record, which old clients read.
+3. New values must pass the checks of an upload. A record stays in its section: values that need repodata v3 are refused
+   for a legacy record, which old clients read.
 """
 
 from collections.abc import Iterator, Mapping
@@ -24,7 +25,7 @@ _EMPTY: tuple[object, ...] = ("", [], None)
 
 
 class Correction(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Corrected fields; a field that is in `original` but not in `fields` is left out of the record, and vice versa."""
+    """Corrected fields. A field only in `original` is removed from the record; a field only in `fields` is added."""
 
     fields: dict[str, Any]
     original: dict[str, Any]
@@ -34,7 +35,7 @@ class Correction(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The corrected fields, in the order of `FIELDS`."""
+        """Names of the corrected fields, in the order of `FIELDS`."""
         return tuple(name for name in FIELDS if name in self.fields or name in self.original)
 
 
@@ -43,7 +44,7 @@ _encoder = msgspec.json.Encoder(order="sorted")
 
 
 def decode(content: bytes | None) -> Correction | None:
-    """Return a stored correction, if there is one; `msgspec.MsgspecError` or `ValueError` when it is damaged."""
+    """Return a stored correction, or None; raise `msgspec.MsgspecError` or `ValueError` if it is damaged."""
     if content is None:
         return None
     correction = _decoder.decode(content)
@@ -54,7 +55,7 @@ def decode(content: bytes | None) -> Correction | None:
 
 
 def encode_correction(correction: Correction) -> bytes:
-    """Return the bytes that are stored: equal corrections are equal bytes."""
+    """Return the bytes to store; equal corrections give equal bytes."""
     return _encoder.encode(correction)
 
 
@@ -70,12 +71,12 @@ def revert(record: Mapping[str, Any], correction: Correction | None) -> dict[str
 
 def differing_fields(original: Mapping[str, Any], wanted: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the wanted values that differ from the original record, and the original values of those fields."""
-    names = [name for name in FIELDS if not _same(wanted.get(name), original.get(name))]
-    return _only(wanted, names), _only(original, names)
+    names = [name for name in FIELDS if not _is_same(wanted.get(name), original.get(name))]
+    return _subset(wanted, names), _subset(original, names)
 
 
 def checked(changes: Mapping[str, Any], section: Section) -> dict[str, Any]:
-    """Return new values in the form of records; `Refused` if an upload or a record of this section could not have them."""
+    """Return new values in record form; raise `Refused` if an upload or a record of this section cannot have them."""
     try:
         values = metadata.checked_fields(changes)
         for name in _SPECS:
@@ -90,7 +91,7 @@ def checked(changes: Mapping[str, Any], section: Section) -> dict[str, Any]:
         elif modern := next((spec for spec in specs if match_specs.need_v3([spec])), None):
             raise Refused(
                 Reason.BAD_MATCH_SPEC,
-                f"{modern[:120]!a} in {name} needs repodata v3, but this file is listed for old clients.",
+                f"{modern[:120]!a} in {name} needs repodata v3, but this file is listed in legacy repodata.",
                 "Write it without conditions, extras and flags, or publish a new build.",
             )
     return values
@@ -108,18 +109,18 @@ def check_record(record: dict[str, Any]) -> None:
 
 
 def unportable(fields: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the match specs among these values that conda or mamba cannot read as rattler does, with their fields."""
+    """Yield the match specs that conda or mamba cannot read, or reads differently from rattler, with their fields."""
     for name in _SPECS:
         yield from (f"{spec[:120]!a} in {name}" for spec in fields.get(name, ()) if not match_specs.is_portable(spec))
 
 
 def _replaced(record: Mapping[str, Any], names: tuple[str, ...], values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in record.items() if name not in names} | _only(values, names)
+    return {name: value for name, value in record.items() if name not in names} | _subset(values, names)
 
 
-def _only(values: Mapping[str, Any], names: Any) -> dict[str, Any]:
+def _subset(values: Mapping[str, Any], names: Any) -> dict[str, Any]:
     return {name: values[name] for name in names if name in values}
 
 
-def _same(one: object, other: object) -> bool:
-    return one == other or (one in _EMPTY and other in _EMPTY)
+def _is_same(left: object, right: object) -> bool:
+    return left == right or (left in _EMPTY and right in _EMPTY)

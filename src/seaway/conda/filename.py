@@ -1,7 +1,7 @@
 """
-The name of a package file, `name-version-build.conda` or `.tar.bz2`: split, checked, written (CEP 26).
+Names of package files, `name-version-build.conda` or `.tar.bz2`: parse, check and write them (CEP 26).
 
-A version may have capitals: CEP 33 allows them and orders versions without case. A package name may not.
+A version may contain capital letters: CEP 33 allows them and ignores case in ordering. A package name may not.
 """
 
 import functools
@@ -30,7 +30,7 @@ _NOT_IN_BUILD = re.compile(r"[^a-zA-Z0-9_.+]")
 
 @dataclass(frozen=True, slots=True)
 class FileName:
-    """A file name that was found well-formed."""
+    """A well-formed file name."""
 
     name: str
     version: str
@@ -47,7 +47,7 @@ class FileName:
 
 
 def parse(text: str) -> FileName:
-    """Split a file name; `Refused` with BAD_FILE_NAME when CEP 26 does not allow it."""
+    """Split a file name; raise `Refused` (BAD_FILE_NAME) if CEP 26 does not allow it."""
     shown = f"{text[:120]!a}"
     extension = next((known for known in (CONDA, TAR_BZ2) if text.endswith(known)), None)
     if extension is None:
@@ -69,12 +69,12 @@ def parse(text: str) -> FileName:
 
 
 def as_conda(file_name: str) -> str:
-    """Return the name that the same build has as a .conda."""
+    """Return the .conda file name of the same build."""
     return file_name.removesuffix(TAR_BZ2) + CONDA if file_name.endswith(TAR_BZ2) else file_name
 
 
 def name_problem(text: str) -> str:
-    """Return which rule of CEP 26 a package name breaks, as the end of a sentence about it, or an empty text."""
+    """Return the rule of CEP 26 that a package name breaks, as the end of a sentence, or an empty string."""
     if problem := _length_problem(text):
         return problem
     if capital := _CAPITAL.search(text):
@@ -84,18 +84,18 @@ def name_problem(text: str) -> str:
 
 
 def version_problem(text: str) -> str:
-    """As `name_problem`, for the characters and the length of a version; its order is CEP 33's."""
+    """Check the characters and the length of a version, like `name_problem`; CEP 33 defines the order of versions."""
     return _length_problem(text) or _character_problem(text, _NOT_IN_VERSION, "ASCII letters, digits and . _ + !")
 
 
 def build_problem(text: str) -> str:
-    """As `name_problem`, for a build string."""
+    """Check a build string, like `name_problem`."""
     return _length_problem(text) or _character_problem(text, _NOT_IN_BUILD, "ASCII letters, digits and _ . +")
 
 
 @functools.lru_cache(4096)
 def folded(name: str) -> str:
-    """What is left of a package name when all that eyes pass over is taken away: `My.Pkg` and `my_pkg` are one."""
+    """Return a package name in a form that is equal for look-alikes, such as `My.Pkg` and `my_pkg`."""
     return re.sub(r"[._-]+", "-", name.casefold()).strip("-")
 
 

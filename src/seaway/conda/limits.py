@@ -1,4 +1,4 @@
-"""How much a stranger's archive may ask of us. Values, so that a test can hand in small ones."""
+"""Limits for the examination of untrusted archives. They are parameters, so that a test can pass small ones."""
 
 from dataclasses import dataclass
 
@@ -8,18 +8,18 @@ GIB = 1024 * MIB
 
 
 def cure(setting: str) -> str:
-    """Return the hint of a refusal for a limit that is a setting."""
+    """Return the hint of a refusal whose limit is a setting."""
     return f"Split the package, or ask the operator of the server to raise {setting}."
 
 
 @dataclass(frozen=True, slots=True)
 class ArchiveLimits:
     """
-    The bounds of one examination.
+    Limits of one examination.
 
-    Unpacked bytes and time grow with the file: an honest package of 1 GiB is large and slow, one of
-    600 bytes that unpacks to 512 MiB is an attack. Real packages unpack to at most some twenty times
-    their size, files full of zeros aside, which is what the factor of a thousand leaves room for.
+    The limits of unpacked bytes and time grow with the file: a valid package of 1 GiB is large and slow, but one of
+    600 bytes that unpacks to 512 MiB is an attack. Real packages unpack to at most about twenty times their size.
+    The factor of a thousand allows for files full of zeros.
     """
 
     members: int = 200_000
@@ -38,7 +38,7 @@ class ArchiveLimits:
     memory_bytes: int = 2 * GIB
 
     def unpacked_bytes(self, file_size: int) -> int:
-        """How many bytes a file of this size may unpack to."""
+        """Return the limit in bytes of the unpacked size of a file of this size."""
         return min(self.unpacked_bytes_most, self.unpacked_bytes_least + self.unpacked_bytes_per_byte * file_size)
 
     def unpacked_setting(self, file_size: int) -> str:
@@ -47,5 +47,5 @@ class ArchiveLimits:
         return "archive_unpacked_ratio" if is_by_ratio else "archive_unpacked_bytes"
 
     def seconds(self, file_size: int) -> float:
-        """How long the examination of a file of this size may take."""
+        """Return the time limit in seconds of the examination of a file of this size."""
         return self.seconds_least + self.seconds_per_mib * file_size / MIB

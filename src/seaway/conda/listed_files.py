@@ -1,10 +1,10 @@
 """
-The files that a package lists, in info/paths.json or the info/files of old packages, compared with its archive.
+Compare the files that a package lists, in info/paths.json or in info/files of old packages, with its archive.
 
-1. A package that no client can install as listed is refused: a listed file that the archive does not hold, a folder
+1. A package that no client can install as listed is refused: a listed file that the archive does not contain, a folder
    listed as a file, one path listed in two ways.
-2. What some client installs is accepted with a warning that names the path. docs/decisions/archive-reader.md has what
-   conda and py-rattler do with each kind of mismatch.
+2. A mismatch that some client tolerates is accepted with a warning that names the path.
+   docs/decisions/archive-reader.md describes what conda and py-rattler do with each kind of mismatch.
 """
 
 from collections import defaultdict
@@ -18,11 +18,11 @@ from seaway.conda.refusals import Reason, Refused
 from seaway.conda.tar_walk import Kind
 
 _SHORT_PLACEHOLDER_BYTES = 80  # shorter than the paths of many environments; build tools pad it to 255
-_MOST_LINKS = 40  # that Linux follows for one path
+_MOST_LINKS = 40  # Linux follows at most this many links in one path
 
 
 class Stored(NamedTuple):
-    """What a member of the archive unpacks to; members of info/ and links have no digest, symbolic links a target."""
+    """Result of unpacking a member. Members of info/ and links have no digest; only symbolic links have a target."""
 
     kind: Kind
     size: int = 0
@@ -31,21 +31,21 @@ class Stored(NamedTuple):
 
 
 class _Mismatch(Enum):
-    """A difference between the list of files and the archive that some client tolerates, as a sentence."""
+    """A difference between the list of files and the archive that some client tolerates; the value is the warning."""
 
     REPEATED = "info/paths.json lists {paths} twice; conda reports a conflict."
     FOLDER = "info/paths.json lists {paths} as a folder, which clients built on rattler, such as pixi, fail to install."
     NOT_A_LINK = (
-        "info/paths.json lists {paths} as a symbolic link, but the archive holds a file there: conda installs the file,"
+        "info/paths.json lists {paths} as a symbolic link, but the archive contains a file there: conda installs the file,"
         " and clients built on rattler, such as pixi, fail."
     )
     NOT_A_FILE = (
-        "info/paths.json lists {paths} as a file, but the archive holds a symbolic link there that leads to a folder or to"
+        "info/paths.json lists {paths} as a file, but the archive contains a symbolic link there that leads to a folder or to"
         " nothing in the package, which some clients fail to install; list it as a softlink."
     )
     PREFIX_IN_LINK = (
         "{where} states a prefix placeholder for {paths}, a symbolic link in the archive: clients replace the link with a"
-        " changed copy of its target, or fail."
+        " modified copy of its target, or fail."
     )
     SHORT_PLACEHOLDER = (
         "{where} states a prefix placeholder of fewer than 80 bytes for the binary file {paths}, which cannot be installed"
@@ -65,9 +65,9 @@ class _Mismatch(Enum):
 
 def check(entries: Sequence[PathEntry], members: Mapping[str, Stored], *, may_be_stripped: bool) -> list[str]:
     """
-    Return a warning for each kind of mismatch; `Refused` if no client could install the package as paths.json lists it.
+    Return a warning for each kind of mismatch; raise `Refused` if no client could install the package as listed.
 
-    `may_be_stripped`: accept a package of which only info/ was kept, as projects do with test data.
+    `may_be_stripped`: accept a package that was reduced to info/, as projects do with test data.
     """
     found: dict[_Mismatch, list[str]] = defaultdict(list)
     missing: list[str] = []
@@ -86,11 +86,11 @@ def check(entries: Sequence[PathEntry], members: Mapping[str, Stored], *, may_be
         if _is_short(entry.file_mode, entry.prefix_placeholder):
             found[_Mismatch.SHORT_PLACEHOLDER].append(entry.path)
     where = "info/paths.json"
-    return _sentences(found, where) + _check_missing(missing, members, where, may_be_stripped=may_be_stripped)
+    return _warnings(found, where) + _check_missing(missing, members, where, may_be_stripped=may_be_stripped)
 
 
 def check_names(paths: Iterable[str], members: Mapping[str, Stored]) -> list[str]:
-    """As `check`, for info/files, which states nothing but names."""
+    """Check info/files, which contains only names; otherwise like `check`."""
     missing = []
     for path in paths:
         stored = members.get(path)
@@ -102,7 +102,7 @@ def check_names(paths: Iterable[str], members: Mapping[str, Stored]) -> list[str
 
 
 def check_prefixes(lines: Iterable[PrefixLine], members: Mapping[str, Stored]) -> list[str]:
-    """As `check`, for info/has_prefix."""
+    """Check info/has_prefix; otherwise like `check`."""
     found: dict[_Mismatch, list[str]] = defaultdict(list)
     for line in lines:
         stored = members.get(line.path)
@@ -112,15 +112,15 @@ def check_prefixes(lines: Iterable[PrefixLine], members: Mapping[str, Stored]) -
             found[_Mismatch.PREFIX_IN_LINK].append(line.path)
         if _is_short(line.mode, line.placeholder):
             found[_Mismatch.SHORT_PLACEHOLDER].append(line.path)
-    return _sentences(found, "info/has_prefix")
+    return _warnings(found, "info/has_prefix")
 
 
-def _sentences(found: Mapping[_Mismatch, Sequence[str]], where: str) -> list[str]:
+def _warnings(found: Mapping[_Mismatch, Sequence[str]], where: str) -> list[str]:
     return [mismatch.value.format(where=where, paths=named(paths)) for mismatch, paths in found.items()]
 
 
 def _is_short(mode: str | None, placeholder: str | None) -> bool:
-    """Return whether the placeholder is too short for the path of a usual environment."""
+    """Return whether the placeholder is shorter than the paths of typical environments."""
     return mode == "binary" and 0 < len((placeholder or "").encode()) < _SHORT_PLACEHOLDER_BYTES
 
 
@@ -157,7 +157,7 @@ def _check_repeated(earlier: PathEntry, entry: PathEntry) -> None:
 
 
 def _leads_to_file(path: str, members: Mapping[str, Stored]) -> bool:
-    """Whether a symbolic link leads to a file of the package; links are followed as a kernel does."""
+    """Return whether a symbolic link resolves to a file of the package, by the rules of a kernel."""
     passed: list[str] = []
     left = path.split("/")[::-1]
     links = 0
@@ -185,7 +185,7 @@ def _leads_to_file(path: str, members: Mapping[str, Stored]) -> bool:
 def _refuse_folder(path: str, where: str) -> NoReturn:
     raise Refused(
         Reason.MISSING_FILE,
-        f"{where} of the package lists {path[:120]!a} as a file, but the archive holds a folder there.",
+        f"{where} of the package lists {path[:120]!a} as a file, but the archive contains a folder there.",
         "List the files in the folder instead.",
     )
 
@@ -197,7 +197,7 @@ def _check_missing(
         return []
     if may_be_stripped and all(path == "info" or path.startswith("info/") for path in members):
         return [
-            f"The archive holds only info/, so the files that {where} lists, such as {named(missing)}, are missing."
+            f"The archive contains only info/, so the files that {where} lists, such as {named(missing)}, are missing."
         ]
     raise Refused(
         Reason.MISSING_FILE,

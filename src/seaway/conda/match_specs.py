@@ -1,10 +1,10 @@
 """
-`depends`, `constrains` and run exports as rattler reads them.
+Match specs in `depends`, `constrains` and run exports, as rattler reads them.
 
-One entry that rattler's lenient parser cannot read makes its indexer and its clients refuse the whole
-channel, so the file that brings it is refused instead. An entry that rattler reads and conda or mamba does not
-(`portable_specs`) is accepted with a warning. Entries that only repodata v3 knows (CEP 43 to 45:
-`when`, `extras`, `flags`) must never reach the legacy maps, where old clients would choke on them.
+One entry that rattler's lenient parser cannot read makes its indexer and its clients refuse the whole channel, so a
+file with such an entry is refused. An entry that rattler reads and conda or mamba does not (`portable_specs`) is
+accepted with a warning. Entries that need repodata v3 (CEP 43 to 45: `when`, `extras`, `flags`) must never get into the
+legacy maps, because old clients fail to read them.
 """
 
 import functools
@@ -34,28 +34,28 @@ _UNREADABLE = (InvalidMatchSpecError, InvalidPackageNameError, InvalidVersionSpe
 
 
 def check(specs: Iterable[str], what: str) -> None:
-    """Refuse the first entry that cannot be read, or that sends clients to a URL or to a file of their machine."""
+    """Refuse the first entry that cannot be read, or that points clients to a URL or to a local file."""
     for spec in specs:
         if problem := _problem(spec):
             raise Refused(
                 Reason.BAD_MATCH_SPEC,
                 f"{spec[:120]!a} in {what} {problem}.",
-                "Correct it in the recipe and build again.",
+                "Correct it in the recipe, then build the package again.",
             )
 
 
 def is_portable(spec: str) -> bool:
-    """Return whether the clients that see this readable entry read it alike; old ones never see what needs v3."""
+    """Return whether all clients that see this readable entry read it alike; old clients never see v3 entries."""
     return portable_specs.is_portable(spec) or _needs_v3(spec)
 
 
 def need_v3(specs: Iterable[str]) -> bool:
-    """Whether any of these readable entries says something that legacy repodata cannot."""
+    """Return whether any of these readable entries cannot be expressed in legacy repodata."""
     return any(_needs_v3(spec) for spec in specs)
 
 
 def in_v3_form(spec: str, what: str) -> str:
-    """The entry as CEP 48 wants it in a v3 record: a bare name, or name[key=value,...] with the keys it allows."""
+    """Return the entry in the form of a v3 record (CEP 48): a bare name, or name[key=value,...] with allowed keys."""
     parsed = _parsed(spec)
     try:
         canonical = None if parsed is None else parsed.to_canonical_string()
@@ -68,13 +68,13 @@ def in_v3_form(spec: str, what: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A match spec that somebody searches with."""
+    """A match spec used as a search query."""
 
     name: str
     spec: rattler.MatchSpec
 
     def takes(self, version: str, build: str, subdir: str) -> bool:
-        """Whether a file of the package may be chosen, as far as its name and place tell."""
+        """Return whether a file of the package can match, judged by its file name and subdir only."""
         record = rattler.PackageRecord(
             name=self.name, version=version, build=rattler.BuildString(build), build_number=0, subdir=subdir,
             arch=None, platform=None,
@@ -83,7 +83,7 @@ class Wanted:
 
 
 def wanted(text: str) -> Wanted | None:
-    """What somebody asks for as a match spec of one package, or None when it cannot be read as that."""
+    """Parse a search query as a match spec of one package; None if it is not one."""
     try:
         spec = rattler.MatchSpec(text)
     except _UNREADABLE:
@@ -92,7 +92,7 @@ def wanted(text: str) -> Wanted | None:
 
 
 def _keys(canonical: str) -> set[str]:
-    """The keys between the brackets of an entry in canonical form."""
+    """Return the keys between the brackets of an entry in canonical form."""
     _, _, inside = canonical.partition("[")
     bare = _QUOTED_OR_NESTED.sub("", inside.removesuffix("]"))
     return {pair.partition("=")[0] for pair in bare.split(",") if pair}
@@ -101,16 +101,16 @@ def _keys(canonical: str) -> set[str]:
 def _not_for_v3(spec: str, what: str) -> Refused:
     return Refused(
         Reason.BAD_MATCH_SPEC,
-        f"{spec[:120]!a} in {what} says what a record of repodata v3 cannot.",
-        "It may have a name, version, build, build_number, when, extras and flags.",
+        f"{spec[:120]!a} in {what} cannot be expressed in a record of repodata v3.",
+        "Use only a name, version, build, build_number, when, extras and flags.",
     )
 
 
 def check_readable(index: dict[str, Any]) -> None:
     """
-    Refuse an index.json that rattler itself cannot read, whatever our own checks say.
+    Refuse an index.json that rattler cannot read, even if it passed the other checks.
 
-    Its readers take a document whole or not at all: one malformed purl would end the channel for everyone.
+    rattler rejects a whole document for one bad record: a single malformed purl makes the channel unreadable.
     """
     try:
         rattler.IndexJson.from_str(msgspec.json.encode(index).decode())
@@ -124,12 +124,12 @@ def check_readable(index: dict[str, Any]) -> None:
 
 @functools.lru_cache(maxsize=16_384)
 def _problem(spec: str) -> str:
-    """What is wrong with an entry, in the words that follow it, or nothing."""
+    """Return the problem of an entry, as the end of a sentence, or an empty string."""
     parsed = _parsed(spec)
     if parsed is None:
         return "cannot be read as a match spec"
-    # rattler writes paths, channels that are paths, and specs within `when` as URLs. conda and mamba take whatever ends
-    # like an archive for a file, and cut off comments first.
+    # rattler writes paths, channels that are paths, and specs within `when` as URLs. conda and mamba first remove
+    # comments, then treat an entry that ends in an archive extension as a file.
     if "://" in spec or "://" in str(parsed) or spec.partition("#")[0].strip().lower().endswith(_ARCHIVES):
         return "names a URL or a file; a dependency has the name of a package"
     if any(text is not None and not paths.is_safe_name(text) for text in (parsed.file_name, parsed.subdir)):

@@ -1,9 +1,9 @@
 """
-The files of info/ as checked values: index.json, paths.json, about.json, run_exports.json, link.json.
+Parse and check the files of info/: index.json, paths.json, about.json, run_exports.json, link.json.
 
-What they say goes into every reader's solver, so a value of the wrong type is refused here, not repaired:
-`depends: null` of one package once made whole channels unreadable. The two repairs are those that the
-field agrees on: a missing `depends` is an empty list, and fields that are null are left out.
+Their values reach the solver of every client, so a value of the wrong type is refused and not repaired: one package
+with `depends: null` has made whole channels unreadable. Only two repairs are made, on which all clients agree:
+a missing `depends` is an empty list, and null fields are left out.
 """
 
 import re
@@ -41,22 +41,22 @@ _IDENTITY = (
     ("version", "version", Reason.BAD_VERSION, filename.version_problem),
     ("build", "build string", Reason.BAD_BUILD_STRING, filename.build_problem),
 )
-# As rattler reads them; both names end up in the source code of a script.
+# As rattler reads them. Both names are written into the source code of a script.
 _DOTTED_NAME = r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*"
 _ENTRY_POINT = re.compile(rf"[^=:]+=\s*{_DOTTED_NAME}\s*:\s*{_DOTTED_NAME}\s*")
 _FLAG = re.compile(r"[a-z0-9_]+(?::[a-z0-9_]+)?")
 _EXTRA = re.compile(r"[a-z0-9_.+-]{1,64}")
 _QUOTES = "\"'"
 _MODES = ("text", "binary")
-_OLD_PLACEHOLDER = "/opt/anaconda1anaconda2anaconda3"  # of lines of has_prefix that state none
-_MAX_TIMESTAMP = 253_370_764_800_000  # the year 9999 begins: rattler reads hardly a later one
-# C0, DEL, C1 and the separators of lines and paragraphs: whatever ends a line, or steers a terminal, for some reader.
+_OLD_PLACEHOLDER = "/opt/anaconda1anaconda2anaconda3"  # default of has_prefix lines without one
+_MAX_TIMESTAMP = 253_370_764_800_000  # start of the year 9999, close to the latest that rattler reads
+# C0, DEL, C1 and the line and paragraph separators: characters that end a line or control a terminal in some reader.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-_NAME_FIELDS = ("preferred_env", "icon")  # conda 4.4 and Navigator make a folder and a file of these names
+_NAME_FIELDS = ("preferred_env", "icon")  # conda 4.4 and Navigator use these as the names of a folder and a file
 
 
 def read_index_json(data: bytes) -> dict[str, Any]:
-    """The checked fields of info/index.json, without those that are null; unknown ones are kept."""
+    """Return the checked fields of info/index.json without null values; unknown fields are kept."""
     index = {key: value for key, value in _strict_object(data, "index.json").items() if value is not None}
     _check_identity(index)
     for key, value in index.items():
@@ -64,10 +64,10 @@ def read_index_json(data: bytes) -> dict[str, Any]:
     index.setdefault("depends", [])
     for key in _SPEC_FIELDS + _TEXT_LIST_FIELDS:
         if key in index:
-            _check_texts(index[key], f"{key} of index.json")
+            _check_strings(index[key], f"{key} of index.json")
     for key in _TEXT_FIELDS:
         if key in index:
-            _check_text(index[key], f"{key} of index.json")
+            _check_string(index[key], f"{key} of index.json")
     _check_paths(index)
     _check_features(index)
     _check_flags(index.get("flags", []))
@@ -78,7 +78,7 @@ def read_index_json(data: bytes) -> dict[str, Any]:
 
 
 def read_run_exports(data: bytes) -> dict[str, list[str]]:
-    """The non-empty kinds of info/run_exports.json (CEP 12); an old plain list means `weak`."""
+    """Return the non-empty kinds of info/run_exports.json (CEP 12); a plain list, the old form, means `weak`."""
     value = _strict_json(data, "run_exports.json")
     if isinstance(value, list):
         value = {"weak": value}
@@ -88,22 +88,26 @@ def read_run_exports(data: bytes) -> dict[str, list[str]]:
     for kind in _RUN_EXPORT_KINDS:
         specs = value.get(kind)
         if specs:
-            _check_texts(specs, f"{kind} of run_exports.json")
+            _check_strings(specs, f"{kind} of run_exports.json")
             kept[kind] = specs
     return kept
 
 
 def read_about(data: bytes) -> dict[str, str]:
-    """Return the texts of info/about.json that a page or channeldata.json shows: the first of a list; other values are left out."""
+    """
+    Return the strings of info/about.json that pages or channeldata.json show.
+
+    A list gives its first string; values of other types are left out.
+    """
     about = _strict_object(data, "about.json")
-    told = {key: _first_text(about.get(key)) for key in _ABOUT_TEXTS}
-    return {key: text for key, text in told.items() if text}
+    texts = {key: _first_string(about.get(key)) for key in _ABOUT_TEXTS}
+    return {key: text for key, text in texts.items() if text}
 
 
-def _first_text(value: object) -> str:
-    """Return the text, or the first of a list (recipes may have several addresses); an empty text for other values."""
+def _first_string(value: object) -> str:
+    """Return the string, or the first of a list (recipes can have several URLs); an empty string for other values."""
     values = value if isinstance(value, list) else [value]
-    return next((one for one in values if isinstance(one, str) and one), "")
+    return next((item for item in values if isinstance(item, str) and item), "")
 
 
 def checked_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -111,20 +115,20 @@ def checked_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
     values = dict(fields)
     for key in _SPEC_FIELDS:
         if key in values:
-            _check_texts(values[key], key)
+            _check_strings(values[key], key)
     if "license" in values:
-        _check_text(values["license"], "license")
+        _check_string(values["license"], "license")
     _check_features(values)
     return values
 
 
 def has_controls(text: str) -> bool:
-    """Whether a text holds a control character or a separator of lines."""
+    """Return whether a text contains a control character or a line separator."""
     return not text.isprintable() and _CONTROL.search(text) is not None
 
 
 class PathEntry(msgspec.Struct):
-    """An entry of paths.json, with the restrictions of both conda and py-rattler."""
+    """Entry of paths.json, restricted to values that both conda and py-rattler accept."""
 
     path: str = msgspec.field(name="_path")
     path_type: Literal["hardlink", "softlink", "directory"]
@@ -140,21 +144,22 @@ class _Paths(msgspec.Struct):
     paths_version: Literal[1]
 
 
-def read_paths_json(data: bytes, most: int) -> list[PathEntry]:
+def read_paths_json(data: bytes, max_entries: int) -> list[PathEntry]:
     """
-    Return the entries of paths.json; `Refused` if clients could not read it, or if a path leaves the folder of the installation.
+    Return the entries of paths.json; raise `Refused` if clients cannot read it or a path leaves its folder.
 
-    64 MiB of it can name five million paths, which took 9 s to check, and be 7 kB in the archive.
+    The number of entries is limited: 64 MiB of paths.json, 7 kB in the archive, can contain five million paths, which
+    took 9 s to check.
     """
-    _require_few(data.count(b'"_path"'), most, "info/paths.json")  # by far cheaper than to decode them
+    _check_count(data.count(b'"_path"'), max_entries, "info/paths.json")  # much cheaper than decoding
     try:
         entries = msgspec.json.decode(data, type=_Paths).paths
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise Refused(
             Reason.BAD_FIELD,
-            f"info/paths.json of the package is not the list of paths that it should be: {str(error)[:120]}.",
+            f"info/paths.json of the package is not a valid list of paths: {str(error)[:120]}.",
         ) from None
-    _require_few(len(entries), most, "info/paths.json")
+    _check_count(len(entries), max_entries, "info/paths.json")
     _require_strict(data)
     for entry in entries:
         paths.check(entry.path)
@@ -163,20 +168,20 @@ def read_paths_json(data: bytes, most: int) -> list[PathEntry]:
 
 
 def prefix_traits(entries: Iterable[PathEntry]) -> frozenset[str]:
-    """Return the traits that say whether a prefix is replaced in text or binary files (CEP 38)."""
+    """Return the traits for prefix replacement in text or binary files (CEP 38)."""
     return frozenset(f"{entry.file_mode}_prefix" for entry in entries if entry.prefix_placeholder and entry.file_mode)
 
 
-def read_files(data: bytes, what: str, most: int) -> list[str]:
-    """As `read_paths_json`, for the plain lists that old packages have instead: files, no_link, no_softlink."""
-    lines = list(_lines(data, what, most))
+def read_files(data: bytes, what: str, max_entries: int) -> list[str]:
+    """Return the paths in a plain list of an old package (files, no_link, no_softlink), checked like paths.json."""
+    lines = list(_lines(data, what, max_entries))
     for line in lines:
         paths.check(line)
     return lines
 
 
 class PrefixLine(NamedTuple):
-    """A line of info/has_prefix: clients replace the placeholder in the file at the path."""
+    """Line of info/has_prefix: clients replace the placeholder in the file at the path."""
 
     text: str
     path: str
@@ -185,13 +190,13 @@ class PrefixLine(NamedTuple):
     is_readable: bool  # by all clients
 
 
-def read_has_prefix(data: bytes, most: int, *, is_used: bool) -> list[PrefixLine]:
+def read_has_prefix(data: bytes, max_entries: int, *, is_used: bool) -> list[PrefixLine]:
     """
-    As `read_paths_json`, for the list of files in which old packages have their prefix replaced.
+    Return the lines of info/has_prefix, the list of files with a prefix placeholder in old packages.
 
-    `is_used`: there is no paths.json, so that clients read the list; lines that no client can read are refused then.
+    `is_used`: the package has no paths.json, so clients read this list; lines that no client can read are refused.
     """
-    lines = [_read_has_prefix(text, is_used=is_used) for text in _lines(data, "has_prefix", most)]
+    lines = [_read_has_prefix(text, is_used=is_used) for text in _lines(data, "has_prefix", max_entries)]
     for line in lines:
         if line.path:
             paths.check(line.path)
@@ -199,20 +204,21 @@ def read_has_prefix(data: bytes, most: int, *, is_used: bool) -> list[PrefixLine
     return lines
 
 
-def _require_few(count: int, most: int, what: str) -> None:
-    if count > most:
+def _check_count(count: int, max_entries: int, what: str) -> None:
+    if count > max_entries:
         raise Refused(
             Reason.TOO_MANY_MEMBERS,
-            f"{what} of the package lists {count:,} files, and a package has at most {most:,}.",
+            f"{what} of the package lists {count:,} files; at most {max_entries:,} are allowed.",
             cure("archive_members"),
         )
 
 
 def check_link_json(data: bytes, *, is_noarch_python: bool) -> None:
     """
-    Refuse entry points and executables that a client would write outside their folders of an environment.
+    Refuse entry points and executables that a client would write outside the folders for them.
 
-    Clients read link.json of noarch python packages only; there, what py-rattler cannot read is refused too.
+    Clients read link.json only in noarch python packages; there, entry points that py-rattler cannot read are refused
+    as well.
     """
     link = _strict_object(data, "link.json")
     _check_preferred_env(link.get("preferred_env"))
@@ -222,14 +228,14 @@ def check_link_json(data: bytes, *, is_noarch_python: bool) -> None:
     points = noarch.get("entry_points") if isinstance(noarch, dict) else None
     if points is None:
         return
-    _check_texts(points, "entry_points of link.json")
+    _check_strings(points, "entry_points of link.json")
     for point in points:
         command = point.split("=", 1)[0].strip()
         if "=" not in point or ":" in command or command.startswith(".") or not paths.is_safe_name(command):
             raise Refused(
                 Reason.UNSAFE_ENTRY_POINT,
                 f"The entry point {point[:120]!a} would be written outside the bin folder.",
-                "An entry point has the form command = module:function.",
+                "Write it as command = module:function.",
             )
         paths.check_lengths(command, "The command of an entry point is")
         if is_noarch_python and not _ENTRY_POINT.fullmatch(point):
@@ -250,21 +256,21 @@ def _check_noarch_link(noarch: object, version: object) -> None:
 
 
 def _check_preferred_env(preferred: object) -> None:
-    """Check the executables that conda 4.4 linked into another environment."""
+    """Check the paths that conda 4.4 linked into another environment."""
     if not isinstance(preferred, dict):
         return
     for key in ("executable_paths", "softlink_paths"):
         if preferred.get(key) is not None:
-            _check_texts(preferred[key], f"{key} of link.json")
+            _check_strings(preferred[key], f"{key} of link.json")
             for path in preferred[key]:
                 paths.check(path, f"{key} of link.json has the path")
     if isinstance(preferred.get("name"), str):
         _check_name(preferred["name"], "preferred_env of link.json")
 
 
-def _lines(data: bytes, what: str, most: int) -> Iterator[str]:
-    """The lines as clients read them: only a line feed ends one, and blanks around a path are dropped."""
-    _require_few(data.count(b"\n"), most, f"info/{what}")
+def _lines(data: bytes, what: str, max_entries: int) -> Iterator[str]:
+    """Yield the lines as clients read them: separated by line feeds only, without spaces around the path."""
+    _check_count(data.count(b"\n"), max_entries, f"info/{what}")
     try:
         text = data.decode()
     except UnicodeDecodeError:
@@ -275,10 +281,10 @@ def _lines(data: bytes, what: str, most: int) -> Iterator[str]:
 
 def _read_has_prefix(text: str, *, is_used: bool) -> PrefixLine:
     """
-    The parts of a line that is `path` or `placeholder mode path`, each perhaps in quotes.
+    Parse a line of the form `path` or `placeholder mode path`, where each part may be quoted.
 
-    conda skips empty lines and those that begin with `#`, and rattler fails to read them. Modes that conda reads are in
-    lower case, those that rattler reads are not in quotes.
+    conda skips empty lines and lines that start with `#`; rattler fails to read them. conda reads only modes in lower
+    case, rattler only modes without quotes.
     """
     if not text or text.startswith("#"):
         return PrefixLine(text, "", "", "", is_readable=False)
@@ -292,7 +298,7 @@ def _read_has_prefix(text: str, *, is_used: bool) -> PrefixLine:
             _refuse_field(
                 f"info/has_prefix has the line {text[:120]!a}, which is not of the form placeholder mode path"
             )
-        parts = text.split(maxsplit=2)  # old tools wrote blanks in a path as they are
+        parts = text.split(maxsplit=2)  # old tools did not quote spaces in paths
     placeholder = parts[0].strip(_QUOTES) if len(parts) == 3 else _OLD_PLACEHOLDER
     return PrefixLine(text, parts[-1].strip(_QUOTES), placeholder, mode.strip(_QUOTES), mode in _MODES)
 
@@ -309,7 +315,7 @@ def _check_name(name: str, what: str) -> None:
     if not paths.is_safe_name(name):
         raise Refused(
             Reason.UNSAFE_PATH,
-            f"{what} is {name[:120]!a}, which cannot be the name of a file or folder.",
+            f"{what} is {name[:120]!a}, which is not a valid file name.",
             "Use a name without slashes, then build the package again.",
         )
 
@@ -317,41 +323,41 @@ def _check_name(name: str, what: str) -> None:
 def _check_identity(index: dict[str, Any]) -> None:
     for key, what, reason, problem_of in _IDENTITY:
         value = index.get(key)
-        problem = problem_of(value) if isinstance(value, str) else "is missing or is not a text"
+        problem = problem_of(value) if isinstance(value, str) else "is missing or not a string"
         if problem:
             shown = f" {value[:120]!a}" if isinstance(value, str) else ""
             raise Refused(
-                reason, f"The {what}{shown} in index.json {problem}.", "Correct it in the recipe and build again."
+                reason,
+                f"The {what}{shown} in index.json {problem}.",
+                "Correct it in the recipe, then build the package again.",
             )
     number = index.get("build_number")
     if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number < 1 << 63:
-        _refuse_field("build_number of index.json is not a whole number from 0 up")
+        _refuse_field("build_number of index.json is not a non-negative integer")
     subdir = index.get("subdir")
     if subdir is None:
         raise Refused(
             Reason.MISSING_SUBDIR,
-            "index.json of the package does not say which subdir it is for.",
-            "Build it again with a current tool, which writes `subdir`.",
+            "index.json of the package has no subdir.",
+            "Build the package again with a current tool, which writes it.",
         )
     if not isinstance(subdir, str) or not is_known(subdir):
-        raise Refused(
-            Reason.UNKNOWN_SUBDIR, f"{_shown(subdir)} is not a platform that conda knows, such as noarch or linux-64."
-        )
+        raise Refused(Reason.UNKNOWN_SUBDIR, f"{_shown(subdir)} is not a known platform, such as noarch or linux-64.")
 
 
 def _check_features(index: dict[str, Any]) -> None:
-    """Texts stay as they are, lists become the text that they are short for: rattler reads `features` only so."""
+    """Check the features and join lists of them with spaces: rattler reads `features` only as a string."""
     for key in ("features", "track_features"):
         if key in index and not isinstance(index[key], str):
-            _check_texts(index[key], f"{key} of index.json")
+            _check_strings(index[key], f"{key} of index.json")
             index[key] = " ".join(index[key])
-        _check_text(index.get(key, ""), f"{key} of index.json")
+        _check_string(index.get(key, ""), f"{key} of index.json")
 
 
 def _check_flags(flags: list[str]) -> None:
     for flag in flags:
         if not _FLAG.fullmatch(flag):
-            _refuse_field(f"the flag {flag[:60]!a} of index.json is not of the form that CEP 45 gives")
+            _refuse_field(f"the flag {flag[:60]!a} in index.json does not have the form required by CEP 45")
 
 
 def _check_extra_depends(extra: object) -> None:
@@ -360,19 +366,19 @@ def _check_extra_depends(extra: object) -> None:
     for group, specs in extra.items():
         if not _EXTRA.fullmatch(group):
             _refuse_field(
-                f"the name {group[:60]!a} in extra_depends of index.json is not of the form that CEP 44 gives"
+                f"the name {group[:60]!a} in extra_depends of index.json does not have the form required by CEP 44"
             )
-        _check_texts(specs, "extra_depends of index.json")
+        _check_strings(specs, "extra_depends of index.json")
 
 
 def _check_timestamp(index: dict[str, Any]) -> None:
     timestamp = index.get("timestamp", 0)
     if not isinstance(timestamp, int) or isinstance(timestamp, bool) or not 0 <= timestamp <= _MAX_TIMESTAMP:
-        _refuse_field("timestamp of index.json is not a whole number of milliseconds")
+        _refuse_field("timestamp of index.json is not an integer number of milliseconds before the year 9999")
 
 
 def _check_noarch(index: dict[str, Any]) -> None:
-    """Keep `python` and `generic`; `true` is how old tools said generic, and empty means none (pixi#4344)."""
+    """Keep `python` and `generic`; `true`, written by old tools, means generic, and empty means none (pixi#4344)."""
     noarch = index.get("noarch")
     if noarch is True:
         index["noarch"] = "generic"
@@ -382,15 +388,15 @@ def _check_noarch(index: dict[str, Any]) -> None:
         _refuse_field("noarch of index.json is neither python nor generic")
 
 
-def _check_texts(values: object, what: str) -> None:
+def _check_strings(values: object, what: str) -> None:
     if not isinstance(values, list) or len(values) > MAX_SPECS:
-        _refuse_field(f"{what} is not a list of at most {MAX_SPECS:,} texts")
+        _refuse_field(f"{what} is not a list of at most {MAX_SPECS:,} strings")
     for value in values:
-        _check_text(value, what)
+        _check_string(value, what)
 
 
 def _check_no_controls(value: object, what: str) -> None:
-    """Refuse control characters in every text and key of a value, however deep; its nesting is bounded."""
+    """Refuse control characters in all strings and keys of a value; the caller has bounded its nesting."""
     if isinstance(value, str):
         if has_controls(value):
             raise Refused(
@@ -407,9 +413,9 @@ def _check_no_controls(value: object, what: str) -> None:
             _check_no_controls(inner, what)
 
 
-def _check_text(value: object, what: str) -> None:
+def _check_string(value: object, what: str) -> None:
     if not isinstance(value, str) or len(value) > MAX_TEXT or has_controls(value):
-        _refuse_field(f"{what} is not a text of at most {MAX_TEXT:,} characters without control characters")
+        _refuse_field(f"{what} is not a string of at most {MAX_TEXT:,} characters without control characters")
 
 
 def _strict_object(data: bytes, what: str) -> dict[str, Any]:
@@ -420,7 +426,7 @@ def _strict_object(data: bytes, what: str) -> dict[str, Any]:
 
 
 def _require_strict(data: bytes) -> None:
-    """Refuse duplicate keys, which clients read differently, and sizes that rattler cannot read."""
+    """Refuse duplicate keys, which clients resolve differently, and sizes that rattler cannot read."""
     try:
         strict_json.require_single_keys(data)
     except strict_json.NotStrict as error:
@@ -439,7 +445,7 @@ def _not_strict(what: str, error: strict_json.NotStrict) -> Refused:
 
 
 def _shown(value: object) -> str:
-    return ascii(value)[:120] if isinstance(value, str) else "A missing value or one that is not text"
+    return ascii(value)[:120] if isinstance(value, str) else "A value that is missing or not a string"
 
 
 def _refuse_field(what: str) -> NoReturn:

@@ -1,10 +1,11 @@
 """
-Match specs that conda and mamba read as rattler does.
+Portable match specs, which conda, mamba and rattler read alike.
 
 rattler reads more than the other two. conda drops everything between parentheses (`pandas (>=1.4,<1.5)|>=2.2` is an
-error there, `pandas (>=1.4,<1.5)` any version) and refuses `~=1.*` and a space in front. mamba refuses `>1 | <0.5`,
-takes the end of `>=1 , <2` for a build string, and does not find the version in `=3.8 h1_0`. What is described here is
-the syntax that conda 26.7, mamba 2.8 and rattler 0.28 read alike: a spec outside it is accepted with a warning.
+error there, and `pandas (>=1.4,<1.5)` matches any version) and refuses `~=1.*` and a leading space. mamba refuses
+`>1 | <0.5`, reads the end of `>=1 , <2` as a build string, and does not find the version in `=3.8 h1_0`. The patterns
+below describe the syntax that conda 26.7, mamba 2.8 and rattler 0.28 read alike: other specs are accepted with a
+warning.
 """
 
 import functools
@@ -35,23 +36,23 @@ _SPEC = re.compile(
     """,
     re.VERBOSE,
 )
-_STATED = re.compile(rf"[\[,]\ *(version|build_number)=({_VALUE})")
-_STATED_AS = {
+_BRACKET_VALUE = re.compile(rf"[\[,]\ *(version|build_number)=({_VALUE})")
+_BRACKET_FORMS = {
     "version": re.compile(_CLAUSES),
     "build_number": re.compile(r"(?:>=|<=|!=|[<>=])?[0-9]+"),
 }
 
 
-_MOST_WARNED = 3
+_MAX_SHOWN = 3
 
 
 def warnings(unportable: Sequence[str]) -> tuple[str, ...]:
-    """Return the warning about entries that are not portable, each with its field; none without such entries."""
+    """Return a warning about the entries that are not portable, each given with its field; empty without entries."""
     if not unportable:
         return ()
-    shown = ", ".join(unportable[:_MOST_WARNED]) + (", and others" if len(unportable) > _MOST_WARNED else "")
+    shown = ", ".join(unportable[:_MAX_SHOWN]) + (", and others" if len(unportable) > _MAX_SHOWN else "")
     warning = (
-        f"conda or mamba cannot read these match specs as rattler does: {shown}. "
+        f"conda or mamba cannot read these match specs, or reads them differently from rattler: {shown}. "
         "Write them as name version build, without parentheses, and without spaces around | or before a comma."
     )
     return (warning,)
@@ -59,18 +60,19 @@ def warnings(unportable: Sequence[str]) -> tuple[str, ...]:
 
 @functools.lru_cache(maxsize=16_384)
 def is_portable(spec: str) -> bool:
-    """Return whether conda and mamba read this spec, which rattler reads, in the same way."""
+    """Return whether conda and mamba read a spec that rattler accepts in the same way as rattler."""
     found = _SPEC.fullmatch(spec)
-    if found is None or not _is_name(found["name"].lower()) or " if " in spec:  # conda cuts off conditions
+    if found is None or not _is_name(found["name"].lower()) or " if " in spec:  # conda removes conditions
         return False
     version = found["version"] or found["attached"] or ""
-    # mamba looks for the build after the last `=`; if that is the first character, it reads the version as part of the build.
+    # mamba looks for the build after the last `=`; if that is the first character, the version becomes part of the
+    # build.
     if found["build"] and found["space"].isspace() and version.rfind("=") == 0:
         return False
-    stated = _STATED.findall(found["brackets"] or "")
-    return all(_STATED_AS[key].fullmatch(value.strip("'\"")) for key, value in stated)
+    bracket_values = _BRACKET_VALUE.findall(found["brackets"] or "")
+    return all(_BRACKET_FORMS[key].fullmatch(value.strip("'\"")) for key, value in bracket_values)
 
 
 def _is_name(name: str) -> bool:
-    """Return whether this is the name of a package, or of a virtual package."""
+    """Return whether this is a valid name of a package or a virtual package."""
     return not filename.name_problem(name[2:] if name.startswith("__") and name[2:3] != "_" else name)

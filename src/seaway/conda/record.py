@@ -1,4 +1,4 @@
-"""One package file as repodata describes it (CEP 36, 21, 47, 48)."""
+"""Repodata records of package files (CEP 36, 21, 47, 48)."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,8 +13,8 @@ from seaway.conda.refusals import Reason, Refused
 
 MAX_RECORD_BYTES = 256 * 1024
 
-# What the server says of a file, and keys by which clients address it: a package that could
-# set these would send solvers to other bytes than the ones that were checked.
+# Fields that the server sets, and fields by which clients locate a file. A package that could
+# set them would point clients to other bytes than the examined ones.
 _SERVER_FIELDS = frozenset(
     {
         "md5", "sha256", "size", "indexed_timestamp", "attestations_sha256", "run_exports",
@@ -22,15 +22,15 @@ _SERVER_FIELDS = frozenset(
     }
 )  # fmt: skip
 
-_LAST_SECOND = 253_402_300_799  # the year 9999 ends
+_LAST_SECOND = 253_402_300_799  # end of the year 9999
 
-_NEEDS_TOLD = 3
+_MAX_NEEDS_SHOWN = 3
 
 _encoder = msgspec.json.Encoder(order="sorted")
 
 
 class Section(Enum):
-    """The map of repodata that a record belongs in."""
+    """The repodata map that contains a record."""
 
     TAR_BZ2 = "packages"
     CONDA = "packages.conda"
@@ -39,13 +39,13 @@ class Section(Enum):
 
     @property
     def is_v3(self) -> bool:
-        """Whether only clients that know CEP 48 see the record."""
+        """Whether only clients that support CEP 48 see the record."""
         return self in (Section.V3_TAR_BZ2, Section.V3_CONDA)
 
 
 @dataclass(frozen=True, slots=True)
 class Hashes:
-    """What identifies the bytes of a file."""
+    """Hashes and size of a file."""
 
     sha256: bytes
     md5: bytes
@@ -53,48 +53,48 @@ class Hashes:
 
 
 def section_of(index: dict[str, Any], extension: str) -> Section:
-    """Where a record belongs: v3 if it says so, or says what legacy repodata cannot (rattler's rule)."""
+    """Return the section of a record: v3 if it says so or legacy repodata cannot express it (rattler's rule)."""
     revision = index.get("repodata_revision")
     if revision not in (None, 0, 3):
         raise Refused(
             Reason.BAD_FIELD,
-            f"repodata_revision {ascii(revision)[:20]} of index.json is not one that Seaway knows.",
-            "3 is.",
+            f"repodata_revision {ascii(revision)[:20]} in index.json is not supported.",
+            "Use 3, or remove the field.",
         )
-    modern = bool(index.get("extra_depends") or index.get("flags")) or match_specs.need_v3(_specs(index))
-    if revision == 0 and modern:
-        raise Refused(Reason.BAD_FIELD, "index.json asks for legacy repodata but uses what only repodata v3 can say.")
-    if revision == 3 or modern:
+    needs_v3 = bool(index.get("extra_depends") or index.get("flags")) or match_specs.need_v3(_specs(index))
+    if revision == 0 and needs_v3:
+        raise Refused(Reason.BAD_FIELD, "index.json has repodata_revision 0 but uses features of repodata v3.")
+    if revision == 3 or needs_v3:
         return Section.V3_CONDA if extension == CONDA else Section.V3_TAR_BZ2
     return Section.CONDA if extension == CONDA else Section.TAR_BZ2
 
 
 def v3_needs(record: dict[str, Any]) -> str:
-    """Return, as text for people, what a v3 record needs that legacy repodata cannot express."""
+    """Return, as readable text, the parts of a v3 record that legacy repodata cannot express."""
     groups = [f"the extra {group!r}" for group in record.get("extra_depends") or ()]
     flags = [f"the flag {flag!r}" for flag in record.get("flags") or ()]
     specs = [f"the dependency {spec[:120]!r}" for spec in _specs(record) if match_specs.need_v3([spec])]
-    return ", ".join([*groups, *flags, *specs][:_NEEDS_TOLD]) or "repodata_revision 3 in index.json"
+    return ", ".join([*groups, *flags, *specs][:_MAX_NEEDS_SHOWN]) or "repodata_revision 3 in index.json"
 
 
 def check_specs(index: dict[str, Any], run_exports: dict[str, list[str]]) -> None:
-    """Refuse a package whose requirements clients could not read, or with which it sends them elsewhere."""
-    for what, specs in _stated_specs(index, run_exports):
+    """Refuse a package with match specs that clients cannot read or that point to a URL or a local file."""
+    for what, specs in _specs_by_field(index, run_exports):
         match_specs.check(specs, what)
 
 
 def unportable_specs(index: dict[str, Any], run_exports: dict[str, list[str]]) -> list[str]:
-    """Return each match spec that conda or mamba cannot read as rattler does, and the field that states it."""
+    """Return each match spec that conda or mamba cannot read, or reads differently from rattler, with its field."""
     return [
         f"{spec[:120]!a} in {what}"
-        for what, specs in _stated_specs(index, run_exports)
+        for what, specs in _specs_by_field(index, run_exports)
         for spec in specs
         if not match_specs.is_portable(spec)
     ]
 
 
 def timestamp_ms(timestamp: int) -> int:
-    """Return the `timestamp` of a record in milliseconds: old tools wrote seconds, and clients use this bound too."""
+    """Return the `timestamp` of a record in milliseconds. Old tools wrote seconds; clients use the same bound."""
     return timestamp * 1000 if timestamp <= _LAST_SECOND else timestamp
 
 
@@ -102,10 +102,10 @@ def describe(
     index: dict[str, Any], run_exports: dict[str, list[str]], section: Section, hashes: Hashes
 ) -> dict[str, Any]:
     """
-    The record of a file, but for `indexed_timestamp`, which is known when it is recorded.
+    Return the record of a file without `indexed_timestamp`, which is set when the file is published.
 
-    `run_exports` is always there, empty or not: a client that finds none in the record asks for
-    run_exports.json and then downloads the whole package to look inside.
+    `run_exports` is always present, even if empty: without it, a client requests run_exports.json and then downloads
+    the whole package to find them.
     """
     record = {key: value for key, value in index.items() if key not in _SERVER_FIELDS}
     if section.is_v3:
@@ -124,7 +124,7 @@ def describe(
     if len(encode(record)) > MAX_RECORD_BYTES:
         raise Refused(
             Reason.RECORD_TOO_LARGE,
-            f"The metadata of the package is larger than {MAX_RECORD_BYTES // 1024} KiB, which every reader of the channel "
+            f"The metadata of the package is larger than {MAX_RECORD_BYTES // 1024} KiB, which every client of the channel "
             "would have to download.",
             "Shorten depends and the other lists of index.json.",
         )
@@ -132,17 +132,17 @@ def describe(
 
 
 def encode(record: dict[str, Any]) -> bytes:
-    """Compact JSON with sorted keys: the same record is the same bytes."""
+    """Return compact JSON with sorted keys; equal records give equal bytes."""
     return _encoder.encode(record)
 
 
 def key_of(file_name: FileName, section: Section) -> str:
-    """The key of a record in its map: the file name, without its extension in v3 (CEP 48)."""
+    """Return the key of a record in its map: the file name, without the extension in v3 (CEP 48)."""
     return file_name.stem if section.is_v3 else str(file_name)
 
 
-def _stated_specs(index: dict[str, Any], run_exports: dict[str, list[str]]) -> Iterator[tuple[str, list[str]]]:
-    """Every list of match specs of a package, and the name of its field."""
+def _specs_by_field(index: dict[str, Any], run_exports: dict[str, list[str]]) -> Iterator[tuple[str, list[str]]]:
+    """Yield the field name and the specs of every list of match specs in a package."""
     yield "depends", index["depends"]
     yield "constrains", index.get("constrains", [])
     for group, specs in index.get("extra_depends", {}).items():

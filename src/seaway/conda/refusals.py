@@ -1,8 +1,8 @@
 """
-Every reason for which a package file is turned away.
+Reasons for refusing a package file.
 
-One list: the value of a `Reason` is the code in logs, metrics and the JSON of commands, and
-`Reason.meaning` is its row in the manual (`docs/use/refusals.md`), which a test compares.
+The value of a `Reason` is its code in logs, metrics and the JSON output of commands. `Reason.meaning` is its row in the
+manual (`docs/use/refusals.md`); a test compares them.
 """
 
 from enum import Enum
@@ -12,25 +12,25 @@ from seaway.errors import SeawayError
 
 
 class Reason(Enum):
-    """Why a file is refused; the value is the stable code."""
+    """Reason for refusing a file; the value is a stable code."""
 
     meaning: str
 
     # The request and the file name
-    BAD_FILE_NAME = "bad-file-name", "The file name is not name-version-build.conda or .tar.bz2 as CEP 26 allows it."
-    HASH_MISMATCH = "hash-mismatch", "The sha256 that the client announced is not that of the bytes that arrived."
-    EMPTY_FILE = "empty-file", "The file holds no bytes."
+    BAD_FILE_NAME = "bad-file-name", "The file name is not a valid name-version-build.conda or .tar.bz2 (CEP 26)."
+    HASH_MISMATCH = "hash-mismatch", "The sha256 announced by the client differs from that of the received bytes."
+    EMPTY_FILE = "empty-file", "The file is empty."
 
-    # The outer frame
-    BAD_ZIP = "bad-zip", "The .conda file is not one plain ZIP from its first to its last byte."
+    # The outer ZIP or compression
+    BAD_ZIP = "bad-zip", "The .conda file is not a single plain ZIP from its first to its last byte."
     ZIP_MEMBERS = (
         "zip-members",
         "The ZIP must contain exactly metadata.json, info-STEM.tar.zst and pkg-STEM.tar.zst, and no folders.",
     )
-    ZIP_COMPRESSED = "zip-compressed", "A member of the ZIP is compressed or encrypted; CEP 35 wants them stored."
-    ZIP_CHECKSUM = "zip-checksum", "A member of the ZIP does not have the checksum that the ZIP states."
-    BAD_FORMAT_VERSION = "bad-format-version", "metadata.json does not say conda_pkg_format_version 2."
-    STEM_MISMATCH = "stem-mismatch", "The members inside the .conda are named for another package than the file."
+    ZIP_COMPRESSED = "zip-compressed", "A member of the ZIP is compressed or encrypted; CEP 35 requires stored members."
+    ZIP_CHECKSUM = "zip-checksum", "A member of the ZIP does not match its checksum."
+    BAD_FORMAT_VERSION = "bad-format-version", "metadata.json does not have conda_pkg_format_version 2."
+    STEM_MISMATCH = "stem-mismatch", "The members of the .conda are named for another package than the file."
     BAD_COMPRESSION = "bad-compression", "The zstd or bzip2 stream is damaged, cut short, or followed by other bytes."
     WINDOW_TOO_LARGE = "window-too-large", "The zstd stream needs a window of more than 128 MiB to unpack."
 
@@ -38,38 +38,41 @@ class Reason(Enum):
     BAD_TAR = "bad-tar", "The tar is damaged, cut short, or followed by bytes other than zero."
     UNSAFE_PATH = (
         "unsafe-path",
-        "A path or file name that the package states would leave its folder, or cannot be written everywhere.",
+        "A path or file name in the package would leave its folder, or cannot be written on every platform.",
     )
     DUPLICATE_MEMBER = (
         "duplicate-member",
-        "The archive holds the same path twice, or info/paths.json lists one path with different properties: two readers could see two packages.",
+        "The archive contains the same path twice, or info/paths.json lists one path with different properties: two readers could see two packages.",
     )
-    SPECIAL_MEMBER = "special-member", "The archive holds a device, a pipe, a sparse file or an unknown kind of member."
-    LINK_IN_INFO = "link-in-info", "A file under info/ is a link; what it says must stand in the package itself."
+    SPECIAL_MEMBER = (
+        "special-member",
+        "The archive contains a device, a pipe, a sparse file or a member of unknown type.",
+    )
+    LINK_IN_INFO = "link-in-info", "A file under info/ is a link; metadata must be in regular files."
     BROKEN_LINK = "broken-link", "A hard link points to a member that is missing from the archive or comes later in it."
-    ESCAPING_LINK = "escaping-link", "A link in the package points out of the folder that it is installed to."
+    ESCAPING_LINK = "escaping-link", "A link in the package points outside the folder that it is installed to."
     MISPLACED_MEMBER = (
         "misplaced-member",
-        "The info part holds files outside info/, or the pkg part holds metadata that clients read from info/.",
+        "The info part contains files outside info/, or the pkg part contains metadata that clients read from info/.",
     )
 
     # Limits
-    TOO_MANY_MEMBERS = "too-many-members", "The archive holds more members than the limit."
+    TOO_MANY_MEMBERS = "too-many-members", "The archive contains more members than the limit."
     UNPACKS_TOO_LARGE = "unpacks-too-large", "The archive unpacks to more bytes than the limit for its size."
     INFO_TOO_LARGE = "info-too-large", "The info part, one file of it, or a menu file is larger than the limit."
-    TOOK_TOO_LONG = "took-too-long", "Reading the archive took longer than the time for its size."
+    TOOK_TOO_LONG = "took-too-long", "Reading the archive took longer than the limit for its size."
     TOOK_TOO_MUCH_MEMORY = "took-too-much-memory", "Reading the archive needed more memory than the limit."
 
     READER_FAILED = (
         "reader-failed",
-        "The package made the reader fail in a way that nobody foresaw; the server's log has it.",
+        "The reader failed on this package for an unexpected reason; the server's log has the details.",
     )
 
     # info/*.json
     MISSING_INDEX_JSON = "missing-index-json", "The package has no info/index.json."
     MISSING_PATHS_JSON = (
         "missing-paths-json",
-        "A .conda has no info/paths.json, or a .tar.bz2 neither that nor info/files.",
+        "A .conda has no info/paths.json, or a .tar.bz2 has neither info/paths.json nor info/files.",
     )
     RESERVED_PATH = (
         "reserved-path",
@@ -79,14 +82,17 @@ class Reason(Enum):
         "missing-file",
         "info/paths.json or info/files lists a file that is missing from the archive or is a folder in it.",
     )
-    BAD_JSON = "bad-json", "A metadata file is not strict JSON: duplicate keys, NaN, bad text or too deep nesting."
-    BAD_FIELD = "bad-field", "A field of the metadata has the wrong type, is missing, or holds a forbidden character."
-    BAD_PACKAGE_NAME = "bad-package-name", "The package name is not one that CEP 26 allows."
-    BAD_VERSION = "bad-version", "The version is not one that CEP 33 allows."
-    BAD_BUILD_STRING = "bad-build-string", "The build string is not one that CEP 26 allows."
-    MISSING_SUBDIR = "missing-subdir", "index.json does not say which subdir the package is for."
-    UNKNOWN_SUBDIR = "unknown-subdir", "The subdir is not one of the platforms that conda knows."
-    NAME_MISMATCH = "name-mismatch", "The file name is not name-version-build of index.json."
+    BAD_JSON = (
+        "bad-json",
+        "A metadata file is not strict JSON: it has duplicate keys, NaN, invalid text or too deep nesting.",
+    )
+    BAD_FIELD = "bad-field", "A metadata field is missing, has the wrong type, or contains a forbidden character."
+    BAD_PACKAGE_NAME = "bad-package-name", "The package name is not allowed by CEP 26."
+    BAD_VERSION = "bad-version", "The version is not allowed by CEP 33."
+    BAD_BUILD_STRING = "bad-build-string", "The build string is not allowed by CEP 26."
+    MISSING_SUBDIR = "missing-subdir", "index.json has no subdir."
+    UNKNOWN_SUBDIR = "unknown-subdir", "The subdir is not a known platform."
+    NAME_MISMATCH = "name-mismatch", "The file name differs from name-version-build in index.json."
     BAD_MATCH_SPEC = (
         "bad-match-spec",
         "An entry of depends, constrains or run_exports cannot be read as a match spec, or names a URL or a file.",
@@ -99,11 +105,11 @@ class Reason(Enum):
         "bad-entry-point",
         "An entry point of a noarch python package does not have the form command = module:function.",
     )
-    RECORD_TOO_LARGE = "record-too-large", "What repodata would say of the file is larger than the limit."
+    RECORD_TOO_LARGE = "record-too-large", "The repodata record of the file is larger than the limit."
 
     CASE_COLLISION = (
         "case-collision",
-        "The channel has a file whose name differs only in case, and package caches on some systems cannot hold both.",
+        "The channel has a file whose name differs only in case, and package caches on some systems cannot store both.",
     )
 
     # The channel's own rules
@@ -119,24 +125,24 @@ class Reason(Enum):
     )
     UNWANTED_ATTESTATION = (
         "unwanted-attestation",
-        "An attestation came with a credential that is not a trusted publisher's, or to a channel that takes none.",
+        "An attestation was sent without a trusted publisher's credential, or to a channel that does not accept attestations.",
     )
-    MISSING_ATTESTATION = "missing-attestation", "The channel takes only files with an attestation, and none came."
-    BAD_BUNDLE = "bad-bundle", "The attestation is not one Sigstore bundle of at most 256 KiB in strict JSON."
+    MISSING_ATTESTATION = "missing-attestation", "The channel requires an attestation, and none was sent."
+    BAD_BUNDLE = "bad-bundle", "The attestation is not a single Sigstore bundle of at most 256 KiB in strict JSON."
     UNKNOWN_SIGSTORE = (
         "unknown-sigstore",
-        "The bundle was made with a log or an authority that the server's trusted root does not know.",
+        "The bundle was made with a log or an authority that is not in the server's trusted root.",
     )
     UNVERIFIED_BUNDLE = (
         "unverified-bundle",
-        "The bundle's signature, certificate, time or log entry does not hold.",
+        "The bundle's signature, certificate, time or log entry is not valid.",
     )
-    BAD_STATEMENT = "bad-statement", "What was signed is not a statement of publication as CEP 27 has it."
-    OTHER_SUBJECT = "other-subject", "The attestation is about another file: its name or its sha256 is not this one's."
+    BAD_STATEMENT = "bad-statement", "The signed statement is not a publish attestation (CEP 27)."
+    OTHER_SUBJECT = "other-subject", "The attestation is for another file: its name or sha256 differs."
     OTHER_CHANNEL = "other-channel", "The attestation is for another channel."
     OTHER_IDENTITY = (
         "other-identity",
-        "The attestation was signed by another run, workflow, repository or commit than the one that uploads.",
+        "The attestation was signed by another run, workflow, repository or commit than the uploading one.",
     )
 
     def __new__(cls, code: str, meaning: str) -> Self:
@@ -147,7 +153,7 @@ class Reason(Enum):
 
 
 class Refused(SeawayError):
-    """The content of an upload breaks a rule; `reason` says which one."""
+    """The content of an upload breaks the rule given by `reason`."""
 
     def __init__(self, reason: Reason, message: str, hint: str = "") -> None:
         super().__init__(message, hint)

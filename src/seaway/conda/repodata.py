@@ -1,8 +1,8 @@
 """
-A subdir as repodata.json and run_exports.json (CEP 36, 12, 42, 48), made by joining bytes.
+Write repodata.json and run_exports.json of a subdir (CEP 36, 12, 42, 48) by joining bytes.
 
-Every record is JSON already, and the records of one name are kept joined (`join_records`). A whole
-document is those fragments with commas between them: 700,000 records are written without decoding one.
+Records are stored as JSON, and the records of one name are stored joined (`join_records`). A whole document consists of
+these fragments with commas between them, so 700,000 records are written without decoding one.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -18,7 +18,11 @@ REPODATA_VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class ChannelRelations:
-    """Neighbors of a channel by name, empty for none: `base` has priority over it, `overrides` gives way to it (CEP 42)."""
+    """
+    Names of related channels (CEP 42), empty for none.
+
+    `base` has priority over the channel; the channel has priority over `overrides`.
+    """
 
     base: str = ""
     overrides: str = ""
@@ -29,7 +33,7 @@ NO_RELATIONS = ChannelRelations()
 
 @dataclass(frozen=True, slots=True)
 class RevisionSummary:
-    """What `info.repodata_revisions` says of the v3 records of a subdir (CEP 48)."""
+    """Summary of the v3 records of a subdir, for `info.repodata_revisions` (CEP 48)."""
 
     packages: int
     newest_ms: int
@@ -38,7 +42,7 @@ class RevisionSummary:
 
 
 def describe_revisions(v3: RevisionSummary | None) -> dict[str, Any]:
-    """The part of `info` that tells old clients what they do not see."""
+    """Return the part of `info` that summarizes the records that old clients do not see."""
     if v3 is None:
         return {}
     message = {"message": v3.message} if v3.message else {}
@@ -47,14 +51,14 @@ def describe_revisions(v3: RevisionSummary | None) -> dict[str, Any]:
 
 
 def describe_relations(relations: ChannelRelations) -> dict[str, Any]:
-    """Return the part of `info` that names other channels, relative to the address of this one."""
+    """Return the part of `info` that names other channels, relative to the URL of this one."""
     named = {"base": relations.base, "overrides": relations.overrides}
     references = {relation: f"../{channel}" for relation, channel in named.items() if channel}
     return {"channel_relations": references} if references else {}
 
 
 def join_records(records: Iterable[tuple[str, bytes | msgspec.Raw]]) -> bytes:
-    """`"key":{...},"key":{...}` in the order given; empty when there is none."""
+    """Return `"key":{...},"key":{...}` in the given order; empty without records."""
     return b",".join(b"%b:%b" % (msgspec.json.encode(key), record) for key, record in records)
 
 
@@ -62,12 +66,12 @@ _raw_records = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 def split_records(joined: bytes) -> dict[str, msgspec.Raw]:
-    """What `join_records` joined; the records stay bytes."""
+    """Split the result of `join_records`; the records stay bytes."""
     return _raw_records.decode(b"{%b}" % joined)
 
 
 def join_names(names: Iterable[str]) -> bytes:
-    """`"a","b"` in the order given."""
+    """Return `"a","b"` in the given order."""
     return b",".join(msgspec.json.encode(name) for name in names)
 
 
@@ -78,7 +82,7 @@ def repodata_pieces(
     v3: RevisionSummary | None,
     relations: ChannelRelations = NO_RELATIONS,
 ) -> Iterator[bytes]:
-    """repodata.json in pieces: `fragments` gives the joined records of one map after the other."""
+    """Yield repodata.json in pieces; `fragments` returns the joined records of a section."""
     info = {"subdir": subdir, **describe_relations(relations), **describe_revisions(v3)}
     yield b'{"info":%b' % msgspec.json.encode(info)
     yield b',"packages":{'
@@ -96,7 +100,7 @@ def repodata_pieces(
 def run_exports_pieces(
     subdir: str, fragments: Callable[[Section], Iterable[bytes]], v3: RevisionSummary | None
 ) -> Iterator[bytes]:
-    """run_exports.json in pieces: as `repodata_pieces`, with what each package exports instead of its record."""
+    """Yield run_exports.json in pieces, like `repodata_pieces` but with run exports in place of the records."""
     platform, _, arch = subdir.partition("-")
     info = {"subdir": subdir, "platform": platform, "arch": arch or "noarch", "version": 1}
     yield b'{"info":%b,"packages":{' % msgspec.json.encode(info)

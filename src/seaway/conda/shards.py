@@ -1,4 +1,4 @@
-"""A subdir as shards and the index over them (CEP 16): zstd-compressed msgpack."""
+"""Shards of a subdir and their index (CEP 16), as zstd-compressed msgpack."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from seaway.conda.repodata import (
     describe_revisions,
 )
 
-# mamba joins the value to the subdir by itself and understands no other relative form.
+# mamba joins this value to the subdir itself and does not support other relative forms.
 SHARDS_BASE_URL = "./shards/"
 
 _encoder = msgspec.msgpack.Encoder(order="sorted")
@@ -26,7 +26,7 @@ _HASHES = ("md5", "sha256")
 
 @dataclass(frozen=True, slots=True)
 class ShardEntry:
-    """A record on its way into a shard: its key, the map it belongs in, and the record as stored."""
+    """Record to put into a shard: key, section, and the stored JSON."""
 
     key: str
     section: Section
@@ -34,7 +34,7 @@ class ShardEntry:
 
 
 def build_shard(entries: Sequence[ShardEntry], removed: Sequence[str]) -> bytes:
-    """All records of one name, compressed; `packages` and `packages.conda` always exist, since clients insist."""
+    """Return the compressed shard of one name; clients require `packages` and `packages.conda` even if empty."""
     maps: dict[Section, dict[str, Any]] = {section: {} for section in Section}
     for entry in entries:
         maps[entry.section][entry.key] = _with_binary_hashes(entry.record)
@@ -49,7 +49,7 @@ def build_shard(entries: Sequence[ShardEntry], removed: Sequence[str]) -> bytes:
 
 
 class _PlainShard(msgspec.Struct, rename={"conda": "packages.conda"}):
-    """A shard without v3 records, whose records stay bytes."""
+    """Shard without v3 records; the records stay bytes."""
 
     packages: dict[str, msgspec.Raw]
     conda: dict[str, msgspec.Raw]
@@ -60,19 +60,19 @@ _plain_decoder = msgspec.msgpack.Decoder(_PlainShard)
 
 
 def unpack_shard(shard: bytes) -> tuple[dict[Section, dict[str, msgspec.Raw]], list[str]]:
-    """The records of a shard without v3 records, as they stand in it by map and key, and what was removed."""
+    """Return the records of a shard without v3 records by section and key, in shard form, and the removed files."""
     plain = _plain_decoder.decode(zstd.unpack(shard))
     return {Section.TAR_BZ2: plain.packages, Section.CONDA: plain.conda}, plain.removed
 
 
 def pack_shard(maps: Mapping[Section, dict[str, msgspec.Raw]], removed: Sequence[str]) -> bytes:
-    """The shard of records that are in the form of shards already: `build_shard` would give the same bytes."""
+    """Return the shard of records in shard form; the bytes are the same as from `build_shard`."""
     plain = _PlainShard(maps[Section.TAR_BZ2], maps[Section.CONDA], sorted(removed))
     return zstd.pack(_encoder.encode(plain))
 
 
 def to_shard_record(record: bytes) -> bytes:
-    """A stored record in the form that it has in a shard."""
+    """Return a stored record in shard form: msgpack with binary hashes."""
     return _encoder.encode(_with_binary_hashes(record))
 
 
@@ -84,10 +84,9 @@ def build_index(
     relations: ChannelRelations = NO_RELATIONS,
 ) -> bytes:
     """
-    The index of names, compressed: each name with the sha256 of its compressed shard.
+    Return the compressed shard index: each name with the sha256 of its compressed shard.
 
-    `created_at` is the time of the subdir's last change, so that the same state gives the same bytes on
-    every worker.
+    `created_at` is the time of the subdir's last change, so that the same state gives the same bytes on every worker.
     """
     index = {
         "version": 1,

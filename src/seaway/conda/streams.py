@@ -1,10 +1,10 @@
 """
-Compressed bytes in, plain bytes out, within limits.
+Bounded decompression of zstd and bzip2 streams.
 
-The uploader decides what is in the stream, so every step is bounded: 208 bytes of bzip2 can unpack to
-256 MiB (measured), and a zstd header can ask for a window of gigabytes. Exactly one stream or frame is
-read, since clients differ in what they do with a second one: py-rattler 0.28 stops behind the first bzip2
-stream, and releases of conda-package-streaming that use python-zstandard behind the first zstd frame.
+The uploader controls the stream, so every step is bounded: 208 bytes of bzip2 can unpack to 256 MiB (measured), and a
+zstd header can request a window of gigabytes. Only a single stream or frame is accepted, since clients differ in what
+they do with a second one: py-rattler 0.28 stops after the first bzip2 stream, and releases of conda-package-streaming
+that use python-zstandard stop after the first zstd frame.
 """
 
 import bz2
@@ -18,7 +18,7 @@ if sys.version_info >= (3, 14):
 else:
     from backports.zstd import DecompressionParameter, ZstdDecompressor, ZstdError
 
-MAX_WINDOW_LOG = 27  # 128 MiB, what zstd itself unpacks without being told to
+MAX_WINDOW_LOG = 27  # 128 MiB, the default limit of zstd itself
 
 _PIECE_BYTES = 1024 * 1024
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
@@ -29,7 +29,7 @@ _LEAST_FRAME_BYTES = 9  # magic, descriptor, one byte of window or size, one blo
 
 
 def unzstd(chunks: Iterator[bytes], what: str) -> Iterator[bytes]:
-    """The content of exactly one zstd frame, in pieces of at most 1 MiB."""
+    """Yield the content of a single zstd frame in pieces of at most 1 MiB."""
     decompressor = ZstdDecompressor(options={DecompressionParameter.window_log_max: MAX_WINDOW_LOG})
     first = next(chunks, b"")
     _check_window(first, what)
@@ -40,12 +40,12 @@ def unzstd(chunks: Iterator[bytes], what: str) -> Iterator[bytes]:
 
 
 def unbzip2(chunks: Iterator[bytes], what: str) -> Iterator[bytes]:
-    """The content of exactly one bzip2 stream, in pieces of at most 1 MiB."""
+    """Yield the content of a single bzip2 stream in pieces of at most 1 MiB."""
     try:
         yield from _pieces(bz2.BZ2Decompressor(), chunks, what)
     except (OSError, ValueError) as error:
         if isinstance(error, OSError) and error.errno is not None:
-            raise  # of the disk: bzip2 gives no number
+            raise  # a disk error: errors of bzip2 have no errno
         raise _damaged(what) from error
 
 
@@ -54,22 +54,26 @@ def _pieces(
 ) -> Iterator[bytes]:
     for chunk in chunks:
         if decompressor.eof:
-            raise _followed(what, chunk)
+            raise _trailing_data(what, chunk)
         piece = decompressor.decompress(chunk, _PIECE_BYTES)
         yield piece
         while not decompressor.needs_input and not decompressor.eof:
             piece = decompressor.decompress(b"", _PIECE_BYTES)
             yield piece
         if decompressor.unused_data:
-            raise _followed(what, decompressor.unused_data + next(chunks, b""))
+            raise _trailing_data(what, decompressor.unused_data + next(chunks, b""))
     if not decompressor.eof:
-        raise Refused(Reason.BAD_COMPRESSION, f"{what} is cut short.", "Build the package again.")
+        raise Refused(
+            Reason.BAD_COMPRESSION,
+            f"{what} is cut short.",
+            "Check the original file and upload it again, or build the package again.",
+        )
 
 
 def _check_window(head: bytes, what: str) -> None:
-    """Refuse a frame whose header asks for more than the window that we give (RFC 8878, 3.1.1.1)."""
+    """Refuse a frame whose header requests a window above the limit (RFC 8878, 3.1.1.1)."""
     if _is_skippable(head):
-        raise _followed(what, head)
+        raise _trailing_data(what, head)
     if not head.startswith(_ZSTD_MAGIC) or len(head) < _LEAST_FRAME_BYTES:
         raise _damaged(what)
     if _window_bytes(head) > 1 << MAX_WINDOW_LOG:
@@ -86,9 +90,9 @@ def _window_bytes(head: bytes) -> int:
         exponent, mantissa = head[5] >> 3, head[5] & 7
         base = 1 << (_MIN_WINDOW_LOG + exponent)
         return base + base // 8 * mantissa
-    start = 5 + (0, 1, 2, 4)[descriptor & 3]  # behind the dictionary id
+    start = 5 + (0, 1, 2, 4)[descriptor & 3]  # after the dictionary ID
     length = (1, 2, 4, 8)[descriptor >> 6]
-    return int.from_bytes(head[start : start + length], "little")  # the content is the window
+    return int.from_bytes(head[start : start + length], "little")  # the window is as large as the content
 
 
 def _chain(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
@@ -97,15 +101,19 @@ def _chain(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _damaged(what: str) -> Refused:
-    return Refused(Reason.BAD_COMPRESSION, f"{what} is damaged.", "Build the package again.")
+    return Refused(
+        Reason.BAD_COMPRESSION,
+        f"{what} is damaged.",
+        "Check the original file and upload it again, or build the package again.",
+    )
 
 
 def _is_skippable(head: bytes) -> bool:
     return head[1:4] == _SKIPPABLE_MAGIC and head[0] & 0xF0 == _SKIPPABLE_FIRST
 
 
-def _followed(what: str, rest: bytes) -> Refused:
-    """Return the refusal for a second stream or frame, or for other bytes behind the end."""
+def _trailing_data(what: str, rest: bytes) -> Refused:
+    """Return the refusal for a second stream or frame, or for other bytes after the end."""
     if rest.startswith(b"BZh"):
         return Refused(
             Reason.BAD_COMPRESSION,

@@ -1,7 +1,7 @@
 """
-JSON that every reader reads alike: what a stranger wrote means one thing, or it is refused.
+Strict parser for untrusted JSON: accepts only documents that all parsers read alike.
 
-Refused are duplicate keys, NaN and numbers beyond 64 bits, what is not UTF-8 or holds lone surrogates, and deep nesting.
+It refuses duplicate keys, NaN, numbers beyond 64 bits, text that is not UTF-8, lone surrogates, and deep nesting.
 """
 
 import json
@@ -14,15 +14,15 @@ MAX_DEPTH = 64
 
 
 class NotStrict(ValueError):
-    """The text is not JSON of this kind; says why in a few words."""
+    """The document is not strict JSON; the message is the reason in a few words."""
 
 
 def decode(data: bytes) -> Any:
     """
-    The value, or `NotStrict`.
+    Return the parsed value, or raise `NotStrict`.
 
-    msgspec refuses what is not UTF-8 and lone surrogates, which could not be written out again; Python's
-    own reader tells of duplicate keys, of which some clients take the first and others the last.
+    msgspec refuses text that is not UTF-8 and lone surrogates, which cannot be written out again. Python's parser can
+    detect duplicate keys, of which some clients use the first and others the last.
     """
     try:
         msgspec.json.decode(data)
@@ -35,7 +35,7 @@ def decode(data: bytes) -> Any:
 
 
 def require_single_keys(data: bytes) -> None:
-    """Raise `NotStrict` on duplicate keys and on what Python cannot read; about half the cost of `decode`, and less memory."""
+    """Raise `NotStrict` on duplicate keys and invalid JSON, at half the cost of `decode` and with less memory."""
     try:
         _key_reader.decode(data.decode())
     except (ValueError, RecursionError) as error:
@@ -45,11 +45,11 @@ def require_single_keys(data: bytes) -> None:
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) < len(pairs):
-        raise ValueError("a key stands in it twice")
+        raise ValueError("it contains a duplicate key")
     return value
 
 
-def _only_keys(pairs: list[tuple[str, Any]]) -> None:
+def _check_keys(pairs: list[tuple[str, Any]]) -> None:
     _no_duplicates(pairs)
 
 
@@ -64,24 +64,24 @@ def _finite_float(digits: str) -> float:
     return value
 
 
-def _narrow_int(digits: str) -> int:
-    """Shards are msgpack, which ends at 64 bits; and Python takes a second for a number of a million digits."""
+def _int64(digits: str) -> int:
+    """Parse an integer of at most 64 bits, the limit of msgpack. Python takes a second to parse a million digits."""
     value = int(digits) if len(digits) <= 20 else 1 << 64
     if not -(1 << 63) <= value < 1 << 63:
         raise ValueError(f"{digits[:20]} is too large a number")
     return value
 
 
-# Made once: `json.loads` makes a reader for each text, and asks first which of five encodings it has.
+# Created once: `json.loads` creates a decoder for each call and first detects which of five encodings the text has.
 _reader = json.JSONDecoder(
-    object_pairs_hook=_no_duplicates, parse_constant=_no_constant, parse_float=_finite_float, parse_int=_narrow_int
+    object_pairs_hook=_no_duplicates, parse_constant=_no_constant, parse_float=_finite_float, parse_int=_int64
 )
 
-_key_reader = json.JSONDecoder(object_pairs_hook=_only_keys, parse_constant=_no_constant, parse_int=_narrow_int)
+_key_reader = json.JSONDecoder(object_pairs_hook=_check_keys, parse_constant=_no_constant, parse_int=_int64)
 
 
 def _depth(value: object) -> int:
-    """How deep lists and objects are nested, up to one more than allowed; without recursion, since it may be thousands."""
+    """Return the nesting depth, up to one above the limit; not recursive, because it can be thousands of levels."""
     depth, containers = 0, [value] if isinstance(value, (dict, list)) else []
     while containers and depth <= MAX_DEPTH:
         depth += 1

@@ -1,4 +1,4 @@
-"""The platform folders of a channel: those that rattler knows, among which are all of conda's and mamba's."""
+"""Known subdirs (platforms) of a channel: those of rattler, which include all of conda's and mamba's."""
 
 import rattler
 
@@ -10,5 +10,5 @@ _KNOWN = frozenset(KNOWN_SUBDIRS)
 
 
 def is_known(subdir: str) -> bool:
-    """Whether clients know this platform; index documents of a known one always exist."""
+    """Return whether clients know this subdir; index documents of a known subdir always exist."""
     return subdir in _KNOWN

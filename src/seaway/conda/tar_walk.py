@@ -1,10 +1,10 @@
 """
-A tar read once from front to back, within limits, without trust.
+Bounded, sequential reader of untrusted tar archives.
 
-Python's tarfile keeps every header, follows what a pax header says without comparing it, and does not
-look at what stands behind the end; so do other readers, each in its own way. Whatever two readers could
-read differently is refused here: two sizes for one member, paths that are not plain, members behind the end.
-A `./` in front of a path is dropped, as clients do: `tar cjf FILE .` writes it.
+Python's tarfile keeps every header in memory, follows pax headers without comparing them, and ignores bytes after the
+end; other readers have similar gaps, each its own. A tar that two readers could read differently is refused: two sizes
+for one member, paths that are not plain, members after the end.
+A leading `./` of a path is removed, as clients do: `tar cjf FILE .` writes it.
 """
 
 import hashlib
@@ -48,7 +48,7 @@ _MEANINGLESS_PAX_KEYS = frozenset(
 
 
 class Kind(Enum):
-    """What a member is."""
+    """Type of a member."""
 
     FILE = "file"
     FOLDER = "folder"
@@ -67,17 +67,17 @@ _KINDS = {
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One member of a tar; `path` is safe to join to a folder, `target` is as the archive has it."""
+    """Member of a tar; `path` is safe to join to a folder, `target` is unchanged from the archive."""
 
     path: str
     kind: Kind
     size: int
     target: str = ""
-    has_dot: bool = False  # the archive has `./` in front of its path
+    has_dot: bool = False  # its path in the archive starts with `./`
 
 
 class Source:
-    """Unpacked bytes that are taken in order; `Refused` when more than `limit` of them come."""
+    """Sequential reader of unpacked bytes; raises `Refused` beyond `limit` bytes."""
 
     def __init__(self, pieces: Iterator[bytes], *, limit: int, what: str, setting: str) -> None:
         self._pieces = pieces
@@ -89,7 +89,7 @@ class Source:
         self._setting = setting
 
     def take(self, count: int) -> bytes:
-        """Exactly `count` bytes, or fewer at the end of the stream."""
+        """Return exactly `count` bytes, or fewer at the end of the stream."""
         end = self._position + count
         if end <= len(self._piece):
             taken = self._piece[self._position : end]
@@ -103,7 +103,7 @@ class Source:
         return b"".join(parts)
 
     def skip(self, count: int, digest: "hashlib._Hash | None" = None) -> int:
-        """Pass over `count` bytes, which go into `digest`; return the number that there really were."""
+        """Skip `count` bytes and feed them to `digest`; return the number of bytes that existed."""
         missing = count
         while missing > 0 and (self._position < len(self._piece) or self._next_piece()):
             start, end = self._position, min(self._position + missing, len(self._piece))
@@ -114,7 +114,7 @@ class Source:
         return count - missing
 
     def rest_is_zero(self) -> bool:
-        """Read to the end; whether nothing but zeros stood there."""
+        """Read to the end; return whether all remaining bytes are zero."""
         if self._piece.count(0, self._position) != len(self._piece) - self._position:
             return False
         while self._next_piece():
@@ -142,7 +142,7 @@ class Source:
 def walk(
     source: Source, *, max_members: int, max_path_bytes: int, setting: str = "archive_members"
 ) -> Iterator[tuple[Member, "Content"]]:
-    """Each member with its content, which may be read until the next member is asked for."""
+    """Yield each member with its content, which can be read until the next member is requested."""
     walked = 0
     pending = _Pending()
     while True:
@@ -151,12 +151,12 @@ def walk(
             break
         if len(header) < BLOCK_BYTES:
             raise _bad("it is cut short")
-        _check_sum(header)
+        _verify_checksum(header)
         walked += 1
         if walked > max_members:
             raise Refused(
                 Reason.TOO_MANY_MEMBERS,
-                f"A part of the package holds more than {max_members:,} members, the limit.",
+                f"A part of the package contains more than {max_members:,} members, the limit.",
                 cure(setting),
             )
         size, kind = _number(header, "size"), header[156:157]
@@ -171,13 +171,13 @@ def walk(
         yield member, content
         content.finish()
     if pending.path is not None or pending.target is not None or pending.size is not None:
-        raise _bad("it ends behind an extension header")
+        raise _bad("it ends after an extension header")
     if not source.rest_is_zero():
-        raise _bad("other bytes stand behind its end")
+        raise _bad("it is followed by other bytes")
 
 
 class Content:
-    """The bytes of one member, read at most once."""
+    """Content of one member, which can be read once."""
 
     def __init__(self, source: Source, size: int) -> None:
         self._source = source
@@ -185,7 +185,7 @@ class Content:
         self._padding = -size % BLOCK_BYTES
 
     def read(self) -> bytes:
-        """All of it; the caller has compared the member's size with a limit."""
+        """Return the whole content; the caller has compared the member's size with a limit."""
         content = self._source.take(self._left)
         if len(content) < self._left:
             raise _bad("it is cut short")
@@ -193,7 +193,7 @@ class Content:
         return content
 
     def sha256(self) -> bytes:
-        """Return the digest of all of it, without keeping it."""
+        """Return the digest of the whole content without keeping it in memory."""
         digest = hashlib.sha256()
         if self._source.skip(self._left, digest) != self._left:
             raise _bad("it is cut short")
@@ -201,7 +201,7 @@ class Content:
         return digest.digest()
 
     def finish(self) -> None:
-        """Pass over what was not read."""
+        """Skip the unread rest."""
         left = self._left + self._padding
         self._left = self._padding = 0
         if self._source.skip(left) != left:
@@ -210,7 +210,7 @@ class Content:
 
 @dataclass(slots=True)
 class _Pending:
-    """What extension headers say of the member that follows them."""
+    """Values of extension headers, for the member that follows them."""
 
     path: str | None = None
     target: str | None = None
@@ -221,14 +221,14 @@ def _member(header: bytes, kind: bytes, size: int, pending: _Pending, max_path_b
     if kind not in _KINDS:
         raise Refused(
             Reason.SPECIAL_MEMBER,
-            f"The package holds a member of kind {kind!r}, which no package needs.",
-            "Leave it out.",
+            f"The package contains a member of type {kind!r}, which is not allowed in packages.",
+            "Remove it, then build the package again.",
         )
     what = _KINDS[kind]
     if pending.size is not None and size not in (0, pending.size):
         raise _bad("a member has two sizes")
     size = size if pending.size is None else pending.size
-    path = _own_path(header) if pending.path is None else pending.path
+    path = _header_path(header) if pending.path is None else pending.path
     target = _text(header[157:257]) if pending.target is None else pending.target
     if what is not Kind.FILE and size:
         raise _bad("a link or folder has content")
@@ -248,10 +248,10 @@ def _member(header: bytes, kind: bytes, size: int, pending: _Pending, max_path_b
 
 def leaves_its_folder(path: str, target: str) -> bool:
     """
-    Whether a symbolic link at `path` may point out of the folder that the package is unpacked to.
+    Return whether a symbolic link at `path` can point outside the folder that the package is unpacked to.
 
-    Leading `..` count exactly, since no member lies behind a link. A `..` behind a name does not: the name
-    can be a link to somewhere else, so `here/here/../../..` is taken for a way out.
+    Leading `..` components are counted exactly, since no member is below a link. A `..` after a name cannot be counted,
+    because the name can be a link to another folder, so `here/here/../../..` counts as leaving.
     """
     if target.startswith(("/", "\\")) or (len(target) > 1 and target[1] == ":"):
         return True
@@ -262,9 +262,9 @@ def leaves_its_folder(path: str, target: str) -> bool:
 
 def _check_target(path: str, kind: Kind, target: str, max_path_bytes: int) -> None:
     if not target or not target.isprintable() or len(target.encode()) > max_path_bytes:
-        raise Refused(Reason.UNSAFE_PATH, f"The link {path[:120]!a} in the package has no usable target.")
+        raise Refused(Reason.UNSAFE_PATH, f"The link {path[:120]!a} in the package has no valid target.")
     if kind is Kind.HARDLINK:
-        # A hard link names a path of the archive. One that climbs makes a client link to a file of the machine.
+        # A hard link names a path in the archive. With `..` in it, a client would link to a file of the machine.
         paths.check(target, max_bytes=max_path_bytes)
 
 
@@ -279,32 +279,36 @@ def _extension(source: Source, size: int) -> bytes:
 
 def _read_extension(pending: _Pending, kind: bytes, data: bytes) -> None:
     if kind == b"L":
-        pending.path = _once(pending.path, _text(data))
+        pending.path = _set_once(pending.path, _text(data))
     elif kind == b"K":
-        pending.target = _once(pending.target, _text(data))
+        pending.target = _set_once(pending.target, _text(data))
     else:
         for key, value in _pax_records(data).items():
             if kind == b"x" and key == "path":
-                pending.path = _once(pending.path, value)
+                pending.path = _set_once(pending.path, value)
             elif kind == b"x" and key == "linkpath":
-                pending.target = _once(pending.target, value)
+                pending.target = _set_once(pending.target, value)
             elif kind == b"x" and key == "size" and value.isascii() and value.isdigit() and len(value) < 20:
                 if pending.size is not None:
                     raise _bad("a member has two sizes")
                 pending.size = int(value)
             elif key not in _MEANINGLESS_PAX_KEYS and not key.startswith(_MEANINGLESS_PAX_PREFIXES):
-                # A global header that renames members, sparse maps, and whatever else readers treat differently.
-                raise Refused(Reason.SPECIAL_MEMBER, f"The tar uses the extension {key[:40]!a}.", "Leave it out.")
+                # Global headers that rename members, sparse maps, and other extensions that readers treat differently.
+                raise Refused(
+                    Reason.SPECIAL_MEMBER,
+                    f"The tar in the package uses the extension {key[:40]!a}, which is not allowed.",
+                    "Create the archive without it.",
+                )
 
 
-def _once(old: str | None, new: str) -> str:
+def _set_once(old: str | None, new: str) -> str:
     if old is not None:
         raise _bad("a member has two names")
     return new
 
 
 def _pax_records(data: bytes) -> dict[str, str]:
-    """The `length key=value` lines of a pax header (POSIX.1-2001)."""
+    """Parse the `length key=value` lines of a pax header (POSIX.1-2001)."""
     records: dict[str, str] = {}
     position = 0
     while position < len(data):
@@ -319,23 +323,23 @@ def _pax_records(data: bytes) -> dict[str, str]:
         key, _, value = record[:-1].partition(b"=")
         name = _utf8(key)
         if name in records:
-            raise _bad("a pax header says the same thing twice")
+            raise _bad("a pax header contains a key twice")
         records[name] = _utf8(value) if name in ("path", "linkpath", "size") else ""
         position = end
     return records
 
 
-def _own_path(header: bytes) -> str:
+def _header_path(header: bytes) -> str:
     name = _text(header[:100])
     prefix = _text(header[345:500]) if header[345] else ""
     if prefix and header[257:263] != b"ustar\0":
-        # GNU's format has times there, and V7 nothing; tarfile takes it for a prefix all the same.
-        raise _bad("a member has a name that readers would put together differently")
+        # GNU's format has times there, and V7 nothing; tarfile reads a prefix in both.
+        raise _bad("a member has a name that readers assemble differently")
     return f"{prefix}/{name}" if prefix else name
 
 
 def _text(field: bytes) -> str:
-    # Behind the NUL rust's tar leaves what an earlier header held; every reader stops at the NUL.
+    # Rust's tar leaves bytes of an earlier header after the NUL; every reader stops at the NUL.
     return _utf8(field.partition(b"\0")[0])
 
 
@@ -349,7 +353,7 @@ def _utf8(data: bytes) -> str:
 def _number(header: bytes, name: str) -> int:
     start, end = _NUMBER_AT[name]
     field = header[start:end]
-    if field[0] & 0x80:  # base-256, as GNU tar writes sizes from 8 GiB up
+    if field[0] & 0x80:  # base-256: GNU tar writes sizes of 8 GiB and more so
         value = int.from_bytes(field[1:], "big")
         if field[0] != 0x80 or value > 1 << 40:
             raise _bad("a member has an impossible size")
@@ -358,19 +362,23 @@ def _number(header: bytes, name: str) -> int:
     if not digits:
         return 0
     if digits.strip(b"01234567"):
-        raise _bad("a header holds a number that is none")
+        raise _bad("a header contains an invalid number")
     return int(digits, 8)
 
 
-def _check_sum(header: bytes) -> None:
+def _verify_checksum(header: bytes) -> None:
     stated = _number(header, "checksum")
     plain = sum(header) - sum(header[148:156]) + 8 * 0x20
     if stated == plain:
         return
     signed = sum(struct.unpack("512b", header)) - sum(struct.unpack("8b", header[148:156])) + 8 * 0x20
-    if stated != signed:  # old tars summed signed bytes
+    if stated != signed:  # old tar programs summed signed bytes
         raise _bad("a header has a wrong checksum")
 
 
 def _bad(what: str) -> Refused:
-    return Refused(Reason.BAD_TAR, f"The tar in the package is not well-formed: {what}.", "Build the package again.")
+    return Refused(
+        Reason.BAD_TAR,
+        f"The tar in the package is not well-formed: {what}.",
+        "Build the package again with a current tool.",
+    )

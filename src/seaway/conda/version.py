@@ -1,4 +1,4 @@
-"""Versions in the order that clients give them (CEP 33), by rattler."""
+"""Versions in the order that clients use (CEP 33), parsed by rattler."""
 
 import functools
 
@@ -7,7 +7,7 @@ from rattler.exceptions import InvalidVersionError
 
 
 def parse(text: str) -> rattler.Version | None:
-    """The version, or None when clients could not order it."""
+    """Return the parsed version, or None if clients cannot order it."""
     try:
         return rattler.Version(text)
     except InvalidVersionError:
@@ -16,5 +16,5 @@ def parse(text: str) -> rattler.Version | None:
 
 @functools.lru_cache(8_192)
 def of_published(text: str) -> rattler.Version:
-    """The version of a file that was published, which could be ordered when it came."""
+    """Return the parsed version of a published file, which was checked at upload."""
     return rattler.Version(text)

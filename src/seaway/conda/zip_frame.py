@@ -1,10 +1,10 @@
 """
-The outer ZIP of a .conda file (CEP 35), read strictly.
+Strict reader of the outer ZIP of a .conda file (CEP 35).
 
-Two readers that disagree on where a member lies see two different packages, so nothing is tolerated
-that leaves room for it: the members fill the file from byte 0 to the directory without a gap, the local
-headers say what the directory says, all is STORED, there is no comment and nothing stands before or behind.
-conda's writers use ZIP64 extra fields and some stream with data descriptors; both are read.
+Two readers that disagree on the position of a member see two different packages, so every ambiguity is refused: the
+members must fill the file from byte 0 to the directory without a gap, the local headers must match the directory, all
+members must be STORED, and comments and bytes before or after the ZIP are not allowed.
+conda's writers use ZIP64 extra fields, and some write data descriptors; both are supported.
 """
 
 import struct
@@ -23,7 +23,9 @@ _STORED = 0
 _FLAG_ENCRYPTED = 0x1
 _FLAG_DESCRIPTOR = 0x8
 _FLAG_UTF8 = 0x800
-_ALLOWED_FLAGS = _FLAG_DESCRIPTOR | _FLAG_UTF8 | 0x6  # bits 1 and 2 are the compressor's level, without meaning here
+_ALLOWED_FLAGS = (
+    _FLAG_DESCRIPTOR | _FLAG_UTF8 | 0x6
+)  # bits 1 and 2 are the compression level, which has no meaning here
 _MAX_32 = 0xFFFFFFFF
 _ZIP64_EXTRA = 0x0001
 _HARMLESS_EXTRAS = frozenset({_ZIP64_EXTRA, 0x000A, 0x5455, 0x5855, 0x7855, 0x7875})  # times and owners
@@ -35,13 +37,13 @@ _UNIX_FOLDER = 0o040000
 
 _CHUNK_BYTES = 1024 * 1024
 
-# Works on a file that was unpacked and zipped again: -0 stores, -X writes no owners, -j drops folders.
+# For a file that was unpacked and zipped again: -0 stores, -X omits owners, -j removes folders.
 REPACK = "Upload the file that the build tool wrote, or zip its parts again: zip -0 -X -j NAME.conda metadata.json info-*.tar.zst pkg-*.tar.zst"
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Where the bytes of a stored member lie in the file."""
+    """Position of a stored member's bytes in the file."""
 
     name: str
     offset: int
@@ -59,24 +61,24 @@ class _Entry:
 
 
 def read_spans(file: BinaryIO, file_size: int) -> dict[str, Span]:
-    """The members of the ZIP by name; `Refused` unless they fill the file exactly, without gap or overlap."""
+    """Return the members of the ZIP by name; raise `Refused` unless they fill the file without gap or overlap."""
     directory_offset, entries = _read_directory(file, file_size)
     spans = {}
     expected_offset = 0
     for entry in sorted(entries, key=lambda entry: entry.header_offset):
         if entry.header_offset != expected_offset:
-            raise _bad("bytes stand before, between or over its members")
+            raise _bad("there are bytes before or between its members, or members overlap")
         span, expected_offset = _locate(file, entry)
         if entry.name in spans:
-            raise Refused(Reason.DUPLICATE_MEMBER, f"The ZIP holds {entry.name!r} twice.")
+            raise Refused(Reason.DUPLICATE_MEMBER, f"The ZIP contains {entry.name!r} twice.")
         spans[entry.name] = span
     if expected_offset != directory_offset:
-        raise _bad("bytes stand between its last member and its directory")
+        raise _bad("there are bytes between its last member and its directory")
     return spans
 
 
 def stream_span(file: BinaryIO, span: Span) -> Iterator[bytes]:
-    """The bytes of a member in pieces; `Refused` at the end if they do not have the stated checksum."""
+    """Yield the bytes of a member in pieces; raise `Refused` at the end if the checksum differs."""
     file.seek(span.offset)
     left, crc32 = span.size, 0
     while left:
@@ -90,7 +92,7 @@ def stream_span(file: BinaryIO, span: Span) -> Iterator[bytes]:
         raise Refused(
             Reason.ZIP_CHECKSUM,
             f"{span.name!r} in the ZIP is damaged: its checksum differs.",
-            "Build the package again.",
+            "Check the original file and upload it again, or build the package again.",
         )
 
 
@@ -105,17 +107,17 @@ def _read_directory(file: BinaryIO, file_size: int) -> tuple[int, list[_Entry]]:
     if comment or disk or start_disk or here != total:
         raise _bad("it has a comment or more than one part")
     if length > _MAX_DIRECTORY_BYTES or offset + length != end_offset:
-        raise _bad("its directory does not lie directly before the end")
+        raise _bad("its directory is not directly before the end record")
     file.seek(offset)
     directory = file.read(length)
     entries, position = [], 0
     while position < length:
         entry, position = _read_entry(directory, position)
         if max(entry.size, entry.header_offset) > file_size:
-            raise _bad(f"{entry.name!r} lies behind its end")
+            raise _bad(f"{entry.name!r} starts or ends after the end of the file")
         entries.append(entry)
     if len(entries) != total:
-        raise _bad("its directory names another number of members")
+        raise _bad("its directory states a wrong number of members")
     return offset, entries
 
 
@@ -134,28 +136,28 @@ def _read_entry(directory: bytes, position: int) -> tuple[_Entry, int]:
     if name.endswith("/") or unix_kind == _UNIX_FOLDER:
         raise Refused(
             Reason.ZIP_MEMBERS,
-            f"The ZIP holds the folder {name[:120]!r}; a .conda holds three files and no folders.",
+            f"The ZIP contains the folder {name[:120]!r}; a .conda contains three files and no folders.",
             REPACK,
         )
     if flags & _FLAG_ENCRYPTED or method != _STORED:
         raise Refused(
             Reason.ZIP_COMPRESSED,
-            f"{name[:120]!r} in the ZIP is compressed or encrypted; a .conda stores its members as they are.",
+            f"{name[:120]!r} in the ZIP is compressed or encrypted; members of a .conda must be stored uncompressed.",
             REPACK,
         )
     if flags & ~_ALLOWED_FLAGS:
-        raise _bad(f"{name!r} uses ZIP features that a .conda does not have")
+        raise _bad(f"{name!r} uses ZIP features that are not allowed in a .conda")
     if unix_kind not in (0, _UNIX_REGULAR):
         raise Refused(Reason.SPECIAL_MEMBER, f"{name[:120]!r} in the ZIP is a link or a special file.", REPACK)
     extra = directory[extra_at : extra_at + extra_length]
-    size, packed, header_offset = _widen(name, extra, [size, packed, header_offset])
+    size, packed, header_offset = _apply_zip64(name, extra, [size, packed, header_offset])
     if size != packed:
         raise _bad(f"{name!r} has two sizes")
     return _Entry(name, flags, crc32, size, header_offset), end
 
 
 def _locate(file: BinaryIO, entry: _Entry) -> tuple[Span, int]:
-    """Where a member's bytes lie, and the offset behind them; its local header must say what the directory says."""
+    """Return a member's span and the offset after it; refuse a local header that does not match the directory."""
     file.seek(entry.header_offset)
     header = file.read(_LOCAL.size)
     if len(header) < _LOCAL.size:
@@ -166,38 +168,38 @@ def _locate(file: BinaryIO, entry: _Entry) -> tuple[Span, int]:
         raise _bad("a local header is damaged")
     name = _decode(tail[:name_length])
     if name != entry.name or method != _STORED or flags != entry.flags:
-        raise _bad(f"the local header of {entry.name!r} does not say what the directory says")
+        raise _bad(f"the local header of {entry.name!r} does not match the directory")
     offset = entry.header_offset + _LOCAL.size + len(tail)
     span = Span(entry.name, offset, entry.size, entry.crc32)
     streamed = bool(flags & _FLAG_DESCRIPTOR)
-    size, packed = _widen(name, tail[name_length:], [size, packed])
+    size, packed = _apply_zip64(name, tail[name_length:], [size, packed])
     stated = (crc32, size, packed)
     if stated == (entry.crc32, entry.size, entry.size) and not streamed:
         return span, offset + entry.size
     if not streamed or stated not in ((0, 0, 0), (entry.crc32, entry.size, entry.size)):
-        raise _bad(f"the local header of {entry.name!r} states another size or checksum")
+        raise _bad(f"the local header of {entry.name!r} has another size or checksum than the directory")
     return span, offset + entry.size + _descriptor_length(file, span)
 
 
 def _descriptor_length(file: BinaryIO, span: Span) -> int:
-    """The length of the data descriptor behind a streamed member: 32 or 64 bit sizes, with or without signature."""
+    """Return the length of a streamed member's data descriptor: 32 or 64 bit sizes, with or without signature."""
     file.seek(span.offset + span.size)
     found = file.read(24)
     for sizes in ("<2L", "<2Q"):
-        body = struct.pack("<L", span.crc32) + struct.pack(sizes, *_fitting(sizes, span.size))
+        body = struct.pack("<L", span.crc32) + struct.pack(sizes, *_descriptor_sizes(sizes, span.size))
         for descriptor in (b"PK\x07\x08" + body, body):
             if found.startswith(descriptor):
                 return len(descriptor)
-    raise _bad(f"the data descriptor of {span.name!r} does not say what the directory says")
+    raise _bad(f"the data descriptor of {span.name!r} does not match the directory")
 
 
-def _fitting(sizes: str, size: int) -> tuple[int, int]:
+def _descriptor_sizes(sizes: str, size: int) -> tuple[int, int]:
     size = min(size, _MAX_32) if sizes == "<2L" else size
     return size, size
 
 
-def _widen(name: str, extra: bytes, fields: list[int]) -> list[int]:
-    """Replace the fields that say «see ZIP64» by their 64 bit values, in the order of APPNOTE 4.5.3."""
+def _apply_zip64(name: str, extra: bytes, fields: list[int]) -> list[int]:
+    """Replace the fields that refer to ZIP64 (all bits set) with their 64 bit values, in the order of APPNOTE 4.5.3."""
     wide = _zip64_extra(name, extra)
     position, widened = 0, []
     for field in fields:
@@ -218,7 +220,7 @@ def _zip64_extra(name: str, extra: bytes) -> bytes:
         if position + 4 + length > len(extra):
             raise _bad(f"an extra field of {name!r} is cut short")
         if kind not in _HARMLESS_EXTRAS:
-            # Among the others is one that gives the member another name, which only some readers believe.
+            # One of the other fields gives the member another name, which only some readers use.
             raise _bad(f"{name!r} has the extra field {kind:#06x}")
         if kind == _ZIP64_EXTRA:
             if found:
@@ -236,4 +238,6 @@ def _decode(name: bytes) -> str:
 
 
 def _bad(what: str) -> Refused:
-    return Refused(Reason.BAD_ZIP, f"The file is not a well-formed .conda: {what}.", "Build the package again.")
+    return Refused(
+        Reason.BAD_ZIP, f"The file is not a well-formed .conda: {what}.", "Build the package again with a current tool."
+    )

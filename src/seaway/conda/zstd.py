@@ -1,4 +1,4 @@
-"""zstd as the index documents use it: always exactly one frame, always with its content size."""
+"""zstd for index documents: always a single frame that states its content size."""
 
 import sys
 from collections.abc import Iterator
@@ -24,38 +24,38 @@ else:
 
 __all__ = ["LEVEL", "ZstdError", "pack", "pack_checked", "pack_pieces", "unpack", "unpack_at_most"]
 
-# Faster than 2 to 12 and smaller than they are, on real records: docs/decisions/zstd-level.md.
+# Faster than levels 2 to 12, with smaller results, on real records: docs/decisions/zstd-level.md.
 LEVEL = 1
 
 
 def pack(content: bytes) -> bytes:
-    """One frame of known size: conda caps frames that do not state it."""
+    """Compress to one frame that states its size: conda limits the size of other frames."""
     return compress(content, LEVEL)
 
 
 def unpack(content: bytes) -> bytes:
-    """The content of a frame that we packed; a stranger's could be of any size (`conda.archive` reads those)."""
+    """Decompress a frame made by this server; untrusted frames can be of any size and need `unpack_at_most`."""
     return decompress(content)
 
 
 def pack_checked(content: bytes) -> bytes:
-    """One frame that ends with a checksum of its content: whoever unpacks it notices damage."""
+    """Compress to one frame with a checksum of its content, so that decompression detects damage."""
     return compress(
         content, options={CompressionParameter.compression_level: LEVEL, CompressionParameter.checksum_flag: 1}
     )
 
 
 def unpack_at_most(content: bytes, limit: int) -> bytes:
-    """The content of one frame from anywhere; `ZstdError` if it is damaged, cut off or larger than the limit."""
+    """Decompress an untrusted frame; raise `ZstdError` if it is damaged, truncated or larger than the limit."""
     decompressor = ZstdDecompressor()
     found = decompressor.decompress(content, limit + 1)
     if len(found) > limit or not decompressor.eof or decompressor.unused_data:
-        raise ZstdError("it is not one whole frame within the limit")
+        raise ZstdError("it is not a single complete frame within the limit")
     return found
 
 
 def pack_pieces(pieces: Iterator[bytes], size: int) -> Iterator[bytes]:
-    """One frame for `size` bytes that come in pieces; py-rattler reads only the first frame of a document."""
+    """Compress `size` bytes that come in pieces to one frame; py-rattler reads only the first frame of a document."""
     compressor = ZstdCompressor(options={CompressionParameter.compression_level: LEVEL})
     compressor.set_pledged_input_size(size)
     for piece in pieces:

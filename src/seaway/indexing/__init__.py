@@ -1,1 +1,1 @@
-"""From file rows to what solvers read: shards, the index of names, whole documents."""
+"""Index documents derived from file rows: shards, the shard index, and whole documents such as repodata.json."""

@@ -1,19 +1,21 @@
 """
-What changes of package names do to the index, inside the transaction that makes the changes.
+Update the index when files of package names change, in the same transaction as the change.
 
-1. The revision of a subdir rises by one with every change of what readers may see, in the same commit.
-2. Afterwards the shard and the fragments of those names are what their file rows say; other names are not touched.
-3. A shard is immutable: new content is a new sha256. The old content stays readable for a week if a served index named it,
-   or if a worker shares it because it could not note that (`indexing.served`); other content is dropped at once. Keeping
-   it would cost the square of the builds of a name: 100 times its last shard for 200 uploads, one after the other.
-4. The cost depends on the number of files of those names, not on the size of the channel: and little on the former,
-   since what is stored of a name is spliced, its other records being neither read from their rows nor decoded.
+1. Every change that readers can see raises the revision of the subdir by one, in the same commit.
+2. Afterwards the shards and the fragments of the changed names match their file rows; other names are not modified.
+3. A shard is immutable: new content has a new sha256. The old content stays readable for a week if a served index named
+   it, or if a worker holds a share on it because it could not record that (`indexing.served`); other content is dropped
+   at once. Keeping it would cost the square of the builds of a name: 100 times its last shard for 200 successive
+   uploads.
+4. The cost depends on the number of files of the changed names, not on the size of the channel. It depends little on
+   the number of files, because the stored index of a name is spliced: its other records are neither read from their
+   rows nor decoded.
 5. Damaged bytes are never spliced: a shard that does not match its sha256, or fragments that do not match their
-   checksum, are derived again from the file rows. A file row that cannot be read is `DamagedRecord`.
+   checksum, are derived again from the file rows. A file row that cannot be read raises `DamagedRecord`.
 
-Whole documents are not touched here: they are derived from the fragments when they are asked for
-(`indexing.documents`), and know by their revision that they are old. Where that takes too long to wait for,
-the same transaction asks for a job that makes them.
+Whole documents are not updated here: they are built from the fragments on request (`indexing.documents`), and their
+revision shows that they are outdated. Where a build takes too long for a request, the same transaction enqueues a job
+for it.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -32,7 +34,7 @@ from seaway.jobs import queue
 
 log = structlog.get_logger()
 
-BUILD_DOCUMENTS = "documents"  # the kind of job
+BUILD_DOCUMENTS = "documents"  # kind of the job
 
 
 def touch_names(
@@ -46,33 +48,35 @@ def touch_names(
     steps: int | None = None,
 ) -> int:
     """
-    Bring the index of names in line with files of theirs that just changed; the new revision, one for each file.
+    Update the index of names whose files just changed; return the new revision.
 
-    `grown` is the change of the subdir's size in bytes, `steps` the number of revisions (by default one for each file).
+    `grown` is the change of the subdir's size in bytes, `steps` the number of revisions (by default one per file).
     """
     stored = _read(tx, subdir.id, changes)
     indexes = {
-        name: _changed(tx, subdir.id, name, stored.get(name), files_of_name) for name, files_of_name in changes.items()
+        name: _updated_index(tx, subdir.id, name, stored.get(name), files_of_name)
+        for name, files_of_name in changes.items()
     }
     steps = sum(map(len, changes.values())) if steps is None else steps
     return _switch(tx, subdir, stored, indexes, steps, now_ms, whole_document_limit, grown)
 
 
 def derive_name(tx: Tx, subdir: Subdir, name: str, now_ms: int, whole_document_limit: int) -> int:
-    """Make the index of a name again from all its file rows; the new revision."""
+    """Rebuild the index of a name from all its file rows; return the new revision."""
     indexes = {name: derive(records_of(tx, subdir.id, name))}
     return _switch(tx, subdir, _read(tx, subdir.id, [name]), indexes, 1, now_ms, whole_document_limit)
 
 
 def raise_revision(tx: Tx, subdir_id: int, names: Collection[str], now_ms: int) -> None:
-    """Raise the revision of names whose rows changed in what the index may not show, such as a description."""
+    """Raise the revision of names after a change that may not be in the index, such as a description."""
     tx.execute(
         update(subdirs)
         .where(subdirs.c.id == subdir_id)
         .values(
             revision=subdirs.c.revision + 1,
             changed_at=now_ms,
-            # The shards stay and are those of a later revision now: as if that was served too, which some of them were.
+            # The unchanged shards now belong to a later revision. Some of them were served, so that revision counts
+            # as served.
             served_revision=subdirs.c.revision + 1,
         )
     )
@@ -83,7 +87,7 @@ def raise_revision(tx: Tx, subdir_id: int, names: Collection[str], now_ms: int) 
 
 
 def raise_revisions(tx: Tx, channel_id: int, now_ms: int, whole_document_limit: int, *, only_v3: bool = False) -> None:
-    """Raise the revision of every subdir, or of those with v3 records, after channel data in its documents changed."""
+    """Raise the revision of every subdir, or of those with v3 records, after channel data in the documents changed."""
     query = select(subdirs.c.id, subdirs.c.record_count).where(subdirs.c.channel_id == channel_id)
     if only_v3:
         query = query.where(exists().where(shards.c.subdir_id == subdirs.c.id, shards.c.v3_count > 0))
@@ -94,36 +98,36 @@ def raise_revisions(tx: Tx, channel_id: int, now_ms: int, whole_document_limit: 
 
 
 def ask_for_documents(tx: Tx, now_ms: int, subdir_id: int) -> None:
-    """Have the whole documents of a subdir made in the background; one such job waits at most."""
+    """Enqueue a background build of the whole documents of a subdir; at most one such job waits."""
     queue.enqueue(tx, now_ms, BUILD_DOCUMENTS, {"subdir_id": subdir_id}, dedup_key=f"{BUILD_DOCUMENTS}/{subdir_id}")
 
 
 @dataclass(slots=True)
 class _Stored:
-    """What is kept of the index of one name; `has_row` is false of fragments without a shard, which is damage."""
+    """Stored index of one name; `has_row` is false for fragments without a shard row, which is damage."""
 
     revision: int
     sha256: bytes | None
     content: bytes | None
     record_count: int
     v3_count: int
-    checksum: int | None  # of the fragments; None of rows that are older than this column
+    checksum: int | None  # of the fragments; None in rows older than this column
     fragments: dict[str, bytes]
     has_row: bool = True
 
     @property
     def is_whole(self) -> bool:
-        """Whether shard and fragments are the bytes that were written."""
+        """Whether the shard and the fragments match their hash and checksum."""
         if self.content is None or self.sha256 is None:
             return self.content is None and self.sha256 is None and not self.fragments
         return is_whole(self.sha256, self.content) and self.checksum in (None, checksum_of(self.fragments))
 
     def was_served(self, served_revision: int) -> bool:
-        """Return whether a served index may name the shard; true if the revision is damaged."""
+        """Return whether a served index can name the shard; true if the revision is damaged."""
         return not isinstance(self.revision, int) or self.revision <= served_revision
 
 
-# Statements of every upload are made once: building one costs more than SQLite needs to run it.
+# The statements of uploads are built once: building one takes longer than SQLite needs to run it.
 _IN_SUBDIR: BindParameter[int] = bindparam("subdir_id")
 _NAMES: BindParameter[list[str]] = bindparam("names", expanding=True)
 _SHARDS = select(
@@ -138,18 +142,18 @@ _SHARDS = select(
 _OF_NAMES = (fragments.c.subdir_id == _IN_SUBDIR, fragments.c.kind.in_(KINDS), fragments.c.name.in_(_NAMES))
 _FRAGMENTS = select(fragments.c.name, fragments.c.kind, raw(fragments.c.content).label("content")).where(*_OF_NAMES)
 _WRITE_FRAGMENTS = insert(fragments)
-_THE_FRAGMENT = (
+_FRAGMENT_KEY = (
     fragments.c.subdir_id == bindparam("of_subdir"),
     fragments.c.kind == bindparam("of_kind"),
     fragments.c.name == bindparam("of_name"),
 )
-_REWRITE_FRAGMENTS = update(fragments).where(*_THE_FRAGMENT).values(content=bindparam("new_content"))
-_FORGET_FRAGMENTS = delete(fragments).where(*_THE_FRAGMENT)
+_REWRITE_FRAGMENTS = update(fragments).where(*_FRAGMENT_KEY).values(content=bindparam("new_content"))
+_DELETE_FRAGMENTS = delete(fragments).where(*_FRAGMENT_KEY)
 _WRITE_SHARDS = insert(shards)
 _REWRITE_SHARDS = update(shards).where(
     shards.c.subdir_id == bindparam("of_subdir"), shards.c.name == bindparam("of_name")
 )
-_FORGET_RETIRED = delete(retired_shards).where(
+_DELETE_RETIRED = delete(retired_shards).where(
     retired_shards.c.subdir_id == _IN_SUBDIR, retired_shards.c.sha256.in_(bindparam("digests", expanding=True))
 )
 _RETIRE = insert(retired_shards)
@@ -177,11 +181,11 @@ def _read(tx: Tx, subdir_id: int, names: Collection[str]) -> dict[str, _Stored]:
     return stored
 
 
-def _changed(
+def _updated_index(
     tx: Tx, subdir_id: int, name: str, stored: _Stored | None, files_of_name: Sequence[FileRecord]
 ) -> NameIndex:
     if (stored is not None and stored.v3_count) or any(file.section.is_v3 for file in files_of_name):
-        return derive(records_of(tx, subdir_id, name))  # their counters cannot be taken back: ask all rows
+        return derive(records_of(tx, subdir_id, name))  # v3 counters cannot be decremented: read all rows
     try:
         splice = Splice.of_nothing() if stored is None else _splice_of(stored)
     except DamagedIndex as error:
@@ -194,7 +198,7 @@ def _changed(
 
 def _splice_of(stored: _Stored) -> Splice:
     if not stored.is_whole:
-        raise DamagedIndex("its shard or its fragments are not the bytes that were written")
+        raise DamagedIndex("its shard or its fragments do not match their checksums")
     return Splice.of(stored.content, stored.fragments, stored.record_count)
 
 
@@ -208,11 +212,11 @@ def _switch(
     whole_document_limit: int,
     grown: int = 0,
 ) -> int:
-    """Put these indexes in the place of what is stored, `steps` revisions later."""
+    """Replace the stored indexes and raise the revision by `steps`; return the new revision."""
     revision = subdir.revision + steps
     record_count = subdir.record_count + sum(index.record_count for index in indexes.values())
-    record_count -= sum(one.record_count for one in stored.values() if isinstance(one.record_count, int))
-    # Before the shards: it locks the row, so that no reader can record this revision as served meanwhile.
+    record_count -= sum(old.record_count for old in stored.values() if isinstance(old.record_count, int))
+    # Before the shards: this locks the row, so that no reader can record this revision as served meanwhile.
     served_revision = tx.execute(
         _ADVANCE,
         {
@@ -223,9 +227,9 @@ def _switch(
             "grown": grown,
         },
     ).scalar_one()
-    # Not before the last change, else a clock that is behind would end the week as soon as it is right.
+    # Not before the last change: with a clock that is behind, the week would end as soon as the clock is corrected.
     retired_ms = max(now_ms, subdir.changed_at_ms)
-    _retire(tx, subdir.id, _replaced(tx, subdir.id, stored, indexes, served_revision), retired_ms)
+    _retire(tx, subdir.id, _shards_to_keep(tx, subdir.id, stored, indexes, served_revision), retired_ms)
     _write_shards(tx, subdir.id, stored, indexes, revision)
     _write_fragments(tx, subdir.id, stored, indexes)
     if record_count > whole_document_limit:
@@ -233,23 +237,28 @@ def _switch(
     return revision
 
 
-def _replaced(
+def _shards_to_keep(
     tx: Tx, subdir_id: int, stored: Mapping[str, _Stored], indexes: Mapping[str, NameIndex], served_revision: int
 ) -> list[_Stored]:
-    """Return the replaced shards that must be kept (3)."""
-    old = {name: one for name, one in stored.items() if one.sha256 is not None and is_whole(one.sha256, one.content)}
-    served = {name: one for name, one in old.items() if one.was_served(served_revision)}
-    others = [one for name, one in old.items() if name not in served and one.sha256 != indexes[name].sha256]
+    """Return the replaced shards that must stay readable (3)."""
+    old = {
+        name: shard
+        for name, shard in stored.items()
+        if shard.sha256 is not None and is_whole(shard.sha256, shard.content)
+    }
+    served = {name: shard for name, shard in old.items() if shard.was_served(served_revision)}
+    others = [shard for name, shard in old.items() if name not in served and shard.sha256 != indexes[name].sha256]
     may_drop = not others or try_hold(tx, shards_of(subdir_id))
     return [*served.values()] if may_drop else [*served.values(), *others]
 
 
 def _retire(tx: Tx, subdir_id: int, replaced: Sequence[_Stored], now_ms: int) -> None:
     old = [
-        {"subdir_id": subdir_id, "sha256": one.sha256, "content": one.content, "retired_at": now_ms} for one in replaced
+        {"subdir_id": subdir_id, "sha256": shard.sha256, "content": shard.content, "retired_at": now_ms}
+        for shard in replaced
     ]
     if old:
-        tx.execute(_FORGET_RETIRED, {"subdir_id": subdir_id, "digests": [row["sha256"] for row in old]})
+        tx.execute(_DELETE_RETIRED, {"subdir_id": subdir_id, "digests": [row["sha256"] for row in old]})
         tx.execute(_RETIRE, old)
 
 
@@ -281,16 +290,18 @@ def _write_shards(
 def _write_fragments(tx: Tx, subdir_id: int, stored: Mapping[str, _Stored], indexes: Mapping[str, NameIndex]) -> None:
     new, known, gone = [], [], []
     for name, index in indexes.items():
-        there = stored[name].fragments if name in stored else {}
+        old_fragments = stored[name].fragments if name in stored else {}
         for kind, content in index.fragments.items():
-            if kind not in there:
+            if kind not in old_fragments:
                 new.append({"subdir_id": subdir_id, "kind": kind, "name": name, "content": content})
-            elif there[kind] != content:
+            elif old_fragments[kind] != content:
                 which = {"of_subdir": subdir_id, "of_kind": kind, "of_name": name}
                 known.append({**which, "new_content": content})
         gone += [
-            {"of_subdir": subdir_id, "of_kind": kind, "of_name": name} for kind in there if kind not in index.fragments
+            {"of_subdir": subdir_id, "of_kind": kind, "of_name": name}
+            for kind in old_fragments
+            if kind not in index.fragments
         ]
-    for statement, rows in ((_WRITE_FRAGMENTS, new), (_REWRITE_FRAGMENTS, known), (_FORGET_FRAGMENTS, gone)):
+    for statement, rows in ((_WRITE_FRAGMENTS, new), (_REWRITE_FRAGMENTS, known), (_DELETE_FRAGMENTS, gone)):
         if rows:
             tx.execute(statement, rows)

@@ -1,4 +1,4 @@
-"""channeldata.json: what a channel says of its packages, across subdirs (CEP 38). Built when it is asked for."""
+"""channeldata.json: metadata of the packages of a channel across its subdirs (CEP 38), built on request."""
 
 import hashlib
 import threading
@@ -26,7 +26,7 @@ _TRAITS = ("activate.d", "deactivate.d", "post_link", "pre_link", "pre_unlink", 
 
 @dataclass(frozen=True, slots=True)
 class ChannelData:
-    """channeldata.json at one revision of the channel: the sum of its subdirs' revisions."""
+    """channeldata.json at one revision of the channel, which is the sum of its subdirs' revisions."""
 
     content: bytes
     sha256: bytes
@@ -34,7 +34,7 @@ class ChannelData:
 
 
 class ChannelDatas:
-    """The documents that this process holds."""
+    """Cache of channeldata.json documents in this process."""
 
     def __init__(self, most_bytes: int = _BYTES_IN_MEMORY) -> None:
         self._lock = threading.Lock()
@@ -43,30 +43,30 @@ class ChannelDatas:
         self._channels: OrderedDict[int, ChannelData] = OrderedDict()
 
     def current(self, tx: Tx, channel_id: int) -> ChannelData | None:
-        """The document of a channel as `tx` sees it, or None when it must be built first (`build`)."""
+        """Return the document of the channel state that `tx` sees, or None if it must be built first (`build`)."""
         with self._lock:
-            held = self._channels.get(channel_id)
-        return held if held is not None and held.revision == _revision(tx, channel_id) else None
+            cached = self._channels.get(channel_id)
+        return cached if cached is not None and cached.revision == _revision(tx, channel_id) else None
 
     def build(self, database: Database, channel_id: int) -> ChannelData:
-        """Make the document, one channel at a time: it reads every record, and a crowd that asks needs it once."""
+        """Build the document. Builds run one at a time: each reads every record, and a burst of requests needs one."""
         with self._building, database.read() as tx:
-            held = self.current(tx, channel_id)
-            if held is not None:
-                return held
+            cached = self.current(tx, channel_id)
+            if cached is not None:
+                return cached
             content = _build(tx, channel_id)
             built = ChannelData(content, hashlib.sha256(content).digest(), _revision(tx, channel_id))
         with self._lock:
             self._channels[channel_id] = built
             self._channels.move_to_end(channel_id)
-            held_bytes = sum(len(data.content) for data in self._channels.values())
-            while held_bytes > self._most_bytes and len(self._channels) > 1:
-                held_bytes -= len(self._channels.popitem(last=False)[1].content)
+            cached_bytes = sum(len(data.content) for data in self._channels.values())
+            while cached_bytes > self._most_bytes and len(self._channels) > 1:
+                cached_bytes -= len(self._channels.popitem(last=False)[1].content)
         return built
 
 
 def _revision(tx: Tx, channel_id: int) -> int:
-    # PostgreSQL adds large integers up to a decimal.
+    # PostgreSQL returns the sum of large integers as a decimal.
     return int(
         tx.execute(
             select(func.coalesce(func.sum(subdirs.c.revision), 0)).where(subdirs.c.channel_id == channel_id)

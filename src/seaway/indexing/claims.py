@@ -1,10 +1,10 @@
 """
-Which blobs rows name, and how a row names one safely beside those who take blobs away.
+References from rows to blobs, and the locks that make them safe against concurrent deletion.
 
-1. Whoever deletes a blob asks for rows that name it, and deletes it, while it holds the blob alone (`taking`).
-2. Between a put and the row that names the blob, the sweep may take it (if it was there before, and old), or an
-   upload of equal bytes that was refused. So the transaction that names a blob holds it against 1 and looks
-   whether it is still there (`naming`); if not, it is put again from the spool and named again.
+1. Code that deletes a blob locks it exclusively while it checks that no row names it and deletes it (`taking`).
+2. Between a put and the row that names the blob, the blob can be deleted by the sweep (if it existed before and is old)
+   or by a refused upload of equal bytes. So the transaction that names a blob holds a shared lock against (1) and
+   checks that the blob still exists (`naming`); if not, it is put again from the spool and named again.
 """
 
 from collections.abc import Collection, Iterator
@@ -20,16 +20,16 @@ from seaway.storage.blobs import Blobs
 
 
 class BlobSwept(Exception):
-    """The blob went before a row could name it: put it again."""
+    """The blob was deleted before a row named it; the caller must put it again."""
 
 
 @contextmanager
 def naming(database: Database, blobs: Blobs, digests: Collection[bytes]) -> Iterator[tuple[Tx, set[bytes]]]:
     """
-    A transaction that names these blobs, and those of them that are not there any more.
+    Open a transaction to name these blobs; yield it with the blobs that no longer exist.
 
-    What else it changes it has to hold (`Database.hold`): a bucket is asked before that, so that a slow one
-    does not keep others waiting for the channel.
+    The caller locks other things that it changes (`Database.hold`) inside. The store is queried before that, so that
+    a slow bucket does not keep the channel locked.
     """
     with database.write_part() as tx:
         database.hold_blobs(tx, digests, shared=True)
@@ -38,14 +38,14 @@ def naming(database: Database, blobs: Blobs, digests: Collection[bytes]) -> Iter
 
 @contextmanager
 def taking(database: Database, digests: Collection[bytes]) -> Iterator[set[bytes]]:
-    """Those of the blobs that no row names, held so that none can; they may be deleted inside."""
+    """Lock the blobs exclusively and yield those that no row names; the caller can delete these inside."""
     with database.write_part() as tx:
         database.hold_blobs(tx, digests, shared=False)
         yield set(digests) - named(tx, digests)
 
 
 def named(tx: Tx, digests: Collection[bytes]) -> set[bytes]:
-    """Those of the hashes that a row names."""
+    """Return the hashes that a row names."""
     in_files = select(files.c.sha256).where(files.c.sha256.in_(digests), files.c.state != State.DELETED.value)
     in_documents = select(documents.c.sha256).where(documents.c.sha256.in_(digests))
     in_pieces = select(resumable_pieces.c.sha256).where(resumable_pieces.c.sha256.in_(digests))
@@ -55,7 +55,7 @@ def named(tx: Tx, digests: Collection[bytes]) -> set[bytes]:
 
 
 def named_after(tx: Tx, sha256: bytes, limit: int) -> list[bytes]:
-    """The next hashes behind this one that rows name, in order."""
+    """Return up to `limit` named hashes greater than `sha256`, in order."""
     found: set[bytes] = set()
     for table in (files, documents, resumable_pieces, logos, kept_blobs):
         query = select(table.c.sha256).where(table.c.sha256 > sha256).distinct().order_by(table.c.sha256).limit(limit)
@@ -66,7 +66,7 @@ def named_after(tx: Tx, sha256: bytes, limit: int) -> list[bytes]:
 
 
 def discard(database: Database, blobs: Blobs, digests: Collection[bytes]) -> None:
-    """Delete blobs that are not needed any more now, unless a row names them all the same."""
+    """Delete blobs that are no longer needed, except those that a row names."""
     with taking(database, digests) as unnamed:
         for digest in unnamed:
             blobs.delete(keys.blob(digest))

@@ -1,16 +1,16 @@
 """
 Whole documents of a subdir: repodata.json, run_exports.json and their compressed forms.
 
-1. All kinds of one subdir are made from one state and switched together: they never disagree at a revision.
-2. A document row names a blob that exists; a reader sees the old documents or the new ones.
-3. A subdir of at most `limit` records is never behind: the request that finds it old builds it and waits.
-   A larger one is built by a job, which its change asked for, while readers get the last complete documents.
-   So they do where a build fails because nothing can be written (`serving.resolve`).
-4. One build of a subdir runs at a time among all workers; those who wait take its result or build the next.
-5. Documents are derived: when the bytes of one are lost or damaged, those of its subdir are forgotten (`forget`),
-   and the next request builds them again.
-6. Damaged fragments are in no document: a build compares those of each name with their checksum, and derives the name
-   again from its file rows where they differ.
+1. All kinds of one subdir are built from one state and switched together, so they never disagree at a revision.
+2. A document row names a blob that exists; a reader sees either the old or the new documents.
+3. Documents of a subdir of at most `limit` records are never outdated: a request that finds an old one builds the new
+   one and waits. Larger ones are built by a job, which the change enqueued, while readers get the last complete
+   documents. Readers also get those if a build fails because nothing can be written (`serving.resolve`).
+4. One build of a subdir runs at a time among all workers; waiting requests use its result or build the next.
+5. Documents are derived: if the bytes of one are lost or damaged, all document rows of its subdir are deleted
+   (`forget`), and the next request builds them again.
+6. Damaged fragments get into no document: a build compares the fragments of each name with their checksum, and derives
+   the name again from its file rows if they differ.
 """
 
 import hashlib
@@ -64,15 +64,15 @@ RUN_EXPORTS_ZST = "run_exports.json.zst"
 _PIECE_BYTES = 1024 * 1024
 _ROWS_AT_ONCE = 500
 _GZIP_LEVEL = 6
-_ASK_AGAIN_MS = 10 * SECOND_MS
-_ASKED_KEPT = 4096
+_REQUEST_INTERVAL_MS = 10 * SECOND_MS
+_REQUESTS_KEPT = 4096
 _TRIES = 3
 _LOGGED_NAMES = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One built document; its bytes are the blob of `sha256`."""
+    """A built document; its bytes are the blob with this sha256."""
 
     kind: str
     revision: int
@@ -82,7 +82,7 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A document that was written to the spool."""
+    """A document in the spool, not stored yet."""
 
     kind: str
     path: Path
@@ -91,7 +91,7 @@ class Draft:
 
 
 class Documents:
-    """Builds whole documents and knows the newest ones."""
+    """Builder and registry of whole documents."""
 
     def __init__(self, database: Database, blobs: Blobs, spool: Spool, clock: Clock, *, limit: int) -> None:
         self._database = database
@@ -100,21 +100,21 @@ class Documents:
         self.limit = limit
         self._clock = clock
         self._lock = threading.Lock()
-        self._asked: dict[int, int] = {}
-        self._asking = ThreadPoolExecutor(max_workers=1, thread_name_prefix="documents")
+        self._requested_ms: dict[int, int] = {}
+        self._background = ThreadPoolExecutor(max_workers=1, thread_name_prefix="documents")
 
     def current(self, tx: Tx, subdir: Subdir, kind: str) -> Document | None:
-        """The document to serve for the state that `tx` sees, or None when it must be built first (`build`)."""
+        """Return the document to serve for the state that `tx` sees, or None if it must be built first (`build`)."""
         document = _find(tx, subdir.id, kind)
         if document is None or document.revision >= subdir.revision:
             return document
         if subdir.record_count <= self.limit:
             return None
-        self._ask_later(subdir.id)
+        self._request_build(subdir.id)
         return document
 
     def build(self, subdir_id: int, kind: str) -> Document | None:
-        """Bring the documents of a subdir up to date, unless another request just did; None when the subdir is gone."""
+        """Return the current document, built if another request has not just done so; None if the subdir is gone."""
         with self._database.alone(f"documents/{subdir_id}"):
             with self._database.read() as tx:
                 subdir, document = _look_up(tx, subdir_id, kind)
@@ -124,50 +124,50 @@ class Documents:
             return _find(tx, subdir_id, kind)
 
     def last(self, subdir_id: int, kind: str) -> Document | None:
-        """The last complete document, however old it is."""
+        """Return the last complete document, however old it is."""
         with self._database.read() as tx:
             return _find(tx, subdir_id, kind)
 
     def forget(self, sha256: bytes) -> int:
-        """Forget the documents of every subdir that names these bytes, which are lost or damaged; how many subdirs."""
+        """Delete the document rows of every subdir that names a lost or damaged blob; return the number of subdirs."""
         with self._database.read() as tx:
             named_in = sorted(tx.execute(_subdirs_naming(sha256)).scalars())
         for subdir_id in named_in:
             with self._database.write_part() as tx:
                 self._database.hold(tx, f"documents/{subdir_id}")
-                # All kinds, since they are made together (1); unless others took their place meanwhile.
+                # All kinds, since they are built together (1); skipped if they were replaced meanwhile.
                 if subdir_id in set(tx.execute(_subdirs_naming(sha256)).scalars()):
                     tx.execute(delete(documents).where(documents.c.subdir_id == subdir_id))
                     log.warning("documents.forgotten", subdir_id=subdir_id, sha256=sha256.hex())
         return len(named_in)
 
     def drafts(self, tx: Tx, subdir: Subdir) -> list["Draft"]:
-        """What the documents of the state that `tx` sees would be, without storing them: for `seaway check`."""
+        """Build the documents of the state that `tx` sees without storing them, for `seaway check`."""
         with ExitStack() as stack:
             return self._draft_all(stack, _Fragments(tx, subdir.id), subdir)
 
     def close(self) -> None:
-        """Let what was begun end."""
-        self._asking.shutdown(wait=True, cancel_futures=True)
+        """Wait for the running background request to end; cancel the others."""
+        self._background.shutdown(wait=True, cancel_futures=True)
 
-    def _ask_later(self, subdir_id: int) -> None:
+    def _request_build(self, subdir_id: int) -> None:
         """
-        Ask for a build again, now and then.
+        Enqueue another build, at most every 10 seconds for a subdir.
 
-        The change that made the documents old has asked already; but its job may be dead or in a pause after it
-        failed, or the limit may have been lowered since.
+        The change that made the documents outdated has enqueued one, but its job may have failed or be waiting for a
+        retry, or the limit may have been lowered since.
         """
         now_ms = self._clock.now_ms()
         with self._lock:
-            # An age below zero: the clock was set back since.
-            if 0 <= now_ms - self._asked.get(subdir_id, -_ASK_AGAIN_MS) < _ASK_AGAIN_MS:
+            # A negative age means that the clock was set back.
+            if 0 <= now_ms - self._requested_ms.get(subdir_id, -_REQUEST_INTERVAL_MS) < _REQUEST_INTERVAL_MS:
                 return
-            if len(self._asked) >= _ASKED_KEPT:
-                self._asked.clear()
-            self._asked[subdir_id] = now_ms
-        self._asking.submit(self._ask, subdir_id)
+            if len(self._requested_ms) >= _REQUESTS_KEPT:
+                self._requested_ms.clear()
+            self._requested_ms[subdir_id] = now_ms
+        self._background.submit(self._enqueue_build, subdir_id)
 
-    def _ask(self, subdir_id: int) -> None:
+    def _enqueue_build(self, subdir_id: int) -> None:
         try:
             with self._database.write_part() as tx:
                 ask_for_documents(tx, self._clock.now_ms(), subdir_id)
@@ -184,10 +184,10 @@ class Documents:
             if lost is None:
                 return
             self.forget(lost)
-        raise _loses()
+        raise _store_failure()
 
     def _derive(self, subdir_id: int, names: Sequence[str]) -> None:
-        """Derive names again from their file rows; `DamagedRecord`, before anything is locked, if a row is damaged."""
+        """Derive names again from their file rows; raise `DamagedRecord`, before any lock, if a row is damaged."""
         log.error("fragments.damaged", subdir_id=subdir_id, names=names[:_LOGGED_NAMES])
         for name in names:
             with self._database.read() as tx:
@@ -201,7 +201,7 @@ class Documents:
                     derive_name(tx, subdir, name, self._clock.now_ms(), self.limit)
 
     def _build_once(self, subdir_id: int, wanted: str) -> bytes | None:
-        """Build what is missing; the hash of the document that this needed, if its bytes are lost or damaged."""
+        """Build the missing documents; return the hash of a required document if its bytes are lost."""
         with ExitStack() as stack:
             with self._database.read() as tx:
                 subdir, current = _look_up(tx, subdir_id, REPODATA)
@@ -213,7 +213,7 @@ class Documents:
             return self._add_gzip(stack, subdir_id) if wanted == REPODATA_GZ else None
 
     def _must_draft(self, subdir: Subdir, current: Document | None, wanted: str) -> bool:
-        """Whether the plain documents are to be made; gzip of a large subdir is made of the last complete ones."""
+        """Return whether to build the plain documents; gzip of a large subdir uses the last complete ones."""
         if current is None:
             return True
         is_large = subdir.record_count > self.limit
@@ -245,7 +245,11 @@ class Documents:
         return drafts
 
     def _add_gzip(self, stack: ExitStack, subdir_id: int) -> bytes | None:
-        """gzip is asked for rarely (zstd is what clients know), so it is made on demand and only at the newest revision."""
+        """
+        Add the gzip document, built on request for the newest repodata.json only; most clients use zstd.
+
+        Return the hash of repodata.json if its blob is missing.
+        """
         with self._database.read() as tx:
             plain = _look_up(tx, subdir_id, REPODATA)[1]
         if plain is None:
@@ -260,7 +264,7 @@ class Documents:
         return None
 
     def _switch(self, subdir_id: int, revision: int, drafts: list[Draft]) -> None:
-        """Store the drafts, then name them all in one transaction, unless newer ones are there already."""
+        """Store the drafts, then switch to all of them in one transaction, unless newer documents exist."""
         for _ in range(_TRIES):
             for draft in drafts:
                 self._blobs.put_file(keys.blob(draft.sha256), draft.path)
@@ -272,19 +276,19 @@ class Documents:
                     replaced = _name(tx, subdir_id, revision, drafts)
             except BlobSwept:
                 continue
-            # At once: a large channel writes tens of megabytes at every build. A reader that has opened
-            # the old document reads it to its end; one that has not finds the new one.
+            # Delete the old documents at once: a large channel writes tens of megabytes at every build. A reader that
+            # has opened an old document can read it to its end; other readers find the new one.
             discard(self._database, self._blobs, replaced)
             return
-        raise _loses()
+        raise _store_failure()
 
 
-def _loses() -> Unavailable:
-    return Unavailable("The store loses what is put into it.", "Try again in a moment.")
+def _store_failure() -> Unavailable:
+    return Unavailable("The blob store does not keep the documents written to it.", "Try again in a moment.")
 
 
 class _DamagedFragments(Exception):
-    """Names whose fragments are not those that were written."""
+    """The fragments of these names do not match their checksums."""
 
     def __init__(self, names: Sequence[str]) -> None:
         super().__init__(names)
@@ -292,7 +296,7 @@ class _DamagedFragments(Exception):
 
 
 class _Fragments:
-    """The stored fragments of a subdir, kind by kind, as the writers of documents ask for them, each kind once."""
+    """Reader of the stored fragments of a subdir; each kind is read once, as the document writers request it."""
 
     def __init__(self, tx: Tx, subdir_id: int) -> None:
         self.tx, self._subdir_id = tx, subdir_id
@@ -310,12 +314,12 @@ class _Fragments:
         )
         sums, start = self._sums, checksum_of_fragment(kind, b"")
         for name, content in rows:
-            if isinstance(name, str) and isinstance(content, bytes):  # else its name lacks it, which `damaged` finds
+            if isinstance(name, str) and isinstance(content, bytes):  # otherwise `damaged` finds that it is missing
                 sums[name] = sums.get(name, 0) + crc32(content, start)
                 yield content
 
     def damaged(self) -> list[str]:
-        """Return the names whose fragments, all of which were read, do not have their checksum (6)."""
+        """Return the names whose fragments do not match their checksum (6); call it after all kinds were read."""
         found = dict(self._sums)
         rows = self.tx.execute(
             select(shards.c.name, raw(shards.c.checksum)).where(shards.c.subdir_id == self._subdir_id)
@@ -323,7 +327,8 @@ class _Fragments:
         damaged = []
         for name, checksum in rows:
             total = found.pop(name, 0)
-            # None: the row is older than the column. A name that is no text was one: `found` has its fragments.
+            # None: the row is older than the column. The fragments of a name that is damaged in the shard row remain
+            # in `found`.
             if isinstance(name, str) and checksum not in (None, total % CHECKSUMS):
                 damaged.append(name)
         return sorted([*damaged, *found])
@@ -353,7 +358,11 @@ def _find(tx: Tx, subdir_id: int, kind: str) -> Document | None:
 
 
 def _name(tx: Tx, subdir_id: int, revision: int, drafts: list[Draft]) -> list[bytes]:
-    """Switch the rows to the drafts; the hashes that nobody may need now: the old documents, or drafts that came late."""
+    """
+    Switch the rows to the drafts, unless newer documents exist.
+
+    Return the hashes that are no longer needed: the old documents, or the drafts if they are too late.
+    """
     newest = tx.execute(
         select(documents.c.revision).where(documents.c.subdir_id == subdir_id, documents.c.kind == REPODATA)
     ).scalar()
@@ -361,7 +370,7 @@ def _name(tx: Tx, subdir_id: int, revision: int, drafts: list[Draft]) -> list[by
         return [draft.sha256 for draft in drafts]
     kinds = {draft.kind for draft in drafts}
     if REPODATA in kinds:
-        kinds.add(REPODATA_GZ)  # made again when somebody asks
+        kinds.add(REPODATA_GZ)  # built again on the next request
     replaced = (documents.c.subdir_id == subdir_id, documents.c.kind.in_(kinds))
     old = list(tx.execute(select(documents.c.sha256).where(*replaced)).scalars())
     tx.execute(delete(documents).where(*replaced))
@@ -398,7 +407,7 @@ def _chunks(path: Path) -> Iterator[bytes]:
 
 
 def _verified(content: BinaryIO, sha256: bytes) -> Iterator[bytes]:
-    """The bytes of a blob; `DamagedBlob` at their end when they have another hash."""
+    """Yield the bytes of a blob; raise `DamagedBlob` at the end if the hash differs."""
     found = hashlib.sha256()
     while piece := content.read(_PIECE_BYTES):
         found.update(piece)

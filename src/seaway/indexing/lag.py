@@ -1,4 +1,4 @@
-"""How far whole documents are behind the subdirs that they are made from."""
+"""Lag of whole documents behind their subdirs."""
 
 from dataclasses import dataclass
 
@@ -12,18 +12,18 @@ from seaway.indexing.documents import REPODATA
 
 @dataclass(frozen=True, slots=True)
 class Lag:
-    """The subdirs whose documents are behind, and the worst of them."""
+    """Number of subdirs with outdated documents, and the largest lag."""
 
     subdirs: int
     revisions: int
-    since_ms: int | None  # the change that waits for the longest time among the last changes of each
+    since_ms: int | None  # time of the oldest last change among these subdirs
 
 
 def lags(tx: Tx, limit: int) -> tuple[Lag, Lag]:
     """
-    Of the subdirs of at most `limit` records, and of the larger ones; those without documents do not count.
+    Return the lag of subdirs of at most `limit` records and that of larger ones; subdirs without documents are ignored.
 
-    The documents of the small ones are built by the request that finds them old, so no reader ever sees that lag.
+    Documents of small subdirs are built by the request that finds them outdated, so readers never see their lag.
     """
     return _lag(tx, subdirs.c.record_count <= limit), _lag(tx, subdirs.c.record_count > limit)
 

@@ -1,9 +1,9 @@
 """
-What the index holds of one package name: its shard, and the fragments of it that whole documents are joined from.
+Index of one package name: its shard, and its fragments, from which whole documents are joined.
 
-1. It is derived from the file rows of the name and nothing else (`derive`).
-2. A splice of what was derived gives the bytes that deriving again would give, without decoding the records that
-   did not change: a name of 5,000 builds is 2.5 MB of JSON, and takes a tenth of the time so.
+1. It is derived only from the file rows of the name (`derive`).
+2. A splice into the stored index gives the same bytes as deriving it again, without decoding the unchanged records:
+   a name with 5,000 builds is 2.5 MB of JSON, and a splice takes a tenth of the time.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ RUN_EXPORTS = "run_exports"
 REMOVED = "removed"
 
 
-# What reading a record raises that is not the JSON of a record, whatever bytes it has.
+# Exceptions raised by reading a damaged record, whatever its bytes are.
 UNREADABLE = (
     msgspec.MsgspecError,
     ValueError,
@@ -43,22 +43,22 @@ UNREADABLE = (
 
 @contextmanager
 def reading(file: FileRecord) -> Iterator[None]:
-    """Name the file whose record cannot be read."""
+    """Convert errors of reading a file's record to `DamagedRecord`, which names the file."""
     try:
         yield
     except UNREADABLE as error:
         raise DamagedRecord(f"The record of {file.file_name}", cause=f"{type(error).__name__}: {error}") from error
 
 
-CHECKSUMS = 2**32  # how many there are
+CHECKSUMS = 2**32  # number of possible checksums
 
 
 class DamagedIndex(Exception):
-    """What is stored of a name is not what we wrote: it has to be derived again."""
+    """The stored index of a name is damaged and must be derived again."""
 
 
 def fragment_kind(what: str, section: Section) -> str:
-    """The key under which the fragments of one map are kept."""
+    """Return the key of the fragments of one section."""
     return f"{what}:{section.value}"
 
 
@@ -67,7 +67,7 @@ KINDS = (REMOVED, *(fragment_kind(what, section) for section in Section for what
 
 @dataclass(frozen=True, slots=True)
 class NameIndex:
-    """The derived state of one name."""
+    """Derived index of one name."""
 
     shard: bytes | None
     fragments: dict[str, bytes]
@@ -76,36 +76,36 @@ class NameIndex:
 
     @property
     def sha256(self) -> bytes | None:
-        """The address of the shard; None when nothing of the name is left to see."""
+        """Content address of the shard; None if the name has no visible files."""
         return None if self.shard is None else hashlib.sha256(self.shard).digest()
 
     @property
     def checksum(self) -> int:
-        """Checksum by which the stored fragments are verified later."""
+        """Checksum to verify the stored fragments with."""
         return checksum_of(self.fragments)
 
 
 def checksum_of(fragments: Mapping[str, bytes]) -> int:
     """
-    Checksum of the fragments of one name, the sum of their own checksums in whatever order they are read.
+    Return the checksum of the fragments of one name: the sum of their checksums, so it does not depend on their order.
 
-    CRC-32 finds accidental damage; whoever can write a fragment can write the database.
+    CRC-32 detects accidental damage; an attacker who can write a fragment can write the whole database.
     """
     return sum(checksum_of_fragment(kind, content) for kind, content in fragments.items()) % CHECKSUMS
 
 
 def checksum_of_fragment(kind: str, content: bytes) -> int:
-    """Checksum of one fragment."""
+    """Return the checksum of one fragment."""
     return zlib.crc32(content, zlib.crc32(kind.encode()))
 
 
 def is_whole(sha256: object, content: object) -> bool:
-    """Return whether the content of a shard has the sha256 of its address."""
+    """Return whether the content of a shard matches its sha256."""
     return isinstance(content, bytes) and hashlib.sha256(content).digest() == sha256
 
 
 def derive(records: Sequence[FileRecord]) -> NameIndex:
-    """The shard and the fragments that these files of one name make; `DamagedRecord` names one that cannot be read."""
+    """Derive the index of one name from its files; raise `DamagedRecord` for a file that cannot be read."""
     try:
         return _derive(records)
     except UNREADABLE:
@@ -137,7 +137,7 @@ def _derive(records: Sequence[FileRecord]) -> NameIndex:
 
 
 class Splice:
-    """The index of a name without v3 records, taken apart so that single files can be changed in it."""
+    """Decomposed index of a name without v3 records, in which single files can be replaced."""
 
     def __init__(
         self, shard: Mapping[Section, dict[str, msgspec.Raw]], removed: Iterable[str], fragments: Mapping[str, bytes]
@@ -152,12 +152,12 @@ class Splice:
 
     @classmethod
     def of_nothing(cls) -> "Splice":
-        """Of a name that has nothing to see."""
+        """Create the splice of a name without visible files."""
         return cls({section: {} for section in _PLAIN}, (), {})
 
     @classmethod
     def of(cls, shard: bytes | None, fragments: Mapping[str, bytes], record_count: int) -> "Splice":
-        """Of what is stored of a name; `DamagedIndex` when that cannot be read or does not agree."""
+        """Create a splice from the stored index; raise `DamagedIndex` if it is unreadable or inconsistent."""
         if shard is None and not fragments:
             return cls.of_nothing()
         try:
@@ -165,16 +165,16 @@ class Splice:
         except (ZstdError, *UNREADABLE) as error:
             raise DamagedIndex(str(error)) from error
         if splice._counts() != {record_count}:
-            raise DamagedIndex(f"its parts hold {splice._counts()} records, and {record_count} were counted")
+            raise DamagedIndex(f"its parts contain {splice._counts()} records, but {record_count} were counted")
         return splice
 
     def _counts(self) -> set[int]:
-        """How many records the shard and the fragments hold; one number, if they agree."""
+        """Return the record counts of the shard and of the fragments; a single number if they agree."""
         of_fragments = {sum(len(self._maps[what, section]) for section in _PLAIN) for what in (RECORDS, RUN_EXPORTS)}
         return {sum(map(len, self._shard.values())), *of_fragments}
 
     def put(self, file: FileRecord) -> None:
-        """Replace a file by its current state; `DamagedRecord` when its record cannot be read."""
+        """Set a file to its current state; raise `DamagedRecord` if its record cannot be read."""
         with reading(file):
             self._put(file)
 
@@ -190,7 +190,7 @@ class Splice:
                 self._maps[what, file.section][file.file_name] = msgspec.Raw(content)
 
     def index(self) -> NameIndex:
-        """The index that this has become."""
+        """Return the resulting index."""
         record_count = sum(map(len, self._shard.values()))
         removed = sorted(self._removed)
         if not record_count and not removed:

@@ -1,10 +1,10 @@
 """
-The index of names of each subdir, kept in memory and brought up to date by what changed.
+Shard index of each subdir, cached in memory and updated incrementally.
 
-1. A document carries the revision of one committed state, and names exactly the shards of that state.
-2. Bringing it up to date costs a query for the changed names and one encoding, not a read of all names.
-3. The state in memory may be thrown away at any time: it is rebuilt from the rows. It is bounded by subdirs and by
-   names in all; the subdir that was read last is kept, however many names it has.
+1. A document has the revision of one committed state, and names exactly the shards of that state.
+2. An update costs one query for the changed names and one encoding, not a read of all names.
+3. The cache can be dropped at any time and is rebuilt from the rows. It is bounded by the number of subdirs and by the
+   total number of names; the most recently read subdir is kept, however many names it has.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ from seaway.database.tables import channels, shards, subdirs
 from seaway.indexing.rows import Subdir
 
 _SUBDIRS_IN_MEMORY = 512
-_NAMES_IN_MEMORY = 400_000  # of 170 bytes each, measured, and their documents of 40
+_NAMES_IN_MEMORY = 400_000  # measured: 170 bytes each, plus 40 bytes in the document
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class IndexDocument:
 
 @dataclass(slots=True)
 class _Names:
-    """What a worker knows of one subdir."""
+    """Cached shard hashes of one subdir."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
     revision: int = -1
@@ -44,7 +44,7 @@ class _Names:
 
 
 class NameIndexes:
-    """The indexes of names that this process holds."""
+    """Cache of the shard indexes in this process."""
 
     def __init__(self, most_names: int = _NAMES_IN_MEMORY) -> None:
         self._lock = threading.Lock()
@@ -52,7 +52,7 @@ class NameIndexes:
         self._subdirs: OrderedDict[int, _Names] = OrderedDict()
 
     def document(self, tx: Tx, subdir: Subdir) -> IndexDocument:
-        """The index of names at the revision that `tx` sees, or at a later one that another request has seen."""
+        """Return the shard index at the revision that `tx` sees, or a later one that another request has seen."""
         names = self._names_of(subdir.id)
         with names.lock:
             if names.document is None or names.revision < subdir.revision:
@@ -61,7 +61,7 @@ class NameIndexes:
                 v3, relations = info_of(tx, subdir.id)
                 content = build_index(subdir.name, names.hashes, subdir.changed_at_ms, v3, relations)
                 names.document = IndexDocument(content, hashlib.sha256(content).digest(), subdir.revision)
-                self._forget()
+                self._evict()
             return names.document
 
     def _names_of(self, subdir_id: int) -> _Names:
@@ -70,12 +70,14 @@ class NameIndexes:
             self._subdirs.move_to_end(subdir_id)
             return names
 
-    def _forget(self) -> None:
-        """Drop the subdirs that were not read for longest, until the bounds hold."""
+    def _evict(self) -> None:
+        """Evict the least recently read subdirs until the cache is within its bounds."""
         with self._lock:
-            held = sum(len(names.hashes) for names in self._subdirs.values())
-            while len(self._subdirs) > 1 and (len(self._subdirs) > _SUBDIRS_IN_MEMORY or held > self._most_names):
-                held -= len(self._subdirs.popitem(last=False)[1].hashes)
+            cached_names = sum(len(names.hashes) for names in self._subdirs.values())
+            while len(self._subdirs) > 1 and (
+                len(self._subdirs) > _SUBDIRS_IN_MEMORY or cached_names > self._most_names
+            ):
+                cached_names -= len(self._subdirs.popitem(last=False)[1].hashes)
 
 
 _V3 = select(
@@ -83,7 +85,7 @@ _V3 = select(
     func.max(shards.c.v3_newest).label("newest"),
     func.min(shards.c.v3_oldest).label("oldest"),
 ).where(shards.c.subdir_id == bindparam("subdir_id"), shards.c.v3_count > 0)
-_TOLD = (
+_CHANNEL_FIELDS = (
     select(channels.c.base, channels.c.overrides, channels.c.v3_message)
     .join(subdirs, subdirs.c.channel_id == channels.c.id)
     .where(subdirs.c.id == bindparam("subdir_id"))
@@ -94,11 +96,11 @@ _CHANGES = select(shards.c.name, shards.c.sha256).where(
 
 
 def info_of(tx: Tx, subdir_id: int) -> tuple[RevisionSummary | None, ChannelRelations]:
-    """Return the summary of the v3 records of a subdir, None when it has none, and the relations of its channel."""
-    told = tx.execute(_TOLD, {"subdir_id": subdir_id}).one()
+    """Return the summary of a subdir's v3 records, or None without any, and the relations of its channel."""
+    channel = tx.execute(_CHANNEL_FIELDS, {"subdir_id": subdir_id}).one()
     v3 = tx.execute(_V3, {"subdir_id": subdir_id}).one()
-    summary = RevisionSummary(v3.v3_count, v3.newest, v3.oldest, told.v3_message) if v3.v3_count else None
-    return summary, ChannelRelations(told.base, told.overrides)
+    summary = RevisionSummary(v3.v3_count, v3.newest, v3.oldest, channel.v3_message) if v3.v3_count else None
+    return summary, ChannelRelations(channel.base, channel.overrides)
 
 
 def relations_of(tx: Tx, channel_id: int) -> ChannelRelations:

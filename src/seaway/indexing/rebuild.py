@@ -1,4 +1,4 @@
-"""Make the index of a subdir again from its file rows, and tell where it differs from them."""
+"""Compare the index of a subdir with its file rows, and rebuild it from them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,58 +26,58 @@ _ROWS_AT_ONCE = 500
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Something that the index holds and the file rows do not say, or the other way round."""
+    """Difference between the index and the file rows."""
 
     name: str
     what: str
-    has_damaged_record: bool = False  # it cannot be derived again before the record is repaired
+    has_damaged_record: bool = False  # the index cannot be derived before the record is repaired
 
 
 @dataclass(frozen=True, slots=True)
 class Rebuilt:
-    """How many names of a subdir were brought in line, and which could not be."""
+    """Result of a rebuild: the number of repaired names, and the differences that could not be repaired."""
 
     changed: int
     damaged: list[Difference]
 
 
 def differences(tx: Tx, subdir: Subdir) -> Iterator[Difference]:
-    """Where the stored index of a subdir is not what its file rows make."""
+    """Yield the differences between the stored index of a subdir and its file rows."""
     total = 0
     for name in _names(tx, subdir.id):
         if not isinstance(name, str):
-            yield Difference(repr(name), "is not the name of a package")
+            yield Difference(repr(name), "is not a package name")
             continue
         try:
             expected = derive(records_of(tx, subdir.id, name))
             total += expected.record_count
             found = list(_compare(tx, subdir, name, expected))
         except DamagedRecord as error:
-            yield Difference(name, f"cannot be made: {error.message} {error.cause}", has_damaged_record=True)
+            yield Difference(name, f"cannot be derived: {error.message} {error.cause}", has_damaged_record=True)
         except UNREADABLE as error:
             yield Difference(name, f"has an index that cannot be read: {error}")
         else:
             yield from (Difference(name, what) for what in found)
     if total != subdir.record_count:
-        yield Difference("", f"the subdir counts {subdir.record_count} records and has {total}")
+        yield Difference("", f"the subdir counts {subdir.record_count} records but has {total}")
     counted, size = tx.execute(
         select(raw(subdirs.c.size), raw(_size_of_files(subdir.id))).where(subdirs.c.id == subdir.id)
     ).one()
     if counted != size:
-        yield Difference("", f"the subdir counts {counted} bytes and its files have {size}")
+        yield Difference("", f"the subdir counts {counted} bytes but its files have {size}")
 
 
 def rebuild(tx: Tx, subdir: Subdir, now_ms: int, whole_document_limit: int) -> Rebuilt:
     """
-    Bring every name that differs in line, and forget the whole documents and the damaged shards that were replaced.
+    Rebuild every name that differs, and delete the whole documents and the damaged retired shards.
 
-    A name with a file row that cannot be read keeps the index that it has, and is named in the result.
+    A name with an unreadable file row keeps its index and is listed in the result.
     """
     found = list(differences(tx, subdir))
     damaged = [difference for difference in found if difference.has_damaged_record]
-    left = {difference.name for difference in damaged}
-    wrong = sorted({difference.name for difference in found if difference.name} - left)
-    _forget_foreign_names(tx, subdir.id)
+    skipped = {difference.name for difference in damaged}
+    wrong = sorted({difference.name for difference in found if difference.name} - skipped)
+    _delete_foreign_names(tx, subdir.id)
     for name in wrong:
         current = get_subdir(tx, subdir.id)
         assert current is not None
@@ -89,18 +89,18 @@ def rebuild(tx: Tx, subdir: Subdir, now_ms: int, whole_document_limit: int) -> R
         .values(record_count=_listed_files(subdir.id), size=_size_of_files(subdir.id))
     )
     tx.execute(delete(documents).where(documents.c.subdir_id == subdir.id))
-    _forget_damaged_retired(tx, subdir.id)
+    _delete_damaged_retired(tx, subdir.id)
     return Rebuilt(len(wrong), damaged)
 
 
 def forget_orphans(tx: Tx) -> None:
-    """Delete what the index holds for subdirs that are not there."""
+    """Delete index rows of subdirs that do not exist."""
     for table in (shards, fragments, retired_shards, documents):
         of_subdir = exists().where(subdirs.c.id == table.c.subdir_id)
         tx.execute(delete(table).where(~of_subdir))
 
 
-def _forget_damaged_retired(tx: Tx, subdir_id: int) -> None:
+def _delete_damaged_retired(tx: Tx, subdir_id: int) -> None:
     key = cast(retired_shards.c.sha256, LargeBinary)
     of_subdir = retired_shards.c.subdir_id == subdir_id
     rows = tx.execute(
@@ -116,8 +116,8 @@ def _forget_damaged_retired(tx: Tx, subdir_id: int) -> None:
         tx.execute(delete(retired_shards).where(of_subdir, key == sha256))
 
 
-def _forget_foreign_names(tx: Tx, subdir_id: int) -> None:
-    """Delete rows whose name is no text; only SQLite can hold such rows."""
+def _delete_foreign_names(tx: Tx, subdir_id: int) -> None:
+    """Delete rows whose name is not text; only SQLite can store such rows."""
     for name in _names(tx, subdir_id):
         if isinstance(name, bytes):
             for table in (shards, fragments):
@@ -125,7 +125,7 @@ def _forget_foreign_names(tx: Tx, subdir_id: int) -> None:
 
 
 def all_subdirs(tx: Tx, channel_id: int | None = None) -> list[tuple[int, int]]:
-    """The (channel, subdir) ids there are, of one channel or of all."""
+    """Return the (channel, subdir) ids of all subdirs, or of one channel."""
     query = select(subdirs.c.channel_id, subdirs.c.id).order_by(subdirs.c.id)
     if channel_id is not None:
         query = query.where(subdirs.c.channel_id == channel_id)
@@ -176,13 +176,13 @@ def _compare(tx: Tx, subdir: Subdir, name: str, expected: NameIndex) -> Iterator
         yield "has no shard"
         return
     if row.revision > subdir.revision:
-        yield f"has a shard of revision {row.revision}, and the subdir is at {subdir.revision}"
+        yield f"has a shard of revision {row.revision}, but the subdir is at {subdir.revision}"
     if row.sha256 != expected.sha256 or row.content != expected.shard:
-        yield "has a shard that its file rows do not make"
+        yield "has a shard that differs from its file rows"
     times = expected.v3_times_ms
     counted = (row.record_count, row.v3_count, row.v3_newest, row.v3_oldest)
     if counted != (expected.record_count, len(times), max(times, default=0), min(times, default=0)):
-        yield "counts its records wrongly"
+        yield "has wrong record counts"
     rows = tx.execute(
         select(fragments.c.kind, raw(fragments.c.content)).where(
             fragments.c.subdir_id == subdir.id, fragments.c.name == name
@@ -190,6 +190,6 @@ def _compare(tx: Tx, subdir: Subdir, name: str, expected: NameIndex) -> Iterator
     )
     stored = dict(rows.all())
     if stored != expected.fragments:
-        yield "has fragments of whole documents that its file rows do not make"
+        yield "has fragments of whole documents that differ from its file rows"
     if row.checksum not in (None, expected.checksum):
-        yield "has a checksum of its fragments that its file rows do not make"
+        yield "has a fragment checksum that differs from its file rows"

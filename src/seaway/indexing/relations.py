@@ -1,15 +1,15 @@
 """
-Relations of a channel to others of this server (CEP 42), and its message about v3 records (CEP 48).
+Relations of a channel to other channels of this server (CEP 42), and its message about v3 records (CEP 48).
 
-1. Both are in every index document of the channel, so a change of them raises the revision of each subdir in the same
+1. Both are in every index document of the channel, so changing them raises the revision of each subdir in the same
    commit: the documents of one revision never disagree. A subdir without files has no row and stays at revision 0.
-2. A relation names a channel that its editor may read; a public channel names public channels only. An unknown channel
-   and one that the editor may not read are refused alike.
-3. When a neighbor is deleted, or becomes private under a public channel, a job drops the relations that name it: its
-   name could belong to others a year later. Until then clients find nothing there. The job takes each channel by
-   itself, so the deletion does not depend on how many channels name it.
-4. Relations are changed one after the other, with both channels locked: two changes never make a cycle together, and
-   none is missed by the job of (3).
+2. A relation names a channel that its editor can read; a public channel can only name public channels. An unknown
+   channel and one that the editor cannot read are refused with the same error.
+3. When a neighbor is deleted, or becomes private under a public channel, a job removes the relations that name it,
+   because the name could belong to another owner a year later. Until then clients find nothing there. The job changes
+   each channel in its own transaction, so the deletion does not depend on the number of channels that name it.
+4. Relations are changed one at a time, with both channels locked: two changes can never form a cycle together, and the
+   job of (3) misses none.
 """
 
 from collections.abc import Mapping
@@ -44,30 +44,34 @@ def change(
     base: str | None = None,
     overrides: str | None = None,
 ) -> ChannelRelations:
-    """Set the relations of a channel that are not None, each the name of a channel, its reference, or empty for none."""
+    """
+    Set the given relations of a channel and return all of them.
+
+    Each is a channel name, a reference such as `../NAME`, or empty to remove it; None leaves it unchanged.
+    """
     given = {"base": base, "overrides": overrides}
-    asked = {relation: _name(text) for relation, text in given.items() if text is not None}
-    with database.read() as tx:  # before a lock is taken
+    requested = {relation: _channel_name(text) for relation, text in given.items() if text is not None}
+    with database.read() as tx:  # before any lock
         channels.require(tx, by, Action.MANAGE, channel)
     with database.write_part() as tx:
         database.hold(tx, "channel-relations")
-        for name in sorted({channel, *filter(None, asked.values())}):
+        for name in sorted({channel, *filter(None, requested.values())}):
             hold_channel(database, tx, name)
         access = channels.require(tx, by, Action.MANAGE, channel)
         current = relations_of(tx, access.channel_id)
-        wanted = ChannelRelations(asked.get("base", current.base), asked.get("overrides", current.overrides))
+        wanted = ChannelRelations(requested.get("base", current.base), requested.get("overrides", current.overrides))
         if wanted == current:
             return current
-        # Before the rules of the CEP, which look into what the neighbors declare.
+        # Before the rules of the CEP, which depend on the relations of the neighbors.
         for name in sorted({wanted.base, wanted.overrides} - {current.base, current.overrides, ""}):
-            _require_nameable(tx, by, channel, access, name)
+            _require_allowed(tx, by, channel, access, name)
         check(channel, wanted, {**_declared(tx), channel: wanted})
         _write(tx, clock.now_ms(), by, channel, access.channel_id, current, wanted, whole_document_limit)
         return wanted
 
 
 def drop(database: Database, clock: Clock, neighbor: str, whole_document_limit: int) -> None:
-    """Drop the relations that name a channel which is gone, and those of public channels if it is private (3)."""
+    """Remove relations to a deleted channel, and those of public channels to a private one (3)."""
     with database.read() as tx:
         naming = select(channel_rows.c.name).where(
             or_(channel_rows.c.base == neighbor, channel_rows.c.overrides == neighbor)
@@ -79,17 +83,17 @@ def drop(database: Database, clock: Clock, neighbor: str, whole_document_limit: 
             if access is None or (there is not None and (there.is_public or not access.is_public)):
                 continue
             current = relations_of(tx, access.channel_id)
-            left = ChannelRelations(
+            remaining = ChannelRelations(
                 "" if current.base == neighbor else current.base,
                 "" if current.overrides == neighbor else current.overrides,
             )
-            _write(tx, clock.now_ms(), OPERATOR, name, access.channel_id, current, left, whole_document_limit)
+            _write(tx, clock.now_ms(), OPERATOR, name, access.channel_id, current, remaining, whole_document_limit)
 
 
 def set_v3_message(
     tx: Tx, now_ms: int, by: Principal, channel: str, message: str, *, whole_document_limit: int
 ) -> None:
-    """Set the message for users whose client does not see v3 records; empty for none."""
+    """Set the message for users whose client does not see v3 records; an empty message removes it."""
     access = channels.require(tx, by, Action.MANAGE, channel)
     if len(message.encode()) > MAX_V3_MESSAGE:
         raise Malformed(f"The message about v3 packages is longer than {MAX_V3_MESSAGE:,} bytes.", "Shorten it.")
@@ -104,23 +108,23 @@ def set_v3_message(
 
 
 def check(channel: str, wanted: ChannelRelations, declared: Mapping[str, ChannelRelations]) -> None:
-    """Refuse relations that CEP 42 forbids, where `declared` are those of every channel with the new ones."""
+    """Refuse relations that CEP 42 forbids; `declared` has those of every channel, including the new ones."""
     if channel in (wanted.base, wanted.overrides):
         raise Malformed(f"{channel} cannot be related to itself.", "Name another channel.")
     if wanted.base and wanted.base == wanted.overrides:
         raise Malformed(
             f"{wanted.base} cannot be both the base of {channel} and overridden by it.",
-            "A base has priority over the channel, an overridden channel gives way to it: choose one.",
+            "A base has priority over the channel, and the channel over an overridden one: choose one of the two.",
         )
     if _has_cycle(channel, declared):
         raise Malformed(
             f"The relations of {channel} would form a cycle.",
-            "Clients refuse a cycle: name other channels.",
+            "Clients reject cycles. Name other channels.",
         )
 
 
 def _has_cycle(channel: str, declared: Mapping[str, ChannelRelations]) -> bool:
-    """Whether a client that starts at the channel finds a cycle; only what it discovers counts, as in CEP 42."""
+    """Return whether a client that starts at the channel finds a cycle; only channels it reaches count (CEP 42)."""
     order: TopologicalSorter[str] = TopologicalSorter()
     found, waiting = {channel}, [channel]
     while waiting:
@@ -140,13 +144,13 @@ def _has_cycle(channel: str, declared: Mapping[str, ChannelRelations]) -> bool:
     return False
 
 
-def _name(text: str) -> str:
-    """Return the channel name that a relation states, or an empty text; refuse references to other hosts or folders (CEP 42)."""
+def _channel_name(text: str) -> str:
+    """Return the channel name in a relation, possibly empty; refuse references to other hosts or folders (CEP 42)."""
     name = text.strip().removeprefix("../")
     if name and not is_possible_name(name):
         raise Malformed(
-            f"{text[:80]!a} is not the name of a channel of this server.",
-            "Write a name such as conda-forge: relations cannot point to other servers.",
+            f"{text[:80]!a} is not a valid channel name.",
+            "Enter a channel of this server, such as conda-forge; relations cannot point to other servers.",
         )
     return name
 
@@ -157,13 +161,13 @@ def _declared(tx: Tx) -> dict[str, ChannelRelations]:
     return {name: ChannelRelations(base, overrides) for name, base, overrides in tx.execute(query)}
 
 
-def _require_nameable(tx: Tx, by: Principal, channel: str, access: Access, neighbor: str) -> None:
+def _require_allowed(tx: Tx, by: Principal, channel: str, access: Access, neighbor: str) -> None:
     there = channels.access_of(tx, neighbor, by)
     if there is None or permissions.decide(by, Action.READ, there) is not Verdict.ALLOWED:
         raise Malformed(f"There is no channel {neighbor!r} that you can read.", "Check the name.")
     if access.is_public and not there.is_public:
         raise Malformed(
-            f"{neighbor} is private, and a public channel can name public channels only.",
+            f"{neighbor} is private, and a public channel can only name public channels.",
             f"Make {neighbor} public first, or {channel} private.",
         )
 

@@ -1,4 +1,4 @@
-"""The subdirs and file rows that the index is made from."""
+"""Subdirs and file rows, from which the index is derived."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -14,28 +14,28 @@ from seaway.errors import DamagedRecord
 
 
 class State(Enum):
-    """What readers may see of a file."""
+    """Visibility of a file to readers."""
 
     LISTED = "listed"
     YANKED = "yanked"  # in `removed`, still downloadable
-    DELETED = "deleted"  # in no document, not downloadable; its name stays taken
+    DELETED = "deleted"  # in no document, not downloadable; its name stays reserved
 
 
 @dataclass(frozen=True, slots=True)
 class Subdir:
-    """A platform folder of a channel as one transaction sees it."""
+    """Subdir of a channel, as one transaction sees it."""
 
     id: int
     name: str
     revision: int
     changed_at_ms: int
     record_count: int
-    served_revision: int  # the newest one whose shard index readers have
+    served_revision: int  # the newest revision whose shard index was served
 
 
 @dataclass(frozen=True, slots=True)
 class FileRecord:
-    """What the index needs of a file."""
+    """Fields of a file row that the index needs."""
 
     file_name: str
     state: State
@@ -59,8 +59,8 @@ _PACKAGE = (
     .join(subdirs, subdirs.c.channel_id == packages.c.channel_id)
     .where(subdirs.c.id == bindparam("subdir_id"), packages.c.name == bindparam("name"))
 )
-# Not ordered here: SQLite would walk all file names of the subdir for the sake of the order.
-# `raw`: what a damaged row holds is judged here, and not by the conversions of a driver.
+# No ORDER BY: SQLite would read all file names of the subdir to order them.
+# `raw`: damaged values are detected in `_file_record`, and not by the conversions of a driver.
 _RECORDS = select(
     files.c.file_name, files.c.state, files.c.section, files.c.indexed_at, raw(files.c.record).label("record")
 ).where(
@@ -71,19 +71,19 @@ _RECORDS = select(
 
 
 def find_subdir(tx: Tx, channel_id: int, name: str) -> Subdir | None:
-    """The subdir of this name, or None while nothing was ever uploaded to it."""
+    """Return the subdir with this name, or None if no file was ever uploaded to it."""
     row = tx.execute(_SUBDIR_BY_NAME, {"channel_id": channel_id, "name": name}).one_or_none()
     return None if row is None else _subdir(row)
 
 
 def get_subdir(tx: Tx, subdir_id: int) -> Subdir | None:
-    """The subdir with this id, or None when its channel is gone."""
+    """Return the subdir with this id, or None if its channel is deleted."""
     row = tx.execute(_SUBDIR_BY_ID, {"subdir_id": subdir_id}).one_or_none()
     return None if row is None else _subdir(row)
 
 
 def records_of(tx: Tx, subdir_id: int, name: str) -> list[FileRecord]:
-    """All files of one package name that readers may see, by file name; `DamagedRecord` when a row cannot be read."""
+    """Return the listed and yanked files of a package, sorted by file name; raise `DamagedRecord` for a damaged row."""
     with tolerating_damage(tx):
         rows = tx.execute(_RECORDS, {"subdir_id": subdir_id, "name": name}).all()
     return sorted((_file_record(row) for row in rows), key=lambda record: record.file_name)

@@ -1,19 +1,20 @@
 """
-Record shard indexes as served before they are sent, so that the shards they name are kept.
+Record shard indexes as served before they are sent, so that their shards are kept.
 
-1. Before a shard index is sent, a transaction has recorded that its subdir was served at that revision, while it was the
-   current one (`subdirs.served_revision`): one write for each revision, by whichever worker is first. A change of the
-   subdir reads that under the lock of its row (`indexing.change` 3), so it either sees the note or comes before it, and
-   then the newer index is read instead.
-2. If that cannot be recorded (no room, a long write, read only), the index is sent anyway. Before it is read, the
-   worker shares the shards of the subdir (`Database.share`): until it has written the note, no change of any process drops
-   any. The same is done when a change came between reading and noting, so that readers never wait for a pause of uploads.
-3. A reader waits a second at most for the note, and for changes that are dropping shards of this subdir right now.
+1. Before a shard index is sent, a transaction records that its subdir was served at that revision while it was current
+   (`subdirs.served_revision`): one write for each revision, by the first worker that serves it. A change of the subdir
+   reads this under the lock of its row (`indexing.change` 3), so it either sees the note or commits before it; in that
+   case the reader gets the newer index instead.
+2. If the note cannot be written (disk full, a long write, read-only), the index is sent anyway. Before reading it, the
+   worker takes a shared lock on the shards of the subdir (`Database.share`): until the note is written, no process drops
+   any of them. The same happens if a change came between reading and noting, so that readers never wait for uploads to
+   pause.
+3. A reader waits at most a second for the note, and for changes that are currently dropping shards of this subdir.
 4. Readers never lock the site or the channel.
 
-What remains: a worker that ends (or loses its connection to PostgreSQL) while it has served an index and could not note
-it, or that could neither note nor share, leaves readers with an index whose shards may be dropped by later changes.
-They find the newer index with their next request.
+Known gap: if a worker ends (or loses its connection to PostgreSQL) before it has noted an index that it served, or if
+it could neither note nor lock, later changes can drop shards of that index. Its readers get the newer index with their
+next request.
 """
 
 import threading
@@ -30,7 +31,7 @@ from seaway.indexing.rows import Subdir, get_subdir
 
 log = structlog.get_logger()
 
-_TURNS = 64
+_LOCK_COUNT = 64
 RETRY_SECONDS = 5.0
 
 _CURRENT = subdirs.c.id == bindparam("subdir_id")
@@ -42,31 +43,30 @@ _IS_NOTED = select(subdirs.c.id).where(*_AT_REVISION, subdirs.c.served_revision 
 
 
 def shards_of(subdir_id: int) -> str:
-    """Return the name of the lock that is shared while shards of a subdir must not be dropped."""
+    """Return the name of the lock that is held shared while shards of a subdir must not be dropped."""
     return f"shards/{subdir_id}"
 
 
 class ServedIndexes:
-    """The shard indexes that this process serves for the first time; used from any thread."""
+    """Registry of the shard indexes that this process serves; thread-safe."""
 
     def __init__(self, database: Database, names: NameIndexes) -> None:
         self._database, self._names = database, names
-        self._turns = [threading.Lock() for _ in range(_TURNS)]
-        self._unnoted: dict[
-            int, ExitStack
-        ] = {}  # subdirs that were served without a note, and what shares their shards
+        self._subdir_locks = [threading.Lock() for _ in range(_LOCK_COUNT)]
+        # Subdirs that were served without a note, with the shared lock on their shards.
+        self._unnoted: dict[int, ExitStack] = {}
         self._lock = threading.Lock()
         self._timer: threading.Timer | None = None
         self._is_stopped = False
 
     def noted(self, tx: Tx, subdir: Subdir) -> IndexDocument | None:
-        """Return the index that `tx` sees, or None if it was never served; then call `first`."""
+        """Return the index that `tx` sees, or None if it is not recorded as served; then call `first`."""
         document = self._names.document(tx, subdir)
         return document if document.revision == subdir.revision <= subdir.served_revision else None
 
     def first(self, subdir_id: int) -> IndexDocument | None:
-        """Return the current index of a subdir, recorded as served; None when the subdir is gone."""
-        with self._turn(subdir_id):
+        """Record the current index of a subdir as served and return it; None if the subdir is gone."""
+        with self._subdir_lock(subdir_id):
             document, is_noted = self._read(subdir_id)
             if document is None or is_noted or subdir_id in self._unnoted:
                 return document
@@ -78,9 +78,9 @@ class ServedIndexes:
             return self._shared(subdir_id)
 
     def settle(self) -> None:
-        """Record what could not be recorded when it was served, and allow shards to be dropped again."""
+        """Write the notes that failed earlier, and release the locks on the shards."""
         for subdir_id in list(self._unnoted):
-            with self._turn(subdir_id):
+            with self._subdir_lock(subdir_id):
                 try:
                     self._note_current(subdir_id)
                 except Unavailable:
@@ -90,7 +90,7 @@ class ServedIndexes:
             self._settle_later()
 
     def stop(self) -> None:
-        """Record what is still unrecorded, if possible, and end the shares."""
+        """Write the remaining notes, if possible, and release the locks on the shards."""
         with self._lock:
             self._is_stopped = True
             if self._timer is not None:
@@ -100,8 +100,8 @@ class ServedIndexes:
             share.close()
         self._unnoted.clear()
 
-    def _turn(self, subdir_id: int) -> threading.Lock:
-        return self._turns[subdir_id % _TURNS]
+    def _subdir_lock(self, subdir_id: int) -> threading.Lock:
+        return self._subdir_locks[subdir_id % _LOCK_COUNT]
 
     def _read(self, subdir_id: int) -> tuple[IndexDocument | None, bool]:
         with self._database.read() as tx:
@@ -112,7 +112,7 @@ class ServedIndexes:
             return (self._names.document(tx, subdir), False) if noted is None else (noted, True)
 
     def _shared(self, subdir_id: int) -> IndexDocument | None:
-        """Return the index, read while no shard can be dropped; that lasts until it is recorded as served."""
+        """Return the index, read with its shards locked; the lock is kept until the index is recorded as served."""
         with ExitStack() as stack:
             try:
                 stack.enter_context(self._database.share(shards_of(subdir_id)))
@@ -128,7 +128,7 @@ class ServedIndexes:
             return document
 
     def _note(self, subdir_id: int, revision: int) -> bool:
-        """Record the revision as served if it is the current one; return whether it is."""
+        """Record the revision as served if it is still current; return whether it is."""
         which = {"subdir_id": subdir_id, "known": revision}
         with self._database.write_briefly() as tx:
             return tx.execute(_NOTE_REVISION, which).rowcount > 0 or tx.execute(_IS_NOTED, which).first() is not None
@@ -151,5 +151,5 @@ class ServedIndexes:
         try:
             self.settle()
         except Exception:
-            log.exception("served.settling_failed")  # an exception in the thread of a timer would be lost
+            log.exception("served.settling_failed")  # an exception in a timer thread would be lost
             self._settle_later()
