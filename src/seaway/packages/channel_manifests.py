@@ -1,13 +1,14 @@
 """
-Manifest objects: what the store says of a channel and of its files, so that the database can be rebuilt.
+Manifest objects: descriptions of channels and their files in the store, from which a lost database can be rebuilt.
 
-One object describes a channel, and one each package name in one subdir. An object is a zstd frame with a checksum
-around msgpack; its first field is the number of the format.
+One object describes a channel, and one object describes each package name in one subdir. An object is a zstd frame
+with a checksum around msgpack; its first field is the format number.
 
-1. A name object has all that the index of its name is made from, and its attestations: nothing is read from packages.
-2. Decoding is strict and bounded, since a store may hold anything: what `decode_channel` and `decode_name` return can
-   be inserted and indexed. Whatever else there is raises `BadManifest` with the reason.
-3. Equal contents make equal bytes.
+1. A name object contains everything that the index of its name is built from, and its attestations: no package file is
+   read.
+2. Decoding is strict and bounded, because a store may contain anything: the results of `decode_channel` and
+   `decode_name` can be inserted and indexed. Any other content raises `BadManifest` with the reason.
+3. Equal contents give equal bytes.
 """
 
 import hashlib
@@ -28,22 +29,22 @@ from seaway.packages.files import WARNINGS
 from seaway.trust import sidecars
 
 FORMAT = 1
-# Ten thousand attested files of one name are 160 MB. An object that is larger than this is neither written nor read.
+# Ten thousand attested files of one name take 160 MB. A larger object than this is neither written nor read.
 MAX_BYTES = 1024 * 1024 * 1024
 _MAX_TEXT = 4_000
 
-# PostgreSQL cannot store a zero byte in a text.
+# PostgreSQL cannot store a zero byte in text.
 _Text = Annotated[str, Meta(max_length=_MAX_TEXT, pattern=r"^[^\x00]*$")]
 _Digest = Annotated[bytes, Meta(min_length=32, max_length=32)]
 _Number = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 
 
 class BadManifest(Exception):
-    """An object is not a manifest that this Seaway can use; the text is the reason."""
+    """An object is not a manifest that this version of Seaway can use; the text is the reason."""
 
 
 class AttestationEntry(Struct, frozen=True, forbid_unknown_fields=True):
-    """A sidecar of a file, as its row has it."""
+    """A sidecar of a file, with the values of its row."""
 
     content: bytes
     file_sha256: _Digest
@@ -53,7 +54,7 @@ class AttestationEntry(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class FileEntry(Struct, frozen=True, forbid_unknown_fields=True):
-    """A file, as its row has it; who uploaded it is a name, since accounts are not in manifests."""
+    """A file, with the values of its row; the uploader is a name, because accounts are not in manifests."""
 
     file_name: str
     state: State
@@ -71,7 +72,7 @@ class FileEntry(Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def is_there(self) -> bool:
-        """Whether the file can be downloaded, so that its blob must be there."""
+        """Whether the file can be downloaded; its blob must exist then."""
         return self.state is not State.DELETED
 
 
@@ -88,7 +89,7 @@ class NameManifest(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ChannelManifest(Struct, frozen=True, forbid_unknown_fields=True):
-    """A channel and its settings; `is_public` and `owner` are told to people and not brought back."""
+    """A channel and its settings; `is_public` and `owner` are for information and are not restored."""
 
     format: int
     name: str
@@ -114,7 +115,7 @@ class _Head(Struct):
 
 
 class _Record(Struct):
-    """What the index relies on in a record."""
+    """The fields of a record that the index relies on."""
 
     name: str
     version: str
@@ -139,19 +140,19 @@ _Manifest = TypeVar("_Manifest", NameManifest, ChannelManifest)
 
 
 def encode(manifest: NameManifest | ChannelManifest) -> bytes:
-    """The bytes of an object."""
+    """Return the bytes of an object."""
     return zstd.pack_checked(_encoder.encode(manifest))
 
 
 def decode_channel(content: bytes) -> ChannelManifest:
-    """The channel that these bytes describe; `BadManifest` if they describe none."""
+    """Return the channel that these bytes describe; raise `BadManifest` if they are not a channel manifest."""
     manifest = _decode(content, _channel_decoder)
     _require(is_possible_name(manifest.name), "its channel has an impossible name")
     return manifest
 
 
 def decode_name(content: bytes) -> NameManifest:
-    """The package name that these bytes describe; `BadManifest` if they describe none."""
+    """Return the package name that these bytes describe; raise `BadManifest` if they are not a name manifest."""
     manifest = _decode(content, _name_decoder)
     _require(is_possible_name(manifest.channel), "its channel has an impossible name")
     _require(is_known(manifest.subdir), "its subdir is unknown")
@@ -182,7 +183,7 @@ def _require(holds: bool, reason: str) -> None:
 
 
 def _wrong_in(manifest: NameManifest, file: FileEntry) -> str | None:
-    """What is wrong with a file, or None."""
+    """Return what is wrong with a file, or None."""
     try:
         parsed = filename.parse(file.file_name)
     except Refused:

@@ -2,13 +2,13 @@
 Correct the published metadata of a file, and restore the original.
 
 1. The bytes of the file, its hashes, its size, its attestations and `indexed_timestamp` stay; its record changes in the
-   same transaction as the index, with a new revision, and every change leaves an audit line.
+   same transaction as the index, with a new revision, and every change writes an audit line.
 2. The original values stay with the row until the correction is removed. A correction changes the fields that it
    names; other corrected fields stay unchanged, and a field that is set to its original value is no longer corrected.
-3. An upload that replaces the file drops the correction (`publishing.record`): it was about other metadata.
-4. Permission is checked before the lock of the channel is waited for, and again when it is held.
-5. The audit line has the new values and the earlier ones of the fields that changed, in full.
-6. run_exports documents are not corrected: they say what the package says.
+3. An upload that replaces the file drops the correction (`publishing.record`), which was made for other metadata.
+4. Permission is checked before waiting for the channel lock, and again while holding it.
+5. The audit line contains the new and the previous values of the changed fields, in full.
+6. run_exports documents are not corrected: they state what the package states.
 """
 
 from collections.abc import Mapping
@@ -58,7 +58,7 @@ class _FileRow:
 def correct(
     parts: Removing, by: Principal, channel: str, subdir: str, file_name: str, changes: Mapping[str, Any], reason: str
 ) -> Corrected:
-    """Change these fields of a record; an empty value leaves a field out."""
+    """Change these fields of a record; an empty value removes a field, except `depends`."""
     reason = checked_reason(reason)
     if not reason:
         raise Malformed("A correction needs a reason.", "Give the reason; the page of the file shows it.")
@@ -107,7 +107,7 @@ def _correct(
         return Corrected(revision, warnings_of(fields))
 
 
-# Fields that are left out of a record rather than empty.
+# Fields that a record omits instead of having an empty value.
 _LEFT_OUT_EMPTY = frozenset(FIELDS) - {"depends"}
 
 
@@ -126,7 +126,7 @@ def _restore(parts: Removing, by: Principal, channel: str, subdir: str, file_nam
 
 
 def _require(parts: Removing, by: Principal, channel: str, subdir: str, file_name: str) -> None:
-    """Refuse what the caller may not do, or a file that is not there, without waiting for a writer."""
+    """Raise if the caller lacks permission or the file does not exist, without waiting for a writer."""
     with parts.database.read() as tx:
         _find(tx, by, channel, subdir, file_name)
 
@@ -161,7 +161,7 @@ def _write(
 
 
 def _detail(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, str]:
-    """Return the new values of the fields that changed, and in `was` the earlier ones as JSON."""
+    """Return the new values of the changed fields, and in `was` their previous values as JSON."""
     names = [name for name in FIELDS if before.get(name) != after.get(name)]
     was = msgspec.json.encode({name: before[name] for name in names if name in before})
     return {name: _text(after.get(name, "")) for name in names} | {"was": was.decode()}

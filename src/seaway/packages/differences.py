@@ -1,7 +1,8 @@
 """
-What is different between two builds of a package: what they need, what they install, how large they are.
+Differences between two builds of a package: dependencies, installed files and sizes.
 
-What it costs is bounded: at most `MOST_COMPARED` paths of each are compared, and the first `MOST_CHANGES` are told.
+The cost is bounded: paths are compared only if each build has at most `MOST_COMPARED`, and only the first
+`MOST_CHANGES` changes are returned.
 """
 
 import heapq
@@ -21,28 +22,28 @@ MOST_CHANGES = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One thing that differs; empty before where it is new, empty after where it is gone."""
+    """One difference: `before` is empty for an addition, `after` for a removal."""
 
     name: str
     before: str
     after: str
-    grown_bytes: int = 0  # of a path
+    grown_bytes: int = 0  # for paths
 
     @property
     def kind(self) -> str:
-        """The word for it."""
+        """One of "added", "removed" and "changed"."""
         return "added" if not self.before else "removed" if not self.after else "changed"
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Two builds compared, each list by name."""
+    """The differences between two builds, each list sorted by name."""
 
     depends: tuple[Change, ...]
     constrains: tuple[Change, ...]
     fields: tuple[Change, ...]
-    paths: tuple[Change, ...]  # the first ones
-    path_count: int  # of all that differ
+    paths: tuple[Change, ...]  # the first `MOST_CHANGES`
+    path_count: int  # number of all paths that differ
     problem: str  # why paths were not compared
     grown_bytes: int  # of the package file
     installed_grown_bytes: int
@@ -51,7 +52,7 @@ class Difference:
 def between(
     before: Mapping[str, Any], after: Mapping[str, Any], listing_before: Listing, listing_after: Listing
 ) -> Difference:
-    """What changed from one record and its listing to another."""
+    """Compare two records and their listings."""
     problem = listing_before.problem or listing_after.problem
     if max(len(listing_before.entries), len(listing_after.entries)) > MOST_COMPARED:
         problem = f"One of the packages has more than {MOST_COMPARED:,} files, too many to compare here."
@@ -84,12 +85,12 @@ def _shown_fields(record: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _changed_paths(before: Sequence[Entry], after: Sequence[Entry]) -> list[tuple[str, Entry | None, Entry | None]]:
-    """Each path that differs with what it was and is, in no order."""
+    """Return each path that differs with its entries before and after, unordered."""
     old = {entry.path: entry for entry in before}
     changed: list[tuple[str, Entry | None, Entry | None]] = []
     for entry in {entry.path: entry for entry in after}.values():
         earlier = old.pop(entry.path, None)
-        # The hashes alone, where there are any: this line is most of what a comparison costs.
+        # Only the hashes, if there are any: this line is most of the cost of a comparison.
         if earlier is None or (earlier.sha256 or _shown_entry(earlier)) != (entry.sha256 or _shown_entry(entry)):
             changed.append((entry.path, earlier, entry))
     changed += [(path, earlier, None) for path, earlier in old.items()]
@@ -105,7 +106,7 @@ def _size_of(entry: Entry | None) -> int:
 
 
 def _shown_entry(entry: Entry | None) -> str:
-    """What tells two contents of a path apart: the hash, or what there is instead of one."""
+    """Return what distinguishes two contents of a path: the hash, or type and size if there is no hash."""
     if entry is None:
         return ""
     return entry.sha256 or f"{entry.path_type or 'file'} {entry.size_in_bytes or ''}".strip()

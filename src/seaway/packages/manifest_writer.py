@@ -1,18 +1,19 @@
 """
 Keep the manifests in the store up to date with the database, in the background.
 
-1. Nothing is written for it in the transaction of an upload: what changed is found by the revisions of subdirs and
-   names, and by comparing the objects of channels with what was written last (`manifest_marks`).
+1. The transaction of an upload writes nothing for manifests: changes are found by the revisions of subdirs and names,
+   and by comparing the objects of channels with the objects that were written last (`manifest_marks`).
 2. An object exists only while `manifest_marks` has a row of its channel. Rows are inserted before the first object is
-   written, and deleted after the store was seen to have none left; so no object outlives its channel for longer than
-   one run that may delete.
-3. The mark of a subdir moves only after every object that changed up to its revision was written, or noted as left
-   (6). A run that was killed is repeated by the next one.
-4. A run costs what changed: one object for each name that did, whatever else the channel holds.
-5. Only objects below ids of stores that this database has marks of are deleted. When the id changes, everything is
-   written below the new one, objects of channels last, and then what is below the old one is deleted.
-6. Only what the reader accepts is written. Where damaged rows make something else, the object stays as it is, nothing
-   else is stopped, and the damage is logged once. What was left is noted with the mark, and tried again by every run.
+   written, and deleted only after the store was seen to have no objects left; so no object outlives its channel by
+   more than one run that can delete.
+3. The mark of a subdir moves only after every object that changed up to its revision was written, or noted as skipped
+   (6). The next run repeats a run that was killed.
+4. The cost of a run depends on the changes: one object for each changed name, whatever else the channel contains.
+5. Objects are deleted only below store ids that this database has marks of. When the id changes, everything is written
+   below the new id, objects of channels last, and then the objects below the old id are deleted.
+6. Only objects that the reader accepts are written. If damaged rows would give another object, the existing object
+   stays, all others are still written, and the damage is logged once. Skipped objects are noted with the mark, and
+   every run tries them again.
 """
 
 import hashlib
@@ -74,16 +75,16 @@ from seaway.storage.keys import ManifestPlace
 
 log = structlog.get_logger()
 
-WRITING = "manifests"  # done by one process at a time
-_NAMES_AT_ONCE = 16  # read in one transaction, and in memory together
-_OBJECTS_AT_ONCE = 8  # a bucket answers after milliseconds, and to many at once
+WRITING = "manifests"  # lock: one process at a time
+_NAMES_AT_ONCE = 16  # read in one transaction and held in memory together
+_OBJECTS_AT_ONCE = 8  # a bucket responds after milliseconds, and to many requests at once
 _NEVER = -1
-_LEFT = "manifests-left"  # the site value that notes which objects were left (6)
+_LEFT = "manifests-left"  # the site value that lists the skipped objects (6)
 
 
 @dataclass(slots=True)
 class Written:
-    """What one run did."""
+    """Counts of one run."""
 
     objects: int = 0
     bytes: int = 0
@@ -92,7 +93,7 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class _Object:
-    """An object to write, or the reason why it is left as it is."""
+    """An object to write, or the reason why it is skipped."""
 
     place: ManifestPlace
     named: str
@@ -104,13 +105,13 @@ class _Object:
 class _ChangedSubdir:
     id: int
     channel_id: int
-    known: int  # the revision of the last run
-    left: frozenset[int]  # packages whose objects earlier runs left
+    known: int  # revision of the last run
+    left: frozenset[int]  # packages whose objects earlier runs skipped
 
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """A subdir as one transaction sees it."""
+    """A subdir, as one transaction sees it."""
 
     channel_id: int
     subdir_id: int
@@ -124,15 +125,15 @@ class _Place:
 
 @dataclass(slots=True)
 class _Changes:
-    """What is not in the store as it is in the database."""
+    """Differences between the store and the database."""
 
-    left: frozenset[ManifestPlace] = frozenset()  # by earlier runs
+    left: frozenset[ManifestPlace] = frozenset()  # skipped by earlier runs
     channels: list[_Object] = field(default_factory=list)
     subdirs: list[_ChangedSubdir] = field(default_factory=list)
-    unmarked: list[tuple[int, int]] = field(default_factory=list)  # channels and subdirs that have no mark yet
+    unmarked: list[tuple[int, int]] = field(default_factory=list)  # (channel, subdir) pairs without a mark
     removed: list[int] = field(default_factory=list)  # channels
     old_stores: list[str] = field(default_factory=list)
-    has_channels: bool = False  # whether the object of any channel was written for this store
+    has_channels: bool = False  # whether any channel object was written for this store
 
     def __bool__(self) -> bool:
         return bool(self.left or self.channels or self.subdirs or self.removed or self.old_stores)
@@ -142,7 +143,7 @@ def write_changes(
     database: Database, blobs: Blobs, store_id: str, before_writing: Callable[[], object] = lambda: None
 ) -> Written:
     """
-    Bring the manifests of this store up to date, unless another process is at it.
+    Update the manifests of this store, unless another process is updating them.
 
     `before_writing` is called once, before the first object is written or deleted, if any is.
     """
@@ -161,7 +162,7 @@ def write_changes(
 
 def forget_marks(database: Database) -> None:
     """
-    Have the next run write every object again, in the store that is used then.
+    Make the next run write every object again, to the store that is in use then.
 
     Marks are kept, so that the objects of channels that are deleted meanwhile are found (2).
     """
@@ -184,7 +185,7 @@ class _Run:
     def make(self) -> None:
         changes, self.left = self.changes, self.changes.left
         self._insert_marks(changes.unmarked)
-        # A set without the object of any channel is not whole: a rebuild prefers the one below an earlier id.
+        # A set without channel objects is incomplete: a rebuild prefers the set below an earlier id.
         if changes.has_channels:
             self._write_channels(changes.channels)
         for subdir in changes.subdirs:
@@ -231,7 +232,7 @@ class _Run:
             self._note_left(tx, subdir.id, left)
 
     def _read(self, place: _Place, package_ids: Sequence[int]) -> list[_Object]:
-        """The objects of these packages; one after the other where a page of the database is damaged."""
+        """Return the objects of these packages; read them one by one if a page of the database is damaged."""
         try:
             with self.database.read() as tx:
                 return _name_objects(tx, place, package_ids)
@@ -242,7 +243,7 @@ class _Run:
         return [one for id_ in package_ids for one in self._read(place, [id_])]
 
     def _note_left(self, tx: Tx, subdir_id: int, tried: Sequence[_Object]) -> None:
-        """Note what was left in a subdir, or of channels (subdir 0), in place of what earlier runs left there."""
+        """Store which objects of a subdir, or of channels (subdir 0), were skipped, in place of the earlier list."""
         left = {one.place: one for one in tried if one.reason}
         now = frozenset(place for place in self.left if place.subdir_id != subdir_id) | left.keys()
         for place in left.keys() - self.left:
@@ -252,7 +253,7 @@ class _Run:
             site_values.put(tx, _LEFT, msgspec.json.encode(now))
 
     def _write(self, objects: Sequence[_Object]) -> list[_Object]:
-        """Write these objects, and return those that were not left."""
+        """Write these objects; return the ones that were not skipped."""
         good = [one for one in objects if not one.reason]
         if good:
             self._announce()
@@ -269,7 +270,7 @@ class _Run:
         return len(one.content)
 
     def _keep_older(self, place: ManifestPlace) -> None:
-        """Copy an object that is left from below earlier ids of the store, which are about to be deleted (5)."""
+        """Copy a skipped object from below earlier ids of the store, which are about to be deleted (5)."""
         for store_id in self.changes.old_stores:
             self._announce()
             with suppress(FileNotFoundError):
@@ -327,12 +328,12 @@ def _left_by_earlier_runs(tx: Tx) -> frozenset[ManifestPlace]:
     try:
         value = site_values.get(tx, _LEFT)
         return frozenset() if value is None else msgspec.json.decode(value, type=frozenset[ManifestPlace])
-    except (msgspec.MsgspecError, TypeError):  # damaged as well: what was left waits for the next change of its name
+    except (msgspec.MsgspecError, TypeError):  # damaged too: skipped objects wait for the next change of their names
         return frozenset()
 
 
 def _checked(place: ManifestPlace, named: str, content: bytes, decode: Callable[[bytes], object]) -> _Object:
-    """An object with what the reader says of it: values of damaged rows come this far as they are (6)."""
+    """Return the object, with a reason if the reader rejects it: values of damaged rows are unchecked (6)."""
     try:
         decode(content)
     except BadManifest as error:
@@ -353,7 +354,7 @@ _STALE = (
 
 
 def _mark_of(store_id: str, channel_id: Any, subdir_id: Any) -> ColumnElement[bool]:
-    """The mark of a channel (subdir 0) or of a subdir."""
+    """Condition for the mark of a channel (subdir 0) or of a subdir."""
     return and_(
         manifest_marks.c.store_id == store_id,
         manifest_marks.c.channel_id == channel_id,
@@ -372,7 +373,7 @@ def _changed_subdirs(store_id: str, with_left: Collection[int]) -> Select[Any]:
             subdirs.c.id,
             subdirs.c.channel_id,
             known.is_(None).label("is_unmarked"),
-            # A revision of the future is that of a newer database, and one that is not a number is damage.
+            # A revision in the future is from a newer database, and one that is not a number is damage.
             case((known <= subdirs.c.revision, known), else_=_NEVER).label("known"),
         )
         .outerjoin(manifest_marks, _mark_of(store_id, subdirs.c.channel_id, subdirs.c.id))
@@ -441,9 +442,9 @@ def _place_of(tx: Tx, subdir_id: int) -> _Place | None:
 
 def _changed_names(tx: Tx, subdir: _ChangedSubdir) -> list[int]:
     """
-    The packages whose index changed behind the revision that is known, and those that were left.
+    Return the ids of packages whose index changed after the known revision, and of skipped ones.
 
-    Deleted files are such a change too.
+    Deleting a file is a change too.
     """
     query = (
         select(packages.c.id)
@@ -458,7 +459,7 @@ def _changed_names(tx: Tx, subdir: _ChangedSubdir) -> list[int]:
 
 
 def _name_objects(tx: Tx, place: _Place, package_ids: Sequence[int]) -> list[_Object]:
-    """The objects of these packages in a subdir, as this transaction sees them."""
+    """Return the objects of these packages in a subdir, as this transaction sees them."""
     query = (
         select(packages.c.id, packages.c.name, packages.c.summary, shards.c.revision)
         .join(shards, and_(shards.c.subdir_id == place.subdir_id, shards.c.name == packages.c.name))
@@ -520,7 +521,7 @@ _ATTESTATIONS = (
 
 
 def _file_entries(tx: Tx, subdir_id: int, package_ids: Sequence[int]) -> dict[int, list[FileEntry]]:
-    """The files of these packages, with the values that the rows hold, whatever they are."""
+    """Return the files of these packages by package id, with unchecked values from the rows."""
     of_names = (files.c.subdir_id == subdir_id, files.c.package_id.in_(package_ids))
     sidecars: dict[str, list[AttestationEntry]] = {}
     for one in tx.execute(_ATTESTATIONS.where(*of_names)):

@@ -1,19 +1,20 @@
 """
-Yank, unyank and delete files: some by name, those of a version, or those of a whole package.
+Yank, unyank and delete files: named files, the files of a version, or the files of a whole package.
 
-1. A yanked file is in `removed`, solvers do not choose it, and it stays downloadable: lock files go on working.
-   Unyanked, it is what it was, with the time at which it was first indexed. The reason that was given for a yank is
-   kept with the file until it is unyanked, replaced or deleted, and in the audit log for good.
-2. A deleted file leaves no trace in any document; its name can be used again only with the right to overwrite.
-   Its bytes go with the sweep; a download that has begun ends well.
+1. A yanked file is in `removed`, solvers do not choose it, and it stays downloadable: lock files continue to work.
+   Unyanking restores it with the time at which it was first indexed. The reason for a yank is kept with the file until
+   it is unyanked, replaced or deleted, and permanently in the audit log.
+2. A deleted file is in no document; its name can be used again only with the right to overwrite. The sweep deletes its
+   bytes; a download that has started finishes.
 3. Both work on a full disk, as long as the reserve lasts (`storage.reserve`).
-4. All chosen files change in one transaction, or none does: when the caller may not change one of them, or one is not
-   there, nothing changes and the refusal names it. Readers of a subdir see one new revision. The audit log names every
-   file with its sha256: one line for each `_FILES_IN_A_LINE` of them.
-5. The number of statements grows with the number of files by batches only, and `MAX_FILES` bounds both.
-6. A caller who may not do this to any file of the channel is refused before the channel is locked and before a file is
-   read.
-7. What was confirmed is what changes: with the digest of a list that the caller saw, another list changes nothing.
+4. All chosen files change in one transaction, or none does: if the caller is not allowed to change one of them, or one
+   does not exist, nothing changes and the refusal names it. Readers of a subdir see one new revision. The audit log
+   names every file with its sha256, `_FILES_IN_A_LINE` files in each line.
+5. The number of statements grows by one for each batch of files, not for each file, and `MAX_FILES` bounds both.
+6. A caller who is not allowed to do this to any file of the channel is refused before the channel is locked and before
+   a file is read.
+7. Only the files that were confirmed change: if the caller sends the digest of the list they saw, and the list is
+   different now, nothing changes.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -43,7 +44,7 @@ from seaway.storage.reserve import Reserve
 from seaway.trust import sidecars
 
 MAX_FILES = 10_000
-MAX_NAMED = 200  # files that one request of the API or a page names: as many as its body can hold
+MAX_NAMED = 200  # files named in one request of the API or a page: as many as its body can hold
 MAX_REASON = 500
 _ROWS_AT_ONCE = 500
 _NAMES_IN_A_REFUSAL = 3
@@ -52,7 +53,7 @@ _FILES_IN_A_LINE = 200
 
 @dataclass(frozen=True, slots=True)
 class Removing:
-    """The parts that removal works with."""
+    """The parts that removal needs."""
 
     database: Database
     clock: Clock
@@ -61,7 +62,7 @@ class Removing:
 
 
 class Act(Enum):
-    """What can be done to files: the permission that it needs, the state that it leads to, its audit event."""
+    """An operation on files: the permission that it needs, the state that it sets, and its audit event."""
 
     action: Action
     state: State
@@ -81,9 +82,9 @@ class Act(Enum):
 @dataclass(frozen=True, slots=True)
 class Selection:
     """
-    Which files of a channel: named as SUBDIR/FILE, or those of a package, of one version and subdir if stated.
+    Selected files of a channel: named as SUBDIR/FILE, or all of a package, optionally of one version or subdir.
 
-    With both files and a package, the files are those that are named, and all of them must belong to the package.
+    With both files and a package, the named files are selected, and all of them must belong to the package.
     """
 
     files: tuple[str, ...] = ()
@@ -99,7 +100,7 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """Result of an act: the files that changed, how many were already in that state, and the revision of each subdir."""
+    """Result of an act: the changed files, how many already had the state, and the revision of each subdir."""
 
     files: tuple[str, ...]
     unchanged: int
@@ -108,7 +109,7 @@ class Changed:
 
 @dataclass(frozen=True, slots=True)
 class ChosenFile:
-    """A file that an act would change, or that is in the wanted state already."""
+    """A file that an act would change, or that already has the wanted state."""
 
     place: str  # SUBDIR/FILE
     size: int
@@ -122,7 +123,7 @@ def digest(places: Iterable[str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _FileRow:
-    """A file as the transaction sees it, with the columns of `_ROWS`."""
+    """A file, as the transaction sees it, with the columns of `_ROWS`."""
 
     id: int
     file_name: str
@@ -145,8 +146,8 @@ class _FileRow:
 def select_files(
     *, files: Sequence[str] = (), package: str | None = None, version: str | None = None, subdir: str | None = None
 ) -> Selection:
-    """Return the selection that these values state; `Malformed` when they state none, two, or an empty name."""
-    if "" in (package, version, subdir):  # would choose more than was meant
+    """Return the selection for these values; raise `Malformed` if there are none or two, or if a name is empty."""
+    if "" in (package, version, subdir):  # would select more files than intended
         raise Malformed("A package, version or platform that is named is not empty.", "Leave it out, or name one.")
     if bool(files) == bool(package):
         raise Malformed("Either files or a package must be chosen.", "Name files as SUBDIR/FILE, or one package.")
@@ -162,7 +163,7 @@ def select_files(
 
 
 def checked_reason(reason: str) -> str:
-    """Return the reason of a yank as one line; `Malformed` when it cannot be kept."""
+    """Return the reason for a yank as one line; raise `Malformed` if it cannot be stored."""
     line = " ".join(reason.split())
     if len(line) > MAX_REASON:
         raise Malformed(f"The reason is longer than {MAX_REASON} characters.", "Shorten it.")
@@ -185,7 +186,7 @@ def change(
     Yank, unyank or delete the chosen files, all or none.
 
     Only a yank has a reason. Files that are already yanked stay yanked, and get the new reason if there is one.
-    `expected` is the digest of the files that were confirmed; `Conflict` when the selection has others now.
+    `expected` is the digest of the confirmed files; raise `Conflict` if the selection has changed since.
     """
     reason = checked_reason(reason)
     if reason and act is not Act.YANK:
@@ -250,7 +251,7 @@ def _change(
 
 
 def _details(changed: Sequence[_FileRow]) -> Iterator[Mapping[str, Detail]]:
-    """What each audit line of an act on several files says of them beside its target."""
+    """Yield the details of each audit line of an act on several files."""
     parts = [changed[start : start + _FILES_IN_A_LINE] for start in range(0, len(changed), _FILES_IN_A_LINE)]
     for number, part in enumerate(parts, start=1):
         of_many = {"part": f"{number} of {len(parts)}"} if len(parts) > 1 else {}
@@ -258,13 +259,13 @@ def _details(changed: Sequence[_FileRow]) -> Iterator[Mapping[str, Detail]]:
 
 
 def _access(tx: Tx, by: Principal, channel: str, act: Act) -> Access:
-    """Return the access to the channel, if the caller may do this to files that they uploaded at least."""
+    """Return the access to the channel if the caller can do this, at least to files that they uploaded."""
     access = permissions.require(by, Action.READ, channels.access_of(tx, channel, by), channel_name=channel)
     return permissions.require(by, act.action, access, channel_name=channel, own_file=True)
 
 
 def _choose(tx: Tx, by: Principal, channel: str, act: Act, selection: Selection) -> tuple[Access, Sequence[_FileRow]]:
-    """Return the rows of the chosen files, by subdir and name, if the caller may do this to all of them."""
+    """Return the rows of the chosen files, by subdir and name, if the caller can do this to all of them."""
     access = _access(tx, by, channel, act)
     rows = _find(tx, access.channel_id, selection)
     if not rows:
@@ -297,7 +298,7 @@ def _choose(tx: Tx, by: Principal, channel: str, act: Act, selection: Selection)
 def _refuse(
     by: Principal, act: Act, access: Access, channel: str, refused: Sequence[_FileRow], *, is_one: bool
 ) -> None:
-    """Raise the refusal for the first of these files, with the names of all where several files were chosen."""
+    """Raise the refusal for the first of these files, with the names of all if several files were chosen."""
     row = refused[0]
     try:
         permissions.require(
@@ -366,7 +367,7 @@ def _write_states(tx: Tx, ids: Sequence[int], state: State, reason: str) -> None
 def _update_index(
     house: Removing, tx: Tx, channel_id: int, name: str, rows: Sequence[_FileRow], state: State, now_ms: int
 ) -> int:
-    """Bring the index of a subdir in line with these files of it; return its revision."""
+    """Update the index of a subdir for these files of it; return its revision."""
     subdir = find_subdir(tx, channel_id, name)
     assert subdir is not None  # it has files
     if not rows:

@@ -1,10 +1,10 @@
 """
-Search for packages by name, by what they are for, or by a match spec, in the channels that the asker may read.
+Search for packages by name, summary or match spec, in the channels that the caller can read.
 
-1. A channel that the asker may not read is not looked into: it changes no result, no order and no page (P4).
-2. A page costs two statements, however many channels and results there are. The first walks the names and summaries
-   of all packages, since no index of both databases finds a word in the middle of one; the second reads the versions of
-   the packages on the page.
+1. A channel that the caller cannot read is not searched: it changes no result, no order and no page (P4).
+2. A page costs two statements, whatever the number of channels and results. The first reads the names and summaries of
+   all packages, because no index that both databases support finds a word in the middle of a text; the second reads
+   the versions of the packages on the page.
 """
 
 import re
@@ -25,18 +25,18 @@ from seaway.indexing.rows import State
 from seaway.words import MOST_WORDS
 
 MAX_QUESTION = 200
-# What a word of a name or a summary never holds, or holds only behind a name: a comparison, a version.
+# Only match specs contain these: a comparison, or a version after a name.
 _SPEC = re.compile(r"[<>=!~\[\]*|]|\s\d")
 
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A package that was found."""
+    """A package in the results of a search."""
 
     channel: str
     package: str
     summary: str
-    version: str  # the newest one, of those that the match spec takes if there is one
+    version: str  # the newest version, or the newest that the match spec accepts
     subdirs: tuple[str, ...]
 
 
@@ -44,9 +44,10 @@ def search(
     tx: Tx, by: Principal, question: str, *, channel: str | None = None, after: str = "", limit: int
 ) -> tuple[list[Hit], str | None]:
     """
-    A page of packages, the best first: the very name, names that begin so, names that hold it, summaries.
+    Return a page of packages, best first: exact name, prefix of the name, part of the name, summary.
 
-    With it comes what to give as `after` for the next page, or None behind the last one. A match spec that takes no file of a package leaves that out, so that such a page may be shorter than its limit.
+    The second value is `after` for the next page, or None after the last page. A package without a file that a match
+    spec accepts is left out, so such a page can be shorter than its limit.
     """
     wanted = match_specs.wanted(question) if _SPEC.search(question) else None
     matches, rank = _of_spec(wanted) if wanted is not None else _of_words(question)
@@ -65,7 +66,7 @@ def _of_spec(wanted: Wanted) -> _Conditions:
 
 
 def _of_words(question: str) -> _Conditions:
-    """What a package must be to hold every word, and how good that is."""
+    """Return the condition that a package contains every word, and its rank (lower is better)."""
     words = question.split()
     if not words or len(words) > MOST_WORDS:
         raise Malformed(f"A search has 1 to {MOST_WORDS} words.", "Leave some out.")
@@ -80,7 +81,7 @@ def _of_words(question: str) -> _Conditions:
 
 
 def holds(word: str) -> ColumnElement[bool]:
-    """Whether a package has the word in its name, however that is written, or in its summary."""
+    """Return the condition that the name, in any spelling, or the summary of a package contains the word."""
     in_summary = func.lower(packages.c.summary).contains(word.lower(), autoescape=True)
     folded = filename.folded(word)
     return or_(packages.c.folded_name.contains(folded, autoescape=True), in_summary) if folded else in_summary
@@ -108,7 +109,7 @@ def _page(
 
 
 def _listed(tx: Tx, rows: Sequence[Any]) -> dict[int, list[Any]]:
-    """The listed files of the packages on a page."""
+    """Return the listed files of the packages on a page, by package id."""
     found: dict[int, list[Any]] = {}
     if rows:
         for row in tx.execute(
