@@ -147,18 +147,18 @@ def encode(manifest: NameManifest | ChannelManifest) -> bytes:
 def decode_channel(content: bytes) -> ChannelManifest:
     """Return the channel that these bytes describe; raise `BadManifest` if they are not a channel manifest."""
     manifest = _decode(content, _channel_decoder)
-    _require(is_possible_name(manifest.name), "its channel has an impossible name")
+    _require(is_possible_name(manifest.name), "its channel name is invalid")
     return manifest
 
 
 def decode_name(content: bytes) -> NameManifest:
     """Return the package name that these bytes describe; raise `BadManifest` if they are not a name manifest."""
     manifest = _decode(content, _name_decoder)
-    _require(is_possible_name(manifest.channel), "its channel has an impossible name")
+    _require(is_possible_name(manifest.channel), "its channel name is invalid")
     _require(is_known(manifest.subdir), "its subdir is unknown")
-    _require(not filename.name_problem(manifest.package), "its package has an impossible name")
+    _require(not filename.name_problem(manifest.package), "its package name is invalid")
     names = [file.file_name for file in manifest.files]
-    _require(len(set(names)) == len(names), "it has two files of one name")
+    _require(len(set(names)) == len(names), "two of its files have the same name")
     for reason in filter(None, (_wrong_in(manifest, file) for file in manifest.files)):
         raise BadManifest(reason)
     return manifest
@@ -169,7 +169,7 @@ def _decode(content: bytes, decoder: "msgspec.msgpack.Decoder[_Manifest]") -> _M
         unpacked = zstd.unpack_at_most(content, MAX_BYTES)
         number = _head_decoder.decode(unpacked).format
         if number != FORMAT:
-            raise BadManifest(f"it has the format {number}, and this Seaway reads {FORMAT}")
+            raise BadManifest(f"it has format {number}, but this version of Seaway reads format {FORMAT}")
         return decoder.decode(unpacked)
     except zstd.ZstdError:
         raise BadManifest("it is damaged") from None
@@ -187,15 +187,15 @@ def _wrong_in(manifest: NameManifest, file: FileEntry) -> str | None:
     try:
         parsed = filename.parse(file.file_name)
     except Refused:
-        return "it has a file with an impossible name"
+        return "one of its file names is invalid"
     if (parsed.name, parsed.version) != (manifest.package, file.version):
-        return f"{file.file_name} is not of its package or version"
+        return f"{file.file_name} does not match its package or version"
     try:
         record = _record_decoder.decode(file.record)
         about = _about_decoder.decode(file.about)
         to_shard_record(file.record)
         problems = [*_wrong_in_record(parsed, file, record), *_wrong_in_attestations(file, record)]
-        problems += ["its description has a summary that is not a text"] * (
+        problems += ["the summary in its description is not text"] * (
             not isinstance(about.get("summary", ""), str)
         )
         msgspec.convert(about.get(WARNINGS, []), list[str])
@@ -207,9 +207,9 @@ def _wrong_in(manifest: NameManifest, file: FileEntry) -> str | None:
 
 def _wrong_in_record(parsed: filename.FileName, file: FileEntry, record: _Record) -> Iterator[str]:
     if (record.name, record.version, record.build) != (parsed.name, parsed.version, parsed.build):
-        yield "its record is of another package"
+        yield "its record belongs to another package"
     if (record.sha256, record.size, record.indexed_timestamp) != (file.sha256.hex(), file.size, file.indexed_at):
-        yield "its record is of other bytes or of another time"
+        yield "its record has a different hash, size or time"
     if file.section.is_v3 and parsed.extension != (
         filename.CONDA if file.section is Section.V3_CONDA else filename.TAR_BZ2
     ):

@@ -75,7 +75,7 @@ def _has_all(path: str, sought: Sequence[str]) -> bool:
     return all(word in path for word in sought)
 
 
-_TOO_LONG = Listing(problem="The list of its files is too long to be read here.")
+_TOO_LONG = Listing(problem="The file list is too long to show.")
 
 
 class Contents:
@@ -144,7 +144,7 @@ def _listing(info: dict[str, bytes]) -> tuple[Listing, int]:
         content = info[archive.FILES]
         entries = [Entry(path) for path in content.decode().splitlines() if path]
     else:
-        return Listing(problem="The package does not tell which files it has."), 1_000
+        return Listing(problem="The package does not list its files."), 1_000
     if len(entries) > MOST_ENTRIES:
         return _TOO_LONG, 1_000
     by_path = sorted(entries, key=lambda entry: entry.path)

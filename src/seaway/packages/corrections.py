@@ -61,9 +61,9 @@ def correct(
     """Change these fields of a record; an empty value removes a field, except `depends`."""
     reason = checked_reason(reason)
     if not reason:
-        raise Malformed("A correction needs a reason.", "Give the reason; the page of the file shows it.")
+        raise Malformed("A metadata correction needs a reason.", "Give a reason; it is shown on the page of the file.")
     if not changes or not set(changes) <= set(FIELDS):
-        raise Malformed("A correction must change at least one field.", f"These can be corrected: {', '.join(FIELDS)}.")
+        raise Malformed("A metadata correction must change at least one field.", f"Fields that can be corrected: {', '.join(FIELDS)}.")
     _require(parts, by, channel, subdir, file_name)
     return parts.reserve.with_room(partial(_correct, parts, by, channel, subdir, file_name, changes, reason))
 

@@ -148,7 +148,7 @@ def select_files(
 ) -> Selection:
     """Return the selection for these values; raise `Malformed` if there are none or two, or if a name is empty."""
     if "" in (package, version, subdir):  # would select more files than intended
-        raise Malformed("A package, version or platform that is named is not empty.", "Leave it out, or name one.")
+        raise Malformed("A package, version or platform must not be empty.", "Leave it out, or name one.")
     if bool(files) == bool(package):
         raise Malformed("Either files or a package must be chosen.", "Name files as SUBDIR/FILE, or one package.")
     if files and (version or subdir):
@@ -168,7 +168,7 @@ def checked_reason(reason: str) -> str:
     if len(line) > MAX_REASON:
         raise Malformed(f"The reason is longer than {MAX_REASON} characters.", "Shorten it.")
     if not line.isprintable():
-        raise Malformed("The reason has characters that cannot be printed.", "Remove them.")
+        raise Malformed("The reason contains unprintable characters.", "Remove them.")
     return line
 
 
@@ -233,7 +233,7 @@ def _change(
     with house.database.write_channel(channel) as tx:
         access, rows = _choose(tx, by, channel, act, selection)
         if expected is not None and expected != digest(row.place for row in rows):
-            raise Conflict("Other files belong to this selection now. Nothing was changed.", "Look at the list again.")
+            raise Conflict("The selected files have changed. Nothing was changed.", "Review the list and confirm again.")
         now_ms = house.clock.now_ms()
         changed = [row for row in rows if row.state != act.state.value or reason not in ("", row.yank_reason)]
         _write_states(tx, [row.id for row in changed], act.state, reason)
@@ -317,7 +317,7 @@ def _not_there(selection: Selection) -> NotFound:
     if selection.files:
         return NotFound("There is no such file in the channel.", "Check its subdir and its name.")
     return NotFound(
-        "There is no file of this package, version and platform in the channel.", "Check what you have chosen."
+        "There is no file of this package, version and platform in the channel.", "Check your selection."
     )
 
 

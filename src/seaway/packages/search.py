@@ -69,7 +69,7 @@ def _of_words(question: str) -> _Conditions:
     """Return the condition that a package contains every word, and its rank (lower is better)."""
     words = question.split()
     if not words or len(words) > MOST_WORDS:
-        raise Malformed(f"A search has 1 to {MOST_WORDS} words.", "Leave some out.")
+        raise Malformed(f"A search must have 1 to {MOST_WORDS} words.", "Change the search terms.")
     folded = filename.folded("-".join(words))
     rank = case(
         (packages.c.folded_name == folded, 0),
@@ -144,5 +144,5 @@ def _place(row: Row[Any]) -> str:
 def _read(place: str) -> tuple[int, str, str]:
     parts = place.split(" ")
     if len(parts) != 3 or parts[0] not in ("0", "1", "2", "3"):
-        raise Malformed("`after` is not what an answer gave as `next`.", "Send `next` as it came, or leave it out.")
+        raise Malformed("`after` is not the `next` value of an earlier response.", "Send `next` unchanged, or leave `after` out.")
     return int(parts[0]), parts[1], parts[2]

@@ -137,7 +137,7 @@ def _too_much(found: _Found, max_percent: int) -> tuple[str, str] | None:
             f"The sweep would delete {blobs:,} of {found.blobs:,} blobs ({size:,} of {found.bytes:,} bytes), more than "
             f"sweep_max_percent ({max_percent} %) allows."
         ),
-        "If so much was deleted on purpose, run `seaway sweep --yes`.",
+        "If this is intended, run `seaway sweep --yes`.",
     )
 
 
