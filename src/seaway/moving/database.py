@@ -1,15 +1,15 @@
 """
-Every row of a house, from one database to another.
+Move all rows of a site from one database to another.
 
-1. Nobody writes to the house meanwhile: the source is held in one write transaction. Uploads are answered with 503,
-   and none is lost.
-2. A database that is being filled cannot be served from: in the place of its revision stands that it is unfinished.
-3. Two houses are never mixed. A target is empty, or the beginning of a move from this very house (its first audit
-   line tells), in the state that the house still has (its last one does); of another state it is begun anew.
-4. A move that was killed goes on behind the last row of each table that was committed.
-5. It is done when a hash over all rows of each table, read from both sides by their keys, is the same.
-6. The new database has the next counter of the identity that it shares with the store. Its first start tells the
-   store, and from then on the old database is behind it and deletes nothing.
+1. No writes happen meanwhile: one write transaction locks the source. Uploads get 503, and none is lost.
+2. A database that is being filled cannot be served: its schema revision says that it is unfinished.
+3. Two sites are never mixed. A target is empty, or contains an unfinished move from this same site (identified by its
+   first audit line) in the state that the site still has (identified by its last audit line). If the state differs,
+   the move starts over.
+4. A move that was killed continues after the last committed row of each table.
+5. The move is complete when a hash over all rows of each table, read from both sides in key order, is the same.
+6. The new database gets the next counter of the identity that it shares with the store. Its first start writes the
+   counter to the store; from then on the old database is behind the store and deletes nothing.
 """
 
 import hashlib
@@ -48,7 +48,7 @@ from seaway.moving.rows import (
     streamed,
 )
 
-# What changes without an audit line, and nothing refers to: copied anew when a move goes on.
+# Tables that change without an audit line and that nothing refers to: copied again when a move continues.
 _PASSING = (
     "documents", "jobs", "schedules", "retired_shards", "damaged_blobs", "kept_blobs", "manifest_marks", "site_values",
 )  # fmt: skip
@@ -64,14 +64,14 @@ _marks = Table(
 
 @dataclass(frozen=True, slots=True)
 class _Mark:
-    """Which house a target is being filled from, and in which state that was."""
+    """The site that a target is being filled from, and the state of that site."""
 
     house: bytes
     state: int
 
 
 def move_database(source: Database, target: Database) -> dict[str, int]:
-    """Copy all rows, and prove that they are the same; return how many each table has."""
+    """Copy all rows and verify that they are the same; return the row count of each table."""
     _require_usable(target)
     with source.write_site() as tx:
         _begin(target, _mark_of(tx))
@@ -83,7 +83,7 @@ def move_database(source: Database, target: Database) -> dict[str, int]:
 
 
 def _require_usable(target: Database) -> None:
-    """Refuse a house before the source is held: it may be the source."""
+    """Refuse a target that is in use before locking the source: it may be the source itself."""
     with target.read() as tx:
         if _find_mark(tx) is None:
             tables.require_empty(tx)
@@ -96,7 +96,7 @@ def _mark_of(tx: Tx) -> _Mark:
 
 
 def _begin(target: Database, mark: _Mark) -> None:
-    """Make the tables of the target, or leave those that a killed move has begun to fill."""
+    """Create the tables of the target, or keep the tables that a killed move has begun to fill."""
     with target.write_site() as tx:
         found = _find_mark(tx)
         if found is None:
@@ -136,14 +136,14 @@ def _last_key(tx: Tx, table: Table) -> Row | None:
 
 
 def _compare(tx: Tx, target: Database, table: Table) -> int:
-    """The number of rows, which are the same on both sides; else the next try begins anew."""
+    """Return the number of rows if they are the same on both sides; otherwise make the next run start over."""
     ours, theirs, count = hashlib.sha256(), hashlib.sha256(), 0
     with (
         target.read() as other,
         streamed(tx, by_key(tx, table)) as our_rows,
         streamed(other, by_key(other, table)) as their_rows,
     ):
-        # Side by side: a server gives up on a transaction that asks nothing for minutes.
+        # Both sides in turn: a database server aborts a transaction that is idle for minutes.
         for mine, its in zip_longest(in_batches(our_rows), in_batches(their_rows), fillvalue=()):
             ours.update(encode(mine))
             theirs.update(encode(its))

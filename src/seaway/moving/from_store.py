@@ -1,20 +1,20 @@
 """
 Rebuild the lost database of a store from its manifests and blobs.
 
-1. It is made only in a database that has, and had, no channels. All rows come in one transaction: a rebuild that was
-   killed leaves the database as it was, and can be run again.
-2. A file comes back only if its blob is there and was read whole with the right hash. One whose blob is missing or
-   damaged is reported; it comes back as deleted, so that its name stays taken.
+1. A rebuild needs a database that has and had no channels. All rows are inserted in one transaction: a rebuild that was
+   killed leaves the database unchanged, and can be run again.
+2. A file is restored only if its blob exists and all its bytes were read with the right hash. A file whose blob is
+   missing or damaged is reported and restored as deleted, so that its name stays taken.
 3. Deleted files stay deleted, and their names stay taken.
 4. Channels are private, and belong to the first site admin until they are assigned.
-5. An object that is no manifest, contradicts another one or cannot be read is reported by its key, and the rest comes
-   back. Where the whole store does not answer, or a folder cannot be listed, nothing is made: files would be taken for
-   lost, and blobs that were not listed would be swept.
-6. Blobs that no manifest names are reported, and no sweep takes them until an operator releases them. Those that
-   manifests name as deleted are left to the sweep.
-7. Ids are those of the lost database: the objects that are written after a rebuild take the place of those it read.
-8. After `seaway adopt` the manifests are below the earlier id of the store until all are written below the new one,
-   objects of channels last. So a set without the object of any channel is read only where no other set has one.
+5. An object that is not a manifest, conflicts with another one or cannot be read is reported by its key, and the rest
+   is restored. If the whole store does not respond, or a folder cannot be listed, nothing is restored: files would be
+   reported as lost, and blobs that were not listed would be swept.
+6. Blobs that no manifest names are reported, and no sweep deletes them until an operator releases them. Blobs of files
+   that manifests list as deleted are left to the sweep.
+7. Ids are the ids of the lost database: objects that are written after a rebuild replace the objects it read.
+8. After `seaway adopt`, manifests are below the earlier id of the store until all are written below the new id, objects
+   of channels last. So a set without channel objects is read only if no other set has any.
 """
 
 import os
@@ -75,7 +75,7 @@ from seaway.storage.spool import Spool
 from seaway.trust import sidecars
 
 _NAMES_AT_ONCE = 50
-_LEAST_AT_ONCE = 8  # a bucket answers after milliseconds
+_LEAST_AT_ONCE = 8  # a bucket responds after milliseconds
 MISSING, DAMAGED = "missing", "damaged"
 
 
@@ -89,7 +89,7 @@ class Unreadable:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """A file, or the logo of a channel, that did not come back since its blob is missing or damaged."""
+    """A file or channel logo that was not restored, because its blob is missing or damaged."""
 
     where: str
     sha256: str
@@ -102,7 +102,7 @@ class RebuiltSite:
 
     admin: str
     is_new_admin: bool
-    earlier_store_id: str | None  # that of the manifests, if the store has another id by now (8)
+    earlier_store_id: str | None  # the id of the manifests, if the store has another id now (8)
     channels: int = 0
     files: int = 0
     deleted: int = 0
@@ -113,7 +113,7 @@ class RebuiltSite:
 
 @dataclass(frozen=True, slots=True)
 class _Name:
-    """A name object: its place in the spool, and the ids of its rows."""
+    """A name object: its position in the spool, and the ids of its rows."""
 
     place: ManifestPlace
     offset: int
@@ -126,14 +126,14 @@ class _Name:
 
 
 class _Ids:
-    """A mapping of ids to subdirs or packages: each id is one name in one channel, and each of these has one id."""
+    """One-to-one mapping of ids and names in channels, for subdirs or packages."""
 
     def __init__(self) -> None:
         self.by_id: dict[int, tuple[int, str]] = {}
         self._by_name: dict[tuple[int, str], int] = {}
 
     def require_free(self, id_: int, named: tuple[int, str]) -> None:
-        """Raise `BadManifest` unless these belong together or neither is known."""
+        """Raise `BadManifest` unless both belong together or both are unknown."""
         if self.by_id.get(id_, named) != named or self._by_name.get(named, id_) != id_:
             raise BadManifest("its ids conflict with another manifest")
 
@@ -159,8 +159,8 @@ class _Plan:
 def rebuild(
     database: Database, blobs: Blobs, spool: Spool, clock: Clock, admin: str, whole_document_limit: int
 ) -> RebuiltSite:
-    """Make the rows of everything that the manifests of this store name; channels belong to a site admin of this name."""
-    # A sweep here would take blobs that the rows are about to name.
+    """Insert rows for all manifests of this store; channels go to the first site admin, or a new one named `admin`."""
+    # A sweep now would delete blobs that the rows are about to name.
     with database.alone(SWEEPING), spool.file() as objects:
         with database.read() as tx:
             _require_no_channels(tx)
@@ -191,7 +191,7 @@ def _require_no_channels(tx: Tx) -> None:
 
 
 def _identity_of(blobs: Blobs, listed: Sequence[BlobStat]) -> DatabaseIdentity:
-    """Return the identity that the database gets: the one of the store, or of the only manifests in it."""
+    """Return the identity for the database: the identity of the store, or of the only set of manifests in it."""
     found = records.of_store(blobs)
     if found is not None:
         return DatabaseIdentity(found.id, found.counter, found.counter)
@@ -207,7 +207,7 @@ def _identity_of(blobs: Blobs, listed: Sequence[BlobStat]) -> DatabaseIdentity:
 
 
 def _id_of_set(listed: Sequence[BlobStat], store_id: str) -> str:
-    """Return the id below which the manifests are that are to be read: the store's own, or the newest whole set (8)."""
+    """Return the id of the set of manifests to read: the store's own, or that of the newest complete set (8)."""
     whole: dict[str, int] = {}
     for stat in listed:
         place, id_ = keys.manifest_place(stat.key), keys.store_id_of(stat.key)
@@ -261,13 +261,13 @@ def _fetch(blobs: Blobs, one: tuple[ManifestPlace, BlobStat]) -> tuple[ManifestP
 
 
 def _unreadable(blobs: Blobs, error: OSError | Unavailable) -> str:
-    """Return the sentence about one object that the store cannot read; raise if it reads none at all (5)."""
+    """Return the reason for one object that the store cannot read; raise if the store does not respond (5)."""
     records.of_store(blobs)
     return f"it cannot be read: {error}"
 
 
 def _keep(objects: BinaryIO, content: bytes) -> tuple[int, int]:
-    """Keep an object for the transaction: all of them together may not fit into memory."""
+    """Spool an object for the transaction: all objects together may not fit in memory."""
     offset = objects.tell()
     objects.write(content)
     return offset, len(content)
@@ -287,7 +287,7 @@ def _add_channel(plan: _Plan, channel_id: int, manifest: ChannelManifest) -> Non
 
 
 def _add_name(plan: _Plan, place: ManifestPlace, manifest: NameManifest, kept: tuple[int, int], now_ms: int) -> None:
-    if place.channel_id not in plan.channels:  # its object is gone or damaged: its files say what it was called
+    if place.channel_id not in plan.channels:  # missing or damaged: each name object has its name
         _add_channel(plan, place.channel_id, _channel_of_name(manifest.channel, now_ms))
     if plan.channels[place.channel_id].name != manifest.channel:
         raise BadManifest(f"it belongs to channel {manifest.channel} but is stored under another one")
@@ -327,7 +327,7 @@ def _channel_of_name(name: str, now_ms: int) -> ChannelManifest:
 
 
 def _verify(blobs: Blobs, plan: _Plan) -> Iterator[tuple[bytes, str] | None]:
-    """Yield the blobs that are missing or damaged, and which of the two; None for those that are whole."""
+    """Yield each missing or damaged blob with its problem, and None for each intact blob."""
     listed = [Listed(sha256, size) for sha256, size in plan.blobs.items()]
     return side_by_side(partial(_verify_one, blobs), listed, at_once=_at_once())
 
@@ -337,16 +337,16 @@ def _verify_one(blobs: Blobs, one: Listed) -> tuple[bytes, str] | None:
         if is_there(blobs, one, verify=True):
             return None
         is_missing = blobs.stat(one.key) is None
-    except FileNotFoundError:  # it went between two requests
+    except FileNotFoundError:  # deleted between two requests
         is_missing = True
-    except (OSError, Unavailable) as error:  # a disk that cannot read it any more: other files are still whole
+    except (OSError, Unavailable) as error:  # the disk can no longer read it: other files are still intact
         _unreadable(blobs, error)
         is_missing = False
     return one.sha256, MISSING if is_missing else DAMAGED
 
 
 def _find_unnamed(blobs: Blobs, plan: _Plan) -> Iterator[Unnamed]:
-    """Yield the blobs that no manifest names, neither as there nor as deleted."""
+    """Yield the blobs that no manifest names, neither as present nor as deleted."""
     listed = (
         Listed(sha256, stat.size)
         for stat in blobs.list(keys.BLOBS)
@@ -363,7 +363,7 @@ def _identify(blobs: Blobs, one: Listed) -> Unnamed:
 
 
 def _at_once() -> int:
-    return max(_LEAST_AT_ONCE, os.cpu_count() or 1)  # hashing runs beside other threads
+    return max(_LEAST_AT_ONCE, os.cpu_count() or 1)  # hashing runs in parallel threads
 
 
 # Filling
@@ -435,7 +435,7 @@ class _Filling:
                 self._insert(logos, [logo])
 
     def _insert_packages(self) -> None:
-        newest: dict[int, _Name] = {}  # the object of each subdir has the summary that was the last one then
+        newest: dict[int, _Name] = {}  # each object has the summary of the time when it was written
         for name in self.plan.names:
             known = newest.get(name.place.package_id)
             if known is None or name.newest_ms > known.newest_ms:
@@ -453,7 +453,7 @@ class _Filling:
         self._insert(packages, rows)
 
     def _insert_subdirs(self) -> None:
-        # The revision rises on from what readers have seen, so that no revision means two things.
+        # Revisions continue after the ones that readers have seen, so that no revision has two meanings.
         revisions: dict[int, int] = {}
         for name in self.plan.names:
             subdir_id = name.place.subdir_id
@@ -495,7 +495,7 @@ class _Filling:
         self.tx.execute(update(subdirs).where(subdirs.c.id == subdir_id).values(served_revision=subdirs.c.revision))
 
     def _settle(self, manifest: NameManifest, file: FileEntry) -> FileEntry:
-        """Return the file as it is restored: as deleted if it has no good blob."""
+        """Return the file as it is restored: as deleted if its blob is missing or damaged."""
         if file.is_there and file.sha256 in self.broken:
             self._report(f"{manifest.channel}/{manifest.subdir}/{file.file_name}", file.sha256)
             file = msgspec.structs.replace(file, state=State.DELETED)

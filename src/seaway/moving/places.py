@@ -1,7 +1,7 @@
 """
-What an operator names as the other side of a copy: a file, a store, a database.
+Locations that an operator names as the other side of a copy: a file, a store, a database.
 
-A place inside the store, or around it, is refused: the sweep would take what it does not know there.
+A location inside the store, or around it, is refused: the sweep would delete files there that it does not know.
 """
 
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ _CONNECTIONS = 4
 
 
 def backup_target(place: str, store_url: str, access: BucketAccess, *, verify: bool = False) -> Target:
-    """Where a backup goes: a file, or a place for many; with `verify`, what that has already is read back."""
+    """Return the target of a backup: a file or a repository; with `verify`, blobs already there are read back."""
     is_file = _is_file(place)
     _require_apart(place, store_url)
     if is_file:
@@ -40,7 +40,7 @@ def backup_target(place: str, store_url: str, access: BucketAccess, *, verify: b
 
 @contextmanager
 def backup_source(place: str, at: str | None, store_url: str, access: BucketAccess) -> Iterator[Source]:
-    """The backup in a file, or the one of this time in a place for many; the newest without a time."""
+    """Open the backup in a file, or the one of this time in a repository; without a time, the newest."""
     is_file = _is_file(place)
     _require_apart(place, store_url)
     if not is_file:
@@ -54,7 +54,7 @@ def backup_source(place: str, at: str | None, store_url: str, access: BucketAcce
 
 
 def other_store(url: str, store_url: str, access: BucketAccess) -> Blobs:
-    """Another store than that of the house."""
+    """Open a store other than the current one, and create it if needed."""
     _require_apart(url, store_url)
     store = open_blobs(url, access)
     store.create()
@@ -62,7 +62,7 @@ def other_store(url: str, store_url: str, access: BucketAccess) -> Blobs:
 
 
 def other_database(url: str) -> Database:
-    """The database at `postgresql://...`, or the file at `sqlite:///path`."""
+    """Open the database at `postgresql://...`, or in the file at `sqlite:///path`."""
     try:
         parsed = sqlalchemy.make_url(url)
     except ArgumentError:
@@ -73,7 +73,7 @@ def other_database(url: str) -> Database:
         return SqliteDatabase(path, path.parent / "locks")
     if parsed.drivername not in ("postgresql", "postgres") or not parsed.database:
         raise _no_database()
-    # Imported here: what one machine does not need takes 100 ms to load.
+    # Imported here, because it takes 100 ms to load and SQLite servers do not need it.
     from seaway.database.postgres import PostgresDatabase
 
     return PostgresDatabase(url, connections=_CONNECTIONS)
@@ -104,7 +104,7 @@ def _require_apart(place: str, store_url: str) -> None:
 
 
 def _steps(place: str) -> tuple[str, ...]:
-    """The way to a place, step by step."""
+    """Return the path of a location as its parts."""
     parts = urlsplit(place)
     if not _is_url(place) or parts.scheme == "file":
         return ("file", *_folder(place).resolve().parts)

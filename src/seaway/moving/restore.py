@@ -1,13 +1,13 @@
 """
-A house out of a backup.
+Restore a site from a backup.
 
-1. It is made only in a database without rows, and in a store that is new, the backup's own, or already the
-   database's. In the backup's own store the database stays behind until an operator adopts it: what was uploaded
-   since the backup is not deleted.
-2. The blobs are there before a row names them (S1), each read whole and hashed.
-3. All rows come in one transaction, with the counts that the manifest tells. A restore that failed or was killed
-   leaves an empty database and some blobs, and can be run again; what is whole is not sent again.
-4. An older schema is made first, filled, and then brought up to date.
+1. A restore needs a database without rows, and a store that is new, that the backup was made from, or that already
+   belongs to the database. In the store of the backup, the database stays behind the store until an operator adopts
+   it: files that were uploaded since the backup are not deleted.
+2. Blobs are stored before a row names them (S1); each is read to its end and hashed.
+3. All rows are inserted in one transaction, and must match the counts in the manifest. A restore that failed or was
+   killed leaves an empty database and some blobs, and can be run again; intact blobs are not sent again.
+4. An older schema is created first, filled, and then upgraded.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -34,22 +34,22 @@ Keep = Callable[[Listed, Callable[[], BinaryIO], str], bool]
 
 
 class Source(Protocol):
-    """A place that a backup is read from."""
+    """Source of a backup."""
 
     manifest: Manifest
 
     def fetch_parts(self, spool: Spool, stack: ExitStack) -> dict[str, Path]:
-        """Bring all parts into the spool, as the manifest describes them."""
+        """Copy all parts to the spool, checked against the manifest."""
         ...
 
     def bring_blobs(self, contents: Iterable[Listed], keep: Keep) -> int:
-        """Offer each blob to `keep`, which says whether it took it; how many it took."""
+        """Offer each blob to `keep`, which returns whether it stored the blob; return how many it stored."""
         ...
 
 
 def restore(database: Database, blobs: Blobs, spool: Spool, source: Source) -> int:
-    """Make the site of the backup; return how many blobs were sent to the store."""
-    # A sweep here would take old blobs of the store that the rows are about to name.
+    """Restore the site from the backup; return how many blobs were sent to the store."""
+    # A sweep now would delete old blobs of the store that the rows are about to name.
     with database.alone(SWEEPING), ExitStack() as stack:
         with database.read() as tx:
             tables.require_empty(tx)
@@ -71,10 +71,10 @@ def _identity(
     carried: DatabaseIdentity | None, ours: DatabaseIdentity | None, theirs: StoreIdentity | None
 ) -> DatabaseIdentity:
     """
-    Return what the restored database says of its store: a new identity for a new store.
+    Return the identity of the restored database: a new one for a new store.
 
-    The backup's own store keeps its identity. If it is newer than the backup, the database is behind it; if it is
-    older, it was mended from the backup just now.
+    The store of the backup keeps its identity. If it is newer than the backup, the database is behind it; if it is
+    older, it has just been repaired from the backup.
     """
     if theirs is None:
         return new_identity()
@@ -90,7 +90,7 @@ def _identity(
 
 
 def _carried_identity(manifest: Manifest, parts: Mapping[str, Path]) -> DatabaseIdentity | None:
-    """Return the identity that the backup holds; None for a backup without one."""
+    """Return the identity in the backup, or None if it has none."""
     name = rows_of("site_values")
     if name not in manifest.parts:
         return None
@@ -100,8 +100,8 @@ def _carried_identity(manifest: Manifest, parts: Mapping[str, Path]) -> Database
 
 
 def _put_secret_key(blobs: Blobs, parts: Mapping[str, Path]) -> None:
-    """What the rows hold encrypted opens with the key of that house, not with one that was made here a moment ago."""
-    if SECRET_KEY not in parts:  # an older backup, whose rows hold nothing encrypted
+    """Store the secret key of the backup: encrypted rows need it, not a key that was created here a moment ago."""
+    if SECRET_KEY not in parts:  # an older backup, whose rows have no encrypted values
         return
     with parts[SECRET_KEY].open("rb") as file:
         for batch in read_part(file)[1]:

@@ -1,8 +1,8 @@
 """
-Rows on their way: read in the order of their keys, written as parts, read from parts, inserted.
+Transfer of rows: read in key order, written to parts, read from parts, inserted.
 
 A part is a row of column names and then the rows, in frames: four bytes of length, then zstd of msgpack. Equal rows
-make equal bytes, whichever database they come from; never are more than some hundred of them in memory.
+give equal bytes, whichever database they come from; at most some hundred rows are in memory.
 """
 
 import hashlib
@@ -35,7 +35,7 @@ Row = Sequence[Any]
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What a manifest says about one part."""
+    """Rows, bytes and sha256 of one part, for the manifest."""
 
     rows: int
     bytes: int
@@ -44,20 +44,20 @@ class Part:
 
 @contextmanager
 def streamed(tx: Tx, query: Select[Any]) -> Iterator[Iterator[Row]]:
-    """The rows of a query, some at a time."""
+    """Yield the rows of a query, fetched in batches."""
     with tx.execute(query.execution_options(yield_per=_FETCHED_AT_ONCE)) as found:
         yield map(tuple, found)
 
 
 def by_key(tx: Tx, table: Table, *, after: Row | None = None) -> Select[Any]:
-    """The rows of a table in the order of its primary key, all or those behind one key."""
+    """Return a query of the rows of a table in the order of its primary key, all or only the rows after one key."""
     key = key_of(tx, table)
     query = select(table).order_by(*key)
     return query if after is None else query.where(tuple_(*key) > tuple_(*after))
 
 
 def key_of(tx: Tx, table: Table) -> list[ColumnElement[Any]]:
-    """The columns of the primary key, as both databases order them: by bytes."""
+    """Return the columns of the primary key, ordered by bytes in both databases."""
     in_locale = tx.dialect.name == "postgresql"
     return [
         collate(column, "C") if in_locale and isinstance(column.type, String) else column
@@ -66,7 +66,7 @@ def key_of(tx: Tx, table: Table) -> list[ColumnElement[Any]]:
 
 
 def put(tx: Tx, table: Table, columns: Sequence[str], rows: Iterable[Row]) -> None:
-    """Insert rows as they are."""
+    """Insert rows unchanged."""
     try:
         tx.execute(insert(table), [dict(zip(columns, row, strict=True)) for row in rows])
     except (IntegrityError, DataError) as error:
@@ -77,7 +77,7 @@ def put(tx: Tx, table: Table, columns: Sequence[str], rows: Iterable[Row]) -> No
 
 
 def in_batches(rows: Iterable[Row]) -> Iterator[list[Row]]:
-    """The rows by the hundreds, or by the megabyte."""
+    """Yield the rows in batches, limited by number and bytes."""
     batch: list[Row] = []
     size = 0
     for row in rows:
@@ -91,12 +91,12 @@ def in_batches(rows: Iterable[Row]) -> Iterator[list[Row]]:
 
 
 def encode(rows: Sequence[Row]) -> bytes:
-    """Rows as bytes: equal ones for equal rows, and only for those."""
+    """Encode rows; the bytes are equal if and only if the rows are equal."""
     return msgspec.msgpack.encode(rows)
 
 
 def write_part(file: BinaryIO, columns: Sequence[str], rows: Iterable[Row]) -> Part:
-    """Write rows as a part, whole frame by whole frame."""
+    """Write rows as a part, frame by frame."""
     sha256, size, count = hashlib.sha256(), 0, 0
     for number, batch in enumerate(_with_head(columns, rows)):
         packed = zstd.pack(encode(batch))
@@ -110,7 +110,7 @@ def write_part(file: BinaryIO, columns: Sequence[str], rows: Iterable[Row]) -> P
 
 
 def read_part(file: BinaryIO) -> tuple[Sequence[str], Iterator[list[Row]]]:
-    """The columns of a part, and its rows in batches."""
+    """Return the columns of a part, and its rows in batches."""
     batches = _frames(file)
     return next(batches, [[]])[0], batches
 

@@ -1,8 +1,8 @@
 """
-A place for many backups of one house: a bucket, or a folder of it. They share their blobs.
+Backup repository: a bucket or folder with many backups of one site, which share their blobs.
 
-    blobs/ab/abcdef...      each blob once; one that is there is not sent again
-    backups/<time>/...      the parts of one backup, and last its manifest (`storage.keys`)
+    blobs/ab/abcdef...      each blob once; an existing blob is not sent again
+    backups/<time>/...      the parts of one backup, and its manifest, written last (`storage.keys`)
 """
 
 from collections.abc import Iterable
@@ -22,14 +22,14 @@ from seaway.storage.spool import Spool
 
 
 class Shelf:
-    """A place for backups: its blobs, and its folder of backups as a store of its own."""
+    """A backup repository: its blobs, and its folder of backups as a separate store."""
 
     def __init__(self, blobs: Blobs, backups: Blobs, place: str, *, verify: bool = False) -> None:
         self._blobs, self._backups, self._place = blobs, backups, place
-        self._verify = verify  # whether blobs that are there are read back; otherwise their size is enough
+        self._verify = verify  # whether existing blobs are read back; otherwise their size is enough
 
     def create(self) -> None:
-        """Make the place, if it is not there."""
+        """Create the repository if it does not exist."""
         self._blobs.create()
         self._backups.create()
 
@@ -48,7 +48,7 @@ class Shelf:
         return sent
 
     def source(self, at: str | None) -> "ShelfSource":
-        """One of the backups here: the newest, or that of a time."""
+        """Return one backup of the repository: the newest, or the one of a time."""
         times = {time for stat in self._backups.list() if (time := keys.backup_time_of(stat.key)) is not None}
         if not times:
             raise BadSetting(f"There is no backup at {self._place}.", "Name the place that `seaway backup` wrote to.")
@@ -63,7 +63,7 @@ class Shelf:
 
 
 class ShelfSource:
-    """One backup of a place for many."""
+    """One backup in a backup repository."""
 
     def __init__(self, blobs: Blobs, backups: Blobs, time: str, place: str) -> None:
         self._blobs, self._backups, self._time, self._place = blobs, backups, time, place

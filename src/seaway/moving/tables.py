@@ -1,7 +1,7 @@
 """
-The tables of a database that is copied, of whichever schema: which there are, whether they are empty, how they are made.
+Tables of a database to copy, in any schema: list them, check that they are empty, create them.
 
-The ids that a table gave out are copied with its rows: an audit line must never point at a later stranger.
+The highest assigned id of each table is copied with its rows: an audit line must never point at a later user.
 """
 
 import warnings
@@ -14,8 +14,8 @@ from seaway.database.engine import Tx
 from seaway.database.tables import metadata
 from seaway.errors import BadSetting
 
-# Not in a backup: documents are made again when they are asked for, jobs and schedules are those of running workers,
-# clients begin again with an upload of which half has come; manifests, kept blobs and damaged blobs are of one store.
+# Not in a backup: documents are built again on request, jobs and schedules belong to running workers, clients start
+# partial uploads again; manifests, kept blobs and damaged blobs belong to one store.
 LEFT_OUT = frozenset(
     {
         "documents", "jobs", "schedules", "resumable_uploads", "resumable_pieces", "manifest_marks", "kept_blobs",
@@ -23,12 +23,12 @@ LEFT_OUT = frozenset(
     }
 )  # fmt: skip
 
-# What a first start writes before there is an account.
+# Tables that a first start writes to, before there is an account.
 _OF_A_START = frozenset({"site_values", "mailed_links"})
 
 
 def carried(tx: Tx) -> list[Table]:
-    """The tables of a backup as this database has them, those that others refer to first."""
+    """Return the tables to back up, as this database has them; tables that others refer to come first."""
     found = MetaData()
     with warnings.catch_warnings():
         # Only columns matter here, and an index on an expression cannot be read from SQLite.
@@ -38,7 +38,7 @@ def carried(tx: Tx) -> list[Table]:
 
 
 def require_empty(tx: Tx) -> None:
-    """Refuse a database in which somebody lives."""
+    """Refuse a database that is in use."""
     current = migrate.current(tx)
     there = [table for table in metadata.sorted_tables if table.name in inspect(tx).get_table_names()]
     if current is None and there:
@@ -54,14 +54,14 @@ def require_empty(tx: Tx) -> None:
 
 
 def make(tx: Tx, revision: str) -> None:
-    """Make the tables of this schema anew; those that are there are empty, or the beginning of a copy."""
+    """Create the tables of this schema; existing ones, which are empty or partly copied, are dropped first."""
     metadata.drop_all(tx)
     tx.execute(text("DROP TABLE IF EXISTS alembic_version"))
     migrate.upgrade(tx, revision)
 
 
 def last_ids(tx: Tx) -> dict[str, int]:
-    """The highest id that each table of this database ever gave out."""
+    """Return the highest id that each table of this database ever assigned."""
     if tx.dialect.name == "sqlite":
         rows = tx.execute(text("SELECT name, seq FROM sqlite_sequence WHERE seq > 0 ORDER BY name"))
         return {name: seq for name, seq in rows if name in metadata.tables}
@@ -71,7 +71,7 @@ def last_ids(tx: Tx) -> dict[str, int]:
 
 
 def put_last_ids(tx: Tx, ids: Mapping[str, int]) -> None:
-    """Let the tables go on behind these ids, and behind those of their rows."""
+    """Make the tables assign ids after these ids and after the ids of their rows."""
     for name in _with_ids(tx):
         table = metadata.tables[name]
         last = max(ids.get(name, 0), tx.execute(select(func.max(table.c.id))).scalar() or 0)

@@ -1,8 +1,8 @@
 """
 A backup as one file: a tar of the manifest, the parts, and the blobs in the order of the contents.
 
-It is written and read once from its beginning to its end. Names are short, so each member has one block as its head;
-`tarfile` makes and reads that, and keeps no list of the members, of which there may be millions.
+It is written and read once from its beginning to its end. Names are short, so the header of each member is one block;
+`tarfile` only makes and reads headers, without a list of the members, of which there can be millions.
 """
 
 import hashlib
@@ -26,11 +26,11 @@ from seaway.storage.spool import Spool
 
 SUFFIX = ".tar"
 _MANIFEST = "manifest"
-_PRIVATE = 0o600  # it holds the hashes of passwords and keys, and private packages
+_PRIVATE = 0o600  # it contains hashes of passwords and keys, and private packages
 
 
 class TarTarget:
-    """A file that a backup is written to; an older one of this name is replaced when the new one is whole."""
+    """Writes a backup to a file; an existing file is replaced once the new one is complete."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -52,7 +52,7 @@ class TarTarget:
     @contextmanager
     def _replaced(self) -> Iterator[BinaryIO]:
         near = self._path.with_name(f".{self._path.name}.part")
-        near.unlink(missing_ok=True)  # what a kill left
+        near.unlink(missing_ok=True)  # left by a killed backup
         try:
             with open(near, "xb", opener=lambda path, flags: os.open(path, flags, _PRIVATE)) as file:
                 yield file
@@ -65,7 +65,7 @@ class TarTarget:
 
 
 class TarSource:
-    """A file that a backup is read from, in order."""
+    """Reads a backup from a file, in order."""
 
     def __init__(self, file: BinaryIO, place: str) -> None:
         self._file, self._place = file, place
@@ -83,7 +83,7 @@ class TarSource:
         return sum(keep(one, partial(_itself, self._next(one.key)), self._place) for one in contents)
 
     def _next(self, name: str) -> BinaryIO:
-        """The member that comes next, which must have this name."""
+        """Return the next member, which must have this name."""
         self._file.seek(self._next_at)
         try:
             info = TarInfo.frombuf(self._file.read(tarfile.BLOCKSIZE), "ascii", "strict")
@@ -97,7 +97,7 @@ class TarSource:
 
 @contextmanager
 def opened(path: Path) -> Iterator[TarSource]:
-    """The backup in this file."""
+    """Open the backup in this file."""
     try:
         file = path.open("rb")
     except FileNotFoundError:
@@ -137,7 +137,7 @@ def _add_blob(file: BinaryIO, one: Listed, blobs: Blobs) -> None:
 
 
 def _add(file: BinaryIO, name: str, size: int, content: BinaryIO) -> bytes:
-    """Write one member; the sha256 of its bytes."""
+    """Write one member; return the sha256 of its bytes."""
     info = TarInfo(name)
     info.size, info.mode = size, _PRIVATE
     file.write(info.tobuf(tarfile.GNU_FORMAT, "ascii", "strict"))

@@ -1,4 +1,4 @@
-"""Identify blobs that no manifest names: a package file says itself what it is."""
+"""Identify blobs that no manifest names, from the metadata inside package files."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from seaway.moving.content import Listed
 from seaway.packages.contents import opened
 from seaway.storage.blobs import Blobs
 
-# Little is read of each: its info part, or the beginning of a .tar.bz2.
+# Only a little of each blob is read: its info part, or the beginning of a .tar.bz2.
 _LIMITS = ArchiveLimits(info_bytes=4 * MIB, unpacked_bytes_least=8 * MIB, unpacked_bytes_most=8 * MIB)
 _ZIP, _BZIP2 = b"PK\x03\x04", b"BZh"
 _INFO_PART, _TAR_ZST = "info-", ".tar.zst"
@@ -19,7 +19,7 @@ _INFO_PART, _TAR_ZST = "info-", ".tar.zst"
 
 @dataclass(frozen=True, slots=True)
 class Unnamed:
-    """A blob, and the subdir and file name of the package that it seems to be; empty if it is none or unreadable."""
+    """A blob, and the subdir and file name of the package in it; empty if it is not a package or unreadable."""
 
     sha256: bytes
     size: int
@@ -28,7 +28,7 @@ class Unnamed:
 
 
 def identify(blobs: Blobs, one: Listed) -> Unnamed:
-    """Look into a blob; the errors of the store, except that it is gone, are the caller's."""
+    """Identify a blob; raise errors of the store, except if the blob is gone."""
     try:
         return Unnamed(one.sha256, one.size, _package_of(blobs, one))
     except (Refused, FileNotFoundError):
