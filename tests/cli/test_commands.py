@@ -362,9 +362,9 @@ WRONG = {
 }
 
 WRONG_IN_THE_DATA_FOLDER = {
-    ("backup", "data/store/backup.tar"): ("bad-setting", "not apart"),
-    ("restore", "file:data"): ("bad-setting", "not apart"),
-    ("move-storage", "file:data/store/new"): ("bad-setting", "not apart"),
+    ("backup", "data/store/backup.tar"): ("bad-setting", "overlaps the store"),
+    ("restore", "file:data"): ("bad-setting", "overlaps the store"),
+    ("move-storage", "file:data/store/new"): ("bad-setting", "overlaps the store"),
     ("move-database", "sqlite:///data/seaway.db"): ("bad-setting", "not empty"),
 }
 

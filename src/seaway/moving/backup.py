@@ -74,7 +74,7 @@ def backup(database: Database, blobs: Blobs, spool: Spool, clock: Clock, target:
 def _take(tx: Tx, now_ms: int, secret: bytes | None, spool: Spool, stack: ExitStack) -> Snapshot:
     revision = migrate.current(tx)
     if revision is None:
-        raise BadSetting("There is nothing to back up: the database is empty.", "Name the data folder with --data.")
+        raise BadSetting("There is nothing to back up: the database is empty.", "Set the data folder with --data.")
     migrate.require_known(revision, "database")
     parts: dict[str, Part] = {}
     paths: dict[str, Path] = {}

@@ -22,7 +22,7 @@ from seaway.storage.spool import Spool
 
 CHUNK_BYTES = 1024 * 1024
 STORE = "the store"
-_ANOTHER = "Take another backup."
+_ANOTHER = "Use another backup."
 _AT_ONCE = 8  # a bucket responds after milliseconds, and to many requests at once
 
 Item = TypeVar("Item")
@@ -83,13 +83,13 @@ def is_there(blobs: Blobs, one: Listed, *, verify: bool) -> bool:
 
 def damaged(one: Listed, place: str) -> Damaged:
     """Return the error for a blob whose bytes do not match its name."""
-    cure = "`seaway check` names its file; delete that, or bring the blob back." if place == STORE else _ANOTHER
+    cure = "Run `seaway check` to find its file, then delete the file or restore the blob." if place == STORE else _ANOTHER
     return Damaged(f"The blob {one.sha256.hex()} in {place} is damaged.", cure)
 
 
 def missing(one: Listed, place: str) -> Missing:
     """Return the error for a missing blob."""
-    cure = "Run it again if its file was deleted a moment ago; else `seaway check` names the file."
+    cure = "If its file has just been deleted, run this again; otherwise run `seaway check` to find the file."
     return Missing(f"The blob {one.sha256.hex()} is not in {place}.", cure if place == STORE else _ANOTHER)
 
 

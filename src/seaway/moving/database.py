@@ -102,7 +102,7 @@ def _begin(target: Database, mark: _Mark) -> None:
         if found is None:
             tables.require_empty(tx)
         elif found.house != mark.house:
-            raise BadSetting("The database holds the beginning of a move from another house.", "Give an empty one.")
+            raise BadSetting("The database contains an unfinished move from another site.", "Use an empty database.")
         if found == mark:
             for name in _PASSING:
                 tx.execute(delete(metadata.tables[name]))
@@ -151,7 +151,7 @@ def _compare(tx: Tx, target: Database, table: Table) -> int:
     if ours.digest() != theirs.digest():
         with target.write_site() as other:
             other.execute(update(_marks).values(state=_NO_STATE))
-        raise Damaged(f"The rows of {table.name} are not the same in both databases.", "Run it again: it begins anew.")
+        raise Damaged(f"The rows of {table.name} differ between the two databases.", "Run this again; it starts over.")
     return count
 
 

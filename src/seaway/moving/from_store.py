@@ -186,7 +186,7 @@ def _require_no_channels(tx: Tx) -> None:
     for table in (channels, released_names, uploads):
         if tx.execute(select(literal(1)).select_from(table).limit(1)).first():
             raise BadSetting(
-                "The database has channels, or had some.", "Rebuild into an empty database: name another data folder."
+                "The database has or had channels.", "Rebuild to an empty database: use another data folder."
             )
 
 
@@ -198,7 +198,7 @@ def _identity_of(blobs: Blobs, listed: Sequence[BlobStat]) -> DatabaseIdentity:
     ids = {id_ for stat in listed if (id_ := keys.store_id_of(stat.key)) is not None}
     if len(ids) != 1:
         raise BadSetting(
-            f"The store has no identity, and manifests of {len(ids)} stores.", "Check storage_url, or restore a backup."
+            f"The store has no identity, and contains manifests of {len(ids)} stores.", "Check storage_url, or restore a backup."
         )
     return DatabaseIdentity(ids.pop(), counter=1, stored=0)
 
@@ -280,7 +280,7 @@ def _note_ids(plan: _Plan, place: ManifestPlace) -> None:
 
 def _add_channel(plan: _Plan, channel_id: int, manifest: ChannelManifest) -> None:
     if any(one.name == manifest.name for one in plan.channels.values()):
-        raise BadManifest(f"another channel is named {manifest.name} too")
+        raise BadManifest(f"another channel is also named {manifest.name}")
     plan.channels[channel_id] = manifest
     if manifest.logo is not None:
         plan.blobs[manifest.logo] = manifest.logo_size

@@ -77,7 +77,7 @@ def decode(content: bytes, place: str) -> Manifest:
         if hashlib.sha256(line).hexdigest().encode() != sha256.strip():
             raise damaged(place)
         if head.format != FORMAT:
-            raise Damaged(f"{place} is a backup of a newer Seaway.", "Restore it with that Seaway.")
+            raise Damaged(f"{place} was made by a newer version of Seaway.", "Restore it with that version.")
         manifest = msgspec.json.decode(line, type=Manifest)
     except msgspec.MsgspecError:
         raise damaged(place) from None
@@ -89,7 +89,7 @@ def decode(content: bytes, place: str) -> Manifest:
 
 def damaged(place: str) -> Damaged:
     """Return the error for an incomplete or damaged backup."""
-    return Damaged(f"{place} is not a whole backup.", "Take another one.")
+    return Damaged(f"{place} is not a complete backup.", "Use another backup.")
 
 
 def fetched_part(file: BinaryIO, part: Part, place: str, spool: Spool) -> AbstractContextManager[Path]:

@@ -48,7 +48,7 @@ def backup_source(place: str, at: str | None, store_url: str, access: BucketAcce
         yield _shelf(place, access).source(at)
         return
     if at is not None:
-        raise BadSetting("A file holds one backup.", "Leave out --at.")
+        raise BadSetting("A file contains only one backup.", "Leave out --at.")
     with tar.opened(Path(place)) as source:
         yield source
 
@@ -89,7 +89,7 @@ def _is_file(place: str) -> bool:
         return False
     if place.endswith(tar.SUFFIX):
         return True
-    raise BadSetting(f"{place} is no place for a backup.", "Name a file that ends in .tar, or a storage URL.")
+    raise BadSetting(f"{place} is not a backup location.", "Use a file name that ends in .tar, or a storage URL.")
 
 
 def _is_url(place: str) -> bool:
@@ -98,9 +98,9 @@ def _is_url(place: str) -> bool:
 
 def _require_apart(place: str, store_url: str) -> None:
     if place.partition(":")[0] == "memory":
-        raise BadSetting("What is in memory ends with this command.", "Name a bucket or a folder.")
+        raise BadSetting("Data in a memory store is lost when this command ends.", "Use a bucket or a folder.")
     if all(one == other for one, other in zip(_steps(place), _steps(store_url), strict=False)):
-        raise BadSetting(f"{place} and the store {store_url} are not apart.", "Name a place outside, such as a bucket.")
+        raise BadSetting(f"{place} overlaps the store {store_url}.", "Use a location outside the store, such as a bucket.")
 
 
 def _steps(place: str) -> tuple[str, ...]:
@@ -117,10 +117,10 @@ def _folder(place: str) -> Path:
 
 def _require_folder(url: str) -> None:
     if urlsplit(url).scheme == "file" and not _folder(url).is_dir():
-        raise BadSetting(f"There is no folder {url}.", "Name the place that `seaway backup` wrote to.")
+        raise BadSetting(f"There is no folder {url}.", "Use the location that `seaway backup` wrote to.")
 
 
 def _no_database() -> BadSetting:
     return BadSetting(
-        "This is no address of a database.", "Give postgresql://user:password@host/name or sqlite:///path."
+        "This is not a database URL.", "Use postgresql://user:password@host/name or sqlite:///path."
     )

@@ -85,7 +85,7 @@ def _identity(
         return DatabaseIdentity(carried.id, counter, counter)
     raise BadSetting(
         "The store belongs to another database.",
-        "Restore into an empty store, or into the one that the backup was made from.",
+        "Restore to an empty store, or to the store that the backup was made from.",
     )
 
 
@@ -117,7 +117,7 @@ def _fill(tx: Tx, manifest: Manifest, parts: Mapping[str, Path]) -> None:
     tables.make(tx, manifest.schema)
     found = tables.carried(tx)
     if {table.name for table in found} != manifest.tables.keys():
-        raise Damaged("The backup has other tables than its schema.", "Take another backup.")
+        raise Damaged("The tables in the backup do not match its schema.", "Use another backup.")
     for table in found:
         count = 0
         with parts[rows_of(table.name)].open("rb") as file:
@@ -126,7 +126,7 @@ def _fill(tx: Tx, manifest: Manifest, parts: Mapping[str, Path]) -> None:
                 put(tx, table, columns, batch)
                 count += len(batch)
         if count != manifest.tables[table.name].rows:
-            raise Damaged(f"The backup has {count} rows of {table.name}, not as many as it says.", "Take another one.")
+            raise Damaged(f"The backup has {count} rows of {table.name}, a different number than its manifest states.", "Use another backup.")
     if manifest.schema != NEWEST:
         upgrade(tx, NEWEST)
     tables.put_last_ids(tx, manifest.last_ids)

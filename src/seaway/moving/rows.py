@@ -72,7 +72,7 @@ def put(tx: Tx, table: Table, columns: Sequence[str], rows: Iterable[Row]) -> No
     except (IntegrityError, DataError) as error:
         reason = str(error.orig).partition("\n")[0].rstrip(".")
         raise Damaged(
-            f"The database does not take a row of {table.name} ({reason}).", "Keep both sides and report it."
+            f"The database rejected a row of {table.name} ({reason}).", "Keep the source and the target, and report this."
         ) from None
 
 
@@ -125,4 +125,4 @@ def _frames(file: BinaryIO) -> Iterator[list[Row]]:
         try:
             yield msgspec.msgpack.decode(decompress(file.read(int.from_bytes(head, "big"))), type=list[list[Any]])
         except (ZstdError, msgspec.MsgspecError):
-            raise Damaged("A part of the backup cannot be read.", "Take another backup.") from None
+            raise Damaged("A part of the backup cannot be read.", "Use another backup.") from None

@@ -37,7 +37,7 @@ class Shelf:
         time = snapshot.manifest.time
         manifest = keys.backup_manifest(time)
         if self._backups.stat(manifest) is not None:
-            raise AlreadyThere(f"{self._place} has a backup of this moment.", "Wait a moment and run it again.")
+            raise AlreadyThere(f"{self._place} already has a backup with this time.", "Wait a moment and run this again.")
         sent = sum(side_by_side(partial(self._bring, blobs, spool), snapshot.blobs()))
         for name, path in snapshot.parts.items():
             self._backups.put_file(keys.backup_part(time, name), path)
@@ -51,10 +51,10 @@ class Shelf:
         """Return one backup of the repository: the newest, or the one of a time."""
         times = {time for stat in self._backups.list() if (time := keys.backup_time_of(stat.key)) is not None}
         if not times:
-            raise BadSetting(f"There is no backup at {self._place}.", "Name the place that `seaway backup` wrote to.")
+            raise BadSetting(f"There is no backup at {self._place}.", "Use the location that `seaway backup` wrote to.")
         if at is not None and at not in times:
             raise BadSetting(
-                f"There is no backup of {at} at {self._place}.", f"The newest there is {max(times)}, of {len(times)}."
+                f"There is no backup from {at} at {self._place}.", f"The newest is {max(times)} (backups: {len(times)})."
             )
         return ShelfSource(self._blobs, self._backups, at or max(times), self._place)
 

@@ -86,7 +86,7 @@ def move_storage(database: Database, source: Blobs, target: Blobs, spool: Spool,
 def _require_free(target: Blobs, identity: StoreIdentity | None) -> None:
     theirs = records.of_store(target)
     if theirs is not None and (identity is None or theirs.id != identity.id):
-        raise BadSetting("The new store belongs to another database.", "Name an empty store.")
+        raise BadSetting("The new store belongs to another database.", "Use an empty store.")
 
 
 def _pass(move: _Move, *, verify: bool) -> Moved:
@@ -116,5 +116,5 @@ def _bring(move: _Move, verify: bool, one: Listed) -> tuple[int | None, bool]:
                 raise
         return None, False  # a document that has been replaced meanwhile
     if sent and not is_there(move.target, one, verify=True):
-        raise Damaged(f"The new store did not keep the blob {one.sha256.hex()}.", "Look after it and run this again.")
+        raise Damaged(f"The new store did not keep the blob {one.sha256.hex()}.", "Check the new store and run this again.")
     return one.size, sent

@@ -42,7 +42,7 @@ def require_empty(tx: Tx) -> None:
     current = migrate.current(tx)
     there = [table for table in metadata.sorted_tables if table.name in inspect(tx).get_table_names()]
     if current is None and there:
-        raise BadSetting("The database has tables that Seaway did not make.", "Give an empty database.")
+        raise BadSetting("The database has tables that Seaway did not create.", "Use an empty database.")
     if current is not None:
         migrate.require_known(current, "database")
     for table in there:
@@ -50,7 +50,7 @@ def require_empty(tx: Tx) -> None:
             table.name not in LEFT_OUT | _OF_A_START
             and tx.execute(select(literal(1)).select_from(table).limit(1)).first()
         ):
-            raise BadSetting(f"The database is not empty: it has {table.name}.", "Give an empty one.")
+            raise BadSetting(f"The database is not empty: it has {table.name}.", "Use an empty database.")
 
 
 def make(tx: Tx, revision: str) -> None:

@@ -101,7 +101,7 @@ def opened(path: Path) -> Iterator[TarSource]:
     try:
         file = path.open("rb")
     except FileNotFoundError:
-        raise BadSetting(f"There is no backup {path}.", "Name a file that `seaway backup` wrote.") from None
+        raise BadSetting(f"There is no backup {path}.", "Use a file that `seaway backup` wrote.") from None
     with file:
         yield TarSource(file, str(path))
 
