@@ -34,10 +34,15 @@ def claims_of(tx: Tx, channel_id: int, package: str) -> dict[int, Claims]:
     return {file_id: _claims.decode(claims) for file_id, claims in rows}
 
 
-def provenance_of(found: Sequence[Version], claims: Mapping[int, Claims]) -> dict[str, Provenance]:
+def provenance_of(versions: Sequence[Version], claims: Mapping[int, Claims]) -> dict[str, Provenance]:
     """Return the provenance of each version, by version; it depends on the versions uploaded before it."""
-    oldest_first = sorted(found, key=lambda version: min((build.indexed_at_ms, build.id) for build in version.builds))
-    told = provenance.provenance(
-        [provenance.Version(one.version, [claims.get(build.id) for build in one.builds]) for one in oldest_first]
+    oldest_first = sorted(
+        versions, key=lambda version: min((build.indexed_at_ms, build.id) for build in version.builds)
     )
-    return {one.version: one for one in told}
+    by_version = provenance.provenance(
+        [
+            provenance.Version(version.version, [claims.get(build.id) for build in version.builds])
+            for version in oldest_first
+        ]
+    )
+    return {version.version: version for version in by_version}

@@ -24,11 +24,11 @@ class PackageSummary:
 
 def list_packages(tx: Tx, channel_id: int, *, after: str = "", limit: int = PAGE_LENGTH) -> list[PackageSummary]:
     """Return up to `limit` packages of a channel in the order of their names, starting after the name `after`."""
-    there = (subdirs.c.channel_id == channel_id, shards.c.sha256.is_not(None), shards.c.name > after)
+    conditions = (subdirs.c.channel_id == channel_id, shards.c.sha256.is_not(None), shards.c.name > after)
     page = (
         select(shards.c.name)
         .join(subdirs, subdirs.c.id == shards.c.subdir_id)
-        .where(*there)
+        .where(*conditions)
         .group_by(shards.c.name)
         .order_by(shards.c.name)
         .limit(limit)
@@ -36,10 +36,10 @@ def list_packages(tx: Tx, channel_id: int, *, after: str = "", limit: int = PAGE
     rows = tx.execute(
         select(shards.c.name, subdirs.c.name.label("subdir"), shards.c.record_count)
         .join(subdirs, subdirs.c.id == shards.c.subdir_id)
-        .where(*there, shards.c.name.in_(page))
+        .where(*conditions, shards.c.name.in_(page))
         .order_by(shards.c.name, subdirs.c.name)
     )
-    return [_summary(name, list(found)) for name, found in groupby(rows, key=lambda row: row.name)]
+    return [_summary(name, list(group)) for name, group in groupby(rows, key=lambda row: row.name)]
 
 
 def count_files(tx: Tx, channel_id: int) -> int:

@@ -159,7 +159,7 @@ def decode_name(content: bytes) -> NameManifest:
     _require(not filename.name_problem(manifest.package), "its package name is invalid")
     names = [file.file_name for file in manifest.files]
     _require(len(set(names)) == len(names), "two of its files have the same name")
-    for reason in filter(None, (_wrong_in(manifest, file) for file in manifest.files)):
+    for reason in filter(None, (_file_problem(manifest, file) for file in manifest.files)):
         raise BadManifest(reason)
     return manifest
 
@@ -177,12 +177,12 @@ def _decode(content: bytes, decoder: "msgspec.msgpack.Decoder[_Manifest]") -> _M
         raise BadManifest(f"it is not a manifest: {error}") from None
 
 
-def _require(holds: bool, reason: str) -> None:
-    if not holds:
+def _require(condition: bool, reason: str) -> None:
+    if not condition:
         raise BadManifest(reason)
 
 
-def _wrong_in(manifest: NameManifest, file: FileEntry) -> str | None:
+def _file_problem(manifest: NameManifest, file: FileEntry) -> str | None:
     """Return what is wrong with a file, or None."""
     try:
         parsed = filename.parse(file.file_name)
@@ -194,10 +194,8 @@ def _wrong_in(manifest: NameManifest, file: FileEntry) -> str | None:
         record = _record_decoder.decode(file.record)
         about = _about_decoder.decode(file.about)
         to_shard_record(file.record)
-        problems = [*_wrong_in_record(parsed, file, record), *_wrong_in_attestations(file, record)]
-        problems += ["the summary in its description is not text"] * (
-            not isinstance(about.get("summary", ""), str)
-        )
+        problems = [*_record_problems(parsed, file, record), *_attestation_problems(file, record)]
+        problems += ["the summary in its description is not text"] * (not isinstance(about.get("summary", ""), str))
         msgspec.convert(about.get(WARNINGS, []), list[str])
         corrections.decode(file.correction)
     except (msgspec.MsgspecError, KeyError, ValueError, OverflowError, RecursionError):
@@ -205,7 +203,7 @@ def _wrong_in(manifest: NameManifest, file: FileEntry) -> str | None:
     return f"{file.file_name}: {problems[0]}" if problems else None
 
 
-def _wrong_in_record(parsed: filename.FileName, file: FileEntry, record: _Record) -> Iterator[str]:
+def _record_problems(parsed: filename.FileName, file: FileEntry, record: _Record) -> Iterator[str]:
     if (record.name, record.version, record.build) != (parsed.name, parsed.version, parsed.build):
         yield "its record belongs to another package"
     if (record.sha256, record.size, record.indexed_timestamp) != (file.sha256.hex(), file.size, file.indexed_at):
@@ -216,12 +214,12 @@ def _wrong_in_record(parsed: filename.FileName, file: FileEntry, record: _Record
         yield "it is in the section of another file format"
 
 
-def _wrong_in_attestations(file: FileEntry, record: _Record) -> Iterator[str]:
+def _attestation_problems(file: FileEntry, record: _Record) -> Iterator[str]:
     for attestation in file.attestations:
         _claims_decoder.decode(attestation.claims)
-    current = [one for one in file.attestations if one.superseded_at is None]
-    named = [hashlib.sha256(one.content).hexdigest() for one in current]
-    if file.is_there and named != ([] if record.attestations_sha256 is None else [record.attestations_sha256]):
+    current = [attestation for attestation in file.attestations if attestation.superseded_at is None]
+    digests = [hashlib.sha256(attestation.content).hexdigest() for attestation in current]
+    if file.is_there and digests != ([] if record.attestations_sha256 is None else [record.attestations_sha256]):
         yield "its record does not name its attestations"
-    if any(one.file_sha256 != file.sha256 for one in current):
+    if any(attestation.file_sha256 != file.sha256 for attestation in current):
         yield "its attestations are for other bytes"

@@ -35,8 +35,8 @@ _LIMITS = ArchiveLimits(
     info_bytes=64 * MIB, paths_json_bytes=16 * MIB, unpacked_bytes_most=128 * MIB, unpacked_bytes_per_byte=64
 )
 MOST_ENTRIES = 200_000
-_MOST_BYTES = 32 * MIB
-_AT_ONCE = 2
+_MAX_CACHE_BYTES = 32 * MIB
+_CONCURRENCY = 2
 _TAIL_BYTES = 64 * 1024
 
 P = ParamSpec("P")
@@ -67,43 +67,43 @@ class Listing:
 
     def search(self, words: str) -> list[Entry]:
         """Return the entries whose path contains all of the words; only the first few words are used."""
-        sought = wanted(words)
-        return [entry for entry in self.entries if _has_all(entry.path.lower(), sought)]
+        terms = wanted(words)
+        return [entry for entry in self.entries if _has_all(entry.path.lower(), terms)]
 
 
-def _has_all(path: str, sought: Sequence[str]) -> bool:
-    return all(word in path for word in sought)
+def _has_all(path: str, terms: Sequence[str]) -> bool:
+    return all(word in path for word in terms)
 
 
-_TOO_LONG = Listing(problem="The file list is too long to show.")
+_TOO_LONG_LISTING = Listing(problem="The file list is too long to show.")
 
 
 class Contents:
     """Cache of the listings that this process has read."""
 
-    def __init__(self, blobs: Blobs, most_bytes: int = _MOST_BYTES) -> None:
-        self._reading, self._working = FairTurns(_AT_ONCE, share=1), FairTurns(_AT_ONCE, share=1)
-        self._reading_threads, self._working_threads = CapacityLimiter(_AT_ONCE), CapacityLimiter(_AT_ONCE)
+    def __init__(self, blobs: Blobs, most_bytes: int = _MAX_CACHE_BYTES) -> None:
+        self._read_slots, self._work_slots = FairTurns(_CONCURRENCY, share=1), FairTurns(_CONCURRENCY, share=1)
+        self._reading_threads, self._working_threads = CapacityLimiter(_CONCURRENCY), CapacityLimiter(_CONCURRENCY)
         self._blobs = blobs
         self._lock = threading.Lock()
-        self._most_bytes = most_bytes
+        self._max_bytes = most_bytes
         self._bytes = 0
         self._listings: OrderedDict[bytes, tuple[Listing, int]] = OrderedDict()
 
-    async def work(self, caller: str, work: Callable[P, T], *args: P.args, **named: P.kwargs) -> T:
+    async def work(self, caller: str, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run work on listings in a thread once the caller has a slot; return its result."""
-        with await self._working.wait(caller):
-            return await to_thread.run_sync(partial(work, *args, **named), limiter=self._working_threads)
+        with await self._work_slots.wait(caller):
+            return await to_thread.run_sync(partial(work, *args, **kwargs), limiter=self._working_threads)
 
     async def read(self, caller: str, sha256: bytes, size: int, file_name: str) -> Listing:
         """Like `of`, in a thread once the caller has a slot; immediately if the listing is cached."""
-        kept = self._kept(sha256)
-        if kept is not None:
-            return kept
-        with await self._reading.wait(caller):
+        cached = self._cached(sha256)
+        if cached is not None:
+            return cached
+        with await self._read_slots.wait(caller):
             return await to_thread.run_sync(self.of, sha256, size, file_name, limiter=self._reading_threads)
 
-    def _kept(self, sha256: bytes) -> Listing | None:
+    def _cached(self, sha256: bytes) -> Listing | None:
         with self._lock:
             if sha256 not in self._listings:
                 return None
@@ -112,15 +112,15 @@ class Contents:
 
     def of(self, sha256: bytes, size: int, file_name: str) -> Listing:
         """Return what the package file with these bytes installs; block while its archive is read."""
-        kept = self._kept(sha256)
-        if kept is not None:
-            return kept
+        cached = self._cached(sha256)
+        if cached is not None:
+            return cached
         listing, weight = self._read(sha256, size, file_name)
         with self._lock:
             if sha256 not in self._listings:
                 self._listings[sha256] = (listing, weight)
                 self._bytes += weight
-            while self._bytes > self._most_bytes:
+            while self._bytes > self._max_bytes:
                 self._bytes -= self._listings.popitem(last=False)[1][1]
         return listing
 
@@ -130,7 +130,7 @@ class Contents:
             with opened(self._blobs, keys.blob(sha256), size) as file:
                 info = archive.read_info(file, size, name, _LIMITS, until=archive.PATHS_JSON).info
         except Refused:
-            return _TOO_LONG, 1_000
+            return _TOO_LONG_LISTING, 1_000
         except FileNotFoundError:
             raise refusal(file_name, BlobProblem.MISSING) from None
         return _listing(info)
@@ -146,7 +146,7 @@ def _listing(info: dict[str, bytes]) -> tuple[Listing, int]:
     else:
         return Listing(problem="The package does not list its files."), 1_000
     if len(entries) > MOST_ENTRIES:
-        return _TOO_LONG, 1_000
+        return _TOO_LONG_LISTING, 1_000
     by_path = sorted(entries, key=lambda entry: entry.path)
     return Listing(tuple(by_path)), 1_000 + 2 * len(content)  # measured: objects take twice the memory of their JSON
 
@@ -163,10 +163,10 @@ def opened(blobs: Blobs, key: str, size: int) -> BinaryIO:
     path = blobs.local_path(key)
     if path is not None:
         return path.open("rb")
-    return io.BufferedReader(_Remote(blobs, key, size), _TAIL_BYTES)
+    return io.BufferedReader(_BucketFile(blobs, key, size), _TAIL_BYTES)
 
 
-class _Remote(io.RawIOBase):
+class _BucketFile(io.RawIOBase):
     """Seekable file for a blob in a bucket: the first read after a seek is one request for the rest of the blob."""
 
     def __init__(self, blobs: Blobs, key: str, size: int) -> None:
@@ -185,7 +185,7 @@ class _Remote(io.RawIOBase):
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
         if start + offset != self._position:
-            self._hang_up()
+            self._close_stream()
         self._position = start + offset
         return self._position
 
@@ -201,10 +201,10 @@ class _Remote(io.RawIOBase):
         return len(piece)
 
     def close(self) -> None:
-        self._hang_up()
+        self._close_stream()
         super().close()
 
-    def _hang_up(self) -> None:
+    def _close_stream(self) -> None:
         if self._stream is not None:
             self._stream.close()
             self._stream = None

@@ -63,7 +63,10 @@ def correct(
     if not reason:
         raise Malformed("A metadata correction needs a reason.", "Give a reason; it is shown on the page of the file.")
     if not changes or not set(changes) <= set(FIELDS):
-        raise Malformed("A metadata correction must change at least one field.", f"Fields that can be corrected: {', '.join(FIELDS)}.")
+        raise Malformed(
+            "A metadata correction must change at least one field.",
+            f"Fields that can be corrected: {', '.join(FIELDS)}.",
+        )
     _require(parts, by, channel, subdir, file_name)
     return parts.reserve.with_room(partial(_correct, parts, by, channel, subdir, file_name, changes, reason))
 
@@ -89,7 +92,7 @@ def _correct(
     reason: str,
 ) -> Corrected:
     with parts.database.write_channel(channel) as tx:
-        place, row = _find(tx, by, channel, subdir, file_name)
+        subdir_row, row = _find(tx, by, channel, subdir, file_name)
         now_ms = parts.clock.now_ms()
         values = corrections.checked(changes, Section(row.section))
         record, existing = stored_record(file_name, row.record), stored_correction(file_name, row.correction)
@@ -101,7 +104,7 @@ def _correct(
         if corrected == record:
             raise Conflict("The metadata of the file already has these values.", "Change at least one value.")
         corrections.check_record(corrected)
-        revision = _write(parts, tx, place, row, file_name, corrected, correction, now_ms)
+        revision = _write(parts, tx, subdir_row, row, file_name, corrected, correction, now_ms)
         detail, target = _detail(record, corrected), f"{subdir}/{file_name}"
         audit.write(tx, now_ms, by.actor, Event.FILE_CORRECTED, channel=channel, target=target, reason=reason, **detail)
         return Corrected(revision, warnings_of(fields))
@@ -113,13 +116,13 @@ _LEFT_OUT_EMPTY = frozenset(FIELDS) - {"depends"}
 
 def _restore(parts: Removing, by: Principal, channel: str, subdir: str, file_name: str) -> int:
     with parts.database.write_channel(channel) as tx:
-        place, row = _find(tx, by, channel, subdir, file_name)
+        subdir_row, row = _find(tx, by, channel, subdir, file_name)
         now_ms, correction = parts.clock.now_ms(), stored_correction(file_name, row.correction)
         if correction is None:
             raise Conflict("The metadata of the file is not corrected.", "There is nothing to restore.")
         record = stored_record(file_name, row.record)
         original = corrections.revert(record, correction)
-        revision = _write(parts, tx, place, row, file_name, original, None, now_ms)
+        revision = _write(parts, tx, subdir_row, row, file_name, original, None, now_ms)
         detail, target = _detail(record, original), f"{subdir}/{file_name}"
         audit.write(tx, now_ms, by.actor, Event.FILE_CORRECTION_REMOVED, channel=channel, target=target, **detail)
         return revision
@@ -133,20 +136,24 @@ def _require(parts: Removing, by: Principal, channel: str, subdir: str, file_nam
 
 def _find(tx: Tx, by: Principal, channel: str, subdir: str, file_name: str) -> tuple[Subdir, _FileRow]:
     access = permissions.require(by, Action.READ, channels.access_of(tx, channel, by), channel_name=channel)
-    place = find_subdir(tx, access.channel_id, subdir)
-    found = None if place is None else tx.execute(_ROW, {"of_subdir": place.id, "of_file": file_name}).one_or_none()
-    row = None if found is None else _FileRow(*found)
+    subdir_row = find_subdir(tx, access.channel_id, subdir)
+    file_row = (
+        None
+        if subdir_row is None
+        else tx.execute(_ROW, {"of_subdir": subdir_row.id, "of_file": file_name}).one_or_none()
+    )
+    row = None if file_row is None else _FileRow(*file_row)
     package = None if row is None else row.package
     permissions.require(by, Action.CORRECT, access, channel_name=channel, package=package)
-    if place is None or row is None:
+    if subdir_row is None or row is None:
         raise NotFound("There is no such file in the channel.", "Check its subdir and its name.")
-    return place, row
+    return subdir_row, row
 
 
 def _write(
     parts: Removing,
     tx: Tx,
-    place: Subdir,
+    subdir_row: Subdir,
     row: _FileRow,
     file_name: str,
     record: dict[str, Any],
@@ -154,10 +161,10 @@ def _write(
     now_ms: int,
 ) -> int:
     content = encode(record)
-    kept = None if correction is None else corrections.encode_correction(correction)
-    tx.execute(update(files).where(files.c.id == row.id).values(record=content, correction=kept))
-    seen = FileRecord(file_name, State(row.state), Section(row.section), row.indexed_at, content)
-    return touch_names(tx, place, {row.package: [seen]}, now_ms, parts.whole_document_limit)
+    stored = None if correction is None else corrections.encode_correction(correction)
+    tx.execute(update(files).where(files.c.id == row.id).values(record=content, correction=stored))
+    changed = FileRecord(file_name, State(row.state), Section(row.section), row.indexed_at, content)
+    return touch_names(tx, subdir_row, {row.package: [changed]}, now_ms, parts.whole_document_limit)
 
 
 def _detail(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, str]:

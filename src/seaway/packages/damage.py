@@ -39,7 +39,7 @@ log = structlog.get_logger()
 
 VERIFYING = "verify-blobs"  # lock: one process at a time
 _LOGGED_FILES = 10
-_NOTHING = keys.blob(bytes(32))  # no content has this hash
+_UNUSED_KEY = keys.blob(bytes(32))  # no content has this hash
 
 
 class BlobProblem(StrEnum):
@@ -97,19 +97,19 @@ class Keeper:
         if problem is BlobProblem.DAMAGED:
             # Copied before the blob is locked: a bucket takes seconds to copy a large one.
             try:
-                is_copied = self._does(self.blobs.copy, key, keys.quarantine(sha256))
+                is_copied = self._try_change(self.blobs.copy, key, keys.quarantine(sha256))
             except FileNotFoundError:
                 return False
         with self.database.write_part() as tx:
             self.database.hold_blobs(tx, [sha256], shared=False)
             is_same = _version(self.blobs.stat(key)) == finding.version
             is_named = sha256 in named(tx, [sha256])
-            if is_same and problem is BlobProblem.DAMAGED and not (is_copied and self._is_taken_away(key)):
+            if is_same and problem is BlobProblem.DAMAGED and not (is_copied and self._is_deleted(key)):
                 problem = BlobProblem.IN_PLACE
             if is_same and is_named:
                 _note(tx, self.clock.now_ms(), sha256, problem)
         if is_copied and not (is_same and is_named):
-            self._does(self.blobs.delete, keys.quarantine(sha256))
+            self._try_change(self.blobs.delete, keys.quarantine(sha256))
         return is_same and (is_named or forgotten > 0)
 
     def recheck(self, unread: set[bytes] | None = None) -> list[bytes]:
@@ -154,14 +154,14 @@ class Keeper:
 
     def _require_store(self) -> None:
         """Raise unless the store responds and returns its identity, which exists as long as the store does."""
-        self.blobs.stat(_NOTHING)  # with pairing, this raises for a different or an unmounted store
+        self.blobs.stat(_UNUSED_KEY)  # with pairing, this raises for a different or an unmounted store
         with self.blobs.open(keys.IDENTITY) as file:
             file.read()
 
-    def _is_taken_away(self, key: str) -> bool:
-        return self._does(self.blobs.delete, key) and self.blobs.stat(key) is None
+    def _is_deleted(self, key: str) -> bool:
+        return self._try_change(self.blobs.delete, key) and self.blobs.stat(key) is None
 
-    def _does(self, change: Callable[..., None], *names: str) -> bool:
+    def _try_change(self, change: Callable[..., None], *names: str) -> bool:
         """Change the store; return False if it accepts no changes now."""
         try:
             change(*names)
@@ -175,11 +175,11 @@ class Keeper:
         return True
 
     def _clear_quarantine(self) -> None:
-        kept = {stat.key for stat in self.blobs.list(keys.QUARANTINE)}
-        if kept:
+        quarantined = {stat.key for stat in self.blobs.list(keys.QUARANTINE)}
+        if quarantined:
             with self.database.read() as tx:
                 noted = {keys.quarantine(sha256) for sha256 in tx.execute(select(damaged_blobs.c.sha256)).scalars()}
-            for key in kept - noted:
+            for key in quarantined - noted:
                 self.blobs.delete(key)
 
 
@@ -250,8 +250,8 @@ def affected(tx: Tx, limit: int | None, *, sha256: bytes | None = None) -> list[
     )
     if sha256 is not None:
         of_files, of_logos = (each.where(damaged_blobs.c.sha256 == sha256) for each in (of_files, of_logos))
-    every = union_all(of_files, of_logos).subquery()
-    found = tx.execute(select(every).order_by(every.c.channel, every.c.name).limit(limit))
+    both = union_all(of_files, of_logos).subquery()
+    found = tx.execute(select(both).order_by(both.c.channel, both.c.name).limit(limit))
     return [from_row(Affected, row) for row in found]
 
 
@@ -269,8 +269,8 @@ def _note(tx: Tx, now_ms: int, sha256: bytes, problem: BlobProblem) -> None:
     log.error("blob.damaged", sha256=sha256.hex(), problem=shown.value, files=_names(found))
 
 
-def _names(found: Sequence[Affected]) -> list[str]:
-    return [each.where for each in found]
+def _names(affected_items: Sequence[Affected]) -> list[str]:
+    return [item.where for item in affected_items]
 
 
 def _version(stat: BlobStat | None) -> str | None:

@@ -13,7 +13,7 @@ from typing import Any
 from seaway.packages.contents import Entry, Listing
 from seaway.packages.overview import name_of_spec
 
-_NOT_OF_THE_RECIPE = frozenset(
+_IGNORED_FIELDS = frozenset(
     {"md5", "sha256", "size", "timestamp", "indexed_timestamp", "build", "version", "depends", "constrains"}
 )
 MOST_COMPARED = 50_000
@@ -58,10 +58,12 @@ def between(
         problem = f"One of the packages has more than {MOST_COMPARED:,} files, too many to compare here."
     changed = [] if problem else _changed_paths(listing_before.entries, listing_after.entries)
     return Difference(
-        depends=_of_specs(before.get("depends", ()), after.get("depends", ())),
-        constrains=_of_specs(before.get("constrains", ()), after.get("constrains", ())),
+        depends=_changed_specs(before.get("depends", ()), after.get("depends", ())),
+        constrains=_changed_specs(before.get("constrains", ()), after.get("constrains", ())),
         fields=_changes(_shown_fields(before), _shown_fields(after)),
-        paths=tuple(_of_path(*change) for change in heapq.nsmallest(MOST_CHANGES, changed, key=lambda one: one[0])),
+        paths=tuple(
+            _path_change(*change) for change in heapq.nsmallest(MOST_CHANGES, changed, key=lambda change: change[0])
+        ),
         path_count=len(changed),
         problem=problem,
         grown_bytes=after.get("size", 0) - before.get("size", 0),
@@ -69,7 +71,7 @@ def between(
     )
 
 
-def _of_specs(before: Iterable[str], after: Iterable[str]) -> tuple[Change, ...]:
+def _changed_specs(before: Iterable[str], after: Iterable[str]) -> tuple[Change, ...]:
     return _changes(_by_name(before), _by_name(after))
 
 
@@ -77,11 +79,11 @@ def _by_name(specs: Iterable[str]) -> dict[str, str]:
     joined: dict[str, list[str]] = {}
     for spec in specs:
         joined.setdefault(name_of_spec(spec), []).append(spec)
-    return {name: ", ".join(sorted(several)) for name, several in joined.items()}
+    return {name: ", ".join(sorted(specs_of_name)) for name, specs_of_name in joined.items()}
 
 
 def _shown_fields(record: Mapping[str, Any]) -> dict[str, str]:
-    return {key: str(value) for key, value in record.items() if key not in _NOT_OF_THE_RECIPE and value not in ("", {})}
+    return {key: str(value) for key, value in record.items() if key not in _IGNORED_FIELDS and value not in ("", {})}
 
 
 def _changed_paths(before: Sequence[Entry], after: Sequence[Entry]) -> list[tuple[str, Entry | None, Entry | None]]:
@@ -97,7 +99,7 @@ def _changed_paths(before: Sequence[Entry], after: Sequence[Entry]) -> list[tupl
     return changed
 
 
-def _of_path(path: str, before: Entry | None, after: Entry | None) -> Change:
+def _path_change(path: str, before: Entry | None, after: Entry | None) -> Change:
     return Change(path, _shown_entry(before), _shown_entry(after), _size_of(after) - _size_of(before))
 
 

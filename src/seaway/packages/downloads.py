@@ -11,7 +11,7 @@ from seaway.clock import DAY_MS
 from seaway.database.engine import Tx
 from seaway.database.tables import downloads, files, packages, subdirs
 
-_AT_ONCE = 1_000  # rows per statement; SQLite allows 32,766 values
+_BATCH_ROWS = 1_000  # rows per statement; SQLite allows 32,766 values
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,15 +29,17 @@ def day_of(at_ms: int) -> int:
 
 def add(tx: Tx, counted: Mapping[tuple[int, int], int]) -> None:
     """Add counts by (file, day). Skip deleted files. All workers add in sorted order, or they would deadlock."""
-    for part in _batches(sorted(counted)):
-        there = set(tx.execute(select(files.c.id).where(files.c.id.in_({file_id for file_id, _ in part}))).scalars())
-        rows = [{"file_id": one[0], "day": one[1], "count": counted[one]} for one in part if one[0] in there]
+    for batch in _batches(sorted(counted)):
+        existing = set(
+            tx.execute(select(files.c.id).where(files.c.id.in_({file_id for file_id, _ in batch}))).scalars()
+        )
+        rows = [{"file_id": key[0], "day": key[1], "count": counted[key]} for key in batch if key[0] in existing]
         if rows:
             dialect = postgresql if tx.dialect.name == "postgresql" else sqlite
-            added = dialect.insert(downloads).values(rows)
+            statement = dialect.insert(downloads).values(rows)
             tx.execute(
-                added.on_conflict_do_update(
-                    index_elements=["file_id", "day"], set_={"count": downloads.c.count + added.excluded.count}
+                statement.on_conflict_do_update(
+                    index_elements=["file_id", "day"], set_={"count": downloads.c.count + statement.excluded.count}
                 )
             )
 
@@ -105,4 +107,4 @@ def _total(tx: Tx, query: Select[Any]) -> int:
 
 
 def _batches(keys: Sequence[tuple[int, int]]) -> list[Sequence[tuple[int, int]]]:
-    return [keys[start : start + _AT_ONCE] for start in range(0, len(keys), _AT_ONCE)]
+    return [keys[start : start + _BATCH_ROWS] for start in range(0, len(keys), _BATCH_ROWS)]

@@ -22,11 +22,11 @@ WARNINGS = "warnings"  # the field of `about` that holds the warnings of the upl
 _KEY_NAME = re.compile(r" \(key .*\)$", re.DOTALL)
 
 
-class _Told(msgspec.Struct):
+class _UploadWarnings(msgspec.Struct):
     warnings: tuple[str, ...] = ()
 
 
-_told = msgspec.json.Decoder(_Told)
+_warnings_decoder = msgspec.json.Decoder(_UploadWarnings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,25 +103,25 @@ def get(tx: Tx, channel_id: int, subdir: str, file_name: str) -> File:
         raise NotFound("There is no such file in the channel.", "Check its subdir and its name.")
     # The sum of big integers is a decimal in PostgreSQL.
     record, correction = stored_record(file_name, row.record), stored_correction(file_name, row.correction)
-    with _naming_damage(f"The record of {file_name}"):
+    with _raising_damaged_record(f"The record of {file_name}"):
         return File(_summary(row), record, _about(row), int(row.downloads), correction)
 
 
 def stored_record(file_name: str, content: bytes) -> dict[str, Any]:
     """Decode the record of a row; raise `DamagedRecord` if it cannot be read."""
-    with _naming_damage(f"The record of {file_name}"):
+    with _raising_damaged_record(f"The record of {file_name}"):
         return msgspec.json.decode(content, type=dict[str, Any])
 
 
 def stored_correction(file_name: str, content: bytes | None) -> Correction | None:
     """Decode the correction of a row, if there is one; raise `DamagedRecord` if it cannot be read."""
     # The correction is not in the package file, so `seaway reindex --from-blobs` cannot restore it.
-    with _naming_damage(f"The correction of {file_name}", cure="seaway restore"):
+    with _raising_damaged_record(f"The correction of {file_name}", cure="seaway restore"):
         return corrections.decode(content)
 
 
 @contextmanager
-def _naming_damage(what: str, **cure: str) -> Iterator[None]:
+def _raising_damaged_record(what: str, **cure: str) -> Iterator[None]:
     try:
         yield
     except (msgspec.MsgspecError, ValueError, TypeError, RecursionError) as error:
@@ -205,7 +205,7 @@ def _summary(row: Row[Any]) -> FileSummary:
     uploaded_by = _KEY_NAME.sub("", row.uploaded_by)
     return FileSummary(
         row.id, row.package, row.subdir, row.file_name, State(row.state), row.size, row.sha256.hex(), row.indexed_at,
-        uploaded_by, _told.decode(row.about).warnings, row.yank_reason,
+        uploaded_by, _warnings_decoder.decode(row.about).warnings, row.yank_reason,
     )  # fmt: skip
 
 

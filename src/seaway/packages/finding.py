@@ -30,32 +30,32 @@ def names(tx: Tx, channel_id: int, words: str, subdir: str, sort: Sort, *, since
 
     Sorted by name, the best matches of the first word come first. Downloads are counted from the day `since`.
     """
-    looked_for = wanted(words)
-    found = _matching(tx, channel_id, looked_for, subdir)
+    terms = wanted(words)
+    matches = _matching_names(tx, channel_id, terms, subdir)
     if sort is Sort.UPDATED:
-        arrived = _arrivals(tx, channel_id)
-        found.sort(key=lambda name: -arrived.get(name, 0))
+        latest = _latest_ids(tx, channel_id)
+        matches.sort(key=lambda name: -latest.get(name, 0))
     elif sort is Sort.DOWNLOADS:
-        fetched = downloads_since(tx, channel_id, since)
-        found.sort(key=lambda name: -fetched.get(name, 0))
-    elif looked_for:
-        found.sort(key=lambda name: _rank(name, looked_for[0]))
-    return found
+        counts = downloads_since(tx, channel_id, since)
+        matches.sort(key=lambda name: -counts.get(name, 0))
+    elif terms:
+        matches.sort(key=lambda name: _rank(name, terms[0]))
+    return matches
 
 
-def _matching(tx: Tx, channel_id: int, looked_for: Sequence[str], subdir: str) -> list[str]:
-    is_there = select(shards.c.name).where(
+def _matching_names(tx: Tx, channel_id: int, terms: Sequence[str], subdir: str) -> list[str]:
+    listed = select(shards.c.name).where(
         shards.c.subdir_id == subdirs.c.id, subdirs.c.channel_id == channel_id, shards.c.sha256.is_not(None)
     )
     if subdir:
-        is_there = is_there.where(subdirs.c.name == subdir)
+        listed = listed.where(subdirs.c.name == subdir)
     query = select(packages.c.name).where(
-        packages.c.channel_id == channel_id, packages.c.name.in_(is_there), *(search.holds(word) for word in looked_for)
+        packages.c.channel_id == channel_id, packages.c.name.in_(listed), *(search.holds(word) for word in terms)
     )
     return sorted(tx.execute(query).scalars())
 
 
-def _arrivals(tx: Tx, channel_id: int) -> dict[str, int]:
+def _latest_ids(tx: Tx, channel_id: int) -> dict[str, int]:
     """Return the id of the latest file of each package: ids follow the order of arrival, and are indexed."""
     # One seek for each package and subdir: grouping would read all files, which takes 0.1 s for 160,000 of them.
     last = select(func.max(files.c.id)).where(files.c.subdir_id == subdirs.c.id, files.c.package_id == packages.c.id)
@@ -74,11 +74,11 @@ def downloads_since(tx: Tx, channel_id: int, day: int, names: Sequence[str] | No
     if names is not None:
         of_channel = of_channel.where(packages.c.name.in_(names))
     # Select the files first, each with a seek: with a plain join, SQLite reads all days of all files of the server.
-    counted = select(files.c.id, files.c.package_id).where(
+    channel_files = select(files.c.id, files.c.package_id).where(
         files.c.subdir_id.in_(select(subdirs.c.id).where(subdirs.c.channel_id == channel_id)),
         files.c.package_id.in_(of_channel),
     )
-    found = counted.cte("found")
+    found = channel_files.cte("found")
     query = (
         select(packages.c.name, func.sum(downloads.c.count))
         .select_from(found)

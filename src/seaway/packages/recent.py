@@ -18,7 +18,7 @@ from seaway.database.engine import Tx
 from seaway.database.tables import files, packages, shards, subdirs
 from seaway.indexing.rows import State
 
-_MOST_SUBDIRS = 50
+_MAX_SUBDIRS = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ def _arrivals(tx: Tx, names: Mapping[int, str], limit: int) -> list[Arrival]:
 
 def _changed_subdirs(tx: Tx, names: Mapping[int, str]) -> dict[int, tuple[int, str]]:
     query = select(subdirs.c.id, subdirs.c.channel_id, subdirs.c.name).order_by(subdirs.c.changed_at.desc())
-    found = tx.execute(query.where(subdirs.c.channel_id.in_(list(names))).limit(_MOST_SUBDIRS))
+    found = tx.execute(query.where(subdirs.c.channel_id.in_(list(names))).limit(_MAX_SUBDIRS))
     return {row.id: (row.channel_id, row.name) for row in found}
 
 

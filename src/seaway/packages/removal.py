@@ -173,7 +173,7 @@ def checked_reason(reason: str) -> str:
 
 
 def change(
-    house: Removing,
+    parts: Removing,
     by: Principal,
     channel: str,
     act: Act,
@@ -191,9 +191,9 @@ def change(
     reason = checked_reason(reason)
     if reason and act is not Act.YANK:
         raise Malformed("A reason can be given for a yank only.", "Leave it out.")
-    with house.database.read() as tx:
+    with parts.database.read() as tx:
         _access(tx, by, channel, act)
-    return house.reserve.with_room(partial(_change, house, by, channel, act, selection, reason, expected))
+    return parts.reserve.with_room(partial(_change, parts, by, channel, act, selection, reason, expected))
 
 
 def preview(tx: Tx, by: Principal, channel: str, act: Act, selection: Selection) -> list[ChosenFile]:
@@ -202,27 +202,27 @@ def preview(tx: Tx, by: Principal, channel: str, act: Act, selection: Selection)
     return [ChosenFile(row.place, row.size, State(row.state)) for row in rows]
 
 
-def delete(house: Removing, by: Principal, channel: str, subdir: str, file_name: str) -> int:
+def delete(parts: Removing, by: Principal, channel: str, subdir: str, file_name: str) -> int:
     """Delete one file; return the revision of its subdir."""
-    return change(house, by, channel, Act.DELETE, _one(subdir, file_name)).revisions[subdir]
+    return change(parts, by, channel, Act.DELETE, _single_file(subdir, file_name)).revisions[subdir]
 
 
-def yank(house: Removing, by: Principal, channel: str, subdir: str, file_name: str, *, reason: str = "") -> int:
+def yank(parts: Removing, by: Principal, channel: str, subdir: str, file_name: str, *, reason: str = "") -> int:
     """Yank one file; return the revision of its subdir."""
-    return change(house, by, channel, Act.YANK, _one(subdir, file_name), reason=reason).revisions[subdir]
+    return change(parts, by, channel, Act.YANK, _single_file(subdir, file_name), reason=reason).revisions[subdir]
 
 
-def unyank(house: Removing, by: Principal, channel: str, subdir: str, file_name: str) -> int:
+def unyank(parts: Removing, by: Principal, channel: str, subdir: str, file_name: str) -> int:
     """Unyank one file; return the revision of its subdir."""
-    return change(house, by, channel, Act.UNYANK, _one(subdir, file_name)).revisions[subdir]
+    return change(parts, by, channel, Act.UNYANK, _single_file(subdir, file_name)).revisions[subdir]
 
 
-def _one(subdir: str, file_name: str) -> Selection:
+def _single_file(subdir: str, file_name: str) -> Selection:
     return Selection((f"{subdir}/{file_name}",))
 
 
 def _change(
-    house: Removing,
+    parts: Removing,
     by: Principal,
     channel: str,
     act: Act,
@@ -230,27 +230,31 @@ def _change(
     reason: str,
     expected: str | None,
 ) -> Changed:
-    with house.database.write_channel(channel) as tx:
+    with parts.database.write_channel(channel) as tx:
         access, rows = _choose(tx, by, channel, act, selection)
         if expected is not None and expected != digest(row.place for row in rows):
-            raise Conflict("The selected files have changed. Nothing was changed.", "Review the list and confirm again.")
-        now_ms = house.clock.now_ms()
+            raise Conflict(
+                "The selected files have changed. Nothing was changed.", "Review the list and confirm again."
+            )
+        now_ms = parts.clock.now_ms()
         changed = [row for row in rows if row.state != act.state.value or reason not in ("", row.yank_reason)]
         _write_states(tx, [row.id for row in changed], act.state, reason)
         revisions = {}
         for subdir in dict.fromkeys(row.subdir for row in rows):
             of_subdir = [row for row in changed if row.subdir == subdir]
-            revisions[subdir] = _update_index(house, tx, access.channel_id, subdir, of_subdir, act.state, now_ms)
+            revisions[subdir] = _update_index(parts, tx, access.channel_id, subdir, of_subdir, act.state, now_ms)
         if changed:
             target = rows[0].place if len(rows) == 1 else str(selection)
-            details = _details(changed) if len(rows) > 1 else [{"sha256": rows[0].sha256.hex()}]
-            given = {"reason": reason} if reason else {}
-            lines = [Line(now_ms, by.actor, act.event, channel, target, {**detail, **given}) for detail in details]
+            details = _audit_details(changed) if len(rows) > 1 else [{"sha256": rows[0].sha256.hex()}]
+            reason_detail = {"reason": reason} if reason else {}
+            lines = [
+                Line(now_ms, by.actor, act.event, channel, target, {**detail, **reason_detail}) for detail in details
+            ]
             audit.write_all(tx, lines)
         return Changed(tuple(row.place for row in changed), len(rows) - len(changed), revisions)
 
 
-def _details(changed: Sequence[_FileRow]) -> Iterator[Mapping[str, Detail]]:
+def _audit_details(changed: Sequence[_FileRow]) -> Iterator[Mapping[str, Detail]]:
     """Yield the details of each audit line of an act on several files."""
     parts = [changed[start : start + _FILES_IN_A_LINE] for start in range(0, len(changed), _FILES_IN_A_LINE)]
     for number, part in enumerate(parts, start=1):
@@ -270,7 +274,7 @@ def _choose(tx: Tx, by: Principal, channel: str, act: Act, selection: Selection)
     rows = _find(tx, access.channel_id, selection)
     if not rows:
         permissions.require(by, act.action, access, channel_name=channel)
-        raise _not_there(selection)
+        raise _missing_files(selection)
     refused = [
         row
         for row in rows
@@ -278,7 +282,7 @@ def _choose(tx: Tx, by: Principal, channel: str, act: Act, selection: Selection)
         is not Verdict.ALLOWED
     ]
     if refused:
-        _refuse(by, act, access, channel, refused, is_one=len(rows) == 1)
+        _raise_refusal(by, act, access, channel, refused, is_one=len(rows) == 1)
     found = {row.place for row in rows}
     missing = [place for place in selection.files if place not in found]
     if missing and selection.package:
@@ -295,7 +299,7 @@ def _choose(tx: Tx, by: Principal, channel: str, act: Act, selection: Selection)
     return access, rows
 
 
-def _refuse(
+def _raise_refusal(
     by: Principal, act: Act, access: Access, channel: str, refused: Sequence[_FileRow], *, is_one: bool
 ) -> None:
     """Raise the refusal for the first of these files, with the names of all if several files were chosen."""
@@ -311,14 +315,12 @@ def _refuse(
         raise NotAllowed(f"{error.message} Affected files: {names}.", error.hint) from None
 
 
-def _not_there(selection: Selection) -> NotFound:
+def _missing_files(selection: Selection) -> NotFound:
     if selection.files and selection.package:
         return _not_of_package(selection.package, selection.files)
     if selection.files:
         return NotFound("There is no such file in the channel.", "Check its subdir and its name.")
-    return NotFound(
-        "There is no file of this package, version and platform in the channel.", "Check your selection."
-    )
+    return NotFound("There is no file of this package, version and platform in the channel.", "Check your selection.")
 
 
 def _not_of_package(package: str, places: Sequence[str]) -> NotFound:
@@ -355,17 +357,17 @@ def _queries(channel_id: int, selection: Selection) -> Iterator[Select[Any]]:
         subdir, _, file_name = place.partition("/")
         by_subdir.setdefault(subdir, []).append(file_name)
     for subdir, names in by_subdir.items():
-        for some in _batches(names):
-            yield query.where(subdirs.c.name == subdir, files.c.file_name.in_(some))
+        for batch in _batches(names):
+            yield query.where(subdirs.c.name == subdir, files.c.file_name.in_(batch))
 
 
 def _write_states(tx: Tx, ids: Sequence[int], state: State, reason: str) -> None:
-    for some in _batches(ids):
-        tx.execute(update(files).where(files.c.id.in_(some)).values(state=state.value, yank_reason=reason))
+    for batch in _batches(ids):
+        tx.execute(update(files).where(files.c.id.in_(batch)).values(state=state.value, yank_reason=reason))
 
 
 def _update_index(
-    house: Removing, tx: Tx, channel_id: int, name: str, rows: Sequence[_FileRow], state: State, now_ms: int
+    parts: Removing, tx: Tx, channel_id: int, name: str, rows: Sequence[_FileRow], state: State, now_ms: int
 ) -> int:
     """Update the index of a subdir for these files of it; return its revision."""
     subdir = find_subdir(tx, channel_id, name)
@@ -373,14 +375,14 @@ def _update_index(
     if not rows:
         return subdir.revision
     if state is State.DELETED:
-        for some in _batches([row.file_name for row in rows]):
-            sidecars.forget(tx, subdir.id, some)
+        for batch in _batches([row.file_name for row in rows]):
+            sidecars.forget(tx, subdir.id, batch)
     changes: dict[str, list[FileRecord]] = {}
     for row in rows:
-        seen = FileRecord(row.file_name, state, Section(row.section), row.indexed_at, row.record)
-        changes.setdefault(row.package, []).append(seen)
+        file_record = FileRecord(row.file_name, state, Section(row.section), row.indexed_at, row.record)
+        changes.setdefault(row.package, []).append(file_record)
     grown = -sum(row.size for row in rows) if state is State.DELETED else 0
-    return touch_names(tx, subdir, changes, now_ms, house.whole_document_limit, grown=grown, steps=1)
+    return touch_names(tx, subdir, changes, now_ms, parts.whole_document_limit, grown=grown, steps=1)
 
 
 _T = TypeVar("_T")

@@ -25,7 +25,7 @@ from seaway.packages.damage import VERIFYING, Keeper
 
 log = structlog.get_logger()
 
-_KEPT = "scrub"
+_PROGRESS_KEY = "scrub"
 _SLICE_SECONDS = 20.0
 _LONGEST_SLICE_SECONDS = 60.0  # a server that is stopping waits for the slice
 _PAUSE_SHARE = 0.25  # of the time that reading the blob took
@@ -57,8 +57,8 @@ def scrub(
     keeper: Keeper, days: int, *, seconds: float | None = None, pause: Callable[[float], None] = time.sleep
 ) -> Slice | None:
     """Verify the blobs that are due, for at most `seconds` (5); return None if another process is doing so."""
-    with keeper.database.alone(VERIFYING, wait=False) as mine:
-        if not mine:
+    with keeper.database.alone(VERIFYING, wait=False) as is_acquired:
+        if not is_acquired:
             return None
         keeper.recheck()
         return _Scrub(keeper, days * DAY_MS, seconds, pause).run()
@@ -69,18 +69,18 @@ class _Scrub:
         self._keeper, self._period_ms, self._pause = keeper, period_ms, pause
         self._now_ms = keeper.clock.now_ms()
         self._progress = self._begin(_load(keeper.database))
-        self._until = time.monotonic() + (slice_seconds(self._late_ms()) if seconds is None else seconds)
+        self._deadline = time.monotonic() + (slice_seconds(self._late_ms()) if seconds is None else seconds)
         self._unread: set[bytes] = set()
 
     def run(self) -> Slice:
         before = self._progress.verified, self._progress.bad
         target = self._target()
         try:
-            while self._progress.reached < target and time.monotonic() < self._until:
+            while self._progress.reached < target and time.monotonic() < self._deadline:
                 self._read_some(target)
         finally:
-            self._tell_if_late()
-            _keep(self._keeper.database, self._progress)
+            self._log_if_late()
+            _store(self._keeper.database, self._progress)
         return Slice(self._progress.verified - before[0], self._progress.bad - before[1], len(self._unread))
 
     def _begin(self, progress: _Progress | None) -> _Progress:
@@ -97,7 +97,7 @@ class _Scrub:
         """Return how long ago the next blob was due."""
         return self._now_ms - self._progress.started_ms - int(_share(self._progress.reached) * self._period_ms)
 
-    def _tell_if_late(self) -> None:
+    def _log_if_late(self) -> None:
         progress, took_ms = self._progress, self._now_ms - self._progress.started_ms
         if progress.is_late or took_ms <= self._period_ms or progress.reached >= _LAST:
             return
@@ -114,14 +114,14 @@ class _Scrub:
         with self._keeper.database.read() as tx:
             batch = named_after(tx, self._progress.reached, _BLOBS_AT_ONCE)
         for sha256 in batch:
-            if sha256 > target or time.monotonic() >= self._until:
+            if sha256 > target or time.monotonic() >= self._deadline:
                 break
             self._read(sha256)
             self._progress.reached = sha256
         else:
             if len(batch) == _BLOBS_AT_ONCE:
                 return
-        if time.monotonic() < self._until:
+        if time.monotonic() < self._deadline:
             self._progress.reached = target
 
     def _read(self, sha256: bytes) -> None:
@@ -145,10 +145,10 @@ def _share(sha256: bytes) -> float:
 
 def _load(database: Database) -> _Progress | None:
     with database.read() as tx:
-        kept = site_values.get(tx, _KEPT)
-    return None if kept is None else msgspec.json.decode(kept, type=_Progress)
+        stored = site_values.get(tx, _PROGRESS_KEY)
+    return None if stored is None else msgspec.json.decode(stored, type=_Progress)
 
 
-def _keep(database: Database, progress: _Progress) -> None:
+def _store(database: Database, progress: _Progress) -> None:
     with database.write_part() as tx:
-        site_values.put(tx, _KEPT, msgspec.json.encode(progress))
+        site_values.put(tx, _PROGRESS_KEY, msgspec.json.encode(progress))

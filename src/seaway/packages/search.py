@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Row, Select, and_, case, exists, func, or_, select, tuple_
 
 from seaway.accounts.principal import Principal
-from seaway.channels import channels as channel_questions
+from seaway.channels import channels as channel_access
 from seaway.conda import filename, match_specs, version
 from seaway.conda.match_specs import Wanted
 from seaway.database.engine import Tx
@@ -41,7 +41,7 @@ class Hit:
 
 
 def search(
-    tx: Tx, by: Principal, question: str, *, channel: str | None = None, after: str = "", limit: int
+    tx: Tx, by: Principal, query_text: str, *, channel: str | None = None, after: str = "", limit: int
 ) -> tuple[list[Hit], str | None]:
     """
     Return a page of packages, best first: exact name, prefix of the name, part of the name, summary.
@@ -49,13 +49,13 @@ def search(
     The second value is `after` for the next page, or None after the last page. A package without a file that a match
     spec accepts is left out, so such a page can be shorter than its limit.
     """
-    wanted = match_specs.wanted(question) if _SPEC.search(question) else None
-    matches, rank = _of_spec(wanted) if wanted is not None else _of_words(question)
+    wanted = match_specs.wanted(query_text) if _SPEC.search(query_text) else None
+    matches, rank = _of_spec(wanted) if wanted is not None else _of_words(query_text)
     rows = tx.execute(_page(by, matches, rank, channel, after).limit(limit + 1)).all()
     shown = rows[:limit]
     listed = _listed(tx, shown)
     hits = [hit for row in shown if (hit := _hit(row, listed.get(row.id, []), wanted)) is not None]
-    return hits, _place(shown[-1]) if len(rows) > limit else None
+    return hits, _cursor(shown[-1]) if len(rows) > limit else None
 
 
 _Conditions = tuple[ColumnElement[bool], ColumnElement[int]]
@@ -65,9 +65,9 @@ def _of_spec(wanted: Wanted) -> _Conditions:
     return packages.c.name == wanted.name, case((packages.c.name == wanted.name, 0), else_=1)
 
 
-def _of_words(question: str) -> _Conditions:
+def _of_words(query_text: str) -> _Conditions:
     """Return the condition that a package contains every word, and its rank (lower is better)."""
-    words = question.split()
+    words = query_text.split()
     if not words or len(words) > MOST_WORDS:
         raise Malformed(f"A search must have 1 to {MOST_WORDS} words.", "Change the search terms.")
     folded = filename.folded("-".join(words))
@@ -96,16 +96,16 @@ def _page(
         shards.c.name == packages.c.name,
         shards.c.sha256.is_not(None),
     )
-    place = (rank, packages.c.name, channels.c.name)
+    sort_key = (rank, packages.c.name, channels.c.name)
     query = (
         select(packages.c.id, packages.c.name, packages.c.summary, channels.c.name.label("channel"), rank.label("rank"))
         .join(channels, channels.c.id == packages.c.channel_id)
-        .where(channels.c.id.in_(channel_questions.visible_ids(by)), matches, is_listed)
-        .order_by(*place)
+        .where(channels.c.id.in_(channel_access.visible_ids(by)), matches, is_listed)
+        .order_by(*sort_key)
     )
     if channel is not None:
         query = query.where(channels.c.name == channel)
-    return query.where(tuple_(*place) > tuple_(*_read(after))) if after else query
+    return query.where(tuple_(*sort_key) > tuple_(*_parse_cursor(after))) if after else query
 
 
 def _listed(tx: Tx, rows: Sequence[Any]) -> dict[int, list[Any]]:
@@ -137,12 +137,14 @@ def _hit(row: Row[Any], listed: Sequence[Any], wanted: Wanted | None) -> Hit | N
     )
 
 
-def _place(row: Row[Any]) -> str:
+def _cursor(row: Row[Any]) -> str:
     return f"{row.rank} {row.name} {row.channel}"
 
 
-def _read(place: str) -> tuple[int, str, str]:
-    parts = place.split(" ")
+def _parse_cursor(cursor: str) -> tuple[int, str, str]:
+    parts = cursor.split(" ")
     if len(parts) != 3 or parts[0] not in ("0", "1", "2", "3"):
-        raise Malformed("`after` is not the `next` value of an earlier response.", "Send `next` unchanged, or leave `after` out.")
+        raise Malformed(
+            "`after` is not the `next` value of an earlier response.", "Send `next` unchanged, or leave `after` out."
+        )
     return int(parts[0]), parts[1], parts[2]

@@ -35,7 +35,7 @@ from seaway.storage.spool import Spool
 BLOB_GRACE_MS = DAY_MS
 SHARD_GRACE_MS = 7 * DAY_MS
 _BLOBS_AT_ONCE = 100
-_KEPT = "last-sweep"
+_LAST_SWEEP_KEY = "last-sweep"
 SWEEPING = "sweep"  # lock: one process at a time, and not while a backup copies blobs that rows named a moment ago
 
 
@@ -96,26 +96,26 @@ def sweep(parts: Sweeping, *, grace_ms: int = BLOB_GRACE_MS, wait: bool = True, 
     operator has to decide before blobs are deleted (5, 6); `unlimited` confirms 6.
     """
     database, now_ms = parts.database, parts.clock.now_ms()
-    forbidden = parts.pairing.prepare_sweep()
-    with database.alone(SWEEPING, wait=wait) as mine:
-        found, taken = _Found(), []
-        if mine and forbidden is None:
-            found = _look_through(parts, now_ms - grace_ms)
-            forbidden = None if unlimited else _too_much(found, parts.max_percent)
-        if mine and forbidden is None:
-            taken = _take_all(parts, found.old)
+    refusal = parts.pairing.prepare_sweep()
+    with database.alone(SWEEPING, wait=wait) as is_acquired:
+        found, deleted = _Found(), []
+        if is_acquired and refusal is None:
+            found = _list_unnamed(parts, now_ms - grace_ms)
+            refusal = None if unlimited else _share_exceeded(found, parts.max_percent)
+        if is_acquired and refusal is None:
+            deleted = _delete_all(parts, found.old)
         shards, spool_files = forget_shards(database, now_ms), parts.spool.clear_orphans()
         waiting = found.waiting
-        swept = Swept(len(taken), _bytes_of(taken), shards, spool_files, len(waiting), _bytes_of(waiting))
-        stopped = None if forbidden is None else SweepStopped(*forbidden)
-        if mine:
-            _keep(database, LastSweep(now_ms, swept, "" if stopped is None else stopped.sentence))
+        swept = Swept(len(deleted), _bytes_of(deleted), shards, spool_files, len(waiting), _bytes_of(waiting))
+        stopped = None if refusal is None else SweepStopped(*refusal)
+        if is_acquired:
+            _store(database, LastSweep(now_ms, swept, "" if stopped is None else stopped.sentence))
     if stopped is not None:
         raise stopped
     return swept
 
 
-def _look_through(parts: Sweeping, old_ms: int) -> _Found:
+def _list_unnamed(parts: Sweeping, old_ms: int) -> _Found:
     """List the store and find the blobs that no row names now."""
     found = _Found()
     ours = (stat for stat in parts.blobs.list() if keys.is_ours(stat.key))
@@ -127,7 +127,7 @@ def _look_through(parts: Sweeping, old_ms: int) -> _Found:
     return found
 
 
-def _too_much(found: _Found, max_percent: int) -> tuple[str, str] | None:
+def _share_exceeded(found: _Found, max_percent: int) -> tuple[str, str] | None:
     """Return the message and hint for the operator if the sweep would delete more than its share (6)."""
     blobs, size = len(found.old), _bytes_of(found.old)
     if blobs * 100 <= max_percent * found.blobs and size * 100 <= max_percent * found.bytes:
@@ -141,13 +141,13 @@ def _too_much(found: _Found, max_percent: int) -> tuple[str, str] | None:
     )
 
 
-def _take_all(parts: Sweeping, stats: Sequence[BlobStat]) -> list[BlobStat]:
-    taken: list[BlobStat] = []
+def _delete_all(parts: Sweeping, stats: Sequence[BlobStat]) -> list[BlobStat]:
+    deleted: list[BlobStat] = []
     for start in range(0, len(stats), _BLOBS_AT_ONCE):
         if not parts.pairing.may_delete():
             break
-        taken += _take(parts.database, parts.blobs, stats[start : start + _BLOBS_AT_ONCE])
-    return taken
+        deleted += _delete_batch(parts.database, parts.blobs, stats[start : start + _BLOBS_AT_ONCE])
+    return deleted
 
 
 def release_kept(database: Database) -> int:
@@ -158,8 +158,8 @@ def release_kept(database: Database) -> int:
 
 def last(tx: Tx) -> LastSweep | None:
     """Return the result of the last sweep; None before the first one."""
-    kept = site_values.get(tx, _KEPT)
-    return None if kept is None else msgspec.json.decode(kept, type=LastSweep)
+    stored = site_values.get(tx, _LAST_SWEEP_KEY)
+    return None if stored is None else msgspec.json.decode(stored, type=LastSweep)
 
 
 def forget_shards(database: Database, now_ms: int) -> int:
@@ -170,9 +170,9 @@ def forget_shards(database: Database, now_ms: int) -> int:
         return tx.execute(delete(retired_shards).where(retired_shards.c.retired_at <= now_ms - SHARD_GRACE_MS)).rowcount
 
 
-def _keep(database: Database, last_sweep: LastSweep) -> None:
+def _store(database: Database, last_sweep: LastSweep) -> None:
     with database.write_part() as tx:
-        site_values.put(tx, _KEPT, msgspec.json.encode(last_sweep))
+        site_values.put(tx, _LAST_SWEEP_KEY, msgspec.json.encode(last_sweep))
 
 
 def _unnamed(database: Database, batch: Sequence[BlobStat]) -> list[BlobStat]:
@@ -190,14 +190,14 @@ def _bytes_of(stats: Iterable[BlobStat]) -> int:
     return sum(stat.size for stat in stats)
 
 
-def _take(database: Database, blobs: Blobs, batch: Sequence[BlobStat]) -> Iterable[BlobStat]:
+def _delete_batch(database: Database, blobs: Blobs, batch: Sequence[BlobStat]) -> Iterable[BlobStat]:
     digests = {stat.key: keys.sha256_of(stat.key) for stat in batch}
     with taking(database, [digest for digest in digests.values() if digest is not None]) as unnamed:
         for stat in batch:
             digest = digests[stat.key]
             if digest is not None and digest not in unnamed:
                 continue
-            fresh = blobs.stat(stat.key)
-            if fresh is not None and fresh.modified_ms == stat.modified_ms:  # otherwise it was stored again
+            current = blobs.stat(stat.key)
+            if current is not None and current.modified_ms == stat.modified_ms:  # otherwise it was stored again
                 blobs.delete(stat.key)
                 yield stat

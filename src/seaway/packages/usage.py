@@ -86,7 +86,7 @@ def by_channel(tx: Tx, *, skip: int = 0, limit: int) -> list[ChannelUsage]:
     ]
 
 
-def _usage(tx: Tx, table: Table, which: ColumnElement[bool]) -> Usage:
-    distinct = select(func.max(table.c.size).label("size")).where(which).group_by(table.c.sha256).subquery()
+def _usage(tx: Tx, table: Table, condition: ColumnElement[bool]) -> Usage:
+    distinct = select(func.max(table.c.size).label("size")).where(condition).group_by(table.c.sha256).subquery()
     count, size = tx.execute(select(func.count(), func.coalesce(func.sum(distinct.c.size), 0))).one()
     return Usage(count, int(size))

@@ -58,7 +58,7 @@ class Version:
         """The build that represents the version: listed if possible, the latest, and its .conda file if it has one."""
         last = max(self.builds, key=lambda build: (not build.is_yanked, build.indexed_at_ms, build.id))
         preferred = (last.subdir, filename.as_conda(last.file_name), last.state)
-        return next((one for one in self.builds if (one.subdir, one.file_name, one.state) == preferred), last)
+        return next((build for build in self.builds if (build.subdir, build.file_name, build.state) == preferred), last)
 
     @property
     def subdirs(self) -> tuple[str, ...]:
@@ -113,6 +113,9 @@ def names_among(tx: Tx, channel_id: int, names: set[str]) -> set[str]:
 
 def _grouped(builds: list[Build]) -> list[Version]:
     builds.sort(key=lambda build: (build.version, build.subdir, -build.indexed_at_ms, -build.id))
-    found = [Version(text, tuple(several)) for text, several in groupby(builds, key=lambda build: build.version)]
+    found = [
+        Version(text, tuple(builds_of_version))
+        for text, builds_of_version in groupby(builds, key=lambda build: build.version)
+    ]
     # Versions that are equal for clients (1.0 and 1.0.0) are sorted by their text.
-    return sorted(found, key=lambda one: (of_published(one.version), one.version), reverse=True)
+    return sorted(found, key=lambda version: (of_published(version.version), version.version), reverse=True)
