@@ -66,12 +66,12 @@ def backup(database: Database, blobs: Blobs, spool: Spool, clock: Clock, target:
     """Back up the database and the blobs to the target."""
     with database.alone(SWEEPING), ExitStack() as stack:
         with database.read() as tx:
-            snapshot = _take(tx, clock.now_ms(), secret_key.carried(blobs), spool, stack)
+            snapshot = _take_snapshot(tx, clock.now_ms(), secret_key.carried(blobs), spool, stack)
         sent = target.write(snapshot, blobs, spool)
         return Backup(snapshot.manifest, sent)
 
 
-def _take(tx: Tx, now_ms: int, secret: bytes | None, spool: Spool, stack: ExitStack) -> Snapshot:
+def _take_snapshot(tx: Tx, now_ms: int, secret: bytes | None, spool: Spool, stack: ExitStack) -> Snapshot:
     revision = migrate.current(tx)
     if revision is None:
         raise BadSetting("There is nothing to back up: the database is empty.", "Set the data folder with --data.")
@@ -79,16 +79,16 @@ def _take(tx: Tx, now_ms: int, secret: bytes | None, spool: Spool, stack: ExitSt
     parts: dict[str, Part] = {}
     paths: dict[str, Path] = {}
 
-    def keep(name: str, columns: list[str], query: Select[Any]) -> None:
+    def write_rows(name: str, columns: list[str], query: Select[Any]) -> None:
         file = stack.enter_context(spool.file())
         with streamed(tx, query) as rows:
             parts[name] = write_part(file, columns, rows)
         paths[name] = Path(file.name)
 
-    found = tables.carried(tx)
-    for table in found:
-        keep(rows_of(table.name), [str(column.name) for column in table.c], by_key(tx, table))
-    keep(CONTENTS, ["sha256", "size"], carried_blobs(found))
+    carried_tables = tables.carried(tx)
+    for table in carried_tables:
+        write_rows(rows_of(table.name), [str(column.name) for column in table.c], by_key(tx, table))
+    write_rows(CONTENTS, ["sha256", "size"], carried_blobs(carried_tables))
     file = stack.enter_context(spool.private_file())
     parts[SECRET_KEY] = write_part(file, ["secret"], [] if secret is None else [(secret,)])
     paths[SECRET_KEY] = Path(file.name)
@@ -98,18 +98,18 @@ def _take(tx: Tx, now_ms: int, secret: bytes | None, spool: Spool, stack: ExitSt
         schema=revision,
         time=keys.backup_time(now_ms),
         parts=parts,
-        blob_bytes=sum(one.size for one in listed(paths[CONTENTS])),
+        blob_bytes=sum(blob.size for blob in listed(paths[CONTENTS])),
         last_ids=tables.last_ids(tx),
     )
     return Snapshot(manifest, paths)
 
 
-def carried_blobs(found: Sequence[Table]) -> Select[Any]:
+def carried_blobs(carried_tables: Sequence[Table]) -> Select[Any]:
     """Return a query of the blobs that rows of these tables name, each once; older schemas have no logos."""
-    by_name = {table.name: table for table in found}
+    by_name = {table.name: table for table in carried_tables}
     files = by_name["files"]
-    named = [select(files.c.sha256, files.c.size).where(files.c.state != State.DELETED.value)]
+    queries = [select(files.c.sha256, files.c.size).where(files.c.state != State.DELETED.value)]
     if "logos" in by_name:
-        named.append(select(by_name["logos"].c.sha256, by_name["logos"].c.size))
-    every = union_all(*named).subquery()
-    return select(every.c.sha256, func.max(every.c.size)).group_by(every.c.sha256).order_by(every.c.sha256)
+        queries.append(select(by_name["logos"].c.sha256, by_name["logos"].c.size))
+    blobs = union_all(*queries).subquery()
+    return select(blobs.c.sha256, func.max(blobs.c.size)).group_by(blobs.c.sha256).order_by(blobs.c.sha256)

@@ -22,8 +22,8 @@ from seaway.storage.spool import Spool
 
 CHUNK_BYTES = 1024 * 1024
 STORE = "the store"
-_ANOTHER = "Use another backup."
-_AT_ONCE = 8  # a bucket responds after milliseconds, and to many requests at once
+_USE_ANOTHER = "Use another backup."
+_CONCURRENCY = 8  # a bucket responds after milliseconds, and to many requests at once
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -52,48 +52,54 @@ class Listed:
 
 
 def bring(
-    one: Listed, opened: Callable[[], BinaryIO], place: str, target: Blobs, spool: Spool, *, verify: bool
+    blob: Listed, open_source: Callable[[], BinaryIO], location: str, target: Blobs, spool: Spool, *, verify: bool
 ) -> bool:
     """
-    Copy one blob from `place` to the target unless it is already there; return whether it was sent.
+    Copy one blob from `location` to the target unless it is already there; return whether it was sent.
 
     With `verify`, an existing blob is read back and hashed; otherwise its size is enough.
     """
-    if is_there(target, one, verify=verify):
+    if is_there(target, blob, verify=verify):
         return False
     try:
-        source = opened()
+        source = open_source()
     except FileNotFoundError:
-        raise missing(one, place) from None
-    with source, fetched(source, one.sha256, spool, damaged(one, place)) as path:
-        target.put_file(one.key, path)
+        raise missing(blob, location) from None
+    with source, fetched(source, blob.sha256, spool, damaged(blob, location)) as path:
+        target.put_file(blob.key, path)
     return True
 
 
-def is_there(blobs: Blobs, one: Listed, *, verify: bool) -> bool:
+def is_there(blobs: Blobs, blob: Listed, *, verify: bool) -> bool:
     """Return whether the store has this blob; with `verify` compare the bytes, otherwise only the size."""
-    stat = blobs.stat(one.key)
-    if stat is None or stat.size != one.size:
+    stat = blobs.stat(blob.key)
+    if stat is None or stat.size != blob.size:
         return False
     if not verify:
         return True
-    with blobs.open(one.key) as file:
-        return sha256_of(file) == one.sha256
+    with blobs.open(blob.key) as file:
+        return sha256_of(file) == blob.sha256
 
 
-def damaged(one: Listed, place: str) -> Damaged:
+def damaged(blob: Listed, location: str) -> Damaged:
     """Return the error for a blob whose bytes do not match its name."""
-    cure = "Run `seaway check` to find its file, then delete the file or restore the blob." if place == STORE else _ANOTHER
-    return Damaged(f"The blob {one.sha256.hex()} in {place} is damaged.", cure)
+    cure = (
+        "Run `seaway check` to find its file, then delete the file or restore the blob."
+        if location == STORE
+        else _USE_ANOTHER
+    )
+    return Damaged(f"The blob {blob.sha256.hex()} in {location} is damaged.", cure)
 
 
-def missing(one: Listed, place: str) -> Missing:
+def missing(blob: Listed, location: str) -> Missing:
     """Return the error for a missing blob."""
     cure = "If its file has just been deleted, run this again; otherwise run `seaway check` to find the file."
-    return Missing(f"The blob {one.sha256.hex()} is not in {place}.", cure if place == STORE else _ANOTHER)
+    return Missing(f"The blob {blob.sha256.hex()} is not in {location}.", cure if location == STORE else _USE_ANOTHER)
 
 
-def side_by_side(work: Callable[[Item], Result], items: Iterable[Item], *, at_once: int = _AT_ONCE) -> Iterator[Result]:
+def side_by_side(
+    work: Callable[[Item], Result], items: Iterable[Item], *, at_once: int = _CONCURRENCY
+) -> Iterator[Result]:
     """Yield the results in order; work on several items at once, with few of them in memory."""
     waiting: deque[Future[Result]] = deque()
     with ThreadPoolExecutor(at_once, thread_name_prefix="moving") as pool:
@@ -113,11 +119,11 @@ def side_by_side(work: Callable[[Item], Result], items: Iterable[Item], *, at_on
 def fetched(source: BinaryIO, sha256: bytes, spool: Spool, refusal: Damaged) -> Iterator[Path]:
     """Yield the content as a spool file after checking its hash; raise `refusal` if the hash differs."""
     with spool.file() as file:
-        found = hashlib.sha256()
+        hasher = hashlib.sha256()
         while chunk := source.read(CHUNK_BYTES):
-            found.update(chunk)
+            hasher.update(chunk)
             file.write(chunk)
-        if found.digest() != sha256:
+        if hasher.digest() != sha256:
             raise refusal
         file.flush()
         yield Path(file.name)

@@ -49,10 +49,10 @@ from seaway.moving.rows import (
 )
 
 # Tables that change without an audit line and that nothing refers to: copied again when a move continues.
-_PASSING = (
+_UNAUDITED_TABLES = (
     "documents", "jobs", "schedules", "retired_shards", "damaged_blobs", "kept_blobs", "manifest_marks", "site_values",
 )  # fmt: skip
-_NO_STATE = -1
+_UNKNOWN_STATE = -1
 
 _marks = Table(
     "unfinished_move",
@@ -90,21 +90,21 @@ def _require_usable(target: Database) -> None:
 
 
 def _mark_of(tx: Tx) -> _Mark:
-    first = [tuple(row) for row in tx.execute(select(audit).order_by(audit.c.id).limit(1))]
+    first_line = [tuple(row) for row in tx.execute(select(audit).order_by(audit.c.id).limit(1))]
     state = tx.execute(select(func.max(audit.c.id))).scalar() or 0
-    return _Mark(hashlib.sha256(encode(first)).digest(), state)
+    return _Mark(hashlib.sha256(encode(first_line)).digest(), state)
 
 
 def _begin(target: Database, mark: _Mark) -> None:
     """Create the tables of the target, or keep the tables that a killed move has begun to fill."""
     with target.write_site() as tx:
-        found = _find_mark(tx)
-        if found is None:
+        existing_mark = _find_mark(tx)
+        if existing_mark is None:
             tables.require_empty(tx)
-        elif found.house != mark.house:
+        elif existing_mark.house != mark.house:
             raise BadSetting("The database contains an unfinished move from another site.", "Use an empty database.")
-        if found == mark:
-            for name in _PASSING:
+        if existing_mark == mark:
+            for name in _UNAUDITED_TABLES:
                 tx.execute(delete(metadata.tables[name]))
             return
         tables.make(tx, NEWEST)
@@ -121,12 +121,12 @@ def _find_mark(tx: Tx) -> _Mark | None:
 
 
 def _copy(tx: Tx, target: Database, table: Table) -> None:
-    with target.read() as other:
-        after = _last_key(other, table)
+    with target.read() as target_tx:
+        after = _last_key(target_tx, table)
     with streamed(tx, by_key(tx, table, after=after)) as rows:
         for batch in in_batches(rows):
-            with target.write_site() as other:
-                put(other, table, table.c.keys(), batch)
+            with target.write_site() as target_tx:
+                put(target_tx, table, table.c.keys(), batch)
 
 
 def _last_key(tx: Tx, table: Table) -> Row | None:
@@ -137,20 +137,20 @@ def _last_key(tx: Tx, table: Table) -> Row | None:
 
 def _compare(tx: Tx, target: Database, table: Table) -> int:
     """Return the number of rows if they are the same on both sides; otherwise make the next run start over."""
-    ours, theirs, count = hashlib.sha256(), hashlib.sha256(), 0
+    source_hash, target_hash, count = hashlib.sha256(), hashlib.sha256(), 0
     with (
-        target.read() as other,
-        streamed(tx, by_key(tx, table)) as our_rows,
-        streamed(other, by_key(other, table)) as their_rows,
+        target.read() as target_tx,
+        streamed(tx, by_key(tx, table)) as source_rows,
+        streamed(target_tx, by_key(target_tx, table)) as target_rows,
     ):
         # Both sides in turn: a database server aborts a transaction that is idle for minutes.
-        for mine, its in zip_longest(in_batches(our_rows), in_batches(their_rows), fillvalue=()):
-            ours.update(encode(mine))
-            theirs.update(encode(its))
-            count += len(mine)
-    if ours.digest() != theirs.digest():
-        with target.write_site() as other:
-            other.execute(update(_marks).values(state=_NO_STATE))
+        for source_batch, target_batch in zip_longest(in_batches(source_rows), in_batches(target_rows), fillvalue=()):
+            source_hash.update(encode(source_batch))
+            target_hash.update(encode(target_batch))
+            count += len(source_batch)
+    if source_hash.digest() != target_hash.digest():
+        with target.write_site() as target_tx:
+            target_tx.execute(update(_marks).values(state=_UNKNOWN_STATE))
         raise Damaged(f"The rows of {table.name} differ between the two databases.", "Run this again; it starts over.")
     return count
 

@@ -69,32 +69,32 @@ def encode(manifest: Manifest) -> bytes:
     return line + b"\n" + hashlib.sha256(line).hexdigest().encode() + b"\n"
 
 
-def decode(content: bytes, place: str) -> Manifest:
+def decode(content: bytes, location: str) -> Manifest:
     """Decode a manifest; raise if it is damaged or this version of Seaway cannot restore it."""
     line, _, sha256 = content.partition(b"\n")
     try:
         head = msgspec.json.decode(line, type=_Head)
         if hashlib.sha256(line).hexdigest().encode() != sha256.strip():
-            raise damaged(place)
+            raise damaged(location)
         if head.format != FORMAT:
-            raise Damaged(f"{place} was made by a newer version of Seaway.", "Restore it with that version.")
+            raise Damaged(f"{location} was made by a newer version of Seaway.", "Restore it with that version.")
         manifest = msgspec.json.decode(line, type=Manifest)
     except msgspec.MsgspecError:
-        raise damaged(place) from None
+        raise damaged(location) from None
     if CONTENTS not in manifest.parts or not all(map(_PART.fullmatch, manifest.parts)):
-        raise damaged(place)
+        raise damaged(location)
     migrate.require_known(manifest.schema, "backup")
     return manifest
 
 
-def damaged(place: str) -> Damaged:
+def damaged(location: str) -> Damaged:
     """Return the error for an incomplete or damaged backup."""
-    return Damaged(f"{place} is not a complete backup.", "Use another backup.")
+    return Damaged(f"{location} is not a complete backup.", "Use another backup.")
 
 
-def fetched_part(file: BinaryIO, part: Part, place: str, spool: Spool) -> AbstractContextManager[Path]:
+def fetched_part(file: BinaryIO, part: Part, location: str, spool: Spool) -> AbstractContextManager[Path]:
     """Yield a part as a spool file after checking its hash."""
-    return fetched(file, bytes.fromhex(part.sha256), spool, damaged(place))
+    return fetched(file, bytes.fromhex(part.sha256), spool, damaged(location))
 
 
 def listed(contents: Path) -> Iterator[Listed]:

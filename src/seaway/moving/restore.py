@@ -53,12 +53,12 @@ def restore(database: Database, blobs: Blobs, spool: Spool, source: Source) -> i
     with database.alone(SWEEPING), ExitStack() as stack:
         with database.read() as tx:
             tables.require_empty(tx)
-            ours = None if current(tx) is None else records.of_database(tx)
+            database_identity = None if current(tx) is None else records.of_database(tx)
         parts = source.fetch_parts(spool, stack)
-        theirs = records.of_store(blobs)
-        identity = _identity(_carried_identity(source.manifest, parts), ours, theirs)
+        store_identity = records.of_store(blobs)
+        identity = _identity(_backup_identity(source.manifest, parts), database_identity, store_identity)
         blobs.create()
-        sent = source.bring_blobs(listed(parts[CONTENTS]), partial(_keep, blobs, spool))
+        sent = source.bring_blobs(listed(parts[CONTENTS]), partial(_copy_blob, blobs, spool))
         _put_secret_key(blobs, parts)
         with database.write_site() as tx:
             tables.require_empty(tx)
@@ -68,7 +68,9 @@ def restore(database: Database, blobs: Blobs, spool: Spool, source: Source) -> i
 
 
 def _identity(
-    carried: DatabaseIdentity | None, ours: DatabaseIdentity | None, theirs: StoreIdentity | None
+    backup_identity: DatabaseIdentity | None,
+    database_identity: DatabaseIdentity | None,
+    store_identity: StoreIdentity | None,
 ) -> DatabaseIdentity:
     """
     Return the identity of the restored database: a new one for a new store.
@@ -76,20 +78,20 @@ def _identity(
     The store of the backup keeps its identity. If it is newer than the backup, the database is behind it; if it is
     older, it has just been repaired from the backup.
     """
-    if theirs is None:
+    if store_identity is None:
         return new_identity()
-    if ours is not None and ours.id == theirs.id:
-        return ours
-    if carried is not None and carried.id == theirs.id:
-        counter = min(carried.counter, theirs.counter)
-        return DatabaseIdentity(carried.id, counter, counter)
+    if database_identity is not None and database_identity.id == store_identity.id:
+        return database_identity
+    if backup_identity is not None and backup_identity.id == store_identity.id:
+        counter = min(backup_identity.counter, store_identity.counter)
+        return DatabaseIdentity(backup_identity.id, counter, counter)
     raise BadSetting(
         "The store belongs to another database.",
         "Restore to an empty store, or to the store that the backup was made from.",
     )
 
 
-def _carried_identity(manifest: Manifest, parts: Mapping[str, Path]) -> DatabaseIdentity | None:
+def _backup_identity(manifest: Manifest, parts: Mapping[str, Path]) -> DatabaseIdentity | None:
     """Return the identity in the backup, or None if it has none."""
     name = rows_of("site_values")
     if name not in manifest.parts:
@@ -109,16 +111,16 @@ def _put_secret_key(blobs: Blobs, parts: Mapping[str, Path]) -> None:
                 secret_key.put(blobs, secret)
 
 
-def _keep(blobs: Blobs, spool: Spool, one: Listed, opened: Callable[[], BinaryIO], place: str) -> bool:
-    return bring(one, opened, place, blobs, spool, verify=True)
+def _copy_blob(blobs: Blobs, spool: Spool, blob: Listed, open_source: Callable[[], BinaryIO], location: str) -> bool:
+    return bring(blob, open_source, location, blobs, spool, verify=True)
 
 
 def _fill(tx: Tx, manifest: Manifest, parts: Mapping[str, Path]) -> None:
     tables.make(tx, manifest.schema)
-    found = tables.carried(tx)
-    if {table.name for table in found} != manifest.tables.keys():
+    carried_tables = tables.carried(tx)
+    if {table.name for table in carried_tables} != manifest.tables.keys():
         raise Damaged("The tables in the backup do not match its schema.", "Use another backup.")
-    for table in found:
+    for table in carried_tables:
         count = 0
         with parts[rows_of(table.name)].open("rb") as file:
             columns, batches = read_part(file)
@@ -126,7 +128,10 @@ def _fill(tx: Tx, manifest: Manifest, parts: Mapping[str, Path]) -> None:
                 put(tx, table, columns, batch)
                 count += len(batch)
         if count != manifest.tables[table.name].rows:
-            raise Damaged(f"The backup has {count} rows of {table.name}, a different number than its manifest states.", "Use another backup.")
+            raise Damaged(
+                f"The backup has {count} rows of {table.name}, a different number than its manifest states.",
+                "Use another backup.",
+            )
     if manifest.schema != NEWEST:
         upgrade(tx, NEWEST)
     tables.put_last_ids(tx, manifest.last_ids)

@@ -25,7 +25,7 @@ if sys.version_info >= (3, 14):
 else:
     from backports.zstd import ZstdError, decompress
 
-_FETCHED_AT_ONCE = 100
+_FETCH_ROWS = 100
 _BATCH_ROWS = 500
 _BATCH_BYTES = 4 * 1024 * 1024
 _LENGTH_BYTES = 4
@@ -45,7 +45,7 @@ class Part:
 @contextmanager
 def streamed(tx: Tx, query: Select[Any]) -> Iterator[Iterator[Row]]:
     """Yield the rows of a query, fetched in batches."""
-    with tx.execute(query.execution_options(yield_per=_FETCHED_AT_ONCE)) as found:
+    with tx.execute(query.execution_options(yield_per=_FETCH_ROWS)) as found:
         yield map(tuple, found)
 
 
@@ -72,7 +72,8 @@ def put(tx: Tx, table: Table, columns: Sequence[str], rows: Iterable[Row]) -> No
     except (IntegrityError, DataError) as error:
         reason = str(error.orig).partition("\n")[0].rstrip(".")
         raise Damaged(
-            f"The database rejected a row of {table.name} ({reason}).", "Keep the source and the target, and report this."
+            f"The database rejected a row of {table.name} ({reason}).",
+            "Keep the source and the target, and report this.",
         ) from None
 
 
@@ -98,7 +99,7 @@ def encode(rows: Sequence[Row]) -> bytes:
 def write_part(file: BinaryIO, columns: Sequence[str], rows: Iterable[Row]) -> Part:
     """Write rows as a part, frame by frame."""
     sha256, size, count = hashlib.sha256(), 0, 0
-    for number, batch in enumerate(_with_head(columns, rows)):
+    for number, batch in enumerate(_with_header(columns, rows)):
         packed = zstd.pack(encode(batch))
         frame = len(packed).to_bytes(_LENGTH_BYTES, "big") + packed
         file.write(frame)
@@ -115,7 +116,7 @@ def read_part(file: BinaryIO) -> tuple[Sequence[str], Iterator[list[Row]]]:
     return next(batches, [[]])[0], batches
 
 
-def _with_head(columns: Sequence[str], rows: Iterable[Row]) -> Iterator[list[Row]]:
+def _with_header(columns: Sequence[str], rows: Iterable[Row]) -> Iterator[list[Row]]:
     yield [columns]
     yield from in_batches(rows)
 

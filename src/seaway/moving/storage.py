@@ -67,10 +67,10 @@ def move_storage(database: Database, source: Blobs, target: Blobs, spool: Spool,
     """Copy all blobs that rows name; with `verify`, existing blobs are read back and hashed too, once."""
     move = _Move(database, source, target, spool)
     identity = records.of_store(source)
-    _require_free(target, identity)
+    _require_usable(target, identity)
     with database.alone(SWEEPING):
-        first = _pass(move, verify=verify)
-        second = _pass(move, verify=False)  # the first pass has just sent or verified these blobs
+        first = _copy_pass(move, verify=verify)
+        second = _copy_pass(move, verify=False)  # the first pass has just sent or verified these blobs
         secret = secret_key.carried(source)
         if secret is not None:
             secret_key.put(target, secret)
@@ -83,13 +83,13 @@ def move_storage(database: Database, source: Blobs, target: Blobs, spool: Spool,
     return Moved(second.blobs, second.bytes, first.sent + second.sent)
 
 
-def _require_free(target: Blobs, identity: StoreIdentity | None) -> None:
-    theirs = records.of_store(target)
-    if theirs is not None and (identity is None or theirs.id != identity.id):
+def _require_usable(target: Blobs, identity: StoreIdentity | None) -> None:
+    target_identity = records.of_store(target)
+    if target_identity is not None and (identity is None or target_identity.id != identity.id):
         raise BadSetting("The new store belongs to another database.", "Use an empty store.")
 
 
-def _pass(move: _Move, *, verify: bool) -> Moved:
+def _copy_pass(move: _Move, *, verify: bool) -> Moved:
     moved = Moved()
     with move.spool.file() as contents:
         with (
@@ -99,22 +99,24 @@ def _pass(move: _Move, *, verify: bool) -> Moved:
             streamed(tx, select(kept_blobs.c.sha256, kept_blobs.c.size)) as kept,
         ):
             write_part(contents, ["sha256", "size"], chain(carried, of_documents, kept))
-        for size, sent in side_by_side(partial(_bring, move, verify), listed(Path(contents.name))):
+        for size, sent in side_by_side(partial(_copy_blob, move, verify), listed(Path(contents.name))):
             moved.blobs += size is not None
             moved.bytes += size or 0
             moved.sent += sent
     return moved
 
 
-def _bring(move: _Move, verify: bool, one: Listed) -> tuple[int | None, bool]:
+def _copy_blob(move: _Move, verify: bool, blob: Listed) -> tuple[int | None, bool]:
     """Return the size of the blob in the new store, or None if no row names it now; and whether it was sent."""
     try:
-        sent = bring(one, partial(move.source.open, one.key), STORE, move.target, move.spool, verify=verify)
+        sent = bring(blob, partial(move.source.open, blob.key), STORE, move.target, move.spool, verify=verify)
     except Missing:
         with move.database.read() as tx:
-            if named(tx, [one.sha256]):
+            if named(tx, [blob.sha256]):
                 raise
         return None, False  # a document that has been replaced meanwhile
-    if sent and not is_there(move.target, one, verify=True):
-        raise Damaged(f"The new store did not keep the blob {one.sha256.hex()}.", "Check the new store and run this again.")
-    return one.size, sent
+    if sent and not is_there(move.target, blob, verify=True):
+        raise Damaged(
+            f"The new store did not keep the blob {blob.sha256.hex()}.", "Check the new store and run this again."
+        )
+    return blob.size, sent

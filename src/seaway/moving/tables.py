@@ -24,30 +24,30 @@ LEFT_OUT = frozenset(
 )  # fmt: skip
 
 # Tables that a first start writes to, before there is an account.
-_OF_A_START = frozenset({"site_values", "mailed_links"})
+_WRITTEN_AT_START = frozenset({"site_values", "mailed_links"})
 
 
 def carried(tx: Tx) -> list[Table]:
     """Return the tables to back up, as this database has them; tables that others refer to come first."""
-    found = MetaData()
+    reflected = MetaData()
     with warnings.catch_warnings():
         # Only columns matter here, and an index on an expression cannot be read from SQLite.
         warnings.filterwarnings("ignore", message="Skipped unsupported reflection of expression-based index")
-        found.reflect(tx, only=lambda name, _: name in metadata.tables and name not in LEFT_OUT, resolve_fks=False)
-    return found.sorted_tables
+        reflected.reflect(tx, only=lambda name, _: name in metadata.tables and name not in LEFT_OUT, resolve_fks=False)
+    return reflected.sorted_tables
 
 
 def require_empty(tx: Tx) -> None:
     """Refuse a database that is in use."""
     current = migrate.current(tx)
-    there = [table for table in metadata.sorted_tables if table.name in inspect(tx).get_table_names()]
-    if current is None and there:
+    existing = [table for table in metadata.sorted_tables if table.name in inspect(tx).get_table_names()]
+    if current is None and existing:
         raise BadSetting("The database has tables that Seaway did not create.", "Use an empty database.")
     if current is not None:
         migrate.require_known(current, "database")
-    for table in there:
+    for table in existing:
         if (
-            table.name not in LEFT_OUT | _OF_A_START
+            table.name not in LEFT_OUT | _WRITTEN_AT_START
             and tx.execute(select(literal(1)).select_from(table).limit(1)).first()
         ):
             raise BadSetting(f"The database is not empty: it has {table.name}.", "Use an empty database.")
@@ -65,8 +65,8 @@ def last_ids(tx: Tx) -> dict[str, int]:
     if tx.dialect.name == "sqlite":
         rows = tx.execute(text("SELECT name, seq FROM sqlite_sequence WHERE seq > 0 ORDER BY name"))
         return {name: seq for name, seq in rows if name in metadata.tables}
-    last = text("SELECT pg_sequence_last_value(pg_get_serial_sequence(:name, 'id')::regclass)")
-    found = {name: tx.execute(last, {"name": name}).scalar() for name in _with_ids(tx)}
+    query = text("SELECT pg_sequence_last_value(pg_get_serial_sequence(:name, 'id')::regclass)")
+    found = {name: tx.execute(query, {"name": name}).scalar() for name in _with_ids(tx)}
     return {name: value for name, value in found.items() if value is not None}
 
 
@@ -74,10 +74,10 @@ def put_last_ids(tx: Tx, ids: Mapping[str, int]) -> None:
     """Make the tables assign ids after these ids and after the ids of their rows."""
     for name in _with_ids(tx):
         table = metadata.tables[name]
-        last = max(ids.get(name, 0), tx.execute(select(func.max(table.c.id))).scalar() or 0)
-        if last == 0:
+        last_id = max(ids.get(name, 0), tx.execute(select(func.max(table.c.id))).scalar() or 0)
+        if last_id == 0:
             continue
-        values = {"name": name, "last": last}
+        values = {"name": name, "last": last_id}
         if tx.dialect.name == "sqlite":
             tx.execute(text("DELETE FROM sqlite_sequence WHERE name = :name"), values)
             tx.execute(text("INSERT INTO sqlite_sequence (name, seq) VALUES (:name, :last)"), values)
@@ -86,5 +86,5 @@ def put_last_ids(tx: Tx, ids: Mapping[str, int]) -> None:
 
 
 def _with_ids(tx: Tx) -> list[str]:
-    there = set(inspect(tx).get_table_names())
-    return [table.name for table in metadata.sorted_tables if "id" in table.c and table.name in there]
+    existing = set(inspect(tx).get_table_names())
+    return [table.name for table in metadata.sorted_tables if "id" in table.c and table.name in existing]

@@ -27,26 +27,26 @@ class Unnamed:
     problem: str = ""  # why it could not be read
 
 
-def identify(blobs: Blobs, one: Listed) -> Unnamed:
+def identify(blobs: Blobs, blob: Listed) -> Unnamed:
     """Identify a blob; raise errors of the store, except if the blob is gone."""
     try:
-        return Unnamed(one.sha256, one.size, _package_of(blobs, one))
+        return Unnamed(blob.sha256, blob.size, _package_of(blobs, blob))
     except (Refused, FileNotFoundError):
-        return Unnamed(one.sha256, one.size, "")
+        return Unnamed(blob.sha256, blob.size, "")
 
 
-def _package_of(blobs: Blobs, one: Listed) -> str:
-    with opened(blobs, one.key, one.size) as file:
+def _package_of(blobs: Blobs, blob: Listed) -> str:
+    with opened(blobs, blob.key, blob.size) as file:
         head = file.read(len(_ZIP))
         if head == _ZIP:
-            stems = [name for name in read_spans(file, one.size) if name.startswith(_INFO_PART)]
+            stems = [name for name in read_spans(file, blob.size) if name.startswith(_INFO_PART)]
             name = filename.parse(stems[0].removeprefix(_INFO_PART).removesuffix(_TAR_ZST) + CONDA) if stems else None
         else:
             name = FileName("", "", "", TAR_BZ2) if head.startswith(_BZIP2) else None
         if name is None:
             return ""
         file.seek(0)
-        info = archive.read_info(file, one.size, name, _LIMITS, until=archive.INDEX_JSON).info
+        info = archive.read_info(file, blob.size, name, _LIMITS, until=archive.INDEX_JSON).info
     if archive.INDEX_JSON not in info:
         return ""
     index = metadata.read_index_json(info[archive.INDEX_JSON])
