@@ -293,7 +293,7 @@ def _add_channel(plan: _Plan, channel_id: int, manifest: ChannelManifest) -> Non
 def _add_name(
     plan: _Plan, place: ManifestPlace, manifest: NameManifest, position: tuple[int, int], now_ms: int
 ) -> None:
-    if place.channel_id not in plan.channels:  # missing or damaged: each name object has its name
+    if place.channel_id not in plan.channels:  # channel object missing or damaged; each name object has its name
         _add_channel(plan, place.channel_id, _channel_of_name(manifest.channel, now_ms))
     if plan.channels[place.channel_id].name != manifest.channel:
         raise BadManifest(f"it belongs to channel {manifest.channel} but is stored under another one")

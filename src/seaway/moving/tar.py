@@ -30,7 +30,7 @@ _PRIVATE = 0o600  # it contains hashes of passwords and keys, and private packag
 
 
 class TarTarget:
-    """Writes a backup to a file; an existing file is replaced once the new one is complete."""
+    """Backup target that is a tar file; an existing file is replaced once the new one is complete."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -65,7 +65,7 @@ class TarTarget:
 
 
 class TarSource:
-    """Reads a backup from a file, in order."""
+    """Backup source that is a tar file, read in order."""
 
     def __init__(self, file: BinaryIO, location: str) -> None:
         self._file, self._location = file, location

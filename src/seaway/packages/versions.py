@@ -96,7 +96,7 @@ def newest(found: Sequence[Version]) -> Version | None:
 
 
 def named(found: Sequence[Version], text: str) -> Version | None:
-    """Return the version with this text: an exact match if there is one, else one in another case (CEP 33)."""
+    """Return the version with this text: an exact match if there is one, else a match that ignores case (CEP 33)."""
     alike = [version for version in found if version.version.lower() == text.lower()]
     return next((version for version in alike if version.version == text), alike[0] if alike else None)
 
