@@ -38,7 +38,7 @@ class TarTarget:
     def write(self, snapshot: Snapshot, blobs: Blobs, spool: Spool) -> int:
         manifest, sent = snapshot.manifest, 0
         head = manifests.encode(manifest)
-        with self._replacement() as file:
+        with self._replaced() as file:
             _add(file, _MANIFEST, len(head), io.BytesIO(head))
             for name, path in snapshot.parts.items():
                 with path.open("rb") as part:
@@ -50,7 +50,7 @@ class TarTarget:
         return sent
 
     @contextmanager
-    def _replacement(self) -> Iterator[BinaryIO]:
+    def _replaced(self) -> Iterator[BinaryIO]:
         partial_path = self._path.with_name(f".{self._path.name}.part")
         partial_path.unlink(missing_ok=True)  # left by a killed backup
         try:
