@@ -299,8 +299,8 @@ WRONG = {
     ("file", "yank", "tools", "demo-1.0-h1_0.conda"): ("malformed", "SUBDIR/FILE"),
     ("file", "unyank", "tools", "noarch/gone-1.0-0.conda"): ("not-found", "no such file"),
     ("file", "yank", "tools", "--package", "demo", "--version", "9"): ("not-found", "no file of this package"),
-    ("file", "delete", "tools", "--package", "demo", "--version", "", "--yes"): ("malformed", "is not empty"),
-    ("file", "delete", "tools", "--package", "demo", "--subdir", "", "--yes"): ("malformed", "is not empty"),
+    ("file", "delete", "tools", "--package", "demo", "--version", "", "--yes"): ("malformed", "must not be empty"),
+    ("file", "delete", "tools", "--package", "demo", "--subdir", "", "--yes"): ("malformed", "must not be empty"),
     ("file", "restore", "tools", "noarch/demo-1.0-h1_0.conda"): ("conflict", "not corrected"),
     ("file", "correct", "tools", "noarch/demo-1.0-h1_0.conda", "--depends", "a >=>", "--reason", "R"): (
         "bad-match-spec",
@@ -362,9 +362,9 @@ WRONG = {
 }
 
 WRONG_IN_THE_DATA_FOLDER = {
-    ("backup", "data/store/backup.tar"): ("bad-setting", "not apart"),
-    ("restore", "file:data"): ("bad-setting", "not apart"),
-    ("move-storage", "file:data/store/new"): ("bad-setting", "not apart"),
+    ("backup", "data/store/backup.tar"): ("bad-setting", "overlaps the store"),
+    ("restore", "file:data"): ("bad-setting", "overlaps the store"),
+    ("move-storage", "file:data/store/new"): ("bad-setting", "overlaps the store"),
     ("move-database", "sqlite:///data/seaway.db"): ("bad-setting", "not empty"),
 }
 

@@ -331,7 +331,7 @@ def test_a_time_that_is_not_there_is_refused(source: Seaway, shelf: Shelf) -> No
     newest = back_up(source, shelf).manifest.time
     with pytest.raises(BadSetting, match=newest):
         shelf.source("20200101T000000.000Z")
-    with pytest.raises(SeawayError, match="of this moment"):
+    with pytest.raises(SeawayError, match="with this time"):
         back_up(source, shelf)
 
 
@@ -398,7 +398,7 @@ def test_somebody_else_s_tables_are_refused(source: Seaway, backed_up: Path, tmp
     database = SqliteDatabase(tmp_path / "other.db", tmp_path / "locks")
     with database.write_site() as tx:
         tx.execute(text("CREATE TABLE users (name TEXT)"))
-    with pytest.raises(BadSetting, match="did not make"):
+    with pytest.raises(BadSetting, match="did not create"):
         restore_file(replace(source, database=database), backed_up)
     database.close()
 
@@ -460,7 +460,11 @@ class Rewritten:
 
 @pytest.mark.parametrize(
     ("changes", "says"),
-    [({"format": 2}, "newer Seaway"), ({"schema": "9999"}, "9999, which is newer"), ({"parts": {}}, "not a whole")],
+    [
+        ({"format": 2}, "newer version of Seaway"),
+        ({"schema": "9999"}, "9999, which is newer"),
+        ({"parts": {}}, "not a complete"),
+    ],
     ids=["format", "schema", "parts"],
 )
 def test_what_cannot_be_restored_is_refused_first(
@@ -491,7 +495,7 @@ def tarred(name: str, content: bytes) -> bytes:
 def test_what_is_no_backup_is_refused(empty: Seaway, file: Path, content: bytes) -> None:
     """Any other file is refused with a sentence; so is one that is not there."""
     file.write_bytes(content)
-    with pytest.raises(Damaged, match="not a whole backup"):
+    with pytest.raises(Damaged, match="not a complete backup"):
         restore_file(empty, file)
     file.unlink()
     with pytest.raises(BadSetting, match="There is no backup"):

@@ -172,7 +172,7 @@ def test_two_houses_are_not_mixed(source: Seaway, empty: Seaway, target: Databas
     killed(source, target, 8)
     People(empty).channel("another", owner="somebody-else")
     begun = rows(target, but=ALL)
-    with pytest.raises(BadSetting, match="another house"):
+    with pytest.raises(BadSetting, match="another site"):
         move_database(empty.database, target)
     with pytest.raises(BadSetting, match="not empty"):
         move_database(source.database, empty.database)

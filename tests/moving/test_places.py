@@ -30,7 +30,7 @@ STORE = "file:///srv/seaway/store"
 def test_a_place_in_or_around_the_store_is_refused(place: str, store: str) -> None:
     """The sweep takes what is no blob, so it would take a backup that lies in the store."""
     for opening in (backup_target, other_store):
-        with pytest.raises(BadSetting, match="not apart"):
+        with pytest.raises(BadSetting, match="overlaps the store"):
             opening(place, store, ACCESS)
 
 
@@ -51,7 +51,7 @@ def test_a_place_beside_the_store_is_taken(place: str, store: str) -> None:
 def test_a_file_in_the_store_is_refused(tmp_path: Path) -> None:
     """A tar is a file like any other to the sweep; a colon in its name makes no address of it."""
     for name in ("backup.tar", "at 12:30.tar"):
-        with pytest.raises(BadSetting, match="not apart"):
+        with pytest.raises(BadSetting, match="overlaps the store"):
             backup_target(str(tmp_path / "store" / name), (tmp_path / "store").as_uri(), ACCESS)
         assert isinstance(backup_target(str(tmp_path / name), (tmp_path / "store").as_uri(), ACCESS), TarTarget)
 

@@ -62,14 +62,14 @@ async def test_a_list_beyond_the_limits_says_so(seaway: Seaway, people: People) 
     """A paths.json of more bytes than a page reads is named a problem, and not an error."""
     long = paths_json(FILES, note="x" * 9_000_000)
     found = await listing(seaway, people, conda(index_json(), files=FILES, paths=long))
-    assert (found.entries, found.problem) == ((), "The list of its files is too long to be read here.")
+    assert (found.entries, found.problem) == ((), "The file list is too long to show.")
 
 
 async def test_a_list_of_too_many_paths_says_so() -> None:
     """However short each is, of a package that was examined within larger limits: a search would take seconds."""
     many = [{"_path": f"{number:x}"} for number in range(listings.MOST_ENTRIES + 1)]
     found, _ = listings._listing({"info/paths.json": json.dumps({"paths": many}).encode()})
-    assert (found.entries, found.problem) == ((), "The list of its files is too long to be read here.")
+    assert (found.entries, found.problem) == ((), "The file list is too long to show.")
 
 
 def test_a_search_has_few_words() -> None:

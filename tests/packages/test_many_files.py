@@ -249,7 +249,7 @@ async def test_only_the_files_that_were_confirmed_are_changed(seaway: Seaway, ch
     confirmed = removal.digest([f"{NOARCH}/{NEW.name}"])
     await publish_file(seaway, channel, for_linux("2.0"))
     before = state(seaway)
-    with pytest.raises(Conflict, match="Other files belong to this selection now"):
+    with pytest.raises(Conflict, match="The selected files have changed"):
         delete(expected=confirmed)
     assert (before, []) == (state(seaway), lines(seaway))
     assert 2 == len(delete(expected=removal.digest([f"{NOARCH}/{NEW.name}", f"{LINUX}/{for_linux('2.0').name}"])).files)

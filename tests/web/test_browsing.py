@@ -354,7 +354,7 @@ def test_files_a_version_and_a_package_are_changed_by_the_page_of_the_package(si
         for form in (stale, {**stale, "expected": ""}):
             refused = browser.post(f"{package}/delete", data=form)
             assert 409 == refused.status_code
-            for text in ("Other files belong to this selection now.", "Delete 5 files?", "noarch/lib-3.0-h1_0.conda"):
+            for text in ("The selected files have changed.", "Delete 5 files?", "noarch/lib-3.0-h1_0.conda"):
                 assert text in refused.text
         assert "5 files were deleted." == told("delete", what="package")
         log = shown(browser, f"/channels/{channel}/settings/log")

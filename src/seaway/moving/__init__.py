@@ -1,1 +1,1 @@
-"""A whole house copied: into a backup and back, into another store, into another database."""
+"""Backup, restore, rebuild from a store, and moves to another store or database."""

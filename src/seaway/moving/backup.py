@@ -1,11 +1,12 @@
 """
-A consistent copy of a house, while its servers run.
+Consistent backup of a site while its servers run.
 
-1. All rows are of one state: they are read in one transaction.
-2. Every blob that a row names is in the backup, whole: the sweep is held meanwhile, and each is hashed on its way.
-   One that is missing or damaged fails the backup.
-3. The secret key of the store comes along: without it, what is encrypted in the rows is lost.
-4. What was interrupted is no backup: a file has its name, and a folder its manifest, only when all else is written.
+1. All rows are from one state: they are read in one transaction.
+2. Every blob that a row names is in the backup, intact: no sweep runs meanwhile, and each blob is hashed while it is
+   copied. A missing or damaged blob makes the backup fail.
+3. The secret key of the store is included: without it, the encrypted values in the rows are lost.
+4. An interrupted backup is never mistaken for a complete one: a file gets its name, and a folder its manifest, only
+   after everything else is written.
 """
 
 from collections.abc import Iterator, Sequence
@@ -35,59 +36,59 @@ from seaway.storage.spool import Spool
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """One state of the rows, as parts in the spool."""
+    """All rows of one state, as parts in the spool."""
 
     manifest: Manifest
     parts: dict[str, Path]
 
     def blobs(self) -> Iterator[Listed]:
-        """The blobs that the rows name, by their hashes."""
+        """Yield the blobs that the rows name, sorted by hash."""
         return listed(self.parts[CONTENTS])
 
 
 class Target(Protocol):
-    """A place that a backup is written to."""
+    """Destination of a backup."""
 
     def write(self, snapshot: Snapshot, blobs: Blobs, spool: Spool) -> int:
-        """Keep the snapshot and its blobs, last what makes it a backup; how many blobs were sent."""
+        """Write the snapshot and its blobs, and last what completes the backup; return how many blobs were sent."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Backup:
-    """What one backup holds, and how many blobs its place did not have before."""
+    """Result of a backup: its manifest, and how many blobs its location did not have before."""
 
     manifest: Manifest
     sent: int
 
 
 def backup(database: Database, blobs: Blobs, spool: Spool, clock: Clock, target: Target) -> Backup:
-    """Copy the house to the target."""
+    """Back up the database and the blobs to the target."""
     with database.alone(SWEEPING), ExitStack() as stack:
         with database.read() as tx:
-            snapshot = _take(tx, clock.now_ms(), secret_key.carried(blobs), spool, stack)
+            snapshot = _take_snapshot(tx, clock.now_ms(), secret_key.carried(blobs), spool, stack)
         sent = target.write(snapshot, blobs, spool)
         return Backup(snapshot.manifest, sent)
 
 
-def _take(tx: Tx, now_ms: int, secret: bytes | None, spool: Spool, stack: ExitStack) -> Snapshot:
+def _take_snapshot(tx: Tx, now_ms: int, secret: bytes | None, spool: Spool, stack: ExitStack) -> Snapshot:
     revision = migrate.current(tx)
     if revision is None:
-        raise BadSetting("There is nothing to back up: the database is empty.", "Name the data folder with --data.")
+        raise BadSetting("There is nothing to back up: the database is empty.", "Set the data folder with --data.")
     migrate.require_known(revision, "database")
     parts: dict[str, Part] = {}
     paths: dict[str, Path] = {}
 
-    def keep(name: str, columns: list[str], query: Select[Any]) -> None:
+    def write_rows(name: str, columns: list[str], query: Select[Any]) -> None:
         file = stack.enter_context(spool.file())
         with streamed(tx, query) as rows:
             parts[name] = write_part(file, columns, rows)
         paths[name] = Path(file.name)
 
-    found = tables.carried(tx)
-    for table in found:
-        keep(rows_of(table.name), [str(column.name) for column in table.c], by_key(tx, table))
-    keep(CONTENTS, ["sha256", "size"], carried_blobs(found))
+    carried_tables = tables.carried(tx)
+    for table in carried_tables:
+        write_rows(rows_of(table.name), [str(column.name) for column in table.c], by_key(tx, table))
+    write_rows(CONTENTS, ["sha256", "size"], carried_blobs(carried_tables))
     file = stack.enter_context(spool.private_file())
     parts[SECRET_KEY] = write_part(file, ["secret"], [] if secret is None else [(secret,)])
     paths[SECRET_KEY] = Path(file.name)
@@ -97,18 +98,18 @@ def _take(tx: Tx, now_ms: int, secret: bytes | None, spool: Spool, stack: ExitSt
         schema=revision,
         time=keys.backup_time(now_ms),
         parts=parts,
-        blob_bytes=sum(one.size for one in listed(paths[CONTENTS])),
+        blob_bytes=sum(blob.size for blob in listed(paths[CONTENTS])),
         last_ids=tables.last_ids(tx),
     )
     return Snapshot(manifest, paths)
 
 
-def carried_blobs(found: Sequence[Table]) -> Select[Any]:
-    """The blobs that rows of these tables name, each once; tables of an older schema may have no logos."""
-    by_name = {table.name: table for table in found}
+def carried_blobs(carried_tables: Sequence[Table]) -> Select[Any]:
+    """Return a query of the blobs that rows of these tables name, each once; older schemas have no logos."""
+    by_name = {table.name: table for table in carried_tables}
     files = by_name["files"]
-    named = [select(files.c.sha256, files.c.size).where(files.c.state != State.DELETED.value)]
+    queries = [select(files.c.sha256, files.c.size).where(files.c.state != State.DELETED.value)]
     if "logos" in by_name:
-        named.append(select(by_name["logos"].c.sha256, by_name["logos"].c.size))
-    every = union_all(*named).subquery()
-    return select(every.c.sha256, func.max(every.c.size)).group_by(every.c.sha256).order_by(every.c.sha256)
+        queries.append(select(by_name["logos"].c.sha256, by_name["logos"].c.size))
+    blobs = union_all(*queries).subquery()
+    return select(blobs.c.sha256, func.max(blobs.c.size)).group_by(blobs.c.sha256).order_by(blobs.c.sha256)

@@ -1,8 +1,8 @@
 """
-Blobs on their way from one place to another.
+Verified copies of blobs between stores and backups.
 
-1. A blob is put only after all its bytes were read and have the hash that it is named by.
-2. A blob that is there under its name, but is not what it says, is replaced in one step, when its replacement is at hand.
+1. A blob is stored only after all its bytes were read and have the hash in its name.
+2. A blob that exists under its name with other bytes is replaced atomically, once its replacement is available.
 """
 
 import hashlib
@@ -22,26 +22,26 @@ from seaway.storage.spool import Spool
 
 CHUNK_BYTES = 1024 * 1024
 STORE = "the store"
-_ANOTHER = "Take another backup."
-_AT_ONCE = 8  # a bucket answers after milliseconds, and to many at once
+_USE_ANOTHER = "Use another backup."
+_CONCURRENCY = 8  # a bucket responds after milliseconds, and to many requests at once
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
 class Damaged(SeawayError):
-    """Bytes or rows are not what they were, or are gone."""
+    """Bytes or rows are damaged or missing."""
 
     code = "damaged"
 
 
 class Missing(Damaged):
-    """A blob that should be there is not."""
+    """A blob that should exist is missing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A blob that is to be copied."""
+    """A blob to copy."""
 
     sha256: bytes
     size: int
@@ -52,49 +52,55 @@ class Listed:
 
 
 def bring(
-    one: Listed, opened: Callable[[], BinaryIO], place: str, target: Blobs, spool: Spool, *, verify: bool
+    blob: Listed, open_source: Callable[[], BinaryIO], location: str, target: Blobs, spool: Spool, *, verify: bool
 ) -> bool:
     """
-    Bring one blob from `place` to the target, unless it is there; whether it was sent.
+    Copy one blob from `location` to the target unless it is already there; return whether it was sent.
 
-    With `verify`, what is there is read back and hashed; otherwise its size is enough.
+    With `verify`, an existing blob is read back and hashed; otherwise its size is enough.
     """
-    if is_there(target, one, verify=verify):
+    if is_there(target, blob, verify=verify):
         return False
     try:
-        source = opened()
+        source = open_source()
     except FileNotFoundError:
-        raise missing(one, place) from None
-    with source, fetched(source, one.sha256, spool, damaged(one, place)) as path:
-        target.put_file(one.key, path)
+        raise missing(blob, location) from None
+    with source, fetched(source, blob.sha256, spool, damaged(blob, location)) as path:
+        target.put_file(blob.key, path)
     return True
 
 
-def is_there(blobs: Blobs, one: Listed, *, verify: bool) -> bool:
-    """Whether the store has this blob, by its bytes or only by its size."""
-    stat = blobs.stat(one.key)
-    if stat is None or stat.size != one.size:
+def is_there(blobs: Blobs, blob: Listed, *, verify: bool) -> bool:
+    """Return whether the store has this blob; with `verify` compare the bytes, otherwise only the size."""
+    stat = blobs.stat(blob.key)
+    if stat is None or stat.size != blob.size:
         return False
     if not verify:
         return True
-    with blobs.open(one.key) as file:
-        return sha256_of(file) == one.sha256
+    with blobs.open(blob.key) as file:
+        return sha256_of(file) == blob.sha256
 
 
-def damaged(one: Listed, place: str) -> Damaged:
-    """The sentence about a blob that is not what its name says."""
-    cure = "`seaway check` names its file; delete that, or bring the blob back." if place == STORE else _ANOTHER
-    return Damaged(f"The blob {one.sha256.hex()} in {place} is damaged.", cure)
+def damaged(blob: Listed, location: str) -> Damaged:
+    """Return the error for a blob whose bytes do not match its name."""
+    cure = (
+        "Run `seaway check` to find its file, then delete the file or restore the blob."
+        if location == STORE
+        else _USE_ANOTHER
+    )
+    return Damaged(f"The blob {blob.sha256.hex()} in {location} is damaged.", cure)
 
 
-def missing(one: Listed, place: str) -> Missing:
-    """The sentence about a blob that should be there."""
-    cure = "Run it again if its file was deleted a moment ago; else `seaway check` names the file."
-    return Missing(f"The blob {one.sha256.hex()} is not in {place}.", cure if place == STORE else _ANOTHER)
+def missing(blob: Listed, location: str) -> Missing:
+    """Return the error for a missing blob."""
+    cure = "If its file has just been deleted, run this again; otherwise run `seaway check` to find the file."
+    return Missing(f"The blob {blob.sha256.hex()} is not in {location}.", cure if location == STORE else _USE_ANOTHER)
 
 
-def side_by_side(work: Callable[[Item], Result], items: Iterable[Item], *, at_once: int = _AT_ONCE) -> Iterator[Result]:
-    """The results in order, some of them worked on at once, and never many of the items in memory."""
+def side_by_side(
+    work: Callable[[Item], Result], items: Iterable[Item], *, at_once: int = _CONCURRENCY
+) -> Iterator[Result]:
+    """Yield the results in order; work on several items at once, with few of them in memory."""
     waiting: deque[Future[Result]] = deque()
     with ThreadPoolExecutor(at_once, thread_name_prefix="moving") as pool:
         try:
@@ -111,13 +117,13 @@ def side_by_side(work: Callable[[Item], Result], items: Iterable[Item], *, at_on
 
 @contextmanager
 def fetched(source: BinaryIO, sha256: bytes, spool: Spool, refusal: Damaged) -> Iterator[Path]:
-    """What is read there as a spool file, after a look at its hash; the refusal when it is another."""
+    """Yield the content as a spool file after checking its hash; raise `refusal` if the hash differs."""
     with spool.file() as file:
-        found = hashlib.sha256()
+        hasher = hashlib.sha256()
         while chunk := source.read(CHUNK_BYTES):
-            found.update(chunk)
+            hasher.update(chunk)
             file.write(chunk)
-        if found.digest() != sha256:
+        if hasher.digest() != sha256:
             raise refusal
         file.flush()
         yield Path(file.name)

@@ -1,15 +1,15 @@
 """
-Every row of a house, from one database to another.
+Move all rows of a site from one database to another.
 
-1. Nobody writes to the house meanwhile: the source is held in one write transaction. Uploads are answered with 503,
-   and none is lost.
-2. A database that is being filled cannot be served from: in the place of its revision stands that it is unfinished.
-3. Two houses are never mixed. A target is empty, or the beginning of a move from this very house (its first audit
-   line tells), in the state that the house still has (its last one does); of another state it is begun anew.
-4. A move that was killed goes on behind the last row of each table that was committed.
-5. It is done when a hash over all rows of each table, read from both sides by their keys, is the same.
-6. The new database has the next counter of the identity that it shares with the store. Its first start tells the
-   store, and from then on the old database is behind it and deletes nothing.
+1. No writes happen meanwhile: one write transaction locks the source. Uploads get 503, and none is lost.
+2. A database that is being filled cannot be served: its schema revision says that it is unfinished.
+3. Two sites are never mixed. A target is empty, or contains an unfinished move from this same site (identified by its
+   first audit line) in the state that the site still has (identified by its last audit line). If the state differs,
+   the move starts over.
+4. A move that was killed continues after the last committed row of each table.
+5. The move is complete when a hash over all rows of each table, read from both sides in key order, is the same.
+6. The new database gets the next counter of the identity that it shares with the store. Its first start writes the
+   counter to the store; from then on the old database is behind the store and deletes nothing.
 """
 
 import hashlib
@@ -48,11 +48,11 @@ from seaway.moving.rows import (
     streamed,
 )
 
-# What changes without an audit line, and nothing refers to: copied anew when a move goes on.
-_PASSING = (
+# Tables that change without an audit line and that nothing refers to: copied again when a move continues.
+_UNAUDITED_TABLES = (
     "documents", "jobs", "schedules", "retired_shards", "damaged_blobs", "kept_blobs", "manifest_marks", "site_values",
 )  # fmt: skip
-_NO_STATE = -1
+_UNKNOWN_STATE = -1
 
 _marks = Table(
     "unfinished_move",
@@ -64,14 +64,14 @@ _marks = Table(
 
 @dataclass(frozen=True, slots=True)
 class _Mark:
-    """Which house a target is being filled from, and in which state that was."""
+    """The site that a target is being filled from, and the state of that site."""
 
     house: bytes
     state: int
 
 
 def move_database(source: Database, target: Database) -> dict[str, int]:
-    """Copy all rows, and prove that they are the same; return how many each table has."""
+    """Copy all rows and verify that they are the same; return the row count of each table."""
     _require_usable(target)
     with source.write_site() as tx:
         _begin(target, _mark_of(tx))
@@ -83,28 +83,28 @@ def move_database(source: Database, target: Database) -> dict[str, int]:
 
 
 def _require_usable(target: Database) -> None:
-    """Refuse a house before the source is held: it may be the source."""
+    """Refuse a target that is in use before locking the source: it may be the source itself."""
     with target.read() as tx:
         if _find_mark(tx) is None:
             tables.require_empty(tx)
 
 
 def _mark_of(tx: Tx) -> _Mark:
-    first = [tuple(row) for row in tx.execute(select(audit).order_by(audit.c.id).limit(1))]
+    first_line = [tuple(row) for row in tx.execute(select(audit).order_by(audit.c.id).limit(1))]
     state = tx.execute(select(func.max(audit.c.id))).scalar() or 0
-    return _Mark(hashlib.sha256(encode(first)).digest(), state)
+    return _Mark(hashlib.sha256(encode(first_line)).digest(), state)
 
 
 def _begin(target: Database, mark: _Mark) -> None:
-    """Make the tables of the target, or leave those that a killed move has begun to fill."""
+    """Create the tables of the target, or keep the tables that a killed move has begun to fill."""
     with target.write_site() as tx:
-        found = _find_mark(tx)
-        if found is None:
+        existing_mark = _find_mark(tx)
+        if existing_mark is None:
             tables.require_empty(tx)
-        elif found.house != mark.house:
-            raise BadSetting("The database holds the beginning of a move from another house.", "Give an empty one.")
-        if found == mark:
-            for name in _PASSING:
+        elif existing_mark.house != mark.house:
+            raise BadSetting("The database contains an unfinished move from another site.", "Use an empty database.")
+        if existing_mark == mark:
+            for name in _UNAUDITED_TABLES:
                 tx.execute(delete(metadata.tables[name]))
             return
         tables.make(tx, NEWEST)
@@ -121,12 +121,12 @@ def _find_mark(tx: Tx) -> _Mark | None:
 
 
 def _copy(tx: Tx, target: Database, table: Table) -> None:
-    with target.read() as other:
-        after = _last_key(other, table)
+    with target.read() as target_tx:
+        after = _last_key(target_tx, table)
     with streamed(tx, by_key(tx, table, after=after)) as rows:
         for batch in in_batches(rows):
-            with target.write_site() as other:
-                put(other, table, table.c.keys(), batch)
+            with target.write_site() as target_tx:
+                put(target_tx, table, table.c.keys(), batch)
 
 
 def _last_key(tx: Tx, table: Table) -> Row | None:
@@ -136,22 +136,22 @@ def _last_key(tx: Tx, table: Table) -> Row | None:
 
 
 def _compare(tx: Tx, target: Database, table: Table) -> int:
-    """The number of rows, which are the same on both sides; else the next try begins anew."""
-    ours, theirs, count = hashlib.sha256(), hashlib.sha256(), 0
+    """Return the number of rows if they are the same on both sides; otherwise make the next run start over."""
+    source_hash, target_hash, count = hashlib.sha256(), hashlib.sha256(), 0
     with (
-        target.read() as other,
-        streamed(tx, by_key(tx, table)) as our_rows,
-        streamed(other, by_key(other, table)) as their_rows,
+        target.read() as target_tx,
+        streamed(tx, by_key(tx, table)) as source_rows,
+        streamed(target_tx, by_key(target_tx, table)) as target_rows,
     ):
-        # Side by side: a server gives up on a transaction that asks nothing for minutes.
-        for mine, its in zip_longest(in_batches(our_rows), in_batches(their_rows), fillvalue=()):
-            ours.update(encode(mine))
-            theirs.update(encode(its))
-            count += len(mine)
-    if ours.digest() != theirs.digest():
-        with target.write_site() as other:
-            other.execute(update(_marks).values(state=_NO_STATE))
-        raise Damaged(f"The rows of {table.name} are not the same in both databases.", "Run it again: it begins anew.")
+        # Both sides in turn: a database server aborts a transaction that is idle for minutes.
+        for source_batch, target_batch in zip_longest(in_batches(source_rows), in_batches(target_rows), fillvalue=()):
+            source_hash.update(encode(source_batch))
+            target_hash.update(encode(target_batch))
+            count += len(source_batch)
+    if source_hash.digest() != target_hash.digest():
+        with target.write_site() as target_tx:
+            target_tx.execute(update(_marks).values(state=_UNKNOWN_STATE))
+        raise Damaged(f"The rows of {table.name} differ between the two databases.", "Run this again; it starts over.")
     return count
 
 

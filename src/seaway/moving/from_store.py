@@ -1,20 +1,20 @@
 """
 Rebuild the lost database of a store from its manifests and blobs.
 
-1. It is made only in a database that has, and had, no channels. All rows come in one transaction: a rebuild that was
-   killed leaves the database as it was, and can be run again.
-2. A file comes back only if its blob is there and was read whole with the right hash. One whose blob is missing or
-   damaged is reported; it comes back as deleted, so that its name stays taken.
+1. A rebuild needs a database that has and had no channels. All rows are inserted in one transaction: a rebuild that was
+   killed leaves the database unchanged, and can be run again.
+2. A file is restored only if its blob exists and all its bytes were read with the right hash. A file whose blob is
+   missing or damaged is reported and restored as deleted, so that its name stays taken.
 3. Deleted files stay deleted, and their names stay taken.
 4. Channels are private, and belong to the first site admin until they are assigned.
-5. An object that is no manifest, contradicts another one or cannot be read is reported by its key, and the rest comes
-   back. Where the whole store does not answer, or a folder cannot be listed, nothing is made: files would be taken for
-   lost, and blobs that were not listed would be swept.
-6. Blobs that no manifest names are reported, and no sweep takes them until an operator releases them. Those that
-   manifests name as deleted are left to the sweep.
-7. Ids are those of the lost database: the objects that are written after a rebuild take the place of those it read.
-8. After `seaway adopt` the manifests are below the earlier id of the store until all are written below the new one,
-   objects of channels last. So a set without the object of any channel is read only where no other set has one.
+5. An object that is not a manifest, conflicts with another one or cannot be read is reported by its key, and the rest
+   is restored. If the whole store does not respond, or a folder cannot be listed, nothing is restored: files would be
+   reported as lost, and blobs that were not listed would be swept.
+6. Blobs that no manifest names are reported, and no sweep deletes them until an operator releases them. Blobs of files
+   that manifests list as deleted are left to the sweep.
+7. Ids are the ids of the lost database: objects that are written after a rebuild replace the objects it read.
+8. After `seaway adopt`, manifests are below the earlier id of the store until all are written below the new id, objects
+   of channels last. So a set without channel objects is read only if no other set has any.
 """
 
 import os
@@ -75,7 +75,7 @@ from seaway.storage.spool import Spool
 from seaway.trust import sidecars
 
 _NAMES_AT_ONCE = 50
-_LEAST_AT_ONCE = 8  # a bucket answers after milliseconds
+_MIN_CONCURRENCY = 8  # a bucket responds after milliseconds
 MISSING, DAMAGED = "missing", "damaged"
 
 
@@ -89,7 +89,7 @@ class Unreadable:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """A file, or the logo of a channel, that did not come back since its blob is missing or damaged."""
+    """A file or channel logo that was not restored, because its blob is missing or damaged."""
 
     where: str
     sha256: str
@@ -102,7 +102,7 @@ class RebuiltSite:
 
     admin: str
     is_new_admin: bool
-    earlier_store_id: str | None  # that of the manifests, if the store has another id by now (8)
+    earlier_store_id: str | None  # the id of the manifests, if the store has another id now (8)
     channels: int = 0
     files: int = 0
     deleted: int = 0
@@ -113,7 +113,7 @@ class RebuiltSite:
 
 @dataclass(frozen=True, slots=True)
 class _Name:
-    """A name object: its place in the spool, and the ids of its rows."""
+    """A name object: its position in the spool, and the ids of its rows."""
 
     place: ManifestPlace
     offset: int
@@ -126,18 +126,18 @@ class _Name:
 
 
 class _Ids:
-    """A mapping of ids to subdirs or packages: each id is one name in one channel, and each of these has one id."""
+    """One-to-one mapping of ids and names in channels, for subdirs or packages."""
 
     def __init__(self) -> None:
         self.by_id: dict[int, tuple[int, str]] = {}
         self._by_name: dict[tuple[int, str], int] = {}
 
     def require_free(self, id_: int, named: tuple[int, str]) -> None:
-        """Raise `BadManifest` unless these belong together or neither is known."""
+        """Raise `BadManifest` unless both belong together or both are unknown."""
         if self.by_id.get(id_, named) != named or self._by_name.get(named, id_) != id_:
             raise BadManifest("its ids conflict with another manifest")
 
-    def take(self, id_: int, named: tuple[int, str]) -> None:
+    def add(self, id_: int, named: tuple[int, str]) -> None:
         self.by_id[id_] = named
         self._by_name[named] = id_
 
@@ -159,8 +159,8 @@ class _Plan:
 def rebuild(
     database: Database, blobs: Blobs, spool: Spool, clock: Clock, admin: str, whole_document_limit: int
 ) -> RebuiltSite:
-    """Make the rows of everything that the manifests of this store name; channels belong to a site admin of this name."""
-    # A sweep here would take blobs that the rows are about to name.
+    """Insert rows for all manifests of this store; channels go to the first site admin, or a new one named `admin`."""
+    # A sweep now would delete blobs that the rows are about to name.
     with database.alone(SWEEPING), spool.file() as objects:
         with database.read() as tx:
             _require_no_channels(tx)
@@ -169,15 +169,17 @@ def rebuild(
         id_of_set = _id_of_set(listed, identity.id)
         earlier_id = None if id_of_set == identity.id else id_of_set
         plan = _read_manifests(blobs, _in_set(listed, id_of_set), objects, clock.now_ms())
-        broken = dict(filter(None, _verify(blobs, plan)))
+        bad_blobs = dict(filter(None, _verify(blobs, plan)))
         unnamed = list(_find_unnamed(blobs, plan))
         with database.write_site() as tx:
             _require_no_channels(tx)
             now_ms = clock.now_ms()
-            first = users.first_admin(tx)
-            owner = first or users.add_admin(tx, now_ms, OPERATOR, admin)
-            rebuilt = RebuiltSite(owner.name, first is None, earlier_id, unreadable=plan.unreadable, unnamed=unnamed)
-            _Filling(tx, now_ms, plan, broken, rebuilt, whole_document_limit).fill(owner, objects)
+            first_admin = users.first_admin(tx)
+            owner = first_admin or users.add_admin(tx, now_ms, OPERATOR, admin)
+            rebuilt = RebuiltSite(
+                owner.name, first_admin is None, earlier_id, unreadable=plan.unreadable, unnamed=unnamed
+            )
+            _RowWriter(tx, now_ms, plan, bad_blobs, rebuilt, whole_document_limit).fill(owner, objects)
             records.put_in_database(tx, identity)
     return rebuilt
 
@@ -186,19 +188,20 @@ def _require_no_channels(tx: Tx) -> None:
     for table in (channels, released_names, uploads):
         if tx.execute(select(literal(1)).select_from(table).limit(1)).first():
             raise BadSetting(
-                "The database has channels, or had some.", "Rebuild into an empty database: name another data folder."
+                "The database has or had channels.", "Rebuild to an empty database: use another data folder."
             )
 
 
 def _identity_of(blobs: Blobs, listed: Sequence[BlobStat]) -> DatabaseIdentity:
-    """Return the identity that the database gets: the one of the store, or of the only manifests in it."""
+    """Return the identity for the database: the identity of the store, or of the only set of manifests in it."""
     found = records.of_store(blobs)
     if found is not None:
         return DatabaseIdentity(found.id, found.counter, found.counter)
     ids = {id_ for stat in listed if (id_ := keys.store_id_of(stat.key)) is not None}
     if len(ids) != 1:
         raise BadSetting(
-            f"The store has no identity, and manifests of {len(ids)} stores.", "Check storage_url, or restore a backup."
+            f"The store has no identity, and contains manifests of {len(ids)} stores.",
+            "Check storage_url, or restore a backup.",
         )
     return DatabaseIdentity(ids.pop(), counter=1, stored=0)
 
@@ -207,7 +210,7 @@ def _identity_of(blobs: Blobs, listed: Sequence[BlobStat]) -> DatabaseIdentity:
 
 
 def _id_of_set(listed: Sequence[BlobStat], store_id: str) -> str:
-    """Return the id below which the manifests are that are to be read: the store's own, or the newest whole set (8)."""
+    """Return the id of the set of manifests to read: the store's own, or that of the newest complete set (8)."""
     whole: dict[str, int] = {}
     for stat in listed:
         place, id_ = keys.manifest_place(stat.key), keys.store_id_of(stat.key)
@@ -229,14 +232,15 @@ def _read_manifests(blobs: Blobs, stats: Sequence[BlobStat], objects: BinaryIO, 
             found.append((place, stat))
         elif not keys.is_unfinished(stat.key):
             plan.unreadable.append(Unreadable(stat.key, "its key is not that of a manifest"))
-    found.sort(key=lambda one: (one[0].channel_id, one[0].subdir_id, one[0].package_id))  # channels before their names
+    # Channels come before their names.
+    found.sort(key=lambda entry: (entry[0].channel_id, entry[0].subdir_id, entry[0].package_id))
     for place, key, content in side_by_side(partial(_fetch, blobs), found):
         _note_ids(plan, place)
         try:
             if isinstance(content, str):
                 raise BadManifest(content)
             if place.subdir_id:
-                _add_name(plan, place, decode_name(content), _keep(objects, content), now_ms)
+                _add_name(plan, place, decode_name(content), _spool(objects, content), now_ms)
             else:
                 _add_channel(plan, place.channel_id, decode_channel(content))
         except BadManifest as error:
@@ -245,9 +249,9 @@ def _read_manifests(blobs: Blobs, stats: Sequence[BlobStat], objects: BinaryIO, 
     return plan
 
 
-def _fetch(blobs: Blobs, one: tuple[ManifestPlace, BlobStat]) -> tuple[ManifestPlace, str, bytes | str]:
+def _fetch(blobs: Blobs, entry: tuple[ManifestPlace, BlobStat]) -> tuple[ManifestPlace, str, bytes | str]:
     """Return an object with its place and key, or the reason why it could not be read."""
-    place, stat = one
+    place, stat = entry
     content: bytes | str = "it is too large, or was deleted during the rebuild"
     if stat.size <= MAX_BYTES:
         try:
@@ -256,18 +260,18 @@ def _fetch(blobs: Blobs, one: tuple[ManifestPlace, BlobStat]) -> tuple[ManifestP
         except FileNotFoundError:
             pass
         except (OSError, Unavailable) as error:
-            content = _unreadable(blobs, error)
+            content = _unreadable_reason(blobs, error)
     return place, stat.key, content
 
 
-def _unreadable(blobs: Blobs, error: OSError | Unavailable) -> str:
-    """Return the sentence about one object that the store cannot read; raise if it reads none at all (5)."""
+def _unreadable_reason(blobs: Blobs, error: OSError | Unavailable) -> str:
+    """Return the reason for one object that the store cannot read; raise if the store does not respond (5)."""
     records.of_store(blobs)
     return f"it cannot be read: {error}"
 
 
-def _keep(objects: BinaryIO, content: bytes) -> tuple[int, int]:
-    """Keep an object for the transaction: all of them together may not fit into memory."""
+def _spool(objects: BinaryIO, content: bytes) -> tuple[int, int]:
+    """Spool an object for the transaction: all objects together may not fit in memory."""
     offset = objects.tell()
     objects.write(content)
     return offset, len(content)
@@ -279,25 +283,27 @@ def _note_ids(plan: _Plan, place: ManifestPlace) -> None:
 
 
 def _add_channel(plan: _Plan, channel_id: int, manifest: ChannelManifest) -> None:
-    if any(one.name == manifest.name for one in plan.channels.values()):
-        raise BadManifest(f"another channel is named {manifest.name} too")
+    if any(other.name == manifest.name for other in plan.channels.values()):
+        raise BadManifest(f"another channel is also named {manifest.name}")
     plan.channels[channel_id] = manifest
     if manifest.logo is not None:
         plan.blobs[manifest.logo] = manifest.logo_size
 
 
-def _add_name(plan: _Plan, place: ManifestPlace, manifest: NameManifest, kept: tuple[int, int], now_ms: int) -> None:
-    if place.channel_id not in plan.channels:  # its object is gone or damaged: its files say what it was called
+def _add_name(
+    plan: _Plan, place: ManifestPlace, manifest: NameManifest, position: tuple[int, int], now_ms: int
+) -> None:
+    if place.channel_id not in plan.channels:  # channel object missing or damaged; each name object has its name
         _add_channel(plan, place.channel_id, _channel_of_name(manifest.channel, now_ms))
     if plan.channels[place.channel_id].name != manifest.channel:
         raise BadManifest(f"it belongs to channel {manifest.channel} but is stored under another one")
     plan.subdirs.require_free(place.subdir_id, (place.channel_id, manifest.subdir))
     plan.packages.require_free(place.package_id, (place.channel_id, manifest.package))
-    plan.subdirs.take(place.subdir_id, (place.channel_id, manifest.subdir))
-    plan.packages.take(place.package_id, (place.channel_id, manifest.package))
+    plan.subdirs.add(place.subdir_id, (place.channel_id, manifest.subdir))
+    plan.packages.add(place.package_id, (place.channel_id, manifest.package))
     newest_ms = max((file.indexed_at for file in manifest.files), default=0)
     plan.names.append(
-        _Name(place, *kept, manifest.package, manifest.subdir, manifest.revision, newest_ms, manifest.summary)
+        _Name(place, *position, manifest.package, manifest.subdir, manifest.revision, newest_ms, manifest.summary)
     )
     for file in manifest.files:
         if file.is_there:
@@ -327,56 +333,56 @@ def _channel_of_name(name: str, now_ms: int) -> ChannelManifest:
 
 
 def _verify(blobs: Blobs, plan: _Plan) -> Iterator[tuple[bytes, str] | None]:
-    """Yield the blobs that are missing or damaged, and which of the two; None for those that are whole."""
+    """Yield each missing or damaged blob with its problem, and None for each intact blob."""
     listed = [Listed(sha256, size) for sha256, size in plan.blobs.items()]
-    return side_by_side(partial(_verify_one, blobs), listed, at_once=_at_once())
+    return side_by_side(partial(_verify_one, blobs), listed, at_once=_concurrency())
 
 
-def _verify_one(blobs: Blobs, one: Listed) -> tuple[bytes, str] | None:
+def _verify_one(blobs: Blobs, blob: Listed) -> tuple[bytes, str] | None:
     try:
-        if is_there(blobs, one, verify=True):
+        if is_there(blobs, blob, verify=True):
             return None
-        is_missing = blobs.stat(one.key) is None
-    except FileNotFoundError:  # it went between two requests
+        is_missing = blobs.stat(blob.key) is None
+    except FileNotFoundError:  # deleted between two requests
         is_missing = True
-    except (OSError, Unavailable) as error:  # a disk that cannot read it any more: other files are still whole
-        _unreadable(blobs, error)
+    except (OSError, Unavailable) as error:  # the disk can no longer read it: other files are still intact
+        _unreadable_reason(blobs, error)
         is_missing = False
-    return one.sha256, MISSING if is_missing else DAMAGED
+    return blob.sha256, MISSING if is_missing else DAMAGED
 
 
 def _find_unnamed(blobs: Blobs, plan: _Plan) -> Iterator[Unnamed]:
-    """Yield the blobs that no manifest names, neither as there nor as deleted."""
+    """Yield the blobs that no manifest names, neither as present nor as deleted."""
     listed = (
         Listed(sha256, stat.size)
         for stat in blobs.list(keys.BLOBS)
         if (sha256 := keys.sha256_of(stat.key)) is not None and sha256 not in plan.blobs and sha256 not in plan.deleted
     )
-    return side_by_side(partial(_identify, blobs), listed, at_once=_at_once())
+    return side_by_side(partial(_identify, blobs), listed, at_once=_concurrency())
 
 
-def _identify(blobs: Blobs, one: Listed) -> Unnamed:
+def _identify(blobs: Blobs, blob: Listed) -> Unnamed:
     try:
-        return identify(blobs, one)
+        return identify(blobs, blob)
     except (OSError, Unavailable) as error:
-        return Unnamed(one.sha256, one.size, "", problem=_unreadable(blobs, error))
+        return Unnamed(blob.sha256, blob.size, "", problem=_unreadable_reason(blobs, error))
 
 
-def _at_once() -> int:
-    return max(_LEAST_AT_ONCE, os.cpu_count() or 1)  # hashing runs beside other threads
+def _concurrency() -> int:
+    return max(_MIN_CONCURRENCY, os.cpu_count() or 1)  # hashing runs in parallel threads
 
 
 # Filling
 
 
 @dataclass(frozen=True, slots=True)
-class _Filling:
+class _RowWriter:
     """The transaction that inserts all rows."""
 
     tx: Tx
     now_ms: int
     plan: _Plan
-    broken: dict[bytes, str]
+    bad_blobs: dict[bytes, str]
     rebuilt: RebuiltSite
     whole_document_limit: int
 
@@ -389,7 +395,7 @@ class _Filling:
             names = list(of_subdir)
             for start in range(0, len(names), _NAMES_AT_ONCE):
                 self._insert_names(subdir_id, names[start : start + _NAMES_AT_ONCE], objects)
-        kept = [{"sha256": one.sha256, "size": one.size} for one in self.rebuilt.unnamed]
+        kept = [{"sha256": blob.sha256, "size": blob.size} for blob in self.rebuilt.unnamed]
         self._insert(kept_blobs, kept)
         tables.put_last_ids(self.tx, {**tables.last_ids(self.tx), **self.plan.last_ids})
 
@@ -428,14 +434,14 @@ class _Filling:
         for channel_id, manifest in self.plan.channels.items():
             if manifest.logo is None:
                 continue
-            if manifest.logo in self.broken:
+            if manifest.logo in self.bad_blobs:
                 self._report(f"{manifest.name} logo", manifest.logo)
             else:
                 logo = {"channel_id": channel_id, "sha256": manifest.logo, "size": manifest.logo_size}
                 self._insert(logos, [logo])
 
     def _insert_packages(self) -> None:
-        newest: dict[int, _Name] = {}  # the object of each subdir has the summary that was the last one then
+        newest: dict[int, _Name] = {}  # each object has the summary of the time when it was written
         for name in self.plan.names:
             known = newest.get(name.place.package_id)
             if known is None or name.newest_ms > known.newest_ms:
@@ -453,7 +459,7 @@ class _Filling:
         self._insert(packages, rows)
 
     def _insert_subdirs(self) -> None:
-        # The revision rises on from what readers have seen, so that no revision means two things.
+        # Revisions continue after the ones that readers have seen, so that no revision has two meanings.
         revisions: dict[int, int] = {}
         for name in self.plan.names:
             subdir_id = name.place.subdir_id
@@ -475,28 +481,29 @@ class _Filling:
     def _insert_names(self, subdir_id: int, names: Sequence[_Name], objects: BinaryIO) -> None:
         """Insert the files of some names of one subdir, and index them."""
         changes: dict[str, list[FileRecord]] = {}
-        rows, beside, grown = [], [], 0
+        rows, sidecar_rows, grown = [], [], 0
         for name in names:
             objects.seek(name.offset)
             manifest = decode_name(objects.read(name.length))
-            found = [self._settle(manifest, file) for file in manifest.files]
-            rows += [_file_row(name.place, file) for file in found]
-            beside += [row for file in found for row in _attestation_rows(subdir_id, file)]
-            grown += sum(file.size for file in found if file.is_there)
+            restored_files = [self._restored(manifest, file) for file in manifest.files]
+            rows += [_file_row(name.place, file) for file in restored_files]
+            sidecar_rows += [row for file in restored_files for row in _attestation_rows(subdir_id, file)]
+            grown += sum(file.size for file in restored_files if file.is_there)
             changes[name.package] = [
-                FileRecord(file.file_name, file.state, file.section, file.indexed_at, file.record) for file in found
+                FileRecord(file.file_name, file.state, file.section, file.indexed_at, file.record)
+                for file in restored_files
             ]
         self._insert(files, rows)
-        self._insert(attestations, beside)
+        self._insert(attestations, sidecar_rows)
         subdir = get_subdir(self.tx, subdir_id)
         assert subdir is not None
         touch_names(self.tx, subdir, changes, self.now_ms, self.whole_document_limit, grown=grown)
         # The lost site may have served these shards.
         self.tx.execute(update(subdirs).where(subdirs.c.id == subdir_id).values(served_revision=subdirs.c.revision))
 
-    def _settle(self, manifest: NameManifest, file: FileEntry) -> FileEntry:
-        """Return the file as it is restored: as deleted if it has no good blob."""
-        if file.is_there and file.sha256 in self.broken:
+    def _restored(self, manifest: NameManifest, file: FileEntry) -> FileEntry:
+        """Return the file as it is restored: as deleted if its blob is missing or damaged."""
+        if file.is_there and file.sha256 in self.bad_blobs:
             self._report(f"{manifest.channel}/{manifest.subdir}/{file.file_name}", file.sha256)
             file = msgspec.structs.replace(file, state=State.DELETED)
         elif file.is_there:
@@ -506,7 +513,7 @@ class _Filling:
         return file if file.is_there else msgspec.structs.replace(file, attestations=[])
 
     def _report(self, where: str, sha256: bytes) -> None:
-        self.rebuilt.lost.append(Lost(where, sha256.hex(), self.broken[sha256]))
+        self.rebuilt.lost.append(Lost(where, sha256.hex(), self.bad_blobs[sha256]))
 
 
 def _file_row(place: ManifestPlace, file: FileEntry) -> dict[str, Any]:
@@ -534,12 +541,12 @@ def _attestation_rows(subdir_id: int, file: FileEntry) -> list[dict[str, Any]]:
         {
             "subdir_id": subdir_id,
             "file_name": file.file_name,
-            "sha256": sidecars.digest(one.content),
-            "content": one.content,
-            "file_sha256": one.file_sha256,
-            "claims": one.claims,
-            "accepted_at": one.accepted_at,
-            "superseded_at": one.superseded_at,
+            "sha256": sidecars.digest(attestation.content),
+            "content": attestation.content,
+            "file_sha256": attestation.file_sha256,
+            "claims": attestation.claims,
+            "accepted_at": attestation.accepted_at,
+            "superseded_at": attestation.superseded_at,
         }
-        for one in file.attestations
+        for attestation in file.attestations
     ]

@@ -1,7 +1,7 @@
 """
-What a backup says of itself: of which schema it is, and each of its parts with its rows, bytes and hash.
+Manifest of a backup: its schema, and the rows, bytes and hash of each part.
 
-A line of JSON, then the sha256 of that line: whatever of a backup has changed since it was made is noticed.
+It is a line of JSON followed by the sha256 of that line, so that any change to a backup is detected.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ from seaway.storage.spool import Spool
 
 FORMAT = 1
 CONTENTS = "contents"  # the part that lists the blobs
-SECRET_KEY = "secret-key"  # the part with the key that secrets in the rows are encrypted with; it may be empty
+SECRET_KEY = "secret-key"  # the part with the key that encrypts secrets in the rows; it may be empty
 MAX_BYTES = 1024 * 1024
 _ROWS = "rows/"
 _PART = re.compile(r"contents|secret-key|rows/[a-z_]+")
@@ -29,7 +29,7 @@ _PART = re.compile(r"contents|secret-key|rows/[a-z_]+")
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """The head of a backup."""
+    """Manifest of a backup."""
 
     format: int
     seaway: str
@@ -37,7 +37,7 @@ class Manifest:
     time: str
     parts: dict[str, Part]
     blob_bytes: int
-    last_ids: dict[str, int]  # the highest id that each table ever gave out, so that none is given out again
+    last_ids: dict[str, int]  # the highest id that each table ever assigned, so that no id is assigned again
 
     @property
     def blobs(self) -> int:
@@ -45,7 +45,7 @@ class Manifest:
 
     @property
     def tables(self) -> dict[str, Part]:
-        """The parts that are rows of tables."""
+        """The parts with rows, by table name."""
         return {name.removeprefix(_ROWS): part for name, part in self.parts.items() if name.startswith(_ROWS)}
 
     @property
@@ -59,46 +59,46 @@ class _Head:
 
 
 def rows_of(table: str) -> str:
-    """The name of the part with the rows of a table."""
+    """Return the name of the part with the rows of a table."""
     return _ROWS + table
 
 
 def encode(manifest: Manifest) -> bytes:
-    """The bytes of a manifest."""
+    """Return the bytes of a manifest."""
     line = msgspec.json.encode(manifest)
     return line + b"\n" + hashlib.sha256(line).hexdigest().encode() + b"\n"
 
 
-def decode(content: bytes, place: str) -> Manifest:
-    """A manifest that this Seaway can restore, or a sentence."""
+def decode(content: bytes, location: str) -> Manifest:
+    """Decode a manifest; raise if it is damaged or this version of Seaway cannot restore it."""
     line, _, sha256 = content.partition(b"\n")
     try:
         head = msgspec.json.decode(line, type=_Head)
         if hashlib.sha256(line).hexdigest().encode() != sha256.strip():
-            raise damaged(place)
+            raise damaged(location)
         if head.format != FORMAT:
-            raise Damaged(f"{place} is a backup of a newer Seaway.", "Restore it with that Seaway.")
+            raise Damaged(f"{location} was made by a newer version of Seaway.", "Restore it with that version.")
         manifest = msgspec.json.decode(line, type=Manifest)
     except msgspec.MsgspecError:
-        raise damaged(place) from None
+        raise damaged(location) from None
     if CONTENTS not in manifest.parts or not all(map(_PART.fullmatch, manifest.parts)):
-        raise damaged(place)
+        raise damaged(location)
     migrate.require_known(manifest.schema, "backup")
     return manifest
 
 
-def damaged(place: str) -> Damaged:
-    """The sentence about a backup that cannot be used."""
-    return Damaged(f"{place} is not a whole backup.", "Take another one.")
+def damaged(location: str) -> Damaged:
+    """Return the error for an incomplete or damaged backup."""
+    return Damaged(f"{location} is not a complete backup.", "Use another backup.")
 
 
-def fetched_part(file: BinaryIO, part: Part, place: str, spool: Spool) -> AbstractContextManager[Path]:
-    """A part as a spool file, after a look at its hash."""
-    return fetched(file, bytes.fromhex(part.sha256), spool, damaged(place))
+def fetched_part(file: BinaryIO, part: Part, location: str, spool: Spool) -> AbstractContextManager[Path]:
+    """Yield a part as a spool file after checking its hash."""
+    return fetched(file, bytes.fromhex(part.sha256), spool, damaged(location))
 
 
 def listed(contents: Path) -> Iterator[Listed]:
-    """The blobs that a part of contents lists."""
+    """Yield the blobs that the contents part lists."""
     with contents.open("rb") as file:
         for batch in read_part(file)[1]:
             for sha256, size in batch:

@@ -1,7 +1,7 @@
 """
-What an operator names as the other side of a copy: a file, a store, a database.
+Locations that an operator names as the other side of a copy: a file, a store, a database.
 
-A place inside the store, or around it, is refused: the sweep would take what it does not know there.
+A location inside the store, or around it, is refused: the sweep would delete files there that it does not know.
 """
 
 from collections.abc import Iterator
@@ -27,100 +27,100 @@ from seaway.storage.opening import SCHEMES, BucketAccess, open_blobs
 _CONNECTIONS = 4
 
 
-def backup_target(place: str, store_url: str, access: BucketAccess, *, verify: bool = False) -> Target:
-    """Where a backup goes: a file, or a place for many; with `verify`, what that has already is read back."""
-    is_file = _is_file(place)
-    _require_apart(place, store_url)
+def backup_target(location: str, store_url: str, access: BucketAccess, *, verify: bool = False) -> Target:
+    """Return the target of a backup: a file or a repository; with `verify`, blobs already there are read back."""
+    is_file = _is_file(location)
+    _require_no_overlap(location, store_url)
     if is_file:
-        return TarTarget(Path(place))
-    shelf = _shelf(place, access, verify=verify)
-    shelf.create()
-    return shelf
+        return TarTarget(Path(location))
+    repository = _repository(location, access, verify=verify)
+    repository.create()
+    return repository
 
 
 @contextmanager
-def backup_source(place: str, at: str | None, store_url: str, access: BucketAccess) -> Iterator[Source]:
-    """The backup in a file, or the one of this time in a place for many; the newest without a time."""
-    is_file = _is_file(place)
-    _require_apart(place, store_url)
+def backup_source(location: str, at: str | None, store_url: str, access: BucketAccess) -> Iterator[Source]:
+    """Open the backup in a file, or the one of this time in a repository; without a time, the newest."""
+    is_file = _is_file(location)
+    _require_no_overlap(location, store_url)
     if not is_file:
-        _require_folder(place)
-        yield _shelf(place, access).source(at)
+        _require_folder(location)
+        yield _repository(location, access).source(at)
         return
     if at is not None:
-        raise BadSetting("A file holds one backup.", "Leave out --at.")
-    with tar.opened(Path(place)) as source:
+        raise BadSetting("A file contains only one backup.", "Leave out --at.")
+    with tar.opened(Path(location)) as source:
         yield source
 
 
 def other_store(url: str, store_url: str, access: BucketAccess) -> Blobs:
-    """Another store than that of the house."""
-    _require_apart(url, store_url)
+    """Open a store other than the current one, and create it if needed."""
+    _require_no_overlap(url, store_url)
     store = open_blobs(url, access)
     store.create()
     return store
 
 
 def other_database(url: str) -> Database:
-    """The database at `postgresql://...`, or the file at `sqlite:///path`."""
+    """Open the database at `postgresql://...`, or in the file at `sqlite:///path`."""
     try:
         parsed = sqlalchemy.make_url(url)
     except ArgumentError:
-        raise _no_database() from None
+        raise _not_a_database_url() from None
     if parsed.drivername == "sqlite" and parsed.database:
         path = Path(parsed.database)
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         return SqliteDatabase(path, path.parent / "locks")
     if parsed.drivername not in ("postgresql", "postgres") or not parsed.database:
-        raise _no_database()
-    # Imported here: what one machine does not need takes 100 ms to load.
+        raise _not_a_database_url()
+    # Imported here, because it takes 100 ms to load and SQLite servers do not need it.
     from seaway.database.postgres import PostgresDatabase
 
     return PostgresDatabase(url, connections=_CONNECTIONS)
 
 
-def _shelf(url: str, access: BucketAccess, *, verify: bool = False) -> Shelf:
+def _repository(url: str, access: BucketAccess, *, verify: bool = False) -> Shelf:
     backups = open_blobs(f"{url.rstrip('/')}/{keys.BACKUPS}", access)
     return Shelf(open_blobs(url, access), backups, url, verify=verify)
 
 
-def _is_file(place: str) -> bool:
-    if _is_url(place):
+def _is_file(location: str) -> bool:
+    if _is_url(location):
         return False
-    if place.endswith(tar.SUFFIX):
+    if location.endswith(tar.SUFFIX):
         return True
-    raise BadSetting(f"{place} is no place for a backup.", "Name a file that ends in .tar, or a storage URL.")
+    raise BadSetting(f"{location} is not a backup location.", "Use a file name that ends in .tar, or a storage URL.")
 
 
-def _is_url(place: str) -> bool:
-    return place.partition(":")[0] in SCHEMES
+def _is_url(location: str) -> bool:
+    return location.partition(":")[0] in SCHEMES
 
 
-def _require_apart(place: str, store_url: str) -> None:
-    if place.partition(":")[0] == "memory":
-        raise BadSetting("What is in memory ends with this command.", "Name a bucket or a folder.")
-    if all(one == other for one, other in zip(_steps(place), _steps(store_url), strict=False)):
-        raise BadSetting(f"{place} and the store {store_url} are not apart.", "Name a place outside, such as a bucket.")
+def _require_no_overlap(location: str, store_url: str) -> None:
+    if location.partition(":")[0] == "memory":
+        raise BadSetting("Data in a memory store is lost when this command ends.", "Use a bucket or a folder.")
+    if all(part == store_part for part, store_part in zip(_path_parts(location), _path_parts(store_url), strict=False)):
+        raise BadSetting(
+            f"{location} overlaps the store {store_url}.", "Use a location outside the store, such as a bucket."
+        )
 
 
-def _steps(place: str) -> tuple[str, ...]:
-    """The way to a place, step by step."""
-    parts = urlsplit(place)
-    if not _is_url(place) or parts.scheme == "file":
-        return ("file", *_folder(place).resolve().parts)
+def _path_parts(location: str) -> tuple[str, ...]:
+    """Return the path of a location as its parts."""
+    parts = urlsplit(location)
+    if not _is_url(location) or parts.scheme == "file":
+        return ("file", *_folder(location).resolve().parts)
     return (parts.scheme, parts.netloc, *filter(None, parts.path.split("/")))
 
 
-def _folder(place: str) -> Path:
-    return Path(unquote(urlsplit(place).path)) if _is_url(place) else Path(place)
+def _folder(location: str) -> Path:
+    return Path(unquote(urlsplit(location).path)) if _is_url(location) else Path(location)
 
 
 def _require_folder(url: str) -> None:
     if urlsplit(url).scheme == "file" and not _folder(url).is_dir():
-        raise BadSetting(f"There is no folder {url}.", "Name the place that `seaway backup` wrote to.")
+        raise BadSetting(f"There is no folder {url}.", "Use the location that `seaway backup` wrote to.")
 
 
-def _no_database() -> BadSetting:
-    return BadSetting(
-        "This is no address of a database.", "Give postgresql://user:password@host/name or sqlite:///path."
-    )
+def _not_a_database_url() -> BadSetting:
+    return BadSetting("This is not a database URL.", "Use postgresql://user:password@host/name or sqlite:///path.")

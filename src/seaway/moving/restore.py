@@ -1,13 +1,13 @@
 """
-A house out of a backup.
+Restore a site from a backup.
 
-1. It is made only in a database without rows, and in a store that is new, the backup's own, or already the
-   database's. In the backup's own store the database stays behind until an operator adopts it: what was uploaded
-   since the backup is not deleted.
-2. The blobs are there before a row names them (S1), each read whole and hashed.
-3. All rows come in one transaction, with the counts that the manifest tells. A restore that failed or was killed
-   leaves an empty database and some blobs, and can be run again; what is whole is not sent again.
-4. An older schema is made first, filled, and then brought up to date.
+1. A restore needs a database without rows, and a store that is new, that the backup was made from, or that already
+   belongs to the database. In the store of the backup, the database stays behind the store until an operator adopts
+   it: files that were uploaded since the backup are not deleted.
+2. Blobs are stored before a row names them (S1); each is read to its end and hashed.
+3. All rows are inserted in one transaction, and must match the counts in the manifest. A restore that failed or was
+   killed leaves an empty database and some blobs, and can be run again; intact blobs are not sent again.
+4. An older schema is created first, filled, and then upgraded.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -34,31 +34,31 @@ Keep = Callable[[Listed, Callable[[], BinaryIO], str], bool]
 
 
 class Source(Protocol):
-    """A place that a backup is read from."""
+    """Source of a backup."""
 
     manifest: Manifest
 
     def fetch_parts(self, spool: Spool, stack: ExitStack) -> dict[str, Path]:
-        """Bring all parts into the spool, as the manifest describes them."""
+        """Copy all parts to the spool, checked against the manifest."""
         ...
 
     def bring_blobs(self, contents: Iterable[Listed], keep: Keep) -> int:
-        """Offer each blob to `keep`, which says whether it took it; how many it took."""
+        """Offer each blob to `keep`, which returns whether it stored the blob; return how many it stored."""
         ...
 
 
 def restore(database: Database, blobs: Blobs, spool: Spool, source: Source) -> int:
-    """Make the site of the backup; return how many blobs were sent to the store."""
-    # A sweep here would take old blobs of the store that the rows are about to name.
+    """Restore the site from the backup; return how many blobs were sent to the store."""
+    # A sweep now would delete old blobs of the store that the rows are about to name.
     with database.alone(SWEEPING), ExitStack() as stack:
         with database.read() as tx:
             tables.require_empty(tx)
-            ours = None if current(tx) is None else records.of_database(tx)
+            database_identity = None if current(tx) is None else records.of_database(tx)
         parts = source.fetch_parts(spool, stack)
-        theirs = records.of_store(blobs)
-        identity = _identity(_carried_identity(source.manifest, parts), ours, theirs)
+        store_identity = records.of_store(blobs)
+        identity = _identity(_backup_identity(source.manifest, parts), database_identity, store_identity)
         blobs.create()
-        sent = source.bring_blobs(listed(parts[CONTENTS]), partial(_keep, blobs, spool))
+        sent = source.bring_blobs(listed(parts[CONTENTS]), partial(_copy_blob, blobs, spool))
         _put_secret_key(blobs, parts)
         with database.write_site() as tx:
             tables.require_empty(tx)
@@ -68,29 +68,31 @@ def restore(database: Database, blobs: Blobs, spool: Spool, source: Source) -> i
 
 
 def _identity(
-    carried: DatabaseIdentity | None, ours: DatabaseIdentity | None, theirs: StoreIdentity | None
+    backup_identity: DatabaseIdentity | None,
+    database_identity: DatabaseIdentity | None,
+    store_identity: StoreIdentity | None,
 ) -> DatabaseIdentity:
     """
-    Return what the restored database says of its store: a new identity for a new store.
+    Return the identity of the restored database: a new one for a new store.
 
-    The backup's own store keeps its identity. If it is newer than the backup, the database is behind it; if it is
-    older, it was mended from the backup just now.
+    The store of the backup keeps its identity. If it is newer than the backup, the database is behind it; if it is
+    older, it has just been repaired from the backup.
     """
-    if theirs is None:
+    if store_identity is None:
         return new_identity()
-    if ours is not None and ours.id == theirs.id:
-        return ours
-    if carried is not None and carried.id == theirs.id:
-        counter = min(carried.counter, theirs.counter)
-        return DatabaseIdentity(carried.id, counter, counter)
+    if database_identity is not None and database_identity.id == store_identity.id:
+        return database_identity
+    if backup_identity is not None and backup_identity.id == store_identity.id:
+        counter = min(backup_identity.counter, store_identity.counter)
+        return DatabaseIdentity(backup_identity.id, counter, counter)
     raise BadSetting(
         "The store belongs to another database.",
-        "Restore into an empty store, or into the one that the backup was made from.",
+        "Restore to an empty store, or to the store that the backup was made from.",
     )
 
 
-def _carried_identity(manifest: Manifest, parts: Mapping[str, Path]) -> DatabaseIdentity | None:
-    """Return the identity that the backup holds; None for a backup without one."""
+def _backup_identity(manifest: Manifest, parts: Mapping[str, Path]) -> DatabaseIdentity | None:
+    """Return the identity in the backup, or None if it has none."""
     name = rows_of("site_values")
     if name not in manifest.parts:
         return None
@@ -100,8 +102,8 @@ def _carried_identity(manifest: Manifest, parts: Mapping[str, Path]) -> Database
 
 
 def _put_secret_key(blobs: Blobs, parts: Mapping[str, Path]) -> None:
-    """What the rows hold encrypted opens with the key of that house, not with one that was made here a moment ago."""
-    if SECRET_KEY not in parts:  # an older backup, whose rows hold nothing encrypted
+    """Store the secret key of the backup: encrypted rows need it, not a key that was created here a moment ago."""
+    if SECRET_KEY not in parts:  # an older backup, whose rows have no encrypted values
         return
     with parts[SECRET_KEY].open("rb") as file:
         for batch in read_part(file)[1]:
@@ -109,16 +111,16 @@ def _put_secret_key(blobs: Blobs, parts: Mapping[str, Path]) -> None:
                 secret_key.put(blobs, secret)
 
 
-def _keep(blobs: Blobs, spool: Spool, one: Listed, opened: Callable[[], BinaryIO], place: str) -> bool:
-    return bring(one, opened, place, blobs, spool, verify=True)
+def _copy_blob(blobs: Blobs, spool: Spool, blob: Listed, open_source: Callable[[], BinaryIO], location: str) -> bool:
+    return bring(blob, open_source, location, blobs, spool, verify=True)
 
 
 def _fill(tx: Tx, manifest: Manifest, parts: Mapping[str, Path]) -> None:
     tables.make(tx, manifest.schema)
-    found = tables.carried(tx)
-    if {table.name for table in found} != manifest.tables.keys():
-        raise Damaged("The backup has other tables than its schema.", "Take another backup.")
-    for table in found:
+    carried_tables = tables.carried(tx)
+    if {table.name for table in carried_tables} != manifest.tables.keys():
+        raise Damaged("The tables in the backup do not match its schema.", "Use another backup.")
+    for table in carried_tables:
         count = 0
         with parts[rows_of(table.name)].open("rb") as file:
             columns, batches = read_part(file)
@@ -126,7 +128,10 @@ def _fill(tx: Tx, manifest: Manifest, parts: Mapping[str, Path]) -> None:
                 put(tx, table, columns, batch)
                 count += len(batch)
         if count != manifest.tables[table.name].rows:
-            raise Damaged(f"The backup has {count} rows of {table.name}, not as many as it says.", "Take another one.")
+            raise Damaged(
+                f"The backup has {count} rows of {table.name}, a different number than its manifest states.",
+                "Use another backup.",
+            )
     if manifest.schema != NEWEST:
         upgrade(tx, NEWEST)
     tables.put_last_ids(tx, manifest.last_ids)

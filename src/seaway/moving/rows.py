@@ -1,8 +1,8 @@
 """
-Rows on their way: read in the order of their keys, written as parts, read from parts, inserted.
+Transfer of rows: read in key order, written to parts, read from parts, inserted.
 
 A part is a row of column names and then the rows, in frames: four bytes of length, then zstd of msgpack. Equal rows
-make equal bytes, whichever database they come from; never are more than some hundred of them in memory.
+give equal bytes, whichever database they come from; at most some hundred rows are in memory.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ if sys.version_info >= (3, 14):
 else:
     from backports.zstd import ZstdError, decompress
 
-_FETCHED_AT_ONCE = 100
+_FETCH_ROWS = 100
 _BATCH_ROWS = 500
 _BATCH_BYTES = 4 * 1024 * 1024
 _LENGTH_BYTES = 4
@@ -35,7 +35,7 @@ Row = Sequence[Any]
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What a manifest says about one part."""
+    """Rows, bytes and sha256 of one part, for the manifest."""
 
     rows: int
     bytes: int
@@ -44,20 +44,20 @@ class Part:
 
 @contextmanager
 def streamed(tx: Tx, query: Select[Any]) -> Iterator[Iterator[Row]]:
-    """The rows of a query, some at a time."""
-    with tx.execute(query.execution_options(yield_per=_FETCHED_AT_ONCE)) as found:
+    """Yield the rows of a query, fetched in batches."""
+    with tx.execute(query.execution_options(yield_per=_FETCH_ROWS)) as found:
         yield map(tuple, found)
 
 
 def by_key(tx: Tx, table: Table, *, after: Row | None = None) -> Select[Any]:
-    """The rows of a table in the order of its primary key, all or those behind one key."""
+    """Return a query of the rows of a table in the order of its primary key, all or only the rows after one key."""
     key = key_of(tx, table)
     query = select(table).order_by(*key)
     return query if after is None else query.where(tuple_(*key) > tuple_(*after))
 
 
 def key_of(tx: Tx, table: Table) -> list[ColumnElement[Any]]:
-    """The columns of the primary key, as both databases order them: by bytes."""
+    """Return the columns of the primary key, ordered by bytes in both databases."""
     in_locale = tx.dialect.name == "postgresql"
     return [
         collate(column, "C") if in_locale and isinstance(column.type, String) else column
@@ -66,18 +66,19 @@ def key_of(tx: Tx, table: Table) -> list[ColumnElement[Any]]:
 
 
 def put(tx: Tx, table: Table, columns: Sequence[str], rows: Iterable[Row]) -> None:
-    """Insert rows as they are."""
+    """Insert rows unchanged."""
     try:
         tx.execute(insert(table), [dict(zip(columns, row, strict=True)) for row in rows])
     except (IntegrityError, DataError) as error:
         reason = str(error.orig).partition("\n")[0].rstrip(".")
         raise Damaged(
-            f"The database does not take a row of {table.name} ({reason}).", "Keep both sides and report it."
+            f"The database rejected a row of {table.name} ({reason}).",
+            "Keep the source and the target, and report this.",
         ) from None
 
 
 def in_batches(rows: Iterable[Row]) -> Iterator[list[Row]]:
-    """The rows by the hundreds, or by the megabyte."""
+    """Yield the rows in batches, limited by number and bytes."""
     batch: list[Row] = []
     size = 0
     for row in rows:
@@ -91,14 +92,14 @@ def in_batches(rows: Iterable[Row]) -> Iterator[list[Row]]:
 
 
 def encode(rows: Sequence[Row]) -> bytes:
-    """Rows as bytes: equal ones for equal rows, and only for those."""
+    """Encode rows; the bytes are equal if and only if the rows are equal."""
     return msgspec.msgpack.encode(rows)
 
 
 def write_part(file: BinaryIO, columns: Sequence[str], rows: Iterable[Row]) -> Part:
-    """Write rows as a part, whole frame by whole frame."""
+    """Write rows as a part, frame by frame."""
     sha256, size, count = hashlib.sha256(), 0, 0
-    for number, batch in enumerate(_with_head(columns, rows)):
+    for number, batch in enumerate(_with_header(columns, rows)):
         packed = zstd.pack(encode(batch))
         frame = len(packed).to_bytes(_LENGTH_BYTES, "big") + packed
         file.write(frame)
@@ -110,12 +111,12 @@ def write_part(file: BinaryIO, columns: Sequence[str], rows: Iterable[Row]) -> P
 
 
 def read_part(file: BinaryIO) -> tuple[Sequence[str], Iterator[list[Row]]]:
-    """The columns of a part, and its rows in batches."""
+    """Return the columns of a part, and its rows in batches."""
     batches = _frames(file)
     return next(batches, [[]])[0], batches
 
 
-def _with_head(columns: Sequence[str], rows: Iterable[Row]) -> Iterator[list[Row]]:
+def _with_header(columns: Sequence[str], rows: Iterable[Row]) -> Iterator[list[Row]]:
     yield [columns]
     yield from in_batches(rows)
 
@@ -125,4 +126,4 @@ def _frames(file: BinaryIO) -> Iterator[list[Row]]:
         try:
             yield msgspec.msgpack.decode(decompress(file.read(int.from_bytes(head, "big"))), type=list[list[Any]])
         except (ZstdError, msgspec.MsgspecError):
-            raise Damaged("A part of the backup cannot be read.", "Take another backup.") from None
+            raise Damaged("A part of the backup cannot be read.", "Use another backup.") from None

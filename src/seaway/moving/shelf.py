@@ -1,8 +1,8 @@
 """
-A place for many backups of one house: a bucket, or a folder of it. They share their blobs.
+Backup repository: a bucket or folder with many backups of one site, which share their blobs.
 
-    blobs/ab/abcdef...      each blob once; one that is there is not sent again
-    backups/<time>/...      the parts of one backup, and last its manifest (`storage.keys`)
+    blobs/ab/abcdef...      each blob once; an existing blob is not sent again
+    backups/<time>/...      the parts of one backup, and its manifest, written last (`storage.keys`)
 """
 
 from collections.abc import Iterable
@@ -22,14 +22,14 @@ from seaway.storage.spool import Spool
 
 
 class Shelf:
-    """A place for backups: its blobs, and its folder of backups as a store of its own."""
+    """A backup repository: its blobs, and its folder of backups as a separate store."""
 
-    def __init__(self, blobs: Blobs, backups: Blobs, place: str, *, verify: bool = False) -> None:
-        self._blobs, self._backups, self._place = blobs, backups, place
-        self._verify = verify  # whether blobs that are there are read back; otherwise their size is enough
+    def __init__(self, blobs: Blobs, backups: Blobs, location: str, *, verify: bool = False) -> None:
+        self._blobs, self._backups, self._location = blobs, backups, location
+        self._verify = verify  # whether existing blobs are read back; otherwise their size is enough
 
     def create(self) -> None:
-        """Make the place, if it is not there."""
+        """Create the repository if it does not exist."""
         self._blobs.create()
         self._backups.create()
 
@@ -37,8 +37,10 @@ class Shelf:
         time = snapshot.manifest.time
         manifest = keys.backup_manifest(time)
         if self._backups.stat(manifest) is not None:
-            raise AlreadyThere(f"{self._place} has a backup of this moment.", "Wait a moment and run it again.")
-        sent = sum(side_by_side(partial(self._bring, blobs, spool), snapshot.blobs()))
+            raise AlreadyThere(
+                f"{self._location} already has a backup with this time.", "Wait a moment and run this again."
+            )
+        sent = sum(side_by_side(partial(self._copy_blob, blobs, spool), snapshot.blobs()))
         for name, path in snapshot.parts.items():
             self._backups.put_file(keys.backup_part(time, name), path)
         with spool.file() as file:
@@ -48,33 +50,36 @@ class Shelf:
         return sent
 
     def source(self, at: str | None) -> "ShelfSource":
-        """One of the backups here: the newest, or that of a time."""
+        """Return one backup of the repository: the newest, or the one of a time."""
         times = {time for stat in self._backups.list() if (time := keys.backup_time_of(stat.key)) is not None}
         if not times:
-            raise BadSetting(f"There is no backup at {self._place}.", "Name the place that `seaway backup` wrote to.")
+            raise BadSetting(
+                f"There is no backup at {self._location}.", "Use the location that `seaway backup` wrote to."
+            )
         if at is not None and at not in times:
             raise BadSetting(
-                f"There is no backup of {at} at {self._place}.", f"The newest there is {max(times)}, of {len(times)}."
+                f"There is no backup from {at} at {self._location}.",
+                f"The newest is {max(times)} (backups: {len(times)}).",
             )
-        return ShelfSource(self._blobs, self._backups, at or max(times), self._place)
+        return ShelfSource(self._blobs, self._backups, at or max(times), self._location)
 
-    def _bring(self, source: Blobs, spool: Spool, one: Listed) -> bool:
-        return bring(one, partial(source.open, one.key), STORE, self._blobs, spool, verify=self._verify)
+    def _copy_blob(self, source: Blobs, spool: Spool, blob: Listed) -> bool:
+        return bring(blob, partial(source.open, blob.key), STORE, self._blobs, spool, verify=self._verify)
 
 
 class ShelfSource:
-    """One backup of a place for many."""
+    """One backup in a backup repository."""
 
-    def __init__(self, blobs: Blobs, backups: Blobs, time: str, place: str) -> None:
-        self._blobs, self._backups, self._time, self._place = blobs, backups, time, place
+    def __init__(self, blobs: Blobs, backups: Blobs, time: str, location: str) -> None:
+        self._blobs, self._backups, self._time, self._location = blobs, backups, time, location
         with backups.open(keys.backup_manifest(time)) as file:
-            self.manifest = manifests.decode(file.read(manifests.MAX_BYTES), place)
+            self.manifest = manifests.decode(file.read(manifests.MAX_BYTES), location)
 
     def fetch_parts(self, spool: Spool, stack: ExitStack) -> dict[str, Path]:
         paths = {}
         for name, part in self.manifest.parts.items():
             with self._open_part(name) as file:
-                paths[name] = stack.enter_context(manifests.fetched_part(file, part, self._place, spool))
+                paths[name] = stack.enter_context(manifests.fetched_part(file, part, self._location, spool))
         return paths
 
     def bring_blobs(self, contents: Iterable[Listed], keep: Keep) -> int:
@@ -84,7 +89,7 @@ class ShelfSource:
         try:
             return self._backups.open(keys.backup_part(self._time, name))
         except FileNotFoundError:
-            raise manifests.damaged(self._place) from None
+            raise manifests.damaged(self._location) from None
 
-    def _offer(self, keep: Keep, one: Listed) -> bool:
-        return keep(one, partial(self._blobs.open, one.key), self._place)
+    def _offer(self, keep: Keep, blob: Listed) -> bool:
+        return keep(blob, partial(self._blobs.open, blob.key), self._location)

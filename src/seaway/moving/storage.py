@@ -1,16 +1,16 @@
 """
-Every blob that a row names, from one store to another, while servers run.
+Copy every blob that a row names from one store to another while servers run.
 
-1. A blob that was sent is read back from where it went, and hashed.
-2. Nothing is taken away from the store, and what a row names is not swept meanwhile.
-3. The secret key goes along: what is encrypted in the database opens with it.
-4. The identity goes along last, as it is at the end of each run. So a database whose store went on after the last run
-   finds its new store to be an older copy, and its start stops.
-5. Manifests are not copied: older ones of this store are deleted there, and all are written anew by the server that is
-   started on it next. Their marks are reset after a job that writes them has ended.
+1. Each blob that was sent is read back from the new store and hashed.
+2. Nothing is deleted from the old store, and no sweep runs meanwhile.
+3. The secret key is copied too: encrypted values in the database need it.
+4. The identity is copied last, with its value at the end of each run. So if the old store was used after the last run,
+   the new store is an older copy, and a server refuses to start with it.
+5. Manifests are not copied: older manifests of this store are deleted in the new store, and the next server that is
+   started with it writes them all again. Their marks are reset after a running job that writes them has ended.
 
-What is there is not sent again, so a run that was interrupted is gone on with. What comes meanwhile is brought by a
-second pass; what comes after that, by another run.
+Existing blobs are not sent again, so an interrupted run can be continued. A second pass copies blobs that were stored
+during the first; another run copies blobs that are stored after that.
 """
 
 from dataclasses import dataclass
@@ -48,7 +48,7 @@ from seaway.storage.spool import Spool
 
 @dataclass(slots=True)
 class Moved:
-    """What is in the new store now, and how many of the blobs were sent by this run."""
+    """Number and bytes of the blobs in the new store, and how many this run sent."""
 
     blobs: int = 0
     bytes: int = 0
@@ -64,13 +64,13 @@ class _Move:
 
 
 def move_storage(database: Database, source: Blobs, target: Blobs, spool: Spool, *, verify: bool) -> Moved:
-    """Copy what rows name; with `verify`, what is there already is read back and hashed too, once."""
+    """Copy all blobs that rows name; with `verify`, existing blobs are read back and hashed too, once."""
     move = _Move(database, source, target, spool)
     identity = records.of_store(source)
-    _require_free(target, identity)
+    _require_usable(target, identity)
     with database.alone(SWEEPING):
-        first = _pass(move, verify=verify)
-        second = _pass(move, verify=False)  # of what the first one sent or verified a moment ago
+        first = _copy_pass(move, verify=verify)
+        second = _copy_pass(move, verify=False)  # the first pass has just sent or verified these blobs
         secret = secret_key.carried(source)
         if secret is not None:
             secret_key.put(target, secret)
@@ -83,13 +83,13 @@ def move_storage(database: Database, source: Blobs, target: Blobs, spool: Spool,
     return Moved(second.blobs, second.bytes, first.sent + second.sent)
 
 
-def _require_free(target: Blobs, identity: StoreIdentity | None) -> None:
-    theirs = records.of_store(target)
-    if theirs is not None and (identity is None or theirs.id != identity.id):
-        raise BadSetting("The new store belongs to another database.", "Name an empty store.")
+def _require_usable(target: Blobs, identity: StoreIdentity | None) -> None:
+    target_identity = records.of_store(target)
+    if target_identity is not None and (identity is None or target_identity.id != identity.id):
+        raise BadSetting("The new store belongs to another database.", "Use an empty store.")
 
 
-def _pass(move: _Move, *, verify: bool) -> Moved:
+def _copy_pass(move: _Move, *, verify: bool) -> Moved:
     moved = Moved()
     with move.spool.file() as contents:
         with (
@@ -99,22 +99,24 @@ def _pass(move: _Move, *, verify: bool) -> Moved:
             streamed(tx, select(kept_blobs.c.sha256, kept_blobs.c.size)) as kept,
         ):
             write_part(contents, ["sha256", "size"], chain(carried, of_documents, kept))
-        for size, sent in side_by_side(partial(_bring, move, verify), listed(Path(contents.name))):
+        for size, sent in side_by_side(partial(_copy_blob, move, verify), listed(Path(contents.name))):
             moved.blobs += size is not None
             moved.bytes += size or 0
             moved.sent += sent
     return moved
 
 
-def _bring(move: _Move, verify: bool, one: Listed) -> tuple[int | None, bool]:
-    """The size of the blob in the new store, None if nobody needs it any more; and whether it was sent."""
+def _copy_blob(move: _Move, verify: bool, blob: Listed) -> tuple[int | None, bool]:
+    """Return the size of the blob in the new store, or None if no row names it now; and whether it was sent."""
     try:
-        sent = bring(one, partial(move.source.open, one.key), STORE, move.target, move.spool, verify=verify)
+        sent = bring(blob, partial(move.source.open, blob.key), STORE, move.target, move.spool, verify=verify)
     except Missing:
         with move.database.read() as tx:
-            if named(tx, [one.sha256]):
+            if named(tx, [blob.sha256]):
                 raise
-        return None, False  # a document that was replaced meanwhile
-    if sent and not is_there(move.target, one, verify=True):
-        raise Damaged(f"The new store did not keep the blob {one.sha256.hex()}.", "Look after it and run this again.")
-    return one.size, sent
+        return None, False  # a document that has been replaced meanwhile
+    if sent and not is_there(move.target, blob, verify=True):
+        raise Damaged(
+            f"The new store did not keep the blob {blob.sha256.hex()}.", "Check the new store and run this again."
+        )
+    return blob.size, sent

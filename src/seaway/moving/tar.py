@@ -1,8 +1,8 @@
 """
 A backup as one file: a tar of the manifest, the parts, and the blobs in the order of the contents.
 
-It is written and read once from its beginning to its end. Names are short, so each member has one block as its head;
-`tarfile` makes and reads that, and keeps no list of the members, of which there may be millions.
+It is written and read once from its beginning to its end. Names are short, so the header of each member is one block;
+`tarfile` only makes and reads headers, without a list of the members, of which there can be millions.
 """
 
 import hashlib
@@ -26,11 +26,11 @@ from seaway.storage.spool import Spool
 
 SUFFIX = ".tar"
 _MANIFEST = "manifest"
-_PRIVATE = 0o600  # it holds the hashes of passwords and keys, and private packages
+_PRIVATE = 0o600  # it contains hashes of passwords and keys, and private packages
 
 
 class TarTarget:
-    """A file that a backup is written to; an older one of this name is replaced when the new one is whole."""
+    """Backup target that is a tar file; an existing file is replaced once the new one is complete."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -43,65 +43,65 @@ class TarTarget:
             for name, path in snapshot.parts.items():
                 with path.open("rb") as part:
                     _add(file, name, manifest.parts[name].bytes, part)
-            for one in snapshot.blobs():
-                _add_blob(file, one, blobs)
+            for blob in snapshot.blobs():
+                _add_blob(file, blob, blobs)
                 sent += 1
             file.write(bytes(2 * tarfile.BLOCKSIZE))
         return sent
 
     @contextmanager
     def _replaced(self) -> Iterator[BinaryIO]:
-        near = self._path.with_name(f".{self._path.name}.part")
-        near.unlink(missing_ok=True)  # what a kill left
+        partial_path = self._path.with_name(f".{self._path.name}.part")
+        partial_path.unlink(missing_ok=True)  # left by a killed backup
         try:
-            with open(near, "xb", opener=lambda path, flags: os.open(path, flags, _PRIVATE)) as file:
+            with open(partial_path, "xb", opener=lambda path, flags: os.open(path, flags, _PRIVATE)) as file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-            near.replace(self._path)
+            partial_path.replace(self._path)
         finally:
-            near.unlink(missing_ok=True)
+            partial_path.unlink(missing_ok=True)
         _sync_folder(self._path.absolute().parent)
 
 
 class TarSource:
-    """A file that a backup is read from, in order."""
+    """Backup source that is a tar file, read in order."""
 
-    def __init__(self, file: BinaryIO, place: str) -> None:
-        self._file, self._place = file, place
+    def __init__(self, file: BinaryIO, location: str) -> None:
+        self._file, self._location = file, location
         self._next_at = 0
         head = self._next(_MANIFEST).read(manifests.MAX_BYTES)
-        self.manifest = manifests.decode(head, place)
+        self.manifest = manifests.decode(head, location)
 
     def fetch_parts(self, spool: Spool, stack: ExitStack) -> dict[str, Path]:
         return {
-            name: stack.enter_context(manifests.fetched_part(self._next(name), part, self._place, spool))
+            name: stack.enter_context(manifests.fetched_part(self._next(name), part, self._location, spool))
             for name, part in self.manifest.parts.items()
         }
 
     def bring_blobs(self, contents: Iterable[Listed], keep: Keep) -> int:
-        return sum(keep(one, partial(_itself, self._next(one.key)), self._place) for one in contents)
+        return sum(keep(blob, partial(_unchanged, self._next(blob.key)), self._location) for blob in contents)
 
     def _next(self, name: str) -> BinaryIO:
-        """The member that comes next, which must have this name."""
+        """Return the next member, which must have this name."""
         self._file.seek(self._next_at)
         try:
             info = TarInfo.frombuf(self._file.read(tarfile.BLOCKSIZE), "ascii", "strict")
         except (tarfile.TarError, UnicodeError):
-            raise manifests.damaged(self._place) from None
+            raise manifests.damaged(self._location) from None
         if info.name != name:
-            raise manifests.damaged(self._place)
+            raise manifests.damaged(self._location)
         self._next_at += tarfile.BLOCKSIZE + info.size + _padding(info.size)
         return cast("BinaryIO", _Member(self._file, info.size))
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[TarSource]:
-    """The backup in this file."""
+    """Open the backup in this file."""
     try:
         file = path.open("rb")
     except FileNotFoundError:
-        raise BadSetting(f"There is no backup {path}.", "Name a file that `seaway backup` wrote.") from None
+        raise BadSetting(f"There is no backup {path}.", "Use a file that `seaway backup` wrote.") from None
     with file:
         yield TarSource(file, str(path))
 
@@ -122,22 +122,22 @@ class _Member(io.RawIOBase):
         return len(chunk)
 
 
-def _itself(member: BinaryIO) -> BinaryIO:
+def _unchanged(member: BinaryIO) -> BinaryIO:
     return member
 
 
-def _add_blob(file: BinaryIO, one: Listed, blobs: Blobs) -> None:
+def _add_blob(file: BinaryIO, blob: Listed, blobs: Blobs) -> None:
     try:
-        source = blobs.open(one.key)
+        source = blobs.open(blob.key)
     except FileNotFoundError:
-        raise missing(one, STORE) from None
+        raise missing(blob, STORE) from None
     with source:
-        if _add(file, one.key, one.size, source) != one.sha256:
-            raise damaged(one, STORE)
+        if _add(file, blob.key, blob.size, source) != blob.sha256:
+            raise damaged(blob, STORE)
 
 
 def _add(file: BinaryIO, name: str, size: int, content: BinaryIO) -> bytes:
-    """Write one member; the sha256 of its bytes."""
+    """Write one member; return the sha256 of its bytes."""
     info = TarInfo(name)
     info.size, info.mode = size, _PRIVATE
     file.write(info.tobuf(tarfile.GNU_FORMAT, "ascii", "strict"))

@@ -1,4 +1,4 @@
-"""Identify blobs that no manifest names: a package file says itself what it is."""
+"""Identify blobs that no manifest names, from the metadata inside package files."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from seaway.moving.content import Listed
 from seaway.packages.contents import opened
 from seaway.storage.blobs import Blobs
 
-# Little is read of each: its info part, or the beginning of a .tar.bz2.
+# Only a little of each blob is read: its info part, or the beginning of a .tar.bz2.
 _LIMITS = ArchiveLimits(info_bytes=4 * MIB, unpacked_bytes_least=8 * MIB, unpacked_bytes_most=8 * MIB)
 _ZIP, _BZIP2 = b"PK\x03\x04", b"BZh"
 _INFO_PART, _TAR_ZST = "info-", ".tar.zst"
@@ -19,7 +19,7 @@ _INFO_PART, _TAR_ZST = "info-", ".tar.zst"
 
 @dataclass(frozen=True, slots=True)
 class Unnamed:
-    """A blob, and the subdir and file name of the package that it seems to be; empty if it is none or unreadable."""
+    """A blob, and the subdir and file name of the package in it; empty if it is not a package or unreadable."""
 
     sha256: bytes
     size: int
@@ -27,26 +27,26 @@ class Unnamed:
     problem: str = ""  # why it could not be read
 
 
-def identify(blobs: Blobs, one: Listed) -> Unnamed:
-    """Look into a blob; the errors of the store, except that it is gone, are the caller's."""
+def identify(blobs: Blobs, blob: Listed) -> Unnamed:
+    """Identify a blob; raise errors of the store, except if the blob is gone."""
     try:
-        return Unnamed(one.sha256, one.size, _package_of(blobs, one))
+        return Unnamed(blob.sha256, blob.size, _package_of(blobs, blob))
     except (Refused, FileNotFoundError):
-        return Unnamed(one.sha256, one.size, "")
+        return Unnamed(blob.sha256, blob.size, "")
 
 
-def _package_of(blobs: Blobs, one: Listed) -> str:
-    with opened(blobs, one.key, one.size) as file:
+def _package_of(blobs: Blobs, blob: Listed) -> str:
+    with opened(blobs, blob.key, blob.size) as file:
         head = file.read(len(_ZIP))
         if head == _ZIP:
-            stems = [name for name in read_spans(file, one.size) if name.startswith(_INFO_PART)]
+            stems = [name for name in read_spans(file, blob.size) if name.startswith(_INFO_PART)]
             name = filename.parse(stems[0].removeprefix(_INFO_PART).removesuffix(_TAR_ZST) + CONDA) if stems else None
         else:
             name = FileName("", "", "", TAR_BZ2) if head.startswith(_BZIP2) else None
         if name is None:
             return ""
         file.seek(0)
-        info = archive.read_info(file, one.size, name, _LIMITS, until=archive.INDEX_JSON).info
+        info = archive.read_info(file, blob.size, name, _LIMITS, until=archive.INDEX_JSON).info
     if archive.INDEX_JSON not in info:
         return ""
     index = metadata.read_index_json(info[archive.INDEX_JSON])

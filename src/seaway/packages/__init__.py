@@ -1,1 +1,1 @@
-"""The files of a channel after they were published: shown, yanked, deleted, swept."""
+"""Published files of a channel: lists, search, yank, deletion, metadata corrections, damaged blobs and the sweep."""

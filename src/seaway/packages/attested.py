@@ -1,4 +1,4 @@
-"""Which files of a package are attested and by whom, and what that tells of its versions."""
+"""Attestations of the files of a package, and the provenance of its versions."""
 
 from collections.abc import Mapping, Sequence
 
@@ -16,7 +16,7 @@ _claims = msgspec.json.Decoder(Claims)
 
 
 def claims_of(tx: Tx, channel_id: int, package: str) -> dict[int, Claims]:
-    """What the certificates say of the files of a package that have a current attestation, by the ids of the files."""
+    """Return the certificate claims of the files of a package that have a current attestation, by file id."""
     package_id = select(packages.c.id).where(packages.c.channel_id == channel_id, packages.c.name == package)
     rows = tx.execute(
         select(files.c.id, attestations.c.claims)
@@ -34,10 +34,15 @@ def claims_of(tx: Tx, channel_id: int, package: str) -> dict[int, Claims]:
     return {file_id: _claims.decode(claims) for file_id, claims in rows}
 
 
-def provenance_of(found: Sequence[Version], claims: Mapping[int, Claims]) -> dict[str, Provenance]:
-    """The provenance of each version, which depends on those that were uploaded before it."""
-    oldest_first = sorted(found, key=lambda version: min((build.indexed_at_ms, build.id) for build in version.builds))
-    told = provenance.provenance(
-        [provenance.Version(one.version, [claims.get(build.id) for build in one.builds]) for one in oldest_first]
+def provenance_of(versions: Sequence[Version], claims: Mapping[int, Claims]) -> dict[str, Provenance]:
+    """Return the provenance of each version, by version; it depends on the versions uploaded before it."""
+    oldest_first = sorted(
+        versions, key=lambda version: min((build.indexed_at_ms, build.id) for build in version.builds)
     )
-    return {one.version: one for one in told}
+    by_version = provenance.provenance(
+        [
+            provenance.Version(version.version, [claims.get(build.id) for build in version.builds])
+            for version in oldest_first
+        ]
+    )
+    return {version.version: version for version in by_version}

@@ -1,4 +1,4 @@
-"""What a channel holds, for people to look at."""
+"""The packages of a channel, for lists."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ PAGE_LENGTH = 500
 
 @dataclass(frozen=True, slots=True)
 class PackageSummary:
-    """One package of a channel: in which subdirs, and how many listed files."""
+    """A package of a channel, its subdirs and the number of its listed files."""
 
     name: str
     subdirs: tuple[str, ...]
@@ -23,12 +23,12 @@ class PackageSummary:
 
 
 def list_packages(tx: Tx, channel_id: int, *, after: str = "", limit: int = PAGE_LENGTH) -> list[PackageSummary]:
-    """The packages of a channel by name, a page of them from behind `after`."""
-    there = (subdirs.c.channel_id == channel_id, shards.c.sha256.is_not(None), shards.c.name > after)
+    """Return up to `limit` packages of a channel in the order of their names, starting after the name `after`."""
+    conditions = (subdirs.c.channel_id == channel_id, shards.c.sha256.is_not(None), shards.c.name > after)
     page = (
         select(shards.c.name)
         .join(subdirs, subdirs.c.id == shards.c.subdir_id)
-        .where(*there)
+        .where(*conditions)
         .group_by(shards.c.name)
         .order_by(shards.c.name)
         .limit(limit)
@@ -36,15 +36,15 @@ def list_packages(tx: Tx, channel_id: int, *, after: str = "", limit: int = PAGE
     rows = tx.execute(
         select(shards.c.name, subdirs.c.name.label("subdir"), shards.c.record_count)
         .join(subdirs, subdirs.c.id == shards.c.subdir_id)
-        .where(*there, shards.c.name.in_(page))
+        .where(*conditions, shards.c.name.in_(page))
         .order_by(shards.c.name, subdirs.c.name)
     )
-    return [_summary(name, list(found)) for name, found in groupby(rows, key=lambda row: row.name)]
+    return [_summary(name, list(group)) for name, group in groupby(rows, key=lambda row: row.name)]
 
 
 def count_files(tx: Tx, channel_id: int) -> int:
-    """How many files solvers see in a channel."""
-    # PostgreSQL adds large integers up to a decimal.
+    """Return the number of files that solvers see in a channel."""
+    # The sum of big integers is a decimal in PostgreSQL.
     return int(
         tx.execute(
             select(func.coalesce(func.sum(subdirs.c.record_count), 0)).where(subdirs.c.channel_id == channel_id)

@@ -1,13 +1,14 @@
 """
-Manifest objects: what the store says of a channel and of its files, so that the database can be rebuilt.
+Manifest objects: descriptions of channels and their files in the store, from which a lost database can be rebuilt.
 
-One object describes a channel, and one each package name in one subdir. An object is a zstd frame with a checksum
-around msgpack; its first field is the number of the format.
+One object describes a channel, and one object describes each package name in one subdir. An object is a zstd frame
+with a checksum around msgpack; its first field is the format number.
 
-1. A name object has all that the index of its name is made from, and its attestations: nothing is read from packages.
-2. Decoding is strict and bounded, since a store may hold anything: what `decode_channel` and `decode_name` return can
-   be inserted and indexed. Whatever else there is raises `BadManifest` with the reason.
-3. Equal contents make equal bytes.
+1. A name object contains everything that the index of its name is built from, and its attestations: no package file is
+   read.
+2. Decoding is strict and bounded, because a store may contain anything: the results of `decode_channel` and
+   `decode_name` can be inserted and indexed. Any other content raises `BadManifest` with the reason.
+3. Equal contents give equal bytes.
 """
 
 import hashlib
@@ -28,22 +29,22 @@ from seaway.packages.files import WARNINGS
 from seaway.trust import sidecars
 
 FORMAT = 1
-# Ten thousand attested files of one name are 160 MB. An object that is larger than this is neither written nor read.
+# Ten thousand attested files of one name take 160 MB. A larger object than this is neither written nor read.
 MAX_BYTES = 1024 * 1024 * 1024
 _MAX_TEXT = 4_000
 
-# PostgreSQL cannot store a zero byte in a text.
+# PostgreSQL cannot store a zero byte in text.
 _Text = Annotated[str, Meta(max_length=_MAX_TEXT, pattern=r"^[^\x00]*$")]
 _Digest = Annotated[bytes, Meta(min_length=32, max_length=32)]
 _Number = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 
 
 class BadManifest(Exception):
-    """An object is not a manifest that this Seaway can use; the text is the reason."""
+    """An object is not a manifest that this version of Seaway can use; the text is the reason."""
 
 
 class AttestationEntry(Struct, frozen=True, forbid_unknown_fields=True):
-    """A sidecar of a file, as its row has it."""
+    """A sidecar of a file, with the values of its row."""
 
     content: bytes
     file_sha256: _Digest
@@ -53,7 +54,7 @@ class AttestationEntry(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class FileEntry(Struct, frozen=True, forbid_unknown_fields=True):
-    """A file, as its row has it; who uploaded it is a name, since accounts are not in manifests."""
+    """A file, with the values of its row; the uploader is a name, because accounts are not in manifests."""
 
     file_name: str
     state: State
@@ -71,7 +72,7 @@ class FileEntry(Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def is_there(self) -> bool:
-        """Whether the file can be downloaded, so that its blob must be there."""
+        """Whether the file can be downloaded; its blob must exist then."""
         return self.state is not State.DELETED
 
 
@@ -88,7 +89,7 @@ class NameManifest(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ChannelManifest(Struct, frozen=True, forbid_unknown_fields=True):
-    """A channel and its settings; `is_public` and `owner` are told to people and not brought back."""
+    """A channel and its settings; `is_public` and `owner` are for information and are not restored."""
 
     format: int
     name: str
@@ -114,7 +115,7 @@ class _Head(Struct):
 
 
 class _Record(Struct):
-    """What the index relies on in a record."""
+    """The fields of a record that the index relies on."""
 
     name: str
     version: str
@@ -139,26 +140,26 @@ _Manifest = TypeVar("_Manifest", NameManifest, ChannelManifest)
 
 
 def encode(manifest: NameManifest | ChannelManifest) -> bytes:
-    """The bytes of an object."""
+    """Return the bytes of an object."""
     return zstd.pack_checked(_encoder.encode(manifest))
 
 
 def decode_channel(content: bytes) -> ChannelManifest:
-    """The channel that these bytes describe; `BadManifest` if they describe none."""
+    """Return the channel that these bytes describe; raise `BadManifest` if they are not a channel manifest."""
     manifest = _decode(content, _channel_decoder)
-    _require(is_possible_name(manifest.name), "its channel has an impossible name")
+    _require(is_possible_name(manifest.name), "its channel name is invalid")
     return manifest
 
 
 def decode_name(content: bytes) -> NameManifest:
-    """The package name that these bytes describe; `BadManifest` if they describe none."""
+    """Return the package name that these bytes describe; raise `BadManifest` if they are not a name manifest."""
     manifest = _decode(content, _name_decoder)
-    _require(is_possible_name(manifest.channel), "its channel has an impossible name")
+    _require(is_possible_name(manifest.channel), "its channel name is invalid")
     _require(is_known(manifest.subdir), "its subdir is unknown")
-    _require(not filename.name_problem(manifest.package), "its package has an impossible name")
+    _require(not filename.name_problem(manifest.package), "its package name is invalid")
     names = [file.file_name for file in manifest.files]
-    _require(len(set(names)) == len(names), "it has two files of one name")
-    for reason in filter(None, (_wrong_in(manifest, file) for file in manifest.files)):
+    _require(len(set(names)) == len(names), "two of its files have the same name")
+    for reason in filter(None, (_file_problem(manifest, file) for file in manifest.files)):
         raise BadManifest(reason)
     return manifest
 
@@ -168,7 +169,7 @@ def _decode(content: bytes, decoder: "msgspec.msgpack.Decoder[_Manifest]") -> _M
         unpacked = zstd.unpack_at_most(content, MAX_BYTES)
         number = _head_decoder.decode(unpacked).format
         if number != FORMAT:
-            raise BadManifest(f"it has the format {number}, and this Seaway reads {FORMAT}")
+            raise BadManifest(f"it has format {number}, but this version of Seaway reads format {FORMAT}")
         return decoder.decode(unpacked)
     except zstd.ZstdError:
         raise BadManifest("it is damaged") from None
@@ -176,27 +177,25 @@ def _decode(content: bytes, decoder: "msgspec.msgpack.Decoder[_Manifest]") -> _M
         raise BadManifest(f"it is not a manifest: {error}") from None
 
 
-def _require(holds: bool, reason: str) -> None:
-    if not holds:
+def _require(condition: bool, reason: str) -> None:
+    if not condition:
         raise BadManifest(reason)
 
 
-def _wrong_in(manifest: NameManifest, file: FileEntry) -> str | None:
-    """What is wrong with a file, or None."""
+def _file_problem(manifest: NameManifest, file: FileEntry) -> str | None:
+    """Return what is wrong with a file, or None."""
     try:
         parsed = filename.parse(file.file_name)
     except Refused:
-        return "it has a file with an impossible name"
+        return "one of its file names is invalid"
     if (parsed.name, parsed.version) != (manifest.package, file.version):
-        return f"{file.file_name} is not of its package or version"
+        return f"{file.file_name} does not match its package or version"
     try:
         record = _record_decoder.decode(file.record)
         about = _about_decoder.decode(file.about)
         to_shard_record(file.record)
-        problems = [*_wrong_in_record(parsed, file, record), *_wrong_in_attestations(file, record)]
-        problems += ["its description has a summary that is not a text"] * (
-            not isinstance(about.get("summary", ""), str)
-        )
+        problems = [*_record_problems(parsed, file, record), *_attestation_problems(file, record)]
+        problems += ["the summary in its description is not text"] * (not isinstance(about.get("summary", ""), str))
         msgspec.convert(about.get(WARNINGS, []), list[str])
         corrections.decode(file.correction)
     except (msgspec.MsgspecError, KeyError, ValueError, OverflowError, RecursionError):
@@ -204,23 +203,23 @@ def _wrong_in(manifest: NameManifest, file: FileEntry) -> str | None:
     return f"{file.file_name}: {problems[0]}" if problems else None
 
 
-def _wrong_in_record(parsed: filename.FileName, file: FileEntry, record: _Record) -> Iterator[str]:
+def _record_problems(parsed: filename.FileName, file: FileEntry, record: _Record) -> Iterator[str]:
     if (record.name, record.version, record.build) != (parsed.name, parsed.version, parsed.build):
-        yield "its record is of another package"
+        yield "its record belongs to another package"
     if (record.sha256, record.size, record.indexed_timestamp) != (file.sha256.hex(), file.size, file.indexed_at):
-        yield "its record is of other bytes or of another time"
+        yield "its record has a different hash, size or time"
     if file.section.is_v3 and parsed.extension != (
         filename.CONDA if file.section is Section.V3_CONDA else filename.TAR_BZ2
     ):
         yield "it is in the section of another file format"
 
 
-def _wrong_in_attestations(file: FileEntry, record: _Record) -> Iterator[str]:
+def _attestation_problems(file: FileEntry, record: _Record) -> Iterator[str]:
     for attestation in file.attestations:
         _claims_decoder.decode(attestation.claims)
-    current = [one for one in file.attestations if one.superseded_at is None]
-    named = [hashlib.sha256(one.content).hexdigest() for one in current]
-    if file.is_there and named != ([] if record.attestations_sha256 is None else [record.attestations_sha256]):
+    current = [attestation for attestation in file.attestations if attestation.superseded_at is None]
+    digests = [hashlib.sha256(attestation.content).hexdigest() for attestation in current]
+    if file.is_there and digests != ([] if record.attestations_sha256 is None else [record.attestations_sha256]):
         yield "its record does not name its attestations"
-    if any(one.file_sha256 != file.sha256 for one in current):
+    if any(attestation.file_sha256 != file.sha256 for attestation in current):
         yield "its attestations are for other bytes"

@@ -2,13 +2,13 @@
 Correct the published metadata of a file, and restore the original.
 
 1. The bytes of the file, its hashes, its size, its attestations and `indexed_timestamp` stay; its record changes in the
-   same transaction as the index, with a new revision, and every change leaves an audit line.
+   same transaction as the index, with a new revision, and every change writes an audit line.
 2. The original values stay with the row until the correction is removed. A correction changes the fields that it
    names; other corrected fields stay unchanged, and a field that is set to its original value is no longer corrected.
-3. An upload that replaces the file drops the correction (`publishing.record`): it was about other metadata.
-4. Permission is checked before the lock of the channel is waited for, and again when it is held.
-5. The audit line has the new values and the earlier ones of the fields that changed, in full.
-6. run_exports documents are not corrected: they say what the package says.
+3. An upload that replaces the file drops the correction (`publishing.record`), which was made for other metadata.
+4. Permission is checked before waiting for the channel lock, and again while holding it.
+5. The audit line contains the new and the previous values of the changed fields, in full.
+6. run_exports documents are not corrected: they state what the package states.
 """
 
 from collections.abc import Mapping
@@ -58,12 +58,15 @@ class _FileRow:
 def correct(
     parts: Removing, by: Principal, channel: str, subdir: str, file_name: str, changes: Mapping[str, Any], reason: str
 ) -> Corrected:
-    """Change these fields of a record; an empty value leaves a field out."""
+    """Change these fields of a record; an empty value removes a field, except `depends`."""
     reason = checked_reason(reason)
     if not reason:
-        raise Malformed("A correction needs a reason.", "Give the reason; the page of the file shows it.")
+        raise Malformed("A metadata correction needs a reason.", "Give a reason; it is shown on the page of the file.")
     if not changes or not set(changes) <= set(FIELDS):
-        raise Malformed("A correction must change at least one field.", f"These can be corrected: {', '.join(FIELDS)}.")
+        raise Malformed(
+            "A metadata correction must change at least one field.",
+            f"Fields that can be corrected: {', '.join(FIELDS)}.",
+        )
     _require(parts, by, channel, subdir, file_name)
     return parts.reserve.with_room(partial(_correct, parts, by, channel, subdir, file_name, changes, reason))
 
@@ -89,7 +92,7 @@ def _correct(
     reason: str,
 ) -> Corrected:
     with parts.database.write_channel(channel) as tx:
-        place, row = _find(tx, by, channel, subdir, file_name)
+        subdir_row, row = _find(tx, by, channel, subdir, file_name)
         now_ms = parts.clock.now_ms()
         values = corrections.checked(changes, Section(row.section))
         record, existing = stored_record(file_name, row.record), stored_correction(file_name, row.correction)
@@ -101,52 +104,56 @@ def _correct(
         if corrected == record:
             raise Conflict("The metadata of the file already has these values.", "Change at least one value.")
         corrections.check_record(corrected)
-        revision = _write(parts, tx, place, row, file_name, corrected, correction, now_ms)
+        revision = _write(parts, tx, subdir_row, row, file_name, corrected, correction, now_ms)
         detail, target = _detail(record, corrected), f"{subdir}/{file_name}"
         audit.write(tx, now_ms, by.actor, Event.FILE_CORRECTED, channel=channel, target=target, reason=reason, **detail)
         return Corrected(revision, warnings_of(fields))
 
 
-# Fields that are left out of a record rather than empty.
+# Fields that a record omits instead of having an empty value.
 _LEFT_OUT_EMPTY = frozenset(FIELDS) - {"depends"}
 
 
 def _restore(parts: Removing, by: Principal, channel: str, subdir: str, file_name: str) -> int:
     with parts.database.write_channel(channel) as tx:
-        place, row = _find(tx, by, channel, subdir, file_name)
+        subdir_row, row = _find(tx, by, channel, subdir, file_name)
         now_ms, correction = parts.clock.now_ms(), stored_correction(file_name, row.correction)
         if correction is None:
             raise Conflict("The metadata of the file is not corrected.", "There is nothing to restore.")
         record = stored_record(file_name, row.record)
         original = corrections.revert(record, correction)
-        revision = _write(parts, tx, place, row, file_name, original, None, now_ms)
+        revision = _write(parts, tx, subdir_row, row, file_name, original, None, now_ms)
         detail, target = _detail(record, original), f"{subdir}/{file_name}"
         audit.write(tx, now_ms, by.actor, Event.FILE_CORRECTION_REMOVED, channel=channel, target=target, **detail)
         return revision
 
 
 def _require(parts: Removing, by: Principal, channel: str, subdir: str, file_name: str) -> None:
-    """Refuse what the caller may not do, or a file that is not there, without waiting for a writer."""
+    """Raise if the caller lacks permission or the file does not exist, without waiting for a writer."""
     with parts.database.read() as tx:
         _find(tx, by, channel, subdir, file_name)
 
 
 def _find(tx: Tx, by: Principal, channel: str, subdir: str, file_name: str) -> tuple[Subdir, _FileRow]:
     access = permissions.require(by, Action.READ, channels.access_of(tx, channel, by), channel_name=channel)
-    place = find_subdir(tx, access.channel_id, subdir)
-    found = None if place is None else tx.execute(_ROW, {"of_subdir": place.id, "of_file": file_name}).one_or_none()
-    row = None if found is None else _FileRow(*found)
+    subdir_row = find_subdir(tx, access.channel_id, subdir)
+    file_row = (
+        None
+        if subdir_row is None
+        else tx.execute(_ROW, {"of_subdir": subdir_row.id, "of_file": file_name}).one_or_none()
+    )
+    row = None if file_row is None else _FileRow(*file_row)
     package = None if row is None else row.package
     permissions.require(by, Action.CORRECT, access, channel_name=channel, package=package)
-    if place is None or row is None:
+    if subdir_row is None or row is None:
         raise NotFound("There is no such file in the channel.", "Check its subdir and its name.")
-    return place, row
+    return subdir_row, row
 
 
 def _write(
     parts: Removing,
     tx: Tx,
-    place: Subdir,
+    subdir_row: Subdir,
     row: _FileRow,
     file_name: str,
     record: dict[str, Any],
@@ -154,14 +161,14 @@ def _write(
     now_ms: int,
 ) -> int:
     content = encode(record)
-    kept = None if correction is None else corrections.encode_correction(correction)
-    tx.execute(update(files).where(files.c.id == row.id).values(record=content, correction=kept))
-    seen = FileRecord(file_name, State(row.state), Section(row.section), row.indexed_at, content)
-    return touch_names(tx, place, {row.package: [seen]}, now_ms, parts.whole_document_limit)
+    stored = None if correction is None else corrections.encode_correction(correction)
+    tx.execute(update(files).where(files.c.id == row.id).values(record=content, correction=stored))
+    changed = FileRecord(file_name, State(row.state), Section(row.section), row.indexed_at, content)
+    return touch_names(tx, subdir_row, {row.package: [changed]}, now_ms, parts.whole_document_limit)
 
 
 def _detail(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, str]:
-    """Return the new values of the fields that changed, and in `was` the earlier ones as JSON."""
+    """Return the new values of the changed fields, and in `was` their previous values as JSON."""
     names = [name for name in FIELDS if before.get(name) != after.get(name)]
     was = msgspec.json.encode({name: before[name] for name in names if name in before})
     return {name: _text(after.get(name, "")) for name in names} | {"was": was.decode()}

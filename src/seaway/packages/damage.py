@@ -1,15 +1,15 @@
 """
-Blobs that a row names, and that are damaged or missing.
+Damaged and missing blobs that a row names.
 
-1. A blob is taken out of use only after its bytes were read and had another hash, and only while it is held alone and
-   is still the object that was read: bytes that an upload puts meanwhile are never lost.
-2. What is taken out of use leaves its key, so the next put of the right bytes mends it, by whichever way they come. The
-   damaged bytes are kept below `quarantine/` until the blob is whole again or no row names it.
-3. A row of `damaged_blobs` is a reason to look at the store, and no more: a blob that is there again is served.
-4. Documents are derived: those with a bad blob are forgotten and built again, and leave no row here.
-5. Where the damaged bytes cannot be taken away (the database is behind its store, the store is read-only), they stay
+1. A blob is taken out of use only after its bytes were read and had another hash, and only while it is locked
+   exclusively and is still the object that was read: bytes that an upload stores meanwhile are never lost.
+2. A blob that is taken out of use leaves its key free, so the next put of the right bytes repairs it, however they
+   arrive. The damaged bytes are kept below `quarantine/` until the blob is intact again or no row names it.
+3. A row of `damaged_blobs` is only a reason to look at the store: a blob that is there again is served.
+4. Documents are derived data: a document with a bad blob is forgotten and built again, and gets no row here.
+5. If the damaged bytes cannot be removed (the database is behind its store, or the store is read-only), they stay
    under their key, and the row refuses them until they are replaced.
-6. A blob that the store cannot give now is passed over, and the next one is read, as long as the store itself answers.
+6. A blob that the store cannot read now is skipped and the next one is read, as long as the store itself responds.
 """
 
 import errno
@@ -37,22 +37,22 @@ from seaway.storage.digest import sha256_of
 
 log = structlog.get_logger()
 
-VERIFYING = "verify-blobs"  # done by one process at a time
+VERIFYING = "verify-blobs"  # lock: one process at a time
 _LOGGED_FILES = 10
-_NOTHING = keys.blob(bytes(32))  # no content has this hash
+_UNUSED_KEY = keys.blob(bytes(32))  # no content has this hash
 
 
 class BlobProblem(StrEnum):
-    """What is wrong with a blob."""
+    """Kinds of problems with a blob."""
 
     DAMAGED = "damaged"
     MISSING = "missing"
-    IN_PLACE = "in-place"  # damaged, and still under its key; only rows say so
+    IN_PLACE = "in-place"  # damaged, and still under its key; used in rows only, shown as damaged
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A blob that is not what it should be; `version` is that of the object that was read, if there was one."""
+    """A damaged or missing blob; `version` is the version of the object that was read, if there was one."""
 
     sha256: bytes
     problem: BlobProblem
@@ -71,13 +71,13 @@ class Affected:
 
     @property
     def where(self) -> str:
-        """Its path, as commands and pages name it."""
+        """Path of the file or logo, as commands and pages show it."""
         return f"{self.channel}/{self.name}"
 
 
 @dataclass(frozen=True, slots=True)
 class Keeper:
-    """The parts that verifying works with; every method blocks."""
+    """The parts that verify blobs; every method blocks."""
 
     database: Database
     blobs: Blobs
@@ -85,35 +85,35 @@ class Keeper:
     clock: Clock
 
     def verify(self, sha256: bytes) -> Finding | None:
-        """Read a blob and take it out of use if it is bad; what was found, unless it changed meanwhile."""
+        """Read a blob and take it out of use if it is bad; return the finding; None if it is intact or changed."""
         finding = examine(self.blobs, sha256)
         return finding if finding is not None and self.condemn(finding) else None
 
     def condemn(self, finding: Finding) -> bool:
-        """Take a bad blob out of use; False when it was put again meanwhile, or when no row names it any more."""
+        """Take a bad blob out of use; return False if it was stored again meanwhile or no row names it."""
         sha256, key, problem = finding.sha256, keys.blob(finding.sha256), finding.problem
         forgotten = self.documents.forget(sha256)
         is_copied = False
         if problem is BlobProblem.DAMAGED:
-            # Before the blob is held: a bucket takes seconds to copy a large one.
+            # Copied before the blob is locked: a bucket takes seconds to copy a large one.
             try:
-                is_copied = self._does(self.blobs.copy, key, keys.quarantine(sha256))
+                is_copied = self._try_change(self.blobs.copy, key, keys.quarantine(sha256))
             except FileNotFoundError:
                 return False
         with self.database.write_part() as tx:
             self.database.hold_blobs(tx, [sha256], shared=False)
             is_same = _version(self.blobs.stat(key)) == finding.version
             is_named = sha256 in named(tx, [sha256])
-            if is_same and problem is BlobProblem.DAMAGED and not (is_copied and self._is_taken_away(key)):
+            if is_same and problem is BlobProblem.DAMAGED and not (is_copied and self._is_deleted(key)):
                 problem = BlobProblem.IN_PLACE
             if is_same and is_named:
                 _note(tx, self.clock.now_ms(), sha256, problem)
         if is_copied and not (is_same and is_named):
-            self._does(self.blobs.delete, keys.quarantine(sha256))
+            self._try_change(self.blobs.delete, keys.quarantine(sha256))
         return is_same and (is_named or forgotten > 0)
 
     def recheck(self, unread: set[bytes] | None = None) -> list[bytes]:
-        """Delete the rows and damaged bytes of blobs that are whole again or unnamed; return the hashes of the whole ones."""
+        """Delete the rows and damaged bytes of blobs that are intact again or unnamed; return the intact hashes."""
         unread = set() if unread is None else unread
         healed = []
         with self.database.read() as tx:
@@ -128,10 +128,10 @@ class Keeper:
 
     @contextmanager
     def passing_over(self, sha256: bytes, unread: set[bytes]) -> Iterator[None]:
-        """Add a blob that the store cannot give now to `unread`; raise what fails for other blobs too (6)."""
+        """Add a blob that the store cannot read now to `unread`; raise errors that affect other blobs too (6)."""
         try:
             yield
-        except Exception as error:  # errors of the system have several types, told apart below
+        except Exception as error:  # system errors have several types, distinguished below
             is_of_the_database = isinstance(error.__cause__, SQLAlchemyError)
             if is_of_the_database or not system_errors.is_unavailable(error):
                 raise
@@ -140,7 +140,7 @@ class Keeper:
             unread.add(sha256)
 
     def _is_healed(self, sha256: bytes) -> bool:
-        """Delete the row of a blob that is whole again or unnamed; return whether it is whole again."""
+        """Delete the row of a blob that is intact again or unnamed; return whether it is intact."""
         with self.database.read() as tx:
             is_named = sha256 in named(tx, [sha256])
         if is_named and (self.blobs.stat(keys.blob(sha256)) is None or self.verify(sha256) is not None):
@@ -153,21 +153,21 @@ class Keeper:
         return is_named
 
     def _require_store(self) -> None:
-        """Raise unless the store answers and gives its identity, which is there as long as the store is."""
-        self.blobs.stat(_NOTHING)  # behind the pairing this raises for another or an unmounted store
+        """Raise unless the store responds and returns its identity, which exists as long as the store does."""
+        self.blobs.stat(_UNUSED_KEY)  # with pairing, this raises for a different or an unmounted store
         with self.blobs.open(keys.IDENTITY) as file:
             file.read()
 
-    def _is_taken_away(self, key: str) -> bool:
-        return self._does(self.blobs.delete, key) and self.blobs.stat(key) is None
+    def _is_deleted(self, key: str) -> bool:
+        return self._try_change(self.blobs.delete, key) and self.blobs.stat(key) is None
 
-    def _does(self, change: Callable[..., None], *names: str) -> bool:
-        """Change the store; False when it takes no changes now."""
+    def _try_change(self, change: Callable[..., None], *names: str) -> bool:
+        """Change the store; return False if it accepts no changes now."""
         try:
             change(*names)
         except FileNotFoundError:
             raise
-        except Exception as error:  # errors of the system have several types, told apart below
+        except Exception as error:  # system errors have several types, distinguished below
             if not system_errors.is_unavailable(error):
                 raise
             log.warning("blob.not_moved", key=names[0], error=str(error))
@@ -175,16 +175,16 @@ class Keeper:
         return True
 
     def _clear_quarantine(self) -> None:
-        kept = {stat.key for stat in self.blobs.list(keys.QUARANTINE)}
-        if kept:
+        quarantined = {stat.key for stat in self.blobs.list(keys.QUARANTINE)}
+        if quarantined:
             with self.database.read() as tx:
                 noted = {keys.quarantine(sha256) for sha256 in tx.execute(select(damaged_blobs.c.sha256)).scalars()}
-            for key in kept - noted:
+            for key in quarantined - noted:
                 self.blobs.delete(key)
 
 
 def examine(blobs: Blobs, sha256: bytes) -> Finding | None:
-    """Read a blob to its end; None when it is whole."""
+    """Read a blob to its end; return None if it is intact."""
     key = keys.blob(sha256)
     stat = blobs.stat(key)
     if stat is None:
@@ -197,12 +197,12 @@ def examine(blobs: Blobs, sha256: bytes) -> Finding | None:
     except OSError as error:
         if error.errno != errno.EIO:
             raise
-        is_whole = False  # the disk cannot read it any more
+        is_whole = False  # the disk can no longer read it
     return None if is_whole else Finding(sha256, BlobProblem.DAMAGED, _version(stat))
 
 
 def refusal(name: str, problem: str) -> Unavailable:
-    """The sentence about a package file whose blob is bad."""
+    """Return the error for a package file whose blob is damaged or missing."""
     what = "is missing on this server" if problem == BlobProblem.MISSING else "is damaged"
     return Unavailable(
         f"The stored copy of {name} {what}.",
@@ -214,8 +214,8 @@ def is_refused(blobs: Blobs, sha256: bytes, problem: str, found_at_ms: int) -> b
     """
     Return whether a noted blob must not be served (3, 5).
 
-    The clocks of server and store are compared for bytes that stayed in place only; where they differ, the next
-    `recheck` decides by the hash.
+    The clocks of the server and the store are compared only for bytes that stayed in place; if the clocks differ, the
+    next `recheck` decides by the hash.
     """
     stat = blobs.stat(keys.blob(sha256))
     return stat is None or (problem == BlobProblem.IN_PLACE and stat.modified_ms <= found_at_ms)
@@ -227,12 +227,12 @@ def noted(tx: Tx) -> list[bytes]:
 
 
 def count(tx: Tx) -> int:
-    """How many blobs are known to be damaged or missing."""
+    """Return the number of blobs that are known to be damaged or missing."""
     return tx.execute(select(func.count()).select_from(damaged_blobs)).scalar_one()
 
 
 def affected(tx: Tx, limit: int | None, *, sha256: bytes | None = None) -> list[Affected]:
-    """The files and logos whose blobs are noted, or those of one blob, by channel and name."""
+    """Return the files and logos whose blobs are noted, or only those of one blob, by channel and name."""
     in_place = damaged_blobs.c.problem == BlobProblem.IN_PLACE.value
     problem = case((in_place, BlobProblem.DAMAGED.value), else_=damaged_blobs.c.problem).label("problem")
     columns = (problem, damaged_blobs.c.found_at.label("found_at_ms"), damaged_blobs.c.sha256)
@@ -250,13 +250,13 @@ def affected(tx: Tx, limit: int | None, *, sha256: bytes | None = None) -> list[
     )
     if sha256 is not None:
         of_files, of_logos = (each.where(damaged_blobs.c.sha256 == sha256) for each in (of_files, of_logos))
-    every = union_all(of_files, of_logos).subquery()
-    found = tx.execute(select(every).order_by(every.c.channel, every.c.name).limit(limit))
+    both = union_all(of_files, of_logos).subquery()
+    found = tx.execute(select(both).order_by(both.c.channel, both.c.name).limit(limit))
     return [from_row(Affected, row) for row in found]
 
 
 def _note(tx: Tx, now_ms: int, sha256: bytes, problem: BlobProblem) -> None:
-    """Write the row; what was moved away as damaged stays damaged when it is missed later."""
+    """Write the row; a blob that was quarantined as damaged stays "damaged" when it is found missing later."""
     of_blob = damaged_blobs.c.sha256 == sha256
     values = {"found_at": now_ms, "problem": problem.value}
     if tx.execute(select(damaged_blobs.c.problem).where(of_blob)).first() is not None:
@@ -269,8 +269,8 @@ def _note(tx: Tx, now_ms: int, sha256: bytes, problem: BlobProblem) -> None:
     log.error("blob.damaged", sha256=sha256.hex(), problem=shown.value, files=_names(found))
 
 
-def _names(found: Sequence[Affected]) -> list[str]:
-    return [each.where for each in found]
+def _names(affected_items: Sequence[Affected]) -> list[str]:
+    return [item.where for item in affected_items]
 
 
 def _version(stat: BlobStat | None) -> str | None:

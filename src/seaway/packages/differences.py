@@ -1,7 +1,8 @@
 """
-What is different between two builds of a package: what they need, what they install, how large they are.
+Differences between two builds of a package: dependencies, installed files and sizes.
 
-What it costs is bounded: at most `MOST_COMPARED` paths of each are compared, and the first `MOST_CHANGES` are told.
+The cost is bounded: paths are compared only if each build has at most `MOST_COMPARED`, and only the first
+`MOST_CHANGES` changes are returned.
 """
 
 import heapq
@@ -12,7 +13,7 @@ from typing import Any
 from seaway.packages.contents import Entry, Listing
 from seaway.packages.overview import name_of_spec
 
-_NOT_OF_THE_RECIPE = frozenset(
+_IGNORED_FIELDS = frozenset(
     {"md5", "sha256", "size", "timestamp", "indexed_timestamp", "build", "version", "depends", "constrains"}
 )
 MOST_COMPARED = 50_000
@@ -21,28 +22,28 @@ MOST_CHANGES = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One thing that differs; empty before where it is new, empty after where it is gone."""
+    """One difference: `before` is empty for an addition, `after` for a removal."""
 
     name: str
     before: str
     after: str
-    grown_bytes: int = 0  # of a path
+    grown_bytes: int = 0  # for paths
 
     @property
     def kind(self) -> str:
-        """The word for it."""
+        """One of "added", "removed" and "changed"."""
         return "added" if not self.before else "removed" if not self.after else "changed"
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Two builds compared, each list by name."""
+    """The differences between two builds, each list sorted by name."""
 
     depends: tuple[Change, ...]
     constrains: tuple[Change, ...]
     fields: tuple[Change, ...]
-    paths: tuple[Change, ...]  # the first ones
-    path_count: int  # of all that differ
+    paths: tuple[Change, ...]  # the first `MOST_CHANGES`
+    path_count: int  # number of all paths that differ
     problem: str  # why paths were not compared
     grown_bytes: int  # of the package file
     installed_grown_bytes: int
@@ -51,16 +52,18 @@ class Difference:
 def between(
     before: Mapping[str, Any], after: Mapping[str, Any], listing_before: Listing, listing_after: Listing
 ) -> Difference:
-    """What changed from one record and its listing to another."""
+    """Compare two records and their listings."""
     problem = listing_before.problem or listing_after.problem
     if max(len(listing_before.entries), len(listing_after.entries)) > MOST_COMPARED:
         problem = f"One of the packages has more than {MOST_COMPARED:,} files, too many to compare here."
     changed = [] if problem else _changed_paths(listing_before.entries, listing_after.entries)
     return Difference(
-        depends=_of_specs(before.get("depends", ()), after.get("depends", ())),
-        constrains=_of_specs(before.get("constrains", ()), after.get("constrains", ())),
+        depends=_changed_specs(before.get("depends", ()), after.get("depends", ())),
+        constrains=_changed_specs(before.get("constrains", ()), after.get("constrains", ())),
         fields=_changes(_shown_fields(before), _shown_fields(after)),
-        paths=tuple(_of_path(*change) for change in heapq.nsmallest(MOST_CHANGES, changed, key=lambda one: one[0])),
+        paths=tuple(
+            _path_change(*change) for change in heapq.nsmallest(MOST_CHANGES, changed, key=lambda change: change[0])
+        ),
         path_count=len(changed),
         problem=problem,
         grown_bytes=after.get("size", 0) - before.get("size", 0),
@@ -68,7 +71,7 @@ def between(
     )
 
 
-def _of_specs(before: Iterable[str], after: Iterable[str]) -> tuple[Change, ...]:
+def _changed_specs(before: Iterable[str], after: Iterable[str]) -> tuple[Change, ...]:
     return _changes(_by_name(before), _by_name(after))
 
 
@@ -76,27 +79,27 @@ def _by_name(specs: Iterable[str]) -> dict[str, str]:
     joined: dict[str, list[str]] = {}
     for spec in specs:
         joined.setdefault(name_of_spec(spec), []).append(spec)
-    return {name: ", ".join(sorted(several)) for name, several in joined.items()}
+    return {name: ", ".join(sorted(specs_of_name)) for name, specs_of_name in joined.items()}
 
 
 def _shown_fields(record: Mapping[str, Any]) -> dict[str, str]:
-    return {key: str(value) for key, value in record.items() if key not in _NOT_OF_THE_RECIPE and value not in ("", {})}
+    return {key: str(value) for key, value in record.items() if key not in _IGNORED_FIELDS and value not in ("", {})}
 
 
 def _changed_paths(before: Sequence[Entry], after: Sequence[Entry]) -> list[tuple[str, Entry | None, Entry | None]]:
-    """Each path that differs with what it was and is, in no order."""
+    """Return each path that differs with its entries before and after, unordered."""
     old = {entry.path: entry for entry in before}
     changed: list[tuple[str, Entry | None, Entry | None]] = []
     for entry in {entry.path: entry for entry in after}.values():
         earlier = old.pop(entry.path, None)
-        # The hashes alone, where there are any: this line is most of what a comparison costs.
+        # Only the hashes, if there are any: this line is most of the cost of a comparison.
         if earlier is None or (earlier.sha256 or _shown_entry(earlier)) != (entry.sha256 or _shown_entry(entry)):
             changed.append((entry.path, earlier, entry))
     changed += [(path, earlier, None) for path, earlier in old.items()]
     return changed
 
 
-def _of_path(path: str, before: Entry | None, after: Entry | None) -> Change:
+def _path_change(path: str, before: Entry | None, after: Entry | None) -> Change:
     return Change(path, _shown_entry(before), _shown_entry(after), _size_of(after) - _size_of(before))
 
 
@@ -105,7 +108,7 @@ def _size_of(entry: Entry | None) -> int:
 
 
 def _shown_entry(entry: Entry | None) -> str:
-    """What tells two contents of a path apart: the hash, or what there is instead of one."""
+    """Return what distinguishes two contents of a path: the hash, or type and size if there is no hash."""
     if entry is None:
         return ""
     return entry.sha256 or f"{entry.path_type or 'file'} {entry.size_in_bytes or ''}".strip()

@@ -1,4 +1,4 @@
-"""How often package files were fetched: by file and day, added up for who asks."""
+"""Download counts of package files: kept per file and day, added up on request."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from seaway.clock import DAY_MS
 from seaway.database.engine import Tx
 from seaway.database.tables import downloads, files, packages, subdirs
 
-_AT_ONCE = 1_000  # rows of one statement; SQLite takes 32,766 values
+_BATCH_ROWS = 1_000  # rows per statement; SQLite allows 32,766 values
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,32 +23,34 @@ class Day:
 
 
 def day_of(at_ms: int) -> int:
-    """The day on which something happened."""
+    """Return the day of a time (days since 1970 UTC)."""
     return at_ms // DAY_MS
 
 
 def add(tx: Tx, counted: Mapping[tuple[int, int], int]) -> None:
-    """Add counts, by (file, day). Files that are gone are left out; in one order by all, or workers deadlock."""
-    for part in _batches(sorted(counted)):
-        there = set(tx.execute(select(files.c.id).where(files.c.id.in_({file_id for file_id, _ in part}))).scalars())
-        rows = [{"file_id": one[0], "day": one[1], "count": counted[one]} for one in part if one[0] in there]
+    """Add counts by (file, day). Skip deleted files. All workers add in sorted order, or they would deadlock."""
+    for batch in _batches(sorted(counted)):
+        existing = set(
+            tx.execute(select(files.c.id).where(files.c.id.in_({file_id for file_id, _ in batch}))).scalars()
+        )
+        rows = [{"file_id": key[0], "day": key[1], "count": counted[key]} for key in batch if key[0] in existing]
         if rows:
             dialect = postgresql if tx.dialect.name == "postgresql" else sqlite
-            added = dialect.insert(downloads).values(rows)
+            statement = dialect.insert(downloads).values(rows)
             tx.execute(
-                added.on_conflict_do_update(
-                    index_elements=["file_id", "day"], set_={"count": downloads.c.count + added.excluded.count}
+                statement.on_conflict_do_update(
+                    index_elements=["file_id", "day"], set_={"count": downloads.c.count + statement.excluded.count}
                 )
             )
 
 
 def of_file(tx: Tx, file_id: int) -> int:
-    """How often a file was fetched."""
+    """Return the downloads of a file."""
     return _total(tx, _sum().where(downloads.c.file_id == file_id))
 
 
 def of_files(tx: Tx, channel_id: int, package: str) -> dict[tuple[str, str], int]:
-    """How often each file of a package was fetched, by subdir and file name; without those that never were."""
+    """Return the downloads of each file of a package by (subdir, file name), without files that have none."""
     rows = tx.execute(
         select(subdirs.c.name, files.c.file_name, func.sum(downloads.c.count).label("total"))
         .join(files, files.c.id == downloads.c.file_id)
@@ -61,24 +63,24 @@ def of_files(tx: Tx, channel_id: int, package: str) -> dict[tuple[str, str], int
 
 
 def of_package(tx: Tx, channel_id: int, package: str) -> int:
-    """How often files of a package were fetched, deleted ones too."""
+    """Return the downloads of all files of a package, including deleted files."""
     return _total(tx, _of_channel(_sum(), channel_id).where(packages.c.name == package))
 
 
 def of_packages(tx: Tx, channel_id: int) -> dict[str, int]:
-    """How often files of each package of a channel were fetched, by name; without those that never were."""
+    """Return the downloads of each package of a channel by name, without packages that have none."""
     query = select(packages.c.name, func.sum(downloads.c.count)).select_from(downloads)
     rows = tx.execute(_of_channel(query, channel_id).group_by(packages.c.name))
     return {name: int(count) for name, count in rows}
 
 
 def of_channel(tx: Tx, channel_id: int) -> int:
-    """How often files of a channel were fetched."""
+    """Return the downloads of all files of a channel."""
     return _total(tx, _of_channel(_sum(), channel_id))
 
 
 def by_day(tx: Tx, channel_id: int, first: int, last: int, *, package: str | None = None) -> list[Day]:
-    """The days from the first to the last on which files of the channel, or of one package, were fetched; in order."""
+    """Return the days from `first` to `last` that have downloads of the channel, or of one package, in order."""
     counts: Select[Any] = select(downloads.c.day, func.sum(downloads.c.count)).select_from(downloads)
     query = _of_channel(counts, channel_id).where(downloads.c.day.between(first, last))
     if package is not None:
@@ -105,4 +107,4 @@ def _total(tx: Tx, query: Select[Any]) -> int:
 
 
 def _batches(keys: Sequence[tuple[int, int]]) -> list[Sequence[tuple[int, int]]]:
-    return [keys[start : start + _AT_ONCE] for start in range(0, len(keys), _AT_ONCE)]
+    return [keys[start : start + _BATCH_ROWS] for start in range(0, len(keys), _BATCH_ROWS)]

@@ -1,4 +1,4 @@
-"""The files of a package, one after the other or one by itself, for who may read the channel."""
+"""Files of a package: lists, single files, and the package summary. Callers must be able to read the channel."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -17,21 +17,21 @@ from seaway.database.tables import downloads, files, packages, subdirs, users
 from seaway.errors import DamagedRecord, NotFound
 from seaway.indexing.rows import State
 
-WARNINGS = "warnings"  # the field of `about` with the warnings of the upload
+WARNINGS = "warnings"  # the field of `about` that holds the warnings of the upload
 
 _KEY_NAME = re.compile(r" \(key .*\)$", re.DOTALL)
 
 
-class _Told(msgspec.Struct):
+class _UploadWarnings(msgspec.Struct):
     warnings: tuple[str, ...] = ()
 
 
-_told = msgspec.json.Decoder(_Told)
+_warnings_decoder = msgspec.json.Decoder(_UploadWarnings)
 
 
 @dataclass(frozen=True, slots=True)
 class FileSummary:
-    """A file as lists show it."""
+    """A file, as shown in lists."""
 
     id: int
     package: str
@@ -47,21 +47,21 @@ class FileSummary:
 
     @property
     def version(self) -> str:
-        """The version that its name says, which is the one of its record."""
+        """Version from the file name, which equals the version in the record."""
         return filename.parse(self.file_name).version
 
     @property
     def build(self) -> str:
-        """The build string that its name says."""
+        """Build string from the file name."""
         return filename.parse(self.file_name).build
 
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """One file with everything that is known of it."""
+    """One file with all of its metadata."""
 
     summary: FileSummary
-    record: Mapping[str, Any]  # as repodata has it
+    record: Mapping[str, Any]  # as in repodata
     about: Mapping[str, Any]
     downloads: int
     correction: Correction | None
@@ -69,7 +69,7 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """A package of a channel: what its newest file says of it."""
+    """A package of a channel, described by its newest file."""
 
     name: str
     subdirs: tuple[str, ...]
@@ -82,7 +82,7 @@ class Package:
 def of_package(
     tx: Tx, channel_id: int, package: str, *, subdir: str | None = None, before: int | None = None, limit: int
 ) -> list[FileSummary]:
-    """The files of a package that were not deleted, the last that came first; `before` is the id of the last one seen."""
+    """Return the files of a package that are not deleted, newest first; `before` is the id of the last one seen."""
     query = _summaries(channel_id).where(packages.c.name == package).order_by(files.c.id.desc()).limit(limit)
     if subdir is not None:
         query = query.where(subdirs.c.name == subdir)
@@ -92,7 +92,7 @@ def of_package(
 
 
 def get(tx: Tx, channel_id: int, subdir: str, file_name: str) -> File:
-    """One file; `NotFound` when it is not there, or was deleted, `DamagedRecord` when its row cannot be read."""
+    """Return one file; raise `NotFound` if it is missing or deleted, `DamagedRecord` if its row cannot be read."""
     count = select(func.coalesce(func.sum(downloads.c.count), 0)).where(downloads.c.file_id == files.c.id)
     row = tx.execute(
         _summaries(channel_id)
@@ -101,27 +101,27 @@ def get(tx: Tx, channel_id: int, subdir: str, file_name: str) -> File:
     ).one_or_none()
     if row is None:
         raise NotFound("There is no such file in the channel.", "Check its subdir and its name.")
-    # PostgreSQL adds large integers up to a decimal.
+    # The sum of big integers is a decimal in PostgreSQL.
     record, correction = stored_record(file_name, row.record), stored_correction(file_name, row.correction)
-    with _naming_damage(f"The record of {file_name}"):
+    with _raising_damaged_record(f"The record of {file_name}"):
         return File(_summary(row), record, _about(row), int(row.downloads), correction)
 
 
 def stored_record(file_name: str, content: bytes) -> dict[str, Any]:
-    """Decode the record of a row; `DamagedRecord` when it cannot be read."""
-    with _naming_damage(f"The record of {file_name}"):
+    """Decode the record of a row; raise `DamagedRecord` if it cannot be read."""
+    with _raising_damaged_record(f"The record of {file_name}"):
         return msgspec.json.decode(content, type=dict[str, Any])
 
 
 def stored_correction(file_name: str, content: bytes | None) -> Correction | None:
-    """Decode the correction of a row, if there is one; `DamagedRecord` when it cannot be read."""
-    # No package holds the correction, so `seaway reindex --from-blobs` cannot make it again.
-    with _naming_damage(f"The correction of {file_name}", cure="seaway restore"):
+    """Decode the correction of a row, if there is one; raise `DamagedRecord` if it cannot be read."""
+    # The correction is not in the package file, so `seaway reindex --from-blobs` cannot restore it.
+    with _raising_damaged_record(f"The correction of {file_name}", cure="seaway restore"):
         return corrections.decode(content)
 
 
 @contextmanager
-def _naming_damage(what: str, **cure: str) -> Iterator[None]:
+def _raising_damaged_record(what: str, **cure: str) -> Iterator[None]:
     try:
         yield
     except (msgspec.MsgspecError, ValueError, TypeError, RecursionError) as error:
@@ -129,7 +129,7 @@ def _naming_damage(what: str, **cure: str) -> Iterator[None]:
 
 
 def describe(tx: Tx, channel_id: int, package: str) -> Package:
-    """A package by its newest version; `NotFound` when none of its files is left."""
+    """Return a package, described by its newest version; raise `NotFound` if it has no files."""
     rows = tx.execute(
         select(
             files.c.id,
@@ -146,7 +146,7 @@ def describe(tx: Tx, channel_id: int, package: str) -> Package:
         raise NotFound("There is no such package in the channel.", "Check its name.")
     listed = [row for row in rows if row.state == State.LISTED.value]
     last = max(listed or rows, key=lambda row: (version.parse(row.version), row.indexed_at, row.id))
-    preferred = (last.subdir, filename.as_conda(last.file_name))  # of two formats of one build
+    preferred = (last.subdir, filename.as_conda(last.file_name))  # the .conda file, if the build has two formats
     newest = next((row for row in listed or rows if (row.subdir, row.file_name) == preferred), last)
     row = tx.execute(_summaries(channel_id).add_columns(files.c.record).where(files.c.id == newest.id)).one()
     record = msgspec.json.decode(row.record)
@@ -164,9 +164,9 @@ def downloads_by_day(
     tx: Tx, channel_id: int, package: str, now_ms: int, *, days: int, version: str | None = None
 ) -> list[tuple[int, int]]:
     """
-    How often files of a package, or of one version of it, were fetched on each of the last days.
+    Return the downloads of a package, or of one of its versions, on each of the last days.
 
-    As days since 1970; days without are left out.
+    Pairs of a day (days since 1970) and a count; days without downloads are left out.
     """
     of_version = [] if version is None else [files.c.version == version]
     rows = tx.execute(
@@ -201,11 +201,11 @@ def _summaries(channel_id: int) -> Select[Any]:
 
 
 def _summary(row: Row[Any]) -> FileSummary:
-    # What a key is called is its owner's own business.
+    # The name of an API key is shown only to its owner.
     uploaded_by = _KEY_NAME.sub("", row.uploaded_by)
     return FileSummary(
         row.id, row.package, row.subdir, row.file_name, State(row.state), row.size, row.sha256.hex(), row.indexed_at,
-        uploaded_by, _told.decode(row.about).warnings, row.yank_reason,
+        uploaded_by, _warnings_decoder.decode(row.about).warnings, row.yank_reason,
     )  # fmt: skip
 
 

@@ -1,8 +1,8 @@
 """
-The packages of one channel that have the words in them, in the order asked for; and how often they were fetched.
+Search and sort the packages of one channel, and count their downloads.
 
-Asked of the database each time, names only: what a list shows of them is read for one page of it
-(`overview.lines_of`). So the first look of a worker costs what every other one does.
+Every call queries the database, for names only; the details are read for one page of the list (`overview.lines_of`).
+So the first request to a worker costs the same as any other.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from seaway.words import wanted
 
 
 class Sort(Enum):
-    """In which order packages stand."""
+    """Order of a list of packages."""
 
     NAME = "name"
     UPDATED = "updated"
@@ -26,38 +26,38 @@ class Sort(Enum):
 
 def names(tx: Tx, channel_id: int, words: str, subdir: str, sort: Sort, *, since: int) -> list[str]:
     """
-    The packages of a channel that have all of the words in name or summary, in the order asked for.
+    Return the names of the packages whose name or summary contains all of the words, in the given order.
 
-    By name, those stand first that have the first word in it. `since` is the day from which downloads count.
+    Sorted by name, the best matches of the first word come first. Downloads are counted from the day `since`.
     """
-    looked_for = wanted(words)
-    found = _matching(tx, channel_id, looked_for, subdir)
+    terms = wanted(words)
+    matches = _matching_names(tx, channel_id, terms, subdir)
     if sort is Sort.UPDATED:
-        arrived = _arrivals(tx, channel_id)
-        found.sort(key=lambda name: -arrived.get(name, 0))
+        latest = _latest_ids(tx, channel_id)
+        matches.sort(key=lambda name: -latest.get(name, 0))
     elif sort is Sort.DOWNLOADS:
-        fetched = downloads_since(tx, channel_id, since)
-        found.sort(key=lambda name: -fetched.get(name, 0))
-    elif looked_for:
-        found.sort(key=lambda name: _rank(name, looked_for[0]))
-    return found
+        counts = downloads_since(tx, channel_id, since)
+        matches.sort(key=lambda name: -counts.get(name, 0))
+    elif terms:
+        matches.sort(key=lambda name: _rank(name, terms[0]))
+    return matches
 
 
-def _matching(tx: Tx, channel_id: int, looked_for: Sequence[str], subdir: str) -> list[str]:
-    is_there = select(shards.c.name).where(
+def _matching_names(tx: Tx, channel_id: int, terms: Sequence[str], subdir: str) -> list[str]:
+    listed = select(shards.c.name).where(
         shards.c.subdir_id == subdirs.c.id, subdirs.c.channel_id == channel_id, shards.c.sha256.is_not(None)
     )
     if subdir:
-        is_there = is_there.where(subdirs.c.name == subdir)
+        listed = listed.where(subdirs.c.name == subdir)
     query = select(packages.c.name).where(
-        packages.c.channel_id == channel_id, packages.c.name.in_(is_there), *(search.holds(word) for word in looked_for)
+        packages.c.channel_id == channel_id, packages.c.name.in_(listed), *(search.holds(word) for word in terms)
     )
     return sorted(tx.execute(query).scalars())
 
 
-def _arrivals(tx: Tx, channel_id: int) -> dict[str, int]:
-    """The last file of each package: its id, since ids are given in the order of arrival, and are in the index."""
-    # One seek for each package and subdir: grouping walks all files, which takes 0.1 s for 160,000 of them.
+def _latest_ids(tx: Tx, channel_id: int) -> dict[str, int]:
+    """Return the id of the latest file of each package: ids follow the order of arrival, and are indexed."""
+    # One seek for each package and subdir: grouping would read all files, which takes 0.1 s for 160,000 of them.
     last = select(func.max(files.c.id)).where(files.c.subdir_id == subdirs.c.id, files.c.package_id == packages.c.id)
     query = (
         select(packages.c.name, func.max(last.scalar_subquery()))
@@ -69,16 +69,16 @@ def _arrivals(tx: Tx, channel_id: int) -> dict[str, int]:
 
 
 def downloads_since(tx: Tx, channel_id: int, day: int, names: Sequence[str] | None = None) -> dict[str, int]:
-    """How often the files of each package were fetched since a day (counted from 1970), of these packages or all."""
+    """Return the downloads of these packages, or of all, since a day (days since 1970), by name."""
     of_channel = select(packages.c.id).where(packages.c.channel_id == channel_id)
     if names is not None:
         of_channel = of_channel.where(packages.c.name.in_(names))
-    # The files first, each a seek: joined plainly, SQLite walks all days of all files of the house.
-    counted = select(files.c.id, files.c.package_id).where(
+    # Select the files first, each with a seek: with a plain join, SQLite reads all days of all files of the server.
+    channel_files = select(files.c.id, files.c.package_id).where(
         files.c.subdir_id.in_(select(subdirs.c.id).where(subdirs.c.channel_id == channel_id)),
         files.c.package_id.in_(of_channel),
     )
-    found = counted.cte("found")
+    found = channel_files.cte("found")
     query = (
         select(packages.c.name, func.sum(downloads.c.count))
         .select_from(found)
@@ -91,5 +91,5 @@ def downloads_since(tx: Tx, channel_id: int, day: int, names: Sequence[str] | No
 
 
 def _rank(name: str, word: str) -> int:
-    """Less is better: the very name, its beginning, a part of it, the summary only."""
+    """Return a rank, lower is better: exact name, prefix of the name, part of the name, summary only."""
     return 0 if name == word else 1 if name.startswith(word) else 2 if word in name else 3

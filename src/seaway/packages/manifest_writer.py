@@ -1,18 +1,19 @@
 """
 Keep the manifests in the store up to date with the database, in the background.
 
-1. Nothing is written for it in the transaction of an upload: what changed is found by the revisions of subdirs and
-   names, and by comparing the objects of channels with what was written last (`manifest_marks`).
+1. The transaction of an upload writes nothing for manifests: changes are found by the revisions of subdirs and names,
+   and by comparing the objects of channels with the objects that were written last (`manifest_marks`).
 2. An object exists only while `manifest_marks` has a row of its channel. Rows are inserted before the first object is
-   written, and deleted after the store was seen to have none left; so no object outlives its channel for longer than
-   one run that may delete.
-3. The mark of a subdir moves only after every object that changed up to its revision was written, or noted as left
-   (6). A run that was killed is repeated by the next one.
-4. A run costs what changed: one object for each name that did, whatever else the channel holds.
-5. Only objects below ids of stores that this database has marks of are deleted. When the id changes, everything is
-   written below the new one, objects of channels last, and then what is below the old one is deleted.
-6. Only what the reader accepts is written. Where damaged rows make something else, the object stays as it is, nothing
-   else is stopped, and the damage is logged once. What was left is noted with the mark, and tried again by every run.
+   written, and deleted only after the store was seen to have no objects left; so no object outlives its channel by
+   more than one run that can delete.
+3. The mark of a subdir moves only after every object that changed up to its revision was written, or noted as skipped
+   (6). The next run repeats a run that was killed.
+4. The cost of a run depends on the changes: one object for each changed name, whatever else the channel contains.
+5. Objects are deleted only below store ids that this database has marks of. When the id changes, everything is written
+   below the new id, objects of channels last, and then the objects below the old id are deleted.
+6. Only objects that the reader accepts are written. If damaged rows would give another object, the existing object
+   stays, all others are still written, and the damage is logged once. Skipped objects are noted with the mark, and
+   every run tries them again.
 """
 
 import hashlib
@@ -74,16 +75,16 @@ from seaway.storage.keys import ManifestPlace
 
 log = structlog.get_logger()
 
-WRITING = "manifests"  # done by one process at a time
-_NAMES_AT_ONCE = 16  # read in one transaction, and in memory together
-_OBJECTS_AT_ONCE = 8  # a bucket answers after milliseconds, and to many at once
+WRITING = "manifests"  # lock: one process at a time
+_NAMES_AT_ONCE = 16  # read in one transaction and held in memory together
+_OBJECTS_AT_ONCE = 8  # a bucket responds after milliseconds, and to many requests at once
 _NEVER = -1
-_LEFT = "manifests-left"  # the site value that notes which objects were left (6)
+_SKIPPED = "manifests-left"  # the site value that lists the skipped objects (6)
 
 
 @dataclass(slots=True)
 class Written:
-    """What one run did."""
+    """Counts of one run."""
 
     objects: int = 0
     bytes: int = 0
@@ -92,10 +93,10 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class _Object:
-    """An object to write, or the reason why it is left as it is."""
+    """An object to write, or the reason why it is skipped."""
 
     place: ManifestPlace
-    named: str
+    label: str
     content: bytes = b""
     reason: str = ""
 
@@ -104,13 +105,13 @@ class _Object:
 class _ChangedSubdir:
     id: int
     channel_id: int
-    known: int  # the revision of the last run
-    left: frozenset[int]  # packages whose objects earlier runs left
+    known: int  # revision of the last run
+    skipped: frozenset[int]  # packages whose objects earlier runs skipped
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
-    """A subdir as one transaction sees it."""
+class _SubdirPlace:
+    """A subdir, as one transaction sees it."""
 
     channel_id: int
     subdir_id: int
@@ -124,44 +125,44 @@ class _Place:
 
 @dataclass(slots=True)
 class _Changes:
-    """What is not in the store as it is in the database."""
+    """Differences between the store and the database."""
 
-    left: frozenset[ManifestPlace] = frozenset()  # by earlier runs
+    skipped: frozenset[ManifestPlace] = frozenset()  # skipped by earlier runs
     channels: list[_Object] = field(default_factory=list)
     subdirs: list[_ChangedSubdir] = field(default_factory=list)
-    unmarked: list[tuple[int, int]] = field(default_factory=list)  # channels and subdirs that have no mark yet
+    unmarked: list[tuple[int, int]] = field(default_factory=list)  # (channel, subdir) pairs without a mark
     removed: list[int] = field(default_factory=list)  # channels
     old_stores: list[str] = field(default_factory=list)
-    has_channels: bool = False  # whether the object of any channel was written for this store
+    has_channels: bool = False  # whether any channel object was written for this store
 
     def __bool__(self) -> bool:
-        return bool(self.left or self.channels or self.subdirs or self.removed or self.old_stores)
+        return bool(self.skipped or self.channels or self.subdirs or self.removed or self.old_stores)
 
 
 def write_changes(
     database: Database, blobs: Blobs, store_id: str, before_writing: Callable[[], object] = lambda: None
 ) -> Written:
     """
-    Bring the manifests of this store up to date, unless another process is at it.
+    Update the manifests of this store, unless another process is updating them.
 
     `before_writing` is called once, before the first object is written or deleted, if any is.
     """
     written = Written()
-    with database.alone(WRITING, wait=False) as mine:
-        if not mine:
+    with database.alone(WRITING, wait=False) as is_acquired:
+        if not is_acquired:
             return written
         with database.read() as tx:
             changes = _find_changes(tx, store_id)
         if not changes:
             return written
         with ThreadPoolExecutor(_OBJECTS_AT_ONCE, thread_name_prefix="manifests") as threads:
-            _Run(database, blobs, store_id, threads, written, before_writing, changes).make()
+            _Run(database, blobs, store_id, threads, written, before_writing, changes).run()
     return written
 
 
 def forget_marks(database: Database) -> None:
     """
-    Have the next run write every object again, in the store that is used then.
+    Make the next run write every object again, to the store that is in use then.
 
     Marks are kept, so that the objects of channels that are deleted meanwhile are found (2).
     """
@@ -178,13 +179,13 @@ class _Run:
     written: Written
     before_writing: Callable[[], object]
     changes: _Changes
-    left: frozenset[ManifestPlace] = field(init=False)
+    skipped: frozenset[ManifestPlace] = field(init=False)
     is_announced: bool = False
 
-    def make(self) -> None:
-        changes, self.left = self.changes, self.changes.left
+    def run(self) -> None:
+        changes, self.skipped = self.changes, self.changes.skipped
         self._insert_marks(changes.unmarked)
-        # A set without the object of any channel is not whole: a rebuild prefers the one below an earlier id.
+        # A set without channel objects is incomplete: a rebuild prefers the set below an earlier id.
         if changes.has_channels:
             self._write_channels(changes.channels)
         for subdir in changes.subdirs:
@@ -192,8 +193,8 @@ class _Run:
         if not changes.has_channels:
             self._write_channels(changes.channels)
         for channel_id in changes.removed:
-            here = (manifest_marks.c.store_id == self.store_id, manifest_marks.c.channel_id == channel_id)
-            self._delete(keys.channel_manifests(self.store_id, channel_id), *here)
+            of_channel = (manifest_marks.c.store_id == self.store_id, manifest_marks.c.channel_id == channel_id)
+            self._delete(keys.channel_manifests(self.store_id, channel_id), *of_channel)
         for store_id in changes.old_stores:
             self._delete(keys.store_manifests(store_id), manifest_marks.c.store_id == store_id)
 
@@ -207,12 +208,12 @@ class _Run:
                 tx.execute(insert(manifest_marks), rows)
 
     def _write_channels(self, found: Sequence[_Object]) -> None:
-        good = self._write(found)
+        written = self._write(found)
         with self.database.write_part() as tx:
-            for one in good:
-                values = {"revision": 0, "digest": _digest(one.content)}
-                tx.execute(_move_mark(self.store_id, one.place.channel_id, 0).values(values))
-            self._note_left(tx, 0, found)
+            for item in written:
+                values = {"revision": 0, "digest": _digest(item.content)}
+                tx.execute(_move_mark(self.store_id, item.place.channel_id, 0).values(values))
+            self._store_skipped(tx, 0, found)
 
     def _write_subdir(self, subdir: _ChangedSubdir) -> None:
         with self.database.read() as tx:
@@ -220,56 +221,56 @@ class _Run:
             names = [] if place is None else _changed_names(tx, subdir)
         if place is None:
             return  # the channel was deleted a moment ago, and the next run deletes its objects
-        left: list[_Object] = []
+        skipped: list[_Object] = []
         for start in range(0, len(names), _NAMES_AT_ONCE):
             found = self._read(place, names[start : start + _NAMES_AT_ONCE])
             self._write(found)
-            left += [one for one in found if one.reason]
+            skipped += [item for item in found if item.reason]
         with self.database.write_part() as tx:
             if place.revision != subdir.known:
                 tx.execute(_move_mark(self.store_id, subdir.channel_id, subdir.id).values(revision=place.revision))
-            self._note_left(tx, subdir.id, left)
+            self._store_skipped(tx, subdir.id, skipped)
 
-    def _read(self, place: _Place, package_ids: Sequence[int]) -> list[_Object]:
-        """The objects of these packages; one after the other where a page of the database is damaged."""
+    def _read(self, place: _SubdirPlace, package_ids: Sequence[int]) -> list[_Object]:
+        """Return the objects of these packages; read them one by one if a page of the database is damaged."""
         try:
             with self.database.read() as tx:
                 return _name_objects(tx, place, package_ids)
         except DamagedDatabase as error:
             if len(package_ids) == 1:
-                at = ManifestPlace(place.channel_id, place.subdir_id, *package_ids)
-                return [_Object(at, f"package {package_ids[0]} of {place}", reason=error.cause)]
-        return [one for id_ in package_ids for one in self._read(place, [id_])]
+                place_of_package = ManifestPlace(place.channel_id, place.subdir_id, *package_ids)
+                return [_Object(place_of_package, f"package {package_ids[0]} of {place}", reason=error.cause)]
+        return [item for id_ in package_ids for item in self._read(place, [id_])]
 
-    def _note_left(self, tx: Tx, subdir_id: int, tried: Sequence[_Object]) -> None:
-        """Note what was left in a subdir, or of channels (subdir 0), in place of what earlier runs left there."""
-        left = {one.place: one for one in tried if one.reason}
-        now = frozenset(place for place in self.left if place.subdir_id != subdir_id) | left.keys()
-        for place in left.keys() - self.left:
-            log.warning("manifests.left", object=left[place].named, reason=left[place].reason)
-        if now != self.left:
-            self.left = now
-            site_values.put(tx, _LEFT, msgspec.json.encode(now))
+    def _store_skipped(self, tx: Tx, subdir_id: int, attempted: Sequence[_Object]) -> None:
+        """Store which objects of a subdir, or of channels (subdir 0), were skipped, in place of the earlier list."""
+        skipped = {item.place: item for item in attempted if item.reason}
+        all_skipped = frozenset(place for place in self.skipped if place.subdir_id != subdir_id) | skipped.keys()
+        for place in skipped.keys() - self.skipped:
+            log.warning("manifests.left", object=skipped[place].label, reason=skipped[place].reason)
+        if all_skipped != self.skipped:
+            self.skipped = all_skipped
+            site_values.put(tx, _SKIPPED, msgspec.json.encode(all_skipped))
 
     def _write(self, objects: Sequence[_Object]) -> list[_Object]:
-        """Write these objects, and return those that were not left."""
-        good = [one for one in objects if not one.reason]
-        if good:
+        """Write these objects; return the ones that were not skipped."""
+        writable = [item for item in objects if not item.reason]
+        if writable:
             self._announce()
-        for size in self.threads.map(self._write_one, good):
+        for size in self.threads.map(self._write_one, writable):
             self.written.objects += 1
             self.written.bytes += size
-        for one in objects:
-            if one.reason:
-                self._keep_older(one.place)
-        return good
+        for item in objects:
+            if item.reason:
+                self._copy_older(item.place)
+        return writable
 
-    def _write_one(self, one: _Object) -> int:
-        self.blobs.write(keys.manifest(self.store_id, one.place), one.content)
-        return len(one.content)
+    def _write_one(self, item: _Object) -> int:
+        self.blobs.write(keys.manifest(self.store_id, item.place), item.content)
+        return len(item.content)
 
-    def _keep_older(self, place: ManifestPlace) -> None:
-        """Copy an object that is left from below earlier ids of the store, which are about to be deleted (5)."""
+    def _copy_older(self, place: ManifestPlace) -> None:
+        """Copy a skipped object from below earlier ids of the store, which are about to be deleted (5)."""
         for store_id in self.changes.old_stores:
             self._announce()
             with suppress(FileNotFoundError):
@@ -299,7 +300,7 @@ def _digest(content: bytes) -> bytes:
 
 def _find_changes(tx: Tx, store_id: str) -> _Changes:
     changes = _Changes()
-    left = _left_by_earlier_runs(tx)
+    skipped = _skipped_earlier(tx)
     with tolerating_damage(tx):
         for row in tx.execute(_channels_with_marks(store_id)):
             content = encode(_channel_manifest(row))
@@ -307,14 +308,14 @@ def _find_changes(tx: Tx, store_id: str) -> _Changes:
             if row.known is None:
                 changes.unmarked.append((row.id, 0))
             if row.digest != _digest(content):
-                changes.channels.append(_checked(ManifestPlace(row.id), row.name, content, decode_channel))
-    for row in tx.execute(_changed_subdirs(store_id, {place.subdir_id for place in left})):
+                changes.channels.append(_checked_object(ManifestPlace(row.id), row.name, content, decode_channel))
+    for row in tx.execute(_changed_subdirs(store_id, {place.subdir_id for place in skipped})):
         if row.is_unmarked:
             changes.unmarked.append((row.channel_id, row.id))
-        again = frozenset(place.package_id for place in left if place.subdir_id == row.id)
-        changes.subdirs.append(_ChangedSubdir(row.id, row.channel_id, row.known, again))
-    there = {0, *(subdir.id for subdir in changes.subdirs)}
-    changes.left = frozenset(place for place in left if place.subdir_id in there)
+        retried = frozenset(place.package_id for place in skipped if place.subdir_id == row.id)
+        changes.subdirs.append(_ChangedSubdir(row.id, row.channel_id, row.known, retried))
+    changed_ids = {0, *(subdir.id for subdir in changes.subdirs)}
+    changes.skipped = frozenset(place for place in skipped if place.subdir_id in changed_ids)
     for row in tx.execute(_STALE, {"store_id": store_id}):
         if row.store_id == store_id:
             changes.removed.append(row.channel_id)
@@ -323,21 +324,21 @@ def _find_changes(tx: Tx, store_id: str) -> _Changes:
     return changes
 
 
-def _left_by_earlier_runs(tx: Tx) -> frozenset[ManifestPlace]:
+def _skipped_earlier(tx: Tx) -> frozenset[ManifestPlace]:
     try:
-        value = site_values.get(tx, _LEFT)
+        value = site_values.get(tx, _SKIPPED)
         return frozenset() if value is None else msgspec.json.decode(value, type=frozenset[ManifestPlace])
-    except (msgspec.MsgspecError, TypeError):  # damaged as well: what was left waits for the next change of its name
+    except (msgspec.MsgspecError, TypeError):  # damaged too: skipped objects wait for the next change of their names
         return frozenset()
 
 
-def _checked(place: ManifestPlace, named: str, content: bytes, decode: Callable[[bytes], object]) -> _Object:
-    """An object with what the reader says of it: values of damaged rows come this far as they are (6)."""
+def _checked_object(place: ManifestPlace, label: str, content: bytes, decode: Callable[[bytes], object]) -> _Object:
+    """Return the object, with a reason if the reader rejects it: values of damaged rows are unchecked (6)."""
     try:
         decode(content)
     except BadManifest as error:
-        return _Object(place, named, reason=str(error))
-    return _Object(place, named, content)
+        return _Object(place, label, reason=str(error))
+    return _Object(place, label, content)
 
 
 _STALE = (
@@ -353,7 +354,7 @@ _STALE = (
 
 
 def _mark_of(store_id: str, channel_id: Any, subdir_id: Any) -> ColumnElement[bool]:
-    """The mark of a channel (subdir 0) or of a subdir."""
+    """Condition for the mark of a channel (subdir 0) or of a subdir."""
     return and_(
         manifest_marks.c.store_id == store_id,
         manifest_marks.c.channel_id == channel_id,
@@ -365,18 +366,18 @@ def _move_mark(store_id: str, channel_id: int, subdir_id: int) -> Update:
     return update(manifest_marks).where(_mark_of(store_id, channel_id, subdir_id))
 
 
-def _changed_subdirs(store_id: str, with_left: Collection[int]) -> Select[Any]:
+def _changed_subdirs(store_id: str, with_skipped: Collection[int]) -> Select[Any]:
     known = manifest_marks.c.revision
     return (
         select(
             subdirs.c.id,
             subdirs.c.channel_id,
             known.is_(None).label("is_unmarked"),
-            # A revision of the future is that of a newer database, and one that is not a number is damage.
+            # A revision in the future is from a newer database, and one that is not a number is damage.
             case((known <= subdirs.c.revision, known), else_=_NEVER).label("known"),
         )
         .outerjoin(manifest_marks, _mark_of(store_id, subdirs.c.channel_id, subdirs.c.id))
-        .where(or_(known.is_(None), known != subdirs.c.revision, subdirs.c.id.in_(with_left)))
+        .where(or_(known.is_(None), known != subdirs.c.revision, subdirs.c.id.in_(with_skipped)))
         .order_by(subdirs.c.id)
     )
 
@@ -425,7 +426,7 @@ def _channel_manifest(row: Row[Any]) -> ChannelManifest:
     )
 
 
-def _place_of(tx: Tx, subdir_id: int) -> _Place | None:
+def _place_of(tx: Tx, subdir_id: int) -> _SubdirPlace | None:
     query = (
         select(
             channels.c.id.label("channel_id"), subdirs.c.id.label("subdir_id"), subdirs.c.name.label("subdir"),
@@ -436,14 +437,14 @@ def _place_of(tx: Tx, subdir_id: int) -> _Place | None:
     )  # fmt: skip
     with tolerating_damage(tx):
         row = tx.execute(query).one_or_none()
-    return None if row is None else _Place(row.channel_id, row.subdir_id, row.subdir, row.channel, row.revision)
+    return None if row is None else _SubdirPlace(row.channel_id, row.subdir_id, row.subdir, row.channel, row.revision)
 
 
 def _changed_names(tx: Tx, subdir: _ChangedSubdir) -> list[int]:
     """
-    The packages whose index changed behind the revision that is known, and those that were left.
+    Return the ids of packages whose index changed after the known revision, and of skipped ones.
 
-    Deleted files are such a change too.
+    Deleting a file is a change too.
     """
     query = (
         select(packages.c.id)
@@ -454,11 +455,11 @@ def _changed_names(tx: Tx, subdir: _ChangedSubdir) -> list[int]:
             shards.c.revision > subdir.known,
         )
     )
-    return sorted(subdir.left.union(tx.execute(query).scalars()))
+    return sorted(subdir.skipped.union(tx.execute(query).scalars()))
 
 
-def _name_objects(tx: Tx, place: _Place, package_ids: Sequence[int]) -> list[_Object]:
-    """The objects of these packages in a subdir, as this transaction sees them."""
+def _name_objects(tx: Tx, place: _SubdirPlace, package_ids: Sequence[int]) -> list[_Object]:
+    """Return the objects of these packages in a subdir, as this transaction sees them."""
     query = (
         select(packages.c.id, packages.c.name, packages.c.summary, shards.c.revision)
         .join(shards, and_(shards.c.subdir_id == place.subdir_id, shards.c.name == packages.c.name))
@@ -468,7 +469,7 @@ def _name_objects(tx: Tx, place: _Place, package_ids: Sequence[int]) -> list[_Ob
         names = tx.execute(query).all()
         entries = _file_entries(tx, place.subdir_id, package_ids)
     return [
-        _checked(
+        _checked_object(
             ManifestPlace(place.channel_id, place.subdir_id, row.id),
             f"{place}/{row.name}",
             encode(_name_manifest(place, row, entries.get(row.id, []))),
@@ -478,7 +479,7 @@ def _name_objects(tx: Tx, place: _Place, package_ids: Sequence[int]) -> list[_Ob
     ]
 
 
-def _name_manifest(place: _Place, row: Any, entries: list[FileEntry]) -> NameManifest:
+def _name_manifest(place: _SubdirPlace, row: Any, entries: list[FileEntry]) -> NameManifest:
     return NameManifest(
         format=FORMAT,
         channel=place.channel,
@@ -520,12 +521,18 @@ _ATTESTATIONS = (
 
 
 def _file_entries(tx: Tx, subdir_id: int, package_ids: Sequence[int]) -> dict[int, list[FileEntry]]:
-    """The files of these packages, with the values that the rows hold, whatever they are."""
+    """Return the files of these packages by package id, with unchecked values from the rows."""
     of_names = (files.c.subdir_id == subdir_id, files.c.package_id.in_(package_ids))
     sidecars: dict[str, list[AttestationEntry]] = {}
-    for one in tx.execute(_ATTESTATIONS.where(*of_names)):
-        sidecars.setdefault(one.file_name, []).append(
-            AttestationEntry(one.content, one.file_sha256, one.claims, one.accepted_at, one.superseded_at)
+    for attestation in tx.execute(_ATTESTATIONS.where(*of_names)):
+        sidecars.setdefault(attestation.file_name, []).append(
+            AttestationEntry(
+                attestation.content,
+                attestation.file_sha256,
+                attestation.claims,
+                attestation.accepted_at,
+                attestation.superseded_at,
+            )
         )
     entries: dict[int, list[FileEntry]] = {}
     for row in sorted(tx.execute(_FILES.where(*of_names)), key=lambda row: str(row.file_name)):

@@ -1,4 +1,4 @@
-"""Who sent a file and how: what the record of uploads says of it, for pages."""
+"""Origin of a file, for pages: who uploaded it and how, from the upload history."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,11 +15,11 @@ _GITLAB = "https://gitlab.com"
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """The upload that made a file what it is. `repository` and what follows are set for workflows only."""
+    """The upload of the current bytes of a file. `repository` and the fields after it are set for workflows only."""
 
     at_ms: int
     replaced: bool  # another file had the name before
-    means: str  # what a user sent it with, in words
+    means: str  # how a user uploaded it, as a phrase
     repository: str
     workflow: str
     commit: str
@@ -30,12 +30,12 @@ class Origin:
 
     @property
     def by_workflow(self) -> bool:
-        """Whether a trusted publisher sent it."""
+        """Whether a trusted publisher uploaded it."""
         return bool(self.repository)
 
 
 def of_file(tx: Tx, channel_id: int, subdir: str, file_name: str, sha256: bytes) -> Origin | None:
-    """The last upload of these bytes under this name; None for files from before there was a record."""
+    """Return the last upload of these bytes under this name; None for files older than the upload history."""
     row = (
         tx.execute(
             select(uploads)
@@ -57,7 +57,7 @@ def of_file(tx: Tx, channel_id: int, subdir: str, file_name: str, sha256: bytes)
 def _origin(row: Mapping[Any, Any]) -> Origin:
     run, _, attempt = row["run"].partition("/")
     repository_url = commit_url = run_url = ""
-    # Addresses are made for the issuers whose sites are known, from what they vouched for.
+    # URLs are made only for issuers whose sites are known, from verified claims.
     if row["issuer"] == _GITHUB and row["repository"]:
         repository_url = f"https://github.com/{row['repository']}"
         commit_url = f"{repository_url}/commit/{row['commit']}" if row["commit"] else ""

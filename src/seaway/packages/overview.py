@@ -1,16 +1,16 @@
 """
-Every package of a channel in one line each: kept in memory, and brought up to date by what changed.
+One line for each package of a channel: cached in memory, and updated when packages change.
 
-1. The lines of a channel are what its file rows say at the revisions of one committed state, or of a later one that
-   another request has seen.
-2. Bringing them up to date costs a query for the changed names and three for those, not a read of the channel.
-3. They may be thrown away at any time, and are bounded: by packages in a channel, and by lines in all.
-4. A channel is asked for by its id, which nobody has whom `channels.require` did not let in.
+1. The lines of a channel match its file rows at the revisions of one committed state, or of a later state that another
+   request has seen.
+2. An update costs one query for the changed names and three queries for their data, not a read of the channel.
+3. The cache can be dropped at any time, and is bounded: by packages per channel, and by lines in total.
+4. A channel is identified by its id, which only callers that passed `channels.require` have.
 
-«What needs this» is answered from here, so that uploads keep no table for it. Measured with SQLite on two cores: of
-5,000 packages of three builds each the first look of a worker takes 0.2 s, of 5,000 packages as a large channel has
-them (200,000 builds) 0.8 s, one after an upload 2 ms, one without a change 0.5 ms. Lists ask for the packages that
-they show alone (`page_by_name`, `lines_of`).
+Dependents are computed from here, so that uploads do not maintain a table for them. Measured with SQLite on two cores:
+the first request to a worker takes 0.2 s for 5,000 packages of three builds each, and 0.8 s for 5,000 packages as in a
+large channel (200,000 builds); a request after an upload takes 2 ms, and without a change 0.5 ms. Lists read only the
+packages that they show (`page_by_name`, `lines_of`).
 """
 
 import functools
@@ -42,21 +42,21 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A package as lists show it: by its newest version, of those that are not yanked if there are any."""
+    """A package, as shown in lists: by its newest version that is not yanked, or its newest if all are."""
 
     name: str
     version: str
     summary: str
     license: str
     subdirs: tuple[str, ...]
-    files: int  # that solvers choose from
-    uploaded_at_ms: int  # the last time that one came
-    needs: frozenset[str]  # names of what the newest files of its subdirs depend on
+    files: int  # listed files
+    uploaded_at_ms: int  # time of the latest upload
+    needs: frozenset[str]  # names of the dependencies of the newest files of its subdirs
 
 
 @dataclass(frozen=True, slots=True)
 class _Subdir:
-    """A subdir as a transaction sees it."""
+    """A subdir, as one transaction sees it."""
 
     id: int
     name: str
@@ -65,7 +65,7 @@ class _Subdir:
 
 @dataclass(slots=True)
 class _Channel:
-    """What a worker knows of one channel."""
+    """The cached lines of one channel."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
     revisions: dict[int, int] = field(default_factory=dict)
@@ -73,7 +73,7 @@ class _Channel:
 
 
 class Overviews:
-    """The lines that this process holds."""
+    """Cache of the lines that this process has read."""
 
     def __init__(self, most_lines: int = _MOST_LINES, most_packages: int = MOST_PACKAGES) -> None:
         self._lock = threading.Lock()
@@ -82,49 +82,49 @@ class Overviews:
         self._most_packages = most_packages
 
     def of(self, tx: Tx, channel_id: int) -> Mapping[str, Line] | None:
-        """The packages of a channel by name; None of a channel that has too many of them to be held."""
-        known = self._channel(channel_id)
-        found = _subdirs(tx, channel_id)
-        with known.lock:
-            is_held = self._catch_up(tx, channel_id, known, found)
-            lines = known.lines
-        self._forget()
+        """Return the packages of a channel by name; None if it has too many to cache."""
+        channel = self._channel(channel_id)
+        channel_subdirs = _subdirs(tx, channel_id)
+        with channel.lock:
+            is_held = self._update(tx, channel_id, channel, channel_subdirs)
+            lines = channel.lines
+        self._evict()
         return lines if is_held else None
 
     def dependents(self, tx: Tx, channel_id: int, package: str) -> list[str] | None:
-        """The packages of a channel whose newest files need this one; None where it has too many to tell."""
-        known = self.of(tx, channel_id)
-        return None if known is None else sorted(line.name for line in known.values() if package in line.needs)
+        """Return the packages whose newest files depend on this one; None if the channel has too many packages."""
+        lines = self.of(tx, channel_id)
+        return None if lines is None else sorted(line.name for line in lines.values() if package in line.needs)
 
-    def _catch_up(self, tx: Tx, channel_id: int, known: _Channel, found: Sequence[_Subdir]) -> bool:
-        behind = [subdir for subdir in found if known.revisions.get(subdir.id, -1) < subdir.revision]
-        if not behind:
+    def _update(self, tx: Tx, channel_id: int, channel: _Channel, channel_subdirs: Sequence[_Subdir]) -> bool:
+        outdated = [subdir for subdir in channel_subdirs if channel.revisions.get(subdir.id, -1) < subdir.revision]
+        if not outdated:
             return True
-        names = _changed(tx, known.revisions, behind) if known.lines else None
+        names = _changed(tx, channel.revisions, outdated) if channel.lines else None
         if names is None and _count(tx, channel_id) > self._most_packages:
             return False
-        fresh = read_lines(tx, found, None if names is None else _ids_of(tx, channel_id, names)).values()
-        # A new map in the place of the old one: those who walk the old one meanwhile are not disturbed.
-        kept = {} if names is None else {name: line for name, line in known.lines.items() if name not in names}
-        known.lines = kept | {line.name: line for line in fresh}
-        known.revisions |= {subdir.id: subdir.revision for subdir in behind}
+        fresh = read_lines(tx, channel_subdirs, None if names is None else _ids_of(tx, channel_id, names)).values()
+        # A new mapping replaces the old one, so that threads that iterate over the old one are not affected.
+        kept = {} if names is None else {name: line for name, line in channel.lines.items() if name not in names}
+        channel.lines = kept | {line.name: line for line in fresh}
+        channel.revisions |= {subdir.id: subdir.revision for subdir in outdated}
         return True
 
     def _channel(self, channel_id: int) -> _Channel:
         with self._lock:
-            known = self._channels.setdefault(channel_id, _Channel())
+            channel = self._channels.setdefault(channel_id, _Channel())
             self._channels.move_to_end(channel_id)
-            return known
+            return channel
 
-    def _forget(self) -> None:
+    def _evict(self) -> None:
         with self._lock:
-            held = sum(len(known.lines) for known in self._channels.values())
-            while held > self._most_lines and len(self._channels) > 1:
-                held -= len(self._channels.popitem(last=False)[1].lines)
+            line_count = sum(len(channel.lines) for channel in self._channels.values())
+            while line_count > self._most_lines and len(self._channels) > 1:
+                line_count -= len(self._channels.popitem(last=False)[1].lines)
 
 
 def page_by_name(tx: Tx, channel_id: int, *, start: int, limit: int) -> list[Line]:
-    """Some packages of a channel by name, at the cost of those: nobody has to have asked before."""
+    """Return a page of the packages of a channel by name, without the cache; only these packages are read."""
     names = (
         select(shards.c.name)
         .join(subdirs, subdirs.c.id == shards.c.subdir_id)
@@ -138,46 +138,46 @@ def page_by_name(tx: Tx, channel_id: int, *, start: int, limit: int) -> list[Lin
 
 
 def lines_of(tx: Tx, channel_id: int, names: Sequence[str]) -> list[Line]:
-    """These packages of a channel in this order, at the cost of those."""
+    """Return these packages of a channel in this order, without the cache; only these packages are read."""
     lines = read_lines(tx, _subdirs(tx, channel_id), _ids_of(tx, channel_id, names)).values()
     by_name = {line.name: line for line in lines}
     return [by_name[name] for name in names if name in by_name]
 
 
-def read_lines(tx: Tx, found: Sequence[_Subdir], package_ids: Collection[int] | None) -> dict[int, Line]:
-    """The lines of these packages by their ids, or of all that have files in these subdirs."""
+def read_lines(tx: Tx, channel_subdirs: Sequence[_Subdir], package_ids: Collection[int] | None) -> dict[int, Line]:
+    """Return the lines of these packages, or of all that have files in these subdirs, by package id."""
     builds: dict[int, _Builds] = {}
-    for row in _rows(tx, [subdir.id for subdir in found], package_ids):
-        one = builds.get(row.package_id)
-        if one is None:
-            one = builds[row.package_id] = _Builds(row.name)
-        one.meet(row.subdir_id, row.version, (row.indexed_at, row.id), is_listed=row.state == _LISTED)
-    newest = {package_id: one.newest() for package_id, one in builds.items()}
-    wanted = [file_id for one in newest.values() for file_id in one.by_subdir.values()]
+    for row in _rows(tx, [subdir.id for subdir in channel_subdirs], package_ids):
+        package_builds = builds.get(row.package_id)
+        if package_builds is None:
+            package_builds = builds[row.package_id] = _Builds(row.name)
+        package_builds.add(row.subdir_id, row.version, (row.indexed_at, row.id), is_listed=row.state == _LISTED)
+    newest = {package_id: package_builds.newest() for package_id, package_builds in builds.items()}
+    wanted = [file_id for package_builds in newest.values() for file_id in package_builds.by_subdir.values()]
     texts: dict[int, tuple[_Record, bytes]] = {}
-    for ids in _parts(wanted, _ROWS_AT_ONCE):
+    for ids in _batches(wanted, _ROWS_AT_ONCE):
         query = select(files.c.id, files.c.record, files.c.about).where(files.c.id.in_(ids))
         texts |= {row.id: (_records.decode(row.record), row.about) for row in tx.execute(query)}
-    subdir_names = {subdir.id: subdir.name for subdir in found}
-    return {package_id: one.line(subdir_names, texts) for package_id, one in newest.items()}
+    subdir_names = {subdir.id: subdir.name for subdir in channel_subdirs}
+    return {package_id: package_builds.line(subdir_names, texts) for package_id, package_builds in newest.items()}
 
 
 @functools.lru_cache(32_768)
 def name_of_spec(spec: str) -> str:
-    """The package that a dependency names."""
+    """Return the package name of a dependency."""
     match = _NAME_OF_SPEC.match(spec)
     return match[1].lower() if match else ""
 
 
 class _Record(msgspec.Struct):
-    """What a line takes from a record."""
+    """The fields of a record that a line needs."""
 
     depends: list[str] = []
     license: str | None = None
 
 
 class _About(msgspec.Struct):
-    """What a line takes from about.json."""
+    """The fields of about.json that a line needs."""
 
     summary: str = ""
 
@@ -186,12 +186,12 @@ _records = msgspec.json.Decoder(_Record)
 _abouts = msgspec.json.Decoder(_About)
 
 
-_Arrival = tuple[int, int]  # when a file came, and its id
+_Arrival = tuple[int, int]  # a file's indexed time and id
 
 
 @dataclass(slots=True)
 class _Builds:
-    """The files of a package while its rows come by: of each subdir and version the last one, listed or yanked."""
+    """The files of a package while rows are read: the latest one of each subdir and version, listed or yanked."""
 
     name: str
     files: int = 0
@@ -199,8 +199,8 @@ class _Builds:
     listed: dict[int, dict[str, _Arrival]] = field(default_factory=dict)
     yanked: dict[int, dict[str, _Arrival]] = field(default_factory=dict)
 
-    def meet(self, subdir_id: int, version: str, arrival: _Arrival, *, is_listed: bool) -> None:
-        # Versions are compared when all rows were met, each text once: rows are many, and comparing is slow.
+    def add(self, subdir_id: int, version: str, arrival: _Arrival, *, is_listed: bool) -> None:
+        # Versions are compared after all rows were read, each text once: there are many rows, and comparing is slow.
         self.files += is_listed
         self.uploaded_at_ms = max(self.uploaded_at_ms, arrival[0])
         versions = (self.listed if is_listed else self.yanked).setdefault(subdir_id, {})
@@ -217,9 +217,9 @@ class _Builds:
 
 @dataclass(frozen=True, slots=True)
 class _Newest:
-    """The newest file of a package and of each of its subdirs; yanked ones only where there is no other."""
+    """The newest file of a package and of each of its subdirs; a yanked file only if there is no other."""
 
-    of: _Builds
+    builds: _Builds
     version: str
     best: int
     by_subdir: dict[int, int]
@@ -230,13 +230,13 @@ class _Newest:
             intern(name_of_spec(spec)) for file_id in self.by_subdir.values() for spec in texts[file_id][0].depends
         }
         return Line(
-            name=self.of.name,
+            name=self.builds.name,
             version=self.version,
             summary=_abouts.decode(about).summary,
             license=record.license or "",
             subdirs=tuple(sorted(subdir_names[subdir_id] for subdir_id in self.by_subdir)),
-            files=self.of.files,
-            uploaded_at_ms=self.of.uploaded_at_ms,
+            files=self.builds.files,
+            uploaded_at_ms=self.builds.uploaded_at_ms,
             needs=frozenset(needs),
         )
 
@@ -263,13 +263,15 @@ def _rows(tx: Tx, subdir_ids: Sequence[int], package_ids: Collection[int] | None
     if package_ids is None:
         yield from tx.execute(query.execution_options(yield_per=_ROWS_AT_ONCE))
         return
-    for ids in _parts(sorted(package_ids), _ROWS_AT_ONCE):
+    for ids in _batches(sorted(package_ids), _ROWS_AT_ONCE):
         yield from tx.execute(query.where(files.c.package_id.in_(ids)))
 
 
-def _changed(tx: Tx, known: Mapping[int, int], behind: Sequence[_Subdir]) -> set[str] | None:
-    """The names that changed since the revisions that are known; None when it costs less to read all."""
-    since = or_(*(and_(shards.c.subdir_id == one.id, shards.c.revision > known.get(one.id, -1)) for one in behind))
+def _changed(tx: Tx, known: Mapping[int, int], outdated: Sequence[_Subdir]) -> set[str] | None:
+    """Return the names that changed since the known revisions; None if reading all of them costs less."""
+    since = or_(
+        *(and_(shards.c.subdir_id == subdir.id, shards.c.revision > known.get(subdir.id, -1)) for subdir in outdated)
+    )
     found = tx.execute(select(shards.c.name).where(since).limit(_ROWS_AT_ONCE)).scalars().all()
     return set(found) if len(found) < _ROWS_AT_ONCE else None
 
@@ -283,5 +285,5 @@ def _count(tx: Tx, channel_id: int) -> int:
     return tx.execute(select(func.count()).where(packages.c.channel_id == channel_id)).scalar_one()
 
 
-def _parts(values: Sequence[T], length: int) -> Iterator[Sequence[T]]:
+def _batches(values: Sequence[T], length: int) -> Iterator[Sequence[T]]:
     return (values[start : start + length] for start in range(0, len(values), length))

@@ -1,8 +1,8 @@
 """
-What came last.
+The latest files and packages.
 
-The index of what changed (`ix_shards_changes`) names the packages, so that the cost depends on how much is asked
-for, not on how many files a channel has.
+The index of changes (`ix_shards_changes`) finds the packages, so the cost depends on the number of results, not on the
+number of files in a channel.
 """
 
 from collections.abc import Collection, Mapping
@@ -18,12 +18,12 @@ from seaway.database.engine import Tx
 from seaway.database.tables import files, packages, shards, subdirs
 from seaway.indexing.rows import State
 
-_MOST_SUBDIRS = 50
+_MAX_SUBDIRS = 50
 
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A file that came."""
+    """A recently published file."""
 
     channel: str
     package: str
@@ -37,17 +37,17 @@ class Arrival:
 
     @property
     def version(self) -> str:
-        """The version that its name says."""
+        """Version from the file name."""
         return filename.parse(self.file_name).version
 
     @property
     def build(self) -> str:
-        """The build string that its name says."""
+        """Build string from the file name."""
         return filename.parse(self.file_name).build
 
 
 def packages_for(tx: Tx, principal: Principal, limit: int) -> list[Arrival]:
-    """The last file of each of the packages that came last to a channel that the principal may read."""
+    """Return the latest file of each of the latest packages in all channels that the caller can read."""
     arrivals = _arrivals(tx, channels.names_visible_to(tx, principal), limit)
     newest: dict[tuple[str, str], Arrival] = {}
     for arrival in arrivals:
@@ -56,7 +56,7 @@ def packages_for(tx: Tx, principal: Principal, limit: int) -> list[Arrival]:
 
 
 def files_of(tx: Tx, channel_id: int, channel: str, limit: int) -> list[Arrival]:
-    """The files that came last to a channel, the newest first."""
+    """Return the latest files of a channel, newest first."""
     return _arrivals(tx, {channel_id: channel}, limit)[:limit]
 
 
@@ -93,7 +93,7 @@ def _arrivals(tx: Tx, names: Mapping[int, str], limit: int) -> list[Arrival]:
 
 def _changed_subdirs(tx: Tx, names: Mapping[int, str]) -> dict[int, tuple[int, str]]:
     query = select(subdirs.c.id, subdirs.c.channel_id, subdirs.c.name).order_by(subdirs.c.changed_at.desc())
-    found = tx.execute(query.where(subdirs.c.channel_id.in_(list(names))).limit(_MOST_SUBDIRS))
+    found = tx.execute(query.where(subdirs.c.channel_id.in_(list(names))).limit(_MAX_SUBDIRS))
     return {row.id: (row.channel_id, row.name) for row in found}
 
 

@@ -1,19 +1,20 @@
 """
-Yank, unyank and delete files: some by name, those of a version, or those of a whole package.
+Yank, unyank and delete files: named files, the files of a version, or the files of a whole package.
 
-1. A yanked file is in `removed`, solvers do not choose it, and it stays downloadable: lock files go on working.
-   Unyanked, it is what it was, with the time at which it was first indexed. The reason that was given for a yank is
-   kept with the file until it is unyanked, replaced or deleted, and in the audit log for good.
-2. A deleted file leaves no trace in any document; its name can be used again only with the right to overwrite.
-   Its bytes go with the sweep; a download that has begun ends well.
+1. A yanked file is in `removed`, solvers do not choose it, and it stays downloadable: lock files continue to work.
+   Unyanking restores it with the time at which it was first indexed. The reason for a yank is kept with the file until
+   it is unyanked, replaced or deleted, and permanently in the audit log.
+2. A deleted file is in no document; its name can be used again only with the right to overwrite. The sweep deletes its
+   bytes; a download that has started finishes.
 3. Both work on a full disk, as long as the reserve lasts (`storage.reserve`).
-4. All chosen files change in one transaction, or none does: when the caller may not change one of them, or one is not
-   there, nothing changes and the refusal names it. Readers of a subdir see one new revision. The audit log names every
-   file with its sha256: one line for each `_FILES_IN_A_LINE` of them.
-5. The number of statements grows with the number of files by batches only, and `MAX_FILES` bounds both.
-6. A caller who may not do this to any file of the channel is refused before the channel is locked and before a file is
-   read.
-7. What was confirmed is what changes: with the digest of a list that the caller saw, another list changes nothing.
+4. All chosen files change in one transaction, or none does: if the caller is not allowed to change one of them, or one
+   does not exist, nothing changes and the refusal names it. Readers of a subdir see one new revision. The audit log
+   names every file with its sha256, `_FILES_IN_A_LINE` files in each line.
+5. The number of statements grows by one for each batch of files, not for each file, and `MAX_FILES` bounds both.
+6. A caller who is not allowed to do this to any file of the channel is refused before the channel is locked and before
+   a file is read.
+7. Only the files that were confirmed change: if the caller sends the digest of the list they saw, and the list is
+   different now, nothing changes.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -43,7 +44,7 @@ from seaway.storage.reserve import Reserve
 from seaway.trust import sidecars
 
 MAX_FILES = 10_000
-MAX_NAMED = 200  # files that one request of the API or a page names: as many as its body can hold
+MAX_NAMED = 200  # files named in one request of the API or a page: as many as its body can hold
 MAX_REASON = 500
 _ROWS_AT_ONCE = 500
 _NAMES_IN_A_REFUSAL = 3
@@ -52,7 +53,7 @@ _FILES_IN_A_LINE = 200
 
 @dataclass(frozen=True, slots=True)
 class Removing:
-    """The parts that removal works with."""
+    """The parts that removal needs."""
 
     database: Database
     clock: Clock
@@ -61,7 +62,7 @@ class Removing:
 
 
 class Act(Enum):
-    """What can be done to files: the permission that it needs, the state that it leads to, its audit event."""
+    """An operation on files: the permission that it needs, the state that it sets, and its audit event."""
 
     action: Action
     state: State
@@ -81,9 +82,9 @@ class Act(Enum):
 @dataclass(frozen=True, slots=True)
 class Selection:
     """
-    Which files of a channel: named as SUBDIR/FILE, or those of a package, of one version and subdir if stated.
+    Selected files of a channel: named as SUBDIR/FILE, or all of a package, optionally of one version or subdir.
 
-    With both files and a package, the files are those that are named, and all of them must belong to the package.
+    With both files and a package, the named files are selected, and all of them must belong to the package.
     """
 
     files: tuple[str, ...] = ()
@@ -99,7 +100,7 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """Result of an act: the files that changed, how many were already in that state, and the revision of each subdir."""
+    """Result of an act: the changed files, how many already had the state, and the revision of each subdir."""
 
     files: tuple[str, ...]
     unchanged: int
@@ -108,7 +109,7 @@ class Changed:
 
 @dataclass(frozen=True, slots=True)
 class ChosenFile:
-    """A file that an act would change, or that is in the wanted state already."""
+    """A file that an act would change, or that already has the wanted state."""
 
     place: str  # SUBDIR/FILE
     size: int
@@ -122,7 +123,7 @@ def digest(places: Iterable[str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _FileRow:
-    """A file as the transaction sees it, with the columns of `_ROWS`."""
+    """A file, as the transaction sees it, with the columns of `_ROWS`."""
 
     id: int
     file_name: str
@@ -145,9 +146,9 @@ class _FileRow:
 def select_files(
     *, files: Sequence[str] = (), package: str | None = None, version: str | None = None, subdir: str | None = None
 ) -> Selection:
-    """Return the selection that these values state; `Malformed` when they state none, two, or an empty name."""
-    if "" in (package, version, subdir):  # would choose more than was meant
-        raise Malformed("A package, version or platform that is named is not empty.", "Leave it out, or name one.")
+    """Return the selection for these values; raise `Malformed` if there are none or two, or if a name is empty."""
+    if "" in (package, version, subdir):  # would select more files than intended
+        raise Malformed("A package, version or platform must not be empty.", "Leave it out, or name one.")
     if bool(files) == bool(package):
         raise Malformed("Either files or a package must be chosen.", "Name files as SUBDIR/FILE, or one package.")
     if files and (version or subdir):
@@ -162,17 +163,17 @@ def select_files(
 
 
 def checked_reason(reason: str) -> str:
-    """Return the reason of a yank as one line; `Malformed` when it cannot be kept."""
+    """Return the reason for a yank as one line; raise `Malformed` if it cannot be stored."""
     line = " ".join(reason.split())
     if len(line) > MAX_REASON:
         raise Malformed(f"The reason is longer than {MAX_REASON} characters.", "Shorten it.")
     if not line.isprintable():
-        raise Malformed("The reason has characters that cannot be printed.", "Remove them.")
+        raise Malformed("The reason contains unprintable characters.", "Remove them.")
     return line
 
 
 def change(
-    house: Removing,
+    parts: Removing,
     by: Principal,
     channel: str,
     act: Act,
@@ -185,14 +186,14 @@ def change(
     Yank, unyank or delete the chosen files, all or none.
 
     Only a yank has a reason. Files that are already yanked stay yanked, and get the new reason if there is one.
-    `expected` is the digest of the files that were confirmed; `Conflict` when the selection has others now.
+    `expected` is the digest of the confirmed files; raise `Conflict` if the selection has changed since.
     """
     reason = checked_reason(reason)
     if reason and act is not Act.YANK:
         raise Malformed("A reason can be given for a yank only.", "Leave it out.")
-    with house.database.read() as tx:
+    with parts.database.read() as tx:
         _access(tx, by, channel, act)
-    return house.reserve.with_room(partial(_change, house, by, channel, act, selection, reason, expected))
+    return parts.reserve.with_room(partial(_change, parts, by, channel, act, selection, reason, expected))
 
 
 def preview(tx: Tx, by: Principal, channel: str, act: Act, selection: Selection) -> list[ChosenFile]:
@@ -201,27 +202,27 @@ def preview(tx: Tx, by: Principal, channel: str, act: Act, selection: Selection)
     return [ChosenFile(row.place, row.size, State(row.state)) for row in rows]
 
 
-def delete(house: Removing, by: Principal, channel: str, subdir: str, file_name: str) -> int:
+def delete(parts: Removing, by: Principal, channel: str, subdir: str, file_name: str) -> int:
     """Delete one file; return the revision of its subdir."""
-    return change(house, by, channel, Act.DELETE, _one(subdir, file_name)).revisions[subdir]
+    return change(parts, by, channel, Act.DELETE, _single_file(subdir, file_name)).revisions[subdir]
 
 
-def yank(house: Removing, by: Principal, channel: str, subdir: str, file_name: str, *, reason: str = "") -> int:
+def yank(parts: Removing, by: Principal, channel: str, subdir: str, file_name: str, *, reason: str = "") -> int:
     """Yank one file; return the revision of its subdir."""
-    return change(house, by, channel, Act.YANK, _one(subdir, file_name), reason=reason).revisions[subdir]
+    return change(parts, by, channel, Act.YANK, _single_file(subdir, file_name), reason=reason).revisions[subdir]
 
 
-def unyank(house: Removing, by: Principal, channel: str, subdir: str, file_name: str) -> int:
+def unyank(parts: Removing, by: Principal, channel: str, subdir: str, file_name: str) -> int:
     """Unyank one file; return the revision of its subdir."""
-    return change(house, by, channel, Act.UNYANK, _one(subdir, file_name)).revisions[subdir]
+    return change(parts, by, channel, Act.UNYANK, _single_file(subdir, file_name)).revisions[subdir]
 
 
-def _one(subdir: str, file_name: str) -> Selection:
+def _single_file(subdir: str, file_name: str) -> Selection:
     return Selection((f"{subdir}/{file_name}",))
 
 
 def _change(
-    house: Removing,
+    parts: Removing,
     by: Principal,
     channel: str,
     act: Act,
@@ -229,28 +230,32 @@ def _change(
     reason: str,
     expected: str | None,
 ) -> Changed:
-    with house.database.write_channel(channel) as tx:
+    with parts.database.write_channel(channel) as tx:
         access, rows = _choose(tx, by, channel, act, selection)
         if expected is not None and expected != digest(row.place for row in rows):
-            raise Conflict("Other files belong to this selection now. Nothing was changed.", "Look at the list again.")
-        now_ms = house.clock.now_ms()
+            raise Conflict(
+                "The selected files have changed. Nothing was changed.", "Review the list and confirm again."
+            )
+        now_ms = parts.clock.now_ms()
         changed = [row for row in rows if row.state != act.state.value or reason not in ("", row.yank_reason)]
         _write_states(tx, [row.id for row in changed], act.state, reason)
         revisions = {}
         for subdir in dict.fromkeys(row.subdir for row in rows):
             of_subdir = [row for row in changed if row.subdir == subdir]
-            revisions[subdir] = _update_index(house, tx, access.channel_id, subdir, of_subdir, act.state, now_ms)
+            revisions[subdir] = _update_index(parts, tx, access.channel_id, subdir, of_subdir, act.state, now_ms)
         if changed:
             target = rows[0].place if len(rows) == 1 else str(selection)
-            details = _details(changed) if len(rows) > 1 else [{"sha256": rows[0].sha256.hex()}]
-            given = {"reason": reason} if reason else {}
-            lines = [Line(now_ms, by.actor, act.event, channel, target, {**detail, **given}) for detail in details]
+            details = _audit_details(changed) if len(rows) > 1 else [{"sha256": rows[0].sha256.hex()}]
+            reason_detail = {"reason": reason} if reason else {}
+            lines = [
+                Line(now_ms, by.actor, act.event, channel, target, {**detail, **reason_detail}) for detail in details
+            ]
             audit.write_all(tx, lines)
         return Changed(tuple(row.place for row in changed), len(rows) - len(changed), revisions)
 
 
-def _details(changed: Sequence[_FileRow]) -> Iterator[Mapping[str, Detail]]:
-    """What each audit line of an act on several files says of them beside its target."""
+def _audit_details(changed: Sequence[_FileRow]) -> Iterator[Mapping[str, Detail]]:
+    """Yield the details of each audit line of an act on several files."""
     parts = [changed[start : start + _FILES_IN_A_LINE] for start in range(0, len(changed), _FILES_IN_A_LINE)]
     for number, part in enumerate(parts, start=1):
         of_many = {"part": f"{number} of {len(parts)}"} if len(parts) > 1 else {}
@@ -258,18 +263,18 @@ def _details(changed: Sequence[_FileRow]) -> Iterator[Mapping[str, Detail]]:
 
 
 def _access(tx: Tx, by: Principal, channel: str, act: Act) -> Access:
-    """Return the access to the channel, if the caller may do this to files that they uploaded at least."""
+    """Return the access to the channel if the caller can do this, at least to files that they uploaded."""
     access = permissions.require(by, Action.READ, channels.access_of(tx, channel, by), channel_name=channel)
     return permissions.require(by, act.action, access, channel_name=channel, own_file=True)
 
 
 def _choose(tx: Tx, by: Principal, channel: str, act: Act, selection: Selection) -> tuple[Access, Sequence[_FileRow]]:
-    """Return the rows of the chosen files, by subdir and name, if the caller may do this to all of them."""
+    """Return the rows of the chosen files, by subdir and name, if the caller can do this to all of them."""
     access = _access(tx, by, channel, act)
     rows = _find(tx, access.channel_id, selection)
     if not rows:
         permissions.require(by, act.action, access, channel_name=channel)
-        raise _not_there(selection)
+        raise _missing_files(selection)
     refused = [
         row
         for row in rows
@@ -277,7 +282,7 @@ def _choose(tx: Tx, by: Principal, channel: str, act: Act, selection: Selection)
         is not Verdict.ALLOWED
     ]
     if refused:
-        _refuse(by, act, access, channel, refused, is_one=len(rows) == 1)
+        _raise_refusal(by, act, access, channel, refused, is_one=len(rows) == 1)
     found = {row.place for row in rows}
     missing = [place for place in selection.files if place not in found]
     if missing and selection.package:
@@ -294,10 +299,10 @@ def _choose(tx: Tx, by: Principal, channel: str, act: Act, selection: Selection)
     return access, rows
 
 
-def _refuse(
+def _raise_refusal(
     by: Principal, act: Act, access: Access, channel: str, refused: Sequence[_FileRow], *, is_one: bool
 ) -> None:
-    """Raise the refusal for the first of these files, with the names of all where several files were chosen."""
+    """Raise the refusal for the first of these files, with the names of all if several files were chosen."""
     row = refused[0]
     try:
         permissions.require(
@@ -310,14 +315,12 @@ def _refuse(
         raise NotAllowed(f"{error.message} Affected files: {names}.", error.hint) from None
 
 
-def _not_there(selection: Selection) -> NotFound:
+def _missing_files(selection: Selection) -> NotFound:
     if selection.files and selection.package:
         return _not_of_package(selection.package, selection.files)
     if selection.files:
         return NotFound("There is no such file in the channel.", "Check its subdir and its name.")
-    return NotFound(
-        "There is no file of this package, version and platform in the channel.", "Check what you have chosen."
-    )
+    return NotFound("There is no file of this package, version and platform in the channel.", "Check your selection.")
 
 
 def _not_of_package(package: str, places: Sequence[str]) -> NotFound:
@@ -354,32 +357,32 @@ def _queries(channel_id: int, selection: Selection) -> Iterator[Select[Any]]:
         subdir, _, file_name = place.partition("/")
         by_subdir.setdefault(subdir, []).append(file_name)
     for subdir, names in by_subdir.items():
-        for some in _batches(names):
-            yield query.where(subdirs.c.name == subdir, files.c.file_name.in_(some))
+        for batch in _batches(names):
+            yield query.where(subdirs.c.name == subdir, files.c.file_name.in_(batch))
 
 
 def _write_states(tx: Tx, ids: Sequence[int], state: State, reason: str) -> None:
-    for some in _batches(ids):
-        tx.execute(update(files).where(files.c.id.in_(some)).values(state=state.value, yank_reason=reason))
+    for batch in _batches(ids):
+        tx.execute(update(files).where(files.c.id.in_(batch)).values(state=state.value, yank_reason=reason))
 
 
 def _update_index(
-    house: Removing, tx: Tx, channel_id: int, name: str, rows: Sequence[_FileRow], state: State, now_ms: int
+    parts: Removing, tx: Tx, channel_id: int, name: str, rows: Sequence[_FileRow], state: State, now_ms: int
 ) -> int:
-    """Bring the index of a subdir in line with these files of it; return its revision."""
+    """Update the index of a subdir for these files of it; return its revision."""
     subdir = find_subdir(tx, channel_id, name)
     assert subdir is not None  # it has files
     if not rows:
         return subdir.revision
     if state is State.DELETED:
-        for some in _batches([row.file_name for row in rows]):
-            sidecars.forget(tx, subdir.id, some)
+        for batch in _batches([row.file_name for row in rows]):
+            sidecars.forget(tx, subdir.id, batch)
     changes: dict[str, list[FileRecord]] = {}
     for row in rows:
-        seen = FileRecord(row.file_name, state, Section(row.section), row.indexed_at, row.record)
-        changes.setdefault(row.package, []).append(seen)
+        file_record = FileRecord(row.file_name, state, Section(row.section), row.indexed_at, row.record)
+        changes.setdefault(row.package, []).append(file_record)
     grown = -sum(row.size for row in rows) if state is State.DELETED else 0
-    return touch_names(tx, subdir, changes, now_ms, house.whole_document_limit, grown=grown, steps=1)
+    return touch_names(tx, subdir, changes, now_ms, parts.whole_document_limit, grown=grown, steps=1)
 
 
 _T = TypeVar("_T")

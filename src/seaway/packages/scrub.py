@@ -1,13 +1,13 @@
 """
-Read every blob that a row names now and then, and take out of use what is damaged or missing.
+Periodically verify every blob that a row names, and take damaged and missing ones out of use.
 
-1. Each blob is read once in a period. The hashes are spread evenly, so how far they are read follows from how much of
-   the period has passed, and the work is spread over all of it.
-2. One process of all reads at a time, for some seconds and with pauses, and holds no transaction while it reads.
-3. What was reached is kept, so a kill costs one slice.
-4. A blob that the store cannot give now is passed over until the next pass; when the store itself is away, the slice
+1. Each blob is read once per period. Hashes are spread evenly, so the elapsed share of the period gives the hash up to
+   which blobs are due, and the work is spread over the whole period.
+2. One process at a time reads, for some seconds and with pauses, and holds no transaction while it reads.
+3. Progress is stored, so a killed process loses at most one slice.
+4. A blob that the store cannot read now is skipped until the next pass; if the store itself is unavailable, the slice
    ends before that blob and is tried again.
-5. A pass that is late gets longer slices, up to a bound. One that takes longer than the period is logged, once.
+5. A late pass gets longer slices, up to a limit. A pass that takes longer than the period is logged once.
 """
 
 import time
@@ -25,23 +25,23 @@ from seaway.packages.damage import VERIFYING, Keeper
 
 log = structlog.get_logger()
 
-_KEPT = "scrub"
+_PROGRESS_KEY = "scrub"
 _SLICE_SECONDS = 20.0
-_LONGEST_SLICE_SECONDS = 60.0  # a server that stops waits for the slice
-_PAUSE_SHARE = 0.25  # of the time that reading a blob took
+_LONGEST_SLICE_SECONDS = 60.0  # a server that is stopping waits for the slice
+_PAUSE_SHARE = 0.25  # of the time that reading the blob took
 _LONGEST_PAUSE_SECONDS = 1.0
 _BLOBS_AT_ONCE = 100
 _LAST = b"\xff" * 32
 
 
 class _Progress(msgspec.Struct):
-    """How far the blobs were read since a moment."""
+    """Progress of a pass over all blobs."""
 
     started_ms: int
     reached: bytes = b""
     verified: int = 0
     bad: int = 0
-    is_late: bool = False  # was logged
+    is_late: bool = False  # has been logged
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +56,9 @@ class Slice:
 def scrub(
     keeper: Keeper, days: int, *, seconds: float | None = None, pause: Callable[[float], None] = time.sleep
 ) -> Slice | None:
-    """Verify the blobs that are due, for so many seconds at most (5); None when another process does it."""
-    with keeper.database.alone(VERIFYING, wait=False) as mine:
-        if not mine:
+    """Verify the blobs that are due, for at most `seconds` (5); return None if another process is doing so."""
+    with keeper.database.alone(VERIFYING, wait=False) as is_acquired:
+        if not is_acquired:
             return None
         keeper.recheck()
         return _Scrub(keeper, days * DAY_MS, seconds, pause).run()
@@ -69,22 +69,22 @@ class _Scrub:
         self._keeper, self._period_ms, self._pause = keeper, period_ms, pause
         self._now_ms = keeper.clock.now_ms()
         self._progress = self._begin(_load(keeper.database))
-        self._until = time.monotonic() + (slice_seconds(self._late_ms()) if seconds is None else seconds)
+        self._deadline = time.monotonic() + (slice_seconds(self._late_ms()) if seconds is None else seconds)
         self._unread: set[bytes] = set()
 
     def run(self) -> Slice:
         before = self._progress.verified, self._progress.bad
         target = self._target()
         try:
-            while self._progress.reached < target and time.monotonic() < self._until:
+            while self._progress.reached < target and time.monotonic() < self._deadline:
                 self._read_some(target)
         finally:
-            self._tell_if_late()
-            _keep(self._keeper.database, self._progress)
+            self._log_if_late()
+            _store(self._keeper.database, self._progress)
         return Slice(self._progress.verified - before[0], self._progress.bad - before[1], len(self._unread))
 
     def _begin(self, progress: _Progress | None) -> _Progress:
-        """The pass that goes on, or a new one when the period of the last one is over, or the clock was set back."""
+        """Return the current pass, or a new one if its period is over or the clock was set back."""
         if progress is None or progress.started_ms > self._now_ms:
             return _Progress(self._now_ms)
         if progress.reached < _LAST or self._now_ms - progress.started_ms < self._period_ms:
@@ -94,10 +94,10 @@ class _Scrub:
         return _Progress(self._now_ms)
 
     def _late_ms(self) -> int:
-        """How long ago the next blob was due."""
+        """Return how long ago the next blob was due."""
         return self._now_ms - self._progress.started_ms - int(_share(self._progress.reached) * self._period_ms)
 
-    def _tell_if_late(self) -> None:
+    def _log_if_late(self) -> None:
         progress, took_ms = self._progress, self._now_ms - self._progress.started_ms
         if progress.is_late or took_ms <= self._period_ms or progress.reached >= _LAST:
             return
@@ -106,7 +106,7 @@ class _Scrub:
         log.warning("scrub.late", scrub_days=self._period_ms // DAY_MS, read_percent=read_percent)
 
     def _target(self) -> bytes:
-        """The hash up to which blobs are due by now."""
+        """Return the hash up to which blobs are due now."""
         passed = min((self._now_ms - self._progress.started_ms) / self._period_ms, 1.0)
         return min(int(passed * 2**256), 2**256 - 1).to_bytes(32, "big")
 
@@ -114,14 +114,14 @@ class _Scrub:
         with self._keeper.database.read() as tx:
             batch = named_after(tx, self._progress.reached, _BLOBS_AT_ONCE)
         for sha256 in batch:
-            if sha256 > target or time.monotonic() >= self._until:
+            if sha256 > target or time.monotonic() >= self._deadline:
                 break
             self._read(sha256)
             self._progress.reached = sha256
         else:
             if len(batch) == _BLOBS_AT_ONCE:
                 return
-        if time.monotonic() < self._until:
+        if time.monotonic() < self._deadline:
             self._progress.reached = target
 
     def _read(self, sha256: bytes) -> None:
@@ -139,16 +139,16 @@ def slice_seconds(late_ms: int) -> float:
 
 
 def _share(sha256: bytes) -> float:
-    """Return which share of all hashes lies before this one."""
+    """Return the share of all hashes that are lower than this one."""
     return int.from_bytes(sha256[:8].ljust(8, b"\0"), "big") / 2**64
 
 
 def _load(database: Database) -> _Progress | None:
     with database.read() as tx:
-        kept = site_values.get(tx, _KEPT)
-    return None if kept is None else msgspec.json.decode(kept, type=_Progress)
+        stored = site_values.get(tx, _PROGRESS_KEY)
+    return None if stored is None else msgspec.json.decode(stored, type=_Progress)
 
 
-def _keep(database: Database, progress: _Progress) -> None:
+def _store(database: Database, progress: _Progress) -> None:
     with database.write_part() as tx:
-        site_values.put(tx, _KEPT, msgspec.json.encode(progress))
+        site_values.put(tx, _PROGRESS_KEY, msgspec.json.encode(progress))

@@ -1,10 +1,10 @@
 """
-Search for packages by name, by what they are for, or by a match spec, in the channels that the asker may read.
+Search for packages by name, summary or match spec, in the channels that the caller can read.
 
-1. A channel that the asker may not read is not looked into: it changes no result, no order and no page (P4).
-2. A page costs two statements, however many channels and results there are. The first walks the names and summaries
-   of all packages, since no index of both databases finds a word in the middle of one; the second reads the versions of
-   the packages on the page.
+1. A channel that the caller cannot read is not searched: it changes no result, no order and no page (P4).
+2. A page costs two statements, whatever the number of channels and results. The first reads the names and summaries of
+   all packages, because no index that both databases support finds a word in the middle of a text; the second reads
+   the versions of the packages on the page.
 """
 
 import re
@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Row, Select, and_, case, exists, func, or_, select, tuple_
 
 from seaway.accounts.principal import Principal
-from seaway.channels import channels as channel_questions
+from seaway.channels import channels as channel_access
 from seaway.conda import filename, match_specs, version
 from seaway.conda.match_specs import Wanted
 from seaway.database.engine import Tx
@@ -25,36 +25,37 @@ from seaway.indexing.rows import State
 from seaway.words import MOST_WORDS
 
 MAX_QUESTION = 200
-# What a word of a name or a summary never holds, or holds only behind a name: a comparison, a version.
+# Only match specs contain these: a comparison, or a version after a name.
 _SPEC = re.compile(r"[<>=!~\[\]*|]|\s\d")
 
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A package that was found."""
+    """A package in the results of a search."""
 
     channel: str
     package: str
     summary: str
-    version: str  # the newest one, of those that the match spec takes if there is one
+    version: str  # the newest version, or the newest that the match spec accepts
     subdirs: tuple[str, ...]
 
 
 def search(
-    tx: Tx, by: Principal, question: str, *, channel: str | None = None, after: str = "", limit: int
+    tx: Tx, by: Principal, query_text: str, *, channel: str | None = None, after: str = "", limit: int
 ) -> tuple[list[Hit], str | None]:
     """
-    A page of packages, the best first: the very name, names that begin so, names that hold it, summaries.
+    Return a page of packages, best first: exact name, prefix of the name, part of the name, summary.
 
-    With it comes what to give as `after` for the next page, or None behind the last one. A match spec that takes no file of a package leaves that out, so that such a page may be shorter than its limit.
+    The second value is `after` for the next page, or None after the last page. A package without a file that a match
+    spec accepts is left out, so such a page can be shorter than its limit.
     """
-    wanted = match_specs.wanted(question) if _SPEC.search(question) else None
-    matches, rank = _of_spec(wanted) if wanted is not None else _of_words(question)
+    wanted = match_specs.wanted(query_text) if _SPEC.search(query_text) else None
+    matches, rank = _of_spec(wanted) if wanted is not None else _of_words(query_text)
     rows = tx.execute(_page(by, matches, rank, channel, after).limit(limit + 1)).all()
     shown = rows[:limit]
     listed = _listed(tx, shown)
     hits = [hit for row in shown if (hit := _hit(row, listed.get(row.id, []), wanted)) is not None]
-    return hits, _place(shown[-1]) if len(rows) > limit else None
+    return hits, _cursor(shown[-1]) if len(rows) > limit else None
 
 
 _Conditions = tuple[ColumnElement[bool], ColumnElement[int]]
@@ -64,11 +65,11 @@ def _of_spec(wanted: Wanted) -> _Conditions:
     return packages.c.name == wanted.name, case((packages.c.name == wanted.name, 0), else_=1)
 
 
-def _of_words(question: str) -> _Conditions:
-    """What a package must be to hold every word, and how good that is."""
-    words = question.split()
+def _of_words(query_text: str) -> _Conditions:
+    """Return the condition that a package contains every word, and its rank (lower is better)."""
+    words = query_text.split()
     if not words or len(words) > MOST_WORDS:
-        raise Malformed(f"A search has 1 to {MOST_WORDS} words.", "Leave some out.")
+        raise Malformed(f"A search must have 1 to {MOST_WORDS} words.", "Change the search terms.")
     folded = filename.folded("-".join(words))
     rank = case(
         (packages.c.folded_name == folded, 0),
@@ -80,7 +81,7 @@ def _of_words(question: str) -> _Conditions:
 
 
 def holds(word: str) -> ColumnElement[bool]:
-    """Whether a package has the word in its name, however that is written, or in its summary."""
+    """Return the condition that the name, in any spelling, or the summary of a package contains the word."""
     in_summary = func.lower(packages.c.summary).contains(word.lower(), autoescape=True)
     folded = filename.folded(word)
     return or_(packages.c.folded_name.contains(folded, autoescape=True), in_summary) if folded else in_summary
@@ -95,20 +96,20 @@ def _page(
         shards.c.name == packages.c.name,
         shards.c.sha256.is_not(None),
     )
-    place = (rank, packages.c.name, channels.c.name)
+    sort_key = (rank, packages.c.name, channels.c.name)
     query = (
         select(packages.c.id, packages.c.name, packages.c.summary, channels.c.name.label("channel"), rank.label("rank"))
         .join(channels, channels.c.id == packages.c.channel_id)
-        .where(channels.c.id.in_(channel_questions.visible_ids(by)), matches, is_listed)
-        .order_by(*place)
+        .where(channels.c.id.in_(channel_access.visible_ids(by)), matches, is_listed)
+        .order_by(*sort_key)
     )
     if channel is not None:
         query = query.where(channels.c.name == channel)
-    return query.where(tuple_(*place) > tuple_(*_read(after))) if after else query
+    return query.where(tuple_(*sort_key) > tuple_(*_parse_cursor(after))) if after else query
 
 
 def _listed(tx: Tx, rows: Sequence[Any]) -> dict[int, list[Any]]:
-    """The listed files of the packages on a page."""
+    """Return the listed files of the packages on a page, by package id."""
     found: dict[int, list[Any]] = {}
     if rows:
         for row in tx.execute(
@@ -136,12 +137,14 @@ def _hit(row: Row[Any], listed: Sequence[Any], wanted: Wanted | None) -> Hit | N
     )
 
 
-def _place(row: Row[Any]) -> str:
+def _cursor(row: Row[Any]) -> str:
     return f"{row.rank} {row.name} {row.channel}"
 
 
-def _read(place: str) -> tuple[int, str, str]:
-    parts = place.split(" ")
+def _parse_cursor(cursor: str) -> tuple[int, str, str]:
+    parts = cursor.split(" ")
     if len(parts) != 3 or parts[0] not in ("0", "1", "2", "3"):
-        raise Malformed("`after` is not what an answer gave as `next`.", "Send `next` as it came, or leave it out.")
+        raise Malformed(
+            "`after` is not the `next` value of an earlier response.", "Send `next` unchanged, or leave `after` out."
+        )
     return int(parts[0]), parts[1], parts[2]

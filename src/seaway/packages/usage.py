@@ -1,4 +1,4 @@
-"""How much the store has to hold, by the rows that name it: a bucket of millions of blobs is not listed for that."""
+"""Storage usage, computed from rows: listing a bucket of millions of blobs would take too long."""
 
 from dataclasses import dataclass
 
@@ -11,25 +11,25 @@ from seaway.indexing.rows import State
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Blobs and their bytes; content that several rows name is there once."""
+    """Number and bytes of blobs; content that several rows name counts once."""
 
     blobs: int
     size: int
 
 
 def of_packages(tx: Tx) -> Usage:
-    """Package files that readers may download."""
+    """Return the usage of package files that can be downloaded."""
     return _usage(tx, files, files.c.state != State.DELETED.value)
 
 
 def of_documents(tx: Tx) -> Usage:
-    """Whole index documents."""
+    """Return the usage of whole index documents."""
     return _usage(tx, documents, true())
 
 
 @dataclass(frozen=True, slots=True)
 class ChannelUsage:
-    """What one channel holds; content that other channels hold too counts in each."""
+    """Usage of one channel; content that several channels contain counts in each."""
 
     channel: str
     files: int
@@ -39,12 +39,12 @@ class ChannelUsage:
 
 
 def named_by_packages(tx: Tx) -> int:
-    """Bytes of package files, as often as channels have them."""
+    """Return the bytes of package files; content in several channels counts in each."""
     return int(tx.execute(select(func.coalesce(func.sum(subdirs.c.size), 0))).scalar_one())
 
 
 def by_channel(tx: Tx, *, skip: int = 0, limit: int) -> list[ChannelUsage]:
-    """The channels by what they hold, the largest first, in one statement."""
+    """Return the usage of the channels, largest first, in one statement."""
     held = (
         select(
             subdirs.c.channel_id,
@@ -79,14 +79,14 @@ def by_channel(tx: Tx, *, skip: int = 0, limit: int) -> list[ChannelUsage]:
         .offset(skip)
         .limit(limit)
     )
-    # PostgreSQL adds large integers up to a decimal.
+    # The sum of big integers is a decimal in PostgreSQL.
     return [
         ChannelUsage(row.name, int(row.files), int(row.size), int(row.documents), int(row.documents_size))
         for row in rows
     ]
 
 
-def _usage(tx: Tx, table: Table, which: ColumnElement[bool]) -> Usage:
-    distinct = select(func.max(table.c.size).label("size")).where(which).group_by(table.c.sha256).subquery()
+def _usage(tx: Tx, table: Table, condition: ColumnElement[bool]) -> Usage:
+    distinct = select(func.max(table.c.size).label("size")).where(condition).group_by(table.c.sha256).subquery()
     count, size = tx.execute(select(func.count(), func.coalesce(func.sum(distinct.c.size), 0))).one()
     return Usage(count, int(size))

@@ -1,4 +1,4 @@
-"""The versions of a package with their builds, in the order that clients give them."""
+"""The versions of a package with their builds, in the order that clients use."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from seaway.indexing.rows import State
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """A file as a list of builds shows it."""
+    """A file, as shown in a list of builds."""
 
     id: int
     subdir: str
@@ -27,47 +27,47 @@ class Build:
 
     @property
     def version(self) -> str:
-        """The version that its name says."""
+        """Version from the file name."""
         return filename.parse(self.file_name).version
 
     @property
     def build(self) -> str:
-        """The build string that its name says."""
+        """Build string from the file name."""
         return filename.parse(self.file_name).build
 
     @property
     def is_yanked(self) -> bool:
-        """Whether solvers pass it over."""
+        """Whether solvers ignore the build."""
         return self.state is State.YANKED
 
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """A version, and its builds by subdir and the time they came, the last first."""
+    """A version and its builds, by subdir and indexed time, latest first."""
 
     version: str
     builds: tuple[Build, ...]
 
     @property
     def is_yanked(self) -> bool:
-        """Whether solvers pass all of it over."""
+        """Whether solvers ignore all builds of the version."""
         return all(build.is_yanked for build in self.builds)
 
     @property
     def newest(self) -> Build:
-        """Return the build that represents the version: listed if possible, the latest one, the .conda of two formats."""
+        """The build that represents the version: listed if possible, the latest, and its .conda file if it has one."""
         last = max(self.builds, key=lambda build: (not build.is_yanked, build.indexed_at_ms, build.id))
         preferred = (last.subdir, filename.as_conda(last.file_name), last.state)
-        return next((one for one in self.builds if (one.subdir, one.file_name, one.state) == preferred), last)
+        return next((build for build in self.builds if (build.subdir, build.file_name, build.state) == preferred), last)
 
     @property
     def subdirs(self) -> tuple[str, ...]:
-        """Where it has builds."""
+        """Subdirs that have builds of the version."""
         return tuple(sorted({build.subdir for build in self.builds}))
 
 
 def of_package(tx: Tx, channel_id: int, package: str) -> list[Version]:
-    """All versions of a package that were not deleted, the newest first, in one query."""
+    """Return all versions of a package that are not deleted, newest first, in one query."""
     package_id = select(packages.c.id).where(packages.c.channel_id == channel_id, packages.c.name == package)
     count = select(func.coalesce(func.sum(downloads.c.count), 0)).where(downloads.c.file_id == files.c.id)
     rows = tx.execute(
@@ -91,18 +91,18 @@ def of_package(tx: Tx, channel_id: int, package: str) -> list[Version]:
 
 
 def newest(found: Sequence[Version]) -> Version | None:
-    """The version that stands for the package: the newest that is not yanked, or the newest."""
+    """Return the version that represents the package: the newest that is not yanked, or the newest."""
     return next((version for version in found if not version.is_yanked), found[0] if found else None)
 
 
 def named(found: Sequence[Version], text: str) -> Version | None:
-    """Return the version with this text: written the same if there is one, else in other case (CEP 33)."""
+    """Return the version with this text: an exact match if there is one, else a match that ignores case (CEP 33)."""
     alike = [version for version in found if version.version.lower() == text.lower()]
     return next((version for version in alike if version.version == text), alike[0] if alike else None)
 
 
 def names_among(tx: Tx, channel_id: int, names: set[str]) -> set[str]:
-    """Which of these packages the channel has."""
+    """Return the names that are packages of the channel."""
     found = tx.execute(
         select(shards.c.name)
         .join(subdirs, subdirs.c.id == shards.c.subdir_id)
@@ -113,6 +113,9 @@ def names_among(tx: Tx, channel_id: int, names: set[str]) -> set[str]:
 
 def _grouped(builds: list[Build]) -> list[Version]:
     builds.sort(key=lambda build: (build.version, build.subdir, -build.indexed_at_ms, -build.id))
-    found = [Version(text, tuple(several)) for text, several in groupby(builds, key=lambda build: build.version)]
-    # Versions that clients hold for equal (1.0 and 1.0.0) keep an order of their own.
-    return sorted(found, key=lambda one: (of_published(one.version), one.version), reverse=True)
+    found = [
+        Version(text, tuple(builds_of_version))
+        for text, builds_of_version in groupby(builds, key=lambda build: build.version)
+    ]
+    # Versions that are equal for clients (1.0 and 1.0.0) are sorted by their text.
+    return sorted(found, key=lambda version: (of_published(version.version), version.version), reverse=True)
