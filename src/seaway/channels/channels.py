@@ -1,4 +1,4 @@
-"""Channels: made, found, changed, removed."""
+"""Channels: create, find, change and delete them."""
 
 import re
 from dataclasses import dataclass
@@ -62,10 +62,10 @@ _NAME = re.compile(r"[a-z0-9_](?:[a-z0-9_.-]{0,126}[a-z0-9_])?")
 
 
 class Attestations(Enum):
-    """What a channel asks of the attestations of files that come in."""
+    """Whether a channel accepts or requires attestations of uploaded files."""
 
-    OFF = "off"  # it takes none
-    OPTIONAL = "optional"  # one that comes is verified
+    OFF = "off"  # not accepted
+    OPTIONAL = "optional"  # verified if present
     REQUIRED = "required"
 
 
@@ -76,7 +76,7 @@ class Channel:
     id: int
     name: str
     description: str
-    logo: bytes | None  # the sha256 of its picture
+    logo: bytes | None  # sha256 of the image
     is_public: bool
     refuses_lookalikes: bool
     only_publishers: bool
@@ -85,24 +85,24 @@ class Channel:
     package_count: int
     allows_v3: bool
     v3_message: str
-    base: str  # by name, as `overrides`; empty for none
+    base: str  # name of a channel, like `overrides`; empty for none
     overrides: str
     attestations: Attestations
     allows_overwrite: bool
 
     @property
     def logo_path(self) -> str:
-        """Where its picture is on this host: a path that says its content; empty for none."""
+        """Return the URL path of the logo, which contains its sha256; empty if there is none."""
         return f"/channels/{self.name}/logo/{self.logo.hex()}.png" if self.logo else ""
 
 
 def is_possible_name(name: str) -> bool:
-    """Whether a channel could have this name at all (CEP 26, and what the site itself uses)."""
+    """Return whether this name is valid for a channel (CEP 26) and not reserved by the site."""
     return _NAME.fullmatch(name) is not None and ".." not in name and not is_reserved(name)
 
 
 def add(tx: Tx, now_ms: int, by: Principal, name: str, owner: User, *, description: str, is_public: bool) -> Channel:
-    """Make a channel for its owner, who is the one who asks, unless an admin or the operator asks."""
+    """Create a channel owned by `owner`: the caller, or any user if the caller is an admin or the operator."""
     require_site(by, SiteAction.ADD_CHANNEL)
     if by.user_id != owner.id:
         require_site(by, SiteAction.ADMINISTER)
@@ -131,7 +131,7 @@ def add(tx: Tx, now_ms: int, by: Principal, name: str, owner: User, *, descripti
     return get(tx, name)
 
 
-# Of several groups the strongest role: «contributor» comes before «viewer», and there is no third (tested).
+# The strongest role of several groups: "contributor" sorts before "viewer", and groups have no other role (tested).
 _OF_GROUPS = (
     select(func.min(channel_groups.c.role))
     .join(group_members, group_members.c.group_id == channel_groups.c.group_id)
@@ -155,7 +155,7 @@ _ACCESS_OF_NOBODY = select(channels.c.id, channels.c.is_public, channels.c.only_
 
 
 def access_of(tx: Tx, name: str, principal: Principal) -> Access | None:
-    """What decides for this principal in the channel of this name, in one query; None for an unknown name."""
+    """Return what decides about the caller's permissions in a channel, in one query; None for an unknown name."""
     if principal.user_id is None:
         open_to_all = tx.execute(_ACCESS_OF_NOBODY, {"channel": name}).one_or_none()
         return (
@@ -170,7 +170,7 @@ def access_of(tx: Tx, name: str, principal: Principal) -> Access | None:
 
 
 def require(tx: Tx, by: Principal, action: Action, name: str) -> Access:
-    """The access of this principal to the channel of this name, if it may do this there; otherwise the refusal."""
+    """Return the caller's access to a channel; raise the refusal if it does not allow the action."""
     access = access_of(tx, name, by)
     if access is None and by.is_operator:
         raise _unknown(name)
@@ -178,7 +178,7 @@ def require(tx: Tx, by: Principal, action: Action, name: str) -> Access:
 
 
 def get(tx: Tx, name: str) -> Channel:
-    """The channel of this name; `NotFound` for whoever may see all of them."""
+    """Return a channel by name, without a permission check; `NotFound` names it."""
     row = tx.execute(_listing().where(channels.c.name == name)).one_or_none()
     if row is None:
         raise _unknown(name)
@@ -188,30 +188,30 @@ def get(tx: Tx, name: str) -> Channel:
 def visible_to(
     tx: Tx, principal: Principal, words: str = "", *, after: str = "", limit: int | None = None
 ) -> list[Channel]:
-    """Channels that this principal may read and that have all of the words, by name, a page of them from behind `after`."""
+    """Return channels that the caller can read, with all of the words in name or description, by name, after `after`."""
     query = _listing().where(_readable_by(principal), channels.c.name > after).order_by(channels.c.name).limit(limit)
     return [from_row(Channel, row) for row in tx.execute(_with_words(query, words))]
 
 
 def visible_ids(principal: Principal) -> Select[Any]:
-    """The ids of the channels that this principal may read, for questions about many channels at once."""
+    """Select the ids of the channels that the caller can read, for queries over many channels."""
     return select(channels.c.id).where(_readable_by(principal))
 
 
 def names_visible_to(tx: Tx, principal: Principal) -> dict[int, str]:
-    """The names of the channels that this principal may read, by id: what searches and feeds may draw from."""
+    """Return the names of the channels that the caller can read, by id; searches and feeds are limited to them."""
     query = select(channels.c.id, channels.c.name).where(_readable_by(principal))
     return {row.id: row.name for row in tx.execute(query)}
 
 
 def public(tx: Tx, words: str = "", *, after: str = "", limit: int) -> list[Channel]:
-    """Public channels that have all of the words in name or description, by name, from behind `after`."""
+    """Return public channels with all of the words in name or description, by name, after `after`."""
     query = _listing().where(channels.c.is_public, channels.c.name > after).order_by(channels.c.name).limit(limit)
     return [from_row(Channel, row) for row in tx.execute(_with_words(query, words))]
 
 
 def matching(tx: Tx, principal: Principal, words: str, *, limit: int) -> list[Channel]:
-    """Channels that this principal may read and that have all of the words in their name, shortest name first."""
+    """Return channels that the caller can read, with all of the words in their name, shortest name first."""
     query = _listing().where(_readable_by(principal)).order_by(func.length(channels.c.name), channels.c.name)
     for word in wanted(words):
         query = query.where(channels.c.name.contains(word, autoescape=True))
@@ -219,7 +219,7 @@ def matching(tx: Tx, principal: Principal, words: str, *, limit: int) -> list[Ch
 
 
 def of_user(tx: Tx, user_id: int) -> list[tuple[Channel, Role]]:
-    """The channels in which a user has a role, by themselves or through a group, with the strongest one; by name."""
+    """Return the channels in which a user has a role, directly or through a group, with the strongest role; by name."""
     direct = (
         select(members.c.role)
         .where(members.c.channel_id == channels.c.id, members.c.user_id == bindparam("user_id"))
@@ -251,9 +251,9 @@ def change(
     allows_v3: bool | None = None,
 ) -> Channel:
     """
-    Change what is not None; a public channel that becomes private is so on the next request.
+    Change the settings that are not None; a public channel that becomes private is private on the next request.
 
-    What says who may read or upload takes more than the rest (`Action.RESTRICT`).
+    Settings that decide who can read or upload require more than the others (`Action.RESTRICT`).
     """
     require(tx, by, Action.MANAGE, name)
     _check_description(description or "")
@@ -285,10 +285,10 @@ def change(
 
 def remove(tx: Tx, now_ms: int, by: Principal, name: str, *, typed: str | None = None) -> Channel:
     """
-    Delete a channel with everything in it; its bytes go with the next sweep, its name is held for a year.
+    Delete a channel with everything in it; the next sweep deletes its bytes, and its name is reserved for a year.
 
-    `typed` is the name as the person typed it to say that they mean it; the operator is asked at the command line.
-    Keys and publishers for this channel only stop working. Its owner can use the name again at
+    `typed` is the name that the user typed to confirm; the operator confirms at the command line.
+    Keys and publishers that are only for this channel stop working. Its owner can use the name again at
     once, unless the channel never overwrote files.
     """
     require(tx, by, Action.REMOVE, name)
@@ -308,9 +308,9 @@ def remove(tx: Tx, now_ms: int, by: Principal, name: str, *, typed: str | None =
 
 def is_free(tx: Tx, now_ms: int, by: Principal, name: str) -> bool:
     """
-    Whether the user who asks could make a channel of this name now; why not is not told.
+    Return whether the caller could create a channel of this name now, without a reason.
 
-    It is the one question to which a hidden channel shows, so that whoever answers it counts how often it is asked.
+    This is the only query that reveals a hidden channel, so routes that use it are rate-limited.
     """
     require_site(by, SiteAction.ADD_CHANNEL)
     taken = select(channels.c.id).where(channels.c.name == name)
@@ -318,7 +318,7 @@ def is_free(tx: Tx, now_ms: int, by: Principal, name: str) -> bool:
 
 
 def _readable_by(principal: Principal) -> ColumnElement[bool]:
-    """What `permissions.decide` says of reading, for all channels in one query."""
+    """Return the condition under which `permissions.decide` allows READ, for a query over `channels`."""
     if principal.is_operator:
         return true()
     by_role = principal.carrier is Carrier.WORKFLOW or principal.is_admin
@@ -329,7 +329,7 @@ def _readable_by(principal: Principal) -> ColumnElement[bool]:
 
 
 def _where_member(user_id: int) -> CompoundSelect[Any]:
-    """The ids of the channels in which a user has a role, by themselves or through a group."""
+    """Select the ids of the channels in which a user has a role, directly or through a group."""
     through_groups = (
         select(channel_groups.c.channel_id)
         .join(group_members, group_members.c.group_id == channel_groups.c.group_id)
@@ -343,7 +343,7 @@ def _unknown(name: str) -> NotFound:
 
 
 def _is_held(tx: Tx, now_ms: int, name: str, user_id: int | None) -> bool:
-    # Lock files and configurations still name it: whoever took it would be trusted as the old owner.
+    # Lock files and configurations still name the channel, so a new owner would be trusted like the old one.
     released = tx.execute(
         select(released_names.c.owner_id, released_names.c.released_at).where(released_names.c.name == name)
     ).one_or_none()
@@ -355,7 +355,7 @@ def _is_held(tx: Tx, now_ms: int, name: str, user_id: int | None) -> bool:
 
 
 def _keep_relations_public(tx: Tx, now_ms: int, channel: Channel, *, becomes_public: bool) -> None:
-    """Keep private channels out of the index of a public one."""
+    """Keep the names of private channels out of the index of a public one."""
     if not becomes_public:
         _ask_to_drop_relations(tx, now_ms, channel.name)
         return
@@ -369,7 +369,7 @@ def _keep_relations_public(tx: Tx, now_ms: int, channel: Channel, *, becomes_pub
 
 
 def _ask_to_drop_relations(tx: Tx, now_ms: int, name: str) -> None:
-    """Enqueue a job that drops the relations to a channel that others can no longer read (`indexing.relations`)."""
+    """Enqueue a job that removes the relations to a channel that others can no longer read (`indexing.relations`)."""
     naming = select(channels.c.id).where(or_(channels.c.base == name, channels.c.overrides == name)).limit(1)
     if tx.execute(naming).scalar() is not None:
         queue.enqueue(tx, now_ms, DROP_RELATIONS, {"channel": name}, dedup_key=f"{DROP_RELATIONS}/{name}")
@@ -389,7 +389,7 @@ def _check_description(description: str) -> None:
 
 
 def _with_words(query: Select[Any], words: str) -> Select[Any]:
-    """Only those with all of the words in name or description."""
+    """Limit a query to channels with all of the words in name or description."""
     for word in wanted(words):
         here = func.lower(channels.c.name + " " + channels.c.description)
         query = query.where(here.contains(word, autoescape=True))

@@ -1,12 +1,12 @@
 """
-May this principal do this in a channel? For accounts and the site, `accounts.permissions` decides.
+Permission checks for channels; `accounts.permissions` has those for accounts and the site.
 
-1. Who may not read a channel learns nothing of it: an unknown and a hidden channel are the same refusal.
-2. A key never gives more than its user's role gives at this moment, and its mode, its channels and its package
+1. Callers who are not allowed to read a channel learn nothing of it: unknown and hidden channels get the same refusal.
+2. A key never grants more than its user's role grants at this moment, and its mode, its channels and its package
    names narrow that. A workflow has no role: the mode of its publisher alone decides, in that publisher's channel.
-3. What only a person may do, no key does, whatever its mode; what needs a fresh session is refused to an older one
-   (`accounts.permissions.Proof`).
-4. The verdict is a function of values: what they are is asked of the database at each request.
+3. Actions that require a signed-in user are refused to keys of any mode; actions that require a fresh sign-in are
+   refused to an older session (`accounts.permissions.Proof`).
+4. The verdict is a function of values, which are read from the database at each request.
 """
 
 from dataclasses import dataclass
@@ -19,17 +19,17 @@ from seaway.errors import NotAllowed, NotFound
 
 
 class Verdict(Enum):
-    """The four answers."""
+    """Result of a permission check."""
 
     ALLOWED = "allowed"
     STALE = "stale"  # allowed after a fresh sign-in
-    FORBIDDEN = "forbidden"  # may know of the channel, may not do this
-    HIDDEN = "hidden"  # may not know of the channel
+    FORBIDDEN = "forbidden"  # can see the channel, but not do this
+    HIDDEN = "hidden"  # must not learn that the channel exists
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """What decides in a channel: the channel's own state and the asker's role in it."""
+    """What decides about permissions in a channel: its settings and the caller's role in it."""
 
     channel_id: int
     is_public: bool
@@ -46,10 +46,10 @@ def decide(
     package: str | None = None,
 ) -> Verdict:
     """
-    The verdict.
+    Return the verdict.
 
-    `own_file` tells that the file in question was uploaded by this very principal; `package` names the package to be
-    changed, where one is.
+    `own_file` means that the caller uploaded the file in question; `package` is the name of the package to change, if
+    there is one.
     """
     if access is None:
         return Verdict.HIDDEN
@@ -73,7 +73,7 @@ def require(
     own_file: bool = False,
     package: str | None = None,
 ) -> Access:
-    """The access when it is allowed; otherwise the refusal that gives nothing away."""
+    """Return the access if the action is allowed; otherwise raise a refusal that reveals nothing."""
     verdict = decide(principal, action, access, own_file=own_file, package=package)
     if verdict is Verdict.ALLOWED and access is not None:
         return access
@@ -94,7 +94,7 @@ def require(
 
 
 def require_group(principal: Principal, *, name: str, is_member: bool, is_manager: bool, change: bool) -> None:
-    """Return if the principal may look into a group, or change it; otherwise the refusal."""
+    """Return if the caller is allowed to see a group, or with `change` to change it; otherwise raise the refusal."""
     if change:
         require_site(principal, SiteAction.CHANGE_GROUP)
     elif principal.is_anonymous:
@@ -113,7 +113,7 @@ def _in_scope(principal: Principal, access: Access) -> bool:
 
 
 def _falls_short(principal: Principal, action: Action, package: str | None) -> bool:
-    """Whether the credential itself is too weak, whatever its user may do."""
+    """Return whether the credential itself is too weak, regardless of its user's permissions."""
     return (
         principal.mode < action.least_mode
         or (action.proof.needs_person and not principal.is_person)
@@ -123,7 +123,7 @@ def _falls_short(principal: Principal, action: Action, package: str | None) -> b
 
 
 def _is_closed(principal: Principal, action: Action, access: Access) -> bool:
-    """Whether the channel takes this from trusted publishers only."""
+    """Return whether the channel accepts this action from trusted publishers only."""
     is_upload = action in (Action.UPLOAD, Action.OVERWRITE)
     return access.only_publishers and is_upload and principal.carrier is not Carrier.WORKFLOW
 
@@ -162,7 +162,7 @@ _SCOPES = {Mode.READ: "channel:read", Mode.READ_WRITE: "channel:upload", Mode.RE
 
 
 def cure(principal: Principal, action: Action, access: Access) -> str:
-    """Return the hint how to get this permission with this credential; for refusals that have their own message."""
+    """Return the hint on how to get this permission with this credential, for refusals with their own message."""
     return _cure(principal.within(access.channel_id), action, access)
 
 
