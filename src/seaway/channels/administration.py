@@ -47,7 +47,7 @@ def retry_jobs(tx: Tx, now_ms: int, by: Principal, job: int | None = None) -> in
     require_site(by, SiteAction.CHANGE_SITE)
     count = queue.retry(tx, now_ms, job)
     if job is not None and not count:
-        raise NotFound(f"There is no dead job {job}.", "Look at the list of dead ones: it may run again already.")
+        raise NotFound(f"There is no failed job {job}.", "Check the list of failed jobs: it may be running again.")
     if count:
         audit.write(tx, now_ms, by.actor, Event.JOBS_RETRIED, target="" if job is None else str(job), jobs=count)
     return count
@@ -58,8 +58,8 @@ def _require_for(tx: Tx, by: Principal, user: str) -> None:
     if by.is_operator:
         return
     if user == by.name:
-        raise Malformed("Nobody shuts their own account or takes their own rights away here.", "Ask another admin.")
+        raise Malformed("You cannot do this to your own account.", "Ask another admin.")
     # Read again in this transaction: two admins who demote each other at the same moment would leave none.
     asker = users.get(tx, by.name)
     if not asker.is_admin or asker.disabled_at_ms is not None:
-        raise NotAllowed(f"{by.name} is no site admin any more.", "Ask a site admin.")
+        raise NotAllowed(f"{by.name} is no longer a site admin.", "Ask a site admin.")

@@ -108,11 +108,12 @@ def add(tx: Tx, now_ms: int, by: Principal, name: str, owner: User, *, descripti
         require_site(by, SiteAction.ADMINISTER)
     if not is_possible_name(name):
         raise NameTaken(
-            f"{name[:60]!a} cannot be the name of a channel.",
-            "Use lower case letters, digits and - _ . between them, at most 128, and no platform or word of the site.",
+            f"{name[:60]!a} is not a valid channel name.",
+            "Use at most 128 lowercase letters, digits, hyphens, underscores and dots, with no hyphen or dot at either "
+            "end. Names of platforms and of Seaway's pages are reserved.",
         )
     if tx.execute(select(channels.c.id).where(channels.c.name == name)).scalar() is not None:
-        raise NameTaken(f"A channel named {name!r} exists already.", "Choose another name.")
+        raise NameTaken(f"A channel named {name!r} already exists.", "Choose another name.")
     _take_released_name(tx, now_ms, name, owner)
     _check_description(description)
     channel_id = tx.execute(
@@ -260,7 +261,7 @@ def change(
     channel = get(tx, name)
     if allows_overwrite and not channel.allows_overwrite:
         raise NotAllowed(
-            f"The channel {name!r} never overwrites files, which is final: caches keep its files for a year.",
+            f"The channel {name!r} never overwrites files. This cannot be undone: caches keep its files for a year.",
             "Publish under another build number, or create another channel.",
         )
     held = {
@@ -293,7 +294,9 @@ def remove(tx: Tx, now_ms: int, by: Principal, name: str, *, typed: str | None =
     """
     require(tx, by, Action.REMOVE, name)
     if typed != name and not by.is_operator:
-        raise Malformed("The name that was typed is not that of the channel.", "Nothing was deleted: type its name.")
+        raise Malformed(
+            "The typed name does not match; nothing was deleted.", "Type the name of the channel to confirm."
+        )
     channel = get(tx, name)
     owner_id = None  # if the channel never overwrote files, caches may keep them for a year, so the owner cannot reuse the name either
     if channel.allows_overwrite:
@@ -339,7 +342,7 @@ def _where_member(user_id: int) -> CompoundSelect[Any]:
 
 
 def _unknown(name: str) -> NotFound:
-    return NotFound(f"There is no channel named {name[:60]!a}.", "`seaway channel list` shows them.")
+    return NotFound(f"There is no channel named {name[:60]!a}.", "`seaway channel list` lists all channels.")
 
 
 def _is_held(tx: Tx, now_ms: int, name: str, user_id: int | None) -> bool:
@@ -378,14 +381,17 @@ def _ask_to_drop_relations(tx: Tx, now_ms: int, name: str) -> None:
 def _take_released_name(tx: Tx, now_ms: int, name: str, owner: User) -> None:
     if _is_held(tx, now_ms, name, owner.id):
         raise NameTaken(
-            f"The name {name!r} belonged to a channel that was deleted less than a year ago.", "Choose another."
+            f"The name {name!r} belonged to a channel that was deleted less than a year ago.", "Choose another name."
         )
     tx.execute(delete(released_names).where(released_names.c.name == name))
 
 
 def _check_description(description: str) -> None:
     if len(description) > MAX_DESCRIPTION or not description.replace("\n", "").replace("\t", "").isprintable():
-        raise Malformed(f"A description is a text of at most {MAX_DESCRIPTION:,} characters.", "Shorten it.")
+        raise Malformed(
+            f"A description can have at most {MAX_DESCRIPTION:,} printable characters.",
+            "Shorten it, or remove control characters.",
+        )
 
 
 def _with_words(query: Select[Any], words: str) -> Select[Any]:

@@ -60,11 +60,12 @@ def add(tx: Tx, now_ms: int, by: Principal, name: str, manager: User, *, descrip
         require_site(by, SiteAction.ADMINISTER)
     if not users.is_possible_name(name):
         raise NameTaken(
-            f"{name[:60]!a} cannot be the name of a group.",
-            "Use lower case letters, digits and hyphens between them, at most 39, and no word that Seaway's pages use.",
+            f"{name[:60]!a} is not a valid group name.",
+            "Use at most 39 lowercase letters, digits and hyphens, with no hyphen at either end. Names of "
+            "Seaway's pages are reserved.",
         )
     if tx.execute(select(groups.c.id).where(groups.c.name == name)).scalar() is not None:
-        raise NameTaken(f"A group named {name!r} exists already.", "Choose another name.")
+        raise NameTaken(f"A group named {name!r} already exists.", "Choose another name.")
     _check_description(description)
     group_id = tx.execute(
         insert(groups).values(name=name, description=description, created_at=now_ms).returning(groups.c.id)
@@ -183,7 +184,7 @@ def leave(tx: Tx, now_ms: int, by: Principal, name: str) -> None:
 def _end(tx: Tx, now_ms: int, by: Principal, group: Group, user: str, user_id: int) -> None:
     is_manager = _standing(tx, group.id, user_id)
     if is_manager is None:
-        raise NotFound(f"{user} is not in the group {group.name}.", "Look at who is.")
+        raise NotFound(f"{user} is not in the group {group.name}.", "Check the list of its members.")
     if is_manager:
         _keep_a_manager(tx, group, user)
     tx.execute(delete(group_members).where(group_members.c.group_id == group.id, group_members.c.user_id == user_id))
@@ -200,7 +201,7 @@ def _keep_a_manager(tx: Tx, group: Group, user: str) -> None:
     if len(managers) == 1:
         raise Conflict(
             f"{user} is the only manager of the group {group.name}.",
-            "Make somebody else a manager, or delete the group.",
+            "Make another user a manager, or delete the group.",
         )
 
 
@@ -251,4 +252,6 @@ def _standing(tx: Tx, group_id: int, user_id: int) -> bool | None:
 
 def _check_description(description: str) -> None:
     if len(description) > MAX_DESCRIPTION or not description.isprintable():
-        raise Malformed(f"A group is described by one line of at most {MAX_DESCRIPTION} characters.", "Shorten it.")
+        raise Malformed(
+            f"The description of a group is one line of at most {MAX_DESCRIPTION} characters.", "Shorten it."
+        )

@@ -57,7 +57,7 @@ def invite(
     """
     access = channels.require(tx, by, Action.ADMIT, channel)
     if role is Role.OWNER:
-        raise Malformed(f"{channel} has exactly one owner.", "Invite a viewer or a contributor.")
+        raise Malformed(f"{channel} has exactly one owner.", "Choose the role viewer or contributor.")
     folded = emails.folded(address)
     of_address = (invitations.c.channel_id == access.channel_id, invitations.c.folded == folded)
     tx.execute(delete(invitations).where(*of_address))
@@ -165,7 +165,7 @@ def _of_channel(tx: Tx, access: Access, invitation_id: int) -> Invitation:
         _INVITATION.where(invitations.c.channel_id == access.channel_id, invitations.c.id == invitation_id)
     ).one_or_none()
     if row is None:
-        raise NotFound("There is no such invitation.", "It may have been answered meanwhile.")
+        raise NotFound("This invitation does not exist.", "It may already have been answered.")
     return from_row(Invitation, row)
 
 
@@ -175,8 +175,8 @@ def _refuse_too_many(tx: Tx, now_ms: int, channel_id: int, channel: str) -> None
     ).scalar_one()
     if count >= MOST_OPEN:
         raise TooMany(
-            f"{channel} has {count} invitations that nobody answered.",
-            "Withdraw some.",
+            f"{channel} has {count} open invitations, and no more are allowed.",
+            "Withdraw some of them.",
             retry_after_seconds=DAY_MS // 1000,
         )
 
@@ -245,4 +245,4 @@ def _tell_owner(
 
 
 def _over() -> NotFound:
-    return NotFound("This invitation is not good any more.", "Ask whoever invited you for another one.")
+    return NotFound("This invitation is no longer valid.", "Ask the sender for a new one.")

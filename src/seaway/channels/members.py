@@ -102,7 +102,7 @@ def put(
     user_id = users.get(tx, user).id
     known = role_of(tx, access.channel_id, user_id)
     if Role.OWNER in (role, known):
-        raise Conflict(f"{channel} has exactly one owner.", "Give it away with a transfer.")
+        raise Conflict(f"{channel} has exactly one owner.", "Transfer the channel to change its owner.")
     put_row(tx, now_ms, access.channel_id, user_id, role)
     event = Event.MEMBER_ADDED if known is None else Event.MEMBER_CHANGED
     audit.write(tx, now_ms, by.actor, event, channel=channel, target=user, role=role.value)
@@ -141,7 +141,7 @@ def put_group(tx: Tx, now_ms: int, by: Principal, channel: str, group: str, role
     access = channels.require(tx, by, Action.ADMIT, channel)
     group_id = _group_id(tx, group)
     if role is Role.OWNER:
-        raise Malformed("A group cannot own a channel.", "A channel has exactly one owner, who is a user.")
+        raise Malformed("A group cannot own a channel.", "Choose the role viewer or contributor.")
     changed = tx.execute(
         update(channel_groups).where(*_of_group(access.channel_id, group_id)).values(role=role.value)
     ).rowcount
@@ -163,7 +163,7 @@ def remove_group(tx: Tx, now_ms: int, by: Principal, channel: str, group: str) -
     access = channels.require(tx, by, Action.ADMIT, channel)
     removed = tx.execute(delete(channel_groups).where(*_of_group(access.channel_id, _group_id(tx, group))))
     if not removed.rowcount:
-        raise NotFound(f"The group {group} is not a member of {channel}.", "Look at the list of members.")
+        raise NotFound(f"The group {group} is not a member of {channel}.", "Check the list of members.")
     audit.write(tx, now_ms, by.actor, Event.MEMBER_REMOVED, channel=channel, target=group, group=True)
 
 
@@ -199,7 +199,7 @@ def exchange_owner(tx: Tx, now_ms: int, channel_id: int, new_owner_id: int) -> N
 def _end(tx: Tx, channel_id: int, channel: str, user: str, user_id: int) -> None:
     role = role_of(tx, channel_id, user_id)
     if role is None:
-        raise NotFound(f"{user} is not a member of {channel}.", "Look at the list of members and groups.")
+        raise NotFound(f"{user} is not a member of {channel}.", "Check the list of members and groups.")
     if role is Role.OWNER:
         raise _owned(channel, user)
     tx.execute(delete(members).where(members.c.channel_id == channel_id, members.c.user_id == user_id))
@@ -208,7 +208,7 @@ def _end(tx: Tx, channel_id: int, channel: str, user: str, user_id: int) -> None
 
 def _owned(channel: str, user: str) -> Conflict:
     return Conflict(
-        f"{user} owns {channel}, and a channel always has an owner.", "Give it away first, with a transfer."
+        f"{user} owns {channel}, and a channel always has an owner.", "Transfer it to another member first."
     )
 
 

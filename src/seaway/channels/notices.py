@@ -46,12 +46,12 @@ def add(tx: Tx, now_ms: int, by: Principal, channel: str, level: Level, message:
     """Show a notice to users of the channel until it expires."""
     access = channels.require(tx, by, Action.MANAGE, channel)
     if not 1 <= len(message.strip()) <= MAX_MESSAGE or not message.replace("\n", "").isprintable():
-        raise Malformed(f"A notice is a text of at most {MAX_MESSAGE:,} characters.", "Shorten it.")
+        raise Malformed(f"A notice needs 1 to {MAX_MESSAGE:,} printable characters.", "Change its text.")
     if not now_ms < expires_at_ms <= now_ms + LONGEST_DAYS * DAY_MS:
-        raise Malformed("A notice ends after now, and within a year.", "Choose another end.")
+        raise Malformed("A notice must expire in the future, within a year.", "Choose another time.")
     count = tx.execute(select(func.count()).where(notices.c.channel_id == access.channel_id)).scalar_one()
     if count >= MOST:
-        raise Conflict(f"{channel} has {count} notices already.", "Take some back.")
+        raise Conflict(f"{channel} already has {count} notices.", "Withdraw some of them.")
     notice_id = tx.execute(
         insert(notices)
         .values(
@@ -72,7 +72,7 @@ def remove(tx: Tx, now_ms: int, by: Principal, channel: str, notice_id: int) -> 
     access = channels.require(tx, by, Action.MANAGE, channel)
     which = (notices.c.channel_id == access.channel_id, notices.c.id == notice_id)
     if not tx.execute(delete(notices).where(*which)).rowcount:
-        raise NotFound("There is no such notice.", "It may be over, or taken back.")
+        raise NotFound("This notice does not exist.", "It may have expired or been withdrawn.")
     audit.write(tx, now_ms, by.actor, Event.NOTICE_REMOVED, channel=channel, target=str(notice_id))
 
 

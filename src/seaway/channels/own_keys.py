@@ -118,6 +118,6 @@ def _readable(tx: Tx, by: Principal, channel: str) -> int:
 
 def _check_days(days: int | None, rules: KeyRules) -> None:
     if days is None and not rules.may_last_for_ever:
-        raise Malformed("A key ends at some time.", f"Give it 1 to {LONGEST_DAYS} days.")
+        raise Malformed("This site does not allow keys without an expiry.", f"Choose 1 to {LONGEST_DAYS} days.")
     if days is not None and not 1 <= days <= LONGEST_DAYS:
-        raise Malformed(f"A key lasts 1 to {LONGEST_DAYS} days.", "Make another when it ends.")
+        raise Malformed(f"A key can be valid for 1 to {LONGEST_DAYS} days.", "Create another one when it expires.")

@@ -82,12 +82,14 @@ def require(
     if principal.is_anonymous and (action is not Action.READ or verdict is Verdict.HIDDEN):
         raise needs_credential()
     if verdict is Verdict.HIDDEN or access is None:
-        raise NotFound("There is no such channel, or it is not for you.", "Check its name and your membership.")
+        raise NotFound(
+            "There is no such channel, or you do not have access to it.", "Check its name and your membership."
+        )
     require_second_factor(principal)
     if _is_closed(principal, action, access):
         raise NotAllowed(
-            f"The channel {channel_name!r} takes uploads from trusted publishers only.",
-            "Publish from the workflow that its owner named, without a key.",
+            f"The channel {channel_name!r} accepts uploads from trusted publishers only.",
+            "Publish from a workflow that its owner has added as a publisher, without an API key.",
         )
     within = principal.within(access.channel_id)
     raise NotAllowed(_refusal(within, action, access, channel_name), _cure(within, action, access))
@@ -105,7 +107,7 @@ def require_group(principal: Principal, *, name: str, is_member: bool, is_manage
         raise NotAllowed(
             f"{principal.name} is not in the group {name!r}.", "Only its members and site admins can see or use it."
         )
-    raise NotAllowed(f"{principal.name} may not change the group {name!r}.", "Ask one of its managers.")
+    raise NotAllowed(f"{principal.name} is not allowed to change the group {name!r}.", "Ask one of its managers.")
 
 
 def _in_scope(principal: Principal, access: Access) -> bool:
@@ -143,18 +145,21 @@ def _granted(principal: Principal, access: Access, *, own_file: bool) -> frozens
 
 def _refusal(principal: Principal, action: Action, access: Access, channel_name: str) -> str:
     if principal.key_name and not _in_scope(principal, access):
-        return f"The API key {principal.key_name!r} may not {action.said} the channel {channel_name!r}."
+        return f"The API key {principal.key_name!r} is not allowed to {action.said} the channel {channel_name!r}."
     if principal.key_name and action.proof.needs_person:
-        return f"No API key may {action.said} the channel {channel_name!r}."
+        return f"API keys are not allowed to {action.said} the channel {channel_name!r}."
     if principal.tool and principal.mode < action.least_mode:
-        return f"The login of {principal.tool} may not {action.said} the channel {channel_name!r}."
+        return f"The OAuth grant of {principal.tool} is not allowed to {action.said} the channel {channel_name!r}."
     if principal.key_name and principal.mode < action.least_mode:
-        return f"The API key {principal.key_name!r} may not {action.said} the channel {channel_name!r}."
+        return f"The API key {principal.key_name!r} is not allowed to {action.said} the channel {channel_name!r}."
     if principal.patterns and (
         principal.carrier is Carrier.WORKFLOW or action in _granted(principal, access, own_file=True)
     ):
-        return f"{principal.actor.name} may not {action.said} the channel {channel_name!r} for a package of this name."
-    return f"{principal.name} may not {action.said} the channel {channel_name!r}."
+        return (
+            f"{principal.actor.name} is not allowed to {action.said} the channel {channel_name!r} for a package of "
+            "this name."
+        )
+    return f"{principal.name} is not allowed to {action.said} the channel {channel_name!r}."
 
 
 # OAuth scope of each mode; no scope grants MANAGE.
@@ -170,7 +175,7 @@ def _cure_of_credential(principal: Principal, action: Action) -> str:
     if action.proof.needs_person:
         return "Sign in with a browser and do it there."
     if principal.tool and action.least_mode in _SCOPES:
-        return f"Log in the tool again with --oauth-scope {_SCOPES[action.least_mode]}."
+        return f"Log in again with --oauth-scope {_SCOPES[action.least_mode]}."
     if principal.tool:
         return "Sign in with a browser and do it there."
     return f"Use a key for this channel with the mode {action.least_mode.name} or a wider one."
@@ -183,8 +188,8 @@ def _cure(principal: Principal, action: Action, access: Access) -> str:
     if principal.carrier is Carrier.WORKFLOW:
         return f"Ask the owner of the channel for a publisher with the mode {action.least_mode.name} and this package."
     if principal.patterns:
-        return f"It is meant for {', '.join(principal.patterns)} only."
+        return f"It is limited to {', '.join(principal.patterns)}."
     if action in (Action.DELETE, Action.OVERWRITE) and access.role is Role.CONTRIBUTOR:
-        return "A contributor may do that only to files that they uploaded; ask the owner of the channel."
+        return "Contributors can do this only to files that they uploaded; ask the owner of the channel."
     needed = "Contributor" if action in BY_ROLE[Role.CONTRIBUTOR] else "Owner"
     return f"Ask the owner of the channel for the role of {needed}."

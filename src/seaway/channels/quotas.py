@@ -61,7 +61,7 @@ class Room:
             if quota is not None and used + size - replaced > quota:
                 raise TooLarge(
                     f"{what} {used:,} of {quota:,} bytes, and {size:,} more do not fit.",
-                    "Delete what is not needed, or ask an admin of this site for a larger quota.",
+                    "Delete files that are no longer needed, or ask a site admin for a larger quota.",
                 )
 
     def after(self, size: int) -> "Room":
@@ -211,7 +211,7 @@ def set_of_user(tx: Tx, now_ms: int, by: Principal, user: str, quota: int | None
 
 def _check(quota: int | None) -> None:
     if quota is not None and not 0 <= quota <= MAX_QUOTA:
-        raise Malformed("A quota is a number of bytes.", "Give 0 or more, or none.")
+        raise Malformed("A quota is a number of bytes from 0 to 2^53.", "Choose another number, or none.")
 
 
 def _said(quota: int | None) -> str | int:

@@ -51,9 +51,9 @@ class Action(Enum):
     MANAGE = "manage", "see and change the settings of", Mode.MANAGE  # ordinary settings, and the audit log
     CORRECT = "correct", "correct the metadata of files of", Mode.MANAGE
     ADMIT = "admit", "change members and publishers of", Mode.MANAGE, Proof.FRESH
-    RESTRICT = "restrict", "change who may read or upload to", Mode.MANAGE, Proof.FRESH_PERSON
+    RESTRICT = "restrict", "change who can read or upload to", Mode.MANAGE, Proof.FRESH_PERSON
     LEAVE = "leave", "leave", Mode.MANAGE
-    TRANSFER = "transfer", "give away", Mode.MANAGE, Proof.FRESH_PERSON
+    TRANSFER = "transfer", "transfer", Mode.MANAGE, Proof.FRESH_PERSON
     REMOVE = "remove", "delete", Mode.MANAGE, Proof.FRESH_PERSON
 
     def __new__(cls, value: str, said: str, least_mode: Mode, proof: Proof = Proof.ANY) -> Self:

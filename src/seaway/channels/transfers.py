@@ -53,15 +53,16 @@ def offer(
     access = channels.require(tx, by, Action.TRANSFER, channel)
     to = users.get(tx, to_user)
     if members.role_of(tx, access.channel_id, to.id) in (None, Role.OWNER):
-        raise Conflict(f"{to_user} cannot be offered {channel}.", "Offer it to a member who does not own it.")
+        raise Conflict(f"{to_user} cannot become the owner of {channel}.", "Offer it to a member who does not own it.")
     if to.disabled_at_ms is not None or not _is_verified(tx, to.id):
         raise Conflict(
-            f"The account {to_user} is disabled or has no verified address.", "Offer the channel to somebody else."
+            f"The account {to_user} is disabled or has no verified email address.",
+            "Offer the channel to another member.",
         )
     if of_channel(tx, now_ms, access.channel_id) is not None:
-        raise Conflict(f"{channel} is offered to somebody already.", "Cancel that first.")
+        raise Conflict(f"{channel} already has a pending transfer.", "Cancel it first.")
     if by.user_id is None:
-        raise Malformed("The operator offers no channel.", "Give it away at once with `seaway channel transfer`.")
+        raise Malformed("The operator cannot offer a channel.", "Transfer it at once with `seaway channel transfer`.")
     forget(tx, access.channel_id)  # an expired offer
     tx.execute(
         insert(transfers).values(
@@ -212,4 +213,4 @@ def _is_verified(tx: Tx, user_id: int) -> bool:
 
 
 def _none() -> NotFound:
-    return NotFound("This channel is not offered.", "The offer may be over, or taken back.")
+    return NotFound("This channel has no pending transfer.", "It may have expired or been canceled.")
