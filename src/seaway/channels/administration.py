@@ -60,6 +60,6 @@ def _require_for(tx: Tx, by: Principal, user: str) -> None:
     if user == by.name:
         raise Malformed("You cannot do this to your own account.", "Ask another admin.")
     # Read again in this transaction: two admins who demote each other at the same moment would leave none.
-    asker = users.get(tx, by.name)
-    if not asker.is_admin or asker.disabled_at_ms is not None:
+    admin = users.get(tx, by.name)
+    if not admin.is_admin or admin.disabled_at_ms is not None:
         raise NotAllowed(f"{by.name} is no longer a site admin.", "Ask a site admin.")

@@ -133,7 +133,7 @@ def add(tx: Tx, now_ms: int, by: Principal, name: str, owner: User, *, descripti
 
 
 # The strongest role of several groups: "contributor" sorts before "viewer", and groups have no other role (tested).
-_OF_GROUPS = (
+_ROLE_OF_GROUPS = (
     select(func.min(channel_groups.c.role))
     .join(group_members, group_members.c.group_id == channel_groups.c.group_id)
     .where(channel_groups.c.channel_id == channels.c.id, group_members.c.user_id == bindparam("user_id"))
@@ -144,13 +144,13 @@ _ACCESS = (
         channels.c.id,
         channels.c.is_public,
         members.c.role,
-        _OF_GROUPS.label("role_of_groups"),
+        _ROLE_OF_GROUPS.label("role_of_groups"),
         channels.c.only_publishers,
     )
     .outerjoin(members, (members.c.channel_id == channels.c.id) & (members.c.user_id == bindparam("user_id")))
     .where(channels.c.name == bindparam("channel"))
 )
-_ACCESS_OF_NOBODY = select(channels.c.id, channels.c.is_public, channels.c.only_publishers).where(
+_ACCESS_OF_ANONYMOUS = select(channels.c.id, channels.c.is_public, channels.c.only_publishers).where(
     channels.c.name == bindparam("channel")
 )
 
@@ -158,12 +158,8 @@ _ACCESS_OF_NOBODY = select(channels.c.id, channels.c.is_public, channels.c.only_
 def access_of(tx: Tx, name: str, principal: Principal) -> Access | None:
     """Return what decides about the caller's permissions in a channel, in one query; None for an unknown name."""
     if principal.user_id is None:
-        open_to_all = tx.execute(_ACCESS_OF_NOBODY, {"channel": name}).one_or_none()
-        return (
-            None
-            if open_to_all is None
-            else Access(open_to_all.id, open_to_all.is_public, None, open_to_all.only_publishers)
-        )
+        found = tx.execute(_ACCESS_OF_ANONYMOUS, {"channel": name}).one_or_none()
+        return None if found is None else Access(found.id, found.is_public, None, found.only_publishers)
     row = tx.execute(_ACCESS, {"channel": name, "user_id": principal.user_id}).one_or_none()
     if row is None:
         return None
@@ -228,7 +224,7 @@ def of_user(tx: Tx, user_id: int) -> list[tuple[Channel, Role]]:
     )
     rows = tx.execute(
         _listing()
-        .add_columns(direct.label("own_role"), _OF_GROUPS.label("role_of_groups"))
+        .add_columns(direct.label("own_role"), _ROLE_OF_GROUPS.label("role_of_groups"))
         .where(channels.c.id.in_(_where_member(user_id)))
         .order_by(channels.c.name),
         {"user_id": user_id},
@@ -264,7 +260,7 @@ def change(
             f"The channel {name!r} never overwrites files. This cannot be undone: caches keep its files for a year.",
             "Publish under another build number, or create another channel.",
         )
-    held = {
+    old_and_new = {
         "description": (channel.description, description),
         "is_public": (channel.is_public, is_public),
         "refuses_lookalikes": (channel.refuses_lookalikes, refuses_lookalikes),
@@ -273,7 +269,7 @@ def change(
         "allows_overwrite": (channel.allows_overwrite, allows_overwrite),
         "allows_v3": (channel.allows_v3, allows_v3),
     }
-    values: dict[str, Any] = {key: new for key, (old, new) in held.items() if new not in (None, old)}
+    values: dict[str, Any] = {key: new for key, (old, new) in old_and_new.items() if new not in (None, old)}
     if not _RESTRICTING.isdisjoint(values):
         require(tx, by, Action.RESTRICT, name)
     if "is_public" in values:
@@ -301,7 +297,7 @@ def remove(tx: Tx, now_ms: int, by: Principal, name: str, *, typed: str | None =
     owner_id = None  # if the channel never overwrote files, caches may keep them for a year, so the owner cannot reuse the name either
     if channel.allows_overwrite:
         owner_id = tx.execute(select(users.c.id).where(users.c.name == channel.owner)).scalar_one()
-    _ask_to_drop_relations(tx, now_ms, name)
+    _enqueue_drop_relations(tx, now_ms, name)
     tx.execute(delete(channels).where(channels.c.id == channel.id))
     tx.execute(delete(released_names).where(released_names.c.name == name))
     tx.execute(insert(released_names).values(name=name, owner_id=owner_id, released_at=now_ms))
@@ -317,7 +313,11 @@ def is_free(tx: Tx, now_ms: int, by: Principal, name: str) -> bool:
     """
     require_site(by, SiteAction.ADD_CHANNEL)
     taken = select(channels.c.id).where(channels.c.name == name)
-    return is_possible_name(name) and tx.execute(taken).scalar() is None and not _is_held(tx, now_ms, name, by.user_id)
+    return (
+        is_possible_name(name)
+        and tx.execute(taken).scalar() is None
+        and not _is_reserved_for_other(tx, now_ms, name, by.user_id)
+    )
 
 
 def _readable_by(principal: Principal) -> ColumnElement[bool]:
@@ -345,7 +345,7 @@ def _unknown(name: str) -> NotFound:
     return NotFound(f"There is no channel named {name[:60]!a}.", "`seaway channel list` lists all channels.")
 
 
-def _is_held(tx: Tx, now_ms: int, name: str, user_id: int | None) -> bool:
+def _is_reserved_for_other(tx: Tx, now_ms: int, name: str, user_id: int | None) -> bool:
     # Lock files and configurations still name the channel, so a new owner would be trusted like the old one.
     released = tx.execute(
         select(released_names.c.owner_id, released_names.c.released_at).where(released_names.c.name == name)
@@ -360,7 +360,7 @@ def _is_held(tx: Tx, now_ms: int, name: str, user_id: int | None) -> bool:
 def _keep_relations_public(tx: Tx, now_ms: int, channel: Channel, *, becomes_public: bool) -> None:
     """Keep the names of private channels out of the index of a public one."""
     if not becomes_public:
-        _ask_to_drop_relations(tx, now_ms, channel.name)
+        _enqueue_drop_relations(tx, now_ms, channel.name)
         return
     named = channels.c.name.in_({channel.base, channel.overrides})
     private = tx.execute(select(channels.c.name).where(named, ~channels.c.is_public)).scalars().first()
@@ -371,7 +371,7 @@ def _keep_relations_public(tx: Tx, now_ms: int, channel: Channel, *, becomes_pub
         )
 
 
-def _ask_to_drop_relations(tx: Tx, now_ms: int, name: str) -> None:
+def _enqueue_drop_relations(tx: Tx, now_ms: int, name: str) -> None:
     """Enqueue a job that removes the relations to a channel that others can no longer read (`indexing.relations`)."""
     naming = select(channels.c.id).where(or_(channels.c.base == name, channels.c.overrides == name)).limit(1)
     if tx.execute(naming).scalar() is not None:
@@ -379,7 +379,7 @@ def _ask_to_drop_relations(tx: Tx, now_ms: int, name: str) -> None:
 
 
 def _take_released_name(tx: Tx, now_ms: int, name: str, owner: User) -> None:
-    if _is_held(tx, now_ms, name, owner.id):
+    if _is_reserved_for_other(tx, now_ms, name, owner.id):
         raise NameTaken(
             f"The name {name!r} belonged to a channel that was deleted less than a year ago.", "Choose another name."
         )

@@ -140,7 +140,7 @@ def put_member(
     """Add a user to a group, or change whether they manage it."""
     group = _permitted(tx, by, name, change=True)
     user_id = users.get(tx, user).id
-    was_manager = _standing(tx, group.id, user_id)
+    was_manager = _is_manager(tx, group.id, user_id)
     if was_manager and not is_manager:
         _keep_a_manager(tx, group, user)
     if was_manager is None:
@@ -172,17 +172,17 @@ def put_member(
 def remove_member(tx: Tx, now_ms: int, by: Principal, name: str, user: str) -> None:
     """Remove a user from a group."""
     group = _permitted(tx, by, name, change=True)
-    _end(tx, now_ms, by, group, user, users.get(tx, user).id)
+    _delete_member(tx, now_ms, by, group, user, users.get(tx, user).id)
 
 
 def leave(tx: Tx, now_ms: int, by: Principal, name: str) -> None:
     """Remove the caller from a group."""
     require_site(by, SiteAction.LEAVE_GROUP)
-    _end(tx, now_ms, by, _permitted(tx, by, name, change=False), by.name, by.user_id or 0)
+    _delete_member(tx, now_ms, by, _permitted(tx, by, name, change=False), by.name, by.user_id or 0)
 
 
-def _end(tx: Tx, now_ms: int, by: Principal, group: Group, user: str, user_id: int) -> None:
-    is_manager = _standing(tx, group.id, user_id)
+def _delete_member(tx: Tx, now_ms: int, by: Principal, group: Group, user: str, user_id: int) -> None:
+    is_manager = _is_manager(tx, group.id, user_id)
     if is_manager is None:
         raise NotFound(f"{user} is not in the group {group.name}.", "Check the list of its members.")
     if is_manager:
@@ -209,8 +209,10 @@ def _permitted(tx: Tx, by: Principal, name: str, *, change: bool) -> Group:
     if by.is_anonymous:
         permissions.require_group(by, name=name, is_member=False, is_manager=False, change=change)
     group = _get(tx, name)
-    standing = _standing(tx, group.id, by.user_id or 0)
-    permissions.require_group(by, name=name, is_member=standing is not None, is_manager=standing is True, change=change)
+    is_manager = _is_manager(tx, group.id, by.user_id or 0)
+    permissions.require_group(
+        by, name=name, is_member=is_manager is not None, is_manager=is_manager is True, change=change
+    )
     return group
 
 
@@ -241,7 +243,7 @@ def _members_of(tx: Tx, group_id: int) -> list[GroupMember]:
     return [from_row(GroupMember, row) for row in rows]
 
 
-def _standing(tx: Tx, group_id: int, user_id: int) -> bool | None:
+def _is_manager(tx: Tx, group_id: int, user_id: int) -> bool | None:
     """Return whether a user manages the group; None if they are not in it."""
     return tx.execute(
         select(group_members.c.is_manager).where(

@@ -105,7 +105,7 @@ def look(tx: Tx, now_ms: int, secret: str) -> Invitation:
         _INVITATION.where(invitations.c.digest == ids.digest(secret), invitations.c.expires_at > now_ms)
     ).one_or_none()
     if row is None:
-        raise _over()
+        raise _no_longer_valid()
     return from_row(Invitation, row)
 
 
@@ -206,7 +206,7 @@ def _take(tx: Tx, now_ms: int, secret: str) -> Invitation:
     """Delete the invitation and return it; of two requests at the same moment, the second is refused."""
     invitation = look(tx, now_ms, secret)
     if not tx.execute(delete(invitations).where(invitations.c.digest == ids.digest(secret))).rowcount:
-        raise _over()
+        raise _no_longer_valid()
     return invitation
 
 
@@ -244,5 +244,5 @@ def _tell_owner(
     )  # fmt: skip
 
 
-def _over() -> NotFound:
+def _no_longer_valid() -> NotFound:
     return NotFound("This invitation is no longer valid.", "Ask the sender for a new one.")

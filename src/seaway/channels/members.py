@@ -118,7 +118,7 @@ def put(
 def remove(tx: Tx, now_ms: int, by: Principal, channel: str, user: str) -> None:
     """Remove a user from a channel."""
     access = channels.require(tx, by, Action.ADMIT, channel)
-    _end(tx, access.channel_id, channel, user, users.get(tx, user).id)
+    _delete_member(tx, access.channel_id, channel, user, users.get(tx, user).id)
     audit.write(tx, now_ms, by.actor, Event.MEMBER_REMOVED, channel=channel, target=user)
 
 
@@ -126,9 +126,9 @@ def leave(tx: Tx, now_ms: int, by: Principal, channel: str) -> None:
     """Remove the caller from a channel."""
     access = channels.require(tx, by, Action.READ, channel)
     if access.role is Role.OWNER:
-        raise _owned(channel, by.name)
+        raise _cannot_remove_owner(channel, by.name)
     permissions.require(by, Action.LEAVE, access, channel_name=channel)
-    _end(tx, access.channel_id, channel, by.name, by.user_id or 0)
+    _delete_member(tx, access.channel_id, channel, by.name, by.user_id or 0)
     audit.write(tx, now_ms, by.actor, Event.MEMBER_REMOVED, channel=channel, target=by.name)
 
 
@@ -196,17 +196,17 @@ def exchange_owner(tx: Tx, now_ms: int, channel_id: int, new_owner_id: int) -> N
     put_row(tx, now_ms, channel_id, new_owner_id, Role.OWNER)
 
 
-def _end(tx: Tx, channel_id: int, channel: str, user: str, user_id: int) -> None:
+def _delete_member(tx: Tx, channel_id: int, channel: str, user: str, user_id: int) -> None:
     role = role_of(tx, channel_id, user_id)
     if role is None:
         raise NotFound(f"{user} is not a member of {channel}.", "Check the list of members and groups.")
     if role is Role.OWNER:
-        raise _owned(channel, user)
+        raise _cannot_remove_owner(channel, user)
     tx.execute(delete(members).where(members.c.channel_id == channel_id, members.c.user_id == user_id))
     tx.execute(delete(transfers).where(transfers.c.channel_id == channel_id, transfers.c.to_user_id == user_id))
 
 
-def _owned(channel: str, user: str) -> Conflict:
+def _cannot_remove_owner(channel: str, user: str) -> Conflict:
     return Conflict(
         f"{user} owns {channel}, and a channel always has an owner.", "Transfer it to another member first."
     )

@@ -86,7 +86,7 @@ def remove(tx: Tx, now_ms: int, by: Principal, name: str) -> None:
 
 def warn_of_ends(tx: Tx, now_ms: int, *, telling: Telling | None) -> int:
     """Notify the owners of keys that expire in 14, 3 and 1 days, once each; return the number of notifications."""
-    told = 0
+    warned = 0
     for days in sorted(_WARNED_DAYS):  # shortest first: the warning for one day replaces that for 14
         ending = tx.execute(
             update(keys_table)
@@ -103,8 +103,8 @@ def warn_of_ends(tx: Tx, now_ms: int, *, telling: Telling | None) -> int:
         for user_id, name in ending:
             when = "within a day" if days == 1 else f"within {days} days"
             tell(tx, now_ms, telling, user_id, letters.key_ends, cause=None, name=name, days=when)
-        told += len(ending)
-    return told
+        warned += len(ending)
+    return warned
 
 
 def _self(tx: Tx, by: Principal) -> User:

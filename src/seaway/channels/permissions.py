@@ -57,7 +57,11 @@ def decide(
         return Verdict.ALLOWED
     principal = principal.within(access.channel_id)
     granted = _granted(principal, access, own_file=own_file) if _in_scope(principal, access) else frozenset()
-    if action in granted and not _falls_short(principal, action, package) and not _is_closed(principal, action, access):
+    if (
+        action in granted
+        and not _is_too_weak(principal, action, package)
+        and not _needs_publisher(principal, action, access)
+    ):
         return Verdict.STALE if action.proof.is_too_old(principal) else Verdict.ALLOWED
     if access.is_public:
         return Verdict.ALLOWED if action is Action.READ else Verdict.FORBIDDEN
@@ -86,13 +90,13 @@ def require(
             "There is no such channel, or you do not have access to it.", "Check its name and your membership."
         )
     require_second_factor(principal)
-    if _is_closed(principal, action, access):
+    if _needs_publisher(principal, action, access):
         raise NotAllowed(
             f"The channel {channel_name!r} accepts uploads from trusted publishers only.",
             "Publish from a workflow that its owner has added as a publisher, without an API key.",
         )
     within = principal.within(access.channel_id)
-    raise NotAllowed(_refusal(within, action, access, channel_name), _cure(within, action, access))
+    raise NotAllowed(_refusal(within, action, access, channel_name), _hint(within, action, access))
 
 
 def require_group(principal: Principal, *, name: str, is_member: bool, is_manager: bool, change: bool) -> None:
@@ -114,7 +118,7 @@ def _in_scope(principal: Principal, access: Access) -> bool:
     return principal.channel_ids is None or access.channel_id in principal.channel_ids
 
 
-def _falls_short(principal: Principal, action: Action, package: str | None) -> bool:
+def _is_too_weak(principal: Principal, action: Action, package: str | None) -> bool:
     """Return whether the credential itself is too weak, regardless of its user's permissions."""
     return (
         principal.mode < action.least_mode
@@ -124,7 +128,7 @@ def _falls_short(principal: Principal, action: Action, package: str | None) -> b
     )
 
 
-def _is_closed(principal: Principal, action: Action, access: Access) -> bool:
+def _needs_publisher(principal: Principal, action: Action, access: Access) -> bool:
     """Return whether the channel accepts this action from trusted publishers only."""
     is_upload = action in (Action.UPLOAD, Action.OVERWRITE)
     return access.only_publishers and is_upload and principal.carrier is not Carrier.WORKFLOW
@@ -168,10 +172,10 @@ _SCOPES = {Mode.READ: "channel:read", Mode.READ_WRITE: "channel:upload", Mode.RE
 
 def cure(principal: Principal, action: Action, access: Access) -> str:
     """Return the hint on how to get this permission with this credential, for refusals with their own message."""
-    return _cure(principal.within(access.channel_id), action, access)
+    return _hint(principal.within(access.channel_id), action, access)
 
 
-def _cure_of_credential(principal: Principal, action: Action) -> str:
+def _hint_for_credential(principal: Principal, action: Action) -> str:
     if action.proof.needs_person:
         return "Sign in with a browser and do it there."
     if principal.tool and action.least_mode in _SCOPES:
@@ -181,10 +185,10 @@ def _cure_of_credential(principal: Principal, action: Action) -> str:
     return f"Use a key for this channel with the mode {action.least_mode.name} or a wider one."
 
 
-def _cure(principal: Principal, action: Action, access: Access) -> str:
+def _hint(principal: Principal, action: Action, access: Access) -> str:
     narrow = not _in_scope(principal, access) or principal.mode < action.least_mode
     if (principal.key_name or principal.tool) and (action.proof.needs_person or narrow):
-        return _cure_of_credential(principal, action)
+        return _hint_for_credential(principal, action)
     if principal.carrier is Carrier.WORKFLOW:
         return f"Ask the owner of the channel for a publisher with the mode {action.least_mode.name} and this package."
     if principal.patterns:

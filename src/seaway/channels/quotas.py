@@ -197,7 +197,7 @@ def set_of_channel(tx: Tx, now_ms: int, by: Principal, channel: str, quota: int 
     _check(quota)
     found = all_channels.get(tx, channel)
     tx.execute(update(channels).where(channels.c.id == found.id).values(quota_bytes=quota))
-    audit.write(tx, now_ms, by.actor, Event.QUOTA_CHANGED, channel=channel, quota=_said(quota))
+    audit.write(tx, now_ms, by.actor, Event.QUOTA_CHANGED, channel=channel, quota=_audit_value(quota))
 
 
 def set_of_user(tx: Tx, now_ms: int, by: Principal, user: str, quota: int | None) -> None:
@@ -206,7 +206,7 @@ def set_of_user(tx: Tx, now_ms: int, by: Principal, user: str, quota: int | None
     _check(quota)
     found = users.get(tx, user)
     tx.execute(update(user_rows).where(user_rows.c.id == found.id).values(quota_bytes=quota))
-    audit.write(tx, now_ms, by.actor, Event.QUOTA_CHANGED, target=user, quota=_said(quota))
+    audit.write(tx, now_ms, by.actor, Event.QUOTA_CHANGED, target=user, quota=_audit_value(quota))
 
 
 def _check(quota: int | None) -> None:
@@ -214,5 +214,5 @@ def _check(quota: int | None) -> None:
         raise Malformed("A quota is a number of bytes from 0 to 2^53.", "Choose another number, or none.")
 
 
-def _said(quota: int | None) -> str | int:
+def _audit_value(quota: int | None) -> str | int:
     return "none" if quota is None else quota

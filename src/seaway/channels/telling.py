@@ -51,9 +51,9 @@ def tell(
     letter: Callable[..., Letter],
     *,
     cause: Cause | None,
-    **said: str,
+    **values: str,
 ) -> None:
-    """Queue an email to a user, if email is set up and they have an address; `letter` builds it from `said`."""
+    """Queue an email to a user, if email is set up and they have an address; `letter` builds it from `values`."""
     to = None if telling is None else address_of(tx, user_id)
     if telling is not None and to is not None:
-        telling.outbox.send(tx, now_ms, letter(to, site_url=telling.site_url, **said), cause=cause)
+        telling.outbox.send(tx, now_ms, letter(to, site_url=telling.site_url, **values), cause=cause)

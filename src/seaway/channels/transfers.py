@@ -137,7 +137,7 @@ def cancel(tx: Tx, now_ms: int, by: Principal, channel: str) -> Transfer:
     access = channels.require(tx, by, Action.TRANSFER, channel)
     transfer = of_channel(tx, now_ms, access.channel_id)
     if transfer is None or not forget(tx, access.channel_id):
-        raise _none()
+        raise _no_transfer()
     audit.write(tx, now_ms, by.actor, Event.TRANSFER_CANCELLED, channel=channel, target=transfer.to_user)
     return transfer
 
@@ -179,16 +179,16 @@ def forget_old(tx: Tx, now_ms: int) -> int:
     return tx.execute(delete(transfers).where(transfers.c.expires_at <= now_ms)).rowcount
 
 
-_by_whom = user_rows.alias("by_whom")
+_sender = user_rows.alias("by_whom")
 _TRANSFER = (
     select(
-        channel_rows.c.name.label("channel"), user_rows.c.name.label("to_user"), _by_whom.c.name.label("offered_by"),
+        channel_rows.c.name.label("channel"), user_rows.c.name.label("to_user"), _sender.c.name.label("offered_by"),
         transfers.c.offered_at.label("offered_at_ms"), transfers.c.expires_at.label("expires_at_ms"),
         transfers.c.channel_id, transfers.c.offered_by.label("offered_by_id"),
     )
     .join(channel_rows, channel_rows.c.id == transfers.c.channel_id)
     .join(user_rows, user_rows.c.id == transfers.c.to_user_id)
-    .join(_by_whom, _by_whom.c.id == transfers.c.offered_by)
+    .join(_sender, _sender.c.id == transfers.c.offered_by)
 )  # fmt: skip
 
 
@@ -196,12 +196,12 @@ def _take(tx: Tx, now_ms: int, by: Principal, channel: str) -> Transfer:
     """Delete an offer to the caller and return it; of two requests at the same moment, the second is refused."""
     offered = [transfer for transfer in to_user(tx, now_ms, by.user_id or 0) if transfer.channel == channel]
     if not offered:
-        raise _none()
+        raise _no_transfer()
     answered = delete(transfers).where(
         transfers.c.channel_id == offered[0].channel_id, transfers.c.to_user_id == by.user_id
     )
     if not tx.execute(answered).rowcount:
-        raise _none()
+        raise _no_transfer()
     return offered[0]
 
 
@@ -212,5 +212,5 @@ def _is_verified(tx: Tx, user_id: int) -> bool:
     return bool(tx.execute(verified).scalar_one()) or not tx.execute(of_user).scalar_one()
 
 
-def _none() -> NotFound:
+def _no_transfer() -> NotFound:
     return NotFound("This channel has no pending transfer.", "It may have expired or been canceled.")
