@@ -1,4 +1,4 @@
-"""`seaway channel ...`: channels, from beside the data."""
+"""`seaway channel ...`: create and manage channels, directly in the database."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ def set_channel(
     asked = None if attestations is None else Attestations(attestations)
     if logo and no_logo:
         raise typer.BadParameter("--logo and --no-logo do not go together")
-    most = None if quota is None else bytes_of(quota)  # before anything is changed
+    most = None if quota is None else bytes_of(quota)  # checked before anything is changed
     with context.obj.house() as seaway:
         if logo:
             seaway.house.logos.put(OPERATOR, name, _given(logo))
@@ -242,7 +242,7 @@ def _described(channel: Channel) -> dict[str, Any]:
 
 
 def _given(logo: str) -> Given:
-    """A picture as it is named at the command line."""
+    """Return the logo that --logo names."""
     from seaway.publishing.logos import MOST_BYTES, Given
 
     if "://" in logo:

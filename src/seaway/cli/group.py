@@ -1,4 +1,4 @@
-"""`seaway group ...`: named sets of users that can be members of channels, from beside the data."""
+"""`seaway group ...`: named sets of users that can be members of channels, directly in the database."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`seaway issuer ...`: who may vouch for workflows, from beside the data."""
+"""`seaway issuer ...`: register and manage issuers of workflow tokens, directly in the database."""
 
 from __future__ import annotations
 

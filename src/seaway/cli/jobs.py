@@ -1,4 +1,4 @@
-"""`seaway jobs`: what is to be done in the background, and what could not be done."""
+"""`seaway jobs ...`: list background jobs, and retry failed ones."""
 
 from __future__ import annotations
 

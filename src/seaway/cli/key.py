@@ -1,4 +1,4 @@
-"""`seaway key ...`: API keys, from beside the data."""
+"""`seaway key ...`: create and revoke API keys, directly in the database."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def revoke(
 
 
 def _revoke_leaked(context: typer.Context, as_json: bool) -> None:
-    """Secrets are read from standard input: as arguments the list of processes would show them to everybody."""
+    """Revoke secrets from standard input: every user of the machine could see arguments in the process list."""
     from seaway.accounts.principal import OPERATOR
     from seaway.trust import leaks
 

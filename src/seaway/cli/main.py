@@ -1,4 +1,4 @@
-"""`seaway`: every command, and how errors are told."""
+"""The `seaway` program: its commands, and how errors are printed."""
 
 import errno
 import json
@@ -83,7 +83,7 @@ def _options(
 
 
 def run() -> None:
-    """Run one command; exit code 1 when it could not be done, 2 when the command line is wrong."""
+    """Run one command; exit code 1 if it failed, 2 if the command line is wrong."""
     _open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
@@ -94,14 +94,14 @@ def run() -> None:
         finally:
             sys.stdout.flush()  # while a failure can still be reported
     except BrokenPipeError:
-        # The reader of a pipe has left; the interpreter flushes again at its end, and must not fail there.
+        # The reader closed the pipe. The interpreter flushes again when it exits, and must not fail then.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(1) from None
     except SeawayError as error:
         raise _ended(error) from None
     except (OSError, UnicodeError, OverflowError, MemoryError) as error:
         raise _ended(_explained(error)) from None
-    except Exception as error:  # errors that a driver raised outside a transaction get a message too
+    except Exception as error:  # errors that a database driver raised outside a transaction get a message too
         told = _of_database(error)
         if told is None:
             raise
@@ -131,8 +131,8 @@ def _of_database(error: Exception) -> SeawayError | None:
 
 
 def _ended(error: SeawayError) -> SystemExit:
-    """Print the error in the form that was asked for."""
-    hint = _MAKE_ROOM if isinstance(error, NoRoom) else error.hint  # commands are run by the operator
+    """Print the error as a sentence, or as JSON with --json."""
+    hint = _MAKE_ROOM if isinstance(error, NoRoom) else error.hint  # the operator runs commands, and can free space
     if "--json" in sys.argv:
         told = {"error": {"code": error.code, "message": error.message, "hint": hint}}
         print(json.dumps(told), file=sys.stderr)
@@ -143,7 +143,7 @@ def _ended(error: SeawayError) -> SystemExit:
 
 
 def _explained(error: OSError | UnicodeError | OverflowError | MemoryError) -> SeawayError:
-    """Return an error of the disk, the memory, or what was given as one of ours."""
+    """Convert an error of the disk, the memory or the input into a `SeawayError`."""
     if isinstance(error, UnicodeError):
         return Malformed("An argument, or what was given on standard input, is not UTF-8 text.", "Correct it.")
     if isinstance(error, OverflowError):

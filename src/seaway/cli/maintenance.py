@@ -1,4 +1,4 @@
-"""`seaway reindex`, `check`, `sweep` and `config`: looking after a store."""
+"""`seaway reindex`, `check`, `sweep`, `adopt`, `migrate` and `config`: maintenance of a site."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def check(
 
 
 def _repaired(seaway: Seaway, repair: bool, backup: str | None) -> Repaired | None:
-    """Repair what is damaged, if that is wanted; return what was done."""
+    """Repair what is damaged if `repair` is set; return what was done."""
     from seaway.cli import repair as repairing
     from seaway.moving import places
     from seaway.packages.damage import Keeper

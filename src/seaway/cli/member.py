@@ -1,4 +1,4 @@
-"""`seaway member ...`: who belongs to a channel, from beside the data."""
+"""`seaway member ...`: members of a channel, directly in the database."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`seaway backup`, `restore`, `move-storage` and `move-database`: a house copied, whole."""
+"""`seaway backup`, `restore`, `move-storage` and `move-database`: copy a complete site."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def move_database(
 
 @contextmanager
 def _database_as_it_is(settings: Settings) -> Iterator[Database]:
-    """The database, of an older schema too: a backup is what is made before it is brought up to date."""
+    """Open the database, also with an older schema: a backup is made before migrating."""
     from seaway import logs
     from seaway.server import wiring
 
@@ -157,7 +157,7 @@ def _sentence(manifest: Manifest, sent: int) -> str:
 
 @contextmanager
 def told() -> Iterator[None]:
-    """Turn what a disk says when it is full or not ours into a sentence."""
+    """Convert disk errors (full, no permission) into `Unavailable`, which is printed as a sentence."""
     try:
         yield
     except OSError as error:

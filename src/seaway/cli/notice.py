@@ -1,4 +1,4 @@
-"""`seaway notice ...`: what the readers of a channel are told, from beside the data."""
+"""`seaway notice ...`: notices to users of a channel, directly in the database."""
 
 from __future__ import annotations
 

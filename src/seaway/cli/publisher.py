@@ -1,4 +1,4 @@
-"""`seaway publisher ...`: which workflows are trusted to publish to a channel, from beside the data."""
+"""`seaway publisher ...`: workflows trusted to publish to a channel, directly in the database."""
 
 from __future__ import annotations
 

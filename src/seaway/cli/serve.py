@@ -1,4 +1,4 @@
-"""`seaway serve`: the whole house in one process."""
+"""`seaway serve` and `seaway work`: run the server, or only background jobs."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ def serve(
     allocator.limit_heaps()
     logs.set_up(settings.log_format, settings.log_level)
     metrics = _metrics(settings) if settings.workers == 1 else None
-    # Bound before anything is made, since the address of the site may depend on which port was free; but nobody can
-    # connect before all is ready.
+    # Bound before anything is created, since the URL of the site may depend on which port was free. Clients cannot
+    # connect before `listening.listen`.
     sockets = listening.bind(settings.host, settings.port, _LISTEN_HINT)
     settings = settings.model_copy(update={"port": sockets[0].getsockname()[1]})
     seaway = wiring.build(settings, counts=metrics)
@@ -88,7 +88,7 @@ def work(context: typer.Context) -> None:
     from seaway.server import allocator, listening, wiring
 
     settings = listening.as_noted(context.obj.settings())
-    if not settings.database_url.get_secret_value():  # beside PostgreSQL, `work` may be alone on its machine
+    if not settings.database_url.get_secret_value():  # with PostgreSQL, `work` may be the only process on its machine
         require_data(settings)
 
     allocator.limit_heaps()
@@ -104,10 +104,10 @@ def work(context: typer.Context) -> None:
 
 
 def _claim_store(seaway: Seaway) -> None:
-    """Leave older copies of the database behind; a store that is away is asked when it is back."""
+    """Raise the pairing counter, so that older copies of the database are detected; skip it if the store is away."""
     from seaway.errors import Unavailable
 
-    with suppress(Unavailable, OSError):  # a read-only or failing disk too: readers are served
+    with suppress(Unavailable, OSError):  # also on a read-only or failing disk: reads must still be served
         seaway.pairing.raise_counter()
 
 
@@ -125,11 +125,11 @@ def _serve_in_worker(settings: Settings, sockets: Sequence[socket.socket], stop:
 
 
 def _metrics(settings: Settings) -> Metrics | None:
-    """What counts in this process; nothing is loaded for it unless somebody wants to see it."""
+    """Return the metrics of this process, or None if they are off; their library is loaded only if they are on."""
     if settings.metrics_port is None:
         return None
     if settings.workers == 1:
-        # Left by somebody else, it would send our counts to a folder of theirs.
+        # Inherited from another program, it would send our counts to the folder of that program.
         os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)
         os.environ.pop("prometheus_multiproc_dir", None)
     from seaway.server.metrics import Metrics
@@ -139,7 +139,7 @@ def _metrics(settings: Settings) -> Metrics | None:
 
 @contextmanager
 def _scraped(seaway: Seaway, metrics: Metrics | None, scrapes: Sequence[socket.socket]) -> Iterator[None]:
-    """Let Prometheus see this process, if it is to."""
+    """Expose the metrics of this process, if they are on."""
     if metrics is None or not scrapes:
         yield
         return
@@ -151,7 +151,7 @@ def _scraped(seaway: Seaway, metrics: Metrics | None, scrapes: Sequence[socket.s
 
 @contextmanager
 def _watched(settings: Settings, scrapes: Sequence[socket.socket]) -> Iterator[Watch]:
-    """Let Prometheus see the workers, if it is to; what they need for it is there before the first one starts."""
+    """Expose the metrics of the workers, if they are on; set up before the first worker starts."""
     from seaway.server.workers import Watch
 
     if not scrapes:
@@ -214,13 +214,13 @@ def _welcome(seaway: Seaway, scrapes: Sequence[socket.socket]) -> None:
 
 
 def _own_command(settings: Settings) -> str:
-    """The command that reaches this very store from the same folder."""
+    """Return the command that opens the same store from the same folder."""
     command = "uv run --no-dev seaway" if "UV" in os.environ else "seaway"
     return command if settings.data == Path("data") else f"{command} --data '{settings.data}'"
 
 
 def _places(settings: Settings) -> str:
-    """Where the state is, without secrets."""
+    """Return where the state is stored, without secrets."""
     shown = settings.shown()
     places = [str(settings.data.resolve()), shown["database_url"], shown["storage_url"]]
     return ", ".join(place for place in places if place)

@@ -1,4 +1,4 @@
-"""`seaway sigstore ...`: whose signatures attestations are verified by."""
+"""`seaway sigstore ...`: the trusted root that attestations are verified with."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`seaway upload`: package files into a channel, here or on another Seaway, through the same door."""
+"""`seaway upload`: upload package files to a channel of the local store or of another Seaway."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _SUFFIXES = (".conda", ".tar.bz2")
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one file: uploaded, replaced, exists or refused, with the sentence of the server."""
+    """Result for one file: uploaded, replaced, exists or refused, with the server's message."""
 
     file: str
     status: str
@@ -197,7 +197,7 @@ def _headers(path: Path) -> dict[str, str]:
 
 
 class _LocalChunks:
-    """The bytes of a file for the HTTP client, counted for the progress bar."""
+    """Chunks of a local file for the HTTP client, counted for the progress bar."""
 
     def __init__(self, path: Path, progress: Progress) -> None:
         self._path = path

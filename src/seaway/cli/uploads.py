@@ -1,4 +1,4 @@
-"""`seaway uploads ...`: the record of every file that came in."""
+"""`seaway uploads ...`: the record of every uploaded file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ app = typer.Typer(help="Read the record of uploads.", no_args_is_help=True)
 
 @app.callback()
 def _group() -> None:
-    """A single command in a group keeps its name by this."""
+    """Keep the name of the only command: without a callback, Typer drops it."""
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""`seaway user ...`: accounts, from beside the data."""
+"""`seaway user ...`: create and manage accounts, directly in the database."""
 
 from __future__ import annotations
 
@@ -169,7 +169,7 @@ def _set_disabled(context: typer.Context, name: str, disabled: bool, as_json: bo
 
 
 def _password(from_stdin: bool, *, required: bool) -> str | None:
-    """A password from standard input or a prompt; arguments are seen by every user of the machine."""
+    """Return a password from standard input or a prompt; every user of the machine could see an argument."""
     if from_stdin:
         return sys.stdin.readline().rstrip("\r\n")
     if sys.stdin.isatty():
