@@ -139,7 +139,7 @@ def _references(table: Table, tx: Tx) -> Iterator[Broken]:
         )
         for row in tx.execute(lost):
             where = f"{table.name} {', '.join(map(_shown, row))}"
-            yield Broken("S8", where, f"names a row of {target.table.name} that is not there, in {column.name}")
+            yield Broken("S8", where, f"names a row of {target.table.name} that does not exist, in {column.name}")
 
 
 def _packages(tx: Tx) -> Iterator[Broken]:
@@ -218,21 +218,23 @@ def _documents(seaway: Seaway, tx: Tx, subdir: Subdir, where: str, quick: bool) 
     ).all()
     for row in rows:
         if row.kind not in {*_BUILT_TOGETHER, REPODATA_GZ}:
-            yield Broken("S2", f"{where}/{_shown(row.kind)}", "is not a kind of document")
+            yield Broken("S2", f"{where}/{_shown(row.kind)}", "is not a known kind of document")
     built_together = {row.revision for row in rows if row.kind != REPODATA_GZ}
     for missing in sorted(_BUILT_TOGETHER - {row.kind for row in rows}) if rows else ():
-        yield Broken("S2", f"{where}/{missing}", "is missing, and other documents of the subdir are there")
+        yield Broken("S2", f"{where}/{missing}", "is missing, although other documents of the subdir exist")
     if len(built_together) > 1:
-        yield Broken("S2", where, f"has documents of the revisions {sorted(built_together, key=repr)} side by side")
+        yield Broken("S2", where, f"has documents of different revisions: {sorted(built_together, key=repr)}")
     for row in rows:
         if not isinstance(row.revision, int) or row.revision > subdir.revision:
-            yield Broken("S2", f"{where}/{row.kind}", f"is of revision {row.revision}, the subdir at {subdir.revision}")
+            yield Broken(
+                "S2", f"{where}/{row.kind}", f"is of revision {row.revision}, but the subdir is at {subdir.revision}"
+            )
         for what in _blob(seaway, row.sha256, row.size, quick=quick):
             yield Broken("S2", f"{where}/{row.kind}", what)
     expected = {draft.kind: draft.sha256 for draft in seaway.documents.drafts(tx, subdir)} if rows else {}
     for row in rows:
         if row.revision == subdir.revision and row.kind in expected and row.sha256 != expected[row.kind]:
-            yield Broken("S2", f"{where}/{row.kind}", "is not what the records of its revision make")
+            yield Broken("S2", f"{where}/{row.kind}", "differs from the records of its revision")
 
 
 def _files(seaway: Seaway, tx: Tx, subdir: Subdir, where: str, quick: bool) -> Iterator[Broken]:
@@ -279,17 +281,17 @@ def _reading(found: list[str]) -> Iterator[None]:
 def _differences_of_blob(seaway: Seaway, sha256: bytes, size: object, *, quick: bool) -> Iterator[str]:
     stat = seaway.blobs.stat(keys.blob(sha256))
     if stat is None:
-        yield "names a blob that is not there"
+        yield "names a blob that does not exist"
     elif stat.size != size:
         yield (
-            f"names a blob of {stat.size:,} bytes, and its row says {size:,}"
+            f"names a blob of {stat.size:,} bytes, but its row says {size:,}"
             if isinstance(size, int)
             else "has no size"
         )
     elif not quick:
         with seaway.blobs.open(keys.blob(sha256)) as file:
             if sha256_of(file) != sha256:
-                yield "names a blob whose bytes have another sha256"
+                yield "names a blob with a different sha256"
 
 
 _SUBDIR_PARTS: tuple[tuple[str, _SubdirPart], ...] = (

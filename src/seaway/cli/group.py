@@ -12,7 +12,7 @@ from seaway.clock import moment
 if TYPE_CHECKING:
     from seaway.channels.groups import Group
 
-app = typer.Typer(help="Make groups of users, and give them roles in channels.", no_args_is_help=True)
+app = typer.Typer(help="Create groups of users, and give them roles in channels.", no_args_is_help=True)
 
 _Group = Annotated[str, typer.Argument(metavar="GROUP")]
 _User = Annotated[str, typer.Argument(metavar="USER")]
@@ -24,11 +24,11 @@ _NO_ROLE = "none"
 def add(
     context: typer.Context,
     group: _Group,
-    manager: Annotated[str, typer.Option(help="The user who says who is in it.")],
-    description: Annotated[str, typer.Option(help="What the group is for.")] = "",
+    manager: Annotated[str, typer.Option(help="User who manages the group.")],
+    description: Annotated[str, typer.Option(help="Description of the group.")] = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Make a group with its first manager, who is in it."""
+    """Create a group with its first manager, who is also a member."""
     from seaway.accounts import users
     from seaway.accounts.principal import OPERATOR
     from seaway.channels import groups
@@ -36,7 +36,7 @@ def add(
     with context.obj.house() as seaway, seaway.database.write_site() as tx:
         now_ms = seaway.clock.now_ms()
         made = groups.add(tx, now_ms, OPERATOR, group, users.get(tx, manager), description=description)
-    show(_described(made), as_json, f"The group {group} is made; {manager} manages it.")
+    show(_described(made), as_json, f"The group {group} was created; {manager} manages it.")
 
 
 @app.command("list")
@@ -50,13 +50,13 @@ def list_groups(context: typer.Context, as_json: JsonOption = False) -> None:
     show_rows(
         [_described(group) for group in found],
         as_json,
-        nothing="There is no group yet: seaway group add NAME --manager USER",
+        nothing="There are no groups yet. Create one: seaway group add NAME --manager USER",
     )
 
 
 @app.command("show")
 def show_group(context: typer.Context, group: _Group, as_json: JsonOption = False) -> None:
-    """Show who is in a group, and its roles in channels."""
+    """Show the members of a group, and its roles in channels."""
     from seaway.accounts.principal import OPERATOR
     from seaway.channels import groups
 
@@ -78,13 +78,13 @@ def show_group(context: typer.Context, group: _Group, as_json: JsonOption = Fals
 
 @app.command()
 def remove(context: typer.Context, group: _Group, as_json: JsonOption = False) -> None:
-    """Delete a group; its members lose what it gave them."""
+    """Delete a group; its members lose the access it granted."""
     from seaway.accounts.principal import OPERATOR
     from seaway.channels import groups
 
     with context.obj.house() as seaway, seaway.database.write_site() as tx:
         removed = groups.remove(tx, seaway.clock.now_ms(), OPERATOR, group)
-    show(_described(removed), as_json, f"The group {group} is deleted.")
+    show(_described(removed), as_json, f"The group {group} was deleted.")
 
 
 @app.command("add-member")
@@ -92,10 +92,10 @@ def add_member(
     context: typer.Context,
     group: _Group,
     user: _User,
-    manager: Annotated[bool, typer.Option("--manager", help="Who says who is in the group, too.")] = False,
+    manager: Annotated[bool, typer.Option("--manager", help="Make the user a manager of the group.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Take a user into a group, or change whether they manage it."""
+    """Add a user to a group, or change whether they manage it."""
     from seaway.accounts.principal import OPERATOR
     from seaway.channels import groups
 
@@ -109,13 +109,13 @@ def add_member(
 
 @app.command("remove-member")
 def remove_member(context: typer.Context, group: _Group, user: _User, as_json: JsonOption = False) -> None:
-    """Take a user out of a group."""
+    """Remove a user from a group."""
     from seaway.accounts.principal import OPERATOR
     from seaway.channels import groups
 
     with context.obj.house() as seaway, seaway.database.write_site() as tx:
         groups.remove_member(tx, seaway.clock.now_ms(), OPERATOR, group, user)
-    show({"group": group, "user": user, "manager": None}, as_json, f"{user} is not in the group {group} any more.")
+    show({"group": group, "user": user, "manager": None}, as_json, f"{user} is no longer in the group {group}.")
 
 
 @app.command()
@@ -123,16 +123,16 @@ def role(
     context: typer.Context,
     channel: Annotated[str, typer.Argument(metavar="CHANNEL")],
     group: _Group,
-    wanted: Annotated[str, typer.Argument(metavar="ROLE", help="viewer, contributor, or none to end it.")],
+    wanted: Annotated[str, typer.Argument(metavar="ROLE", help="viewer, contributor, or none to remove the group.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Give everybody in a group a role in a channel, or take it away."""
+    """Give every user in a group a role in a channel, or remove the group from the channel."""
     from seaway.accounts.principal import OPERATOR
     from seaway.channels import members
     from seaway.channels.roles import Role
 
     if wanted not in (Role.VIEWER.value, Role.CONTRIBUTOR.value, _NO_ROLE):
-        raise typer.BadParameter("ROLE is viewer, contributor or none")
+        raise typer.BadParameter("ROLE must be viewer, contributor or none")
     with context.obj.house() as seaway, seaway.database.write_site() as tx:
         now_ms = seaway.clock.now_ms()
         if wanted == _NO_ROLE:
@@ -140,7 +140,7 @@ def role(
         else:
             members.put_group(tx, now_ms, OPERATOR, channel, group, Role(wanted))
     value = {"channel": channel, "group": group, "role": None if wanted == _NO_ROLE else wanted}
-    told = f"has no role in {channel} any more" if wanted == _NO_ROLE else f"is a {wanted} of {channel}"
+    told = f"no longer has a role in {channel}" if wanted == _NO_ROLE else f"is a {wanted} of {channel}"
     show(value, as_json, f"The group {group} {told}.")
 
 

@@ -32,7 +32,7 @@ from seaway.cli.context import Context
 from seaway.cli.serve import serve, work
 from seaway.errors import Malformed, NoRoom, SeawayError, Unavailable
 
-_MAKE_ROOM = "Make room and try again."
+_MAKE_ROOM = "Free some space and try again."
 _DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 app = typer.Typer(
@@ -75,9 +75,10 @@ app.command("config")(maintenance.config)
 def _options(
     context: typer.Context,
     config: Annotated[
-        Path | None, typer.Option(help="The settings file; seaway.toml here if it exists.", envvar="SEAWAY_CONFIG")
+        Path | None,
+        typer.Option(help="Settings file; default: seaway.toml in this folder, if it exists.", envvar="SEAWAY_CONFIG"),
     ] = None,
-    data: Annotated[Path | None, typer.Option(help="The data folder; instead of the setting.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Data folder; overrides the setting.")] = None,
 ) -> None:
     context.obj = Context(config, data)
 
@@ -145,16 +146,16 @@ def _ended(error: SeawayError) -> SystemExit:
 def _explained(error: OSError | UnicodeError | OverflowError | MemoryError) -> SeawayError:
     """Convert an error of the disk, the memory or the input into a `SeawayError`."""
     if isinstance(error, UnicodeError):
-        return Malformed("An argument, or what was given on standard input, is not UTF-8 text.", "Correct it.")
+        return Malformed("An argument, or the standard input, is not UTF-8 text.", "Correct it.")
     if isinstance(error, OverflowError):
-        return Malformed("A number is too large.", "Give a smaller one.")
+        return Malformed("A number is too large.", "Use a smaller one.")
     if isinstance(error, MemoryError):
-        return Unavailable("The memory of this machine is used up.", "Stop other programs and try again.")
+        return Unavailable("This machine is out of memory.", "Stop other programs and try again.")
     where = f" {error.filename}" if error.filename else ""
     reason = error.strerror or str(error)
     if error.errno in _DISK_IS_FULL:
         return Unavailable(f"The disk is full{f' at{where}' if where else ''}.", _MAKE_ROOM)
     return Unavailable(
         f"The file{where} cannot be used: {reason}." if where else f"The system refused a call: {reason}.",
-        "Check its permissions, and that its disk works.",
+        "Check its permissions and its disk.",
     )

@@ -52,9 +52,9 @@ class Reindexed:
         yield from (f"{failure.where} {failure.what}" for failure in self.failed)
         if from_blobs:
             yield f"{self.files_rebuilt} file rows were rebuilt from their package files."
-        yield f"{self.subdirs} subdirs were indexed again; {self.names_changed} names differed from their file rows."
+        yield f"{self.subdirs} subdirs were reindexed; {self.names_changed} names differed from their file rows."
         if self.failed:
-            yield f"{len(self.failed)} could not be rebuilt and are named above."
+            yield f"{len(self.failed)} could not be rebuilt and are listed above."
 
 
 def reindex(seaway: Seaway, channel: str | None, *, from_blobs: bool) -> Reindexed:

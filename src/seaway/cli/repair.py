@@ -47,7 +47,7 @@ class Repaired:
         """Return one sentence for each name."""
         return [
             *(f"{name} was repaired." for name in self.mended),
-            *(f"{name} is built again at the next request." for name in self.forgotten),
+            *(f"{name} will be built again at the next request." for name in self.forgotten),
             *(f"{name} is still damaged or missing." for name in self.broken),
             *(f"{name} cannot be read." for name in self.unread),
         ]

@@ -30,19 +30,19 @@ _METRICS_HINT = (
     "Set another address or port with SEAWAY_METRICS_HOST and SEAWAY_METRICS_PORT, or stop what listens there."
 )
 _NO_PUBLIC_URL = (
-    "Set public_url (SEAWAY_PUBLIC_URL) to the address that users type: emails, attestations and trusted publishing "
+    "Set public_url (SEAWAY_PUBLIC_URL) to the URL that users type: emails, attestations and trusted publishing "
     "need it."
 )
 
 
 def serve(
     context: typer.Context,
-    host: Annotated[str | None, typer.Option(help="The address to listen on.")] = None,
-    port: Annotated[int | None, typer.Option(help="The port to listen on; 0 takes a free one.")] = None,
-    data: Annotated[Path | None, typer.Option(help="The data folder.")] = None,
-    workers: Annotated[int | None, typer.Option(help="How many processes serve.")] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on; 0 picks a free one.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Data folder.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Number of server processes.")] = None,
 ) -> None:
-    """Serve channels; everything it needs is made in the data folder at the first start."""
+    """Start the server; the first start creates everything it needs in the data folder."""
     from seaway.server.stops import Stop
 
     stop = Stop()
@@ -80,7 +80,7 @@ def serve(
 
 
 def work(context: typer.Context) -> None:
-    """Do background jobs without serving, until stopped; for `jobs = false` in those that serve."""
+    """Run background jobs without serving, until stopped; for sites whose servers have `jobs = false`."""
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
@@ -97,7 +97,7 @@ def work(context: typer.Context) -> None:
     try:
         _claim_store(seaway)
         seaway.runner.start()
-        print("Seaway does background jobs.", flush=True)
+        print("Seaway is running background jobs.", flush=True)
         stopping.wait()
     finally:
         seaway.close()
@@ -198,15 +198,15 @@ def _welcome(seaway: Seaway, scrapes: Sequence[socket.socket]) -> None:
         print(f"Users reach it at {settings.public_url}")
     elif not settings.is_loopback:
         structlog.get_logger().warning("site.no-public-url", links_name=settings.site_url, hint=_NO_PUBLIC_URL)
-    print(f"Its data lies in {_places(settings)}")
+    print(f"Data is stored in {_places(settings)}")
     if scrapes:
         host, port = scrapes[0].getsockname()[:2]
-        print(f"Its metrics are at http://{f'[{host}]' if ':' in host else host}:{port}/metrics")
+        print(f"Prometheus metrics are at http://{f'[{host}]' if ':' in host else host}:{port}/metrics")
     link = first_account.offer(seaway.database, seaway.clock.now_ms(), settings.site_url)
     if link is not None:
         command = _own_command(settings)
-        print(f"Make the first account in a browser, by this link, which is good once:\n  {link}")
-        print("Or make it with a channel and a key, by pasting this into a second terminal here:")
+        print(f"Create the first account in a browser with this single-use link:\n  {link}")
+        print("Or create it with a channel and a key by pasting this into a second terminal here:")
         print(
             f"  {command} user add me && {command} channel add my-channel --owner me --public && {command} key add me laptop"
         )

@@ -12,12 +12,12 @@ from seaway.cli.context import JsonOption, show
 if TYPE_CHECKING:
     from seaway.trust.trusted_root import Root
 
-app = typer.Typer(help="See and refresh the trusted root of Sigstore.", no_args_is_help=True)
+app = typer.Typer(help="Show and update the trusted root of Sigstore.", no_args_is_help=True)
 
 
 @app.command("show")
 def show_root(context: typer.Context, as_json: JsonOption = False) -> None:
-    """Show which trusted root attestations are verified by."""
+    """Show the trusted root that attestations are verified with."""
     with context.obj.house() as seaway:
         root = seaway.house.publishing.attesting.roots.current()
     _tell(root, as_json)
@@ -26,11 +26,11 @@ def show_root(context: typer.Context, as_json: JsonOption = False) -> None:
 @app.command()
 def update(
     context: typer.Context,
-    file: Annotated[Path | None, typer.Option(help="A trusted_root.json of Sigstore.", exists=True)] = None,
-    embedded: Annotated[bool, typer.Option("--embedded", help="Go back to the one that came with Seaway.")] = False,
+    file: Annotated[Path | None, typer.Option(help="Path of a Sigstore trusted_root.json.", exists=True)] = None,
+    embedded: Annotated[bool, typer.Option("--embedded", help="Use the trusted root that came with Seaway.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Keep another trusted root, for every worker."""
+    """Replace the trusted root, for every worker."""
     from seaway.accounts.principal import OPERATOR
     from seaway.trust import trusted_root
 
