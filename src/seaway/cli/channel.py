@@ -33,7 +33,7 @@ def add(
     public: Annotated[bool, typer.Option("--public/--private", help="Visibility: everyone, or members only.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Create a channel; it is private unless --public is given."""
+    """Create a channel. It is private unless --public is given."""
     from seaway.accounts import users
     from seaway.accounts.principal import OPERATOR
     from seaway.channels import channels
@@ -137,7 +137,7 @@ def set_channel(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Change a channel; options that are not given stay unchanged."""
+    """Change a channel. Options that are not given stay unchanged."""
     from seaway.accounts.principal import OPERATOR
     from seaway.channels import channels, logos, quotas
     from seaway.channels.channels import Attestations
@@ -188,7 +188,7 @@ def transfer(
     new_owner: Annotated[str, typer.Argument(metavar="USER")],
     as_json: JsonOption = False,
 ) -> None:
-    """Transfer a channel to another user at once; the previous owner becomes a contributor."""
+    """Transfer a channel to another user at once. The previous owner becomes a contributor."""
     from seaway.accounts.principal import OPERATOR
     from seaway.channels import channels, transfers
 
@@ -205,7 +205,7 @@ def remove(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Delete a channel with all its packages; this cannot be undone."""
+    """Delete a channel with all its packages. This cannot be undone."""
     from seaway.accounts.principal import OPERATOR
     from seaway.channels import channels
 

@@ -78,7 +78,7 @@ def show_group(context: typer.Context, group: _Group, as_json: JsonOption = Fals
 
 @app.command()
 def remove(context: typer.Context, group: _Group, as_json: JsonOption = False) -> None:
-    """Delete a group; its members lose the access it granted."""
+    """Delete a group. Its members lose the access it granted."""
     from seaway.accounts.principal import OPERATOR
     from seaway.channels import groups
 
@@ -126,7 +126,7 @@ def role(
     wanted: Annotated[str, typer.Argument(metavar="ROLE", help="viewer, contributor, or none to remove the group.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Give every user in a group a role in a channel, or remove the group from the channel."""
+    """Set the role of a group in a channel, or remove it from the channel."""
     from seaway.accounts.principal import OPERATOR
     from seaway.channels import members
     from seaway.channels.roles import Role

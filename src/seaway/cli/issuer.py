@@ -58,7 +58,7 @@ def list_issuers(context: typer.Context, as_json: JsonOption = False) -> None:
 
 @app.command()
 def remove(context: typer.Context, name: _Name, as_json: JsonOption = False) -> None:
-    """Remove an issuer; its publishers stay, but match nothing."""
+    """Remove an issuer. Its publishers stay, but match nothing."""
     from seaway.accounts.principal import OPERATOR
     from seaway.trust import issuers
 
@@ -71,13 +71,13 @@ def remove(context: typer.Context, name: _Name, as_json: JsonOption = False) -> 
 
 @app.command()
 def enable(context: typer.Context, name: _Name, as_json: JsonOption = False) -> None:
-    """Enable an issuer: its tokens are exchanged again."""
+    """Enable an issuer. Its tokens are exchanged again."""
     _switch(context, name, as_json, enabled=True)
 
 
 @app.command()
 def disable(context: typer.Context, name: _Name, as_json: JsonOption = False) -> None:
-    """Disable an issuer: its tokens are no longer exchanged, and tokens issued for them are revoked."""
+    """Disable an issuer. Its tokens are no longer exchanged, and tokens issued for them are revoked."""
     _switch(context, name, as_json, enabled=False)
 
 

@@ -9,7 +9,7 @@ import typer
 from seaway.cli.context import JsonOption, show, show_rows
 from seaway.clock import moment
 
-app = typer.Typer(help="Background jobs.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(help="List background jobs, and retry failed ones.", no_args_is_help=True, rich_markup_mode=None)
 
 
 @app.command("list")
@@ -20,7 +20,7 @@ def list_jobs(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List the jobs that are waiting, running or permanently failed; finished jobs are not listed."""
+    """List waiting, running and failed jobs. Finished jobs are not listed."""
     from seaway.errors import Malformed
     from seaway.jobs import queue
 

@@ -35,7 +35,7 @@ def add(
     days: Annotated[int, typer.Option(min=0, max=36_500, help="Days until it expires; 0 for never.")] = DEFAULT_DAYS,
     as_json: JsonOption = False,
 ) -> None:
-    """Create a key and print its secret, which cannot be shown again."""
+    """Create a key and print its secret. It cannot be shown again."""
     from seaway.accounts import keys, users
     from seaway.accounts.principal import OPERATOR, Mode
     from seaway.channels import channels
@@ -77,7 +77,7 @@ def revoke(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Revoke a key: its next request is refused."""
+    """Revoke a key. Its next request is refused."""
     from seaway.accounts import keys, users
     from seaway.accounts.principal import OPERATOR
 

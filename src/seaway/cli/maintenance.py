@@ -24,7 +24,7 @@ def reindex(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Rebuild the index from the file rows; exit code 1 if any part could not be rebuilt."""
+    """Rebuild the index from the file rows. The exit code is 1 if any part could not be rebuilt."""
     from seaway.cli import reindex as reindexing
 
     with context.obj.house() as seaway:
@@ -46,7 +46,7 @@ def check(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Verify the consistency of the database and the store; exit code 1 if there are problems."""
+    """Verify the consistency of the database and the store. The exit code is 1 if there are problems."""
     from seaway.cli import check as checking
 
     with context.obj.house() as seaway:
@@ -91,7 +91,7 @@ def sweep(
     kept: Annotated[bool, typer.Option("--kept", help="Also delete the blobs that a rebuild kept.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Delete data that is no longer needed: unused blobs older than a day, and shards replaced a week ago."""
+    """Delete data that is no longer used. That is blobs older than a day that no row names, and shards replaced a week ago."""
     from seaway.packages import sweep as sweeping
 
     with context.obj.house() as seaway:
@@ -106,7 +106,7 @@ def sweep(
 
 
 def adopt(context: typer.Context, as_json: JsonOption = False) -> None:
-    """Pair this database with this store as they are now, whatever they were paired with before."""
+    """Pair this database with this store as they are now. Earlier pairings of either are replaced."""
     from seaway import audit
     from seaway.accounts import secret_key
     from seaway.accounts.principal import OPERATOR
@@ -134,7 +134,7 @@ def adopt(context: typer.Context, as_json: JsonOption = False) -> None:
 
 
 def migrate(context: typer.Context, as_json: JsonOption = False) -> None:
-    """Update the database to the schema of this version; make a backup and stop every worker first."""
+    """Update the database schema to this version. Make a backup and stop every worker first."""
     from seaway.database import migrate as schema
     from seaway.server import wiring
 

@@ -38,7 +38,7 @@ def add(
 
 @app.command()
 def remove(context: typer.Context, channel: _Channel, user: _User, as_json: JsonOption = False) -> None:
-    """Remove a user from a channel; files they uploaded stay."""
+    """Remove a user from a channel. Files they uploaded stay."""
     from seaway.accounts.principal import OPERATOR
     from seaway.channels import members
 

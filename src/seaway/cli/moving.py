@@ -27,7 +27,7 @@ def backup(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Back up everything consistently while servers run; a storage URL keeps many backups, which share their blobs."""
+    """Back up everything consistently while servers run. A storage URL keeps many backups, which share their blobs."""
     from seaway.clock import SystemClock
     from seaway.moving import backup as backing_up
     from seaway.moving import places
@@ -57,7 +57,7 @@ def restore(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Restore a backup into an empty database and the configured store."""
+    """Restore a backup into an empty database. Its blobs are written to the configured store."""
     from seaway.moving import places
     from seaway.moving import restore as restoring
     from seaway.pairing.identity import Verdict
@@ -90,7 +90,7 @@ def move_storage(
     ] = True,
     as_json: JsonOption = False,
 ) -> None:
-    """Copy the store to another location, continuing where the last run stopped; servers can run meanwhile."""
+    """Copy the store to another location. It continues where the last run stopped; servers can run meanwhile."""
     from seaway.moving import places
     from seaway.moving import storage as moving
     from seaway.server import wiring
@@ -111,7 +111,7 @@ def move_database(
     url: Annotated[str, typer.Argument(metavar="URL", help="postgresql://user:password@host/name or sqlite:///path.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Copy the database into another, empty one; stop the servers first, or uploads wait and then fail."""
+    """Copy the database into another, empty one. Stop the servers first, or uploads wait and then fail."""
     from seaway.moving import database as moving
     from seaway.moving import places
 

@@ -129,7 +129,7 @@ def set_publisher(
     enable: _Enabled = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Change a publisher; options that are not given stay unchanged. A different workflow starts without pinned ids."""
+    """Change a publisher. Options that are not given stay unchanged. A different workflow starts without pinned ids."""
     from seaway.accounts.principal import OPERATOR
     from seaway.trust import saving
 
@@ -149,7 +149,7 @@ def set_publisher(
 
 @app.command()
 def remove(context: typer.Context, channel: _Channel, publisher: _Id, as_json: JsonOption = False) -> None:
-    """Remove a publisher; its tokens stop working at once."""
+    """Remove a publisher. Its tokens stop working at once."""
     from seaway.accounts.principal import OPERATOR
     from seaway.trust import publishers
 

@@ -42,7 +42,7 @@ def serve(
     data: Annotated[Path | None, typer.Option(help="Data folder.")] = None,
     workers: Annotated[int | None, typer.Option(help="Number of server processes.")] = None,
 ) -> None:
-    """Start the server; the first start creates everything it needs in the data folder."""
+    """Start the server. The first start creates everything it needs in the data folder."""
     from seaway.server.stops import Stop
 
     stop = Stop()
@@ -80,7 +80,7 @@ def serve(
 
 
 def work(context: typer.Context) -> None:
-    """Run background jobs without serving, until stopped; for sites whose servers have `jobs = false`."""
+    """Run background jobs without serving, until stopped. For sites whose servers have `jobs = false`."""
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())

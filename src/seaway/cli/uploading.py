@@ -51,7 +51,7 @@ def upload(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Upload package files; exit code 1 if any of them was refused."""
+    """Upload package files. The exit code is 1 if any of them was refused."""
     files = list(_package_files(paths))
     if not files:
         raise BadSetting("No .conda or .tar.bz2 files were found.", "Give package files, or folders that contain them.")

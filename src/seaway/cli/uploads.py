@@ -21,7 +21,7 @@ def _group() -> None:
 def export(
     context: typer.Context, channel: Annotated[str, typer.Argument(metavar="CHANNEL")], as_json: JsonOption = False
 ) -> None:
-    """Print the uploads to a channel, or to a deleted channel of this name; with --json, one JSON object per line."""
+    """Print the uploads to a channel, or to a deleted one of this name. With --json, one JSON object per line."""
     from seaway.trust import uploads
 
     with context.obj.house() as seaway, seaway.database.read() as tx:

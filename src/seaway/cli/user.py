@@ -52,7 +52,7 @@ def quota(
     limit: Annotated[str | None, typer.Argument(metavar="[BYTES]", help="Quota in bytes, or none.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Set the storage quota of all channels of a user together; without a number, show it."""
+    """Set the storage quota of all channels of a user together. Without a number, show it."""
     from seaway.accounts import users
     from seaway.accounts.principal import OPERATOR
     from seaway.channels import quotas
@@ -107,7 +107,7 @@ def password(
 
 @app.command()
 def disable(context: typer.Context, name: _Name, as_json: JsonOption = False) -> None:
-    """Disable an account: its sessions and keys stop working on their next request."""
+    """Disable an account. Its sessions and keys stop working on their next request."""
     _set_disabled(context, name, True, as_json)
 
 
@@ -136,7 +136,7 @@ def remove(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Delete an account that owns no channel; its name is reserved for a year."""
+    """Delete an account that owns no channel. Its name is reserved for a year."""
     from seaway.accounts import leaving, users
     from seaway.accounts.principal import OPERATOR
 
