@@ -28,7 +28,7 @@ def add(
     description: Annotated[str, typer.Option(help="Description of the group.")] = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Create a group with its first manager, who is also a member."""
+    """Create a group with its first manager. The manager is also a member."""
     from seaway.accounts import users
     from seaway.accounts.principal import OPERATOR
     from seaway.channels import groups
@@ -126,7 +126,7 @@ def role(
     wanted: Annotated[str, typer.Argument(metavar="ROLE", help="viewer, contributor, or none to remove the group.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Set the role of a group in a channel, or remove it from the channel."""
+    """Set or remove the role of a group in a channel."""
     from seaway.accounts.principal import OPERATOR
     from seaway.channels import members
     from seaway.channels.roles import Role

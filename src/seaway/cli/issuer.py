@@ -92,7 +92,7 @@ def keys(
     fetch: Annotated[bool, typer.Option("--fetch", help="Fetch the keys now, and stop using a file.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Show the keys of an issuer, set them from a file, or fetch them now."""
+    """Show the keys of an issuer. The options set them from a file, or fetch them now."""
     from seaway.accounts.principal import OPERATOR
     from seaway.trust import issuers
 

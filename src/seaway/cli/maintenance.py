@@ -91,7 +91,7 @@ def sweep(
     kept: Annotated[bool, typer.Option("--kept", help="Also delete the blobs that a rebuild kept.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Delete data that is no longer used. That is blobs older than a day that no row names, and shards replaced a week ago."""
+    """Delete data that is no longer used. Blobs are kept for a day after their upload, replaced shards for a week."""
     from seaway.packages import sweep as sweeping
 
     with context.obj.house() as seaway:

@@ -12,7 +12,7 @@ from seaway.clock import moment
 if TYPE_CHECKING:
     from seaway.channels.notices import Notice
 
-app = typer.Typer(help="Post notices for users of a channel, shown by conda and pixi.", no_args_is_help=True)
+app = typer.Typer(help="Post notices for users of a channel.", no_args_is_help=True)
 
 _Channel = Annotated[str, typer.Argument(metavar="CHANNEL")]
 
@@ -26,7 +26,7 @@ def add(
     days: Annotated[int, typer.Option(min=1, max=366, help="Days until the notice expires.")] = 30,
     as_json: JsonOption = False,
 ) -> None:
-    """Post a notice for users of a channel."""
+    """Post a notice for users of a channel. Conda and pixi show it."""
     from seaway.accounts.principal import OPERATOR
     from seaway.channels import notices
     from seaway.channels.notices import Level

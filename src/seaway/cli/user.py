@@ -119,7 +119,7 @@ def enable(context: typer.Context, name: _Name, as_json: JsonOption = False) -> 
 
 @app.command("reset-2fa")
 def reset_second_factor(context: typer.Context, name: _Name, as_json: JsonOption = False) -> None:
-    """Remove all second factors of a user who lost them, and sign out every browser."""
+    """Remove all second factors of a user who lost them. It signs out every browser."""
     from seaway.accounts import second_factors, users
     from seaway.accounts.principal import OPERATOR
 
