@@ -40,7 +40,7 @@ def add(
 
     with context.obj.house() as seaway:
         logos = seaway.house.logos
-        png = logos.draw(OPERATOR, _given(logo)) if logo else b""
+        png = logos.draw(OPERATOR, _logo_source(logo)) if logo else b""
         with seaway.database.write_site() as tx:
             channels.add(
                 tx, seaway.clock.now_ms(), OPERATOR, name, users.get(tx, owner),
@@ -87,7 +87,7 @@ def show_channel(context: typer.Context, name: _Name, as_json: JsonOption = Fals
                 {"user": member.user, "role": member.role.value} for member in members.all_members(tx, channel.id)
             ],
         }
-    lines = [f"{key}: {_told(entry)}" for key, entry in value.items()]
+    lines = [f"{key}: {_plain_text(entry)}" for key, entry in value.items()]
     show(value, as_json, "\n".join(lines))
 
 
@@ -145,13 +145,13 @@ def set_channel(
 
     if attestations not in (None, *(mode.value for mode in Attestations)):
         raise typer.BadParameter("--attestations must be off, optional or required")
-    asked = None if attestations is None else Attestations(attestations)
+    attestations_mode = None if attestations is None else Attestations(attestations)
     if logo and no_logo:
         raise typer.BadParameter("--logo and --no-logo cannot be combined")
-    most = None if quota is None else bytes_of(quota)  # checked before anything is changed
+    quota_bytes = None if quota is None else bytes_of(quota)  # checked before anything is changed
     with context.obj.house() as seaway:
         if logo:
-            seaway.house.logos.put(OPERATOR, name, _given(logo))
+            seaway.house.logos.put(OPERATOR, name, _logo_source(logo))
         limit = seaway.house.reading.documents.limit
         if base is not None or overrides is not None:
             relations.change(
@@ -160,14 +160,14 @@ def set_channel(
             )  # fmt: skip
         with seaway.database.write_site() as tx:
             if quota is not None:
-                quotas.set_of_channel(tx, seaway.clock.now_ms(), OPERATOR, name, most)
+                quotas.set_of_channel(tx, seaway.clock.now_ms(), OPERATOR, name, quota_bytes)
             if no_logo:
                 logos.drop(tx, seaway.clock.now_ms(), OPERATOR, name)
             changed = channels.change(
                 tx, seaway.clock.now_ms(), OPERATOR, name,
                 description=description, is_public=public, refuses_lookalikes=refuse_lookalikes,
-                only_publishers=only_publishers, attestations=asked, allows_overwrite=False if never_overwrite else None,
-                allows_v3=allow_v3,
+                only_publishers=only_publishers, attestations=attestations_mode,
+                allows_overwrite=False if never_overwrite else None, allows_v3=allow_v3,
             )  # fmt: skip
             if v3_message is not None:
                 relations.set_v3_message(
@@ -241,7 +241,7 @@ def _described(channel: Channel) -> dict[str, Any]:
     }
 
 
-def _given(logo: str) -> Given:
+def _logo_source(logo: str) -> Given:
     """Return the logo that --logo names."""
     from seaway.publishing.logos import MOST_BYTES, Given
 
@@ -257,7 +257,7 @@ def _given(logo: str) -> Given:
     return Given(content)
 
 
-def _told(entry: Any) -> str:
+def _plain_text(entry: Any) -> str:
     if isinstance(entry, list):
         return ", ".join(f"{member['user']} ({member['role']})" for member in entry)
     return "yes" if entry is True else "no" if entry is False else str(entry)

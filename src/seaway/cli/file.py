@@ -104,8 +104,8 @@ def correct(
     with context.obj.house() as seaway:
         done = corrections.correct(seaway.house.removing, OPERATOR, channel, subdir, file_name, changes, reason)
     value = {"channel": channel, "file": file, "fields": changes, "reason": reason, "revision": done.revision}
-    said = [f"{channel}/{file} was corrected (revision {done.revision}).", *done.warnings]
-    show({**value, "warnings": list(done.warnings)}, as_json, "\n".join(said))
+    lines = [f"{channel}/{file} was corrected (revision {done.revision}).", *done.warnings]
+    show({**value, "warnings": list(done.warnings)}, as_json, "\n".join(lines))
 
 
 @app.command()

@@ -65,15 +65,17 @@ def show_group(context: typer.Context, group: _Group, as_json: JsonOption = Fals
         roles = groups.roles_of(tx, found.id)
     value = {
         **_described(found),
-        "members": [{"user": one.user, "manager": one.is_manager} for one in users_in_it],
+        "members": [{"user": member.user, "manager": member.is_manager} for member in users_in_it],
         "channels": [{"channel": channel, "role": role.value} for channel, role in roles],
     }
-    told = {
+    entries = {
         **value,
-        "members": ", ".join(f"{one.user} (manager)" if one.is_manager else one.user for one in users_in_it),
+        "members": ", ".join(
+            f"{member.user} (manager)" if member.is_manager else member.user for member in users_in_it
+        ),
         "channels": ", ".join(f"{channel} ({role.value})" for channel, role in roles),
     }
-    show(value, as_json, "\n".join(f"{key}: {entry}" for key, entry in told.items()))
+    show(value, as_json, "\n".join(f"{key}: {entry}" for key, entry in entries.items()))
 
 
 @app.command()
@@ -140,8 +142,8 @@ def role(
         else:
             members.put_group(tx, now_ms, OPERATOR, channel, group, Role(wanted))
     value = {"channel": channel, "group": group, "role": None if wanted == _NO_ROLE else wanted}
-    told = f"no longer has a role in {channel}" if wanted == _NO_ROLE else f"is a {wanted} of {channel}"
-    show(value, as_json, f"The group {group} {told}.")
+    state = f"no longer has a role in {channel}" if wanted == _NO_ROLE else f"is a {wanted} of {channel}"
+    show(value, as_json, f"The group {group} {state}.")
 
 
 def _described(group: Group) -> dict[str, Any]:

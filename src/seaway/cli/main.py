@@ -99,14 +99,14 @@ def run() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(1) from None
     except SeawayError as error:
-        raise _ended(error) from None
+        raise _exit(error) from None
     except (OSError, UnicodeError, OverflowError, MemoryError) as error:
-        raise _ended(_explained(error)) from None
+        raise _exit(_converted(error)) from None
     except Exception as error:  # errors that a database driver raised outside a transaction get a message too
-        told = _of_database(error)
-        if told is None:
+        converted = _database_error(error)
+        if converted is None:
             raise
-        raise _ended(told) from None
+        raise _exit(converted) from None
 
 
 def _open_closed_streams() -> None:
@@ -116,7 +116,7 @@ def _open_closed_streams() -> None:
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))
 
 
-def _of_database(error: Exception) -> SeawayError | None:
+def _database_error(error: Exception) -> SeawayError | None:
     """Convert an error of the database or its driver; None for a bug in the program."""
     # Imported here: most commands end without an error.
     import sqlite3
@@ -131,19 +131,19 @@ def _of_database(error: Exception) -> SeawayError | None:
     return does_not_answer(cause) if is_known else None
 
 
-def _ended(error: SeawayError) -> SystemExit:
+def _exit(error: SeawayError) -> SystemExit:
     """Print the error as a sentence, or as JSON with --json."""
     hint = _MAKE_ROOM if isinstance(error, NoRoom) else error.hint  # the operator runs commands, and can free space
     if "--json" in sys.argv:
-        told = {"error": {"code": error.code, "message": error.message, "hint": hint}}
-        print(json.dumps(told), file=sys.stderr)
+        value = {"error": {"code": error.code, "message": error.message, "hint": hint}}
+        print(json.dumps(value), file=sys.stderr)
     else:
         cause = f" ({error.cause})" if isinstance(error, Unavailable) and error.cause else ""
         print(f"seaway: {error.message} {hint}".rstrip() + cause, file=sys.stderr)
     return SystemExit(1)
 
 
-def _explained(error: OSError | UnicodeError | OverflowError | MemoryError) -> SeawayError:
+def _converted(error: OSError | UnicodeError | OverflowError | MemoryError) -> SeawayError:
     """Convert an error of the disk, the memory or the input into a `SeawayError`."""
     if isinstance(error, UnicodeError):
         return Malformed("An argument, or the standard input, is not UTF-8 text.", "Correct it.")

@@ -91,7 +91,7 @@ def sweep(
     kept: Annotated[bool, typer.Option("--kept", help="Also delete the blobs that a rebuild kept.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Delete data that is no longer used. Blobs are kept for a day after their upload, replaced shards for a week."""
+    """Delete data that is no longer used. New blobs are kept for a day, and replaced shards for a week."""
     from seaway.packages import sweep as sweeping
 
     with context.obj.house() as seaway:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from seaway.moving.manifest import Manifest
     from seaway.settings import Settings
 
-_SET_IT = "set database_url to its URL"
+_SET_DATABASE_URL = "set database_url to its URL"
 
 
 def backup(
@@ -35,7 +35,7 @@ def backup(
     from seaway.storage.spool import Spool
 
     settings = context.obj.settings()
-    with told(), _database_as_it_is(settings) as database:
+    with told(), _unmigrated_database(settings) as database:
         place = places.backup_target(
             target, settings.effective_storage_url, wiring.bucket_access(settings), verify=verify
         )
@@ -122,13 +122,17 @@ def move_database(
         finally:
             target.close()
     rows = sum(counts.values())
-    cure = "leave database_url empty, with the file as seaway.db in data" if url.startswith("sqlite") else _SET_IT
-    sentence = f"{rows:,} rows are in the new database, the same as in the old one. Now {cure}."
+    next_step = (
+        "leave database_url empty, with the file as seaway.db in data"
+        if url.startswith("sqlite")
+        else _SET_DATABASE_URL
+    )
+    sentence = f"{rows:,} rows are in the new database, the same as in the old one. Now {next_step}."
     show({"rows": rows, "tables": counts}, as_json, sentence)
 
 
 @contextmanager
-def _database_as_it_is(settings: Settings) -> Iterator[Database]:
+def _unmigrated_database(settings: Settings) -> Iterator[Database]:
     """Open the database, also with an older schema: a backup is made before migrating."""
     from seaway import logs
     from seaway.server import wiring

@@ -98,7 +98,7 @@ def list_publishers(context: typer.Context, channel: _Channel, as_json: JsonOpti
 
     with context.obj.house() as seaway, seaway.database.read() as tx:
         found = publishers.in_channel(tx, channels.get(tx, channel).id)
-    rows = [_described(one) for one in found] if as_json else [_short(one) for one in found]
+    rows = [_described(entry) for entry in found] if as_json else [_short(entry) for entry in found]
     show_rows(
         rows, as_json, nothing=f"{channel} has no publishers yet. Add one: seaway publisher add {channel} github ..."
     )
@@ -199,7 +199,7 @@ def _gates(
 
 
 def _pairs(given: list[str] | None) -> dict[str, str]:
-    pairs = [one.partition("=") for one in given or ()]
+    pairs = [entry.partition("=") for entry in given or ()]
     if any(not equals for _, equals, _ in pairs):
         raise typer.BadParameter("use NAME=VALUE")
     return {name: value for name, _, value in pairs}

@@ -50,12 +50,12 @@ def rebuild(
         **asdict(rebuilt),
         "unnamed": [
             {
-                "sha256": one.sha256.hex(),
-                "size": one.size,
-                "package": one.package or None,
-                "problem": one.problem or None,
+                "sha256": entry.sha256.hex(),
+                "size": entry.size,
+                "package": entry.package or None,
+                "problem": entry.problem or None,
             }
-            for one in rebuilt.unnamed
+            for entry in rebuilt.unnamed
         ],
     }
     show(value, as_json, "\n".join(_lines(rebuilt)))
@@ -75,16 +75,18 @@ def _lines(rebuilt: RebuiltSite) -> Iterator[str]:
         )
     if rebuilt.is_new_admin:
         yield f"The account {rebuilt.admin} is new: `seaway user password {rebuilt.admin}` sets its password."
-    yield from _listed("Manifests that could not be used:", [f"{one.key}: {one.reason}" for one in rebuilt.unreadable])
+    yield from _listed(
+        "Manifests that could not be used:", [f"{entry.key}: {entry.reason}" for entry in rebuilt.unreadable]
+    )
     yield from _listed(
         "Lost files, whose names stay reserved:",
-        [f"{one.where}: its blob {one.sha256} is {one.reason}" for one in rebuilt.lost],
+        [f"{entry.where}: its blob {entry.sha256} is {entry.reason}" for entry in rebuilt.lost],
     )
     yield from _listed(
         "Blobs that no manifest names; they are kept until `seaway sweep --kept`:",
         [
-            f"{one.sha256.hex()} {one.size:,} bytes, {one.package or one.problem or 'no package'}"
-            for one in rebuilt.unnamed
+            f"{entry.sha256.hex()} {entry.size:,} bytes, {entry.package or entry.problem or 'no package'}"
+            for entry in rebuilt.unnamed
         ],
     )
 

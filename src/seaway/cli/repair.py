@@ -58,16 +58,16 @@ def repair(keeper: Keeper, spool: Spool, source: Source | None) -> Repaired:
     with keeper.database.alone(VERIFYING):
         before = _affected(keeper)
         unread: set[bytes] = set()
-        healed = set(keeper.recheck())
+        recovered = set(keeper.recheck())
         verified, forgotten = _verify_all(keeper, unread)
         bad = _affected(keeper)
         with keeper.database.read() as tx:
             wanted = set(noted(tx))
         if source is not None and wanted:
             _bring_back(keeper.blobs, spool, source, wanted)
-        healed |= set(keeper.recheck())
-    mended = {each.where for each in (*before, *bad) if each.sha256 in healed}
-    broken = {each.where: None for each in _affected(keeper)}
+        recovered |= set(keeper.recheck())
+    mended = {entry.where for entry in (*before, *bad) if entry.sha256 in recovered}
+    broken = {entry.where: None for entry in _affected(keeper)}
     names = _names_of(keeper, unread)
     return Repaired(verified, tuple(sorted(mended)), tuple(sorted(forgotten)), tuple(broken), names)
 
@@ -138,12 +138,12 @@ def _bring_back(blobs: Blobs, spool: Spool, source: Source, wanted: Collection[b
 
 
 def _keep(
-    blobs: Blobs, spool: Spool, wanted: Collection[bytes], one: Listed, opened: Callable[[], BinaryIO], place: str
+    blobs: Blobs, spool: Spool, wanted: Collection[bytes], entry: Listed, opened: Callable[[], BinaryIO], place: str
 ) -> bool:
-    if one.sha256 not in wanted:
+    if entry.sha256 not in wanted:
         return False
     try:
-        return bring(one, opened, place, blobs, spool, verify=True)
+        return bring(entry, opened, place, blobs, spool, verify=True)
     except Damaged as error:  # another copy may be good
-        log.warning("blob.not_restored", sha256=one.sha256.hex(), error=error.message)
+        log.warning("blob.not_restored", sha256=entry.sha256.hex(), error=error.message)
         return False

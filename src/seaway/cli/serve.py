@@ -67,7 +67,7 @@ def serve(
         scrapes = _listen_for_scrapes(settings)
         _welcome(seaway, scrapes)
         if settings.workers == 1:
-            with _scraped(seaway, metrics, scrapes):
+            with _process_metrics(seaway, metrics, scrapes):
                 _run(seaway, sockets, stop)
             return
     finally:
@@ -75,7 +75,7 @@ def serve(
     from seaway.server import workers as processes
 
     stop.begun()
-    with _watched(settings, scrapes) as watch:
+    with _worker_metrics(settings, scrapes) as watch:
         processes.run(settings, sockets, _serve_in_worker, watch, stop)
 
 
@@ -138,7 +138,7 @@ def _metrics(settings: Settings) -> Metrics | None:
 
 
 @contextmanager
-def _scraped(seaway: Seaway, metrics: Metrics | None, scrapes: Sequence[socket.socket]) -> Iterator[None]:
+def _process_metrics(seaway: Seaway, metrics: Metrics | None, scrapes: Sequence[socket.socket]) -> Iterator[None]:
     """Expose the metrics of this process, if they are on."""
     if metrics is None or not scrapes:
         yield
@@ -150,7 +150,7 @@ def _scraped(seaway: Seaway, metrics: Metrics | None, scrapes: Sequence[socket.s
 
 
 @contextmanager
-def _watched(settings: Settings, scrapes: Sequence[socket.socket]) -> Iterator[Watch]:
+def _worker_metrics(settings: Settings, scrapes: Sequence[socket.socket]) -> Iterator[Watch]:
     """Expose the metrics of the workers, if they are on; set up before the first worker starts."""
     from seaway.server.workers import Watch
 
@@ -192,19 +192,19 @@ def _welcome(seaway: Seaway, scrapes: Sequence[socket.socket]) -> None:
     from seaway.accounts import first_account
 
     settings = seaway.settings
-    beyond = " and the other addresses of this machine" if settings.is_every_address else ""
-    print(f"Seaway {__version__} listens on {settings.model_copy(update={'public_url': ''}).site_url}{beyond}")
+    other_addresses = " and the other addresses of this machine" if settings.is_every_address else ""
+    print(f"Seaway {__version__} listens on {settings.model_copy(update={'public_url': ''}).site_url}{other_addresses}")
     if settings.public_url:
         print(f"Users reach it at {settings.public_url}")
     elif not settings.is_loopback:
         structlog.get_logger().warning("site.no-public-url", links_name=settings.site_url, hint=_NO_PUBLIC_URL)
-    print(f"Data is stored in {_places(settings)}")
+    print(f"Data is stored in {_locations(settings)}")
     if scrapes:
         host, port = scrapes[0].getsockname()[:2]
         print(f"Prometheus metrics are at http://{f'[{host}]' if ':' in host else host}:{port}/metrics")
     link = first_account.offer(seaway.database, seaway.clock.now_ms(), settings.site_url)
     if link is not None:
-        command = _own_command(settings)
+        command = _command(settings)
         print(f"Create the first account in a browser with this single-use link:\n  {link}")
         print("Or create it with a channel and a key by pasting this into a second terminal here:")
         print(
@@ -213,14 +213,14 @@ def _welcome(seaway: Seaway, scrapes: Sequence[socket.socket]) -> None:
     print(end="", flush=True)
 
 
-def _own_command(settings: Settings) -> str:
+def _command(settings: Settings) -> str:
     """Return the command that opens the same store from the same folder."""
     command = "uv run --no-dev seaway" if "UV" in os.environ else "seaway"
     return command if settings.data == Path("data") else f"{command} --data '{settings.data}'"
 
 
-def _places(settings: Settings) -> str:
+def _locations(settings: Settings) -> str:
     """Return where the state is stored, without secrets."""
     shown = settings.shown()
-    places = [str(settings.data.resolve()), shown["database_url"], shown["storage_url"]]
-    return ", ".join(place for place in places if place)
+    locations = [str(settings.data.resolve()), shown["database_url"], shown["storage_url"]]
+    return ", ".join(place for place in locations if place)

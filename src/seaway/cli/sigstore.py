@@ -20,7 +20,7 @@ def show_root(context: typer.Context, as_json: JsonOption = False) -> None:
     """Show the trusted root that attestations are verified with."""
     with context.obj.house() as seaway:
         root = seaway.house.publishing.attesting.roots.current()
-    _tell(root, as_json)
+    _show_root(root, as_json)
 
 
 @app.command()
@@ -45,10 +45,10 @@ def update(
                 if content is None
                 else trusted_root.keep(tx, now_ms, OPERATOR, content)
             )
-    _tell(root, as_json)
+    _show_root(root, as_json)
 
 
-def _tell(root: Root, as_json: bool) -> None:
+def _show_root(root: Root, as_json: bool) -> None:
     parties: dict[str, Any] = root.parties()
     value = {"origin": root.origin.value, "sha256": root.sha256, **parties}
     names = ", ".join([*parties["logs"], *parties["authorities"]])

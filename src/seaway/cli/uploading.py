@@ -168,7 +168,7 @@ def _post(client: httpx.Client, channel: str, path: Path, force: bool, progress:
     import httpx
 
     try:
-        answer = client.post(
+        response = client.post(
             f"/api/v1/upload/{channel}",
             params={"force": "true"} if force else {},
             content=_LocalChunks(path, progress),
@@ -181,8 +181,10 @@ def _post(client: httpx.Client, channel: str, path: Path, force: bool, progress:
     except UnicodeError:
         return Outcome(path.name, "refused", "The file name has characters that are not allowed in package file names.")
     # 200 without force: the same uploader had already uploaded the same file.
-    status = {200: "replaced" if force else "exists", 201: "uploaded", 409: "exists"}.get(answer.status_code, "refused")
-    return Outcome(path.name, status, answer.text)
+    status = {200: "replaced" if force else "exists", 201: "uploaded", 409: "exists"}.get(
+        response.status_code, "refused"
+    )
+    return Outcome(path.name, status, response.text)
 
 
 def _headers(path: Path) -> dict[str, str]:

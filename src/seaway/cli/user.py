@@ -61,11 +61,11 @@ def quota(
         if limit is not None:
             quotas.set_of_user(tx, seaway.clock.now_ms(), OPERATOR, name, bytes_of(limit))
         usage = quotas.of_user(tx, users.get(tx, name).id, seaway.settings.user_quota or None)
-    most = "unlimited" if usage.quota is None else f"{usage.quota:,} bytes"
+    quota_text = "unlimited" if usage.quota is None else f"{usage.quota:,} bytes"
     show(
         {"user": name, "quota": usage.quota, "size": usage.used},
         as_json,
-        f"The channels of {name} hold {usage.used:,} bytes; the quota is {most}.",
+        f"The channels of {name} hold {usage.used:,} bytes; the quota is {quota_text}.",
     )
 
 
