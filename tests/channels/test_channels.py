@@ -123,7 +123,7 @@ def test_the_name_of_a_channel_that_never_overwrote_is_held_for_its_owner_too(
     people.channel("fixed", owner="owner")
     with seaway.database.write_site() as tx:
         channels.change(tx, clock.now_ms(), OPERATOR, "fixed", allows_overwrite=False)
-        with pytest.raises(NotAllowed, match="final"):
+        with pytest.raises(NotAllowed, match="cannot be undone"):
             channels.change(tx, clock.now_ms(), OPERATOR, "fixed", allows_overwrite=True)
     remove(seaway, "fixed")
     with pytest.raises(NameTaken, match="less than a year ago"):
