@@ -177,7 +177,7 @@ def test_the_names_of_groups_are_those_of_users(seaway: Seaway, people: People, 
     with pytest.raises(NameTaken):
         add(seaway, people.person("ada"), name)
     add(seaway, people.person("ada"))
-    with pytest.raises(NameTaken, match="exists already"):
+    with pytest.raises(NameTaken, match="already exists"):
         add(seaway, people.person("bob"))
 
 

@@ -109,11 +109,11 @@ def test_an_invitation_that_is_over_opens_nothing(
     """Expired, declined, withdrawn, sent again: the old link is refused in one way, to look at and to accept."""
     made, secret = invite(seaway, people.person("ada"))
     end(seaway, people, made, secret)
-    with pytest.raises(NotFound, match="not good any more"):
+    with pytest.raises(NotFound, match="no longer valid"):
         accept(seaway, people.person("kim"), secret)
-    with seaway.database.read() as tx, pytest.raises(NotFound, match="not good any more"):
+    with seaway.database.read() as tx, pytest.raises(NotFound, match="no longer valid"):
         invitations.look(tx, seaway.clock.now_ms(), secret)
-    with seaway.database.read() as tx, pytest.raises(NotFound, match="not good any more"):
+    with seaway.database.read() as tx, pytest.raises(NotFound, match="no longer valid"):
         invitations.look(tx, seaway.clock.now_ms(), ids.new_key(ids.KeyKind.INVITATION))
 
 
@@ -164,7 +164,7 @@ def test_the_invitations_of_another_channel_are_out_of_reach(seaway: Seaway, peo
     people.channel("others", owner="eve")
     eve = people.person("eve")
     for act in (invitations.withdraw, lambda *args: invitations.resend(*args, telling=None)):
-        with seaway.database.write_site() as tx, pytest.raises(NotFound, match="no such invitation"):
+        with seaway.database.write_site() as tx, pytest.raises(NotFound, match="invitation does not exist"):
             act(tx, seaway.clock.now_ms(), eve, "others", made.id)
     accept(seaway, people.person("kim"), secret)
 

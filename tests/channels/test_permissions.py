@@ -214,7 +214,7 @@ def test_a_tool_whose_login_is_too_narrow_is_told_how_to_widen_it() -> None:
     by = Principal("owner", 1, Carrier.TOOL, mode=Mode.READ_WRITE, tool="rattler")
     error = refusal(by, Action.DELETE, access("owner", public=False))
 
-    assert "The login of rattler" in error.message
+    assert "The OAuth grant of rattler" in error.message
     assert "--oauth-scope channel:delete" in error.hint
     assert "key" not in error.hint
     assert "browser" in refusal(by, Action.MANAGE, access("owner", public=False)).hint

@@ -113,7 +113,7 @@ def test_only_the_one_to_whom_it_was_offered_accepts(seaway: Seaway, people: Peo
     offer(seaway, people.person("ada"))
     for other in ("eve", "ada", "stranger"):
         for answer in (accept, decline):
-            with pytest.raises(NotFound, match="is not offered"):
+            with pytest.raises(NotFound, match="no pending transfer"):
                 answer(seaway, people.person(other))
     with pytest.raises(BadCredential):
         accept(seaway, ANONYMOUS)
@@ -173,7 +173,7 @@ def unverified(seaway: Seaway, people: People, name: str) -> None:
 def test_one_offer_waits_at_a_time(seaway: Seaway, people: People, boats: str) -> None:
     """A second one would make it unclear whose the channel will be."""
     offer(seaway, people.person("ada"))
-    with pytest.raises(Conflict, match="is offered to somebody already"):
+    with pytest.raises(Conflict, match="already has a pending transfer"):
         offer(seaway, people.person("ada"), "eve")
 
 

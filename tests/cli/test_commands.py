@@ -606,7 +606,7 @@ def test_a_check_repairs(house: Shell) -> None:
     assert [name] == [entry["where"] for entry in told["broken"]]
     assert (False, 1) == (blob.exists(), house.run("check", "--backup", "backup.tar").code)
     ran = house.run("check", "--repair", "--backup", "backup.tar")
-    assert (0, f"{name} was repaired.\nEvery promise holds.\n") == (ran.code, ran.out)
+    assert (0, f"{name} was repaired.\nNo problems found.\n") == (ran.code, ran.out)
     assert content == blob.read_bytes()
     assert {"verified": 1, "mended": [], "forgotten": [], "broken": [], "unread": []} == (
         house.run("check", "--repair", "--json").value["repair"]
@@ -658,7 +658,7 @@ def test_a_full_disk_for_what_is_printed_is_told(house: Shell) -> None:
     """What could not be written is said, in one sentence."""
     with Path("/dev/full").open("w") as full, seaway_in(house.folder, "user", "list", stdout=full) as process:
         _, told = process.communicate(timeout=60)
-    assert (1, "seaway: The disk is full. Make room and try again.\n") == (process.returncode, told)
+    assert (1, "seaway: The disk is full. Free some space and try again.\n") == (process.returncode, told)
 
 
 # Settings

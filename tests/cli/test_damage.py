@@ -163,7 +163,9 @@ def test_every_command_ends_in_a_sentence_on_a_full_disk(house: Shell, tmp_path:
         fill(disk / "fill")
         for words in every_command():
             ran = full.run(*words, stdin="a password of some length\n")
-            assert_a_sentence(ran, words, "The disk is full: the database has no room for this now. Make room and try")
+            assert_a_sentence(
+                ran, words, "The disk is full: the database has no room for this now. Free some space and try"
+            )
         (disk / "fill").unlink()
         assert 0 == full.run("check").code
 

@@ -55,7 +55,7 @@ def test_the_manifests_that_were_used_are_named(house: Shell) -> None:
     ran = house.run("rebuild", "--from-store")
 
     assert "1 channels with 1 files were restored" in ran.out
-    assert f"those below its earlier id {old} were used" in ran.out
+    assert f"those under its earlier id {old} were used" in ran.out
 
 
 def test_it_is_not_done_by_accident(house: Shell) -> None:

@@ -147,7 +147,7 @@ def test_a_key_without_the_right_is_told(publisher: Publisher, owned: Owned, sit
     """A stranger's key is refused with what would help."""
     told = publisher.upload(owned.channel, APP, api_key=site.people.key(site.people.user(site.new_name("stranger"))))
     assert "the server rejected the upload (HTTP 403)" in told
-    assert "may not upload to the channel" in told
+    assert "is not allowed to upload to the channel" in told
 
 
 @pytest.mark.parametrize("channel", ["no-such-channel", "owner/no-such-channel", "no-such-channel/"])

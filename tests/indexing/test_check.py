@@ -168,7 +168,7 @@ def test_a_quick_look_finds_what_needs_no_reading(case: str, filled: Channel) ->
 def test_damage_is_told_of_once_and_in_words(filled: Channel) -> None:
     """One missing blob is one line that says which file of which channel it was."""
     DAMAGES["missing blob"][0](filled)
-    assert [Broken("S1", f"demo/noarch/{A.name}", "names a blob that is not there")] == list(check(filled.seaway))
+    assert [Broken("S1", f"demo/noarch/{A.name}", "names a blob that does not exist")] == list(check(filled.seaway))
 
 
 def test_the_schema_itself_forbids_two_owners(filled: Channel) -> None:

@@ -182,7 +182,7 @@ async def test_who_may_correct(seaway: Seaway, channel: str, people: People) -> 
     contributor = people.member(channel, "friend", Role.CONTRIBUTOR)
     moderator = people.user("moderator", admin=True)
     for user, mode in (("owner", Mode.READ_WRITE_DELETE), (contributor, Mode.MANAGE)):
-        with pytest.raises(NotAllowed, match="may not correct the metadata"):
+        with pytest.raises(NotAllowed, match="is not allowed to correct the metadata"):
             correct(seaway, by=people.by_key(people.key(user, mode=mode)), license="BSD")
     for user, text in (("owner", "BSD"), (moderator, "ISC")):
         correct(seaway, by=people.by_key(people.key(user, mode=Mode.MANAGE)), license=text)

@@ -159,11 +159,11 @@ def by_key(people: People, **limits: Any) -> Principal:
 @pytest.mark.parametrize(
     ("caller", "act", "said"),
     [
-        (lambda people: by_key(people, mode=Mode.READ), Act.YANK, "may not yank"),
-        (lambda people: by_key(people, mode=Mode.READ_WRITE), Act.DELETE, "may not delete"),
+        (lambda people: by_key(people, mode=Mode.READ), Act.YANK, "is not allowed to yank"),
+        (lambda people: by_key(people, mode=Mode.READ_WRITE), Act.DELETE, "is not allowed to delete"),
         (lambda people: replace(by_key(people), patterns=("other",)), Act.YANK, f"Affected files: {NOARCH}/{OLD[0].name}."),
-        (lambda people: people.by_key(people.key(people.user("moderator", admin=True))), Act.YANK, "may not yank"),
-        (lambda people: people.by_key(people.key(people.member("chan", "v", Role.VIEWER))), Act.YANK, "may not yank"),
+        (lambda people: people.by_key(people.key(people.user("moderator", admin=True))), Act.YANK, "is not allowed to yank"),
+        (lambda people: people.by_key(people.key(people.member("chan", "v", Role.VIEWER))), Act.YANK, "is not allowed to yank"),
     ],
     ids=["READ", "READ_WRITE", "other package", "admin", "viewer"],
 )  # fmt: skip

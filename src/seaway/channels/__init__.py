@@ -1,1 +1,1 @@
-"""Channels, their members, and the one answer to «may I?»."""
+"""Channels, their members, and permission checks."""

@@ -1,9 +1,9 @@
 """
-What site admins do with accounts and with the work in the background.
+Actions of site admins on accounts and background jobs.
 
-1. Only a site admin who is signed in, and proved it a short while ago, or the operator beside the data.
-2. Nobody does it to their own account: the last admin who steps down by mistake would leave nobody to take it back.
-3. Its line in the audit log is written in the transaction of the change.
+1. They require a site admin with a fresh sign-in, or the operator at the command line.
+2. Admins cannot do this to their own account: if the last admin stepped down by mistake, no admin could undo it.
+3. The entry in the audit log is written in the transaction of the change.
 """
 
 from seaway import audit
@@ -19,35 +19,35 @@ from seaway.jobs import queue
 
 
 def set_disabled(tx: Tx, now_ms: int, by: Principal, user: str, *, disabled: bool) -> User:
-    """Shut an account, or open it again."""
+    """Disable or enable an account."""
     _require_for(tx, by, user)
     return users.set_disabled(tx, now_ms, by, user, disabled=disabled)
 
 
 def set_admin(tx: Tx, now_ms: int, by: Principal, user: str, *, is_admin: bool) -> User:
-    """Make a user site admin, or take that back."""
+    """Grant or revoke site admin rights."""
     _require_for(tx, by, user)
     return users.set_admin(tx, now_ms, by, user, is_admin=is_admin)
 
 
 def ask_reset(house: Accounts, tx: Tx, now_ms: int, by: Principal, user: str) -> int:
-    """Have the second factors of a user taken away in 72 hours; when that will be."""
+    """Schedule the removal of a user's second factors in 72 hours; return when it is due (ms since the epoch)."""
     _require_for(tx, by, user)
     return second_factors.ask_reset(house, tx, now_ms, by, users.get(tx, user).id)
 
 
 def stop_reset(house: Accounts, tx: Tx, now_ms: int, by: Principal, user: str) -> None:
-    """Stop that."""
+    """Cancel a pending second-factor reset."""
     require_site(by, SiteAction.CHANGE_SITE)
     second_factors.stop_reset(house, tx, now_ms, by, users.get(tx, user).id)
 
 
 def retry_jobs(tx: Tx, now_ms: int, by: Principal, job: int | None = None) -> int:
-    """Give all dead jobs, or one, all their attempts again; how many. `NotFound` when that one is not dead."""
+    """Retry one failed job, or all, from the first attempt; return the count. `NotFound` if that one has not failed."""
     require_site(by, SiteAction.CHANGE_SITE)
     count = queue.retry(tx, now_ms, job)
     if job is not None and not count:
-        raise NotFound(f"There is no dead job {job}.", "Look at the list of dead ones: it may run again already.")
+        raise NotFound(f"There is no failed job {job}.", "Check the list of failed jobs: it may be running again.")
     if count:
         audit.write(tx, now_ms, by.actor, Event.JOBS_RETRIED, target="" if job is None else str(job), jobs=count)
     return count
@@ -58,8 +58,8 @@ def _require_for(tx: Tx, by: Principal, user: str) -> None:
     if by.is_operator:
         return
     if user == by.name:
-        raise Malformed("Nobody shuts their own account or takes their own rights away here.", "Ask another admin.")
-    # Asked anew in the transaction: two who end each other at one moment would leave no admin.
-    asker = users.get(tx, by.name)
-    if not asker.is_admin or asker.disabled_at_ms is not None:
-        raise NotAllowed(f"{by.name} is no site admin any more.", "Ask a site admin.")
+        raise Malformed("You cannot do this to your own account.", "Ask another admin.")
+    # Read again in this transaction: two admins who demote each other at the same moment would leave none.
+    admin = users.get(tx, by.name)
+    if not admin.is_admin or admin.disabled_at_ms is not None:
+        raise NotAllowed(f"{by.name} is no longer a site admin.", "Ask a site admin.")

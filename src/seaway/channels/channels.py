@@ -1,4 +1,4 @@
-"""Channels: made, found, changed, removed."""
+"""Channels: create, find, change and delete them."""
 
 import re
 from dataclasses import dataclass
@@ -62,10 +62,10 @@ _NAME = re.compile(r"[a-z0-9_](?:[a-z0-9_.-]{0,126}[a-z0-9_])?")
 
 
 class Attestations(Enum):
-    """What a channel asks of the attestations of files that come in."""
+    """Whether a channel accepts or requires attestations of uploaded files."""
 
-    OFF = "off"  # it takes none
-    OPTIONAL = "optional"  # one that comes is verified
+    OFF = "off"  # not accepted
+    OPTIONAL = "optional"  # verified if present
     REQUIRED = "required"
 
 
@@ -76,7 +76,7 @@ class Channel:
     id: int
     name: str
     description: str
-    logo: bytes | None  # the sha256 of its picture
+    logo: bytes | None  # sha256 of the image
     is_public: bool
     refuses_lookalikes: bool
     only_publishers: bool
@@ -85,34 +85,35 @@ class Channel:
     package_count: int
     allows_v3: bool
     v3_message: str
-    base: str  # by name, as `overrides`; empty for none
+    base: str  # name of a channel, like `overrides`; empty for none
     overrides: str
     attestations: Attestations
     allows_overwrite: bool
 
     @property
     def logo_path(self) -> str:
-        """Where its picture is on this host: a path that says its content; empty for none."""
+        """Return the URL path of the logo, which contains its sha256; empty if there is none."""
         return f"/channels/{self.name}/logo/{self.logo.hex()}.png" if self.logo else ""
 
 
 def is_possible_name(name: str) -> bool:
-    """Whether a channel could have this name at all (CEP 26, and what the site itself uses)."""
+    """Return whether this name is valid for a channel (CEP 26) and not reserved by the site."""
     return _NAME.fullmatch(name) is not None and ".." not in name and not is_reserved(name)
 
 
 def add(tx: Tx, now_ms: int, by: Principal, name: str, owner: User, *, description: str, is_public: bool) -> Channel:
-    """Make a channel for its owner, who is the one who asks, unless an admin or the operator asks."""
+    """Create a channel owned by `owner`: the caller, or any user if the caller is an admin or the operator."""
     require_site(by, SiteAction.ADD_CHANNEL)
     if by.user_id != owner.id:
         require_site(by, SiteAction.ADMINISTER)
     if not is_possible_name(name):
         raise NameTaken(
-            f"{name[:60]!a} cannot be the name of a channel.",
-            "Use lower case letters, digits and - _ . between them, at most 128, and no platform or word of the site.",
+            f"{name[:60]!a} is not a valid channel name.",
+            "Use at most 128 lowercase letters, digits, hyphens, underscores and dots, with no hyphen or dot at either "
+            "end. Names of platforms and of Seaway's pages are reserved.",
         )
     if tx.execute(select(channels.c.id).where(channels.c.name == name)).scalar() is not None:
-        raise NameTaken(f"A channel named {name!r} exists already.", "Choose another name.")
+        raise NameTaken(f"A channel named {name!r} already exists.", "Choose another name.")
     _take_released_name(tx, now_ms, name, owner)
     _check_description(description)
     channel_id = tx.execute(
@@ -131,8 +132,8 @@ def add(tx: Tx, now_ms: int, by: Principal, name: str, owner: User, *, descripti
     return get(tx, name)
 
 
-# Of several groups the strongest role: «contributor» comes before «viewer», and there is no third (tested).
-_OF_GROUPS = (
+# The strongest role of several groups: "contributor" sorts before "viewer", and groups have no other role (tested).
+_ROLE_OF_GROUPS = (
     select(func.min(channel_groups.c.role))
     .join(group_members, group_members.c.group_id == channel_groups.c.group_id)
     .where(channel_groups.c.channel_id == channels.c.id, group_members.c.user_id == bindparam("user_id"))
@@ -143,26 +144,22 @@ _ACCESS = (
         channels.c.id,
         channels.c.is_public,
         members.c.role,
-        _OF_GROUPS.label("role_of_groups"),
+        _ROLE_OF_GROUPS.label("role_of_groups"),
         channels.c.only_publishers,
     )
     .outerjoin(members, (members.c.channel_id == channels.c.id) & (members.c.user_id == bindparam("user_id")))
     .where(channels.c.name == bindparam("channel"))
 )
-_ACCESS_OF_NOBODY = select(channels.c.id, channels.c.is_public, channels.c.only_publishers).where(
+_ACCESS_OF_ANONYMOUS = select(channels.c.id, channels.c.is_public, channels.c.only_publishers).where(
     channels.c.name == bindparam("channel")
 )
 
 
 def access_of(tx: Tx, name: str, principal: Principal) -> Access | None:
-    """What decides for this principal in the channel of this name, in one query; None for an unknown name."""
+    """Return what decides about the caller's permissions in a channel, in one query; None for an unknown name."""
     if principal.user_id is None:
-        open_to_all = tx.execute(_ACCESS_OF_NOBODY, {"channel": name}).one_or_none()
-        return (
-            None
-            if open_to_all is None
-            else Access(open_to_all.id, open_to_all.is_public, None, open_to_all.only_publishers)
-        )
+        found = tx.execute(_ACCESS_OF_ANONYMOUS, {"channel": name}).one_or_none()
+        return None if found is None else Access(found.id, found.is_public, None, found.only_publishers)
     row = tx.execute(_ACCESS, {"channel": name, "user_id": principal.user_id}).one_or_none()
     if row is None:
         return None
@@ -170,7 +167,7 @@ def access_of(tx: Tx, name: str, principal: Principal) -> Access | None:
 
 
 def require(tx: Tx, by: Principal, action: Action, name: str) -> Access:
-    """The access of this principal to the channel of this name, if it may do this there; otherwise the refusal."""
+    """Return the caller's access to a channel; raise the refusal if it does not allow the action."""
     access = access_of(tx, name, by)
     if access is None and by.is_operator:
         raise _unknown(name)
@@ -178,7 +175,7 @@ def require(tx: Tx, by: Principal, action: Action, name: str) -> Access:
 
 
 def get(tx: Tx, name: str) -> Channel:
-    """The channel of this name; `NotFound` for whoever may see all of them."""
+    """Return a channel by name, without a permission check; `NotFound` names it."""
     row = tx.execute(_listing().where(channels.c.name == name)).one_or_none()
     if row is None:
         raise _unknown(name)
@@ -188,30 +185,30 @@ def get(tx: Tx, name: str) -> Channel:
 def visible_to(
     tx: Tx, principal: Principal, words: str = "", *, after: str = "", limit: int | None = None
 ) -> list[Channel]:
-    """Channels that this principal may read and that have all of the words, by name, a page of them from behind `after`."""
+    """Return channels that the caller can read, with all of the words in name or description, by name, after `after`."""
     query = _listing().where(_readable_by(principal), channels.c.name > after).order_by(channels.c.name).limit(limit)
     return [from_row(Channel, row) for row in tx.execute(_with_words(query, words))]
 
 
 def visible_ids(principal: Principal) -> Select[Any]:
-    """The ids of the channels that this principal may read, for questions about many channels at once."""
+    """Select the ids of the channels that the caller can read, for queries over many channels."""
     return select(channels.c.id).where(_readable_by(principal))
 
 
 def names_visible_to(tx: Tx, principal: Principal) -> dict[int, str]:
-    """The names of the channels that this principal may read, by id: what searches and feeds may draw from."""
+    """Return the names of the channels that the caller can read, by id; searches and feeds are limited to them."""
     query = select(channels.c.id, channels.c.name).where(_readable_by(principal))
     return {row.id: row.name for row in tx.execute(query)}
 
 
 def public(tx: Tx, words: str = "", *, after: str = "", limit: int) -> list[Channel]:
-    """Public channels that have all of the words in name or description, by name, from behind `after`."""
+    """Return public channels with all of the words in name or description, by name, after `after`."""
     query = _listing().where(channels.c.is_public, channels.c.name > after).order_by(channels.c.name).limit(limit)
     return [from_row(Channel, row) for row in tx.execute(_with_words(query, words))]
 
 
 def matching(tx: Tx, principal: Principal, words: str, *, limit: int) -> list[Channel]:
-    """Channels that this principal may read and that have all of the words in their name, shortest name first."""
+    """Return channels that the caller can read, with all of the words in their name, shortest name first."""
     query = _listing().where(_readable_by(principal)).order_by(func.length(channels.c.name), channels.c.name)
     for word in wanted(words):
         query = query.where(channels.c.name.contains(word, autoescape=True))
@@ -219,7 +216,7 @@ def matching(tx: Tx, principal: Principal, words: str, *, limit: int) -> list[Ch
 
 
 def of_user(tx: Tx, user_id: int) -> list[tuple[Channel, Role]]:
-    """The channels in which a user has a role, by themselves or through a group, with the strongest one; by name."""
+    """Return the channels in which a user has a role, directly or through a group, with the strongest role; by name."""
     direct = (
         select(members.c.role)
         .where(members.c.channel_id == channels.c.id, members.c.user_id == bindparam("user_id"))
@@ -227,7 +224,7 @@ def of_user(tx: Tx, user_id: int) -> list[tuple[Channel, Role]]:
     )
     rows = tx.execute(
         _listing()
-        .add_columns(direct.label("own_role"), _OF_GROUPS.label("role_of_groups"))
+        .add_columns(direct.label("own_role"), _ROLE_OF_GROUPS.label("role_of_groups"))
         .where(channels.c.id.in_(_where_member(user_id)))
         .order_by(channels.c.name),
         {"user_id": user_id},
@@ -251,19 +248,19 @@ def change(
     allows_v3: bool | None = None,
 ) -> Channel:
     """
-    Change what is not None; a public channel that becomes private is so on the next request.
+    Change the settings that are not None; a public channel that becomes private is private on the next request.
 
-    What says who may read or upload takes more than the rest (`Action.RESTRICT`).
+    Settings that decide who can read or upload require more than the others (`Action.RESTRICT`).
     """
     require(tx, by, Action.MANAGE, name)
     _check_description(description or "")
     channel = get(tx, name)
     if allows_overwrite and not channel.allows_overwrite:
         raise NotAllowed(
-            f"The channel {name!r} never overwrites files, which is final: caches keep its files for a year.",
+            f"The channel {name!r} never overwrites files. This cannot be undone: caches keep its files for a year.",
             "Publish under another build number, or create another channel.",
         )
-    held = {
+    old_and_new = {
         "description": (channel.description, description),
         "is_public": (channel.is_public, is_public),
         "refuses_lookalikes": (channel.refuses_lookalikes, refuses_lookalikes),
@@ -272,7 +269,7 @@ def change(
         "allows_overwrite": (channel.allows_overwrite, allows_overwrite),
         "allows_v3": (channel.allows_v3, allows_v3),
     }
-    values: dict[str, Any] = {key: new for key, (old, new) in held.items() if new not in (None, old)}
+    values: dict[str, Any] = {key: new for key, (old, new) in old_and_new.items() if new not in (None, old)}
     if not _RESTRICTING.isdisjoint(values):
         require(tx, by, Action.RESTRICT, name)
     if "is_public" in values:
@@ -285,20 +282,22 @@ def change(
 
 def remove(tx: Tx, now_ms: int, by: Principal, name: str, *, typed: str | None = None) -> Channel:
     """
-    Delete a channel with everything in it; its bytes go with the next sweep, its name is held for a year.
+    Delete a channel with everything in it; the next sweep deletes its bytes, and its name is reserved for a year.
 
-    `typed` is the name as the person typed it to say that they mean it; the operator is asked at the command line.
-    Keys and publishers for this channel only stop working. Its owner can use the name again at
+    `typed` is the name that the user typed to confirm; the operator confirms at the command line.
+    Keys and publishers that are only for this channel stop working. Its owner can use the name again at
     once, unless the channel never overwrote files.
     """
     require(tx, by, Action.REMOVE, name)
     if typed != name and not by.is_operator:
-        raise Malformed("The name that was typed is not that of the channel.", "Nothing was deleted: type its name.")
+        raise Malformed(
+            "The typed name does not match; nothing was deleted.", "Type the name of the channel to confirm."
+        )
     channel = get(tx, name)
     owner_id = None  # if the channel never overwrote files, caches may keep them for a year, so the owner cannot reuse the name either
     if channel.allows_overwrite:
         owner_id = tx.execute(select(users.c.id).where(users.c.name == channel.owner)).scalar_one()
-    _ask_to_drop_relations(tx, now_ms, name)
+    _enqueue_drop_relations(tx, now_ms, name)
     tx.execute(delete(channels).where(channels.c.id == channel.id))
     tx.execute(delete(released_names).where(released_names.c.name == name))
     tx.execute(insert(released_names).values(name=name, owner_id=owner_id, released_at=now_ms))
@@ -308,17 +307,21 @@ def remove(tx: Tx, now_ms: int, by: Principal, name: str, *, typed: str | None =
 
 def is_free(tx: Tx, now_ms: int, by: Principal, name: str) -> bool:
     """
-    Whether the user who asks could make a channel of this name now; why not is not told.
+    Return whether the caller could create a channel of this name now, without a reason.
 
-    It is the one question to which a hidden channel shows, so that whoever answers it counts how often it is asked.
+    This is the only query that reveals a hidden channel, so routes that use it are rate-limited.
     """
     require_site(by, SiteAction.ADD_CHANNEL)
     taken = select(channels.c.id).where(channels.c.name == name)
-    return is_possible_name(name) and tx.execute(taken).scalar() is None and not _is_held(tx, now_ms, name, by.user_id)
+    return (
+        is_possible_name(name)
+        and tx.execute(taken).scalar() is None
+        and not _is_reserved_for_other(tx, now_ms, name, by.user_id)
+    )
 
 
 def _readable_by(principal: Principal) -> ColumnElement[bool]:
-    """What `permissions.decide` says of reading, for all channels in one query."""
+    """Return the condition under which `permissions.decide` allows READ, for a query over `channels`."""
     if principal.is_operator:
         return true()
     by_role = principal.carrier is Carrier.WORKFLOW or principal.is_admin
@@ -329,7 +332,7 @@ def _readable_by(principal: Principal) -> ColumnElement[bool]:
 
 
 def _where_member(user_id: int) -> CompoundSelect[Any]:
-    """The ids of the channels in which a user has a role, by themselves or through a group."""
+    """Select the ids of the channels in which a user has a role, directly or through a group."""
     through_groups = (
         select(channel_groups.c.channel_id)
         .join(group_members, group_members.c.group_id == channel_groups.c.group_id)
@@ -339,11 +342,11 @@ def _where_member(user_id: int) -> CompoundSelect[Any]:
 
 
 def _unknown(name: str) -> NotFound:
-    return NotFound(f"There is no channel named {name[:60]!a}.", "`seaway channel list` shows them.")
+    return NotFound(f"There is no channel named {name[:60]!a}.", "`seaway channel list` lists all channels.")
 
 
-def _is_held(tx: Tx, now_ms: int, name: str, user_id: int | None) -> bool:
-    # Lock files and configurations still name it: whoever took it would be trusted as the old owner.
+def _is_reserved_for_other(tx: Tx, now_ms: int, name: str, user_id: int | None) -> bool:
+    # Lock files and configurations still name the channel, so a new owner would be trusted like the old one.
     released = tx.execute(
         select(released_names.c.owner_id, released_names.c.released_at).where(released_names.c.name == name)
     ).one_or_none()
@@ -355,9 +358,9 @@ def _is_held(tx: Tx, now_ms: int, name: str, user_id: int | None) -> bool:
 
 
 def _keep_relations_public(tx: Tx, now_ms: int, channel: Channel, *, becomes_public: bool) -> None:
-    """Keep private channels out of the index of a public one."""
+    """Keep the names of private channels out of the index of a public one."""
     if not becomes_public:
-        _ask_to_drop_relations(tx, now_ms, channel.name)
+        _enqueue_drop_relations(tx, now_ms, channel.name)
         return
     named = channels.c.name.in_({channel.base, channel.overrides})
     private = tx.execute(select(channels.c.name).where(named, ~channels.c.is_public)).scalars().first()
@@ -368,28 +371,31 @@ def _keep_relations_public(tx: Tx, now_ms: int, channel: Channel, *, becomes_pub
         )
 
 
-def _ask_to_drop_relations(tx: Tx, now_ms: int, name: str) -> None:
-    """Enqueue a job that drops the relations to a channel that others can no longer read (`indexing.relations`)."""
+def _enqueue_drop_relations(tx: Tx, now_ms: int, name: str) -> None:
+    """Enqueue a job that removes the relations to a channel that others can no longer read (`indexing.relations`)."""
     naming = select(channels.c.id).where(or_(channels.c.base == name, channels.c.overrides == name)).limit(1)
     if tx.execute(naming).scalar() is not None:
         queue.enqueue(tx, now_ms, DROP_RELATIONS, {"channel": name}, dedup_key=f"{DROP_RELATIONS}/{name}")
 
 
 def _take_released_name(tx: Tx, now_ms: int, name: str, owner: User) -> None:
-    if _is_held(tx, now_ms, name, owner.id):
+    if _is_reserved_for_other(tx, now_ms, name, owner.id):
         raise NameTaken(
-            f"The name {name!r} belonged to a channel that was deleted less than a year ago.", "Choose another."
+            f"The name {name!r} belonged to a channel that was deleted less than a year ago.", "Choose another name."
         )
     tx.execute(delete(released_names).where(released_names.c.name == name))
 
 
 def _check_description(description: str) -> None:
     if len(description) > MAX_DESCRIPTION or not description.replace("\n", "").replace("\t", "").isprintable():
-        raise Malformed(f"A description is a text of at most {MAX_DESCRIPTION:,} characters.", "Shorten it.")
+        raise Malformed(
+            f"A description can have at most {MAX_DESCRIPTION:,} printable characters.",
+            "Shorten it, or remove control characters.",
+        )
 
 
 def _with_words(query: Select[Any], words: str) -> Select[Any]:
-    """Only those with all of the words in name or description."""
+    """Limit a query to channels with all of the words in name or description."""
     for word in wanted(words):
         here = func.lower(channels.c.name + " " + channels.c.description)
         query = query.where(here.contains(word, autoescape=True))

@@ -1,11 +1,12 @@
 """
-Groups: a named set of users that can be a member of channels with a role.
+Groups: named sets of users that can be members of channels with a role.
 
-1. A group has at least one manager, who may change it; the user who makes it is the first. Only the end of the
-   account of its last manager leaves it without one, and then site admins may change it.
-2. Who is in a group, and how many, is shown to its members and to site admins only: not to owners of channels that it
-   is in (`members.all_groups`), nor in their audit logs. Its name is no secret, as those of users are none.
-3. What a group gives in channels is asked of the database at each request: who leaves it has lost that on the next.
+1. A group has at least one manager, who can change it; its creator is the first. It is left without one only if the
+   account of its last manager is deleted; then site admins can change it.
+2. The members of a group and their number are shown only to its members and to site admins: not to owners of channels
+   with this group (`members.all_groups`), nor in their audit logs. Its name is not secret, like those of users.
+3. The role of a group in channels is read from the database at each request: a user who leaves the group loses the
+   role on the next request.
 """
 
 from dataclasses import dataclass
@@ -53,17 +54,18 @@ class GroupMember:
 
 
 def add(tx: Tx, now_ms: int, by: Principal, name: str, manager: User, *, description: str = "") -> Group:
-    """Make a group with its first manager, who is the one who asks, unless an admin or the operator asks."""
+    """Create a group managed by `manager`: the caller, or any user if the caller is an admin or the operator."""
     require_site(by, SiteAction.ADD_GROUP)
     if by.user_id != manager.id:
         require_site(by, SiteAction.ADMINISTER)
     if not users.is_possible_name(name):
         raise NameTaken(
-            f"{name[:60]!a} cannot be the name of a group.",
-            "Use lower case letters, digits and hyphens between them, at most 39, and no word that Seaway's pages use.",
+            f"{name[:60]!a} is not a valid group name.",
+            "Use at most 39 lowercase letters, digits and hyphens, with no hyphen at either end. Names of "
+            "Seaway's pages are reserved.",
         )
     if tx.execute(select(groups.c.id).where(groups.c.name == name)).scalar() is not None:
-        raise NameTaken(f"A group named {name!r} exists already.", "Choose another name.")
+        raise NameTaken(f"A group named {name!r} already exists.", "Choose another name.")
     _check_description(description)
     group_id = tx.execute(
         insert(groups).values(name=name, description=description, created_at=now_ms).returning(groups.c.id)
@@ -74,19 +76,19 @@ def add(tx: Tx, now_ms: int, by: Principal, name: str, manager: User, *, descrip
 
 
 def get(tx: Tx, by: Principal, name: str) -> tuple[Group, list[GroupMember]]:
-    """A group with the users in it, for who may look into it."""
+    """Return a group and its members, if the caller is allowed to see them."""
     group = _permitted(tx, by, name, change=False)
     return group, _members_of(tx, group.id)
 
 
 def all_groups(tx: Tx, by: Principal) -> list[Group]:
-    """Every group, by name, for who administers the site."""
+    """Return every group by name; for site admins."""
     require_site(by, SiteAction.ADMINISTER)
     return [from_row(Group, row) for row in tx.execute(_listing().order_by(groups.c.name))]
 
 
 def of_user(tx: Tx, user_id: int) -> list[tuple[Group, bool]]:
-    """The groups that a user is in, by name, and whether as manager."""
+    """Return the groups of a user by name, each with whether the user manages it."""
     rows = tx.execute(
         _listing()
         .add_columns(group_members.c.is_manager)
@@ -98,7 +100,7 @@ def of_user(tx: Tx, user_id: int) -> list[tuple[Group, bool]]:
 
 
 def roles_of(tx: Tx, group_id: int) -> list[tuple[str, Role]]:
-    """What a group is in channels, by channel, for who may know of all of them."""
+    """Return the channels of a group with its role in each, by name, without a permission check."""
     rows = tx.execute(
         select(channels.c.name, channel_groups.c.role)
         .join(channels, channels.c.id == channel_groups.c.channel_id)
@@ -109,7 +111,7 @@ def roles_of(tx: Tx, group_id: int) -> list[tuple[str, Role]]:
 
 
 def describe(tx: Tx, now_ms: int, by: Principal, name: str, description: str) -> Group:
-    """Say what a group is for. Its name stays: channels and people know it by that."""
+    """Change the description of a group. Its name cannot change: channels and users know the group by it."""
     group = _permitted(tx, by, name, change=True)
     _check_description(description)
     tx.execute(update(groups).where(groups.c.id == group.id).values(description=description))
@@ -118,7 +120,7 @@ def describe(tx: Tx, now_ms: int, by: Principal, name: str, description: str) ->
 
 
 def remove(tx: Tx, now_ms: int, by: Principal, name: str) -> Group:
-    """Delete a group; who was in it loses what it gave."""
+    """Delete a group; its members lose the access it granted."""
     group = _permitted(tx, by, name, change=True)
     tx.execute(delete(groups).where(groups.c.id == group.id))
     audit.write(tx, now_ms, by.actor, Event.GROUP_REMOVED, target=name, users=group.user_count)
@@ -135,10 +137,10 @@ def put_member(
     is_manager: bool = False,
     telling: Telling | None = None,
 ) -> GroupMember:
-    """Take a user into a group, or change whether they manage it."""
+    """Add a user to a group, or change whether they manage it."""
     group = _permitted(tx, by, name, change=True)
     user_id = users.get(tx, user).id
-    was_manager = _standing(tx, group.id, user_id)
+    was_manager = _is_manager(tx, group.id, user_id)
     if was_manager and not is_manager:
         _keep_a_manager(tx, group, user)
     if was_manager is None:
@@ -168,21 +170,21 @@ def put_member(
 
 
 def remove_member(tx: Tx, now_ms: int, by: Principal, name: str, user: str) -> None:
-    """Take a user out of a group."""
+    """Remove a user from a group."""
     group = _permitted(tx, by, name, change=True)
-    _end(tx, now_ms, by, group, user, users.get(tx, user).id)
+    _delete_member(tx, now_ms, by, group, user, users.get(tx, user).id)
 
 
 def leave(tx: Tx, now_ms: int, by: Principal, name: str) -> None:
-    """Leave a group."""
+    """Remove the caller from a group."""
     require_site(by, SiteAction.LEAVE_GROUP)
-    _end(tx, now_ms, by, _permitted(tx, by, name, change=False), by.name, by.user_id or 0)
+    _delete_member(tx, now_ms, by, _permitted(tx, by, name, change=False), by.name, by.user_id or 0)
 
 
-def _end(tx: Tx, now_ms: int, by: Principal, group: Group, user: str, user_id: int) -> None:
-    is_manager = _standing(tx, group.id, user_id)
+def _delete_member(tx: Tx, now_ms: int, by: Principal, group: Group, user: str, user_id: int) -> None:
+    is_manager = _is_manager(tx, group.id, user_id)
     if is_manager is None:
-        raise NotFound(f"{user} is not in the group {group.name}.", "Look at who is.")
+        raise NotFound(f"{user} is not in the group {group.name}.", "Check the list of its members.")
     if is_manager:
         _keep_a_manager(tx, group, user)
     tx.execute(delete(group_members).where(group_members.c.group_id == group.id, group_members.c.user_id == user_id))
@@ -190,7 +192,7 @@ def _end(tx: Tx, now_ms: int, by: Principal, group: Group, user: str, user_id: i
 
 
 def _keep_a_manager(tx: Tx, group: Group, user: str) -> None:
-    # Two managers who step down at once would leave none: the rows are locked until the first of them is done.
+    # Two managers who step down at the same moment would leave none, so the rows are locked until the first is done.
     managers = tx.execute(
         select(group_members.c.user_id)
         .where(group_members.c.group_id == group.id, group_members.c.is_manager)
@@ -199,7 +201,7 @@ def _keep_a_manager(tx: Tx, group: Group, user: str) -> None:
     if len(managers) == 1:
         raise Conflict(
             f"{user} is the only manager of the group {group.name}.",
-            "Make somebody else a manager, or delete the group.",
+            "Make another user a manager, or delete the group.",
         )
 
 
@@ -207,8 +209,10 @@ def _permitted(tx: Tx, by: Principal, name: str, *, change: bool) -> Group:
     if by.is_anonymous:
         permissions.require_group(by, name=name, is_member=False, is_manager=False, change=change)
     group = _get(tx, name)
-    standing = _standing(tx, group.id, by.user_id or 0)
-    permissions.require_group(by, name=name, is_member=standing is not None, is_manager=standing is True, change=change)
+    is_manager = _is_manager(tx, group.id, by.user_id or 0)
+    permissions.require_group(
+        by, name=name, is_member=is_manager is not None, is_manager=is_manager is True, change=change
+    )
     return group
 
 
@@ -239,8 +243,8 @@ def _members_of(tx: Tx, group_id: int) -> list[GroupMember]:
     return [from_row(GroupMember, row) for row in rows]
 
 
-def _standing(tx: Tx, group_id: int, user_id: int) -> bool | None:
-    """Whether a user manages the group; None for who is not in it."""
+def _is_manager(tx: Tx, group_id: int, user_id: int) -> bool | None:
+    """Return whether a user manages the group; None if they are not in it."""
     return tx.execute(
         select(group_members.c.is_manager).where(
             group_members.c.group_id == group_id, group_members.c.user_id == user_id
@@ -250,4 +254,6 @@ def _standing(tx: Tx, group_id: int, user_id: int) -> bool | None:
 
 def _check_description(description: str) -> None:
     if len(description) > MAX_DESCRIPTION or not description.isprintable():
-        raise Malformed(f"A group is described by one line of at most {MAX_DESCRIPTION} characters.", "Shorten it.")
+        raise Malformed(
+            f"The description of a group is one line of at most {MAX_DESCRIPTION} characters.", "Shorten it."
+        )

@@ -1,11 +1,11 @@
 """
-Invitations: somebody who is known by an e-mail address is asked to become a member.
+Invitations to become a member of a channel, sent to an email address.
 
-1. The link is sent to that address, and is good for whoever holds it: for a week, once, and until it is withdrawn.
-   What is stored opens nothing.
-2. It is accepted by a person who is signed in to a verified account, which need not have that address.
-3. It never makes anybody less than they are, and never an owner.
-4. An invitation that is over, withdrawn, answered or invented is one refusal.
+1. The link is sent to that address. Anyone who has it can use it once, within a week, until it is withdrawn.
+   Only a digest of its secret is stored.
+2. Accepting requires a signed-in user with a verified account, which need not have that address.
+3. Accepting never lowers a role, and never makes the user an owner.
+4. Expired, withdrawn, answered and invented invitations get the same refusal.
 """
 
 from dataclasses import dataclass
@@ -30,13 +30,13 @@ from seaway.errors import Malformed, NotFound, TooMany
 from seaway.mail import letters
 
 LASTS_MS = 7 * DAY_MS
-MOST_OPEN = 100  # for each channel: letters to strangers are what it costs
-_KEPT_MS = 30 * DAY_MS  # so long the owner sees that one is over
+MOST_OPEN = 100  # per channel: each one sends an unsolicited email
+_KEPT_MS = 30 * DAY_MS  # for how long the owner sees an expired invitation
 
 
 @dataclass(frozen=True, slots=True)
 class Invitation:
-    """An invitation as the owner and its reader see it: everything but the secret."""
+    """An invitation as the channel owner and the recipient see it, without the secret."""
 
     id: int
     channel: str
@@ -51,13 +51,13 @@ def invite(
     tx: Tx, now_ms: int, by: Principal, channel: str, address: str, role: Role, *, telling: Telling | None
 ) -> tuple[Invitation, str]:
     """
-    Ask whoever reads this address to become a member; an earlier invitation of the same address is over.
+    Invite an email address to become a member; this replaces an earlier invitation of the same address.
 
-    The secret of the link is returned for the operator, whose Seaway may have no mail; nobody else is shown it.
+    The secret of the link is returned for the operator, whose Seaway may send no email; it is not shown to users.
     """
     access = channels.require(tx, by, Action.ADMIT, channel)
     if role is Role.OWNER:
-        raise Malformed(f"{channel} has exactly one owner.", "Invite a viewer or a contributor.")
+        raise Malformed(f"{channel} has exactly one owner.", "Choose the role viewer or contributor.")
     folded = emails.folded(address)
     of_address = (invitations.c.channel_id == access.channel_id, invitations.c.folded == folded)
     tx.execute(delete(invitations).where(*of_address))
@@ -73,25 +73,25 @@ def invite(
 def resend(
     tx: Tx, now_ms: int, by: Principal, channel: str, invitation_id: int, *, telling: Telling | None
 ) -> tuple[Invitation, str]:
-    """Send another link, good for another week; the one before it is good for nothing from now on."""
+    """Send a new link, which is valid for a week; the previous link stops working."""
     old = _of_channel(tx, channels.require(tx, by, Action.ADMIT, channel), invitation_id)
     return invite(tx, now_ms, by, channel, old.address, old.role, telling=telling)
 
 
 def withdraw(tx: Tx, now_ms: int, by: Principal, channel: str, invitation_id: int) -> None:
-    """Take an invitation back."""
+    """Withdraw an invitation."""
     old = _of_channel(tx, channels.require(tx, by, Action.ADMIT, channel), invitation_id)
     tx.execute(delete(invitations).where(invitations.c.id == invitation_id))
     audit.write(tx, now_ms, by.actor, Event.INVITATION_WITHDRAWN, channel=channel, target=old.address)
 
 
 def withdraw_all(tx: Tx, channel_id: int) -> None:
-    """Forget every invitation of a channel whose owner changed: the old one may hold links of them."""
+    """Delete every invitation of a channel whose owner changed: the previous owner may have their links."""
     tx.execute(delete(invitations).where(invitations.c.channel_id == channel_id))
 
 
 def of_channel(tx: Tx, by: Principal, channel: str) -> list[Invitation]:
-    """The invitations of a channel, newest first; also those that are over, for a month."""
+    """Return the invitations of a channel, newest first, including those that expired within the last 30 days."""
     access = channels.require(tx, by, Action.MANAGE, channel)
     rows = tx.execute(
         _INVITATION.where(invitations.c.channel_id == access.channel_id).order_by(invitations.c.id.desc())
@@ -100,17 +100,17 @@ def of_channel(tx: Tx, by: Principal, channel: str) -> list[Invitation]:
 
 
 def look(tx: Tx, now_ms: int, secret: str) -> Invitation:
-    """What a link invites to; `NotFound` when it is good no more."""
+    """Return the invitation of a link; `NotFound` if it is no longer valid."""
     row = tx.execute(
         _INVITATION.where(invitations.c.digest == ids.digest(secret), invitations.c.expires_at > now_ms)
     ).one_or_none()
     if row is None:
-        raise _over()
+        raise _no_longer_valid()
     return from_row(Invitation, row)
 
 
 def accept(tx: Tx, now_ms: int, by: Principal, secret: str, *, telling: Telling | None = None) -> Invitation:
-    """Become a member; in a transaction of the channel that `look` names, or of the site."""
+    """Make the caller a member; in a transaction of the channel that `look` returns, or of the site."""
     require_site(by, SiteAction.JOIN)
     require_verified(by)
     invitation = _take(tx, now_ms, secret)
@@ -136,7 +136,7 @@ def accept(tx: Tx, now_ms: int, by: Principal, secret: str, *, telling: Telling 
 
 
 def decline(tx: Tx, now_ms: int, by: Principal, secret: str, *, telling: Telling | None = None) -> Invitation:
-    """Say no; whoever holds the link may, with or without an account."""
+    """Decline an invitation; anyone who has the link can, with or without an account."""
     invitation = _take(tx, now_ms, secret)
     audit.write(tx, now_ms, by.actor, Event.INVITATION_DECLINED, channel=invitation.channel, target=invitation.address)
     channel_id = tx.execute(select(channel_rows.c.id).where(channel_rows.c.name == invitation.channel)).scalar_one()
@@ -145,7 +145,7 @@ def decline(tx: Tx, now_ms: int, by: Principal, secret: str, *, telling: Telling
 
 
 def forget_old(tx: Tx, now_ms: int) -> int:
-    """Delete those that are over for a month; how many."""
+    """Delete invitations that expired more than 30 days ago; return the count."""
     return tx.execute(delete(invitations).where(invitations.c.expires_at < now_ms - _KEPT_MS)).rowcount
 
 
@@ -165,7 +165,7 @@ def _of_channel(tx: Tx, access: Access, invitation_id: int) -> Invitation:
         _INVITATION.where(invitations.c.channel_id == access.channel_id, invitations.c.id == invitation_id)
     ).one_or_none()
     if row is None:
-        raise NotFound("There is no such invitation.", "It may have been answered meanwhile.")
+        raise NotFound("This invitation does not exist.", "It may already have been answered.")
     return from_row(Invitation, row)
 
 
@@ -175,8 +175,8 @@ def _refuse_too_many(tx: Tx, now_ms: int, channel_id: int, channel: str) -> None
     ).scalar_one()
     if count >= MOST_OPEN:
         raise TooMany(
-            f"{channel} has {count} invitations that nobody answered.",
-            "Withdraw some.",
+            f"{channel} has {count} open invitations, and no more are allowed.",
+            "Withdraw some of them.",
             retry_after_seconds=DAY_MS // 1000,
         )
 
@@ -203,10 +203,10 @@ def _make(
 
 
 def _take(tx: Tx, now_ms: int, secret: str) -> Invitation:
-    """Use the link up: of two who come at once, the second finds nothing, since the first has deleted the row."""
+    """Delete the invitation and return it; of two requests at the same moment, the second is refused."""
     invitation = look(tx, now_ms, secret)
     if not tx.execute(delete(invitations).where(invitations.c.digest == ids.digest(secret))).rowcount:
-        raise _over()
+        raise _no_longer_valid()
     return invitation
 
 
@@ -236,7 +236,7 @@ def _tell_owner(
     answer: str,
 ) -> None:
     owner = members.owner_of(tx, channel_id)
-    # Each invitation is answered once, and two answers are two things.
+    # The id makes the answers to two invitations two subjects, so the limit per subject does not drop one of them.
     cause = caused_by(by, "invitation_answered", f"{invitation.channel}/{invitation.id}")
     tell(
         tx, now_ms, telling, owner.user_id, letters.invitation_answered,
@@ -244,5 +244,5 @@ def _tell_owner(
     )  # fmt: skip
 
 
-def _over() -> NotFound:
-    return NotFound("This invitation is not good any more.", "Ask whoever invited you for another one.")
+def _no_longer_valid() -> NotFound:
+    return NotFound("This invitation is no longer valid.", "Ask the sender for a new one.")

@@ -1,4 +1,4 @@
-"""Which picture a channel has; `publishing.logos` draws it and keeps its bytes."""
+"""The logo of a channel; `publishing.logos` draws it and stores its bytes."""
 
 from sqlalchemy import delete, insert, select
 
@@ -12,7 +12,7 @@ from seaway.database.tables import damaged_blobs, logos
 
 
 def put(tx: Tx, now_ms: int, by: Principal, channel: str, sha256: bytes, size: int) -> None:
-    """Give the channel this picture, whose blob is there and held; one that it had goes with the sweep."""
+    """Set the logo of a channel; its blob must be stored and protected from the sweep, which deletes the old one."""
     access = channels.require(tx, by, Action.MANAGE, channel)
     tx.execute(delete(logos).where(logos.c.channel_id == access.channel_id))
     tx.execute(delete(damaged_blobs).where(damaged_blobs.c.sha256 == sha256))
@@ -21,13 +21,13 @@ def put(tx: Tx, now_ms: int, by: Principal, channel: str, sha256: bytes, size: i
 
 
 def drop(tx: Tx, now_ms: int, by: Principal, channel: str) -> None:
-    """Take the picture of the channel away; nothing happens when it has none."""
+    """Remove the logo of a channel, if it has one."""
     access = channels.require(tx, by, Action.MANAGE, channel)
     if tx.execute(delete(logos).where(logos.c.channel_id == access.channel_id)).rowcount:
         audit.write(tx, now_ms, by.actor, Event.CHANNEL_CHANGED, channel=channel, changed="logo", sha256="")
 
 
 def is_of(tx: Tx, channel_id: int, sha256: bytes) -> bool:
-    """Whether this is the picture of the channel."""
+    """Return whether this is the logo of the channel."""
     named = select(logos.c.channel_id).where(logos.c.channel_id == channel_id, logos.c.sha256 == sha256)
     return tx.execute(named).scalar() is not None

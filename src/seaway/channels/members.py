@@ -1,9 +1,9 @@
 """
-Who belongs to a channel, and as what: users by themselves, and groups.
+Members of a channel and their roles: users and groups.
 
 1. Exactly one member is the owner, a user and never a group: owners are only ever exchanged (`exchange_owner`).
-2. Who has a role by themselves and through groups has the strongest of them (`channels.access_of`).
-3. A membership that ends takes no file along: what somebody uploaded stays.
+2. A user with a direct role and roles through groups has the strongest of them (`channels.access_of`).
+3. When a membership ends, the files that the user uploaded stay.
 """
 
 from dataclasses import dataclass
@@ -50,11 +50,11 @@ class MemberGroup:
     group: str
     role: Role
     added_at_ms: int
-    user_count: int | None  # None for a caller who may not know who is in the group
+    user_count: int | None  # None for callers who are not allowed to see who is in the group
 
 
 def all_members(tx: Tx, channel_id: int) -> list[Member]:
-    """Every user who is a member by themselves, by name."""
+    """Return every user who is a direct member, by name."""
     rows = tx.execute(
         select(
             user_rows.c.name.label("user"), members.c.role, members.c.added_at.label("added_at_ms"),
@@ -68,7 +68,7 @@ def all_members(tx: Tx, channel_id: int) -> list[Member]:
 
 
 def all_groups(tx: Tx, by: Principal, channel_id: int) -> list[MemberGroup]:
-    """Return every group that is a member, by name; its size only to callers who may see who is in it."""
+    """Return every group that is a member, by name; its size only for callers who are allowed to see its members."""
     size = select(func.count()).where(group_members.c.group_id == groups.c.id).scalar_subquery()
     count = size if by.is_operator or by.is_admin else case((_is_in(by.user_id), size))
     rows = tx.execute(
@@ -84,25 +84,25 @@ def all_groups(tx: Tx, by: Principal, channel_id: int) -> list[MemberGroup]:
 
 
 def listed(tx: Tx, by: Principal, channel: str) -> tuple[list[Member], list[MemberGroup]]:
-    """The users and the groups of a channel, for who may see them."""
+    """Return the users and groups of a channel, if the caller is allowed to see them."""
     access = channels.require(tx, by, Action.SEE_MEMBERS, channel)
     return all_members(tx, access.channel_id), all_groups(tx, by, access.channel_id)
 
 
 def owner_of(tx: Tx, channel_id: int) -> Member:
-    """The owner of a channel."""
+    """Return the owner of a channel."""
     return next(member for member in all_members(tx, channel_id) if member.role is Role.OWNER)
 
 
 def put(
     tx: Tx, now_ms: int, by: Principal, channel: str, user: str, role: Role, *, telling: Telling | None = None
 ) -> Member:
-    """Make a user a member at once and tell them, or change the role; ownership moves only by transfer."""
+    """Make a user a member at once and notify them, or change their role; ownership changes only by transfer."""
     access = channels.require(tx, by, Action.ADMIT, channel)
     user_id = users.get(tx, user).id
     known = role_of(tx, access.channel_id, user_id)
     if Role.OWNER in (role, known):
-        raise Conflict(f"{channel} has exactly one owner.", "Give it away with a transfer.")
+        raise Conflict(f"{channel} has exactly one owner.", "Transfer the channel to change its owner.")
     put_row(tx, now_ms, access.channel_id, user_id, role)
     event = Event.MEMBER_ADDED if known is None else Event.MEMBER_CHANGED
     audit.write(tx, now_ms, by.actor, event, channel=channel, target=user, role=role.value)
@@ -116,32 +116,32 @@ def put(
 
 
 def remove(tx: Tx, now_ms: int, by: Principal, channel: str, user: str) -> None:
-    """End somebody's membership."""
+    """Remove a user from a channel."""
     access = channels.require(tx, by, Action.ADMIT, channel)
-    _end(tx, access.channel_id, channel, user, users.get(tx, user).id)
+    _delete_member(tx, access.channel_id, channel, user, users.get(tx, user).id)
     audit.write(tx, now_ms, by.actor, Event.MEMBER_REMOVED, channel=channel, target=user)
 
 
 def leave(tx: Tx, now_ms: int, by: Principal, channel: str) -> None:
-    """End one's own membership."""
+    """Remove the caller from a channel."""
     access = channels.require(tx, by, Action.READ, channel)
     if access.role is Role.OWNER:
-        raise _owned(channel, by.name)
+        raise _cannot_remove_owner(channel, by.name)
     permissions.require(by, Action.LEAVE, access, channel_name=channel)
-    _end(tx, access.channel_id, channel, by.name, by.user_id or 0)
+    _delete_member(tx, access.channel_id, channel, by.name, by.user_id or 0)
     audit.write(tx, now_ms, by.actor, Event.MEMBER_REMOVED, channel=channel, target=by.name)
 
 
 def put_group(tx: Tx, now_ms: int, by: Principal, channel: str, group: str, role: Role) -> MemberGroup:
     """
-    Make a group a member, so that everybody in it has the role, or change its role.
+    Make a group a member, so that every user in it has the role, or change its role.
 
-    Adding one needs membership in it, or a site admin: a group is not given to channels of people it does not know.
+    Adding a group requires a member of it or a site admin, so that other users cannot add it to their channels.
     """
     access = channels.require(tx, by, Action.ADMIT, channel)
     group_id = _group_id(tx, group)
     if role is Role.OWNER:
-        raise Malformed("A group cannot own a channel.", "A channel has exactly one owner, who is a user.")
+        raise Malformed("A group cannot own a channel.", "Choose the role viewer or contributor.")
     changed = tx.execute(
         update(channel_groups).where(*_of_group(access.channel_id, group_id)).values(role=role.value)
     ).rowcount
@@ -159,16 +159,16 @@ def put_group(tx: Tx, now_ms: int, by: Principal, channel: str, group: str, role
 
 
 def remove_group(tx: Tx, now_ms: int, by: Principal, channel: str, group: str) -> None:
-    """End the membership of a group; who is in it keeps what they are by themselves and through other groups."""
+    """Remove a group from a channel; its users keep their direct role and their roles through other groups."""
     access = channels.require(tx, by, Action.ADMIT, channel)
     removed = tx.execute(delete(channel_groups).where(*_of_group(access.channel_id, _group_id(tx, group))))
     if not removed.rowcount:
-        raise NotFound(f"The group {group} is not a member of {channel}.", "Look at the list of members.")
+        raise NotFound(f"The group {group} is not a member of {channel}.", "Check the list of members.")
     audit.write(tx, now_ms, by.actor, Event.MEMBER_REMOVED, channel=channel, target=group, group=True)
 
 
 def put_row(tx: Tx, now_ms: int, channel_id: int, user_id: int, role: Role) -> None:
-    """Write that a user has this role, without a question; for those who asked."""
+    """Store the role of a user, without a permission check: the calling function has made it."""
     if role_of(tx, channel_id, user_id) is None:
         tx.execute(insert(members).values(channel_id=channel_id, user_id=user_id, role=role.value, added_at=now_ms))
     else:
@@ -181,9 +181,9 @@ def put_row(tx: Tx, now_ms: int, channel_id: int, user_id: int, role: Role) -> N
 
 def exchange_owner(tx: Tx, now_ms: int, channel_id: int, new_owner_id: int) -> None:
     """
-    Make somebody the owner, and the owner a contributor; for those who asked. Offers of the channel are over.
+    Make a user the owner, and the previous owner a contributor, without a permission check.
 
-    So are the tokens that workflows have: the new owner has not trusted them yet.
+    This ends pending transfers of the channel, and the tokens of workflows: the new owner has not trusted them yet.
     """
     mine = select(publishers.c.id).where(publishers.c.channel_id == channel_id)
     tx.execute(delete(token_publishers).where(token_publishers.c.publisher_id.in_(mine)))
@@ -196,24 +196,24 @@ def exchange_owner(tx: Tx, now_ms: int, channel_id: int, new_owner_id: int) -> N
     put_row(tx, now_ms, channel_id, new_owner_id, Role.OWNER)
 
 
-def _end(tx: Tx, channel_id: int, channel: str, user: str, user_id: int) -> None:
+def _delete_member(tx: Tx, channel_id: int, channel: str, user: str, user_id: int) -> None:
     role = role_of(tx, channel_id, user_id)
     if role is None:
-        raise NotFound(f"{user} is not a member of {channel}.", "Look at the list of members and groups.")
+        raise NotFound(f"{user} is not a member of {channel}.", "Check the list of members and groups.")
     if role is Role.OWNER:
-        raise _owned(channel, user)
+        raise _cannot_remove_owner(channel, user)
     tx.execute(delete(members).where(members.c.channel_id == channel_id, members.c.user_id == user_id))
     tx.execute(delete(transfers).where(transfers.c.channel_id == channel_id, transfers.c.to_user_id == user_id))
 
 
-def _owned(channel: str, user: str) -> Conflict:
+def _cannot_remove_owner(channel: str, user: str) -> Conflict:
     return Conflict(
-        f"{user} owns {channel}, and a channel always has an owner.", "Give it away first, with a transfer."
+        f"{user} owns {channel}, and a channel always has an owner.", "Transfer it to another member first."
     )
 
 
 def role_of(tx: Tx, channel_id: int, user_id: int) -> Role | None:
-    """What a user is in a channel by themselves."""
+    """Return the direct role of a user in a channel, or None."""
     role = tx.execute(
         select(members.c.role).where(members.c.channel_id == channel_id, members.c.user_id == user_id)
     ).scalar()
@@ -228,7 +228,7 @@ def _group_id(tx: Tx, name: str) -> int:
 
 
 def _is_in(user_id: int | None) -> ColumnElement[bool]:
-    """Whether a user is in the group of the row."""
+    """Return the condition that a user is in the group of the row."""
     return exists().where(group_members.c.group_id == groups.c.id, group_members.c.user_id == user_id)
 
 

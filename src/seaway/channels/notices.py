@@ -1,4 +1,4 @@
-"""What the owner of a channel tells everybody who reads it: conda and pixi show it (CEP 6)."""
+"""Notices from the owner of a channel to its users, which conda and pixi show (CEP 6)."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,12 +19,12 @@ from seaway.database.tables import notices
 from seaway.errors import Conflict, Malformed, NotFound
 
 MAX_MESSAGE = 1_000
-MOST = 20  # of one channel: clients give up at 1 MiB, and people long before
+MOST = 20  # per channel: clients refuse more than 1 MiB, and users stop reading long before
 LONGEST_DAYS = 366
 
 
 class Level(Enum):
-    """How much it matters; clients show the levels differently."""
+    """Severity of a notice; clients show the levels differently."""
 
     INFO = "info"
     WARNING = "warning"
@@ -43,15 +43,15 @@ class Notice:
 
 
 def add(tx: Tx, now_ms: int, by: Principal, channel: str, level: Level, message: str, *, expires_at_ms: int) -> Notice:
-    """Tell it to everybody who reads the channel, until it expires."""
+    """Show a notice to users of the channel until it expires."""
     access = channels.require(tx, by, Action.MANAGE, channel)
     if not 1 <= len(message.strip()) <= MAX_MESSAGE or not message.replace("\n", "").isprintable():
-        raise Malformed(f"A notice is a text of at most {MAX_MESSAGE:,} characters.", "Shorten it.")
+        raise Malformed(f"A notice needs 1 to {MAX_MESSAGE:,} printable characters.", "Change its text.")
     if not now_ms < expires_at_ms <= now_ms + LONGEST_DAYS * DAY_MS:
-        raise Malformed("A notice ends after now, and within a year.", "Choose another end.")
+        raise Malformed("A notice must expire in the future, within a year.", "Choose another time.")
     count = tx.execute(select(func.count()).where(notices.c.channel_id == access.channel_id)).scalar_one()
     if count >= MOST:
-        raise Conflict(f"{channel} has {count} notices already.", "Take some back.")
+        raise Conflict(f"{channel} already has {count} notices.", "Withdraw some of them.")
     notice_id = tx.execute(
         insert(notices)
         .values(
@@ -68,21 +68,21 @@ def add(tx: Tx, now_ms: int, by: Principal, channel: str, level: Level, message:
 
 
 def remove(tx: Tx, now_ms: int, by: Principal, channel: str, notice_id: int) -> None:
-    """Take a notice back."""
+    """Withdraw a notice."""
     access = channels.require(tx, by, Action.MANAGE, channel)
     which = (notices.c.channel_id == access.channel_id, notices.c.id == notice_id)
     if not tx.execute(delete(notices).where(*which)).rowcount:
-        raise NotFound("There is no such notice.", "It may be over, or taken back.")
+        raise NotFound("This notice does not exist.", "It may have expired or been withdrawn.")
     audit.write(tx, now_ms, by.actor, Event.NOTICE_REMOVED, channel=channel, target=str(notice_id))
 
 
 def listed(tx: Tx, now_ms: int, by: Principal, channel: str) -> list[Notice]:
-    """The notices that readers of the channel see, newest first."""
+    """Return the notices that users of the channel see, newest first."""
     return current(tx, now_ms, channels.require(tx, by, Action.READ, channel).channel_id)
 
 
 def current(tx: Tx, now_ms: int, channel_id: int) -> list[Notice]:
-    """The notices of a channel that are not over, newest first, for who knows that they may be seen."""
+    """Return the notices of a channel that have not expired, newest first, without a permission check."""
     rows = tx.execute(
         select(
             notices.c.id, notices.c.level, notices.c.message, notices.c.created_at.label("created_at_ms"),
@@ -95,7 +95,7 @@ def current(tx: Tx, now_ms: int, channel_id: int) -> list[Notice]:
 
 
 def document(found: list[Notice]) -> bytes:
-    """`notices.json`. Only `expires_at` as CEP 6 has it: rattler refuses a notice that says it under two names."""
+    """Return `notices.json`. It has only `expires_at` of CEP 6: rattler refuses a notice with a second name for it."""
     return msgspec.json.encode(
         {
             "notices": [
@@ -113,7 +113,7 @@ def document(found: list[Notice]) -> bytes:
 
 
 def forget_old(tx: Tx, now_ms: int) -> int:
-    """Delete the notices that are over; how many."""
+    """Delete expired notices; return the count."""
     return tx.execute(delete(notices).where(notices.c.expires_at <= now_ms)).rowcount
 
 

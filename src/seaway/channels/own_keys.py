@@ -1,10 +1,10 @@
 """
-The keys of whoever asks: made, listed, revoked, deleted by the person whose they are.
+The caller's API keys: create, list, revoke and delete them.
 
-1. A key is made by a person who has just proved to be there, with a verified account. No key makes another (npm and
-   PyPI learned why: a leaked key would outlive its revocation).
-2. It is for channels that the person may read; what it gives there is asked anew at each request.
-3. It ends, after a year at most, unless the operator allows keys that do not.
+1. Creating a key requires a fresh sign-in and a verified account. A key cannot create another key, as npm and PyPI
+   learned: a leaked key would outlive its revocation.
+2. A key is for channels that its user can read; its permissions there are checked at each request.
+3. It expires within a year, unless the operator allows keys that do not expire.
 """
 
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ _WARNED_DAYS = (14, 3, 1)
 
 @dataclass(frozen=True, slots=True)
 class KeyRules:
-    """What the operator allows."""
+    """Rules of the site for API keys."""
 
     may_last_for_ever: bool = False
 
@@ -50,7 +50,7 @@ def add(
     days: int | None = DEFAULT_DAYS,
     rules: KeyRules,
 ) -> tuple[Key, str]:
-    """Make a key and return it with its secret, this once; `days` of None: it does not expire."""
+    """Create a key and return it with its secret, which is not stored; with `days` of None it does not expire."""
     require_site(by, SiteAction.OPEN_ACCOUNT)
     require_verified(by)
     user = users.get(tx, by.name)
@@ -64,30 +64,30 @@ def add(
 
 
 def listed(tx: Tx, by: Principal) -> list[Key]:
-    """Every key of whoever asks, revoked ones too, by name."""
+    """Return all keys of the caller by name, including revoked ones."""
     require_site(by, SiteAction.READ_ACCOUNT)
     return keys.all_keys(tx, by.user_id or 0)
 
 
 def revoke(tx: Tx, now_ms: int, by: Principal, name: str) -> Key:
-    """End a key on its next request; it stays in the list. No proof is asked for, since there may be haste."""
+    """Revoke a key as of its next request; it stays in the list. No fresh sign-in is needed: it may be urgent."""
     return keys.revoke(tx, now_ms, by, _self(tx, by), name)
 
 
 def revoke_all(tx: Tx, now_ms: int, by: Principal) -> int:
-    """End every key of whoever asks; how many were good until now."""
+    """Revoke all keys of the caller; return how many were valid until now."""
     return keys.revoke_all(tx, now_ms, by, _self(tx, by))
 
 
 def remove(tx: Tx, now_ms: int, by: Principal, name: str) -> None:
-    """Take a key out of the list, which revokes it too; its name is free again."""
+    """Delete a key, which also revokes it; its name can be used again."""
     keys.remove(tx, now_ms, by, _self(tx, by), name)
 
 
 def warn_of_ends(tx: Tx, now_ms: int, *, telling: Telling | None) -> int:
-    """Tell the owners of keys that end in 14, 3 and 1 days, once each; how many were told."""
-    told = 0
-    for days in sorted(_WARNED_DAYS):  # the nearest first: who was told of one day need not hear of fourteen
+    """Notify the owners of keys that expire in 14, 3 and 1 days, once each; return the number of notifications."""
+    warned = 0
+    for days in sorted(_WARNED_DAYS):  # shortest first: the warning for one day replaces that for 14
         ending = tx.execute(
             update(keys_table)
             .where(
@@ -95,7 +95,7 @@ def warn_of_ends(tx: Tx, now_ms: int, *, telling: Telling | None) -> int:
                 keys_table.c.expires_at > now_ms,
                 keys_table.c.expires_at <= now_ms + days * DAY_MS,
                 or_(keys_table.c.warned_days.is_(None), keys_table.c.warned_days > days),
-                keys_table.c.created_at <= keys_table.c.expires_at - days * DAY_MS,  # not one made for fewer days
+                keys_table.c.created_at <= keys_table.c.expires_at - days * DAY_MS,  # not for shorter lifetimes
             )
             .values(warned_days=days)
             .returning(keys_table.c.user_id, keys_table.c.name)
@@ -103,8 +103,8 @@ def warn_of_ends(tx: Tx, now_ms: int, *, telling: Telling | None) -> int:
         for user_id, name in ending:
             when = "within a day" if days == 1 else f"within {days} days"
             tell(tx, now_ms, telling, user_id, letters.key_ends, cause=None, name=name, days=when)
-        told += len(ending)
-    return told
+        warned += len(ending)
+    return warned
 
 
 def _self(tx: Tx, by: Principal) -> User:
@@ -118,6 +118,6 @@ def _readable(tx: Tx, by: Principal, channel: str) -> int:
 
 def _check_days(days: int | None, rules: KeyRules) -> None:
     if days is None and not rules.may_last_for_ever:
-        raise Malformed("A key ends at some time.", f"Give it 1 to {LONGEST_DAYS} days.")
+        raise Malformed("This site does not allow keys without an expiry.", f"Choose 1 to {LONGEST_DAYS} days.")
     if days is not None and not 1 <= days <= LONGEST_DAYS:
-        raise Malformed(f"A key lasts 1 to {LONGEST_DAYS} days.", "Make another when it ends.")
+        raise Malformed(f"A key can be valid for 1 to {LONGEST_DAYS} days.", "Create another one when it expires.")

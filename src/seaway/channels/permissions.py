@@ -1,12 +1,12 @@
 """
-May this principal do this in a channel? For accounts and the site, `accounts.permissions` decides.
+Permission checks for channels; `accounts.permissions` has those for accounts and the site.
 
-1. Who may not read a channel learns nothing of it: an unknown and a hidden channel are the same refusal.
-2. A key never gives more than its user's role gives at this moment, and its mode, its channels and its package
+1. Callers who are not allowed to read a channel learn nothing of it: unknown and hidden channels get the same refusal.
+2. A key never grants more than its user's role grants at this moment, and its mode, its channels and its package
    names narrow that. A workflow has no role: the mode of its publisher alone decides, in that publisher's channel.
-3. What only a person may do, no key does, whatever its mode; what needs a fresh session is refused to an older one
-   (`accounts.permissions.Proof`).
-4. The verdict is a function of values: what they are is asked of the database at each request.
+3. Actions that require a signed-in user are refused to keys of any mode; actions that require a fresh sign-in are
+   refused to an older session (`accounts.permissions.Proof`).
+4. The verdict is a function of values, which are read from the database at each request.
 """
 
 from dataclasses import dataclass
@@ -19,17 +19,17 @@ from seaway.errors import NotAllowed, NotFound
 
 
 class Verdict(Enum):
-    """The four answers."""
+    """Result of a permission check."""
 
     ALLOWED = "allowed"
     STALE = "stale"  # allowed after a fresh sign-in
-    FORBIDDEN = "forbidden"  # may know of the channel, may not do this
-    HIDDEN = "hidden"  # may not know of the channel
+    FORBIDDEN = "forbidden"  # can see the channel, but not do this
+    HIDDEN = "hidden"  # must not learn that the channel exists
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """What decides in a channel: the channel's own state and the asker's role in it."""
+    """What decides about permissions in a channel: its settings and the caller's role in it."""
 
     channel_id: int
     is_public: bool
@@ -46,10 +46,10 @@ def decide(
     package: str | None = None,
 ) -> Verdict:
     """
-    The verdict.
+    Return the verdict.
 
-    `own_file` tells that the file in question was uploaded by this very principal; `package` names the package to be
-    changed, where one is.
+    `own_file` means that the caller uploaded the file in question; `package` is the name of the package to change, if
+    there is one.
     """
     if access is None:
         return Verdict.HIDDEN
@@ -57,7 +57,11 @@ def decide(
         return Verdict.ALLOWED
     principal = principal.within(access.channel_id)
     granted = _granted(principal, access, own_file=own_file) if _in_scope(principal, access) else frozenset()
-    if action in granted and not _falls_short(principal, action, package) and not _is_closed(principal, action, access):
+    if (
+        action in granted
+        and not _is_too_weak(principal, action, package)
+        and not _needs_publisher(principal, action, access)
+    ):
         return Verdict.STALE if action.proof.is_too_old(principal) else Verdict.ALLOWED
     if access.is_public:
         return Verdict.ALLOWED if action is Action.READ else Verdict.FORBIDDEN
@@ -73,7 +77,7 @@ def require(
     own_file: bool = False,
     package: str | None = None,
 ) -> Access:
-    """The access when it is allowed; otherwise the refusal that gives nothing away."""
+    """Return the access if the action is allowed; otherwise raise a refusal that reveals nothing."""
     verdict = decide(principal, action, access, own_file=own_file, package=package)
     if verdict is Verdict.ALLOWED and access is not None:
         return access
@@ -82,19 +86,21 @@ def require(
     if principal.is_anonymous and (action is not Action.READ or verdict is Verdict.HIDDEN):
         raise needs_credential()
     if verdict is Verdict.HIDDEN or access is None:
-        raise NotFound("There is no such channel, or it is not for you.", "Check its name and your membership.")
+        raise NotFound(
+            "There is no such channel, or you do not have access to it.", "Check its name and your membership."
+        )
     require_second_factor(principal)
-    if _is_closed(principal, action, access):
+    if _needs_publisher(principal, action, access):
         raise NotAllowed(
-            f"The channel {channel_name!r} takes uploads from trusted publishers only.",
-            "Publish from the workflow that its owner named, without a key.",
+            f"The channel {channel_name!r} accepts uploads from trusted publishers only.",
+            "Publish from a workflow that its owner has added as a publisher, without an API key.",
         )
     within = principal.within(access.channel_id)
-    raise NotAllowed(_refusal(within, action, access, channel_name), _cure(within, action, access))
+    raise NotAllowed(_refusal(within, action, access, channel_name), _hint(within, action, access))
 
 
 def require_group(principal: Principal, *, name: str, is_member: bool, is_manager: bool, change: bool) -> None:
-    """Return if the principal may look into a group, or change it; otherwise the refusal."""
+    """Return if the caller is allowed to see a group, or with `change` to change it; otherwise raise the refusal."""
     if change:
         require_site(principal, SiteAction.CHANGE_GROUP)
     elif principal.is_anonymous:
@@ -105,15 +111,15 @@ def require_group(principal: Principal, *, name: str, is_member: bool, is_manage
         raise NotAllowed(
             f"{principal.name} is not in the group {name!r}.", "Only its members and site admins can see or use it."
         )
-    raise NotAllowed(f"{principal.name} may not change the group {name!r}.", "Ask one of its managers.")
+    raise NotAllowed(f"{principal.name} is not allowed to change the group {name!r}.", "Ask one of its managers.")
 
 
 def _in_scope(principal: Principal, access: Access) -> bool:
     return principal.channel_ids is None or access.channel_id in principal.channel_ids
 
 
-def _falls_short(principal: Principal, action: Action, package: str | None) -> bool:
-    """Whether the credential itself is too weak, whatever its user may do."""
+def _is_too_weak(principal: Principal, action: Action, package: str | None) -> bool:
+    """Return whether the credential itself is too weak, regardless of its user's permissions."""
     return (
         principal.mode < action.least_mode
         or (action.proof.needs_person and not principal.is_person)
@@ -122,8 +128,8 @@ def _falls_short(principal: Principal, action: Action, package: str | None) -> b
     )
 
 
-def _is_closed(principal: Principal, action: Action, access: Access) -> bool:
-    """Whether the channel takes this from trusted publishers only."""
+def _needs_publisher(principal: Principal, action: Action, access: Access) -> bool:
+    """Return whether the channel accepts this action from trusted publishers only."""
     is_upload = action in (Action.UPLOAD, Action.OVERWRITE)
     return access.only_publishers and is_upload and principal.carrier is not Carrier.WORKFLOW
 
@@ -143,18 +149,21 @@ def _granted(principal: Principal, access: Access, *, own_file: bool) -> frozens
 
 def _refusal(principal: Principal, action: Action, access: Access, channel_name: str) -> str:
     if principal.key_name and not _in_scope(principal, access):
-        return f"The API key {principal.key_name!r} may not {action.said} the channel {channel_name!r}."
+        return f"The API key {principal.key_name!r} is not allowed to {action.said} the channel {channel_name!r}."
     if principal.key_name and action.proof.needs_person:
-        return f"No API key may {action.said} the channel {channel_name!r}."
+        return f"API keys are not allowed to {action.said} the channel {channel_name!r}."
     if principal.tool and principal.mode < action.least_mode:
-        return f"The login of {principal.tool} may not {action.said} the channel {channel_name!r}."
+        return f"The OAuth grant of {principal.tool} is not allowed to {action.said} the channel {channel_name!r}."
     if principal.key_name and principal.mode < action.least_mode:
-        return f"The API key {principal.key_name!r} may not {action.said} the channel {channel_name!r}."
+        return f"The API key {principal.key_name!r} is not allowed to {action.said} the channel {channel_name!r}."
     if principal.patterns and (
         principal.carrier is Carrier.WORKFLOW or action in _granted(principal, access, own_file=True)
     ):
-        return f"{principal.actor.name} may not {action.said} the channel {channel_name!r} for a package of this name."
-    return f"{principal.name} may not {action.said} the channel {channel_name!r}."
+        return (
+            f"{principal.actor.name} is not allowed to {action.said} the channel {channel_name!r} for a package of "
+            "this name."
+        )
+    return f"{principal.name} is not allowed to {action.said} the channel {channel_name!r}."
 
 
 # OAuth scope of each mode; no scope grants MANAGE.
@@ -162,29 +171,29 @@ _SCOPES = {Mode.READ: "channel:read", Mode.READ_WRITE: "channel:upload", Mode.RE
 
 
 def cure(principal: Principal, action: Action, access: Access) -> str:
-    """Return the hint how to get this permission with this credential; for refusals that have their own message."""
-    return _cure(principal.within(access.channel_id), action, access)
+    """Return the hint on how to get this permission with this credential, for refusals with their own message."""
+    return _hint(principal.within(access.channel_id), action, access)
 
 
-def _cure_of_credential(principal: Principal, action: Action) -> str:
+def _hint_for_credential(principal: Principal, action: Action) -> str:
     if action.proof.needs_person:
         return "Sign in with a browser and do it there."
     if principal.tool and action.least_mode in _SCOPES:
-        return f"Log in the tool again with --oauth-scope {_SCOPES[action.least_mode]}."
+        return f"Log in again with --oauth-scope {_SCOPES[action.least_mode]}."
     if principal.tool:
         return "Sign in with a browser and do it there."
     return f"Use a key for this channel with the mode {action.least_mode.name} or a wider one."
 
 
-def _cure(principal: Principal, action: Action, access: Access) -> str:
+def _hint(principal: Principal, action: Action, access: Access) -> str:
     narrow = not _in_scope(principal, access) or principal.mode < action.least_mode
     if (principal.key_name or principal.tool) and (action.proof.needs_person or narrow):
-        return _cure_of_credential(principal, action)
+        return _hint_for_credential(principal, action)
     if principal.carrier is Carrier.WORKFLOW:
         return f"Ask the owner of the channel for a publisher with the mode {action.least_mode.name} and this package."
     if principal.patterns:
-        return f"It is meant for {', '.join(principal.patterns)} only."
+        return f"It is limited to {', '.join(principal.patterns)}."
     if action in (Action.DELETE, Action.OVERWRITE) and access.role is Role.CONTRIBUTOR:
-        return "A contributor may do that only to files that they uploaded; ask the owner of the channel."
+        return "Contributors can do this only to files that they uploaded; ask the owner of the channel."
     needed = "Contributor" if action in BY_ROLE[Role.CONTRIBUTOR] else "Owner"
     return f"Ask the owner of the channel for the role of {needed}."

@@ -1,13 +1,13 @@
 """
-Quotas: how many bytes a channel may hold, and all channels of a user together. Admins set them; `user_quota` is the one
-of users for whom no admin set another.
+Storage quotas in bytes: of a channel, and of all channels of a user together. Admins set them; `user_quota` is the
+default for users.
 
-1. What a channel holds is `subdirs.size`, which changes in the transaction that changes a file, and the pieces of
-   unfinished uploads: nothing is summed over files, so the question costs the same in every channel.
-2. An upload is refused by what its own transaction sees, with the channel to itself: of two that fit only one by one,
-   one comes in. (Two into different channels of one user may both, on PostgreSQL, if they are recorded at the same
-   moment. The third does not.)
-3. Nothing that is there goes away: a quota that is lowered stops uploads.
+1. The usage of a channel is `subdirs.size`, which changes in the transaction that changes a file, and the pieces of
+   unfinished uploads: nothing is summed over files, so the check costs the same in every channel.
+2. An upload is checked in its own transaction, which has locked the channel: if there is room for only one of two,
+   one is accepted. (On PostgreSQL, two uploads into different channels of one user can both be accepted if they are
+   recorded at the same moment. The third is refused.)
+3. Lowering a quota deletes nothing; it stops uploads.
 """
 
 from collections.abc import Collection
@@ -40,12 +40,12 @@ from seaway.database.tables import channels, members, resumable_pieces, resumabl
 from seaway.database.tables import users as user_rows
 from seaway.errors import Malformed, TooLarge
 
-MAX_QUOTA = 2**53  # what JSON carries exactly, and more than any store holds
+MAX_QUOTA = 2**53  # JSON numbers are exact up to here; no store is larger
 
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """What a channel may hold and holds, by itself and with the others of its owner; a quota of None has no end."""
+    """Quota and usage of a channel, and of all channels of its owner together; a quota of None is unlimited."""
 
     quota: int | None = None
     used: int = 0
@@ -53,7 +53,7 @@ class Room:
     owner_used: int = 0
 
     def require(self, size: int, channel: str, *, replaced: int = 0) -> None:
-        """Return if so many bytes more may come in, instead of those that they replace."""
+        """Raise `TooLarge` unless `size` bytes fit after `replaced` bytes are removed."""
         for quota, used, what in (
             (self.quota, self.used, f"The channel {channel} holds"),
             (self.owner_quota, self.owner_used, f"The channels of the owner of {channel} hold"),
@@ -61,25 +61,25 @@ class Room:
             if quota is not None and used + size - replaced > quota:
                 raise TooLarge(
                     f"{what} {used:,} of {quota:,} bytes, and {size:,} more do not fit.",
-                    "Delete what is not needed, or ask an admin of this site for a larger quota.",
+                    "Delete files that are no longer needed, or ask a site admin for a larger quota.",
                 )
 
     def after(self, size: int) -> "Room":
-        """The room when so many bytes more have come in, or gone."""
+        """Return the room after `size` bytes are added, or removed if it is negative."""
         return replace(self, used=self.used + size, owner_used=self.owner_used + size)
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """A quota and how much of it is taken."""
+    """A quota and how much of it is used."""
 
     quota: int | None
     used: int
-    is_default: bool = False  # it is that of the site, for users for whom no admin set another
+    is_default: bool = False  # the quota is the default of the site
 
 
-# Written into the statements: SQLite plans one anew at each execution if a parameter decides whether a partial index
-# (of owners) fits, which takes ten times as long as the statement itself.
+# A literal instead of a parameter: if a parameter decides whether a partial index (of owners) applies, SQLite plans the
+# statement again at each execution, which takes ten times as long as the statement itself.
 _OWNER = literal_column(f"'{Role.OWNER.value}'", String)
 _owner_of = members.alias("owner_of")
 _owned_by = members.alias("owned_by")
@@ -91,7 +91,7 @@ _OWNER_QUOTA = (
     .correlate(channels)
     .scalar_subquery()
 )
-# A sum, with the column that tells the channel: of files, and of pieces.
+# Sums of bytes of files and of pieces of unfinished uploads, each with the column of its channel id.
 _SUMS = (
     (select(func.coalesce(func.sum(subdirs.c.size), 0)), subdirs.c.channel_id),
     (
@@ -104,7 +104,7 @@ _SUMS = (
 
 
 def _used() -> ColumnElement[int]:
-    """What the channel of a query over `channels` holds."""
+    """Return the usage of the channel, for a query over `channels`."""
     files, pieces = (
         total.where(channel_id == channels.c.id).correlate(channels).scalar_subquery() for total, channel_id in _SUMS
     )
@@ -112,7 +112,7 @@ def _used() -> ColumnElement[int]:
 
 
 def _used_by_owner() -> ColumnElement[int]:
-    """What all channels of the owner of that channel hold."""
+    """Return the usage of all channels of the channel's owner, for a query over `channels`."""
     files, pieces = (
         total.join(_owned_by, _owned_by.c.channel_id == channel_id)
         .join(_owner_of, _owner_of.c.user_id == _owned_by.c.user_id)
@@ -125,7 +125,7 @@ def _used_by_owner() -> ColumnElement[int]:
 
 
 def _used_by_user() -> ColumnElement[int]:
-    """What the channels of the user of a query over `users` hold."""
+    """Return the usage of the channels that the user owns, for a query over `users`."""
     files, pieces = (
         total.join(members, members.c.channel_id == channel_id)
         .where(members.c.user_id == user_rows.c.id, members.c.role == _OWNER)
@@ -139,8 +139,8 @@ def _used_by_user() -> ColumnElement[int]:
 _USED = _used()
 _OWNER_LIMIT = func.coalesce(_OWNER_QUOTA, bindparam("user_quota", type_=BigInteger))
 
-# For a query over `channels` with the parameter `user_quota`: with them it tells the room too. Sums are made only where
-# there is a quota.
+# Columns of the room, for a query over `channels` with the parameter `user_quota`. Sums are computed only if there is a
+# quota.
 ROOM: tuple[Column[int] | Label[int] | ColumnElement[int], ...] = (
     channels.c.quota_bytes,
     case((channels.c.quota_bytes.is_not(None), _USED), else_=0).label("used"),
@@ -151,28 +151,28 @@ _ROOM_OF_CHANNEL = select(*ROOM).where(channels.c.id == bindparam("channel_id"))
 
 
 def room_of(row: AnyRow) -> Room:
-    """The room that the columns of `ROOM` tell."""
+    """Return the room from a row with the columns of `ROOM`."""
     return Room(row.quota_bytes, int(row.used), row.owner_quota, int(row.owner_used))
 
 
 def room_in(tx: Tx, channel_id: int, user_quota: int | None) -> Room:
-    """What a channel may hold and holds."""
+    """Return the quota and usage of a channel and of its owner."""
     return room_of(tx.execute(_ROOM_OF_CHANNEL, {"channel_id": channel_id, "user_quota": user_quota}).one())
 
 
 def of_channel(tx: Tx, channel_id: int) -> Usage:
-    """The quota of a channel and what it holds, for who knows that they may see it."""
+    """Return the quota and usage of a channel, without a permission check."""
     quota, used = tx.execute(select(channels.c.quota_bytes, _USED).where(channels.c.id == channel_id)).one()
     return Usage(quota, int(used))
 
 
 def of_user(tx: Tx, user_id: int, user_quota: int | None) -> Usage:
-    """The quota of a user, which is `user_quota` if no other was set, and what the channels that they own hold."""
+    """Return a user's quota, which is `user_quota` if no other was set, and the usage of the channels they own."""
     return of_users(tx, [user_id], user_quota)[user_id]
 
 
 def of_channels(tx: Tx, channel_ids: Collection[int]) -> dict[int, Usage]:
-    """The same for several channels, in one statement."""
+    """Return the quotas and usage of several channels by id, in one statement."""
     rows = tx.execute(
         select(channels.c.id, channels.c.quota_bytes, _USED.label("used")).where(channels.c.id.in_(channel_ids))
     )
@@ -180,7 +180,7 @@ def of_channels(tx: Tx, channel_ids: Collection[int]) -> dict[int, Usage]:
 
 
 def of_users(tx: Tx, user_ids: Collection[int], user_quota: int | None) -> dict[int, Usage]:
-    """The same for several users, in one statement."""
+    """Return the quotas and usage of several users by id, in one statement."""
     columns = user_rows.c.id, user_rows.c.quota_bytes, _used_by_user().label("used")
     rows = tx.execute(select(*columns).where(user_rows.c.id.in_(user_ids)))
     return {
@@ -192,27 +192,27 @@ def of_users(tx: Tx, user_ids: Collection[int], user_quota: int | None) -> dict[
 
 
 def set_of_channel(tx: Tx, now_ms: int, by: Principal, channel: str, quota: int | None) -> None:
-    """Say how many bytes a channel may hold; None: as many as there is room for."""
+    """Set the quota of a channel; None for no limit."""
     require_site(by, SiteAction.CHANGE_SITE)
     _check(quota)
     found = all_channels.get(tx, channel)
     tx.execute(update(channels).where(channels.c.id == found.id).values(quota_bytes=quota))
-    audit.write(tx, now_ms, by.actor, Event.QUOTA_CHANGED, channel=channel, quota=_said(quota))
+    audit.write(tx, now_ms, by.actor, Event.QUOTA_CHANGED, channel=channel, quota=_audit_value(quota))
 
 
 def set_of_user(tx: Tx, now_ms: int, by: Principal, user: str, quota: int | None) -> None:
-    """Say how many bytes all channels of a user together may hold; None: what the site gives to everybody."""
+    """Set the quota of all channels of a user together; None for the default of the site."""
     require_site(by, SiteAction.CHANGE_SITE)
     _check(quota)
     found = users.get(tx, user)
     tx.execute(update(user_rows).where(user_rows.c.id == found.id).values(quota_bytes=quota))
-    audit.write(tx, now_ms, by.actor, Event.QUOTA_CHANGED, target=user, quota=_said(quota))
+    audit.write(tx, now_ms, by.actor, Event.QUOTA_CHANGED, target=user, quota=_audit_value(quota))
 
 
 def _check(quota: int | None) -> None:
     if quota is not None and not 0 <= quota <= MAX_QUOTA:
-        raise Malformed("A quota is a number of bytes.", "Give 0 or more, or none.")
+        raise Malformed("A quota is a number of bytes from 0 to 2^53.", "Choose another number, or none.")
 
 
-def _said(quota: int | None) -> str | int:
+def _audit_value(quota: int | None) -> str | int:
     return "none" if quota is None else quota

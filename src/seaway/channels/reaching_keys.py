@@ -1,8 +1,8 @@
 """
 The API keys with access to a channel, for the user they belong to.
 
-1. Nobody sees the keys of another user, the owner of the channel and site admins included: anyone can be made a member
-   without being asked, so membership must not reveal a user's keys, or when they are used.
+1. No user can see the keys of another user, not even the channel owner or a site admin: users can be made members
+   without their consent, so membership must not reveal a user's keys, or when they are used.
 2. The owner needs no list: a key never grants more than its user's role, so removing or demoting the member takes
    effect on the next request of all their keys.
 """

@@ -1,5 +1,5 @@
 """
-Who may do what in a channel: the table.
+Permissions of each role in a channel.
 
                     read, see members,  upload, yank  delete, overwrite         manage, correct, admit, restrict,
                     leave                                                       transfer, remove
@@ -7,9 +7,9 @@ Who may do what in a channel: the table.
     Contributor     yes                 yes           files that they uploaded
     Owner           yes, but not leave  yes           yes                       yes
     site admin      yes                               yes                       yes
-    workflow        read                as the mode of its publisher says
+    workflow        read                according to the mode of its publisher
 
-What an action takes of the credential stands beside it in `Action`: the least mode of a key, and the `Proof`.
+`Action` lists what each action requires of the credential: the least mode of a key, and the `Proof`.
 """
 
 from enum import Enum
@@ -20,7 +20,7 @@ from seaway.accounts.principal import Mode
 
 
 class Role(Enum):
-    """What a member is in a channel, weakest first; exactly one is its owner."""
+    """Role of a member in a channel, weakest first; exactly one member is the owner."""
 
     VIEWER = "viewer"
     CONTRIBUTOR = "contributor"
@@ -31,12 +31,12 @@ _STRENGTH = {role: strength for strength, role in enumerate(Role)}
 
 
 def strongest(*roles: str | None) -> Role | None:
-    """The strongest of roles as rows say them, or None where there is none."""
+    """Return the strongest of role values from rows, or None if there is none."""
     return max((Role(role) for role in roles if role is not None), key=_STRENGTH.__getitem__, default=None)
 
 
 class Action(Enum):
-    """What somebody may want to do with a channel; `said` completes «may not ...»."""
+    """An action in a channel; `said` completes "is not allowed to ..."."""
 
     said: str
     least_mode: Mode
@@ -48,12 +48,12 @@ class Action(Enum):
     YANK = "yank", "yank or unyank files of", Mode.READ_WRITE
     DELETE = "delete", "delete files of", Mode.READ_WRITE_DELETE
     OVERWRITE = "overwrite", "overwrite files of", Mode.READ_WRITE_DELETE
-    MANAGE = "manage", "see and change the settings of", Mode.MANAGE  # the ordinary ones; its log too
+    MANAGE = "manage", "see and change the settings of", Mode.MANAGE  # ordinary settings, and the audit log
     CORRECT = "correct", "correct the metadata of files of", Mode.MANAGE
     ADMIT = "admit", "change members and publishers of", Mode.MANAGE, Proof.FRESH
-    RESTRICT = "restrict", "change who may read or upload to", Mode.MANAGE, Proof.FRESH_PERSON
+    RESTRICT = "restrict", "change who can read or upload to", Mode.MANAGE, Proof.FRESH_PERSON
     LEAVE = "leave", "leave", Mode.MANAGE
-    TRANSFER = "transfer", "give away", Mode.MANAGE, Proof.FRESH_PERSON
+    TRANSFER = "transfer", "transfer", Mode.MANAGE, Proof.FRESH_PERSON
     REMOVE = "remove", "delete", Mode.MANAGE, Proof.FRESH_PERSON
 
     def __new__(cls, value: str, said: str, least_mode: Mode, proof: Proof = Proof.ANY) -> Self:
@@ -73,8 +73,8 @@ BY_ROLE = {
 
 BY_ADMIN = frozenset(Action) - {Action.UPLOAD, Action.YANK, Action.LEAVE}
 
-# What a workflow may be allowed at all: nothing that is about people.
+# The most that a workflow can be allowed: nothing that concerns members or settings.
 BY_WORKFLOW = frozenset({Action.READ, Action.UPLOAD, Action.YANK, Action.DELETE, Action.OVERWRITE})
 
-# What a Contributor may do to the files that they uploaded themselves.
+# Additional actions on files that the caller uploaded.
 TO_OWN_FILES = {Role.CONTRIBUTOR: frozenset({Action.DELETE, Action.OVERWRITE})}

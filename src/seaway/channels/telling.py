@@ -1,7 +1,7 @@
 """
-People are told by mail what concerns them: the letter waits in the transaction of the change.
+Notify users by email; the email is queued in the transaction of the change.
 
-Only an address that was verified is written to: one that was not may be a stranger's.
+Only verified addresses are used: an unverified one may belong to someone else.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from seaway.mail.outbox import Cause, Outbox
 
 
 class Telling(Protocol):
-    """The parts that letters need (`accounts.parts.Accounts` has them)."""
+    """What notifications need; `accounts.parts.Accounts` provides it."""
 
     @property
     def outbox(self) -> Outbox: ...
@@ -27,7 +27,7 @@ class Telling(Protocol):
 
 
 def address_of(tx: Tx, user_id: int | None) -> str | None:
-    """Where letters to a user go, or None where there is no such place."""
+    """Return the verified primary email address of a user, or None."""
     return tx.execute(
         select(emails.c.address).where(
             emails.c.user_id == user_id, emails.c.is_primary, emails.c.verified_at.is_not(None)
@@ -36,7 +36,7 @@ def address_of(tx: Tx, user_id: int | None) -> str | None:
 
 
 def caused_by(principal: Principal, kind: str, about: str, *, is_required: bool = False) -> Cause | None:
-    """Return what limits an email that a principal causes; None for the operator, who is not limited."""
+    """Return the `Cause` that limits emails triggered by a caller; None for the operator, who is not limited."""
     if principal.is_operator:
         return None
     sender = principal.address if principal.user_id is None else f"#{principal.user_id}"
@@ -51,9 +51,9 @@ def tell(
     letter: Callable[..., Letter],
     *,
     cause: Cause | None,
-    **said: str,
+    **values: str,
 ) -> None:
-    """Write to a user, if there is a post and they have an address; `letter` makes it of what is `said`."""
+    """Queue an email to a user, if email is set up and they have an address; `letter` builds it from `values`."""
     to = None if telling is None else address_of(tx, user_id)
     if telling is not None and to is not None:
-        telling.outbox.send(tx, now_ms, letter(to, site_url=telling.site_url, **said), cause=cause)
+        telling.outbox.send(tx, now_ms, letter(to, site_url=telling.site_url, **values), cause=cause)

@@ -1,12 +1,12 @@
 """
-Transfers: a channel is offered to one of its members, who accepts, and then owns it.
+Transfers: a channel is offered to one of its members, who becomes its owner by accepting.
 
-1. Until the offer is accepted nothing changes. It is over after a week, or when it is declined or cancelled, when the
-   one to whom it was made is no member any more, or when the channel changes hands otherwise.
-2. At every moment exactly one user owns the channel: owners are only ever exchanged, in one transaction. Of two who
-   accept at once, one finds no offer.
-3. Both sides are people who have just proved to be there. A key gives away nothing.
-4. Who gave the channel away is a contributor from then on.
+1. Nothing changes until the offer is accepted. It ends after a week, when it is declined or canceled, when its
+   recipient is no longer a member, or when the channel gets a new owner in another way.
+2. Exactly one user owns the channel at every moment: owners are only ever exchanged, in one transaction. Of two
+   requests that accept at the same moment, one finds no offer.
+3. Offering and accepting require a fresh sign-in. A key cannot transfer a channel.
+4. The previous owner becomes a contributor.
 """
 
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ LASTS_MS = 7 * DAY_MS
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """An offer that waits for its answer."""
+    """A pending offer."""
 
     channel: str
     to_user: str
@@ -53,16 +53,17 @@ def offer(
     access = channels.require(tx, by, Action.TRANSFER, channel)
     to = users.get(tx, to_user)
     if members.role_of(tx, access.channel_id, to.id) in (None, Role.OWNER):
-        raise Conflict(f"{to_user} cannot be offered {channel}.", "Offer it to a member who does not own it.")
+        raise Conflict(f"{to_user} cannot become the owner of {channel}.", "Offer it to a member who does not own it.")
     if to.disabled_at_ms is not None or not _is_verified(tx, to.id):
         raise Conflict(
-            f"The account {to_user} is disabled or has no verified address.", "Offer the channel to somebody else."
+            f"The account {to_user} is disabled or has no verified email address.",
+            "Offer the channel to another member.",
         )
     if of_channel(tx, now_ms, access.channel_id) is not None:
-        raise Conflict(f"{channel} is offered to somebody already.", "Cancel that first.")
+        raise Conflict(f"{channel} already has a pending transfer.", "Cancel it first.")
     if by.user_id is None:
-        raise Malformed("The operator offers no channel.", "Give it away at once with `seaway channel transfer`.")
-    forget(tx, access.channel_id)  # one that is over
+        raise Malformed("The operator cannot offer a channel.", "Transfer it at once with `seaway channel transfer`.")
+    forget(tx, access.channel_id)  # an expired offer
     tx.execute(
         insert(transfers).values(
             channel_id=access.channel_id,
@@ -89,7 +90,7 @@ def offer(
 
 
 def accept(tx: Tx, now_ms: int, by: Principal, channel: str, *, telling: Telling | None = None) -> Transfer:
-    """Become the owner of a channel that was offered to one; in a transaction of that channel, or of the site."""
+    """Make the caller the owner of a channel offered to them; in a transaction of that channel, or of the site."""
     require_site(by, SiteAction.TAKE_CHANNEL)
     require_verified(by)
     require_factor_to_own(by)
@@ -114,7 +115,7 @@ def accept(tx: Tx, now_ms: int, by: Principal, channel: str, *, telling: Telling
 
 
 def decline(tx: Tx, now_ms: int, by: Principal, channel: str, *, telling: Telling | None = None) -> Transfer:
-    """Refuse a channel that was offered to one."""
+    """Decline a channel that was offered to the caller."""
     require_site(by, SiteAction.JOIN)
     transfer = _take(tx, now_ms, by, channel)
     audit.write(tx, now_ms, by.actor, Event.TRANSFER_DECLINED, channel=channel, target=by.name)
@@ -132,17 +133,17 @@ def decline(tx: Tx, now_ms: int, by: Principal, channel: str, *, telling: Tellin
 
 
 def cancel(tx: Tx, now_ms: int, by: Principal, channel: str) -> Transfer:
-    """Take an offer back."""
+    """Cancel the pending offer of a channel."""
     access = channels.require(tx, by, Action.TRANSFER, channel)
     transfer = of_channel(tx, now_ms, access.channel_id)
     if transfer is None or not forget(tx, access.channel_id):
-        raise _none()
+        raise _no_transfer()
     audit.write(tx, now_ms, by.actor, Event.TRANSFER_CANCELLED, channel=channel, target=transfer.to_user)
     return transfer
 
 
 def give(tx: Tx, now_ms: int, by: Principal, channel: str, new_owner: str) -> None:
-    """Give a channel to a user at once, as the operator and admins may: its owner may be gone for good."""
+    """Transfer a channel to a user at once; for the operator and admins, since its owner may have left permanently."""
     require_site(by, SiteAction.CHANGE_SITE)
     access = channels.require(tx, by, Action.TRANSFER, channel)
     members.exchange_owner(tx, now_ms, access.channel_id, users.get(tx, new_owner).id)
@@ -151,7 +152,7 @@ def give(tx: Tx, now_ms: int, by: Principal, channel: str, new_owner: str) -> No
 
 
 def of_channel(tx: Tx, now_ms: int, channel_id: int) -> Transfer | None:
-    """The offer of a channel that waits for its answer, for who knows that they may see it."""
+    """Return the pending offer of a channel, or None, without a permission check."""
     row = tx.execute(
         _TRANSFER.where(transfers.c.channel_id == channel_id, transfers.c.expires_at > now_ms)
     ).one_or_none()
@@ -159,7 +160,7 @@ def of_channel(tx: Tx, now_ms: int, channel_id: int) -> Transfer | None:
 
 
 def to_user(tx: Tx, now_ms: int, user_id: int) -> list[Transfer]:
-    """What a user was offered and has not answered, by channel."""
+    """Return the pending offers to a user, by channel."""
     rows = tx.execute(
         _TRANSFER.where(transfers.c.to_user_id == user_id, transfers.c.expires_at > now_ms).order_by(
             channel_rows.c.name
@@ -169,47 +170,47 @@ def to_user(tx: Tx, now_ms: int, user_id: int) -> list[Transfer]:
 
 
 def forget(tx: Tx, channel_id: int) -> bool:
-    """End the offer of a channel, if there is one."""
+    """Delete the offer of a channel; return whether there was one."""
     return bool(tx.execute(delete(transfers).where(transfers.c.channel_id == channel_id)).rowcount)
 
 
 def forget_old(tx: Tx, now_ms: int) -> int:
-    """Delete the offers that are over; how many."""
+    """Delete expired offers; return the count."""
     return tx.execute(delete(transfers).where(transfers.c.expires_at <= now_ms)).rowcount
 
 
-_by_whom = user_rows.alias("by_whom")
+_sender = user_rows.alias("by_whom")
 _TRANSFER = (
     select(
-        channel_rows.c.name.label("channel"), user_rows.c.name.label("to_user"), _by_whom.c.name.label("offered_by"),
+        channel_rows.c.name.label("channel"), user_rows.c.name.label("to_user"), _sender.c.name.label("offered_by"),
         transfers.c.offered_at.label("offered_at_ms"), transfers.c.expires_at.label("expires_at_ms"),
         transfers.c.channel_id, transfers.c.offered_by.label("offered_by_id"),
     )
     .join(channel_rows, channel_rows.c.id == transfers.c.channel_id)
     .join(user_rows, user_rows.c.id == transfers.c.to_user_id)
-    .join(_by_whom, _by_whom.c.id == transfers.c.offered_by)
+    .join(_sender, _sender.c.id == transfers.c.offered_by)
 )  # fmt: skip
 
 
 def _take(tx: Tx, now_ms: int, by: Principal, channel: str) -> Transfer:
-    """Use an offer to this principal up: of two answers at once, the second finds that the row is gone."""
+    """Delete an offer to the caller and return it; of two requests at the same moment, the second is refused."""
     offered = [transfer for transfer in to_user(tx, now_ms, by.user_id or 0) if transfer.channel == channel]
     if not offered:
-        raise _none()
+        raise _no_transfer()
     answered = delete(transfers).where(
         transfers.c.channel_id == offered[0].channel_id, transfers.c.to_user_id == by.user_id
     )
     if not tx.execute(answered).rowcount:
-        raise _none()
+        raise _no_transfer()
     return offered[0]
 
 
 def _is_verified(tx: Tx, user_id: int) -> bool:
-    """As `sessions` says of people: some address is verified, or they were made by command without one."""
+    """Return whether a user has a verified address, or none at all (created at the command line); as in `sessions`."""
     of_user = select(exists().where(emails.c.user_id == user_id))
     verified = select(exists().where(emails.c.user_id == user_id, emails.c.verified_at.is_not(None)))
     return bool(tx.execute(verified).scalar_one()) or not tx.execute(of_user).scalar_one()
 
 
-def _none() -> NotFound:
-    return NotFound("This channel is not offered.", "The offer may be over, or taken back.")
+def _no_transfer() -> NotFound:
+    return NotFound("This channel has no pending transfer.", "It may have expired or been canceled.")

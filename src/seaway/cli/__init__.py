@@ -1,1 +1,1 @@
-"""The command line. Modules are imported when a command needs them, so that `--help` answers at once."""
+"""The command line. Modules are imported when a command needs them, so that `--help` is fast."""

@@ -1,4 +1,4 @@
-"""`seaway channel ...`: channels, from beside the data."""
+"""`seaway channel ...`: create and manage channels, directly in the database."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from seaway.channels.channels import Channel
     from seaway.publishing.logos import Given
 
-app = typer.Typer(help="Make and manage channels.", no_args_is_help=True)
+app = typer.Typer(help="Create and manage channels.", no_args_is_help=True)
 
 _Name = Annotated[str, typer.Argument(metavar="CHANNEL")]
-_Description = Annotated[str | None, typer.Option(help="What the channel is for.")]
+_Description = Annotated[str | None, typer.Option(help="Description of the channel.")]
 _Logo = Annotated[
-    str | None, typer.Option(metavar="FILE|URL", help="Its picture: a file, or the address of an avatar at GitHub.")
+    str | None, typer.Option(metavar="FILE|URL", help="Logo: an image file, or the URL of a GitHub avatar.")
 ]
 
 
@@ -27,22 +27,20 @@ _Logo = Annotated[
 def add(
     context: typer.Context,
     name: _Name,
-    owner: Annotated[str, typer.Option(help="The user who owns it.")],
+    owner: Annotated[str, typer.Option(help="User who will own the channel.")],
     description: _Description = None,
     logo: _Logo = None,
-    public: Annotated[
-        bool, typer.Option("--public/--private", help="Who may read it: everybody, or its members.")
-    ] = False,
+    public: Annotated[bool, typer.Option("--public/--private", help="Visibility: everyone, or members only.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a channel; it is private unless --public says otherwise."""
+    """Create a channel. It is private unless --public is given."""
     from seaway.accounts import users
     from seaway.accounts.principal import OPERATOR
     from seaway.channels import channels
 
     with context.obj.house() as seaway:
         logos = seaway.house.logos
-        png = logos.draw(OPERATOR, _given(logo)) if logo else b""
+        png = logos.draw(OPERATOR, _logo_source(logo)) if logo else b""
         with seaway.database.write_site() as tx:
             channels.add(
                 tx, seaway.clock.now_ms(), OPERATOR, name, users.get(tx, owner),
@@ -65,13 +63,15 @@ def list_channels(context: typer.Context, as_json: JsonOption = False) -> None:
     with context.obj.house() as seaway, seaway.database.read() as tx:
         found = channels.visible_to(tx, OPERATOR)
     show_rows(
-        [_described(channel) for channel in found], as_json, nothing="There is no channel yet: seaway channel add NAME"
+        [_described(channel) for channel in found],
+        as_json,
+        nothing="There are no channels yet. Create one: seaway channel add NAME --owner USER",
     )
 
 
 @app.command("show")
 def show_channel(context: typer.Context, name: _Name, as_json: JsonOption = False) -> None:
-    """Show a channel with its members and its size."""
+    """Show a channel with its members and size."""
     from seaway.channels import channels, members, quotas
     from seaway.packages import catalogue
 
@@ -87,7 +87,7 @@ def show_channel(context: typer.Context, name: _Name, as_json: JsonOption = Fals
                 {"user": member.user, "role": member.role.value} for member in members.all_members(tx, channel.id)
             ],
         }
-    lines = [f"{key}: {_told(entry)}" for key, entry in value.items()]
+    lines = [f"{key}: {_plain_text(entry)}" for key, entry in value.items()]
     show(value, as_json, "\n".join(lines))
 
 
@@ -95,20 +95,20 @@ def show_channel(context: typer.Context, name: _Name, as_json: JsonOption = Fals
 def set_channel(
     context: typer.Context,
     name: _Name,
-    quota: Annotated[str | None, typer.Option(help="The most bytes that it may hold, or none.")] = None,
+    quota: Annotated[str | None, typer.Option(help="Storage quota in bytes, or none.")] = None,
     description: _Description = None,
     logo: _Logo = None,
-    no_logo: Annotated[bool, typer.Option("--no-logo", help="Take its picture away.")] = False,
-    public: Annotated[bool | None, typer.Option("--public/--private", help="Who may read it.")] = None,
+    no_logo: Annotated[bool, typer.Option("--no-logo", help="Remove the logo.")] = False,
+    public: Annotated[bool | None, typer.Option("--public/--private", help="Visibility.")] = None,
     refuse_lookalikes: Annotated[
         bool | None,
-        typer.Option(
-            "--refuse-lookalikes/--allow-lookalikes", help="Turn away names that look like another package's."
-        ),
+        typer.Option("--refuse-lookalikes/--allow-lookalikes", help="Refuse names that look like another package's."),
     ] = None,
     never_overwrite: Annotated[
         bool,
-        typer.Option("--never-overwrite", help="A file name never gets different contents. This cannot be undone."),
+        typer.Option(
+            "--never-overwrite", help="Never replace the contents of a published file. This cannot be undone."
+        ),
     ] = False,
     allow_v3: Annotated[
         bool | None,
@@ -130,28 +130,28 @@ def set_channel(
     ] = None,
     only_publishers: Annotated[
         bool | None,
-        typer.Option("--only-publishers/--any-uploader", help="Take uploads from trusted publishers only."),
+        typer.Option("--only-publishers/--any-uploader", help="Accept uploads from trusted publishers only."),
     ] = None,
     attestations: Annotated[
-        str | None, typer.Option(help="off, optional or required: whether files come with an attestation.")
+        str | None, typer.Option(help="Attestations of uploaded files: off, optional or required.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Change a channel; what is not given stays."""
+    """Change a channel. Options that are not given stay unchanged."""
     from seaway.accounts.principal import OPERATOR
     from seaway.channels import channels, logos, quotas
     from seaway.channels.channels import Attestations
     from seaway.indexing import relations
 
     if attestations not in (None, *(mode.value for mode in Attestations)):
-        raise typer.BadParameter("--attestations is one of off, optional, required")
-    asked = None if attestations is None else Attestations(attestations)
+        raise typer.BadParameter("--attestations must be off, optional or required")
+    attestations_mode = None if attestations is None else Attestations(attestations)
     if logo and no_logo:
-        raise typer.BadParameter("--logo and --no-logo do not go together")
-    most = None if quota is None else bytes_of(quota)  # before anything is changed
+        raise typer.BadParameter("--logo and --no-logo cannot be combined")
+    quota_bytes = None if quota is None else bytes_of(quota)  # checked before anything is changed
     with context.obj.house() as seaway:
         if logo:
-            seaway.house.logos.put(OPERATOR, name, _given(logo))
+            seaway.house.logos.put(OPERATOR, name, _logo_source(logo))
         limit = seaway.house.reading.documents.limit
         if base is not None or overrides is not None:
             relations.change(
@@ -160,14 +160,14 @@ def set_channel(
             )  # fmt: skip
         with seaway.database.write_site() as tx:
             if quota is not None:
-                quotas.set_of_channel(tx, seaway.clock.now_ms(), OPERATOR, name, most)
+                quotas.set_of_channel(tx, seaway.clock.now_ms(), OPERATOR, name, quota_bytes)
             if no_logo:
                 logos.drop(tx, seaway.clock.now_ms(), OPERATOR, name)
             changed = channels.change(
                 tx, seaway.clock.now_ms(), OPERATOR, name,
                 description=description, is_public=public, refuses_lookalikes=refuse_lookalikes,
-                only_publishers=only_publishers, attestations=asked, allows_overwrite=False if never_overwrite else None,
-                allows_v3=allow_v3,
+                only_publishers=only_publishers, attestations=attestations_mode,
+                allows_overwrite=False if never_overwrite else None, allows_v3=allow_v3,
             )  # fmt: skip
             if v3_message is not None:
                 relations.set_v3_message(
@@ -188,24 +188,24 @@ def transfer(
     new_owner: Annotated[str, typer.Argument(metavar="USER")],
     as_json: JsonOption = False,
 ) -> None:
-    """Give a channel to another user at once; the old owner becomes a contributor."""
+    """Transfer a channel to another user at once. The previous owner becomes a contributor."""
     from seaway.accounts.principal import OPERATOR
     from seaway.channels import channels, transfers
 
     with context.obj.house() as seaway, seaway.database.write_site() as tx:
         transfers.give(tx, seaway.clock.now_ms(), OPERATOR, name, new_owner)
         changed = channels.get(tx, name)
-    show(_described(changed), as_json, f"{name} is owned by {changed.owner} now.")
+    show(_described(changed), as_json, f"{name} is now owned by {changed.owner}.")
 
 
 @app.command()
 def remove(
     context: typer.Context,
     name: _Name,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Delete a channel with all its packages; this cannot be undone."""
+    """Delete a channel with all its packages. This cannot be undone."""
     from seaway.accounts.principal import OPERATOR
     from seaway.channels import channels
 
@@ -218,7 +218,7 @@ def remove(
                 return channels.remove(tx, seaway.clock.now_ms(), OPERATOR, name)
 
         removed = seaway.house.removing.reserve.with_room(act)
-    show(_described(removed), as_json, f"{name} is deleted; its bytes go with the next sweep.")
+    show(_described(removed), as_json, f"{name} was deleted; the next sweep deletes its bytes.")
 
 
 def _described(channel: Channel) -> dict[str, Any]:
@@ -241,8 +241,8 @@ def _described(channel: Channel) -> dict[str, Any]:
     }
 
 
-def _given(logo: str) -> Given:
-    """A picture as it is named at the command line."""
+def _logo_source(logo: str) -> Given:
+    """Return the logo that --logo names."""
     from seaway.publishing.logos import MOST_BYTES, Given
 
     if "://" in logo:
@@ -257,7 +257,7 @@ def _given(logo: str) -> Given:
     return Given(content)
 
 
-def _told(entry: Any) -> str:
+def _plain_text(entry: Any) -> str:
     if isinstance(entry, list):
         return ", ".join(f"{member['user']} ({member['role']})" for member in entry)
     return "yes" if entry is True else "no" if entry is False else str(entry)

@@ -1,17 +1,17 @@
 """
-Prove the promises of consistency over a whole store.
+Verify the consistency of the database and the store.
 
-    S1  every file row names a blob that is there, with its size, its hash, and holds what that blob makes
-    S2  every document row is of one revision, not of a later one than its subdir, and its blob is what it says
-    S3  every shard and fragment is what the file rows of its name make, and nothing else is
-    S4  every channel has exactly one owner; every replaced shard is still what its address says
-    S5  the record of uploads of every channel is one unbroken chain that ends where it is said to end
-    S6  a record names the hash of a sidecar of attestations if and only if that sidecar is there, for these bytes
-    S7  every logo of a channel is a blob that is there, with its size and its hash
-    S8  every value is of the type of its column, and every reference leads to a row
+    S1  every file row names an existing blob of its size and hash, and holds the values derived from that blob
+    S2  every document row is of one revision, not later than that of its subdir, and its blob matches the row
+    S3  every shard and fragment is derived from the file rows of its name, and there are no others
+    S4  every channel has exactly one owner; every replaced shard still matches its hash
+    S5  the record of uploads of every channel is one unbroken chain with the expected end
+    S6  a record names the hash of a sidecar of attestations if and only if that sidecar exists, for these bytes
+    S7  every logo of a channel is an existing blob of its size and hash
+    S8  every value has the type of its column, and every reference leads to a row
 
-Each part of a subdir is looked at in one read transaction, so a server may run meanwhile. What cannot be read is
-named like anything else that is broken, and the check goes on with the next part.
+Each part of a subdir is checked in one read transaction, so servers can run meanwhile. A part that cannot be read is
+reported like any other violation, and the check continues with the next part.
 """
 
 from collections.abc import Callable, Iterator
@@ -55,7 +55,7 @@ _BUILT_TOGETHER = {REPODATA, REPODATA_ZST, RUN_EXPORTS_JSON, RUN_EXPORTS_ZST}
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """A promise that does not hold: which, where, and how."""
+    """A violation: which promise, where, and what is wrong."""
 
     promise: str
     where: str
@@ -67,7 +67,7 @@ _SubdirPart = Callable[[Seaway, Tx, Subdir, str, bool], Iterator[Broken]]
 
 
 def check(seaway: Seaway, *, quick: bool = False) -> Iterator[Broken]:
-    """Every broken promise; `quick` compares sizes of blobs without reading them."""
+    """Yield every violation; `quick` compares the sizes of blobs without reading them."""
     database = seaway.database
     for table in metadata.sorted_tables:
         yield from _guarded(database, "S8", table.name, partial(_values, table))
@@ -86,7 +86,7 @@ def check(seaway: Seaway, *, quick: bool = False) -> Iterator[Broken]:
 
 
 def _guarded(database: Database, promise: str, where: str, part: _Part) -> Iterator[Broken]:
-    """Look at one part, and name it where the rows cannot be read, whatever bytes they hold."""
+    """Check one part; report it if its rows cannot be read, whatever bytes they hold."""
     try:
         with database.read() as tx, tolerating_damage(tx):
             yield from part(tx)
@@ -98,7 +98,7 @@ def _guarded(database: Database, promise: str, where: str, part: _Part) -> Itera
 
 def _of_subdir(seaway: Seaway, subdir_id: int, quick: bool, part: _SubdirPart, tx: Tx) -> Iterator[Broken]:
     subdir = get_subdir(tx, subdir_id)
-    if subdir is not None:  # else it was removed since
+    if subdir is not None:  # None: it was deleted meanwhile
         yield from part(seaway, tx, subdir, f"{_channel_of(tx, subdir_id)}/{subdir.name}", quick)
 
 
@@ -139,7 +139,7 @@ def _references(table: Table, tx: Tx) -> Iterator[Broken]:
         )
         for row in tx.execute(lost):
             where = f"{table.name} {', '.join(map(_shown, row))}"
-            yield Broken("S8", where, f"names a row of {target.table.name} that is not there, in {column.name}")
+            yield Broken("S8", where, f"names a row of {target.table.name} that does not exist, in {column.name}")
 
 
 def _packages(tx: Tx) -> Iterator[Broken]:
@@ -218,21 +218,23 @@ def _documents(seaway: Seaway, tx: Tx, subdir: Subdir, where: str, quick: bool) 
     ).all()
     for row in rows:
         if row.kind not in {*_BUILT_TOGETHER, REPODATA_GZ}:
-            yield Broken("S2", f"{where}/{_shown(row.kind)}", "is not a kind of document")
+            yield Broken("S2", f"{where}/{_shown(row.kind)}", "is not a known kind of document")
     built_together = {row.revision for row in rows if row.kind != REPODATA_GZ}
     for missing in sorted(_BUILT_TOGETHER - {row.kind for row in rows}) if rows else ():
-        yield Broken("S2", f"{where}/{missing}", "is missing, and other documents of the subdir are there")
+        yield Broken("S2", f"{where}/{missing}", "is missing, although other documents of the subdir exist")
     if len(built_together) > 1:
-        yield Broken("S2", where, f"has documents of the revisions {sorted(built_together, key=repr)} side by side")
+        yield Broken("S2", where, f"has documents of different revisions: {sorted(built_together, key=repr)}")
     for row in rows:
         if not isinstance(row.revision, int) or row.revision > subdir.revision:
-            yield Broken("S2", f"{where}/{row.kind}", f"is of revision {row.revision}, the subdir at {subdir.revision}")
+            yield Broken(
+                "S2", f"{where}/{row.kind}", f"is of revision {row.revision}, but the subdir is at {subdir.revision}"
+            )
         for what in _blob(seaway, row.sha256, row.size, quick=quick):
             yield Broken("S2", f"{where}/{row.kind}", what)
     expected = {draft.kind: draft.sha256 for draft in seaway.documents.drafts(tx, subdir)} if rows else {}
     for row in rows:
         if row.revision == subdir.revision and row.kind in expected and row.sha256 != expected[row.kind]:
-            yield Broken("S2", f"{where}/{row.kind}", "is not what the records of its revision make")
+            yield Broken("S2", f"{where}/{row.kind}", "differs from the records of its revision")
 
 
 def _files(seaway: Seaway, tx: Tx, subdir: Subdir, where: str, quick: bool) -> Iterator[Broken]:
@@ -245,7 +247,7 @@ def _files(seaway: Seaway, tx: Tx, subdir: Subdir, where: str, quick: bool) -> I
 
 
 def _row(seaway: Seaway, row: FileRow) -> Iterator[str]:
-    """Make the row again from its blob, and compare; `sidecars.broken` looks at the attestations."""
+    """Derive the row from its blob again and compare; `sidecars.broken` checks the attestations."""
     try:
         wrong = reexamine.differing(seaway.blobs, seaway.spool, row, reexamine.stored_field(row.record))
     except CannotRebuild as error:
@@ -267,7 +269,7 @@ def _blob(seaway: Seaway, sha256: object, size: object, *, quick: bool) -> Itera
 
 @contextmanager
 def _reading(found: list[str]) -> Iterator[None]:
-    """Name a blob that cannot be read, and that alone."""
+    """Report a blob that cannot be read as one problem."""
     try:
         yield
     except FileNotFoundError:
@@ -279,17 +281,17 @@ def _reading(found: list[str]) -> Iterator[None]:
 def _differences_of_blob(seaway: Seaway, sha256: bytes, size: object, *, quick: bool) -> Iterator[str]:
     stat = seaway.blobs.stat(keys.blob(sha256))
     if stat is None:
-        yield "names a blob that is not there"
+        yield "names a blob that does not exist"
     elif stat.size != size:
         yield (
-            f"names a blob of {stat.size:,} bytes, and its row says {size:,}"
+            f"names a blob of {stat.size:,} bytes, but its row says {size:,}"
             if isinstance(size, int)
             else "has no size"
         )
     elif not quick:
         with seaway.blobs.open(keys.blob(sha256)) as file:
             if sha256_of(file) != sha256:
-                yield "names a blob whose bytes have another sha256"
+                yield "names a blob with a different sha256"
 
 
 _SUBDIR_PARTS: tuple[tuple[str, _SubdirPart], ...] = (

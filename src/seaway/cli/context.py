@@ -1,4 +1,4 @@
-"""What every command shares: the settings that apply, the open house, and how results are printed."""
+"""Shared by all commands: effective settings, the opened store, and output."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JS
 
 @dataclass(frozen=True)
 class Context:
-    """The options that stand before the command."""
+    """Options given before the command."""
 
     config: Path | None
     data: Path | None
 
     def settings(self, **overrides: Any) -> Settings:
-        """The effective settings."""
+        """Return the effective settings."""
         from seaway import settings
 
         return settings.load(self.config, **{"data": self.data, **overrides})
@@ -35,11 +35,11 @@ class Context:
     @contextmanager
     def house(self, *, paired: bool = True, makes_data: bool = False, makes_database: bool = False) -> Iterator[Seaway]:
         """
-        The local store, opened for one command; a server may be running on it at the same time.
+        Open the local store for one command; servers can be running on it at the same time.
 
-        Without `paired`, database and store need not belong together. A missing data folder is created only with
-        `makes_data`, and a missing database in it only with `makes_database`: a mistyped folder would look
-        like an empty site.
+        With `paired=False`, database and store need not belong together. A missing data folder is created only with
+        `makes_data`, and a missing database in it only with `makes_database`: otherwise a mistyped folder would
+        look like an empty site.
         """
         from seaway import logs
         from seaway.server import listening, wiring
@@ -56,7 +56,7 @@ class Context:
 
 
 def require_data(settings: Settings, *, needs_database: bool = True) -> None:
-    """Raise `BadSetting` if the data folder is missing, or the database in it that is needed."""
+    """Raise `BadSetting` if the data folder is missing, or a required database in it."""
     from seaway.errors import BadSetting
 
     hint = (
@@ -74,12 +74,12 @@ def require_data(settings: Settings, *, needs_database: bool = True) -> None:
 
 
 def show(value: dict[str, Any], as_json: bool, sentence: str) -> None:
-    """Print one result: the object, or the sentence that says it."""
+    """Print one result: the JSON object, or the sentence."""
     print(json.dumps(value) if as_json else sentence)
 
 
 def show_rows(rows: Sequence[dict[str, Any]], as_json: bool, *, nothing: str) -> None:
-    """Print a list: a JSON array, or a table with the keys as its head."""
+    """Print a list: a JSON array, or a table with the keys as header."""
     if as_json:
         print(json.dumps(rows))
         return
@@ -96,7 +96,7 @@ def show_rows(rows: Sequence[dict[str, Any]], as_json: bool, *, nothing: str) ->
 
 
 def bytes_of(text: str) -> int | None:
-    """A quota as it is typed: a number of bytes, or `none`."""
+    """Parse a quota: a number of bytes, or `none`."""
     if text == "none":
         return None
     if not text.isascii() or not text.isdigit():

@@ -34,7 +34,7 @@ def yank(
     reason: Annotated[str, typer.Option(help="Reason; shown on the pages of the files.")] = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Hide files from solvers; they stay downloadable."""
+    """Hide files from solvers. They stay downloadable."""
     from seaway.packages.removal import Act
 
     _change(context, channel, Act.YANK, _selected(files, package, version, subdir), as_json, reason)
@@ -64,10 +64,10 @@ def delete(
     package: _Package = None,
     version: _Version = None,
     subdir: _Subdir = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Delete files; this cannot be undone."""
+    """Delete files. This cannot be undone."""
     from seaway.packages.removal import Act
 
     selection = _selected(files, package, version, subdir)
@@ -93,7 +93,7 @@ def correct(
     clear: Annotated[list[str] | None, typer.Option(help="Field to clear.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Correct the metadata of a file in repodata; fields that are not given stay unchanged."""
+    """Correct the metadata of a file in repodata. Fields that are not given stay unchanged."""
     from seaway.accounts.principal import OPERATOR
     from seaway.packages import corrections
 
@@ -104,8 +104,8 @@ def correct(
     with context.obj.house() as seaway:
         done = corrections.correct(seaway.house.removing, OPERATOR, channel, subdir, file_name, changes, reason)
     value = {"channel": channel, "file": file, "fields": changes, "reason": reason, "revision": done.revision}
-    said = [f"{channel}/{file} was corrected (revision {done.revision}).", *done.warnings]
-    show({**value, "warnings": list(done.warnings)}, as_json, "\n".join(said))
+    lines = [f"{channel}/{file} was corrected (revision {done.revision}).", *done.warnings]
+    show({**value, "warnings": list(done.warnings)}, as_json, "\n".join(lines))
 
 
 @app.command()

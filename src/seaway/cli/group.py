@@ -1,4 +1,4 @@
-"""`seaway group ...`: named sets of users that can be members of channels, from beside the data."""
+"""`seaway group ...`: named sets of users that can be members of channels, directly in the database."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from seaway.clock import moment
 if TYPE_CHECKING:
     from seaway.channels.groups import Group
 
-app = typer.Typer(help="Make groups of users, and give them roles in channels.", no_args_is_help=True)
+app = typer.Typer(help="Create groups of users, and give them roles in channels.", no_args_is_help=True)
 
 _Group = Annotated[str, typer.Argument(metavar="GROUP")]
 _User = Annotated[str, typer.Argument(metavar="USER")]
@@ -24,11 +24,11 @@ _NO_ROLE = "none"
 def add(
     context: typer.Context,
     group: _Group,
-    manager: Annotated[str, typer.Option(help="The user who says who is in it.")],
-    description: Annotated[str, typer.Option(help="What the group is for.")] = "",
+    manager: Annotated[str, typer.Option(help="User who manages the group.")],
+    description: Annotated[str, typer.Option(help="Description of the group.")] = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Make a group with its first manager, who is in it."""
+    """Create a group with its first manager. The manager is also a member."""
     from seaway.accounts import users
     from seaway.accounts.principal import OPERATOR
     from seaway.channels import groups
@@ -36,7 +36,7 @@ def add(
     with context.obj.house() as seaway, seaway.database.write_site() as tx:
         now_ms = seaway.clock.now_ms()
         made = groups.add(tx, now_ms, OPERATOR, group, users.get(tx, manager), description=description)
-    show(_described(made), as_json, f"The group {group} is made; {manager} manages it.")
+    show(_described(made), as_json, f"The group {group} was created; {manager} manages it.")
 
 
 @app.command("list")
@@ -50,13 +50,13 @@ def list_groups(context: typer.Context, as_json: JsonOption = False) -> None:
     show_rows(
         [_described(group) for group in found],
         as_json,
-        nothing="There is no group yet: seaway group add NAME --manager USER",
+        nothing="There are no groups yet. Create one: seaway group add NAME --manager USER",
     )
 
 
 @app.command("show")
 def show_group(context: typer.Context, group: _Group, as_json: JsonOption = False) -> None:
-    """Show who is in a group, and its roles in channels."""
+    """Show the members of a group, and its roles in channels."""
     from seaway.accounts.principal import OPERATOR
     from seaway.channels import groups
 
@@ -65,26 +65,28 @@ def show_group(context: typer.Context, group: _Group, as_json: JsonOption = Fals
         roles = groups.roles_of(tx, found.id)
     value = {
         **_described(found),
-        "members": [{"user": one.user, "manager": one.is_manager} for one in users_in_it],
+        "members": [{"user": member.user, "manager": member.is_manager} for member in users_in_it],
         "channels": [{"channel": channel, "role": role.value} for channel, role in roles],
     }
-    told = {
+    entries = {
         **value,
-        "members": ", ".join(f"{one.user} (manager)" if one.is_manager else one.user for one in users_in_it),
+        "members": ", ".join(
+            f"{member.user} (manager)" if member.is_manager else member.user for member in users_in_it
+        ),
         "channels": ", ".join(f"{channel} ({role.value})" for channel, role in roles),
     }
-    show(value, as_json, "\n".join(f"{key}: {entry}" for key, entry in told.items()))
+    show(value, as_json, "\n".join(f"{key}: {entry}" for key, entry in entries.items()))
 
 
 @app.command()
 def remove(context: typer.Context, group: _Group, as_json: JsonOption = False) -> None:
-    """Delete a group; its members lose what it gave them."""
+    """Delete a group. Its members lose the access it granted."""
     from seaway.accounts.principal import OPERATOR
     from seaway.channels import groups
 
     with context.obj.house() as seaway, seaway.database.write_site() as tx:
         removed = groups.remove(tx, seaway.clock.now_ms(), OPERATOR, group)
-    show(_described(removed), as_json, f"The group {group} is deleted.")
+    show(_described(removed), as_json, f"The group {group} was deleted.")
 
 
 @app.command("add-member")
@@ -92,10 +94,10 @@ def add_member(
     context: typer.Context,
     group: _Group,
     user: _User,
-    manager: Annotated[bool, typer.Option("--manager", help="Who says who is in the group, too.")] = False,
+    manager: Annotated[bool, typer.Option("--manager", help="Make the user a manager of the group.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Take a user into a group, or change whether they manage it."""
+    """Add a user to a group, or change whether they manage it."""
     from seaway.accounts.principal import OPERATOR
     from seaway.channels import groups
 
@@ -109,13 +111,13 @@ def add_member(
 
 @app.command("remove-member")
 def remove_member(context: typer.Context, group: _Group, user: _User, as_json: JsonOption = False) -> None:
-    """Take a user out of a group."""
+    """Remove a user from a group."""
     from seaway.accounts.principal import OPERATOR
     from seaway.channels import groups
 
     with context.obj.house() as seaway, seaway.database.write_site() as tx:
         groups.remove_member(tx, seaway.clock.now_ms(), OPERATOR, group, user)
-    show({"group": group, "user": user, "manager": None}, as_json, f"{user} is not in the group {group} any more.")
+    show({"group": group, "user": user, "manager": None}, as_json, f"{user} is no longer in the group {group}.")
 
 
 @app.command()
@@ -123,16 +125,16 @@ def role(
     context: typer.Context,
     channel: Annotated[str, typer.Argument(metavar="CHANNEL")],
     group: _Group,
-    wanted: Annotated[str, typer.Argument(metavar="ROLE", help="viewer, contributor, or none to end it.")],
+    wanted: Annotated[str, typer.Argument(metavar="ROLE", help="viewer, contributor, or none to remove the group.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Give everybody in a group a role in a channel, or take it away."""
+    """Set or remove the role of a group in a channel."""
     from seaway.accounts.principal import OPERATOR
     from seaway.channels import members
     from seaway.channels.roles import Role
 
     if wanted not in (Role.VIEWER.value, Role.CONTRIBUTOR.value, _NO_ROLE):
-        raise typer.BadParameter("ROLE is viewer, contributor or none")
+        raise typer.BadParameter("ROLE must be viewer, contributor or none")
     with context.obj.house() as seaway, seaway.database.write_site() as tx:
         now_ms = seaway.clock.now_ms()
         if wanted == _NO_ROLE:
@@ -140,8 +142,8 @@ def role(
         else:
             members.put_group(tx, now_ms, OPERATOR, channel, group, Role(wanted))
     value = {"channel": channel, "group": group, "role": None if wanted == _NO_ROLE else wanted}
-    told = f"has no role in {channel} any more" if wanted == _NO_ROLE else f"is a {wanted} of {channel}"
-    show(value, as_json, f"The group {group} {told}.")
+    state = f"no longer has a role in {channel}" if wanted == _NO_ROLE else f"is a {wanted} of {channel}"
+    show(value, as_json, f"The group {group} {state}.")
 
 
 def _described(group: Group) -> dict[str, Any]:

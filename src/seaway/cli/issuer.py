@@ -1,4 +1,4 @@
-"""`seaway issuer ...`: who may vouch for workflows, from beside the data."""
+"""`seaway issuer ...`: register and manage issuers of workflow tokens, directly in the database."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from seaway.server.wiring import Seaway
     from seaway.trust.issuer_states import IssuerState
 
-app = typer.Typer(help="Register and look after issuers of workflow tokens.", no_args_is_help=True)
+app = typer.Typer(help="Register and manage issuers of workflow tokens.", no_args_is_help=True)
 
 _Name = Annotated[str, typer.Argument(metavar="ISSUER")]
 
@@ -24,12 +24,12 @@ _Name = Annotated[str, typer.Argument(metavar="ISSUER")]
 def add(
     context: typer.Context,
     name: _Name,
-    address: Annotated[str, typer.Argument(metavar="ADDRESS", help="What its tokens say in `iss`, byte for byte.")],
+    address: Annotated[
+        str, typer.Argument(metavar="ADDRESS", help="Issuer URL; must match the `iss` claim of its tokens exactly.")
+    ],
     kind: Annotated[str, typer.Option(help="github, gitlab, google, buildkite, circleci or generic.")],
-    rules: Annotated[
-        Path | None, typer.Option(help="A JSON file that says how tokens of a generic one are read.")
-    ] = None,
-    keys: Annotated[Path | None, typer.Option(help="A JSON Web Key Set to use instead of fetching one.")] = None,
+    rules: Annotated[Path | None, typer.Option(help="JSON file with the rules for tokens of a generic issuer.")] = None,
+    keys: Annotated[Path | None, typer.Option(help="JSON Web Key Set to use instead of fetching one.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Register an issuer."""
@@ -43,7 +43,7 @@ def add(
             if keys is not None:
                 issuers.set_static_keys(tx, now_ms, OPERATOR, name, _text(keys))
         value = _described(seaway, name)
-    show(value, as_json, f"Tokens of {address} are exchanged for channels that trust them.")
+    show(value, as_json, f"Tokens of {address} can now be exchanged for access to channels that trust them.")
 
 
 @app.command("list")
@@ -53,12 +53,12 @@ def list_issuers(context: typer.Context, as_json: JsonOption = False) -> None:
 
     with context.obj.house() as seaway, seaway.database.read() as tx:
         rows = [_row(state) for state in issuer_states.states(tx)]
-    show_rows(rows, as_json, nothing="There is no issuer.")
+    show_rows(rows, as_json, nothing="There are no issuers.")
 
 
 @app.command()
 def remove(context: typer.Context, name: _Name, as_json: JsonOption = False) -> None:
-    """Forget an issuer; its publishers stay and match nothing."""
+    """Remove an issuer. Its publishers stay, but match nothing."""
     from seaway.accounts.principal import OPERATOR
     from seaway.trust import issuers
 
@@ -66,18 +66,18 @@ def remove(context: typer.Context, name: _Name, as_json: JsonOption = False) -> 
         value = _described(seaway, name)
         with seaway.database.write_site() as tx:
             issuers.remove(tx, seaway.clock.now_ms(), OPERATOR, name)
-    show(value, as_json, f"{name} is no issuer any more.")
+    show(value, as_json, f"{name} is no longer an issuer.")
 
 
 @app.command()
 def enable(context: typer.Context, name: _Name, as_json: JsonOption = False) -> None:
-    """Exchange tokens of an issuer again."""
+    """Enable an issuer. Its tokens are exchanged again."""
     _switch(context, name, as_json, enabled=True)
 
 
 @app.command()
 def disable(context: typer.Context, name: _Name, as_json: JsonOption = False) -> None:
-    """Exchange no tokens of an issuer, and end those that were given for them."""
+    """Disable an issuer. Its tokens are no longer exchanged, and tokens issued for them are revoked."""
     _switch(context, name, as_json, enabled=False)
 
 
@@ -87,19 +87,17 @@ def keys(
     name: _Name,
     file: Annotated[
         str | None,
-        typer.Option(help="A JSON Web Key Set to use instead of fetching one; - reads it from standard input."),
+        typer.Option(help="JSON Web Key Set to use instead of fetching one; - reads it from standard input."),
     ] = None,
-    fetch: Annotated[
-        bool, typer.Option("--fetch", help="Fetch the keys now; no file stands in for them any more.")
-    ] = False,
+    fetch: Annotated[bool, typer.Option("--fetch", help="Fetch the keys now, and stop using a file.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Show the keys of an issuer, set them from a file, or fetch them now."""
+    """Show the keys of an issuer. The options set them from a file, or fetch them now."""
     from seaway.accounts.principal import OPERATOR
     from seaway.trust import issuers
 
     if file is not None and fetch:
-        raise typer.BadParameter("--file and --fetch exclude each other")
+        raise typer.BadParameter("--file and --fetch cannot be combined")
     with context.obj.house() as seaway:
         if file is not None or fetch:
             text = None if file is None else (sys.stdin.read() if file == "-" else _text(Path(file)))
@@ -132,7 +130,7 @@ def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
-        raise Malformed(f"The file {path} cannot be read.", "Check its name, and that it is text.") from None
+        raise Malformed(f"The file {path} cannot be read.", "Check its path, and that it is UTF-8 text.") from None
 
 
 def _described(seaway: Seaway, name: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""`seaway jobs`: what is to be done in the background, and what could not be done."""
+"""`seaway jobs ...`: list background jobs, and retry failed ones."""
 
 from __future__ import annotations
 
@@ -9,21 +9,23 @@ import typer
 from seaway.cli.context import JsonOption, show, show_rows
 from seaway.clock import moment
 
-app = typer.Typer(help="Background jobs.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(help="List background jobs, and retry failed ones.", no_args_is_help=True, rich_markup_mode=None)
 
 
 @app.command("list")
 def list_jobs(
     context: typer.Context,
-    state: Annotated[str | None, typer.Option(help="Only those that are ready, running or dead.")] = None,
+    state: Annotated[
+        str | None, typer.Option(help="Only jobs in this state: ready, running or dead (failed permanently).")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show the jobs that wait, run, or failed for good; a job that is done leaves no row."""
+    """List waiting, running and failed jobs. Finished jobs are not listed."""
     from seaway.errors import Malformed
     from seaway.jobs import queue
 
     if state not in (None, queue.READY, queue.RUNNING, queue.DEAD):
-        raise Malformed(f"There is no state {state!r} of jobs.", "Give ready, running or dead.")
+        raise Malformed(f"There is no job state {state!r}.", "Use ready, running or dead.")
     with context.obj.house() as seaway, seaway.database.read() as tx:
         jobs = queue.list_jobs(tx, state)
     rows = [
@@ -44,13 +46,15 @@ def list_jobs(
 @app.command()
 def retry(
     context: typer.Context,
-    job_id: Annotated[int | None, typer.Argument(metavar="[JOB]", help="One dead job; all if none is named.")] = None,
+    job_id: Annotated[
+        int | None, typer.Argument(metavar="[JOB]", help="Id of one failed job; all if not given.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Try dead jobs again."""
+    """Retry failed jobs."""
     from seaway.accounts.principal import OPERATOR
     from seaway.channels import administration
 
     with context.obj.house() as seaway, seaway.database.write_part() as tx:
         count = administration.retry_jobs(tx, seaway.clock.now_ms(), OPERATOR, job_id)
-    show({"retried": count}, as_json, f"{count} jobs are tried again.")
+    show({"retried": count}, as_json, f"{count} failed jobs will be retried.")

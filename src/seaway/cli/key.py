@@ -1,4 +1,4 @@
-"""`seaway key ...`: API keys, from beside the data."""
+"""`seaway key ...`: create and revoke API keys, directly in the database."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from seaway.clock import moment
 if TYPE_CHECKING:
     from seaway.accounts.keys import Key
 
-app = typer.Typer(help="Make and revoke API keys.", no_args_is_help=True)
+app = typer.Typer(help="Create and revoke API keys.", no_args_is_help=True)
 
 _User = Annotated[str, typer.Argument(metavar="USER")]
 _Name = Annotated[str, typer.Argument(metavar="KEY")]
@@ -27,22 +27,22 @@ def add(
     user: _User,
     name: _Name,
     mode: Annotated[str, typer.Option(help="READ, READ_WRITE, READ_WRITE_DELETE or MANAGE.")] = "READ_WRITE",
-    channel: Annotated[list[str] | None, typer.Option(help="Only for this channel; may be repeated.")] = None,
+    channel: Annotated[list[str] | None, typer.Option(help="Limit the key to this channel; can be repeated.")] = None,
     package: Annotated[
         list[str] | None,
-        typer.Option(help="Only for packages of this name, a * at the end for all that begin so; may be repeated."),
+        typer.Option(help="Limit the key to this package, or to a prefix that ends in *; can be repeated."),
     ] = None,
     days: Annotated[int, typer.Option(min=0, max=36_500, help="Days until it expires; 0 for never.")] = DEFAULT_DAYS,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a key and print it, this once."""
+    """Create a key and print its secret. It cannot be shown again."""
     from seaway.accounts import keys, users
     from seaway.accounts.principal import OPERATOR, Mode
     from seaway.channels import channels
     from seaway.clock import DAY_MS
 
     if mode not in Mode.__members__:
-        raise typer.BadParameter(f"--mode is one of {', '.join(Mode.__members__)}")
+        raise typer.BadParameter(f"--mode must be one of {', '.join(Mode.__members__)}")
     with context.obj.house() as seaway, seaway.database.write_site() as tx:
         now_ms = seaway.clock.now_ms()
         made, secret = keys.add(
@@ -63,7 +63,7 @@ def list_keys(context: typer.Context, user: _User, as_json: JsonOption = False) 
     with context.obj.house() as seaway, seaway.database.read() as tx:
         found = keys.all_keys(tx, users.get(tx, user).id)
     rows = [_described(user, key) for key in found]
-    show_rows(rows, as_json, nothing=f"{user} has no key yet: seaway key add {user} NAME")
+    show_rows(rows, as_json, nothing=f"{user} has no keys yet. Create one: seaway key add {user} NAME")
 
 
 @app.command()
@@ -72,11 +72,12 @@ def revoke(
     user: Annotated[str | None, typer.Argument(metavar="USER")] = None,
     name: Annotated[str | None, typer.Argument(metavar="KEY")] = None,
     leaked: Annotated[
-        bool, typer.Option("--stdin", help="End the secrets on standard input, one a line, and tell their owners.")
+        bool,
+        typer.Option("--stdin", help="Revoke the secrets on standard input, one per line, and notify their owners."),
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """End a key: its next request is refused."""
+    """Revoke a key. Its next request is refused."""
     from seaway.accounts import keys, users
     from seaway.accounts.principal import OPERATOR
 
@@ -84,14 +85,14 @@ def revoke(
         _revoke_leaked(context, as_json)
         return
     if user is None or name is None:
-        raise typer.BadParameter("name the user and the key, or give --stdin")
+        raise typer.BadParameter("give USER and KEY, or --stdin")
     with context.obj.house() as seaway, seaway.database.write_site() as tx:
         revoked = keys.revoke(tx, seaway.clock.now_ms(), OPERATOR, users.get(tx, user), name)
-    show(_described(user, revoked), as_json, f"The key {name} of {user} is revoked.")
+    show(_described(user, revoked), as_json, f"The key {name} of {user} was revoked.")
 
 
 def _revoke_leaked(context: typer.Context, as_json: bool) -> None:
-    """Secrets are read from standard input: as arguments the list of processes would show them to everybody."""
+    """Revoke secrets from standard input: every user of the machine could see arguments in the process list."""
     from seaway.accounts.principal import OPERATOR
     from seaway.trust import leaks
 
@@ -100,7 +101,7 @@ def _revoke_leaked(context: typer.Context, as_json: bool) -> None:
         labels = leaks.revoke(tx, seaway.clock.now_ms(), OPERATOR, found, telling=seaway.house.accounts)
     ours = sum(label.is_ours for label in labels)
     value = {"revoked": ours, "unknown": len(labels) - ours}
-    show(value, as_json, f"{ours} of {len(labels)} were secrets of this Seaway, and open nothing now.")
+    show(value, as_json, f"{ours} of {len(labels)} were secrets of this Seaway, and are revoked.")
 
 
 def _described(user: str, key: Key) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""`seaway`: every command, and how errors are told."""
+"""The `seaway` program: its commands, and how errors are printed."""
 
 import errno
 import json
@@ -32,7 +32,7 @@ from seaway.cli.context import Context
 from seaway.cli.serve import serve, work
 from seaway.errors import Malformed, NoRoom, SeawayError, Unavailable
 
-_MAKE_ROOM = "Make room and try again."
+_MAKE_ROOM = "Free some space and try again."
 _DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 app = typer.Typer(
@@ -75,15 +75,16 @@ app.command("config")(maintenance.config)
 def _options(
     context: typer.Context,
     config: Annotated[
-        Path | None, typer.Option(help="The settings file; seaway.toml here if it exists.", envvar="SEAWAY_CONFIG")
+        Path | None,
+        typer.Option(help="Settings file; default: seaway.toml in this folder, if it exists.", envvar="SEAWAY_CONFIG"),
     ] = None,
-    data: Annotated[Path | None, typer.Option(help="The data folder; instead of the setting.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Data folder; overrides the setting.")] = None,
 ) -> None:
     context.obj = Context(config, data)
 
 
 def run() -> None:
-    """Run one command; exit code 1 when it could not be done, 2 when the command line is wrong."""
+    """Run one command; exit code 1 if it failed, 2 if the command line is wrong."""
     _open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
@@ -94,18 +95,18 @@ def run() -> None:
         finally:
             sys.stdout.flush()  # while a failure can still be reported
     except BrokenPipeError:
-        # The reader of a pipe has left; the interpreter flushes again at its end, and must not fail there.
+        # The reader closed the pipe. The interpreter flushes again when it exits, and must not fail then.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(1) from None
     except SeawayError as error:
-        raise _ended(error) from None
+        raise _exit(error) from None
     except (OSError, UnicodeError, OverflowError, MemoryError) as error:
-        raise _ended(_explained(error)) from None
-    except Exception as error:  # errors that a driver raised outside a transaction get a message too
-        told = _of_database(error)
-        if told is None:
+        raise _exit(_converted(error)) from None
+    except Exception as error:  # errors that a database driver raised outside a transaction get a message too
+        converted = _database_error(error)
+        if converted is None:
             raise
-        raise _ended(told) from None
+        raise _exit(converted) from None
 
 
 def _open_closed_streams() -> None:
@@ -115,7 +116,7 @@ def _open_closed_streams() -> None:
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))
 
 
-def _of_database(error: Exception) -> SeawayError | None:
+def _database_error(error: Exception) -> SeawayError | None:
     """Convert an error of the database or its driver; None for a bug in the program."""
     # Imported here: most commands end without an error.
     import sqlite3
@@ -130,31 +131,31 @@ def _of_database(error: Exception) -> SeawayError | None:
     return does_not_answer(cause) if is_known else None
 
 
-def _ended(error: SeawayError) -> SystemExit:
-    """Print the error in the form that was asked for."""
-    hint = _MAKE_ROOM if isinstance(error, NoRoom) else error.hint  # commands are run by the operator
+def _exit(error: SeawayError) -> SystemExit:
+    """Print the error as a sentence, or as JSON with --json."""
+    hint = _MAKE_ROOM if isinstance(error, NoRoom) else error.hint  # the operator runs commands, and can free space
     if "--json" in sys.argv:
-        told = {"error": {"code": error.code, "message": error.message, "hint": hint}}
-        print(json.dumps(told), file=sys.stderr)
+        value = {"error": {"code": error.code, "message": error.message, "hint": hint}}
+        print(json.dumps(value), file=sys.stderr)
     else:
         cause = f" ({error.cause})" if isinstance(error, Unavailable) and error.cause else ""
         print(f"seaway: {error.message} {hint}".rstrip() + cause, file=sys.stderr)
     return SystemExit(1)
 
 
-def _explained(error: OSError | UnicodeError | OverflowError | MemoryError) -> SeawayError:
-    """Return an error of the disk, the memory, or what was given as one of ours."""
+def _converted(error: OSError | UnicodeError | OverflowError | MemoryError) -> SeawayError:
+    """Convert an error of the disk, the memory or the input into a `SeawayError`."""
     if isinstance(error, UnicodeError):
-        return Malformed("An argument, or what was given on standard input, is not UTF-8 text.", "Correct it.")
+        return Malformed("An argument, or the standard input, is not UTF-8 text.", "Correct it.")
     if isinstance(error, OverflowError):
-        return Malformed("A number is too large.", "Give a smaller one.")
+        return Malformed("A number is too large.", "Use a smaller one.")
     if isinstance(error, MemoryError):
-        return Unavailable("The memory of this machine is used up.", "Stop other programs and try again.")
+        return Unavailable("This machine is out of memory.", "Stop other programs and try again.")
     where = f" {error.filename}" if error.filename else ""
     reason = error.strerror or str(error)
     if error.errno in _DISK_IS_FULL:
         return Unavailable(f"The disk is full{f' at{where}' if where else ''}.", _MAKE_ROOM)
     return Unavailable(
         f"The file{where} cannot be used: {reason}." if where else f"The system refused a call: {reason}.",
-        "Check its permissions, and that its disk works.",
+        "Check its permissions and its disk.",
     )

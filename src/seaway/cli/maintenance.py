@@ -1,4 +1,4 @@
-"""`seaway reindex`, `check`, `sweep` and `config`: looking after a store."""
+"""`seaway reindex`, `check`, `sweep`, `adopt`, `migrate` and `config`: maintenance of a site."""
 
 from __future__ import annotations
 
@@ -18,15 +18,13 @@ if TYPE_CHECKING:
 
 def reindex(
     context: typer.Context,
-    channel: Annotated[
-        str | None, typer.Argument(metavar="[CHANNEL]", help="One channel; all if none is named.")
-    ] = None,
+    channel: Annotated[str | None, typer.Argument(metavar="[CHANNEL]", help="One channel; all if not given.")] = None,
     from_blobs: Annotated[
-        bool, typer.Option("--from-blobs", help="Rebuild file rows from their package files before; reads every byte.")
+        bool, typer.Option("--from-blobs", help="First rebuild file rows from their package files; reads every byte.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Rebuild the index from the file rows; exit code 1 if a part of it could not be rebuilt."""
+    """Rebuild the index from the file rows. The exit code is 1 if any part could not be rebuilt."""
     from seaway.cli import reindex as reindexing
 
     with context.obj.house() as seaway:
@@ -40,15 +38,15 @@ def check(
     context: typer.Context,
     quick: Annotated[bool, typer.Option("--quick", help="Compare the sizes of blobs without reading them.")] = False,
     repair: Annotated[
-        bool, typer.Option("--repair", help="First read every stored file, and take damaged ones out of use.")
+        bool, typer.Option("--repair", help="First read every stored file and take damaged ones out of use.")
     ] = False,
     backup: Annotated[
         str | None,
-        typer.Option(metavar="SOURCE", help="Bring good copies back from what `seaway backup` wrote; with --repair."),
+        typer.Option(metavar="SOURCE", help="With --repair: restore damaged files from this backup."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Prove every promise of consistency over the whole store; exit code 1 if one does not hold."""
+    """Verify the consistency of the database and the store. The exit code is 1 if there are problems."""
     from seaway.cli import check as checking
 
     with context.obj.house() as seaway:
@@ -58,14 +56,14 @@ def check(
     if repaired is not None:
         value["repair"] = asdict(repaired)
     lines = [] if repaired is None else repaired.lines
-    lines += [f"{entry.promise} {entry.where}: {entry.what}" for entry in broken] or ["Every promise holds."]
+    lines += [f"{entry.promise} {entry.where}: {entry.what}" for entry in broken] or ["No problems found."]
     show(value, as_json, "\n".join(lines))
     if broken:
         raise typer.Exit(1)
 
 
 def _repaired(seaway: Seaway, repair: bool, backup: str | None) -> Repaired | None:
-    """Repair what is damaged, if that is wanted; return what was done."""
+    """Repair what is damaged if `repair` is set; return what was done."""
     from seaway.cli import repair as repairing
     from seaway.moving import places
     from seaway.packages.damage import Keeper
@@ -73,7 +71,7 @@ def _repaired(seaway: Seaway, repair: bool, backup: str | None) -> Repaired | No
 
     if not repair:
         if backup is not None:
-            raise BadSetting("--backup is for a repair.", "Add --repair.")
+            raise BadSetting("--backup needs --repair.", "Add --repair.")
         return None
     keeper = Keeper(seaway.database, seaway.blobs, seaway.documents, seaway.clock)
     with ExitStack() as stack:
@@ -87,11 +85,13 @@ def _repaired(seaway: Seaway, repair: bool, backup: str | None) -> Repaired | No
 
 def sweep(
     context: typer.Context,
-    yes: Annotated[bool, typer.Option("--yes", help="Delete more of the store than sweep_max_percent allows.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Allow deleting more than sweep_max_percent of the store.")
+    ] = False,
     kept: Annotated[bool, typer.Option("--kept", help="Also delete the blobs that a rebuild kept.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Delete what nothing needs any more: unnamed blobs of yesterday, shards replaced a week ago."""
+    """Delete data that is no longer used. New blobs are kept for a day, and replaced shards for a week."""
     from seaway.packages import sweep as sweeping
 
     with context.obj.house() as seaway:
@@ -99,13 +99,14 @@ def sweep(
             sweeping.release_kept(seaway.database)
         swept = sweeping.sweep(seaway.sweeping, unlimited=yes)
     sentence = (
-        f"{swept.blobs} blobs ({swept.bytes:,} bytes), {swept.shards} old shards, {swept.spool_files} spool files."
+        f"{swept.blobs} blobs ({swept.bytes:,} bytes), {swept.shards} old shards and {swept.spool_files} spool files "
+        "were deleted."
     )
     show(asdict(swept), as_json, sentence)
 
 
 def adopt(context: typer.Context, as_json: JsonOption = False) -> None:
-    """Pair this database with this store as they are now, whatever they belonged to before."""
+    """Pair this database with this store as they are now. Earlier pairings of either are replaced."""
     from seaway import audit
     from seaway.accounts import secret_key
     from seaway.accounts.principal import OPERATOR
@@ -133,7 +134,7 @@ def adopt(context: typer.Context, as_json: JsonOption = False) -> None:
 
 
 def migrate(context: typer.Context, as_json: JsonOption = False) -> None:
-    """Bring the database to the schema of this Seaway; make a backup and stop every worker before."""
+    """Update the database schema to this version. Make a backup and stop every worker first."""
     from seaway.database import migrate as schema
     from seaway.server import wiring
 
@@ -145,15 +146,15 @@ def migrate(context: typer.Context, as_json: JsonOption = False) -> None:
     finally:
         database.close()
     sentence = (
-        f"The schema is {schema.NEWEST} already."
+        f"The schema is already {schema.NEWEST}."
         if before == schema.NEWEST
-        else f"The schema is {schema.NEWEST} now; it was {before or 'empty'}."
+        else f"The schema is now {schema.NEWEST}; it was {before or 'empty'}."
     )
     show({"before": before, "now": schema.NEWEST}, as_json, sentence)
 
 
 def config(context: typer.Context, as_json: JsonOption = False) -> None:
-    """Show the settings that apply here."""
+    """Show the effective settings."""
     settings = context.obj.settings()
     values = settings.shown()
     if as_json:

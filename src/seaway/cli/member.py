@@ -1,4 +1,4 @@
-"""`seaway member ...`: who belongs to a channel, from beside the data."""
+"""`seaway member ...`: members of a channel, directly in the database."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import typer
 from seaway.cli.context import JsonOption, show
 from seaway.clock import moment
 
-app = typer.Typer(help="Add users to channels and take them out.", no_args_is_help=True)
+app = typer.Typer(help="Add users to channels and remove them.", no_args_is_help=True)
 
 _Channel = Annotated[str, typer.Argument(metavar="CHANNEL")]
 _User = Annotated[str, typer.Argument(metavar="USER")]
@@ -23,13 +23,13 @@ def add(
     role: Annotated[str, typer.Option(help="viewer or contributor.")] = "contributor",
     as_json: JsonOption = False,
 ) -> None:
-    """Make a user a member at once, or change the role of one."""
+    """Add a user to a channel at once, or change their role."""
     from seaway.accounts.principal import OPERATOR
     from seaway.channels import members
     from seaway.channels.roles import Role
 
     if role not in (Role.VIEWER.value, Role.CONTRIBUTOR.value):
-        raise typer.BadParameter("--role is viewer or contributor")
+        raise typer.BadParameter("--role must be viewer or contributor")
     with context.obj.house() as seaway, seaway.database.write_site() as tx:
         member = members.put(tx, seaway.clock.now_ms(), OPERATOR, channel, user, Role(role))
     value = {"channel": channel, "user": user, "role": member.role.value, "added_at": moment(member.added_at_ms)}
@@ -38,10 +38,10 @@ def add(
 
 @app.command()
 def remove(context: typer.Context, channel: _Channel, user: _User, as_json: JsonOption = False) -> None:
-    """End a membership; what the user uploaded stays."""
+    """Remove a user from a channel. Files they uploaded stay."""
     from seaway.accounts.principal import OPERATOR
     from seaway.channels import members
 
     with context.obj.house() as seaway, seaway.database.write_site() as tx:
         members.remove(tx, seaway.clock.now_ms(), OPERATOR, channel, user)
-    show({"channel": channel, "user": user, "role": None}, as_json, f"{user} is no member of {channel} any more.")
+    show({"channel": channel, "user": user, "role": None}, as_json, f"{user} is no longer a member of {channel}.")

@@ -1,4 +1,4 @@
-"""`seaway backup`, `restore`, `move-storage` and `move-database`: a house copied, whole."""
+"""`seaway backup`, `restore`, `move-storage` and `move-database`: copy a complete site."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
     from seaway.moving.manifest import Manifest
     from seaway.settings import Settings
 
-_SET_IT = "set database_url to its address"
+_SET_DATABASE_URL = "set database_url to its URL"
 
 
 def backup(
     context: typer.Context,
-    target: Annotated[str, typer.Argument(metavar="TARGET", help="A file that ends in .tar, or a storage URL.")],
+    target: Annotated[str, typer.Argument(metavar="TARGET", help="A file name that ends in .tar, or a storage URL.")],
     verify: Annotated[
-        bool, typer.Option("--verify", help="Read back and hash what is at the storage URL already.")
+        bool, typer.Option("--verify", help="Read back and hash blobs that are already at the storage URL.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Copy everything, consistently, while servers run; a storage URL keeps many backups that share their blobs."""
+    """Back up everything consistently while servers run. A storage URL keeps many backups, which share their blobs."""
     from seaway.clock import SystemClock
     from seaway.moving import backup as backing_up
     from seaway.moving import places
@@ -35,7 +35,7 @@ def backup(
     from seaway.storage.spool import Spool
 
     settings = context.obj.settings()
-    with told(), _database_as_it_is(settings) as database:
+    with told(), _unmigrated_database(settings) as database:
         place = places.backup_target(
             target, settings.effective_storage_url, wiring.bucket_access(settings), verify=verify
         )
@@ -51,11 +51,13 @@ def backup(
 
 def restore(
     context: typer.Context,
-    source: Annotated[str, typer.Argument(metavar="SOURCE", help="What a backup was written to.")],
-    at: Annotated[str | None, typer.Option(metavar="TIME", help="Which backup of a storage URL; the newest.")] = None,
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="The .tar file or storage URL of the backup.")],
+    at: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Time of a backup at a storage URL; default: the newest.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make the house of a backup, in an empty database and the store of the settings."""
+    """Restore a backup into an empty database. Its blobs are written to the configured store."""
     from seaway.moving import places
     from seaway.moving import restore as restoring
     from seaway.pairing.identity import Verdict
@@ -79,14 +81,16 @@ def restore(
 
 def move_storage(
     context: typer.Context,
-    url: Annotated[str, typer.Argument(metavar="URL", help="The new store.")],
+    url: Annotated[str, typer.Argument(metavar="URL", help="URL of the new store.")],
     verify: Annotated[
         bool,
-        typer.Option("--verify/--quick", help="Read back and hash what is there already, or compare its size only."),
+        typer.Option(
+            "--verify/--quick", help="Read back and hash blobs that are already there, or compare only their size."
+        ),
     ] = True,
     as_json: JsonOption = False,
 ) -> None:
-    """Copy the store to another place, going on where the last run stopped; servers may run meanwhile."""
+    """Copy the store to another location. It continues where the last run stopped; servers can run meanwhile."""
     from seaway.moving import places
     from seaway.moving import storage as moving
     from seaway.server import wiring
@@ -96,7 +100,7 @@ def move_storage(
         moved = moving.move_storage(seaway.database, seaway.blobs, target, seaway.spool, verify=verify)
     value = {"storage_url": url, "blobs": moved.blobs, "bytes": moved.bytes, "sent": moved.sent}
     sentence = (
-        f"{moved.blobs:,} blobs ({moved.bytes:,} bytes) are in {url}, {moved.sent:,} of them sent now. "
+        f"{moved.blobs:,} blobs ({moved.bytes:,} bytes) are in {url}, {moved.sent:,} of them newly copied. "
         f"Stop the servers, run this once more, and set storage_url to {url}."
     )
     show(value, as_json, sentence)
@@ -107,7 +111,7 @@ def move_database(
     url: Annotated[str, typer.Argument(metavar="URL", help="postgresql://user:password@host/name or sqlite:///path.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Copy the database into another one, which is empty; stop the servers before, or uploads wait and then fail."""
+    """Copy the database into another, empty one. Stop the servers first, or uploads wait and then fail."""
     from seaway.moving import database as moving
     from seaway.moving import places
 
@@ -118,14 +122,18 @@ def move_database(
         finally:
             target.close()
     rows = sum(counts.values())
-    cure = "leave database_url empty, with the file as seaway.db in data" if url.startswith("sqlite") else _SET_IT
-    sentence = f"{rows:,} rows are in the new database, the same as in the old one. Now {cure}."
+    next_step = (
+        "leave database_url empty, with the file as seaway.db in data"
+        if url.startswith("sqlite")
+        else _SET_DATABASE_URL
+    )
+    sentence = f"{rows:,} rows are in the new database, the same as in the old one. Now {next_step}."
     show({"rows": rows, "tables": counts}, as_json, sentence)
 
 
 @contextmanager
-def _database_as_it_is(settings: Settings) -> Iterator[Database]:
-    """The database, of an older schema too: a backup is what is made before it is brought up to date."""
+def _unmigrated_database(settings: Settings) -> Iterator[Database]:
+    """Open the database, also with an older schema: a backup is made before migrating."""
     from seaway import logs
     from seaway.server import wiring
 
@@ -151,17 +159,17 @@ def _value(manifest: Manifest, sent: int) -> dict[str, Any]:
 def _sentence(manifest: Manifest, sent: int) -> str:
     return (
         f"{manifest.rows:,} rows and {manifest.blobs:,} blobs of {manifest.blob_bytes:,} bytes, "
-        f"{sent:,} of them written now."
+        f"{sent:,} of them newly written."
     )
 
 
 @contextmanager
 def told() -> Iterator[None]:
-    """Turn what a disk says when it is full or not ours into a sentence."""
+    """Convert disk errors (full, no permission) into `Unavailable`, which is printed as a sentence."""
     try:
         yield
     except OSError as error:
         where = f": {error.filename}" if error.filename else ""
         raise Unavailable(
-            f"The files cannot be copied ({error.strerror or error}{where}).", "Mend that and try again."
+            f"The files cannot be copied ({error.strerror or error}{where}).", "Fix this and try again."
         ) from error

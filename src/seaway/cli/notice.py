@@ -1,4 +1,4 @@
-"""`seaway notice ...`: what the readers of a channel are told, from beside the data."""
+"""`seaway notice ...`: notices to users of a channel, directly in the database."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from seaway.clock import moment
 if TYPE_CHECKING:
     from seaway.channels.notices import Notice
 
-app = typer.Typer(help="Tell the readers of a channel something; conda and pixi show it.", no_args_is_help=True)
+app = typer.Typer(help="Post notices for users of a channel.", no_args_is_help=True)
 
 _Channel = Annotated[str, typer.Argument(metavar="CHANNEL")]
 
@@ -23,49 +23,49 @@ def add(
     channel: _Channel,
     message: Annotated[str, typer.Argument(metavar="MESSAGE")],
     level: Annotated[str, typer.Option(help="info, warning or critical.")] = "info",
-    days: Annotated[int, typer.Option(min=1, max=366, help="Days until it is over.")] = 30,
+    days: Annotated[int, typer.Option(min=1, max=366, help="Days until the notice expires.")] = 30,
     as_json: JsonOption = False,
 ) -> None:
-    """Show a message to everybody who reads the channel."""
+    """Post a notice for users of a channel. Conda and pixi show it."""
     from seaway.accounts.principal import OPERATOR
     from seaway.channels import notices
     from seaway.channels.notices import Level
     from seaway.clock import DAY_MS
 
     if level not in {known.value for known in Level}:
-        raise typer.BadParameter("--level is info, warning or critical")
+        raise typer.BadParameter("--level must be info, warning or critical")
     with context.obj.house() as seaway, seaway.database.write_site() as tx:
         now_ms = seaway.clock.now_ms()
         made = notices.add(tx, now_ms, OPERATOR, channel, Level(level), message, expires_at_ms=now_ms + days * DAY_MS)
-    show(_described(channel, made), as_json, f"Readers of {channel} see notice {made.id} for {days} days.")
+    show(_described(channel, made), as_json, f"Users of {channel} see notice {made.id} for {days} days.")
 
 
 @app.command("list")
 def list_notices(context: typer.Context, channel: _Channel, as_json: JsonOption = False) -> None:
-    """List what readers are told now."""
+    """List the current notices of a channel."""
     from seaway.accounts.principal import OPERATOR
     from seaway.channels import notices
 
     with context.obj.house() as seaway, seaway.database.read() as tx:
         found = notices.listed(tx, seaway.clock.now_ms(), OPERATOR, channel)
     rows = [_described(channel, notice) for notice in found]
-    show_rows(rows, as_json, nothing=f"{channel} tells its readers nothing: seaway notice add {channel} MESSAGE")
+    show_rows(rows, as_json, nothing=f"{channel} has no notices. Post one: seaway notice add {channel} MESSAGE")
 
 
 @app.command()
 def remove(
     context: typer.Context,
     channel: _Channel,
-    notice: Annotated[int, typer.Argument(metavar="NOTICE", help="Its number in the list.")],
+    notice: Annotated[int, typer.Argument(metavar="NOTICE", help="Id, as `notice list` shows it.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Take a notice back."""
+    """Withdraw a notice."""
     from seaway.accounts.principal import OPERATOR
     from seaway.channels import notices
 
     with context.obj.house() as seaway, seaway.database.write_site() as tx:
         notices.remove(tx, seaway.clock.now_ms(), OPERATOR, channel, notice)
-    show({"channel": channel, "id": notice}, as_json, f"Notice {notice} of {channel} is gone.")
+    show({"channel": channel, "id": notice}, as_json, f"Notice {notice} of {channel} was withdrawn.")
 
 
 def _described(channel: str, notice: Notice) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""`seaway publisher ...`: which workflows are trusted to publish to a channel, from beside the data."""
+"""`seaway publisher ...`: workflows trusted to publish to a channel, directly in the database."""
 
 from __future__ import annotations
 
@@ -17,27 +17,35 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Trust workflows to publish to channels.", no_args_is_help=True)
 
 _Channel = Annotated[str, typer.Argument(metavar="CHANNEL")]
-_Id = Annotated[int, typer.Argument(metavar="PUBLISHER", help="Its number, as `publisher list` shows it.")]
+_Id = Annotated[int, typer.Argument(metavar="PUBLISHER", help="Id, as `publisher list` shows it.")]
 _Owner = Annotated[str | None, typer.Option(help="GitHub: the user or organization.")]
 _Repository = Annotated[str | None, typer.Option(help="GitHub: the repository.")]
-_Namespace = Annotated[str | None, typer.Option(help="GitLab: the user, or the group with those above it.")]
+_Namespace = Annotated[str | None, typer.Option(help="GitLab: the user, or the full path of the group.")]
 _Project = Annotated[str | None, typer.Option(help="GitLab: the project.")]
-_Workflow = Annotated[str | None, typer.Option(help="The file of the workflow or pipeline.")]
+_Workflow = Annotated[str | None, typer.Option(help="File name of the workflow or pipeline.")]
 _Environment = Annotated[str | None, typer.Option(help="The environment that the job must run in.")]
 _Email = Annotated[str | None, typer.Option(help="Google Cloud: the service account.")]
 _Sub = Annotated[str | None, typer.Option(help="Google Cloud: the unique id of the account.")]
-_Claim = Annotated[list[str] | None, typer.Option(help="Other issuers: NAME=VALUE; may be repeated.")]
-_Pin = Annotated[list[str] | None, typer.Option(help="An id that is known already: owner_id=123; may be repeated.")]
+_Claim = Annotated[list[str] | None, typer.Option(help="Other issuers: NAME=VALUE; can be repeated.")]
+_Pin = Annotated[
+    list[str] | None, typer.Option(help="An id to pin, if it is already known: owner_id=123; can be repeated.")
+]
 _Mode = Annotated[str | None, typer.Option(help="READ, READ_WRITE (the default) or READ_WRITE_DELETE.")]
-_Package = Annotated[list[str] | None, typer.Option(help="Only packages of this name, * at its end; may be repeated.")]
-_Ref = Annotated[list[str] | None, typer.Option(help="Only this branch or tag: refs/tags/v*; may be repeated.")]
-_Hosted = Annotated[bool | None, typer.Option("--hosted-runner/--any-runner", help="GitHub: only on its own runners.")]
-_Reusable = Annotated[str | None, typer.Option(help="GitHub: a workflow of another repository that may hold the job.")]
+_Package = Annotated[
+    list[str] | None, typer.Option(help="Only this package, or a prefix that ends in *; can be repeated.")
+]
+_Ref = Annotated[list[str] | None, typer.Option(help="Only this branch or tag, such as refs/tags/v*; can be repeated.")]
+_Hosted = Annotated[
+    bool | None, typer.Option("--hosted-runner/--any-runner", help="GitHub: only on GitHub-hosted runners.")
+]
+_Reusable = Annotated[
+    str | None, typer.Option(help="GitHub: a reusable workflow of another repository that can run the job.")
+]
 _Protected = Annotated[
     bool | None, typer.Option("--protected-ref/--any-ref", help="GitLab: only from protected branches and tags.")
 ]
 _Exchanges = Annotated[int | None, typer.Option(help="GitLab: how often the token of one job can be exchanged.")]
-_Enabled = Annotated[bool | None, typer.Option("--enable/--disable", help="Whether it is trusted now.")]
+_Enabled = Annotated[bool | None, typer.Option("--enable/--disable", help="Enable or disable the publisher.")]
 
 
 @app.command()
@@ -64,7 +72,7 @@ def add(
     exchanges: _Exchanges = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Trust a workflow."""
+    """Trust a workflow to publish to a channel."""
     from seaway.accounts.principal import OPERATOR
     from seaway.trust import saving
     from seaway.trust.publishers import Draft
@@ -90,8 +98,10 @@ def list_publishers(context: typer.Context, channel: _Channel, as_json: JsonOpti
 
     with context.obj.house() as seaway, seaway.database.read() as tx:
         found = publishers.in_channel(tx, channels.get(tx, channel).id)
-    rows = [_described(one) for one in found] if as_json else [_short(one) for one in found]
-    show_rows(rows, as_json, nothing=f"{channel} trusts no workflow yet: seaway publisher add {channel} github ...")
+    rows = [_described(entry) for entry in found] if as_json else [_short(entry) for entry in found]
+    show_rows(
+        rows, as_json, nothing=f"{channel} has no publishers yet. Add one: seaway publisher add {channel} github ..."
+    )
 
 
 @app.command("set")
@@ -119,7 +129,7 @@ def set_publisher(
     enable: _Enabled = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Change a publisher; what is not given stays. Another workflow than before begins without pinned ids."""
+    """Change a publisher. Options that are not given stay unchanged. A different workflow starts without pinned ids."""
     from seaway.accounts.principal import OPERATOR
     from seaway.trust import saving
 
@@ -133,13 +143,13 @@ def set_publisher(
             seaway.house.exchanging, OPERATOR, channel, publisher,
             lambda before: _changed(before, given, pin, mode, package, gates, exchanges, enable),
         )  # fmt: skip
-    state = "" if changed.is_enabled else ", and is not trusted now"
+    state = "" if changed.is_enabled else ", and is disabled"
     show(_described(changed), as_json, f"Publisher {publisher} of {channel} is {changed.name}{state}.")
 
 
 @app.command()
 def remove(context: typer.Context, channel: _Channel, publisher: _Id, as_json: JsonOption = False) -> None:
-    """Trust a workflow no more; its tokens end at once."""
+    """Remove a publisher. Its tokens stop working at once."""
     from seaway.accounts.principal import OPERATOR
     from seaway.trust import publishers
 
@@ -147,7 +157,7 @@ def remove(context: typer.Context, channel: _Channel, publisher: _Id, as_json: J
         removed = publishers.remove(
             tx, seaway.clock.now_ms(), OPERATOR, seaway.house.exchanging.teller, channel, publisher
         )
-    show(_described(removed), as_json, f"{removed.name} is not trusted by {channel} any more.")
+    show(_described(removed), as_json, f"{removed.name} is no longer trusted by {channel}.")
 
 
 def _changed(
@@ -163,7 +173,7 @@ def _changed(
     from seaway.accounts.principal import Mode
 
     if mode is not None and mode not in Mode.__members__:
-        raise typer.BadParameter(f"--mode is one of {', '.join(Mode.__members__)}")
+        raise typer.BadParameter(f"--mode must be one of {', '.join(Mode.__members__)}")
     return replace(
         draft,
         matched={**draft.matched, **{name: value for name, value in given.items() if value is not None}},
@@ -189,9 +199,9 @@ def _gates(
 
 
 def _pairs(given: list[str] | None) -> dict[str, str]:
-    pairs = [one.partition("=") for one in given or ()]
+    pairs = [entry.partition("=") for entry in given or ()]
     if any(not equals for _, equals, _ in pairs):
-        raise typer.BadParameter("write NAME=VALUE")
+        raise typer.BadParameter("use NAME=VALUE")
     return {name: value for name, _, value in pairs}
 
 

@@ -23,10 +23,10 @@ _NOT_RESTORED = (
 def rebuild(
     context: typer.Context,
     from_store: Annotated[
-        bool, typer.Option("--from-store", help="Read the manifests and blobs of the store; there is no other source.")
+        bool, typer.Option("--from-store", help="Read the manifests and blobs of the store; required.")
     ] = False,
     admin: Annotated[
-        str, typer.Option(metavar="NAME", help="The site admin to make if there is none; channels belong to them.")
+        str, typer.Option(metavar="NAME", help="Site admin to create if there is none; owns all channels.")
     ] = "admin",
     as_json: JsonOption = False,
 ) -> None:
@@ -50,12 +50,12 @@ def rebuild(
         **asdict(rebuilt),
         "unnamed": [
             {
-                "sha256": one.sha256.hex(),
-                "size": one.size,
-                "package": one.package or None,
-                "problem": one.problem or None,
+                "sha256": entry.sha256.hex(),
+                "size": entry.size,
+                "package": entry.package or None,
+                "problem": entry.problem or None,
             }
-            for one in rebuilt.unnamed
+            for entry in rebuilt.unnamed
         ],
     }
     show(value, as_json, "\n".join(_lines(rebuilt)))
@@ -64,27 +64,29 @@ def rebuild(
 def _lines(rebuilt: RebuiltSite) -> Iterator[str]:
     """Yield the report: what was restored, what was not, and what needs attention."""
     yield (
-        f"{rebuilt.channels:,} channels with {rebuilt.files:,} files were restored; {rebuilt.deleted:,} deleted files keep "
-        f"their names taken. The channels are private and belong to {rebuilt.admin}."
+        f"{rebuilt.channels:,} channels with {rebuilt.files:,} files were restored; the names of {rebuilt.deleted:,} "
+        f"deleted files stay reserved. The channels are private and belong to {rebuilt.admin}."
     )
     yield _NOT_RESTORED
     if rebuilt.earlier_store_id is not None:
         yield (
-            "The manifests below the current id of the store were not complete, so those below its earlier id "
+            "The manifests under the current id of the store are not complete, so those under its earlier id "
             f"{rebuilt.earlier_store_id} were used."
         )
     if rebuilt.is_new_admin:
         yield f"The account {rebuilt.admin} is new: `seaway user password {rebuilt.admin}` sets its password."
-    yield from _listed("Manifests that could not be used:", [f"{one.key}: {one.reason}" for one in rebuilt.unreadable])
     yield from _listed(
-        "Files that are lost, whose names stay taken:",
-        [f"{one.where}: its blob {one.sha256} is {one.reason}" for one in rebuilt.lost],
+        "Manifests that could not be used:", [f"{entry.key}: {entry.reason}" for entry in rebuilt.unreadable]
+    )
+    yield from _listed(
+        "Lost files, whose names stay reserved:",
+        [f"{entry.where}: its blob {entry.sha256} is {entry.reason}" for entry in rebuilt.lost],
     )
     yield from _listed(
         "Blobs that no manifest names; they are kept until `seaway sweep --kept`:",
         [
-            f"{one.sha256.hex()} {one.size:,} bytes, {one.package or one.problem or 'no package'}"
-            for one in rebuilt.unnamed
+            f"{entry.sha256.hex()} {entry.size:,} bytes, {entry.package or entry.problem or 'no package'}"
+            for entry in rebuilt.unnamed
         ],
     )
 

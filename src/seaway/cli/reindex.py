@@ -1,7 +1,7 @@
 """
-Rebuild the index, and with `from_blobs` the file rows before it.
+Rebuild the index, and with `from_blobs` first the file rows.
 
-What cannot be rebuilt is named, and everything else is done.
+What cannot be rebuilt is reported; everything else is rebuilt.
 """
 
 from collections.abc import Iterator
@@ -41,20 +41,20 @@ class Reindexed:
     failed: list[Failure] = field(default_factory=list)
 
     def value(self, *, from_blobs: bool) -> dict[str, Any]:
-        """The result as JSON."""
+        """Return the result as a JSON object."""
         value: dict[str, Any] = {"subdirs": self.subdirs, "names_changed": self.names_changed}
         if from_blobs:
             value["files_rebuilt"] = self.files_rebuilt
         return {**value, "failed": [asdict(failure) for failure in self.failed]}
 
     def lines(self, *, from_blobs: bool) -> Iterator[str]:
-        """The result in sentences."""
+        """Yield the result in sentences."""
         yield from (f"{failure.where} {failure.what}" for failure in self.failed)
         if from_blobs:
             yield f"{self.files_rebuilt} file rows were rebuilt from their package files."
-        yield f"{self.subdirs} subdirs were indexed again; {self.names_changed} names differed from their file rows."
+        yield f"{self.subdirs} subdirs were reindexed; {self.names_changed} names differed from their file rows."
         if self.failed:
-            yield f"{len(self.failed)} could not be rebuilt and are named above."
+            yield f"{len(self.failed)} could not be rebuilt and are listed above."
 
 
 def reindex(seaway: Seaway, channel: str | None, *, from_blobs: bool) -> Reindexed:

@@ -1,9 +1,9 @@
 """
 Repair stored files for `seaway check --repair`.
 
-1. Every blob that a row names is read. What is bad is taken out of use as the background job does it
-   (`packages.damage`, whose invariants hold), so servers may run meanwhile.
-2. What comes back from a backup is stored only after its bytes had the right hash.
+1. Every blob that a row names is read. Bad blobs are taken out of use in the same way as by the background job
+   (`packages.damage`, with its invariants), so servers can run meanwhile.
+2. A blob from a backup is stored only after its hash has been verified.
 """
 
 from collections.abc import Callable, Collection
@@ -34,7 +34,7 @@ _BLOBS_AT_ONCE = 100
 
 @dataclass(frozen=True, slots=True)
 class Repaired:
-    """What a repair did: files that were repaired, documents that will be built again, files that are still bad or cannot be read."""
+    """Result of a repair: files that were repaired, documents to build again, and files still bad or unreadable."""
 
     verified: int
     mended: tuple[str, ...]
@@ -44,30 +44,30 @@ class Repaired:
 
     @property
     def lines(self) -> list[str]:
-        """One sentence for each."""
+        """Return one sentence for each name."""
         return [
             *(f"{name} was repaired." for name in self.mended),
-            *(f"{name} is built again at the next request." for name in self.forgotten),
+            *(f"{name} will be built again at the next request." for name in self.forgotten),
             *(f"{name} is still damaged or missing." for name in self.broken),
             *(f"{name} cannot be read." for name in self.unread),
         ]
 
 
 def repair(keeper: Keeper, spool: Spool, source: Source | None) -> Repaired:
-    """Verify every blob, take bad ones out of use, and bring good copies back from a backup if there is one."""
+    """Verify every blob, take bad ones out of use, and restore good copies from a backup if there is one."""
     with keeper.database.alone(VERIFYING):
         before = _affected(keeper)
         unread: set[bytes] = set()
-        healed = set(keeper.recheck())
+        recovered = set(keeper.recheck())
         verified, forgotten = _verify_all(keeper, unread)
         bad = _affected(keeper)
         with keeper.database.read() as tx:
             wanted = set(noted(tx))
         if source is not None and wanted:
             _bring_back(keeper.blobs, spool, source, wanted)
-        healed |= set(keeper.recheck())
-    mended = {each.where for each in (*before, *bad) if each.sha256 in healed}
-    broken = {each.where: None for each in _affected(keeper)}
+        recovered |= set(keeper.recheck())
+    mended = {entry.where for entry in (*before, *bad) if entry.sha256 in recovered}
+    broken = {entry.where: None for entry in _affected(keeper)}
     names = _names_of(keeper, unread)
     return Repaired(verified, tuple(sorted(mended)), tuple(sorted(forgotten)), tuple(broken), names)
 
@@ -78,7 +78,7 @@ def _affected(keeper: Keeper) -> list[Affected]:
 
 
 def _verify_all(keeper: Keeper, unread: set[bytes]) -> tuple[int, set[str]]:
-    """How many blobs were read, and which documents were forgotten; what cannot be read is added to `unread`."""
+    """Return how many blobs were read, and which documents were dropped; add unreadable blobs to `unread`."""
     reached, verified, forgotten = b"", 0, set[str]()
     while True:
         with keeper.database.read() as tx:
@@ -93,7 +93,7 @@ def _verify_all(keeper: Keeper, unread: set[bytes]) -> tuple[int, set[str]]:
 
 
 def _forgotten(keeper: Keeper, sha256: bytes) -> list[str]:
-    """Verify a blob; return the names of the documents that were forgotten because it is bad."""
+    """Verify a blob; return the names of the documents that were dropped because it is bad."""
     finding = examine(keeper.blobs, sha256)
     if finding is None:
         return []
@@ -138,12 +138,12 @@ def _bring_back(blobs: Blobs, spool: Spool, source: Source, wanted: Collection[b
 
 
 def _keep(
-    blobs: Blobs, spool: Spool, wanted: Collection[bytes], one: Listed, opened: Callable[[], BinaryIO], place: str
+    blobs: Blobs, spool: Spool, wanted: Collection[bytes], entry: Listed, opened: Callable[[], BinaryIO], place: str
 ) -> bool:
-    if one.sha256 not in wanted:
+    if entry.sha256 not in wanted:
         return False
     try:
-        return bring(one, opened, place, blobs, spool, verify=True)
+        return bring(entry, opened, place, blobs, spool, verify=True)
     except Damaged as error:  # another copy may be good
-        log.warning("blob.not_restored", sha256=one.sha256.hex(), error=error.message)
+        log.warning("blob.not_restored", sha256=entry.sha256.hex(), error=error.message)
         return False

@@ -1,4 +1,4 @@
-"""`seaway serve`: the whole house in one process."""
+"""`seaway serve` and `seaway work`: run the server, or only background jobs."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ _METRICS_HINT = (
     "Set another address or port with SEAWAY_METRICS_HOST and SEAWAY_METRICS_PORT, or stop what listens there."
 )
 _NO_PUBLIC_URL = (
-    "Set public_url (SEAWAY_PUBLIC_URL) to the address that users type: emails, attestations and trusted publishing "
+    "Set public_url (SEAWAY_PUBLIC_URL) to the URL that users type: emails, attestations and trusted publishing "
     "need it."
 )
 
 
 def serve(
     context: typer.Context,
-    host: Annotated[str | None, typer.Option(help="The address to listen on.")] = None,
-    port: Annotated[int | None, typer.Option(help="The port to listen on; 0 takes a free one.")] = None,
-    data: Annotated[Path | None, typer.Option(help="The data folder.")] = None,
-    workers: Annotated[int | None, typer.Option(help="How many processes serve.")] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on; 0 picks a free one.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Data folder.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Number of server processes.")] = None,
 ) -> None:
-    """Serve channels; everything it needs is made in the data folder at the first start."""
+    """Start the server. The first start creates everything it needs in the data folder."""
     from seaway.server.stops import Stop
 
     stop = Stop()
@@ -55,8 +55,8 @@ def serve(
     allocator.limit_heaps()
     logs.set_up(settings.log_format, settings.log_level)
     metrics = _metrics(settings) if settings.workers == 1 else None
-    # Bound before anything is made, since the address of the site may depend on which port was free; but nobody can
-    # connect before all is ready.
+    # Bound before anything is created, since the URL of the site may depend on which port was free. Clients cannot
+    # connect before `listening.listen`.
     sockets = listening.bind(settings.host, settings.port, _LISTEN_HINT)
     settings = settings.model_copy(update={"port": sockets[0].getsockname()[1]})
     seaway = wiring.build(settings, counts=metrics)
@@ -67,7 +67,7 @@ def serve(
         scrapes = _listen_for_scrapes(settings)
         _welcome(seaway, scrapes)
         if settings.workers == 1:
-            with _scraped(seaway, metrics, scrapes):
+            with _process_metrics(seaway, metrics, scrapes):
                 _run(seaway, sockets, stop)
             return
     finally:
@@ -75,12 +75,12 @@ def serve(
     from seaway.server import workers as processes
 
     stop.begun()
-    with _watched(settings, scrapes) as watch:
+    with _worker_metrics(settings, scrapes) as watch:
         processes.run(settings, sockets, _serve_in_worker, watch, stop)
 
 
 def work(context: typer.Context) -> None:
-    """Do background jobs without serving, until stopped; for `jobs = false` in those that serve."""
+    """Run background jobs without serving, until stopped. For sites whose servers have `jobs = false`."""
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
@@ -88,7 +88,7 @@ def work(context: typer.Context) -> None:
     from seaway.server import allocator, listening, wiring
 
     settings = listening.as_noted(context.obj.settings())
-    if not settings.database_url.get_secret_value():  # beside PostgreSQL, `work` may be alone on its machine
+    if not settings.database_url.get_secret_value():  # with PostgreSQL, `work` may be the only process on its machine
         require_data(settings)
 
     allocator.limit_heaps()
@@ -97,17 +97,17 @@ def work(context: typer.Context) -> None:
     try:
         _claim_store(seaway)
         seaway.runner.start()
-        print("Seaway does background jobs.", flush=True)
+        print("Seaway is running background jobs.", flush=True)
         stopping.wait()
     finally:
         seaway.close()
 
 
 def _claim_store(seaway: Seaway) -> None:
-    """Leave older copies of the database behind; a store that is away is asked when it is back."""
+    """Raise the pairing counter, so that older copies of the database are detected; skip it if the store is away."""
     from seaway.errors import Unavailable
 
-    with suppress(Unavailable, OSError):  # a read-only or failing disk too: readers are served
+    with suppress(Unavailable, OSError):  # also on a read-only or failing disk: reads must still be served
         seaway.pairing.raise_counter()
 
 
@@ -125,11 +125,11 @@ def _serve_in_worker(settings: Settings, sockets: Sequence[socket.socket], stop:
 
 
 def _metrics(settings: Settings) -> Metrics | None:
-    """What counts in this process; nothing is loaded for it unless somebody wants to see it."""
+    """Return the metrics of this process, or None if they are off; their library is loaded only if they are on."""
     if settings.metrics_port is None:
         return None
     if settings.workers == 1:
-        # Left by somebody else, it would send our counts to a folder of theirs.
+        # Inherited from another program, it would send our counts to the folder of that program.
         os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)
         os.environ.pop("prometheus_multiproc_dir", None)
     from seaway.server.metrics import Metrics
@@ -138,8 +138,8 @@ def _metrics(settings: Settings) -> Metrics | None:
 
 
 @contextmanager
-def _scraped(seaway: Seaway, metrics: Metrics | None, scrapes: Sequence[socket.socket]) -> Iterator[None]:
-    """Let Prometheus see this process, if it is to."""
+def _process_metrics(seaway: Seaway, metrics: Metrics | None, scrapes: Sequence[socket.socket]) -> Iterator[None]:
+    """Expose the metrics of this process, if they are on."""
     if metrics is None or not scrapes:
         yield
         return
@@ -150,8 +150,8 @@ def _scraped(seaway: Seaway, metrics: Metrics | None, scrapes: Sequence[socket.s
 
 
 @contextmanager
-def _watched(settings: Settings, scrapes: Sequence[socket.socket]) -> Iterator[Watch]:
-    """Let Prometheus see the workers, if it is to; what they need for it is there before the first one starts."""
+def _worker_metrics(settings: Settings, scrapes: Sequence[socket.socket]) -> Iterator[Watch]:
+    """Expose the metrics of the workers, if they are on; set up before the first worker starts."""
     from seaway.server.workers import Watch
 
     if not scrapes:
@@ -192,35 +192,35 @@ def _welcome(seaway: Seaway, scrapes: Sequence[socket.socket]) -> None:
     from seaway.accounts import first_account
 
     settings = seaway.settings
-    beyond = " and the other addresses of this machine" if settings.is_every_address else ""
-    print(f"Seaway {__version__} listens on {settings.model_copy(update={'public_url': ''}).site_url}{beyond}")
+    other_addresses = " and the other addresses of this machine" if settings.is_every_address else ""
+    print(f"Seaway {__version__} listens on {settings.model_copy(update={'public_url': ''}).site_url}{other_addresses}")
     if settings.public_url:
         print(f"Users reach it at {settings.public_url}")
     elif not settings.is_loopback:
         structlog.get_logger().warning("site.no-public-url", links_name=settings.site_url, hint=_NO_PUBLIC_URL)
-    print(f"Its data lies in {_places(settings)}")
+    print(f"Data is stored in {_locations(settings)}")
     if scrapes:
         host, port = scrapes[0].getsockname()[:2]
-        print(f"Its metrics are at http://{f'[{host}]' if ':' in host else host}:{port}/metrics")
+        print(f"Prometheus metrics are at http://{f'[{host}]' if ':' in host else host}:{port}/metrics")
     link = first_account.offer(seaway.database, seaway.clock.now_ms(), settings.site_url)
     if link is not None:
-        command = _own_command(settings)
-        print(f"Make the first account in a browser, by this link, which is good once:\n  {link}")
-        print("Or make it with a channel and a key, by pasting this into a second terminal here:")
+        command = _command(settings)
+        print(f"Create the first account in a browser with this single-use link:\n  {link}")
+        print("Or create it with a channel and a key by pasting this into a second terminal here:")
         print(
             f"  {command} user add me && {command} channel add my-channel --owner me --public && {command} key add me laptop"
         )
     print(end="", flush=True)
 
 
-def _own_command(settings: Settings) -> str:
-    """The command that reaches this very store from the same folder."""
+def _command(settings: Settings) -> str:
+    """Return the command that opens the same store from the same folder."""
     command = "uv run --no-dev seaway" if "UV" in os.environ else "seaway"
     return command if settings.data == Path("data") else f"{command} --data '{settings.data}'"
 
 
-def _places(settings: Settings) -> str:
-    """Where the state is, without secrets."""
+def _locations(settings: Settings) -> str:
+    """Return where the state is stored, without secrets."""
     shown = settings.shown()
-    places = [str(settings.data.resolve()), shown["database_url"], shown["storage_url"]]
-    return ", ".join(place for place in places if place)
+    locations = [str(settings.data.resolve()), shown["database_url"], shown["storage_url"]]
+    return ", ".join(place for place in locations if place)

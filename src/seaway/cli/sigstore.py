@@ -1,4 +1,4 @@
-"""`seaway sigstore ...`: whose signatures attestations are verified by."""
+"""`seaway sigstore ...`: the trusted root that attestations are verified with."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from seaway.cli.context import JsonOption, show
 if TYPE_CHECKING:
     from seaway.trust.trusted_root import Root
 
-app = typer.Typer(help="See and refresh the trusted root of Sigstore.", no_args_is_help=True)
+app = typer.Typer(help="Show and update the trusted root of Sigstore.", no_args_is_help=True)
 
 
 @app.command("show")
 def show_root(context: typer.Context, as_json: JsonOption = False) -> None:
-    """Show which trusted root attestations are verified by."""
+    """Show the trusted root that attestations are verified with."""
     with context.obj.house() as seaway:
         root = seaway.house.publishing.attesting.roots.current()
-    _tell(root, as_json)
+    _show_root(root, as_json)
 
 
 @app.command()
 def update(
     context: typer.Context,
-    file: Annotated[Path | None, typer.Option(help="A trusted_root.json of Sigstore.", exists=True)] = None,
-    embedded: Annotated[bool, typer.Option("--embedded", help="Go back to the one that came with Seaway.")] = False,
+    file: Annotated[Path | None, typer.Option(help="Path of a Sigstore trusted_root.json.", exists=True)] = None,
+    embedded: Annotated[bool, typer.Option("--embedded", help="Use the trusted root that came with Seaway.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Keep another trusted root, for every worker."""
+    """Replace the trusted root, for every worker."""
     from seaway.accounts.principal import OPERATOR
     from seaway.trust import trusted_root
 
@@ -45,10 +45,10 @@ def update(
                 if content is None
                 else trusted_root.keep(tx, now_ms, OPERATOR, content)
             )
-    _tell(root, as_json)
+    _show_root(root, as_json)
 
 
-def _tell(root: Root, as_json: bool) -> None:
+def _show_root(root: Root, as_json: bool) -> None:
     parties: dict[str, Any] = root.parties()
     value = {"origin": root.origin.value, "sha256": root.sha256, **parties}
     names = ", ".join([*parties["logs"], *parties["authorities"]])

@@ -1,4 +1,4 @@
-"""`seaway upload`: package files into a channel, here or on another Seaway, through the same door."""
+"""`seaway upload`: upload package files to a channel of the local store or of another Seaway."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _SUFFIXES = (".conda", ".tar.bz2")
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one file: uploaded, replaced, exists or refused, with the sentence of the server."""
+    """Result for one file: uploaded, replaced, exists or refused, with the server's message."""
 
     file: str
     status: str
@@ -37,22 +37,24 @@ def upload(
     context: typer.Context,
     channel: Annotated[str, typer.Argument(metavar="CHANNEL")],
     paths: Annotated[
-        list[Path], typer.Argument(metavar="FILE...", help="Package files, or folders of them.", exists=True)
+        list[Path], typer.Argument(metavar="FILE...", help="Package files, or folders that contain them.", exists=True)
     ],
-    force: Annotated[bool, typer.Option("--force", help="Replace files that exist.")] = False,
-    skip_existing: Annotated[bool, typer.Option("--skip-existing", help="A file that exists is no failure.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace existing files.")] = False,
+    skip_existing: Annotated[
+        bool, typer.Option("--skip-existing", help="Do not fail if a file already exists.")
+    ] = False,
     server: Annotated[
-        str | None, typer.Option(help="The address of a Seaway; the local store if none.", envvar="SEAWAY_SERVER")
+        str | None, typer.Option(help="URL of a Seaway; default: the local store.", envvar="SEAWAY_SERVER")
     ] = None,
     key: Annotated[
-        str | None, typer.Option(help="The API key for --server; better in the variable.", envvar="SEAWAY_KEY")
+        str | None, typer.Option(help="API key for --server; prefer the environment variable.", envvar="SEAWAY_KEY")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Upload package files; exit code 1 if any of them was refused."""
+    """Upload package files. The exit code is 1 if any of them was refused."""
     files = list(_package_files(paths))
     if not files:
-        raise BadSetting("There is no .conda or .tar.bz2 file there.", "Name package files, or folders that hold some.")
+        raise BadSetting("No .conda or .tar.bz2 files were found.", "Give package files, or folders that contain them.")
     with _progress(files) as progress:
         if server:
             outcomes = _upload_remote(server, key, channel, files, force, progress)
@@ -144,9 +146,9 @@ def _upload_remote(
     except httpx.InvalidURL:
         address = httpx.URL()
     if address.scheme not in ("http", "https") or not address.host:
-        raise BadSetting(f"{server!r} is not the address of a server.", "It begins with https:// or http://.")
+        raise BadSetting(f"{server!r} is not the URL of a server.", "Use a URL that begins with https:// or http://.")
     if not key.isascii():
-        raise BadSetting("The API key has characters that no key has.", "Copy it again.")
+        raise BadSetting("The API key has invalid characters.", "Copy it again.")
     try:
         proxy = proxy_for(server)
     except VisitFailed as error:
@@ -166,7 +168,7 @@ def _post(client: httpx.Client, channel: str, path: Path, force: bool, progress:
     import httpx
 
     try:
-        answer = client.post(
+        response = client.post(
             f"/api/v1/upload/{channel}",
             params={"force": "true"} if force else {},
             content=_LocalChunks(path, progress),
@@ -177,10 +179,12 @@ def _post(client: httpx.Client, channel: str, path: Path, force: bool, progress:
     except OSError as error:
         return Outcome(path.name, "refused", f"The file cannot be read: {error.strerror}.")
     except UnicodeError:
-        return Outcome(path.name, "refused", "The file name has characters that no name of a package file has.")
+        return Outcome(path.name, "refused", "The file name has characters that are not allowed in package file names.")
     # 200 without force: the same uploader had already uploaded the same file.
-    status = {200: "replaced" if force else "exists", 201: "uploaded", 409: "exists"}.get(answer.status_code, "refused")
-    return Outcome(path.name, status, answer.text)
+    status = {200: "replaced" if force else "exists", 201: "uploaded", 409: "exists"}.get(
+        response.status_code, "refused"
+    )
+    return Outcome(path.name, status, response.text)
 
 
 def _headers(path: Path) -> dict[str, str]:
@@ -197,7 +201,7 @@ def _headers(path: Path) -> dict[str, str]:
 
 
 class _LocalChunks:
-    """The bytes of a file for the HTTP client, counted for the progress bar."""
+    """Chunks of a local file for the HTTP client, counted for the progress bar."""
 
     def __init__(self, path: Path, progress: Progress) -> None:
         self._path = path

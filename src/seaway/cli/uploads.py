@@ -1,4 +1,4 @@
-"""`seaway uploads ...`: the record of every file that came in."""
+"""`seaway uploads ...`: the record of every uploaded file."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ app = typer.Typer(help="Read the record of uploads.", no_args_is_help=True)
 
 @app.callback()
 def _group() -> None:
-    """A single command in a group keeps its name by this."""
+    """Keep the name of the only command: without a callback, Typer drops it."""
 
 
 @app.command()
 def export(
     context: typer.Context, channel: Annotated[str, typer.Argument(metavar="CHANNEL")], as_json: JsonOption = False
 ) -> None:
-    """Print who uploaded what to a channel, or to a deleted one of this name; with --json a line of JSON for each."""
+    """Print the uploads to a channel, or to a deleted one of this name. With --json, one JSON object per line."""
     from seaway.trust import uploads
 
     with context.obj.house() as seaway, seaway.database.read() as tx:

@@ -1,4 +1,4 @@
-"""`seaway user ...`: accounts, from beside the data."""
+"""`seaway user ...`: create and manage accounts, directly in the database."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from seaway.clock import moment
 if TYPE_CHECKING:
     from seaway.accounts.users import User
 
-app = typer.Typer(help="Make and manage accounts.", no_args_is_help=True)
+app = typer.Typer(help="Create and manage accounts.", no_args_is_help=True)
 
 _Name = Annotated[str, typer.Argument(metavar="NAME")]
 _PasswordStdin = Annotated[bool, typer.Option("--password-stdin", help="Read the password from standard input.")]
@@ -23,12 +23,14 @@ _PasswordStdin = Annotated[bool, typer.Option("--password-stdin", help="Read the
 def add(
     context: typer.Context,
     name: _Name,
-    email: Annotated[str | None, typer.Option(help="Where letters go.")] = None,
-    admin: Annotated[bool, typer.Option("--admin", help="Make it a site admin, as the first user always is.")] = False,
+    email: Annotated[str | None, typer.Option(help="Email address.")] = None,
+    admin: Annotated[
+        bool, typer.Option("--admin", help="Make the user a site admin; the first user always is.")
+    ] = False,
     password_stdin: _PasswordStdin = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Make an account. At a terminal it asks for a password; elsewhere, without --password-stdin, it has none yet."""
+    """Create an account. A terminal prompts for a password; elsewhere, without --password-stdin, it has none yet."""
     from seaway.accounts import passwords, users
     from seaway.accounts.principal import OPERATOR
 
@@ -40,17 +42,17 @@ def add(
             tx, seaway.clock.now_ms(), OPERATOR, name, email=email, password_hash=password_hash, is_admin=admin
         )
     kind = "site admin" if user.is_admin else "user"
-    show(_described(user), as_json, f"{user.name} is a {kind} now.")
+    show(_described(user), as_json, f"{user.name} is now a {kind}.")
 
 
 @app.command()
 def quota(
     context: typer.Context,
     name: _Name,
-    limit: Annotated[str | None, typer.Argument(metavar="[BYTES]", help="The most bytes, or none.")] = None,
+    limit: Annotated[str | None, typer.Argument(metavar="[BYTES]", help="Quota in bytes, or none.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Say how many bytes all channels of a user together may hold; without a number, show it."""
+    """Set the storage quota of all channels of a user together. Without a number, show it."""
     from seaway.accounts import users
     from seaway.accounts.principal import OPERATOR
     from seaway.channels import quotas
@@ -59,11 +61,11 @@ def quota(
         if limit is not None:
             quotas.set_of_user(tx, seaway.clock.now_ms(), OPERATOR, name, bytes_of(limit))
         usage = quotas.of_user(tx, users.get(tx, name).id, seaway.settings.user_quota or None)
-    most = "as much as there is room for" if usage.quota is None else f"{usage.quota:,} bytes"
+    quota_text = "unlimited" if usage.quota is None else f"{usage.quota:,} bytes"
     show(
         {"user": name, "quota": usage.quota, "size": usage.used},
         as_json,
-        f"The channels of {name} hold {usage.used:,} bytes and may hold {most}.",
+        f"The channels of {name} hold {usage.used:,} bytes; the quota is {quota_text}.",
     )
 
 
@@ -74,14 +76,18 @@ def list_users(context: typer.Context, as_json: JsonOption = False) -> None:
 
     with context.obj.house() as seaway, seaway.database.read() as tx:
         found = users.all_users(tx)
-    show_rows([_described(user) for user in found], as_json, nothing="There is no user yet: seaway user add NAME")
+    show_rows(
+        [_described(user) for user in found],
+        as_json,
+        nothing="There are no users yet. Create one: seaway user add NAME",
+    )
 
 
 @app.command()
 def password(
     context: typer.Context, name: _Name, password_stdin: _PasswordStdin = False, as_json: JsonOption = False
 ) -> None:
-    """Set a new password; every browser is signed out."""
+    """Set a new password, and sign out every browser."""
     from seaway.accounts import passwords, security, users
     from seaway.accounts.principal import OPERATOR
 
@@ -101,36 +107,36 @@ def password(
 
 @app.command()
 def disable(context: typer.Context, name: _Name, as_json: JsonOption = False) -> None:
-    """Shut an account: its sessions and keys stop working on their next request."""
+    """Disable an account. Its sessions and keys stop working on their next request."""
     _set_disabled(context, name, True, as_json)
 
 
 @app.command()
 def enable(context: typer.Context, name: _Name, as_json: JsonOption = False) -> None:
-    """Open a disabled account again."""
+    """Enable a disabled account."""
     _set_disabled(context, name, False, as_json)
 
 
 @app.command("reset-2fa")
 def reset_second_factor(context: typer.Context, name: _Name, as_json: JsonOption = False) -> None:
-    """Take every second factor of a user away, who has lost them; every browser is signed out."""
+    """Remove all second factors of a user who lost them. It signs out every browser."""
     from seaway.accounts import second_factors, users
     from seaway.accounts.principal import OPERATOR
 
     with context.obj.house() as seaway, seaway.database.write_site() as tx:
         user = users.get(tx, name)
         second_factors.reset_now(seaway.house.accounts, tx, seaway.clock.now_ms(), OPERATOR, user.id)
-    show(_described(user), as_json, f"{name} signs in without a second factor now.")
+    show(_described(user), as_json, f"{name} now signs in without a second factor.")
 
 
 @app.command()
 def remove(
     context: typer.Context,
     name: _Name,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Delete an account that owns no channel; its name is held for a year."""
+    """Delete an account that owns no channel. Its name is reserved for a year."""
     from seaway.accounts import leaving, users
     from seaway.accounts.principal import OPERATOR
 
@@ -140,17 +146,17 @@ def remove(
         with seaway.database.read() as tx:
             user = users.get(tx, name)
         leaving.remove(seaway.house.accounts, OPERATOR, user)
-    show(_described(user), as_json, f"{name} is deleted.")
+    show(_described(user), as_json, f"{name} was deleted.")
 
 
 @app.command()
 def promote(
     context: typer.Context,
     name: _Name,
-    revert: Annotated[bool, typer.Option("--revert", help="Take the rights of a site admin back.")] = False,
+    revert: Annotated[bool, typer.Option("--revert", help="Revoke site admin rights.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a user site admin."""
+    """Grant site admin rights."""
     from seaway.accounts import users
     from seaway.accounts.principal import OPERATOR
 
@@ -169,7 +175,7 @@ def _set_disabled(context: typer.Context, name: str, disabled: bool, as_json: bo
 
 
 def _password(from_stdin: bool, *, required: bool) -> str | None:
-    """A password from standard input or a prompt; arguments are seen by every user of the machine."""
+    """Return a password from standard input or a prompt; every user of the machine could see an argument."""
     if from_stdin:
         return sys.stdin.readline().rstrip("\r\n")
     if sys.stdin.isatty():
