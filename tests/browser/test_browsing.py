@@ -56,22 +56,22 @@ def test_the_chart_of_downloads(page: Page) -> None:
     page.goto("/channels/robots/packages/pixi-editor?version=1.0.0")
     day = page.evaluate(PAPER)
     assert page.evaluate(PAINTED, day)
-    page.get_by_role("button", name="Night colours").click()
+    page.get_by_role("button", name="Switch to dark theme").click()
     night = page.evaluate(PAPER)
     assert day != night
     assert page.evaluate(PAINTED, night)
     before = page.locator("[data-sum]").inner_text()
-    page.get_by_label("Of", exact=True).focus()
-    page.get_by_label("Of", exact=True).select_option("2.0.0")
+    page.get_by_label("Version", exact=True).focus()
+    page.get_by_label("Version", exact=True).select_option("2.0.0")
     expect(page.locator("[data-sum]")).to_have_text(re.compile("in 30 days of 2.0.0$"))
     assert before != page.locator("[data-sum]").inner_text()
-    expect(page.get_by_label("Of", exact=True)).to_be_focused()
+    expect(page.get_by_label("Version", exact=True)).to_be_focused()
     page.get_by_label("In the last").select_option("365")
     expect(page.locator("[data-sum]")).to_have_text(re.compile("in 365 days of 2.0.0$"))
     expect(page).to_have_url(re.compile(r"\?version=1.0.0&of=2.0.0&days=365$"))
     assert page.evaluate(PAINTED, night)
     page.locator("[data-canvas] .u-over").hover()
-    expect(page.locator("[data-told]")).to_have_text(re.compile(r"^\d{4}-\d\d-\d\d: \d+ downloads?$"))
+    expect(page.locator("[data-caption]")).to_have_text(re.compile(r"^\d{4}-\d\d-\d\d: \d+ downloads?$"))
 
 
 def test_the_chart_without_scripts(stand: Stand) -> None:
@@ -80,8 +80,8 @@ def test_the_chart_without_scripts(stand: Stand) -> None:
         page = context.new_page()
         page.goto("/channels/robots/packages/pixi-editor")
         page.get_by_label("In the last").select_option("90")
-        page.get_by_role("button", name="Show").click()
+        page.get_by_role("button", name="Apply").click()
         expect(page.locator("[data-sum]")).to_have_text(re.compile("in 90 days$"))
         assert page.locator("svg.chart rect").count() > 60
-        page.get_by_text("The numbers").click()
+        page.get_by_text("Show as table").click()
         expect(page.locator("[data-day]").first).to_be_visible()
