@@ -527,7 +527,7 @@ def test_downloads_of_a_version_and_of_a_time(site: Site, http: httpx.Client) ->
     assert [8, 40, 200] == counts("days=365")
     page = shown(http, f"/channels/{channel}/packages/lib?version=1.0&of=2.0")
     assert '<input type="hidden" name="version" value="1.0">' in page
-    assert "5 in 30 days of 2.0" in page
+    assert "5 in 30 days for 2.0" in page
 
 
 def test_a_chart_draws_every_day() -> None:
