@@ -121,7 +121,7 @@ def test_a_channel_is_given_away(stand: Stand, owner: Person, channel: str) -> N
         heir.page.goto(f"/channels/{channel}")
         heir.page.get_by_role("link", name="Settings").wait_for()
         page.goto(f"/channels/{channel}")
-        expect(page.locator("main")).to_contain_text("you are contributor")
+        expect(page.locator("main")).to_contain_text("your role: contributor")
         assert not page.get_by_role("link", name="Settings").is_visible()
 
 

@@ -94,7 +94,7 @@ def test_a_channel_from_its_making_to_its_end(stand: Stand, page: Page, tmp_path
     page.get_by_text("Yanked: ignored by solvers").wait_for()
 
     page.goto("/channels/by-keyboard/settings/danger")
-    fill(page, "Type by-keyboard to say that you mean it", "by-keyboard")
+    fill(page, "Type by-keyboard to confirm", "by-keyboard")
     press(page, "button", "Delete this channel")
     page.wait_for_url("**/channels")
     assert not page.get_by_text("by-keyboard").is_visible()

@@ -1,22 +1,22 @@
 // Passkeys: pass the server's WebAuthn options to the authenticator and submit its response in the same form.
-const bytes = (text) => Uint8Array.from(atob(text.replace(/-/g, "+").replace(/_/g, "/")), (c) => c.charCodeAt(0));
-const text = (buffer) => btoa(String.fromCharCode(...new Uint8Array(buffer))).replace(/\+/g, "-").replace(/\//g, "_").replace(/=+$/, "");
-const withBytes = (list) => (list ?? []).map((item) => ({ ...item, id: bytes(item.id) }));
+const fromBase64url = (text) => Uint8Array.from(atob(text.replace(/-/g, "+").replace(/_/g, "/")), (c) => c.charCodeAt(0));
+const toBase64url = (buffer) => btoa(String.fromCharCode(...new Uint8Array(buffer))).replace(/\+/g, "-").replace(/\//g, "_").replace(/=+$/, "");
+const withBinaryIds = (list) => (list ?? []).map((item) => ({ ...item, id: fromBase64url(item.id) }));
 
 async function createCredential(options) {
   const credential = await navigator.credentials.create({
     publicKey: {
       ...options,
-      challenge: bytes(options.challenge),
-      user: { ...options.user, id: bytes(options.user.id) },
-      excludeCredentials: withBytes(options.excludeCredentials),
+      challenge: fromBase64url(options.challenge),
+      user: { ...options.user, id: fromBase64url(options.user.id) },
+      excludeCredentials: withBinaryIds(options.excludeCredentials),
     },
   });
   const { response } = credential;
   return {
-    id: credential.id, rawId: text(credential.rawId), type: credential.type,
+    id: credential.id, rawId: toBase64url(credential.rawId), type: credential.type,
     response: {
-      clientDataJSON: text(response.clientDataJSON), attestationObject: text(response.attestationObject),
+      clientDataJSON: toBase64url(response.clientDataJSON), attestationObject: toBase64url(response.attestationObject),
       transports: response.getTransports?.() ?? [],
     },
     clientExtensionResults: credential.getClientExtensionResults(),
@@ -25,14 +25,14 @@ async function createCredential(options) {
 
 async function getCredential(options) {
   const credential = await navigator.credentials.get({
-    publicKey: { ...options, challenge: bytes(options.challenge), allowCredentials: withBytes(options.allowCredentials) },
+    publicKey: { ...options, challenge: fromBase64url(options.challenge), allowCredentials: withBinaryIds(options.allowCredentials) },
   });
   const { response } = credential;
   return {
-    id: credential.id, rawId: text(credential.rawId), type: credential.type,
+    id: credential.id, rawId: toBase64url(credential.rawId), type: credential.type,
     response: {
-      clientDataJSON: text(response.clientDataJSON), authenticatorData: text(response.authenticatorData),
-      signature: text(response.signature), userHandle: response.userHandle ? text(response.userHandle) : null,
+      clientDataJSON: toBase64url(response.clientDataJSON), authenticatorData: toBase64url(response.authenticatorData),
+      signature: toBase64url(response.signature), userHandle: response.userHandle ? toBase64url(response.userHandle) : null,
     },
     clientExtensionResults: credential.getClientExtensionResults(),
   };

@@ -5,7 +5,7 @@ const HEIGHT = 190;
 let section = document.querySelector("[data-downloads]");
 let plot = null;
 
-function numbersOf(section, place) {
+function dailyCounts(section, place) {
   const counts = new Map();
   for (const row of section.querySelectorAll("[data-day]")) counts.set(row.dataset.day, Number(row.dataset.count));
   const days = [], values = [];
@@ -49,11 +49,11 @@ function draw() {
   caption.dataset.usual ??= caption.textContent;
   drawing.style.display = "none";
   const canvas = place.querySelector("[data-canvas]");
-  const numbers = numbersOf(section, place);
+  const numbers = dailyCounts(section, place);
   plot = new uPlot(options(canvas.clientWidth, drawing, caption, numbers), numbers, canvas);
 }
 
-async function choose(form) {
+async function updateSection(form) {
   const address = new URL(form.action);
   address.hash = "";
   address.search = new URLSearchParams([...new FormData(form)].filter(([, value]) => value));
@@ -65,20 +65,20 @@ async function choose(form) {
   section.replaceWith(next);
   section = next;
   history.replaceState(null, "", address);
-  ready();
+  setUp();
   if (focused) document.getElementById(focused)?.focus();
   section.querySelector("[data-status]").textContent = section.querySelector("[data-sum]").textContent;
 }
 
-function ready() {
+function setUp() {
   draw();
   const form = section.querySelector("form");
   form?.querySelector("button").remove();
-  form?.addEventListener("change", () => choose(form));
-  form?.addEventListener("submit", (event) => { event.preventDefault(); choose(form); });
+  form?.addEventListener("change", () => updateSection(form));
+  form?.addEventListener("submit", (event) => { event.preventDefault(); updateSection(form); });
 }
 
-ready();
+setUp();
 // Draw again when the width or the theme changes.
 let width = innerWidth;
 addEventListener("resize", () => { if (innerWidth !== width) { width = innerWidth; draw(); } });
