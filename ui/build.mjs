@@ -1,4 +1,4 @@
-// Sources -> hashed files and a manifest. `node build.mjs [FOLDER]`; the same sources make the same bytes.
+// Builds hashed assets and a manifest: `node build.mjs [FOLDER]`. The same sources give the same bytes.
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -27,7 +27,7 @@ function put(name, content) {
 
 const read = (path) => readFileSync(join(here, path));
 const range = (from, to) => Array.from({ length: to - from + 1 }, (_, i) => String.fromCodePoint(from + i)).join("");
-// What the languages of western Europe write, and the marks of prose; anything else is in the reader's own fonts.
+// Characters of western European languages and punctuation; all others use the reader's fonts.
 const written = range(0x20, 0x7e) + range(0xa0, 0xff) + "ıŒœŠšŸŽžłŁ–—‘’‚“”„†‡•…‹›€™←↑→↓−≈≤≥×";
 
 async function fonts() {
@@ -44,11 +44,11 @@ function style() {
   const out = join(scratch, "out.css");
   execFileSync(join(here, "node_modules/.bin/tailwindcss"), ["-i", "src/seaway.css", "-o", out, "--minify"], { cwd: here, stdio: ["ignore", "ignore", "pipe"] });
   const css = readFileSync(out, "utf8").replace(/url\((["']?)asset:([^)"']+)\1\)/g, (_, __, name) => {
-    if (!manifest[name]) throw new Error(`the style names ${name}, which is not there`);
+    if (!manifest[name]) throw new Error(`the style names ${name}, which does not exist`);
     return `url(${manifest[name]})`;
   });
   rmSync(scratch, { recursive: true });
-  // The policy of the pages loads from this site alone: an address that is none of ours would be a broken picture.
+  // The Content-Security-Policy of the pages allows this site only, so a URL of another site would be a broken image.
   const foreign = css.match(/url\((?!["']?[a-z]+-[0-9a-f]{12}\.)[^)]{0,80}/) ?? css.match(/@import[^;]*/);
   if (foreign) throw new Error(`the style loads ${foreign[0]}`);
   put("seaway.css", css);
@@ -66,7 +66,7 @@ ${rows}
 `);
 }
 
-function licences() {
+function licenses() {
   const parts = [
     ["Inter", "node_modules/@fontsource-variable/inter/LICENSE"], ["IBM Plex Mono", "node_modules/@fontsource/ibm-plex-mono/LICENSE"],
     ["Lucide", "node_modules/lucide-static/LICENSE"], ["htmx", "node_modules/htmx.org/LICENSE"],
@@ -78,10 +78,10 @@ function licences() {
 
 await fonts();
 for (const name of ["depth.svg", "mark.svg"]) put(name, read(`src/${name}`));
-iconMacros(); // before the style, which takes its classes from the templates
+iconMacros(); // before style(): Tailwind reads the templates
 style();
 for (const name of ["theme.js", "page.js", "passkeys.js", "uploader.js", "chart.js"]) put(name, read(`src/${name}`));
 put("htmx.js", read("node_modules/htmx.org/dist/htmx.min.js").toString().replace(/\n?\/\/# sourceMappingURL=.*\s*$/, "\n"));
 put("uplot.js", read("node_modules/uplot/dist/uPlot.iife.min.js"));
-licences();
+licenses();
 writeFileSync(join(dist, "manifest.json"), `${JSON.stringify(manifest, null, 2)}\n`);

@@ -1,4 +1,4 @@
-// The icons that pages use, by their names at lucide.dev.
+// Icons of the pages, by their names at lucide.dev.
 export const icons = [
   "anchor", "at-sign", "book-open", "check", "chevron-down", "chevron-right", "circle-alert", "circle-check", "copy", "eye", "fingerprint", "info",
   "key-round", "laptop", "link", "lock", "log-out", "mail", "monitor-smartphone", "moon", "package", "plus", "rss", "search", "scroll-text", "settings",

@@ -43,12 +43,12 @@ class Person:
         page = self.page
         page.goto("/signup")
         page.get_by_label("User name").fill(self.name)
-        page.get_by_label("E-mail address").fill(self.address)
+        page.get_by_label("Email address").fill(self.address)
         page.get_by_label("Password").fill(PASSWORD)
-        page.get_by_role("button", name="Make the account").click()
-        page.get_by_role("heading", name="Look at your mail").wait_for()
+        page.get_by_role("button", name="Create account").click()
+        page.get_by_role("heading", name="Check your email").wait_for()
         page.goto(f"/verify/{self.secret_of_letter('Verify your email address')}")
-        page.get_by_role("button", name="This address is mine").click()
+        page.get_by_role("button", name="Verify address").click()
         page.get_by_role("heading", name="verified").wait_for()
 
     def secret_of_letter(self, subject: str) -> str:
@@ -68,9 +68,9 @@ class Person:
         page.goto("/channels")
         page.get_by_role("link", name="New channel").first.click()
         page.get_by_label("Name", exact=True).fill(name)
-        expect(page.locator("#name-free")).to_contain_text("is free")
+        expect(page.locator("#name-free")).to_contain_text("is available")
         assert page.get_by_label("Private").is_checked()
-        page.get_by_role("button", name="Make the channel").click()
+        page.get_by_role("button", name="Create channel").click()
         page.wait_for_url(f"**/channels/{name}")
 
     def make_key(self, name: str, mode: str) -> str:
@@ -79,7 +79,7 @@ class Person:
         page.goto("/account/keys")
         page.get_by_label("Name", exact=True).fill(name)
         page.get_by_role("radio", name=mode).check()
-        page.get_by_role("button", name="Make the key").click()
+        page.get_by_role("button", name="Create key").click()
         return page.locator("#secret").inner_text()
 
     def drop(self, channel: str, *paths: Path) -> None:
@@ -94,7 +94,7 @@ class Person:
         """A user at once, the reader of an address by a letter."""
         page = self.page
         page.goto(f"/channels/{channel}/settings/members")
-        page.get_by_label("User name or e-mail address").fill(who)
+        page.get_by_label("User name or email address").fill(who)
         page.get_by_role("combobox", name="Role", exact=True).first.select_option(role)
         page.get_by_role("button", name="Add", exact=True).click()
         page.get_by_text(who).first.wait_for()

@@ -135,7 +135,7 @@ class Stand:
     def sign_in(self, page: Page, name: str = "ada") -> None:
         """By the page for it."""
         page.goto("/signin")
-        page.get_by_label("User name or e-mail address").fill(name)
+        page.get_by_label("User name or email address").fill(name)
         page.get_by_label("Password").fill(PASSWORD)
         page.get_by_role("button", name="Sign in").click()
         page.wait_for_url("**/account")

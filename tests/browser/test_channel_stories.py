@@ -58,7 +58,7 @@ def test_from_an_account_to_a_package_that_somebody_else_installs(stand: Stand, 
         mary.add_member("fossils", anning.address, "viewer")
         invitation = f"/invitations/{anning.secret_of_letter('Invitation')}"
         anning.page.goto(invitation)
-        anning.page.get_by_role("link", name="Make one").click()
+        anning.page.get_by_role("link", name="Create one").click()
         anning.sign_up()
         anning.page.goto(invitation)
         anning.page.get_by_role("button", name="Join as anning").click()
@@ -90,7 +90,7 @@ def test_a_workflow_that_is_trusted_on_the_page_publishes(
     page.get_by_role("link", name="GitLab (yard)").click()
     page.get_by_label("Namespace").fill("acme/team")
     page.get_by_label("Project").fill("tools")
-    page.get_by_role("button", name="Trust it").click()
+    page.get_by_role("button", name="Add publisher").click()
     expect(page.get_by_role("row").filter(has_text="acme/team/tools")).to_contain_text("never")
     variable = snippets.token_variable("localhost")
     expect(page.locator("#snippet")).to_contain_text(variable)
@@ -100,7 +100,7 @@ def test_a_workflow_that_is_trusted_on_the_page_publishes(
     variables = {"GITLAB_CI": "true", variable: token(gitlab(now_s(), issuer=forge.address, aud="localhost"))}
     assert "" == rattler.publish(tmp_path, stand.address, channel, file.write_to(tmp_path), **variables)
     page.goto(f"/channels/{channel}/packages/by-workflow-{channel}")
-    expect(page.get_by_label("Facts about 1.0")).to_contain_text("the workflow of acme/team/tools")
+    expect(page.get_by_label("Details of 1.0")).to_contain_text("the workflow of acme/team/tools")
     page.goto(f"/channels/{channel}/settings/publishers")
     expect(page.get_by_role("row").filter(has_text="acme/team/tools")).not_to_contain_text("never")
 
@@ -112,8 +112,8 @@ def test_a_channel_is_given_away(stand: Stand, owner: Person, channel: str) -> N
         page = owner.page
         page.goto(f"/channels/{channel}/settings/danger")
         page.get_by_label("New owner").select_option(heir.name)
-        page.get_by_role("button", name="Offer it").click()
-        page.get_by_role("button", name="Take the offer back").wait_for()
+        page.get_by_role("button", name="Offer channel").click()
+        page.get_by_role("button", name="Withdraw offer").wait_for()
 
         stand.sign_in(heir.page, heir.name)
         heir.page.goto("/account/offers")
@@ -121,7 +121,7 @@ def test_a_channel_is_given_away(stand: Stand, owner: Person, channel: str) -> N
         heir.page.goto(f"/channels/{channel}")
         heir.page.get_by_role("link", name="Settings").wait_for()
         page.goto(f"/channels/{channel}")
-        expect(page.locator("main")).to_contain_text("you are contributor")
+        expect(page.locator("main")).to_contain_text("your role: contributor")
         assert not page.get_by_role("link", name="Settings").is_visible()
 
 
@@ -129,11 +129,11 @@ def test_a_channel_is_deleted_by_its_name(owner: Person, channel: str) -> None:
     """A name that is not quite it deletes nothing."""
     page = owner.page
     page.goto(f"/channels/{channel}/settings/danger")
-    page.get_by_label("to say that you mean it").fill(channel[:-1])
+    page.get_by_label("to confirm").fill(channel[:-1])
     page.get_by_role("button", name="Delete this channel").click()
     page.get_by_role("alert").wait_for()
-    assert channel[:-1] == page.get_by_label("to say that you mean it").input_value()
-    page.get_by_label("to say that you mean it").fill(channel)
+    assert channel[:-1] == page.get_by_label("to confirm").input_value()
+    page.get_by_label("to confirm").fill(channel)
     page.get_by_role("button", name="Delete this channel").click()
     page.wait_for_url("**/channels")
     page.goto(f"/channels/{channel}")

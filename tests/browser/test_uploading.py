@@ -51,7 +51,7 @@ def test_several_files_at_once(stand: Stand, uploading: Page, tmp_path: Path) ->
     for file in files:
         expect(rows.filter(has_text=file.name)).to_contain_text("Published: noarch, revision")
         assert file.content == served(stand, file)
-    expect(rows.filter(has_text="notes.txt")).to_contain_text("Only .conda and .tar.bz2 files are packages.")
+    expect(rows.filter(has_text="notes.txt")).to_contain_text("Only .conda and .tar.bz2 files can be uploaded.")
     expect(rows.filter(has_text="damaged")).to_have_attribute("data-state", "failed")
 
 
@@ -97,7 +97,7 @@ def test_it_goes_on_after_a_reload(stand: Stand, uploading: Page, tmp_path: Path
     uploading.route(PIECES, _only_the_first)
     choose(uploading, stored)
     row = uploading.get_by_role("listitem").filter(has_text=file.name)
-    expect(row).to_contain_text("Trying again")
+    expect(row).to_contain_text("Retrying")
     uploading.once("dialog", lambda dialog: dialog.accept())
     uploading.reload()
     uploading.unroute(PIECES)
@@ -122,10 +122,10 @@ def test_pause_and_go_on(stand: Stand, uploading: Page, tmp_path: Path) -> None:
     uploading.route(PIECES, _only_the_first)
     choose(uploading, file.write_to(tmp_path))
     row = uploading.get_by_role("listitem").filter(has_text=file.name)
-    expect(row).to_contain_text("Trying again")
+    expect(row).to_contain_text("Retrying")
     row.get_by_role("button", name="Pause").press("Enter")
     expect(row).to_have_attribute("data-state", "paused", timeout=30_000)
     uploading.unroute(PIECES)
-    row.get_by_role("button", name="Go on").press("Enter")
+    row.get_by_role("button", name="Resume").press("Enter")
     expect(row).to_contain_text("Published", timeout=30_000)
     assert file.content == served(stand, file)

@@ -121,7 +121,7 @@ def test_lost_second_factors_go_later_or_stay(admin: Admin, shared: Seaway) -> N
     with shared.database.read() as tx:
         user_id = users.get(tx, name).id
     admin.fill(f"/admin/users/{name}/reset")
-    assert "The second factors of this account go" in admin.get(f"/admin/users/{name}").text
+    assert "The second factors of this account will be removed" in admin.get(f"/admin/users/{name}").text
     with shared.database.read() as tx:
         assert shared.clock.now_ms() + second_factors.RESET_AFTER_MS == second_factors.ends_at(tx, user_id)
     admin.fill(f"/admin/users/{name}/keep")
@@ -217,7 +217,7 @@ def test_dead_jobs_are_retried(admin: Admin, shared: Seaway, dead_jobs: list[int
     assert ("no server 0" in admin.get("/admin/jobs").text, "no server 1" in admin.shown) == (False, True)
     assert "no server 0" in admin.get("/admin/jobs?state=ready").text
     admin.fill("/admin/jobs/retry")
-    assert "There is none." in admin.get("/admin/jobs").text
+    assert "No jobs." in admin.get("/admin/jobs").text
     assert ["jobs.retried", "jobs.retried"] == last_actions(shared, 2)
 
 
@@ -250,7 +250,7 @@ def test_storage_tells_what_is_held(admin: Admin, shared: Seaway, portal: Blocki
     sweep(shared.sweeping)
     shown = admin.get("/admin/storage").text
     assert f'href="/admin/channels/{channel}"' in shown
-    assert ("It left" in shown, "It has not run yet" in shown) == (True, False)
+    assert ("Kept" in shown, "has not run yet" in shown) == (True, False)
 
 
 def test_storage_names_damaged_files(admin: Admin, shared: Seaway, portal: BlockingPortal) -> None:
@@ -289,7 +289,7 @@ def test_a_longer_list_asks_no_more(admin: Admin, shared: Seaway, dead_jobs: lis
         assert 'rel="next"' in admin.get(f"/admin/{path}").text
     more = re.search(r'href="([^"]+)" rel="next"', admin.get("/admin/users?q=many").text)
     assert more is not None
-    assert "From the beginning" in admin.get(unescape(more[1])).text
+    assert "First page" in admin.get(unescape(more[1])).text
 
 
 def statements(admin: Admin, shared: Seaway, path: str) -> int:

@@ -238,7 +238,7 @@ def test_search_finds_packages_and_channels(site: Site, http: httpx.Client) -> N
     assert address in shown(http, f"/search?q={name} >=1,<2")
     assert address not in shown(http, f"/search?q={name} >=2")
     assert f'href="/channels/{channel}"' in shown(http, f"/search?q={channel}")
-    assert "What can be asked" in shown(http, "/search")
+    assert "Search syntax" in shown(http, "/search")
     for odd in ("<", "a b c d e f g h i j", "%", "x" * 5_000, "numpy >=", "[]", "*"):
         answer = http.get("/search", params={"q": odd})
         assert 200 == answer.status_code
@@ -527,7 +527,7 @@ def test_downloads_of_a_version_and_of_a_time(site: Site, http: httpx.Client) ->
     assert [8, 40, 200] == counts("days=365")
     page = shown(http, f"/channels/{channel}/packages/lib?version=1.0&of=2.0")
     assert '<input type="hidden" name="version" value="1.0">' in page
-    assert "5 in 30 days of 2.0" in page
+    assert "5 in 30 days for 2.0" in page
 
 
 def test_a_chart_draws_every_day() -> None:

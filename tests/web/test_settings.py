@@ -72,16 +72,16 @@ def test_a_name_that_cannot_be_had(visitor: Visitor, ada: str, channel: str) -> 
         answer = visitor.send("/channels/new", name=name, description="<b>kept</b>", visibility="public")
         assert 422 == answer.status_code
         assert "&lt;b&gt;kept&lt;/b&gt;" in answer.text
-        assert "cannot be had" in visitor.get("/channels/new/free", params={"name": name}).text
+        assert "is not available" in visitor.get("/channels/new/free", params={"name": name}).text
         visitor.get("/channels/new")
-    assert "is free" in visitor.get("/channels/new/free", params={"name": f"free-{next(_numbers)}"}).text
+    assert "is available" in visitor.get("/channels/new/free", params={"name": f"free-{next(_numbers)}"}).text
 
 
 def test_who_asks_too_often_can_go_on_typing(visitor: Visitor, ada: str) -> None:
     """Names can be tried a hundred times an hour; then the field says nothing, and the form still works."""
     visitor.sign_in(ada)
     answers = [visitor.get("/channels/new/free", params={"name": "api"}).text for _ in range(101)]
-    assert "cannot be had" in answers[99]
+    assert "is not available" in answers[99]
     assert "" == answers[100].strip()
 
 
@@ -364,7 +364,7 @@ def test_the_log(owner: Owner, channel: str) -> None:
 def test_an_offer(shared: Seaway, owner: Owner, channel: str, ada: str) -> None:
     """Until it is accepted nothing changes, and it can be taken back."""
     user, page = new_user(shared), f"/channels/{channel}/settings/danger"
-    assert "you are the only one" in owner.get(page).text
+    assert "you are the only member" in owner.get(page).text
     People(shared).member(channel, user, Role.VIEWER)
     owner.get(page)
     assert 303 == owner.on(page, "/offer", to=user).status_code

@@ -243,16 +243,16 @@ def test_sign_up_to_a_verified_account(visitor: Visitor, ada: str) -> None:
     path = f"/verify/{mail.link_in(letter)}"
     scanner = visitor.another()
     assert [200, 200] == [scanner.get(path).status_code, scanner.get(path).status_code]
-    assert "not verified yet" in visitor.get("/account").text
+    assert "is not verified" in visitor.get("/account").text
 
     assert f"<strong>{name}</strong>" in visitor.get(path).text
     token = visitor.token
     shown = visitor.send(path)
     assert (200, True) == (shown.status_code, f"<strong>{name}</strong>" in shown.text)
-    assert "not verified yet" not in visitor.get("/account").text
+    assert "is not verified" not in visitor.get("/account").text
     again = visitor.send(path, csrf_token=token)
     assert 200 == again.status_code
-    assert "Verified already" in again.text
+    assert "Already verified" in again.text
 
 
 def test_a_link_needs_the_account_that_named_the_address(
@@ -267,14 +267,14 @@ def test_a_link_needs_the_account_that_named_the_address(
     shown = nobody.get(path).text
     assert f"<strong>{name}</strong>" in shown
     assert f'href="/signin?next={path}"' in shown
-    assert "This address is mine" not in shown
+    assert "Verify address" not in shown
     assert 401 == nobody.send(path).status_code
 
     other = visit()
     other.sign_in(ada)
     assert f"You are signed in as {ada}" in other.get(path).text
     assert 403 == other.send(path).status_code
-    assert "not verified yet" in visitor.get("/account").text
+    assert "is not verified" in visitor.get("/account").text
 
     other.get(path)
     assert f"/signin?next={path}" == other.send("/signout", next=path).headers["location"]
@@ -283,7 +283,7 @@ def test_a_link_needs_the_account_that_named_the_address(
     assert path == signed_in.headers["location"]
     other.get(path)
     assert 200 == other.send(path).status_code
-    assert "not verified yet" not in visitor.get("/account").text
+    assert "is not verified" not in visitor.get("/account").text
 
 
 def test_a_known_address_signs_up_like_a_new_one(visit: Callable[[], Visitor], ada: str) -> None:
@@ -349,7 +349,7 @@ def test_a_closed_house_says_so(
     """Where the operator makes the accounts, the page tells that instead of showing a form."""
     closed = house.build(tmp_path_factory.mktemp("closed"), turned, public_url=SITE, sign_up="closed")
     visitor = Visitor(closed, portal, "203.0.113.9")
-    assert "made by an admin" in visitor.get("/signup").text
+    assert "Only an admin can create accounts" in visitor.get("/signup").text
     visitor.get("/signin")
     assert 'href="/signup"' not in visitor.shown.partition("<main")[2]
     assert 403 == visitor.send("/signup", name="x", address="x@example.com", password="y" * 20).status_code

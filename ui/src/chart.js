@@ -1,13 +1,13 @@
-// Draws the downloads of a package with uPlot in the place of the server's drawing, from the table that both share.
-// Its colours are those that the style gives to the server's drawing; another choice replaces the section, not the page.
+// Replaces the server's SVG chart of downloads with a uPlot chart. Both show the numbers of the table below them.
+// The colors are those of the SVG. Changing a form field replaces the section, not the page.
 const DAY = 86_400;
 const HEIGHT = 190;
 let section = document.querySelector("[data-downloads]");
 let plot = null;
 
-function numbersOf(part, place) {
+function dailyCounts(section, place) {
   const counts = new Map();
-  for (const row of part.querySelectorAll("[data-day]")) counts.set(row.dataset.day, Number(row.dataset.count));
+  for (const row of section.querySelectorAll("[data-day]")) counts.set(row.dataset.day, Number(row.dataset.count));
   const days = [], values = [];
   const last = Date.parse(place.dataset.last) / 1000;
   for (let day = Date.parse(place.dataset.first) / 1000; day <= last; day += DAY) {
@@ -17,9 +17,9 @@ function numbersOf(part, place) {
   return [days, values];
 }
 
-function options(width, drawing, told, numbers) {
+function options(width, drawing, caption, numbers) {
   const look = (selector, property) => getComputedStyle(drawing.querySelector(selector))[property];
-  const bar = look("rect", "fill"), line = look("line", "stroke"), text = getComputedStyle(told).color;
+  const bar = look("rect", "fill"), line = look("line", "stroke"), text = getComputedStyle(caption).color;
   const font = `12px ${getComputedStyle(document.body).fontFamily}`;
   const axis = { stroke: text, font, grid: { stroke: line, width: 1 }, ticks: { show: false } };
   const whole = (_, values) => values.map((value) => (Number.isInteger(value) ? value.toLocaleString("en") : ""));
@@ -33,7 +33,7 @@ function options(width, drawing, told, numbers) {
     hooks: {
       setCursor: [({ cursor: { idx } }) => {
         const count = numbers[1][idx];
-        told.textContent = idx === null || count === undefined ? told.dataset.usual
+        caption.textContent = idx === null || count === undefined ? caption.dataset.usual
           : `${new Date(numbers[0][idx] * 1000).toISOString().slice(0, 10)}: ${count.toLocaleString("en")} ${count === 1 ? "download" : "downloads"}`;
       }],
     },
@@ -45,41 +45,41 @@ function draw() {
   plot = null;
   const place = section.querySelector("[data-plot]");
   if (!place) return;
-  const drawing = place.querySelector("svg"), told = section.querySelector("[data-told]");
-  told.dataset.usual ??= told.textContent;
+  const drawing = place.querySelector("svg"), caption = section.querySelector("[data-caption]");
+  caption.dataset.usual ??= caption.textContent;
   drawing.style.display = "none";
   const canvas = place.querySelector("[data-canvas]");
-  const numbers = numbersOf(section, place);
-  plot = new uPlot(options(canvas.clientWidth, drawing, told, numbers), numbers, canvas);
+  const numbers = dailyCounts(section, place);
+  plot = new uPlot(options(canvas.clientWidth, drawing, caption, numbers), numbers, canvas);
 }
 
-async function choose(form) {
+async function updateSection(form) {
   const address = new URL(form.action);
   address.hash = "";
   address.search = new URLSearchParams([...new FormData(form)].filter(([, value]) => value));
-  const answer = await fetch(address, { headers: { Accept: "text/html" } });
-  if (!answer.ok) { form.submit(); return; }
-  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  const response = await fetch(address, { headers: { Accept: "text/html" } });
+  if (!response.ok) { form.submit(); return; }
+  const page = new DOMParser().parseFromString(await response.text(), "text/html");
   const focused = document.activeElement?.id;
   const next = page.querySelector("[data-downloads]");
   section.replaceWith(next);
   section = next;
   history.replaceState(null, "", address);
-  ready();
+  setUp();
   if (focused) document.getElementById(focused)?.focus();
-  section.querySelector("[data-said]").textContent = section.querySelector("[data-sum]").textContent;
+  section.querySelector("[data-status]").textContent = section.querySelector("[data-sum]").textContent;
 }
 
-function ready() {
+function setUp() {
   draw();
   const form = section.querySelector("form");
   form?.querySelector("button").remove();
-  form?.addEventListener("change", () => choose(form));
-  form?.addEventListener("submit", (event) => { event.preventDefault(); choose(form); });
+  form?.addEventListener("change", () => updateSection(form));
+  form?.addEventListener("submit", (event) => { event.preventDefault(); updateSection(form); });
 }
 
-ready();
-// The width that it was drawn for, and the chart by day or by night, may change.
+setUp();
+// Draw again when the width or the theme changes.
 let width = innerWidth;
 addEventListener("resize", () => { if (innerWidth !== width) { width = innerWidth; draw(); } });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);

@@ -1,65 +1,65 @@
-// Passkeys: what the server asks goes to the authenticator, what that says goes back in the same form.
-const bytes = (text) => Uint8Array.from(atob(text.replace(/-/g, "+").replace(/_/g, "/")), (c) => c.charCodeAt(0));
-const text = (buffer) => btoa(String.fromCharCode(...new Uint8Array(buffer))).replace(/\+/g, "-").replace(/\//g, "_").replace(/=+$/, "");
-const known = (list) => (list ?? []).map((item) => ({ ...item, id: bytes(item.id) }));
+// Passkeys: pass the server's WebAuthn options to the authenticator and submit its response in the same form.
+const fromBase64url = (text) => Uint8Array.from(atob(text.replace(/-/g, "+").replace(/_/g, "/")), (c) => c.charCodeAt(0));
+const toBase64url = (buffer) => btoa(String.fromCharCode(...new Uint8Array(buffer))).replace(/\+/g, "-").replace(/\//g, "_").replace(/=+$/, "");
+const withBinaryIds = (list) => (list ?? []).map((item) => ({ ...item, id: fromBase64url(item.id) }));
 
-async function created(options) {
+async function createCredential(options) {
   const credential = await navigator.credentials.create({
     publicKey: {
       ...options,
-      challenge: bytes(options.challenge),
-      user: { ...options.user, id: bytes(options.user.id) },
-      excludeCredentials: known(options.excludeCredentials),
+      challenge: fromBase64url(options.challenge),
+      user: { ...options.user, id: fromBase64url(options.user.id) },
+      excludeCredentials: withBinaryIds(options.excludeCredentials),
     },
   });
   const { response } = credential;
   return {
-    id: credential.id, rawId: text(credential.rawId), type: credential.type,
+    id: credential.id, rawId: toBase64url(credential.rawId), type: credential.type,
     response: {
-      clientDataJSON: text(response.clientDataJSON), attestationObject: text(response.attestationObject),
+      clientDataJSON: toBase64url(response.clientDataJSON), attestationObject: toBase64url(response.attestationObject),
       transports: response.getTransports?.() ?? [],
     },
     clientExtensionResults: credential.getClientExtensionResults(),
   };
 }
 
-async function proved(options) {
+async function getCredential(options) {
   const credential = await navigator.credentials.get({
-    publicKey: { ...options, challenge: bytes(options.challenge), allowCredentials: known(options.allowCredentials) },
+    publicKey: { ...options, challenge: fromBase64url(options.challenge), allowCredentials: withBinaryIds(options.allowCredentials) },
   });
   const { response } = credential;
   return {
-    id: credential.id, rawId: text(credential.rawId), type: credential.type,
+    id: credential.id, rawId: toBase64url(credential.rawId), type: credential.type,
     response: {
-      clientDataJSON: text(response.clientDataJSON), authenticatorData: text(response.authenticatorData),
-      signature: text(response.signature), userHandle: response.userHandle ? text(response.userHandle) : null,
+      clientDataJSON: toBase64url(response.clientDataJSON), authenticatorData: toBase64url(response.authenticatorData),
+      signature: toBase64url(response.signature), userHandle: response.userHandle ? toBase64url(response.userHandle) : null,
     },
     clientExtensionResults: credential.getClientExtensionResults(),
   };
 }
 
-// Each form names where its question is asked (data-passkey-options) and what is wanted (data-passkey: create or get).
+// Attributes of each form: data-passkey-options is the URL of the options, data-passkey is "create" or "get".
 for (const form of document.querySelectorAll("form[data-passkey]")) {
-  const said = form.querySelector("[data-passkey-said]");
+  const status = form.querySelector("[data-passkey-status]");
   if (!window.PublicKeyCredential) {
-    said.textContent = "This browser has no passkeys. Use another way.";
+    status.textContent = "This browser does not support passkeys. Use another method.";
     continue;
   }
   form.querySelector("button").disabled = false;
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
-    said.textContent = "Waiting for your passkey …";
+    status.textContent = "Waiting for your passkey...";
     try {
       const body = new URLSearchParams(new FormData(form));
-      const answer = await fetch(form.dataset.passkeyOptions, { method: "POST", body, headers: { Accept: "application/json" } });
-      if (!answer.ok) throw new Error(await answer.text());
-      const options = await answer.json();
-      form.elements.credential.value = JSON.stringify(await (form.dataset.passkey === "create" ? created : proved)(options));
+      const response = await fetch(form.dataset.passkeyOptions, { method: "POST", body, headers: { Accept: "application/json" } });
+      if (!response.ok) throw new Error(await response.text());
+      const options = await response.json();
+      form.elements.credential.value = JSON.stringify(await (form.dataset.passkey === "create" ? createCredential : getCredential)(options));
       form.submit();
     } catch (error) {
-      said.textContent = error.name === "NotAllowedError"
-        ? "Nothing was confirmed. Try again, or use another way."
-        : error.name === "InvalidStateError" ? "This passkey is registered already." : error.message;
+      status.textContent = error.name === "NotAllowedError"
+        ? "The passkey request was canceled or timed out. Try again or use another method."
+        : error.name === "InvalidStateError" ? "This passkey is already registered." : error.message;
     }
   });
 }

@@ -1,4 +1,4 @@
-// Before the first paint: the chart that this reader chose, by day or by night. Loaded without `defer`, so that nothing flashes.
+// Applies the chosen theme (day or night) before the first paint. Loaded without `defer`, so that the page does not flash.
 (() => {
   const root = document.documentElement;
   const read = () => {
@@ -15,7 +15,7 @@
     if (!button) return;
     const isNight = root.dataset.theme ? root.dataset.theme === "night" : matchMedia("(prefers-color-scheme: dark)").matches;
     const next = isNight ? "day" : "night";
-    try { localStorage.setItem("seaway-theme", next); } catch { /* private windows forget it */ }
+    try { localStorage.setItem("seaway-theme", next); } catch { /* private windows do not store it */ }
     apply(next);
   });
 })();

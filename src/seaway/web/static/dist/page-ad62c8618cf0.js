@@ -1,10 +1,10 @@
-// What every page may use: copying a line, closing an open menu. Pages work without it.
+// Scripts of every page: copy a line, close an open menu. Pages work without them.
 document.addEventListener("click", async (event) => {
   const target = event.target instanceof Element ? event.target : null;
   const copy = target?.closest("[data-copy]");
   if (copy) {
     const text = document.getElementById(copy.dataset.copy)?.textContent ?? "";
-    const status = copy.querySelector("[data-copy-said]");
+    const status = copy.querySelector("[data-copy-status]");
     try {
       await navigator.clipboard.writeText(text);
       status.textContent = "Copied";
@@ -28,7 +28,7 @@ document.addEventListener("keydown", (event) => {
     menu.querySelector("summary").focus();
   }
 });
-// `/` leads to the search of the page, or of everything; arrows walk the results, from the field and back.
+// `/` focuses the search field of the page, or the site search; the arrow keys move between the field and the results.
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
   const at = document.activeElement;
@@ -47,24 +47,24 @@ document.addEventListener("keydown", (event) => {
   event.preventDefault();
   (hits[next] ?? field).focus();
 });
-// Without a network a page says so, and keeps what was typed: a form that is sent then would end on the browser's own page.
-// `onLine` may be true where nothing gets through, never false where something does; a part of a page that is not
-// answered tells the rest.
+// While offline, show a notice and block submits: submitting would replace the typed input with the browser's error page.
+// `navigator.onLine` can be true without a working connection, but is never false with one. A failed htmx request
+// covers the first case.
 const away = document.querySelector("[data-away]");
-function tell(isAway) {
+function showAway(isAway) {
   if (isAway === !away.hidden) return;
   away.hidden = !isAway;
   away.firstElementChild.textContent = isAway ? away.dataset.away : "";
 }
-addEventListener("offline", () => tell(true));
-addEventListener("online", () => tell(false));
-document.addEventListener("htmx:error", (event) => { if (event.detail?.error instanceof TypeError) tell(true); });
-document.addEventListener("htmx:after:request", () => { if (navigator.onLine) tell(false); });
+addEventListener("offline", () => showAway(true));
+addEventListener("online", () => showAway(false));
+document.addEventListener("htmx:error", (event) => { if (event.detail?.error instanceof TypeError) showAway(true); });
+document.addEventListener("htmx:after:request", () => { if (navigator.onLine) showAway(false); });
 document.addEventListener("submit", (event) => {
   if (navigator.onLine) return;
   event.preventDefault();
-  tell(true);
+  showAway(true);
 }, { capture: true });
-if (!navigator.onLine) tell(true);
-// An answer with errors begins where they are.
+if (!navigator.onLine) showAway(true);
+// After a failed submit, focus the first field with an error.
 document.querySelector("[data-focus]")?.focus();
