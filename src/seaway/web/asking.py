@@ -1,4 +1,4 @@
-"""What the pages of people share: only for who is signed in, refusals shown on the form, work done off the event loop."""
+"""Shared code of the pages for signed-in users: the sign-in check, forms shown again with an error, the client's data."""
 
 from collections.abc import Awaitable, Callable
 from functools import wraps
@@ -24,7 +24,7 @@ PersonHandler = Callable[[Request, Principal], Awaitable[Response]]
 
 
 def for_person(handler: PersonHandler) -> Handler:
-    """A page of who is signed in. A browser is led to sign in, and to prove again who sits there, where that is needed."""
+    """Require a signed-in user. Browsers are redirected to /signin, or to /confirm if a recent sign-in is required."""
 
     @wraps(handler)
     async def answer(request: Request) -> Response:
@@ -44,20 +44,20 @@ def for_person(handler: PersonHandler) -> Handler:
 def refused(
     request: Request, template: str, error: SeawayError, *, for_anyone: bool = False, **values: Any
 ) -> Response:
-    """The form again, with what was wrong with it."""
+    """Show the form again with the error; the status and Retry-After follow from the error."""
     problems.note(error)
     status, headers = problems.status_of(error), problems.retry_after(error)
     return page(request, template, status=status, headers=headers, for_anyone=for_anyone, problem=error, **values)
 
 
 def accounts_of(request: Request) -> Accounts:
-    """The parts that accounts work with."""
+    """Return the parts that the accounts package uses."""
     house: House = request.app.state.house
     return house.accounts
 
 
 def client_of(request: Request) -> Client:
-    """Where the person sits."""
+    """Return the IP address and user agent of the client."""
     return Client(credentials.address_of(request), request.headers.get("user-agent", ""))
 
 
@@ -70,7 +70,7 @@ def _not_signed_in(request: Request, by: Principal) -> Response:
 
 
 def _page_of(request: Request) -> str:
-    """The page whose form was sent, as the browser says; otherwise the one that lists such things, which is above."""
+    """Return the page that contains the submitted form, by its Referer header; without one, the page of that section."""
     if request.method == "GET":
         return _here(request)
     origin, _, path = request.headers.get("referer", "").partition(site_url_of(request) + "/")
@@ -78,5 +78,5 @@ def _page_of(request: Request) -> str:
 
 
 def _here(request: Request) -> str:
-    """The page with its query: what a tool asks of a person stands in there."""
+    """Return the path with its query, which holds the authorization request of a command-line tool."""
     return f"{request.url.path}?{request.url.query}" if request.url.query else request.url.path

@@ -1,4 +1,4 @@
-"""A channel: its packages, how to use it, what it holds; and its feed."""
+"""Channel page and its Atom feed."""
 
 from dataclasses import dataclass
 
@@ -32,7 +32,7 @@ _RECENT_DAYS = 30
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """What a channel holds in one subdir."""
+    """Number and total size of a channel's files in one subdir."""
 
     subdir: str
     files: int
@@ -54,10 +54,10 @@ class _Found:
 
 
 async def channel(request: Request) -> Response:
-    """One channel; one that the asker may not read looks like none."""
+    """Show a channel; a channel that the caller cannot read looks like an unknown one."""
     house = house_of(request)
     words, subdir, sort = words_of(request), request.query_params.get("subdir", "")[:32], _sort(request)
-    is_search = bool(words or subdir) or sort is not Sort.NAME  # walks every package of the channel
+    is_search = bool(words or subdir) or sort is not Sort.NAME  # scans every package of the channel
     if is_search:
         count_list(request)
     now_ms = house.reading.clock.now_ms()
@@ -107,7 +107,7 @@ async def channel(request: Request) -> Response:
 
 
 async def atom(request: Request) -> Response:
-    """The files that came last, for feed readers; of a private channel for who may read it."""
+    """Return the latest files as an Atom feed; for a private channel, only to callers who can read it."""
 
     def find(tx: Tx, by: Principal) -> tuple[Channel, list[recent.Arrival]]:
         shown, _ = readable(tx, by, request.path_params["channel"])
@@ -123,7 +123,7 @@ def _sort(request: Request) -> Sort:
 
 
 def _may(by: Principal, action: Action, access: Access) -> bool:
-    """Whether the page leads to where this is done: a link, not the permission."""
+    """Return whether to show a link to this action. The action checks the permission itself."""
     return by.is_person and permissions.decide(by, action, access) is Verdict.ALLOWED
 
 

@@ -1,4 +1,4 @@
-"""The channels: mine, and the public ones."""
+"""List of the caller's channels and of public channels."""
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -16,7 +16,7 @@ _ON_A_PAGE = 24
 
 
 async def listing(request: Request) -> Response:
-    """Cards of the channels in which one has a role, then of the public ones, a page of them from behind `after`."""
+    """Show the channels in which the caller has a role, then one page of the public channels that follow `after`."""
     words = words_of(request)
     after = request.query_params.get("after", "")[:128]
     count_list(request)

@@ -1,7 +1,7 @@
 """
-A bar for each day, drawn on the server as SVG: what is seen without scripts, and in print.
+Bar chart of counts per day, drawn on the server as SVG for browsers without scripts and for print.
 
-Where scripts run, uPlot draws the same numbers, from the table below the drawing (`ui/src/chart.js`).
+Where scripts run, uPlot draws the same numbers from the table below the chart (`ui/src/chart.js`).
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ RANGES = (30, 90, 365)  # days
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """One day: its place in the drawing, and what stands in the table."""
+    """One day: the position of its bar, and its row in the table."""
 
     day: str
     count: int
@@ -25,13 +25,13 @@ class Bar:
 
     @property
     def y(self) -> float:
-        """The upper edge."""
+        """Upper edge."""
         return HEIGHT - self.height
 
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """A drawing and its numbers."""
+    """Bars and their numbers."""
 
     days: int
     bars: tuple[Bar, ...]
@@ -40,7 +40,11 @@ class Chart:
 
 
 def draw(counts: Sequence[tuple[int, int]], today: int, days: int) -> Chart:
-    """The last days, today included; `counts` are pairs of a day since 1970 and a number, days without are left out."""
+    """
+    Draw the last `days` days, including today.
+
+    `today` and the first number of each pair in `counts` are days since 1970; days that are missing count as 0.
+    """
     by_day = dict(counts)
     most = max([*by_day.values(), 1])
     step = WIDTH / days

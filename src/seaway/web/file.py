@@ -37,7 +37,7 @@ from seaway.web.shell import moment, page
 
 _PATHS = 200
 _CHANGES = 500
-# Shown by themselves, not among the other fields.
+# Shown in their own places, not in the table of other fields.
 _SHOWN_APART = frozenset({"depends", "constrains", "run_exports", "md5", "sha256", "size", "name", "version", "build"})
 _TIMES = ("timestamp", "indexed_timestamp")
 _YEAR_10000_MS = 253_402_300_800_000
@@ -58,7 +58,7 @@ class _Found:
 
 
 async def file(request: Request) -> Response:
-    """One file of a package."""
+    """Show one file of a package."""
     house, caller = house_of(request), caller_of(await principal_of(request))
     against, words = request.query_params.get("against", ""), words_of(request)
     house.file_list_limit.take(caller, COMPARISON if against else 1)
@@ -120,7 +120,7 @@ async def _listing_of(request: Request, found: File) -> Listing:
 
 
 def file_of_path(tx: Tx, channel_id: int, request: Request) -> File:
-    """Return the file that the path names; `NotFound` when it is of another package than the path says."""
+    """Return the file that the path names; `NotFound` if it belongs to another package."""
     names = request.path_params
     found = files.get(tx, channel_id, names["subdir"], names["file"])
     if found.summary.package != names["package"]:
@@ -129,7 +129,7 @@ def file_of_path(tx: Tx, channel_id: int, request: Request) -> File:
 
 
 def _other(tx: Tx, channel_id: int, found: File, against: str) -> File | None:
-    """The build to compare with: another file of the same package."""
+    """Return the build to compare with, or None if it is not a file of the same package."""
     subdir, _, file_name = against.partition("/")
     if not file_name:
         return None
@@ -162,14 +162,14 @@ def _corrected_fields(correction: Correction | None) -> list[tuple[str, str, str
 
 
 def _fields(told: Mapping[str, Any], apart: frozenset[str]) -> list[tuple[str, str]]:
-    """What an object of JSON says besides what the page shows elsewhere; what is empty says nothing."""
+    """Return the fields of a JSON object that the page does not show elsewhere, without empty ones."""
     return [
         (key, _said(key, value)) for key, value in told.items() if key not in apart and value not in ("", [], {}, None)
     ]
 
 
 def _said(key: str, value: Any) -> str:
-    """A value of JSON as people read it."""
+    """Format a JSON value for display."""
     if key in _TIMES and isinstance(value, int):
         at_ms = timestamp_ms(value) if key == "timestamp" else value
         return f"{moment(at_ms)} ({value})" if 0 < value < _YEAR_10000_MS else str(value)

@@ -1,4 +1,4 @@
-"""Yank, unyank and delete files of a package: confirmed on a page that lists them, then done."""
+"""Yank, unyank and delete files of a package, after confirmation on a page that lists them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -36,7 +36,7 @@ class Button:
 
     @property
     def is_danger(self) -> bool:
-        """Whether it cannot be undone."""
+        """Whether the action cannot be undone."""
         return self.act is Act.DELETE
 
 
@@ -56,7 +56,7 @@ BUTTONS = {
 
 
 class NotSelectable(Malformed):
-    """The form names no file, or too many; the page with the form shows it again."""
+    """The form selects no files or too many; its page is shown again with this error."""
 
     def __init__(self, message: str, hint: str, selected: Sequence[str]) -> None:
         super().__init__(message, hint)
@@ -84,7 +84,7 @@ async def change(request: Request) -> Response:
     except Malformed as error:
         return await _confirm(request, act, selection, form, error)
     house = house_of(request)
-    # A list of files is confirmed file by file; a version or a package may have other files by now.
+    # The form lists selected files by name. A version or package may have other files by now than the page showed.
     expected = None if selection.files else form.text("expected")
     try:
         changed = await to_thread.run_sync(
@@ -100,7 +100,7 @@ async def change(request: Request) -> Response:
 def allowed(
     by: Principal, access: Access, package: str, *, own_file: bool, yanked: bool, listed: bool
 ) -> dict[str, Button]:
-    """Return the buttons for this caller, where files are yanked, listed, or both."""
+    """Return the buttons that this caller can use, given whether there are yanked and listed files."""
     if not by.is_person:
         return {}
     fitting = {Act.YANK: listed, Act.UNYANK: yanked, Act.DELETE: True}

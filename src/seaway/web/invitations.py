@@ -1,7 +1,7 @@
 """
-An invitation to a channel, as its letter opens it.
+Pages of the link in an invitation email.
 
-Looking uses nothing up: mail scanners open links. Accepting needs an account; declining needs none.
+Opening the link changes nothing, because mail scanners open links. Accepting requires an account; declining does not.
 """
 
 from collections.abc import Callable
@@ -21,7 +21,7 @@ from seaway.web.shell import page, see
 
 
 async def show(request: Request) -> Response:
-    """What one is asked, by whom, and a button for each answer."""
+    """Show the invitation, with buttons to accept and to decline it."""
     await principal_of(request)
     secret = request.path_params["secret"]
     found, logo_path = await to_thread.run_sync(_look, accounts_of(request), secret)
@@ -31,13 +31,13 @@ async def show(request: Request) -> Response:
 
 @for_person
 async def accept(request: Request, by: Principal) -> Response:
-    """Become a member."""
+    """Accept the invitation: the user becomes a member."""
     found = await to_thread.run_sync(_answer, accounts_of(request), by, request, invitations.accept)
     return see(f"/channels/{found.channel}")
 
 
 async def decline(request: Request) -> Response:
-    """Say no."""
+    """Decline the invitation."""
     by = await principal_of(request)
     if by.is_anonymous:
         await check_own_form(request)
@@ -49,7 +49,7 @@ def _look(house: Accounts, secret: str) -> tuple[Invitation, str]:
     with house.database.read() as tx:
         found = invitations.look(tx, house.clock.now_ms(), secret)
         channel = channels.get(tx, found.channel)
-    # The picture of a private channel is for its members, and this is none yet.
+    # The logo of a private channel is only for members, and the invited user is not one yet.
     return found, channel.logo_path if channel.is_public else ""
 
 

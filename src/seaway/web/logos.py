@@ -1,9 +1,9 @@
 """
-The picture of a channel, to who may see the channel.
+Logo of a channel, for callers who can read the channel.
 
-1. Its address says its content, so that of a public channel may be kept by everybody for good. That of a private one
-   is asked for again each time: who was a member yesterday, or sits at the same browser, is not shown it by a cache.
-2. It was drawn by us (`publishing.pictures`), and is still given as a picture that can be nothing else.
+1. The URL contains a hash of the content, so any cache may keep the logo of a public channel. The logo of a private
+   channel is revalidated each time, so that no cache shows it to a former member or to another user of the browser.
+2. The server rendered the PNG itself (`publishing.pictures`), and the response headers still allow it no other use.
 """
 
 import re
@@ -26,7 +26,7 @@ _ASK_AGAIN = "private, no-cache"
 
 
 async def logo(request: Request) -> Response:
-    """The PNG; what is no logo of the channel is not there, as is one of a channel that the asker may not read."""
+    """Return the PNG; `NotFound` if it is not a logo of the channel or the caller cannot read the channel."""
     sha256 = _sha256_of(request.path_params["name"])
 
     def find(tx: Tx, by: Principal) -> bool:
@@ -52,7 +52,7 @@ async def logo(request: Request) -> Response:
         try:
             content = await to_thread.run_sync(read_whole, delivery.blobs, key)
         except FileNotFoundError:
-            await look(request, find)  # whether it was replaced, and swept, since the row was read
+            await look(request, find)  # raises NotFound if the logo was replaced and swept meanwhile
             raise Unavailable("The stored copy of this logo is damaged or missing.", "Upload the logo again.") from None
         delivery.contents.keep(key, content)
     return Response(content, headers=headers, media_type="image/png")

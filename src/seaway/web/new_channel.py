@@ -1,4 +1,4 @@
-"""Making a channel: a name that is free, a description, who may read it."""
+"""Form to create a channel, and the check whether its name is available."""
 
 from dataclasses import dataclass
 
@@ -24,7 +24,7 @@ from seaway.web.shell import page, see
 
 @dataclass(frozen=True, slots=True)
 class Typed:
-    """What stands in the form; private unless somebody says otherwise."""
+    """Values of the form; visibility is private by default."""
 
     name: str = ""
     description: str = ""
@@ -34,7 +34,7 @@ class Typed:
 
 @for_person
 async def show(request: Request, _by: Principal) -> Response:
-    """The form."""
+    """Show the form."""
     fetches = house_of(request).logos.fetches
     return page(request, "new_channel.html", problem=None, typed=Typed(), fetches_logos=fetches)
 
@@ -42,7 +42,7 @@ async def show(request: Request, _by: Principal) -> Response:
 @takes_file("logo")
 @for_person
 async def add(request: Request, by: Principal) -> Response:
-    """Make the channel and lead to it."""
+    """Create the channel and redirect to it."""
     form = await form_of(request)
     description = form.text("description").replace("\r\n", "\n")
     typed = Typed(
@@ -60,7 +60,7 @@ async def add(request: Request, by: Principal) -> Response:
 
 @for_person
 async def availability(request: Request, by: Principal) -> Response:
-    """Whether a name is free, while it is typed; why not is not told."""
+    """Show whether a name is available while it is typed, without giving a reason."""
     name = request.query_params.get("name", "").strip().lower()[:200]
     said = await to_thread.run_sync(_is_free, accounts_of(request), by, name) if name else None
     return page(request, "name_free.html", name=name, is_free=said)
@@ -70,7 +70,7 @@ def _add(house: House, by: Principal, typed: Typed, logo: Given) -> None:
     require_verified(by)
     database, clock = house.accounts.database, house.accounts.clock
     take(database, clock.now_ms(), Rate.CHANNEL_ADD, str(by.user_id))
-    png = house.logos.draw(by, logo) if logo else b""  # refused before there is a channel
+    png = house.logos.draw(by, logo) if logo else b""  # refuse a bad logo before the channel exists
     with database.write_channel(typed.name) as tx:
         channels.add(
             tx,
@@ -86,7 +86,7 @@ def _add(house: House, by: Principal, typed: Typed, logo: Given) -> None:
 
 
 def _is_free(house: Accounts, by: Principal, name: str) -> bool | None:
-    """None when it was asked too often: typing must go on, and the form itself tells."""
+    """Return whether the name is available, or None over the rate limit: the form checks it again when it is sent."""
     require_site(by, SiteAction.ADD_CHANNEL)
     try:
         take(house.database, house.clock.now_ms(), Rate.CHANNEL_NAME, str(by.user_id))

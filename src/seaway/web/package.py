@@ -1,4 +1,4 @@
-"""A package: its versions and builds, what it is, what it needs, what needs it, how often it is fetched."""
+"""Package page: versions, builds, metadata, dependencies, dependents and downloads."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -40,7 +40,7 @@ _LINKS = (
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """A dependency, and whether the channel has the package that it names."""
+    """A dependency, and whether its package is in the channel."""
 
     spec: str
     name: str
@@ -57,7 +57,7 @@ class _Found:
     origin: Origin | None
     needs: list[Need]
     dependents: list[str] | None
-    counted: str  # the version whose downloads are shown; empty for all of them
+    counted: str  # the version whose downloads are shown; empty for all versions
     counts: list[tuple[int, int]]
     buttons: dict[str, Button]
     provenance: dict[str, Provenance]
@@ -72,7 +72,7 @@ async def change_files(request: Request) -> Response:
 
 
 async def package(request: Request) -> Response:
-    """One package of a channel, at the newest version or at the one that was chosen."""
+    """Show one package of a channel, in its newest version or the chosen one."""
     return await _show(request)
 
 
@@ -130,14 +130,14 @@ async def _show(request: Request, problem: NotSelectable | None = None) -> Respo
 
 
 def needs_of(tx: Tx, channel_id: int, specs: Sequence[str]) -> list[Need]:
-    """Dependencies, with those marked that the channel has itself: one question for all of them."""
+    """Return the dependencies, marking those whose package is in the channel, with one query for all of them."""
     names = {spec: name_of_spec(spec) for spec in specs}
     here = versions.names_among(tx, channel_id, set(names.values())) if names else set()
     return [Need(spec, name, name in here) for spec, name in names.items()]
 
 
 def links_of(about: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The addresses in about.json that a page may link to, each once, with what they lead to."""
+    """Return (label, URL) for each URL in about.json that a page may link to, without duplicates."""
     found: dict[str, str] = {}
     for key, said in _LINKS:
         address = outside_link(about.get(key, ""))
@@ -147,7 +147,7 @@ def links_of(about: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def run_exports_of(record: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
-    """What a package adds to what is built with it, by kind."""
+    """Return the run exports of a record by kind."""
     return [(kind.replace("_", " "), specs) for kind, specs in (record.get("run_exports") or {}).items() if specs]
 
 
@@ -159,24 +159,24 @@ def _chosen(found: Sequence[Version], asked: str) -> Version:
 
 
 def _days(request: Request) -> int:
-    """How far back the chart goes."""
+    """Return the number of days in the chart."""
     asked = request.query_params.get("days", "")
     return next((days for days in chart.RANGES if str(days) == asked), chart.RANGES[0])
 
 
 def _counted(found: Sequence[Version], request: Request) -> str:
-    """The version whose downloads somebody wants to see."""
+    """Return the version whose downloads are shown, or an empty string for all versions."""
     chosen = versions.named(found, request.query_params.get("of", ""))
     return "" if chosen is None else chosen.version
 
 
 def _around(found: list[Version], chosen: Version) -> list[Version]:
-    """The newest versions, and the chosen one if it is not among them."""
+    """Return the newest versions, and the chosen one if it is not among them."""
     shown = found[:_VERSIONS]
     return shown if chosen in shown else [*shown, chosen]
 
 
 def _buttons(by: Principal, access: Access, package: str, found: list[Version]) -> dict[str, Button]:
-    """Return the buttons for this caller; a Contributor may delete the files that they uploaded."""
+    """Return the buttons for this caller; a Contributor can delete files that they uploaded."""
     states = {build.is_yanked for version in found for build in version.builds}
     return file_changes.allowed(by, access, package, own_file=True, yanked=True in states, listed=False in states)

@@ -1,4 +1,4 @@
-"""Names of users while one is typed, as options of a field."""
+"""Suggestions for a field in which a user name is typed."""
 
 from anyio import to_thread
 from starlette.requests import Request
@@ -14,7 +14,7 @@ from seaway.web.shell import page
 
 @for_person
 async def options(request: Request, by: Principal) -> Response:
-    """The users whose names begin as what was typed; none for who asks too often, since typing must go on."""
+    """Return users whose names start with the typed text; none over the rate limit, so that typing is not interrupted."""
     require_site(by, SiteAction.FIND_USERS)
     house = accounts_of(request)
     wanted = next(iter(request.query_params.values()), "")[:40]

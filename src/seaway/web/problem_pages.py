@@ -1,4 +1,4 @@
-"""An error, as a page for who looks at it in a browser; the status and its headers are those of `http.problems`."""
+"""Error pages for browsers; their status and headers come from `http.problems`."""
 
 from contextlib import suppress
 
@@ -24,18 +24,18 @@ _TITLES = {
     500: "Something went wrong here",
     503: "Not now",
 }
-# Said at every path where something may be, so that it tells no more than the plain sentence.
+# Shown at every path that may exist or not, so that it reveals no more than the plain sentence.
 _SIGN_IN = "Nothing is here that everybody may see. If it is yours to see, sign in and open it again."
-_ASKS_WHO = 500  # below it: what is broken may be what tells who asks
+_ASKS_WHO = 500  # from here on, the failing part may be the one that identifies callers
 
 
 def wants_page(request: Request) -> bool:
-    """Whether a browser shows the answer to a person: programs keep their plain sentence."""
+    """Return whether to respond with a page, for browsers, or with a plain sentence, for programs."""
     return "text/html" in request.headers.get("accept", "") and not request.url.path.startswith("/api/")
 
 
 class ProblemPage:
-    """The answer to a failed request of a browser."""
+    """Response to a failed request of a browser."""
 
     def __init__(self, error: Exception, request: Request) -> None:
         self._error, self._request = error, request
@@ -44,13 +44,13 @@ class ProblemPage:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             answer = await self._page()
-        except Exception:  # noqa: BLE001  a template cannot be opened either, for example: the sentence is there already
+        except Exception:  # noqa: BLE001  the page may fail too, for example if templates cannot be read
             answer = self._plain
         await answer(scope, receive, send)
 
     async def _page(self) -> Response:
         if self._plain.status_code < _ASKS_WHO:
-            with suppress(SeawayError):  # it is what is told already, or a lesser thing than it
+            with suppress(SeawayError):  # it is the error being reported, or less important
                 await identity.principal_of(self._request)
         sentence = bytes(self._plain.body).decode()
         if self._plain.status_code == 401 and "authorization" not in self._request.headers:

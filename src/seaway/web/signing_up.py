@@ -1,4 +1,4 @@
-"""The pages for a new account, and what the links of its letters open."""
+"""Pages to create an account, and the pages that its emails link to."""
 
 from typing import Any
 
@@ -20,14 +20,14 @@ from seaway.web.signing_in import go_on
 
 
 async def show(request: Request) -> Response:
-    """Make an account."""
+    """Show the sign-up form."""
     if (await principal_of(request)).is_person:
         return see("/account")
     return _form(request, None, {"name": "", "address": ""})
 
 
 async def sign_up(request: Request) -> Response:
-    """The same answer for a new address and for a known one (`signing_up`)."""
+    """Create an account; the response is the same for a new and a known email address (`signing_up`)."""
     await check_own_form(request)
     form = await form_of(request)
     name, address = form.text("name").lower(), form.text("address")
@@ -44,17 +44,17 @@ async def sign_up(request: Request) -> Response:
 
 
 async def sent(request: Request) -> Response:
-    """A letter is on its way."""
+    """Show that the verification email is on its way."""
     await principal_of(request)
     return page(request, "sent.html", what="verify")
 
 
 async def show_verify(request: Request) -> Response:
     """
-    The link of an email: a button, since scanners of mail open every link, for a person who is signed in to its account.
+    Show the page of a verification link: a button, since mail scanners open every link, for the user of its account.
 
-    Others read which account the address would belong to. The secret is in `next` on the way to signing in: logs mask it
-    there (`ids.mask`), and it opens nothing without that account.
+    Other callers see which account the email address would belong to. On the way to signing in, the secret is in `next`:
+    logs mask it there (`ids.mask`), and it is useless without that account.
     """
     by = await principal_of(request)
     secret = request.path_params["secret"]
@@ -66,7 +66,7 @@ async def show_verify(request: Request) -> Response:
 
 @for_person
 async def verify(request: Request, by: Principal) -> Response:
-    """The button."""
+    """Verify the email address."""
     try:
         user = await to_thread.run_sync(signing_up.verify, accounts_of(request), by, request.path_params["secret"])
     except NotFound:
@@ -75,14 +75,14 @@ async def verify(request: Request, by: Principal) -> Response:
 
 
 async def show_first(request: Request) -> Response:
-    """The link that `serve` prints while nobody has an account."""
+    """Show the form of the link that `serve` prints while there are no accounts."""
     await principal_of(request)
     await to_thread.run_sync(first_account.look, accounts_of(request), request.path_params["secret"])
     return page(request, "first_account.html", for_anyone=True, problem=None, name="", address="", faults={})
 
 
 async def make_first(request: Request) -> Response:
-    """The account of who looks after this Seaway."""
+    """Create the first account, a site admin's."""
     await check_own_form(request)
     form = await form_of(request)
     name, address = form.text("name").lower(), form.text("address")
@@ -118,7 +118,7 @@ def _field_of(problem: SeawayError) -> str:
 
 
 def _look(house: Accounts, secret: str) -> tuple[Link | None, bool, str]:
-    """The link, whether it was used, and the name of the account that it is of."""
+    """Return the link, whether it was used, and the name of its account."""
     with house.database.read() as tx:
         link = links.look(tx, house.clock.now_ms(), Purpose.VERIFY, secret)
         name = "" if link is None or link.user_id is None else users.by_id(tx, link.user_id).name

@@ -1,7 +1,7 @@
 """
-Redirect page addresses that have a trailing slash, or capitals in the channel name.
+Redirect page URLs that have a trailing slash, or capitals in the channel name.
 
-1. An address is redirected only if a page exists at the normalized path, so no redirect leads to another host.
+1. A URL is redirected only if a page exists at the normalized path, so no redirect leads to another host.
 """
 
 import re
@@ -18,13 +18,13 @@ _CHANNEL = re.compile(r"(/channels/)([^/]+)(.*)", re.DOTALL)
 
 
 class Tidy(Route):
-    """Route before the pages; matches only addresses that become a page's when normalized."""
+    """Route placed before the pages; it matches only paths that name a page once normalized."""
 
     def __init__(self) -> None:
         super().__init__("/{path:path}", _lead, methods=["GET"])
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        """Match an address that is a page's after normalization."""
+        """Match a path that changes by normalization and then names a page."""
         if scope["type"] != "http" or scope["method"] not in ("GET", "HEAD"):
             return Match.NONE, {}
         path = tidied(scope["path"])

@@ -1,11 +1,11 @@
 """
-The pages on which people let a command-line tool speak for them: the code of a device, and the question of a browser.
+Pages on which users authorize a command-line tool: by a device code, or by an authorization request of a browser.
 
-1. Nobody agrees without seeing which tool asks, from where, and for what; nor with a sign-in of a while ago.
-2. Looking for a code is counted: codes are short (RFC 8628, 5.1).
-3. A question that names an unknown tool, or an address that is not on the person's machine, is answered here and never
-   sent there (RFC 6749, 4.1.2.1).
-4. The form of the question may end at that one address and at no other (`form-action`).
+1. Users approve only after seeing which tool requests access, from where and for what, and only with a recent sign-in.
+2. Lookups of device codes are rate-limited, because the codes are short (RFC 8628, 5.1).
+3. A request with an unknown client, or with a redirect URI that is not on the user's machine, is refused here and never
+   redirected there (RFC 6749, 4.1.2.1).
+4. The form of an authorization request can end only at its redirect URI (`form-action`).
 """
 
 from collections.abc import Mapping
@@ -43,7 +43,7 @@ _MAY: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """What a tool is told by way of the browser (RFC 6749, 4.1.2.1)."""
+    """Error that is returned to the tool through the browser (RFC 6749, 4.1.2.1)."""
 
     error: str
     description: str
@@ -51,14 +51,14 @@ class Refusal:
 
 @for_person
 async def show_device(request: Request, by: Principal) -> Response:
-    """Ask for the code that the tool shows; one in the address is filled in, and still has to be compared."""
+    """Ask for the code that the tool shows; a code in the URL is filled in, and the user still has to compare it."""
     require_site(by, SiteAction.OPEN_ACCOUNT)
     return page(request, "device.html", problem=None, user_code=request.query_params.get("user_code", "")[:20])
 
 
 @for_person
 async def find_device(request: Request, by: Principal) -> Response:
-    """Show what waits under the code."""
+    """Show the tool that waits with this code, and ask the user to approve it."""
     user_code = (await form_of(request)).text("user_code")[:20]
     try:
         device = await to_thread.run_sync(partial(_find, accounts_of(request), by, user_code))
@@ -76,7 +76,7 @@ async def find_device(request: Request, by: Principal) -> Response:
 
 @for_person
 async def answer_device(request: Request, by: Principal) -> Response:
-    """The person's yes or no."""
+    """Record whether the user approved the tool."""
     form = await form_of(request)
     is_yes = form.text("answer") == "allow"
     try:
@@ -88,7 +88,7 @@ async def answer_device(request: Request, by: Principal) -> Response:
 
 @for_person
 async def show_authorize(request: Request, by: Principal) -> Response:
-    """Ask whether the tool may speak for the person."""
+    """Ask the user to approve the tool."""
     wish = _wish(request)
     if isinstance(wish, Refusal):
         return _back(request, {"error": wish.error, "error_description": wish.description})
@@ -105,7 +105,7 @@ async def show_authorize(request: Request, by: Principal) -> Response:
 
 @for_person
 async def authorize(request: Request, by: Principal) -> Response:
-    """The person's yes or no goes back to the tool."""
+    """Return the user's decision to the tool."""
     wish = _wish(request)
     if isinstance(wish, Refusal):
         return _back(request, {"error": wish.error, "error_description": wish.description})
@@ -153,7 +153,7 @@ def _no_device() -> NotFound:
 
 
 def _wish(request: Request) -> Wish | Refusal:
-    """What the tool asks for (RFC 6749, 4.1.1; RFC 7636, 4.3); `Malformed` where nothing may be sent back."""
+    """Parse an authorization request (RFC 6749, 4.1.1; RFC 7636, 4.3); `Malformed` if redirecting back is unsafe."""
     asked = dict(request.query_params)
     if len(asked) != len(request.query_params.multi_items()) or any(
         len(value) > _MAX_FIELD for value in asked.values()
@@ -174,7 +174,7 @@ def _wish(request: Request) -> Wish | Refusal:
 
 
 def _back(request: Request, told: dict[str, str]) -> Response:
-    """Send the browser back to the tool, which `_wish` has looked at."""
+    """Redirect the browser to the tool's redirect URI, which `_wish` has validated."""
     state = request.query_params.get("state")
     address = request.query_params["redirect_uri"]
     query = urlencode(told | ({} if state is None else {"state": state}))
@@ -182,11 +182,11 @@ def _back(request: Request, told: dict[str, str]) -> Response:
 
 
 def _origin(redirect_uri: str) -> str:
-    """The address as a policy can name it; for IPv6 there is no way but the scheme (CSP 3, 2.3.1)."""
+    """Return the redirect URI as a CSP source; CSP can name IPv6 hosts only by their scheme (CSP 3, 2.3.1)."""
     parts = urlsplit(redirect_uri)
     return "http:" if "[" in parts.netloc else f"http://{parts.netloc}"
 
 
 def _may(scope: str) -> list[str]:
-    """The scope in words, each once."""
+    """Return the descriptions of the scopes, without duplicates."""
     return list(dict.fromkeys(_MAY[word] for word in scope.split()))

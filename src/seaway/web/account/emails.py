@@ -1,4 +1,4 @@
-"""The addresses of one's account."""
+"""Email addresses of the account."""
 
 from collections.abc import Callable
 from functools import partial
@@ -19,14 +19,14 @@ from seaway.web.shell import page, see
 
 @for_person
 async def show(request: Request, by: Principal) -> Response:
-    """All of them, the primary one first."""
+    """Show all email addresses, the primary one first."""
     found = await to_thread.run_sync(_look, accounts_of(request), by)
     return page(request, "account/emails.html", problem=None, emails=found, written_to="")
 
 
 @for_person
 async def write_again(request: Request, by: Principal) -> Response:
-    """Another letter to an address that is not verified."""
+    """Send another verification email."""
     house = accounts_of(request)
     address = (await form_of(request)).text("address")
     work = partial(signing_up.write_again, house, by, address, client=client_of(request).address)
@@ -41,19 +41,19 @@ async def write_again(request: Request, by: Principal) -> Response:
 
 @for_person
 async def add(request: Request, by: Principal) -> Response:
-    """A further address; it counts once its letter was answered."""
+    """Add an email address; it counts once it is verified."""
     return await _changed(request, by, addresses.add)
 
 
 @for_person
 async def remove(request: Request, by: Principal) -> Response:
-    """Take one out."""
+    """Remove an email address."""
     return await _changed(request, by, addresses.remove)
 
 
 @for_person
 async def make_primary(request: Request, by: Principal) -> Response:
-    """Have letters go there."""
+    """Make this the email address that emails are sent to."""
     return await _changed(request, by, addresses.make_primary)
 
 

@@ -1,4 +1,4 @@
-"""The groups that one is in: made, looked into, changed by their managers, left."""
+"""Groups of the user: create, show, change members, leave, delete."""
 
 from collections.abc import Callable
 from typing import Any
@@ -22,14 +22,14 @@ _LIST = "/account/groups"
 
 @for_person
 async def show(request: Request, by: Principal) -> Response:
-    """One's groups, and a form for another."""
+    """Show the user's groups, and a form to create one."""
     found = await to_thread.run_sync(_mine, accounts_of(request), by)
     return page(request, "account/groups.html", problem=None, typed={"name": "", "description": ""}, groups=found)
 
 
 @for_person
 async def add(request: Request, by: Principal) -> Response:
-    """Make a group, whose manager one is."""
+    """Create a group; the user becomes its manager."""
     form, house = await form_of(request), accounts_of(request)
     typed = {"name": form.text("name").lower()[:60], "description": form.text("description")[:2_000]}
 
@@ -48,14 +48,14 @@ async def add(request: Request, by: Principal) -> Response:
 
 @for_person
 async def show_one(request: Request, by: Principal) -> Response:
-    """Who is in a group."""
+    """Show the members of a group."""
     found = await to_thread.run_sync(_look, accounts_of(request), by, request.path_params["group"])
     return page(request, "account/group.html", problem=None, who="", **found)
 
 
 @for_person
 async def put_member(request: Request, by: Principal) -> Response:
-    """Take a user in, or make one a manager or not."""
+    """Add a user, or change whether a member is a manager."""
     form, name, house = await form_of(request), request.path_params["group"], accounts_of(request)
 
     def put(tx: Tx, now_ms: int) -> None:
@@ -66,7 +66,7 @@ async def put_member(request: Request, by: Principal) -> Response:
 
 @for_person
 async def remove_member(request: Request, by: Principal) -> Response:
-    """Take a user out."""
+    """Remove a user from a group."""
     form, name = await form_of(request), request.path_params["group"]
     return await _change(request, by, lambda tx, now_ms: groups.remove_member(tx, now_ms, by, name, form.text("who")))
 
@@ -88,7 +88,7 @@ async def remove(request: Request, by: Principal) -> Response:
 async def _change(
     request: Request, by: Principal, act: Callable[[Tx, int], object], *, then: str = "", who: str = ""
 ) -> Response:
-    """Do it and go on; what is refused is said above the group."""
+    """Make the change and redirect; if it is refused, show the reason above the group."""
     house, name = accounts_of(request), request.path_params["group"]
     try:
         await to_thread.run_sync(_write, house, name, act)

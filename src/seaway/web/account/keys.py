@@ -1,8 +1,8 @@
 """
-API keys: made for a purpose, shown once.
+API keys: created for a purpose, with a secret that is shown once.
 
-1. Only a person makes one, whose address is verified and who proved to be there a short while ago.
-2. The secret stands on the answer to the form that made it, and nowhere else: not in an address, not in a cookie.
+1. Only a signed-in user with a verified email address and a recent confirmation can create a key.
+2. The secret is only in the response to the form that created the key, never in a URL or a cookie.
 """
 
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ MODES = (
 
 @dataclass(frozen=True, slots=True)
 class Typed:
-    """What stands in the form."""
+    """Values of the form for a new key."""
 
     name: str = ""
     mode: str = Mode.READ_WRITE.name
@@ -48,14 +48,14 @@ class Typed:
 
 @for_person
 async def show(request: Request, by: Principal) -> Response:
-    """The keys there are, and a form for another."""
+    """Show the user's keys, and a form to create one."""
     values = await to_thread.run_sync(_look, accounts_of(request), by)
     return page(request, "account/keys.html", problem=None, typed=Typed(), made=None, secret="", **values)
 
 
 @for_person
 async def add(request: Request, by: Principal) -> Response:
-    """Make a key, and show it."""
+    """Create a key, and show its secret."""
     house, typed = accounts_of(request), typed_in(await form_of(request))
     try:
         key, secret = await to_thread.run_sync(_add, house, _rules_of(request), by, typed)
@@ -70,20 +70,20 @@ async def add(request: Request, by: Principal) -> Response:
 
 @for_person
 async def revoke(request: Request, by: Principal) -> Response:
-    """End a key on its next request; it stays in the list, so that one can see what it was."""
+    """Revoke a key; its next request is refused. The key stays in the list, so that users can see what it was."""
     await to_thread.run_sync(_revoke, accounts_of(request), by, (await form_of(request)).exact("name"))
     return see("/account/keys")
 
 
 @for_person
 async def delete(request: Request, by: Principal) -> Response:
-    """Take a key that has ended out of the list."""
+    """Delete an expired or revoked key from the list."""
     await to_thread.run_sync(_delete, accounts_of(request), by, (await form_of(request)).exact("name"))
     return see("/account/keys")
 
 
 def typed_in(form: Form, *, only: str | None = None) -> Typed:
-    """What somebody typed, for `only` that channel if the form is one of a channel."""
+    """Return the values of the form; on a channel's page, `only` is the one channel that the key is for."""
     return Typed(
         name=form.text("name")[:200],
         mode=form.text("mode"),
@@ -114,7 +114,7 @@ def _has_ended(key: Key, now_ms: int) -> bool:
 
 
 def made(tx: Tx, now_ms: int, by: Principal, typed: Typed, rules: KeyRules) -> tuple[Key, str]:
-    """The key that was typed in, with its secret."""
+    """Create the key that the form describes; return it with its secret."""
     mode, days = _mode(typed.mode), _days(typed.days)
     if typed.only and not typed.channels:
         raise Malformed("No channel was chosen.", "Choose some, or make a key for all of yours.")

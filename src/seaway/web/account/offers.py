@@ -1,4 +1,4 @@
-"""Channels that their owners offer to one."""
+"""Channels whose ownership is offered to the user."""
 
 from collections.abc import Callable
 
@@ -17,21 +17,21 @@ from seaway.web.shell import page, see
 
 @for_person
 async def show(request: Request, by: Principal) -> Response:
-    """The offers that wait for an answer."""
+    """Show the pending offers."""
     offers = await to_thread.run_sync(_waiting, accounts_of(request), by)
     return page(request, "account/offers.html", offers=offers)
 
 
 @for_person
 async def accept(request: Request, by: Principal) -> Response:
-    """Become the owner of a channel."""
+    """Accept an offer: the user becomes the owner of the channel."""
     found = await _answer(request, by, transfers.accept)
     return see(f"/channels/{found.channel}")
 
 
 @for_person
 async def decline(request: Request, by: Principal) -> Response:
-    """Say no."""
+    """Decline an offer."""
     await _answer(request, by, transfers.decline)
     return see("/account/offers")
 

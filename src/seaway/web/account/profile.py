@@ -1,4 +1,4 @@
-"""Who one is here."""
+"""Profile of the user, and deletion of the account."""
 
 from collections.abc import Callable
 from functools import partial
@@ -21,21 +21,21 @@ from seaway.web.shell import page, see
 
 @for_person
 async def show(request: Request, by: Principal) -> Response:
-    """Names, channels, and what is still to do."""
+    """Show the user's names, channels and open tasks."""
     values = await to_thread.run_sync(_look, accounts_of(request), by)
     return page(request, "account/profile.html", problem=None, failed="", **values)
 
 
 @for_person
 async def change(request: Request, by: Principal) -> Response:
-    """The name that others read."""
+    """Change the display name."""
     typed = (await form_of(request)).text("display_name")
     return await _done(request, by, partial(_rename, accounts_of(request), by, typed), "name", "/account")
 
 
 @for_person
 async def leave(request: Request, by: Principal) -> Response:
-    """Delete the account, after its name was typed."""
+    """Delete the account if its name was typed to confirm."""
     typed = (await form_of(request)).text("typed_name")
     response = await _done(request, by, partial(_leave, accounts_of(request), by, typed), "leave", "/")
     if response.status_code == 303:

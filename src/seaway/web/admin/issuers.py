@@ -1,4 +1,4 @@
-"""Who may vouch for workflows here: registered, switched, given keys, forgotten."""
+"""Issuers of workflow tokens: register, enable, disable, remove, set keys."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -23,13 +23,13 @@ Act = Callable[[Principal, str, Form, Tx, int], object]
 
 @for_admin
 async def listing(request: Request, _by: Principal) -> Response:
-    """All of them, and a form for another."""
+    """Show all issuers, and a form to register one."""
     return await show(request, "issuers", partial(_look_at_all, Form([])))
 
 
 @for_admin
 async def add(request: Request, by: Principal) -> Response:
-    """Let another one vouch."""
+    """Register an issuer."""
     form = await form_of(request)
     must_be_fresh(by)
 
@@ -44,13 +44,13 @@ async def add(request: Request, by: Principal) -> Response:
 
 @for_admin
 async def look(request: Request, _by: Principal) -> Response:
-    """One of them, and its keys."""
+    """Show one issuer and its keys."""
     return await show(request, "issuer", partial(_look, request.path_params["issuer"], ""))
 
 
 @for_admin
 async def act(request: Request, by: Principal) -> Response:
-    """Switch, forget, or see to the keys of one."""
+    """Enable, disable or remove an issuer, or set or fetch its keys."""
     name, asked = request.path_params["issuer"], request.path_params["act"]
     chosen = _ACTS.get(asked)
     if chosen is None:

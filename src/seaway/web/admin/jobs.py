@@ -1,4 +1,4 @@
-"""What is done in the background, and what could not be done."""
+"""Background jobs, and those that failed."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -24,7 +24,7 @@ _STATES = (
 
 @for_admin
 async def look(request: Request, _by: Principal) -> Response:
-    """The jobs in one state, by age; dead ones first, since they need somebody."""
+    """Show the jobs in one state by age; by default the failed ones, since they need an admin."""
     asked, after = request.query_params.get("state", ""), request.query_params.get("after", "")
     behind = int(after) if after.isascii() and after.isdigit() and len(after) < 16 else 0
     return await show(request, "jobs", partial(_look, asked, behind))
@@ -32,7 +32,7 @@ async def look(request: Request, _by: Principal) -> Response:
 
 @for_admin
 async def retry(request: Request, by: Principal) -> Response:
-    """Try one dead job again, or all."""
+    """Retry one failed job, or all of them."""
     form = await form_of(request)
     must_be_fresh(by)
     one = form.number("job") if form.is_set("job") else None

@@ -1,4 +1,4 @@
-"""The accounts of the site: found, shut, promoted, helped when a second factor is lost, limited."""
+"""User accounts: list, disable, make admin, reset second factors, set quotas."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -25,7 +25,7 @@ Act = Callable[[Accounts, Principal, str, Form, Tx, int], object]
 
 @for_admin
 async def listing(request: Request, _by: Principal) -> Response:
-    """Everybody, by name."""
+    """Show all users by name."""
     words, after, user_quota = words_of(request), after_of(request), _user_quota(request)
 
     def look(tx: Tx) -> Mapping[str, Any]:
@@ -44,13 +44,13 @@ async def listing(request: Request, _by: Principal) -> Response:
 
 @for_admin
 async def look(request: Request, _by: Principal) -> Response:
-    """One account."""
+    """Show one account."""
     return await show(request, "user", partial(_look, request.path_params["user"], _user_quota(request)))
 
 
 @for_admin
 async def act(request: Request, by: Principal) -> Response:
-    """Change one thing of an account."""
+    """Make one change to an account."""
     name, chosen = request.path_params["user"], _ACTS.get(request.path_params["act"])
     if chosen is None:
         raise NotFound("Nothing is here.", "Check the path.")

@@ -1,4 +1,4 @@
-"""What a channel is: its description, who may read it, which uploads it takes, and what its owner tells everybody."""
+"""General settings of a channel: description, visibility, upload rules, relations, logo and notices."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -42,13 +42,13 @@ SECTION = Section("", Action.MANAGE, _look)
 
 @for_person
 async def look(request: Request, by: Principal) -> Response:
-    """The page."""
+    """Show the page."""
     return await show(request, by, SECTION)
 
 
 @for_person
 async def change(request: Request, by: Principal) -> Response:
-    """Change what the form says."""
+    """Save the settings of the form."""
     form = await form_of(request)
     typed = {
         "description": form.text("description").replace("\r\n", "\n"),
@@ -71,7 +71,7 @@ async def change_relations(request: Request, by: Principal) -> Response:
 @takes_file("logo")
 @for_person
 async def change_logo(request: Request, by: Principal) -> Response:
-    """Take another picture, or none."""
+    """Change or remove the logo."""
     form = await form_of(request)
     if form.is_set("none"):
         return await do(request, by, SECTION, _drop_logo)
@@ -80,20 +80,20 @@ async def change_logo(request: Request, by: Principal) -> Response:
 
 
 def given_logo(form: Form) -> Given:
-    """The picture that a form holds: a file that was chosen, or the address of one."""
+    """Return the logo in a form: an uploaded file, or a URL."""
     return Given(form.file, "" if form.file else form.text("logo_address")[:300])
 
 
 @for_person
 async def add_notice(request: Request, by: Principal) -> Response:
-    """Tell everybody who reads the channel."""
+    """Post a notice to all users of the channel."""
     form = await form_of(request)
     return await do(request, by, SECTION, partial(_add_notice, form), message=form.text("message"))
 
 
 @for_person
 async def remove_notice(request: Request, by: Principal) -> Response:
-    """Take a notice back."""
+    """Remove a notice."""
     form = await form_of(request)
     return await do(request, by, SECTION, partial(_remove_notice, form))
 

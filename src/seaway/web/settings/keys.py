@@ -1,7 +1,7 @@
 """
-The caller's own keys with access to the channel, created and revoked here.
+The caller's keys with access to a channel.
 
-The secret of a key that was made stands on the answer to the form, as in one's account (`web.account.keys`).
+The secret of a new key is only in the response to the form, as in `web.account.keys`.
 """
 
 from collections.abc import Mapping
@@ -38,13 +38,13 @@ SECTION = Section("keys", Action.SEE_MEMBERS, _look)
 
 @for_person
 async def look(request: Request, by: Principal) -> Response:
-    """The page."""
+    """Show the page."""
     return await show(request, by, SECTION)
 
 
 @for_person
 async def add(request: Request, by: Principal) -> Response:
-    """Make a key for this channel alone, and show it."""
+    """Create a key for this channel only, and show its secret."""
     typed = typed_in(await form_of(request), only=request.path_params["channel"])
     done: list[tuple[Key, str]] = []
     answer = await do_apart(request, by, SECTION, partial(_add, done, typed), typed=typed)
@@ -56,7 +56,7 @@ async def add(request: Request, by: Principal) -> Response:
 
 @for_person
 async def revoke(request: Request, by: Principal) -> Response:
-    """End a key of one's own, everywhere, on its next request."""
+    """Revoke one of the caller's keys, in all channels; its next request is refused."""
     channel, name = request.path_params["channel"], (await form_of(request)).exact("name")
     return await do_apart(request, by, SECTION, partial(_revoke, channel, name))
 

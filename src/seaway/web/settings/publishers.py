@@ -1,4 +1,4 @@
-"""Which workflows are trusted to publish to a channel, and what to paste into them."""
+"""Trusted publishers of a channel, and what to paste into their workflows."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -61,7 +61,7 @@ def _section(chosen: str) -> Section:
 
 @for_person
 async def look(request: Request, by: Principal) -> Response:
-    """The page, with the form of one kind of issuer."""
+    """Show the page, with the form for one issuer."""
     findings = await to_thread.run_sync(
         _findings, request.app.state.house.exchanging, by, request.path_params["channel"]
     )
@@ -77,7 +77,7 @@ def _findings(parts: Exchanging, by: Principal, channel: str) -> Mapping[int, st
 
 @for_person
 async def add(request: Request, by: Principal) -> Response:
-    """Trust a workflow."""
+    """Add a trusted publisher."""
     form = await form_of(request)
     name = form.text("issuer")
     channel = request.path_params["channel"]
@@ -88,13 +88,13 @@ async def add(request: Request, by: Principal) -> Response:
 
 @for_person
 async def remove(request: Request, by: Principal) -> Response:
-    """Trust a workflow no more."""
+    """Remove a trusted publisher."""
     return await do(request, by, _section(""), partial(_remove, await form_of(request)))
 
 
 @for_person
 async def change_rules(request: Request, by: Principal) -> Response:
-    """Set which uploads the channel takes."""
+    """Set which uploads the channel accepts."""
     return await do(request, by, _section(""), partial(_change_rules, await form_of(request)))
 
 
