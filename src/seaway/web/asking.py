@@ -1,4 +1,4 @@
-"""Shared code of the pages for signed-in users: the sign-in check, forms shown again with an error, the client's data."""
+"""Shared code of the pages for signed-in users: the sign-in check, forms with an error, the client's data."""
 
 from collections.abc import Awaitable, Callable
 from functools import wraps
@@ -24,7 +24,7 @@ PersonHandler = Callable[[Request, Principal], Awaitable[Response]]
 
 
 def for_person(handler: PersonHandler) -> Handler:
-    """Require a signed-in user. Browsers are redirected to /signin, or to /confirm if a recent sign-in is required."""
+    """Require a signed-in user; redirect browsers to /signin, or to /confirm if a recent confirmation is required."""
 
     @wraps(handler)
     async def answer(request: Request) -> Response:
@@ -70,7 +70,7 @@ def _not_signed_in(request: Request, by: Principal) -> Response:
 
 
 def _page_of(request: Request) -> str:
-    """Return the page that contains the submitted form, by its Referer header; without one, the page of that section."""
+    """Return the page that contains the submitted form, by its Referer header; without one, the section's page."""
     if request.method == "GET":
         return _here(request)
     origin, _, path = request.headers.get("referer", "").partition(site_url_of(request) + "/")

@@ -1,4 +1,4 @@
-"""Files that browsers and robots request at fixed addresses."""
+"""Files that browsers and crawlers request at fixed paths."""
 
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response

@@ -84,7 +84,7 @@ async def change(request: Request) -> Response:
     except Malformed as error:
         return await _confirm(request, act, selection, form, error)
     house = house_of(request)
-    # The form lists selected files by name. A version or package may have other files by now than the page showed.
+    # Selected files are named in the form. A version or package may have other files by now, so `expected` is compared.
     expected = None if selection.files else form.text("expected")
     try:
         changed = await to_thread.run_sync(

@@ -44,7 +44,7 @@ async def begin(request: Request) -> Response:
 
 @for_person
 async def link(request: Request, by: Principal) -> Response:
-    """Start linking an identity provider. The CSP lets no form end at another site, so the response has a link to it."""
+    """Start linking a provider. The CSP lets no form end at another site, so the response has a link to it."""
     name = (await form_of(request)).text("provider")
     start = partial(outside.begin, outside_of(request), name, by, next_path=_IDENTITIES, link=True)
     begun = await to_thread.run_sync(start)

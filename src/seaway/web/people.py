@@ -14,7 +14,7 @@ from seaway.web.shell import page
 
 @for_person
 async def options(request: Request, by: Principal) -> Response:
-    """Return users whose names start with the typed text; none over the rate limit, so that typing is not interrupted."""
+    """Return users whose names start with the typed text; none over the rate limit, so that typing can continue."""
     require_site(by, SiteAction.FIND_USERS)
     house = accounts_of(request)
     wanted = next(iter(request.query_params.values()), "")[:40]

@@ -53,8 +53,8 @@ async def show_verify(request: Request) -> Response:
     """
     Show the page of a verification link: a button, since mail scanners open every link, for the user of its account.
 
-    Other callers see which account the email address would belong to. On the way to signing in, the secret is in `next`:
-    logs mask it there (`ids.mask`), and it is useless without that account.
+    Other callers see which account the email address would belong to. During sign-in the secret is in `next`: logs mask
+    it there (`ids.mask`), and it is useless without that account.
     """
     by = await principal_of(request)
     secret = request.path_params["secret"]

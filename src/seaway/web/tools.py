@@ -1,7 +1,7 @@
 """
 Pages on which users authorize a command-line tool: by a device code, or by an authorization request of a browser.
 
-1. Users approve only after seeing which tool requests access, from where and for what, and only with a recent sign-in.
+1. Users approve only after seeing which tool requests access, from where and for what, and after a recent confirmation.
 2. Lookups of device codes are rate-limited, because the codes are short (RFC 8628, 5.1).
 3. A request with an unknown client, or with a redirect URI that is not on the user's machine, is refused here and never
    redirected there (RFC 6749, 4.1.2.1).

@@ -52,7 +52,7 @@ async def end_others(request: Request, by: Principal) -> Response:
 
 
 def browser_of(agent: str) -> str:
-    """Return a readable name for a user agent: the first match, because user agents also contain other browsers' names."""
+    """Return a readable name for a user agent: the first match, because user agents also name other browsers."""
     name = next((said for part, said in _BROWSERS if part in agent), "")
     system = next((said for part, said in _SYSTEMS if part in agent), "")
     return f"{name or 'A browser'} on {system}" if system else name or agent[:60] or "Unknown"
