@@ -63,10 +63,10 @@ def client_of(request: Request) -> Client:
 
 def _not_signed_in(request: Request, by: Principal) -> Response:
     if not by.is_anonymous:
-        raise NotAllowed("This is for a person who is signed in.", "Sign in with a browser and do it there.")
+        raise NotAllowed("This requires a user who is signed in.", "Sign in with a browser and try again.")
     if request.method == "GET" and wants_page(request):
         return see(with_next("/signin", _here(request)))
-    raise BadCredential("Nobody is signed in, or not any more.", "Sign in, then do it again.")
+    raise BadCredential("You are not signed in, or your session has ended.", "Sign in and try again.")
 
 
 def _page_of(request: Request) -> str:

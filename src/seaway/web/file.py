@@ -124,7 +124,7 @@ def file_of_path(tx: Tx, channel_id: int, request: Request) -> File:
     names = request.path_params
     found = files.get(tx, channel_id, names["subdir"], names["file"])
     if found.summary.package != names["package"]:
-        raise NotFound("There is no such file in the package.", "Check its subdir and its name.")
+        raise NotFound("There is no such file in the package.", "Check the subdir and the file name.")
     return found
 
 

@@ -59,7 +59,7 @@ async def logo(request: Request) -> Response:
 
 
 def _is_another() -> NotFound:
-    return NotFound("This is not the logo of the channel.", "Its page shows the one that it has.")
+    return NotFound("This is not the channel's current logo.", "See the channel page for the current one.")
 
 
 def _sha256_of(name: str) -> bytes:

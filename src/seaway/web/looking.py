@@ -71,9 +71,7 @@ def readable(tx: Tx, by: Principal, name: str) -> tuple[Channel, Access]:
     """Return a channel that the caller can read; the same `NotFound` for unknown and hidden channels."""
     access = channels.access_of(tx, name, by)
     if access is None or permissions.decide(by, Action.READ, access) is not Verdict.ALLOWED:
-        raise NotFound(
-            "There is no such channel, or it is private.", "If you are a member of it, sign in and open it again."
-        )
+        raise NotFound("There is no such channel, or it is private.", "If you are a member, sign in and try again.")
     return channels.get(tx, name), access
 
 

@@ -83,7 +83,7 @@ def unmasked(text: str) -> str:
 
 
 def outside_link(text: str) -> str:
-    """Return the URL if a page may link to it (http or https, a host, plain ASCII, no user name), or an empty string."""
+    """Return a URL that a page may link to (http or https, a host, plain ASCII, no user name), or an empty string."""
     try:
         parts = urlsplit(text)
         named = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.username is None

@@ -30,11 +30,11 @@ from seaway.web.shell import page
 _VERSIONS = 15
 _DEPENDENTS = 200
 _LINKS = (
-    ("home", "Home page"),
+    ("home", "Homepage"),
     ("doc_url", "Documentation"),
     ("dev_url", "Development"),
     ("source_url", "Source"),
-    ("doc_source_url", "Source of the documentation"),
+    ("doc_source_url", "Documentation source"),
 )
 
 
@@ -154,7 +154,7 @@ def run_exports_of(record: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
 def _chosen(found: Sequence[Version], asked: str) -> Version:
     chosen = versions.named(found, asked) or versions.newest(found)
     if chosen is None:
-        raise NotFound("There is no such package in the channel.", "Check its name, or search for it.")
+        raise NotFound("There is no such package in the channel.", "Check the name, or search for it.")
     return chosen
 
 

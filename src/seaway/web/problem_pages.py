@@ -11,21 +11,21 @@ from seaway.http import identity, problems
 from seaway.web.shell import page
 
 _TITLES = {
-    400: "This request cannot be read",
-    401: "Sign in to go on",
-    403: "This is not for you to do",
-    404: "Nothing is here",
-    405: "This cannot be done here",
-    408: "That took too long",
-    409: "This is there already",
-    413: "This is too large",
-    422: "This was refused",
-    429: "Too many tries",
-    500: "Something went wrong here",
-    503: "Not now",
+    400: "Bad request",
+    401: "Sign in to continue",
+    403: "You don't have permission",
+    404: "Not found",
+    405: "Method not allowed",
+    408: "Request timed out",
+    409: "Conflict",
+    413: "Request too large",
+    422: "Request refused",
+    429: "Too many requests",
+    500: "Server error",
+    503: "Temporarily unavailable",
 }
 # Shown at every path that may exist or not, so that it reveals no more than the plain sentence.
-_SIGN_IN = "Nothing is here that everybody may see. If it is yours to see, sign in and open it again."
+_SIGN_IN = "Sign in to view this page."
 _ASKS_WHO = 500  # from here on, the failing part may be the one that identifies callers
 
 
@@ -63,7 +63,7 @@ class ProblemPage:
             "problem.html",
             status=status,
             headers=headers,
-            title=_TITLES.get(status, "This did not work"),
+            title=_TITLES.get(status, "Request failed"),
             number=status,
             sentence=sentence,
         )

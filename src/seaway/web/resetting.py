@@ -44,7 +44,7 @@ async def show_new(request: Request) -> Response:
     """Show the form for a new password, which the link in the email opens."""
     await principal_of(request)
     if not await to_thread.run_sync(_is_good, accounts_of(request), request.path_params["secret"]):
-        raise NotFound("This link is not good any more.", "Ask for a new letter at /reset.")
+        raise NotFound("This link has expired or was already used.", "Request a new one at /reset.")
     return page(request, "reset.html", for_anyone=True, problem=None)
 
 

@@ -32,12 +32,12 @@ from seaway.web.shell import POLICY, page
 
 _MAX_FIELD = 500
 _MAY: Mapping[str, str] = {
-    "openid": "know your user name",
-    "profile": "know your user name",
-    "channel:read": "read the channels that you may read",
-    "channel:upload": "upload to the channels to which you may upload",
-    "channel:delete": "delete and overwrite files that you may delete",
-    "offline_access": "stay logged in until you end it, or for 90 days without use",
+    "openid": "see your user name",
+    "profile": "see your user name",
+    "channel:read": "read channels that you can read",
+    "channel:upload": "upload to channels that you can upload to",
+    "channel:delete": "delete and overwrite files that you can delete",
+    "offline_access": "stay logged in until you log it out or it is unused for 90 days",
 }
 
 
@@ -110,7 +110,7 @@ async def authorize(request: Request, by: Principal) -> Response:
     if isinstance(wish, Refusal):
         return _back(request, {"error": wish.error, "error_description": wish.description})
     if (await form_of(request)).text("answer") != "allow":
-        return _back(request, {"error": "access_denied", "error_description": "The login was refused on the page."})
+        return _back(request, {"error": "access_denied", "error_description": "The user refused the login."})
     return _back(request, {"code": await to_thread.run_sync(partial(_agree, accounts_of(request), by, wish))})
 
 
@@ -147,9 +147,7 @@ def _agree(house: Accounts, by: Principal, wish: Wish) -> str:
 
 
 def _no_device() -> NotFound:
-    return NotFound(
-        "No tool waits under this code.", "Compare it with what the tool shows; after ten minutes it is over."
-    )
+    return NotFound("No tool is waiting with this code.", "Compare it with the tool. Codes expire after ten minutes.")
 
 
 def _wish(request: Request) -> Wish | Refusal:
@@ -158,18 +156,21 @@ def _wish(request: Request) -> Wish | Refusal:
     if len(asked) != len(request.query_params.multi_items()) or any(
         len(value) > _MAX_FIELD for value in asked.values()
     ):
-        raise Malformed("This question of a tool cannot be read.", "Begin again with the tool.")
+        raise Malformed("A parameter of this login request is repeated or too long.", "Start the login again.")
     if asked.get("client_id") not in CLIENTS or not clients.is_loopback(asked.get("redirect_uri", "")):
-        raise Malformed("No tool that can be logged in here asks this.", f"Those are: {', '.join(CLIENTS)}.")
+        raise Malformed(
+            "The client_id is unknown, or the redirect_uri is not a loopback address.",
+            f"Known clients: {', '.join(CLIENTS)}.",
+        )
     scope = clients.granted(asked.get("scope", ""))
     if asked.get("response_type") != "code":
-        return Refusal("unsupported_response_type", "The response_type is code.")
+        return Refusal("unsupported_response_type", "The response_type must be code.")
     if asked.get("code_challenge_method") != "S256" or not clients.is_challenge(asked.get("code_challenge", "")):
-        return Refusal("invalid_request", "A code_challenge with the method S256 is needed.")
+        return Refusal("invalid_request", "A code_challenge with the method S256 is required.")
     if scope is None:
-        return Refusal("invalid_scope", f"The scopes are {', '.join(clients.SCOPES)}.")
+        return Refusal("invalid_scope", f"Supported scopes: {', '.join(clients.SCOPES)}.")
     if asked.get("prompt") == "none":
-        return Refusal("consent_required", "Nothing is agreed to without the person.")
+        return Refusal("consent_required", "The user must approve every login.")
     return Wish(asked["client_id"], asked["redirect_uri"], scope, asked["code_challenge"], asked.get("nonce", ""))
 
 

@@ -26,7 +26,7 @@ def address(text: str) -> Markup:
 
 def grown(count: int) -> str:
     """Format a difference in bytes with its sign."""
-    return "as large" if count == 0 else f"+{size(count)}" if count > 0 else size(count)
+    return "unchanged" if count == 0 else f"+{size(count)}" if count > 0 else size(count)
 
 
 def initials(name: str) -> str:

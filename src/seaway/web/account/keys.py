@@ -28,9 +28,9 @@ DAYS = (7, 30, 90, 180, 365)
 USUAL_DAYS = 90
 MODES = (
     (Mode.READ, "Read", "Install from private channels."),
-    (Mode.READ_WRITE, "Read and publish", "Also upload and yank. Right for a build machine."),
+    (Mode.READ_WRITE, "Read and publish", "Also upload and yank. Recommended for CI."),
     (Mode.READ_WRITE_DELETE, "Read, publish and delete", "Also delete and overwrite files."),
-    (Mode.MANAGE, "Manage", "Also members, publishers and settings of channels."),
+    (Mode.MANAGE, "Manage", "Also manage members, publishers and settings of channels."),
 )
 
 
@@ -117,7 +117,7 @@ def made(tx: Tx, now_ms: int, by: Principal, typed: Typed, rules: KeyRules) -> t
     """Create the key that the form describes; return it with its secret."""
     mode, days = _mode(typed.mode), _days(typed.days)
     if typed.only and not typed.channels:
-        raise Malformed("No channel was chosen.", "Choose some, or make a key for all of yours.")
+        raise Malformed("No channels are selected.", "Select channels, or create a key for all your channels.")
     return own_keys.add(
         tx,
         now_ms,
@@ -139,13 +139,13 @@ def _add(house: Accounts, rules: KeyRules, by: Principal, typed: Typed) -> tuple
 
 def _mode(text: str) -> Mode:
     if text not in Mode.__members__:
-        raise Malformed("A key needs a mode.", "Choose what it is for.")
+        raise Malformed("No access mode is selected.", "Select what the key can do.")
     return Mode[text]
 
 
 def _days(text: str) -> int:
     if text not in map(str, DAYS):
-        raise Malformed("A key needs an end.", "Choose for how long it is good.")
+        raise Malformed("No expiration is selected.", "Select when the key expires.")
     return int(text)
 
 

@@ -62,7 +62,7 @@ def _rename(house: Accounts, by: Principal, typed: str) -> None:
 
 def _leave(house: Accounts, by: Principal, typed: str) -> None:
     if typed != by.name:
-        raise Malformed("That is not the name of this account.", f"Type {by.name} to delete it.")
+        raise Malformed("This is not the name of the account.", f"Type {by.name} to confirm.")
     with house.database.read() as tx:
         user = users.get(tx, by.name)
     leaving.remove(house, by, user)

@@ -16,9 +16,9 @@ from seaway.web.admin.frame import ON_A_PAGE, do, for_admin, must_be_fresh, show
 from seaway.web.looking import house_of
 
 _STATES = (
-    (queue.DEAD, "Dead", "They failed ten times, and stay until somebody has them tried again."),
-    (queue.RUNNING, "Running", "A worker has them now."),
-    (queue.READY, "Waiting", "They are due now, or later after a try that failed."),
+    (queue.DEAD, "Failed", "Jobs that failed ten times. They stay here until an admin retries them."),
+    (queue.RUNNING, "Running", "Jobs that a worker is running now."),
+    (queue.READY, "Waiting", "Jobs that are due now, or later after a failed attempt."),
 )
 
 

@@ -19,8 +19,8 @@ def quota_of(text: str) -> int | None:
     size = 0 if found is None else round(float(found[1].replace(",", "")) * _UNITS[(found[2] or "b").lower()])
     if found is None or size > MAX_QUOTA:
         raise Malformed(
-            "A quota is a size, such as 20 GB or 1.5 TB.",
-            "Use B, kB, MB, GB or TB, and a comma between thousands only; or leave it empty.",
+            "The quota is not a size such as 20 GB or 1.5 TB, or it is too large.",
+            "Use B, kB, MB, GB or TB, and commas between thousands only, or leave the field empty.",
         )
     return size
 

@@ -101,7 +101,7 @@ async def remove_notice(request: Request, by: Principal) -> Response:
 def _change(form: Form, description: str, v3_message: str, scene: Scene) -> None:
     visibility = form.text("visibility")
     if visibility not in ("public", "private"):
-        raise Malformed("The channel is neither public nor private in this form.", "Choose one of the two.")
+        raise Malformed("No visibility is selected.", "Select public or private.")
     channels.change(
         scene.tx,
         scene.now_ms,
@@ -129,7 +129,7 @@ def _relate(channel: str, base: str, overrides: str, house: House, by: Principal
 
 def _put_logo(given: Given, channel: str, house: House, by: Principal) -> None:
     if not given:
-        raise Malformed("No picture was chosen.", "Choose a file, or give the address of an avatar at GitHub.")
+        raise Malformed("No logo is selected.", "Choose a file, or enter the URL of a GitHub avatar.")
     house.logos.put(by, channel, given)
 
 
@@ -140,7 +140,7 @@ def _drop_logo(scene: Scene) -> None:
 def _add_notice(form: Form, scene: Scene) -> None:
     days, level = form.text("days"), form.text("level")
     if days not in map(str, DAYS) or level not in {one.value for one in Level}:
-        raise Malformed("A notice has a level and an end.", "Choose both.")
+        raise Malformed("The notice has no level or no expiration.", "Select both.")
     message = form.text("message").replace("\r\n", "\n")
     expires_at_ms = scene.now_ms + int(days) * DAY_MS
     notices.add(scene.tx, scene.now_ms, scene.by, scene.channel, Level(level), message, expires_at_ms=expires_at_ms)

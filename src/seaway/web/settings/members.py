@@ -16,8 +16,8 @@ from seaway.web.asking import for_person
 from seaway.web.settings.frame import Scene, Section, do, show
 
 ROLES = (
-    (Role.VIEWER.value, "Viewer: installs"),
-    (Role.CONTRIBUTOR.value, "Contributor: publishes too"),
+    (Role.VIEWER.value, "Viewer: can install"),
+    (Role.CONTRIBUTOR.value, "Contributor: can also publish"),
 )
 _USUAL = Role.CONTRIBUTOR.value
 
@@ -109,7 +109,7 @@ def _resend(form: Form, scene: Scene) -> None:
 
 def _role(form: Form) -> Role:
     if form.text("role") not in {value for value, _ in ROLES}:
-        raise Malformed("A member is a viewer or a contributor.", "Choose one of them.")
+        raise Malformed("No role is selected.", "Select viewer or contributor.")
     return Role(form.text("role"))
 
 

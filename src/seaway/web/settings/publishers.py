@@ -23,9 +23,9 @@ from seaway.web.asking import for_person
 from seaway.web.settings.frame import Scene, Section, do, do_apart, show
 
 MODES = (
-    (Mode.READ_WRITE.name, "Publish", "Upload and yank. Right for most."),
-    (Mode.READ.name, "Read", "Install from this channel when it is private."),
-    (Mode.READ_WRITE_DELETE.name, "Publish and delete", "Also overwrite and delete files of the channel."),
+    (Mode.READ_WRITE.name, "Publish", "Upload and yank. Recommended."),
+    (Mode.READ.name, "Read", "Install from this channel if it is private."),
+    (Mode.READ_WRITE_DELETE.name, "Publish and delete", "Also overwrite and delete files."),
 )
 _SNIPPETS: Mapping[str, Callable[[str, str, str], str]] = {
     "github": snippets.github,
@@ -100,7 +100,7 @@ async def change_rules(request: Request, by: Principal) -> Response:
 
 def _draft(kind: Kind, form: Form) -> Draft:
     if form.text("mode") not in {name for name, _, _ in MODES}:
-        raise Malformed("A publisher needs to be allowed something.", "Choose what it may do.")
+        raise Malformed("No permission is selected.", "Select what the publisher can do.")
     return Draft(
         matched={field.name: form.text(field.name) for field in kind.fields if form.text(field.name)},
         gates={
@@ -141,7 +141,7 @@ def _remove(form: Form, scene: Scene) -> None:
 
 def _change_rules(form: Form, scene: Scene) -> None:
     if form.text("attestations") not in {one.value for one in Attestations}:
-        raise Malformed("Attestations are off, optional or required.", "Choose one of the three.")
+        raise Malformed("No attestation setting is selected.", "Select off, optional or required.")
     channels.change(
         scene.tx,
         scene.now_ms,
