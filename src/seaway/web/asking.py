@@ -27,7 +27,7 @@ def for_person(handler: PersonHandler) -> Handler:
     """Require a signed-in user; redirect browsers to /signin, or to /confirm if a recent confirmation is required."""
 
     @wraps(handler)
-    async def answer(request: Request) -> Response:
+    async def wrapped(request: Request) -> Response:
         by = await principal_of(request)
         if not by.is_person:
             return _not_signed_in(request, by)
@@ -38,7 +38,7 @@ def for_person(handler: PersonHandler) -> Handler:
                 raise
             return see(with_next("/confirm", _page_of(request)))
 
-    return answer
+    return wrapped
 
 
 def refused(
@@ -52,8 +52,8 @@ def refused(
 
 def accounts_of(request: Request) -> Accounts:
     """Return the parts that the accounts package uses."""
-    house: House = request.app.state.house
-    return house.accounts
+    parts: House = request.app.state.house
+    return parts.accounts
 
 
 def client_of(request: Request) -> Client:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-_THE_FIRST_DAY = date(1970, 1, 1)
+_EPOCH = date(1970, 1, 1)
 WIDTH, HEIGHT = 600, 120
 RANGES = (30, 90, 365)  # days
 
@@ -49,9 +49,9 @@ def draw(counts: Sequence[tuple[int, int]], today: int, days: int) -> Chart:
     most = max([*by_day.values(), 1])
     step = WIDTH / days
     bars = []
-    for place, day in enumerate(range(today - days + 1, today + 1)):
+    for index, day in enumerate(range(today - days + 1, today + 1)):
         count = by_day.get(day, 0)
         height = max(2.0, round(HEIGHT * count / most, 1)) if count else 0.0
-        said = (_THE_FIRST_DAY + timedelta(day)).isoformat()
-        bars.append(Bar(said, count, round(place * step + step * 0.12, 1), round(step * 0.76, 1), height))
+        label = (_EPOCH + timedelta(day)).isoformat()
+        bars.append(Bar(label, count, round(index * step + step * 0.12, 1), round(step * 0.76, 1), height))
     return Chart(days, tuple(bars), max(by_day.values(), default=0), sum(by_day.values()))

@@ -8,14 +8,14 @@ from urllib.parse import urlencode
 
 from starlette.requests import Request
 
-_SAID = {
+_PARTICIPLES = {
     "correct": "corrected",
     "restore": "restored to its original metadata",
     "yank": "yanked",
     "unyank": "unyanked",
     "delete": "deleted",
 }
-_MOST_DIGITS = 6
+_MAX_DIGITS = 6
 
 
 def marked(path: str, action: str, count: int) -> str:
@@ -25,9 +25,9 @@ def marked(path: str, action: str, count: int) -> str:
 
 def said(request: Request) -> str:
     """Return the sentence that confirms the action, or an empty string."""
-    action = _SAID.get(request.query_params.get("done", ""))
+    action = _PARTICIPLES.get(request.query_params.get("done", ""))
     count = request.query_params.get("count", "")
-    if action is None or not count.isascii() or not count.isdigit() or len(count) > _MOST_DIGITS:
+    if action is None or not count.isascii() or not count.isdigit() or len(count) > _MAX_DIGITS:
         return ""
     if int(count) == 0:
         return "Nothing changed."

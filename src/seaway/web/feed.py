@@ -47,4 +47,4 @@ def _add(parent: ElementTree.Element, name: str, text: str) -> None:
 
 def _readable(text: str) -> str:
     """Remove characters that XML cannot hold or that disguise the text."""
-    return "".join(letter for letter in unmasked(text) if letter.isprintable() or letter in "\n\t")
+    return "".join(character for character in unmasked(text) if character.isprintable() or character in "\n\t")

@@ -83,13 +83,13 @@ async def change(request: Request) -> Response:
         reason = removal.checked_reason(form.text("reason"))
     except Malformed as error:
         return await _confirm(request, act, selection, form, error)
-    house = house_of(request)
+    parts = house_of(request)
     # Selected files are named in the form. A version or package may have other files by now, so `expected` is compared.
     expected = None if selection.files else form.text("expected")
     try:
         changed = await to_thread.run_sync(
             lambda: removal.change(
-                house.removing, by, names["channel"], act, selection, reason=reason, expected=expected
+                parts.removing, by, names["channel"], act, selection, reason=reason, expected=expected
             )
         )
     except Conflict as error:
@@ -103,11 +103,11 @@ def allowed(
     """Return the buttons that this caller can use, given whether there are yanked and listed files."""
     if not by.is_person:
         return {}
-    fitting = {Act.YANK: listed, Act.UNYANK: yanked, Act.DELETE: True}
+    applicable = {Act.YANK: listed, Act.UNYANK: yanked, Act.DELETE: True}
     return {
         act.value: BUTTONS[act]
-        for act, fits in fitting.items()
-        if fits and permissions.decide(by, act.action, access, own_file=own_file, package=package) is Verdict.ALLOWED
+        for act, applies in applicable.items()
+        if applies and permissions.decide(by, act.action, access, own_file=own_file, package=package) is Verdict.ALLOWED
     }
 
 

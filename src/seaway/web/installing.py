@@ -52,4 +52,4 @@ def _needed(package: str, version: str) -> str:
 
 def _quoted(spec: str) -> str:
     """Quote a spec that a shell would interpret, for example the `!` of an epoch."""
-    return spec if all(letter.isalnum() or letter in "._-=+" for letter in spec) else f"'{spec}'"
+    return spec if all(character.isalnum() or character in "._-=+" for character in spec) else f"'{spec}'"

@@ -32,7 +32,7 @@ async def show(request: Request) -> Response:
 @for_person
 async def accept(request: Request, by: Principal) -> Response:
     """Accept the invitation: the user becomes a member."""
-    found = await to_thread.run_sync(_answer, accounts_of(request), by, request, invitations.accept)
+    found = await to_thread.run_sync(_respond, accounts_of(request), by, request, invitations.accept)
     return see(f"/channels/{found.channel}")
 
 
@@ -41,20 +41,20 @@ async def decline(request: Request) -> Response:
     by = await principal_of(request)
     if by.is_anonymous:
         await check_own_form(request)
-    await to_thread.run_sync(_answer, accounts_of(request), by, request, invitations.decline)
+    await to_thread.run_sync(_respond, accounts_of(request), by, request, invitations.decline)
     return see("/")
 
 
-def _look(house: Accounts, secret: str) -> tuple[Invitation, str]:
-    with house.database.read() as tx:
-        found = invitations.look(tx, house.clock.now_ms(), secret)
+def _look(accounts: Accounts, secret: str) -> tuple[Invitation, str]:
+    with accounts.database.read() as tx:
+        found = invitations.look(tx, accounts.clock.now_ms(), secret)
         channel = channels.get(tx, found.channel)
     # The logo of a private channel is only for members, and the invited user is not one yet.
     return found, channel.logo_path if channel.is_public else ""
 
 
-def _answer(house: Accounts, by: Principal, request: Request, act: Callable[..., Invitation]) -> Invitation:
+def _respond(accounts: Accounts, by: Principal, request: Request, act: Callable[..., Invitation]) -> Invitation:
     secret = request.path_params["secret"]
-    channel = _look(house, secret)[0].channel
-    with house.database.write_channel(channel) as tx:
-        return act(tx, house.clock.now_ms(), by, secret, telling=house)
+    channel = _look(accounts, secret)[0].channel
+    with accounts.database.write_channel(channel) as tx:
+        return act(tx, accounts.clock.now_ms(), by, secret, telling=accounts)

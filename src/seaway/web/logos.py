@@ -21,8 +21,8 @@ from seaway.storage.blobs import read_whole
 from seaway.web.looking import house_of, look, readable
 
 _NAME = re.compile(r"([0-9a-f]{64})\.png")
-_FOR_EVER = "public, max-age=31536000, immutable"
-_ASK_AGAIN = "private, no-cache"
+_IMMUTABLE = "public, max-age=31536000, immutable"
+_REVALIDATE = "private, no-cache"
 
 
 async def logo(request: Request) -> Response:
@@ -32,13 +32,13 @@ async def logo(request: Request) -> Response:
     def find(tx: Tx, by: Principal) -> bool:
         channel, access = readable(tx, by, request.path_params["channel"])
         if not logos.is_of(tx, access.channel_id, sha256):
-            raise _is_another()
+            raise _not_current()
         return channel.is_public
 
     is_public = await look(request, find)
     etag = f'"{sha256.hex()}"'
     headers = {
-        "Cache-Control": _FOR_EVER if is_public else _ASK_AGAIN,
+        "Cache-Control": _IMMUTABLE if is_public else _REVALIDATE,
         "ETag": etag,
         "Content-Security-Policy": "default-src 'none'; sandbox",
         "Cross-Origin-Resource-Policy": "same-origin",
@@ -58,7 +58,7 @@ async def logo(request: Request) -> Response:
     return Response(content, headers=headers, media_type="image/png")
 
 
-def _is_another() -> NotFound:
+def _not_current() -> NotFound:
     return NotFound("This is not the channel's current logo.", "See the channel page for the current one.")
 
 

@@ -47,8 +47,8 @@ class Pages:
 
 def house_of(request: Request) -> House:
     """Return the parts available to request handlers."""
-    house: House = request.app.state.house
-    return house
+    parts: House = request.app.state.house
+    return parts
 
 
 def count_list(request: Request) -> None:
@@ -60,11 +60,11 @@ async def look(request: Request, find: Callable[[Tx, Principal], T], limiter: Ca
     """Call `find` with a read transaction and the caller, in a thread; `limiter` limits expensive queries."""
     by = await principal_of(request)
 
-    def asked() -> T:
+    def read() -> T:
         with house_of(request).reading.database.read() as tx:
             return find(tx, by)
 
-    return await to_thread.run_sync(asked, limiter=limiter)
+    return await to_thread.run_sync(read, limiter=limiter)
 
 
 def readable(tx: Tx, by: Principal, name: str) -> tuple[Channel, Access]:
@@ -82,7 +82,7 @@ def words_of(request: Request, most: int = 200) -> str:
 
 def pages_of(request: Request, total: int, length: int) -> Pages:
     """Return the requested page of a list, or the last page if the number is too high."""
-    asked = request.query_params.get("page", "1")
-    number = int(asked) if asked.isascii() and asked.isdigit() and len(asked) < 6 else 1
+    text = request.query_params.get("page", "1")
+    number = int(text) if text.isascii() and text.isdigit() and len(text) < 6 else 1
     whole = Pages(1, length, total)
     return Pages(max(1, min(number, whole.last)), length, total)

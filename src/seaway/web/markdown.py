@@ -25,7 +25,7 @@ _TAGS = {
     "h3", "h4", "h5", "h6", "table", "thead", "tbody", "tr", "th", "td",
 }  # fmt: skip
 _REL = "nofollow noopener noreferrer ugc"
-_UNSEEN = re.compile("[\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\u00ad\ufff9-\ufffb]")
+_DECEPTIVE = re.compile("[\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\u00ad\ufff9-\ufffb]")
 # Nested quotes and lists that open on one line. nh3 needs seconds for 32,000 levels; readable text has a few.
 # Nesting by indentation takes bytes quadratic in its depth, so the limit on bytes bounds it.
 _MARKER = r"[ \t]*(?:>|[-+*](?=[ \t])|\d{1,9}[.)](?=[ \t]))"
@@ -33,8 +33,8 @@ _TOO_DEEP = re.compile(rf"^((?:{_MARKER}){{16}})(?:{_MARKER})+", re.MULTILINE)
 _HEADING = re.compile(r"<(/?)h([1-6])>")
 
 # A list renders the beginning of fifty descriptions: 40 microseconds for 1 KiB.
-_SENTENCE_FROM = 1024
-_MOST_OF_A_SENTENCE = 140
+_SENTENCE_SOURCE = 1024
+_MAX_SENTENCE = 140
 _PARAGRAPH = re.compile(r"<p>(.*?)</p>", re.DOTALL)
 _END_OF_SENTENCE = re.compile(r"(?<=[.!?])\s(?![a-z])")
 
@@ -63,13 +63,13 @@ def render(text: str) -> Markup:
 @lru_cache(1_000)
 def first_sentence(text: str) -> str:
     """Return the first sentence of a description as text, from its first paragraph or else from all of it."""
-    rendered = render(text[:_SENTENCE_FROM])
+    rendered = render(text[:_SENTENCE_SOURCE])
     paragraphs = (_plain(found) for found in _PARAGRAPH.findall(rendered))
     whole = next(filter(None, paragraphs), "") or _plain(rendered)
     sentence = _END_OF_SENTENCE.split(whole, maxsplit=1)[0]
-    if len(sentence) <= _MOST_OF_A_SENTENCE:
+    if len(sentence) <= _MAX_SENTENCE:
         return sentence
-    return sentence[:_MOST_OF_A_SENTENCE].rsplit(" ", 1)[0].rstrip(" ,;:") + " …"
+    return sentence[:_MAX_SENTENCE].rsplit(" ", 1)[0].rstrip(" ,;:") + " …"
 
 
 def _plain(html: str) -> str:
@@ -79,17 +79,17 @@ def _plain(html: str) -> str:
 
 def unmasked(text: str) -> str:
     """Remove invisible characters and characters that change the direction of text."""
-    return _UNSEEN.sub("", text)
+    return _DECEPTIVE.sub("", text)
 
 
 def outside_link(text: str) -> str:
     """Return a URL that a page may link to (http or https, a host, plain ASCII, no user name), or an empty string."""
     try:
         parts = urlsplit(text)
-        named = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.username is None
+        is_web_url = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.username is None
     except ValueError:
         return ""
-    return text if named and text.isascii() and text.isprintable() and not re.search(r"[\s\\<>\"]", text) else ""
+    return text if is_web_url and text.isascii() and text.isprintable() and not re.search(r"[\s\\<>\"]", text) else ""
 
 
 def _extensions() -> comrak.ExtensionOptions:

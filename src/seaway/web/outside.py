@@ -86,8 +86,8 @@ async def show_name(request: Request) -> Response:
     found = await to_thread.run_sync(outside.stranger, outside_of(request), cookies_of(request).flow_of(request))
     if found.is_address_taken:
         taken = outside.address_taken(_title(request, found))
-        return refused(request, "outside_name.html", taken, for_anyone=True, **_told(request, found))
-    return page(request, "outside_name.html", for_anyone=True, problem=None, **_told(request, found))
+        return refused(request, "outside_name.html", taken, for_anyone=True, **_form_values(request, found))
+    return page(request, "outside_name.html", for_anyone=True, problem=None, **_form_values(request, found))
 
 
 async def choose_name(request: Request) -> Response:
@@ -101,8 +101,8 @@ async def choose_name(request: Request) -> Response:
     try:
         entered, go_to = await to_thread.run_sync(make)
     except SeawayError as error:
-        told = _told(request, found) | {"name": name[:60], "address": address[:254]}
-        return refused(request, "outside_name.html", error, for_anyone=True, **told)
+        values = _form_values(request, found) | {"name": name[:60], "address": address[:254]}
+        return refused(request, "outside_name.html", error, for_anyone=True, **values)
     response = await go_on(request, entered, local(go_to))
     cookies_of(request).drop_flow(response)
     return response
@@ -131,8 +131,8 @@ async def unlink(request: Request, by: Principal) -> Response:
 
 def outside_of(request: Request) -> Outside:
     """Return the parts that external logins use."""
-    house: House = request.app.state.house
-    return house.outside
+    parts: House = request.app.state.house
+    return parts.outside
 
 
 async def _identities_page(request: Request, by: Principal, problem: SeawayError | None) -> Response:
@@ -158,7 +158,7 @@ def _title(request: Request, found: Stranger) -> str:
     return outside_of(request).providers.title_of(found.outsider.provider)
 
 
-def _told(request: Request, found: Stranger) -> dict[str, Any]:
+def _form_values(request: Request, found: Stranger) -> dict[str, Any]:
     policy = accounts_of(request).policy
     return {
         "title": _title(request, found),

@@ -16,10 +16,12 @@ from seaway.web.shell import page
 async def options(request: Request, by: Principal) -> Response:
     """Return users whose names start with the typed text; none over the rate limit, so that typing can continue."""
     require_site(by, SiteAction.FIND_USERS)
-    house = accounts_of(request)
-    wanted = next(iter(request.query_params.values()), "")[:40]
+    accounts = accounts_of(request)
+    prefix = next(iter(request.query_params.values()), "")[:40]
     try:
-        names = await to_thread.run_sync(people.find, house.database, house.clock.now_ms(), str(by.user_id), wanted)
+        names = await to_thread.run_sync(
+            people.find, accounts.database, accounts.clock.now_ms(), str(by.user_id), prefix
+        )
     except TooMany:
         names = []
     return page(request, "people.html", names=names)

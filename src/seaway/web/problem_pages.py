@@ -26,7 +26,7 @@ _TITLES = {
 }
 # Shown at every path that may exist or not, so that it reveals no more than the plain sentence.
 _SIGN_IN = "Sign in to view this page."
-_ASKS_WHO = 500  # from here on, the failing part may be the one that identifies callers
+_FIRST_SERVER_ERROR = 500  # from here on, the failing part may be the one that identifies callers
 
 
 def wants_page(request: Request) -> bool:
@@ -43,20 +43,20 @@ class ProblemPage:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            answer = await self._page()
+            response = await self._page()
         except Exception:  # noqa: BLE001  the page may fail too, for example if templates cannot be read
-            answer = self._plain
-        await answer(scope, receive, send)
+            response = self._plain
+        await response(scope, receive, send)
 
     async def _page(self) -> Response:
-        if self._plain.status_code < _ASKS_WHO:
+        if self._plain.status_code < _FIRST_SERVER_ERROR:
             with suppress(SeawayError):  # it is the error being reported, or less important
                 await identity.principal_of(self._request)
         sentence = bytes(self._plain.body).decode()
         if self._plain.status_code == 401 and "authorization" not in self._request.headers:
             sentence = _SIGN_IN
-        kept = ("www-authenticate", "retry-after", "allow", "connection")
-        headers = {name: value for name, value in self._plain.headers.items() if name in kept}
+        kept_headers = ("www-authenticate", "retry-after", "allow", "connection")
+        headers = {name: value for name, value in self._plain.headers.items() if name in kept_headers}
         status = self._plain.status_code
         return page(
             self._request,

@@ -43,7 +43,7 @@ async def sent(request: Request) -> Response:
 async def show_new(request: Request) -> Response:
     """Show the form for a new password, which the link in the email opens."""
     await principal_of(request)
-    if not await to_thread.run_sync(_is_good, accounts_of(request), request.path_params["secret"]):
+    if not await to_thread.run_sync(_is_valid, accounts_of(request), request.path_params["secret"]):
         raise NotFound("This link has expired or was already used.", "Request a new one at /reset.")
     return page(request, "reset.html", for_anyone=True, problem=None)
 
@@ -62,6 +62,6 @@ async def reset(request: Request) -> Response:
     return page(request, "reset_done.html")
 
 
-def _is_good(house: Accounts, secret: str) -> bool:
-    with house.database.read() as tx:
-        return links.look(tx, house.clock.now_ms(), Purpose.RESET, secret) is not None
+def _is_valid(accounts: Accounts, secret: str) -> bool:
+    with accounts.database.read() as tx:
+        return links.look(tx, accounts.clock.now_ms(), Purpose.RESET, secret) is not None

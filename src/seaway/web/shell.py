@@ -43,16 +43,16 @@ def page(
     """
     principal = identity.known_principal(request)
     viewer = principal if principal.is_person else None
-    is_anyones = for_anyone or viewer is None
+    is_anonymous_form = for_anyone or viewer is None
 
     def csrf_token() -> str:
-        return identity.anonymous_token_for(request) if is_anyones else identity.token_for(request)
+        return identity.anonymous_token_for(request) if is_anonymous_form else identity.token_for(request)
 
     content = _templates.get_template(template).render(
         viewer=viewer,
         path=request.url.path,
         site=site_url_of(request),
-        now_ms=_house(request).reading.clock.now_ms(),
+        now_ms=_parts(request).reading.clock.now_ms(),
         csrf_token=csrf_token,
         done="" if viewer is None else done.said(request),
         **values,
@@ -78,9 +78,9 @@ def _headers(policy: str) -> dict[str, str]:
     }
 
 
-def _house(request: Request) -> House:
-    house: House = request.app.state.house
-    return house
+def _parts(request: Request) -> House:
+    parts: House = request.app.state.house
+    return parts
 
 
 def day(at_ms: int) -> str:
@@ -100,8 +100,8 @@ def ago(at_ms: int, now_ms: int) -> str:
     if distance < MINUTE_MS:
         return "just now" if at_ms <= now_ms else "in a moment"
     size, unit = next((size, unit) for least, size, unit in _UNITS if distance >= least)
-    said = f"{distance // size} {unit}{'s' if distance // size > 1 else ''}"
-    return f"{said} ago" if at_ms <= now_ms else f"in {said}"
+    text = f"{distance // size} {unit}{'s' if distance // size > 1 else ''}"
+    return f"{text} ago" if at_ms <= now_ms else f"in {text}"
 
 
 # Shortest distance, length and name of each unit: "in 90 days" is more exact than "in 2 months".

@@ -32,7 +32,9 @@ async def show(request: Request) -> Response:
     go_to = local(request.query_params.get("next", ""))
     if by.is_person:
         return see(go_to)
-    return page(request, "signin.html", for_anyone=True, problem=None, login="", go_to=go_to, **_ways(request))
+    return page(
+        request, "signin.html", for_anyone=True, problem=None, login="", go_to=go_to, **_sign_in_methods(request)
+    )
 
 
 async def sign_in(request: Request) -> Response:
@@ -43,7 +45,9 @@ async def sign_in(request: Request) -> Response:
     try:
         found = await signing_in.sign_in(accounts_of(request), login, form.exact("password"), client_of(request))
     except SeawayError as error:
-        return refused(request, "signin.html", error, for_anyone=True, login=login[:254], go_to=go_to, **_ways(request))
+        return refused(
+            request, "signin.html", error, for_anyone=True, login=login[:254], go_to=go_to, **_sign_in_methods(request)
+        )
     return await go_on(request, found, go_to)
 
 
@@ -75,7 +79,9 @@ async def passkey(request: Request) -> Response:
     try:
         found = await to_thread.run_sync(work)
     except SeawayError as error:
-        return refused(request, "signin.html", error, for_anyone=True, login="", go_to=go_to, **_ways(request))
+        return refused(
+            request, "signin.html", error, for_anyone=True, login="", go_to=go_to, **_sign_in_methods(request)
+        )
     return await go_on(request, found, go_to)
 
 
@@ -135,7 +141,7 @@ async def sign_out(request: Request, by: Principal) -> Response:
 async def show_confirm(request: Request, by: Principal) -> Response:
     """Ask the user to confirm with the password, a passkey or an identity provider."""
     go_to = local(request.query_params.get("next", ""))
-    return page(request, "confirm.html", problem=None, go_to=go_to, **await _own_ways(request, by))
+    return page(request, "confirm.html", problem=None, go_to=go_to, **await _confirmation_methods(request, by))
 
 
 @for_person
@@ -148,7 +154,7 @@ async def confirm(request: Request, by: Principal) -> Response:
     try:
         secret = await prove(form.exact("proof"), client_of(request))
     except SeawayError as error:
-        return refused(request, "confirm.html", error, go_to=go_to, **await _own_ways(request, by))
+        return refused(request, "confirm.html", error, go_to=go_to, **await _confirmation_methods(request, by))
     response = see(go_to)
     cookies.keep_session(response, secret)
     return response
@@ -165,12 +171,12 @@ async def confirm_passkey(request: Request, by: Principal) -> Response:
     """Confirm with a passkey; the session gets a new secret."""
     form, cookies = await form_of(request), cookies_of(request)
     go_to = local(form.text("next"))
-    house, secret = accounts_of(request), cookies.session_of(request)
-    work = partial(passkeys.confirm, house, by, secret, form.exact("credential"), client_of(request))
+    accounts, secret = accounts_of(request), cookies.session_of(request)
+    work = partial(passkeys.confirm, accounts, by, secret, form.exact("credential"), client_of(request))
     try:
         fresh = await to_thread.run_sync(work)
     except SeawayError as error:
-        return refused(request, "confirm.html", error, go_to=go_to, **await _own_ways(request, by))
+        return refused(request, "confirm.html", error, go_to=go_to, **await _confirmation_methods(request, by))
     response = see(go_to)
     cookies.keep_session(response, fresh)
     return response
@@ -180,32 +186,32 @@ def _json(text: str) -> Response:
     return Response(text, media_type="application/json")
 
 
-def _ways(request: Request) -> dict[str, Any]:
-    house: House = request.app.state.house
-    return {"sign_up_open": house.accounts.policy.sign_up_open, "providers": list(house.outside.providers)}
+def _sign_in_methods(request: Request) -> dict[str, Any]:
+    parts: House = request.app.state.house
+    return {"sign_up_open": parts.accounts.policy.sign_up_open, "providers": list(parts.outside.providers)}
 
 
-async def _own_ways(request: Request, by: Principal) -> dict[str, Any]:
+async def _confirmation_methods(request: Request, by: Principal) -> dict[str, Any]:
     """Return how this user can confirm: providers in `provers` may report the last authentication, others never do."""
-    house: House = request.app.state.house
-    has_proof, has_passkeys, names = await to_thread.run_sync(_proofs, house.accounts, by)
-    providers = [provider for provider in house.outside.providers if provider.name in names]
+    parts: House = request.app.state.house
+    has_proof, has_passkeys, names = await to_thread.run_sync(_proofs, parts.accounts, by)
+    providers = [provider for provider in parts.outside.providers if provider.name in names]
     return {
         "has_proof": has_proof,
         "has_passkeys": has_passkeys,
-        "provers": [one for one in providers if one.dialect is Dialect.OPENID],
+        "provers": [provider for provider in providers if provider.dialect is Dialect.OPENID],
         "providers": providers,
     }
 
 
-def _proofs(house: Accounts, by: Principal) -> tuple[bool, bool, set[str]]:
+def _proofs(accounts: Accounts, by: Principal) -> tuple[bool, bool, set[str]]:
     assert by.user_id is not None
-    with house.database.read() as tx:
+    with accounts.database.read() as tx:
         names = {identity.provider for identity in identities.of_user(tx, by.user_id)}
         return second_factors.has_own_proof(tx, by.user_id), bool(passkeys.of_user(tx, by.user_id)), names
 
 
-def _end(house: Accounts, by: Principal) -> None:
+def _end(accounts: Accounts, by: Principal) -> None:
     assert by.session_id is not None
-    with house.database.write_part() as tx:
+    with accounts.database.write_part() as tx:
         sessions.end(tx, by.session_id)

@@ -60,8 +60,8 @@ async def show_verify(request: Request) -> Response:
     secret = request.path_params["secret"]
     link, was_used, account = await to_thread.run_sync(_look, accounts_of(request), secret)
     is_own = link is not None and by.is_person and by.user_id == link.user_id
-    told: dict[str, Any] = {"link": link, "was_used": was_used, "account": account, "is_own": is_own}
-    return page(request, "verify.html", status=200 if link is not None or was_used else 404, **told)
+    values: dict[str, Any] = {"link": link, "was_used": was_used, "account": account, "is_own": is_own}
+    return page(request, "verify.html", status=200 if link is not None or was_used else 404, **values)
 
 
 @for_person
@@ -92,21 +92,21 @@ async def make_first(request: Request) -> Response:
     except NotFound:
         raise
     except SeawayError as error:
-        told = {"name": name[:60], "address": address[:254], "faults": {_field_of(error): error.sentence}}
-        return refused(request, "first_account.html", error, for_anyone=True, **told)
+        values = {"name": name[:60], "address": address[:254], "faults": {_field_of(error): error.sentence}}
+        return refused(request, "first_account.html", error, for_anyone=True, **values)
     return see("/signin")
 
 
 def _form(request: Request, problem: SeawayError | None, values: dict[str, str]) -> Response:
     policy = accounts_of(request).policy
-    told: dict[str, Any] = values | {
+    shown: dict[str, Any] = values | {
         "faults": {} if problem is None else {_field_of(problem): problem.sentence},
         "is_open": policy.sign_up_open,
         "domains": sorted(policy.email_domains),
     }
     if problem is None:
-        return page(request, "signup.html", for_anyone=True, problem=None, **told)
-    return refused(request, "signup.html", problem, for_anyone=True, **told)
+        return page(request, "signup.html", for_anyone=True, problem=None, **shown)
+    return refused(request, "signup.html", problem, for_anyone=True, **shown)
 
 
 def _field_of(problem: SeawayError) -> str:
@@ -117,14 +117,14 @@ def _field_of(problem: SeawayError) -> str:
     return "address" if problem.code == "malformed" else ""
 
 
-def _look(house: Accounts, secret: str) -> tuple[Link | None, bool, str]:
+def _look(accounts: Accounts, secret: str) -> tuple[Link | None, bool, str]:
     """Return the link, whether it was used, and the name of its account."""
-    with house.database.read() as tx:
-        link = links.look(tx, house.clock.now_ms(), Purpose.VERIFY, secret)
+    with accounts.database.read() as tx:
+        link = links.look(tx, accounts.clock.now_ms(), Purpose.VERIFY, secret)
         name = "" if link is None or link.user_id is None else users.by_id(tx, link.user_id).name
         return link, links.was_used(tx, Purpose.VERIFY, secret), name
 
 
-def _begin_session(house: Accounts, user_id: int, client: Client) -> SignedIn | NeedsSecondFactor:
-    with house.database.write_user(user_id) as tx:
-        return signing_in.proceed(tx, house.clock.now_ms(), user_id, client)
+def _begin_session(accounts: Accounts, user_id: int, client: Client) -> SignedIn | NeedsSecondFactor:
+    with accounts.database.write_user(user_id) as tx:
+        return signing_in.proceed(tx, accounts.clock.now_ms(), user_id, client)

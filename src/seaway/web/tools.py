@@ -31,7 +31,7 @@ from seaway.web.asking import accounts_of, for_person, refused
 from seaway.web.shell import POLICY, page
 
 _MAX_FIELD = 500
-_MAY: Mapping[str, str] = {
+_SCOPE_TEXTS: Mapping[str, str] = {
     "openid": "see your user name",
     "profile": "see your user name",
     "channel:read": "read channels that you can read",
@@ -66,12 +66,12 @@ async def find_device(request: Request, by: Principal) -> Response:
         if error.code == "not-confirmed":
             raise
         return refused(request, "device.html", error, user_code=user_code)
-    told: dict[str, Any] = {
+    values: dict[str, Any] = {
         "tool": CLIENTS[device.client_id].title,
-        "may": _may(device.scope),
+        "may": _describe(device.scope),
         "address": device.address,
     }
-    return page(request, "device_allow.html", user_code=tool_codes.plain(user_code), **told)
+    return page(request, "device_allow.html", user_code=tool_codes.plain(user_code), **values)
 
 
 @for_person
@@ -80,7 +80,9 @@ async def answer_device(request: Request, by: Principal) -> Response:
     form = await form_of(request)
     is_yes = form.text("answer") == "allow"
     try:
-        await to_thread.run_sync(partial(_answer, accounts_of(request), by, form.text("user_code"), approved=is_yes))
+        await to_thread.run_sync(
+            partial(_record_decision, accounts_of(request), by, form.text("user_code"), approved=is_yes)
+        )
     except NotFound as error:
         return refused(request, "device.html", error, user_code="")
     return page(request, "device_done.html", is_yes=is_yes)
@@ -89,60 +91,62 @@ async def answer_device(request: Request, by: Principal) -> Response:
 @for_person
 async def show_authorize(request: Request, by: Principal) -> Response:
     """Ask the user to approve the tool."""
-    wish = _wish(request)
+    wish = _parse_request(request)
     if isinstance(wish, Refusal):
-        return _back(request, {"error": wish.error, "error_description": wish.description})
+        return _redirect_back(request, {"error": wish.error, "error_description": wish.description})
     require_site(by, SiteAction.OPEN_ACCOUNT)
     require_verified(by)
     policy = POLICY.replace("form-action 'self'", f"form-action 'self' {_origin(wish.redirect_uri)}")
-    told: dict[str, Any] = {
+    values: dict[str, Any] = {
         "tool": CLIENTS[wish.client_id].title,
-        "may": _may(wish.scope),
+        "may": _describe(wish.scope),
         "place": urlsplit(wish.redirect_uri).netloc,
     }
-    return page(request, "authorize.html", policy=policy, query=request.url.query, **told)
+    return page(request, "authorize.html", policy=policy, query=request.url.query, **values)
 
 
 @for_person
 async def authorize(request: Request, by: Principal) -> Response:
     """Return the user's decision to the tool."""
-    wish = _wish(request)
+    wish = _parse_request(request)
     if isinstance(wish, Refusal):
-        return _back(request, {"error": wish.error, "error_description": wish.description})
+        return _redirect_back(request, {"error": wish.error, "error_description": wish.description})
     if (await form_of(request)).text("answer") != "allow":
-        return _back(request, {"error": "access_denied", "error_description": "The user refused the login."})
-    return _back(request, {"code": await to_thread.run_sync(partial(_agree, accounts_of(request), by, wish))})
+        return _redirect_back(request, {"error": "access_denied", "error_description": "The user refused the login."})
+    return _redirect_back(
+        request, {"code": await to_thread.run_sync(partial(_approve, accounts_of(request), by, wish))}
+    )
 
 
-def _find(house: Accounts, by: Principal, user_code: str) -> Device:
-    now_ms = house.clock.now_ms()
+def _find(accounts: Accounts, by: Principal, user_code: str) -> Device:
+    now_ms = accounts.clock.now_ms()
     require_site(by, SiteAction.OPEN_ACCOUNT)
     require_verified(by)
-    throttle.take(house.database, now_ms, Rate.TOOL_CODE, str(by.user_id))
-    with house.database.read() as tx:
+    throttle.take(accounts.database, now_ms, Rate.TOOL_CODE, str(by.user_id))
+    with accounts.database.read() as tx:
         device = tool_codes.find_device(tx, now_ms, user_code)
     if device is None:
         raise _no_device()
     return device
 
 
-def _answer(house: Accounts, by: Principal, user_code: str, *, approved: bool) -> None:
-    now_ms = house.clock.now_ms()
+def _record_decision(accounts: Accounts, by: Principal, user_code: str, *, approved: bool) -> None:
+    now_ms = accounts.clock.now_ms()
     require_site(by, SiteAction.OPEN_ACCOUNT)
     require_verified(by)
-    throttle.take(house.database, now_ms, Rate.TOOL_CODE, str(by.user_id))
-    with house.database.write_part() as tx:
-        tools.hold(house.database, tx)
+    throttle.take(accounts.database, now_ms, Rate.TOOL_CODE, str(by.user_id))
+    with accounts.database.write_part() as tx:
+        tools.hold(accounts.database, tx)
         if not tool_codes.answer_device(tx, now_ms, by, user_code, approved=approved):
             raise _no_device()
 
 
-def _agree(house: Accounts, by: Principal, wish: Wish) -> str:
-    now_ms = house.clock.now_ms()
+def _approve(accounts: Accounts, by: Principal, wish: Wish) -> str:
+    now_ms = accounts.clock.now_ms()
     require_site(by, SiteAction.OPEN_ACCOUNT)
     require_verified(by)
-    with house.database.write_part() as tx:
-        tools.hold(house.database, tx)
+    with accounts.database.write_part() as tx:
+        tools.hold(accounts.database, tx)
         return tool_codes.add_code(tx, now_ms, by, wish)
 
 
@@ -150,35 +154,35 @@ def _no_device() -> NotFound:
     return NotFound("No tool is waiting with this code.", "Compare it with the tool. Codes expire after ten minutes.")
 
 
-def _wish(request: Request) -> Wish | Refusal:
+def _parse_request(request: Request) -> Wish | Refusal:
     """Parse an authorization request (RFC 6749, 4.1.1; RFC 7636, 4.3); `Malformed` if redirecting back is unsafe."""
-    asked = dict(request.query_params)
-    if len(asked) != len(request.query_params.multi_items()) or any(
-        len(value) > _MAX_FIELD for value in asked.values()
+    params = dict(request.query_params)
+    if len(params) != len(request.query_params.multi_items()) or any(
+        len(value) > _MAX_FIELD for value in params.values()
     ):
         raise Malformed("A parameter of this login request is repeated or too long.", "Start the login again.")
-    if asked.get("client_id") not in CLIENTS or not clients.is_loopback(asked.get("redirect_uri", "")):
+    if params.get("client_id") not in CLIENTS or not clients.is_loopback(params.get("redirect_uri", "")):
         raise Malformed(
             "The client_id is unknown, or the redirect_uri is not a loopback address.",
             f"Known clients: {', '.join(CLIENTS)}.",
         )
-    scope = clients.granted(asked.get("scope", ""))
-    if asked.get("response_type") != "code":
+    scope = clients.granted(params.get("scope", ""))
+    if params.get("response_type") != "code":
         return Refusal("unsupported_response_type", "The response_type must be code.")
-    if asked.get("code_challenge_method") != "S256" or not clients.is_challenge(asked.get("code_challenge", "")):
+    if params.get("code_challenge_method") != "S256" or not clients.is_challenge(params.get("code_challenge", "")):
         return Refusal("invalid_request", "A code_challenge with the method S256 is required.")
     if scope is None:
         return Refusal("invalid_scope", f"Supported scopes: {', '.join(clients.SCOPES)}.")
-    if asked.get("prompt") == "none":
+    if params.get("prompt") == "none":
         return Refusal("consent_required", "The user must approve every login.")
-    return Wish(asked["client_id"], asked["redirect_uri"], scope, asked["code_challenge"], asked.get("nonce", ""))
+    return Wish(params["client_id"], params["redirect_uri"], scope, params["code_challenge"], params.get("nonce", ""))
 
 
-def _back(request: Request, told: dict[str, str]) -> Response:
-    """Redirect the browser to the tool's redirect URI, which `_wish` has validated."""
+def _redirect_back(request: Request, values: dict[str, str]) -> Response:
+    """Redirect the browser to the tool's redirect URI, which `_parse_request` has validated."""
     state = request.query_params.get("state")
     address = request.query_params["redirect_uri"]
-    query = urlencode(told | ({} if state is None else {"state": state}))
+    query = urlencode(values | ({} if state is None else {"state": state}))
     return RedirectResponse(f"{address}?{query}", 303, headers={"Referrer-Policy": "no-referrer"})
 
 
@@ -188,6 +192,6 @@ def _origin(redirect_uri: str) -> str:
     return "http:" if "[" in parts.netloc else f"http://{parts.netloc}"
 
 
-def _may(scope: str) -> list[str]:
+def _describe(scope: str) -> list[str]:
     """Return the descriptions of the scopes, without duplicates."""
-    return list(dict.fromkeys(_MAY[word] for word in scope.split()))
+    return list(dict.fromkeys(_SCOPE_TEXTS[word] for word in scope.split()))

@@ -15,8 +15,8 @@ def size(count: int) -> str:
     while value >= 999.5 and unit < len(_UNITS) - 1:
         value /= 1000
         unit += 1
-    said = f"{value:.0f}" if unit == 0 or value >= 99.95 else f"{value:.1f}"
-    return f"{'−' if count < 0 else ''}{said} {_UNITS[unit]}"
+    digits = f"{value:.0f}" if unit == 0 or value >= 99.95 else f"{value:.1f}"
+    return f"{'−' if count < 0 else ''}{digits} {_UNITS[unit]}"
 
 
 def address(text: str) -> Markup:

@@ -27,13 +27,13 @@ async def end_tool(request: Request, by: Principal) -> Response:
     return see("/account/tools")
 
 
-def _tools(house: Accounts, by: Principal) -> list[tools.Grant]:
+def _tools(accounts: Accounts, by: Principal) -> list[tools.Grant]:
     assert by.user_id is not None
-    with house.database.read() as tx:
-        return tools.of_user(tx, by.user_id, house.clock.now_ms())
+    with accounts.database.read() as tx:
+        return tools.of_user(tx, by.user_id, accounts.clock.now_ms())
 
 
-def _end_tool(house: Accounts, by: Principal, grant_id: int) -> None:
+def _end_tool(accounts: Accounts, by: Principal, grant_id: int) -> None:
     assert by.user_id is not None
-    with house.database.write_user(by.user_id) as tx:
-        tools.revoke(tx, house.clock.now_ms(), by, by.user_id, grant_id)
+    with accounts.database.write_user(by.user_id) as tx:
+        tools.revoke(tx, accounts.clock.now_ms(), by, by.user_id, grant_id)

@@ -30,18 +30,18 @@ async def show(request: Request, by: Principal) -> Response:
 @for_person
 async def add(request: Request, by: Principal) -> Response:
     """Create a group; the user becomes its manager."""
-    form, house = await form_of(request), accounts_of(request)
+    form, accounts = await form_of(request), accounts_of(request)
     typed = {"name": form.text("name").lower()[:60], "description": form.text("description")[:2_000]}
 
     def make(tx: Tx, now_ms: int) -> None:
         groups.add(tx, now_ms, by, typed["name"], users.get(tx, by.name), description=typed["description"])
 
     try:
-        await to_thread.run_sync(_write, house, typed["name"], make)
+        await to_thread.run_sync(_write, accounts, typed["name"], make)
     except (NotConfirmed, BadCredential):
         raise
     except SeawayError as error:
-        found = await to_thread.run_sync(_mine, house, by)
+        found = await to_thread.run_sync(_mine, accounts, by)
         return refused(request, "account/groups.html", error, typed=typed, groups=found)
     return see(f"{_LIST}/{typed['name']}")
 
@@ -56,10 +56,10 @@ async def show_one(request: Request, by: Principal) -> Response:
 @for_person
 async def put_member(request: Request, by: Principal) -> Response:
     """Add a user, or change whether a member is a manager."""
-    form, name, house = await form_of(request), request.path_params["group"], accounts_of(request)
+    form, name, accounts = await form_of(request), request.path_params["group"], accounts_of(request)
 
     def put(tx: Tx, now_ms: int) -> None:
-        groups.put_member(tx, now_ms, by, name, form.text("who"), is_manager=form.is_set("manager"), telling=house)
+        groups.put_member(tx, now_ms, by, name, form.text("who"), is_manager=form.is_set("manager"), telling=accounts)
 
     return await _change(request, by, put, who=form.text("who")[:60])
 
@@ -89,29 +89,29 @@ async def _change(
     request: Request, by: Principal, act: Callable[[Tx, int], object], *, then: str = "", who: str = ""
 ) -> Response:
     """Make the change and redirect; if it is refused, show the reason above the group."""
-    house, name = accounts_of(request), request.path_params["group"]
+    accounts, name = accounts_of(request), request.path_params["group"]
     try:
-        await to_thread.run_sync(_write, house, name, act)
+        await to_thread.run_sync(_write, accounts, name, act)
     except (NotConfirmed, BadCredential):
         raise
     except SeawayError as error:
-        found = await to_thread.run_sync(_look, house, by, name)
+        found = await to_thread.run_sync(_look, accounts, by, name)
         return refused(request, "account/group.html", error, who=who, **found)
     return see(then or f"{_LIST}/{name}")
 
 
-def _write(house: Accounts, name: str, act: Callable[[Tx, int], object]) -> None:
-    with house.database.write_group(name) as tx:
-        act(tx, house.clock.now_ms())
+def _write(accounts: Accounts, name: str, act: Callable[[Tx, int], object]) -> None:
+    with accounts.database.write_group(name) as tx:
+        act(tx, accounts.clock.now_ms())
 
 
-def _mine(house: Accounts, by: Principal) -> list[Any]:
-    with house.database.read() as tx:
+def _mine(accounts: Accounts, by: Principal) -> list[Any]:
+    with accounts.database.read() as tx:
         return groups.of_user(tx, by.user_id or 0)
 
 
-def _look(house: Accounts, by: Principal, name: str) -> dict[str, Any]:
-    with house.database.read() as tx:
+def _look(accounts: Accounts, by: Principal, name: str) -> dict[str, Any]:
+    with accounts.database.read() as tx:
         group, people = groups.get(tx, by, name)
-    manages = by.is_admin or any(one.user == by.name and one.is_manager for one in people)
+    manages = by.is_admin or any(member.user == by.name and member.is_manager for member in people)
     return {"group": group, "people": people, "manages": manages}

@@ -56,15 +56,15 @@ async def show(request: Request, by: Principal) -> Response:
 @for_person
 async def add(request: Request, by: Principal) -> Response:
     """Create a key, and show its secret."""
-    house, typed = accounts_of(request), typed_in(await form_of(request))
+    accounts, typed = accounts_of(request), typed_in(await form_of(request))
     try:
-        key, secret = await to_thread.run_sync(_add, house, _rules_of(request), by, typed)
+        key, secret = await to_thread.run_sync(_add, accounts, _rules_of(request), by, typed)
     except NotConfirmed:
         raise
     except SeawayError as error:
-        values = await to_thread.run_sync(_look, house, by)
+        values = await to_thread.run_sync(_look, accounts, by)
         return refused(request, "account/keys.html", error, typed=typed, made=None, secret="", **values)
-    values = await to_thread.run_sync(_look, house, by)
+    values = await to_thread.run_sync(_look, accounts, by)
     return page(request, "account/keys.html", problem=None, typed=Typed(), made=key, secret=secret, **values)
 
 
@@ -94,19 +94,19 @@ def typed_in(form: Form, *, only: str | None = None) -> Typed:
     )
 
 
-def _look(house: Accounts, by: Principal) -> dict[str, Any]:
+def _look(accounts: Accounts, by: Principal) -> dict[str, Any]:
     assert by.user_id is not None
-    with house.database.read() as tx:
+    with accounts.database.read() as tx:
         mine = [channel.name for channel, _ in channels.of_user(tx, by.user_id)]
         all_keys = own_keys.listed(tx, by)
-    now_ms = house.clock.now_ms()
+    now_ms = accounts.clock.now_ms()
     all_keys.sort(key=lambda key: (_has_ended(key, now_ms), -key.created_at_ms, -key.id))
     return {"keys": all_keys, "channels": mine, "modes": MODES, "days": DAYS, "has_ended": _has_ended}
 
 
 def _rules_of(request: Request) -> KeyRules:
-    house: House = request.app.state.house
-    return house.key_rules
+    parts: House = request.app.state.house
+    return parts.key_rules
 
 
 def _has_ended(key: Key, now_ms: int) -> bool:
@@ -131,10 +131,10 @@ def made(tx: Tx, now_ms: int, by: Principal, typed: Typed, rules: KeyRules) -> t
     )
 
 
-def _add(house: Accounts, rules: KeyRules, by: Principal, typed: Typed) -> tuple[Key, str]:
+def _add(accounts: Accounts, rules: KeyRules, by: Principal, typed: Typed) -> tuple[Key, str]:
     assert by.user_id is not None
-    with house.database.write_user(by.user_id) as tx:
-        return made(tx, house.clock.now_ms(), by, typed, rules)
+    with accounts.database.write_user(by.user_id) as tx:
+        return made(tx, accounts.clock.now_ms(), by, typed, rules)
 
 
 def _mode(text: str) -> Mode:
@@ -149,13 +149,13 @@ def _days(text: str) -> int:
     return int(text)
 
 
-def _revoke(house: Accounts, by: Principal, name: str) -> None:
+def _revoke(accounts: Accounts, by: Principal, name: str) -> None:
     assert by.user_id is not None
-    with house.database.write_user(by.user_id) as tx:
-        own_keys.revoke(tx, house.clock.now_ms(), by, name)
+    with accounts.database.write_user(by.user_id) as tx:
+        own_keys.revoke(tx, accounts.clock.now_ms(), by, name)
 
 
-def _delete(house: Accounts, by: Principal, name: str) -> None:
+def _delete(accounts: Accounts, by: Principal, name: str) -> None:
     assert by.user_id is not None
-    with house.database.write_user(by.user_id) as tx:
-        own_keys.remove(tx, house.clock.now_ms(), by, name)
+    with accounts.database.write_user(by.user_id) as tx:
+        own_keys.remove(tx, accounts.clock.now_ms(), by, name)

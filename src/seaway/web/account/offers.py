@@ -25,27 +25,27 @@ async def show(request: Request, by: Principal) -> Response:
 @for_person
 async def accept(request: Request, by: Principal) -> Response:
     """Accept an offer: the user becomes the owner of the channel."""
-    found = await _answer(request, by, transfers.accept)
+    found = await _respond(request, by, transfers.accept)
     return see(f"/channels/{found.channel}")
 
 
 @for_person
 async def decline(request: Request, by: Principal) -> Response:
     """Decline an offer."""
-    await _answer(request, by, transfers.decline)
+    await _respond(request, by, transfers.decline)
     return see("/account/offers")
 
 
-def _waiting(house: Accounts, by: Principal) -> list[Transfer]:
-    with house.database.read() as tx:
-        return transfers.to_user(tx, house.clock.now_ms(), by.user_id or 0)
+def _waiting(accounts: Accounts, by: Principal) -> list[Transfer]:
+    with accounts.database.read() as tx:
+        return transfers.to_user(tx, accounts.clock.now_ms(), by.user_id or 0)
 
 
-async def _answer(request: Request, by: Principal, act: Callable[..., Transfer]) -> Transfer:
-    house, channel = accounts_of(request), (await form_of(request)).text("channel")
+async def _respond(request: Request, by: Principal, act: Callable[..., Transfer]) -> Transfer:
+    accounts, channel = accounts_of(request), (await form_of(request)).text("channel")
 
-    def answer() -> Transfer:
-        with house.database.write_channel(channel) as tx:
-            return act(tx, house.clock.now_ms(), by, channel, telling=house)
+    def respond() -> Transfer:
+        with accounts.database.write_channel(channel) as tx:
+            return act(tx, accounts.clock.now_ms(), by, channel, telling=accounts)
 
-    return await to_thread.run_sync(answer)
+    return await to_thread.run_sync(respond)

@@ -37,7 +37,7 @@ async def set_password(request: Request, by: Principal) -> Response:
     except NotConfirmed:
         raise
     except SeawayError as error:
-        return await _again(request, by, error, "password")
+        return await _show_error(request, by, error, "password")
     return see(_PAGE)
 
 
@@ -71,9 +71,9 @@ async def remove_totp(request: Request, by: Principal) -> Response:
 @for_person
 async def renew_recovery(request: Request, by: Principal) -> Response:
     """Create new recovery codes; the old ones stop working."""
-    house = accounts_of(request)
+    accounts = accounts_of(request)
     require_site(by, SiteAction.OPEN_ACCOUNT)
-    return page(request, "account/recovery.html", codes=await recovery.renew(house, by))
+    return page(request, "account/recovery.html", codes=await recovery.renew(accounts, by))
 
 
 @for_person
@@ -86,15 +86,15 @@ async def passkey_question(request: Request, by: Principal) -> Response:
 @for_person
 async def add_passkey(request: Request, by: Principal) -> Response:
     """Add the passkey that the browser created; with the first one, show recovery codes."""
-    house, form = accounts_of(request), await form_of(request)
-    work = partial(passkeys.add, house, by, form.exact("credential"), form.text("passkey_name"))
+    accounts, form = accounts_of(request), await form_of(request)
+    work = partial(passkeys.add, accounts, by, form.exact("credential"), form.text("passkey_name"))
     try:
         await to_thread.run_sync(work)
     except NotConfirmed:
         raise
     except SeawayError as error:
-        return await _again(request, by, error, "passkey")
-    codes = await recovery.make_first(house, by)
+        return await _show_error(request, by, error, "passkey")
+    codes = await recovery.make_first(accounts, by)
     return page(request, "account/recovery.html", codes=codes) if codes else see(_PAGE)
 
 
@@ -113,14 +113,14 @@ async def keep_factors(request: Request, by: Principal) -> Response:
     return see(_PAGE)
 
 
-async def _again(request: Request, by: Principal, error: SeawayError, form: str) -> Response:
+async def _show_error(request: Request, by: Principal, error: SeawayError, form: str) -> Response:
     values = await to_thread.run_sync(_look, accounts_of(request), by)
     return refused(request, "account/security.html", error, failed=form, **values)
 
 
-def _look(house: Accounts, by: Principal) -> dict[str, Any]:
+def _look(accounts: Accounts, by: Principal) -> dict[str, Any]:
     assert by.user_id is not None
-    with house.database.read() as tx:
+    with accounts.database.read() as tx:
         return {
             "passkeys": passkeys.of_user(tx, by.user_id),
             "factors": second_factors.of_user(tx, by.user_id),
@@ -128,10 +128,10 @@ def _look(house: Accounts, by: Principal) -> dict[str, Any]:
         }
 
 
-def _stop_reset(house: Accounts, by: Principal) -> None:
+def _stop_reset(accounts: Accounts, by: Principal) -> None:
     assert by.user_id is not None
-    with house.database.write_user(by.user_id) as tx:
-        second_factors.stop_reset(house, tx, house.clock.now_ms(), by, by.user_id)
+    with accounts.database.write_user(by.user_id) as tx:
+        second_factors.stop_reset(accounts, tx, accounts.clock.now_ms(), by, by.user_id)
 
 
 def _picture(uri: str) -> Markup:

@@ -53,24 +53,24 @@ async def end_others(request: Request, by: Principal) -> Response:
 
 def browser_of(agent: str) -> str:
     """Return a readable name for a user agent: the first match, because user agents also name other browsers."""
-    name = next((said for part, said in _BROWSERS if part in agent), "")
-    system = next((said for part, said in _SYSTEMS if part in agent), "")
+    name = next((label for part, label in _BROWSERS if part in agent), "")
+    system = next((label for part, label in _SYSTEMS if part in agent), "")
     return f"{name or 'A browser'} on {system}" if system else name or agent[:60] or "Unknown"
 
 
-def _look(house: Accounts, by: Principal) -> list[Session]:
+def _look(accounts: Accounts, by: Principal) -> list[Session]:
     assert by.user_id is not None
-    with house.database.read() as tx:
-        return sessions.of_user(tx, by.user_id, house.clock.now_ms())
+    with accounts.database.read() as tx:
+        return sessions.of_user(tx, by.user_id, accounts.clock.now_ms())
 
 
-def _end(house: Accounts, by: Principal, session_id: int) -> None:
+def _end(accounts: Accounts, by: Principal, session_id: int) -> None:
     assert by.user_id is not None
-    with house.database.write_user(by.user_id) as tx:
-        sessions.end_own(tx, house.clock.now_ms(), by, session_id)
+    with accounts.database.write_user(by.user_id) as tx:
+        sessions.end_own(tx, accounts.clock.now_ms(), by, session_id)
 
 
-def _end_others(house: Accounts, by: Principal) -> None:
+def _end_others(accounts: Accounts, by: Principal) -> None:
     assert by.user_id is not None
-    with house.database.write_user(by.user_id) as tx:
-        sessions.end_others_of(tx, house.clock.now_ms(), by)
+    with accounts.database.write_user(by.user_id) as tx:
+        sessions.end_others_of(tx, accounts.clock.now_ms(), by)

@@ -30,17 +30,17 @@ ON_A_PAGE = 50
 
 def for_admin(handler: PersonHandler) -> Handler:
     """Require a signed-in site admin."""
-    for_whoever_is_in = for_person(handler)
+    signed_in_handler = for_person(handler)
 
     @wraps(handler)
-    async def answer(request: Request) -> Response:
+    async def wrapped(request: Request) -> Response:
         by = await principal_of(request)
         if not (by.is_person and by.is_admin):
             raise NotFound("Nothing is here.", "Check the path.")
         require_site(by, SiteAction.ADMINISTER)
-        return await for_whoever_is_in(request)
+        return await signed_in_handler(request)
 
-    return answer
+    return wrapped
 
 
 async def show(request: Request, template: str, look: Look) -> Response:
@@ -63,13 +63,13 @@ async def do(
 
     `within` is the transaction; None means one that locks the site.
     """
-    house = house_of(request)
+    parts = house_of(request)
     try:
-        await to_thread.run_sync(_write, house, act, within or house.reading.database.write_site())
+        await to_thread.run_sync(_write, parts, act, within or parts.reading.database.write_site())
     except (NotConfirmed, BadCredential, NotFound):
         raise
     except SeawayError as error:
-        found = await to_thread.run_sync(_read, house, look)
+        found = await to_thread.run_sync(_read, parts, look)
         return refused(request, f"admin/{template}.html", error, **found)
     return see(then)
 
@@ -84,11 +84,11 @@ def must_be_fresh(by: Principal) -> None:
     require_site(by, SiteAction.CHANGE_SITE)
 
 
-def _read(house: House, look: Look) -> Mapping[str, Any]:
-    with house.reading.database.read() as tx:
+def _read(parts: House, look: Look) -> Mapping[str, Any]:
+    with parts.reading.database.read() as tx:
         return look(tx)
 
 
-def _write(house: House, act: Callable[[Tx, int], object], within: AbstractContextManager[Tx]) -> None:
+def _write(parts: House, act: Callable[[Tx, int], object], within: AbstractContextManager[Tx]) -> None:
     with within as tx:
-        act(tx, house.reading.clock.now_ms())
+        act(tx, parts.reading.clock.now_ms())

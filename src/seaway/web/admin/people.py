@@ -79,31 +79,31 @@ def _look(name: str, user_quota: int | None, tx: Tx) -> Mapping[str, Any]:
     }
 
 
-def _disable(_house: Accounts, by: Principal, name: str, _form: Form, tx: Tx, now_ms: int) -> None:
+def _disable(_accounts: Accounts, by: Principal, name: str, _form: Form, tx: Tx, now_ms: int) -> None:
     administration.set_disabled(tx, now_ms, by, name, disabled=True)
 
 
-def _enable(_house: Accounts, by: Principal, name: str, _form: Form, tx: Tx, now_ms: int) -> None:
+def _enable(_accounts: Accounts, by: Principal, name: str, _form: Form, tx: Tx, now_ms: int) -> None:
     administration.set_disabled(tx, now_ms, by, name, disabled=False)
 
 
-def _promote(_house: Accounts, by: Principal, name: str, _form: Form, tx: Tx, now_ms: int) -> None:
+def _promote(_accounts: Accounts, by: Principal, name: str, _form: Form, tx: Tx, now_ms: int) -> None:
     administration.set_admin(tx, now_ms, by, name, is_admin=True)
 
 
-def _demote(_house: Accounts, by: Principal, name: str, _form: Form, tx: Tx, now_ms: int) -> None:
+def _demote(_accounts: Accounts, by: Principal, name: str, _form: Form, tx: Tx, now_ms: int) -> None:
     administration.set_admin(tx, now_ms, by, name, is_admin=False)
 
 
-def _ask_reset(house: Accounts, by: Principal, name: str, _form: Form, tx: Tx, now_ms: int) -> None:
-    administration.ask_reset(house, tx, now_ms, by, name)
+def _ask_reset(accounts: Accounts, by: Principal, name: str, _form: Form, tx: Tx, now_ms: int) -> None:
+    administration.ask_reset(accounts, tx, now_ms, by, name)
 
 
-def _stop_reset(house: Accounts, by: Principal, name: str, _form: Form, tx: Tx, now_ms: int) -> None:
-    administration.stop_reset(house, tx, now_ms, by, name)
+def _stop_reset(accounts: Accounts, by: Principal, name: str, _form: Form, tx: Tx, now_ms: int) -> None:
+    administration.stop_reset(accounts, tx, now_ms, by, name)
 
 
-def _limit(_house: Accounts, by: Principal, name: str, form: Form, tx: Tx, now_ms: int) -> None:
+def _limit(_accounts: Accounts, by: Principal, name: str, form: Form, tx: Tx, now_ms: int) -> None:
     quotas.set_of_user(tx, now_ms, by, name, quota_of(form.text("quota")))
 
 

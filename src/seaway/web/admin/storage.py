@@ -18,8 +18,8 @@ _DAMAGED_SHOWN = 50
 @for_admin
 async def look(request: Request, _by: Principal) -> Response:
     """Show the usage figures, and the channels by size."""
-    asked = request.query_params.get("page", "1")
-    number = int(asked) if asked.isascii() and asked.isdigit() and 0 < len(asked) < 6 else 1
+    text = request.query_params.get("page", "1")
+    number = int(text) if text.isascii() and text.isdigit() and 0 < len(text) < 6 else 1
     skip = (max(number, 1) - 1) * ON_A_PAGE
     spool = house_of(request).publishing.spool
 

@@ -80,9 +80,9 @@ async def do(
     """
     acting = partial(_act, request, by, section, act)
     if makes_room:
-        house: House = request.app.state.house
-        acting = partial(house.removing.reserve.with_room, acting)
-    return await _done(request, by, section, acting, then or section.address(request.path_params["channel"]), typed)
+        parts: House = request.app.state.house
+        acting = partial(parts.removing.reserve.with_room, acting)
+    return await _apply(request, by, section, acting, then or section.address(request.path_params["channel"]), typed)
 
 
 async def do_apart(
@@ -96,10 +96,10 @@ async def do_apart(
 ) -> Response:
     """Like `do`, for an act that takes too long for one transaction and checks the permission itself."""
     acting = partial(act, request.app.state.house, by)
-    return await _done(request, by, section, acting, then or section.address(request.path_params["channel"]), typed)
+    return await _apply(request, by, section, acting, then or section.address(request.path_params["channel"]), typed)
 
 
-async def _done(
+async def _apply(
     request: Request, by: Principal, section: Section, act: Callable[[], object], then: str, typed: dict[str, Any]
 ) -> Response:
     try:
@@ -113,11 +113,11 @@ async def _done(
 
 
 def _look(request: Request, by: Principal, section: Section) -> dict[str, Any]:
-    house: House = request.app.state.house
+    parts: House = request.app.state.house
     name = request.path_params["channel"]
-    with house.accounts.database.read() as tx:
+    with parts.accounts.database.read() as tx:
         access = channels.require(tx, by, section.action, name)
-        scene = Scene(tx, house.accounts.clock.now_ms(), by, name, access.channel_id, house, site_url_of(request))
+        scene = Scene(tx, parts.accounts.clock.now_ms(), by, name, access.channel_id, parts, site_url_of(request))
         shown = {
             "channel": channels.get(tx, name),
             "manages": permissions.decide(by, Action.MANAGE, access) is Verdict.ALLOWED,
@@ -127,8 +127,8 @@ def _look(request: Request, by: Principal, section: Section) -> dict[str, Any]:
 
 
 def _act(request: Request, by: Principal, section: Section, act: Callable[[Scene], object]) -> None:
-    house: House = request.app.state.house
+    parts: House = request.app.state.house
     name = request.path_params["channel"]
-    with house.accounts.database.write_channel(name) as tx:
+    with parts.accounts.database.write_channel(name) as tx:
         access = channels.require(tx, by, section.action, name)
-        act(Scene(tx, house.accounts.clock.now_ms(), by, name, access.channel_id, house, site_url_of(request)))
+        act(Scene(tx, parts.accounts.clock.now_ms(), by, name, access.channel_id, parts, site_url_of(request)))

@@ -119,18 +119,18 @@ def _change(form: Form, description: str, v3_message: str, scene: Scene) -> None
     )  # fmt: skip
 
 
-def _relate(channel: str, base: str, overrides: str, house: House, by: Principal) -> None:
-    reading = house.reading
+def _relate(channel: str, base: str, overrides: str, parts: House, by: Principal) -> None:
+    reading = parts.reading
     relations.change(
         reading.database, reading.clock, by, channel,
         base=base, overrides=overrides, whole_document_limit=reading.documents.limit,
     )  # fmt: skip
 
 
-def _put_logo(given: Given, channel: str, house: House, by: Principal) -> None:
+def _put_logo(given: Given, channel: str, parts: House, by: Principal) -> None:
     if not given:
         raise Malformed("No logo is selected.", "Choose a file, or enter the URL of a GitHub avatar.")
-    house.logos.put(by, channel, given)
+    parts.logos.put(by, channel, given)
 
 
 def _drop_logo(scene: Scene) -> None:
@@ -139,7 +139,7 @@ def _drop_logo(scene: Scene) -> None:
 
 def _add_notice(form: Form, scene: Scene) -> None:
     days, level = form.text("days"), form.text("level")
-    if days not in map(str, DAYS) or level not in {one.value for one in Level}:
+    if days not in map(str, DAYS) or level not in {item.value for item in Level}:
         raise Malformed("The notice has no level or no expiration.", "Select both.")
     message = form.text("message").replace("\r\n", "\n")
     expires_at_ms = scene.now_ms + int(days) * DAY_MS

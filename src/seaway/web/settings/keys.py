@@ -47,9 +47,9 @@ async def add(request: Request, by: Principal) -> Response:
     """Create a key for this channel only, and show its secret."""
     typed = typed_in(await form_of(request), only=request.path_params["channel"])
     done: list[tuple[Key, str]] = []
-    answer = await do_apart(request, by, SECTION, partial(_add, done, typed), typed=typed)
+    response = await do_apart(request, by, SECTION, partial(_add, done, typed), typed=typed)
     if not done:
-        return answer
+        return response
     key, secret = done[0]
     return await show(request, by, SECTION, made=key, secret=secret)
 
@@ -61,17 +61,17 @@ async def revoke(request: Request, by: Principal) -> Response:
     return await do_apart(request, by, SECTION, partial(_revoke, channel, name))
 
 
-def _add(done: list[tuple[Key, str]], typed: Typed, house: House, by: Principal) -> None:
+def _add(done: list[tuple[Key, str]], typed: Typed, parts: House, by: Principal) -> None:
     (channel,) = typed.channels
     assert by.user_id is not None
-    with house.accounts.database.write_user(by.user_id) as tx:
+    with parts.accounts.database.write_user(by.user_id) as tx:
         channels.require(tx, by, SECTION.action, channel)
-        found = made(tx, house.accounts.clock.now_ms(), by, typed, house.key_rules)
+        found = made(tx, parts.accounts.clock.now_ms(), by, typed, parts.key_rules)
     done.append(found)
 
 
-def _revoke(channel: str, name: str, house: House, by: Principal) -> None:
+def _revoke(channel: str, name: str, parts: House, by: Principal) -> None:
     assert by.user_id is not None
-    with house.accounts.database.write_user(by.user_id) as tx:
+    with parts.accounts.database.write_user(by.user_id) as tx:
         channels.require(tx, by, SECTION.action, channel)
-        own_keys.revoke(tx, house.accounts.clock.now_ms(), by, name)
+        own_keys.revoke(tx, parts.accounts.clock.now_ms(), by, name)

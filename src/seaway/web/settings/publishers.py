@@ -36,13 +36,13 @@ _SNIPPETS: Mapping[str, Callable[[str, str, str], str]] = {
 
 def _look(chosen: str, scene: Scene) -> Mapping[str, Any]:
     usable = [issuer for issuer in issuers.all_issuers(scene.tx) if issuer.is_enabled]
-    issuer = next((one for one in usable if one.name == chosen), usable[0] if usable else None)
+    issuer = next((candidate for candidate in usable if candidate.name == chosen), usable[0] if usable else None)
     return {
         "publishers": publishers.in_channel(scene.tx, scene.channel_id),
         "issuers": usable,
         "issuer": issuer,
         "modes": MODES,
-        "policies": [(one.value, one.value.capitalize()) for one in Attestations],
+        "policies": [(policy.value, policy.value.capitalize()) for policy in Attestations],
         "snippet": "" if issuer is None else _snippet(scene, issuer.kind.name),
         "typed": Form([]),
         "findings": {},
@@ -50,9 +50,9 @@ def _look(chosen: str, scene: Scene) -> Mapping[str, Any]:
 
 
 def _snippet(scene: Scene, kind: str) -> str:
-    written = _SNIPPETS.get(kind)
+    write = _SNIPPETS.get(kind)
     exchanging = scene.house.exchanging
-    return "" if written is None else written(scene.site, exchanging.audience, scene.channel)
+    return "" if write is None else write(scene.site, exchanging.audience, scene.channel)
 
 
 def _section(chosen: str) -> Section:
@@ -107,24 +107,24 @@ def _draft(kind: Kind, form: Form) -> Draft:
             gate.name: value for gate in kind.gates if (value := _gate(form, gate.name, gate.is_list, gate.is_switch))
         },
         mode=Mode[form.text("mode")],
-        patterns=_words(form.text("patterns")),
+        patterns=_split(form.text("patterns")),
     )
 
 
 def _gate(form: Form, name: str, is_list: bool, is_switch: bool) -> GateValue:
     if is_switch:
         return form.is_set(name)
-    return list(_words(form.text(name))) if is_list else form.text(name)
+    return list(_split(form.text(name))) if is_list else form.text(name)
 
 
-def _words(text: str) -> Sequence[str]:
+def _split(text: str) -> Sequence[str]:
     return text.replace(",", " ").split()
 
 
-def _add(channel: str, issuer: str, form: Form, house: House, by: Principal) -> None:
-    with house.exchanging.database.read() as tx:
+def _add(channel: str, issuer: str, form: Form, parts: House, by: Principal) -> None:
+    with parts.exchanging.database.read() as tx:
         kind = issuers.get(tx, issuer).kind
-    saving.add(house.exchanging, by, channel, issuer, _draft(kind, form))
+    saving.add(parts.exchanging, by, channel, issuer, _draft(kind, form))
 
 
 def _remove(form: Form, scene: Scene) -> None:
@@ -140,7 +140,7 @@ def _remove(form: Form, scene: Scene) -> None:
 
 
 def _change_rules(form: Form, scene: Scene) -> None:
-    if form.text("attestations") not in {one.value for one in Attestations}:
+    if form.text("attestations") not in {policy.value for policy in Attestations}:
         raise Malformed("No attestation setting is selected.", "Select off, optional or required.")
     channels.change(
         scene.tx,
