@@ -545,4 +545,4 @@ def test_a_chart_draws_every_day() -> None:
 def test_sizes_are_short(count: int, said: str) -> None:
     """Two or three digits and a unit."""
     assert words.size(count) == said
-    assert words.grown(count) == (f"+{said}" if count else "as large")
+    assert words.grown(count) == (f"+{said}" if count else "unchanged")

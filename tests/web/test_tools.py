@@ -61,7 +61,7 @@ def test_somebody_enters_the_code_and_agrees(visitor: Visitor, tool: Tool, ada: 
     shown = visitor.send("/device", user_code=device["user_code"]).text
     assert "pixi, rattler or rattler-build" in shown
     assert visitor.address in shown
-    assert "upload to the channels" in shown
+    assert "upload to channels" in shown
     assert "delete" not in shown
     assert "authorization_pending" == tool.poll(device)
     assert 200 == visitor.send("/device/answer", user_code=visitor.hidden("user_code"), answer="allow").status_code

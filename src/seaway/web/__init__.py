@@ -1,1 +1,1 @@
-"""What people see in a browser."""
+"""Web pages, rendered on the server."""

@@ -1,4 +1,4 @@
-"""What the pages of people share: only for who is signed in, refusals shown on the form, work done off the event loop."""
+"""Shared code of the pages for signed-in users: the sign-in check, forms with an error, the client's data."""
 
 from collections.abc import Awaitable, Callable
 from functools import wraps
@@ -24,10 +24,10 @@ PersonHandler = Callable[[Request, Principal], Awaitable[Response]]
 
 
 def for_person(handler: PersonHandler) -> Handler:
-    """A page of who is signed in. A browser is led to sign in, and to prove again who sits there, where that is needed."""
+    """Require a signed-in user; redirect browsers to /signin, or to /confirm if a recent confirmation is required."""
 
     @wraps(handler)
-    async def answer(request: Request) -> Response:
+    async def wrapped(request: Request) -> Response:
         by = await principal_of(request)
         if not by.is_person:
             return _not_signed_in(request, by)
@@ -38,39 +38,39 @@ def for_person(handler: PersonHandler) -> Handler:
                 raise
             return see(with_next("/confirm", _page_of(request)))
 
-    return answer
+    return wrapped
 
 
 def refused(
     request: Request, template: str, error: SeawayError, *, for_anyone: bool = False, **values: Any
 ) -> Response:
-    """The form again, with what was wrong with it."""
+    """Show the form again with the error; the status and Retry-After follow from the error."""
     problems.note(error)
     status, headers = problems.status_of(error), problems.retry_after(error)
     return page(request, template, status=status, headers=headers, for_anyone=for_anyone, problem=error, **values)
 
 
 def accounts_of(request: Request) -> Accounts:
-    """The parts that accounts work with."""
-    house: House = request.app.state.house
-    return house.accounts
+    """Return the parts that the accounts package uses."""
+    parts: House = request.app.state.house
+    return parts.accounts
 
 
 def client_of(request: Request) -> Client:
-    """Where the person sits."""
+    """Return the IP address and user agent of the client."""
     return Client(credentials.address_of(request), request.headers.get("user-agent", ""))
 
 
 def _not_signed_in(request: Request, by: Principal) -> Response:
     if not by.is_anonymous:
-        raise NotAllowed("This is for a person who is signed in.", "Sign in with a browser and do it there.")
+        raise NotAllowed("This requires a user who is signed in.", "Sign in with a browser and try again.")
     if request.method == "GET" and wants_page(request):
         return see(with_next("/signin", _here(request)))
-    raise BadCredential("Nobody is signed in, or not any more.", "Sign in, then do it again.")
+    raise BadCredential("You are not signed in, or your session has ended.", "Sign in and try again.")
 
 
 def _page_of(request: Request) -> str:
-    """The page whose form was sent, as the browser says; otherwise the one that lists such things, which is above."""
+    """Return the page that contains the submitted form, by its Referer header; without one, the section's page."""
     if request.method == "GET":
         return _here(request)
     origin, _, path = request.headers.get("referer", "").partition(site_url_of(request) + "/")
@@ -78,5 +78,5 @@ def _page_of(request: Request) -> str:
 
 
 def _here(request: Request) -> str:
-    """The page with its query: what a tool asks of a person stands in there."""
+    """Return the path with its query, which holds the authorization request of a command-line tool."""
     return f"{request.url.path}?{request.url.query}" if request.url.query else request.url.path

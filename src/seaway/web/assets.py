@@ -1,7 +1,7 @@
 """
-What pages look like: files that `ui/` builds, served from memory under names that change with their content.
+Static assets built by `ui/`, served from memory under names that contain a hash of their content.
 
-Compressed once, when they are loaded: about 100 kB in all.
+They are compressed once, when they are loaded: about 100 kB in all.
 """
 
 import gzip
@@ -28,7 +28,7 @@ _TYPES = {
 class _Asset:
     media_type: str
     plain: bytes
-    packed: bytes | None  # None where it is compressed already
+    packed: bytes | None  # None for formats that are already compressed
 
 
 def _load(path: Path) -> _Asset:
@@ -42,22 +42,22 @@ _ASSETS = {hashed: _load(_DIST / hashed) for hashed in _NAMES.values()}
 
 
 def address(name: str) -> str:
-    """Where the newest form of an asset lies."""
+    """Return the path of the current version of an asset."""
     return f"/static/{_NAMES[name]}"
 
 
 def sizes() -> dict[str, int]:
-    """How many bytes each asset takes on its way."""
+    """Return the transfer size of each asset in bytes, compressed where possible."""
     return {name: len(_ASSETS[hashed].packed or _ASSETS[hashed].plain) for name, hashed in _NAMES.items()}
 
 
 async def asset(request: Request) -> Response:
-    """One file; a name says its content, so browsers keep it for good."""
+    """Serve an asset. Its name changes with its content, so browsers cache it for a year."""
     found = _ASSETS.get(request.path_params["name"])
     if found is None:
         raise NotFound("Nothing is here.", "Check the path.")
     headers = {"Cache-Control": "public, max-age=31536000, immutable", "Vary": "Accept-Encoding"}
-    # A picture opened by itself is a page of our origin.
+    # An SVG that is opened directly is a document of our origin.
     headers["Content-Security-Policy"] = "default-src 'none'; sandbox"
     if found.packed is not None and "gzip" in encodings(request.headers.get("accept-encoding", "")):
         return Response(found.packed, headers=headers | {"Content-Encoding": "gzip"}, media_type=found.media_type)

@@ -1,11 +1,11 @@
-"""Files that browsers and robots request at fixed addresses."""
+"""Files that browsers and crawlers request at fixed paths."""
 
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
 from seaway.web import assets
 
-# Robots may read pages of public channels; addresses that only cause load are disallowed.
+# Crawlers are allowed on pages of public channels; paths that only cause load are disallowed.
 _ROBOTS = "User-agent: *\nDisallow: /api/\nDisallow: /t/\nDisallow: /search\nDisallow: /*?\n"
 _KEPT = {"Cache-Control": "public, max-age=86400"}
 
@@ -16,7 +16,7 @@ async def robots(_request: Request) -> Response:
 
 
 async def no_touch_icon(_request: Request) -> Response:
-    """Answer Apple's requests for touch icons with a 404 that is cached for a day."""
+    """Return a 404 for Apple touch icons, cached for a day."""
     return PlainTextResponse("There is no such icon.", 404, headers=_KEPT)
 
 

@@ -1,4 +1,4 @@
-"""A channel: its packages, how to use it, what it holds; and its feed."""
+"""Channel page and its Atom feed."""
 
 from dataclasses import dataclass
 
@@ -25,14 +25,14 @@ from seaway.web.looking import Pages, count_list, house_of, look, pages_of, read
 from seaway.web.markdown import render
 from seaway.web.shell import page
 
-_ON_A_PAGE = 50
-_IN_A_FEED = 50
+_PER_PAGE = 50
+_FEED_LENGTH = 50
 _RECENT_DAYS = 30
 
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """What a channel holds in one subdir."""
+    """Number and total size of a channel's files in one subdir."""
 
     subdir: str
     files: int
@@ -54,39 +54,39 @@ class _Found:
 
 
 async def channel(request: Request) -> Response:
-    """One channel; one that the asker may not read looks like none."""
-    house = house_of(request)
+    """Show a channel; a channel that the caller cannot read looks like an unknown one."""
+    parts = house_of(request)
     words, subdir, sort = words_of(request), request.query_params.get("subdir", "")[:32], _sort(request)
-    is_search = bool(words or subdir) or sort is not Sort.NAME  # walks every package of the channel
+    is_search = bool(words or subdir) or sort is not Sort.NAME  # scans every package of the channel
     if is_search:
         count_list(request)
-    now_ms = house.reading.clock.now_ms()
+    now_ms = parts.reading.clock.now_ms()
     since = now_ms // DAY_MS - _RECENT_DAYS + 1
 
     def find(tx: Tx, by: Principal) -> _Found:
         shown, access = readable(tx, by, request.path_params["channel"])
         if is_search:
             chosen = finding.names(tx, shown.id, words, subdir, sort, since=since)
-            pages = pages_of(request, len(chosen), _ON_A_PAGE)
+            pages = pages_of(request, len(chosen), _PER_PAGE)
             lines = overview.lines_of(tx, shown.id, chosen[pages.start : pages.end])
         else:
-            pages = pages_of(request, shown.package_count, _ON_A_PAGE)
-            lines = overview.page_by_name(tx, shown.id, start=pages.start, limit=_ON_A_PAGE)
+            pages = pages_of(request, shown.package_count, _PER_PAGE)
+            lines = overview.page_by_name(tx, shown.id, start=pages.start, limit=_PER_PAGE)
         downloads = finding.downloads_since(tx, shown.id, since, [line.name for line in lines])
-        told = notices.current(tx, now_ms, shown.id)
+        shown_notices = notices.current(tx, now_ms, shown.id)
         return _Found(
             channel=shown,
             role=access.role,
             holdings=_holdings(tx, shown.id),
-            notices=told,
+            notices=shown_notices,
             lines=lines,
             pages=pages,
             downloads=downloads,
-            may_manage=_may(by, Action.MANAGE, access),
-            may_upload=_may(by, Action.UPLOAD, access),
+            may_manage=_shows_link(by, Action.MANAGE, access),
+            may_upload=_shows_link(by, Action.UPLOAD, access),
         )
 
-    found = await look(request, find, limiter=house.searching_turns if is_search else None)
+    found = await look(request, find, limiter=parts.searching_turns if is_search else None)
     site = site_url_of(request)
     return page(
         request,
@@ -107,23 +107,23 @@ async def channel(request: Request) -> Response:
 
 
 async def atom(request: Request) -> Response:
-    """The files that came last, for feed readers; of a private channel for who may read it."""
+    """Return the latest files as an Atom feed; for a private channel, only to callers who can read it."""
 
     def find(tx: Tx, by: Principal) -> tuple[Channel, list[recent.Arrival]]:
         shown, _ = readable(tx, by, request.path_params["channel"])
-        return shown, recent.files_of(tx, shown.id, shown.name, _IN_A_FEED)
+        return shown, recent.files_of(tx, shown.id, shown.name, _FEED_LENGTH)
 
     shown, arrivals = await look(request, find)
     return Response(feed.write(site_url_of(request), shown, arrivals), media_type=feed.MEDIA_TYPE)
 
 
 def _sort(request: Request) -> Sort:
-    asked = request.query_params.get("sort", "")
-    return next((sort for sort in Sort if sort.value == asked), Sort.NAME)
+    value = request.query_params.get("sort", "")
+    return next((sort for sort in Sort if sort.value == value), Sort.NAME)
 
 
-def _may(by: Principal, action: Action, access: Access) -> bool:
-    """Whether the page leads to where this is done: a link, not the permission."""
+def _shows_link(by: Principal, action: Action, access: Access) -> bool:
+    """Return whether to show a link to this action. The action checks the permission itself."""
     return by.is_person and permissions.decide(by, action, access) is Verdict.ALLOWED
 
 

@@ -1,4 +1,4 @@
-"""The channels: mine, and the public ones."""
+"""List of the caller's channels and of public channels."""
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -12,35 +12,35 @@ from seaway.web.looking import count_list, look, words_of
 from seaway.web.shell import page
 from seaway.words import wanted
 
-_ON_A_PAGE = 24
+_PER_PAGE = 24
 
 
 async def listing(request: Request) -> Response:
-    """Cards of the channels in which one has a role, then of the public ones, a page of them from behind `after`."""
+    """Show the channels in which the caller has a role, then one page of the public channels that follow `after`."""
     words = words_of(request)
     after = request.query_params.get("after", "")[:128]
     count_list(request)
 
     def find(tx: Tx, by: Principal) -> tuple[list[tuple[Channel, Role]], list[Channel]]:
         mine = [] if by.user_id is None or after else channels.of_user(tx, by.user_id)
-        return mine, channels.public(tx, words, after=after, limit=_ON_A_PAGE + 1)
+        return mine, channels.public(tx, words, after=after, limit=_PER_PAGE + 1)
 
     mine, public = await look(request, find)
-    looked_for = wanted(words)
-    shown = [(channel, role) for channel, role in mine if _fits(channel, looked_for)]
-    more = public[_ON_A_PAGE - 1].name if len(public) > _ON_A_PAGE else ""
+    terms = wanted(words)
+    shown = [(channel, role) for channel, role in mine if _matches(channel, terms)]
+    more = public[_PER_PAGE - 1].name if len(public) > _PER_PAGE else ""
     return page(
         request,
         "channels.html",
         words=words,
         mine=shown,
         has_any=bool(mine),
-        public=public[:_ON_A_PAGE],
+        public=public[:_PER_PAGE],
         after=after,
         more=more,
     )
 
 
-def _fits(channel: Channel, looked_for: list[str]) -> bool:
+def _matches(channel: Channel, terms: list[str]) -> bool:
     text = f"{channel.name} {channel.description}".lower()
-    return all(word in text for word in looked_for)
+    return all(word in text for word in terms)

@@ -46,7 +46,7 @@ async def show(request: Request, _by: Principal) -> Response:
 
 @for_person
 async def change(request: Request, by: Principal) -> Response:
-    """Apply the changes of the form; if they are refused, show the form as it was sent."""
+    """Apply the changes of the form; if they are refused, show the form again as it was sent."""
     form, found = await form_of(request), await _find(request)
     typed = {name: form.exact(name) for name in (*FIELDS, "reason")}
     shown = {name: form.exact(f"shown_{name}") for name in FIELDS}
@@ -103,23 +103,23 @@ def _present(record: Mapping[str, Any]) -> dict[str, str]:
 
 def _changes(form: Form, shown: Mapping[str, str]) -> dict[str, Any]:
     """
-    The fields that differ from what the form showed.
+    Return the fields that differ from what the form showed.
 
-    Not from the present record: another person may have corrected it since, and a field that was left alone is no change.
+    The current record is not used: another user may have corrected it since, and an untouched field is not a change.
     """
     typed = {name: form.exact(name) for name in FIELDS if form.is_set(name)}
     return {name: _value(name, text) for name, text in typed.items() if _fingerprint(name, text) != shown[name]}
 
 
 def _value(name: str, text: str) -> list[str] | str:
-    """The value that the text of a field stands for: without the spaces that make no difference."""
+    """Parse the text of a field, without insignificant whitespace."""
     if name in _LISTS:
         return [line.strip() for line in text.splitlines() if line.strip()]
     return " ".join(text.split())
 
 
 def _fingerprint(name: str, text: str) -> str:
-    """Identify the value of a field. The value itself, twice in a form, could make it too large to be sent."""
+    """Return a hash of a field's value. Sending the value itself twice could make the form too large."""
     return hashlib.sha256(msgspec.json.encode(_value(name, text))).hexdigest()
 
 

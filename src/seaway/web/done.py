@@ -1,34 +1,33 @@
 """
-The message that confirms an action on the page that follows it.
+Message that confirms an action on the page that follows it.
 
-The address of that page names the action and a count, and nothing else of it is shown, so a forged address can only
-choose among these sentences.
+The URL of that page holds only the action and a count, so a forged URL can only choose among these sentences.
 """
 
 from urllib.parse import urlencode
 
 from starlette.requests import Request
 
-_SAID = {
+_PARTICIPLES = {
     "correct": "corrected",
     "restore": "restored to its original metadata",
     "yank": "yanked",
     "unyank": "unyanked",
     "delete": "deleted",
 }
-_MOST_DIGITS = 6
+_MAX_DIGITS = 6
 
 
 def marked(path: str, action: str, count: int) -> str:
-    """Return the address of the page with the mark of what was done."""
+    """Return the path with query parameters that name the action and the count."""
     return f"{path}?{urlencode({'done': action, 'count': count})}"
 
 
 def said(request: Request) -> str:
-    """Return the sentence about what was done, or nothing."""
-    action = _SAID.get(request.query_params.get("done", ""))
+    """Return the sentence that confirms the action, or an empty string."""
+    action = _PARTICIPLES.get(request.query_params.get("done", ""))
     count = request.query_params.get("count", "")
-    if action is None or not count.isascii() or not count.isdigit() or len(count) > _MOST_DIGITS:
+    if action is None or not count.isascii() or not count.isdigit() or len(count) > _MAX_DIGITS:
         return ""
     if int(count) == 0:
         return "Nothing changed."

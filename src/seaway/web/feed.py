@@ -1,4 +1,4 @@
-"""The Atom feed of a channel (RFC 4287): one entry for each file that came."""
+"""Atom feed of a channel (RFC 4287), with one entry per file."""
 
 from collections.abc import Sequence
 from urllib.parse import quote
@@ -14,7 +14,7 @@ _ATOM = "http://www.w3.org/2005/Atom"
 
 
 def write(site: str, channel: Channel, arrivals: Sequence[Arrival]) -> bytes:
-    """The document, the newest entry first."""
+    """Return the document, newest entry first."""
     feed = ElementTree.Element("feed", xmlns=_ATOM)
     page = f"{site}/channels/{channel.name}"
     _add(feed, "id", page)
@@ -30,7 +30,7 @@ def write(site: str, channel: Channel, arrivals: Sequence[Arrival]) -> bytes:
 def _entry(page: str, arrival: Arrival) -> ElementTree.Element:
     entry = ElementTree.Element("entry")
     address = f"{page}/packages/{quote(arrival.package)}/files/{arrival.subdir}/{quote(arrival.file_name)}"
-    # A file that took another's place is another entry: its bytes are.
+    # A file that replaces another one has other bytes, so it gets an entry of its own.
     _add(entry, "id", f"{address}#{arrival.sha256}")
     _add(entry, "title", f"{arrival.package} {arrival.version} {arrival.build} for {arrival.subdir}")
     _add(entry, "updated", moment(arrival.indexed_at_ms))
@@ -46,5 +46,5 @@ def _add(parent: ElementTree.Element, name: str, text: str) -> None:
 
 
 def _readable(text: str) -> str:
-    """Without what XML cannot hold, or what deceives the eye."""
-    return "".join(letter for letter in unmasked(text) if letter.isprintable() or letter in "\n\t")
+    """Remove characters that XML cannot hold or that disguise the text."""
+    return "".join(character for character in unmasked(text) if character.isprintable() or character in "\n\t")

@@ -37,11 +37,13 @@ from seaway.web.shell import moment, page
 
 _PATHS = 200
 _CHANGES = 500
-# Shown by themselves, not among the other fields.
-_SHOWN_APART = frozenset({"depends", "constrains", "run_exports", "md5", "sha256", "size", "name", "version", "build"})
+# Shown in their own places, not in the table of other fields.
+_SHOWN_ELSEWHERE = frozenset(
+    {"depends", "constrains", "run_exports", "md5", "sha256", "size", "name", "version", "build"}
+)
 _TIMES = ("timestamp", "indexed_timestamp")
 _YEAR_10000_MS = 253_402_300_800_000
-_ABOUT_APART = frozenset({"summary", "description"})
+_ABOUT_SHOWN_ELSEWHERE = frozenset({"summary", "description"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +60,10 @@ class _Found:
 
 
 async def file(request: Request) -> Response:
-    """One file of a package."""
-    house, caller = house_of(request), caller_of(await principal_of(request))
+    """Show one file of a package."""
+    parts, caller = house_of(request), caller_of(await principal_of(request))
     against, words = request.query_params.get("against", ""), words_of(request)
-    house.file_list_limit.take(caller, COMPARISON if against else 1)
+    parts.file_list_limit.take(caller, COMPARISON if against else 1)
 
     def find(tx: Tx, by: Principal) -> _Found:
         channel, access = readable(tx, by, request.path_params["channel"])
@@ -81,14 +83,14 @@ async def file(request: Request) -> Response:
 
     found = await look(request, find)
     listing = await _listing_of(request, found.file)
-    paths = await house.contents.work(caller, listing.search, words) if words else listing.entries
+    paths = await parts.contents.work(caller, listing.search, words) if words else listing.entries
     pages = pages_of(request, len(paths), _PATHS)
     summary = found.file.summary
     difference = None
     if found.against is not None:
         before = await _listing_of(request, found.against)
         records = found.against.record, found.file.record
-        difference = await house.contents.work(caller, differences.between, *records, before, listing)
+        difference = await parts.contents.work(caller, differences.between, *records, before, listing)
     return page(
         request,
         "file.html",
@@ -96,10 +98,10 @@ async def file(request: Request) -> Response:
         file=found.file,
         summary=summary,
         found=found,
-        record=_fields(found.file.record, _SHOWN_APART),
+        record=_fields(found.file.record, _SHOWN_ELSEWHERE),
         corrected=_corrected_fields(found.file.correction),
         correction_warnings=corrections.warnings_of(found.file.correction.fields) if found.file.correction else (),
-        about=_fields(found.file.about, _ABOUT_APART),
+        about=_fields(found.file.about, _ABOUT_SHOWN_ELSEWHERE),
         description=render(found.file.about.get("description", "")),
         links=links_of(found.file.about),
         run_exports=run_exports_of(found.file.record),
@@ -120,16 +122,16 @@ async def _listing_of(request: Request, found: File) -> Listing:
 
 
 def file_of_path(tx: Tx, channel_id: int, request: Request) -> File:
-    """Return the file that the path names; `NotFound` when it is of another package than the path says."""
+    """Return the file that the path names; `NotFound` if it belongs to another package."""
     names = request.path_params
     found = files.get(tx, channel_id, names["subdir"], names["file"])
     if found.summary.package != names["package"]:
-        raise NotFound("There is no such file in the package.", "Check its subdir and its name.")
+        raise NotFound("There is no such file in the package.", "Check the subdir and the file name.")
     return found
 
 
 def _other(tx: Tx, channel_id: int, found: File, against: str) -> File | None:
-    """The build to compare with: another file of the same package."""
+    """Return the build to compare with, or None if it is not a file of the same package."""
     subdir, _, file_name = against.partition("/")
     if not file_name:
         return None
@@ -156,20 +158,22 @@ def _corrected_fields(correction: Correction | None) -> list[tuple[str, str, str
         return []
     original, fields = correction.original, correction.fields
     return [
-        (name, _said(name, original.get(name) or "none"), _said(name, fields.get(name) or "none"))
+        (name, _display(name, original.get(name) or "none"), _display(name, fields.get(name) or "none"))
         for name in correction.names
     ]
 
 
-def _fields(told: Mapping[str, Any], apart: frozenset[str]) -> list[tuple[str, str]]:
-    """What an object of JSON says besides what the page shows elsewhere; what is empty says nothing."""
+def _fields(values: Mapping[str, Any], excluded: frozenset[str]) -> list[tuple[str, str]]:
+    """Return the fields of a JSON object that the page does not show elsewhere, without empty ones."""
     return [
-        (key, _said(key, value)) for key, value in told.items() if key not in apart and value not in ("", [], {}, None)
+        (key, _display(key, value))
+        for key, value in values.items()
+        if key not in excluded and value not in ("", [], {}, None)
     ]
 
 
-def _said(key: str, value: Any) -> str:
-    """A value of JSON as people read it."""
+def _display(key: str, value: Any) -> str:
+    """Format a JSON value for display."""
     if key in _TIMES and isinstance(value, int):
         at_ms = timestamp_ms(value) if key == "timestamp" else value
         return f"{moment(at_ms)} ({value})" if 0 < value < _YEAR_10000_MS else str(value)

@@ -1,4 +1,4 @@
-"""Yank, unyank and delete files of a package: confirmed on a page that lists them, then done."""
+"""Yank, unyank and delete files of a package, after confirmation on a page that lists them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -36,7 +36,7 @@ class Button:
 
     @property
     def is_danger(self) -> bool:
-        """Whether it cannot be undone."""
+        """Whether the action cannot be undone."""
         return self.act is Act.DELETE
 
 
@@ -56,7 +56,7 @@ BUTTONS = {
 
 
 class NotSelectable(Malformed):
-    """The form names no file, or too many; the page with the form shows it again."""
+    """The form selects no files or too many; its page is shown again with this error."""
 
     def __init__(self, message: str, hint: str, selected: Sequence[str]) -> None:
         super().__init__(message, hint)
@@ -83,13 +83,13 @@ async def change(request: Request) -> Response:
         reason = removal.checked_reason(form.text("reason"))
     except Malformed as error:
         return await _confirm(request, act, selection, form, error)
-    house = house_of(request)
-    # A list of files is confirmed file by file; a version or a package may have other files by now.
+    parts = house_of(request)
+    # Selected files are named in the form. A version or package may have other files by now, so `expected` is compared.
     expected = None if selection.files else form.text("expected")
     try:
         changed = await to_thread.run_sync(
             lambda: removal.change(
-                house.removing, by, names["channel"], act, selection, reason=reason, expected=expected
+                parts.removing, by, names["channel"], act, selection, reason=reason, expected=expected
             )
         )
     except Conflict as error:
@@ -100,14 +100,14 @@ async def change(request: Request) -> Response:
 def allowed(
     by: Principal, access: Access, package: str, *, own_file: bool, yanked: bool, listed: bool
 ) -> dict[str, Button]:
-    """Return the buttons for this caller, where files are yanked, listed, or both."""
+    """Return the buttons that this caller can use, given whether there are yanked and listed files."""
     if not by.is_person:
         return {}
-    fitting = {Act.YANK: listed, Act.UNYANK: yanked, Act.DELETE: True}
+    applicable = {Act.YANK: listed, Act.UNYANK: yanked, Act.DELETE: True}
     return {
         act.value: BUTTONS[act]
-        for act, fits in fitting.items()
-        if fits and permissions.decide(by, act.action, access, own_file=own_file, package=package) is Verdict.ALLOWED
+        for act, applies in applicable.items()
+        if applies and permissions.decide(by, act.action, access, own_file=own_file, package=package) is Verdict.ALLOWED
     }
 
 

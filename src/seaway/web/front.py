@@ -1,4 +1,4 @@
-"""The front page: what this is, how to start, what came last; and the search over everything that the asker may read."""
+"""Front page, and search over everything that the caller can read."""
 
 import contextlib
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ class _Front:
 
 
 async def front(request: Request) -> Response:
-    """What this Seaway is, its newest packages, its channels."""
+    """Show the caller's channels, public channels and the newest packages."""
 
     def find(tx: Tx, by: Principal) -> _Front:
         mine = [] if by.user_id is None else [channel for channel, _ in channels.of_user(tx, by.user_id)]
@@ -41,7 +41,7 @@ async def front(request: Request) -> Response:
 
 
 async def results(request: Request) -> Response:
-    """Packages and channels, by words or by a match spec; a page of results goes on behind `after`."""
+    """Search packages and channels by words or by a match spec; results continue after `after`."""
     words = words_of(request, search.MAX_QUESTION)
     after = request.query_params.get("after", "")[:300]
     count_list(request)
@@ -51,7 +51,7 @@ async def results(request: Request) -> Response:
             return [], None, []
         hits: list[Hit] = []
         next_place = None
-        # A `<` that is followed by nothing yet, or a ninth word: somebody is typing.
+        # The page searches while the user types, so a query may be incomplete (`numpy <`) or have a ninth word.
         with contextlib.suppress(Malformed):
             hits, next_place = search.search(tx, by, words, after=after, limit=_HITS)
         return hits, next_place, [] if after else channels.matching(tx, by, words, limit=6)

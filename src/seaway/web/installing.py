@@ -1,18 +1,18 @@
-"""The exact lines to paste for each tool."""
+"""Commands to paste for each tool."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What to paste, and into which tool."""
+    """A command, and the tool it is for."""
 
     tool: str
     text: str
 
 
 def of_channel(site: str, channel: str) -> list[Line]:
-    """Lines that make a channel known to each tool."""
+    """Return the commands that use a channel."""
     address = f"{site}/{channel}"
     return [
         Line("pixi", f"pixi workspace channel add {address}"),
@@ -23,7 +23,7 @@ def of_channel(site: str, channel: str) -> list[Line]:
 
 
 def of_package(site: str, channel: str, package: str, version: str = "") -> list[Line]:
-    """Lines that install a package, of this version if one was chosen."""
+    """Return the commands that install a package, in the given version if there is one."""
     address = f"{site}/{channel}"
     spec = f"{package}=={version}" if version else package
     conda = f"{package}={version}" if version else package
@@ -39,7 +39,7 @@ def of_package(site: str, channel: str, package: str, version: str = "") -> list
 
 
 def to_publish(site: str, channel: str) -> list[Line]:
-    """Lines that publish to a channel."""
+    """Return the commands that publish to a channel."""
     return [
         Line("pixi", f"pixi upload prefix --url {site} --channel {channel} PACKAGE.conda"),
         Line("rattler-build", f"rattler-build upload prefix --url {site} --channel {channel} PACKAGE.conda"),
@@ -51,5 +51,5 @@ def _needed(package: str, version: str) -> str:
 
 
 def _quoted(spec: str) -> str:
-    """A spec that a shell would read otherwise is quoted: `!` of an epoch, for one."""
-    return spec if all(letter.isalnum() or letter in "._-=+" for letter in spec) else f"'{spec}'"
+    """Quote a spec that a shell would interpret, for example the `!` of an epoch."""
+    return spec if all(character.isalnum() or character in "._-=+" for character in spec) else f"'{spec}'"

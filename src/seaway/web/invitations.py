@@ -1,7 +1,7 @@
 """
-An invitation to a channel, as its letter opens it.
+Pages of the link in an invitation email.
 
-Looking uses nothing up: mail scanners open links. Accepting needs an account; declining needs none.
+Opening the link changes nothing, because mail scanners open links. Accepting requires an account; declining does not.
 """
 
 from collections.abc import Callable
@@ -21,7 +21,7 @@ from seaway.web.shell import page, see
 
 
 async def show(request: Request) -> Response:
-    """What one is asked, by whom, and a button for each answer."""
+    """Show the invitation, with buttons to accept and to decline it."""
     await principal_of(request)
     secret = request.path_params["secret"]
     found, logo_path = await to_thread.run_sync(_look, accounts_of(request), secret)
@@ -31,30 +31,30 @@ async def show(request: Request) -> Response:
 
 @for_person
 async def accept(request: Request, by: Principal) -> Response:
-    """Become a member."""
-    found = await to_thread.run_sync(_answer, accounts_of(request), by, request, invitations.accept)
+    """Accept the invitation: the user becomes a member."""
+    found = await to_thread.run_sync(_respond, accounts_of(request), by, request, invitations.accept)
     return see(f"/channels/{found.channel}")
 
 
 async def decline(request: Request) -> Response:
-    """Say no."""
+    """Decline the invitation."""
     by = await principal_of(request)
     if by.is_anonymous:
         await check_own_form(request)
-    await to_thread.run_sync(_answer, accounts_of(request), by, request, invitations.decline)
+    await to_thread.run_sync(_respond, accounts_of(request), by, request, invitations.decline)
     return see("/")
 
 
-def _look(house: Accounts, secret: str) -> tuple[Invitation, str]:
-    with house.database.read() as tx:
-        found = invitations.look(tx, house.clock.now_ms(), secret)
+def _look(accounts: Accounts, secret: str) -> tuple[Invitation, str]:
+    with accounts.database.read() as tx:
+        found = invitations.look(tx, accounts.clock.now_ms(), secret)
         channel = channels.get(tx, found.channel)
-    # The picture of a private channel is for its members, and this is none yet.
+    # The logo of a private channel is only for members, and the invited user is not one yet.
     return found, channel.logo_path if channel.is_public else ""
 
 
-def _answer(house: Accounts, by: Principal, request: Request, act: Callable[..., Invitation]) -> Invitation:
+def _respond(accounts: Accounts, by: Principal, request: Request, act: Callable[..., Invitation]) -> Invitation:
     secret = request.path_params["secret"]
-    channel = _look(house, secret)[0].channel
-    with house.database.write_channel(channel) as tx:
-        return act(tx, house.clock.now_ms(), by, secret, telling=house)
+    channel = _look(accounts, secret)[0].channel
+    with accounts.database.write_channel(channel) as tx:
+        return act(tx, accounts.clock.now_ms(), by, secret, telling=accounts)

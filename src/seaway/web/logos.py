@@ -1,9 +1,9 @@
 """
-The picture of a channel, to who may see the channel.
+Logo of a channel, for callers who can read the channel.
 
-1. Its address says its content, so that of a public channel may be kept by everybody for good. That of a private one
-   is asked for again each time: who was a member yesterday, or sits at the same browser, is not shown it by a cache.
-2. It was drawn by us (`publishing.pictures`), and is still given as a picture that can be nothing else.
+1. The URL contains a hash of the content, so any cache may keep the logo of a public channel. The logo of a private
+   channel is revalidated each time, so that no cache shows it to a former member or to another user of the browser.
+2. The server rendered the PNG itself (`publishing.pictures`), and the response headers still allow it no other use.
 """
 
 import re
@@ -21,24 +21,24 @@ from seaway.storage.blobs import read_whole
 from seaway.web.looking import house_of, look, readable
 
 _NAME = re.compile(r"([0-9a-f]{64})\.png")
-_FOR_EVER = "public, max-age=31536000, immutable"
-_ASK_AGAIN = "private, no-cache"
+_IMMUTABLE = "public, max-age=31536000, immutable"
+_REVALIDATE = "private, no-cache"
 
 
 async def logo(request: Request) -> Response:
-    """The PNG; what is no logo of the channel is not there, as is one of a channel that the asker may not read."""
+    """Return the PNG; `NotFound` if it is not a logo of the channel or the caller cannot read the channel."""
     sha256 = _sha256_of(request.path_params["name"])
 
     def find(tx: Tx, by: Principal) -> bool:
         channel, access = readable(tx, by, request.path_params["channel"])
         if not logos.is_of(tx, access.channel_id, sha256):
-            raise _is_another()
+            raise _not_current()
         return channel.is_public
 
     is_public = await look(request, find)
     etag = f'"{sha256.hex()}"'
     headers = {
-        "Cache-Control": _FOR_EVER if is_public else _ASK_AGAIN,
+        "Cache-Control": _IMMUTABLE if is_public else _REVALIDATE,
         "ETag": etag,
         "Content-Security-Policy": "default-src 'none'; sandbox",
         "Cross-Origin-Resource-Policy": "same-origin",
@@ -52,14 +52,14 @@ async def logo(request: Request) -> Response:
         try:
             content = await to_thread.run_sync(read_whole, delivery.blobs, key)
         except FileNotFoundError:
-            await look(request, find)  # whether it was replaced, and swept, since the row was read
+            await look(request, find)  # raises NotFound if the logo was replaced and swept meanwhile
             raise Unavailable("The stored copy of this logo is damaged or missing.", "Upload the logo again.") from None
         delivery.contents.keep(key, content)
     return Response(content, headers=headers, media_type="image/png")
 
 
-def _is_another() -> NotFound:
-    return NotFound("This is not the logo of the channel.", "Its page shows the one that it has.")
+def _not_current() -> NotFound:
+    return NotFound("This is not the channel's current logo.", "See the channel page for the current one.")
 
 
 def _sha256_of(name: str) -> bytes:

@@ -1,4 +1,4 @@
-"""What pages about channels share: one look at the database off the event loop, and one answer for what is not to be seen."""
+"""Shared code of the channel pages: reading in a thread, paging, and one `NotFound` for unknown and hidden channels."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Pages:
-    """Which part of a long list is shown, and the addresses of its neighbours."""
+    """Which page of a long list is shown."""
 
     number: int
     length: int
@@ -31,60 +31,58 @@ class Pages:
 
     @property
     def start(self) -> int:
-        """How many entries stand before this page."""
+        """Number of entries before this page."""
         return (self.number - 1) * self.length
 
     @property
     def last(self) -> int:
-        """The number of the last page."""
+        """Number of the last page."""
         return max(1, -(-self.total // self.length))
 
     @property
     def end(self) -> int:
-        """How many entries there are up to the end of this page."""
+        """Number of entries up to the end of this page."""
         return min(self.total, self.number * self.length)
 
 
 def house_of(request: Request) -> House:
-    """The parts."""
-    house: House = request.app.state.house
-    return house
+    """Return the parts available to request handlers."""
+    parts: House = request.app.state.house
+    return parts
 
 
 def count_list(request: Request) -> None:
-    """Count a list that anybody may ask for, or refuse it."""
+    """Count this request against the limit on public lists; `TooMany` if it is exceeded."""
     house_of(request).list_limit.take(credentials.address_of(request))
 
 
 async def look(request: Request, find: Callable[[Tx, Principal], T], limiter: CapacityLimiter | None = None) -> T:
-    """What `find` sees in one read transaction, in a thread, for who asks; in turns of its own if it is dear."""
+    """Call `find` with a read transaction and the caller, in a thread; `limiter` limits expensive queries."""
     by = await principal_of(request)
 
-    def asked() -> T:
+    def read() -> T:
         with house_of(request).reading.database.read() as tx:
             return find(tx, by)
 
-    return await to_thread.run_sync(asked, limiter=limiter)
+    return await to_thread.run_sync(read, limiter=limiter)
 
 
 def readable(tx: Tx, by: Principal, name: str) -> tuple[Channel, Access]:
-    """A channel that the principal may read; an unknown and a hidden one are the same `NotFound`."""
+    """Return a channel that the caller can read; the same `NotFound` for unknown and hidden channels."""
     access = channels.access_of(tx, name, by)
     if access is None or permissions.decide(by, Action.READ, access) is not Verdict.ALLOWED:
-        raise NotFound(
-            "There is no such channel, or it is private.", "If you are a member of it, sign in and open it again."
-        )
+        raise NotFound("There is no such channel, or it is private.", "If you are a member, sign in and try again.")
     return channels.get(tx, name), access
 
 
 def words_of(request: Request, most: int = 200) -> str:
-    """What was typed into the search of a page."""
+    """Return the text of the page's search field, at most `most` characters."""
     return request.query_params.get("q", "")[:most].strip()
 
 
 def pages_of(request: Request, total: int, length: int) -> Pages:
-    """Which page of a list somebody wants; the last one for more than there are."""
-    asked = request.query_params.get("page", "1")
-    number = int(asked) if asked.isascii() and asked.isdigit() and len(asked) < 6 else 1
+    """Return the requested page of a list, or the last page if the number is too high."""
+    text = request.query_params.get("page", "1")
+    number = int(text) if text.isascii() and text.isdigit() and len(text) < 6 else 1
     whole = Pages(1, length, total)
     return Pages(max(1, min(number, whole.last)), length, total)

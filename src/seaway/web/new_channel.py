@@ -1,4 +1,4 @@
-"""Making a channel: a name that is free, a description, who may read it."""
+"""Form to create a channel, and the check whether its name is available."""
 
 from dataclasses import dataclass
 
@@ -24,7 +24,7 @@ from seaway.web.shell import page, see
 
 @dataclass(frozen=True, slots=True)
 class Typed:
-    """What stands in the form; private unless somebody says otherwise."""
+    """Values of the form; visibility is private by default."""
 
     name: str = ""
     description: str = ""
@@ -34,7 +34,7 @@ class Typed:
 
 @for_person
 async def show(request: Request, _by: Principal) -> Response:
-    """The form."""
+    """Show the form."""
     fetches = house_of(request).logos.fetches
     return page(request, "new_channel.html", problem=None, typed=Typed(), fetches_logos=fetches)
 
@@ -42,35 +42,35 @@ async def show(request: Request, _by: Principal) -> Response:
 @takes_file("logo")
 @for_person
 async def add(request: Request, by: Principal) -> Response:
-    """Make the channel and lead to it."""
+    """Create the channel and redirect to it."""
     form = await form_of(request)
     description = form.text("description").replace("\r\n", "\n")
     typed = Typed(
         form.text("name").lower()[:200], description, form.text("visibility"), form.text("logo_address")[:300]
     )
-    house = house_of(request)
+    parts = house_of(request)
     try:
-        await to_thread.run_sync(_add, house, by, typed, given_logo(form))
+        await to_thread.run_sync(_add, parts, by, typed, given_logo(form))
     except NotConfirmed:
         raise
     except SeawayError as error:
-        return refused(request, "new_channel.html", error, typed=typed, fetches_logos=house.logos.fetches)
+        return refused(request, "new_channel.html", error, typed=typed, fetches_logos=parts.logos.fetches)
     return see(f"/channels/{typed.name}")
 
 
 @for_person
 async def availability(request: Request, by: Principal) -> Response:
-    """Whether a name is free, while it is typed; why not is not told."""
+    """Show whether a name is available while it is typed, without giving a reason."""
     name = request.query_params.get("name", "").strip().lower()[:200]
-    said = await to_thread.run_sync(_is_free, accounts_of(request), by, name) if name else None
-    return page(request, "name_free.html", name=name, is_free=said)
+    is_free = await to_thread.run_sync(_is_free, accounts_of(request), by, name) if name else None
+    return page(request, "name_free.html", name=name, is_free=is_free)
 
 
-def _add(house: House, by: Principal, typed: Typed, logo: Given) -> None:
+def _add(parts: House, by: Principal, typed: Typed, logo: Given) -> None:
     require_verified(by)
-    database, clock = house.accounts.database, house.accounts.clock
+    database, clock = parts.accounts.database, parts.accounts.clock
     take(database, clock.now_ms(), Rate.CHANNEL_ADD, str(by.user_id))
-    png = house.logos.draw(by, logo) if logo else b""  # refused before there is a channel
+    png = parts.logos.draw(by, logo) if logo else b""  # refuse a bad logo before the channel exists
     with database.write_channel(typed.name) as tx:
         channels.add(
             tx,
@@ -82,15 +82,15 @@ def _add(house: House, by: Principal, typed: Typed, logo: Given) -> None:
             is_public=typed.visibility == "public",
         )
     if png:
-        house.logos.keep(by, typed.name, png)
+        parts.logos.keep(by, typed.name, png)
 
 
-def _is_free(house: Accounts, by: Principal, name: str) -> bool | None:
-    """None when it was asked too often: typing must go on, and the form itself tells."""
+def _is_free(accounts: Accounts, by: Principal, name: str) -> bool | None:
+    """Return whether the name is available, or None over the rate limit: the form checks it again when it is sent."""
     require_site(by, SiteAction.ADD_CHANNEL)
     try:
-        take(house.database, house.clock.now_ms(), Rate.CHANNEL_NAME, str(by.user_id))
+        take(accounts.database, accounts.clock.now_ms(), Rate.CHANNEL_NAME, str(by.user_id))
     except TooMany:
         return None
-    with house.database.read() as tx:
-        return channels.is_free(tx, house.clock.now_ms(), by, name)
+    with accounts.database.read() as tx:
+        return channels.is_free(tx, accounts.clock.now_ms(), by, name)

@@ -1,9 +1,9 @@
 """
-The pages for signing in with an account elsewhere, and for linking one.
+Pages for signing in with an identity provider, and for linking one to an account.
 
-1. Signing in begins with GET, since the policy of our pages lets no form end at another site. So a page of somebody else
-   can send a browser on its way; what comes of it is that the person is signed in as themselves.
-2. Linking begins with a form of our settings, pressed by a person who has just proved to be there.
+1. Signing in starts with GET, because the CSP of our pages lets no form end at another site. Another site can therefore
+   start a sign-in in a user's browser; its only effect is that the user is signed in as themselves.
+2. Linking starts with a form in the account settings, sent by a user who has recently confirmed their identity.
 """
 
 from functools import partial
@@ -29,11 +29,11 @@ from seaway.web.shell import page, see
 from seaway.web.signing_in import go_on
 
 _IDENTITIES = "/account/identities"
-_SECURITY = "/account/security"  # where a first factor is set up, for which signing in again is enough
+_SECURITY = "/account/security"  # a first factor is set up there, which requires only a new sign-in
 
 
 async def begin(request: Request) -> Response:
-    """Go to a provider, to sign in or to prove again who one is."""
+    """Redirect to an identity provider, to sign in or to confirm the user's identity."""
     by = await principal_of(request)
     name, go_to = request.path_params["provider"], local(request.query_params.get("next", ""))
     begun = await to_thread.run_sync(partial(outside.begin, outside_of(request), name, by, next_path=go_to))
@@ -44,7 +44,7 @@ async def begin(request: Request) -> Response:
 
 @for_person
 async def link(request: Request, by: Principal) -> Response:
-    """The button in the settings. No form of our pages may end at another site, so a link leads there."""
+    """Start linking a provider. The CSP lets no form end at another site, so the response has a link to it."""
     name = (await form_of(request)).text("provider")
     start = partial(outside.begin, outside_of(request), name, by, next_path=_IDENTITIES, link=True)
     begun = await to_thread.run_sync(start)
@@ -54,7 +54,7 @@ async def link(request: Request, by: Principal) -> Response:
 
 
 async def come_back(request: Request) -> Response:
-    """Where providers send people back to."""
+    """Handle the redirect back from an identity provider."""
     by = await principal_of(request)
     finish = partial(
         outside.finish,
@@ -81,17 +81,17 @@ async def come_back(request: Request) -> Response:
 
 
 async def show_name(request: Request) -> Response:
-    """Choose a user name for a new account."""
+    """Show the form for the user name of a new account."""
     await principal_of(request)
     found = await to_thread.run_sync(outside.stranger, outside_of(request), cookies_of(request).flow_of(request))
     if found.is_address_taken:
         taken = outside.address_taken(_title(request, found))
-        return refused(request, "outside_name.html", taken, for_anyone=True, **_told(request, found))
-    return page(request, "outside_name.html", for_anyone=True, problem=None, **_told(request, found))
+        return refused(request, "outside_name.html", taken, for_anyone=True, **_form_values(request, found))
+    return page(request, "outside_name.html", for_anyone=True, problem=None, **_form_values(request, found))
 
 
 async def choose_name(request: Request) -> Response:
-    """Make the account."""
+    """Create the account."""
     await check_own_form(request)
     form = await form_of(request)
     secret = cookies_of(request).flow_of(request)
@@ -101,8 +101,8 @@ async def choose_name(request: Request) -> Response:
     try:
         entered, go_to = await to_thread.run_sync(make)
     except SeawayError as error:
-        told = _told(request, found) | {"name": name[:60], "address": address[:254]}
-        return refused(request, "outside_name.html", error, for_anyone=True, **told)
+        values = _form_values(request, found) | {"name": name[:60], "address": address[:254]}
+        return refused(request, "outside_name.html", error, for_anyone=True, **values)
     response = await go_on(request, entered, local(go_to))
     cookies_of(request).drop_flow(response)
     return response
@@ -110,13 +110,13 @@ async def choose_name(request: Request) -> Response:
 
 @for_person
 async def show_identities(request: Request, by: Principal) -> Response:
-    """Who else signs one in."""
+    """Show the identity providers linked to the account."""
     return await _identities_page(request, by, None)
 
 
 @for_person
 async def unlink(request: Request, by: Principal) -> Response:
-    """Let one of them sign in no more."""
+    """Unlink an identity provider."""
     number = (await form_of(request)).text("id")
     try:
         if not number.isdecimal() or len(number) > 18:
@@ -130,9 +130,9 @@ async def unlink(request: Request, by: Principal) -> Response:
 
 
 def outside_of(request: Request) -> Outside:
-    """The parts that signing in elsewhere works with."""
-    house: House = request.app.state.house
-    return house.outside
+    """Return the parts that external logins use."""
+    parts: House = request.app.state.house
+    return parts.outside
 
 
 async def _identities_page(request: Request, by: Principal, problem: SeawayError | None) -> Response:
@@ -158,7 +158,7 @@ def _title(request: Request, found: Stranger) -> str:
     return outside_of(request).providers.title_of(found.outsider.provider)
 
 
-def _told(request: Request, found: Stranger) -> dict[str, Any]:
+def _form_values(request: Request, found: Stranger) -> dict[str, Any]:
     policy = accounts_of(request).policy
     return {
         "title": _title(request, found),

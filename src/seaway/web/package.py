@@ -1,4 +1,4 @@
-"""A package: its versions and builds, what it is, what it needs, what needs it, how often it is fetched."""
+"""Package page: versions, builds, metadata, dependencies, dependents and downloads."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -30,17 +30,17 @@ from seaway.web.shell import page
 _VERSIONS = 15
 _DEPENDENTS = 200
 _LINKS = (
-    ("home", "Home page"),
+    ("home", "Homepage"),
     ("doc_url", "Documentation"),
     ("dev_url", "Development"),
     ("source_url", "Source"),
-    ("doc_source_url", "Source of the documentation"),
+    ("doc_source_url", "Documentation source"),
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """A dependency, and whether the channel has the package that it names."""
+    """A dependency, and whether its package is in the channel."""
 
     spec: str
     name: str
@@ -57,7 +57,7 @@ class _Found:
     origin: Origin | None
     needs: list[Need]
     dependents: list[str] | None
-    counted: str  # the version whose downloads are shown; empty for all of them
+    counted: str  # the version whose downloads are shown; empty for all versions
     counts: list[tuple[int, int]]
     buttons: dict[str, Button]
     provenance: dict[str, Provenance]
@@ -72,20 +72,20 @@ async def change_files(request: Request) -> Response:
 
 
 async def package(request: Request) -> Response:
-    """One package of a channel, at the newest version or at the one that was chosen."""
+    """Show one package of a channel, in its newest version or the chosen one."""
     return await _show(request)
 
 
 async def _show(request: Request, problem: NotSelectable | None = None) -> Response:
-    house = house_of(request)
-    name, asked = request.path_params["package"], request.query_params.get("version", "")
-    now_ms, days = house.reading.clock.now_ms(), _days(request)
+    parts = house_of(request)
+    name, requested = request.path_params["package"], request.query_params.get("version", "")
+    now_ms, days = parts.reading.clock.now_ms(), _days(request)
 
     def find(tx: Tx, by: Principal) -> _Found:
         channel, access = readable(tx, by, request.path_params["channel"])
         found = versions.of_package(tx, channel.id, name)
-        chosen = _chosen(found, asked)
-        counted = _counted(found, request)
+        chosen = _chosen(found, requested)
+        counted = _counted_version(found, request)
         build = chosen.newest
         file = files.get(tx, channel.id, build.subdir, build.file_name)
         return _Found(
@@ -96,7 +96,7 @@ async def _show(request: Request, problem: NotSelectable | None = None) -> Respo
             file=file,
             origin=origin.of_file(tx, channel.id, build.subdir, build.file_name, bytes.fromhex(file.summary.sha256)),
             needs=needs_of(tx, channel.id, file.record.get("depends", ())),
-            dependents=house.overviews.dependents(tx, channel.id, name),
+            dependents=parts.overviews.dependents(tx, channel.id, name),
             counted=counted,
             counts=files.downloads_by_day(tx, channel.id, name, now_ms, days=days, version=counted or None),
             buttons=_buttons(by, access, name, found),
@@ -114,15 +114,15 @@ async def _show(request: Request, problem: NotSelectable | None = None) -> Respo
         seen=seen,
         name=name,
         channel=seen.channel,
-        install=installing.of_package(site_url_of(request), seen.channel.name, name, asked and seen.chosen.version),
+        install=installing.of_package(site_url_of(request), seen.channel.name, name, requested and seen.chosen.version),
         summary=seen.file.about.get("summary", ""),
         description=render(seen.file.about.get("description", "")),
         links=links_of(seen.file.about),
         license=seen.file.record.get("license") or "",
         run_exports=run_exports_of(seen.file.record),
-        shown=seen.found if shows_all else _around(seen.found, seen.chosen),
+        shown=seen.found if shows_all else _shown_versions(seen.found, seen.chosen),
         dependents=None if seen.dependents is None else seen.dependents[:_DEPENDENTS],
-        asked=asked,
+        asked=requested,
         ranges=chart.RANGES,
         chart=chart.draw(seen.counts, now_ms // DAY_MS, days),
         total=sum(build.downloads for version in seen.found for build in version.builds),
@@ -130,53 +130,53 @@ async def _show(request: Request, problem: NotSelectable | None = None) -> Respo
 
 
 def needs_of(tx: Tx, channel_id: int, specs: Sequence[str]) -> list[Need]:
-    """Dependencies, with those marked that the channel has itself: one question for all of them."""
+    """Return the dependencies, marking those whose package is in the channel, with one query for all of them."""
     names = {spec: name_of_spec(spec) for spec in specs}
     here = versions.names_among(tx, channel_id, set(names.values())) if names else set()
     return [Need(spec, name, name in here) for spec, name in names.items()]
 
 
 def links_of(about: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The addresses in about.json that a page may link to, each once, with what they lead to."""
+    """Return (label, URL) for each URL in about.json that a page may link to, without duplicates."""
     found: dict[str, str] = {}
-    for key, said in _LINKS:
+    for key, label in _LINKS:
         address = outside_link(about.get(key, ""))
         if address:
-            found.setdefault(address, said)
-    return [(said, address) for address, said in found.items()]
+            found.setdefault(address, label)
+    return [(label, address) for address, label in found.items()]
 
 
 def run_exports_of(record: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
-    """What a package adds to what is built with it, by kind."""
+    """Return the run exports of a record by kind."""
     return [(kind.replace("_", " "), specs) for kind, specs in (record.get("run_exports") or {}).items() if specs]
 
 
-def _chosen(found: Sequence[Version], asked: str) -> Version:
-    chosen = versions.named(found, asked) or versions.newest(found)
+def _chosen(found: Sequence[Version], requested: str) -> Version:
+    chosen = versions.named(found, requested) or versions.newest(found)
     if chosen is None:
-        raise NotFound("There is no such package in the channel.", "Check its name, or search for it.")
+        raise NotFound("There is no such package in the channel.", "Check the name, or search for it.")
     return chosen
 
 
 def _days(request: Request) -> int:
-    """How far back the chart goes."""
-    asked = request.query_params.get("days", "")
-    return next((days for days in chart.RANGES if str(days) == asked), chart.RANGES[0])
+    """Return the number of days in the chart."""
+    value = request.query_params.get("days", "")
+    return next((days for days in chart.RANGES if str(days) == value), chart.RANGES[0])
 
 
-def _counted(found: Sequence[Version], request: Request) -> str:
-    """The version whose downloads somebody wants to see."""
+def _counted_version(found: Sequence[Version], request: Request) -> str:
+    """Return the version whose downloads are shown, or an empty string for all versions."""
     chosen = versions.named(found, request.query_params.get("of", ""))
     return "" if chosen is None else chosen.version
 
 
-def _around(found: list[Version], chosen: Version) -> list[Version]:
-    """The newest versions, and the chosen one if it is not among them."""
+def _shown_versions(found: list[Version], chosen: Version) -> list[Version]:
+    """Return the newest versions, and the chosen one if it is not among them."""
     shown = found[:_VERSIONS]
     return shown if chosen in shown else [*shown, chosen]
 
 
 def _buttons(by: Principal, access: Access, package: str, found: list[Version]) -> dict[str, Button]:
-    """Return the buttons for this caller; a Contributor may delete the files that they uploaded."""
+    """Return the buttons for this caller; a Contributor can delete files that they uploaded."""
     states = {build.is_yanked for version in found for build in version.builds}
     return file_changes.allowed(by, access, package, own_file=True, yanked=True in states, listed=False in states)

@@ -1,4 +1,4 @@
-"""Names of users while one is typed, as options of a field."""
+"""Suggestions for a field in which a user name is typed."""
 
 from anyio import to_thread
 from starlette.requests import Request
@@ -14,12 +14,14 @@ from seaway.web.shell import page
 
 @for_person
 async def options(request: Request, by: Principal) -> Response:
-    """The users whose names begin as what was typed; none for who asks too often, since typing must go on."""
+    """Return users whose names start with the typed text; none over the rate limit, so that typing can continue."""
     require_site(by, SiteAction.FIND_USERS)
-    house = accounts_of(request)
-    wanted = next(iter(request.query_params.values()), "")[:40]
+    accounts = accounts_of(request)
+    prefix = next(iter(request.query_params.values()), "")[:40]
     try:
-        names = await to_thread.run_sync(people.find, house.database, house.clock.now_ms(), str(by.user_id), wanted)
+        names = await to_thread.run_sync(
+            people.find, accounts.database, accounts.clock.now_ms(), str(by.user_id), prefix
+        )
     except TooMany:
         names = []
     return page(request, "people.html", names=names)

@@ -1,4 +1,4 @@
-"""The pages for a forgotten password."""
+"""Pages to reset a forgotten password."""
 
 from functools import partial
 
@@ -17,13 +17,13 @@ from seaway.web.shell import page, see
 
 
 async def show(request: Request) -> Response:
-    """Ask for a letter."""
+    """Show the form that requests a reset email."""
     await principal_of(request)
     return page(request, "reset_ask.html", for_anyone=True, problem=None, address="")
 
 
 async def ask(request: Request) -> Response:
-    """The same answer whether anybody has this address or not."""
+    """Request a reset email; the response is the same whether or not an account has this email address."""
     await check_own_form(request)
     address = (await form_of(request)).text("address")
     work = partial(resetting.ask, accounts_of(request), address, client=client_of(request).address)
@@ -35,21 +35,21 @@ async def ask(request: Request) -> Response:
 
 
 async def sent(request: Request) -> Response:
-    """A letter is on its way, if there is anybody to read it."""
+    """Show that an email is on its way if an account has the address."""
     await principal_of(request)
     return page(request, "sent.html", what="reset")
 
 
 async def show_new(request: Request) -> Response:
-    """The link of a letter: choose a password."""
+    """Show the form for a new password, which the link in the email opens."""
     await principal_of(request)
-    if not await to_thread.run_sync(_is_good, accounts_of(request), request.path_params["secret"]):
-        raise NotFound("This link is not good any more.", "Ask for a new letter at /reset.")
+    if not await to_thread.run_sync(_is_valid, accounts_of(request), request.path_params["secret"]):
+        raise NotFound("This link has expired or was already used.", "Request a new one at /reset.")
     return page(request, "reset.html", for_anyone=True, problem=None)
 
 
 async def reset(request: Request) -> Response:
-    """Set the password; nobody is signed in by it, since a second factor may be needed."""
+    """Set the password without signing in, since a second factor may be required."""
     await check_own_form(request)
     password = (await form_of(request)).exact("password")
     secret = request.path_params["secret"]
@@ -62,6 +62,6 @@ async def reset(request: Request) -> Response:
     return page(request, "reset_done.html")
 
 
-def _is_good(house: Accounts, secret: str) -> bool:
-    with house.database.read() as tx:
-        return links.look(tx, house.clock.now_ms(), Purpose.RESET, secret) is not None
+def _is_valid(accounts: Accounts, secret: str) -> bool:
+    with accounts.database.read() as tx:
+        return links.look(tx, accounts.clock.now_ms(), Purpose.RESET, secret) is not None

@@ -1,4 +1,4 @@
-"""Every page, and what its forms do."""
+"""Routes of all pages and their forms."""
 
 from starlette.routing import Route
 
@@ -34,7 +34,7 @@ from seaway.web.settings import keys as channel_keys
 _FILE = "/channels/{channel}/packages/{package}/files/{subdir}/{file}"
 
 OF_PAGES = [
-    # What there is
+    # Front page, search, channels, packages and files
     Route("/", front.front, methods=["GET"]),
     Route("/robots.txt", browser_files.robots, methods=["GET"]),
     Route("/favicon.ico", browser_files.icon, methods=["GET"]),
@@ -54,7 +54,7 @@ OF_PAGES = [
     Route(f"{_FILE}/correction", correcting.change, methods=["POST"]),
     Route(f"{_FILE}/correction/remove", correcting.remove, methods=["POST"]),
     Route("/channels/{channel}/packages/{package}/{act}", package.change_files, methods=["POST"]),
-    # The settings of a channel
+    # Channel settings
     Route("/channels/{channel}/settings", general.look, methods=["GET"]),
     Route("/channels/{channel}/settings", general.change, methods=["POST"]),
     Route("/channels/{channel}/settings/relations", general.change_relations, methods=["POST"]),
@@ -81,7 +81,7 @@ OF_PAGES = [
     Route("/channels/{channel}/settings/danger/cancel", danger.cancel, methods=["POST"]),
     Route("/channels/{channel}/settings/danger/delete", danger.remove, methods=["POST"]),
     Route("/account/people", people.options, methods=["GET"]),
-    # What somebody is asked and offered
+    # Invitations, offers and groups
     Route("/invitations/{secret}", invitations.show, methods=["GET"]),
     Route("/invitations/{secret}/accept", invitations.accept, methods=["POST"]),
     Route("/invitations/{secret}/decline", invitations.decline, methods=["POST"]),
@@ -96,7 +96,7 @@ OF_PAGES = [
     Route("/account/groups/{group}/leave", groups.leave, methods=["POST"]),
     Route("/account/groups/{group}/delete", groups.remove, methods=["POST"]),
     Route("/static/{name}", assets.asset, methods=["GET"]),
-    # Signing in, up and out
+    # Sign-in, sign-up and sign-out
     Route("/signin", signing_in.show, methods=["GET"]),
     Route("/signin", signing_in.sign_in, methods=["POST"]),
     Route("/signin/second", signing_in.second_factor, methods=["POST"]),
@@ -131,7 +131,7 @@ OF_PAGES = [
     Route("/device/answer", tools.answer_device, methods=["POST"]),
     Route("/authorize", tools.show_authorize, methods=["GET"]),
     Route("/authorize", tools.authorize, methods=["POST"]),
-    # One's own account
+    # Account settings
     Route("/account", profile.show, methods=["GET"]),
     Route("/account", profile.change, methods=["POST"]),
     Route("/account/delete", profile.leave, methods=["POST"]),
@@ -162,7 +162,7 @@ OF_PAGES = [
     Route("/account/identities/unlink", outside.unlink, methods=["POST"]),
     Route("/account/tools", connections.show_tools, methods=["GET"]),
     Route("/account/tools/end", connections.end_tool, methods=["POST"]),
-    # For site admins
+    # Site administration
     Route("/admin/users", admin_people.listing, methods=["GET"]),
     Route("/admin/users/{user}", admin_people.look, methods=["GET"]),
     Route("/admin/users/{user}/{act}", admin_people.act, methods=["POST"]),

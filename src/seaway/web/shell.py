@@ -1,9 +1,9 @@
 """
-A page: its template, who is signed in, the headers that keep it safe.
+Rendering of pages: template, signed-in user and security headers.
 
-1. Nothing that a page holds can run or load anything but our own files: the policy names no other source and no
-   inline script or style, and templates escape everything.
-2. Pages are for the one who asked: no cache between keeps them.
+1. Pages can run and load only our own files: the CSP names no other source and no inline script or style, and
+   templates escape everything.
+2. Pages depend on the caller, so shared caches do not store them.
 """
 
 from datetime import UTC, datetime
@@ -37,22 +37,22 @@ def page(
     **values: object,
 ) -> Response:
     """
-    The page. Who is signed in is taken from `identity.principal_of`, which the caller has awaited.
+    Render a page. Await `identity.principal_of` first: it finds the signed-in user.
 
-    Forms hold the token of the session; `for_anyone` is for those that work before anybody is signed in.
+    Forms contain the CSRF token of the session; `for_anyone` is for forms that work before sign-in.
     """
     principal = identity.known_principal(request)
     viewer = principal if principal.is_person else None
-    is_anyones = for_anyone or viewer is None
+    is_anonymous_form = for_anyone or viewer is None
 
     def csrf_token() -> str:
-        return identity.anonymous_token_for(request) if is_anyones else identity.token_for(request)
+        return identity.anonymous_token_for(request) if is_anonymous_form else identity.token_for(request)
 
     content = _templates.get_template(template).render(
         viewer=viewer,
         path=request.url.path,
         site=site_url_of(request),
-        now_ms=_house(request).reading.clock.now_ms(),
+        now_ms=_parts(request).reading.clock.now_ms(),
         csrf_token=csrf_token,
         done="" if viewer is None else done.said(request),
         **values,
@@ -65,7 +65,7 @@ def page(
 
 
 def see(path: str) -> Response:
-    """Go on there with GET, after something was done."""
+    """Redirect with GET after an action (303)."""
     return RedirectResponse(path, 303)
 
 
@@ -78,33 +78,33 @@ def _headers(policy: str) -> dict[str, str]:
     }
 
 
-def _house(request: Request) -> House:
-    house: House = request.app.state.house
-    return house
+def _parts(request: Request) -> House:
+    parts: House = request.app.state.house
+    return parts
 
 
 def day(at_ms: int) -> str:
-    """A date as people read it everywhere."""
+    """Format a date, for example 5 May 2026."""
     moment = datetime.fromtimestamp(at_ms / 1000, UTC)
     return f"{moment.day} {moment:%B %Y}"
 
 
 def moment(at_ms: int) -> str:
-    """Date and time, for a `time` element."""
+    """Format a date and time for a `time` element."""
     return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def ago(at_ms: int, now_ms: int) -> str:
-    """How long ago, or in how long, in the one unit that tells."""
+    """Format the time since or until a moment, in one unit."""
     distance = abs(now_ms - at_ms)
     if distance < MINUTE_MS:
         return "just now" if at_ms <= now_ms else "in a moment"
     size, unit = next((size, unit) for least, size, unit in _UNITS if distance >= least)
-    said = f"{distance // size} {unit}{'s' if distance // size > 1 else ''}"
-    return f"{said} ago" if at_ms <= now_ms else f"in {said}"
+    text = f"{distance // size} {unit}{'s' if distance // size > 1 else ''}"
+    return f"{text} ago" if at_ms <= now_ms else f"in {text}"
 
 
-# From when on a unit is used, its length, its name: «in 90 days» says more than «in 2 months».
+# Shortest distance, length and name of each unit: "in 90 days" is more exact than "in 2 months".
 _UNITS = (
     (DAY_MS * 730, DAY_MS * 365, "year"),
     (DAY_MS * 120, DAY_MS * 30, "month"),

@@ -1,8 +1,8 @@
 """
-The pages for signing in and out, and for proving again to be there.
+Pages for signing in, signing out and confirming the user's identity.
 
-1. A session's secret is new each time somebody signs in or proves again; the one before is dead (`sessions`).
-2. What was wrong is said in one way for an unknown name and for a wrong password.
+1. Each sign-in and each confirmation gives the session a new secret and invalidates the previous one (`sessions`).
+2. An unknown name and a wrong password give the same error.
 """
 
 from functools import partial
@@ -27,28 +27,32 @@ from seaway.web.shell import page, see
 
 
 async def show(request: Request) -> Response:
-    """Sign in."""
+    """Show the sign-in form."""
     by = await principal_of(request)
     go_to = local(request.query_params.get("next", ""))
     if by.is_person:
         return see(go_to)
-    return page(request, "signin.html", for_anyone=True, problem=None, login="", go_to=go_to, **_ways(request))
+    return page(
+        request, "signin.html", for_anyone=True, problem=None, login="", go_to=go_to, **_sign_in_methods(request)
+    )
 
 
 async def sign_in(request: Request) -> Response:
-    """A name and a password."""
+    """Sign in with a user name or email address and a password."""
     await check_own_form(request)
     form = await form_of(request)
     login, go_to = form.text("login"), local(form.text("next"))
     try:
         found = await signing_in.sign_in(accounts_of(request), login, form.exact("password"), client_of(request))
     except SeawayError as error:
-        return refused(request, "signin.html", error, for_anyone=True, login=login[:254], go_to=go_to, **_ways(request))
+        return refused(
+            request, "signin.html", error, for_anyone=True, login=login[:254], go_to=go_to, **_sign_in_methods(request)
+        )
     return await go_on(request, found, go_to)
 
 
 async def second_factor(request: Request) -> Response:
-    """A code for a sign-in that waits for it."""
+    """Complete a sign-in with a second-factor code."""
     await check_own_form(request)
     form = await form_of(request)
     flow, go_to = form.text("flow"), local(form.text("next"))
@@ -61,13 +65,13 @@ async def second_factor(request: Request) -> Response:
 
 
 async def passkey_question(request: Request) -> Response:
-    """What a browser asks its passkey, to sign in by that alone."""
+    """Return the WebAuthn options for signing in with a passkey only."""
     await check_own_form(request)
     return _json(await to_thread.run_sync(passkeys.ask_sign_in, accounts_of(request), client_of(request)))
 
 
 async def passkey(request: Request) -> Response:
-    """Sign in by a passkey alone."""
+    """Sign in with a passkey only."""
     await check_own_form(request)
     form = await form_of(request)
     go_to = local(form.text("next"))
@@ -75,19 +79,21 @@ async def passkey(request: Request) -> Response:
     try:
         found = await to_thread.run_sync(work)
     except SeawayError as error:
-        return refused(request, "signin.html", error, for_anyone=True, login="", go_to=go_to, **_ways(request))
+        return refused(
+            request, "signin.html", error, for_anyone=True, login="", go_to=go_to, **_sign_in_methods(request)
+        )
     return await go_on(request, found, go_to)
 
 
 async def second_passkey_question(request: Request) -> Response:
-    """The same for a sign-in that waits for a second factor."""
+    """Return the WebAuthn options for a sign-in that waits for a second factor."""
     await check_own_form(request)
     flow = (await form_of(request)).text("flow")
     return _json(await to_thread.run_sync(passkeys.ask_second, accounts_of(request), flow, client_of(request)))
 
 
 async def second_passkey(request: Request) -> Response:
-    """A passkey for a sign-in that waits for it."""
+    """Complete a sign-in with a passkey as the second factor."""
     await check_own_form(request)
     form = await form_of(request)
     flow, go_to = form.text("flow"), local(form.text("next"))
@@ -101,7 +107,7 @@ async def second_passkey(request: Request) -> Response:
 
 
 async def go_on(request: Request, found: SignedIn | NeedsSecondFactor, go_to: str) -> Response:
-    """After a first proof, by whichever way: to where the person wanted, or to the second factor."""
+    """Continue after the first factor, whatever it was: redirect to `go_to`, or ask for the second factor."""
     if isinstance(found, NeedsSecondFactor):
         return page(
             request,
@@ -123,7 +129,7 @@ async def go_on(request: Request, found: SignedIn | NeedsSecondFactor, go_to: st
 
 @for_person
 async def sign_out(request: Request, by: Principal) -> Response:
-    """End this session; the cookie opens nothing any more, wherever it was copied to. `next` is for another account."""
+    """End this session, which also invalidates copies of its cookie. `next` leads to signing in to another account."""
     go_to = local((await form_of(request)).text("next"))
     await to_thread.run_sync(_end, accounts_of(request), by)
     response = see("/" if go_to == "/" else with_next("/signin", go_to))
@@ -133,14 +139,14 @@ async def sign_out(request: Request, by: Principal) -> Response:
 
 @for_person
 async def show_confirm(request: Request, by: Principal) -> Response:
-    """Ask for the password again, for a passkey, or for another sign-in elsewhere."""
+    """Ask the user to confirm with the password, a passkey or an identity provider."""
     go_to = local(request.query_params.get("next", ""))
-    return page(request, "confirm.html", problem=None, go_to=go_to, **await _own_ways(request, by))
+    return page(request, "confirm.html", problem=None, go_to=go_to, **await _confirmation_methods(request, by))
 
 
 @for_person
 async def confirm(request: Request, by: Principal) -> Response:
-    """The password again, or a code where there is none: a new secret for the same session."""
+    """Confirm with the password, or with a code if the account has none; the session gets a new secret."""
     form = await form_of(request)
     go_to = local(form.text("next"))
     cookies = cookies_of(request)
@@ -148,7 +154,7 @@ async def confirm(request: Request, by: Principal) -> Response:
     try:
         secret = await prove(form.exact("proof"), client_of(request))
     except SeawayError as error:
-        return refused(request, "confirm.html", error, go_to=go_to, **await _own_ways(request, by))
+        return refused(request, "confirm.html", error, go_to=go_to, **await _confirmation_methods(request, by))
     response = see(go_to)
     cookies.keep_session(response, secret)
     return response
@@ -156,21 +162,21 @@ async def confirm(request: Request, by: Principal) -> Response:
 
 @for_person
 async def confirm_question(request: Request, by: Principal) -> Response:
-    """What a browser asks the passkey of who is signed in."""
+    """Return the WebAuthn options for confirming with a passkey."""
     return _json(await to_thread.run_sync(passkeys.ask_confirm, accounts_of(request), by))
 
 
 @for_person
 async def confirm_passkey(request: Request, by: Principal) -> Response:
-    """A fresh proof by passkey."""
+    """Confirm with a passkey; the session gets a new secret."""
     form, cookies = await form_of(request), cookies_of(request)
     go_to = local(form.text("next"))
-    house, secret = accounts_of(request), cookies.session_of(request)
-    work = partial(passkeys.confirm, house, by, secret, form.exact("credential"), client_of(request))
+    accounts, secret = accounts_of(request), cookies.session_of(request)
+    work = partial(passkeys.confirm, accounts, by, secret, form.exact("credential"), client_of(request))
     try:
         fresh = await to_thread.run_sync(work)
     except SeawayError as error:
-        return refused(request, "confirm.html", error, go_to=go_to, **await _own_ways(request, by))
+        return refused(request, "confirm.html", error, go_to=go_to, **await _confirmation_methods(request, by))
     response = see(go_to)
     cookies.keep_session(response, fresh)
     return response
@@ -180,32 +186,32 @@ def _json(text: str) -> Response:
     return Response(text, media_type="application/json")
 
 
-def _ways(request: Request) -> dict[str, Any]:
-    house: House = request.app.state.house
-    return {"sign_up_open": house.accounts.policy.sign_up_open, "providers": list(house.outside.providers)}
+def _sign_in_methods(request: Request) -> dict[str, Any]:
+    parts: House = request.app.state.house
+    return {"sign_up_open": parts.accounts.policy.sign_up_open, "providers": list(parts.outside.providers)}
 
 
-async def _own_ways(request: Request, by: Principal) -> dict[str, Any]:
-    """What this person can prove themselves by: `provers` may say when they last did so, other providers never do."""
-    house: House = request.app.state.house
-    has_proof, has_passkeys, names = await to_thread.run_sync(_proofs, house.accounts, by)
-    providers = [provider for provider in house.outside.providers if provider.name in names]
+async def _confirmation_methods(request: Request, by: Principal) -> dict[str, Any]:
+    """Return how this user can confirm: providers in `provers` may report the last authentication, others never do."""
+    parts: House = request.app.state.house
+    has_proof, has_passkeys, names = await to_thread.run_sync(_proofs, parts.accounts, by)
+    providers = [provider for provider in parts.outside.providers if provider.name in names]
     return {
         "has_proof": has_proof,
         "has_passkeys": has_passkeys,
-        "provers": [one for one in providers if one.dialect is Dialect.OPENID],
+        "provers": [provider for provider in providers if provider.dialect is Dialect.OPENID],
         "providers": providers,
     }
 
 
-def _proofs(house: Accounts, by: Principal) -> tuple[bool, bool, set[str]]:
+def _proofs(accounts: Accounts, by: Principal) -> tuple[bool, bool, set[str]]:
     assert by.user_id is not None
-    with house.database.read() as tx:
+    with accounts.database.read() as tx:
         names = {identity.provider for identity in identities.of_user(tx, by.user_id)}
         return second_factors.has_own_proof(tx, by.user_id), bool(passkeys.of_user(tx, by.user_id)), names
 
 
-def _end(house: Accounts, by: Principal) -> None:
+def _end(accounts: Accounts, by: Principal) -> None:
     assert by.session_id is not None
-    with house.database.write_part() as tx:
+    with accounts.database.write_part() as tx:
         sessions.end(tx, by.session_id)

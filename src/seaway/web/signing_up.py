@@ -1,4 +1,4 @@
-"""The pages for a new account, and what the links of its letters open."""
+"""Pages to create an account, and the pages that its emails link to."""
 
 from typing import Any
 
@@ -20,14 +20,14 @@ from seaway.web.signing_in import go_on
 
 
 async def show(request: Request) -> Response:
-    """Make an account."""
+    """Show the sign-up form."""
     if (await principal_of(request)).is_person:
         return see("/account")
     return _form(request, None, {"name": "", "address": ""})
 
 
 async def sign_up(request: Request) -> Response:
-    """The same answer for a new address and for a known one (`signing_up`)."""
+    """Create an account; the response is the same for a new and a known email address (`signing_up`)."""
     await check_own_form(request)
     form = await form_of(request)
     name, address = form.text("name").lower(), form.text("address")
@@ -44,29 +44,29 @@ async def sign_up(request: Request) -> Response:
 
 
 async def sent(request: Request) -> Response:
-    """A letter is on its way."""
+    """Show that the verification email is on its way."""
     await principal_of(request)
     return page(request, "sent.html", what="verify")
 
 
 async def show_verify(request: Request) -> Response:
     """
-    The link of an email: a button, since scanners of mail open every link, for a person who is signed in to its account.
+    Show the page of a verification link: a button, since mail scanners open every link, for the user of its account.
 
-    Others read which account the address would belong to. The secret is in `next` on the way to signing in: logs mask it
-    there (`ids.mask`), and it opens nothing without that account.
+    Other callers see which account the email address would belong to. During sign-in the secret is in `next`: logs mask
+    it there (`ids.mask`), and it is useless without that account.
     """
     by = await principal_of(request)
     secret = request.path_params["secret"]
     link, was_used, account = await to_thread.run_sync(_look, accounts_of(request), secret)
     is_own = link is not None and by.is_person and by.user_id == link.user_id
-    told: dict[str, Any] = {"link": link, "was_used": was_used, "account": account, "is_own": is_own}
-    return page(request, "verify.html", status=200 if link is not None or was_used else 404, **told)
+    values: dict[str, Any] = {"link": link, "was_used": was_used, "account": account, "is_own": is_own}
+    return page(request, "verify.html", status=200 if link is not None or was_used else 404, **values)
 
 
 @for_person
 async def verify(request: Request, by: Principal) -> Response:
-    """The button."""
+    """Verify the email address."""
     try:
         user = await to_thread.run_sync(signing_up.verify, accounts_of(request), by, request.path_params["secret"])
     except NotFound:
@@ -75,14 +75,14 @@ async def verify(request: Request, by: Principal) -> Response:
 
 
 async def show_first(request: Request) -> Response:
-    """The link that `serve` prints while nobody has an account."""
+    """Show the form of the link that `serve` prints while there are no accounts."""
     await principal_of(request)
     await to_thread.run_sync(first_account.look, accounts_of(request), request.path_params["secret"])
     return page(request, "first_account.html", for_anyone=True, problem=None, name="", address="", faults={})
 
 
 async def make_first(request: Request) -> Response:
-    """The account of who looks after this Seaway."""
+    """Create the first account, a site admin's."""
     await check_own_form(request)
     form = await form_of(request)
     name, address = form.text("name").lower(), form.text("address")
@@ -92,21 +92,21 @@ async def make_first(request: Request) -> Response:
     except NotFound:
         raise
     except SeawayError as error:
-        told = {"name": name[:60], "address": address[:254], "faults": {_field_of(error): error.sentence}}
-        return refused(request, "first_account.html", error, for_anyone=True, **told)
+        values = {"name": name[:60], "address": address[:254], "faults": {_field_of(error): error.sentence}}
+        return refused(request, "first_account.html", error, for_anyone=True, **values)
     return see("/signin")
 
 
 def _form(request: Request, problem: SeawayError | None, values: dict[str, str]) -> Response:
     policy = accounts_of(request).policy
-    told: dict[str, Any] = values | {
+    shown: dict[str, Any] = values | {
         "faults": {} if problem is None else {_field_of(problem): problem.sentence},
         "is_open": policy.sign_up_open,
         "domains": sorted(policy.email_domains),
     }
     if problem is None:
-        return page(request, "signup.html", for_anyone=True, problem=None, **told)
-    return refused(request, "signup.html", problem, for_anyone=True, **told)
+        return page(request, "signup.html", for_anyone=True, problem=None, **shown)
+    return refused(request, "signup.html", problem, for_anyone=True, **shown)
 
 
 def _field_of(problem: SeawayError) -> str:
@@ -117,14 +117,14 @@ def _field_of(problem: SeawayError) -> str:
     return "address" if problem.code == "malformed" else ""
 
 
-def _look(house: Accounts, secret: str) -> tuple[Link | None, bool, str]:
-    """The link, whether it was used, and the name of the account that it is of."""
-    with house.database.read() as tx:
-        link = links.look(tx, house.clock.now_ms(), Purpose.VERIFY, secret)
+def _look(accounts: Accounts, secret: str) -> tuple[Link | None, bool, str]:
+    """Return the link, whether it was used, and the name of its account."""
+    with accounts.database.read() as tx:
+        link = links.look(tx, accounts.clock.now_ms(), Purpose.VERIFY, secret)
         name = "" if link is None or link.user_id is None else users.by_id(tx, link.user_id).name
         return link, links.was_used(tx, Purpose.VERIFY, secret), name
 
 
-def _begin_session(house: Accounts, user_id: int, client: Client) -> SignedIn | NeedsSecondFactor:
-    with house.database.write_user(user_id) as tx:
-        return signing_in.proceed(tx, house.clock.now_ms(), user_id, client)
+def _begin_session(accounts: Accounts, user_id: int, client: Client) -> SignedIn | NeedsSecondFactor:
+    with accounts.database.write_user(user_id) as tx:
+        return signing_in.proceed(tx, accounts.clock.now_ms(), user_id, client)

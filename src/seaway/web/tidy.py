@@ -1,7 +1,7 @@
 """
-Redirect page addresses that have a trailing slash, or capitals in the channel name.
+Redirect page URLs that have a trailing slash, or capitals in the channel name.
 
-1. An address is redirected only if a page exists at the normalized path, so no redirect leads to another host.
+1. A URL is redirected only if a page exists at the normalized path, so no redirect leads to another host.
 """
 
 import re
@@ -18,20 +18,20 @@ _CHANNEL = re.compile(r"(/channels/)([^/]+)(.*)", re.DOTALL)
 
 
 class Tidy(Route):
-    """Route before the pages; matches only addresses that become a page's when normalized."""
+    """Route placed before the pages; it matches only paths that name a page once normalized."""
 
     def __init__(self) -> None:
-        super().__init__("/{path:path}", _lead, methods=["GET"])
+        super().__init__("/{path:path}", _redirect, methods=["GET"])
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        """Match an address that is a page's after normalization."""
+        """Match a path that changes by normalization and then names a page."""
         if scope["type"] != "http" or scope["method"] not in ("GET", "HEAD"):
             return Match.NONE, {}
         path = tidied(scope["path"])
         if path == scope["path"]:
             return Match.NONE, {}
-        there = {**scope, "path": path}
-        is_page = any(route.matches(there)[0] is Match.FULL for route in OF_PAGES)
+        tidied_scope = {**scope, "path": path}
+        is_page = any(route.matches(tidied_scope)[0] is Match.FULL for route in OF_PAGES)
         return (Match.FULL, {"endpoint": self.endpoint, "path_params": {}}) if is_page else (Match.NONE, {})
 
 
@@ -42,6 +42,6 @@ def tidied(path: str) -> str:
     return f"{found[1]}{found[2].lower()}{found[3]}" if found else path
 
 
-async def _lead(request: Request) -> Response:
+async def _redirect(request: Request) -> Response:
     path = quote(tidied(request.scope["path"]))
     return RedirectResponse(f"{path}?{request.url.query}" if request.url.query else path, 308)

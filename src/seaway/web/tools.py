@@ -1,11 +1,11 @@
 """
-The pages on which people let a command-line tool speak for them: the code of a device, and the question of a browser.
+Pages on which users authorize a command-line tool: by a device code, or by an authorization request of a browser.
 
-1. Nobody agrees without seeing which tool asks, from where, and for what; nor with a sign-in of a while ago.
-2. Looking for a code is counted: codes are short (RFC 8628, 5.1).
-3. A question that names an unknown tool, or an address that is not on the person's machine, is answered here and never
-   sent there (RFC 6749, 4.1.2.1).
-4. The form of the question may end at that one address and at no other (`form-action`).
+1. Users approve only after seeing which tool requests access, from where and for what, and after a recent confirmation.
+2. Lookups of device codes are rate-limited, because the codes are short (RFC 8628, 5.1).
+3. A request with an unknown client, or with a redirect URI that is not on the user's machine, is refused here and never
+   redirected there (RFC 6749, 4.1.2.1).
+4. The form of an authorization request can end only at its redirect URI (`form-action`).
 """
 
 from collections.abc import Mapping
@@ -31,19 +31,19 @@ from seaway.web.asking import accounts_of, for_person, refused
 from seaway.web.shell import POLICY, page
 
 _MAX_FIELD = 500
-_MAY: Mapping[str, str] = {
-    "openid": "know your user name",
-    "profile": "know your user name",
-    "channel:read": "read the channels that you may read",
-    "channel:upload": "upload to the channels to which you may upload",
-    "channel:delete": "delete and overwrite files that you may delete",
-    "offline_access": "stay logged in until you end it, or for 90 days without use",
+_SCOPE_TEXTS: Mapping[str, str] = {
+    "openid": "see your user name",
+    "profile": "see your user name",
+    "channel:read": "read channels that you can read",
+    "channel:upload": "upload to channels that you can upload to",
+    "channel:delete": "delete and overwrite files that you can delete",
+    "offline_access": "stay logged in until you log it out or it is unused for 90 days",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """What a tool is told by way of the browser (RFC 6749, 4.1.2.1)."""
+    """Error that is returned to the tool through the browser (RFC 6749, 4.1.2.1)."""
 
     error: str
     description: str
@@ -51,14 +51,14 @@ class Refusal:
 
 @for_person
 async def show_device(request: Request, by: Principal) -> Response:
-    """Ask for the code that the tool shows; one in the address is filled in, and still has to be compared."""
+    """Ask for the code that the tool shows; a code in the URL is filled in, and the user still has to compare it."""
     require_site(by, SiteAction.OPEN_ACCOUNT)
     return page(request, "device.html", problem=None, user_code=request.query_params.get("user_code", "")[:20])
 
 
 @for_person
 async def find_device(request: Request, by: Principal) -> Response:
-    """Show what waits under the code."""
+    """Show the tool that waits with this code, and ask the user to approve it."""
     user_code = (await form_of(request)).text("user_code")[:20]
     try:
         device = await to_thread.run_sync(partial(_find, accounts_of(request), by, user_code))
@@ -66,21 +66,23 @@ async def find_device(request: Request, by: Principal) -> Response:
         if error.code == "not-confirmed":
             raise
         return refused(request, "device.html", error, user_code=user_code)
-    told: dict[str, Any] = {
+    values: dict[str, Any] = {
         "tool": CLIENTS[device.client_id].title,
-        "may": _may(device.scope),
+        "may": _describe(device.scope),
         "address": device.address,
     }
-    return page(request, "device_allow.html", user_code=tool_codes.plain(user_code), **told)
+    return page(request, "device_allow.html", user_code=tool_codes.plain(user_code), **values)
 
 
 @for_person
 async def answer_device(request: Request, by: Principal) -> Response:
-    """The person's yes or no."""
+    """Record whether the user approved the tool."""
     form = await form_of(request)
     is_yes = form.text("answer") == "allow"
     try:
-        await to_thread.run_sync(partial(_answer, accounts_of(request), by, form.text("user_code"), approved=is_yes))
+        await to_thread.run_sync(
+            partial(_record_decision, accounts_of(request), by, form.text("user_code"), approved=is_yes)
+        )
     except NotFound as error:
         return refused(request, "device.html", error, user_code="")
     return page(request, "device_done.html", is_yes=is_yes)
@@ -88,105 +90,108 @@ async def answer_device(request: Request, by: Principal) -> Response:
 
 @for_person
 async def show_authorize(request: Request, by: Principal) -> Response:
-    """Ask whether the tool may speak for the person."""
-    wish = _wish(request)
+    """Ask the user to approve the tool."""
+    wish = _parse_request(request)
     if isinstance(wish, Refusal):
-        return _back(request, {"error": wish.error, "error_description": wish.description})
+        return _redirect_back(request, {"error": wish.error, "error_description": wish.description})
     require_site(by, SiteAction.OPEN_ACCOUNT)
     require_verified(by)
     policy = POLICY.replace("form-action 'self'", f"form-action 'self' {_origin(wish.redirect_uri)}")
-    told: dict[str, Any] = {
+    values: dict[str, Any] = {
         "tool": CLIENTS[wish.client_id].title,
-        "may": _may(wish.scope),
+        "may": _describe(wish.scope),
         "place": urlsplit(wish.redirect_uri).netloc,
     }
-    return page(request, "authorize.html", policy=policy, query=request.url.query, **told)
+    return page(request, "authorize.html", policy=policy, query=request.url.query, **values)
 
 
 @for_person
 async def authorize(request: Request, by: Principal) -> Response:
-    """The person's yes or no goes back to the tool."""
-    wish = _wish(request)
+    """Return the user's decision to the tool."""
+    wish = _parse_request(request)
     if isinstance(wish, Refusal):
-        return _back(request, {"error": wish.error, "error_description": wish.description})
+        return _redirect_back(request, {"error": wish.error, "error_description": wish.description})
     if (await form_of(request)).text("answer") != "allow":
-        return _back(request, {"error": "access_denied", "error_description": "The login was refused on the page."})
-    return _back(request, {"code": await to_thread.run_sync(partial(_agree, accounts_of(request), by, wish))})
+        return _redirect_back(request, {"error": "access_denied", "error_description": "The user refused the login."})
+    return _redirect_back(
+        request, {"code": await to_thread.run_sync(partial(_approve, accounts_of(request), by, wish))}
+    )
 
 
-def _find(house: Accounts, by: Principal, user_code: str) -> Device:
-    now_ms = house.clock.now_ms()
+def _find(accounts: Accounts, by: Principal, user_code: str) -> Device:
+    now_ms = accounts.clock.now_ms()
     require_site(by, SiteAction.OPEN_ACCOUNT)
     require_verified(by)
-    throttle.take(house.database, now_ms, Rate.TOOL_CODE, str(by.user_id))
-    with house.database.read() as tx:
+    throttle.take(accounts.database, now_ms, Rate.TOOL_CODE, str(by.user_id))
+    with accounts.database.read() as tx:
         device = tool_codes.find_device(tx, now_ms, user_code)
     if device is None:
         raise _no_device()
     return device
 
 
-def _answer(house: Accounts, by: Principal, user_code: str, *, approved: bool) -> None:
-    now_ms = house.clock.now_ms()
+def _record_decision(accounts: Accounts, by: Principal, user_code: str, *, approved: bool) -> None:
+    now_ms = accounts.clock.now_ms()
     require_site(by, SiteAction.OPEN_ACCOUNT)
     require_verified(by)
-    throttle.take(house.database, now_ms, Rate.TOOL_CODE, str(by.user_id))
-    with house.database.write_part() as tx:
-        tools.hold(house.database, tx)
+    throttle.take(accounts.database, now_ms, Rate.TOOL_CODE, str(by.user_id))
+    with accounts.database.write_part() as tx:
+        tools.hold(accounts.database, tx)
         if not tool_codes.answer_device(tx, now_ms, by, user_code, approved=approved):
             raise _no_device()
 
 
-def _agree(house: Accounts, by: Principal, wish: Wish) -> str:
-    now_ms = house.clock.now_ms()
+def _approve(accounts: Accounts, by: Principal, wish: Wish) -> str:
+    now_ms = accounts.clock.now_ms()
     require_site(by, SiteAction.OPEN_ACCOUNT)
     require_verified(by)
-    with house.database.write_part() as tx:
-        tools.hold(house.database, tx)
+    with accounts.database.write_part() as tx:
+        tools.hold(accounts.database, tx)
         return tool_codes.add_code(tx, now_ms, by, wish)
 
 
 def _no_device() -> NotFound:
-    return NotFound(
-        "No tool waits under this code.", "Compare it with what the tool shows; after ten minutes it is over."
-    )
+    return NotFound("No tool is waiting with this code.", "Compare it with the tool. Codes expire after ten minutes.")
 
 
-def _wish(request: Request) -> Wish | Refusal:
-    """What the tool asks for (RFC 6749, 4.1.1; RFC 7636, 4.3); `Malformed` where nothing may be sent back."""
-    asked = dict(request.query_params)
-    if len(asked) != len(request.query_params.multi_items()) or any(
-        len(value) > _MAX_FIELD for value in asked.values()
+def _parse_request(request: Request) -> Wish | Refusal:
+    """Parse an authorization request (RFC 6749, 4.1.1; RFC 7636, 4.3); `Malformed` if redirecting back is unsafe."""
+    params = dict(request.query_params)
+    if len(params) != len(request.query_params.multi_items()) or any(
+        len(value) > _MAX_FIELD for value in params.values()
     ):
-        raise Malformed("This question of a tool cannot be read.", "Begin again with the tool.")
-    if asked.get("client_id") not in CLIENTS or not clients.is_loopback(asked.get("redirect_uri", "")):
-        raise Malformed("No tool that can be logged in here asks this.", f"Those are: {', '.join(CLIENTS)}.")
-    scope = clients.granted(asked.get("scope", ""))
-    if asked.get("response_type") != "code":
-        return Refusal("unsupported_response_type", "The response_type is code.")
-    if asked.get("code_challenge_method") != "S256" or not clients.is_challenge(asked.get("code_challenge", "")):
-        return Refusal("invalid_request", "A code_challenge with the method S256 is needed.")
+        raise Malformed("A parameter of this login request is repeated or too long.", "Start the login again.")
+    if params.get("client_id") not in CLIENTS or not clients.is_loopback(params.get("redirect_uri", "")):
+        raise Malformed(
+            "The client_id is unknown, or the redirect_uri is not a loopback address.",
+            f"Known clients: {', '.join(CLIENTS)}.",
+        )
+    scope = clients.granted(params.get("scope", ""))
+    if params.get("response_type") != "code":
+        return Refusal("unsupported_response_type", "The response_type must be code.")
+    if params.get("code_challenge_method") != "S256" or not clients.is_challenge(params.get("code_challenge", "")):
+        return Refusal("invalid_request", "A code_challenge with the method S256 is required.")
     if scope is None:
-        return Refusal("invalid_scope", f"The scopes are {', '.join(clients.SCOPES)}.")
-    if asked.get("prompt") == "none":
-        return Refusal("consent_required", "Nothing is agreed to without the person.")
-    return Wish(asked["client_id"], asked["redirect_uri"], scope, asked["code_challenge"], asked.get("nonce", ""))
+        return Refusal("invalid_scope", f"Supported scopes: {', '.join(clients.SCOPES)}.")
+    if params.get("prompt") == "none":
+        return Refusal("consent_required", "The user must approve every login.")
+    return Wish(params["client_id"], params["redirect_uri"], scope, params["code_challenge"], params.get("nonce", ""))
 
 
-def _back(request: Request, told: dict[str, str]) -> Response:
-    """Send the browser back to the tool, which `_wish` has looked at."""
+def _redirect_back(request: Request, values: dict[str, str]) -> Response:
+    """Redirect the browser to the tool's redirect URI, which `_parse_request` has validated."""
     state = request.query_params.get("state")
     address = request.query_params["redirect_uri"]
-    query = urlencode(told | ({} if state is None else {"state": state}))
+    query = urlencode(values | ({} if state is None else {"state": state}))
     return RedirectResponse(f"{address}?{query}", 303, headers={"Referrer-Policy": "no-referrer"})
 
 
 def _origin(redirect_uri: str) -> str:
-    """The address as a policy can name it; for IPv6 there is no way but the scheme (CSP 3, 2.3.1)."""
+    """Return the redirect URI as a CSP source; CSP can name IPv6 hosts only by their scheme (CSP 3, 2.3.1)."""
     parts = urlsplit(redirect_uri)
     return "http:" if "[" in parts.netloc else f"http://{parts.netloc}"
 
 
-def _may(scope: str) -> list[str]:
-    """The scope in words, each once."""
-    return list(dict.fromkeys(_MAY[word] for word in scope.split()))
+def _describe(scope: str) -> list[str]:
+    """Return the descriptions of the scopes, without duplicates."""
+    return list(dict.fromkeys(_SCOPE_TEXTS[word] for word in scope.split()))

@@ -1,1 +1,1 @@
-"""The pages of one's own account, one file for each."""
+"""Account settings, one module per page."""

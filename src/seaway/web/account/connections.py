@@ -1,4 +1,4 @@
-"""Who else signs one in, and which command-line tools one has logged in."""
+"""Command-line tools that the user has logged in."""
 
 from anyio import to_thread
 from starlette.requests import Request
@@ -15,25 +15,25 @@ from seaway.web.shell import page, see
 
 @for_person
 async def show_tools(request: Request, by: Principal) -> Response:
-    """The logins of tools."""
+    """Show the user's OAuth grants."""
     found = await to_thread.run_sync(_tools, accounts_of(request), by)
     return page(request, "account/tools.html", tools=found, clients=CLIENTS)
 
 
 @for_person
 async def end_tool(request: Request, by: Principal) -> Response:
-    """Log a tool out, on its next request."""
+    """Revoke an OAuth grant; the tool is logged out at its next request."""
     await to_thread.run_sync(_end_tool, accounts_of(request), by, (await form_of(request)).number("tool"))
     return see("/account/tools")
 
 
-def _tools(house: Accounts, by: Principal) -> list[tools.Grant]:
+def _tools(accounts: Accounts, by: Principal) -> list[tools.Grant]:
     assert by.user_id is not None
-    with house.database.read() as tx:
-        return tools.of_user(tx, by.user_id, house.clock.now_ms())
+    with accounts.database.read() as tx:
+        return tools.of_user(tx, by.user_id, accounts.clock.now_ms())
 
 
-def _end_tool(house: Accounts, by: Principal, grant_id: int) -> None:
+def _end_tool(accounts: Accounts, by: Principal, grant_id: int) -> None:
     assert by.user_id is not None
-    with house.database.write_user(by.user_id) as tx:
-        tools.revoke(tx, house.clock.now_ms(), by, by.user_id, grant_id)
+    with accounts.database.write_user(by.user_id) as tx:
+        tools.revoke(tx, accounts.clock.now_ms(), by, by.user_id, grant_id)

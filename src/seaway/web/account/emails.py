@@ -1,4 +1,4 @@
-"""The addresses of one's account."""
+"""Email addresses of the account."""
 
 from collections.abc import Callable
 from functools import partial
@@ -19,58 +19,58 @@ from seaway.web.shell import page, see
 
 @for_person
 async def show(request: Request, by: Principal) -> Response:
-    """All of them, the primary one first."""
+    """Show all email addresses, the primary one first."""
     found = await to_thread.run_sync(_look, accounts_of(request), by)
     return page(request, "account/emails.html", problem=None, emails=found, written_to="")
 
 
 @for_person
 async def write_again(request: Request, by: Principal) -> Response:
-    """Another letter to an address that is not verified."""
-    house = accounts_of(request)
+    """Send another verification email."""
+    accounts = accounts_of(request)
     address = (await form_of(request)).text("address")
-    work = partial(signing_up.write_again, house, by, address, client=client_of(request).address)
-    found = await to_thread.run_sync(_look, house, by)
+    work = partial(signing_up.write_again, accounts, by, address, client=client_of(request).address)
+    found = await to_thread.run_sync(_look, accounts, by)
     try:
         await to_thread.run_sync(work)
     except SeawayError as error:
         return refused(request, "account/emails.html", error, emails=found, written_to="")
-    known = next((one.address for one in found if one.address == address), "")
+    known = next((email.address for email in found if email.address == address), "")
     return page(request, "account/emails.html", problem=None, emails=found, written_to=known)
 
 
 @for_person
 async def add(request: Request, by: Principal) -> Response:
-    """A further address; it counts once its letter was answered."""
+    """Add an email address; it counts once it is verified."""
     return await _changed(request, by, addresses.add)
 
 
 @for_person
 async def remove(request: Request, by: Principal) -> Response:
-    """Take one out."""
+    """Remove an email address."""
     return await _changed(request, by, addresses.remove)
 
 
 @for_person
 async def make_primary(request: Request, by: Principal) -> Response:
-    """Have letters go there."""
+    """Make this the email address that emails are sent to."""
     return await _changed(request, by, addresses.make_primary)
 
 
 async def _changed(request: Request, by: Principal, change: Callable[[Accounts, Principal, str], None]) -> Response:
-    house = accounts_of(request)
+    accounts = accounts_of(request)
     address = (await form_of(request)).text("address")
     try:
-        await to_thread.run_sync(change, house, by, address)
+        await to_thread.run_sync(change, accounts, by, address)
     except NotConfirmed:
         raise
     except SeawayError as error:
-        found = await to_thread.run_sync(_look, house, by)
+        found = await to_thread.run_sync(_look, accounts, by)
         return refused(request, "account/emails.html", error, emails=found, written_to="")
     return see("/account/emails")
 
 
-def _look(house: Accounts, by: Principal) -> list[Email]:
+def _look(accounts: Accounts, by: Principal) -> list[Email]:
     assert by.user_id is not None
-    with house.database.read() as tx:
+    with accounts.database.read() as tx:
         return emails.of_user(tx, by.user_id)

@@ -1,4 +1,4 @@
-"""The groups that one is in: made, looked into, changed by their managers, left."""
+"""Groups of the user: create, show, change members, leave, delete."""
 
 from collections.abc import Callable
 from typing import Any
@@ -22,51 +22,51 @@ _LIST = "/account/groups"
 
 @for_person
 async def show(request: Request, by: Principal) -> Response:
-    """One's groups, and a form for another."""
+    """Show the user's groups, and a form to create one."""
     found = await to_thread.run_sync(_mine, accounts_of(request), by)
     return page(request, "account/groups.html", problem=None, typed={"name": "", "description": ""}, groups=found)
 
 
 @for_person
 async def add(request: Request, by: Principal) -> Response:
-    """Make a group, whose manager one is."""
-    form, house = await form_of(request), accounts_of(request)
+    """Create a group; the user becomes its manager."""
+    form, accounts = await form_of(request), accounts_of(request)
     typed = {"name": form.text("name").lower()[:60], "description": form.text("description")[:2_000]}
 
     def make(tx: Tx, now_ms: int) -> None:
         groups.add(tx, now_ms, by, typed["name"], users.get(tx, by.name), description=typed["description"])
 
     try:
-        await to_thread.run_sync(_write, house, typed["name"], make)
+        await to_thread.run_sync(_write, accounts, typed["name"], make)
     except (NotConfirmed, BadCredential):
         raise
     except SeawayError as error:
-        found = await to_thread.run_sync(_mine, house, by)
+        found = await to_thread.run_sync(_mine, accounts, by)
         return refused(request, "account/groups.html", error, typed=typed, groups=found)
     return see(f"{_LIST}/{typed['name']}")
 
 
 @for_person
 async def show_one(request: Request, by: Principal) -> Response:
-    """Who is in a group."""
+    """Show the members of a group."""
     found = await to_thread.run_sync(_look, accounts_of(request), by, request.path_params["group"])
     return page(request, "account/group.html", problem=None, who="", **found)
 
 
 @for_person
 async def put_member(request: Request, by: Principal) -> Response:
-    """Take a user in, or make one a manager or not."""
-    form, name, house = await form_of(request), request.path_params["group"], accounts_of(request)
+    """Add a user, or change whether a member is a manager."""
+    form, name, accounts = await form_of(request), request.path_params["group"], accounts_of(request)
 
     def put(tx: Tx, now_ms: int) -> None:
-        groups.put_member(tx, now_ms, by, name, form.text("who"), is_manager=form.is_set("manager"), telling=house)
+        groups.put_member(tx, now_ms, by, name, form.text("who"), is_manager=form.is_set("manager"), telling=accounts)
 
     return await _change(request, by, put, who=form.text("who")[:60])
 
 
 @for_person
 async def remove_member(request: Request, by: Principal) -> Response:
-    """Take a user out."""
+    """Remove a user from a group."""
     form, name = await form_of(request), request.path_params["group"]
     return await _change(request, by, lambda tx, now_ms: groups.remove_member(tx, now_ms, by, name, form.text("who")))
 
@@ -88,30 +88,30 @@ async def remove(request: Request, by: Principal) -> Response:
 async def _change(
     request: Request, by: Principal, act: Callable[[Tx, int], object], *, then: str = "", who: str = ""
 ) -> Response:
-    """Do it and go on; what is refused is said above the group."""
-    house, name = accounts_of(request), request.path_params["group"]
+    """Make the change and redirect; if it is refused, show the reason above the group."""
+    accounts, name = accounts_of(request), request.path_params["group"]
     try:
-        await to_thread.run_sync(_write, house, name, act)
+        await to_thread.run_sync(_write, accounts, name, act)
     except (NotConfirmed, BadCredential):
         raise
     except SeawayError as error:
-        found = await to_thread.run_sync(_look, house, by, name)
+        found = await to_thread.run_sync(_look, accounts, by, name)
         return refused(request, "account/group.html", error, who=who, **found)
     return see(then or f"{_LIST}/{name}")
 
 
-def _write(house: Accounts, name: str, act: Callable[[Tx, int], object]) -> None:
-    with house.database.write_group(name) as tx:
-        act(tx, house.clock.now_ms())
+def _write(accounts: Accounts, name: str, act: Callable[[Tx, int], object]) -> None:
+    with accounts.database.write_group(name) as tx:
+        act(tx, accounts.clock.now_ms())
 
 
-def _mine(house: Accounts, by: Principal) -> list[Any]:
-    with house.database.read() as tx:
+def _mine(accounts: Accounts, by: Principal) -> list[Any]:
+    with accounts.database.read() as tx:
         return groups.of_user(tx, by.user_id or 0)
 
 
-def _look(house: Accounts, by: Principal, name: str) -> dict[str, Any]:
-    with house.database.read() as tx:
+def _look(accounts: Accounts, by: Principal, name: str) -> dict[str, Any]:
+    with accounts.database.read() as tx:
         group, people = groups.get(tx, by, name)
-    manages = by.is_admin or any(one.user == by.name and one.is_manager for one in people)
+    manages = by.is_admin or any(member.user == by.name and member.is_manager for member in people)
     return {"group": group, "people": people, "manages": manages}

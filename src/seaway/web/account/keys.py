@@ -1,8 +1,8 @@
 """
-API keys: made for a purpose, shown once.
+API keys: created for a purpose, with a secret that is shown once.
 
-1. Only a person makes one, whose address is verified and who proved to be there a short while ago.
-2. The secret stands on the answer to the form that made it, and nowhere else: not in an address, not in a cookie.
+1. Only a signed-in user with a verified email address and a recent confirmation can create a key.
+2. The secret is only in the response to the form that created the key, never in a URL or a cookie.
 """
 
 from dataclasses import dataclass
@@ -28,15 +28,15 @@ DAYS = (7, 30, 90, 180, 365)
 USUAL_DAYS = 90
 MODES = (
     (Mode.READ, "Read", "Install from private channels."),
-    (Mode.READ_WRITE, "Read and publish", "Also upload and yank. Right for a build machine."),
+    (Mode.READ_WRITE, "Read and publish", "Also upload and yank. Recommended for CI."),
     (Mode.READ_WRITE_DELETE, "Read, publish and delete", "Also delete and overwrite files."),
-    (Mode.MANAGE, "Manage", "Also members, publishers and settings of channels."),
+    (Mode.MANAGE, "Manage", "Also manage members, publishers and settings of channels."),
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Typed:
-    """What stands in the form."""
+    """Values of the form for a new key."""
 
     name: str = ""
     mode: str = Mode.READ_WRITE.name
@@ -48,42 +48,42 @@ class Typed:
 
 @for_person
 async def show(request: Request, by: Principal) -> Response:
-    """The keys there are, and a form for another."""
+    """Show the user's keys, and a form to create one."""
     values = await to_thread.run_sync(_look, accounts_of(request), by)
     return page(request, "account/keys.html", problem=None, typed=Typed(), made=None, secret="", **values)
 
 
 @for_person
 async def add(request: Request, by: Principal) -> Response:
-    """Make a key, and show it."""
-    house, typed = accounts_of(request), typed_in(await form_of(request))
+    """Create a key, and show its secret."""
+    accounts, typed = accounts_of(request), typed_in(await form_of(request))
     try:
-        key, secret = await to_thread.run_sync(_add, house, _rules_of(request), by, typed)
+        key, secret = await to_thread.run_sync(_add, accounts, _rules_of(request), by, typed)
     except NotConfirmed:
         raise
     except SeawayError as error:
-        values = await to_thread.run_sync(_look, house, by)
+        values = await to_thread.run_sync(_look, accounts, by)
         return refused(request, "account/keys.html", error, typed=typed, made=None, secret="", **values)
-    values = await to_thread.run_sync(_look, house, by)
+    values = await to_thread.run_sync(_look, accounts, by)
     return page(request, "account/keys.html", problem=None, typed=Typed(), made=key, secret=secret, **values)
 
 
 @for_person
 async def revoke(request: Request, by: Principal) -> Response:
-    """End a key on its next request; it stays in the list, so that one can see what it was."""
+    """Revoke a key; its next request is refused. The key stays in the list, so that users can see what it was."""
     await to_thread.run_sync(_revoke, accounts_of(request), by, (await form_of(request)).exact("name"))
     return see("/account/keys")
 
 
 @for_person
 async def delete(request: Request, by: Principal) -> Response:
-    """Take a key that has ended out of the list."""
+    """Delete an expired or revoked key from the list."""
     await to_thread.run_sync(_delete, accounts_of(request), by, (await form_of(request)).exact("name"))
     return see("/account/keys")
 
 
 def typed_in(form: Form, *, only: str | None = None) -> Typed:
-    """What somebody typed, for `only` that channel if the form is one of a channel."""
+    """Return the values of the form; on a channel's page, `only` is the one channel that the key is for."""
     return Typed(
         name=form.text("name")[:200],
         mode=form.text("mode"),
@@ -94,19 +94,19 @@ def typed_in(form: Form, *, only: str | None = None) -> Typed:
     )
 
 
-def _look(house: Accounts, by: Principal) -> dict[str, Any]:
+def _look(accounts: Accounts, by: Principal) -> dict[str, Any]:
     assert by.user_id is not None
-    with house.database.read() as tx:
+    with accounts.database.read() as tx:
         mine = [channel.name for channel, _ in channels.of_user(tx, by.user_id)]
         all_keys = own_keys.listed(tx, by)
-    now_ms = house.clock.now_ms()
+    now_ms = accounts.clock.now_ms()
     all_keys.sort(key=lambda key: (_has_ended(key, now_ms), -key.created_at_ms, -key.id))
     return {"keys": all_keys, "channels": mine, "modes": MODES, "days": DAYS, "has_ended": _has_ended}
 
 
 def _rules_of(request: Request) -> KeyRules:
-    house: House = request.app.state.house
-    return house.key_rules
+    parts: House = request.app.state.house
+    return parts.key_rules
 
 
 def _has_ended(key: Key, now_ms: int) -> bool:
@@ -114,10 +114,10 @@ def _has_ended(key: Key, now_ms: int) -> bool:
 
 
 def made(tx: Tx, now_ms: int, by: Principal, typed: Typed, rules: KeyRules) -> tuple[Key, str]:
-    """The key that was typed in, with its secret."""
+    """Create the key that the form describes; return it with its secret."""
     mode, days = _mode(typed.mode), _days(typed.days)
     if typed.only and not typed.channels:
-        raise Malformed("No channel was chosen.", "Choose some, or make a key for all of yours.")
+        raise Malformed("No channels are selected.", "Select channels, or create a key for all your channels.")
     return own_keys.add(
         tx,
         now_ms,
@@ -131,31 +131,31 @@ def made(tx: Tx, now_ms: int, by: Principal, typed: Typed, rules: KeyRules) -> t
     )
 
 
-def _add(house: Accounts, rules: KeyRules, by: Principal, typed: Typed) -> tuple[Key, str]:
+def _add(accounts: Accounts, rules: KeyRules, by: Principal, typed: Typed) -> tuple[Key, str]:
     assert by.user_id is not None
-    with house.database.write_user(by.user_id) as tx:
-        return made(tx, house.clock.now_ms(), by, typed, rules)
+    with accounts.database.write_user(by.user_id) as tx:
+        return made(tx, accounts.clock.now_ms(), by, typed, rules)
 
 
 def _mode(text: str) -> Mode:
     if text not in Mode.__members__:
-        raise Malformed("A key needs a mode.", "Choose what it is for.")
+        raise Malformed("No access mode is selected.", "Select what the key can do.")
     return Mode[text]
 
 
 def _days(text: str) -> int:
     if text not in map(str, DAYS):
-        raise Malformed("A key needs an end.", "Choose for how long it is good.")
+        raise Malformed("No expiration is selected.", "Select when the key expires.")
     return int(text)
 
 
-def _revoke(house: Accounts, by: Principal, name: str) -> None:
+def _revoke(accounts: Accounts, by: Principal, name: str) -> None:
     assert by.user_id is not None
-    with house.database.write_user(by.user_id) as tx:
-        own_keys.revoke(tx, house.clock.now_ms(), by, name)
+    with accounts.database.write_user(by.user_id) as tx:
+        own_keys.revoke(tx, accounts.clock.now_ms(), by, name)
 
 
-def _delete(house: Accounts, by: Principal, name: str) -> None:
+def _delete(accounts: Accounts, by: Principal, name: str) -> None:
     assert by.user_id is not None
-    with house.database.write_user(by.user_id) as tx:
-        own_keys.remove(tx, house.clock.now_ms(), by, name)
+    with accounts.database.write_user(by.user_id) as tx:
+        own_keys.remove(tx, accounts.clock.now_ms(), by, name)

@@ -1,4 +1,4 @@
-"""Channels that their owners offer to one."""
+"""Channels whose ownership is offered to the user."""
 
 from collections.abc import Callable
 
@@ -17,35 +17,35 @@ from seaway.web.shell import page, see
 
 @for_person
 async def show(request: Request, by: Principal) -> Response:
-    """The offers that wait for an answer."""
+    """Show the pending offers."""
     offers = await to_thread.run_sync(_waiting, accounts_of(request), by)
     return page(request, "account/offers.html", offers=offers)
 
 
 @for_person
 async def accept(request: Request, by: Principal) -> Response:
-    """Become the owner of a channel."""
-    found = await _answer(request, by, transfers.accept)
+    """Accept an offer: the user becomes the owner of the channel."""
+    found = await _respond(request, by, transfers.accept)
     return see(f"/channels/{found.channel}")
 
 
 @for_person
 async def decline(request: Request, by: Principal) -> Response:
-    """Say no."""
-    await _answer(request, by, transfers.decline)
+    """Decline an offer."""
+    await _respond(request, by, transfers.decline)
     return see("/account/offers")
 
 
-def _waiting(house: Accounts, by: Principal) -> list[Transfer]:
-    with house.database.read() as tx:
-        return transfers.to_user(tx, house.clock.now_ms(), by.user_id or 0)
+def _waiting(accounts: Accounts, by: Principal) -> list[Transfer]:
+    with accounts.database.read() as tx:
+        return transfers.to_user(tx, accounts.clock.now_ms(), by.user_id or 0)
 
 
-async def _answer(request: Request, by: Principal, act: Callable[..., Transfer]) -> Transfer:
-    house, channel = accounts_of(request), (await form_of(request)).text("channel")
+async def _respond(request: Request, by: Principal, act: Callable[..., Transfer]) -> Transfer:
+    accounts, channel = accounts_of(request), (await form_of(request)).text("channel")
 
-    def answer() -> Transfer:
-        with house.database.write_channel(channel) as tx:
-            return act(tx, house.clock.now_ms(), by, channel, telling=house)
+    def respond() -> Transfer:
+        with accounts.database.write_channel(channel) as tx:
+            return act(tx, accounts.clock.now_ms(), by, channel, telling=accounts)
 
-    return await to_thread.run_sync(answer)
+    return await to_thread.run_sync(respond)

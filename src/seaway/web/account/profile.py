@@ -1,4 +1,4 @@
-"""Who one is here."""
+"""Profile of the user, and deletion of the account."""
 
 from collections.abc import Callable
 from functools import partial
@@ -21,29 +21,29 @@ from seaway.web.shell import page, see
 
 @for_person
 async def show(request: Request, by: Principal) -> Response:
-    """Names, channels, and what is still to do."""
+    """Show the user's names, channels and open tasks."""
     values = await to_thread.run_sync(_look, accounts_of(request), by)
     return page(request, "account/profile.html", problem=None, failed="", **values)
 
 
 @for_person
 async def change(request: Request, by: Principal) -> Response:
-    """The name that others read."""
+    """Change the display name."""
     typed = (await form_of(request)).text("display_name")
-    return await _done(request, by, partial(_rename, accounts_of(request), by, typed), "name", "/account")
+    return await _apply(request, by, partial(_rename, accounts_of(request), by, typed), "name", "/account")
 
 
 @for_person
 async def leave(request: Request, by: Principal) -> Response:
-    """Delete the account, after its name was typed."""
+    """Delete the account if its name was typed to confirm."""
     typed = (await form_of(request)).text("typed_name")
-    response = await _done(request, by, partial(_leave, accounts_of(request), by, typed), "leave", "/")
+    response = await _apply(request, by, partial(_leave, accounts_of(request), by, typed), "leave", "/")
     if response.status_code == 303:
         cookies_of(request).drop_session(response)
     return response
 
 
-async def _done(request: Request, by: Principal, work: Callable[[], None], form: str, go_to: str) -> Response:
+async def _apply(request: Request, by: Principal, work: Callable[[], None], form: str, go_to: str) -> Response:
     try:
         await to_thread.run_sync(work)
     except NotConfirmed:
@@ -54,23 +54,23 @@ async def _done(request: Request, by: Principal, work: Callable[[], None], form:
     return see(go_to)
 
 
-def _rename(house: Accounts, by: Principal, typed: str) -> None:
+def _rename(accounts: Accounts, by: Principal, typed: str) -> None:
     assert by.user_id is not None
-    with house.database.write_user(by.user_id) as tx:
-        users.set_display_name(tx, house.clock.now_ms(), by, by.name, typed)
+    with accounts.database.write_user(by.user_id) as tx:
+        users.set_display_name(tx, accounts.clock.now_ms(), by, by.name, typed)
 
 
-def _leave(house: Accounts, by: Principal, typed: str) -> None:
+def _leave(accounts: Accounts, by: Principal, typed: str) -> None:
     if typed != by.name:
-        raise Malformed("That is not the name of this account.", f"Type {by.name} to delete it.")
-    with house.database.read() as tx:
+        raise Malformed("This is not the name of the account.", f"Type {by.name} to confirm.")
+    with accounts.database.read() as tx:
         user = users.get(tx, by.name)
-    leaving.remove(house, by, user)
+    leaving.remove(accounts, by, user)
 
 
-def _look(house: Accounts, by: Principal) -> dict[str, Any]:
+def _look(accounts: Accounts, by: Principal) -> dict[str, Any]:
     assert by.user_id is not None
-    with house.database.read() as tx:
+    with accounts.database.read() as tx:
         return {
             "user": users.by_id(tx, by.user_id),
             "channels": channels.of_user(tx, by.user_id),

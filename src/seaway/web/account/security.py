@@ -1,4 +1,4 @@
-"""Password and second factor. What is secret stands on the answer to the form that made it, and nowhere else."""
+"""Password and second factors. A secret is only in the response to the form that created it."""
 
 from functools import partial
 from typing import Any
@@ -23,34 +23,34 @@ _PAGE = "/account/security"
 
 @for_person
 async def show(request: Request, by: Principal) -> Response:
-    """What protects the account."""
+    """Show the sign-in methods of the account."""
     values = await to_thread.run_sync(_look, accounts_of(request), by)
     return page(request, "account/security.html", problem=None, failed="", **values)
 
 
 @for_person
 async def set_password(request: Request, by: Principal) -> Response:
-    """Another password; every other browser is signed out."""
+    """Change the password, and sign out every other browser."""
     password = (await form_of(request)).exact("password")
     try:
         await resetting.change(accounts_of(request), by, password)
     except NotConfirmed:
         raise
     except SeawayError as error:
-        return await _again(request, by, error, "password")
+        return await _show_error(request, by, error, "password")
     return see(_PAGE)
 
 
 @for_person
 async def begin_totp(request: Request, by: Principal) -> Response:
-    """A seed for an app, as a picture and as text."""
+    """Create a TOTP seed, and show it as a QR code and as text."""
     made = await to_thread.run_sync(totp.begin, accounts_of(request), by)
     return page(request, "account/totp.html", problem=None, seed=_grouped(made.seed), code=_picture(made.uri))
 
 
 @for_person
 async def confirm_totp(request: Request, by: Principal) -> Response:
-    """The first code of the app: from now on it is asked for."""
+    """Check the first TOTP code; from then on signing in requires one."""
     code = (await form_of(request)).text("code")
     try:
         codes = await totp.confirm(accounts_of(request), by, code)
@@ -63,44 +63,44 @@ async def confirm_totp(request: Request, by: Principal) -> Response:
 
 @for_person
 async def remove_totp(request: Request, by: Principal) -> Response:
-    """Ask for no codes of an app any more."""
+    """Remove TOTP from the account."""
     await to_thread.run_sync(totp.remove, accounts_of(request), by)
     return see(_PAGE)
 
 
 @for_person
 async def renew_recovery(request: Request, by: Principal) -> Response:
-    """New recovery codes; the old ones are good for nothing."""
-    house = accounts_of(request)
+    """Create new recovery codes; the old ones stop working."""
+    accounts = accounts_of(request)
     require_site(by, SiteAction.OPEN_ACCOUNT)
-    return page(request, "account/recovery.html", codes=await recovery.renew(house, by))
+    return page(request, "account/recovery.html", codes=await recovery.renew(accounts, by))
 
 
 @for_person
 async def passkey_question(request: Request, by: Principal) -> Response:
-    """What a browser needs to make a passkey."""
+    """Return the WebAuthn options for creating a passkey."""
     options = await to_thread.run_sync(passkeys.ask_new, accounts_of(request), by)
     return Response(options, media_type="application/json")
 
 
 @for_person
 async def add_passkey(request: Request, by: Principal) -> Response:
-    """Keep the passkey that the browser made; recovery codes come with the first."""
-    house, form = accounts_of(request), await form_of(request)
-    work = partial(passkeys.add, house, by, form.exact("credential"), form.text("passkey_name"))
+    """Add the passkey that the browser created; with the first one, show recovery codes."""
+    accounts, form = accounts_of(request), await form_of(request)
+    work = partial(passkeys.add, accounts, by, form.exact("credential"), form.text("passkey_name"))
     try:
         await to_thread.run_sync(work)
     except NotConfirmed:
         raise
     except SeawayError as error:
-        return await _again(request, by, error, "passkey")
-    codes = await recovery.make_first(house, by)
+        return await _show_error(request, by, error, "passkey")
+    codes = await recovery.make_first(accounts, by)
     return page(request, "account/recovery.html", codes=codes) if codes else see(_PAGE)
 
 
 @for_person
 async def remove_passkey(request: Request, by: Principal) -> Response:
-    """Take a passkey out of the account."""
+    """Remove a passkey from the account."""
     number = (await form_of(request)).number("passkey")
     await to_thread.run_sync(passkeys.remove, accounts_of(request), by, number)
     return see(_PAGE)
@@ -108,19 +108,19 @@ async def remove_passkey(request: Request, by: Principal) -> Response:
 
 @for_person
 async def keep_factors(request: Request, by: Principal) -> Response:
-    """Stop what an admin was asked for: that the second factors are taken away."""
+    """Cancel a pending second-factor reset."""
     await to_thread.run_sync(_stop_reset, accounts_of(request), by)
     return see(_PAGE)
 
 
-async def _again(request: Request, by: Principal, error: SeawayError, form: str) -> Response:
+async def _show_error(request: Request, by: Principal, error: SeawayError, form: str) -> Response:
     values = await to_thread.run_sync(_look, accounts_of(request), by)
     return refused(request, "account/security.html", error, failed=form, **values)
 
 
-def _look(house: Accounts, by: Principal) -> dict[str, Any]:
+def _look(accounts: Accounts, by: Principal) -> dict[str, Any]:
     assert by.user_id is not None
-    with house.database.read() as tx:
+    with accounts.database.read() as tx:
         return {
             "passkeys": passkeys.of_user(tx, by.user_id),
             "factors": second_factors.of_user(tx, by.user_id),
@@ -128,14 +128,14 @@ def _look(house: Accounts, by: Principal) -> dict[str, Any]:
         }
 
 
-def _stop_reset(house: Accounts, by: Principal) -> None:
+def _stop_reset(accounts: Accounts, by: Principal) -> None:
     assert by.user_id is not None
-    with house.database.write_user(by.user_id) as tx:
-        second_factors.stop_reset(house, tx, house.clock.now_ms(), by, by.user_id)
+    with accounts.database.write_user(by.user_id) as tx:
+        second_factors.stop_reset(accounts, tx, accounts.clock.now_ms(), by, by.user_id)
 
 
 def _picture(uri: str) -> Markup:
-    """A QR code as an SVG in the page: made of numbers by us, without a style of its own."""
+    """Return a QR code as inline SVG. It is safe markup: it is generated from numbers and has no style."""
     drawn = segno.make(uri, error="m").svg_inline(omitsize=True, svgclass="qr", lineclass=None, border=1)
     return Markup(drawn)  # noqa: S704
 

@@ -1,4 +1,4 @@
-"""The browsers in which one is signed in."""
+"""Sessions of the user."""
 
 from anyio import to_thread
 from starlette.requests import Request
@@ -32,45 +32,45 @@ _SYSTEMS = (
 
 @for_person
 async def show(request: Request, by: Principal) -> Response:
-    """All of them, the one that was used last first."""
+    """Show the user's sessions, most recently used first."""
     found = await to_thread.run_sync(_look, accounts_of(request), by)
     return page(request, "account/sessions.html", sessions=found, browser_of=browser_of)
 
 
 @for_person
 async def end(request: Request, by: Principal) -> Response:
-    """Sign one of them out."""
+    """End one of the user's sessions."""
     await to_thread.run_sync(_end, accounts_of(request), by, (await form_of(request)).number("session"))
     return see("/account/sessions")
 
 
 @for_person
 async def end_others(request: Request, by: Principal) -> Response:
-    """Sign all the others out."""
+    """End all other sessions of the user."""
     await to_thread.run_sync(_end_others, accounts_of(request), by)
     return see("/account/sessions")
 
 
 def browser_of(agent: str) -> str:
-    """What people call a browser that calls itself so; the first that matches, since all of them claim to be others."""
-    name = next((said for part, said in _BROWSERS if part in agent), "")
-    system = next((said for part, said in _SYSTEMS if part in agent), "")
+    """Return a readable name for a user agent: the first match, because user agents also name other browsers."""
+    name = next((label for part, label in _BROWSERS if part in agent), "")
+    system = next((label for part, label in _SYSTEMS if part in agent), "")
     return f"{name or 'A browser'} on {system}" if system else name or agent[:60] or "Unknown"
 
 
-def _look(house: Accounts, by: Principal) -> list[Session]:
+def _look(accounts: Accounts, by: Principal) -> list[Session]:
     assert by.user_id is not None
-    with house.database.read() as tx:
-        return sessions.of_user(tx, by.user_id, house.clock.now_ms())
+    with accounts.database.read() as tx:
+        return sessions.of_user(tx, by.user_id, accounts.clock.now_ms())
 
 
-def _end(house: Accounts, by: Principal, session_id: int) -> None:
+def _end(accounts: Accounts, by: Principal, session_id: int) -> None:
     assert by.user_id is not None
-    with house.database.write_user(by.user_id) as tx:
-        sessions.end_own(tx, house.clock.now_ms(), by, session_id)
+    with accounts.database.write_user(by.user_id) as tx:
+        sessions.end_own(tx, accounts.clock.now_ms(), by, session_id)
 
 
-def _end_others(house: Accounts, by: Principal) -> None:
+def _end_others(accounts: Accounts, by: Principal) -> None:
     assert by.user_id is not None
-    with house.database.write_user(by.user_id) as tx:
-        sessions.end_others_of(tx, house.clock.now_ms(), by)
+    with accounts.database.write_user(by.user_id) as tx:
+        sessions.end_others_of(tx, accounts.clock.now_ms(), by)

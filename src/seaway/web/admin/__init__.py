@@ -1,1 +1,1 @@
-"""The pages of site admins; to everybody else they are not there."""
+"""Pages for site admins; all other callers get a 404."""

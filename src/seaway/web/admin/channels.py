@@ -1,4 +1,4 @@
-"""The channels of the site: found, with their owner and size, and limited."""
+"""Channels of the site, with their owners, sizes and quotas."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -19,7 +19,7 @@ from seaway.web.looking import house_of, words_of
 
 @for_admin
 async def listing(request: Request, by: Principal) -> Response:
-    """Every channel, by name."""
+    """Show all channels by name."""
     words, after = words_of(request), after_of(request)
 
     def look(tx: Tx) -> Mapping[str, Any]:
@@ -38,13 +38,13 @@ async def listing(request: Request, by: Principal) -> Response:
 
 @for_admin
 async def look(request: Request, _by: Principal) -> Response:
-    """One channel."""
+    """Show one channel."""
     return await show(request, "channel", partial(_look, request.path_params["channel"]))
 
 
 @for_admin
 async def limit(request: Request, by: Principal) -> Response:
-    """Say how much a channel may hold."""
+    """Set the quota of a channel."""
     name, text = request.path_params["channel"], (await form_of(request)).text("quota")
     must_be_fresh(by)
 

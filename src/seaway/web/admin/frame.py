@@ -1,8 +1,8 @@
 """
-What the pages of site admins share.
+Shared code of the pages for site admins.
 
-1. To everybody but a site admin who is signed in there is nothing: the answer is that of a path that means nothing.
-2. A change needs a proof of a short while ago, and is done in one transaction. What is refused is said on the page.
+1. Only signed-in site admins get these pages; all other callers get the same response as for an unknown path.
+2. A change requires a recent confirmation and is made in one transaction. A refusal is shown on the page.
 """
 
 from collections.abc import Callable, Mapping
@@ -29,22 +29,22 @@ ON_A_PAGE = 50
 
 
 def for_admin(handler: PersonHandler) -> Handler:
-    """A page of site admins."""
-    for_whoever_is_in = for_person(handler)
+    """Require a signed-in site admin."""
+    signed_in_handler = for_person(handler)
 
     @wraps(handler)
-    async def answer(request: Request) -> Response:
+    async def wrapped(request: Request) -> Response:
         by = await principal_of(request)
         if not (by.is_person and by.is_admin):
             raise NotFound("Nothing is here.", "Check the path.")
         require_site(by, SiteAction.ADMINISTER)
-        return await for_whoever_is_in(request)
+        return await signed_in_handler(request)
 
-    return answer
+    return wrapped
 
 
 async def show(request: Request, template: str, look: Look) -> Response:
-    """The page."""
+    """Show the page."""
     found = await to_thread.run_sync(_read, house_of(request), look)
     return page(request, f"admin/{template}.html", problem=None, **found)
 
@@ -59,36 +59,36 @@ async def do(
     within: AbstractContextManager[Tx] | None = None,
 ) -> Response:
     """
-    Do what the form asks for and go on to `then`; if that is refused, the page with the reason above it.
+    Make the change and redirect to `then`; if it is refused, show the page again with the reason.
 
-    `within` is the transaction; None: one that locks the site.
+    `within` is the transaction; None means one that locks the site.
     """
-    house = house_of(request)
+    parts = house_of(request)
     try:
-        await to_thread.run_sync(_write, house, act, within or house.reading.database.write_site())
+        await to_thread.run_sync(_write, parts, act, within or parts.reading.database.write_site())
     except (NotConfirmed, BadCredential, NotFound):
         raise
     except SeawayError as error:
-        found = await to_thread.run_sync(_read, house, look)
+        found = await to_thread.run_sync(_read, parts, look)
         return refused(request, f"admin/{template}.html", error, **found)
     return see(then)
 
 
 def after_of(request: Request, most: int = 128) -> str:
-    """The name behind which a page of a list begins."""
+    """Return the name after which this page of a list starts."""
     return request.query_params.get("after", "")[:most]
 
 
 def must_be_fresh(by: Principal) -> None:
-    """Ask for the proof before anything else is said of a form."""
+    """Require a recent confirmation before the form is examined."""
     require_site(by, SiteAction.CHANGE_SITE)
 
 
-def _read(house: House, look: Look) -> Mapping[str, Any]:
-    with house.reading.database.read() as tx:
+def _read(parts: House, look: Look) -> Mapping[str, Any]:
+    with parts.reading.database.read() as tx:
         return look(tx)
 
 
-def _write(house: House, act: Callable[[Tx, int], object], within: AbstractContextManager[Tx]) -> None:
+def _write(parts: House, act: Callable[[Tx, int], object], within: AbstractContextManager[Tx]) -> None:
     with within as tx:
-        act(tx, house.reading.clock.now_ms())
+        act(tx, parts.reading.clock.now_ms())

@@ -1,4 +1,4 @@
-"""Who may vouch for workflows here: registered, switched, given keys, forgotten."""
+"""Issuers of workflow tokens: register, enable, disable, remove, set keys."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -23,13 +23,13 @@ Act = Callable[[Principal, str, Form, Tx, int], object]
 
 @for_admin
 async def listing(request: Request, _by: Principal) -> Response:
-    """All of them, and a form for another."""
+    """Show all issuers, and a form to register one."""
     return await show(request, "issuers", partial(_look_at_all, Form([])))
 
 
 @for_admin
 async def add(request: Request, by: Principal) -> Response:
-    """Let another one vouch."""
+    """Register an issuer."""
     form = await form_of(request)
     must_be_fresh(by)
 
@@ -44,26 +44,26 @@ async def add(request: Request, by: Principal) -> Response:
 
 @for_admin
 async def look(request: Request, _by: Principal) -> Response:
-    """One of them, and its keys."""
+    """Show one issuer and its keys."""
     return await show(request, "issuer", partial(_look, request.path_params["issuer"], ""))
 
 
 @for_admin
 async def act(request: Request, by: Principal) -> Response:
-    """Switch, forget, or see to the keys of one."""
-    name, asked = request.path_params["issuer"], request.path_params["act"]
-    chosen = _ACTS.get(asked)
+    """Enable, disable or remove an issuer, or set or fetch its keys."""
+    name, act_name = request.path_params["issuer"], request.path_params["act"]
+    chosen = _ACTS.get(act_name)
     if chosen is None:
         raise NotFound("Nothing is here.", "Check the path.")
     must_be_fresh(by)
     form = await form_of(request)
-    then = _LIST if asked == "remove" else f"{_LIST}/{name}"
-    answer = await do(
+    then = _LIST if act_name == "remove" else f"{_LIST}/{name}"
+    response = await do(
         request, "issuer", partial(_look, name, form.exact("keys")), partial(chosen, by, name, form), then=then
     )
-    if asked == "fetch":
+    if act_name == "fetch":
         await to_thread.run_sync(_fetch, request, name)
-    return answer
+    return response
 
 
 def _look_at_all(typed: Form, tx: Tx) -> Mapping[str, Any]:
@@ -75,10 +75,10 @@ def _look(name: str, typed: str, tx: Tx) -> Mapping[str, Any]:
 
 
 def _fetch(request: Request, name: str) -> None:
-    house = house_of(request)
-    with house.reading.database.read() as tx:
+    parts = house_of(request)
+    with parts.reading.database.read() as tx:
         issuer = issuers.get(tx, name)
-    house.exchanging.key_sets.refresh(issuer)
+    parts.exchanging.key_sets.refresh(issuer)
 
 
 def _enable(by: Principal, name: str, _form: Form, tx: Tx, now_ms: int) -> None:

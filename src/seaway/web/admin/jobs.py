@@ -1,4 +1,4 @@
-"""What is done in the background, and what could not be done."""
+"""Background jobs, and those that failed."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -16,36 +16,36 @@ from seaway.web.admin.frame import ON_A_PAGE, do, for_admin, must_be_fresh, show
 from seaway.web.looking import house_of
 
 _STATES = (
-    (queue.DEAD, "Dead", "They failed ten times, and stay until somebody has them tried again."),
-    (queue.RUNNING, "Running", "A worker has them now."),
-    (queue.READY, "Waiting", "They are due now, or later after a try that failed."),
+    (queue.DEAD, "Failed", "Jobs that failed ten times. They stay here until an admin retries them."),
+    (queue.RUNNING, "Running", "Jobs that a worker is running now."),
+    (queue.READY, "Waiting", "Jobs that are due now, or later after a failed attempt."),
 )
 
 
 @for_admin
 async def look(request: Request, _by: Principal) -> Response:
-    """The jobs in one state, by age; dead ones first, since they need somebody."""
-    asked, after = request.query_params.get("state", ""), request.query_params.get("after", "")
-    behind = int(after) if after.isascii() and after.isdigit() and len(after) < 16 else 0
-    return await show(request, "jobs", partial(_look, asked, behind))
+    """Show the jobs in one state by age; by default the failed ones, since they need an admin."""
+    state_name, after = request.query_params.get("state", ""), request.query_params.get("after", "")
+    after_id = int(after) if after.isascii() and after.isdigit() and len(after) < 16 else 0
+    return await show(request, "jobs", partial(_look, state_name, after_id))
 
 
 @for_admin
 async def retry(request: Request, by: Principal) -> Response:
-    """Try one dead job again, or all."""
+    """Retry one failed job, or all of them."""
     form = await form_of(request)
     must_be_fresh(by)
-    one = form.number("job") if form.is_set("job") else None
+    job_id = form.number("job") if form.is_set("job") else None
 
     def change(tx: Tx, now_ms: int) -> None:
-        administration.retry_jobs(tx, now_ms, by, one)
+        administration.retry_jobs(tx, now_ms, by, job_id)
 
     within = house_of(request).reading.database.write_part()
     return await do(request, "jobs", partial(_look, queue.DEAD, 0), change, then="/admin/jobs", within=within)
 
 
-def _look(asked: str, after: int, tx: Tx) -> Mapping[str, Any]:
-    state = next((one for one in _STATES if one[0] == asked), _STATES[0])
+def _look(state_name: str, after: int, tx: Tx) -> Mapping[str, Any]:
+    state = next((state for state in _STATES if state[0] == state_name), _STATES[0])
     found = queue.list_jobs(tx, state[0], after=after, limit=ON_A_PAGE + 1)
     return {
         "states": _STATES,

@@ -1,4 +1,4 @@
-"""What was done anywhere on the site, newest first."""
+"""Audit log of the site."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,7 +14,7 @@ from seaway.web.admin.frame import ON_A_PAGE, for_admin, show
 
 @for_admin
 async def look(request: Request, _by: Principal) -> Response:
-    """A page of the log."""
+    """Show a page of the log, newest first."""
     text = request.query_params.get("before", "")
     before = int(text) if text.isascii() and text.isdigit() and len(text) < 16 else None
 

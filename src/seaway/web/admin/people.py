@@ -1,4 +1,4 @@
-"""The accounts of the site: found, shut, promoted, helped when a second factor is lost, limited."""
+"""User accounts: list, disable, make admin, reset second factors, set quotas."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -25,7 +25,7 @@ Act = Callable[[Accounts, Principal, str, Form, Tx, int], object]
 
 @for_admin
 async def listing(request: Request, _by: Principal) -> Response:
-    """Everybody, by name."""
+    """Show all users by name."""
     words, after, user_quota = words_of(request), after_of(request), _user_quota(request)
 
     def look(tx: Tx) -> Mapping[str, Any]:
@@ -44,13 +44,13 @@ async def listing(request: Request, _by: Principal) -> Response:
 
 @for_admin
 async def look(request: Request, _by: Principal) -> Response:
-    """One account."""
+    """Show one account."""
     return await show(request, "user", partial(_look, request.path_params["user"], _user_quota(request)))
 
 
 @for_admin
 async def act(request: Request, by: Principal) -> Response:
-    """Change one thing of an account."""
+    """Make one change to an account."""
     name, chosen = request.path_params["user"], _ACTS.get(request.path_params["act"])
     if chosen is None:
         raise NotFound("Nothing is here.", "Check the path.")
@@ -79,31 +79,31 @@ def _look(name: str, user_quota: int | None, tx: Tx) -> Mapping[str, Any]:
     }
 
 
-def _disable(_house: Accounts, by: Principal, name: str, _form: Form, tx: Tx, now_ms: int) -> None:
+def _disable(_accounts: Accounts, by: Principal, name: str, _form: Form, tx: Tx, now_ms: int) -> None:
     administration.set_disabled(tx, now_ms, by, name, disabled=True)
 
 
-def _enable(_house: Accounts, by: Principal, name: str, _form: Form, tx: Tx, now_ms: int) -> None:
+def _enable(_accounts: Accounts, by: Principal, name: str, _form: Form, tx: Tx, now_ms: int) -> None:
     administration.set_disabled(tx, now_ms, by, name, disabled=False)
 
 
-def _promote(_house: Accounts, by: Principal, name: str, _form: Form, tx: Tx, now_ms: int) -> None:
+def _promote(_accounts: Accounts, by: Principal, name: str, _form: Form, tx: Tx, now_ms: int) -> None:
     administration.set_admin(tx, now_ms, by, name, is_admin=True)
 
 
-def _demote(_house: Accounts, by: Principal, name: str, _form: Form, tx: Tx, now_ms: int) -> None:
+def _demote(_accounts: Accounts, by: Principal, name: str, _form: Form, tx: Tx, now_ms: int) -> None:
     administration.set_admin(tx, now_ms, by, name, is_admin=False)
 
 
-def _ask_reset(house: Accounts, by: Principal, name: str, _form: Form, tx: Tx, now_ms: int) -> None:
-    administration.ask_reset(house, tx, now_ms, by, name)
+def _ask_reset(accounts: Accounts, by: Principal, name: str, _form: Form, tx: Tx, now_ms: int) -> None:
+    administration.ask_reset(accounts, tx, now_ms, by, name)
 
 
-def _stop_reset(house: Accounts, by: Principal, name: str, _form: Form, tx: Tx, now_ms: int) -> None:
-    administration.stop_reset(house, tx, now_ms, by, name)
+def _stop_reset(accounts: Accounts, by: Principal, name: str, _form: Form, tx: Tx, now_ms: int) -> None:
+    administration.stop_reset(accounts, tx, now_ms, by, name)
 
 
-def _limit(_house: Accounts, by: Principal, name: str, form: Form, tx: Tx, now_ms: int) -> None:
+def _limit(_accounts: Accounts, by: Principal, name: str, form: Form, tx: Tx, now_ms: int) -> None:
     quotas.set_of_user(tx, now_ms, by, name, quota_of(form.text("quota")))
 
 

@@ -1,4 +1,4 @@
-"""What the store has to hold: told by rows, and by the last sweep, so that no bucket is listed for a page."""
+"""Storage usage, from rows and the last sweep, so that no request lists a bucket."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,9 +17,9 @@ _DAMAGED_SHOWN = 50
 
 @for_admin
 async def look(request: Request, _by: Principal) -> Response:
-    """The figures, and the channels by what they hold."""
-    asked = request.query_params.get("page", "1")
-    number = int(asked) if asked.isascii() and asked.isdigit() and 0 < len(asked) < 6 else 1
+    """Show the usage figures, and the channels by size."""
+    text = request.query_params.get("page", "1")
+    number = int(text) if text.isascii() and text.isdigit() and 0 < len(text) < 6 else 1
     skip = (max(number, 1) - 1) * ON_A_PAGE
     spool = house_of(request).publishing.spool
 

@@ -1,1 +1,1 @@
-"""The settings of a channel, one file for each page of them."""
+"""Channel settings, one module per page."""

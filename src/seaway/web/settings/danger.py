@@ -1,4 +1,4 @@
-"""What cannot be taken back: giving a channel away, deleting it."""
+"""Transfer and deletion of a channel, which cannot be undone."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -29,26 +29,26 @@ SECTION = Section("danger", Action.MANAGE, _look)
 
 @for_person
 async def look(request: Request, by: Principal) -> Response:
-    """The page."""
+    """Show the page."""
     return await show(request, by, SECTION)
 
 
 @for_person
 async def offer(request: Request, by: Principal) -> Response:
-    """Offer the channel to somebody."""
+    """Offer the ownership of the channel to a user."""
     form = await form_of(request)
     return await do(request, by, SECTION, partial(_offer, form), typed={"to": form.text("to")[:60], "name": ""})
 
 
 @for_person
 async def cancel(request: Request, by: Principal) -> Response:
-    """Take the offer back."""
+    """Withdraw the offer."""
     return await do(request, by, SECTION, _cancel)
 
 
 @for_person
 async def remove(request: Request, by: Principal) -> Response:
-    """Delete the channel, if its name was typed."""
+    """Delete the channel if its name was typed to confirm."""
     form = await form_of(request)
     typed = {"to": "", "name": form.text("name")[:128]}
     return await do(request, by, SECTION, partial(_remove, form), then="/channels", makes_room=True, typed=typed)

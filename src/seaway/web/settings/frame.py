@@ -1,8 +1,8 @@
 """
-What the pages of a channel's settings share: who may see them, the channel they are about, a form done or shown again.
+Shared code of the channel settings: permission checks, the channel, and forms shown again with an error.
 
-1. A page is shown to who may do what it is for, by `channels.permissions`; to others the channel is as it is everywhere.
-2. A form is done in one transaction of the channel. What is refused leaves nothing, and is said above the form.
+1. Callers get a page if `channels.permissions` allows them its action; others get the same refusal as everywhere.
+2. A form is processed in one transaction of the channel. A refused form changes nothing, and shows the reason.
 """
 
 from collections.abc import Callable, Mapping
@@ -28,7 +28,7 @@ from seaway.web.shell import page, see
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """One look at a channel, or one change of it."""
+    """Context in which a settings page reads or changes its channel."""
 
     tx: Tx
     now_ms: int
@@ -41,7 +41,7 @@ class Scene:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """One page of the settings: the end of its address, who it is for, and what it shows."""
+    """One settings page: the end of its path, the action it requires, and the values it shows."""
 
     name: str
     action: Action
@@ -49,16 +49,16 @@ class Section:
 
     @property
     def template(self) -> str:
-        """The template, which has the name of the page."""
+        """Template, named like the page."""
         return f"settings/{self.name or 'general'}.html"
 
     def address(self, channel: str) -> str:
-        """Where the page of this channel is."""
+        """Return the path of this page for a channel."""
         return f"/channels/{channel}/settings/{self.name}".rstrip("/")
 
 
 async def show(request: Request, by: Principal, section: Section, **values: Any) -> Response:
-    """The page."""
+    """Show the page."""
     found = await to_thread.run_sync(_look, request, by, section)
     return page(request, section.template, problem=None, **(found | values))
 
@@ -74,15 +74,15 @@ async def do(
     **typed: Any,
 ) -> Response:
     """
-    Do what the form asks for and show the page anew; if that is refused, the form with what was `typed`.
+    Make the change and redirect; if it is refused, show the form again with the `typed` values.
 
-    What `makes_room` is done on a full disk too.
+    With `makes_room`, the change also works on a full disk.
     """
     acting = partial(_act, request, by, section, act)
     if makes_room:
-        house: House = request.app.state.house
-        acting = partial(house.removing.reserve.with_room, acting)
-    return await _done(request, by, section, acting, then or section.address(request.path_params["channel"]), typed)
+        parts: House = request.app.state.house
+        acting = partial(parts.removing.reserve.with_room, acting)
+    return await _apply(request, by, section, acting, then or section.address(request.path_params["channel"]), typed)
 
 
 async def do_apart(
@@ -94,12 +94,12 @@ async def do_apart(
     then: str | None = None,
     **typed: Any,
 ) -> Response:
-    """The same for what takes too long for a transaction, and asks for the permission itself."""
+    """Like `do`, for an act that takes too long for one transaction and checks the permission itself."""
     acting = partial(act, request.app.state.house, by)
-    return await _done(request, by, section, acting, then or section.address(request.path_params["channel"]), typed)
+    return await _apply(request, by, section, acting, then or section.address(request.path_params["channel"]), typed)
 
 
-async def _done(
+async def _apply(
     request: Request, by: Principal, section: Section, act: Callable[[], object], then: str, typed: dict[str, Any]
 ) -> Response:
     try:
@@ -113,11 +113,11 @@ async def _done(
 
 
 def _look(request: Request, by: Principal, section: Section) -> dict[str, Any]:
-    house: House = request.app.state.house
+    parts: House = request.app.state.house
     name = request.path_params["channel"]
-    with house.accounts.database.read() as tx:
+    with parts.accounts.database.read() as tx:
         access = channels.require(tx, by, section.action, name)
-        scene = Scene(tx, house.accounts.clock.now_ms(), by, name, access.channel_id, house, site_url_of(request))
+        scene = Scene(tx, parts.accounts.clock.now_ms(), by, name, access.channel_id, parts, site_url_of(request))
         shown = {
             "channel": channels.get(tx, name),
             "manages": permissions.decide(by, Action.MANAGE, access) is Verdict.ALLOWED,
@@ -127,8 +127,8 @@ def _look(request: Request, by: Principal, section: Section) -> dict[str, Any]:
 
 
 def _act(request: Request, by: Principal, section: Section, act: Callable[[Scene], object]) -> None:
-    house: House = request.app.state.house
+    parts: House = request.app.state.house
     name = request.path_params["channel"]
-    with house.accounts.database.write_channel(name) as tx:
+    with parts.accounts.database.write_channel(name) as tx:
         access = channels.require(tx, by, section.action, name)
-        act(Scene(tx, house.accounts.clock.now_ms(), by, name, access.channel_id, house, site_url_of(request)))
+        act(Scene(tx, parts.accounts.clock.now_ms(), by, name, access.channel_id, parts, site_url_of(request)))

@@ -1,4 +1,4 @@
-"""What a channel is: its description, who may read it, which uploads it takes, and what its owner tells everybody."""
+"""General settings of a channel: description, visibility, upload rules, relations, logo and notices."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -42,13 +42,13 @@ SECTION = Section("", Action.MANAGE, _look)
 
 @for_person
 async def look(request: Request, by: Principal) -> Response:
-    """The page."""
+    """Show the page."""
     return await show(request, by, SECTION)
 
 
 @for_person
 async def change(request: Request, by: Principal) -> Response:
-    """Change what the form says."""
+    """Save the settings of the form."""
     form = await form_of(request)
     typed = {
         "description": form.text("description").replace("\r\n", "\n"),
@@ -71,7 +71,7 @@ async def change_relations(request: Request, by: Principal) -> Response:
 @takes_file("logo")
 @for_person
 async def change_logo(request: Request, by: Principal) -> Response:
-    """Take another picture, or none."""
+    """Change or remove the logo."""
     form = await form_of(request)
     if form.is_set("none"):
         return await do(request, by, SECTION, _drop_logo)
@@ -80,20 +80,20 @@ async def change_logo(request: Request, by: Principal) -> Response:
 
 
 def given_logo(form: Form) -> Given:
-    """The picture that a form holds: a file that was chosen, or the address of one."""
+    """Return the logo in a form: an uploaded file, or a URL."""
     return Given(form.file, "" if form.file else form.text("logo_address")[:300])
 
 
 @for_person
 async def add_notice(request: Request, by: Principal) -> Response:
-    """Tell everybody who reads the channel."""
+    """Post a notice to all users of the channel."""
     form = await form_of(request)
     return await do(request, by, SECTION, partial(_add_notice, form), message=form.text("message"))
 
 
 @for_person
 async def remove_notice(request: Request, by: Principal) -> Response:
-    """Take a notice back."""
+    """Remove a notice."""
     form = await form_of(request)
     return await do(request, by, SECTION, partial(_remove_notice, form))
 
@@ -101,7 +101,7 @@ async def remove_notice(request: Request, by: Principal) -> Response:
 def _change(form: Form, description: str, v3_message: str, scene: Scene) -> None:
     visibility = form.text("visibility")
     if visibility not in ("public", "private"):
-        raise Malformed("The channel is neither public nor private in this form.", "Choose one of the two.")
+        raise Malformed("No visibility is selected.", "Select public or private.")
     channels.change(
         scene.tx,
         scene.now_ms,
@@ -119,18 +119,18 @@ def _change(form: Form, description: str, v3_message: str, scene: Scene) -> None
     )  # fmt: skip
 
 
-def _relate(channel: str, base: str, overrides: str, house: House, by: Principal) -> None:
-    reading = house.reading
+def _relate(channel: str, base: str, overrides: str, parts: House, by: Principal) -> None:
+    reading = parts.reading
     relations.change(
         reading.database, reading.clock, by, channel,
         base=base, overrides=overrides, whole_document_limit=reading.documents.limit,
     )  # fmt: skip
 
 
-def _put_logo(given: Given, channel: str, house: House, by: Principal) -> None:
+def _put_logo(given: Given, channel: str, parts: House, by: Principal) -> None:
     if not given:
-        raise Malformed("No picture was chosen.", "Choose a file, or give the address of an avatar at GitHub.")
-    house.logos.put(by, channel, given)
+        raise Malformed("No logo is selected.", "Choose a file, or enter the URL of a GitHub avatar.")
+    parts.logos.put(by, channel, given)
 
 
 def _drop_logo(scene: Scene) -> None:
@@ -139,8 +139,8 @@ def _drop_logo(scene: Scene) -> None:
 
 def _add_notice(form: Form, scene: Scene) -> None:
     days, level = form.text("days"), form.text("level")
-    if days not in map(str, DAYS) or level not in {one.value for one in Level}:
-        raise Malformed("A notice has a level and an end.", "Choose both.")
+    if days not in map(str, DAYS) or level not in {item.value for item in Level}:
+        raise Malformed("The notice has no level or no expiration.", "Select both.")
     message = form.text("message").replace("\r\n", "\n")
     expires_at_ms = scene.now_ms + int(days) * DAY_MS
     notices.add(scene.tx, scene.now_ms, scene.by, scene.channel, Level(level), message, expires_at_ms=expires_at_ms)

@@ -1,7 +1,7 @@
 """
-The caller's own keys with access to the channel, created and revoked here.
+The caller's keys with access to a channel.
 
-The secret of a key that was made stands on the answer to the form, as in one's account (`web.account.keys`).
+The secret of a new key is only in the response to the form, as in `web.account.keys`.
 """
 
 from collections.abc import Mapping
@@ -38,40 +38,40 @@ SECTION = Section("keys", Action.SEE_MEMBERS, _look)
 
 @for_person
 async def look(request: Request, by: Principal) -> Response:
-    """The page."""
+    """Show the page."""
     return await show(request, by, SECTION)
 
 
 @for_person
 async def add(request: Request, by: Principal) -> Response:
-    """Make a key for this channel alone, and show it."""
+    """Create a key for this channel only, and show its secret."""
     typed = typed_in(await form_of(request), only=request.path_params["channel"])
     done: list[tuple[Key, str]] = []
-    answer = await do_apart(request, by, SECTION, partial(_add, done, typed), typed=typed)
+    response = await do_apart(request, by, SECTION, partial(_add, done, typed), typed=typed)
     if not done:
-        return answer
+        return response
     key, secret = done[0]
     return await show(request, by, SECTION, made=key, secret=secret)
 
 
 @for_person
 async def revoke(request: Request, by: Principal) -> Response:
-    """End a key of one's own, everywhere, on its next request."""
+    """Revoke one of the caller's keys, in all channels; its next request is refused."""
     channel, name = request.path_params["channel"], (await form_of(request)).exact("name")
     return await do_apart(request, by, SECTION, partial(_revoke, channel, name))
 
 
-def _add(done: list[tuple[Key, str]], typed: Typed, house: House, by: Principal) -> None:
+def _add(done: list[tuple[Key, str]], typed: Typed, parts: House, by: Principal) -> None:
     (channel,) = typed.channels
     assert by.user_id is not None
-    with house.accounts.database.write_user(by.user_id) as tx:
+    with parts.accounts.database.write_user(by.user_id) as tx:
         channels.require(tx, by, SECTION.action, channel)
-        found = made(tx, house.accounts.clock.now_ms(), by, typed, house.key_rules)
+        found = made(tx, parts.accounts.clock.now_ms(), by, typed, parts.key_rules)
     done.append(found)
 
 
-def _revoke(channel: str, name: str, house: House, by: Principal) -> None:
+def _revoke(channel: str, name: str, parts: House, by: Principal) -> None:
     assert by.user_id is not None
-    with house.accounts.database.write_user(by.user_id) as tx:
+    with parts.accounts.database.write_user(by.user_id) as tx:
         channels.require(tx, by, SECTION.action, channel)
-        own_keys.revoke(tx, house.accounts.clock.now_ms(), by, name)
+        own_keys.revoke(tx, parts.accounts.clock.now_ms(), by, name)

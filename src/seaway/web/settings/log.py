@@ -1,4 +1,4 @@
-"""What was done in a channel, by whom, from where."""
+"""Audit log of a channel."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -23,7 +23,7 @@ def _look(before: int | None, scene: Scene) -> Mapping[str, Any]:
 
 @for_person
 async def look(request: Request, by: Principal) -> Response:
-    """A page of the log, newest first."""
+    """Show a page of the log, newest first."""
     text = request.query_params.get("before", "")
     before = int(text) if text.isdecimal() and len(text) < 16 else None
     return await show(request, by, Section("log", Action.MANAGE, partial(_look, before)))

@@ -1,4 +1,4 @@
-"""Who belongs to a channel: people by name, people by letter, groups."""
+"""Members of a channel: users, invited email addresses and groups."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -16,8 +16,8 @@ from seaway.web.asking import for_person
 from seaway.web.settings.frame import Scene, Section, do, show
 
 ROLES = (
-    (Role.VIEWER.value, "Viewer: installs"),
-    (Role.CONTRIBUTOR.value, "Contributor: publishes too"),
+    (Role.VIEWER.value, "Viewer: can install"),
+    (Role.CONTRIBUTOR.value, "Contributor: can also publish"),
 )
 _USUAL = Role.CONTRIBUTOR.value
 
@@ -38,13 +38,13 @@ SECTION = Section("members", Action.MANAGE, _look)
 
 @for_person
 async def look(request: Request, by: Principal) -> Response:
-    """The page."""
+    """Show the page."""
     return await show(request, by, SECTION)
 
 
 @for_person
 async def add(request: Request, by: Principal) -> Response:
-    """Make a user or a group a member at once, or send an invitation to an address."""
+    """Add a user or a group at once, or send an invitation to an email address."""
     form = await form_of(request)
     typed = {"who": form.text("who")[:254], "role": form.text("role")}
     return await do(request, by, SECTION, partial(_add, form), typed=typed)
@@ -52,19 +52,19 @@ async def add(request: Request, by: Principal) -> Response:
 
 @for_person
 async def change(request: Request, by: Principal) -> Response:
-    """Give a member or a group another role."""
+    """Change the role of a user or a group."""
     return await do(request, by, SECTION, partial(_put, await form_of(request)))
 
 
 @for_person
 async def remove(request: Request, by: Principal) -> Response:
-    """End the membership of a user or a group."""
+    """Remove a user or a group."""
     return await do(request, by, SECTION, partial(_remove, await form_of(request)))
 
 
 @for_person
 async def withdraw(request: Request, by: Principal) -> Response:
-    """Take an invitation back."""
+    """Withdraw an invitation."""
     return await do(request, by, SECTION, partial(_withdraw, await form_of(request)))
 
 
@@ -109,7 +109,7 @@ def _resend(form: Form, scene: Scene) -> None:
 
 def _role(form: Form) -> Role:
     if form.text("role") not in {value for value, _ in ROLES}:
-        raise Malformed("A member is a viewer or a contributor.", "Choose one of them.")
+        raise Malformed("No role is selected.", "Select viewer or contributor.")
     return Role(form.text("role"))
 
 

@@ -1,4 +1,4 @@
-"""Which workflows are trusted to publish to a channel, and what to paste into them."""
+"""Trusted publishers of a channel, and what to paste into their workflows."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -23,9 +23,9 @@ from seaway.web.asking import for_person
 from seaway.web.settings.frame import Scene, Section, do, do_apart, show
 
 MODES = (
-    (Mode.READ_WRITE.name, "Publish", "Upload and yank. Right for most."),
-    (Mode.READ.name, "Read", "Install from this channel when it is private."),
-    (Mode.READ_WRITE_DELETE.name, "Publish and delete", "Also overwrite and delete files of the channel."),
+    (Mode.READ_WRITE.name, "Publish", "Upload and yank. Recommended."),
+    (Mode.READ.name, "Read", "Install from this channel if it is private."),
+    (Mode.READ_WRITE_DELETE.name, "Publish and delete", "Also overwrite and delete files."),
 )
 _SNIPPETS: Mapping[str, Callable[[str, str, str], str]] = {
     "github": snippets.github,
@@ -36,13 +36,13 @@ _SNIPPETS: Mapping[str, Callable[[str, str, str], str]] = {
 
 def _look(chosen: str, scene: Scene) -> Mapping[str, Any]:
     usable = [issuer for issuer in issuers.all_issuers(scene.tx) if issuer.is_enabled]
-    issuer = next((one for one in usable if one.name == chosen), usable[0] if usable else None)
+    issuer = next((candidate for candidate in usable if candidate.name == chosen), usable[0] if usable else None)
     return {
         "publishers": publishers.in_channel(scene.tx, scene.channel_id),
         "issuers": usable,
         "issuer": issuer,
         "modes": MODES,
-        "policies": [(one.value, one.value.capitalize()) for one in Attestations],
+        "policies": [(policy.value, policy.value.capitalize()) for policy in Attestations],
         "snippet": "" if issuer is None else _snippet(scene, issuer.kind.name),
         "typed": Form([]),
         "findings": {},
@@ -50,9 +50,9 @@ def _look(chosen: str, scene: Scene) -> Mapping[str, Any]:
 
 
 def _snippet(scene: Scene, kind: str) -> str:
-    written = _SNIPPETS.get(kind)
+    write = _SNIPPETS.get(kind)
     exchanging = scene.house.exchanging
-    return "" if written is None else written(scene.site, exchanging.audience, scene.channel)
+    return "" if write is None else write(scene.site, exchanging.audience, scene.channel)
 
 
 def _section(chosen: str) -> Section:
@@ -61,7 +61,7 @@ def _section(chosen: str) -> Section:
 
 @for_person
 async def look(request: Request, by: Principal) -> Response:
-    """The page, with the form of one kind of issuer."""
+    """Show the page, with the form for one issuer."""
     findings = await to_thread.run_sync(
         _findings, request.app.state.house.exchanging, by, request.path_params["channel"]
     )
@@ -77,7 +77,7 @@ def _findings(parts: Exchanging, by: Principal, channel: str) -> Mapping[int, st
 
 @for_person
 async def add(request: Request, by: Principal) -> Response:
-    """Trust a workflow."""
+    """Add a trusted publisher."""
     form = await form_of(request)
     name = form.text("issuer")
     channel = request.path_params["channel"]
@@ -88,43 +88,43 @@ async def add(request: Request, by: Principal) -> Response:
 
 @for_person
 async def remove(request: Request, by: Principal) -> Response:
-    """Trust a workflow no more."""
+    """Remove a trusted publisher."""
     return await do(request, by, _section(""), partial(_remove, await form_of(request)))
 
 
 @for_person
 async def change_rules(request: Request, by: Principal) -> Response:
-    """Set which uploads the channel takes."""
+    """Set which uploads the channel accepts."""
     return await do(request, by, _section(""), partial(_change_rules, await form_of(request)))
 
 
 def _draft(kind: Kind, form: Form) -> Draft:
     if form.text("mode") not in {name for name, _, _ in MODES}:
-        raise Malformed("A publisher needs to be allowed something.", "Choose what it may do.")
+        raise Malformed("No permission is selected.", "Select what the publisher can do.")
     return Draft(
         matched={field.name: form.text(field.name) for field in kind.fields if form.text(field.name)},
         gates={
             gate.name: value for gate in kind.gates if (value := _gate(form, gate.name, gate.is_list, gate.is_switch))
         },
         mode=Mode[form.text("mode")],
-        patterns=_words(form.text("patterns")),
+        patterns=_split(form.text("patterns")),
     )
 
 
 def _gate(form: Form, name: str, is_list: bool, is_switch: bool) -> GateValue:
     if is_switch:
         return form.is_set(name)
-    return list(_words(form.text(name))) if is_list else form.text(name)
+    return list(_split(form.text(name))) if is_list else form.text(name)
 
 
-def _words(text: str) -> Sequence[str]:
+def _split(text: str) -> Sequence[str]:
     return text.replace(",", " ").split()
 
 
-def _add(channel: str, issuer: str, form: Form, house: House, by: Principal) -> None:
-    with house.exchanging.database.read() as tx:
+def _add(channel: str, issuer: str, form: Form, parts: House, by: Principal) -> None:
+    with parts.exchanging.database.read() as tx:
         kind = issuers.get(tx, issuer).kind
-    saving.add(house.exchanging, by, channel, issuer, _draft(kind, form))
+    saving.add(parts.exchanging, by, channel, issuer, _draft(kind, form))
 
 
 def _remove(form: Form, scene: Scene) -> None:
@@ -140,8 +140,8 @@ def _remove(form: Form, scene: Scene) -> None:
 
 
 def _change_rules(form: Form, scene: Scene) -> None:
-    if form.text("attestations") not in {one.value for one in Attestations}:
-        raise Malformed("Attestations are off, optional or required.", "Choose one of the three.")
+    if form.text("attestations") not in {policy.value for policy in Attestations}:
+        raise Malformed("No attestation setting is selected.", "Select off, optional or required.")
     channels.change(
         scene.tx,
         scene.now_ms,

@@ -1,4 +1,4 @@
-"""Publishing by hand: files dropped on a page, sent in pieces that go on after a lost connection (`api.uploads`)."""
+"""Upload page: files are sent in parts and resume after a lost connection (`api.uploads`)."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -25,5 +25,5 @@ SECTION = Section("upload", Action.UPLOAD, _look)
 
 @for_person
 async def look(request: Request, by: Principal) -> Response:
-    """The page."""
+    """Show the page."""
     return await show(request, by, SECTION)
