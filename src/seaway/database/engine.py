@@ -138,7 +138,9 @@ def explained() -> Iterator[None]:
             raise DamagedDatabase(str(error.orig)) from error
         # 25006 (read-only transaction): after a failover the connection may still be to the old primary, now a standby.
         if error.connection_invalidated or getattr(error.orig, "sqlstate", None) == "25006":
-            raise Unavailable("The database went away.", "Try again in a moment.", cause=str(error.orig)) from error
+            raise Unavailable(
+                "The connection to the database was lost.", "Try again in a moment.", cause=str(error.orig)
+            ) from error
         raise
 
 

@@ -27,7 +27,7 @@ def prepare(database: Database) -> None:
     elif found != NEWEST:
         require_known(found, "database")
         raise BadSetting(
-            f"The database has the older schema {found}, and this Seaway needs {NEWEST}.",
+            f"The database has the older schema {found}, and this version of Seaway needs {NEWEST}.",
             "Make a backup, stop every worker, and run `seaway migrate`.",
         )
 
@@ -76,11 +76,11 @@ def require_known(revision: str, what: str) -> None:
     """Refuse a database or backup with a schema that this version of Seaway cannot migrate."""
     if revision == UNFINISHED:
         raise BadSetting(
-            f"The {what} holds the beginning of a move.", "Run `seaway move-database` again, or use another database."
+            f"The {what} contains an unfinished move.", "Run `seaway move-database` again, or use another database."
         )
     known = {path.name.partition("_")[0] for path in (_MIGRATIONS / "versions").glob("*.py")}
     if revision not in known:
         raise BadSetting(
-            f"The {what} has the schema {revision}, which is newer than this Seaway knows.",
-            "Start the newer Seaway again, or restore the backup from before the upgrade.",
+            f"The {what} has the schema {revision}, which is newer than this version of Seaway supports.",
+            "Start the newer version of Seaway again, or restore the backup from before the upgrade.",
         )

@@ -180,8 +180,8 @@ class PostgresDatabase(Database):
         encoding = connection.info.parameter_status("server_encoding")
         if encoding != "UTF8":
             raise BadSetting(
-                f"The database has the encoding {encoding}, in which not every name and text can be kept.",
-                "Make one with CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0.",
+                f"The database has the encoding {encoding}, which cannot store every character.",
+                "Create one with CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0.",
             )
         with connection.cursor() as cursor:
             for setting in (
@@ -224,7 +224,7 @@ def _collisions_explained() -> Iterator[None]:
         if getattr(error.orig, "sqlstate", None) not in _AT_ONCE:
             raise
         raise Unavailable(
-            "Another request changed the same data at this moment.", "Try again.", cause=str(error.orig)
+            "Another request changed the same data at the same time.", "Try again.", cause=str(error.orig)
         ) from error
 
 

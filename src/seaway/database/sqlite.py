@@ -194,8 +194,8 @@ class SqliteDatabase(Database):
         log = self._path.with_name(self._path.name + "-wal")
         if not self._path.exists() and log.exists():
             raise BadSetting(
-                f"The database file {self._path} is missing, and its write-ahead log is there.",
-                f"Restore the database file, or remove {log} to begin with an empty database.",
+                f"The database file {self._path} is missing, but its write-ahead log exists.",
+                f"Restore the database file, or remove {log} to start with an empty database.",
             )
 
     def _note_file(self, _connection: sqlite3.Connection, _record: object) -> None:
@@ -205,8 +205,8 @@ class SqliteDatabase(Database):
     def _require_file(self) -> None:
         if self._file_now() != self._file:
             raise Unavailable(
-                "The database file was removed or replaced while Seaway ran.",
-                "Restore the database file, and restart Seaway.",
+                "The database file was removed or replaced while Seaway was running.",
+                "Restore the database file and restart Seaway.",
             )
 
     def _file_now(self) -> tuple[int, int] | None:

@@ -699,9 +699,7 @@ publishers = Table(
     Column("issuer", _name(500), nullable=False),
     Column("matched", Text, nullable=False),  # JSON: required claims that identify the publisher
     Column("identity", LargeBinary(32), nullable=False),  # hash of issuer and `matched`, for the constraint below
-    Column(
-        "subject", LargeBinary(32), nullable=False
-    ),  # hash of issuer and repository, to find publishers by token
+    Column("subject", LargeBinary(32), nullable=False),  # hash of issuer and repository, to find publishers by token
     Column("pins", Text, nullable=False),  # JSON: the ids of names, as first seen
     Column("gates", Text, nullable=False),  # JSON: further required claims
     Column("mode", String(24), nullable=False),
