@@ -151,14 +151,14 @@ def does_not_answer(error: BaseException | None) -> Unavailable:
     if _is_full(error):
         return NoRoom("The disk is full: the database has no room for this now.", _HINT, cause=str(error))
     code = getattr(error, "sqlite_errorcode", 0) & PRIMARY_CODE
-    if code in _SQLITE_SAYS:
-        return NotWritable(_SQLITE_SAYS[code], _HINT, cause=str(error))
+    if code in _SQLITE_MESSAGES:
+        return NotWritable(_SQLITE_MESSAGES[code], _HINT, cause=str(error))
     return Unavailable("The database does not answer.", "Try again in a moment.", cause=str(error))
 
 
 _HINT = "Try again later, or tell the operator of the server."
 PRIMARY_CODE = 0xFF  # mask of the primary code in an extended error code
-_SQLITE_SAYS = {
+_SQLITE_MESSAGES = {
     sqlite3.SQLITE_READONLY: "The database is read-only.",
     sqlite3.SQLITE_CANTOPEN: "The database cannot be opened.",
     sqlite3.SQLITE_IOERR: "The database cannot be read or written.",

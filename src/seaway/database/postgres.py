@@ -70,7 +70,7 @@ class PostgresDatabase(Database):
         )
         self._lock_timeout_ms = lock_timeout_ms
         # The body of `alone` needs further connections: without this limit, the locks could use up the whole pool.
-        self._alone_turns = threading.BoundedSemaphore(max(connections // 2, 1))
+        self._alone_slots = threading.BoundedSemaphore(max(connections // 2, 1))
         self._sharing = threading.Lock()
         self._sharer: Connection | None = None  # the connection with the locks of `share`
         self._shares = 0
@@ -91,12 +91,12 @@ class PostgresDatabase(Database):
 
     @contextmanager
     def write_part(self) -> Iterator[Tx]:
-        with _collisions_explained(), self._transaction(_shared) as tx:
+        with _collisions_as_unavailable(), self._transaction(_shared) as tx:
             yield tx
 
     @contextmanager
     def write_briefly(self) -> Iterator[Tx]:
-        with _collisions_explained(), explained(), self.engine.connect() as connection, connection.begin():
+        with _collisions_as_unavailable(), explained(), self.engine.connect() as connection, connection.begin():
             connection.execute(_brief)
             connection.execute(_shared, {"key": _SITE})
             yield connection
@@ -111,7 +111,7 @@ class PostgresDatabase(Database):
     @contextmanager
     def alone(self, thing: str, *, wait: bool = True) -> Iterator[bool]:
         key = {"key": _key(f"alone/{thing}")}
-        with explained(), self._alone_turns, self._single_statements.connect() as connection:
+        with explained(), self._alone_slots, self._single_statements.connect() as connection:
             if wait:
                 connection.execute(text("SELECT pg_advisory_lock(:key)"), key)
             elif not connection.execute(text("SELECT pg_try_advisory_lock(:key)"), key).scalar():
@@ -120,7 +120,7 @@ class PostgresDatabase(Database):
             try:
                 yield True
             finally:
-                _give_back(connection, key)
+                _unlock(connection, key)
 
     def try_hold(self, tx: Tx, thing: str) -> bool:
         return bool(tx.execute(_try_alone, {"key": _key(f"share/{thing}")}).scalar_one())
@@ -171,9 +171,9 @@ class PostgresDatabase(Database):
         self.engine.dispose()
 
     @contextmanager
-    def _transaction(self, house: sqlalchemy.TextClause) -> Iterator[Tx]:
+    def _transaction(self, site_lock: sqlalchemy.TextClause) -> Iterator[Tx]:
         with explained(), self.engine.connect() as connection, connection.begin():
-            connection.execute(house, {"key": _SITE})
+            connection.execute(site_lock, {"key": _SITE})
             yield connection
 
     def _set_up_connection(self, connection: psycopg.Connection, _record: object) -> None:
@@ -216,22 +216,22 @@ class _StreamingCursor(psycopg.ServerCursor[Any]):
 
 
 @contextmanager
-def _collisions_explained() -> Iterator[None]:
+def _collisions_as_unavailable() -> Iterator[None]:
     """Raise `Unavailable` if another transaction added or deleted rows between this transaction's read and write."""
     try:
         yield
     except IntegrityError as error:
-        if getattr(error.orig, "sqlstate", None) not in _AT_ONCE:
+        if getattr(error.orig, "sqlstate", None) not in _CONCURRENT_CHANGES:
             raise
         raise Unavailable(
             "Another request changed the same data at the same time.", "Try again.", cause=str(error.orig)
         ) from error
 
 
-_AT_ONCE = ("23503", "23505")  # foreign key violation, unique violation
+_CONCURRENT_CHANGES = ("23503", "23505")  # foreign key violation, unique violation
 
 
-def _give_back(connection: Connection, key: dict[str, int]) -> None:
+def _unlock(connection: Connection, key: dict[str, int]) -> None:
     try:
         connection.execute(text("SELECT pg_advisory_unlock(:key)"), key)
     except sqlalchemy.exc.DBAPIError:

@@ -83,13 +83,18 @@ class SqliteDatabase(Database):
         if not self._write_lock.acquire(timeout=BRIEF_MS / 1000):
             raise Unavailable("The database is busy with another change.", "Try again in a moment.")
         try:
-            with explained(), self.engine.connect() as connection, self._hurried(connection), self._writing(connection):
+            with (
+                explained(),
+                self.engine.connect() as connection,
+                self._short_timeout(connection),
+                self._writing(connection),
+            ):
                 yield connection
         finally:
             self._write_lock.release()
 
     @contextmanager
-    def _hurried(self, connection: Connection) -> Iterator[None]:
+    def _short_timeout(self, connection: Connection) -> Iterator[None]:
         driver = connection.connection.driver_connection
         assert isinstance(driver, sqlite3.Connection)
         driver.execute(f"PRAGMA busy_timeout = {min(BRIEF_MS, self._busy_ms)}")
