@@ -1,22 +1,22 @@
 """
-Find what a reader asked for: (credentials, channel, path) -> `Answer`, or the refusal that gives nothing away.
+Find the content at a path of a channel: (credentials, channel, path) -> `Answer`, or a refusal that reveals nothing.
 
-1. Whether the caller may read the channel is decided first, by today's rows (P6). A refusal depends on the path alone,
-   so that a private channel is not distinguishable from an unknown one: anonymous callers get 401; a credential that
-   may not read it gets 403 for index documents and shards, since rattler caches a 404 of the shard index permanently
-   and would miss them when the channel exists or the access is granted; and 404 elsewhere.
-2. An index document of a known subdir of an existing channel is always there, empty if nothing was
-   uploaded (S6): rattler writes down a 404 of the shard index and never asks again.
-3. Every document is of one revision and says which (S2, S4). One whose bytes are lost is built again for the request.
-4. Where a document cannot be built because the disk, the database or the store takes no writes, the last complete one
-   is the answer, which is not remembered: the first request after the recovery builds again. What is away for a moment
-   is a 503 instead: clients try again, and nobody misses what they have just uploaded.
-5. A shard is served only if its bytes have the sha256 of its address, and so is a document that is kept in memory.
-   This costs 3 µs for a name of five builds and 1.1 ms for one of 5,000 builds, once for each answer that
-   `serving.memory` keeps.
-6. A package file that is known to be damaged or missing is refused by its name, wherever its bytes would come from,
-   until the store has it again.
-7. A shard index is sent (or confirmed by a 304) only after its revision was recorded as served (`indexing.served`).
+1. Whether the caller can read the channel is decided first, from the current rows (P6). A refusal depends only on the
+   path, so that a private channel is not distinguishable from an unknown one: anonymous callers get 401; credentials
+   without access get 403 for index documents and shards, since rattler caches a 404 of the shard index permanently
+   and would miss them once the channel exists or the access is granted; and 404 elsewhere.
+2. Every known subdir of an existing channel has its index documents, which are empty before the first upload (S6):
+   rattler caches a 404 of the shard index permanently.
+3. Every document is of one revision and states it (S2, S4). If its bytes are lost, it is rebuilt for the request.
+4. If a document cannot be built because the disk, the database or the store is not writable, the last complete one
+   is sent and not cached: the first request after the recovery builds again. A temporary failure is a 503 instead, so
+   that clients retry and users do not miss what they have just uploaded.
+5. A shard is served only if its bytes match the sha256 in its path; documents are verified before they are cached.
+   This takes 3 µs for a name with five builds and 1.1 ms for one with 5,000 builds, once for each response that
+   `serving.memory` caches.
+6. A download of a package file that is known to be damaged or missing is refused with the file's name, even where the
+   bytes would come from another server, until the store has the file again.
+7. A shard index is sent (or confirmed with a 304) only after its revision was recorded as served (`indexing.served`).
 """
 
 import hashlib
@@ -66,7 +66,7 @@ SHARD_INDEX = "repodata_shards.msgpack.zst"
 SHARDS_FOLDER = "shards"
 SHARD_SUFFIX = ".msgpack.zst"
 NOTICES = "notices.json"
-# The attestations of a file (CEP 50): those of now, the same as prefix.dev names them, and any by their hash.
+# Attestations of a file (CEP 50): the current ones, also under prefix.dev's name for them, and any by hash.
 _SIDECAR = re.compile(r"(.+\.(?:conda|tar\.bz2))(?:(?:\.v0)?\.sigs|\.sigs\.([0-9a-f]{64}))")
 CHANNELDATA = "channeldata.json"
 
@@ -80,9 +80,9 @@ _WHOLE_DOCUMENTS = {
     kinds.RUN_EXPORTS_JSON: _JSON,
     kinds.RUN_EXPORTS_ZST: _ZSTD,
 }
-# Documents up to this size are read whole and kept with their answer; larger ones are streamed from the store.
+# Documents up to this size are read into memory and cached; larger ones are streamed from the store.
 _SMALL_DOCUMENT_BYTES = 4 * 1024 * 1024
-# The forms of a JSON document under its own address, as Content-Encoding asks for them.
+# The encoded forms of a JSON document, selected by Accept-Encoding.
 _ENCODED = {
     (kinds.REPODATA, "zstd"): kinds.REPODATA_ZST,
     (kinds.REPODATA, "gzip"): kinds.REPODATA_GZ,
@@ -92,7 +92,7 @@ _ENCODED = {
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """The parts that reading works with."""
+    """The parts that serving reads works with."""
 
     database: Database
     documents: Documents
@@ -106,7 +106,7 @@ class Reading:
 
 
 class _Address:
-    """Where a whole document is read, and in which coding it leaves."""
+    """The path of a whole document, and the content coding to send it in."""
 
     def __init__(self, access: Access, channel: str, subdir: str, name: str, encodings: Sequence[str]) -> None:
         self.access, self.channel = access, channel
@@ -123,13 +123,13 @@ class _Address:
                 break
 
     def without_encoding(self) -> "_Address":
-        """The same document as it is."""
+        """Return the address of the same document without encoding."""
         return _Address(self.access, self.channel, self.subdir, self.name, ())
 
 
 @dataclass(frozen=True, slots=True)
 class Unbuilt:
-    """An answer that needs more than a read transaction, such as an outdated document; `build` makes it."""
+    """A response that needs more than a read transaction, such as an outdated document; `build` returns it."""
 
     build: Callable[[], Answer]
     takes_long: bool = True
@@ -139,9 +139,9 @@ def resolve(
     house: Reading, secrets: Secrets, channel: str, path: tuple[str, ...], encodings: Sequence[str]
 ) -> tuple[Answer | Unbuilt, Principal]:
     """
-    What lies at `path` of `channel`, and who asks for it, by the credential that opened it.
+    Return the content at `path` of `channel`, and the caller.
 
-    `encodings` are the content codings that the asker takes, best first.
+    `encodings` are the content codings that the client accepts, best first.
     """
     with house.database.read() as tx:
         by = identify(tx, house.identifying, secrets, Accepted.ANY)
@@ -192,9 +192,9 @@ def _find(
 
 async def answer(house: Reading, question: Question) -> Held:
     """
-    As `resolve`, off the event loop and only if anything changed since it was last asked.
+    Return the cached response, or call `resolve` in a thread.
 
-    FileNotFoundError when the bytes of a document were replaced or lost since: ask again.
+    FileNotFoundError means that the bytes of a document were replaced or lost meanwhile: call again.
     """
     mark = await house.memory.mark()
     held = house.memory.recall(question, house.clock.now_ms())
@@ -202,7 +202,7 @@ async def answer(house: Reading, question: Question) -> Held:
         return held
     found, by = await to_thread.run_sync(resolve, house, *question)
     if isinstance(found, Unbuilt):
-        # Who waits for a build waits for a turn, not in a thread: others read meanwhile.
+        # Requests wait for a build slot here and not in a thread, so that other reads are not blocked.
         found = await to_thread.run_sync(found.build, limiter=house.building_turns if found.takes_long else None)
     if found.content is None and found.size <= _SMALL_DOCUMENT_BYTES and not found.is_package:
         found = await to_thread.run_sync(_with_content, house, found)
@@ -224,7 +224,7 @@ def _with_content(house: Reading, found: Answer) -> Answer:
 
 
 def forget_document(house: Reading, answer: Answer) -> None:
-    """The bytes of a document are lost or damaged: have it built again, unless another took its place already."""
+    """Drop a document whose bytes are lost or damaged, so that it is rebuilt; unless it was already replaced."""
     sha256 = keys.sha256_of(answer.blob_key)
     if sha256 is not None and not answer.is_package:
         house.documents.forget(sha256)
@@ -275,7 +275,7 @@ def _shard_index(house: Reading, tx: Tx, access: Access, channel: str, subdir: s
 def _first_index(house: Reading, access: Access, channel: str, subdir: str, subdir_id: int) -> Answer:
     document = house.served.first(subdir_id)
     if document is None:
-        raise _nothing()  # the channel was removed meanwhile
+        raise _nothing()  # the channel was deleted meanwhile
     return _index(access, channel, subdir, document.content, document.revision)
 
 
@@ -335,9 +335,9 @@ def _shard_of(access: Access, digest: str, content: bytes) -> Answer:
 
 def _mend_shard(house: Reading, access: Access, channel: str, subdir: str, digest: str) -> Answer:
     """
-    Derive a damaged shard again (5) and answer with it, if its file rows still make these bytes.
+    Rebuild a damaged shard (invariant 5) and return it, if its file rows still give these bytes.
 
-    Nothing is locked before it is known that they can be read: otherwise each request would ask for the lock.
+    The file rows are read before the lock is taken: otherwise every request for unreadable rows would take the lock.
     """
     log.error("shard.damaged", channel=channel, subdir=subdir, sha256=digest)
     with house.database.read() as tx:
@@ -356,7 +356,7 @@ def _mend_shard(house: Reading, access: Access, channel: str, subdir: str, diges
 
 
 def _name_of_shard(tx: Tx, access: Access, subdir: str, digest: str) -> str | None:
-    """The name that has this shard now; None of a replaced one, which cannot be derived."""
+    """Return the package name of a current shard; None for a replaced shard, which cannot be rebuilt."""
     where = {"channel_id": access.channel_id, "subdir": subdir, "sha256": bytes.fromhex(digest)}
     name: str | None = tx.execute(_NAME_OF_SHARD, where).scalar()
     return name
@@ -386,7 +386,7 @@ def _package(house: Reading, tx: Tx, access: Access, subdir: str, file_name: str
 
 
 def _sidecar(tx: Tx, access: Access, channel: str, subdir: str, asked: re.Match[str]) -> Answer:
-    """The attestations of a file; under their hash for as long as the file is there, whatever took their place since."""
+    """Return the attestations of a file: the current ones, or those with a hash, even if they were superseded."""
     name, file_name, digest = asked[0], asked[1], asked[2]
     if digest is None:
         content = sidecars.current(tx, access.channel_id, subdir, file_name)
@@ -425,7 +425,7 @@ def _build_document(house: Reading, subdir_id: int, address: _Address) -> Answer
     try:
         document = house.documents.build(subdir_id, address.kind)
     except FileNotFoundError:
-        raise  # it was swept while we built: the request looks again
+        raise  # swept during the build; the caller tries again
     except Exception as error:
         told = system_errors.unavailable(error) or error
         if not isinstance(told, NotWritable):
@@ -436,12 +436,12 @@ def _build_document(house: Reading, subdir_id: int, address: _Address) -> Answer
         log.warning("documents.not_built", address=address.text, error=told.message, cause=told.cause)
         return outdated
     if document is None:
-        raise _nothing()  # the channel was removed while we built
+        raise _nothing()  # the channel was deleted during the build
     return _built(address, document)
 
 
 def _last_complete(house: Reading, subdir_id: int, address: _Address) -> Answer | None:
-    """The newest document that is there, without the encoding if that form is not; None where there was never one."""
+    """Return the newest stored document, unencoded if that form was never built; None if there is none."""
     document = house.documents.last(subdir_id, address.kind)
     if document is None and address.kind != address.name:
         address = address.without_encoding()
