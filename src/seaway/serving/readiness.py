@@ -25,7 +25,7 @@ log = structlog.get_logger()
 PATIENCE_SECONDS = 5.0
 NO_ANSWER = "does not answer"
 DAMAGED = "is damaged: the operator must restore a backup"
-_NOTHING = keys.blob(bytes(32))  # no content has this hash
+_ABSENT_BLOB = keys.blob(bytes(32))  # no content has this hash
 
 
 class Readiness:
@@ -40,23 +40,23 @@ class Readiness:
         patience_seconds: float = PATIENCE_SECONDS,
     ) -> None:
         self._patience_seconds = patience_seconds
-        self._questions = {
-            "database": Question(partial(_ask_database, database)),
-            "storage": Question(partial(_ask_storage, blobs)),
+        self._probes = {
+            "database": Question(partial(_probe_database, database)),
+            "storage": Question(partial(_probe_storage, blobs)),
         }
         if spool is not None:
-            self._questions["spool folder"] = Question(partial(_ask_spool, spool))
+            self._probes["spool folder"] = Question(partial(_probe_spool, spool))
 
     async def away(self) -> dict[str, str]:
         """Return the unusable parts, each with its problem; the texts are public and contain nothing confidential."""
-        found = await asyncio.gather(*(self._problem(part) for part in self._questions))
+        found = await asyncio.gather(*(self._problem(part) for part in self._probes))
         return dict(problem for problem in found if problem is not None)
 
     async def _problem(self, part: str) -> tuple[str, str] | None:
         """Return the part that fails when `part` is used, and its problem; None if it works."""
         try:
-            answer = asyncio.wrap_future(self._questions[part].put())
-            await asyncio.wait_for(answer, self._patience_seconds)
+            outcome = asyncio.wrap_future(self._probes[part].put())
+            await asyncio.wait_for(outcome, self._patience_seconds)
         except Exception as error:  # noqa: BLE001  any error means that the part is not ready
             log.warning("ready.away", part=part, error=f"{type(error).__name__}: {error}")
             if isinstance(error, NotPaired):
@@ -69,17 +69,17 @@ class Readiness:
         return None
 
 
-def _ask_database(database: Database) -> None:
+def _probe_database(database: Database) -> None:
     with database.read() as tx:
         tx.execute(select(channels.c.id).limit(1)).first()
 
 
-def _ask_storage(blobs: Blobs) -> None:
-    blobs.stat(_NOTHING)
-    path = blobs.local_path(_NOTHING)
+def _probe_storage(blobs: Blobs) -> None:
+    blobs.stat(_ABSENT_BLOB)
+    path = blobs.local_path(_ABSENT_BLOB)
     # `stat` raises no error if the whole folder is missing.
     if path is not None:
-        _require_writable(path.parents[_NOTHING.count("/")])
+        _require_writable(path.parents[_ABSENT_BLOB.count("/")])
 
 
 def _require_writable(folder: Path) -> None:
@@ -90,6 +90,6 @@ def _require_writable(folder: Path) -> None:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
 
 
-def _ask_spool(spool: Spool) -> None:
+def _probe_spool(spool: Spool) -> None:
     with spool.file():
         pass

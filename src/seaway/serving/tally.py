@@ -31,32 +31,32 @@ class Tally:
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database, self._clock = database, clock
         self._lock = threading.Lock()
-        self._fetched: dict[tuple[int, int], int] = {}
+        self._downloads: dict[tuple[int, int], int] = {}
         self._used: dict[int, tuple[int, str]] = {}
-        self._told: dict[int, int] = {}
+        self._use_written_at: dict[int, int] = {}
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
 
     def downloaded(self, file_id: int) -> None:
         """Count a download of the file."""
-        one = (file_id, downloads.day_of(self._clock.now_ms()))
+        entry = (file_id, downloads.day_of(self._clock.now_ms()))
         with self._lock:
-            if one in self._fetched or len(self._fetched) < _MOST:
-                self._fetched[one] = self._fetched.get(one, 0) + 1
+            if entry in self._downloads or len(self._downloads) < _MOST:
+                self._downloads[entry] = self._downloads.get(entry, 0) + 1
 
     def used(self, key_id: int | None, address: str) -> None:
         """Note that the key was used from this IP address; ignore None."""
         if key_id is None:
             return
         now_ms = self._clock.now_ms()
-        since_ms = now_ms - self._told.get(key_id, -USE_TOLD_EVERY_MS)
+        since_ms = now_ms - self._use_written_at.get(key_id, -USE_TOLD_EVERY_MS)
         if not 0 <= since_ms < USE_TOLD_EVERY_MS:  # negative if the clock was set back
             with self._lock:
                 self._used[key_id] = (now_ms, address)
 
     def start(self) -> None:
         """Start the thread that writes the counts."""
-        self._thread = threading.Thread(target=self._go_on, name="tally", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="tally", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
@@ -70,26 +70,26 @@ class Tally:
     def write(self) -> None:
         """Write the counts to the database; if it is unavailable, keep them for the next time."""
         with self._lock:
-            fetched, self._fetched = self._fetched, {}
+            downloaded, self._downloads = self._downloads, {}
             used, self._used = self._used, {}
-        if not fetched and not used:
+        if not downloaded and not used:
             return
         try:
             with self._database.write_part() as tx:
-                downloads.add(tx, fetched)
+                downloads.add(tx, downloaded)
                 keys.note_uses(tx, used, since_ms=USE_TOLD_EVERY_MS)
         except SeawayError as error:
             log.warning("tally.waits", reason=error.message)
-            self._put_back(fetched)
+            self._put_back(downloaded)
         else:
-            self._told.update((key_id, at_ms) for key_id, (at_ms, _) in used.items())
+            self._use_written_at.update((key_id, at_ms) for key_id, (at_ms, _) in used.items())
 
-    def _put_back(self, fetched: dict[tuple[int, int], int]) -> None:
+    def _put_back(self, downloaded: dict[tuple[int, int], int]) -> None:
         with self._lock:
-            for one, count in fetched.items():
-                self._fetched[one] = self._fetched.get(one, 0) + count
+            for entry, count in downloaded.items():
+                self._downloads[entry] = self._downloads.get(entry, 0) + count
 
-    def _go_on(self) -> None:
+    def _run(self) -> None:
         while not self._stopped.wait(_PERIOD_SECONDS):
             try:
                 self.write()
