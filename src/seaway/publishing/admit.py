@@ -1,8 +1,8 @@
 """
-A candidate and what is known of the channel -> nothing, or the reason for the no. Values only, no I/O.
+Decide whether a file is accepted into a channel: return, or raise the refusal. Works on values only, without I/O.
 
-It is asked twice: before the bytes are read, with what the file name alone tells, and inside the
-transaction that records the file, where its answer is final.
+It is called twice: before the bytes are read, with only the file name, and in the transaction that records the file,
+where its decision is final.
 """
 
 from dataclasses import dataclass
@@ -21,21 +21,21 @@ _CLOCK_SKEW_MS = 5 * 60 * 1000
 
 @dataclass(frozen=True, slots=True)
 class ExistingFile:
-    """The file that has this name in this channel and subdir, or had it."""
+    """The current or deleted file with this name in this channel and subdir."""
 
     id: int
     state: State
     sha256: bytes
     uploaded_on: str
     may_overwrite: bool
-    cure: str  # what would let this credential overwrite it, where it may not
+    cure: str  # what the caller must do to be allowed to overwrite it; empty if allowed
     is_own: bool  # the same user or workflow uploaded it
     is_corrected: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What decides, besides the package itself."""
+    """The facts for the decision besides the package itself."""
 
     where: str
     existing: ExistingFile | None
@@ -44,17 +44,17 @@ class Facts:
     force: bool
     attestations: Attestations
     by_workflow: bool
-    is_attested: bool | None  # None while it is not known
+    is_attested: bool | None  # None if not known yet
     room: Room
     allows_overwrite: bool
     allows_v3: bool
-    grows_by: int = 0  # the bytes that the channel will hold more
+    grows_by: int = 0  # bytes that the upload adds to the channel
     other_case: str | None = None  # a file of the channel whose name differs only in case, perhaps deleted
-    v3_needs: str = ""  # what of the package needs repodata v3; empty while it is not known
+    v3_needs: str = ""  # the features of the package that need repodata v3; empty if not known yet
 
 
 def is_repeated(sha256: bytes | None, facts: Facts) -> bool:
-    """Return whether the uploader repeats an upload: the response to the first one may have been lost."""
+    """Return whether the same uploader sends the same file again: the first response may have been lost."""
     existing = facts.existing
     return (
         existing is not None
@@ -66,7 +66,7 @@ def is_repeated(sha256: bytes | None, facts: Facts) -> bool:
 
 
 def admit(file_name: FileName, sha256: bytes | None, facts: Facts) -> None:
-    """Let the file in by returning, or raise the reason why not; `sha256` is None while it is not known."""
+    """Return if the file is accepted, or raise the refusal; `sha256` is None if it is not known yet."""
     if facts.existing is not None:
         _admit_again(file_name, sha256, facts.existing, facts)
     if facts.other_case is not None:
@@ -94,7 +94,7 @@ def admit(file_name: FileName, sha256: bytes | None, facts: Facts) -> None:
 
 
 def warnings(candidate: Candidate, facts: Facts, now_ms: int) -> tuple[str, ...]:
-    """Return the warnings about the package, about its name among those of the channel, and about its time."""
+    """Return the warnings about the package, its look-alike names in the channel, and its timestamp."""
     name = candidate.file_name.name
     alike = (
         f"{name} looks like {', '.join(facts.lookalikes[:3])}, which is in the channel too." if facts.lookalikes else ""
@@ -104,14 +104,14 @@ def warnings(candidate: Candidate, facts: Facts, now_ms: int) -> tuple[str, ...]
 
 
 def _time_warning(timestamp: int, now_ms: int) -> str:
-    """CEP 47 wants a `timestamp` in the future rejected or flagged: it would win over every honest build."""
+    """Warn about a `timestamp` in the future, as CEP 47 requires: it would win over every honest build."""
     if timestamp_ms(timestamp) <= now_ms + _CLOCK_SKEW_MS:
         return ""
     return "The package says that it was built in the future: check the clock of the machine that built it."
 
 
 def _admit_attested(file_name: FileName, facts: Facts) -> None:
-    """What the channel asks of attestations; an API key never brings one, which is known before the bytes come."""
+    """Apply the channel's attestation setting; uploads with an API key have none, known before the bytes arrive."""
     if facts.attestations is Attestations.OFF and facts.is_attested:
         raise Refused(
             Reason.UNWANTED_ATTESTATION,
@@ -127,7 +127,7 @@ def _admit_attested(file_name: FileName, facts: Facts) -> None:
 
 
 def _admit_again(file_name: FileName, sha256: bytes | None, existing: ExistingFile, facts: Facts) -> None:
-    """A name that is taken: published files do not change, unless someone with the right says so."""
+    """Decide about a name that is taken: published files do not change, except by a permitted overwrite."""
     if existing.state is State.DELETED:
         if not facts.allows_overwrite and sha256 not in (None, existing.sha256):
             raise NotAllowed(

@@ -1,10 +1,10 @@
 """
-The avatar that somebody has at GitHub, fetched once when they name it.
+Fetch a GitHub avatar for a logo, once, when a user enters its URL.
 
-1. Only GitHub's two places for avatars are asked, and by the whole of an address: no port, no name of a user in it, no
-   way to spell another host. Where a redirect leads is looked at in the same way, three times at most.
-2. Each host is visited as `seaway.visiting` does it: never one of this machine or of a private network.
-3. All of it takes at most 5 seconds and 512 KiB. Nothing of the answer is told but its status.
+1. Only GitHub's two URLs for avatars are fetched, and the whole URL must match: no port, no user name before the host,
+   no way to name another host. Redirect targets are checked in the same way, three at most.
+2. Requests go through `seaway.visiting`, so never to this machine or to a private network.
+3. Everything together is limited to 5 seconds and 512 KiB. Only the status of a response is reported.
 """
 
 import re
@@ -29,13 +29,13 @@ _OTHERWISE = "Upload the picture instead."
 
 @dataclass(frozen=True, slots=True)
 class Avatars:
-    """Where avatars are fetched from."""
+    """Fetches avatars from known URLs."""
 
     places: Sequence[re.Pattern[str]] = _GITHUB
-    is_trusted: bool = False  # whether they may be on this machine
+    is_trusted: bool = False  # whether the URLs may lead to this machine
 
     def fetch(self, address: str) -> bytes:
-        """What is at the address; to be called in a thread."""
+        """Return the content at the URL; call it in a thread."""
         return anyio.run(self._fetch, address)
 
     async def _fetch(self, address: str) -> bytes:

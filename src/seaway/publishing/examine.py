@@ -1,8 +1,8 @@
 """
-A spool file -> a candidate: a package that was opened and found well-formed, that nobody has let in yet.
+Examine a spool file: open the package, check that it is well-formed, and return a candidate for the channel.
 
-It runs in a process of its own (`publishing.examiner`): what a stranger packed can be slow, large
-or wrong in ways that nobody thought of, and must not take the server with it.
+This runs in a separate process (`publishing.examiner`): an untrusted archive can be slow, large or malformed in
+unforeseen ways, and must not bring down the server.
 """
 
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ _DOTS = (
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """What a well-formed package says of itself."""
+    """The metadata of a well-formed package."""
 
     file_name: FileName
     subdir: str
@@ -49,7 +49,7 @@ class Candidate:
 def examine(
     path: Path, file_name: FileName, hashes: Hashes, limits: ArchiveLimits, *, refuse_escaping_links: bool
 ) -> Candidate:
-    """Read the archive within limits and check what it says; `Refused` with the first reason found."""
+    """Read the archive within limits and check its metadata; raise `Refused` with the first problem."""
     contents = archive.read_archive(path, file_name, limits)
     index = metadata.read_index_json(contents.info[archive.INDEX_JSON])
     _check_names(index, file_name)
@@ -100,7 +100,7 @@ def _check_names(index: dict[str, Any], file_name: FileName) -> None:
 
 
 def _check_paths(contents: archive.Contents, file_name: FileName, most: int) -> tuple[frozenset[str], list[str]]:
-    """Check the list of files; return the traits that it shows, and warnings."""
+    """Check the list of files; return the traits of the package and the warnings."""
     info = contents.info
     listed = {
         name: metadata.read_files(info[name], name.removeprefix("info/"), most)

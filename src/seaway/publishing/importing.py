@@ -1,10 +1,10 @@
 """
-Package files of this machine -> a channel, many at a time: how an operator brings a channel here.
+Import package files from this machine into a channel, for operators who move a channel to this server.
 
-1. It is the same door: every file is copied, hashed, examined, admitted and recorded by the rules of an upload
-   (`publishing.publish`, whose invariants hold), and what becomes of one changes nothing for another.
-2. Files share what costs the same for one as for many: a message to an examiner, a sync of the disk, a commit.
-3. What it holds is bounded: a few lots of files in the spool, whatever the folder has.
+1. The rules of uploads apply: every file is copied, hashed, examined, admitted and recorded as by `publishing.publish`,
+   whose invariants hold, and files succeed or fail independently.
+2. Files share the steps whose cost does not depend on their number: an examiner message, a disk sync, a commit.
+3. The spool space is bounded: it holds a few lots of files at a time, however many files the folder has.
 """
 
 import errno
@@ -28,17 +28,17 @@ from seaway.publishing.receive import too_large
 from seaway.publishing.record import Recorded, Submission, require_upload
 from seaway.storage import keys
 
-# Making a file waits for a sync that goes on: with lots of 128 files an import took twice as long on a busy disk.
+# Creating a file waits for a running sync: with lots of 128 files an import took twice as long on a busy disk.
 _MOST_IN_A_LOT = 512
 _LEAST_IN_A_LOT = 16
-_LOTS_FOR_EACH = 4  # at least so many for each examiner, so that none is idle for long
+_LOTS_FOR_EACH = 4  # at least this many for each examiner, so that none is idle for long
 
 _Result = Published | SeawayError
 
 
 @dataclass(slots=True)
 class _Lot:
-    """Some files on their way: their spool files, what was found in them, and what became of those that are done."""
+    """A group of files that are imported together: their spool files, candidates and results."""
 
     paths: Sequence[Path]
     spooled: ExitStack = field(default_factory=ExitStack)
@@ -50,15 +50,15 @@ class _Lot:
 def import_files(
     house: Publishing, channel: str, paths: Sequence[Path], *, by: Principal, force: bool
 ) -> Iterator[tuple[Path, _Result]]:
-    """Bring the files into the channel, and tell in order what became of each."""
+    """Import the files into the channel; yield the result of each, in order."""
     try:
         with house.database.read() as tx:
             require_upload(tx, channel, by)
         house.reserve.require_room()
-    except SeawayError as error:  # of every file, and before one of them is read
+    except SeawayError as error:  # refuses every file, before any of them is read
         yield from _told(house, channel, _Lot(paths, results=dict.fromkeys(range(len(paths)), error)))
         return
-    at_once = house.examiners.processes + 1  # one more, whose files are synced meanwhile
+    at_once = house.examiners.processes + 1  # the extra one syncs its files meanwhile
     lots = _lots(paths, house.examiners.processes)
     ahead: deque[Future[_Lot]] = deque()
     with ThreadPoolExecutor(at_once, thread_name_prefix="importing") as threads:
@@ -82,7 +82,7 @@ def _lots(paths: Sequence[Path], examiners: int) -> Iterator[_Lot]:
 
 
 def _bring(house: Publishing, lot: _Lot, by: Principal) -> _Lot:
-    """Copy the files into the spool, examine them, and keep what was found."""
+    """Copy the files into the spool, examine them and store the accepted ones."""
     with ExitStack() as undo:
         undo.push(lot.spooled.__exit__)
         files = _spooled(house, lot)
@@ -100,7 +100,7 @@ def _bring(house: Publishing, lot: _Lot, by: Principal) -> _Lot:
 
 
 def _spooled(house: Publishing, lot: _Lot) -> list[tuple[int, LocalFile]]:
-    """A place in the spool for each file that can be taken in."""
+    """Return a spool path for each file with a valid name and size; record the errors of the others."""
     folder = lot.spooled.enter_context(house.spool.folder())
     files = []
     for number, path in enumerate(lot.paths):
@@ -117,7 +117,7 @@ def _spooled(house: Publishing, lot: _Lot) -> list[tuple[int, LocalFile]]:
 
 
 def _record(house: Publishing, channel: str, lot: _Lot, by: Principal, force: bool) -> None:
-    """Name what was kept, in one transaction; new blobs of files that are refused go again."""
+    """Record the stored files in one transaction; delete the new blobs of refused files."""
     submissions = [Submission(candidate, by, force) for _, _, candidate in lot.found]
     hashes = [candidate.hashes.sha256 for _, _, candidate in lot.found]
     outcomes = house.batches.record_many(channel, list(zip(hashes, submissions, strict=True)))
@@ -137,7 +137,7 @@ def _record(house: Publishing, channel: str, lot: _Lot, by: Principal, force: bo
 
 
 def _repeated(house: Publishing, channel: str, path: Path, submission: Submission) -> Recorded | SeawayError:
-    """Somebody swept the blob between the put and its naming."""
+    """Store and record the file again, after a sweep deleted its blob between storing and recording."""
     try:
         return store_and_record(house, channel, path, submission)
     except SeawayError as error:

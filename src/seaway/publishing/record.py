@@ -1,13 +1,13 @@
 """
-The last step of uploads, inside one transaction: the file rows, the shards of their names, the revision, the audit
-lines, the record of uploads.
+Record uploads, the last step, in one transaction: write the file rows, shards, revision, audit lines and upload log.
 
-1. Each upload is admitted or refused by what the transaction sees, before anything is written for it.
-2. Two that want the same name, or names that look alike, are judged one after the other, as if the first was there.
-3. The number of statements depends neither on the channel nor on how many are recorded together, but for new subdirs
-   and names, names that say another summary, overwritten files, and attested files that are sent again.
-4. Repeating an upload with the same bytes as the same uploader changes nothing and returns the revision, so that a
-   lost response is not a failure.
+1. Each upload is admitted or refused by the state that the transaction reads, before anything is written for it.
+2. Uploads with the same name, or with names that look alike, are decided one after the other, as if the first one was
+   already recorded.
+3. The number of statements depends neither on the channel nor on the number of uploads, except for new subdirs
+   and names, changed summaries, overwritten files, and repeated uploads of attested files.
+4. Repeating an upload with the same bytes by the same uploader changes nothing and returns the revision, so that a
+   lost response does not cause a failure.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -51,40 +51,40 @@ _MAX_SUMMARY = 500
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """A candidate, and who wants it in the channel."""
+    """A candidate, and the caller who uploads it."""
 
     candidate: Candidate
     by: Principal
     force: bool
     attested: Verified | None = None
-    in_pieces: int = 0  # bytes of it that the store and the quota hold already, as pieces of a resumable upload
+    in_pieces: int = 0  # its bytes that are already stored and counted in the quota, as pieces of a resumable upload
 
     @property
     def sidecar(self) -> Sidecar | None:
-        """What is served beside the file."""
+        """The sidecar of the file; None without an attestation."""
         if self.attested is None:
             return None
         return Sidecar(self.place[1], self.candidate.hashes.sha256, self.attested)
 
     @property
     def place(self) -> tuple[str, str]:
-        """The subdir and the file name that it wants."""
+        """The subdir and the file name."""
         return self.candidate.subdir, str(self.candidate.file_name)
 
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """A file that readers see from the commit on."""
+    """The result of a recorded upload, whose file readers see from the commit on."""
 
     revision: int
     replaced: bool
     warnings: tuple[str, ...]
-    repeated: bool = False  # it was there already (invariant 4)
+    repeated: bool = False  # invariant 4
 
 
 @dataclass(frozen=True, slots=True)
 class _Admitted:
-    """A submission that was let in, on its way into the rows."""
+    """An admitted submission that is about to be written."""
 
     number: int
     submission: Submission
@@ -95,20 +95,20 @@ class _Admitted:
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """What a channel has under some names, whoever asks."""
+    """The state of a channel for some file and package names, independent of the caller."""
 
     taken: Sequence[AnyRow]
     refuses_lookalikes: bool
     attestations: Attestations
-    packages: dict[str, dict[str, int]]  # by folded name: each name and its id
-    summaries: dict[str, str]  # of each name
+    packages: dict[str, dict[str, int]]  # package ids by folded name and name
+    summaries: dict[str, str]  # by name
     chain: Chain
     room: Room
     allows_overwrite: bool
     allows_v3: bool
 
 
-# Statements of every upload are made once: building one costs more than SQLite needs to run it.
+# Built once for all uploads: building a statement takes longer than running it in SQLite.
 _TAKEN = (
     select(
         files.c.id, files.c.file_name, files.c.state, files.c.section, files.c.sha256, files.c.indexed_at,
@@ -158,10 +158,10 @@ def early_facts(
     user_quota: int | None,
 ) -> Facts:
     """
-    What `admit` can decide on before the bytes come, when the subdir is not known yet.
+    Return the facts that are known before the bytes arrive, when the subdir is unknown.
 
-    The name alone does not tell that a file exists: the same file name is usual in several subdirs.
-    Name and hash together do, and a client that repeats an upload need not send its bytes again.
+    The name alone does not identify an existing file, since several subdirs often have the same file name.
+    Name and hash do, so that a client that repeats an upload need not send its bytes again.
     """
     taken = [] if sha256 is None else [str(file_name)]
     known = _look_up(tx, access.channel_id, taken, [file_name.name], user_quota)
@@ -169,7 +169,7 @@ def early_facts(
     where = f"{channel}/{'' if row is None else row.subdir}"
     existing = None if row is None else _existing(row, access, by)
     facts = _facts(known, where, existing, file_name, by, force=force, is_attested=None)
-    # What it may replace is not known yet, and the transaction that records it decides.
+    # The file that it may replace is not known yet, so the recording transaction decides about the quota.
     return facts if force else replace(facts, room=known.room.after(-in_pieces), grows_by=size)
 
 
@@ -183,7 +183,7 @@ def record(
     teller: Teller,
     user_quota: int | None,
 ) -> list[Recorded | SeawayError]:
-    """Let in what may come in and name its blobs; to each submission what became of it, in order."""
+    """Record the submissions that are admitted; return the result or refusal of each, in order."""
     outcomes: dict[int, Recorded | SeawayError] = {}
     waiting = list(enumerate(submissions))
     while waiting:
@@ -193,13 +193,13 @@ def record(
 
 
 def require_upload(tx: Tx, channel: str, by: Principal, *, package: str | None = None) -> Access:
-    """The access of who may upload there, a package of this name where it is known; otherwise the refusal."""
+    """Return the access of a caller who can upload to the channel (a package of this name, if given), or refuse."""
     access = channels.access_of(tx, channel, by)
     return permissions.require(by, Action.UPLOAD, access, channel_name=channel, package=package)
 
 
 def require_package(by: Principal, access: Access, channel: str, package: str) -> None:
-    """Return if the credential is meant for packages of this name, where it is for some only."""
+    """Refuse a credential that is restricted to other package names."""
     permissions.require(by, Action.UPLOAD, access, channel_name=channel, package=package)
 
 
@@ -207,7 +207,7 @@ _Numbered = tuple[int, Submission]
 
 
 def _without_rivals(waiting: Sequence[_Numbered]) -> tuple[list[_Numbered], list[_Numbered]]:
-    """Those that can be judged at once, and those that must wait for what becomes of them."""
+    """Split the submissions into those that can be decided together, and those that depend on their outcome."""
     now: list[_Numbered] = []
     later: list[_Numbered] = []
     places: set[tuple[str, str]] = set()
@@ -237,7 +237,7 @@ def _record_apart(
     teller: Teller,
     user_quota: int | None,
 ) -> dict[int, Recorded | SeawayError]:
-    """Record submissions that do not want each other's names."""
+    """Record submissions without conflicting names."""
     accesses, outcomes = _require_all(tx, channel, submissions)
     allowed = [(number, submission) for number, submission in submissions if number not in outcomes]
     if not allowed:
@@ -276,7 +276,7 @@ def _repeated(
         facts = _facts_of(known, channel, row, accesses[one.by], one)
         if not admit.is_repeated(one.candidate.hashes.sha256, facts):
             continue
-        # An attestation of a file that has none would be lost, so that this is a conflict.
+        # Not repeated if only the new upload has an attestation, which would be lost: this is a conflict.
         if one.attested is None or sidecars.current(tx, channel_id, *one.place) is not None:
             is_yanked = row.state == State.YANKED.value
             warnings = ("The file is yanked; unyank it to list it again.",) if is_yanked else ()
@@ -287,7 +287,7 @@ def _repeated(
 def _require_all(
     tx: Tx, channel: str, submissions: Sequence[_Numbered]
 ) -> tuple[dict[Principal, Access], dict[int, Recorded | SeawayError]]:
-    """Who may upload, and the refusals of those who may not; each is asked for once."""
+    """Return the access of each caller, and the refusals; the access of a caller is queried once."""
     accesses: dict[Principal, Access] = {}
     refusals: dict[int, Recorded | SeawayError] = {}
     for number, submission in submissions:
@@ -304,14 +304,14 @@ def _require_all(
 def _judge(
     now_ms: int, channel: str, known: _Known, accesses: Mapping[Principal, Access], submissions: Sequence[_Numbered]
 ) -> tuple[list[_Admitted], dict[int, SeawayError]]:
-    """Who is let in, and the refusals of the others."""
+    """Return the admitted submissions and the refusals of the others."""
     taken = {(row.subdir, row.file_name): row for row in known.taken}
     admitted: list[_Admitted] = []
     refusals: dict[int, SeawayError] = {}
     room = known.room
     for number, one in submissions:
         candidate, row = one.candidate, taken.get(one.place)
-        room = room.after(-one.in_pieces)  # its pieces go when it is recorded
+        room = room.after(-one.in_pieces)  # its pieces are deleted once it is recorded
         facts = _facts_of(known, channel, row, accesses[one.by], one)
         is_free = row is None or row.state == State.DELETED.value
         other_case = _in_other_case(known, one.place[1]) if is_free else None
@@ -325,7 +325,7 @@ def _judge(
             refusals[number] = error
             room = room.after(one.in_pieces)
         else:
-            # Set once, by us, and never again (CEP 47): new bytes under an old name are a new file.
+            # Set by the server and never changed (CEP 47): new bytes under an old name are a new file.
             content = encode({**candidate.record, "indexed_timestamp": now_ms, **_attested(one.sidecar)})
             admitted.append(_Admitted(number, one, facts, content, admit.warnings(candidate, facts, now_ms)))
             room = room.after(facts.grows_by)
@@ -348,7 +348,7 @@ def _in_other_case(known: _Known, file_name: str) -> str | None:
 
 
 def _attested(sidecar: Sidecar | None) -> dict[str, str]:
-    """The field of a record that tells readers of the sidecar; absent where there is none (CEP 50)."""
+    """Return the record field that announces the sidecar; empty if there is none (CEP 50)."""
     return {} if sidecar is None else {sidecars.FIELD: sidecars.digest(sidecar.content).hex()}
 
 
@@ -423,7 +423,7 @@ def _facts_of(known: _Known, channel: str, row: AnyRow | None, access: Access, o
 
 
 def _visible_size(row: AnyRow | None) -> int:
-    """The bytes that go when this file is replaced."""
+    """Return the bytes that are freed in the channel when this file is replaced."""
     return 0 if row is None or row.state == State.DELETED.value else row.size
 
 
@@ -448,7 +448,7 @@ def _existing(row: AnyRow, access: Access, by: Principal) -> ExistingFile:
 def _write(
     tx: Tx, now_ms: int, channel_id: int, known: _Known, admitted: Sequence[_Admitted], whole_document_limit: int
 ) -> dict[int, int]:
-    """Write the rows and bring the index in line; the revision at which readers see each."""
+    """Write the rows and update the index; return the revision of each submission."""
     package_ids = _package_ids(tx, channel_id, known, {one.submission.candidate.file_name.name for one in admitted})
     _write_summaries(tx, known, package_ids, admitted)
     revisions: dict[int, int] = {}
@@ -471,7 +471,7 @@ def _package_ids(tx: Tx, channel_id: int, known: _Known, names: Iterable[str]) -
 
 
 def _write_summaries(tx: Tx, known: _Known, package_ids: dict[str, int], admitted: Sequence[_Admitted]) -> None:
-    """What each package is for, as the file that came last says it: people search for that."""
+    """Store the summary of each package from its latest file, for the search."""
     said = {one.submission.candidate.file_name.name: _summary(one.submission.candidate.about) for one in admitted}
     changed = [
         {"package_id": package_ids[name], "summary": summary}
@@ -540,7 +540,7 @@ def stored_about(candidate: Candidate, warnings: Sequence[str]) -> bytes:
 def _write_index(
     tx: Tx, now_ms: int, subdir: Subdir, admitted: Sequence[_Admitted], whole_document_limit: int
 ) -> dict[int, int]:
-    """One revision for each file, as if they had come one after the other."""
+    """Update the index, with one revision for each file, as if they were uploaded one after the other."""
     changes: dict[str, list[FileRecord]] = {}
     for one in admitted:
         candidate = one.submission.candidate
@@ -569,7 +569,7 @@ def _audit_line(now_ms: int, channel: str, one: _Admitted) -> Line:
 
 
 def _run(by: Principal) -> dict[str, str]:
-    """The run that an upload is from, where a workflow sends it; its first trace in the channel."""
+    """Return the audit details of the workflow run that sent an upload; empty for other callers."""
     if by.workflow is None:
         return {}
     names = ("issuer", "repository", "repository_id", "ref", "sha", "run_id")

@@ -1,16 +1,16 @@
 """
-Uploads that arrive in pieces, and go on where they stopped: after a lost connection, a reload, on another worker.
+Resumable uploads: a file arrives in pieces, and resumes after a lost connection or a page reload, on any worker.
 
-1. What was acknowledged is kept: a piece is a blob, named by a row, before the offset rises. It is hashed again when it
-   is read, so damage in the store is not taken for damage of the file.
-2. Pieces never overlap and leave no gap: a piece begins at the offset, which the transaction that names it decides.
-3. The file enters its channel through `publish` alone: the same rules, the same refusals. Only when it is there does
-   the offset reach the length, so whoever hears of that may throw their copy away.
-4. A refused file leaves no piece behind. What was published is told for an hour to a client that lost the answer.
-5. What nobody goes on with ends after a day; the sweep takes its pieces, as it takes all that no row names.
-6. A file counts in the rate of uploads when it is begun, and its pieces count in the quotas as long as they are stored.
-7. A request brings at least `least_piece` bytes or the end of the file. A connection that breaks may leave a shorter piece,
-   which counts as an upload in the rate and is joined with the next one: the number of objects grows with the bytes.
+1. Acknowledged bytes are kept: a piece is a blob, named by a row, before the offset rises. It is hashed again when it
+   is read, so that damage in the store is not mistaken for a damaged file.
+2. Pieces never overlap or leave gaps: a piece begins at the offset, as checked by the transaction that records it.
+3. The file enters its channel only through `publish`, with the same rules and refusals. The offset reaches the length
+   only once the file is published, so that the client can then delete its copy.
+4. A refused file leaves no pieces. The result of a published file is kept for an hour, in case the response was lost.
+5. Unfinished uploads expire after a day; the sweep deletes their pieces like all blobs that no row names.
+6. A file counts in the upload rate limit when it is begun, and its pieces count in the quotas while they are stored.
+7. A request has at least `least_piece` bytes or the end of the file. A lost connection can leave a shorter piece, which
+   counts as an upload in the rate limit and is joined with the next one: the number of objects grows with the bytes.
 """
 
 import hashlib
@@ -41,14 +41,14 @@ from seaway.storage.blobs import DamagedBlob
 
 LASTS_MS = DAY_MS
 REMEMBERED_MS = HOUR_MS
-MOST_OPEN = 200  # of one user: what is not finished takes room of the store for a day
+MOST_OPEN = 200  # per user: unfinished uploads take space in the store for a day
 _PIECE_BYTES = 16 * 1024 * 1024
 _READ_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What is to come: the channel and the name of the file, its length, its hash where the client knows it."""
+    """The announced file: channel, file name, length, and the hash if the client knows it."""
 
     channel: str
     file_name: str
@@ -59,7 +59,7 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Resumable:
-    """An upload under way, or finished: then `published` tells what readers see."""
+    """An unfinished upload, or a finished one with its result in `published`."""
 
     id: str
     order: Order
@@ -69,7 +69,7 @@ class Resumable:
 
 
 async def begin(house: Publishing, order: Order, *, by: Principal) -> Resumable:
-    """Make room for a file, unless it can be refused already; `by` is a user."""
+    """Begin an upload, or refuse it early; `by` is a user."""
     if order.length < 1:
         raise Malformed("The upload says that the file is empty.", "Send the length of the file.")
     if order.length > house.upload_limit:
@@ -90,9 +90,9 @@ async def go_on(
     announced: int | None = None,
 ) -> Resumable:
     """
-    Take the bytes from `offset` on; with the last one the file is published. What came before a loss is kept.
+    Receive bytes from `offset` on; with the last byte the file is published. Bytes before a lost connection are kept.
 
-    `announced` is how many bytes the request says that it brings, where it does.
+    `announced` is the length of the request body, if the request states it.
     """
     upload = await to_thread.run_sync(_look_further, house, upload_id, offset, by)
     if announced is not None:
@@ -107,13 +107,13 @@ async def go_on(
 
 
 def look(house: Publishing, upload_id: str, by: Principal) -> Resumable:
-    """The upload as far as it came; `NotFound` for everybody but the one who began it, who must still have the right."""
+    """Return the upload; raise `NotFound` unless the caller began it and can still upload to the channel."""
     with house.database.read() as tx:
         return _find(tx, upload_id, by, house.clock.now_ms())
 
 
 def _look_further(house: Publishing, upload_id: str, offset: int, by: Principal) -> Resumable:
-    """The upload, if more of it may come at this offset."""
+    """Return the upload if more bytes are expected at this offset."""
     with house.database.read() as tx:
         upload = _find(tx, upload_id, by, house.clock.now_ms())
         if upload.published is not None or offset != upload.offset:
@@ -133,7 +133,7 @@ def _require_enough(house: Publishing, upload: Resumable, size: int) -> None:
 
 
 def _require_room(tx: Tx, house: Publishing, order: Order, size: int) -> None:
-    """Return if the quotas leave room for so many bytes more; a file that is to be replaced makes room."""
+    """Refuse `size` more bytes if a quota is exceeded; the bytes of a file to be replaced are subtracted."""
     if not size:
         return
     channel_id, replaced = all_channels.get(tx, order.channel).id, 0
@@ -145,14 +145,14 @@ def _require_room(tx: Tx, house: Publishing, order: Order, size: int) -> None:
 
 
 def end(house: Publishing, upload_id: str, by: Principal) -> None:
-    """Give up an upload."""
+    """Cancel an upload."""
     with house.database.read() as tx:
         upload = _find(tx, upload_id, by, house.clock.now_ms())
     _forget(house, upload)
 
 
 def expire(tx: Tx, now_ms: int) -> int:
-    """Forget what nobody went on with; how many."""
+    """Delete expired uploads; return the count."""
     return tx.execute(delete(resumable_uploads).where(resumable_uploads.c.expires_at <= now_ms)).rowcount
 
 
@@ -202,7 +202,7 @@ def _find(tx: Tx, upload_id: str, by: Principal, now_ms: int) -> Resumable:
         raise _missing()
     try:
         require_upload(tx, row.name, by)
-    except NotFound:  # of the channel, which is as good as gone: they must not be told apart
+    except NotFound:  # an unreadable channel must not be distinguishable from a missing upload
         raise _missing() from None
     published = None if row.published is None else msgspec.json.decode(row.published, type=Published)
     order = Order(row.name, row.file_name, row.length, row.sha256, row.force)
@@ -211,7 +211,7 @@ def _find(tx: Tx, upload_id: str, by: Principal, now_ms: int) -> Resumable:
 
 @dataclass(frozen=True, slots=True)
 class _Tail:
-    """The beginning of a piece, up to the offset, that is too short to stay an object of its own (invariant 7)."""
+    """The last piece, if it is too short for a separate object, to be joined with the next one (invariant 7)."""
 
     start: int
     content: bytes
@@ -252,7 +252,7 @@ def _tail_of(house: Publishing, upload: Resumable) -> _Tail:
 
 
 def _keep(house: Publishing, upload: Resumable, tail: _Tail, received: Received, by: Principal) -> None:
-    """Name the piece; the offset rises with it, unless it is the last one (invariant 3)."""
+    """Store and record the piece; raise the offset with it, unless it is the last one (invariant 3)."""
     sha256 = received.hashes.sha256
     while True:
         is_new = house.blobs.put_file(keys.blob(sha256), received.path)
@@ -279,7 +279,7 @@ def _name_piece(tx: Tx, house: Publishing, upload: Resumable, tail: _Tail, recei
     offset = tail.start + size
     of_upload = resumable_pieces.c.upload_id == upload.id
     tx.execute(delete(resumable_pieces).where(of_upload, resumable_pieces.c.start >= tail.start))
-    hold_channel(house.database, tx, upload.order.channel)  # pieces of two uploads may fit only one by one
+    hold_channel(house.database, tx, upload.order.channel)  # the quota may have room for only one of two uploads
     _require_room(tx, house, upload.order, size)
     tx.execute(insert(resumable_pieces).values(upload_id=upload.id, start=tail.start, size=size, sha256=sha256))
     if offset < upload.order.length:
@@ -289,7 +289,7 @@ def _name_piece(tx: Tx, house: Publishing, upload: Resumable, tail: _Tail, recei
 
 
 def _count(tx: Tx, house: Publishing, now_ms: int, by: Principal) -> None:
-    """Count one upload in the rate of its sender, or refuse it."""
+    """Count an upload in the rate limit of its sender, or refuse it."""
     refusal = house.rate.count(tx, now_ms, [by])[0]
     if refusal is not None:
         raise refusal
@@ -297,7 +297,7 @@ def _count(tx: Tx, house: Publishing, now_ms: int, by: Principal) -> None:
 
 @contextmanager
 def _ended_by_a_loss(house: Publishing, upload: Resumable) -> Iterator[None]:
-    """Forget an upload of which the store has lost a piece."""
+    """Delete the upload if the store has lost a piece of it."""
     try:
         yield
     except FileNotFoundError:
@@ -363,7 +363,7 @@ def _wrong_offset(upload: Resumable) -> WrongOffset:
 
 
 class _Coming:
-    """The body of one request, cut into pieces; `broken` tells why it ended early."""
+    """The body of a request, cut into pieces; `broken` is the error that ended it early."""
 
     def __init__(self, chunks: AsyncIterator[bytes], expected: int) -> None:
         self._chunks, self._left, self._rest = chunks, expected, b""
@@ -372,7 +372,7 @@ class _Coming:
         self.received = 0
 
     async def piece(self, before: bytes) -> AsyncIterator[bytes]:
-        """The bytes of the next piece, which begins with those `before`."""
+        """Yield the bytes of the next piece, which begins with `before`."""
         if before:
             yield before
         room = _PIECE_BYTES - len(before)
@@ -384,7 +384,7 @@ class _Coming:
     async def _next(self) -> bytes:
         try:
             chunk = await anext(self._chunks, b"")
-        except Exception as error:  # noqa: BLE001  what came before the loss is kept, then it is raised
+        except Exception as error:  # noqa: BLE001  `go_on` raises it after keeping the bytes before it
             self.broken, chunk = error, b""
         self.ended = not chunk
         self.received += len(chunk)
@@ -395,7 +395,7 @@ class _Coming:
 
 
 class _Assembled:
-    """The pieces as the one file that they are, for `publish`."""
+    """The pieces of an upload as one incoming file for `publish`."""
 
     def __init__(self, house: Publishing, upload: Resumable) -> None:
         self._house, self._upload = house, upload
