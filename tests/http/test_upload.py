@@ -182,7 +182,7 @@ def test_odd_but_allowed_is_said(http: httpx.Client, channel: Channel) -> None:
     file = conda(index_json(timestamp=4_000_000_000_000))
     answer = send(http, channel.name, channel.contributor, file_part(file))
     assert 201 == answer.status_code, answer.text
-    assert "Warning: The package says that it was built in the future" in sentence(answer)
+    assert "Warning: The timestamp of the package is in the future" in sentence(answer)
 
 
 def test_a_lookalike_name_is_said(http: httpx.Client, channel: Channel) -> None:
@@ -394,7 +394,7 @@ def test_a_contributor_replaces_only_own_files(site: Site, http: httpx.Client, c
     with nothing_left(site.server):
         foreign = upload(http, channel.name, changed(), channel.contributor, force=True)
     assert [200, 403] == [own.status_code, foreign.status_code]
-    assert "may not overwrite" in sentence(foreign)
+    assert "cannot overwrite" in sentence(foreign)
     assert GOOD.content == http.get(f"/{channel.name}/noarch/{GOOD.name}").content
 
 

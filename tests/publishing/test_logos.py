@@ -404,5 +404,5 @@ def test_a_known_name_that_leads_into_our_network_is_not_visited() -> None:
 def test_an_operator_can_switch_fetching_off(seaway: Seaway) -> None:
     """Then a picture has to be sent."""
     closed = replace(seaway.house.logos, fetches=False)
-    with pytest.raises(Invalid, match="fetches no pictures"):
+    with pytest.raises(Invalid, match="does not fetch pictures"):
         closed.draw(OPERATOR, Given(address="https://github.com/ada.png"))

@@ -72,21 +72,22 @@ def admit(file_name: FileName, sha256: bytes | None, facts: Facts) -> None:
     if facts.other_case is not None:
         raise Refused(
             Reason.CASE_COLLISION,
-            f"{file_name} differs only in case from {facts.where.partition('/')[0]}/{facts.other_case}; package caches on Windows and macOS cannot hold both.",
+            f"{file_name} differs only in case from {facts.where.partition('/')[0]}/{facts.other_case}; "
+            "package caches on Windows and macOS cannot hold both.",
             "Raise the build number or change the version, then build the package again.",
         )
     if facts.v3_needs and not facts.allows_v3:
         raise Refused(
             Reason.V3_RECORD,
-            f"{file_name} needs repodata v3 for {facts.v3_needs}, and the channel does not allow that: "
+            f"{file_name} needs repodata v3 for {facts.v3_needs}, which the channel does not allow: "
             "older clients would not see the package.",
-            "Remove that from the recipe and build again, or ask the owner of the channel to allow packages for repodata v3.",
+            "Remove it from the recipe and build again, or ask the channel owner to allow repodata v3 packages.",
         )
     if facts.lookalikes and facts.refuses_lookalikes:
         raise Refused(
             Reason.LOOKALIKE_NAME,
-            f"{file_name.name} looks like {facts.lookalikes[0]}, which is in the channel already, and the channel refuses that.",
-            "Choose a name that differs in more than - _ . and case, or ask the owner of the channel to allow it.",
+            f"{file_name.name} looks like {facts.lookalikes[0]}, and the channel refuses names that look alike.",
+            "Choose a name that differs in more than - _ . and case, or ask the channel owner to allow it.",
         )
     _admit_attested(file_name, facts)
     if facts.grows_by > 0:
@@ -96,9 +97,7 @@ def admit(file_name: FileName, sha256: bytes | None, facts: Facts) -> None:
 def warnings(candidate: Candidate, facts: Facts, now_ms: int) -> tuple[str, ...]:
     """Return the warnings about the package, its look-alike names in the channel, and its timestamp."""
     name = candidate.file_name.name
-    alike = (
-        f"{name} looks like {', '.join(facts.lookalikes[:3])}, which is in the channel too." if facts.lookalikes else ""
-    )
+    alike = f"{name} looks like {', '.join(facts.lookalikes[:3])}, also in the channel." if facts.lookalikes else ""
     found = (*candidate.warnings, alike, _time_warning(candidate.record.get("timestamp", 0), now_ms))
     return tuple(filter(None, found))
 
@@ -107,7 +106,7 @@ def _time_warning(timestamp: int, now_ms: int) -> str:
     """Warn about a `timestamp` in the future, as CEP 47 requires: it would win over every honest build."""
     if timestamp_ms(timestamp) <= now_ms + _CLOCK_SKEW_MS:
         return ""
-    return "The package says that it was built in the future: check the clock of the machine that built it."
+    return "The timestamp of the package is in the future: check the clock of the build machine."
 
 
 def _admit_attested(file_name: FileName, facts: Facts) -> None:
@@ -115,14 +114,14 @@ def _admit_attested(file_name: FileName, facts: Facts) -> None:
     if facts.attestations is Attestations.OFF and facts.is_attested:
         raise Refused(
             Reason.UNWANTED_ATTESTATION,
-            f"An attestation came with {file_name}, and the channel takes none.",
-            "Upload without --attestation and --generate-attestation, or ask the owner of the channel to allow them.",
+            f"{file_name} was sent with an attestation, and the channel does not accept attestations.",
+            "Upload without --attestation and --generate-attestation, or ask the channel owner to allow attestations.",
         )
     if facts.attestations is Attestations.REQUIRED and (facts.is_attested is False or not facts.by_workflow):
         raise Refused(
             Reason.MISSING_ATTESTATION,
-            f"The channel takes only files with an attestation, and none came with {file_name}.",
-            "Let a workflow that is a trusted publisher upload it with --generate-attestation.",
+            f"The channel accepts only files with an attestation, and {file_name} was sent without one.",
+            "Upload it with --generate-attestation from a workflow that is a trusted publisher.",
         )
 
 
@@ -131,13 +130,13 @@ def _admit_again(file_name: FileName, sha256: bytes | None, existing: ExistingFi
     if existing.state is State.DELETED:
         if not facts.allows_overwrite and sha256 not in (None, existing.sha256):
             raise NotAllowed(
-                f"{facts.where}/{file_name} was deleted, and the channel never uses a file name again for other contents.",
+                f"{facts.where}/{file_name} was deleted, and the channel never reuses a file name for other contents.",
                 "Raise the build number.",
             )
         if not existing.may_overwrite:
             raise NotAllowed(
-                f"{facts.where}/{file_name} was deleted, and lock files may still name it.",
-                "Raise the build number, or ask someone who may overwrite files of the channel.",
+                f"{facts.where}/{file_name} was deleted, and lock files may still refer to it.",
+                "Raise the build number, or ask a member who can overwrite files of the channel.",
             )
         return
     if not facts.force:
@@ -158,6 +157,6 @@ def _admit_again(file_name: FileName, sha256: bytes | None, existing: ExistingFi
         )
     if not existing.may_overwrite:
         raise NotAllowed(
-            f"{facts.where}/{file_name} exists, and this credential may not overwrite it.",
+            f"{facts.where}/{file_name} exists, and this credential cannot overwrite it.",
             existing.cure,
         )

@@ -29,7 +29,7 @@ def require_workflow(attestation: bytes | None, by: Principal) -> None:
         # CEP 27: a server verifies an attestation against the publisher that sent the file before it serves it.
         raise Refused(
             Reason.UNWANTED_ATTESTATION,
-            "An attestation is verified only for uploads by a trusted publisher, and a user sent this one.",
+            "Attestations are accepted only from trusted publishers, and this one was sent by a user.",
             "Upload without --attestation.",
         )
 

@@ -43,7 +43,7 @@ class Avatars:
             with anyio.fail_after(_SECONDS):
                 return await self._follow(address)
         except TimeoutError:
-            raise Unavailable(f"GitHub did not answer within {_SECONDS:.0f} seconds.", _OTHERWISE) from None
+            raise Unavailable(f"GitHub did not respond within {_SECONDS:.0f} seconds.", _OTHERWISE) from None
         except VisitFailed as error:
             raise Unavailable("The avatar could not be fetched.", _OTHERWISE, cause=str(error)) from None
 
@@ -62,13 +62,13 @@ class Avatars:
             if reply.status == 200:
                 return reply.content
             if not reply.location:
-                raise Invalid(f"There is no avatar at this address: GitHub answered {reply.status}.", _OTHERWISE)
+                raise Invalid(f"There is no avatar at this URL: GitHub returned {reply.status}.", _OTHERWISE)
             address = urljoin(address, reply.location)
-        raise Invalid("The address leads from one to the next, and to no avatar.", _OTHERWISE)
+        raise Invalid("The URL of the avatar has too many redirects.", _OTHERWISE)
 
     def _require_known(self, address: str) -> None:
         if not any(place.fullmatch(address) for place in self.places):
             raise Invalid(
-                "A logo is fetched from GitHub's avatars only.",
-                "Give https://github.com/NAME.png or an address at avatars.githubusercontent.com, or upload the picture.",
+                "Only GitHub avatars can be fetched as logos.",
+                "Use https://github.com/NAME.png or a URL at avatars.githubusercontent.com, or upload the picture.",
             )

@@ -28,7 +28,7 @@ from seaway.conda.tar_walk import Kind
 
 _MOST_WARNED = 3
 _DOTS = (
-    "Paths in the archive begin with ./, and tools that look for info/index.json in it, such as indexers, do not find it;"
+    "Paths in the archive begin with ./, so tools that look for info/index.json, such as indexers, do not find it;"
     " pack the folders by name: tar cjf FILE info share."
 )
 
@@ -88,13 +88,13 @@ def _check_names(index: dict[str, Any], file_name: FileName) -> None:
     if version.parse(index["version"]) is None:
         raise Refused(
             Reason.BAD_VERSION,
-            f"{index['version']!a} is not a version that clients can order.",
+            f"{index['version']!a} is not a version that clients can compare.",
             "Correct it in the recipe and build again.",
         )
     if stated != file_name.stem:
         raise Refused(
             Reason.NAME_MISMATCH,
-            f"{file_name} holds the package {stated!r}, but its file name says {file_name.stem!r}.",
+            f"{file_name} contains the package {stated!r}, but its file name says {file_name.stem!r}.",
             "Upload the file under the name that the build tool gave it.",
         )
 
@@ -118,7 +118,7 @@ def _check_paths(contents: archive.Contents, file_name: FileName, most: int) -> 
         raise Refused(
             Reason.MISSING_PATHS_JSON,
             f"{file_name} does not list its files: it has no info/paths.json.",
-            "Build it again with a current tool.",
+            "Build it again with a current version of the build tool.",
         )
     warnings = listed_files.check_names(listed[archive.FILES], contents.members)
     return frozenset(), warnings + listed_files.check_prefixes(prefixes, contents.members)
@@ -130,10 +130,8 @@ def _link_warnings(contents: archive.Contents, *, refuse_escaping_links: bool) -
         return ()
     shown = ", ".join(ascii(link) for link in links[:_MOST_WARNED])[:300]
     if refuse_escaping_links:
-        raise Refused(
-            Reason.ESCAPING_LINK, f"Links of the package point out of the folder that it is installed to: {shown}."
-        )
-    return (f"{len(links)} links of the package point out of the folder that it is installed to: {shown}.",)
+        raise Refused(Reason.ESCAPING_LINK, f"Links of the package point outside of its installation folder: {shown}.")
+    return (f"{len(links)} links of the package point outside of its installation folder: {shown}.",)
 
 
 def _dot_warnings(contents: archive.Contents) -> tuple[str, ...]:

@@ -104,7 +104,7 @@ class Examiners:
         return outcome
 
     def take_in(self, files: Sequence[LocalFile]) -> list[Candidate | Refused | OSError]:
-        """Copy and examine the files; return the outcomes in order. A message costs as much as a small file, so batch."""
+        """Copy and examine the files, many in a message, which costs as much as a small file; return ordered outcomes."""
         parts = (files[start : start + _IN_A_MESSAGE] for start in range(0, len(files), _IN_A_MESSAGE))
         return [outcome for part in parts for outcome in self._examine_many(part)]
 
@@ -157,7 +157,7 @@ class Examiners:
             except TimeoutError:
                 return Refused(
                     Reason.TOOK_TOO_LONG,
-                    f"Reading {order.file_name} took longer than {seconds:.0f} seconds, the time for a file of its size.",
+                    f"Reading {order.file_name} took longer than {seconds:.0f} seconds, the limit for its size.",
                     "Build it with fewer or smaller files.",
                 )
             except Died as error:
@@ -214,7 +214,7 @@ class _Examiner:
             self._receive(_SECONDS_TO_START)
         except (Died, TimeoutError) as error:
             raise Unavailable(
-                "The server cannot open packages now.", "Try again in a moment.", cause=f"an examiner: {error}"
+                "The server cannot examine packages now.", "Try again in a moment.", cause=f"an examiner: {error}"
             ) from error
         self._is_ready = True
 
@@ -224,9 +224,9 @@ class _Examiner:
         try:
             answers = _answers.decode(self._receive(seconds))
         except msgspec.MsgspecError as error:
-            raise Died(f"answered what is no answer: {error}") from error
+            raise Died(f"sent an invalid answer: {error}") from error
         if len(answers) != len(orders):
-            raise Died(f"gave {len(answers)} answers to {len(orders)} orders")
+            raise Died(f"sent {len(answers)} answers to {len(orders)} orders")
         return answers
 
     def kill(self) -> None:
@@ -255,7 +255,7 @@ class _Examiner:
         except (EOFError, OSError) as error:
             if isinstance(error, TimeoutError):
                 raise
-            raise Died(str(error) or "it ended") from error
+            raise Died(str(error) or "the process ended") from error
 
 
 @contextmanager
@@ -268,7 +268,7 @@ def _closed_on_failure(opened: socket.socket) -> Iterator[None]:
 
 
 def _not_drawn() -> Invalid:
-    return Invalid("The picture cannot be read in reasonable time and memory.", "Save it anew, or send another one.")
+    return Invalid("The picture cannot be read within the limits of time and memory.", "Use another picture.")
 
 
 def _outcome(order: Order, answer: Answer) -> Candidate | Refused | OSError:
@@ -283,6 +283,6 @@ def _outcome(order: Order, answer: Answer) -> Candidate | Refused | OSError:
             log.error("examiner.failed", file=str(order.file_name), path=order.source, traceback=traceback)
     return Refused(
         Reason.READER_FAILED,
-        f"{order.file_name} cannot be read, for a reason that the server's log holds.",
-        "Ask its operator, and build the package again.",
+        f"{order.file_name} cannot be read: the package reader of the server failed.",
+        "Ask the operator of the server, whose log has the details.",
     )

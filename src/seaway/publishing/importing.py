@@ -158,5 +158,5 @@ def _said(path: Path, error: SeawayError | OSError) -> SeawayError:
     if isinstance(error, SeawayError):
         return error
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return Unavailable(f"There is no room to copy {path.name}.", "Make some, and upload again.")
-    return Malformed(f"{path.name} cannot be read: {error.strerror}.", "Look at the file and the rights to it.")
+        return Unavailable(f"There is no disk space to copy {path.name}.", "Free some space and upload again.")
+    return Malformed(f"{path.name} cannot be read: {error.strerror}.", "Check the file and its permissions.")

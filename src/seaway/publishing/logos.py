@@ -77,7 +77,7 @@ class Logos:
         with self._turn(by):
             content = given.content or self._fetched(given.address)
             if len(content) > MOST_BYTES:
-                raise TooLarge(f"A picture has at most {MOST_BYTES // 1024} KiB.", "Make it smaller, or a JPEG.")
+                raise TooLarge(f"The picture is larger than {MOST_BYTES // 1024} KiB.", "Use a smaller one, or a JPEG.")
             with self._spooled(content) as path, self.examiners.turns.wait_in_thread(sender_of(by)):
                 return self.examiners.draw(path)
 
@@ -95,18 +95,18 @@ class Logos:
                     if beside is not None:
                         beside(tx)
                     return
-        raise TooMany("The picture could not be stored beside a sweep.", "Try again in a moment.")
+        raise TooMany("The picture could not be stored because of a running sweep.", "Try again in a moment.")
 
     def _fetched(self, address: str) -> bytes:
         if not self.fetches:
-            raise Invalid("This Seaway fetches no pictures.", "Upload the picture instead.")
+            raise Invalid("This server does not fetch pictures.", "Upload the picture instead.")
         return self.fetch(address)
 
     @contextmanager
     def _turn(self, by: Principal) -> Iterator[None]:
         turn = self.turns.take(sender_of(by))
         if turn is None:
-            raise TooMany("Other logos are being drawn.", "Try again in a moment.", retry_after_seconds=5)
+            raise TooMany("Other logos are being processed.", "Try again in a moment.", retry_after_seconds=5)
         with turn:
             yield
 

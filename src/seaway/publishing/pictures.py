@@ -40,17 +40,17 @@ def draw(path: Path) -> bytes:
 
 
 def _unreadable() -> Invalid:
-    return Invalid("The file is no picture that can be read.", "Send a PNG, JPEG, WebP or GIF; SVG is not taken.")
+    return Invalid("The file is not a readable picture.", "Use a PNG, JPEG, WebP or GIF; SVG is not accepted.")
 
 
 def _check(picture: Image.Image) -> None:
     if max(picture.size) > MOST_ON_A_SIDE:
         raise Invalid(
             f"The picture is larger than {MOST_ON_A_SIDE:,} pixels on a side.",
-            f"Make it smaller: {SIDE} by {SIDE} is what is shown.",
+            f"Use a smaller one: it is shown at {SIDE} by {SIDE} pixels.",
         )
     if getattr(picture, "is_animated", False):
-        raise Invalid("The picture moves.", "Send one that stands still.")
+        raise Invalid("The picture is animated.", "Use a still picture.")
 
 
 def _png(picture: Image.Image) -> bytes:

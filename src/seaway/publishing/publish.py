@@ -267,7 +267,7 @@ def _parse_sha256(announced: str | None) -> bytes | None:
     except ValueError:
         sha256 = b""
     if len(sha256) != 32:
-        raise Malformed("X-File-SHA256 is not the 64 hexadecimal digits of a sha256.", "Send the hash of the file.")
+        raise Malformed("X-File-SHA256 is not a sha256 of 64 hexadecimal digits.", "Send the sha256 of the file.")
     return sha256
 
 

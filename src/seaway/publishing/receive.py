@@ -41,8 +41,8 @@ class Arrived:
         if announced_sha256 is not None and announced_sha256.lower() != hashes.sha256.hex():
             raise Refused(
                 Reason.HASH_MISMATCH,
-                f"The bytes that arrived have the sha256 {hashes.sha256.hex()}, not {announced_sha256[:64]!a}.",
-                "They changed on the way: upload the file again.",
+                f"The received bytes have the sha256 {hashes.sha256.hex()}; {announced_sha256[:64]!a} was announced.",
+                "Upload the file again; if the error repeats, check the announced sha256.",
             )
         return Received(self._sink.path, hashes)
 
@@ -71,7 +71,7 @@ async def receive(chunks: AsyncIterator[bytes], file: BinaryIO, *, limit: int, d
 def too_large(limit: int) -> TooLarge:
     """Return the refusal for a file over the limit, stating the limit."""
     return TooLarge(
-        f"The file is larger than {limit:,} bytes, the limit of this server.", "Ask its operator to raise it."
+        f"The file is larger than {limit:,} bytes, the limit of this server.", "Ask the operator to raise the limit."
     )
 
 

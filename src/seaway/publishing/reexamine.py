@@ -197,7 +197,7 @@ def _correction(row: FileRow) -> Correction | None:
     try:
         return corrections.decode(row.correction)
     except (msgspec.MsgspecError, ValueError, TypeError, RecursionError) as error:
-        raise CannotRebuild(f"has a correction that cannot be read: {error}") from None
+        raise CannotRebuild(f"has a metadata correction that cannot be read: {error}") from None
 
 
 def _indexed_at(row: FileRow) -> int:
@@ -206,7 +206,7 @@ def _indexed_at(row: FileRow) -> int:
         return row.indexed_at
     stated = _decoded(row.record).get("indexed_timestamp")
     if not isinstance(stated, int):
-        raise CannotRebuild("has lost the time at which it was indexed")
+        raise CannotRebuild("has no readable index time")
     return stated
 
 
@@ -238,7 +238,7 @@ def _examined(blobs: Blobs, spool: Spool, row: FileRow) -> Candidate:
     try:
         file_name = filename.parse(row.file_name) if isinstance(row.file_name, str) else None
         if file_name is None:
-            raise CannotRebuild("has a file name that is no text")
+            raise CannotRebuild("has a file name that is not text")
         with blobs.open(keys.blob(row.sha256)) as blob, spool.file() as copy:
             hashes = _copy(blob, copy)
             if hashes.sha256 != row.sha256:
@@ -254,7 +254,7 @@ def _examined(blobs: Blobs, spool: Spool, row: FileRow) -> Candidate:
             raise  # the spool's disk is full, which says nothing about the blob
         raise CannotRebuild(f"names a blob that cannot be read: {error}") from None
     if candidate.subdir != row.subdir:
-        raise CannotRebuild(f"names a blob that belongs in {candidate.subdir}")
+        raise CannotRebuild(f"names a blob with a package for {candidate.subdir}")
     return candidate
 
 

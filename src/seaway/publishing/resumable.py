@@ -71,7 +71,7 @@ class Resumable:
 async def begin(house: Publishing, order: Order, *, by: Principal) -> Resumable:
     """Begin an upload, or refuse it early; `by` is a user."""
     if order.length < 1:
-        raise Malformed("The upload says that the file is empty.", "Send the length of the file.")
+        raise Malformed("The upload announces an empty file.", "Send the length of the file.")
     if order.length > house.upload_limit:
         raise too_large(house.upload_limit)
     await to_thread.run_sync(
@@ -128,7 +128,7 @@ def _require_enough(house: Publishing, upload: Resumable, size: int) -> None:
     if 0 < size < house.least_piece and upload.offset + size < upload.order.length:
         raise Malformed(
             f"A piece of {size:,} bytes is too small.",
-            f"Send at least {house.least_piece:,} bytes at a time, or all that is left of the file.",
+            f"Send at least {house.least_piece:,} bytes at a time, or the rest of the file.",
         )
 
 
@@ -170,7 +170,7 @@ def _begin(house: Publishing, order: Order, by: Principal) -> Resumable:
         access = require_upload(tx, order.channel, by)
         mine = resumable_uploads.c.user_id == by.user_id, resumable_uploads.c.published.is_(None)
         if tx.execute(select(func.count()).select_from(resumable_uploads).where(*mine)).scalar_one() >= MOST_OPEN:
-            raise TooMany(f"{by.name} has {MOST_OPEN} unfinished uploads.", "Finish some of them, or wait a day.")
+            raise TooMany(f"{by.name} has {MOST_OPEN} unfinished uploads.", "Finish or cancel some, or wait a day.")
         _require_room(tx, house, order, order.length)
         _count(tx, house, now_ms, by)
         upload = Resumable(secrets.token_hex(16), order, 0, now_ms + LASTS_MS, None)
@@ -302,7 +302,7 @@ def _ended_by_a_loss(house: Publishing, upload: Resumable) -> Iterator[None]:
         yield
     except FileNotFoundError:
         _forget(house, upload)
-        raise NotFound("The server lost a part of this upload.", "Begin it again.") from None
+        raise NotFound("The server lost a part of this upload.", "Start it again.") from None
 
 
 async def _finish(house: Publishing, upload: Resumable, by: Principal) -> Resumable:
@@ -315,7 +315,7 @@ async def _finish(house: Publishing, upload: Resumable, by: Principal) -> Resuma
         raise  # the last piece can be sent again
     except FileNotFoundError:
         await to_thread.run_sync(_forget, house, upload)
-        raise NotFound("The server lost a part of this upload.", "Begin it again.") from None
+        raise NotFound("The server lost a part of this upload.", "Start it again.") from None
     except SeawayError:
         await to_thread.run_sync(_forget, house, upload)
         raise
@@ -353,12 +353,12 @@ def _set(tx: Tx, upload: Resumable, **values: object) -> None:
 
 
 def _missing() -> NotFound:
-    return NotFound("There is no such upload, or it took longer than a day.", "Begin it again.")
+    return NotFound("There is no such upload, or it has expired after a day.", "Start it again.")
 
 
 def _wrong_offset(upload: Resumable) -> WrongOffset:
     return WrongOffset(
-        f"The server has {upload.offset:,} of {upload.order.length:,} bytes.", "Ask for the offset, and go on there."
+        f"The server has {upload.offset:,} of {upload.order.length:,} bytes.", "Query the offset and continue there."
     )
 
 
@@ -390,7 +390,7 @@ class _Coming:
         self.received += len(chunk)
         self._left -= len(chunk)
         if self._left < 0:
-            raise TooLarge("More bytes came than the upload had announced.", "Begin it again with the right length.")
+            raise TooLarge("The upload has more bytes than announced.", "Start it again with the right length.")
         return chunk
 
 
