@@ -97,8 +97,10 @@ def admit(file_name: FileName, sha256: bytes | None, facts: Facts) -> None:
 def warnings(candidate: Candidate, facts: Facts, now_ms: int) -> tuple[str, ...]:
     """Return the warnings about the package, its look-alike names in the channel, and its timestamp."""
     name = candidate.file_name.name
-    alike = f"{name} looks like {', '.join(facts.lookalikes[:3])}, also in the channel." if facts.lookalikes else ""
-    found = (*candidate.warnings, alike, _time_warning(candidate.record.get("timestamp", 0), now_ms))
+    lookalike_warning = (
+        f"{name} looks like {', '.join(facts.lookalikes[:3])}, also in the channel." if facts.lookalikes else ""
+    )
+    found = (*candidate.warnings, lookalike_warning, _time_warning(candidate.record.get("timestamp", 0), now_ms))
     return tuple(filter(None, found))
 
 

@@ -35,7 +35,7 @@ def require_workflow(attestation: bytes | None, by: Principal) -> None:
 
 
 def verified(
-    house: Attesting, channel: str, candidate: Candidate, attestation: bytes | None, by: Principal
+    parts: Attesting, channel: str, candidate: Candidate, attestation: bytes | None, by: Principal
 ) -> Verified | None:
     """Return the verified attestation of this file in this channel; None without one."""
     if attestation is None or by.workflow is None:
@@ -44,7 +44,7 @@ def verified(
         attestation,
         file_name=str(candidate.file_name),
         sha256=candidate.hashes.sha256,
-        target_channels=[f"{address}/{channel}" for address in house.addresses],
+        target_channels=[f"{address}/{channel}" for address in parts.addresses],
         run=attestations.run_of(by.workflow),
-        verifier=house.roots.verifier(),
+        verifier=parts.roots.verifier(),
     )

@@ -96,12 +96,14 @@ class Batches(Generic[Upload, Result]):
             outcomes: dict[int, Result | BaseException] = {
                 id(entry): BlobSwept(entry.sha256.hex()) for entry in batch if entry.sha256 in missing
             }
-            there = sorted((entry for entry in batch if id(entry) not in outcomes), key=attrgetter("channel"))
-            for channel in dict.fromkeys(entry.channel for entry in there):
+            present = sorted((entry for entry in batch if id(entry) not in outcomes), key=attrgetter("channel"))
+            for channel in dict.fromkeys(entry.channel for entry in present):
                 hold_channel(self._database, tx, channel)
-            refusals = self._count(tx, [entry.upload for entry in there])
-            outcomes.update((id(entry), no) for entry, no in zip(there, refusals, strict=True) if no is not None)
-            counted = [entry for entry in there if id(entry) not in outcomes]
+            refusals = self._count(tx, [entry.upload for entry in present])
+            outcomes.update(
+                (id(entry), refusal) for entry, refusal in zip(present, refusals, strict=True) if refusal is not None
+            )
+            counted = [entry for entry in present if id(entry) not in outcomes]
             for channel, entries in groupby(counted, key=attrgetter("channel")):
                 self._record_of_channel(tx, channel, list(entries), outcomes)
             return [outcomes[id(entry)] for entry in batch]

@@ -62,8 +62,8 @@ def examine(
     if archive.LINK_JSON in contents.info:
         metadata.check_link_json(contents.info[archive.LINK_JSON], is_noarch_python=is_noarch_python)
     if "noarch" in index:
-        held = [path for path, stored in contents.members.items() if stored.kind is not Kind.FOLDER]
-        warnings += paths.portability_warnings(held)
+        contained = [path for path, stored in contents.members.items() if stored.kind is not Kind.FOLDER]
+        warnings += paths.portability_warnings(contained)
     about = metadata.read_about(contents.info.get(archive.ABOUT_JSON, b"{}"))
     section = record.section_of(index, file_name.extension)
     return Candidate(

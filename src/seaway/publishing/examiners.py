@@ -104,7 +104,7 @@ class Examiners:
         return outcome
 
     def take_in(self, files: Sequence[LocalFile]) -> list[Candidate | Refused | OSError]:
-        """Copy and examine the files, many in a message, which costs as much as a small file; return ordered outcomes."""
+        """Copy and examine files in batches, since a message costs as much as a small file; return ordered outcomes."""
         parts = (files[start : start + _IN_A_MESSAGE] for start in range(0, len(files), _IN_A_MESSAGE))
         return [outcome for part in parts for outcome in self._examine_many(part)]
 

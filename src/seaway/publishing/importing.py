@@ -48,28 +48,28 @@ class _Lot:
 
 
 def import_files(
-    house: Publishing, channel: str, paths: Sequence[Path], *, by: Principal, force: bool
+    parts: Publishing, channel: str, paths: Sequence[Path], *, by: Principal, force: bool
 ) -> Iterator[tuple[Path, _Result]]:
     """Import the files into the channel; yield the result of each, in order."""
     try:
-        with house.database.read() as tx:
+        with parts.database.read() as tx:
             require_upload(tx, channel, by)
-        house.reserve.require_room()
+        parts.reserve.require_room()
     except SeawayError as error:  # refuses every file, before any of them is read
-        yield from _told(house, channel, _Lot(paths, results=dict.fromkeys(range(len(paths)), error)))
+        yield from _reported(parts, channel, _Lot(paths, results=dict.fromkeys(range(len(paths)), error)))
         return
-    at_once = house.examiners.processes + 1  # the extra one syncs its files meanwhile
-    lots = _lots(paths, house.examiners.processes)
+    at_once = parts.examiners.processes + 1  # the extra one syncs its files meanwhile
+    lots = _lots(paths, parts.examiners.processes)
     ahead: deque[Future[_Lot]] = deque()
     with ThreadPoolExecutor(at_once, thread_name_prefix="importing") as threads:
         try:
-            ahead += [threads.submit(_bring, house, lot, by) for lot in islice(lots, at_once)]
+            ahead += [threads.submit(_prepare, parts, lot, by) for lot in islice(lots, at_once)]
             while ahead:
                 lot = ahead.popleft().result()
-                ahead += [threads.submit(_bring, house, lot, by) for lot in islice(lots, 1)]
+                ahead += [threads.submit(_prepare, parts, lot, by) for lot in islice(lots, 1)]
                 with lot.spooled:
-                    _record(house, channel, lot, by, force)
-                yield from _told(house, channel, lot)
+                    _record(parts, channel, lot, by, force)
+                yield from _reported(parts, channel, lot)
         finally:
             for future in ahead:
                 if future.exception() is None:
@@ -81,80 +81,80 @@ def _lots(paths: Sequence[Path], examiners: int) -> Iterator[_Lot]:
     return (_Lot(paths[start : start + size]) for start in range(0, len(paths), size))
 
 
-def _bring(house: Publishing, lot: _Lot, by: Principal) -> _Lot:
+def _prepare(parts: Publishing, lot: _Lot, by: Principal) -> _Lot:
     """Copy the files into the spool, examine them and store the accepted ones."""
     with ExitStack() as undo:
         undo.push(lot.spooled.__exit__)
-        files = _spooled(house, lot)
-        with house.examiners.turns.wait_in_thread(sender_of(by)):
-            outcomes = house.examiners.take_in([file for _, file in files]) if files else []
+        files = _spooled(parts, lot)
+        with parts.examiners.turns.wait_in_thread(sender_of(by)):
+            outcomes = parts.examiners.take_in([file for _, file in files]) if files else []
         for (number, file), outcome in zip(files, outcomes, strict=True):
             if isinstance(outcome, Candidate):
                 lot.found.append((number, Path(file.path), outcome))
             else:
-                lot.results[number] = _said(file.source, outcome)
+                lot.results[number] = _as_seaway_error(file.source, outcome)
         by_key = {keys.blob(candidate.hashes.sha256): path for _, path, candidate in lot.found}
-        lot.new_blobs = house.blobs.put_files(by_key)
+        lot.new_blobs = parts.blobs.put_files(by_key)
         undo.pop_all()
     return lot
 
 
-def _spooled(house: Publishing, lot: _Lot) -> list[tuple[int, LocalFile]]:
+def _spooled(parts: Publishing, lot: _Lot) -> list[tuple[int, LocalFile]]:
     """Return a spool path for each file with a valid name and size; record the errors of the others."""
-    folder = lot.spooled.enter_context(house.spool.folder())
+    folder = lot.spooled.enter_context(parts.spool.folder())
     files = []
     for number, path in enumerate(lot.paths):
         try:
             file_name = filename.parse(path.name)
             size = path.stat().st_size
-            if size > house.upload_limit:
-                raise too_large(house.upload_limit)
+            if size > parts.upload_limit:
+                raise too_large(parts.upload_limit)
         except (SeawayError, OSError) as error:
-            lot.results[number] = _said(path, error)
+            lot.results[number] = _as_seaway_error(path, error)
         else:
             files.append((number, LocalFile(path, f"{folder}/{number}", file_name, size)))
     return files
 
 
-def _record(house: Publishing, channel: str, lot: _Lot, by: Principal, force: bool) -> None:
+def _record(parts: Publishing, channel: str, lot: _Lot, by: Principal, force: bool) -> None:
     """Record the stored files in one transaction; delete the new blobs of refused files."""
     submissions = [Submission(candidate, by, force) for _, _, candidate in lot.found]
     hashes = [candidate.hashes.sha256 for _, _, candidate in lot.found]
-    outcomes = house.batches.record_many(channel, list(zip(hashes, submissions, strict=True)))
-    unneeded = []
+    outcomes = parts.batches.record_many(channel, list(zip(hashes, submissions, strict=True)))
+    unnamed = []
     for (number, path, candidate), submission, outcome in zip(lot.found, submissions, outcomes, strict=True):
-        result = _repeated(house, channel, path, submission) if isinstance(outcome, BlobSwept) else outcome
+        result = _store_again(parts, channel, path, submission) if isinstance(outcome, BlobSwept) else outcome
         if isinstance(result, Recorded):
             lot.results[number] = published(channel, candidate, result)
         elif isinstance(result, SeawayError):
             lot.results[number] = result
             if keys.blob(candidate.hashes.sha256) in lot.new_blobs:
-                unneeded.append(candidate.hashes.sha256)
+                unnamed.append(candidate.hashes.sha256)
         else:
             raise result
-    if unneeded:
-        discard(house.database, house.blobs, unneeded)
+    if unnamed:
+        discard(parts.database, parts.blobs, unnamed)
 
 
-def _repeated(house: Publishing, channel: str, path: Path, submission: Submission) -> Recorded | SeawayError:
+def _store_again(parts: Publishing, channel: str, path: Path, submission: Submission) -> Recorded | SeawayError:
     """Store and record the file again, after a sweep deleted its blob between storing and recording."""
     try:
-        return store_and_record(house, channel, path, submission)
+        return store_and_record(parts, channel, path, submission)
     except SeawayError as error:
         return error
 
 
-def _told(house: Publishing, channel: str, lot: _Lot) -> Iterator[tuple[Path, _Result]]:
+def _reported(parts: Publishing, channel: str, lot: _Lot) -> Iterator[tuple[Path, _Result]]:
     for number, path in enumerate(lot.paths):
         result = lot.results[number]
         if isinstance(result, Published):
-            tell_success(house.counts, result)
+            tell_success(parts.counts, result)
         else:
-            tell_failure(house.counts, channel, path.name, result)
+            tell_failure(parts.counts, channel, path.name, result)
         yield path, result
 
 
-def _said(path: Path, error: SeawayError | OSError) -> SeawayError:
+def _as_seaway_error(path: Path, error: SeawayError | OSError) -> SeawayError:
     if isinstance(error, SeawayError):
         return error
     if error.errno in (errno.ENOSPC, errno.EDQUOT):

@@ -74,7 +74,7 @@ class Logos:
         """Return the picture re-encoded as a PNG."""
         if by.user_id is not None:
             take(self.database, self.clock.now_ms(), Rate.LOGO, str(by.user_id))
-        with self._turn(by):
+        with self._slot(by):
             content = given.content or self._fetched(given.address)
             if len(content) > MOST_BYTES:
                 raise TooLarge(f"The picture is larger than {MOST_BYTES // 1024} KiB.", "Use a smaller one, or a JPEG.")
@@ -103,7 +103,7 @@ class Logos:
         return self.fetch(address)
 
     @contextmanager
-    def _turn(self, by: Principal) -> Iterator[None]:
+    def _slot(self, by: Principal) -> Iterator[None]:
         turn = self.turns.take(sender_of(by))
         if turn is None:
             raise TooMany("Other logos are being processed.", "Try again in a moment.", retry_after_seconds=5)

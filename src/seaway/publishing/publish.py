@@ -124,7 +124,7 @@ class Published:
 
 
 async def publish(
-    house: Publishing,
+    parts: Publishing,
     channel: str,
     incoming: Incoming,
     *,
@@ -141,19 +141,19 @@ async def publish(
     """
     try:
         published = await _publish(
-            house, channel, incoming, by=by, force=force, least_size=least_size, in_pieces=in_pieces
+            parts, channel, incoming, by=by, force=force, least_size=least_size, in_pieces=in_pieces
         )
     except BaseException as error:  # includes cancellation: a lost connection is counted too
-        tell_failure(house.counts, channel, incoming.file_name, error)
+        tell_failure(parts.counts, channel, incoming.file_name, error)
         raise
-    tell_success(house.counts, published)
+    tell_success(parts.counts, published)
     return published
 
 
 def tell_success(counts: Counts, published: Published) -> None:
     """Count a successful upload."""
-    is_new = Outcome.REPLACED if published.replaced else Outcome.PUBLISHED
-    counts.upload(Outcome.REPEATED if published.repeated else is_new)
+    outcome = Outcome.REPLACED if published.replaced else Outcome.PUBLISHED
+    counts.upload(Outcome.REPEATED if published.repeated else outcome)
 
 
 def tell_failure(counts: Counts, channel: str, file_name: str, error: BaseException) -> None:
@@ -172,7 +172,7 @@ def tell_failure(counts: Counts, channel: str, file_name: str, error: BaseExcept
 
 
 async def _publish(
-    house: Publishing,
+    parts: Publishing,
     channel: str,
     incoming: Incoming,
     *,
@@ -182,49 +182,49 @@ async def _publish(
     in_pieces: int,
 ) -> Published:
     file_name = await to_thread.run_sync(
-        refuse_early, house, channel, incoming.file_name, incoming.announced_sha256, by, force, least_size, in_pieces
+        refuse_early, parts, channel, incoming.file_name, incoming.announced_sha256, by, force, least_size, in_pieces
     )
-    with house.spool.file() as spool_file:
-        with house.counts.timed(Stage.RECEIVE):
-            arrived = await receive(incoming.chunks(), spool_file, limit=house.upload_limit, disk=house.disk)
+    with parts.spool.file() as spool_file:
+        with parts.counts.timed(Stage.RECEIVE):
+            arrived = await receive(incoming.chunks(), spool_file, limit=parts.upload_limit, disk=parts.disk)
             attestation = await incoming.finish()
         require_workflow(attestation, by)
         order = Order(channel, file_name, incoming.announced_sha256, attestation, by, force, in_pieces)
-        with await house.examiners.turns.wait(sender_of(by)) as examining:
-            return await in_turn(house, by, _take_in, house, order, arrived, examining)
+        with await parts.examiners.turns.wait(sender_of(by)) as examining:
+            return await in_turn(parts, by, _examine_and_record, parts, order, arrived, examining)
 
 
-async def in_turn(house: Publishing, by: Principal, work: Callable[P, T], *args: P.args, **named: P.kwargs) -> T:
+async def in_turn(parts: Publishing, by: Principal, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Run a step of an upload in an upload thread once the sender gets a slot; return its result."""
-    with await house.turns.wait(sender_of(by)):
-        return await to_thread.run_sync(partial(work, *args, **named), limiter=house.threads)
+    with await parts.turns.wait(sender_of(by)):
+        return await to_thread.run_sync(partial(work, *args, **kwargs), limiter=parts.threads)
 
 
-def _take_in(house: Publishing, order: Order, arrived: Arrived, examining: Turn) -> Published:
+def _examine_and_record(parts: Publishing, order: Order, arrived: Arrived, examining: Turn) -> Published:
     """Examine, store and record in one thread: a thread switch costs as much as opening a small package."""
     if examining.waited:  # other files of this sender may have been refused meanwhile
-        with house.database.read() as tx:
-            house.refused_time.require_room(tx, order.by)
+        with parts.database.read() as tx:
+            parts.refused_time.require_room(tx, order.by)
     received = arrived.finish(order.announced_sha256)
-    house.counts.received(received.hashes.size)
+    parts.counts.received(received.hashes.size)
     # Prepares storing the file (such as the sync) while the package is examined, since both take equally long.
-    prepared = house.disk.submit(house.blobs.prepare_file, received.path)
-    with house.refused_time.counted(order.by) as stopwatch:
-        with house.counts.timed(Stage.EXAMINE):
+    prepared = parts.disk.submit(parts.blobs.prepare_file, received.path)
+    with parts.refused_time.counted(order.by) as stopwatch:
+        with parts.counts.timed(Stage.EXAMINE):
             with examining, stopwatch:
-                candidate = house.examiners.examine(received.path, order.file_name, received.hashes)
-            attested = verified(house.attesting, order.channel, candidate, order.attestation, order.by)
-        with house.counts.timed(Stage.RECORD):
+                candidate = parts.examiners.examine(received.path, order.file_name, received.hashes)
+            attested = verified(parts.attesting, order.channel, candidate, order.attestation, order.by)
+        with parts.counts.timed(Stage.RECORD):
             prepared.result()  # raises a disk error, which is reported only once
             submission = Submission(candidate, order.by, order.force, attested, order.in_pieces)
-            recorded = store_and_record(house, order.channel, received.path, submission)
+            recorded = store_and_record(parts, order.channel, received.path, submission)
     return published(order.channel, candidate, recorded)
 
 
 def refuse_early(
-    house: Publishing,
+    parts: Publishing,
     channel: str,
-    named: str,
+    raw_name: str,
     announced_sha256: str | None,
     by: Principal,
     force: bool,
@@ -232,12 +232,12 @@ def refuse_early(
     in_pieces: int,
 ) -> FileName:
     """Refuse what can be refused before the bytes are read; the permission is checked first, to reveal nothing."""
-    with house.database.read() as tx:
+    with parts.database.read() as tx:
         access = require_upload(tx, channel, by)
         if not in_pieces:
-            house.rate.require_room(tx, house.clock.now_ms(), by)
-        house.refused_time.require_room(tx, by)
-        file_name = filename.parse(named)
+            parts.rate.require_room(tx, parts.clock.now_ms(), by)
+        parts.refused_time.require_room(tx, by)
+        file_name = filename.parse(raw_name)
         permissions.require(by, Action.UPLOAD, access, channel_name=channel, package=file_name.name)
         sha256 = _parse_sha256(announced_sha256)
         facts = early_facts(
@@ -250,12 +250,12 @@ def refuse_early(
             sha256=sha256,
             size=least_size,
             in_pieces=in_pieces,
-            user_quota=house.user_quota,
+            user_quota=parts.user_quota,
         )
         # A repeated upload goes on, to compare its bytes: an announced hash alone proves nothing.
         if not admit.is_repeated(sha256, facts):
             admit.admit(file_name, sha256, facts)
-    house.reserve.require_room()
+    parts.reserve.require_room()
     return file_name
 
 
@@ -271,7 +271,7 @@ def _parse_sha256(announced: str | None) -> bytes | None:
     return sha256
 
 
-def store_and_record(house: Publishing, channel: str, path: Path, submission: Submission) -> Recorded:
+def store_and_record(parts: Publishing, channel: str, path: Path, submission: Submission) -> Recorded:
     """
     Store the file and record it.
 
@@ -279,14 +279,14 @@ def store_and_record(house: Publishing, channel: str, path: Path, submission: Su
     """
     sha256 = submission.candidate.hashes.sha256
     while True:
-        is_new = house.blobs.put_file(keys.blob(sha256), path)
+        is_new = parts.blobs.put_file(keys.blob(sha256), path)
         try:
-            return house.batches.record(sha256, channel, submission)
+            return parts.batches.record(sha256, channel, submission)
         except BlobSwept:
             continue
         except SeawayError:
             if is_new:  # a backup may be copying a blob that existed before
-                discard(house.database, house.blobs, [sha256])
+                discard(parts.database, parts.blobs, [sha256])
             raise
 
 

@@ -51,9 +51,9 @@ class UploadRate:
         for number, by in enumerate(senders):
             if not by.is_operator:
                 numbers.setdefault(_subject(by), []).append(number)
-        for sender, theirs in sorted(numbers.items()):
-            if throttle.take_within(tx, now_ms, Rate.UPLOAD, limit, len(theirs), *sender) is not None:
-                for number in theirs:
+        for sender, of_sender in sorted(numbers.items()):
+            if throttle.take_within(tx, now_ms, Rate.UPLOAD, limit, len(of_sender), *sender) is not None:
+                for number in of_sender:
                     refusals[number] = throttle.take_within(tx, now_ms, Rate.UPLOAD, limit, 1, *sender)
         return refusals
 

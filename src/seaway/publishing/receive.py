@@ -83,19 +83,19 @@ class _Sink:
         self._file, self._disk = file, disk
         self._sha256 = hashlib.sha256()
         self._md5 = hashlib.md5(usedforsecurity=False)
-        self._at_work: list[Future[None]] = []
+        self._running: list[Future[None]] = []
 
     async def take(self, content: bytes) -> None:
         """Wait for the previous batch, then start the next one."""
-        for work in self._at_work:
+        for work in self._running:
             await asyncio.wrap_future(work)
-        self._at_work = [self._disk.submit(self._write, content)]
+        self._running = [self._disk.submit(self._write, content)]
         # Appended separately, so that `settle` waits for the first one if this fails.
-        self._at_work.append(self._disk.submit(self._md5.update, content))
+        self._running.append(self._disk.submit(self._md5.update, content))
 
     def finish(self, content: bytes, size: int) -> Hashes:
         """Wait for the running batch and write the last one; call it in a worker thread."""
-        for work in self._at_work:
+        for work in self._running:
             work.result()
         self._write(content)
         self._md5.update(content)
@@ -104,7 +104,7 @@ class _Sink:
 
     def settle(self) -> None:
         """Wait until all writes have ended, successfully or not."""
-        wait(self._at_work)
+        wait(self._running)
 
     def _write(self, content: bytes) -> None:
         self._file.write(content)

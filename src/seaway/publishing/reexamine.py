@@ -141,8 +141,10 @@ def stored_record(
     candidate: Candidate, indexed_at_ms: int, attested: str | None, correction: Correction | None = None
 ) -> bytes:
     """Return the record as stored in a row; it has no attestation field if there is no attestation (CEP 50)."""
-    beside = {} if attested is None else {sidecars.FIELD: attested}
-    return encode({**corrections.apply(candidate.record, correction), "indexed_timestamp": indexed_at_ms, **beside})
+    attestation_field = {} if attested is None else {sidecars.FIELD: attested}
+    return encode(
+        {**corrections.apply(candidate.record, correction), "indexed_timestamp": indexed_at_ms, **attestation_field}
+    )
 
 
 def stored_field(record: object) -> str | None:
@@ -273,8 +275,8 @@ def _change(parts: Rebuilding, row: FileRow, wrong: dict[str, Any], actor: Actor
     now_ms = parts.clock.now_ms()
     with parts.database.write_channel(row.channel) as tx:
         with tolerating_damage(tx):
-            now = tx.execute(_ROW.where(files.c.id == row.id)).one_or_none()
-        if now is None or tuple(now) != tuple(row):
+            current = tx.execute(_ROW.where(files.c.id == row.id)).one_or_none()
+        if current is None or tuple(current) != tuple(row):
             raise CannotRebuild("was changed meanwhile; run the command again")
         values = {name: value for name, value in wrong.items() if name != "package"}
         if "package" in wrong:

@@ -363,7 +363,7 @@ def _name_of_shard(tx: Tx, access: Access, subdir: str, digest: str) -> str | No
 
 
 def _damaged_shard(digest: str, channel: str) -> DamagedRecord:
-    return DamagedRecord(f"The shard {digest}", cause="its sha256 is another one", cure=f"seaway reindex {channel}")
+    return DamagedRecord(f"The shard {digest}", cause="its sha256 does not match", cure=f"seaway reindex {channel}")
 
 
 def _package(parts: Reading, tx: Tx, access: Access, subdir: str, file_name: str) -> Answer:
