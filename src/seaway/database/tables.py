@@ -80,7 +80,7 @@ users = Table(
     sqlite_autoincrement=True,
 )
 
-# A verified address belongs to one user. An unverified one proves nothing, so several users may have it.
+# A verified address belongs to one user. An unverified one proves nothing, so several users can have it.
 emails = Table(
     "emails",
     metadata,

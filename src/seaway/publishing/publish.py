@@ -207,7 +207,7 @@ def _examine_and_record(parts: Publishing, order: Order, arrived: Arrived, exami
             parts.refused_time.require_room(tx, order.by)
     received = arrived.finish(order.announced_sha256)
     parts.counts.received(received.hashes.size)
-    # Prepares storing the file (such as the sync) while the package is examined, since both take equally long.
+    # Prepares storing the file (the sync) during the examination, since both take equally long.
     prepared = parts.disk.submit(parts.blobs.prepare_file, received.path)
     with parts.refused_time.counted(order.by) as stopwatch:
         with parts.counts.timed(Stage.EXAMINE):
@@ -231,7 +231,7 @@ def refuse_early(
     least_size: int,
     in_pieces: int,
 ) -> FileName:
-    """Refuse what can be refused before the bytes are read; the permission is checked first, to reveal nothing."""
+    """Refuse an upload before its bytes are read, if possible; check the permission first, to reveal nothing else."""
     with parts.database.read() as tx:
         access = require_upload(tx, channel, by)
         if not in_pieces:

@@ -207,7 +207,7 @@ _Numbered = tuple[int, Submission]
 
 
 def _split_conflicts(waiting: Sequence[_Numbered]) -> tuple[list[_Numbered], list[_Numbered]]:
-    """Split the submissions into those that can be decided together, and those that depend on their outcome."""
+    """Return the submissions that can be decided together, and the others, which depend on their outcome."""
     batch: list[_Numbered] = []
     later: list[_Numbered] = []
     places: set[tuple[str, str]] = set()
