@@ -134,4 +134,4 @@ def test_a_key_brings_no_attestation(here: Trusting) -> None:
     answer = upload(here, here.people.key("owner"), bundle)
 
     assert 422 == answer.status_code
-    assert "verified only for uploads by a trusted publisher" in sentence(answer)
+    assert "accepted only from trusted publishers" in sentence(answer)
