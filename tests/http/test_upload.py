@@ -182,7 +182,7 @@ def test_odd_but_allowed_is_said(http: httpx.Client, channel: Channel) -> None:
     file = conda(index_json(timestamp=4_000_000_000_000))
     answer = send(http, channel.name, channel.contributor, file_part(file))
     assert 201 == answer.status_code, answer.text
-    assert "Warning: The package says that it was built in the future" in sentence(answer)
+    assert "Warning: The timestamp of the package is in the future" in sentence(answer)
 
 
 def test_a_lookalike_name_is_said(http: httpx.Client, channel: Channel) -> None:

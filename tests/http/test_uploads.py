@@ -72,9 +72,7 @@ def test_a_piece_that_is_too_small(http: httpx.Client, channel: Channel, is_anno
     headers = {**TUS, **BODY, "Upload-Offset": "0", **bearer(channel.owner)}
     answer = http.patch(location, content=b"four" if is_announced else iter([b"fo", b"ur"]), headers=headers)
     assert 400 == answer.status_code
-    expected = (
-        "A piece of 4 bytes is too small. Send at least 262,144 bytes at a time, or all that is left of the file."
-    )
+    expected = "A piece of 4 bytes is too small. Send at least 262,144 bytes at a time, or the rest of the file."
     assert expected == sentence(answer)
     assert "0" == look(http, location, channel.owner).headers["upload-offset"]
 

@@ -101,7 +101,7 @@ def test_a_killed_move_goes_on(source: Seaway, target: Database) -> None:
             with target.read() as tx:
                 begun = current(tx)
             if begun is not None:
-                with pytest.raises(BadSetting, match="beginning of a move"):
+                with pytest.raises(BadSetting, match="unfinished move"):
                     prepare(target)
         else:
             break
@@ -161,7 +161,7 @@ def test_a_row_that_was_tampered_with_is_found(source: Seaway, target: Database,
 
     with pytest.raises(Damaged, match=statement.replace("FROM ", "").split()[1]):
         move_database(source.database, HookedDatabase(target, tamper))  # type: ignore[arg-type]
-    with pytest.raises(BadSetting, match="beginning of a move"):
+    with pytest.raises(BadSetting, match="unfinished move"):
         prepare(target)
     move_database(source.database, target)
     assert_moved(source, target)

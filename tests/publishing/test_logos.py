@@ -305,7 +305,7 @@ def test_an_avatar_is_fetched_and_its_redirects_are_followed(host: Host) -> None
 def test_a_redirect_leads_nowhere_else(host: Host, location: str) -> None:
     """Where it leads is looked at as at the first address, and nothing is asked there."""
     host.answers = {"/a": _says(302, Location=location)}
-    with pytest.raises(Invalid, match="avatars only"):
+    with pytest.raises(Invalid, match="Only GitHub avatars"):
         host.avatars().fetch(f"{host.address}/a")
     assert ["/a"] == host.asked
 
@@ -313,7 +313,7 @@ def test_a_redirect_leads_nowhere_else(host: Host, location: str) -> None:
 def test_redirects_end(host: Host) -> None:
     """Four hosts are asked, not one more."""
     host.answers = {"/a": _says(302, Location="/a")}
-    with pytest.raises(Invalid, match="one to the next"):
+    with pytest.raises(Invalid, match="too many redirects"):
         host.avatars().fetch(f"{host.address}/a")
     assert 4 == len(host.asked)
 
@@ -388,7 +388,7 @@ def test_a_silent_host_does_not_hold_us() -> None:
 )
 def test_only_avatars_at_github_are_fetched(address: str) -> None:
     """By the whole address: no other scheme, host, port, user, nor a way to write one of these otherwise."""
-    with pytest.raises(Invalid, match="avatars only"):
+    with pytest.raises(Invalid, match="Only GitHub avatars"):
         Avatars().fetch(address)
 
 
@@ -404,5 +404,5 @@ def test_a_known_name_that_leads_into_our_network_is_not_visited() -> None:
 def test_an_operator_can_switch_fetching_off(seaway: Seaway) -> None:
     """Then a picture has to be sent."""
     closed = replace(seaway.house.logos, fetches=False)
-    with pytest.raises(Invalid, match="fetches no pictures"):
+    with pytest.raises(Invalid, match="does not fetch pictures"):
         closed.draw(OPERATOR, Given(address="https://github.com/ada.png"))

@@ -390,7 +390,7 @@ def test_a_piece_that_is_too_small_is_refused(strict: Uploads) -> None:
     upload, content = strict.begin(LARGE), LARGE.content
     before = strict.blobs()
     with pytest.raises(
-        Malformed, match=r"A piece of 299 bytes is too small. Send at least 300 bytes at a time, or all"
+        Malformed, match=r"A piece of 299 bytes is too small. Send at least 300 bytes at a time, or the rest"
     ):
         strict.send(upload, 0, content[:299])
     assert (0, before) == (strict.look(upload).offset, strict.blobs())

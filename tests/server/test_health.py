@@ -170,5 +170,5 @@ def test_the_probes_stand_in_no_channels_way() -> None:
 def test_the_parts_that_are_asked_are_those_of_the_house(opened: Seaway) -> None:
     """A house is wired so that its probes ask its own database and store."""
     expected: tuple[Database, Blobs] = (opened.database, opened.blobs)
-    asked = opened.house.readiness._questions
+    asked = opened.house.readiness._probes
     assert expected == (asked["database"]._ask.args[0], asked["storage"]._ask.args[0])  # type: ignore[attr-defined]

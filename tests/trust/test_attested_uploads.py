@@ -125,7 +125,7 @@ def test_a_channel_that_requires_attestations_takes_no_key(here: Trusting) -> No
     for secret in (here.minted(issuer.token(issuer.github(here.now_s))), here.people.key("owner")):
         answer = upload(here, secret, None)
         assert 422 == answer.status_code
-        assert "only files with an attestation" in sentence(answer)
+        assert "accepts only files with an attestation" in sentence(answer)
 
 
 def test_a_key_brings_no_attestation(here: Trusting) -> None:
@@ -134,4 +134,4 @@ def test_a_key_brings_no_attestation(here: Trusting) -> None:
     answer = upload(here, here.people.key("owner"), bundle)
 
     assert 422 == answer.status_code
-    assert "verified only for uploads by a trusted publisher" in sentence(answer)
+    assert "accepted only from trusted publishers" in sentence(answer)

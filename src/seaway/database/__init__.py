@@ -1,1 +1,1 @@
-"""State: the engine, every table on one page, and the steps from one schema to the next."""
+"""The database: the engine, the tables and the schema migrations."""

@@ -1,4 +1,4 @@
-"""Recognize what drivers report of a damaged database, and read text that is damaged."""
+"""Recognize driver errors that mean a damaged database, and read damaged text."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from sqlalchemy.types import NullType
 
 _SQLITE_PRIMARY = 0xFF  # an extended result code holds the primary one in its lowest byte
 _SQLITE_DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT}
-# Only the text tells these: a schema that lost or gained tables, and text that is not UTF-8.
+# Recognizable only by their text: a schema that lost or gained tables, and text that is not UTF-8.
 _SQLITE_TEXTS = ("no such table", "no such column", "already exists", "Could not decode to UTF-8")
 _POSTGRES_DAMAGE = {
     "42P01",  # undefined table
@@ -22,7 +22,7 @@ _POSTGRES_DAMAGE = {
 
 
 def is_damage(error: BaseException | None) -> bool:
-    """Whether the error of a driver says that the database is damaged, so that trying again cannot help."""
+    """Return whether the driver's error means that the database is damaged, so that a retry cannot help."""
     if isinstance(error, sqlite3.Error):
         code = getattr(error, "sqlite_errorcode", None)
         if code == sqlite3.SQLITE_IOERR_SHORT_READ or (code or 0) & _SQLITE_PRIMARY in _SQLITE_DAMAGE:
@@ -33,7 +33,7 @@ def is_damage(error: BaseException | None) -> bool:
 
 @contextmanager
 def tolerating_damage(tx: Connection) -> Iterator[None]:
-    """Within it, text that is not UTF-8 is read as bytes instead of ending the query; only SQLite can hold such text."""
+    """Read text that is not UTF-8 as bytes instead of failing; only SQLite can contain such text."""
     connection = tx.connection.driver_connection
     if not isinstance(connection, sqlite3.Connection):
         yield
@@ -46,7 +46,7 @@ def tolerating_damage(tx: Connection) -> Iterator[None]:
 
 
 def raw(column: ColumnElement[Any]) -> ColumnElement[Any]:
-    """Select the value as the driver gives it: the conversion of a type would fail on one of another type."""
+    """Select the value as the driver returns it, since the conversion fails for a value of another type."""
     return type_coerce(column, NullType())
 
 

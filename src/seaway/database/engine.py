@@ -1,16 +1,16 @@
 """
-The database: transactions that read one state, transactions that write, and nothing else.
+Read and write transactions on the database.
 
 1. `read` sees one state from its first statement to its end, whatever is written meanwhile.
-2. What a write has read of what it locks cannot change before it commits. `write_site` locks the site, `write_channel`
-   one channel, `write_user` one user; `write_part` locks what it is told to (`hold`). On PostgreSQL all but the first
-   run beside each other unless they lock the same thing; on SQLite there is one writer.
-3. A commit that returned survives the loss of power.
-4. `alone` lets one process of all that share the database do a thing; the right ends with the process.
+2. Locked data that a write transaction has read cannot change before it commits. `write_site` locks the site,
+   `write_channel` one channel, `write_user` one user; `write_part` locks only what `hold` names. On PostgreSQL all but
+   the first run concurrently unless they lock the same thing; SQLite has one writer at a time.
+3. A commit that returned survives a power loss.
+4. `alone` is a mutex among all processes that share the database; it is released when the process ends.
 5. A lock from `try_hold` lasts until after the commit of its transaction. `share` waits for such transactions; from
-   then on none gets the lock until the share or its process ends. Neither needs disk space.
+   then on no transaction gets the lock until the share or its process ends. Neither needs disk space.
 
-`sqlite` and `postgres` say how each of them does it.
+The modules `sqlite` and `postgres` describe how each database implements this.
 """
 
 import sqlite3
@@ -27,77 +27,77 @@ from seaway.errors import DamagedDatabase, NoRoom, NotWritable, Unavailable
 
 BRIEF_MS = 1_000  # how long `write_briefly` waits
 
-THE_DATABASE = "seaway_database"  # the option of every engine
+THE_DATABASE = "seaway_database"  # execution option of every engine
 
-Tx = Connection  # an open transaction, handed to every function that asks or changes rows
+Tx = Connection  # an open transaction, passed to every function that queries or changes rows
 
 
 class Database(ABC):
-    """One database; connections are pooled and used from worker threads."""
+    """A database; its connections are pooled and used from worker threads."""
 
     engine: Engine
-    marks_cost_nothing: bool  # whether `change_mark` may be asked on the event loop
+    marks_cost_nothing: bool  # whether `change_mark` can be called on the event loop
 
     @abstractmethod
     def read(self) -> AbstractContextManager[Tx]:
-        """A transaction that reads one state."""
+        """Open a transaction that reads one state."""
 
     @abstractmethod
     def write_site(self) -> AbstractContextManager[Tx]:
-        """Lock the whole site and write: for commands, site admins, the end of an account, cleanup; never for anonymous requests."""
+        """Lock the whole site and write, for commands, site admins and cleanup; never for anonymous requests."""
 
     @abstractmethod
     def write_part(self) -> AbstractContextManager[Tx]:
-        """Write what the transaction locks (`hold`, `hold_blobs`), what it only adds, or rows that concurrent transactions may change."""
+        """Write rows that the transaction locks (`hold`, `hold_blobs`) or adds, or that can change concurrently."""
 
     @contextmanager
     def write_channel(self, name: str) -> Iterator[Tx]:
-        """Lock the channel of this name, which need not exist yet, and write in it."""
+        """Lock the channel with this name, which need not exist yet, and write in it."""
         with self.write_part() as tx:
             hold_channel(self, tx, name)
             yield tx
 
     @contextmanager
     def write_user(self, user_id: int) -> Iterator[Tx]:
-        """Lock a user and write what is theirs: sessions, keys, factors, addresses."""
+        """Lock a user and write the user's data: sessions, keys, second factors, email addresses."""
         with self.write_part() as tx:
             hold_user(self, tx, user_id)
             yield tx
 
     @contextmanager
     def write_group(self, name: str) -> Iterator[Tx]:
-        """Lock the group of this name, which need not exist yet, and write in it."""
+        """Lock the group with this name, which need not exist yet, and write in it."""
         with self.write_part() as tx:
             self.hold(tx, f"group/{name}")
             yield tx
 
     @abstractmethod
     def write_briefly(self) -> AbstractContextManager[Tx]:
-        """As `write_part`, but wait no longer than a second for other writers: `Unavailable`."""
+        """Like `write_part`, but raise `Unavailable` after waiting a second for other writers."""
 
     @abstractmethod
     def hold(self, tx: Tx, thing: str) -> None:
-        """Have the thing for this transaction alone, waiting for others that hold it; to be called in `write_part`."""
+        """Lock the thing exclusively for this transaction, waiting for other holders; call it in `write_part`."""
 
     @abstractmethod
     def hold_blobs(self, tx: Tx, digests: Collection[bytes], *, shared: bool) -> None:
-        """Hold blobs: shared by those who name them, alone by who takes them away. Before any `hold`, or they deadlock."""
+        """Lock blobs: shared to name them, exclusively to delete them. Call it before any `hold`: no deadlocks."""
 
     @abstractmethod
     def alone(self, thing: str, *, wait: bool = True) -> AbstractContextManager[bool]:
-        """Do one thing at a time among all processes; False when another does it and we were not to wait."""
+        """Lock the thing among all processes; yield False if it is locked and `wait` is false."""
 
     @abstractmethod
     def try_hold(self, tx: Tx, thing: str) -> bool:
-        """Lock the thing until the transaction has ended, unless it is shared now; return whether that worked, without waiting."""
+        """Lock the thing until the transaction has ended, without waiting; return False if it is shared now."""
 
     @abstractmethod
     def share(self, thing: str) -> AbstractContextManager[None]:
-        """Wait for transactions that hold the thing, then keep all others from holding it (`try_hold`)."""
+        """Wait for transactions that hold the thing, then keep others from locking it with `try_hold`."""
 
     @abstractmethod
     def change_mark(self) -> object:
-        """A value that stays equal as long as no connection of any process commits a change."""
+        """Return a value that stays the same until a connection of any process commits a change."""
 
     @abstractmethod
     def close(self) -> None:
@@ -105,27 +105,27 @@ class Database(ABC):
 
 
 def try_hold(tx: Tx, thing: str) -> bool:
-    """As `Database.try_hold`, for code that has only the transaction."""
+    """Call `Database.try_hold`, for code that has only the transaction."""
     database: Database = tx.get_execution_options()[THE_DATABASE]
     return database.try_hold(tx, thing)
 
 
 def hold_channel(database: Database, tx: Tx, channel: str) -> None:
-    """Have the channel of this name for the transaction alone."""
+    """Lock the channel with this name exclusively for the transaction."""
     database.hold(tx, f"channel/{channel}")
 
 
 def hold_user(database: Database, tx: Tx, user_id: int) -> None:
-    """Have what is this user's for the transaction alone."""
+    """Lock the user's data exclusively for the transaction."""
     database.hold(tx, f"user/{user_id}")
 
 
 @contextmanager
 def explained() -> Iterator[None]:
     """
-    Turn what a database says when it is full, locked, away or damaged into `Unavailable`.
+    Convert errors of a full, locked, unreachable or damaged database to `Unavailable`.
 
-    Our own mistakes stay as they are.
+    Errors that are bugs of Seaway are not converted.
     """
     try:
         yield
@@ -136,27 +136,29 @@ def explained() -> Iterator[None]:
     except DBAPIError as error:
         if is_damage(error.orig):
             raise DamagedDatabase(str(error.orig)) from error
-        # 25006: after a failover we still talk to the server that is the standby now.
+        # 25006 (read-only transaction): after a failover the connection may still be to the old primary, now a standby.
         if error.connection_invalidated or getattr(error.orig, "sqlstate", None) == "25006":
-            raise Unavailable("The database went away.", "Try again in a moment.", cause=str(error.orig)) from error
+            raise Unavailable(
+                "The connection to the database was lost.", "Try again in a moment.", cause=str(error.orig)
+            ) from error
         raise
 
 
 def does_not_answer(error: BaseException | None) -> Unavailable:
-    """What we say when a driver says this."""
+    """Return the error for a driver's error."""
     if is_damage(error):
         return DamagedDatabase(str(error))
     if _is_full(error):
         return NoRoom("The disk is full: the database has no room for this now.", _HINT, cause=str(error))
     code = getattr(error, "sqlite_errorcode", 0) & PRIMARY_CODE
-    if code in _SQLITE_SAYS:
-        return NotWritable(_SQLITE_SAYS[code], _HINT, cause=str(error))
+    if code in _SQLITE_MESSAGES:
+        return NotWritable(_SQLITE_MESSAGES[code], _HINT, cause=str(error))
     return Unavailable("The database does not answer.", "Try again in a moment.", cause=str(error))
 
 
 _HINT = "Try again later, or tell the operator of the server."
-PRIMARY_CODE = 0xFF  # of an extended error code
-_SQLITE_SAYS = {
+PRIMARY_CODE = 0xFF  # mask of the primary code in an extended error code
+_SQLITE_MESSAGES = {
     sqlite3.SQLITE_READONLY: "The database is read-only.",
     sqlite3.SQLITE_CANTOPEN: "The database cannot be opened.",
     sqlite3.SQLITE_IOERR: "The database cannot be read or written.",
@@ -165,6 +167,6 @@ _SQLITE_SAYS = {
 
 def _is_full(error: BaseException | None) -> bool:
     code = getattr(error, "sqlite_errorcode", 0)
-    # The index of the log cannot grow: SQLite reports no other cause of that, and it needs a page of the disk to open.
+    # SHMSIZE: the WAL index cannot grow. A full disk is the only cause, since opening it needs one page of disk space.
     in_sqlite = code & PRIMARY_CODE == sqlite3.SQLITE_FULL or code == sqlite3.SQLITE_IOERR_SHMSIZE
     return in_sqlite or getattr(error, "sqlstate", None) == "53100"

@@ -1,4 +1,4 @@
-"""From any older schema to today's, in one transaction: it is done whole or not at all."""
+"""Migrate an older schema to the current one, in a single transaction."""
 
 from pathlib import Path
 
@@ -8,18 +8,18 @@ from seaway.database import tables
 from seaway.database.engine import Database, Tx
 from seaway.errors import BadSetting, DamagedDatabase
 
-# The newest step in migrations/versions; a test compares. Named here, so that a command on a store
-# that is up to date does not spend a quarter of a second on importing alembic.
+# The newest revision in migrations/versions; a test compares them. It is repeated here so that commands on an
+# up-to-date database do not spend a quarter of a second on importing alembic.
 NEWEST = "0008"
 
-# Stands in the place of the revision while `seaway.moving` fills a database, so that nothing is served from it.
+# Stored instead of a revision while `seaway.moving` fills a database, so that no worker serves from it.
 UNFINISHED = "unfinished"
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 def prepare(database: Database) -> None:
-    """Make the tables of a new house; an older schema is refused, since only its operator knows of the backup."""
+    """Create the tables of a new database; refuse an older schema: only the operator knows if there is a backup."""
     with database.read() as tx:
         found = current(tx)
     if found is None:
@@ -27,13 +27,13 @@ def prepare(database: Database) -> None:
     elif found != NEWEST:
         require_known(found, "database")
         raise BadSetting(
-            f"The database has the older schema {found}, and this Seaway needs {NEWEST}.",
+            f"The database has the older schema {found}, and this version of Seaway needs {NEWEST}.",
             "Make a backup, stop every worker, and run `seaway migrate`.",
         )
 
 
 def migrate(database: Database) -> str | None:
-    """Bring the schema up to date and say what it was; of two processes that start at once, one does it."""
+    """Migrate to the current schema; return the previous revision. If two processes start together, one migrates."""
     with database.write_site() as tx:
         found = current(tx)
         if found != NEWEST:
@@ -44,7 +44,7 @@ def migrate(database: Database) -> str | None:
 
 
 def current(tx: Tx) -> str | None:
-    """Return the revision of the schema, or None before there is one; `DamagedDatabase` when tables are missing."""
+    """Return the revision of the schema, None for an empty database; raise `DamagedDatabase` if tables are missing."""
     if not inspect(tx).has_table("alembic_version"):
         if inspect(tx).has_table(tables.channels.name):
             raise DamagedDatabase("the table alembic_version is missing")
@@ -62,7 +62,7 @@ def _require_tables(tx: Tx) -> None:
 
 
 def upgrade(tx: Tx, revision: str) -> None:
-    """Bring the schema to this revision, from nothing or from an older one."""
+    """Migrate an empty database or an older schema to this revision."""
     from alembic import command
     from alembic.config import Config
 
@@ -73,14 +73,14 @@ def upgrade(tx: Tx, revision: str) -> None:
 
 
 def require_known(revision: str, what: str) -> None:
-    """Refuse a database or backup with a schema that this Seaway cannot bring up to date."""
+    """Refuse a database or backup with a schema that this version of Seaway cannot migrate."""
     if revision == UNFINISHED:
         raise BadSetting(
-            f"The {what} holds the beginning of a move.", "Run `seaway move-database` again, or use another database."
+            f"The {what} contains an unfinished move.", "Run `seaway move-database` again, or use another database."
         )
     known = {path.name.partition("_")[0] for path in (_MIGRATIONS / "versions").glob("*.py")}
     if revision not in known:
         raise BadSetting(
-            f"The {what} has the schema {revision}, which is newer than this Seaway knows.",
-            "Start the newer Seaway again, or restore the backup from before the upgrade.",
+            f"The {what} has the schema {revision}, which is newer than this version of Seaway supports.",
+            "Start the newer version of Seaway again, or restore the backup from before the upgrade.",
         )

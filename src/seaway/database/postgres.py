@@ -1,17 +1,18 @@
 """
-The database that many workers share: PostgreSQL.
+The PostgreSQL database, for many workers on any number of machines.
 
 1. `read` is one snapshot (REPEATABLE READ, read only).
 2. Writers take transaction-level advisory locks before they read anything, and read at READ COMMITTED: each
-   statement after the lock sees all that earlier holders committed. (In REPEATABLE READ the statement that waits
-   for the lock would already have taken the snapshot.) `write_site` holds the site alone; the others share
-   the site and hold what they say: blobs first, then one document or some channels in order of their names, so
+   statement after the lock sees everything that earlier holders committed. (In REPEATABLE READ the statement that waits
+   for the lock would already have taken the snapshot.) `write_site` locks the site exclusively; the others share
+   the site lock and lock single things: blobs first, then one document or some channels in order of their names, so
    that they cannot deadlock.
-3. synchronous_commit=on is set by every connection, whatever the server's default is.
+3. Every connection sets synchronous_commit=on, whatever the server's default is.
 4. `alone` and `share` are session-level advisory locks: the server releases them when the connection ends. All
-   shares of a process are on one connection. A connection of a machine that has vanished is ended by the server within a minute (keepalives).
+   shares of a process are on one connection. If a machine disappears, the server ends its connections within a minute
+   (keepalives).
 
-pgbouncer works in session mode only, since 3 and 4 are kept by the session.
+pgbouncer works in session mode only, since 3 and 4 depend on the session.
 """
 
 import hashlib
@@ -30,13 +31,13 @@ from seaway.errors import BadSetting, Unavailable
 
 LOCK_TIMEOUT_MS = 20_000
 _CONNECT_SECONDS = 10
-# A worker whose machine hangs in the middle of a transaction must not hold its channel for ever.
+# A worker whose machine hangs in the middle of a transaction must not lock its channel forever.
 _IDLE_IN_TRANSACTION_MS = 120_000
 _DEAD_PEER_MS = 30_000
 
 _alone = text("SELECT pg_advisory_xact_lock(:key)")
 _shared = text("SELECT pg_advisory_xact_lock_shared(:key)")
-# `unnest` gives the keys in the order of the array, and the lock of a row is taken before the next row is read.
+# `unnest` returns the keys in the order of the array, and each lock is taken before the next row is read.
 _all_alone = text("SELECT pg_advisory_xact_lock(key) FROM unnest(CAST(:keys AS bigint[])) AS key")
 _all_shared = text("SELECT pg_advisory_xact_lock_shared(key) FROM unnest(CAST(:keys AS bigint[])) AS key")
 _try_alone = text("SELECT pg_try_advisory_xact_lock(:key)")
@@ -56,28 +57,27 @@ class PostgresDatabase(Database):
             sqlalchemy.make_url(url).set(drivername="postgresql+psycopg"),
             pool_size=connections,
             max_overflow=0,
-            isolation_level="READ COMMITTED",  # 2; the server's default may be another
+            isolation_level="READ COMMITTED",  # invariant 2; the server's default may differ
             execution_options={THE_DATABASE: self},
             connect_args={
                 "connect_timeout": _CONNECT_SECONDS,
                 "tcp_user_timeout": _DEAD_PEER_MS,
-                "keepalives_idle": 30,  # a query whose server vanished has nothing to send, and would wait for ever
+                "keepalives_idle": 30,  # without them, a query waits forever for a server that has disappeared
                 "keepalives_interval": 10,
                 "keepalives_count": 3,
                 "application_name": "seaway",
             },
         )
         self._lock_timeout_ms = lock_timeout_ms
-        # What is done alone needs more connections to go on; else it could hold every one that it waits for.
-        self._alone_turns = threading.BoundedSemaphore(max(connections // 2, 1))
+        # The body of `alone` needs further connections: without this limit, the locks could use up the whole pool.
+        self._alone_slots = threading.BoundedSemaphore(max(connections // 2, 1))
         self._sharing = threading.Lock()
-        self._sharer: Connection | None = None  # the connection that shares
+        self._sharer: Connection | None = None  # the connection with the locks of `share`
         self._shares = 0
         self._snapshots = self.engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         self._single_statements = self.engine.execution_options(isolation_level="AUTOCOMMIT")
-        event.listen(
-            self.engine, "connect", self._set_up_connection, insert=True
-        )  # before SQLAlchemy asks its questions
+        # `insert`: before SQLAlchemy's own queries on a new connection.
+        event.listen(self.engine, "connect", self._set_up_connection, insert=True)
 
     @contextmanager
     def read(self) -> Iterator[Tx]:
@@ -91,12 +91,12 @@ class PostgresDatabase(Database):
 
     @contextmanager
     def write_part(self) -> Iterator[Tx]:
-        with _collisions_explained(), self._transaction(_shared) as tx:
+        with _collisions_as_unavailable(), self._transaction(_shared) as tx:
             yield tx
 
     @contextmanager
     def write_briefly(self) -> Iterator[Tx]:
-        with _collisions_explained(), explained(), self.engine.connect() as connection, connection.begin():
+        with _collisions_as_unavailable(), explained(), self.engine.connect() as connection, connection.begin():
             connection.execute(_brief)
             connection.execute(_shared, {"key": _SITE})
             yield connection
@@ -105,13 +105,13 @@ class PostgresDatabase(Database):
         tx.execute(_alone, {"key": _key(thing)})
 
     def hold_blobs(self, tx: Tx, digests: Collection[bytes], *, shared: bool) -> None:
-        keys = sorted({_number(digest) for digest in digests})  # in one order by all, or they deadlock
+        keys = sorted({_number(digest) for digest in digests})  # every process locks in the same order: no deadlocks
         tx.execute(_all_shared if shared else _all_alone, {"keys": keys})
 
     @contextmanager
     def alone(self, thing: str, *, wait: bool = True) -> Iterator[bool]:
         key = {"key": _key(f"alone/{thing}")}
-        with explained(), self._alone_turns, self._single_statements.connect() as connection:
+        with explained(), self._alone_slots, self._single_statements.connect() as connection:
             if wait:
                 connection.execute(text("SELECT pg_advisory_lock(:key)"), key)
             elif not connection.execute(text("SELECT pg_try_advisory_lock(:key)"), key).scalar():
@@ -120,7 +120,7 @@ class PostgresDatabase(Database):
             try:
                 yield True
             finally:
-                _give_back(connection, key)
+                _unlock(connection, key)
 
     def try_hold(self, tx: Tx, thing: str) -> bool:
         return bool(tx.execute(_try_alone, {"key": _key(f"share/{thing}")}).scalar_one())
@@ -140,7 +140,7 @@ class PostgresDatabase(Database):
                 self._end_share(key)
 
     def _on_sharer(self, statement: sqlalchemy.TextClause, key: dict[str, int]) -> None:
-        """Run the statement on the connection that has the locks; a broken one has lost them, and the next share opens another."""
+        """Run the statement on the connection with the shared locks; drop a broken one, whose locks are gone."""
         assert self._sharer is not None
         try:
             self._sharer.execute(statement, key)
@@ -154,14 +154,14 @@ class PostgresDatabase(Database):
         self._shares -= 1
         if self._sharer is None:
             return
-        with suppress(sqlalchemy.exc.DBAPIError):  # a broken connection shares nothing any more
+        with suppress(sqlalchemy.exc.DBAPIError):  # a broken connection has lost its locks already
             self._on_sharer(_unshare, key)
         if not self._shares and self._sharer is not None:
             self._sharer.close()
             self._sharer = None
 
     def change_mark(self) -> str:
-        """The snapshot that a transaction would get now; it differs as soon as one that changed anything has committed."""
+        """Return the snapshot that a transaction would get now; it differs once a transaction commits a change."""
         with explained(), self._single_statements.connect() as connection:
             return str(connection.execute(_mark).scalar_one())
 
@@ -171,17 +171,17 @@ class PostgresDatabase(Database):
         self.engine.dispose()
 
     @contextmanager
-    def _transaction(self, house: sqlalchemy.TextClause) -> Iterator[Tx]:
+    def _transaction(self, site_lock: sqlalchemy.TextClause) -> Iterator[Tx]:
         with explained(), self.engine.connect() as connection, connection.begin():
-            connection.execute(house, {"key": _SITE})
+            connection.execute(site_lock, {"key": _SITE})
             yield connection
 
     def _set_up_connection(self, connection: psycopg.Connection, _record: object) -> None:
         encoding = connection.info.parameter_status("server_encoding")
         if encoding != "UTF8":
             raise BadSetting(
-                f"The database has the encoding {encoding}, in which not every name and text can be kept.",
-                "Make one with CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0.",
+                f"The database has the encoding {encoding}, which cannot store every character.",
+                "Create one with CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0.",
             )
         with connection.cursor() as cursor:
             for setting in (
@@ -200,10 +200,10 @@ class PostgresDatabase(Database):
 
 class _StreamingCursor(psycopg.ServerCursor[Any]):
     """
-    Server-side cursor that closes quietly on a connection that has died.
+    Server-side cursor that closes without an error on a lost connection.
 
     A reader that stops early closes its cursor with a statement, which may be the first to notice the loss.
-    SQLAlchemy would log that with a traceback and go on; the end of the transaction raises it for the caller.
+    SQLAlchemy would log a traceback and continue; the end of the transaction raises the error for the caller.
     """
 
     def close(self) -> None:
@@ -212,30 +212,30 @@ class _StreamingCursor(psycopg.ServerCursor[Any]):
         except psycopg.OperationalError:
             if not self.connection.closed:
                 raise
-            super().close()  # without a statement now, since the connection is known to be closed
+            super().close()  # sends no statement, now that the connection is known to be closed
 
 
 @contextmanager
-def _collisions_explained() -> Iterator[None]:
-    """Turn what another transaction added or deleted between our look and our write into `Unavailable`."""
+def _collisions_as_unavailable() -> Iterator[None]:
+    """Raise `Unavailable` if another transaction added or deleted rows between this transaction's read and write."""
     try:
         yield
     except IntegrityError as error:
-        if getattr(error.orig, "sqlstate", None) not in _AT_ONCE:
+        if getattr(error.orig, "sqlstate", None) not in _CONCURRENT_CHANGES:
             raise
         raise Unavailable(
-            "Another request changed the same data at this moment.", "Try again.", cause=str(error.orig)
+            "Another request changed the same data at the same time.", "Try again.", cause=str(error.orig)
         ) from error
 
 
-_AT_ONCE = ("23503", "23505")  # a row that this one names is gone, or an equal one has come
+_CONCURRENT_CHANGES = ("23503", "23505")  # foreign key violation, unique violation
 
 
-def _give_back(connection: Connection, key: dict[str, int]) -> None:
+def _unlock(connection: Connection, key: dict[str, int]) -> None:
     try:
         connection.execute(text("SELECT pg_advisory_unlock(:key)"), key)
     except sqlalchemy.exc.DBAPIError:
-        connection.invalidate()  # the session ends, and the lock with it
+        connection.invalidate()  # ends the session and so releases the lock
 
 
 def _key(thing: str) -> int:
@@ -243,7 +243,7 @@ def _key(thing: str) -> int:
 
 
 def _number(digest: bytes) -> int:
-    """The 64 bits that an advisory lock has; equal ones of different things cost a wait and nothing else."""
+    """Return the 64-bit key of an advisory lock; a collision of two things only costs a wait."""
     return int.from_bytes(digest[:8], "big", signed=True)
 
 

@@ -1,4 +1,4 @@
-"""Single values of the site: a name and its bytes."""
+"""Site-wide values: bytes stored under a name."""
 
 from sqlalchemy import delete, insert, select
 
@@ -9,17 +9,17 @@ _rows = tables.site_values
 
 
 def get(tx: Tx, name: str) -> bytes | None:
-    """Return the value of this name; None where there is none."""
+    """Return the value with this name, or None."""
     value: bytes | None = tx.execute(select(_rows.c.value).where(_rows.c.name == name)).scalar()
     return value
 
 
 def put(tx: Tx, name: str, value: bytes) -> None:
-    """Keep a value, in place of any other of this name."""
+    """Store a value; replace an existing one with this name."""
     remove(tx, name)
     tx.execute(insert(_rows).values(name=name, value=value))
 
 
 def remove(tx: Tx, name: str) -> None:
-    """Remove the value of this name, if there is one."""
+    """Delete the value with this name, if there is one."""
     tx.execute(delete(_rows).where(_rows.c.name == name))

@@ -1,16 +1,15 @@
 """
-The database of one machine: a SQLite file.
+The SQLite database, for one machine.
 
 1. `read` is a WAL snapshot.
-2. `write` holds the only write lock from its start (BEGIN IMMEDIATE), whatever it is for. A deferred transaction
-   that upgrades could fail at once whatever the timeout.
-3. WAL with synchronous=FULL.
-4. `alone`, `try_hold` and `share` are locks on files (flock), which die with the process.
-5. A file that was removed or replaced while it is open is noticed before each transaction: what is written to the old
-   one would be lost with it.
-6. A file is made only where there is none, and no write-ahead log of one: the log has commits that the file may lack.
+2. Every write transaction holds the only write lock from its start (BEGIN IMMEDIATE). A deferred transaction
+   that upgrades can fail immediately, whatever the timeout.
+3. The journal mode is WAL with synchronous=FULL.
+4. `alone`, `try_hold` and `share` are file locks (flock), which end with the process.
+5. Each transaction first checks that the open file was not removed or replaced: writes to the old file would be lost.
+6. A file is created only if neither it nor a write-ahead log exists: the log may have commits that the file lacks.
 
-Writers of this process wait for each other on a lock, not on SQLite's polling, which costs tail latency.
+Writers of one process wait for each other on a lock instead of SQLite's polling, which adds tail latency.
 """
 
 import fcntl
@@ -30,7 +29,7 @@ from sqlalchemy import Connection, create_engine, event
 from seaway.database.engine import BRIEF_MS, PRIMARY_CODE, THE_DATABASE, Database, Tx, does_not_answer, explained
 from seaway.errors import BadSetting, Unavailable
 
-BUSY_TIMEOUT_MS = 20_000  # how long we wait for a writer in another process
+BUSY_TIMEOUT_MS = 20_000  # how long to wait for a writer in another process
 _POOL_SIZE = 40
 _LOCK_FILES = 64
 _SWITCH_SECONDS = 20
@@ -39,7 +38,7 @@ _HELD = "seaway_held"
 
 
 class SqliteDatabase(Database):
-    """A SQLite file; `locks` is a folder for what processes do alone."""
+    """A SQLite file; `locks` is the folder of the lock files."""
 
     marks_cost_nothing = True
 
@@ -53,11 +52,12 @@ class SqliteDatabase(Database):
         self._path = path
         self._busy_ms = busy_timeout_ms
         self._locks = locks
-        self._watch: sqlite3.Connection | None = None  # it never writes, so every commit is another's to it
+        # It never writes, so its data_version changes with every commit.
+        self._watch: sqlite3.Connection | None = None
         self._write_lock = threading.Lock()
         self._sharing = threading.Lock()
-        self._shared: dict[Path, tuple[IO[str], int]] = {}  # the files that are shared, and by how many
-        self._file: tuple[int, int] | None = None  # which file was opened first
+        self._shared: dict[Path, tuple[IO[str], int]] = {}  # lock files with a shared lock, and their number of holders
+        self._file: tuple[int, int] | None = None  # device and inode of the file that was opened first
         event.listen(self.engine, "connect", _set_up_connection)
         event.listen(self.engine, "connect", self._note_file)
         event.listen(self.engine, "begin", _begin)
@@ -83,13 +83,18 @@ class SqliteDatabase(Database):
         if not self._write_lock.acquire(timeout=BRIEF_MS / 1000):
             raise Unavailable("The database is busy with another change.", "Try again in a moment.")
         try:
-            with explained(), self.engine.connect() as connection, self._hurried(connection), self._writing(connection):
+            with (
+                explained(),
+                self.engine.connect() as connection,
+                self._short_timeout(connection),
+                self._writing(connection),
+            ):
                 yield connection
         finally:
             self._write_lock.release()
 
     @contextmanager
-    def _hurried(self, connection: Connection) -> Iterator[None]:
+    def _short_timeout(self, connection: Connection) -> Iterator[None]:
         driver = connection.connection.driver_connection
         assert isinstance(driver, sqlite3.Connection)
         driver.execute(f"PRAGMA busy_timeout = {min(BRIEF_MS, self._busy_ms)}")
@@ -107,10 +112,10 @@ class SqliteDatabase(Database):
             yield
 
     def hold(self, tx: Tx, thing: str) -> None:
-        """Nothing to do: there is one writer."""
+        """Do nothing: SQLite has one writer."""
 
     def hold_blobs(self, tx: Tx, digests: Collection[bytes], *, shared: bool) -> None:
-        """Nothing to do: there is one writer."""
+        """Do nothing: SQLite has one writer."""
 
     @contextmanager
     def alone(self, thing: str, *, wait: bool = True) -> Iterator[bool]:
@@ -126,7 +131,7 @@ class SqliteDatabase(Database):
         held: _HeldFiles = tx.info[_HELD]
         try:
             held.add(self._lock_file(thing))
-        except OSError:  # it is shared, or its file cannot be created, so that this is unknown
+        except OSError:  # the thing is shared, or the lock file cannot be created
             return False
         return True
 
@@ -147,7 +152,7 @@ class SqliteDatabase(Database):
                     file.close()
 
     def _locked(self, path: Path) -> IO[str]:
-        """Return the file with a shared lock, after waiting for a limited time; flock itself would wait forever."""
+        """Return the file with a shared lock; wait for a limited time, since flock itself would wait forever."""
         deadline = time.monotonic() + self._busy_ms / 1000
         with ExitStack() as stack:
             file = stack.enter_context(path.open("w"))
@@ -165,12 +170,12 @@ class SqliteDatabase(Database):
                     return file
 
     def _lock_file(self, thing: str) -> Path:
-        """Return the lock file of a thing; two things of a kind may share one and are then locked together."""
+        """Return the lock file of a thing; two things of a kind may share a file and are then locked together."""
         self._locks.mkdir(parents=True, exist_ok=True)
         return self._locks / f"{thing.partition('/')[0]}-{crc32(thing.encode()) % _LOCK_FILES}"
 
     def change_mark(self) -> int:
-        """`PRAGMA data_version`: microseconds to ask."""
+        """Return `PRAGMA data_version`, which takes microseconds."""
         try:
             if self._watch is None:
                 self._watch = self._connect()
@@ -181,7 +186,7 @@ class SqliteDatabase(Database):
         return mark
 
     def _connect(self) -> sqlite3.Connection:
-        """Open the file, which is made only if none was open before: SQLite deletes the log beside a new file (6)."""
+        """Open the file; create it only at first, since SQLite deletes the log beside a new file (invariant 6)."""
         if self._file is None:
             self._require_no_log()
         else:
@@ -194,8 +199,8 @@ class SqliteDatabase(Database):
         log = self._path.with_name(self._path.name + "-wal")
         if not self._path.exists() and log.exists():
             raise BadSetting(
-                f"The database file {self._path} is missing, and its write-ahead log is there.",
-                f"Restore the database file, or remove {log} to begin with an empty database.",
+                f"The database file {self._path} is missing, but its write-ahead log exists.",
+                f"Restore the database file, or remove {log} to start with an empty database.",
             )
 
     def _note_file(self, _connection: sqlite3.Connection, _record: object) -> None:
@@ -205,32 +210,32 @@ class SqliteDatabase(Database):
     def _require_file(self) -> None:
         if self._file_now() != self._file:
             raise Unavailable(
-                "The database file was removed or replaced while Seaway ran.",
-                "Restore the database file, and restart Seaway.",
+                "The database file was removed or replaced while Seaway was running.",
+                "Restore the database file and restart Seaway.",
             )
 
     def _file_now(self) -> tuple[int, int] | None:
         try:
-            found = os.stat(self._path)  # noqa: PTH116  asked in every transaction
+            found = os.stat(self._path)  # noqa: PTH116  faster, and called in every transaction
         except OSError:
             return None
         return found.st_dev, found.st_ino
 
     def close(self) -> None:
-        """Close every connection; the last one folds the WAL into the database file."""
+        """Close every connection; closing the last one checkpoints the WAL."""
         if self._watch is not None:
             self._watch.close()
         self.engine.dispose()
 
 
 class _HeldFiles:
-    """The locked files of one transaction, each of them once."""
+    """The lock files of one transaction."""
 
     def __init__(self) -> None:
         self._files: dict[Path, IO[str]] = {}
 
     def add(self, path: Path) -> None:
-        """Lock the file alone, without waiting: BlockingIOError."""
+        """Lock the file exclusively; raise BlockingIOError if it is locked."""
         if path in self._files:
             return
         with ExitStack() as stack:
@@ -248,7 +253,7 @@ class _HeldFiles:
 
 
 def _set_up_connection(connection: sqlite3.Connection, _record: object) -> None:
-    connection.isolation_level = None  # we say BEGIN ourselves
+    connection.isolation_level = None  # `_begin` sends BEGIN
     _switch_journal(connection)
     for pragma in (
         "synchronous = FULL",
@@ -259,7 +264,7 @@ def _set_up_connection(connection: sqlite3.Connection, _record: object) -> None:
 
 
 def _switch_journal(connection: sqlite3.Connection) -> None:
-    """A new file is switched to the write-ahead log once; SQLite does not wait when another process is at it."""
+    """Switch a new file to the write-ahead log; retry, since SQLite does not wait for another process doing this."""
     deadline = time.monotonic() + _SWITCH_SECONDS
     while connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
         try:

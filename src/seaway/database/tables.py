@@ -1,8 +1,8 @@
 """
-The data model on one page.
+All tables of the database.
 
-Times are milliseconds since 1970 UTC (BigInteger), hashes are raw bytes, and what repodata says is stored
-as the bytes that readers get. Queries live with the noun that they serve; nothing here knows them.
+Times are milliseconds since 1970 UTC (BigInteger), hashes are raw bytes, and records are stored as the JSON bytes
+that readers get. Queries are in the packages that use them, not here.
 
     users ─┬─ emails, identities, passkeys, totp, recovery_codes, sessions, mailed_links
            ├─ cli_grants ── cli_tokens;  cli_devices, cli_codes
@@ -18,8 +18,8 @@ as the bytes that readers get. Queries live with the noun that they serve; nothi
     issuers  issuer_keys  used_tokens  uploads  upload_chains
     manifest_marks  kept_blobs  damaged_blobs
 
-No secret is stored that would open anything: of what people carry there is a hash, and what must be read again
-(TOTP seeds, the signing key of ID tokens) is encrypted with a key that is not in the database (`accounts.sealing`).
+No usable secret is stored: credentials are stored as hashes, and secrets that the server must read (TOTP seeds, the
+signing key of ID tokens) are encrypted with a key that is not in the database (`accounts.sealing`).
 """
 
 from sqlalchemy import (
@@ -52,7 +52,7 @@ metadata = MetaData(
 
 
 def _id() -> Column[int]:
-    # SQLite gives out row ids again unless told not to; an audit line must never point at a later stranger.
+    # SQLite reuses row ids by default, and an audit line must never point to a later row.
     return Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True)
 
 
@@ -75,19 +75,19 @@ users = Table(
     Column("is_admin", Boolean, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("disabled_at", BigInteger),
-    Column("second_factor_ends_at", BigInteger),  # an admin was asked to take it away, and that is announced
-    Column("quota_bytes", BigInteger),  # of all channels that the user owns together; NULL: no limit
+    Column("second_factor_ends_at", BigInteger),  # when a requested and announced reset by an admin takes effect
+    Column("quota_bytes", BigInteger),  # for all channels that the user owns together; NULL: no limit
     sqlite_autoincrement=True,
 )
 
-# One verified address belongs to one user. An unverified one proves nothing, so several may claim it.
+# A verified address belongs to one user. An unverified one proves nothing, so several users can have it.
 emails = Table(
     "emails",
     metadata,
     _id(),
     _belongs_to("user_id", "users.id"),
-    Column("address", Text, nullable=False),  # as it was typed, for letters
-    Column("folded", _name(254), nullable=False),  # as it is compared
+    Column("address", Text, nullable=False),  # as typed, for sending emails
+    Column("folded", _name(254), nullable=False),  # normalized, for comparing
     Column("is_primary", Boolean, nullable=False),
     Column("added_at", BigInteger, nullable=False),
     Column("verified_at", BigInteger),
@@ -102,7 +102,7 @@ emails = Table(
     sqlite_autoincrement=True,
 )
 
-# An account elsewhere that signs in here; found by (issuer, subject) and by nothing else.
+# External logins of users; identified only by (issuer, subject).
 identities = Table(
     "identities",
     metadata,
@@ -111,7 +111,7 @@ identities = Table(
     Column("provider", String(40), nullable=False),
     Column("issuer", Text, nullable=False),
     Column("subject", Text, nullable=False),
-    Column("login", Text, nullable=False),  # what the account is called there, for people to recognize
+    Column("login", Text, nullable=False),  # name of the account at the provider, for display
     Column("created_at", BigInteger, nullable=False),
     Column("used_at", BigInteger, nullable=False),
     UniqueConstraint("issuer", "subject"),
@@ -119,7 +119,7 @@ identities = Table(
     sqlite_autoincrement=True,
 )
 
-# A browser that is signed in; its cookie is known by hash.
+# Browsers that are signed in; the secret in the cookie is stored as a hash.
 sessions = Table(
     "sessions",
     metadata,
@@ -128,14 +128,14 @@ sessions = Table(
     Column("digest", LargeBinary(32), nullable=False, unique=True),
     Column("created_at", BigInteger, nullable=False),
     Column("seen_at", BigInteger, nullable=False),
-    Column("confirmed_at", BigInteger, nullable=False),  # when the person last proved to be there
+    Column("confirmed_at", BigInteger, nullable=False),  # when the user last confirmed with a password or factor
     Column("address", Text, nullable=False),
     Column("agent", Text, nullable=False),
     Index("ix_sessions_user_id", "user_id"),
     sqlite_autoincrement=True,
 )
 
-# A sign-in that is under way in a browser: sent to a provider, or waiting for a second factor. Each is used once.
+# Unfinished sign-ins of browsers: sent to a provider, or waiting for a second factor. Each is used once.
 sign_ins = Table(
     "sign_ins",
     metadata,
@@ -147,7 +147,7 @@ sign_ins = Table(
     Index("ix_sign_ins_expires_at", "expires_at"),
 )
 
-# What a link in a letter opens, once: verifying an address, a new password, the first account.
+# Single-use links in emails: to verify an address, set a new password or create the first account.
 mailed_links = Table(
     "mailed_links",
     metadata,
@@ -183,7 +183,7 @@ totp = Table(
     _belongs_to("user_id", "users.id", primary_key=True),
     Column("seed", LargeBinary, nullable=False),  # encrypted
     Column("confirmed_at", BigInteger),
-    Column("last_step", BigInteger, nullable=False),  # a code is good once
+    Column("last_step", BigInteger, nullable=False),  # so that each code works once
 )
 
 recovery_codes = Table(
@@ -197,18 +197,18 @@ recovery_codes = Table(
     sqlite_autoincrement=True,
 )
 
-# How much of each rate is used up; shared by all workers.
+# Levels of the rate limits, shared by all workers.
 buckets = Table(
     "buckets",
     metadata,
     Column("digest", LargeBinary(32), primary_key=True),
     Column("level", Float, nullable=False),
     Column("at", BigInteger, nullable=False),
-    Column("empty_at", BigInteger, nullable=False),  # from then on the row says nothing
+    Column("empty_at", BigInteger, nullable=False),  # from then on the row can be deleted
     Index("ix_buckets_empty_at", "empty_at"),
 )
 
-# Single values of the whole site: which secret key is in use, the key that signs ID tokens (encrypted).
+# Site-wide values, such as which secret key is in use and the (encrypted) signing key of ID tokens.
 site_values = Table(
     "site_values",
     metadata,
@@ -216,7 +216,7 @@ site_values = Table(
     Column("value", LargeBinary, nullable=False),
 )
 
-# The names of deleted users: nobody can take one for a year, and be trusted as the one before.
+# Names of deleted users: reserved for a year, so that no new user is mistaken for the old one.
 released_user_names = Table(
     "released_user_names",
     metadata,
@@ -224,7 +224,7 @@ released_user_names = Table(
     Column("released_at", BigInteger, nullable=False),
 )
 
-# Groups: a named set of users that can be a member of channels with a role.
+# Named sets of users that can be members of channels with a role.
 groups = Table(
     "groups",
     metadata,
@@ -240,7 +240,7 @@ group_members = Table(
     metadata,
     _belongs_to("group_id", "groups.id", primary_key=True),
     _belongs_to("user_id", "users.id", primary_key=True),
-    Column("is_manager", Boolean, nullable=False),  # may change the group
+    Column("is_manager", Boolean, nullable=False),  # can change the group
     Column("added_at", BigInteger, nullable=False),
     Index("ix_group_members_user_id", "user_id"),
 )
@@ -253,20 +253,20 @@ channels = Table(
     Column("description", Text, nullable=False),
     Column("is_public", Boolean, nullable=False),
     Column("refuses_lookalikes", Boolean, nullable=False),
-    Column("allows_overwrite", Boolean, nullable=False, server_default=true()),  # else a name never gets other bytes
+    Column("allows_overwrite", Boolean, nullable=False, server_default=true()),  # if false, a name never gets new bytes
     Column("allows_v3", Boolean, nullable=False, server_default=true()),  # records that only repodata v3 can hold
-    Column("v3_message", Text, nullable=False, server_default=""),  # for users whose client does not see them
-    # Neighbors by name (CEP 42), empty for none; `indexing.relations` keeps them in line with what they name.
+    Column("v3_message", Text, nullable=False, server_default=""),  # for users whose client does not see v3 records
+    # Names of related channels (CEP 42), empty for none; `indexing.relations` keeps them up to date.
     Column("base", String(128), nullable=False, server_default=""),
     Column("overrides", String(128), nullable=False, server_default=""),
-    Column("quota_bytes", BigInteger),  # NULL: no limit of its own
-    Column("only_publishers", Boolean, nullable=False, server_default=false()),  # keys and browsers do not upload
+    Column("quota_bytes", BigInteger),  # NULL: no limit for this channel
+    Column("only_publishers", Boolean, nullable=False, server_default=false()),  # no uploads with keys or by browser
     Column("attestations", String(8), nullable=False, server_default="optional"),  # off, optional, required
     Column("created_at", BigInteger, nullable=False),
     sqlite_autoincrement=True,
 )
 
-# The pictures of channels, drawn by us from what was given; the blob is the PNG.
+# Channel logos; the blob is a PNG that the server has re-encoded from the uploaded picture.
 logos = Table(
     "logos",
     metadata,
@@ -276,7 +276,7 @@ logos = Table(
     Index("ix_logos_sha256", "sha256"),
 )
 
-# The names of deleted channels: free for the old owner at once, for others after a year.
+# Names of deleted channels: available to the old owner at once, to others after a year.
 released_names = Table(
     "released_names",
     metadata,
@@ -292,7 +292,7 @@ members = Table(
     _belongs_to("user_id", "users.id", primary_key=True),
     Column("role", String(16), nullable=False),
     Column("added_at", BigInteger, nullable=False),
-    # Exactly one owner: at most one by this index, at least one since owners are only ever exchanged.
+    # Exactly one owner: this index allows at most one, and owners are only ever replaced.
     Index(
         "uq_members_owner",
         "channel_id",
@@ -308,12 +308,12 @@ channel_groups = Table(
     metadata,
     _belongs_to("channel_id", "channels.id", primary_key=True),
     _belongs_to("group_id", "groups.id", primary_key=True),
-    Column("role", String(16), nullable=False),  # never owner: a channel has exactly one, who is a person
+    Column("role", String(16), nullable=False),  # never owner: a channel has exactly one owner, who is a user
     Column("added_at", BigInteger, nullable=False),
     Index("ix_channel_groups_group_id", "group_id"),
 )
 
-# Somebody without an account, or whose account is not known, was asked to become a member.
+# Invitations to become a member, sent to email addresses.
 invitations = Table(
     "invitations",
     metadata,
@@ -331,7 +331,7 @@ invitations = Table(
     sqlite_autoincrement=True,
 )
 
-# A channel that its owner offered to somebody; until it is accepted nothing changes.
+# Pending offers of owners to transfer a channel to another user.
 transfers = Table(
     "transfers",
     metadata,
@@ -343,7 +343,7 @@ transfers = Table(
     Index("ix_transfers_to_user_id", "to_user_id"),
 )
 
-# What the owner tells everybody who reads the channel (CEP 6).
+# Notices of the owner to all readers of the channel (CEP 6).
 notices = Table(
     "notices",
     metadata,
@@ -366,15 +366,14 @@ keys = Table(
     Column("digest", LargeBinary(32), nullable=False, unique=True),
     Column("mode", String(24), nullable=False),
     Column("all_channels", Boolean, nullable=False),
-    Column(
-        "patterns", Text, nullable=False, server_default="[]"
-    ),  # JSON: names of packages, `*` at the end of some; [] for all
+    # JSON: package names, which can end in `*`; [] means all packages.
+    Column("patterns", Text, nullable=False, server_default="[]"),
     Column("created_at", BigInteger, nullable=False),
     Column("expires_at", BigInteger),
     Column("revoked_at", BigInteger),
     Column("used_at", BigInteger),
     Column("used_from", Text, nullable=False, server_default=""),
-    Column("warned_days", Integer),  # the owner was told that it ends in so many days
+    Column("warned_days", Integer),  # the owner was notified this many days before it expires
     UniqueConstraint("user_id", "name"),
     sqlite_autoincrement=True,
 )
@@ -393,7 +392,7 @@ packages = Table(
     _belongs_to("channel_id", "channels.id"),
     Column("name", _name(64), nullable=False),
     Column("folded_name", _name(64), nullable=False),
-    Column("summary", Text, nullable=False, server_default=""),  # what the file that came last says, for searching
+    Column("summary", Text, nullable=False, server_default=""),  # from the latest upload, for searching
     UniqueConstraint("channel_id", "name"),
     Index("ix_packages_channel_id_folded_name", "channel_id", "folded_name"),
     sqlite_autoincrement=True,
@@ -410,8 +409,8 @@ subdirs = Table(
     Column("record_count", BigInteger, nullable=False),
     Column(
         "size", BigInteger, nullable=False, server_default="0"
-    ),  # the bytes of its files that were not deleted, for quotas
-    # The newest revision whose shard index readers have; what they were named is kept for a week after it is replaced.
+    ),  # bytes of its files, without deleted ones; for quotas
+    # The newest revision whose shard index was served; shards that it names are kept for a week after replacement.
     Column("served_revision", BigInteger, nullable=False, server_default="0"),
     UniqueConstraint("channel_id", "name"),
     sqlite_autoincrement=True,
@@ -425,17 +424,17 @@ files = Table(
     _belongs_to("package_id", "packages.id"),
     Column("file_name", _name(211), nullable=False),
     Column("state", String(8), nullable=False),  # listed, yanked, deleted (the name stays taken)
-    Column("yank_reason", Text, nullable=False, server_default=""),  # of a yanked file, if one was given
+    Column("yank_reason", Text, nullable=False, server_default=""),  # optional
     Column("section", String(16), nullable=False),
     Column("version", String(64), nullable=False),
     Column("size", BigInteger, nullable=False),
     Column("sha256", LargeBinary(32), nullable=False),
     Column("indexed_at", BigInteger, nullable=False),
     Column("uploaded_by", ForeignKey("users.id", ondelete="SET NULL")),
-    Column("uploaded_as", Text, nullable=False),  # who it was, in words, for as long as the row lives
+    Column("uploaded_as", Text, nullable=False),  # display name of the uploader, kept when the user is deleted
     Column("record", LargeBinary, nullable=False),
     Column("about", LargeBinary, nullable=False),
-    Column("correction", LargeBinary),  # JSON: corrected fields of `record`, their original values, reason, who, when
+    Column("correction", LargeBinary),  # JSON: corrected fields of `record`, original values, reason, author, time
     UniqueConstraint("subdir_id", "file_name"),
     Index("ix_files_subdir_id_package_id", "subdir_id", "package_id"),
     Index("ix_files_sha256", "sha256"),
@@ -443,7 +442,7 @@ files = Table(
     sqlite_autoincrement=True,
 )
 
-# Files that arrive in pieces, from clients whose connections break (`publishing.resumable`).
+# Uploads in pieces, which clients resume after a lost connection (`publishing.resumable`).
 resumable_uploads = Table(
     "resumable_uploads",
     metadata,
@@ -456,7 +455,7 @@ resumable_uploads = Table(
     Column("force", Boolean, nullable=False),
     Column("offset", BigInteger, nullable=False),
     Column("expires_at", BigInteger, nullable=False),
-    Column("published", Text),  # JSON: what became of it
+    Column("published", Text),  # JSON: the result, once the file is published
     Index("ix_resumable_uploads_user_id", "user_id"),
     Index("ix_resumable_uploads_channel_id", "channel_id"),
     Index("ix_resumable_uploads_expires_at", "expires_at"),
@@ -472,7 +471,7 @@ resumable_pieces = Table(
     Index("ix_resumable_pieces_sha256", "sha256"),
 )
 
-# How often a file was fetched, by day (days since 1970 UTC).
+# Downloads of each file by day (days since 1970 UTC).
 downloads = Table(
     "downloads",
     metadata,
@@ -481,7 +480,7 @@ downloads = Table(
     Column("count", BigInteger, nullable=False),
 )
 
-# One row for each (subdir, name) that ever had a file. A row without a sha256 says that the name is gone.
+# One row for each (subdir, name) that ever had a file. `sha256` is NULL if no file of the name is left.
 shards = Table(
     "shards",
     metadata,
@@ -495,7 +494,7 @@ shards = Table(
     Column("v3_oldest", BigInteger, nullable=False),
     Column("content", LargeBinary),
     Column("checksum", BigInteger),  # of the fragments of the name; NULL: not known yet
-    # Covers «what changed since the revision that I know», which every shard index is made from.
+    # Covers the query for changes since a known revision, which every shard index is built from.
     Index("ix_shards_changes", "subdir_id", "revision", "name", "sha256"),
     Index("ix_shards_content", "subdir_id", "sha256"),
     Index(
@@ -506,8 +505,8 @@ shards = Table(
     ),
 )
 
-# The records of a name, and what it exports, joined as JSON: whole documents are these with commas between.
-# Clustered by its key, so that a document is one walk in order.
+# The records and run exports of a name, as JSON: whole documents join them with commas.
+# Clustered by the primary key, so that building a document reads the table in order.
 fragments = Table(
     "fragments",
     metadata,
@@ -518,7 +517,7 @@ fragments = Table(
     sqlite_with_rowid=False,
 )
 
-# Replaced shards that a served index named stay readable for a week: a client may hold that index (CEP 16).
+# Replaced shards that a served index named, readable for another week: a client may still have that index (CEP 16).
 retired_shards = Table(
     "retired_shards",
     metadata,
@@ -529,7 +528,7 @@ retired_shards = Table(
     Index("ix_retired_shards_retired_at", "retired_at"),
 )
 
-# Whole documents as last built, all kinds of a subdir at one revision; the bytes are blobs.
+# Whole documents as last built, all kinds of a subdir at the same revision; their bytes are blobs.
 documents = Table(
     "documents",
     metadata,
@@ -541,8 +540,8 @@ documents = Table(
     Index("ix_documents_sha256", "sha256"),
 )
 
-# Blobs that a row names and that are not what their name says, or not there (`packages.damage`). A blob that was put
-# again since is whole: readers look at the store before they refuse one of these.
+# Blobs that a row names and that are missing or have another hash (`packages.damage`). A blob may have been stored
+# again since, so the store is checked before a download is refused.
 damaged_blobs = Table(
     "damaged_blobs",
     metadata,
@@ -551,7 +550,7 @@ damaged_blobs = Table(
     Column("problem", String(8), nullable=False),  # damaged, missing
 )
 
-# Work that is to be done later, by whichever worker comes first (`seaway.jobs`).
+# Background jobs, run by any worker (`seaway.jobs`).
 jobs = Table(
     "jobs",
     metadata,
@@ -566,7 +565,7 @@ jobs = Table(
     Column("lease_until", BigInteger),
     Column("error", Text, nullable=False),
     Column("created_at", BigInteger, nullable=False),
-    # Of equal jobs one waits. One that runs does not count: what was asked since its start is not in it.
+    # Only one of equal jobs waits. A running one does not count: it may miss changes made since its start.
     Index(
         "uq_jobs_ready",
         "dedup_key",
@@ -578,7 +577,7 @@ jobs = Table(
     sqlite_autoincrement=True,
 )
 
-# When each thing that is done regularly is due next.
+# When each periodic job is due next.
 schedules = Table(
     "schedules",
     metadata,
@@ -603,8 +602,8 @@ audit = Table(
     sqlite_autoincrement=True,
 )
 
-# Command-line tools that people logged in (`pixi auth login --oauth`). A grant is one login, and its tokens follow
-# one another: the newest refresh token is good, the one before it for a short grace, any older one ends the grant.
+# OAuth grants of command-line tools (`pixi auth login --oauth`). Refresh tokens rotate: the newest one of a grant is
+# valid, the one before it during a short grace period, and the use of an older one ends the grant.
 cli_devices = Table(
     "cli_devices",
     metadata,
@@ -632,9 +631,8 @@ cli_codes = Table(
     Column("challenge", Text, nullable=False),
     Column("nonce", Text, nullable=False),
     Column("expires_at", BigInteger, nullable=False),
-    Column(
-        "grant_id", ForeignKey("cli_grants.id", ondelete="SET NULL")
-    ),  # what it was exchanged for, to end if it comes again
+    # The grant that the code was exchanged for, which ends if the code is used again.
+    Column("grant_id", ForeignKey("cli_grants.id", ondelete="SET NULL")),
     Index("ix_cli_codes_expires_at", "expires_at"),
 )
 
@@ -665,17 +663,17 @@ cli_tokens = Table(
     Index("ix_cli_tokens_expires_at", "expires_at"),
 )
 
-# Who vouches for workflows. Those that Seaway knows by itself have a row here only where an admin changed something.
+# Issuers of workflow tokens. Built-in issuers have a row only if an admin changed them.
 issuers = Table(
     "issuers",
     metadata,
     _id(),
     Column("name", _name(40), nullable=False, unique=True),
     Column("kind", String(16), nullable=False),
-    Column("issuer", _name(500), nullable=False, unique=True),  # byte for byte what its tokens say
+    Column("issuer", _name(500), nullable=False, unique=True),  # must match the `iss` claim exactly
     Column("is_enabled", Boolean, nullable=False),
-    Column("rules", Text, nullable=False),  # JSON: how the claims are read, where the kind does not say it
-    Column("static_keys", Text),  # JSON Web Key Set that stands in for what would be fetched
+    Column("rules", Text, nullable=False),  # JSON: how to read the claims, if the kind does not define it
+    Column("static_keys", Text),  # JSON Web Key Set to use instead of fetching one
     Column("added_at", BigInteger, nullable=False),
     sqlite_autoincrement=True,
 )
@@ -687,11 +685,11 @@ issuer_keys = Table(
     Column("issuer", _name(500), primary_key=True),
     Column("keys", Text, nullable=False),  # JSON Web Key Set; never an empty or broken one
     Column("fetched_at", BigInteger, nullable=False),  # 0: never
-    Column("tried_at", BigInteger, nullable=False),  # whatever came of it; no worker asks again for a while
+    Column("tried_at", BigInteger, nullable=False),  # last attempt, successful or not; limits how often workers retry
     Column("error", Text, nullable=False),
 )
 
-# The workflow elsewhere that is trusted to publish to a channel.
+# Trusted publishers: the workflows that can publish to a channel.
 publishers = Table(
     "publishers",
     metadata,
@@ -699,26 +697,26 @@ publishers = Table(
     _belongs_to("channel_id", "channels.id"),
     Column("kind", String(16), nullable=False),
     Column("issuer", _name(500), nullable=False),
-    Column("matched", Text, nullable=False),  # JSON: what a token must say
+    Column("matched", Text, nullable=False),  # JSON: required claims that identify the publisher
     Column("identity", LargeBinary(32), nullable=False),  # hash of issuer and `matched`, for the constraint below
-    Column("subject", LargeBinary(32), nullable=False),  # hash of issuer and repository, by which a token finds it
-    Column("pins", Text, nullable=False),  # JSON: ids that names had when they were first seen
-    Column("gates", Text, nullable=False),  # JSON: what a token must say besides
+    Column("subject", LargeBinary(32), nullable=False),  # hash of issuer and repository, to find publishers by token
+    Column("pins", Text, nullable=False),  # JSON: the ids of names, as first seen
+    Column("gates", Text, nullable=False),  # JSON: further required claims
     Column("mode", String(24), nullable=False),
-    Column("patterns", Text, nullable=False),  # as those of keys
-    Column("exchanges", Integer, nullable=False),  # how often one token of a job can be exchanged
+    Column("patterns", Text, nullable=False),  # as in `keys`
+    Column("exchanges", Integer, nullable=False),  # how often a token of a job can be exchanged
     Column("is_enabled", Boolean, nullable=False),
     Column("created_by", ForeignKey("users.id", ondelete="SET NULL")),
     Column("created_at", BigInteger, nullable=False),
     Column("used_at", BigInteger),
-    Column("hinted_at", BigInteger),  # the owner was told that the environment of the tokens is not asked for
+    Column("hinted_at", BigInteger),  # when the owner was notified that the publisher does not require an environment
     UniqueConstraint("channel_id", "identity"),
     Index("ix_publishers_subject", "subject"),
     Index("ix_publishers_issuer", "issuer"),
     sqlite_autoincrement=True,
 )
 
-# Tokens of issuers that were exchanged, until long after they have expired: none is exchanged again.
+# Exchanged tokens of issuers, kept until long after they have expired, to prevent replays.
 used_tokens = Table(
     "used_tokens",
     metadata,
@@ -729,14 +727,14 @@ used_tokens = Table(
     Index("ix_used_tokens_expires_at", "expires_at"),
 )
 
-# What workflows got in exchange. A token is good for the channels of the publishers that it still has.
+# Tokens of workflows. A token is valid for the channels of the publishers in its `token_publishers` rows.
 workflow_tokens = Table(
     "workflow_tokens",
     metadata,
     _id(),
     Column("digest", LargeBinary(32), nullable=False, unique=True),
     Column("issuer", _name(500), nullable=False),
-    Column("workflow", Text, nullable=False),  # JSON: what the issuer vouched for
+    Column("workflow", Text, nullable=False),  # JSON: the run, as the issuer's token describes it
     Column("created_at", BigInteger, nullable=False),
     Column("expires_at", BigInteger, nullable=False),
     Column("revoked_at", BigInteger),
@@ -752,8 +750,8 @@ token_publishers = Table(
     Index("ix_token_publishers_publisher_id", "publisher_id"),
 )
 
-# Every file that ever came in, whoever sent it. Nothing deletes a row, and none refers to what can be deleted: the
-# record of a channel outlives it. Each row's hash covers the hash of the row before it (`trust.uploads`).
+# The upload log: every file that was ever accepted. Rows are never deleted and have no foreign keys, so they outlive
+# their channel. Each row's hash covers the hash of the row before it (`trust.uploads`).
 uploads = Table(
     "uploads",
     metadata,
@@ -765,9 +763,9 @@ uploads = Table(
     Column("file_name", _name(211), nullable=False),
     Column("size", BigInteger, nullable=False),
     Column("sha256", LargeBinary(32), nullable=False),
-    Column("replaced_sha256", LargeBinary(32)),  # what had the name before
+    Column("replaced_sha256", LargeBinary(32)),  # of the file that had this name before
     Column("attestations_sha256", LargeBinary(32)),
-    Column("principal", Text, nullable=False),  # who it was, in words
+    Column("principal", Text, nullable=False),  # display name of the caller
     Column("user_id", BigInteger),
     Column("key_id", BigInteger),
     Column("publisher_id", BigInteger),
@@ -782,7 +780,7 @@ uploads = Table(
     Index("ix_uploads_channel", "channel"),
 )
 
-# Where each of these chains ends, so that rows missing from its end are missed.
+# The last row of each channel's upload log, so that a truncated log is detected.
 upload_chains = Table(
     "upload_chains",
     metadata,
@@ -791,8 +789,7 @@ upload_chains = Table(
     Column("head", LargeBinary(32), nullable=False),
 )
 
-# The files beside package files that hold their attestations (CEP 50), by their bytes; the current one of a file is
-# the one that nothing has taken the place of.
+# Sidecars with the attestations of package files (CEP 50), by content; `superseded_at` is NULL for the current one.
 attestations = Table(
     "attestations",
     metadata,
@@ -801,13 +798,13 @@ attestations = Table(
     Column("sha256", LargeBinary(32), primary_key=True),  # of `content`
     Column("content", LargeBinary, nullable=False),
     Column("file_sha256", LargeBinary(32), nullable=False),
-    Column("claims", Text, nullable=False),  # JSON: what the certificate said, as it was verified
+    Column("claims", Text, nullable=False),  # JSON: verified claims of the certificate
     Column("accepted_at", BigInteger, nullable=False),
     Column("superseded_at", BigInteger),
 )
 
-# How far the manifests in the store have followed the rows (`packages.manifest_writer`). No foreign keys: the row of
-# a deleted channel stays until its objects in the store are deleted.
+# Up to which revision the manifests in the store are written (`packages.manifest_writer`). No foreign keys: the row
+# of a deleted channel stays until its objects in the store are deleted.
 manifest_marks = Table(
     "manifest_marks",
     metadata,
@@ -815,7 +812,7 @@ manifest_marks = Table(
     Column("channel_id", BigInteger, primary_key=True, autoincrement=False),
     Column("subdir_id", BigInteger, primary_key=True, autoincrement=False),  # 0: the object of the channel itself
     Column("revision", BigInteger, nullable=False),  # of the subdir when its objects were last up to date; -1: never
-    Column("digest", LargeBinary(32)),  # of the channel's object as last written
+    Column("digest", LargeBinary(32)),  # of the channel object as last written
 )
 
 # Blobs that no manifest named when the database was rebuilt; the sweep leaves them until an operator releases them.

@@ -1,1 +1,1 @@
-"""The main job: from the bytes of a stranger to a package in a channel."""
+"""Uploads: receive a package file, examine it and add it to a channel."""

@@ -1,8 +1,8 @@
 """
-A candidate and what is known of the channel -> nothing, or the reason for the no. Values only, no I/O.
+Decide whether a file is accepted into a channel: return, or raise the refusal. Works on values only, without I/O.
 
-It is asked twice: before the bytes are read, with what the file name alone tells, and inside the
-transaction that records the file, where its answer is final.
+It is called twice: before the bytes are read, with only the file name, and in the transaction that records the file,
+where its decision is final.
 """
 
 from dataclasses import dataclass
@@ -21,21 +21,21 @@ _CLOCK_SKEW_MS = 5 * 60 * 1000
 
 @dataclass(frozen=True, slots=True)
 class ExistingFile:
-    """The file that has this name in this channel and subdir, or had it."""
+    """The current or deleted file with this name in this channel and subdir."""
 
     id: int
     state: State
     sha256: bytes
     uploaded_on: str
     may_overwrite: bool
-    cure: str  # what would let this credential overwrite it, where it may not
+    cure: str  # what the caller must do to be allowed to overwrite it; empty if allowed
     is_own: bool  # the same user or workflow uploaded it
     is_corrected: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What decides, besides the package itself."""
+    """The facts for the decision besides the package itself."""
 
     where: str
     existing: ExistingFile | None
@@ -44,17 +44,17 @@ class Facts:
     force: bool
     attestations: Attestations
     by_workflow: bool
-    is_attested: bool | None  # None while it is not known
+    is_attested: bool | None  # None if not known yet
     room: Room
     allows_overwrite: bool
     allows_v3: bool
-    grows_by: int = 0  # the bytes that the channel will hold more
+    grows_by: int = 0  # bytes that the upload adds to the channel
     other_case: str | None = None  # a file of the channel whose name differs only in case, perhaps deleted
-    v3_needs: str = ""  # what of the package needs repodata v3; empty while it is not known
+    v3_needs: str = ""  # the features of the package that need repodata v3; empty if not known yet
 
 
 def is_repeated(sha256: bytes | None, facts: Facts) -> bool:
-    """Return whether the uploader repeats an upload: the response to the first one may have been lost."""
+    """Return whether the same uploader sends the same file again: the first response may have been lost."""
     existing = facts.existing
     return (
         existing is not None
@@ -66,27 +66,28 @@ def is_repeated(sha256: bytes | None, facts: Facts) -> bool:
 
 
 def admit(file_name: FileName, sha256: bytes | None, facts: Facts) -> None:
-    """Let the file in by returning, or raise the reason why not; `sha256` is None while it is not known."""
+    """Return if the file is accepted, or raise the refusal; `sha256` is None if it is not known yet."""
     if facts.existing is not None:
         _admit_again(file_name, sha256, facts.existing, facts)
     if facts.other_case is not None:
         raise Refused(
             Reason.CASE_COLLISION,
-            f"{file_name} differs only in case from {facts.where.partition('/')[0]}/{facts.other_case}; package caches on Windows and macOS cannot hold both.",
+            f"{file_name} differs only in case from {facts.where.partition('/')[0]}/{facts.other_case}; "
+            "package caches on Windows and macOS cannot hold both.",
             "Raise the build number or change the version, then build the package again.",
         )
     if facts.v3_needs and not facts.allows_v3:
         raise Refused(
             Reason.V3_RECORD,
-            f"{file_name} needs repodata v3 for {facts.v3_needs}, and the channel does not allow that: "
+            f"{file_name} needs repodata v3 for {facts.v3_needs}, which the channel does not allow: "
             "older clients would not see the package.",
-            "Remove that from the recipe and build again, or ask the owner of the channel to allow packages for repodata v3.",
+            "Remove it from the recipe and build again, or ask the channel owner to allow repodata v3 packages.",
         )
     if facts.lookalikes and facts.refuses_lookalikes:
         raise Refused(
             Reason.LOOKALIKE_NAME,
-            f"{file_name.name} looks like {facts.lookalikes[0]}, which is in the channel already, and the channel refuses that.",
-            "Choose a name that differs in more than - _ . and case, or ask the owner of the channel to allow it.",
+            f"{file_name.name} looks like {facts.lookalikes[0]}, and the channel refuses names that look alike.",
+            "Choose a name that differs in more than - _ . and case, or ask the channel owner to allow it.",
         )
     _admit_attested(file_name, facts)
     if facts.grows_by > 0:
@@ -94,50 +95,50 @@ def admit(file_name: FileName, sha256: bytes | None, facts: Facts) -> None:
 
 
 def warnings(candidate: Candidate, facts: Facts, now_ms: int) -> tuple[str, ...]:
-    """Return the warnings about the package, about its name among those of the channel, and about its time."""
+    """Return the warnings about the package, its look-alike names in the channel, and its timestamp."""
     name = candidate.file_name.name
-    alike = (
-        f"{name} looks like {', '.join(facts.lookalikes[:3])}, which is in the channel too." if facts.lookalikes else ""
+    lookalike_warning = (
+        f"{name} looks like {', '.join(facts.lookalikes[:3])}, also in the channel." if facts.lookalikes else ""
     )
-    found = (*candidate.warnings, alike, _time_warning(candidate.record.get("timestamp", 0), now_ms))
+    found = (*candidate.warnings, lookalike_warning, _time_warning(candidate.record.get("timestamp", 0), now_ms))
     return tuple(filter(None, found))
 
 
 def _time_warning(timestamp: int, now_ms: int) -> str:
-    """CEP 47 wants a `timestamp` in the future rejected or flagged: it would win over every honest build."""
+    """Warn about a `timestamp` in the future, as CEP 47 requires: it would win over every honest build."""
     if timestamp_ms(timestamp) <= now_ms + _CLOCK_SKEW_MS:
         return ""
-    return "The package says that it was built in the future: check the clock of the machine that built it."
+    return "The timestamp of the package is in the future: check the clock of the build machine."
 
 
 def _admit_attested(file_name: FileName, facts: Facts) -> None:
-    """What the channel asks of attestations; an API key never brings one, which is known before the bytes come."""
+    """Apply the channel's attestation setting; uploads with an API key have none, known before the bytes arrive."""
     if facts.attestations is Attestations.OFF and facts.is_attested:
         raise Refused(
             Reason.UNWANTED_ATTESTATION,
-            f"An attestation came with {file_name}, and the channel takes none.",
-            "Upload without --attestation and --generate-attestation, or ask the owner of the channel to allow them.",
+            f"{file_name} was sent with an attestation, and the channel does not accept attestations.",
+            "Upload without --attestation and --generate-attestation, or ask the channel owner to allow attestations.",
         )
     if facts.attestations is Attestations.REQUIRED and (facts.is_attested is False or not facts.by_workflow):
         raise Refused(
             Reason.MISSING_ATTESTATION,
-            f"The channel takes only files with an attestation, and none came with {file_name}.",
-            "Let a workflow that is a trusted publisher upload it with --generate-attestation.",
+            f"The channel accepts only files with an attestation, and {file_name} was sent without one.",
+            "Upload it with --generate-attestation from a workflow that is a trusted publisher.",
         )
 
 
 def _admit_again(file_name: FileName, sha256: bytes | None, existing: ExistingFile, facts: Facts) -> None:
-    """A name that is taken: published files do not change, unless someone with the right says so."""
+    """Decide about a name that is taken: published files do not change, except by a permitted overwrite."""
     if existing.state is State.DELETED:
         if not facts.allows_overwrite and sha256 not in (None, existing.sha256):
             raise NotAllowed(
-                f"{facts.where}/{file_name} was deleted, and the channel never uses a file name again for other contents.",
+                f"{facts.where}/{file_name} was deleted, and the channel never reuses a file name for other contents.",
                 "Raise the build number.",
             )
         if not existing.may_overwrite:
             raise NotAllowed(
-                f"{facts.where}/{file_name} was deleted, and lock files may still name it.",
-                "Raise the build number, or ask someone who may overwrite files of the channel.",
+                f"{facts.where}/{file_name} was deleted, and lock files may still refer to it.",
+                "Raise the build number, or ask a member who can overwrite files of the channel.",
             )
         return
     if not facts.force:
@@ -158,6 +159,6 @@ def _admit_again(file_name: FileName, sha256: bytes | None, existing: ExistingFi
         )
     if not existing.may_overwrite:
         raise NotAllowed(
-            f"{facts.where}/{file_name} exists, and this credential may not overwrite it.",
+            f"{facts.where}/{file_name} exists, and this credential cannot overwrite it.",
             existing.cure,
         )

@@ -1,8 +1,8 @@
 """
-The attestation that came with an upload -> what it proves, or the reason for the no.
+Verify the attestation of an upload.
 
-It is verified in a thread of the server and in none of the processes that open packages: whoever took one of those
-over with an archive could answer that somebody else's attestation is good.
+This runs in a thread of the server and not in the processes that open packages: an attacker who took over one of those
+with an archive could report another user's attestation as valid.
 """
 
 from dataclasses import dataclass
@@ -17,34 +17,34 @@ from seaway.trust.trusted_root import TrustedRoots
 
 @dataclass(frozen=True, slots=True)
 class Attesting:
-    """The parts that attestations are verified with."""
+    """The parts that verifying attestations works with."""
 
     roots: TrustedRoots
-    addresses: tuple[str, ...]  # of this site, as clients may know it
+    addresses: tuple[str, ...]  # URLs of this site that clients may use
 
 
 def require_workflow(attestation: bytes | None, by: Principal) -> None:
-    """Return if there is none, or if somebody vouched for the run that sends it; else nothing could be compared."""
+    """Refuse an attestation that does not come from a workflow: there is no run to compare it with."""
     if attestation is not None and by.workflow is None:
-        # CEP 27: whoever serves an attestation has verified it against the publisher that sent the file.
+        # CEP 27: a server verifies an attestation against the publisher that sent the file before it serves it.
         raise Refused(
             Reason.UNWANTED_ATTESTATION,
-            "An attestation is verified only for uploads by a trusted publisher, and a user sent this one.",
+            "Attestations are accepted only from trusted publishers, and this one was sent by a user.",
             "Upload without --attestation.",
         )
 
 
 def verified(
-    house: Attesting, channel: str, candidate: Candidate, attestation: bytes | None, by: Principal
+    parts: Attesting, channel: str, candidate: Candidate, attestation: bytes | None, by: Principal
 ) -> Verified | None:
-    """What the attestation proves of this file in this channel; None if none came."""
+    """Return the verified attestation of this file in this channel; None without one."""
     if attestation is None or by.workflow is None:
         return None
     return attestations.verify(
         attestation,
         file_name=str(candidate.file_name),
         sha256=candidate.hashes.sha256,
-        target_channels=[f"{address}/{channel}" for address in house.addresses],
+        target_channels=[f"{address}/{channel}" for address in parts.addresses],
         run=attestations.run_of(by.workflow),
-        verifier=house.roots.verifier(),
+        verifier=parts.roots.verifier(),
     )

@@ -1,10 +1,10 @@
 """
-The avatar that somebody has at GitHub, fetched once when they name it.
+Fetch a GitHub avatar for a logo, once, when a user enters its URL.
 
-1. Only GitHub's two places for avatars are asked, and by the whole of an address: no port, no name of a user in it, no
-   way to spell another host. Where a redirect leads is looked at in the same way, three times at most.
-2. Each host is visited as `seaway.visiting` does it: never one of this machine or of a private network.
-3. All of it takes at most 5 seconds and 512 KiB. Nothing of the answer is told but its status.
+1. Only GitHub's two URLs for avatars are fetched, and the whole URL must match: no port, no user name before the host,
+   no way to name another host. Redirect targets are checked in the same way, three at most.
+2. Requests go through `seaway.visiting`, so never to this machine or to a private network.
+3. Everything together is limited to 5 seconds and 512 KiB. Only the status of a response is reported.
 """
 
 import re
@@ -29,13 +29,13 @@ _OTHERWISE = "Upload the picture instead."
 
 @dataclass(frozen=True, slots=True)
 class Avatars:
-    """Where avatars are fetched from."""
+    """Fetches avatars from known URLs."""
 
     places: Sequence[re.Pattern[str]] = _GITHUB
-    is_trusted: bool = False  # whether they may be on this machine
+    is_trusted: bool = False  # whether the URLs may lead to this machine
 
     def fetch(self, address: str) -> bytes:
-        """What is at the address; to be called in a thread."""
+        """Return the content at the URL; call it in a thread."""
         return anyio.run(self._fetch, address)
 
     async def _fetch(self, address: str) -> bytes:
@@ -43,7 +43,7 @@ class Avatars:
             with anyio.fail_after(_SECONDS):
                 return await self._follow(address)
         except TimeoutError:
-            raise Unavailable(f"GitHub did not answer within {_SECONDS:.0f} seconds.", _OTHERWISE) from None
+            raise Unavailable(f"GitHub did not respond within {_SECONDS:.0f} seconds.", _OTHERWISE) from None
         except VisitFailed as error:
             raise Unavailable("The avatar could not be fetched.", _OTHERWISE, cause=str(error)) from None
 
@@ -62,13 +62,13 @@ class Avatars:
             if reply.status == 200:
                 return reply.content
             if not reply.location:
-                raise Invalid(f"There is no avatar at this address: GitHub answered {reply.status}.", _OTHERWISE)
+                raise Invalid(f"There is no avatar at this URL: GitHub returned {reply.status}.", _OTHERWISE)
             address = urljoin(address, reply.location)
-        raise Invalid("The address leads from one to the next, and to no avatar.", _OTHERWISE)
+        raise Invalid("The URL of the avatar has too many redirects.", _OTHERWISE)
 
     def _require_known(self, address: str) -> None:
         if not any(place.fullmatch(address) for place in self.places):
             raise Invalid(
-                "A logo is fetched from GitHub's avatars only.",
-                "Give https://github.com/NAME.png or an address at avatars.githubusercontent.com, or upload the picture.",
+                "Only GitHub avatars can be fetched as logos.",
+                "Use https://github.com/NAME.png or a URL at avatars.githubusercontent.com, or upload the picture.",
             )

@@ -1,13 +1,12 @@
 """
-Uploads that are ready at the same moment are recorded in one transaction, and so share its commit and its questions.
+Record concurrent uploads in one transaction, to share its commit and its queries.
 
-1. Each is done or refused for itself. What goes wrong in company for a reason that nobody foresaw is tried again
-   for each alone, so that it is an error of the one whom it concerns.
-2. Nobody is answered before the commit that holds their change.
-3. Who waits does the work of all who wait. There is no thread for it, and one alone waits for nobody.
+1. Each upload succeeds or is refused separately. If a batch fails with an unexpected error, its uploads are retried one
+   by one, so that only the upload that caused the error fails.
+2. No upload returns before the commit that contains its change.
+3. A waiting thread records the uploads of all waiting threads. There is no extra thread; a single upload never waits.
 
-A commit costs a sync of the disk, whatever is in it: eight uploads that each wait for their own commit take eight
-times as long as one.
+A commit costs a disk sync, whatever it contains: eight uploads with separate commits take eight times as long as one.
 """
 
 import threading
@@ -31,7 +30,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class _Entry(Generic[Upload, Result]):
-    """One upload that waits to be recorded."""
+    """An upload that waits to be recorded."""
 
     sha256: bytes
     channel: str
@@ -41,10 +40,10 @@ class _Entry(Generic[Upload, Result]):
 
 class Batches(Generic[Upload, Result]):
     """
-    The uploads of one process that wait to be recorded.
+    The uploads of a process that wait to be recorded.
 
-    `count` is asked first, for all of them: to each the refusal, or None. `record_all` records those of one channel: to
-    each its result, or the refusal that was decided before anything was written for it.
+    `count` is called first for the whole batch and returns a refusal or None for each upload. `record_all` records the
+    uploads of one channel and returns for each its result, or a refusal that was decided before any write for it.
     """
 
     def __init__(
@@ -60,7 +59,7 @@ class Batches(Generic[Upload, Result]):
         self._turn = threading.Lock()
 
     def record(self, sha256: bytes, channel: str, upload: Upload) -> Result:
-        """Name the blob in the channel and commit it; `BlobSwept` when the blob is gone."""
+        """Record the upload in the channel and commit it; raise `BlobSwept` if its blob is gone."""
         entry: _Entry[Upload, Result] = _Entry(sha256, channel, upload)
         with self._lock:
             self._waiting.append(entry)
@@ -70,7 +69,7 @@ class Batches(Generic[Upload, Result]):
         return entry.outcome.result()
 
     def record_many(self, channel: str, uploads: Sequence[tuple[bytes, Upload]]) -> list[Result | BaseException]:
-        """The same for many of one channel, each with its hash, in one transaction; what became of each."""
+        """Record many uploads of one channel, each with its hash, in one transaction; return the outcome of each."""
         return self._outcomes([_Entry(sha256, channel, upload) for sha256, upload in uploads])
 
     def _record_waiting(self) -> None:
@@ -85,8 +84,8 @@ class Batches(Generic[Upload, Result]):
     def _outcomes(self, batch: Sequence[_Entry[Upload, Result]]) -> list[Result | BaseException]:
         try:
             return self._record_together(batch)
-        except BaseException as error:  # noqa: BLE001  those who wait are not to wait for ever
-            # The disk is full or the database away: that concerns all of them. A damaged record concerns one name.
+        except BaseException as error:  # noqa: BLE001  or the waiting threads would wait forever
+            # A full disk or an unavailable database affects all of them. A damaged record affects one name.
             is_of_all = isinstance(error, Unavailable) and not isinstance(error, DamagedRecord)
             if len(batch) == 1 or is_of_all or not isinstance(error, Exception):
                 return [error] * len(batch)
@@ -97,12 +96,14 @@ class Batches(Generic[Upload, Result]):
             outcomes: dict[int, Result | BaseException] = {
                 id(entry): BlobSwept(entry.sha256.hex()) for entry in batch if entry.sha256 in missing
             }
-            there = sorted((entry for entry in batch if id(entry) not in outcomes), key=attrgetter("channel"))
-            for channel in dict.fromkeys(entry.channel for entry in there):
+            present = sorted((entry for entry in batch if id(entry) not in outcomes), key=attrgetter("channel"))
+            for channel in dict.fromkeys(entry.channel for entry in present):
                 hold_channel(self._database, tx, channel)
-            refusals = self._count(tx, [entry.upload for entry in there])
-            outcomes.update((id(entry), no) for entry, no in zip(there, refusals, strict=True) if no is not None)
-            counted = [entry for entry in there if id(entry) not in outcomes]
+            refusals = self._count(tx, [entry.upload for entry in present])
+            outcomes.update(
+                (id(entry), refusal) for entry, refusal in zip(present, refusals, strict=True) if refusal is not None
+            )
+            counted = [entry for entry in present if id(entry) not in outcomes]
             for channel, entries in groupby(counted, key=attrgetter("channel")):
                 self._record_of_channel(tx, channel, list(entries), outcomes)
             return [outcomes[id(entry)] for entry in batch]

@@ -1,8 +1,8 @@
 """
-A spool file -> a candidate: a package that was opened and found well-formed, that nobody has let in yet.
+Examine a spool file: open the package, check that it is well-formed, and return a candidate for the channel.
 
-It runs in a process of its own (`publishing.examiner`): what a stranger packed can be slow, large
-or wrong in ways that nobody thought of, and must not take the server with it.
+This runs in a separate process (`publishing.examiner`): an untrusted archive can be slow, large or malformed in
+unforeseen ways, and must not bring down the server.
 """
 
 from dataclasses import dataclass
@@ -28,14 +28,14 @@ from seaway.conda.tar_walk import Kind
 
 _MOST_WARNED = 3
 _DOTS = (
-    "Paths in the archive begin with ./, and tools that look for info/index.json in it, such as indexers, do not find it;"
+    "Paths in the archive begin with ./, so tools that look for info/index.json, such as indexers, do not find it;"
     " pack the folders by name: tar cjf FILE info share."
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """What a well-formed package says of itself."""
+    """The metadata of a well-formed package."""
 
     file_name: FileName
     subdir: str
@@ -49,7 +49,7 @@ class Candidate:
 def examine(
     path: Path, file_name: FileName, hashes: Hashes, limits: ArchiveLimits, *, refuse_escaping_links: bool
 ) -> Candidate:
-    """Read the archive within limits and check what it says; `Refused` with the first reason found."""
+    """Read the archive within limits and check its metadata; raise `Refused` with the first problem."""
     contents = archive.read_archive(path, file_name, limits)
     index = metadata.read_index_json(contents.info[archive.INDEX_JSON])
     _check_names(index, file_name)
@@ -62,8 +62,8 @@ def examine(
     if archive.LINK_JSON in contents.info:
         metadata.check_link_json(contents.info[archive.LINK_JSON], is_noarch_python=is_noarch_python)
     if "noarch" in index:
-        held = [path for path, stored in contents.members.items() if stored.kind is not Kind.FOLDER]
-        warnings += paths.portability_warnings(held)
+        contained = [path for path, stored in contents.members.items() if stored.kind is not Kind.FOLDER]
+        warnings += paths.portability_warnings(contained)
     about = metadata.read_about(contents.info.get(archive.ABOUT_JSON, b"{}"))
     section = record.section_of(index, file_name.extension)
     return Candidate(
@@ -88,19 +88,19 @@ def _check_names(index: dict[str, Any], file_name: FileName) -> None:
     if version.parse(index["version"]) is None:
         raise Refused(
             Reason.BAD_VERSION,
-            f"{index['version']!a} is not a version that clients can order.",
+            f"{index['version']!a} is not a version that clients can compare.",
             "Correct it in the recipe and build again.",
         )
     if stated != file_name.stem:
         raise Refused(
             Reason.NAME_MISMATCH,
-            f"{file_name} holds the package {stated!r}, but its file name says {file_name.stem!r}.",
+            f"{file_name} contains the package {stated!r}, but its file name says {file_name.stem!r}.",
             "Upload the file under the name that the build tool gave it.",
         )
 
 
 def _check_paths(contents: archive.Contents, file_name: FileName, most: int) -> tuple[frozenset[str], list[str]]:
-    """Check the list of files; return the traits that it shows, and warnings."""
+    """Check the list of files; return the traits of the package and the warnings."""
     info = contents.info
     listed = {
         name: metadata.read_files(info[name], name.removeprefix("info/"), most)
@@ -118,7 +118,7 @@ def _check_paths(contents: archive.Contents, file_name: FileName, most: int) -> 
         raise Refused(
             Reason.MISSING_PATHS_JSON,
             f"{file_name} does not list its files: it has no info/paths.json.",
-            "Build it again with a current tool.",
+            "Build it again with a current version of the build tool.",
         )
     warnings = listed_files.check_names(listed[archive.FILES], contents.members)
     return frozenset(), warnings + listed_files.check_prefixes(prefixes, contents.members)
@@ -130,10 +130,8 @@ def _link_warnings(contents: archive.Contents, *, refuse_escaping_links: bool) -
         return ()
     shown = ", ".join(ascii(link) for link in links[:_MOST_WARNED])[:300]
     if refuse_escaping_links:
-        raise Refused(
-            Reason.ESCAPING_LINK, f"Links of the package point out of the folder that it is installed to: {shown}."
-        )
-    return (f"{len(links)} links of the package point out of the folder that it is installed to: {shown}.",)
+        raise Refused(Reason.ESCAPING_LINK, f"Links of the package point outside of its installation folder: {shown}.")
+    return (f"{len(links)} links of the package point outside of its installation folder: {shown}.",)
 
 
 def _dot_warnings(contents: archive.Contents) -> tuple[str, ...]:

@@ -1,10 +1,11 @@
 """
-One process of the pool that opens what strangers sent, packages and pictures: orders come in over a socket, answers go out, and it ends with the socket.
+A process of the pool that opens untrusted packages and pictures. It gets orders and sends answers over a socket, and
+ends when the socket is closed.
 
-1. Answers are data of known fields (msgpack), never code: whoever took this process over with an archive can
-   answer with a wrong record, and do nothing to the server. A pickle would let him in.
-2. It lives in bounded memory, and stops for nobody but its socket: Ctrl-C and a stop of the service reach every
-   process of the group, and the uploads that are in flight still need it.
+1. Answers are data with known fields (msgpack), never code: an attacker who takes over this process with an archive can
+   return a wrong record, but cannot attack the server. With pickle that would be code execution in the server.
+2. Its memory is bounded, and only closing the socket ends it: Ctrl-C and stopping the service signal every process of
+   the group, and uploads in progress still need this one.
 """
 
 import contextlib
@@ -31,7 +32,7 @@ _COPY_BYTES = 1024 * 1024
 
 
 class Order(msgspec.Struct, array_like=True, tag=0):
-    """A file to examine: at `path` with these hashes, or to be copied there from `source` and hashed on the way."""
+    """A file to examine: at `path` with these hashes, or to copy there from `source` and hash on the way."""
 
     path: str
     file_name: FileName
@@ -40,13 +41,13 @@ class Order(msgspec.Struct, array_like=True, tag=0):
 
 
 class Drawing(msgspec.Struct, array_like=True, tag=1):
-    """A picture at `path` that is to be drawn anew."""
+    """A picture at `path` to re-encode."""
 
     path: str
 
 
 class Terms(msgspec.Struct, array_like=True):
-    """What holds for every order to one process; the first message."""
+    """The parameters for all orders to a process; sent as the first message."""
 
     limits: ArchiveLimits
     refuse_escaping_links: bool
@@ -59,7 +60,7 @@ class Opened(msgspec.Struct, array_like=True, tag=0):
 
 
 class Rejected(msgspec.Struct, array_like=True, tag=1):
-    """A `Refused`, in pieces."""
+    """The fields of a `Refused`."""
 
     reason: Reason
     message: str
@@ -67,30 +68,30 @@ class Rejected(msgspec.Struct, array_like=True, tag=1):
 
 
 class DiskFailed(msgspec.Struct, array_like=True, tag=2):
-    """The file could not be read or copied: an OSError, in pieces."""
+    """The fields of an OSError: the file could not be read or copied."""
 
     number: int
     text: str
 
 
 class ReaderFailed(msgspec.Struct, array_like=True, tag=3):
-    """What a stranger packed broke our reader, or a library of it."""
+    """The reader, or a library that it uses, crashed on this file."""
 
     traceback: str
 
 
 class OutOfMemory(msgspec.Struct, array_like=True, tag=4):
-    """The bound of memory was met."""
+    """The memory limit was reached."""
 
 
 class Drawn(msgspec.Struct, array_like=True, tag=5):
-    """The picture as a PNG of ours."""
+    """The picture re-encoded as a PNG."""
 
     png: bytes
 
 
 class NotDrawn(msgspec.Struct, array_like=True, tag=6):
-    """An `Invalid`, in pieces."""
+    """The fields of an `Invalid`."""
 
     message: str
     hint: str
@@ -100,10 +101,10 @@ Answer = Opened | Rejected | DiskFailed | ReaderFailed | OutOfMemory | Drawn | N
 
 
 def answer_orders(connection: Connection) -> None:
-    """Answer every message of orders until the other side is gone."""
+    """Answer every message of orders until the socket is closed."""
     terms = msgspec.msgpack.decode(connection.recv_bytes(), type=Terms)
     _bound_memory(terms.limits.memory_bytes)
-    gc.freeze()  # the modules stay: each look at them by the collector costs a twentieth of a small package
+    gc.freeze()  # a garbage collection that scans the modules takes 5% of the time for a small package
     connection.send_bytes(b"")  # ready
     decoder, encoder = msgspec.msgpack.Decoder(list[Order | Drawing]), msgspec.msgpack.Encoder()
     while True:
@@ -125,7 +126,7 @@ def _answer(order: Order | Drawing, terms: Terms, encoder: msgspec.msgpack.Encod
         answer = DiskFailed(error.errno or 0, error.strerror or str(error))
     except MemoryError:
         answer = OutOfMemory()
-    except BaseException:  # noqa: BLE001  a panic of rust code is no Exception
+    except BaseException:  # noqa: BLE001  a panic in Rust code is not an Exception
         answer = ReaderFailed(traceback.format_exc())
     return encoder.encode(answer)
 
@@ -137,7 +138,7 @@ def _examined(order: Order, terms: Terms) -> Candidate:
 
 
 def _draw(order: Drawing) -> bytes:
-    # Imported at the first picture: most examiners never see one, and each start would wait for it.
+    # Imported at the first picture: most examiners never get one, and the import would delay every start.
     from seaway.publishing import pictures
 
     return pictures.draw(Path(order.path))
@@ -156,7 +157,7 @@ def _copy(source: str, target: str) -> Hashes:
 def _bound_memory(limit: int) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
     if soft == resource.RLIM_INFINITY or soft > limit:
-        with contextlib.suppress(ValueError, OSError):  # systems that do not know this limit
+        with contextlib.suppress(ValueError, OSError):  # systems without this limit
             resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
 
 

@@ -1,10 +1,10 @@
 """
-The pool of processes that examine, each within bounds of time and memory.
+The pool of examiner processes, each limited in time and memory.
 
-1. A process that runs into a bound is killed and replaced; the upload is refused, the others go on.
-2. A turn is waited for outside the time that an examination may take. Callers hold one of `turns` while they call;
-   no sender holds the last free process while it holds others, so a sender of slow files does not delay others.
-3. What makes two processes die is the archive; what makes one die may have been somebody else.
+1. A process that exceeds a limit is killed and replaced; its upload is refused, the others continue.
+2. Waiting for a process does not count as examination time. Callers hold a concurrency slot of `turns` during a call;
+   a sender that has slots cannot get the last one, so a sender of slow files does not delay others.
+3. If a process dies, the file is examined again; if the second process dies too, the archive is the cause.
 """
 
 import socket
@@ -48,18 +48,18 @@ _IN_A_MESSAGE = 32
 _MOST_ANSWERED_BYTES = 256 * 1024 * 1024
 _SECONDS_TO_START = 60.0
 _SECONDS_TO_END = 5.0
-_SECONDS_TO_DRAW = 3.0  # the dearest honest picture takes 0.4 s; a JPEG of a thousand scans would take minutes
+_SECONDS_TO_DRAW = 3.0  # the slowest normal picture takes 0.4 s; a JPEG with a thousand scans would take minutes
 
 _answers = msgspec.msgpack.Decoder(list[Answer])
 
 
 class Died(Exception):
-    """An examiner ended before it had answered."""
+    """An examiner process ended before it answered."""
 
 
 @dataclass(frozen=True, slots=True)
 class LocalFile:
-    """A file of this machine that is to be copied to `path`, hashed and examined."""
+    """A file on this machine to copy to `path`, hash and examine."""
 
     source: Path
     path: str
@@ -68,7 +68,11 @@ class LocalFile:
 
 
 class Examiners:
-    """Examines up to `processes` files at once, for callers that hold one of its `turns`. Called from worker threads."""
+    """
+    Pool that examines up to `processes` files at once.
+
+    Its methods are called in worker threads by callers that hold a slot of `turns`.
+    """
 
     def __init__(
         self, limits: ArchiveLimits, *, processes: int, refuse_escaping_links: bool, interpreter: str = sys.executable
@@ -82,30 +86,30 @@ class Examiners:
 
     @property
     def processes(self) -> int:
-        """How many files are examined at once."""
+        """The number of files that can be examined at once."""
         return self._processes
 
     def warm_up(self) -> None:
-        """Start the processes and let them import what they need, so that the first uploads do not wait for it."""
+        """Start the processes and wait for their imports, so that the first uploads need not wait."""
         with self._lock:
             self._idle += [_Examiner(self._terms, self._interpreter) for _ in range(self._processes - len(self._idle))]
             for examiner in self._idle:
                 examiner.wait_until_ready()
 
     def examine(self, path: Path, file_name: FileName, hashes: Hashes) -> Candidate:
-        """The candidate; `Refused` for what the archive holds or for what it costs to find out."""
+        """Return the candidate; raise `Refused` for the archive's content or if examining it exceeds a limit."""
         outcome = self._examine_one(Order(str(path), file_name, hashes, ""), hashes.size)
         if isinstance(outcome, Refused | OSError):
             raise outcome
         return outcome
 
     def take_in(self, files: Sequence[LocalFile]) -> list[Candidate | Refused | OSError]:
-        """What each file is, in order; many in one message, which costs as much as a small file."""
+        """Copy and examine files in batches, since a message costs as much as a small file; return ordered outcomes."""
         parts = (files[start : start + _IN_A_MESSAGE] for start in range(0, len(files), _IN_A_MESSAGE))
         return [outcome for part in parts for outcome in self._examine_many(part)]
 
     def draw(self, path: Path) -> bytes:
-        """The picture at this path as a PNG of ours; `Invalid` for one that is refused, broken, or too costly."""
+        """Return the picture re-encoded as a PNG; raise `Invalid` if it is refused, unreadable or exceeds a limit."""
         try:
             with self._examiner() as examiner:
                 answer = examiner.ask([Drawing(str(path))], _SECONDS_TO_DRAW)[0]
@@ -124,7 +128,7 @@ class Examiners:
         raise _not_drawn()
 
     def close(self) -> None:
-        """End the processes that have nothing to do; one at work ends with this process."""
+        """End the idle processes; a busy one ends with this process."""
         with self._lock:
             ending, self._idle = self._idle, []
         for examiner in ending:
@@ -137,7 +141,7 @@ class Examiners:
             with self._examiner() as examiner:
                 answers = examiner.ask(orders, sum(map(self._seconds, sizes)))
         except (Died, TimeoutError):
-            # One of them did that, and is to be the only one that is refused for it.
+            # One of the files caused this; examined one by one, only that file is refused.
             return [self._examine_one(order, size) for order, size in zip(orders, sizes, strict=True)]
         return [
             self._examine_one(order, size) if isinstance(answer, OutOfMemory) else _outcome(order, answer)
@@ -153,7 +157,7 @@ class Examiners:
             except TimeoutError:
                 return Refused(
                     Reason.TOOK_TOO_LONG,
-                    f"Reading {order.file_name} took longer than {seconds:.0f} seconds, the time for a file of its size.",
+                    f"Reading {order.file_name} took longer than {seconds:.0f} seconds, the limit for its size.",
                     "Build it with fewer or smaller files.",
                 )
             except Died as error:
@@ -172,14 +176,14 @@ class Examiners:
 
     @contextmanager
     def _examiner(self) -> "Iterator[_Examiner]":
-        """One of the processes; a new one if none is idle. It is killed if the order did not end well."""
+        """Yield an idle process or a new one; kill it if the order fails."""
         with self._lock:
             examiner = self._idle.pop() if self._idle else None
         examiner = examiner or _Examiner(self._terms, self._interpreter)
         try:
             examiner.wait_until_ready()
             yield examiner
-        except BaseException:  # whatever it was, what this process does now is not known
+        except BaseException:  # after any error the state of the process is unknown
             examiner.kill()
             raise
         with self._lock:
@@ -187,51 +191,51 @@ class Examiners:
 
 
 class _Examiner:
-    """A process of the pool, as the one thread sees it that has the turn."""
+    """A process of the pool; used by one thread at a time."""
 
     def __init__(self, terms: Terms, interpreter: str) -> None:
         ours, theirs = socket.socketpair()
         with theirs, _closed_on_failure(ours):
-            self._process = subprocess.Popen(  # noqa: S603  our own module, in this interpreter
+            self._process = subprocess.Popen(  # noqa: S603  a module of Seaway, in this interpreter
                 [interpreter, "-m", "seaway.publishing.examiner", str(theirs.fileno())],
                 stdin=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
-                start_new_session=True,  # Ctrl-C is for those of the terminal; this one ends when we hang up
+                start_new_session=True,  # so that Ctrl-C does not reach it; it ends when the socket is closed
             )
         self._connection = Connection(ours.detach())
         self._is_ready = False
         self._send(msgspec.msgpack.encode(terms))
 
     def wait_until_ready(self) -> None:
-        """Let a new process load its modules; once. That it cannot is our failure, and no fault of a package."""
+        """Wait once until a new process has loaded its modules; a failure is `Unavailable`, not a refusal."""
         if self._is_ready:
             return
         try:
             self._receive(_SECONDS_TO_START)
         except (Died, TimeoutError) as error:
             raise Unavailable(
-                "The server cannot open packages now.", "Try again in a moment.", cause=f"an examiner: {error}"
+                "The server cannot examine packages now.", "Try again in a moment.", cause=f"an examiner: {error}"
             ) from error
         self._is_ready = True
 
     def ask(self, orders: Sequence[Order | Drawing], seconds: float) -> list[Answer]:
-        """The answers; `TimeoutError` when they take longer, `Died` when they will never come."""
+        """Return the answers; raise `TimeoutError` if they take longer, `Died` if the process has ended."""
         self._send(msgspec.msgpack.encode(orders))
         try:
             answers = _answers.decode(self._receive(seconds))
         except msgspec.MsgspecError as error:
-            raise Died(f"answered what is no answer: {error}") from error
+            raise Died(f"sent an invalid answer: {error}") from error
         if len(answers) != len(orders):
-            raise Died(f"gave {len(answers)} answers to {len(orders)} orders")
+            raise Died(f"sent {len(answers)} answers to {len(orders)} orders")
         return answers
 
     def kill(self) -> None:
-        """End it at once, whatever it does."""
+        """Kill the process at once."""
         self._process.kill()
         self.end()
 
     def end(self) -> None:
-        """Hang up, which it takes as its end."""
+        """Close the socket, which ends the process."""
         self._connection.close()
         try:
             self._process.wait(_SECONDS_TO_END)
@@ -240,7 +244,7 @@ class _Examiner:
             self._process.wait()
 
     def _send(self, content: bytes) -> None:
-        with suppress(BrokenPipeError, ConnectionResetError):  # it is dead: reading tells
+        with suppress(BrokenPipeError, ConnectionResetError):  # it has ended: `_receive` will raise `Died`
             self._connection.send_bytes(content)
 
     def _receive(self, seconds: float) -> bytes:
@@ -251,20 +255,20 @@ class _Examiner:
         except (EOFError, OSError) as error:
             if isinstance(error, TimeoutError):
                 raise
-            raise Died(str(error) or "it ended") from error
+            raise Died(str(error) or "the process ended") from error
 
 
 @contextmanager
 def _closed_on_failure(opened: socket.socket) -> Iterator[None]:
     try:
         yield
-    except BaseException:  # the process cannot be started: nobody else would close it
+    except BaseException:  # the process could not be started, so nothing else closes the socket
         opened.close()
         raise
 
 
 def _not_drawn() -> Invalid:
-    return Invalid("The picture cannot be read in reasonable time and memory.", "Save it anew, or send another one.")
+    return Invalid("The picture cannot be read within the limits of time and memory.", "Use another picture.")
 
 
 def _outcome(order: Order, answer: Answer) -> Candidate | Refused | OSError:
@@ -279,6 +283,6 @@ def _outcome(order: Order, answer: Answer) -> Candidate | Refused | OSError:
             log.error("examiner.failed", file=str(order.file_name), path=order.source, traceback=traceback)
     return Refused(
         Reason.READER_FAILED,
-        f"{order.file_name} cannot be read, for a reason that the server's log holds.",
-        "Ask its operator, and build the package again.",
+        f"{order.file_name} cannot be read: the package reader of the server failed.",
+        "Ask the operator of the server, whose log has the details.",
     )

@@ -1,10 +1,10 @@
 """
-Package files of this machine -> a channel, many at a time: how an operator brings a channel here.
+Import package files from this machine into a channel, for operators who move a channel to this server.
 
-1. It is the same door: every file is copied, hashed, examined, admitted and recorded by the rules of an upload
-   (`publishing.publish`, whose invariants hold), and what becomes of one changes nothing for another.
-2. Files share what costs the same for one as for many: a message to an examiner, a sync of the disk, a commit.
-3. What it holds is bounded: a few lots of files in the spool, whatever the folder has.
+1. The rules of uploads apply: every file is copied, hashed, examined, admitted and recorded as by `publishing.publish`,
+   whose invariants hold, and files succeed or fail independently.
+2. Files share the steps whose cost does not depend on their number: an examiner message, a disk sync, a commit.
+3. The spool space is bounded: it holds a few lots of files at a time, however many files the folder has.
 """
 
 import errno
@@ -28,17 +28,17 @@ from seaway.publishing.receive import too_large
 from seaway.publishing.record import Recorded, Submission, require_upload
 from seaway.storage import keys
 
-# Making a file waits for a sync that goes on: with lots of 128 files an import took twice as long on a busy disk.
+# Creating a file waits for a running sync: with lots of 128 files an import took twice as long on a busy disk.
 _MOST_IN_A_LOT = 512
 _LEAST_IN_A_LOT = 16
-_LOTS_FOR_EACH = 4  # at least so many for each examiner, so that none is idle for long
+_LOTS_FOR_EACH = 4  # at least this many for each examiner, so that none is idle for long
 
 _Result = Published | SeawayError
 
 
 @dataclass(slots=True)
 class _Lot:
-    """Some files on their way: their spool files, what was found in them, and what became of those that are done."""
+    """A group of files that are imported together: their spool files, candidates and results."""
 
     paths: Sequence[Path]
     spooled: ExitStack = field(default_factory=ExitStack)
@@ -48,28 +48,28 @@ class _Lot:
 
 
 def import_files(
-    house: Publishing, channel: str, paths: Sequence[Path], *, by: Principal, force: bool
+    parts: Publishing, channel: str, paths: Sequence[Path], *, by: Principal, force: bool
 ) -> Iterator[tuple[Path, _Result]]:
-    """Bring the files into the channel, and tell in order what became of each."""
+    """Import the files into the channel; yield the result of each, in order."""
     try:
-        with house.database.read() as tx:
+        with parts.database.read() as tx:
             require_upload(tx, channel, by)
-        house.reserve.require_room()
-    except SeawayError as error:  # of every file, and before one of them is read
-        yield from _told(house, channel, _Lot(paths, results=dict.fromkeys(range(len(paths)), error)))
+        parts.reserve.require_room()
+    except SeawayError as error:  # refuses every file, before any of them is read
+        yield from _reported(parts, channel, _Lot(paths, results=dict.fromkeys(range(len(paths)), error)))
         return
-    at_once = house.examiners.processes + 1  # one more, whose files are synced meanwhile
-    lots = _lots(paths, house.examiners.processes)
+    at_once = parts.examiners.processes + 1  # the extra one syncs its files meanwhile
+    lots = _lots(paths, parts.examiners.processes)
     ahead: deque[Future[_Lot]] = deque()
     with ThreadPoolExecutor(at_once, thread_name_prefix="importing") as threads:
         try:
-            ahead += [threads.submit(_bring, house, lot, by) for lot in islice(lots, at_once)]
+            ahead += [threads.submit(_prepare, parts, lot, by) for lot in islice(lots, at_once)]
             while ahead:
                 lot = ahead.popleft().result()
-                ahead += [threads.submit(_bring, house, lot, by) for lot in islice(lots, 1)]
+                ahead += [threads.submit(_prepare, parts, lot, by) for lot in islice(lots, 1)]
                 with lot.spooled:
-                    _record(house, channel, lot, by, force)
-                yield from _told(house, channel, lot)
+                    _record(parts, channel, lot, by, force)
+                yield from _reported(parts, channel, lot)
         finally:
             for future in ahead:
                 if future.exception() is None:
@@ -81,82 +81,82 @@ def _lots(paths: Sequence[Path], examiners: int) -> Iterator[_Lot]:
     return (_Lot(paths[start : start + size]) for start in range(0, len(paths), size))
 
 
-def _bring(house: Publishing, lot: _Lot, by: Principal) -> _Lot:
-    """Copy the files into the spool, examine them, and keep what was found."""
+def _prepare(parts: Publishing, lot: _Lot, by: Principal) -> _Lot:
+    """Copy the files into the spool, examine them and store the accepted ones."""
     with ExitStack() as undo:
         undo.push(lot.spooled.__exit__)
-        files = _spooled(house, lot)
-        with house.examiners.turns.wait_in_thread(sender_of(by)):
-            outcomes = house.examiners.take_in([file for _, file in files]) if files else []
+        files = _spooled(parts, lot)
+        with parts.examiners.turns.wait_in_thread(sender_of(by)):
+            outcomes = parts.examiners.take_in([file for _, file in files]) if files else []
         for (number, file), outcome in zip(files, outcomes, strict=True):
             if isinstance(outcome, Candidate):
                 lot.found.append((number, Path(file.path), outcome))
             else:
-                lot.results[number] = _said(file.source, outcome)
+                lot.results[number] = _as_seaway_error(file.source, outcome)
         by_key = {keys.blob(candidate.hashes.sha256): path for _, path, candidate in lot.found}
-        lot.new_blobs = house.blobs.put_files(by_key)
+        lot.new_blobs = parts.blobs.put_files(by_key)
         undo.pop_all()
     return lot
 
 
-def _spooled(house: Publishing, lot: _Lot) -> list[tuple[int, LocalFile]]:
-    """A place in the spool for each file that can be taken in."""
-    folder = lot.spooled.enter_context(house.spool.folder())
+def _spooled(parts: Publishing, lot: _Lot) -> list[tuple[int, LocalFile]]:
+    """Return a spool path for each file with a valid name and size; record the errors of the others."""
+    folder = lot.spooled.enter_context(parts.spool.folder())
     files = []
     for number, path in enumerate(lot.paths):
         try:
             file_name = filename.parse(path.name)
             size = path.stat().st_size
-            if size > house.upload_limit:
-                raise too_large(house.upload_limit)
+            if size > parts.upload_limit:
+                raise too_large(parts.upload_limit)
         except (SeawayError, OSError) as error:
-            lot.results[number] = _said(path, error)
+            lot.results[number] = _as_seaway_error(path, error)
         else:
             files.append((number, LocalFile(path, f"{folder}/{number}", file_name, size)))
     return files
 
 
-def _record(house: Publishing, channel: str, lot: _Lot, by: Principal, force: bool) -> None:
-    """Name what was kept, in one transaction; new blobs of files that are refused go again."""
+def _record(parts: Publishing, channel: str, lot: _Lot, by: Principal, force: bool) -> None:
+    """Record the stored files in one transaction; delete the new blobs of refused files."""
     submissions = [Submission(candidate, by, force) for _, _, candidate in lot.found]
     hashes = [candidate.hashes.sha256 for _, _, candidate in lot.found]
-    outcomes = house.batches.record_many(channel, list(zip(hashes, submissions, strict=True)))
-    unneeded = []
+    outcomes = parts.batches.record_many(channel, list(zip(hashes, submissions, strict=True)))
+    unnamed = []
     for (number, path, candidate), submission, outcome in zip(lot.found, submissions, outcomes, strict=True):
-        result = _repeated(house, channel, path, submission) if isinstance(outcome, BlobSwept) else outcome
+        result = _store_again(parts, channel, path, submission) if isinstance(outcome, BlobSwept) else outcome
         if isinstance(result, Recorded):
             lot.results[number] = published(channel, candidate, result)
         elif isinstance(result, SeawayError):
             lot.results[number] = result
             if keys.blob(candidate.hashes.sha256) in lot.new_blobs:
-                unneeded.append(candidate.hashes.sha256)
+                unnamed.append(candidate.hashes.sha256)
         else:
             raise result
-    if unneeded:
-        discard(house.database, house.blobs, unneeded)
+    if unnamed:
+        discard(parts.database, parts.blobs, unnamed)
 
 
-def _repeated(house: Publishing, channel: str, path: Path, submission: Submission) -> Recorded | SeawayError:
-    """Somebody swept the blob between the put and its naming."""
+def _store_again(parts: Publishing, channel: str, path: Path, submission: Submission) -> Recorded | SeawayError:
+    """Store and record the file again, after a sweep deleted its blob between storing and recording."""
     try:
-        return store_and_record(house, channel, path, submission)
+        return store_and_record(parts, channel, path, submission)
     except SeawayError as error:
         return error
 
 
-def _told(house: Publishing, channel: str, lot: _Lot) -> Iterator[tuple[Path, _Result]]:
+def _reported(parts: Publishing, channel: str, lot: _Lot) -> Iterator[tuple[Path, _Result]]:
     for number, path in enumerate(lot.paths):
         result = lot.results[number]
         if isinstance(result, Published):
-            tell_success(house.counts, result)
+            tell_success(parts.counts, result)
         else:
-            tell_failure(house.counts, channel, path.name, result)
+            tell_failure(parts.counts, channel, path.name, result)
         yield path, result
 
 
-def _said(path: Path, error: SeawayError | OSError) -> SeawayError:
+def _as_seaway_error(path: Path, error: SeawayError | OSError) -> SeawayError:
     if isinstance(error, SeawayError):
         return error
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return Unavailable(f"There is no room to copy {path.name}.", "Make some, and upload again.")
-    return Malformed(f"{path.name} cannot be read: {error.strerror}.", "Look at the file and the rights to it.")
+        return Unavailable(f"There is no disk space to copy {path.name}.", "Free some space and upload again.")
+    return Malformed(f"{path.name} cannot be read: {error.strerror}.", "Check the file and its permissions.")

@@ -1,10 +1,10 @@
 """
-Logos of channels: given or fetched, drawn anew by an examiner, kept as a blob, named by a row.
+Channel logos: uploaded or fetched, re-encoded by an examiner, stored as a blob and named by a row.
 
-1. Who may not manage the channel makes us fetch and decode nothing.
-2. The blob goes first, as with packages: one that no row names goes with the sweep.
-3. What a logo costs is bounded for each user and for the process: it must never keep a package waiting. One user
-   cannot have two logos drawn or fetched at once, so others have a turn too.
+1. For callers who cannot manage the channel, nothing is fetched or decoded.
+2. The blob is stored first, as with packages; the sweep removes blobs that no row names.
+3. The work for logos is limited per user and per process, so that it never delays packages. A user cannot have two
+   logos processed at once, so that other users get a slot too.
 """
 
 import hashlib
@@ -29,13 +29,13 @@ from seaway.storage.blobs import Blobs
 from seaway.storage.spool import Spool
 
 MOST_BYTES = 512 * 1024
-_AT_ONCE = 2  # one is drawn and one fetched
-_PUTS = 3  # a sweep would have to come between twice
+_AT_ONCE = 2  # so that one can be re-encoded while one is fetched
+_PUTS = 3  # fails only if a sweep deletes the blob each time
 
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """A logo as somebody gives it: the bytes of a picture, or the address of one."""
+    """A logo from a request: the bytes of a picture, or its URL."""
 
     content: bytes = b""
     address: str = ""
@@ -45,7 +45,7 @@ class Given:
 
 
 def _fetch(address: str) -> bytes:
-    # Imported at the first fetch: a client of HTTP takes 100 ms to load.
+    # Imported at the first fetch: the HTTP client takes 100 ms to load.
     from seaway.publishing.avatars import Avatars
 
     return Avatars().fetch(address)
@@ -53,60 +53,60 @@ def _fetch(address: str) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Logos:
-    """The parts that it takes; every method blocks and is called in a thread."""
+    """The parts that logos work with; every method blocks and is called in a thread."""
 
     database: Database
     blobs: Blobs
     spool: Spool
     clock: Clock
     examiners: Examiners
-    fetches: bool  # whether the operator lets us ask GitHub
+    fetches: bool  # whether the operator allows fetching from GitHub
     fetch: Callable[[str], bytes] = _fetch
     turns: FairTurns = field(default_factory=lambda: FairTurns(_AT_ONCE, share=1))
 
     def put(self, by: Principal, channel: str, given: Given, beside: Callable[[Tx], object] | None = None) -> None:
-        """Make it the logo of the channel; what is to change `beside` it changes in the same transaction."""
+        """Set the logo of the channel; `beside` makes further changes in the same transaction."""
         with self.database.read() as tx:
             channels.require(tx, by, Action.MANAGE, channel)
         self.keep(by, channel, self.draw(by, given), beside)
 
     def draw(self, by: Principal, given: Given) -> bytes:
-        """The picture as a PNG of ours."""
+        """Return the picture re-encoded as a PNG."""
         if by.user_id is not None:
             take(self.database, self.clock.now_ms(), Rate.LOGO, str(by.user_id))
-        with self._turn(by):
+        with self._slot(by):
             content = given.content or self._fetched(given.address)
             if len(content) > MOST_BYTES:
-                raise TooLarge(f"A picture has at most {MOST_BYTES // 1024} KiB.", "Make it smaller, or a JPEG.")
+                raise TooLarge(f"The picture is larger than {MOST_BYTES // 1024} KiB.", "Use a smaller one, or a JPEG.")
             with self._spooled(content) as path, self.examiners.turns.wait_in_thread(sender_of(by)):
                 return self.examiners.draw(path)
 
     def keep(self, by: Principal, channel: str, png: bytes, beside: Callable[[Tx], object] | None = None) -> None:
-        """Store a picture that was drawn, and name it."""
+        """Store a re-encoded picture as the logo of the channel."""
         sha256 = hashlib.sha256(png).digest()
         with self._spooled(png) as path:
             for _ in range(_PUTS):
                 self.blobs.put_file(keys.blob(sha256), path)
                 with naming(self.database, self.blobs, [sha256]) as (tx, missing):
-                    if missing:  # a sweep took one that was there before
+                    if missing:  # a sweep deleted a blob that existed before
                         continue
                     hold_channel(self.database, tx, channel)
                     logos.put(tx, self.clock.now_ms(), by, channel, sha256, len(png))
                     if beside is not None:
                         beside(tx)
                     return
-        raise TooMany("The picture could not be stored beside a sweep.", "Try again in a moment.")
+        raise TooMany("The picture could not be stored because of a running sweep.", "Try again in a moment.")
 
     def _fetched(self, address: str) -> bytes:
         if not self.fetches:
-            raise Invalid("This Seaway fetches no pictures.", "Upload the picture instead.")
+            raise Invalid("This server does not fetch pictures.", "Upload the picture instead.")
         return self.fetch(address)
 
     @contextmanager
-    def _turn(self, by: Principal) -> Iterator[None]:
+    def _slot(self, by: Principal) -> Iterator[None]:
         turn = self.turns.take(sender_of(by))
         if turn is None:
-            raise TooMany("Other logos are being drawn.", "Try again in a moment.", retry_after_seconds=5)
+            raise TooMany("Other logos are being processed.", "Try again in a moment.", retry_after_seconds=5)
         with turn:
             yield
 

@@ -1,13 +1,13 @@
 """
-A stranger's picture, drawn anew: decoded within limits, and written as a PNG that holds nothing but its colours.
+Re-encode an untrusted picture: decode it within limits and write a PNG that contains only its pixels.
 
-It runs in an examiner: decoders of pictures have been broken into before, and no session, key or
-connection is in the memory of that process.
+This runs in an examiner process, since image decoders have had exploitable bugs and that process has no session, key or
+connection in its memory.
 
-1. Four formats are opened, none of which can run or load anything; SVG is not one of them.
-2. Width and height are looked at before a pixel is decoded: 512 KiB of PNG can claim a thousand million of them.
-3. What moves is refused, and not frozen: nobody can say which of its pictures was meant.
-4. Nothing of the file is passed on: no metadata (a photograph says where it was taken), no text behind the picture.
+1. Four formats are accepted, none of which can run or load anything; SVG is not accepted.
+2. Width and height are checked before any pixel is decoded: a PNG of 512 KiB can claim a billion pixels.
+3. Animations are refused and not reduced to a frame, since the intended frame is unknown.
+4. Only pixels are kept: no metadata (photographs contain their location), no bytes after the image.
 """
 
 import io
@@ -24,9 +24,9 @@ _FORMATS = ("PNG", "JPEG", "WEBP", "GIF")
 
 
 def draw(path: Path) -> bytes:
-    """The PNG; `Invalid` for what is no picture, or one that is not taken."""
+    """Return the picture as a PNG; raise `Invalid` for unreadable or unaccepted files."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what a decoder finds odd is no matter for our log
+        warnings.simplefilter("ignore")  # the decoder's warnings about the file do not belong in the log
         try:
             with Image.open(path, formats=_FORMATS) as picture:
                 _check(picture)
@@ -35,26 +35,26 @@ def draw(path: Path) -> bytes:
             raise
         except Exception as error:
             if isinstance(error, OSError) and error.errno is not None:
-                raise  # of the disk: Pillow gives no number
+                raise  # a disk error: Pillow's own errors have no errno
             raise _unreadable() from error
 
 
 def _unreadable() -> Invalid:
-    return Invalid("The file is no picture that can be read.", "Send a PNG, JPEG, WebP or GIF; SVG is not taken.")
+    return Invalid("The file is not a readable picture.", "Use a PNG, JPEG, WebP or GIF; SVG is not accepted.")
 
 
 def _check(picture: Image.Image) -> None:
     if max(picture.size) > MOST_ON_A_SIDE:
         raise Invalid(
             f"The picture is larger than {MOST_ON_A_SIDE:,} pixels on a side.",
-            f"Make it smaller: {SIDE} by {SIDE} is what is shown.",
+            f"Use a smaller one: it is shown at {SIDE} by {SIDE} pixels.",
         )
     if getattr(picture, "is_animated", False):
-        raise Invalid("The picture moves.", "Send one that stands still.")
+        raise Invalid("The picture is animated.", "Use a still picture.")
 
 
 def _png(picture: Image.Image) -> bytes:
-    """A square of our own, the picture in the middle of it, whole."""
+    """Return a square PNG with the whole picture in its center."""
     fitted = ImageOps.contain(picture.convert("RGBA"), (SIDE, SIDE), Image.Resampling.LANCZOS)
     square = Image.new("RGBA", (SIDE, SIDE))
     square.paste(fitted, ((SIDE - fitted.width) // 2, (SIDE - fitted.height) // 2))

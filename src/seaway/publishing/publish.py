@@ -1,16 +1,16 @@
 """
-From the bytes of a stranger to a package in a channel.
+Upload a package file to a channel.
 
 1. Every file row names a blob that exists (S1): bytes first, then one transaction that names them.
-2. No reader reaches a blob that no row names.
-3. A file in a channel never changes its bytes under its name, unless someone with the right overwrote it.
+2. Readers cannot reach a blob that no row names.
+3. The bytes of a file name in a channel never change, except by a permitted overwrite.
 4. Every change has its audit line, its shard and its revision in the same commit (S2, S4).
 
-What a kill leaves, line by line:
+What remains if the process is killed:
     while receiving or examining    an unlocked spool file; removed at the next start and by every sweep
-    after the store                 a blob that no row names; removed by the sweep when it is a day old
-                                    (a refusal there, such as a lost race for a name, takes it away itself)
-    after the record                the package is there, whole; whole documents are built when asked for
+    after storing                   a blob that no row names; removed by the sweep when it is a day old
+                                    (a refusal at this step, such as a lost race for a name, deletes it at once)
+    after recording                 the complete package; whole documents are built when requested
 """
 
 from collections.abc import AsyncIterator, Callable
@@ -57,17 +57,17 @@ T = TypeVar("T")
 
 
 class Incoming(Protocol):
-    """A file on its way in, as any door hands it over."""
+    """An incoming file, as the upload routes pass it."""
 
     file_name: str
     announced_sha256: str | None
 
     def chunks(self) -> AsyncIterator[bytes]:
-        """The bytes of the file, once."""
+        """Yield the bytes of the file; call it once."""
         ...
 
     async def finish(self) -> bytes | None:
-        """Read what follows the file; the attestation, if one came."""
+        """Read the rest of the request after the file; return the attestation, if there is one."""
         ...
 
 
@@ -81,16 +81,16 @@ class Publishing:
     examiners: Examiners
     clock: Clock
     upload_limit: int
-    user_quota: int | None  # of users for whom no admin set another
-    least_piece: int  # of a resumable upload, in bytes
+    user_quota: int | None  # default for users, in bytes; admins can set another one
+    least_piece: int  # smallest piece of a resumable upload, in bytes
     rate: UploadRate
     refused_time: RefusedTime
-    # Finishing an upload waits for the store and for the one write lock. In threads of their own, a hundred uploads
-    # that wait do not hold the threads that readers need; and no sender holds all of these.
+    # Finishing an upload waits for the store and for the write lock. With separate threads, a hundred waiting uploads
+    # do not take the threads that readers need; and no sender gets all of these.
     turns: FairTurns
     threads: CapacityLimiter
     batches: Batches[Submission, Recorded]
-    disk: Executor  # writes and syncs what arrives, beside the threads that wait for it
+    disk: Executor  # writes and syncs incoming bytes, separate from the threads that wait for it
     counts: Counts
     attesting: Attesting
     reserve: Reserve
@@ -98,7 +98,7 @@ class Publishing:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What a request wants of the file that it sends."""
+    """The parameters of an upload."""
 
     channel: str
     file_name: FileName
@@ -111,7 +111,7 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """A file that readers see now."""
+    """The result of an upload: a file that readers see now."""
 
     channel: str
     subdir: str
@@ -120,11 +120,11 @@ class Published:
     revision: int
     replaced: bool
     warnings: tuple[str, ...] = field(default=())
-    repeated: bool = False  # its uploader had sent the same bytes before
+    repeated: bool = False  # the same uploader had uploaded the same bytes before
 
 
 async def publish(
-    house: Publishing,
+    parts: Publishing,
     channel: str,
     incoming: Incoming,
     *,
@@ -134,30 +134,30 @@ async def publish(
     in_pieces: int = 0,
 ) -> Published:
     """
-    Take one package file from `by` into `channel`; the invariants are in the module's head.
+    Publish a package file from `by` in `channel`; see the invariants of the module.
 
-    `least_size` is what the request tells of the bytes to come, so that they are not sent in vain. `in_pieces` is the
-    size of a file that is stored in pieces: the quota and the rate counted it when they came.
+    `least_size` is the minimum size that the request implies, to refuse an upload over the quota early. `in_pieces` is
+    the size of a file that is stored in pieces: the quota and the rate limit have already counted them.
     """
     try:
         published = await _publish(
-            house, channel, incoming, by=by, force=force, least_size=least_size, in_pieces=in_pieces
+            parts, channel, incoming, by=by, force=force, least_size=least_size, in_pieces=in_pieces
         )
-    except BaseException as error:  # a client that hung up is counted too
-        tell_failure(house.counts, channel, incoming.file_name, error)
+    except BaseException as error:  # includes cancellation: a lost connection is counted too
+        tell_failure(parts.counts, channel, incoming.file_name, error)
         raise
-    tell_success(house.counts, published)
+    tell_success(parts.counts, published)
     return published
 
 
 def tell_success(counts: Counts, published: Published) -> None:
-    """Count an upload that came in."""
-    is_new = Outcome.REPLACED if published.replaced else Outcome.PUBLISHED
-    counts.upload(Outcome.REPEATED if published.repeated else is_new)
+    """Count a successful upload."""
+    outcome = Outcome.REPLACED if published.replaced else Outcome.PUBLISHED
+    counts.upload(Outcome.REPEATED if published.repeated else outcome)
 
 
 def tell_failure(counts: Counts, channel: str, file_name: str, error: BaseException) -> None:
-    """Count and log an upload that did not come in."""
+    """Count and log a failed or refused upload."""
     if isinstance(error, OSError):
         counts.upload(Outcome.FAILED, "disk")
     elif isinstance(error, Exception) and system_errors.is_unavailable(error):
@@ -172,7 +172,7 @@ def tell_failure(counts: Counts, channel: str, file_name: str, error: BaseExcept
 
 
 async def _publish(
-    house: Publishing,
+    parts: Publishing,
     channel: str,
     incoming: Incoming,
     *,
@@ -182,62 +182,62 @@ async def _publish(
     in_pieces: int,
 ) -> Published:
     file_name = await to_thread.run_sync(
-        refuse_early, house, channel, incoming.file_name, incoming.announced_sha256, by, force, least_size, in_pieces
+        refuse_early, parts, channel, incoming.file_name, incoming.announced_sha256, by, force, least_size, in_pieces
     )
-    with house.spool.file() as spool_file:
-        with house.counts.timed(Stage.RECEIVE):
-            arrived = await receive(incoming.chunks(), spool_file, limit=house.upload_limit, disk=house.disk)
+    with parts.spool.file() as spool_file:
+        with parts.counts.timed(Stage.RECEIVE):
+            arrived = await receive(incoming.chunks(), spool_file, limit=parts.upload_limit, disk=parts.disk)
             attestation = await incoming.finish()
         require_workflow(attestation, by)
         order = Order(channel, file_name, incoming.announced_sha256, attestation, by, force, in_pieces)
-        with await house.examiners.turns.wait(sender_of(by)) as examining:
-            return await in_turn(house, by, _take_in, house, order, arrived, examining)
+        with await parts.examiners.turns.wait(sender_of(by)) as examining:
+            return await in_turn(parts, by, _examine_and_record, parts, order, arrived, examining)
 
 
-async def in_turn(house: Publishing, by: Principal, work: Callable[P, T], *args: P.args, **named: P.kwargs) -> T:
-    """The outcome of a step of an upload, in one of the threads for them when this sender has its turn."""
-    with await house.turns.wait(sender_of(by)):
-        return await to_thread.run_sync(partial(work, *args, **named), limiter=house.threads)
+async def in_turn(parts: Publishing, by: Principal, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run a step of an upload in an upload thread once the sender gets a slot; return its result."""
+    with await parts.turns.wait(sender_of(by)):
+        return await to_thread.run_sync(partial(work, *args, **kwargs), limiter=parts.threads)
 
 
-def _take_in(house: Publishing, order: Order, arrived: Arrived, examining: Turn) -> Published:
-    """The rest in one thread: each way between the event loop and a thread costs as much as opening a small package."""
-    if examining.waited:  # meanwhile other files of this sender may have been refused
-        with house.database.read() as tx:
-            house.refused_time.require_room(tx, order.by)
+def _examine_and_record(parts: Publishing, order: Order, arrived: Arrived, examining: Turn) -> Published:
+    """Examine, store and record in one thread: a thread switch costs as much as opening a small package."""
+    if examining.waited:  # other files of this sender may have been refused meanwhile
+        with parts.database.read() as tx:
+            parts.refused_time.require_room(tx, order.by)
     received = arrived.finish(order.announced_sha256)
-    house.counts.received(received.hashes.size)
-    # While the package is opened, the disk does what keeping it will need, which takes as long.
-    prepared = house.disk.submit(house.blobs.prepare_file, received.path)
-    with house.refused_time.counted(order.by) as stopwatch:
-        with house.counts.timed(Stage.EXAMINE):
+    parts.counts.received(received.hashes.size)
+    # Prepares storing the file (the sync) during the examination, since both take equally long.
+    prepared = parts.disk.submit(parts.blobs.prepare_file, received.path)
+    with parts.refused_time.counted(order.by) as stopwatch:
+        with parts.counts.timed(Stage.EXAMINE):
             with examining, stopwatch:
-                candidate = house.examiners.examine(received.path, order.file_name, received.hashes)
-            attested = verified(house.attesting, order.channel, candidate, order.attestation, order.by)
-        with house.counts.timed(Stage.RECORD):
-            prepared.result()  # a disk that could not keep the file says so once only
+                candidate = parts.examiners.examine(received.path, order.file_name, received.hashes)
+            attested = verified(parts.attesting, order.channel, candidate, order.attestation, order.by)
+        with parts.counts.timed(Stage.RECORD):
+            prepared.result()  # raises a disk error, which is reported only once
             submission = Submission(candidate, order.by, order.force, attested, order.in_pieces)
-            recorded = store_and_record(house, order.channel, received.path, submission)
+            recorded = store_and_record(parts, order.channel, received.path, submission)
     return published(order.channel, candidate, recorded)
 
 
 def refuse_early(
-    house: Publishing,
+    parts: Publishing,
     channel: str,
-    named: str,
+    raw_name: str,
     announced_sha256: str | None,
     by: Principal,
     force: bool,
     least_size: int,
     in_pieces: int,
 ) -> FileName:
-    """What can be refused before the bytes are read; who may not upload is not told what is wrong with the name."""
-    with house.database.read() as tx:
+    """Refuse an upload before its bytes are read, if possible; check the permission first, to reveal nothing else."""
+    with parts.database.read() as tx:
         access = require_upload(tx, channel, by)
         if not in_pieces:
-            house.rate.require_room(tx, house.clock.now_ms(), by)
-        house.refused_time.require_room(tx, by)
-        file_name = filename.parse(named)
+            parts.rate.require_room(tx, parts.clock.now_ms(), by)
+        parts.refused_time.require_room(tx, by)
+        file_name = filename.parse(raw_name)
         permissions.require(by, Action.UPLOAD, access, channel_name=channel, package=file_name.name)
         sha256 = _parse_sha256(announced_sha256)
         facts = early_facts(
@@ -250,12 +250,12 @@ def refuse_early(
             sha256=sha256,
             size=least_size,
             in_pieces=in_pieces,
-            user_quota=house.user_quota,
+            user_quota=parts.user_quota,
         )
-        # The bytes of a repeated upload are received and compared: an announced hash alone proves nothing.
+        # A repeated upload goes on, to compare its bytes: an announced hash alone proves nothing.
         if not admit.is_repeated(sha256, facts):
             admit.admit(file_name, sha256, facts)
-    house.reserve.require_room()
+    parts.reserve.require_room()
     return file_name
 
 
@@ -267,27 +267,31 @@ def _parse_sha256(announced: str | None) -> bytes | None:
     except ValueError:
         sha256 = b""
     if len(sha256) != 32:
-        raise Malformed("X-File-SHA256 is not the 64 hexadecimal digits of a sha256.", "Send the hash of the file.")
+        raise Malformed("X-File-SHA256 is not a sha256 of 64 hexadecimal digits.", "Send the sha256 of the file.")
     return sha256
 
 
-def store_and_record(house: Publishing, channel: str, path: Path, submission: Submission) -> Recorded:
-    """Keep the file and name it; the final yes or no comes from the transaction: the channel may be gone, the name taken, the role lost."""
+def store_and_record(parts: Publishing, channel: str, path: Path, submission: Submission) -> Recorded:
+    """
+    Store the file and record it.
+
+    The transaction decides: since the early checks the channel may be gone, the name taken or the role lost.
+    """
     sha256 = submission.candidate.hashes.sha256
     while True:
-        is_new = house.blobs.put_file(keys.blob(sha256), path)
+        is_new = parts.blobs.put_file(keys.blob(sha256), path)
         try:
-            return house.batches.record(sha256, channel, submission)
+            return parts.batches.record(sha256, channel, submission)
         except BlobSwept:
             continue
         except SeawayError:
-            if is_new:  # what was there before may be what a backup is copying
-                discard(house.database, house.blobs, [sha256])
+            if is_new:  # a backup may be copying a blob that existed before
+                discard(parts.database, parts.blobs, [sha256])
             raise
 
 
 def published(channel: str, candidate: Candidate, recorded: Recorded) -> Published:
-    """What there is to tell of an upload that was recorded."""
+    """Return the result of a recorded upload."""
     return Published(
         channel=channel,
         subdir=candidate.subdir,

@@ -1,15 +1,16 @@
 """
-How many files one user, or the workflows of one trusted publisher, may send: a release at once, and so many an hour.
+Upload rate limits of a user or of a trusted publisher's workflows: a burst as large as a release, and an hourly rate.
 
-1. What comes in is counted in the transaction that records it, for all workers together. A transaction of its own
-   would cost a sync of the disk for each upload; like this it is one statement for all of a sender in a batch, 0.034 ms
-   with SQLite, and 0.025 ms for the look before the bytes.
-2. The buckets of a batch are filled in one order by all, before anything else is written: two workers never wait for
-   each other.
-3. Who is over the rate is refused before the bytes come. Of many that came in at once, those too many are refused then.
+1. Uploads are counted in the transaction that records them, for all workers together. A separate transaction would
+   cost a disk sync for each upload; this costs one statement for all uploads of a sender in a batch, 0.034 ms with
+   SQLite, and 0.025 ms for the check before the bytes.
+2. All workers fill the buckets of a batch in the same order and before any other write, so that two workers never
+   deadlock.
+3. A sender over the limit is refused before the bytes arrive. Of a burst of concurrent uploads, the excess is refused
+   when they are recorded.
 4. The time that examiners spend on refused files counts against their sender, in a bucket of milliseconds. It is added
-   afterwards, so a bucket may hold more than its limit, and its sender waits until that has run out. Less than a second
-   is summed in the memory of the worker: a refused small file costs no commit.
+   afterwards, so a bucket can exceed its limit, and its sender waits until the excess has drained. Times below a second
+   are summed up in the worker's memory first: a refused small file costs no commit.
 """
 
 import threading
@@ -31,17 +32,17 @@ _MOST_SENDERS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class UploadRate:
-    """What the operator allows; None: any number."""
+    """The operator's upload rate limit; None means unlimited."""
 
     limit: Limit | None
 
     def require_room(self, tx: Tx, now_ms: int, by: Principal) -> None:
-        """`TooMany` if the next file of this principal would be one too many."""
+        """Raise `TooMany` if the caller's next file would exceed the limit."""
         if self.limit is not None and not by.is_operator:
             throttle.require_room(tx, now_ms, Rate.UPLOAD, self.limit, *_subject(by))
 
     def count(self, tx: Tx, now_ms: int, senders: Sequence[Principal]) -> list[TooMany | None]:
-        """Count a file of each of them; the refusal of those that are too many, None for the others."""
+        """Count a file of each sender; return the refusal of each file over the limit, and None for the others."""
         refusals: list[TooMany | None] = [None] * len(senders)
         limit = self.limit
         if limit is None:
@@ -50,15 +51,15 @@ class UploadRate:
         for number, by in enumerate(senders):
             if not by.is_operator:
                 numbers.setdefault(_subject(by), []).append(number)
-        for sender, theirs in sorted(numbers.items()):
-            if throttle.take_within(tx, now_ms, Rate.UPLOAD, limit, len(theirs), *sender) is not None:
-                for number in theirs:
+        for sender, of_sender in sorted(numbers.items()):
+            if throttle.take_within(tx, now_ms, Rate.UPLOAD, limit, len(of_sender), *sender) is not None:
+                for number in of_sender:
                     refusals[number] = throttle.take_within(tx, now_ms, Rate.UPLOAD, limit, 1, *sender)
         return refusals
 
 
 class Stopwatch:
-    """Measures how long the body of a `with` takes."""
+    """A context manager that measures the duration of its body."""
 
     def __init__(self, seconds: Callable[[], float]) -> None:
         self.ms = 0
@@ -72,7 +73,7 @@ class Stopwatch:
 
 
 class RefusedTime:
-    """How long examiners were busy with files that were refused, for each sender (invariant 4)."""
+    """The time that examiners spent on refused files, by sender (invariant 4)."""
 
     def __init__(self, database: Database, clock: Clock, seconds: Callable[[], float] = time.monotonic) -> None:
         self._database, self._clock, self._seconds = database, clock, seconds
@@ -80,7 +81,7 @@ class RefusedTime:
         self._unwritten_ms: dict[tuple[str, ...], int] = {}
 
     def require_room(self, tx: Tx, by: Principal) -> None:
-        """`TooMany` if refused files of this principal took too long."""
+        """Raise `TooMany` if the caller's refused files took too long."""
         if not by.is_operator:
             throttle.require_room(
                 tx, self._clock.now_ms(), Rate.EXAMINE_REFUSED, Rate.EXAMINE_REFUSED.limits[0], *_subject(by)
@@ -88,7 +89,7 @@ class RefusedTime:
 
     @contextmanager
     def counted(self, by: Principal) -> Iterator[Stopwatch]:
-        """Count what the stopwatch measured if the file is refused, for whatever reason."""
+        """Count the measured time if the file is refused, for any reason."""
         stopwatch = Stopwatch(self._seconds)
         try:
             yield stopwatch
@@ -110,12 +111,12 @@ class RefusedTime:
 
 
 def sender_of(by: Principal) -> Sender:
-    """Return the sender that an upload counts against: a user, or the publishers of a workflow; None for the operator."""
+    """Return the sender that an upload counts against: a user or a workflow's publishers; None for the operator."""
     return None if by.is_operator else _subject(by)
 
 
 def _subject(by: Principal) -> tuple[str, ...]:
     if by.workflow is not None:
-        # Not by repository: some issuers give names that two organizations may share, and one would stop the other.
+        # Not by repository: with some issuers two organizations can share a name, and one could block the other.
         return "publishers", *sorted(str(grant.publisher_id) for grant in by.grants)
     return "user", str(by.user_id)

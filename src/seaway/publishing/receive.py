@@ -1,8 +1,8 @@
 """
-Strangers' bytes -> a spool file, counted and hashed on the way, never whole in memory.
+Receive a file into the spool; count and hash it on the way, never whole in memory.
 
-While one batch of bytes is written and hashed in threads, the next one arrives: an upload goes as fast as the
-slowest of these, not as all of them one after the other. Memory is bounded by two batches.
+While one batch of bytes is written and hashed in threads, the next one arrives: an upload is as fast as the
+slowest of these steps, not as slow as all of them together. Memory is bounded by two batches.
 """
 
 import asyncio
@@ -17,38 +17,38 @@ from seaway.conda.record import Hashes
 from seaway.conda.refusals import Reason, Refused
 from seaway.errors import TooLarge
 
-# Off the event loop, a slow disk delays one upload and not the other requests. A batch costs two changes of thread.
+# Off the event loop, so that a slow disk delays one upload and no other requests. A batch costs two thread switches.
 _BATCH_BYTES = 2 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A file that has arrived whole in the spool."""
+    """A completely received file in the spool."""
 
     path: Path
     hashes: Hashes
 
 
 class Arrived:
-    """The last byte has come; what is left is to write and hash the end, which `finish` does in a worker thread."""
+    """A file whose last byte has arrived; `finish`, called in a worker thread, writes and hashes the rest."""
 
     def __init__(self, sink: "_Sink", rest: list[bytes], size: int) -> None:
         self._sink, self._rest, self._size = sink, rest, size
 
     def finish(self, announced_sha256: str | None) -> Received:
-        """The whole file; `Refused` if its hash is not the announced one."""
+        """Return the whole file; raise `Refused` if its hash is not the announced one."""
         hashes = self._sink.finish(b"".join(self._rest), self._size)
         if announced_sha256 is not None and announced_sha256.lower() != hashes.sha256.hex():
             raise Refused(
                 Reason.HASH_MISMATCH,
-                f"The bytes that arrived have the sha256 {hashes.sha256.hex()}, not {announced_sha256[:64]!a}.",
-                "They changed on the way: upload the file again.",
+                f"The received bytes have the sha256 {hashes.sha256.hex()}; {announced_sha256[:64]!a} was announced.",
+                "Upload the file again; if the error repeats, check the announced sha256.",
             )
         return Received(self._sink.path, hashes)
 
 
 async def receive(chunks: AsyncIterator[bytes], file: BinaryIO, *, limit: int, disk: Executor) -> Arrived:
-    """Write the chunks to `file` by threads of `disk`; `TooLarge` at the first byte over `limit`."""
+    """Write the chunks to `file` in threads of `disk`; raise `TooLarge` at the first byte over `limit`."""
     sink = _Sink(file, disk)
     batch: list[bytes] = []
     waiting = size = 0
@@ -63,38 +63,39 @@ async def receive(chunks: AsyncIterator[bytes], file: BinaryIO, *, limit: int, d
                 await sink.take(b"".join(batch))
                 batch, waiting = [], 0
     except BaseException:
-        sink.settle()  # the file is about to be closed and removed: nobody may be writing to it
+        sink.settle()  # the file is about to be closed and removed: no thread may still write to it
         raise
     return Arrived(sink, batch, size)
 
 
 def too_large(limit: int) -> TooLarge:
-    """The refusal for a file over the limit, with the figure."""
+    """Return the refusal for a file over the limit, stating the limit."""
     return TooLarge(
-        f"The file is larger than {limit:,} bytes, the limit of this server.", "Ask its operator to raise it."
+        f"The file is larger than {limit:,} bytes, the limit of this server.", "Ask the operator to raise the limit."
     )
 
 
 class _Sink:
-    """A file and the hashes of what was written to it: one batch at a time, by two threads."""
+    """A file and the hashes of its content, written one batch at a time by two threads."""
 
     def __init__(self, file: BinaryIO, disk: Executor) -> None:
         self.path = Path(file.name)
         self._file, self._disk = file, disk
         self._sha256 = hashlib.sha256()
         self._md5 = hashlib.md5(usedforsecurity=False)
-        self._at_work: list[Future[None]] = []
+        self._running: list[Future[None]] = []
 
     async def take(self, content: bytes) -> None:
-        """Begin with a batch when the one before is done."""
-        for work in self._at_work:
+        """Wait for the previous batch, then start the next one."""
+        for work in self._running:
             await asyncio.wrap_future(work)
-        self._at_work = [self._disk.submit(self._write, content)]
-        self._at_work.append(self._disk.submit(self._md5.update, content))  # `settle` knows the first if this fails
+        self._running = [self._disk.submit(self._write, content)]
+        # Appended separately, so that `settle` waits for the first one if this fails.
+        self._running.append(self._disk.submit(self._md5.update, content))
 
     def finish(self, content: bytes, size: int) -> Hashes:
-        """Wait for what was begun, and do the last batch; from a worker thread."""
-        for work in self._at_work:
+        """Wait for the running batch and write the last one; call it in a worker thread."""
+        for work in self._running:
             work.result()
         self._write(content)
         self._md5.update(content)
@@ -102,8 +103,8 @@ class _Sink:
         return Hashes(self._sha256.digest(), self._md5.digest(), size)
 
     def settle(self) -> None:
-        """Wait until nothing is written any more, whatever became of it."""
-        wait(self._at_work)
+        """Wait until all writes have ended, successfully or not."""
+        wait(self._running)
 
     def _write(self, content: bytes) -> None:
         self._file.write(content)

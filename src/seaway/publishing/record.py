@@ -1,13 +1,13 @@
 """
-The last step of uploads, inside one transaction: the file rows, the shards of their names, the revision, the audit
-lines, the record of uploads.
+Record uploads, the last step, in one transaction: write the file rows, shards, revision, audit lines and upload log.
 
-1. Each upload is admitted or refused by what the transaction sees, before anything is written for it.
-2. Two that want the same name, or names that look alike, are judged one after the other, as if the first was there.
-3. The number of statements depends neither on the channel nor on how many are recorded together, but for new subdirs
-   and names, names that say another summary, overwritten files, and attested files that are sent again.
-4. Repeating an upload with the same bytes as the same uploader changes nothing and returns the revision, so that a
-   lost response is not a failure.
+1. Each upload is admitted or refused by the state that the transaction reads, before anything is written for it.
+2. Uploads with the same name, or with names that look alike, are decided one after the other, as if the first one was
+   already recorded.
+3. The number of statements depends neither on the channel nor on the number of uploads, except for new subdirs
+   and names, changed summaries, overwritten files, and repeated uploads of attested files.
+4. Repeating an upload with the same bytes by the same uploader changes nothing and returns the revision, so that a
+   lost response does not cause a failure.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -51,40 +51,40 @@ _MAX_SUMMARY = 500
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """A candidate, and who wants it in the channel."""
+    """A candidate, and the caller who uploads it."""
 
     candidate: Candidate
     by: Principal
     force: bool
     attested: Verified | None = None
-    in_pieces: int = 0  # bytes of it that the store and the quota hold already, as pieces of a resumable upload
+    in_pieces: int = 0  # its bytes that are already stored and counted in the quota, as pieces of a resumable upload
 
     @property
     def sidecar(self) -> Sidecar | None:
-        """What is served beside the file."""
+        """The sidecar of the file; None without an attestation."""
         if self.attested is None:
             return None
         return Sidecar(self.place[1], self.candidate.hashes.sha256, self.attested)
 
     @property
     def place(self) -> tuple[str, str]:
-        """The subdir and the file name that it wants."""
+        """The subdir and the file name."""
         return self.candidate.subdir, str(self.candidate.file_name)
 
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """A file that readers see from the commit on."""
+    """The result of a recorded upload, whose file readers see from the commit on."""
 
     revision: int
     replaced: bool
     warnings: tuple[str, ...]
-    repeated: bool = False  # it was there already (invariant 4)
+    repeated: bool = False  # invariant 4
 
 
 @dataclass(frozen=True, slots=True)
 class _Admitted:
-    """A submission that was let in, on its way into the rows."""
+    """An admitted submission that is about to be written."""
 
     number: int
     submission: Submission
@@ -95,20 +95,20 @@ class _Admitted:
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """What a channel has under some names, whoever asks."""
+    """The state of a channel for some file and package names, independent of the caller."""
 
     taken: Sequence[AnyRow]
     refuses_lookalikes: bool
     attestations: Attestations
-    packages: dict[str, dict[str, int]]  # by folded name: each name and its id
-    summaries: dict[str, str]  # of each name
+    packages: dict[str, dict[str, int]]  # package ids by folded name and name
+    summaries: dict[str, str]  # by name
     chain: Chain
     room: Room
     allows_overwrite: bool
     allows_v3: bool
 
 
-# Statements of every upload are made once: building one costs more than SQLite needs to run it.
+# Built once for all uploads: building a statement takes longer than running it in SQLite.
 _TAKEN = (
     select(
         files.c.id, files.c.file_name, files.c.state, files.c.section, files.c.sha256, files.c.indexed_at,
@@ -158,10 +158,10 @@ def early_facts(
     user_quota: int | None,
 ) -> Facts:
     """
-    What `admit` can decide on before the bytes come, when the subdir is not known yet.
+    Return the facts that are known before the bytes arrive, when the subdir is unknown.
 
-    The name alone does not tell that a file exists: the same file name is usual in several subdirs.
-    Name and hash together do, and a client that repeats an upload need not send its bytes again.
+    The name alone does not identify an existing file, since several subdirs often have the same file name.
+    Name and hash do, so that a client that repeats an upload need not send its bytes again.
     """
     taken = [] if sha256 is None else [str(file_name)]
     known = _look_up(tx, access.channel_id, taken, [file_name.name], user_quota)
@@ -169,7 +169,7 @@ def early_facts(
     where = f"{channel}/{'' if row is None else row.subdir}"
     existing = None if row is None else _existing(row, access, by)
     facts = _facts(known, where, existing, file_name, by, force=force, is_attested=None)
-    # What it may replace is not known yet, and the transaction that records it decides.
+    # The file that it may replace is not known yet, so the recording transaction decides about the quota.
     return facts if force else replace(facts, room=known.room.after(-in_pieces), grows_by=size)
 
 
@@ -183,52 +183,52 @@ def record(
     teller: Teller,
     user_quota: int | None,
 ) -> list[Recorded | SeawayError]:
-    """Let in what may come in and name its blobs; to each submission what became of it, in order."""
+    """Record the submissions that are admitted; return the result or refusal of each, in order."""
     outcomes: dict[int, Recorded | SeawayError] = {}
     waiting = list(enumerate(submissions))
     while waiting:
-        now, waiting = _without_rivals(waiting)
-        outcomes.update(_record_apart(tx, now_ms, channel, now, whole_document_limit, teller, user_quota))
+        batch, waiting = _split_conflicts(waiting)
+        outcomes.update(_record_batch(tx, now_ms, channel, batch, whole_document_limit, teller, user_quota))
     return [outcomes[number] for number in range(len(submissions))]
 
 
 def require_upload(tx: Tx, channel: str, by: Principal, *, package: str | None = None) -> Access:
-    """The access of who may upload there, a package of this name where it is known; otherwise the refusal."""
+    """Return the access of a caller who can upload to the channel (a package of this name, if given), or refuse."""
     access = channels.access_of(tx, channel, by)
     return permissions.require(by, Action.UPLOAD, access, channel_name=channel, package=package)
 
 
 def require_package(by: Principal, access: Access, channel: str, package: str) -> None:
-    """Return if the credential is meant for packages of this name, where it is for some only."""
+    """Refuse a credential that is restricted to other package names."""
     permissions.require(by, Action.UPLOAD, access, channel_name=channel, package=package)
 
 
 _Numbered = tuple[int, Submission]
 
 
-def _without_rivals(waiting: Sequence[_Numbered]) -> tuple[list[_Numbered], list[_Numbered]]:
-    """Those that can be judged at once, and those that must wait for what becomes of them."""
-    now: list[_Numbered] = []
+def _split_conflicts(waiting: Sequence[_Numbered]) -> tuple[list[_Numbered], list[_Numbered]]:
+    """Return the submissions that can be decided together, and the others, which depend on their outcome."""
+    batch: list[_Numbered] = []
     later: list[_Numbered] = []
     places: set[tuple[str, str]] = set()
     names: dict[str, str] = {}
     spellings: dict[str, str] = {}
     for number, submission in waiting:
         place, name = submission.place, submission.candidate.file_name.name
-        is_rival = (
+        is_conflict = (
             place in places
             or names.get(filename.folded(name), name) != name
             or spellings.get(place[1].lower(), place[1]) != place[1]
         )
-        if not is_rival:
+        if not is_conflict:
             places.add(place)
             names[filename.folded(name)] = name
             spellings[place[1].lower()] = place[1]
-        (later if is_rival else now).append((number, submission))
-    return now, later
+        (later if is_conflict else batch).append((number, submission))
+    return batch, later
 
 
-def _record_apart(
+def _record_batch(
     tx: Tx,
     now_ms: int,
     channel: str,
@@ -237,8 +237,8 @@ def _record_apart(
     teller: Teller,
     user_quota: int | None,
 ) -> dict[int, Recorded | SeawayError]:
-    """Record submissions that do not want each other's names."""
-    accesses, outcomes = _require_all(tx, channel, submissions)
+    """Record submissions without conflicting names."""
+    accesses, outcomes = _accesses(tx, channel, submissions)
     allowed = [(number, submission) for number, submission in submissions if number not in outcomes]
     if not allowed:
         return outcomes
@@ -248,13 +248,13 @@ def _record_apart(
     known = _look_up(tx, channel_id, file_names, names, user_quota)
     repeated = _repeated(tx, channel, channel_id, known, accesses, allowed)
     outcomes.update(repeated)
-    allowed = [one for one in allowed if one[0] not in repeated]
-    admitted, refusals = _judge(now_ms, channel, known, accesses, allowed)
+    allowed = [entry for entry in allowed if entry[0] not in repeated]
+    admitted, refusals = _decide(now_ms, channel, known, accesses, allowed)
     revisions = _write(tx, now_ms, channel_id, known, admitted, whole_document_limit)
-    audit.write_all(tx, [_audit_line(now_ms, channel, one) for one in admitted])
-    uploads.append(tx, known.chain, [_upload(now_ms, channel, one) for one in admitted])
-    publisher_uploads.note(tx, now_ms, teller, channel_id, [one.submission.by for one in admitted])
-    recorded = {one.number: _recorded(one, revisions[one.number]) for one in admitted}
+    audit.write_all(tx, [_audit_line(now_ms, channel, entry) for entry in admitted])
+    uploads.append(tx, known.chain, [_upload(now_ms, channel, entry) for entry in admitted])
+    publisher_uploads.note(tx, now_ms, teller, channel_id, [entry.submission.by for entry in admitted])
+    recorded = {entry.number: _recorded(entry, revisions[entry.number]) for entry in admitted}
     return {**outcomes, **refusals, **recorded}
 
 
@@ -269,25 +269,25 @@ def _repeated(
     """Return the outcomes of repeated uploads (invariant 4)."""
     taken = {(row.subdir, row.file_name): row for row in known.taken}
     found: dict[int, Recorded] = {}
-    for number, one in submissions:
-        row = taken.get(one.place)
+    for number, submission in submissions:
+        row = taken.get(submission.place)
         if row is None:
             continue
-        facts = _facts_of(known, channel, row, accesses[one.by], one)
-        if not admit.is_repeated(one.candidate.hashes.sha256, facts):
+        facts = _facts_of(known, channel, row, accesses[submission.by], submission)
+        if not admit.is_repeated(submission.candidate.hashes.sha256, facts):
             continue
-        # An attestation of a file that has none would be lost, so that this is a conflict.
-        if one.attested is None or sidecars.current(tx, channel_id, *one.place) is not None:
+        # Not repeated if only the new upload has an attestation, which would be lost: this is a conflict.
+        if submission.attested is None or sidecars.current(tx, channel_id, *submission.place) is not None:
             is_yanked = row.state == State.YANKED.value
             warnings = ("The file is yanked; unyank it to list it again.",) if is_yanked else ()
             found[number] = Recorded(row.revision, replaced=False, warnings=warnings, repeated=True)
     return found
 
 
-def _require_all(
+def _accesses(
     tx: Tx, channel: str, submissions: Sequence[_Numbered]
 ) -> tuple[dict[Principal, Access], dict[int, Recorded | SeawayError]]:
-    """Who may upload, and the refusals of those who may not; each is asked for once."""
+    """Return the access of each caller, and the refusals; the access of a caller is queried once."""
     accesses: dict[Principal, Access] = {}
     refusals: dict[int, Recorded | SeawayError] = {}
     for number, submission in submissions:
@@ -301,33 +301,33 @@ def _require_all(
     return accesses, refusals
 
 
-def _judge(
+def _decide(
     now_ms: int, channel: str, known: _Known, accesses: Mapping[Principal, Access], submissions: Sequence[_Numbered]
 ) -> tuple[list[_Admitted], dict[int, SeawayError]]:
-    """Who is let in, and the refusals of the others."""
+    """Return the admitted submissions and the refusals of the others."""
     taken = {(row.subdir, row.file_name): row for row in known.taken}
     admitted: list[_Admitted] = []
     refusals: dict[int, SeawayError] = {}
     room = known.room
-    for number, one in submissions:
-        candidate, row = one.candidate, taken.get(one.place)
-        room = room.after(-one.in_pieces)  # its pieces go when it is recorded
-        facts = _facts_of(known, channel, row, accesses[one.by], one)
+    for number, submission in submissions:
+        candidate, row = submission.candidate, taken.get(submission.place)
+        room = room.after(-submission.in_pieces)  # its pieces are deleted once it is recorded
+        facts = _facts_of(known, channel, row, accesses[submission.by], submission)
         is_free = row is None or row.state == State.DELETED.value
-        other_case = _in_other_case(known, one.place[1]) if is_free else None
+        other_case = _in_other_case(known, submission.place[1]) if is_free else None
         grows_by = candidate.hashes.size - _visible_size(row)
         needs = v3_needs(candidate.record) if candidate.section.is_v3 and not known.allows_v3 else ""
         facts = replace(facts, room=room, grows_by=grows_by, other_case=other_case, v3_needs=needs)
         try:
-            require_package(one.by, accesses[one.by], channel, candidate.file_name.name)
+            require_package(submission.by, accesses[submission.by], channel, candidate.file_name.name)
             admit.admit(candidate.file_name, candidate.hashes.sha256, facts)
         except SeawayError as error:
             refusals[number] = error
-            room = room.after(one.in_pieces)
+            room = room.after(submission.in_pieces)
         else:
-            # Set once, by us, and never again (CEP 47): new bytes under an old name are a new file.
-            content = encode({**candidate.record, "indexed_timestamp": now_ms, **_attested(one.sidecar)})
-            admitted.append(_Admitted(number, one, facts, content, admit.warnings(candidate, facts, now_ms)))
+            # Set by the server and never changed (CEP 47): new bytes under an old name are a new file.
+            content = encode({**candidate.record, "indexed_timestamp": now_ms, **_attested(submission.sidecar)})
+            admitted.append(_Admitted(number, submission, facts, content, admit.warnings(candidate, facts, now_ms)))
             room = room.after(facts.grows_by)
     return admitted, refusals
 
@@ -348,16 +348,16 @@ def _in_other_case(known: _Known, file_name: str) -> str | None:
 
 
 def _attested(sidecar: Sidecar | None) -> dict[str, str]:
-    """The field of a record that tells readers of the sidecar; absent where there is none (CEP 50)."""
+    """Return the record field that announces the sidecar; empty if there is none (CEP 50)."""
     return {} if sidecar is None else {sidecars.FIELD: sidecars.digest(sidecar.content).hex()}
 
 
-def _recorded(one: _Admitted, revision: int) -> Recorded:
-    existing = one.facts.existing
+def _recorded(entry: _Admitted, revision: int) -> Recorded:
+    existing = entry.facts.existing
     return Recorded(
         revision,
         replaced=existing is not None and existing.state is not State.DELETED,
-        warnings=one.warnings,
+        warnings=entry.warnings,
     )
 
 
@@ -367,8 +367,8 @@ def _look_up(
     lower_names = list({name.lower() for name in file_names})
     taken = tx.execute(_TAKEN, {"channel_id": channel_id, "lower_names": lower_names}).all() if file_names else []
     folded_names = list({filename.folded(name) for name in names})
-    wanted = {"channel_id": channel_id, "folded_names": folded_names, "user_quota": user_quota}
-    alike = tx.execute(_ALIKE, wanted).all()
+    parameters = {"channel_id": channel_id, "folded_names": folded_names, "user_quota": user_quota}
+    alike = tx.execute(_ALIKE, parameters).all()
     by_folded: dict[str, dict[str, int]] = {}
     for row in alike:
         if row.id is not None:
@@ -410,20 +410,20 @@ def _facts(
     )
 
 
-def _facts_of(known: _Known, channel: str, row: AnyRow | None, access: Access, one: Submission) -> Facts:
+def _facts_of(known: _Known, channel: str, row: AnyRow | None, access: Access, submission: Submission) -> Facts:
     return _facts(
         known,
-        f"{channel}/{one.candidate.subdir}",
-        None if row is None else _existing(row, access, one.by),
-        one.candidate.file_name,
-        one.by,
-        force=one.force,
-        is_attested=one.attested is not None,
+        f"{channel}/{submission.candidate.subdir}",
+        None if row is None else _existing(row, access, submission.by),
+        submission.candidate.file_name,
+        submission.by,
+        force=submission.force,
+        is_attested=submission.attested is not None,
     )
 
 
 def _visible_size(row: AnyRow | None) -> int:
-    """The bytes that go when this file is replaced."""
+    """Return the bytes that are freed in the channel when this file is replaced."""
     return 0 if row is None or row.state == State.DELETED.value else row.size
 
 
@@ -448,15 +448,15 @@ def _existing(row: AnyRow, access: Access, by: Principal) -> ExistingFile:
 def _write(
     tx: Tx, now_ms: int, channel_id: int, known: _Known, admitted: Sequence[_Admitted], whole_document_limit: int
 ) -> dict[int, int]:
-    """Write the rows and bring the index in line; the revision at which readers see each."""
-    package_ids = _package_ids(tx, channel_id, known, {one.submission.candidate.file_name.name for one in admitted})
+    """Write the rows and update the index; return the revision of each submission."""
+    package_ids = _package_ids(tx, channel_id, known, {entry.submission.candidate.file_name.name for entry in admitted})
     _write_summaries(tx, known, package_ids, admitted)
     revisions: dict[int, int] = {}
-    for name in sorted({one.submission.candidate.subdir for one in admitted}):
-        there = [one for one in admitted if one.submission.candidate.subdir == name]
+    for name in sorted({entry.submission.candidate.subdir for entry in admitted}):
+        of_subdir = [entry for entry in admitted if entry.submission.candidate.subdir == name]
         subdir = _subdir_row(tx, channel_id, name, now_ms)
-        _write_files(tx, now_ms, subdir.id, package_ids, there)
-        revisions.update(_write_index(tx, now_ms, subdir, there, whole_document_limit))
+        _write_files(tx, now_ms, subdir.id, package_ids, of_subdir)
+        revisions.update(_write_index(tx, now_ms, subdir, of_subdir, whole_document_limit))
     return revisions
 
 
@@ -471,11 +471,13 @@ def _package_ids(tx: Tx, channel_id: int, known: _Known, names: Iterable[str]) -
 
 
 def _write_summaries(tx: Tx, known: _Known, package_ids: dict[str, int], admitted: Sequence[_Admitted]) -> None:
-    """What each package is for, as the file that came last says it: people search for that."""
-    said = {one.submission.candidate.file_name.name: _summary(one.submission.candidate.about) for one in admitted}
+    """Store the summary of each package from its latest file, for the search."""
+    summaries = {
+        entry.submission.candidate.file_name.name: _summary(entry.submission.candidate.about) for entry in admitted
+    }
     changed = [
         {"package_id": package_ids[name], "summary": summary}
-        for name, summary in said.items()
+        for name, summary in summaries.items()
         if summary != known.summaries.get(name, "")
     ]
     if changed:
@@ -503,8 +505,8 @@ def _write_files(
     tx: Tx, now_ms: int, subdir_id: int, package_ids: dict[str, int], admitted: Sequence[_Admitted]
 ) -> None:
     new = []
-    for one in admitted:
-        candidate, by = one.submission.candidate, one.submission.by
+    for entry in admitted:
+        candidate, by = entry.submission.candidate, entry.submission.by
         values = {
             "subdir_id": subdir_id,
             "package_id": package_ids[candidate.file_name.name],
@@ -518,18 +520,20 @@ def _write_files(
             "indexed_at": now_ms,
             "uploaded_by": by.user_id,
             "uploaded_as": by.actor.name,
-            "record": one.record,
-            "about": stored_about(candidate, one.warnings),
+            "record": entry.record,
+            "about": stored_about(candidate, entry.warnings),
             "correction": None,
         }
-        if one.facts.existing is None:
+        if entry.facts.existing is None:
             new.append(values)
         else:
-            tx.execute(update(files).where(files.c.id == one.facts.existing.id).values(values))
-            sidecars.supersede(tx, now_ms, subdir_id, str(candidate.file_name), one.submission.sidecar)
+            tx.execute(update(files).where(files.c.id == entry.facts.existing.id).values(values))
+            sidecars.supersede(tx, now_ms, subdir_id, str(candidate.file_name), entry.submission.sidecar)
     if new:
         tx.execute(_ADD_FILES, new)
-    sidecars.add(tx, now_ms, subdir_id, [beside for one in admitted if (beside := one.submission.sidecar) is not None])
+    sidecars.add(
+        tx, now_ms, subdir_id, [sidecar for entry in admitted if (sidecar := entry.submission.sidecar) is not None]
+    )
 
 
 def stored_about(candidate: Candidate, warnings: Sequence[str]) -> bytes:
@@ -540,44 +544,44 @@ def stored_about(candidate: Candidate, warnings: Sequence[str]) -> bytes:
 def _write_index(
     tx: Tx, now_ms: int, subdir: Subdir, admitted: Sequence[_Admitted], whole_document_limit: int
 ) -> dict[int, int]:
-    """One revision for each file, as if they had come one after the other."""
+    """Update the index, with one revision for each file, as if they were uploaded one after the other."""
     changes: dict[str, list[FileRecord]] = {}
-    for one in admitted:
-        candidate = one.submission.candidate
-        seen = FileRecord(str(candidate.file_name), State.LISTED, candidate.section, now_ms, one.record)
-        changes.setdefault(candidate.file_name.name, []).append(seen)
-    grown = sum(one.facts.grows_by for one in admitted)
+    for entry in admitted:
+        candidate = entry.submission.candidate
+        file_record = FileRecord(str(candidate.file_name), State.LISTED, candidate.section, now_ms, entry.record)
+        changes.setdefault(candidate.file_name.name, []).append(file_record)
+    grown = sum(entry.facts.grows_by for entry in admitted)
     touch_names(tx, subdir, changes, now_ms, whole_document_limit, grown=grown)
-    return {one.number: subdir.revision + place for place, one in enumerate(admitted, start=1)}
+    return {entry.number: subdir.revision + offset for offset, entry in enumerate(admitted, start=1)}
 
 
-def _audit_line(now_ms: int, channel: str, one: _Admitted) -> Line:
-    candidate, old = one.submission.candidate, one.facts.existing
+def _audit_line(now_ms: int, channel: str, entry: _Admitted) -> Line:
+    candidate, old = entry.submission.candidate, entry.facts.existing
     return Line(
         now_ms,
-        one.submission.by.actor,
+        entry.submission.by.actor,
         Event.FILE_UPLOADED if old is None else Event.FILE_OVERWRITTEN,
         channel,
         f"{candidate.subdir}/{candidate.file_name}",
         {
             "sha256": candidate.hashes.sha256.hex(),
-            **_run(one.submission.by),
+            **_run_details(entry.submission.by),
             **({} if old is None else {"old_sha256": old.sha256.hex(), "old_state": old.state.value}),
             **({"correction": "dropped"} if old is not None and old.is_corrected else {}),
         },
     )
 
 
-def _run(by: Principal) -> dict[str, str]:
-    """The run that an upload is from, where a workflow sends it; its first trace in the channel."""
+def _run_details(by: Principal) -> dict[str, str]:
+    """Return the audit details of the workflow run that sent an upload; empty for other callers."""
     if by.workflow is None:
         return {}
     names = ("issuer", "repository", "repository_id", "ref", "sha", "run_id")
     return {name: value for name in names if (value := getattr(by.workflow, name))}
 
 
-def _upload(now_ms: int, channel: str, one: _Admitted) -> Upload:
-    candidate, old, sidecar = one.submission.candidate, one.facts.existing, one.submission.sidecar
+def _upload(now_ms: int, channel: str, entry: _Admitted) -> Upload:
+    candidate, old, sidecar = entry.submission.candidate, entry.facts.existing, entry.submission.sidecar
     return Upload(
         at_ms=now_ms,
         channel=channel,
@@ -587,5 +591,5 @@ def _upload(now_ms: int, channel: str, one: _Admitted) -> Upload:
         sha256=candidate.hashes.sha256,
         replaced_sha256=None if old is None else old.sha256,
         attestations_sha256=None if sidecar is None else sidecars.digest(sidecar.content),
-        by=one.submission.by,
+        by=entry.submission.by,
     )

@@ -1,13 +1,13 @@
 """
 Rebuild file rows from their blobs, for `seaway check` and `seaway reindex --from-blobs`.
 
-1. What a blob says replaces what the row says: record, section, version, size, about and package. What only the
-   row knows is kept: its state, its uploader, the time at which it was first indexed, its attestations, its warnings,
-   the correction of its record.
-2. A row is changed only if its blob has the sha256 that the row names, and passes today's examination.
-3. Each row is changed in one short transaction that holds its channel, as a yank does, and only if it is still the
-   row that was compared. Each change leaves an audit line, and raises the revision of the names that have the row, so
-   that all that is made of it is made again (documents, manifests).
+1. The columns that derive from the blob are replaced: record, section, version, size, about and package. Data that only
+   the row has is kept: its state, its uploader, the time at which it was first indexed, its attestations, its warnings,
+   its metadata correction.
+2. A row is changed only if its blob has the sha256 that the row names, and passes the current examination.
+3. Each row is changed in a short transaction that locks its channel, as a yank does, and only if it was not changed
+   since the comparison. Each change writes an audit line and raises the revision of the row's package names, so that
+   documents and manifests are rebuilt.
 """
 
 import hashlib
@@ -41,7 +41,7 @@ from seaway.storage.blobs import Blobs
 from seaway.storage.spool import Spool
 from seaway.trust import sidecars
 
-# The largest values that the settings allow, so that files that were accepted under other limits stay valid.
+# The largest values that the settings allow, so that files accepted under other limits stay valid.
 _LIMITS = ArchiveLimits(
     members=10_000_000,
     unpacked_bytes_most=1024 * GIB,
@@ -86,7 +86,7 @@ FileRow = Row[Any]
 
 
 class CannotRebuild(Exception):
-    """Why a row cannot be compared with its blob."""
+    """The row cannot be compared with its blob, for the reason given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ class Rebuilding:
 
 @dataclass(frozen=True, slots=True)
 class RowOutcome:
-    """What became of a file row that differs: the columns that were changed, or why it was left."""
+    """The outcome for a differing file row: the changed columns, or the reason why it was not changed."""
 
     where: str
     changed: tuple[str, ...]
@@ -109,16 +109,16 @@ class RowOutcome:
 
 
 def rows_of_subdir(tx: Tx, subdir_id: int) -> list[FileRow]:
-    """Every file row of a subdir that readers may see, as raw values."""
+    """Return every file row of a subdir that readers can see, as raw values."""
     with tolerating_damage(tx):
         return list(tx.execute(_ROW.where(files.c.subdir_id == subdir_id).order_by(files.c.file_name)).all())
 
 
 def differing(blobs: Blobs, spool: Spool, row: FileRow, attested: str | None) -> dict[str, Any]:
     """
-    The columns of a row that its blob does not make, with the right values; `attested` is the hash of its sidecar.
+    Return the columns of a row that differ from its blob, with the right values; `attested` is the hash of its sidecar.
 
-    `package` is among them when the row belongs to another package name. `CannotRebuild` says why nothing is known.
+    They include `package` if the row belongs to another package. Raise `CannotRebuild` if they cannot be compared.
     """
     candidate = _examined(blobs, spool, row)
     indexed_at = _indexed_at(row)
@@ -140,19 +140,21 @@ def differing(blobs: Blobs, spool: Spool, row: FileRow, attested: str | None) ->
 def stored_record(
     candidate: Candidate, indexed_at_ms: int, attested: str | None, correction: Correction | None = None
 ) -> bytes:
-    """The record as a row keeps it; the field of attestations is absent where there are none (CEP 50)."""
-    beside = {} if attested is None else {sidecars.FIELD: attested}
-    return encode({**corrections.apply(candidate.record, correction), "indexed_timestamp": indexed_at_ms, **beside})
+    """Return the record as stored in a row; it has no attestation field if there is no attestation (CEP 50)."""
+    attestation_field = {} if attested is None else {sidecars.FIELD: attested}
+    return encode(
+        {**corrections.apply(candidate.record, correction), "indexed_timestamp": indexed_at_ms, **attestation_field}
+    )
 
 
 def stored_field(record: object) -> str | None:
-    """The hash of a sidecar that a stored record names, as far as it can be read."""
+    """Return the hash of the sidecar in a stored record; None without one, or if it is unreadable."""
     value = _decoded(record).get(sidecars.FIELD)
     return value if isinstance(value, str) else None
 
 
 def rebuild(parts: Rebuilding, subdir_id: int, actor: Actor) -> Iterator[RowOutcome]:
-    """Rebuild the rows of a subdir that differ from their blobs; what became of each that differs."""
+    """Rebuild the rows of a subdir that differ from their blobs; yield the outcome for each of them."""
     with parts.database.read() as tx:
         rows = rows_of_subdir(tx, subdir_id)
         attested = _attested(tx, subdir_id)
@@ -168,7 +170,7 @@ def rebuild(parts: Rebuilding, subdir_id: int, actor: Actor) -> Iterator[RowOutc
 
 
 def mend_packages(tx: Tx) -> None:
-    """Correct what rows of packages derive from their names, and forget rows without a readable name and files."""
+    """Correct derived columns of package rows; delete package rows without files whose name or channel is unusable."""
     with tolerating_damage(tx):
         rows = tx.execute(select(packages)).all()
         known = set(tx.execute(select(channels.c.id)).scalars())
@@ -186,7 +188,7 @@ def mend_packages(tx: Tx) -> None:
 
 
 def _attested(tx: Tx, subdir_id: int) -> dict[str, str]:
-    """The hash of the current sidecar of each file that has one."""
+    """Return the hash of each file's current sidecar."""
     current = select(attestations.c.file_name, attestations.c.sha256).where(
         attestations.c.subdir_id == subdir_id, attestations.c.superseded_at.is_(None)
     )
@@ -197,21 +199,21 @@ def _correction(row: FileRow) -> Correction | None:
     try:
         return corrections.decode(row.correction)
     except (msgspec.MsgspecError, ValueError, TypeError, RecursionError) as error:
-        raise CannotRebuild(f"has a correction that cannot be read: {error}") from None
+        raise CannotRebuild(f"has a metadata correction that cannot be read: {error}") from None
 
 
 def _indexed_at(row: FileRow) -> int:
-    """The time of the row, or else that of its record: the blob does not know it."""
+    """Return the index time of the row, or else of its record: it is not in the blob."""
     if isinstance(row.indexed_at, int):
         return row.indexed_at
     stated = _decoded(row.record).get("indexed_timestamp")
     if not isinstance(stated, int):
-        raise CannotRebuild("has lost the time at which it was indexed")
+        raise CannotRebuild("has no readable index time")
     return stated
 
 
 def _warnings(row: FileRow, candidate: Candidate) -> Sequence[str]:
-    """Return the warnings of the row, since a blob does not know its neighbors; those of the blob if they cannot be read."""
+    """Return the row's warnings, some of which the blob alone does not give; if unreadable, the blob's warnings."""
     about = _decoded(row.about)
     kept = about.get(WARNINGS, [])
     is_readable = isinstance(kept, list) and all(isinstance(text, str) for text in kept)
@@ -238,7 +240,7 @@ def _examined(blobs: Blobs, spool: Spool, row: FileRow) -> Candidate:
     try:
         file_name = filename.parse(row.file_name) if isinstance(row.file_name, str) else None
         if file_name is None:
-            raise CannotRebuild("has a file name that is no text")
+            raise CannotRebuild("has a file name that is not text")
         with blobs.open(keys.blob(row.sha256)) as blob, spool.file() as copy:
             hashes = _copy(blob, copy)
             if hashes.sha256 != row.sha256:
@@ -251,10 +253,10 @@ def _examined(blobs: Blobs, spool: Spool, row: FileRow) -> Candidate:
         raise CannotRebuild(f"would be refused today: {error.sentence}") from None
     except (OSError, SeawayError) as error:
         if isinstance(system_errors.unavailable(error) or error, NoRoom):
-            raise  # the disk of the copy is full, which says nothing of the blob
+            raise  # the spool's disk is full, which says nothing about the blob
         raise CannotRebuild(f"names a blob that cannot be read: {error}") from None
     if candidate.subdir != row.subdir:
-        raise CannotRebuild(f"names a blob that belongs in {candidate.subdir}")
+        raise CannotRebuild(f"names a blob with a package for {candidate.subdir}")
     return candidate
 
 
@@ -273,8 +275,8 @@ def _change(parts: Rebuilding, row: FileRow, wrong: dict[str, Any], actor: Actor
     now_ms = parts.clock.now_ms()
     with parts.database.write_channel(row.channel) as tx:
         with tolerating_damage(tx):
-            now = tx.execute(_ROW.where(files.c.id == row.id)).one_or_none()
-        if now is None or tuple(now) != tuple(row):
+            current = tx.execute(_ROW.where(files.c.id == row.id)).one_or_none()
+        if current is None or tuple(current) != tuple(row):
             raise CannotRebuild("was changed meanwhile; run the command again")
         values = {name: value for name, value in wrong.items() if name != "package"}
         if "package" in wrong:

@@ -1,16 +1,16 @@
 """
-Uploads that arrive in pieces, and go on where they stopped: after a lost connection, a reload, on another worker.
+Resumable uploads: a file arrives in pieces, and resumes after a lost connection or a page reload, on any worker.
 
-1. What was acknowledged is kept: a piece is a blob, named by a row, before the offset rises. It is hashed again when it
-   is read, so damage in the store is not taken for damage of the file.
-2. Pieces never overlap and leave no gap: a piece begins at the offset, which the transaction that names it decides.
-3. The file enters its channel through `publish` alone: the same rules, the same refusals. Only when it is there does
-   the offset reach the length, so whoever hears of that may throw their copy away.
-4. A refused file leaves no piece behind. What was published is told for an hour to a client that lost the answer.
-5. What nobody goes on with ends after a day; the sweep takes its pieces, as it takes all that no row names.
-6. A file counts in the rate of uploads when it is begun, and its pieces count in the quotas as long as they are stored.
-7. A request brings at least `least_piece` bytes or the end of the file. A connection that breaks may leave a shorter piece,
-   which counts as an upload in the rate and is joined with the next one: the number of objects grows with the bytes.
+1. Acknowledged bytes are kept: a piece is a blob, named by a row, before the offset rises. It is hashed again when it
+   is read, so that damage in the store is not mistaken for a damaged file.
+2. Pieces never overlap or leave gaps: a piece begins at the offset, as checked by the transaction that records it.
+3. The file enters its channel only through `publish`, with the same rules and refusals. The offset reaches the length
+   only once the file is published, so that the client can then delete its copy.
+4. A refused file leaves no pieces. The result of a published file is kept for an hour, in case the response was lost.
+5. Unfinished uploads expire after a day; the sweep deletes their pieces like all blobs that no row names.
+6. A file counts in the upload rate limit when it is begun, and its pieces count in the quotas while they are stored.
+7. A request has at least `least_piece` bytes or the end of the file. A lost connection can leave a shorter piece, which
+   counts as an upload in the rate limit and is joined with the next one: the number of objects grows with the bytes.
 """
 
 import hashlib
@@ -41,14 +41,14 @@ from seaway.storage.blobs import DamagedBlob
 
 LASTS_MS = DAY_MS
 REMEMBERED_MS = HOUR_MS
-MOST_OPEN = 200  # of one user: what is not finished takes room of the store for a day
+MOST_OPEN = 200  # per user: unfinished uploads take space in the store for a day
 _PIECE_BYTES = 16 * 1024 * 1024
 _READ_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What is to come: the channel and the name of the file, its length, its hash where the client knows it."""
+    """The announced file: channel, file name, length, and the hash if the client knows it."""
 
     channel: str
     file_name: str
@@ -59,7 +59,7 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Resumable:
-    """An upload under way, or finished: then `published` tells what readers see."""
+    """An unfinished upload, or a finished one with its result in `published`."""
 
     id: str
     order: Order
@@ -68,20 +68,20 @@ class Resumable:
     published: Published | None
 
 
-async def begin(house: Publishing, order: Order, *, by: Principal) -> Resumable:
-    """Make room for a file, unless it can be refused already; `by` is a user."""
+async def begin(parts: Publishing, order: Order, *, by: Principal) -> Resumable:
+    """Begin an upload, or refuse it early; `by` is a user."""
     if order.length < 1:
-        raise Malformed("The upload says that the file is empty.", "Send the length of the file.")
-    if order.length > house.upload_limit:
-        raise too_large(house.upload_limit)
+        raise Malformed("The upload announces an empty file.", "Send the length of the file.")
+    if order.length > parts.upload_limit:
+        raise too_large(parts.upload_limit)
     await to_thread.run_sync(
-        refuse_early, house, order.channel, order.file_name, order.sha256, by, order.force, order.length, 0
+        refuse_early, parts, order.channel, order.file_name, order.sha256, by, order.force, order.length, 0
     )
-    return await to_thread.run_sync(_begin, house, order, by)
+    return await to_thread.run_sync(_begin, parts, order, by)
 
 
 async def go_on(
-    house: Publishing,
+    parts: Publishing,
     upload_id: str,
     offset: int,
     chunks: AsyncIterator[bytes],
@@ -90,69 +90,69 @@ async def go_on(
     announced: int | None = None,
 ) -> Resumable:
     """
-    Take the bytes from `offset` on; with the last one the file is published. What came before a loss is kept.
+    Receive bytes from `offset` on; with the last byte the file is published. Bytes before a lost connection are kept.
 
-    `announced` is how many bytes the request says that it brings, where it does.
+    `announced` is the length of the request body, if the request states it.
     """
-    upload = await to_thread.run_sync(_look_further, house, upload_id, offset, by)
+    upload = await to_thread.run_sync(_find_at_offset, parts, upload_id, offset, by)
     if announced is not None:
-        _require_enough(house, upload, announced)
-    house.reserve.require_room()
-    coming = _Coming(chunks, upload.order.length - offset)
-    while not coming.ended and upload.published is None:
-        upload = await _take_piece(house, upload, coming, by)
-    if coming.broken is not None:
-        raise coming.broken
+        _require_enough(parts, upload, announced)
+    parts.reserve.require_room()
+    body = _Body(chunks, upload.order.length - offset)
+    while not body.ended and upload.published is None:
+        upload = await _take_piece(parts, upload, body, by)
+    if body.broken is not None:
+        raise body.broken
     return upload
 
 
-def look(house: Publishing, upload_id: str, by: Principal) -> Resumable:
-    """The upload as far as it came; `NotFound` for everybody but the one who began it, who must still have the right."""
-    with house.database.read() as tx:
-        return _find(tx, upload_id, by, house.clock.now_ms())
+def look(parts: Publishing, upload_id: str, by: Principal) -> Resumable:
+    """Return the upload; raise `NotFound` unless the caller began it and can still upload to the channel."""
+    with parts.database.read() as tx:
+        return _find(tx, upload_id, by, parts.clock.now_ms())
 
 
-def _look_further(house: Publishing, upload_id: str, offset: int, by: Principal) -> Resumable:
-    """The upload, if more of it may come at this offset."""
-    with house.database.read() as tx:
-        upload = _find(tx, upload_id, by, house.clock.now_ms())
+def _find_at_offset(parts: Publishing, upload_id: str, offset: int, by: Principal) -> Resumable:
+    """Return the upload if more bytes are expected at this offset."""
+    with parts.database.read() as tx:
+        upload = _find(tx, upload_id, by, parts.clock.now_ms())
         if upload.published is not None or offset != upload.offset:
             raise _wrong_offset(upload)
-        stored = select(func.coalesce(func.sum(resumable_pieces.c.size), 0))
-        there = tx.execute(stored.where(resumable_pieces.c.upload_id == upload.id)).scalar_one()
-        _require_room(tx, house, upload.order, max(upload.order.length - there, 0))
+        sum_query = select(func.coalesce(func.sum(resumable_pieces.c.size), 0))
+        stored_bytes = tx.execute(sum_query.where(resumable_pieces.c.upload_id == upload.id)).scalar_one()
+        _require_room(tx, parts, upload.order, max(upload.order.length - stored_bytes, 0))
     return upload
 
 
-def _require_enough(house: Publishing, upload: Resumable, size: int) -> None:
-    if 0 < size < house.least_piece and upload.offset + size < upload.order.length:
+def _require_enough(parts: Publishing, upload: Resumable, size: int) -> None:
+    if 0 < size < parts.least_piece and upload.offset + size < upload.order.length:
         raise Malformed(
             f"A piece of {size:,} bytes is too small.",
-            f"Send at least {house.least_piece:,} bytes at a time, or all that is left of the file.",
+            f"Send at least {parts.least_piece:,} bytes at a time, or the rest of the file.",
         )
 
 
-def _require_room(tx: Tx, house: Publishing, order: Order, size: int) -> None:
-    """Return if the quotas leave room for so many bytes more; a file that is to be replaced makes room."""
+def _require_room(tx: Tx, parts: Publishing, order: Order, size: int) -> None:
+    """Refuse `size` more bytes if a quota is exceeded; the bytes of a file to be replaced are subtracted."""
     if not size:
         return
     channel_id, replaced = all_channels.get(tx, order.channel).id, 0
     if order.force:
-        there = select(func.coalesce(func.max(files.c.size), 0)).join(subdirs, subdirs.c.id == files.c.subdir_id)
-        named = subdirs.c.channel_id == channel_id, files.c.file_name == order.file_name
-        replaced = tx.execute(there.where(*named, files.c.state != State.DELETED.value)).scalar_one()
-    quotas.room_in(tx, channel_id, house.user_quota).require(size, order.channel, replaced=replaced)
+        size_query = select(func.coalesce(func.max(files.c.size), 0)).join(subdirs, subdirs.c.id == files.c.subdir_id)
+        file_rows = subdirs.c.channel_id == channel_id, files.c.file_name == order.file_name
+        replaced = tx.execute(size_query.where(*file_rows, files.c.state != State.DELETED.value)).scalar_one()
+    quotas.room_in(tx, channel_id, parts.user_quota).require(size, order.channel, replaced=replaced)
 
 
-def end(house: Publishing, upload_id: str, by: Principal) -> None:
-    """Give up an upload."""
-    with house.database.read() as tx:
-        upload = _find(tx, upload_id, by, house.clock.now_ms())
-    _forget(house, upload)
+def end(parts: Publishing, upload_id: str, by: Principal) -> None:
+    """Cancel an upload."""
+    with parts.database.read() as tx:
+        upload = _find(tx, upload_id, by, parts.clock.now_ms())
+    _delete(parts, upload)
 
 
 def expire(tx: Tx, now_ms: int) -> int:
-    """Forget what nobody went on with; how many."""
+    """Delete expired uploads; return the count."""
     return tx.execute(delete(resumable_uploads).where(resumable_uploads.c.expires_at <= now_ms)).rowcount
 
 
@@ -163,16 +163,16 @@ _UPLOAD = select(
 ).join(channels, channels.c.id == resumable_uploads.c.channel_id)  # fmt: skip
 
 
-def _begin(house: Publishing, order: Order, by: Principal) -> Resumable:
-    now_ms = house.clock.now_ms()
-    with house.database.write_part() as tx:
-        house.database.hold(tx, f"uploads-of/{by.user_id}")
+def _begin(parts: Publishing, order: Order, by: Principal) -> Resumable:
+    now_ms = parts.clock.now_ms()
+    with parts.database.write_part() as tx:
+        parts.database.hold(tx, f"uploads-of/{by.user_id}")
         access = require_upload(tx, order.channel, by)
-        mine = resumable_uploads.c.user_id == by.user_id, resumable_uploads.c.published.is_(None)
-        if tx.execute(select(func.count()).select_from(resumable_uploads).where(*mine)).scalar_one() >= MOST_OPEN:
-            raise TooMany(f"{by.name} has {MOST_OPEN} unfinished uploads.", "Finish some of them, or wait a day.")
-        _require_room(tx, house, order, order.length)
-        _count(tx, house, now_ms, by)
+        unfinished = resumable_uploads.c.user_id == by.user_id, resumable_uploads.c.published.is_(None)
+        if tx.execute(select(func.count()).select_from(resumable_uploads).where(*unfinished)).scalar_one() >= MOST_OPEN:
+            raise TooMany(f"{by.name} has {MOST_OPEN} unfinished uploads.", "Finish or cancel some, or wait a day.")
+        _require_room(tx, parts, order, order.length)
+        _count(tx, parts, now_ms, by)
         upload = Resumable(secrets.token_hex(16), order, 0, now_ms + LASTS_MS, None)
         tx.execute(
             insert(resumable_uploads).values(
@@ -202,7 +202,7 @@ def _find(tx: Tx, upload_id: str, by: Principal, now_ms: int) -> Resumable:
         raise _missing()
     try:
         require_upload(tx, row.name, by)
-    except NotFound:  # of the channel, which is as good as gone: they must not be told apart
+    except NotFound:  # an unreadable channel must not be distinguishable from a missing upload
         raise _missing() from None
     published = None if row.published is None else msgspec.json.decode(row.published, type=Published)
     order = Order(row.name, row.file_name, row.length, row.sha256, row.force)
@@ -211,141 +211,141 @@ def _find(tx: Tx, upload_id: str, by: Principal, now_ms: int) -> Resumable:
 
 @dataclass(frozen=True, slots=True)
 class _Tail:
-    """The beginning of a piece, up to the offset, that is too short to stay an object of its own (invariant 7)."""
+    """The last piece, if it is too short for a separate object, to be joined with the next one (invariant 7)."""
 
     start: int
     content: bytes
     sha256: bytes  # of the whole piece
 
 
-async def _take_piece(house: Publishing, upload: Resumable, coming: "_Coming", by: Principal) -> Resumable:
-    tail = await in_turn(house, by, _tail_of, house, upload)
-    with house.spool.file() as spool_file:
-        arrived = await receive(coming.piece(tail.content), spool_file, limit=_PIECE_BYTES, disk=house.disk)
-        if coming.ended and coming.broken is None:
-            _require_enough(house, upload, coming.received)
-        received = await in_turn(house, by, arrived.finish, None)
+async def _take_piece(parts: Publishing, upload: Resumable, body: "_Body", by: Principal) -> Resumable:
+    tail = await in_turn(parts, by, _tail_of, parts, upload)
+    with parts.spool.file() as spool_file:
+        arrived = await receive(body.piece(tail.content), spool_file, limit=_PIECE_BYTES, disk=parts.disk)
+        if body.ended and body.broken is None:
+            _require_enough(parts, upload, body.received)
+        received = await in_turn(parts, by, arrived.finish, None)
         offset = tail.start + received.hashes.size
         if offset == upload.offset:
             return upload
-        await in_turn(house, by, _keep, house, upload, tail, received, by)
+        await in_turn(parts, by, _store_piece, parts, upload, tail, received, by)
     if offset < upload.order.length:
         return replace(upload, offset=offset)
-    return await _finish(house, upload, by)
+    return await _finish(parts, upload, by)
 
 
-def _tail_of(house: Publishing, upload: Resumable) -> _Tail:
-    with house.database.read() as tx:
+def _tail_of(parts: Publishing, upload: Resumable) -> _Tail:
+    with parts.database.read() as tx:
         row = tx.execute(
             select(resumable_pieces.c.start, resumable_pieces.c.sha256)
             .where(resumable_pieces.c.upload_id == upload.id, resumable_pieces.c.start < upload.offset)
             .order_by(resumable_pieces.c.start.desc())
             .limit(1)
         ).one_or_none()
-    if row is None or upload.offset - row.start >= house.least_piece:
+    if row is None or upload.offset - row.start >= parts.least_piece:
         return _Tail(upload.offset, b"", b"")
-    with _ended_by_a_loss(house, upload), house.blobs.open(keys.blob(row.sha256)) as file:
+    with _deleted_if_lost(parts, upload), parts.blobs.open(keys.blob(row.sha256)) as file:
         content = file.read()
         if hashlib.sha256(content).digest() != row.sha256:
             raise DamagedBlob(keys.blob(row.sha256))
     return _Tail(row.start, content[: upload.offset - row.start], row.sha256)
 
 
-def _keep(house: Publishing, upload: Resumable, tail: _Tail, received: Received, by: Principal) -> None:
-    """Name the piece; the offset rises with it, unless it is the last one (invariant 3)."""
+def _store_piece(parts: Publishing, upload: Resumable, tail: _Tail, received: Received, by: Principal) -> None:
+    """Store and record the piece; raise the offset with it, unless it is the last one (invariant 3)."""
     sha256 = received.hashes.sha256
     while True:
-        is_new = house.blobs.put_file(keys.blob(sha256), received.path)
+        is_new = parts.blobs.put_file(keys.blob(sha256), received.path)
         try:
-            with naming(house.database, house.blobs, [sha256]) as (tx, missing):
+            with naming(parts.database, parts.blobs, [sha256]) as (tx, missing):
                 if missing:
                     continue
-                house.database.hold(tx, f"upload/{upload.id}")
-                _name_piece(tx, house, upload, tail, received, by)
+                parts.database.hold(tx, f"upload/{upload.id}")
+                _record_piece(tx, parts, upload, tail, received, by)
         except SeawayError:
             if is_new:
-                discard(house.database, house.blobs, [sha256])
+                discard(parts.database, parts.blobs, [sha256])
             raise
         break
     if tail.content and tail.sha256 != sha256:
-        discard(house.database, house.blobs, [tail.sha256])
+        discard(parts.database, parts.blobs, [tail.sha256])
 
 
-def _name_piece(tx: Tx, house: Publishing, upload: Resumable, tail: _Tail, received: Received, by: Principal) -> None:
-    found = _find(tx, upload.id, by, house.clock.now_ms())
-    if found.offset != upload.offset or found.published is not None:
-        raise _wrong_offset(found)
+def _record_piece(tx: Tx, parts: Publishing, upload: Resumable, tail: _Tail, received: Received, by: Principal) -> None:
+    current = _find(tx, upload.id, by, parts.clock.now_ms())
+    if current.offset != upload.offset or current.published is not None:
+        raise _wrong_offset(current)
     sha256, size = received.hashes.sha256, received.hashes.size
     offset = tail.start + size
     of_upload = resumable_pieces.c.upload_id == upload.id
     tx.execute(delete(resumable_pieces).where(of_upload, resumable_pieces.c.start >= tail.start))
-    hold_channel(house.database, tx, upload.order.channel)  # pieces of two uploads may fit only one by one
-    _require_room(tx, house, upload.order, size)
+    hold_channel(parts.database, tx, upload.order.channel)  # the quota may have room for only one of two uploads
+    _require_room(tx, parts, upload.order, size)
     tx.execute(insert(resumable_pieces).values(upload_id=upload.id, start=tail.start, size=size, sha256=sha256))
     if offset < upload.order.length:
-        if size < house.least_piece:
-            _count(tx, house, house.clock.now_ms(), by)
+        if size < parts.least_piece:
+            _count(tx, parts, parts.clock.now_ms(), by)
         _set(tx, upload, offset=offset)
 
 
-def _count(tx: Tx, house: Publishing, now_ms: int, by: Principal) -> None:
-    """Count one upload in the rate of its sender, or refuse it."""
-    refusal = house.rate.count(tx, now_ms, [by])[0]
+def _count(tx: Tx, parts: Publishing, now_ms: int, by: Principal) -> None:
+    """Count an upload in the rate limit of its sender, or refuse it."""
+    refusal = parts.rate.count(tx, now_ms, [by])[0]
     if refusal is not None:
         raise refusal
 
 
 @contextmanager
-def _ended_by_a_loss(house: Publishing, upload: Resumable) -> Iterator[None]:
-    """Forget an upload of which the store has lost a piece."""
+def _deleted_if_lost(parts: Publishing, upload: Resumable) -> Iterator[None]:
+    """Delete the upload if the store has lost a piece of it."""
     try:
         yield
     except FileNotFoundError:
-        _forget(house, upload)
-        raise NotFound("The server lost a part of this upload.", "Begin it again.") from None
+        _delete(parts, upload)
+        raise NotFound("The server lost a part of this upload.", "Start it again.") from None
 
 
-async def _finish(house: Publishing, upload: Resumable, by: Principal) -> Resumable:
+async def _finish(parts: Publishing, upload: Resumable, by: Principal) -> Resumable:
     order = upload.order
     try:
         published = await publish(
-            house, order.channel, _Assembled(house, upload), by=by, force=order.force, in_pieces=order.length
+            parts, order.channel, _Assembled(parts, upload), by=by, force=order.force, in_pieces=order.length
         )
     except (Unavailable, TooMany):
         raise  # the last piece can be sent again
     except FileNotFoundError:
-        await to_thread.run_sync(_forget, house, upload)
-        raise NotFound("The server lost a part of this upload.", "Begin it again.") from None
+        await to_thread.run_sync(_delete, parts, upload)
+        raise NotFound("The server lost a part of this upload.", "Start it again.") from None
     except SeawayError:
-        await to_thread.run_sync(_forget, house, upload)
+        await to_thread.run_sync(_delete, parts, upload)
         raise
-    return await to_thread.run_sync(_remember, house, upload, published)
+    return await to_thread.run_sync(_store_result, parts, upload, published)
 
 
-def _remember(house: Publishing, upload: Resumable, published: Published) -> Resumable:
-    expires_at = house.clock.now_ms() + REMEMBERED_MS
-    with house.database.write_part() as tx:
-        house.database.hold(tx, f"upload/{upload.id}")
-        told = msgspec.json.encode(published).decode()
-        _set(tx, upload, offset=upload.order.length, expires_at=expires_at, published=told)
-    _drop_pieces(house, upload)
+def _store_result(parts: Publishing, upload: Resumable, published: Published) -> Resumable:
+    expires_at = parts.clock.now_ms() + REMEMBERED_MS
+    with parts.database.write_part() as tx:
+        parts.database.hold(tx, f"upload/{upload.id}")
+        result = msgspec.json.encode(published).decode()
+        _set(tx, upload, offset=upload.order.length, expires_at=expires_at, published=result)
+    _drop_pieces(parts, upload)
     return replace(upload, offset=upload.order.length, expires_at_ms=expires_at, published=published)
 
 
-def _forget(house: Publishing, upload: Resumable) -> None:
-    _drop_pieces(house, upload)
-    with house.database.write_part() as tx:
-        house.database.hold(tx, f"upload/{upload.id}")
+def _delete(parts: Publishing, upload: Resumable) -> None:
+    _drop_pieces(parts, upload)
+    with parts.database.write_part() as tx:
+        parts.database.hold(tx, f"upload/{upload.id}")
         tx.execute(delete(resumable_uploads).where(resumable_uploads.c.id == upload.id))
 
 
-def _drop_pieces(house: Publishing, upload: Resumable) -> None:
+def _drop_pieces(parts: Publishing, upload: Resumable) -> None:
     of_upload = resumable_pieces.c.upload_id == upload.id
-    with house.database.write_part() as tx:
-        house.database.hold(tx, f"upload/{upload.id}")
+    with parts.database.write_part() as tx:
+        parts.database.hold(tx, f"upload/{upload.id}")
         digests = set(tx.execute(select(resumable_pieces.c.sha256).where(of_upload)).scalars())
         tx.execute(delete(resumable_pieces).where(of_upload))
-    discard(house.database, house.blobs, digests)
+    discard(parts.database, parts.blobs, digests)
 
 
 def _set(tx: Tx, upload: Resumable, **values: object) -> None:
@@ -353,17 +353,17 @@ def _set(tx: Tx, upload: Resumable, **values: object) -> None:
 
 
 def _missing() -> NotFound:
-    return NotFound("There is no such upload, or it took longer than a day.", "Begin it again.")
+    return NotFound("There is no such upload, or it has expired after a day.", "Start it again.")
 
 
 def _wrong_offset(upload: Resumable) -> WrongOffset:
     return WrongOffset(
-        f"The server has {upload.offset:,} of {upload.order.length:,} bytes.", "Ask for the offset, and go on there."
+        f"The server has {upload.offset:,} of {upload.order.length:,} bytes.", "Query the offset and continue there."
     )
 
 
-class _Coming:
-    """The body of one request, cut into pieces; `broken` tells why it ended early."""
+class _Body:
+    """The body of a request, cut into pieces; `broken` is the error that ended it early."""
 
     def __init__(self, chunks: AsyncIterator[bytes], expected: int) -> None:
         self._chunks, self._left, self._rest = chunks, expected, b""
@@ -372,7 +372,7 @@ class _Coming:
         self.received = 0
 
     async def piece(self, before: bytes) -> AsyncIterator[bytes]:
-        """The bytes of the next piece, which begins with those `before`."""
+        """Yield the bytes of the next piece, which begins with `before`."""
         if before:
             yield before
         room = _PIECE_BYTES - len(before)
@@ -384,21 +384,21 @@ class _Coming:
     async def _next(self) -> bytes:
         try:
             chunk = await anext(self._chunks, b"")
-        except Exception as error:  # noqa: BLE001  what came before the loss is kept, then it is raised
+        except Exception as error:  # noqa: BLE001  `go_on` raises it after keeping the bytes before it
             self.broken, chunk = error, b""
         self.ended = not chunk
         self.received += len(chunk)
         self._left -= len(chunk)
         if self._left < 0:
-            raise TooLarge("More bytes came than the upload had announced.", "Begin it again with the right length.")
+            raise TooLarge("The upload has more bytes than announced.", "Start it again with the right length.")
         return chunk
 
 
 class _Assembled:
-    """The pieces as the one file that they are, for `publish`."""
+    """The pieces of an upload as one incoming file for `publish`."""
 
-    def __init__(self, house: Publishing, upload: Resumable) -> None:
-        self._house, self._upload = house, upload
+    def __init__(self, parts: Publishing, upload: Resumable) -> None:
+        self._parts, self._upload = parts, upload
         self.file_name = upload.order.file_name
         self.announced_sha256 = upload.order.sha256
 
@@ -417,7 +417,7 @@ class _Assembled:
         return None
 
     def _digests(self) -> Sequence[bytes]:
-        with self._house.database.read() as tx:
+        with self._parts.database.read() as tx:
             return (
                 tx.execute(
                     select(resumable_pieces.c.sha256)
@@ -429,4 +429,4 @@ class _Assembled:
             )
 
     def _open(self, digest: bytes) -> BinaryIO:
-        return self._house.blobs.open(keys.blob(digest))
+        return self._parts.blobs.open(keys.blob(digest))

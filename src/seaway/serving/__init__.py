@@ -1,1 +1,1 @@
-"""(channel, path, principal) -> an answer."""
+"""Find the content for a request to read a channel: (channel, path, caller) -> response content."""

@@ -1,26 +1,26 @@
-"""What there is to say to a reader, before anybody thinks of HTTP."""
+"""Responses to readers of a channel, independent of HTTP."""
 
 from dataclasses import dataclass
 from enum import Enum
 
 
 class Keep(Enum):
-    """How long a reader may keep an answer without asking again."""
+    """How long a reader can cache a response without revalidation."""
 
-    # package files of channels that allow overwriting; attestations under the name of their file: whoever asks sees those of its
-    # bytes; documents that could not be built
+    # Package files of channels that allow overwriting; attestations addressed by file name, which must match the file's
+    # current bytes; outdated documents, sent because the newest could not be built.
     NEVER = "never"
-    REVALIDATE = "revalidate"  # index documents: always ask, mostly hear «not changed»
-    FOR_EVER = "for ever"  # shards and sidecars that are named by their content; package files that are never replaced
+    REVALIDATE = "revalidate"  # index documents: usually answered with 304
+    FOR_EVER = "for ever"  # content-addressed shards and sidecars; package files that are never replaced
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
     """
-    A representation that exists and that the asker may see.
+    A representation that exists and that the caller is allowed to read.
 
-    The bytes are `content`, or else those of the blob `blob_key`. `etag` is strong and never the same for
-    two addresses or two contents: mamba and conda send the validator of one document when they ask for another.
+    The bytes are `content`, or those of the blob `blob_key`. `etag` is strong and differs between any two paths
+    and any two contents: mamba and conda send the validator of one document when they request another.
     """
 
     etag: str
@@ -34,6 +34,6 @@ class Answer:
     varies_by_encoding: bool = False
     revision: int | None = None
     is_package: bool = False
-    file_id: int | None = None  # of a package file, whose downloads are counted
-    good_until_ms: int | None = None  # from then on it says something else, though nothing was changed
-    is_outdated: bool = False  # the newest could not be built: nobody may remember this answer
+    file_id: int | None = None  # of a package file, to count downloads
+    good_until_ms: int | None = None  # from then on the content differs, although no row was changed
+    is_outdated: bool = False  # the newest version could not be built; this one must not be cached

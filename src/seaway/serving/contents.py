@@ -1,10 +1,10 @@
 """
-Small blobs as they were read a moment ago.
+In-memory cache of small blobs.
 
-1. A blob is named by its content, so what is kept is never old: it outlives every change of rows. What is kept had
-   the hash that its key names, since it also outlives the repair of a damaged blob.
-2. Nothing is given from here to anybody whom the rows have not answered first, by this very key.
-3. Forgetting is always allowed, and the bytes are bounded. A blob that was swept meanwhile does no harm.
+1. Blobs are named by their content, so a cached blob is never outdated and survives every change of rows. Its hash was
+   verified before it was cached, since the cache entry also survives the repair of a damaged blob.
+2. A blob is returned only to a caller for whom the database has just returned this key.
+3. Entries can be dropped at any time, and the total size is bounded. Serving a blob that was swept since is harmless.
 """
 
 from collections import OrderedDict
@@ -14,7 +14,7 @@ _MOST_BYTES = 32 * 1024 * 1024
 
 
 class Contents:
-    """The small blobs that one process keeps; used from the event loop only."""
+    """The blob cache of a process; used from the event loop only."""
 
     def __init__(self, most_bytes: int = _MOST_BYTES) -> None:
         self._most_bytes = most_bytes
@@ -22,14 +22,14 @@ class Contents:
         self._contents: OrderedDict[str, bytes] = OrderedDict()
 
     def recall(self, key: str) -> bytes | None:
-        """The content of a blob, if it is remembered."""
+        """Return the content of a blob, None if it is not cached."""
         content = self._contents.get(key)
         if content is not None:
             self._contents.move_to_end(key)
         return content
 
     def keep(self, key: str, content: bytes) -> None:
-        """Remember the whole content of a small blob."""
+        """Cache the whole content of a small blob."""
         if key in self._contents:
             return
         self._contents[key] = content

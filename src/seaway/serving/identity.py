@@ -1,10 +1,10 @@
 """
-Identify the caller of a request by the secrets that it carries: the only function that does.
+Identify the caller of a request by its secrets; no other function does this.
 
-1. Whether a secret is good is read from today's rows (P6); garbage is refused without a query.
-2. A route says which kinds of secret it accepts (`Accepted`); any other kind counts as garbage there.
-3. A secret counts only where its kind is carried: that of a session in its cookie, every other one in a header or,
-   for reads of a channel, in the path. Headers and addresses are logged and shared; cookies are not.
+1. Whether a secret is valid is read from the current rows (P6); malformed secrets are refused without a query.
+2. Each route states which kinds of secret it accepts (`Accepted`); other kinds count as malformed there.
+3. A secret counts only in the place for its kind: session secrets in the cookie, every other kind in a header or, for
+   reads of a channel, in the path. Headers and URLs are logged and shared; cookies are not.
 4. The account policy of the site is applied to every caller.
 """
 
@@ -32,17 +32,17 @@ _KNOWN_BY: Mapping[KeyKind, Callable[[Tx, str, int], Principal | None]] = {
 
 
 class Accepted(Enum):
-    """Which kinds of secret a route accepts; the value is the set of them."""
+    """The kinds of secret that a route accepts; the value is the set of kinds."""
 
     ANY = frozenset(_KNOWN_BY)  # pages, the API, reads of a channel
-    BEARER = frozenset(_KNOWN_BY) - {KeyKind.SESSION}  # what clients publish with
+    BEARER = frozenset(_KNOWN_BY) - {KeyKind.SESSION}  # uploads by clients
     SESSION = frozenset({KeyKind.SESSION})
-    TOOL = frozenset({KeyKind.TOOL})  # the access token of a tool that a user logged in
-    WORKFLOW = frozenset({KeyKind.WORKFLOW})  # what a workflow got for the token of its issuer
+    TOOL = frozenset({KeyKind.TOOL})  # the access token of an OAuth grant
+    WORKFLOW = frozenset({KeyKind.WORKFLOW})  # the token that a workflow got in exchange for its issuer's token
 
 
 class Secrets(NamedTuple):
-    """The secrets of a request by what carries them: `bearer` in the header or path, most likely first, `session` in the cookie."""
+    """The secrets of a request: `bearer` from header and path, most likely first; `session` from the cookie."""
 
     bearer: tuple[str, ...] = ()
     session: str = ""
@@ -50,14 +50,14 @@ class Secrets(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Identifying:
-    """What identifying a caller needs besides the database."""
+    """The parts that identifying a caller needs besides the database."""
 
     clock: Clock
     policy: Policy
 
 
 def identify(tx: Tx, parts: Identifying, secrets: Secrets, accepted: Accepted) -> Principal:
-    """Return the caller by the first good secret of an accepted kind; `ANONYMOUS` without one."""
+    """Return the caller with the first valid secret of an accepted kind, or `ANONYMOUS`."""
     for kind, secret in _carried(secrets):
         if kind in accepted.value:
             principal = _KNOWN_BY[kind](tx, secret, parts.clock.now_ms())
@@ -67,7 +67,7 @@ def identify(tx: Tx, parts: Identifying, secrets: Secrets, accepted: Accepted) -
 
 
 def _carried(secrets: Secrets) -> Iterator[tuple[KeyKind, str]]:
-    """The well-formed secrets, each where its kind is carried."""
+    """Yield the well-formed secrets that are in the place for their kind (invariant 3)."""
     for secret in secrets.bearer:
         kind = ids.kind_of(secret)
         if kind is not None and kind is not KeyKind.SESSION:

@@ -1,13 +1,13 @@
 """
-Answers that were found a moment ago, for as long as nothing at all has changed.
+In-memory cache of responses, valid until any commit to the database.
 
-1. An answer is given again only while no connection of any process has committed anything since before it
-   was found: a revoked key, a lost role, a new file are seen by the next request (P6, S2).
-2. It is given again only for the same credentials, address and encodings, and not after the credential expired.
-3. Forgetting is always allowed: the memory is bounded by the number of answers and by their bytes.
+1. A response is reused only if no connection of any process has committed anything since before it was computed:
+   a revoked key, a lost role or a new file is seen by the next request (P6, S2).
+2. It is reused only for the same credentials, path and encodings, and not after the credential has expired.
+3. Entries can be dropped at any time: the cache is bounded by the number of responses and by their bytes.
 
-SQLite tells in microseconds whether anything was committed (`PRAGMA data_version`), PostgreSQL in one round trip;
-asking every row again costs many times as much.
+Checking for a commit takes microseconds on SQLite (`PRAGMA data_version`) and one round trip on PostgreSQL; querying
+every row again costs many times as much.
 """
 
 from collections import OrderedDict
@@ -22,11 +22,11 @@ from seaway.serving.identity import Secrets
 
 _MOST_ANSWERS = 8_192
 _MOST_BYTES = 32 * 1024 * 1024
-_ENTRY_BYTES = 2_000  # measured with tracemalloc: question, answer and form without their texts and content
+_ENTRY_BYTES = 2_000  # measured with tracemalloc: request, response and form without their texts and content
 
 
 class Question(NamedTuple):
-    """What somebody asks for, and how: `encodings` are the content codings that the asker takes, best first."""
+    """The cache key: credentials, path and the content codings that the client accepts, best first."""
 
     secrets: Secrets
     channel: str
@@ -36,16 +36,16 @@ class Question(NamedTuple):
 
 @dataclass(slots=True)
 class Held:
-    """An answer, and the moment after which it, or the credential that opened it, is not good any more."""
+    """A cached response, valid until its content changes by itself or the caller's credential expires."""
 
     answer: Answer
     good_until_ms: int | None
-    key_id: int | None = None  # the key that opened it
-    form: object = None  # what the face that gave the answer has made of it; kept with it, and looked at by nobody else
+    key_id: int | None = None  # the caller's key
+    form: object = None  # the rendered response, private to the route that made it
 
 
 class Memory:
-    """The answers of one process; used from the event loop only."""
+    """The response cache of a process; used from the event loop only."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -54,7 +54,7 @@ class Memory:
         self._answers: OrderedDict[Question, Held] = OrderedDict()
 
     async def mark(self) -> object:
-        """The state of the database; taken before an answer is looked for, and handed to `keep` with it."""
+        """Return the state of the database, taken before a response is computed and passed to `keep` with it."""
         if self._database.marks_cost_nothing:
             mark = self._database.change_mark()
         else:
@@ -65,7 +65,7 @@ class Memory:
         return mark
 
     def recall(self, question: Question, now_ms: int) -> Held | None:
-        """The answer that still holds, or None; call `mark` first."""
+        """Return the valid cached response, or None; call `mark` first."""
         held = self._answers.get(question)
         if held is None or (held.good_until_ms is not None and held.good_until_ms <= now_ms):
             return None
@@ -73,7 +73,7 @@ class Memory:
         return held
 
     def keep(self, mark: object, question: Question, held: Held) -> None:
-        """Remember an answer that was found after `mark` was taken."""
+        """Cache a response that was computed after `mark` was taken."""
         if mark != self._mark or question in self._answers:
             return
         self._answers[question] = held
@@ -83,6 +83,6 @@ class Memory:
 
 
 def _weight(question: Question, held: Held) -> int:
-    """Return the bytes that an entry holds; callers choose how long their questions are."""
+    """Return the bytes of an entry, including its key, whose length the client chooses."""
     texts = (*question.secrets.bearer, question.secrets.session, question.channel, *question.path, *question.encodings)
     return _ENTRY_BYTES + len(held.answer.content or b"") + sum(map(len, texts))

@@ -1,4 +1,4 @@
-"""Whether this process can serve now: its database, its storage and its spool are asked, each within a bound."""
+"""Readiness check: whether database, storage and spool are usable, each within a time limit."""
 
 import asyncio
 import errno
@@ -25,11 +25,11 @@ log = structlog.get_logger()
 PATIENCE_SECONDS = 5.0
 NO_ANSWER = "does not answer"
 DAMAGED = "is damaged: the operator must restore a backup"
-_NOTHING = keys.blob(bytes(32))  # no content has this hash
+_ABSENT_BLOB = keys.blob(bytes(32))  # no content has this hash
 
 
 class Readiness:
-    """Asks the parts without which nothing can be served."""
+    """Checks the parts that serving requires."""
 
     def __init__(
         self,
@@ -40,28 +40,28 @@ class Readiness:
         patience_seconds: float = PATIENCE_SECONDS,
     ) -> None:
         self._patience_seconds = patience_seconds
-        self._questions = {
-            "database": Question(partial(_ask_database, database)),
-            "storage": Question(partial(_ask_storage, blobs)),
+        self._probes = {
+            "database": Question(partial(_probe_database, database)),
+            "storage": Question(partial(_probe_storage, blobs)),
         }
         if spool is not None:
-            self._questions["spool folder"] = Question(partial(_ask_spool, spool))
+            self._probes["spool folder"] = Question(partial(_probe_spool, spool))
 
     async def away(self) -> dict[str, str]:
-        """The parts that cannot be used now, each with what is wrong with it; nothing that strangers may not know."""
-        found = await asyncio.gather(*(self._problem(part) for part in self._questions))
+        """Return the unusable parts, each with its problem; the texts are public and contain nothing confidential."""
+        found = await asyncio.gather(*(self._problem(part) for part in self._probes))
         return dict(problem for problem in found if problem is not None)
 
     async def _problem(self, part: str) -> tuple[str, str] | None:
-        """Return the part that fails when `part` is used, and how; None if it works."""
+        """Return the part that fails when `part` is used, and its problem; None if it works."""
         try:
-            answer = asyncio.wrap_future(self._questions[part].put())
-            await asyncio.wait_for(answer, self._patience_seconds)
-        except Exception as error:  # noqa: BLE001  whatever it is, it is no answer
+            outcome = asyncio.wrap_future(self._probes[part].put())
+            await asyncio.wait_for(outcome, self._patience_seconds)
+        except Exception as error:  # noqa: BLE001  any error means that the part is not ready
             log.warning("ready.away", part=part, error=f"{type(error).__name__}: {error}")
             if isinstance(error, NotPaired):
                 return part, error.condition
-            # The storage is compared with what the database notes of it, and may fail for the database's sake.
+            # The storage check compares the store with its row in the database, so the database can be what fails.
             if isinstance(error, DamagedDatabase):
                 return "database", DAMAGED
             failing = "database" if isinstance(error.__cause__, SQLAlchemyError) else part
@@ -69,27 +69,27 @@ class Readiness:
         return None
 
 
-def _ask_database(database: Database) -> None:
+def _probe_database(database: Database) -> None:
     with database.read() as tx:
         tx.execute(select(channels.c.id).limit(1)).first()
 
 
-def _ask_storage(blobs: Blobs) -> None:
-    blobs.stat(_NOTHING)
-    path = blobs.local_path(_NOTHING)
-    # A folder that went away has no blobs, which `stat` says without an error.
+def _probe_storage(blobs: Blobs) -> None:
+    blobs.stat(_ABSENT_BLOB)
+    path = blobs.local_path(_ABSENT_BLOB)
+    # `stat` raises no error if the whole folder is missing.
     if path is not None:
-        _require_writable(path.parents[_NOTHING.count("/")])
+        _require_writable(path.parents[_ABSENT_BLOB.count("/")])
 
 
 def _require_writable(folder: Path) -> None:
-    """Raise the error that a write would meet; `access` alone does not tell which."""
+    """Raise the error that a write would raise; `access` alone does not distinguish them."""
     if os.statvfs(folder).f_flag & os.ST_RDONLY:
         raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(folder))
     if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
 
 
-def _ask_spool(spool: Spool) -> None:
+def _probe_spool(spool: Spool) -> None:
     with spool.file():
         pass

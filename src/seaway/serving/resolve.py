@@ -1,22 +1,22 @@
 """
-Find what a reader asked for: (credentials, channel, path) -> `Answer`, or the refusal that gives nothing away.
+Find the content at a path of a channel: (credentials, channel, path) -> `Answer`, or a refusal that reveals nothing.
 
-1. Whether the caller may read the channel is decided first, by today's rows (P6). A refusal depends on the path alone,
-   so that a private channel is not distinguishable from an unknown one: anonymous callers get 401; a credential that
-   may not read it gets 403 for index documents and shards, since rattler caches a 404 of the shard index permanently
-   and would miss them when the channel exists or the access is granted; and 404 elsewhere.
-2. An index document of a known subdir of an existing channel is always there, empty if nothing was
-   uploaded (S6): rattler writes down a 404 of the shard index and never asks again.
-3. Every document is of one revision and says which (S2, S4). One whose bytes are lost is built again for the request.
-4. Where a document cannot be built because the disk, the database or the store takes no writes, the last complete one
-   is the answer, which is not remembered: the first request after the recovery builds again. What is away for a moment
-   is a 503 instead: clients try again, and nobody misses what they have just uploaded.
-5. A shard is served only if its bytes have the sha256 of its address, and so is a document that is kept in memory.
-   This costs 3 µs for a name of five builds and 1.1 ms for one of 5,000 builds, once for each answer that
-   `serving.memory` keeps.
-6. A package file that is known to be damaged or missing is refused by its name, wherever its bytes would come from,
-   until the store has it again.
-7. A shard index is sent (or confirmed by a 304) only after its revision was recorded as served (`indexing.served`).
+1. Whether the caller can read the channel is decided first, from the current rows (P6). A refusal depends only on the
+   path, so that a private channel is not distinguishable from an unknown one: anonymous callers get 401; credentials
+   without access get 403 for index documents and shards, since rattler caches a 404 of the shard index permanently
+   and would miss them once the channel exists or the access is granted; and 404 elsewhere.
+2. Every known subdir of an existing channel has its index documents, which are empty before the first upload (S6):
+   rattler caches a 404 of the shard index permanently.
+3. Every document is of one revision and states it (S2, S4). If its bytes are lost, it is rebuilt for the request.
+4. If a document cannot be built because the disk, the database or the store is not writable, the last complete one
+   is sent and not cached: the first request after the recovery builds again. A temporary failure is a 503 instead, so
+   that clients retry and users do not miss what they have just uploaded.
+5. A shard is served only if its bytes match the sha256 in its path; documents are verified before they are cached.
+   This takes 3 µs for a name with five builds and 1.1 ms for one with 5,000 builds, once for each response that
+   `serving.memory` caches.
+6. A download of a package file that is known to be damaged or missing is refused with the file's name, even where the
+   bytes would come from another server, until the store has the file again.
+7. A shard index is sent (or confirmed with a 304) only after its revision was recorded as served (`indexing.served`).
 """
 
 import hashlib
@@ -66,7 +66,7 @@ SHARD_INDEX = "repodata_shards.msgpack.zst"
 SHARDS_FOLDER = "shards"
 SHARD_SUFFIX = ".msgpack.zst"
 NOTICES = "notices.json"
-# The attestations of a file (CEP 50): those of now, the same as prefix.dev names them, and any by their hash.
+# Attestations of a file (CEP 50): the current ones, also under prefix.dev's name for them, and any by hash.
 _SIDECAR = re.compile(r"(.+\.(?:conda|tar\.bz2))(?:(?:\.v0)?\.sigs|\.sigs\.([0-9a-f]{64}))")
 CHANNELDATA = "channeldata.json"
 
@@ -80,9 +80,9 @@ _WHOLE_DOCUMENTS = {
     kinds.RUN_EXPORTS_JSON: _JSON,
     kinds.RUN_EXPORTS_ZST: _ZSTD,
 }
-# Documents up to this size are read whole and kept with their answer; larger ones are streamed from the store.
+# Documents up to this size are read into memory and cached; larger ones are streamed from the store.
 _SMALL_DOCUMENT_BYTES = 4 * 1024 * 1024
-# The forms of a JSON document under its own address, as Content-Encoding asks for them.
+# The encoded forms of a JSON document, selected by Accept-Encoding.
 _ENCODED = {
     (kinds.REPODATA, "zstd"): kinds.REPODATA_ZST,
     (kinds.REPODATA, "gzip"): kinds.REPODATA_GZ,
@@ -92,7 +92,7 @@ _ENCODED = {
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """The parts that reading works with."""
+    """The parts that serving reads works with."""
 
     database: Database
     documents: Documents
@@ -106,7 +106,7 @@ class Reading:
 
 
 class _Address:
-    """Where a whole document is read, and in which coding it leaves."""
+    """The path of a whole document, and the content coding to send it in."""
 
     def __init__(self, access: Access, channel: str, subdir: str, name: str, encodings: Sequence[str]) -> None:
         self.access, self.channel = access, channel
@@ -123,30 +123,30 @@ class _Address:
                 break
 
     def without_encoding(self) -> "_Address":
-        """The same document as it is."""
+        """Return the address of the same document without encoding."""
         return _Address(self.access, self.channel, self.subdir, self.name, ())
 
 
 @dataclass(frozen=True, slots=True)
 class Unbuilt:
-    """An answer that needs more than a read transaction, such as an outdated document; `build` makes it."""
+    """A response that needs more than a read transaction, such as an outdated document; `build` returns it."""
 
     build: Callable[[], Answer]
     takes_long: bool = True
 
 
 def resolve(
-    house: Reading, secrets: Secrets, channel: str, path: tuple[str, ...], encodings: Sequence[str]
+    parts: Reading, secrets: Secrets, channel: str, path: tuple[str, ...], encodings: Sequence[str]
 ) -> tuple[Answer | Unbuilt, Principal]:
     """
-    What lies at `path` of `channel`, and who asks for it, by the credential that opened it.
+    Return the content at `path` of `channel`, and the caller.
 
-    `encodings` are the content codings that the asker takes, best first.
+    `encodings` are the content codings that the client accepts, best first.
     """
-    with house.database.read() as tx:
-        by = identify(tx, house.identifying, secrets, Accepted.ANY)
+    with parts.database.read() as tx:
+        by = identify(tx, parts.identifying, secrets, Accepted.ANY)
         access = _require_read(tx, by, channel, path)
-        return _find(house, tx, access, channel, path, encodings), by
+        return _find(parts, tx, access, channel, path, encodings), by
 
 
 def _require_read(tx: Tx, by: Principal, channel: str, path: tuple[str, ...]) -> Access:
@@ -169,96 +169,96 @@ def _is_of_index(path: tuple[str, ...]) -> bool:
 
 
 def _find(
-    house: Reading, tx: Tx, access: Access, channel: str, path: tuple[str, ...], encodings: Sequence[str]
+    parts: Reading, tx: Tx, access: Access, channel: str, path: tuple[str, ...], encodings: Sequence[str]
 ) -> Answer | Unbuilt:
     match path:
         case (name,):
-            return _of_channel(house, tx, access, channel, name)
+            return _of_channel(parts, tx, access, channel, name)
         case (subdir, _, *_) if not is_known(subdir):
-            raise _nothing()
+            raise _not_found()
         case (subdir, name) if name == SHARD_INDEX:
-            return _shard_index(house, tx, access, channel, subdir)
-        case (subdir, name) if (asked := _SIDECAR.fullmatch(name)) is not None:
-            return _sidecar(tx, access, channel, subdir, asked)
+            return _shard_index(parts, tx, access, channel, subdir)
+        case (subdir, name) if (matched := _SIDECAR.fullmatch(name)) is not None:
+            return _sidecar(tx, access, channel, subdir, matched)
         case (subdir, name) if name not in _WHOLE_DOCUMENTS:
-            return _package(house, tx, access, subdir, name)
+            return _package(parts, tx, access, subdir, name)
         case (subdir, folder, name) if folder == SHARDS_FOLDER and name.endswith(SHARD_SUFFIX):
-            return _shard(house, tx, access, channel, subdir, name.removesuffix(SHARD_SUFFIX))
+            return _shard(parts, tx, access, channel, subdir, name.removesuffix(SHARD_SUFFIX))
         case (subdir, name):
-            return _whole_document(house, tx, _Address(access, channel, subdir, name, encodings))
+            return _whole_document(parts, tx, _Address(access, channel, subdir, name, encodings))
         case _:
-            raise _nothing()
+            raise _not_found()
 
 
-async def answer(house: Reading, question: Question) -> Held:
+async def answer(parts: Reading, question: Question) -> Held:
     """
-    As `resolve`, off the event loop and only if anything changed since it was last asked.
+    Return the cached response, or call `resolve` in a thread.
 
-    FileNotFoundError when the bytes of a document were replaced or lost since: ask again.
+    FileNotFoundError means that the bytes of a document were replaced or lost meanwhile: call again.
     """
-    mark = await house.memory.mark()
-    held = house.memory.recall(question, house.clock.now_ms())
+    mark = await parts.memory.mark()
+    held = parts.memory.recall(question, parts.clock.now_ms())
     if held is not None:
         return held
-    found, by = await to_thread.run_sync(resolve, house, *question)
+    found, by = await to_thread.run_sync(resolve, parts, *question)
     if isinstance(found, Unbuilt):
-        # Who waits for a build waits for a turn, not in a thread: others read meanwhile.
-        found = await to_thread.run_sync(found.build, limiter=house.building_turns if found.takes_long else None)
+        # Requests wait for a build slot here and not in a thread, so that other reads are not blocked.
+        found = await to_thread.run_sync(found.build, limiter=parts.building_turns if found.takes_long else None)
     if found.content is None and found.size <= _SMALL_DOCUMENT_BYTES and not found.is_package:
-        found = await to_thread.run_sync(_with_content, house, found)
+        found = await to_thread.run_sync(_with_content, parts, found)
     if found.is_outdated:
         return Held(found, None, by.key_id)
     ends = [moment for moment in (by.expires_at_ms, found.good_until_ms) if moment is not None]
     held = Held(found, min(ends, default=None), by.key_id)
-    house.memory.keep(mark, question, held)
+    parts.memory.keep(mark, question, held)
     return held
 
 
-def _with_content(house: Reading, found: Answer) -> Answer:
+def _with_content(parts: Reading, found: Answer) -> Answer:
     try:
-        content = read_whole(house.blobs, found.blob_key)
+        content = read_whole(parts.blobs, found.blob_key)
     except FileNotFoundError:
-        forget_document(house, found)
+        forget_document(parts, found)
         raise
     return replace(found, content=content)
 
 
-def forget_document(house: Reading, answer: Answer) -> None:
-    """The bytes of a document are lost or damaged: have it built again, unless another took its place already."""
+def forget_document(parts: Reading, answer: Answer) -> None:
+    """Drop a document whose bytes are lost or damaged, so that it is rebuilt; unless it was already replaced."""
     sha256 = keys.sha256_of(answer.blob_key)
     if sha256 is not None and not answer.is_package:
-        house.documents.forget(sha256)
+        parts.documents.forget(sha256)
 
 
-def _of_channel(house: Reading, tx: Tx, access: Access, channel: str, name: str) -> Answer | Unbuilt:
+def _of_channel(parts: Reading, tx: Tx, access: Access, channel: str, name: str) -> Answer | Unbuilt:
     if name == NOTICES:
-        return _notices(house, tx, access, channel)
+        return _notices(parts, tx, access, channel)
     if name == CHANNELDATA:
-        data = house.channel_datas.current(tx, access.channel_id)
+        data = parts.channel_datas.current(tx, access.channel_id)
         return (
-            Unbuilt(partial(_build_channeldata, house, access, channel))
+            Unbuilt(partial(_build_channeldata, parts, access, channel))
             if data is None
             else _channeldata(access, channel, data)
         )
-    raise _nothing()
+    raise _not_found()
 
 
-def _notices(house: Reading, tx: Tx, access: Access, channel: str) -> Answer:
-    found = notices.current(tx, house.clock.now_ms(), access.channel_id)
+def _notices(parts: Reading, tx: Tx, access: Access, channel: str) -> Answer:
+    found = notices.current(tx, parts.clock.now_ms(), access.channel_id)
     content = notices.document(found)
-    told = _document(access, f"{channel}/{NOTICES}", content, _JSON, revision=None)
-    return replace(told, good_until_ms=min((notice.expires_at_ms for notice in found), default=None))
+    response = _document(access, f"{channel}/{NOTICES}", content, _JSON, revision=None)
+    return replace(response, good_until_ms=min((notice.expires_at_ms for notice in found), default=None))
 
 
-def _build_channeldata(house: Reading, access: Access, channel: str) -> Answer:
-    return _channeldata(access, channel, house.channel_datas.build(house.database, access.channel_id))
+def _build_channeldata(parts: Reading, access: Access, channel: str) -> Answer:
+    return _channeldata(access, channel, parts.channel_datas.build(parts.database, access.channel_id))
 
 
 def _channeldata(access: Access, channel: str, data: ChannelData) -> Answer:
     return _document(access, f"{channel}/{CHANNELDATA}", data.content, _JSON, revision=data.revision)
 
 
-def _shard_index(house: Reading, tx: Tx, access: Access, channel: str, subdir: str) -> Answer | Unbuilt:
+def _shard_index(parts: Reading, tx: Tx, access: Access, channel: str, subdir: str) -> Answer | Unbuilt:
     found = find_subdir(tx, access.channel_id, subdir)
     if found is None:
         created_at = tx.execute(
@@ -266,16 +266,16 @@ def _shard_index(house: Reading, tx: Tx, access: Access, channel: str, subdir: s
         ).scalar_one()
         relations = relations_of(tx, access.channel_id)
         return _index(access, channel, subdir, build_index(subdir, {}, created_at, None, relations), 0)
-    document = house.served.noted(tx, found)
+    document = parts.served.noted(tx, found)
     if document is None:
-        return Unbuilt(partial(_first_index, house, access, channel, subdir, found.id), takes_long=False)
+        return Unbuilt(partial(_first_index, parts, access, channel, subdir, found.id), takes_long=False)
     return _index(access, channel, subdir, document.content, document.revision)
 
 
-def _first_index(house: Reading, access: Access, channel: str, subdir: str, subdir_id: int) -> Answer:
-    document = house.served.first(subdir_id)
+def _first_index(parts: Reading, access: Access, channel: str, subdir: str, subdir_id: int) -> Answer:
+    document = parts.served.first(subdir_id)
     if document is None:
-        raise _nothing()  # the channel was removed meanwhile
+        raise _not_found()  # the channel was deleted meanwhile
     return _index(access, channel, subdir, document.content, document.revision)
 
 
@@ -309,7 +309,7 @@ _PACKAGE = (
 )  # fmt: skip
 
 
-def _shard(house: Reading, tx: Tx, access: Access, channel: str, subdir: str, digest: str) -> Answer | Unbuilt:
+def _shard(parts: Reading, tx: Tx, access: Access, channel: str, subdir: str, digest: str) -> Answer | Unbuilt:
     sha256 = _digest(digest)
     where = {"channel_id": access.channel_id, "subdir": subdir, "sha256": sha256}
     for statement in _SHARD_CONTENT:
@@ -317,9 +317,9 @@ def _shard(house: Reading, tx: Tx, access: Access, channel: str, subdir: str, di
         if content is None:
             continue
         if not is_whole(sha256, content):
-            return Unbuilt(partial(_mend_shard, house, access, channel, subdir, digest))
+            return Unbuilt(partial(_rebuild_shard, parts, access, channel, subdir, digest))
         return _shard_of(access, digest, content)
-    raise _nothing()
+    raise _not_found()
 
 
 def _shard_of(access: Access, digest: str, content: bytes) -> Answer:
@@ -333,45 +333,45 @@ def _shard_of(access: Access, digest: str, content: bytes) -> Answer:
     )
 
 
-def _mend_shard(house: Reading, access: Access, channel: str, subdir: str, digest: str) -> Answer:
+def _rebuild_shard(parts: Reading, access: Access, channel: str, subdir: str, digest: str) -> Answer:
     """
-    Derive a damaged shard again (5) and answer with it, if its file rows still make these bytes.
+    Rebuild a damaged shard (invariant 5) and return it, if its file rows still give these bytes.
 
-    Nothing is locked before it is known that they can be read: otherwise each request would ask for the lock.
+    The file rows are read before the lock is taken: otherwise every request for unreadable rows would take the lock.
     """
     log.error("shard.damaged", channel=channel, subdir=subdir, sha256=digest)
-    with house.database.read() as tx:
+    with parts.database.read() as tx:
         name = _name_of_shard(tx, access, subdir, digest)
         found = find_subdir(tx, access.channel_id, subdir)
         content = None if name is None or found is None else derive(records_of(tx, found.id, name)).shard
     if name is None or found is None:
         raise _damaged_shard(digest, channel)
-    with house.database.write_channel(channel) as tx:
+    with parts.database.write_channel(channel) as tx:
         current = find_subdir(tx, access.channel_id, subdir)
         if current is not None and _name_of_shard(tx, access, subdir, digest) == name:
-            derive_name(tx, current, name, house.clock.now_ms(), house.documents.limit)
+            derive_name(tx, current, name, parts.clock.now_ms(), parts.documents.limit)
     if content is None or not is_whole(bytes.fromhex(digest), content):
         raise _damaged_shard(digest, channel)
     return _shard_of(access, digest, content)
 
 
 def _name_of_shard(tx: Tx, access: Access, subdir: str, digest: str) -> str | None:
-    """The name that has this shard now; None of a replaced one, which cannot be derived."""
+    """Return the package name of a current shard; None for a replaced shard, which cannot be rebuilt."""
     where = {"channel_id": access.channel_id, "subdir": subdir, "sha256": bytes.fromhex(digest)}
     name: str | None = tx.execute(_NAME_OF_SHARD, where).scalar()
     return name
 
 
 def _damaged_shard(digest: str, channel: str) -> DamagedRecord:
-    return DamagedRecord(f"The shard {digest}", cause="its sha256 is another one", cure=f"seaway reindex {channel}")
+    return DamagedRecord(f"The shard {digest}", cause="its sha256 does not match", cure=f"seaway reindex {channel}")
 
 
-def _package(house: Reading, tx: Tx, access: Access, subdir: str, file_name: str) -> Answer:
+def _package(parts: Reading, tx: Tx, access: Access, subdir: str, file_name: str) -> Answer:
     where = {"channel_id": access.channel_id, "subdir": subdir, "name_of_file": file_name}
     row = tx.execute(_PACKAGE, where).one_or_none()
     if row is None:
-        raise _nothing()
-    if row.problem is not None and damage.is_refused(house.blobs, row.sha256, row.problem, row.found_at):
+        raise _not_found()
+    if row.problem is not None and damage.is_refused(parts.blobs, row.sha256, row.problem, row.found_at):
         raise damage.refusal(file_name, row.problem)
     return Answer(
         etag=row.sha256.hex(),
@@ -385,15 +385,15 @@ def _package(house: Reading, tx: Tx, access: Access, subdir: str, file_name: str
     )
 
 
-def _sidecar(tx: Tx, access: Access, channel: str, subdir: str, asked: re.Match[str]) -> Answer:
-    """The attestations of a file; under their hash for as long as the file is there, whatever took their place since."""
-    name, file_name, digest = asked[0], asked[1], asked[2]
+def _sidecar(tx: Tx, access: Access, channel: str, subdir: str, matched: re.Match[str]) -> Answer:
+    """Return the attestations of a file: the current ones, or those with a hash, even if they were superseded."""
+    name, file_name, digest = matched[0], matched[1], matched[2]
     if digest is None:
         content = sidecars.current(tx, access.channel_id, subdir, file_name)
     else:
         content = sidecars.by_hash(tx, access.channel_id, subdir, file_name, bytes.fromhex(digest))
     if content is None:
-        raise _nothing()
+        raise _not_found()
     return Answer(
         etag=_etag(f"{channel}/{subdir}/{name}", hashlib.sha256(content).digest()),
         size=len(content),
@@ -404,7 +404,7 @@ def _sidecar(tx: Tx, access: Access, channel: str, subdir: str, asked: re.Match[
     )
 
 
-def _whole_document(house: Reading, tx: Tx, address: _Address) -> Answer | Unbuilt:
+def _whole_document(parts: Reading, tx: Tx, address: _Address) -> Answer | Unbuilt:
     found = find_subdir(tx, address.access.channel_id, address.subdir)
     if found is None:
         return _document(
@@ -415,37 +415,37 @@ def _whole_document(house: Reading, tx: Tx, address: _Address) -> Answer | Unbui
             revision=0,
             varies_by_encoding=address.varies_by_encoding,
         )
-    document = house.documents.current(tx, found, address.kind)
+    document = parts.documents.current(tx, found, address.kind)
     if document is None:
-        return Unbuilt(partial(_build_document, house, found.id, address))
+        return Unbuilt(partial(_build_document, parts, found.id, address))
     return _built(address, document)
 
 
-def _build_document(house: Reading, subdir_id: int, address: _Address) -> Answer:
+def _build_document(parts: Reading, subdir_id: int, address: _Address) -> Answer:
     try:
-        document = house.documents.build(subdir_id, address.kind)
+        document = parts.documents.build(subdir_id, address.kind)
     except FileNotFoundError:
-        raise  # it was swept while we built: the request looks again
+        raise  # swept during the build; the caller tries again
     except Exception as error:
-        told = system_errors.unavailable(error) or error
-        if not isinstance(told, NotWritable):
+        known = system_errors.unavailable(error) or error
+        if not isinstance(known, NotWritable):
             raise
-        outdated = _last_complete(house, subdir_id, address)
+        outdated = _last_complete(parts, subdir_id, address)
         if outdated is None:
             raise
-        log.warning("documents.not_built", address=address.text, error=told.message, cause=told.cause)
+        log.warning("documents.not_built", address=address.text, error=known.message, cause=known.cause)
         return outdated
     if document is None:
-        raise _nothing()  # the channel was removed while we built
+        raise _not_found()  # the channel was deleted during the build
     return _built(address, document)
 
 
-def _last_complete(house: Reading, subdir_id: int, address: _Address) -> Answer | None:
-    """The newest document that is there, without the encoding if that form is not; None where there was never one."""
-    document = house.documents.last(subdir_id, address.kind)
+def _last_complete(parts: Reading, subdir_id: int, address: _Address) -> Answer | None:
+    """Return the newest stored document, unencoded if that form was never built; None if there is none."""
+    document = parts.documents.last(subdir_id, address.kind)
     if document is None and address.kind != address.name:
         address = address.without_encoding()
-        document = house.documents.last(subdir_id, address.kind)
+        document = parts.documents.last(subdir_id, address.kind)
     return None if document is None else replace(_built(address, document), keep=Keep.NEVER, is_outdated=True)
 
 
@@ -501,9 +501,9 @@ def _etag(address: str, sha256: bytes) -> str:
 
 def _digest(text: str) -> bytes:
     if len(text) != 64 or text.strip("0123456789abcdef"):
-        raise _nothing()
+        raise _not_found()
     return bytes.fromhex(text)
 
 
-def _nothing() -> NotFound:
+def _not_found() -> NotFound:
     return NotFound("Nothing is here.", "Check the path.")

@@ -1,11 +1,11 @@
 """
-What requests leave behind besides their answers: how often files were fetched, and when keys were used.
+Usage counters: downloads of files, and when keys were last used.
 
-1. Counting is an addition in memory. It never waits for the database, and never fails or slows a download.
-2. A thread writes what was counted every few seconds, and once more at a graceful stop. A process that is killed
-   loses the seconds since: counts are for people to look at, and nothing is decided by them.
-3. That a key was used is written every ten minutes at most. Each commit makes every worker look up again what it
-   remembers (`serving.memory`), so there is none where nothing is new.
+1. Counting is an addition in memory. It never waits for the database, and never fails or slows down a download.
+2. A thread writes the counts every few seconds, and again at a graceful stop. A process that is killed loses the last
+   seconds: counts are only displayed, and nothing depends on them.
+3. The use of a key is written at most every ten minutes. Each commit invalidates the response cache of every worker
+   (`serving.memory`), so there is no commit without news.
 """
 
 import threading
@@ -22,45 +22,45 @@ log = structlog.get_logger()
 
 _PERIOD_SECONDS = 5.0
 USE_TOLD_EVERY_MS = 10 * MINUTE_MS
-_MOST = 100_000  # files that wait to be written while the database is away; further ones are not counted
+_MOST = 100_000  # files with unwritten counts while the database is unavailable; further files are not counted
 
 
 class Tally:
-    """The counts of one process; used from any thread."""
+    """The usage counters of a process; used from any thread."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database, self._clock = database, clock
         self._lock = threading.Lock()
-        self._fetched: dict[tuple[int, int], int] = {}
+        self._downloads: dict[tuple[int, int], int] = {}
         self._used: dict[int, tuple[int, str]] = {}
-        self._told: dict[int, int] = {}
+        self._use_written_at: dict[int, int] = {}
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
 
     def downloaded(self, file_id: int) -> None:
-        """A file was fetched."""
-        one = (file_id, downloads.day_of(self._clock.now_ms()))
+        """Count a download of the file."""
+        entry = (file_id, downloads.day_of(self._clock.now_ms()))
         with self._lock:
-            if one in self._fetched or len(self._fetched) < _MOST:
-                self._fetched[one] = self._fetched.get(one, 0) + 1
+            if entry in self._downloads or len(self._downloads) < _MOST:
+                self._downloads[entry] = self._downloads.get(entry, 0) + 1
 
     def used(self, key_id: int | None, address: str) -> None:
-        """A key was used from this address; None is no key."""
+        """Note that the key was used from this IP address; ignore None."""
         if key_id is None:
             return
         now_ms = self._clock.now_ms()
-        since_ms = now_ms - self._told.get(key_id, -USE_TOLD_EVERY_MS)
-        if not 0 <= since_ms < USE_TOLD_EVERY_MS:  # below zero: the clock was set back
+        since_ms = now_ms - self._use_written_at.get(key_id, -USE_TOLD_EVERY_MS)
+        if not 0 <= since_ms < USE_TOLD_EVERY_MS:  # negative if the clock was set back
             with self._lock:
                 self._used[key_id] = (now_ms, address)
 
     def start(self) -> None:
-        """Write from now on, in a thread."""
-        self._thread = threading.Thread(target=self._go_on, name="tally", daemon=True)
+        """Start the thread that writes the counts."""
+        self._thread = threading.Thread(target=self._run, name="tally", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        """Write what is left, and end the thread."""
+        """End the thread and write the remaining counts."""
         self._stopped.set()
         if self._thread is not None:
             self._thread.join()
@@ -68,30 +68,30 @@ class Tally:
             self.write()
 
     def write(self) -> None:
-        """Write what was counted; when the database is away, it waits for the next time."""
+        """Write the counts to the database; if it is unavailable, keep them for the next time."""
         with self._lock:
-            fetched, self._fetched = self._fetched, {}
+            downloaded, self._downloads = self._downloads, {}
             used, self._used = self._used, {}
-        if not fetched and not used:
+        if not downloaded and not used:
             return
         try:
             with self._database.write_part() as tx:
-                downloads.add(tx, fetched)
+                downloads.add(tx, downloaded)
                 keys.note_uses(tx, used, since_ms=USE_TOLD_EVERY_MS)
         except SeawayError as error:
             log.warning("tally.waits", reason=error.message)
-            self._put_back(fetched)
+            self._put_back(downloaded)
         else:
-            self._told.update((key_id, at_ms) for key_id, (at_ms, _) in used.items())
+            self._use_written_at.update((key_id, at_ms) for key_id, (at_ms, _) in used.items())
 
-    def _put_back(self, fetched: dict[tuple[int, int], int]) -> None:
+    def _put_back(self, downloaded: dict[tuple[int, int], int]) -> None:
         with self._lock:
-            for one, count in fetched.items():
-                self._fetched[one] = self._fetched.get(one, 0) + count
+            for entry, count in downloaded.items():
+                self._downloads[entry] = self._downloads.get(entry, 0) + count
 
-    def _go_on(self) -> None:
+    def _run(self) -> None:
         while not self._stopped.wait(_PERIOD_SECONDS):
             try:
                 self.write()
             except Exception:
-                log.exception("tally.failed")  # counts are not worth a process
+                log.exception("tally.failed")  # a bug in counting must not end the thread
