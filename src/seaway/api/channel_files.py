@@ -96,16 +96,16 @@ def _question(path: bytes, authorizations: tuple[str, ...], accept_encoding: str
     """The secrets in the path and the header, or else of the cookie; the channel, the path within it, the codings."""
     segments = paths.split(path)
     if segments is None:
-        raise NotFound("Nothing is here.", "Check the path.")
+        raise NotFound("This page does not exist.", "Check the URL.")
     in_path = ""
     if segments[0] == _KEY_PREFIX:
         if len(segments) < 3:
-            raise NotFound("Nothing is here.", "Check the path.")
+            raise NotFound("This page does not exist.", "Check the URL.")
         in_path, segments = segments[1], segments[2:]
     channel, *within = segments
     if not is_possible_name(channel):
         is_lower = is_possible_name(channel.lower())
-        raise NotFound("Nothing is here.", "Channel names are in lower case." if is_lower else "Check the path.")
+        raise NotFound("This page does not exist.", "Channel names are in lower case." if is_lower else "Check the URL.")
     return Question(
         credentials.secrets_of(authorizations, session, in_path=in_path),
         channel,
@@ -122,4 +122,4 @@ def _front(request: Request, channel: str) -> Response:
     """`/NAME` itself: a browser is sent to the page of the channel, whether it exists or not."""
     if "text/html" in request.headers.get("accept", ""):
         return RedirectResponse(f"/channels/{channel}", status_code=303)
-    raise NotFound("Nothing is here.", "A channel is read below its address, at SUBDIR/repodata.json.")
+    raise NotFound("This page does not exist.", "A channel is read below its address, at SUBDIR/repodata.json.")

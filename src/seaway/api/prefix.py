@@ -115,7 +115,7 @@ async def _change(request: Request, act: Callable[[Removing, Principal, str, str
 def _file_of(request: Request) -> tuple[str, str, str]:
     segments = paths.segments(request.scope)
     if segments is None or len(segments) != _PREFIX_SEGMENTS + 3:
-        raise NotFound("Nothing is here.", "The address ends in CHANNEL/SUBDIR/FILE.")
+        raise NotFound("This page does not exist.", "The address ends in CHANNEL/SUBDIR/FILE.")
     channel, subdir, file_name = segments[_PREFIX_SEGMENTS:]
     return channel, subdir, file_name
 

@@ -22,7 +22,7 @@ async def report(request: Request) -> Response:
     """Revoke the keys of a report."""
     house: House = request.app.state.house
     if not house.leaks.public_keys.are_wanted:
-        raise NotFound("Nothing is here.", "Check the path.")
+        raise NotFound("This page does not exist.", "Check the URL.")
     body = bytearray()
     async for chunk in body_of(request):
         body += chunk

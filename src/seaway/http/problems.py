@@ -111,7 +111,7 @@ def _of_the_router(error: HTTPException, request: Request) -> Problem:
     if error.status_code == 405:
         message = f"{request.method} cannot be done here."
         return Problem(405, "method-not-allowed", message, "Check the method and the address.", error.headers or {})
-    return Problem(error.status_code, errors.NotFound.code, "Nothing is here.", "Check the path.")
+    return Problem(error.status_code, errors.NotFound.code, "This page does not exist.", "Check the URL.")
 
 
 def status_of(error: errors.SeawayError) -> int:

@@ -55,7 +55,7 @@ async def asset(request: Request) -> Response:
     """One file; a name says its content, so browsers keep it for good."""
     found = _ASSETS.get(request.path_params["name"])
     if found is None:
-        raise NotFound("Nothing is here.", "Check the path.")
+        raise NotFound("This page does not exist.", "Check the URL.")
     headers = {"Cache-Control": "public, max-age=31536000, immutable", "Vary": "Accept-Encoding"}
     # A picture opened by itself is a page of our origin.
     headers["Content-Security-Policy"] = "default-src 'none'; sandbox"

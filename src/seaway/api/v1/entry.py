@@ -43,7 +43,7 @@ class Entry:
 
 def _check_address(scope: Scope) -> None:
     if paths.segments(scope) is None:
-        raise NotFound("Nothing is here.", "Check the path.")
+        raise NotFound("This page does not exist.", "Check the URL.")
 
 
 async def _body(request: Request) -> bytes:
