@@ -1,4 +1,4 @@
-"""The fields that a program sends as a form, each once; forms of people are more forgiving (`forms`)."""
+"""Form fields sent by programs, each exactly once; forms of pages are parsed less strictly (`forms`)."""
 
 from collections.abc import Mapping
 from urllib.parse import parse_qsl
@@ -14,7 +14,7 @@ _TYPE = "application/x-www-form-urlencoded"
 
 
 async def fields_of(request: Request) -> Mapping[str, str]:
-    """Every field by its name; one that comes twice could be read in two ways, so it is refused (RFC 6749, 3.2)."""
+    """Return the fields by name; a repeated field is refused as ambiguous (RFC 6749, 3.2)."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _TYPE:
         raise Malformed("This takes a form.", f"Send it as {_TYPE}.")
     body = await limited_body(request, MAX_BYTES)
@@ -31,7 +31,7 @@ async def fields_of(request: Request) -> Mapping[str, str]:
 
 
 async def limited_body(request: Request, limit: int) -> bytes:
-    """The whole body, which may not be longer than this many bytes."""
+    """Return the whole body; raise `TooLarge` if it is longer than `limit` bytes."""
     body = bytearray()
     async for chunk in body_of(request):
         body += chunk

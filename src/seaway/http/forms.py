@@ -1,8 +1,8 @@
 """
-What a page's form sends, read once and within limits: fields, and where its handler `takes_file`, one small file.
+Forms sent by pages, parsed once and within limits: fields, and one small file if the handler is marked `takes_file`.
 
-1. A file that is too large is read to its end and cut, so that its form can say so; what is larger than any form is not.
-2. A multipart body that no handler asked for is not read: anybody may send one to the form that signs in.
+1. A file that is too large is read to its end and truncated, so that the form can report it. Larger bodies are refused.
+2. A multipart body is read only if the handler expects a file: anyone can send one to the sign-in form.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -29,31 +29,31 @@ _Handler = Callable[[Request], Awaitable[Response]]
 
 
 class Form:
-    """The fields of a form; of one that is sent twice, the last counts, but for `all`."""
+    """Fields of a form; of a repeated field the last value counts, except in `all`."""
 
     def __init__(self, pairs: list[tuple[str, str]], file: bytes = b"") -> None:
         self._pairs, self._last = pairs, dict(pairs)
-        self.file = file  # cut one byte behind `MOST_OF_A_FILE`; nothing when none was chosen
+        self.file = file  # truncated to `MOST_OF_A_FILE` + 1 bytes; empty if no file was chosen
 
     def text(self, name: str) -> str:
-        """A field without the spaces around it; nothing when it was not sent."""
+        """Return a field without surrounding spaces, or "" if missing."""
         return self._last.get(name, "").strip()
 
     def exact(self, name: str) -> str:
-        """A field as it was typed: spaces may be part of a password."""
+        """Return a field as typed, or "" if missing: spaces may be part of a password."""
         return self._last.get(name, "")
 
     def is_set(self, name: str) -> bool:
-        """Whether a box is ticked."""
+        """Return whether the field was sent, as a checked checkbox is."""
         return name in self._last
 
     def number(self, name: str) -> int:
-        """A field that holds the number of a thing; 0, which none has, when it does not."""
+        """Return a field that contains an id, or 0, which is no valid id."""
         text = self.text(name)
         return int(text) if text.isdecimal() and text.isascii() and len(text) < 19 else 0
 
     def all(self, name: str) -> list[str]:
-        """Every value of a field that may be sent several times."""
+        """Return all values of a field."""
         return [value for key, value in self._pairs if key == name]
 
     def __iter__(self) -> Iterator[str]:
@@ -61,7 +61,7 @@ class Form:
 
 
 def takes_file(name: str) -> Callable[[_Handler], _Handler]:
-    """A handler whose form holds a file of this name; outermost, since who asks is known by a field of the form."""
+    """Accept a file in this form field; outermost decorator, because checking the CSRF token reads the form."""
 
     def taking(handler: _Handler) -> _Handler:
         @wraps(handler)
@@ -75,7 +75,7 @@ def takes_file(name: str) -> Callable[[_Handler], _Handler]:
 
 
 async def form_of(request: Request) -> Form:
-    """The form; empty where the body is none, `Malformed` or `TooLarge` where it cannot be read."""
+    """Return the form, empty if the body is not a form; raise `Malformed` or `TooLarge` if it cannot be read."""
     kept: Form | SeawayError | None = request.scope.get(_KEPT)
     if kept is None:
         kept = request.scope[_KEPT] = await _read_once(request)
@@ -85,7 +85,7 @@ async def form_of(request: Request) -> Form:
 
 
 async def _read_once(request: Request) -> Form | SeawayError:
-    # The page that tells of a failure asks for the form again, to know whose it is: nothing more would come.
+    # The error page reads the form again, to identify the caller, but the body can be received only once.
     try:
         return await _read(request)
     except SeawayError as error:
@@ -138,7 +138,7 @@ async def _read_parts(request: Request, file_name: str) -> Form:
 
 
 async def _start_of(reader: MultipartReader, most: int) -> bytes:
-    """The beginning of a part, which is read to its end."""
+    """Read a part to its end and return its first bytes."""
     content = bytearray()
     async for chunk in reader.content():
         content += chunk[: most - len(content)]

@@ -1,11 +1,11 @@
 """
-Limits on requests that anyone can send and that cost more than a lookup: searches, lists of channels and
-of packages (by address), lists of the files in a package and comparisons of them (by user, publisher or address).
+Rate limits on requests that anyone can send and that cost more than a lookup: searches and lists of channels and
+packages (per IP address), lists and comparisons of the files in packages (per user, publisher or IP address).
 
-1. Counted in the memory of each worker. A row in the database would be a commit for each read, and a commit makes every
-   worker forget what it keeps for readers (`serving.memory`): who is to be slowed down would slow down everybody.
-2. An IPv6 address stands for its /64, as with other tries (`accounts.throttle`).
-3. What is kept is bounded. Whoever has so many addresses is not stopped by a count for each of them.
+1. Requests are counted in the memory of each worker. A row in the database would need a commit per read, and each
+   commit empties the response caches of all workers (`serving.memory`): one fast client would slow down every client.
+2. IPv6 addresses are counted by their /64, as in other rate limits (`accounts.throttle`).
+3. The number of counters is bounded. Counting per address does not stop a client that has more addresses than that.
 """
 
 import math
@@ -17,26 +17,26 @@ from seaway.clock import Clock
 from seaway.errors import TooMany
 
 _MOST_CALLERS = 10_000
-COMPARISON = 10  # what comparing two lists of files counts
+COMPARISON = 10  # cost of comparing two file lists, in file lists
 
 
 def caller_of(by: Principal) -> str:
-    """Return the key of a caller in limits: the user, the publishers of a workflow, or the address."""
+    """Return the key that counts a caller: the user, the publishers of a workflow, or the IP address."""
     if by.workflow is not None:
         return " ".join(["publishers", *sorted(str(grant.publisher_id) for grant in by.grants)])
     return shortened(by.address) if by.user_id is None else f"user {by.user_id}"
 
 
 class ListLimit:
-    """A leaking bucket for each caller; `limit` of None: any number; `said` completes "There were too many ..."."""
+    """Leaky bucket for each caller; a `limit` of None allows any number. `said` completes "There were too many ..."."""
 
     def __init__(self, clock: Clock, limit: Limit | None, said: str) -> None:
         self._clock, self._limit, self._said = clock, limit, said
         self._lock = threading.Lock()
-        self._buckets: dict[str, tuple[float, int]] = {}  # how full, and when that was; the longest unused first
+        self._buckets: dict[str, tuple[float, int]] = {}  # (level, time of the level), least recently used first
 
     def take(self, caller: str, count: int = 1) -> None:
-        """Count so many requests of this caller or address, or `TooMany` with the time to wait."""
+        """Count requests of a caller (or IP address); raise `TooMany` with the time to wait if over the limit."""
         if self._limit is None:
             return
         count = min(count, self._limit.count)  # an empty bucket takes any request

@@ -1,8 +1,8 @@
 """
-A multipart body read part by part as it comes in (RFC 7578), never collected.
+Streaming reader of multipart bodies (RFC 7578); never holds a whole part.
 
-python-multipart's push parser finds the parts; here its callbacks become a queue of events that an
-async reader takes. A framework's form() would write the file twice and at half the speed.
+The callbacks of python-multipart's push parser fill a queue of events that an async reader consumes. Starlette's
+form() would write the file twice, at half the speed.
 """
 
 from collections import deque
@@ -18,7 +18,7 @@ from seaway.errors import Malformed
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """The head of a part: its form name, its file name, and its other headers in lower case."""
+    """Head of a part: field name, file name, and all headers with names in lower case."""
 
     name: str
     file_name: str | None
@@ -31,7 +31,7 @@ class _Mark(Enum):
 
 
 class MultipartReader:
-    """Reads the parts of one body in order; each part's content must be taken before the next part."""
+    """Reader of the parts of one body, in order; the content of a part must be read before the next part."""
 
     def __init__(self, content_type: str, body: AsyncIterator[bytes]) -> None:
         _, options = parse_options_header(content_type)
@@ -61,7 +61,7 @@ class MultipartReader:
             raise _malformed() from error
 
     async def next_part(self) -> Part | None:
-        """The head of the next part, or None behind the last one."""
+        """Return the head of the next part, or None after the last one."""
         while True:
             event = await self._next_event()
             if isinstance(event, Part):
@@ -70,7 +70,7 @@ class MultipartReader:
                 return None
 
     async def content(self) -> AsyncIterator[bytes]:
-        """The content of the part whose head was just read."""
+        """Yield the content of the current part."""
         while True:
             event = await self._next_event()
             if event is _Mark.PART_END:
@@ -85,7 +85,7 @@ class MultipartReader:
                 return _Mark.END
             chunk = await anext(self._body, b"")
             if not chunk:
-                # The closing boundary never came: what arrived is not what was sent.
+                # Without the closing boundary, the body is incomplete.
                 raise Malformed("The upload ended in the middle.", "Upload the file again.")
             try:
                 self._parser.write(chunk)
