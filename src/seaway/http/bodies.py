@@ -22,7 +22,7 @@ async def body_of(request: Request) -> AsyncIterator[bytes]:
     started, size = anyio.current_time(), 0
     # Packages are already compressed, and no client encodes bodies by default; decoding would invite compression bombs.
     if request.headers.get("content-encoding", "").strip().lower() not in ("", "identity"):
-        raise UnknownCoding("The body has a Content-Encoding, which is not accepted here.", "Send it without one.")
+        raise UnknownCoding("Content-Encoding is not supported in requests.", "Send the body without it.")
     chunks = request.stream().__aiter__()
     while True:
         try:
@@ -31,12 +31,14 @@ async def body_of(request: Request) -> AsyncIterator[bytes]:
         except StopAsyncIteration:
             return
         except TimeoutError:
-            raise TooSlow(f"No byte came for {_STALL_SECONDS} seconds.", "Upload again.") from None
+            raise TooSlow(f"No data received for {_STALL_SECONDS} seconds.", "Send the request again.") from None
         except ClientDisconnect:
             raise ClientGone from None
         size += len(chunk)
         elapsed = anyio.current_time() - started
         if elapsed > _GRACE_SECONDS and size < LEAST_BYTES_PER_SECOND * elapsed:
-            raise TooSlow(f"Fewer than {LEAST_BYTES_PER_SECOND:,} bytes a second came.", "Upload again.")
+            raise TooSlow(
+                f"The body arrived at less than {LEAST_BYTES_PER_SECOND:,} bytes per second.", "Send the request again."
+            )
         if chunk:
             yield chunk

@@ -106,7 +106,7 @@ async def _read(request: Request) -> Form:
     try:
         pairs = parse_qsl(body.decode("ascii"), keep_blank_values=True, max_num_fields=_MAX_FIELDS, errors="strict")
     except ValueError:
-        raise Malformed("The form cannot be read.", "Send it from the page again.") from None
+        raise Malformed("The form could not be parsed.", "Submit it from the page again.") from None
     _check(pairs)
     return Form(pairs)
 
@@ -133,7 +133,7 @@ async def _read_parts(request: Request, file_name: str) -> Form:
         try:
             pairs.append((part.name, content.decode()))
         except UnicodeDecodeError:
-            raise Malformed("The form cannot be read.", "Send it from the page again.") from None
+            raise Malformed("The form could not be parsed.", "Submit it from the page again.") from None
     raise _too_large()
 
 
@@ -150,14 +150,14 @@ async def _bounded(body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     async for chunk in body:
         size += len(chunk)
         if size > _MOST_READ:
-            raise TooLarge("The file is far too large for this form.", "Choose a smaller one.")
+            raise TooLarge("The file is too large for this form.", "Choose a smaller file.")
         yield chunk
 
 
 def _check(pairs: list[tuple[str, str]]) -> None:
     if any("\0" in text for pair in pairs for text in pair):
-        raise Malformed("A field of the form holds a character that no text has.", "Write it again.")
+        raise Malformed("A field of the form contains a NUL character.", "Remove it.")
 
 
 def _too_large() -> TooLarge:
-    return TooLarge(f"A form has at most {MAX_BYTES:,} bytes of text.", "Shorten what you wrote, or select less.")
+    return TooLarge(f"The form has more than {MAX_BYTES:,} bytes of text.", "Shorten the text, or select fewer items.")

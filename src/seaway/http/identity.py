@@ -121,7 +121,7 @@ def _require_own_site(request: Request) -> None:
     site, origin, own = request.headers.get("sec-fetch-site"), request.headers.get("origin"), site_url_of(request)
     is_ours = site in ("same-origin", "none") if site else origin == own
     if not is_ours or (site == "none" and origin not in (None, own)):
-        raise NotAllowed("This was not sent by a page of this site.", "Open the page here and do it there.")
+        raise NotAllowed("The request did not come from a page of this site.", "Open the page here and try again.")
 
 
 async def _holds(request: Request, expected: str) -> bool:
@@ -130,4 +130,4 @@ async def _holds(request: Request, expected: str) -> bool:
 
 
 def _stale() -> NotAllowed:
-    return NotAllowed("This page is too old, or was opened before you signed in or out.", "Load it again and repeat.")
+    return NotAllowed("This page is outdated, for example because you signed in or out.", "Reload it and try again.")

@@ -28,7 +28,7 @@ def caller_of(by: Principal) -> str:
 
 
 class ListLimit:
-    """Leaky bucket for each caller; a `limit` of None allows any number. `said` completes "There were too many ..."."""
+    """Leaky bucket for each caller; a `limit` of None allows any number. `said` completes "Too many ..."."""
 
     def __init__(self, clock: Clock, limit: Limit | None, said: str) -> None:
         self._clock, self._limit, self._said = clock, limit, said
@@ -51,7 +51,7 @@ class ListLimit:
         if not is_taken:
             wait = max(math.ceil((level + count - self._limit.count) / leaks / 1000), 1)
             raise TooMany(
-                f"There were too many {self._said}.",
+                f"Too many {self._said}.",
                 "Wait a while, then try again.",
                 retry_after_seconds=wait,
             )

@@ -37,7 +37,7 @@ class MultipartReader:
         _, options = parse_options_header(content_type)
         boundary = options.get(b"boundary")
         if not boundary:
-            raise Malformed("The multipart body has no boundary.", "Send it in the Content-Type header.")
+            raise Malformed("The Content-Type header has no multipart boundary.", "Add it.")
         self._body = body
         self._events: deque[Part | bytes | _Mark] = deque()
         self._header = [b"", b""]
@@ -86,7 +86,7 @@ class MultipartReader:
             chunk = await anext(self._body, b"")
             if not chunk:
                 # Without the closing boundary, the body is incomplete.
-                raise Malformed("The upload ended in the middle.", "Upload the file again.")
+                raise Malformed("The body is incomplete: its closing boundary is missing.", "Upload the file again.")
             try:
                 self._parser.write(chunk)
             except FormParserError as error:
@@ -105,7 +105,7 @@ class MultipartReader:
     def _on_header_end(self) -> None:
         name, value = (field.decode("utf-8", "replace") for field in self._header)
         if name.lower() in self._headers:
-            raise Malformed("A part of the upload has the same header twice.", "Send each header once.")
+            raise Malformed("A part of the multipart body repeats a header.", "Send each header once.")
         self._headers[name.lower()] = value.strip()
         self._header = [b"", b""]
 
@@ -131,4 +131,4 @@ class MultipartReader:
 
 
 def _malformed() -> Malformed:
-    return Malformed("The multipart body cannot be read.", "Send the file as the first part, named `file`.")
+    return Malformed("The multipart body could not be parsed.", "Send the file as the first part, named `file`.")

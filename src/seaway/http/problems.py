@@ -73,9 +73,7 @@ def problem_of(error: Exception, request: Request) -> Problem:
         return _of_the_router(error, request)
     if not isinstance(error, errors.SeawayError):
         log.error("request.failed", method=request.method, path=ids.mask(request.url.path), exc_info=error)
-        return Problem(
-            500, "internal", "Something went wrong here, and the operator's log says what.", "Try again later."
-        )
+        return Problem(500, "internal", "Internal server error.", "Try again later; the server log has the details.")
     note(error)
     status = status_of(error)
     return Problem(status, error.code, error.message, error.hint, _headers(error, status))
@@ -109,8 +107,8 @@ def _headers(error: errors.SeawayError, status: int) -> dict[str, str]:
 def _of_the_router(error: HTTPException, request: Request) -> Problem:
     """Return the problem for a request that no route handles."""
     if error.status_code == 405:
-        message = f"{request.method} cannot be done here."
-        return Problem(405, "method-not-allowed", message, "Check the method and the address.", error.headers or {})
+        message = f"{request.method} is not allowed for this URL."
+        return Problem(405, "method-not-allowed", message, "Check the method and the URL.", error.headers or {})
     return Problem(error.status_code, errors.NotFound.code, "This page does not exist.", "Check the URL.")
 
 
