@@ -1,8 +1,8 @@
 """
-What orchestrators ask: whether to restart this process, and whether to send it requests.
+Health checks for orchestrators: whether to restart this process, and whether to send it requests.
 
-    GET /health/live     200 as soon as requests are answered at all; nothing else is asked
-    GET /health/ready    200 when the database, the storage and the spool can be used, 503 with what is wrong
+    GET /health/live     200 whenever the process can respond; checks nothing else
+    GET /health/ready    200 if the database, the storage and the spool are usable, else 503 with the problem
 """
 
 from starlette.requests import Request
@@ -14,12 +14,12 @@ from seaway.serving.readiness import NO_ANSWER
 
 
 async def live(_request: Request) -> Response:
-    """The process answers."""
+    """Return 200: the process responds."""
     return problems.text("alive", 200)
 
 
 async def ready(request: Request) -> Response:
-    """What it needs answers too; the log says what does not, and why."""
+    """Return 200 if the dependencies respond, else 503; the log has the details."""
     house: House = request.app.state.house
     away = await house.readiness.away()
     if not away:

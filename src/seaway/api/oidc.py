@@ -1,11 +1,10 @@
 """
-The exchange of trusted publishing, which pixi, rattler-build and rattler call by themselves in a workflow.
+Token exchange of trusted publishing, called by pixi, rattler-build and rattler in a workflow.
 
-    POST   /api/oidc/mint_token    {"token": "..."} -> the token to publish with, and nothing else: clients use the
-                                   whole body
-    DELETE /api/oidc/token         ends the token that the request carries
+    POST   /api/oidc/mint_token    {"token": "..."} -> the publishing token as the whole body, as clients expect
+    DELETE /api/oidc/token         revoke the token that authenticates the request
 
-Refusals are one line of JSON, {"code", "message"}: clients print the whole body.
+Error bodies are one line of JSON, {"code", "message"}, because clients print the whole body.
 """
 
 import re
@@ -32,7 +31,7 @@ _JSON = re.compile(r"application/json\s*(;.*)?", re.IGNORECASE)
 
 
 async def mint_token(request: Request) -> Response:
-    """Exchange the token of a workflow."""
+    """Exchange a workflow's OIDC token for a publishing token."""
     request.scope[problems.FORM] = _refusal
     house: House = request.app.state.house
     text = _token_in(await _body(request))
@@ -44,7 +43,7 @@ async def mint_token(request: Request) -> Response:
 
 
 async def revoke_token(request: Request) -> Response:
-    """End the token that the request carries."""
+    """Revoke the token that authenticates the request."""
     request.scope[problems.FORM] = _refusal
     house: House = request.app.state.house
     await to_thread.run_sync(_revoke, house, await principal_of(request, Accepted.WORKFLOW))
@@ -92,7 +91,7 @@ def _malformed(message: str, status: int | None = None) -> TokenRefused:
 
 
 def _refusal(error: Exception, request: Request) -> Response:
-    """A failure as its one line."""
+    """Return the JSON response for an error."""
     if isinstance(error, TokenRefused):
         headers = {"Retry-After": "10"} if error.status == Code.ISSUER_UNAVAILABLE.status else {}
         code, message, status = error.code, error.message, error.status

@@ -1,13 +1,13 @@
 """
-The upload dialect of prefix.dev, which pixi, rattler-build and rattler speak, and its delete and yank.
+Upload, delete and yank by the protocol of prefix.dev, used by pixi, rattler-build and rattler.
 
     POST   /api/v1/upload/{channel}[?force=true]        multipart with `file` first, or the raw bytes
     DELETE /api/v1/delete/{channel}/{subdir}/{file}
-    POST   /api/v1/yank/{channel}/{subdir}/{file}       out of what solvers choose from, still downloadable;
+    POST   /api/v1/yank/{channel}/{subdir}/{file}       hide from solvers, keep downloadable;
                                                         ?reason=TEXT, or {"reason": "TEXT"} as the body
     POST   /api/v1/unyank/{channel}/{subdir}/{file}
 
-Bodies of answers are one plain sentence: clients show the first 512 characters.
+Response bodies are one plain sentence: clients show the first 512 characters.
 """
 
 from collections.abc import AsyncIterator, Callable
@@ -36,7 +36,7 @@ from seaway.publishing.publish import Published, publish
 from seaway.publishing.receive import too_large
 from seaway.serving.identity import Accepted
 
-# What boundaries, part headers and an attestation may add to the file's own bytes.
+# Upper bound of what boundaries, part headers and an attestation add to the size of the file.
 _WRAPPING_BYTES = 1024 * 1024
 _ATTESTATION_BYTES = 256 * 1024
 _FORM = "application/x-www-form-urlencoded"
@@ -45,7 +45,7 @@ _PREFIX_SEGMENTS = 3  # api, v1, upload
 
 
 async def upload(request: Request) -> Response:
-    """Take one package file."""
+    """Receive one package file."""
     house: House = request.app.state.house
     by = await _signed_principal(request, house)
     channel = _channel_of(request)
@@ -65,12 +65,12 @@ async def upload(request: Request) -> Response:
 
 
 async def delete(request: Request) -> Response:
-    """Take a file away for good."""
+    """Delete a file permanently."""
     return await _change(request, removal.delete, "was deleted")
 
 
 async def yank(request: Request) -> Response:
-    """Take a file out of what solvers choose from."""
+    """Yank a file."""
     house: House = request.app.state.house
     by = await _signed_principal(request, house)
     # Before the body, so that callers without access learn nothing from its errors.
@@ -79,7 +79,7 @@ async def yank(request: Request) -> Response:
 
 
 async def unyank(request: Request) -> Response:
-    """Let solvers choose a yanked file again."""
+    """Unyank a file."""
     return await _change(request, removal.unyank, "is listed again")
 
 
@@ -126,7 +126,7 @@ def _require_readable(house: House, by: Principal, channel: str) -> None:
 
 
 async def _signed_principal(request: Request, house: House) -> Principal:
-    """Who asks; a key in the header is needed here, and one in the path is not looked at."""
+    """Return the caller; requires a key in the Authorization header and ignores keys in the path."""
     by = await principal_of(request, Accepted.BEARER)
     if by.is_anonymous:
         raise needs_credential()
@@ -140,7 +140,7 @@ def _channel_of(request: Request) -> str:
     if len(names) == 1 and is_possible_name(names[0].lower()) and names[0] != names[0].lower():
         raise NotFound("There is no such channel.", "Channel names are in lower case.")
     if len(names) != 1 or not is_possible_name(names[0]):
-        # pixi publish sends the last segment of the channel's address, rattler-build all of them.
+        # pixi publish sends the last segment of the channel's URL, rattler-build sends all of them.
         raise NotFound(
             "There is no such channel.",
             "A channel's address here is the server's and one name, without a slash at the end.",
@@ -149,7 +149,7 @@ def _channel_of(request: Request) -> str:
 
 
 def _check_length(request: Request, limit: int, *, wrapping: int) -> int:
-    """How many bytes the file has at least, unless they are too many."""
+    """Return the minimum size of the file by Content-Length; raise `TooLarge` if it exceeds the limit."""
     length = request.headers.get("content-length", "")
     if not length.isdigit():
         return 1
@@ -171,7 +171,7 @@ def _revision(revision: int) -> dict[str, str]:
 
 
 class _RawIncoming:
-    """The body is the file; its name and hash stand in headers."""
+    """Upload with the file as the body; its name and hash are in headers."""
 
     def __init__(self, request: Request) -> None:
         name = request.headers.get("x-file-name")
@@ -189,7 +189,7 @@ class _RawIncoming:
 
 
 class _MultipartIncoming:
-    """The file is the first part; an attestation may follow it."""
+    """Multipart upload: the file is the first part, optionally followed by an attestation."""
 
     def __init__(self, reader: MultipartReader, part: Part, request: Request) -> None:
         stated = part.headers.get("x-file-name") or request.headers.get("x-file-name")

@@ -1,13 +1,13 @@
 """
-Uploads in pieces, by the protocol that tus clients speak (tus 1.0.0: core, creation, termination, expiration).
+Resumable uploads by the tus protocol (tus 1.0.0: core, creation, termination, expiration).
 
-    POST   /api/v1/uploads/{channel}         Upload-Length, Upload-Metadata (filename, sha256?, force?) -> Location
-    HEAD   /api/v1/uploads/{id}    Upload-Offset: how much is there
-    PATCH  /api/v1/uploads/{id}    the bytes from Upload-Offset on; the last ones publish the file
-    DELETE /api/v1/uploads/{id}    give it up
+    POST   /api/v1/uploads/{channel}    Upload-Length, Upload-Metadata (filename, sha256?, force?) -> Location
+    HEAD   /api/v1/uploads/{id}         Upload-Offset: the number of bytes received
+    PATCH  /api/v1/uploads/{id}         bytes from Upload-Offset on; the last ones publish the file
+    DELETE /api/v1/uploads/{id}         cancel the upload
 
-A refusal is what an upload in one piece gets: the same status, the same sentence. When the file is there, answers
-carry `Seaway-Revision`, `Seaway-Path` and `Seaway-Warning` with what is odd.
+Refusals have the same status and message as those of uploads in one request. Once the file is published, responses have
+the headers `Seaway-Revision`, `Seaway-Path` and, for warnings, `Seaway-Warning`.
 """
 
 import base64
@@ -39,7 +39,7 @@ _SPOKEN = {"Tus-Resumable": VERSION}
 
 
 async def options(request: Request) -> Response:
-    """What this server can do; it tells nothing about a channel."""
+    """Return the supported protocol version and extensions; independent of the channel."""
     house: House = request.app.state.house
     headers = {
         "Tus-Version": VERSION,
@@ -50,7 +50,7 @@ async def options(request: Request) -> Response:
 
 
 def spoken(act: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
-    """The same in the words of the protocol: its version on both sides, on refusals too."""
+    """Check the protocol version of the request and send it in all responses, including errors."""
 
     async def answer(request: Request) -> Response:
         if request.headers.get("tus-resumable") != VERSION:
@@ -71,7 +71,7 @@ def _refusal(error: Exception, request: Request) -> Response:
 
 @spoken
 async def begin(request: Request) -> Response:
-    """Make room for one file."""
+    """Begin the upload of one file."""
     house: House = request.app.state.house
     by = await _user(request)
     order = _order(request)
@@ -81,7 +81,7 @@ async def begin(request: Request) -> Response:
 
 @spoken
 async def look(request: Request) -> Response:
-    """How far an upload came."""
+    """Return the offset of an upload."""
     house: House = request.app.state.house
     by = await _user(request)
     upload = await to_thread.run_sync(resumable.look, house.publishing, request.path_params["id"], by)
@@ -90,7 +90,7 @@ async def look(request: Request) -> Response:
 
 @spoken
 async def go_on(request: Request) -> Response:
-    """Take the next bytes."""
+    """Append bytes to an upload."""
     if request.headers.get("content-type") != _BODY_TYPE:
         return problems.text(f"The bytes of an upload are sent as {_BODY_TYPE}.", 415, _SPOKEN)
     house: House = request.app.state.house
@@ -105,7 +105,7 @@ async def go_on(request: Request) -> Response:
 
 @spoken
 async def end(request: Request) -> Response:
-    """Give up an upload."""
+    """Cancel an upload."""
     house: House = request.app.state.house
     by = await _user(request)
     await to_thread.run_sync(resumable.end, house.publishing, request.path_params["id"], by)
@@ -140,7 +140,7 @@ def _order(request: Request) -> Order:
 
 
 def _metadata(header: str) -> dict[str, str]:
-    """Pairs of a name and a value in base64, with commas between."""
+    """Parse comma-separated pairs of a name and a base64 value."""
     if len(header) > _METADATA_BYTES:
         raise Malformed("Upload-Metadata is too long.", f"Send at most {_METADATA_BYTES:,} bytes.")
     found: dict[str, str] = {}
