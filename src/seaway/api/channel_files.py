@@ -122,4 +122,4 @@ def _front(request: Request, channel: str) -> Response:
     """Handle `/NAME` itself: redirect browsers to the page of the channel, whether it exists or not."""
     if "text/html" in request.headers.get("accept", ""):
         return RedirectResponse(f"/channels/{channel}", status_code=303)
-    raise NotFound("This page does not exist.", "A channel is read below its address, at SUBDIR/repodata.json.")
+    raise NotFound("This page does not exist.", "The index is at CHANNEL/SUBDIR/repodata.json.")

@@ -32,7 +32,7 @@ async def _picture(request: Request) -> bytes:
     async for chunk in body_of(request):
         content += chunk
         if len(content) > MOST_BYTES:
-            raise TooLarge(f"A picture has at most {MOST_BYTES // 1024} KiB.", "Make it smaller, or a JPEG.")
+            raise TooLarge(f"The picture is larger than {MOST_BYTES // 1024} KiB.", "Use a smaller one, or a JPEG.")
     if not content:
         raise Malformed("The body is empty.", "Send a picture: PNG, JPEG, WebP or GIF.")
     return bytes(content)

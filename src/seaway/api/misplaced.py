@@ -44,7 +44,7 @@ async def _refuse(request: Request) -> NoReturn:
     message = (
         f"This server does not offer the upload protocol of {protocol}."
         if protocol
-        else "Files cannot be uploaded to this address."
+        else "Files cannot be uploaded to this URL."
     )
     raise NotFound(message, f"Upload with `pixi upload prefix --url {site_url_of(request)} --channel NAME FILE`.")
 

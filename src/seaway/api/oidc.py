@@ -52,14 +52,14 @@ async def revoke_token(request: Request) -> Response:
 
 def _revoke(house: House, by: Principal) -> None:
     if by.token_id is None:
-        raise BadCredential("This needs the token that is to be ended.", "Send it as a bearer token.")
+        raise BadCredential("The token to revoke is missing.", "Send it as a bearer token.")
     with house.exchanging.database.write_part() as tx:
         tokens.revoke(tx, house.exchanging.clock.now_ms(), by, by.token_id)
 
 
 async def _body(request: Request) -> bytes:
     if not _JSON.fullmatch(request.headers.get("content-type", "")):
-        raise _malformed("The body is not sent as JSON: its Content-Type must be application/json.", 415)
+        raise _malformed("The Content-Type must be application/json.", 415)
     length = request.headers.get("content-length", "")
     if length.isdigit() and int(length) > MAX_BODY_BYTES:
         raise _too_large()
@@ -75,7 +75,7 @@ def _token_in(body: bytes) -> str:
     try:
         value = strict_json.decode(body)
     except strict_json.NotStrict:
-        raise _malformed("The body is not plain JSON.") from None
+        raise _malformed("The body is not valid JSON in UTF-8 with unique keys.") from None
     token = value.get("token") if isinstance(value, dict) else None
     if not isinstance(token, str):
         raise _malformed('The body is not of the form {"token": "..."}.')

@@ -89,7 +89,7 @@ async def graphql(request: Request) -> Response:
     except (msgspec.MsgspecError, UnicodeDecodeError):
         asked = ""
     if not _VIEWER.fullmatch(asked):
-        told = {"errors": [{"message": "Only `query { viewer { login } }` is answered here; see /api/v1."}]}
+        told = {"errors": [{"message": "Only `query { viewer { login } }` is supported; use /api/v1 for the rest."}]}
         return JSONResponse(told, 400, _NO_CACHE_HTTP_1_0)
     by = await _principal(request, Accepted.BEARER)
     viewer = None if by.user_id is None else {"login": by.name}

@@ -93,14 +93,14 @@ async def _reason_of(request: Request) -> str:
     async for chunk in body_of(request):
         content += chunk
         if len(content) > _YANK_BYTES:
-            raise Malformed("The reason is too long.", f"Use {removal.MAX_REASON} characters at most.")
+            raise Malformed("The reason is too long.", f"Use at most {removal.MAX_REASON} characters.")
     try:
         if request.headers.get("content-type", "").startswith(_FORM) and not content.lstrip().startswith(b"{"):
             in_body = dict(parse_qsl(content.decode())).get("reason", "")
         else:
             in_body = (msgspec.json.decode(content, type=_Yank).reason if content else None) or ""
     except (msgspec.MsgspecError, ValueError):
-        raise Malformed("The body of a yank is not a JSON object with a reason.", 'Send {"reason": "TEXT"}.') from None
+        raise Malformed("The body is not a JSON object with a reason.", 'Send {"reason": "TEXT"}.') from None
     return removal.checked_reason(in_body or request.query_params.get("reason", ""))
 
 
@@ -115,7 +115,7 @@ async def _change(request: Request, act: Callable[[Removing, Principal, str, str
 def _file_of(request: Request) -> tuple[str, str, str]:
     segments = paths.segments(request.scope)
     if segments is None or len(segments) != _PREFIX_SEGMENTS + 3:
-        raise NotFound("This page does not exist.", "The address ends in CHANNEL/SUBDIR/FILE.")
+        raise NotFound("This page does not exist.", "The URL must end in CHANNEL/SUBDIR/FILE.")
     channel, subdir, file_name = segments[_PREFIX_SEGMENTS:]
     return channel, subdir, file_name
 
@@ -143,7 +143,7 @@ def _channel_of(request: Request) -> str:
         # pixi publish sends the last segment of the channel's URL, rattler-build sends all of them.
         raise NotFound(
             "There is no such channel.",
-            "A channel's address here is the server's and one name, without a slash at the end.",
+            "The channel URL is the server URL and one name, without a trailing slash.",
         )
     return names[0]
 
@@ -176,7 +176,7 @@ class _RawIncoming:
     def __init__(self, request: Request) -> None:
         name = request.headers.get("x-file-name")
         if not name:
-            raise Malformed("The upload does not say the name of the file.", "Send it in the X-File-Name header.")
+            raise Malformed("The file name is missing.", "Send it in the X-File-Name header.")
         self.file_name = name
         self.announced_sha256 = request.headers.get("x-file-sha256")
         self._request = request
@@ -195,8 +195,8 @@ class _MultipartIncoming:
         stated = part.headers.get("x-file-name") or request.headers.get("x-file-name")
         if not (stated or part.file_name) or (stated and part.file_name and stated != part.file_name):
             raise Malformed(
-                "The upload does not say one name for the file.",
-                "Send it as the file name of the part or in X-File-Name.",
+                "The file name is missing or ambiguous.",
+                "Send one file name, in the part or in the X-File-Name header.",
             )
         self.file_name = stated or part.file_name or ""
         self.announced_sha256 = part.headers.get("x-file-sha256") or request.headers.get("x-file-sha256")
@@ -219,12 +219,15 @@ class _MultipartIncoming:
         if part is None:
             return None
         if part.name != "attestation":
-            raise Malformed(f"The upload has a part named {part.name[:40]!a}.", "Send one `file` and nothing else.")
+            raise Malformed(
+                f"The upload has an unexpected part named {part.name[:40]!a}.",
+                "Send one `file`, optionally followed by one `attestation`.",
+            )
         attestation = b""
         async for chunk in self._reader.content():
             attestation += chunk
             if len(attestation) > _ATTESTATION_BYTES:
                 raise Malformed(f"The attestation is larger than {_ATTESTATION_BYTES:,} bytes.", "Send one bundle.")
         if await self._reader.next_part() is not None:
-            raise Malformed("The upload has more than one file and one attestation.", "Send nothing else.")
+            raise Malformed("The upload has a part after the attestation.", "Send one file and one attestation only.")
         return attestation

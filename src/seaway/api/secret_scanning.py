@@ -27,7 +27,7 @@ async def report(request: Request) -> Response:
     async for chunk in body_of(request):
         body += chunk
         if len(body) > _MAX_BYTES:
-            raise TooLarge("The report is too long.", "Send several.")
+            raise TooLarge(f"The report is larger than {_MAX_BYTES:,} bytes.", "Split it.")
     identifier = request.headers.get("github-public-key-identifier", "")
     signature = request.headers.get("github-public-key-signature", "")
     labels = await to_thread.run_sync(

@@ -55,7 +55,9 @@ def spoken(act: Callable[[Request], Awaitable[Response]]) -> Callable[[Request],
     async def answer(request: Request) -> Response:
         if request.headers.get("tus-resumable") != VERSION:
             return problems.text(
-                f"This is tus {VERSION}. Send Tus-Resumable: {VERSION}.", 412, {"Tus-Version": VERSION, **_SPOKEN}
+                f"This server supports tus {VERSION}. Send the header Tus-Resumable: {VERSION}.",
+                412,
+                {"Tus-Version": VERSION, **_SPOKEN},
             )
         request.scope[problems.FORM] = _refusal
         return await act(request)
@@ -92,7 +94,7 @@ async def look(request: Request) -> Response:
 async def go_on(request: Request) -> Response:
     """Append bytes to an upload."""
     if request.headers.get("content-type") != _BODY_TYPE:
-        return problems.text(f"The bytes of an upload are sent as {_BODY_TYPE}.", 415, _SPOKEN)
+        return problems.text(f"The Content-Type must be {_BODY_TYPE}.", 415, _SPOKEN)
     house: House = request.app.state.house
     by = await _user(request)
     offset = _number(request, "upload-offset")
@@ -117,7 +119,7 @@ async def _user(request: Request) -> Principal:
     if by.is_anonymous:
         raise needs_credential()
     if by.user_id is None:
-        raise NotAllowed(f"{by.name} cannot upload in pieces.", "Upload the file in one request.")
+        raise NotAllowed(f"{by.name} cannot use resumable uploads.", "Upload the file in one request.")
     house: House = request.app.state.house
     house.tally.used(by.key_id, by.address)
     return by
@@ -126,10 +128,10 @@ async def _user(request: Request) -> Principal:
 def _order(request: Request) -> Order:
     channel = request.path_params["channel"]
     if not is_possible_name(channel):
-        raise NotFound("There is no such channel.", "A channel's address here is one name.")
+        raise NotFound("There is no such channel.", "Check its name.")
     metadata = _metadata(request.headers.get("upload-metadata", ""))
     if "filename" not in metadata:
-        raise Malformed("The upload does not say the name of the file.", "Send it as filename in Upload-Metadata.")
+        raise Malformed("The file name is missing.", "Send it as filename in Upload-Metadata.")
     return Order(
         channel=channel,
         file_name=metadata["filename"],
@@ -149,9 +151,11 @@ def _metadata(header: str) -> dict[str, str]:
         try:
             decoded = base64.b64decode(value, validate=True).decode()
         except (binascii.Error, UnicodeDecodeError):
-            raise Malformed(f"{name[:40]!a} in Upload-Metadata is not base64 of a text.", "Encode its value.") from None
+            raise Malformed(
+                f"The value of {name[:40]!a} in Upload-Metadata is not base64-encoded UTF-8.", "Encode it."
+            ) from None
         if name in found:
-            raise Malformed(f"{name[:40]!a} stands twice in Upload-Metadata.", "Send it once.")
+            raise Malformed(f"Upload-Metadata contains {name[:40]!a} more than once.", "Send it once.")
         found[name] = decoded
     return found
 
@@ -159,7 +163,7 @@ def _metadata(header: str) -> dict[str, str]:
 def _number(request: Request, header: str) -> int:
     value = request.headers.get(header, "")
     if not (value.isascii() and value.isdigit() and len(value) <= _LONGEST_LENGTH):
-        raise Malformed(f"{header.title()} is not a number of bytes.", "Send it with every request that needs it.")
+        raise Malformed(f"The header {header.title()} is missing or invalid.", "Send it as a number of bytes.")
     return int(value)
 
 
