@@ -484,7 +484,9 @@ MALFORMED = {
         400, "repeats a header", Part([*file_part(UNSEEN).headers, ("X-File-Name", "other")], UNSEEN.content)
     ),
     "two names": parts(400, "missing or ambiguous", file_part(UNSEEN, x_file_name="other-1.0-0.conda")),
-    "no name": parts(400, "missing or ambiguous", file_part(UNSEEN, content_disposition='form-data; name="file"', x_file_name=None)),
+    "no name": parts(
+        400, "missing or ambiguous", file_part(UNSEEN, content_disposition='form-data; name="file"', x_file_name=None)
+    ),
     "hash of 63 digits in the part": parts(400, "64 hexadecimal", file_part(UNSEEN, x_file_sha256="a" * 63)),
     "ends without its last boundary": parts(400, "is incomplete", file_part(UNSEEN), end=b"\r\n"),
     "ends inside the file": Attempt(400, "is incomplete", multipart(file_part(UNSEEN))[:-200]),
