@@ -1,4 +1,4 @@
-"""Search in all channels that the asker may read."""
+"""Search in all channels that the caller can read."""
 
 from typing import Annotated
 
@@ -16,7 +16,7 @@ router = APIRouter(tags=["search"])
 Question = Annotated[
     str,
     Query(
-        description="Words of names and summaries, or a match spec.",
+        description="Words in names and summaries, or a match spec.",
         examples=["numpy", "linear algebra", "numpy >=1.26"],
         min_length=1,
         max_length=MAX_QUESTION,
@@ -26,12 +26,12 @@ OfChannel = Annotated[str | None, Query(description="Only in this channel.", max
 
 
 class Found(Shown):
-    """A package that was found."""
+    """A matching package."""
 
     channel: str = Field(examples=["robots"])
     package: str = Field(examples=["numpy"])
     summary: str
-    version: str = Field(description="The newest one; of those that a match spec takes, if the search is one.")
+    version: str = Field(description="The newest version that matches.")
     subdirs: list[str]
 
 
@@ -39,7 +39,7 @@ class Found(Shown):
 async def find(
     call: Asked, q: Question, channel: OfChannel = None, after: After = "", limit: Limit = DEFAULT_LIMIT
 ) -> Page[Found]:
-    """Packages by name, by what they are for, or by a match spec; the very name comes first."""
+    """Search packages by name, summary or match spec; exact names come first."""
     return await to_thread.run_sync(_find, call, q, channel, after, limit, limiter=call.house.searching_turns)
 
 
