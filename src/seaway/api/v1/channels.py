@@ -67,8 +67,8 @@ class ChannelShown(Shown):
     )
     only_publishers: bool = Field(description="Whether uploads must come from trusted publishers.")
     attestations: Literal["off", "optional", "required"] = Field(
-        description="Attestations of files: `off` accepts none, `optional` verifies those sent, `required` refuses files "
-        "without one."
+        description="Attestations of files: `off` accepts none, `optional` verifies those that are sent, `required` "
+        "refuses files without one."
     )
     packages: int
     created_at: Moment

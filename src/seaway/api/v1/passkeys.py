@@ -83,7 +83,7 @@ def list_passkeys(call: Asked) -> Page[PasskeyShown]:
 
 @router.post("/me/passkeys/options", operation_id="beginPasskey")
 def begin(call: Asked) -> PasskeyOptions:
-    """First step: return options for creating a passkey on a page of this site, valid for five minutes."""
+    """First step: return options, valid for five minutes, for creating a passkey on a page of this site."""
     _require_person(call)
     return PasskeyOptions(public_key=json.loads(passkeys.ask_new(call.house.accounts, call.by)))
 

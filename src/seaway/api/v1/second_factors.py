@@ -89,8 +89,10 @@ def begin_codes(call: Asked) -> Seed:
 
 @router.post("/me/totp/confirm", operation_id="confirmCodes")
 async def confirm_codes(call: Asked, given: Code) -> RecoveryCodes:
-    """Confirm the authenticator app with a code; sign-ins require it from now on. The first second factor creates
-    recovery codes.
+    """
+    Confirm the authenticator app with a code; sign-ins require a code from now on.
+
+    If it is your first second factor, the response contains your recovery codes.
     """
     _require_person(call)
     return RecoveryCodes(recovery_codes=await totp.confirm(call.house.accounts, call.by, given.code))

@@ -62,7 +62,11 @@ def get(call: Asked, user: UserName) -> UserShown:
 
 @router.patch("/users/{user}", operation_id="changeUser")
 def change(call: Asked, user: UserName, given: UserChange) -> UserShown:
-    """Disable or enable another user's account, or its admin rights. Site admins only; requires a recent sign-in."""
+    """
+    Disable or enable another user's account, or grant or revoke its admin rights.
+
+    Site admins only; requires a recent sign-in.
+    """
     require_site(call.by, SiteAction.CHANGE_SITE)
     with call.write_site() as tx:
         if given.disabled is not None:
@@ -75,9 +79,11 @@ def change(call: Asked, user: UserName, given: UserChange) -> UserShown:
 @router.post("/users/{user}/second-factor-reset", operation_id="askForSecondFactorReset")
 def ask_reset(call: Asked, user: UserName) -> ResetShown:
     """
-    Schedule the removal of a user's lost second factors in 72 hours. Other site admins only; requires a recent sign-in.
+    Schedule the removal of another user's lost second factors in 72 hours.
 
-    The user is notified at once, and can cancel the reset while they can still sign in.
+    Site admins only; requires a recent sign-in.
+
+    The user is notified at once, and can cancel the reset if they can still sign in.
     """
     require_site(call.by, SiteAction.CHANGE_SITE)
     with call.write_site() as tx:
