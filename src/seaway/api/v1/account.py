@@ -73,7 +73,7 @@ def change_account(call: Asked, given: AccountChange) -> Account:
 
 
 @router.delete("/me", operation_id="removeAccount", status_code=204)
-def remove_account(call: Asked, confirm: Confirm) -> None:
+def delete_account(call: Asked, confirm: Confirm) -> None:
     """Delete your account with its keys, sessions and tools; you must not own a channel. Requires a recent sign-in."""
     require_site(call.by, SiteAction.REMOVE_ACCOUNT)
     if confirm != call.by.name:
@@ -155,7 +155,7 @@ def list_tools(call: Asked) -> Page[ToolShown]:
 
 
 @router.delete("/me/tools/{tool}", operation_id="endTool", status_code=204)
-def end_tool(call: Asked, tool: Id) -> None:
+def log_out_tool(call: Asked, tool: Id) -> None:
     """Log out a command-line tool. Requires a session."""
     require_site(call.by, SiteAction.CHANGE_ACCOUNT)
     with call.write_own() as tx:

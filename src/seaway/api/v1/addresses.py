@@ -38,45 +38,45 @@ class AddressGiven(Given):
 def list_addresses(call: Asked) -> Page[AddressShown]:
     """List your email addresses, primary first."""
     require_site(call.by, SiteAction.READ_ACCOUNT)
-    return whole([_shown(email) for email in _of_asker(call)])
+    return whole([_shown(email) for email in _of_caller(call)])
 
 
 @router.post("/me/addresses", operation_id="addAddress", status_code=201)
-def add(call: Asked, given: AddressGiven) -> AddressShown:
+def add_address(call: Asked, given: AddressGiven) -> AddressShown:
     """Add an email address and send a verification email to it. Requires a recent sign-in."""
     addresses.add(call.house.accounts, call.by, given.address)
-    written = emails.checked(given.address)
-    return next(_shown(email) for email in _of_asker(call) if email.address == written)
+    address = emails.checked(given.address)
+    return next(_shown(email) for email in _of_caller(call) if email.address == address)
 
 
 @router.delete("/me/addresses/{address}", operation_id="removeAddress", status_code=204)
-def remove(call: Asked, address: Id) -> None:
+def remove_address(call: Asked, address: Id) -> None:
     """Remove an email address other than the primary one. Requires a recent sign-in."""
     addresses.remove(call.house.accounts, call.by, _address_of(call, address))
 
 
 @router.post("/me/addresses/{address}/primary", operation_id="makeAddressPrimary", status_code=204)
-def make_primary(call: Asked, address: Id) -> None:
+def make_address_primary(call: Asked, address: Id) -> None:
     """Make a verified address your primary one. Requires a recent sign-in."""
     addresses.make_primary(call.house.accounts, call.by, _address_of(call, address))
 
 
 @router.post("/me/addresses/{address}/letter", operation_id="sendAddressLetter", status_code=204)
-def send_letter(call: Asked, address: Id) -> None:
+def send_verification_email(call: Asked, address: Id) -> None:
     """Send the verification email again; nothing is sent to a verified address. Requires a session."""
     signing_up.write_again(call.house.accounts, call.by, _address_of(call, address), client=call.by.address)
 
 
-def _address_of(call: Call, number: int) -> str:
+def _address_of(call: Call, email_id: int) -> str:
     """Return the caller's address with this id; raise `NotFound` for ids of other users' addresses."""
     require_site(call.by, SiteAction.CHANGE_ACCOUNT)
-    address = next((email.address for email in _of_asker(call) if email.id == number), None)
+    address = next((email.address for email in _of_caller(call) if email.id == email_id), None)
     if address is None:
         raise NotFound("Your account has no such email address.", "GET /api/v1/me/addresses lists them.")
     return address
 
 
-def _of_asker(call: Call) -> list[Email]:
+def _of_caller(call: Call) -> list[Email]:
     with call.read() as tx:
         return emails.of_user(tx, call.by.user_id or 0)
 

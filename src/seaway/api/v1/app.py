@@ -65,7 +65,7 @@ they respond with one plain sentence. To upload a logo, send the picture as the 
 `PUT /api/v1/channels/{channel}/logo`.
 """
 
-_PROBLEMS: dict[int | str, dict[str, Any]] = {
+_ERROR_RESPONSES: dict[int | str, dict[str, Any]] = {
     400: {"model": Problem, "description": "Malformed request."},
     401: {"model": Problem, "description": "The credential is missing or invalid."},
     403: {"model": Problem, "description": "You do not have permission."},
@@ -78,7 +78,7 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
     503: {"model": Problem, "description": "Temporarily unavailable; retry after `Retry-After` seconds."},
 }
 
-_SCHEMES = {
+_SECURITY_SCHEMES = {
     "key": {
         "type": "http",
         "scheme": "bearer",
@@ -92,7 +92,7 @@ _SCHEMES = {
     },
 }
 
-_NOUNS = (
+_MODULES = (
     account,
     addresses,
     identities,
@@ -120,21 +120,21 @@ _NOUNS = (
     site,
 )
 
-ROUTER = APIRouter(redirect_slashes=False, responses=_PROBLEMS)
-for noun in _NOUNS:
-    ROUTER.include_router(noun.router)
+ROUTER = APIRouter(redirect_slashes=False, responses=_ERROR_RESPONSES)
+for module in _MODULES:
+    ROUTER.include_router(module.router)
 
 
 def routes() -> list[Route]:
     """Return every route below the prefix."""
-    routers = [noun.router for noun in _NOUNS]
+    routers = [module.router for module in _MODULES]
     return [route for router in (ROUTER, *routers) for route in router.routes if isinstance(route, Route)]
 
 
 @cache
 def openapi() -> dict[str, Any]:
     """Return the OpenAPI description."""
-    described = get_openapi(
+    description = get_openapi(
         title="Seaway",
         version=version("seaway"),
         summary="Conda package hosting.",
@@ -142,9 +142,9 @@ def openapi() -> dict[str, Any]:
         routes=ROUTER.routes,
         servers=[{"url": PREFIX}],
     )
-    described["components"]["securitySchemes"] = _SCHEMES
-    described["security"] = [{name: []} for name in _SCHEMES]
-    return described
+    description["components"]["securitySchemes"] = _SECURITY_SCHEMES
+    description["security"] = [{name: []} for name in _SECURITY_SCHEMES]
+    return description
 
 
 @cache

@@ -29,7 +29,9 @@ class Line(Shown):
 
 
 @router.get("/channels/{channel}/audit", operation_id="listChannelAudit")
-def of_channel(call: Asked, channel: ChannelName, after: After = "", limit: Limit = DEFAULT_LIMIT) -> Page[Line]:
+def list_channel_audit_log(
+    call: Asked, channel: ChannelName, after: After = "", limit: Limit = DEFAULT_LIMIT
+) -> Page[Line]:
     """List the audit log of a channel, newest first. Owner only."""
     before = numbered(after)
     with call.read() as tx:
@@ -39,7 +41,7 @@ def of_channel(call: Asked, channel: ChannelName, after: After = "", limit: Limi
 
 
 @router.get("/audit", operation_id="listAudit")
-def of_all(call: Asked, after: After = "", limit: Limit = DEFAULT_LIMIT) -> Page[Line]:
+def list_audit_log(call: Asked, after: After = "", limit: Limit = DEFAULT_LIMIT) -> Page[Line]:
     """List the audit log of the site, newest first. Site admins only; requires a session."""
     before = numbered(after)
     require_site(call.by, SiteAction.ADMINISTER)

@@ -142,7 +142,7 @@ def list_channels(call: Asked, q: Words = "", after: After = "", limit: Limit = 
 
 
 @router.post("/channels", operation_id="addChannel", status_code=201)
-def add(call: Asked, given: ChannelGiven) -> ChannelShown:
+def create_channel(call: Asked, given: ChannelGiven) -> ChannelShown:
     """Create a channel that you own, private by default. A key needs the mode MANAGE and access to all channels."""
     require_site(call.by, SiteAction.ADD_CHANNEL)
     call.count(Rate.CHANNEL_ADD, str(call.by.user_id))
@@ -159,22 +159,22 @@ def add(call: Asked, given: ChannelGiven) -> ChannelShown:
 
 
 @router.get("/channels/{channel}", operation_id="getChannel", openapi_extra=OPEN)
-def get(call: Asked, channel: ChannelName) -> ChannelDetail:
+def get_channel(call: Asked, channel: ChannelName) -> ChannelDetail:
     """Return a channel."""
     with call.read() as tx:
         access = call.require(tx, Action.READ, channel)
         found, files = channels.get(tx, channel), catalogue.count_files(tx, access.channel_id)
-        is_inside = permissions.decide(call.by, Action.SEE_MEMBERS, access) is Verdict.ALLOWED
-        room = room_of(quotas.of_channel(tx, access.channel_id)) if is_inside else None
+        can_see_room = permissions.decide(call.by, Action.SEE_MEMBERS, access) is Verdict.ALLOWED
+        room = room_of(quotas.of_channel(tx, access.channel_id)) if can_see_room else None
     role = None if access.role is None else access.role.value
     return ChannelDetail(**_shown(found).model_dump(), files=files, role=role, room=room)
 
 
 @router.patch("/channels/{channel}", operation_id="changeChannel")
-def change(call: Asked, channel: ChannelName, given: ChannelChange) -> ChannelShown:
+def change_channel(call: Asked, channel: ChannelName, given: ChannelChange) -> ChannelShown:
     """Change a channel; omitted fields stay unchanged."""
 
-    def change_rest(tx: Tx) -> None:
+    def change_fields(tx: Tx) -> None:
         channels.change(
             tx, call.now_ms, call.by, channel,
             description=given.description, is_public=given.public,
@@ -187,10 +187,10 @@ def change(call: Asked, channel: ChannelName, given: ChannelChange) -> ChannelSh
             relations.set_v3_message(tx, call.now_ms, call.by, channel, given.v3_message, whole_document_limit=limit)
 
     if given.logo:
-        call.house.logos.put(call.by, channel, Logo(address=given.logo), beside=change_rest)
+        call.house.logos.put(call.by, channel, Logo(address=given.logo), beside=change_fields)
     else:
         with call.write_channel(channel) as tx:
-            change_rest(tx)
+            change_fields(tx)
             if given.logo == "":
                 logos.drop(tx, call.now_ms, call.by, channel)
     with call.read() as tx:
@@ -202,26 +202,26 @@ def change(call: Asked, channel: ChannelName, given: ChannelChange) -> ChannelSh
 def set_relations(call: Asked, channel: ChannelName, given: RelationsGiven) -> RelationsShown:
     """Set the relations of a channel, which its index contains for clients that support CEP 42."""
     reading = call.house.reading
-    now = relations.change(
+    changed = relations.change(
         reading.database, reading.clock, call.by, channel,
         base=given.base, overrides=given.overrides, whole_document_limit=reading.documents.limit,
     )  # fmt: skip
-    return RelationsShown(base=now.base, overrides=now.overrides)
+    return RelationsShown(base=changed.base, overrides=changed.overrides)
 
 
 @router.delete("/channels/{channel}", operation_id="removeChannel", status_code=204)
-def remove(call: Asked, channel: ChannelName, confirm: Confirm) -> None:
+def delete_channel(call: Asked, channel: ChannelName, confirm: Confirm) -> None:
     """Delete a channel with everything in it. Owner only; requires a recent sign-in."""
 
-    def act() -> None:
+    def delete() -> None:
         with call.write_channel(channel) as tx:
             channels.remove(tx, call.now_ms, call.by, channel, typed=confirm)
 
-    call.house.removing.reserve.with_room(act)
+    call.house.removing.reserve.with_room(delete)
 
 
 @router.get("/channel-names/{channel}", operation_id="checkChannelName")
-def check_name(call: Asked, channel: ChannelName) -> NameShown:
+def check_channel_name(call: Asked, channel: ChannelName) -> NameShown:
     """Return whether you can create a channel with this name, without the reason. Rate-limited."""
     require_site(call.by, SiteAction.ADD_CHANNEL)
     call.count(Rate.CHANNEL_NAME, str(call.by.user_id))

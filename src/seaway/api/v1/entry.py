@@ -33,15 +33,15 @@ class Entry:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             scope[problems.FORM] = problems.json_response_for
-            _check_address(scope)
-            receive = _already_read(await _body(Request(scope, receive)), receive)
+            _check_path(scope)
+            receive = _replaying(await _body(Request(scope, receive)), receive)
         try:
             await self._routes(scope, receive, send)
         except RequestValidationError as error:
             raise _invalid(error) from None
 
 
-def _check_address(scope: Scope) -> None:
+def _check_path(scope: Scope) -> None:
     if paths.segments(scope) is None:
         raise NotFound("This page does not exist.", "Check the URL.")
 
@@ -76,7 +76,7 @@ def _too_large() -> TooLarge:
     return TooLarge(f"The body has more than {MAX_BODY_BYTES:,} bytes.", "Split the request.")
 
 
-def _already_read(body: bytes, receive: Receive) -> Receive:
+def _replaying(body: bytes, receive: Receive) -> Receive:
     messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def replay() -> Message:
@@ -87,9 +87,9 @@ def _already_read(body: bytes, receive: Receive) -> Receive:
 
 def _invalid(error: RequestValidationError) -> Invalid:
     """Return an error that names the first few invalid fields, never their values, which may be secrets."""
-    found = [f"{_place(one['loc'])}: {one['msg']}" for one in error.errors()[:_MAX_PROBLEMS]]
-    return Invalid("; ".join(found) + ".", "See /api/v1/openapi.json for the format of each request.")
+    field_errors = [f"{_location(problem['loc'])}: {problem['msg']}" for problem in error.errors()[:_MAX_PROBLEMS]]
+    return Invalid("; ".join(field_errors) + ".", "See /api/v1/openapi.json for the format of each request.")
 
 
-def _place(loc: tuple[str | int, ...]) -> str:
+def _location(loc: tuple[str | int, ...]) -> str:
     return ".".join(str(part)[:60] for part in loc) or "request"

@@ -12,13 +12,13 @@ from seaway.packages.removal import Act
 
 router = APIRouter(tags=["packages"])
 
-_Place = Annotated[str, Field(max_length=250)]
+_Path = Annotated[str, Field(max_length=250)]
 
 
 class FilesGiven(Given):
     """The chosen files: either `files`, or `package`, optionally narrowed by `version` and `subdir`."""
 
-    files: list[_Place] = Field(
+    files: list[_Path] = Field(
         default=[],
         max_length=removal.MAX_NAMED,
         description="Files as SUBDIR/FILE.",

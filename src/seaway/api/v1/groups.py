@@ -81,7 +81,7 @@ def list_groups(call: Asked) -> Page[OwnGroup]:
 
 
 @router.post("/groups", operation_id="addGroup", status_code=201)
-def add(call: Asked, given: GroupGiven) -> GroupShown:
+def create_group(call: Asked, given: GroupGiven) -> GroupShown:
     """Create a group."""
     require_site(call.by, SiteAction.ADD_GROUP)
     with call.write_group(given.name) as tx:
@@ -90,7 +90,7 @@ def add(call: Asked, given: GroupGiven) -> GroupShown:
 
 
 @router.get("/groups/{group}", operation_id="getGroup")
-def get(call: Asked, group: GroupName) -> GroupDetail:
+def get_group(call: Asked, group: GroupName) -> GroupDetail:
     """Return a group. Only for users in the group."""
     with call.read() as tx:
         found, members = groups.get(tx, call.by, group)
@@ -98,21 +98,21 @@ def get(call: Asked, group: GroupName) -> GroupDetail:
 
 
 @router.patch("/groups/{group}", operation_id="changeGroup")
-def change(call: Asked, group: GroupName, given: GroupChange) -> GroupShown:
+def change_group(call: Asked, group: GroupName, given: GroupChange) -> GroupShown:
     """Change the description of a group. Managers only."""
     with call.write_group(group) as tx:
         return _shown(groups.describe(tx, call.now_ms, call.by, group, given.description))
 
 
 @router.delete("/groups/{group}", operation_id="removeGroup", status_code=204)
-def remove(call: Asked, group: GroupName) -> None:
+def delete_group(call: Asked, group: GroupName) -> None:
     """Delete a group; its users lose the access it granted."""
     with call.write_group(group) as tx:
         groups.remove(tx, call.now_ms, call.by, group)
 
 
 @router.put("/groups/{group}/members/{user}", operation_id="putGroupMember")
-def put_member(call: Asked, group: GroupName, user: UserName, given: GroupMemberGiven) -> GroupMemberShown:
+def put_group_member(call: Asked, group: GroupName, user: UserName, given: GroupMemberGiven) -> GroupMemberShown:
     """Add a user to a group, or change whether they manage it."""
     with call.write_group(group) as tx:
         return _member(
@@ -123,14 +123,14 @@ def put_member(call: Asked, group: GroupName, user: UserName, given: GroupMember
 
 
 @router.delete("/groups/{group}/members/{user}", operation_id="removeGroupMember", status_code=204)
-def remove_member(call: Asked, group: GroupName, user: UserName) -> None:
+def remove_group_member(call: Asked, group: GroupName, user: UserName) -> None:
     """Remove a user from a group."""
     with call.write_group(group) as tx:
         groups.remove_member(tx, call.now_ms, call.by, group, user)
 
 
 @router.post("/groups/{group}/leave", operation_id="leaveGroup", status_code=204)
-def leave(call: Asked, group: GroupName) -> None:
+def leave_group(call: Asked, group: GroupName) -> None:
     """Leave a group; the last manager cannot leave."""
     with call.write_group(group) as tx:
         groups.leave(tx, call.now_ms, call.by, group)

@@ -28,11 +28,11 @@ def list_identities(call: Asked) -> Page[IdentityShown]:
     """List your external identities, oldest first."""
     require_site(call.by, SiteAction.READ_ACCOUNT)
     with call.read() as tx:
-        return whole([_shown(one) for one in identities.of_user(tx, call.by.user_id or 0)])
+        return whole([_shown(identity) for identity in identities.of_user(tx, call.by.user_id or 0)])
 
 
 @router.delete("/me/identities/{identity}", operation_id="unlinkIdentity", status_code=204)
-def unlink(call: Asked, identity: Id) -> None:
+def unlink_identity(call: Asked, identity: Id) -> None:
     """Unlink an external identity, unless it is the last sign-in method. Requires a recent sign-in."""
     outside.unlink(call.house.outside, call.by, identity)
 

@@ -56,49 +56,49 @@ def list_invitations(call: Asked, channel: ChannelName) -> Page[InvitationShown]
 
 
 @router.post("/channels/{channel}/invitations", operation_id="invite", status_code=201)
-def invite(call: Asked, channel: ChannelName, given: InvitationGiven) -> InvitationShown:
+def send_invitation(call: Asked, channel: ChannelName, given: InvitationGiven) -> InvitationShown:
     """Send an invitation email with a link that expires in a week; it replaces an earlier invitation."""
     with call.read() as tx:
         call.require(tx, Action.ADMIT, channel)
-    _count_letter(call, given.address)
+    _count_email(call, given.address)
     with call.write_channel(channel) as tx:
-        made, _ = invitations.invite(
+        invitation, _ = invitations.invite(
             tx, call.now_ms, call.by, channel, given.address, Role(given.role), telling=call.house.accounts
         )
-    return _shown(made)
+    return _shown(invitation)
 
 
 @router.post("/channels/{channel}/invitations/{invitation}/resend", operation_id="resendInvitation")
-def resend(call: Asked, channel: ChannelName, invitation: Id) -> InvitationShown:
+def resend_invitation(call: Asked, channel: ChannelName, invitation: Id) -> InvitationShown:
     """Send an invitation again with a new link; the old link becomes invalid."""
     with call.read() as tx:
         call.require(tx, Action.ADMIT, channel)
-        old = next((one for one in invitations.of_channel(tx, call.by, channel) if one.id == invitation), None)
+        old = next((item for item in invitations.of_channel(tx, call.by, channel) if item.id == invitation), None)
     if old is not None:
-        _count_letter(call, old.address)
+        _count_email(call, old.address)
     with call.write_channel(channel) as tx:
-        made, _ = invitations.resend(tx, call.now_ms, call.by, channel, invitation, telling=call.house.accounts)
-    return _shown(made)
+        resent, _ = invitations.resend(tx, call.now_ms, call.by, channel, invitation, telling=call.house.accounts)
+    return _shown(resent)
 
 
 @router.delete("/channels/{channel}/invitations/{invitation}", operation_id="withdrawInvitation", status_code=204)
-def withdraw(call: Asked, channel: ChannelName, invitation: Id) -> None:
+def withdraw_invitation(call: Asked, channel: ChannelName, invitation: Id) -> None:
     """Withdraw an invitation."""
     with call.write_channel(channel) as tx:
         invitations.withdraw(tx, call.now_ms, call.by, channel, invitation)
 
 
 @router.post("/invitations/answer", operation_id="answerInvitation", openapi_extra=OPEN)
-def answer(call: Asked, given: AnswerGiven) -> InvitationShown:
+def answer_invitation(call: Asked, given: AnswerGiven) -> InvitationShown:
     """Accept or decline an invitation. Accepting requires a session; declining requires only the secret."""
-    act = invitations.accept if given.answer == "accept" else invitations.decline
+    respond = invitations.accept if given.answer == "accept" else invitations.decline
     with call.read() as tx:
         channel = invitations.look(tx, call.now_ms, given.secret).channel
     with call.write_channel(channel) as tx:
-        return _shown(act(tx, call.now_ms, call.by, given.secret, telling=call.house.accounts))
+        return _shown(respond(tx, call.now_ms, call.by, given.secret, telling=call.house.accounts))
 
 
-def _count_letter(call: Call, address: str) -> None:
+def _count_email(call: Call, address: str) -> None:
     call.count(Rate.LETTERS_FROM, call.by.address)
     call.count(Rate.LETTER_TO, emails.folded(address))
 

@@ -74,14 +74,14 @@ def list_issuers(call: Asked) -> Page[IssuerShown]:
 
 
 @router.get("/issuers/{issuer}", operation_id="getIssuer")
-def get(call: Asked, issuer: IssuerName) -> IssuerShown:
+def get_issuer(call: Asked, issuer: IssuerName) -> IssuerShown:
     """Return an issuer. Site admins only; requires a session."""
     require_site(call.by, SiteAction.ADMINISTER)
     return _found(call, issuer)
 
 
 @router.post("/issuers", operation_id="addIssuer", status_code=201)
-def add(call: Asked, given: IssuerGiven) -> IssuerShown:
+def register_issuer(call: Asked, given: IssuerGiven) -> IssuerShown:
     """Register an issuer. Site admins only; requires a recent sign-in."""
     require_site(call.by, SiteAction.CHANGE_SITE)
     rules = "" if given.rules is None else json.dumps(given.rules)
@@ -91,7 +91,7 @@ def add(call: Asked, given: IssuerGiven) -> IssuerShown:
 
 
 @router.patch("/issuers/{issuer}", operation_id="changeIssuer")
-def change(call: Asked, issuer: IssuerName, given: IssuerChange) -> IssuerShown:
+def change_issuer(call: Asked, issuer: IssuerName, given: IssuerChange) -> IssuerShown:
     """
     Enable or disable an issuer. Site admins only; requires a recent sign-in.
 
@@ -104,7 +104,7 @@ def change(call: Asked, issuer: IssuerName, given: IssuerChange) -> IssuerShown:
 
 
 @router.delete("/issuers/{issuer}", operation_id="removeIssuer", status_code=204)
-def remove(call: Asked, issuer: IssuerName) -> None:
+def remove_issuer(call: Asked, issuer: IssuerName) -> None:
     """Remove an issuer; its publishers stay but match no token. Site admins only; requires a recent sign-in."""
     require_site(call.by, SiteAction.CHANGE_SITE)
     with call.write_site() as tx:
@@ -112,7 +112,7 @@ def remove(call: Asked, issuer: IssuerName) -> None:
 
 
 @router.put("/issuers/{issuer}/keys", operation_id="setIssuerKeys")
-def set_keys(call: Asked, issuer: IssuerName, given: KeysGiven) -> IssuerShown:
+def set_issuer_keys(call: Asked, issuer: IssuerName, given: KeysGiven) -> IssuerShown:
     """Use these keys instead of fetched ones. Site admins only; requires a recent sign-in."""
     require_site(call.by, SiteAction.CHANGE_SITE)
     with call.write_site() as tx:
@@ -121,7 +121,7 @@ def set_keys(call: Asked, issuer: IssuerName, given: KeysGiven) -> IssuerShown:
 
 
 @router.post("/issuers/{issuer}/keys/fetch", operation_id="fetchIssuerKeys")
-def fetch_keys(call: Asked, issuer: IssuerName) -> IssuerShown:
+def fetch_issuer_keys(call: Asked, issuer: IssuerName) -> IssuerShown:
     """
     Fetch the keys of an issuer. Site admins only; requires a recent sign-in.
 

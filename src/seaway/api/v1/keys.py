@@ -78,10 +78,10 @@ class ReachingKeyShown(Shown):
 
 
 @router.get("/channels/{channel}/keys", operation_id="listChannelKeys")
-def list_of_channel(call: Asked, channel: ChannelName) -> Page[ReachingKeyShown]:
+def list_channel_keys(call: Asked, channel: ChannelName) -> Page[ReachingKeyShown]:
     """List your valid keys with access to a channel that you belong to. Keys of other members are never shown."""
     with call.read() as tx:
-        return whole([_reaching(key) for key in reaching_keys.of_oneself(tx, call.now_ms, call.by, channel)])
+        return whole([_channel_key(key) for key in reaching_keys.of_oneself(tx, call.now_ms, call.by, channel)])
 
 
 @router.get("/keys", operation_id="listKeys")
@@ -92,26 +92,26 @@ def list_keys(call: Asked) -> Page[KeyShown]:
 
 
 @router.post("/keys", operation_id="addKey", status_code=201)
-def add(call: Asked, given: KeyGiven) -> KeyMade:
+def create_key(call: Asked, given: KeyGiven) -> KeyMade:
     """Create a key; its secret is shown only in this response. Requires a recent sign-in."""
     with call.write_own() as tx:
-        made, secret = own_keys.add(
+        key, secret = own_keys.add(
             tx, call.now_ms, call.by, given.name,
             mode=Mode[given.mode], channel_names=given.channels, patterns=given.packages, days=given.days,
             rules=call.house.key_rules,
         )  # fmt: skip
-    return KeyMade(**_shown(made).model_dump(), key=secret)
+    return KeyMade(**_shown(key).model_dump(), key=secret)
 
 
 @router.post("/keys/{key}/revoke", operation_id="revokeKey")
-def revoke(call: Asked, key: Id) -> KeyShown:
+def revoke_key(call: Asked, key: Id) -> KeyShown:
     """Revoke a key, effective immediately; it stays in the list. Requires a session."""
     with call.write_own() as tx:
         return _shown(own_keys.revoke(tx, call.now_ms, call.by, _name_of(tx, call, key)))
 
 
 @router.delete("/keys/{key}", operation_id="removeKey", status_code=204)
-def remove(call: Asked, key: Id) -> None:
+def remove_key(call: Asked, key: Id) -> None:
     """Revoke a key and remove it from the list; its name becomes available. Requires a session."""
     with call.write_own() as tx:
         own_keys.remove(tx, call.now_ms, call.by, _name_of(tx, call, key))
@@ -141,7 +141,7 @@ def _shown(key: Key) -> KeyShown:
     )
 
 
-def _reaching(key: ReachingKey) -> ReachingKeyShown:
+def _channel_key(key: ReachingKey) -> ReachingKeyShown:
     return ReachingKeyShown(
         name=key.name,
         mode=key.mode.name,

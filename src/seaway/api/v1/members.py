@@ -64,10 +64,10 @@ def list_members(call: Asked, channel: ChannelName) -> Members:
 def put_member(call: Asked, channel: ChannelName, user: UserName, given: RoleGiven) -> MemberShown:
     """Add a user as a member, effective immediately and with a notification email, or change their role."""
     with call.write_channel(channel) as tx:
-        put = members.put(
+        member = members.put(
             tx, call.now_ms, call.by, channel, user, Role(given.role), telling=call.house.accounts
         )  # fmt: skip
-    return _user(put)
+    return _user(member)
 
 
 @router.delete("/channels/{channel}/members/{user}", operation_id="removeMember", status_code=204)
@@ -78,21 +78,21 @@ def remove_member(call: Asked, channel: ChannelName, user: UserName) -> None:
 
 
 @router.put("/channels/{channel}/groups/{group}", operation_id="putMemberGroup")
-def put_group(call: Asked, channel: ChannelName, group: GroupName, given: RoleGiven) -> MemberGroupShown:
+def put_member_group(call: Asked, channel: ChannelName, group: GroupName, given: RoleGiven) -> MemberGroupShown:
     """Add a group as a member, or change its role."""
     with call.write_channel(channel) as tx:
         return _group(members.put_group(tx, call.now_ms, call.by, channel, group, Role(given.role)))
 
 
 @router.delete("/channels/{channel}/groups/{group}", operation_id="removeMemberGroup", status_code=204)
-def remove_group(call: Asked, channel: ChannelName, group: GroupName) -> None:
+def remove_member_group(call: Asked, channel: ChannelName, group: GroupName) -> None:
     """Remove a group from a channel."""
     with call.write_channel(channel) as tx:
         members.remove_group(tx, call.now_ms, call.by, channel, group)
 
 
 @router.post("/channels/{channel}/leave", operation_id="leaveChannel", status_code=204)
-def leave(call: Asked, channel: ChannelName) -> None:
+def leave_channel(call: Asked, channel: ChannelName) -> None:
     """Leave a channel; an owner must transfer it first."""
     with call.write_channel(channel) as tx:
         members.leave(tx, call.now_ms, call.by, channel)

@@ -44,7 +44,7 @@ def list_notices(call: Asked, channel: ChannelName) -> Page[NoticeShown]:
 
 
 @router.post("/channels/{channel}/notices", operation_id="addNotice", status_code=201)
-def add(call: Asked, channel: ChannelName, given: NoticeGiven) -> NoticeShown:
+def post_notice(call: Asked, channel: ChannelName, given: NoticeGiven) -> NoticeShown:
     """Post a notice."""
     now_ms = call.now_ms
     with call.write_channel(channel) as tx:
@@ -57,7 +57,7 @@ def add(call: Asked, channel: ChannelName, given: NoticeGiven) -> NoticeShown:
 
 
 @router.delete("/channels/{channel}/notices/{notice}", operation_id="removeNotice", status_code=204)
-def remove(call: Asked, channel: ChannelName, notice: Id) -> None:
+def withdraw_notice(call: Asked, channel: ChannelName, notice: Id) -> None:
     """Withdraw a notice."""
     with call.write_channel(channel) as tx:
         notices.remove(tx, call.now_ms, call.by, channel, notice)

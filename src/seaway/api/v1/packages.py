@@ -18,7 +18,7 @@ from seaway.packages.files import FileSummary
 
 router = APIRouter(tags=["packages"])
 
-_THE_FIRST_DAY = date(1970, 1, 1)
+_DAY_ZERO = date(1970, 1, 1)
 
 Subdir = Annotated[str, Path(description="A platform.", examples=["noarch"], max_length=32)]
 FileName = Annotated[str, Path(description="The name of a file.", examples=["demo-1.0-h1_0.conda"], max_length=211)]
@@ -154,7 +154,7 @@ def get_downloads(call: Asked, channel: ChannelName, package: PackageName, days:
     with call.read() as tx:
         access = call.require(tx, Action.READ, channel)
         found = files.downloads_by_day(tx, access.channel_id, package, call.now_ms, days=days)
-    shown = [Day(day=(_THE_FIRST_DAY + timedelta(day)).isoformat(), count=count) for day, count in found]
+    shown = [Day(day=(_DAY_ZERO + timedelta(day)).isoformat(), count=count) for day, count in found]
     return Downloads(total=sum(day.count for day in shown), days=shown)
 
 

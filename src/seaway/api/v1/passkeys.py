@@ -78,41 +78,41 @@ def list_passkeys(call: Asked) -> Page[PasskeyShown]:
     """List your passkeys, oldest first."""
     require_site(call.by, SiteAction.READ_ACCOUNT)
     with call.read() as tx:
-        return whole([_shown(one) for one in passkeys.of_user(tx, call.by.user_id or 0)])
+        return whole([_shown(passkey) for passkey in passkeys.of_user(tx, call.by.user_id or 0)])
 
 
 @router.post("/me/passkeys/options", operation_id="beginPasskey")
-def begin(call: Asked) -> PasskeyOptions:
+def get_passkey_options(call: Asked) -> PasskeyOptions:
     """First step: return options, valid for five minutes, for creating a passkey on a page of this site."""
-    _require_person(call)
+    _require_session(call)
     return PasskeyOptions(public_key=json.loads(passkeys.ask_new(call.house.accounts, call.by)))
 
 
 @router.post("/me/passkeys", operation_id="addPasskey", status_code=201)
-async def add(call: Asked, given: PasskeyGiven) -> PasskeyMade:
+async def add_passkey(call: Asked, given: PasskeyGiven) -> PasskeyMade:
     """Second step: add the passkey that the browser created. Requires a recent sign-in."""
-    _require_person(call)
+    _require_session(call)
     credential = json.dumps(given.credential)
-    made = await to_thread.run_sync(passkeys.add, call.house.accounts, call.by, credential, given.name)
-    codes = await recovery.make_first(call.house.accounts, call.by)
-    return PasskeyMade(**_shown(made).model_dump(), recovery_codes=codes)
+    passkey = await to_thread.run_sync(passkeys.add, call.house.accounts, call.by, credential, given.name)
+    recovery_codes = await recovery.make_first(call.house.accounts, call.by)
+    return PasskeyMade(**_shown(passkey).model_dump(), recovery_codes=recovery_codes)
 
 
 @router.patch("/me/passkeys/{passkey}", operation_id="renamePasskey")
-def rename(call: Asked, passkey: Id, given: PasskeyChange) -> PasskeyShown:
+def rename_passkey(call: Asked, passkey: Id, given: PasskeyChange) -> PasskeyShown:
     """Rename a passkey. Requires a session."""
-    _require_person(call)
+    _require_session(call)
     return _shown(passkeys.rename(call.house.accounts, call.by, passkey, given.name))
 
 
 @router.delete("/me/passkeys/{passkey}", operation_id="removePasskey", status_code=204)
-def remove(call: Asked, passkey: Id) -> None:
+def remove_passkey(call: Asked, passkey: Id) -> None:
     """Remove a passkey from your account. Requires a recent sign-in."""
-    _require_person(call)
+    _require_session(call)
     passkeys.remove(call.house.accounts, call.by, passkey)
 
 
-def _require_person(call: Call) -> None:
+def _require_session(call: Call) -> None:
     require_site(call.by, SiteAction.CHANGE_ACCOUNT)
 
 

@@ -25,8 +25,8 @@ class PersonShown(Shown):
 
 
 @router.get("/people", operation_id="findPeople")
-def find(call: Asked, name: Beginning) -> Page[PersonShown]:
+def find_users(call: Asked, name: Beginning) -> Page[PersonShown]:
     """Return up to ten users whose names start with `name`; none for fewer than two characters. Rate-limited."""
     require_site(call.by, SiteAction.FIND_USERS)
-    found = people.find(call.house.reading.database, call.now_ms, str(call.by.user_id), name)
-    return whole([PersonShown(name=one) for one in found])
+    names = people.find(call.house.reading.database, call.now_ms, str(call.by.user_id), name)
+    return whole([PersonShown(name=user_name) for user_name in names])

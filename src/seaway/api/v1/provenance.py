@@ -111,21 +111,21 @@ class DifferenceShown(Shown):
 @router.get(
     "/channels/{channel}/packages/{package}/provenance", operation_id="getPackageProvenance", openapi_extra=OPEN
 )
-def of_package(call: Asked, channel: ChannelName, package: PackageName) -> Page[VersionProvenance]:
+def get_package_provenance(call: Asked, channel: ChannelName, package: PackageName) -> Page[VersionProvenance]:
     """List the provenance of each version of a package by its attestations, newest first, with warnings."""
     with call.read() as tx:
         access = call.require(tx, Action.READ, channel)
         found = versions.of_package(tx, access.channel_id, package)
-        told = attested.provenance_of(found, attested.claims_of(tx, access.channel_id, package))
+        provenance = attested.provenance_of(found, attested.claims_of(tx, access.channel_id, package))
     if not found:
         raise NotFound("There is no such package in the channel.", "Check its name.")
-    return whole([_version(told[one.version]) for one in found])
+    return whole([_version(provenance[version.version]) for version in found])
 
 
 @router.get(
     "/channels/{channel}/files/{subdir}/{file}/provenance", operation_id="getFileProvenance", openapi_extra=OPEN
 )
-def of_file(call: Asked, channel: ChannelName, subdir: Subdir, file: FileName) -> FileProvenance:
+def get_file_provenance(call: Asked, channel: ChannelName, subdir: Subdir, file: FileName) -> FileProvenance:
     """Return who uploaded a file and how, and the claims of its attestation."""
     with call.read() as tx:
         access = call.require(tx, Action.READ, channel)
@@ -139,7 +139,7 @@ def of_file(call: Asked, channel: ChannelName, subdir: Subdir, file: FileName) -
 
 
 @router.get("/channels/{channel}/files/{subdir}/{file}/paths", operation_id="listPaths", openapi_extra=OPEN)
-async def paths(
+async def list_paths(
     call: Asked,
     channel: ChannelName,
     subdir: Subdir,
@@ -161,7 +161,7 @@ async def paths(
 
 
 @router.get("/channels/{channel}/files/{subdir}/{file}/difference", operation_id="compareFiles", openapi_extra=OPEN)
-async def difference(
+async def compare_files(
     call: Asked, channel: ChannelName, subdir: Subdir, file: FileName, against: Against
 ) -> DifferenceShown:
     """Compare a file with another file of the same package. Counts as ten file lists in the rate limit."""
@@ -174,18 +174,18 @@ async def difference(
     if other.summary.package != found.summary.package:
         raise Malformed("The files belong to different packages.", "Choose two files of one package.")
     listings = await _listing(call, other), await _listing(call, found)
-    told = await call.house.contents.work(
+    compared = await call.house.contents.work(
         caller_of(call.by), differences.between, other.record, found.record, *listings
     )
     return DifferenceShown(
-        depends=_changes(told.depends),
-        constrains=_changes(told.constrains),
-        fields=_changes(told.fields),
-        paths=_changes(told.paths),
-        path_count=told.path_count,
-        problem=told.problem,
-        grown_bytes=told.grown_bytes,
-        installed_grown_bytes=told.installed_grown_bytes,
+        depends=_changes(compared.depends),
+        constrains=_changes(compared.constrains),
+        fields=_changes(compared.fields),
+        paths=_changes(compared.paths),
+        path_count=compared.path_count,
+        problem=compared.problem,
+        grown_bytes=compared.grown_bytes,
+        installed_grown_bytes=compared.installed_grown_bytes,
     )
 
 
@@ -201,13 +201,13 @@ async def _listing(call: Call, found: File) -> Listing:
     return await call.house.contents.read(caller, sha256, summary.size, summary.file_name)
 
 
-def _version(told: Provenance) -> VersionProvenance:
-    state: State = told.state
+def _version(provenance: Provenance) -> VersionProvenance:
+    state: State = provenance.state
     return VersionProvenance(
-        version=told.version,
+        version=provenance.version,
         state=state.value,
-        repositories=list(told.repositories),
-        warnings=list(told.warnings),
+        repositories=list(provenance.repositories),
+        warnings=list(provenance.warnings),
     )
 
 

@@ -99,11 +99,11 @@ def list_publishers(call: Asked, channel: ChannelName) -> Page[PublisherShown]:
     """List the publishers of a channel, oldest first. Only for callers who can change them."""
     with call.read() as tx:
         found = publishers.listed(tx, call.by, channel)
-    return whole([_shown(one) for one in found])
+    return whole([_shown(publisher) for publisher in found])
 
 
 @router.post("/channels/{channel}/publishers", operation_id="addPublisher", status_code=201)
-def add(call: Asked, channel: ChannelName, given: PublisherGiven) -> PublisherShown:
+def add_publisher(call: Asked, channel: ChannelName, given: PublisherGiven) -> PublisherShown:
     """Add a trusted publisher. The id of the repository owner is looked up at GitHub, if it responds."""
     draft = Draft(
         matched=given.fields,
@@ -118,20 +118,22 @@ def add(call: Asked, channel: ChannelName, given: PublisherGiven) -> PublisherSh
 
 
 @router.patch("/channels/{channel}/publishers/{publisher}", operation_id="changePublisher")
-def change(call: Asked, channel: ChannelName, publisher: PublisherId, given: PublisherChange) -> PublisherShown:
+def change_publisher(
+    call: Asked, channel: ChannelName, publisher: PublisherId, given: PublisherChange
+) -> PublisherShown:
     """Change a publisher. If the workflow changes, the id of the repository owner is looked up again."""
-    edit = partial(_edited, given)
-    return _shown(saving.change(call.house.exchanging, call.by, channel, publisher, edit))
+    apply_change = partial(_changed, given)
+    return _shown(saving.change(call.house.exchanging, call.by, channel, publisher, apply_change))
 
 
 @router.delete("/channels/{channel}/publishers/{publisher}", operation_id="removePublisher", status_code=204)
-def remove(call: Asked, channel: ChannelName, publisher: PublisherId) -> None:
+def remove_publisher(call: Asked, channel: ChannelName, publisher: PublisherId) -> None:
     """Remove a trusted publisher; its tokens become invalid at once."""
     with call.write_channel(channel) as tx:
         publishers.remove(tx, call.now_ms, call.by, call.house.exchanging.teller, channel, publisher)
 
 
-def _edited(given: PublisherChange, draft: Draft) -> Draft:
+def _changed(given: PublisherChange, draft: Draft) -> Draft:
     return Draft(
         matched={**draft.matched, **(given.fields or {})},
         gates=draft.gates if given.conditions is None else given.conditions,

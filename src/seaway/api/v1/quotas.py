@@ -35,7 +35,7 @@ class QuotaGiven(Given):
 
 
 @router.patch("/channels/{channel}/quota", operation_id="changeChannelQuota")
-def change_of_channel(call: Asked, channel: ChannelName, given: QuotaGiven) -> Room:
+def change_channel_quota(call: Asked, channel: ChannelName, given: QuotaGiven) -> Room:
     """Set the quota of a channel. Site admins only; requires a recent sign-in."""
     require_site(call.by, SiteAction.CHANGE_SITE)
     with call.write_channel(channel) as tx:
@@ -44,7 +44,7 @@ def change_of_channel(call: Asked, channel: ChannelName, given: QuotaGiven) -> R
 
 
 @router.get("/users/{user}/quota", operation_id="getUserQuota")
-def get_of_user(call: Asked, user: UserName) -> Room:
+def get_user_quota(call: Asked, user: UserName) -> Room:
     """Return the quota and total storage use of a user's channels. Site admins only; requires a session."""
     require_site(call.by, SiteAction.ADMINISTER)
     with call.read() as tx:
@@ -52,7 +52,7 @@ def get_of_user(call: Asked, user: UserName) -> Room:
 
 
 @router.patch("/users/{user}/quota", operation_id="changeUserQuota")
-def change_of_user(call: Asked, user: UserName, given: QuotaGiven) -> Room:
+def change_user_quota(call: Asked, user: UserName, given: QuotaGiven) -> Room:
     """Set the total quota of a user's channels. Site admins only; requires a recent sign-in."""
     require_site(call.by, SiteAction.CHANGE_SITE)
     with call.write_site() as tx:

@@ -13,7 +13,7 @@ from seaway.packages.search import MAX_QUESTION, Hit
 
 router = APIRouter(tags=["search"])
 
-Question = Annotated[
+SearchText = Annotated[
     str,
     Query(
         description="Words in names and summaries, or a match spec.",
@@ -36,18 +36,18 @@ class Found(Shown):
 
 
 @router.get("/search", operation_id="search", openapi_extra=OPEN)
-async def find(
-    call: Asked, q: Question, channel: OfChannel = None, after: After = "", limit: Limit = DEFAULT_LIMIT
+async def search_packages(
+    call: Asked, q: SearchText, channel: OfChannel = None, after: After = "", limit: Limit = DEFAULT_LIMIT
 ) -> Page[Found]:
     """Search packages by name, summary or match spec; exact names come first."""
-    return await to_thread.run_sync(_find, call, q, channel, after, limit, limiter=call.house.searching_turns)
+    return await to_thread.run_sync(_search, call, q, channel, after, limit, limiter=call.house.searching_turns)
 
 
-def _find(call: Call, question: str, channel: str | None, after: str, limit: int) -> Page[Found]:
+def _search(call: Call, text: str, channel: str | None, after: str, limit: int) -> Page[Found]:
     call.count_list()
     with call.read() as tx:
-        hits, following = search.search(tx, call.by, question, channel=channel, after=after, limit=limit)
-    return Page[Found](items=[_found(hit) for hit in hits], next=following)
+        hits, next_cursor = search.search(tx, call.by, text, channel=channel, after=after, limit=limit)
+    return Page[Found](items=[_found(hit) for hit in hits], next=next_cursor)
 
 
 def _found(hit: Hit) -> Found:

@@ -60,12 +60,12 @@ class RecoveryCodes(Shown):
 @router.put("/me/password", operation_id="setPassword", status_code=204)
 async def set_password(call: Asked, given: PasswordGiven) -> None:
     """Set a new password and sign out all other browsers. Requires a recent sign-in."""
-    _require_person(call)
+    _require_session(call)
     await resetting.change(call.house.accounts, call.by, given.password)
 
 
 @router.get("/me/second-factors", operation_id="getSecondFactors")
-def get(call: Asked) -> SecondFactors:
+def get_second_factors(call: Asked) -> SecondFactors:
     """Return your second factors."""
     require_site(call.by, SiteAction.READ_ACCOUNT)
     with call.read() as tx:
@@ -80,45 +80,45 @@ def get(call: Asked) -> SecondFactors:
 
 
 @router.post("/me/totp", operation_id="beginCodes")
-def begin_codes(call: Asked) -> Seed:
+def set_up_authenticator_app(call: Asked) -> Seed:
     """Create a secret for an authenticator app, which takes effect when confirmed. Requires a recent sign-in."""
-    _require_person(call)
+    _require_session(call)
     made = totp.begin(call.house.accounts, call.by)
     return Seed(seed=made.seed, uri=made.uri)
 
 
 @router.post("/me/totp/confirm", operation_id="confirmCodes")
-async def confirm_codes(call: Asked, given: Code) -> RecoveryCodes:
+async def confirm_authenticator_app(call: Asked, given: Code) -> RecoveryCodes:
     """
     Confirm the authenticator app with a code; sign-ins require a code from now on.
 
     If it is your first second factor, the response contains your recovery codes.
     """
-    _require_person(call)
+    _require_session(call)
     return RecoveryCodes(recovery_codes=await totp.confirm(call.house.accounts, call.by, given.code))
 
 
 @router.delete("/me/totp", operation_id="removeCodes", status_code=204)
-def remove_codes(call: Asked) -> None:
+def remove_authenticator_app(call: Asked) -> None:
     """Remove the authenticator app. Requires a recent sign-in."""
-    _require_person(call)
+    _require_session(call)
     totp.remove(call.house.accounts, call.by)
 
 
 @router.post("/me/recovery-codes", operation_id="renewRecoveryCodes")
 async def renew_recovery_codes(call: Asked) -> RecoveryCodes:
     """Replace your recovery codes; the old ones become invalid. Requires a recent sign-in."""
-    _require_person(call)
+    _require_session(call)
     return RecoveryCodes(recovery_codes=await recovery.renew(call.house.accounts, call.by))
 
 
 @router.delete("/me/second-factor-reset", operation_id="keepSecondFactors", status_code=204)
-def keep(call: Asked) -> None:
+def cancel_second_factor_reset(call: Asked) -> None:
     """Cancel a pending reset of your second factors. Requires a session."""
-    _require_person(call)
+    _require_session(call)
     with call.write_own() as tx:
         second_factors.stop_reset(call.house.accounts, tx, call.now_ms, call.by, call.by.user_id or 0)
 
 
-def _require_person(call: Call) -> None:
+def _require_session(call: Call) -> None:
     require_site(call.by, SiteAction.CHANGE_ACCOUNT)

@@ -59,8 +59,8 @@ def page(
 ) -> Page[_Item]:
     """Build a page of up to `limit` items; `rows` has one more row if there is a next page."""
     shown_rows = rows[:limit]
-    more = len(rows) > limit
-    return Page[_Item](items=[shown(row) for row in shown_rows], next=str(cursor(shown_rows[-1])) if more else None)
+    has_more = len(rows) > limit
+    return Page[_Item](items=[shown(row) for row in shown_rows], next=str(cursor(shown_rows[-1])) if has_more else None)
 
 
 def whole(items: list[_Item]) -> Page[_Item]:

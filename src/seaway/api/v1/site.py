@@ -79,15 +79,15 @@ class ChannelHeld(Shown):
 @router.get("/jobs", operation_id="listJobs")
 def list_jobs(call: Asked, state: OfState = None, after: After = "", limit: Limit = DEFAULT_LIMIT) -> Page[JobShown]:
     """List waiting, running and failed jobs, oldest first. Site admins only; requires a session."""
-    behind = numbered(after)
+    start = numbered(after)
     require_site(call.by, SiteAction.ADMINISTER)
     with call.read() as tx:
-        found = queue.list_jobs(tx, state, after=behind or 0, limit=limit + 1)
+        found = queue.list_jobs(tx, state, after=start or 0, limit=limit + 1)
     return page(found, limit, _job, lambda job: job.id)
 
 
 @router.post("/jobs/retry", operation_id="retryJobs")
-def retry_all(call: Asked) -> Retried:
+def retry_jobs(call: Asked) -> Retried:
     """Retry all failed jobs. Site admins only; requires a recent sign-in."""
     require_site(call.by, SiteAction.CHANGE_SITE)
     with call.write_part() as tx:
@@ -95,7 +95,7 @@ def retry_all(call: Asked) -> Retried:
 
 
 @router.post("/jobs/{job}/retry", operation_id="retryJob")
-def retry(call: Asked, job: Id) -> Retried:
+def retry_job(call: Asked, job: Id) -> Retried:
     """Retry a failed job. Site admins only; requires a recent sign-in."""
     require_site(call.by, SiteAction.CHANGE_SITE)
     with call.write_part() as tx:
@@ -108,14 +108,14 @@ def get_storage(call: Asked) -> Storage:
     require_site(call.by, SiteAction.ADMINISTER)
     with call.read() as tx:
         packages, documents, last = usage.of_packages(tx), usage.of_documents(tx), sweep.last(tx)
-        named = usage.named_by_packages(tx)
-    spooled = call.house.publishing.spool.usage()
+        named_bytes = usage.named_by_packages(tx)
+    spool_blobs, spool_bytes = call.house.publishing.spool.usage()
     return Storage(
         packages=_held(packages),
         documents=_held(documents),
-        named_bytes=named,
-        saved_bytes=named - packages.size,
-        spool=Held(blobs=spooled[0], bytes=spooled[1]),
+        named_bytes=named_bytes,
+        saved_bytes=named_bytes - packages.size,
+        spool=Held(blobs=spool_blobs, bytes=spool_bytes),
         sweep=None
         if last is None
         else SweepShown(
@@ -128,7 +128,7 @@ def get_storage(call: Asked) -> Storage:
 
 
 @router.get("/storage/channels", operation_id="listStorageOfChannels")
-def list_channels(call: Asked, after: After = "", limit: Limit = DEFAULT_LIMIT) -> Page[ChannelHeld]:
+def list_storage_by_channel(call: Asked, after: After = "", limit: Limit = DEFAULT_LIMIT) -> Page[ChannelHeld]:
     """List the storage use of channels, largest first. Site admins only; requires a session."""
     skip = numbered(after) or 0
     require_site(call.by, SiteAction.ADMINISTER)

@@ -51,7 +51,7 @@ def list_transfers(call: Asked) -> Page[TransferShown]:
 
 
 @router.get("/channels/{channel}/transfer", operation_id="getTransfer")
-def get(call: Asked, channel: ChannelName) -> Page[TransferShown]:
+def get_transfer(call: Asked, channel: ChannelName) -> Page[TransferShown]:
     """Return the pending transfer of a channel, if any. Owner only."""
     with call.read() as tx:
         access = call.require(tx, Action.MANAGE, channel)
@@ -60,25 +60,25 @@ def get(call: Asked, channel: ChannelName) -> Page[TransferShown]:
 
 
 @router.post("/channels/{channel}/transfer", operation_id="offerTransfer", status_code=201)
-def offer(call: Asked, channel: ChannelName, given: TransferGiven) -> TransferShown:
+def offer_transfer(call: Asked, channel: ChannelName, given: TransferGiven) -> TransferShown:
     """Offer a channel to one of its members. Owner only; requires a recent sign-in."""
     with call.write_channel(channel) as tx:
         return _shown(transfers.offer(tx, call.now_ms, call.by, channel, given.to_user, telling=call.house.accounts))
 
 
 @router.delete("/channels/{channel}/transfer", operation_id="cancelTransfer", status_code=204)
-def cancel(call: Asked, channel: ChannelName) -> None:
+def cancel_transfer(call: Asked, channel: ChannelName) -> None:
     """Cancel a pending transfer."""
     with call.write_channel(channel) as tx:
         transfers.cancel(tx, call.now_ms, call.by, channel)
 
 
 @router.post("/channels/{channel}/transfer/answer", operation_id="answerTransfer")
-def answer(call: Asked, channel: ChannelName, given: AnswerGiven) -> TransferShown:
+def answer_transfer(call: Asked, channel: ChannelName, given: AnswerGiven) -> TransferShown:
     """Accept or decline a channel that was offered to you."""
-    act = transfers.accept if given.answer == "accept" else transfers.decline
+    respond = transfers.accept if given.answer == "accept" else transfers.decline
     with call.write_channel(channel) as tx:
-        return _shown(act(tx, call.now_ms, call.by, channel, telling=call.house.accounts))
+        return _shown(respond(tx, call.now_ms, call.by, channel, telling=call.house.accounts))
 
 
 def _shown(transfer: Transfer) -> TransferShown:

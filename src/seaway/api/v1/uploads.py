@@ -45,30 +45,32 @@ class UploadShown(Shown):
 
 
 @router.get("/channels/{channel}/upload-record", operation_id="listChannelUploads")
-def of_channel(call: Asked, channel: ChannelName, after: After = "", limit: Limit = DEFAULT_LIMIT) -> Page[UploadShown]:
+def list_channel_uploads(
+    call: Asked, channel: ChannelName, after: After = "", limit: Limit = DEFAULT_LIMIT
+) -> Page[UploadShown]:
     """List all uploads to a channel, oldest first, without those to a deleted channel of the same name. Owner only."""
-    behind = numbered(after) or 0
+    start = numbered(after) or 0
     with call.read() as tx:
         access = call.require(tx, Action.MANAGE, channel)
-        found = uploads.of_channel(tx, access.channel_id, after=behind, limit=limit + 1)
+        found = uploads.of_channel(tx, access.channel_id, after=start, limit=limit + 1)
     return page(found, limit, _shown, lambda row: row["number"])
 
 
 @router.get("/upload-record", operation_id="listUploads")
-def of_name(call: Asked, channel: OfName, after: After = "", limit: Limit = DEFAULT_LIMIT) -> Page[UploadShown]:
+def list_uploads(call: Asked, channel: OfName, after: After = "", limit: Limit = DEFAULT_LIMIT) -> Page[UploadShown]:
     """List all uploads to all channels that ever had this name, oldest first. Site admins only; requires a session."""
-    behind = _place(after)
+    start = _parse_cursor(after)
     require_site(call.by, SiteAction.ADMINISTER)
     with call.read() as tx:
-        found = uploads.of_name(tx, channel, after=behind, limit=limit + 1)
+        found = uploads.of_name(tx, channel, after=start, limit=limit + 1)
     return page(found, limit, _shown, lambda row: f"{row['channel_id']}.{row['number']}")
 
 
-def _place(after: str) -> tuple[int, int]:
+def _parse_cursor(after: str) -> tuple[int, int]:
     if not after:
         return 0, 0
-    channel_id, point, number = after.partition(".")
-    if not point or not channel_id or not number:
+    channel_id, dot, number = after.partition(".")
+    if not dot or not channel_id or not number:
         raise Invalid("`after` is not a valid cursor.", "Send `next` of the previous response unchanged, or omit it.")
     return numbered(channel_id) or 0, numbered(number) or 0
 

@@ -53,7 +53,7 @@ def list_users(call: Asked, q: Words = "", after: After = "", limit: Limit = DEF
 
 
 @router.get("/users/{user}", operation_id="getUser")
-def get(call: Asked, user: UserName) -> UserShown:
+def get_user(call: Asked, user: UserName) -> UserShown:
     """Return a user account. Site admins only; requires a session."""
     require_site(call.by, SiteAction.ADMINISTER)
     with call.read() as tx:
@@ -61,7 +61,7 @@ def get(call: Asked, user: UserName) -> UserShown:
 
 
 @router.patch("/users/{user}", operation_id="changeUser")
-def change(call: Asked, user: UserName, given: UserChange) -> UserShown:
+def change_user(call: Asked, user: UserName, given: UserChange) -> UserShown:
     """
     Disable or enable another user's account, or grant or revoke its admin rights.
 
@@ -77,7 +77,7 @@ def change(call: Asked, user: UserName, given: UserChange) -> UserShown:
 
 
 @router.post("/users/{user}/second-factor-reset", operation_id="askForSecondFactorReset")
-def ask_reset(call: Asked, user: UserName) -> ResetShown:
+def request_second_factor_reset(call: Asked, user: UserName) -> ResetShown:
     """
     Schedule the removal of another user's lost second factors in 72 hours.
 
@@ -91,7 +91,7 @@ def ask_reset(call: Asked, user: UserName) -> ResetShown:
 
 
 @router.delete("/users/{user}/second-factor-reset", operation_id="stopSecondFactorReset", status_code=204)
-def stop_reset(call: Asked, user: UserName) -> None:
+def cancel_second_factor_reset(call: Asked, user: UserName) -> None:
     """Cancel a pending reset of second factors. Site admins only; requires a recent sign-in."""
     require_site(call.by, SiteAction.CHANGE_SITE)
     with call.write_site() as tx:
