@@ -163,10 +163,10 @@ async def test_long_questions_do_not_fill_the_memory(seaway: Seaway) -> None:
         memory.keep(mark, Question(Secrets((f"{number}" * 1_000_000,)), "chan", ("x",), ()), Held(answer, None))
     assert memory._bytes <= 32 * 1024 * 1024
     assert len(memory._answers) < 32
-    before = channel_files._known_question.cache_info().currsize
+    before = channel_files._parse_cached.cache_info().currsize
     async with client(seaway) as http:
         await http.get(f"/t/{'x' * 10_000}/chan/noarch/repodata.json")
-    assert before == channel_files._known_question.cache_info().currsize
+    assert before == channel_files._parse_cached.cache_info().currsize
 
 
 async def test_small_answers_count_as_what_they_hold(seaway: Seaway) -> None:

@@ -25,8 +25,8 @@ log = structlog.get_logger()
 
 _KEY_PREFIX = "t"
 _TRIES = 3
-_KNOWN_QUESTIONS = 4_096
-_LONG = 512  # longer requests are not cached (characters): anonymous callers choose them
+_CACHED_REQUESTS = 4_096
+_MAX_CACHED_CHARS = 512  # longer requests are not cached (characters): anonymous callers choose them
 
 
 async def read(request: Request) -> ASGIApp:
@@ -37,7 +37,7 @@ async def read(request: Request) -> ASGIApp:
     session = "" if asked.header(b"cookie") is None else Cookies.of_site(house.site_url).session_of(request)
     question = _question_of(asked, session)
     if not question.path or question.path == ("",):
-        return _front(request, question.channel)
+        return _channel_root(request, question.channel)
     lost: tuple[Answer, FileNotFoundError] | None = None
     for _ in range(_TRIES):
         try:
@@ -87,12 +87,12 @@ async def preflight(_request: Request) -> Response:
 
 
 def _question_of(asked: Asked, session: str) -> Question:
-    told = (asked.raw_path, asked.authorizations, asked.header(b"accept-encoding") or "", session)
-    is_long = len(asked.raw_path) + len(told[2]) + len(session) + sum(map(len, told[1])) > _LONG
-    return _question(*told) if is_long else _known_question(*told)
+    parts = (asked.raw_path, asked.authorizations, asked.header(b"accept-encoding") or "", session)
+    is_long = len(asked.raw_path) + len(parts[2]) + len(session) + sum(map(len, parts[1])) > _MAX_CACHED_CHARS
+    return _parse(*parts) if is_long else _parse_cached(*parts)
 
 
-def _question(path: bytes, authorizations: tuple[str, ...], accept_encoding: str, session: str) -> Question:
+def _parse(path: bytes, authorizations: tuple[str, ...], accept_encoding: str, session: str) -> Question:
     """Parse a request into its secrets, the channel, the path in the channel and the accepted encodings."""
     segments = paths.split(path)
     if segments is None:
@@ -115,10 +115,10 @@ def _question(path: bytes, authorizations: tuple[str, ...], accept_encoding: str
 
 
 # Parsing depends on nothing else, and solvers repeat the same requests. `lru_cache` does not keep exceptions.
-_known_question = lru_cache(_KNOWN_QUESTIONS)(_question)
+_parse_cached = lru_cache(_CACHED_REQUESTS)(_parse)
 
 
-def _front(request: Request, channel: str) -> Response:
+def _channel_root(request: Request, channel: str) -> Response:
     """Handle `/NAME` itself: redirect browsers to the page of the channel, whether it exists or not."""
     if "text/html" in request.headers.get("accept", ""):
         return RedirectResponse(f"/channels/{channel}", status_code=303)

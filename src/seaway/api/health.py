@@ -21,11 +21,11 @@ async def live(_request: Request) -> Response:
 async def ready(request: Request) -> Response:
     """Return 200 if the dependencies respond, else 503; the log has the details."""
     house: House = request.app.state.house
-    away = await house.readiness.away()
-    if not away:
+    problem_by_part = await house.readiness.away()
+    if not problem_by_part:
         return problems.text("ready", 200)
-    silent = [part for part, problem in away.items() if problem == NO_ANSWER]
-    named = " and ".join(f"the {part}" for part in silent)
-    sentences = [f"{named.capitalize()} {'do' if len(silent) > 1 else 'does'} not answer."] if silent else []
-    sentences += [f"The {part} {problem}." for part, problem in away.items() if problem != NO_ANSWER]
+    silent = [part for part, problem in problem_by_part.items() if problem == NO_ANSWER]
+    names = " and ".join(f"the {part}" for part in silent)
+    sentences = [f"{names.capitalize()} {'do' if len(silent) > 1 else 'does'} not answer."] if silent else []
+    sentences += [f"The {part} {problem}." for part, problem in problem_by_part.items() if problem != NO_ANSWER]
     return problems.text(" ".join(sentences), 503)

@@ -51,4 +51,6 @@ async def _refuse(request: Request) -> NoReturn:
 
 def _protocol_of(method: str, path: str) -> str | None:
     """Return the servers whose protocol a misplaced upload uses, "" for Seaway's; None for other requests."""
-    return next((whose or "" for verb, shape, whose in _UPLOADS if verb == method and shape.fullmatch(path)), None)
+    return next(
+        (servers or "" for verb, pattern, servers in _UPLOADS if verb == method and pattern.fullmatch(path)), None
+    )

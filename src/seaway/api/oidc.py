@@ -32,19 +32,19 @@ _JSON = re.compile(r"application/json\s*(;.*)?", re.IGNORECASE)
 
 async def mint_token(request: Request) -> Response:
     """Exchange a workflow's OIDC token for a publishing token."""
-    request.scope[problems.FORM] = _refusal
+    request.scope[problems.FORM] = _error_response
     house: House = request.app.state.house
-    text = _token_in(await _body(request))
+    token = _token_in(await _body(request))
     address = credentials.address_of(request)
     secret = await to_thread.run_sync(
-        lambda: exchange(house.exchanging, text, address=address), limiter=house.exchanging.turns
+        lambda: exchange(house.exchanging, token, address=address), limiter=house.exchanging.turns
     )
     return PlainTextResponse(secret)
 
 
 async def revoke_token(request: Request) -> Response:
     """Revoke the token that authenticates the request."""
-    request.scope[problems.FORM] = _refusal
+    request.scope[problems.FORM] = _error_response
     house: House = request.app.state.house
     await to_thread.run_sync(_revoke, house, await principal_of(request, Accepted.WORKFLOW))
     return Response(status_code=204)
@@ -90,7 +90,7 @@ def _malformed(message: str, status: int | None = None) -> TokenRefused:
     return TokenRefused(Code.MALFORMED_REQUEST, message, status=status)
 
 
-def _refusal(error: Exception, request: Request) -> Response:
+def _error_response(error: Exception, request: Request) -> Response:
     """Return the JSON response for an error."""
     if isinstance(error, TokenRefused):
         headers = {"Retry-After": "10"} if error.status == Code.ISSUER_UNAVAILABLE.status else {}

@@ -36,45 +36,45 @@ from seaway.http.site_address import site_url_of
 from seaway.serving.identity import Accepted
 
 _NO_CACHE_HTTP_1_0 = {"Pragma": "no-cache"}  # RFC 6749, 5.1; Cache-Control is set on every private response
-_FOR_BROWSERS = {"Access-Control-Allow-Origin": "*"}
-_KEPT_SHORTLY = {"Cache-Control": "public, max-age=300", **_FOR_BROWSERS}
+_ANY_ORIGIN = {"Access-Control-Allow-Origin": "*"}
+_CACHED_BRIEFLY = {"Cache-Control": "public, max-age=300", **_ANY_ORIGIN}
 _QUERY_BYTES = 16 * 1024
 _VIEWER = re.compile(r"\s*(?:query(?:\s+\w+)?\s*)?\{\s*viewer\s*\{\s*login\s*\}\s*\}\s*")
 
-Told = dict[str, Any]
+_Json = dict[str, Any]
 
 
 async def discovery(request: Request) -> Response:
     """Return the provider metadata; never redirect: clients use the first response."""
     house: House = request.app.state.house
     # A cache whose key omits Host would serve a response built from an attacker's Host header to other clients.
-    headers = _FOR_BROWSERS if house.is_at_request_host else _KEPT_SHORTLY
+    headers = _ANY_ORIGIN if house.is_at_request_host else _CACHED_BRIEFLY
     return JSONResponse(openid.metadata(_openid(request).issuer), headers=headers)
 
 
 async def jwks(request: Request) -> Response:
     """Return the public key set."""
-    return JSONResponse(await to_thread.run_sync(_openid(request).key.public), headers=_KEPT_SHORTLY)
+    return JSONResponse(await to_thread.run_sync(_openid(request).key.public), headers=_CACHED_BRIEFLY)
 
 
 async def device(request: Request) -> Response:
     """Return a device code and a user code."""
-    return await _answered(request, openid.start_device)
+    return await _respond(request, openid.start_device)
 
 
 async def token(request: Request) -> Response:
     """Return tokens, or the reason why there are none yet."""
-    return await _answered(request, openid.issue)
+    return await _respond(request, openid.issue)
 
 
 async def revoke(request: Request) -> Response:
     """Revoke the OAuth grant of a token."""
-    return await _answered(request, openid.give_back)
+    return await _respond(request, openid.give_back)
 
 
 async def userinfo(request: Request) -> Response:
     """Return claims about the user of an access token."""
-    by = await _principal(request, Accepted.TOOL)
+    by = await _caller(request, Accepted.TOOL)
     if by.user_id is None:
         headers = {"WWW-Authenticate": 'Bearer realm="seaway", error="invalid_token"'}
         return JSONResponse({"error": "invalid_token"}, 401, _NO_CACHE_HTTP_1_0 | headers)
@@ -85,13 +85,13 @@ async def graphql(request: Request) -> Response:
     """Respond to the one query that clients send; for an invalid key, the viewer is null, as they expect."""
     body = await limited_body(request, _QUERY_BYTES)
     try:
-        asked = msgspec.json.decode(body, type=_Query).query
+        query = msgspec.json.decode(body, type=_Query).query
     except (msgspec.MsgspecError, UnicodeDecodeError):
-        asked = ""
-    if not _VIEWER.fullmatch(asked):
-        told = {"errors": [{"message": "Only `query { viewer { login } }` is supported; use /api/v1 for the rest."}]}
-        return JSONResponse(told, 400, _NO_CACHE_HTTP_1_0)
-    by = await _principal(request, Accepted.BEARER)
+        query = ""
+    if not _VIEWER.fullmatch(query):
+        errors = {"errors": [{"message": "Only `query { viewer { login } }` is supported; use /api/v1 for the rest."}]}
+        return JSONResponse(errors, 400, _NO_CACHE_HTTP_1_0)
+    by = await _caller(request, Accepted.BEARER)
     viewer = None if by.user_id is None else {"login": by.name}
     return JSONResponse({"data": {"viewer": viewer}}, headers=_NO_CACHE_HTTP_1_0)
 
@@ -100,29 +100,31 @@ class _Query(msgspec.Struct):
     query: str
 
 
-async def _answered(request: Request, act: Callable[..., Told | Refusal | None]) -> Response:
+async def _respond(request: Request, act: Callable[..., _Json | Refusal | None]) -> Response:
     """Read the form, run `act` in a thread, and return the response that the standards define."""
     try:
         form = await fields_of(request)
-        acting = partial(act, _openid(request), form, address=credentials.address_of(request))
-        told = await to_thread.run_sync(acting)
+        call = partial(act, _openid(request), form, address=credentials.address_of(request))
+        result = await to_thread.run_sync(call)
     except TooMany as error:
         # Tells a polling client to poll less often (RFC 8628, 3.5).
-        return _refused(Refusal("slow_down", error.sentence), 429, {"Retry-After": str(error.retry_after_seconds)})
+        return _error_response(
+            Refusal("slow_down", error.sentence), 429, {"Retry-After": str(error.retry_after_seconds)}
+        )
     except SeawayError as error:
         problems.note(error)
         status = problems.status_of(error)
         code = "invalid_request" if status < 500 else "temporarily_unavailable"
-        return _refused(Refusal(code, error.sentence), status, problems.retry_after(error))
-    if isinstance(told, Refusal):
-        return _refused(told, 401 if told.code == "invalid_client" else 400)
-    return JSONResponse(told or {}, headers=_NO_CACHE_HTTP_1_0)
+        return _error_response(Refusal(code, error.sentence), status, problems.retry_after(error))
+    if isinstance(result, Refusal):
+        return _error_response(result, 401 if result.code == "invalid_client" else 400)
+    return JSONResponse(result or {}, headers=_NO_CACHE_HTTP_1_0)
 
 
-def _refused(refusal: Refusal, status: int, headers: dict[str, str] | None = None) -> Response:
+def _error_response(refusal: Refusal, status: int, headers: dict[str, str] | None = None) -> Response:
     """Return an error response (RFC 6749, 5.2)."""
-    told = {"error": refusal.code, "error_description": refusal.sentence.replace('"', "'").replace("\\", "/")}
-    return JSONResponse(told, status, _NO_CACHE_HTTP_1_0 | (headers or {}))
+    body = {"error": refusal.code, "error_description": refusal.sentence.replace('"', "'").replace("\\", "/")}
+    return JSONResponse(body, status, _NO_CACHE_HTTP_1_0 | (headers or {}))
 
 
 def _openid(request: Request) -> OpenId:
@@ -130,7 +132,7 @@ def _openid(request: Request) -> OpenId:
     return replace(house.openid, issuer=site_url_of(request)) if house.is_at_request_host else house.openid
 
 
-async def _principal(request: Request, accepted: Accepted) -> Principal:
+async def _caller(request: Request, accepted: Accepted) -> Principal:
     """Return the caller; an invalid credential counts as none, since each endpoint has its own error response."""
     try:
         return await principal_of(request, accepted)
@@ -138,6 +140,6 @@ async def _principal(request: Request, accepted: Accepted) -> Principal:
         return ANONYMOUS
 
 
-def _claims(parts: OpenId, user_id: int) -> Told:
+def _claims(parts: OpenId, user_id: int) -> _Json:
     with parts.database.read() as tx:
         return openid.claims_of(tx, user_id)

@@ -37,7 +37,7 @@ from seaway.publishing.receive import too_large
 from seaway.serving.identity import Accepted
 
 # Upper bound of what boundaries, part headers and an attestation add to the size of the file.
-_WRAPPING_BYTES = 1024 * 1024
+_MULTIPART_OVERHEAD_BYTES = 1024 * 1024
 _ATTESTATION_BYTES = 256 * 1024
 _FORM = "application/x-www-form-urlencoded"
 _YANK_BYTES = 16 * 1024
@@ -47,12 +47,12 @@ _PREFIX_SEGMENTS = 3  # api, v1, upload
 async def upload(request: Request) -> Response:
     """Receive one package file."""
     house: House = request.app.state.house
-    by = await _signed_principal(request, house)
+    by = await _authenticated_caller(request, house)
     channel = _channel_of(request)
     limit = house.publishing.upload_limit
     incoming: _MultipartIncoming | _RawIncoming
     if request.headers.get("content-type", "").lower().startswith("multipart/"):
-        least_size = _check_length(request, limit, wrapping=_WRAPPING_BYTES)
+        least_size = _check_length(request, limit, wrapping=_MULTIPART_OVERHEAD_BYTES)
         incoming = await _MultipartIncoming.open(request)
     else:
         least_size = _check_length(request, limit, wrapping=0)
@@ -60,7 +60,9 @@ async def upload(request: Request) -> Response:
     force = request.query_params.get("force", "").lower() in ("true", "1")
     published = await publish(house.publishing, channel, incoming, by=by, force=force, least_size=least_size)
     return problems.text(
-        _sentence(published), 200 if published.replaced or published.repeated else 201, _revision(published.revision)
+        _success_sentence(published),
+        200 if published.replaced or published.repeated else 201,
+        _revision_header(published.revision),
     )
 
 
@@ -72,7 +74,7 @@ async def delete(request: Request) -> Response:
 async def yank(request: Request) -> Response:
     """Yank a file."""
     house: House = request.app.state.house
-    by = await _signed_principal(request, house)
+    by = await _authenticated_caller(request, house)
     # Before the body, so that callers without access learn nothing from its errors.
     await to_thread.run_sync(_require_readable, house, by, _file_of(request)[0])
     return await _change(request, partial(removal.yank, reason=await _reason_of(request)), "was yanked")
@@ -106,10 +108,10 @@ async def _reason_of(request: Request) -> str:
 
 async def _change(request: Request, act: Callable[[Removing, Principal, str, str, str], int], what: str) -> Response:
     house: House = request.app.state.house
-    by = await _signed_principal(request, house)
+    by = await _authenticated_caller(request, house)
     channel, subdir, file_name = _file_of(request)
     revision = await to_thread.run_sync(act, house.removing, by, channel, subdir, file_name)
-    return problems.text(f"{channel}/{subdir}/{file_name} {what}.", 200, _revision(revision))
+    return problems.text(f"{channel}/{subdir}/{file_name} {what}.", 200, _revision_header(revision))
 
 
 def _file_of(request: Request) -> tuple[str, str, str]:
@@ -125,7 +127,7 @@ def _require_readable(house: House, by: Principal, channel: str) -> None:
         channels.require(tx, by, Action.READ, channel)
 
 
-async def _signed_principal(request: Request, house: House) -> Principal:
+async def _authenticated_caller(request: Request, house: House) -> Principal:
     """Return the caller; requires a key in the Authorization header and ignores keys in the path."""
     by = await principal_of(request, Accepted.BEARER)
     if by.is_anonymous:
@@ -158,15 +160,15 @@ def _check_length(request: Request, limit: int, *, wrapping: int) -> int:
     return max(int(length) - wrapping, 1)
 
 
-def _sentence(published: Published) -> str:
-    done = "replaced" if published.replaced else "is in the channel"
+def _success_sentence(published: Published) -> str:
+    outcome = "replaced" if published.replaced else "is in the channel"
     if published.repeated:
-        done = "was uploaded before with the same contents"
-    sentence = f"{published.channel}/{published.subdir}/{published.file_name} {done}, revision {published.revision}."
+        outcome = "was uploaded before with the same contents"
+    sentence = f"{published.channel}/{published.subdir}/{published.file_name} {outcome}, revision {published.revision}."
     return " ".join([sentence, *(f"Warning: {warning}" for warning in published.warnings)])
 
 
-def _revision(revision: int) -> dict[str, str]:
+def _revision_header(revision: int) -> dict[str, str]:
     return {"Seaway-Revision": str(revision)}
 
 
@@ -192,13 +194,13 @@ class _MultipartIncoming:
     """Multipart upload: the file is the first part, optionally followed by an attestation."""
 
     def __init__(self, reader: MultipartReader, part: Part, request: Request) -> None:
-        stated = part.headers.get("x-file-name") or request.headers.get("x-file-name")
-        if not (stated or part.file_name) or (stated and part.file_name and stated != part.file_name):
+        header_name = part.headers.get("x-file-name") or request.headers.get("x-file-name")
+        if not (header_name or part.file_name) or (header_name and part.file_name and header_name != part.file_name):
             raise Malformed(
                 "The file name is missing or ambiguous.",
                 "Send one file name, in the part or in the X-File-Name header.",
             )
-        self.file_name = stated or part.file_name or ""
+        self.file_name = header_name or part.file_name or ""
         self.announced_sha256 = part.headers.get("x-file-sha256") or request.headers.get("x-file-sha256")
         self._reader = reader
 

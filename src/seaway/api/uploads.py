@@ -34,8 +34,8 @@ VERSION = "1.0.0"
 _EXTENSIONS = "creation,termination,expiration"
 _BODY_TYPE = "application/offset+octet-stream"
 _METADATA_BYTES = 4_096
-_LONGEST_LENGTH = 15  # digits
-_SPOKEN = {"Tus-Resumable": VERSION}
+_MAX_DIGITS = 15
+_VERSION_HEADER = {"Tus-Resumable": VERSION}
 
 
 async def options(request: Request) -> Response:
@@ -46,55 +46,55 @@ async def options(request: Request) -> Response:
         "Tus-Extension": _EXTENSIONS,
         "Tus-Max-Size": str(house.publishing.upload_limit),
     }
-    return _answer(204, headers)
+    return _response(204, headers)
 
 
-def spoken(act: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
+def _checks_version(handler: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
     """Check the protocol version of the request and send it in all responses, including errors."""
 
-    async def answer(request: Request) -> Response:
+    async def handle(request: Request) -> Response:
         if request.headers.get("tus-resumable") != VERSION:
             return problems.text(
                 f"This server supports tus {VERSION}. Send the header Tus-Resumable: {VERSION}.",
                 412,
-                {"Tus-Version": VERSION, **_SPOKEN},
+                {"Tus-Version": VERSION, **_VERSION_HEADER},
             )
-        request.scope[problems.FORM] = _refusal
-        return await act(request)
+        request.scope[problems.FORM] = _error_response
+        return await handler(request)
 
-    return answer
-
-
-def _refusal(error: Exception, request: Request) -> Response:
-    refusal = problems.response_for(error, request)
-    refusal.headers.update(_SPOKEN)
-    return refusal
+    return handle
 
 
-@spoken
+def _error_response(error: Exception, request: Request) -> Response:
+    response = problems.response_for(error, request)
+    response.headers.update(_VERSION_HEADER)
+    return response
+
+
+@_checks_version
 async def begin(request: Request) -> Response:
     """Begin the upload of one file."""
     house: House = request.app.state.house
     by = await _user(request)
-    order = _order(request)
+    order = _parse_order(request)
     upload = await resumable.begin(house.publishing, order, by=by)
-    return _answer(201, {"Location": f"/api/v1/uploads/{upload.id}", **_state(upload)})
+    return _response(201, {"Location": f"/api/v1/uploads/{upload.id}", **_upload_headers(upload)})
 
 
-@spoken
+@_checks_version
 async def look(request: Request) -> Response:
     """Return the offset of an upload."""
     house: House = request.app.state.house
     by = await _user(request)
     upload = await to_thread.run_sync(resumable.look, house.publishing, request.path_params["id"], by)
-    return _answer(200, {"Upload-Length": str(upload.order.length), **_state(upload)})
+    return _response(200, {"Upload-Length": str(upload.order.length), **_upload_headers(upload)})
 
 
-@spoken
+@_checks_version
 async def go_on(request: Request) -> Response:
     """Append bytes to an upload."""
     if request.headers.get("content-type") != _BODY_TYPE:
-        return problems.text(f"The Content-Type must be {_BODY_TYPE}.", 415, _SPOKEN)
+        return problems.text(f"The Content-Type must be {_BODY_TYPE}.", 415, _VERSION_HEADER)
     house: House = request.app.state.house
     by = await _user(request)
     offset = _number(request, "upload-offset")
@@ -102,16 +102,16 @@ async def go_on(request: Request) -> Response:
     upload = await resumable.go_on(
         house.publishing, request.path_params["id"], offset, body_of(request), by=by, announced=announced
     )
-    return _answer(204, _state(upload))
+    return _response(204, _upload_headers(upload))
 
 
-@spoken
+@_checks_version
 async def end(request: Request) -> Response:
     """Cancel an upload."""
     house: House = request.app.state.house
     by = await _user(request)
     await to_thread.run_sync(resumable.end, house.publishing, request.path_params["id"], by)
-    return _answer(204, {})
+    return _response(204, {})
 
 
 async def _user(request: Request) -> Principal:
@@ -125,11 +125,11 @@ async def _user(request: Request) -> Principal:
     return by
 
 
-def _order(request: Request) -> Order:
+def _parse_order(request: Request) -> Order:
     channel = request.path_params["channel"]
     if not is_possible_name(channel):
         raise NotFound("There is no such channel.", "Check its name.")
-    metadata = _metadata(request.headers.get("upload-metadata", ""))
+    metadata = _parse_metadata(request.headers.get("upload-metadata", ""))
     if "filename" not in metadata:
         raise Malformed("The file name is missing.", "Send it as filename in Upload-Metadata.")
     return Order(
@@ -141,11 +141,11 @@ def _order(request: Request) -> Order:
     )
 
 
-def _metadata(header: str) -> dict[str, str]:
+def _parse_metadata(header: str) -> dict[str, str]:
     """Parse comma-separated pairs of a name and a base64 value."""
     if len(header) > _METADATA_BYTES:
         raise Malformed("Upload-Metadata is too long.", f"Send at most {_METADATA_BYTES:,} bytes.")
-    found: dict[str, str] = {}
+    metadata: dict[str, str] = {}
     for pair in filter(None, (part.strip() for part in header.split(","))):
         name, _, value = pair.partition(" ")
         try:
@@ -154,31 +154,31 @@ def _metadata(header: str) -> dict[str, str]:
             raise Malformed(
                 f"The value of {name[:40]!a} in Upload-Metadata is not base64-encoded UTF-8.", "Encode it."
             ) from None
-        if name in found:
+        if name in metadata:
             raise Malformed(f"Upload-Metadata contains {name[:40]!a} more than once.", "Send it once.")
-        found[name] = decoded
-    return found
+        metadata[name] = decoded
+    return metadata
 
 
 def _number(request: Request, header: str) -> int:
     value = request.headers.get(header, "")
-    if not (value.isascii() and value.isdigit() and len(value) <= _LONGEST_LENGTH):
+    if not (value.isascii() and value.isdigit() and len(value) <= _MAX_DIGITS):
         raise Malformed(f"The header {header.title()} is missing or invalid.", "Send it as a number of bytes.")
     return int(value)
 
 
-def _state(upload: Resumable) -> dict[str, str]:
+def _upload_headers(upload: Resumable) -> dict[str, str]:
     headers = {
         "Upload-Offset": str(upload.offset),
         "Upload-Expires": formatdate(upload.expires_at_ms / 1000, usegmt=True),
     }
     if upload.published is not None:
-        there = upload.published
-        headers["Seaway-Revision"] = str(there.revision)
-        headers["Seaway-Path"] = f"/{there.channel}/{there.subdir}/{there.file_name}"
-        headers |= {"Seaway-Warning": " ".join(there.warnings)} if there.warnings else {}
+        file = upload.published
+        headers["Seaway-Revision"] = str(file.revision)
+        headers["Seaway-Path"] = f"/{file.channel}/{file.subdir}/{file.file_name}"
+        headers |= {"Seaway-Warning": " ".join(file.warnings)} if file.warnings else {}
     return headers
 
 
-def _answer(status: int, headers: dict[str, str]) -> Response:
-    return Response(status_code=status, headers={**_SPOKEN, **headers})
+def _response(status: int, headers: dict[str, str]) -> Response:
+    return Response(status_code=status, headers={**_VERSION_HEADER, **headers})

@@ -18,10 +18,10 @@ def secrets_of(authorizations: Sequence[str], session: str, *, in_path: str = ""
     log them.
     """
     bearer = [in_path] if in_path else []
-    return Secrets((*bearer, *_secrets_in(authorizations)), "" if authorizations else session)
+    return Secrets((*bearer, *_header_secrets(authorizations)), "" if authorizations else session)
 
 
-def _secrets_in(values: Sequence[str]) -> list[str]:
+def _header_secrets(values: Sequence[str]) -> list[str]:
     """
     Return the possible secrets in the Authorization headers, most likely first; empty without a header.
 

@@ -26,10 +26,10 @@ async def fields_of(request: Request) -> Mapping[str, str]:
         ) from None
     if any("\0" in text for pair in pairs for text in pair):
         raise Malformed("The form contains a NUL character.", "Remove it.")
-    found = dict(pairs)
-    if len(found) != len(pairs):
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
         raise Malformed("The form contains a field more than once.", "Send each field once.")
-    return found
+    return fields
 
 
 async def limited_body(request: Request, limit: int) -> bytes:

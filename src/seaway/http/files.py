@@ -18,10 +18,10 @@ from seaway.serving.memory import Held
 from seaway.storage.blobs import Blobs, DamagedBlob, read_whole
 
 _CHUNK_BYTES = 1024 * 1024
-_SENDS_PATHS = "http.response.pathsend"
+_PATHSEND = "http.response.pathsend"
 _RANGE = re.compile(r"bytes=(\d{0,19})-(\d{0,19})")
-_A_YEAR = 31_536_000
-_PRIVATE_SECONDS = 300
+_YEAR_SECONDS = 31_536_000
+_PRIVATE_URL_SECONDS = 300
 
 EXPOSED_HEADERS = "ETag, Content-Length, Content-Range, Accept-Ranges, Seaway-Revision"
 # Request header by which a reverse proxy announces X-Accel-Redirect support (docs/operate/nginx.md). Requests without
@@ -79,7 +79,7 @@ class _PathReply(Reply):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status, "headers": self.headers})
-        await send({"type": _SENDS_PATHS, "path": str(self._path)})
+        await send({"type": _PATHSEND, "path": str(self._path)})
 
 
 class _StreamReply(Reply):
@@ -96,7 +96,7 @@ class _StreamReply(Reply):
 
 
 @dataclass(slots=True)
-class _Form:
+class _Headers:
     """Response headers of an answer, built once and cached with it."""
 
     etag: str
@@ -113,23 +113,23 @@ async def respond(asked: Asked, held: Held, delivery: Delivery) -> Reply:
     `DamagedBlob`, a subclass, is raised for damage that is cheap to detect: a wrong size, or a wrong hash of a small
     file that would be cached in memory, where it would outlive its repair.
     """
-    answer, form = held.answer, _form_of(held, delivery)
-    if _matches(asked.header(b"if-none-match"), form.etag):
-        return Reply(304, form.headers)
-    wanted = _wanted_range(asked, answer, form.etag)
+    answer, cached = held.answer, _headers_for(held, delivery)
+    if _etag_matches(asked.header(b"if-none-match"), cached.etag):
+        return Reply(304, cached.headers)
+    wanted = _wanted_range(asked, answer, cached.etag)
     if wanted == _UNSATISFIABLE:
-        return Reply(416, (*form.headers, _RANGES, (b"content-range", b"bytes */%d" % answer.size), _NO_BODY))
+        return Reply(416, (*cached.headers, _RANGES, (b"content-range", b"bytes */%d" % answer.size), _NO_BODY))
     if wanted is None:
-        status, headers, start, end = 200, form.whole, 0, answer.size
+        status, headers, start, end = 200, cached.whole, 0, answer.size
     else:
         start, end = wanted
-        status, headers = 206, _of_part(form, answer, start, end)
+        status, headers = 206, _of_part(cached, answer, start, end)
     if asked.method == "HEAD":
         return Reply(status, headers)
     way = (Way.WHOLE if wanted is None else Way.PART) if answer.is_package else None
     if answer.content is not None:
         return Reply(status, headers, answer.content[start:end], way)
-    elsewhere = await _from_elsewhere(asked, answer, form, delivery)
+    elsewhere = await _delivered_elsewhere(asked, answer, cached, delivery)
     reply = elsewhere or await _from_store(asked, answer, delivery, _Part(status, headers, way, start, end))
     if start == 0:  # later ranges belong to a download that was already counted
         reply.file_id = answer.file_id
@@ -141,30 +141,34 @@ async def _from_store(asked: Asked, answer: Answer, delivery: Delivery, part: _P
         content = await _small_content(answer, delivery)
         return Reply(part.status, part.headers, content[part.start : part.end], part.way)
     blobs, length = delivery.blobs, part.end - part.start
-    path = blobs.local_path(answer.blob_key) if _SENDS_PATHS in asked.scope.get("extensions", {}) else None
+    path = blobs.local_path(answer.blob_key) if _PATHSEND in asked.scope.get("extensions", {}) else None
     if path is not None and length == answer.size:
-        await to_thread.run_sync(_look, blobs, answer)
+        await to_thread.run_sync(_require_blob, blobs, answer)
         return _PathReply(part, path)
     return _StreamReply(part, await to_thread.run_sync(blobs.open, answer.blob_key, part.start))
 
 
-async def _from_elsewhere(asked: Asked, answer: Answer, form: _Form, delivery: Delivery) -> Reply | None:
+async def _delivered_elsewhere(asked: Asked, answer: Answer, cached: _Headers, delivery: Delivery) -> Reply | None:
     """Return a response without a body if a redirect or the reverse proxy delivers the bytes, else None."""
     if answer.is_package and delivery.redirect_seconds is not None:
         url = await to_thread.run_sync(_signed_url, asked, answer, delivery.blobs, delivery.redirect_seconds)
         return None if url is None else _redirect(answer, url)
     if delivery.x_accel_prefix is None or answer.content_encoding or asked.header(HANDS_OVER) is None:
         return None
-    if not form.is_there:
-        # Checked once: the form is dropped at the next commit, and until then no sweep deletes the blob.
-        await to_thread.run_sync(_look, delivery.blobs, answer)
-        form.is_there = True
-    address = (b"x-accel-redirect", f"{delivery.x_accel_prefix}{answer.blob_key}".encode())
+    if not cached.is_there:
+        # Checked once: these headers are dropped at the next commit, and until then no sweep deletes the blob.
+        await to_thread.run_sync(_require_blob, delivery.blobs, answer)
+        cached.is_there = True
+    accel_redirect = (b"x-accel-redirect", f"{delivery.x_accel_prefix}{answer.blob_key}".encode())
     # The proxy handles ranges and sets Accept-Ranges.
-    return Reply(200, (*form.headers, form.media_type, address, _NO_BODY), way=Way.PROXY if answer.is_package else None)
+    return Reply(
+        200,
+        (*cached.headers, cached.media_type, accel_redirect, _NO_BODY),
+        way=Way.PROXY if answer.is_package else None,
+    )
 
 
-def _look(blobs: Blobs, answer: Answer) -> None:
+def _require_blob(blobs: Blobs, answer: Answer) -> None:
     found = blobs.stat(answer.blob_key)
     if found is None:
         raise FileNotFoundError(answer.blob_key)
@@ -180,7 +184,7 @@ def _signed_url(asked: Asked, answer: Answer, blobs: Blobs, seconds: int) -> str
     """
     if str(asked.scope["path"]).startswith("/t/"):
         return None
-    return blobs.signed_url(answer.blob_key, seconds if answer.is_public else min(seconds, _PRIVATE_SECONDS))
+    return blobs.signed_url(answer.blob_key, seconds if answer.is_public else min(seconds, _PRIVATE_URL_SECONDS))
 
 
 def _redirect(answer: Answer, url: str) -> Reply:
@@ -209,17 +213,17 @@ async def _stream(file: BinaryIO, size: int) -> AsyncIterator[bytes]:
             yield chunk
 
 
-def _form_of(held: Held, delivery: Delivery) -> _Form:
-    if not isinstance(held.form, _Form):
-        held.form = _make_form(held.answer, delivery.index_max_age)
+def _headers_for(held: Held, delivery: Delivery) -> _Headers:
+    if not isinstance(held.form, _Headers):
+        held.form = _make_headers(held.answer, delivery.index_max_age)
     return held.form
 
 
-def _make_form(answer: Answer, index_max_age: int) -> _Form:
+def _make_headers(answer: Answer, index_max_age: int) -> _Headers:
     headers = _raw(_headers(answer, index_max_age))
     media_type = (b"content-type", answer.media_type.encode())
     whole = (*headers, media_type, _RANGES, (b"content-length", b"%d" % answer.size))
-    return _Form(f'"{answer.etag}"', headers, media_type, whole)
+    return _Headers(f'"{answer.etag}"', headers, media_type, whole)
 
 
 def _raw(headers: dict[str, str]) -> RawHeaders:
@@ -247,23 +251,23 @@ def _headers(answer: Answer, index_max_age: int) -> dict[str, str]:
     return headers
 
 
-def _of_part(form: _Form, answer: Answer, start: int, end: int) -> RawHeaders:
-    place = (b"content-range", b"bytes %d-%d/%d" % (start, end - 1, answer.size))
-    return (*form.headers, form.media_type, _RANGES, (b"content-length", b"%d" % (end - start)), place)
+def _of_part(cached: _Headers, answer: Answer, start: int, end: int) -> RawHeaders:
+    content_range = (b"content-range", b"bytes %d-%d/%d" % (start, end - 1, answer.size))
+    return (*cached.headers, cached.media_type, _RANGES, (b"content-length", b"%d" % (end - start)), content_range)
 
 
 def _cache_control(answer: Answer, index_max_age: int) -> str:
     scope = "public" if answer.is_public else "private"
     match answer.keep:
         case Keep.FOR_EVER:
-            return f"{scope}, max-age={_A_YEAR}, immutable"
+            return f"{scope}, max-age={_YEAR_SECONDS}, immutable"
         case Keep.NEVER:
             return f"{scope}, max-age=0, must-revalidate"
         case Keep.REVALIDATE:
             return f"{scope}, max-age={index_max_age}, must-revalidate"
 
 
-def _matches(condition: str | None, etag: str) -> bool:
+def _etag_matches(condition: str | None, etag: str) -> bool:
     """Compare If-None-Match weakly; If-Modified-Since is ignored, since no Last-Modified is sent."""
     if condition is None:
         return False

@@ -18,12 +18,12 @@ from seaway.http.multipart import MultipartReader
 
 MAX_BYTES = 64 * 1024
 MOST_OF_A_FILE = 512 * 1024
-_MOST_READ = 16 * 1024 * 1024
+_MAX_BODY_BYTES = 16 * 1024 * 1024
 _MAX_FIELDS = 2_000
 _TYPE = "application/x-www-form-urlencoded"
 _TYPE_WITH_FILES = "multipart/form-data"
-_KEPT = "seaway.form"
-_FILE = "seaway.form.file"
+_PARSED_KEY = "seaway.form"
+_FILE_KEY = "seaway.form.file"
 
 _Handler = Callable[[Request], Awaitable[Response]]
 
@@ -63,28 +63,28 @@ class Form:
 def takes_file(name: str) -> Callable[[_Handler], _Handler]:
     """Accept a file in this form field; outermost decorator, because checking the CSRF token reads the form."""
 
-    def taking(handler: _Handler) -> _Handler:
+    def decorate(handler: _Handler) -> _Handler:
         @wraps(handler)
-        async def answer(request: Request) -> Response:
-            request.scope[_FILE] = name
+        async def handle(request: Request) -> Response:
+            request.scope[_FILE_KEY] = name
             return await handler(request)
 
-        return answer
+        return handle
 
-    return taking
+    return decorate
 
 
 async def form_of(request: Request) -> Form:
     """Return the form, empty if the body is not a form; raise `Malformed` or `TooLarge` if it cannot be read."""
-    kept: Form | SeawayError | None = request.scope.get(_KEPT)
-    if kept is None:
-        kept = request.scope[_KEPT] = await _read_once(request)
-    if isinstance(kept, SeawayError):
-        raise kept
-    return kept
+    parsed: Form | SeawayError | None = request.scope.get(_PARSED_KEY)
+    if parsed is None:
+        parsed = request.scope[_PARSED_KEY] = await _form_or_error(request)
+    if isinstance(parsed, SeawayError):
+        raise parsed
+    return parsed
 
 
-async def _read_once(request: Request) -> Form | SeawayError:
+async def _form_or_error(request: Request) -> Form | SeawayError:
     # The error page reads the form again, to identify the caller, but the body can be received only once.
     try:
         return await _read(request)
@@ -94,8 +94,8 @@ async def _read_once(request: Request) -> Form | SeawayError:
 
 async def _read(request: Request) -> Form:
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type == _TYPE_WITH_FILES and _FILE in request.scope:
-        return await _read_parts(request, request.scope[_FILE])
+    if media_type == _TYPE_WITH_FILES and _FILE_KEY in request.scope:
+        return await _read_parts(request, request.scope[_FILE_KEY])
     if media_type != _TYPE:
         return Form([])
     body = bytearray()
@@ -115,20 +115,20 @@ async def _read_parts(request: Request, file_name: str) -> Form:
     pairs: list[tuple[str, str]] = []
     file: bytes | None = None
     reader = MultipartReader(request.headers["content-type"], _bounded(body_of(request)))
-    left = MAX_BYTES
+    remaining = MAX_BYTES
     for _ in range(_MAX_FIELDS):
         part = await reader.next_part()
         if part is None:
             _check(pairs)
             return Form(pairs, file or b"")
         if part.file_name is not None:
-            is_kept = part.name == file_name and file is None
-            content = await _start_of(reader, MOST_OF_A_FILE + 1 if is_kept else 0)
-            file = content if is_kept else file
+            is_expected = part.name == file_name and file is None
+            content = await _start_of(reader, MOST_OF_A_FILE + 1 if is_expected else 0)
+            file = content if is_expected else file
             continue
-        content = await _start_of(reader, left + 1)
-        left -= len(content)
-        if left < 0:
+        content = await _start_of(reader, remaining + 1)
+        remaining -= len(content)
+        if remaining < 0:
             raise _too_large()
         try:
             pairs.append((part.name, content.decode()))
@@ -137,11 +137,11 @@ async def _read_parts(request: Request, file_name: str) -> Form:
     raise _too_large()
 
 
-async def _start_of(reader: MultipartReader, most: int) -> bytes:
+async def _start_of(reader: MultipartReader, max_bytes: int) -> bytes:
     """Read a part to its end and return its first bytes."""
     content = bytearray()
     async for chunk in reader.content():
-        content += chunk[: most - len(content)]
+        content += chunk[: max_bytes - len(content)]
     return bytes(content)
 
 
@@ -149,7 +149,7 @@ async def _bounded(body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     size = 0
     async for chunk in body:
         size += len(chunk)
-        if size > _MOST_READ:
+        if size > _MAX_BODY_BYTES:
             raise TooLarge("The file is too large for this form.", "Choose a smaller file.")
         yield chunk
 

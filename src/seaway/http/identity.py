@@ -26,9 +26,9 @@ from seaway.serving.identity import Accepted, Secrets, identify
 
 TOKEN_FIELD = "csrf_token"
 TOKEN_HEADER = "x-csrf-token"
-_SAFE = ("GET", "HEAD", "OPTIONS")
-_KNOWN = "seaway.principal"
-_MARK = "seaway.mark"
+_SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+_CALLER_KEY = "seaway.principal"
+_MARK_KEY = "seaway.mark"
 
 
 async def principal_of(request: Request, accepted: Accepted = Accepted.ANY) -> Principal:
@@ -38,25 +38,25 @@ async def principal_of(request: Request, accepted: Accepted = Accepted.ANY) -> P
     Raise `BadCredential` if the Authorization header has no valid credential of an accepted kind. An unsafe request
     with a cookie must come from a page of this site.
     """
-    known: Principal | None = request.scope.get(_KNOWN)
+    known: Principal | None = request.scope.get(_CALLER_KEY)
     if known is None:
-        known = await _find(request, accepted)
-        known = request.scope[_KNOWN] = known.seen_from(credentials.address_of(request))
+        known = await _identify_caller(request, accepted)
+        known = request.scope[_CALLER_KEY] = known.seen_from(credentials.address_of(request))
     return known
 
 
 def known_principal(request: Request) -> Principal:
     """Return the caller if already identified, else the anonymous caller."""
-    known: Principal = request.scope.get(_KNOWN, ANONYMOUS)
+    known: Principal = request.scope.get(_CALLER_KEY, ANONYMOUS)
     return known
 
 
 async def check_own_form(request: Request) -> None:
     """Raise `NotAllowed` unless a page of this site, shown in this browser, sent the form; ignores the session."""
-    _require_own_site(request)
+    _require_same_origin(request)
     mark = cookies_of(request).form_of(request)
-    if not mark or not await _holds(request, sessions.csrf_token(mark)):
-        raise _stale()
+    if not mark or not await _has_token(request, sessions.csrf_token(mark)):
+        raise _outdated_page()
 
 
 async def person_beside(request: Request) -> Principal | None:
@@ -73,13 +73,13 @@ def token_for(request: Request) -> str:
 
 def anonymous_token_for(request: Request) -> str:
     """Return the CSRF token for forms of callers who are not signed in; `new_mark_of` returns its cookie."""
-    mark = cookies_of(request).form_of(request) or request.scope.setdefault(_MARK, new_mark())
+    mark = cookies_of(request).form_of(request) or request.scope.setdefault(_MARK_KEY, new_mark())
     return sessions.csrf_token(mark)
 
 
 def new_mark_of(request: Request) -> str | None:
     """Return the mark that the response must set as a cookie, or None."""
-    mark: str | None = request.scope.get(_MARK)
+    mark: str | None = request.scope.get(_MARK_KEY)
     return mark
 
 
@@ -89,7 +89,7 @@ def cookies_of(request: Request) -> Cookies:
     return Cookies.of_site(house.site_url)
 
 
-async def _find(request: Request, accepted: Accepted) -> Principal:
+async def _identify_caller(request: Request, accepted: Accepted) -> Principal:
     authorizations = request.headers.getlist("authorization")
     secrets = credentials.secrets_of(authorizations, cookies_of(request).session_of(request))
     if not (secrets.bearer or secrets.session):
@@ -100,10 +100,10 @@ async def _find(request: Request, accepted: Accepted) -> Principal:
             "The API key or token in the Authorization header is not valid for this request.",
             "Check that it has not expired or been revoked, or send another one.",
         )
-    if found.is_person and request.method not in _SAFE:
-        _require_own_site(request)
-        if not await _holds(request, sessions.csrf_token(secrets.session)):
-            raise _stale()
+    if found.is_person and request.method not in _SAFE_METHODS:
+        _require_same_origin(request)
+        if not await _has_token(request, sessions.csrf_token(secrets.session)):
+            raise _outdated_page()
     return found
 
 
@@ -117,17 +117,17 @@ def _identify(request: Request, secrets: Secrets, accepted: Accepted) -> Princip
     return found
 
 
-def _require_own_site(request: Request) -> None:
-    site, origin, own = request.headers.get("sec-fetch-site"), request.headers.get("origin"), site_url_of(request)
-    is_ours = site in ("same-origin", "none") if site else origin == own
-    if not is_ours or (site == "none" and origin not in (None, own)):
+def _require_same_origin(request: Request) -> None:
+    site, origin, site_url = request.headers.get("sec-fetch-site"), request.headers.get("origin"), site_url_of(request)
+    is_same_origin = site in ("same-origin", "none") if site else origin == site_url
+    if not is_same_origin or (site == "none" and origin not in (None, site_url)):
         raise NotAllowed("The request did not come from a page of this site.", "Open the page here and try again.")
 
 
-async def _holds(request: Request, expected: str) -> bool:
+async def _has_token(request: Request, expected: str) -> bool:
     sent = request.headers.get(TOKEN_HEADER) or (await form_of(request)).exact(TOKEN_FIELD)
     return hmac.compare_digest(sent.encode(), expected.encode())
 
 
-def _stale() -> NotAllowed:
+def _outdated_page() -> NotAllowed:
     return NotAllowed("This page is outdated, for example because you signed in or out.", "Reload it and try again.")

@@ -31,7 +31,7 @@ class ListLimit:
     """Leaky bucket for each caller; a `limit` of None allows any number. `said` completes "Too many ..."."""
 
     def __init__(self, clock: Clock, limit: Limit | None, said: str) -> None:
-        self._clock, self._limit, self._said = clock, limit, said
+        self._clock, self._limit, self._requests = clock, limit, said
         self._lock = threading.Lock()
         self._buckets: dict[str, tuple[float, int]] = {}  # (level, time of the level), least recently used first
 
@@ -40,18 +40,18 @@ class ListLimit:
         if self._limit is None:
             return
         count = min(count, self._limit.count)  # an empty bucket takes any request
-        place, now_ms, leaks = shortened(caller), self._clock.now_ms(), self._limit.count / self._limit.per_ms
+        key, now_ms, rate_per_ms = shortened(caller), self._clock.now_ms(), self._limit.count / self._limit.per_ms
         with self._lock:
-            level, at_ms = self._buckets.pop(place, (0.0, now_ms))
-            level = max(level - max(now_ms - at_ms, 0) * leaks, 0.0)
-            is_taken = level + count <= self._limit.count
-            self._buckets[place] = (level + count * is_taken, now_ms)
+            level, at_ms = self._buckets.pop(key, (0.0, now_ms))
+            level = max(level - max(now_ms - at_ms, 0) * rate_per_ms, 0.0)
+            is_allowed = level + count <= self._limit.count
+            self._buckets[key] = (level + count * is_allowed, now_ms)
             if len(self._buckets) > _MOST_CALLERS:
                 del self._buckets[next(iter(self._buckets))]
-        if not is_taken:
-            wait = max(math.ceil((level + count - self._limit.count) / leaks / 1000), 1)
+        if not is_allowed:
+            wait = max(math.ceil((level + count - self._limit.count) / rate_per_ms / 1000), 1)
             raise TooMany(
-                f"Too many {self._said}.",
+                f"Too many {self._requests}.",
                 "Wait a while, then try again.",
                 retry_after_seconds=wait,
             )

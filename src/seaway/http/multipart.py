@@ -25,7 +25,7 @@ class Part:
     headers: dict[str, str]
 
 
-class _Mark(Enum):
+class _Event(Enum):
     PART_END = "part end"
     END = "end"
 
@@ -39,7 +39,7 @@ class MultipartReader:
         if not boundary:
             raise Malformed("The Content-Type header has no multipart boundary.", "Add it.")
         self._body = body
-        self._events: deque[Part | bytes | _Mark] = deque()
+        self._events: deque[Part | bytes | _Event] = deque()
         self._header = [b"", b""]
         self._headers: dict[str, str] = {}
         self._ended = False
@@ -66,23 +66,23 @@ class MultipartReader:
             event = await self._next_event()
             if isinstance(event, Part):
                 return event
-            if event is _Mark.END:
+            if event is _Event.END:
                 return None
 
     async def content(self) -> AsyncIterator[bytes]:
         """Yield the content of the current part."""
         while True:
             event = await self._next_event()
-            if event is _Mark.PART_END:
+            if event is _Event.PART_END:
                 return
             if not isinstance(event, bytes):
                 raise _malformed()
             yield event
 
-    async def _next_event(self) -> Part | bytes | _Mark:
+    async def _next_event(self) -> Part | bytes | _Event:
         while not self._events:
             if self._ended:
-                return _Mark.END
+                return _Event.END
             chunk = await anext(self._body, b"")
             if not chunk:
                 # Without the closing boundary, the body is incomplete.
@@ -124,7 +124,7 @@ class MultipartReader:
         self._events.append(data if (start, end) == (0, len(data)) else data[start:end])
 
     def _on_part_end(self) -> None:
-        self._events.append(_Mark.PART_END)
+        self._events.append(_Event.PART_END)
 
     def _on_end(self) -> None:
         self._ended = True

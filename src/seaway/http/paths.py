@@ -13,8 +13,8 @@ from starlette.types import Scope
 
 def raw(scope: Scope) -> bytes:
     """Return the path as sent, possibly with the query string."""
-    sent: bytes = scope.get("raw_path") or scope["path"].encode()
-    return sent
+    path: bytes = scope.get("raw_path") or scope["path"].encode()
+    return path
 
 
 def segments(scope: Scope) -> tuple[str, ...] | None:

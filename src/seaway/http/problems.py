@@ -70,7 +70,7 @@ def problem_of(error: Exception, request: Request) -> Problem:
     # FastAPI turns any failure to read a body into a 400, which clients do not retry.
     error = system_errors.unavailable(error.__cause__ if isinstance(error, HTTPException) else error) or error
     if isinstance(error, HTTPException):
-        return _of_the_router(error, request)
+        return _routing_problem(error, request)
     if not isinstance(error, errors.SeawayError):
         log.error("request.failed", method=request.method, path=ids.mask(request.url.path), exc_info=error)
         return Problem(500, "internal", "Internal server error.", "Try again later; the server log has the details.")
@@ -104,7 +104,7 @@ def _headers(error: errors.SeawayError, status: int) -> dict[str, str]:
     return headers
 
 
-def _of_the_router(error: HTTPException, request: Request) -> Problem:
+def _routing_problem(error: HTTPException, request: Request) -> Problem:
     """Return the problem for a request that no route handles."""
     if error.status_code == 405:
         message = f"{request.method} is not allowed for this URL."
