@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from seaway.api import channel_files
-from seaway.http.files import _make_form
+from seaway.http.files import _make_headers
 from seaway.server.app import create_app
 from seaway.server.wiring import Seaway
 from seaway.serving.answer import Answer, Keep
@@ -178,7 +178,7 @@ async def test_small_answers_count_as_what_they_hold(seaway: Seaway) -> None:
     before, _ = tracemalloc.get_traced_memory()
     for number in range(1_000):
         answer = Answer(f"{number:064}", 1, "text/plain", Keep.FOR_EVER, is_public=False, content=b"x")
-        held = Held(answer, None, form=_make_form(answer, 0))
+        held = Held(answer, None, form=_make_headers(answer, 0))
         memory.keep(
             mark, Question(Secrets((f"{number:040}",)), "chan", ("noarch", "shards", f"{number:064}"), ("gzip",)), held
         )

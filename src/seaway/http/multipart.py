@@ -37,7 +37,7 @@ class MultipartReader:
         _, options = parse_options_header(content_type)
         boundary = options.get(b"boundary")
         if not boundary:
-            raise Malformed("The Content-Type header has no multipart boundary.", "Add it.")
+            raise Malformed("The multipart body has no boundary.", "Add it to the Content-Type header.")
         self._body = body
         self._events: deque[Part | bytes | _Event] = deque()
         self._header = [b"", b""]
