@@ -100,7 +100,7 @@ async def test_lists_of_files_are_counted_by_caller(tmp_path: Path, clock: Turne
             assert [200, 200, 200, 429] == await statuses(compared, shown, paths, paths)
             refused = await client.get(f"{shown}?against={other}")
             assert 429 == refused.status_code
-            assert "There were too many lists and comparisons of files in packages." in refused.text
+            assert "Too many lists and comparisons of files in packages." in refused.text
             assert "50" == refused.headers["retry-after"]
             keys = [people.key("ada") for _ in range(2)]
             assert [200] == await statuses(compared, key=keys[0])

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from seaway.api import channel_files
-from seaway.http.files import _make_form
+from seaway.http.files import _make_headers
 from seaway.server.app import create_app
 from seaway.server.wiring import Seaway
 from seaway.serving.answer import Answer, Keep
@@ -163,10 +163,10 @@ async def test_long_questions_do_not_fill_the_memory(seaway: Seaway) -> None:
         memory.keep(mark, Question(Secrets((f"{number}" * 1_000_000,)), "chan", ("x",), ()), Held(answer, None))
     assert memory._bytes <= 32 * 1024 * 1024
     assert len(memory._answers) < 32
-    before = channel_files._known_question.cache_info().currsize
+    before = channel_files._parse_cached.cache_info().currsize
     async with client(seaway) as http:
         await http.get(f"/t/{'x' * 10_000}/chan/noarch/repodata.json")
-    assert before == channel_files._known_question.cache_info().currsize
+    assert before == channel_files._parse_cached.cache_info().currsize
 
 
 async def test_small_answers_count_as_what_they_hold(seaway: Seaway) -> None:
@@ -178,7 +178,7 @@ async def test_small_answers_count_as_what_they_hold(seaway: Seaway) -> None:
     before, _ = tracemalloc.get_traced_memory()
     for number in range(1_000):
         answer = Answer(f"{number:064}", 1, "text/plain", Keep.FOR_EVER, is_public=False, content=b"x")
-        held = Held(answer, None, form=_make_form(answer, 0))
+        held = Held(answer, None, form=_make_headers(answer, 0))
         memory.keep(
             mark, Question(Secrets((f"{number:040}",)), "chan", ("noarch", "shards", f"{number:064}"), ("gzip",)), held
         )

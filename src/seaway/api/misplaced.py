@@ -1,7 +1,7 @@
 """
-Uploads to a wrong address: a base path or the channel in `--url`, or the protocol of another server.
+Refusals of uploads to a wrong URL: with a base path or the channel in `--url`, or in another server's protocol.
 
-Refused with 404, which clients show at once; at any other status rattler sends the whole file three more times.
+The status is 404, which clients show at once; for other statuses, rattler sends the whole file three more times.
 """
 
 import re
@@ -14,7 +14,7 @@ from starlette.types import Scope
 from seaway.errors import NotFound
 from seaway.http.site_address import site_url_of
 
-# Method, path, and the servers that use this protocol; None for our protocol below a wrong path.
+# Method, path, and the servers that use this protocol; None for Seaway's protocol at a wrong path.
 _UPLOADS = (
     ("POST", re.compile(r"/.*/api/v1/upload/.*", re.DOTALL), None),
     ("POST", re.compile(r"(?:/.*)?/api/channels/[^/]*/(?:upload/[^/]*|files/?)", re.DOTALL), "Quetz"),
@@ -27,13 +27,13 @@ _UPLOADS = (
 
 
 class Misplaced(Route):
-    """Route before all others; matches only uploads that none of them handles."""
+    """Route placed before all others; matches only uploads that no other route handles."""
 
     def __init__(self) -> None:
         super().__init__("/{path:path}", _refuse, methods=["POST", "PUT", "PATCH"])
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        """Match an upload to a wrong address."""
+        """Match an upload to a wrong URL."""
         if scope["type"] == "http" and _protocol_of(scope["method"], scope["path"]) is not None:
             return Match.FULL, {"endpoint": self.endpoint, "path_params": {}}
         return Match.NONE, {}
@@ -44,11 +44,13 @@ async def _refuse(request: Request) -> NoReturn:
     message = (
         f"This server does not offer the upload protocol of {protocol}."
         if protocol
-        else "Files cannot be uploaded to this address."
+        else "Files cannot be uploaded to this URL."
     )
     raise NotFound(message, f"Upload with `pixi upload prefix --url {site_url_of(request)} --channel NAME FILE`.")
 
 
 def _protocol_of(method: str, path: str) -> str | None:
-    """Return the servers whose protocol a misplaced upload uses, "" for ours; None for other requests."""
-    return next((whose or "" for verb, shape, whose in _UPLOADS if verb == method and shape.fullmatch(path)), None)
+    """Return the servers whose protocol a misplaced upload uses, "" for Seaway's; None for other requests."""
+    return next(
+        (servers or "" for verb, pattern, servers in _UPLOADS if verb == method and pattern.fullmatch(path)), None
+    )

@@ -1,11 +1,10 @@
 """
-The exchange of trusted publishing, which pixi, rattler-build and rattler call by themselves in a workflow.
+Token exchange of trusted publishing, called by pixi, rattler-build and rattler in a workflow.
 
-    POST   /api/oidc/mint_token    {"token": "..."} -> the token to publish with, and nothing else: clients use the
-                                   whole body
-    DELETE /api/oidc/token         ends the token that the request carries
+    POST   /api/oidc/mint_token    {"token": "..."} -> the publishing token as the whole body, as clients expect
+    DELETE /api/oidc/token         revoke the token that authenticates the request
 
-Refusals are one line of JSON, {"code", "message"}: clients print the whole body.
+Error bodies are one line of JSON, {"code", "message"}, because clients print the whole body.
 """
 
 import re
@@ -32,20 +31,20 @@ _JSON = re.compile(r"application/json\s*(;.*)?", re.IGNORECASE)
 
 
 async def mint_token(request: Request) -> Response:
-    """Exchange the token of a workflow."""
-    request.scope[problems.FORM] = _refusal
+    """Exchange a workflow's OIDC token for a publishing token."""
+    request.scope[problems.FORM] = _error_response
     house: House = request.app.state.house
-    text = _token_in(await _body(request))
+    token = _token_in(await _body(request))
     address = credentials.address_of(request)
     secret = await to_thread.run_sync(
-        lambda: exchange(house.exchanging, text, address=address), limiter=house.exchanging.turns
+        lambda: exchange(house.exchanging, token, address=address), limiter=house.exchanging.turns
     )
     return PlainTextResponse(secret)
 
 
 async def revoke_token(request: Request) -> Response:
-    """End the token that the request carries."""
-    request.scope[problems.FORM] = _refusal
+    """Revoke the token that authenticates the request."""
+    request.scope[problems.FORM] = _error_response
     house: House = request.app.state.house
     await to_thread.run_sync(_revoke, house, await principal_of(request, Accepted.WORKFLOW))
     return Response(status_code=204)
@@ -53,14 +52,14 @@ async def revoke_token(request: Request) -> Response:
 
 def _revoke(house: House, by: Principal) -> None:
     if by.token_id is None:
-        raise BadCredential("This needs the token that is to be ended.", "Send it as a bearer token.")
+        raise BadCredential("The token to revoke is missing.", "Send it as a bearer token.")
     with house.exchanging.database.write_part() as tx:
         tokens.revoke(tx, house.exchanging.clock.now_ms(), by, by.token_id)
 
 
 async def _body(request: Request) -> bytes:
     if not _JSON.fullmatch(request.headers.get("content-type", "")):
-        raise _malformed("The body is not sent as JSON: its Content-Type must be application/json.", 415)
+        raise _malformed("The Content-Type must be application/json.", 415)
     length = request.headers.get("content-length", "")
     if length.isdigit() and int(length) > MAX_BODY_BYTES:
         raise _too_large()
@@ -76,7 +75,7 @@ def _token_in(body: bytes) -> str:
     try:
         value = strict_json.decode(body)
     except strict_json.NotStrict:
-        raise _malformed("The body is not plain JSON.") from None
+        raise _malformed("The body is not valid JSON in UTF-8 with unique keys.") from None
     token = value.get("token") if isinstance(value, dict) else None
     if not isinstance(token, str):
         raise _malformed('The body is not of the form {"token": "..."}.')
@@ -91,8 +90,8 @@ def _malformed(message: str, status: int | None = None) -> TokenRefused:
     return TokenRefused(Code.MALFORMED_REQUEST, message, status=status)
 
 
-def _refusal(error: Exception, request: Request) -> Response:
-    """A failure as its one line."""
+def _error_response(error: Exception, request: Request) -> Response:
+    """Return the JSON response for an error."""
     if isinstance(error, TokenRefused):
         headers = {"Retry-After": "10"} if error.status == Code.ISSUER_UNAVAILABLE.status else {}
         code, message, status = error.code, error.message, error.status

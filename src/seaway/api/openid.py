@@ -1,15 +1,15 @@
 """
-What `pixi auth login HOST --oauth` calls: Seaway as OpenID provider for the tools of its own users.
+OpenID provider for command-line tools of Seaway's users, used by `pixi auth login HOST --oauth`.
 
-    GET  /.well-known/openid-configuration   the endpoints (OpenID Connect Discovery 1.0)
-    GET  /api/oauth/jwks                     the key that signs ID tokens
-    POST /api/oauth/device                   a tool without a browser begins (RFC 8628)
-    POST /api/oauth/token                    codes and refresh tokens become access tokens (RFC 6749)
-    POST /api/oauth/revoke                   a tool logs out (RFC 7009)
-    GET  /api/oauth/userinfo                 who it is (OpenID Connect Core, 5.3)
-    POST /api/graphql                        `viewer { login }`, by which clients of prefix.dev check a key
+    GET  /.well-known/openid-configuration   endpoints (OpenID Connect Discovery 1.0)
+    GET  /api/oauth/jwks                     public key that signs ID tokens
+    POST /api/oauth/device                   start the device flow (RFC 8628)
+    POST /api/oauth/token                    exchange a code or refresh token for an access token (RFC 6749)
+    POST /api/oauth/revoke                   revoke a grant (RFC 7009)
+    GET  /api/oauth/userinfo                 claims about the user (OpenID Connect Core, 5.3)
+    POST /api/graphql                        `viewer { login }`, which prefix.dev clients send to check a key
 
-Every answer is JSON, refusals too: a client that is waiting for its user gives up at anything else.
+Every response is JSON, including errors: a client that polls for its user gives up on anything else.
 """
 
 import re
@@ -35,46 +35,46 @@ from seaway.http.identity import principal_of
 from seaway.http.site_address import site_url_of
 from seaway.serving.identity import Accepted
 
-_NO_CACHE_HTTP_1_0 = {"Pragma": "no-cache"}  # RFC 6749, 5.1, which every private answer obeys with Cache-Control too
-_FOR_BROWSERS = {"Access-Control-Allow-Origin": "*"}
-_KEPT_SHORTLY = {"Cache-Control": "public, max-age=300", **_FOR_BROWSERS}
+_NO_CACHE_HTTP_1_0 = {"Pragma": "no-cache"}  # RFC 6749, 5.1; Cache-Control is set on every private response
+_ANY_ORIGIN = {"Access-Control-Allow-Origin": "*"}
+_CACHED_BRIEFLY = {"Cache-Control": "public, max-age=300", **_ANY_ORIGIN}
 _QUERY_BYTES = 16 * 1024
 _VIEWER = re.compile(r"\s*(?:query(?:\s+\w+)?\s*)?\{\s*viewer\s*\{\s*login\s*\}\s*\}\s*")
 
-Told = dict[str, Any]
+_Json = dict[str, Any]
 
 
 async def discovery(request: Request) -> Response:
-    """Where everything is. Never a redirect: clients take the first answer."""
+    """Return the provider metadata; never redirect: clients use the first response."""
     house: House = request.app.state.house
-    # A cache whose key omits Host would give one caller's response, with a Host of that caller's choice, to others.
-    headers = _FOR_BROWSERS if house.is_at_request_host else _KEPT_SHORTLY
+    # A cache whose key omits Host would serve a response built from an attacker's Host header to other clients.
+    headers = _ANY_ORIGIN if house.is_at_request_host else _CACHED_BRIEFLY
     return JSONResponse(openid.metadata(_openid(request).issuer), headers=headers)
 
 
 async def jwks(request: Request) -> Response:
-    """The public key."""
-    return JSONResponse(await to_thread.run_sync(_openid(request).key.public), headers=_KEPT_SHORTLY)
+    """Return the public key set."""
+    return JSONResponse(await to_thread.run_sync(_openid(request).key.public), headers=_CACHED_BRIEFLY)
 
 
 async def device(request: Request) -> Response:
-    """A device code and a user code."""
-    return await _answered(request, openid.start_device)
+    """Return a device code and a user code."""
+    return await _respond(request, openid.start_device)
 
 
 async def token(request: Request) -> Response:
-    """Tokens, or why there are none yet."""
-    return await _answered(request, openid.issue)
+    """Return tokens, or the reason why there are none yet."""
+    return await _respond(request, openid.issue)
 
 
 async def revoke(request: Request) -> Response:
-    """The end of a login."""
-    return await _answered(request, openid.give_back)
+    """Revoke the OAuth grant of a token."""
+    return await _respond(request, openid.give_back)
 
 
 async def userinfo(request: Request) -> Response:
-    """Who the bearer of an access token is."""
-    by = await _principal(request, Accepted.TOOL)
+    """Return claims about the user of an access token."""
+    by = await _caller(request, Accepted.TOOL)
     if by.user_id is None:
         headers = {"WWW-Authenticate": 'Bearer realm="seaway", error="invalid_token"'}
         return JSONResponse({"error": "invalid_token"}, 401, _NO_CACHE_HTTP_1_0 | headers)
@@ -82,16 +82,16 @@ async def userinfo(request: Request) -> Response:
 
 
 async def graphql(request: Request) -> Response:
-    """The one query that clients ask; a key that is not good is answered with no viewer, which they understand."""
+    """Respond to the one query that clients send; for an invalid key, the viewer is null, as they expect."""
     body = await limited_body(request, _QUERY_BYTES)
     try:
-        asked = msgspec.json.decode(body, type=_Query).query
+        query = msgspec.json.decode(body, type=_Query).query
     except (msgspec.MsgspecError, UnicodeDecodeError):
-        asked = ""
-    if not _VIEWER.fullmatch(asked):
-        told = {"errors": [{"message": "Only `query { viewer { login } }` is answered here; see /api/v1."}]}
-        return JSONResponse(told, 400, _NO_CACHE_HTTP_1_0)
-    by = await _principal(request, Accepted.BEARER)
+        query = ""
+    if not _VIEWER.fullmatch(query):
+        errors = {"errors": [{"message": "Only `query { viewer { login } }` is supported; use /api/v1 for the rest."}]}
+        return JSONResponse(errors, 400, _NO_CACHE_HTTP_1_0)
+    by = await _caller(request, Accepted.BEARER)
     viewer = None if by.user_id is None else {"login": by.name}
     return JSONResponse({"data": {"viewer": viewer}}, headers=_NO_CACHE_HTTP_1_0)
 
@@ -100,29 +100,31 @@ class _Query(msgspec.Struct):
     query: str
 
 
-async def _answered(request: Request, act: Callable[..., Told | Refusal | None]) -> Response:
-    """Read the form, act in a thread, and say the outcome as the standards have it."""
+async def _respond(request: Request, act: Callable[..., _Json | Refusal | None]) -> Response:
+    """Read the form, run `act` in a thread, and return the response that the standards define."""
     try:
         form = await fields_of(request)
-        acting = partial(act, _openid(request), form, address=credentials.address_of(request))
-        told = await to_thread.run_sync(acting)
+        call = partial(act, _openid(request), form, address=credentials.address_of(request))
+        result = await to_thread.run_sync(call)
     except TooMany as error:
-        # What a waiting client understands: ask less often (RFC 8628, 3.5).
-        return _refused(Refusal("slow_down", error.sentence), 429, {"Retry-After": str(error.retry_after_seconds)})
+        # Tells a polling client to poll less often (RFC 8628, 3.5).
+        return _error_response(
+            Refusal("slow_down", error.sentence), 429, {"Retry-After": str(error.retry_after_seconds)}
+        )
     except SeawayError as error:
         problems.note(error)
         status = problems.status_of(error)
         code = "invalid_request" if status < 500 else "temporarily_unavailable"
-        return _refused(Refusal(code, error.sentence), status, problems.retry_after(error))
-    if isinstance(told, Refusal):
-        return _refused(told, 401 if told.code == "invalid_client" else 400)
-    return JSONResponse(told or {}, headers=_NO_CACHE_HTTP_1_0)
+        return _error_response(Refusal(code, error.sentence), status, problems.retry_after(error))
+    if isinstance(result, Refusal):
+        return _error_response(result, 401 if result.code == "invalid_client" else 400)
+    return JSONResponse(result or {}, headers=_NO_CACHE_HTTP_1_0)
 
 
-def _refused(refusal: Refusal, status: int, headers: dict[str, str] | None = None) -> Response:
-    """RFC 6749, 5.2."""
-    told = {"error": refusal.code, "error_description": refusal.sentence.replace('"', "'").replace("\\", "/")}
-    return JSONResponse(told, status, _NO_CACHE_HTTP_1_0 | (headers or {}))
+def _error_response(refusal: Refusal, status: int, headers: dict[str, str] | None = None) -> Response:
+    """Return an error response (RFC 6749, 5.2)."""
+    body = {"error": refusal.code, "error_description": refusal.sentence.replace('"', "'").replace("\\", "/")}
+    return JSONResponse(body, status, _NO_CACHE_HTTP_1_0 | (headers or {}))
 
 
 def _openid(request: Request) -> OpenId:
@@ -130,14 +132,14 @@ def _openid(request: Request) -> OpenId:
     return replace(house.openid, issuer=site_url_of(request)) if house.is_at_request_host else house.openid
 
 
-async def _principal(request: Request, accepted: Accepted) -> Principal:
-    """The caller; a credential that is not good counts as none, since each endpoint has its own answer to that."""
+async def _caller(request: Request, accepted: Accepted) -> Principal:
+    """Return the caller; an invalid credential counts as none, since each endpoint has its own error response."""
     try:
         return await principal_of(request, accepted)
     except BadCredential:
         return ANONYMOUS
 
 
-def _claims(parts: OpenId, user_id: int) -> Told:
+def _claims(parts: OpenId, user_id: int) -> _Json:
     with parts.database.read() as tx:
         return openid.claims_of(tx, user_id)

@@ -1,5 +1,5 @@
 """
-Where GitHub reports secrets that it found in public (its secret scanning partner program).
+Reports of leaked secrets from GitHub (its secret scanning partner program).
 
     POST /api/github/secret-scanning    [{"token", "type", "url", "source"}], signed
                                         -> [{"token_raw", "token_type", "label": "true_positive" | "false_positive"}]
@@ -19,15 +19,15 @@ _MAX_BYTES = 1024 * 1024
 
 
 async def report(request: Request) -> Response:
-    """Revoke the keys of a report."""
+    """Revoke the reported keys."""
     house: House = request.app.state.house
     if not house.leaks.public_keys.are_wanted:
-        raise NotFound("Nothing is here.", "Check the path.")
+        raise NotFound("This page does not exist.", "Check the URL.")
     body = bytearray()
     async for chunk in body_of(request):
         body += chunk
         if len(body) > _MAX_BYTES:
-            raise TooLarge("The report is too long.", "Send several.")
+            raise TooLarge(f"The report is larger than {_MAX_BYTES:,} bytes.", "Split it.")
     identifier = request.headers.get("github-public-key-identifier", "")
     signature = request.headers.get("github-public-key-signature", "")
     labels = await to_thread.run_sync(

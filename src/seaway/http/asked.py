@@ -1,4 +1,4 @@
-"""What a reader's request says, as far as an answer depends on it, read once from the raw request."""
+"""Request for a file of a channel, parsed once from the ASGI scope."""
 
 import re
 
@@ -8,7 +8,7 @@ from seaway.http import paths
 
 
 class Asked:
-    """The request of a reader; of a header that comes twice, the first counts."""
+    """Request to read from a channel; of repeated headers, the first counts."""
 
     __slots__ = ("_headers", "authorizations", "method", "raw_path", "scope")
 
@@ -18,17 +18,17 @@ class Asked:
         self.method: str = scope["method"]
         self.raw_path = paths.raw(scope)
         self._headers = dict(reversed(headers))
-        # All of them: two are not one credential.
+        # All of them: two Authorization headers are not a valid credential.
         self.authorizations = tuple([value.decode("latin-1") for name, value in headers if name == b"authorization"])
 
     def header(self, name: bytes) -> str | None:
-        """The value of a header, whose name is in lower case."""
+        """Return the value of a header; `name` is in lower case."""
         value = self._headers.get(name)
         return None if value is None else value.decode("latin-1")
 
 
 def encodings(accept_encoding: str) -> tuple[str, ...]:
-    """The content codings that the client takes and we have, best first; `identity` where it wants that sooner."""
+    """Return the supported content codings that the client accepts, best first, including `identity`."""
     weights: dict[str, float] = {}
     for part in accept_encoding.split(","):
         coding, _, parameters = part.strip().partition(";")

@@ -1,4 +1,4 @@
-"""An `Answer` -> an HTTP response: conditions, ranges, caching, encodings. Nothing else knows these rules (RFC 9110, 9111)."""
+"""HTTP responses of index documents and files: conditions, ranges, caching, encodings (RFC 9110, 9111)."""
 
 import re
 from collections.abc import AsyncIterator
@@ -18,14 +18,14 @@ from seaway.serving.memory import Held
 from seaway.storage.blobs import Blobs, DamagedBlob, read_whole
 
 _CHUNK_BYTES = 1024 * 1024
-_SENDS_PATHS = "http.response.pathsend"
+_PATHSEND = "http.response.pathsend"
 _RANGE = re.compile(r"bytes=(\d{0,19})-(\d{0,19})")
-_A_YEAR = 31_536_000
-_PRIVATE_SECONDS = 300
+_YEAR_SECONDS = 31_536_000
+_PRIVATE_URL_SECONDS = 300
 
 EXPOSED_HEADERS = "ETag, Content-Length, Content-Range, Accept-Ranges, Seaway-Revision"
-# What a proxy says of itself that sends the files whose address we name (docs/operate/nginx.md). Who reaches us past
-# it does not say so, and gets the bytes.
+# Request header by which a reverse proxy announces X-Accel-Redirect support (docs/operate/nginx.md). Requests without
+# it, such as those that bypass the proxy, get the bytes from this server.
 HANDS_OVER = b"seaway-x-accel"
 
 RawHeaders = tuple[tuple[bytes, bytes], ...]
@@ -36,18 +36,18 @@ _NO_BODY = (b"content-length", b"0")
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """How answers leave: from which store, kept how long, and whether package files leave the store themselves."""
+    """How response bodies are delivered: from which store, how long cached, and by redirect or reverse proxy."""
 
     blobs: Blobs
     index_max_age: int
-    redirect_seconds: int | None  # None: every byte passes through us
-    x_accel_prefix: str | None = None  # where a proxy that asks for it finds the store
+    redirect_seconds: int | None  # lifetime of presigned URLs; None: no redirects
+    x_accel_prefix: str | None = None  # internal nginx path of the store; None: no X-Accel-Redirect
     contents: Contents = field(default_factory=Contents)
 
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """What is to leave of a blob, and under which head."""
+    """Range of a blob to send, with status and headers."""
 
     status: int
     headers: RawHeaders
@@ -57,13 +57,13 @@ class _Part:
 
 
 class Reply:
-    """A response on its way: its status, its headers as the server takes them, and its body."""
+    """ASGI response with raw headers."""
 
     def __init__(self, status: int, headers: RawHeaders, body: bytes = b"", way: Way | None = None) -> None:
         self.status, self.headers, self.body = status, headers, body
-        self.way = way  # how a package file leaves; None when none does
-        self.file_id: int | None = None  # the package file, where this is one more download of it
-        self.length = len(body)  # how much of it leaves through us
+        self.way = way  # how a package file is delivered; None if the response contains none
+        self.file_id: int | None = None  # set if this response counts as a download of the package file
+        self.length = len(body)  # bytes sent by this server
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status, "headers": self.headers})
@@ -71,7 +71,7 @@ class Reply:
 
 
 class _PathReply(Reply):
-    """A whole file that the server itself sends, by the ASGI extension `http.response.pathsend`."""
+    """Whole file sent by the ASGI server (extension `http.response.pathsend`)."""
 
     def __init__(self, part: _Part, path: Path) -> None:
         super().__init__(part.status, part.headers, way=part.way)
@@ -79,11 +79,11 @@ class _PathReply(Reply):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status, "headers": self.headers})
-        await send({"type": _SENDS_PATHS, "path": str(self._path)})
+        await send({"type": _PATHSEND, "path": str(self._path)})
 
 
 class _StreamReply(Reply):
-    """A large file, or a large part of one, that we read in pieces."""
+    """Large blob, or a range of one, read and sent in chunks."""
 
     def __init__(self, part: _Part, file: BinaryIO) -> None:
         super().__init__(part.status, part.headers, way=part.way)
@@ -96,42 +96,42 @@ class _StreamReply(Reply):
 
 
 @dataclass(slots=True)
-class _Form:
-    """What of an answer is the same each time it leaves; made once for as long as it is remembered."""
+class _Headers:
+    """Response headers of an answer, built once and cached with it."""
 
     etag: str
     headers: RawHeaders
     media_type: tuple[bytes, bytes]
     whole: RawHeaders
-    is_there: bool = False  # the blob was seen by us, who will not open it
+    is_there: bool = False  # the blob was found in the store; needed where the proxy reads it
 
 
 async def respond(asked: Asked, held: Held, delivery: Delivery) -> Reply:
     """
-    The response; FileNotFoundError when the blob was swept since the answer was found: resolve it again.
+    Return the response. Raise FileNotFoundError if the blob was swept after the answer was found: resolve it again.
 
-    `DamagedBlob` is one of these. It is raised for what costs nothing to notice: a wrong size, or another hash of a
-    small file that is about to be kept in memory, where it would outlive its repair.
+    `DamagedBlob`, a subclass, is raised for damage that is cheap to detect: a wrong size, or a wrong hash of a small
+    file that would be cached in memory, where it would outlive its repair.
     """
-    answer, form = held.answer, _form_of(held, delivery)
-    if _matches(asked.header(b"if-none-match"), form.etag):
-        return Reply(304, form.headers)
-    wanted = _wanted_range(asked, answer, form.etag)
+    answer, cached = held.answer, _headers_for(held, delivery)
+    if _etag_matches(asked.header(b"if-none-match"), cached.etag):
+        return Reply(304, cached.headers)
+    wanted = _wanted_range(asked, answer, cached.etag)
     if wanted == _UNSATISFIABLE:
-        return Reply(416, (*form.headers, _RANGES, (b"content-range", b"bytes */%d" % answer.size), _NO_BODY))
+        return Reply(416, (*cached.headers, _RANGES, (b"content-range", b"bytes */%d" % answer.size), _NO_BODY))
     if wanted is None:
-        status, headers, start, end = 200, form.whole, 0, answer.size
+        status, headers, start, end = 200, cached.whole, 0, answer.size
     else:
         start, end = wanted
-        status, headers = 206, _of_part(form, answer, start, end)
+        status, headers = 206, _of_part(cached, answer, start, end)
     if asked.method == "HEAD":
         return Reply(status, headers)
     way = (Way.WHOLE if wanted is None else Way.PART) if answer.is_package else None
     if answer.content is not None:
         return Reply(status, headers, answer.content[start:end], way)
-    elsewhere = await _from_elsewhere(asked, answer, form, delivery)
+    elsewhere = await _delivered_elsewhere(asked, answer, cached, delivery)
     reply = elsewhere or await _from_store(asked, answer, delivery, _Part(status, headers, way, start, end))
-    if start == 0:  # further ranges belong to a download that was counted already
+    if start == 0:  # later ranges belong to a download that was already counted
         reply.file_id = answer.file_id
     return reply
 
@@ -141,30 +141,34 @@ async def _from_store(asked: Asked, answer: Answer, delivery: Delivery, part: _P
         content = await _small_content(answer, delivery)
         return Reply(part.status, part.headers, content[part.start : part.end], part.way)
     blobs, length = delivery.blobs, part.end - part.start
-    path = blobs.local_path(answer.blob_key) if _SENDS_PATHS in asked.scope.get("extensions", {}) else None
+    path = blobs.local_path(answer.blob_key) if _PATHSEND in asked.scope.get("extensions", {}) else None
     if path is not None and length == answer.size:
-        await to_thread.run_sync(_look, blobs, answer)
+        await to_thread.run_sync(_require_blob, blobs, answer)
         return _PathReply(part, path)
     return _StreamReply(part, await to_thread.run_sync(blobs.open, answer.blob_key, part.start))
 
 
-async def _from_elsewhere(asked: Asked, answer: Answer, form: _Form, delivery: Delivery) -> Reply | None:
-    """The head alone, where the bytes leave the store by themselves: by a redirect, or through the proxy in front."""
+async def _delivered_elsewhere(asked: Asked, answer: Answer, cached: _Headers, delivery: Delivery) -> Reply | None:
+    """Return a response without a body if a redirect or the reverse proxy delivers the bytes, else None."""
     if answer.is_package and delivery.redirect_seconds is not None:
         url = await to_thread.run_sync(_signed_url, asked, answer, delivery.blobs, delivery.redirect_seconds)
         return None if url is None else _redirect(answer, url)
     if delivery.x_accel_prefix is None or answer.content_encoding or asked.header(HANDS_OVER) is None:
         return None
-    if not form.is_there:
-        # Asked once: as long as nothing is committed, the row names the blob and no sweep takes it.
-        await to_thread.run_sync(_look, delivery.blobs, answer)
-        form.is_there = True
-    address = (b"x-accel-redirect", f"{delivery.x_accel_prefix}{answer.blob_key}".encode())
-    # Ranges are the proxy's, and it says so itself.
-    return Reply(200, (*form.headers, form.media_type, address, _NO_BODY), way=Way.PROXY if answer.is_package else None)
+    if not cached.is_there:
+        # Checked once: these headers are dropped at the next commit, and until then no sweep deletes the blob.
+        await to_thread.run_sync(_require_blob, delivery.blobs, answer)
+        cached.is_there = True
+    accel_redirect = (b"x-accel-redirect", f"{delivery.x_accel_prefix}{answer.blob_key}".encode())
+    # The proxy handles ranges and sets Accept-Ranges.
+    return Reply(
+        200,
+        (*cached.headers, cached.media_type, accel_redirect, _NO_BODY),
+        way=Way.PROXY if answer.is_package else None,
+    )
 
 
-def _look(blobs: Blobs, answer: Answer) -> None:
+def _require_blob(blobs: Blobs, answer: Answer) -> None:
     found = blobs.stat(answer.blob_key)
     if found is None:
         raise FileNotFoundError(answer.blob_key)
@@ -174,17 +178,17 @@ def _look(blobs: Blobs, answer: Answer) -> None:
 
 def _signed_url(asked: Asked, answer: Answer, blobs: Blobs, seconds: int) -> str | None:
     """
-    An address for this one blob; short for a private channel, since who has it needs no key.
+    Return a presigned URL of the blob; short-lived for private channels, since it works without a key.
 
-    None for who comes by `/t/<key>/...`: rattler would tell that address to the bucket (`Referer`), and buckets log it.
+    Return None for requests to `/t/<key>/...`: rattler sends that URL to the bucket as `Referer`, and buckets log it.
     """
     if str(asked.scope["path"]).startswith("/t/"):
         return None
-    return blobs.signed_url(answer.blob_key, seconds if answer.is_public else min(seconds, _PRIVATE_SECONDS))
+    return blobs.signed_url(answer.blob_key, seconds if answer.is_public else min(seconds, _PRIVATE_URL_SECONDS))
 
 
 def _redirect(answer: Answer, url: str) -> Reply:
-    """Clients drop their credentials on the way to another host, and repeat their range there."""
+    """Return a redirect. Clients do not send credentials to the other host, and repeat the Range header there."""
     headers = {"Location": url, "ETag": f'"{answer.etag}"', "Content-Length": "0"}
     if answer.is_public:
         headers["Access-Control-Allow-Origin"] = "*"
@@ -209,17 +213,17 @@ async def _stream(file: BinaryIO, size: int) -> AsyncIterator[bytes]:
             yield chunk
 
 
-def _form_of(held: Held, delivery: Delivery) -> _Form:
-    if not isinstance(held.form, _Form):
-        held.form = _make_form(held.answer, delivery.index_max_age)
+def _headers_for(held: Held, delivery: Delivery) -> _Headers:
+    if not isinstance(held.form, _Headers):
+        held.form = _make_headers(held.answer, delivery.index_max_age)
     return held.form
 
 
-def _make_form(answer: Answer, index_max_age: int) -> _Form:
+def _make_headers(answer: Answer, index_max_age: int) -> _Headers:
     headers = _raw(_headers(answer, index_max_age))
     media_type = (b"content-type", answer.media_type.encode())
     whole = (*headers, media_type, _RANGES, (b"content-length", b"%d" % answer.size))
-    return _Form(f'"{answer.etag}"', headers, media_type, whole)
+    return _Headers(f'"{answer.etag}"', headers, media_type, whole)
 
 
 def _raw(headers: dict[str, str]) -> RawHeaders:
@@ -234,37 +238,37 @@ def _headers(answer: Answer, index_max_age: int) -> dict[str, str]:
     if answer.is_public:
         headers["Access-Control-Allow-Origin"] = "*"
         headers["Access-Control-Expose-Headers"] = EXPOSED_HEADERS
-    if answer.varies_by_encoding:  # by credentials: `server.requests` adds that to every private answer
+    if answer.varies_by_encoding:  # `server.requests` adds Vary by credentials to every private response
         headers["Vary"] = "Accept-Encoding"
     if answer.content_encoding:
         headers["Content-Encoding"] = answer.content_encoding
     if answer.revision is not None:
         headers["Seaway-Revision"] = str(answer.revision)
     if answer.is_package:
-        # Whatever somebody uploaded under a package's name, no browser shall show or run it on our origin.
+        # An uploaded file may be HTML or a script: browsers must not display or run it on this origin.
         headers["Content-Disposition"] = "attachment"
         headers["Content-Security-Policy"] = "sandbox"
     return headers
 
 
-def _of_part(form: _Form, answer: Answer, start: int, end: int) -> RawHeaders:
-    place = (b"content-range", b"bytes %d-%d/%d" % (start, end - 1, answer.size))
-    return (*form.headers, form.media_type, _RANGES, (b"content-length", b"%d" % (end - start)), place)
+def _of_part(cached: _Headers, answer: Answer, start: int, end: int) -> RawHeaders:
+    content_range = (b"content-range", b"bytes %d-%d/%d" % (start, end - 1, answer.size))
+    return (*cached.headers, cached.media_type, _RANGES, (b"content-length", b"%d" % (end - start)), content_range)
 
 
 def _cache_control(answer: Answer, index_max_age: int) -> str:
     scope = "public" if answer.is_public else "private"
     match answer.keep:
         case Keep.FOR_EVER:
-            return f"{scope}, max-age={_A_YEAR}, immutable"
+            return f"{scope}, max-age={_YEAR_SECONDS}, immutable"
         case Keep.NEVER:
             return f"{scope}, max-age=0, must-revalidate"
         case Keep.REVALIDATE:
             return f"{scope}, max-age={index_max_age}, must-revalidate"
 
 
-def _matches(condition: str | None, etag: str) -> bool:
-    """If-None-Match compares weakly; If-Modified-Since is ignored, since we send no Last-Modified."""
+def _etag_matches(condition: str | None, etag: str) -> bool:
+    """Compare If-None-Match weakly; If-Modified-Since is ignored, since no Last-Modified is sent."""
     if condition is None:
         return False
     tags = [tag.strip().removeprefix("W/") for tag in condition.split(",")]
@@ -275,7 +279,7 @@ _UNSATISFIABLE = (-1, -1)
 
 
 def _wanted_range(asked: Asked, answer: Answer, etag: str) -> tuple[int, int] | None:
-    """The one range asked for, as start and end; None for everything, also when asked in a form that we do not serve."""
+    """Return the requested range as (start, end); None for the whole file, including unsupported range requests."""
     header = asked.header(b"range")
     if header is None or answer.content_encoding or asked.method != "GET":  # RFC 9110, 14.2
         return None

@@ -1,4 +1,4 @@
-"""The parts that every face hands on."""
+"""Parts available to request handlers."""
 
 from dataclasses import dataclass
 
@@ -25,7 +25,7 @@ from seaway.trust.leaks import Leaks
 
 @dataclass(frozen=True, slots=True)
 class House:
-    """Everything that a request can set in motion."""
+    """Parts available to request handlers."""
 
     accounts: Accounts
     openid: OpenId
@@ -43,8 +43,8 @@ class House:
     key_rules: KeyRules
     counts: Counts
     tally: Tally
-    searching_turns: CapacityLimiter  # a search walks every package: a crowd of them must leave threads to readers
+    searching_turns: CapacityLimiter  # a search scans every package: a burst must leave threads for reads
     list_limit: ListLimit
     file_list_limit: ListLimit
     site_url: str
-    is_at_request_host: bool  # whether callers know the site by other addresses than `site_url`
+    is_at_request_host: bool  # whether the site URL is taken from the request's Host header

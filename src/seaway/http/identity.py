@@ -1,12 +1,12 @@
 """
-Who asks, by whatever the request carries; and whether a page of ours sent it.
+The caller of a request, and protection against cross-site request forgery (CSRF).
 
-1. An Authorization header decides alone: a bad one is refused, and a cookie never stands in for it.
-2. A cookie alone changes nothing: the browser must say that one of our pages sent the request (`Sec-Fetch-Site`,
-   or `Origin` where it is older), and the request must hold the token that only our pages hold.
-3. A form that nobody is signed in for is bound to the browser that got it, by a mark of its own (double submit), so
-   that nobody can sign a stranger's browser in to an account of theirs.
-4. What comes from another site is refused even with the right token.
+1. If there is an Authorization header, the cookie is ignored. An invalid header is refused.
+2. A cookie alone authorizes no change: the browser must report that a page of this site sent the request
+   (`Sec-Fetch-Site`, or `Origin` in older browsers), and the request must contain the CSRF token.
+3. A form for callers who are not signed in is bound to the browser that received it by a mark (double submit), so that
+   an attacker cannot sign another user's browser in to the attacker's account.
+4. A request from another site is refused even with the right token.
 """
 
 import hmac
@@ -26,70 +26,70 @@ from seaway.serving.identity import Accepted, Secrets, identify
 
 TOKEN_FIELD = "csrf_token"
 TOKEN_HEADER = "x-csrf-token"
-_SAFE = ("GET", "HEAD", "OPTIONS")
-_KNOWN = "seaway.principal"
-_MARK = "seaway.mark"
+_SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+_CALLER_KEY = "seaway.principal"
+_MARK_KEY = "seaway.mark"
 
 
 async def principal_of(request: Request, accepted: Accepted = Accepted.ANY) -> Principal:
     """
-    Return the caller, with the address of the request; identified once for each request.
+    Return the caller with their IP address; identified once per request.
 
-    `BadCredential` where an Authorization header holds nothing good of an accepted kind. An unsafe request with a
-    cookie must come from a page of ours.
+    Raise `BadCredential` if the Authorization header has no valid credential of an accepted kind. An unsafe request
+    with a cookie must come from a page of this site.
     """
-    known: Principal | None = request.scope.get(_KNOWN)
+    known: Principal | None = request.scope.get(_CALLER_KEY)
     if known is None:
-        known = await _find(request, accepted)
-        known = request.scope[_KNOWN] = known.seen_from(credentials.address_of(request))
+        known = await _identify_caller(request, accepted)
+        known = request.scope[_CALLER_KEY] = known.seen_from(credentials.address_of(request))
     return known
 
 
 def known_principal(request: Request) -> Principal:
-    """Who asks, if that was asked already; nobody otherwise."""
-    known: Principal = request.scope.get(_KNOWN, ANONYMOUS)
+    """Return the caller if already identified, else the anonymous caller."""
+    known: Principal = request.scope.get(_CALLER_KEY, ANONYMOUS)
     return known
 
 
 async def check_own_form(request: Request) -> None:
-    """Return if a page of ours, shown to this very browser, sent this form; whoever is signed in."""
-    _require_own_site(request)
+    """Raise `NotAllowed` unless a page of this site, shown in this browser, sent the form; ignores the session."""
+    _require_same_origin(request)
     mark = cookies_of(request).form_of(request)
-    if not mark or not await _holds(request, sessions.csrf_token(mark)):
-        raise _stale()
+    if not mark or not await _has_token(request, sessions.csrf_token(mark)):
+        raise _outdated_page()
 
 
 async def person_beside(request: Request) -> Principal | None:
-    """Who is signed in in a browser whose form was proved otherwise (`check_own_form`)."""
+    """Return the signed-in user, or None; for forms that were checked by `check_own_form`."""
     secret = cookies_of(request).session_of(request)
     found = await to_thread.run_sync(_identify, request, Secrets(session=secret), Accepted.SESSION)
     return found if found.is_person else None
 
 
 def token_for(request: Request) -> str:
-    """What a form of the signed-in person carries along."""
+    """Return the CSRF token for forms of the signed-in user."""
     return sessions.csrf_token(cookies_of(request).session_of(request))
 
 
 def anonymous_token_for(request: Request) -> str:
-    """What a form for nobody in particular carries along; `new_mark_of` has the cookie that goes with it."""
-    mark = cookies_of(request).form_of(request) or request.scope.setdefault(_MARK, new_mark())
+    """Return the CSRF token for forms of callers who are not signed in; `new_mark_of` returns its cookie."""
+    mark = cookies_of(request).form_of(request) or request.scope.setdefault(_MARK_KEY, new_mark())
     return sessions.csrf_token(mark)
 
 
 def new_mark_of(request: Request) -> str | None:
-    """The mark that this answer must give the browser, if a form on it needs one."""
-    mark: str | None = request.scope.get(_MARK)
+    """Return the mark that the response must set as a cookie, or None."""
+    mark: str | None = request.scope.get(_MARK_KEY)
     return mark
 
 
 def cookies_of(request: Request) -> Cookies:
-    """How cookies are named here."""
+    """Return the names and attributes of this site's cookies."""
     house: House = request.app.state.house
     return Cookies.of_site(house.site_url)
 
 
-async def _find(request: Request, accepted: Accepted) -> Principal:
+async def _identify_caller(request: Request, accepted: Accepted) -> Principal:
     authorizations = request.headers.getlist("authorization")
     secrets = credentials.secrets_of(authorizations, cookies_of(request).session_of(request))
     if not (secrets.bearer or secrets.session):
@@ -100,10 +100,10 @@ async def _find(request: Request, accepted: Accepted) -> Principal:
             "The API key or token in the Authorization header is not valid for this request.",
             "Check that it has not expired or been revoked, or send another one.",
         )
-    if found.is_person and request.method not in _SAFE:
-        _require_own_site(request)
-        if not await _holds(request, sessions.csrf_token(secrets.session)):
-            raise _stale()
+    if found.is_person and request.method not in _SAFE_METHODS:
+        _require_same_origin(request)
+        if not await _has_token(request, sessions.csrf_token(secrets.session)):
+            raise _outdated_page()
     return found
 
 
@@ -117,17 +117,17 @@ def _identify(request: Request, secrets: Secrets, accepted: Accepted) -> Princip
     return found
 
 
-def _require_own_site(request: Request) -> None:
-    site, origin, own = request.headers.get("sec-fetch-site"), request.headers.get("origin"), site_url_of(request)
-    is_ours = site in ("same-origin", "none") if site else origin == own
-    if not is_ours or (site == "none" and origin not in (None, own)):
-        raise NotAllowed("This was not sent by a page of this site.", "Open the page here and do it there.")
+def _require_same_origin(request: Request) -> None:
+    site, origin, site_url = request.headers.get("sec-fetch-site"), request.headers.get("origin"), site_url_of(request)
+    is_same_origin = site in ("same-origin", "none") if site else origin == site_url
+    if not is_same_origin or (site == "none" and origin not in (None, site_url)):
+        raise NotAllowed("The request did not come from a page of this site.", "Open the page here and try again.")
 
 
-async def _holds(request: Request, expected: str) -> bool:
+async def _has_token(request: Request, expected: str) -> bool:
     sent = request.headers.get(TOKEN_HEADER) or (await form_of(request)).exact(TOKEN_FIELD)
     return hmac.compare_digest(sent.encode(), expected.encode())
 
 
-def _stale() -> NotAllowed:
-    return NotAllowed("This page is too old, or was opened before you signed in or out.", "Load it again and repeat.")
+def _outdated_page() -> NotAllowed:
+    return NotAllowed("This page is outdated, for example because you signed in or out.", "Reload it and try again.")

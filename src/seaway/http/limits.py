@@ -1,11 +1,11 @@
 """
-Limits on requests that anyone can send and that cost more than a lookup: searches, lists of channels and
-of packages (by address), lists of the files in a package and comparisons of them (by user, publisher or address).
+Rate limits on requests that anyone can send and that cost more than a lookup: searches and lists of channels and
+packages (per IP address), lists and comparisons of the files in packages (per user, publisher or IP address).
 
-1. Counted in the memory of each worker. A row in the database would be a commit for each read, and a commit makes every
-   worker forget what it keeps for readers (`serving.memory`): who is to be slowed down would slow down everybody.
-2. An IPv6 address stands for its /64, as with other tries (`accounts.throttle`).
-3. What is kept is bounded. Whoever has so many addresses is not stopped by a count for each of them.
+1. Requests are counted in the memory of each worker. A row in the database would need a commit per read, and each
+   commit empties the response caches of all workers (`serving.memory`): one fast client would slow down every client.
+2. IPv6 addresses are counted by their /64, as in other rate limits (`accounts.throttle`).
+3. The number of counters is bounded. Counting per address does not stop a client that has more addresses than that.
 """
 
 import math
@@ -17,41 +17,41 @@ from seaway.clock import Clock
 from seaway.errors import TooMany
 
 _MOST_CALLERS = 10_000
-COMPARISON = 10  # what comparing two lists of files counts
+COMPARISON = 10  # cost of comparing two file lists, in file lists
 
 
 def caller_of(by: Principal) -> str:
-    """Return the key of a caller in limits: the user, the publishers of a workflow, or the address."""
+    """Return the key that counts a caller: the user, the publishers of a workflow, or the IP address."""
     if by.workflow is not None:
         return " ".join(["publishers", *sorted(str(grant.publisher_id) for grant in by.grants)])
     return shortened(by.address) if by.user_id is None else f"user {by.user_id}"
 
 
 class ListLimit:
-    """A leaking bucket for each caller; `limit` of None: any number; `said` completes "There were too many ..."."""
+    """Leaky bucket for each caller; a `limit` of None allows any number. `said` completes "Too many ..."."""
 
     def __init__(self, clock: Clock, limit: Limit | None, said: str) -> None:
-        self._clock, self._limit, self._said = clock, limit, said
+        self._clock, self._limit, self._requests = clock, limit, said
         self._lock = threading.Lock()
-        self._buckets: dict[str, tuple[float, int]] = {}  # how full, and when that was; the longest unused first
+        self._buckets: dict[str, tuple[float, int]] = {}  # (level, time of the level), least recently used first
 
     def take(self, caller: str, count: int = 1) -> None:
-        """Count so many requests of this caller or address, or `TooMany` with the time to wait."""
+        """Count requests of a caller (or IP address); raise `TooMany` with the time to wait if over the limit."""
         if self._limit is None:
             return
         count = min(count, self._limit.count)  # an empty bucket takes any request
-        place, now_ms, leaks = shortened(caller), self._clock.now_ms(), self._limit.count / self._limit.per_ms
+        key, now_ms, rate_per_ms = shortened(caller), self._clock.now_ms(), self._limit.count / self._limit.per_ms
         with self._lock:
-            level, at_ms = self._buckets.pop(place, (0.0, now_ms))
-            level = max(level - max(now_ms - at_ms, 0) * leaks, 0.0)
-            is_taken = level + count <= self._limit.count
-            self._buckets[place] = (level + count * is_taken, now_ms)
+            level, at_ms = self._buckets.pop(key, (0.0, now_ms))
+            level = max(level - max(now_ms - at_ms, 0) * rate_per_ms, 0.0)
+            is_allowed = level + count <= self._limit.count
+            self._buckets[key] = (level + count * is_allowed, now_ms)
             if len(self._buckets) > _MOST_CALLERS:
                 del self._buckets[next(iter(self._buckets))]
-        if not is_taken:
-            wait = max(math.ceil((level + count - self._limit.count) / leaks / 1000), 1)
+        if not is_allowed:
+            wait = max(math.ceil((level + count - self._limit.count) / rate_per_ms / 1000), 1)
             raise TooMany(
-                f"There were too many {self._said}.",
+                f"Too many {self._requests}.",
                 "Wait a while, then try again.",
                 retry_after_seconds=wait,
             )

@@ -1,9 +1,9 @@
 """
-The address of the site as the caller of a request knows it.
+The site URL as the caller knows it.
 
-1. With `public_url`, or on a server that only its own machine reaches, nothing that a request says changes the address.
-2. Otherwise the server cannot know it, and uses the `Host` of the request in what is shown to that caller, who
-   chose it: examples on pages and the OpenID issuer. Emails, and links that others follow, never use it.
+1. With `public_url`, or on a server that listens only on loopback, the request does not influence the URL.
+2. Otherwise the server does not know its URL and uses the `Host` of the request, only in content for the same caller:
+   examples on pages and the OpenID issuer. Emails and links that other users open never use it.
 """
 
 import re
@@ -16,7 +16,7 @@ _HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9._-]{0,252})|\[[0-9A-Fa-f:.]{2,4
 
 
 def site_url_of(request: Request) -> str:
-    """Return the address of the site, without a slash at the end."""
+    """Return the site URL without a trailing slash."""
     house: House = request.app.state.house
     host = request.headers.get("host", "")
     if not house.is_at_request_host or not _HOST.fullmatch(host):

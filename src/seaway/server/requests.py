@@ -121,7 +121,7 @@ def _check_address(scope: Scope) -> None:
     if scope["path"].startswith(f"{DOCUMENTED}/"):
         scope[problems.FORM] = problems.json_response_for
     if in_path:
-        raise NotFound("Nothing is here.", "Check the path.")
+        raise NotFound("This page does not exist.", "Check the URL.")
     raise Malformed("The query holds a NUL character.", "Leave it out.")
 
 

@@ -506,4 +506,4 @@ def _digest(text: str) -> bytes:
 
 
 def _not_found() -> NotFound:
-    return NotFound("Nothing is here.", "Check the path.")
+    return NotFound("This page does not exist.", "Check the URL.")

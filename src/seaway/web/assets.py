@@ -55,7 +55,7 @@ async def asset(request: Request) -> Response:
     """Serve an asset. Its name changes with its content, so browsers cache it for a year."""
     found = _ASSETS.get(request.path_params["name"])
     if found is None:
-        raise NotFound("Nothing is here.", "Check the path.")
+        raise NotFound("This page does not exist.", "Check the URL.")
     headers = {"Cache-Control": "public, max-age=31536000, immutable", "Vary": "Accept-Encoding"}
     # An SVG that is opened directly is a document of our origin.
     headers["Content-Security-Policy"] = "default-src 'none'; sandbox"

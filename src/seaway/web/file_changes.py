@@ -74,7 +74,7 @@ async def change(request: Request) -> Response:
     by, names = await principal_of(request), request.path_params
     act = next((act for act in Act if act.value == names["act"]), None)
     if act is None:
-        raise NotFound("Nothing is here.", "Check the path.")
+        raise NotFound("This page does not exist.", "Check the URL.")
     form = await form_of(request)
     selection = _selection_of(form, names["package"])
     if not form.is_set("confirmed"):

@@ -1,4 +1,4 @@
-"""Whoever asks: which account it is, and what the credential gives."""
+"""The caller's account, credential, sessions and command-line tools."""
 
 from typing import Annotated
 
@@ -21,19 +21,19 @@ router = APIRouter(tags=["account"])
 
 
 class Credential(Shown):
-    """What the request was signed with."""
+    """The credential of the request."""
 
     kind: str = Field(
-        description="A browser, an API key, or a tool that you logged in.",
+        description="A browser session, an API key, or a command-line tool.",
         json_schema_extra={"enum": [kind.value for kind in (Carrier.PERSON, Carrier.KEY, Carrier.TOOL)]},
     )
     mode: ModeName
-    key: str | None = Field(description="The name of the key.")
+    key: str | None = Field(description="The name of the key; null for other credentials.")
     expires_at: Moment | None
 
 
 class Account(Shown):
-    """An account, for whom it belongs to."""
+    """Your account."""
 
     name: str = Field(examples=["ada"])
     display_name: str
@@ -44,19 +44,19 @@ class Account(Shown):
 
 
 class AccountChange(Given):
-    """What is to be another; what is left out stays."""
+    """Fields to change; omitted fields stay unchanged."""
 
     display_name: str | None = Field(None, max_length=MAX_DISPLAY_NAME)
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"display_name": "Ada Lovelace"}]})
 
 
-Confirm = Annotated[str, Query(description="Your user name again, to say that you mean it.", max_length=39)]
+Confirm = Annotated[str, Query(description="Your user name, to confirm.", max_length=39)]
 
 
 @router.get("/me", operation_id="getAccount")
 def get_account(call: Asked) -> Account:
-    """Your account, and what this credential is good for."""
+    """Return your account and the credential of this request."""
     require_site(call.by, SiteAction.READ_ACCOUNT)
     with call.read() as tx:
         return _account(call, users.get(tx, call.by.name))
@@ -64,7 +64,7 @@ def get_account(call: Asked) -> Account:
 
 @router.patch("/me", operation_id="changeAccount")
 def change_account(call: Asked, given: AccountChange) -> Account:
-    """Change how others read your name; what is left out stays. Only a person can."""
+    """Change your display name; omitted fields stay unchanged. Requires a session."""
     require_site(call.by, SiteAction.CHANGE_ACCOUNT)
     with call.write_own() as tx:
         if given.display_name is not None:
@@ -73,11 +73,11 @@ def change_account(call: Asked, given: AccountChange) -> Account:
 
 
 @router.delete("/me", operation_id="removeAccount", status_code=204)
-def remove_account(call: Asked, confirm: Confirm) -> None:
-    """Delete your account with its keys, sessions and tools; for a person who owns no channel, signed in just now."""
+def delete_account(call: Asked, confirm: Confirm) -> None:
+    """Delete your account with its keys, sessions and tools; you must not own a channel. Requires a recent sign-in."""
     require_site(call.by, SiteAction.REMOVE_ACCOUNT)
     if confirm != call.by.name:
-        raise Malformed("That is not the name of this account.", f"Send confirm={call.by.name} to delete it.")
+        raise Malformed("`confirm` is not the name of this account.", f"Send confirm={call.by.name} to delete it.")
     with call.read() as tx:
         user = users.get(tx, call.by.name)
     leaving.remove(call.house.accounts, call.by, user)
@@ -100,18 +100,18 @@ def _account(call: Call, user: User) -> Account:
 
 
 class SessionShown(Shown):
-    """A browser in which you are signed in."""
+    """A browser session."""
 
     id: int
     started_at: Moment
     seen_at: Moment
     address: str
-    agent: str = Field(description="What the browser calls itself.")
-    current: bool = Field(description="Whether it is the one that asks.")
+    agent: str = Field(description="The User-Agent of the browser.")
+    current: bool = Field(description="Whether it is the session of this request.")
 
 
 class ToolShown(Shown):
-    """A command-line tool that you logged in."""
+    """A logged-in command-line tool."""
 
     id: int
     tool: str = Field(examples=["pixi"])
@@ -123,7 +123,7 @@ class ToolShown(Shown):
 
 @router.get("/me/sessions", operation_id="listSessions")
 def list_sessions(call: Asked) -> Page[SessionShown]:
-    """The browsers in which you are signed in, the one that was used last first."""
+    """List your browser sessions, most recently used first."""
     require_site(call.by, SiteAction.READ_ACCOUNT)
     with call.read() as tx:
         found = sessions.of_user(tx, call.by.user_id or 0, call.now_ms)
@@ -132,7 +132,7 @@ def list_sessions(call: Asked) -> Page[SessionShown]:
 
 @router.delete("/me/sessions/{session}", operation_id="endSession", status_code=204)
 def end_session(call: Asked, session: Id) -> None:
-    """Sign a browser of yours out."""
+    """Sign out one of your browsers. Requires a session."""
     require_site(call.by, SiteAction.CHANGE_ACCOUNT)
     with call.write_own() as tx:
         sessions.end_own(tx, call.now_ms, call.by, session)
@@ -140,7 +140,7 @@ def end_session(call: Asked, session: Id) -> None:
 
 @router.delete("/me/sessions", operation_id="endOtherSessions", status_code=204)
 def end_other_sessions(call: Asked) -> None:
-    """Sign every browser of yours out but the one that asks."""
+    """Sign out all your other browsers. Requires a session."""
     require_site(call.by, SiteAction.CHANGE_ACCOUNT)
     with call.write_own() as tx:
         sessions.end_others_of(tx, call.now_ms, call.by)
@@ -148,15 +148,15 @@ def end_other_sessions(call: Asked) -> None:
 
 @router.get("/me/tools", operation_id="listTools")
 def list_tools(call: Asked) -> Page[ToolShown]:
-    """The tools that you logged in (`pixi auth login --oauth`), the newest first."""
+    """List your logged-in command-line tools (`pixi auth login --oauth`), newest first."""
     require_site(call.by, SiteAction.READ_ACCOUNT)
     with call.read() as tx:
         return whole([_tool(grant) for grant in tools.of_user(tx, call.by.user_id or 0, call.now_ms)])
 
 
 @router.delete("/me/tools/{tool}", operation_id="endTool", status_code=204)
-def end_tool(call: Asked, tool: Id) -> None:
-    """Log a tool out."""
+def log_out_tool(call: Asked, tool: Id) -> None:
+    """Log out a command-line tool. Requires a session."""
     require_site(call.by, SiteAction.CHANGE_ACCOUNT)
     with call.write_own() as tx:
         tools.revoke(tx, call.now_ms, call.by, call.by.user_id or 0, tool)

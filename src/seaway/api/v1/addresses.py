@@ -1,4 +1,4 @@
-"""The e-mail addresses of whoever asks; only a person changes them, most of it a short while after a proof."""
+"""The caller's email addresses. Changes require a session, and most of them a recent sign-in."""
 
 from typing import Annotated
 
@@ -17,17 +17,17 @@ router = APIRouter(tags=["account"])
 
 
 class AddressShown(Shown):
-    """An address of your account."""
+    """One of your email addresses."""
 
     id: int
     address: str = Field(examples=["ada@example.com"])
-    primary: bool = Field(description="Whether letters go there.")
+    primary: bool = Field(description="Whether emails are sent to it.")
     added_at: Moment
-    verified_at: Moment | None = Field(description="When the link in its letter was opened; before, it does not count.")
+    verified_at: Moment | None = Field(description="When it was verified by the link in the email; null if unverified.")
 
 
 class AddressGiven(Given):
-    """A further address."""
+    """An email address to add."""
 
     address: Annotated[str, Field(min_length=3, max_length=MAX_CHARS)]
 
@@ -36,47 +36,47 @@ class AddressGiven(Given):
 
 @router.get("/me/addresses", operation_id="listAddresses")
 def list_addresses(call: Asked) -> Page[AddressShown]:
-    """Your addresses, the primary one first."""
+    """List your email addresses, primary first."""
     require_site(call.by, SiteAction.READ_ACCOUNT)
-    return whole([_shown(email) for email in _of_asker(call)])
+    return whole([_shown(email) for email in _of_caller(call)])
 
 
 @router.post("/me/addresses", operation_id="addAddress", status_code=201)
-def add(call: Asked, given: AddressGiven) -> AddressShown:
-    """Add an address, to which a letter is sent; for a person, signed in just now."""
+def add_address(call: Asked, given: AddressGiven) -> AddressShown:
+    """Add an email address and send a verification email to it. Requires a recent sign-in."""
     addresses.add(call.house.accounts, call.by, given.address)
-    written = emails.checked(given.address)
-    return next(_shown(email) for email in _of_asker(call) if email.address == written)
+    address = emails.checked(given.address)
+    return next(_shown(email) for email in _of_caller(call) if email.address == address)
 
 
 @router.delete("/me/addresses/{address}", operation_id="removeAddress", status_code=204)
-def remove(call: Asked, address: Id) -> None:
-    """Take an address out, but not the primary one; for a person, signed in just now."""
+def remove_address(call: Asked, address: Id) -> None:
+    """Remove an email address other than the primary one. Requires a recent sign-in."""
     addresses.remove(call.house.accounts, call.by, _address_of(call, address))
 
 
 @router.post("/me/addresses/{address}/primary", operation_id="makeAddressPrimary", status_code=204)
-def make_primary(call: Asked, address: Id) -> None:
-    """Have letters go to a verified address; for a person, signed in just now."""
+def make_address_primary(call: Asked, address: Id) -> None:
+    """Make a verified address your primary one. Requires a recent sign-in."""
     addresses.make_primary(call.house.accounts, call.by, _address_of(call, address))
 
 
 @router.post("/me/addresses/{address}/letter", operation_id="sendAddressLetter", status_code=204)
-def send_letter(call: Asked, address: Id) -> None:
-    """Send the letter once more to an address that is not verified; nothing is sent to one that is."""
+def send_verification_email(call: Asked, address: Id) -> None:
+    """Send the verification email again; nothing is sent to a verified address. Requires a session."""
     signing_up.write_again(call.house.accounts, call.by, _address_of(call, address), client=call.by.address)
 
 
-def _address_of(call: Call, number: int) -> str:
-    """What the number of an address of whoever asks stands for; somebody else's stands for none."""
+def _address_of(call: Call, email_id: int) -> str:
+    """Return the caller's address with this id; raise `NotFound` for ids of other users' addresses."""
     require_site(call.by, SiteAction.CHANGE_ACCOUNT)
-    address = next((email.address for email in _of_asker(call) if email.id == number), None)
+    address = next((email.address for email in _of_caller(call) if email.id == email_id), None)
     if address is None:
-        raise NotFound("This address is not in your account.", "GET /api/v1/me/addresses lists them.")
+        raise NotFound("Your account has no such email address.", "GET /api/v1/me/addresses lists them.")
     return address
 
 
-def _of_asker(call: Call) -> list[Email]:
+def _of_caller(call: Call) -> list[Email]:
     with call.read() as tx:
         return emails.of_user(tx, call.by.user_id or 0)
 

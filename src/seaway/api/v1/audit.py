@@ -1,4 +1,4 @@
-"""What was done, by whom: the log of a channel for its owner, the whole log for site admins."""
+"""The audit log: of a channel for its owner, and of the site for admins."""
 
 from typing import Any
 
@@ -17,11 +17,11 @@ router = APIRouter(tags=["audit"])
 
 
 class Line(Shown):
-    """One change."""
+    """An audit log entry."""
 
     at: Moment
     actor: str = Field(examples=["ada (key ci)"])
-    address: str = Field(description="Where the request came from.")
+    address: str = Field(description="IP address of the request.")
     action: str = Field(examples=["file.uploaded"])
     channel: str
     target: str
@@ -29,8 +29,10 @@ class Line(Shown):
 
 
 @router.get("/channels/{channel}/audit", operation_id="listChannelAudit")
-def of_channel(call: Asked, channel: ChannelName, after: After = "", limit: Limit = DEFAULT_LIMIT) -> Page[Line]:
-    """What was done in a channel, newest first; for its owner."""
+def list_channel_audit_log(
+    call: Asked, channel: ChannelName, after: After = "", limit: Limit = DEFAULT_LIMIT
+) -> Page[Line]:
+    """List the audit log of a channel, newest first. Owner only."""
     before = numbered(after)
     with call.read() as tx:
         call.require(tx, Action.MANAGE, channel)
@@ -39,8 +41,8 @@ def of_channel(call: Asked, channel: ChannelName, after: After = "", limit: Limi
 
 
 @router.get("/audit", operation_id="listAudit")
-def of_all(call: Asked, after: After = "", limit: Limit = DEFAULT_LIMIT) -> Page[Line]:
-    """What was done anywhere, newest first; for site admins who are signed in."""
+def list_audit_log(call: Asked, after: After = "", limit: Limit = DEFAULT_LIMIT) -> Page[Line]:
+    """List the audit log of the site, newest first. Site admins only; requires a session."""
     before = numbered(after)
     require_site(call.by, SiteAction.ADMINISTER)
     with call.read() as tx:

@@ -16,20 +16,20 @@ router = APIRouter(tags=["packages"])
 
 
 class CorrectionGiven(Given):
-    """The fields to change; fields that are left out stay unchanged. An empty value removes a field."""
+    """The fields to change; omitted fields stay unchanged. An empty value removes a field."""
 
     depends: list[str] | None = Field(default=None, examples=[["numpy <2"]])
     constrains: list[str] | None = None
     license: str | None = None
-    track_features: str | list[str] | None = Field(default=None, description="A text with spaces, or a list.")
+    track_features: str | list[str] | None = Field(default=None, description="A space-separated string, or a list.")
     reason: str = Field(description="Shown on the page of the file.", max_length=MAX_REASON, examples=["wrong pin"])
 
 
 class CorrectionMade(Shown):
-    """The correction, and the revision that shows it."""
+    """The correction, and the revision that contains it."""
 
     correction: CorrectionShown | None = Field(description="Null when every field has its original value again.")
-    revision: int = Field(description="The revision of the platform that shows it.")
+    revision: int = Field(description="The revision of the platform that contains the correction.")
     warnings: list[str]
 
 

@@ -1,10 +1,10 @@
 """
-What every request to the API passes before a route sees it, and what becomes of its failure.
+Checks of every API request before routing, and the format of error responses.
 
-1. A path is what `http.paths` says it is: no `%2F`, nothing that two readers could split in two ways.
-2. A body is JSON of at most 64 KiB that says it is JSON, arrives at a bearable pace, and has no NaN, no half of a
-   surrogate pair and no NUL, which PostgreSQL does not store. It has arrived before anything is done.
-3. A failure leaves as JSON, by the one table of `http.problems`; a framework's own words never do.
+1. A path must be valid by `http.paths`: no `%2F`, and nothing else that two parsers could split differently.
+2. A body must be JSON with a JSON Content-Type, at most 64 KiB, and arrive at a minimum rate. NaN, lone surrogates and
+   NUL (which PostgreSQL does not store) are refused. The body is complete before the route runs.
+3. Errors are JSON by the table in `http.problems`; error texts of the framework are never sent.
 """
 
 import re
@@ -25,7 +25,7 @@ _JSON = re.compile(r"application/json\s*(;.*)?", re.IGNORECASE)
 
 
 class Entry:
-    """The routes behind the checks."""
+    """ASGI middleware that checks requests before the routes."""
 
     def __init__(self, routes: ASGIApp) -> None:
         self._routes = routes
@@ -33,17 +33,17 @@ class Entry:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             scope[problems.FORM] = problems.json_response_for
-            _check_address(scope)
-            receive = _already_read(await _body(Request(scope, receive)), receive)
+            _check_path(scope)
+            receive = _replaying(await _body(Request(scope, receive)), receive)
         try:
             await self._routes(scope, receive, send)
         except RequestValidationError as error:
             raise _invalid(error) from None
 
 
-def _check_address(scope: Scope) -> None:
+def _check_path(scope: Scope) -> None:
     if paths.segments(scope) is None:
-        raise NotFound("Nothing is here.", "Check the path.")
+        raise NotFound("This page does not exist.", "Check the URL.")
 
 
 async def _body(request: Request) -> bytes:
@@ -61,22 +61,22 @@ async def _body(request: Request) -> bytes:
 
 
 def _check_body(body: bytes, content_type: str) -> None:
-    # A form of another site cannot send this type without asking us first.
+    # A form on another site cannot send this type without a CORS preflight.
     if not _JSON.fullmatch(content_type):
-        raise Malformed("The body is not sent as JSON.", "Send it with the header Content-Type: application/json.")
+        raise Malformed("The Content-Type is not JSON.", "Send the header Content-Type: application/json.")
     try:
         msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise Malformed("The body cannot be read as JSON.", "Send one JSON object in UTF-8.") from None
+        raise Malformed("The body is not valid JSON.", "Send one JSON object in UTF-8.") from None
     if _NUL_ESCAPE.search(body):
-        raise Malformed("The body holds a NUL character.", "Leave it out.")
+        raise Malformed("The body contains a NUL character.", "Remove it.")
 
 
 def _too_large() -> TooLarge:
-    return TooLarge(f"The body has more than {MAX_BODY_BYTES:,} bytes.", "Send less at once.")
+    return TooLarge(f"The body has more than {MAX_BODY_BYTES:,} bytes.", "Split the request.")
 
 
-def _already_read(body: bytes, receive: Receive) -> Receive:
+def _replaying(body: bytes, receive: Receive) -> Receive:
     messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def replay() -> Message:
@@ -86,10 +86,10 @@ def _already_read(body: bytes, receive: Receive) -> Receive:
 
 
 def _invalid(error: RequestValidationError) -> Invalid:
-    """What is wrong with the fields, in a sentence that names the first few of them, never what was sent in them."""
-    found = [f"{_place(one['loc'])}: {one['msg']}" for one in error.errors()[:_MAX_PROBLEMS]]
-    return Invalid("; ".join(found) + ".", "See /api/v1/openapi.json for what each request may say.")
+    """Return an error that names the first few invalid fields, never their values, which may be secrets."""
+    field_errors = [f"{_location(problem['loc'])}: {problem['msg']}" for problem in error.errors()[:_MAX_PROBLEMS]]
+    return Invalid("; ".join(field_errors) + ".", "See /api/v1/openapi.json for the format of each request.")
 
 
-def _place(loc: tuple[str | int, ...]) -> str:
+def _location(loc: tuple[str | int, ...]) -> str:
     return ".".join(str(part)[:60] for part in loc) or "request"

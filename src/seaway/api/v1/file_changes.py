@@ -12,13 +12,13 @@ from seaway.packages.removal import Act
 
 router = APIRouter(tags=["packages"])
 
-_Place = Annotated[str, Field(max_length=250)]
+_Path = Annotated[str, Field(max_length=250)]
 
 
 class FilesGiven(Given):
     """The chosen files: either `files`, or `package`, optionally narrowed by `version` and `subdir`."""
 
-    files: list[_Place] = Field(
+    files: list[_Path] = Field(
         default=[],
         max_length=removal.MAX_NAMED,
         description="Files as SUBDIR/FILE.",
@@ -41,15 +41,15 @@ class FilesChanged(Shown):
     """The result for all chosen files."""
 
     files: list[str] = Field(description="The files that changed.", examples=[["noarch/demo-1.0-h1_0.conda"]])
-    unchanged: int = Field(description="How many of the chosen files were already in this state.")
+    unchanged: int = Field(description="Number of chosen files that were already in this state.")
     revisions: dict[str, int] = Field(
-        description="The revision of each platform that shows it.", examples=[{"noarch": 7}]
+        description="The revision of each platform that contains the change.", examples=[{"noarch": 7}]
     )
 
 
 @router.post("/channels/{channel}/files/yank", operation_id="yankFiles")
 def yank_files(call: Asked, channel: ChannelName, given: FilesToYank) -> FilesChanged:
-    """Yank files: all of them, or none if one is missing or you may not yank it."""
+    """Yank files: all of them, or none if one is missing or you cannot yank it."""
     return _change(call, channel, Act.YANK, given, given.reason)
 
 
@@ -61,7 +61,7 @@ def unyank_files(call: Asked, channel: ChannelName, given: FilesGiven) -> FilesC
 
 @router.post("/channels/{channel}/files/delete", operation_id="deleteFiles")
 def delete_files(call: Asked, channel: ChannelName, given: FilesGiven) -> FilesChanged:
-    """Permanently delete files: all of them, or none if one is missing or you may not delete it."""
+    """Permanently delete files: all of them, or none if one is missing or you cannot delete it."""
     return _change(call, channel, Act.DELETE, given)
 
 

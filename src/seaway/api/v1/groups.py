@@ -1,4 +1,4 @@
-"""Groups: a named set of users that can be a member of channels with a role."""
+"""Groups: named sets of users that can be members of channels."""
 
 from fastapi import APIRouter
 from pydantic import ConfigDict, Field
@@ -27,7 +27,7 @@ class GroupShown(Shown):
 class OwnGroup(GroupShown):
     """A group that you are in."""
 
-    manager: bool = Field(description="Whether you may change it.")
+    manager: bool = Field(description="Whether you can change it.")
 
 
 class GroupMemberShown(Shown):
@@ -39,30 +39,32 @@ class GroupMemberShown(Shown):
 
 
 class GroupDetail(GroupShown):
-    """A group with the users in it."""
+    """A group with its users."""
 
     members: list[GroupMemberShown]
 
 
 class GroupGiven(Given):
-    """A group that is to be made; you are its first manager."""
+    """A group to create; you become its first manager."""
 
     name: str = Field(max_length=39)
     description: str = Field("", max_length=MAX_DESCRIPTION)
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"name": "crew", "description": "Who sails."}]})
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"name": "crew", "description": "Maintainers of our robots."}]}
+    )
 
 
 class GroupChange(Given):
-    """What a group is for."""
+    """The description of a group."""
 
     description: str = Field(max_length=MAX_DESCRIPTION)
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"description": "Who sails."}]})
+    model_config = ConfigDict(json_schema_extra={"examples": [{"description": "Maintainers of our robots."}]})
 
 
 class GroupMemberGiven(Given):
-    """What a user is to be in a group."""
+    """The role of a user in a group."""
 
     manager: bool = False
 
@@ -71,7 +73,7 @@ class GroupMemberGiven(Given):
 
 @router.get("/groups", operation_id="listGroups")
 def list_groups(call: Asked) -> Page[OwnGroup]:
-    """The groups that you are in, by name."""
+    """List the groups that you are in, by name."""
     require_site(call.by, SiteAction.READ_ACCOUNT)
     with call.read() as tx:
         found = groups.of_user(tx, call.by.user_id or 0)
@@ -79,8 +81,8 @@ def list_groups(call: Asked) -> Page[OwnGroup]:
 
 
 @router.post("/groups", operation_id="addGroup", status_code=201)
-def add(call: Asked, given: GroupGiven) -> GroupShown:
-    """Make a group."""
+def create_group(call: Asked, given: GroupGiven) -> GroupShown:
+    """Create a group."""
     require_site(call.by, SiteAction.ADD_GROUP)
     with call.write_group(given.name) as tx:
         manager = users.get(tx, call.by.name)
@@ -88,30 +90,30 @@ def add(call: Asked, given: GroupGiven) -> GroupShown:
 
 
 @router.get("/groups/{group}", operation_id="getGroup")
-def get(call: Asked, group: GroupName) -> GroupDetail:
-    """One group, for who is in it."""
+def get_group(call: Asked, group: GroupName) -> GroupDetail:
+    """Return a group. Only for users in the group."""
     with call.read() as tx:
         found, members = groups.get(tx, call.by, group)
     return GroupDetail(**_shown(found).model_dump(), members=[_member(member) for member in members])
 
 
 @router.patch("/groups/{group}", operation_id="changeGroup")
-def change(call: Asked, group: GroupName, given: GroupChange) -> GroupShown:
-    """Say what a group is for; its managers may."""
+def change_group(call: Asked, group: GroupName, given: GroupChange) -> GroupShown:
+    """Change the description of a group. Managers only."""
     with call.write_group(group) as tx:
         return _shown(groups.describe(tx, call.now_ms, call.by, group, given.description))
 
 
 @router.delete("/groups/{group}", operation_id="removeGroup", status_code=204)
-def remove(call: Asked, group: GroupName) -> None:
-    """Delete a group; who was in it loses what it gave."""
+def delete_group(call: Asked, group: GroupName) -> None:
+    """Delete a group; its users lose the access it granted."""
     with call.write_group(group) as tx:
         groups.remove(tx, call.now_ms, call.by, group)
 
 
 @router.put("/groups/{group}/members/{user}", operation_id="putGroupMember")
-def put_member(call: Asked, group: GroupName, user: UserName, given: GroupMemberGiven) -> GroupMemberShown:
-    """Take a user into a group, or change whether they manage it."""
+def put_group_member(call: Asked, group: GroupName, user: UserName, given: GroupMemberGiven) -> GroupMemberShown:
+    """Add a user to a group, or change whether they manage it."""
     with call.write_group(group) as tx:
         return _member(
             groups.put_member(
@@ -121,15 +123,15 @@ def put_member(call: Asked, group: GroupName, user: UserName, given: GroupMember
 
 
 @router.delete("/groups/{group}/members/{user}", operation_id="removeGroupMember", status_code=204)
-def remove_member(call: Asked, group: GroupName, user: UserName) -> None:
-    """Take a user out of a group."""
+def remove_group_member(call: Asked, group: GroupName, user: UserName) -> None:
+    """Remove a user from a group."""
     with call.write_group(group) as tx:
         groups.remove_member(tx, call.now_ms, call.by, group, user)
 
 
 @router.post("/groups/{group}/leave", operation_id="leaveGroup", status_code=204)
-def leave(call: Asked, group: GroupName) -> None:
-    """Leave a group; its last manager cannot."""
+def leave_group(call: Asked, group: GroupName) -> None:
+    """Leave a group; the last manager cannot leave."""
     with call.write_group(group) as tx:
         groups.leave(tx, call.now_ms, call.by, group)
 

@@ -1,4 +1,4 @@
-"""The accounts elsewhere that sign in whoever asks; only a browser, which has been there, links another."""
+"""The caller's external identities. Linking another one is possible only in a browser, by signing in there."""
 
 from fastapi import APIRouter
 from pydantic import Field
@@ -14,26 +14,26 @@ router = APIRouter(tags=["account"])
 
 
 class IdentityShown(Shown):
-    """An account elsewhere that signs you in here."""
+    """An account at an identity provider that signs you in to this site."""
 
     id: int
     provider: str = Field(examples=["github"])
-    login: str = Field(description="Its name there when it was last used.")
+    login: str = Field(description="The name of the external account when it was last used.")
     linked_at: Moment
     used_at: Moment
 
 
 @router.get("/me/identities", operation_id="listIdentities")
 def list_identities(call: Asked) -> Page[IdentityShown]:
-    """The accounts elsewhere that sign you in here, the oldest first."""
+    """List your external identities, oldest first."""
     require_site(call.by, SiteAction.READ_ACCOUNT)
     with call.read() as tx:
-        return whole([_shown(one) for one in identities.of_user(tx, call.by.user_id or 0)])
+        return whole([_shown(identity) for identity in identities.of_user(tx, call.by.user_id or 0)])
 
 
 @router.delete("/me/identities/{identity}", operation_id="unlinkIdentity", status_code=204)
-def unlink(call: Asked, identity: Id) -> None:
-    """Have an account elsewhere sign you in no more, unless it is the last way in; for a person, signed in just now."""
+def unlink_identity(call: Asked, identity: Id) -> None:
+    """Unlink an external identity, unless it is the last sign-in method. Requires a recent sign-in."""
     outside.unlink(call.house.outside, call.by, identity)
 
 

@@ -1,4 +1,4 @@
-"""Invitations: somebody who is known by an e-mail address is asked to become a member."""
+"""Invitations to become a member of a channel, sent to an email address."""
 
 from typing import Literal
 
@@ -19,7 +19,7 @@ router = APIRouter(tags=["invitations"])
 
 
 class InvitationShown(Shown):
-    """An invitation, without the secret of its link, which only the letter has."""
+    """An invitation, without the secret of its link, which is only in the email."""
 
     id: int
     channel: str
@@ -31,7 +31,7 @@ class InvitationShown(Shown):
 
 
 class InvitationGiven(Given):
-    """Whom to ask, and to be what."""
+    """An invitation to send."""
 
     address: str = Field(max_length=254)
     role: GivenRole = "viewer"
@@ -40,9 +40,9 @@ class InvitationGiven(Given):
 
 
 class AnswerGiven(Given):
-    """What the person says who got the letter."""
+    """The response to an invitation."""
 
-    secret: str = Field(description="The last part of the link in the letter.", max_length=100)
+    secret: str = Field(description="The last part of the link in the email.", max_length=100)
     answer: Literal["accept", "decline"]
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"secret": "swy-inv-...", "answer": "accept"}]})
@@ -50,55 +50,55 @@ class AnswerGiven(Given):
 
 @router.get("/channels/{channel}/invitations", operation_id="listInvitations")
 def list_invitations(call: Asked, channel: ChannelName) -> Page[InvitationShown]:
-    """The invitations of a channel, newest first; those that are over are shown for a month."""
+    """List the invitations of a channel, newest first; closed ones are listed for a month."""
     with call.read() as tx:
         return whole([_shown(invitation) for invitation in invitations.of_channel(tx, call.by, channel)])
 
 
 @router.post("/channels/{channel}/invitations", operation_id="invite", status_code=201)
-def invite(call: Asked, channel: ChannelName, given: InvitationGiven) -> InvitationShown:
-    """Send a letter with a link, good for a week; one that was sent before is good no more."""
+def send_invitation(call: Asked, channel: ChannelName, given: InvitationGiven) -> InvitationShown:
+    """Send an invitation email with a link that expires in a week; it replaces an earlier invitation."""
     with call.read() as tx:
         call.require(tx, Action.ADMIT, channel)
-    _count_letter(call, given.address)
+    _count_email(call, given.address)
     with call.write_channel(channel) as tx:
-        made, _ = invitations.invite(
+        invitation, _ = invitations.invite(
             tx, call.now_ms, call.by, channel, given.address, Role(given.role), telling=call.house.accounts
         )
-    return _shown(made)
+    return _shown(invitation)
 
 
 @router.post("/channels/{channel}/invitations/{invitation}/resend", operation_id="resendInvitation")
-def resend(call: Asked, channel: ChannelName, invitation: Id) -> InvitationShown:
-    """Send another link; the one before is good no more."""
+def resend_invitation(call: Asked, channel: ChannelName, invitation: Id) -> InvitationShown:
+    """Send an invitation again with a new link; the old link becomes invalid."""
     with call.read() as tx:
         call.require(tx, Action.ADMIT, channel)
-        old = next((one for one in invitations.of_channel(tx, call.by, channel) if one.id == invitation), None)
+        old = next((item for item in invitations.of_channel(tx, call.by, channel) if item.id == invitation), None)
     if old is not None:
-        _count_letter(call, old.address)
+        _count_email(call, old.address)
     with call.write_channel(channel) as tx:
-        made, _ = invitations.resend(tx, call.now_ms, call.by, channel, invitation, telling=call.house.accounts)
-    return _shown(made)
+        resent, _ = invitations.resend(tx, call.now_ms, call.by, channel, invitation, telling=call.house.accounts)
+    return _shown(resent)
 
 
 @router.delete("/channels/{channel}/invitations/{invitation}", operation_id="withdrawInvitation", status_code=204)
-def withdraw(call: Asked, channel: ChannelName, invitation: Id) -> None:
-    """Take an invitation back."""
+def withdraw_invitation(call: Asked, channel: ChannelName, invitation: Id) -> None:
+    """Withdraw an invitation."""
     with call.write_channel(channel) as tx:
         invitations.withdraw(tx, call.now_ms, call.by, channel, invitation)
 
 
 @router.post("/invitations/answer", operation_id="answerInvitation", openapi_extra=OPEN)
-def answer(call: Asked, given: AnswerGiven) -> InvitationShown:
-    """Accept or decline what a letter invited you to; who is signed in accepts, and who holds the link declines."""
-    act = invitations.accept if given.answer == "accept" else invitations.decline
+def answer_invitation(call: Asked, given: AnswerGiven) -> InvitationShown:
+    """Accept or decline an invitation. Accepting requires a session; declining requires only the secret."""
+    respond = invitations.accept if given.answer == "accept" else invitations.decline
     with call.read() as tx:
         channel = invitations.look(tx, call.now_ms, given.secret).channel
     with call.write_channel(channel) as tx:
-        return _shown(act(tx, call.now_ms, call.by, given.secret, telling=call.house.accounts))
+        return _shown(respond(tx, call.now_ms, call.by, given.secret, telling=call.house.accounts))
 
 
-def _count_letter(call: Call, address: str) -> None:
+def _count_email(call: Call, address: str) -> None:
     call.count(Rate.LETTERS_FROM, call.by.address)
     call.count(Rate.LETTER_TO, emails.folded(address))
 

@@ -1,4 +1,4 @@
-"""Who belongs to a channel: users by themselves, and groups."""
+"""Members of a channel: users and groups."""
 
 from typing import Annotated, Literal
 
@@ -21,7 +21,7 @@ GivenRole = Literal["viewer", "contributor"]
 
 
 class MemberShown(Shown):
-    """A user in a channel."""
+    """A user who is a member of a channel."""
 
     user: str = Field(examples=["ada"])
     role: RoleName
@@ -29,23 +29,23 @@ class MemberShown(Shown):
 
 
 class MemberGroupShown(Shown):
-    """A group in a channel: everybody in it has the role."""
+    """A group that is a member of a channel; all its users have the role."""
 
     group: str = Field(examples=["crew"])
     role: RoleName
-    users: int | None = Field(description="How many are in it; null unless you are in it or a site admin.")
+    users: int | None = Field(description="Number of users in the group; null unless you are in it or a site admin.")
     added_at: Moment
 
 
 class Members(Shown):
-    """Everybody who belongs to a channel; of several roles the strongest counts."""
+    """The members of a channel; of several roles of a user, the strongest counts."""
 
     users: list[MemberShown]
     groups: list[MemberGroupShown]
 
 
 class RoleGiven(Given):
-    """What a member is to be; a channel has one owner, who changes by transfer."""
+    """The role of a member. A channel has one owner, who can be changed only by a transfer."""
 
     role: GivenRole
 
@@ -54,7 +54,7 @@ class RoleGiven(Given):
 
 @router.get("/channels/{channel}/members", operation_id="listMembers")
 def list_members(call: Asked, channel: ChannelName) -> Members:
-    """The members of a channel, for its members."""
+    """List the members of a channel. Members only."""
     with call.read() as tx:
         users, groups = members.listed(tx, call.by, channel)
     return Members(users=[_user(user) for user in users], groups=[_group(group) for group in groups])
@@ -62,38 +62,38 @@ def list_members(call: Asked, channel: ChannelName) -> Members:
 
 @router.put("/channels/{channel}/members/{user}", operation_id="putMember")
 def put_member(call: Asked, channel: ChannelName, user: UserName, given: RoleGiven) -> MemberShown:
-    """Make a user a member at once, of which a letter tells them, or change their role."""
+    """Add a user as a member, effective immediately and with a notification email, or change their role."""
     with call.write_channel(channel) as tx:
-        put = members.put(
+        member = members.put(
             tx, call.now_ms, call.by, channel, user, Role(given.role), telling=call.house.accounts
         )  # fmt: skip
-    return _user(put)
+    return _user(member)
 
 
 @router.delete("/channels/{channel}/members/{user}", operation_id="removeMember", status_code=204)
 def remove_member(call: Asked, channel: ChannelName, user: UserName) -> None:
-    """End somebody's membership; what they uploaded stays."""
+    """Remove a member; files they uploaded stay."""
     with call.write_channel(channel) as tx:
         members.remove(tx, call.now_ms, call.by, channel, user)
 
 
 @router.put("/channels/{channel}/groups/{group}", operation_id="putMemberGroup")
-def put_group(call: Asked, channel: ChannelName, group: GroupName, given: RoleGiven) -> MemberGroupShown:
-    """Make a group a member, or change what its people are."""
+def put_member_group(call: Asked, channel: ChannelName, group: GroupName, given: RoleGiven) -> MemberGroupShown:
+    """Add a group as a member, or change its role."""
     with call.write_channel(channel) as tx:
         return _group(members.put_group(tx, call.now_ms, call.by, channel, group, Role(given.role)))
 
 
 @router.delete("/channels/{channel}/groups/{group}", operation_id="removeMemberGroup", status_code=204)
-def remove_group(call: Asked, channel: ChannelName, group: GroupName) -> None:
-    """End the membership of a group."""
+def remove_member_group(call: Asked, channel: ChannelName, group: GroupName) -> None:
+    """Remove a group from a channel."""
     with call.write_channel(channel) as tx:
         members.remove_group(tx, call.now_ms, call.by, channel, group)
 
 
 @router.post("/channels/{channel}/leave", operation_id="leaveChannel", status_code=204)
-def leave(call: Asked, channel: ChannelName) -> None:
-    """End your own membership; an owner gives the channel away first."""
+def leave_channel(call: Asked, channel: ChannelName) -> None:
+    """Leave a channel; an owner must transfer it first."""
     with call.write_channel(channel) as tx:
         members.leave(tx, call.now_ms, call.by, channel)
 

@@ -1,4 +1,4 @@
-"""What the owner of a channel tells everybody who reads it (CEP 6)."""
+"""Notices of a channel, shown to its users by clients (CEP 6)."""
 
 from typing import Annotated, Literal
 
@@ -27,25 +27,25 @@ class NoticeShown(Shown):
 
 
 class NoticeGiven(Given):
-    """What is to be told."""
+    """A notice to post."""
 
     level: Literal["info", "warning", "critical"] = "info"
     message: str = Field(min_length=1, max_length=MAX_MESSAGE)
-    days: int = Field(30, description="For how long.", ge=1, le=LONGEST_DAYS)
+    days: int = Field(30, description="Number of days until it expires.", ge=1, le=LONGEST_DAYS)
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"message": "Moved to robots-2.", "days": 30}]})
 
 
 @router.get("/channels/{channel}/notices", operation_id="listNotices", openapi_extra=OPEN)
 def list_notices(call: Asked, channel: ChannelName) -> Page[NoticeShown]:
-    """What readers of the channel are told now, newest first."""
+    """List the current notices of a channel, newest first."""
     with call.read() as tx:
         return whole([_shown(notice) for notice in notices.listed(tx, call.now_ms, call.by, channel)])
 
 
 @router.post("/channels/{channel}/notices", operation_id="addNotice", status_code=201)
-def add(call: Asked, channel: ChannelName, given: NoticeGiven) -> NoticeShown:
-    """Tell something to everybody who reads the channel."""
+def post_notice(call: Asked, channel: ChannelName, given: NoticeGiven) -> NoticeShown:
+    """Post a notice."""
     now_ms = call.now_ms
     with call.write_channel(channel) as tx:
         return _shown(
@@ -57,8 +57,8 @@ def add(call: Asked, channel: ChannelName, given: NoticeGiven) -> NoticeShown:
 
 
 @router.delete("/channels/{channel}/notices/{notice}", operation_id="removeNotice", status_code=204)
-def remove(call: Asked, channel: ChannelName, notice: Id) -> None:
-    """Take a notice back."""
+def withdraw_notice(call: Asked, channel: ChannelName, notice: Id) -> None:
+    """Withdraw a notice."""
     with call.write_channel(channel) as tx:
         notices.remove(tx, call.now_ms, call.by, channel, notice)
 

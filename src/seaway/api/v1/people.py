@@ -1,4 +1,4 @@
-"""Users by the beginning of their name, for whoever wants to make one a member."""
+"""User search by the start of the name, for adding members."""
 
 from typing import Annotated
 
@@ -14,19 +14,19 @@ from seaway.api.v1.shapes import Page, Shown, whole
 router = APIRouter(tags=["members"])
 
 Beginning = Annotated[
-    str, Query(description=f"How the name begins: {LEAST_CHARS} characters or more.", max_length=39, examples=["ad"])
+    str, Query(description=f"Start of the name, at least {LEAST_CHARS} characters.", max_length=39, examples=["ad"])
 ]
 
 
 class PersonShown(Shown):
-    """A user, as everybody who is signed in may find them."""
+    """A user, as visible to all signed-in users."""
 
     name: str = Field(examples=["ada"])
 
 
 @router.get("/people", operation_id="findPeople")
-def find(call: Asked, name: Beginning) -> Page[PersonShown]:
-    """At most ten users whose names begin so; none for less than two characters. How often you ask is limited."""
+def find_users(call: Asked, name: Beginning) -> Page[PersonShown]:
+    """Return up to ten users whose names start with `name`; none for fewer than two characters. Rate-limited."""
     require_site(call.by, SiteAction.FIND_USERS)
-    found = people.find(call.house.reading.database, call.now_ms, str(call.by.user_id), name)
-    return whole([PersonShown(name=one) for one in found])
+    names = people.find(call.house.reading.database, call.now_ms, str(call.by.user_id), name)
+    return whole([PersonShown(name=user_name) for user_name in names])

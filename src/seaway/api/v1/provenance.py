@@ -1,4 +1,4 @@
-"""Where files come from: who sent them, by which workflow, and what their attestations say; and what is in them."""
+"""Provenance of files by upload and attestation, their contents, and comparisons."""
 
 from typing import Annotated, Literal
 
@@ -26,25 +26,25 @@ router = APIRouter(tags=["packages"])
 Against = Annotated[
     str,
     Query(
-        description="Another file of the package, with its platform.", examples=["noarch/demo-1.0-h1_0.conda"],
+        description="The older file to compare with, as SUBDIR/FILE.", examples=["noarch/demo-1.0-h1_0.conda"],
         max_length=250,
     ),
 ]  # fmt: skip
 
 
 class VersionProvenance(Shown):
-    """What is known of where a version comes from. No state says that a package is good."""
+    """The provenance of a version. No state implies that a package is safe."""
 
     version: str
     state: Literal["none", "full", "partial", "inconsistent", "lost", "changed"]
-    repositories: list[str] = Field(description="Those that the attestations of its files name.")
+    repositories: list[str] = Field(description="Repositories in the attestations of its files.")
     warnings: list[str]
 
 
 class Attestation(Shown):
-    """What the certificate of an attestation says, which was verified when the file came."""
+    """The claims in the certificate of an attestation, verified at upload."""
 
-    sha256: str = Field(description="Of the sidecar, which is read at the address of the file with `.sigs` behind it.")
+    sha256: str = Field(description="Hash of the sidecar, which is at the URL of the file plus `.sigs`.")
     issuer: str
     repository: str
     repository_id: str
@@ -57,12 +57,12 @@ class Attestation(Shown):
 
 
 class Sent(Shown):
-    """The upload that made a file what it is."""
+    """The upload of the current bytes of a file."""
 
     at: Moment
-    replaced: bool = Field(description="Whether another file had the name before.")
-    means: str = Field(description="What a user sent it with, in words; empty for a workflow.")
-    repository: str = Field(description="Of the workflow that sent it; empty, as what follows, when none did.")
+    replaced: bool = Field(description="Whether it overwrote another file.")
+    means: str = Field(description="What a user uploaded it with, as text; empty for a workflow.")
+    repository: str = Field(description="The repository of the workflow; empty for users, as are the next fields.")
     workflow: str
     commit: str
     run: str
@@ -72,14 +72,14 @@ class Sent(Shown):
 
 
 class FileProvenance(Shown):
-    """Where a file comes from."""
+    """The provenance of a file."""
 
-    sent: Sent | None = Field(description="Null for a file from before there was a record.")
+    sent: Sent | None = Field(description="Null for files older than the upload record.")
     attestation: Attestation | None
 
 
 class PathShown(Shown):
-    """A file, link or folder that a package installs."""
+    """A file, link or directory that a package installs."""
 
     path: str
     type: str | None
@@ -88,45 +88,45 @@ class PathShown(Shown):
 
 
 class ChangeShown(Shown):
-    """One thing that differs."""
+    """A difference."""
 
     name: str
-    before: str = Field(description="Empty where it is new.")
-    after: str = Field(description="Empty where it is gone.")
+    before: str = Field(description="Empty if added.")
+    after: str = Field(description="Empty if removed.")
 
 
 class DifferenceShown(Shown):
-    """Two builds compared."""
+    """The differences between two builds."""
 
     depends: list[ChangeShown]
     constrains: list[ChangeShown]
     fields: list[ChangeShown]
-    paths: list[ChangeShown] = Field(description="The first thousand.")
-    path_count: int = Field(description="How many paths differ.")
-    problem: str = Field(description="Why paths were not compared; empty where they were.")
-    grown_bytes: int = Field(description="Of the package file.")
-    installed_grown_bytes: int
+    paths: list[ChangeShown] = Field(description="The first 1,000 changed paths.")
+    path_count: int = Field(description="Number of changed paths.")
+    problem: str = Field(description="Why paths were not compared; empty if they were.")
+    grown_bytes: int = Field(description="Increase of the package file size.")
+    installed_grown_bytes: int = Field(description="Increase of the installed size.")
 
 
 @router.get(
     "/channels/{channel}/packages/{package}/provenance", operation_id="getPackageProvenance", openapi_extra=OPEN
 )
-def of_package(call: Asked, channel: ChannelName, package: PackageName) -> Page[VersionProvenance]:
-    """What the attestations of a package tell of each version, the newest first, with what to be warned of."""
+def get_package_provenance(call: Asked, channel: ChannelName, package: PackageName) -> Page[VersionProvenance]:
+    """List the provenance of each version of a package by its attestations, newest first, with warnings."""
     with call.read() as tx:
         access = call.require(tx, Action.READ, channel)
         found = versions.of_package(tx, access.channel_id, package)
-        told = attested.provenance_of(found, attested.claims_of(tx, access.channel_id, package))
+        provenance = attested.provenance_of(found, attested.claims_of(tx, access.channel_id, package))
     if not found:
         raise NotFound("There is no such package in the channel.", "Check its name.")
-    return whole([_version(told[one.version]) for one in found])
+    return whole([_version(provenance[version.version]) for version in found])
 
 
 @router.get(
     "/channels/{channel}/files/{subdir}/{file}/provenance", operation_id="getFileProvenance", openapi_extra=OPEN
 )
-def of_file(call: Asked, channel: ChannelName, subdir: Subdir, file: FileName) -> FileProvenance:
-    """Who sent a file and how, and what its attestation says."""
+def get_file_provenance(call: Asked, channel: ChannelName, subdir: Subdir, file: FileName) -> FileProvenance:
+    """Return who uploaded a file and how, and the claims of its attestation."""
     with call.read() as tx:
         access = call.require(tx, Action.READ, channel)
         found = files.get(tx, access.channel_id, subdir, file)
@@ -139,7 +139,7 @@ def of_file(call: Asked, channel: ChannelName, subdir: Subdir, file: FileName) -
 
 
 @router.get("/channels/{channel}/files/{subdir}/{file}/paths", operation_id="listPaths", openapi_extra=OPEN)
-async def paths(
+async def list_paths(
     call: Asked,
     channel: ChannelName,
     subdir: Subdir,
@@ -148,44 +148,44 @@ async def paths(
     after: After = "",
     limit: Limit = DEFAULT_LIMIT,
 ) -> Page[PathShown]:
-    """What a package installs, by path; those that have all of the words."""
+    """List what a package installs, by path."""
     call.count_file_list()
     skip = numbered(after) or 0
     found = await to_thread.run_sync(_get, call, channel, subdir, file)
     listing = await _listing(call, found)
     if listing.problem:
-        raise Conflict(listing.problem, "Download it to look into it.")
+        raise Conflict(listing.problem, "Download the file to inspect it.")
     paths = await call.house.contents.work(caller_of(call.by), listing.search, q) if q else listing.entries
     chosen = paths[skip : skip + limit + 1]
     return page(chosen, limit, _path, lambda _last: skip + limit)
 
 
 @router.get("/channels/{channel}/files/{subdir}/{file}/difference", operation_id="compareFiles", openapi_extra=OPEN)
-async def difference(
+async def compare_files(
     call: Asked, channel: ChannelName, subdir: Subdir, file: FileName, against: Against
 ) -> DifferenceShown:
-    """What changed from another file of the same package to this one; it counts as ten lists of files."""
+    """Compare a file with another file of the same package. Counts as ten file lists in the rate limit."""
     call.count_file_list(COMPARISON)
     other_subdir, _, other_name = against.partition("/")
     if not other_name:
-        raise Malformed("`against` names a file with its platform.", "Such as noarch/demo-1.0-h1_0.conda.")
+        raise Malformed("`against` has no platform.", "Send it as SUBDIR/FILE, such as noarch/demo-1.0-h1_0.conda.")
     found = await to_thread.run_sync(_get, call, channel, subdir, file)
     other = await to_thread.run_sync(_get, call, channel, other_subdir, other_name)
     if other.summary.package != found.summary.package:
-        raise Malformed("These are files of two packages.", "Name another file of the same package.")
+        raise Malformed("The files belong to different packages.", "Choose two files of one package.")
     listings = await _listing(call, other), await _listing(call, found)
-    told = await call.house.contents.work(
+    compared = await call.house.contents.work(
         caller_of(call.by), differences.between, other.record, found.record, *listings
     )
     return DifferenceShown(
-        depends=_changes(told.depends),
-        constrains=_changes(told.constrains),
-        fields=_changes(told.fields),
-        paths=_changes(told.paths),
-        path_count=told.path_count,
-        problem=told.problem,
-        grown_bytes=told.grown_bytes,
-        installed_grown_bytes=told.installed_grown_bytes,
+        depends=_changes(compared.depends),
+        constrains=_changes(compared.constrains),
+        fields=_changes(compared.fields),
+        paths=_changes(compared.paths),
+        path_count=compared.path_count,
+        problem=compared.problem,
+        grown_bytes=compared.grown_bytes,
+        installed_grown_bytes=compared.installed_grown_bytes,
     )
 
 
@@ -201,13 +201,13 @@ async def _listing(call: Call, found: File) -> Listing:
     return await call.house.contents.read(caller, sha256, summary.size, summary.file_name)
 
 
-def _version(told: Provenance) -> VersionProvenance:
-    state: State = told.state
+def _version(provenance: Provenance) -> VersionProvenance:
+    state: State = provenance.state
     return VersionProvenance(
-        version=told.version,
+        version=provenance.version,
         state=state.value,
-        repositories=list(told.repositories),
-        warnings=list(told.warnings),
+        repositories=list(provenance.repositories),
+        warnings=list(provenance.warnings),
     )
 
 

@@ -1,4 +1,4 @@
-"""Password and second factors of whoever asks; only a person changes them, a short while after a proof."""
+"""The caller's password and second factors. Changes require a session with a recent sign-in."""
 
 from typing import Annotated
 
@@ -16,7 +16,7 @@ router = APIRouter(tags=["account"])
 
 
 class PasswordGiven(Given):
-    """Another password."""
+    """A new password."""
 
     password: Annotated[str, Field(min_length=MIN_CHARS, max_length=MAX_CHARS)]
 
@@ -24,23 +24,25 @@ class PasswordGiven(Given):
 
 
 class SecondFactors(Shown):
-    """What you have besides the password."""
+    """Your second factors."""
 
-    codes: bool = Field(description="Whether an app shows codes for you.")
+    codes: bool = Field(description="Whether an authenticator app is set up.")
     passkeys: int
-    recovery_codes: int = Field(description="How many are left.")
-    ends_at: Moment | None = Field(description="When an admin's word will take all of them away; null for never.")
+    recovery_codes: int = Field(description="Number of unused recovery codes.")
+    ends_at: Moment | None = Field(
+        description="When a reset by a site admin will remove all second factors; null if none is pending."
+    )
 
 
 class Seed(Shown):
-    """What an app needs to show codes; it is in this answer and nowhere else."""
+    """The secret of an authenticator app, shown only in this response."""
 
     seed: str = Field(examples=["JBSWY3DPEHPK3PXP"])
-    uri: str = Field(description="The same as an address, for a QR code.", examples=["otpauth://totp/..."])
+    uri: str = Field(description="The same as a URI, for a QR code.", examples=["otpauth://totp/..."])
 
 
 class Code(Given):
-    """What the app shows now."""
+    """The current code of the authenticator app."""
 
     code: Annotated[str, Field(min_length=6, max_length=20)]
 
@@ -48,21 +50,23 @@ class Code(Given):
 
 
 class RecoveryCodes(Shown):
-    """Codes for the day on which the phone is gone. Each is good once, and nobody can see them again."""
+    """Single-use codes that replace a lost second factor, shown only in this response."""
 
-    recovery_codes: list[str] = Field(description="Empty where you have some already.", examples=[["1abcd-efgh-jkmn"]])
+    recovery_codes: list[str] = Field(
+        description="Empty if you already have recovery codes.", examples=[["1abcd-efgh-jkmn"]]
+    )
 
 
 @router.put("/me/password", operation_id="setPassword", status_code=204)
 async def set_password(call: Asked, given: PasswordGiven) -> None:
-    """Set another password; every other browser is signed out. For a person, signed in just now."""
-    _require_person(call)
+    """Set a new password and sign out all other browsers. Requires a recent sign-in."""
+    _require_session(call)
     await resetting.change(call.house.accounts, call.by, given.password)
 
 
 @router.get("/me/second-factors", operation_id="getSecondFactors")
-def get(call: Asked) -> SecondFactors:
-    """What you have besides the password."""
+def get_second_factors(call: Asked) -> SecondFactors:
+    """Return your second factors."""
     require_site(call.by, SiteAction.READ_ACCOUNT)
     with call.read() as tx:
         found = second_factors.of_user(tx, call.by.user_id or 0)
@@ -76,41 +80,45 @@ def get(call: Asked) -> SecondFactors:
 
 
 @router.post("/me/totp", operation_id="beginCodes")
-def begin_codes(call: Asked) -> Seed:
-    """Begin with an app for codes: a seed, which counts once its first code is confirmed. For a person, signed in just now."""
-    _require_person(call)
+def set_up_authenticator_app(call: Asked) -> Seed:
+    """Create a secret for an authenticator app, which takes effect when confirmed. Requires a recent sign-in."""
+    _require_session(call)
     made = totp.begin(call.house.accounts, call.by)
     return Seed(seed=made.seed, uri=made.uri)
 
 
 @router.post("/me/totp/confirm", operation_id="confirmCodes")
-async def confirm_codes(call: Asked, given: Code) -> RecoveryCodes:
-    """The first code of the app: from now on it is asked for. Recovery codes come with the first second factor."""
-    _require_person(call)
+async def confirm_authenticator_app(call: Asked, given: Code) -> RecoveryCodes:
+    """
+    Confirm the authenticator app with a code; sign-ins require a code from now on.
+
+    If it is your first second factor, the response contains your recovery codes.
+    """
+    _require_session(call)
     return RecoveryCodes(recovery_codes=await totp.confirm(call.house.accounts, call.by, given.code))
 
 
 @router.delete("/me/totp", operation_id="removeCodes", status_code=204)
-def remove_codes(call: Asked) -> None:
-    """Ask for no codes of an app any more; for a person, signed in just now."""
-    _require_person(call)
+def remove_authenticator_app(call: Asked) -> None:
+    """Remove the authenticator app. Requires a recent sign-in."""
+    _require_session(call)
     totp.remove(call.house.accounts, call.by)
 
 
 @router.post("/me/recovery-codes", operation_id="renewRecoveryCodes")
 async def renew_recovery_codes(call: Asked) -> RecoveryCodes:
-    """New recovery codes; the old ones are good for nothing. For a person, signed in just now."""
-    _require_person(call)
+    """Replace your recovery codes; the old ones become invalid. Requires a recent sign-in."""
+    _require_session(call)
     return RecoveryCodes(recovery_codes=await recovery.renew(call.house.accounts, call.by))
 
 
 @router.delete("/me/second-factor-reset", operation_id="keepSecondFactors", status_code=204)
-def keep(call: Asked) -> None:
-    """Stop what an admin was asked for: your second factors stay."""
-    _require_person(call)
+def cancel_second_factor_reset(call: Asked) -> None:
+    """Cancel a pending reset of your second factors. Requires a session."""
+    _require_session(call)
     with call.write_own() as tx:
         second_factors.stop_reset(call.house.accounts, tx, call.now_ms, call.by, call.by.user_id or 0)
 
 
-def _require_person(call: Call) -> None:
+def _require_session(call: Call) -> None:
     require_site(call.by, SiteAction.CHANGE_ACCOUNT)

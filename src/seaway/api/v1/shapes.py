@@ -1,8 +1,8 @@
 """
-The forms that requests and answers are made of.
+Base classes of request and response bodies, and lists.
 
-1. A request says nothing that we do not know: a misspelt field is refused and never silently ignored.
-2. An answer has every field that its form has; those that are empty are null. Fields are added, never renamed.
+1. Unknown fields in a request are refused, so that a misspelled field is never silently ignored.
+2. A response contains every field of its schema; missing values are null. Fields may be added but are never renamed.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,7 +24,7 @@ Moment = Annotated[
 _Item = TypeVar("_Item")
 _Row = TypeVar("_Row")
 
-_ID_DIGITS = 18  # fewer than a row id can have, and none that no database could compare
+_ID_DIGITS = 18  # always fits the 64-bit ids of both databases
 
 
 class Given(BaseModel):
@@ -34,44 +34,44 @@ class Given(BaseModel):
 
 
 class Shown(BaseModel):
-    """An answer, or a part of one."""
+    """A response body, or a part of one."""
 
     model_config = ConfigDict(frozen=True)
 
 
 class Page(Shown, Generic[_Item]):
-    """A part of a list, in order."""
+    """A page of a list."""
 
     items: list[_Item]
-    next: str | None = Field(description="What to send as `after` for the items that follow; null behind the last one.")
+    next: str | None = Field(description="Value of `after` for the next page; null on the last page.")
 
 
 class Problem(Shown):
-    """Why a request failed."""
+    """An error."""
 
-    code: str = Field(description="A word that stays the same, for programs.", examples=["not-allowed"])
-    message: str = Field(description="What happened, to which thing, for people.")
-    hint: str = Field(description="What to do about it; may be empty.")
+    code: str = Field(description="Stable error code for programs.", examples=["not-allowed"])
+    message: str = Field(description="What happened.")
+    hint: str = Field(description="What to do; may be empty.")
 
 
 def page(
     rows: Sequence[_Row], limit: int, shown: Callable[[_Row], _Item], cursor: Callable[[_Row], Any]
 ) -> Page[_Item]:
-    """The page of `limit` rows; one row more tells that another page follows."""
+    """Build a page of up to `limit` items; `rows` has one more row if there is a next page."""
     shown_rows = rows[:limit]
-    more = len(rows) > limit
-    return Page[_Item](items=[shown(row) for row in shown_rows], next=str(cursor(shown_rows[-1])) if more else None)
+    has_more = len(rows) > limit
+    return Page[_Item](items=[shown(row) for row in shown_rows], next=str(cursor(shown_rows[-1])) if has_more else None)
 
 
 def whole(items: list[_Item]) -> Page[_Item]:
-    """A list that is short enough for one page."""
+    """Build a single page of all items."""
     return Page[_Item](items=items, next=None)
 
 
 def numbered(after: str) -> int | None:
-    """The id that the cursor of a list by age holds; None before the first page."""
+    """Parse the cursor of a list ordered by id; None for the first page."""
     if not after:
         return None
     if not after.isascii() or not after.isdigit() or len(after) > _ID_DIGITS:
-        raise Invalid("`after` is not what an answer gave as `next`.", "Send `next` as it came, or leave it out.")
+        raise Invalid("`after` is not a valid cursor.", "Send `next` of the previous response unchanged, or omit it.")
     return int(after)

@@ -1,4 +1,4 @@
-"""Transfers: a channel is offered to one of its members, who accepts, and then owns it."""
+"""Transfers of a channel to one of its members, who becomes the owner by accepting."""
 
 from typing import Literal
 
@@ -17,7 +17,7 @@ router = APIRouter(tags=["transfers"])
 
 
 class TransferShown(Shown):
-    """An offer that waits for its answer."""
+    """A pending transfer."""
 
     channel: str
     to_user: str = Field(examples=["ada"])
@@ -27,7 +27,7 @@ class TransferShown(Shown):
 
 
 class TransferGiven(Given):
-    """Whom the channel is offered to."""
+    """The member to offer the channel to."""
 
     to_user: str = Field(max_length=39)
 
@@ -35,7 +35,7 @@ class TransferGiven(Given):
 
 
 class AnswerGiven(Given):
-    """What they say to whom it was offered."""
+    """The response to a transfer."""
 
     answer: Literal["accept", "decline"]
 
@@ -44,15 +44,15 @@ class AnswerGiven(Given):
 
 @router.get("/transfers", operation_id="listTransfers")
 def list_transfers(call: Asked) -> Page[TransferShown]:
-    """The channels that were offered to you."""
+    """List the channels that were offered to you."""
     require_site(call.by, SiteAction.READ_ACCOUNT)
     with call.read() as tx:
         return whole([_shown(transfer) for transfer in transfers.to_user(tx, call.now_ms, call.by.user_id or 0)])
 
 
 @router.get("/channels/{channel}/transfer", operation_id="getTransfer")
-def get(call: Asked, channel: ChannelName) -> Page[TransferShown]:
-    """The offer of a channel that waits for its answer, if there is one; for its owner."""
+def get_transfer(call: Asked, channel: ChannelName) -> Page[TransferShown]:
+    """Return the pending transfer of a channel, if any. Owner only."""
     with call.read() as tx:
         access = call.require(tx, Action.MANAGE, channel)
         found = transfers.of_channel(tx, call.now_ms, access.channel_id)
@@ -60,25 +60,25 @@ def get(call: Asked, channel: ChannelName) -> Page[TransferShown]:
 
 
 @router.post("/channels/{channel}/transfer", operation_id="offerTransfer", status_code=201)
-def offer(call: Asked, channel: ChannelName, given: TransferGiven) -> TransferShown:
-    """Offer a channel to one of its members; only its owner can, signed in a short while ago."""
+def offer_transfer(call: Asked, channel: ChannelName, given: TransferGiven) -> TransferShown:
+    """Offer a channel to one of its members. Owner only; requires a recent sign-in."""
     with call.write_channel(channel) as tx:
         return _shown(transfers.offer(tx, call.now_ms, call.by, channel, given.to_user, telling=call.house.accounts))
 
 
 @router.delete("/channels/{channel}/transfer", operation_id="cancelTransfer", status_code=204)
-def cancel(call: Asked, channel: ChannelName) -> None:
-    """Take an offer back."""
+def cancel_transfer(call: Asked, channel: ChannelName) -> None:
+    """Cancel a pending transfer."""
     with call.write_channel(channel) as tx:
         transfers.cancel(tx, call.now_ms, call.by, channel)
 
 
 @router.post("/channels/{channel}/transfer/answer", operation_id="answerTransfer")
-def answer(call: Asked, channel: ChannelName, given: AnswerGiven) -> TransferShown:
+def answer_transfer(call: Asked, channel: ChannelName, given: AnswerGiven) -> TransferShown:
     """Accept or decline a channel that was offered to you."""
-    act = transfers.accept if given.answer == "accept" else transfers.decline
+    respond = transfers.accept if given.answer == "accept" else transfers.decline
     with call.write_channel(channel) as tx:
-        return _shown(act(tx, call.now_ms, call.by, channel, telling=call.house.accounts))
+        return _shown(respond(tx, call.now_ms, call.by, channel, telling=call.house.accounts))
 
 
 def _shown(transfer: Transfer) -> TransferShown:

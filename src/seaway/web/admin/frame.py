@@ -36,7 +36,7 @@ def for_admin(handler: PersonHandler) -> Handler:
     async def wrapped(request: Request) -> Response:
         by = await principal_of(request)
         if not (by.is_person and by.is_admin):
-            raise NotFound("Nothing is here.", "Check the path.")
+            raise NotFound("This page does not exist.", "Check the URL.")
         require_site(by, SiteAction.ADMINISTER)
         return await signed_in_handler(request)
 

@@ -54,7 +54,7 @@ async def act(request: Request, by: Principal) -> Response:
     name, act_name = request.path_params["issuer"], request.path_params["act"]
     chosen = _ACTS.get(act_name)
     if chosen is None:
-        raise NotFound("Nothing is here.", "Check the path.")
+        raise NotFound("This page does not exist.", "Check the URL.")
     must_be_fresh(by)
     form = await form_of(request)
     then = _LIST if act_name == "remove" else f"{_LIST}/{name}"

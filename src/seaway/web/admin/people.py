@@ -53,7 +53,7 @@ async def act(request: Request, by: Principal) -> Response:
     """Make one change to an account."""
     name, chosen = request.path_params["user"], _ACTS.get(request.path_params["act"])
     if chosen is None:
-        raise NotFound("Nothing is here.", "Check the path.")
+        raise NotFound("This page does not exist.", "Check the URL.")
     must_be_fresh(by)
     change = partial(chosen, accounts_of(request), by, name, await form_of(request))
     return await do(request, "user", partial(_look, name, _user_quota(request)), change, then=f"/admin/users/{name}")
