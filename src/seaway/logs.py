@@ -1,4 +1,4 @@
-"""Log lines: one event with fields each, as text or JSON, and never a secret."""
+"""Log lines: one event with fields each, as text or JSON, with secrets masked."""
 
 import asyncio
 import json
@@ -15,13 +15,13 @@ import structlog
 
 from seaway import ids
 
-REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="")  # every line that is written meanwhile has it
+REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="")  # added to every line logged meanwhile
 
 _log = structlog.get_logger()
 
 
 def set_up(log_format: str, level: str) -> None:
-    """Send everything that this process logs, its libraries too, through one masked writer on standard error."""
+    """Send all logs of this process, including its libraries, through one masking writer to standard error."""
     shared: list[Any] = [
         _with_request_id,
         structlog.processors.add_log_level,
@@ -62,11 +62,11 @@ def set_up(log_format: str, level: str) -> None:
 
 class RequestLog:
     """
-    Writes the line of each request: the very line that `log.info("request", ...)` would write.
+    Writer of the log line of each request: the same line that `log.info("request", ...)` would write.
 
-    structlog takes longer for it than all the rest of an answer that has not changed, and this line is nearly all
-    that a server writes. So it is formatted here, in one piece; a test compares the two. Lines of requests that end in
-    one turn of the event loop are written together, at its end: whoever reads the log is woken once for them.
+    structlog takes longer for this line than the rest of a 304 response, and nearly all lines of a server are of this
+    kind. So it is formatted here directly; a test compares the two. The lines of requests that end in the same
+    iteration of the event loop are written together at its end, which wakes the reader of the log only once.
     """
 
     def __init__(self) -> None:
@@ -75,15 +75,15 @@ class RequestLog:
         self._waiting: list[str] = []
 
     def by_structlog(self) -> None:
-        """Take the long way, which knows levels and colours."""
+        """Write lines through structlog, which supports levels and colors."""
         self._form = None
 
     def by(self, form: Callable[..., str]) -> None:
-        """Write lines of this form on standard error."""
+        """Write lines in this format to standard error."""
         self._form, self._write = form, structlog.WriteLogger(_standard_error()).msg
 
     def write(self, method: str, path: str, status: int, ms: float, client: str, code: str = "") -> None:
-        """One request has ended; `code` is that of the refusal, if it was one. To be called on an event loop."""
+        """Log a finished request; `code` is that of its error, if any. Must be called in an event loop."""
         if self._form is None:
             refused = {"code": code} if code else {}
             _log.info("request", method=method, path=path, status=status, ms=ms, client=client, **refused)
@@ -102,7 +102,7 @@ REQUESTS = RequestLog()
 
 
 class _Losing:
-    """A stream that loses what cannot be written: a log on a full disk must not fail the requests that it tells of."""
+    """Stream that drops what cannot be written: a log on a full disk must not make requests fail."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -135,11 +135,11 @@ def _as_json(at: str, method: str, path: str, status: int, ms: float, client: st
     return json.dumps({**fields, **refused, **told})
 
 
-_PLAIN = re.compile(r"[!#-&(-<>-~]+")  # ASCII without blanks, quotes and =
+_PLAIN = re.compile(r"[!#-&(-<>-~]+")  # ASCII without spaces, quotes and =
 
 
 def _word(value: str) -> str:
-    # structlog would let through what a terminal obeys, such as an escape in a path.
+    # structlog would not quote terminal control characters, such as an escape in a path.
     is_plain = _PLAIN.fullmatch(value) or (value.isprintable() and not set(value) & set(" =\"'"))
     return value if is_plain else repr(value)
 

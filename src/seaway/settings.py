@@ -1,7 +1,7 @@
 """
-Everything an operator can set, read once at start: `seaway.toml`, then `SEAWAY_*` variables, then options.
+Settings of an installation, read once at start: `seaway.toml`, then `SEAWAY_*` variables, then command-line options.
 
-Each field's description is its row in the manual (`docs/operate/settings.md`), which a test compares.
+The description of each field is its row in the manual (`docs/operate/settings.md`); a test compares the two.
 """
 
 import os
@@ -26,7 +26,7 @@ from seaway.urls import normal_url
 
 CONFIG_FILE = Path("seaway.toml")
 
-_OTHER_VARIABLES = frozenset({"SEAWAY_CONFIG", "SEAWAY_SERVER", "SEAWAY_KEY"})  # options of commands
+_OTHER_VARIABLES = frozenset({"SEAWAY_CONFIG", "SEAWAY_SERVER", "SEAWAY_KEY"})  # options of commands, not settings
 _STORAGE_SCHEMES = ("file", "memory", "s3", "gs", "az")
 _TAKEN_PROVIDER_NAMES = ("github", "google", "password", "passkey", "second-factor")
 _MAIL_SCHEMES = ("smtp", "smtps", "folder", "log")
@@ -35,7 +35,7 @@ _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 def _host(value: str) -> str:
-    """Return the host in one form: an address may be in brackets, as in URLs, or shortened, as in `127.1` and `0`."""
+    """Normalize a host name or IP address, which may be in brackets as in URLs, or shortened as in `127.1` and `0`."""
     host = value.strip().lower()
     host = host[1:-1] if host.startswith("[") and host.endswith("]") else host
     if not re.fullmatch(r"[0-9a-z._-]+|[0-9a-f:.]+(?:%[0-9a-z._-]+)?", host):
@@ -52,7 +52,7 @@ def _host(value: str) -> str:
 
 
 def _ip_of(host: str) -> IPv4Address | IPv6Address | None:
-    """Return the address that a host is, the IPv4 one where it is mapped into IPv6; None for a name."""
+    """Return the IP address that the host is, None for a name. An IPv4-mapped IPv6 address becomes IPv4."""
     try:
         address = ip_address(host)
     except ValueError:
@@ -121,7 +121,7 @@ def _github_url(value: str) -> str:
 
 
 class OpenIdProvider(BaseModel):
-    """One `[[oidc]]` of the file: a provider that people sign in with."""
+    """Identity provider for signing in: one `[[oidc]]` table of the file."""
 
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
 
@@ -189,7 +189,7 @@ def _storage_url(value: str) -> str:
 
 
 class Settings(BaseSettings):
-    """The effective settings."""
+    """Effective settings of an installation."""
 
     model_config = SettingsConfigDict(env_prefix="SEAWAY_", extra="forbid", str_strip_whitespace=True)
 
@@ -495,12 +495,12 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Only variables besides what `load` hands in: no `.env` file and no secrets folder is read unasked."""
+        """Read environment variables besides the arguments of `load`; ignore `.env` files and secrets folders."""
         return (init_settings, env_settings)
 
     @property
     def site_url(self) -> str:
-        """The address to show to users: the public one, or where this machine listens. Never taken from a request."""
+        """URL of the site for users: the public URL, or the address listened on. Never taken from a request."""
         host = "localhost" if self.is_every_address else f"[{self.host}]" if ":" in self.host else self.host
         return self.public_url or f"http://{host}:{self.port}"
 
@@ -518,47 +518,47 @@ class Settings(BaseSettings):
 
     @property
     def other_urls(self) -> tuple[str, ...]:
-        """The other addresses of the site."""
+        """Other URLs of the site."""
         return tuple(self.public_url_aliases.split(",")) if self.public_url_aliases else ()
 
     @property
     def database_file(self) -> Path:
-        """The SQLite database."""
+        """File of the SQLite database."""
         return self.data / "seaway.db"
 
     @property
     def listening_file(self) -> Path:
-        """File in which a server saves the address that it listens on."""
+        """File where a server saves the address that it listens on."""
         return self.data / "listening"
 
     @property
     def locks_folder(self) -> Path:
-        """Where the processes of one machine lock what only one of them may do."""
+        """Folder of the lock files that the processes of one machine share."""
         return self.data / "locks"
 
     @property
     def reserve_file(self) -> Path:
-        """The file that keeps room for deletions."""
+        """File that reserves disk space for deletions."""
         return self.data / "reserve"
 
     @property
     def effective_storage_url(self) -> str:
-        """The storage, also where it is not set."""
+        """URL of the storage, with the default applied."""
         return self.storage_url or (self.data / "store").resolve().as_uri()
 
     @property
     def effective_mail_from(self) -> str:
-        """The sender of letters, also where it is not set."""
+        """Sender of emails, with the default applied."""
         host = urlsplit(self.site_url).hostname or "localhost"
         return self.mail_from or f"Seaway <seaway@{f'[{host}]' if ':' in host else host}>"
 
     @property
     def mail_folder(self) -> Path:
-        """Where letters lie when no other place is set."""
+        """Folder for emails when `mail_url` names no other."""
         return self.data / "mail"
 
     def shown(self) -> dict[str, Any]:
-        """The settings as a person or a log may see them: without secrets."""
+        """Return the settings without secrets, for output and logs."""
         values = self.model_dump(mode="json")
         values["database_url"] = _without_secrets(self.database_url.get_secret_value())
         values["mail_url"] = _without_secrets(self.mail_url.get_secret_value())
@@ -566,24 +566,24 @@ class Settings(BaseSettings):
 
     @property
     def spool_folder(self) -> Path:
-        """Where uploads arrive; on the file system of the store, so that they can be moved in."""
+        """Folder that receives uploads, on the file system of the store so that files can be moved there."""
         return self.data / "spool"
 
 
 def _without_secrets(url: str) -> str:
-    """Scheme, user, host and name of a database; what else stands in the address may be a password."""
+    """Return the scheme, user, host and path of a URL; the rest may contain a password."""
     if "://" not in url:
         return url
     scheme, _, rest = url.partition("://")
     address, _, options = rest.partition("?")
     if "@" in options and "@" not in address:
-        return f"{scheme}://..."  # a ? in the password, or an @ in the options: who knows
-    user_part, at, place = address.rpartition("@")  # the last one: a password may hold others, though it should not
+        return f"{scheme}://..."  # a ? in the password, or an @ in the options: it cannot be known
+    user_part, at, place = address.rpartition("@")  # the last @, since a password may contain one
     return f"{scheme}://{user_part.partition(':')[0]}{at}{place}"
 
 
 def load(config: Path | None = None, **overrides: Any) -> Settings:
-    """Read the settings; `BadSetting` names the one that cannot work, and the cure."""
+    """Read and validate the settings; `BadSetting` names the invalid one and how to correct it."""
     _refuse_unknown_variables()
     values = _from_file(config)
     given = {name: value for name, value in overrides.items() if value is not None}
@@ -619,7 +619,7 @@ def _from_file(config: Path | None) -> dict[str, Any]:
 
 
 def _refuse_unknown_variables() -> None:
-    """A misspelt variable would be a setting that silently is not set."""
+    """Refuse unknown `SEAWAY_*` variables, since a misspelled one would be ignored silently."""
     known = {f"SEAWAY_{name}".upper() for name in Settings.model_fields} | _OTHER_VARIABLES
     for variable in sorted(os.environ):
         if variable.startswith("SEAWAY_") and variable not in known:

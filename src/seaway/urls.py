@@ -1,4 +1,4 @@
-"""URLs in one form, for comparison."""
+"""Normalization of URLs for comparison."""
 
 import re
 from urllib.parse import urlsplit, urlunsplit
@@ -7,7 +7,7 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 def normal_url(url: str) -> str:
-    """Return the URL as clients write it: scheme and host in lower case and ASCII, no default port (RFC 3986, 6.2)."""
+    """Normalize a URL as clients do: scheme and host in lowercase and ASCII, no default port (RFC 3986, 6.2)."""
     parts = urlsplit(url.strip())
     try:
         host = (parts.hostname or "").encode("idna").decode().rstrip(".")

@@ -1,16 +1,17 @@
 """
-One request to a host that somebody else named, made so that it leads nowhere else.
+Outbound requests to URLs that users chose, protected against server-side request forgery (SSRF).
 
-1. The name is resolved once and that address is connected to: a name that changes its address meanwhile gains nothing.
-   Addresses of private networks are for hosts that an admin chose, those of the local link for nobody: that is where
-   clouds keep the credentials of machines.
-2. No redirect is followed: who asked is told where it leads, and looks at that as at any other address.
-3. The answer is counted as it comes and cut at a limit, and must not be packed, since what unpacks may grow.
-4. How long all of it takes is bounded by who asks (`anyio.fail_after`).
-5. `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` are respected. A proxy connects by the name, so it must refuse
-   private networks for names that only it resolves; addresses and names that resolve here are checked as without it.
-   Names of this machine never go to a proxy, where they would be names of the proxy's machine.
-6. A failure is described without what was sent: codes and tokens are in it.
+1. The host name is resolved once and that IP address is connected to, so changing the name's address in between (DNS
+   rebinding) achieves nothing. Private networks are allowed only for hosts that an admin chose. Link-local addresses
+   are never allowed: clouds serve the credentials of machines there.
+2. No redirect is followed: the caller gets the location and must check it like any other URL.
+3. The response is counted as it arrives and limited in size. Compressed responses are refused, since unpacking could
+   exceed the limit.
+4. The caller limits the total time (`anyio.fail_after`).
+5. `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` are respected. A proxy connects by name, so it must refuse
+   private networks for names that only it can resolve; IP addresses and names that resolve here are checked as without
+   a proxy. Names of this machine never go to a proxy, where they would mean the proxy's machine.
+6. The description of a failure contains nothing that was sent, since that includes codes and tokens.
 """
 
 import json
@@ -34,59 +35,59 @@ from seaway.errors import Unavailable
 
 DEFAULT_PORTS = {"https": 443, "http": 80}
 _REDIRECTS = (301, 302, 303, 307, 308)
-_RESOLVE_SECONDS = 1.0  # behind a proxy, where the resolver of a closed network may not answer at all
-_AGENT = "Seaway"  # GitHub answers nobody without a name
+_RESOLVE_SECONDS = 1.0  # behind a proxy; the resolver of a closed network may not respond at all
+_AGENT = "Seaway"  # GitHub refuses requests without a User-Agent
 _FETCH_SECONDS = 10.0
 _FETCH_MOST_BYTES = 512 * 1024
 
 
 @lru_cache(maxsize=4)
 def _tls(_file: str | None, _folder: str | None) -> ssl.SSLContext:
-    """Return the context for these two variables, which httpx reads itself; reading every root certificate takes 17 ms."""
+    """Create the context, cached by the variables that httpx reads; reading the root certificates takes 17 ms."""
     return httpx.create_ssl_context()
 
 
 class VisitFailed(Exception):
-    """The host did not answer, or not in a way that is taken; the words say why, and nothing that was sent."""
+    """An outbound request failed or its response was refused; the message says why, without anything that was sent."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What came back; the content only of a plain 200."""
+    """Response to an outbound request; `content` is empty unless the status is 200."""
 
     status: int
     content: bytes
-    location: str  # where a redirect leads; empty for any other answer
+    location: str  # target of a redirect; empty for other responses
 
     @property
     def value(self) -> Any:
-        """The content as JSON; None if it is not JSON."""
+        """Content as JSON; None if it is not JSON."""
         try:
             return json.loads(self.content)
         except (ValueError, RecursionError):
             return None
 
     def object(self) -> Mapping[str, Any]:
-        """The content as a JSON object; empty if it is something else."""
+        """Return the content as a JSON object; empty if it is something else."""
         value = self.value
         return value if isinstance(value, dict) else {}
 
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """What is asked for, and of whom."""
+    """Outbound request."""
 
     url: str
     accept: str
     most_bytes: int
     is_trusted: bool = False  # whether an admin chose the host, so that it may be in a private network
-    may_be_plain: bool = False  # whether http will do, as it does within one machine
+    may_be_plain: bool = False  # whether http is allowed, as within one machine
     seconds: float = 5.0
-    headers: Mapping[str, str] = field(default_factory=dict)  # besides those that every request has
-    form: Mapping[str, str] | None = None  # sent with POST; None: GET
+    headers: Mapping[str, str] = field(default_factory=dict)  # besides those of every request
+    form: Mapping[str, str] | None = None  # sent with POST; None means GET
 
     async def make(self) -> Reply:
-        """Ask once."""
+        """Send the request once."""
         try:
             return await self._ask()
         except httpx.LocalProtocolError as error:  # its text quotes the header
@@ -133,13 +134,13 @@ class Visit:
             return Reply(response.status_code, content, location)
 
     async def _resolved(self, parts: SplitResult) -> str:
-        """The one address that is connected to."""
+        """Return the IP address to connect to."""
         addresses = await _addresses_of(parts)
         self._check(addresses)
         return addresses[0]
 
     async def _check_before_proxy(self, parts: SplitResult) -> None:
-        """Refuse what can be known here; a name that does not resolve here is left to the proxy (5)."""
+        """Check the host before the proxy gets it; a name that does not resolve here is left to the proxy (5)."""
         with move_on_after(_RESOLVE_SECONDS):
             try:
                 addresses = await _addresses_of(parts)
@@ -171,14 +172,14 @@ class Visit:
 
 
 class Fetcher:
-    """Requests JSON from hosts that the operator chose; to be called in threads."""
+    """Client for JSON from hosts that the operator chose; for calls from threads."""
 
     def get(self, url: str, headers: Mapping[str, str] | None = None) -> Reply:
-        """Request a document."""
+        """Send a GET request."""
         return self._fetch(url, headers, None)
 
     def post(self, url: str, form: Mapping[str, str], headers: Mapping[str, str] | None = None) -> Reply:
-        """Send a form."""
+        """Send a form with POST."""
         return self._fetch(url, headers, form)
 
     def _fetch(self, url: str, headers: Mapping[str, str] | None, form: Mapping[str, str] | None) -> Reply:
@@ -208,7 +209,7 @@ def proxy_for(url: str) -> str | None:
     """
     Return the address of the proxy that the environment names for this URL, or None to connect directly.
 
-    `VisitFailed` if it is not an HTTP proxy: others would need another library.
+    Raise `VisitFailed` if it is not an HTTP proxy: other kinds would need another library.
     """
     parts = urlsplit(url)
     host = parts.hostname or ""
@@ -230,7 +231,7 @@ def proxy_for(url: str) -> str | None:
 
 
 def tls_context() -> ssl.SSLContext:
-    """Return the context that outbound connections verify servers with: `SSL_CERT_FILE` and `SSL_CERT_DIR` are respected."""
+    """Return the TLS context of outbound connections; respects `SSL_CERT_FILE` and `SSL_CERT_DIR`."""
     return _tls(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
 
 
@@ -242,7 +243,7 @@ def _is_this_machine(host: str) -> bool:
 
 
 def _is_in_networks(host: str, excepted: str) -> bool:
-    """Whether an address is in a network such as 10.0.0.0/8, which `urllib` compares as a name."""
+    """Return whether the host is in a network of `NO_PROXY` such as 10.0.0.0/8, which `urllib` compares as a name."""
     for part in excepted.replace(",", " ").split():
         with suppress(ValueError):
             if ip_address(host) in ip_network(part, strict=False):

@@ -1,10 +1,10 @@
 """
 Client addresses of requests that come through a proxy.
 
-1. Headers that name the client are trusted only from a peer in `trusted_proxies`; anyone can send them.
-2. From another peer they are ignored, and the first time that is logged: behind a proxy that is not named, all clients
-   have one address, and share its limits on wrong passwords.
-3. An IPv4 peer of a socket that listens in both families has its IPv4 address, by which it is named elsewhere.
+1. Headers that name the client are trusted only from a peer in `trusted_proxies`, since anyone can send them.
+2. From other peers they are ignored, and the first time is logged: behind a proxy that is not configured, all clients
+   share one IP address and its limit on wrong passwords.
+3. A peer with an IPv4-mapped IPv6 address gets its IPv4 address, as `trusted_proxies` names it.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ _NAMES = frozenset({b"x-forwarded-for", b"x-forwarded-proto", b"x-real-ip", b"fo
 
 
 class ForwardedHeaders:
-    """An application whose requests have the address of the client, not of the proxy."""
+    """Middleware that sets the IP address of the client instead of the proxy."""
 
     def __init__(self, app: ASGIApp, trusted: Sequence[str]) -> None:
         believing = ProxyHeadersMiddleware(app, trusted_hosts=list(trusted))  # type: ignore[arg-type]

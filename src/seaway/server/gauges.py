@@ -1,8 +1,8 @@
 """
-What is so at the moment of a scrape: what the database says, and what the processes use.
+Gauges, collected at each scrape: the state in the database, and the resources of the processes.
 
-1. A database that is away or hangs costs a scrape its own gauges and a bounded wait, nothing else.
-2. What is dear to ask is asked at most every half minute, and so rarely that it takes a hundredth of the time.
+1. If the database is unreachable or hangs, a scrape lacks its gauges and waits a limited time; all else is unaffected.
+2. Expensive queries run at most every 30 seconds, and rarely enough to take at most 1 % of the time.
 """
 
 import platform
@@ -37,7 +37,7 @@ _SHARE = 100
 
 @dataclass(frozen=True, slots=True)
 class _Moment:
-    """What is cheap to ask."""
+    """Result of the cheap queries."""
 
     jobs: Mapping[str, int]
     overdue_ms: int
@@ -47,7 +47,7 @@ class _Moment:
 
 
 class StateGauges(Collector):
-    """What the database says."""
+    """Gauges of the state in the database."""
 
     def __init__(
         self,
@@ -97,7 +97,7 @@ class StateGauges(Collector):
             )
 
     def _ask_stored(self) -> None:
-        """It is asked while others scrape, and too long for some of them to wait: the next one gets it."""
+        """Query the stored bytes and keep the result: a scrape that cannot wait for it leaves it to the next one."""
         started = time.monotonic()
         with self._database.read() as tx:
             self._kept = {"packages": usage.of_packages(tx), "documents": usage.of_documents(tx)}
@@ -106,7 +106,7 @@ class StateGauges(Collector):
 
 
 class ProcessGauges(Collector):
-    """What the library tells of one process, of each of several; `pids` names those that live now."""
+    """Process metrics of the Prometheus library for several processes; `pids` returns the running ones by name."""
 
     def __init__(self, pids: Callable[[], Mapping[str, int]]) -> None:
         self._pids = pids
@@ -122,7 +122,7 @@ class ProcessGauges(Collector):
 
 
 class BuildInfo(Collector):
-    """Which Seaway this is."""
+    """Version of Seaway."""
 
     def collect(self) -> Iterable[Metric]:
         family = GaugeMetricFamily(
@@ -139,7 +139,7 @@ def _of_process(pid: int) -> Iterable[Metric]:
 def _in_time(what: str, answer: Future[T], until: float) -> T | None:
     try:
         return answer.result(max(until - time.monotonic(), 0))
-    except Exception as error:  # noqa: BLE001  whatever it is, the other metrics are to be seen
+    except Exception as error:  # noqa: BLE001  any failure must leave the other metrics visible
         log.warning("metrics.no_answer", what=what, error=f"{type(error).__name__}: {error}")
         return None
 
@@ -159,7 +159,7 @@ def _of_jobs(moment: _Moment) -> Iterable[Metric]:
 
 
 def _of_documents(moment: _Moment) -> Iterable[Metric]:
-    """`build` says who brings them up to date: a job, or the next request that asks for them."""
+    """Gauges of outdated documents; `build` says what updates them: a job, or the next request for them."""
     yield _gauge(
         "seaway_index_documents_behind",
         "Subdirs whose whole documents (repodata.json) are older than their packages.",

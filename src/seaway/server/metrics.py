@@ -1,12 +1,12 @@
 """
-What an operator can see from outside: every counter and histogram of a process that serves.
+Prometheus counters and histograms of a server process.
 
-Label values are bounded: templates of routes, known methods, codes of errors, kinds of jobs; never what a stranger
-typed. The children of a metric are looked up once for each set of values, since a request is counted thousands of
-times a second.
+Label values come from bounded sets (route templates, known methods, error codes, kinds of jobs), never from user input.
+The children of a metric are looked up once for each set of label values, since thousands of requests are counted per
+second.
 
-To be imported only where metrics are asked for (`metrics_port`), and by a worker only after its parent has set
-PROMETHEUS_MULTIPROC_DIR: the library decides at its import where it counts. Gauges are in `gauges.py`.
+Import this module only if metrics are enabled (`metrics_port`), and in a worker only after its parent has set
+PROMETHEUS_MULTIPROC_DIR: the library decides at import where it stores values. Gauges are in `gauges.py`.
 """
 
 from collections.abc import Callable
@@ -24,10 +24,10 @@ _JOB_SECONDS = (0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 1800)
 
 
 class Metrics(Counts):
-    """Counts in this process, into `registry`."""
+    """Counts that are stored in `registry`."""
 
     def __init__(self) -> None:
-        disable_created_metrics()  # type: ignore[no-untyped-call]  # one more series for each, which nobody asks for
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # these would add an unused series to each
         self.registry = CollectorRegistry()
         self._requests_total = Counter(
             "seaway_requests_total",

@@ -1,8 +1,8 @@
 """
-Around each request: its id, its log line, the headers that every answer has, and the last net for errors.
+Handling around each request: its id, its log line, the headers of every response, and unhandled errors.
 
-1. An answer that does not say that it is public is private: no cache keeps it (`private, no-store`, unless it says
-   otherwise itself), and it varies by the caller's credentials. What is forgotten leaks nothing.
+1. A response is private unless it is marked as public: it gets `private, no-store` if it has no Cache-Control, and it
+   varies by the caller's credentials. So a route that sets no header leaks nothing through a shared cache.
 """
 
 import random
@@ -25,10 +25,10 @@ from seaway.web.problem_pages import ProblemPage, wants_page
 
 log = structlog.get_logger()
 
-# Ids tell requests apart and open nothing, so they need no secret source, which is asked for each by a system call.
+# Request ids are not secrets, so they need no cryptographic source, which would cost a system call for each.
 _ids = random.Random()  # noqa: S311
 
-OTHER = "other"  # what no route wanted, among the routes that are counted
+OTHER = "other"  # route label of requests that matched no route
 _ALWAYS = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"strict-origin-when-cross-origin"),
@@ -40,7 +40,7 @@ _STRICT_TRANSPORT = (b"strict-transport-security", b"max-age=31536000")
 
 
 class Application:
-    """The outermost layer: the routes find the house in `request.app.state`, and every error ends here."""
+    """Outermost ASGI layer: provides `request.app.state` to the routes, and handles all errors."""
 
     def __init__(self, routes: ASGIApp, house: House) -> None:
         self._routes, self._counts = routes, house.counts
@@ -69,12 +69,12 @@ class Application:
             _check_address(scope)
             await self._routes(scope, receive, send_with_headers)
         except ClientGone:
-            pass  # nobody is left to answer; what arrived was thrown away with the spool file
-        except Exception as error:  # the last net: nobody sees a traceback, and the log does
+            pass  # there is no client to respond to; the spool file has been deleted
+        except Exception as error:  # responses must not show a traceback; the log does
             if status:
                 known = system_errors.unavailable(error)
                 log.error("request.broken_off", path=_path(scope), error=str(error), exc_info=None if known else error)
-                raise  # the head has left: the server must cut the connection, or the reader takes half for all
+                raise  # the head was sent: cut the connection, or the client takes a partial body as complete
             told = system_errors.unavailable(error) or error
             if isinstance(told, SeawayError):
                 code = told.code
@@ -93,7 +93,7 @@ class Application:
             logs.REQUEST_ID.reset(before)
 
     def _completed(self, headers: Iterable[tuple[bytes, bytes]], request_id: str) -> list[tuple[bytes, bytes]]:
-        """The headers of an answer, with those that every answer has; one that it brings itself stays as it is."""
+        """Add the headers of every response; headers that the response sets itself are kept."""
         completed = [*headers, (b"seaway-request-id", request_id.encode())]
         brought = dict(completed)
         completed += [header for header in self._always if header[0] not in brought]
@@ -106,7 +106,7 @@ class Application:
 def _private(
     headers: list[tuple[bytes, bytes]], brought: Mapping[bytes, bytes], cached: bytes | None
 ) -> list[tuple[bytes, bytes]]:
-    """The headers of an answer that depends on its caller (invariant 1)."""
+    """Return the headers of a response that depends on the caller (invariant 1)."""
     varies = [name.strip() for name in brought.get(_VARY, b"").split(b",") if name.strip()]
     varies += [name for name in _CREDENTIALS if name not in varies]
     kept = [header for header in headers if header[0] != _VARY]
@@ -114,7 +114,7 @@ def _private(
 
 
 def _check_address(scope: Scope) -> None:
-    """No name has a NUL, and PostgreSQL fails when it is asked for one: no route is to see it."""
+    """Refuse NUL characters before routing: no name has one, and PostgreSQL fails on them."""
     in_path = "\0" in scope["path"]
     if not in_path and b"%00" not in scope.get("query_string", b""):
         return
@@ -126,10 +126,10 @@ def _check_address(scope: Scope) -> None:
 
 
 def _path(scope: Scope) -> str:
-    """The path as logs keep it: without the query, and without a key in it."""
+    """Return the path for logs: without the query, and with keys masked."""
     return ids.mask(scope["path"])
 
 
 def _label(scope: Scope, route: Route | Mount) -> str:
-    """The route as metrics name it; one below a mount knows its own end of the path only."""
+    """Return the label of a route for metrics; a route below a mount has only the end of the path itself."""
     return route.path if isinstance(route, Mount) else scope.get("root_path", "") + route.path

@@ -1,4 +1,4 @@
-"""`/metrics` for Prometheus: on a port of its own, never on the public one, answered by threads of its own."""
+"""Prometheus endpoint `/metrics`: on a separate port, never on the public one, and served by separate threads."""
 
 import contextlib
 import os
@@ -51,7 +51,7 @@ def of_workers(
 
 @contextmanager
 def answering(sockets: Sequence[socket.socket], registry: CollectorRegistry) -> Iterator[None]:
-    """Answer scrapes in the background."""
+    """Serve scrapes in background threads."""
     servers = [_Server(listener, registry) for listener in sockets]
     threads = [threading.Thread(target=server.serve_forever, name="metrics", daemon=True) for server in servers]
     for thread in threads:
@@ -71,7 +71,7 @@ def _register_common(registry: CollectorRegistry, database: Database, clock: Clo
 
 
 class _Server(ThreadingHTTPServer):
-    """On a socket that listens already: whoever opened it could say in time that the port is taken."""
+    """HTTP server on a listening socket, which was opened earlier so that a port in use is reported at startup."""
 
     daemon_threads = True
 
@@ -95,7 +95,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         try:
             content = generate_latest(self.server.registry)
-        except Exception:  # whatever it is, who scrapes is told that the numbers are missing
+        except Exception:  # any failure must be visible to Prometheus
             log.exception("metrics.failed")
             self._answer(500, b"The metrics could not be collected; the log says why.\n")
         else:
@@ -105,7 +105,7 @@ class _Handler(BaseHTTPRequestHandler):
         return "seaway"
 
     def log_message(self, format: str, *args: object) -> None:
-        """Scrapes are not worth a line each."""
+        """Do not log scrapes."""
 
     def _answer(self, status: int, content: bytes, media_type: str = "text/plain; charset=utf-8") -> None:
         with contextlib.suppress(ConnectionError):

@@ -1,9 +1,9 @@
 """
-What several workers count, put together by their parent.
+Metrics of several workers, merged by their parent process.
 
-1. Each worker counts in files of its own in one folder, which the library maps into memory; nobody waits for anybody.
-2. A counter never falls: what a dead worker counted is added to the file of all the dead, between two scrapes.
-3. The folder goes with the parent.
+1. Each worker counts in its own memory-mapped files in one folder, without locks between workers.
+2. Counters never decrease: the counts of a dead worker are added to a common file of all dead workers between scrapes.
+3. The folder is deleted when the parent ends.
 """
 
 import os
@@ -24,13 +24,13 @@ from seaway.server.workers import Watch
 _FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 _DEAD = "dead"
 
-# The library has types, but not here.
+# The library has no types for these modules.
 _files: Any = mmap_dict.MmapedDict
 _library: Any = multiprocess
 
 
 class SharedCounts(Collector, Watch):
-    """The folder that the workers count in; made before the first of them, which finds it by its environment."""
+    """Folder of the workers' counts; create it before the first worker, which finds it through its environment."""
 
     def __init__(self) -> None:
         try:
@@ -46,7 +46,7 @@ class SharedCounts(Collector, Watch):
         self._deaths = 0
 
     def close(self) -> None:
-        """Forget everything."""
+        """Delete the folder."""
         os.environ.pop(_FOLDER, None)
         with self._lock:
             shutil.rmtree(self._folder, ignore_errors=True)
@@ -62,13 +62,13 @@ class SharedCounts(Collector, Watch):
             self._bury(pid)
 
     def pids(self) -> Mapping[str, int]:
-        """The processes that live now, by name."""
+        """Return the pids of the running processes by name."""
         with self._lock:
             return {"parent": os.getpid(), **{str(number): pid for number, pid in self._pids.items()}}
 
     def collect(self) -> Iterable[Metric]:
         with self._lock:
-            # A file that was opened a moment ago is still empty, and the library would stumble over it.
+            # A file that was just opened is still empty, and the library fails on it.
             files = [str(path) for path in self._folder.glob("*.db") if path.stat().st_size]
             merged = list(_library.MultiProcessCollector.merge(files))
             deaths = self._deaths

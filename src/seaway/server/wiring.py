@@ -1,4 +1,4 @@
-"""Settings -> the parts of a house, put together. Nothing else makes parts."""
+"""Building of all parts of the server from the settings; the only place where they are connected."""
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -75,8 +75,8 @@ from seaway.trust.trusted_root import TrustedRoots
 from seaway.trust.tuf import Repository
 from seaway.visiting import Fetcher
 
-# More threads do not finish uploads faster, since examiners and one write lock order them; these sync their files
-# side by side, and share a commit.
+# More threads do not finish uploads faster, since examiners and one write lock serialize them; these sync their files
+# in parallel, and share a commit.
 _UPLOADS_AT_ONCE = 16
 _UPLOADS_OF_A_SENDER = 12
 _LEAST_PIECE_BYTES = 256 * 1024  # tus clients send 500 kB or more
@@ -88,7 +88,7 @@ _EXCHANGES_AT_ONCE = 8
 
 @dataclass(frozen=True, slots=True)
 class Seaway:
-    """A whole house: its state, and what the faces act through."""
+    """All parts of a running server."""
 
     settings: Settings
     database: Database
@@ -103,7 +103,7 @@ class Seaway:
     house: House
 
     def close(self) -> None:
-        """Let go of everything; what was answered is safe already."""
+        """Stop and close all parts; everything that was confirmed to a client is already stored."""
         self.runner.stop()
         self.house.tally.stop()
         self.house.reading.served.stop()
@@ -125,9 +125,10 @@ def build(
     paired: bool = True,
 ) -> Seaway:
     """
-    Open the state, or make it at the first start, and wire the parts; those that are handed in are used instead.
+    Open the database and store, creating them at the first start, and build all parts; given parts are used instead.
 
-    Without `paired` database and store are used as they are, for commands that make them a pair.
+    With `paired=False`, database and store are used without checking that they belong together, for commands that
+    pair them.
     """
     clock = clock or SystemClock()
     counts = counts or Counts()
@@ -141,7 +142,7 @@ def build(
         if paired:
             pairing.begin()
             blobs = PairedBlobs(blobs, pairing)
-    except BaseException:  # a stop during the start too: connections must not outlive it
+    except BaseException:  # includes a stop during the start: connections must be closed
         database.close()
         raise
     spool = Spool(settings.spool_folder)
@@ -149,7 +150,7 @@ def build(
     state = _State(settings, database, blobs, pairing, reserve, spool, clock, counts)
     documents = Documents(database, blobs, spool, clock, limit=settings.whole_document_limit)
     accounts = _wire_accounts(settings, database, blobs, clock)
-    if paired:  # else a new key could come into a store that is not mounted
+    if paired:  # otherwise a new key could be written to the mount point of an unmounted store
         accounts.sealer.read_ahead()
     publishing = _wire_publishing(state, Teller(accounts.outbox, accounts.site_url))
     sweeping = Sweeping(database, blobs, spool, clock, pairing, settings.sweep_max_percent)
@@ -170,7 +171,7 @@ def build(
 
 @dataclass(frozen=True, slots=True)
 class _State:
-    """What the parts keep their state in, and are set by."""
+    """Parts that most other parts are built from."""
 
     settings: Settings
     database: Database
@@ -337,7 +338,7 @@ def _limit(count: int, per_ms: int) -> Limit | None:
 
 
 def _drawer() -> Examiners:
-    """A process for pictures alone, started when the first one comes: packages never wait for a stranger's JPEG."""
+    """Create the process that handles logos, started at the first one, so that packages never wait for images."""
     return Examiners(ArchiveLimits(), processes=1, refuse_escaping_links=True)
 
 
@@ -356,7 +357,7 @@ def _upload_limit(settings: Settings) -> Limit | None:
     if not settings.uploads_per_hour:
         return None
     per_ms = settings.uploads_at_once * HOUR_MS // settings.uploads_per_hour
-    return Limit(settings.uploads_at_once, max(1, per_ms))  # nothing is faster than the clock
+    return Limit(settings.uploads_at_once, max(1, per_ms))  # the clock counts whole milliseconds
 
 
 def _recorder(
@@ -426,7 +427,7 @@ def _wire_exchanging(settings: Settings, accounts: Accounts, fetcher: Fetcher, c
 
 
 def _fetch_keys(issuer: Issuer) -> str:
-    # Imported at the first fetch: a client of HTTP takes 100 ms to load.
+    # Imported at the first fetch, since an HTTP client takes 100 ms to load.
     from seaway.trust.fetching import fetch_keys
 
     return fetch_keys(issuer)
@@ -455,7 +456,7 @@ def open_database(settings: Settings) -> Database:
     url = settings.database_url.get_secret_value()
     if not url:
         return SqliteDatabase(settings.database_file, settings.locks_folder)
-    # Imported here: what one machine does not need takes 100 ms to load.
+    # Imported only if needed, since it takes 100 ms to load.
     from seaway.database.postgres import PostgresDatabase
 
     return PostgresDatabase(url, connections=settings.database_connections)
@@ -467,7 +468,7 @@ def open_store(settings: Settings) -> Blobs:
 
 
 def bucket_access(settings: Settings) -> BucketAccess:
-    """Return how the settings reach a bucket."""
+    """Return the bucket credentials and endpoint of the settings."""
     return BucketAccess(
         endpoint=settings.s3_endpoint,
         region=settings.s3_region,
@@ -477,7 +478,7 @@ def bucket_access(settings: Settings) -> BucketAccess:
 
 
 def make_data_folder(settings: Settings) -> None:
-    """Make the data folder, which only its owner can read, and the spool in it."""
+    """Create the data folder, readable only by its owner, and the spool folder in it."""
     try:
         settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
         settings.spool_folder.mkdir(exist_ok=True)
