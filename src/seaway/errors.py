@@ -157,7 +157,7 @@ class DamagedDatabase(Unavailable):
     def __init__(self, cause: str) -> None:
         super().__init__(
             "The database is damaged.",
-            "The operator must stop the server and restore a backup; the manual says how (docs/operate/running.md).",
+            "The operator must stop the server and restore a backup (docs/operate/running.md).",
             cause=cause,
         )
 

@@ -98,7 +98,7 @@ class Visit:
     async def _ask(self) -> Reply:
         parts = urlsplit(self.url)
         if not (parts.scheme == "https" or (parts.scheme == "http" and self.may_be_plain)):
-            raise VisitFailed("its address is not https")
+            raise VisitFailed("its URL is not https")
         proxy = proxy_for(self.url)
         url = httpx.URL(self.url)
         if proxy is None:
@@ -151,7 +151,7 @@ class Visit:
     def _check(self, addresses: Sequence[str]) -> None:
         refused = [address for address in addresses if not self._may_be_at(address)]
         if refused or not addresses:
-            raise VisitFailed("its name leads to an address that is not allowed")
+            raise VisitFailed("its name resolves to an IP address that is not allowed")
 
     def _may_be_at(self, address: str) -> bool:
         ip = ip_address(address)
@@ -162,12 +162,12 @@ class Visit:
 
     async def _body_of(self, response: httpx.Response) -> bytes:
         if response.headers.get("content-encoding", "identity") != "identity":
-            raise VisitFailed("its answer is packed")
+            raise VisitFailed("its response is compressed")
         content = b""
         async for chunk in response.aiter_raw():
             content += chunk
             if len(content) > self.most_bytes:
-                raise VisitFailed(f"its answer is larger than {self.most_bytes:,} bytes")
+                raise VisitFailed(f"its response is larger than {self.most_bytes:,} bytes")
         return content
 
 
@@ -197,7 +197,7 @@ class Fetcher:
         except (VisitFailed, TimeoutError) as error:
             host = urlsplit(url).hostname or ""
             cause = f"{host}: {error or type(error).__name__}"
-            raise Unavailable(f"{host} does not answer.", "Try again in a moment.", cause=cause) from None
+            raise Unavailable(f"{host} does not respond.", "Try again in a moment.", cause=cause) from None
 
 
 async def _within(visit: Visit, seconds: float) -> Reply:
@@ -224,9 +224,7 @@ def proxy_for(url: str) -> str | None:
     if not is_url:
         return f"http://{found}"
     if scheme.lower() not in DEFAULT_PORTS:
-        raise VisitFailed(
-            f"the proxy that the environment names is {scheme[:20]!a}, and only HTTP proxies are supported"
-        )
+        raise VisitFailed(f"the proxy in the environment is {scheme[:20]!a}, but only HTTP proxies are supported")
     return found
 
 

@@ -57,7 +57,7 @@ async def test_no_route_sees_a_nul(seaway: Seaway) -> None:
                 answer = await http.request(method, address)
                 assert status == answer.status_code, (method, address)
         for_people = await http.get("/channels/robots?q=%00", headers={"Accept": "text/html"})
-        assert (400, True) == (for_people.status_code, "holds a NUL character. Leave it out." in for_people.text)
+        assert (400, True) == (for_people.status_code, "contains a NUL character. Leave it out." in for_people.text)
         of_api = await http.put("/api/v1/channels/%00/logo")
         assert (404, "not-found") == (of_api.status_code, of_api.json()["code"])
 

@@ -158,7 +158,7 @@ def _routes_at(scope: Scope) -> Iterator[Route]:
 
 def _first_words(routes: Sequence[Route | Mount]) -> frozenset[str]:
     words = frozenset(_first_word(route.path) for route in routes)
-    assert not any("{" in word for word in words), "a route whose first word is open may be any channel's"
+    assert not any("{" in word for word in words), "a route must start with a fixed segment, or it would match channels"
     return words
 
 

@@ -111,7 +111,7 @@ class Duties:
         if is_behind(now_ms):
             log.warning(
                 "clock.behind",
-                hint="The clock of this machine shows a time before the release of this version. Correct it.",
+                hint="The clock of this machine is behind the release date of this version. Set the correct time.",
             )
         shards = forget_shards(self.database, now_ms)
         with self.database.write_site() as tx:

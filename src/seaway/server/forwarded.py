@@ -44,6 +44,6 @@ class ForwardedHeaders:
         log.warning(
             "forwarded-headers.ignored",
             peer=peer,
-            hint="If this is your proxy, add it to trusted_proxies (SEAWAY_TRUSTED_PROXIES); until then all of its "
-            "clients have one address and share its limits.",
+            hint="If this is your proxy, add it to trusted_proxies (SEAWAY_TRUSTED_PROXIES). Until then, all of its "
+            "clients share one IP address and its rate limits.",
         )

@@ -69,7 +69,7 @@ class StateGauges(Collector):
         until = time.monotonic() + self._patience_seconds
         moment = _in_time("state", self._moment.put(), until)
         yield _gauge(
-            "seaway_database_up", "Whether the database answered this scrape.", {(): 0 if moment is None else 1}
+            "seaway_database_up", "Whether the database responded to this scrape.", {(): 0 if moment is None else 1}
         )
         if moment is None:
             return
@@ -77,7 +77,7 @@ class StateGauges(Collector):
         yield from _of_documents(moment)
         yield _gauge(
             "seaway_damaged_blobs",
-            "Stored files that were found to be damaged or missing, and are not repaired yet.",
+            "Stored files that were found damaged or missing and are not repaired yet.",
             {(): moment.damaged},
         )
         if time.monotonic() >= self._ask_stored_at:
@@ -126,7 +126,7 @@ class BuildInfo(Collector):
 
     def collect(self) -> Iterable[Metric]:
         family = GaugeMetricFamily(
-            "seaway_build_info", "Always 1; the labels tell the versions.", labels=("version", "python")
+            "seaway_build_info", "Always 1; the labels are the versions.", labels=("version", "python")
         )
         family.add_metric((__version__, platform.python_version()), 1)
         return [family]
@@ -147,13 +147,13 @@ def _in_time(what: str, answer: Future[T], until: float) -> T | None:
 def _of_jobs(moment: _Moment) -> Iterable[Metric]:
     yield _gauge(
         "seaway_jobs",
-        "Background jobs: ready to run now or later, running, or dead after the last attempt.",
+        "Background jobs by state: ready to run now or later, running, or dead (the last attempt failed).",
         {(state,): count for state, count in moment.jobs.items()},
         "state",
     )
     yield _gauge(
         "seaway_jobs_overdue_seconds",
-        "For how long the job that is due for the longest time has waited for a worker.",
+        "How long the longest overdue job has waited for a worker.",
         {(): moment.overdue_ms / 1000},
     )
 
@@ -168,13 +168,13 @@ def _of_documents(moment: _Moment) -> Iterable[Metric]:
     )
     yield _gauge(
         "seaway_index_lag_revisions",
-        "The most changes of a subdir that its whole documents do not show yet.",
+        "Largest number of changes of a subdir that its whole documents do not show yet.",
         {(build,): lag.revisions for build, lag in moment.lags.items()},
         "build",
     )
     yield _gauge(
         "seaway_index_lag_seconds",
-        "The longest time since the last change of a subdir whose whole documents do not show it yet.",
+        "Longest time since the last change of a subdir whose whole documents do not show it yet.",
         {
             (build,): 0 if lag.since_ms is None else max(moment.now_ms - lag.since_ms, 0) / 1000
             for build, lag in moment.lags.items()
@@ -186,13 +186,13 @@ def _of_documents(moment: _Moment) -> Iterable[Metric]:
 def _of_store(stored: Mapping[str, Usage]) -> Iterable[Metric]:
     yield _gauge(
         "seaway_stored_blobs",
-        "Different contents that rows name: package files and whole documents. Asked twice a minute at most.",
+        "Distinct blobs of package files and of whole documents. Queried at most twice a minute.",
         {(what,): found.blobs for what, found in stored.items()},
         "what",
     )
     yield _gauge(
         "seaway_stored_bytes",
-        "Bytes of these contents, which the store has to hold.",
+        "Size of these blobs in the store, in bytes.",
         {(what,): found.size for what, found in stored.items()},
         "what",
     )

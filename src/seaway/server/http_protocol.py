@@ -33,11 +33,9 @@ LINGER_SECONDS = 2.0
 _FIELD_BYTES = 4  # the colon, the space and the line end of a header
 _LEAST_BYTES = LEAST_BYTES_PER_SECOND * int(HEAD_SECONDS)
 
-_TOO_LARGE = (
-    f"The head of the request has more than {MAX_HEAD_BYTES:,} bytes or {MAX_HEADERS} headers: send a smaller one."
-)
-_TOO_SLOW = f"The head of the request did not arrive within {HEAD_SECONDS:.0f} seconds: send it again."
-_MALFORMED = "The request is not valid HTTP/1.1: check the client that sent it."
+_TOO_LARGE = f"The request head has more than {MAX_HEAD_BYTES:,} bytes or {MAX_HEADERS} headers. Send a smaller one."
+_TOO_SLOW = f"The request head did not arrive within {HEAD_SECONDS:.0f} seconds. Send it again."
+_MALFORMED = "The request is not valid HTTP/1.1. Check the client that sent it."
 
 
 class _OverBound(Exception):

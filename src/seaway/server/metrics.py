@@ -31,62 +31,62 @@ class Metrics(Counts):
         self.registry = CollectorRegistry()
         self._requests_total = Counter(
             "seaway_requests_total",
-            "Requests, by the template of their route, method and status; status 0: the client hung up.",
+            "Requests by route template, method and status; status 0 means that the client disconnected.",
             ["route", "method", "status"],
             registry=self.registry,
         )
         self._request_seconds = Histogram(
             "seaway_request_duration_seconds",
-            "Time from the head of a request to the end of its answer, bodies included.",
+            "Time from the head of a request to the end of its response, including both bodies.",
             ["route", "method"],
             buckets=_REQUEST_SECONDS,
             registry=self.registry,
         )
         self._uploads = Counter(
             "seaway_uploads_total",
-            "Finished uploads, by outcome (published, replaced, repeated, refused, failed or broken-off) and reason code.",
+            "Finished uploads by outcome (published, replaced, repeated, refused, failed or broken-off) and error code.",
             ["outcome", "code"],
             registry=self.registry,
         )
         stages = Histogram(
             "seaway_upload_stage_duration_seconds",
-            "Time of the stages of uploads: receive the bytes, examine the archive, store and record it.",
+            "Duration of upload stages: receive the bytes, examine the archive, store and record it.",
             ["stage"],
             buckets=_STAGE_SECONDS,
             registry=self.registry,
         )
         self._received = Counter(
             "seaway_upload_received_bytes_total",
-            "Bytes of the package files that arrived whole, refused ones included.",
+            "Bytes of completely received package files, including refused ones.",
             registry=self.registry,
         )
         downloads = Counter(
             "seaway_package_downloads_total",
-            "Package files that left: whole, in part, by a redirect to the bucket, or through the proxy (`x-accel`).",
+            "Package files delivered: whole, in part, by a redirect to the bucket, or through the proxy (`x-accel`).",
             ["way"],
             registry=self.registry,
         )
         self._sent = Counter(
             "seaway_package_download_bytes_total",
-            "Bytes of package files that left through Seaway itself.",
+            "Bytes of package files sent by Seaway itself.",
             registry=self.registry,
         )
         self._jobs = Counter(
             "seaway_job_attempts_total",
-            "Attempts at background jobs, by kind, and whether they were done or failed.",
+            "Attempts at background jobs, by kind and result (done or failed).",
             ["kind", "result"],
             registry=self.registry,
         )
         self._job_seconds = Histogram(
             "seaway_job_duration_seconds",
-            "Time of attempts at background jobs.",
+            "Duration of attempts at background jobs.",
             ["kind"],
             buckets=_JOB_SECONDS,
             registry=self.registry,
         )
         self._unknown_claims = Counter(
             "seaway_unknown_claims_total",
-            "Claims in tokens of workflows that Seaway has not heard of; they are ignored.",
+            "Claims in workflow tokens that are unknown to Seaway and ignored.",
             ["kind"],
             registry=self.registry,
         )

@@ -122,7 +122,7 @@ def _check_address(scope: Scope) -> None:
         scope[problems.FORM] = problems.json_response_for
     if in_path:
         raise NotFound("Nothing is here.", "Check the path.")
-    raise Malformed("The query holds a NUL character.", "Leave it out.")
+    raise Malformed("The query contains a NUL character.", "Leave it out.")
 
 
 def _path(scope: Scope) -> str:

@@ -91,13 +91,13 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         if self.path.partition("?")[0] != PATH:
-            self._answer(404, f"Nothing is here but {PATH}.\n".encode())
+            self._answer(404, f"Not found. The metrics are at {PATH}.\n".encode())
             return
         try:
             content = generate_latest(self.server.registry)
         except Exception:  # any failure must be visible to Prometheus
             log.exception("metrics.failed")
-            self._answer(500, b"The metrics could not be collected; the log says why.\n")
+            self._answer(500, b"The metrics could not be collected. See the log of the server.\n")
         else:
             self._answer(200, content, CONTENT_TYPE_PLAIN_0_0_4)
 

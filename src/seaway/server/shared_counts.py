@@ -37,8 +37,8 @@ class SharedCounts(Collector, Watch):
             self._folder = Path(tempfile.mkdtemp(prefix="seaway-metrics-"))
         except OSError as error:
             raise BadSetting(
-                f"There is no temporary folder in which workers can count: {error.strerror}.",
-                "Set TMPDIR to a folder that can be written, or leave metrics_port unset.",
+                f"The temporary folder for the metrics of the workers cannot be created: {error.strerror}.",
+                "Set TMPDIR to a writable folder, or unset metrics_port.",
             ) from None
         os.environ[_FOLDER] = str(self._folder)
         self._lock = threading.Lock()
@@ -73,9 +73,7 @@ class SharedCounts(Collector, Watch):
             merged = list(_library.MultiProcessCollector.merge(files))
             deaths = self._deaths
         yield from merged
-        yield CounterMetricFamily(
-            "seaway_worker_deaths_total", "Workers that ended by themselves and were started again.", value=deaths
-        )
+        yield CounterMetricFamily("seaway_worker_deaths_total", "Workers that died and were restarted.", value=deaths)
 
     def _bury(self, pid: int) -> None:
         _library.mark_process_dead(pid, str(self._folder))

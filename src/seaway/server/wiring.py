@@ -485,5 +485,5 @@ def make_data_folder(settings: Settings) -> None:
     except OSError as error:
         raise BadSetting(
             f"The data folder {settings.data} cannot be used: {error.strerror}.",
-            "Set another one with --data or SEAWAY_DATA, or give this user the right to write there.",
+            "Choose another one with --data or SEAWAY_DATA, or let this user write there.",
         ) from None
