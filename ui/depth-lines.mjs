@@ -1,9 +1,9 @@
-// The only ornament: depth lines of a coast that does not exist. Run once (`node depth-lines.mjs`); its output is a source.
+// Draws src/depth.svg, the only ornament: depth lines of an imaginary coast. Run once (`node depth-lines.mjs`); the output is committed.
 import { writeFileSync } from "node:fs";
 import { contours } from "d3-contour";
 
 const [columns, rows, scale] = [96, 60, 12];
-// Shoals and deeps: where (0 to 1), how wide, how high.
+// Shoals and deeps: x, y (0 to 1), width, height.
 const shapes = [
   [0.93, 0.2, 0.2, 1.0], [0.7, 0.62, 0.16, 0.62], [0.42, 0.22, 0.17, 0.5], [0.18, 0.78, 0.2, 0.7],
   [0.98, 0.9, 0.24, 0.8], [0.55, 0.95, 0.1, 0.35], [0.08, 0.1, 0.16, 0.45], [0.3, 0.5, 0.09, -0.3],
@@ -18,7 +18,7 @@ const middle = ([ax, ay], [bx, by]) => [(ax + bx) / 2, (ay + by) / 2];
 const isEdge = ([x, y]) => x < 0.6 || y < 0.6 || x > columns - 0.6 || y > rows - 0.6;
 
 function smooth(ring) {
-  // d3 closes each line along the edge of the sheet; a chart does not.
+  // d3 closes each contour along the edge; depth lines on a chart stay open there.
   const points = ring.filter((_, i) => i % 2 === 0 || isEdge(ring[i]));
   let path = "", before = null;
   for (let i = 0; i < points.length; i++) {
