@@ -27,11 +27,11 @@ def set_up(log_format: str, level: str) -> None:
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    is_colourful = log_format == "text" and sys.stderr.isatty()
+    is_colored = log_format == "text" and sys.stderr.isatty()
     renderer: Any = (
         structlog.processors.JSONRenderer()
         if log_format == "json"
-        else structlog.dev.ConsoleRenderer(colors=is_colourful)
+        else structlog.dev.ConsoleRenderer(colors=is_colored)
     )
     structlog.configure(
         processors=[*shared, structlog.processors.format_exc_info, _masked, renderer],
@@ -54,7 +54,7 @@ def set_up(log_format: str, level: str) -> None:
     logging.basicConfig(handlers=[handler], level=getattr(logging, level.upper()), force=True)
     logging.getLogger("alembic").setLevel(logging.WARNING)
     logging.captureWarnings(True)
-    if is_colourful or level not in ("debug", "info"):
+    if is_colored or level not in ("debug", "info"):
         REQUESTS.by_structlog()
     else:
         REQUESTS.by(_as_json if log_format == "json" else _as_text)
@@ -70,38 +70,38 @@ class RequestLog:
     """
 
     def __init__(self) -> None:
-        self._form: Callable[..., str] | None = None
+        self._format: Callable[..., str] | None = None
         self._write: Callable[[str], None] = print
-        self._waiting: list[str] = []
+        self._pending: list[str] = []
 
     def by_structlog(self) -> None:
         """Write lines through structlog, which supports levels and colors."""
-        self._form = None
+        self._format = None
 
-    def by(self, form: Callable[..., str]) -> None:
+    def by(self, format_line: Callable[..., str]) -> None:
         """Write lines in this format to standard error."""
-        self._form, self._write = form, structlog.WriteLogger(_standard_error()).msg
+        self._format, self._write = format_line, structlog.WriteLogger(_standard_error()).msg
 
     def write(self, method: str, path: str, status: int, ms: float, client: str, code: str = "") -> None:
         """Log a finished request; `code` is that of its error, if any. Must be called in an event loop."""
-        if self._form is None:
-            refused = {"code": code} if code else {}
-            _log.info("request", method=method, path=path, status=status, ms=ms, client=client, **refused)
+        if self._format is None:
+            code_field = {"code": code} if code else {}
+            _log.info("request", method=method, path=path, status=status, ms=ms, client=client, **code_field)
             return
         at = datetime.now(UTC).isoformat()[:-6]  # without the +00:00
-        self._waiting.append(self._form(f"{at}Z", method, ids.mask(path), status, ms, client, code))
-        if len(self._waiting) == 1:
-            asyncio.get_running_loop().call_soon(self._write_waiting)
+        self._pending.append(self._format(f"{at}Z", method, ids.mask(path), status, ms, client, code))
+        if len(self._pending) == 1:
+            asyncio.get_running_loop().call_soon(self._write_pending)
 
-    def _write_waiting(self) -> None:
-        lines, self._waiting = self._waiting, []
+    def _write_pending(self) -> None:
+        lines, self._pending = self._pending, []
         self._write("\n".join(lines))
 
 
 REQUESTS = RequestLog()
 
 
-class _Losing:
+class _LossyStream:
     """Stream that drops what cannot be written: a log on a full disk must not make requests fail."""
 
     def __init__(self, stream: TextIO) -> None:
@@ -117,28 +117,28 @@ class _Losing:
 
 
 def _standard_error() -> TextIO:
-    return cast("TextIO", _Losing(sys.stderr))
+    return cast("TextIO", _LossyStream(sys.stderr))
 
 
 def _as_text(at: str, method: str, path: str, status: int, ms: float, client: str, code: str) -> str:
-    refused = f" code={_word(code)}" if code else ""
+    code_field = f" code={_quoted(code)}" if code else ""
     return (
-        f"{at} [info     ] request                        client={_word(client)}{refused} method={_word(method)}"
-        f" ms={ms} path={_word(path)} request_id={REQUEST_ID.get()} status={status}"
+        f"{at} [info     ] request                        client={_quoted(client)}{code_field} method={_quoted(method)}"
+        f" ms={ms} path={_quoted(path)} request_id={REQUEST_ID.get()} status={status}"
     )
 
 
 def _as_json(at: str, method: str, path: str, status: int, ms: float, client: str, code: str) -> str:
     fields = {"method": method, "path": path, "status": status, "ms": ms, "client": client}
-    refused = {"code": code} if code else {}
-    told = {"event": "request", "request_id": REQUEST_ID.get(), "level": "info", "timestamp": at}
-    return json.dumps({**fields, **refused, **told})
+    code_field = {"code": code} if code else {}
+    common = {"event": "request", "request_id": REQUEST_ID.get(), "level": "info", "timestamp": at}
+    return json.dumps({**fields, **code_field, **common})
 
 
 _PLAIN = re.compile(r"[!#-&(-<>-~]+")  # ASCII without spaces, quotes and =
 
 
-def _word(value: str) -> str:
+def _quoted(value: str) -> str:
     # structlog would not quote terminal control characters, such as an escape in a path.
     is_plain = _PLAIN.fullmatch(value) or (value.isprintable() and not set(value) & set(" =\"'"))
     return value if is_plain else repr(value)

@@ -19,22 +19,22 @@ class Question(Generic[T]):
     def __init__(self, ask: Callable[[], T]) -> None:
         self._ask = ask
         self._lock = threading.Lock()
-        self._answer: Future[T] | None = None
+        self._future: Future[T] | None = None
 
     def put(self) -> Future[T]:
         """Return a future of the result or exception of `ask`; the caller sets the timeout."""
         with self._lock:
-            if self._answer is None or self._answer.done():
-                answer: Future[T] = Future()
-                answer.set_running_or_notify_cancel()  # otherwise one waiter could cancel it for all
-                threading.Thread(target=self._find, args=(answer,), name="question", daemon=True).start()
-                self._answer = answer
-            return self._answer
+            if self._future is None or self._future.done():
+                future: Future[T] = Future()
+                future.set_running_or_notify_cancel()  # otherwise one waiter could cancel it for all
+                threading.Thread(target=self._run, args=(future,), name="question", daemon=True).start()
+                self._future = future
+            return self._future
 
-    def _find(self, answer: Future[T]) -> None:
+    def _run(self, future: Future[T]) -> None:
         try:
-            found = self._ask()
+            result = self._ask()
         except BaseException as error:  # noqa: BLE001  raised where the result is awaited
-            answer.set_exception(error)
+            future.set_exception(error)
         else:
-            answer.set_result(found)
+            future.set_result(result)

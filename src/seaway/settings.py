@@ -28,7 +28,7 @@ CONFIG_FILE = Path("seaway.toml")
 
 _OTHER_VARIABLES = frozenset({"SEAWAY_CONFIG", "SEAWAY_SERVER", "SEAWAY_KEY"})  # options of commands, not settings
 _STORAGE_SCHEMES = ("file", "memory", "s3", "gs", "az")
-_TAKEN_PROVIDER_NAMES = ("github", "google", "password", "passkey", "second-factor")
+_RESERVED_PROVIDER_NAMES = ("github", "google", "password", "passkey", "second-factor")
 _MAIL_SCHEMES = ("smtp", "smtps", "folder", "log")
 _SECRET_KEY_CHARS = 32
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -147,7 +147,7 @@ class OpenIdProvider(BaseModel):
 def _providers(value: list[OpenIdProvider]) -> list[OpenIdProvider]:
     names = [provider.name for provider in value]
     for name in names:
-        if name in _TAKEN_PROVIDER_NAMES or names.count(name) > 1:
+        if name in _RESERVED_PROVIDER_NAMES or names.count(name) > 1:
             raise ValueError(f"the name {name} is taken")
     return value
 
@@ -180,10 +180,10 @@ def _mail_from(value: str) -> str:
 
 
 def _storage_url(value: str) -> str:
-    scheme, _, place = value.partition(":")
+    scheme, _, location = value.partition(":")
     if value and scheme.lower() not in _STORAGE_SCHEMES:
         raise ValueError("it must be a URL such as s3://bucket, gs://bucket, az://container, file:///folder or memory:")
-    return f"{scheme.lower()}:{place}" if value else ""
+    return f"{scheme.lower()}:{location}" if value else ""
 
 
 class Settings(BaseSettings):
@@ -598,20 +598,20 @@ def _without_secrets(url: str) -> str:
     address, _, options = rest.partition("?")
     if "@" in options and "@" not in address:
         return f"{scheme}://..."  # a ? in the password, or an @ in the options: it cannot be known
-    user_part, at, place = address.rpartition("@")  # the last @, since a password may contain one
-    return f"{scheme}://{user_part.partition(':')[0]}{at}{place}"
+    user_part, at, host = address.rpartition("@")  # the last @, since a password may contain one
+    return f"{scheme}://{user_part.partition(':')[0]}{at}{host}"
 
 
 def load(config: Path | None = None, **overrides: Any) -> Settings:
     """Read and validate the settings; `BadSetting` names the invalid one and how to correct it."""
     _refuse_unknown_variables()
-    values = _from_file(config)
-    given = {name: value for name, value in overrides.items() if value is not None}
+    from_file = _from_file(config)
+    from_options = {name: value for name, value in overrides.items() if value is not None}
     try:
         from_variables = Settings().model_dump(exclude_unset=True)
-        settings = Settings(**{**values, **from_variables, **given})
+        settings = Settings(**{**from_file, **from_variables, **from_options})
     except ValidationError as error:
-        raise _explained(error) from None
+        raise _bad_setting(error) from None
     except SettingsError:
         raise BadSetting(
             "The variable SEAWAY_OIDC is not valid JSON.", "Set it to a list such as [{...}], or use seaway.toml."
@@ -649,7 +649,7 @@ def _refuse_unknown_variables() -> None:
             )
 
 
-def _explained(error: ValidationError) -> BadSetting:
+def _bad_setting(error: ValidationError) -> BadSetting:
     first = error.errors()[0]
     name = ".".join(str(part) for part in first["loc"]) or "settings"
     if first["type"] == "extra_forbidden":
@@ -660,9 +660,9 @@ def _explained(error: ValidationError) -> BadSetting:
     is_secret = (name in Settings.model_fields and Settings.model_fields[name].annotation is SecretStr) or (
         name.startswith("oidc") and (name.endswith("secret") or not isinstance(first["input"], str))
     )
-    found = "cannot be used" if is_secret else f"is {first['input']!r}"
+    problem = "cannot be used" if is_secret else f"is {first['input']!r}"
     return BadSetting(
-        f"The setting {name} {found}: {reason}.",
+        f"The setting {name} {problem}: {reason}.",
         f"Correct {name} in seaway.toml or SEAWAY_{name.partition('.')[0].upper()} in the environment.",
     )
 

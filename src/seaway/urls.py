@@ -15,7 +15,7 @@ def normal_url(url: str) -> str:
         host = ""
     if parts.scheme not in _DEFAULT_PORTS or not re.fullmatch(r"[0-9a-z._-]+|[0-9a-f:.]+", host) or "@" in parts.netloc:
         raise ValueError("it must be a URL such as https://conda.example.com")
-    place = f"[{host}]" if ":" in host else host
+    netloc = f"[{host}]" if ":" in host else host
     if parts.port not in (None, _DEFAULT_PORTS[parts.scheme]):
-        place = f"{place}:{parts.port}"
-    return urlunsplit((parts.scheme, place, *parts[2:]))
+        netloc = f"{netloc}:{parts.port}"
+    return urlunsplit((parts.scheme, netloc, *parts[2:]))

@@ -36,9 +36,9 @@ from seaway.errors import Unavailable
 DEFAULT_PORTS = {"https": 443, "http": 80}
 _REDIRECTS = (301, 302, 303, 307, 308)
 _RESOLVE_SECONDS = 1.0  # behind a proxy; the resolver of a closed network may not respond at all
-_AGENT = "Seaway"  # GitHub refuses requests without a User-Agent
+_USER_AGENT = "Seaway"  # GitHub refuses requests without a User-Agent
 _FETCH_SECONDS = 10.0
-_FETCH_MOST_BYTES = 512 * 1024
+_FETCH_MAX_BYTES = 512 * 1024
 
 
 @lru_cache(maxsize=4)
@@ -89,13 +89,13 @@ class Visit:
     async def make(self) -> Reply:
         """Send the request once."""
         try:
-            return await self._ask()
+            return await self._send()
         except httpx.LocalProtocolError as error:  # its text quotes the header
             raise VisitFailed(type(error).__name__) from None
         except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
             raise VisitFailed(str(error) or type(error).__name__) from None
 
-    async def _ask(self) -> Reply:
+    async def _send(self) -> Reply:
         parts = urlsplit(self.url)
         if not (parts.scheme == "https" or (parts.scheme == "http" and self.may_be_plain)):
             raise VisitFailed("its URL is not https")
@@ -110,7 +110,7 @@ class Visit:
             "Host": url.netloc.decode(),
             "Accept": self.accept,
             "Accept-Encoding": "identity",
-            "User-Agent": _AGENT,
+            "User-Agent": _USER_AGENT,
             **self.headers,
         }
         async with (
@@ -149,11 +149,11 @@ class Visit:
             self._check(addresses)
 
     def _check(self, addresses: Sequence[str]) -> None:
-        refused = [address for address in addresses if not self._may_be_at(address)]
-        if refused or not addresses:
+        forbidden = [address for address in addresses if not self._is_allowed(address)]
+        if forbidden or not addresses:
             raise VisitFailed("its name resolves to an IP address that is not allowed")
 
-    def _may_be_at(self, address: str) -> bool:
+    def _is_allowed(self, address: str) -> bool:
         ip = ip_address(address)
         ip = getattr(ip, "ipv4_mapped", None) or ip
         if ip.is_link_local or ip.is_multicast or ip.is_unspecified:
@@ -183,26 +183,26 @@ class Fetcher:
         return self._fetch(url, headers, form)
 
     def _fetch(self, url: str, headers: Mapping[str, str] | None, form: Mapping[str, str] | None) -> Reply:
-        visit = Visit(
+        request = Visit(
             url,
             accept="application/json",
-            most_bytes=_FETCH_MOST_BYTES,
+            most_bytes=_FETCH_MAX_BYTES,
             is_trusted=True,
             may_be_plain=True,
             headers=headers or {},
             form=form,
         )
         try:
-            return anyio.run(_within, visit, _FETCH_SECONDS)
+            return anyio.run(_send_within, request, _FETCH_SECONDS)
         except (VisitFailed, TimeoutError) as error:
             host = urlsplit(url).hostname or ""
             cause = f"{host}: {error or type(error).__name__}"
             raise Unavailable(f"{host} does not respond.", "Try again in a moment.", cause=cause) from None
 
 
-async def _within(visit: Visit, seconds: float) -> Reply:
+async def _send_within(request: Visit, seconds: float) -> Reply:
     with anyio.fail_after(seconds):
-        return await visit.make()
+        return await request.make()
 
 
 def proxy_for(url: str) -> str | None:
@@ -214,18 +214,18 @@ def proxy_for(url: str) -> str | None:
     parts = urlsplit(url)
     host = parts.hostname or ""
     proxies = getproxies()
-    place = parts.netloc.rpartition("@")[2]
-    if _is_this_machine(host) or proxy_bypass(place) or _is_in_networks(host, proxies.get("no", "")):
+    netloc = parts.netloc.rpartition("@")[2]
+    if _is_this_machine(host) or proxy_bypass(netloc) or _is_in_networks(host, proxies.get("no", "")):
         return None
-    found = proxies.get(parts.scheme) or proxies.get("all")
-    if not found:
+    proxy = proxies.get(parts.scheme) or proxies.get("all")
+    if not proxy:
         return None
-    scheme, is_url, _ = found.partition("://")
+    scheme, is_url, _ = proxy.partition("://")
     if not is_url:
-        return f"http://{found}"
+        return f"http://{proxy}"
     if scheme.lower() not in DEFAULT_PORTS:
         raise VisitFailed(f"the proxy in the environment is {scheme[:20]!a}, but only HTTP proxies are supported")
-    return found
+    return proxy
 
 
 def tls_context() -> ssl.SSLContext:
@@ -240,9 +240,9 @@ def _is_this_machine(host: str) -> bool:
         return host == "localhost" or host.endswith(".localhost")
 
 
-def _is_in_networks(host: str, excepted: str) -> bool:
+def _is_in_networks(host: str, no_proxy: str) -> bool:
     """Return whether the host is in a network of `NO_PROXY` such as 10.0.0.0/8, which `urllib` compares as a name."""
-    for part in excepted.replace(",", " ").split():
+    for part in no_proxy.replace(",", " ").split():
         with suppress(ValueError):
             if ip_address(host) in ip_network(part, strict=False):
                 return True

@@ -51,8 +51,8 @@ class _Documented(Mount):
         self.path_regex = re.compile(self.path_regex.pattern, re.DOTALL)
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        theirs = any(route.matches(scope)[0] is not Match.NONE for route in (*OF_PREFIX, *OF_UPLOADS, *OF_LOGOS))
-        return (Match.NONE, {}) if theirs else super().matches(scope)
+        is_beside = any(route.matches(scope)[0] is not Match.NONE for route in (*OF_PREFIX, *OF_UPLOADS, *OF_LOGOS))
+        return (Match.NONE, {}) if is_beside else super().matches(scope)
 
 
 OF_SITE: list[Route | Mount] = [
@@ -105,10 +105,10 @@ def create_app(seaway: Seaway, begun: Callable[[], None] = lambda: None) -> Appl
         await to_thread.run_sync(seaway.house.tally.stop)
 
     router = Router([Misplaced(), Tidy(), *ROUTES], redirect_slashes=False, lifespan=lifespan)
-    return Application(_ReadsFirst(router), seaway.house)
+    return Application(_ReadShortcut(router), seaway.house)
 
 
-class _ReadsFirst:
+class _ReadShortcut:
     """
     Router that sends reads of channels to `READ` without matching the other routes.
 
@@ -118,11 +118,11 @@ class _ReadsFirst:
 
     def __init__(self, router: Router) -> None:
         self._router = router
-        self._words = _first_words(OF_SITE)
+        self._fixed_segments = _first_segments(OF_SITE)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         is_read = scope["type"] == "http" and scope["method"] in ("GET", "HEAD")
-        if not is_read or _first_word(scope["path"]) in self._words:
+        if not is_read or _first_segment(scope["path"]) in self._fixed_segments:
             root = scope.get("root_path", "")  # a mount appends to it
             try:
                 await self._router(scope, receive, send)
@@ -134,33 +134,35 @@ class _ReadsFirst:
                 ) from None
             return
         scope["route"] = READ
-        reply = await channel_files.read(Request(scope, receive, send))
-        await reply(scope, receive, send)
+        response = await channel_files.read(Request(scope, receive, send))
+        await response(scope, receive, send)
 
 
 def _methods_at(scope: Scope) -> list[str]:
     """Return the methods of all routes at the path; below a channel, the read methods."""
-    own = list(_routes_at(scope))
-    return sorted({method for route in own or ROUTES[-2:] for method in getattr(route, "methods", None) or ()})
+    routes = list(_routes_at(scope))
+    return sorted({method for route in routes or ROUTES[-2:] for method in getattr(route, "methods", None) or ()})
 
 
 def _routes_at(scope: Scope) -> Iterator[Route]:
     for route in OF_SITE:
-        match, below = route.matches(scope)
+        match, child_scope = route.matches(scope)
         if match is Match.NONE:
             continue
         if isinstance(route, Route):
             yield route
         else:
-            inner = {**scope, **below}
-            yield from (one for one in v1.routes() if one.matches(inner)[0] is not Match.NONE)
+            inner = {**scope, **child_scope}
+            yield from (child for child in v1.routes() if child.matches(inner)[0] is not Match.NONE)
 
 
-def _first_words(routes: Sequence[Route | Mount]) -> frozenset[str]:
-    words = frozenset(_first_word(route.path) for route in routes)
-    assert not any("{" in word for word in words), "a route must start with a fixed segment, or it would match channels"
-    return words
+def _first_segments(routes: Sequence[Route | Mount]) -> frozenset[str]:
+    segments = frozenset(_first_segment(route.path) for route in routes)
+    assert not any("{" in segment for segment in segments), (
+        "a route must start with a fixed segment, or it would match channels"
+    )
+    return segments
 
 
-def _first_word(path: str) -> str:
+def _first_segment(path: str) -> str:
     return path.split("/", 2)[1] if path.startswith("/") else ""

@@ -41,7 +41,7 @@ WRITE_MANIFESTS = "manifests"
 SCRUB = "scrub"  # verifies one batch of files
 REFRESH_ROOT = "refresh-root"  # only if the settings enable it
 
-_ENDING = (invitations, transfers, notices, sessions, sign_ins, links, throttle, tools, tool_codes, workflow_tokens)
+_EXPIRING = (invitations, transfers, notices, sessions, sign_ins, links, throttle, tools, tool_codes, workflow_tokens)
 
 PERIODS_MS = {SWEEP: DAY_MS, EXPIRE: HOUR_MS, WRITE_MANIFESTS: MINUTE_MS}
 
@@ -117,10 +117,10 @@ class Duties:
         with self.database.write_site() as tx:
             queue.correct_times(tx, now_ms)  # one machine with a wrong clock must not corrupt the schedules
             uploads = resumable.expire(tx, now_ms)
-            ended = sum(kind.forget_old(tx, now_ms) for kind in _ENDING)
+            expired = sum(kind.forget_old(tx, now_ms) for kind in _EXPIRING)
             warned = own_keys.warn_of_ends(tx, now_ms, telling=self.accounts)
         second_factors.reset_due(self.accounts, OPERATOR)
-        log.info("expire.done", shards=shards, uploads=uploads, accounts=ended, warned=warned)
+        log.info("expire.done", shards=shards, uploads=uploads, accounts=expired, warned=warned)
 
     def _write_manifests(self, _args: dict[str, Any]) -> None:
         try:

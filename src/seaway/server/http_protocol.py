@@ -31,14 +31,14 @@ MAX_PIPELINED = 16
 HEAD_SECONDS = 20.0
 LINGER_SECONDS = 2.0
 _FIELD_BYTES = 4  # the colon, the space and the line end of a header
-_LEAST_BYTES = LEAST_BYTES_PER_SECOND * int(HEAD_SECONDS)
+_MIN_BYTES = LEAST_BYTES_PER_SECOND * int(HEAD_SECONDS)
 
 _TOO_LARGE = f"The request head has more than {MAX_HEAD_BYTES:,} bytes or {MAX_HEADERS} headers. Send a smaller one."
 _TOO_SLOW = f"The request head did not arrive within {HEAD_SECONDS:.0f} seconds. Send it again."
 _MALFORMED = "The request is not valid HTTP/1.1. Check the client that sent it."
 
 
-class _OverBound(Exception):
+class _OverLimit(Exception):
     """A complete head is too large, or too many requests wait before it."""
 
 
@@ -73,16 +73,16 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().data_received(data)
         if self._framing_bytes > MAX_HEAD_BYTES and not self._is_refused:
             self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, _TOO_LARGE)
-        elif (self._framing_bytes or self._in_body) and self._timer is None and self._is_awaited():
+        elif (self._framing_bytes or self._in_body) and self._timer is None and self._is_incomplete():
             self._start_timer()
 
     def on_headers_complete(self) -> None:
         """Check the head and pass the request to the routes."""
         if len(self.headers) > MAX_HEADERS or self._head_bytes() > MAX_HEAD_BYTES:
             self._is_too_large = True
-            raise _OverBound
+            raise _OverLimit
         if len(self.pipeline) >= MAX_PIPELINED:
-            raise _OverBound
+            raise _OverLimit
         if self._timer is not None:
             self._stop_timer()
         self._in_body, self._framing_bytes = True, 0
@@ -118,7 +118,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def _head_bytes(self) -> int:
         return len(self.url) + sum(map(len, chain.from_iterable(self.headers))) + _FIELD_BYTES * len(self.headers)
 
-    def _is_awaited(self) -> bool:
+    def _is_incomplete(self) -> bool:
         """Return whether the rest of a head, or of a body that no route reads, is expected."""
         return self.cycle.response_complete if self._in_body else self._framing_bytes > 0
 
@@ -136,21 +136,21 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._timer = None
         if self.transport.is_closing():
             return
-        if self._is_answering() or (self._in_body and self._dropped_bytes >= _LEAST_BYTES):
+        if self._is_handling_earlier() or (self._in_body and self._dropped_bytes >= _MIN_BYTES):
             self._start_timer()
         elif self._in_body or not self._framing_bytes:
             self.transport.close()
         else:
             self._refuse(HTTPStatus.REQUEST_TIMEOUT, _TOO_SLOW)
 
-    def _is_answering(self) -> bool:
+    def _is_handling_earlier(self) -> bool:
         """Return whether an earlier request of the connection is being handled."""
         return self.cycle is not None and not self.cycle.response_complete
 
     def _refuse(self, status: HTTPStatus, sentence: str) -> None:
         self._is_refused = True
         self._stop_timer()
-        if self._is_answering():
+        if self._is_handling_earlier():
             if self.cycle.response_started or self.pipeline:
                 self.transport.close()  # the client would take a second response for a part of the first
                 return

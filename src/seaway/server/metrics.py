@@ -99,7 +99,7 @@ class Metrics(Counts):
     def request(self, route: str, method: str, status: int, seconds: float) -> None:
         if method not in _METHODS:
             method = _OTHER
-        count, observe = self._requests.get((route, method, status)) or self._of_requests(route, method, status)
+        count, observe = self._requests.get((route, method, status)) or self._request_children(route, method, status)
         count()
         observe(seconds)
 
@@ -124,10 +124,12 @@ class Metrics(Counts):
     def unknown_claims(self, kind: str, number: int) -> None:
         self._unknown_claims.labels(kind).inc(number)
 
-    def _of_requests(self, route: str, method: str, status: int) -> tuple[Callable[[], None], Callable[[float], None]]:
-        made = (
+    def _request_children(
+        self, route: str, method: str, status: int
+    ) -> tuple[Callable[[], None], Callable[[float], None]]:
+        children = (
             self._requests_total.labels(route, method, str(status)).inc,
             self._request_seconds.labels(route, method).observe,
         )
-        self._requests[route, method, status] = made
-        return made
+        self._requests[route, method, status] = children
+        return children

@@ -26,10 +26,10 @@ from seaway.web.problem_pages import ProblemPage, wants_page
 log = structlog.get_logger()
 
 # Request ids are not secrets, so they need no cryptographic source, which would cost a system call for each.
-_ids = random.Random()  # noqa: S311
+_id_source = random.Random()  # noqa: S311
 
 OTHER = "other"  # route label of requests that matched no route
-_ALWAYS = (
+_COMMON_HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"strict-origin-when-cross-origin"),
     (b"cross-origin-opener-policy", b"same-origin"),
@@ -44,7 +44,9 @@ class Application:
 
     def __init__(self, routes: ASGIApp, house: House) -> None:
         self._routes, self._counts = routes, house.counts
-        self._always = (*_ALWAYS, _STRICT_TRANSPORT) if house.site_url.startswith("https://") else _ALWAYS
+        self._common_headers = (
+            (*_COMMON_HEADERS, _STRICT_TRANSPORT) if house.site_url.startswith("https://") else _COMMON_HEADERS
+        )
         self.state = State({"house": house})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -52,7 +54,7 @@ class Application:
         if scope["type"] != "http":
             await self._routes(scope, receive, send)
             return
-        request_id = f"{_ids.getrandbits(64):016x}"
+        request_id = f"{_id_source.getrandbits(64):016x}"
         started = time.perf_counter()
         status = 0
         code = ""
@@ -61,27 +63,29 @@ class Application:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = self._completed(message.get("headers", ()), request_id)
+                message["headers"] = self._with_common_headers(message.get("headers", ()), request_id)
             await send(message)
 
-        before = logs.REQUEST_ID.set(request_id)
+        token = logs.REQUEST_ID.set(request_id)
         try:
-            _check_address(scope)
+            _refuse_nul(scope)
             await self._routes(scope, receive, send_with_headers)
         except ClientGone:
             pass  # there is no client to respond to; the spool file has been deleted
         except Exception as error:  # responses must not show a traceback; the log does
             if status:
-                known = system_errors.unavailable(error)
-                log.error("request.broken_off", path=_path(scope), error=str(error), exc_info=None if known else error)
+                unavailable = system_errors.unavailable(error)
+                log.error(
+                    "request.broken_off", path=_path(scope), error=str(error), exc_info=None if unavailable else error
+                )
                 raise  # the head was sent: cut the connection, or the client takes a partial body as complete
-            told = system_errors.unavailable(error) or error
-            if isinstance(told, SeawayError):
-                code = told.code
+            shown = system_errors.unavailable(error) or error
+            if isinstance(shown, SeawayError):
+                code = shown.code
             request = Request(scope, receive)
-            usual = ProblemPage if wants_page(request) else problems.response_for
-            answer: ASGIApp = scope.get(problems.FORM, usual)(error, request)
-            await answer(scope, receive, send_with_headers)
+            default_form = ProblemPage if wants_page(request) else problems.response_for
+            response: ASGIApp = scope.get(problems.FORM, default_form)(error, request)
+            await response(scope, receive, send_with_headers)
         finally:
             seconds = time.perf_counter() - started
             route = scope.get("route")
@@ -90,30 +94,32 @@ class Application:
             logs.REQUESTS.write(
                 scope["method"], scope["path"], status, round(seconds * 1000, 1), client[0] if client else "", code
             )
-            logs.REQUEST_ID.reset(before)
+            logs.REQUEST_ID.reset(token)
 
-    def _completed(self, headers: Iterable[tuple[bytes, bytes]], request_id: str) -> list[tuple[bytes, bytes]]:
+    def _with_common_headers(
+        self, headers: Iterable[tuple[bytes, bytes]], request_id: str
+    ) -> list[tuple[bytes, bytes]]:
         """Add the headers of every response; headers that the response sets itself are kept."""
         completed = [*headers, (b"seaway-request-id", request_id.encode())]
-        brought = dict(completed)
-        completed += [header for header in self._always if header[0] not in brought]
-        cached = brought.get(_CACHE_CONTROL)
-        if cached is None or not cached.startswith(_PUBLIC):
-            completed = _private(completed, brought, cached)
+        own = dict(completed)
+        completed += [header for header in self._common_headers if header[0] not in own]
+        cache_control = own.get(_CACHE_CONTROL)
+        if cache_control is None or not cache_control.startswith(_PUBLIC):
+            completed = _as_private(completed, own, cache_control)
         return completed
 
 
-def _private(
-    headers: list[tuple[bytes, bytes]], brought: Mapping[bytes, bytes], cached: bytes | None
+def _as_private(
+    headers: list[tuple[bytes, bytes]], own: Mapping[bytes, bytes], cache_control: bytes | None
 ) -> list[tuple[bytes, bytes]]:
     """Return the headers of a response that depends on the caller (invariant 1)."""
-    varies = [name.strip() for name in brought.get(_VARY, b"").split(b",") if name.strip()]
-    varies += [name for name in _CREDENTIALS if name not in varies]
-    kept = [header for header in headers if header[0] != _VARY]
-    return [*kept, (_VARY, b", ".join(varies)), *([] if cached else [(_CACHE_CONTROL, b"private, no-store")])]
+    vary = [name.strip() for name in own.get(_VARY, b"").split(b",") if name.strip()]
+    vary += [name for name in _CREDENTIALS if name not in vary]
+    others = [header for header in headers if header[0] != _VARY]
+    return [*others, (_VARY, b", ".join(vary)), *([] if cache_control else [(_CACHE_CONTROL, b"private, no-store")])]
 
 
-def _check_address(scope: Scope) -> None:
+def _refuse_nul(scope: Scope) -> None:
     """Refuse NUL characters before routing: no name has one, and PostgreSQL fails on them."""
     in_path = "\0" in scope["path"]
     if not in_path and b"%00" not in scope.get("query_string", b""):

@@ -91,15 +91,15 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         if self.path.partition("?")[0] != PATH:
-            self._answer(404, f"Not found. The metrics are at {PATH}.\n".encode())
+            self._respond(404, f"Not found. The metrics are at {PATH}.\n".encode())
             return
         try:
             content = generate_latest(self.server.registry)
         except Exception:  # any failure must be visible to Prometheus
             log.exception("metrics.failed")
-            self._answer(500, b"The metrics could not be collected. See the log of the server.\n")
+            self._respond(500, b"The metrics could not be collected. See the log of the server.\n")
         else:
-            self._answer(200, content, CONTENT_TYPE_PLAIN_0_0_4)
+            self._respond(200, content, CONTENT_TYPE_PLAIN_0_0_4)
 
     def version_string(self) -> str:
         return "seaway"
@@ -107,7 +107,7 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:
         """Do not log scrapes."""
 
-    def _answer(self, status: int, content: bytes, media_type: str = "text/plain; charset=utf-8") -> None:
+    def _respond(self, status: int, content: bytes, media_type: str = "text/plain; charset=utf-8") -> None:
         with contextlib.suppress(ConnectionError):
             self.send_response(status)
             self.send_header("Content-Type", media_type)

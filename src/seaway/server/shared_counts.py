@@ -25,8 +25,8 @@ _FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 _DEAD = "dead"
 
 # The library has no types for these modules.
-_files: Any = mmap_dict.MmapedDict
-_library: Any = multiprocess
+_mmap_dict: Any = mmap_dict.MmapedDict
+_multiprocess: Any = multiprocess
 
 
 class SharedCounts(Collector, Watch):
@@ -59,7 +59,7 @@ class SharedCounts(Collector, Watch):
         with self._lock:
             self._pids.pop(number, None)
             self._deaths += 1
-            self._bury(pid)
+            self._merge_dead(pid)
 
     def pids(self) -> Mapping[str, int]:
         """Return the pids of the running processes by name."""
@@ -70,13 +70,13 @@ class SharedCounts(Collector, Watch):
         with self._lock:
             # A file that was just opened is still empty, and the library fails on it.
             files = [str(path) for path in self._folder.glob("*.db") if path.stat().st_size]
-            merged = list(_library.MultiProcessCollector.merge(files))
+            merged = list(_multiprocess.MultiProcessCollector.merge(files))
             deaths = self._deaths
         yield from merged
         yield CounterMetricFamily("seaway_worker_deaths_total", "Workers that died and were restarted.", value=deaths)
 
-    def _bury(self, pid: int) -> None:
-        _library.mark_process_dead(pid, str(self._folder))
+    def _merge_dead(self, pid: int) -> None:
+        _multiprocess.mark_process_dead(pid, str(self._folder))
         for path in self._folder.glob(f"*_{pid}.db"):
             if path.stat().st_size:
                 _add(path, path.with_name(path.name.replace(f"_{pid}.db", f"_{_DEAD}.db")))
@@ -84,9 +84,9 @@ class SharedCounts(Collector, Watch):
 
 
 def _add(source: Path, target: Path) -> None:
-    total = _files(str(target))
+    total = _mmap_dict(str(target))
     try:
-        for key, value, _, _ in _files.read_all_values_from_file(str(source)):
+        for key, value, _, _ in _mmap_dict.read_all_values_from_file(str(source)):
             total.write_value(key, total.read_value(key)[0] + value, 0.0)
     finally:
         total.close()

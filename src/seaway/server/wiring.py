@@ -147,7 +147,7 @@ def build(
         raise
     spool = Spool(settings.spool_folder)
     spool.clear_orphans()
-    state = _State(settings, database, blobs, pairing, reserve, spool, clock, counts)
+    state = _BaseParts(settings, database, blobs, pairing, reserve, spool, clock, counts)
     documents = Documents(database, blobs, spool, clock, limit=settings.whole_document_limit)
     accounts = _wire_accounts(settings, database, blobs, clock)
     if paired:  # otherwise a new key could be written to the mount point of an unmounted store
@@ -170,7 +170,7 @@ def build(
 
 
 @dataclass(frozen=True, slots=True)
-class _State:
+class _BaseParts:
     """Parts that most other parts are built from."""
 
     settings: Settings
@@ -183,7 +183,7 @@ class _State:
     counts: Counts
 
 
-def _wire_publishing(state: _State, teller: Teller) -> Publishing:
+def _wire_publishing(state: _BaseParts, teller: Teller) -> Publishing:
     settings, database, clock = state.settings, state.database, state.clock
     rate = UploadRate(_upload_limit(settings))
     return Publishing(
@@ -206,14 +206,14 @@ def _wire_publishing(state: _State, teller: Teller) -> Publishing:
         batches=Batches(database, state.blobs, _recorder(clock, settings, teller), counter(clock, rate)),
         disk=ThreadPoolExecutor(_DISK_THREADS, thread_name_prefix="disk"),
         counts=state.counts,
-        attesting=_wire_attesting(settings, database),
+        attesting=_wire_attestation(settings, database),
         reserve=state.reserve,
     )
 
 
-def _wire_house(state: _State, documents: Documents, accounts: Accounts, publishing: Publishing) -> House:
+def _wire_house(state: _BaseParts, documents: Documents, accounts: Accounts, publishing: Publishing) -> House:
     settings, database, blobs, clock = state.settings, state.database, state.blobs, state.clock
-    outside = _wire_outside(settings, accounts)
+    outside = _wire_external_login(settings, accounts)
     return House(
         accounts=accounts,
         openid=OpenId(database, clock, settings.site_url, SigningKey(database, accounts.sealer)),
@@ -223,10 +223,10 @@ def _wire_house(state: _State, documents: Documents, accounts: Accounts, publish
         removing=Removing(database, clock, settings.whole_document_limit, state.reserve),
         overviews=Overviews(),
         contents=Contents(blobs),
-        logos=Logos(database, blobs, state.spool, clock, _drawer(), fetches=settings.fetch_avatars),
-        leaks=_wire_leaks(settings, accounts, outside),
+        logos=Logos(database, blobs, state.spool, clock, _logo_examiners(), fetches=settings.fetch_avatars),
+        leaks=_wire_secret_scanning(settings, accounts, outside),
         key_rules=KeyRules(settings.keys_without_end),
-        exchanging=_wire_exchanging(settings, accounts, outside.fetcher, state.counts),
+        exchanging=_wire_token_exchange(settings, accounts, outside.fetcher, state.counts),
         delivery=_wire_delivery(settings, blobs),
         readiness=Readiness(database, blobs, spool=state.spool),
         counts=state.counts,
@@ -244,7 +244,7 @@ def _wire_house(state: _State, documents: Documents, accounts: Accounts, publish
 
 
 def _wire_runner(
-    state: _State, sweeping: Sweeping, documents: Documents, accounts: Accounts, publishing: Publishing
+    state: _BaseParts, sweeping: Sweeping, documents: Documents, accounts: Accounts, publishing: Publishing
 ) -> Runner:
     settings, database, clock = state.settings, state.database, state.clock
     duties = Duties(
@@ -265,8 +265,8 @@ def _wire_runner(
 
 
 def _wire_accounts(settings: Settings, database: Database, blobs: Blobs, clock: Clock) -> Accounts:
-    given = secret_key.of_setting(settings.secret_key.get_secret_value())
-    sealer = Sealer(lambda: given or [secret_key.of_store(database, blobs)])
+    configured_keys = secret_key.of_setting(settings.secret_key.get_secret_value())
+    sealer = Sealer(lambda: configured_keys or [secret_key.of_store(database, blobs)])
     post = open_post(settings.mail_url.get_secret_value(), settings.mail_folder)
     return Accounts(
         database=database,
@@ -279,7 +279,7 @@ def _wire_accounts(settings: Settings, database: Database, blobs: Blobs, clock: 
     )
 
 
-def _wire_outside(settings: Settings, accounts: Accounts) -> Outside:
+def _wire_external_login(settings: Settings, accounts: Accounts) -> Outside:
     fetcher = Fetcher()
     return Outside(
         accounts=accounts,
@@ -337,7 +337,7 @@ def _limit(count: int, per_ms: int) -> Limit | None:
     return Limit(count, per_ms) if count else None
 
 
-def _drawer() -> Examiners:
+def _logo_examiners() -> Examiners:
     """Create the process that handles logos, started at the first one, so that packages never wait for images."""
     return Examiners(ArchiveLimits(), processes=1, refuse_escaping_links=True)
 
@@ -381,15 +381,15 @@ def counter(clock: Clock, rate: UploadRate) -> Callable[[Tx, Sequence[Submission
     def count(tx: Tx, submissions: Sequence[Submission]) -> list[TooMany | None]:
         refusals: list[TooMany | None] = [None] * len(submissions)
         new = [number for number, submission in enumerate(submissions) if not submission.in_pieces]
-        found = rate.count(tx, clock.now_ms(), [submissions[number].by for number in new])
-        for number, refusal in zip(new, found, strict=True):
+        results = rate.count(tx, clock.now_ms(), [submissions[number].by for number in new])
+        for number, refusal in zip(new, results, strict=True):
             refusals[number] = refusal
         return refusals
 
     return count
 
 
-def _wire_attesting(settings: Settings, database: Database) -> Attesting:
+def _wire_attestation(settings: Settings, database: Database) -> Attesting:
     file = Path(settings.sigstore_root) if settings.sigstore_root else None
     return Attesting(TrustedRoots(database, file), (settings.site_url, *settings.other_urls))
 
@@ -408,7 +408,7 @@ def _wire_reading(database: Database, documents: Documents, identifying: Identif
     )
 
 
-def _wire_exchanging(settings: Settings, accounts: Accounts, fetcher: Fetcher, counts: Counts) -> Exchanging:
+def _wire_token_exchange(settings: Settings, accounts: Accounts, fetcher: Fetcher, counts: Counts) -> Exchanging:
     return Exchanging(
         database=accounts.database,
         clock=accounts.clock,
@@ -433,7 +433,7 @@ def _fetch_keys(issuer: Issuer) -> str:
     return fetch_keys(issuer)
 
 
-def _wire_leaks(settings: Settings, accounts: Accounts, outside: Outside) -> Leaks:
+def _wire_secret_scanning(settings: Settings, accounts: Accounts, outside: Outside) -> Leaks:
     def fetch(url: str) -> object:
         return outside.fetcher.get(url).value
 

@@ -57,8 +57,8 @@ class _Worker:
 
 def run(settings: Settings, sockets: Sequence[socket.socket], serve: Serve, watch: Watch, stop: Stop) -> None:
     """Keep `settings.workers` processes serving until SIGTERM or SIGINT, including a signal received earlier."""
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, stop)
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signal_number, stop)
     _Parent(settings, sockets, serve, watch, stop).run()
 
 
@@ -78,11 +78,11 @@ class _Parent:
         while not self._stop.is_asked:
             multiprocessing.connection.wait([worker.process.sentinel for worker in self._workers], timeout=0.2)
             self._replace_dead()
-        self._end_all()
+        self._stop_all()
 
     def _start(self, number: int) -> None:
         process = self._spawn.Process(target=_work, args=(self._settings, self._sockets, self._serve))
-        _start_deaf(process)
+        _start_without_sigint(process)
         self._workers.append(_Worker(number, process, time.monotonic()))
         self._watch.started(number, _pid(process))
 
@@ -93,8 +93,8 @@ class _Parent:
             self._workers.remove(worker)
             log.error("worker.died", pid=worker.process.pid, exit_code=worker.process.exitcode)
             self._watch.died(worker.number, _pid(worker.process))
-            young = time.monotonic() - worker.started < _YOUNG_SECONDS
-            self._pause_seconds = min(self._pause_seconds * 2 + 0.5, _LONGEST_PAUSE_SECONDS) if young else 0.0
+            is_young = time.monotonic() - worker.started < _YOUNG_SECONDS
+            self._pause_seconds = min(self._pause_seconds * 2 + 0.5, _LONGEST_PAUSE_SECONDS) if is_young else 0.0
             self._pause()
             if not self._stop.is_asked:
                 self._start(worker.number)
@@ -104,7 +104,7 @@ class _Parent:
         while time.monotonic() < until and not self._stop.is_asked:
             time.sleep(_PAUSE_STEP_SECONDS)
 
-    def _end_all(self) -> None:
+    def _stop_all(self) -> None:
         listening.close(self._sockets)  # otherwise connections would queue although no worker accepts them
         for worker in self._workers:
             worker.process.terminate()
@@ -120,7 +120,7 @@ def _pid(process: BaseProcess) -> int:
     return process.pid
 
 
-def _start_deaf(process: BaseProcess) -> None:
+def _start_without_sigint(process: BaseProcess) -> None:
     """Start a process that blocks SIGINT until it has set its handler."""
     multiprocessing.resource_tracker.ensure_running()  # otherwise the first start does this, and unblocks signals
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
@@ -138,7 +138,7 @@ def _work(settings: Settings, sockets: Sequence[socket.socket], serve: Serve) ->
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     for listener in sockets:
         listener.set_inheritable(False)  # uvloop passes these on, and examiners would keep them open
-    threading.Thread(target=_follow_parent, daemon=True).start()
+    threading.Thread(target=_stop_with_parent, daemon=True).start()
     try:
         serve(settings, sockets, stop)
     except SeawayError as error:
@@ -149,7 +149,7 @@ def _work(settings: Settings, sockets: Sequence[socket.socket], serve: Serve) ->
         raise SystemExit(1) from None
 
 
-def _follow_parent() -> None:
+def _stop_with_parent() -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None
     multiprocessing.connection.wait([parent.sentinel])
