@@ -165,7 +165,7 @@ def build(
         examiners=publishing.examiners,
         clock=clock,
         runner=_wire_runner(state, sweeping, documents, accounts, publishing),
-        house=_wire_house(state, documents, accounts, publishing),
+        house=_wire_request_parts(state, documents, accounts, publishing),
     )
 
 
@@ -211,22 +211,22 @@ def _wire_publishing(state: _BaseParts, teller: Teller) -> Publishing:
     )
 
 
-def _wire_house(state: _BaseParts, documents: Documents, accounts: Accounts, publishing: Publishing) -> House:
+def _wire_request_parts(state: _BaseParts, documents: Documents, accounts: Accounts, publishing: Publishing) -> House:
     settings, database, blobs, clock = state.settings, state.database, state.blobs, state.clock
-    outside = _wire_external_login(settings, accounts)
+    external_login = _wire_external_login(settings, accounts)
     return House(
         accounts=accounts,
         openid=OpenId(database, clock, settings.site_url, SigningKey(database, accounts.sealer)),
-        outside=outside,
+        outside=external_login,
         publishing=publishing,
         reading=_wire_reading(database, documents, Identifying(clock, accounts.policy), blobs),
         removing=Removing(database, clock, settings.whole_document_limit, state.reserve),
         overviews=Overviews(),
         contents=Contents(blobs),
         logos=Logos(database, blobs, state.spool, clock, _logo_examiners(), fetches=settings.fetch_avatars),
-        leaks=_wire_secret_scanning(settings, accounts, outside),
+        leaks=_wire_secret_scanning(settings, accounts, external_login),
         key_rules=KeyRules(settings.keys_without_end),
-        exchanging=_wire_token_exchange(settings, accounts, outside.fetcher, state.counts),
+        exchanging=_wire_token_exchange(settings, accounts, external_login.fetcher, state.counts),
         delivery=_wire_delivery(settings, blobs),
         readiness=Readiness(database, blobs, spool=state.spool),
         counts=state.counts,
@@ -433,9 +433,9 @@ def _fetch_keys(issuer: Issuer) -> str:
     return fetch_keys(issuer)
 
 
-def _wire_secret_scanning(settings: Settings, accounts: Accounts, outside: Outside) -> Leaks:
+def _wire_secret_scanning(settings: Settings, accounts: Accounts, external_login: Outside) -> Leaks:
     def fetch(url: str) -> object:
-        return outside.fetcher.get(url).value
+        return external_login.fetcher.get(url).value
 
     keys_of_reports = PublicKeys(settings.secret_scanning_keys, fetch, accounts.clock)
     return Leaks(accounts.database, accounts.clock, keys_of_reports, accounts)
