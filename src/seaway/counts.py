@@ -1,8 +1,8 @@
 """
-What is worth counting, said by those who do it.
+Interface for counting events: requests, uploads, downloads and jobs.
 
-`Counts` keeps nothing, so the parts count without asking whether anybody looks. Where an operator asks for
-metrics, `server/metrics.py` is handed in instead.
+`Counts` discards everything, so callers need not know whether metrics are enabled. If they are, the parts get
+`server/metrics.py` instead.
 """
 
 import time
@@ -12,18 +12,18 @@ from enum import Enum
 
 
 class Outcome(Enum):
-    """What became of an upload that a door handed over."""
+    """Result of an upload."""
 
     PUBLISHED = "published"
     REPLACED = "replaced"
     REPEATED = "repeated"  # the same bytes from the same uploader again
-    REFUSED = "refused"  # for a reason that lies with the file or the asker
-    FAILED = "failed"  # for a reason that lies with us
-    BROKEN_OFF = "broken-off"  # the client hung up, or nobody foresaw it: then the request's status is 500
+    REFUSED = "refused"  # because of the file or the caller
+    FAILED = "failed"  # because of the server
+    BROKEN_OFF = "broken-off"  # the client disconnected, or an unexpected error: the status of the request is 500 then
 
 
 class Stage(Enum):
-    """A part of an upload that takes time."""
+    """Timed stage of an upload."""
 
     RECEIVE = "receive"
     EXAMINE = "examine"
@@ -31,7 +31,7 @@ class Stage(Enum):
 
 
 class Way(Enum):
-    """How a package file left."""
+    """How a package file was delivered."""
 
     WHOLE = "whole"
     PART = "part"
@@ -40,32 +40,32 @@ class Way(Enum):
 
 
 class Counts:
-    """Counts nothing; whoever keeps counts overrides every method but `timed`, and may be called from any thread."""
+    """Discard all counts. Subclasses override every method but `timed`; all can be called from any thread."""
 
     def request(self, route: str, method: str, status: int, seconds: float) -> None:
-        """One request was answered; `route` is the template of its path, and status 0 says that nobody waited for it."""
+        """Count a request; `route` is its path template, and status 0 means that the client disconnected."""
 
     def upload(self, outcome: Outcome, code: str = "") -> None:
-        """One upload came to its end; `code` is that of the refusal or failure."""
+        """Count a finished upload; `code` is that of the refusal or failure."""
 
     def stage(self, stage: Stage, seconds: float) -> None:
-        """One stage of an upload ended, well or not."""
+        """Count a stage of an upload that has ended, successfully or not."""
 
     def received(self, size: int) -> None:
-        """A file of this many bytes arrived whole."""
+        """Count a completely received file of `size` bytes."""
 
     def download(self, way: Way, size: int) -> None:
-        """A package file left, with this many bytes through us."""
+        """Count a download; `size` is the number of bytes that Seaway itself sends."""
 
     def job(self, kind: str, seconds: float, *, done: bool) -> None:
-        """One attempt at a job ended."""
+        """Count an attempt at a job."""
 
     def unknown_claims(self, kind: str, number: int) -> None:
-        """The token of a workflow had claims that its kind of issuer was not known to give."""
+        """Count claims of a workflow token that are unknown for its kind of issuer."""
 
     @contextmanager
     def timed(self, stage: Stage) -> Iterator[None]:
-        """What happens inside is one stage."""
+        """Time the block as one stage."""
         started = time.perf_counter()
         try:
             yield

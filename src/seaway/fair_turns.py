@@ -1,11 +1,11 @@
 """
-Turns at a scarce resource, shared fairly between senders.
+Concurrency slots of a scarce resource, shared fairly between senders.
 
-1. At most `turns` are held at once, and at most `share` of them by one sender. The sender None (the operator) has
-   no share of its own.
-2. A turn that ends goes to the waiting sender that holds the fewest turns; among equals, to the one that has waited
-   longest since it was last served. The requests of one sender are served in their order.
-3. A request that is cancelled while it waits keeps no turn.
+1. At most `turns` slots are held at once, and at most `share` of them by one sender. The sender None (the operator)
+   is not limited to a share.
+2. A released slot goes to the waiting sender that holds the fewest slots; among equals, to the one that was served
+   least recently. The requests of one sender are served in order.
+3. A request that is canceled while it waits holds no slot.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ Sender = Hashable | None
 
 @dataclass(eq=False, slots=True)
 class _Waiter:
-    """A request for a turn; `wake` is called when it is granted after a wait."""
+    """Request for a slot; `wake` is called when the slot is granted after a wait."""
 
     sender: Sender
     wake: Callable[[], object]
@@ -28,14 +28,14 @@ class _Waiter:
 
 
 class Turn:
-    """A turn that is held until `release`, or until the end of a `with`; releasing it again does nothing."""
+    """Slot that is held until `release` or the end of a `with` block; releasing it again does nothing."""
 
     def __init__(self, release: Callable[[], None], *, waited: bool) -> None:
         self._release: Callable[[], None] | None = release
         self.waited = waited
 
     def release(self) -> None:
-        """Let the next sender have it."""
+        """Release the slot for the next sender."""
         release, self._release = self._release, None
         if release is not None:
             release()
@@ -50,16 +50,16 @@ class Turn:
 
 
 class FairTurns:
-    """The turns at one resource of this process; may be used by threads and by event loops."""
+    """Slots of one resource in this process; can be used by threads and event loops."""
 
     def __init__(self, turns: int, share: int) -> None:
         self._free, self._share = turns, share
         self._lock = threading.Lock()
         self._held: Counter[Sender] = Counter()
-        self._waiting: dict[Sender, deque[_Waiter]] = {}  # the sender that was served last is the last one
+        self._waiting: dict[Sender, deque[_Waiter]] = {}  # ordered by when each was last served, most recent last
 
     async def wait(self, sender: Sender) -> Turn:
-        """Wait for a turn without holding a thread."""
+        """Wait for a slot without blocking a thread."""
         loop = asyncio.get_running_loop()
         granted: asyncio.Future[None] = loop.create_future()
 
@@ -71,13 +71,13 @@ class FairTurns:
             return self._turn(sender, waited=False)
         try:
             await granted
-        except BaseException:  # cancelled
+        except BaseException:  # canceled
             self._give_up(waiter)
             raise
         return self._turn(sender, waited=True)
 
     def wait_in_thread(self, sender: Sender) -> Turn:
-        """Block this thread until it has a turn."""
+        """Block the calling thread until it gets a slot."""
         granted = threading.Event()
         waiter = _Waiter(sender, granted.set)
         if self._enter(waiter):
@@ -90,7 +90,7 @@ class FairTurns:
         return self._turn(sender, waited=True)
 
     def take(self, sender: Sender) -> Turn | None:
-        """Return a turn if there is one at this moment."""
+        """Return a slot, or None if none is available now."""
         waiter = _Waiter(sender, lambda: None)
         if self._enter(waiter):
             return self._turn(sender, waited=False)
@@ -112,7 +112,7 @@ class FairTurns:
             self._held[sender] -= 1
             if not self._held[sender]:
                 del self._held[sender]
-            if sender in self._waiting:  # behind those that were not served meanwhile
+            if sender in self._waiting:  # behind the senders that were not served meanwhile
                 self._waiting[sender] = self._waiting.pop(sender)
             self._grant(None)
 

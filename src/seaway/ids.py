@@ -1,8 +1,8 @@
 """
-Secrets that people carry: made, checked, compared, hidden.
+Secrets that clients send (API keys, sessions, links, tokens): creation, validation, hashing and masking.
 
 A key is `swy-<kind>-` + 36 base62 characters (214 random bits) + 6 base62 characters of CRC-32.
-No underscore and no dot: conda reads the token of `/t/<token>/` as `[a-zA-Z0-9-]*`, so anything else
+It has no underscore and no dot: conda reads the token of `/t/<token>/` as `[a-zA-Z0-9-]*`, so any other character
 would break the login and send the rest of the secret as part of a host name.
 """
 
@@ -17,21 +17,21 @@ _BASE62 = string.digits + string.ascii_uppercase + string.ascii_lowercase
 _RANDOM_CHARS = 36
 _CHECK_CHARS = 6
 
-_KEY_ANYWHERE = re.compile(r"(swy-[a-z]{1,4}-)[0-9A-Za-z]+")  # of every kind, also of those that come later
+_KEY_ANYWHERE = re.compile(r"(swy-[a-z]{1,4}-)[0-9A-Za-z]+")  # of every kind, including kinds of later versions
 _TOKEN_IN_PATH = re.compile(r"(/t/)[^/\s\"']+")
 
 
 class KeyKind(Enum):
-    """What a secret opens; the value is part of its text."""
+    """Purpose of a secret; the value is part of its text."""
 
     USER = "u"  # an API key
-    SESSION = "s"  # the cookie of a browser that is signed in
-    FLOW = "f"  # a sign-in that is under way
-    LINK = "ln"  # a link in a letter
-    WORKFLOW = "tp"  # in exchange for the token of a workflow
-    TOOL = "oa"  # a command-line tool that its user logged in
+    SESSION = "s"  # session cookie of a browser
+    FLOW = "f"  # sign-in in progress
+    LINK = "ln"  # link in an email
+    WORKFLOW = "tp"  # issued in exchange for a workflow's token
+    TOOL = "oa"  # OAuth access token of a command-line tool
     TOOL_REFRESH = "or"
-    TOOL_DEVICE = "od"  # a tool that waits for its user's yes
+    TOOL_DEVICE = "od"  # device code of a tool that waits for the user's approval
     TOOL_CODE = "oc"
     INVITATION = "inv"
 
@@ -41,35 +41,35 @@ _KEY = re.compile(rf"swy-({_KINDS})-([0-9A-Za-z]{{{_RANDOM_CHARS}}})([0-9A-Za-z]
 
 
 def new_key(kind: KeyKind) -> str:
-    """A fresh secret; it is shown once and stored only as `digest(key)`."""
+    """Return a new secret, which is shown once and stored only as `digest(key)`."""
     body = "".join(secrets.choice(_BASE62) for _ in range(_RANDOM_CHARS))
     return f"swy-{kind.value}-{body}{_checksum(body)}"
 
 
 def is_well_formed(key: str) -> bool:
-    """Whether `key` has the form and the checksum of a key: garbage is refused without asking the database."""
+    """Return whether `key` has the format and checksum of a key, to refuse garbage without a database query."""
     return kind_of(key) is not None
 
 
 def kind_of(key: str) -> KeyKind | None:
-    """What a well-formed key opens; None for garbage."""
+    """Return the kind of a well-formed key, or None if it is malformed."""
     match = _KEY.fullmatch(key)
     return KeyKind(match[1]) if match is not None and _checksum(match[2]) == match[3] else None
 
 
 def is_of(kind: KeyKind, key: str) -> bool:
-    """Whether `key` is well-formed and of this kind."""
+    """Return whether `key` is well-formed and of this kind."""
     return kind_of(key) is kind
 
 
 def digest(key: str) -> bytes:
-    """What is stored of a key. Plain SHA-256 is enough for 214 random bits."""
+    """Return the hash of a key for storage. Plain SHA-256 is enough for 214 random bits."""
     return hashlib.sha256(key.encode()).digest()
 
 
 def mask(text: str) -> str:
-    """`text` without secrets: for logs, error pages and anything else that is kept."""
-    if "swy-" not in text and "/t/" not in text:  # nearly always; this is asked for each string of each log line
+    """Mask the secrets in a text for logs, error pages and anything else that is stored."""
+    if "swy-" not in text and "/t/" not in text:  # nearly always; this runs for each string of each log line
         return text
     return _TOKEN_IN_PATH.sub(r"\1***", _KEY_ANYWHERE.sub(r"\1***", text))
 

@@ -1,4 +1,4 @@
-"""Questions to something that may hang."""
+"""Single-flight calls to dependencies that may hang."""
 
 import threading
 from collections.abc import Callable
@@ -10,31 +10,31 @@ T = TypeVar("T")
 
 class Question(Generic[T]):
     """
-    One question that is asked again and again, in a thread of its own and never twice at a time.
+    Function that is called repeatedly, in its own thread and never twice at a time.
 
-    Who asks while it is under way gets the answer that is awaited already: however many ask something that hangs,
-    it holds one thread. The thread is a daemon, so that it does not keep the process from its end.
+    Callers that come while a call is running share its result: however many wait for a dependency that hangs, only
+    one thread is blocked. The thread is a daemon, so that it does not keep the process from exiting.
     """
 
     def __init__(self, ask: Callable[[], T]) -> None:
         self._ask = ask
         self._lock = threading.Lock()
-        self._answer: Future[T] | None = None
+        self._future: Future[T] | None = None
 
     def put(self) -> Future[T]:
-        """The answer to come, or the exception that `ask` raises; whoever waits for it sets the bound."""
+        """Return a future of the result or exception of `ask`; the caller sets the timeout."""
         with self._lock:
-            if self._answer is None or self._answer.done():
-                answer: Future[T] = Future()
-                answer.set_running_or_notify_cancel()  # else one who stops waiting would cancel it for all
-                threading.Thread(target=self._find, args=(answer,), name="question", daemon=True).start()
-                self._answer = answer
-            return self._answer
+            if self._future is None or self._future.done():
+                future: Future[T] = Future()
+                future.set_running_or_notify_cancel()  # otherwise one waiter could cancel it for all
+                threading.Thread(target=self._run, args=(future,), name="question", daemon=True).start()
+                self._future = future
+            return self._future
 
-    def _find(self, answer: Future[T]) -> None:
+    def _run(self, future: Future[T]) -> None:
         try:
-            found = self._ask()
-        except BaseException as error:  # noqa: BLE001  it is raised where the answer is awaited
-            answer.set_exception(error)
+            result = self._ask()
+        except BaseException as error:  # noqa: BLE001  raised where the result is awaited
+            future.set_exception(error)
         else:
-            answer.set_result(found)
+            future.set_result(result)

@@ -1,8 +1,8 @@
 """
-Errors of the operating system, in plain words.
+Operating system errors, as messages for clients.
 
-Each is `Unavailable` to a client: the request was fine, and works once an operator has seen to the machine. The error
-itself, which may name a path, is the cause and stays in the log.
+Clients get `Unavailable`: the request was fine, and works once an operator has fixed the machine. The original error,
+which may name a path, becomes the cause, which is only logged.
 """
 
 import errno
@@ -15,7 +15,7 @@ _HINT = "Try again later, or tell the operator of the server."
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """One sort of failure: the sentence for clients, and what is said of the part that failed (`condition_of`)."""
+    """Kind of failure: the message for clients, and the condition of the part that failed (`condition_of`)."""
 
     message: str
     condition: str
@@ -26,7 +26,7 @@ _FULL = _Kind("The disk is full: the server has no room for this now.", "is full
 _READ_ONLY = _Kind("The server cannot store anything now: its disk is read-only.", "is read-only", NotWritable)
 _FORBIDDEN = _Kind("The server has no permission to use its own files.", "denies access to the server", NotWritable)
 _TOO_MANY_FILES = _Kind("The server has too many files open.", "is unavailable: too many files are open")
-_NO_MEMORY = _Kind("The server has too little memory for this now.", "is unavailable: there is too little memory")
+_NO_MEMORY = _Kind("The server has too little memory for this now.", "is unavailable: too little memory")
 _NO_THREADS = _Kind("The server cannot start a thread or a process now.", "is unavailable: no thread can be started")
 _MISSING = _Kind("A file or folder of the server is missing.", "is missing")
 _BROKEN = _Kind("The server cannot read or write its files now.", "cannot be read or written", NotWritable)
@@ -41,26 +41,26 @@ _KINDS = {
     errno.EMFILE: _TOO_MANY_FILES,
     errno.ENFILE: _TOO_MANY_FILES,
     errno.ENOMEM: _NO_MEMORY,
-    errno.EAGAIN: _NO_THREADS,  # what fork says when there are too many processes
+    errno.EAGAIN: _NO_THREADS,  # raised by fork when there are too many processes
     errno.ENOENT: _MISSING,
     errno.ENOTDIR: _MISSING,
 }
-_THREAD_ERROR = "can't start new thread"  # all that Python tells of it
+_THREAD_ERROR = "can't start new thread"  # Python gives no error number
 
 
 def unavailable(error: BaseException | None) -> Unavailable | None:
-    """Return what a client is told of an error of the operating system, or None if the error is not one."""
+    """Return the error to show to clients for an operating system error, or None if the error is not one."""
     kind = _kind(error)
     return None if kind is None else kind.error(kind.message, _HINT, cause=f"{type(error).__name__}: {error}")
 
 
 def is_unavailable(error: Exception) -> bool:
-    """Return whether a part of the server failed, or the machine; what was asked of it may work later."""
+    """Return whether the error is a failure of the server or machine, so that the same request may work later."""
     return isinstance(error, Unavailable) or _kind(error) is not None
 
 
 def condition_of(error: BaseException | None) -> str | None:
-    """Return what can be said of the part of the server that raised this error or its cause, without naming a path."""
+    """Describe the state of the part that raised this error or its cause, without naming a path."""
     kind = _kind(error) or _kind(None if error is None else error.__cause__)
     return None if kind is None else kind.condition
 
@@ -72,7 +72,7 @@ def _kind(error: BaseException | None) -> _Kind | None:
         return _NO_THREADS if str(error) == _THREAD_ERROR else None
     if isinstance(error, FileNotFoundError):
         return _MISSING
-    # Without a number it is an error of Python code, which the operating system does not know.
+    # An OSError without a number comes from Python code, not from the operating system.
     if isinstance(error, OSError) and error.errno is not None:
         return _KINDS.get(error.errno, _BROKEN)
     return None

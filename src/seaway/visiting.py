@@ -1,16 +1,17 @@
 """
-One request to a host that somebody else named, made so that it leads nowhere else.
+Outbound requests to URLs that users chose, protected against server-side request forgery (SSRF).
 
-1. The name is resolved once and that address is connected to: a name that changes its address meanwhile gains nothing.
-   Addresses of private networks are for hosts that an admin chose, those of the local link for nobody: that is where
-   clouds keep the credentials of machines.
-2. No redirect is followed: who asked is told where it leads, and looks at that as at any other address.
-3. The answer is counted as it comes and cut at a limit, and must not be packed, since what unpacks may grow.
-4. How long all of it takes is bounded by who asks (`anyio.fail_after`).
-5. `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` are respected. A proxy connects by the name, so it must refuse
-   private networks for names that only it resolves; addresses and names that resolve here are checked as without it.
-   Names of this machine never go to a proxy, where they would be names of the proxy's machine.
-6. A failure is described without what was sent: codes and tokens are in it.
+1. The host name is resolved once and that IP address is connected to, so changing the name's address in between (DNS
+   rebinding) achieves nothing. Private networks are allowed only for hosts that an admin chose. Link-local addresses
+   are never allowed: clouds serve the credentials of machines there.
+2. No redirect is followed: the caller gets the location and must check it like any other URL.
+3. The response is counted as it arrives and limited in size. Compressed responses are refused, since unpacking could
+   exceed the limit.
+4. The caller limits the total time (`anyio.fail_after`).
+5. `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` are respected. A proxy connects by name, so it must refuse
+   private networks for names that only it can resolve; IP addresses and names that resolve here are checked as without
+   a proxy. Names of this machine never go to a proxy, where they would mean the proxy's machine.
+6. The description of a failure contains nothing that was sent, since that includes codes and tokens.
 """
 
 import json
@@ -34,70 +35,70 @@ from seaway.errors import Unavailable
 
 DEFAULT_PORTS = {"https": 443, "http": 80}
 _REDIRECTS = (301, 302, 303, 307, 308)
-_RESOLVE_SECONDS = 1.0  # behind a proxy, where the resolver of a closed network may not answer at all
-_AGENT = "Seaway"  # GitHub answers nobody without a name
+_RESOLVE_SECONDS = 1.0  # behind a proxy; the resolver of a closed network may not respond at all
+_USER_AGENT = "Seaway"  # GitHub refuses requests without a User-Agent
 _FETCH_SECONDS = 10.0
-_FETCH_MOST_BYTES = 512 * 1024
+_FETCH_MAX_BYTES = 512 * 1024
 
 
 @lru_cache(maxsize=4)
 def _tls(_file: str | None, _folder: str | None) -> ssl.SSLContext:
-    """Return the context for these two variables, which httpx reads itself; reading every root certificate takes 17 ms."""
+    """Create the context, cached by the variables that httpx reads; reading the root certificates takes 17 ms."""
     return httpx.create_ssl_context()
 
 
 class VisitFailed(Exception):
-    """The host did not answer, or not in a way that is taken; the words say why, and nothing that was sent."""
+    """An outbound request failed or its response was refused; the message says why, without anything that was sent."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What came back; the content only of a plain 200."""
+    """Response to an outbound request; `content` is empty unless the status is 200."""
 
     status: int
     content: bytes
-    location: str  # where a redirect leads; empty for any other answer
+    location: str  # target of a redirect; empty for other responses
 
     @property
     def value(self) -> Any:
-        """The content as JSON; None if it is not JSON."""
+        """Content as JSON; None if it is not JSON."""
         try:
             return json.loads(self.content)
         except (ValueError, RecursionError):
             return None
 
     def object(self) -> Mapping[str, Any]:
-        """The content as a JSON object; empty if it is something else."""
+        """Return the content as a JSON object; empty if it is something else."""
         value = self.value
         return value if isinstance(value, dict) else {}
 
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """What is asked for, and of whom."""
+    """Outbound request."""
 
     url: str
     accept: str
     most_bytes: int
     is_trusted: bool = False  # whether an admin chose the host, so that it may be in a private network
-    may_be_plain: bool = False  # whether http will do, as it does within one machine
+    may_be_plain: bool = False  # whether http is allowed, as within one machine
     seconds: float = 5.0
-    headers: Mapping[str, str] = field(default_factory=dict)  # besides those that every request has
-    form: Mapping[str, str] | None = None  # sent with POST; None: GET
+    headers: Mapping[str, str] = field(default_factory=dict)  # besides those of every request
+    form: Mapping[str, str] | None = None  # sent with POST; None means GET
 
     async def make(self) -> Reply:
-        """Ask once."""
+        """Send the request once."""
         try:
-            return await self._ask()
+            return await self._send()
         except httpx.LocalProtocolError as error:  # its text quotes the header
             raise VisitFailed(type(error).__name__) from None
         except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
             raise VisitFailed(str(error) or type(error).__name__) from None
 
-    async def _ask(self) -> Reply:
+    async def _send(self) -> Reply:
         parts = urlsplit(self.url)
         if not (parts.scheme == "https" or (parts.scheme == "http" and self.may_be_plain)):
-            raise VisitFailed("its address is not https")
+            raise VisitFailed("its URL is not https")
         proxy = proxy_for(self.url)
         url = httpx.URL(self.url)
         if proxy is None:
@@ -109,7 +110,7 @@ class Visit:
             "Host": url.netloc.decode(),
             "Accept": self.accept,
             "Accept-Encoding": "identity",
-            "User-Agent": _AGENT,
+            "User-Agent": _USER_AGENT,
             **self.headers,
         }
         async with (
@@ -133,13 +134,13 @@ class Visit:
             return Reply(response.status_code, content, location)
 
     async def _resolved(self, parts: SplitResult) -> str:
-        """The one address that is connected to."""
+        """Return the IP address to connect to."""
         addresses = await _addresses_of(parts)
         self._check(addresses)
         return addresses[0]
 
     async def _check_before_proxy(self, parts: SplitResult) -> None:
-        """Refuse what can be known here; a name that does not resolve here is left to the proxy (5)."""
+        """Check the host before the proxy gets it; a name that does not resolve here is left to the proxy (5)."""
         with move_on_after(_RESOLVE_SECONDS):
             try:
                 addresses = await _addresses_of(parts)
@@ -148,11 +149,11 @@ class Visit:
             self._check(addresses)
 
     def _check(self, addresses: Sequence[str]) -> None:
-        refused = [address for address in addresses if not self._may_be_at(address)]
-        if refused or not addresses:
-            raise VisitFailed("its name leads to an address that is not allowed")
+        forbidden = [address for address in addresses if not self._is_allowed(address)]
+        if forbidden or not addresses:
+            raise VisitFailed("its name resolves to an IP address that is not allowed")
 
-    def _may_be_at(self, address: str) -> bool:
+    def _is_allowed(self, address: str) -> bool:
         ip = ip_address(address)
         ip = getattr(ip, "ipv4_mapped", None) or ip
         if ip.is_link_local or ip.is_multicast or ip.is_unspecified:
@@ -161,76 +162,74 @@ class Visit:
 
     async def _body_of(self, response: httpx.Response) -> bytes:
         if response.headers.get("content-encoding", "identity") != "identity":
-            raise VisitFailed("its answer is packed")
+            raise VisitFailed("its response is compressed")
         content = b""
         async for chunk in response.aiter_raw():
             content += chunk
             if len(content) > self.most_bytes:
-                raise VisitFailed(f"its answer is larger than {self.most_bytes:,} bytes")
+                raise VisitFailed(f"its response is larger than {self.most_bytes:,} bytes")
         return content
 
 
 class Fetcher:
-    """Requests JSON from hosts that the operator chose; to be called in threads."""
+    """Client for JSON from hosts that the operator chose; for calls from threads."""
 
     def get(self, url: str, headers: Mapping[str, str] | None = None) -> Reply:
-        """Request a document."""
+        """Send a GET request."""
         return self._fetch(url, headers, None)
 
     def post(self, url: str, form: Mapping[str, str], headers: Mapping[str, str] | None = None) -> Reply:
-        """Send a form."""
+        """Send a form with POST."""
         return self._fetch(url, headers, form)
 
     def _fetch(self, url: str, headers: Mapping[str, str] | None, form: Mapping[str, str] | None) -> Reply:
-        visit = Visit(
+        request = Visit(
             url,
             accept="application/json",
-            most_bytes=_FETCH_MOST_BYTES,
+            most_bytes=_FETCH_MAX_BYTES,
             is_trusted=True,
             may_be_plain=True,
             headers=headers or {},
             form=form,
         )
         try:
-            return anyio.run(_within, visit, _FETCH_SECONDS)
+            return anyio.run(_send_within, request, _FETCH_SECONDS)
         except (VisitFailed, TimeoutError) as error:
             host = urlsplit(url).hostname or ""
             cause = f"{host}: {error or type(error).__name__}"
-            raise Unavailable(f"{host} does not answer.", "Try again in a moment.", cause=cause) from None
+            raise Unavailable(f"{host} does not respond.", "Try again in a moment.", cause=cause) from None
 
 
-async def _within(visit: Visit, seconds: float) -> Reply:
+async def _send_within(request: Visit, seconds: float) -> Reply:
     with anyio.fail_after(seconds):
-        return await visit.make()
+        return await request.make()
 
 
 def proxy_for(url: str) -> str | None:
     """
     Return the address of the proxy that the environment names for this URL, or None to connect directly.
 
-    `VisitFailed` if it is not an HTTP proxy: others would need another library.
+    Raise `VisitFailed` if it is not an HTTP proxy: other kinds would need another library.
     """
     parts = urlsplit(url)
     host = parts.hostname or ""
     proxies = getproxies()
-    place = parts.netloc.rpartition("@")[2]
-    if _is_this_machine(host) or proxy_bypass(place) or _is_in_networks(host, proxies.get("no", "")):
+    netloc = parts.netloc.rpartition("@")[2]
+    if _is_this_machine(host) or proxy_bypass(netloc) or _is_in_networks(host, proxies.get("no", "")):
         return None
-    found = proxies.get(parts.scheme) or proxies.get("all")
-    if not found:
+    proxy = proxies.get(parts.scheme) or proxies.get("all")
+    if not proxy:
         return None
-    scheme, is_url, _ = found.partition("://")
+    scheme, is_url, _ = proxy.partition("://")
     if not is_url:
-        return f"http://{found}"
+        return f"http://{proxy}"
     if scheme.lower() not in DEFAULT_PORTS:
-        raise VisitFailed(
-            f"the proxy that the environment names is {scheme[:20]!a}, and only HTTP proxies are supported"
-        )
-    return found
+        raise VisitFailed(f"the proxy in the environment is {scheme[:20]!a}, but only HTTP proxies are supported")
+    return proxy
 
 
 def tls_context() -> ssl.SSLContext:
-    """Return the context that outbound connections verify servers with: `SSL_CERT_FILE` and `SSL_CERT_DIR` are respected."""
+    """Return the TLS context of outbound connections; respects `SSL_CERT_FILE` and `SSL_CERT_DIR`."""
     return _tls(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
 
 
@@ -241,9 +240,9 @@ def _is_this_machine(host: str) -> bool:
         return host == "localhost" or host.endswith(".localhost")
 
 
-def _is_in_networks(host: str, excepted: str) -> bool:
-    """Whether an address is in a network such as 10.0.0.0/8, which `urllib` compares as a name."""
-    for part in excepted.replace(",", " ").split():
+def _is_in_networks(host: str, no_proxy: str) -> bool:
+    """Return whether the host is in a network of `NO_PROXY` such as 10.0.0.0/8, which `urllib` compares as a name."""
+    for part in no_proxy.replace(",", " ").split():
         with suppress(ValueError):
             if ip_address(host) in ip_network(part, strict=False):
                 return True

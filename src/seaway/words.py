@@ -1,9 +1,9 @@
-"""What somebody types to find something, as the words that are looked for."""
+"""Search terms of a query."""
 
-# Each word is another pass over names and texts of strangers' choosing: a hundred of one letter would hold a thread.
+# Each term is another pass over user-supplied text: a hundred one-letter terms would keep a thread busy.
 MOST_WORDS = 8
 
 
 def wanted(text: str) -> list[str]:
-    """The first words, folded; those behind them narrow nothing."""
+    """Return the first `MOST_WORDS` terms in lowercase; further ones are ignored."""
     return text.lower().split()[:MOST_WORDS]

@@ -13,7 +13,7 @@ from seaway.server import app
 from seaway.server.app import OF_SITE, READ, ROUTES, create_app
 from seaway.server.wiring import Seaway
 
-WORDS = app._first_words(OF_SITE)
+WORDS = app._first_segments(OF_SITE)
 ENDINGS = ("", "/", "/x", "/v1/upload/x", "//", "/live", "/seaway.css", "x", "/..", "%2f", "\u00e9")
 
 
@@ -28,7 +28,7 @@ def first_match(path: str, method: str) -> object:
 def test_reads_go_where_the_list_sends_them(word: str, method: str) -> None:
     """What takes the short way is what only the route of reads wants; everything else asks the list."""
     for path in ["", *(f"/{word}{ending}" for ending in ENDINGS)]:
-        if app._first_word(path) not in WORDS:
+        if app._first_segment(path) not in WORDS:
             assert first_match(path, method) is READ
 
 
@@ -57,7 +57,7 @@ async def test_no_route_sees_a_nul(seaway: Seaway) -> None:
                 answer = await http.request(method, address)
                 assert status == answer.status_code, (method, address)
         for_people = await http.get("/channels/robots?q=%00", headers={"Accept": "text/html"})
-        assert (400, True) == (for_people.status_code, "holds a NUL character. Leave it out." in for_people.text)
+        assert (400, True) == (for_people.status_code, "contains a NUL character. Leave it out." in for_people.text)
         of_api = await http.put("/api/v1/channels/%00/logo")
         assert (404, "not-found") == (of_api.status_code, of_api.json()["code"])
 

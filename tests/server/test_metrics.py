@@ -308,7 +308,7 @@ def test_a_database_that_hangs_does_not_hang_the_scrape(counted: Seaway, clock: 
     seen = [collected(state_gauges) for _ in range(3)]
     asked = database.asked
     database.let.set()
-    state_gauges._moment.put().result(10)  # nobody shall use the house after its end
+    state_gauges._snapshot_query.put().result(10)  # nobody shall use the house after its end
     assert ([{"seaway_database_up": 0}] * 3, 1) == (seen, asked)
 
 

@@ -1,4 +1,4 @@
-"""Every route, and the application that they make."""
+"""All routes, and the ASGI application."""
 
 import re
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -27,7 +27,7 @@ OF_PREFIX = [
     Route("/api/v1/unyank/{path:path}", prefix.unyank, methods=["POST"]),
 ]
 OF_UPLOADS = [
-    # Called by the pages and by tus clients, for uploads that go on after a lost connection
+    # Called by the pages and by tus clients, for uploads that resume after a lost connection
     Route("/api/v1/uploads", uploads.options, methods=["OPTIONS"]),
     Route("/api/v1/uploads/{channel}", uploads.begin, methods=["POST"]),
     Route("/api/v1/uploads/{id}", uploads.look, methods=["HEAD"]),
@@ -37,22 +37,22 @@ OF_UPLOADS = [
 
 
 OF_LOGOS = [
-    # Called by programs: a picture is no JSON, so it goes past the documented API
+    # Called by programs; outside the documented API because the body is an image, not JSON
     Route("/api/v1/channels/{channel}/logo", logos.put, methods=["PUT"]),
 ]
 
 
 class _Documented(Mount):
-    """The documented API has what is left below its address: a wrong method of a route beside it stays theirs."""
+    """Mount of the documented API, except the paths of the routes beside it: those also handle wrong methods there."""
 
     def __init__(self, path: str, app: ASGIApp) -> None:
         super().__init__(path, app)
-        # A mount leaves a path with a line feed in it to the routes behind, whose refusals have another form.
+        # By default a mount does not match a path with a line feed, and later routes would refuse it in another format.
         self.path_regex = re.compile(self.path_regex.pattern, re.DOTALL)
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        theirs = any(route.matches(scope)[0] is not Match.NONE for route in (*OF_PREFIX, *OF_UPLOADS, *OF_LOGOS))
-        return (Match.NONE, {}) if theirs else super().matches(scope)
+        is_beside = any(route.matches(scope)[0] is not Match.NONE for route in (*OF_PREFIX, *OF_UPLOADS, *OF_LOGOS))
+        return (Match.NONE, {}) if is_beside else super().matches(scope)
 
 
 OF_SITE: list[Route | Mount] = [
@@ -64,9 +64,9 @@ OF_SITE: list[Route | Mount] = [
     # Called by pixi, rattler-build, rattler in workflows
     Route("/api/oidc/mint_token", oidc.mint_token, methods=["POST"]),
     Route("/api/oidc/token", oidc.revoke_token, methods=["DELETE"]),
-    # Called by GitHub, where somebody published a key
+    # Called by GitHub when it finds a published API key
     Route("/api/github/secret-scanning", secret_scanning.report, methods=["POST"]),
-    # Called by tools that people log in: `pixi auth login --oauth`
+    # Called by command-line tools for OAuth: `pixi auth login --oauth`
     Route("/.well-known/openid-configuration", openid.discovery, methods=["GET"]),
     Route(paths.JWKS, openid.jwks, methods=["GET"]),
     Route(paths.DEVICE, openid.device, methods=["POST"]),
@@ -90,7 +90,7 @@ ROUTES: list[Route | Mount] = [
 
 
 def create_app(seaway: Seaway, begun: Callable[[], None] = lambda: None) -> Application:
-    """The ASGI application of one house; `begun` is called when whoever serves it hears signals."""
+    """Create the ASGI application; `begun` is called once the HTTP server handles signals."""
 
     @asynccontextmanager
     async def lifespan(_app: object) -> AsyncIterator[None]:
@@ -105,25 +105,25 @@ def create_app(seaway: Seaway, begun: Callable[[], None] = lambda: None) -> Appl
         await to_thread.run_sync(seaway.house.tally.stop)
 
     router = Router([Misplaced(), Tidy(), *ROUTES], redirect_slashes=False, lifespan=lifespan)
-    return Application(_ReadsFirst(router), seaway.house)
+    return Application(_ReadShortcut(router), seaway.house)
 
 
-class _ReadsFirst:
+class _ReadShortcut:
     """
-    The routes; but what only `READ` can want goes there without asking the others.
+    Router that sends reads of channels to `READ` without matching the other routes.
 
-    Nearly every request is a read of a channel, and asking a dozen routes takes as long as answering it. Every route
-    of the site begins with a word, so a path that begins with another one is a channel's: the answer is the same.
+    Nearly every request is a read of a channel, and matching a dozen routes takes as long as responding to it. Every
+    route of the site starts with a fixed segment, so a path with another first segment can only match `READ`.
     """
 
     def __init__(self, router: Router) -> None:
         self._router = router
-        self._words = _first_words(OF_SITE)
+        self._fixed_segments = _first_segments(OF_SITE)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         is_read = scope["type"] == "http" and scope["method"] in ("GET", "HEAD")
-        if not is_read or _first_word(scope["path"]) in self._words:
-            root = scope.get("root_path", "")  # which a mount lengthens
+        if not is_read or _first_segment(scope["path"]) in self._fixed_segments:
+            root = scope.get("root_path", "")  # a mount appends to it
             try:
                 await self._router(scope, receive, send)
             except HTTPException as error:
@@ -134,33 +134,35 @@ class _ReadsFirst:
                 ) from None
             return
         scope["route"] = READ
-        reply = await channel_files.read(Request(scope, receive, send))
-        await reply(scope, receive, send)
+        response = await channel_files.read(Request(scope, receive, send))
+        await response(scope, receive, send)
 
 
 def _methods_at(scope: Scope) -> list[str]:
-    """Return the methods of all routes at the path; below a channel, those for reading."""
-    own = list(_routes_at(scope))
-    return sorted({method for route in own or ROUTES[-2:] for method in getattr(route, "methods", None) or ()})
+    """Return the methods of all routes at the path; below a channel, the read methods."""
+    routes = list(_routes_at(scope))
+    return sorted({method for route in routes or ROUTES[-2:] for method in getattr(route, "methods", None) or ()})
 
 
 def _routes_at(scope: Scope) -> Iterator[Route]:
     for route in OF_SITE:
-        match, below = route.matches(scope)
+        match, child_scope = route.matches(scope)
         if match is Match.NONE:
             continue
         if isinstance(route, Route):
             yield route
         else:
-            inner = {**scope, **below}
-            yield from (one for one in v1.routes() if one.matches(inner)[0] is not Match.NONE)
+            inner = {**scope, **child_scope}
+            yield from (child for child in v1.routes() if child.matches(inner)[0] is not Match.NONE)
 
 
-def _first_words(routes: Sequence[Route | Mount]) -> frozenset[str]:
-    words = frozenset(_first_word(route.path) for route in routes)
-    assert not any("{" in word for word in words), "a route whose first word is open may be any channel's"
-    return words
+def _first_segments(routes: Sequence[Route | Mount]) -> frozenset[str]:
+    segments = frozenset(_first_segment(route.path) for route in routes)
+    assert not any("{" in segment for segment in segments), (
+        "a route must start with a fixed segment, or it would match channels"
+    )
+    return segments
 
 
-def _first_word(path: str) -> str:
+def _first_segment(path: str) -> str:
     return path.split("/", 2)[1] if path.startswith("/") else ""

@@ -1,4 +1,4 @@
-"""What is done in the background, and how often."""
+"""Job handlers: what runs in the background, and how often."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -38,16 +38,16 @@ log = structlog.get_logger()
 SWEEP = "sweep"
 EXPIRE = "expire"
 WRITE_MANIFESTS = "manifests"
-SCRUB = "scrub"  # a slice of it
-REFRESH_ROOT = "refresh-root"  # only where the settings switch it on
+SCRUB = "scrub"  # verifies one batch of files
+REFRESH_ROOT = "refresh-root"  # only if the settings enable it
 
-_ENDING = (invitations, transfers, notices, sessions, sign_ins, links, throttle, tools, tool_codes, workflow_tokens)
+_EXPIRING = (invitations, transfers, notices, sessions, sign_ins, links, throttle, tools, tool_codes, workflow_tokens)
 
 PERIODS_MS = {SWEEP: DAY_MS, EXPIRE: HOUR_MS, WRITE_MANIFESTS: MINUTE_MS}
 
 
 def periods_ms(*, refreshes_root: bool, scrubs: bool) -> Mapping[str, int]:
-    """How often each thing is done; nothing that asks other hosts unless somebody wants it."""
+    """Return the period of each recurring job; jobs with outbound requests only if they are enabled."""
     periods = dict(PERIODS_MS)
     if scrubs:
         periods[SCRUB] = 5 * MINUTE_MS
@@ -58,7 +58,7 @@ def periods_ms(*, refreshes_root: bool, scrubs: bool) -> Mapping[str, int]:
 
 @dataclass(frozen=True, slots=True)
 class Duties:
-    """The parts that background jobs work with."""
+    """Dependencies of the job handlers."""
 
     database: Database
     sweeping: Sweeping
@@ -73,7 +73,7 @@ class Duties:
     scrub_days: int
 
     def handlers(self) -> Mapping[str, Handler]:
-        """What each kind of job does; each can be repeated."""
+        """Return the handler of each kind of job; each can be repeated safely."""
         return {
             BUILD_DOCUMENTS: self._build_documents,
             channels.DROP_RELATIONS: self._drop_relations,
@@ -95,14 +95,14 @@ class Duties:
     def _sweep(self, _args: dict[str, Any]) -> None:
         try:
             swept = sweep(self.sweeping, wait=False)
-        except SweepStopped as stopped:  # trying again would not help; the admin page says it too
+        except SweepStopped as stopped:  # a retry would not help; the admin page shows it too
             log.warning("sweep.stopped", reason=stopped.sentence)
             return
         self.reserve.fill()
         log.info("sweep.done", blobs=swept.blobs, bytes=swept.bytes, spool_files=swept.spool_files)
 
     def _scrub(self, _args: dict[str, Any]) -> None:
-        if self.scrub_days:  # else it was asked for by a worker with other settings
+        if self.scrub_days:  # otherwise a worker with other settings scheduled it
             scrub(self.keeper, self.scrub_days)
 
     def _expire(self, _args: dict[str, Any]) -> None:
@@ -111,23 +111,23 @@ class Duties:
         if is_behind(now_ms):
             log.warning(
                 "clock.behind",
-                hint="The clock of this machine shows a time before the release of this version. Correct it.",
+                hint="The clock of this machine is behind the release date of this version. Set the correct time.",
             )
         shards = forget_shards(self.database, now_ms)
         with self.database.write_site() as tx:
-            queue.correct_times(tx, now_ms)  # a single machine with a wrong clock leaves no trace in the schedules
+            queue.correct_times(tx, now_ms)  # one machine with a wrong clock must not corrupt the schedules
             uploads = resumable.expire(tx, now_ms)
-            ended = sum(kind.forget_old(tx, now_ms) for kind in _ENDING)
+            expired = sum(kind.forget_old(tx, now_ms) for kind in _EXPIRING)
             warned = own_keys.warn_of_ends(tx, now_ms, telling=self.accounts)
         second_factors.reset_due(self.accounts, OPERATOR)
-        log.info("expire.done", shards=shards, uploads=uploads, accounts=ended, warned=warned)
+        log.info("expire.done", shards=shards, uploads=uploads, accounts=expired, warned=warned)
 
     def _write_manifests(self, _args: dict[str, Any]) -> None:
         try:
             written = write_changes(
                 self.database, self.sweeping.blobs, self.pairing.store_id(), self.pairing.require_match
             )
-        except (Unavailable, OSError) as error:  # the next run is a minute away; a job that keeps failing waits longer
+        except (Unavailable, OSError) as error:  # the next run is in a minute; a failed job would wait longer
             log.warning("manifests.not_written", error=str(error))
             return
         if written.objects or written.deleted:

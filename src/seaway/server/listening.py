@@ -1,9 +1,9 @@
 """
-The addresses that a server listens on, and the note of them for commands that run beside it.
+Listening sockets of a server, and a file with their address for commands that run beside it.
 
-1. `localhost` is both loopback addresses (RFC 6761, 6.3), and any other name is every address that it resolves to; a
-   family that this machine does not have is left out. All of them have one port.
-2. Binding comes before listening: until `listen` nobody can connect.
+1. `localhost` means both loopback addresses (RFC 6761, 6.3), any other name every address that it resolves to. Address
+   families that this machine does not support are left out. All sockets have the same port.
+2. Sockets are bound first; clients cannot connect until `listen`.
 """
 
 import errno
@@ -22,7 +22,7 @@ _FREE_PORTS_TRIED = 20  # a port that is free in one family may be taken in the 
 
 
 def bind(host: str, port: int, hint: str) -> list[socket.socket]:
-    """Return one socket for each address of the host, which nobody can connect to yet."""
+    """Return a bound socket for each address of the host; clients cannot connect yet."""
     try:
         addresses = _addresses_of(host, port)
         for _ in range(_FREE_PORTS_TRIED - 1 if port == 0 and len(addresses) > 1 else 0):
@@ -34,7 +34,7 @@ def bind(host: str, port: int, hint: str) -> list[socket.socket]:
 
 
 def listen(sockets: Sequence[socket.socket], hint: str) -> None:
-    """Accept connections, so that clients that connect as soon as the address is printed wait instead of being refused."""
+    """Start listening, so that clients that connect as soon as the address is printed wait instead of being refused."""
     for number, listener in enumerate(sockets):
         try:
             listener.listen(_BACKLOG)
@@ -45,23 +45,23 @@ def listen(sockets: Sequence[socket.socket], hint: str) -> None:
 
 
 def close(sockets: Sequence[socket.socket]) -> None:
-    """Close all of them."""
+    """Close the sockets."""
     for listener in sockets:
         listener.close()
 
 
 def note(settings: Settings) -> None:
-    """Save where the server listens, for links that commands print and send; skipped on a read-only disk."""
+    """Save the address of the server for links that commands print and send; skipped on a read-only disk."""
     with suppress(OSError):
         settings.listening_file.write_text(json.dumps({"host": settings.host, "port": settings.port}))
 
 
 def as_noted(settings: Settings) -> Settings:
-    """Return the settings with the address of the server that was started last on this data."""
+    """Return the settings with the address of the server that was last started with this data folder."""
     try:
         noted = json.loads(settings.listening_file.read_text())
         return settings.model_copy(update={"host": str(noted["host"]), "port": int(noted["port"])})
-    except (OSError, ValueError, TypeError, KeyError):  # no server was started yet, or the note was cut by a full disk
+    except (OSError, ValueError, TypeError, KeyError):  # no server has been started, or a full disk truncated the file
         return settings
 
 

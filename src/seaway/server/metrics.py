@@ -1,12 +1,12 @@
 """
-What an operator can see from outside: every counter and histogram of a process that serves.
+Prometheus counters and histograms of a server process.
 
-Label values are bounded: templates of routes, known methods, codes of errors, kinds of jobs; never what a stranger
-typed. The children of a metric are looked up once for each set of values, since a request is counted thousands of
-times a second.
+Label values come from bounded sets (route templates, known methods, error codes, kinds of jobs), never from user input.
+The children of a metric are looked up once for each set of label values, since thousands of requests are counted per
+second.
 
-To be imported only where metrics are asked for (`metrics_port`), and by a worker only after its parent has set
-PROMETHEUS_MULTIPROC_DIR: the library decides at its import where it counts. Gauges are in `gauges.py`.
+Import this module only if metrics are enabled (`metrics_port`), and in a worker only after its parent has set
+PROMETHEUS_MULTIPROC_DIR: the library decides at import where it stores values. Gauges are in `gauges.py`.
 """
 
 from collections.abc import Callable
@@ -24,69 +24,69 @@ _JOB_SECONDS = (0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 1800)
 
 
 class Metrics(Counts):
-    """Counts in this process, into `registry`."""
+    """Counts that are stored in `registry`."""
 
     def __init__(self) -> None:
-        disable_created_metrics()  # type: ignore[no-untyped-call]  # one more series for each, which nobody asks for
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # these would add an unused series to each
         self.registry = CollectorRegistry()
         self._requests_total = Counter(
             "seaway_requests_total",
-            "Requests, by the template of their route, method and status; status 0: the client hung up.",
+            "Requests by route template, method and status; status 0 means that the client disconnected.",
             ["route", "method", "status"],
             registry=self.registry,
         )
         self._request_seconds = Histogram(
             "seaway_request_duration_seconds",
-            "Time from the head of a request to the end of its answer, bodies included.",
+            "Time from the head of a request to the end of its response, including both bodies.",
             ["route", "method"],
             buckets=_REQUEST_SECONDS,
             registry=self.registry,
         )
         self._uploads = Counter(
             "seaway_uploads_total",
-            "Finished uploads, by outcome (published, replaced, repeated, refused, failed or broken-off) and reason code.",
+            "Finished uploads by outcome (published, replaced, repeated, refused, failed or broken-off) and error code.",
             ["outcome", "code"],
             registry=self.registry,
         )
         stages = Histogram(
             "seaway_upload_stage_duration_seconds",
-            "Time of the stages of uploads: receive the bytes, examine the archive, store and record it.",
+            "Duration of upload stages: receive the bytes, examine the archive, store and record it.",
             ["stage"],
             buckets=_STAGE_SECONDS,
             registry=self.registry,
         )
         self._received = Counter(
             "seaway_upload_received_bytes_total",
-            "Bytes of the package files that arrived whole, refused ones included.",
+            "Bytes of completely received package files, including refused ones.",
             registry=self.registry,
         )
         downloads = Counter(
             "seaway_package_downloads_total",
-            "Package files that left: whole, in part, by a redirect to the bucket, or through the proxy (`x-accel`).",
+            "Package files delivered: whole, in part, by a redirect to the bucket, or through the proxy (`x-accel`).",
             ["way"],
             registry=self.registry,
         )
         self._sent = Counter(
             "seaway_package_download_bytes_total",
-            "Bytes of package files that left through Seaway itself.",
+            "Bytes of package files sent by Seaway itself.",
             registry=self.registry,
         )
         self._jobs = Counter(
             "seaway_job_attempts_total",
-            "Attempts at background jobs, by kind, and whether they were done or failed.",
+            "Attempts at background jobs, by kind and result (done or failed).",
             ["kind", "result"],
             registry=self.registry,
         )
         self._job_seconds = Histogram(
             "seaway_job_duration_seconds",
-            "Time of attempts at background jobs.",
+            "Duration of attempts at background jobs.",
             ["kind"],
             buckets=_JOB_SECONDS,
             registry=self.registry,
         )
         self._unknown_claims = Counter(
             "seaway_unknown_claims_total",
-            "Claims in tokens of workflows that Seaway has not heard of; they are ignored.",
+            "Claims in workflow tokens that are unknown to Seaway and ignored.",
             ["kind"],
             registry=self.registry,
         )
@@ -99,7 +99,7 @@ class Metrics(Counts):
     def request(self, route: str, method: str, status: int, seconds: float) -> None:
         if method not in _METHODS:
             method = _OTHER
-        count, observe = self._requests.get((route, method, status)) or self._of_requests(route, method, status)
+        count, observe = self._requests.get((route, method, status)) or self._request_children(route, method, status)
         count()
         observe(seconds)
 
@@ -124,10 +124,12 @@ class Metrics(Counts):
     def unknown_claims(self, kind: str, number: int) -> None:
         self._unknown_claims.labels(kind).inc(number)
 
-    def _of_requests(self, route: str, method: str, status: int) -> tuple[Callable[[], None], Callable[[float], None]]:
-        made = (
+    def _request_children(
+        self, route: str, method: str, status: int
+    ) -> tuple[Callable[[], None], Callable[[float], None]]:
+        children = (
             self._requests_total.labels(route, method, str(status)).inc,
             self._request_seconds.labels(route, method).observe,
         )
-        self._requests[route, method, status] = made
-        return made
+        self._requests[route, method, status] = children
+        return children

@@ -1,8 +1,8 @@
 """
-Around each request: its id, its log line, the headers that every answer has, and the last net for errors.
+Handling around each request: its id, its log line, the headers of every response, and unhandled errors.
 
-1. An answer that does not say that it is public is private: no cache keeps it (`private, no-store`, unless it says
-   otherwise itself), and it varies by the caller's credentials. What is forgotten leaks nothing.
+1. A response is private unless it is marked as public: it gets `private, no-store` if it has no Cache-Control, and it
+   varies by the caller's credentials. So a route that sets no header leaks nothing through a shared cache.
 """
 
 import random
@@ -25,11 +25,11 @@ from seaway.web.problem_pages import ProblemPage, wants_page
 
 log = structlog.get_logger()
 
-# Ids tell requests apart and open nothing, so they need no secret source, which is asked for each by a system call.
-_ids = random.Random()  # noqa: S311
+# Request ids are not secrets, so they need no cryptographic source, which would cost a system call for each.
+_id_source = random.Random()  # noqa: S311
 
-OTHER = "other"  # what no route wanted, among the routes that are counted
-_ALWAYS = (
+OTHER = "other"  # route label of requests that matched no route
+_COMMON_HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"strict-origin-when-cross-origin"),
     (b"cross-origin-opener-policy", b"same-origin"),
@@ -40,11 +40,13 @@ _STRICT_TRANSPORT = (b"strict-transport-security", b"max-age=31536000")
 
 
 class Application:
-    """The outermost layer: the routes find the house in `request.app.state`, and every error ends here."""
+    """Outermost ASGI layer: provides `request.app.state` to the routes, and handles all errors."""
 
     def __init__(self, routes: ASGIApp, house: House) -> None:
         self._routes, self._counts = routes, house.counts
-        self._always = (*_ALWAYS, _STRICT_TRANSPORT) if house.site_url.startswith("https://") else _ALWAYS
+        self._common_headers = (
+            (*_COMMON_HEADERS, _STRICT_TRANSPORT) if house.site_url.startswith("https://") else _COMMON_HEADERS
+        )
         self.state = State({"house": house})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -52,7 +54,7 @@ class Application:
         if scope["type"] != "http":
             await self._routes(scope, receive, send)
             return
-        request_id = f"{_ids.getrandbits(64):016x}"
+        request_id = f"{_id_source.getrandbits(64):016x}"
         started = time.perf_counter()
         status = 0
         code = ""
@@ -61,27 +63,29 @@ class Application:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = self._completed(message.get("headers", ()), request_id)
+                message["headers"] = self._with_common_headers(message.get("headers", ()), request_id)
             await send(message)
 
-        before = logs.REQUEST_ID.set(request_id)
+        token = logs.REQUEST_ID.set(request_id)
         try:
-            _check_address(scope)
+            _refuse_nul(scope)
             await self._routes(scope, receive, send_with_headers)
         except ClientGone:
-            pass  # nobody is left to answer; what arrived was thrown away with the spool file
-        except Exception as error:  # the last net: nobody sees a traceback, and the log does
+            pass  # there is no client to respond to; the spool file has been deleted
+        except Exception as error:  # responses must not show a traceback; the log does
             if status:
-                known = system_errors.unavailable(error)
-                log.error("request.broken_off", path=_path(scope), error=str(error), exc_info=None if known else error)
-                raise  # the head has left: the server must cut the connection, or the reader takes half for all
-            told = system_errors.unavailable(error) or error
-            if isinstance(told, SeawayError):
-                code = told.code
+                unavailable = system_errors.unavailable(error)
+                log.error(
+                    "request.broken_off", path=_path(scope), error=str(error), exc_info=None if unavailable else error
+                )
+                raise  # the head was sent: cut the connection, or the client takes a partial body as complete
+            shown = system_errors.unavailable(error) or error
+            if isinstance(shown, SeawayError):
+                code = shown.code
             request = Request(scope, receive)
-            usual = ProblemPage if wants_page(request) else problems.response_for
-            answer: ASGIApp = scope.get(problems.FORM, usual)(error, request)
-            await answer(scope, receive, send_with_headers)
+            default_form = ProblemPage if wants_page(request) else problems.response_for
+            response: ASGIApp = scope.get(problems.FORM, default_form)(error, request)
+            await response(scope, receive, send_with_headers)
         finally:
             seconds = time.perf_counter() - started
             route = scope.get("route")
@@ -90,31 +94,33 @@ class Application:
             logs.REQUESTS.write(
                 scope["method"], scope["path"], status, round(seconds * 1000, 1), client[0] if client else "", code
             )
-            logs.REQUEST_ID.reset(before)
+            logs.REQUEST_ID.reset(token)
 
-    def _completed(self, headers: Iterable[tuple[bytes, bytes]], request_id: str) -> list[tuple[bytes, bytes]]:
-        """The headers of an answer, with those that every answer has; one that it brings itself stays as it is."""
+    def _with_common_headers(
+        self, headers: Iterable[tuple[bytes, bytes]], request_id: str
+    ) -> list[tuple[bytes, bytes]]:
+        """Add the headers of every response; headers that the response sets itself are kept."""
         completed = [*headers, (b"seaway-request-id", request_id.encode())]
-        brought = dict(completed)
-        completed += [header for header in self._always if header[0] not in brought]
-        cached = brought.get(_CACHE_CONTROL)
-        if cached is None or not cached.startswith(_PUBLIC):
-            completed = _private(completed, brought, cached)
+        own = dict(completed)
+        completed += [header for header in self._common_headers if header[0] not in own]
+        cache_control = own.get(_CACHE_CONTROL)
+        if cache_control is None or not cache_control.startswith(_PUBLIC):
+            completed = _as_private(completed, own, cache_control)
         return completed
 
 
-def _private(
-    headers: list[tuple[bytes, bytes]], brought: Mapping[bytes, bytes], cached: bytes | None
+def _as_private(
+    headers: list[tuple[bytes, bytes]], own: Mapping[bytes, bytes], cache_control: bytes | None
 ) -> list[tuple[bytes, bytes]]:
-    """The headers of an answer that depends on its caller (invariant 1)."""
-    varies = [name.strip() for name in brought.get(_VARY, b"").split(b",") if name.strip()]
-    varies += [name for name in _CREDENTIALS if name not in varies]
-    kept = [header for header in headers if header[0] != _VARY]
-    return [*kept, (_VARY, b", ".join(varies)), *([] if cached else [(_CACHE_CONTROL, b"private, no-store")])]
+    """Return the headers of a response that depends on the caller (invariant 1)."""
+    vary = [name.strip() for name in own.get(_VARY, b"").split(b",") if name.strip()]
+    vary += [name for name in _CREDENTIALS if name not in vary]
+    others = [header for header in headers if header[0] != _VARY]
+    return [*others, (_VARY, b", ".join(vary)), *([] if cache_control else [(_CACHE_CONTROL, b"private, no-store")])]
 
 
-def _check_address(scope: Scope) -> None:
-    """No name has a NUL, and PostgreSQL fails when it is asked for one: no route is to see it."""
+def _refuse_nul(scope: Scope) -> None:
+    """Refuse NUL characters before routing: no name has one, and PostgreSQL fails on them."""
     in_path = "\0" in scope["path"]
     if not in_path and b"%00" not in scope.get("query_string", b""):
         return
@@ -122,14 +128,14 @@ def _check_address(scope: Scope) -> None:
         scope[problems.FORM] = problems.json_response_for
     if in_path:
         raise NotFound("This page does not exist.", "Check the URL.")
-    raise Malformed("The query holds a NUL character.", "Leave it out.")
+    raise Malformed("The query contains a NUL character.", "Leave it out.")
 
 
 def _path(scope: Scope) -> str:
-    """The path as logs keep it: without the query, and without a key in it."""
+    """Return the path for logs: without the query, and with keys masked."""
     return ids.mask(scope["path"])
 
 
 def _label(scope: Scope, route: Route | Mount) -> str:
-    """The route as metrics name it; one below a mount knows its own end of the path only."""
+    """Return the label of a route for metrics; a route below a mount has only the end of the path itself."""
     return route.path if isinstance(route, Mount) else scope.get("root_path", "") + route.path

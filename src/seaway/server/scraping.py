@@ -1,4 +1,4 @@
-"""`/metrics` for Prometheus: on a port of its own, never on the public one, answered by threads of its own."""
+"""Prometheus endpoint `/metrics`: on a separate port, never on the public one, and served by separate threads."""
 
 import contextlib
 import os
@@ -51,7 +51,7 @@ def of_workers(
 
 @contextmanager
 def answering(sockets: Sequence[socket.socket], registry: CollectorRegistry) -> Iterator[None]:
-    """Answer scrapes in the background."""
+    """Serve scrapes in background threads."""
     servers = [_Server(listener, registry) for listener in sockets]
     threads = [threading.Thread(target=server.serve_forever, name="metrics", daemon=True) for server in servers]
     for thread in threads:
@@ -71,7 +71,7 @@ def _register_common(registry: CollectorRegistry, database: Database, clock: Clo
 
 
 class _Server(ThreadingHTTPServer):
-    """On a socket that listens already: whoever opened it could say in time that the port is taken."""
+    """HTTP server on a listening socket, which was opened earlier so that a port in use is reported at startup."""
 
     daemon_threads = True
 
@@ -91,23 +91,23 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         if self.path.partition("?")[0] != PATH:
-            self._answer(404, f"Nothing is here but {PATH}.\n".encode())
+            self._respond(404, f"Not found. The metrics are at {PATH}.\n".encode())
             return
         try:
             content = generate_latest(self.server.registry)
-        except Exception:  # whatever it is, who scrapes is told that the numbers are missing
+        except Exception:  # any failure must be visible to Prometheus
             log.exception("metrics.failed")
-            self._answer(500, b"The metrics could not be collected; the log says why.\n")
+            self._respond(500, b"The metrics could not be collected. See the log of the server.\n")
         else:
-            self._answer(200, content, CONTENT_TYPE_PLAIN_0_0_4)
+            self._respond(200, content, CONTENT_TYPE_PLAIN_0_0_4)
 
     def version_string(self) -> str:
         return "seaway"
 
     def log_message(self, format: str, *args: object) -> None:
-        """Scrapes are not worth a line each."""
+        """Do not log scrapes."""
 
-    def _answer(self, status: int, content: bytes, media_type: str = "text/plain; charset=utf-8") -> None:
+    def _respond(self, status: int, content: bytes, media_type: str = "text/plain; charset=utf-8") -> None:
         with contextlib.suppress(ConnectionError):
             self.send_response(status)
             self.send_header("Content-Type", media_type)

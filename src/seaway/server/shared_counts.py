@@ -1,9 +1,9 @@
 """
-What several workers count, put together by their parent.
+Metrics of several workers, merged by their parent process.
 
-1. Each worker counts in files of its own in one folder, which the library maps into memory; nobody waits for anybody.
-2. A counter never falls: what a dead worker counted is added to the file of all the dead, between two scrapes.
-3. The folder goes with the parent.
+1. Each worker counts in its own memory-mapped files in one folder, without locks between workers.
+2. Counters never decrease: the counts of a dead worker are added to a common file of all dead workers between scrapes.
+3. The folder is deleted when the parent ends.
 """
 
 import os
@@ -24,21 +24,21 @@ from seaway.server.workers import Watch
 _FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 _DEAD = "dead"
 
-# The library has types, but not here.
-_files: Any = mmap_dict.MmapedDict
-_library: Any = multiprocess
+# The library has no types for these modules.
+_mmap_dict: Any = mmap_dict.MmapedDict
+_multiprocess: Any = multiprocess
 
 
 class SharedCounts(Collector, Watch):
-    """The folder that the workers count in; made before the first of them, which finds it by its environment."""
+    """Folder of the workers' counts; create it before the first worker, which finds it through its environment."""
 
     def __init__(self) -> None:
         try:
             self._folder = Path(tempfile.mkdtemp(prefix="seaway-metrics-"))
         except OSError as error:
             raise BadSetting(
-                f"There is no temporary folder in which workers can count: {error.strerror}.",
-                "Set TMPDIR to a folder that can be written, or leave metrics_port unset.",
+                f"The temporary folder for the metrics of the workers cannot be created: {error.strerror}.",
+                "Set TMPDIR to a writable folder, or unset metrics_port.",
             ) from None
         os.environ[_FOLDER] = str(self._folder)
         self._lock = threading.Lock()
@@ -46,7 +46,7 @@ class SharedCounts(Collector, Watch):
         self._deaths = 0
 
     def close(self) -> None:
-        """Forget everything."""
+        """Delete the folder."""
         os.environ.pop(_FOLDER, None)
         with self._lock:
             shutil.rmtree(self._folder, ignore_errors=True)
@@ -59,26 +59,24 @@ class SharedCounts(Collector, Watch):
         with self._lock:
             self._pids.pop(number, None)
             self._deaths += 1
-            self._bury(pid)
+            self._merge_dead(pid)
 
     def pids(self) -> Mapping[str, int]:
-        """The processes that live now, by name."""
+        """Return the pids of the running processes by name."""
         with self._lock:
             return {"parent": os.getpid(), **{str(number): pid for number, pid in self._pids.items()}}
 
     def collect(self) -> Iterable[Metric]:
         with self._lock:
-            # A file that was opened a moment ago is still empty, and the library would stumble over it.
+            # A file that was just opened is still empty, and the library fails on it.
             files = [str(path) for path in self._folder.glob("*.db") if path.stat().st_size]
-            merged = list(_library.MultiProcessCollector.merge(files))
+            merged = list(_multiprocess.MultiProcessCollector.merge(files))
             deaths = self._deaths
         yield from merged
-        yield CounterMetricFamily(
-            "seaway_worker_deaths_total", "Workers that ended by themselves and were started again.", value=deaths
-        )
+        yield CounterMetricFamily("seaway_worker_deaths_total", "Workers that died and were restarted.", value=deaths)
 
-    def _bury(self, pid: int) -> None:
-        _library.mark_process_dead(pid, str(self._folder))
+    def _merge_dead(self, pid: int) -> None:
+        _multiprocess.mark_process_dead(pid, str(self._folder))
         for path in self._folder.glob(f"*_{pid}.db"):
             if path.stat().st_size:
                 _add(path, path.with_name(path.name.replace(f"_{pid}.db", f"_{_DEAD}.db")))
@@ -86,9 +84,9 @@ class SharedCounts(Collector, Watch):
 
 
 def _add(source: Path, target: Path) -> None:
-    total = _files(str(target))
+    total = _mmap_dict(str(target))
     try:
-        for key, value, _, _ in _files.read_all_values_from_file(str(source)):
+        for key, value, _, _ in _mmap_dict.read_all_values_from_file(str(source)):
             total.write_value(key, total.read_value(key)[0] + value, 0.0)
     finally:
         total.close()

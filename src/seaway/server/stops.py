@@ -1,4 +1,4 @@
-"""How a start is stopped: on the spot, wherever it is."""
+"""Stop signals during the start of a process."""
 
 import os
 from types import FrameType
@@ -6,12 +6,12 @@ from types import FrameType
 
 class Stop:
     """
-    Hears a signal for as long as nothing else does: while a server starts, and while it lets go of everything.
+    Signal handler while the server does not handle signals: during its start and its shutdown.
 
-    Until `begun` the process ends in the handler, with exit code 0. Nothing is half done then that a kill at the same
-    line would not leave as well. An exception would be raised wherever the start happens to be, and was seen to
-    vanish in a callback of the collector, to be printed by a destructor, and to be logged by a library.
-    Afterwards whoever serves hears signals, and one that comes here is only remembered, so that the end is not cut.
+    Until `begun`, the handler ends the process with exit code 0, which is as safe as a kill at the same line. An
+    exception instead would be raised at an arbitrary line of the start: some were swallowed in a callback of the
+    garbage collector, printed by a destructor, or logged by a library. Afterwards a signal is only recorded, so that
+    the shutdown is not interrupted.
     """
 
     def __init__(self) -> None:
@@ -24,5 +24,5 @@ class Stop:
             os._exit(0)
 
     def begun(self) -> None:
-        """From here on something else ends what was started."""
+        """Stop ending the process: from now on, signals are only recorded."""
         self._has_begun = True

@@ -1,4 +1,4 @@
-"""Settings -> the parts of a house, put together. Nothing else makes parts."""
+"""Building of all parts of the server from the settings; the only place where they are connected."""
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -75,8 +75,8 @@ from seaway.trust.trusted_root import TrustedRoots
 from seaway.trust.tuf import Repository
 from seaway.visiting import Fetcher
 
-# More threads do not finish uploads faster, since examiners and one write lock order them; these sync their files
-# side by side, and share a commit.
+# More threads do not finish uploads faster, since examiners and one write lock serialize them; these sync their files
+# in parallel, and share a commit.
 _UPLOADS_AT_ONCE = 16
 _UPLOADS_OF_A_SENDER = 12
 _LEAST_PIECE_BYTES = 256 * 1024  # tus clients send 500 kB or more
@@ -88,7 +88,7 @@ _EXCHANGES_AT_ONCE = 8
 
 @dataclass(frozen=True, slots=True)
 class Seaway:
-    """A whole house: its state, and what the faces act through."""
+    """All parts of a running server."""
 
     settings: Settings
     database: Database
@@ -103,7 +103,7 @@ class Seaway:
     house: House
 
     def close(self) -> None:
-        """Let go of everything; what was answered is safe already."""
+        """Stop and close all parts; everything that was confirmed to a client is already stored."""
         self.runner.stop()
         self.house.tally.stop()
         self.house.reading.served.stop()
@@ -125,9 +125,10 @@ def build(
     paired: bool = True,
 ) -> Seaway:
     """
-    Open the state, or make it at the first start, and wire the parts; those that are handed in are used instead.
+    Open the database and store, creating them at the first start, and build all parts; given parts are used instead.
 
-    Without `paired` database and store are used as they are, for commands that make them a pair.
+    With `paired=False`, database and store are used without checking that they belong together, for commands that
+    pair them.
     """
     clock = clock or SystemClock()
     counts = counts or Counts()
@@ -141,15 +142,15 @@ def build(
         if paired:
             pairing.begin()
             blobs = PairedBlobs(blobs, pairing)
-    except BaseException:  # a stop during the start too: connections must not outlive it
+    except BaseException:  # includes a stop during the start: connections must be closed
         database.close()
         raise
     spool = Spool(settings.spool_folder)
     spool.clear_orphans()
-    state = _State(settings, database, blobs, pairing, reserve, spool, clock, counts)
+    state = _BaseParts(settings, database, blobs, pairing, reserve, spool, clock, counts)
     documents = Documents(database, blobs, spool, clock, limit=settings.whole_document_limit)
     accounts = _wire_accounts(settings, database, blobs, clock)
-    if paired:  # else a new key could come into a store that is not mounted
+    if paired:  # otherwise a new key could be written to the mount point of an unmounted store
         accounts.sealer.read_ahead()
     publishing = _wire_publishing(state, Teller(accounts.outbox, accounts.site_url))
     sweeping = Sweeping(database, blobs, spool, clock, pairing, settings.sweep_max_percent)
@@ -164,13 +165,13 @@ def build(
         examiners=publishing.examiners,
         clock=clock,
         runner=_wire_runner(state, sweeping, documents, accounts, publishing),
-        house=_wire_house(state, documents, accounts, publishing),
+        house=_wire_request_parts(state, documents, accounts, publishing),
     )
 
 
 @dataclass(frozen=True, slots=True)
-class _State:
-    """What the parts keep their state in, and are set by."""
+class _BaseParts:
+    """Parts that most other parts are built from."""
 
     settings: Settings
     database: Database
@@ -182,7 +183,7 @@ class _State:
     counts: Counts
 
 
-def _wire_publishing(state: _State, teller: Teller) -> Publishing:
+def _wire_publishing(state: _BaseParts, teller: Teller) -> Publishing:
     settings, database, clock = state.settings, state.database, state.clock
     rate = UploadRate(_upload_limit(settings))
     return Publishing(
@@ -205,27 +206,27 @@ def _wire_publishing(state: _State, teller: Teller) -> Publishing:
         batches=Batches(database, state.blobs, _recorder(clock, settings, teller), counter(clock, rate)),
         disk=ThreadPoolExecutor(_DISK_THREADS, thread_name_prefix="disk"),
         counts=state.counts,
-        attesting=_wire_attesting(settings, database),
+        attesting=_wire_attestation(settings, database),
         reserve=state.reserve,
     )
 
 
-def _wire_house(state: _State, documents: Documents, accounts: Accounts, publishing: Publishing) -> House:
+def _wire_request_parts(state: _BaseParts, documents: Documents, accounts: Accounts, publishing: Publishing) -> House:
     settings, database, blobs, clock = state.settings, state.database, state.blobs, state.clock
-    outside = _wire_outside(settings, accounts)
+    external_login = _wire_external_login(settings, accounts)
     return House(
         accounts=accounts,
         openid=OpenId(database, clock, settings.site_url, SigningKey(database, accounts.sealer)),
-        outside=outside,
+        outside=external_login,
         publishing=publishing,
         reading=_wire_reading(database, documents, Identifying(clock, accounts.policy), blobs),
         removing=Removing(database, clock, settings.whole_document_limit, state.reserve),
         overviews=Overviews(),
         contents=Contents(blobs),
-        logos=Logos(database, blobs, state.spool, clock, _drawer(), fetches=settings.fetch_avatars),
-        leaks=_wire_leaks(settings, accounts, outside),
+        logos=Logos(database, blobs, state.spool, clock, _logo_examiners(), fetches=settings.fetch_avatars),
+        leaks=_wire_secret_scanning(settings, accounts, external_login),
         key_rules=KeyRules(settings.keys_without_end),
-        exchanging=_wire_exchanging(settings, accounts, outside.fetcher, state.counts),
+        exchanging=_wire_token_exchange(settings, accounts, external_login.fetcher, state.counts),
         delivery=_wire_delivery(settings, blobs),
         readiness=Readiness(database, blobs, spool=state.spool),
         counts=state.counts,
@@ -243,7 +244,7 @@ def _wire_house(state: _State, documents: Documents, accounts: Accounts, publish
 
 
 def _wire_runner(
-    state: _State, sweeping: Sweeping, documents: Documents, accounts: Accounts, publishing: Publishing
+    state: _BaseParts, sweeping: Sweeping, documents: Documents, accounts: Accounts, publishing: Publishing
 ) -> Runner:
     settings, database, clock = state.settings, state.database, state.clock
     duties = Duties(
@@ -264,8 +265,8 @@ def _wire_runner(
 
 
 def _wire_accounts(settings: Settings, database: Database, blobs: Blobs, clock: Clock) -> Accounts:
-    given = secret_key.of_setting(settings.secret_key.get_secret_value())
-    sealer = Sealer(lambda: given or [secret_key.of_store(database, blobs)])
+    configured_keys = secret_key.of_setting(settings.secret_key.get_secret_value())
+    sealer = Sealer(lambda: configured_keys or [secret_key.of_store(database, blobs)])
     post = open_post(settings.mail_url.get_secret_value(), settings.mail_folder)
     return Accounts(
         database=database,
@@ -278,7 +279,7 @@ def _wire_accounts(settings: Settings, database: Database, blobs: Blobs, clock: 
     )
 
 
-def _wire_outside(settings: Settings, accounts: Accounts) -> Outside:
+def _wire_external_login(settings: Settings, accounts: Accounts) -> Outside:
     fetcher = Fetcher()
     return Outside(
         accounts=accounts,
@@ -336,8 +337,8 @@ def _limit(count: int, per_ms: int) -> Limit | None:
     return Limit(count, per_ms) if count else None
 
 
-def _drawer() -> Examiners:
-    """A process for pictures alone, started when the first one comes: packages never wait for a stranger's JPEG."""
+def _logo_examiners() -> Examiners:
+    """Create the process that handles logos, started at the first one, so that packages never wait for images."""
     return Examiners(ArchiveLimits(), processes=1, refuse_escaping_links=True)
 
 
@@ -356,7 +357,7 @@ def _upload_limit(settings: Settings) -> Limit | None:
     if not settings.uploads_per_hour:
         return None
     per_ms = settings.uploads_at_once * HOUR_MS // settings.uploads_per_hour
-    return Limit(settings.uploads_at_once, max(1, per_ms))  # nothing is faster than the clock
+    return Limit(settings.uploads_at_once, max(1, per_ms))  # the clock counts whole milliseconds
 
 
 def _recorder(
@@ -380,15 +381,15 @@ def counter(clock: Clock, rate: UploadRate) -> Callable[[Tx, Sequence[Submission
     def count(tx: Tx, submissions: Sequence[Submission]) -> list[TooMany | None]:
         refusals: list[TooMany | None] = [None] * len(submissions)
         new = [number for number, submission in enumerate(submissions) if not submission.in_pieces]
-        found = rate.count(tx, clock.now_ms(), [submissions[number].by for number in new])
-        for number, refusal in zip(new, found, strict=True):
+        results = rate.count(tx, clock.now_ms(), [submissions[number].by for number in new])
+        for number, refusal in zip(new, results, strict=True):
             refusals[number] = refusal
         return refusals
 
     return count
 
 
-def _wire_attesting(settings: Settings, database: Database) -> Attesting:
+def _wire_attestation(settings: Settings, database: Database) -> Attesting:
     file = Path(settings.sigstore_root) if settings.sigstore_root else None
     return Attesting(TrustedRoots(database, file), (settings.site_url, *settings.other_urls))
 
@@ -407,7 +408,7 @@ def _wire_reading(database: Database, documents: Documents, identifying: Identif
     )
 
 
-def _wire_exchanging(settings: Settings, accounts: Accounts, fetcher: Fetcher, counts: Counts) -> Exchanging:
+def _wire_token_exchange(settings: Settings, accounts: Accounts, fetcher: Fetcher, counts: Counts) -> Exchanging:
     return Exchanging(
         database=accounts.database,
         clock=accounts.clock,
@@ -426,15 +427,15 @@ def _wire_exchanging(settings: Settings, accounts: Accounts, fetcher: Fetcher, c
 
 
 def _fetch_keys(issuer: Issuer) -> str:
-    # Imported at the first fetch: a client of HTTP takes 100 ms to load.
+    # Imported at the first fetch, since an HTTP client takes 100 ms to load.
     from seaway.trust.fetching import fetch_keys
 
     return fetch_keys(issuer)
 
 
-def _wire_leaks(settings: Settings, accounts: Accounts, outside: Outside) -> Leaks:
+def _wire_secret_scanning(settings: Settings, accounts: Accounts, external_login: Outside) -> Leaks:
     def fetch(url: str) -> object:
-        return outside.fetcher.get(url).value
+        return external_login.fetcher.get(url).value
 
     keys_of_reports = PublicKeys(settings.secret_scanning_keys, fetch, accounts.clock)
     return Leaks(accounts.database, accounts.clock, keys_of_reports, accounts)
@@ -455,7 +456,7 @@ def open_database(settings: Settings) -> Database:
     url = settings.database_url.get_secret_value()
     if not url:
         return SqliteDatabase(settings.database_file, settings.locks_folder)
-    # Imported here: what one machine does not need takes 100 ms to load.
+    # Imported only if needed, since it takes 100 ms to load.
     from seaway.database.postgres import PostgresDatabase
 
     return PostgresDatabase(url, connections=settings.database_connections)
@@ -467,7 +468,7 @@ def open_store(settings: Settings) -> Blobs:
 
 
 def bucket_access(settings: Settings) -> BucketAccess:
-    """Return how the settings reach a bucket."""
+    """Return the bucket credentials and endpoint of the settings."""
     return BucketAccess(
         endpoint=settings.s3_endpoint,
         region=settings.s3_region,
@@ -477,12 +478,12 @@ def bucket_access(settings: Settings) -> BucketAccess:
 
 
 def make_data_folder(settings: Settings) -> None:
-    """Make the data folder, which only its owner can read, and the spool in it."""
+    """Create the data folder, readable only by its owner, and the spool folder in it."""
     try:
         settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
         settings.spool_folder.mkdir(exist_ok=True)
     except OSError as error:
         raise BadSetting(
             f"The data folder {settings.data} cannot be used: {error.strerror}.",
-            "Set another one with --data or SEAWAY_DATA, or give this user the right to write there.",
+            "Choose another one with --data or SEAWAY_DATA, or let this user write there.",
         ) from None
