@@ -20,13 +20,13 @@ from sqlalchemy import select
 
 from bench import channels
 from bench.recipes import SUBDIR
-from seaway.accounts.principal import OPERATOR
+from seaway.callers.caller import OPERATOR
 from seaway.conda import zstd
 from seaway.database.tables import files
 from seaway.indexing.documents import REPODATA, Document
 from seaway.packages import removal
 from seaway.server.wiring import Seaway
-from seaway.serving.answer import Answer
+from seaway.serving.channel_response import Answer
 from seaway.serving.resolve import resolve
 from seaway.storage import keys
 from tests.support import house

@@ -1,7 +1,7 @@
 """
 Realistic channels, written directly into the database.
 
-The rows are the same as after uploads: the index of each name is made by `indexing.name_index.derive`, so
+The rows are the same as after uploads: the index of each name is made by `indexing.package_index.derive`, so
 `indexing.rebuild.differences` finds nothing. Only the blobs are missing: such a channel can be used to read its index
 and to upload to it, but not for downloads.
 """
@@ -22,15 +22,15 @@ from bench import folders, recipes
 from bench.measure import Samples
 from bench.recipes import Build, Family
 from bench.report import Report, progress
-from seaway.accounts.principal import OPERATOR
+from seaway.callers.caller import OPERATOR
 from seaway.channels import channels as channel_rows
 from seaway.conda import filename
 from seaway.conda.record import Hashes, Section, describe, encode, section_of
 from seaway.database.engine import Tx
 from seaway.database.tables import files, fragments, packages, shards, subdirs
-from seaway.indexing.name_index import NameIndex, derive
+from seaway.indexing.file_rows import FileRecord, State, Subdir, find_subdir
+from seaway.indexing.package_index import NameIndex, derive
 from seaway.indexing.rebuild import differences
-from seaway.indexing.rows import FileRecord, State, Subdir, find_subdir
 from seaway.server.wiring import Seaway
 from tests.support import house
 from tests.support.house import People

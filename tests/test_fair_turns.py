@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from seaway.fair_turns import FairTurns, Sender, Turn
+from seaway.fair_slots import FairTurns, Sender, Turn
 
 pytestmark = pytest.mark.anyio
 

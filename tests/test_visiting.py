@@ -15,21 +15,21 @@ import pytest
 from obstore.exceptions import BaseError
 from obstore.store import S3Store
 
-from seaway.accounts import github
-from seaway.accounts.oidc import OpenIdProviders
-from seaway.accounts.principal import Mode
-from seaway.accounts.providers import Dialect, Provider
+from seaway.attestations.tuf import Repository
+from seaway.callers.caller import Mode
 from seaway.clock import SystemClock
 from seaway.errors import Unavailable
-from seaway.trust import fetching
-from seaway.trust.claims.gitlab import GITLAB
-from seaway.trust.claims.kinds import Wanted
-from seaway.trust.issuers import BUILT_IN, Issuer
-from seaway.trust.owners import with_owner_id
-from seaway.trust.publishers import Draft, Publisher
-from seaway.trust.repository_ids import Finding, RepositoryIds
-from seaway.trust.tuf import Repository
-from seaway.visiting import Fetcher, Reply, Visit, VisitFailed, proxy_for
+from seaway.outbound import Fetcher, Reply, Visit, VisitFailed, proxy_for
+from seaway.sign_in import github
+from seaway.sign_in.identity_providers import Dialect, Provider
+from seaway.sign_in.openid_login import OpenIdProviders
+from seaway.trusted_publishing import key_fetching
+from seaway.trusted_publishing.github_owners import with_owner_id
+from seaway.trusted_publishing.issuer_kinds.gitlab import GITLAB
+from seaway.trusted_publishing.issuer_kinds.issuer_kind import Wanted
+from seaway.trusted_publishing.issuers import BUILT_IN, Issuer
+from seaway.trusted_publishing.publishers import Draft, Publisher
+from seaway.trusted_publishing.repository_ids import Finding, RepositoryIds
 from tests.support import issuer as support
 from tests.support import tls
 
@@ -100,7 +100,7 @@ def test_keys_of_issuers_come_by_the_proxy(proxy: Proxy) -> None:
         '{"issuer": "https://seaway.test", "jwks_uri": "https://seaway.test/keys"}'
     )
     proxy.answers["/keys"] = support.key_set("key-1")
-    assert "key-1" in fetching.fetch_keys(Issuer("forge", GITLAB, "https://seaway.test"))
+    assert "key-1" in key_fetching.fetch_keys(Issuer("forge", GITLAB, "https://seaway.test"))
     assert ["CONNECT seaway.test:443"] * 2 == proxy.asked
 
 

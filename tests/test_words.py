@@ -1,9 +1,9 @@
 """What somebody types to find something."""
 
-from seaway.accounts import users
 from seaway.channels import channels
+from seaway.search_terms import MOST_WORDS, wanted
 from seaway.server.wiring import Seaway
-from seaway.words import MOST_WORDS, wanted
+from seaway.users import users
 from tests.support.house import People
 
 

@@ -23,7 +23,7 @@ Errors that cross a boundary: a code, one plain sentence, and what to do about i
     │   └── DamagedRecord  503 a row of the index or of a file is damaged; repair it
     ├── NameTaken          422  the name of a user, channel or key is in use or reserved
     ├── WeakPassword       422  too short, too long or too easy to guess
-    ├── Damaged            a backup or a store is damaged (seaway.moving.content)
+    ├── Damaged            a backup or a store is damaged (seaway.backup.blob_copy)
     └── BadSetting         a setting is invalid
 
 Only `seaway.http.problems` maps them to statuses. Clients show 512 characters of the sentence.

@@ -6,12 +6,13 @@ from typing import Any, Literal
 import pytest
 from argon2 import PasswordHasher
 
-from seaway.accounts import emails, sessions, signing_in, users
-from seaway.accounts.parts import Accounts
-from seaway.accounts.passwords import PARAMETERS
-from seaway.accounts.principal import OPERATOR, Principal
-from seaway.accounts.signing_in import Client, NeedsSecondFactor, SignedIn
+from seaway.callers.caller import OPERATOR, Principal
 from seaway.server.wiring import Seaway
+from seaway.sign_in import password_sign_in, sessions
+from seaway.sign_in.parts import Accounts
+from seaway.sign_in.password_sign_in import Client, NeedsSecondFactor, SignedIn
+from seaway.sign_in.passwords import PARAMETERS
+from seaway.users import emails, users
 from tests.support.house import People
 
 PASSWORD = "mossy lantern over weir"
@@ -62,7 +63,7 @@ class Folk:
     async def sign_in(
         self, login: str, password: str = PASSWORD, client: Client = HOME
     ) -> SignedIn | NeedsSecondFactor:
-        return await signing_in.sign_in(self.house, login, password, client)
+        return await password_sign_in.sign_in(self.house, login, password, client)
 
     async def session(self, login: str, client: Client = HOME) -> tuple[Principal, str]:
         """Sign in where no second factor is needed; who it is, and the cookie."""

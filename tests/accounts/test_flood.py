@@ -5,8 +5,8 @@ import resource
 import anyio
 import pytest
 
-from seaway.accounts.signing_in import Client, SignedIn
 from seaway.errors import TooMany
+from seaway.sign_in.password_sign_in import Client, SignedIn
 from tests.accounts.conftest import Folk
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from joserfc import jws, jwt
 from joserfc.jwk import ECKey, OctKey, RSAKey
 
-from seaway.accounts import id_tokens
-from seaway.accounts.id_tokens import UnknownKey, keys_of, verified
-from seaway.accounts.providers import Dialect, Provider
 from seaway.errors import NotAllowed
+from seaway.sign_in import id_tokens
+from seaway.sign_in.id_tokens import UnknownKey, keys_of, verified
+from seaway.sign_in.identity_providers import Dialect, Provider
 
 NOW = 1_800_000_000
 NOW_MS = NOW * 1000

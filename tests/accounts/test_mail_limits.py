@@ -1,15 +1,16 @@
-"""Emails that one person causes to another are few, and collapsed where they repeat (accounts/mail_limits.py)."""
+"""Emails that one person causes to another are few, and collapsed where they repeat (callers/email_limits.py)."""
 
 import pytest
 from structlog.testing import capture_logs
 
-from seaway.accounts import emails, security, users
-from seaway.accounts.principal import OPERATOR, Principal
+from seaway.callers.caller import OPERATOR, Principal
 from seaway.channels import groups, invitations, members, transfers
 from seaway.channels.roles import Role
 from seaway.clock import DAY_MS, HOUR_MS
 from seaway.errors import TooMany
 from seaway.server.wiring import Seaway
+from seaway.sign_in import account_security
+from seaway.users import emails, users
 from tests.support.clock import TurnedClock
 from tests.support.house import People
 from tests.support.mail import letters_to
@@ -140,7 +141,9 @@ def test_emails_about_ones_own_account_are_never_dropped(seaway: Seaway, people:
     with seaway.database.write_site() as tx:
         user_id = users.get(tx, "victim").id
         for _ in range(40):
-            security.announce(seaway.house.accounts, tx, seaway.clock.now_ms(), user_id, "The password was changed.")
+            account_security.announce(
+                seaway.house.accounts, tx, seaway.clock.now_ms(), user_id, "The password was changed."
+            )
     for _ in range(3):
         add(seaway, OPERATOR, "boats")
         take_out(seaway, OPERATOR, "boats")

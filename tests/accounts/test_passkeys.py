@@ -1,4 +1,4 @@
-"""Passkeys (accounts/passkeys.py), by an authenticator in software that can also be false."""
+"""Passkeys (sign_in/passkeys.py), by an authenticator in software that can also be false."""
 
 import base64
 import json
@@ -8,12 +8,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from seaway.accounts import passkeys, second_factors, users
-from seaway.accounts.principal import OPERATOR
-from seaway.accounts.signing_in import NeedsSecondFactor, SignedIn
+from seaway.callers.caller import OPERATOR
 from seaway.clock import HOUR_MS, MINUTE_MS
 from seaway.errors import BadCredential, Malformed, NameTaken, NotConfirmed, NotFound
 from seaway.server.wiring import Seaway
+from seaway.sign_in import passkeys, second_factors, user_access
+from seaway.sign_in.password_sign_in import NeedsSecondFactor, SignedIn
 from tests.accounts.conftest import AWAY, HOME, Folk
 from tests.support.authenticator import Authenticator
 from tests.support.clock import TurnedClock
@@ -158,7 +158,7 @@ async def test_a_disabled_user_does_not_sign_in(folk: Folk, seaway: Seaway) -> N
     """Case 27: by no way."""
     authenticator = await enrol(folk)
     with seaway.database.write_site() as tx:
-        users.set_disabled(tx, 0, OPERATOR, "ada", disabled=True)
+        user_access.set_disabled(tx, 0, OPERATOR, "ada", disabled=True)
     with pytest.raises(BadCredential):
         sign_in(folk, authenticator)
 

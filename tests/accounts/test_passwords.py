@@ -1,4 +1,4 @@
-"""Passwords: what is refused, how they are kept, and that only a few are hashed at once (accounts/passwords.py)."""
+"""Passwords: what is refused, how they are kept, and that only a few are hashed at once (sign_in/passwords.py)."""
 
 import unicodedata
 
@@ -6,8 +6,8 @@ import anyio
 import pytest
 from argon2 import PasswordHasher
 
-from seaway.accounts.passwords import Checked, Hasher, hash_new
 from seaway.errors import TooMany, WeakPassword
+from seaway.sign_in.passwords import Checked, Hasher, hash_new
 from tests.accounts.conftest import CountingHasher
 
 GOOD = "mossy lantern over weir"

@@ -7,12 +7,12 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import RSAKey
 
-from seaway.accounts import github, oidc
-from seaway.accounts.oidc import OpenIdProviders
-from seaway.accounts.providers import Dialect, Provider, Providers, is_safe_address, suggested_name
 from seaway.clock import HOUR_MS, MINUTE_MS
 from seaway.errors import NotAllowed, NotFound, Unavailable
-from seaway.visiting import Fetcher
+from seaway.outbound import Fetcher
+from seaway.sign_in import github, openid_login
+from seaway.sign_in.identity_providers import Dialect, Provider, Providers, is_safe_address, suggested_name
+from seaway.sign_in.openid_login import OpenIdProviders
 from tests.support.clock import TurnedClock
 from tests.support.providers import CLIENT_ID, CLIENT_SECRET, OpenIdProvider, Told, running
 
@@ -90,7 +90,9 @@ DESCRIPTION = {
 
 def test_a_description_may_name_other_hosts() -> None:
     """As Google's does; with https."""
-    found = oidc.described(provider(), DESCRIPTION | {"token_endpoint_auth_methods_supported": ["client_secret_post"]})
+    found = openid_login.described(
+        provider(), DESCRIPTION | {"token_endpoint_auth_methods_supported": ["client_secret_post"]}
+    )
     assert ("https://tokens.example.com/t", "", False, False) == (
         found.token_url, found.userinfo_url, found.says_issuer, found.takes_basic,
     )  # fmt: skip
@@ -99,7 +101,7 @@ def test_a_description_may_name_other_hosts() -> None:
 @pytest.mark.parametrize("written", ["https://login.example.com:443", "https://Login.Example.com"])
 def test_an_issuer_may_write_its_default_port_or_capitals(written: str) -> None:
     """Settings drop them; the tokens of the provider say what its description says."""
-    assert written == oidc.described(provider(), DESCRIPTION | {"issuer": written}).issuer
+    assert written == openid_login.described(provider(), DESCRIPTION | {"issuer": written}).issuer
 
 
 @pytest.mark.parametrize(
@@ -124,7 +126,7 @@ def test_an_issuer_may_write_its_default_port_or_capitals(written: str) -> None:
 def test_a_description_that_leads_astray_is_refused(changes: dict[str, Any]) -> None:
     """Another issuer, plain http, and whatever is no address."""
     with pytest.raises(Unavailable):
-        oidc.described(provider(), DESCRIPTION | changes)
+        openid_login.described(provider(), DESCRIPTION | changes)
 
 
 def test_plain_http_is_for_the_same_loopback() -> None:
@@ -141,10 +143,10 @@ def test_plain_http_is_for_the_same_loopback() -> None:
 def test_an_address_counts_only_if_it_was_verified_there(email_verified: object) -> None:
     """`email_verified` is true or it is not; Google's people need it to come in at all (case 26)."""
     claims = {"sub": "1", "email": "alice@example.com", "email_verified": email_verified, "preferred_username": "alice"}
-    assert oidc.outsider_of(provider(), claims).address is None
+    assert openid_login.outsider_of(provider(), claims).address is None
     with pytest.raises(NotAllowed, match="not verified at Google"):
-        oidc.outsider_of(provider(title="Google", only_verified=True), claims)
-    good = oidc.outsider_of(provider(only_verified=True), claims | {"email_verified": True})
+        openid_login.outsider_of(provider(title="Google", only_verified=True), claims)
+    good = openid_login.outsider_of(provider(only_verified=True), claims | {"email_verified": True})
     assert ("1", "alice", "alice@example.com") == (good.subject, good.login, good.address)
 
 

@@ -1,4 +1,4 @@
-"""What is encrypted, and with which key (accounts/sealing.py, accounts/secret_key.py)."""
+"""What is encrypted, and with which key (encryption/cipher.py, encryption/secret_key.py)."""
 
 import stat
 from concurrent.futures import ThreadPoolExecutor
@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seaway.accounts import secret_key
-from seaway.accounts.sealing import Sealer
+from seaway.encryption import secret_key
+from seaway.encryption.cipher import Sealer
 from seaway.errors import BadSetting, Unavailable
 from seaway.server.wiring import Seaway
 from seaway.storage import keys

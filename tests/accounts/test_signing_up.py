@@ -1,17 +1,19 @@
-"""An account for a stranger (accounts/signing_up.py), with the letters that really leave."""
+"""An account for a stranger (sign_in/sign_up.py), with the letters that really leave."""
 
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from seaway.accounts import emails, links, sessions, signing_up, users
-from seaway.accounts.links import Purpose
-from seaway.accounts.permissions import SiteAction, require_site
-from seaway.accounts.principal import ANONYMOUS, Carrier
+from seaway.callers.caller import ANONYMOUS, Carrier
+from seaway.callers.site_permissions import SiteAction, require_site
 from seaway.clock import DAY_MS
 from seaway.errors import Malformed, NameTaken, NotAllowed, NotFound, TooMany, WeakPassword
 from seaway.server.wiring import Seaway
+from seaway.sign_in import sessions
+from seaway.sign_in import sign_up as signing_up
+from seaway.users import email_links, emails, users
+from seaway.users.email_links import Purpose
 from tests.accounts.conftest import HOME, PASSWORD, Folk
 from tests.support import house
 from tests.support.clock import TurnedClock
@@ -50,7 +52,7 @@ async def test_a_link_is_pressed_twice(seaway: Seaway, folk: Folk) -> None:
     with pytest.raises(NotFound, match="no longer valid"):
         signing_up.verify(folk.house, by, secret)
     with seaway.database.read() as tx:
-        assert links.was_used(tx, Purpose.VERIFY, secret)
+        assert email_links.was_used(tx, Purpose.VERIFY, secret)
         assert 1 == len(sessions.of_user(tx, users.get(tx, "ada").id, folk.now_ms))
 
 
@@ -74,7 +76,7 @@ async def test_a_scanner_that_opens_the_link_verifies_nothing(seaway: Seaway, fo
     user = await sign_up(folk)
     secret = link_in(letters(seaway)[0])
     with seaway.database.read() as tx:
-        assert links.look(tx, folk.now_ms, Purpose.VERIFY, secret) is not None
+        assert email_links.look(tx, folk.now_ms, Purpose.VERIFY, secret) is not None
         assert [None] == [one.verified_at_ms for one in emails.of_user(tx, user.id)]
 
 

@@ -9,16 +9,18 @@ from typing import TypeVar
 import pytest
 from sqlalchemy import select
 
-from seaway import ids
-from seaway.accounts import tool_codes, tools, users
-from seaway.accounts.principal import OPERATOR, Carrier, Mode, Principal
-from seaway.accounts.tool_codes import Wish
-from seaway.accounts.tools import Issued, Refusal
+from seaway import secret_tokens
+from seaway.callers.caller import OPERATOR, Carrier, Mode, Principal
 from seaway.clock import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
 from seaway.database import tables
 from seaway.database.engine import Tx
 from seaway.errors import NotFound
+from seaway.oauth import codes, grants
+from seaway.oauth.codes import Wish
+from seaway.oauth.grants import Issued, Refusal
 from seaway.server.wiring import Seaway
+from seaway.sign_in import user_access
+from seaway.users import users
 from tests.support.clock import TurnedClock
 from tests.support.house import People
 
@@ -39,42 +41,40 @@ class Desk:
 
     def do(self, act: Callable[..., Result], *args: object, **named: object) -> Result:
         with self.seaway.database.write_part() as tx:
-            tools.hold(self.seaway.database, tx)
+            grants.hold(self.seaway.database, tx)
             return act(tx, self.clock.now_ms(), *args, **named)
 
     def log_in(self, scope: str = SCOPE) -> Issued:
         assert self.person.user_id is not None
-        return self.do(tools.add, self.person.user_id, CLIENT, scope, address="192.0.2.7")[1]
+        return self.do(grants.add, self.person.user_id, CLIENT, scope, address="192.0.2.7")[1]
 
     def refresh(self, secret: str, client: str = CLIENT) -> Issued | Refusal:
-        return self.do(tools.refresh, secret, client, address="192.0.2.8")
+        return self.do(grants.refresh, secret, client, address="192.0.2.8")
 
     def who(self, secret: str) -> Principal | None:
         with self.seaway.database.read() as tx:
-            return tools.principal_of(tx, secret, self.clock.now_ms())
+            return grants.principal_of(tx, secret, self.clock.now_ms())
 
-    def logins(self) -> list[tools.Grant]:
+    def logins(self) -> list[grants.Grant]:
         assert self.person.user_id is not None
         with self.seaway.database.read() as tx:
-            return tools.of_user(tx, self.person.user_id, self.clock.now_ms())
+            return grants.of_user(tx, self.person.user_id, self.clock.now_ms())
 
     def poll(self, secret: str, client: str = CLIENT) -> str:
         """The refusal's code, or «in»."""
-        told = self.do(tool_codes.exchange_device, secret, client, address="192.0.2.9")
+        told = self.do(codes.exchange_device, secret, client, address="192.0.2.9")
         return told.code if isinstance(told, Refusal) else "in"
 
     def code(self, verifier: str) -> str:
-        wish = Wish(CLIENT, REDIRECT, SCOPE, tool_codes.challenge_of(verifier), "nonce")
-        return self.do(tool_codes.add_code, self.person, wish)
+        wish = Wish(CLIENT, REDIRECT, SCOPE, codes.challenge_of(verifier), "nonce")
+        return self.do(codes.add_code, self.person, wish)
 
     def exchange(self, code: str, verifier: str, redirect: str = REDIRECT, client: str = CLIENT) -> Issued | Refusal:
-        return self.do(
-            tool_codes.exchange_code, code, client, redirect_uri=redirect, verifier=verifier, address="192.0.2.9"
-        )
+        return self.do(codes.exchange_code, code, client, redirect_uri=redirect, verifier=verifier, address="192.0.2.9")
 
     def disable(self) -> None:
         with self.seaway.database.write_site() as tx:
-            users.set_disabled(tx, self.clock.now_ms(), OPERATOR, self.person.name, disabled=True)
+            user_access.set_disabled(tx, self.clock.now_ms(), OPERATOR, self.person.name, disabled=True)
 
     def log(self) -> list[tuple[str, str]]:
         with self.seaway.database.read() as tx:
@@ -117,7 +117,7 @@ def test_a_refresh_token_opens_nothing_by_itself(desk: Desk) -> None:
 def test_nothing_that_a_tool_holds_is_stored(desk: Desk) -> None:
     """Invariant 1, for tokens and codes: no row of the database has any of them."""
     verifier = secrets.token_urlsafe(48)
-    device, user_code = desk.do(tool_codes.add_device, CLIENT, SCOPE, address="192.0.2.9")
+    device, user_code = desk.do(codes.add_device, CLIENT, SCOPE, address="192.0.2.9")
     issued = desk.log_in()
     held = [issued.access, issued.refresh, device, user_code, user_code.replace("-", ""), desk.code(verifier)]
     with desk.seaway.database.read() as tx:
@@ -125,7 +125,7 @@ def test_nothing_that_a_tool_holds_is_stored(desk: Desk) -> None:
             str(tuple(row)) for table in tables.metadata.sorted_tables for row in tx.execute(select(table))
         )
     assert [] == [secret for secret in held if secret in stored]
-    assert all(ids.mask(secret) != secret for secret in held if secret.startswith("swy-"))
+    assert all(secret_tokens.mask(secret) != secret for secret in held if secret.startswith("swy-"))
 
 
 def test_refreshing_goes_on_for_as_long_as_it_is_used(desk: Desk) -> None:
@@ -193,8 +193,8 @@ def test_a_disabled_user_has_no_tools(desk: Desk) -> None:
     issued = desk.log_in()
     verifier = secrets.token_urlsafe(48)
     code = desk.code(verifier)
-    device, user_code = desk.do(tool_codes.add_device, CLIENT, SCOPE, address="")
-    assert desk.do(tool_codes.answer_device, desk.person, user_code, approved=True)
+    device, user_code = desk.do(codes.add_device, CLIENT, SCOPE, address="")
+    assert desk.do(codes.answer_device, desk.person, user_code, approved=True)
     desk.disable()
     assert desk.who(issued.access) is None
     assert isinstance(desk.refresh(issued.refresh), Refusal)
@@ -209,8 +209,8 @@ def test_a_login_ends_when_its_user_says_so(desk: Desk) -> None:
     assert (Mode.READ_WRITE_DELETE, Mode.READ_WRITE) == (newest.mode, oldest.mode)
     assert desk.person.user_id is not None
     with pytest.raises(NotFound):
-        desk.do(tools.revoke, desk.person, desk.person.user_id + 1, oldest.id)
-    desk.do(tools.revoke, desk.person, desk.person.user_id, oldest.id)
+        desk.do(grants.revoke, desk.person, desk.person.user_id + 1, oldest.id)
+    desk.do(grants.revoke, desk.person, desk.person.user_id, oldest.id)
     assert desk.who(issued.access) is None
     assert desk.who(other.access) is not None
     assert ("tool.revoked", "alice") == desk.log()[-1]
@@ -220,10 +220,10 @@ def test_a_login_ends_when_its_user_says_so(desk: Desk) -> None:
 def test_a_tool_that_gives_a_token_back_is_logged_out(desk: Desk, kind: str) -> None:
     """RFC 7009: both tokens are over; what is unknown, or of another client, changes nothing."""
     issued = desk.log_in()
-    desk.do(tools.give_back, getattr(issued, kind), "other", address="")
-    desk.do(tools.give_back, ids.new_key(ids.KeyKind.TOOL), CLIENT, address="")
+    desk.do(grants.give_back, getattr(issued, kind), "other", address="")
+    desk.do(grants.give_back, secret_tokens.new_key(secret_tokens.KeyKind.TOOL), CLIENT, address="")
     assert desk.who(issued.access) is not None
-    desk.do(tools.give_back, getattr(issued, kind), CLIENT, address="")
+    desk.do(grants.give_back, getattr(issued, kind), CLIENT, address="")
     assert desk.who(issued.access) is None
     assert isinstance(desk.refresh(issued.refresh), Refusal)
 
@@ -231,15 +231,15 @@ def test_a_tool_that_gives_a_token_back_is_logged_out(desk: Desk, kind: str) -> 
 def test_what_is_over_is_forgotten(desk: Desk) -> None:
     """Rows do not pile up; what is in use stays."""
     old = desk.log_in()
-    desk.do(tool_codes.add_device, CLIENT, SCOPE, address="")
+    desk.do(codes.add_device, CLIENT, SCOPE, address="")
     desk.code(secrets.token_urlsafe(48))
     desk.clock.move(60 * DAY_MS)
     used = desk.log_in()
     desk.clock.move(31 * DAY_MS)
 
     def forget(tx: Tx, now_ms: int) -> int:
-        assert 2 == tool_codes.forget_old(tx, now_ms)
-        return tools.forget_old(tx, now_ms)
+        assert 2 == codes.forget_old(tx, now_ms)
+        return grants.forget_old(tx, now_ms)
 
     assert 1 == desk.do(forget)
     with desk.seaway.database.read() as tx:
@@ -254,11 +254,11 @@ def test_what_is_over_is_forgotten(desk: Desk) -> None:
 
 def test_a_tool_waits_until_its_user_has_said_yes(desk: Desk) -> None:
     """RFC 8628: pending, then in, once."""
-    device, user_code = desk.do(tool_codes.add_device, CLIENT, SCOPE, address="192.0.2.9")
+    device, user_code = desk.do(codes.add_device, CLIENT, SCOPE, address="192.0.2.9")
     assert "authorization_pending" == desk.poll(device)
-    found = desk.do(tool_codes.find_device, user_code.lower().replace("-", " "))
-    assert tool_codes.Device(CLIENT, SCOPE, "192.0.2.9") == found
-    assert desk.do(tool_codes.answer_device, desk.person, user_code, approved=True)
+    found = desk.do(codes.find_device, user_code.lower().replace("-", " "))
+    assert codes.Device(CLIENT, SCOPE, "192.0.2.9") == found
+    assert desk.do(codes.answer_device, desk.person, user_code, approved=True)
     desk.clock.move(5 * SECOND_MS)
     assert ["in", "invalid_grant"] == [desk.poll(device), desk.poll(device)]
     assert [("tool.allowed", "alice"), ("tool.logged-in", "alice (tool rattler)")] == desk.log()
@@ -266,16 +266,16 @@ def test_a_tool_waits_until_its_user_has_said_yes(desk: Desk) -> None:
 
 def test_a_no_is_told_to_the_tool(desk: Desk) -> None:
     """And a code that was answered cannot be answered again."""
-    device, user_code = desk.do(tool_codes.add_device, CLIENT, SCOPE, address="")
-    assert desk.do(tool_codes.answer_device, desk.person, user_code, approved=False)
-    assert not desk.do(tool_codes.answer_device, desk.person, user_code, approved=True)
+    device, user_code = desk.do(codes.add_device, CLIENT, SCOPE, address="")
+    assert desk.do(codes.answer_device, desk.person, user_code, approved=False)
+    assert not desk.do(codes.answer_device, desk.person, user_code, approved=True)
     assert "access_denied" == desk.poll(device)
     assert [] == desk.logins()
 
 
 def test_who_asks_too_often_is_slowed_down(desk: Desk) -> None:
     """Five seconds more each time (RFC 8628, 3.5), and patience helps."""
-    device, _ = desk.do(tool_codes.add_device, CLIENT, SCOPE, address="")
+    device, _ = desk.do(codes.add_device, CLIENT, SCOPE, address="")
     assert ["authorization_pending", "slow_down", "slow_down"] == [desk.poll(device) for _ in range(3)]
     desk.clock.move(10 * SECOND_MS)
     assert "slow_down" == desk.poll(device)
@@ -285,17 +285,17 @@ def test_who_asks_too_often_is_slowed_down(desk: Desk) -> None:
 
 def test_a_code_that_nobody_enters_expires(desk: Desk) -> None:
     """After ten minutes the tool is told so, and the page knows the code no more."""
-    device, user_code = desk.do(tool_codes.add_device, CLIENT, SCOPE, address="")
+    device, user_code = desk.do(codes.add_device, CLIENT, SCOPE, address="")
     desk.clock.move(10 * MINUTE_MS)
-    assert desk.do(tool_codes.find_device, user_code) is None
-    assert not desk.do(tool_codes.answer_device, desk.person, user_code, approved=True)
+    assert desk.do(codes.find_device, user_code) is None
+    assert not desk.do(codes.answer_device, desk.person, user_code, approved=True)
     assert "expired_token" == desk.poll(device)
 
 
 def test_a_device_code_is_good_for_its_own_client(desk: Desk) -> None:
     """Another client learns nothing, and garbage is an answer."""
-    device, user_code = desk.do(tool_codes.add_device, CLIENT, SCOPE, address="")
-    desk.do(tool_codes.answer_device, desk.person, user_code, approved=True)
+    device, user_code = desk.do(codes.add_device, CLIENT, SCOPE, address="")
+    desk.do(codes.answer_device, desk.person, user_code, approved=True)
     assert ["invalid_grant", "invalid_grant", "in"] == [desk.poll(device, "other"), desk.poll("x"), desk.poll(device)]
 
 
@@ -321,7 +321,7 @@ def test_a_code_in_other_hands_is_good_for_nothing(desk: Desk, wrong: str) -> No
         "short verifier": lambda: desk.exchange(code, "x"),
         "redirect": lambda: desk.exchange(code, verifier, redirect="http://127.0.0.1:40001"),
         "client": lambda: desk.exchange(code, verifier, client="other"),
-        "unknown": lambda: desk.exchange(ids.new_key(ids.KeyKind.TOOL_CODE), verifier),
+        "unknown": lambda: desk.exchange(secret_tokens.new_key(secret_tokens.KeyKind.TOOL_CODE), verifier),
         "late": lambda: desk.clock.move(MINUTE_MS) or desk.exchange(code, verifier),
     }
     told = tries[wrong]()

@@ -5,13 +5,13 @@ from itertools import product
 import pytest
 from sqlalchemy import select
 
-from seaway.accounts import users
-from seaway.accounts.principal import ANONYMOUS, OPERATOR, Mode, Principal
+from seaway.callers.caller import ANONYMOUS, OPERATOR, Mode, Principal
 from seaway.channels import channels, groups, members
 from seaway.channels.roles import Role, strongest
 from seaway.database.tables import audit
 from seaway.errors import BadCredential, Conflict, Malformed, NameTaken, NotAllowed, NotConfirmed, NotFound
 from seaway.server.wiring import Seaway
+from seaway.users import users
 from tests.support.house import People
 
 

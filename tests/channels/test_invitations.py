@@ -5,8 +5,8 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy import select
 
-from seaway import ids
-from seaway.accounts.principal import ANONYMOUS, OPERATOR, Mode, Principal
+from seaway import secret_tokens
+from seaway.callers.caller import ANONYMOUS, OPERATOR, Mode, Principal
 from seaway.channels import channels, invitations, members
 from seaway.channels.invitations import Invitation
 from seaway.channels.roles import Role
@@ -63,8 +63,8 @@ def test_the_link_is_stored_as_a_hash(seaway: Seaway, people: People, boats: str
     _, secret = invite(seaway, people.person("ada"))
     with seaway.database.read() as tx:
         stored = tx.execute(select(rows.c.digest)).scalar_one()
-    assert ids.digest(secret) == stored
-    assert "/invitations/swy-inv-***" == ids.mask(f"/invitations/{secret}")
+    assert secret_tokens.digest(secret) == stored
+    assert "/invitations/swy-inv-***" == secret_tokens.mask(f"/invitations/{secret}")
 
 
 def test_accepting_needs_a_person_with_a_verified_account(seaway: Seaway, people: People, boats: str) -> None:
@@ -114,7 +114,7 @@ def test_an_invitation_that_is_over_opens_nothing(
     with seaway.database.read() as tx, pytest.raises(NotFound, match="no longer valid"):
         invitations.look(tx, seaway.clock.now_ms(), secret)
     with seaway.database.read() as tx, pytest.raises(NotFound, match="no longer valid"):
-        invitations.look(tx, seaway.clock.now_ms(), ids.new_key(ids.KeyKind.INVITATION))
+        invitations.look(tx, seaway.clock.now_ms(), secret_tokens.new_key(secret_tokens.KeyKind.INVITATION))
 
 
 def test_an_invitation_sent_again_is_good(seaway: Seaway, people: People, boats: str, clock: TurnedClock) -> None:

@@ -6,8 +6,7 @@ from typing import Any
 
 from sqlalchemy import Table, func, select
 
-from seaway.accounts import keys, sessions, tools, users
-from seaway.accounts.principal import OPERATOR, Mode, Principal
+from seaway.callers.caller import OPERATOR, Mode, Principal
 from seaway.channels import groups, invitations, members, notices, quotas, transfers
 from seaway.channels.notices import Level
 from seaway.channels.roles import Role
@@ -16,8 +15,12 @@ from seaway.database.engine import Tx
 from seaway.database.tables import audit, cli_grants
 from seaway.database.tables import invitations as invited
 from seaway.database.tables import notices as told
+from seaway.keys import api_keys
+from seaway.oauth import grants
 from seaway.server.wiring import Seaway
-from seaway.trust import issuers
+from seaway.sign_in import sessions, user_access
+from seaway.trusted_publishing import issuers
+from seaway.users import users
 from tests.support.house import People
 
 BY = OPERATOR.seen_from("192.0.2.9")
@@ -26,17 +29,17 @@ Act = Callable[[Tx, int, Principal, Principal], Any]
 # In this order: what each makes, the next ones need. `ada` owns the channel `boats`, `bob` is a member of it.
 STEPS: list[tuple[str, Act]] = [
     ("user.display-name-set", lambda tx, now, by, ada: users.set_display_name(tx, now, by, "bob", "Bob")),
-    ("user.password-set", lambda tx, now, by, ada: users.set_password(tx, now, by, "bob", "hash")),
-    ("user.disabled", lambda tx, now, by, ada: users.set_disabled(tx, now, by, "bob", disabled=True)),
-    ("user.enabled", lambda tx, now, by, ada: users.set_disabled(tx, now, by, "bob", disabled=False)),
+    ("user.password-set", lambda tx, now, by, ada: user_access.set_password(tx, now, by, "bob", "hash")),
+    ("user.disabled", lambda tx, now, by, ada: user_access.set_disabled(tx, now, by, "bob", disabled=True)),
+    ("user.enabled", lambda tx, now, by, ada: user_access.set_disabled(tx, now, by, "bob", disabled=False)),
     ("user.promoted", lambda tx, now, by, ada: users.set_admin(tx, now, by, "bob", is_admin=True)),
     ("user.demoted", lambda tx, now, by, ada: users.set_admin(tx, now, by, "bob", is_admin=False)),
     ("session.started", lambda tx, now, by, ada: sessions.start(tx, now, ada.user_id or 0, address=by.address, agent="")),
     ("key.added", lambda tx, now, by, ada: add_key(tx, now, by)),
-    ("key.revoked", lambda tx, now, by, ada: keys.revoke(tx, now, by, users.get(tx, "bob"), "ci")),
-    ("key.removed", lambda tx, now, by, ada: keys.remove(tx, now, by, users.get(tx, "bob"), "ci")),
-    ("tool.logged-in", lambda tx, now, by, ada: tools.add(tx, now, ada.user_id or 0, "rattler", "openid channel:read", address=by.address)),
-    ("tool.revoked", lambda tx, now, by, ada: tools.revoke(tx, now, by, ada.user_id or 0, last(tx, cli_grants))),
+    ("key.revoked", lambda tx, now, by, ada: api_keys.revoke(tx, now, by, users.get(tx, "bob"), "ci")),
+    ("key.removed", lambda tx, now, by, ada: api_keys.remove(tx, now, by, users.get(tx, "bob"), "ci")),
+    ("tool.logged-in", lambda tx, now, by, ada: grants.add(tx, now, ada.user_id or 0, "rattler", "openid channel:read", address=by.address)),
+    ("tool.revoked", lambda tx, now, by, ada: grants.revoke(tx, now, by, ada.user_id or 0, last(tx, cli_grants))),
     ("group.added", lambda tx, now, by, ada: groups.add(tx, now, by, "crew", users.get(tx, "ada"))),
     ("group.changed", lambda tx, now, by, ada: groups.describe(tx, now, by, "crew", "hands")),
     ("group.member-added", lambda tx, now, by, ada: groups.put_member(tx, now, by, "crew", "bob")),
@@ -65,7 +68,7 @@ def last(tx: Tx, table: Table) -> int:
 
 
 def add_key(tx: Tx, now_ms: int, by: Principal) -> None:
-    keys.add(tx, now_ms, by, users.get(tx, "bob"), "ci", mode=Mode.READ, channel_ids=None, expires_at_ms=None)
+    api_keys.add(tx, now_ms, by, users.get(tx, "bob"), "ci", mode=Mode.READ, channel_ids=None, expires_at_ms=None)
 
 
 def invite(tx: Tx, now_ms: int, by: Principal) -> None:

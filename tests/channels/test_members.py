@@ -3,14 +3,14 @@
 import pytest
 from sqlalchemy import select
 
-from seaway.accounts import users
-from seaway.accounts.principal import ANONYMOUS, OPERATOR, Mode, Principal
 from seaway.audit import log
+from seaway.callers.caller import ANONYMOUS, OPERATOR, Mode, Principal
 from seaway.channels import channels, groups, members
 from seaway.channels.roles import Role
 from seaway.database.tables import audit
 from seaway.errors import BadCredential, Conflict, NotAllowed, NotConfirmed, NotFound, SeawayError
 from seaway.server.wiring import Seaway
+from seaway.users import users
 from tests.support.house import People
 
 

@@ -4,8 +4,8 @@ from itertools import pairwise, product
 
 import pytest
 
-from seaway.accounts.permissions import FOR_ADMINS, UNNARROWED, SiteAction, require_site, require_verified
-from seaway.accounts.principal import ANONYMOUS, OPERATOR, Carrier, Grant, Mode, Principal
+from seaway.callers.caller import ANONYMOUS, OPERATOR, Carrier, Grant, Mode, Principal
+from seaway.callers.site_permissions import FOR_ADMINS, UNNARROWED, SiteAction, require_site, require_verified
 from seaway.channels.permissions import Access, Verdict, decide, require
 from seaway.channels.roles import Action, Role
 from seaway.errors import BadCredential, NotAllowed, NotConfirmed, NotFound, SeawayError

@@ -6,12 +6,12 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import func, select, update
 
-from seaway.accounts.principal import OPERATOR, Mode, Principal
+from seaway.callers.caller import OPERATOR, Mode, Principal
 from seaway.channels import channels, quotas
 from seaway.database.tables import audit, files, subdirs
 from seaway.errors import Malformed, NotAllowed, SeawayError, TooLarge
 from seaway.indexing import rebuild
-from seaway.indexing.rows import get_subdir
+from seaway.indexing.file_rows import get_subdir
 from seaway.packages import removal
 from seaway.server.wiring import Seaway
 from tests.support.house import People, publish_file

@@ -10,14 +10,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import func, select
 
-from seaway.accounts import users
-from seaway.accounts.principal import ANONYMOUS, OPERATOR, Mode, Principal
+from seaway.callers.caller import ANONYMOUS, OPERATOR, Mode, Principal
 from seaway.channels import channels, invitations, members, transfers
 from seaway.channels.roles import Role
 from seaway.database.tables import audit
 from seaway.database.tables import members as member_rows
 from seaway.errors import BadCredential, Conflict, NotAllowed, NotConfirmed, NotFound, SeawayError
 from seaway.server.wiring import Seaway
+from seaway.sign_in import user_access
+from seaway.users import users
 from tests.support import house
 from tests.support.clock import TurnedClock
 from tests.support.house import People
@@ -150,7 +151,7 @@ def test_a_channel_is_offered_to_a_member_in_good_standing(seaway: Seaway, peopl
     people.user("stranger")
     people.member("boats", "gone", Role.VIEWER)
     with seaway.database.write_site() as tx:
-        users.set_disabled(tx, 0, OPERATOR, "gone", disabled=True)
+        user_access.set_disabled(tx, 0, OPERATOR, "gone", disabled=True)
     unverified(seaway, people, "unverified")
     with pytest.raises((Conflict, NotFound)):
         offer(seaway, people.person("ada"), to)

@@ -14,7 +14,7 @@ import pytest
 import typer
 from sqlalchemy import select
 
-from seaway.accounts.principal import Mode
+from seaway.callers.caller import Mode
 from seaway.cli.main import app
 from seaway.database.migrate import NEWEST
 from seaway.database.tables import audit, channels, files, keys, members, users

@@ -16,9 +16,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from seaway.accounts import first_account
-from seaway.cli.check import check
 from seaway.errors import NotFound
+from seaway.maintenance.check import check
+from seaway.sign_in import first_account
 from tests.cli.conftest import FILE, Shell
 from tests.conftest import Site
 from tests.support import house

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from seaway.publishing.attest import Attesting
 from seaway.publishing.publish import publish
+from seaway.publishing.verify_attestation import Attesting
 from tests.clients.test_rattler import Reader
 from tests.conftest import Site
 from tests.support.house import FromMemory

@@ -22,7 +22,7 @@ from seaway.storage.blobs import Blobs, BlobStat
 from seaway.storage.bucket import BucketBlobs
 from seaway.storage.disk import DiskBlobs
 from seaway.storage.memory import MemoryBlobs
-from seaway.storage.opening import BucketAccess, open_blobs
+from seaway.storage.open_store import BucketAccess, open_blobs
 from tests.support import folders, s3, state
 from tests.support.proxy import Answer, FaultProxy, Flip, Pass, Refuse
 from tests.support.requests import until

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
+from seaway.backup.tar import TarTarget
 from seaway.errors import NoRoom
-from seaway.moving.tar import TarTarget
 from seaway.storage import keys
 from seaway.storage.disk import DiskBlobs
-from seaway.storage.reserve import Reserve
+from seaway.storage.disk_reserve import Reserve
 from tests.support import state
 from tests.support.syncs import with_failing_syncs
 

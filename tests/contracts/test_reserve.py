@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from seaway.errors import NoRoom, Unavailable
-from seaway.storage.reserve import Reserve
+from seaway.storage.disk_reserve import Reserve
 from tests.contracts.conftest import together
 
 SIZE = 1_000_000

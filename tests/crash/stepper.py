@@ -24,24 +24,24 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
 from seaway import logs
-from seaway.accounts.principal import OPERATOR
+from seaway.attestations.bundles import BundleVerifier, Signed
+from seaway.attestations.trusted_root import TrustedRoots
+from seaway.backup.rebuild import rebuild
+from seaway.callers.caller import OPERATOR
 from seaway.database.engine import Database
 from seaway.errors import AlreadyThere
-from seaway.indexing.change import ask_for_documents
 from seaway.indexing.documents import REPODATA, REPODATA_GZ
-from seaway.moving.from_store import rebuild
+from seaway.indexing.updates import ask_for_documents
 from seaway.packages import removal
 from seaway.packages.manifest_writer import write_changes
 from seaway.packages.removal import Act, Selection
 from seaway.packages.sweep import sweep
-from seaway.publishing.attest import Attesting
 from seaway.publishing.publish import publish
+from seaway.publishing.verify_attestation import Attesting
 from seaway.server import wiring
 from seaway.server.wiring import Seaway
 from seaway.settings import Settings
 from seaway.storage.blobs import Blobs, BlobStat
-from seaway.trust.attestations import BundleVerifier, Signed
-from seaway.trust.trusted_root import TrustedRoots
 from tests.indexing.channel import Channel, examining_here
 from tests.support import packages, pictures
 from tests.support.house import FromMemory

@@ -21,13 +21,13 @@ import anyio
 import httpx
 import pytest
 
-from seaway.cli.check import check
+from seaway.maintenance.check import check
 from seaway.server import wiring
 from seaway.server.app import create_app
 from seaway.server.wiring import Seaway
 from seaway.settings import Settings
 from seaway.storage.blobs import Blobs
-from seaway.storage.reserve import Reserve
+from seaway.storage.disk_reserve import Reserve
 from tests.crash.load import CHANNEL, Load
 from tests.indexing.channel import examining_here
 from tests.support import house, packages, s3, state

@@ -18,10 +18,10 @@ from typing import Any
 
 import pytest
 
-from seaway.cli.check import check
+from seaway.attestations.sidecars import FIELD
 from seaway.errors import AlreadyThere, BadCredential, NotFound
+from seaway.maintenance.check import check
 from seaway.server.wiring import Seaway
-from seaway.trust.sidecars import FIELD
 from tests.crash.stepper import CHANGES, CHANNEL, prepare
 from tests.indexing.channel import Channel, examining_here
 from tests.support import house, state

@@ -2,7 +2,7 @@
 
 import re
 
-from seaway.accounts.permissions import Proof, SiteAction
+from seaway.callers.site_permissions import Proof, SiteAction
 from seaway.channels.roles import Action
 from tests.docs.test_manual import ROOT
 

@@ -6,11 +6,11 @@ import re
 import pytest
 from prometheus_client import Metric
 
-from seaway.counts import Outcome, Stage, Way
+from seaway.metric_events import Outcome, Stage, Way
 from seaway.server.gauges import BuildInfo, ProcessGauges, StateGauges
-from seaway.server.metrics import Metrics
-from seaway.server.shared_counts import SharedCounts
+from seaway.server.prometheus_metrics import Metrics
 from seaway.server.wiring import Seaway
+from seaway.server.worker_metrics import SharedCounts
 from tests.docs.test_manual import DOCS, rows
 
 PAGE = "operate/monitoring.md"

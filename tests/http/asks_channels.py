@@ -3,13 +3,14 @@
 from collections.abc import Iterable
 from typing import Any
 
-from seaway.accounts import keys, users
-from seaway.accounts.principal import OPERATOR, Carrier, Principal
+from seaway.callers.caller import OPERATOR, Carrier, Principal
 from seaway.channels import channels, invitations, notices, transfers
 from seaway.channels.notices import Level
 from seaway.channels.roles import Role
 from seaway.clock import DAY_MS
+from seaway.keys import api_keys
 from seaway.publishing.logos import Given
+from seaway.users import users
 from tests.http.asks import Ask, Stage, builds, form, user_of
 from tests.support import pictures
 from tests.support.requests import bearer
@@ -280,7 +281,7 @@ def _making_a_key_by_page(stage: Stage, _who: str) -> Iterable[Ask]:
 def _revoking_a_key_by_page(stage: Stage, who: str) -> Iterable[Ask]:
     stage.site.people.key(user_of(stage, who))
     with stage.site.people.seaway.database.read() as tx:
-        name = keys.all_keys(tx, users.get(tx, user_of(stage, who)).id)[-1].name
+        name = api_keys.all_keys(tx, users.get(tx, user_of(stage, who)).id)[-1].name
     yield form(f"/channels/{stage.channel}/settings/keys/revoke", name=name)
 
 

@@ -6,7 +6,7 @@ from starlette.responses import Response
 from starlette.types import Message
 
 from seaway.errors import Malformed, TooLarge
-from seaway.http.forms import MAX_BYTES, MOST_OF_A_FILE, Form, form_of, takes_file
+from seaway.http.page_forms import MAX_BYTES, MOST_OF_A_FILE, Form, form_of, takes_file
 
 pytestmark = pytest.mark.anyio
 

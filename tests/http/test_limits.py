@@ -7,11 +7,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from seaway.accounts.throttle import Limit
+from seaway.callers.rate_limits import Limit
 from seaway.clock import MINUTE_MS, SECOND_MS
 from seaway.errors import TooMany
-from seaway.http import limits
-from seaway.http.limits import ListLimit
+from seaway.http import request_limits
+from seaway.http.request_limits import ListLimit
 from seaway.server.app import create_app
 from tests.support import house
 from tests.support.clock import TurnedClock
@@ -63,9 +63,9 @@ def test_an_address_is_one_place(clock: TurnedClock) -> None:
 def test_what_is_kept_is_bounded(clock: TurnedClock) -> None:
     """A stranger with a million addresses does not fill the memory, and pushes the longest unused out."""
     limit = ListLimit(clock, Limit(1, MINUTE_MS), "searches")
-    for number in range(limits._MOST_CALLERS + 5):
+    for number in range(request_limits._MOST_CALLERS + 5):
         limit.take(f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}")
-    assert limits._MOST_CALLERS == len(limit._buckets)
+    assert request_limits._MOST_CALLERS == len(limit._buckets)
     limit.take("10.0.0.0")
 
 
@@ -116,8 +116,8 @@ async def test_lists_of_files_are_counted_by_caller(tmp_path: Path, clock: Turne
 @pytest.mark.anyio
 async def test_a_limit_below_a_comparison_allows_one(tmp_path: Path, clock: TurnedClock) -> None:
     limit = ListLimit(clock, Limit(3, MINUTE_MS), "comparisons")
-    limit.take("user 1", limits.COMPARISON)
+    limit.take("user 1", request_limits.COMPARISON)
     with pytest.raises(TooMany):
-        limit.take("user 1", limits.COMPARISON)
+        limit.take("user 1", request_limits.COMPARISON)
     clock.move(MINUTE_MS)
-    limit.take("user 1", limits.COMPARISON)
+    limit.take("user 1", request_limits.COMPARISON)

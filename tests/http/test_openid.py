@@ -12,10 +12,11 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import KeySet
 
-from seaway.accounts import tool_codes, tools, users
-from seaway.accounts.principal import Carrier, Principal
-from seaway.accounts.tool_codes import Wish
+from seaway.callers.caller import Carrier, Principal
 from seaway.channels.roles import Role
+from seaway.oauth import codes, grants
+from seaway.oauth.codes import Wish
+from seaway.users import users
 from tests.conftest import Site
 from tests.support.packages import conda, index_json
 from tests.support.requests import bearer, upload
@@ -56,9 +57,9 @@ def answer_code(site: Site, user: str, user_code: str, *, approved: bool = True)
     """What the page does when somebody presses a button."""
     database, by = site.people.seaway.database, person(site, user)
     with database.write_part() as tx:
-        tools.hold(database, tx)
+        grants.hold(database, tx)
         now_ms = site.people.seaway.clock.now_ms()
-        assert tool_codes.answer_device(tx, now_ms, by, user_code, approved=approved)
+        assert codes.answer_device(tx, now_ms, by, user_code, approved=approved)
 
 
 def log_in(site: Site, http: httpx.Client, user: str, scope: str = GENERIC) -> dict[str, Any]:
@@ -176,10 +177,10 @@ def test_a_tool_is_no_more_than_its_user(http: httpx.Client, site: Site) -> None
 def code_for(site: Site, user: str, verifier: str, nonce: str = "the-nonce") -> str:
     """What the page of consent does when somebody agrees."""
     database, by = site.people.seaway.database, person(site, user)
-    wish = Wish("rattler", REDIRECT, "openid channel:read", tool_codes.challenge_of(verifier), nonce)
+    wish = Wish("rattler", REDIRECT, "openid channel:read", codes.challenge_of(verifier), nonce)
     with database.write_part() as tx:
-        tools.hold(database, tx)
-        return tool_codes.add_code(tx, site.people.seaway.clock.now_ms(), by, wish)
+        grants.hold(database, tx)
+        return codes.add_code(tx, site.people.seaway.clock.now_ms(), by, wish)
 
 
 def test_the_code_flow_and_its_id_token(http: httpx.Client, site: Site) -> None:

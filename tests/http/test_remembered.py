@@ -12,13 +12,13 @@ import httpx
 import pytest
 
 from seaway.api import channel_files
-from seaway.http.files import _make_headers
+from seaway.http.channel_responses import _make_headers
 from seaway.server.app import create_app
 from seaway.server.wiring import Seaway
-from seaway.serving.answer import Answer, Keep
-from seaway.serving.contents import SMALL_BYTES, Contents
-from seaway.serving.identity import Secrets
-from seaway.serving.memory import Held, Memory, Question
+from seaway.serving.blob_cache import SMALL_BYTES, Contents
+from seaway.serving.caller_identification import Secrets
+from seaway.serving.channel_response import Answer, Keep
+from seaway.serving.response_cache import Held, Memory, Question
 from tests.indexing.channel import Channel, examining_here
 from tests.support import house
 from tests.support.clock import TurnedClock

@@ -13,7 +13,7 @@ import anyio
 import msgspec
 from sqlalchemy import Column, Table, event, select
 
-from seaway.accounts.principal import OPERATOR
+from seaway.callers.caller import OPERATOR
 from seaway.channels import channels
 from seaway.conda.filename import FileName
 from seaway.conda.limits import ArchiveLimits
@@ -21,17 +21,17 @@ from seaway.conda.record import Hashes
 from seaway.conda.refusals import Refused
 from seaway.database.engine import Tx
 from seaway.errors import SeawayError
-from seaway.indexing.rows import Subdir, find_subdir
+from seaway.indexing.file_rows import Subdir, find_subdir
 from seaway.packages import removal
 from seaway.publishing.examine import Candidate, examine
 from seaway.publishing.examiners import Examiners, LocalFile
-from seaway.publishing.importing import import_files
+from seaway.publishing.import_files import import_files
 from seaway.publishing.publish import Published
 from seaway.server.wiring import Seaway
-from seaway.serving.answer import Answer
-from seaway.serving.identity import Secrets
-from seaway.serving.memory import Question
+from seaway.serving.caller_identification import Secrets
+from seaway.serving.channel_response import Answer
 from seaway.serving.resolve import answer
+from seaway.serving.response_cache import Question
 from seaway.storage.blobs import Blobs, BlobStat
 from tests.support import packages
 from tests.support.house import publish_file

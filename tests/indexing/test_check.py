@@ -6,13 +6,13 @@ import pytest
 from sqlalchemy import delete, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 
-from seaway.accounts import users
 from seaway.channels import channels
 from seaway.channels.roles import Role
-from seaway.cli.check import Broken, check
 from seaway.database.engine import Tx
 from seaway.database.tables import documents, files, members, retired_shards, shards
+from seaway.maintenance.check import Broken, check
 from seaway.storage import keys
+from seaway.users import users
 from tests.indexing.channel import A2, OLD, A, Channel
 from tests.support import state
 from tests.support.house import People

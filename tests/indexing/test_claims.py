@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from seaway.cli.check import check
 from seaway.errors import AlreadyThere
+from seaway.maintenance.check import check
 from seaway.packages.sweep import sweep
 from seaway.pairing.pairing import Pairing
 from seaway.storage import keys

@@ -9,11 +9,11 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import Table, select, text, update
 
-from seaway.cli.check import check
-from seaway.cli.reindex import Reindexed, reindex
 from seaway.conda import zstd
 from seaway.database.tables import documents, files, fragments, packages, retired_shards, shards
 from seaway.errors import DamagedRecord, SeawayError
+from seaway.maintenance.check import check
+from seaway.maintenance.reindex import Reindexed, reindex
 from seaway.storage import keys
 from tests.indexing.channel import A2, NEW, OLD, A, B, Channel
 from tests.support import packages as built

@@ -11,17 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from seaway.cli.check import check
 from seaway.clock import DAY_MS, SECOND_MS
 from seaway.database.engine import Database
 from seaway.database.tables import documents, files, jobs
 from seaway.errors import BadCredential, NotFound, NotWritable, Unavailable
-from seaway.indexing.change import BUILD_DOCUMENTS
 from seaway.indexing.documents import REPODATA, REPODATA_GZ, Documents
 from seaway.indexing.rebuild import rebuild
+from seaway.indexing.updates import BUILD_DOCUMENTS
+from seaway.maintenance.check import check
 from seaway.packages.sweep import sweep
 from seaway.server import wiring
-from seaway.serving.answer import Keep
+from seaway.serving.channel_response import Keep
 from seaway.settings import Settings
 from seaway.storage import keys
 from seaway.storage.blobs import Blobs

@@ -12,8 +12,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seaway.cli.check import check
 from seaway.errors import AlreadyThere, NotFound
+from seaway.maintenance.check import check
 from tests.indexing.channel import Channel, examining_here
 from tests.support import house, packages
 from tests.support.clock import TurnedClock

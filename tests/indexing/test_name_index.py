@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from seaway.conda import zstd
 from seaway.conda.record import Section, encode
-from seaway.indexing.name_index import KINDS, REMOVED, DamagedIndex, NameIndex, Splice, derive
-from seaway.indexing.rows import FileRecord, State
+from seaway.indexing.file_rows import FileRecord, State
+from seaway.indexing.package_index import KINDS, REMOVED, DamagedIndex, NameIndex, Splice, derive
 
 TEXTS = st.text(max_size=12)
 VALUES = st.recursive(

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from sqlalchemy import select
 
 from seaway.database.tables import shards
-from seaway.indexing.names import IndexDocument, NameIndexes
+from seaway.indexing.shard_index import IndexDocument, NameIndexes
 from seaway.server.wiring import Seaway
 from tests.indexing.channel import Channel, noted
 from tests.support import packages

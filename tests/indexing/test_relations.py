@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from seaway.accounts.principal import ANONYMOUS, OPERATOR, Principal
+from seaway.callers.caller import ANONYMOUS, OPERATOR, Principal
 from seaway.channels import channels
 from seaway.conda.repodata import ChannelRelations
 from seaway.database.tables import audit, jobs

@@ -13,10 +13,10 @@ from seaway.clock import DAY_MS
 from seaway.database.engine import Database, Tx
 from seaway.database.tables import retired_shards, shards, subdirs
 from seaway.errors import NotFound, Unavailable
-from seaway.indexing.change import raise_revision
-from seaway.indexing.names import IndexDocument, NameIndexes
-from seaway.indexing.rows import Subdir
-from seaway.indexing.served import ServedIndexes
+from seaway.indexing.file_rows import Subdir
+from seaway.indexing.served_revisions import ServedIndexes
+from seaway.indexing.shard_index import IndexDocument, NameIndexes
+from seaway.indexing.updates import raise_revision
 from seaway.packages.sweep import forget_shards
 from seaway.server.wiring import Seaway
 from tests.indexing.channel import Channel, examining_here, noted

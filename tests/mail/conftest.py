@@ -5,8 +5,8 @@ from email.message import EmailMessage
 
 import pytest
 
-from seaway.mail.letters import Letter
-from seaway.mail.writing import written
+from seaway.mail.messages import Letter
+from seaway.mail.mime import written
 from tests.support.mail import MailServer, mail_server
 
 

@@ -1,4 +1,4 @@
-"""Letters given to a real mail server, or put in a folder (mail/posting.py)."""
+"""Letters given to a real mail server, or put in a folder (mail/delivery.py)."""
 
 import stat
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from seaway.errors import BadSetting, Unavailable
-from seaway.mail.posting import Folder, Smtp, Undeliverable, nowhere, open_post
+from seaway.mail.delivery import Folder, Smtp, Undeliverable, nowhere, open_post
 from tests.mail.conftest import message
 from tests.support.mail import PASSWORD, USER, MailServer, mail_server, read
 from tests.support.tls import certificate, serving_context

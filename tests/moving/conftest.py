@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from seaway.moving.shelf import Shelf
+from seaway.backup.repository import Shelf
 from seaway.server.wiring import Seaway
 from tests.moving.houses import furnish, open_house, served
 from tests.support import state

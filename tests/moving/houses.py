@@ -13,19 +13,19 @@ import httpx
 import msgspec
 from sqlalchemy import select
 
-from seaway.accounts.principal import OPERATOR
+from seaway.backup import tables
+from seaway.backup.backup import Backup, backup
+from seaway.backup.backup import Target as BackupTarget
+from seaway.backup.blob_copy import CHUNK_BYTES
+from seaway.backup.restore import Source, restore
+from seaway.backup.rows import by_key
+from seaway.callers.caller import OPERATOR
 from seaway.channels.roles import Role
 from seaway.clock import DAY_MS
 from seaway.database.engine import Database, Tx
 from seaway.database.tables import files, logos, metadata
-from seaway.indexing.rows import State
-from seaway.moving import tables
-from seaway.moving.backup import Backup, backup
-from seaway.moving.backup import Target as BackupTarget
-from seaway.moving.content import CHUNK_BYTES
-from seaway.moving.restore import Source, restore
-from seaway.moving.rows import by_key
-from seaway.packages import corrections
+from seaway.indexing.file_rows import State
+from seaway.packages import metadata_corrections
 from seaway.server.app import create_app
 from seaway.server.wiring import Seaway
 from seaway.storage import keys
@@ -71,7 +71,9 @@ def furnish(seaway: Seaway) -> str:
     tools.put(conda(index_json("replaced"), files={"share/x": b"other"}), force=True)
     attested = conda(index_json("attested"))
     _attest(seaway, attested)
-    corrections.correct(seaway.house.removing, OPERATOR, PUBLIC, "noarch", attested.name, {"license": "ISC"}, "wrong")
+    metadata_corrections.correct(
+        seaway.house.removing, OPERATOR, PUBLIC, "noarch", attested.name, {"license": "ISC"}, "wrong"
+    )
     seaway.house.logos.keep(OPERATOR, PRIVATE, pictures.png())
     tools.read("noarch", "repodata.json")
     Channel(seaway, people.channel("gone")).remove()  # the highest id, not to be given out again

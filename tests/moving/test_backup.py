@@ -11,27 +11,27 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from seaway.accounts import users
-from seaway.cli.check import check
+from seaway.backup import locations, tables, tar
+from seaway.backup import manifest as manifests
+from seaway.backup import rows as moving_rows
+from seaway.backup.backup import Snapshot, Target
+from seaway.backup.blob_copy import Damaged
+from seaway.backup.manifest import Manifest
+from seaway.backup.repository import Shelf
+from seaway.backup.tar import TarTarget
 from seaway.clock import DAY_MS
 from seaway.database import migrate
 from seaway.database.sqlite import SqliteDatabase
 from seaway.errors import BadSetting, SeawayError
-from seaway.moving import manifest as manifests
-from seaway.moving import places, tables, tar
-from seaway.moving import rows as moving_rows
-from seaway.moving.backup import Snapshot, Target
-from seaway.moving.content import Damaged
-from seaway.moving.manifest import Manifest
-from seaway.moving.shelf import Shelf
-from seaway.moving.tar import TarTarget
+from seaway.maintenance.check import check
 from seaway.packages.sweep import SWEEPING
 from seaway.server.wiring import Seaway
 from seaway.storage import keys
 from seaway.storage.blobs import Blobs
 from seaway.storage.memory import MemoryBlobs
-from seaway.storage.opening import BucketAccess
+from seaway.storage.open_store import BucketAccess
 from seaway.storage.spool import Spool
+from seaway.users import users
 from tests.indexing.channel import Channel
 from tests.moving.conftest import Source
 from tests.moving.houses import (
@@ -319,7 +319,7 @@ def test_a_damaged_blob_of_a_place_is_replaced(source: Seaway, tmp_path: Path) -
     for content, verify in ((None, False), (b"short", False), (b"x" * len(LARGE.content), False), (None, True)):
         if content is not None:
             (tmp_path / "place" / key_of(LARGE)).write_bytes(content)
-        target = places.backup_target(place, store_url, access, verify=verify)
+        target = locations.backup_target(place, store_url, access, verify=verify)
         sent.append(back_up(source, target).sent)
         later(source.clock)
     assert [1, 0, 1] == sent[1:]

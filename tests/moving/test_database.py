@@ -8,16 +8,16 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import text
 
-from seaway.cli.check import check
+from seaway.backup import rows as moving_rows
+from seaway.backup import tables
+from seaway.backup.blob_copy import Damaged
+from seaway.backup.move_database import move_database
 from seaway.database.engine import Database
 from seaway.database.migrate import NEWEST, current, migrate, prepare
 from seaway.database.sqlite import SqliteDatabase
 from seaway.database.tables import metadata
 from seaway.errors import BadSetting, Unavailable
-from seaway.moving import rows as moving_rows
-from seaway.moving import tables
-from seaway.moving.content import Damaged
-from seaway.moving.database import move_database
+from seaway.maintenance.check import check
 from seaway.server.wiring import Seaway
 from tests.indexing.channel import Channel
 from tests.moving.conftest import Source

@@ -8,19 +8,19 @@ from typing import Any, BinaryIO
 import pytest
 from sqlalchemy import select
 
-from seaway.accounts.principal import OPERATOR
+from seaway.backup.rebuild import DAMAGED, MISSING, Lost, RebuiltSite, rebuild
+from seaway.callers.caller import OPERATOR
 from seaway.channels import channels
-from seaway.cli.check import check
 from seaway.clock import DAY_MS
 from seaway.database.tables import attestations, files, fragments, kept_blobs, logos, packages, shards, subdirs
 from seaway.database.tables import channels as channel_rows
 from seaway.errors import BadSetting, NameTaken, Unavailable
-from seaway.indexing.rows import State
-from seaway.moving.from_store import DAMAGED, MISSING, Lost, RebuiltSite, rebuild
+from seaway.indexing.file_rows import State
+from seaway.maintenance.check import check
 from seaway.packages.channel_manifests import FORMAT, NameManifest, decode_name, encode
 from seaway.packages.manifest_writer import write_changes
 from seaway.packages.sweep import release_kept, sweep
-from seaway.pairing import records
+from seaway.pairing import identity_storage
 from seaway.server.wiring import Seaway
 from seaway.storage import keys
 from seaway.storage.blobs import Blobs
@@ -441,7 +441,7 @@ def test_a_store_that_reads_nothing_ends_it(source: Seaway, lose: Reopen, error:
     follow(source)
     everything = {stat.key for stat in source.blobs.list()}
     copy = lose(source)
-    identity = records.of_store(copy.blobs)
+    identity = identity_storage.of_store(copy.blobs)
     assert identity is not None
     asked: list[str] = []
 

@@ -1,13 +1,13 @@
-"""The secret key of the site goes where its house goes (moving/backup.py 3, restore.py, storage.py)."""
+"""The secret key of the site goes where its house goes (backup/backup.py 3, restore.py, storage.py)."""
 
 from pathlib import Path
 
 import pytest
 
-from seaway.moving.backup import backup
-from seaway.moving.restore import restore
-from seaway.moving.storage import move_storage
-from seaway.moving.tar import TarTarget, opened
+from seaway.backup.backup import backup
+from seaway.backup.move_storage import move_storage
+from seaway.backup.restore import restore
+from seaway.backup.tar import TarTarget, opened
 from seaway.server.wiring import Seaway
 from seaway.storage import keys
 from tests.support import house

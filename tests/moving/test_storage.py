@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import insert, select
 
-from seaway.cli.check import check
+from seaway.backup.blob_copy import Damaged
+from seaway.backup.move_storage import Moved, move_storage
 from seaway.database.tables import documents, kept_blobs
-from seaway.moving.content import Damaged
-from seaway.moving.storage import Moved, move_storage
+from seaway.maintenance.check import check
 from seaway.packages.manifest_writer import write_changes
 from seaway.server.wiring import Seaway
 from seaway.storage import keys

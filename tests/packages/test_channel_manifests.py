@@ -9,10 +9,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from seaway.attestations.sidecars import Claims, digest
 from seaway.channels.channels import Attestations
 from seaway.conda import zstd
 from seaway.conda.record import Section
-from seaway.indexing.rows import State
+from seaway.indexing.file_rows import State
 from seaway.packages.channel_manifests import (
     FORMAT,
     AttestationEntry,
@@ -24,7 +25,6 @@ from seaway.packages.channel_manifests import (
     decode_name,
     encode,
 )
-from seaway.trust.sidecars import Claims, digest
 
 SIDECAR = b"[{}]"
 CLAIMS = Claims("i", "r", "1", "2", "w", "c", "ref", "run", 5)

@@ -13,9 +13,9 @@ import httpx
 import pytest
 
 from seaway.channels import channels
-from seaway.packages import contents as listings
-from seaway.packages import differences, versions
-from seaway.packages.contents import Contents, Entry
+from seaway.packages import build_differences, versions
+from seaway.packages import file_listings as listings
+from seaway.packages.file_listings import Contents, Entry
 from seaway.server.app import create_app
 from seaway.server.wiring import Seaway
 from seaway.storage.blobs import Blobs
@@ -194,7 +194,7 @@ async def test_two_builds_are_compared(seaway: Seaway, people: People) -> None:
     after = {"name": "a", "depends": ["python >=3.10", "zlib", "new"], "size": 150, "sha256": "11", "license": "BSD"}
     old = listings.Listing((Entry("a", sha256="1", size_in_bytes=4), Entry("b", sha256="2"), Entry("c", sha256="3")))
     new = listings.Listing((Entry("a", sha256="9", size_in_bytes=9), Entry("b", sha256="2"), Entry("d")))
-    found = differences.between(before, after, old, new)
+    found = build_differences.between(before, after, old, new)
     assert [(change.name, change.kind) for change in found.depends] == [
         ("gone", "removed"), ("new", "added"), ("python", "changed"),
     ]  # fmt: skip
@@ -208,16 +208,18 @@ async def test_two_builds_are_compared(seaway: Seaway, people: People) -> None:
 async def test_what_a_comparison_costs_is_bounded() -> None:
     """The first thousand paths by name, and how many there are; lists that are too long are not compared."""
     empty: dict[str, Any] = {}
-    many = [Entry(f"{number:06}", sha256="1") for number in range(differences.MOST_COMPARED + 1)]
+    many = [Entry(f"{number:06}", sha256="1") for number in range(build_differences.MOST_COMPARED + 1)]
     old, new = listings.Listing(tuple(many[:-1])), listings.Listing(())
-    found = differences.between(empty, empty, old, new)
-    assert (differences.MOST_CHANGES, differences.MOST_COMPARED) == (len(found.paths), found.path_count)
-    assert [f"{number:06}" for number in range(differences.MOST_CHANGES)] == [change.name for change in found.paths]
+    found = build_differences.between(empty, empty, old, new)
+    assert (build_differences.MOST_CHANGES, build_differences.MOST_COMPARED) == (len(found.paths), found.path_count)
+    assert [f"{number:06}" for number in range(build_differences.MOST_CHANGES)] == [
+        change.name for change in found.paths
+    ]
     for before, after in ((listings.Listing(tuple(many)), new), (new, listings.Listing(tuple(many)))):
-        found = differences.between(empty, empty, before, after)
+        found = build_differences.between(empty, empty, before, after)
         assert ((), 0) == (found.paths, found.path_count)
         assert "One of the packages has more than 50,000 files, too many to compare here." == found.problem
-    unread = differences.between(empty, empty, listings.Listing(problem="It is too long."), old)
+    unread = build_differences.between(empty, empty, listings.Listing(problem="It is too long."), old)
     assert ((), "It is too long.") == (unread.paths, unread.problem)
 
 

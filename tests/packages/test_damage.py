@@ -13,23 +13,24 @@ from sqlalchemy import delete as delete_rows
 from sqlalchemy import select
 from structlog.testing import capture_logs
 
-from seaway.accounts.principal import OPERATOR
+from seaway.backup import locations
+from seaway.backup.backup import backup
+from seaway.callers.caller import OPERATOR
 from seaway.channels import channels
-from seaway.cli.check import check
-from seaway.cli.repair import Repaired, repair
 from seaway.clock import DAY_MS
 from seaway.database.tables import damaged_blobs, documents, files, kept_blobs
 from seaway.errors import NotFound, Unavailable
 from seaway.indexing.documents import REPODATA
-from seaway.moving import places
-from seaway.moving.backup import backup
-from seaway.packages import damage, removal
-from seaway.packages.damage import VERIFYING, BlobProblem, Keeper
+from seaway.maintenance.check import check
+from seaway.maintenance.repair import Repaired, repair
+from seaway.packages import damaged_blobs as damage
+from seaway.packages import removal
+from seaway.packages.damaged_blobs import VERIFYING, BlobProblem, Keeper
 from seaway.packages.scrub import Slice, scrub, slice_seconds
-from seaway.pairing import records
+from seaway.pairing import identity_storage
 from seaway.pairing.identity import StoreIdentity, Verdict
 from seaway.publishing import resumable
-from seaway.publishing.importing import import_files
+from seaway.publishing.import_files import import_files
 from seaway.publishing.resumable import Order
 from seaway.server import wiring
 from seaway.server.app import create_app
@@ -362,7 +363,7 @@ async def test_a_missing_document_is_built_again(
     """The request that finds it missing builds it, whichever of them it is, and gets the same bytes."""
     if is_large:
         monkeypatch.setattr(resolve, "_SMALL_DOCUMENT_BYTES", 0)
-        monkeypatch.setattr("seaway.http.files.SMALL_BYTES", 0)
+        monkeypatch.setattr("seaway.http.channel_responses.SMALL_BYTES", 0)
     settings = {} if limit is None else {"whole_document_limit": limit}
     built = examining_here(house.build(tmp_path, clock, downloads="direct", **settings))
     People(built).channel(CHANNEL)
@@ -502,13 +503,13 @@ def repaired(store: Store, source: str | None = None) -> Repaired:
     if source is None:
         return repair(store.keeper, store.seaway.spool, None)
     settings = store.seaway.settings
-    with places.backup_source(source, None, settings.effective_storage_url, wiring.bucket_access(settings)) as found:
+    with locations.backup_source(source, None, settings.effective_storage_url, wiring.bucket_access(settings)) as found:
         return repair(store.keeper, store.seaway.spool, found)
 
 
 def back_up(store: Store, target: str) -> None:
     settings = store.seaway.settings
-    place = places.backup_target(target, settings.effective_storage_url, wiring.bucket_access(settings))
+    place = locations.backup_target(target, settings.effective_storage_url, wiring.bucket_access(settings))
     backup(store.seaway.database, store.seaway.blobs, store.seaway.spool, store.clock, place)
 
 
@@ -684,9 +685,9 @@ async def test_a_store_that_is_away_is_not_passed_over(store: Store, error: Exce
 def make_behind(store: Store) -> None:
     """Put the counter of the store ahead, as an older copy of the database finds it."""
     blobs = state.raw(store.seaway.blobs)
-    identity = records.of_store(blobs)
+    identity = identity_storage.of_store(blobs)
     assert identity is not None
-    records.put_in_store(blobs, StoreIdentity(identity.id, identity.counter + 5))
+    identity_storage.put_in_store(blobs, StoreIdentity(identity.id, identity.counter + 5))
     assert Verdict.BEHIND is store.seaway.pairing.look()
 
 

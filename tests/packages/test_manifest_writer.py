@@ -11,20 +11,20 @@ import pytest
 from sqlalchemy import Column, select, text
 from structlog.testing import capture_logs
 
-from seaway.accounts.principal import OPERATOR
+from seaway.callers.caller import OPERATOR
 from seaway.channels import channels
-from seaway.cli.reindex import reindex
 from seaway.clock import MINUTE_MS
 from seaway.database.tables import channels as channel_rows
 from seaway.database.tables import files, jobs, manifest_marks
 from seaway.database.tables import packages as package_rows
 from seaway.errors import Unavailable
-from seaway.indexing.rows import State
+from seaway.indexing.file_rows import State
 from seaway.jobs.runner import Runner
+from seaway.maintenance.reindex import reindex
 from seaway.packages import channel_manifests, removal
 from seaway.packages.channel_manifests import NameManifest, decode_channel, decode_name
 from seaway.packages.manifest_writer import WRITING, Written, forget_marks, write_changes
-from seaway.server.duties import PERIODS_MS, WRITE_MANIFESTS, Duties
+from seaway.server.job_handlers import PERIODS_MS, WRITE_MANIFESTS, Duties
 from seaway.server.wiring import Seaway
 from seaway.storage import keys
 from seaway.storage.blobs import Blobs, BlobStat

@@ -10,12 +10,12 @@ import httpx
 import pytest
 from sqlalchemy import func, insert, select
 
-from seaway.accounts.principal import ANONYMOUS, OPERATOR, Mode, Principal
+from seaway.callers.caller import ANONYMOUS, OPERATOR, Mode, Principal
 from seaway.channels import channels
 from seaway.channels.roles import Role
-from seaway.cli.check import check
 from seaway.database.tables import audit, files, subdirs
 from seaway.errors import BadCredential, Conflict, Malformed, NotAllowed, NotFound, SeawayError
+from seaway.maintenance.check import check
 from seaway.packages import removal
 from seaway.packages.removal import Act, Selection, select_files
 from seaway.server.wiring import Seaway

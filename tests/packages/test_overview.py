@@ -2,7 +2,7 @@
 
 import pytest
 
-from seaway.accounts.principal import OPERATOR
+from seaway.callers.caller import OPERATOR
 from seaway.channels import channels
 from seaway.packages import overview, removal, versions
 from seaway.packages.overview import Line, Overviews, name_of_spec

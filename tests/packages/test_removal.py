@@ -7,13 +7,13 @@ import httpx
 import pytest
 from sqlalchemy import func, select
 
-from seaway.accounts import keys
-from seaway.accounts.principal import OPERATOR, Principal
+from seaway.callers.caller import OPERATOR, Principal
 from seaway.channels.roles import Role
-from seaway.cli.check import check
 from seaway.clock import DAY_MS
 from seaway.database.tables import audit, files, fragments, shards
 from seaway.errors import AlreadyThere, Malformed, NotAllowed, NotFound
+from seaway.keys import api_keys
+from seaway.maintenance.check import check
 from seaway.packages import removal
 from seaway.server.wiring import Seaway
 from tests.support.clock import TurnedClock
@@ -45,7 +45,7 @@ def lines(seaway: Seaway) -> list[dict[str, Any]]:
 
 def carrier(seaway: Seaway, secret: str) -> Principal:
     with seaway.database.read() as tx:
-        principal = keys.principal_of(tx, secret, seaway.clock.now_ms())
+        principal = api_keys.principal_of(tx, secret, seaway.clock.now_ms())
     assert principal is not None
     return principal.seen_from("192.0.2.7")
 

@@ -6,13 +6,13 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import event
 
-from seaway.accounts import users
-from seaway.accounts.principal import ANONYMOUS, OPERATOR, Carrier, Principal
+from seaway.callers.caller import ANONYMOUS, OPERATOR, Carrier, Principal
 from seaway.channels.roles import Role
 from seaway.errors import Malformed
 from seaway.packages import removal
 from seaway.packages.search import Hit, search
 from seaway.server.wiring import Seaway
+from seaway.users import users
 from tests.support.house import People, publish_file
 from tests.support.packages import conda, index_json
 

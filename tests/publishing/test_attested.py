@@ -7,19 +7,19 @@ import msgspec
 import pytest
 from sqlalchemy import func, select, update
 
-from seaway.accounts.principal import OPERATOR
+from seaway.attestations import sidecars
 from seaway.audit import Event
-from seaway.channels import channels
+from seaway.callers.caller import OPERATOR
+from seaway.channels import channels, upload_log
 from seaway.channels.channels import Attestations
-from seaway.cli.check import check
 from seaway.conda.refusals import Reason, Refused
 from seaway.database.tables import attestations, audit, files
 from seaway.errors import AlreadyThere
 from seaway.indexing import rebuild
-from seaway.indexing.rows import get_subdir
+from seaway.indexing.file_rows import get_subdir
+from seaway.maintenance.check import check
 from seaway.packages import removal
 from seaway.server.wiring import Seaway
-from seaway.trust import sidecars, uploads
 from tests.support.house import People, publish_file
 from tests.support.packages import conda
 from tests.support.workflows import Attester
@@ -80,7 +80,7 @@ async def test_a_verified_attestation_is_kept_and_told_of(seaway: Seaway, attest
     assert b"[" + bundle + b"]" == sidecar(seaway)
     assert digest == record(seaway)["attestations_sha256"]
     with seaway.database.read() as tx:
-        (row,) = uploads.rows(tx, "robots")
+        (row,) = upload_log.rows(tx, "robots")
     assert (digest, "acme/demo", 1) == (row["attestations_sha256"], row["repository"], row["publisher_id"])
     assert holds(seaway)
 

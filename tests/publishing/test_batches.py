@@ -14,7 +14,7 @@ from sqlalchemy.exc import OperationalError
 from seaway.database.engine import Tx
 from seaway.database.tables import released_names
 from seaway.errors import AlreadyThere, SeawayError, Unavailable
-from seaway.indexing.claims import BlobSwept
+from seaway.indexing.blob_references import BlobSwept
 from seaway.publishing.batches import Batches
 from seaway.server.wiring import Seaway
 from seaway.storage import keys

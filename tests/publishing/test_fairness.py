@@ -10,8 +10,8 @@ import anyio
 import httpx
 import pytest
 
-from seaway.accounts import throttle
-from seaway.accounts.principal import OPERATOR, Principal
+from seaway.callers import rate_limits
+from seaway.callers.caller import OPERATOR, Principal
 from seaway.channels.roles import Role
 from seaway.clock import MINUTE_MS
 from seaway.conda.filename import FileName
@@ -21,7 +21,7 @@ from seaway.conda.refusals import Reason, Refused
 from seaway.errors import NotFound, SeawayError, TooMany, Unavailable
 from seaway.publishing.examine import Candidate, examine
 from seaway.publishing.examiners import Examiners
-from seaway.publishing.rates import RefusedTime
+from seaway.publishing.upload_rates import RefusedTime
 from seaway.server.app import create_app
 from seaway.server.wiring import Seaway
 from tests.support import house, workflows
@@ -211,7 +211,7 @@ async def test_time_of_refused_files_counts(costly: Seaway, clock: TurnedClock) 
     await publish_file(costly, "boats", conda(index_json("other")), by=OPERATOR)
     clock.move(24 * MINUTE_MS + 1000)
     with costly.database.write_site() as tx:
-        throttle.forget_old(tx, clock.now_ms())
+        rate_limits.forget_old(tx, clock.now_ms())
     await publish_file(costly, "boats", conda(index_json("mine")), by=mallory)
 
 

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from seaway.accounts.principal import OPERATOR, Principal
+from seaway.callers.caller import OPERATOR, Principal
 from seaway.channels import channels, quotas
-from seaway.cli.check import check
 from seaway.conda import filename
 from seaway.conda.refusals import Reason, Refused
 from seaway.database.tables import audit, files, fragments, subdirs
 from seaway.errors import AlreadyThere, BadCredential, Malformed, NotFound, SeawayError, TooLarge
+from seaway.maintenance.check import check
 from seaway.publishing.examine import Candidate
 from seaway.publishing.examiners import LocalFile
-from seaway.publishing.importing import import_files
+from seaway.publishing.import_files import import_files
 from seaway.publishing.publish import Published
 from seaway.publishing.record import Submission
 from seaway.storage import keys

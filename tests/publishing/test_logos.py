@@ -16,13 +16,13 @@ from anyio import to_thread
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from seaway.accounts.principal import OPERATOR
+from seaway.callers.caller import OPERATOR
 from seaway.channels import channels, logos
 from seaway.channels.roles import Role
-from seaway.cli.check import check
 from seaway.clock import DAY_MS
 from seaway.conda.limits import ArchiveLimits
 from seaway.errors import Invalid, NotAllowed, NotFound, SeawayError, TooLarge, TooMany, Unavailable
+from seaway.maintenance.check import check
 from seaway.packages.sweep import sweep
 from seaway.publishing.avatars import Avatars
 from seaway.publishing.examiners import Examiners

@@ -9,7 +9,7 @@ import anyio
 import httpx
 import pytest
 
-from seaway.accounts.principal import OPERATOR, Principal
+from seaway.callers.caller import OPERATOR, Principal
 from seaway.channels.roles import Role
 from seaway.clock import MINUTE_MS
 from seaway.errors import TooMany

@@ -9,9 +9,9 @@ import msgspec
 import pytest
 from sqlalchemy import update
 
-from seaway.accounts.principal import OPERATOR
-from seaway.cli.check import check
+from seaway.callers.caller import OPERATOR
 from seaway.database.tables import audit, files
+from seaway.maintenance.check import check
 from seaway.publishing.reexamine import Rebuilding, rebuild
 from seaway.storage import keys
 from tests.indexing.channel import Channel, examining_here

@@ -14,12 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import func, select
 
-from seaway.accounts import keys
-from seaway.accounts.principal import OPERATOR, Principal
-from seaway.accounts.throttle import Limit
+from seaway.callers.caller import OPERATOR, Principal
+from seaway.callers.rate_limits import Limit
 from seaway.channels import channels, members, quotas
 from seaway.channels.roles import Role
-from seaway.cli.check import check
 from seaway.clock import HOUR_MS
 from seaway.conda.refusals import Refused
 from seaway.database.tables import resumable_pieces, resumable_uploads
@@ -34,11 +32,13 @@ from seaway.errors import (
     Unavailable,
     WrongOffset,
 )
+from seaway.keys import api_keys
+from seaway.maintenance.check import check
 from seaway.packages.sweep import sweep
 from seaway.publishing import resumable
 from seaway.publishing.batches import Batches
-from seaway.publishing.rates import UploadRate
 from seaway.publishing.resumable import Order, Resumable
+from seaway.publishing.upload_rates import UploadRate
 from seaway.server.wiring import Seaway, counter
 from seaway.storage import keys as storage_keys
 from tests.indexing.channel import Channel, examining_here
@@ -121,7 +121,7 @@ def taking_pieces_of(least: int, seaway: Seaway, **changes: Any) -> Seaway:
 
 def principal(seaway: Seaway, secret: str) -> Principal:
     with seaway.database.read() as tx:
-        found = keys.principal_of(tx, secret, seaway.clock.now_ms())
+        found = api_keys.principal_of(tx, secret, seaway.clock.now_ms())
     assert found is not None
     return found
 

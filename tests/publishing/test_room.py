@@ -8,13 +8,13 @@ from pathlib import Path
 import anyio
 import pytest
 
-from seaway.accounts.principal import OPERATOR
+from seaway.callers.caller import OPERATOR
 from seaway.errors import NoRoom
 from seaway.publishing import resumable
-from seaway.publishing.importing import import_files
+from seaway.publishing.import_files import import_files
 from seaway.publishing.publish import publish
 from seaway.server.wiring import Seaway
-from seaway.storage.reserve import Reserve
+from seaway.storage.disk_reserve import Reserve
 from tests.support.house import FromMemory, People
 from tests.support.packages import conda
 

@@ -7,11 +7,11 @@ import httpx
 import pytest
 from starlette.routing import Match, Route
 
-from seaway.accounts.reserved import is_reserved
 from seaway.api.v1 import app as v1
 from seaway.server import app
 from seaway.server.app import OF_SITE, READ, ROUTES, create_app
 from seaway.server.wiring import Seaway
+from seaway.users.reserved_names import is_reserved
 
 WORDS = app._first_segments(OF_SITE)
 ENDINGS = ("", "/", "/x", "/v1/upload/x", "//", "/live", "/seaway.css", "x", "/..", "%2f", "\u00e9")

@@ -13,7 +13,6 @@ import httpx
 import pytest
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from seaway.accounts import reserved
 from seaway.database.engine import Database, explained
 from seaway.errors import Unavailable
 from seaway.server import wiring
@@ -23,6 +22,7 @@ from seaway.serving.readiness import Readiness
 from seaway.settings import Settings
 from seaway.storage.blobs import Blobs
 from seaway.storage.memory import MemoryBlobs
+from seaway.users import reserved_names
 
 pytestmark = pytest.mark.anyio
 
@@ -164,7 +164,7 @@ async def test_a_store_that_hangs_does_not_hang_the_probe(opened: Seaway) -> Non
 
 def test_the_probes_stand_in_no_channels_way() -> None:
     """Nobody can take the first part of their addresses as the name of a channel."""
-    assert reserved.is_reserved("health")
+    assert reserved_names.is_reserved("health")
 
 
 def test_the_parts_that_are_asked_are_those_of_the_house(opened: Seaway) -> None:

@@ -12,18 +12,18 @@ from prometheus_client import generate_latest
 from sqlalchemy import update
 
 from seaway.conda.refusals import Refused
-from seaway.counts import Counts, Outcome, Stage, Way
 from seaway.database.engine import Tx
 from seaway.database.tables import subdirs
 from seaway.errors import Unavailable
 from seaway.indexing.documents import REPODATA
 from seaway.jobs import queue
+from seaway.metric_events import Counts, Outcome, Stage, Way
 from seaway.packages import removal
 from seaway.publishing.publish import publish
 from seaway.server import wiring
 from seaway.server.app import create_app
 from seaway.server.gauges import StateGauges
-from seaway.server.metrics import Metrics
+from seaway.server.prometheus_metrics import Metrics
 from seaway.server.wiring import Seaway
 from seaway.settings import Settings
 from seaway.storage.memory import MemoryBlobs

@@ -21,7 +21,7 @@ from seaway.conda.limits import ArchiveLimits
 from seaway.conda.streams import unbzip2
 from seaway.database.sqlite import SqliteDatabase
 from seaway.errors import NoRoom, Unavailable
-from seaway.publishing import pictures
+from seaway.publishing import images
 from seaway.publishing.examiners import Examiners
 from seaway.server import wiring
 from seaway.server.app import create_app
@@ -215,7 +215,7 @@ def test_a_disk_that_fails_while_an_archive_is_read_is_no_fault_of_the_archive(t
     with pytest.raises(OSError, match="Input/output"):
         list(unbzip2(chunks(), "the archive"))
     with pytest.raises(FileNotFoundError):
-        pictures.draw(tmp_path / "gone")
+        images.draw(tmp_path / "gone")
 
 
 def test_a_database_says_what_is_wrong(tmp_path: Path) -> None:

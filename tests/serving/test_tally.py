@@ -6,17 +6,18 @@ import httpx
 import pytest
 from sqlalchemy import select
 
-from seaway.accounts import keys, users
-from seaway.accounts.principal import OPERATOR
+from seaway.callers.caller import OPERATOR
 from seaway.channels import channels, notices
 from seaway.channels.notices import Level
 from seaway.clock import DAY_MS, MINUTE_MS
 from seaway.database.tables import files
 from seaway.errors import Unavailable
+from seaway.keys import api_keys
 from seaway.packages import downloads
 from seaway.server.app import create_app
 from seaway.server.wiring import Seaway
-from seaway.serving.tally import Tally
+from seaway.serving.usage_counter import Tally
+from seaway.users import users
 from tests.support.clock import TurnedClock
 from tests.support.house import People, publish_file
 from tests.support.packages import conda, index_json
@@ -132,10 +133,10 @@ class Away:
         return self._database.write_part()
 
 
-def key_of(seaway: Seaway) -> keys.Key:
+def key_of(seaway: Seaway) -> api_keys.Key:
     seaway.house.tally.write()
     with seaway.database.read() as tx:
-        return keys.all_keys(tx, users.get(tx, "ada").id)[0]
+        return api_keys.all_keys(tx, users.get(tx, "ada").id)[0]
 
 
 @pytest.mark.anyio

@@ -5,15 +5,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from seaway.accounts import keys, users
-from seaway.accounts.principal import OPERATOR, Carrier, Mode, Principal
+from seaway.callers.caller import OPERATOR, Carrier, Mode, Principal
 from seaway.channels import channels, members
 from seaway.channels.roles import Role
 from seaway.clock import DAY_MS, Clock
+from seaway.keys import api_keys
 from seaway.publishing.publish import Published, publish
 from seaway.server import wiring
 from seaway.server.wiring import Seaway
 from seaway.settings import Settings
+from seaway.users import users
 from tests.support import state, statements_once
 from tests.support.packages import PackageFile
 
@@ -62,8 +63,8 @@ class People:
         """A fresh secret of a user."""
         self.user(user)
         with self.seaway.database.write_site() as tx:
-            count = len(keys.all_keys(tx, users.get(tx, user).id))
-            _, secret = keys.add(
+            count = len(api_keys.all_keys(tx, users.get(tx, user).id))
+            _, secret = api_keys.add(
                 tx,
                 self._now(),
                 OPERATOR,
@@ -93,7 +94,7 @@ class People:
     def by_key(self, secret: str) -> Principal:
         """Who carries this key."""
         with self.seaway.database.read() as tx:
-            principal = keys.principal_of(tx, secret, self._now())
+            principal = api_keys.principal_of(tx, secret, self._now())
         assert principal is not None
         return principal
 

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import Any
 
-from seaway.accounts.principal import OPERATOR, Carrier, Grant, Mode, Principal, Workflow
+from seaway.attestations import trusted_root
+from seaway.callers.caller import OPERATOR, Carrier, Grant, Mode, Principal, Workflow
 from seaway.channels import channels
 from seaway.server.wiring import Seaway
-from seaway.trust import trusted_root
 from tests.support.packages import PackageFile
 from tests.support.sigstore import GITHUB_CLAIMS, MiniSigstore, statement, written
 

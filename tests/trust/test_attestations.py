@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from cryptography import x509
 
-from seaway.accounts.principal import Workflow
+from seaway.attestations import bundles
+from seaway.attestations.bundles import Verified
+from seaway.attestations.sigstore_verifier import SigstoreVerifier, claims_of
+from seaway.callers.caller import Workflow
 from seaway.conda.refusals import Reason, Refused
-from seaway.trust import attestations
-from seaway.trust.attestations import Verified
-from seaway.trust.sigstore_verifier import SigstoreVerifier, claims_of
 from tests.support.packages import conda, index_json
 from tests.support.sigstore import GITHUB_CLAIMS, GITLAB_CLAIMS, MiniSigstore, statement, written
 
@@ -54,12 +54,12 @@ GITLAB = Workflow(
 
 
 def verify(bundle: bytes, workflow: Workflow = GITHUB) -> Verified:
-    return attestations.verify(
+    return bundles.verify(
         bundle,
         file_name=FILE.name,
         sha256=bytes.fromhex(FILE.sha256),
         target_channels=[CHANNEL],
-        run=attestations.run_of(workflow),
+        run=bundles.run_of(workflow),
         verifier=VERIFIER,
     )
 
@@ -247,7 +247,7 @@ def test_real_certificates_hold_all_that_is_compared(bundle: str, run_id: str) -
     """Certificates of Fulcio from 2024 and 2026, compared with the tokens that their runs would have had."""
     stated = stated_in(bundle)
     workflow = stated[18].removeprefix("https://github.com/")
-    run = attestations.run_of(
+    run = bundles.run_of(
         Workflow(
             issuer=GITHUB.issuer,
             kind="github",
@@ -264,9 +264,9 @@ def test_real_certificates_hold_all_that_is_compared(bundle: str, run_id: str) -
         )
     )
     assert set(range(8, 23)) == set(stated)
-    attestations.check_identity(stated, run)
+    bundles.check_identity(stated, run)
     with pytest.raises(Refused, match="its run is"):
-        attestations.check_identity(stated, replace(run, invocation=run.invocation[:-1] + "2"))
+        bundles.check_identity(stated, replace(run, invocation=run.invocation[:-1] + "2"))
 
 
 def test_a_token_without_ids_cannot_be_compared() -> None:
@@ -280,7 +280,7 @@ def test_a_token_without_ids_cannot_be_compared() -> None:
 def test_an_issuer_without_certificates_is_told_so() -> None:
     """Google's workload identities have no repository that a certificate could name."""
     with pytest.raises(Refused, match="are not supported") as refused:
-        attestations.run_of(Workflow(issuer="https://accounts.google.com", kind="google", account="a@b.c"))
+        bundles.run_of(Workflow(issuer="https://accounts.google.com", kind="google", account="a@b.c"))
     assert Reason.OTHER_IDENTITY is refused.value.reason
 
 

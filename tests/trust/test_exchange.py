@@ -13,17 +13,18 @@ import httpx
 import pytest
 from sqlalchemy import func, select, update
 
-from seaway.accounts import emails, users
-from seaway.accounts.principal import OPERATOR, Mode
 from seaway.audit import log
+from seaway.callers.caller import OPERATOR, Mode
 from seaway.channels import channels, transfers
 from seaway.clock import CLOCK_TOLERANCE_MS, HOUR_MS, MINUTE_MS, SECOND_MS
-from seaway.counts import Counts
 from seaway.database.tables import audit, jobs, used_tokens, workflow_tokens
 from seaway.database.tables import publishers as publisher_rows
-from seaway.trust import exchange, issuers, tokens
-from seaway.trust import publishers as trusted
-from seaway.trust.refusals import TokenRefused
+from seaway.metric_events import Counts
+from seaway.sign_in import user_access
+from seaway.trusted_publishing import exchange, issuers, tokens
+from seaway.trusted_publishing import publishers as trusted
+from seaway.trusted_publishing.refusals import TokenRefused
+from seaway.users import emails, users
 from tests.support import house, issuer
 from tests.support.clock import TurnedClock
 from tests.support.packages import PackageFile, conda, index_json
@@ -351,7 +352,7 @@ def test_the_tokens_of_a_disabled_user_end(here: Trusting) -> None:
         tx.execute(update(publisher_rows).values(created_by=users.get(tx, "maker").id))
     secret = here.minted(github(here))
     with here.seaway.database.write_site() as tx:  # in the same millisecond
-        users.set_disabled(tx, here.clock.now_ms(), OPERATOR, "maker", disabled=True)
+        user_access.set_disabled(tx, here.clock.now_ms(), OPERATOR, "maker", disabled=True)
     assert 401 == here.read("harbour", secret)
     here.clock.move(1)
     assert 200 == here.read("harbour", here.minted(github(here)))

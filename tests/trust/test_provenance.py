@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seaway.trust.provenance import State, Version, provenance
-from seaway.trust.sidecars import Claims
+from seaway.attestations.provenance import State, Version, provenance
+from seaway.attestations.sidecars import Claims
 
 DEMO = Claims(
     issuer="https://token.actions.githubusercontent.com",

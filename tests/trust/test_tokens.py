@@ -16,12 +16,12 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from seaway.accounts.principal import Mode
-from seaway.trust.claims.github import GITHUB as GITHUB_KIND
-from seaway.trust.claims.gitlab import GITLAB as GITLAB_KIND
-from seaway.trust.claims.google import GOOGLE as GOOGLE_KIND
-from seaway.trust.claims.kinds import Form, Kind
-from seaway.trust.refusals import Code
+from seaway.callers.caller import Mode
+from seaway.trusted_publishing.issuer_kinds.github import GITHUB as GITHUB_KIND
+from seaway.trusted_publishing.issuer_kinds.gitlab import GITLAB as GITLAB_KIND
+from seaway.trusted_publishing.issuer_kinds.google import GOOGLE as GOOGLE_KIND
+from seaway.trusted_publishing.issuer_kinds.issuer_kind import Form, Kind
+from seaway.trusted_publishing.refusals import Code
 from tests.support import issuer
 from tests.support.clock import TurnedClock
 from tests.support.issuer import b64, github, gitlab, google, jwk, signed, token

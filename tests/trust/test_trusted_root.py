@@ -13,15 +13,15 @@ from sigstore.verify import Verifier
 from sigstore.verify.policy import Identity
 from sqlalchemy import select
 
-from seaway.accounts.principal import OPERATOR
+from seaway.attestations import trusted_root
+from seaway.attestations.bundles import UnknownParty
+from seaway.attestations.sigstore_verifier import SigstoreVerifier
+from seaway.attestations.trusted_root import Origin, TrustedRoots
 from seaway.audit import Event
+from seaway.callers.caller import OPERATOR
 from seaway.database.tables import audit
 from seaway.errors import BadSetting
 from seaway.server.wiring import Seaway
-from seaway.trust import trusted_root
-from seaway.trust.attestations import UnknownParty
-from seaway.trust.sigstore_verifier import SigstoreVerifier
-from seaway.trust.trusted_root import Origin, TrustedRoots
 from tests.support.packages import conda
 from tests.support.sigstore import MiniSigstore, statement, written
 

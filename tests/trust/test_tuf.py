@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from securesystemslib.signer import CryptoSigner
 
+from seaway.attestations.trusted_root import Origin, TrustedRoots
+from seaway.attestations.tuf import Repository
 from seaway.errors import BadSetting, Unavailable
-from seaway.packages.damage import Keeper
-from seaway.server.duties import REFRESH_ROOT, Duties, periods_ms
+from seaway.packages.damaged_blobs import Keeper
+from seaway.server.job_handlers import REFRESH_ROOT, Duties, periods_ms
 from seaway.server.wiring import Seaway
 from seaway.settings import Settings
-from seaway.trust.trusted_root import Origin, TrustedRoots
-from seaway.trust.tuf import Repository
 from tests.support import tuf
 from tests.support.sigstore import MiniSigstore
 from tests.support.tuf import TufRepository

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 from sqlalchemy import delete, insert, select, update
 
-from seaway.accounts.principal import OPERATOR, Carrier, Grant, Mode, Principal, Workflow
+from seaway.callers.caller import OPERATOR, Carrier, Grant, Mode, Principal, Workflow
 from seaway.channels import channels
+from seaway.channels import upload_log as record
 from seaway.channels.roles import Role
 from seaway.database.engine import Tx
 from seaway.database.tables import upload_chains, uploads, users
 from seaway.server.wiring import Seaway
-from seaway.serving.identity import Accepted, Secrets, identify
-from seaway.trust import uploads as record
+from seaway.serving.caller_identification import Accepted, Secrets, identify
 from tests.support.house import People, publish_file
 from tests.support.packages import PackageFile, conda, index_json, tar_bz2
 

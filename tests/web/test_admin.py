@@ -13,17 +13,18 @@ from anyio.from_thread import BlockingPortal
 from joserfc.jwk import RSAKey
 from sqlalchemy import delete, func, insert, select
 
-from seaway.accounts import second_factors, users
-from seaway.accounts.principal import OPERATOR
 from seaway.audit import log
+from seaway.callers.caller import OPERATOR
 from seaway.channels import channels, quotas
 from seaway.clock import HOUR_MS
 from seaway.database.tables import damaged_blobs, jobs
 from seaway.errors import Malformed
 from seaway.packages.sweep import sweep
 from seaway.server.wiring import Seaway
-from seaway.trust import issuers
-from seaway.web.admin.sizes import quota_of, written
+from seaway.sign_in import second_factors
+from seaway.trusted_publishing import issuers
+from seaway.users import users
+from seaway.web.admin.byte_sizes import quota_of, written
 from tests.support.clock import TurnedClock
 from tests.support.house import People, publish_file
 from tests.support.packages import conda, index_json

@@ -10,15 +10,16 @@ import httpx
 import pytest
 from anyio.from_thread import BlockingPortal
 
-from seaway.accounts import keys, users
-from seaway.accounts.principal import OPERATOR
+from seaway.callers.caller import OPERATOR
 from seaway.channels import channels, invitations, members, notices, transfers
 from seaway.channels.roles import Role
 from seaway.clock import HOUR_MS
 from seaway.errors import NotFound
+from seaway.keys import api_keys
 from seaway.publishing.logos import Given
 from seaway.server.wiring import Seaway
-from seaway.storage.reserve import Reserve
+from seaway.storage.disk_reserve import Reserve
+from seaway.users import users
 from tests.support import pictures
 from tests.support.clock import TurnedClock
 from tests.support.house import People
@@ -312,7 +313,7 @@ def test_keys(shared: Seaway, owner: Owner, visit: Callable[[], Visitor], channe
     assert "key 0" in shown
     assert 303 == guest.send(page + "/revoke", name="key 0").status_code
     with shared.database.read() as tx:
-        assert keys.principal_of(tx, theirs, shared.clock.now_ms()) is None
+        assert api_keys.principal_of(tx, theirs, shared.clock.now_ms()) is None
 
 
 def channel_id(seaway: Seaway, channel: str) -> int:

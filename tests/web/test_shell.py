@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from seaway.accounts.principal import OPERATOR
+from seaway.callers.caller import OPERATOR
 from seaway.channels import channels
 from seaway.http import next_page
 from seaway.http.cookies import Cookies

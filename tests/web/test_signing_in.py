@@ -5,9 +5,9 @@ from collections.abc import Callable
 import pytest
 from anyio.from_thread import BlockingPortal
 
-from seaway.accounts import first_account, sessions
 from seaway.clock import DAY_MS, HOUR_MS, MINUTE_MS
 from seaway.server.wiring import Seaway
+from seaway.sign_in import first_account, sessions
 from tests.support import house, mail
 from tests.support.clock import TurnedClock
 from tests.support.house import People

@@ -6,10 +6,10 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from seaway.accounts.principal import Mode
+from seaway.callers.caller import Mode
 from seaway.channels import channels
 from seaway.packages import versions
-from seaway.web.tidy import tidied
+from seaway.web.path_redirects import tidied
 from tests.conftest import Site
 from tests.support.packages import PackageFile, conda, index_json, tar_bz2
 from tests.support.requests import bearer, raw_headers, upload

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import httpx
 import msgspec
 
-from seaway.cli.check import Broken, check
+from seaway.maintenance.check import Broken, check
 from tests.support import house, postgres, state
 from tests.support.house import People
 from tests.support.packages import zstd

@@ -11,14 +11,14 @@ from starlette.types import ASGIApp
 from seaway.channels.channels import is_possible_name
 from seaway.errors import NotFound, Unavailable
 from seaway.http import credentials, paths
-from seaway.http.asked import Asked, encodings
+from seaway.http.channel_request import Asked, encodings
+from seaway.http.channel_responses import EXPOSED_HEADERS, respond
 from seaway.http.cookies import Cookies
-from seaway.http.files import EXPOSED_HEADERS, respond
-from seaway.http.house import House
-from seaway.packages.damage import BlobProblem, refusal
-from seaway.serving.answer import Answer
-from seaway.serving.memory import Question
+from seaway.http.parts import House
+from seaway.packages.damaged_blobs import BlobProblem, refusal
+from seaway.serving.channel_response import Answer
 from seaway.serving.resolve import answer, forget_document
+from seaway.serving.response_cache import Question
 from seaway.storage.blobs import DamagedBlob
 
 log = structlog.get_logger()

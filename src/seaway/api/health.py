@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from seaway.http import problems
-from seaway.http.house import House
+from seaway.http.parts import House
 from seaway.serving.readiness import NO_ANSWER
 
 

@@ -11,8 +11,8 @@ from starlette.responses import Response
 from seaway.errors import Malformed, TooLarge
 from seaway.http import problems
 from seaway.http.bodies import body_of
-from seaway.http.house import House
-from seaway.http.identity import principal_of
+from seaway.http.caller import principal_of
+from seaway.http.parts import House
 from seaway.publishing.logos import MOST_BYTES, Given
 
 

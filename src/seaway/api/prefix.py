@@ -19,22 +19,22 @@ from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import Response
 
-from seaway.accounts.permissions import needs_credential
-from seaway.accounts.principal import Principal
+from seaway.callers.caller import Principal
+from seaway.callers.site_permissions import needs_credential
 from seaway.channels import channels
 from seaway.channels.channels import is_possible_name
 from seaway.channels.roles import Action
 from seaway.errors import Malformed, NotFound
 from seaway.http import paths, problems
 from seaway.http.bodies import body_of
-from seaway.http.house import House
-from seaway.http.identity import principal_of
+from seaway.http.caller import principal_of
 from seaway.http.multipart import MultipartReader, Part
+from seaway.http.parts import House
 from seaway.packages import removal
 from seaway.packages.removal import Removing
 from seaway.publishing.publish import Published, publish
 from seaway.publishing.receive import too_large
-from seaway.serving.identity import Accepted
+from seaway.serving.caller_identification import Accepted
 
 # Upper bound of what boundaries, part headers and an attestation add to the size of the file.
 _MULTIPART_OVERHEAD_BYTES = 1024 * 1024

@@ -23,11 +23,9 @@ from sqlalchemy import (
 )
 
 from seaway import audit
-from seaway.accounts.permissions import SiteAction, require_site
-from seaway.accounts.principal import Carrier, Principal
-from seaway.accounts.reserved import is_reserved
-from seaway.accounts.users import User
 from seaway.audit import Event
+from seaway.callers.caller import Carrier, Principal
+from seaway.callers.site_permissions import SiteAction, require_site
 from seaway.channels import permissions
 from seaway.channels.permissions import Access
 from seaway.channels.roles import Action, Role, strongest
@@ -48,7 +46,9 @@ from seaway.database.tables import (
 )
 from seaway.errors import Malformed, NameTaken, NotAllowed, NotFound
 from seaway.jobs import queue
-from seaway.words import wanted
+from seaway.search_terms import wanted
+from seaway.users.reserved_names import is_reserved
+from seaway.users.users import User
 
 MAX_DESCRIPTION = 4_000
 MAX_V3_MESSAGE = 8_192  # bytes (CEP 48)

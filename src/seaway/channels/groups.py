@@ -15,20 +15,20 @@ from typing import Any
 from sqlalchemy import Select, delete, func, insert, select, update
 
 from seaway import audit
-from seaway.accounts import users
-from seaway.accounts.permissions import SiteAction, require_site
-from seaway.accounts.principal import Principal
-from seaway.accounts.users import User
 from seaway.audit import Event
+from seaway.callers.caller import Principal
+from seaway.callers.site_permissions import SiteAction, require_site
 from seaway.channels import permissions
+from seaway.channels.notify import Telling, caused_by, tell
 from seaway.channels.roles import Role
-from seaway.channels.telling import Telling, caused_by, tell
 from seaway.database.engine import Tx
 from seaway.database.rows import from_row
 from seaway.database.tables import channel_groups, channels, group_members, groups
 from seaway.database.tables import users as user_rows
 from seaway.errors import Conflict, Malformed, NameTaken, NotFound
-from seaway.mail import letters
+from seaway.mail import messages
+from seaway.users import users
+from seaway.users.users import User
 
 MAX_DESCRIPTION = 400
 
@@ -161,7 +161,7 @@ def put_member(
             now_ms,
             telling,
             user_id,
-            letters.group_joined,
+            messages.group_joined,
             cause=caused_by(by, "group_joined", name),
             group=name,
             by=by.name,

@@ -12,22 +12,22 @@ from dataclasses import dataclass
 
 from sqlalchemy import delete, func, insert, select
 
-from seaway import audit, ids
-from seaway.accounts import emails
-from seaway.accounts.permissions import SiteAction, require_site, require_verified
-from seaway.accounts.principal import Principal
+from seaway import audit, secret_tokens
 from seaway.audit import Event
+from seaway.callers.caller import Principal
+from seaway.callers.site_permissions import SiteAction, require_site, require_verified
 from seaway.channels import channels, members
+from seaway.channels.notify import Telling, caused_by, tell
 from seaway.channels.permissions import Access
 from seaway.channels.roles import Action, Role, strongest
-from seaway.channels.telling import Telling, caused_by, tell
 from seaway.clock import DAY_MS
 from seaway.database.engine import Tx
 from seaway.database.rows import from_row
 from seaway.database.tables import channels as channel_rows
 from seaway.database.tables import invitations, users
 from seaway.errors import Malformed, NotFound, TooMany
-from seaway.mail import letters
+from seaway.mail import messages
+from seaway.users import emails
 
 LASTS_MS = 7 * DAY_MS
 MOST_OPEN = 100  # per channel: each one sends an unsolicited email
@@ -102,7 +102,7 @@ def of_channel(tx: Tx, by: Principal, channel: str) -> list[Invitation]:
 def look(tx: Tx, now_ms: int, secret: str) -> Invitation:
     """Return the invitation of a link; `NotFound` if it is no longer valid."""
     row = tx.execute(
-        _INVITATION.where(invitations.c.digest == ids.digest(secret), invitations.c.expires_at > now_ms)
+        _INVITATION.where(invitations.c.digest == secret_tokens.digest(secret), invitations.c.expires_at > now_ms)
     ).one_or_none()
     if row is None:
         raise _no_longer_valid()
@@ -184,7 +184,7 @@ def _refuse_too_many(tx: Tx, now_ms: int, channel_id: int, channel: str) -> None
 def _make(
     tx: Tx, now_ms: int, by: Principal, channel_id: int, address: str, folded: str, role: Role
 ) -> tuple[Invitation, str]:
-    secret = ids.new_key(ids.KeyKind.INVITATION)
+    secret = secret_tokens.new_key(secret_tokens.KeyKind.INVITATION)
     invitation_id = tx.execute(
         insert(invitations)
         .values(
@@ -192,7 +192,7 @@ def _make(
             address=address,
             folded=folded,
             role=role.value,
-            digest=ids.digest(secret),
+            digest=secret_tokens.digest(secret),
             invited_by=by.user_id,
             created_at=now_ms,
             expires_at=now_ms + LASTS_MS,
@@ -205,7 +205,7 @@ def _make(
 def _take(tx: Tx, now_ms: int, secret: str) -> Invitation:
     """Delete the invitation and return it; of two requests at the same moment, the second is refused."""
     invitation = look(tx, now_ms, secret)
-    if not tx.execute(delete(invitations).where(invitations.c.digest == ids.digest(secret))).rowcount:
+    if not tx.execute(delete(invitations).where(invitations.c.digest == secret_tokens.digest(secret))).rowcount:
         raise _no_longer_valid()
     return invitation
 
@@ -213,7 +213,7 @@ def _take(tx: Tx, now_ms: int, secret: str) -> Invitation:
 def _send(tx: Tx, now_ms: int, by: Principal, invitation: Invitation, secret: str, telling: Telling | None) -> None:
     if telling is None:
         return
-    letter = letters.invitation(
+    letter = messages.invitation(
         invitation.address,
         site_url=telling.site_url,
         channel=invitation.channel,
@@ -239,7 +239,7 @@ def _tell_owner(
     # The id makes the answers to two invitations two subjects, so the limit per subject does not drop one of them.
     cause = caused_by(by, "invitation_answered", f"{invitation.channel}/{invitation.id}")
     tell(
-        tx, now_ms, telling, owner.user_id, letters.invitation_answered,
+        tx, now_ms, telling, owner.user_id, messages.invitation_answered,
         cause=cause, channel=invitation.channel, answer=answer,
     )  # fmt: skip
 

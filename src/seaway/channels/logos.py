@@ -3,8 +3,8 @@
 from sqlalchemy import delete, insert, select
 
 from seaway import audit
-from seaway.accounts.principal import Principal
 from seaway.audit import Event
+from seaway.callers.caller import Principal
 from seaway.channels import channels
 from seaway.channels.roles import Action
 from seaway.database.engine import Tx

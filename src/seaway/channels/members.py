@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, case, delete, exists, func, insert, select, update
 
 from seaway import audit
-from seaway.accounts import users
-from seaway.accounts.principal import Principal
 from seaway.audit import Event
+from seaway.callers.caller import Principal
 from seaway.channels import channels, permissions
+from seaway.channels.notify import Telling, caused_by, tell
 from seaway.channels.roles import Action, Role
-from seaway.channels.telling import Telling, caused_by, tell
 from seaway.database.engine import Tx
 from seaway.database.rows import from_row
 from seaway.database.tables import (
@@ -30,7 +29,8 @@ from seaway.database.tables import (
 )
 from seaway.database.tables import users as user_rows
 from seaway.errors import Conflict, Malformed, NotFound
-from seaway.mail import letters
+from seaway.mail import messages
+from seaway.users import users
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +109,7 @@ def put(
     if known is None:
         cause = caused_by(by, "member_added", channel)
         tell(
-            tx, now_ms, telling, user_id, letters.member_added,
+            tx, now_ms, telling, user_id, messages.member_added,
             cause=cause, channel=channel, role=role.value, by=by.name,
         )  # fmt: skip
     return Member(user, role, now_ms, user_id)

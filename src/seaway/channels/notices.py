@@ -8,8 +8,8 @@ import msgspec
 from sqlalchemy import delete, func, insert, select
 
 from seaway import audit
-from seaway.accounts.principal import Principal
 from seaway.audit import Event
+from seaway.callers.caller import Principal
 from seaway.channels import channels
 from seaway.channels.roles import Action
 from seaway.clock import DAY_MS

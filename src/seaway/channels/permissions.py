@@ -1,19 +1,25 @@
 """
-Permission checks for channels; `accounts.permissions` has those for accounts and the site.
+Permission checks for channels; `callers.site_permissions` has those for accounts and the site.
 
 1. Callers who are not allowed to read a channel learn nothing of it: unknown and hidden channels get the same refusal.
 2. A key never grants more than its user's role grants at this moment, and its mode, its channels and its package
    names narrow that. A workflow has no role: the mode of its publisher alone decides, in that publisher's channel.
 3. Actions that require a signed-in user are refused to keys of any mode; actions that require a fresh sign-in are
-   refused to an older session (`accounts.permissions.Proof`).
+   refused to an older session (`callers.site_permissions.Proof`).
 4. The verdict is a function of values, which are read from the database at each request.
 """
 
 from dataclasses import dataclass
 from enum import Enum
 
-from seaway.accounts.permissions import SiteAction, needs_credential, require_fresh, require_second_factor, require_site
-from seaway.accounts.principal import Carrier, Mode, Principal
+from seaway.callers.caller import Carrier, Mode, Principal
+from seaway.callers.site_permissions import (
+    SiteAction,
+    needs_credential,
+    require_fresh,
+    require_second_factor,
+    require_site,
+)
 from seaway.channels.roles import BY_ADMIN, BY_ROLE, BY_WORKFLOW, TO_OWN_FILES, Action, Role
 from seaway.errors import NotAllowed, NotFound
 

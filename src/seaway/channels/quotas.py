@@ -28,10 +28,9 @@ from sqlalchemy import (
 )
 
 from seaway import audit
-from seaway.accounts import users
-from seaway.accounts.permissions import SiteAction, require_site
-from seaway.accounts.principal import Principal
 from seaway.audit import Event
+from seaway.callers.caller import Principal
+from seaway.callers.site_permissions import SiteAction, require_site
 from seaway.channels import channels as all_channels
 from seaway.channels.roles import Role
 from seaway.database.engine import Tx
@@ -39,6 +38,7 @@ from seaway.database.rows import AnyRow
 from seaway.database.tables import channels, members, resumable_pieces, resumable_uploads, subdirs
 from seaway.database.tables import users as user_rows
 from seaway.errors import Malformed, TooLarge
+from seaway.users import users
 
 MAX_QUOTA = 2**53  # JSON numbers are exact up to here; no store is larger
 

@@ -15,8 +15,8 @@ Permissions of each role in a channel.
 from enum import Enum
 from typing import Self
 
-from seaway.accounts.permissions import Proof
-from seaway.accounts.principal import Mode
+from seaway.callers.caller import Mode
+from seaway.callers.site_permissions import Proof
 
 
 class Role(Enum):

@@ -14,13 +14,12 @@ from dataclasses import dataclass
 from sqlalchemy import delete, exists, insert, select
 
 from seaway import audit
-from seaway.accounts import users
-from seaway.accounts.permissions import SiteAction, require_factor_to_own, require_site, require_verified
-from seaway.accounts.principal import Principal
 from seaway.audit import Event
+from seaway.callers.caller import Principal
+from seaway.callers.site_permissions import SiteAction, require_factor_to_own, require_site, require_verified
 from seaway.channels import channels, invitations, members
+from seaway.channels.notify import Telling, caused_by, tell
 from seaway.channels.roles import Action, Role
-from seaway.channels.telling import Telling, caused_by, tell
 from seaway.clock import DAY_MS
 from seaway.database.engine import Tx
 from seaway.database.rows import from_row
@@ -28,7 +27,8 @@ from seaway.database.tables import channels as channel_rows
 from seaway.database.tables import emails, transfers
 from seaway.database.tables import users as user_rows
 from seaway.errors import Conflict, Malformed, NotFound
-from seaway.mail import letters
+from seaway.mail import messages
+from seaway.users import users
 
 LASTS_MS = 7 * DAY_MS
 
@@ -79,7 +79,7 @@ def offer(
         now_ms,
         telling,
         to.id,
-        letters.transfer_offered,
+        messages.transfer_offered,
         cause=caused_by(by, "transfer_offered", channel),
         channel=channel,
         by=by.name,
@@ -106,7 +106,7 @@ def accept(tx: Tx, now_ms: int, by: Principal, channel: str, *, telling: Telling
         now_ms,
         telling,
         transfer.offered_by_id,
-        letters.transfer_answered,
+        messages.transfer_answered,
         cause=caused_by(by, "transfer_answered", channel),
         channel=channel,
         answer=f"{by.name} accepted",
@@ -124,7 +124,7 @@ def decline(tx: Tx, now_ms: int, by: Principal, channel: str, *, telling: Tellin
         now_ms,
         telling,
         transfer.offered_by_id,
-        letters.transfer_answered,
+        messages.transfer_answered,
         cause=caused_by(by, "transfer_answered", channel),
         channel=channel,
         answer=f"{by.name} declined",

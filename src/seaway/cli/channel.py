@@ -34,9 +34,9 @@ def add(
     as_json: JsonOption = False,
 ) -> None:
     """Create a channel. It is private unless --public is given."""
-    from seaway.accounts import users
-    from seaway.accounts.principal import OPERATOR
+    from seaway.callers.caller import OPERATOR
     from seaway.channels import channels
+    from seaway.users import users
 
     with context.obj.house() as seaway:
         logos = seaway.house.logos
@@ -57,7 +57,7 @@ def add(
 @app.command("list")
 def list_channels(context: typer.Context, as_json: JsonOption = False) -> None:
     """List every channel."""
-    from seaway.accounts.principal import OPERATOR
+    from seaway.callers.caller import OPERATOR
     from seaway.channels import channels
 
     with context.obj.house() as seaway, seaway.database.read() as tx:
@@ -73,14 +73,14 @@ def list_channels(context: typer.Context, as_json: JsonOption = False) -> None:
 def show_channel(context: typer.Context, name: _Name, as_json: JsonOption = False) -> None:
     """Show a channel with its members and size."""
     from seaway.channels import channels, members, quotas
-    from seaway.packages import catalogue
+    from seaway.packages import catalog
 
     with context.obj.house() as seaway, seaway.database.read() as tx:
         channel = channels.get(tx, name)
         usage = quotas.of_channel(tx, channel.id)
         value = {
             **_described(channel),
-            "files": catalogue.count_files(tx, channel.id),
+            "files": catalog.count_files(tx, channel.id),
             "size": usage.used,
             "quota": usage.quota,
             "members": [
@@ -138,7 +138,7 @@ def set_channel(
     as_json: JsonOption = False,
 ) -> None:
     """Change a channel. Options that are not given stay unchanged."""
-    from seaway.accounts.principal import OPERATOR
+    from seaway.callers.caller import OPERATOR
     from seaway.channels import channels, logos, quotas
     from seaway.channels.channels import Attestations
     from seaway.indexing import relations
@@ -189,7 +189,7 @@ def transfer(
     as_json: JsonOption = False,
 ) -> None:
     """Transfer a channel to another user at once. The previous owner becomes a contributor."""
-    from seaway.accounts.principal import OPERATOR
+    from seaway.callers.caller import OPERATOR
     from seaway.channels import channels, transfers
 
     with context.obj.house() as seaway, seaway.database.write_site() as tx:
@@ -206,7 +206,7 @@ def remove(
     as_json: JsonOption = False,
 ) -> None:
     """Delete a channel with all its packages. This cannot be undone."""
-    from seaway.accounts.principal import OPERATOR
+    from seaway.callers.caller import OPERATOR
     from seaway.channels import channels
 
     if not yes and typer.prompt(f"Type the name of the channel to delete {name} and all its packages") != name:

@@ -94,15 +94,17 @@ def correct(
     as_json: JsonOption = False,
 ) -> None:
     """Correct the metadata of a file in repodata. Fields that are not given stay unchanged."""
-    from seaway.accounts.principal import OPERATOR
-    from seaway.packages import corrections
+    from seaway.callers.caller import OPERATOR
+    from seaway.packages import metadata_corrections
 
     given = {"depends": depends, "constrains": constrains, "license": license_, "track_features": track_features}
     changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None and value != []}
     changes |= {name: [] if name in ("depends", "constrains") else "" for name in clear or []}
     subdir, _, file_name = file.partition("/")
     with context.obj.house() as seaway:
-        done = corrections.correct(seaway.house.removing, OPERATOR, channel, subdir, file_name, changes, reason)
+        done = metadata_corrections.correct(
+            seaway.house.removing, OPERATOR, channel, subdir, file_name, changes, reason
+        )
     value = {"channel": channel, "file": file, "fields": changes, "reason": reason, "revision": done.revision}
     lines = [f"{channel}/{file} was corrected (revision {done.revision}).", *done.warnings]
     show({**value, "warnings": list(done.warnings)}, as_json, "\n".join(lines))
@@ -111,12 +113,12 @@ def correct(
 @app.command()
 def restore(context: typer.Context, channel: _Channel, file: _File, as_json: JsonOption = False) -> None:
     """Restore the original metadata of a corrected file."""
-    from seaway.accounts.principal import OPERATOR
-    from seaway.packages import corrections
+    from seaway.callers.caller import OPERATOR
+    from seaway.packages import metadata_corrections
 
     subdir, _, file_name = file.partition("/")
     with context.obj.house() as seaway:
-        revision = corrections.restore(seaway.house.removing, OPERATOR, channel, subdir, file_name)
+        revision = metadata_corrections.restore(seaway.house.removing, OPERATOR, channel, subdir, file_name)
     value = {"channel": channel, "file": file, "revision": revision}
     show(value, as_json, f"{channel}/{file} has its original metadata again (revision {revision}).")
 
@@ -130,7 +132,7 @@ def _selected(files: list[str] | None, package: str | None, version: str | None,
 def _change(
     context: typer.Context, channel: str, act: Act, selection: Selection, as_json: bool, reason: str = ""
 ) -> None:
-    from seaway.accounts.principal import OPERATOR
+    from seaway.callers.caller import OPERATOR
     from seaway.packages import removal
 
     with context.obj.house() as seaway:

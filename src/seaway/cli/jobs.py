@@ -52,9 +52,9 @@ def retry(
     as_json: JsonOption = False,
 ) -> None:
     """Retry failed jobs."""
-    from seaway.accounts.principal import OPERATOR
-    from seaway.channels import administration
+    from seaway.callers.caller import OPERATOR
+    from seaway.sign_in import site_admin
 
     with context.obj.house() as seaway, seaway.database.write_part() as tx:
-        count = administration.retry_jobs(tx, seaway.clock.now_ms(), OPERATOR, job_id)
+        count = site_admin.retry_jobs(tx, seaway.clock.now_ms(), OPERATOR, job_id)
     show({"retried": count}, as_json, f"{count} failed jobs will be retried.")

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from seaway.cli import (
+    backup,
     channel,
     file,
     group,
@@ -19,13 +20,12 @@ from seaway.cli import (
     key,
     maintenance,
     member,
-    moving,
     notice,
     publisher,
     rebuild,
     sigstore,
-    uploading,
-    uploads,
+    upload,
+    upload_log,
     user,
 )
 from seaway.cli.context import Context
@@ -53,8 +53,8 @@ app.add_typer(notice.app, name="notice")
 app.add_typer(key.app, name="key")
 app.add_typer(issuer.app, name="issuer")
 app.add_typer(publisher.app, name="publisher")
-app.command("upload")(uploading.upload)
-app.add_typer(uploads.app, name="uploads")
+app.command("upload")(upload.upload)
+app.add_typer(upload_log.app, name="uploads")
 app.add_typer(sigstore.app, name="sigstore")
 app.add_typer(jobs.app, name="jobs")
 app.command("work")(work)
@@ -63,11 +63,11 @@ app.command("reindex")(maintenance.reindex)
 app.command("check")(maintenance.check)
 app.command("sweep")(maintenance.sweep)
 app.command("adopt")(maintenance.adopt)
-app.command("backup")(moving.backup)
-app.command("restore")(moving.restore)
+app.command("backup")(backup.backup)
+app.command("restore")(backup.restore)
 app.command("rebuild")(rebuild.rebuild)
-app.command("move-storage")(moving.move_storage)
-app.command("move-database")(moving.move_database)
+app.command("move-storage")(backup.move_storage)
+app.command("move-database")(backup.move_database)
 app.command("config")(maintenance.config)
 
 

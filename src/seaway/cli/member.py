@@ -24,7 +24,7 @@ def add(
     as_json: JsonOption = False,
 ) -> None:
     """Add a user to a channel at once, or change their role."""
-    from seaway.accounts.principal import OPERATOR
+    from seaway.callers.caller import OPERATOR
     from seaway.channels import members
     from seaway.channels.roles import Role
 
@@ -39,7 +39,7 @@ def add(
 @app.command()
 def remove(context: typer.Context, channel: _Channel, user: _User, as_json: JsonOption = False) -> None:
     """Remove a user from a channel. Files they uploaded stay."""
-    from seaway.accounts.principal import OPERATOR
+    from seaway.callers.caller import OPERATOR
     from seaway.channels import members
 
     with context.obj.house() as seaway, seaway.database.write_site() as tx:

@@ -27,7 +27,7 @@ def add(
     as_json: JsonOption = False,
 ) -> None:
     """Post a notice for users of a channel. Conda and pixi show it."""
-    from seaway.accounts.principal import OPERATOR
+    from seaway.callers.caller import OPERATOR
     from seaway.channels import notices
     from seaway.channels.notices import Level
     from seaway.clock import DAY_MS
@@ -43,7 +43,7 @@ def add(
 @app.command("list")
 def list_notices(context: typer.Context, channel: _Channel, as_json: JsonOption = False) -> None:
     """List the current notices of a channel."""
-    from seaway.accounts.principal import OPERATOR
+    from seaway.callers.caller import OPERATOR
     from seaway.channels import notices
 
     with context.obj.house() as seaway, seaway.database.read() as tx:
@@ -60,7 +60,7 @@ def remove(
     as_json: JsonOption = False,
 ) -> None:
     """Withdraw a notice."""
-    from seaway.accounts.principal import OPERATOR
+    from seaway.callers.caller import OPERATOR
     from seaway.channels import notices
 
     with context.obj.house() as seaway, seaway.database.write_site() as tx:

@@ -22,8 +22,8 @@ from seaway.conda.limits import ArchiveLimits, cure
 from seaway.conda.listed_files import Stored
 from seaway.conda.refusals import Reason, Refused
 from seaway.conda.streams import unbzip2, unzstd
-from seaway.conda.tar_walk import Content, Kind, Member, Source, leaves_its_folder, walk
-from seaway.conda.zip_frame import REPACK, Span, read_spans, stream_span
+from seaway.conda.tar_reader import Content, Kind, Member, Source, leaves_its_folder, walk
+from seaway.conda.zip_reader import REPACK, Span, read_spans, stream_span
 
 INDEX_JSON = "info/index.json"
 ABOUT_JSON = "info/about.json"

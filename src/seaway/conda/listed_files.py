@@ -15,7 +15,7 @@ from typing import NamedTuple, NoReturn
 from seaway.conda.metadata import PathEntry, PrefixLine
 from seaway.conda.paths import named
 from seaway.conda.refusals import Reason, Refused
-from seaway.conda.tar_walk import Kind
+from seaway.conda.tar_reader import Kind
 
 _SHORT_PLACEHOLDER_BYTES = 80  # shorter than the paths of many environments; build tools pad it to 255
 _MOST_LINKS = 40  # Linux follows at most this many links in one path

@@ -10,7 +10,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from seaway.conda import paths, strict_json
+from seaway import strict_json
+from seaway.conda import paths
 from seaway.conda.refusals import Reason, Refused
 
 _FILE = re.compile(r"menu/.*\.json", re.IGNORECASE)  # conda's pattern

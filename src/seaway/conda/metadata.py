@@ -13,7 +13,8 @@ from typing import Annotated, Any, Literal, NamedTuple, NoReturn
 
 import msgspec
 
-from seaway.conda import filename, menus, paths, strict_json
+from seaway import strict_json
+from seaway.conda import filename, menus, paths
 from seaway.conda.limits import cure
 from seaway.conda.refusals import Reason, Refused
 from seaway.conda.subdir import is_known

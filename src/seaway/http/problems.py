@@ -8,7 +8,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
-from seaway import errors, ids, system_errors
+from seaway import errors, os_errors, secret_tokens
 from seaway.conda.refusals import Refused
 
 log = structlog.get_logger()
@@ -61,18 +61,22 @@ def response_for(error: Exception, request: Request) -> Response:
 def json_response_for(error: Exception, request: Request) -> Response:
     """Return the JSON error response: `{"code", "message", "hint"}`."""
     problem = problem_of(error, request)
-    body = {"code": problem.code, "message": ids.mask(problem.message), "hint": ids.mask(problem.hint)}
+    body = {
+        "code": problem.code,
+        "message": secret_tokens.mask(problem.message),
+        "hint": secret_tokens.mask(problem.hint),
+    }
     return JSONResponse(body, problem.status, dict(problem.headers))
 
 
 def problem_of(error: Exception, request: Request) -> Problem:
     """Return the problem to report for an error; details of unexpected errors go to the log only."""
     # FastAPI turns any failure to read a body into a 400, which clients do not retry.
-    error = system_errors.unavailable(error.__cause__ if isinstance(error, HTTPException) else error) or error
+    error = os_errors.unavailable(error.__cause__ if isinstance(error, HTTPException) else error) or error
     if isinstance(error, HTTPException):
         return _routing_problem(error, request)
     if not isinstance(error, errors.SeawayError):
-        log.error("request.failed", method=request.method, path=ids.mask(request.url.path), exc_info=error)
+        log.error("request.failed", method=request.method, path=secret_tokens.mask(request.url.path), exc_info=error)
         return Problem(500, "internal", "Internal server error.", "Try again later; the server log has the details.")
     note(error)
     status = status_of(error)
@@ -121,7 +125,7 @@ def status_of(error: errors.SeawayError) -> int:
 
 def text(sentence: str, status: int, headers: dict[str, str] | None = None) -> Response:
     """Return a plain-text response with keys masked, cut to `MAX_SENTENCE` characters."""
-    body = ids.mask(sentence)
+    body = secret_tokens.mask(sentence)
     if len(body) > MAX_SENTENCE:
         body = body[: MAX_SENTENCE - 1] + "…"
     return PlainTextResponse(body, status, headers)

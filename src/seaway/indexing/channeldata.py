@@ -16,7 +16,7 @@ from seaway.conda.record import timestamp_ms as timestamp_ms_of
 from seaway.database.engine import Database, Tx
 from seaway.database.rows import AnyRow
 from seaway.database.tables import files, packages, subdirs
-from seaway.indexing.rows import State
+from seaway.indexing.file_rows import State
 
 _BYTES_IN_MEMORY = 32 * 1024 * 1024
 _ROWS_AT_ONCE = 500

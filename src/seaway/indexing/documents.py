@@ -36,9 +36,9 @@ from seaway.database.damage import raw, tolerating_damage
 from seaway.database.engine import Database, Tx
 from seaway.database.tables import channels, documents, fragments, shards, subdirs
 from seaway.errors import SeawayError, Unavailable
-from seaway.indexing.change import ask_for_documents, derive_name
-from seaway.indexing.claims import BlobSwept, discard, naming
-from seaway.indexing.name_index import (
+from seaway.indexing.blob_references import BlobSwept, discard, naming
+from seaway.indexing.file_rows import Subdir, get_subdir, records_of
+from seaway.indexing.package_index import (
     CHECKSUMS,
     RECORDS,
     REMOVED,
@@ -47,8 +47,8 @@ from seaway.indexing.name_index import (
     derive,
     fragment_kind,
 )
-from seaway.indexing.names import info_of
-from seaway.indexing.rows import Subdir, get_subdir, records_of
+from seaway.indexing.shard_index import info_of
+from seaway.indexing.updates import ask_for_documents, derive_name
 from seaway.storage import keys
 from seaway.storage.blobs import Blobs, DamagedBlob
 from seaway.storage.spool import Spool

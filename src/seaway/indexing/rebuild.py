@@ -17,9 +17,9 @@ from seaway.database.tables import (
     subdirs,
 )
 from seaway.errors import DamagedRecord
-from seaway.indexing.change import derive_name
-from seaway.indexing.name_index import UNREADABLE, NameIndex, derive, is_whole
-from seaway.indexing.rows import State, Subdir, get_subdir, records_of
+from seaway.indexing.file_rows import State, Subdir, get_subdir, records_of
+from seaway.indexing.package_index import UNREADABLE, NameIndex, derive, is_whole
+from seaway.indexing.updates import derive_name
 
 _ROWS_AT_ONCE = 500
 

@@ -18,8 +18,8 @@ from graphlib import CycleError, TopologicalSorter
 from sqlalchemy import or_, select, update
 
 from seaway import audit
-from seaway.accounts.principal import OPERATOR, Principal
 from seaway.audit import Event
+from seaway.callers.caller import OPERATOR, Principal
 from seaway.channels import channels, permissions
 from seaway.channels.channels import MAX_V3_MESSAGE, is_possible_name
 from seaway.channels.permissions import Access, Verdict
@@ -30,8 +30,8 @@ from seaway.conda.repodata import NO_RELATIONS, ChannelRelations
 from seaway.database.engine import Database, Tx, hold_channel
 from seaway.database.tables import channels as channel_rows
 from seaway.errors import Malformed
-from seaway.indexing.change import raise_revisions
-from seaway.indexing.names import relations_of
+from seaway.indexing.shard_index import relations_of
+from seaway.indexing.updates import raise_revisions
 
 
 def change(

@@ -15,13 +15,13 @@ from typing import Any
 
 import structlog
 
-from seaway import system_errors
+from seaway import os_errors
 from seaway.clock import Clock
-from seaway.counts import Counts
 from seaway.database.engine import Database
 from seaway.errors import Unavailable
 from seaway.jobs import queue
 from seaway.jobs.queue import Job
+from seaway.metric_events import Counts
 
 log = structlog.get_logger()
 
@@ -81,9 +81,7 @@ class Runner:
             except Unavailable as error:
                 log.warning("jobs.database_away", error=error.sentence)
             except Exception as error:  # a worker thread that ended would leave every later job waiting
-                log.error(
-                    "jobs.failed", error=str(error), exc_info=None if system_errors.is_unavailable(error) else error
-                )
+                log.error("jobs.failed", error=str(error), exc_info=None if os_errors.is_unavailable(error) else error)
             self._stopping.wait(_POLL_SECONDS)
 
     def _claim(self) -> Job | None:
@@ -108,7 +106,7 @@ class Runner:
         except Exception as error:  # any failure of a handler is stored with the job, which is retried
             self._counts.job(job.kind, time.perf_counter() - started, done=False)
             # A traceback is useless if the database, the store or the machine was unavailable.
-            traceback = None if system_errors.is_unavailable(error) else error
+            traceback = None if os_errors.is_unavailable(error) else error
             log.warning(
                 "job.failed", kind=job.kind, job=job.id, attempt=job.attempt, error=str(error), exc_info=traceback
             )

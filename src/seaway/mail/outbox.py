@@ -6,7 +6,7 @@ Queue of outgoing emails.
 3. It is sent at least once. A second copy, after a crash at the wrong moment, has the same Message-ID, so that mail
    programs show it once.
 4. A permanent refusal by the mail server drops the email and is logged; if the server is unavailable, the job retries.
-5. Every email that one user causes to another passes the limits (`accounts.mail_limits`). A dropped email is logged,
+5. Every email that one user causes to another passes the limits (`callers.email_limits`). A dropped email is logged,
    and the action that caused it succeeds, unless the email is its purpose.
 """
 
@@ -22,9 +22,9 @@ import structlog
 from seaway.database.engine import Tx
 from seaway.errors import TooMany
 from seaway.jobs import queue
-from seaway.mail.letters import Letter
-from seaway.mail.posting import Post, Undeliverable
-from seaway.mail.writing import written
+from seaway.mail.delivery import Post, Undeliverable
+from seaway.mail.messages import Letter
+from seaway.mail.mime import written
 
 log = structlog.get_logger()
 
@@ -33,7 +33,7 @@ _PURPOSE = "letter"
 
 
 class Seals(Protocol):
-    """Encrypts queued emails (`accounts.sealing`)."""
+    """Encrypts queued emails (`encryption.cipher`)."""
 
     def seal(self, plain: bytes, purpose: str) -> bytes: ...
 

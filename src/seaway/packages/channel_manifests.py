@@ -18,15 +18,15 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
+from seaway.attestations import sidecars
 from seaway.channels.channels import MAX_DESCRIPTION, Attestations, is_possible_name
 from seaway.conda import corrections, filename, zstd
 from seaway.conda.record import Section
 from seaway.conda.refusals import Refused
 from seaway.conda.shards import to_shard_record
 from seaway.conda.subdir import is_known
-from seaway.indexing.rows import State
+from seaway.indexing.file_rows import State
 from seaway.packages.files import WARNINGS
-from seaway.trust import sidecars
 
 FORMAT = 1
 # Ten thousand attested files of one name take 160 MB. A larger object than this is neither written nor read.

@@ -15,7 +15,7 @@ from seaway.conda.corrections import Correction
 from seaway.database.engine import Tx
 from seaway.database.tables import downloads, files, packages, subdirs, users
 from seaway.errors import DamagedRecord, NotFound
-from seaway.indexing.rows import State
+from seaway.indexing.file_rows import State
 
 WARNINGS = "warnings"  # the field of `about` that holds the warnings of the upload
 

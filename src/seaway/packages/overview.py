@@ -28,7 +28,7 @@ from sqlalchemy import and_, func, or_, select
 from seaway.conda.version import of_published
 from seaway.database.engine import Tx
 from seaway.database.tables import files, packages, shards, subdirs
-from seaway.indexing.rows import State
+from seaway.indexing.file_rows import State
 
 MOST_PACKAGES = 50_000  # a channel with more is listed by name only
 _MOST_LINES = 60_000  # of 1.7 kB each, measured

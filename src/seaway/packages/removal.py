@@ -6,7 +6,7 @@ Yank, unyank and delete files: named files, the files of a version, or the files
    it is unyanked, replaced or deleted, and permanently in the audit log.
 2. A deleted file is in no document; its name can be used again only with the right to overwrite. The sweep deletes its
    bytes; a download that has started finishes.
-3. Both work on a full disk, as long as the reserve lasts (`storage.reserve`).
+3. Both work on a full disk, as long as the reserve lasts (`storage.disk_reserve`).
 4. All chosen files change in one transaction, or none does: if the caller is not allowed to change one of them, or one
    does not exist, nothing changes and the refusal names it. Readers of a subdir see one new revision. The audit log
    names every file with its sha256, `_FILES_IN_A_LINE` files in each line.
@@ -27,8 +27,9 @@ from typing import Any, TypeVar
 from sqlalchemy import Select, select, update
 
 from seaway import audit
-from seaway.accounts.principal import Principal
+from seaway.attestations import sidecars
 from seaway.audit import Detail, Event, Line
+from seaway.callers.caller import Principal
 from seaway.channels import channels, permissions
 from seaway.channels.permissions import Access, Verdict
 from seaway.channels.roles import Action
@@ -38,10 +39,9 @@ from seaway.database.engine import Database, Tx
 from seaway.database.rows import from_row
 from seaway.database.tables import files, packages, subdirs
 from seaway.errors import Conflict, Malformed, NotAllowed, NotFound
-from seaway.indexing.change import touch_names
-from seaway.indexing.rows import FileRecord, State, find_subdir
-from seaway.storage.reserve import Reserve
-from seaway.trust import sidecars
+from seaway.indexing.file_rows import FileRecord, State, find_subdir
+from seaway.indexing.updates import touch_names
+from seaway.storage.disk_reserve import Reserve
 
 MAX_FILES = 10_000
 MAX_NAMED = 200  # files named in one request of the API or a page: as many as its body can hold

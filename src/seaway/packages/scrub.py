@@ -20,8 +20,8 @@ import structlog
 from seaway.clock import DAY_MS
 from seaway.database import site_values
 from seaway.database.engine import Database
-from seaway.indexing.claims import named_after
-from seaway.packages.damage import VERIFYING, Keeper
+from seaway.indexing.blob_references import named_after
+from seaway.packages.damaged_blobs import VERIFYING, Keeper
 
 log = structlog.get_logger()
 

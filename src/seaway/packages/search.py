@@ -14,15 +14,15 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Row, Select, and_, case, exists, func, or_, select, tuple_
 
-from seaway.accounts.principal import Principal
+from seaway.callers.caller import Principal
 from seaway.channels import channels as channel_access
 from seaway.conda import filename, match_specs, version
 from seaway.conda.match_specs import Wanted
 from seaway.database.engine import Tx
 from seaway.database.tables import channels, files, packages, shards, subdirs
 from seaway.errors import Malformed
-from seaway.indexing.rows import State
-from seaway.words import MOST_WORDS
+from seaway.indexing.file_rows import State
+from seaway.search_terms import MOST_WORDS
 
 MAX_QUESTION = 200
 # Only match specs contain these: a comparison, or a version after a name.

@@ -2,7 +2,7 @@
 Delete unused data: blobs that no row names, replaced shards, and orphaned spool files.
 
 1. A blob that a row names is never deleted. The rows are queried while the blob is locked exclusively, so that no
-   upload can name it before it is deleted (`indexing.claims`).
+   upload can name it before it is deleted (`indexing.blob_references`).
 2. A blob younger than a day is never deleted: an upload may have stored it and be about to name it. An upload that
    relies on an older blob checks that it exists while holding its lock, and stores it again if the sweep was first.
 3. Objects in the store that are not our blobs belong to someone else, and stay.
@@ -26,7 +26,7 @@ from seaway.database import site_values
 from seaway.database.engine import Database, Tx
 from seaway.database.tables import kept_blobs, retired_shards
 from seaway.errors import SeawayError
-from seaway.indexing.claims import named, taking
+from seaway.indexing.blob_references import named, taking
 from seaway.pairing.pairing import Pairing
 from seaway.storage import keys
 from seaway.storage.blobs import Blobs, BlobStat

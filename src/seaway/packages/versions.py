@@ -10,7 +10,7 @@ from seaway.conda import filename
 from seaway.conda.version import of_published
 from seaway.database.engine import Tx
 from seaway.database.tables import downloads, files, packages, shards, subdirs
-from seaway.indexing.rows import State
+from seaway.indexing.file_rows import State
 
 
 @dataclass(frozen=True, slots=True)

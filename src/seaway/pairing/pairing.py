@@ -17,7 +17,7 @@ import structlog
 
 from seaway.database.engine import Database
 from seaway.errors import BadSetting, Unavailable
-from seaway.pairing import records
+from seaway.pairing import identity_storage
 from seaway.pairing.identity import (
     STOPS,
     TAKES_UPLOADS,
@@ -85,11 +85,11 @@ class Pairing:
         return verdict
 
     def _compare(self) -> tuple[Verdict, DatabaseIdentity | None, StoreIdentity | None]:
-        store_identity = records.of_store(self._blobs)
+        store_identity = identity_storage.of_store(self._blobs)
         with self._database.read() as tx:
-            database_identity = records.of_database(tx)
-            names_blobs = (database_identity is None or store_identity is None) and records.names_blobs(tx)
-        has_blobs = database_identity is None and store_identity is None and records.has_blobs(self._blobs)
+            database_identity = identity_storage.of_database(tx)
+            names_blobs = (database_identity is None or store_identity is None) and identity_storage.names_blobs(tx)
+        has_blobs = database_identity is None and store_identity is None and identity_storage.has_blobs(self._blobs)
         verdict = compare(
             database_identity, store_identity, database_names_blobs=names_blobs, store_has_blobs=has_blobs
         )
@@ -177,14 +177,14 @@ class Pairing:
     def _set_identity(self, identity: DatabaseIdentity) -> None:
         """Write database, store, database: they still match if the process is killed between any two writes."""
         self._save(identity)
-        records.put_in_store(self._blobs, identity.of_store)
+        identity_storage.put_in_store(self._blobs, identity.of_store)
         self._save(identity.confirmed())
         self.look()
 
     def _save(self, identity: DatabaseIdentity) -> None:
         with self._database.write_part() as tx:
             self._database.hold(tx, _LOCK)
-            records.put_in_database(tx, identity)
+            identity_storage.put_in_database(tx, identity)
 
     def _current_mark(self) -> object:
         """Return a value that changes when the store's folder or its identity file is replaced; None for a bucket."""

@@ -13,7 +13,7 @@ from seaway.conda.filename import FileName
 from seaway.conda.record import timestamp_ms
 from seaway.conda.refusals import Reason, Refused
 from seaway.errors import AlreadyThere, NotAllowed
-from seaway.indexing.rows import State
+from seaway.indexing.file_rows import State
 from seaway.publishing.examine import Candidate
 
 _CLOCK_SKEW_MS = 5 * 60 * 1000

@@ -3,7 +3,7 @@ Fetch a GitHub avatar for a logo, once, when a user enters its URL.
 
 1. Only GitHub's two URLs for avatars are fetched, and the whole URL must match: no port, no user name before the host,
    no way to name another host. Redirect targets are checked in the same way, three at most.
-2. Requests go through `seaway.visiting`, so never to this machine or to a private network.
+2. Requests go through `seaway.outbound`, so never to this machine or to a private network.
 3. Everything together is limited to 5 seconds and 512 KiB. Only the status of a response is reported.
 """
 
@@ -15,8 +15,8 @@ from urllib.parse import urljoin
 import anyio
 
 from seaway.errors import Invalid, Unavailable
+from seaway.outbound import Visit, VisitFailed
 from seaway.publishing.logos import MOST_BYTES
-from seaway.visiting import Visit, VisitFailed
 
 _SECONDS = 5.0
 _MOST_VISITS = 4

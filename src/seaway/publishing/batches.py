@@ -19,7 +19,7 @@ from typing import Generic, TypeVar
 
 from seaway.database.engine import Database, Tx, hold_channel
 from seaway.errors import DamagedRecord, SeawayError, Unavailable
-from seaway.indexing.claims import BlobSwept, naming
+from seaway.indexing.blob_references import BlobSwept, naming
 from seaway.storage.blobs import Blobs
 
 _MOST_AT_ONCE = 32

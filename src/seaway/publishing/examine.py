@@ -17,14 +17,14 @@ from seaway.conda import (
     paths,
     portable_specs,
     record,
-    reserved_places,
+    reserved_paths,
     version,
 )
 from seaway.conda.filename import CONDA, FileName
 from seaway.conda.limits import ArchiveLimits
 from seaway.conda.record import Hashes, Section
 from seaway.conda.refusals import Reason, Refused
-from seaway.conda.tar_walk import Kind
+from seaway.conda.tar_reader import Kind
 
 _MOST_WARNED = 3
 _DOTS = (
@@ -58,7 +58,7 @@ def examine(
     match_specs.check_readable(index)
     traits, warnings = _check_paths(contents, file_name, limits.members)
     is_noarch_python = index.get("noarch") == "python"
-    warnings += reserved_places.check(contents.members, is_noarch_python=is_noarch_python)
+    warnings += reserved_paths.check(contents.members, is_noarch_python=is_noarch_python)
     if archive.LINK_JSON in contents.info:
         metadata.check_link_json(contents.info[archive.LINK_JSON], is_noarch_python=is_noarch_python)
     if "noarch" in index:

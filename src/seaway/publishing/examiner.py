@@ -139,9 +139,9 @@ def _examined(order: Order, terms: Terms) -> Candidate:
 
 def _draw(order: Drawing) -> bytes:
     # Imported at the first picture: most examiners never get one, and the import would delay every start.
-    from seaway.publishing import pictures
+    from seaway.publishing import images
 
-    return pictures.draw(Path(order.path))
+    return images.draw(Path(order.path))
 
 
 def _copy(source: str, target: str) -> Hashes:

@@ -25,7 +25,7 @@ from seaway.conda.limits import ArchiveLimits
 from seaway.conda.record import Hashes
 from seaway.conda.refusals import Reason, Refused
 from seaway.errors import Invalid, Unavailable
-from seaway.fair_turns import FairTurns
+from seaway.fair_slots import FairTurns
 from seaway.publishing.examine import Candidate
 from seaway.publishing.examiner import (
     Answer,

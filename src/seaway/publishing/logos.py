@@ -13,17 +13,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from seaway.accounts.principal import Principal
-from seaway.accounts.throttle import Rate, take
+from seaway.callers.caller import Principal
+from seaway.callers.rate_limits import Rate, take
 from seaway.channels import channels, logos
 from seaway.channels.roles import Action
 from seaway.clock import Clock
 from seaway.database.engine import Database, Tx, hold_channel
 from seaway.errors import Invalid, TooLarge, TooMany
-from seaway.fair_turns import FairTurns
-from seaway.indexing.claims import naming
+from seaway.fair_slots import FairTurns
+from seaway.indexing.blob_references import naming
 from seaway.publishing.examiners import Examiners
-from seaway.publishing.rates import sender_of
+from seaway.publishing.upload_rates import sender_of
 from seaway.storage import keys
 from seaway.storage.blobs import Blobs
 from seaway.storage.spool import Spool

@@ -23,29 +23,29 @@ from typing import ParamSpec, Protocol, TypeVar
 import structlog
 from anyio import CapacityLimiter, to_thread
 
-from seaway import system_errors
-from seaway.accounts.principal import Principal
+from seaway import os_errors
+from seaway.callers.caller import Principal
 from seaway.channels import permissions
 from seaway.channels.roles import Action
 from seaway.clock import Clock
 from seaway.conda import filename
 from seaway.conda.filename import FileName
-from seaway.counts import Counts, Outcome, Stage
 from seaway.database.engine import Database
 from seaway.errors import Malformed, SeawayError, Unavailable
-from seaway.fair_turns import FairTurns, Turn
-from seaway.indexing.claims import BlobSwept, discard
+from seaway.fair_slots import FairTurns, Turn
+from seaway.indexing.blob_references import BlobSwept, discard
+from seaway.metric_events import Counts, Outcome, Stage
 from seaway.publishing import admit
-from seaway.publishing.attest import Attesting, require_workflow, verified
 from seaway.publishing.batches import Batches
 from seaway.publishing.examine import Candidate
 from seaway.publishing.examiners import Examiners
-from seaway.publishing.rates import RefusedTime, UploadRate, sender_of
 from seaway.publishing.receive import Arrived, receive
 from seaway.publishing.record import Recorded, Submission, early_facts, require_upload
+from seaway.publishing.upload_rates import RefusedTime, UploadRate, sender_of
+from seaway.publishing.verify_attestation import Attesting, require_workflow, verified
 from seaway.storage import keys
 from seaway.storage.blobs import Blobs
-from seaway.storage.reserve import Reserve
+from seaway.storage.disk_reserve import Reserve
 from seaway.storage.spool import Spool
 
 log = structlog.get_logger()
@@ -160,7 +160,7 @@ def tell_failure(counts: Counts, channel: str, file_name: str, error: BaseExcept
     """Count and log a failed or refused upload."""
     if isinstance(error, OSError):
         counts.upload(Outcome.FAILED, "disk")
-    elif isinstance(error, Exception) and system_errors.is_unavailable(error):
+    elif isinstance(error, Exception) and os_errors.is_unavailable(error):
         counts.upload(Outcome.FAILED, Unavailable.code)
     elif isinstance(error, SeawayError):
         counts.upload(Outcome.REFUSED, error.code)

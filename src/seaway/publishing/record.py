@@ -19,13 +19,17 @@ import msgspec
 from sqlalchemy import bindparam, func, insert, select, update
 
 from seaway import audit
-from seaway.accounts.principal import Principal
+from seaway.attestations import sidecars
+from seaway.attestations.bundles import Verified
+from seaway.attestations.sidecars import Sidecar
 from seaway.audit import Event, Line
-from seaway.channels import channels, permissions, quotas
+from seaway.callers.caller import Principal
+from seaway.channels import channels, permissions, quotas, upload_log
 from seaway.channels.channels import Attestations
 from seaway.channels.permissions import Access, Verdict
 from seaway.channels.quotas import Room
 from seaway.channels.roles import Action
+from seaway.channels.upload_log import Chain, Upload
 from seaway.conda import filename
 from seaway.conda.filename import FileName
 from seaway.conda.record import encode, v3_needs
@@ -34,17 +38,14 @@ from seaway.database.rows import AnyRow
 from seaway.database.tables import channels as channel_rows
 from seaway.database.tables import files, packages, subdirs, upload_chains
 from seaway.errors import SeawayError
-from seaway.indexing.change import touch_names
-from seaway.indexing.rows import FileRecord, State, Subdir, find_subdir
+from seaway.indexing.file_rows import FileRecord, State, Subdir, find_subdir
+from seaway.indexing.updates import touch_names
 from seaway.packages.files import WARNINGS
 from seaway.publishing import admit
 from seaway.publishing.admit import ExistingFile, Facts
 from seaway.publishing.examine import Candidate
-from seaway.trust import publisher_uploads, sidecars, uploads
-from seaway.trust.attestations import Verified
-from seaway.trust.news import Teller
-from seaway.trust.sidecars import Sidecar
-from seaway.trust.uploads import Chain, Upload
+from seaway.trusted_publishing import publisher_uploads
+from seaway.trusted_publishing.publisher_emails import Teller
 
 _MAX_SUMMARY = 500
 
@@ -252,7 +253,7 @@ def _record_batch(
     admitted, refusals = _decide(now_ms, channel, known, accesses, allowed)
     revisions = _write(tx, now_ms, channel_id, known, admitted, whole_document_limit)
     audit.write_all(tx, [_audit_line(now_ms, channel, entry) for entry in admitted])
-    uploads.append(tx, known.chain, [_upload(now_ms, channel, entry) for entry in admitted])
+    upload_log.append(tx, known.chain, [_upload(now_ms, channel, entry) for entry in admitted])
     publisher_uploads.note(tx, now_ms, teller, channel_id, [entry.submission.by for entry in admitted])
     recorded = {entry.number: _recorded(entry, revisions[entry.number]) for entry in admitted}
     return {**outcomes, **refusals, **recorded}

@@ -19,7 +19,8 @@ from typing import Any, BinaryIO
 import msgspec
 from sqlalchemy import Row, delete, exists, insert, select, update
 
-from seaway import audit, system_errors
+from seaway import audit, os_errors
+from seaway.attestations import sidecars
 from seaway.audit import Actor, Event
 from seaway.clock import Clock
 from seaway.conda import corrections, filename
@@ -31,15 +32,14 @@ from seaway.database.damage import raw, tolerating_damage
 from seaway.database.engine import Database, Tx
 from seaway.database.tables import attestations, channels, files, packages, subdirs
 from seaway.errors import NoRoom, SeawayError
-from seaway.indexing.change import raise_revision
-from seaway.indexing.rows import State
+from seaway.indexing.file_rows import State
+from seaway.indexing.updates import raise_revision
 from seaway.packages.files import WARNINGS
 from seaway.publishing.examine import Candidate, examine
 from seaway.publishing.record import stored_about
 from seaway.storage import keys
 from seaway.storage.blobs import Blobs
 from seaway.storage.spool import Spool
-from seaway.trust import sidecars
 
 # The largest values that the settings allow, so that files accepted under other limits stay valid.
 _LIMITS = ArchiveLimits(
@@ -252,7 +252,7 @@ def _examined(blobs: Blobs, spool: Spool, row: FileRow) -> Candidate:
     except Refused as error:
         raise CannotRebuild(f"would be refused today: {error.sentence}") from None
     except (OSError, SeawayError) as error:
-        if isinstance(system_errors.unavailable(error) or error, NoRoom):
+        if isinstance(os_errors.unavailable(error) or error, NoRoom):
             raise  # the spool's disk is full, which says nothing about the blob
         raise CannotRebuild(f"names a blob that cannot be read: {error}") from None
     if candidate.subdir != row.subdir:

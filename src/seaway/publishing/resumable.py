@@ -24,15 +24,15 @@ import msgspec
 from anyio import to_thread
 from sqlalchemy import delete, func, insert, select, update
 
-from seaway.accounts.principal import Principal
+from seaway.callers.caller import Principal
 from seaway.channels import channels as all_channels
 from seaway.channels import quotas
 from seaway.clock import DAY_MS, HOUR_MS
 from seaway.database.engine import Tx, hold_channel
 from seaway.database.tables import channels, files, resumable_pieces, resumable_uploads, subdirs
 from seaway.errors import Malformed, NotFound, SeawayError, TooLarge, TooMany, Unavailable, WrongOffset
-from seaway.indexing.claims import discard, naming
-from seaway.indexing.rows import State
+from seaway.indexing.blob_references import discard, naming
+from seaway.indexing.file_rows import State
 from seaway.publishing.publish import Published, Publishing, in_turn, publish, refuse_early
 from seaway.publishing.receive import Received, receive, too_large
 from seaway.publishing.record import require_upload

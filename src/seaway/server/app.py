@@ -10,14 +10,23 @@ from starlette.requests import Request
 from starlette.routing import Match, Mount, Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from seaway.accounts import openid as paths
-from seaway.api import channel_files, health, logos, oidc, openid, prefix, secret_scanning, uploads
-from seaway.api.misplaced import Misplaced
+from seaway.api import (
+    channel_files,
+    health,
+    logos,
+    oauth_provider,
+    prefix,
+    resumable_uploads,
+    secret_scanning,
+    token_exchange,
+)
+from seaway.api.misplaced_uploads import Misplaced
 from seaway.api.v1 import app as v1
-from seaway.server.requests import Application
+from seaway.oauth import provider as paths
+from seaway.server.request_middleware import Application
 from seaway.server.wiring import Seaway
+from seaway.web.path_redirects import Tidy
 from seaway.web.routes import OF_PAGES
-from seaway.web.tidy import Tidy
 
 OF_PREFIX = [
     # Called by pixi, rattler-build, rattler
@@ -28,11 +37,11 @@ OF_PREFIX = [
 ]
 OF_UPLOADS = [
     # Called by the pages and by tus clients, for uploads that resume after a lost connection
-    Route("/api/v1/uploads", uploads.options, methods=["OPTIONS"]),
-    Route("/api/v1/uploads/{channel}", uploads.begin, methods=["POST"]),
-    Route("/api/v1/uploads/{id}", uploads.look, methods=["HEAD"]),
-    Route("/api/v1/uploads/{id}", uploads.go_on, methods=["PATCH"]),
-    Route("/api/v1/uploads/{id}", uploads.end, methods=["DELETE"]),
+    Route("/api/v1/uploads", resumable_uploads.options, methods=["OPTIONS"]),
+    Route("/api/v1/uploads/{channel}", resumable_uploads.begin, methods=["POST"]),
+    Route("/api/v1/uploads/{id}", resumable_uploads.look, methods=["HEAD"]),
+    Route("/api/v1/uploads/{id}", resumable_uploads.go_on, methods=["PATCH"]),
+    Route("/api/v1/uploads/{id}", resumable_uploads.end, methods=["DELETE"]),
 ]
 
 
@@ -62,18 +71,18 @@ OF_SITE: list[Route | Mount] = [
     # Called by programs: the documented API
     _Documented(v1.PREFIX, v1.APP),
     # Called by pixi, rattler-build, rattler in workflows
-    Route("/api/oidc/mint_token", oidc.mint_token, methods=["POST"]),
-    Route("/api/oidc/token", oidc.revoke_token, methods=["DELETE"]),
+    Route("/api/oidc/mint_token", token_exchange.mint_token, methods=["POST"]),
+    Route("/api/oidc/token", token_exchange.revoke_token, methods=["DELETE"]),
     # Called by GitHub when it finds a published API key
     Route("/api/github/secret-scanning", secret_scanning.report, methods=["POST"]),
     # Called by command-line tools for OAuth: `pixi auth login --oauth`
-    Route("/.well-known/openid-configuration", openid.discovery, methods=["GET"]),
-    Route(paths.JWKS, openid.jwks, methods=["GET"]),
-    Route(paths.DEVICE, openid.device, methods=["POST"]),
-    Route(paths.TOKEN, openid.token, methods=["POST"]),
-    Route(paths.REVOKE, openid.revoke, methods=["POST"]),
-    Route(paths.USERINFO, openid.userinfo, methods=["GET"]),
-    Route("/api/graphql", openid.graphql, methods=["POST"]),
+    Route("/.well-known/openid-configuration", oauth_provider.discovery, methods=["GET"]),
+    Route(paths.JWKS, oauth_provider.jwks, methods=["GET"]),
+    Route(paths.DEVICE, oauth_provider.device, methods=["POST"]),
+    Route(paths.TOKEN, oauth_provider.token, methods=["POST"]),
+    Route(paths.REVOKE, oauth_provider.revoke, methods=["POST"]),
+    Route(paths.USERINFO, oauth_provider.userinfo, methods=["GET"]),
+    Route("/api/graphql", oauth_provider.graphql, methods=["POST"]),
     # Called by orchestrators
     Route("/health/live", health.live, methods=["GET"]),
     Route("/health/ready", health.ready, methods=["GET"]),

@@ -20,11 +20,11 @@ from prometheus_client.registry import Collector
 from seaway import __version__
 from seaway.clock import Clock
 from seaway.database.engine import Database
-from seaway.indexing.lag import Lag, lags
+from seaway.indexing.document_lag import Lag, lags
 from seaway.jobs import queue
-from seaway.packages import damage, usage
-from seaway.packages.usage import Usage
-from seaway.questions import Question
+from seaway.packages import damaged_blobs, storage_usage
+from seaway.packages.storage_usage import Usage
+from seaway.single_flight import Question
 
 log = structlog.get_logger()
 
@@ -92,7 +92,7 @@ class StateGauges(Collector):
                 jobs=queue.count_jobs(tx),
                 overdue_ms=queue.overdue_ms(tx, now_ms),
                 lags={"request": small, "job": large},
-                damaged=damage.count(tx),
+                damaged=damaged_blobs.count(tx),
                 now_ms=now_ms,
             )
 
@@ -100,7 +100,7 @@ class StateGauges(Collector):
         """Query the stored bytes and keep the result: a scrape that cannot wait for it leaves it to the next one."""
         started = time.monotonic()
         with self._database.read() as tx:
-            self._usage = {"packages": usage.of_packages(tx), "documents": usage.of_documents(tx)}
+            self._usage = {"packages": storage_usage.of_packages(tx), "documents": storage_usage.of_documents(tx)}
         ended = time.monotonic()
         self._next_usage_at = ended + max(_USAGE_PERIOD_SECONDS, (ended - started) * _PAUSE_FACTOR)
 

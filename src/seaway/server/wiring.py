@@ -8,72 +8,73 @@ from pathlib import Path
 
 from anyio import CapacityLimiter
 
-from seaway.accounts import mail_limits, secret_key
-from seaway.accounts.oidc import OpenIdProviders
-from seaway.accounts.openid import OpenId
-from seaway.accounts.outside import Outside
-from seaway.accounts.parts import Accounts
-from seaway.accounts.passwords import Hasher
-from seaway.accounts.policy import Policy, SecondFactorFor
-from seaway.accounts.providers import GITHUB, GOOGLE, Dialect, Provider, Providers
-from seaway.accounts.sealing import Sealer
-from seaway.accounts.signing import SigningKey
-from seaway.accounts.throttle import Limit
-from seaway.channels.own_keys import KeyRules
+from seaway.attestations.trusted_root import TrustedRoots
+from seaway.attestations.tuf import Repository
+from seaway.callers import email_limits
+from seaway.callers.rate_limits import Limit
 from seaway.clock import HOUR_MS, MINUTE_MS, Clock, SystemClock
 from seaway.conda.limits import ArchiveLimits
-from seaway.counts import Counts
 from seaway.database.engine import Database, Tx
 from seaway.database.migrate import prepare
 from seaway.database.sqlite import SqliteDatabase
+from seaway.encryption import secret_key
+from seaway.encryption.cipher import Sealer
 from seaway.errors import BadSetting, SeawayError, TooMany
-from seaway.fair_turns import FairTurns
-from seaway.http.files import Delivery
-from seaway.http.house import House
-from seaway.http.limits import ListLimit
+from seaway.fair_slots import FairTurns
+from seaway.http.channel_responses import Delivery
+from seaway.http.parts import House
+from seaway.http.request_limits import ListLimit
 from seaway.indexing.channeldata import ChannelDatas
 from seaway.indexing.documents import Documents
-from seaway.indexing.names import NameIndexes
-from seaway.indexing.served import ServedIndexes
+from seaway.indexing.served_revisions import ServedIndexes
+from seaway.indexing.shard_index import NameIndexes
 from seaway.jobs.runner import Runner
+from seaway.keys.account_keys import KeyRules
+from seaway.mail.delivery import open_post
 from seaway.mail.outbox import Outbox
-from seaway.mail.posting import open_post
-from seaway.packages.contents import Contents
-from seaway.packages.damage import Keeper
+from seaway.metric_events import Counts
+from seaway.oauth.id_token_key import SigningKey
+from seaway.oauth.provider import OpenId
+from seaway.outbound import Fetcher
+from seaway.packages.damaged_blobs import Keeper
+from seaway.packages.file_listings import Contents
 from seaway.packages.overview import Overviews
 from seaway.packages.removal import Removing
 from seaway.packages.sweep import Sweeping
 from seaway.pairing.paired_blobs import PairedBlobs
 from seaway.pairing.pairing import Pairing
-from seaway.publishing.attest import Attesting
 from seaway.publishing.batches import Batches
 from seaway.publishing.examiners import Examiners
 from seaway.publishing.logos import Logos
 from seaway.publishing.publish import Publishing
-from seaway.publishing.rates import RefusedTime, UploadRate
 from seaway.publishing.record import Recorded, Submission, record
-from seaway.server.duties import Duties, periods_ms
-from seaway.serving.identity import Identifying
-from seaway.serving.memory import Memory
+from seaway.publishing.upload_rates import RefusedTime, UploadRate
+from seaway.publishing.verify_attestation import Attesting
+from seaway.secret_scanning.leaked_secrets import Leaks, PublicKeys
+from seaway.server.job_handlers import Duties, periods_ms
+from seaway.serving.caller_identification import Identifying
 from seaway.serving.readiness import Readiness
 from seaway.serving.resolve import Reading
-from seaway.serving.tally import Tally
+from seaway.serving.response_cache import Memory
+from seaway.serving.usage_counter import Tally
 from seaway.settings import Settings
+from seaway.sign_in.external_login import Outside
+from seaway.sign_in.identity_providers import GITHUB, GOOGLE, Dialect, Provider, Providers
+from seaway.sign_in.openid_login import OpenIdProviders
+from seaway.sign_in.parts import Accounts
+from seaway.sign_in.passwords import Hasher
+from seaway.sign_in.policy_settings import Policy, SecondFactorFor
 from seaway.storage import keys
 from seaway.storage.blobs import Blobs
-from seaway.storage.opening import BucketAccess, open_blobs
-from seaway.storage.reserve import Reserve
+from seaway.storage.disk_reserve import Reserve
+from seaway.storage.open_store import BucketAccess, open_blobs
 from seaway.storage.spool import Spool
-from seaway.trust.exchange import Exchanging, audience_of
-from seaway.trust.issuers import Issuer
-from seaway.trust.key_sets import KeySets
-from seaway.trust.leaks import Leaks, PublicKeys
-from seaway.trust.news import Teller
-from seaway.trust.owners import with_owner_id
-from seaway.trust.repository_ids import RepositoryIds
-from seaway.trust.trusted_root import TrustedRoots
-from seaway.trust.tuf import Repository
-from seaway.visiting import Fetcher
+from seaway.trusted_publishing.exchange import Exchanging, audience_of
+from seaway.trusted_publishing.github_owners import with_owner_id
+from seaway.trusted_publishing.issuers import Issuer
+from seaway.trusted_publishing.publisher_emails import Teller
+from seaway.trusted_publishing.repository_ids import RepositoryIds
+from seaway.trusted_publishing.stored_keys import KeySets
 
 # More threads do not finish uploads faster, since examiners and one write lock serialize them; these sync their files
 # in parallel, and share a commit.
@@ -273,7 +274,7 @@ def _wire_accounts(settings: Settings, database: Database, blobs: Blobs, clock: 
         clock=clock,
         hasher=Hasher(),
         sealer=sealer,
-        outbox=Outbox(sealer, post, settings.effective_mail_from, mail_limits.refusal),
+        outbox=Outbox(sealer, post, settings.effective_mail_from, email_limits.refusal),
         policy=_policy(settings),
         site_url=settings.site_url,
     )
@@ -428,7 +429,7 @@ def _wire_token_exchange(settings: Settings, accounts: Accounts, fetcher: Fetche
 
 def _fetch_keys(issuer: Issuer) -> str:
     # Imported at the first fetch, since an HTTP client takes 100 ms to load.
-    from seaway.trust.fetching import fetch_keys
+    from seaway.trusted_publishing.key_fetching import fetch_keys
 
     return fetch_keys(issuer)
 

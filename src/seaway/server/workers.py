@@ -23,8 +23,8 @@ from multiprocessing.process import BaseProcess
 import structlog
 
 from seaway.errors import SeawayError
-from seaway.server import listening
-from seaway.server.stops import Stop
+from seaway.server import listen_addresses
+from seaway.server.stop_signal import Stop
 from seaway.settings import Settings
 
 log = structlog.get_logger()
@@ -105,7 +105,7 @@ class _Parent:
             time.sleep(_PAUSE_STEP_SECONDS)
 
     def _stop_all(self) -> None:
-        listening.close(self._sockets)  # otherwise connections would queue although no worker accepts them
+        listen_addresses.close(self._sockets)  # otherwise connections would queue although no worker accepts them
         for worker in self._workers:
             worker.process.terminate()
         deadline = time.monotonic() + self._settings.stop_seconds + _KILL_AFTER_SECONDS

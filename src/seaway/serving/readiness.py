@@ -10,12 +10,12 @@ import structlog
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
-from seaway import system_errors
+from seaway import os_errors
 from seaway.database.engine import Database
 from seaway.database.tables import channels
 from seaway.errors import DamagedDatabase
 from seaway.pairing.pairing import NotPaired
-from seaway.questions import Question
+from seaway.single_flight import Question
 from seaway.storage import keys
 from seaway.storage.blobs import Blobs
 from seaway.storage.spool import Spool
@@ -65,7 +65,7 @@ class Readiness:
             if isinstance(error, DamagedDatabase):
                 return "database", DAMAGED
             failing = "database" if isinstance(error.__cause__, SQLAlchemyError) else part
-            return failing, system_errors.condition_of(error) or NO_ANSWER
+            return failing, os_errors.condition_of(error) or NO_ANSWER
         return None
 
 

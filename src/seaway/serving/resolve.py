@@ -13,10 +13,10 @@ Find the content at a path of a channel: (credentials, channel, path) -> `Answer
    that clients retry and users do not miss what they have just uploaded.
 5. A shard is served only if its bytes match the sha256 in its path; documents are verified before they are cached.
    This takes 3 µs for a name with five builds and 1.1 ms for one with 5,000 builds, once for each response that
-   `serving.memory` caches.
+   `serving.response_cache` caches.
 6. A download of a package file that is known to be damaged or missing is refused with the file's name, even where the
    bytes would come from another server, until the store has the file again.
-7. A shard index is sent (or confirmed with a 304) only after its revision was recorded as served (`indexing.served`).
+7. A shard index is sent (or confirmed with a 304) only after its revision was recorded as served (`indexing.served_revisions`).
 """
 
 import hashlib
@@ -29,8 +29,9 @@ import structlog
 from anyio import CapacityLimiter, to_thread
 from sqlalchemy import bindparam, select
 
-from seaway import system_errors
-from seaway.accounts.principal import Principal
+from seaway import os_errors
+from seaway.attestations import sidecars
+from seaway.callers.caller import Principal
 from seaway.channels import channels, notices, permissions
 from seaway.channels.permissions import Access
 from seaway.channels.roles import Action
@@ -45,20 +46,19 @@ from seaway.database.tables import channels as channel_rows
 from seaway.database.tables import damaged_blobs, files, retired_shards, shards, subdirs
 from seaway.errors import DamagedRecord, NotAllowed, NotFound, NotWritable
 from seaway.indexing import documents as kinds
-from seaway.indexing.change import derive_name
 from seaway.indexing.channeldata import ChannelData, ChannelDatas
 from seaway.indexing.documents import Document, Documents
-from seaway.indexing.name_index import derive, is_whole
-from seaway.indexing.names import relations_of
-from seaway.indexing.rows import State, find_subdir, records_of
-from seaway.indexing.served import ServedIndexes
-from seaway.packages import damage
-from seaway.serving.answer import Answer, Keep
-from seaway.serving.identity import Accepted, Identifying, Secrets, identify
-from seaway.serving.memory import Held, Memory, Question
+from seaway.indexing.file_rows import State, find_subdir, records_of
+from seaway.indexing.package_index import derive, is_whole
+from seaway.indexing.served_revisions import ServedIndexes
+from seaway.indexing.shard_index import relations_of
+from seaway.indexing.updates import derive_name
+from seaway.packages import damaged_blobs as damaged
+from seaway.serving.caller_identification import Accepted, Identifying, Secrets, identify
+from seaway.serving.channel_response import Answer, Keep
+from seaway.serving.response_cache import Held, Memory, Question
 from seaway.storage import keys
 from seaway.storage.blobs import Blobs, read_whole
-from seaway.trust import sidecars
 
 log = structlog.get_logger()
 
@@ -371,8 +371,8 @@ def _package(parts: Reading, tx: Tx, access: Access, subdir: str, file_name: str
     row = tx.execute(_PACKAGE, where).one_or_none()
     if row is None:
         raise _not_found()
-    if row.problem is not None and damage.is_refused(parts.blobs, row.sha256, row.problem, row.found_at):
-        raise damage.refusal(file_name, row.problem)
+    if row.problem is not None and damaged.is_refused(parts.blobs, row.sha256, row.problem, row.found_at):
+        raise damaged.refusal(file_name, row.problem)
     return Answer(
         etag=row.sha256.hex(),
         size=row.size,
@@ -427,7 +427,7 @@ def _build_document(parts: Reading, subdir_id: int, address: _Address) -> Answer
     except FileNotFoundError:
         raise  # swept during the build; the caller tries again
     except Exception as error:
-        known = system_errors.unavailable(error) or error
+        known = os_errors.unavailable(error) or error
         if not isinstance(known, NotWritable):
             raise
         outdated = _last_complete(parts, subdir_id, address)

@@ -58,7 +58,7 @@ class Blobs(Protocol):
         Store the content of the file at `path` as the blob `key`; the caller keeps the file itself.
 
         Return False if the undamaged blob already existed. In both cases it can be deleted before a row names it, so
-        code that adds such a row must confirm the blob and put it again if it is missing (`indexing.claims`).
+        code that adds such a row must confirm the blob and put it again if it is missing (`indexing.blob_references`).
         """
         ...
 

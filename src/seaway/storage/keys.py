@@ -2,9 +2,9 @@
 The layout of the store. Only this module builds keys, and only from a hash, a time, an id or a fixed name.
 
     blobs/ab/abcdef...      content named by its sha256: package files, whole index documents
-    quarantine/abcdef...    a damaged blob that was taken out of use, kept for inspection (`packages.damage`)
+    quarantine/abcdef...    a damaged blob that was taken out of use, kept for inspection (`packages.damaged_blobs`)
     identity                the identity shared with the database (`pairing`)
-    secret-key              the key that encrypts the secrets in the database (`accounts.secret_key`)
+    secret-key              the key that encrypts the secrets in the database (`encryption.secret_key`)
     manifests/<store id>/<channel id>/channel                   data for rebuilding the database: a channel, and the
     manifests/<store id>/<channel id>/<subdir id>/<package id>  files of one package (`packages.channel_manifests`)
 

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from seaway.errors import NotFound
-from seaway.http.asked import encodings
+from seaway.http.channel_request import encodings
 
 _DIST = Path(__file__).parent / "static" / "dist"
 _TYPES = {

@@ -6,7 +6,7 @@ from sqlalchemy import select
 from starlette.requests import Request
 from starlette.responses import Response
 
-from seaway.accounts.principal import Principal
+from seaway.callers.caller import Principal
 from seaway.channels import notices, permissions
 from seaway.channels.channels import Channel
 from seaway.channels.notices import Notice
@@ -16,14 +16,14 @@ from seaway.clock import DAY_MS
 from seaway.database.engine import Tx
 from seaway.database.rows import from_row
 from seaway.database.tables import subdirs
-from seaway.http.site_address import site_url_of
-from seaway.packages import finding, overview, recent
-from seaway.packages.finding import Sort
+from seaway.http.site_url import site_url_of
+from seaway.packages import overview, package_list, recent_uploads
 from seaway.packages.overview import Line
-from seaway.web import feed, installing
-from seaway.web.looking import Pages, count_list, house_of, look, pages_of, readable, words_of
+from seaway.packages.package_list import Sort
+from seaway.web import feed, install_lines
+from seaway.web.channel_pages import Pages, count_list, house_of, look, pages_of, readable, words_of
 from seaway.web.markdown import render
-from seaway.web.shell import page
+from seaway.web.rendering import page
 
 _PER_PAGE = 50
 _FEED_LENGTH = 50
@@ -66,13 +66,13 @@ async def channel(request: Request) -> Response:
     def find(tx: Tx, by: Principal) -> _Found:
         shown, access = readable(tx, by, request.path_params["channel"])
         if is_search:
-            chosen = finding.names(tx, shown.id, words, subdir, sort, since=since)
+            chosen = package_list.names(tx, shown.id, words, subdir, sort, since=since)
             pages = pages_of(request, len(chosen), _PER_PAGE)
             lines = overview.lines_of(tx, shown.id, chosen[pages.start : pages.end])
         else:
             pages = pages_of(request, shown.package_count, _PER_PAGE)
             lines = overview.page_by_name(tx, shown.id, start=pages.start, limit=_PER_PAGE)
-        downloads = finding.downloads_since(tx, shown.id, since, [line.name for line in lines])
+        downloads = package_list.downloads_since(tx, shown.id, since, [line.name for line in lines])
         shown_notices = notices.current(tx, now_ms, shown.id)
         return _Found(
             channel=shown,
@@ -98,8 +98,8 @@ async def channel(request: Request) -> Response:
         subdir=subdir,
         sort=sort.value,
         is_filtered=bool(words or subdir),
-        install=installing.of_channel(site, found.channel.name),
-        publish=installing.to_publish(site, found.channel.name),
+        install=install_lines.of_channel(site, found.channel.name),
+        publish=install_lines.to_publish(site, found.channel.name),
         size=sum(holding.size for holding in found.holdings),
         files=sum(holding.files for holding in found.holdings),
         changed_at_ms=max((holding.changed_at_ms for holding in found.holdings), default=None),
@@ -109,9 +109,9 @@ async def channel(request: Request) -> Response:
 async def atom(request: Request) -> Response:
     """Return the latest files as an Atom feed; for a private channel, only to callers who can read it."""
 
-    def find(tx: Tx, by: Principal) -> tuple[Channel, list[recent.Arrival]]:
+    def find(tx: Tx, by: Principal) -> tuple[Channel, list[recent_uploads.Arrival]]:
         shown, _ = readable(tx, by, request.path_params["channel"])
-        return shown, recent.files_of(tx, shown.id, shown.name, _FEED_LENGTH)
+        return shown, recent_uploads.files_of(tx, shown.id, shown.name, _FEED_LENGTH)
 
     shown, arrivals = await look(request, find)
     return Response(feed.write(site_url_of(request), shown, arrivals), media_type=feed.MEDIA_TYPE)

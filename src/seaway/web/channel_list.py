@@ -3,14 +3,14 @@
 from starlette.requests import Request
 from starlette.responses import Response
 
-from seaway.accounts.principal import Principal
+from seaway.callers.caller import Principal
 from seaway.channels import channels
 from seaway.channels.channels import Channel
 from seaway.channels.roles import Role
 from seaway.database.engine import Tx
-from seaway.web.looking import count_list, look, words_of
-from seaway.web.shell import page
-from seaway.words import wanted
+from seaway.search_terms import wanted
+from seaway.web.channel_pages import count_list, look, words_of
+from seaway.web.rendering import page
 
 _PER_PAGE = 24
 

@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 
 from seaway.channels.channels import Channel
 from seaway.clock import moment
-from seaway.packages.recent import Arrival
+from seaway.packages.recent_uploads import Arrival
 from seaway.web.markdown import unmasked
 
 MEDIA_TYPE = "application/atom+xml"

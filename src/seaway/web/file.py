@@ -8,7 +8,8 @@ from sqlalchemy import select
 from starlette.requests import Request
 from starlette.responses import Response
 
-from seaway.accounts.principal import Principal
+from seaway.attestations.sidecars import Claims
+from seaway.callers.caller import Principal
 from seaway.channels import permissions
 from seaway.channels.channels import Channel
 from seaway.channels.permissions import Access, Verdict
@@ -18,22 +19,21 @@ from seaway.conda.record import timestamp_ms
 from seaway.database.engine import Tx
 from seaway.database.tables import files as file_rows
 from seaway.errors import NotFound
-from seaway.http.identity import principal_of
-from seaway.http.limits import COMPARISON, caller_of
-from seaway.http.site_address import site_url_of
-from seaway.indexing.rows import State
-from seaway.packages import attested, corrections, differences, files, origin, versions
-from seaway.packages.contents import Listing
+from seaway.http.caller import principal_of
+from seaway.http.request_limits import COMPARISON, caller_of
+from seaway.http.site_url import site_url_of
+from seaway.indexing.file_rows import State
+from seaway.packages import attestation_claims, build_differences, files, metadata_corrections, uploaders, versions
+from seaway.packages.file_listings import Listing
 from seaway.packages.files import File
-from seaway.packages.origin import Origin
+from seaway.packages.uploaders import Origin
 from seaway.packages.versions import Version
-from seaway.trust.sidecars import Claims
 from seaway.web import file_changes
+from seaway.web.channel_pages import house_of, look, pages_of, readable, words_of
 from seaway.web.file_changes import Button
-from seaway.web.looking import house_of, look, pages_of, readable, words_of
 from seaway.web.markdown import render
 from seaway.web.package import Need, links_of, needs_of, run_exports_of
-from seaway.web.shell import moment, page
+from seaway.web.rendering import moment, page
 
 _PATHS = 200
 _CHANGES = 500
@@ -73,8 +73,8 @@ async def file(request: Request) -> Response:
             channel=channel,
             file=found,
             others=versions.of_package(tx, channel.id, found.summary.package),
-            origin=origin.of_file(tx, channel.id, found.summary.subdir, found.summary.file_name, digest),
-            claims=attested.claims_of(tx, channel.id, found.summary.package).get(found.summary.id),
+            origin=uploaders.of_file(tx, channel.id, found.summary.subdir, found.summary.file_name, digest),
+            claims=attestation_claims.claims_of(tx, channel.id, found.summary.package).get(found.summary.id),
             needs=needs_of(tx, channel.id, found.record.get("depends", ())),
             against=_other(tx, channel.id, found, against),
             buttons=_buttons(tx, by, access, found),
@@ -90,7 +90,7 @@ async def file(request: Request) -> Response:
     if found.against is not None:
         before = await _listing_of(request, found.against)
         records = found.against.record, found.file.record
-        difference = await parts.contents.work(caller, differences.between, *records, before, listing)
+        difference = await parts.contents.work(caller, build_differences.between, *records, before, listing)
     return page(
         request,
         "file.html",
@@ -100,7 +100,9 @@ async def file(request: Request) -> Response:
         found=found,
         record=_fields(found.file.record, _SHOWN_ELSEWHERE),
         corrected=_corrected_fields(found.file.correction),
-        correction_warnings=corrections.warnings_of(found.file.correction.fields) if found.file.correction else (),
+        correction_warnings=metadata_corrections.warnings_of(found.file.correction.fields)
+        if found.file.correction
+        else (),
         about=_fields(found.file.about, _ABOUT_SHOWN_ELSEWHERE),
         description=render(found.file.about.get("description", "")),
         links=links_of(found.file.about),

@@ -7,7 +7,7 @@ from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import Response
 
-from seaway.accounts.principal import Principal
+from seaway.callers.caller import Principal
 from seaway.channels import channels, permissions
 from seaway.channels.channels import Channel
 from seaway.channels.permissions import Access, Verdict
@@ -15,13 +15,13 @@ from seaway.channels.roles import Action
 from seaway.database.engine import Tx
 from seaway.errors import Conflict, Malformed, NotFound, SeawayError
 from seaway.http import problems
-from seaway.http.forms import Form, form_of
-from seaway.http.identity import principal_of
+from seaway.http.caller import principal_of
+from seaway.http.page_forms import Form, form_of
 from seaway.packages import removal, versions
 from seaway.packages.removal import Act, ChosenFile, Selection
-from seaway.web import done
-from seaway.web.looking import house_of, look
-from seaway.web.shell import page, see
+from seaway.web import confirmation_message
+from seaway.web.channel_pages import house_of, look
+from seaway.web.rendering import page, see
 
 _LISTED = 200
 
@@ -94,7 +94,7 @@ async def change(request: Request) -> Response:
         )
     except Conflict as error:
         return await _confirm(request, act, selection, form, error)
-    return see(done.marked(await _next_page(request, act, selection), act.value, len(changed.files)))
+    return see(confirmation_message.marked(await _next_page(request, act, selection), act.value, len(changed.files)))
 
 
 def allowed(

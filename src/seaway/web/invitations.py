@@ -10,14 +10,14 @@ from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import Response
 
-from seaway.accounts.parts import Accounts
-from seaway.accounts.principal import Principal
+from seaway.callers.caller import Principal
 from seaway.channels import channels, invitations
 from seaway.channels.invitations import Invitation
-from seaway.http.identity import check_own_form, principal_of
+from seaway.http.caller import check_own_form, principal_of
 from seaway.http.next_page import with_next
-from seaway.web.asking import accounts_of, for_person
-from seaway.web.shell import page, see
+from seaway.sign_in.parts import Accounts
+from seaway.web.rendering import page, see
+from seaway.web.user_pages import accounts_of, for_person
 
 
 async def show(request: Request) -> Response:

@@ -6,20 +6,20 @@ from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import Response
 
-from seaway.accounts import users
-from seaway.accounts.parts import Accounts
-from seaway.accounts.permissions import SiteAction, require_site, require_verified
-from seaway.accounts.principal import Principal
-from seaway.accounts.throttle import Rate, take
+from seaway.callers.caller import Principal
+from seaway.callers.rate_limits import Rate, take
+from seaway.callers.site_permissions import SiteAction, require_site, require_verified
 from seaway.channels import channels
 from seaway.errors import NotConfirmed, SeawayError, TooMany
-from seaway.http.forms import form_of, takes_file
-from seaway.http.house import House
+from seaway.http.page_forms import form_of, takes_file
+from seaway.http.parts import House
 from seaway.publishing.logos import Given
-from seaway.web.asking import accounts_of, for_person, refused
-from seaway.web.looking import house_of
+from seaway.sign_in.parts import Accounts
+from seaway.users import users
+from seaway.web.channel_pages import house_of
+from seaway.web.rendering import page, see
 from seaway.web.settings.general import given_logo
-from seaway.web.shell import page, see
+from seaway.web.user_pages import accounts_of, for_person, refused
 
 
 @dataclass(frozen=True, slots=True)

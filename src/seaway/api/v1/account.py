@@ -5,17 +5,19 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from pydantic import ConfigDict, Field
 
-from seaway.accounts import leaving, sessions, tools, users
-from seaway.accounts.permissions import SiteAction, require_site
-from seaway.accounts.principal import Carrier
-from seaway.accounts.sessions import Session
-from seaway.accounts.tools import Grant
-from seaway.accounts.users import MAX_DISPLAY_NAME, User
-from seaway.api.v1.asking import Asked, Call, Id
+from seaway.api.v1.api_request import Asked, Call, Id
 from seaway.api.v1.keys import ModeName
-from seaway.api.v1.shapes import Given, Moment, Page, Shown, whole
+from seaway.api.v1.schemas import Given, Moment, Page, Shown, whole
+from seaway.callers.caller import Carrier
+from seaway.callers.site_permissions import SiteAction, require_site
 from seaway.clock import moment
 from seaway.errors import Malformed
+from seaway.oauth import grants
+from seaway.oauth.grants import Grant
+from seaway.sign_in import account_deletion, sessions
+from seaway.sign_in.sessions import Session
+from seaway.users import users
+from seaway.users.users import MAX_DISPLAY_NAME, User
 
 router = APIRouter(tags=["account"])
 
@@ -80,7 +82,7 @@ def delete_account(call: Asked, confirm: Confirm) -> None:
         raise Malformed("`confirm` is not the name of this account.", f"Send confirm={call.by.name} to delete it.")
     with call.read() as tx:
         user = users.get(tx, call.by.name)
-    leaving.remove(call.house.accounts, call.by, user)
+    account_deletion.remove(call.house.accounts, call.by, user)
 
 
 def _account(call: Call, user: User) -> Account:
@@ -151,7 +153,7 @@ def list_tools(call: Asked) -> Page[ToolShown]:
     """List your logged-in command-line tools (`pixi auth login --oauth`), newest first."""
     require_site(call.by, SiteAction.READ_ACCOUNT)
     with call.read() as tx:
-        return whole([_tool(grant) for grant in tools.of_user(tx, call.by.user_id or 0, call.now_ms)])
+        return whole([_tool(grant) for grant in grants.of_user(tx, call.by.user_id or 0, call.now_ms)])
 
 
 @router.delete("/me/tools/{tool}", operation_id="endTool", status_code=204)
@@ -159,7 +161,7 @@ def log_out_tool(call: Asked, tool: Id) -> None:
     """Log out a command-line tool. Requires a session."""
     require_site(call.by, SiteAction.CHANGE_ACCOUNT)
     with call.write_own() as tx:
-        tools.revoke(tx, call.now_ms, call.by, call.by.user_id or 0, tool)
+        grants.revoke(tx, call.now_ms, call.by, call.by.user_id or 0, tool)
 
 
 def _session(call: Call, session: Session) -> SessionShown:

@@ -5,11 +5,11 @@ from typing import Any
 from fastapi import APIRouter
 from pydantic import Field
 
-from seaway.accounts.permissions import SiteAction, require_site
-from seaway.api.v1.asking import DEFAULT_LIMIT, After, Asked, ChannelName, Limit
-from seaway.api.v1.shapes import Moment, Page, Shown, numbered, page
+from seaway.api.v1.api_request import DEFAULT_LIMIT, After, Asked, ChannelName, Limit
+from seaway.api.v1.schemas import Moment, Page, Shown, numbered, page
 from seaway.audit import log
 from seaway.audit.log import Entry
+from seaway.callers.site_permissions import SiteAction, require_site
 from seaway.channels.roles import Action
 from seaway.clock import moment
 

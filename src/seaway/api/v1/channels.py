@@ -5,12 +5,11 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query
 from pydantic import ConfigDict, Field
 
-from seaway.accounts import users
-from seaway.accounts.permissions import SiteAction, require_site
-from seaway.accounts.throttle import Rate
-from seaway.api.v1.asking import DEFAULT_LIMIT, OPEN, After, Asked, ChannelName, Limit, Words
+from seaway.api.v1.api_request import DEFAULT_LIMIT, OPEN, After, Asked, ChannelName, Limit, Words
 from seaway.api.v1.quotas import Room, room_of
-from seaway.api.v1.shapes import Given, Moment, Page, Shown, page
+from seaway.api.v1.schemas import Given, Moment, Page, Shown, page
+from seaway.callers.rate_limits import Rate
+from seaway.callers.site_permissions import SiteAction, require_site
 from seaway.channels import channels, logos, permissions, quotas
 from seaway.channels.channels import MAX_DESCRIPTION, MAX_V3_MESSAGE, Attestations, Channel
 from seaway.channels.permissions import Verdict
@@ -18,8 +17,9 @@ from seaway.channels.roles import Action
 from seaway.clock import moment
 from seaway.database.engine import Tx
 from seaway.indexing import relations
-from seaway.packages import catalogue
+from seaway.packages import catalog
 from seaway.publishing.logos import Given as Logo
+from seaway.users import users
 
 router = APIRouter(tags=["channels"])
 
@@ -163,7 +163,7 @@ def get_channel(call: Asked, channel: ChannelName) -> ChannelDetail:
     """Return a channel."""
     with call.read() as tx:
         access = call.require(tx, Action.READ, channel)
-        found, files = channels.get(tx, channel), catalogue.count_files(tx, access.channel_id)
+        found, files = channels.get(tx, channel), catalog.count_files(tx, access.channel_id)
         can_see_room = permissions.decide(call.by, Action.SEE_MEMBERS, access) is Verdict.ALLOWED
         room = room_of(quotas.of_channel(tx, access.channel_id)) if can_see_room else None
     role = None if access.role is None else access.role.value

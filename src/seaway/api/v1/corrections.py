@@ -5,11 +5,11 @@ from typing import Any
 from fastapi import APIRouter, Response
 from pydantic import Field
 
-from seaway.api.v1.asking import Asked, ChannelName
+from seaway.api.v1.api_request import Asked, ChannelName
 from seaway.api.v1.packages import CorrectionShown, FileName, Subdir, correction_shown
-from seaway.api.v1.shapes import Given, Shown
+from seaway.api.v1.schemas import Given, Shown
 from seaway.channels.roles import Action
-from seaway.packages import corrections, files
+from seaway.packages import files, metadata_corrections
 from seaway.packages.removal import MAX_REASON
 
 router = APIRouter(tags=["packages"])
@@ -39,7 +39,7 @@ def correct_file(
 ) -> CorrectionMade:
     """Correct the metadata of a published file in repodata; the file itself does not change."""
     changes: dict[str, Any] = given.model_dump(exclude={"reason"}, exclude_none=True)
-    done = corrections.correct(call.house.removing, call.by, channel, subdir, file, changes, given.reason)
+    done = metadata_corrections.correct(call.house.removing, call.by, channel, subdir, file, changes, given.reason)
     with call.read() as tx:
         found = files.get(tx, call.require(tx, Action.READ, channel).channel_id, subdir, file)
     return CorrectionMade(
@@ -55,4 +55,4 @@ def correct_file(
 )
 def remove_correction(call: Asked, channel: ChannelName, subdir: Subdir, file: FileName) -> None:
     """Restore the original metadata of a file."""
-    corrections.restore(call.house.removing, call.by, channel, subdir, file)
+    metadata_corrections.restore(call.house.removing, call.by, channel, subdir, file)

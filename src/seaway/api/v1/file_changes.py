@@ -5,8 +5,8 @@ from typing import Annotated
 from fastapi import APIRouter
 from pydantic import Field
 
-from seaway.api.v1.asking import Asked, Call, ChannelName
-from seaway.api.v1.shapes import Given, Shown
+from seaway.api.v1.api_request import Asked, Call, ChannelName
+from seaway.api.v1.schemas import Given, Shown
 from seaway.packages import removal
 from seaway.packages.removal import Act
 

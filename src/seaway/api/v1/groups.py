@@ -3,14 +3,14 @@
 from fastapi import APIRouter
 from pydantic import ConfigDict, Field
 
-from seaway.accounts import users
-from seaway.accounts.permissions import SiteAction, require_site
-from seaway.api.v1.asking import Asked
+from seaway.api.v1.api_request import Asked
 from seaway.api.v1.members import GroupName, UserName
-from seaway.api.v1.shapes import Given, Moment, Page, Shown, whole
+from seaway.api.v1.schemas import Given, Moment, Page, Shown, whole
+from seaway.callers.site_permissions import SiteAction, require_site
 from seaway.channels import groups
 from seaway.channels.groups import MAX_DESCRIPTION, Group, GroupMember
 from seaway.clock import moment
+from seaway.users import users
 
 router = APIRouter(tags=["groups"])
 

@@ -3,12 +3,12 @@
 from fastapi import APIRouter
 from pydantic import Field
 
-from seaway.accounts import identities, outside
-from seaway.accounts.identities import Identity
-from seaway.accounts.permissions import SiteAction, require_site
-from seaway.api.v1.asking import Asked, Id
-from seaway.api.v1.shapes import Moment, Page, Shown, whole
+from seaway.api.v1.api_request import Asked, Id
+from seaway.api.v1.schemas import Moment, Page, Shown, whole
+from seaway.callers.site_permissions import SiteAction, require_site
 from seaway.clock import moment
+from seaway.sign_in import external_identities, external_login
+from seaway.sign_in.external_identities import Identity
 
 router = APIRouter(tags=["account"])
 
@@ -28,13 +28,13 @@ def list_identities(call: Asked) -> Page[IdentityShown]:
     """List your external identities, oldest first."""
     require_site(call.by, SiteAction.READ_ACCOUNT)
     with call.read() as tx:
-        return whole([_shown(identity) for identity in identities.of_user(tx, call.by.user_id or 0)])
+        return whole([_shown(identity) for identity in external_identities.of_user(tx, call.by.user_id or 0)])
 
 
 @router.delete("/me/identities/{identity}", operation_id="unlinkIdentity", status_code=204)
 def unlink_identity(call: Asked, identity: Id) -> None:
     """Unlink an external identity, unless it is the last sign-in method. Requires a recent sign-in."""
-    outside.unlink(call.house.outside, call.by, identity)
+    external_login.unlink(call.house.outside, call.by, identity)
 
 
 def _shown(identity: Identity) -> IdentityShown:

@@ -5,15 +5,15 @@ from typing import Literal
 from fastapi import APIRouter
 from pydantic import ConfigDict, Field
 
-from seaway.accounts import emails
-from seaway.accounts.throttle import Rate
-from seaway.api.v1.asking import OPEN, Asked, Call, ChannelName, Id
+from seaway.api.v1.api_request import OPEN, Asked, Call, ChannelName, Id
 from seaway.api.v1.members import GivenRole, RoleName
-from seaway.api.v1.shapes import Given, Moment, Page, Shown, whole
+from seaway.api.v1.schemas import Given, Moment, Page, Shown, whole
+from seaway.callers.rate_limits import Rate
 from seaway.channels import invitations
 from seaway.channels.invitations import Invitation
 from seaway.channels.roles import Action, Role
 from seaway.clock import moment
+from seaway.users import emails
 
 router = APIRouter(tags=["invitations"])
 

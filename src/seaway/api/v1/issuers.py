@@ -6,13 +6,13 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Path
 from pydantic import ConfigDict, Field
 
-from seaway.accounts.permissions import SiteAction, require_site
-from seaway.api.v1.asking import Asked, Call
-from seaway.api.v1.shapes import Given, Moment, Page, Shown, whole
+from seaway.api.v1.api_request import Asked, Call
+from seaway.api.v1.schemas import Given, Moment, Page, Shown, whole
+from seaway.callers.site_permissions import SiteAction, require_site
 from seaway.clock import moment
-from seaway.trust import issuer_states, issuers
-from seaway.trust.issuer_states import IssuerState
-from seaway.trust.issuers import MAX_ISSUER, MAX_NAME
+from seaway.trusted_publishing import issuer_states, issuers
+from seaway.trusted_publishing.issuer_states import IssuerState
+from seaway.trusted_publishing.issuers import MAX_ISSUER, MAX_NAME
 
 router = APIRouter(tags=["administration"])
 

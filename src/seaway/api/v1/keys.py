@@ -5,17 +5,17 @@ from typing import Annotated, Literal
 from fastapi import APIRouter
 from pydantic import ConfigDict, Field
 
-from seaway.accounts.keys import MAX_NAME, MAX_PATTERNS, Key
-from seaway.accounts.permissions import SiteAction, require_site
-from seaway.accounts.principal import Mode
-from seaway.api.v1.asking import Asked, Call, ChannelName, Id
-from seaway.api.v1.shapes import Given, Moment, Page, Shown, whole
-from seaway.channels import own_keys, reaching_keys
-from seaway.channels.own_keys import DEFAULT_DAYS, LONGEST_DAYS
-from seaway.channels.reaching_keys import ReachingKey
+from seaway.api.v1.api_request import Asked, Call, ChannelName, Id
+from seaway.api.v1.schemas import Given, Moment, Page, Shown, whole
+from seaway.callers.caller import Mode
+from seaway.callers.site_permissions import SiteAction, require_site
 from seaway.clock import moment
 from seaway.database.engine import Tx
 from seaway.errors import NotFound
+from seaway.keys import account_keys, channel_keys
+from seaway.keys.account_keys import DEFAULT_DAYS, LONGEST_DAYS
+from seaway.keys.api_keys import MAX_NAME, MAX_PATTERNS, Key
+from seaway.keys.channel_keys import ReachingKey
 
 router = APIRouter(tags=["keys"])
 
@@ -81,21 +81,21 @@ class ReachingKeyShown(Shown):
 def list_channel_keys(call: Asked, channel: ChannelName) -> Page[ReachingKeyShown]:
     """List your valid keys with access to a channel that you belong to. Keys of other members are never shown."""
     with call.read() as tx:
-        return whole([_channel_key(key) for key in reaching_keys.of_oneself(tx, call.now_ms, call.by, channel)])
+        return whole([_channel_key(key) for key in channel_keys.of_oneself(tx, call.now_ms, call.by, channel)])
 
 
 @router.get("/keys", operation_id="listKeys")
 def list_keys(call: Asked) -> Page[KeyShown]:
     """List your keys by name, including revoked ones."""
     with call.read() as tx:
-        return whole([_shown(key) for key in own_keys.listed(tx, call.by)])
+        return whole([_shown(key) for key in account_keys.listed(tx, call.by)])
 
 
 @router.post("/keys", operation_id="addKey", status_code=201)
 def create_key(call: Asked, given: KeyGiven) -> KeyMade:
     """Create a key; its secret is shown only in this response. Requires a recent sign-in."""
     with call.write_own() as tx:
-        key, secret = own_keys.add(
+        key, secret = account_keys.add(
             tx, call.now_ms, call.by, given.name,
             mode=Mode[given.mode], channel_names=given.channels, patterns=given.packages, days=given.days,
             rules=call.house.key_rules,
@@ -107,20 +107,20 @@ def create_key(call: Asked, given: KeyGiven) -> KeyMade:
 def revoke_key(call: Asked, key: Id) -> KeyShown:
     """Revoke a key, effective immediately; it stays in the list. Requires a session."""
     with call.write_own() as tx:
-        return _shown(own_keys.revoke(tx, call.now_ms, call.by, _name_of(tx, call, key)))
+        return _shown(account_keys.revoke(tx, call.now_ms, call.by, _name_of(tx, call, key)))
 
 
 @router.delete("/keys/{key}", operation_id="removeKey", status_code=204)
 def remove_key(call: Asked, key: Id) -> None:
     """Revoke a key and remove it from the list; its name becomes available. Requires a session."""
     with call.write_own() as tx:
-        own_keys.remove(tx, call.now_ms, call.by, _name_of(tx, call, key))
+        account_keys.remove(tx, call.now_ms, call.by, _name_of(tx, call, key))
 
 
 def _name_of(tx: Tx, call: Call, key_id: int) -> str:
     """Return the name of the caller's key with this id; raise `NotFound` for ids of other users' keys."""
     require_site(call.by, SiteAction.CHANGE_ACCOUNT)
-    name = next((key.name for key in own_keys.listed(tx, call.by) if key.id == key_id), None)
+    name = next((key.name for key in account_keys.listed(tx, call.by) if key.id == key_id), None)
     if name is None:
         raise NotFound("You have no such key.", "GET /api/v1/keys lists them.")
     return name

@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Path
 from pydantic import ConfigDict, Field
 
-from seaway.api.v1.asking import Asked, ChannelName
-from seaway.api.v1.shapes import Given, Moment, Shown
+from seaway.api.v1.api_request import Asked, ChannelName
+from seaway.api.v1.schemas import Given, Moment, Shown
 from seaway.channels import members
 from seaway.channels.members import Member, MemberGroup
 from seaway.channels.roles import Role

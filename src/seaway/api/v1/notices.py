@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 from fastapi import APIRouter
 from pydantic import ConfigDict, Field
 
-from seaway.api.v1.asking import OPEN, Asked, ChannelName, Id
-from seaway.api.v1.shapes import Given, Moment, Page, Shown, whole
+from seaway.api.v1.api_request import OPEN, Asked, ChannelName, Id
+from seaway.api.v1.schemas import Given, Moment, Page, Shown, whole
 from seaway.channels import notices
 from seaway.channels.notices import LONGEST_DAYS, MAX_MESSAGE, Level, Notice
 from seaway.clock import DAY_MS, moment

@@ -6,14 +6,14 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Path, Query
 from pydantic import Field
 
-from seaway.api.v1.asking import DEFAULT_LIMIT, OPEN, After, Asked, ChannelName, Limit, PackageName
-from seaway.api.v1.shapes import Moment, Page, Shown, numbered, page
+from seaway.api.v1.api_request import DEFAULT_LIMIT, OPEN, After, Asked, ChannelName, Limit, PackageName
+from seaway.api.v1.schemas import Moment, Page, Shown, numbered, page
 from seaway.channels.roles import Action
 from seaway.clock import moment
 from seaway.conda.corrections import Correction
-from seaway.indexing.rows import State
-from seaway.packages import catalogue, files
-from seaway.packages.catalogue import PackageSummary
+from seaway.indexing.file_rows import State
+from seaway.packages import catalog, files
+from seaway.packages.catalog import PackageSummary
 from seaway.packages.files import FileSummary
 
 router = APIRouter(tags=["packages"])
@@ -111,7 +111,7 @@ def list_packages(
     call.count_list()
     with call.read() as tx:
         access = call.require(tx, Action.READ, channel)
-        found = catalogue.list_packages(tx, access.channel_id, after=after, limit=limit + 1)
+        found = catalog.list_packages(tx, access.channel_id, after=after, limit=limit + 1)
     return page(found, limit, _package, lambda package: package.name)
 
 

@@ -7,12 +7,12 @@ from anyio import to_thread
 from fastapi import APIRouter
 from pydantic import ConfigDict, Field
 
-from seaway.accounts import passkeys, recovery
-from seaway.accounts.passkeys import MAX_NAME, Passkey
-from seaway.accounts.permissions import SiteAction, require_site
-from seaway.api.v1.asking import Asked, Call, Id
-from seaway.api.v1.shapes import Given, Moment, Page, Shown, whole
+from seaway.api.v1.api_request import Asked, Call, Id
+from seaway.api.v1.schemas import Given, Moment, Page, Shown, whole
+from seaway.callers.site_permissions import SiteAction, require_site
 from seaway.clock import moment
+from seaway.sign_in import passkeys, recovery
+from seaway.sign_in.passkeys import MAX_NAME, Passkey
 
 router = APIRouter(tags=["account"])
 

@@ -6,20 +6,20 @@ from anyio import to_thread
 from fastapi import APIRouter, Query
 from pydantic import Field
 
-from seaway.api.v1.asking import DEFAULT_LIMIT, OPEN, After, Asked, Call, ChannelName, Limit, PackageName, Words
+from seaway.api.v1.api_request import DEFAULT_LIMIT, OPEN, After, Asked, Call, ChannelName, Limit, PackageName, Words
 from seaway.api.v1.packages import FileName, Subdir
-from seaway.api.v1.shapes import Moment, Page, Shown, numbered, page, whole
+from seaway.api.v1.schemas import Moment, Page, Shown, numbered, page, whole
+from seaway.attestations.provenance import Provenance, State
+from seaway.attestations.sidecars import FIELD, Claims
 from seaway.channels.roles import Action
 from seaway.clock import moment
 from seaway.errors import Conflict, Malformed, NotFound
-from seaway.http.limits import COMPARISON, caller_of
-from seaway.packages import attested, differences, files, origin, versions
-from seaway.packages.contents import Entry, Listing
-from seaway.packages.differences import Change
+from seaway.http.request_limits import COMPARISON, caller_of
+from seaway.packages import attestation_claims, build_differences, files, uploaders, versions
+from seaway.packages.build_differences import Change
+from seaway.packages.file_listings import Entry, Listing
 from seaway.packages.files import File
-from seaway.packages.origin import Origin
-from seaway.trust.provenance import Provenance, State
-from seaway.trust.sidecars import FIELD, Claims
+from seaway.packages.uploaders import Origin
 
 router = APIRouter(tags=["packages"])
 
@@ -116,7 +116,9 @@ def get_package_provenance(call: Asked, channel: ChannelName, package: PackageNa
     with call.read() as tx:
         access = call.require(tx, Action.READ, channel)
         found = versions.of_package(tx, access.channel_id, package)
-        provenance = attested.provenance_of(found, attested.claims_of(tx, access.channel_id, package))
+        provenance = attestation_claims.provenance_of(
+            found, attestation_claims.claims_of(tx, access.channel_id, package)
+        )
     if not found:
         raise NotFound("There is no such package in the channel.", "Check its name.")
     return whole([_version(provenance[version.version]) for version in found])
@@ -130,8 +132,8 @@ def get_file_provenance(call: Asked, channel: ChannelName, subdir: Subdir, file:
     with call.read() as tx:
         access = call.require(tx, Action.READ, channel)
         found = files.get(tx, access.channel_id, subdir, file)
-        sent = origin.of_file(tx, access.channel_id, subdir, file, bytes.fromhex(found.summary.sha256))
-        claims = attested.claims_of(tx, access.channel_id, found.summary.package).get(found.summary.id)
+        sent = uploaders.of_file(tx, access.channel_id, subdir, file, bytes.fromhex(found.summary.sha256))
+        claims = attestation_claims.claims_of(tx, access.channel_id, found.summary.package).get(found.summary.id)
     return FileProvenance(
         sent=None if sent is None else _sent(sent),
         attestation=None if claims is None else _attestation(claims, found.record[FIELD]),
@@ -175,7 +177,7 @@ async def compare_files(
         raise Malformed("The files belong to different packages.", "Choose two files of one package.")
     listings = await _listing(call, other), await _listing(call, found)
     compared = await call.house.contents.work(
-        caller_of(call.by), differences.between, other.record, found.record, *listings
+        caller_of(call.by), build_differences.between, other.record, found.record, *listings
     )
     return DifferenceShown(
         depends=_changes(compared.depends),

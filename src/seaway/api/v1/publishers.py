@@ -6,12 +6,12 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Path
 from pydantic import ConfigDict, Field
 
-from seaway.accounts.principal import Mode
-from seaway.api.v1.asking import Asked, ChannelName
-from seaway.api.v1.shapes import Given, Moment, Page, Shown, whole
+from seaway.api.v1.api_request import Asked, ChannelName
+from seaway.api.v1.schemas import Given, Moment, Page, Shown, whole
+from seaway.callers.caller import Mode
 from seaway.clock import moment
-from seaway.trust import publishers, saving
-from seaway.trust.publishers import Draft, Publisher
+from seaway.trusted_publishing import publisher_changes, publishers
+from seaway.trusted_publishing.publishers import Draft, Publisher
 
 router = APIRouter(tags=["publishers"])
 
@@ -114,7 +114,7 @@ def add_publisher(call: Asked, channel: ChannelName, given: PublisherGiven) -> P
         exchanges=given.exchanges,
         is_enabled=given.enabled,
     )
-    return _shown(saving.add(call.house.exchanging, call.by, channel, given.issuer, draft))
+    return _shown(publisher_changes.add(call.house.exchanging, call.by, channel, given.issuer, draft))
 
 
 @router.patch("/channels/{channel}/publishers/{publisher}", operation_id="changePublisher")
@@ -123,7 +123,7 @@ def change_publisher(
 ) -> PublisherShown:
     """Change a publisher. If the workflow changes, the id of the repository owner is looked up again."""
     apply_change = partial(_changed, given)
-    return _shown(saving.change(call.house.exchanging, call.by, channel, publisher, apply_change))
+    return _shown(publisher_changes.change(call.house.exchanging, call.by, channel, publisher, apply_change))
 
 
 @router.delete("/channels/{channel}/publishers/{publisher}", operation_id="removePublisher", status_code=204)

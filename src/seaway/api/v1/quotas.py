@@ -5,13 +5,13 @@ from typing import Annotated
 from fastapi import APIRouter
 from pydantic import ConfigDict, Field
 
-from seaway.accounts import users
-from seaway.accounts.permissions import SiteAction, require_site
-from seaway.api.v1.asking import Asked, ChannelName
+from seaway.api.v1.api_request import Asked, ChannelName
 from seaway.api.v1.members import UserName
-from seaway.api.v1.shapes import Given, Shown
+from seaway.api.v1.schemas import Given, Shown
+from seaway.callers.site_permissions import SiteAction, require_site
 from seaway.channels import channels, quotas
 from seaway.channels.quotas import MAX_QUOTA, Usage
+from seaway.users import users
 
 router = APIRouter(tags=["administration"])
 

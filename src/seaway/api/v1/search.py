@@ -6,8 +6,8 @@ from anyio import to_thread
 from fastapi import APIRouter, Query
 from pydantic import Field
 
-from seaway.api.v1.asking import DEFAULT_LIMIT, OPEN, After, Asked, Call, Limit
-from seaway.api.v1.shapes import Page, Shown
+from seaway.api.v1.api_request import DEFAULT_LIMIT, OPEN, After, Asked, Call, Limit
+from seaway.api.v1.schemas import Page, Shown
 from seaway.packages import search
 from seaway.packages.search import MAX_QUESTION, Hit
 

@@ -5,12 +5,12 @@ from typing import Annotated
 from fastapi import APIRouter
 from pydantic import ConfigDict, Field
 
-from seaway.accounts import recovery, resetting, second_factors, totp
-from seaway.accounts.passwords import MAX_CHARS, MIN_CHARS
-from seaway.accounts.permissions import SiteAction, require_site
-from seaway.api.v1.asking import Asked, Call
-from seaway.api.v1.shapes import Given, Moment, Shown
+from seaway.api.v1.api_request import Asked, Call
+from seaway.api.v1.schemas import Given, Moment, Shown
+from seaway.callers.site_permissions import SiteAction, require_site
 from seaway.clock import moment
+from seaway.sign_in import password_reset, recovery, second_factors, totp
+from seaway.sign_in.passwords import MAX_CHARS, MIN_CHARS
 
 router = APIRouter(tags=["account"])
 
@@ -61,7 +61,7 @@ class RecoveryCodes(Shown):
 async def set_password(call: Asked, given: PasswordGiven) -> None:
     """Set a new password and sign out all other browsers. Requires a recent sign-in."""
     _require_session(call)
-    await resetting.change(call.house.accounts, call.by, given.password)
+    await password_reset.change(call.house.accounts, call.by, given.password)
 
 
 @router.get("/me/second-factors", operation_id="getSecondFactors")

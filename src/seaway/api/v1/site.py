@@ -5,15 +5,15 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query
 from pydantic import Field
 
-from seaway.accounts.permissions import SiteAction, require_site
-from seaway.api.v1.asking import DEFAULT_LIMIT, After, Asked, Id, Limit
-from seaway.api.v1.shapes import Moment, Page, Shown, numbered, page
-from seaway.channels import administration
+from seaway.api.v1.api_request import DEFAULT_LIMIT, After, Asked, Id, Limit
+from seaway.api.v1.schemas import Moment, Page, Shown, numbered, page
+from seaway.callers.site_permissions import SiteAction, require_site
 from seaway.clock import moment
 from seaway.jobs import queue
 from seaway.jobs.queue import Job
-from seaway.packages import sweep, usage
-from seaway.packages.usage import ChannelUsage, Usage
+from seaway.packages import storage_usage, sweep
+from seaway.packages.storage_usage import ChannelUsage, Usage
+from seaway.sign_in import site_admin
 
 router = APIRouter(tags=["administration"])
 
@@ -91,7 +91,7 @@ def retry_jobs(call: Asked) -> Retried:
     """Retry all failed jobs. Site admins only; requires a recent sign-in."""
     require_site(call.by, SiteAction.CHANGE_SITE)
     with call.write_part() as tx:
-        return Retried(retried=administration.retry_jobs(tx, call.now_ms, call.by))
+        return Retried(retried=site_admin.retry_jobs(tx, call.now_ms, call.by))
 
 
 @router.post("/jobs/{job}/retry", operation_id="retryJob")
@@ -99,7 +99,7 @@ def retry_job(call: Asked, job: Id) -> Retried:
     """Retry a failed job. Site admins only; requires a recent sign-in."""
     require_site(call.by, SiteAction.CHANGE_SITE)
     with call.write_part() as tx:
-        return Retried(retried=administration.retry_jobs(tx, call.now_ms, call.by, job))
+        return Retried(retried=site_admin.retry_jobs(tx, call.now_ms, call.by, job))
 
 
 @router.get("/storage", operation_id="getStorage")
@@ -107,8 +107,8 @@ def get_storage(call: Asked) -> Storage:
     """Return the storage use of the site and the result of the last sweep. Site admins only; requires a session."""
     require_site(call.by, SiteAction.ADMINISTER)
     with call.read() as tx:
-        packages, documents, last = usage.of_packages(tx), usage.of_documents(tx), sweep.last(tx)
-        named_bytes = usage.named_by_packages(tx)
+        packages, documents, last = storage_usage.of_packages(tx), storage_usage.of_documents(tx), sweep.last(tx)
+        named_bytes = storage_usage.named_by_packages(tx)
     spool_blobs, spool_bytes = call.house.publishing.spool.usage()
     return Storage(
         packages=_held(packages),
@@ -133,7 +133,7 @@ def list_storage_by_channel(call: Asked, after: After = "", limit: Limit = DEFAU
     skip = numbered(after) or 0
     require_site(call.by, SiteAction.ADMINISTER)
     with call.read() as tx:
-        found = usage.by_channel(tx, skip=skip, limit=limit + 1)
+        found = storage_usage.by_channel(tx, skip=skip, limit=limit + 1)
     return page(found, limit, _channel, lambda _last: skip + limit)
 
 

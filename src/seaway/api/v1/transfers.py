@@ -5,9 +5,9 @@ from typing import Literal
 from fastapi import APIRouter
 from pydantic import ConfigDict, Field
 
-from seaway.accounts.permissions import SiteAction, require_site
-from seaway.api.v1.asking import Asked, ChannelName
-from seaway.api.v1.shapes import Given, Moment, Page, Shown, whole
+from seaway.api.v1.api_request import Asked, ChannelName
+from seaway.api.v1.schemas import Given, Moment, Page, Shown, whole
+from seaway.callers.site_permissions import SiteAction, require_site
 from seaway.channels import transfers
 from seaway.channels.roles import Action
 from seaway.channels.transfers import Transfer

@@ -5,12 +5,12 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from pydantic import Field
 
-from seaway.accounts.permissions import SiteAction, require_site
-from seaway.api.v1.asking import DEFAULT_LIMIT, After, Asked, ChannelName, Limit
-from seaway.api.v1.shapes import Page, Shown, numbered, page
+from seaway.api.v1.api_request import DEFAULT_LIMIT, After, Asked, ChannelName, Limit
+from seaway.api.v1.schemas import Page, Shown, numbered, page
+from seaway.callers.site_permissions import SiteAction, require_site
+from seaway.channels import upload_log
 from seaway.channels.roles import Action
 from seaway.errors import Invalid
-from seaway.trust import uploads
 
 router = APIRouter(tags=["audit"])
 
@@ -52,7 +52,7 @@ def list_channel_uploads(
     start = numbered(after) or 0
     with call.read() as tx:
         access = call.require(tx, Action.MANAGE, channel)
-        found = uploads.of_channel(tx, access.channel_id, after=start, limit=limit + 1)
+        found = upload_log.of_channel(tx, access.channel_id, after=start, limit=limit + 1)
     return page(found, limit, _shown, lambda row: row["number"])
 
 
@@ -62,7 +62,7 @@ def list_uploads(call: Asked, channel: OfName, after: After = "", limit: Limit =
     start = _parse_cursor(after)
     require_site(call.by, SiteAction.ADMINISTER)
     with call.read() as tx:
-        found = uploads.of_name(tx, channel, after=start, limit=limit + 1)
+        found = upload_log.of_name(tx, channel, after=start, limit=limit + 1)
     return page(found, limit, _shown, lambda row: f"{row['channel_id']}.{row['number']}")
 
 

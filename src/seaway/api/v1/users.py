@@ -3,14 +3,14 @@
 from fastapi import APIRouter
 from pydantic import ConfigDict, Field
 
-from seaway.accounts import users
-from seaway.accounts.permissions import SiteAction, require_site
-from seaway.accounts.users import User
-from seaway.api.v1.asking import DEFAULT_LIMIT, After, Asked, Limit, Words
+from seaway.api.v1.api_request import DEFAULT_LIMIT, After, Asked, Limit, Words
 from seaway.api.v1.members import UserName
-from seaway.api.v1.shapes import Given, Moment, Page, Shown, page
-from seaway.channels import administration
+from seaway.api.v1.schemas import Given, Moment, Page, Shown, page
+from seaway.callers.site_permissions import SiteAction, require_site
 from seaway.clock import moment
+from seaway.sign_in import site_admin
+from seaway.users import users
+from seaway.users.users import User
 
 router = APIRouter(tags=["administration"])
 
@@ -70,9 +70,9 @@ def change_user(call: Asked, user: UserName, given: UserChange) -> UserShown:
     require_site(call.by, SiteAction.CHANGE_SITE)
     with call.write_site() as tx:
         if given.disabled is not None:
-            administration.set_disabled(tx, call.now_ms, call.by, user, disabled=given.disabled)
+            site_admin.set_disabled(tx, call.now_ms, call.by, user, disabled=given.disabled)
         if given.admin is not None:
-            administration.set_admin(tx, call.now_ms, call.by, user, is_admin=given.admin)
+            site_admin.set_admin(tx, call.now_ms, call.by, user, is_admin=given.admin)
         return _shown(users.get(tx, user))
 
 
@@ -87,7 +87,7 @@ def request_second_factor_reset(call: Asked, user: UserName) -> ResetShown:
     """
     require_site(call.by, SiteAction.CHANGE_SITE)
     with call.write_site() as tx:
-        return ResetShown(at=moment(administration.ask_reset(call.house.accounts, tx, call.now_ms, call.by, user)))
+        return ResetShown(at=moment(site_admin.ask_reset(call.house.accounts, tx, call.now_ms, call.by, user)))
 
 
 @router.delete("/users/{user}/second-factor-reset", operation_id="stopSecondFactorReset", status_code=204)
@@ -95,7 +95,7 @@ def cancel_second_factor_reset(call: Asked, user: UserName) -> None:
     """Cancel a pending reset of second factors. Site admins only; requires a recent sign-in."""
     require_site(call.by, SiteAction.CHANGE_SITE)
     with call.write_site() as tx:
-        administration.stop_reset(call.house.accounts, tx, call.now_ms, call.by, user)
+        site_admin.stop_reset(call.house.accounts, tx, call.now_ms, call.by, user)
 
 
 def _shown(user: User) -> UserShown:

@@ -7,14 +7,15 @@ from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import Response
 
-from seaway.accounts import addresses, emails, signing_up
-from seaway.accounts.emails import Email
-from seaway.accounts.parts import Accounts
-from seaway.accounts.principal import Principal
+from seaway.callers.caller import Principal
 from seaway.errors import NotConfirmed, SeawayError
-from seaway.http.forms import form_of
-from seaway.web.asking import accounts_of, client_of, for_person, refused
-from seaway.web.shell import page, see
+from seaway.http.page_forms import form_of
+from seaway.sign_in import email_addresses, sign_up
+from seaway.sign_in.parts import Accounts
+from seaway.users import emails
+from seaway.users.emails import Email
+from seaway.web.rendering import page, see
+from seaway.web.user_pages import accounts_of, client_of, for_person, refused
 
 
 @for_person
@@ -29,7 +30,7 @@ async def write_again(request: Request, by: Principal) -> Response:
     """Send another verification email."""
     accounts = accounts_of(request)
     address = (await form_of(request)).text("address")
-    work = partial(signing_up.write_again, accounts, by, address, client=client_of(request).address)
+    work = partial(sign_up.write_again, accounts, by, address, client=client_of(request).address)
     found = await to_thread.run_sync(_look, accounts, by)
     try:
         await to_thread.run_sync(work)
@@ -42,19 +43,19 @@ async def write_again(request: Request, by: Principal) -> Response:
 @for_person
 async def add(request: Request, by: Principal) -> Response:
     """Add an email address; it counts once it is verified."""
-    return await _changed(request, by, addresses.add)
+    return await _changed(request, by, email_addresses.add)
 
 
 @for_person
 async def remove(request: Request, by: Principal) -> Response:
     """Remove an email address."""
-    return await _changed(request, by, addresses.remove)
+    return await _changed(request, by, email_addresses.remove)
 
 
 @for_person
 async def make_primary(request: Request, by: Principal) -> Response:
     """Make this the email address that emails are sent to."""
-    return await _changed(request, by, addresses.make_primary)
+    return await _changed(request, by, email_addresses.make_primary)
 
 
 async def _changed(request: Request, by: Principal, change: Callable[[Accounts, Principal, str], None]) -> Response:

@@ -7,15 +7,15 @@ from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import Response
 
-from seaway.accounts import users
-from seaway.accounts.parts import Accounts
-from seaway.accounts.principal import Principal
+from seaway.callers.caller import Principal
 from seaway.channels import groups
 from seaway.database.engine import Tx
 from seaway.errors import BadCredential, NotConfirmed, SeawayError
-from seaway.http.forms import form_of
-from seaway.web.asking import accounts_of, for_person, refused
-from seaway.web.shell import page, see
+from seaway.http.page_forms import form_of
+from seaway.sign_in.parts import Accounts
+from seaway.users import users
+from seaway.web.rendering import page, see
+from seaway.web.user_pages import accounts_of, for_person, refused
 
 _LIST = "/account/groups"
 

@@ -12,17 +12,18 @@ from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import Response
 
-from seaway.accounts.keys import Key
-from seaway.accounts.parts import Accounts
-from seaway.accounts.principal import Mode, Principal
-from seaway.channels import channels, own_keys
-from seaway.channels.own_keys import KeyRules
+from seaway.callers.caller import Mode, Principal
+from seaway.channels import channels
 from seaway.database.engine import Tx
 from seaway.errors import Malformed, NotConfirmed, SeawayError
-from seaway.http.forms import Form, form_of
-from seaway.http.house import House
-from seaway.web.asking import accounts_of, for_person, refused
-from seaway.web.shell import page, see
+from seaway.http.page_forms import Form, form_of
+from seaway.http.parts import House
+from seaway.keys import account_keys
+from seaway.keys.account_keys import KeyRules
+from seaway.keys.api_keys import Key
+from seaway.sign_in.parts import Accounts
+from seaway.web.rendering import page, see
+from seaway.web.user_pages import accounts_of, for_person, refused
 
 DAYS = (7, 30, 90, 180, 365)
 USUAL_DAYS = 90
@@ -98,7 +99,7 @@ def _look(accounts: Accounts, by: Principal) -> dict[str, Any]:
     assert by.user_id is not None
     with accounts.database.read() as tx:
         mine = [channel.name for channel, _ in channels.of_user(tx, by.user_id)]
-        all_keys = own_keys.listed(tx, by)
+        all_keys = account_keys.listed(tx, by)
     now_ms = accounts.clock.now_ms()
     all_keys.sort(key=lambda key: (_has_ended(key, now_ms), -key.created_at_ms, -key.id))
     return {"keys": all_keys, "channels": mine, "modes": MODES, "days": DAYS, "has_ended": _has_ended}
@@ -118,7 +119,7 @@ def made(tx: Tx, now_ms: int, by: Principal, typed: Typed, rules: KeyRules) -> t
     mode, days = _mode(typed.mode), _days(typed.days)
     if typed.only and not typed.channels:
         raise Malformed("No channels are selected.", "Select channels, or create a key for all your channels.")
-    return own_keys.add(
+    return account_keys.add(
         tx,
         now_ms,
         by,
@@ -152,10 +153,10 @@ def _days(text: str) -> int:
 def _revoke(accounts: Accounts, by: Principal, name: str) -> None:
     assert by.user_id is not None
     with accounts.database.write_user(by.user_id) as tx:
-        own_keys.revoke(tx, accounts.clock.now_ms(), by, name)
+        account_keys.revoke(tx, accounts.clock.now_ms(), by, name)
 
 
 def _delete(accounts: Accounts, by: Principal, name: str) -> None:
     assert by.user_id is not None
     with accounts.database.write_user(by.user_id) as tx:
-        own_keys.remove(tx, accounts.clock.now_ms(), by, name)
+        account_keys.remove(tx, accounts.clock.now_ms(), by, name)

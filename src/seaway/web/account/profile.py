@@ -8,15 +8,16 @@ from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import Response
 
-from seaway.accounts import emails, leaving, users
-from seaway.accounts.parts import Accounts
-from seaway.accounts.principal import Principal
+from seaway.callers.caller import Principal
 from seaway.channels import channels
 from seaway.errors import Malformed, NotConfirmed, SeawayError
-from seaway.http.forms import form_of
-from seaway.http.identity import cookies_of
-from seaway.web.asking import accounts_of, for_person, refused
-from seaway.web.shell import page, see
+from seaway.http.caller import cookies_of
+from seaway.http.page_forms import form_of
+from seaway.sign_in import account_deletion
+from seaway.sign_in.parts import Accounts
+from seaway.users import emails, users
+from seaway.web.rendering import page, see
+from seaway.web.user_pages import accounts_of, for_person, refused
 
 
 @for_person
@@ -65,7 +66,7 @@ def _leave(accounts: Accounts, by: Principal, typed: str) -> None:
         raise Malformed("This is not the name of the account.", f"Type {by.name} to confirm.")
     with accounts.database.read() as tx:
         user = users.get(tx, by.name)
-    leaving.remove(accounts, by, user)
+    account_deletion.remove(accounts, by, user)
 
 
 def _look(accounts: Accounts, by: Principal) -> dict[str, Any]:

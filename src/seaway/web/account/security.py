@@ -9,14 +9,14 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import Response
 
-from seaway.accounts import passkeys, recovery, resetting, second_factors, totp
-from seaway.accounts.parts import Accounts
-from seaway.accounts.permissions import SiteAction, require_site
-from seaway.accounts.principal import Principal
+from seaway.callers.caller import Principal
+from seaway.callers.site_permissions import SiteAction, require_site
 from seaway.errors import NotConfirmed, SeawayError
-from seaway.http.forms import form_of
-from seaway.web.asking import accounts_of, for_person, refused
-from seaway.web.shell import page, see
+from seaway.http.page_forms import form_of
+from seaway.sign_in import passkeys, password_reset, recovery, second_factors, totp
+from seaway.sign_in.parts import Accounts
+from seaway.web.rendering import page, see
+from seaway.web.user_pages import accounts_of, for_person, refused
 
 _PAGE = "/account/security"
 
@@ -33,7 +33,7 @@ async def set_password(request: Request, by: Principal) -> Response:
     """Change the password, and sign out every other browser."""
     password = (await form_of(request)).exact("password")
     try:
-        await resetting.change(accounts_of(request), by, password)
+        await password_reset.change(accounts_of(request), by, password)
     except NotConfirmed:
         raise
     except SeawayError as error:

@@ -4,13 +4,13 @@ from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import Response
 
-from seaway.accounts import sessions
-from seaway.accounts.parts import Accounts
-from seaway.accounts.principal import Principal
-from seaway.accounts.sessions import Session
-from seaway.http.forms import form_of
-from seaway.web.asking import accounts_of, for_person
-from seaway.web.shell import page, see
+from seaway.callers.caller import Principal
+from seaway.http.page_forms import form_of
+from seaway.sign_in import sessions
+from seaway.sign_in.parts import Accounts
+from seaway.sign_in.sessions import Session
+from seaway.web.rendering import page, see
+from seaway.web.user_pages import accounts_of, for_person
 
 _BROWSERS = (
     ("Edg", "Edge"),

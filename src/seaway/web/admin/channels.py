@@ -7,14 +7,14 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from seaway.accounts.principal import Principal
+from seaway.callers.caller import Principal
 from seaway.channels import channels, quotas
 from seaway.database.engine import Tx
-from seaway.http.forms import form_of
-from seaway.packages import catalogue
-from seaway.web.admin.frame import ON_A_PAGE, after_of, do, for_admin, must_be_fresh, show
-from seaway.web.admin.sizes import quota_of, written
-from seaway.web.looking import house_of, words_of
+from seaway.http.page_forms import form_of
+from seaway.packages import catalog
+from seaway.web.admin.admin_pages import ON_A_PAGE, after_of, do, for_admin, must_be_fresh, show
+from seaway.web.admin.byte_sizes import quota_of, written
+from seaway.web.channel_pages import house_of, words_of
 
 
 @for_admin
@@ -62,5 +62,5 @@ def _look(name: str, tx: Tx) -> Mapping[str, Any]:
         "channel": channel,
         "room": room,
         "quota": written(room.quota),
-        "files": catalogue.count_files(tx, channel.id),
+        "files": catalog.count_files(tx, channel.id),
     }

@@ -8,14 +8,14 @@ from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import Response
 
-from seaway.accounts.principal import Principal
+from seaway.callers.caller import Principal
 from seaway.database.engine import Tx
 from seaway.errors import NotFound
-from seaway.http.forms import Form, form_of
-from seaway.trust import issuer_states, issuers
-from seaway.trust.claims import known
-from seaway.web.admin.frame import do, for_admin, must_be_fresh, show
-from seaway.web.looking import house_of
+from seaway.http.page_forms import Form, form_of
+from seaway.trusted_publishing import issuer_states, issuers
+from seaway.trusted_publishing.issuer_kinds import registry
+from seaway.web.admin.admin_pages import do, for_admin, must_be_fresh, show
+from seaway.web.channel_pages import house_of
 
 _LIST = "/admin/issuers"
 Act = Callable[[Principal, str, Form, Tx, int], object]
@@ -67,7 +67,7 @@ async def act(request: Request, by: Principal) -> Response:
 
 
 def _look_at_all(typed: Form, tx: Tx) -> Mapping[str, Any]:
-    return {"issuers": issuer_states.states(tx), "kinds": [(kind, kind) for kind in known.NAMES], "typed": typed}
+    return {"issuers": issuer_states.states(tx), "kinds": [(kind, kind) for kind in registry.NAMES], "typed": typed}
 
 
 def _look(name: str, typed: str, tx: Tx) -> Mapping[str, Any]:

@@ -7,13 +7,13 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from seaway.accounts.principal import Principal
-from seaway.channels import administration
+from seaway.callers.caller import Principal
 from seaway.database.engine import Tx
-from seaway.http.forms import form_of
+from seaway.http.page_forms import form_of
 from seaway.jobs import queue
-from seaway.web.admin.frame import ON_A_PAGE, do, for_admin, must_be_fresh, show
-from seaway.web.looking import house_of
+from seaway.sign_in import site_admin
+from seaway.web.admin.admin_pages import ON_A_PAGE, do, for_admin, must_be_fresh, show
+from seaway.web.channel_pages import house_of
 
 _STATES = (
     (queue.DEAD, "Failed", "Jobs that failed ten times. They stay here until an admin retries them."),
@@ -38,7 +38,7 @@ async def retry(request: Request, by: Principal) -> Response:
     job_id = form.number("job") if form.is_set("job") else None
 
     def change(tx: Tx, now_ms: int) -> None:
-        administration.retry_jobs(tx, now_ms, by, job_id)
+        site_admin.retry_jobs(tx, now_ms, by, job_id)
 
     within = house_of(request).reading.database.write_part()
     return await do(request, "jobs", partial(_look, queue.DEAD, 0), change, then="/admin/jobs", within=within)

@@ -6,11 +6,11 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from seaway.accounts.principal import Principal
+from seaway.callers.caller import Principal
 from seaway.database.engine import Tx
-from seaway.packages import damage, sweep, usage
-from seaway.web.admin.frame import ON_A_PAGE, for_admin, show
-from seaway.web.looking import house_of
+from seaway.packages import damaged_blobs, storage_usage, sweep
+from seaway.web.admin.admin_pages import ON_A_PAGE, for_admin, show
+from seaway.web.channel_pages import house_of
 
 _DAMAGED_SHOWN = 50
 
@@ -24,13 +24,13 @@ async def look(request: Request, _by: Principal) -> Response:
     spool = house_of(request).publishing.spool
 
     def find(tx: Tx) -> Mapping[str, Any]:
-        packages, named = usage.of_packages(tx), usage.named_by_packages(tx)
-        found = usage.by_channel(tx, skip=skip, limit=ON_A_PAGE + 1)
+        packages, named = storage_usage.of_packages(tx), storage_usage.named_by_packages(tx)
+        found = storage_usage.by_channel(tx, skip=skip, limit=ON_A_PAGE + 1)
         files, size = spool.usage()
-        damaged = damage.affected(tx, _DAMAGED_SHOWN + 1)
+        damaged = damaged_blobs.affected(tx, _DAMAGED_SHOWN + 1)
         return {
             "packages": packages,
-            "documents": usage.of_documents(tx),
+            "documents": storage_usage.of_documents(tx),
             "saved": named - packages.size,
             "last": sweep.last(tx),
             "damaged": damaged[:_DAMAGED_SHOWN],

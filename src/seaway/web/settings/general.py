@@ -7,18 +7,18 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from seaway.accounts.principal import Principal
+from seaway.callers.caller import Principal
 from seaway.channels import channels, logos, notices, quotas
 from seaway.channels.notices import Level
 from seaway.channels.roles import Action
 from seaway.clock import DAY_MS
 from seaway.errors import Malformed
-from seaway.http.forms import Form, form_of, takes_file
-from seaway.http.house import House
+from seaway.http.page_forms import Form, form_of, takes_file
+from seaway.http.parts import House
 from seaway.indexing import relations
 from seaway.publishing.logos import Given
-from seaway.web.asking import for_person
-from seaway.web.settings.frame import Scene, Section, do, do_apart, show
+from seaway.web.settings.settings_pages import Scene, Section, do, do_apart, show
+from seaway.web.user_pages import for_person
 
 DAYS = (1, 7, 30, 90, 365)
 

@@ -11,21 +11,22 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from seaway.accounts.keys import Key
-from seaway.accounts.principal import Principal
-from seaway.channels import channels, own_keys, reaching_keys
+from seaway.callers.caller import Principal
+from seaway.channels import channels
 from seaway.channels.roles import Action
-from seaway.http.forms import form_of
-from seaway.http.house import House
+from seaway.http.page_forms import form_of
+from seaway.http.parts import House
+from seaway.keys import account_keys, channel_keys
+from seaway.keys.api_keys import Key
 from seaway.web.account.keys import MODES, Typed, made, typed_in
-from seaway.web.asking import for_person
-from seaway.web.settings.frame import Scene, Section, do_apart, show
+from seaway.web.settings.settings_pages import Scene, Section, do_apart, show
+from seaway.web.user_pages import for_person
 
 
 def _look(scene: Scene) -> Mapping[str, Any]:
     tx, now_ms, by, channel = scene.tx, scene.now_ms, scene.by, scene.channel
     return {
-        "own": reaching_keys.of_oneself(tx, now_ms, by, channel),
+        "own": channel_keys.of_oneself(tx, now_ms, by, channel),
         "modes": MODES,
         "typed": Typed(),
         "made": None,
@@ -74,4 +75,4 @@ def _revoke(channel: str, name: str, parts: House, by: Principal) -> None:
     assert by.user_id is not None
     with parts.accounts.database.write_user(by.user_id) as tx:
         channels.require(tx, by, SECTION.action, channel)
-        own_keys.revoke(tx, parts.accounts.clock.now_ms(), by, name)
+        account_keys.revoke(tx, parts.accounts.clock.now_ms(), by, name)

@@ -7,13 +7,13 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from seaway.accounts.principal import Principal
+from seaway.callers.caller import Principal
 from seaway.channels import invitations, members
 from seaway.channels.roles import Action, Role
 from seaway.errors import Malformed
-from seaway.http.forms import Form, form_of
-from seaway.web.asking import for_person
-from seaway.web.settings.frame import Scene, Section, do, show
+from seaway.http.page_forms import Form, form_of
+from seaway.web.settings.settings_pages import Scene, Section, do, show
+from seaway.web.user_pages import for_person
 
 ROLES = (
     (Role.VIEWER.value, "Viewer: can install"),

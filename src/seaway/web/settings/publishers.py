@@ -8,19 +8,19 @@ from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import Response
 
-from seaway.accounts.principal import Mode, Principal
+from seaway.callers.caller import Mode, Principal
 from seaway.channels import channels
 from seaway.channels.channels import Attestations
 from seaway.channels.roles import Action
 from seaway.errors import Malformed
-from seaway.http.forms import Form, form_of
-from seaway.http.house import House
-from seaway.trust import issuers, publishers, saving, snippets
-from seaway.trust.claims.kinds import GateValue, Kind
-from seaway.trust.exchange import Exchanging
-from seaway.trust.publishers import Draft
-from seaway.web.asking import for_person
-from seaway.web.settings.frame import Scene, Section, do, do_apart, show
+from seaway.http.page_forms import Form, form_of
+from seaway.http.parts import House
+from seaway.trusted_publishing import issuers, publisher_changes, publishers, workflow_snippets
+from seaway.trusted_publishing.exchange import Exchanging
+from seaway.trusted_publishing.issuer_kinds.issuer_kind import GateValue, Kind
+from seaway.trusted_publishing.publishers import Draft
+from seaway.web.settings.settings_pages import Scene, Section, do, do_apart, show
+from seaway.web.user_pages import for_person
 
 MODES = (
     (Mode.READ_WRITE.name, "Publish", "Upload and yank. Recommended."),
@@ -28,9 +28,9 @@ MODES = (
     (Mode.READ_WRITE_DELETE.name, "Publish and delete", "Also overwrite and delete files."),
 )
 _SNIPPETS: Mapping[str, Callable[[str, str, str], str]] = {
-    "github": snippets.github,
-    "gitlab": snippets.gitlab,
-    "google": snippets.google,
+    "github": workflow_snippets.github,
+    "gitlab": workflow_snippets.gitlab,
+    "google": workflow_snippets.google,
 }
 
 
@@ -124,7 +124,7 @@ def _split(text: str) -> Sequence[str]:
 def _add(channel: str, issuer: str, form: Form, parts: House, by: Principal) -> None:
     with parts.exchanging.database.read() as tx:
         kind = issuers.get(tx, issuer).kind
-    saving.add(parts.exchanging, by, channel, issuer, _draft(kind, form))
+    publisher_changes.add(parts.exchanging, by, channel, issuer, _draft(kind, form))
 
 
 def _remove(form: Form, scene: Scene) -> None:
