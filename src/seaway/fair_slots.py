@@ -27,7 +27,7 @@ class _Waiter:
     is_granted: bool = False
 
 
-class Turn:
+class Slot:
     """Slot that is held until `release` or the end of a `with` block; releasing it again does nothing."""
 
     def __init__(self, release: Callable[[], None], *, waited: bool) -> None:
@@ -40,7 +40,7 @@ class Turn:
         if release is not None:
             release()
 
-    def __enter__(self) -> "Turn":
+    def __enter__(self) -> "Slot":
         return self
 
     def __exit__(
@@ -49,7 +49,7 @@ class Turn:
         self.release()
 
 
-class FairTurns:
+class FairSlots:
     """Slots of one resource in this process; can be used by threads and event loops."""
 
     def __init__(self, turns: int, share: int) -> None:
@@ -58,7 +58,7 @@ class FairTurns:
         self._held: Counter[Sender] = Counter()
         self._waiting: dict[Sender, deque[_Waiter]] = {}  # ordered by when each was last served, most recent last
 
-    async def wait(self, sender: Sender) -> Turn:
+    async def wait(self, sender: Sender) -> Slot:
         """Wait for a slot without blocking a thread."""
         loop = asyncio.get_running_loop()
         granted: asyncio.Future[None] = loop.create_future()
@@ -76,7 +76,7 @@ class FairTurns:
             raise
         return self._turn(sender, waited=True)
 
-    def wait_in_thread(self, sender: Sender) -> Turn:
+    def wait_in_thread(self, sender: Sender) -> Slot:
         """Block the calling thread until it gets a slot."""
         granted = threading.Event()
         waiter = _Waiter(sender, granted.set)
@@ -89,7 +89,7 @@ class FairTurns:
             raise
         return self._turn(sender, waited=True)
 
-    def take(self, sender: Sender) -> Turn | None:
+    def take(self, sender: Sender) -> Slot | None:
         """Return a slot, or None if none is available now."""
         waiter = _Waiter(sender, lambda: None)
         if self._enter(waiter):
@@ -97,8 +97,8 @@ class FairTurns:
         self._give_up(waiter)
         return None
 
-    def _turn(self, sender: Sender, *, waited: bool) -> Turn:
-        return Turn(lambda: self._leave(sender), waited=waited)
+    def _turn(self, sender: Sender, *, waited: bool) -> Slot:
+        return Slot(lambda: self._leave(sender), waited=waited)
 
     def _enter(self, waiter: _Waiter) -> bool:
         with self._lock:

@@ -55,9 +55,9 @@ def set_up(log_format: str, level: str) -> None:
     logging.getLogger("alembic").setLevel(logging.WARNING)
     logging.captureWarnings(True)
     if is_colored or level not in ("debug", "info"):
-        REQUESTS.by_structlog()
+        REQUEST_LOG.by_structlog()
     else:
-        REQUESTS.by(_as_json if log_format == "json" else _as_text)
+        REQUEST_LOG.by(_as_json if log_format == "json" else _as_text)
 
 
 class RequestLog:
@@ -98,7 +98,7 @@ class RequestLog:
         self._write("\n".join(lines))
 
 
-REQUESTS = RequestLog()
+REQUEST_LOG = RequestLog()
 
 
 class _LossyStream:

@@ -1,7 +1,7 @@
 """
 Interface for counting events: requests, uploads, downloads and jobs.
 
-`Counts` discards everything, so callers need not know whether metrics are enabled. If they are, the parts get
+`EventCounter` discards everything, so callers need not know whether metrics are enabled. If they are, the parts get
 `server/prometheus_metrics.py` instead.
 """
 
@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from enum import Enum
 
 
-class Outcome(Enum):
+class UploadOutcome(Enum):
     """Result of an upload."""
 
     PUBLISHED = "published"
@@ -22,7 +22,7 @@ class Outcome(Enum):
     BROKEN_OFF = "broken-off"  # the client disconnected, or an unexpected error: the status of the request is 500 then
 
 
-class Stage(Enum):
+class UploadStage(Enum):
     """Timed stage of an upload."""
 
     RECEIVE = "receive"
@@ -30,7 +30,7 @@ class Stage(Enum):
     RECORD = "record"
 
 
-class Way(Enum):
+class DeliveryMethod(Enum):
     """How a package file was delivered."""
 
     WHOLE = "whole"
@@ -39,22 +39,22 @@ class Way(Enum):
     PROXY = "proxy"  # nginx sends it (`downloads = x-accel`)
 
 
-class Counts:
+class EventCounter:
     """Discard all counts. Subclasses override every method but `timed`; all can be called from any thread."""
 
     def request(self, route: str, method: str, status: int, seconds: float) -> None:
         """Count a request; `route` is its path template, and status 0 means that the client disconnected."""
 
-    def upload(self, outcome: Outcome, code: str = "") -> None:
+    def upload(self, outcome: UploadOutcome, code: str = "") -> None:
         """Count a finished upload; `code` is that of the refusal or failure."""
 
-    def stage(self, stage: Stage, seconds: float) -> None:
+    def stage(self, stage: UploadStage, seconds: float) -> None:
         """Count a stage of an upload that has ended, successfully or not."""
 
     def received(self, size: int) -> None:
         """Count a completely received file of `size` bytes."""
 
-    def download(self, way: Way, size: int) -> None:
+    def download(self, way: DeliveryMethod, size: int) -> None:
         """Count a download; `size` is the number of bytes that Seaway itself sends."""
 
     def job(self, kind: str, seconds: float, *, done: bool) -> None:
@@ -64,7 +64,7 @@ class Counts:
         """Count claims of a workflow token that are unknown for its kind of issuer."""
 
     @contextmanager
-    def timed(self, stage: Stage) -> Iterator[None]:
+    def timed(self, stage: UploadStage) -> Iterator[None]:
         """Time the block as one stage."""
         started = time.perf_counter()
         try:

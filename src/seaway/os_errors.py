@@ -8,7 +8,7 @@ which may name a path, becomes the cause, which is only logged.
 import errno
 from dataclasses import dataclass
 
-from seaway.errors import NoRoom, NotWritable, Unavailable
+from seaway.errors import DiskFull, NotWritable, Unavailable
 
 _HINT = "Try again later, or tell the operator of the server."
 
@@ -22,7 +22,7 @@ class _Kind:
     error: type[Unavailable] = Unavailable
 
 
-_FULL = _Kind("The disk is full: the server has no room for this now.", "is full", NoRoom)
+_FULL = _Kind("The disk is full: the server has no room for this now.", "is full", DiskFull)
 _READ_ONLY = _Kind("The server cannot store anything now: its disk is read-only.", "is read-only", NotWritable)
 _FORBIDDEN = _Kind("The server has no permission to use its own files.", "denies access to the server", NotWritable)
 _TOO_MANY_FILES = _Kind("The server has too many files open.", "is unavailable: too many files are open")
@@ -48,13 +48,13 @@ _KINDS = {
 _THREAD_ERROR = "can't start new thread"  # Python gives no error number
 
 
-def unavailable(error: BaseException | None) -> Unavailable | None:
+def as_unavailable(error: BaseException | None) -> Unavailable | None:
     """Return the error to show to clients for an operating system error, or None if the error is not one."""
     kind = _kind(error)
     return None if kind is None else kind.error(kind.message, _HINT, cause=f"{type(error).__name__}: {error}")
 
 
-def is_unavailable(error: Exception) -> bool:
+def is_server_failure(error: Exception) -> bool:
     """Return whether the error is a failure of the server or machine, so that the same request may work later."""
     return isinstance(error, Unavailable) or _kind(error) is not None
 

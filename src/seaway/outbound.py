@@ -47,12 +47,12 @@ def _tls(_file: str | None, _folder: str | None) -> ssl.SSLContext:
     return httpx.create_ssl_context()
 
 
-class VisitFailed(Exception):
+class OutboundRequestFailed(Exception):
     """An outbound request failed or its response was refused; the message says why, without anything that was sent."""
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class OutboundResponse:
     """Response to an outbound request; `content` is empty unless the status is 200."""
 
     status: int
@@ -74,7 +74,7 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True)
-class Visit:
+class OutboundRequest:
     """Outbound request."""
 
     url: str
@@ -86,19 +86,19 @@ class Visit:
     headers: Mapping[str, str] = field(default_factory=dict)  # besides those of every request
     form: Mapping[str, str] | None = None  # sent with POST; None means GET
 
-    async def make(self) -> Reply:
+    async def make(self) -> OutboundResponse:
         """Send the request once."""
         try:
             return await self._send()
         except httpx.LocalProtocolError as error:  # its text quotes the header
-            raise VisitFailed(type(error).__name__) from None
+            raise OutboundRequestFailed(type(error).__name__) from None
         except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
-            raise VisitFailed(str(error) or type(error).__name__) from None
+            raise OutboundRequestFailed(str(error) or type(error).__name__) from None
 
-    async def _send(self) -> Reply:
+    async def _send(self) -> OutboundResponse:
         parts = urlsplit(self.url)
         if not (parts.scheme == "https" or (parts.scheme == "http" and self.may_be_plain)):
-            raise VisitFailed("its URL is not https")
+            raise OutboundRequestFailed("its URL is not https")
         proxy = proxy_for(self.url)
         url = httpx.URL(self.url)
         if proxy is None:
@@ -131,7 +131,7 @@ class Visit:
         ):
             location = response.headers.get("location", "") if response.status_code in _REDIRECTS else ""
             content = await self._body_of(response) if response.status_code == 200 else b""
-            return Reply(response.status_code, content, location)
+            return OutboundResponse(response.status_code, content, location)
 
     async def _resolved(self, parts: SplitResult) -> str:
         """Return the IP address to connect to."""
@@ -151,7 +151,7 @@ class Visit:
     def _check(self, addresses: Sequence[str]) -> None:
         forbidden = [address for address in addresses if not self._is_allowed(address)]
         if forbidden or not addresses:
-            raise VisitFailed("its name resolves to an IP address that is not allowed")
+            raise OutboundRequestFailed("its name resolves to an IP address that is not allowed")
 
     def _is_allowed(self, address: str) -> bool:
         ip = ip_address(address)
@@ -162,28 +162,28 @@ class Visit:
 
     async def _body_of(self, response: httpx.Response) -> bytes:
         if response.headers.get("content-encoding", "identity") != "identity":
-            raise VisitFailed("its response is compressed")
+            raise OutboundRequestFailed("its response is compressed")
         content = b""
         async for chunk in response.aiter_raw():
             content += chunk
             if len(content) > self.most_bytes:
-                raise VisitFailed(f"its response is larger than {self.most_bytes:,} bytes")
+                raise OutboundRequestFailed(f"its response is larger than {self.most_bytes:,} bytes")
         return content
 
 
-class Fetcher:
+class JsonClient:
     """Client for JSON from hosts that the operator chose; for calls from threads."""
 
-    def get(self, url: str, headers: Mapping[str, str] | None = None) -> Reply:
+    def get(self, url: str, headers: Mapping[str, str] | None = None) -> OutboundResponse:
         """Send a GET request."""
         return self._fetch(url, headers, None)
 
-    def post(self, url: str, form: Mapping[str, str], headers: Mapping[str, str] | None = None) -> Reply:
+    def post(self, url: str, form: Mapping[str, str], headers: Mapping[str, str] | None = None) -> OutboundResponse:
         """Send a form with POST."""
         return self._fetch(url, headers, form)
 
-    def _fetch(self, url: str, headers: Mapping[str, str] | None, form: Mapping[str, str] | None) -> Reply:
-        request = Visit(
+    def _fetch(self, url: str, headers: Mapping[str, str] | None, form: Mapping[str, str] | None) -> OutboundResponse:
+        request = OutboundRequest(
             url,
             accept="application/json",
             most_bytes=_FETCH_MAX_BYTES,
@@ -194,13 +194,13 @@ class Fetcher:
         )
         try:
             return anyio.run(_send_within, request, _FETCH_SECONDS)
-        except (VisitFailed, TimeoutError) as error:
+        except (OutboundRequestFailed, TimeoutError) as error:
             host = urlsplit(url).hostname or ""
             cause = f"{host}: {error or type(error).__name__}"
             raise Unavailable(f"{host} does not respond.", "Try again in a moment.", cause=cause) from None
 
 
-async def _send_within(request: Visit, seconds: float) -> Reply:
+async def _send_within(request: OutboundRequest, seconds: float) -> OutboundResponse:
     with anyio.fail_after(seconds):
         return await request.make()
 
@@ -209,7 +209,7 @@ def proxy_for(url: str) -> str | None:
     """
     Return the address of the proxy that the environment names for this URL, or None to connect directly.
 
-    Raise `VisitFailed` if it is not an HTTP proxy: other kinds would need another library.
+    Raise `OutboundRequestFailed` if it is not an HTTP proxy: other kinds would need another library.
     """
     parts = urlsplit(url)
     host = parts.hostname or ""
@@ -224,7 +224,9 @@ def proxy_for(url: str) -> str | None:
     if not is_url:
         return f"http://{proxy}"
     if scheme.lower() not in DEFAULT_PORTS:
-        raise VisitFailed(f"the proxy in the environment is {scheme[:20]!a}, but only HTTP proxies are supported")
+        raise OutboundRequestFailed(
+            f"the proxy in the environment is {scheme[:20]!a}, but only HTTP proxies are supported"
+        )
     return proxy
 
 

@@ -57,12 +57,12 @@ def kind_of(key: str) -> KeyKind | None:
     return KeyKind(match[1]) if match is not None and _checksum(match[2]) == match[3] else None
 
 
-def is_of(kind: KeyKind, key: str) -> bool:
+def is_kind(kind: KeyKind, key: str) -> bool:
     """Return whether `key` is well-formed and of this kind."""
     return kind_of(key) is kind
 
 
-def digest(key: str) -> bytes:
+def hash_key(key: str) -> bytes:
     """Return the hash of a key for storage. Plain SHA-256 is enough for 214 random bits."""
     return hashlib.sha256(key.encode()).digest()
 

@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class Question(Generic[T]):
+class SingleFlight(Generic[T]):
     """
     Function that is called repeatedly, in its own thread and never twice at a time.
 

@@ -3,7 +3,7 @@
 import pytest
 
 from seaway.clock import DAY_MS, MINUTE_MS
-from seaway.errors import Malformed, NameTaken, NotAllowed, NotConfirmed, NotFound, TooMany
+from seaway.errors import ConfirmationRequired, Malformed, NameTaken, NotAllowed, NotFound, TooManyRequests
 from seaway.server.wiring import Seaway
 from seaway.sign_in import email_addresses, password_reset, sign_up
 from seaway.users import emails
@@ -74,7 +74,7 @@ async def test_a_link_to_an_address_that_was_removed_is_dead(seaway: Seaway, fol
         sign_up.verify(folk.house, by, secret)
     email_addresses.add(folk.house, by, HOME_ADDRESS)
     sign_up.verify(folk.house, by, link_in(letters_to(seaway, HOME_ADDRESS)[-1]))
-    password_reset.ask(folk.house, HOME_ADDRESS, client=HOME.address)
+    password_reset.request(folk.house, HOME_ADDRESS, client=HOME.address)
     secret = link_in(letters_to(seaway, HOME_ADDRESS)[-1])
     email_addresses.remove(folk.house, by, HOME_ADDRESS)
     with pytest.raises(NotFound):
@@ -87,7 +87,7 @@ async def test_addresses_are_added_seldom(folk: Folk, clock: TurnedClock) -> Non
     by, _ = await folk.session("ada")
     email_addresses.add(folk.house, by, "one@example.com")
     email_addresses.add(folk.house, by, "two@example.com")
-    with pytest.raises(TooMany, match="new email addresses"):
+    with pytest.raises(TooManyRequests, match="new email addresses"):
         email_addresses.add(folk.house, by, "three@example.com")
     clock.move(DAY_MS)
     by, _ = await folk.session("ada")
@@ -108,6 +108,6 @@ async def test_what_is_refused_changes_nothing(seaway: Seaway, folk: Folk, clock
     clock.move(30 * MINUTE_MS)
     by = folk.who(secret)
     for change in (email_addresses.add, email_addresses.remove, email_addresses.make_primary):
-        with pytest.raises(NotConfirmed):
+        with pytest.raises(ConfirmationRequired):
             change(folk.house, by, "new@example.com")
     assert [("ada@example.com", True, True)] == of(seaway, ada)

@@ -4,20 +4,20 @@ from dataclasses import replace
 
 import pytest
 
-from seaway.callers.caller import OPERATOR, Carrier, Principal
+from seaway.callers.caller import OPERATOR, Caller, CredentialKind
 from seaway.database.engine import Tx
 from seaway.errors import NameTaken, NotAllowed, NotFound
 from seaway.server.wiring import Seaway
 from seaway.sign_in import external_identities
-from seaway.sign_in.identity_providers import Outsider
+from seaway.sign_in.identity_providers import ExternalAccount
 from seaway.users import users
 from tests.support.house import People
 
-OCTOCAT = Outsider("github", "https://github.com", "583231", "octocat", "The Octocat", "octo@example.com")
+OCTOCAT = ExternalAccount("github", "https://github.com", "583231", "octocat", "The Octocat", "octo@example.com")
 
 
-def person(tx: Tx, name: str) -> Principal:
-    return Principal(name, users.get(tx, name).id, Carrier.PERSON)
+def person(tx: Tx, name: str) -> Caller:
+    return Caller(name, users.get(tx, name).id, CredentialKind.PERSON)
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def two(people: People) -> tuple[str, str]:
     return people.user("alice"), people.user("bob")
 
 
-def link(tx: Tx, name: str, outsider: Outsider) -> None:
+def link(tx: Tx, name: str, outsider: ExternalAccount) -> None:
     by = person(tx, name)
     assert by.user_id is not None
     external_identities.link(tx, 1, by, by.user_id, outsider)
@@ -78,7 +78,7 @@ def test_a_password_is_another_way_in(seaway: Seaway) -> None:
     """So the identity may go."""
     with seaway.database.write_site() as tx:
         user = users.add(tx, 1, OPERATOR, "carol", email=None, password_hash="$argon2id$...", is_admin=False)
-        by = Principal("carol", user.id, Carrier.PERSON)
+        by = Caller("carol", user.id, CredentialKind.PERSON)
         external_identities.link(tx, 1, by, user.id, OCTOCAT)
         (mine,) = external_identities.of_user(tx, user.id)
         external_identities.unlink(tx, 2, by, user.id, mine.id)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from sqlalchemy import select
 
 from seaway import secret_tokens
-from seaway.callers.caller import OPERATOR, Mode, Principal
+from seaway.callers.caller import OPERATOR, Caller, Mode
 from seaway.clock import DAY_MS
 from seaway.database import tables
 from seaway.errors import NameTaken, NotFound
@@ -99,16 +99,16 @@ def test_a_key_is_stored_as_a_hash(seaway: Seaway, people: People) -> None:
     secret = people.key("ada")
     with seaway.database.read() as tx:
         row = tx.execute(select(tables.keys)).mappings().one()
-    assert secret_tokens.digest(secret) == row["digest"]
+    assert secret_tokens.hash_key(secret) == row["digest"]
     assert secret[6:] not in str(dict(row))
 
 
 # Who carries it
 
 
-def carrier(seaway: Seaway, secret: str) -> Principal | None:
+def carrier(seaway: Seaway, secret: str) -> Caller | None:
     with seaway.database.read() as tx:
-        return api_keys.principal_of(tx, secret, seaway.clock.now_ms())
+        return api_keys.caller_of(tx, secret, seaway.clock.now_ms())
 
 
 @pytest.mark.parametrize("mode", Mode, ids=lambda mode: mode.name)
@@ -133,7 +133,7 @@ def test_garbage_is_refused_without_a_query(seaway: Seaway) -> None:
     """A key with a wrong checksum costs no look at the database: here there is none to look at."""
     with seaway.database.read() as tx:
         pass
-    assert api_keys.principal_of(tx, KEY[:-1] + ("a" if KEY[-1] != "a" else "b"), 0) is None
+    assert api_keys.caller_of(tx, KEY[:-1] + ("a" if KEY[-1] != "a" else "b"), 0) is None
 
 
 def test_a_well_formed_key_that_nobody_has_is_refused(seaway: Seaway) -> None:

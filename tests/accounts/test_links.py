@@ -44,7 +44,7 @@ def test_looking_does_not_use_it_up(seaway: Seaway, ada: int) -> None:
     """Case 3: scanners of mail open every link, more than once (2)."""
     secret = make(seaway, ada)
     with seaway.database.read() as tx:
-        found = [email_links.look(tx, seaway.clock.now_ms(), Purpose.VERIFY, secret) for _ in range(2)]
+        found = [email_links.find(tx, seaway.clock.now_ms(), Purpose.VERIFY, secret) for _ in range(2)]
         assert not email_links.was_used(tx, Purpose.VERIFY, secret)
     assert [Link(ada, "ada@example.com")] * 2 == found
     assert use(seaway, secret) is not None
@@ -71,11 +71,11 @@ def test_links_are_ended(seaway: Seaway, ada: int) -> None:
     """When what they are bound to changes (3)."""
     secret, other = make(seaway, ada, Purpose.RESET), make(seaway, ada)
     with seaway.database.write_site() as tx:
-        email_links.forget(tx, Purpose.RESET, ada, address="another@example.com")
+        email_links.delete_pending(tx, Purpose.RESET, ada, address="another@example.com")
     with seaway.database.read() as tx:
-        assert email_links.look(tx, seaway.clock.now_ms(), Purpose.RESET, secret) is not None
+        assert email_links.find(tx, seaway.clock.now_ms(), Purpose.RESET, secret) is not None
     with seaway.database.write_site() as tx:
-        email_links.forget(tx, Purpose.RESET, ada)
+        email_links.delete_pending(tx, Purpose.RESET, ada)
     assert use(seaway, secret, Purpose.RESET) is None
     assert use(seaway, other) is not None
 
@@ -95,9 +95,9 @@ def test_what_was_begun_is_taken_once(seaway: Seaway, ada: int, clock: TurnedClo
     """Case 22, 31: the state of a sign-in, or a challenge, is good for one answer, of one kind, for ten minutes."""
     now_ms = clock.now_ms()
     with seaway.database.write_site() as tx:
-        one, two = (pending_sign_ins.put(tx, now_ms, "provider", {"state": "x"}, user_id=ada) for _ in range(2))
+        one, two = (pending_sign_ins.add(tx, now_ms, "provider", {"state": "x"}, user_id=ada) for _ in range(2))
         assert pending_sign_ins.take(tx, now_ms, "passkey", one) is None
-        assert Pending(ada, {"state": "x"}) == pending_sign_ins.look(tx, now_ms, "provider", one)
+        assert Pending(ada, {"state": "x"}) == pending_sign_ins.find(tx, now_ms, "provider", one)
         assert Pending(ada, {"state": "x"}) == pending_sign_ins.take(tx, now_ms, "provider", one)
         assert pending_sign_ins.take(tx, now_ms, "provider", one) is None
         assert pending_sign_ins.take(tx, now_ms + 10 * MINUTE_MS, "provider", two) is None
@@ -109,8 +109,8 @@ def test_what_ended_is_forgotten(seaway: Seaway, ada: int, clock: TurnedClock) -
     secret = make(seaway, ada)
     use(seaway, secret)
     with seaway.database.write_site() as tx:
-        pending_sign_ins.put(tx, clock.now_ms(), "provider", {})
-        assert pending_sign_ins.forget_old(tx, clock.now_ms() + 10 * MINUTE_MS) == 1
+        pending_sign_ins.add(tx, clock.now_ms(), "provider", {})
+        assert pending_sign_ins.delete_expired(tx, clock.now_ms() + 10 * MINUTE_MS) == 1
         assert email_links.forget_old(tx, clock.now_ms() + 7 * DAY_MS) == 0
     assert use(seaway, secret) is None
     with seaway.database.write_site() as tx:

@@ -7,7 +7,7 @@ from sqlalchemy import event
 
 from seaway.callers.caller import OPERATOR
 from seaway.clock import HOUR_MS, MINUTE_MS
-from seaway.errors import BadCredential, NotConfirmed, NotFound, TooMany, WeakPassword
+from seaway.errors import BadCredential, ConfirmationRequired, NotFound, TooManyRequests, WeakPassword
 from seaway.server.wiring import Seaway
 from seaway.sign_in import password_reset, sessions, user_access
 from seaway.sign_in.passwords import PARAMETERS
@@ -23,7 +23,7 @@ ADA = "ada@example.com"
 
 def asked(folk: Folk, address: str = ADA) -> str:
     """The secret of the newest letter for a new password."""
-    password_reset.ask(folk.house, address, client=HOME.address)
+    password_reset.request(folk.house, address, client=HOME.address)
     return link_in(letters_to(folk.seaway, address)[-1])
 
 
@@ -93,7 +93,7 @@ async def test_an_unknown_address_gets_no_letter(seaway: Seaway, folk: Folk) -> 
     """Nor does an unverified one: its owner may be somebody else (1)."""
     folk.add("ada", verified=False)
     for address in ("nobody@example.com", ADA):
-        password_reset.ask(folk.house, address, client=HOME.address)
+        password_reset.request(folk.house, address, client=HOME.address)
     assert [] == letters(seaway)
 
 
@@ -108,7 +108,7 @@ async def test_asking_for_an_unknown_address_does_the_same_work(seaway: Seaway, 
             to.append(statement)
 
         event.listen(seaway.database.engine, "before_cursor_execute", note)
-        password_reset.ask(folk.house, address, client=HOME.address)
+        password_reset.request(folk.house, address, client=HOME.address)
         event.remove(seaway.database.engine, "before_cursor_execute", note)
     known, unknown = done.values()
     assert known == unknown
@@ -119,9 +119,9 @@ async def test_letters_are_few(folk: Folk, clock: TurnedClock) -> None:
     """Five a day for one address, known or not."""
     for address in (ADA, "nobody@example.com"):
         for _ in range(5):
-            password_reset.ask(folk.house, address, client=HOME.address)
-        with pytest.raises(TooMany, match="password reset requests"):
-            password_reset.ask(folk.house, address, client=HOME.address)
+            password_reset.request(folk.house, address, client=HOME.address)
+        with pytest.raises(TooManyRequests, match="password reset requests"):
+            password_reset.request(folk.house, address, client=HOME.address)
 
 
 async def test_a_password_is_changed_by_who_was_just_there(seaway: Seaway, folk: Folk, clock: TurnedClock) -> None:
@@ -134,7 +134,7 @@ async def test_a_password_is_changed_by_who_was_just_there(seaway: Seaway, folk:
     assert await folk.sign_in("ada", OTHER_PASSWORD)
     clock.move(30 * MINUTE_MS)
     by = folk.who(mine)
-    with pytest.raises(NotConfirmed):
+    with pytest.raises(ConfirmationRequired):
         await password_reset.change(folk.house, by, PASSWORD)
     with seaway.database.read() as tx:
         assert 2 == len(sessions.of_user(tx, users.get(tx, "ada").id, clock.now_ms()))

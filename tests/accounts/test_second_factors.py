@@ -9,10 +9,10 @@ from seaway.clock import HOUR_MS, MINUTE_MS, SECOND_MS
 from seaway.database.tables import recovery_codes
 from seaway.database.tables import totp as rows
 from seaway.database.tables import users as user_rows
-from seaway.errors import BadCredential, NotAllowed, NotConfirmed, NotFound, TooMany
+from seaway.errors import BadCredential, ConfirmationRequired, NotAllowed, NotFound, TooManyRequests
 from seaway.server.wiring import Seaway
 from seaway.sign_in import password_reset, password_sign_in, recovery, second_factors, totp
-from seaway.sign_in.password_sign_in import Client, NeedsSecondFactor, SignedIn
+from seaway.sign_in.password_sign_in import BrowserInfo, NeedsSecondFactor, SignedIn
 from seaway.sign_in.second_factors import Factors
 from seaway.users import users
 from tests.accounts.conftest import AWAY, HOME, OTHER_PASSWORD, PASSWORD, Folk
@@ -42,7 +42,7 @@ async def enrol(folk: Folk, name: str = "ada") -> tuple[Phone, list[str]]:
     return phone, codes
 
 
-async def first_step(folk: Folk, name: str = "ada", client: Client = HOME) -> str:
+async def first_step(folk: Folk, name: str = "ada", client: BrowserInfo = HOME) -> str:
     found = await folk.sign_in(name, client=client)
     assert isinstance(found, NeedsSecondFactor)
     return found.flow
@@ -106,7 +106,7 @@ async def test_codes_cannot_be_guessed(folk: Folk) -> None:
         with pytest.raises(BadCredential):
             await password_sign_in.second_factor(folk.house, flow, wrong, HOME)
     for client in (HOME, AWAY):
-        with pytest.raises(TooMany, match="second-factor attempts for this user"):
+        with pytest.raises(TooManyRequests, match="second-factor attempts for this user"):
             await password_sign_in.second_factor(folk.house, flow, phone.code(), client)
 
 
@@ -229,11 +229,11 @@ async def test_a_sign_in_of_a_while_ago_changes_nothing(folk: Folk, clock: Turne
     clock.move(30 * MINUTE_MS)
     by = folk.who(secret)
     for change in (totp.begin, totp.remove):
-        with pytest.raises(NotConfirmed):
+        with pytest.raises(ConfirmationRequired):
             change(folk.house, by)
-    with pytest.raises(NotConfirmed):
+    with pytest.raises(ConfirmationRequired):
         await totp.confirm(folk.house, by, "000000")
-    with pytest.raises(NotConfirmed):
+    with pytest.raises(ConfirmationRequired):
         await recovery.renew(folk.house, by)
 
 
@@ -269,13 +269,13 @@ async def test_an_admin_takes_it_away_after_three_days(folk: Folk, seaway: Seawa
     with seaway.database.write_site() as tx:
         ada, bob = (users.get(tx, name).id for name in ("ada", "bob"))
         for user_id in (ada, bob):
-            second_factors.ask_reset(folk.house, tx, folk.now_ms, OPERATOR, user_id)
+            second_factors.request_reset(folk.house, tx, folk.now_ms, OPERATOR, user_id)
     assert "in 72 hours, unless you cancel it" in text_of(letters(seaway)[-1])
     clock.move(71 * HOUR_MS)
     seaway.runner.run_due()
     with seaway.database.write_site() as tx:
         assert [True, True] == [second_factors.of_user(tx, each).any for each in (ada, bob)]
-        second_factors.stop_reset(folk.house, tx, folk.now_ms, OPERATOR, bob)
+        second_factors.cancel_reset(folk.house, tx, folk.now_ms, OPERATOR, bob)
         assert [True, False] == [second_factors.ends_at(tx, each) is not None for each in (ada, bob)]
     clock.move(HOUR_MS + MINUTE_MS)
     seaway.runner.run_due()

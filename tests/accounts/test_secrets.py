@@ -23,12 +23,12 @@ async def live(seaway: Seaway, folk: Folk, people: People) -> list[str]:
     """Do with an account what people do; every secret that was made on the way."""
     secrets: list[str] = [PASSWORD, OTHER_PASSWORD, people.key("founder")]
     await sign_up.sign_up(folk.house, "ada", "ada@example.com", PASSWORD, client=HOME.address)
-    password_reset.ask(folk.house, "ada@example.com", client=HOME.address)
+    password_reset.request(folk.house, "ada@example.com", client=HOME.address)
     secrets.append(link_in(letters(seaway)[0]))
     by, session = await folk.session("ada")
     sign_up.verify(folk.house, by, secrets[-1])
     secrets.append(session)
-    password_reset.ask(folk.house, "ada@example.com", client=HOME.address)
+    password_reset.request(folk.house, "ada@example.com", client=HOME.address)
     secrets.append(link_in(letters(seaway)[-1]))
     await password_reset.reset(folk.house, secrets[-1], OTHER_PASSWORD, client=HOME.address)
     with pytest.raises(BadCredential):
@@ -41,7 +41,7 @@ async def live(seaway: Seaway, folk: Folk, people: People) -> list[str]:
     recovery_codes = await totp.confirm(folk.house, by, phone.code())
     found = await folk.sign_in("ada", OTHER_PASSWORD)
     assert isinstance(found, NeedsSecondFactor)
-    passkeys.ask_sign_in(folk.house, HOME)
+    passkeys.sign_in_options(folk.house, HOME)
     fresh = await password_sign_in.confirm(folk.house, by, signed_in.secret, OTHER_PASSWORD, HOME)
     plain_codes = [code.replace("-", "") for code in recovery_codes]
     return [*secrets, signed_in.secret, seed, found.flow, fresh, *recovery_codes, *plain_codes]

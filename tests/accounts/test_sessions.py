@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy import func, select
 
 from seaway import secret_tokens
-from seaway.callers.caller import OPERATOR, Carrier, Principal
+from seaway.callers.caller import OPERATOR, Caller, CredentialKind
 from seaway.clock import DAY_MS, HOUR_MS, MINUTE_MS
 from seaway.database.tables import sessions as rows
 from seaway.errors import BadCredential
@@ -25,9 +25,9 @@ def start(people: People, name: str = "ada") -> str:
         )
 
 
-def who(seaway: Seaway, secret: str) -> Principal | None:
+def who(seaway: Seaway, secret: str) -> Caller | None:
     with seaway.database.read() as tx:
-        return sessions.principal_of(tx, secret, seaway.clock.now_ms())
+        return sessions.caller_of(tx, secret, seaway.clock.now_ms())
 
 
 def test_a_session_speaks_for_a_person(seaway: Seaway, people: People) -> None:
@@ -35,7 +35,7 @@ def test_a_session_speaks_for_a_person(seaway: Seaway, people: People) -> None:
     secret = start(people)
     found = who(seaway, secret)
     assert found is not None
-    assert ("ada", Carrier.PERSON, True, True) == (found.name, found.carrier, found.is_fresh, found.is_new)
+    assert ("ada", CredentialKind.PERSON, True, True) == (found.name, found.carrier, found.is_fresh, found.is_new)
     with seaway.database.read() as tx:
         parts = seaway.house.reading.identifying
         assert found == identify(tx, parts, Secrets(("", "garbage"), secret), Accepted.ANY)
@@ -167,7 +167,7 @@ def test_only_the_hash_is_stored(seaway: Seaway, people: People) -> None:
     """What is in the table opens nothing (1)."""
     secret = start(people)
     with seaway.database.read() as tx:
-        assert secret_tokens.digest(secret) == tx.execute(select(rows.c.digest)).scalar_one()
+        assert secret_tokens.hash_key(secret) == tx.execute(select(rows.c.digest)).scalar_one()
 
 
 def test_old_sessions_are_forgotten(seaway: Seaway, people: People, clock: TurnedClock) -> None:

@@ -10,10 +10,10 @@ from sqlalchemy import select, update
 from seaway.callers.caller import OPERATOR
 from seaway.clock import HOUR_MS, MINUTE_MS
 from seaway.database.tables import users as rows
-from seaway.errors import BadCredential, TooMany, WeakPassword
+from seaway.errors import BadCredential, TooManyRequests, WeakPassword
 from seaway.server.wiring import Seaway
 from seaway.sign_in import password_sign_in, sessions, user_access
-from seaway.sign_in.password_sign_in import Client, SignedIn
+from seaway.sign_in.password_sign_in import BrowserInfo, SignedIn
 from seaway.sign_in.passwords import PARAMETERS, Hasher
 from tests.accounts.conftest import AWAY, HOME, OTHER_PASSWORD, PASSWORD, CountingHasher, Folk
 from tests.support.clock import TurnedClock
@@ -82,15 +82,15 @@ async def test_the_eleventh_wrong_password_is_refused(folk: Folk, clock: TurnedC
     for number in range(10):
         with pytest.raises(BadCredential):
             await folk.sign_in("ada" if number % 2 else "bob", OTHER_PASSWORD)
-    with pytest.raises(TooMany, match="from this IP address") as refused:
+    with pytest.raises(TooManyRequests, match="from this IP address") as refused:
         await folk.sign_in("ada")
     assert 30 == refused.value.retry_after_seconds
     assert isinstance(await folk.sign_in("ada", client=AWAY), SignedIn)
     for _ in range(5):
         with pytest.raises(BadCredential):
             await folk.sign_in("ada@example.com", OTHER_PASSWORD, AWAY)
-    with pytest.raises(TooMany, match="for this user"):
-        await folk.sign_in("ada", client=Client("203.0.113.9"))
+    with pytest.raises(TooManyRequests, match="for this user"):
+        await folk.sign_in("ada", client=BrowserInfo("203.0.113.9"))
     clock.move(5 * MINUTE_MS)
     assert isinstance(await folk.sign_in("ada"), SignedIn)
 
@@ -142,7 +142,7 @@ async def test_a_fresh_proof_renews_the_session(folk: Folk, clock: TurnedClock) 
     for _ in range(8):
         with pytest.raises(BadCredential):
             await password_sign_in.confirm(folk.house, by, fresh, OTHER_PASSWORD, HOME)
-    with pytest.raises(TooMany):
+    with pytest.raises(TooManyRequests):
         await password_sign_in.confirm(folk.house, by, fresh, PASSWORD, HOME)
 
 
@@ -153,8 +153,8 @@ async def test_many_sign_ins_at_once_are_refused_rather_than_piled_up(folk: Folk
 
     async def one(number: int) -> None:
         try:
-            done.append(isinstance(await folk.sign_in("ada", client=Client(f"10.0.{number}.1")), SignedIn))
-        except TooMany:
+            done.append(isinstance(await folk.sign_in("ada", client=BrowserInfo(f"10.0.{number}.1")), SignedIn))
+        except TooManyRequests:
             done.append(False)
 
     async with anyio.create_task_group() as group:

@@ -6,7 +6,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from seaway.callers.caller import Mode, Principal
+from seaway.callers.caller import Caller, Mode
 from seaway.callers.site_permissions import SiteAction, require_site
 from seaway.channels import channels, permissions, transfers
 from seaway.channels.roles import Action, Role
@@ -14,7 +14,7 @@ from seaway.errors import NotAllowed
 from seaway.oauth import grants
 from seaway.server.app import create_app
 from seaway.sign_in import totp
-from seaway.sign_in.account_policy import judged
+from seaway.sign_in.account_policy import apply_policy
 from seaway.users import users
 from tests.accounts.conftest import Folk
 from tests.accounts.test_second_factors import Phone
@@ -25,12 +25,12 @@ from tests.support.house import People
 pytestmark = pytest.mark.anyio
 
 
-def standing(folk: Folk, by: Principal) -> Principal:
+def standing(folk: Folk, by: Caller) -> Caller:
     with folk.seaway.database.read() as tx:
-        return judged(tx, folk.house.policy, by)
+        return apply_policy(tx, folk.house.policy, by)
 
 
-def require(folk: Folk, by: Principal, action: Action) -> None:
+def require(folk: Folk, by: Caller, action: Action) -> None:
     with folk.seaway.database.read() as tx:
         permissions.require(by, action, channels.access_of(tx, "tools", by), channel_name="tools")
 

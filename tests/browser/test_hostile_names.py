@@ -143,7 +143,7 @@ def _people(stand: Stand, captain: str, mate: str) -> tuple[str, str]:
         secrets = [
             sessions.start(tx, now_ms, users.get(tx, name).id, address=SHORT, agent=HOSTILE) for name in (captain, mate)
         ]
-        by = sessions.principal_of(tx, secrets[0], now_ms)
+        by = sessions.caller_of(tx, secrets[0], now_ms)
         assert by is not None
         transfers.offer(tx, now_ms, by, CHANNEL, mate)
     return secrets[0], secrets[1]

@@ -33,7 +33,7 @@ def roles(seaway: Seaway, name: str) -> dict[str, Role]:
 
 def transfer(seaway: Seaway, name: str, user: str) -> None:
     with seaway.database.write_site() as tx:
-        transfers.give(tx, seaway.clock.now_ms(), OPERATOR, name, user)
+        transfers.transfer_now(tx, seaway.clock.now_ms(), OPERATOR, name, user)
 
 
 def remove(seaway: Seaway, name: str) -> None:
@@ -295,7 +295,7 @@ def test_a_removed_channel_takes_its_memberships_and_scopes_along(seaway: Seaway
     remove(seaway, "gone")
     people.channel("gone", owner="owner")
     with seaway.database.read() as tx:
-        principal = api_keys.principal_of(tx, secret, seaway.clock.now_ms())
+        principal = api_keys.caller_of(tx, secret, seaway.clock.now_ms())
     assert {"owner": Role.OWNER} == roles(seaway, "gone")
     assert principal is not None
     assert frozenset() == principal.channel_ids

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Table, func, select
 
-from seaway.callers.caller import OPERATOR, Mode, Principal
+from seaway.callers.caller import OPERATOR, Caller, Mode
 from seaway.channels import groups, invitations, members, notices, quotas, transfers
 from seaway.channels.notices import Level
 from seaway.channels.roles import Role
@@ -24,7 +24,7 @@ from seaway.users import users
 from tests.support.house import People
 
 BY = OPERATOR.seen_from("192.0.2.9")
-Act = Callable[[Tx, int, Principal, Principal], Any]
+Act = Callable[[Tx, int, Caller, Caller], Any]
 
 # In this order: what each makes, the next ones need. `ada` owns the channel `boats`, `bob` is a member of it.
 STEPS: list[tuple[str, Act]] = [
@@ -56,7 +56,7 @@ STEPS: list[tuple[str, Act]] = [
     ("quota.changed", lambda tx, now, by, ada: quotas.set_of_channel(tx, now, by, "boats", 1_000)),
     ("transfer.offered", lambda tx, now, by, ada: transfers.offer(tx, now, ada, "boats", "bob")),
     ("transfer.cancelled", lambda tx, now, by, ada: transfers.cancel(tx, now, ada, "boats")),
-    ("channel.transferred", lambda tx, now, by, ada: transfers.give(tx, now, by, "boats", "bob")),
+    ("channel.transferred", lambda tx, now, by, ada: transfers.transfer_now(tx, now, by, "boats", "bob")),
     ("issuer.added", lambda tx, now, by, ada: issuers.add(tx, now, by, "forge", kind="gitlab", issuer="https://gitlab.example.com")),
     ("issuer.removed", lambda tx, now, by, ada: issuers.remove(tx, now, by, "forge")),
 ]  # fmt: skip
@@ -67,11 +67,11 @@ def last(tx: Tx, table: Table) -> int:
     return int(tx.execute(select(func.max(table.c.id))).scalar_one())
 
 
-def add_key(tx: Tx, now_ms: int, by: Principal) -> None:
+def add_key(tx: Tx, now_ms: int, by: Caller) -> None:
     api_keys.add(tx, now_ms, by, users.get(tx, "bob"), "ci", mode=Mode.READ, channel_ids=None, expires_at_ms=None)
 
 
-def invite(tx: Tx, now_ms: int, by: Principal) -> None:
+def invite(tx: Tx, now_ms: int, by: Caller) -> None:
     invitations.invite(tx, now_ms, by, "boats", "eve@example.com", Role.VIEWER, telling=None)
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from seaway.callers.caller import OPERATOR, Principal
+from seaway.callers.caller import OPERATOR, Caller
 from seaway.channels import groups, members
 from seaway.channels.roles import Role
 from seaway.clock import DAY_MS
@@ -14,9 +14,9 @@ from tests.support.clock import TurnedClock
 from tests.support.house import People
 
 
-def of_oneself(seaway: Seaway, by: Principal, channel: str) -> list[str]:
+def of_oneself(seaway: Seaway, by: Caller, channel: str) -> list[str]:
     with seaway.database.read() as tx:
-        return [key.name for key in channel_keys.of_oneself(tx, seaway.clock.now_ms(), by, channel)]
+        return [key.name for key in channel_keys.of_caller(tx, seaway.clock.now_ms(), by, channel)]
 
 
 def test_an_admin_sees_their_own_that_open_it(seaway: Seaway, people: People) -> None:

@@ -103,7 +103,7 @@ def test_a_damaged_note_is_none(tmp_path: Path, noted: str) -> None:
     """A note that a full disk cut does not stop a command."""
     here = settings.load(data=tmp_path)
     here.listening_file.write_text(noted)
-    assert here == listen_addresses.as_noted(here)
+    assert here == listen_addresses.with_saved_address(here)
 
 
 @pytest.fixture(scope="module")

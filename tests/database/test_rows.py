@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import insert, literal, select
 
 from seaway.audit import log as audit_log
-from seaway.callers.caller import OPERATOR, Principal
+from seaway.callers.caller import OPERATOR, Caller
 from seaway.channels import channels, groups, invitations, members, notices, quotas, transfers
 from seaway.channels.channels import Attestations
 from seaway.channels.notices import Level
@@ -41,8 +41,8 @@ class _Stored:
     ada: int  # who owns the channel
     bob: int  # a member
     channel: int
-    by_ada: Principal
-    by_bob: Principal
+    by_ada: Caller
+    by_bob: Caller
 
 
 READERS: dict[str, Callable[[_Stored], Sequence[object]]] = {
@@ -53,11 +53,11 @@ READERS: dict[str, Callable[[_Stored], Sequence[object]]] = {
     "sessions": lambda at: sessions.of_user(at.tx, at.ada, at.now_ms),
     "tool logins": lambda at: grants.of_user(at.tx, at.ada, at.now_ms),
     "keys": lambda at: api_keys.all_keys(at.tx, at.ada),
-    "keys of a channel": lambda at: channel_keys.of_oneself(at.tx, at.now_ms, at.by_ada, "robots"),
+    "keys of a channel": lambda at: channel_keys.of_caller(at.tx, at.now_ms, at.by_ada, "robots"),
     "channels": lambda at: channels.visible_to(at.tx, OPERATOR),
     "public channels": lambda at: channels.public(at.tx, limit=5),
     "matching channels": lambda at: channels.matching(at.tx, OPERATOR, "rob", limit=5),
-    "channels of a user": lambda at: channels.of_user(at.tx, at.bob),
+    "channels of a user": lambda at: channels.with_role_of(at.tx, at.bob),
     "access": lambda at: [channels.access_of(at.tx, "robots", by) for by in (OPERATOR, at.by_bob)],
     "members": lambda at: members.all_members(at.tx, at.channel),
     "member groups": lambda at: members.all_groups(at.tx, OPERATOR, at.channel),
@@ -65,9 +65,9 @@ READERS: dict[str, Callable[[_Stored], Sequence[object]]] = {
     "groups of a user": lambda at: groups.of_user(at.tx, at.bob),
     "users of a group": lambda at: groups.get(at.tx, OPERATOR, "crew"),
     "invitations": lambda at: invitations.of_channel(at.tx, OPERATOR, "robots"),
-    "transfers": lambda at: transfers.to_user(at.tx, at.now_ms, at.bob),
+    "transfers": lambda at: transfers.pending_for(at.tx, at.now_ms, at.bob),
     "notices": lambda at: notices.current(at.tx, at.now_ms, at.channel),
-    "quotas": lambda at: [quotas.of_channel(at.tx, at.channel), quotas.room_in(at.tx, at.channel, 10)],
+    "quotas": lambda at: [quotas.of_channel(at.tx, at.channel), quotas.room_of_channel(at.tx, at.channel, 10)],
     "audit": lambda at: audit_log.of_all(at.tx, limit=100),
     "packages": lambda at: catalog.list_packages(at.tx, at.channel),
     "lines": lambda at: overview.page_by_name(at.tx, at.channel, start=0, limit=5),
@@ -82,7 +82,7 @@ READERS: dict[str, Callable[[_Stored], Sequence[object]]] = {
         storage_usage.of_packages(at.tx),
         storage_usage.of_documents(at.tx),
     ],
-    "damage": lambda at: damaged_blobs.affected(at.tx, 5),
+    "damage": lambda at: damaged_blobs.affected_files(at.tx, 5),
     "holdings": lambda at: _holdings(at.tx, at.channel),
     "jobs": lambda at: queue.list_jobs(at.tx),
     "lag": lambda at: document_lag.lags(at.tx, 5),
@@ -105,7 +105,7 @@ async def test_rows_have_the_types_that_are_declared(seaway: Seaway, people: Peo
             found = read(at)
             assert found, name
             assert [] == [wrong for value in found for wrong in wrong_in(value, name)]
-        (channel, role), *_ = channels.of_user(tx, at.ada)
+        (channel, role), *_ = channels.with_role_of(tx, at.ada)
     assert Attestations.OPTIONAL is channel.attestations
     assert Role.OWNER is role
 

@@ -10,12 +10,12 @@ from typer.main import get_command
 
 from seaway import settings
 from seaway.cli.main import app
-from seaway.conda.refusals import Reason
+from seaway.conda.refusals import RefusalReason
 from seaway.http import problems
 from seaway.settings import Settings
 from seaway.storage import open_store
 from seaway.trusted_publishing import workflow_snippets
-from seaway.trusted_publishing.issuer_kinds.generic import STORED, Rules
+from seaway.trusted_publishing.issuer_kinds.generic import STORED, IssuerRules
 from seaway.trusted_publishing.refusals import Code
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -53,7 +53,7 @@ def test_every_reason_has_its_row() -> None:
     """Code and meaning in the manual are those of the code."""
     documented = {row[0]: row[1] for row in rows("use/refusals.md")[1:]}
 
-    assert {f"`{reason.value}`": reason.meaning for reason in Reason} == documented
+    assert {f"`{reason.value}`": reason.meaning for reason in RefusalReason} == documented
 
 
 def commands() -> dict[str, set[str]]:
@@ -131,5 +131,5 @@ def test_every_rule_of_an_issuer_is_in_the_manual() -> None:
     """Whoever writes a file of rules finds each of them."""
     documented = {row[0].strip("`") for row in rows("operate/issuers.md")[1:]}
 
-    assert set(Rules.__struct_fields__) == documented
+    assert set(IssuerRules.__struct_fields__) == documented
     assert all(f"`{name}`" in (DOCS / "operate/issuers.md").read_text() for name in STORED)

@@ -185,7 +185,7 @@ def session(site: Site, user: str, *, ago_ms: int = 0) -> str:
 def _revoked(site: Site, user: str, secret: str) -> str:
     with site.people.seaway.database.write_site() as tx:
         now_ms = site.people.seaway.clock.now_ms()
-        principal = api_keys.principal_of(tx, secret, now_ms)
+        principal = api_keys.caller_of(tx, secret, now_ms)
         assert principal is not None
         api_keys.revoke(tx, now_ms, OPERATOR, users.get(tx, user), principal.key_name)
     return secret

@@ -140,7 +140,7 @@ def _browser_of(stage: Stage, user: str) -> int:
     """The number of a new session."""
     people, secret = stage.site.people, session(stage.site, user)
     with people.seaway.database.read() as tx:
-        found = sessions.principal_of(tx, secret, people.seaway.clock.now_ms())
+        found = sessions.caller_of(tx, secret, people.seaway.clock.now_ms())
     assert found is not None
     assert found.session_id is not None
     return found.session_id

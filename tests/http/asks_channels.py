@@ -3,13 +3,13 @@
 from collections.abc import Iterable
 from typing import Any
 
-from seaway.callers.caller import OPERATOR, Carrier, Principal
+from seaway.callers.caller import OPERATOR, Caller, CredentialKind
 from seaway.channels import channels, invitations, notices, transfers
 from seaway.channels.notices import Level
 from seaway.channels.roles import Role
 from seaway.clock import DAY_MS
 from seaway.keys import api_keys
-from seaway.publishing.logos import Given
+from seaway.publishing.logos import NewLogo
 from seaway.users import users
 from tests.http.asks import Ask, Stage, builds, form, user_of
 from tests.support import pictures
@@ -180,7 +180,7 @@ def _offered(stage: Stage) -> str:
     with people.seaway.database.write_site() as tx:
         now_ms = people.seaway.clock.now_ms()
         owner = users.get(tx, stage.users["owner"])
-        by = Principal(owner.name, owner.id, Carrier.PERSON, is_fresh=True)
+        by = Caller(owner.name, owner.id, CredentialKind.PERSON, is_fresh=True)
         transfers.offer(tx, now_ms, by, channel, stage.users["contrib"])
     return channel
 
@@ -261,7 +261,7 @@ def _putting_a_logo(stage: Stage, who: str) -> Iterable[Ask]:
 @builds("GET /channels/{channel}/logo/{name}", "HEAD /channels/{channel}/logo/{name}")
 def _logo(stage: Stage, _who: str) -> Iterable[Ask]:
     if not _logo_path(stage):
-        stage.site.people.seaway.house.logos.put(OPERATOR, stage.channel, Given(pictures.png()))
+        stage.site.people.seaway.house.logos.put(OPERATOR, stage.channel, NewLogo(pictures.png()))
     yield Ask(_logo_path(stage))
 
 

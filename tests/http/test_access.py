@@ -395,7 +395,7 @@ def test_a_transfer_moves_the_rights_on_the_next_request(site: Site, http: httpx
     key_of_old, key_of_new = site.people.key(old), site.people.key(new)
     own, foreign = conda(index_json("own")), conda(index_json("foreign"))
     with site.people.seaway.database.write_site() as tx:
-        transfers.give(tx, 0, OPERATOR, name, new)
+        transfers.transfer_now(tx, 0, OPERATOR, name, new)
     assert [201, 201] == [
         upload(http, name, own, key_of_old).status_code, upload(http, name, foreign, key_of_new).status_code,
     ]  # fmt: skip

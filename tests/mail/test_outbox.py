@@ -13,7 +13,7 @@ from sqlalchemy import select
 from seaway.clock import MINUTE_MS
 from seaway.database.tables import jobs
 from seaway.mail import messages
-from seaway.mail.messages import Letter
+from seaway.mail.messages import OutgoingEmail
 from seaway.server.wiring import Seaway
 from tests.support import house
 from tests.support.clock import TurnedClock
@@ -31,7 +31,7 @@ def posted(tmp_path: Path, clock: TurnedClock, server: MailServer) -> Iterator[S
     built.close()
 
 
-def send(seaway: Seaway, letter: Letter = LETTER) -> None:
+def send(seaway: Seaway, letter: OutgoingEmail = LETTER) -> None:
     with seaway.database.write_site() as tx:
         seaway.house.accounts.outbox.send(tx, seaway.clock.now_ms(), letter, cause=None)
 

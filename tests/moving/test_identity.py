@@ -11,7 +11,7 @@ from seaway.backup.locations import other_database
 from seaway.backup.move_database import move_database
 from seaway.backup.move_storage import move_storage
 from seaway.backup.restore import restore
-from seaway.backup.tar import TarTarget, opened
+from seaway.backup.tar import TarTarget, open_backup
 from seaway.errors import BadSetting
 from seaway.maintenance.check import check
 from seaway.packages.sweep import SweepStopped, sweep
@@ -40,7 +40,7 @@ def kept(source: Seaway, tmp_path: Path) -> Path:
 
 
 def restored(seaway: Seaway, path: Path) -> Verdict:
-    with opened(path) as found:
+    with open_backup(path) as found:
         restore(seaway.database, state.raw(seaway.blobs), seaway.spool, found)
     seaway.pairing.complete()
     return seaway.pairing.look()

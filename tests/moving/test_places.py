@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from seaway.backup.locations import backup_target, other_database, other_store
-from seaway.backup.repository import Shelf
+from seaway.backup.repository import BackupRepository
 from seaway.backup.tar import TarTarget
 from seaway.database.engine import Database
 from seaway.errors import BadSetting
@@ -45,7 +45,7 @@ def test_a_place_in_or_around_the_store_is_refused(place: str, store: str) -> No
 )
 def test_a_place_beside_the_store_is_taken(place: str, store: str) -> None:
     """Names that begin alike are not the same place."""
-    assert isinstance(backup_target(place, store, ACCESS), Shelf)
+    assert isinstance(backup_target(place, store, ACCESS), BackupRepository)
 
 
 def test_a_file_in_the_store_is_refused(tmp_path: Path) -> None:

@@ -19,15 +19,15 @@ def test_what_was_revoked_or_used_stays_so(source: Seaway, empty: Seaway, tmp_pa
     people, now_ms = People(source), source.clock.now_ms()
     good, revoked = people.key("grace"), people.key("grace")
     with source.database.write_site() as tx:
-        name = api_keys.principal_of(tx, revoked, now_ms)
+        name = api_keys.caller_of(tx, revoked, now_ms)
         assert name is not None
         api_keys.revoke(tx, now_ms, OPERATOR, users.get(tx, "grace"), name.key_name)
-        assert 0 == tokens.use(tx, _ISSUER, _TOKEN, now_ms + 1)
+        assert 0 == tokens.count_exchange(tx, _ISSUER, _TOKEN, now_ms + 1)
     file = tmp_path / "backup.tar"
     back_up(source, TarTarget(file))
     restore_file(empty, file)
 
     with empty.database.write_site() as tx:
-        assert api_keys.principal_of(tx, good, now_ms) is not None
-        assert api_keys.principal_of(tx, revoked, now_ms) is None
-        assert 1 == tokens.use(tx, _ISSUER, _TOKEN, now_ms + 1)
+        assert api_keys.caller_of(tx, good, now_ms) is not None
+        assert api_keys.caller_of(tx, revoked, now_ms) is None
+        assert 1 == tokens.count_exchange(tx, _ISSUER, _TOKEN, now_ms + 1)

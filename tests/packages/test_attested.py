@@ -4,8 +4,8 @@ import msgspec
 import pytest
 from sqlalchemy import insert, select, update
 
-from seaway.attestations.provenance import State
-from seaway.attestations.sidecars import Claims
+from seaway.attestations.provenance import ProvenanceState
+from seaway.attestations.sidecars import AttestedClaims
 from seaway.channels import channels
 from seaway.database.tables import attestations, subdirs, uploads
 from seaway.packages import attestation_claims, uploaders, versions
@@ -15,7 +15,7 @@ from tests.support.packages import PackageFile, conda, index_json
 
 pytestmark = pytest.mark.anyio
 
-CLAIMS = Claims(
+CLAIMS = AttestedClaims(
     issuer="https://token.actions.githubusercontent.com", repository="https://github.com/acme/lib", repository_id="1",
     owner_id="2", workflow="https://github.com/acme/lib/.github/workflows/build.yml@refs/heads/main", commit="c" * 40,
     ref="refs/heads/main", run="https://github.com/acme/lib/actions/runs/3/attempts/1", issued_at_ms=1,
@@ -51,8 +51,8 @@ async def test_a_version_that_lost_its_attestation_is_warned_of(seaway: Seaway, 
         claims = attestation_claims.claims_of(tx, channel_id, "lib")
         told = attestation_claims.provenance_of(versions.of_package(tx, channel_id, "lib"), claims)
     assert list(claims.values()) == [CLAIMS]
-    assert told["1.0"].state is State.FULL
-    assert told["0.9"].state is State.LOST
+    assert told["1.0"].state is ProvenanceState.FULL
+    assert told["0.9"].state is ProvenanceState.LOST
     assert told["0.9"].warnings
 
 

@@ -19,7 +19,7 @@ from seaway.indexing.file_rows import get_subdir
 from seaway.maintenance.check import check
 from seaway.packages import metadata_corrections, removal
 from seaway.publishing import reexamine
-from seaway.publishing.reexamine import Rebuilding
+from seaway.publishing.reexamine import RebuildParts
 from seaway.server.wiring import Seaway
 from tests.support.clock import TurnedClock
 from tests.support.house import People, publish_file
@@ -41,7 +41,7 @@ async def channel(seaway: Seaway, people: People) -> str:
 
 def correct(
     seaway: Seaway, *, file: str = FILE.name, by: Any = OPERATOR, **changes: Any
-) -> metadata_corrections.Corrected:
+) -> metadata_corrections.CorrectionResult:
     reason = changes.pop("reason", "wrong pin")
     return metadata_corrections.correct(seaway.house.removing, by, "chan", "noarch", file, changes, reason)
 
@@ -259,7 +259,7 @@ async def test_a_rebuilt_row_and_a_rebuilt_index_keep_the_correction(
         subdir_id = tx.execute(select(subdirs.c.id)).scalar_one()
         tx.execute(update(files).values(record=b"{}"))
     assert "record" in " ".join(broken.what for broken in check(seaway))
-    parts = Rebuilding(seaway.database, seaway.blobs, seaway.spool, seaway.clock)
+    parts = RebuildParts(seaway.database, seaway.blobs, seaway.spool, seaway.clock)
     assert [("record",)] == [outcome.changed for outcome in reexamine.rebuild(parts, subdir_id, Actor("operator"))]
     with seaway.database.write_site() as tx:
         subdir = get_subdir(tx, subdir_id)

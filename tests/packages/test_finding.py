@@ -6,7 +6,7 @@ from seaway.callers.caller import ANONYMOUS
 from seaway.channels import channels
 from seaway.channels.roles import Role
 from seaway.packages import downloads, package_list, recent_uploads, versions
-from seaway.packages.package_list import Sort
+from seaway.packages.package_list import PackageSort
 from seaway.server.wiring import Seaway
 from tests.support.clock import TurnedClock
 from tests.support.house import People, publish_file
@@ -49,14 +49,16 @@ async def test_a_channel_is_sorted_and_filtered(seaway: Seaway, people: People, 
         (build,) = versions.of_package(tx, channel_id, "b")[0].builds
         downloads.add(tx, {(build.id, 20_000): 3, (build.id, 10_000): 3})
 
-    def names(words: str = "", subdir: str = "", sort: Sort = Sort.NAME, since: int = 20_000) -> list[str]:
+    def names(
+        words: str = "", subdir: str = "", sort: PackageSort = PackageSort.NAME, since: int = 20_000
+    ) -> list[str]:
         with seaway.database.read() as tx:
             return package_list.names(tx, channel_id, words, subdir, sort, since=since)
 
     assert names() == ["a", "b", "b-c"]
-    assert names(sort=Sort.UPDATED) == ["b-c", "a", "b"]
-    assert names(sort=Sort.DOWNLOADS) == ["b", "a", "b-c"]
-    assert names(sort=Sort.DOWNLOADS, since=20_001) == ["a", "b", "b-c"]
+    assert names(sort=PackageSort.UPDATED) == ["b-c", "a", "b"]
+    assert names(sort=PackageSort.DOWNLOADS) == ["b", "a", "b-c"]
+    assert names(sort=PackageSort.DOWNLOADS, since=20_001) == ["a", "b", "b-c"]
     assert names(subdir="linux-64") == ["a"]
     assert names("demo", "noarch") == []
     assert names("b_c") == names("planning motion") == ["b-c"]

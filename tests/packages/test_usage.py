@@ -25,7 +25,7 @@ async def test_what_channels_hold(seaway: Seaway, people: People, http: httpx.As
     held, size = len(shared.content) + len(other.content), len(shared.content)
     with seaway.database.read() as tx:
         packages, documents = storage_usage.of_packages(tx), storage_usage.of_documents(tx)
-        assert (2, held, held + size) == (packages.blobs, packages.size, storage_usage.named_by_packages(tx))
+        assert (2, held, held + size) == (packages.blobs, packages.size, storage_usage.bytes_of_packages(tx))
         by_channel = storage_usage.by_channel(tx, limit=10)
         assert [by_channel[1]] == storage_usage.by_channel(tx, skip=1, limit=1)
     assert [("one", 2, held), ("two", 1, size), ("three", 0, 0)] == [

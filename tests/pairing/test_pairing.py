@@ -19,7 +19,7 @@ from seaway.pairing.identity import Verdict
 from seaway.pairing.pairing import Pairing
 from seaway.server.wiring import Seaway
 from seaway.storage import keys
-from seaway.storage.blobs import Blobs
+from seaway.storage.blobs import BlobStore
 from tests.indexing.channel import Channel, examining_here
 from tests.support import house, s3, state
 from tests.support.clock import TurnedClock
@@ -318,7 +318,7 @@ def test_raises_that_are_cut_off_leave_a_pair(filled: Path) -> None:
 class Unwritable:
     """A store that can only be read."""
 
-    def __init__(self, blobs: Blobs) -> None:
+    def __init__(self, blobs: BlobStore) -> None:
         self._blobs = blobs
 
     def __getattr__(self, name: str) -> Any:

@@ -12,9 +12,9 @@ from seaway.callers.caller import OPERATOR
 from seaway.callers.rate_limits import Rate
 from seaway.channels import channels, invitations
 from seaway.channels.roles import Role
-from seaway.clock import DAY_MS, HOUR_MS, MINUTE_MS, RELEASED_MS, SystemClock
+from seaway.clock import DAY_MS, HOUR_MS, MINUTE_MS, RELEASE_DATE_MS, SystemClock
 from seaway.database import tables
-from seaway.errors import TooMany, Unavailable
+from seaway.errors import TooManyRequests, Unavailable
 from seaway.jobs import queue
 from seaway.keys import api_keys
 from seaway.oauth import grants
@@ -35,9 +35,9 @@ def run_what_is_due(seaway: Seaway) -> None:
 
 def fill(seaway: Seaway, now_ms: int, rate: Rate) -> None:
     for _ in range(rate.limits[0].count):
-        rate_limits.take(seaway.database, now_ms, rate, "ada")
-    with pytest.raises(TooMany):
-        rate_limits.take(seaway.database, now_ms, rate, "ada")
+        rate_limits.count_attempt(seaway.database, now_ms, rate, "ada")
+    with pytest.raises(TooManyRequests):
+        rate_limits.count_attempt(seaway.database, now_ms, rate, "ada")
 
 
 @pytest.mark.parametrize("rate", [Rate.SIGN_IN_USER, Rate.SECOND_FACTOR_USER])
@@ -46,13 +46,13 @@ def test_a_full_bucket_does_not_outlive_a_wrong_clock(seaway: Seaway, clock: Tur
     clock.move(YEARS_MS)
     fill(seaway, clock.now_ms(), rate)
     clock.move(-YEARS_MS)
-    rate_limits.take(seaway.database, clock.now_ms(), rate, "ada")
+    rate_limits.count_attempt(seaway.database, clock.now_ms(), rate, "ada")
 
 
 def test_a_clock_that_differs_by_a_minute_empties_no_bucket(seaway: Seaway, clock: TurnedClock) -> None:
     fill(seaway, clock.now_ms() + MINUTE_MS, Rate.SIGN_IN_USER)
-    with pytest.raises(TooMany):
-        rate_limits.take(seaway.database, clock.now_ms(), Rate.SIGN_IN_USER, "ada")
+    with pytest.raises(TooManyRequests):
+        rate_limits.count_attempt(seaway.database, clock.now_ms(), Rate.SIGN_IN_USER, "ada")
 
 
 def test_sessions_and_logins_of_a_wrong_clock_have_ended(seaway: Seaway, people: People, clock: TurnedClock) -> None:
@@ -64,14 +64,14 @@ def test_sessions_and_logins_of_a_wrong_clock_have_ended(seaway: Seaway, people:
         _, login = grants.add(tx, clock.now_ms(), user_id, "rattler", "openid channel:read", address="")
     clock.move(-YEARS_MS)
     with seaway.database.read() as tx:
-        assert sessions.principal_of(tx, secret, clock.now_ms()) is None
+        assert sessions.caller_of(tx, secret, clock.now_ms()) is None
         assert sessions.of_user(tx, user_id, clock.now_ms()) == []
-        assert grants.principal_of(tx, login.access, clock.now_ms()) is None
+        assert grants.caller_of(tx, login.access, clock.now_ms()) is None
         assert grants.of_user(tx, user_id, clock.now_ms()) == []
     run_what_is_due(seaway)
     with seaway.database.write_site() as tx:
         again = sessions.start(tx, clock.now_ms(), user_id, address="", agent="")
-        assert sessions.principal_of(tx, again, clock.now_ms()) is not None
+        assert sessions.caller_of(tx, again, clock.now_ms()) is not None
 
 
 def test_secrets_of_a_clock_that_was_ahead_are_refused(seaway: Seaway, people: People, clock: TurnedClock) -> None:
@@ -80,13 +80,13 @@ def test_secrets_of_a_clock_that_was_ahead_are_refused(seaway: Seaway, people: P
     clock.move(YEARS_MS)
     with seaway.database.write_site() as tx:
         link = email_links.make(tx, clock.now_ms(), Purpose.RESET, user_id=None, address="ada@example.com")
-        flow = pending_sign_ins.put(tx, clock.now_ms(), "test", {})
-        assert email_links.look(tx, clock.now_ms(), Purpose.RESET, link) is not None
-        assert pending_sign_ins.look(tx, clock.now_ms(), "test", flow) is not None
+        flow = pending_sign_ins.add(tx, clock.now_ms(), "test", {})
+        assert email_links.find(tx, clock.now_ms(), Purpose.RESET, link) is not None
+        assert pending_sign_ins.find(tx, clock.now_ms(), "test", flow) is not None
     clock.move(-YEARS_MS)
     with seaway.database.read() as tx:
-        assert email_links.look(tx, clock.now_ms(), Purpose.RESET, link) is None
-        assert pending_sign_ins.look(tx, clock.now_ms(), "test", flow) is None
+        assert email_links.find(tx, clock.now_ms(), Purpose.RESET, link) is None
+        assert pending_sign_ins.find(tx, clock.now_ms(), "test", flow) is None
 
 
 @pytest.mark.anyio
@@ -141,8 +141,8 @@ async def test_a_clock_that_is_behind_for_a_while_destroys_nothing(
         session = sessions.start(tx, now_ms, ada.id, address="", agent="")
         _, login = grants.add(tx, now_ms, ada.id, "rattler", "openid channel:read", address="")
         link = email_links.make(tx, now_ms, Purpose.RESET, user_id=ada.id, address="ada@example.com")
-        flow = pending_sign_ins.put(tx, now_ms, "test", {})
-        second_factors.ask_reset(accounts, tx, now_ms, OPERATOR, users.get(tx, "bob").id)
+        flow = pending_sign_ins.add(tx, now_ms, "test", {})
+        second_factors.request_reset(accounts, tx, now_ms, OPERATOR, users.get(tx, "bob").id)
         channels.add(tx, now_ms, OPERATOR, "two", ada, description="", is_public=True)
         channels.remove(tx, now_ms, OPERATOR, "two")
         rate_limits.add(tx, now_ms, Rate.SIGN_IN_USER, 1, "ada")
@@ -157,10 +157,10 @@ async def test_a_clock_that_is_behind_for_a_while_destroys_nothing(
     run_what_is_due(seaway)
     assert _contents(seaway) == before
     with seaway.database.read() as tx:
-        assert sessions.principal_of(tx, session, now_ms) is not None
-        assert grants.principal_of(tx, login.access, now_ms) is not None
-        assert email_links.look(tx, now_ms, Purpose.RESET, link) is not None
-        assert pending_sign_ins.look(tx, now_ms, "test", flow) is not None
+        assert sessions.caller_of(tx, session, now_ms) is not None
+        assert grants.caller_of(tx, login.access, now_ms) is not None
+        assert email_links.find(tx, now_ms, Purpose.RESET, link) is not None
+        assert pending_sign_ins.find(tx, now_ms, "test", flow) is not None
 
 
 def test_a_clock_that_is_certainly_behind_starts_no_waiting_time(
@@ -169,11 +169,11 @@ def test_a_clock_that_is_certainly_behind_starts_no_waiting_time(
     """The 72 hours before second factors are removed would be over as soon as the clock is right."""
     people.user("bob")
     with seaway.database.write_site() as tx, pytest.raises(Unavailable):
-        second_factors.ask_reset(seaway.house.accounts, tx, RELEASED_MS - 1, OPERATOR, users.get(tx, "bob").id)
+        second_factors.request_reset(seaway.house.accounts, tx, RELEASE_DATE_MS - 1, OPERATOR, users.get(tx, "bob").id)
 
 
 def test_the_release_lies_in_the_past() -> None:
-    assert SystemClock().now_ms() > RELEASED_MS
+    assert SystemClock().now_ms() > RELEASE_DATE_MS
 
 
 def test_jobs_of_one_wrong_machine_are_due_when_it_is_corrected(seaway: Seaway, clock: TurnedClock) -> None:

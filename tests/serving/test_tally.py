@@ -16,7 +16,7 @@ from seaway.keys import api_keys
 from seaway.packages import downloads
 from seaway.server.app import create_app
 from seaway.server.wiring import Seaway
-from seaway.serving.usage_counter import Tally
+from seaway.serving.usage_counter import UsageCounter
 from seaway.users import users
 from tests.support.clock import TurnedClock
 from tests.support.house import People, publish_file
@@ -77,7 +77,7 @@ async def test_counts_are_by_file_and_day(
 ) -> None:
     """Each day has a row that grows with every batch; sums are asked by file, package, channel and days."""
     today = downloads.day_of(clock.now_ms())
-    tally = Tally(seaway.database, clock)
+    tally = UsageCounter(seaway.database, clock)
     with seaway.database.read() as tx:
         file_id, channel_id = tx.execute(select(files.c.id)).scalar_one(), channels.get(tx, "boats").id
     for count in (2, 1):
@@ -112,7 +112,7 @@ async def test_a_database_that_is_away_loses_no_count(http: httpx.AsyncClient, s
     with seaway.database.read() as tx:
         file_id = tx.execute(select(files.c.id)).scalar_one()
     away = Away(seaway)
-    tally = Tally(away, seaway.clock)  # type: ignore[arg-type]
+    tally = UsageCounter(away, seaway.clock)  # type: ignore[arg-type]
     tally.downloaded(file_id)
     tally.write()
     away.is_away = False

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from seaway.callers.caller import OPERATOR, Carrier, Mode, Principal
+from seaway.callers.caller import OPERATOR, Caller, CredentialKind, Mode
 from seaway.channels import channels, members
 from seaway.channels.roles import Role
 from seaway.clock import DAY_MS, Clock
@@ -76,25 +76,25 @@ class People:
             )
         return secret
 
-    def person(self, name: str, *, confirmed: bool = True, verified: bool = True) -> Principal:
+    def person(self, name: str, *, confirmed: bool = True, verified: bool = True) -> Caller:
         """A user who is signed in, and has proved just now to be there unless said otherwise."""
         self.user(name)
         with self.seaway.database.read() as tx:
             user = users.get(tx, name)
-        return Principal(
+        return Caller(
             name=name,
             user_id=user.id,
-            carrier=Carrier.PERSON,
+            carrier=CredentialKind.PERSON,
             is_admin=user.is_admin,
             is_verified=verified,
             is_fresh=confirmed,
             is_new=confirmed,
         )
 
-    def by_key(self, secret: str) -> Principal:
+    def by_key(self, secret: str) -> Caller:
         """Who carries this key."""
         with self.seaway.database.read() as tx:
-            principal = api_keys.principal_of(tx, secret, self._now())
+            principal = api_keys.caller_of(tx, secret, self._now())
         assert principal is not None
         return principal
 
@@ -125,7 +125,7 @@ async def publish_file(
     channel: str,
     file: PackageFile,
     *,
-    by: Principal = OPERATOR,
+    by: Caller = OPERATOR,
     force: bool = False,
     attestation: bytes | None = None,
 ) -> Published:

@@ -148,7 +148,7 @@ def test_one_limit_per_user_for_page_and_api(place: Place) -> None:
     with place.seaway.database.read() as tx:
         user_id = users.get(tx, place.user).id
     for _ in range(most - 2):
-        rate_limits.take(place.seaway.database, place.seaway.clock.now_ms(), Rate.PUBLISHER_ADD, str(user_id))
+        rate_limits.count_attempt(place.seaway.database, place.seaway.clock.now_ms(), Rate.PUBLISHER_ADD, str(user_id))
     assert (303, 201) == (place.by_page(repository="one"), place.by_api(repository="two"))
     asked = owners_asked(place)
     assert (429, 429) == (place.by_page(repository="three"), place.by_api(repository="three"))

@@ -56,7 +56,7 @@ def new_flow(visitor: Visitor) -> str:
     now_ms, name = seaway.clock.now_ms(), f"user-{next(_numbers)}"
     with seaway.database.write_part() as tx:
         user = users.add(tx, now_ms, OPERATOR, name, email=None, password_hash=None, is_admin=False)
-        flow = pending_sign_ins.put(tx, now_ms, password_sign_in.SECOND_FACTOR, {}, user_id=user.id)
+        flow = pending_sign_ins.add(tx, now_ms, password_sign_in.SECOND_FACTOR, {}, user_id=user.id)
     visitor.cookies.set("flow", flow)
     return flow
 

@@ -545,4 +545,4 @@ def test_a_chart_draws_every_day() -> None:
 def test_sizes_are_short(count: int, said: str) -> None:
     """Two or three digits and a unit."""
     assert formats.size(count) == said
-    assert formats.grown(count) == (f"+{said}" if count else "unchanged")
+    assert formats.size_difference(count) == (f"+{said}" if count else "unchanged")

@@ -16,7 +16,7 @@ from seaway.channels.roles import Role
 from seaway.clock import HOUR_MS
 from seaway.errors import NotFound
 from seaway.keys import api_keys
-from seaway.publishing.logos import Given
+from seaway.publishing.logos import NewLogo
 from seaway.server.wiring import Seaway
 from seaway.storage.disk_reserve import Reserve
 from seaway.users import users
@@ -313,7 +313,7 @@ def test_keys(shared: Seaway, owner: Owner, visit: Callable[[], Visitor], channe
     assert "key 0" in shown
     assert 303 == guest.send(page + "/revoke", name="key 0").status_code
     with shared.database.read() as tx:
-        assert api_keys.principal_of(tx, theirs, shared.clock.now_ms()) is None
+        assert api_keys.caller_of(tx, theirs, shared.clock.now_ms()) is None
 
 
 def channel_id(seaway: Seaway, channel: str) -> int:
@@ -374,7 +374,7 @@ def test_an_offer(shared: Seaway, owner: Owner, channel: str, ada: str) -> None:
         assert ada == channels.get(tx, channel).owner
     assert 303 == owner.on(page, "/cancel").status_code
     with shared.database.read() as tx:
-        assert [] == transfers.to_user(tx, shared.clock.now_ms(), users.get(tx, user).id)
+        assert [] == transfers.pending_for(tx, shared.clock.now_ms(), users.get(tx, user).id)
 
 
 def test_deleting_needs_the_name_typed(shared: Seaway, owner: Owner, channel: str) -> None:
@@ -469,7 +469,7 @@ def test_an_invitation_shows_the_logo_to_who_may_see_it(
     shared: Seaway, owner: Owner, visit: Callable[[], Visitor], channel: str
 ) -> None:
     """That of a public channel; of a private one its initials, since who is invited is no member yet."""
-    shared.house.logos.put(OPERATOR, channel, Given(pictures.png()))
+    shared.house.logos.put(OPERATOR, channel, NewLogo(pictures.png()))
     link = f"/invitations/{invited(shared, channel)}"
     assert "/logo/" not in visit().get(link).text
     with shared.database.write_site() as tx:

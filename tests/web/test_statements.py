@@ -16,7 +16,7 @@ from seaway.oauth import clients, grants
 from seaway.server.wiring import Seaway
 from seaway.sign_in import sessions
 from seaway.users import emails, users
-from seaway.web.routes import OF_PAGES
+from seaway.web.routes import PAGE_ROUTES
 from tests.support import house
 from tests.support.house import People, publish_file
 from tests.support.packages import conda, index_json
@@ -118,7 +118,7 @@ def test_a_page_asks_as_often_for_many_as_for_few(crowded: Seaway, portal: Block
 
 def test_no_page_is_left_out() -> None:
     """Whoever adds a page adds it above, or says why not."""
-    forms = [route.path for route in OF_PAGES if "GET" in (route.methods or ())]
+    forms = [route.path for route in PAGE_ROUTES if "GET" in (route.methods or ())]
     shown = [page.partition("?")[0] for page in PAGES]
 
     def is_asked(form: str) -> bool:

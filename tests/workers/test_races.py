@@ -14,11 +14,11 @@ from seaway.database.tables import totp
 from seaway.keys import api_keys
 from seaway.oauth import grants
 from seaway.secret_scanning import leaked_secrets
-from seaway.secret_scanning.leaked_secrets import SCANNER, Found
+from seaway.secret_scanning.leaked_secrets import SCANNER, ReportedSecret
 from seaway.server.wiring import Seaway
 from seaway.sign_in import account_security, external_identities, external_login
-from seaway.sign_in.identity_providers import Outsider
-from seaway.sign_in.password_sign_in import Client, NeedsSecondFactor
+from seaway.sign_in.identity_providers import ExternalAccount
+from seaway.sign_in.password_sign_in import BrowserInfo, NeedsSecondFactor
 from seaway.trusted_publishing import exchange, issuers, publishers
 from seaway.trusted_publishing.publishers import Draft
 from seaway.trusted_publishing.refusals import TokenRefused
@@ -64,7 +64,7 @@ def test_a_sign_in_by_a_provider_sees_a_second_factor_that_comes_meanwhile(
     """Else its session would outlive the end of all others that comes with the factor."""
     ada = People(shared).person("ada")
     assert ada.user_id is not None
-    known = Outsider("github", "https://github.com", "42", "ada", "Ada", None)
+    known = ExternalAccount("github", "https://github.com", "42", "ada", "Ada", None)
     now_ms = shared.clock.now_ms()
     with shared.database.write_user(ada.user_id) as tx:
         external_identities.link(tx, now_ms, ada, ada.user_id, known)
@@ -72,13 +72,15 @@ def test_a_sign_in_by_a_provider_sees_a_second_factor_that_comes_meanwhile(
     def sign_in() -> object:
         with shared.database.write_part() as tx:
             external_login._hold(shared.house.outside, tx, known)
-            found = external_login._entered(shared.house.outside, tx, known, "/", Client("2001:db8::1", "Firefox"))
-        assert isinstance(found, external_login.Known)
+            found = external_login._entered(shared.house.outside, tx, known, "/", BrowserInfo("2001:db8::1", "Firefox"))
+        assert isinstance(found, external_login.LinkedUser)
         return found.found
 
     with shared.database.write_user(ada.user_id) as tx:
         tx.execute(insert(totp).values(user_id=ada.user_id, seed=b"x", confirmed_at=now_ms, last_step=0))
-        account_security.changed(shared.house.accounts, tx, now_ms, ada.user_id, "It asks for codes.", keep=None)
+        account_security.end_sessions_and_notify(
+            shared.house.accounts, tx, now_ms, ada.user_id, "It asks for codes.", keep=None
+        )
         signing_in = begun(shared, beside, sign_in)
     assert isinstance(signing_in.result(), NeedsSecondFactor)
 
@@ -109,7 +111,7 @@ def test_a_report_of_leaks_goes_on_where_a_login_ends_meanwhile(shared: Seaway, 
     assert ada.user_id is not None
     with shared.database.write_part() as tx:
         login, issued = grants.add(tx, now_ms, ada.user_id, "pixi", "openid channel:upload", address="2001:db8::1")
-    report = [Found(token=secret, type="key"), Found(token=issued.refresh, type="login")]
+    report = [ReportedSecret(token=secret, type="key"), ReportedSecret(token=issued.refresh, type="login")]
 
     def revoke() -> object:
         with shared.database.write_part() as tx:
@@ -120,4 +122,4 @@ def test_a_report_of_leaks_goes_on_where_a_login_ends_meanwhile(shared: Seaway, 
         revoking = begun(shared, beside, revoke)
     assert [True, True] == [label.is_ours for label in revoking.result()]
     with shared.database.read() as tx:
-        assert api_keys.principal_of(tx, secret, now_ms) is None
+        assert api_keys.caller_of(tx, secret, now_ms) is None

@@ -26,7 +26,7 @@ _UPLOADS = (
 )
 
 
-class Misplaced(Route):
+class MisplacedUploads(Route):
     """Route placed before all others; matches only uploads that no other route handles."""
 
     def __init__(self) -> None:

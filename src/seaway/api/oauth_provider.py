@@ -23,16 +23,16 @@ from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from seaway.callers.caller import ANONYMOUS, Principal
-from seaway.errors import BadCredential, SeawayError, TooMany
+from seaway.callers.caller import ANONYMOUS, Caller
+from seaway.errors import BadCredential, SeawayError, TooManyRequests
 from seaway.http import credentials, problems
-from seaway.http.caller import principal_of
+from seaway.http.caller import caller_of
 from seaway.http.form_fields import fields_of, limited_body
-from seaway.http.parts import House
+from seaway.http.parts import RequestParts
 from seaway.http.site_url import site_url_of
 from seaway.oauth import provider
-from seaway.oauth.grants import Refusal
-from seaway.oauth.provider import OpenId
+from seaway.oauth.grants import OAuthError
+from seaway.oauth.provider import OAuthProvider
 from seaway.serving.caller_identification import Accepted
 
 _NO_CACHE_HTTP_1_0 = {"Pragma": "no-cache"}  # RFC 6749, 5.1; Cache-Control is set on every private response
@@ -46,7 +46,7 @@ _Json = dict[str, Any]
 
 async def discovery(request: Request) -> Response:
     """Return the provider metadata; never redirect: clients use the first response."""
-    house: House = request.app.state.house
+    house: RequestParts = request.app.state.house
     # A cache whose key omits Host would serve a response built from an attacker's Host header to other clients.
     headers = _ANY_ORIGIN if house.is_at_request_host else _CACHED_BRIEFLY
     return JSONResponse(provider.metadata(_openid(request).issuer), headers=headers)
@@ -69,7 +69,7 @@ async def token(request: Request) -> Response:
 
 async def revoke(request: Request) -> Response:
     """Revoke the OAuth grant of a token."""
-    return await _respond(request, provider.give_back)
+    return await _respond(request, provider.revoke)
 
 
 async def userinfo(request: Request) -> Response:
@@ -100,46 +100,46 @@ class _Query(msgspec.Struct):
     query: str
 
 
-async def _respond(request: Request, act: Callable[..., _Json | Refusal | None]) -> Response:
+async def _respond(request: Request, act: Callable[..., _Json | OAuthError | None]) -> Response:
     """Read the form, run `act` in a thread, and return the response that the standards define."""
     try:
         form = await fields_of(request)
-        call = partial(act, _openid(request), form, address=credentials.address_of(request))
+        call = partial(act, _openid(request), form, address=credentials.client_ip(request))
         result = await to_thread.run_sync(call)
-    except TooMany as error:
+    except TooManyRequests as error:
         # Tells a polling client to poll less often (RFC 8628, 3.5).
         return _error_response(
-            Refusal("slow_down", error.sentence), 429, {"Retry-After": str(error.retry_after_seconds)}
+            OAuthError("slow_down", error.sentence), 429, {"Retry-After": str(error.retry_after_seconds)}
         )
     except SeawayError as error:
-        problems.note(error)
+        problems.log_cause(error)
         status = problems.status_of(error)
         code = "invalid_request" if status < 500 else "temporarily_unavailable"
-        return _error_response(Refusal(code, error.sentence), status, problems.retry_after(error))
-    if isinstance(result, Refusal):
+        return _error_response(OAuthError(code, error.sentence), status, problems.retry_after(error))
+    if isinstance(result, OAuthError):
         return _error_response(result, 401 if result.code == "invalid_client" else 400)
     return JSONResponse(result or {}, headers=_NO_CACHE_HTTP_1_0)
 
 
-def _error_response(refusal: Refusal, status: int, headers: dict[str, str] | None = None) -> Response:
+def _error_response(refusal: OAuthError, status: int, headers: dict[str, str] | None = None) -> Response:
     """Return an error response (RFC 6749, 5.2)."""
     body = {"error": refusal.code, "error_description": refusal.sentence.replace('"', "'").replace("\\", "/")}
     return JSONResponse(body, status, _NO_CACHE_HTTP_1_0 | (headers or {}))
 
 
-def _openid(request: Request) -> OpenId:
-    house: House = request.app.state.house
+def _openid(request: Request) -> OAuthProvider:
+    house: RequestParts = request.app.state.house
     return replace(house.openid, issuer=site_url_of(request)) if house.is_at_request_host else house.openid
 
 
-async def _caller(request: Request, accepted: Accepted) -> Principal:
+async def _caller(request: Request, accepted: Accepted) -> Caller:
     """Return the caller; an invalid credential counts as none, since each endpoint has its own error response."""
     try:
-        return await principal_of(request, accepted)
+        return await caller_of(request, accepted)
     except BadCredential:
         return ANONYMOUS
 
 
-def _claims(parts: OpenId, user_id: int) -> _Json:
+def _claims(parts: OAuthProvider, user_id: int) -> _Json:
     with parts.database.read() as tx:
         return provider.claims_of(tx, user_id)

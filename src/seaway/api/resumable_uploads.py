@@ -19,16 +19,16 @@ from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import Response
 
-from seaway.callers.caller import Principal
+from seaway.callers.caller import Caller
 from seaway.callers.site_permissions import needs_credential
 from seaway.channels.channels import is_possible_name
 from seaway.errors import Malformed, NotAllowed, NotFound
 from seaway.http import problems
 from seaway.http.bodies import body_of
-from seaway.http.caller import principal_of
-from seaway.http.parts import House
+from seaway.http.caller import caller_of
+from seaway.http.parts import RequestParts
 from seaway.publishing import resumable
-from seaway.publishing.resumable import Order, Resumable
+from seaway.publishing.resumable import ResumableRequest, ResumableUpload
 
 VERSION = "1.0.0"
 _EXTENSIONS = "creation,termination,expiration"
@@ -40,7 +40,7 @@ _VERSION_HEADER = {"Tus-Resumable": VERSION}
 
 async def options(request: Request) -> Response:
     """Return the supported protocol version and extensions; independent of the channel."""
-    house: House = request.app.state.house
+    house: RequestParts = request.app.state.house
     headers = {
         "Tus-Version": VERSION,
         "Tus-Extension": _EXTENSIONS,
@@ -59,7 +59,7 @@ def _checks_version(handler: Callable[[Request], Awaitable[Response]]) -> Callab
                 412,
                 {"Tus-Version": VERSION, **_VERSION_HEADER},
             )
-        request.scope[problems.FORM] = _error_response
+        request.scope[problems.RESPONSE_BUILDER] = _error_response
         return await handler(request)
 
     return handle
@@ -74,7 +74,7 @@ def _error_response(error: Exception, request: Request) -> Response:
 @_checks_version
 async def begin(request: Request) -> Response:
     """Begin the upload of one file."""
-    house: House = request.app.state.house
+    house: RequestParts = request.app.state.house
     by = await _user(request)
     order = _parse_order(request)
     upload = await resumable.begin(house.publishing, order, by=by)
@@ -82,57 +82,57 @@ async def begin(request: Request) -> Response:
 
 
 @_checks_version
-async def look(request: Request) -> Response:
+async def get_offset(request: Request) -> Response:
     """Return the offset of an upload."""
-    house: House = request.app.state.house
+    house: RequestParts = request.app.state.house
     by = await _user(request)
-    upload = await to_thread.run_sync(resumable.look, house.publishing, request.path_params["id"], by)
+    upload = await to_thread.run_sync(resumable.get, house.publishing, request.path_params["id"], by)
     return _response(200, {"Upload-Length": str(upload.order.length), **_upload_headers(upload)})
 
 
 @_checks_version
-async def go_on(request: Request) -> Response:
+async def append(request: Request) -> Response:
     """Append bytes to an upload."""
     if request.headers.get("content-type") != _BODY_TYPE:
         return problems.text(f"The Content-Type must be {_BODY_TYPE}.", 415, _VERSION_HEADER)
-    house: House = request.app.state.house
+    house: RequestParts = request.app.state.house
     by = await _user(request)
     offset = _number(request, "upload-offset")
     announced = _number(request, "content-length") if "content-length" in request.headers else None
-    upload = await resumable.go_on(
+    upload = await resumable.append(
         house.publishing, request.path_params["id"], offset, body_of(request), by=by, announced=announced
     )
     return _response(204, _upload_headers(upload))
 
 
 @_checks_version
-async def end(request: Request) -> Response:
+async def cancel(request: Request) -> Response:
     """Cancel an upload."""
-    house: House = request.app.state.house
+    house: RequestParts = request.app.state.house
     by = await _user(request)
-    await to_thread.run_sync(resumable.end, house.publishing, request.path_params["id"], by)
+    await to_thread.run_sync(resumable.cancel, house.publishing, request.path_params["id"], by)
     return _response(204, {})
 
 
-async def _user(request: Request) -> Principal:
-    by = await principal_of(request)
+async def _user(request: Request) -> Caller:
+    by = await caller_of(request)
     if by.is_anonymous:
         raise needs_credential()
     if by.user_id is None:
         raise NotAllowed(f"{by.name} cannot use resumable uploads.", "Upload the file in one request.")
-    house: House = request.app.state.house
+    house: RequestParts = request.app.state.house
     house.tally.used(by.key_id, by.address)
     return by
 
 
-def _parse_order(request: Request) -> Order:
+def _parse_order(request: Request) -> ResumableRequest:
     channel = request.path_params["channel"]
     if not is_possible_name(channel):
         raise NotFound("There is no such channel.", "Check its name.")
     metadata = _parse_metadata(request.headers.get("upload-metadata", ""))
     if "filename" not in metadata:
         raise Malformed("The file name is missing.", "Send it as filename in Upload-Metadata.")
-    return Order(
+    return ResumableRequest(
         channel=channel,
         file_name=metadata["filename"],
         length=_number(request, "upload-length"),
@@ -167,7 +167,7 @@ def _number(request: Request, header: str) -> int:
     return int(value)
 
 
-def _upload_headers(upload: Resumable) -> dict[str, str]:
+def _upload_headers(upload: ResumableUpload) -> dict[str, str]:
     headers = {
         "Upload-Offset": str(upload.offset),
         "Upload-Expires": formatdate(upload.expires_at_ms / 1000, usegmt=True),

@@ -14,12 +14,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from seaway import secret_tokens, strict_json
-from seaway.callers.caller import Principal
+from seaway.callers.caller import Caller
 from seaway.errors import BadCredential
 from seaway.http import credentials, problems
 from seaway.http.bodies import body_of
-from seaway.http.caller import principal_of
-from seaway.http.parts import House
+from seaway.http.caller import caller_of
+from seaway.http.parts import RequestParts
 from seaway.serving.caller_identification import Accepted
 from seaway.trusted_publishing import tokens
 from seaway.trusted_publishing.exchange import exchange
@@ -31,10 +31,10 @@ _JSON = re.compile(r"application/json\s*(;.*)?", re.IGNORECASE)
 
 async def mint_token(request: Request) -> Response:
     """Exchange a workflow's OIDC token for a publishing token."""
-    request.scope[problems.FORM] = _error_response
-    house: House = request.app.state.house
+    request.scope[problems.RESPONSE_BUILDER] = _error_response
+    house: RequestParts = request.app.state.house
     token = _token_in(await _body(request))
-    address = credentials.address_of(request)
+    address = credentials.client_ip(request)
     secret = await to_thread.run_sync(
         lambda: exchange(house.exchanging, token, address=address), limiter=house.exchanging.turns
     )
@@ -43,13 +43,13 @@ async def mint_token(request: Request) -> Response:
 
 async def revoke_token(request: Request) -> Response:
     """Revoke the token that authenticates the request."""
-    request.scope[problems.FORM] = _error_response
-    house: House = request.app.state.house
-    await to_thread.run_sync(_revoke, house, await principal_of(request, Accepted.WORKFLOW))
+    request.scope[problems.RESPONSE_BUILDER] = _error_response
+    house: RequestParts = request.app.state.house
+    await to_thread.run_sync(_revoke, house, await caller_of(request, Accepted.WORKFLOW))
     return Response(status_code=204)
 
 
-def _revoke(house: House, by: Principal) -> None:
+def _revoke(house: RequestParts, by: Caller) -> None:
     if by.token_id is None:
         raise BadCredential("The token to revoke is missing.", "Send it as a bearer token.")
     with house.exchanging.database.write_part() as tx:
@@ -98,5 +98,5 @@ def _error_response(error: Exception, request: Request) -> Response:
         problem = problems.problem_of(error, request)
         code, message, status = problem.code, f"{problem.message} {problem.hint}".strip(), problem.status
         headers = dict(problem.headers)
-    body = {"code": code, "message": secret_tokens.mask(message)[: problems.MAX_SENTENCE]}
+    body = {"code": code, "message": secret_tokens.mask(message)[: problems.MAX_SENTENCE_CHARS]}
     return JSONResponse(body, status, headers)

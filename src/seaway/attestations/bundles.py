@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from seaway import strict_json
 from seaway.callers.caller import Workflow
-from seaway.conda.refusals import Reason, Refused
+from seaway.conda.refusals import RefusalReason, Refused
 from seaway.trusted_publishing.issuer_kinds.github import DENIED_EVENTS
 
 MAX_BUNDLE_BYTES = 256 * 1024
@@ -60,7 +60,7 @@ class UnknownParty(NotVerified):
 
 
 @dataclass(frozen=True, slots=True)
-class Signed:
+class VerifiedBundle:
     """The signed payload, and the claims about the signer in the certificate: Fulcio's extensions by number."""
 
     payload_type: str
@@ -72,13 +72,13 @@ class Signed:
 class BundleVerifier(Protocol):
     """Interface for verifying bundles, implemented by `attestations.sigstore_verifier`."""
 
-    def verify(self, bundle: bytes) -> Signed:
+    def verify(self, bundle: bytes) -> VerifiedBundle:
         """Return the verified content of the bundle; `NotVerified` if verification fails."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class WorkflowRun:
     """The workflow run that uploads the file: claims from its token that the certificate must match."""
 
     issuer: str
@@ -94,7 +94,7 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
-class Verified:
+class VerifiedAttestation:
     """The content of a verified attestation; every value comes from the certificate."""
 
     bundle: bytes
@@ -114,11 +114,11 @@ class Verified:
         return b"[%b]" % self.bundle
 
 
-def run_of(workflow: Workflow) -> Run:
+def run_of(workflow: Workflow) -> WorkflowRun:
     """Return the values that Fulcio writes into this run's certificates; `Refused` for kinds of issuers without any."""
     if workflow.kind not in _KINDS:
         raise Refused(
-            Reason.OTHER_IDENTITY,
+            RefusalReason.OTHER_IDENTITY,
             f"Attestations of workflows of {workflow.issuer} are not supported.",
             "Upload without --attestation and --generate-attestation.",
         )
@@ -127,7 +127,7 @@ def run_of(workflow: Workflow) -> Run:
     called = f"https://{workflow.workflow_ref}" if workflow.kind == GITLAB else f"{site}/{workflow.workflow_ref}"
     workflows = _workflow_urls(called, workflow)
     job = f"{site}/{workflow.job_workflow_ref}" if workflow.job_workflow_ref else called
-    return Run(
+    return WorkflowRun(
         issuer=workflow.issuer,
         repository=f"{site}/{workflow.repository}",
         repository_id=workflow.repository_id,
@@ -162,17 +162,17 @@ def verify(
     file_name: str,
     sha256: bytes,
     target_channels: Collection[str],
-    run: Run,
+    run: WorkflowRun,
     verifier: BundleVerifier,
-) -> Verified:
+) -> VerifiedAttestation:
     """Verify the bundle of a file that `run` uploads, or raise `Refused`; `target_channels` are the channel's URLs."""
     if len(bundle) > MAX_BUNDLE_BYTES:
-        _refuse(Reason.BAD_BUNDLE, f"it has more than {MAX_BUNDLE_BYTES:,} bytes")
-    _require_object(bundle, Reason.BAD_BUNDLE)
+        _refuse(RefusalReason.BAD_BUNDLE, f"it has more than {MAX_BUNDLE_BYTES:,} bytes")
+    _require_object(bundle, RefusalReason.BAD_BUNDLE)
     signed = _signed(bundle, verifier)
     _check_statement(signed, file_name, sha256, target_channels)
     check_identity(signed.claims, run)
-    return Verified(
+    return VerifiedAttestation(
         bundle=bundle,
         issuer=run.issuer,
         repository=run.repository,
@@ -186,42 +186,42 @@ def verify(
     )
 
 
-def _signed(bundle: bytes, verifier: BundleVerifier) -> Signed:
+def _signed(bundle: bytes, verifier: BundleVerifier) -> VerifiedBundle:
     try:
         return verifier.verify(bundle)
     except NotABundle as error:
-        _refuse(Reason.BAD_BUNDLE, f"it cannot be read: {error}")
+        _refuse(RefusalReason.BAD_BUNDLE, f"it cannot be read: {error}")
     except UnknownParty as error:
         raise Refused(
-            Reason.UNKNOWN_SIGSTORE,
+            RefusalReason.UNKNOWN_SIGSTORE,
             f"The server's trusted root does not include {error}: "
             "it is outdated, or the bundle is from another Sigstore.",
             "Ask the operator of the server to update it (`seaway sigstore update`).",
         ) from None
     except NotVerified as error:
-        _refuse(Reason.UNVERIFIED_BUNDLE, f"verification failed: {error}")
+        _refuse(RefusalReason.UNVERIFIED_BUNDLE, f"verification failed: {error}")
 
 
-def _check_statement(signed: Signed, file_name: str, sha256: bytes, target_channels: Collection[str]) -> None:
+def _check_statement(signed: VerifiedBundle, file_name: str, sha256: bytes, target_channels: Collection[str]) -> None:
     if signed.payload_type != _PAYLOAD_TYPE:
-        _refuse(Reason.BAD_STATEMENT, f"its payload is {signed.payload_type!a}, not {_PAYLOAD_TYPE}")
-    statement = _require_object(signed.payload, Reason.BAD_STATEMENT)
+        _refuse(RefusalReason.BAD_STATEMENT, f"its payload is {signed.payload_type!a}, not {_PAYLOAD_TYPE}")
+    statement = _require_object(signed.payload, RefusalReason.BAD_STATEMENT)
     if statement.get("_type") != _STATEMENT_TYPE or statement.get("predicateType") != PREDICATE_TYPE:
-        _refuse(Reason.BAD_STATEMENT, f"it is not a statement of type {PREDICATE_TYPE}")
+        _refuse(RefusalReason.BAD_STATEMENT, f"it is not a statement of type {PREDICATE_TYPE}")
     _check_subject(statement.get("subject"), file_name, sha256)
     _check_predicate(statement.get("predicate"), target_channels)
 
 
 def _check_subject(subjects: object, file_name: str, sha256: bytes) -> None:
     if not isinstance(subjects, list) or len(subjects) != 1 or not isinstance(subjects[0], dict):
-        _refuse(Reason.BAD_STATEMENT, "it must have exactly one subject")
+        _refuse(RefusalReason.BAD_STATEMENT, "it must have exactly one subject")
     name, digest = subjects[0].get("name"), subjects[0].get("digest")
     if not isinstance(digest, dict) or set(digest) != {"sha256"}:
-        _refuse(Reason.BAD_STATEMENT, "its subject must have a sha256 digest and no other")
+        _refuse(RefusalReason.BAD_STATEMENT, "its subject must have a sha256 digest and no other")
     if name != file_name:
-        _refuse(Reason.OTHER_SUBJECT, f"it is about {str(name)[:211]!a}, not {file_name}")
+        _refuse(RefusalReason.OTHER_SUBJECT, f"it is about {str(name)[:211]!a}, not {file_name}")
     if digest["sha256"] != sha256.hex():
-        _refuse(Reason.OTHER_SUBJECT, f"it is about a file with the sha256 {str(digest['sha256'])[:64]!a}")
+        _refuse(RefusalReason.OTHER_SUBJECT, f"it is about a file with the sha256 {str(digest['sha256'])[:64]!a}")
 
 
 def _check_predicate(predicate: object, target_channels: Collection[str]) -> None:
@@ -229,15 +229,15 @@ def _check_predicate(predicate: object, target_channels: Collection[str]) -> Non
         return
     target = predicate.get("targetChannel") if isinstance(predicate, dict) else None
     if not isinstance(target, str):
-        _refuse(Reason.BAD_STATEMENT, "its predicate does not name a targetChannel")
+        _refuse(RefusalReason.BAD_STATEMENT, "its predicate does not name a targetChannel")
     if target not in target_channels:
         _refuse(
-            Reason.OTHER_CHANNEL,
+            RefusalReason.OTHER_CHANNEL,
             f"it is for {target[:200]!a}, and the channel is {' or '.join(sorted(target_channels))}",
         )
 
 
-def check_identity(claims: Mapping[int, str], run: Run) -> None:
+def check_identity(claims: Mapping[int, str], run: WorkflowRun) -> None:
     """Raise `Refused`, naming the first claim that differs, unless the certificate belongs to this run."""
     expected = (
         (ISSUER, "issuer", {run.issuer}),
@@ -254,14 +254,14 @@ def check_identity(claims: Mapping[int, str], run: Run) -> None:
     for number, what, allowed in expected:
         if (stated := claims.get(number, "")) not in allowed or not stated:
             _refuse(
-                Reason.OTHER_IDENTITY,
+                RefusalReason.OTHER_IDENTITY,
                 f"its {what} is {stated[:200]!a}, and the upload comes from {' or '.join(sorted(allowed))}",
             )
     if run.event.lower() in DENIED_EVENTS:
-        _refuse(Reason.OTHER_IDENTITY, f"its run was started by {run.event}, which anyone can trigger")
+        _refuse(RefusalReason.OTHER_IDENTITY, f"its run was started by {run.event}, which anyone can trigger")
 
 
-def _require_object(content: bytes, reason: Reason) -> dict[str, Any]:
+def _require_object(content: bytes, reason: RefusalReason) -> dict[str, Any]:
     try:
         value = strict_json.decode(content)
     except strict_json.NotStrict as error:
@@ -271,6 +271,6 @@ def _require_object(content: bytes, reason: Reason) -> dict[str, Any]:
     return value
 
 
-def _refuse(reason: Reason, why: str) -> NoReturn:
+def _refuse(reason: RefusalReason, why: str) -> NoReturn:
     # Clients show 512 characters, and quoted values from a bundle can be long.
     raise Refused(reason, f"The attestation is refused: {why[:380]}.", "Sign the file in the workflow that uploads it.")

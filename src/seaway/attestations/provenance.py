@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from seaway.attestations.sidecars import Claims
+from seaway.attestations.sidecars import AttestedClaims
 
 
-class State(Enum):
+class ProvenanceState(Enum):
     """Provenance state of one version; the value is the code in the API."""
 
     NONE = "none"  # no file is attested
@@ -27,7 +27,7 @@ class State(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class WorkflowIdentity:
     """A workflow without ref and run; ids identify the repository across renames and tell apart reused names."""
 
     issuer: str
@@ -46,7 +46,7 @@ class Version:
     """One version of a package, with the claims of each file's attestation, or None."""
 
     version: str
-    files: Sequence[Claims | None]
+    files: Sequence[AttestedClaims | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class Provenance:
     """The provenance of one version, with warnings for users."""
 
     version: str
-    state: State
+    state: ProvenanceState
     repositories: tuple[str, ...]
     warnings: tuple[str, ...]
 
@@ -78,42 +78,48 @@ def _provenance_of(version: Version, before: Version | None) -> Provenance:
     return Provenance(version.version, state, repositories, tuple(_warnings(state, version, known, before, former)))
 
 
-def _state(version: Version, known: Sequence[Claims], former: Sequence[Claims]) -> State:
+def _state(version: Version, known: Sequence[AttestedClaims], former: Sequence[AttestedClaims]) -> ProvenanceState:
     if not known:
-        return State.LOST if former else State.NONE
+        return ProvenanceState.LOST if former else ProvenanceState.NONE
     origins = {origin(claims) for claims in known}
     if len(origins) > 1:
-        return State.INCONSISTENT
+        return ProvenanceState.INCONSISTENT
     if former and not {one.source for one in origins} & {origin(claims).source for claims in former}:
-        return State.CHANGED
-    return State.FULL if len(known) == len(version.files) else State.PARTIAL
+        return ProvenanceState.CHANGED
+    return ProvenanceState.FULL if len(known) == len(version.files) else ProvenanceState.PARTIAL
 
 
 def _warnings(
-    state: State, version: Version, known: Sequence[Claims], before: Version | None, former: Sequence[Claims]
+    state: ProvenanceState,
+    version: Version,
+    known: Sequence[AttestedClaims],
+    before: Version | None,
+    former: Sequence[AttestedClaims],
 ) -> list[str]:
     earlier = _listed(former)
     warnings = []
-    if state is State.LOST and before is not None:
+    if state is ProvenanceState.LOST and before is not None:
         warnings.append(f"No file of {version.version} is attested, but {before.version} was published by {earlier}.")
-    if state is State.CHANGED and before is not None:
+    if state is ProvenanceState.CHANGED and before is not None:
         warnings.append(
             f"{version.version} was published by {_listed(known)}, but {before.version} by {earlier}: "
             "make sure that the package has moved there."
         )
-    if state is State.INCONSISTENT:
+    if state is ProvenanceState.INCONSISTENT:
         warnings.append(f"The files of {version.version} come from different workflows: {_listed(known)}.")
     if known and len(known) < len(version.files):
         warnings.append(f"{len(version.files) - len(known)} of {len(version.files)} files are not attested.")
     return warnings
 
 
-def origin(claims: Claims) -> Origin:
+def origin(claims: AttestedClaims) -> WorkflowIdentity:
     """Return the workflow that built a file, from the claims of its certificate."""
     workflow, _, _ = claims.workflow.rpartition("@")
     # The URL of a renamed repository changes, so only the path of the workflow file is compared.
-    return Origin(claims.issuer, claims.repository_id, claims.owner_id, workflow.removeprefix(claims.repository))
+    return WorkflowIdentity(
+        claims.issuer, claims.repository_id, claims.owner_id, workflow.removeprefix(claims.repository)
+    )
 
 
-def _listed(claims: Sequence[Claims]) -> str:
+def _listed(claims: Sequence[AttestedClaims]) -> str:
     return ", ".join(sorted({claim.repository for claim in claims}))

@@ -17,13 +17,13 @@ from dataclasses import dataclass
 import msgspec
 from sqlalchemy import bindparam, delete, insert, select, update
 
-from seaway.attestations.bundles import Verified
-from seaway.database.damage import raw
+from seaway.attestations.bundles import VerifiedAttestation
+from seaway.database.damage import as_stored
 from seaway.database.engine import Tx
 from seaway.database.tables import attestations, files, subdirs
 
 
-class Claims(msgspec.Struct, frozen=True):
+class AttestedClaims(msgspec.Struct, frozen=True):
     """The build identity of a file, from the certificate of a verified attestation."""
 
     issuer: str
@@ -43,7 +43,7 @@ class Sidecar:
 
     file_name: str
     file_sha256: bytes
-    verified: Verified
+    verified: VerifiedAttestation
 
     @property
     def content(self) -> bytes:
@@ -121,11 +121,11 @@ def by_hash(tx: Tx, channel_id: int, subdir: str, file_name: str, sha256: bytes)
 
 def broken(tx: Tx, subdir_id: int) -> Iterator[tuple[str, str]]:
     """Yield the files whose record and sidecar disagree in either direction (invariant 1), with a description."""
-    query = select(files.c.file_name, raw(files.c.sha256).label("sha256"), raw(files.c.record).label("record")).where(
-        files.c.subdir_id == subdir_id, files.c.state != _DELETED
-    )
+    query = select(
+        files.c.file_name, as_stored(files.c.sha256).label("sha256"), as_stored(files.c.record).label("record")
+    ).where(files.c.subdir_id == subdir_id, files.c.state != _DELETED)
     file_rows = {row.file_name: row for row in tx.execute(query)}
-    columns = [raw(column).label(column.name) for column in attestations.c]
+    columns = [as_stored(column).label(column.name) for column in attestations.c]
     stored = tx.execute(select(*columns).where(attestations.c.subdir_id == subdir_id)).all()
     for row in stored:
         if row.file_name not in file_rows:
@@ -151,5 +151,5 @@ def digest(content: bytes) -> bytes:
     return hashlib.sha256(content).digest()
 
 
-def _claims(verified: Verified) -> Claims:
-    return Claims(**{name: getattr(verified, name) for name in Claims.__struct_fields__})
+def _claims(verified: VerifiedAttestation) -> AttestedClaims:
+    return AttestedClaims(**{name: getattr(verified, name) for name in AttestedClaims.__struct_fields__})

@@ -24,7 +24,7 @@ from sigstore.verify import Verifier
 from sigstore_models.trustroot.v1 import TrustedRoot as TrustedRootText
 
 from seaway import os_errors, strict_json
-from seaway.attestations.bundles import ISSUER, NotABundle, NotVerified, Signed, UnknownParty
+from seaway.attestations.bundles import ISSUER, NotABundle, NotVerified, UnknownParty, VerifiedBundle
 
 _FULCIO = "1.3.6.1.4.1.57264.1"
 
@@ -33,7 +33,7 @@ class NotARoot(Exception):
     """The document is not a trusted root."""
 
 
-class Parties(NamedTuple):
+class TrustedKeyIds(NamedTuple):
     """The keys that a trusted root knows, by their ids."""
 
     logs: frozenset[bytes]
@@ -56,11 +56,11 @@ class SigstoreVerifier:
             self.parties = _parties(strict_json.decode(trusted_root))
             self._verifier = Verifier(trusted_root=TrustedRoot(TrustedRootText.from_json(trusted_root)))
         except Exception as error:  # the library raises many types for an invalid file
-            if os_errors.unavailable(error) is not None:
+            if os_errors.as_unavailable(error) is not None:
                 raise
             raise NotARoot(_first_line(error)) from error
 
-    def verify(self, bundle: bytes) -> Signed:
+    def verify(self, bundle: bytes) -> VerifiedBundle:
         """Return the verified content of the bundle; `NotVerified` if verification fails."""
         parsed = _parse(bundle)
         _require_known(parsed, strict_json.decode(bundle), self.parties)
@@ -70,7 +70,7 @@ class SigstoreVerifier:
         except BaseException as error:
             raise _refusal(error, NotVerified) from error
         issued = parsed.signing_certificate.not_valid_before_utc
-        return Signed(payload_type, payload, claims, int(issued.timestamp() * 1000))
+        return VerifiedBundle(payload_type, payload, claims, int(issued.timestamp() * 1000))
 
 
 def _parse(bundle: bytes) -> Bundle:
@@ -82,7 +82,7 @@ def _parse(bundle: bytes) -> Bundle:
 
 def _refusal(error: BaseException, kind: type[NotVerified]) -> BaseException:
     """Convert an error; an untrusted bundle must not stop the server, and a panic of Rust code is no `Exception`."""
-    is_ours = isinstance(error, KeyboardInterrupt | SystemExit) or os_errors.unavailable(error) is not None
+    is_ours = isinstance(error, KeyboardInterrupt | SystemExit) or os_errors.as_unavailable(error) is not None
     return error if is_ours else kind(_first_line(error))
 
 
@@ -90,7 +90,7 @@ def _first_line(error: BaseException) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0][:200]
 
 
-def _require_known(bundle: Bundle, text: dict[str, Any], parties: Parties) -> None:
+def _require_known(bundle: Bundle, text: dict[str, Any], parties: TrustedKeyIds) -> None:
     """
     Raise `UnknownParty` if the bundle names a log or authority that is not in the trusted root (it may be too old).
 
@@ -131,12 +131,12 @@ def claims_of(certificate: Certificate) -> Iterator[tuple[int, str]]:
             yield int(number), asn1.decode_der(str, extension.value.value)
 
 
-def _parties(root: dict[str, Any]) -> Parties:
+def _parties(root: dict[str, Any]) -> TrustedKeyIds:
     chains = [authority["certChain"]["certificates"] for authority in root["certificateAuthorities"]]
     certificates = [
         load_der_x509_certificate(base64.b64decode(entry["rawBytes"])) for chain in chains for entry in chain
     ]
-    return Parties(
+    return TrustedKeyIds(
         logs=_log_ids(root["tlogs"]),
         ct_logs=_log_ids(root["ctlogs"]),
         authorities=frozenset(

@@ -17,7 +17,7 @@ from threading import Lock
 from seaway import audit, strict_json
 from seaway.attestations.bundles import BundleVerifier
 from seaway.audit import Event
-from seaway.callers.caller import Principal
+from seaway.callers.caller import Caller
 from seaway.database import site_values
 from seaway.database.engine import Database, Tx
 from seaway.errors import BadSetting
@@ -27,7 +27,7 @@ _KEPT = "sigstore_trusted_root"
 _EMBEDDED = ("_store", "https%3A%2F%2Ftuf-repo-cdn.sigstore.dev", "trusted_root.json")
 
 
-class Origin(Enum):
+class RootSource(Enum):
     """The source of a trusted root."""
 
     SETTING = "setting"
@@ -39,7 +39,7 @@ class Origin(Enum):
 class Root:
     """A trusted root and its source."""
 
-    origin: Origin
+    origin: RootSource
     content: bytes
 
     @property
@@ -66,10 +66,10 @@ class TrustedRoots:
     def current(self) -> Root:
         """Return the current root (invariant 1)."""
         if self._file is not None:
-            return Root(Origin.SETTING, read_file(self._file))
+            return Root(RootSource.SETTING, read_file(self._file))
         with self._database.read() as tx:
             stored = site_values.get(tx, _KEPT)
-        return Root(Origin.PROGRAM, embedded()) if stored is None else Root(Origin.DATABASE, stored)
+        return Root(RootSource.PROGRAM, embedded()) if stored is None else Root(RootSource.DATABASE, stored)
 
     def verifier(self) -> BundleVerifier:
         """Return a verifier for the current root."""
@@ -80,19 +80,19 @@ class TrustedRoots:
             return self._cached[1]
 
 
-def keep(tx: Tx, now_ms: int, by: Principal, content: bytes) -> Root:
+def keep(tx: Tx, now_ms: int, by: Caller, content: bytes) -> Root:
     """Store this root in the database, for every worker; `BadSetting` if it is not a trusted root."""
     verifier_of(content)
     site_values.put(tx, _KEPT, content)
-    root = Root(Origin.DATABASE, content)
+    root = Root(RootSource.DATABASE, content)
     audit.write(tx, now_ms, by.actor, Event.TRUSTED_ROOT_CHANGED, target=root.origin.value, sha256=root.sha256)
     return root
 
 
-def forget(tx: Tx, now_ms: int, by: Principal) -> Root:
+def forget(tx: Tx, now_ms: int, by: Caller) -> Root:
     """Delete the stored root; return the one included in the program."""
     site_values.remove(tx, _KEPT)
-    root = Root(Origin.PROGRAM, embedded())
+    root = Root(RootSource.PROGRAM, embedded())
     audit.write(tx, now_ms, by.actor, Event.TRUSTED_ROOT_CHANGED, target=root.origin.value, sha256=root.sha256)
     return root
 

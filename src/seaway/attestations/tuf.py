@@ -17,7 +17,7 @@ _TARGET = "trusted_root.json"
 
 
 @dataclass(frozen=True, slots=True)
-class Repository:
+class TufRepository:
     """A TUF repository: its URL, the folder with the state of the client, and the initial root of trust."""
 
     folder: Path

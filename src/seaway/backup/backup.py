@@ -19,18 +19,18 @@ from sqlalchemy import Select, Table, func, select, union_all
 
 from seaway import __version__
 from seaway.backup import tables
-from seaway.backup.blob_copy import Listed
-from seaway.backup.manifest import CONTENTS, FORMAT, SECRET_KEY, Manifest, listed, rows_of
+from seaway.backup.blob_copy import BlobEntry
+from seaway.backup.manifest import CONTENTS, FORMAT, SECRET_KEY, BackupManifest, read_contents, rows_part
 from seaway.backup.rows import Part, by_key, streamed, write_part
 from seaway.clock import Clock
 from seaway.database import migrate
 from seaway.database.engine import Database, Tx
 from seaway.encryption import secret_key
 from seaway.errors import BadSetting
-from seaway.indexing.file_rows import State
-from seaway.packages.sweep import SWEEPING
+from seaway.indexing.file_rows import FileState
+from seaway.packages.sweep import SWEEP_LOCK
 from seaway.storage import keys
-from seaway.storage.blobs import Blobs
+from seaway.storage.blobs import BlobStore
 from seaway.storage.spool import Spool
 
 
@@ -38,37 +38,37 @@ from seaway.storage.spool import Spool
 class Snapshot:
     """All rows of one state, as parts in the spool."""
 
-    manifest: Manifest
+    manifest: BackupManifest
     parts: dict[str, Path]
 
-    def blobs(self) -> Iterator[Listed]:
+    def blobs(self) -> Iterator[BlobEntry]:
         """Yield the blobs that the rows name, sorted by hash."""
-        return listed(self.parts[CONTENTS])
+        return read_contents(self.parts[CONTENTS])
 
 
-class Target(Protocol):
+class BackupTarget(Protocol):
     """Destination of a backup."""
 
-    def write(self, snapshot: Snapshot, blobs: Blobs, spool: Spool) -> int:
+    def write(self, snapshot: Snapshot, blobs: BlobStore, spool: Spool) -> int:
         """Write the snapshot and its blobs, and last what completes the backup; return how many blobs were sent."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class Backup:
+class BackupResult:
     """Result of a backup: its manifest, and how many blobs its location did not have before."""
 
-    manifest: Manifest
+    manifest: BackupManifest
     sent: int
 
 
-def backup(database: Database, blobs: Blobs, spool: Spool, clock: Clock, target: Target) -> Backup:
+def backup(database: Database, blobs: BlobStore, spool: Spool, clock: Clock, target: BackupTarget) -> BackupResult:
     """Back up the database and the blobs to the target."""
-    with database.alone(SWEEPING), ExitStack() as stack:
+    with database.alone(SWEEP_LOCK), ExitStack() as stack:
         with database.read() as tx:
-            snapshot = _take_snapshot(tx, clock.now_ms(), secret_key.carried(blobs), spool, stack)
+            snapshot = _take_snapshot(tx, clock.now_ms(), secret_key.for_backup(blobs), spool, stack)
         sent = target.write(snapshot, blobs, spool)
-        return Backup(snapshot.manifest, sent)
+        return BackupResult(snapshot.manifest, sent)
 
 
 def _take_snapshot(tx: Tx, now_ms: int, secret: bytes | None, spool: Spool, stack: ExitStack) -> Snapshot:
@@ -85,30 +85,30 @@ def _take_snapshot(tx: Tx, now_ms: int, secret: bytes | None, spool: Spool, stac
             parts[name] = write_part(file, columns, rows)
         paths[name] = Path(file.name)
 
-    carried_tables = tables.carried(tx)
+    carried_tables = tables.tables_to_back_up(tx)
     for table in carried_tables:
-        write_rows(rows_of(table.name), [str(column.name) for column in table.c], by_key(tx, table))
-    write_rows(CONTENTS, ["sha256", "size"], carried_blobs(carried_tables))
+        write_rows(rows_part(table.name), [str(column.name) for column in table.c], by_key(tx, table))
+    write_rows(CONTENTS, ["sha256", "size"], blobs_query(carried_tables))
     file = stack.enter_context(spool.private_file())
     parts[SECRET_KEY] = write_part(file, ["secret"], [] if secret is None else [(secret,)])
     paths[SECRET_KEY] = Path(file.name)
-    manifest = Manifest(
+    manifest = BackupManifest(
         format=FORMAT,
         seaway=__version__,
         schema=revision,
         time=keys.backup_time(now_ms),
         parts=parts,
-        blob_bytes=sum(blob.size for blob in listed(paths[CONTENTS])),
+        blob_bytes=sum(blob.size for blob in read_contents(paths[CONTENTS])),
         last_ids=tables.last_ids(tx),
     )
     return Snapshot(manifest, paths)
 
 
-def carried_blobs(carried_tables: Sequence[Table]) -> Select[Any]:
+def blobs_query(carried_tables: Sequence[Table]) -> Select[Any]:
     """Return a query of the blobs that rows of these tables name, each once; older schemas have no logos."""
     by_name = {table.name: table for table in carried_tables}
     files = by_name["files"]
-    queries = [select(files.c.sha256, files.c.size).where(files.c.state != State.DELETED.value)]
+    queries = [select(files.c.sha256, files.c.size).where(files.c.state != FileState.DELETED.value)]
     if "logos" in by_name:
         queries.append(select(by_name["logos"].c.sha256, by_name["logos"].c.size))
     blobs = union_all(*queries).subquery()

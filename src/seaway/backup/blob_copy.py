@@ -16,12 +16,12 @@ from typing import BinaryIO, TypeVar
 
 from seaway.errors import SeawayError
 from seaway.storage import keys
-from seaway.storage.blobs import Blobs
+from seaway.storage.blobs import BlobStore
 from seaway.storage.digest import sha256_of
 from seaway.storage.spool import Spool
 
 CHUNK_BYTES = 1024 * 1024
-STORE = "the store"
+STORE_NAME = "the store"
 _USE_ANOTHER = "Use another backup."
 _CONCURRENCY = 8  # a bucket responds after milliseconds, and to many requests at once
 
@@ -29,18 +29,18 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-class Damaged(SeawayError):
+class DamagedData(SeawayError):
     """Bytes or rows are damaged or missing."""
 
     code = "damaged"
 
 
-class Missing(Damaged):
+class MissingBlob(DamagedData):
     """A blob that should exist is missing."""
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class BlobEntry:
     """A blob to copy."""
 
     sha256: bytes
@@ -51,8 +51,14 @@ class Listed:
         return keys.blob(self.sha256)
 
 
-def bring(
-    blob: Listed, open_source: Callable[[], BinaryIO], location: str, target: Blobs, spool: Spool, *, verify: bool
+def copy_blob(
+    blob: BlobEntry,
+    open_source: Callable[[], BinaryIO],
+    location: str,
+    target: BlobStore,
+    spool: Spool,
+    *,
+    verify: bool,
 ) -> bool:
     """
     Copy one blob from `location` to the target unless it is already there; return whether it was sent.
@@ -65,12 +71,12 @@ def bring(
         source = open_source()
     except FileNotFoundError:
         raise missing(blob, location) from None
-    with source, fetched(source, blob.sha256, spool, damaged(blob, location)) as path:
+    with source, verified_spool_file(source, blob.sha256, spool, damaged(blob, location)) as path:
         target.put_file(blob.key, path)
     return True
 
 
-def is_there(blobs: Blobs, blob: Listed, *, verify: bool) -> bool:
+def is_there(blobs: BlobStore, blob: BlobEntry, *, verify: bool) -> bool:
     """Return whether the store has this blob; with `verify` compare the bytes, otherwise only the size."""
     stat = blobs.stat(blob.key)
     if stat is None or stat.size != blob.size:
@@ -81,23 +87,25 @@ def is_there(blobs: Blobs, blob: Listed, *, verify: bool) -> bool:
         return sha256_of(file) == blob.sha256
 
 
-def damaged(blob: Listed, location: str) -> Damaged:
+def damaged(blob: BlobEntry, location: str) -> DamagedData:
     """Return the error for a blob whose bytes do not match its name."""
     cure = (
         "Run `seaway check` to find its file, then delete the file or restore the blob."
-        if location == STORE
+        if location == STORE_NAME
         else _USE_ANOTHER
     )
-    return Damaged(f"The blob {blob.sha256.hex()} in {location} is damaged.", cure)
+    return DamagedData(f"The blob {blob.sha256.hex()} in {location} is damaged.", cure)
 
 
-def missing(blob: Listed, location: str) -> Missing:
+def missing(blob: BlobEntry, location: str) -> MissingBlob:
     """Return the error for a missing blob."""
     cure = "If its file has just been deleted, run this again; otherwise run `seaway check` to find the file."
-    return Missing(f"The blob {blob.sha256.hex()} is not in {location}.", cure if location == STORE else _USE_ANOTHER)
+    return MissingBlob(
+        f"The blob {blob.sha256.hex()} is not in {location}.", cure if location == STORE_NAME else _USE_ANOTHER
+    )
 
 
-def side_by_side(
+def map_concurrently(
     work: Callable[[Item], Result], items: Iterable[Item], *, at_once: int = _CONCURRENCY
 ) -> Iterator[Result]:
     """Yield the results in order; work on several items at once, with few of them in memory."""
@@ -116,7 +124,7 @@ def side_by_side(
 
 
 @contextmanager
-def fetched(source: BinaryIO, sha256: bytes, spool: Spool, refusal: Damaged) -> Iterator[Path]:
+def verified_spool_file(source: BinaryIO, sha256: bytes, spool: Spool, refusal: DamagedData) -> Iterator[Path]:
     """Yield the content as a spool file after checking its hash; raise `refusal` if the hash differs."""
     with spool.file() as file:
         hasher = hashlib.sha256()

@@ -13,21 +13,21 @@ import sqlalchemy
 from sqlalchemy.exc import ArgumentError
 
 from seaway.backup import tar
-from seaway.backup.backup import Target
-from seaway.backup.repository import Shelf
-from seaway.backup.restore import Source
+from seaway.backup.backup import BackupTarget
+from seaway.backup.repository import BackupRepository
+from seaway.backup.restore import BackupSource
 from seaway.backup.tar import TarTarget
 from seaway.database.engine import Database
 from seaway.database.sqlite import SqliteDatabase
 from seaway.errors import BadSetting
 from seaway.storage import keys
-from seaway.storage.blobs import Blobs
+from seaway.storage.blobs import BlobStore
 from seaway.storage.open_store import SCHEMES, BucketAccess, open_blobs
 
 _CONNECTIONS = 4
 
 
-def backup_target(location: str, store_url: str, access: BucketAccess, *, verify: bool = False) -> Target:
+def backup_target(location: str, store_url: str, access: BucketAccess, *, verify: bool = False) -> BackupTarget:
     """Return the target of a backup: a file or a repository; with `verify`, blobs already there are read back."""
     is_file = _is_file(location)
     _require_no_overlap(location, store_url)
@@ -39,7 +39,7 @@ def backup_target(location: str, store_url: str, access: BucketAccess, *, verify
 
 
 @contextmanager
-def backup_source(location: str, at: str | None, store_url: str, access: BucketAccess) -> Iterator[Source]:
+def backup_source(location: str, at: str | None, store_url: str, access: BucketAccess) -> Iterator[BackupSource]:
     """Open the backup in a file, or the one of this time in a repository; without a time, the newest."""
     is_file = _is_file(location)
     _require_no_overlap(location, store_url)
@@ -49,11 +49,11 @@ def backup_source(location: str, at: str | None, store_url: str, access: BucketA
         return
     if at is not None:
         raise BadSetting("A file contains only one backup.", "Leave out --at.")
-    with tar.opened(Path(location)) as source:
+    with tar.open_backup(Path(location)) as source:
         yield source
 
 
-def other_store(url: str, store_url: str, access: BucketAccess) -> Blobs:
+def other_store(url: str, store_url: str, access: BucketAccess) -> BlobStore:
     """Open a store other than the current one, and create it if needed."""
     _require_no_overlap(url, store_url)
     store = open_blobs(url, access)
@@ -79,9 +79,9 @@ def other_database(url: str) -> Database:
     return PostgresDatabase(url, connections=_CONNECTIONS)
 
 
-def _repository(url: str, access: BucketAccess, *, verify: bool = False) -> Shelf:
+def _repository(url: str, access: BucketAccess, *, verify: bool = False) -> BackupRepository:
     backups = open_blobs(f"{url.rstrip('/')}/{keys.BACKUPS}", access)
-    return Shelf(open_blobs(url, access), backups, url, verify=verify)
+    return BackupRepository(open_blobs(url, access), backups, url, verify=verify)
 
 
 def _is_file(location: str) -> bool:

@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 import msgspec
 
-from seaway.backup.blob_copy import Damaged, Listed, fetched
+from seaway.backup.blob_copy import BlobEntry, DamagedData, verified_spool_file
 from seaway.backup.rows import Part, read_part
 from seaway.database import migrate
 from seaway.storage.spool import Spool
@@ -28,7 +28,7 @@ _PART = re.compile(r"contents|secret-key|rows/[a-z_]+")
 
 
 @dataclass(frozen=True, slots=True)
-class Manifest:
+class BackupManifest:
     """Manifest of a backup."""
 
     format: int
@@ -58,18 +58,18 @@ class _Head:
     format: int
 
 
-def rows_of(table: str) -> str:
+def rows_part(table: str) -> str:
     """Return the name of the part with the rows of a table."""
     return _ROWS + table
 
 
-def encode(manifest: Manifest) -> bytes:
+def encode(manifest: BackupManifest) -> bytes:
     """Return the bytes of a manifest."""
     line = msgspec.json.encode(manifest)
     return line + b"\n" + hashlib.sha256(line).hexdigest().encode() + b"\n"
 
 
-def decode(content: bytes, location: str) -> Manifest:
+def decode(content: bytes, location: str) -> BackupManifest:
     """Decode a manifest; raise if it is damaged or this version of Seaway cannot restore it."""
     line, _, sha256 = content.partition(b"\n")
     try:
@@ -77,8 +77,8 @@ def decode(content: bytes, location: str) -> Manifest:
         if hashlib.sha256(line).hexdigest().encode() != sha256.strip():
             raise damaged(location)
         if head.format != FORMAT:
-            raise Damaged(f"{location} was made by a newer version of Seaway.", "Restore it with that version.")
-        manifest = msgspec.json.decode(line, type=Manifest)
+            raise DamagedData(f"{location} was made by a newer version of Seaway.", "Restore it with that version.")
+        manifest = msgspec.json.decode(line, type=BackupManifest)
     except msgspec.MsgspecError:
         raise damaged(location) from None
     if CONTENTS not in manifest.parts or not all(map(_PART.fullmatch, manifest.parts)):
@@ -87,19 +87,19 @@ def decode(content: bytes, location: str) -> Manifest:
     return manifest
 
 
-def damaged(location: str) -> Damaged:
+def damaged(location: str) -> DamagedData:
     """Return the error for an incomplete or damaged backup."""
-    return Damaged(f"{location} is not a complete backup.", "Use another backup.")
+    return DamagedData(f"{location} is not a complete backup.", "Use another backup.")
 
 
 def fetched_part(file: BinaryIO, part: Part, location: str, spool: Spool) -> AbstractContextManager[Path]:
     """Yield a part as a spool file after checking its hash."""
-    return fetched(file, bytes.fromhex(part.sha256), spool, damaged(location))
+    return verified_spool_file(file, bytes.fromhex(part.sha256), spool, damaged(location))
 
 
-def listed(contents: Path) -> Iterator[Listed]:
+def read_contents(contents: Path) -> Iterator[BlobEntry]:
     """Yield the blobs that the contents part lists."""
     with contents.open("rb") as file:
         for batch in read_part(file)[1]:
             for sha256, size in batch:
-                yield Listed(sha256, size)
+                yield BlobEntry(sha256, size)

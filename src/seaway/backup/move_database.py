@@ -32,8 +32,8 @@ from sqlalchemy import (
 )
 
 from seaway.backup import tables
-from seaway.backup.blob_copy import Damaged
-from seaway.backup.rows import Row, by_key, encode, in_batches, key_of, put, streamed
+from seaway.backup.blob_copy import DamagedData
+from seaway.backup.rows import Row, by_key, encode, in_batches, insert_rows, key_of, streamed
 from seaway.database.engine import Database, Tx
 from seaway.database.migrate import NEWEST, UNFINISHED
 from seaway.database.rows import from_row
@@ -99,7 +99,7 @@ def _begin(target: Database, mark: _Mark) -> None:
             for name in _UNAUDITED_TABLES:
                 tx.execute(delete(metadata.tables[name]))
             return
-        tables.make(tx, NEWEST)
+        tables.create_tables(tx, NEWEST)
         _marks.drop(tx, checkfirst=True)
         _marks.create(tx)
         tx.execute(insert(_marks).values(house=mark.house, state=mark.state))
@@ -118,7 +118,7 @@ def _copy(tx: Tx, target: Database, table: Table) -> None:
     with streamed(tx, by_key(tx, table, after=after)) as rows:
         for batch in in_batches(rows):
             with target.write_site() as target_tx:
-                put(target_tx, table, table.c.keys(), batch)
+                insert_rows(target_tx, table, table.c.keys(), batch)
 
 
 def _last_key(tx: Tx, table: Table) -> Row | None:
@@ -143,7 +143,9 @@ def _compare(tx: Tx, target: Database, table: Table) -> int:
     if source_hash.digest() != target_hash.digest():
         with target.write_site() as target_tx:
             target_tx.execute(update(_marks).values(state=_UNKNOWN_STATE))
-        raise Damaged(f"The rows of {table.name} differ between the two databases.", "Run this again; it starts over.")
+        raise DamagedData(
+            f"The rows of {table.name} differ between the two databases.", "Run this again; it starts over."
+        )
     return count
 
 

@@ -20,9 +20,17 @@ from pathlib import Path
 
 from sqlalchemy import select
 
-from seaway.backup.backup import carried_blobs
-from seaway.backup.blob_copy import STORE, Damaged, Listed, Missing, bring, is_there, side_by_side
-from seaway.backup.manifest import listed
+from seaway.backup.backup import blobs_query
+from seaway.backup.blob_copy import (
+    STORE_NAME,
+    BlobEntry,
+    DamagedData,
+    MissingBlob,
+    copy_blob,
+    is_there,
+    map_concurrently,
+)
+from seaway.backup.manifest import read_contents
 from seaway.backup.rows import streamed, write_part
 from seaway.database.engine import Database
 from seaway.database.tables import documents, files, kept_blobs, logos
@@ -30,16 +38,16 @@ from seaway.encryption import secret_key
 from seaway.errors import BadSetting
 from seaway.indexing.blob_references import named
 from seaway.packages import manifest_writer
-from seaway.packages.sweep import SWEEPING
+from seaway.packages.sweep import SWEEP_LOCK
 from seaway.pairing import identity_storage
 from seaway.pairing.identity import StoreIdentity
 from seaway.storage import keys
-from seaway.storage.blobs import Blobs
+from seaway.storage.blobs import BlobStore
 from seaway.storage.spool import Spool
 
 
 @dataclass(slots=True)
-class Moved:
+class StorageMoveResult:
     """Number and bytes of the blobs in the new store, and how many this run sent."""
 
     blobs: int = 0
@@ -50,65 +58,67 @@ class Moved:
 @dataclass(frozen=True, slots=True)
 class _Move:
     database: Database
-    source: Blobs
-    target: Blobs
+    source: BlobStore
+    target: BlobStore
     spool: Spool
 
 
-def move_storage(database: Database, source: Blobs, target: Blobs, spool: Spool, *, verify: bool) -> Moved:
+def move_storage(
+    database: Database, source: BlobStore, target: BlobStore, spool: Spool, *, verify: bool
+) -> StorageMoveResult:
     """Copy all blobs that rows name; with `verify`, existing blobs are read back and hashed too, once."""
     move = _Move(database, source, target, spool)
     identity = identity_storage.of_store(source)
     _require_usable(target, identity)
-    with database.alone(SWEEPING):
+    with database.alone(SWEEP_LOCK):
         first = _copy_pass(move, verify=verify)
         second = _copy_pass(move, verify=False)  # the first pass has just sent or verified these blobs
-        secret = secret_key.carried(source)
+        secret = secret_key.for_backup(source)
         if secret is not None:
-            secret_key.put(target, secret)
+            secret_key.replace(target, secret)
         identity = identity_storage.of_store(source)
         if identity is not None:
             for stat in target.list(keys.store_manifests(identity.id)):
                 target.delete(stat.key)
             identity_storage.put_in_store(target, identity)
         manifest_writer.forget_marks(database)
-    return Moved(second.blobs, second.bytes, first.sent + second.sent)
+    return StorageMoveResult(second.blobs, second.bytes, first.sent + second.sent)
 
 
-def _require_usable(target: Blobs, identity: StoreIdentity | None) -> None:
+def _require_usable(target: BlobStore, identity: StoreIdentity | None) -> None:
     target_identity = identity_storage.of_store(target)
     if target_identity is not None and (identity is None or target_identity.id != identity.id):
         raise BadSetting("The new store belongs to another database.", "Use an empty store.")
 
 
-def _copy_pass(move: _Move, *, verify: bool) -> Moved:
-    moved = Moved()
+def _copy_pass(move: _Move, *, verify: bool) -> StorageMoveResult:
+    moved = StorageMoveResult()
     with move.spool.file() as contents:
         with (
             move.database.read() as tx,
-            streamed(tx, carried_blobs([files, logos])) as carried,
+            streamed(tx, blobs_query([files, logos])) as carried,
             streamed(tx, select(documents.c.sha256, documents.c.size)) as of_documents,
             streamed(tx, select(kept_blobs.c.sha256, kept_blobs.c.size)) as kept,
         ):
             write_part(contents, ["sha256", "size"], chain(carried, of_documents, kept))
-        for size, sent in side_by_side(partial(_copy_blob, move, verify), listed(Path(contents.name))):
+        for size, sent in map_concurrently(partial(_copy_blob, move, verify), read_contents(Path(contents.name))):
             moved.blobs += size is not None
             moved.bytes += size or 0
             moved.sent += sent
     return moved
 
 
-def _copy_blob(move: _Move, verify: bool, blob: Listed) -> tuple[int | None, bool]:
+def _copy_blob(move: _Move, verify: bool, blob: BlobEntry) -> tuple[int | None, bool]:
     """Return the size of the blob in the new store, or None if no row names it now; and whether it was sent."""
     try:
-        sent = bring(blob, partial(move.source.open, blob.key), STORE, move.target, move.spool, verify=verify)
-    except Missing:
+        sent = copy_blob(blob, partial(move.source.open, blob.key), STORE_NAME, move.target, move.spool, verify=verify)
+    except MissingBlob:
         with move.database.read() as tx:
             if named(tx, [blob.sha256]):
                 raise
         return None, False  # a document that has been replaced meanwhile
     if sent and not is_there(move.target, blob, verify=True):
-        raise Damaged(
+        raise DamagedData(
             f"The new store did not keep the blob {blob.sha256.hex()}.", "Check the new store and run this again."
         )
     return blob.size, sent

@@ -31,8 +31,8 @@ from seaway import audit
 from seaway.attestations import sidecars
 from seaway.audit import Event
 from seaway.backup import tables
-from seaway.backup.blob_copy import Listed, is_there, side_by_side
-from seaway.backup.unnamed_blobs import Unnamed, identify
+from seaway.backup.blob_copy import BlobEntry, is_there, map_concurrently
+from seaway.backup.unnamed_blobs import UnnamedBlob, identify
 from seaway.callers.caller import OPERATOR
 from seaway.channels.channels import Attestations
 from seaway.channels.roles import Role
@@ -52,8 +52,8 @@ from seaway.database.tables import (
     uploads,
 )
 from seaway.errors import BadSetting, Unavailable
-from seaway.indexing.file_rows import FileRecord, State, get_subdir
-from seaway.indexing.updates import touch_names
+from seaway.indexing.file_rows import FileState, IndexedFile, get_subdir
+from seaway.indexing.updates import update_names
 from seaway.packages.channel_manifests import (
     FORMAT,
     MAX_BYTES,
@@ -64,12 +64,12 @@ from seaway.packages.channel_manifests import (
     decode_channel,
     decode_name,
 )
-from seaway.packages.sweep import SWEEPING
+from seaway.packages.sweep import SWEEP_LOCK
 from seaway.pairing import identity_storage
 from seaway.pairing.identity import DatabaseIdentity
 from seaway.storage import keys
-from seaway.storage.blobs import Blobs, BlobStat
-from seaway.storage.keys import ManifestPlace
+from seaway.storage.blobs import BlobStat, BlobStore
+from seaway.storage.keys import ManifestIds
 from seaway.storage.spool import Spool
 from seaway.users import users
 from seaway.users.users import User
@@ -80,7 +80,7 @@ MISSING, DAMAGED = "missing", "damaged"
 
 
 @dataclass(frozen=True, slots=True)
-class Unreadable:
+class UnreadableManifest:
     """An object that was not used, and why."""
 
     key: str
@@ -88,7 +88,7 @@ class Unreadable:
 
 
 @dataclass(frozen=True, slots=True)
-class Lost:
+class LostFile:
     """A file or channel logo that was not restored, because its blob is missing or damaged."""
 
     where: str
@@ -106,16 +106,16 @@ class RebuiltSite:
     channels: int = 0
     files: int = 0
     deleted: int = 0
-    unreadable: list[Unreadable] = field(default_factory=list)
-    lost: list[Lost] = field(default_factory=list)
-    unnamed: list[Unnamed] = field(default_factory=list)
+    unreadable: list[UnreadableManifest] = field(default_factory=list)
+    lost: list[LostFile] = field(default_factory=list)
+    unnamed: list[UnnamedBlob] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
 class _Name:
     """A name object: its position in the spool, and the ids of its rows."""
 
-    place: ManifestPlace
+    place: ManifestIds
     offset: int
     length: int
     package: str
@@ -152,16 +152,16 @@ class _Plan:
     packages: _Ids = field(default_factory=_Ids)
     blobs: dict[bytes, int] = field(default_factory=dict)  # with their sizes
     deleted: set[bytes] = field(default_factory=set)
-    unreadable: list[Unreadable] = field(default_factory=list)
+    unreadable: list[UnreadableManifest] = field(default_factory=list)
     last_ids: dict[str, int] = field(default_factory=dict)
 
 
 def rebuild(
-    database: Database, blobs: Blobs, spool: Spool, clock: Clock, admin: str, whole_document_limit: int
+    database: Database, blobs: BlobStore, spool: Spool, clock: Clock, admin: str, whole_document_limit: int
 ) -> RebuiltSite:
     """Insert rows for all manifests of this store; channels go to the first site admin, or a new one named `admin`."""
     # A sweep now would delete blobs that the rows are about to name.
-    with database.alone(SWEEPING), spool.file() as objects:
+    with database.alone(SWEEP_LOCK), spool.file() as objects:
         with database.read() as tx:
             _require_no_channels(tx)
         listed = list(blobs.list(keys.MANIFESTS))
@@ -192,7 +192,7 @@ def _require_no_channels(tx: Tx) -> None:
             )
 
 
-def _identity_of(blobs: Blobs, listed: Sequence[BlobStat]) -> DatabaseIdentity:
+def _identity_of(blobs: BlobStore, listed: Sequence[BlobStat]) -> DatabaseIdentity:
     """Return the identity for the database: the identity of the store, or of the only set of manifests in it."""
     found = identity_storage.of_store(blobs)
     if found is not None:
@@ -223,18 +223,18 @@ def _in_set(listed: Sequence[BlobStat], store_id: str) -> list[BlobStat]:
     return [stat for stat in listed if stat.key.startswith(f"{keys.store_manifests(store_id)}/")]
 
 
-def _read_manifests(blobs: Blobs, stats: Sequence[BlobStat], objects: BinaryIO, now_ms: int) -> _Plan:
+def _read_manifests(blobs: BlobStore, stats: Sequence[BlobStat], objects: BinaryIO, now_ms: int) -> _Plan:
     plan = _Plan()
-    found: list[tuple[ManifestPlace, BlobStat]] = []
+    found: list[tuple[ManifestIds, BlobStat]] = []
     for stat in stats:
         place = keys.manifest_place(stat.key)
         if place is not None:
             found.append((place, stat))
         elif not keys.is_unfinished(stat.key):
-            plan.unreadable.append(Unreadable(stat.key, "its key is not that of a manifest"))
+            plan.unreadable.append(UnreadableManifest(stat.key, "its key is not that of a manifest"))
     # Channels come before their names.
     found.sort(key=lambda entry: (entry[0].channel_id, entry[0].subdir_id, entry[0].package_id))
-    for place, key, content in side_by_side(partial(_fetch, blobs), found):
+    for place, key, content in map_concurrently(partial(_fetch, blobs), found):
         _note_ids(plan, place)
         try:
             if isinstance(content, str):
@@ -244,12 +244,12 @@ def _read_manifests(blobs: Blobs, stats: Sequence[BlobStat], objects: BinaryIO, 
             else:
                 _add_channel(plan, place.channel_id, decode_channel(content))
         except BadManifest as error:
-            plan.unreadable.append(Unreadable(key, str(error)))
+            plan.unreadable.append(UnreadableManifest(key, str(error)))
     objects.flush()
     return plan
 
 
-def _fetch(blobs: Blobs, entry: tuple[ManifestPlace, BlobStat]) -> tuple[ManifestPlace, str, bytes | str]:
+def _fetch(blobs: BlobStore, entry: tuple[ManifestIds, BlobStat]) -> tuple[ManifestIds, str, bytes | str]:
     """Return an object with its place and key, or the reason why it could not be read."""
     place, stat = entry
     content: bytes | str = "it is too large, or was deleted during the rebuild"
@@ -264,7 +264,7 @@ def _fetch(blobs: Blobs, entry: tuple[ManifestPlace, BlobStat]) -> tuple[Manifes
     return place, stat.key, content
 
 
-def _unreadable_reason(blobs: Blobs, error: OSError | Unavailable) -> str:
+def _unreadable_reason(blobs: BlobStore, error: OSError | Unavailable) -> str:
     """Return the reason for one object that the store cannot read; raise if the store does not respond (5)."""
     identity_storage.of_store(blobs)
     return f"it cannot be read: {error}"
@@ -277,7 +277,7 @@ def _spool(objects: BinaryIO, content: bytes) -> tuple[int, int]:
     return offset, len(content)
 
 
-def _note_ids(plan: _Plan, place: ManifestPlace) -> None:
+def _note_ids(plan: _Plan, place: ManifestIds) -> None:
     for table, id_ in (("channels", place.channel_id), ("subdirs", place.subdir_id), ("packages", place.package_id)):
         plan.last_ids[table] = max(plan.last_ids.get(table, 0), id_)
 
@@ -290,9 +290,7 @@ def _add_channel(plan: _Plan, channel_id: int, manifest: ChannelManifest) -> Non
         plan.blobs[manifest.logo] = manifest.logo_size
 
 
-def _add_name(
-    plan: _Plan, place: ManifestPlace, manifest: NameManifest, position: tuple[int, int], now_ms: int
-) -> None:
+def _add_name(plan: _Plan, place: ManifestIds, manifest: NameManifest, position: tuple[int, int], now_ms: int) -> None:
     if place.channel_id not in plan.channels:  # channel object missing or damaged; each name object has its name
         _add_channel(plan, place.channel_id, _channel_of_name(manifest.channel, now_ms))
     if plan.channels[place.channel_id].name != manifest.channel:
@@ -332,13 +330,13 @@ def _channel_of_name(name: str, now_ms: int) -> ChannelManifest:
 # Verifying
 
 
-def _verify(blobs: Blobs, plan: _Plan) -> Iterator[tuple[bytes, str] | None]:
+def _verify(blobs: BlobStore, plan: _Plan) -> Iterator[tuple[bytes, str] | None]:
     """Yield each missing or damaged blob with its problem, and None for each intact blob."""
-    listed = [Listed(sha256, size) for sha256, size in plan.blobs.items()]
-    return side_by_side(partial(_verify_one, blobs), listed, at_once=_concurrency())
+    listed = [BlobEntry(sha256, size) for sha256, size in plan.blobs.items()]
+    return map_concurrently(partial(_verify_one, blobs), listed, at_once=_concurrency())
 
 
-def _verify_one(blobs: Blobs, blob: Listed) -> tuple[bytes, str] | None:
+def _verify_one(blobs: BlobStore, blob: BlobEntry) -> tuple[bytes, str] | None:
     try:
         if is_there(blobs, blob, verify=True):
             return None
@@ -351,21 +349,21 @@ def _verify_one(blobs: Blobs, blob: Listed) -> tuple[bytes, str] | None:
     return blob.sha256, MISSING if is_missing else DAMAGED
 
 
-def _find_unnamed(blobs: Blobs, plan: _Plan) -> Iterator[Unnamed]:
+def _find_unnamed(blobs: BlobStore, plan: _Plan) -> Iterator[UnnamedBlob]:
     """Yield the blobs that no manifest names, neither as present nor as deleted."""
     listed = (
-        Listed(sha256, stat.size)
+        BlobEntry(sha256, stat.size)
         for stat in blobs.list(keys.BLOBS)
         if (sha256 := keys.sha256_of(stat.key)) is not None and sha256 not in plan.blobs and sha256 not in plan.deleted
     )
-    return side_by_side(partial(_identify, blobs), listed, at_once=_concurrency())
+    return map_concurrently(partial(_identify, blobs), listed, at_once=_concurrency())
 
 
-def _identify(blobs: Blobs, blob: Listed) -> Unnamed:
+def _identify(blobs: BlobStore, blob: BlobEntry) -> UnnamedBlob:
     try:
         return identify(blobs, blob)
     except (OSError, Unavailable) as error:
-        return Unnamed(blob.sha256, blob.size, "", problem=_unreadable_reason(blobs, error))
+        return UnnamedBlob(blob.sha256, blob.size, "", problem=_unreadable_reason(blobs, error))
 
 
 def _concurrency() -> int:
@@ -451,7 +449,7 @@ class _RowWriter:
                 "id": package_id,
                 "channel_id": name.place.channel_id,
                 "name": name.package,
-                "folded_name": filename.folded(name.package),
+                "folded_name": filename.normalize_name(name.package),
                 "summary": name.summary,
             }
             for package_id, name in newest.items()
@@ -480,7 +478,7 @@ class _RowWriter:
 
     def _insert_names(self, subdir_id: int, names: Sequence[_Name], objects: BinaryIO) -> None:
         """Insert the files of some names of one subdir, and index them."""
-        changes: dict[str, list[FileRecord]] = {}
+        changes: dict[str, list[IndexedFile]] = {}
         rows, sidecar_rows, grown = [], [], 0
         for name in names:
             objects.seek(name.offset)
@@ -490,14 +488,14 @@ class _RowWriter:
             sidecar_rows += [row for file in restored_files for row in _attestation_rows(subdir_id, file)]
             grown += sum(file.size for file in restored_files if file.is_there)
             changes[name.package] = [
-                FileRecord(file.file_name, file.state, file.section, file.indexed_at, file.record)
+                IndexedFile(file.file_name, file.state, file.section, file.indexed_at, file.record)
                 for file in restored_files
             ]
         self._insert(files, rows)
         self._insert(attestations, sidecar_rows)
         subdir = get_subdir(self.tx, subdir_id)
         assert subdir is not None
-        touch_names(self.tx, subdir, changes, self.now_ms, self.whole_document_limit, grown=grown)
+        update_names(self.tx, subdir, changes, self.now_ms, self.whole_document_limit, grown=grown)
         # The lost site may have served these shards.
         self.tx.execute(update(subdirs).where(subdirs.c.id == subdir_id).values(served_revision=subdirs.c.revision))
 
@@ -505,7 +503,7 @@ class _RowWriter:
         """Return the file as it is restored: as deleted if its blob is missing or damaged."""
         if file.is_there and file.sha256 in self.bad_blobs:
             self._report(f"{manifest.channel}/{manifest.subdir}/{file.file_name}", file.sha256)
-            file = msgspec.structs.replace(file, state=State.DELETED)
+            file = msgspec.structs.replace(file, state=FileState.DELETED)
         elif file.is_there:
             self.rebuilt.files += 1
         else:
@@ -513,10 +511,10 @@ class _RowWriter:
         return file if file.is_there else msgspec.structs.replace(file, attestations=[])
 
     def _report(self, where: str, sha256: bytes) -> None:
-        self.rebuilt.lost.append(Lost(where, sha256.hex(), self.bad_blobs[sha256]))
+        self.rebuilt.lost.append(LostFile(where, sha256.hex(), self.bad_blobs[sha256]))
 
 
-def _file_row(place: ManifestPlace, file: FileEntry) -> dict[str, Any]:
+def _file_row(place: ManifestIds, file: FileEntry) -> dict[str, Any]:
     return {
         "subdir_id": place.subdir_id,
         "package_id": place.package_id,

@@ -17,40 +17,40 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from seaway.backup import tables
-from seaway.backup.blob_copy import Damaged, Listed, bring
-from seaway.backup.manifest import CONTENTS, SECRET_KEY, Manifest, listed, rows_of
-from seaway.backup.rows import put, read_part
+from seaway.backup.blob_copy import BlobEntry, DamagedData, copy_blob
+from seaway.backup.manifest import CONTENTS, SECRET_KEY, BackupManifest, read_contents, rows_part
+from seaway.backup.rows import insert_rows, read_part
 from seaway.database.engine import Database, Tx
 from seaway.database.migrate import NEWEST, current, upgrade
 from seaway.encryption import secret_key
 from seaway.errors import BadSetting
-from seaway.packages.sweep import SWEEPING
+from seaway.packages.sweep import SWEEP_LOCK
 from seaway.pairing import identity_storage
 from seaway.pairing.identity import DatabaseIdentity, StoreIdentity, new_identity
-from seaway.storage.blobs import Blobs
+from seaway.storage.blobs import BlobStore
 from seaway.storage.spool import Spool
 
-Keep = Callable[[Listed, Callable[[], BinaryIO], str], bool]
+CopyBlob = Callable[[BlobEntry, Callable[[], BinaryIO], str], bool]
 
 
-class Source(Protocol):
+class BackupSource(Protocol):
     """Source of a backup."""
 
-    manifest: Manifest
+    manifest: BackupManifest
 
     def fetch_parts(self, spool: Spool, stack: ExitStack) -> dict[str, Path]:
         """Copy all parts to the spool, checked against the manifest."""
         ...
 
-    def bring_blobs(self, contents: Iterable[Listed], keep: Keep) -> int:
+    def bring_blobs(self, contents: Iterable[BlobEntry], keep: CopyBlob) -> int:
         """Offer each blob to `keep`, which returns whether it stored the blob; return how many it stored."""
         ...
 
 
-def restore(database: Database, blobs: Blobs, spool: Spool, source: Source) -> int:
+def restore(database: Database, blobs: BlobStore, spool: Spool, source: BackupSource) -> int:
     """Restore the site from the backup; return how many blobs were sent to the store."""
     # A sweep now would delete old blobs of the store that the rows are about to name.
-    with database.alone(SWEEPING), ExitStack() as stack:
+    with database.alone(SWEEP_LOCK), ExitStack() as stack:
         with database.read() as tx:
             tables.require_empty(tx)
             database_identity = None if current(tx) is None else identity_storage.of_database(tx)
@@ -58,7 +58,7 @@ def restore(database: Database, blobs: Blobs, spool: Spool, source: Source) -> i
         store_identity = identity_storage.of_store(blobs)
         identity = _identity(_backup_identity(source.manifest, parts), database_identity, store_identity)
         blobs.create()
-        sent = source.bring_blobs(listed(parts[CONTENTS]), partial(_copy_blob, blobs, spool))
+        sent = source.bring_blobs(read_contents(parts[CONTENTS]), partial(_copy_blob, blobs, spool))
         _put_secret_key(blobs, parts)
         with database.write_site() as tx:
             tables.require_empty(tx)
@@ -91,9 +91,9 @@ def _identity(
     )
 
 
-def _backup_identity(manifest: Manifest, parts: Mapping[str, Path]) -> DatabaseIdentity | None:
+def _backup_identity(manifest: BackupManifest, parts: Mapping[str, Path]) -> DatabaseIdentity | None:
     """Return the identity in the backup, or None if it has none."""
-    name = rows_of("site_values")
+    name = rows_part("site_values")
     if name not in manifest.parts:
         return None
     with parts[name].open("rb") as file:
@@ -101,34 +101,36 @@ def _backup_identity(manifest: Manifest, parts: Mapping[str, Path]) -> DatabaseI
         return identity_storage.of_rows(dict(zip(columns, row, strict=True)) for batch in batches for row in batch)
 
 
-def _put_secret_key(blobs: Blobs, parts: Mapping[str, Path]) -> None:
+def _put_secret_key(blobs: BlobStore, parts: Mapping[str, Path]) -> None:
     """Store the secret key of the backup: encrypted rows need it, not a key that was created here a moment ago."""
     if SECRET_KEY not in parts:  # an older backup, whose rows have no encrypted values
         return
     with parts[SECRET_KEY].open("rb") as file:
         for batch in read_part(file)[1]:
             for (secret,) in batch:
-                secret_key.put(blobs, secret)
+                secret_key.replace(blobs, secret)
 
 
-def _copy_blob(blobs: Blobs, spool: Spool, blob: Listed, open_source: Callable[[], BinaryIO], location: str) -> bool:
-    return bring(blob, open_source, location, blobs, spool, verify=True)
+def _copy_blob(
+    blobs: BlobStore, spool: Spool, blob: BlobEntry, open_source: Callable[[], BinaryIO], location: str
+) -> bool:
+    return copy_blob(blob, open_source, location, blobs, spool, verify=True)
 
 
-def _fill(tx: Tx, manifest: Manifest, parts: Mapping[str, Path]) -> None:
-    tables.make(tx, manifest.schema)
-    carried_tables = tables.carried(tx)
+def _fill(tx: Tx, manifest: BackupManifest, parts: Mapping[str, Path]) -> None:
+    tables.create_tables(tx, manifest.schema)
+    carried_tables = tables.tables_to_back_up(tx)
     if {table.name for table in carried_tables} != manifest.tables.keys():
-        raise Damaged("The tables in the backup do not match its schema.", "Use another backup.")
+        raise DamagedData("The tables in the backup do not match its schema.", "Use another backup.")
     for table in carried_tables:
         count = 0
-        with parts[rows_of(table.name)].open("rb") as file:
+        with parts[rows_part(table.name)].open("rb") as file:
             columns, batches = read_part(file)
             for batch in batches:
-                put(tx, table, columns, batch)
+                insert_rows(tx, table, columns, batch)
                 count += len(batch)
         if count != manifest.tables[table.name].rows:
-            raise Damaged(
+            raise DamagedData(
                 f"The backup has {count} rows of {table.name}, a different number than its manifest states.",
                 "Use another backup.",
             )

@@ -16,7 +16,7 @@ import msgspec
 from sqlalchemy import ColumnElement, Select, String, Table, collate, insert, select, tuple_
 from sqlalchemy.exc import DataError, IntegrityError
 
-from seaway.backup.blob_copy import Damaged
+from seaway.backup.blob_copy import DamagedData
 from seaway.conda import zstd
 from seaway.database.engine import Tx
 
@@ -65,13 +65,13 @@ def key_of(tx: Tx, table: Table) -> list[ColumnElement[Any]]:
     ]
 
 
-def put(tx: Tx, table: Table, columns: Sequence[str], rows: Iterable[Row]) -> None:
+def insert_rows(tx: Tx, table: Table, columns: Sequence[str], rows: Iterable[Row]) -> None:
     """Insert rows unchanged."""
     try:
         tx.execute(insert(table), [dict(zip(columns, row, strict=True)) for row in rows])
     except (IntegrityError, DataError) as error:
         reason = str(error.orig).partition("\n")[0].rstrip(".")
-        raise Damaged(
+        raise DamagedData(
             f"The database rejected a row of {table.name} ({reason}).",
             "Keep the source and the target, and report this.",
         ) from None
@@ -100,7 +100,7 @@ def write_part(file: BinaryIO, columns: Sequence[str], rows: Iterable[Row]) -> P
     """Write rows as a part, frame by frame."""
     sha256, size, count = hashlib.sha256(), 0, 0
     for number, batch in enumerate(_with_header(columns, rows)):
-        packed = zstd.pack(encode(batch))
+        packed = zstd.compress_frame(encode(batch))
         frame = len(packed).to_bytes(_LENGTH_BYTES, "big") + packed
         file.write(frame)
         sha256.update(frame)
@@ -126,4 +126,4 @@ def _frames(file: BinaryIO) -> Iterator[list[Row]]:
         try:
             yield msgspec.msgpack.decode(decompress(file.read(int.from_bytes(head, "big"))), type=list[list[Any]])
         except (ZstdError, msgspec.MsgspecError):
-            raise Damaged("A part of the backup cannot be read.", "Use another backup.") from None
+            raise DamagedData("A part of the backup cannot be read.", "Use another backup.") from None

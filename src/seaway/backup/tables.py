@@ -27,7 +27,7 @@ LEFT_OUT = frozenset(
 _WRITTEN_AT_START = frozenset({"site_values", "mailed_links"})
 
 
-def carried(tx: Tx) -> list[Table]:
+def tables_to_back_up(tx: Tx) -> list[Table]:
     """Return the tables to back up, as this database has them; tables that others refer to come first."""
     reflected = MetaData()
     with warnings.catch_warnings():
@@ -53,7 +53,7 @@ def require_empty(tx: Tx) -> None:
             raise BadSetting(f"The database is not empty: it has {table.name}.", "Use an empty database.")
 
 
-def make(tx: Tx, revision: str) -> None:
+def create_tables(tx: Tx, revision: str) -> None:
     """Create the tables of this schema; existing ones, which are empty or partly copied, are dropped first."""
     metadata.drop_all(tx)
     tx.execute(text("DROP TABLE IF EXISTS alembic_version"))

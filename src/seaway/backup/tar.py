@@ -18,10 +18,10 @@ from typing import Any, BinaryIO, cast
 
 from seaway.backup import manifest as manifests
 from seaway.backup.backup import Snapshot
-from seaway.backup.blob_copy import CHUNK_BYTES, STORE, Listed, damaged, missing
-from seaway.backup.restore import Keep
+from seaway.backup.blob_copy import CHUNK_BYTES, STORE_NAME, BlobEntry, damaged, missing
+from seaway.backup.restore import CopyBlob
 from seaway.errors import BadSetting
-from seaway.storage.blobs import Blobs
+from seaway.storage.blobs import BlobStore
 from seaway.storage.spool import Spool
 
 SUFFIX = ".tar"
@@ -35,7 +35,7 @@ class TarTarget:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def write(self, snapshot: Snapshot, blobs: Blobs, spool: Spool) -> int:
+    def write(self, snapshot: Snapshot, blobs: BlobStore, spool: Spool) -> int:
         manifest, sent = snapshot.manifest, 0
         head = manifests.encode(manifest)
         with self._replaced() as file:
@@ -79,7 +79,7 @@ class TarSource:
             for name, part in self.manifest.parts.items()
         }
 
-    def bring_blobs(self, contents: Iterable[Listed], keep: Keep) -> int:
+    def bring_blobs(self, contents: Iterable[BlobEntry], keep: CopyBlob) -> int:
         return sum(keep(blob, partial(_unchanged, self._next(blob.key)), self._location) for blob in contents)
 
     def _next(self, name: str) -> BinaryIO:
@@ -96,7 +96,7 @@ class TarSource:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[TarSource]:
+def open_backup(path: Path) -> Iterator[TarSource]:
     """Open the backup in this file."""
     try:
         file = path.open("rb")
@@ -126,14 +126,14 @@ def _unchanged(member: BinaryIO) -> BinaryIO:
     return member
 
 
-def _add_blob(file: BinaryIO, blob: Listed, blobs: Blobs) -> None:
+def _add_blob(file: BinaryIO, blob: BlobEntry, blobs: BlobStore) -> None:
     try:
         source = blobs.open(blob.key)
     except FileNotFoundError:
-        raise missing(blob, STORE) from None
+        raise missing(blob, STORE_NAME) from None
     with source:
         if _add(file, blob.key, blob.size, source) != blob.sha256:
-            raise damaged(blob, STORE)
+            raise damaged(blob, STORE_NAME)
 
 
 def _add(file: BinaryIO, name: str, size: int, content: BinaryIO) -> bytes:

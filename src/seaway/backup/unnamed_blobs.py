@@ -2,14 +2,14 @@
 
 from dataclasses import dataclass
 
-from seaway.backup.blob_copy import Listed
+from seaway.backup.blob_copy import BlobEntry
 from seaway.conda import archive, filename, metadata
 from seaway.conda.filename import CONDA, TAR_BZ2, FileName
 from seaway.conda.limits import MIB, ArchiveLimits
 from seaway.conda.refusals import Refused
 from seaway.conda.zip_reader import read_spans
-from seaway.packages.file_listings import opened
-from seaway.storage.blobs import Blobs
+from seaway.packages.file_listings import open_seekable
+from seaway.storage.blobs import BlobStore
 
 # Only a little of each blob is read: its info part, or the beginning of a .tar.bz2.
 _LIMITS = ArchiveLimits(info_bytes=4 * MIB, unpacked_bytes_least=8 * MIB, unpacked_bytes_most=8 * MIB)
@@ -18,7 +18,7 @@ _INFO_PART, _TAR_ZST = "info-", ".tar.zst"
 
 
 @dataclass(frozen=True, slots=True)
-class Unnamed:
+class UnnamedBlob:
     """A blob, and the subdir and file name of the package in it; empty if it is not a package or unreadable."""
 
     sha256: bytes
@@ -27,16 +27,16 @@ class Unnamed:
     problem: str = ""  # why it could not be read
 
 
-def identify(blobs: Blobs, blob: Listed) -> Unnamed:
+def identify(blobs: BlobStore, blob: BlobEntry) -> UnnamedBlob:
     """Identify a blob; raise errors of the store, except if the blob is gone."""
     try:
-        return Unnamed(blob.sha256, blob.size, _package_of(blobs, blob))
+        return UnnamedBlob(blob.sha256, blob.size, _package_of(blobs, blob))
     except (Refused, FileNotFoundError):
-        return Unnamed(blob.sha256, blob.size, "")
+        return UnnamedBlob(blob.sha256, blob.size, "")
 
 
-def _package_of(blobs: Blobs, blob: Listed) -> str:
-    with opened(blobs, blob.key, blob.size) as file:
+def _package_of(blobs: BlobStore, blob: BlobEntry) -> str:
+    with open_seekable(blobs, blob.key, blob.size) as file:
         head = file.read(len(_ZIP))
         if head == _ZIP:
             stems = [name for name in read_spans(file, blob.size) if name.startswith(_INFO_PART)]

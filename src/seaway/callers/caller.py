@@ -15,7 +15,7 @@ class Mode(IntEnum):
     MANAGE = 4  # also members, publishers, settings
 
 
-class Carrier(Enum):
+class CredentialKind(Enum):
     """Kind of credential that identifies the caller."""
 
     NOTHING = "nothing"
@@ -48,7 +48,7 @@ class Workflow:
 
 
 @dataclass(frozen=True, slots=True)
-class Grant:
+class PublisherGrant:
     """Access that a publisher grants to its workflow in its channel."""
 
     channel_id: int
@@ -58,7 +58,7 @@ class Grant:
 
 
 @dataclass(frozen=True, slots=True)
-class Principal:
+class Caller:
     """
     The caller of a request, with the restrictions of its credential.
 
@@ -75,7 +75,7 @@ class Principal:
 
     name: str
     user_id: int | None = None
-    carrier: Carrier = Carrier.NOTHING
+    carrier: CredentialKind = CredentialKind.NOTHING
     is_admin: bool = False
     is_verified: bool = True
     lacks_second_factor: bool = False  # the site requires one of this user
@@ -92,24 +92,24 @@ class Principal:
     expires_at_ms: int | None = None
     token_id: int | None = None
     workflow: Workflow | None = None
-    grants: tuple[Grant, ...] = ()
+    grants: tuple[PublisherGrant, ...] = ()
     publisher_id: int | None = None  # the publisher whose grant applies; set by `within` only
     address: str = ""
 
     @property
     def is_anonymous(self) -> bool:
         """Return whether the request has no valid credential."""
-        return self.carrier is Carrier.NOTHING
+        return self.carrier is CredentialKind.NOTHING
 
     @property
     def is_operator(self) -> bool:
         """Return whether the caller is a command run on the server."""
-        return self.carrier is Carrier.OPERATOR
+        return self.carrier is CredentialKind.OPERATOR
 
     @property
     def is_person(self) -> bool:
         """Return whether the caller is a person (session or command line) rather than a stored secret."""
-        return self.carrier in (Carrier.PERSON, Carrier.OPERATOR)
+        return self.carrier in (CredentialKind.PERSON, CredentialKind.OPERATOR)
 
     def may_write(self, package: str) -> bool:
         """Return whether the credential's patterns include this package name."""
@@ -121,23 +121,23 @@ class Principal:
         by = f" (key {self.key_name})" if self.key_name else f" (tool {self.tool})" if self.tool else ""
         return Actor(self.name + by, self.user_id, self.address)
 
-    def within(self, channel_id: int) -> "Principal":
+    def within(self, channel_id: int) -> "Caller":
         """Return the caller with the mode and patterns of its publisher in this channel."""
         grant = next((grant for grant in self.grants if grant.channel_id == channel_id), None)
         if grant is None:
             return self
         return replace(self, mode=grant.mode, patterns=grant.patterns, publisher_id=grant.publisher_id)
 
-    def seen_from(self, address: str) -> "Principal":
+    def seen_from(self, address: str) -> "Caller":
         """Return the caller with the IP address of its request."""
         return replace(self, address=address)
 
 
-ANONYMOUS = Principal(name="anonymous", mode=Mode.READ)
+ANONYMOUS = Caller(name="anonymous", mode=Mode.READ)
 
 # Commands on the server need no permission: running them already requires full access to the data. The audit log names
 # them as "operator".
-OPERATOR = Principal(name="operator", carrier=Carrier.OPERATOR)
+OPERATOR = Caller(name="operator", carrier=CredentialKind.OPERATOR)
 
 
 def _matches(pattern: str, package: str) -> bool:

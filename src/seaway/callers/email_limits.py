@@ -12,11 +12,11 @@ Limits on emails that one user causes to be sent to another.
 from seaway.callers import rate_limits
 from seaway.callers.rate_limits import Rate
 from seaway.database.engine import Tx
-from seaway.errors import TooMany
+from seaway.errors import TooManyRequests
 from seaway.mail.outbox import Cause
 
 
-def refusal(tx: Tx, now_ms: int, to: str, cause: Cause) -> TooMany | None:
+def refusal(tx: Tx, now_ms: int, to: str, cause: Cause) -> TooManyRequests | None:
     """Count an email in the transaction that causes it; return the reason not to send it, or None."""
     recipient = to.casefold()
     tries = [
@@ -26,4 +26,4 @@ def refusal(tx: Tx, now_ms: int, to: str, cause: Cause) -> TooMany | None:
     ]
     if not cause.is_required:
         tries.append((Rate.MAIL_REPEATED, (cause.kind, cause.about, recipient)))
-    return rate_limits.take_all_within(tx, now_ms, *tries)
+    return rate_limits.count_all_in(tx, now_ms, *tries)

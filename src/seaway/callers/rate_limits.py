@@ -23,7 +23,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from seaway.clock import CLOCK_TOLERANCE_MS, DAY_MS, HOUR_MS, MINUTE_MS
 from seaway.database.engine import Database, Tx
 from seaway.database.tables import buckets
-from seaway.errors import TooMany
+from seaway.errors import TooManyRequests
 
 _HINT = "Wait a while, then try again."
 
@@ -92,14 +92,14 @@ class Rate(Enum):
         return member
 
 
-def take(database: Database, now_ms: int, rate: Rate, *subject: str) -> None:
-    """Count an attempt of this subject (user id, IP address, ...); raise `TooMany` with the time to wait."""
-    take_all(database, now_ms, (rate, subject))
+def count_attempt(database: Database, now_ms: int, rate: Rate, *subject: str) -> None:
+    """Count an attempt of this subject (user id, IP address, ...); raise `TooManyRequests` with the time to wait."""
+    count_all(database, now_ms, (rate, subject))
 
 
-def take_all(database: Database, now_ms: int, *tries: tuple[Rate, tuple[str, ...]]) -> None:
+def count_all(database: Database, now_ms: int, *tries: tuple[Rate, tuple[str, ...]]) -> None:
     """
-    Count an attempt of each, or count none and raise `TooMany`.
+    Count an attempt of each, or count none and raise `TooManyRequests`.
 
     Callers must pass rates in the order of `Rate`, so that two transactions on PostgreSQL cannot deadlock.
     """
@@ -111,7 +111,7 @@ def take_all(database: Database, now_ms: int, *tries: tuple[Rate, tuple[str, ...
                     raise _refusal(tx, now_ms, rate, digest, limit)
 
 
-def take_all_within(tx: Tx, now_ms: int, *tries: tuple[Rate, tuple[str, ...]]) -> TooMany | None:
+def count_all_in(tx: Tx, now_ms: int, *tries: tuple[Rate, tuple[str, ...]]) -> TooManyRequests | None:
     """Count an attempt of each in the caller's transaction, or count none and return the refusal."""
     buckets_to_fill = [
         (rate, limit, _digest(rate, number, subject))
@@ -127,7 +127,7 @@ def take_all_within(tx: Tx, now_ms: int, *tries: tuple[Rate, tuple[str, ...]]) -
     return None
 
 
-def take_within(tx: Tx, now_ms: int, rate: Rate, limit: Limit, tries: int, *subject: str) -> TooMany | None:
+def count_in(tx: Tx, now_ms: int, rate: Rate, limit: Limit, tries: int, *subject: str) -> TooManyRequests | None:
     """Count several attempts in the caller's transaction, or count none and return the refusal."""
     digest = _digest(rate, 0, subject)
     return None if _add_to_bucket(tx, now_ms, digest, limit, tries) else _refusal(tx, now_ms, rate, digest, limit)
@@ -144,13 +144,13 @@ def add(tx: Tx, now_ms: int, rate: Rate, amount: int, *subject: str) -> None:
 
 
 def require_room(tx: Tx, now_ms: int, rate: Rate, limit: Limit, *subject: str) -> None:
-    """Raise `TooMany` if one more attempt would exceed the limit; counts nothing."""
+    """Raise `TooManyRequests` if one more attempt would exceed the limit; counts nothing."""
     digest = _digest(rate, 0, subject)
     if _level(tx, now_ms, digest, limit) + 1.0 > limit.count:
         raise _refusal(tx, now_ms, rate, digest, limit)
 
 
-def give_back(database: Database, now_ms: int, rate: Rate, *subject: str) -> None:
+def uncount(database: Database, now_ms: int, rate: Rate, *subject: str) -> None:
     """Uncount a successful attempt: only failures are to be slowed down."""
     with database.write_part() as tx:
         for number, limit in enumerate(rate.limits):
@@ -162,7 +162,7 @@ def forget_old(tx: Tx, now_ms: int) -> int:
     return tx.execute(delete(buckets).where(buckets.c.empty_at <= now_ms)).rowcount
 
 
-def shortened(address: str) -> str:
+def network_of(address: str) -> str:
     """Return the network that an IP address is counted under: the IPv4 address, or the /64 of an IPv6 address."""
     try:
         parsed = ip_address(address)
@@ -220,10 +220,10 @@ def _now(now_ms: int, limit: Limit) -> dict[str, float]:
     return {"now": float(now_ms), "moment": now_ms, "leaks": limit.count / limit.per_ms}
 
 
-def _refusal(tx: Tx, now_ms: int, rate: Rate, digest: bytes, limit: Limit) -> TooMany:
+def _refusal(tx: Tx, now_ms: int, rate: Rate, digest: bytes, limit: Limit) -> TooManyRequests:
     level = _level(tx, now_ms, digest, limit)
     wait = max(math.ceil((level + 1.0 - limit.count) * limit.per_ms / limit.count / 1000), 1)
-    return TooMany(f"Too many {rate.said}.", _HINT, retry_after_seconds=wait)
+    return TooManyRequests(f"Too many {rate.said}.", _HINT, retry_after_seconds=wait)
 
 
 def _level(tx: Tx, now_ms: int, digest: bytes, limit: Limit) -> float:
@@ -233,5 +233,5 @@ def _level(tx: Tx, now_ms: int, digest: bytes, limit: Limit) -> float:
 
 def _digest(rate: Rate, number: int, subject: tuple[str, ...]) -> bytes:
     return hashlib.sha256(
-        "\0".join([rate.name, str(number), *map(shortened, subject)]).encode(errors="replace")
+        "\0".join([rate.name, str(number), *map(network_of, subject)]).encode(errors="replace")
     ).digest()

@@ -1,7 +1,7 @@
 """
 Permission checks for accounts and the site, by the table `SiteAction`.
 
-1. An action reserved for sessions is refused for every key, whatever its access mode (`Proof`).
+1. An action reserved for sessions is refused for every key, whatever its access mode (`RequiredCredential`).
 2. A cookie alone may have been stolen: actions that give others access to an account or a channel require a sign-in or
    confirmation (password, code or passkey) within the last half hour. `channels.roles` declares this for each action in
    a channel, `SiteAction` for all others; nothing else requires one.
@@ -11,11 +11,11 @@ Permission checks for accounts and the site, by the table `SiteAction`.
 from enum import Enum
 from typing import Self
 
-from seaway.callers.caller import Carrier, Mode, Principal
-from seaway.errors import BadCredential, NotAllowed, NotConfirmed
+from seaway.callers.caller import Caller, CredentialKind, Mode
+from seaway.errors import BadCredential, ConfirmationRequired, NotAllowed
 
 
-class Proof(Enum):
+class RequiredCredential(Enum):
     """What an action requires of the credential besides its access mode; workflows never satisfy the PERSON kinds."""
 
     ANY = "any"  # a key, a tool, or a session of any age
@@ -27,42 +27,42 @@ class Proof(Enum):
     @property
     def needs_person(self) -> bool:
         """Return whether a session is required, so that no key is enough."""
-        return self not in (Proof.ANY, Proof.FRESH)
+        return self not in (RequiredCredential.ANY, RequiredCredential.FRESH)
 
-    def is_too_old(self, principal: Principal) -> bool:
+    def is_too_old(self, principal: Caller) -> bool:
         """Return whether a signed-in user has to sign in again, or confirm the session, first."""
-        if principal.carrier is not Carrier.PERSON:
+        if principal.carrier is not CredentialKind.PERSON:
             return False
-        if self is Proof.NEW_SESSION:
+        if self is RequiredCredential.NEW_SESSION:
             return not principal.is_new
-        return self in (Proof.FRESH, Proof.FRESH_PERSON) and not principal.is_fresh
+        return self in (RequiredCredential.FRESH, RequiredCredential.FRESH_PERSON) and not principal.is_fresh
 
 
 class SiteAction(Enum):
     """An action outside channels; `said` completes "is not allowed to ..."."""
 
     said: str
-    proof: Proof
+    proof: RequiredCredential
 
-    ADD_CHANNEL = "add-channel", "create a channel", Proof.ANY
-    ADD_GROUP = "add-group", "create a group", Proof.FRESH
-    CHANGE_GROUP = "change-group", "change this group", Proof.FRESH
-    LEAVE_GROUP = "leave-group", "leave this group", Proof.ANY
-    FIND_USERS = "find-users", "search for users", Proof.ANY
-    READ_ACCOUNT = "read-account", "read this account", Proof.ANY
+    ADD_CHANNEL = "add-channel", "create a channel", RequiredCredential.ANY
+    ADD_GROUP = "add-group", "create a group", RequiredCredential.FRESH
+    CHANGE_GROUP = "change-group", "change this group", RequiredCredential.FRESH
+    LEAVE_GROUP = "leave-group", "leave this group", RequiredCredential.ANY
+    FIND_USERS = "find-users", "search for users", RequiredCredential.ANY
+    READ_ACCOUNT = "read-account", "read this account", RequiredCredential.ANY
     # Set the display name; end sessions; revoke keys and OAuth grants.
-    CHANGE_ACCOUNT = "change-account", "change this account", Proof.PERSON
+    CHANGE_ACCOUNT = "change-account", "change this account", RequiredCredential.PERSON
     # Also create keys and approve OAuth grants.
-    OPEN_ACCOUNT = "open-account", "change the credentials of this account", Proof.FRESH_PERSON
+    OPEN_ACCOUNT = "open-account", "change the credentials of this account", RequiredCredential.FRESH_PERSON
     # For users who have no means to confirm a session.
-    ADD_FIRST_FACTOR = "add-first-factor", "add a second factor", Proof.NEW_SESSION
-    REMOVE_ACCOUNT = "remove-account", "delete this account", Proof.FRESH_PERSON
-    JOIN = "join", "respond to an invitation or offer", Proof.PERSON
-    TAKE_CHANNEL = "take-channel", "become the owner of a channel", Proof.FRESH_PERSON
-    ADMINISTER = "administer", "administer this site", Proof.PERSON
-    CHANGE_SITE = "change-site", "change this site", Proof.FRESH_PERSON
+    ADD_FIRST_FACTOR = "add-first-factor", "add a second factor", RequiredCredential.NEW_SESSION
+    REMOVE_ACCOUNT = "remove-account", "delete this account", RequiredCredential.FRESH_PERSON
+    JOIN = "join", "respond to an invitation or offer", RequiredCredential.PERSON
+    TAKE_CHANNEL = "take-channel", "become the owner of a channel", RequiredCredential.FRESH_PERSON
+    ADMINISTER = "administer", "administer this site", RequiredCredential.PERSON
+    CHANGE_SITE = "change-site", "change this site", RequiredCredential.FRESH_PERSON
 
-    def __new__(cls, value: str, said: str, proof: Proof) -> Self:
+    def __new__(cls, value: str, said: str, proof: RequiredCredential) -> Self:
         member = object.__new__(cls)
         member._value_ = value
         member.said = said
@@ -73,10 +73,12 @@ class SiteAction(Enum):
 FOR_ADMINS = frozenset({SiteAction.ADMINISTER, SiteAction.CHANGE_SITE})
 
 # Actions beyond single channels or packages, which need a credential without such restrictions.
-UNNARROWED = frozenset({SiteAction.ADD_CHANNEL, SiteAction.ADD_GROUP, SiteAction.CHANGE_GROUP, SiteAction.LEAVE_GROUP})
+NEEDS_UNRESTRICTED = frozenset(
+    {SiteAction.ADD_CHANNEL, SiteAction.ADD_GROUP, SiteAction.CHANGE_GROUP, SiteAction.LEAVE_GROUP}
+)
 
 
-def require_site(principal: Principal, action: SiteAction) -> None:
+def require_site(principal: Caller, action: SiteAction) -> None:
     """Return if the caller is allowed to do this; raise the refusal otherwise."""
     if principal.is_operator:
         return
@@ -90,7 +92,7 @@ def require_site(principal: Principal, action: SiteAction) -> None:
         if not principal.is_admin:
             raise NotAllowed(f"{principal.name} is not allowed to {action.said}.", "Ask a site admin.")
         require_second_factor(principal)
-    if action in UNNARROWED:
+    if action in NEEDS_UNRESTRICTED:
         require_verified(principal)
         _require_unnarrowed(principal, action)
     if action is SiteAction.ADD_CHANNEL:
@@ -98,14 +100,14 @@ def require_site(principal: Principal, action: SiteAction) -> None:
     require_fresh(principal, action.proof)
 
 
-def require_fresh(principal: Principal, proof: Proof) -> None:
-    """Return unless the session must be confirmed again; raise `NotConfirmed` otherwise."""
+def require_fresh(principal: Caller, proof: RequiredCredential) -> None:
+    """Return unless the session must be confirmed again; raise `ConfirmationRequired` otherwise."""
     if proof.is_too_old(principal):
-        first = "Sign in again" if proof is Proof.NEW_SESSION else "Confirm your identity"
-        raise NotConfirmed("This requires a recent sign-in.", f"{first}, then try again.")
+        first = "Sign in again" if proof is RequiredCredential.NEW_SESSION else "Confirm your identity"
+        raise ConfirmationRequired("This requires a recent sign-in.", f"{first}, then try again.")
 
 
-def require_verified(principal: Principal) -> None:
+def require_verified(principal: Caller) -> None:
     """Return if the caller has a verified email address and any required second factor."""
     require_second_factor(principal)
     if not principal.is_verified:
@@ -114,7 +116,7 @@ def require_verified(principal: Principal) -> None:
         )
 
 
-def require_factor_to_own(principal: Principal) -> None:
+def require_factor_to_own(principal: Caller) -> None:
     """Return unless owning a channel here requires a second factor that the caller lacks."""
     if principal.lacks_factor_to_own:
         raise NotAllowed(
@@ -123,7 +125,7 @@ def require_factor_to_own(principal: Principal) -> None:
         )
 
 
-def require_second_factor(principal: Principal) -> None:
+def require_second_factor(principal: Caller) -> None:
     """Return unless this site requires a second factor that the caller lacks."""
     if principal.lacks_second_factor:
         raise NotAllowed(
@@ -136,11 +138,11 @@ def needs_credential() -> BadCredential:
     return BadCredential("This requires an API key.", "Send one as a bearer token, or check that yours is still valid.")
 
 
-def _require_unnarrowed(principal: Principal, action: SiteAction) -> None:
+def _require_unnarrowed(principal: Caller, action: SiteAction) -> None:
     if principal.mode < Mode.MANAGE or principal.channel_ids is not None or principal.patterns:
         raise NotAllowed(
             f"{principal.actor.name} is not allowed to {action.said}.",
             "Use a key with access mode MANAGE for all channels, or do it in a browser."
-            if principal.carrier is Carrier.KEY
+            if principal.carrier is CredentialKind.KEY
             else "Sign in with a browser and do it there.",
         )

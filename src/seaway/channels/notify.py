@@ -9,14 +9,14 @@ from typing import Protocol
 
 from sqlalchemy import select
 
-from seaway.callers.caller import Principal
+from seaway.callers.caller import Caller
 from seaway.database.engine import Tx
 from seaway.database.tables import emails
-from seaway.mail.messages import Letter
+from seaway.mail.messages import OutgoingEmail
 from seaway.mail.outbox import Cause, Outbox
 
 
-class Telling(Protocol):
+class NotifyParts(Protocol):
     """What notifications need; `sign_in.parts.Accounts` provides it."""
 
     @property
@@ -26,7 +26,7 @@ class Telling(Protocol):
     def site_url(self) -> str: ...
 
 
-def address_of(tx: Tx, user_id: int | None) -> str | None:
+def verified_email_of(tx: Tx, user_id: int | None) -> str | None:
     """Return the verified primary email address of a user, or None."""
     return tx.execute(
         select(emails.c.address).where(
@@ -35,7 +35,7 @@ def address_of(tx: Tx, user_id: int | None) -> str | None:
     ).scalar()
 
 
-def caused_by(principal: Principal, kind: str, about: str, *, is_required: bool = False) -> Cause | None:
+def caused_by(principal: Caller, kind: str, about: str, *, is_required: bool = False) -> Cause | None:
     """Return the `Cause` that limits emails triggered by a caller; None for the operator, who is not limited."""
     if principal.is_operator:
         return None
@@ -43,17 +43,17 @@ def caused_by(principal: Principal, kind: str, about: str, *, is_required: bool 
     return Cause(sender, kind, about, is_required)
 
 
-def tell(
+def notify_user(
     tx: Tx,
     now_ms: int,
-    telling: Telling | None,
+    telling: NotifyParts | None,
     user_id: int | None,
-    letter: Callable[..., Letter],
+    letter: Callable[..., OutgoingEmail],
     *,
     cause: Cause | None,
     **values: str,
 ) -> None:
     """Queue an email to a user, if email is set up and they have an address; `letter` builds it from `values`."""
-    to = None if telling is None else address_of(tx, user_id)
+    to = None if telling is None else verified_email_of(tx, user_id)
     if telling is not None and to is not None:
         telling.outbox.send(tx, now_ms, letter(to, site_url=telling.site_url, **values), cause=cause)

@@ -20,8 +20,8 @@ from typing import Any
 import msgspec
 from sqlalchemy import ColumnElement, and_, bindparam, insert, or_, select, update
 
-from seaway.callers.caller import Principal, Workflow
-from seaway.database.damage import raw
+from seaway.callers.caller import Caller, Workflow
+from seaway.database.damage import as_stored
 from seaway.database.engine import Tx
 from seaway.database.tables import upload_chains, uploads
 
@@ -49,7 +49,7 @@ class Chain:
 
 
 @dataclass(frozen=True, slots=True)
-class Upload:
+class RecordedUpload:
     """An uploaded file and its sender."""
 
     at_ms: int
@@ -60,10 +60,10 @@ class Upload:
     sha256: bytes
     replaced_sha256: bytes | None
     attestations_sha256: bytes | None
-    by: Principal
+    by: Caller
 
 
-def append(tx: Tx, chain: Chain, received: Sequence[Upload]) -> None:
+def append(tx: Tx, chain: Chain, received: Sequence[RecordedUpload]) -> None:
     """Append rows to a channel's chain, which the transaction has locked; two statements for any number of rows."""
     added, previous = [], chain.head
     for number, upload in enumerate(received, start=chain.count + 1):
@@ -115,7 +115,7 @@ def _page(tx: Tx, which: ColumnElement[bool], after: tuple[int, int], limit: int
     return found
 
 
-def has_from(tx: Tx, channel_id: int, publisher_id: int, workflow: Workflow) -> bool:
+def has_upload_from(tx: Tx, channel_id: int, publisher_id: int, workflow: Workflow) -> bool:
     """Return whether this run of a workflow has uploaded to the channel."""
     query = select(uploads.c.number).where(
         uploads.c.channel_id == channel_id, uploads.c.publisher_id == publisher_id,
@@ -132,12 +132,12 @@ def as_json(row: Mapping[str, Any]) -> bytes:
 def broken(tx: Tx) -> Iterator[tuple[str, str]]:
     """Yield each break of a chain: the channel and number of the row, and a description."""
     of_chains = select(
-        raw(upload_chains.c.channel_id).label("channel_id"),
-        raw(upload_chains.c.count).label("counted"),
-        raw(upload_chains.c.head).label("head"),
+        as_stored(upload_chains.c.channel_id).label("channel_id"),
+        as_stored(upload_chains.c.count).label("counted"),
+        as_stored(upload_chains.c.head).label("head"),
     )
     chains = {row.channel_id: Chain(row.channel_id, row.counted, row.head) for row in tx.execute(of_chains)}
-    columns = [raw(column).label(column.name) for column in uploads.c]
+    columns = [as_stored(column).label(column.name) for column in uploads.c]
     query = select(*columns).order_by(uploads.c.channel_id, uploads.c.number)
     reached: dict[int, Chain] = {}
     for row in tx.execute(query.execution_options(yield_per=_FETCHED_AT_ONCE)).mappings():
@@ -167,7 +167,7 @@ def _is_linked(row: Mapping[Any, Any], previous: bytes) -> bool:
         return False
 
 
-def _row(channel_id: int, number: int, upload: Upload) -> dict[str, Any]:
+def _row(channel_id: int, number: int, upload: RecordedUpload) -> dict[str, Any]:
     by = upload.by.within(channel_id)
     workflow = by.workflow or Workflow(issuer="", kind="")
     return {

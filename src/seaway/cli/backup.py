@@ -12,7 +12,7 @@ from seaway.cli.context import JsonOption, require_data, show
 from seaway.errors import Unavailable
 
 if TYPE_CHECKING:
-    from seaway.backup.manifest import Manifest
+    from seaway.backup.manifest import BackupManifest
     from seaway.database.engine import Database
     from seaway.settings import Settings
 
@@ -35,7 +35,7 @@ def backup(
     from seaway.storage.spool import Spool
 
     settings = context.obj.settings()
-    with told(), _unmigrated_database(settings) as database:
+    with disk_errors(), _unmigrated_database(settings) as database:
         place = locations.backup_target(
             target, settings.effective_storage_url, wiring.bucket_access(settings), verify=verify
         )
@@ -63,7 +63,7 @@ def restore(
     from seaway.pairing.identity import Verdict
     from seaway.server import wiring
 
-    with told(), context.obj.house(paired=False, makes_data=True) as seaway:
+    with disk_errors(), context.obj.house(paired=False, makes_data=True) as seaway:
         settings = seaway.settings
         with locations.backup_source(
             source, at, settings.effective_storage_url, wiring.bucket_access(settings)
@@ -97,7 +97,7 @@ def move_storage(
     from seaway.backup import move_storage as moving
     from seaway.server import wiring
 
-    with told(), context.obj.house() as seaway:
+    with disk_errors(), context.obj.house() as seaway:
         target = locations.other_store(
             url, seaway.settings.effective_storage_url, wiring.bucket_access(seaway.settings)
         )
@@ -119,7 +119,7 @@ def move_database(
     from seaway.backup import locations
     from seaway.backup import move_database as moving
 
-    with told(), context.obj.house() as seaway:
+    with disk_errors(), context.obj.house() as seaway:
         target = locations.other_database(url)
         try:
             counts = moving.move_database(seaway.database, target)
@@ -150,7 +150,7 @@ def _unmigrated_database(settings: Settings) -> Iterator[Database]:
         database.close()
 
 
-def _value(manifest: Manifest, sent: int) -> dict[str, Any]:
+def _value(manifest: BackupManifest, sent: int) -> dict[str, Any]:
     return {
         "time": manifest.time,
         "rows": manifest.rows,
@@ -160,7 +160,7 @@ def _value(manifest: Manifest, sent: int) -> dict[str, Any]:
     }
 
 
-def _sentence(manifest: Manifest, sent: int) -> str:
+def _sentence(manifest: BackupManifest, sent: int) -> str:
     return (
         f"{manifest.rows:,} rows and {manifest.blobs:,} blobs of {manifest.blob_bytes:,} bytes, "
         f"{sent:,} of them newly written."
@@ -168,7 +168,7 @@ def _sentence(manifest: Manifest, sent: int) -> str:
 
 
 @contextmanager
-def told() -> Iterator[None]:
+def disk_errors() -> Iterator[None]:
     """Convert disk errors (full, no permission) into `Unavailable`, which is printed as a sentence."""
     try:
         yield

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from seaway.cli.context import JsonOption, bytes_of, show, show_rows
-from seaway.clock import moment
+from seaway.clock import format_time
 
 if TYPE_CHECKING:
     from seaway.channels.channels import Channel
-    from seaway.publishing.logos import Given
+    from seaway.publishing.logos import NewLogo
 
 app = typer.Typer(help="Create and manage channels.", no_args_is_help=True)
 
@@ -162,7 +162,7 @@ def set_channel(
             if quota is not None:
                 quotas.set_of_channel(tx, seaway.clock.now_ms(), OPERATOR, name, quota_bytes)
             if no_logo:
-                logos.drop(tx, seaway.clock.now_ms(), OPERATOR, name)
+                logos.remove(tx, seaway.clock.now_ms(), OPERATOR, name)
             changed = channels.change(
                 tx, seaway.clock.now_ms(), OPERATOR, name,
                 description=description, is_public=public, refuses_lookalikes=refuse_lookalikes,
@@ -193,7 +193,7 @@ def transfer(
     from seaway.channels import channels, transfers
 
     with context.obj.house() as seaway, seaway.database.write_site() as tx:
-        transfers.give(tx, seaway.clock.now_ms(), OPERATOR, name, new_owner)
+        transfers.transfer_now(tx, seaway.clock.now_ms(), OPERATOR, name, new_owner)
         changed = channels.get(tx, name)
     show(_described(changed), as_json, f"{name} is now owned by {changed.owner}.")
 
@@ -237,16 +237,16 @@ def _described(channel: Channel) -> dict[str, Any]:
         "only_publishers": channel.only_publishers,
         "attestations": channel.attestations.value,
         "packages": channel.package_count,
-        "created_at": moment(channel.created_at_ms),
+        "created_at": format_time(channel.created_at_ms),
     }
 
 
-def _logo_source(logo: str) -> Given:
+def _logo_source(logo: str) -> NewLogo:
     """Return the logo that --logo names."""
-    from seaway.publishing.logos import MOST_BYTES, Given
+    from seaway.publishing.logos import MOST_BYTES, NewLogo
 
     if "://" in logo:
-        return Given(address=logo)
+        return NewLogo(address=logo)
     try:
         with Path(logo).open("rb") as file:
             content = file.read(MOST_BYTES + 1)
@@ -254,7 +254,7 @@ def _logo_source(logo: str) -> Given:
         raise typer.BadParameter(f"{logo} cannot be read: {error.strerror}") from None
     if not content:
         raise typer.BadParameter(f"{logo} is empty")
-    return Given(content)
+    return NewLogo(content)
 
 
 def _plain_text(entry: Any) -> str:

@@ -45,7 +45,7 @@ class Context:
         from seaway.server import listen_addresses, wiring
 
         logs.set_up("text", "warning")
-        settings = listen_addresses.as_noted(self.settings())
+        settings = listen_addresses.with_saved_address(self.settings())
         if not makes_data:
             require_data(settings, needs_database=not makes_database)
         seaway = wiring.build(settings, paired=paired)

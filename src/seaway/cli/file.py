@@ -9,7 +9,7 @@ import typer
 from seaway.cli.context import JsonOption, show
 
 if TYPE_CHECKING:
-    from seaway.packages.removal import Act, Selection
+    from seaway.packages.removal import FileAction, Selection
 
 app = typer.Typer(help="Yank, unyank, delete and correct files.", no_args_is_help=True)
 
@@ -35,9 +35,9 @@ def yank(
     as_json: JsonOption = False,
 ) -> None:
     """Hide files from solvers. They stay downloadable."""
-    from seaway.packages.removal import Act
+    from seaway.packages.removal import FileAction
 
-    _change(context, channel, Act.YANK, _selected(files, package, version, subdir), as_json, reason)
+    _change(context, channel, FileAction.YANK, _selected(files, package, version, subdir), as_json, reason)
 
 
 @app.command()
@@ -51,9 +51,9 @@ def unyank(
     as_json: JsonOption = False,
 ) -> None:
     """Let solvers choose yanked files again."""
-    from seaway.packages.removal import Act
+    from seaway.packages.removal import FileAction
 
-    _change(context, channel, Act.UNYANK, _selected(files, package, version, subdir), as_json)
+    _change(context, channel, FileAction.UNYANK, _selected(files, package, version, subdir), as_json)
 
 
 @app.command()
@@ -68,12 +68,12 @@ def delete(
     as_json: JsonOption = False,
 ) -> None:
     """Delete files. This cannot be undone."""
-    from seaway.packages.removal import Act
+    from seaway.packages.removal import FileAction
 
     selection = _selected(files, package, version, subdir)
     if not yes and typer.prompt(f"Type the name of the channel to delete {selection} from {channel}") != channel:
         raise typer.BadParameter("the name does not match; nothing was deleted")
-    _change(context, channel, Act.DELETE, selection, as_json)
+    _change(context, channel, FileAction.DELETE, selection, as_json)
 
 
 @app.command()
@@ -130,7 +130,7 @@ def _selected(files: list[str] | None, package: str | None, version: str | None,
 
 
 def _change(
-    context: typer.Context, channel: str, act: Act, selection: Selection, as_json: bool, reason: str = ""
+    context: typer.Context, channel: str, act: FileAction, selection: Selection, as_json: bool, reason: str = ""
 ) -> None:
     from seaway.callers.caller import OPERATOR
     from seaway.packages import removal
@@ -139,7 +139,7 @@ def _change(
         done = removal.change(seaway.house.removing, OPERATOR, channel, act, selection, reason=reason)
     state = act.state.value
     value = {"channel": channel, "files": list(done.files), "state": state, "unchanged": done.unchanged}
-    if act is removal.Act.YANK:
+    if act is removal.FileAction.YANK:
         value["reason"] = reason or None
     count = f"{len(done.files):,} file{'' if len(done.files) == 1 else 's'}"
     show({**value, "revisions": done.revisions}, as_json, f"{channel}: {selection}: {count} {state}.")

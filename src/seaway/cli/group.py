@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from seaway.cli.context import JsonOption, show, show_rows
-from seaway.clock import moment
+from seaway.clock import format_time
 
 if TYPE_CHECKING:
     from seaway.channels.groups import Group
@@ -151,5 +151,5 @@ def _described(group: Group) -> dict[str, Any]:
         "name": group.name,
         "description": group.description,
         "users": group.user_count,
-        "created_at": moment(group.created_at_ms),
+        "created_at": format_time(group.created_at_ms),
     }

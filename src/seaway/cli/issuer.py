@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from seaway.cli.context import JsonOption, show, show_rows
-from seaway.clock import moment
+from seaway.clock import format_time
 
 if TYPE_CHECKING:
     from seaway.server.wiring import Seaway
@@ -150,7 +150,7 @@ def _row(state: IssuerState) -> dict[str, Any]:
         "built_in": issuer.is_builtin,
         "static_keys": state.has_static_keys,
         "keys": list(state.keys),
-        "fetched_at": moment(state.fetched_at_ms),
+        "fetched_at": format_time(state.fetched_at_ms),
         "error": state.error,
         "publishers": state.publishers,
     }

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from seaway.cli.context import JsonOption, show, show_rows
-from seaway.clock import moment
+from seaway.clock import format_time
 
 if TYPE_CHECKING:
     from seaway.keys.api_keys import Key
@@ -99,7 +99,7 @@ def _revoke_leaked(context: typer.Context, as_json: bool) -> None:
     from seaway.callers.caller import OPERATOR
     from seaway.secret_scanning import leaked_secrets
 
-    found = [leaked_secrets.Found(line.strip(), "stdin") for line in sys.stdin if line.strip()]
+    found = [leaked_secrets.ReportedSecret(line.strip(), "stdin") for line in sys.stdin if line.strip()]
     with context.obj.house() as seaway, seaway.database.write_site() as tx:
         labels = leaked_secrets.revoke(tx, seaway.clock.now_ms(), OPERATOR, found, telling=seaway.house.accounts)
     ours = sum(label.is_ours for label in labels)
@@ -114,8 +114,8 @@ def _described(user: str, key: Key) -> dict[str, Any]:
         "mode": key.mode.name,
         "channels": None if key.channels is None else list(key.channels),
         "packages": list(key.patterns),
-        "created_at": moment(key.created_at_ms),
-        "expires_at": moment(key.expires_at_ms),
-        "revoked_at": moment(key.revoked_at_ms),
-        "used_at": moment(key.used_at_ms),
+        "created_at": format_time(key.created_at_ms),
+        "expires_at": format_time(key.expires_at_ms),
+        "revoked_at": format_time(key.revoked_at_ms),
+        "used_at": format_time(key.used_at_ms),
     }

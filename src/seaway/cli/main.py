@@ -30,7 +30,7 @@ from seaway.cli import (
 )
 from seaway.cli.context import Context
 from seaway.cli.serve import serve, work
-from seaway.errors import Malformed, NoRoom, SeawayError, Unavailable
+from seaway.errors import DiskFull, Malformed, SeawayError, Unavailable
 
 _MAKE_ROOM = "Free some space and try again."
 _DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -124,16 +124,16 @@ def _database_error(error: Exception) -> SeawayError | None:
     from sqlalchemy.exc import DBAPIError, OperationalError
 
     from seaway.database.damage import is_damage
-    from seaway.database.engine import does_not_answer
+    from seaway.database.engine import to_unavailable
 
     cause = error.orig if isinstance(error, DBAPIError) else error
     is_known = isinstance(error, OperationalError) or isinstance(cause, sqlite3.OperationalError) or is_damage(cause)
-    return does_not_answer(cause) if is_known else None
+    return to_unavailable(cause) if is_known else None
 
 
 def _exit(error: SeawayError) -> SystemExit:
     """Print the error as a sentence, or as JSON with --json."""
-    hint = _MAKE_ROOM if isinstance(error, NoRoom) else error.hint  # the operator runs commands, and can free space
+    hint = _MAKE_ROOM if isinstance(error, DiskFull) else error.hint  # the operator runs commands, and can free space
     if "--json" in sys.argv:
         value = {"error": {"code": error.code, "message": error.message, "hint": hint}}
         print(json.dumps(value), file=sys.stderr)

@@ -66,14 +66,14 @@ def _repaired(seaway: Seaway, repair: bool, backup: str | None) -> Repaired | No
     """Repair what is damaged if `repair` is set; return what was done."""
     from seaway.backup import locations
     from seaway.maintenance import repair as repairing
-    from seaway.packages.damaged_blobs import Keeper
+    from seaway.packages.damaged_blobs import BlobVerifier
     from seaway.server import wiring
 
     if not repair:
         if backup is not None:
             raise BadSetting("--backup needs --repair.", "Add --repair.")
         return None
-    keeper = Keeper(seaway.database, seaway.blobs, seaway.documents, seaway.clock)
+    keeper = BlobVerifier(seaway.database, seaway.blobs, seaway.documents, seaway.clock)
     with ExitStack() as stack:
         source = None
         if backup is not None:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from seaway.cli.context import JsonOption, show
-from seaway.clock import moment
+from seaway.clock import format_time
 
 app = typer.Typer(help="Add users to channels and remove them.", no_args_is_help=True)
 
@@ -32,7 +32,7 @@ def add(
         raise typer.BadParameter("--role must be viewer or contributor")
     with context.obj.house() as seaway, seaway.database.write_site() as tx:
         member = members.put(tx, seaway.clock.now_ms(), OPERATOR, channel, user, Role(role))
-    value = {"channel": channel, "user": user, "role": member.role.value, "added_at": moment(member.added_at_ms)}
+    value = {"channel": channel, "user": user, "role": member.role.value, "added_at": format_time(member.added_at_ms)}
     show(value, as_json, f"{user} is a {role} of {channel}.")
 
 

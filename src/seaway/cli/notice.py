@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from seaway.cli.context import JsonOption, show, show_rows
-from seaway.clock import moment
+from seaway.clock import format_time
 
 if TYPE_CHECKING:
     from seaway.channels.notices import Notice
@@ -47,7 +47,7 @@ def list_notices(context: typer.Context, channel: _Channel, as_json: JsonOption 
     from seaway.channels import notices
 
     with context.obj.house() as seaway, seaway.database.read() as tx:
-        found = notices.listed(tx, seaway.clock.now_ms(), OPERATOR, channel)
+        found = notices.list_current(tx, seaway.clock.now_ms(), OPERATOR, channel)
     rows = [_described(channel, notice) for notice in found]
     show_rows(rows, as_json, nothing=f"{channel} has no notices. Post one: seaway notice add {channel} MESSAGE")
 
@@ -74,6 +74,6 @@ def _described(channel: str, notice: Notice) -> dict[str, Any]:
         "channel": channel,
         "level": notice.level.value,
         "message": notice.message,
-        "created_at": moment(notice.created_at_ms),
-        "expires_at": moment(notice.expires_at_ms),
+        "created_at": format_time(notice.created_at_ms),
+        "expires_at": format_time(notice.expires_at_ms),
     }

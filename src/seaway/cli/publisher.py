@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from seaway.cli.context import JsonOption, show, show_rows
-from seaway.clock import moment
+from seaway.clock import format_time
 
 if TYPE_CHECKING:
     from seaway.trusted_publishing.issuer_kinds.issuer_kind import GateValue
@@ -220,8 +220,8 @@ def _described(publisher: Publisher) -> dict[str, Any]:
         "exchanges": publisher.exchanges,
         "enabled": publisher.is_enabled,
         "created_by": publisher.created_by,
-        "created_at": moment(publisher.created_at_ms),
-        "used_at": moment(publisher.used_at_ms),
+        "created_at": format_time(publisher.created_at_ms),
+        "used_at": format_time(publisher.used_at_ms),
     }
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seaway.cli.backup import told
+from seaway.cli.backup import disk_errors
 from seaway.cli.context import JsonOption, show
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def rebuild(
 
     if not from_store:
         raise typer.BadParameter("add --from-store")
-    with told(), context.obj.house(paired=False, makes_database=True) as seaway:
+    with disk_errors(), context.obj.house(paired=False, makes_database=True) as seaway:
         rebuilt = rebuilding.rebuild(
             seaway.database,
             seaway.blobs,

@@ -17,9 +17,9 @@ from seaway.cli.context import require_data
 
 if TYPE_CHECKING:
     from seaway.server.prometheus_metrics import Metrics
-    from seaway.server.stop_signal import Stop
+    from seaway.server.stop_signal import StopSignal
     from seaway.server.wiring import Seaway
-    from seaway.server.workers import Watch
+    from seaway.server.workers import WorkerObserver
     from seaway.settings import Settings
 
 
@@ -43,9 +43,9 @@ def serve(
     workers: Annotated[int | None, typer.Option(help="Number of server processes.")] = None,
 ) -> None:
     """Start the server. The first start creates everything it needs in the data folder."""
-    from seaway.server.stop_signal import Stop
+    from seaway.server.stop_signal import StopSignal
 
-    stop = Stop()
+    stop = StopSignal()
     signal.signal(signal.SIGTERM, stop)
     settings = context.obj.settings(host=host, port=port, workers=workers, **({} if data is None else {"data": data}))
 
@@ -63,7 +63,7 @@ def serve(
     try:
         _claim_store(seaway)
         listen_addresses.listen(sockets, _LISTEN_HINT)
-        listen_addresses.note(settings)
+        listen_addresses.save_address(settings)
         scrapes = _listen_for_scrapes(settings)
         _welcome(seaway, scrapes)
         if settings.workers == 1:
@@ -87,7 +87,7 @@ def work(context: typer.Context) -> None:
     from seaway import logs
     from seaway.server import allocator, listen_addresses, wiring
 
-    settings = listen_addresses.as_noted(context.obj.settings())
+    settings = listen_addresses.with_saved_address(context.obj.settings())
     if not settings.database_url.get_secret_value():  # with PostgreSQL, `work` may be the only process on its machine
         require_data(settings)
 
@@ -111,7 +111,7 @@ def _claim_store(seaway: Seaway) -> None:
         seaway.pairing.raise_counter()
 
 
-def _serve_in_worker(settings: Settings, sockets: Sequence[socket.socket], stop: Stop) -> None:
+def _serve_in_worker(settings: Settings, sockets: Sequence[socket.socket], stop: StopSignal) -> None:
     from seaway import logs
     from seaway.server import allocator, wiring
 
@@ -145,26 +145,26 @@ def _process_metrics(seaway: Seaway, metrics: Metrics | None, scrapes: Sequence[
         return
     from seaway.server import metrics_server
 
-    with metrics_server.of_this_process(scrapes, metrics, seaway.database, seaway.clock, seaway.settings):
+    with metrics_server.serve_process_metrics(scrapes, metrics, seaway.database, seaway.clock, seaway.settings):
         yield
 
 
 @contextmanager
-def _worker_metrics(settings: Settings, scrapes: Sequence[socket.socket]) -> Iterator[Watch]:
+def _worker_metrics(settings: Settings, scrapes: Sequence[socket.socket]) -> Iterator[WorkerObserver]:
     """Expose the metrics of the workers, if they are on; set up before the first worker starts."""
-    from seaway.server.workers import Watch
+    from seaway.server.workers import WorkerObserver
 
     if not scrapes:
-        yield Watch()
+        yield WorkerObserver()
         return
     from seaway.clock import SystemClock
     from seaway.server import metrics_server, wiring
-    from seaway.server.worker_metrics import SharedCounts
+    from seaway.server.worker_metrics import WorkerMetrics
 
     with ExitStack() as stack:
-        shared = stack.enter_context(closing(SharedCounts()))
+        shared = stack.enter_context(closing(WorkerMetrics()))
         database = stack.enter_context(closing(wiring.open_database(settings)))
-        stack.enter_context(metrics_server.of_workers(scrapes, shared, database, SystemClock(), settings))
+        stack.enter_context(metrics_server.serve_worker_metrics(scrapes, shared, database, SystemClock(), settings))
         yield shared
 
 
@@ -178,7 +178,7 @@ def _listen_for_scrapes(settings: Settings) -> list[socket.socket]:
     return sockets
 
 
-def _run(seaway: Seaway, sockets: Sequence[socket.socket], stop: Stop) -> None:
+def _run(seaway: Seaway, sockets: Sequence[socket.socket], stop: StopSignal) -> None:
     from seaway.server import http_server
     from seaway.server.app import create_app
 
@@ -202,7 +202,7 @@ def _welcome(seaway: Seaway, scrapes: Sequence[socket.socket]) -> None:
     if scrapes:
         host, port = scrapes[0].getsockname()[:2]
         print(f"Prometheus metrics are at http://{f'[{host}]' if ':' in host else host}:{port}/metrics")
-    link = first_account.offer(seaway.database, seaway.clock.now_ms(), settings.site_url)
+    link = first_account.create_link(seaway.database, seaway.clock.now_ms(), settings.site_url)
     if link is not None:
         command = _command(settings)
         print(f"Create the first account in a browser with this single-use link:\n  {link}")

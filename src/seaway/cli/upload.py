@@ -125,9 +125,9 @@ def _upload_local(
 
 
 def _failure(file: str, error: SeawayError) -> Outcome:
-    from seaway.errors import AlreadyThere
+    from seaway.errors import FileExists
 
-    return Outcome(file, "exists" if isinstance(error, AlreadyThere) else "refused", error.sentence)
+    return Outcome(file, "exists" if isinstance(error, FileExists) else "refused", error.sentence)
 
 
 def _upload_remote(
@@ -137,7 +137,7 @@ def _upload_remote(
 
     import httpx
 
-    from seaway.outbound import VisitFailed, proxy_for, tls_context
+    from seaway.outbound import OutboundRequestFailed, proxy_for, tls_context
 
     if not key:
         raise BadSetting("An upload to a server needs an API key.", "Set SEAWAY_KEY, or pass --key.")
@@ -151,7 +151,7 @@ def _upload_remote(
         raise BadSetting("The API key has invalid characters.", "Copy it again.")
     try:
         proxy = proxy_for(server)
-    except VisitFailed as error:
+    except OutboundRequestFailed as error:
         raise BadSetting(f"The server cannot be reached: {error}.", "Correct HTTPS_PROXY or ALL_PROXY.") from None
     headers = {"Authorization": f"Bearer {key}"}
     timeout = httpx.Timeout(60, read=600)

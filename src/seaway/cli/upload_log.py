@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from seaway.cli.context import JsonOption
-from seaway.clock import moment
+from seaway.clock import format_time
 
 app = typer.Typer(help="Read the record of uploads.", no_args_is_help=True)
 
@@ -29,7 +29,7 @@ def export(
             if as_json:
                 typer.echo(upload_log.as_json(row))
             else:
-                at = moment(row["at"])
+                at = format_time(row["at"])
                 typer.echo(
                     f"{row['number']} {at} {row['subdir']}/{row['file_name']} {row['sha256']} {row['principal']}"
                 )

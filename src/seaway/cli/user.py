@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from seaway.cli.context import Context, JsonOption, bytes_of, show, show_rows
-from seaway.clock import moment
+from seaway.clock import format_time
 from seaway.sign_in import user_access
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def password(
             now_ms = seaway.clock.now_ms()
             user_access.set_password(tx, now_ms, OPERATOR, name, password_hash)
             what = "The operator of the site has set a new password."
-            account_security.changed(seaway.house.accounts, tx, now_ms, user.id, what, keep=None)
+            account_security.end_sessions_and_notify(seaway.house.accounts, tx, now_ms, user.id, what, keep=None)
     show(_described(user), as_json, f"{name} has a new password.")
 
 
@@ -201,6 +201,6 @@ def _described(user: User) -> dict[str, Any]:
         "name": user.name,
         "email": user.email,
         "admin": user.is_admin,
-        "created_at": moment(user.created_at_ms),
-        "disabled_at": moment(user.disabled_at_ms),
+        "created_at": format_time(user.created_at_ms),
+        "disabled_at": format_time(user.disabled_at_ms),
     }

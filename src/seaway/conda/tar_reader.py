@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from enum import Enum
 
 from seaway.conda import paths
-from seaway.conda.limits import cure
-from seaway.conda.refusals import Reason, Refused
+from seaway.conda.limits import limit_hint
+from seaway.conda.refusals import RefusalReason, Refused
 
 BLOCK_BYTES = 512
 
@@ -47,7 +47,7 @@ _MEANINGLESS_PAX_KEYS = frozenset(
 )
 
 
-class Kind(Enum):
+class MemberType(Enum):
     """Type of a member."""
 
     FILE = "file"
@@ -57,11 +57,11 @@ class Kind(Enum):
 
 
 _KINDS = {
-    b"0": Kind.FILE,
-    b"\0": Kind.FILE,
-    b"1": Kind.HARDLINK,
-    b"2": Kind.SYMLINK,
-    b"5": Kind.FOLDER,
+    b"0": MemberType.FILE,
+    b"\0": MemberType.FILE,
+    b"1": MemberType.HARDLINK,
+    b"2": MemberType.SYMLINK,
+    b"5": MemberType.FOLDER,
 }
 
 
@@ -70,13 +70,13 @@ class Member:
     """Member of a tar; `path` is safe to join to a folder, `target` is unchanged from the archive."""
 
     path: str
-    kind: Kind
+    kind: MemberType
     size: int
     target: str = ""
     has_dot: bool = False  # its path in the archive starts with `./`
 
 
-class Source:
+class BoundedReader:
     """Sequential reader of unpacked bytes; raises `Refused` beyond `limit` bytes."""
 
     def __init__(self, pieces: Iterator[bytes], *, limit: int, what: str, setting: str) -> None:
@@ -132,15 +132,15 @@ class Source:
         self._left -= len(self._piece)
         if self._left < 0:
             raise Refused(
-                Reason.UNPACKS_TOO_LARGE,
+                RefusalReason.UNPACKS_TOO_LARGE,
                 f"{self._what} unpacks to more than {self._limit:,} bytes, the limit for a file of its size.",
-                cure(self._setting),
+                limit_hint(self._setting),
             )
         return True
 
 
 def walk(
-    source: Source, *, max_members: int, max_path_bytes: int, setting: str = "archive_members"
+    source: BoundedReader, *, max_members: int, max_path_bytes: int, setting: str = "archive_members"
 ) -> Iterator[tuple[Member, "Content"]]:
     """Yield each member with its content, which can be read until the next member is requested."""
     walked = 0
@@ -155,9 +155,9 @@ def walk(
         walked += 1
         if walked > max_members:
             raise Refused(
-                Reason.TOO_MANY_MEMBERS,
+                RefusalReason.TOO_MANY_MEMBERS,
                 f"A part of the package contains more than {max_members:,} members, the limit.",
-                cure(setting),
+                limit_hint(setting),
             )
         size, kind = _number(header, "size"), header[156:157]
         if kind in (b"x", b"g", b"L", b"K"):
@@ -179,7 +179,7 @@ def walk(
 class Content:
     """Content of one member, which can be read once."""
 
-    def __init__(self, source: Source, size: int) -> None:
+    def __init__(self, source: BoundedReader, size: int) -> None:
         self._source = source
         self._left = size
         self._padding = -size % BLOCK_BYTES
@@ -220,7 +220,7 @@ class _Pending:
 def _member(header: bytes, kind: bytes, size: int, pending: _Pending, max_path_bytes: int) -> Member:
     if kind not in _KINDS:
         raise Refused(
-            Reason.SPECIAL_MEMBER,
+            RefusalReason.SPECIAL_MEMBER,
             f"The package contains a member of type {kind!r}, which is not allowed in packages.",
             "Remove it, then build the package again.",
         )
@@ -230,20 +230,20 @@ def _member(header: bytes, kind: bytes, size: int, pending: _Pending, max_path_b
     size = size if pending.size is None else pending.size
     path = _header_path(header) if pending.path is None else pending.path
     target = _text(header[157:257]) if pending.target is None else pending.target
-    if what is not Kind.FILE and size:
+    if what is not MemberType.FILE and size:
         raise _bad("a link or folder has content")
-    if what is Kind.FOLDER:
+    if what is MemberType.FOLDER:
         path = path.rstrip("/")
         if path == ".":
             return Member(path, what, size)
     has_dot = path.startswith("./")
     path = _LEADING_DOT.sub("", path)
-    if what is Kind.HARDLINK:
+    if what is MemberType.HARDLINK:
         target = _LEADING_DOT.sub("", target)
     paths.check(path, max_bytes=max_path_bytes)
-    if what in (Kind.SYMLINK, Kind.HARDLINK):
+    if what in (MemberType.SYMLINK, MemberType.HARDLINK):
         _check_target(path, what, target, max_path_bytes)
-    return Member(path, what, size, target if what in (Kind.SYMLINK, Kind.HARDLINK) else "", has_dot)
+    return Member(path, what, size, target if what in (MemberType.SYMLINK, MemberType.HARDLINK) else "", has_dot)
 
 
 def leaves_its_folder(path: str, target: str) -> bool:
@@ -260,15 +260,15 @@ def leaves_its_folder(path: str, target: str) -> bool:
     return climbs > path.count("/") or ".." in parts[climbs:]
 
 
-def _check_target(path: str, kind: Kind, target: str, max_path_bytes: int) -> None:
+def _check_target(path: str, kind: MemberType, target: str, max_path_bytes: int) -> None:
     if not target or not target.isprintable() or len(target.encode()) > max_path_bytes:
-        raise Refused(Reason.UNSAFE_PATH, f"The link {path[:120]!a} in the package has no valid target.")
-    if kind is Kind.HARDLINK:
+        raise Refused(RefusalReason.UNSAFE_PATH, f"The link {path[:120]!a} in the package has no valid target.")
+    if kind is MemberType.HARDLINK:
         # A hard link names a path in the archive. With `..` in it, a client would link to a file of the machine.
         paths.check(target, max_bytes=max_path_bytes)
 
 
-def _extension(source: Source, size: int) -> bytes:
+def _extension(source: BoundedReader, size: int) -> bytes:
     if size > _MAX_EXTENSION_BYTES:
         raise _bad("an extension header is too large")
     content = Content(source, size)
@@ -295,7 +295,7 @@ def _read_extension(pending: _Pending, kind: bytes, data: bytes) -> None:
             elif key not in _MEANINGLESS_PAX_KEYS and not key.startswith(_MEANINGLESS_PAX_PREFIXES):
                 # Global headers that rename members, sparse maps, and other extensions that readers treat differently.
                 raise Refused(
-                    Reason.SPECIAL_MEMBER,
+                    RefusalReason.SPECIAL_MEMBER,
                     f"The tar in the package uses the extension {key[:40]!a}, which is not allowed.",
                     "Create the archive without it.",
                 )
@@ -347,7 +347,7 @@ def _utf8(data: bytes) -> str:
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError:
-        raise Refused(Reason.UNSAFE_PATH, f"A path in the package is not UTF-8: {data[:60]!r}.") from None
+        raise Refused(RefusalReason.UNSAFE_PATH, f"A path in the package is not UTF-8: {data[:60]!r}.") from None
 
 
 def _number(header: bytes, name: str) -> int:
@@ -378,7 +378,7 @@ def _verify_checksum(header: bytes) -> None:
 
 def _bad(what: str) -> Refused:
     return Refused(
-        Reason.BAD_TAR,
+        RefusalReason.BAD_TAR,
         f"The tar in the package is not well-formed: {what}.",
         "Build the package again with a current tool.",
     )

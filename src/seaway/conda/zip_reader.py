@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from seaway.conda.refusals import Reason, Refused
+from seaway.conda.refusals import RefusalReason, Refused
 
 _END = struct.Struct("<4s4H2LH")
 _ENTRY = struct.Struct("<4s6H3L5H2L")
@@ -70,7 +70,7 @@ def read_spans(file: BinaryIO, file_size: int) -> dict[str, Span]:
             raise _bad("there are bytes before or between its members, or members overlap")
         span, expected_offset = _locate(file, entry)
         if entry.name in spans:
-            raise Refused(Reason.DUPLICATE_MEMBER, f"The ZIP contains {entry.name!r} twice.")
+            raise Refused(RefusalReason.DUPLICATE_MEMBER, f"The ZIP contains {entry.name!r} twice.")
         spans[entry.name] = span
     if expected_offset != directory_offset:
         raise _bad("there are bytes between its last member and its directory")
@@ -90,7 +90,7 @@ def stream_span(file: BinaryIO, span: Span) -> Iterator[bytes]:
         yield chunk
     if crc32 != span.crc32:
         raise Refused(
-            Reason.ZIP_CHECKSUM,
+            RefusalReason.ZIP_CHECKSUM,
             f"{span.name!r} in the ZIP is damaged: its checksum differs.",
             "Check the original file and upload it again, or build the package again.",
         )
@@ -135,20 +135,20 @@ def _read_entry(directory: bytes, position: int) -> tuple[_Entry, int]:
     unix_kind = (attributes >> 16) & _UNIX_KIND_MASK if made_by >> 8 == _MADE_BY_UNIX else 0
     if name.endswith("/") or unix_kind == _UNIX_FOLDER:
         raise Refused(
-            Reason.ZIP_MEMBERS,
+            RefusalReason.ZIP_MEMBERS,
             f"The ZIP contains the folder {name[:120]!r}; a .conda contains three files and no folders.",
             REPACK,
         )
     if flags & _FLAG_ENCRYPTED or method != _STORED:
         raise Refused(
-            Reason.ZIP_COMPRESSED,
+            RefusalReason.ZIP_COMPRESSED,
             f"{name[:120]!r} in the ZIP is compressed or encrypted; members of a .conda must be stored uncompressed.",
             REPACK,
         )
     if flags & ~_ALLOWED_FLAGS:
         raise _bad(f"{name!r} uses ZIP features that are not allowed in a .conda")
     if unix_kind not in (0, _UNIX_REGULAR):
-        raise Refused(Reason.SPECIAL_MEMBER, f"{name[:120]!r} in the ZIP is a link or a special file.", REPACK)
+        raise Refused(RefusalReason.SPECIAL_MEMBER, f"{name[:120]!r} in the ZIP is a link or a special file.", REPACK)
     extra = directory[extra_at : extra_at + extra_length]
     size, packed, header_offset = _apply_zip64(name, extra, [size, packed, header_offset])
     if size != packed:
@@ -239,5 +239,7 @@ def _decode(name: bytes) -> str:
 
 def _bad(what: str) -> Refused:
     return Refused(
-        Reason.BAD_ZIP, f"The file is not a well-formed .conda: {what}.", "Build the package again with a current tool."
+        RefusalReason.BAD_ZIP,
+        f"The file is not a well-formed .conda: {what}.",
+        "Build the package again with a current tool.",
     )

@@ -25,7 +25,7 @@ _KEY_ID_BYTES = 4
 _NONCE_BYTES = 12
 
 
-class Sealer:
+class Encryption:
     """
     Encrypts and decrypts with the secret keys of the site, of which there is at least one.
 
@@ -64,11 +64,11 @@ class Sealer:
 
     def _keys(self) -> dict[bytes, bytes]:
         if not self._secrets:
-            self._secrets = {name_of(secret): secret for secret in self._read_secrets()}
+            self._secrets = {key_id_of(secret): secret for secret in self._read_secrets()}
         return self._secrets
 
 
-def name_of(secret: bytes) -> bytes:
+def key_id_of(secret: bytes) -> bytes:
     """Return the id of a key: 4 bytes of a hash, which reveal nothing about it."""
     return hashlib.sha256(b"seaway key name\0" + secret).digest()[:_KEY_ID_BYTES]
 

@@ -14,7 +14,7 @@ from seaway.database import site_values
 from seaway.database.engine import Database, Tx
 from seaway.errors import BadSetting, Unavailable
 from seaway.storage import keys
-from seaway.storage.blobs import Blobs
+from seaway.storage.blobs import BlobStore
 
 MIN_CHARS = 32
 _BYTES = 32
@@ -27,7 +27,7 @@ def of_setting(setting: str) -> list[bytes]:
     return [part.strip().encode() for part in setting.split(",") if part.strip()]
 
 
-def of_store(database: Database, blobs: Blobs) -> bytes:
+def of_store(database: Database, blobs: BlobStore) -> bytes:
     """Return the key in the store; create it if there is none."""
     found = _read(blobs)
     if found is None:
@@ -37,24 +37,24 @@ def of_store(database: Database, blobs: Blobs) -> bytes:
     return found
 
 
-def forget_lost(tx: Tx, blobs: Blobs) -> None:
+def forget_lost(tx: Tx, blobs: BlobStore) -> None:
     """Allow a new key to be created if the store lost its key (4)."""
     if _read(blobs) is None:
         site_values.remove(tx, _CREATED)
 
 
-def carried(blobs: Blobs) -> bytes | None:
+def for_backup(blobs: BlobStore) -> bytes | None:
     """Return the key in the store, for a backup or a copy of the store; None if the key is in the settings."""
     return _read(blobs)
 
 
-def put(blobs: Blobs, secret: bytes) -> None:
+def replace(blobs: BlobStore, secret: bytes) -> None:
     """Store a key from a backup, replacing any other: the values restored with it are encrypted with this key."""
     if _read(blobs) != secret:
         blobs.write(keys.SECRET_KEY, secret)
 
 
-def _read(blobs: Blobs) -> bytes | None:
+def _read(blobs: BlobStore) -> bytes | None:
     try:
         with blobs.open(keys.SECRET_KEY) as file:
             content = file.read()
@@ -70,7 +70,7 @@ def _read(blobs: Blobs) -> bytes | None:
     return content
 
 
-def _make(database: Database, blobs: Blobs) -> bytes:
+def _make(database: Database, blobs: BlobStore) -> bytes:
     if _is_recorded(database):
         raise Unavailable(
             "The secret key of the site is missing from the store.",

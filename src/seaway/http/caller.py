@@ -3,7 +3,7 @@ The caller of a request, and protection against cross-site request forgery (CSRF
 
 1. If there is an Authorization header, the cookie is ignored. An invalid header is refused.
 2. A cookie alone authorizes no change: the browser must report that a page of this site sent the request
-   (`Sec-Fetch-Site`, or `Origin` in older browsers), and the request must contain the CSRF token.
+   (`Sec-Fetch-Site`, or `RootSource` in older browsers), and the request must contain the CSRF token.
 3. A form for callers who are not signed in is bound to the browser that received it by a mark (double submit), so that
    an attacker cannot sign another user's browser in to the attacker's account.
 4. A request from another site is refused even with the right token.
@@ -14,12 +14,12 @@ import hmac
 from anyio import to_thread
 from starlette.requests import Request
 
-from seaway.callers.caller import ANONYMOUS, Principal
+from seaway.callers.caller import ANONYMOUS, Caller
 from seaway.errors import BadCredential, NotAllowed
 from seaway.http import credentials
-from seaway.http.cookies import Cookies, new_mark
+from seaway.http.cookies import Cookies, new_form_mark
 from seaway.http.page_forms import form_of
-from seaway.http.parts import House
+from seaway.http.parts import RequestParts
 from seaway.http.site_url import site_url_of
 from seaway.serving.caller_identification import Accepted, Secrets, identify
 from seaway.sign_in import sessions
@@ -31,27 +31,27 @@ _CALLER_KEY = "seaway.principal"
 _MARK_KEY = "seaway.mark"
 
 
-async def principal_of(request: Request, accepted: Accepted = Accepted.ANY) -> Principal:
+async def caller_of(request: Request, accepted: Accepted = Accepted.ANY) -> Caller:
     """
     Return the caller with their IP address; identified once per request.
 
     Raise `BadCredential` if the Authorization header has no valid credential of an accepted kind. An unsafe request
     with a cookie must come from a page of this site.
     """
-    known: Principal | None = request.scope.get(_CALLER_KEY)
+    known: Caller | None = request.scope.get(_CALLER_KEY)
     if known is None:
         known = await _identify_caller(request, accepted)
-        known = request.scope[_CALLER_KEY] = known.seen_from(credentials.address_of(request))
+        known = request.scope[_CALLER_KEY] = known.seen_from(credentials.client_ip(request))
     return known
 
 
-def known_principal(request: Request) -> Principal:
+def identified_caller(request: Request) -> Caller:
     """Return the caller if already identified, else the anonymous caller."""
-    known: Principal = request.scope.get(_CALLER_KEY, ANONYMOUS)
+    known: Caller = request.scope.get(_CALLER_KEY, ANONYMOUS)
     return known
 
 
-async def check_own_form(request: Request) -> None:
+async def check_anonymous_form(request: Request) -> None:
     """Raise `NotAllowed` unless a page of this site, shown in this browser, sent the form; ignores the session."""
     _require_same_origin(request)
     mark = cookies_of(request).form_of(request)
@@ -59,21 +59,21 @@ async def check_own_form(request: Request) -> None:
         raise _outdated_page()
 
 
-async def person_beside(request: Request) -> Principal | None:
-    """Return the signed-in user, or None; for forms that were checked by `check_own_form`."""
+async def signed_in_user(request: Request) -> Caller | None:
+    """Return the signed-in user, or None; for forms that were checked by `check_anonymous_form`."""
     secret = cookies_of(request).session_of(request)
     found = await to_thread.run_sync(_identify, request, Secrets(session=secret), Accepted.SESSION)
     return found if found.is_person else None
 
 
-def token_for(request: Request) -> str:
+def csrf_token_for(request: Request) -> str:
     """Return the CSRF token for forms of the signed-in user."""
     return sessions.csrf_token(cookies_of(request).session_of(request))
 
 
-def anonymous_token_for(request: Request) -> str:
+def anonymous_csrf_token_for(request: Request) -> str:
     """Return the CSRF token for forms of callers who are not signed in; `new_mark_of` returns its cookie."""
-    mark = cookies_of(request).form_of(request) or request.scope.setdefault(_MARK_KEY, new_mark())
+    mark = cookies_of(request).form_of(request) or request.scope.setdefault(_MARK_KEY, new_form_mark())
     return sessions.csrf_token(mark)
 
 
@@ -85,11 +85,11 @@ def new_mark_of(request: Request) -> str | None:
 
 def cookies_of(request: Request) -> Cookies:
     """Return the names and attributes of this site's cookies."""
-    house: House = request.app.state.house
+    house: RequestParts = request.app.state.house
     return Cookies.of_site(house.site_url)
 
 
-async def _identify_caller(request: Request, accepted: Accepted) -> Principal:
+async def _identify_caller(request: Request, accepted: Accepted) -> Caller:
     authorizations = request.headers.getlist("authorization")
     secrets = credentials.secrets_of(authorizations, cookies_of(request).session_of(request))
     if not (secrets.bearer or secrets.session):
@@ -107,8 +107,8 @@ async def _identify_caller(request: Request, accepted: Accepted) -> Principal:
     return found
 
 
-def _identify(request: Request, secrets: Secrets, accepted: Accepted) -> Principal:
-    house: House = request.app.state.house
+def _identify(request: Request, secrets: Secrets, accepted: Accepted) -> Caller:
+    house: RequestParts = request.app.state.house
     reading = house.reading
     with reading.database.read() as tx:
         found = identify(tx, reading.identifying, secrets, accepted)

@@ -7,7 +7,7 @@ from starlette.types import Scope
 from seaway.http import paths
 
 
-class Asked:
+class ChannelRequest:
     """Request to read from a channel; of repeated headers, the first counts."""
 
     __slots__ = ("_headers", "authorizations", "method", "raw_path", "scope")

@@ -10,12 +10,12 @@ from anyio import to_thread
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from seaway.http.channel_request import Asked
-from seaway.metric_events import Way
-from seaway.serving.blob_cache import SMALL_BYTES, Contents
-from seaway.serving.channel_response import Answer, Keep
-from seaway.serving.response_cache import Held
-from seaway.storage.blobs import Blobs, DamagedBlob, read_whole
+from seaway.http.channel_request import ChannelRequest
+from seaway.metric_events import DeliveryMethod
+from seaway.serving.blob_cache import SMALL_BYTES, BlobCache
+from seaway.serving.channel_response import CachePolicy, ChannelResponse
+from seaway.serving.response_cache import CachedResponse
+from seaway.storage.blobs import BlobStore, DamagedBlob, read_whole
 
 _CHUNK_BYTES = 1024 * 1024
 _PATHSEND = "http.response.pathsend"
@@ -26,7 +26,7 @@ _PRIVATE_URL_SECONDS = 300
 EXPOSED_HEADERS = "ETag, Content-Length, Content-Range, Accept-Ranges, Seaway-Revision"
 # Request header by which a reverse proxy announces X-Accel-Redirect support (docs/operate/nginx.md). Requests without
 # it, such as those that bypass the proxy, get the bytes from this server.
-HANDS_OVER = b"seaway-x-accel"
+ACCEL_HEADER = b"seaway-x-accel"
 
 RawHeaders = tuple[tuple[bytes, bytes], ...]
 
@@ -35,14 +35,14 @@ _NO_BODY = (b"content-length", b"0")
 
 
 @dataclass(frozen=True, slots=True)
-class Delivery:
+class FileDelivery:
     """How response bodies are delivered: from which store, how long cached, and by redirect or reverse proxy."""
 
-    blobs: Blobs
+    blobs: BlobStore
     index_max_age: int
     redirect_seconds: int | None  # lifetime of presigned URLs; None: no redirects
     x_accel_prefix: str | None = None  # internal nginx path of the store; None: no X-Accel-Redirect
-    contents: Contents = field(default_factory=Contents)
+    contents: BlobCache = field(default_factory=BlobCache)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +51,15 @@ class _Part:
 
     status: int
     headers: RawHeaders
-    way: Way | None
+    way: DeliveryMethod | None
     start: int
     end: int
 
 
-class Reply:
+class RawResponse:
     """ASGI response with raw headers."""
 
-    def __init__(self, status: int, headers: RawHeaders, body: bytes = b"", way: Way | None = None) -> None:
+    def __init__(self, status: int, headers: RawHeaders, body: bytes = b"", way: DeliveryMethod | None = None) -> None:
         self.status, self.headers, self.body = status, headers, body
         self.way = way  # how a package file is delivered; None if the response contains none
         self.file_id: int | None = None  # set if this response counts as a download of the package file
@@ -70,7 +70,7 @@ class Reply:
         await send({"type": "http.response.body", "body": self.body})
 
 
-class _PathReply(Reply):
+class _PathReply(RawResponse):
     """Whole file sent by the ASGI server (extension `http.response.pathsend`)."""
 
     def __init__(self, part: _Part, path: Path) -> None:
@@ -82,7 +82,7 @@ class _PathReply(Reply):
         await send({"type": _PATHSEND, "path": str(self._path)})
 
 
-class _StreamReply(Reply):
+class _StreamReply(RawResponse):
     """Large blob, or a range of one, read and sent in chunks."""
 
     def __init__(self, part: _Part, file: BinaryIO) -> None:
@@ -106,7 +106,7 @@ class _Headers:
     is_there: bool = False  # the blob was found in the store; needed where the proxy reads it
 
 
-async def respond(asked: Asked, held: Held, delivery: Delivery) -> Reply:
+async def respond(asked: ChannelRequest, held: CachedResponse, delivery: FileDelivery) -> RawResponse:
     """
     Return the response. Raise FileNotFoundError if the blob was swept after the answer was found: resolve it again.
 
@@ -115,20 +115,20 @@ async def respond(asked: Asked, held: Held, delivery: Delivery) -> Reply:
     """
     answer, cached = held.answer, _headers_for(held, delivery)
     if _etag_matches(asked.header(b"if-none-match"), cached.etag):
-        return Reply(304, cached.headers)
+        return RawResponse(304, cached.headers)
     wanted = _wanted_range(asked, answer, cached.etag)
     if wanted == _UNSATISFIABLE:
-        return Reply(416, (*cached.headers, _RANGES, (b"content-range", b"bytes */%d" % answer.size), _NO_BODY))
+        return RawResponse(416, (*cached.headers, _RANGES, (b"content-range", b"bytes */%d" % answer.size), _NO_BODY))
     if wanted is None:
         status, headers, start, end = 200, cached.whole, 0, answer.size
     else:
         start, end = wanted
         status, headers = 206, _of_part(cached, answer, start, end)
     if asked.method == "HEAD":
-        return Reply(status, headers)
-    way = (Way.WHOLE if wanted is None else Way.PART) if answer.is_package else None
+        return RawResponse(status, headers)
+    way = (DeliveryMethod.WHOLE if wanted is None else DeliveryMethod.PART) if answer.is_package else None
     if answer.content is not None:
-        return Reply(status, headers, answer.content[start:end], way)
+        return RawResponse(status, headers, answer.content[start:end], way)
     elsewhere = await _delivered_elsewhere(asked, answer, cached, delivery)
     reply = elsewhere or await _from_store(asked, answer, delivery, _Part(status, headers, way, start, end))
     if start == 0:  # later ranges belong to a download that was already counted
@@ -136,10 +136,12 @@ async def respond(asked: Asked, held: Held, delivery: Delivery) -> Reply:
     return reply
 
 
-async def _from_store(asked: Asked, answer: Answer, delivery: Delivery, part: _Part) -> Reply:
+async def _from_store(
+    asked: ChannelRequest, answer: ChannelResponse, delivery: FileDelivery, part: _Part
+) -> RawResponse:
     if answer.size <= SMALL_BYTES:
         content = await _small_content(answer, delivery)
-        return Reply(part.status, part.headers, content[part.start : part.end], part.way)
+        return RawResponse(part.status, part.headers, content[part.start : part.end], part.way)
     blobs, length = delivery.blobs, part.end - part.start
     path = blobs.local_path(answer.blob_key) if _PATHSEND in asked.scope.get("extensions", {}) else None
     if path is not None and length == answer.size:
@@ -148,12 +150,14 @@ async def _from_store(asked: Asked, answer: Answer, delivery: Delivery, part: _P
     return _StreamReply(part, await to_thread.run_sync(blobs.open, answer.blob_key, part.start))
 
 
-async def _delivered_elsewhere(asked: Asked, answer: Answer, cached: _Headers, delivery: Delivery) -> Reply | None:
+async def _delivered_elsewhere(
+    asked: ChannelRequest, answer: ChannelResponse, cached: _Headers, delivery: FileDelivery
+) -> RawResponse | None:
     """Return a response without a body if a redirect or the reverse proxy delivers the bytes, else None."""
     if answer.is_package and delivery.redirect_seconds is not None:
         url = await to_thread.run_sync(_signed_url, asked, answer, delivery.blobs, delivery.redirect_seconds)
         return None if url is None else _redirect(answer, url)
-    if delivery.x_accel_prefix is None or answer.content_encoding or asked.header(HANDS_OVER) is None:
+    if delivery.x_accel_prefix is None or answer.content_encoding or asked.header(ACCEL_HEADER) is None:
         return None
     if not cached.is_there:
         # Checked once: these headers are dropped at the next commit, and until then no sweep deletes the blob.
@@ -161,14 +165,14 @@ async def _delivered_elsewhere(asked: Asked, answer: Answer, cached: _Headers, d
         cached.is_there = True
     accel_redirect = (b"x-accel-redirect", f"{delivery.x_accel_prefix}{answer.blob_key}".encode())
     # The proxy handles ranges and sets Accept-Ranges.
-    return Reply(
+    return RawResponse(
         200,
         (*cached.headers, cached.media_type, accel_redirect, _NO_BODY),
-        way=Way.PROXY if answer.is_package else None,
+        way=DeliveryMethod.PROXY if answer.is_package else None,
     )
 
 
-def _require_blob(blobs: Blobs, answer: Answer) -> None:
+def _require_blob(blobs: BlobStore, answer: ChannelResponse) -> None:
     found = blobs.stat(answer.blob_key)
     if found is None:
         raise FileNotFoundError(answer.blob_key)
@@ -176,7 +180,7 @@ def _require_blob(blobs: Blobs, answer: Answer) -> None:
         raise DamagedBlob(answer.blob_key)
 
 
-def _signed_url(asked: Asked, answer: Answer, blobs: Blobs, seconds: int) -> str | None:
+def _signed_url(asked: ChannelRequest, answer: ChannelResponse, blobs: BlobStore, seconds: int) -> str | None:
     """
     Return a presigned URL of the blob; short-lived for private channels, since it works without a key.
 
@@ -187,15 +191,15 @@ def _signed_url(asked: Asked, answer: Answer, blobs: Blobs, seconds: int) -> str
     return blobs.signed_url(answer.blob_key, seconds if answer.is_public else min(seconds, _PRIVATE_URL_SECONDS))
 
 
-def _redirect(answer: Answer, url: str) -> Reply:
+def _redirect(answer: ChannelResponse, url: str) -> RawResponse:
     """Return a redirect. Clients do not send credentials to the other host, and repeat the Range header there."""
     headers = {"Location": url, "ETag": f'"{answer.etag}"', "Content-Length": "0"}
     if answer.is_public:
         headers["Access-Control-Allow-Origin"] = "*"
-    return Reply(302, _raw(headers), way=Way.REDIRECT)
+    return RawResponse(302, _raw(headers), way=DeliveryMethod.REDIRECT)
 
 
-async def _small_content(answer: Answer, delivery: Delivery) -> bytes:
+async def _small_content(answer: ChannelResponse, delivery: FileDelivery) -> bytes:
     content = delivery.contents.recall(answer.blob_key)
     if content is None:
         content = await to_thread.run_sync(read_whole, delivery.blobs, answer.blob_key)
@@ -213,13 +217,13 @@ async def _stream(file: BinaryIO, size: int) -> AsyncIterator[bytes]:
             yield chunk
 
 
-def _headers_for(held: Held, delivery: Delivery) -> _Headers:
+def _headers_for(held: CachedResponse, delivery: FileDelivery) -> _Headers:
     if not isinstance(held.form, _Headers):
         held.form = _make_headers(held.answer, delivery.index_max_age)
     return held.form
 
 
-def _make_headers(answer: Answer, index_max_age: int) -> _Headers:
+def _make_headers(answer: ChannelResponse, index_max_age: int) -> _Headers:
     headers = _raw(_headers(answer, index_max_age))
     media_type = (b"content-type", answer.media_type.encode())
     whole = (*headers, media_type, _RANGES, (b"content-length", b"%d" % answer.size))
@@ -230,7 +234,7 @@ def _raw(headers: dict[str, str]) -> RawHeaders:
     return tuple((name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items())
 
 
-def _headers(answer: Answer, index_max_age: int) -> dict[str, str]:
+def _headers(answer: ChannelResponse, index_max_age: int) -> dict[str, str]:
     headers = {
         "ETag": f'"{answer.etag}"',
         "Cache-Control": _cache_control(answer, index_max_age),
@@ -251,19 +255,19 @@ def _headers(answer: Answer, index_max_age: int) -> dict[str, str]:
     return headers
 
 
-def _of_part(cached: _Headers, answer: Answer, start: int, end: int) -> RawHeaders:
+def _of_part(cached: _Headers, answer: ChannelResponse, start: int, end: int) -> RawHeaders:
     content_range = (b"content-range", b"bytes %d-%d/%d" % (start, end - 1, answer.size))
     return (*cached.headers, cached.media_type, _RANGES, (b"content-length", b"%d" % (end - start)), content_range)
 
 
-def _cache_control(answer: Answer, index_max_age: int) -> str:
+def _cache_control(answer: ChannelResponse, index_max_age: int) -> str:
     scope = "public" if answer.is_public else "private"
     match answer.keep:
-        case Keep.FOR_EVER:
+        case CachePolicy.FOR_EVER:
             return f"{scope}, max-age={_YEAR_SECONDS}, immutable"
-        case Keep.NEVER:
+        case CachePolicy.NEVER:
             return f"{scope}, max-age=0, must-revalidate"
-        case Keep.REVALIDATE:
+        case CachePolicy.REVALIDATE:
             return f"{scope}, max-age={index_max_age}, must-revalidate"
 
 
@@ -278,7 +282,7 @@ def _etag_matches(condition: str | None, etag: str) -> bool:
 _UNSATISFIABLE = (-1, -1)
 
 
-def _wanted_range(asked: Asked, answer: Answer, etag: str) -> tuple[int, int] | None:
+def _wanted_range(asked: ChannelRequest, answer: ChannelResponse, etag: str) -> tuple[int, int] | None:
     """Return the requested range as (start, end); None for the whole file, including unsupported range requests."""
     header = asked.header(b"range")
     if header is None or answer.content_encoding or asked.method != "GET":  # RFC 9110, 14.2

@@ -39,7 +39,7 @@ def _header_secrets(values: Sequence[str]) -> list[str]:
     return [""]
 
 
-def address_of(request: Request) -> str:
+def client_ip(request: Request) -> str:
     """Return the client's IP address; the server has already applied the forwarded headers of trusted proxies."""
     return request.client.host if request.client else ""
 

@@ -1,5 +1,5 @@
 """
-Forms sent by pages, parsed once and within limits: fields, and one small file if the handler is marked `takes_file`.
+Forms sent by pages, parsed once and within limits: fields, and one small file if the handler is marked `accepts_file`.
 
 1. A file that is too large is read to its end and truncated, so that the form can report it. Larger bodies are refused.
 2. A multipart body is read only if the handler expects a file: anyone can send one to the sign-in form.
@@ -17,7 +17,7 @@ from seaway.http.bodies import body_of
 from seaway.http.multipart import MultipartReader
 
 MAX_BYTES = 64 * 1024
-MOST_OF_A_FILE = 512 * 1024
+MAX_FILE_BYTES = 512 * 1024
 _MAX_BODY_BYTES = 16 * 1024 * 1024
 _MAX_FIELDS = 2_000
 _TYPE = "application/x-www-form-urlencoded"
@@ -33,7 +33,7 @@ class Form:
 
     def __init__(self, pairs: list[tuple[str, str]], file: bytes = b"") -> None:
         self._pairs, self._last = pairs, dict(pairs)
-        self.file = file  # truncated to `MOST_OF_A_FILE` + 1 bytes; empty if no file was chosen
+        self.file = file  # truncated to `MAX_FILE_BYTES` + 1 bytes; empty if no file was chosen
 
     def text(self, name: str) -> str:
         """Return a field without surrounding spaces, or "" if missing."""
@@ -60,7 +60,7 @@ class Form:
         return iter(self._last)
 
 
-def takes_file(name: str) -> Callable[[_Handler], _Handler]:
+def accepts_file(name: str) -> Callable[[_Handler], _Handler]:
     """Accept a file in this form field; outermost decorator, because checking the CSRF token reads the form."""
 
     def decorate(handler: _Handler) -> _Handler:
@@ -123,7 +123,7 @@ async def _read_parts(request: Request, file_name: str) -> Form:
             return Form(pairs, file or b"")
         if part.file_name is not None:
             is_expected = part.name == file_name and file is None
-            content = await _start_of(reader, MOST_OF_A_FILE + 1 if is_expected else 0)
+            content = await _start_of(reader, MAX_FILE_BYTES + 1 if is_expected else 0)
             file = content if is_expected else file
             continue
         content = await _start_of(reader, remaining + 1)

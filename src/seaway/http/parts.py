@@ -4,47 +4,47 @@ from dataclasses import dataclass
 
 from anyio import CapacityLimiter
 
-from seaway.http.channel_responses import Delivery
-from seaway.http.request_limits import ListLimit
-from seaway.keys.account_keys import KeyRules
-from seaway.metric_events import Counts
-from seaway.oauth.provider import OpenId
-from seaway.packages.file_listings import Contents
-from seaway.packages.overview import Overviews
-from seaway.packages.removal import Removing
+from seaway.http.channel_responses import FileDelivery
+from seaway.http.request_limits import RateLimiter
+from seaway.keys.account_keys import KeyPolicy
+from seaway.metric_events import EventCounter
+from seaway.oauth.provider import OAuthProvider
+from seaway.packages.file_listings import ListingCache
+from seaway.packages.overview import PackageOverviews
+from seaway.packages.removal import RemovalParts
 from seaway.publishing.logos import Logos
-from seaway.publishing.publish import Publishing
-from seaway.secret_scanning.leaked_secrets import Leaks
+from seaway.publishing.publish import PublishingParts
+from seaway.secret_scanning.leaked_secrets import SecretScanning
 from seaway.serving.readiness import Readiness
-from seaway.serving.resolve import Reading
-from seaway.serving.usage_counter import Tally
-from seaway.sign_in.external_login import Outside
-from seaway.sign_in.parts import Accounts
-from seaway.trusted_publishing.exchange import Exchanging
+from seaway.serving.resolve import ReadingParts
+from seaway.serving.usage_counter import UsageCounter
+from seaway.sign_in.external_login import ExternalLogin
+from seaway.sign_in.parts import AccountParts
+from seaway.trusted_publishing.exchange import TokenExchange
 
 
 @dataclass(frozen=True, slots=True)
-class House:
+class RequestParts:
     """Parts available to request handlers."""
 
-    accounts: Accounts
-    openid: OpenId
-    outside: Outside
-    publishing: Publishing
-    reading: Reading
-    removing: Removing
-    overviews: Overviews
-    contents: Contents
-    exchanging: Exchanging
+    accounts: AccountParts
+    openid: OAuthProvider
+    outside: ExternalLogin
+    publishing: PublishingParts
+    reading: ReadingParts
+    removing: RemovalParts
+    overviews: PackageOverviews
+    contents: ListingCache
+    exchanging: TokenExchange
     logos: Logos
-    leaks: Leaks
-    delivery: Delivery
+    leaks: SecretScanning
+    delivery: FileDelivery
     readiness: Readiness
-    key_rules: KeyRules
-    counts: Counts
-    tally: Tally
+    key_rules: KeyPolicy
+    counts: EventCounter
+    tally: UsageCounter
     searching_turns: CapacityLimiter  # a search scans every package: a burst must leave threads for reads
-    list_limit: ListLimit
-    file_list_limit: ListLimit
+    list_limit: RateLimiter
+    file_list_limit: RateLimiter
     site_url: str
     is_at_request_host: bool  # whether the site URL is taken from the request's Host header

@@ -11,23 +11,23 @@ packages (per IP address), lists and comparisons of the files in packages (per u
 import math
 import threading
 
-from seaway.callers.caller import Principal
-from seaway.callers.rate_limits import Limit, shortened
+from seaway.callers.caller import Caller
+from seaway.callers.rate_limits import Limit, network_of
 from seaway.clock import Clock
-from seaway.errors import TooMany
+from seaway.errors import TooManyRequests
 
 _MOST_CALLERS = 10_000
-COMPARISON = 10  # cost of comparing two file lists, in file lists
+COMPARISON_COST = 10  # cost of comparing two file lists, in file lists
 
 
-def caller_of(by: Principal) -> str:
+def rate_limit_key(by: Caller) -> str:
     """Return the key that counts a caller: the user, the publishers of a workflow, or the IP address."""
     if by.workflow is not None:
         return " ".join(["publishers", *sorted(str(grant.publisher_id) for grant in by.grants)])
-    return shortened(by.address) if by.user_id is None else f"user {by.user_id}"
+    return network_of(by.address) if by.user_id is None else f"user {by.user_id}"
 
 
-class ListLimit:
+class RateLimiter:
     """Leaky bucket for each caller; a `limit` of None allows any number. `said` completes "Too many ..."."""
 
     def __init__(self, clock: Clock, limit: Limit | None, said: str) -> None:
@@ -36,11 +36,11 @@ class ListLimit:
         self._buckets: dict[str, tuple[float, int]] = {}  # (level, time of the level), least recently used first
 
     def take(self, caller: str, count: int = 1) -> None:
-        """Count requests of a caller (or IP address); raise `TooMany` with the time to wait if over the limit."""
+        """Count requests of a caller (or IP address); raise `TooManyRequests` with the time to wait if over the limit."""
         if self._limit is None:
             return
         count = min(count, self._limit.count)  # an empty bucket takes any request
-        key, now_ms, rate_per_ms = shortened(caller), self._clock.now_ms(), self._limit.count / self._limit.per_ms
+        key, now_ms, rate_per_ms = network_of(caller), self._clock.now_ms(), self._limit.count / self._limit.per_ms
         with self._lock:
             level, at_ms = self._buckets.pop(key, (0.0, now_ms))
             level = max(level - max(now_ms - at_ms, 0) * rate_per_ms, 0.0)
@@ -50,7 +50,7 @@ class ListLimit:
                 del self._buckets[next(iter(self._buckets))]
         if not is_allowed:
             wait = max(math.ceil((level + count - self._limit.count) / rate_per_ms / 1000), 1)
-            raise TooMany(
+            raise TooManyRequests(
                 f"Too many {self._requests}.",
                 "Wait a while, then try again.",
                 retry_after_seconds=wait,

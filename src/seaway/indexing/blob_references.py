@@ -14,9 +14,9 @@ from sqlalchemy import select, union
 
 from seaway.database.engine import Database, Tx
 from seaway.database.tables import documents, files, kept_blobs, logos, resumable_pieces
-from seaway.indexing.file_rows import State
+from seaway.indexing.file_rows import FileState
 from seaway.storage import keys
-from seaway.storage.blobs import Blobs
+from seaway.storage.blobs import BlobStore
 
 
 class BlobSwept(Exception):
@@ -24,7 +24,7 @@ class BlobSwept(Exception):
 
 
 @contextmanager
-def naming(database: Database, blobs: Blobs, digests: Collection[bytes]) -> Iterator[tuple[Tx, set[bytes]]]:
+def referencing(database: Database, blobs: BlobStore, digests: Collection[bytes]) -> Iterator[tuple[Tx, set[bytes]]]:
     """
     Open a transaction to name these blobs; yield it with the blobs that no longer exist.
 
@@ -37,7 +37,7 @@ def naming(database: Database, blobs: Blobs, digests: Collection[bytes]) -> Iter
 
 
 @contextmanager
-def taking(database: Database, digests: Collection[bytes]) -> Iterator[set[bytes]]:
+def deleting(database: Database, digests: Collection[bytes]) -> Iterator[set[bytes]]:
     """Lock the blobs exclusively and yield those that no row names; the caller can delete these inside."""
     with database.write_part() as tx:
         database.hold_blobs(tx, digests, shared=False)
@@ -46,7 +46,7 @@ def taking(database: Database, digests: Collection[bytes]) -> Iterator[set[bytes
 
 def named(tx: Tx, digests: Collection[bytes]) -> set[bytes]:
     """Return the hashes that a row names."""
-    in_files = select(files.c.sha256).where(files.c.sha256.in_(digests), files.c.state != State.DELETED.value)
+    in_files = select(files.c.sha256).where(files.c.sha256.in_(digests), files.c.state != FileState.DELETED.value)
     in_documents = select(documents.c.sha256).where(documents.c.sha256.in_(digests))
     in_pieces = select(resumable_pieces.c.sha256).where(resumable_pieces.c.sha256.in_(digests))
     in_logos = select(logos.c.sha256).where(logos.c.sha256.in_(digests))
@@ -60,13 +60,13 @@ def named_after(tx: Tx, sha256: bytes, limit: int) -> list[bytes]:
     for table in (files, documents, resumable_pieces, logos, kept_blobs):
         query = select(table.c.sha256).where(table.c.sha256 > sha256).distinct().order_by(table.c.sha256).limit(limit)
         if table is files:
-            query = query.where(files.c.state != State.DELETED.value)
+            query = query.where(files.c.state != FileState.DELETED.value)
         found.update(tx.execute(query).scalars())
     return sorted(found)[:limit]
 
 
-def discard(database: Database, blobs: Blobs, digests: Collection[bytes]) -> None:
+def discard(database: Database, blobs: BlobStore, digests: Collection[bytes]) -> None:
     """Delete blobs that are no longer needed, except those that a row names."""
-    with taking(database, digests) as unnamed:
+    with deleting(database, digests) as unnamed:
         for digest in unnamed:
             blobs.delete(keys.blob(digest))

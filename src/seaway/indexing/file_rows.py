@@ -6,14 +6,14 @@ from enum import Enum
 from sqlalchemy import bindparam, select
 
 from seaway.conda.record import Section
-from seaway.database.damage import raw, tolerating_damage
+from seaway.database.damage import as_stored, tolerating_damage
 from seaway.database.engine import Tx
 from seaway.database.rows import AnyRow
 from seaway.database.tables import files, packages, subdirs
 from seaway.errors import DamagedRecord
 
 
-class State(Enum):
+class FileState(Enum):
     """Visibility of a file to readers."""
 
     LISTED = "listed"
@@ -34,11 +34,11 @@ class Subdir:
 
 
 @dataclass(frozen=True, slots=True)
-class FileRecord:
+class IndexedFile:
     """Fields of a file row that the index needs."""
 
     file_name: str
-    state: State
+    state: FileState
     section: Section
     indexed_at_ms: int
     record: bytes
@@ -62,11 +62,11 @@ _PACKAGE = (
 # No ORDER BY: SQLite would read all file names of the subdir to order them.
 # `raw`: damaged values are detected in `_file_record`, and not by the conversions of a driver.
 _RECORDS = select(
-    files.c.file_name, files.c.state, files.c.section, files.c.indexed_at, raw(files.c.record).label("record")
+    files.c.file_name, files.c.state, files.c.section, files.c.indexed_at, as_stored(files.c.record).label("record")
 ).where(
     files.c.subdir_id == bindparam("subdir_id"),
     files.c.package_id == _PACKAGE.scalar_subquery(),
-    files.c.state != State.DELETED.value,
+    files.c.state != FileState.DELETED.value,
 )
 
 
@@ -82,7 +82,7 @@ def get_subdir(tx: Tx, subdir_id: int) -> Subdir | None:
     return None if row is None else _subdir(row)
 
 
-def records_of(tx: Tx, subdir_id: int, name: str) -> list[FileRecord]:
+def records_of(tx: Tx, subdir_id: int, name: str) -> list[IndexedFile]:
     """Return the listed and yanked files of a package, sorted by file name; raise `DamagedRecord` for a damaged row."""
     with tolerating_damage(tx):
         rows = tx.execute(_RECORDS, {"subdir_id": subdir_id, "name": name}).all()
@@ -93,11 +93,11 @@ def _subdir(row: AnyRow) -> Subdir:
     return Subdir(row.id, row.name, row.revision, row.changed_at, row.record_count, row.served_revision)
 
 
-def _file_record(row: AnyRow) -> FileRecord:
+def _file_record(row: AnyRow) -> IndexedFile:
     file_name, indexed_at, record = row.file_name, row.indexed_at, row.record
     try:
         if isinstance(file_name, str) and isinstance(indexed_at, int) and isinstance(record, bytes):
-            return FileRecord(file_name, State(row.state), Section(row.section), indexed_at, record)
+            return IndexedFile(file_name, FileState(row.state), Section(row.section), indexed_at, record)
         cause = "a value has the wrong type"
     except ValueError as error:
         cause = str(error)

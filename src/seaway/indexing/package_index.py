@@ -21,7 +21,7 @@ from seaway.conda.repodata import join_names, join_records, split_records
 from seaway.conda.shards import ShardEntry, build_shard, pack_shard, to_shard_record, unpack_shard
 from seaway.conda.zstd import ZstdError
 from seaway.errors import DamagedRecord
-from seaway.indexing.file_rows import FileRecord, State
+from seaway.indexing.file_rows import FileState, IndexedFile
 
 RECORDS = "records"
 RUN_EXPORTS = "run_exports"
@@ -42,7 +42,7 @@ UNREADABLE = (
 
 
 @contextmanager
-def reading(file: FileRecord) -> Iterator[None]:
+def naming_damaged_file(file: IndexedFile) -> Iterator[None]:
     """Convert errors of reading a file's record to `DamagedRecord`, which names the file."""
     try:
         yield
@@ -50,7 +50,7 @@ def reading(file: FileRecord) -> Iterator[None]:
         raise DamagedRecord(f"The record of {file.file_name}", cause=f"{type(error).__name__}: {error}") from error
 
 
-CHECKSUMS = 2**32  # number of possible checksums
+CHECKSUM_MODULUS = 2**32  # number of possible checksums
 
 
 class DamagedIndex(Exception):
@@ -66,7 +66,7 @@ KINDS = (REMOVED, *(fragment_kind(what, section) for section in Section for what
 
 
 @dataclass(frozen=True, slots=True)
-class NameIndex:
+class PackageIndex:
     """Derived index of one name."""
 
     shard: bytes | None
@@ -91,7 +91,7 @@ def checksum_of(fragments: Mapping[str, bytes]) -> int:
 
     CRC-32 detects accidental damage; an attacker who can write a fragment can write the whole database.
     """
-    return sum(checksum_of_fragment(kind, content) for kind, content in fragments.items()) % CHECKSUMS
+    return sum(checksum_of_fragment(kind, content) for kind, content in fragments.items()) % CHECKSUM_MODULUS
 
 
 def checksum_of_fragment(kind: str, content: bytes) -> int:
@@ -99,27 +99,27 @@ def checksum_of_fragment(kind: str, content: bytes) -> int:
     return zlib.crc32(content, zlib.crc32(kind.encode()))
 
 
-def is_whole(sha256: object, content: object) -> bool:
+def matches_sha256(sha256: object, content: object) -> bool:
     """Return whether the content of a shard matches its sha256."""
     return isinstance(content, bytes) and hashlib.sha256(content).digest() == sha256
 
 
-def derive(records: Sequence[FileRecord]) -> NameIndex:
+def derive(records: Sequence[IndexedFile]) -> PackageIndex:
     """Derive the index of one name from its files; raise `DamagedRecord` for a file that cannot be read."""
     try:
         return _derive(records)
     except UNREADABLE:
         for record in records:
-            with reading(record):
+            with naming_damaged_file(record):
                 _derive([record])
         raise
 
 
-def _derive(records: Sequence[FileRecord]) -> NameIndex:
+def _derive(records: Sequence[IndexedFile]) -> PackageIndex:
     if not records:
-        return NameIndex(None, {}, 0, ())
-    listed = [record for record in records if record.state is State.LISTED]
-    removed = [record.file_name for record in records if record.state is State.YANKED]
+        return PackageIndex(None, {}, 0, ())
+    listed = [record for record in records if record.state is FileState.LISTED]
+    removed = [record.file_name for record in records if record.state is FileState.YANKED]
     entries = [
         ShardEntry(key_of(filename.parse(record.file_name), record.section), record.section, record.record)
         for record in listed
@@ -133,7 +133,7 @@ def _derive(records: Sequence[FileRecord]) -> NameIndex:
     if removed:
         kept[REMOVED] = join_names(removed)
     v3_times_ms = tuple(record.indexed_at_ms for record in listed if record.section.is_v3)
-    return NameIndex(build_shard(entries, removed), kept, len(listed), v3_times_ms)
+    return PackageIndex(build_shard(entries, removed), kept, len(listed), v3_times_ms)
 
 
 class Splice:
@@ -173,28 +173,28 @@ class Splice:
         of_fragments = {sum(len(self._maps[what, section]) for section in _PLAIN) for what in (RECORDS, RUN_EXPORTS)}
         return {sum(map(len, self._shard.values())), *of_fragments}
 
-    def put(self, file: FileRecord) -> None:
+    def put(self, file: IndexedFile) -> None:
         """Set a file to its current state; raise `DamagedRecord` if its record cannot be read."""
-        with reading(file):
+        with naming_damaged_file(file):
             self._put(file)
 
-    def _put(self, file: FileRecord) -> None:
+    def _put(self, file: IndexedFile) -> None:
         for records in (*self._shard.values(), *self._maps.values()):
             records.pop(file.file_name, None)
         self._removed.discard(file.file_name)
-        if file.state is State.YANKED:
+        if file.state is FileState.YANKED:
             self._removed.add(file.file_name)
-        elif file.state is State.LISTED:
+        elif file.state is FileState.LISTED:
             self._shard[file.section][file.file_name] = msgspec.Raw(to_shard_record(file.record))
             for what, content in ((RECORDS, file.record), (RUN_EXPORTS, _export(file.record))):
                 self._maps[what, file.section][file.file_name] = msgspec.Raw(content)
 
-    def index(self) -> NameIndex:
+    def index(self) -> PackageIndex:
         """Return the resulting index."""
         record_count = sum(map(len, self._shard.values()))
         removed = sorted(self._removed)
         if not record_count and not removed:
-            return NameIndex(None, {}, 0, ())
+            return PackageIndex(None, {}, 0, ())
         kept = {
             fragment_kind(what, section): join_records(sorted(records.items()))
             for (what, section), records in self._maps.items()
@@ -202,7 +202,7 @@ class Splice:
         }
         if removed:
             kept[REMOVED] = join_names(removed)
-        return NameIndex(pack_shard(self._shard, removed), kept, record_count, ())
+        return PackageIndex(pack_shard(self._shard, removed), kept, record_count, ())
 
 
 _PLAIN = tuple(section for section in Section if not section.is_v3)

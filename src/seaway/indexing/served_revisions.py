@@ -27,7 +27,7 @@ from seaway.database.engine import Database, Tx
 from seaway.database.tables import subdirs
 from seaway.errors import Unavailable
 from seaway.indexing.file_rows import Subdir, get_subdir
-from seaway.indexing.shard_index import IndexDocument, NameIndexes
+from seaway.indexing.shard_index import ShardIndex, ShardIndexCache
 
 log = structlog.get_logger()
 
@@ -47,10 +47,10 @@ def shards_of(subdir_id: int) -> str:
     return f"shards/{subdir_id}"
 
 
-class ServedIndexes:
+class ServedRevisions:
     """Registry of the shard indexes that this process serves; thread-safe."""
 
-    def __init__(self, database: Database, names: NameIndexes) -> None:
+    def __init__(self, database: Database, names: ShardIndexCache) -> None:
         self._database, self._names = database, names
         self._subdir_locks = [threading.Lock() for _ in range(_LOCK_COUNT)]
         # Subdirs that were served without a note, with the shared lock on their shards.
@@ -59,12 +59,12 @@ class ServedIndexes:
         self._timer: threading.Timer | None = None
         self._is_stopped = False
 
-    def noted(self, tx: Tx, subdir: Subdir) -> IndexDocument | None:
+    def noted(self, tx: Tx, subdir: Subdir) -> ShardIndex | None:
         """Return the index that `tx` sees, or None if it is not recorded as served; then call `first`."""
         document = self._names.document(tx, subdir)
         return document if document.revision == subdir.revision <= subdir.served_revision else None
 
-    def first(self, subdir_id: int) -> IndexDocument | None:
+    def first(self, subdir_id: int) -> ShardIndex | None:
         """Record the current index of a subdir as served and return it; None if the subdir is gone."""
         with self._subdir_lock(subdir_id):
             document, is_noted = self._read(subdir_id)
@@ -103,7 +103,7 @@ class ServedIndexes:
     def _subdir_lock(self, subdir_id: int) -> threading.Lock:
         return self._subdir_locks[subdir_id % _LOCK_COUNT]
 
-    def _read(self, subdir_id: int) -> tuple[IndexDocument | None, bool]:
+    def _read(self, subdir_id: int) -> tuple[ShardIndex | None, bool]:
         with self._database.read() as tx:
             subdir = get_subdir(tx, subdir_id)
             if subdir is None:
@@ -111,7 +111,7 @@ class ServedIndexes:
             noted = self.noted(tx, subdir)
             return (self._names.document(tx, subdir), False) if noted is None else (noted, True)
 
-    def _shared(self, subdir_id: int) -> IndexDocument | None:
+    def _shared(self, subdir_id: int) -> ShardIndex | None:
         """Return the index, read with its shards locked; the lock is kept until the index is recorded as served."""
         with ExitStack() as stack:
             try:

@@ -25,7 +25,7 @@ _NAMES_IN_MEMORY = 400_000  # measured: 170 bytes each, plus 40 bytes in the doc
 
 
 @dataclass(frozen=True, slots=True)
-class IndexDocument:
+class ShardIndex:
     """repodata_shards.msgpack.zst at one revision."""
 
     content: bytes
@@ -40,10 +40,10 @@ class _Names:
     lock: threading.Lock = field(default_factory=threading.Lock)
     revision: int = -1
     hashes: dict[str, bytes] = field(default_factory=dict)
-    document: IndexDocument | None = None
+    document: ShardIndex | None = None
 
 
-class NameIndexes:
+class ShardIndexCache:
     """Cache of the shard indexes in this process."""
 
     def __init__(self, most_names: int = _NAMES_IN_MEMORY) -> None:
@@ -51,7 +51,7 @@ class NameIndexes:
         self._most_names = most_names
         self._subdirs: OrderedDict[int, _Names] = OrderedDict()
 
-    def document(self, tx: Tx, subdir: Subdir) -> IndexDocument:
+    def document(self, tx: Tx, subdir: Subdir) -> ShardIndex:
         """Return the shard index at the revision that `tx` sees, or a later one that another request has seen."""
         names = self._names_of(subdir.id)
         with names.lock:
@@ -60,7 +60,7 @@ class NameIndexes:
                 names.revision = subdir.revision
                 v3, relations = info_of(tx, subdir.id)
                 content = build_index(subdir.name, names.hashes, subdir.changed_at_ms, v3, relations)
-                names.document = IndexDocument(content, hashlib.sha256(content).digest(), subdir.revision)
+                names.document = ShardIndex(content, hashlib.sha256(content).digest(), subdir.revision)
                 self._evict()
             return names.document
 

@@ -24,11 +24,11 @@ from dataclasses import dataclass
 import structlog
 from sqlalchemy import BindParameter, bindparam, delete, exists, insert, select, update
 
-from seaway.database.damage import raw
+from seaway.database.damage import as_stored
 from seaway.database.engine import Tx, try_hold
 from seaway.database.tables import fragments, retired_shards, shards, subdirs
-from seaway.indexing.file_rows import FileRecord, Subdir, records_of
-from seaway.indexing.package_index import KINDS, DamagedIndex, NameIndex, Splice, checksum_of, derive, is_whole
+from seaway.indexing.file_rows import IndexedFile, Subdir, records_of
+from seaway.indexing.package_index import KINDS, DamagedIndex, PackageIndex, Splice, checksum_of, derive, matches_sha256
 from seaway.indexing.served_revisions import shards_of
 from seaway.jobs import queue
 
@@ -37,10 +37,10 @@ log = structlog.get_logger()
 BUILD_DOCUMENTS = "documents"  # kind of the job
 
 
-def touch_names(
+def update_names(
     tx: Tx,
     subdir: Subdir,
-    changes: Mapping[str, Sequence[FileRecord]],
+    changes: Mapping[str, Sequence[IndexedFile]],
     now_ms: int,
     whole_document_limit: int,
     *,
@@ -61,7 +61,7 @@ def touch_names(
     return _switch(tx, subdir, stored, indexes, steps, now_ms, whole_document_limit, grown)
 
 
-def derive_name(tx: Tx, subdir: Subdir, name: str, now_ms: int, whole_document_limit: int) -> int:
+def rebuild_name(tx: Tx, subdir: Subdir, name: str, now_ms: int, whole_document_limit: int) -> int:
     """Rebuild the index of a name from all its file rows; return the new revision."""
     indexes = {name: derive(records_of(tx, subdir.id, name))}
     return _switch(tx, subdir, _read(tx, subdir.id, [name]), indexes, 1, now_ms, whole_document_limit)
@@ -94,10 +94,10 @@ def raise_revisions(tx: Tx, channel_id: int, now_ms: int, whole_document_limit: 
     for subdir_id, record_count in tx.execute(query.order_by(subdirs.c.id)).all():
         raise_revision(tx, subdir_id, (), now_ms)
         if record_count > whole_document_limit:
-            ask_for_documents(tx, now_ms, subdir_id)
+            enqueue_document_build(tx, now_ms, subdir_id)
 
 
-def ask_for_documents(tx: Tx, now_ms: int, subdir_id: int) -> None:
+def enqueue_document_build(tx: Tx, now_ms: int, subdir_id: int) -> None:
     """Enqueue a background build of the whole documents of a subdir; at most one such job waits."""
     queue.enqueue(tx, now_ms, BUILD_DOCUMENTS, {"subdir_id": subdir_id}, dedup_key=f"{BUILD_DOCUMENTS}/{subdir_id}")
 
@@ -120,7 +120,7 @@ class _Stored:
         """Whether the shard and the fragments match their hash and checksum."""
         if self.content is None or self.sha256 is None:
             return self.content is None and self.sha256 is None and not self.fragments
-        return is_whole(self.sha256, self.content) and self.checksum in (None, checksum_of(self.fragments))
+        return matches_sha256(self.sha256, self.content) and self.checksum in (None, checksum_of(self.fragments))
 
     def was_served(self, served_revision: int) -> bool:
         """Return whether a served index can name the shard; true if the revision is damaged."""
@@ -133,14 +133,16 @@ _NAMES: BindParameter[list[str]] = bindparam("names", expanding=True)
 _SHARDS = select(
     shards.c.name,
     shards.c.revision,
-    raw(shards.c.sha256).label("sha256"),
-    raw(shards.c.content).label("content"),
+    as_stored(shards.c.sha256).label("sha256"),
+    as_stored(shards.c.content).label("content"),
     shards.c.record_count,
     shards.c.v3_count,
     shards.c.checksum,
 ).where(shards.c.subdir_id == _IN_SUBDIR, shards.c.name.in_(_NAMES))
 _OF_NAMES = (fragments.c.subdir_id == _IN_SUBDIR, fragments.c.kind.in_(KINDS), fragments.c.name.in_(_NAMES))
-_FRAGMENTS = select(fragments.c.name, fragments.c.kind, raw(fragments.c.content).label("content")).where(*_OF_NAMES)
+_FRAGMENTS = select(fragments.c.name, fragments.c.kind, as_stored(fragments.c.content).label("content")).where(
+    *_OF_NAMES
+)
 _WRITE_FRAGMENTS = insert(fragments)
 _FRAGMENT_KEY = (
     fragments.c.subdir_id == bindparam("of_subdir"),
@@ -182,8 +184,8 @@ def _read(tx: Tx, subdir_id: int, names: Collection[str]) -> dict[str, _Stored]:
 
 
 def _updated_index(
-    tx: Tx, subdir_id: int, name: str, stored: _Stored | None, files_of_name: Sequence[FileRecord]
-) -> NameIndex:
+    tx: Tx, subdir_id: int, name: str, stored: _Stored | None, files_of_name: Sequence[IndexedFile]
+) -> PackageIndex:
     if (stored is not None and stored.v3_count) or any(file.section.is_v3 for file in files_of_name):
         return derive(records_of(tx, subdir_id, name))  # v3 counters cannot be decremented: read all rows
     try:
@@ -206,7 +208,7 @@ def _switch(
     tx: Tx,
     subdir: Subdir,
     stored: Mapping[str, _Stored],
-    indexes: Mapping[str, NameIndex],
+    indexes: Mapping[str, PackageIndex],
     steps: int,
     now_ms: int,
     whole_document_limit: int,
@@ -233,18 +235,18 @@ def _switch(
     _write_shards(tx, subdir.id, stored, indexes, revision)
     _write_fragments(tx, subdir.id, stored, indexes)
     if record_count > whole_document_limit:
-        ask_for_documents(tx, now_ms, subdir.id)
+        enqueue_document_build(tx, now_ms, subdir.id)
     return revision
 
 
 def _shards_to_keep(
-    tx: Tx, subdir_id: int, stored: Mapping[str, _Stored], indexes: Mapping[str, NameIndex], served_revision: int
+    tx: Tx, subdir_id: int, stored: Mapping[str, _Stored], indexes: Mapping[str, PackageIndex], served_revision: int
 ) -> list[_Stored]:
     """Return the replaced shards that must stay readable (3)."""
     old = {
         name: shard
         for name, shard in stored.items()
-        if shard.sha256 is not None and is_whole(shard.sha256, shard.content)
+        if shard.sha256 is not None and matches_sha256(shard.sha256, shard.content)
     }
     served = {name: shard for name, shard in old.items() if shard.was_served(served_revision)}
     others = [shard for name, shard in old.items() if name not in served and shard.sha256 != indexes[name].sha256]
@@ -263,7 +265,7 @@ def _retire(tx: Tx, subdir_id: int, replaced: Sequence[_Stored], now_ms: int) ->
 
 
 def _write_shards(
-    tx: Tx, subdir_id: int, stored: Mapping[str, _Stored], indexes: Mapping[str, NameIndex], revision: int
+    tx: Tx, subdir_id: int, stored: Mapping[str, _Stored], indexes: Mapping[str, PackageIndex], revision: int
 ) -> None:
     new, known = [], []
     for name, index in indexes.items():
@@ -287,7 +289,9 @@ def _write_shards(
         tx.execute(_REWRITE_SHARDS, known)
 
 
-def _write_fragments(tx: Tx, subdir_id: int, stored: Mapping[str, _Stored], indexes: Mapping[str, NameIndex]) -> None:
+def _write_fragments(
+    tx: Tx, subdir_id: int, stored: Mapping[str, _Stored], indexes: Mapping[str, PackageIndex]
+) -> None:
     new, known, gone = [], [], []
     for name, index in indexes.items():
         old_fragments = stored[name].fragments if name in stored else {}

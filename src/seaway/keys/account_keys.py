@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 from sqlalchemy import or_, update
 
-from seaway.callers.caller import Mode, Principal
+from seaway.callers.caller import Caller, Mode
 from seaway.callers.site_permissions import SiteAction, require_site, require_verified
 from seaway.channels import channels
-from seaway.channels.notify import Telling, tell
+from seaway.channels.notify import NotifyParts, notify_user
 from seaway.channels.roles import Action
 from seaway.clock import DAY_MS
 from seaway.database.engine import Tx
@@ -33,7 +33,7 @@ _WARNED_DAYS = (14, 3, 1)
 
 
 @dataclass(frozen=True, slots=True)
-class KeyRules:
+class KeyPolicy:
     """Rules of the site for API keys."""
 
     may_last_for_ever: bool = False
@@ -42,14 +42,14 @@ class KeyRules:
 def add(
     tx: Tx,
     now_ms: int,
-    by: Principal,
+    by: Caller,
     name: str,
     *,
     mode: Mode,
     channel_names: Sequence[str] | None,
     patterns: Sequence[str] = (),
     days: int | None = DEFAULT_DAYS,
-    rules: KeyRules,
+    rules: KeyPolicy,
 ) -> tuple[Key, str]:
     """Create a key and return it with its secret, which is not stored; with `days` of None it does not expire."""
     require_site(by, SiteAction.OPEN_ACCOUNT)
@@ -64,28 +64,28 @@ def add(
     )  # fmt: skip
 
 
-def listed(tx: Tx, by: Principal) -> list[Key]:
+def list_all(tx: Tx, by: Caller) -> list[Key]:
     """Return all keys of the caller by name, including revoked ones."""
     require_site(by, SiteAction.READ_ACCOUNT)
     return api_keys.all_keys(tx, by.user_id or 0)
 
 
-def revoke(tx: Tx, now_ms: int, by: Principal, name: str) -> Key:
+def revoke(tx: Tx, now_ms: int, by: Caller, name: str) -> Key:
     """Revoke a key as of its next request; it stays in the list. No fresh sign-in is needed: it may be urgent."""
     return api_keys.revoke(tx, now_ms, by, _self(tx, by), name)
 
 
-def revoke_all(tx: Tx, now_ms: int, by: Principal) -> int:
+def revoke_all(tx: Tx, now_ms: int, by: Caller) -> int:
     """Revoke all keys of the caller; return how many were valid until now."""
     return api_keys.revoke_all(tx, now_ms, by, _self(tx, by))
 
 
-def remove(tx: Tx, now_ms: int, by: Principal, name: str) -> None:
+def remove(tx: Tx, now_ms: int, by: Caller, name: str) -> None:
     """Delete a key, which also revokes it; its name can be used again."""
     api_keys.remove(tx, now_ms, by, _self(tx, by), name)
 
 
-def warn_of_ends(tx: Tx, now_ms: int, *, telling: Telling | None) -> int:
+def warn_of_expiry(tx: Tx, now_ms: int, *, telling: NotifyParts | None) -> int:
     """Notify the owners of keys that expire in 14, 3 and 1 days, once each; return the number of notifications."""
     warned = 0
     for days in sorted(_WARNED_DAYS):  # shortest first: the warning for one day replaces that for 14
@@ -103,21 +103,21 @@ def warn_of_ends(tx: Tx, now_ms: int, *, telling: Telling | None) -> int:
         ).all()
         for user_id, name in ending:
             when = "within a day" if days == 1 else f"within {days} days"
-            tell(tx, now_ms, telling, user_id, messages.key_ends, cause=None, name=name, days=when)
+            notify_user(tx, now_ms, telling, user_id, messages.key_expires, cause=None, name=name, days=when)
         warned += len(ending)
     return warned
 
 
-def _self(tx: Tx, by: Principal) -> User:
+def _self(tx: Tx, by: Caller) -> User:
     require_site(by, SiteAction.CHANGE_ACCOUNT)
     return users.get(tx, by.name)
 
 
-def _readable(tx: Tx, by: Principal, channel: str) -> int:
+def _readable(tx: Tx, by: Caller, channel: str) -> int:
     return channels.require(tx, by, Action.READ, channel).channel_id
 
 
-def _check_days(days: int | None, rules: KeyRules) -> None:
+def _check_days(days: int | None, rules: KeyPolicy) -> None:
     if days is None and not rules.may_last_for_ever:
         raise Malformed("This site does not allow keys without an expiry.", f"Choose 1 to {LONGEST_DAYS} days.")
     if days is not None and not 1 <= days <= LONGEST_DAYS:

@@ -13,7 +13,7 @@ from sqlalchemy import bindparam, delete, insert, not_, or_, select, update
 
 from seaway import audit, secret_tokens
 from seaway.audit import Event
-from seaway.callers.caller import Carrier, Mode, Principal
+from seaway.callers.caller import Caller, CredentialKind, Mode
 from seaway.clock import CLOCK_TOLERANCE_MS
 from seaway.database.engine import Tx
 from seaway.database.tables import channels, key_channels, keys, users
@@ -46,7 +46,7 @@ class Key:
 def add(
     tx: Tx,
     now_ms: int,
-    by: Principal,
+    by: Caller,
     user: User,
     name: str,
     *,
@@ -72,7 +72,7 @@ def add(
         .values(
             user_id=user.id,
             name=name,
-            digest=secret_tokens.digest(secret),
+            digest=secret_tokens.hash_key(secret),
             mode=mode.name,
             all_channels=channel_ids is None,
             created_at=now_ms,
@@ -131,7 +131,7 @@ def all_keys(tx: Tx, user_id: int) -> list[Key]:
     ]
 
 
-def revoke(tx: Tx, now_ms: int, by: Principal, user: User, name: str) -> Key:
+def revoke(tx: Tx, now_ms: int, by: Caller, user: User, name: str) -> Key:
     """Revoke a key from its next request on; it stays in the list."""
     key_id = _id_of(tx, user.id, name)
     if key_id is None:
@@ -141,7 +141,7 @@ def revoke(tx: Tx, now_ms: int, by: Principal, user: User, name: str) -> Key:
     return next(key for key in all_keys(tx, user.id) if key.id == key_id)
 
 
-def revoke_all(tx: Tx, now_ms: int, by: Principal, user: User) -> int:
+def revoke_all(tx: Tx, now_ms: int, by: Caller, user: User) -> int:
     """Revoke every key of a user; return how many were not revoked before."""
     names = tx.execute(
         update(keys)
@@ -155,7 +155,7 @@ def revoke_all(tx: Tx, now_ms: int, by: Principal, user: User) -> int:
     return len(revoked)
 
 
-def remove(tx: Tx, now_ms: int, by: Principal, user: User, name: str) -> None:
+def remove(tx: Tx, now_ms: int, by: Caller, user: User, name: str) -> None:
     """Delete a key, which also revokes it and frees its name."""
     if not tx.execute(delete(keys).where(keys.c.user_id == user.id, keys.c.name == name)).rowcount:
         raise _no_key(user, name)
@@ -198,20 +198,20 @@ _CARRIER = (
 _SCOPE = select(key_channels.c.channel_id).where(key_channels.c.key_id == bindparam("key_id"))
 
 
-def principal_of(tx: Tx, secret: str, now_ms: int) -> Principal | None:
+def caller_of(tx: Tx, secret: str, now_ms: int) -> Caller | None:
     """Return the caller with this key, or None if it is not valid; malformed secrets are refused without a query."""
     if not secret_tokens.is_well_formed(secret):
         return None
-    row = tx.execute(_CARRIER, {"digest": secret_tokens.digest(secret)}).one_or_none()
+    row = tx.execute(_CARRIER, {"digest": secret_tokens.hash_key(secret)}).one_or_none()
     if row is None or (row.expires_at is not None and row.expires_at <= now_ms):
         return None
     channel_ids = None
     if not row.all_channels:
         channel_ids = frozenset(tx.execute(_SCOPE, {"key_id": row.id}).scalars())
-    return Principal(
+    return Caller(
         name=row.user_name,
         user_id=row.user_id,
-        carrier=Carrier.KEY,
+        carrier=CredentialKind.KEY,
         is_admin=row.is_admin,
         mode=Mode[row.mode],
         channel_ids=channel_ids,

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import or_, select
 
-from seaway.callers.caller import Mode, Principal
+from seaway.callers.caller import Caller, Mode
 from seaway.callers.site_permissions import SiteAction, require_site
 from seaway.channels import channels
 from seaway.channels.roles import Action
@@ -22,7 +22,7 @@ from seaway.keys.api_keys import patterns_of
 
 
 @dataclass(frozen=True, slots=True)
-class ReachingKey:
+class ChannelKey:
     """A valid key with access to a channel."""
 
     name: str
@@ -34,7 +34,7 @@ class ReachingKey:
     used_at_ms: int | None
 
 
-def of_oneself(tx: Tx, now_ms: int, by: Principal, channel: str) -> list[ReachingKey]:
+def of_caller(tx: Tx, now_ms: int, by: Caller, channel: str) -> list[ChannelKey]:
     """Return the caller's keys with access to the channel, by name."""
     require_site(by, SiteAction.READ_ACCOUNT)
     channel_id = channels.require(tx, by, Action.SEE_MEMBERS, channel).channel_id
@@ -57,8 +57,8 @@ def of_oneself(tx: Tx, now_ms: int, by: Principal, channel: str) -> list[Reachin
     return [_key(row) for row in tx.execute(query)]
 
 
-def _key(row: Any) -> ReachingKey:
-    return ReachingKey(
+def _key(row: Any) -> ChannelKey:
+    return ChannelKey(
         name=row.name,
         mode=Mode[row.mode],
         for_all_channels=row.all_channels,

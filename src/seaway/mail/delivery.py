@@ -23,7 +23,7 @@ _PORTS = {"smtp": 587, "smtps": 465}
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _SECONDS = 30
 
-Post = Callable[[EmailMessage], None]
+Delivery = Callable[[EmailMessage], None]
 
 
 class Undeliverable(Exception):
@@ -86,15 +86,15 @@ class Folder:
             file.write(message.as_bytes())
 
 
-def nowhere(_message: EmailMessage) -> None:
+def log_only(_message: EmailMessage) -> None:
     """Send nothing; the outbox logs recipient and subject."""
 
 
-def open_post(url: str, folder: Path) -> Post:
+def open_delivery(url: str, folder: Path) -> Delivery:
     """Return the delivery for a `mail_url`; `folder` is used by `folder:` URLs without a path."""
     parts = urlsplit(url)
     if parts.scheme == "log":
-        return nowhere
+        return log_only
     if parts.scheme == "folder":
         return Folder(Path(unquote(parts.path)) if parts.path else folder)
     if parts.scheme in _PORTS and parts.hostname:

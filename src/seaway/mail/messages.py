@@ -16,7 +16,7 @@ _STYLE = "font:16px/1.5 system-ui,sans-serif;color:#10243a;max-width:34em"
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
+class OutgoingEmail:
     """An email to one recipient."""
 
     to: str
@@ -25,7 +25,7 @@ class Letter:
     html: str
 
 
-def verify(to: str, *, site_url: str, name: str, link: str) -> Letter:
+def verify(to: str, *, site_url: str, name: str, link: str) -> OutgoingEmail:
     """Ask the recipient to verify the address of a new account, or a new address of an account."""
     return _email(
         to,
@@ -40,7 +40,7 @@ def verify(to: str, *, site_url: str, name: str, link: str) -> Letter:
     )
 
 
-def address_known(to: str, *, site_url: str, name: str) -> Letter:
+def address_known(to: str, *, site_url: str, name: str) -> OutgoingEmail:
     """Inform the owner of a verified address that it was used in another sign-up."""
     return _email(
         to,
@@ -55,7 +55,7 @@ def address_known(to: str, *, site_url: str, name: str) -> Letter:
     )
 
 
-def reset(to: str, *, site_url: str, name: str, link: str) -> Letter:
+def reset(to: str, *, site_url: str, name: str, link: str) -> OutgoingEmail:
     """Send a password reset link."""
     return _email(
         to,
@@ -70,7 +70,7 @@ def reset(to: str, *, site_url: str, name: str, link: str) -> Letter:
     )
 
 
-def security_changed(to: str, *, site_url: str, name: str, what: str) -> Letter:
+def security_changed(to: str, *, site_url: str, name: str, what: str) -> OutgoingEmail:
     """Notify a verified address of a security change of its account; `what` is a complete sentence."""
     return _email(
         to,
@@ -82,7 +82,7 @@ def security_changed(to: str, *, site_url: str, name: str, what: str) -> Letter:
     )
 
 
-def member_added(to: str, *, site_url: str, channel: str, role: str, by: str) -> Letter:
+def member_added(to: str, *, site_url: str, channel: str, role: str, by: str) -> OutgoingEmail:
     """Notify a new member of a channel."""
     return _email(
         to,
@@ -94,7 +94,7 @@ def member_added(to: str, *, site_url: str, channel: str, role: str, by: str) ->
     )
 
 
-def group_joined(to: str, *, site_url: str, group: str, by: str) -> Letter:
+def group_joined(to: str, *, site_url: str, group: str, by: str) -> OutgoingEmail:
     """Notify a new member of a group."""
     return _email(
         to,
@@ -105,7 +105,7 @@ def group_joined(to: str, *, site_url: str, group: str, by: str) -> Letter:
     )
 
 
-def invitation(to: str, *, site_url: str, channel: str, role: str, by: str, link: str) -> Letter:
+def invitation(to: str, *, site_url: str, channel: str, role: str, by: str, link: str) -> OutgoingEmail:
     """Invite the reader of an email address to become a member of a channel."""
     return _email(
         to,
@@ -120,7 +120,7 @@ def invitation(to: str, *, site_url: str, channel: str, role: str, by: str, link
     )
 
 
-def invitation_answered(to: str, *, site_url: str, channel: str, answer: str) -> Letter:
+def invitation_decided(to: str, *, site_url: str, channel: str, answer: str) -> OutgoingEmail:
     """Notify the owner of a channel of a decision; `answer` is its subject and verb ("ada accepted")."""
     return _email(
         to,
@@ -131,7 +131,7 @@ def invitation_answered(to: str, *, site_url: str, channel: str, answer: str) ->
     )
 
 
-def transfer_offered(to: str, *, site_url: str, channel: str, by: str) -> Letter:
+def transfer_offered(to: str, *, site_url: str, channel: str, by: str) -> OutgoingEmail:
     """Offer the ownership of a channel to a member."""
     return _email(
         to,
@@ -146,7 +146,7 @@ def transfer_offered(to: str, *, site_url: str, channel: str, by: str) -> Letter
     )
 
 
-def transfer_answered(to: str, *, site_url: str, channel: str, answer: str) -> Letter:
+def transfer_decided(to: str, *, site_url: str, channel: str, answer: str) -> OutgoingEmail:
     """Notify the user who offered a channel of a decision; `answer` is its subject and verb ("ada accepted")."""
     return _email(
         to,
@@ -157,7 +157,7 @@ def transfer_answered(to: str, *, site_url: str, channel: str, answer: str) -> L
     )
 
 
-def key_ends(to: str, *, site_url: str, name: str, days: str) -> Letter:
+def key_expires(to: str, *, site_url: str, name: str, days: str) -> OutgoingEmail:
     """Warn a user that a key expires soon; `days` says when ("within 3 days")."""
     return _email(
         to,
@@ -168,7 +168,7 @@ def key_ends(to: str, *, site_url: str, name: str, days: str) -> Letter:
     )
 
 
-def key_leaked(to: str, *, site_url: str, name: str) -> Letter:
+def key_leaked(to: str, *, site_url: str, name: str) -> OutgoingEmail:
     """Notify a user that a key was found in public and revoked."""
     return _email(
         to,
@@ -182,7 +182,7 @@ def key_leaked(to: str, *, site_url: str, name: str) -> Letter:
     )
 
 
-def tool_leaked(to: str, *, site_url: str, tool: str) -> Letter:
+def tool_leaked(to: str, *, site_url: str, tool: str) -> OutgoingEmail:
     """Notify a user that a token of a command-line tool was found in public and its grant revoked."""
     return _email(
         to,
@@ -196,7 +196,7 @@ def tool_leaked(to: str, *, site_url: str, tool: str) -> Letter:
     )
 
 
-def publisher_news(to: str, *, site_url: str, channel: str, publisher: str, what: str) -> Letter:
+def publisher_changed(to: str, *, site_url: str, channel: str, publisher: str, what: str) -> OutgoingEmail:
     """Notify the owner of a channel about a trusted publisher; `what` completes "the workflow NAME ..."."""
     return _email(
         to,
@@ -216,7 +216,7 @@ def _email(
     *,
     link: tuple[str, str] | None = None,
     after: Sequence[str] = (),
-) -> Letter:
+) -> OutgoingEmail:
     """Build the text and HTML forms of the same paragraphs."""
     label, url = link or ("", "")
     foot = f"Sent by Seaway at {site_url}"
@@ -226,7 +226,7 @@ def _email(
         f'<!doctype html><html lang="en"><body style="{_STYLE}">{_paragraphs(before)}{button}{_paragraphs(after)}'
         f"<p><small>{escape(foot)}</small></p></body></html>"
     )
-    return Letter(to, _one_line(subject), "\n\n".join(text) + "\n", html)
+    return OutgoingEmail(to, _one_line(subject), "\n\n".join(text) + "\n", html)
 
 
 def _paragraphs(texts: Sequence[str]) -> str:

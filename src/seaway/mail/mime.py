@@ -5,10 +5,10 @@ from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime, parseaddr
 
-from seaway.mail.messages import Letter
+from seaway.mail.messages import OutgoingEmail
 
 
-def written(email: Letter, *, sender: str, message_id: str, at_ms: int) -> EmailMessage:
+def to_message(email: OutgoingEmail, *, sender: str, message_id: str, at_ms: int) -> EmailMessage:
     """
     Return the MIME message. Its policy refuses line breaks in headers, which prevents injected headers and recipients.
 

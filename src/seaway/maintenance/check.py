@@ -26,7 +26,7 @@ from seaway.attestations import sidecars
 from seaway.channels import upload_log
 from seaway.channels.roles import Role
 from seaway.conda import filename
-from seaway.database.damage import raw, tolerating_damage
+from seaway.database.damage import as_stored, tolerating_damage
 from seaway.database.engine import Database, Tx
 from seaway.database.tables import (
     channels,
@@ -42,7 +42,7 @@ from seaway.errors import DamagedDatabase, SeawayError
 from seaway.indexing import rebuild
 from seaway.indexing.documents import REPODATA, REPODATA_GZ, REPODATA_ZST, RUN_EXPORTS_JSON, RUN_EXPORTS_ZST
 from seaway.indexing.file_rows import Subdir, get_subdir
-from seaway.indexing.package_index import UNREADABLE, is_whole
+from seaway.indexing.package_index import UNREADABLE, matches_sha256
 from seaway.publishing import reexamine
 from seaway.publishing.reexamine import CannotRebuild, FileRow
 from seaway.server.wiring import Seaway
@@ -55,7 +55,7 @@ _BUILT_TOGETHER = {REPODATA, REPODATA_ZST, RUN_EXPORTS_JSON, RUN_EXPORTS_ZST}
 
 
 @dataclass(frozen=True, slots=True)
-class Broken:
+class Violation:
     """A violation: which promise, where, and what is wrong."""
 
     promise: str
@@ -63,11 +63,11 @@ class Broken:
     what: str
 
 
-_Part = Callable[[Tx], Iterator[Broken]]
-_SubdirPart = Callable[[Seaway, Tx, Subdir, str, bool], Iterator[Broken]]
+_Part = Callable[[Tx], Iterator[Violation]]
+_SubdirPart = Callable[[Seaway, Tx, Subdir, str, bool], Iterator[Violation]]
 
 
-def check(seaway: Seaway, *, quick: bool = False) -> Iterator[Broken]:
+def check(seaway: Seaway, *, quick: bool = False) -> Iterator[Violation]:
     """Yield every violation; `quick` compares the sizes of blobs without reading them."""
     database = seaway.database
     for table in metadata.sorted_tables:
@@ -86,32 +86,32 @@ def check(seaway: Seaway, *, quick: bool = False) -> Iterator[Broken]:
             )
 
 
-def _guarded(database: Database, promise: str, where: str, part: _Part) -> Iterator[Broken]:
+def _guarded(database: Database, promise: str, where: str, part: _Part) -> Iterator[Violation]:
     """Check one part; report it if its rows cannot be read, whatever bytes they hold."""
     try:
         with database.read() as tx, tolerating_damage(tx):
             yield from part(tx)
     except DamagedDatabase as error:
-        yield Broken(promise, where, f"cannot be read: {error.cause}")
+        yield Violation(promise, where, f"cannot be read: {error.cause}")
     except UNREADABLE as error:
-        yield Broken(promise, where, f"has rows that cannot be read: {type(error).__name__}: {error}")
+        yield Violation(promise, where, f"has rows that cannot be read: {type(error).__name__}: {error}")
 
 
-def _of_subdir(seaway: Seaway, subdir_id: int, quick: bool, part: _SubdirPart, tx: Tx) -> Iterator[Broken]:
+def _of_subdir(seaway: Seaway, subdir_id: int, quick: bool, part: _SubdirPart, tx: Tx) -> Iterator[Violation]:
     subdir = get_subdir(tx, subdir_id)
     if subdir is not None:  # None: it was deleted meanwhile
         yield from part(seaway, tx, subdir, f"{_channel_of(tx, subdir_id)}/{subdir.name}", quick)
 
 
-def _values(table: Table, tx: Tx) -> Iterator[Broken]:
+def _values(table: Table, tx: Tx) -> Iterator[Violation]:
     columns = list(table.c)
     key = [columns.index(column) for column in table.primary_key]
-    rows = tx.execute(select(*map(raw, columns)).execution_options(yield_per=_ROWS_AT_ONCE))
+    rows = tx.execute(select(*map(as_stored, columns)).execution_options(yield_per=_ROWS_AT_ONCE))
     for row in rows:
         wrong = [column.name for column, value in zip(columns, row, strict=True) if not _fits(column, value)]
         if wrong:
             shown = ", ".join(_shown(row[place]) for place in key)
-            yield Broken("S8", f"{table.name} {shown}", f"has values of the wrong type in {', '.join(wrong)}")
+            yield Violation("S8", f"{table.name} {shown}", f"has values of the wrong type in {', '.join(wrong)}")
 
 
 def _fits(column: Column[Any], value: object) -> bool:
@@ -131,42 +131,42 @@ def _shown(value: object) -> str:
     return value.hex() if isinstance(value, bytes) else str(value)
 
 
-def _references(table: Table, tx: Tx) -> Iterator[Broken]:
+def _references(table: Table, tx: Tx) -> Iterator[Violation]:
     for key in sorted(table.foreign_keys, key=lambda key: key.parent.name):
         column, target = key.parent, key.column
         other = target.table.alias()
-        lost = select(*map(raw, table.primary_key)).where(
+        lost = select(*map(as_stored, table.primary_key)).where(
             column.is_not(None), ~exists().where(other.c[target.name] == column)
         )
         for row in tx.execute(lost):
             where = f"{table.name} {', '.join(map(_shown, row))}"
-            yield Broken("S8", where, f"names a row of {target.table.name} that does not exist, in {column.name}")
+            yield Violation("S8", where, f"names a row of {target.table.name} that does not exist, in {column.name}")
 
 
-def _packages(tx: Tx) -> Iterator[Broken]:
+def _packages(tx: Tx) -> Iterator[Violation]:
     rows = tx.execute(
         select(packages.c.name, packages.c.folded_name, channels.c.name.label("channel")).join(
             channels, channels.c.id == packages.c.channel_id
         )
     )
     for row in rows:
-        if isinstance(row.name, str) and row.folded_name != filename.folded(row.name):
-            yield Broken("S8", f"{row.channel} {row.name}", "has a wrong folded name")
+        if isinstance(row.name, str) and row.folded_name != filename.normalize_name(row.name):
+            yield Violation("S8", f"{row.channel} {row.name}", "has a wrong folded name")
 
 
-def _uploads(tx: Tx) -> Iterator[Broken]:
+def _uploads(tx: Tx) -> Iterator[Violation]:
     for where, what in upload_log.broken(tx):
-        yield Broken("S5", f"uploads {where}", what)
+        yield Violation("S5", f"uploads {where}", what)
 
 
-def _index(_seaway: Seaway, tx: Tx, subdir: Subdir, where: str, _quick: bool) -> Iterator[Broken]:
+def _index(_seaway: Seaway, tx: Tx, subdir: Subdir, where: str, _quick: bool) -> Iterator[Violation]:
     for difference in rebuild.differences(tx, subdir):
-        yield Broken("S3", f"{where} {difference.name}".strip(), difference.what)
+        yield Violation("S3", f"{where} {difference.name}".strip(), difference.what)
 
 
-def _attestations(_seaway: Seaway, tx: Tx, subdir: Subdir, where: str, _quick: bool) -> Iterator[Broken]:
+def _attestations(_seaway: Seaway, tx: Tx, subdir: Subdir, where: str, _quick: bool) -> Iterator[Violation]:
     for file_name, what in sidecars.broken(tx, subdir.id):
-        yield Broken("S6", f"{where}/{file_name}", what)
+        yield Violation("S6", f"{where}/{file_name}", what)
 
 
 def _channel_of(tx: Tx, subdir_id: int) -> str:
@@ -176,75 +176,75 @@ def _channel_of(tx: Tx, subdir_id: int) -> str:
     return name
 
 
-def _owners(tx: Tx) -> Iterator[Broken]:
+def _owners(tx: Tx) -> Iterator[Violation]:
     owners = (
         select(func.count())
         .where(members.c.channel_id == channels.c.id, members.c.role == Role.OWNER.value)
         .scalar_subquery()
     )
     for name, count in tx.execute(select(channels.c.name, owners).where(owners != 1)):
-        yield Broken("S4", name, f"has {count} owners instead of one")
+        yield Violation("S4", name, f"has {count} owners instead of one")
 
 
-def _logos(seaway: Seaway, quick: bool, tx: Tx) -> Iterator[Broken]:
+def _logos(seaway: Seaway, quick: bool, tx: Tx) -> Iterator[Violation]:
     rows = tx.execute(
-        select(channels.c.name, raw(logos.c.sha256).label("sha256"), raw(logos.c.size).label("size")).join(
+        select(channels.c.name, as_stored(logos.c.sha256).label("sha256"), as_stored(logos.c.size).label("size")).join(
             logos, logos.c.channel_id == channels.c.id
         )
     )
     for row in rows.all():
         for what in _blob(seaway, row.sha256, row.size, quick=quick):
-            yield Broken("S7", f"{row.name} logo", what)
+            yield Violation("S7", f"{row.name} logo", what)
 
 
-def _retired(_seaway: Seaway, tx: Tx, subdir: Subdir, where: str, _quick: bool) -> Iterator[Broken]:
+def _retired(_seaway: Seaway, tx: Tx, subdir: Subdir, where: str, _quick: bool) -> Iterator[Violation]:
     rows = tx.execute(
-        select(raw(retired_shards.c.sha256), raw(retired_shards.c.content)).where(
+        select(as_stored(retired_shards.c.sha256), as_stored(retired_shards.c.content)).where(
             retired_shards.c.subdir_id == subdir.id
         )
     )
     for sha256, content in rows:
-        if not is_whole(sha256, content):
-            yield Broken("S4", f"{where}/shards/{_shown(sha256)}", "does not match its sha256")
+        if not matches_sha256(sha256, content):
+            yield Violation("S4", f"{where}/shards/{_shown(sha256)}", "does not match its sha256")
 
 
-def _documents(seaway: Seaway, tx: Tx, subdir: Subdir, where: str, quick: bool) -> Iterator[Broken]:
+def _documents(seaway: Seaway, tx: Tx, subdir: Subdir, where: str, quick: bool) -> Iterator[Violation]:
     rows = tx.execute(
         select(
             documents.c.kind,
-            raw(documents.c.revision).label("revision"),
-            raw(documents.c.sha256).label("sha256"),
-            raw(documents.c.size).label("size"),
+            as_stored(documents.c.revision).label("revision"),
+            as_stored(documents.c.sha256).label("sha256"),
+            as_stored(documents.c.size).label("size"),
         ).where(documents.c.subdir_id == subdir.id)
     ).all()
     for row in rows:
         if row.kind not in {*_BUILT_TOGETHER, REPODATA_GZ}:
-            yield Broken("S2", f"{where}/{_shown(row.kind)}", "is not a known kind of document")
+            yield Violation("S2", f"{where}/{_shown(row.kind)}", "is not a known kind of document")
     built_together = {row.revision for row in rows if row.kind != REPODATA_GZ}
     for missing in sorted(_BUILT_TOGETHER - {row.kind for row in rows}) if rows else ():
-        yield Broken("S2", f"{where}/{missing}", "is missing, although other documents of the subdir exist")
+        yield Violation("S2", f"{where}/{missing}", "is missing, although other documents of the subdir exist")
     if len(built_together) > 1:
-        yield Broken("S2", where, f"has documents of different revisions: {sorted(built_together, key=repr)}")
+        yield Violation("S2", where, f"has documents of different revisions: {sorted(built_together, key=repr)}")
     for row in rows:
         if not isinstance(row.revision, int) or row.revision > subdir.revision:
-            yield Broken(
+            yield Violation(
                 "S2", f"{where}/{row.kind}", f"is of revision {row.revision}, but the subdir is at {subdir.revision}"
             )
         for what in _blob(seaway, row.sha256, row.size, quick=quick):
-            yield Broken("S2", f"{where}/{row.kind}", what)
+            yield Violation("S2", f"{where}/{row.kind}", what)
     expected = {draft.kind: draft.sha256 for draft in seaway.documents.drafts(tx, subdir)} if rows else {}
     for row in rows:
         if row.revision == subdir.revision and row.kind in expected and row.sha256 != expected[row.kind]:
-            yield Broken("S2", f"{where}/{row.kind}", "differs from the records of its revision")
+            yield Violation("S2", f"{where}/{row.kind}", "differs from the records of its revision")
 
 
-def _files(seaway: Seaway, tx: Tx, subdir: Subdir, where: str, quick: bool) -> Iterator[Broken]:
+def _files(seaway: Seaway, tx: Tx, subdir: Subdir, where: str, quick: bool) -> Iterator[Violation]:
     for row in reexamine.rows_of_subdir(tx, subdir.id):
         found = list(_blob(seaway, row.sha256, row.size, quick=quick))
         if not found and not quick:
             found = list(_row(seaway, row))
         for what in found:
-            yield Broken("S1", f"{where}/{_shown(row.file_name)}", what)
+            yield Violation("S1", f"{where}/{_shown(row.file_name)}", what)
 
 
 def _row(seaway: Seaway, row: FileRow) -> Iterator[str]:

@@ -19,7 +19,7 @@ from seaway.errors import DamagedDatabase
 from seaway.indexing import rebuild
 from seaway.indexing.file_rows import get_subdir
 from seaway.publishing import reexamine
-from seaway.publishing.reexamine import Rebuilding
+from seaway.publishing.reexamine import RebuildParts
 from seaway.server.wiring import Seaway
 
 
@@ -32,7 +32,7 @@ class Failure:
 
 
 @dataclass(slots=True)
-class Reindexed:
+class ReindexResult:
     """Result of a run."""
 
     subdirs: int
@@ -57,7 +57,7 @@ class Reindexed:
             yield f"{len(self.failed)} could not be rebuilt and are listed above."
 
 
-def reindex(seaway: Seaway, channel: str | None, *, from_blobs: bool) -> Reindexed:
+def reindex(seaway: Seaway, channel: str | None, *, from_blobs: bool) -> ReindexResult:
     """Rebuild one channel or all of them."""
     with seaway.database.read() as tx, tolerating_damage(tx):
         channel_id = None if channel is None else channels.get(tx, channel).id
@@ -70,12 +70,12 @@ def reindex(seaway: Seaway, channel: str | None, *, from_blobs: bool) -> Reindex
                 )
             )
         }
-    result = Reindexed(len(pairs))
+    result = ReindexResult(len(pairs))
     if from_blobs:
         for _, subdir_id in pairs:
             _rebuild_files(seaway, subdir_id, places.get(subdir_id, str(subdir_id)), result)
         with seaway.database.write_site() as tx:
-            reexamine.mend_packages(tx)
+            reexamine.repair_packages(tx)
     if channel is None:
         with seaway.database.write_site() as tx:
             rebuild.forget_orphans(tx)
@@ -84,8 +84,8 @@ def reindex(seaway: Seaway, channel: str | None, *, from_blobs: bool) -> Reindex
     return result
 
 
-def _rebuild_files(seaway: Seaway, subdir_id: int, where: str, result: Reindexed) -> None:
-    parts = Rebuilding(seaway.database, seaway.blobs, seaway.spool, seaway.clock)
+def _rebuild_files(seaway: Seaway, subdir_id: int, where: str, result: ReindexResult) -> None:
+    parts = RebuildParts(seaway.database, seaway.blobs, seaway.spool, seaway.clock)
     try:
         for outcome in reexamine.rebuild(parts, subdir_id, OPERATOR.actor):
             result.files_rebuilt += bool(outcome.changed)
@@ -95,7 +95,7 @@ def _rebuild_files(seaway: Seaway, subdir_id: int, where: str, result: Reindexed
         result.failed.append(Failure(where, f"has rows that cannot be read: {error.cause}"))
 
 
-def _rebuild_index(seaway: Seaway, subdir_id: int, where: str, result: Reindexed) -> None:
+def _rebuild_index(seaway: Seaway, subdir_id: int, where: str, result: ReindexResult) -> None:
     try:
         with seaway.database.write_site() as tx, tolerating_damage(tx):
             subdir = get_subdir(tx, subdir_id)

@@ -15,16 +15,23 @@ from typing import BinaryIO
 import structlog
 from sqlalchemy import select
 
-from seaway.backup.blob_copy import Damaged, Listed, bring
-from seaway.backup.manifest import CONTENTS, listed
-from seaway.backup.restore import Source
+from seaway.backup.blob_copy import BlobEntry, DamagedData, copy_blob
+from seaway.backup.manifest import CONTENTS, read_contents
+from seaway.backup.restore import BackupSource
 from seaway.database.engine import Tx
 from seaway.database.tables import channels, documents, files, subdirs
 from seaway.indexing.blob_references import named_after
-from seaway.indexing.file_rows import State
-from seaway.packages.damaged_blobs import VERIFYING, Affected, Keeper, affected, examine, noted
+from seaway.indexing.file_rows import FileState
+from seaway.packages.damaged_blobs import (
+    VERIFY_LOCK,
+    AffectedFile,
+    BlobVerifier,
+    affected_files,
+    examine,
+    known_bad_blobs,
+)
 from seaway.storage import keys
-from seaway.storage.blobs import Blobs
+from seaway.storage.blobs import BlobStore
 from seaway.storage.spool import Spool
 
 log = structlog.get_logger()
@@ -53,16 +60,16 @@ class Repaired:
         ]
 
 
-def repair(keeper: Keeper, spool: Spool, source: Source | None) -> Repaired:
+def repair(keeper: BlobVerifier, spool: Spool, source: BackupSource | None) -> Repaired:
     """Verify every blob, take bad ones out of use, and restore good copies from a backup if there is one."""
-    with keeper.database.alone(VERIFYING):
+    with keeper.database.alone(VERIFY_LOCK):
         before = _affected(keeper)
         unread: set[bytes] = set()
         recovered = set(keeper.recheck())
         verified, forgotten = _verify_all(keeper, unread)
         bad = _affected(keeper)
         with keeper.database.read() as tx:
-            wanted = set(noted(tx))
+            wanted = set(known_bad_blobs(tx))
         if source is not None and wanted:
             _bring_back(keeper.blobs, spool, source, wanted)
         recovered |= set(keeper.recheck())
@@ -72,12 +79,12 @@ def repair(keeper: Keeper, spool: Spool, source: Source | None) -> Repaired:
     return Repaired(verified, tuple(sorted(mended)), tuple(sorted(forgotten)), tuple(broken), names)
 
 
-def _affected(keeper: Keeper) -> list[Affected]:
+def _affected(keeper: BlobVerifier) -> list[AffectedFile]:
     with keeper.database.read() as tx:
-        return affected(tx, None)
+        return affected_files(tx, None)
 
 
-def _verify_all(keeper: Keeper, unread: set[bytes]) -> tuple[int, set[str]]:
+def _verify_all(keeper: BlobVerifier, unread: set[bytes]) -> tuple[int, set[str]]:
     """Return how many blobs were read, and which documents were dropped; add unreadable blobs to `unread`."""
     reached, verified, forgotten = b"", 0, set[str]()
     while True:
@@ -92,7 +99,7 @@ def _verify_all(keeper: Keeper, unread: set[bytes]) -> tuple[int, set[str]]:
         reached = batch[-1]
 
 
-def _forgotten(keeper: Keeper, sha256: bytes) -> list[str]:
+def _forgotten(keeper: BlobVerifier, sha256: bytes) -> list[str]:
     """Verify a blob; return the names of the documents that were dropped because it is bad."""
     finding = examine(keeper.blobs, sha256)
     if finding is None:
@@ -102,7 +109,7 @@ def _forgotten(keeper: Keeper, sha256: bytes) -> list[str]:
     return names if keeper.condemn(finding) else []
 
 
-def _names_of(keeper: Keeper, unread: set[bytes]) -> tuple[str, ...]:
+def _names_of(keeper: BlobVerifier, unread: set[bytes]) -> tuple[str, ...]:
     """Return the paths of the files and documents with these blobs, or else the keys of the blobs."""
     names: list[str] = []
     for sha256 in sorted(unread):
@@ -116,7 +123,7 @@ def _files_of(tx: Tx, sha256: bytes) -> list[str]:
         select(channels.c.name, subdirs.c.name, files.c.file_name)
         .join(subdirs, subdirs.c.channel_id == channels.c.id)
         .join(files, files.c.subdir_id == subdirs.c.id)
-        .where(files.c.sha256 == sha256, files.c.state != State.DELETED.value)
+        .where(files.c.sha256 == sha256, files.c.state != FileState.DELETED.value)
     )
     return ["/".join(row) for row in rows]
 
@@ -131,19 +138,24 @@ def _documents_of(tx: Tx, sha256: bytes) -> list[str]:
     return ["/".join(row) for row in rows]
 
 
-def _bring_back(blobs: Blobs, spool: Spool, source: Source, wanted: Collection[bytes]) -> None:
+def _bring_back(blobs: BlobStore, spool: Spool, source: BackupSource, wanted: Collection[bytes]) -> None:
     with ExitStack() as stack:
         parts = source.fetch_parts(spool, stack)
-        source.bring_blobs(listed(parts[CONTENTS]), partial(_keep, blobs, spool, wanted))
+        source.bring_blobs(read_contents(parts[CONTENTS]), partial(_keep, blobs, spool, wanted))
 
 
 def _keep(
-    blobs: Blobs, spool: Spool, wanted: Collection[bytes], entry: Listed, opened: Callable[[], BinaryIO], place: str
+    blobs: BlobStore,
+    spool: Spool,
+    wanted: Collection[bytes],
+    entry: BlobEntry,
+    opened: Callable[[], BinaryIO],
+    place: str,
 ) -> bool:
     if entry.sha256 not in wanted:
         return False
     try:
-        return bring(entry, opened, place, blobs, spool, verify=True)
-    except Damaged as error:  # another copy may be good
+        return copy_blob(entry, opened, place, blobs, spool, verify=True)
+    except DamagedData as error:  # another copy may be good
         log.warning("blob.not_restored", sha256=entry.sha256.hex(), error=error.message)
         return False

@@ -16,14 +16,14 @@ from seaway.callers.caller import Mode
 
 
 @dataclass(frozen=True, slots=True)
-class Client:
+class OAuthClient:
     """A command-line tool: its OAuth client id, and its title on pages."""
 
     id: str
     title: str
 
 
-CLIENTS: Mapping[str, Client] = {"rattler": Client("rattler", "pixi, rattler or rattler-build")}
+CLIENTS: Mapping[str, OAuthClient] = {"rattler": OAuthClient("rattler", "pixi, rattler or rattler-build")}
 
 # The access mode of each channel scope; each includes the previous ones.
 MODES: Mapping[str, Mode] = {

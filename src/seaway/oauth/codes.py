@@ -23,13 +23,13 @@ from sqlalchemy import ColumnElement, Row, delete, insert, select, update
 
 from seaway import audit, secret_tokens
 from seaway.audit import Event
-from seaway.callers.caller import Principal
-from seaway.clock import DAY_MS, MINUTE_MS, SECOND_MS, bounds_of_end
+from seaway.callers.caller import Caller
+from seaway.clock import DAY_MS, MINUTE_MS, SECOND_MS, expiry_bounds
 from seaway.database.engine import Tx
 from seaway.database.rows import from_row
 from seaway.database.tables import cli_codes, cli_devices, users
 from seaway.oauth import clients, grants
-from seaway.oauth.grants import Issued, Refusal
+from seaway.oauth.grants import IssuedTokens, OAuthError
 
 DEVICE_MS = 10 * MINUTE_MS
 INTERVAL_MS = 5 * SECOND_MS
@@ -42,7 +42,7 @@ _TOLERANCE_MS = SECOND_MS  # tolerance for network delays, since a tool waits fi
 _KEPT_MS = DAY_MS  # how long a used code is recognized
 
 
-class State(Enum):
+class DeviceState(Enum):
     """The user's decision about a device code."""
 
     PENDING = "pending"
@@ -51,7 +51,7 @@ class State(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Device:
+class DeviceAuthorization:
     """A pending device authorization, as shown on the consent page."""
 
     client_id: str
@@ -60,7 +60,7 @@ class Device:
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class AuthorizationRequest:
     """An authorization request that a tool made through a browser."""
 
     client_id: str
@@ -76,11 +76,11 @@ def add_device(tx: Tx, now_ms: int, client_id: str, scope: str, *, address: str)
     user_code = "".join(secrets.choice(_USER_CODE_ALPHABET) for _ in range(_USER_CODE_CHARS))
     tx.execute(
         insert(cli_devices).values(
-            digest=secret_tokens.digest(secret),
-            user_code=secret_tokens.digest(user_code),
+            digest=secret_tokens.hash_key(secret),
+            user_code=secret_tokens.hash_key(user_code),
             client_id=client_id,
             scope=scope,
-            state=State.PENDING.value,
+            state=DeviceState.PENDING.value,
             address=address,
             interval_ms=INTERVAL_MS,
             expires_at=now_ms + DEVICE_MS,
@@ -89,27 +89,27 @@ def add_device(tx: Tx, now_ms: int, client_id: str, scope: str, *, address: str)
     return secret, f"{user_code[:4]}-{user_code[4:]}"
 
 
-def plain(user_code: str) -> str:
+def normalize_user_code(user_code: str) -> str:
     """Normalize a typed user code: uppercase, without the hyphen."""
     return "".join(letter for letter in user_code.upper() if letter.isalnum())
 
 
-def find_device(tx: Tx, now_ms: int, user_code: str) -> Device | None:
+def find_device(tx: Tx, now_ms: int, user_code: str) -> DeviceAuthorization | None:
     """Return the pending device authorization with this user code, or None."""
     row = tx.execute(
         select(cli_devices.c.client_id, cli_devices.c.scope, cli_devices.c.address).where(
-            *_waiting(now_ms, plain(user_code))
+            *_waiting(now_ms, normalize_user_code(user_code))
         )
     ).one_or_none()
-    return None if row is None else from_row(Device, row)
+    return None if row is None else from_row(DeviceAuthorization, row)
 
 
-def answer_device(tx: Tx, now_ms: int, by: Principal, user_code: str, *, approved: bool) -> bool:
+def decide_device(tx: Tx, now_ms: int, by: Caller, user_code: str, *, approved: bool) -> bool:
     """Record the user's decision; return False if no device authorization with this user code is pending."""
-    state = State.APPROVED if approved else State.DENIED
+    state = DeviceState.APPROVED if approved else DeviceState.DENIED
     row = tx.execute(
         update(cli_devices)
-        .where(*_waiting(now_ms, plain(user_code)))
+        .where(*_waiting(now_ms, normalize_user_code(user_code)))
         .values(state=state.value, user_id=by.user_id)
         .returning(cli_devices.c.client_id, cli_devices.c.scope, cli_devices.c.address)
     ).one_or_none()
@@ -120,30 +120,30 @@ def answer_device(tx: Tx, now_ms: int, by: Principal, user_code: str, *, approve
     return True
 
 
-def exchange_device(tx: Tx, now_ms: int, secret: str, client_id: str, *, address: str) -> Issued | Refusal:
+def exchange_device(tx: Tx, now_ms: int, secret: str, client_id: str, *, address: str) -> IssuedTokens | OAuthError:
     """Handle a device-code poll (RFC 8628, 3.4 and 3.5)."""
-    digest = secret_tokens.digest(secret)
+    digest = secret_tokens.hash_key(secret)
     row = tx.execute(select(cli_devices).where(cli_devices.c.digest == digest)).one_or_none()
     if row is None or row.client_id != client_id:
-        return Refusal("invalid_grant", "This device code is unknown or was already used. Log in again.")
+        return OAuthError("invalid_grant", "This device code is unknown or was already used. Log in again.")
     if not _is_valid(row.expires_at, now_ms, DEVICE_MS):
-        return Refusal("expired_token", "The code was not entered in time. Log in again.")
-    if row.state == State.DENIED.value:
-        return Refusal("access_denied", "The login was denied in the browser.")
-    if row.state == State.PENDING.value:
+        return OAuthError("expired_token", "The code was not entered in time. Log in again.")
+    if row.state == DeviceState.DENIED.value:
+        return OAuthError("access_denied", "The login was denied in the browser.")
+    if row.state == DeviceState.PENDING.value:
         return _still_pending(tx, now_ms, row)
     tx.execute(delete(cli_devices).where(cli_devices.c.digest == digest))
     if not _is_enabled(tx, row.user_id):
-        return Refusal("access_denied", "The account is disabled.")
+        return OAuthError("access_denied", "The account is disabled.")
     return grants.add(tx, now_ms, row.user_id, client_id, row.scope, address=address)[1]
 
 
-def add_code(tx: Tx, now_ms: int, by: Principal, wish: Wish) -> str:
+def add_code(tx: Tx, now_ms: int, by: Caller, wish: AuthorizationRequest) -> str:
     """Create an authorization code after the user's approval, for the redirect to the tool."""
     secret = secret_tokens.new_key(secret_tokens.KeyKind.TOOL_CODE)
     tx.execute(
         insert(cli_codes).values(
-            digest=secret_tokens.digest(secret),
+            digest=secret_tokens.hash_key(secret),
             user_id=by.user_id,
             client_id=wish.client_id,
             redirect_uri=wish.redirect_uri,
@@ -159,9 +159,9 @@ def add_code(tx: Tx, now_ms: int, by: Principal, wish: Wish) -> str:
 
 def exchange_code(
     tx: Tx, now_ms: int, secret: str, client_id: str, *, redirect_uri: str, verifier: str, address: str
-) -> Issued | Refusal:
+) -> IssuedTokens | OAuthError:
     """Exchange an authorization code for tokens (RFC 6749, 4.1.3; RFC 7636, 4.6)."""
-    digest = secret_tokens.digest(secret)
+    digest = secret_tokens.hash_key(secret)
     row = tx.execute(select(cli_codes).where(cli_codes.c.digest == digest)).one_or_none()
     if row is None:
         return _BAD_CODE
@@ -172,7 +172,7 @@ def exchange_code(
     if not is_valid or row.client_id != client_id or row.redirect_uri != redirect_uri:
         return _BAD_CODE
     if not clients.is_verifier(verifier) or not hmac.compare_digest(challenge_of(verifier), row.challenge):
-        return Refusal("invalid_grant", "The code_verifier does not match the code_challenge of this code.")
+        return OAuthError("invalid_grant", "The code_verifier does not match the code_challenge of this code.")
     if not _is_enabled(tx, row.user_id):
         return _BAD_CODE
     grant_id, issued = grants.add(tx, now_ms, row.user_id, client_id, row.scope, address=address, nonce=row.nonce)
@@ -193,31 +193,31 @@ def forget_old(tx: Tx, now_ms: int) -> int:
     )
 
 
-_BAD_CODE = Refusal("invalid_grant", "This code is unknown, expired or was already used. Log in again.")
+_BAD_CODE = OAuthError("invalid_grant", "This code is unknown, expired or was already used. Log in again.")
 
 
 def _is_valid(expires_at_ms: int, now_ms: int, lasts_ms: int) -> bool:
-    first, last = bounds_of_end(now_ms, lasts_ms)
+    first, last = expiry_bounds(now_ms, lasts_ms)
     return first <= expires_at_ms <= last
 
 
 def _waiting(now_ms: int, user_code: str) -> tuple[ColumnElement[bool], ...]:
     return (
-        cli_devices.c.user_code == secret_tokens.digest(user_code),
-        cli_devices.c.state == State.PENDING.value,
-        cli_devices.c.expires_at.between(*bounds_of_end(now_ms, DEVICE_MS)),
+        cli_devices.c.user_code == secret_tokens.hash_key(user_code),
+        cli_devices.c.state == DeviceState.PENDING.value,
+        cli_devices.c.expires_at.between(*expiry_bounds(now_ms, DEVICE_MS)),
     )
 
 
-def _still_pending(tx: Tx, now_ms: int, row: Row[Any]) -> Refusal:
+def _still_pending(tx: Tx, now_ms: int, row: Row[Any]) -> OAuthError:
     too_soon = row.polled_at is not None and now_ms < row.polled_at + row.interval_ms - _TOLERANCE_MS
     interval_ms = row.interval_ms + (5 * SECOND_MS if too_soon else 0)
     tx.execute(
         update(cli_devices).where(cli_devices.c.digest == row.digest).values(polled_at=now_ms, interval_ms=interval_ms)
     )
     if too_soon:
-        return Refusal("slow_down", f"Poll every {interval_ms // SECOND_MS} seconds.")
-    return Refusal("authorization_pending", "The code has not been entered yet.")
+        return OAuthError("slow_down", f"Poll every {interval_ms // SECOND_MS} seconds.")
+    return OAuthError("authorization_pending", "The code has not been entered yet.")
 
 
 def _is_enabled(tx: Tx, user_id: int) -> bool:

@@ -18,7 +18,7 @@ from sqlalchemy import bindparam, delete, insert, select, update
 
 from seaway import audit, secret_tokens
 from seaway.audit import Actor, Event
-from seaway.callers.caller import Carrier, Mode, Principal
+from seaway.callers.caller import Caller, CredentialKind, Mode
 from seaway.clock import CLOCK_TOLERANCE_MS, DAY_MS, HOUR_MS, MINUTE_MS
 from seaway.database.engine import Database, Tx
 from seaway.database.tables import cli_grants, cli_tokens, users
@@ -34,7 +34,7 @@ _PREFIX = f"swy-{secret_tokens.KeyKind.TOOL.value}-"
 
 
 @dataclass(frozen=True, slots=True)
-class Grant:
+class OAuthGrant:
     """An OAuth grant without its tokens."""
 
     id: int
@@ -47,7 +47,7 @@ class Grant:
 
 
 @dataclass(frozen=True, slots=True)
-class Login:
+class TokenOwner:
     """The grant, user and tool that a token belongs to."""
 
     id: int
@@ -56,7 +56,7 @@ class Login:
 
 
 @dataclass(frozen=True, slots=True)
-class Issued:
+class IssuedTokens:
     """New tokens for a tool, which cannot be shown again."""
 
     user_id: int
@@ -68,21 +68,21 @@ class Issued:
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class OAuthError:
     """An OAuth error: a code from RFC 6749 (5.2) or RFC 8628 (3.5), and a sentence for the user."""
 
     code: str
     sentence: str
 
 
-def hold(database: Database, tx: Tx) -> None:
+def lock(database: Database, tx: Tx) -> None:
     """Lock OAuth grants for this transaction."""
     database.hold(tx, "tools")
 
 
 def add(
     tx: Tx, now_ms: int, user_id: int, client_id: str, scope: str, *, address: str, nonce: str = ""
-) -> tuple[int, Issued]:
+) -> tuple[int, IssuedTokens]:
     """Create a grant that the user has approved; return its id and first tokens."""
     mode = clients.mode_of(scope)
     grant_id = tx.execute(
@@ -100,19 +100,19 @@ def add(
     ).scalar_one()
     actor = _actor(tx, user_id, client_id, address)
     audit.write(tx, now_ms, actor, Event.TOOL_LOGGED_IN, target=client_id, login=grant_id, mode=mode.name)
-    return grant_id, Issued(user_id, client_id, *_new_tokens(tx, now_ms, grant_id), scope, nonce)
+    return grant_id, IssuedTokens(user_id, client_id, *_new_tokens(tx, now_ms, grant_id), scope, nonce)
 
 
 def refresh(
     tx: Tx, now_ms: int, secret: str, client_id: str, *, requested_scope: str = "", address: str = ""
-) -> Issued | Refusal:
+) -> IssuedTokens | OAuthError:
     """
     Exchange a refresh token for new tokens (RFC 6749, 6; rotation as in RFC 9700, 4.14.2).
 
     Within the grace period, the tokens of both responses stay valid, since the server cannot know which ones the tool
     stores. The next refresh with either one replaces both.
     """
-    row = tx.execute(_TOKEN, {"digest": secret_tokens.digest(secret)}).one_or_none()
+    row = tx.execute(_TOKEN, {"digest": secret_tokens.hash_key(secret)}).one_or_none()
     if row is None or row.kind != _REFRESH or row.client_id != client_id or _is_expired(row, now_ms):
         return _ENDED
     if row.replaced_at is not None and row.replaced_at + GRACE_MS <= now_ms:
@@ -121,26 +121,26 @@ def refresh(
     if row.disabled_at is not None:
         return _ENDED
     if requested_scope and clients.granted(requested_scope) != row.scope:
-        return Refusal("invalid_scope", "A login cannot change its scope. Log in again for another scope.")
+        return OAuthError("invalid_scope", "A login cannot change its scope. Log in again for another scope.")
     if row.replaced_at is None:
         tx.execute(_REPLACE, {"of_grant": row.grant_id, "now": now_ms})
     tx.execute(
         update(cli_grants).where(cli_grants.c.id == row.grant_id).values(used_at=now_ms, address=address or row.address)
     )
-    return Issued(row.user_id, client_id, *_new_tokens(tx, now_ms, row.grant_id), row.scope)
+    return IssuedTokens(row.user_id, client_id, *_new_tokens(tx, now_ms, row.grant_id), row.scope)
 
 
-def principal_of(tx: Tx, secret: str, now_ms: int) -> Principal | None:
+def caller_of(tx: Tx, secret: str, now_ms: int) -> Caller | None:
     """Return the caller with this access token, or None if it is not valid."""
     if not secret.startswith(_PREFIX) or not secret_tokens.is_well_formed(secret):
         return None
-    row = tx.execute(_CARRIER, {"digest": secret_tokens.digest(secret)}).one_or_none()
+    row = tx.execute(_CARRIER, {"digest": secret_tokens.hash_key(secret)}).one_or_none()
     if row is None or _is_expired(row, now_ms):
         return None
-    return Principal(
+    return Caller(
         name=row.user_name,
         user_id=row.user_id,
-        carrier=Carrier.TOOL,
+        carrier=CredentialKind.TOOL,
         is_admin=row.is_admin,
         mode=Mode[row.mode],
         tool=row.client_id,
@@ -148,7 +148,7 @@ def principal_of(tx: Tx, secret: str, now_ms: int) -> Principal | None:
     )
 
 
-def of_user(tx: Tx, user_id: int, now_ms: int) -> list[Grant]:
+def of_user(tx: Tx, user_id: int, now_ms: int) -> list[OAuthGrant]:
     """Return the valid grants of a user, the newest first."""
     rows = tx.execute(
         select(
@@ -164,7 +164,7 @@ def of_user(tx: Tx, user_id: int, now_ms: int) -> list[Grant]:
         .order_by(cli_grants.c.id.desc())
     )
     return [
-        Grant(
+        OAuthGrant(
             id=row.id,
             client_id=row.client_id,
             scope=row.scope,
@@ -177,13 +177,13 @@ def of_user(tx: Tx, user_id: int, now_ms: int) -> list[Grant]:
     ]
 
 
-def login_of(tx: Tx, secret: str) -> Login | None:
+def owner_of_token(tx: Tx, secret: str) -> TokenOwner | None:
     """Return the grant of a leaked access or refresh token, valid or not, or None."""
-    row = tx.execute(_TOKEN, {"digest": secret_tokens.digest(secret)}).one_or_none()
-    return None if row is None else Login(row.grant_id, row.user_id, row.client_id)
+    row = tx.execute(_TOKEN, {"digest": secret_tokens.hash_key(secret)}).one_or_none()
+    return None if row is None else TokenOwner(row.grant_id, row.user_id, row.client_id)
 
 
-def revoke(tx: Tx, now_ms: int, by: Principal, user_id: int, grant_id: int) -> None:
+def revoke(tx: Tx, now_ms: int, by: Caller, user_id: int, grant_id: int) -> None:
     """Revoke a user's grant from its next request on; raise `NotFound` if the user has no such grant."""
     client_id = tx.execute(
         delete(cli_grants)
@@ -195,13 +195,13 @@ def revoke(tx: Tx, now_ms: int, by: Principal, user_id: int, grant_id: int) -> N
     audit.write(tx, now_ms, by.actor, Event.TOOL_REVOKED, target=client_id, login=grant_id)
 
 
-def give_back(tx: Tx, now_ms: int, secret: str, client_id: str, *, address: str) -> None:
+def revoke_token(tx: Tx, now_ms: int, secret: str, client_id: str, *, address: str) -> None:
     """
     Revoke the grant of an access or refresh token (RFC 7009, 2.1); an unknown token is ignored.
 
     Tools revoke the refresh token first and then the access token; the first request already ends the grant.
     """
-    row = tx.execute(_TOKEN, {"digest": secret_tokens.digest(secret)}).one_or_none()
+    row = tx.execute(_TOKEN, {"digest": secret_tokens.hash_key(secret)}).one_or_none()
     if row is not None and row.client_id == client_id:
         end(tx, now_ms, row.grant_id, address=address, reason="the tool logged out")
 
@@ -232,7 +232,7 @@ def _is_expired(row: Any, now_ms: int) -> bool:
     return bool(row.expires_at <= now_ms or row.used_at > now_ms + CLOCK_TOLERANCE_MS)
 
 
-_ENDED = Refusal("invalid_grant", "This login has ended. Log in again.")
+_ENDED = OAuthError("invalid_grant", "This login has ended. Log in again.")
 
 # Statements used by every request are built once, as in `keys`.
 _CARRIER = (
@@ -271,7 +271,7 @@ def _new_tokens(tx: Tx, now_ms: int, grant_id: int) -> tuple[str, str]:
         secret_tokens.new_key(secret_tokens.KeyKind.TOOL_REFRESH),
     )
     rows = [
-        {"digest": secret_tokens.digest(secret), "grant_id": grant_id, "kind": kind, "expires_at": now_ms + lasts_ms}
+        {"digest": secret_tokens.hash_key(secret), "grant_id": grant_id, "kind": kind, "expires_at": now_ms + lasts_ms}
         for secret, kind, lasts_ms in ((access, _ACCESS, ACCESS_MS), (refresh_token, _REFRESH, IDLE_MS))
     ]
     tx.execute(insert(cli_tokens), rows)

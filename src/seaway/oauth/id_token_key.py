@@ -14,7 +14,7 @@ from joserfc.jwk import RSAKey
 
 from seaway.database import site_values
 from seaway.database.engine import Database
-from seaway.encryption.cipher import Sealer
+from seaway.encryption.cipher import Encryption
 
 ALGORITHM = "RS256"
 _BITS = 2048
@@ -24,7 +24,7 @@ _NAME = "id-token-key"
 class SigningKey:
     """The ID token signing key of the site."""
 
-    def __init__(self, database: Database, sealer: Sealer) -> None:
+    def __init__(self, database: Database, sealer: Encryption) -> None:
         self._database, self._sealer = database, sealer
         self._key: RSAKey | None = None  # the key never changes, so a race between threads is harmless
 

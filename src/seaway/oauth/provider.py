@@ -23,7 +23,7 @@ from seaway.clock import SECOND_MS, Clock
 from seaway.database.engine import Database, Tx
 from seaway.database.tables import users
 from seaway.oauth import clients, codes, grants
-from seaway.oauth.grants import Issued, Refusal
+from seaway.oauth.grants import IssuedTokens, OAuthError
 from seaway.oauth.id_token_key import SigningKey
 
 DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
@@ -39,11 +39,11 @@ JWKS = "/api/oauth/jwks"
 USERINFO = "/api/oauth/userinfo"
 
 Form = Mapping[str, str]
-Told = dict[str, Any]
+JsonObject = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class OpenId:
+class OAuthProvider:
     """Dependencies of the endpoints."""
 
     database: Database
@@ -52,7 +52,7 @@ class OpenId:
     key: SigningKey
 
 
-def metadata(issuer: str) -> Told:
+def metadata(issuer: str) -> JsonObject:
     """Return the discovery document (OpenID Connect Discovery 1.0, 3; RFC 8414, 2)."""
     return {
         "issuer": issuer,
@@ -76,7 +76,7 @@ def metadata(issuer: str) -> Told:
     }
 
 
-def start_device(openid: OpenId, form: Form, *, address: str) -> Told | Refusal:
+def start_device(openid: OAuthProvider, form: Form, *, address: str) -> JsonObject | OAuthError:
     """Handle a device authorization request: return a device code, and a user code to type (RFC 8628, 3.1)."""
     client_id = form.get("client_id", "")
     scope = clients.granted(form.get("scope", ""))
@@ -84,7 +84,7 @@ def start_device(openid: OpenId, form: Form, *, address: str) -> Told | Refusal:
         return _UNKNOWN_CLIENT
     if scope is None:
         return BAD_SCOPE
-    rate_limits.take(openid.database, openid.clock.now_ms(), Rate.TOOL_BEGIN, address)
+    rate_limits.count_attempt(openid.database, openid.clock.now_ms(), Rate.TOOL_BEGIN, address)
     with openid.database.write_part() as tx:
         secret, user_code = codes.add_device(tx, openid.clock.now_ms(), client_id, scope, address=address)
     page = openid.issuer + DEVICE_PAGE
@@ -98,7 +98,7 @@ def start_device(openid: OpenId, form: Form, *, address: str) -> Told | Refusal:
     }
 
 
-def issue(openid: OpenId, form: Form, *, address: str) -> Told | Refusal:
+def issue(openid: OAuthProvider, form: Form, *, address: str) -> JsonObject | OAuthError:
     """Handle a token request of any supported grant type (RFC 6749, 3.2)."""
     client_id = form.get("client_id", "")
     if client_id not in clients.CLIENTS:
@@ -111,23 +111,23 @@ def issue(openid: OpenId, form: Form, *, address: str) -> Told | Refusal:
         case "refresh_token":
             needed = ("refresh_token",)
         case None:
-            return Refusal("invalid_request", "The field grant_type is missing.")
+            return OAuthError("invalid_request", "The field grant_type is missing.")
         case _:
-            return Refusal("unsupported_grant_type", "This grant_type is not supported.")
+            return OAuthError("unsupported_grant_type", "This grant_type is not supported.")
     missing = next((name for name in needed if not form.get(name)), None)
     if missing is not None:
-        return Refusal("invalid_request", f"The field {missing} is missing.")
+        return OAuthError("invalid_request", f"The field {missing} is missing.")
     now_ms = openid.clock.now_ms()
-    rate_limits.take(openid.database, now_ms, Rate.TOOL_TOKENS, address)
+    rate_limits.count_attempt(openid.database, now_ms, Rate.TOOL_TOKENS, address)
     with _locked(openid) as tx:
         found = _exchange(tx, now_ms, form, client_id, address)
-        if isinstance(found, Refusal):
+        if isinstance(found, OAuthError):
             return found
         user_claims = claims_of(tx, found.user_id)
     return _token_response(openid, now_ms, found, user_claims)
 
 
-def _exchange(tx: Tx, now_ms: int, form: Form, client_id: str, address: str) -> Issued | Refusal:
+def _exchange(tx: Tx, now_ms: int, form: Form, client_id: str, address: str) -> IssuedTokens | OAuthError:
     match form["grant_type"]:
         case "authorization_code":
             return codes.exchange_code(
@@ -147,40 +147,40 @@ def _exchange(tx: Tx, now_ms: int, form: Form, client_id: str, address: str) -> 
             return codes.exchange_device(tx, now_ms, form["device_code"], client_id, address=address)
 
 
-def give_back(openid: OpenId, form: Form, *, address: str) -> Refusal | None:
+def revoke(openid: OAuthProvider, form: Form, *, address: str) -> OAuthError | None:
     """Revoke a token (RFC 7009, 2.1); an unknown token is not an error."""
     client_id = form.get("client_id", "")
     if client_id not in clients.CLIENTS:
         return _UNKNOWN_CLIENT
     if not form.get("token"):
-        return Refusal("invalid_request", "The field token is missing.")
+        return OAuthError("invalid_request", "The field token is missing.")
     now_ms = openid.clock.now_ms()
-    rate_limits.take(openid.database, now_ms, Rate.TOOL_TOKENS, address)
+    rate_limits.count_attempt(openid.database, now_ms, Rate.TOOL_TOKENS, address)
     with _locked(openid) as tx:
-        grants.give_back(tx, now_ms, form["token"], client_id, address=address)
+        grants.revoke_token(tx, now_ms, form["token"], client_id, address=address)
     return None
 
 
-def claims_of(tx: Tx, user_id: int) -> Told:
+def claims_of(tx: Tx, user_id: int) -> JsonObject:
     """Return the claims about a user that tools receive: only those needed to show who is logged in."""
     name, display_name = tx.execute(select(users.c.name, users.c.display_name).where(users.c.id == user_id)).one()
     return {"sub": str(user_id), "preferred_username": name, "name": display_name or name}
 
 
-BAD_SCOPE = Refusal("invalid_scope", f"Supported scopes: {', '.join(clients.SCOPES)}.")
-_UNKNOWN_CLIENT = Refusal("invalid_client", f"Supported clients: {', '.join(clients.CLIENTS)}.")
+BAD_SCOPE = OAuthError("invalid_scope", f"Supported scopes: {', '.join(clients.SCOPES)}.")
+_UNKNOWN_CLIENT = OAuthError("invalid_client", f"Supported clients: {', '.join(clients.CLIENTS)}.")
 
 
 @contextmanager
-def _locked(openid: OpenId) -> Iterator[Tx]:
+def _locked(openid: OAuthProvider) -> Iterator[Tx]:
     with openid.database.write_part() as tx:
-        grants.hold(openid.database, tx)
+        grants.lock(openid.database, tx)
         yield tx
 
 
-def _token_response(openid: OpenId, now_ms: int, issued: Issued, user_claims: Told) -> Told:
+def _token_response(openid: OAuthProvider, now_ms: int, issued: IssuedTokens, user_claims: JsonObject) -> JsonObject:
     """Build a token response (RFC 6749, 5.1) with an ID token if requested (OpenID Connect Core, 3.1.3.3)."""
-    response: Told = {
+    response: JsonObject = {
         "access_token": issued.access,
         "token_type": "Bearer",
         "expires_in": grants.ACCESS_MS // SECOND_MS,
@@ -192,7 +192,12 @@ def _token_response(openid: OpenId, now_ms: int, issued: Issued, user_claims: To
     return response
 
 
-def _id_claims(issuer: str, user_claims: Told, now_ms: int, issued: Issued) -> Told:
+def _id_claims(issuer: str, user_claims: JsonObject, now_ms: int, issued: IssuedTokens) -> JsonObject:
     now = now_ms // SECOND_MS
-    claims: Told = {"iss": issuer, "aud": issued.client_id, "iat": now, "exp": now + grants.ACCESS_MS // SECOND_MS}
+    claims: JsonObject = {
+        "iss": issuer,
+        "aud": issued.client_id,
+        "iat": now,
+        "exp": now + grants.ACCESS_MS // SECOND_MS,
+    }
     return claims | user_claims | ({"nonce": issued.nonce} if issued.nonce else {})

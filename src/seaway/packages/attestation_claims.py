@@ -7,15 +7,15 @@ from sqlalchemy import select
 
 from seaway.attestations import provenance
 from seaway.attestations.provenance import Provenance
-from seaway.attestations.sidecars import Claims
+from seaway.attestations.sidecars import AttestedClaims
 from seaway.database.engine import Tx
 from seaway.database.tables import attestations, files, packages, subdirs
 from seaway.packages.versions import Version
 
-_claims = msgspec.json.Decoder(Claims)
+_claims = msgspec.json.Decoder(AttestedClaims)
 
 
-def claims_of(tx: Tx, channel_id: int, package: str) -> dict[int, Claims]:
+def claims_of(tx: Tx, channel_id: int, package: str) -> dict[int, AttestedClaims]:
     """Return the certificate claims of the files of a package that have a current attestation, by file id."""
     package_id = select(packages.c.id).where(packages.c.channel_id == channel_id, packages.c.name == package)
     rows = tx.execute(
@@ -34,7 +34,7 @@ def claims_of(tx: Tx, channel_id: int, package: str) -> dict[int, Claims]:
     return {file_id: _claims.decode(claims) for file_id, claims in rows}
 
 
-def provenance_of(versions: Sequence[Version], claims: Mapping[int, Claims]) -> dict[str, Provenance]:
+def provenance_of(versions: Sequence[Version], claims: Mapping[int, AttestedClaims]) -> dict[str, Provenance]:
     """Return the provenance of each version, by version; it depends on the versions uploaded before it."""
     oldest_first = sorted(
         versions, key=lambda version: min((build.indexed_at_ms, build.id) for build in version.builds)

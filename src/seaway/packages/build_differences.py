@@ -1,8 +1,8 @@
 """
 Differences between two builds of a package: dependencies, installed files and sizes.
 
-The cost is bounded: paths are compared only if each build has at most `MOST_COMPARED`, and only the first
-`MOST_CHANGES` changes are returned.
+The cost is bounded: paths are compared only if each build has at most `MAX_COMPARED`, and only the first
+`MAX_CHANGES` changes are returned.
 """
 
 import heapq
@@ -16,8 +16,8 @@ from seaway.packages.overview import name_of_spec
 _IGNORED_FIELDS = frozenset(
     {"md5", "sha256", "size", "timestamp", "indexed_timestamp", "build", "version", "depends", "constrains"}
 )
-MOST_COMPARED = 50_000
-MOST_CHANGES = 1_000
+MAX_COMPARED = 50_000
+MAX_CHANGES = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,27 +42,27 @@ class Difference:
     depends: tuple[Change, ...]
     constrains: tuple[Change, ...]
     fields: tuple[Change, ...]
-    paths: tuple[Change, ...]  # the first `MOST_CHANGES`
+    paths: tuple[Change, ...]  # the first `MAX_CHANGES`
     path_count: int  # number of all paths that differ
     problem: str  # why paths were not compared
     grown_bytes: int  # of the package file
     installed_grown_bytes: int
 
 
-def between(
+def compare(
     before: Mapping[str, Any], after: Mapping[str, Any], listing_before: Listing, listing_after: Listing
 ) -> Difference:
     """Compare two records and their listings."""
     problem = listing_before.problem or listing_after.problem
-    if max(len(listing_before.entries), len(listing_after.entries)) > MOST_COMPARED:
-        problem = f"One of the packages has more than {MOST_COMPARED:,} files, too many to compare here."
+    if max(len(listing_before.entries), len(listing_after.entries)) > MAX_COMPARED:
+        problem = f"One of the packages has more than {MAX_COMPARED:,} files, too many to compare here."
     changed = [] if problem else _changed_paths(listing_before.entries, listing_after.entries)
     return Difference(
         depends=_changed_specs(before.get("depends", ()), after.get("depends", ())),
         constrains=_changed_specs(before.get("constrains", ()), after.get("constrains", ())),
         fields=_changes(_shown_fields(before), _shown_fields(after)),
         paths=tuple(
-            _path_change(*change) for change in heapq.nsmallest(MOST_CHANGES, changed, key=lambda change: change[0])
+            _path_change(*change) for change in heapq.nsmallest(MAX_CHANGES, changed, key=lambda change: change[0])
         ),
         path_count=len(changed),
         problem=problem,

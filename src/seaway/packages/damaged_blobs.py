@@ -30,14 +30,14 @@ from seaway.database.tables import channels, damaged_blobs, files, logos, subdir
 from seaway.errors import Unavailable
 from seaway.indexing.blob_references import named
 from seaway.indexing.documents import Documents
-from seaway.indexing.file_rows import State
+from seaway.indexing.file_rows import FileState
 from seaway.storage import keys
-from seaway.storage.blobs import Blobs, BlobStat
+from seaway.storage.blobs import BlobStat, BlobStore
 from seaway.storage.digest import sha256_of
 
 log = structlog.get_logger()
 
-VERIFYING = "verify-blobs"  # lock: one process at a time
+VERIFY_LOCK = "verify-blobs"  # lock: one process at a time
 _LOGGED_FILES = 10
 _UNUSED_KEY = keys.blob(bytes(32))  # no content has this hash
 
@@ -60,7 +60,7 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Affected:
+class AffectedFile:
     """A file or a logo whose blob is damaged or missing."""
 
     channel: str
@@ -76,11 +76,11 @@ class Affected:
 
 
 @dataclass(frozen=True, slots=True)
-class Keeper:
+class BlobVerifier:
     """The parts that verify blobs; every method blocks."""
 
     database: Database
-    blobs: Blobs
+    blobs: BlobStore
     documents: Documents
     clock: Clock
 
@@ -117,7 +117,7 @@ class Keeper:
         unread = set() if unread is None else unread
         healed = []
         with self.database.read() as tx:
-            rows = noted(tx)
+            rows = known_bad_blobs(tx)
         for sha256 in rows:
             with self.passing_over(sha256, unread):
                 if self._is_healed(sha256):
@@ -133,7 +133,7 @@ class Keeper:
             yield
         except Exception as error:  # system errors have several types, distinguished below
             is_of_the_database = isinstance(error.__cause__, SQLAlchemyError)
-            if is_of_the_database or not os_errors.is_unavailable(error):
+            if is_of_the_database or not os_errors.is_server_failure(error):
                 raise
             self._require_store()
             log.warning("blob.not_read", sha256=sha256.hex(), error=str(error))
@@ -168,7 +168,7 @@ class Keeper:
         except FileNotFoundError:
             raise
         except Exception as error:  # system errors have several types, distinguished below
-            if not os_errors.is_unavailable(error):
+            if not os_errors.is_server_failure(error):
                 raise
             log.warning("blob.not_moved", key=names[0], error=str(error))
             return False
@@ -183,7 +183,7 @@ class Keeper:
                 self.blobs.delete(key)
 
 
-def examine(blobs: Blobs, sha256: bytes) -> Finding | None:
+def examine(blobs: BlobStore, sha256: bytes) -> Finding | None:
     """Read a blob to its end; return None if it is intact."""
     key = keys.blob(sha256)
     stat = blobs.stat(key)
@@ -210,7 +210,7 @@ def refusal(name: str, problem: str) -> Unavailable:
     )
 
 
-def is_refused(blobs: Blobs, sha256: bytes, problem: str, found_at_ms: int) -> bool:
+def is_refused(blobs: BlobStore, sha256: bytes, problem: str, found_at_ms: int) -> bool:
     """
     Return whether a noted blob must not be served (3, 5).
 
@@ -221,7 +221,7 @@ def is_refused(blobs: Blobs, sha256: bytes, problem: str, found_at_ms: int) -> b
     return stat is None or (problem == BlobProblem.IN_PLACE and stat.modified_ms <= found_at_ms)
 
 
-def noted(tx: Tx) -> list[bytes]:
+def known_bad_blobs(tx: Tx) -> list[bytes]:
     """Return the hashes of all blobs that are known to be damaged or missing."""
     return list(tx.execute(select(damaged_blobs.c.sha256).order_by(damaged_blobs.c.sha256)).scalars())
 
@@ -231,7 +231,7 @@ def count(tx: Tx) -> int:
     return tx.execute(select(func.count()).select_from(damaged_blobs)).scalar_one()
 
 
-def affected(tx: Tx, limit: int | None, *, sha256: bytes | None = None) -> list[Affected]:
+def affected_files(tx: Tx, limit: int | None, *, sha256: bytes | None = None) -> list[AffectedFile]:
     """Return the files and logos whose blobs are noted, or only those of one blob, by channel and name."""
     in_place = damaged_blobs.c.problem == BlobProblem.IN_PLACE.value
     problem = case((in_place, BlobProblem.DAMAGED.value), else_=damaged_blobs.c.problem).label("problem")
@@ -241,7 +241,7 @@ def affected(tx: Tx, limit: int | None, *, sha256: bytes | None = None) -> list[
         .join(files, files.c.sha256 == damaged_blobs.c.sha256)
         .join(subdirs, subdirs.c.id == files.c.subdir_id)
         .join(channels, channels.c.id == subdirs.c.channel_id)
-        .where(files.c.state != State.DELETED.value)
+        .where(files.c.state != FileState.DELETED.value)
     )
     of_logos = (
         select(channels.c.name, literal("logo"), *columns)
@@ -252,7 +252,7 @@ def affected(tx: Tx, limit: int | None, *, sha256: bytes | None = None) -> list[
         of_files, of_logos = (each.where(damaged_blobs.c.sha256 == sha256) for each in (of_files, of_logos))
     both = union_all(of_files, of_logos).subquery()
     found = tx.execute(select(both).order_by(both.c.channel, both.c.name).limit(limit))
-    return [from_row(Affected, row) for row in found]
+    return [from_row(AffectedFile, row) for row in found]
 
 
 def _note(tx: Tx, now_ms: int, sha256: bytes, problem: BlobProblem) -> None:
@@ -264,12 +264,12 @@ def _note(tx: Tx, now_ms: int, sha256: bytes, problem: BlobProblem) -> None:
             tx.execute(update(damaged_blobs).where(of_blob).values(values))
         return
     tx.execute(insert(damaged_blobs).values(sha256=sha256, **values))
-    found = affected(tx, _LOGGED_FILES, sha256=sha256)
+    found = affected_files(tx, _LOGGED_FILES, sha256=sha256)
     shown = BlobProblem.MISSING if problem is BlobProblem.MISSING else BlobProblem.DAMAGED
     log.error("blob.damaged", sha256=sha256.hex(), problem=shown.value, files=_names(found))
 
 
-def _names(affected_items: Sequence[Affected]) -> list[str]:
+def _names(affected_items: Sequence[AffectedFile]) -> list[str]:
     return [item.where for item in affected_items]
 
 

@@ -25,16 +25,16 @@ from anyio import CapacityLimiter, to_thread
 from seaway.conda import archive, filename
 from seaway.conda.limits import MIB, ArchiveLimits
 from seaway.conda.refusals import Refused
-from seaway.fair_slots import FairTurns
+from seaway.fair_slots import FairSlots
 from seaway.packages.damaged_blobs import BlobProblem, refusal
-from seaway.search_terms import wanted
+from seaway.search_terms import search_terms
 from seaway.storage import keys
-from seaway.storage.blobs import Blobs
+from seaway.storage.blobs import BlobStore
 
 _LIMITS = ArchiveLimits(
     info_bytes=64 * MIB, paths_json_bytes=16 * MIB, unpacked_bytes_most=128 * MIB, unpacked_bytes_per_byte=64
 )
-MOST_ENTRIES = 200_000
+MAX_ENTRIES = 200_000
 _MAX_CACHE_BYTES = 32 * MIB
 _CONCURRENCY = 2
 _TAIL_BYTES = 64 * 1024
@@ -67,7 +67,7 @@ class Listing:
 
     def search(self, words: str) -> list[Entry]:
         """Return the entries whose path contains all of the words; only the first few words are used."""
-        terms = wanted(words)
+        terms = search_terms(words)
         return [entry for entry in self.entries if _has_all(entry.path.lower(), terms)]
 
 
@@ -78,11 +78,11 @@ def _has_all(path: str, terms: Sequence[str]) -> bool:
 _TOO_LONG_LISTING = Listing(problem="The file list is too long to show.")
 
 
-class Contents:
+class ListingCache:
     """Cache of the listings that this process has read."""
 
-    def __init__(self, blobs: Blobs, most_bytes: int = _MAX_CACHE_BYTES) -> None:
-        self._read_slots, self._work_slots = FairTurns(_CONCURRENCY, share=1), FairTurns(_CONCURRENCY, share=1)
+    def __init__(self, blobs: BlobStore, most_bytes: int = _MAX_CACHE_BYTES) -> None:
+        self._read_slots, self._work_slots = FairSlots(_CONCURRENCY, share=1), FairSlots(_CONCURRENCY, share=1)
         self._reading_threads, self._working_threads = CapacityLimiter(_CONCURRENCY), CapacityLimiter(_CONCURRENCY)
         self._blobs = blobs
         self._lock = threading.Lock()
@@ -127,7 +127,7 @@ class Contents:
     def _read(self, sha256: bytes, size: int, file_name: str) -> tuple[Listing, int]:
         name = filename.parse(file_name)
         try:
-            with opened(self._blobs, keys.blob(sha256), size) as file:
+            with open_seekable(self._blobs, keys.blob(sha256), size) as file:
                 info = archive.read_info(file, size, name, _LIMITS, until=archive.PATHS_JSON).info
         except Refused:
             return _TOO_LONG_LISTING, 1_000
@@ -145,7 +145,7 @@ def _listing(info: dict[str, bytes]) -> tuple[Listing, int]:
         entries = [Entry(path) for path in content.decode().splitlines() if path]
     else:
         return Listing(problem="The package does not list its files."), 1_000
-    if len(entries) > MOST_ENTRIES:
+    if len(entries) > MAX_ENTRIES:
         return _TOO_LONG_LISTING, 1_000
     by_path = sorted(entries, key=lambda entry: entry.path)
     return Listing(tuple(by_path)), 1_000 + 2 * len(content)  # measured: objects take twice the memory of their JSON
@@ -158,7 +158,7 @@ class _Paths(msgspec.Struct):
 _paths = msgspec.json.Decoder(_Paths)
 
 
-def opened(blobs: Blobs, key: str, size: int) -> BinaryIO:
+def open_seekable(blobs: BlobStore, key: str, size: int) -> BinaryIO:
     """Open a blob as a seekable file."""
     path = blobs.local_path(key)
     if path is not None:
@@ -169,7 +169,7 @@ def opened(blobs: Blobs, key: str, size: int) -> BinaryIO:
 class _BucketFile(io.RawIOBase):
     """Seekable file for a blob in a bucket: the first read after a seek is one request for the rest of the blob."""
 
-    def __init__(self, blobs: Blobs, key: str, size: int) -> None:
+    def __init__(self, blobs: BlobStore, key: str, size: int) -> None:
         self._blobs = blobs
         self._key = key
         self._size = size

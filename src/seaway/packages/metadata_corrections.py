@@ -21,7 +21,7 @@ from sqlalchemy import Select, bindparam, select, update
 
 from seaway import audit
 from seaway.audit import Event
-from seaway.callers.caller import Principal
+from seaway.callers.caller import Caller
 from seaway.channels import channels, permissions
 from seaway.channels.roles import Action
 from seaway.conda import corrections, portable_specs
@@ -30,14 +30,14 @@ from seaway.conda.record import Section, encode
 from seaway.database.engine import Tx
 from seaway.database.tables import files, packages
 from seaway.errors import Conflict, Malformed, NotFound
-from seaway.indexing.file_rows import FileRecord, State, Subdir, find_subdir
-from seaway.indexing.updates import touch_names
+from seaway.indexing.file_rows import FileState, IndexedFile, Subdir, find_subdir
+from seaway.indexing.updates import update_names
 from seaway.packages.files import stored_correction, stored_record
-from seaway.packages.removal import Removing, checked_reason
+from seaway.packages.removal import RemovalParts, checked_reason
 
 
 @dataclass(frozen=True, slots=True)
-class Corrected:
+class CorrectionResult:
     """Result of a correction: the revision that shows it, and warnings for its author."""
 
     revision: int
@@ -56,8 +56,8 @@ class _FileRow:
 
 
 def correct(
-    parts: Removing, by: Principal, channel: str, subdir: str, file_name: str, changes: Mapping[str, Any], reason: str
-) -> Corrected:
+    parts: RemovalParts, by: Caller, channel: str, subdir: str, file_name: str, changes: Mapping[str, Any], reason: str
+) -> CorrectionResult:
     """Change these fields of a record; an empty value removes a field, except `depends`."""
     reason = checked_reason(reason)
     if not reason:
@@ -71,7 +71,7 @@ def correct(
     return parts.reserve.with_room(partial(_correct, parts, by, channel, subdir, file_name, changes, reason))
 
 
-def restore(parts: Removing, by: Principal, channel: str, subdir: str, file_name: str) -> int:
+def restore(parts: RemovalParts, by: Caller, channel: str, subdir: str, file_name: str) -> int:
     """Restore the original record; return the revision that shows it."""
     _require(parts, by, channel, subdir, file_name)
     return parts.reserve.with_room(partial(_restore, parts, by, channel, subdir, file_name))
@@ -83,18 +83,18 @@ def warnings_of(fields: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _correct(
-    parts: Removing,
-    by: Principal,
+    parts: RemovalParts,
+    by: Caller,
     channel: str,
     subdir: str,
     file_name: str,
     changes: Mapping[str, Any],
     reason: str,
-) -> Corrected:
+) -> CorrectionResult:
     with parts.database.write_channel(channel) as tx:
         subdir_row, row = _find(tx, by, channel, subdir, file_name)
         now_ms = parts.clock.now_ms()
-        values = corrections.checked(changes, Section(row.section))
+        values = corrections.validate(changes, Section(row.section))
         record, existing = stored_record(file_name, row.record), stored_correction(file_name, row.correction)
         original = corrections.revert(record, existing)
         wanted = {name: value for name, value in {**record, **values}.items() if value or name not in _LEFT_OUT_EMPTY}
@@ -103,18 +103,18 @@ def _correct(
         corrected = corrections.apply(original, correction)
         if corrected == record:
             raise Conflict("The metadata of the file already has these values.", "Change at least one value.")
-        corrections.check_record(corrected)
+        corrections.check_corrected_record(corrected)
         revision = _write(parts, tx, subdir_row, row, file_name, corrected, correction, now_ms)
         detail, target = _detail(record, corrected), f"{subdir}/{file_name}"
         audit.write(tx, now_ms, by.actor, Event.FILE_CORRECTED, channel=channel, target=target, reason=reason, **detail)
-        return Corrected(revision, warnings_of(fields))
+        return CorrectionResult(revision, warnings_of(fields))
 
 
 # Fields that a record omits instead of having an empty value.
 _LEFT_OUT_EMPTY = frozenset(FIELDS) - {"depends"}
 
 
-def _restore(parts: Removing, by: Principal, channel: str, subdir: str, file_name: str) -> int:
+def _restore(parts: RemovalParts, by: Caller, channel: str, subdir: str, file_name: str) -> int:
     with parts.database.write_channel(channel) as tx:
         subdir_row, row = _find(tx, by, channel, subdir, file_name)
         now_ms, correction = parts.clock.now_ms(), stored_correction(file_name, row.correction)
@@ -128,13 +128,13 @@ def _restore(parts: Removing, by: Principal, channel: str, subdir: str, file_nam
         return revision
 
 
-def _require(parts: Removing, by: Principal, channel: str, subdir: str, file_name: str) -> None:
+def _require(parts: RemovalParts, by: Caller, channel: str, subdir: str, file_name: str) -> None:
     """Raise if the caller lacks permission or the file does not exist, without waiting for a writer."""
     with parts.database.read() as tx:
         _find(tx, by, channel, subdir, file_name)
 
 
-def _find(tx: Tx, by: Principal, channel: str, subdir: str, file_name: str) -> tuple[Subdir, _FileRow]:
+def _find(tx: Tx, by: Caller, channel: str, subdir: str, file_name: str) -> tuple[Subdir, _FileRow]:
     access = permissions.require(by, Action.READ, channels.access_of(tx, channel, by), channel_name=channel)
     subdir_row = find_subdir(tx, access.channel_id, subdir)
     file_row = (
@@ -151,7 +151,7 @@ def _find(tx: Tx, by: Principal, channel: str, subdir: str, file_name: str) -> t
 
 
 def _write(
-    parts: Removing,
+    parts: RemovalParts,
     tx: Tx,
     subdir_row: Subdir,
     row: _FileRow,
@@ -163,8 +163,8 @@ def _write(
     content = encode(record)
     stored = None if correction is None else corrections.encode_correction(correction)
     tx.execute(update(files).where(files.c.id == row.id).values(record=content, correction=stored))
-    changed = FileRecord(file_name, State(row.state), Section(row.section), row.indexed_at, content)
-    return touch_names(tx, subdir_row, {row.package: [changed]}, now_ms, parts.whole_document_limit)
+    changed = IndexedFile(file_name, FileState(row.state), Section(row.section), row.indexed_at, content)
+    return update_names(tx, subdir_row, {row.package: [changed]}, now_ms, parts.whole_document_limit)
 
 
 def _detail(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, str]:
@@ -192,6 +192,6 @@ _ROW: Select[Any] = (
     .where(
         files.c.subdir_id == bindparam("of_subdir"),
         files.c.file_name == bindparam("of_file"),
-        files.c.state != State.DELETED.value,
+        files.c.state != FileState.DELETED.value,
     )
 )

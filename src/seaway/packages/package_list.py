@@ -13,10 +13,10 @@ from sqlalchemy import func, select
 from seaway.database.engine import Tx
 from seaway.database.tables import downloads, files, packages, shards, subdirs
 from seaway.packages import search
-from seaway.search_terms import wanted
+from seaway.search_terms import search_terms
 
 
-class Sort(Enum):
+class PackageSort(Enum):
     """Order of a list of packages."""
 
     NAME = "name"
@@ -24,18 +24,18 @@ class Sort(Enum):
     DOWNLOADS = "downloads"
 
 
-def names(tx: Tx, channel_id: int, words: str, subdir: str, sort: Sort, *, since: int) -> list[str]:
+def names(tx: Tx, channel_id: int, words: str, subdir: str, sort: PackageSort, *, since: int) -> list[str]:
     """
     Return the names of the packages whose name or summary contains all of the words, in the given order.
 
     Sorted by name, the best matches of the first word come first. Downloads are counted from the day `since`.
     """
-    terms = wanted(words)
+    terms = search_terms(words)
     matches = _matching_names(tx, channel_id, terms, subdir)
-    if sort is Sort.UPDATED:
+    if sort is PackageSort.UPDATED:
         latest = _latest_ids(tx, channel_id)
         matches.sort(key=lambda name: -latest.get(name, 0))
-    elif sort is Sort.DOWNLOADS:
+    elif sort is PackageSort.DOWNLOADS:
         counts = downloads_since(tx, channel_id, since)
         matches.sort(key=lambda name: -counts.get(name, 0))
     elif terms:
@@ -50,7 +50,9 @@ def _matching_names(tx: Tx, channel_id: int, terms: Sequence[str], subdir: str) 
     if subdir:
         listed = listed.where(subdirs.c.name == subdir)
     query = select(packages.c.name).where(
-        packages.c.channel_id == channel_id, packages.c.name.in_(listed), *(search.holds(word) for word in terms)
+        packages.c.channel_id == channel_id,
+        packages.c.name.in_(listed),
+        *(search.contains_word(word) for word in terms),
     )
     return sorted(tx.execute(query).scalars())
 

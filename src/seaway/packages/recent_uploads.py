@@ -11,18 +11,18 @@ from dataclasses import dataclass
 import msgspec
 from sqlalchemy import select, union_all
 
-from seaway.callers.caller import Principal
+from seaway.callers.caller import Caller
 from seaway.channels import channels
 from seaway.conda import filename
 from seaway.database.engine import Tx
 from seaway.database.tables import files, packages, shards, subdirs
-from seaway.indexing.file_rows import State
+from seaway.indexing.file_rows import FileState
 
 _MAX_SUBDIRS = 50
 
 
 @dataclass(frozen=True, slots=True)
-class Arrival:
+class RecentFile:
     """A recently published file."""
 
     channel: str
@@ -46,21 +46,21 @@ class Arrival:
         return filename.parse(self.file_name).build
 
 
-def packages_for(tx: Tx, principal: Principal, limit: int) -> list[Arrival]:
+def packages_for(tx: Tx, principal: Caller, limit: int) -> list[RecentFile]:
     """Return the latest file of each of the latest packages in all channels that the caller can read."""
-    arrivals = _arrivals(tx, channels.names_visible_to(tx, principal), limit)
-    newest: dict[tuple[str, str], Arrival] = {}
+    arrivals = _arrivals(tx, channels.readable_names(tx, principal), limit)
+    newest: dict[tuple[str, str], RecentFile] = {}
     for arrival in arrivals:
         newest.setdefault((arrival.channel, arrival.package), arrival)
     return list(newest.values())[:limit]
 
 
-def files_of(tx: Tx, channel_id: int, channel: str, limit: int) -> list[Arrival]:
+def files_of(tx: Tx, channel_id: int, channel: str, limit: int) -> list[RecentFile]:
     """Return the latest files of a channel, newest first."""
     return _arrivals(tx, {channel_id: channel}, limit)[:limit]
 
 
-def _arrivals(tx: Tx, names: Mapping[int, str], limit: int) -> list[Arrival]:
+def _arrivals(tx: Tx, names: Mapping[int, str], limit: int) -> list[RecentFile]:
     changed = _changed_subdirs(tx, names)
     pairs = _changed_names(tx, changed, limit)
     query = (
@@ -75,7 +75,7 @@ def _arrivals(tx: Tx, names: Mapping[int, str], limit: int) -> list[Arrival]:
             packages.c.channel_id == subdirs.c.channel_id,
             packages.c.channel_id.in_({changed[subdir_id][0] for subdir_id, _ in pairs}),
             packages.c.name.in_({name for _, name in pairs}),
-            files.c.state == State.LISTED.value,
+            files.c.state == FileState.LISTED.value,
         )
         .order_by(files.c.indexed_at.desc(), files.c.id.desc())
         .limit(4 * limit)
@@ -83,7 +83,7 @@ def _arrivals(tx: Tx, names: Mapping[int, str], limit: int) -> list[Arrival]:
     rows = tx.execute(query).all()
     abouts = _abouts_of(tx, [row.id for row in rows])
     return [
-        Arrival(
+        RecentFile(
             names[changed[row.subdir_id][0]], row.name, changed[row.subdir_id][1], row.file_name, row.size,
             row.sha256.hex(), row.indexed_at, abouts[row.id].summary, abouts[row.id].warnings,
         )

@@ -6,7 +6,7 @@ from sqlalchemy import ColumnElement, Table, func, select, true
 
 from seaway.database.engine import Tx
 from seaway.database.tables import channels, documents, files, subdirs
-from seaway.indexing.file_rows import State
+from seaway.indexing.file_rows import FileState
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class Usage:
 
 def of_packages(tx: Tx) -> Usage:
     """Return the usage of package files that can be downloaded."""
-    return _usage(tx, files, files.c.state != State.DELETED.value)
+    return _usage(tx, files, files.c.state != FileState.DELETED.value)
 
 
 def of_documents(tx: Tx) -> Usage:
@@ -38,7 +38,7 @@ class ChannelUsage:
     documents_size: int
 
 
-def named_by_packages(tx: Tx) -> int:
+def bytes_of_packages(tx: Tx) -> int:
     """Return the bytes of package files; content in several channels counts in each."""
     return int(tx.execute(select(func.coalesce(func.sum(subdirs.c.size), 0))).scalar_one())
 

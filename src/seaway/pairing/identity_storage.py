@@ -12,7 +12,7 @@ from seaway.database.tables import files, logos
 from seaway.errors import Unavailable
 from seaway.pairing.identity import DatabaseIdentity, StoreIdentity
 from seaway.storage import keys
-from seaway.storage.blobs import Blobs
+from seaway.storage.blobs import BlobStore
 
 
 class UnreadableIdentity(Unavailable):
@@ -40,7 +40,7 @@ def put_in_database(tx: Tx, identity: DatabaseIdentity) -> None:
     site_values.put(tx, _NAME, msgspec.json.encode(identity))
 
 
-def of_store(blobs: Blobs) -> StoreIdentity | None:
+def of_store(blobs: BlobStore) -> StoreIdentity | None:
     """Return the identity in the store, or None if there is none; `Unavailable` if it cannot be read."""
     try:
         with blobs.open(keys.IDENTITY) as file:
@@ -55,7 +55,7 @@ def of_store(blobs: Blobs) -> StoreIdentity | None:
         ) from None
 
 
-def put_in_store(blobs: Blobs, identity: StoreIdentity) -> None:
+def put_in_store(blobs: BlobStore, identity: StoreIdentity) -> None:
     """Write the identity to the store, replacing any other."""
     blobs.write(keys.IDENTITY, msgspec.json.encode(identity))
 
@@ -65,6 +65,6 @@ def names_blobs(tx: Tx) -> bool:
     return any(tx.execute(select(literal(1)).select_from(table).limit(1)).first() for table in (files, logos))
 
 
-def has_blobs(blobs: Blobs) -> bool:
+def has_blobs(blobs: BlobStore) -> bool:
     """Return whether the store has any blob."""
     return next(blobs.list(keys.BLOBS), None) is not None

@@ -15,7 +15,7 @@ from urllib.parse import urljoin
 import anyio
 
 from seaway.errors import Invalid, Unavailable
-from seaway.outbound import Visit, VisitFailed
+from seaway.outbound import OutboundRequest, OutboundRequestFailed
 from seaway.publishing.logos import MOST_BYTES
 
 _SECONDS = 5.0
@@ -44,13 +44,13 @@ class Avatars:
                 return await self._follow(address)
         except TimeoutError:
             raise Unavailable(f"GitHub did not respond within {_SECONDS:.0f} seconds.", _OTHERWISE) from None
-        except VisitFailed as error:
+        except OutboundRequestFailed as error:
             raise Unavailable("The avatar could not be fetched.", _OTHERWISE, cause=str(error)) from None
 
     async def _follow(self, address: str) -> bytes:
         for _ in range(_MOST_VISITS):
             self._require_known(address)
-            visit = Visit(
+            visit = OutboundRequest(
                 address,
                 accept="image/png, image/jpeg, image/webp, image/gif",
                 most_bytes=MOST_BYTES,

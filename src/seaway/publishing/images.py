@@ -19,11 +19,11 @@ from PIL import Image, ImageOps
 from seaway.errors import Invalid
 
 SIDE = 256
-MOST_ON_A_SIDE = 4_096
+MAX_SIDE = 4_096
 _FORMATS = ("PNG", "JPEG", "WEBP", "GIF")
 
 
-def draw(path: Path) -> bytes:
+def encode_png(path: Path) -> bytes:
     """Return the picture as a PNG; raise `Invalid` for unreadable or unaccepted files."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the decoder's warnings about the file do not belong in the log
@@ -44,9 +44,9 @@ def _unreadable() -> Invalid:
 
 
 def _check(picture: Image.Image) -> None:
-    if max(picture.size) > MOST_ON_A_SIDE:
+    if max(picture.size) > MAX_SIDE:
         raise Invalid(
-            f"The picture is larger than {MOST_ON_A_SIDE:,} pixels on a side.",
+            f"The picture is larger than {MAX_SIDE:,} pixels on a side.",
             f"Use a smaller one: it is shown at {SIDE} by {SIDE} pixels.",
         )
     if getattr(picture, "is_animated", False):

@@ -16,13 +16,20 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
-from seaway.callers.caller import Principal
+from seaway.callers.caller import Caller
 from seaway.conda import filename
 from seaway.errors import Malformed, SeawayError, Unavailable
 from seaway.indexing.blob_references import BlobSwept, discard
 from seaway.publishing.examine import Candidate
 from seaway.publishing.examiners import LocalFile
-from seaway.publishing.publish import Published, Publishing, published, store_and_record, tell_failure, tell_success
+from seaway.publishing.publish import (
+    Published,
+    PublishingParts,
+    count_failure,
+    count_success,
+    result_of,
+    store_and_record,
+)
 from seaway.publishing.receive import too_large
 from seaway.publishing.record import Recorded, Submission, require_upload
 from seaway.publishing.upload_rates import sender_of
@@ -48,7 +55,7 @@ class _Lot:
 
 
 def import_files(
-    parts: Publishing, channel: str, paths: Sequence[Path], *, by: Principal, force: bool
+    parts: PublishingParts, channel: str, paths: Sequence[Path], *, by: Caller, force: bool
 ) -> Iterator[tuple[Path, _Result]]:
     """Import the files into the channel; yield the result of each, in order."""
     try:
@@ -81,7 +88,7 @@ def _lots(paths: Sequence[Path], examiners: int) -> Iterator[_Lot]:
     return (_Lot(paths[start : start + size]) for start in range(0, len(paths), size))
 
 
-def _prepare(parts: Publishing, lot: _Lot, by: Principal) -> _Lot:
+def _prepare(parts: PublishingParts, lot: _Lot, by: Caller) -> _Lot:
     """Copy the files into the spool, examine them and store the accepted ones."""
     with ExitStack() as undo:
         undo.push(lot.spooled.__exit__)
@@ -99,7 +106,7 @@ def _prepare(parts: Publishing, lot: _Lot, by: Principal) -> _Lot:
     return lot
 
 
-def _spooled(parts: Publishing, lot: _Lot) -> list[tuple[int, LocalFile]]:
+def _spooled(parts: PublishingParts, lot: _Lot) -> list[tuple[int, LocalFile]]:
     """Return a spool path for each file with a valid name and size; record the errors of the others."""
     folder = lot.spooled.enter_context(parts.spool.folder())
     files = []
@@ -116,7 +123,7 @@ def _spooled(parts: Publishing, lot: _Lot) -> list[tuple[int, LocalFile]]:
     return files
 
 
-def _record(parts: Publishing, channel: str, lot: _Lot, by: Principal, force: bool) -> None:
+def _record(parts: PublishingParts, channel: str, lot: _Lot, by: Caller, force: bool) -> None:
     """Record the stored files in one transaction; delete the new blobs of refused files."""
     submissions = [Submission(candidate, by, force) for _, _, candidate in lot.found]
     hashes = [candidate.hashes.sha256 for _, _, candidate in lot.found]
@@ -125,7 +132,7 @@ def _record(parts: Publishing, channel: str, lot: _Lot, by: Principal, force: bo
     for (number, path, candidate), submission, outcome in zip(lot.found, submissions, outcomes, strict=True):
         result = _store_again(parts, channel, path, submission) if isinstance(outcome, BlobSwept) else outcome
         if isinstance(result, Recorded):
-            lot.results[number] = published(channel, candidate, result)
+            lot.results[number] = result_of(channel, candidate, result)
         elif isinstance(result, SeawayError):
             lot.results[number] = result
             if keys.blob(candidate.hashes.sha256) in lot.new_blobs:
@@ -136,7 +143,7 @@ def _record(parts: Publishing, channel: str, lot: _Lot, by: Principal, force: bo
         discard(parts.database, parts.blobs, unnamed)
 
 
-def _store_again(parts: Publishing, channel: str, path: Path, submission: Submission) -> Recorded | SeawayError:
+def _store_again(parts: PublishingParts, channel: str, path: Path, submission: Submission) -> Recorded | SeawayError:
     """Store and record the file again, after a sweep deleted its blob between storing and recording."""
     try:
         return store_and_record(parts, channel, path, submission)
@@ -144,13 +151,13 @@ def _store_again(parts: Publishing, channel: str, path: Path, submission: Submis
         return error
 
 
-def _reported(parts: Publishing, channel: str, lot: _Lot) -> Iterator[tuple[Path, _Result]]:
+def _reported(parts: PublishingParts, channel: str, lot: _Lot) -> Iterator[tuple[Path, _Result]]:
     for number, path in enumerate(lot.paths):
         result = lot.results[number]
         if isinstance(result, Published):
-            tell_success(parts.counts, result)
+            count_success(parts.counts, result)
         else:
-            tell_failure(parts.counts, channel, path.name, result)
+            count_failure(parts.counts, channel, path.name, result)
         yield path, result
 
 

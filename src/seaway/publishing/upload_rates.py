@@ -20,11 +20,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from seaway.callers import rate_limits
-from seaway.callers.caller import Principal
+from seaway.callers.caller import Caller
 from seaway.callers.rate_limits import Limit, Rate
 from seaway.clock import SECOND_MS, Clock
 from seaway.database.engine import Database, Tx
-from seaway.errors import SeawayError, TooMany, Unavailable
+from seaway.errors import SeawayError, TooManyRequests, Unavailable
 from seaway.fair_slots import Sender
 
 _MOST_SENDERS = 10_000
@@ -36,14 +36,14 @@ class UploadRate:
 
     limit: Limit | None
 
-    def require_room(self, tx: Tx, now_ms: int, by: Principal) -> None:
-        """Raise `TooMany` if the caller's next file would exceed the limit."""
+    def require_room(self, tx: Tx, now_ms: int, by: Caller) -> None:
+        """Raise `TooManyRequests` if the caller's next file would exceed the limit."""
         if self.limit is not None and not by.is_operator:
             rate_limits.require_room(tx, now_ms, Rate.UPLOAD, self.limit, *_subject(by))
 
-    def count(self, tx: Tx, now_ms: int, senders: Sequence[Principal]) -> list[TooMany | None]:
+    def count(self, tx: Tx, now_ms: int, senders: Sequence[Caller]) -> list[TooManyRequests | None]:
         """Count a file of each sender; return the refusal of each file over the limit, and None for the others."""
-        refusals: list[TooMany | None] = [None] * len(senders)
+        refusals: list[TooManyRequests | None] = [None] * len(senders)
         limit = self.limit
         if limit is None:
             return refusals
@@ -52,9 +52,9 @@ class UploadRate:
             if not by.is_operator:
                 numbers.setdefault(_subject(by), []).append(number)
         for sender, of_sender in sorted(numbers.items()):
-            if rate_limits.take_within(tx, now_ms, Rate.UPLOAD, limit, len(of_sender), *sender) is not None:
+            if rate_limits.count_in(tx, now_ms, Rate.UPLOAD, limit, len(of_sender), *sender) is not None:
                 for number in of_sender:
-                    refusals[number] = rate_limits.take_within(tx, now_ms, Rate.UPLOAD, limit, 1, *sender)
+                    refusals[number] = rate_limits.count_in(tx, now_ms, Rate.UPLOAD, limit, 1, *sender)
         return refusals
 
 
@@ -80,21 +80,21 @@ class RefusedTime:
         self._lock = threading.Lock()
         self._unwritten_ms: dict[tuple[str, ...], int] = {}
 
-    def require_room(self, tx: Tx, by: Principal) -> None:
-        """Raise `TooMany` if the caller's refused files took too long."""
+    def require_room(self, tx: Tx, by: Caller) -> None:
+        """Raise `TooManyRequests` if the caller's refused files took too long."""
         if not by.is_operator:
             rate_limits.require_room(
                 tx, self._clock.now_ms(), Rate.EXAMINE_REFUSED, Rate.EXAMINE_REFUSED.limits[0], *_subject(by)
             )
 
     @contextmanager
-    def counted(self, by: Principal) -> Iterator[Stopwatch]:
+    def counted(self, by: Caller) -> Iterator[Stopwatch]:
         """Count the measured time if the file is refused, for any reason."""
         stopwatch = Stopwatch(self._seconds)
         try:
             yield stopwatch
         except SeawayError as error:
-            if not isinstance(error, Unavailable | TooMany) and not by.is_operator:
+            if not isinstance(error, Unavailable | TooManyRequests) and not by.is_operator:
                 self._add(_subject(by), stopwatch.ms)
             raise
 
@@ -110,12 +110,12 @@ class RefusedTime:
             rate_limits.add(tx, self._clock.now_ms(), Rate.EXAMINE_REFUSED, ms, *subject)
 
 
-def sender_of(by: Principal) -> Sender:
+def sender_of(by: Caller) -> Sender:
     """Return the sender that an upload counts against: a user or a workflow's publishers; None for the operator."""
     return None if by.is_operator else _subject(by)
 
 
-def _subject(by: Principal) -> tuple[str, ...]:
+def _subject(by: Caller) -> tuple[str, ...]:
     if by.workflow is not None:
         # Not by repository: with some issuers two organizations can share a name, and one could block the other.
         return "publishers", *sorted(str(grant.publisher_id) for grant in by.grants)

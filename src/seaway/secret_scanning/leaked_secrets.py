@@ -28,8 +28,8 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from sqlalchemy import select
 
 from seaway import secret_tokens
-from seaway.callers.caller import Principal
-from seaway.channels.notify import Telling, tell
+from seaway.callers.caller import Caller
+from seaway.channels.notify import NotifyParts, notify_user
 from seaway.clock import DAY_MS, MINUTE_MS, Clock
 from seaway.database.engine import Database, Tx
 from seaway.database.rows import from_row
@@ -39,21 +39,21 @@ from seaway.errors import Malformed, NotFound, Unavailable
 from seaway.keys import api_keys
 from seaway.mail import messages
 from seaway.oauth import grants
-from seaway.oauth.grants import Login
+from seaway.oauth.grants import TokenOwner
 from seaway.secret_tokens import KeyKind
 from seaway.trusted_publishing import tokens
-from seaway.trusted_publishing.publisher_emails import News, Teller
-from seaway.trusted_publishing.tokens import Token
+from seaway.trusted_publishing.publisher_emails import PublisherEvent, PublisherNotifier
+from seaway.trusted_publishing.tokens import PublishToken
 from seaway.users import users
 
-MOST = 1_000  # secrets of one report
+MAX_SECRETS = 1_000  # secrets of one report
 _KEPT_MS = DAY_MS
 _PAUSE_MS = MINUTE_MS  # between requests for unknown keys
 
-SCANNER = Principal("secret scanning")
+SCANNER = Caller("secret scanning")
 
 
-class Found(msgspec.Struct):
+class ReportedSecret(msgspec.Struct):
     """A reported secret, with the type and location that the report states."""
 
     token: str
@@ -63,7 +63,7 @@ class Found(msgspec.Struct):
 
 
 @dataclass(frozen=True, slots=True)
-class Label:
+class ReportResult:
     """The response for one secret."""
 
     token: str
@@ -107,16 +107,18 @@ class PublicKeys:
 
 
 @dataclass(frozen=True, slots=True)
-class Leaks:
+class SecretScanning:
     """Dependencies for processing reports."""
 
     database: Database
     clock: Clock
     public_keys: PublicKeys
-    telling: Telling
+    telling: NotifyParts
 
 
-def take(parts: Leaks, body: bytes, identifier: str, signature: str, address: str) -> list[Label]:
+def process_report(
+    parts: SecretScanning, body: bytes, identifier: str, signature: str, address: str
+) -> list[ReportResult]:
     """Revoke the secrets in a signed report; `Malformed` if the signature is invalid. Call this in a thread."""
     if not _is_signed(parts.public_keys.find(identifier), body, signature):
         raise Malformed("The signature of the report is invalid.", "Sign the bytes of the body.")
@@ -126,13 +128,18 @@ def take(parts: Leaks, body: bytes, identifier: str, signature: str, address: st
         return revoke(tx, parts.clock.now_ms(), SCANNER.seen_from(address), found, telling=parts.telling)
 
 
-def revoke(tx: Tx, now_ms: int, by: Principal, found: Sequence[Found], *, telling: Telling) -> list[Label]:
+def revoke(
+    tx: Tx, now_ms: int, by: Caller, found: Sequence[ReportedSecret], *, telling: NotifyParts
+) -> list[ReportResult]:
     """Revoke the found secrets and notify their owners; the transaction must hold the lock `leaks`."""
     # All are looked up before the first is revoked: revoking a grant removes its other token from the table.
     matches = [_look_up(tx, secret.token) for secret in found]
     for leaked in dict.fromkeys(match for match in matches if match is not None):
         leaked.end(tx, now_ms, by, telling)
-    return [Label(secret.token, secret.type, leaked is not None) for secret, leaked in zip(found, matches, strict=True)]
+    return [
+        ReportResult(secret.token, secret.type, leaked is not None)
+        for secret, leaked in zip(found, matches, strict=True)
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,32 +149,36 @@ class _Key:
     user: str
     revoked_at_ms: int | None
 
-    def end(self, tx: Tx, now_ms: int, by: Principal, telling: Telling) -> None:
+    def end(self, tx: Tx, now_ms: int, by: Caller, telling: NotifyParts) -> None:
         if self.revoked_at_ms is None:
             with suppress(NotFound):  # its user deleted it at this moment
                 api_keys.revoke(tx, now_ms, by, users.get(tx, self.user), self.name)
-            tell(tx, now_ms, telling, self.user_id, messages.key_leaked, cause=None, name=self.name)
+            notify_user(tx, now_ms, telling, self.user_id, messages.key_leaked, cause=None, name=self.name)
 
 
 @dataclass(frozen=True, slots=True)
 class _Login:
-    login: Login
+    login: TokenOwner
 
-    def end(self, tx: Tx, now_ms: int, by: Principal, telling: Telling) -> None:
+    def end(self, tx: Tx, now_ms: int, by: Caller, telling: NotifyParts) -> None:
         with suppress(NotFound):  # its user ended it at this moment
             grants.revoke(tx, now_ms, by, self.login.user_id, self.login.id)
-        tell(tx, now_ms, telling, self.login.user_id, messages.tool_leaked, cause=None, tool=self.login.client_id)
+        notify_user(
+            tx, now_ms, telling, self.login.user_id, messages.tool_leaked, cause=None, tool=self.login.client_id
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class _Token:
-    token: Token
+    token: PublishToken
 
-    def end(self, tx: Tx, now_ms: int, by: Principal, telling: Telling) -> None:
+    def end(self, tx: Tx, now_ms: int, by: Caller, telling: NotifyParts) -> None:
         if self.token.revoked_at_ms is None:
-            teller = Teller(telling.outbox, telling.site_url)
+            teller = PublisherNotifier(telling.outbox, telling.site_url)
             for publisher in tokens.revoke(tx, now_ms, by, self.token.id):
-                teller.tell(tx, now_ms, publisher.channel_id, publisher.channel, publisher.name, News.TOKEN_LEAKED)
+                teller.tell(
+                    tx, now_ms, publisher.channel_id, publisher.channel, publisher.name, PublisherEvent.TOKEN_LEAKED
+                )
 
 
 def _look_up(tx: Tx, secret: str) -> _Key | _Login | _Token | None:
@@ -175,7 +186,7 @@ def _look_up(tx: Tx, secret: str) -> _Key | _Login | _Token | None:
         case KeyKind.USER:
             return _key_of(tx, secret)
         case KeyKind.TOOL | KeyKind.TOOL_REFRESH:
-            login = grants.login_of(tx, secret)
+            login = grants.owner_of_token(tx, secret)
             return None if login is None else _Login(login)
         case KeyKind.WORKFLOW:
             token = tokens.find(tx, secret)
@@ -191,18 +202,18 @@ def _key_of(tx: Tx, secret: str) -> _Key | None:
             key_rows.c.revoked_at.label("revoked_at_ms"),
         )
         .join(user_rows, user_rows.c.id == key_rows.c.user_id)
-        .where(key_rows.c.digest == secret_tokens.digest(secret))
+        .where(key_rows.c.digest == secret_tokens.hash_key(secret))
     ).one_or_none()  # fmt: skip
     return None if row is None else from_row(_Key, row)
 
 
-def _read(body: bytes) -> list[Found]:
+def _read(body: bytes) -> list[ReportedSecret]:
     try:
-        found = msgspec.json.decode(body, type=list[Found])
+        found = msgspec.json.decode(body, type=list[ReportedSecret])
     except (msgspec.MsgspecError, UnicodeDecodeError):
         raise Malformed("The report is not a list of secrets.", "Send an array of {token, type, url}.") from None
-    if len(found) > MOST:
-        raise Malformed(f"The report has more than {MOST:,} secrets.", "Send several reports.")
+    if len(found) > MAX_SECRETS:
+        raise Malformed(f"The report has more than {MAX_SECRETS:,} secrets.", "Send several reports.")
     return found
 
 

@@ -24,13 +24,13 @@ from seaway.indexing.document_lag import Lag, lags
 from seaway.jobs import queue
 from seaway.packages import damaged_blobs, storage_usage
 from seaway.packages.storage_usage import Usage
-from seaway.single_flight import Question
+from seaway.single_flight import SingleFlight
 
 log = structlog.get_logger()
 
 T = TypeVar("T")
 
-PATIENCE_SECONDS = 3.0  # Prometheus itself waits for ten
+TIMEOUT_SECONDS = 3.0  # Prometheus itself waits for ten
 _USAGE_PERIOD_SECONDS = 30.0
 _PAUSE_FACTOR = 100
 
@@ -46,7 +46,7 @@ class _Snapshot:
     now_ms: int
 
 
-class StateGauges(Collector):
+class DatabaseGauges(Collector):
     """Gauges of the state in the database."""
 
     def __init__(
@@ -55,13 +55,13 @@ class StateGauges(Collector):
         clock: Clock,
         *,
         whole_document_limit: int,
-        patience_seconds: float = PATIENCE_SECONDS,
+        patience_seconds: float = TIMEOUT_SECONDS,
     ) -> None:
         self._database, self._clock = database, clock
         self._limit = whole_document_limit
         self._patience_seconds = patience_seconds
-        self._snapshot_query = Question(self._read_snapshot)
-        self._usage_query = Question(self._read_usage)
+        self._snapshot_query = SingleFlight(self._read_snapshot)
+        self._usage_query = SingleFlight(self._read_usage)
         self._usage: Mapping[str, Usage] = {}
         self._next_usage_at = 0.0
 

@@ -9,11 +9,11 @@ import structlog
 
 from seaway.attestations import trusted_root
 from seaway.attestations.trusted_root import TrustedRoots
-from seaway.attestations.tuf import Repository
+from seaway.attestations.tuf import TufRepository
 from seaway.callers import rate_limits
 from seaway.callers.caller import OPERATOR
 from seaway.channels import channels, invitations, notices, transfers
-from seaway.clock import DAY_MS, HOUR_MS, MINUTE_MS, Clock, is_behind
+from seaway.clock import DAY_MS, HOUR_MS, MINUTE_MS, Clock, is_before_release
 from seaway.database.engine import Database
 from seaway.errors import Unavailable
 from seaway.indexing import relations
@@ -22,17 +22,17 @@ from seaway.indexing.updates import BUILD_DOCUMENTS
 from seaway.jobs import queue
 from seaway.jobs.runner import Handler
 from seaway.keys import account_keys
-from seaway.mail.outbox import SEND_LETTER
+from seaway.mail.outbox import SEND_EMAIL
 from seaway.oauth import codes, grants
-from seaway.packages.damaged_blobs import Keeper
+from seaway.packages.damaged_blobs import BlobVerifier
 from seaway.packages.manifest_writer import write_changes
 from seaway.packages.scrub import scrub
-from seaway.packages.sweep import Sweeping, SweepStopped, forget_shards, sweep
+from seaway.packages.sweep import SweepParts, SweepStopped, forget_shards, sweep
 from seaway.pairing.pairing import Pairing
 from seaway.publishing import resumable
 from seaway.sign_in import password_reset, pending_sign_ins, second_factors, sessions
-from seaway.sign_in.parts import Accounts
-from seaway.sign_in.password_reset import WRITE_RESET
+from seaway.sign_in.parts import AccountParts
+from seaway.sign_in.password_reset import SEND_RESET_EMAIL
 from seaway.storage.disk_reserve import Reserve
 from seaway.trusted_publishing import tokens as workflow_tokens
 from seaway.users import email_links
@@ -72,28 +72,28 @@ def periods_ms(*, refreshes_root: bool, scrubs: bool) -> Mapping[str, int]:
 
 
 @dataclass(frozen=True, slots=True)
-class Duties:
+class JobHandlers:
     """Dependencies of the job handlers."""
 
     database: Database
-    sweeping: Sweeping
+    sweeping: SweepParts
     documents: Documents
     clock: Clock
-    accounts: Accounts
+    accounts: AccountParts
     roots: TrustedRoots
-    repository: Repository
+    repository: TufRepository
     reserve: Reserve
     pairing: Pairing
-    keeper: Keeper
+    keeper: BlobVerifier
     scrub_days: int
 
     def handlers(self) -> Mapping[str, Handler]:
         """Return the handler of each kind of job; each can be repeated safely."""
         return {
             BUILD_DOCUMENTS: self._build_documents,
-            channels.DROP_RELATIONS: self._drop_relations,
-            SEND_LETTER: self.accounts.outbox.deliver,
-            WRITE_RESET: partial(password_reset.write, self.accounts),
+            channels.REMOVE_RELATIONS_JOB: self._drop_relations,
+            SEND_EMAIL: self.accounts.outbox.deliver,
+            SEND_RESET_EMAIL: partial(password_reset.send_email, self.accounts),
             SWEEP: self._sweep,
             EXPIRE: self._expire,
             WRITE_MANIFESTS: self._write_manifests,
@@ -123,18 +123,18 @@ class Duties:
     def _expire(self, _args: dict[str, Any]) -> None:
         self.reserve.fill()
         now_ms = self.clock.now_ms()
-        if is_behind(now_ms):
+        if is_before_release(now_ms):
             log.warning(
                 "clock.behind",
                 hint="The clock of this machine is behind the release date of this version. Set the correct time.",
             )
         shards = forget_shards(self.database, now_ms)
         with self.database.write_site() as tx:
-            queue.correct_times(tx, now_ms)  # one machine with a wrong clock must not corrupt the schedules
+            queue.reset_future_times(tx, now_ms)  # one machine with a wrong clock must not corrupt the schedules
             uploads = resumable.expire(tx, now_ms)
             expired = sum(kind.forget_old(tx, now_ms) for kind in _EXPIRING)
-            warned = account_keys.warn_of_ends(tx, now_ms, telling=self.accounts)
-        second_factors.reset_due(self.accounts, OPERATOR)
+            warned = account_keys.warn_of_expiry(tx, now_ms, telling=self.accounts)
+        second_factors.run_due_resets(self.accounts, OPERATOR)
         log.info("expire.done", shards=shards, uploads=uploads, accounts=expired, warned=warned)
 
     def _write_manifests(self, _args: dict[str, Any]) -> None:

@@ -50,13 +50,13 @@ def close(sockets: Sequence[socket.socket]) -> None:
         listener.close()
 
 
-def note(settings: Settings) -> None:
+def save_address(settings: Settings) -> None:
     """Save the address of the server for links that commands print and send; skipped on a read-only disk."""
     with suppress(OSError):
         settings.listening_file.write_text(json.dumps({"host": settings.host, "port": settings.port}))
 
 
-def as_noted(settings: Settings) -> Settings:
+def with_saved_address(settings: Settings) -> Settings:
     """Return the settings with the address of the server that was last started with this data folder."""
     try:
         noted = json.loads(settings.listening_file.read_text())

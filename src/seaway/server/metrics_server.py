@@ -13,9 +13,9 @@ from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, CollectorRegistry, gener
 
 from seaway.clock import Clock
 from seaway.database.engine import Database
-from seaway.server.gauges import BuildInfo, ProcessGauges, StateGauges
+from seaway.server.gauges import BuildInfo, DatabaseGauges, ProcessGauges
 from seaway.server.prometheus_metrics import Metrics
-from seaway.server.worker_metrics import SharedCounts
+from seaway.server.worker_metrics import WorkerMetrics
 from seaway.settings import Settings
 
 log = structlog.get_logger()
@@ -25,32 +25,32 @@ _SLOW_SECONDS = 10
 
 
 @contextmanager
-def of_this_process(
+def serve_process_metrics(
     sockets: Sequence[socket.socket], metrics: Metrics, database: Database, clock: Clock, settings: Settings
 ) -> Iterator[None]:
     """Serve the metrics of the single serving process at `sockets`."""
     registry = metrics.registry
     registry.register(ProcessGauges(lambda: {"1": os.getpid()}))
     _register_common(registry, database, clock, settings)
-    with answering(sockets, registry):
+    with serve(sockets, registry):
         yield
 
 
 @contextmanager
-def of_workers(
-    sockets: Sequence[socket.socket], shared: SharedCounts, database: Database, clock: Clock, settings: Settings
+def serve_worker_metrics(
+    sockets: Sequence[socket.socket], shared: WorkerMetrics, database: Database, clock: Clock, settings: Settings
 ) -> Iterator[None]:
     """Serve the summed metrics of all workers at `sockets`."""
     registry = CollectorRegistry()
     registry.register(shared)
     registry.register(ProcessGauges(shared.pids))
     _register_common(registry, database, clock, settings)
-    with answering(sockets, registry):
+    with serve(sockets, registry):
         yield
 
 
 @contextmanager
-def answering(sockets: Sequence[socket.socket], registry: CollectorRegistry) -> Iterator[None]:
+def serve(sockets: Sequence[socket.socket], registry: CollectorRegistry) -> Iterator[None]:
     """Serve scrapes in background threads."""
     servers = [_Server(listener, registry) for listener in sockets]
     threads = [threading.Thread(target=server.serve_forever, name="metrics", daemon=True) for server in servers]
@@ -67,7 +67,7 @@ def answering(sockets: Sequence[socket.socket], registry: CollectorRegistry) -> 
 
 def _register_common(registry: CollectorRegistry, database: Database, clock: Clock, settings: Settings) -> None:
     registry.register(BuildInfo())
-    registry.register(StateGauges(database, clock, whole_document_limit=settings.whole_document_limit))
+    registry.register(DatabaseGauges(database, clock, whole_document_limit=settings.whole_document_limit))
 
 
 class _Server(ThreadingHTTPServer):

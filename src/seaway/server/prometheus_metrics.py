@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics
 
-from seaway.metric_events import Counts, Outcome, Stage, Way
+from seaway.metric_events import DeliveryMethod, EventCounter, UploadOutcome, UploadStage
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _OTHER = "other"
@@ -23,7 +23,7 @@ _STAGE_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 _JOB_SECONDS = (0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 1800)
 
 
-class Metrics(Counts):
+class Metrics(EventCounter):
     """Counts that are stored in `registry`."""
 
     def __init__(self) -> None:
@@ -91,9 +91,9 @@ class Metrics(Counts):
             registry=self.registry,
         )
         self._requests: dict[tuple[str, str, int], tuple[Callable[[], None], Callable[[float], None]]] = {}
-        self._stages = {stage: stages.labels(stage.value).observe for stage in Stage}
-        self._downloads = {way: downloads.labels(way.value).inc for way in Way}
-        for outcome in (Outcome.PUBLISHED, Outcome.REPLACED, Outcome.REPEATED):
+        self._stages = {stage: stages.labels(stage.value).observe for stage in UploadStage}
+        self._downloads = {way: downloads.labels(way.value).inc for way in DeliveryMethod}
+        for outcome in (UploadOutcome.PUBLISHED, UploadOutcome.REPLACED, UploadOutcome.REPEATED):
             self._uploads.labels(outcome.value, "")
 
     def request(self, route: str, method: str, status: int, seconds: float) -> None:
@@ -103,16 +103,16 @@ class Metrics(Counts):
         count()
         observe(seconds)
 
-    def upload(self, outcome: Outcome, code: str = "") -> None:
+    def upload(self, outcome: UploadOutcome, code: str = "") -> None:
         self._uploads.labels(outcome.value, code).inc()
 
-    def stage(self, stage: Stage, seconds: float) -> None:
+    def stage(self, stage: UploadStage, seconds: float) -> None:
         self._stages[stage](seconds)
 
     def received(self, size: int) -> None:
         self._received.inc(size)
 
-    def download(self, way: Way, size: int) -> None:
+    def download(self, way: DeliveryMethod, size: int) -> None:
         self._downloads[way]()
         if size:
             self._sent.inc(size)

@@ -19,8 +19,8 @@ from seaway import logs, os_errors, secret_tokens
 from seaway.api.v1.app import PREFIX as DOCUMENTED
 from seaway.errors import Malformed, NotFound, SeawayError
 from seaway.http import problems
-from seaway.http.bodies import ClientGone
-from seaway.http.parts import House
+from seaway.http.bodies import ClientDisconnected
+from seaway.http.parts import RequestParts
 from seaway.web.problem_pages import ProblemPage, wants_page
 
 log = structlog.get_logger()
@@ -28,7 +28,7 @@ log = structlog.get_logger()
 # Request ids are not secrets, so they need no cryptographic source, which would cost a system call for each.
 _id_source = random.Random()  # noqa: S311
 
-OTHER = "other"  # route label of requests that matched no route
+UNMATCHED_ROUTE = "other"  # route label of requests that matched no route
 _COMMON_HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"strict-origin-when-cross-origin"),
@@ -42,7 +42,7 @@ _STRICT_TRANSPORT = (b"strict-transport-security", b"max-age=31536000")
 class Application:
     """Outermost ASGI layer: provides `request.app.state` to the routes, and handles all errors."""
 
-    def __init__(self, routes: ASGIApp, house: House) -> None:
+    def __init__(self, routes: ASGIApp, house: RequestParts) -> None:
         self._routes, self._counts = routes, house.counts
         self._common_headers = (
             (*_COMMON_HEADERS, _STRICT_TRANSPORT) if house.site_url.startswith("https://") else _COMMON_HEADERS
@@ -70,28 +70,30 @@ class Application:
         try:
             _refuse_nul(scope)
             await self._routes(scope, receive, send_with_headers)
-        except ClientGone:
+        except ClientDisconnected:
             pass  # there is no client to respond to; the spool file has been deleted
         except Exception as error:  # responses must not show a traceback; the log does
             if status:
-                unavailable = os_errors.unavailable(error)
+                unavailable = os_errors.as_unavailable(error)
                 log.error(
                     "request.broken_off", path=_path(scope), error=str(error), exc_info=None if unavailable else error
                 )
                 raise  # the head was sent: cut the connection, or the client takes a partial body as complete
-            shown = os_errors.unavailable(error) or error
+            shown = os_errors.as_unavailable(error) or error
             if isinstance(shown, SeawayError):
                 code = shown.code
             request = Request(scope, receive)
             default_form = ProblemPage if wants_page(request) else problems.response_for
-            response: ASGIApp = scope.get(problems.FORM, default_form)(error, request)
+            response: ASGIApp = scope.get(problems.RESPONSE_BUILDER, default_form)(error, request)
             await response(scope, receive, send_with_headers)
         finally:
             seconds = time.perf_counter() - started
             route = scope.get("route")
-            self._counts.request(OTHER if route is None else _label(scope, route), scope["method"], status, seconds)
+            self._counts.request(
+                UNMATCHED_ROUTE if route is None else _label(scope, route), scope["method"], status, seconds
+            )
             client = scope.get("client")
-            logs.REQUESTS.write(
+            logs.REQUEST_LOG.write(
                 scope["method"], scope["path"], status, round(seconds * 1000, 1), client[0] if client else "", code
             )
             logs.REQUEST_ID.reset(token)
@@ -125,7 +127,7 @@ def _refuse_nul(scope: Scope) -> None:
     if not in_path and b"%00" not in scope.get("query_string", b""):
         return
     if scope["path"].startswith(f"{DOCUMENTED}/"):
-        scope[problems.FORM] = problems.json_response_for
+        scope[problems.RESPONSE_BUILDER] = problems.json_response_for
     if in_path:
         raise NotFound("This page does not exist.", "Check the URL.")
     raise Malformed("The query contains a NUL character.", "Leave it out.")

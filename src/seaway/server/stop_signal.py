@@ -4,7 +4,7 @@ import os
 from types import FrameType
 
 
-class Stop:
+class StopSignal:
     """
     Signal handler while the server does not handle signals: during its start and its shutdown.
 

@@ -19,7 +19,7 @@ from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
 from seaway.errors import BadSetting
-from seaway.server.workers import Watch
+from seaway.server.workers import WorkerObserver
 
 _FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 _DEAD = "dead"
@@ -29,7 +29,7 @@ _mmap_dict: Any = mmap_dict.MmapedDict
 _multiprocess: Any = multiprocess
 
 
-class SharedCounts(Collector, Watch):
+class WorkerMetrics(Collector, WorkerObserver):
     """Folder of the workers' counts; create it before the first worker, which finds it through its environment."""
 
     def __init__(self) -> None:

@@ -13,7 +13,7 @@ SMALL_BYTES = 256 * 1024
 _MOST_BYTES = 32 * 1024 * 1024
 
 
-class Contents:
+class BlobCache:
     """The blob cache of a process; used from the event loop only."""
 
     def __init__(self, most_bytes: int = _MOST_BYTES) -> None:

@@ -14,22 +14,22 @@ from enum import Enum
 from typing import NamedTuple
 
 from seaway import secret_tokens
-from seaway.callers.caller import ANONYMOUS, Principal
+from seaway.callers.caller import ANONYMOUS, Caller
 from seaway.clock import Clock
 from seaway.database.engine import Tx
 from seaway.keys import api_keys
 from seaway.oauth import grants
 from seaway.secret_tokens import KeyKind
 from seaway.sign_in import sessions
-from seaway.sign_in.account_policy import judged
-from seaway.sign_in.policy_settings import Policy
+from seaway.sign_in.account_policy import apply_policy
+from seaway.sign_in.policy_settings import AccountPolicy
 from seaway.trusted_publishing import tokens
 
-_KNOWN_BY: Mapping[KeyKind, Callable[[Tx, str, int], Principal | None]] = {
-    KeyKind.USER: api_keys.principal_of,
-    KeyKind.SESSION: sessions.principal_of,
-    KeyKind.TOOL: grants.principal_of,
-    KeyKind.WORKFLOW: tokens.principal_of,
+_KNOWN_BY: Mapping[KeyKind, Callable[[Tx, str, int], Caller | None]] = {
+    KeyKind.USER: api_keys.caller_of,
+    KeyKind.SESSION: sessions.caller_of,
+    KeyKind.TOOL: grants.caller_of,
+    KeyKind.WORKFLOW: tokens.caller_of,
 }
 
 
@@ -51,20 +51,20 @@ class Secrets(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Identifying:
+class CallerParts:
     """The parts that identifying a caller needs besides the database."""
 
     clock: Clock
-    policy: Policy
+    policy: AccountPolicy
 
 
-def identify(tx: Tx, parts: Identifying, secrets: Secrets, accepted: Accepted) -> Principal:
+def identify(tx: Tx, parts: CallerParts, secrets: Secrets, accepted: Accepted) -> Caller:
     """Return the caller with the first valid secret of an accepted kind, or `ANONYMOUS`."""
     for kind, secret in _carried(secrets):
         if kind in accepted.value:
             principal = _KNOWN_BY[kind](tx, secret, parts.clock.now_ms())
             if principal is not None:
-                return judged(tx, parts.policy, principal)
+                return apply_policy(tx, parts.policy, principal)
     return ANONYMOUS
 
 

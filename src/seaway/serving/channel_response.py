@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 
-class Keep(Enum):
+class CachePolicy(Enum):
     """How long a reader can cache a response without revalidation."""
 
     # Package files of channels that allow overwriting; attestations addressed by file name, which must match the file's
@@ -15,7 +15,7 @@ class Keep(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ChannelResponse:
     """
     A representation that exists and that the caller is allowed to read.
 
@@ -26,7 +26,7 @@ class Answer:
     etag: str
     size: int
     media_type: str
-    keep: Keep
+    keep: CachePolicy
     is_public: bool
     content: bytes | None = None
     blob_key: str = ""

@@ -18,14 +18,14 @@ from anyio import to_thread
 
 from seaway.database.engine import Database
 from seaway.serving.caller_identification import Secrets
-from seaway.serving.channel_response import Answer
+from seaway.serving.channel_response import ChannelResponse
 
 _MOST_ANSWERS = 8_192
 _MOST_BYTES = 32 * 1024 * 1024
 _ENTRY_BYTES = 2_000  # measured with tracemalloc: request, response and form without their texts and content
 
 
-class Question(NamedTuple):
+class CacheKey(NamedTuple):
     """The cache key: credentials, path and the content codings that the client accepts, best first."""
 
     secrets: Secrets
@@ -35,23 +35,23 @@ class Question(NamedTuple):
 
 
 @dataclass(slots=True)
-class Held:
+class CachedResponse:
     """A cached response, valid until its content changes by itself or the caller's credential expires."""
 
-    answer: Answer
+    answer: ChannelResponse
     good_until_ms: int | None
     key_id: int | None = None  # the caller's key
     form: object = None  # the rendered response, private to the route that made it
 
 
-class Memory:
+class ResponseCache:
     """The response cache of a process; used from the event loop only."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._mark: object = None
         self._bytes = 0
-        self._answers: OrderedDict[Question, Held] = OrderedDict()
+        self._answers: OrderedDict[CacheKey, CachedResponse] = OrderedDict()
 
     async def mark(self) -> object:
         """Return the state of the database, taken before a response is computed and passed to `keep` with it."""
@@ -64,7 +64,7 @@ class Memory:
             self._bytes, self._mark = 0, mark
         return mark
 
-    def recall(self, question: Question, now_ms: int) -> Held | None:
+    def recall(self, question: CacheKey, now_ms: int) -> CachedResponse | None:
         """Return the valid cached response, or None; call `mark` first."""
         held = self._answers.get(question)
         if held is None or (held.good_until_ms is not None and held.good_until_ms <= now_ms):
@@ -72,7 +72,7 @@ class Memory:
         self._answers.move_to_end(question)
         return held
 
-    def keep(self, mark: object, question: Question, held: Held) -> None:
+    def keep(self, mark: object, question: CacheKey, held: CachedResponse) -> None:
         """Cache a response that was computed after `mark` was taken."""
         if mark != self._mark or question in self._answers:
             return
@@ -82,7 +82,7 @@ class Memory:
             self._bytes -= _weight(*self._answers.popitem(last=False))
 
 
-def _weight(question: Question, held: Held) -> int:
+def _weight(question: CacheKey, held: CachedResponse) -> int:
     """Return the bytes of an entry, including its key, whose length the client chooses."""
     texts = (*question.secrets.bearer, question.secrets.session, question.channel, *question.path, *question.encodings)
     return _ENTRY_BYTES + len(held.answer.content or b"") + sum(map(len, texts))

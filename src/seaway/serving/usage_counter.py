@@ -21,11 +21,11 @@ from seaway.packages import downloads
 log = structlog.get_logger()
 
 _PERIOD_SECONDS = 5.0
-USE_TOLD_EVERY_MS = 10 * MINUTE_MS
+USE_WRITTEN_EVERY_MS = 10 * MINUTE_MS
 _MOST = 100_000  # files with unwritten counts while the database is unavailable; further files are not counted
 
 
-class Tally:
+class UsageCounter:
     """The usage counters of a process; used from any thread."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
@@ -49,8 +49,8 @@ class Tally:
         if key_id is None:
             return
         now_ms = self._clock.now_ms()
-        since_ms = now_ms - self._use_written_at.get(key_id, -USE_TOLD_EVERY_MS)
-        if not 0 <= since_ms < USE_TOLD_EVERY_MS:  # negative if the clock was set back
+        since_ms = now_ms - self._use_written_at.get(key_id, -USE_WRITTEN_EVERY_MS)
+        if not 0 <= since_ms < USE_WRITTEN_EVERY_MS:  # negative if the clock was set back
             with self._lock:
                 self._used[key_id] = (now_ms, address)
 
@@ -77,7 +77,7 @@ class Tally:
         try:
             with self._database.write_part() as tx:
                 downloads.add(tx, downloaded)
-                api_keys.note_uses(tx, used, since_ms=USE_TOLD_EVERY_MS)
+                api_keys.note_uses(tx, used, since_ms=USE_WRITTEN_EVERY_MS)
         except SeawayError as error:
             log.warning("tally.waits", reason=error.message)
             self._put_back(downloaded)

@@ -10,23 +10,23 @@ from sqlalchemy import delete, insert, select
 
 from seaway import audit
 from seaway.audit import Event
-from seaway.callers.caller import Principal
+from seaway.callers.caller import Caller
 from seaway.callers.site_permissions import SiteAction, require_site
 from seaway.database.engine import Tx
 from seaway.database.tables import channels, members, released_user_names, users
 from seaway.errors import NotAllowed
 from seaway.sign_in import account_security
-from seaway.sign_in.parts import Accounts
+from seaway.sign_in.parts import AccountParts
 from seaway.users.users import User
 
 
-def remove(accounts: Accounts, by: Principal, user: User) -> None:
+def remove(accounts: AccountParts, by: Caller, user: User) -> None:
     """Delete the caller's account or, as an admin, another user's; requires a recently confirmed session."""
     require_site(by, SiteAction.REMOVE_ACCOUNT)
     now_ms = accounts.clock.now_ms()
     with accounts.database.write_site() as tx:
         _require_no_channels(tx, user)
-        account_security.announce(accounts, tx, now_ms, user.id, "The account and its keys were deleted.")
+        account_security.notify(accounts, tx, now_ms, user.id, "The account and its keys were deleted.")
         tx.execute(delete(users).where(users.c.id == user.id))
         tx.execute(delete(released_user_names).where(released_user_names.c.name == user.name))
         tx.execute(insert(released_user_names).values(name=user.name, released_at=now_ms))

@@ -10,14 +10,14 @@ from dataclasses import replace
 
 from sqlalchemy import exists, select
 
-from seaway.callers.caller import Principal
+from seaway.callers.caller import Caller
 from seaway.database.engine import Tx
 from seaway.database.tables import members
 from seaway.sign_in import second_factors
-from seaway.sign_in.policy_settings import Policy, SecondFactorFor
+from seaway.sign_in.policy_settings import AccountPolicy, SecondFactorFor
 
 
-def judged(tx: Tx, policy: Policy, principal: Principal) -> Principal:
+def apply_policy(tx: Tx, policy: AccountPolicy, principal: Caller) -> Caller:
     """Return the caller with the current account policy applied; workflows have no user and are not affected."""
     if principal.user_id is None or policy.asks_nothing:
         return principal
@@ -32,7 +32,7 @@ def judged(tx: Tx, policy: Policy, principal: Principal) -> Principal:
     )
 
 
-def _is_required(tx: Tx, policy: Policy, user_id: int) -> bool:
+def _is_required(tx: Tx, policy: AccountPolicy, user_id: int) -> bool:
     if policy.second_factor_for is SecondFactorFor.OWNERS:
         owns = exists().where(members.c.user_id == user_id, members.c.role == "owner")
         return bool(tx.execute(select(owns)).scalar())

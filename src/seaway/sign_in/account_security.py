@@ -8,11 +8,11 @@ Consequences of a security change of an account.
 from seaway.database.engine import Tx
 from seaway.mail import messages
 from seaway.sign_in import pending_sign_ins, sessions
-from seaway.sign_in.parts import Accounts
+from seaway.sign_in.parts import AccountParts
 from seaway.users import emails, users
 
 
-def announce(accounts: Accounts, tx: Tx, now_ms: int, user_id: int, what: str) -> None:
+def notify(accounts: AccountParts, tx: Tx, now_ms: int, user_id: int, what: str) -> None:
     """Send an email to every verified address of the user; `what` is a complete sentence."""
     name = users.by_id(tx, user_id).name
     for email in emails.of_user(tx, user_id):
@@ -21,8 +21,10 @@ def announce(accounts: Accounts, tx: Tx, now_ms: int, user_id: int, what: str) -
             accounts.outbox.send(tx, now_ms, message, cause=None)
 
 
-def changed(accounts: Accounts, tx: Tx, now_ms: int, user_id: int, what: str, *, keep: int | None) -> None:
+def end_sessions_and_notify(
+    accounts: AccountParts, tx: Tx, now_ms: int, user_id: int, what: str, *, keep: int | None
+) -> None:
     """Announce a security change and end every session of the user except `keep`."""
     sessions.end_others(tx, user_id, keep)
-    pending_sign_ins.forget_of(tx, user_id)
-    announce(accounts, tx, now_ms, user_id, what)
+    pending_sign_ins.delete_of_user(tx, user_id)
+    notify(accounts, tx, now_ms, user_id, what)

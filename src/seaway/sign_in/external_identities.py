@@ -12,12 +12,12 @@ from sqlalchemy import delete, exists, func, insert, select, update
 
 from seaway import audit
 from seaway.audit import Event
-from seaway.callers.caller import Principal
+from seaway.callers.caller import Caller
 from seaway.database.engine import Tx
 from seaway.database.rows import from_row
 from seaway.database.tables import identities, passkeys, users
 from seaway.errors import NameTaken, NotAllowed, NotFound
-from seaway.sign_in.identity_providers import Outsider
+from seaway.sign_in.identity_providers import ExternalAccount
 
 _MAX_LOGIN = 200
 
@@ -58,7 +58,7 @@ def of_user(tx: Tx, user_id: int) -> list[Identity]:
     return [from_row(Identity, row) for row in rows]
 
 
-def link(tx: Tx, now_ms: int, by: Principal, user_id: int, outsider: Outsider) -> None:
+def link(tx: Tx, now_ms: int, by: Caller, user_id: int, outsider: ExternalAccount) -> None:
     """Link an external account to a user; raise `NameTaken` if it is linked to another user."""
     known = find(tx, outsider.issuer, outsider.subject)
     if known is not None and known.user_id != user_id:
@@ -83,7 +83,7 @@ def link(tx: Tx, now_ms: int, by: Principal, user_id: int, outsider: Outsider) -
     audit.write(tx, now_ms, by.actor, Event.IDENTITY_LINKED, target=f"{outsider.provider}/{_printable_login(outsider)}")
 
 
-def note_use(tx: Tx, now_ms: int, identity_id: int, outsider: Outsider) -> None:
+def note_use(tx: Tx, now_ms: int, identity_id: int, outsider: ExternalAccount) -> None:
     """Record a sign-in with an identity, and its current login at the provider."""
     tx.execute(
         update(identities)
@@ -92,7 +92,7 @@ def note_use(tx: Tx, now_ms: int, identity_id: int, outsider: Outsider) -> None:
     )
 
 
-def unlink(tx: Tx, now_ms: int, by: Principal, user_id: int, identity_id: int) -> Identity:
+def unlink(tx: Tx, now_ms: int, by: Caller, user_id: int, identity_id: int) -> Identity:
     """Unlink an identity and return it; refuse if it is the user's last sign-in method."""
     found = next((identity for identity in of_user(tx, user_id) if identity.id == identity_id), None)
     if found is None:
@@ -114,7 +114,7 @@ def has_another_way_in(tx: Tx, user_id: int, identity_id: int) -> bool:
     return tx.execute(other_method).first() is not None
 
 
-def _printable_login(outsider: Outsider) -> str:
+def _printable_login(outsider: ExternalAccount) -> str:
     """Return the login at the provider, shortened to what the database can store and pages can show."""
     shown = "".join(char for char in outsider.login[:_MAX_LOGIN] if char.isprintable())
     return shown.encode(errors="replace").decode() or outsider.subject[:_MAX_LOGIN]

@@ -13,7 +13,7 @@ from anyio import to_thread
 from seaway.callers.caller import OPERATOR
 from seaway.database.engine import Database
 from seaway.errors import NotFound
-from seaway.sign_in.parts import Accounts
+from seaway.sign_in.parts import AccountParts
 from seaway.users import email_links, emails, users
 from seaway.users.email_links import Purpose
 from seaway.users.users import User
@@ -21,37 +21,37 @@ from seaway.users.users import User
 _LOCK = "first-account"
 
 
-def offer(database: Database, now_ms: int, site_url: str) -> str | None:
+def create_link(database: Database, now_ms: int, site_url: str) -> str | None:
     """Return a new link, or None if any account exists."""
     with database.write_part() as tx:
         database.hold(tx, _LOCK)
-        if users.exist(tx):
+        if users.any_exist(tx):
             return None
-        email_links.forget(tx, Purpose.FIRST_ACCOUNT, None)
+        email_links.delete_pending(tx, Purpose.FIRST_ACCOUNT, None)
         secret = email_links.make(tx, now_ms, Purpose.FIRST_ACCOUNT, user_id=None, address="")
     return email_links.url(site_url, Purpose.FIRST_ACCOUNT, secret)
 
 
-def look(accounts: Accounts, secret: str) -> None:
+def require_valid(accounts: AccountParts, secret: str) -> None:
     """Return if the link is valid; raise `NotFound` otherwise."""
     with accounts.database.read() as tx:
-        if users.exist(tx) or email_links.look(tx, accounts.clock.now_ms(), Purpose.FIRST_ACCOUNT, secret) is None:
+        if users.any_exist(tx) or email_links.find(tx, accounts.clock.now_ms(), Purpose.FIRST_ACCOUNT, secret) is None:
             raise _invalid_link()
 
 
-async def make(accounts: Accounts, secret: str, name: str, address: str, password: str, *, client: str) -> User:
+async def make(accounts: AccountParts, secret: str, name: str, address: str, password: str, *, client: str) -> User:
     """Create the first account as a site admin."""
-    await to_thread.run_sync(partial(look, accounts, secret))
-    normalized = emails.checked(address)
+    await to_thread.run_sync(partial(require_valid, accounts, secret))
+    normalized = emails.normalize(address)
     password_hash = await accounts.hasher.hash_new(password, about=[name, normalized])
     return await to_thread.run_sync(partial(_make, accounts, secret, name, normalized, password_hash, client))
 
 
-def _make(accounts: Accounts, secret: str, name: str, address: str, password_hash: str, client: str) -> User:
+def _make(accounts: AccountParts, secret: str, name: str, address: str, password_hash: str, client: str) -> User:
     now_ms = accounts.clock.now_ms()
     with accounts.database.write_part() as tx:
         accounts.database.hold(tx, _LOCK)
-        if users.exist(tx) or email_links.use(tx, now_ms, Purpose.FIRST_ACCOUNT, secret) is None:
+        if users.any_exist(tx) or email_links.use(tx, now_ms, Purpose.FIRST_ACCOUNT, secret) is None:
             raise _invalid_link()
         by = OPERATOR.seen_from(client)
         return users.add(tx, now_ms, by, name, email=address, password_hash=password_hash, is_admin=True)

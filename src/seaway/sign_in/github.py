@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from seaway.errors import NotAllowed, Unavailable
-from seaway.outbound import Fetcher, Reply
-from seaway.sign_in.identity_providers import Outsider, Provider
+from seaway.outbound import JsonClient, OutboundResponse
+from seaway.sign_in.identity_providers import ExternalAccount, Provider
 
 _SCOPE = "read:user user:email"
 _API_VERSION = "2022-11-28"
@@ -27,7 +27,7 @@ def scope() -> str:
     return _SCOPE
 
 
-def outsider(fetcher: Fetcher, provider: Provider, form: Mapping[str, str]) -> Outsider:
+def external_account(fetcher: JsonClient, provider: Provider, form: Mapping[str, str]) -> ExternalAccount:
     """Exchange a code and return the GitHub account; the access token serves two requests and is then discarded."""
     headers = {
         "Authorization": f"Bearer {_token(fetcher, provider, form)}",
@@ -40,7 +40,7 @@ def outsider(fetcher: Fetcher, provider: Provider, form: Mapping[str, str]) -> O
         raise _unusable(provider)
     addresses = _successful(fetcher.get(f"{provider.api_url}/user/emails", headers), provider).value
     name = user.get("name")
-    return Outsider(
+    return ExternalAccount(
         provider=provider.name,
         issuer=provider.issuer,
         subject=str(account_id),
@@ -59,7 +59,7 @@ def primary_address(listed: Any) -> str | None:
     return None
 
 
-def _token(fetcher: Fetcher, provider: Provider, form: Mapping[str, str]) -> str:
+def _token(fetcher: JsonClient, provider: Provider, form: Mapping[str, str]) -> str:
     body = {**form, "client_id": provider.client_id, "client_secret": provider.client_secret}
     response = _successful(fetcher.post(f"{provider.issuer}/login/oauth/access_token", body), provider).object()
     token = response.get("access_token")
@@ -68,7 +68,7 @@ def _token(fetcher: Fetcher, provider: Provider, form: Mapping[str, str]) -> str
     return token
 
 
-def _successful(reply: Reply, provider: Provider) -> Reply:
+def _successful(reply: OutboundResponse, provider: Provider) -> OutboundResponse:
     if reply.status != 200:
         raise _unusable(provider, cause=f"status {reply.status}")
     return reply

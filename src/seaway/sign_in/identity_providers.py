@@ -26,7 +26,7 @@ USUAL_ALGORITHMS = ("RS256", "ES256")
 USUAL_SCOPES = ("openid", "profile", "email")
 
 
-class Dialect(Enum):
+class Protocol(Enum):
     """Protocol of an identity provider."""
 
     GITHUB = "github"  # OAuth with GitHub's own API
@@ -39,7 +39,7 @@ class Provider:
 
     name: str  # in our URLs
     title: str  # on our buttons
-    dialect: Dialect
+    dialect: Protocol
     issuer: str
     client_id: str
     client_secret: str
@@ -54,7 +54,7 @@ class Provider:
 
 
 @dataclass(frozen=True, slots=True)
-class Outsider:
+class ExternalAccount:
     """An external account as its provider describes it."""
 
     provider: str
@@ -99,7 +99,7 @@ def callback(site_url: str, provider: Provider) -> str:
     return f"{site_url}/signin/{provider.name}/callback"
 
 
-def is_safe_address(url: str, *, issuer: str) -> bool:
+def is_safe_url(url: str, *, issuer: str) -> bool:
     """Return whether a provider's endpoint can be used: https, or for tests http if the issuer is http at this host."""
     if not url.isascii() or not url.isprintable():
         return False

@@ -2,7 +2,7 @@
 Sign-in with an OpenID provider: discovery document, keys, and exchange of a code for an ID token.
 
 1. The discovery document is fetched from the configured issuer and must name the same issuer.
-2. Its endpoints are used only if requests to them cannot be read or changed on the way (`is_safe_address`).
+2. Its endpoints are used only if requests to them cannot be read or changed on the way (`is_safe_url`).
 3. Keys are cached for an hour. A token signed with an unknown key triggers a new fetch, at most once a minute.
 """
 
@@ -17,10 +17,10 @@ from joserfc.jwk import Key
 
 from seaway.clock import HOUR_MS, MINUTE_MS, SECOND_MS, Clock
 from seaway.errors import NotAllowed, Unavailable
-from seaway.outbound import Fetcher
+from seaway.outbound import JsonClient
 from seaway.sign_in import id_tokens
 from seaway.sign_in.id_tokens import UnknownKey
-from seaway.sign_in.identity_providers import Outsider, Provider, is_safe_address
+from seaway.sign_in.identity_providers import ExternalAccount, Provider, is_safe_url
 from seaway.urls import normal_url
 
 _CACHED_MS = HOUR_MS
@@ -31,7 +31,7 @@ _REQUIRED = ("authorization_endpoint", "token_endpoint", "jwks_uri")
 
 
 @dataclass(frozen=True, slots=True)
-class Description:
+class DiscoveryDocument:
     """The parts of an OpenID provider's discovery document that we use."""
 
     issuer: str  # as written by the provider; its tokens must contain the same value
@@ -52,23 +52,23 @@ class _Keys:
 class OpenIdProviders:
     """Cache of discovery documents and keys in this process, filled when a user signs in with a provider."""
 
-    def __init__(self, fetcher: Fetcher, clock: Clock) -> None:
+    def __init__(self, fetcher: JsonClient, clock: Clock) -> None:
         self._fetcher, self._clock = fetcher, clock
         self._lock = threading.Lock()
-        self._descriptions: dict[str, tuple[Description, int]] = {}
+        self._descriptions: dict[str, tuple[DiscoveryDocument, int]] = {}
         self._keys: dict[str, _Keys] = {}
 
-    def description(self, provider: Provider) -> Description:
+    def description(self, provider: Provider) -> DiscoveryDocument:
         """Return the discovery document of a provider, at most an hour old."""
         known = self._descriptions.get(provider.issuer)
         if known is not None and 0 <= self._clock.now_ms() - known[1] < _CACHED_MS:
             return known[0]
         reply = self._fetcher.get(provider.issuer.rstrip("/") + _DISCOVERY_PATH)
-        found = described(provider, reply.object() if reply.status == 200 else {})
+        found = parse_discovery(provider, reply.object() if reply.status == 200 else {})
         self._descriptions[provider.issuer] = (found, self._clock.now_ms())
         return found
 
-    def outsider(self, provider: Provider, form: Mapping[str, str], *, nonce: str) -> Outsider:
+    def outsider(self, provider: Provider, form: Mapping[str, str], *, nonce: str) -> ExternalAccount:
         """Exchange the code of a redirect and return the external account."""
         metadata = self.description(provider)
         tokens = self._exchange_code(provider, metadata, form)
@@ -76,9 +76,11 @@ class OpenIdProviders:
         if not isinstance(text, str):
             raise _unusable(provider, "no id_token")
         claims = self._verified(provider, metadata, text, nonce)
-        return outsider_of(provider, self._with_userinfo(metadata, claims, tokens.get("access_token")))
+        return account_from_claims(provider, self._with_userinfo(metadata, claims, tokens.get("access_token")))
 
-    def _exchange_code(self, provider: Provider, metadata: Description, form: Mapping[str, str]) -> Mapping[str, Any]:
+    def _exchange_code(
+        self, provider: Provider, metadata: DiscoveryDocument, form: Mapping[str, str]
+    ) -> Mapping[str, Any]:
         headers, secret = {}, {}
         if metadata.takes_basic:
             pair = ":".join(
@@ -94,7 +96,7 @@ class OpenIdProviders:
             raise _unusable(provider, f"status {reply.status}")
         return reply.object()
 
-    def _verified(self, provider: Provider, metadata: Description, text: str, nonce: str) -> Mapping[str, Any]:
+    def _verified(self, provider: Provider, metadata: DiscoveryDocument, text: str, nonce: str) -> Mapping[str, Any]:
         named = replace(provider, issuer=metadata.issuer)
         try:
             keys = self._keys_of(provider, metadata, longest_ms=_CACHED_MS)
@@ -106,7 +108,7 @@ class OpenIdProviders:
         except UnknownKey:
             raise NotAllowed(f"The ID token from {provider.title} is signed with an unknown key.", "") from None
 
-    def _keys_of(self, provider: Provider, metadata: Description, *, longest_ms: int) -> Sequence[Key]:
+    def _keys_of(self, provider: Provider, metadata: DiscoveryDocument, *, longest_ms: int) -> Sequence[Key]:
         with self._lock:
             known = self._keys.get(provider.issuer)
             if known is not None and 0 <= self._clock.now_ms() - known.at_ms < longest_ms:
@@ -119,7 +121,7 @@ class OpenIdProviders:
             return fetched.keys
 
     def _with_userinfo(
-        self, metadata: Description, claims: Mapping[str, Any], access_token: object
+        self, metadata: DiscoveryDocument, claims: Mapping[str, Any], access_token: object
     ) -> Mapping[str, Any]:
         """Add claims from the userinfo endpoint: many ID tokens contain no `email` (OpenID Connect Core, 5.3)."""
         if "email" in claims or not metadata.userinfo_url or not isinstance(access_token, str):
@@ -130,16 +132,16 @@ class OpenIdProviders:
         return {**userinfo, **claims} if userinfo.get("sub") == claims["sub"] else claims
 
 
-def described(provider: Provider, document: Mapping[str, Any]) -> Description:
+def parse_discovery(provider: Provider, document: Mapping[str, Any]) -> DiscoveryDocument:
     """Parse a discovery document; raise `Unavailable` if its issuer or one of its endpoints is not acceptable."""
     if not _is_issuer(document.get("issuer"), provider.issuer):
         raise _unusable(provider, f"the discovery document of {provider.issuer} does not name this issuer")
     addresses = [document.get(name) for name in (*_REQUIRED, "userinfo_endpoint")]
     for address in addresses[: len(_REQUIRED)] + [found for found in addresses[len(_REQUIRED) :] if found is not None]:
-        if not isinstance(address, str) or not is_safe_address(address, issuer=provider.issuer):
+        if not isinstance(address, str) or not is_safe_url(address, issuer=provider.issuer):
             raise _unusable(provider, f"the discovery document of {provider.issuer} has an unusable endpoint")
     methods = document.get("token_endpoint_auth_methods_supported", ["client_secret_basic"])
-    return Description(
+    return DiscoveryDocument(
         issuer=document["issuer"],
         authorize_url=str(addresses[0]),
         token_url=str(addresses[1]),
@@ -158,7 +160,7 @@ def _is_issuer(named: object, configured: str) -> bool:
         return False
 
 
-def outsider_of(provider: Provider, claims: Mapping[str, Any]) -> Outsider:
+def account_from_claims(provider: Provider, claims: Mapping[str, Any]) -> ExternalAccount:
     """Return the external account that the claims describe; an unverified email address is left out."""
     address = claims.get("email")
     is_verified = claims.get("email_verified") is True and isinstance(address, str)
@@ -170,7 +172,7 @@ def outsider_of(provider: Provider, claims: Mapping[str, Any]) -> Outsider:
     login = next(
         (text for name in ("preferred_username", "email", "name") if (text := _printable_text(claims, name))), ""
     )
-    return Outsider(
+    return ExternalAccount(
         provider=provider.name,
         issuer=provider.issuer,
         subject=claims["sub"],

@@ -4,20 +4,20 @@ from dataclasses import dataclass
 
 from seaway.clock import Clock
 from seaway.database.engine import Database
-from seaway.encryption.cipher import Sealer
+from seaway.encryption.cipher import Encryption
 from seaway.mail.outbox import Outbox
 from seaway.sign_in.passwords import Hasher
-from seaway.sign_in.policy_settings import Policy
+from seaway.sign_in.policy_settings import AccountPolicy
 
 
 @dataclass(frozen=True, slots=True)
-class Accounts:
+class AccountParts:
     """Dependencies of sign-up, sign-in and account management."""
 
     database: Database
     clock: Clock
     hasher: Hasher
-    sealer: Sealer
+    sealer: Encryption
     outbox: Outbox
-    policy: Policy
+    policy: AccountPolicy
     site_url: str

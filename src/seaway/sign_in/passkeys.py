@@ -29,7 +29,7 @@ from webauthn.registration.verify_registration_response import VerifiedRegistrat
 from seaway import audit
 from seaway.audit import Event
 from seaway.callers import rate_limits
-from seaway.callers.caller import Principal
+from seaway.callers.caller import Caller
 from seaway.callers.rate_limits import Rate
 from seaway.callers.site_permissions import SiteAction, require_site
 from seaway.clock import MINUTE_MS
@@ -38,11 +38,11 @@ from seaway.database.rows import from_row
 from seaway.database.tables import passkeys, users
 from seaway.errors import BadCredential, Malformed, NameTaken, NotAllowed, NotFound
 from seaway.sign_in import account_security, password_sign_in, pending_sign_ins, second_factors, sessions
-from seaway.sign_in.parts import Accounts
-from seaway.sign_in.password_sign_in import Client, SignedIn
+from seaway.sign_in.parts import AccountParts
+from seaway.sign_in.password_sign_in import BrowserInfo, SignedIn
 
 LASTS_MS = 5 * MINUTE_MS
-MOST = 20
+MAX_PASSKEYS = 20
 MAX_NAME = 100
 _MAX_BYTES = 16_384
 _ADD, _SIGN_IN, _SECOND_FACTOR = "passkey-add", "passkey", "passkey-second"
@@ -81,15 +81,15 @@ def of_user(tx: Tx, user_id: int) -> list[Passkey]:
     return [from_row(Passkey, row) for row in rows]
 
 
-def ask_new(accounts: Accounts, by: Principal) -> str:
+def creation_options(accounts: AccountParts, by: Caller) -> str:
     """Return the JSON options for `navigator.credentials.create`."""
     assert by.user_id is not None
     now_ms = accounts.clock.now_ms()
-    rate_limits.take(accounts.database, now_ms, Rate.PASSKEY_BEGIN, by.address)
+    rate_limits.count_attempt(accounts.database, now_ms, Rate.PASSKEY_BEGIN, by.address)
     with accounts.database.write_user(by.user_id) as tx:
         second_factors.require_fresh_to_add(tx, by)
         own_descriptors = _descriptors(tx, by.user_id)
-        challenge = pending_sign_ins.put(tx, now_ms, _ADD, {}, user_id=by.user_id, lasts_ms=LASTS_MS)
+        challenge = pending_sign_ins.add(tx, now_ms, _ADD, {}, user_id=by.user_id, lasts_ms=LASTS_MS)
     options = webauthn.generate_registration_options(
         rp_id=_rp_id(accounts),
         rp_name="Seaway",
@@ -104,7 +104,7 @@ def ask_new(accounts: Accounts, by: Principal) -> str:
     return webauthn.options_to_json(options)
 
 
-def add(accounts: Accounts, by: Principal, credential: str, name: str) -> Passkey:
+def add(accounts: AccountParts, by: Caller, credential: str, name: str) -> Passkey:
     """Store the passkey that the browser created."""
     assert by.user_id is not None
     now_ms = accounts.clock.now_ms()
@@ -128,7 +128,7 @@ def add(accounts: Accounts, by: Principal, credential: str, name: str) -> Passke
         return _store(accounts, tx, now_ms, by, registration, name)
 
 
-def rename(accounts: Accounts, by: Principal, passkey_id: int, name: str) -> Passkey:
+def rename(accounts: AccountParts, by: Caller, passkey_id: int, name: str) -> Passkey:
     """Rename one of the caller's passkeys."""
     assert by.user_id is not None
     _check_name(name)
@@ -140,7 +140,7 @@ def rename(accounts: Accounts, by: Principal, passkey_id: int, name: str) -> Pas
         return next(passkey for passkey in of_user(tx, by.user_id) if passkey.id == passkey_id)
 
 
-def remove(accounts: Accounts, by: Principal, passkey_id: int) -> None:
+def remove(accounts: AccountParts, by: Caller, passkey_id: int) -> None:
     """Remove one of the caller's passkeys."""
     require_site(by, SiteAction.OPEN_ACCOUNT)
     assert by.user_id is not None
@@ -150,9 +150,11 @@ def remove(accounts: Accounts, by: Principal, passkey_id: int) -> None:
         name = tx.execute(delete(passkeys).where(*own).returning(passkeys.c.name)).scalar()
         if name is None:
             raise _not_found()
-        second_factors.forget_codes_without_use(tx, by.user_id)
+        second_factors.delete_unneeded_codes(tx, by.user_id)
         audit.write(tx, now_ms, by.actor, Event.PASSKEY_REMOVED, target=by.name, passkey=name)
-        account_security.changed(accounts, tx, now_ms, by.user_id, "A passkey was removed.", keep=by.session_id)
+        account_security.end_sessions_and_notify(
+            accounts, tx, now_ms, by.user_id, "A passkey was removed.", keep=by.session_id
+        )
 
 
 def _check_name(name: str) -> None:
@@ -164,42 +166,42 @@ def _not_found() -> NotFound:
     return NotFound("This account has no such passkey.", "Check the list of passkeys.")
 
 
-def ask_sign_in(accounts: Accounts, client: Client) -> str:
+def sign_in_options(accounts: AccountParts, client: BrowserInfo) -> str:
     """Return the JSON options for `navigator.credentials.get` for a sign-in without a user name."""
     now_ms = accounts.clock.now_ms()
-    rate_limits.take(accounts.database, now_ms, Rate.PASSKEY_BEGIN, client.address)
+    rate_limits.count_attempt(accounts.database, now_ms, Rate.PASSKEY_BEGIN, client.address)
     with accounts.database.write_part() as tx:
-        challenge = pending_sign_ins.put(tx, now_ms, _SIGN_IN, {}, lasts_ms=LASTS_MS)
+        challenge = pending_sign_ins.add(tx, now_ms, _SIGN_IN, {}, lasts_ms=LASTS_MS)
     return _options(accounts, challenge, [], UserVerificationRequirement.REQUIRED)
 
 
-def sign_in(accounts: Accounts, credential: str, client: Client) -> SignedIn:
+def sign_in(accounts: AccountParts, credential: str, client: BrowserInfo) -> SignedIn:
     """Sign in with only a passkey, which must have verified the user (3)."""
     now_ms = accounts.clock.now_ms()
-    rate_limits.take_all(accounts.database, now_ms, (Rate.SIGN_IN_ADDRESS, (client.address,)), (Rate.SIGN_IN_ALL, ()))
+    rate_limits.count_all(accounts.database, now_ms, (Rate.SIGN_IN_ADDRESS, (client.address,)), (Rate.SIGN_IN_ALL, ()))
     stored = _verify_response(accounts, credential, _SIGN_IN, None)
-    rate_limits.give_back(accounts.database, now_ms, Rate.SIGN_IN_ADDRESS, client.address)
+    rate_limits.uncount(accounts.database, now_ms, Rate.SIGN_IN_ADDRESS, client.address)
     with accounts.database.write_user(stored.user_id) as tx:
         if tx.execute(select(users.c.disabled_at).where(users.c.id == stored.user_id)).scalar_one() is not None:
             raise _refused()
         return SignedIn(sessions.start(tx, now_ms, stored.user_id, address=client.address, agent=client.agent))
 
 
-def ask_second(accounts: Accounts, flow: str, client: Client) -> str:
+def second_factor_options(accounts: AccountParts, flow: str, client: BrowserInfo) -> str:
     """Return the JSON options for `navigator.credentials.get` for a sign-in that needs a second factor."""
     now_ms = accounts.clock.now_ms()
     with accounts.database.read() as tx:
-        pending = pending_sign_ins.look(tx, now_ms, password_sign_in.SECOND_FACTOR, flow)
+        pending = pending_sign_ins.find(tx, now_ms, password_sign_in.SECOND_FACTOR, flow)
     if pending is None or pending.user_id is None:
         raise _refused()
-    rate_limits.take(accounts.database, now_ms, Rate.PASSKEY_BEGIN, client.address)
+    rate_limits.count_attempt(accounts.database, now_ms, Rate.PASSKEY_BEGIN, client.address)
     with accounts.database.write_part() as tx:
-        challenge = pending_sign_ins.put(tx, now_ms, _SECOND_FACTOR, {}, user_id=pending.user_id, lasts_ms=LASTS_MS)
+        challenge = pending_sign_ins.add(tx, now_ms, _SECOND_FACTOR, {}, user_id=pending.user_id, lasts_ms=LASTS_MS)
         own_descriptors = _descriptors(tx, pending.user_id)
     return _options(accounts, challenge, own_descriptors, UserVerificationRequirement.DISCOURAGED)
 
 
-def second_factor(accounts: Accounts, flow: str, credential: str, client: Client) -> SignedIn:
+def second_factor(accounts: AccountParts, flow: str, credential: str, client: BrowserInfo) -> SignedIn:
     """Complete a sign-in that needs a second factor with a passkey."""
     user_id = password_sign_in.waiting(accounts, flow, client)
     _verify_response(accounts, credential, _SECOND_FACTOR, user_id)
@@ -207,18 +209,18 @@ def second_factor(accounts: Accounts, flow: str, credential: str, client: Client
         return password_sign_in.finish(tx, accounts.clock.now_ms(), flow, user_id, client)
 
 
-def ask_confirm(accounts: Accounts, by: Principal) -> str:
+def confirm_options(accounts: AccountParts, by: Caller) -> str:
     """Return the JSON options for `navigator.credentials.get` to confirm a session."""
     assert by.user_id is not None
     now_ms = accounts.clock.now_ms()
-    rate_limits.take(accounts.database, now_ms, Rate.PASSKEY_BEGIN, by.address)
+    rate_limits.count_attempt(accounts.database, now_ms, Rate.PASSKEY_BEGIN, by.address)
     with accounts.database.write_user(by.user_id) as tx:
-        challenge = pending_sign_ins.put(tx, now_ms, _SECOND_FACTOR, {}, user_id=by.user_id, lasts_ms=LASTS_MS)
+        challenge = pending_sign_ins.add(tx, now_ms, _SECOND_FACTOR, {}, user_id=by.user_id, lasts_ms=LASTS_MS)
         own_descriptors = _descriptors(tx, by.user_id)
     return _options(accounts, challenge, own_descriptors, UserVerificationRequirement.PREFERRED)
 
 
-def confirm(accounts: Accounts, by: Principal, secret: str, credential: str, client: Client) -> str:
+def confirm(accounts: AccountParts, by: Caller, secret: str, credential: str, client: BrowserInfo) -> str:
     """Confirm a session with a passkey; return its new secret."""
     assert by.user_id is not None
     password_sign_in.count_second_factor(accounts, by.user_id, client)
@@ -228,7 +230,7 @@ def confirm(accounts: Accounts, by: Principal, secret: str, credential: str, cli
 
 
 def _options(
-    accounts: Accounts,
+    accounts: AccountParts,
     challenge: str,
     own_descriptors: list[PublicKeyCredentialDescriptor],
     verification: UserVerificationRequirement,
@@ -242,7 +244,7 @@ def _options(
     return webauthn.options_to_json(options)
 
 
-def _verify_response(accounts: Accounts, credential: str, kind: str, user_id: int | None) -> _StoredPasskey:
+def _verify_response(accounts: AccountParts, credential: str, kind: str, user_id: int | None) -> _StoredPasskey:
     """Verify a response to a challenge and return the passkey; with `user_id`, accept only passkeys of that user."""
     now_ms = accounts.clock.now_ms()
     challenge = _challenge_in(credential)
@@ -273,13 +275,13 @@ def _verify_response(accounts: Accounts, credential: str, kind: str, user_id: in
 
 
 def _store(
-    accounts: Accounts, tx: Tx, now_ms: int, by: Principal, registration: VerifiedRegistration, name: str
+    accounts: AccountParts, tx: Tx, now_ms: int, by: Caller, registration: VerifiedRegistration, name: str
 ) -> Passkey:
     assert by.user_id is not None
     if tx.execute(select(passkeys.c.id).where(passkeys.c.credential_id == registration.credential_id)).first():
         raise NameTaken("This passkey is already registered.", "Use another one.")
-    if len(of_user(tx, by.user_id)) >= MOST:
-        raise NotAllowed(f"An account can have at most {MOST} passkeys.", "Remove one first.")
+    if len(of_user(tx, by.user_id)) >= MAX_PASSKEYS:
+        raise NotAllowed(f"An account can have at most {MAX_PASSKEYS} passkeys.", "Remove one first.")
     tx.execute(
         insert(passkeys).values(
             user_id=by.user_id,
@@ -292,7 +294,9 @@ def _store(
         )
     )
     audit.write(tx, now_ms, by.actor, Event.PASSKEY_ADDED, target=by.name, passkey=name)
-    account_security.changed(accounts, tx, now_ms, by.user_id, "A passkey was added.", keep=by.session_id)
+    account_security.end_sessions_and_notify(
+        accounts, tx, now_ms, by.user_id, "A passkey was added.", keep=by.session_id
+    )
     return of_user(tx, by.user_id)[-1]
 
 
@@ -343,11 +347,11 @@ def _handle(user_id: int) -> bytes:
     return f"seaway-{user_id}".encode()
 
 
-def _rp_id(accounts: Accounts) -> str:
+def _rp_id(accounts: AccountParts) -> str:
     return urlsplit(accounts.site_url).hostname or "localhost"
 
 
-def _origin(accounts: Accounts) -> str:
+def _origin(accounts: AccountParts) -> str:
     parts = urlsplit(accounts.site_url)
     default = {"https": 443, "http": 80}[parts.scheme]
     host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname

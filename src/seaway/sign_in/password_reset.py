@@ -15,35 +15,35 @@ from typing import Any
 from anyio import to_thread
 
 from seaway.callers import rate_limits
-from seaway.callers.caller import Carrier, Principal
+from seaway.callers.caller import Caller, CredentialKind
 from seaway.callers.rate_limits import Rate
 from seaway.callers.site_permissions import SiteAction, require_site
 from seaway.errors import NotFound
 from seaway.jobs import queue
 from seaway.mail import messages
 from seaway.sign_in import account_security, user_access
-from seaway.sign_in.parts import Accounts
+from seaway.sign_in.parts import AccountParts
 from seaway.users import email_links, emails, users
 from seaway.users.email_links import Link, Purpose
 
-WRITE_RESET = "write-reset"
+SEND_RESET_EMAIL = "write-reset"
 _PURPOSE = "reset"
 _NOTICE = "The password was changed."
 
 
-def ask(accounts: Accounts, address: str, *, client: str) -> None:
+def request(accounts: AccountParts, address: str, *, client: str) -> None:
     """Queue a password reset email to this address, in case it belongs to an account."""
-    normalized = emails.checked(address)
+    normalized = emails.normalize(address)
     now_ms = accounts.clock.now_ms()
-    rate_limits.take_all(
-        accounts.database, now_ms, (Rate.LETTERS_FROM, (client,)), (Rate.RESET_USER, (emails.folded(normalized),))
+    rate_limits.count_all(
+        accounts.database, now_ms, (Rate.LETTERS_FROM, (client,)), (Rate.RESET_USER, (emails.case_folded(normalized),))
     )
     encrypted = accounts.sealer.seal(normalized.encode(), _PURPOSE)
     with accounts.database.write_part() as tx:
-        queue.enqueue(tx, now_ms, WRITE_RESET, {"address": base64.b64encode(encrypted).decode()})
+        queue.enqueue(tx, now_ms, SEND_RESET_EMAIL, {"address": base64.b64encode(encrypted).decode()})
 
 
-def write(accounts: Accounts, args: dict[str, Any]) -> None:
+def send_email(accounts: AccountParts, args: dict[str, Any]) -> None:
     """Send the reset email (job handler), unless the address has no owner or the account is disabled."""
     address = accounts.sealer.open(base64.b64decode(args["address"]), _PURPOSE).decode()
     now_ms = accounts.clock.now_ms()
@@ -61,14 +61,14 @@ def write(accounts: Accounts, args: dict[str, Any]) -> None:
         )
 
 
-async def reset(accounts: Accounts, secret: str, password: str, *, client: str) -> None:
+async def reset(accounts: AccountParts, secret: str, password: str, *, client: str) -> None:
     """Set the password with a reset link; raise `NotFound` if the link is no longer valid."""
     link, user = await to_thread.run_sync(partial(_valid_link, accounts, secret))
     password_hash = await accounts.hasher.hash_new(password, about=[user.name, link.address])
     await to_thread.run_sync(partial(_reset, accounts, secret, password_hash, client))
 
 
-async def change(accounts: Accounts, by: Principal, password: str) -> None:
+async def change(accounts: AccountParts, by: Caller, password: str) -> None:
     """Change the caller's password; requires a recently confirmed session."""
     require_site(by, SiteAction.OPEN_ACCOUNT)
     assert by.user_id is not None
@@ -76,15 +76,15 @@ async def change(accounts: Accounts, by: Principal, password: str) -> None:
     await to_thread.run_sync(partial(_set_password, accounts, by, password_hash))
 
 
-def _valid_link(accounts: Accounts, secret: str) -> tuple[Link, users.User]:
+def _valid_link(accounts: AccountParts, secret: str) -> tuple[Link, users.User]:
     with accounts.database.read() as tx:
-        link = email_links.look(tx, accounts.clock.now_ms(), Purpose.RESET, secret)
+        link = email_links.find(tx, accounts.clock.now_ms(), Purpose.RESET, secret)
         if link is None or link.user_id is None:
             raise _invalid_link()
         return link, users.by_id(tx, link.user_id)
 
 
-def _reset(accounts: Accounts, secret: str, password_hash: str, client: str) -> None:
+def _reset(accounts: AccountParts, secret: str, password_hash: str, client: str) -> None:
     now_ms = accounts.clock.now_ms()
     found, _ = _valid_link(accounts, secret)
     with accounts.database.write_user(found.user_id or 0) as tx:
@@ -94,17 +94,17 @@ def _reset(accounts: Accounts, secret: str, password_hash: str, client: str) -> 
         user = users.by_id(tx, link.user_id)
         if user.disabled_at_ms is not None:
             raise _invalid_link()
-        by = Principal(user.name, user.id, Carrier.PERSON, address=client)
+        by = Caller(user.name, user.id, CredentialKind.PERSON, address=client)
         user_access.set_password(tx, now_ms, by, user.name, password_hash)
-        account_security.changed(accounts, tx, now_ms, user.id, _NOTICE, keep=None)
+        account_security.end_sessions_and_notify(accounts, tx, now_ms, user.id, _NOTICE, keep=None)
 
 
-def _set_password(accounts: Accounts, by: Principal, password_hash: str) -> None:
+def _set_password(accounts: AccountParts, by: Caller, password_hash: str) -> None:
     assert by.user_id is not None
     now_ms = accounts.clock.now_ms()
     with accounts.database.write_user(by.user_id) as tx:
         user_access.set_password(tx, now_ms, by, by.name, password_hash)
-        account_security.changed(accounts, tx, now_ms, by.user_id, _NOTICE, keep=by.session_id)
+        account_security.end_sessions_and_notify(accounts, tx, now_ms, by.user_id, _NOTICE, keep=by.session_id)
 
 
 def _invalid_link() -> NotFound:

@@ -17,15 +17,15 @@ from anyio import to_thread
 from sqlalchemy import select, update
 
 from seaway.callers import rate_limits
-from seaway.callers.caller import Principal
+from seaway.callers.caller import Caller
 from seaway.callers.rate_limits import Rate
 from seaway.database.engine import Tx
 from seaway.database.rows import from_row
 from seaway.database.tables import users
 from seaway.errors import BadCredential
 from seaway.sign_in import pending_sign_ins, recovery, second_factors, sessions, totp
-from seaway.sign_in.parts import Accounts
-from seaway.sign_in.recovery import Recovery
+from seaway.sign_in.parts import AccountParts
+from seaway.sign_in.recovery import RecoveryCode
 from seaway.users import emails
 
 log = structlog.get_logger()
@@ -35,7 +35,7 @@ _MAX_CODE = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Client:
+class BrowserInfo:
     """IP address and user agent of a request."""
 
     address: str
@@ -65,7 +65,9 @@ class _FoundUser:
     password_hash: str | None
 
 
-async def sign_in(accounts: Accounts, login: str, password: str, client: Client) -> SignedIn | NeedsSecondFactor:
+async def sign_in(
+    accounts: AccountParts, login: str, password: str, client: BrowserInfo
+) -> SignedIn | NeedsSecondFactor:
     """Sign in with a user name or verified email address, and the password; raise `BadCredential` if one is wrong."""
     user = await to_thread.run_sync(partial(_begin, accounts, login, client))
     checked = await accounts.hasher.verify(password, None if user is None else user.password_hash)
@@ -78,7 +80,7 @@ async def sign_in(accounts: Accounts, login: str, password: str, client: Client)
 
 
 def proceed(
-    tx: Tx, now_ms: int, user_id: int, client: Client, *, confirmed_at_ms: int | None = None
+    tx: Tx, now_ms: int, user_id: int, client: BrowserInfo, *, confirmed_at_ms: int | None = None
 ) -> SignedIn | NeedsSecondFactor:
     """
     Continue a sign-in whose first step succeeded; raise `BadCredential` if the account is disabled.
@@ -94,30 +96,30 @@ def proceed(
             tx, now_ms, user_id, address=client.address, agent=client.agent, confirmed_at_ms=confirmed_at_ms
         )
         return SignedIn(secret)
-    flow = pending_sign_ins.put(tx, now_ms, SECOND_FACTOR, {}, user_id=user_id)
+    flow = pending_sign_ins.add(tx, now_ms, SECOND_FACTOR, {}, user_id=user_id)
     return NeedsSecondFactor(flow, factors.has_totp, factors.passkeys > 0)
 
 
-async def second_factor(accounts: Accounts, flow: str, code: str, client: Client) -> SignedIn:
+async def second_factor(accounts: AccountParts, flow: str, code: str, client: BrowserInfo) -> SignedIn:
     """Complete a sign-in with a code from the authenticator app or a recovery code."""
     user_id = await to_thread.run_sync(partial(waiting, accounts, flow, client))
     used = await _check_code(accounts, user_id, code)
     return await to_thread.run_sync(partial(_finish, accounts, flow, user_id, used, client))
 
 
-def waiting(accounts: Accounts, flow: str, client: Client) -> int:
+def waiting(accounts: AccountParts, flow: str, client: BrowserInfo) -> int:
     """Count an attempt and return the id of the user whose sign-in needs a second factor."""
     with accounts.database.read() as tx:
-        pending = pending_sign_ins.look(tx, accounts.clock.now_ms(), SECOND_FACTOR, flow)
+        pending = pending_sign_ins.find(tx, accounts.clock.now_ms(), SECOND_FACTOR, flow)
     if pending is None or pending.user_id is None:
         raise _expired()
     count_second_factor(accounts, pending.user_id, client)
     return pending.user_id
 
 
-def count_second_factor(accounts: Accounts, user_id: int, client: Client) -> None:
+def count_second_factor(accounts: AccountParts, user_id: int, client: BrowserInfo) -> None:
     """Count an attempt with a second factor: a code has only six digits and could be guessed."""
-    rate_limits.take_all(
+    rate_limits.count_all(
         accounts.database,
         accounts.clock.now_ms(),
         (Rate.SECOND_FACTOR_USER, (str(user_id),)),
@@ -125,7 +127,7 @@ def count_second_factor(accounts: Accounts, user_id: int, client: Client) -> Non
     )
 
 
-def finish(tx: Tx, now_ms: int, flow: str, user_id: int, client: Client) -> SignedIn:
+def finish(tx: Tx, now_ms: int, flow: str, user_id: int, client: BrowserInfo) -> SignedIn:
     """Start the session of a sign-in after its second factor was verified."""
     pending = pending_sign_ins.take(tx, now_ms, SECOND_FACTOR, flow)
     if pending is None or pending.user_id != user_id:
@@ -133,7 +135,7 @@ def finish(tx: Tx, now_ms: int, flow: str, user_id: int, client: Client) -> Sign
     return SignedIn(sessions.start(tx, now_ms, user_id, address=client.address, agent=client.agent))
 
 
-async def confirm(accounts: Accounts, by: Principal, secret: str, proof: str, client: Client) -> str:
+async def confirm(accounts: AccountParts, by: Caller, secret: str, proof: str, client: BrowserInfo) -> str:
     """
     Confirm a session with the password, or with a code of the second factor if the user has no password.
 
@@ -152,21 +154,21 @@ async def confirm(accounts: Accounts, by: Principal, secret: str, proof: str, cl
     return await to_thread.run_sync(partial(_renew_session, accounts, by, secret, used))
 
 
-def _begin(accounts: Accounts, login: str, client: Client) -> _FoundUser | None:
+def _begin(accounts: AccountParts, login: str, client: BrowserInfo) -> _FoundUser | None:
     user = _find(accounts, login)
-    rate_limits.take_all(
+    rate_limits.count_all(
         accounts.database, accounts.clock.now_ms(), *_rates(user, login, client), (Rate.SIGN_IN_ALL, ())
     )
     return user
 
 
-def _rates(user: _FoundUser | None, login: str, client: Client) -> tuple[tuple[Rate, tuple[str, ...]], ...]:
+def _rates(user: _FoundUser | None, login: str, client: BrowserInfo) -> tuple[tuple[Rate, tuple[str, ...]], ...]:
     """Count a user once for both name and email address; count unknown names too, to not reveal which ones exist."""
     subject = login.casefold()[:300] if user is None else f"#{user.id}"
     return (Rate.SIGN_IN_USER, (subject,)), (Rate.SIGN_IN_ADDRESS, (client.address,))
 
 
-def _find(accounts: Accounts, login: str) -> _FoundUser | None:
+def _find(accounts: AccountParts, login: str) -> _FoundUser | None:
     with accounts.database.read() as tx:
         columns = select(users.c.id, users.c.name, users.c.password_hash).where(users.c.disabled_at.is_(None))
         if "@" in login:
@@ -183,11 +185,11 @@ def storable(login: str) -> str:
 
 
 def _proceed_after_password(
-    accounts: Accounts, login: str, user: _FoundUser, better_hash: str | None, client: Client
+    accounts: AccountParts, login: str, user: _FoundUser, better_hash: str | None, client: BrowserInfo
 ) -> SignedIn | NeedsSecondFactor:
     now_ms = accounts.clock.now_ms()
     for rate, subject in _rates(user, login, client):
-        rate_limits.give_back(accounts.database, now_ms, rate, *subject)
+        rate_limits.uncount(accounts.database, now_ms, rate, *subject)
     with accounts.database.write_user(user.id) as tx:
         unchanged = (users.c.id == user.id, users.c.password_hash == user.password_hash)
         if tx.execute(select(users.c.id).where(*unchanged)).first() is None:
@@ -197,7 +199,7 @@ def _proceed_after_password(
         return proceed(tx, now_ms, user.id, client)
 
 
-async def _check_code(accounts: Accounts, user_id: int, code: str) -> Recovery | int:
+async def _check_code(accounts: AccountParts, user_id: int, code: str) -> RecoveryCode | int:
     """Return the TOTP step of a code, or the recovery code that matches it; raise `BadCredential` if it is neither."""
     plain = "".join(code.split()).replace("-", "").casefold()
     if totp.is_code(plain):
@@ -212,14 +214,14 @@ async def _check_code(accounts: Accounts, user_id: int, code: str) -> Recovery |
     raise wrong_code()
 
 
-def _finish(accounts: Accounts, flow: str, user_id: int, used: Recovery | int, client: Client) -> SignedIn:
+def _finish(accounts: AccountParts, flow: str, user_id: int, used: RecoveryCode | int, client: BrowserInfo) -> SignedIn:
     now_ms = accounts.clock.now_ms()
     with accounts.database.write_user(user_id) as tx:
         _mark_used(accounts, tx, now_ms, user_id, used)
         return finish(tx, now_ms, flow, user_id, client)
 
 
-def _mark_used(accounts: Accounts, tx: Tx, now_ms: int, user_id: int, used: Recovery | int) -> None:
+def _mark_used(accounts: AccountParts, tx: Tx, now_ms: int, user_id: int, used: RecoveryCode | int) -> None:
     """Mark a code as used; raise `BadCredential` if a concurrent request used it first."""
     was_unused = (
         totp.use(tx, user_id, used) if isinstance(used, int) else recovery.use(accounts, tx, now_ms, user_id, used)
@@ -228,8 +230,8 @@ def _mark_used(accounts: Accounts, tx: Tx, now_ms: int, user_id: int, used: Reco
         raise wrong_code()
 
 
-def _password_of(accounts: Accounts, user_id: int, client: Client) -> str | None:
-    rate_limits.take(accounts.database, accounts.clock.now_ms(), Rate.CONFIRM_USER, str(user_id))
+def _password_of(accounts: AccountParts, user_id: int, client: BrowserInfo) -> str | None:
+    rate_limits.count_attempt(accounts.database, accounts.clock.now_ms(), Rate.CONFIRM_USER, str(user_id))
     with accounts.database.read() as tx:
         stored_hash: str | None = tx.execute(select(users.c.password_hash).where(users.c.id == user_id)).scalar_one()
     if stored_hash is None:
@@ -237,7 +239,7 @@ def _password_of(accounts: Accounts, user_id: int, client: Client) -> str | None
     return stored_hash
 
 
-def _renew_session(accounts: Accounts, by: Principal, secret: str, used: Recovery | int | None) -> str:
+def _renew_session(accounts: AccountParts, by: Caller, secret: str, used: RecoveryCode | int | None) -> str:
     assert by.user_id is not None
     now_ms = accounts.clock.now_ms()
     with accounts.database.write_user(by.user_id) as tx:

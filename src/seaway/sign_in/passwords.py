@@ -19,7 +19,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from zxcvbn import zxcvbn  # type: ignore[import-untyped]
 
-from seaway.errors import TooMany, WeakPassword
+from seaway.errors import TooManyRequests, WeakPassword
 
 MIN_CHARS = 12
 MAX_CHARS = 256
@@ -38,7 +38,7 @@ R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
+class PasswordCheck:
     """Whether the password is correct, and a hash to replace the stored one if its parameters are outdated."""
 
     is_right: bool
@@ -78,7 +78,7 @@ class Hasher:
         _require_length(password, MIN_CHARS)
         return await self._run(lambda: hash_new(password, about=about, parameters=self._parameters))
 
-    async def verify(self, password: str, stored_hash: str | None) -> Checked:
+    async def verify(self, password: str, stored_hash: str | None) -> PasswordCheck:
         """Check a password against the stored hash; None (unknown user) takes the same time and fails."""
         _require_length(password, 0)
         return await self._run(lambda: self._verify(password, stored_hash))
@@ -87,21 +87,21 @@ class Hasher:
         """Return the hash of a generated code, which needs no strength check."""
         return await self._run(lambda: self._parameters.hash(code))
 
-    def _verify(self, password: str, stored_hash: str | None) -> Checked:
+    def _verify(self, password: str, stored_hash: str | None) -> PasswordCheck:
         normal = _normal(password)
         if stored_hash is None:
             self._parameters.hash(normal)
-            return Checked(is_right=False)
+            return PasswordCheck(is_right=False)
         try:
             self._parameters.verify(stored_hash, normal)
         except (VerificationError, InvalidHashError):
-            return Checked(is_right=False)
+            return PasswordCheck(is_right=False)
         is_old = self._parameters.check_needs_rehash(stored_hash)
-        return Checked(is_right=True, better_hash=self._parameters.hash(normal) if is_old else None)
+        return PasswordCheck(is_right=True, better_hash=self._parameters.hash(normal) if is_old else None)
 
     async def _run(self, work: Callable[[], R]) -> R:
         if self._active >= self._capacity:
-            raise TooMany(
+            raise TooManyRequests(
                 "Too many users are signing in at the moment.", "Try again in a moment.", retry_after_seconds=5
             )
         self._active += 1

@@ -14,7 +14,7 @@ from sqlalchemy import delete, insert, select
 from sqlalchemy.sql import ColumnElement
 
 from seaway import secret_tokens
-from seaway.clock import MINUTE_MS, bounds_of_end
+from seaway.clock import MINUTE_MS, expiry_bounds
 from seaway.database.engine import Tx
 from seaway.database.tables import sign_ins
 
@@ -29,7 +29,7 @@ class Pending:
     data: Mapping[str, Any]
 
 
-def put(
+def add(
     tx: Tx,
     now_ms: int,
     kind: str,
@@ -42,7 +42,7 @@ def put(
     secret = secret_tokens.new_key(secret_tokens.KeyKind.FLOW)
     tx.execute(
         insert(sign_ins).values(
-            digest=secret_tokens.digest(secret),
+            digest=secret_tokens.hash_key(secret),
             kind=kind,
             user_id=user_id,
             data=msgspec.json.encode(data).decode(),
@@ -52,9 +52,9 @@ def put(
     return secret
 
 
-def look(tx: Tx, now_ms: int, kind: str, secret: str) -> Pending | None:
+def find(tx: Tx, now_ms: int, kind: str, secret: str) -> Pending | None:
     """Return a valid flow without using it up, for a step that can be retried; None if there is none."""
-    if not secret_tokens.is_of(secret_tokens.KeyKind.FLOW, secret):
+    if not secret_tokens.is_kind(secret_tokens.KeyKind.FLOW, secret):
         return None
     row = tx.execute(select(sign_ins.c.user_id, sign_ins.c.data).where(*_valid(now_ms, kind, secret))).one_or_none()
     return None if row is None else Pending(row.user_id, msgspec.json.decode(row.data))
@@ -62,7 +62,7 @@ def look(tx: Tx, now_ms: int, kind: str, secret: str) -> Pending | None:
 
 def take(tx: Tx, now_ms: int, kind: str, secret: str) -> Pending | None:
     """Use up a valid flow and return it; None if there is none."""
-    if not secret_tokens.is_of(secret_tokens.KeyKind.FLOW, secret):
+    if not secret_tokens.is_kind(secret_tokens.KeyKind.FLOW, secret):
         return None
     row = tx.execute(
         delete(sign_ins).where(*_valid(now_ms, kind, secret)).returning(sign_ins.c.user_id, sign_ins.c.data)
@@ -70,16 +70,16 @@ def take(tx: Tx, now_ms: int, kind: str, secret: str) -> Pending | None:
     return None if row is None else Pending(row.user_id, msgspec.json.decode(row.data))
 
 
-def forget_of(tx: Tx, user_id: int) -> None:
+def delete_of_user(tx: Tx, user_id: int) -> None:
     """Delete the flows of a user: they may rely on credentials that just changed."""
     tx.execute(delete(sign_ins).where(sign_ins.c.user_id == user_id))
 
 
-def forget_old(tx: Tx, now_ms: int) -> int:
+def delete_expired(tx: Tx, now_ms: int) -> int:
     """Delete expired flows; return the count."""
     return tx.execute(delete(sign_ins).where(sign_ins.c.expires_at <= now_ms)).rowcount
 
 
 def _valid(now_ms: int, kind: str, secret: str) -> tuple[ColumnElement[bool], ...]:
-    is_valid = sign_ins.c.expires_at.between(*bounds_of_end(now_ms, LASTS_MS))
-    return (sign_ins.c.digest == secret_tokens.digest(secret), sign_ins.c.kind == kind, is_valid)
+    is_valid = sign_ins.c.expires_at.between(*expiry_bounds(now_ms, LASTS_MS))
+    return (sign_ins.c.digest == secret_tokens.hash_key(secret), sign_ins.c.kind == kind, is_valid)

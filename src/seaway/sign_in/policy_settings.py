@@ -15,7 +15,7 @@ class SecondFactorFor(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
+class AccountPolicy:
     """Conditions for having an account here, and for using it."""
 
     sign_up_open: bool = True

@@ -13,15 +13,15 @@ from sqlalchemy import delete, exists, func, select, update
 
 from seaway import audit
 from seaway.audit import Event
-from seaway.callers.caller import Principal
+from seaway.callers.caller import Caller
 from seaway.callers.site_permissions import SiteAction, require_site
-from seaway.clock import HOUR_MS, is_behind
+from seaway.clock import HOUR_MS, is_before_release
 from seaway.database.engine import Tx
 from seaway.database.tables import passkeys, recovery_codes, totp
 from seaway.database.tables import users as rows
 from seaway.errors import Unavailable
 from seaway.sign_in import account_security
-from seaway.sign_in.parts import Accounts
+from seaway.sign_in.parts import AccountParts
 from seaway.users import users
 
 RESET_AFTER_MS = 72 * HOUR_MS
@@ -54,13 +54,13 @@ def of_user(tx: Tx, user_id: int) -> Factors:
     return Factors(bool(has_totp), keys, codes)
 
 
-def has_own_proof(tx: Tx, user_id: int) -> bool:
+def can_confirm(tx: Tx, user_id: int) -> bool:
     """Return whether a user can confirm a session here, with a password or a second factor."""
     query = select(rows.c.password_hash).where(rows.c.id == user_id)
     return tx.execute(query).scalar_one() is not None or of_user(tx, user_id).any
 
 
-def require_fresh_to_add(tx: Tx, by: Principal) -> None:
+def require_fresh_to_add(tx: Tx, by: Caller) -> None:
     """
     Return if `by` can add a second factor now; raise the refusal otherwise.
 
@@ -68,58 +68,58 @@ def require_fresh_to_add(tx: Tx, by: Principal) -> None:
     so a recent sign-in is enough for their first factor.
     """
     assert by.user_id is not None
-    if has_own_proof(tx, by.user_id):
+    if can_confirm(tx, by.user_id):
         require_site(by, SiteAction.OPEN_ACCOUNT)
     else:
         require_site(by, SiteAction.ADD_FIRST_FACTOR)
 
 
-def require_may_add(accounts: Accounts, by: Principal) -> None:
+def require_may_add(accounts: AccountParts, by: Caller) -> None:
     """Check `require_fresh_to_add` in a separate transaction, before expensive work."""
     with accounts.database.read() as tx:
         require_fresh_to_add(tx, by)
 
 
-def forget_codes_without_use(tx: Tx, user_id: int) -> None:
+def delete_unneeded_codes(tx: Tx, user_id: int) -> None:
     """Delete the recovery codes of a user without any other second factor."""
     if not of_user(tx, user_id).any:
         tx.execute(delete(recovery_codes).where(recovery_codes.c.user_id == user_id))
 
 
-def reset_now(accounts: Accounts, tx: Tx, now_ms: int, by: Principal, user_id: int) -> None:
+def reset_now(accounts: AccountParts, tx: Tx, now_ms: int, by: Caller, user_id: int) -> None:
     """Remove every second factor of a user, on the operator's command or after the 72 hours."""
     for table in (totp, passkeys, recovery_codes):
         tx.execute(delete(table).where(table.c.user_id == user_id))
     _set_end(tx, user_id, None)
     user = users.by_id(tx, user_id)
     audit.write(tx, now_ms, by.actor, Event.SECOND_FACTOR_RESET, target=user.name)
-    account_security.changed(accounts, tx, now_ms, user_id, "All second factors were removed.", keep=None)
+    account_security.end_sessions_and_notify(
+        accounts, tx, now_ms, user_id, "All second factors were removed.", keep=None
+    )
 
 
-def ask_reset(accounts: Accounts, tx: Tx, now_ms: int, by: Principal, user_id: int) -> int:
+def request_reset(accounts: AccountParts, tx: Tx, now_ms: int, by: Caller, user_id: int) -> int:
     """Schedule an admin's reset of a user's second factors; return the time in ms at which it takes effect."""
-    if is_behind(now_ms):  # once the clock is corrected, the 72 hours would have passed already
+    if is_before_release(now_ms):  # once the clock is corrected, the 72 hours would have passed already
         raise Unavailable("The clock of this server is wrong.", "Ask the operator to correct it, then try again.")
     ends_at = now_ms + RESET_AFTER_MS
     _set_end(tx, user_id, ends_at)
     user = users.by_id(tx, user_id)
     audit.write(tx, now_ms, by.actor, Event.SECOND_FACTOR_RESET_ASKED, target=user.name)
     what = "An admin requested the removal of all second factors. It happens in 72 hours, unless you cancel it."
-    account_security.announce(accounts, tx, now_ms, user_id, what)
+    account_security.notify(accounts, tx, now_ms, user_id, what)
     return ends_at
 
 
-def stop_reset(accounts: Accounts, tx: Tx, now_ms: int, by: Principal, user_id: int) -> None:
+def cancel_reset(accounts: AccountParts, tx: Tx, now_ms: int, by: Caller, user_id: int) -> None:
     """Cancel a pending second-factor reset."""
     _set_end(tx, user_id, None)
     user = users.by_id(tx, user_id)
     audit.write(tx, now_ms, by.actor, Event.SECOND_FACTOR_RESET_CANCELLED, target=user.name)
-    account_security.announce(
-        accounts, tx, now_ms, user_id, "The requested removal of all second factors was canceled."
-    )
+    account_security.notify(accounts, tx, now_ms, user_id, "The requested removal of all second factors was canceled.")
 
 
-def reset_due(accounts: Accounts, by: Principal) -> int:
+def run_due_resets(accounts: AccountParts, by: Caller) -> int:
     """Carry out the resets whose 72 hours have passed; return the count."""
     now_ms = accounts.clock.now_ms()
     due = select(rows.c.id).where(rows.c.second_factor_ends_at <= now_ms)

@@ -20,7 +20,7 @@ from sqlalchemy import ColumnElement, bindparam, delete, exists, insert, or_, se
 
 from seaway import audit, secret_tokens
 from seaway.audit import Actor, Event
-from seaway.callers.caller import Carrier, Principal
+from seaway.callers.caller import Caller, CredentialKind
 from seaway.clock import CLOCK_TOLERANCE_MS, DAY_MS, HOUR_MS, MINUTE_MS
 from seaway.database.engine import Database, Tx
 from seaway.database.rows import from_row
@@ -54,7 +54,7 @@ def start(tx: Tx, now_ms: int, user_id: int, *, address: str, agent: str, confir
     tx.execute(
         insert(sessions).values(
             user_id=user_id,
-            digest=secret_tokens.digest(secret),
+            digest=secret_tokens.hash_key(secret),
             created_at=now_ms,
             seen_at=now_ms,
             confirmed_at=now_ms if confirmed_at_ms is None else confirmed_at_ms,
@@ -80,20 +80,20 @@ _SESSION_USER = (
 )  # fmt: skip
 
 
-def principal_of(tx: Tx, secret: str, now_ms: int) -> Principal | None:
+def caller_of(tx: Tx, secret: str, now_ms: int) -> Caller | None:
     """Return the caller with this cookie, or None if the session is not valid; malformed secrets cost no query."""
-    if not secret_tokens.is_of(secret_tokens.KeyKind.SESSION, secret):
+    if not secret_tokens.is_kind(secret_tokens.KeyKind.SESSION, secret):
         return None
-    row = tx.execute(_SESSION_USER, {"digest": secret_tokens.digest(secret)}).one_or_none()
+    row = tx.execute(_SESSION_USER, {"digest": secret_tokens.hash_key(secret)}).one_or_none()
     if row is None:
         return None
     expires_at_ms = min(row.seen_at + IDLE_MS, row.created_at + LONGEST_MS)
     if expires_at_ms <= now_ms or max(row.seen_at, row.created_at) > now_ms + CLOCK_TOLERANCE_MS:
         return None
-    return Principal(
+    return Caller(
         name=row.name,
         user_id=row.user_id,
-        carrier=Carrier.PERSON,
+        carrier=CredentialKind.PERSON,
         is_admin=row.is_admin,
         is_verified=bool(row.is_verified),
         session_id=row.id,
@@ -103,7 +103,7 @@ def principal_of(tx: Tx, secret: str, now_ms: int) -> Principal | None:
     )
 
 
-def touch(database: Database, now_ms: int, principal: Principal) -> None:
+def touch(database: Database, now_ms: int, principal: Caller) -> None:
     """Record the use of a session, at most every ten minutes: each commit invalidates the caches of all workers."""
     if principal.session_id is None:
         return
@@ -130,8 +130,8 @@ def renew(tx: Tx, now_ms: int, secret: str) -> str:
     fresh = secret_tokens.new_key(secret_tokens.KeyKind.SESSION)
     changed = tx.execute(
         update(sessions)
-        .where(sessions.c.digest == secret_tokens.digest(secret))
-        .values(digest=secret_tokens.digest(fresh), seen_at=now_ms, confirmed_at=now_ms)
+        .where(sessions.c.digest == secret_tokens.hash_key(secret))
+        .values(digest=secret_tokens.hash_key(fresh), seen_at=now_ms, confirmed_at=now_ms)
     )
     if changed.rowcount != 1:
         raise BadCredential("This session has ended.", "Sign in again.")
@@ -151,7 +151,7 @@ def end_others(tx: Tx, user_id: int, keep: int | None) -> int:
     return tx.execute(delete(sessions).where(*conditions)).rowcount
 
 
-def end_own(tx: Tx, now_ms: int, by: Principal, session_id: int) -> None:
+def end_own(tx: Tx, now_ms: int, by: Caller, session_id: int) -> None:
     """End one of the caller's sessions."""
     if by.user_id is None or all(session.id != session_id for session in of_user(tx, by.user_id, now_ms)):
         raise NotFound("This account has no such session.", "It may have ended already.")
@@ -159,7 +159,7 @@ def end_own(tx: Tx, now_ms: int, by: Principal, session_id: int) -> None:
     audit.write(tx, now_ms, by.actor, Event.SESSION_ENDED, target=by.name)
 
 
-def end_others_of(tx: Tx, now_ms: int, by: Principal) -> None:
+def end_others_of(tx: Tx, now_ms: int, by: Caller) -> None:
     """End every session of the caller except the current one."""
     if by.user_id is not None and end_others(tx, by.user_id, by.session_id):
         audit.write(tx, now_ms, by.actor, Event.SESSION_ENDED, target=by.name)

@@ -8,42 +8,42 @@ Actions of site admins on accounts and background jobs.
 
 from seaway import audit
 from seaway.audit import Event
-from seaway.callers.caller import Principal
+from seaway.callers.caller import Caller
 from seaway.callers.site_permissions import SiteAction, require_site
 from seaway.database.engine import Tx
 from seaway.errors import Malformed, NotAllowed, NotFound
 from seaway.jobs import queue
 from seaway.sign_in import second_factors, user_access
-from seaway.sign_in.parts import Accounts
+from seaway.sign_in.parts import AccountParts
 from seaway.users import users
 from seaway.users.users import User
 
 
-def set_disabled(tx: Tx, now_ms: int, by: Principal, user: str, *, disabled: bool) -> User:
+def set_disabled(tx: Tx, now_ms: int, by: Caller, user: str, *, disabled: bool) -> User:
     """Disable or enable an account."""
     _require_for(tx, by, user)
     return user_access.set_disabled(tx, now_ms, by, user, disabled=disabled)
 
 
-def set_admin(tx: Tx, now_ms: int, by: Principal, user: str, *, is_admin: bool) -> User:
+def set_admin(tx: Tx, now_ms: int, by: Caller, user: str, *, is_admin: bool) -> User:
     """Grant or revoke site admin rights."""
     _require_for(tx, by, user)
     return users.set_admin(tx, now_ms, by, user, is_admin=is_admin)
 
 
-def ask_reset(house: Accounts, tx: Tx, now_ms: int, by: Principal, user: str) -> int:
+def schedule_factor_reset(house: AccountParts, tx: Tx, now_ms: int, by: Caller, user: str) -> int:
     """Schedule the removal of a user's second factors in 72 hours; return when it is due (ms since the epoch)."""
     _require_for(tx, by, user)
-    return second_factors.ask_reset(house, tx, now_ms, by, users.get(tx, user).id)
+    return second_factors.request_reset(house, tx, now_ms, by, users.get(tx, user).id)
 
 
-def stop_reset(house: Accounts, tx: Tx, now_ms: int, by: Principal, user: str) -> None:
+def cancel_factor_reset(house: AccountParts, tx: Tx, now_ms: int, by: Caller, user: str) -> None:
     """Cancel a pending second-factor reset."""
     require_site(by, SiteAction.CHANGE_SITE)
-    second_factors.stop_reset(house, tx, now_ms, by, users.get(tx, user).id)
+    second_factors.cancel_reset(house, tx, now_ms, by, users.get(tx, user).id)
 
 
-def retry_jobs(tx: Tx, now_ms: int, by: Principal, job: int | None = None) -> int:
+def retry_jobs(tx: Tx, now_ms: int, by: Caller, job: int | None = None) -> int:
     """Retry one failed job, or all, from the first attempt; return the count. `NotFound` if that one has not failed."""
     require_site(by, SiteAction.CHANGE_SITE)
     count = queue.retry(tx, now_ms, job)
@@ -54,7 +54,7 @@ def retry_jobs(tx: Tx, now_ms: int, by: Principal, job: int | None = None) -> in
     return count
 
 
-def _require_for(tx: Tx, by: Principal, user: str) -> None:
+def _require_for(tx: Tx, by: Caller, user: str) -> None:
     require_site(by, SiteAction.CHANGE_SITE)
     if by.is_operator:
         return

@@ -18,14 +18,14 @@ from sqlalchemy import delete, insert, not_, select, update
 
 from seaway import audit
 from seaway.audit import Event
-from seaway.callers.caller import Principal
+from seaway.callers.caller import Caller
 from seaway.callers.site_permissions import SiteAction, require_site
 from seaway.clock import CLOCK_TOLERANCE_MS
 from seaway.database.engine import Tx
 from seaway.database.tables import totp
 from seaway.errors import BadCredential, NotAllowed, NotFound
 from seaway.sign_in import account_security, recovery, second_factors
-from seaway.sign_in.parts import Accounts
+from seaway.sign_in.parts import AccountParts
 
 STEP_MS = 30_000
 _STEPS_AHEAD = CLOCK_TOLERANCE_MS // STEP_MS  # a last step beyond this was written by a wrong clock and blocks no code
@@ -45,7 +45,7 @@ def is_code(text: str) -> bool:
     return len(text) == 6 and text.isascii() and text.isdigit()
 
 
-def begin(accounts: Accounts, by: Principal) -> Enrolment:
+def begin(accounts: AccountParts, by: Caller) -> Enrolment:
     """Create a seed, which is active once `confirm` gets its first code."""
     assert by.user_id is not None
     seed = pyotp.random_base32()
@@ -60,14 +60,14 @@ def begin(accounts: Accounts, by: Principal) -> Enrolment:
     return Enrolment(seed, pyotp.TOTP(seed).provisioning_uri(name=by.name, issuer_name=issuer))
 
 
-async def confirm(accounts: Accounts, by: Principal, code: str) -> list[str]:
+async def confirm(accounts: AccountParts, by: Caller, code: str) -> list[str]:
     """Activate the authenticator app with its first code; return new recovery codes if the user had none."""
     await to_thread.run_sync(second_factors.require_may_add, accounts, by)
     made = await recovery.prepare(accounts)
     return await to_thread.run_sync(partial(_confirm, accounts, by, "".join(code.split()), made))
 
 
-def step_of(accounts: Accounts, user_id: int, code: str, *, confirmed: bool = True) -> int | None:
+def step_of(accounts: AccountParts, user_id: int, code: str, *, confirmed: bool = True) -> int | None:
     """Return the step of a correct code, or None if it is wrong or its step was already used."""
     with accounts.database.read() as tx:
         return _step_of(accounts, tx, user_id, code, confirmed=confirmed)
@@ -80,7 +80,7 @@ def use(tx: Tx, user_id: int, step: int) -> bool:
     return changed.rowcount == 1
 
 
-def remove(accounts: Accounts, by: Principal) -> None:
+def remove(accounts: AccountParts, by: Caller) -> None:
     """Remove the caller's authenticator app."""
     require_site(by, SiteAction.OPEN_ACCOUNT)
     assert by.user_id is not None
@@ -88,14 +88,14 @@ def remove(accounts: Accounts, by: Principal) -> None:
     with accounts.database.write_user(by.user_id) as tx:
         if tx.execute(delete(totp).where(totp.c.user_id == by.user_id)).rowcount == 0:
             raise NotFound("This account has no authenticator app.", "Set one up first.")
-        second_factors.forget_codes_without_use(tx, by.user_id)
+        second_factors.delete_unneeded_codes(tx, by.user_id)
         audit.write(tx, now_ms, by.actor, Event.TOTP_REMOVED, target=by.name)
-        account_security.changed(
+        account_security.end_sessions_and_notify(
             accounts, tx, now_ms, by.user_id, "The authenticator app was removed.", keep=by.session_id
         )
 
 
-def _confirm(accounts: Accounts, by: Principal, code: str, made: recovery.Made) -> list[str]:
+def _confirm(accounts: AccountParts, by: Caller, code: str, made: recovery.NewCodes) -> list[str]:
     assert by.user_id is not None
     now_ms = accounts.clock.now_ms()
     with accounts.database.write_user(by.user_id) as tx:
@@ -105,13 +105,13 @@ def _confirm(accounts: Accounts, by: Principal, code: str, made: recovery.Made) 
             raise BadCredential("The code is wrong.", "Check the clock of your phone, then enter the current code.")
         tx.execute(update(totp).where(totp.c.user_id == by.user_id).values(confirmed_at=now_ms, last_step=step))
         audit.write(tx, now_ms, by.actor, Event.TOTP_ADDED, target=by.name)
-        account_security.changed(
+        account_security.end_sessions_and_notify(
             accounts, tx, now_ms, by.user_id, "An authenticator app was added.", keep=by.session_id
         )
         return recovery.put_if_none(tx, now_ms, by, made)
 
 
-def _step_of(accounts: Accounts, tx: Tx, user_id: int, code: str, *, confirmed: bool) -> int | None:
+def _step_of(accounts: AccountParts, tx: Tx, user_id: int, code: str, *, confirmed: bool) -> int | None:
     row = tx.execute(
         select(totp.c.seed, totp.c.last_step).where(
             totp.c.user_id == user_id, totp.c.confirmed_at.is_not(None) if confirmed else totp.c.confirmed_at.is_(None)

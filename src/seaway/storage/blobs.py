@@ -38,7 +38,7 @@ class DamagedBlob(FileNotFoundError):
     """The bytes of a blob do not have the hash in its key; the blob counts as missing."""
 
 
-class Blobs(Protocol):
+class BlobStore(Protocol):
     """A blob store; every method blocks and must be called off the event loop."""
 
     def create(self) -> None:
@@ -95,7 +95,7 @@ class Blobs(Protocol):
         ...
 
 
-def read_whole(blobs: Blobs, key: str) -> bytes:
+def read_whole(blobs: BlobStore, key: str) -> bytes:
     """Read a small blob; `DamagedBlob` if its bytes do not have the sha256 in its key."""
     with blobs.open(key) as file:
         content = file.read()

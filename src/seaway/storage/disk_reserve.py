@@ -21,7 +21,7 @@ from typing import TypeVar
 import structlog
 
 from seaway import os_errors
-from seaway.errors import NoRoom, Unavailable
+from seaway.errors import DiskFull, Unavailable
 
 log = structlog.get_logger()
 
@@ -55,9 +55,9 @@ class Reserve:
         return act()
 
     def require_room(self) -> None:
-        """Raise `NoRoom` while the reserve is used and the remaining space is needed for deletions."""
+        """Raise `DiskFull` while the reserve is used and the remaining space is needed for deletions."""
         if self._length() == 0 and self._free() < self._size:
-            raise NoRoom(
+            raise DiskFull(
                 "The disk is full: the server has no room for this now.",
                 "Try again later, or tell the operator of the server.",
                 cause="the reserve was used and less than its size is free",
@@ -77,7 +77,7 @@ class Reserve:
 
     def _lacks_room(self, error: Exception) -> bool:
         # SQLite reports some full disks as an I/O error, so the free space is checked too.
-        is_full = isinstance(os_errors.unavailable(error) or error, NoRoom)
+        is_full = isinstance(os_errors.as_unavailable(error) or error, DiskFull)
         return self._length() is not None and (is_full or self._free() < self._size)
 
     def _empty(self) -> bool:

@@ -5,7 +5,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from seaway.errors import BadSetting
-from seaway.storage.blobs import Blobs
+from seaway.storage.blobs import BlobStore
 from seaway.storage.disk import DiskBlobs
 from seaway.storage.memory import MemoryBlobs
 
@@ -22,7 +22,7 @@ class BucketAccess:
     secret_key: str = ""
 
 
-def open_blobs(url: str, access: BucketAccess) -> Blobs:
+def open_blobs(url: str, access: BucketAccess) -> BlobStore:
     """
     Open `file:///folder`, `memory:`, `s3://bucket/folder`, `gs://bucket/folder` or `az://container/folder`.
 
@@ -41,7 +41,7 @@ def open_blobs(url: str, access: BucketAccess) -> Blobs:
     )
 
 
-def _open_bucket(scheme: str, bucket: str, folder: str, access: BucketAccess) -> Blobs:
+def _open_bucket(scheme: str, bucket: str, folder: str, access: BucketAccess) -> BlobStore:
     # Imported here because it takes 60 ms, and a store in a folder does not need it.
     from obstore.exceptions import BaseError
     from obstore.store import AzureStore, GCSStore, S3Store

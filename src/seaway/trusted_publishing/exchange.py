@@ -27,13 +27,13 @@ from seaway.callers.caller import Workflow
 from seaway.callers.rate_limits import Rate
 from seaway.clock import SECOND_MS, Clock
 from seaway.database.engine import Database, Tx
-from seaway.errors import TooMany
-from seaway.metric_events import Counts
+from seaway.errors import TooManyRequests
+from seaway.metric_events import EventCounter
 from seaway.trusted_publishing import issuers, jwt, publishers, tokens
-from seaway.trusted_publishing.issuer_kinds.issuer_kind import Claims, Kind, invalid, missing
+from seaway.trusted_publishing.issuer_kinds.issuer_kind import Claims, IssuerKind, invalid, missing
 from seaway.trusted_publishing.issuers import Issuer
-from seaway.trusted_publishing.jwt import Token
-from seaway.trusted_publishing.publisher_emails import Teller
+from seaway.trusted_publishing.jwt import ParsedToken
+from seaway.trusted_publishing.publisher_emails import PublisherNotifier
 from seaway.trusted_publishing.publishers import Draft, Publisher
 from seaway.trusted_publishing.refusals import Code, TokenRefused
 from seaway.trusted_publishing.repository_ids import RepositoryIds
@@ -44,19 +44,19 @@ _LONGEST_SHOWN = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Exchanging:
+class TokenExchange:
     """Dependencies of the token exchange."""
 
     database: Database
     clock: Clock
     key_sets: KeySets
-    teller: Teller
+    teller: PublisherNotifier
     look_up_owner: Callable[[Draft, Issuer], Draft]  # called before a publisher is saved
     repository_ids: RepositoryIds
     audience: str  # the host of the public URL; never taken from a request
     is_on: bool
     life_ms: int
-    counts: Counts
+    counts: EventCounter
     turns: CapacityLimiter  # separate: waiting for an issuer must not occupy the threads that readers need
 
 
@@ -65,10 +65,10 @@ class _Signed:
     """A token whose signature was verified, with its issuer."""
 
     issuer: Issuer
-    token: Token
+    token: ParsedToken
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> IssuerKind:
         return self.issuer.kind
 
     @property
@@ -93,11 +93,11 @@ def audience_of(site_url: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def exchange(parts: Exchanging, text: str, *, address: str) -> str:
+def exchange(parts: TokenExchange, text: str, *, address: str) -> str:
     """Return a publish token for a workflow's token; the code of `TokenRefused` gives the reason for a refusal."""
     if not parts.is_on:
         raise TokenRefused(Code.NOT_ENABLED, "Trusted publishing is disabled on this server.")
-    rate_limits.take(parts.database, parts.clock.now_ms(), Rate.EXCHANGE_ADDRESS, address)
+    rate_limits.count_attempt(parts.database, parts.clock.now_ms(), Rate.EXCHANGE_ADDRESS, address)
     signed = _require_signed(parts, text)
     try:
         return _redeem(parts, signed, address)
@@ -106,7 +106,7 @@ def exchange(parts: Exchanging, text: str, *, address: str) -> str:
         raise
 
 
-def _require_signed(parts: Exchanging, text: str) -> _Signed:
+def _require_signed(parts: TokenExchange, text: str) -> _Signed:
     """Parse a token and verify its signature."""
     token = jwt.read(text)
     jwt.require_plain_header(token)
@@ -115,7 +115,7 @@ def _require_signed(parts: Exchanging, text: str) -> _Signed:
     return _Signed(issuer, token)
 
 
-def _redeem(parts: Exchanging, signed: _Signed, address: str) -> str:
+def _redeem(parts: TokenExchange, signed: _Signed, address: str) -> str:
     """Check the claims of a signed token and exchange it."""
     now_ms = parts.clock.now_ms()
     _require_audience(signed.claims, parts.audience)
@@ -126,13 +126,13 @@ def _redeem(parts: Exchanging, signed: _Signed, address: str) -> str:
         parts.counts.unknown_claims(signed.kind.name, len(unknown))
     with parts.database.read() as tx:  # tokens without a publisher must not open a write transaction
         _require_publishers(tx, signed)
-    rate_limits.take(parts.database, now_ms, Rate.EXCHANGE_REPOSITORY, signed.issuer.issuer, signed.subject)
+    rate_limits.count_attempt(parts.database, now_ms, Rate.EXCHANGE_REPOSITORY, signed.issuer.issuer, signed.subject)
     with parts.database.write_part() as tx:
         parts.database.hold(tx, f"exchange/{signed.issuer.issuer}/{signed.subject}")
         return _mint(tx, now_ms, parts, signed, address)
 
 
-def _mint(tx: Tx, now_ms: int, parts: Exchanging, signed: _Signed, address: str) -> str:
+def _mint(tx: Tx, now_ms: int, parts: TokenExchange, signed: _Signed, address: str) -> str:
     """Mark the token as used and create the publish token, in one transaction."""
     matched = _require_unused(tx, signed, _require_publishers(tx, signed, hold=True))
     workflow = _workflow_of(signed, matched[0])
@@ -148,7 +148,7 @@ def _mint(tx: Tx, now_ms: int, parts: Exchanging, signed: _Signed, address: str)
     return secret
 
 
-def _issuer_of(parts: Exchanging, token: Token) -> Issuer:
+def _issuer_of(parts: TokenExchange, token: ParsedToken) -> Issuer:
     with parts.database.read() as tx:
         issuer = issuers.find(tx, token.claims.get("iss"))
     if issuer is None:
@@ -166,7 +166,7 @@ def _require_audience(claims: Claims, audience: str) -> None:
         )
 
 
-def _require_times(claims: Claims, now_ms: int, kind: Kind) -> None:
+def _require_times(claims: Claims, now_ms: int, kind: IssuerKind) -> None:
     times = {name: claims[name] for name in ("exp", "iat", "nbf") if name in claims}
     for name in ("exp", "iat"):
         if name not in times:
@@ -188,7 +188,7 @@ def _require_times(claims: Claims, now_ms: int, kind: Kind) -> None:
 def _require_publishers(tx: Tx, signed: _Signed, *, hold: bool = False) -> list[Publisher]:
     """Return the publishers that match the token, one per channel; raise the refusal if there is none."""
     kind, claims, issuer = signed.kind, signed.claims, signed.issuer.issuer
-    candidates = publishers.about(tx, issuer, kind.subject(claims), hold=hold)
+    candidates = publishers.enabled_for(tx, issuer, kind.subject(claims), hold=hold)
     matching = [publisher for publisher in candidates if kind.fits(claims, issuer, publisher.wanted)]
     pinned = [publisher for publisher in candidates if publisher.wanted.pins or kind.id_fields]
     if not matching and pinned and all(kind.has_other_ids(claims, publisher.wanted) for publisher in pinned):
@@ -226,7 +226,7 @@ def _strictness(publisher: Publisher) -> tuple[int, int, int]:
 def _require_unused(tx: Tx, signed: _Signed, matched: Sequence[Publisher]) -> list[Publisher]:
     """Return the publishers for which the token can be exchanged once more; count this exchange."""
     expires_ms = signed.claims["exp"] * SECOND_MS + LEEWAY_MS
-    before = tokens.use(tx, signed.issuer.issuer, signed.digest, expires_ms)
+    before = tokens.count_exchange(tx, signed.issuer.issuer, signed.digest, expires_ms)
     remaining = [publisher for publisher in matched if before < publisher.exchanges]
     if not remaining:
         cure = "Upload all files with one command"
@@ -247,7 +247,7 @@ def _workflow_of(signed: _Signed, publisher: Publisher) -> Workflow:
     return replace(workflow, name=f"{signed.kind.label}: {publisher.name}")
 
 
-def _audit_refusal(parts: Exchanging, signed: _Signed, refusal: TokenRefused, address: str) -> None:
+def _audit_refusal(parts: TokenExchange, signed: _Signed, refusal: TokenRefused, address: str) -> None:
     """
     Write the refusal of a signed token to the audit log, rate-limited per repository.
 
@@ -257,8 +257,8 @@ def _audit_refusal(parts: Exchanging, signed: _Signed, refusal: TokenRefused, ad
     workflow = signed.kind.workflow(signed.claims, signed.issuer.issuer)
     source = workflow.repository or workflow.account
     try:
-        rate_limits.take(parts.database, now_ms, Rate.EXCHANGE_REFUSED, workflow.issuer, source)
-    except TooMany:
+        rate_limits.count_attempt(parts.database, now_ms, Rate.EXCHANGE_REFUSED, workflow.issuer, source)
+    except TooManyRequests:
         return
     with parts.database.write_part() as tx:
         audit.write(

@@ -17,10 +17,10 @@ from seaway.trusted_publishing.publishers import Draft
 log = structlog.get_logger()
 
 # Requests a JSON object from a URL; returns None if there is none. Raises `Unavailable`.
-Ask = Callable[[str], Mapping[str, object] | None]
+FetchJson = Callable[[str], Mapping[str, object] | None]
 
 
-def with_owner_id(draft: Draft, issuer: Issuer, ask: Ask, api_url: str) -> Draft:
+def with_owner_id(draft: Draft, issuer: Issuer, ask: FetchJson, api_url: str) -> Draft:
     """Add the owner's id and spelling from GitHub to the draft, if available; call this outside a transaction."""
     owner = draft.matched.get("owner", "")
     if issuer.issuer != ISSUER or not owner or draft.pins or not api_url:

@@ -15,14 +15,14 @@ from sqlalchemy import delete, insert, select, update
 
 from seaway import audit
 from seaway.audit import Event
-from seaway.callers.caller import Principal
+from seaway.callers.caller import Caller
 from seaway.callers.site_permissions import SiteAction, require_site
 from seaway.database.engine import Tx
 from seaway.database.tables import issuer_keys
 from seaway.database.tables import issuers as rows
 from seaway.errors import Malformed, NameTaken, NotFound
 from seaway.trusted_publishing.issuer_kinds import github, gitlab, google
-from seaway.trusted_publishing.issuer_kinds.issuer_kind import Kind
+from seaway.trusted_publishing.issuer_kinds.issuer_kind import IssuerKind
 from seaway.trusted_publishing.issuer_kinds.registry import kind_of
 from seaway.trusted_publishing.jwks import require_keys
 
@@ -35,7 +35,7 @@ class Issuer:
     """An issuer whose tokens this server accepts."""
 
     name: str
-    kind: Kind
+    kind: IssuerKind
     issuer: str
     is_enabled: bool = True
     is_builtin: bool = False
@@ -85,13 +85,13 @@ def get(tx: Tx, name: str) -> Issuer:
     return found
 
 
-def add(tx: Tx, now_ms: int, by: Principal, name: str, *, kind: str, issuer: str, rules: str = "") -> Issuer:
+def add(tx: Tx, now_ms: int, by: Caller, name: str, *, kind: str, issuer: str, rules: str = "") -> Issuer:
     """Register an issuer; its tokens are accepted from then on, and its keys are fetched when the first one arrives."""
     require_site(by, SiteAction.CHANGE_SITE)
     name, issuer = name.strip(), issuer.strip()
     if not re.fullmatch(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?", name):
         raise NameTaken(f"{name[:60]!a} is not a valid name for an issuer.", "Use lower case letters, digits and -.")
-    require_address(issuer)
+    require_issuer_url(issuer)
     kind_of(kind, rules)
     if any(candidate.name == name or candidate.issuer == issuer for candidate in all_issuers(tx)):
         raise NameTaken(f"There is already an issuer named {name} or with this URL.", "See the list of issuers.")
@@ -100,7 +100,7 @@ def add(tx: Tx, now_ms: int, by: Principal, name: str, *, kind: str, issuer: str
     return get(tx, name)
 
 
-def remove(tx: Tx, now_ms: int, by: Principal, name: str) -> Issuer:
+def remove(tx: Tx, now_ms: int, by: Caller, name: str) -> Issuer:
     """Remove an issuer; its publishers stay in their channels and match no token."""
     require_site(by, SiteAction.CHANGE_SITE)
     found = get(tx, name)
@@ -112,19 +112,19 @@ def remove(tx: Tx, now_ms: int, by: Principal, name: str) -> Issuer:
     return found
 
 
-def set_enabled(tx: Tx, now_ms: int, by: Principal, name: str, *, enabled: bool) -> Issuer:
+def set_enabled(tx: Tx, now_ms: int, by: Caller, name: str, *, enabled: bool) -> Issuer:
     """Enable or disable an issuer; while it is disabled, publish tokens issued for its tokens are invalid."""
     return _change(tx, now_ms, by, name, is_enabled=enabled)
 
 
-def set_static_keys(tx: Tx, now_ms: int, by: Principal, name: str, keys: str | None) -> Issuer:
+def set_static_keys(tx: Tx, now_ms: int, by: Caller, name: str, keys: str | None) -> Issuer:
     """Use these keys instead of fetching keys; None goes back to fetching."""
     if keys is not None:
         require_keys(keys)
     return _change(tx, now_ms, by, name, static_keys=keys)
 
 
-def require_address(issuer: str) -> None:
+def require_issuer_url(issuer: str) -> None:
     """Refuse an issuer URL unless it is https, or http to a loopback host, whose traffic stays on this machine."""
     parts = _split(issuer)
     plain = len(issuer) <= MAX_ISSUER and re.fullmatch(r"[!-~]+", issuer) and not re.search(r"[?#@\\\"<>]", issuer)
@@ -153,7 +153,7 @@ def _split(url: str) -> SplitResult:
     return parts
 
 
-def _change(tx: Tx, now_ms: int, by: Principal, name: str, **values: bool | str | None) -> Issuer:
+def _change(tx: Tx, now_ms: int, by: Caller, name: str, **values: bool | str | None) -> Issuer:
     require_site(by, SiteAction.CHANGE_SITE)
     found = get(tx, name)
     changed = tx.execute(update(rows).where(rows.c.issuer == found.issuer).values(values)).rowcount

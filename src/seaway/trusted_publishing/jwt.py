@@ -32,7 +32,7 @@ _REGISTRY = jws.JWSRegistry(algorithms=["RS256"], strict_check_header=False)
 
 
 @dataclass(frozen=True, slots=True)
-class Token:
+class ParsedToken:
     """A parsed token; its claims are not trustworthy before `verify`."""
 
     text: str
@@ -46,7 +46,7 @@ class Token:
         return kid
 
 
-def read(text: str) -> Token:
+def read(text: str) -> ParsedToken:
     """Parse a token; refuse it as `malformed-token` if it can be read in more than one way."""
     if len(text) > MAX_TOKEN:
         raise _malformed(f"is longer than {MAX_TOKEN:,} characters")
@@ -55,12 +55,12 @@ def read(text: str) -> Token:
         raise _malformed("does not have three parts")
     header, claims, _ = [_decoded(part) for part in parts]
     try:
-        return Token(text, token_json.read_object(header), token_json.read_object(claims))
+        return ParsedToken(text, token_json.read_object(header), token_json.read_object(claims))
     except ValueError:
         raise _malformed("does not have plain JSON objects in its parts") from None
 
 
-def require_plain_header(token: Token) -> None:
+def require_plain_header(token: ParsedToken) -> None:
     """Refuse the token unless its header has RS256, a key ID and no extensions."""
     header = token.header
     kid = header.get("kid")
@@ -74,7 +74,7 @@ def require_plain_header(token: Token) -> None:
         raise _invalid("does not name the key that it is signed with")
 
 
-def verify(token: Token, key: RSAKey) -> None:
+def verify(token: ParsedToken, key: RSAKey) -> None:
     """Refuse the token unless it was signed with this key."""
     try:
         jws.deserialize_compact(token.text, key, registry=_REGISTRY)

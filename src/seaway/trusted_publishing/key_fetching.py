@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import anyio
 
 from seaway import strict_json
-from seaway.outbound import DEFAULT_PORTS, Visit, VisitFailed
+from seaway.outbound import DEFAULT_PORTS, OutboundRequest, OutboundRequestFailed
 from seaway.trusted_publishing.issuers import Issuer, is_loopback
 from seaway.trusted_publishing.jwks import MAX_BYTES, FetchFailed, read_keys
 
@@ -38,7 +38,7 @@ async def _fetch_keys(issuer: Issuer) -> str:
         return text
     except TimeoutError:
         raise FetchFailed(f"it did not respond within {TOTAL_SECONDS:.0f} seconds") from None
-    except (VisitFailed, ValueError) as error:
+    except (OutboundRequestFailed, ValueError) as error:
         raise FetchFailed(str(error) or type(error).__name__) from None
 
 
@@ -60,7 +60,7 @@ def _keys_address(url: object, issuer: Issuer) -> str:
 async def _get(url: str, issuer: Issuer) -> bytes:
     """Return the body of a 200 response; raise `FetchFailed` for any other status."""
     is_trusted = not issuer.is_builtin
-    request = Visit(
+    request = OutboundRequest(
         url,
         accept="application/json",
         most_bytes=MAX_BYTES,

@@ -12,7 +12,7 @@ from seaway.mail import messages
 from seaway.mail.outbox import Outbox
 
 
-class News(Enum):
+class PublisherEvent(Enum):
     """An event of a publisher; the value is the end of a sentence in the email."""
 
     ADDED = "is now trusted to publish to the channel."
@@ -33,13 +33,13 @@ class News(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Teller:
+class PublisherNotifier:
     """Queues emails to channel owners in the caller's transaction."""
 
     outbox: Outbox
     site_url: str
 
-    def tell(self, tx: Tx, now_ms: int, channel_id: int, channel: str, publisher: str, news: News) -> None:
+    def tell(self, tx: Tx, now_ms: int, channel_id: int, channel: str, publisher: str, news: PublisherEvent) -> None:
         """Email the channel owner if they have a verified address."""
         to = tx.execute(
             select(emails.c.address)
@@ -52,7 +52,7 @@ class Teller:
             )
         ).scalar()
         if to is not None:
-            letter = messages.publisher_news(
+            letter = messages.publisher_changed(
                 to, site_url=self.site_url, channel=channel, publisher=publisher, what=news.value
             )
             self.outbox.send(tx, now_ms, letter, cause=None)  # no rate limit: it concerns the security of the channel

@@ -17,7 +17,7 @@ from sqlalchemy import Row, Select, delete, func, insert, select, update
 
 from seaway import audit
 from seaway.audit import Event
-from seaway.callers.caller import Mode, Principal
+from seaway.callers.caller import Caller, Mode
 from seaway.callers.site_permissions import require_verified
 from seaway.channels import channels, permissions
 from seaway.channels.roles import Action
@@ -28,9 +28,9 @@ from seaway.database.tables import token_publishers, users
 from seaway.errors import Conflict, Malformed, NameTaken, NotFound
 from seaway.keys.api_keys import check_patterns
 from seaway.trusted_publishing import issuers
-from seaway.trusted_publishing.issuer_kinds.issuer_kind import GateValue, Kind, Wanted
+from seaway.trusted_publishing.issuer_kinds.issuer_kind import Criteria, GateValue, IssuerKind
 from seaway.trusted_publishing.issuers import Issuer
-from seaway.trusted_publishing.publisher_emails import News, Teller
+from seaway.trusted_publishing.publisher_emails import PublisherEvent, PublisherNotifier
 
 MAX_IN_CHANNEL = 50
 _UNSEEN = "unseen"  # in the JSON of pins; no kind of issuer has an id of this name
@@ -46,7 +46,7 @@ class Publisher:
     channel: str
     kind: str
     issuer: str
-    wanted: Wanted
+    wanted: Criteria
     mode: Mode
     patterns: tuple[str, ...]
     exchanges: int
@@ -103,9 +103,11 @@ def _stripped(value: GateValue) -> GateValue:
     return value.strip() if isinstance(value, str) else value
 
 
-def add(tx: Tx, now_ms: int, by: Principal, teller: Teller, channel: str, issuer_name: str, draft: Draft) -> Publisher:
+def add(
+    tx: Tx, now_ms: int, by: Caller, teller: PublisherNotifier, channel: str, issuer_name: str, draft: Draft
+) -> Publisher:
     """Add a publisher to a channel, at most 50 in each."""
-    channel_id = require_change(tx, by, channel)
+    channel_id = require_can_change(tx, by, channel)
     issuer = issuers.get(tx, issuer_name)
     values = _values(issuer, draft)
     count = tx.execute(select(func.count()).select_from(rows).where(rows.c.channel_id == channel_id)).scalar_one()
@@ -120,13 +122,13 @@ def add(tx: Tx, now_ms: int, by: Principal, teller: Teller, channel: str, issuer
     ).scalar_one()
     publisher = get(tx, channel, publisher_id)
     _audit(tx, now_ms, by, Event.PUBLISHER_ADDED, publisher)
-    teller.tell(tx, now_ms, channel_id, channel, publisher.name, News.ADDED)
+    teller.tell(tx, now_ms, channel_id, channel, publisher.name, PublisherEvent.ADDED)
     return publisher
 
 
-def change(tx: Tx, now_ms: int, by: Principal, channel: str, publisher_id: int, draft: Draft) -> Publisher:
+def change(tx: Tx, now_ms: int, by: Caller, channel: str, publisher_id: int, draft: Draft) -> Publisher:
     """Update a publisher from the draft; if the draft names another workflow, the pins are removed."""
-    channel_id = require_change(tx, by, channel)
+    channel_id = require_can_change(tx, by, channel)
     before = get(tx, channel, publisher_id)
     issuer = issuer_of(tx, before)
     values = _values(issuer, draft)
@@ -170,17 +172,17 @@ def draft_of(publisher: Publisher) -> Draft:
     )
 
 
-def remove(tx: Tx, now_ms: int, by: Principal, teller: Teller, channel: str, publisher_id: int) -> Publisher:
+def remove(tx: Tx, now_ms: int, by: Caller, teller: PublisherNotifier, channel: str, publisher_id: int) -> Publisher:
     """Remove a publisher; its tokens are invalid from the next request on."""
-    require_change(tx, by, channel)
+    require_can_change(tx, by, channel)
     publisher = get(tx, channel, publisher_id)
     tx.execute(delete(rows).where(rows.c.id == publisher_id))
     _audit(tx, now_ms, by, Event.PUBLISHER_REMOVED, publisher)
-    teller.tell(tx, now_ms, publisher.channel_id, channel, publisher.name, News.REMOVED)
+    teller.tell(tx, now_ms, publisher.channel_id, channel, publisher.name, PublisherEvent.REMOVED)
     return publisher
 
 
-def listed(tx: Tx, by: Principal, channel: str) -> list[Publisher]:
+def list_for_owner(tx: Tx, by: Caller, channel: str) -> list[Publisher]:
     """Return every publisher of a channel, oldest first; requires permission to manage the channel."""
     return in_channel(tx, channels.require(tx, by, Action.MANAGE, channel).channel_id)
 
@@ -198,7 +200,7 @@ def get(tx: Tx, channel: str, publisher_id: int) -> Publisher:
     return _publisher(row)
 
 
-def about(tx: Tx, issuer: str, subject: str, *, hold: bool = False) -> list[Publisher]:
+def enabled_for(tx: Tx, issuer: str, subject: str, *, hold: bool = False) -> list[Publisher]:
     """
     Return the enabled publishers for this issuer and repository or account (`subject`), oldest first.
 
@@ -209,13 +211,13 @@ def about(tx: Tx, issuer: str, subject: str, *, hold: bool = False) -> list[Publ
     return [_publisher(row) for row in tx.execute(_locked(query) if hold else query)]
 
 
-def of_token(tx: Tx, token_id: int) -> list[Publisher]:
+def by_token(tx: Tx, token_id: int) -> list[Publisher]:
     """Return the remaining publishers of a publish token, oldest first."""
     query = _listing().join(token_publishers, token_publishers.c.publisher_id == rows.c.id)
     return [_publisher(row) for row in tx.execute(query.where(token_publishers.c.token_id == token_id))]
 
 
-def hold_by_ids(tx: Tx, numbers: Sequence[int]) -> list[Publisher]:
+def lock_by_ids(tx: Tx, numbers: Sequence[int]) -> list[Publisher]:
     """Return the publishers with these ids, oldest first, locked until the transaction ends."""
     if not numbers:
         return []
@@ -233,12 +235,12 @@ def show_pins(tx: Tx, publisher: Publisher) -> None:
     tx.execute(update(rows).where(rows.c.id == publisher.id).values(pins=_json(publisher.wanted.pins)))
 
 
-def mark(tx: Tx, publisher: Publisher, **moments: int) -> None:
+def set_times(tx: Tx, publisher: Publisher, **moments: int) -> None:
     """Store when the publisher was used or its owner was notified; keys are column names, values milliseconds."""
     tx.execute(update(rows).where(rows.c.id == publisher.id).values(moments))
 
 
-def require_change(tx: Tx, by: Principal, channel: str) -> int:
+def require_can_change(tx: Tx, by: Caller, channel: str) -> int:
     """Return the channel's id if the caller is allowed to change its publishers now; raise the refusal otherwise."""
     access = channels.access_of(tx, channel, by)
     allowed = permissions.require(by, Action.ADMIT, access, channel_name=channel)
@@ -269,7 +271,7 @@ def _values(issuer: Issuer, draft: Draft) -> dict[str, Any]:
     }
 
 
-def _checked_fields(kind: Kind, given: Mapping[str, str]) -> dict[str, str]:
+def _checked_fields(kind: IssuerKind, given: Mapping[str, str]) -> dict[str, str]:
     known = {field.name for field in kind.fields}
     _require_known(kind, "field", set(given) - known, known)
     checked = {}
@@ -283,7 +285,7 @@ def _checked_fields(kind: Kind, given: Mapping[str, str]) -> dict[str, str]:
     return checked
 
 
-def _checked_gates(kind: Kind, given: Mapping[str, GateValue]) -> dict[str, GateValue]:
+def _checked_gates(kind: IssuerKind, given: Mapping[str, GateValue]) -> dict[str, GateValue]:
     known = {gate.name: gate for gate in kind.gates}
     _require_known(kind, "condition", set(given) - set(known), set(known))
     checked: dict[str, GateValue] = {}
@@ -300,7 +302,7 @@ def _checked_gates(kind: Kind, given: Mapping[str, GateValue]) -> dict[str, Gate
     return {name: value for name, value in checked.items() if value}
 
 
-def _checked_pins(kind: Kind, given: Mapping[str, str]) -> dict[str, str]:
+def _checked_pins(kind: IssuerKind, given: Mapping[str, str]) -> dict[str, str]:
     _require_known(kind, "id", set(given) - set(kind.pins), set(kind.pins))
     for name, value in given.items():
         if not kind.required[kind.pins[name]].fits(value):
@@ -308,7 +310,7 @@ def _checked_pins(kind: Kind, given: Mapping[str, str]) -> dict[str, str]:
     return dict(given)
 
 
-def _checked_exchanges(kind: Kind, given: int | None) -> int:
+def _checked_exchanges(kind: IssuerKind, given: int | None) -> int:
     wanted = kind.exchanges if given is None else given
     if not 1 <= wanted <= kind.most_exchanges:
         raise Malformed(
@@ -317,7 +319,7 @@ def _checked_exchanges(kind: Kind, given: int | None) -> int:
     return wanted
 
 
-def _require_known(kind: Kind, what: str, unknown: set[str], known: set[str]) -> None:
+def _require_known(kind: IssuerKind, what: str, unknown: set[str], known: set[str]) -> None:
     if unknown:
         raise Malformed(
             f"A publisher on {kind.label} has no {what} {min(unknown)[:60]!a}.",
@@ -341,7 +343,7 @@ def _subject(issuer: str, subject: str) -> bytes:
     return hashlib.sha256(_json([issuer, subject.casefold()]).encode()).digest()
 
 
-def _audit(tx: Tx, now_ms: int, by: Principal, event: Event, publisher: Publisher) -> None:
+def _audit(tx: Tx, now_ms: int, by: Caller, event: Event, publisher: Publisher) -> None:
     audit.write(
         tx, now_ms, by.actor, event, channel=publisher.channel, target=publisher.name,
         publisher=publisher.id, issuer=publisher.issuer, mode=publisher.mode.name, enabled=publisher.is_enabled,
@@ -371,7 +373,7 @@ def _publisher(row: Row[Any]) -> Publisher:
         channel=row.channel,
         kind=row.kind,
         issuer=row.issuer,
-        wanted=Wanted(matched, {**pins, **unseen}, gates),
+        wanted=Criteria(matched, {**pins, **unseen}, gates),
         mode=Mode[row.mode],
         patterns=tuple(msgspec.json.decode(row.patterns)),
         exchanges=row.exchanges,

@@ -21,7 +21,7 @@ import structlog
 
 from seaway.callers.rate_limits import Limit
 from seaway.clock import MINUTE_MS, Clock
-from seaway.outbound import Reply, Visit, VisitFailed
+from seaway.outbound import OutboundRequest, OutboundRequestFailed, OutboundResponse
 from seaway.trusted_publishing.issuer_kinds.github import ISSUER as GITHUB_ISSUER
 from seaway.trusted_publishing.issuers import Issuer
 from seaway.trusted_publishing.publishers import Publisher
@@ -37,7 +37,7 @@ _BY_NUMBER = re.compile(r"/(?:repositories|projects)/[0-9]+(?:\?|$)")
 _GHES_ISSUER = "/_services/token"
 
 
-class Finding(Enum):
+class IdMismatch(Enum):
     """A difference between a publisher's repository and the ids pinned for the publisher."""
 
     RENAMED = "renamed"  # its name redirects to another repository
@@ -54,7 +54,7 @@ class Lookup:
 
 @dataclass(frozen=True, slots=True)
 class _Cached:
-    reply: Reply | None  # None: no response, or not yet
+    reply: OutboundResponse | None  # None: no response, or not yet
     at_ms: int
 
 
@@ -68,7 +68,7 @@ class RepositoryIds:
         self._cached: dict[str, _Cached] = {}
         self._requested_ms: list[int] = []
 
-    def findings(self, publishers: Sequence[Publisher], issuers: Sequence[Issuer]) -> dict[int, Finding]:
+    def findings(self, publishers: Sequence[Publisher], issuers: Sequence[Issuer]) -> dict[int, IdMismatch]:
         """Return the findings by publisher id; call this in a thread, outside a transaction."""
         by_address = {issuer.issuer: issuer for issuer in issuers if issuer.is_enabled}
         lookups = {
@@ -90,7 +90,7 @@ class RepositoryIds:
         }
         return {number: finding for number, finding in findings.items() if finding is not None}
 
-    def _reply(self, url: str) -> Reply | None:
+    def _reply(self, url: str) -> OutboundResponse | None:
         with self._lock:
             return self._cached[url].reply if url in self._cached else None
 
@@ -108,7 +108,7 @@ class RepositoryIds:
         self._cache(url, None)
         return True
 
-    def _cache(self, url: str, reply: Reply | None) -> None:
+    def _cache(self, url: str, reply: OutboundResponse | None) -> None:
         with self._lock:
             self._cached.pop(url, None)
             self._cached[url] = _Cached(reply, self._clock.now_ms())
@@ -122,7 +122,7 @@ class RepositoryIds:
                     tasks.start_soon(self._request, lookup)
 
     async def _request(self, lookup: Lookup) -> None:
-        request = Visit(
+        request = OutboundRequest(
             lookup.url,
             accept="application/json",
             most_bytes=_MOST_BYTES,
@@ -132,7 +132,7 @@ class RepositoryIds:
         )
         try:
             self._cache(lookup.url, await request.make())
-        except VisitFailed as error:
+        except OutboundRequestFailed as error:
             log.info("publisher.ids-not-looked-up", url=lookup.url, reason=str(error))
 
 
@@ -162,15 +162,15 @@ _DESCRIBED: Mapping[str, Callable[[Mapping[str, object]], Mapping[str, object]]]
 }
 
 
-def finding_of(publisher: Publisher, reply: Reply) -> Finding | None:
+def finding_of(publisher: Publisher, reply: OutboundResponse) -> IdMismatch | None:
     """Return how the repository in the response differs from the publisher's ids; None if it does not or is unknown."""
     if _BY_NUMBER.search(reply.location):
-        return Finding.RENAMED
+        return IdMismatch.RENAMED
     if reply.status != 200:
         return None
     described = _DESCRIBED[publisher.kind](reply.object())
     differ = [name for name, value in publisher.shown_pins.items() if described.get(name) not in (None, value)]
-    return Finding.OTHER_IDS if differ else None
+    return IdMismatch.OTHER_IDS if differ else None
 
 
 def _id_in(value: object) -> str | None:

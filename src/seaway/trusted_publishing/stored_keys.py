@@ -36,7 +36,7 @@ _PAUSE_WITHOUT_KEYS_MS = 10 * SECOND_MS  # shorter, because workflows are waitin
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class StoredKeys:
     """The stored keys of an issuer."""
 
     keys: Mapping[str, RSAKey]
@@ -58,7 +58,7 @@ class Held:
         return not 0 <= now_ms - self.tried_at_ms < pause
 
 
-_NO_KEYS = Held({}, 0, -DAY_MS)
+_NO_KEYS = StoredKeys({}, 0, -DAY_MS)
 
 
 class KeySets:
@@ -88,15 +88,15 @@ class KeySets:
             )
         return _key_by_id(stored.keys, kid)
 
-    def held(self, issuer: Issuer) -> Held:
+    def held(self, issuer: Issuer) -> StoredKeys:
         """Return the stored keys of the issuer."""
         with self._database.read() as tx:
             row = tx.execute(select(rows).where(rows.c.issuer == issuer.issuer)).one_or_none()
         if row is None:
             return _NO_KEYS
-        return Held(read_keys(row.keys) if row.keys else {}, row.fetched_at, row.tried_at, row.error)
+        return StoredKeys(read_keys(row.keys) if row.keys else {}, row.fetched_at, row.tried_at, row.error)
 
-    def refresh(self, issuer: Issuer) -> Held:
+    def refresh(self, issuer: Issuer) -> StoredKeys:
         """Fetch now, regardless of the last fetch: for an operator who knows that keys were revoked."""
         with self._locks[issuer.issuer], self._lock_of(issuer):
             return self._fetch_and_store(issuer, self.held(issuer))
@@ -105,7 +105,7 @@ class KeySets:
         """Stop the background fetches."""
         self._background.shutdown(cancel_futures=True)
 
-    def _fetch_once(self, issuer: Issuer) -> Held:
+    def _fetch_once(self, issuer: Issuer) -> StoredKeys:
         """Fetch the keys in one of all threads and workers, unless another one has just done it."""
         with self._locks[issuer.issuer]:
             stored = self.held(issuer)
@@ -132,16 +132,16 @@ class KeySets:
     def _lock_of(self, issuer: Issuer) -> AbstractContextManager[bool]:
         return self._database.alone(f"issuer-keys/{issuer.issuer}")
 
-    def _fetch_and_store(self, issuer: Issuer, stored: Held) -> Held:
+    def _fetch_and_store(self, issuer: Issuer, stored: StoredKeys) -> StoredKeys:
         now_ms = self._clock.now_ms()
         try:
             text = self._fetch(issuer)
         except FetchFailed as error:
             log.warning("issuer.keys-not-fetched", issuer=issuer.issuer, reason=str(error))
             self._write(issuer, tried_at=now_ms, error=str(error)[:500])
-            return Held(stored.keys, stored.fetched_at_ms, now_ms, str(error))
+            return StoredKeys(stored.keys, stored.fetched_at_ms, now_ms, str(error))
         self._write(issuer, keys=text, fetched_at=now_ms, tried_at=now_ms, error="")
-        return Held(read_keys(text), now_ms, now_ms)
+        return StoredKeys(read_keys(text), now_ms, now_ms)
 
     def _write(self, issuer: Issuer, **values: str | int) -> None:
         with self._database.write_part() as tx:

@@ -16,13 +16,13 @@ from sqlalchemy import bindparam, delete, insert, or_, select, update
 
 from seaway import audit, secret_tokens
 from seaway.audit import Event
-from seaway.callers.caller import Carrier, Grant, Mode, Principal, Workflow
+from seaway.callers.caller import Caller, CredentialKind, Mode, PublisherGrant, Workflow
 from seaway.channels import upload_log
 from seaway.clock import CLOCK_TOLERANCE_MS, HOUR_MS
 from seaway.database.engine import Tx
 from seaway.database.tables import issuers, publishers, token_publishers, used_tokens, users
 from seaway.database.tables import workflow_tokens as rows
-from seaway.trusted_publishing.publishers import Publisher, of_token
+from seaway.trusted_publishing.publishers import Publisher, by_token
 
 _PREFIX = f"swy-{secret_tokens.KeyKind.WORKFLOW.value}-"
 
@@ -33,7 +33,7 @@ def mint(tx: Tx, now_ms: int, workflow: Workflow, matched: Sequence[Publisher], 
     token_id = tx.execute(
         insert(rows)
         .values(
-            digest=secret_tokens.digest(secret),
+            digest=secret_tokens.hash_key(secret),
             issuer=workflow.issuer,
             workflow=msgspec.json.encode(workflow).decode(),
             created_at=now_ms,
@@ -69,23 +69,23 @@ _CARRIER = (
 )  # fmt: skip
 
 
-def principal_of(tx: Tx, secret: str, now_ms: int) -> Principal | None:
+def caller_of(tx: Tx, secret: str, now_ms: int) -> Caller | None:
     """Return the workflow that this token authenticates, or None if the token is not valid now."""
     if not secret.startswith(_PREFIX) or not secret_tokens.is_well_formed(secret):
         return None
     found = tx.execute(
-        _CARRIER, {"digest": secret_tokens.digest(secret), "now_ms": now_ms, "latest": now_ms + CLOCK_TOLERANCE_MS}
+        _CARRIER, {"digest": secret_tokens.hash_key(secret), "now_ms": now_ms, "latest": now_ms + CLOCK_TOLERANCE_MS}
     ).all()
     if not found:
         return None
     grants = tuple(
-        Grant(row.channel_id, row.publisher_id, Mode[row.mode], tuple(msgspec.json.decode(row.patterns)))
+        PublisherGrant(row.channel_id, row.publisher_id, Mode[row.mode], tuple(msgspec.json.decode(row.patterns)))
         for row in found
     )
     workflow = msgspec.json.decode(found[0].workflow, type=Workflow)
-    return Principal(
+    return Caller(
         name=workflow.name,
-        carrier=Carrier.WORKFLOW,
+        carrier=CredentialKind.WORKFLOW,
         mode=Mode.READ,  # the grant of each channel has the access mode there
         channel_ids=frozenset(grant.channel_id for grant in grants),
         expires_at_ms=found[0].expires_at,
@@ -96,22 +96,22 @@ def principal_of(tx: Tx, secret: str, now_ms: int) -> Principal | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Token:
+class PublishToken:
     """A publish token of this server, valid or not."""
 
     id: int
     revoked_at_ms: int | None
 
 
-def find(tx: Tx, secret: str) -> Token | None:
+def find(tx: Tx, secret: str) -> PublishToken | None:
     """Return the token with this text, even if it is not valid, for leak reports."""
     row = tx.execute(
-        select(rows.c.id, rows.c.revoked_at).where(rows.c.digest == secret_tokens.digest(secret))
+        select(rows.c.id, rows.c.revoked_at).where(rows.c.digest == secret_tokens.hash_key(secret))
     ).one_or_none()
-    return None if row is None else Token(row.id, row.revoked_at)
+    return None if row is None else PublishToken(row.id, row.revoked_at)
 
 
-def revoke(tx: Tx, now_ms: int, by: Principal, token_id: int) -> list[Publisher]:
+def revoke(tx: Tx, now_ms: int, by: Caller, token_id: int) -> list[Publisher]:
     """
     Revoke a token, effective on its next request; return the publishers in whose channels its run uploaded.
 
@@ -126,8 +126,8 @@ def revoke(tx: Tx, now_ms: int, by: Principal, token_id: int) -> list[Publisher]
     workflow = msgspec.json.decode(text, type=Workflow)
     affected = [
         publisher
-        for publisher in of_token(tx, token_id)
-        if upload_log.has_from(tx, publisher.channel_id, publisher.id, workflow)
+        for publisher in by_token(tx, token_id)
+        if upload_log.has_upload_from(tx, publisher.channel_id, publisher.id, workflow)
     ]
     for publisher in affected:
         audit.write(
@@ -139,7 +139,7 @@ def revoke(tx: Tx, now_ms: int, by: Principal, token_id: int) -> list[Publisher]
     return affected
 
 
-def use(tx: Tx, issuer: str, digest: bytes, expires_at_ms: int) -> int:
+def count_exchange(tx: Tx, issuer: str, digest: bytes, expires_at_ms: int) -> int:
     """Count one more exchange of an issuer's token; return the number of earlier exchanges."""
     where = (used_tokens.c.issuer == issuer, used_tokens.c.digest == digest)
     before: int | None = tx.execute(select(used_tokens.c.count).where(*where)).scalar()

@@ -14,7 +14,7 @@ from sqlalchemy import delete, insert, select, update
 from sqlalchemy.sql import ColumnElement
 
 from seaway import secret_tokens
-from seaway.clock import DAY_MS, HOUR_MS, bounds_of_end
+from seaway.clock import DAY_MS, HOUR_MS, expiry_bounds
 from seaway.database.engine import Tx
 from seaway.database.tables import mailed_links
 
@@ -29,7 +29,7 @@ class Purpose(Enum):
     FIRST_ACCOUNT = "first-account"
 
 
-LASTS_MS = {Purpose.VERIFY: DAY_MS, Purpose.RESET: HOUR_MS, Purpose.FIRST_ACCOUNT: 7 * DAY_MS}
+LIFETIME_MS = {Purpose.VERIFY: DAY_MS, Purpose.RESET: HOUR_MS, Purpose.FIRST_ACCOUNT: 7 * DAY_MS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +47,11 @@ def make(
     secret = secret_tokens.new_key(secret_tokens.KeyKind.LINK)
     tx.execute(
         insert(mailed_links).values(
-            digest=secret_tokens.digest(secret),
+            digest=secret_tokens.hash_key(secret),
             purpose=purpose.value,
             user_id=user_id,
             address=address,
-            expires_at=now_ms + (LASTS_MS[purpose] if lasts_ms is None else lasts_ms),
+            expires_at=now_ms + (LIFETIME_MS[purpose] if lasts_ms is None else lasts_ms),
         )
     )
     return secret
@@ -62,9 +62,9 @@ def url(site_url: str, purpose: Purpose, secret: str) -> str:
     return f"{site_url}/{purpose.value}/{secret}"
 
 
-def look(tx: Tx, now_ms: int, purpose: Purpose, secret: str) -> Link | None:
+def find(tx: Tx, now_ms: int, purpose: Purpose, secret: str) -> Link | None:
     """Return a valid link without using it up, or None."""
-    if not secret_tokens.is_of(secret_tokens.KeyKind.LINK, secret):
+    if not secret_tokens.is_kind(secret_tokens.KeyKind.LINK, secret):
         return None
     row = tx.execute(
         select(mailed_links.c.user_id, mailed_links.c.address).where(*_valid(now_ms, purpose, secret))
@@ -74,7 +74,7 @@ def look(tx: Tx, now_ms: int, purpose: Purpose, secret: str) -> Link | None:
 
 def use(tx: Tx, now_ms: int, purpose: Purpose, secret: str) -> Link | None:
     """Use up a valid link and return it, or None."""
-    if not secret_tokens.is_of(secret_tokens.KeyKind.LINK, secret):
+    if not secret_tokens.is_kind(secret_tokens.KeyKind.LINK, secret):
         return None
     row = tx.execute(
         update(mailed_links)
@@ -87,15 +87,15 @@ def use(tx: Tx, now_ms: int, purpose: Purpose, secret: str) -> Link | None:
 
 def was_used(tx: Tx, purpose: Purpose, secret: str) -> bool:
     """Return whether a link was used, to explain a second opening; used links are deleted after a while."""
-    if not secret_tokens.is_of(secret_tokens.KeyKind.LINK, secret):
+    if not secret_tokens.is_kind(secret_tokens.KeyKind.LINK, secret):
         return False
     found = select(mailed_links.c.used_at).where(
-        mailed_links.c.digest == secret_tokens.digest(secret), mailed_links.c.purpose == purpose.value
+        mailed_links.c.digest == secret_tokens.hash_key(secret), mailed_links.c.purpose == purpose.value
     )
     return tx.execute(found).scalar() is not None
 
 
-def forget(tx: Tx, purpose: Purpose, user_id: int | None, *, address: str | None = None) -> None:
+def delete_pending(tx: Tx, purpose: Purpose, user_id: int | None, *, address: str | None = None) -> None:
     """Delete the unused links of a user for this purpose, all of them or only those sent to one address."""
     is_owner = mailed_links.c.user_id.is_(None) if user_id is None else mailed_links.c.user_id == user_id
     conditions = [mailed_links.c.purpose == purpose.value, is_owner, mailed_links.c.used_at.is_(None)]
@@ -111,8 +111,8 @@ def forget_old(tx: Tx, now_ms: int) -> int:
 
 def _valid(now_ms: int, purpose: Purpose, secret: str) -> tuple[ColumnElement[bool], ...]:
     return (
-        mailed_links.c.digest == secret_tokens.digest(secret),
+        mailed_links.c.digest == secret_tokens.hash_key(secret),
         mailed_links.c.purpose == purpose.value,
         mailed_links.c.used_at.is_(None),
-        mailed_links.c.expires_at.between(*bounds_of_end(now_ms, max(LASTS_MS.values()))),
+        mailed_links.c.expires_at.between(*expiry_bounds(now_ms, max(LIFETIME_MS.values()))),
     )

@@ -30,7 +30,7 @@ class Email:
     id: int
 
 
-def checked(address: str) -> str:
+def normalize(address: str) -> str:
     """Return the normalized address; raise `Malformed` unless it is valid (RFC 5321). Makes no DNS lookup."""
     try:
         return validate_email(address[: MAX_CHARS + 1], check_deliverability=False).normalized
@@ -38,14 +38,14 @@ def checked(address: str) -> str:
         raise Malformed(f"{address[:60]!a} is not an email address.", "Write it as name@example.com.") from None
 
 
-def folded(address: str) -> str:
+def case_folded(address: str) -> str:
     """Return the address for comparison, case-folded: in practice, mail servers ignore case in mailbox names."""
-    return checked(address).casefold()
+    return normalize(address).casefold()
 
 
 def add(tx: Tx, now_ms: int, user_id: int, address: str, *, verified: bool) -> None:
     """Add an address to a user, the first as primary; raise `NameTaken` if `verified` and another user verified it."""
-    normalized, folded_address = checked(address), folded(address)
+    normalized, folded_address = normalize(address), case_folded(address)
     if verified:
         _require_free(tx, user_id, normalized)
     if tx.execute(select(emails.c.id).where(*_matching(user_id, normalized))).first():
@@ -78,7 +78,7 @@ def of_user(tx: Tx, user_id: int) -> list[Email]:
 
 def owner_of(tx: Tx, address: str) -> int | None:
     """Return the id of the user who verified this address, or None."""
-    owner = select(emails.c.user_id).where(emails.c.folded == folded(address), emails.c.verified_at.is_not(None))
+    owner = select(emails.c.user_id).where(emails.c.folded == case_folded(address), emails.c.verified_at.is_not(None))
     found: int | None = tx.execute(owner).scalar()
     return found
 
@@ -116,16 +116,16 @@ def make_primary(tx: Tx, user_id: int, address: str) -> None:
 
 
 def _get(tx: Tx, user_id: int, address: str) -> Email:
-    found = next((email for email in of_user(tx, user_id) if email.address.casefold() == folded(address)), None)
+    found = next((email for email in of_user(tx, user_id) if email.address.casefold() == case_folded(address)), None)
     if found is None:
-        raise NotFound(f"The email address {checked(address)} is not in this account.", "Add it first.")
+        raise NotFound(f"The email address {normalize(address)} is not in this account.", "Add it first.")
     return found
 
 
 def _require_free(tx: Tx, user_id: int, address: str) -> None:
     if owner_of(tx, address) not in (None, user_id):
-        raise NameTaken(f"The email address {checked(address)} already belongs to an account.", "Use another one.")
+        raise NameTaken(f"The email address {normalize(address)} already belongs to an account.", "Use another one.")
 
 
 def _matching(user_id: int, address: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
-    return (emails.c.user_id == user_id, emails.c.folded == folded(address))
+    return (emails.c.user_id == user_id, emails.c.folded == case_folded(address))

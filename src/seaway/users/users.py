@@ -7,14 +7,14 @@ from sqlalchemy import func, insert, select, update
 
 from seaway import audit
 from seaway.audit import Event
-from seaway.callers.caller import Principal
+from seaway.callers.caller import Caller
 from seaway.clock import DAY_MS
 from seaway.database.engine import Tx
 from seaway.database.rows import from_row
 from seaway.database.tables import emails as addresses
 from seaway.database.tables import released_user_names, users
 from seaway.errors import NameTaken, NotAllowed, NotFound
-from seaway.search_terms import wanted
+from seaway.search_terms import search_terms
 from seaway.users import emails
 from seaway.users.reserved_names import is_reserved
 
@@ -46,7 +46,7 @@ _USER = select(
 def add(
     tx: Tx,
     now_ms: int,
-    by: Principal,
+    by: Caller,
     name: str,
     *,
     email: str | None,
@@ -65,7 +65,7 @@ def add(
         raise NameTaken(f"A user named {name!r} already exists.", "Choose another name.")
     if _is_name_held(tx, now_ms, name):
         raise NameTaken(f"The name {name!r} was recently used by another account.", "Choose another one.")
-    is_first = not exist(tx)
+    is_first = not any_exist(tx)
     if is_first and not by.is_operator:  # else the first visitor of a new site would become its admin
         raise NotAllowed(
             "This site has no account yet.", "The operator creates the first one with the link that `serve` prints."
@@ -84,7 +84,7 @@ def add(
     return user
 
 
-def add_admin(tx: Tx, now_ms: int, by: Principal, name: str) -> User:
+def add_admin(tx: Tx, now_ms: int, by: Caller, name: str) -> User:
     """Create a site admin without password or email address, for the operator; reserved names are allowed."""
     if _NAME.fullmatch(name) is None:
         raise _invalid_name(name)
@@ -106,7 +106,7 @@ def is_possible_name(name: str) -> bool:
     return _NAME.fullmatch(name) is not None and not is_reserved(name)
 
 
-def set_display_name(tx: Tx, now_ms: int, by: Principal, name: str, display_name: str) -> User:
+def set_display_name(tx: Tx, now_ms: int, by: Caller, name: str, display_name: str) -> User:
     """Set the display name of a user: any text of one line."""
     normalized = " ".join(display_name.split())
     if len(normalized) > MAX_DISPLAY_NAME or not normalized.isprintable():
@@ -133,7 +133,7 @@ def get(tx: Tx, name: str) -> User:
 def all_users(tx: Tx, words: str = "", *, after: str = "", limit: int | None = None) -> list[User]:
     """Return users with all words in their names or primary email address, sorted by name, from after `after` on."""
     query = _USER.where(users.c.name > after).order_by(users.c.name).limit(limit)
-    for word in wanted(words):
+    for word in search_terms(words):
         searched = func.lower(users.c.name + " " + users.c.display_name + " " + func.coalesce(addresses.c.address, ""))
         query = query.where(searched.contains(word, autoescape=True))
     return [from_row(User, row) for row in tx.execute(query)]
@@ -144,7 +144,7 @@ def by_id(tx: Tx, user_id: int) -> User:
     return from_row(User, tx.execute(_USER.where(users.c.id == user_id)).one())
 
 
-def set_admin(tx: Tx, now_ms: int, by: Principal, name: str, *, is_admin: bool) -> User:
+def set_admin(tx: Tx, now_ms: int, by: Caller, name: str, *, is_admin: bool) -> User:
     """Grant or revoke a user's site admin role."""
     user = get(tx, name)
     tx.execute(update(users).where(users.c.id == user.id).values(is_admin=is_admin))
@@ -167,6 +167,6 @@ def _is_name_held(tx: Tx, now_ms: int, name: str) -> bool:
     )
 
 
-def exist(tx: Tx) -> bool:
+def any_exist(tx: Tx) -> bool:
     """Return whether any account exists."""
     return tx.execute(select(users.c.id).limit(1)).scalar() is not None

@@ -41,7 +41,7 @@ _NAMES: dict[str, str] = json.loads((_DIST / "manifest.json").read_text())
 _ASSETS = {hashed: _load(_DIST / hashed) for hashed in _NAMES.values()}
 
 
-def address(name: str) -> str:
+def asset_path(name: str) -> str:
     """Return the path of the current version of an asset."""
     return f"/static/{_NAMES[name]}"
 

@@ -18,12 +18,12 @@ _PARTICIPLES = {
 _MAX_DIGITS = 6
 
 
-def marked(path: str, action: str, count: int) -> str:
+def with_message(path: str, action: str, count: int) -> str:
     """Return the path with query parameters that name the action and the count."""
     return f"{path}?{urlencode({'done': action, 'count': count})}"
 
 
-def said(request: Request) -> str:
+def message_of(request: Request) -> str:
     """Return the sentence that confirms the action, or an empty string."""
     action = _PARTICIPLES.get(request.query_params.get("done", ""))
     count = request.query_params.get("count", "")

@@ -19,12 +19,12 @@ def size(count: int) -> str:
     return f"{'−' if count < 0 else ''}{digits} {_UNITS[unit]}"
 
 
-def address(text: str) -> Markup:
+def breakable_url(text: str) -> Markup:
     """Return a URL without `https://`, with possible line breaks after its slashes."""
     return Markup("/<wbr>").join(escape(part) for part in text.removeprefix("https://").split("/"))
 
 
-def grown(count: int) -> str:
+def size_difference(count: int) -> str:
     """Format a difference in bytes with its sign."""
     return "unchanged" if count == 0 else f"+{size(count)}" if count > 0 else size(count)
 
@@ -35,6 +35,6 @@ def initials(name: str) -> str:
     return found[0][:1] + found[1][:1] if len(found) > 1 else found[0][:2]
 
 
-def tint(name: str) -> int:
+def color_index(name: str) -> int:
     """Return which of eight colors represents a name; it is always the same one."""
     return zlib.crc32(name.encode()) % 8

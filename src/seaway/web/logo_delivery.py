@@ -12,13 +12,13 @@ from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import Response
 
-from seaway.callers.caller import Principal
+from seaway.callers.caller import Caller
 from seaway.channels import logos
 from seaway.database.engine import Tx
 from seaway.errors import NotFound, Unavailable
 from seaway.storage import keys
 from seaway.storage.blobs import read_whole
-from seaway.web.channel_pages import house_of, look, readable
+from seaway.web.channel_pages import parts_of, read_for_caller, readable
 
 _NAME = re.compile(r"([0-9a-f]{64})\.png")
 _IMMUTABLE = "public, max-age=31536000, immutable"
@@ -29,13 +29,13 @@ async def logo(request: Request) -> Response:
     """Return the PNG; `NotFound` if it is not a logo of the channel or the caller cannot read the channel."""
     sha256 = _sha256_of(request.path_params["name"])
 
-    def find(tx: Tx, by: Principal) -> bool:
+    def find(tx: Tx, by: Caller) -> bool:
         channel, access = readable(tx, by, request.path_params["channel"])
-        if not logos.is_of(tx, access.channel_id, sha256):
+        if not logos.is_logo_of(tx, access.channel_id, sha256):
             raise _not_current()
         return channel.is_public
 
-    is_public = await look(request, find)
+    is_public = await read_for_caller(request, find)
     etag = f'"{sha256.hex()}"'
     headers = {
         "Cache-Control": _IMMUTABLE if is_public else _REVALIDATE,
@@ -45,14 +45,14 @@ async def logo(request: Request) -> Response:
     }
     if request.headers.get("if-none-match") == etag:
         return Response(status_code=304, headers=headers)
-    delivery = house_of(request).delivery
+    delivery = parts_of(request).delivery
     key = keys.blob(sha256)
     content = delivery.contents.recall(key)
     if content is None:
         try:
             content = await to_thread.run_sync(read_whole, delivery.blobs, key)
         except FileNotFoundError:
-            await look(request, find)  # raises NotFound if the logo was replaced and swept meanwhile
+            await read_for_caller(request, find)  # raises NotFound if the logo was replaced and swept meanwhile
             raise Unavailable("The stored copy of this logo is damaged or missing.", "Upload the logo again.") from None
         delivery.contents.keep(key, content)
     return Response(content, headers=headers, media_type="image/png")

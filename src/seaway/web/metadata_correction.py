@@ -10,7 +10,7 @@ from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import Response
 
-from seaway.callers.caller import Principal
+from seaway.callers.caller import Caller
 from seaway.channels import channels
 from seaway.channels.channels import Channel
 from seaway.channels.roles import Action
@@ -21,10 +21,10 @@ from seaway.http.page_forms import Form, form_of
 from seaway.packages import metadata_corrections
 from seaway.packages.files import File
 from seaway.web import confirmation_message
-from seaway.web.channel_pages import house_of, look
+from seaway.web.channel_pages import parts_of, read_for_caller
 from seaway.web.file import file_of_path
-from seaway.web.rendering import page, see
-from seaway.web.user_pages import for_person, refused
+from seaway.web.rendering import page, redirect
+from seaway.web.user_pages import for_user, show_refusal
 
 _LISTS = ("depends", "constrains")
 
@@ -35,8 +35,8 @@ class _Found:
     file: File
 
 
-@for_person
-async def show(request: Request, _by: Principal) -> Response:
+@for_user
+async def show(request: Request, _by: Caller) -> Response:
     """Show the form with the current values."""
     found = await _find(request)
     present = _present(found.file.record)
@@ -44,8 +44,8 @@ async def show(request: Request, _by: Principal) -> Response:
     return page(request, "correction.html", problem=None, **_values(found, present, shown))
 
 
-@for_person
-async def change(request: Request, by: Principal) -> Response:
+@for_user
+async def change(request: Request, by: Caller) -> Response:
     """Apply the changes of the form; if they are refused, show the form again as it was sent."""
     form, found = await form_of(request), await _find(request)
     typed = {name: form.exact(name) for name in (*FIELDS, "reason")}
@@ -55,7 +55,7 @@ async def change(request: Request, by: Principal) -> Response:
     try:
         await to_thread.run_sync(
             lambda: metadata_corrections.correct(
-                house_of(request).removing,
+                parts_of(request).removing,
                 by,
                 names["channel"],
                 names["subdir"],
@@ -67,28 +67,28 @@ async def change(request: Request, by: Principal) -> Response:
     except (BadCredential, NotFound):
         raise
     except SeawayError as error:
-        return refused(request, "correction.html", error, **_values(found, typed, shown))
-    return see(confirmation_message.marked(_file_page(request), "correct", 1))
+        return show_refusal(request, "correction.html", error, **_values(found, typed, shown))
+    return redirect(confirmation_message.with_message(_file_page(request), "correct", 1))
 
 
-@for_person
-async def remove(request: Request, by: Principal) -> Response:
+@for_user
+async def remove(request: Request, by: Caller) -> Response:
     """Restore the original metadata."""
-    names, parts = request.path_params, house_of(request).removing
+    names, parts = request.path_params, parts_of(request).removing
     await form_of(request)
     await _find(request)
     await to_thread.run_sync(metadata_corrections.restore, parts, by, names["channel"], names["subdir"], names["file"])
-    return see(confirmation_message.marked(_file_page(request), "restore", 1))
+    return redirect(confirmation_message.with_message(_file_page(request), "restore", 1))
 
 
 async def _find(request: Request) -> _Found:
     names = request.path_params
 
-    def find(tx: Tx, by: Principal) -> _Found:
+    def find(tx: Tx, by: Caller) -> _Found:
         access = channels.require(tx, by, Action.CORRECT, names["channel"])
         return _Found(channels.get(tx, names["channel"]), file_of_path(tx, access.channel_id, request))
 
-    return await look(request, find)
+    return await read_for_caller(request, find)
 
 
 def _values(found: _Found, typed: Mapping[str, str], shown: Mapping[str, str]) -> dict[str, Any]:

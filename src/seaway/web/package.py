@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from seaway.attestations.provenance import Provenance
-from seaway.callers.caller import Principal
+from seaway.callers.caller import Caller
 from seaway.channels.channels import Channel
 from seaway.channels.permissions import Access
 from seaway.clock import DAY_MS
@@ -22,9 +22,9 @@ from seaway.packages.overview import name_of_spec
 from seaway.packages.uploaders import Origin
 from seaway.packages.versions import Build, Version
 from seaway.web import download_chart, file_changes, install_lines
-from seaway.web.channel_pages import house_of, look, readable
+from seaway.web.channel_pages import parts_of, read_for_caller, readable
 from seaway.web.file_changes import Button, NotSelectable
-from seaway.web.markdown import outside_link, render
+from seaway.web.markdown import external_link, render
 from seaway.web.rendering import page
 
 _VERSIONS = 15
@@ -39,7 +39,7 @@ _LINKS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Need:
+class Dependency:
     """A dependency, and whether its package is in the channel."""
 
     spec: str
@@ -55,7 +55,7 @@ class _Found:
     build: Build
     file: File
     origin: Origin | None
-    needs: list[Need]
+    needs: list[Dependency]
     dependents: list[str] | None
     counted: str  # the version whose downloads are shown; empty for all versions
     counts: list[tuple[int, int]]
@@ -77,11 +77,11 @@ async def package(request: Request) -> Response:
 
 
 async def _show(request: Request, problem: NotSelectable | None = None) -> Response:
-    parts = house_of(request)
+    parts = parts_of(request)
     name, requested = request.path_params["package"], request.query_params.get("version", "")
     now_ms, days = parts.reading.clock.now_ms(), _days(request)
 
-    def find(tx: Tx, by: Principal) -> _Found:
+    def find(tx: Tx, by: Caller) -> _Found:
         channel, access = readable(tx, by, request.path_params["channel"])
         found = versions.of_package(tx, channel.id, name)
         chosen = _chosen(found, requested)
@@ -95,7 +95,7 @@ async def _show(request: Request, problem: NotSelectable | None = None) -> Respo
             build=build,
             file=file,
             origin=uploaders.of_file(tx, channel.id, build.subdir, build.file_name, bytes.fromhex(file.summary.sha256)),
-            needs=needs_of(tx, channel.id, file.record.get("depends", ())),
+            needs=dependencies_of(tx, channel.id, file.record.get("depends", ())),
             dependents=parts.overviews.dependents(tx, channel.id, name),
             counted=counted,
             counts=files.downloads_by_day(tx, channel.id, name, now_ms, days=days, version=counted or None),
@@ -103,7 +103,7 @@ async def _show(request: Request, problem: NotSelectable | None = None) -> Respo
             provenance=attestation_claims.provenance_of(found, attestation_claims.claims_of(tx, channel.id, name)),
         )
 
-    seen = await look(request, find)
+    seen = await read_for_caller(request, find)
     shows_all = request.query_params.get("versions") == "all"
     return page(
         request,
@@ -131,18 +131,18 @@ async def _show(request: Request, problem: NotSelectable | None = None) -> Respo
     )
 
 
-def needs_of(tx: Tx, channel_id: int, specs: Sequence[str]) -> list[Need]:
+def dependencies_of(tx: Tx, channel_id: int, specs: Sequence[str]) -> list[Dependency]:
     """Return the dependencies, marking those whose package is in the channel, with one query for all of them."""
     names = {spec: name_of_spec(spec) for spec in specs}
     here = versions.names_among(tx, channel_id, set(names.values())) if names else set()
-    return [Need(spec, name, name in here) for spec, name in names.items()]
+    return [Dependency(spec, name, name in here) for spec, name in names.items()]
 
 
 def links_of(about: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return (label, URL) for each URL in about.json that a page may link to, without duplicates."""
     found: dict[str, str] = {}
     for key, label in _LINKS:
-        address = outside_link(about.get(key, ""))
+        address = external_link(about.get(key, ""))
         if address:
             found.setdefault(address, label)
     return [(label, address) for address, label in found.items()]
@@ -178,7 +178,7 @@ def _shown_versions(found: list[Version], chosen: Version) -> list[Version]:
     return shown if chosen in shown else [*shown, chosen]
 
 
-def _buttons(by: Principal, access: Access, package: str, found: list[Version]) -> dict[str, Button]:
+def _buttons(by: Caller, access: Access, package: str, found: list[Version]) -> dict[str, Button]:
     """Return the buttons for this caller; a Contributor can delete files that they uploaded."""
     states = {build.is_yanked for version in found for build in version.builds}
     return file_changes.allowed(by, access, package, own_file=True, yanked=True in states, listed=False in states)

@@ -12,12 +12,12 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Match, Route
 from starlette.types import Scope
 
-from seaway.web.routes import OF_PAGES
+from seaway.web.routes import PAGE_ROUTES
 
 _CHANNEL = re.compile(r"(/channels/)([^/]+)(.*)", re.DOTALL)
 
 
-class Tidy(Route):
+class PathRedirectRoute(Route):
     """Route placed before the pages; it matches only paths that name a page once normalized."""
 
     def __init__(self) -> None:
@@ -27,15 +27,15 @@ class Tidy(Route):
         """Match a path that changes by normalization and then names a page."""
         if scope["type"] != "http" or scope["method"] not in ("GET", "HEAD"):
             return Match.NONE, {}
-        path = tidied(scope["path"])
+        path = normalized_path(scope["path"])
         if path == scope["path"]:
             return Match.NONE, {}
         tidied_scope = {**scope, "path": path}
-        is_page = any(route.matches(tidied_scope)[0] is Match.FULL for route in OF_PAGES)
+        is_page = any(route.matches(tidied_scope)[0] is Match.FULL for route in PAGE_ROUTES)
         return (Match.FULL, {"endpoint": self.endpoint, "path_params": {}}) if is_page else (Match.NONE, {})
 
 
-def tidied(path: str) -> str:
+def normalized_path(path: str) -> str:
     """Return the path without trailing slashes and with the channel name in lower case."""
     path = path.rstrip("/") or path
     found = _CHANNEL.fullmatch(path)
@@ -43,5 +43,5 @@ def tidied(path: str) -> str:
 
 
 async def _redirect(request: Request) -> Response:
-    path = quote(tidied(request.scope["path"]))
+    path = quote(normalized_path(request.scope["path"]))
     return RedirectResponse(f"{path}?{request.url.query}" if request.url.query else path, 308)

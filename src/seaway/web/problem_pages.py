@@ -51,7 +51,7 @@ class ProblemPage:
     async def _page(self) -> Response:
         if self._plain.status_code < _FIRST_SERVER_ERROR:
             with suppress(SeawayError):  # it is the error being reported, or less important
-                await caller.principal_of(self._request)
+                await caller.caller_of(self._request)
         sentence = bytes(self._plain.body).decode()
         if self._plain.status_code == 401 and "authorization" not in self._request.headers:
             sentence = _SIGN_IN

@@ -15,7 +15,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from seaway.clock import DAY_MS, HOUR_MS, MINUTE_MS
 from seaway.http import caller
-from seaway.http.parts import House
+from seaway.http.parts import RequestParts
 from seaway.http.site_url import site_url_of
 from seaway.web import assets, confirmation_message, formats
 from seaway.web.markdown import first_sentence, unmasked
@@ -41,12 +41,12 @@ def page(
 
     Forms contain the CSRF token of the session; `for_anyone` is for forms that work before sign-in.
     """
-    principal = caller.known_principal(request)
+    principal = caller.identified_caller(request)
     viewer = principal if principal.is_person else None
     is_anonymous_form = for_anyone or viewer is None
 
     def csrf_token() -> str:
-        return caller.anonymous_token_for(request) if is_anonymous_form else caller.token_for(request)
+        return caller.anonymous_csrf_token_for(request) if is_anonymous_form else caller.csrf_token_for(request)
 
     content = _templates.get_template(template).render(
         viewer=viewer,
@@ -54,7 +54,7 @@ def page(
         site=site_url_of(request),
         now_ms=_parts(request).reading.clock.now_ms(),
         csrf_token=csrf_token,
-        done="" if viewer is None else confirmation_message.said(request),
+        done="" if viewer is None else confirmation_message.message_of(request),
         **values,
     )
     response = HTMLResponse(content, status, headers=_headers(policy) | (headers or {}))
@@ -64,7 +64,7 @@ def page(
     return response
 
 
-def see(path: str) -> Response:
+def redirect(path: str) -> Response:
     """Redirect with GET after an action (303)."""
     return RedirectResponse(path, 303)
 
@@ -78,8 +78,8 @@ def _headers(policy: str) -> dict[str, str]:
     }
 
 
-def _parts(request: Request) -> House:
-    parts: House = request.app.state.house
+def _parts(request: Request) -> RequestParts:
+    parts: RequestParts = request.app.state.house
     return parts
 
 
@@ -126,9 +126,9 @@ _templates.filters |= {
     "plain": unmasked,
     "first_sentence": first_sentence,
     "bytes": formats.size,
-    "grown": formats.grown,
-    "address": formats.address,
+    "grown": formats.size_difference,
+    "address": formats.breakable_url,
     "initials": formats.initials,
-    "tint": formats.tint,
+    "tint": formats.color_index,
 }
-_templates.globals |= {"asset": assets.address, "ago": ago}
+_templates.globals |= {"asset": assets.asset_path, "ago": ago}

@@ -6,31 +6,31 @@ from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import Response
 
-from seaway.callers.caller import Principal
+from seaway.callers.caller import Caller
 from seaway.errors import NameTaken, NotFound, SeawayError, WeakPassword
-from seaway.http.caller import check_own_form, principal_of
+from seaway.http.caller import caller_of, check_anonymous_form
 from seaway.http.page_forms import form_of
 from seaway.sign_in import first_account, password_sign_in
 from seaway.sign_in import sign_up as signing_up
-from seaway.sign_in.parts import Accounts
-from seaway.sign_in.password_sign_in import Client, NeedsSecondFactor, SignedIn
+from seaway.sign_in.parts import AccountParts
+from seaway.sign_in.password_sign_in import BrowserInfo, NeedsSecondFactor, SignedIn
 from seaway.users import email_links, users
 from seaway.users.email_links import Link, Purpose
-from seaway.web.rendering import page, see
-from seaway.web.sign_in_pages import go_on
-from seaway.web.user_pages import accounts_of, client_of, for_person, refused
+from seaway.web.rendering import page, redirect
+from seaway.web.sign_in_pages import continue_sign_in
+from seaway.web.user_pages import accounts_of, client_of, for_user, show_refusal
 
 
 async def show(request: Request) -> Response:
     """Show the sign-up form."""
-    if (await principal_of(request)).is_person:
-        return see("/account")
+    if (await caller_of(request)).is_person:
+        return redirect("/account")
     return _form(request, None, {"name": "", "address": ""})
 
 
 async def sign_up(request: Request) -> Response:
     """Create an account; the response is the same for a new and a known email address (`signing_up`)."""
-    await check_own_form(request)
+    await check_anonymous_form(request)
     form = await form_of(request)
     name, address = form.text("name").lower(), form.text("address")
     client = client_of(request)
@@ -42,12 +42,12 @@ async def sign_up(request: Request) -> Response:
         return _form(request, error, {"name": name[:60], "address": address[:254]})
     # The link of the email needs a session of this account, which this browser has from now on.
     found = await to_thread.run_sync(_begin_session, accounts_of(request), user.id, client)
-    return await go_on(request, found, "/signup/sent")
+    return await continue_sign_in(request, found, "/signup/sent")
 
 
 async def sent(request: Request) -> Response:
     """Show that the verification email is on its way."""
-    await principal_of(request)
+    await caller_of(request)
     return page(request, "sent.html", what="verify")
 
 
@@ -58,7 +58,7 @@ async def show_verify(request: Request) -> Response:
     Other callers see which account the email address would belong to. During sign-in the secret is in `next`: logs mask
     it there (`ids.mask`), and it is useless without that account.
     """
-    by = await principal_of(request)
+    by = await caller_of(request)
     secret = request.path_params["secret"]
     link, was_used, account = await to_thread.run_sync(_look, accounts_of(request), secret)
     is_own = link is not None and by.is_person and by.user_id == link.user_id
@@ -66,8 +66,8 @@ async def show_verify(request: Request) -> Response:
     return page(request, "verify.html", status=200 if link is not None or was_used else 404, **values)
 
 
-@for_person
-async def verify(request: Request, by: Principal) -> Response:
+@for_user
+async def verify(request: Request, by: Caller) -> Response:
     """Verify the email address."""
     try:
         user = await to_thread.run_sync(signing_up.verify, accounts_of(request), by, request.path_params["secret"])
@@ -78,14 +78,14 @@ async def verify(request: Request, by: Principal) -> Response:
 
 async def show_first(request: Request) -> Response:
     """Show the form of the link that `serve` prints while there are no accounts."""
-    await principal_of(request)
-    await to_thread.run_sync(first_account.look, accounts_of(request), request.path_params["secret"])
+    await caller_of(request)
+    await to_thread.run_sync(first_account.require_valid, accounts_of(request), request.path_params["secret"])
     return page(request, "first_account.html", for_anyone=True, problem=None, name="", address="", faults={})
 
 
 async def make_first(request: Request) -> Response:
     """Create the first account, a site admin's."""
-    await check_own_form(request)
+    await check_anonymous_form(request)
     form = await form_of(request)
     name, address = form.text("name").lower(), form.text("address")
     secret, client = request.path_params["secret"], client_of(request).address
@@ -95,8 +95,8 @@ async def make_first(request: Request) -> Response:
         raise
     except SeawayError as error:
         values = {"name": name[:60], "address": address[:254], "faults": {_field_of(error): error.sentence}}
-        return refused(request, "first_account.html", error, for_anyone=True, **values)
-    return see("/signin")
+        return show_refusal(request, "first_account.html", error, for_anyone=True, **values)
+    return redirect("/signin")
 
 
 def _form(request: Request, problem: SeawayError | None, values: dict[str, str]) -> Response:
@@ -108,7 +108,7 @@ def _form(request: Request, problem: SeawayError | None, values: dict[str, str])
     }
     if problem is None:
         return page(request, "signup.html", for_anyone=True, problem=None, **shown)
-    return refused(request, "signup.html", problem, for_anyone=True, **shown)
+    return show_refusal(request, "signup.html", problem, for_anyone=True, **shown)
 
 
 def _field_of(problem: SeawayError) -> str:
@@ -119,14 +119,14 @@ def _field_of(problem: SeawayError) -> str:
     return "address" if problem.code == "malformed" else ""
 
 
-def _look(accounts: Accounts, secret: str) -> tuple[Link | None, bool, str]:
+def _look(accounts: AccountParts, secret: str) -> tuple[Link | None, bool, str]:
     """Return the link, whether it was used, and the name of its account."""
     with accounts.database.read() as tx:
-        link = email_links.look(tx, accounts.clock.now_ms(), Purpose.VERIFY, secret)
+        link = email_links.find(tx, accounts.clock.now_ms(), Purpose.VERIFY, secret)
         name = "" if link is None or link.user_id is None else users.by_id(tx, link.user_id).name
         return link, email_links.was_used(tx, Purpose.VERIFY, secret), name
 
 
-def _begin_session(accounts: Accounts, user_id: int, client: Client) -> SignedIn | NeedsSecondFactor:
+def _begin_session(accounts: AccountParts, user_id: int, client: BrowserInfo) -> SignedIn | NeedsSecondFactor:
     with accounts.database.write_user(user_id) as tx:
         return password_sign_in.proceed(tx, accounts.clock.now_ms(), user_id, client)

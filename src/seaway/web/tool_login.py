@@ -19,17 +19,17 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from seaway.callers import rate_limits
-from seaway.callers.caller import Principal
+from seaway.callers.caller import Caller
 from seaway.callers.rate_limits import Rate
 from seaway.callers.site_permissions import SiteAction, require_site, require_verified
 from seaway.errors import Malformed, NotFound, SeawayError
 from seaway.http.page_forms import form_of
 from seaway.oauth import clients, codes, grants
 from seaway.oauth.clients import CLIENTS
-from seaway.oauth.codes import Device, Wish
-from seaway.sign_in.parts import Accounts
+from seaway.oauth.codes import AuthorizationRequest, DeviceAuthorization
+from seaway.sign_in.parts import AccountParts
 from seaway.web.rendering import POLICY, page
-from seaway.web.user_pages import accounts_of, for_person, refused
+from seaway.web.user_pages import accounts_of, for_user, show_refusal
 
 _MAX_FIELD = 500
 _SCOPE_TEXTS: Mapping[str, str] = {
@@ -50,15 +50,15 @@ class Refusal:
     description: str
 
 
-@for_person
-async def show_device(request: Request, by: Principal) -> Response:
+@for_user
+async def show_device(request: Request, by: Caller) -> Response:
     """Ask for the code that the tool shows; a code in the URL is filled in, and the user still has to compare it."""
     require_site(by, SiteAction.OPEN_ACCOUNT)
     return page(request, "device.html", problem=None, user_code=request.query_params.get("user_code", "")[:20])
 
 
-@for_person
-async def find_device(request: Request, by: Principal) -> Response:
+@for_user
+async def find_device(request: Request, by: Caller) -> Response:
     """Show the tool that waits with this code, and ask the user to approve it."""
     user_code = (await form_of(request)).text("user_code")[:20]
     try:
@@ -66,17 +66,17 @@ async def find_device(request: Request, by: Principal) -> Response:
     except SeawayError as error:
         if error.code == "not-confirmed":
             raise
-        return refused(request, "device.html", error, user_code=user_code)
+        return show_refusal(request, "device.html", error, user_code=user_code)
     values: dict[str, Any] = {
         "tool": CLIENTS[device.client_id].title,
         "may": _describe(device.scope),
         "address": device.address,
     }
-    return page(request, "device_allow.html", user_code=codes.plain(user_code), **values)
+    return page(request, "device_allow.html", user_code=codes.normalize_user_code(user_code), **values)
 
 
-@for_person
-async def answer_device(request: Request, by: Principal) -> Response:
+@for_user
+async def answer_device(request: Request, by: Caller) -> Response:
     """Record whether the user approved the tool."""
     form = await form_of(request)
     is_yes = form.text("answer") == "allow"
@@ -85,12 +85,12 @@ async def answer_device(request: Request, by: Principal) -> Response:
             partial(_record_decision, accounts_of(request), by, form.text("user_code"), approved=is_yes)
         )
     except NotFound as error:
-        return refused(request, "device.html", error, user_code="")
+        return show_refusal(request, "device.html", error, user_code="")
     return page(request, "device_done.html", is_yes=is_yes)
 
 
-@for_person
-async def show_authorize(request: Request, by: Principal) -> Response:
+@for_user
+async def show_authorize(request: Request, by: Caller) -> Response:
     """Ask the user to approve the tool."""
     wish = _parse_request(request)
     if isinstance(wish, Refusal):
@@ -106,8 +106,8 @@ async def show_authorize(request: Request, by: Principal) -> Response:
     return page(request, "authorize.html", policy=policy, query=request.url.query, **values)
 
 
-@for_person
-async def authorize(request: Request, by: Principal) -> Response:
+@for_user
+async def authorize(request: Request, by: Caller) -> Response:
     """Return the user's decision to the tool."""
     wish = _parse_request(request)
     if isinstance(wish, Refusal):
@@ -119,11 +119,11 @@ async def authorize(request: Request, by: Principal) -> Response:
     )
 
 
-def _find(accounts: Accounts, by: Principal, user_code: str) -> Device:
+def _find(accounts: AccountParts, by: Caller, user_code: str) -> DeviceAuthorization:
     now_ms = accounts.clock.now_ms()
     require_site(by, SiteAction.OPEN_ACCOUNT)
     require_verified(by)
-    rate_limits.take(accounts.database, now_ms, Rate.TOOL_CODE, str(by.user_id))
+    rate_limits.count_attempt(accounts.database, now_ms, Rate.TOOL_CODE, str(by.user_id))
     with accounts.database.read() as tx:
         device = codes.find_device(tx, now_ms, user_code)
     if device is None:
@@ -131,23 +131,23 @@ def _find(accounts: Accounts, by: Principal, user_code: str) -> Device:
     return device
 
 
-def _record_decision(accounts: Accounts, by: Principal, user_code: str, *, approved: bool) -> None:
+def _record_decision(accounts: AccountParts, by: Caller, user_code: str, *, approved: bool) -> None:
     now_ms = accounts.clock.now_ms()
     require_site(by, SiteAction.OPEN_ACCOUNT)
     require_verified(by)
-    rate_limits.take(accounts.database, now_ms, Rate.TOOL_CODE, str(by.user_id))
+    rate_limits.count_attempt(accounts.database, now_ms, Rate.TOOL_CODE, str(by.user_id))
     with accounts.database.write_part() as tx:
-        grants.hold(accounts.database, tx)
-        if not codes.answer_device(tx, now_ms, by, user_code, approved=approved):
+        grants.lock(accounts.database, tx)
+        if not codes.decide_device(tx, now_ms, by, user_code, approved=approved):
             raise _no_device()
 
 
-def _approve(accounts: Accounts, by: Principal, wish: Wish) -> str:
+def _approve(accounts: AccountParts, by: Caller, wish: AuthorizationRequest) -> str:
     now_ms = accounts.clock.now_ms()
     require_site(by, SiteAction.OPEN_ACCOUNT)
     require_verified(by)
     with accounts.database.write_part() as tx:
-        grants.hold(accounts.database, tx)
+        grants.lock(accounts.database, tx)
         return codes.add_code(tx, now_ms, by, wish)
 
 
@@ -155,7 +155,7 @@ def _no_device() -> NotFound:
     return NotFound("No tool is waiting with this code.", "Compare it with the tool. Codes expire after ten minutes.")
 
 
-def _parse_request(request: Request) -> Wish | Refusal:
+def _parse_request(request: Request) -> AuthorizationRequest | Refusal:
     """Parse an authorization request (RFC 6749, 4.1.1; RFC 7636, 4.3); `Malformed` if redirecting back is unsafe."""
     params = dict(request.query_params)
     if len(params) != len(request.query_params.multi_items()) or any(
@@ -176,7 +176,9 @@ def _parse_request(request: Request) -> Wish | Refusal:
         return Refusal("invalid_scope", f"Supported scopes: {', '.join(clients.SCOPES)}.")
     if params.get("prompt") == "none":
         return Refusal("consent_required", "The user must approve every login.")
-    return Wish(params["client_id"], params["redirect_uri"], scope, params["code_challenge"], params.get("nonce", ""))
+    return AuthorizationRequest(
+        params["client_id"], params["redirect_uri"], scope, params["code_challenge"], params.get("nonce", "")
+    )
 
 
 def _redirect_back(request: Request, values: dict[str, str]) -> Response:

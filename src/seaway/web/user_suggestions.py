@@ -4,16 +4,16 @@ from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import Response
 
-from seaway.callers.caller import Principal
+from seaway.callers.caller import Caller
 from seaway.callers.site_permissions import SiteAction, require_site
-from seaway.errors import TooMany
+from seaway.errors import TooManyRequests
 from seaway.users import user_search
 from seaway.web.rendering import page
-from seaway.web.user_pages import accounts_of, for_person
+from seaway.web.user_pages import accounts_of, for_user
 
 
-@for_person
-async def options(request: Request, by: Principal) -> Response:
+@for_user
+async def options(request: Request, by: Caller) -> Response:
     """Return users whose names start with the typed text; none over the rate limit, so that typing can continue."""
     require_site(by, SiteAction.FIND_USERS)
     accounts = accounts_of(request)
@@ -22,6 +22,6 @@ async def options(request: Request, by: Principal) -> Response:
         names = await to_thread.run_sync(
             user_search.find, accounts.database, accounts.clock.now_ms(), str(by.user_id), prefix
         )
-    except TooMany:
+    except TooManyRequests:
         names = []
     return page(request, "people.html", names=names)

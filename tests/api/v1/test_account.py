@@ -10,7 +10,7 @@ from seaway.callers.caller import OPERATOR
 from seaway.clock import DAY_MS, HOUR_MS
 from seaway.server.wiring import Seaway
 from seaway.sign_in import external_identities
-from seaway.sign_in.identity_providers import Outsider
+from seaway.sign_in.identity_providers import ExternalAccount
 from seaway.users import emails, users
 from tests.api.v1.conftest import Person
 from tests.support.authenticator import Authenticator
@@ -156,7 +156,7 @@ def test_another_address_becomes_the_primary_one(inside: Seaway, person: Person)
 
 def test_an_account_elsewhere_is_unlinked(inside: Seaway, person: Person) -> None:
     """It signs nobody in any more, and both that and its user's letter are there; the last way in stays."""
-    outsider = Outsider("github", "https://github.com", f"number of {person.name}", "octo", "Octo", None)
+    outsider = ExternalAccount("github", "https://github.com", f"number of {person.name}", "octo", "Octo", None)
     with inside.database.write_site() as tx:
         external_identities.link(tx, inside.clock.now_ms(), OPERATOR, users.get(tx, person.name).id, outsider)
     number = person.api("GET", "me/identities").json()["items"][0]["id"]

@@ -8,23 +8,23 @@ from fastapi import Depends, Path, Query
 from starlette.requests import Request
 
 from seaway.callers import rate_limits
-from seaway.callers.caller import Principal
+from seaway.callers.caller import Caller
 from seaway.callers.rate_limits import Rate
 from seaway.channels import channels
 from seaway.channels.permissions import Access
 from seaway.channels.roles import Action
 from seaway.database.engine import Tx
-from seaway.http.caller import principal_of
-from seaway.http.parts import House
-from seaway.http.request_limits import caller_of
+from seaway.http.caller import caller_of as principal_of
+from seaway.http.parts import RequestParts
+from seaway.http.request_limits import rate_limit_key
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class ApiRequest:
     """API request: the caller, and the parts available to routes."""
 
-    house: House
-    by: Principal
+    house: RequestParts
+    by: Caller
 
     @property
     def now_ms(self) -> int:
@@ -36,16 +36,16 @@ class Call:
         return channels.require(tx, self.by, action, channel)
 
     def count(self, rate: Rate, *subject: str) -> None:
-        """Count an attempt against a rate limit; raise `TooMany` if exceeded."""
-        rate_limits.take(self.house.reading.database, self.now_ms, rate, *subject)
+        """Count an attempt against a rate limit; raise `TooManyRequests` if exceeded."""
+        rate_limits.count_attempt(self.house.reading.database, self.now_ms, rate, *subject)
 
     def count_list(self) -> None:
-        """Count a public list against its rate limit; raise `TooMany` if exceeded."""
+        """Count a public list against its rate limit; raise `TooManyRequests` if exceeded."""
         self.house.list_limit.take(self.by.address)
 
     def count_file_list(self, number: int = 1) -> None:
-        """Count lists of the files in packages against their rate limit; raise `TooMany` if exceeded."""
-        self.house.file_list_limit.take(caller_of(self.by), number)
+        """Count lists of the files in packages against their rate limit; raise `TooManyRequests` if exceeded."""
+        self.house.file_list_limit.take(rate_limit_key(self.by), number)
 
     def read(self) -> AbstractContextManager[Tx]:
         """Open a read transaction on one state of the database."""
@@ -72,23 +72,25 @@ class Call:
         return self.house.reading.database.write_part()
 
 
-async def _call(request: Request) -> Call:
+async def _call(request: Request) -> ApiRequest:
     """Build the call; an invalid credential is refused even where none is required, so that programs notice it."""
-    house: House = request.app.state.house
+    house: RequestParts = request.app.state.house
     by = await principal_of(request)
     house.tally.used(by.key_id, by.address)
-    return Call(house, by)
+    return ApiRequest(house, by)
 
 
-Asked = Annotated[Call, Depends(_call)]
+ApiRequestDep = Annotated[ApiRequest, Depends(_call)]
 
 ChannelName = Annotated[str, Path(description="The name of a channel.", examples=["robots"], max_length=128)]
 PackageName = Annotated[str, Path(description="The name of a package.", examples=["numpy"], max_length=64)]
 Id = Annotated[int, Path(description="The `id` from a response.", ge=1, le=2**53)]
 Limit = Annotated[int, Query(description="The maximum number of items in a response.", ge=1, le=100)]
 After = Annotated[str, Query(description="`next` of the previous response; omit for the first page.", max_length=400)]
-Words = Annotated[str, Query(description="Search words; items must contain all of them. Omit for all.", max_length=200)]
+SearchText = Annotated[
+    str, Query(description="Search words; items must contain all of them. Omit for all.", max_length=200)
+]
 DEFAULT_LIMIT = 50
 
 # For routes that also work without a credential.
-OPEN: dict[str, Any] = {"security": [{}, {"key": []}, {"session": []}]}
+ANONYMOUS_ALLOWED: dict[str, Any] = {"security": [{}, {"key": []}, {"session": []}]}

@@ -44,7 +44,7 @@ from seaway.api.v1 import (
     user_search,
     users,
 )
-from seaway.api.v1.api_request import OPEN
+from seaway.api.v1.api_request import ANONYMOUS_ALLOWED
 from seaway.api.v1.middleware import Entry
 from seaway.api.v1.schemas import Problem
 
@@ -152,7 +152,7 @@ def _openapi_json() -> bytes:
     return msgspec.json.encode(openapi())
 
 
-@ROUTER.get("/openapi.json", include_in_schema=False, openapi_extra=OPEN)
+@ROUTER.get("/openapi.json", include_in_schema=False, openapi_extra=ANONYMOUS_ALLOWED)
 async def get_openapi_json() -> Response:
     """Return the OpenAPI description."""
     return Response(_openapi_json(), media_type="application/json", headers={"Cache-Control": "public, max-age=300"})

@@ -5,10 +5,10 @@ from typing import Annotated
 from fastapi import APIRouter
 from pydantic import ConfigDict, Field
 
-from seaway.api.v1.api_request import Asked, Call, Id
-from seaway.api.v1.schemas import Given, Moment, Page, Shown, whole
+from seaway.api.v1.api_request import ApiRequest, ApiRequestDep, Id
+from seaway.api.v1.schemas import Moment, Page, RequestBody, ResponseBody, single_page
 from seaway.callers.site_permissions import SiteAction, require_site
-from seaway.clock import moment
+from seaway.clock import format_time
 from seaway.errors import NotFound
 from seaway.sign_in import email_addresses, sign_up
 from seaway.users import emails
@@ -17,7 +17,7 @@ from seaway.users.emails import MAX_CHARS, Email
 router = APIRouter(tags=["account"])
 
 
-class AddressShown(Shown):
+class AddressShown(ResponseBody):
     """One of your email addresses."""
 
     id: int
@@ -27,7 +27,7 @@ class AddressShown(Shown):
     verified_at: Moment | None = Field(description="When it was verified by the link in the email; null if unverified.")
 
 
-class AddressGiven(Given):
+class AddressGiven(RequestBody):
     """An email address to add."""
 
     address: Annotated[str, Field(min_length=3, max_length=MAX_CHARS)]
@@ -36,39 +36,39 @@ class AddressGiven(Given):
 
 
 @router.get("/me/addresses", operation_id="listAddresses")
-def list_addresses(call: Asked) -> Page[AddressShown]:
+def list_addresses(call: ApiRequestDep) -> Page[AddressShown]:
     """List your email addresses, primary first."""
     require_site(call.by, SiteAction.READ_ACCOUNT)
-    return whole([_shown(email) for email in _of_caller(call)])
+    return single_page([_shown(email) for email in _of_caller(call)])
 
 
 @router.post("/me/addresses", operation_id="addAddress", status_code=201)
-def add_address(call: Asked, given: AddressGiven) -> AddressShown:
+def add_address(call: ApiRequestDep, given: AddressGiven) -> AddressShown:
     """Add an email address and send a verification email to it. Requires a recent sign-in."""
     email_addresses.add(call.house.accounts, call.by, given.address)
-    address = emails.checked(given.address)
+    address = emails.normalize(given.address)
     return next(_shown(email) for email in _of_caller(call) if email.address == address)
 
 
 @router.delete("/me/addresses/{address}", operation_id="removeAddress", status_code=204)
-def remove_address(call: Asked, address: Id) -> None:
+def remove_address(call: ApiRequestDep, address: Id) -> None:
     """Remove an email address other than the primary one. Requires a recent sign-in."""
     email_addresses.remove(call.house.accounts, call.by, _address_of(call, address))
 
 
 @router.post("/me/addresses/{address}/primary", operation_id="makeAddressPrimary", status_code=204)
-def make_address_primary(call: Asked, address: Id) -> None:
+def make_address_primary(call: ApiRequestDep, address: Id) -> None:
     """Make a verified address your primary one. Requires a recent sign-in."""
     email_addresses.make_primary(call.house.accounts, call.by, _address_of(call, address))
 
 
 @router.post("/me/addresses/{address}/letter", operation_id="sendAddressLetter", status_code=204)
-def send_verification_email(call: Asked, address: Id) -> None:
+def send_verification_email(call: ApiRequestDep, address: Id) -> None:
     """Send the verification email again; nothing is sent to a verified address. Requires a session."""
-    sign_up.write_again(call.house.accounts, call.by, _address_of(call, address), client=call.by.address)
+    sign_up.resend_verification(call.house.accounts, call.by, _address_of(call, address), client=call.by.address)
 
 
-def _address_of(call: Call, email_id: int) -> str:
+def _address_of(call: ApiRequest, email_id: int) -> str:
     """Return the caller's address with this id; raise `NotFound` for ids of other users' addresses."""
     require_site(call.by, SiteAction.CHANGE_ACCOUNT)
     address = next((email.address for email in _of_caller(call) if email.id == email_id), None)
@@ -77,7 +77,7 @@ def _address_of(call: Call, email_id: int) -> str:
     return address
 
 
-def _of_caller(call: Call) -> list[Email]:
+def _of_caller(call: ApiRequest) -> list[Email]:
     with call.read() as tx:
         return emails.of_user(tx, call.by.user_id or 0)
 
@@ -87,6 +87,6 @@ def _shown(email: Email) -> AddressShown:
         id=email.id,
         address=email.address,
         primary=email.is_primary,
-        added_at=moment(email.added_at_ms),
-        verified_at=moment(email.verified_at_ms),
+        added_at=format_time(email.added_at_ms),
+        verified_at=format_time(email.verified_at_ms),
     )

@@ -32,7 +32,7 @@ class Entry:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            scope[problems.FORM] = problems.json_response_for
+            scope[problems.RESPONSE_BUILDER] = problems.json_response_for
             _check_path(scope)
             receive = _replaying(await _body(Request(scope, receive)), receive)
         try:

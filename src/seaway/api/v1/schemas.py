@@ -27,26 +27,26 @@ _Row = TypeVar("_Row")
 _ID_DIGITS = 18  # always fits the 64-bit ids of both databases
 
 
-class Given(BaseModel):
+class RequestBody(BaseModel):
     """The body of a request."""
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
-class Shown(BaseModel):
+class ResponseBody(BaseModel):
     """A response body, or a part of one."""
 
     model_config = ConfigDict(frozen=True)
 
 
-class Page(Shown, Generic[_Item]):
+class Page(ResponseBody, Generic[_Item]):
     """A page of a list."""
 
     items: list[_Item]
     next: str | None = Field(description="Value of `after` for the next page; null on the last page.")
 
 
-class Problem(Shown):
+class Problem(ResponseBody):
     """An error."""
 
     code: str = Field(description="Stable error code for programs.", examples=["not-allowed"])
@@ -63,12 +63,12 @@ def page(
     return Page[_Item](items=[shown(row) for row in shown_rows], next=str(cursor(shown_rows[-1])) if has_more else None)
 
 
-def whole(items: list[_Item]) -> Page[_Item]:
+def single_page(items: list[_Item]) -> Page[_Item]:
     """Build a single page of all items."""
     return Page[_Item](items=items, next=None)
 
 
-def numbered(after: str) -> int | None:
+def id_cursor(after: str) -> int | None:
     """Parse the cursor of a list ordered by id; None for the first page."""
     if not after:
         return None

@@ -5,14 +5,14 @@ Clients request tokens of the root issuer (`circleci run oidc get --root-issuer`
 `$CIRCLE_OIDC_TOKEN` comes from an issuer for each organization, https://oidc.circleci.com/org/ID, with the same claims.
 """
 
-from seaway.trusted_publishing.issuer_kinds.generic import Rules, made
+from seaway.trusted_publishing.issuer_kinds.generic import IssuerRules, make_kind
 
 ISSUER = "https://oidc.circleci.com"
 
-CIRCLECI = made(
+CIRCLECI = make_kind(
     "circleci",
     "CircleCI",
-    Rules(
+    IssuerRules(
         match=["oidc.circleci.com/project-id"],
         match_optional=[
             "oidc.circleci.com/org-id",

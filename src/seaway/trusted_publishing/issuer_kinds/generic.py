@@ -13,13 +13,13 @@ import msgspec
 from seaway.clock import DAY_MS, HOUR_MS
 from seaway.errors import Malformed
 from seaway.trusted_publishing.issuer_kinds.issuer_kind import (
+    ClaimFormat,
     Claims,
+    Criteria,
     Field,
-    Form,
-    Kind,
-    Wanted,
+    IssuerKind,
     checked_text,
-    is_pinned,
+    matches_pins,
 )
 
 STORED = (
@@ -40,7 +40,7 @@ STORED = (
 _Names = Annotated[list[str], msgspec.Meta(max_length=16)]
 
 
-class Rules(msgspec.Struct, forbid_unknown_fields=True):
+class IssuerRules(msgspec.Struct, forbid_unknown_fields=True):
     """Rules for the claims of an issuer's tokens."""
 
     match: Annotated[_Names, msgspec.Meta(min_length=1)]  # a publisher must name all of these
@@ -53,10 +53,10 @@ class Rules(msgspec.Struct, forbid_unknown_fields=True):
     label: str = ""
 
 
-def read_rules(text: str) -> Rules:
+def read_rules(text: str) -> IssuerRules:
     """Parse rules from JSON; `Malformed` if they are invalid."""
     try:
-        rules = msgspec.json.decode(text, type=Rules)
+        rules = msgspec.json.decode(text, type=IssuerRules)
     except msgspec.MsgspecError as error:
         raise Malformed(
             f"The rules of the issuer are invalid: {error}.", "See the examples in docs/operate/issuers.md."
@@ -67,16 +67,16 @@ def read_rules(text: str) -> Rules:
     return rules
 
 
-def made(name: str, label: str, rules: Rules) -> Kind:
+def make_kind(name: str, label: str, rules: IssuerRules) -> IssuerKind:
     """Return the kind of issuer that these rules describe."""
-    return Kind(
+    return IssuerKind(
         name=name,
         label=rules.label or label,
         required={
-            **({"jti": Form.TOKEN_ID} if rules.jti else {}),
-            **dict.fromkeys((*rules.match, *rules.pin), Form.TEXT),
+            **({"jti": ClaimFormat.TOKEN_ID} if rules.jti else {}),
+            **dict.fromkeys((*rules.match, *rules.pin), ClaimFormat.TEXT),
         },
-        optional=dict.fromkeys(rules.match_optional, Form.TEXT_OR_NULL),
+        optional=dict.fromkeys(rules.match_optional, ClaimFormat.TEXT_OR_NULL),
         fields=(
             *(Field(claim, claim, checked_text) for claim in rules.match),
             *(Field(claim, claim, _checked_optional, is_required=False) for claim in rules.match_optional),
@@ -94,9 +94,9 @@ def made(name: str, label: str, rules: Rules) -> Kind:
     )
 
 
-def _fits(claims: Claims, _issuer: str, wanted: Wanted) -> bool:
+def _fits(claims: Claims, _issuer: str, wanted: Criteria) -> bool:
     named: Mapping[str, str] = {claim: value for claim, value in wanted.matched.items() if value}
-    return all(claims.get(claim) == value for claim, value in named.items()) and is_pinned(
+    return all(claims.get(claim) == value for claim, value in named.items()) and matches_pins(
         claims, wanted, {claim: claim for claim in wanted.pins}
     )
 

@@ -9,17 +9,17 @@ import re
 from seaway.clock import HOUR_MS
 from seaway.errors import Malformed
 from seaway.trusted_publishing.issuer_kinds.issuer_kind import (
+    ClaimFormat,
     Claims,
+    Criteria,
     Field,
-    Form,
     Gate,
-    Kind,
-    Wanted,
+    IssuerKind,
     checked_environment,
     checked_ref,
     disagreeing,
-    fits_a_ref,
-    is_pinned,
+    matches_pins,
+    matches_ref,
     missing,
     same_name,
     without_git,
@@ -80,14 +80,14 @@ def _refuse(claims: Claims) -> None:
         )
 
 
-def _fits(claims: Claims, _issuer: str, wanted: Wanted) -> bool:
+def _fits(claims: Claims, _issuer: str, wanted: Criteria) -> bool:
     matched = wanted.matched
     return (
         same_name(claims["repository"], f"{matched['owner']}/{matched['repository']}")
-        and is_pinned(claims, wanted, PINS)
+        and matches_pins(claims, wanted, PINS)
         and _is_workflow(claims, matched["workflow"])
         and _is_environment(claims, matched["environment"])
-        and fits_a_ref(claims.get("ref", ""), wanted.gates.get("allowed_refs"))
+        and matches_ref(claims.get("ref", ""), wanted.gates.get("allowed_refs"))
         and (not wanted.gates.get("require_hosted_runner") or claims.get("runner_environment") == "github-hosted")
     )
 
@@ -106,7 +106,7 @@ def _is_environment(claims: Claims, wanted: str) -> bool:
     return not wanted or claims.get("environment", "").casefold() == wanted.casefold()
 
 
-def _is_allowed_here(claims: Claims, wanted: Wanted) -> bool:
+def _is_allowed_here(claims: Claims, wanted: Criteria) -> bool:
     """Return whether the job's workflow file is in the same repository or is the one that the publisher allows."""
     reference, start = claims["job_workflow_ref"], claims["repository"] + _FOLDER
     return same_name(reference[: len(start)], start) or reference == wanted.gates.get("allowed_reusable_workflow")
@@ -114,25 +114,25 @@ def _is_allowed_here(claims: Claims, wanted: Wanted) -> bool:
 
 PINS = {"owner_id": "repository_owner_id", "repository_id": "repository_id"}
 
-GITHUB = Kind(
+GITHUB = IssuerKind(
     name="github",
     label="GitHub",
     required={
-        "jti": Form.TOKEN_ID,
-        "repository": Form.REPOSITORY,
-        "repository_owner": Form.TEXT,
-        "repository_owner_id": Form.ID,
-        "repository_id": Form.ID,
-        "workflow_ref": Form.TEXT,
-        "job_workflow_ref": Form.TEXT,
-        "event_name": Form.TEXT,
+        "jti": ClaimFormat.TOKEN_ID,
+        "repository": ClaimFormat.REPOSITORY,
+        "repository_owner": ClaimFormat.TEXT,
+        "repository_owner_id": ClaimFormat.ID,
+        "repository_id": ClaimFormat.ID,
+        "workflow_ref": ClaimFormat.TEXT,
+        "job_workflow_ref": ClaimFormat.TEXT,
+        "event_name": ClaimFormat.TEXT,
     },
     optional={
-        "ref": Form.TEXT,
-        "sha": Form.TEXT,
-        "environment": Form.TEXT,
-        "run_id": Form.TEXT,
-        "run_attempt": Form.TEXT,
+        "ref": ClaimFormat.TEXT,
+        "sha": ClaimFormat.TEXT,
+        "environment": ClaimFormat.TEXT,
+        "run_id": ClaimFormat.TEXT,
+        "run_attempt": ClaimFormat.TEXT,
     },
     fields=(
         Field("owner", "User or organization", _checked_owner),

@@ -5,17 +5,17 @@ import re
 from seaway.clock import DAY_MS
 from seaway.errors import Malformed
 from seaway.trusted_publishing.issuer_kinds.issuer_kind import (
+    ClaimFormat,
     Claims,
+    Criteria,
     Field,
-    Form,
     Gate,
-    Kind,
-    Wanted,
+    IssuerKind,
     checked_environment,
     checked_ref,
     disagreeing,
-    fits_a_ref,
-    is_pinned,
+    matches_pins,
+    matches_ref,
     same_name,
     without_git,
 )
@@ -52,15 +52,15 @@ def _refuse(claims: Claims) -> None:
         raise disagreeing("sub", "project_path")
 
 
-def _fits(claims: Claims, issuer: str, wanted: Wanted) -> bool:
+def _fits(claims: Claims, issuer: str, wanted: Criteria) -> bool:
     matched = wanted.matched
     project_path = f"{matched['namespace']}/{matched['project']}"
     return (
         same_name(claims["project_path"], project_path)
-        and is_pinned(claims, wanted, PINS)
+        and matches_pins(claims, wanted, PINS)
         and _is_file(claims, issuer, matched["workflow"])
         and (not matched["environment"] or claims.get("environment") == matched["environment"])
-        and fits_a_ref(claims["ref_path"], wanted.gates.get("allowed_refs"))
+        and matches_ref(claims["ref_path"], wanted.gates.get("allowed_refs"))
         # GitLab writes the string "true", not the boolean.
         and (not wanted.gates.get("require_protected_ref") or claims.get("ref_protected") == "true")
     )
@@ -79,24 +79,24 @@ def _is_file(claims: Claims, issuer: str, file: str) -> bool:
 
 PINS = {"namespace_id": "namespace_id", "project_id": "project_id"}
 
-GITLAB = Kind(
+GITLAB = IssuerKind(
     name="gitlab",
     label="GitLab",
     required={
-        "jti": Form.TOKEN_ID,
-        "sub": Form.TEXT,
-        "project_path": Form.PROJECT,
-        "project_id": Form.ID,
-        "namespace_id": Form.ID,
-        "ci_config_ref_uri": Form.TEXT,  # null if the pipeline file is on another server
-        "ref_path": Form.TEXT,
-        "sha": Form.TEXT,
+        "jti": ClaimFormat.TOKEN_ID,
+        "sub": ClaimFormat.TEXT,
+        "project_path": ClaimFormat.PROJECT,
+        "project_id": ClaimFormat.ID,
+        "namespace_id": ClaimFormat.ID,
+        "ci_config_ref_uri": ClaimFormat.TEXT,  # null if the pipeline file is on another server
+        "ref_path": ClaimFormat.TEXT,
+        "sha": ClaimFormat.TEXT,
     },
     optional={
-        "environment": Form.TEXT,
-        "pipeline_id": Form.TEXT,
-        "job_id": Form.TEXT,
-        "pipeline_source": Form.TEXT,
+        "environment": ClaimFormat.TEXT,
+        "pipeline_id": ClaimFormat.TEXT,
+        "job_id": ClaimFormat.TEXT,
+        "pipeline_source": ClaimFormat.TEXT,
     },
     fields=(
         Field("namespace", "Namespace", _checked_namespace),

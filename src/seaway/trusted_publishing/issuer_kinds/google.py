@@ -4,7 +4,7 @@ import re
 
 from seaway.clock import MINUTE_MS
 from seaway.errors import Malformed
-from seaway.trusted_publishing.issuer_kinds.issuer_kind import Claims, Field, Form, Kind, Wanted
+from seaway.trusted_publishing.issuer_kinds.issuer_kind import ClaimFormat, Claims, Criteria, Field, IssuerKind
 
 ISSUER = "https://accounts.google.com"
 KEYS_ORIGIN = "https://www.googleapis.com"  # Google publishes its keys on this host only
@@ -28,14 +28,14 @@ def _checked_id(value: str) -> str:
     return value
 
 
-def _fits(claims: Claims, _issuer: str, wanted: Wanted) -> bool:
+def _fits(claims: Claims, _issuer: str, wanted: Criteria) -> bool:
     return all(claims[name] == wanted.matched[name] for name in ("email", "sub"))
 
 
-GOOGLE = Kind(
+GOOGLE = IssuerKind(
     name="google",
     label="Google Cloud",
-    required={"email": Form.SERVICE_ACCOUNT, "email_verified": Form.TRUE, "sub": Form.SUBJECT},
+    required={"email": ClaimFormat.SERVICE_ACCOUNT, "email_verified": ClaimFormat.TRUE, "sub": ClaimFormat.SUBJECT},
     fields=(
         Field("email", "Service account", _checked_email),
         # A new account can get the email address of a deleted one, but not its id.

@@ -24,7 +24,7 @@ _STANDARD = frozenset({"iss", "aud", "exp", "iat", "nbf", "jti", "sub"})
 Claims = Mapping[str, Any]
 
 
-class Form(Enum):
+class ClaimFormat(Enum):
     """The required format of a claim."""
 
     TEXT = "text"
@@ -39,9 +39,9 @@ class Form(Enum):
 
     def fits(self, value: object) -> bool:
         """Return whether the value has this format."""
-        if self is Form.TRUE:
+        if self is ClaimFormat.TRUE:
             return value is True
-        if self is Form.TEXT_OR_NULL and value is None:
+        if self is ClaimFormat.TEXT_OR_NULL and value is None:
             return True
         if not isinstance(value, str) or not is_plain(value):
             return False
@@ -49,18 +49,18 @@ class Form(Enum):
 
     def is_missing(self, value: object) -> bool:
         """Return whether the claim is missing; the value is None if it is absent or null. `TRUE` is never missing."""
-        return (value is None and self is not Form.TRUE) or (value == "" and self is Form.TOKEN_ID)
+        return (value is None and self is not ClaimFormat.TRUE) or (value == "" and self is ClaimFormat.TOKEN_ID)
 
 
 _PATTERNS = {
-    Form.TEXT: re.compile(r".+"),  # line breaks are refused by `is_plain`
-    Form.TEXT_OR_NULL: re.compile(r".+"),
-    Form.TOKEN_ID: re.compile(r".+"),
-    Form.REPOSITORY: re.compile(r"[^/]+/[^/]+"),
-    Form.PROJECT: re.compile(r"[^/]+(?:/[^/]+)+"),
-    Form.SERVICE_ACCOUNT: re.compile(r"[^@]+@[^@]+\.gserviceaccount\.com"),
-    Form.ID: re.compile(r"[0-9]{1,20}"),
-    Form.SUBJECT: re.compile(r"[0-9]{1,64}"),
+    ClaimFormat.TEXT: re.compile(r".+"),  # line breaks are refused by `is_plain`
+    ClaimFormat.TEXT_OR_NULL: re.compile(r".+"),
+    ClaimFormat.TOKEN_ID: re.compile(r".+"),
+    ClaimFormat.REPOSITORY: re.compile(r"[^/]+/[^/]+"),
+    ClaimFormat.PROJECT: re.compile(r"[^/]+(?:/[^/]+)+"),
+    ClaimFormat.SERVICE_ACCOUNT: re.compile(r"[^@]+@[^@]+\.gserviceaccount\.com"),
+    ClaimFormat.ID: re.compile(r"[0-9]{1,20}"),
+    ClaimFormat.SUBJECT: re.compile(r"[0-9]{1,64}"),
 }
 
 
@@ -90,7 +90,7 @@ GateValue = str | bool | list[str]
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class Criteria:
     """The requirements of a publisher for a token."""
 
     matched: Mapping[str, str]
@@ -99,26 +99,26 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class IssuerKind:
     """A kind of issuer."""
 
     name: str
     label: str
-    required: Mapping[str, Form]
+    required: Mapping[str, ClaimFormat]
     fields: tuple[Field, ...]
     pins: Mapping[str, str]  # pinned id -> its claim
     stored: Mapping[str, str]  # field of `Workflow` -> its claim
     subject: Callable[[Claims], str]  # repository or account of a token
     subject_wanted: Callable[[Mapping[str, str]], str]  # the same for a publisher's fields; case is ignored
-    fits: Callable[[Claims, str, Wanted], bool]
-    optional: Mapping[str, Form] = field(default_factory=dict)
+    fits: Callable[[Claims, str, Criteria], bool]
+    optional: Mapping[str, ClaimFormat] = field(default_factory=dict)
     gates: tuple[Gate, ...] = ()
     has_jti: bool = True
     exchanges: int = 1  # how often one token can be exchanged, unless the publisher sets another number
     most_exchanges: int = 1
     longest_ms: int = HOUR_MS
     refuse: Callable[[Claims], None] = lambda _claims: None  # refuses contradictory claims and denied events
-    is_allowed_here: Callable[[Claims, Wanted], bool] = lambda _claims, _wanted: True  # False: reusable workflow
+    is_allowed_here: Callable[[Claims, Criteria], bool] = lambda _claims, _wanted: True  # False: reusable workflow
     # Other claims that the tokens are known to have; a trailing * matches anything. None: the claims are not known.
     ignored: tuple[str, ...] | None = None
     of_environment: str = "environment"  # the field that gets a hint if it is empty and the token has an environment
@@ -129,9 +129,9 @@ class Kind:
         values = {name: _as_text(claims.get(claim)) for name, claim in self.stored.items()}
         return Workflow(issuer=issuer, kind=self.name, **values)
 
-    def has_other_ids(self, claims: Claims, wanted: Wanted) -> bool:
+    def has_other_ids(self, claims: Claims, wanted: Criteria) -> bool:
         """Return whether the ids in a token for the same repository or account differ from those of the publisher."""
-        is_same = is_pinned(claims, wanted, self.pins)
+        is_same = matches_pins(claims, wanted, self.pins)
         return not is_same or any(claims[name] != wanted.matched[name] for name in self.id_fields)
 
     def unknown(self, claims: Claims) -> set[str]:
@@ -186,12 +186,12 @@ def same_name(one: str, other: str) -> bool:
     return one.isascii() and other.isascii() and one.lower() == other.lower()
 
 
-def is_pinned(claims: Claims, wanted: Wanted, pins: Mapping[str, str]) -> bool:
+def matches_pins(claims: Claims, wanted: Criteria, pins: Mapping[str, str]) -> bool:
     """Return whether the token has the pinned ids; an id that is not pinned yet matches."""
     return all(claims[claim] == wanted.pins[name] for name, claim in pins.items() if name in wanted.pins)
 
 
-def fits_a_ref(ref: str, allowed: GateValue | None) -> bool:
+def matches_ref(ref: str, allowed: GateValue | None) -> bool:
     """Return whether a ref is allowed; a trailing `*` in an allowed ref matches anything."""
     if not isinstance(allowed, list) or not allowed:
         return True

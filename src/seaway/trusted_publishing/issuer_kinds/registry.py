@@ -7,7 +7,7 @@ from seaway.trusted_publishing.issuer_kinds.circleci import CIRCLECI
 from seaway.trusted_publishing.issuer_kinds.github import GITHUB
 from seaway.trusted_publishing.issuer_kinds.gitlab import GITLAB
 from seaway.trusted_publishing.issuer_kinds.google import GOOGLE
-from seaway.trusted_publishing.issuer_kinds.issuer_kind import Kind
+from seaway.trusted_publishing.issuer_kinds.issuer_kind import IssuerKind
 
 GENERIC = "generic"
 
@@ -16,10 +16,10 @@ _KINDS = {kind.name: kind for kind in (GITHUB, GITLAB, GOOGLE, BUILDKITE, CIRCLE
 NAMES = (*_KINDS, GENERIC)
 
 
-def kind_of(name: str, rules: str) -> Kind:
+def kind_of(name: str, rules: str) -> IssuerKind:
     """Return the kind with this name; `rules` is JSON for a generic issuer and empty for the others."""
     if name == GENERIC:
-        return generic.made(GENERIC, "OpenID Connect", generic.read_rules(rules))
+        return generic.make_kind(GENERIC, "OpenID Connect", generic.read_rules(rules))
     if name not in _KINDS:
         raise Malformed(f"{name[:40]!a} is not a kind of issuer.", f"The kinds are {', '.join(NAMES)}.")
     if rules:

@@ -14,27 +14,27 @@ from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import Response
 
-from seaway.callers.caller import Principal
+from seaway.callers.caller import Caller
 from seaway.callers.site_permissions import SiteAction, require_site
 from seaway.database.engine import Tx
-from seaway.errors import BadCredential, NotConfirmed, NotFound, SeawayError
-from seaway.http.caller import principal_of
-from seaway.http.parts import House
-from seaway.web.channel_pages import house_of
-from seaway.web.rendering import page, see
-from seaway.web.user_pages import Handler, PersonHandler, for_person, refused
+from seaway.errors import BadCredential, ConfirmationRequired, NotFound, SeawayError
+from seaway.http.caller import caller_of
+from seaway.http.parts import RequestParts
+from seaway.web.channel_pages import parts_of
+from seaway.web.rendering import page, redirect
+from seaway.web.user_pages import Handler, UserHandler, for_user, show_refusal
 
 Look = Callable[[Tx], Mapping[str, Any]]
-ON_A_PAGE = 50
+PER_PAGE = 50
 
 
-def for_admin(handler: PersonHandler) -> Handler:
+def for_admin(handler: UserHandler) -> Handler:
     """Require a signed-in site admin."""
-    signed_in_handler = for_person(handler)
+    signed_in_handler = for_user(handler)
 
     @wraps(handler)
     async def wrapped(request: Request) -> Response:
-        by = await principal_of(request)
+        by = await caller_of(request)
         if not (by.is_person and by.is_admin):
             raise NotFound("This page does not exist.", "Check the URL.")
         require_site(by, SiteAction.ADMINISTER)
@@ -45,11 +45,11 @@ def for_admin(handler: PersonHandler) -> Handler:
 
 async def show(request: Request, template: str, look: Look) -> Response:
     """Show the page."""
-    found = await to_thread.run_sync(_read, house_of(request), look)
+    found = await to_thread.run_sync(_read, parts_of(request), look)
     return page(request, f"admin/{template}.html", problem=None, **found)
 
 
-async def do(
+async def change(
     request: Request,
     template: str,
     look: Look,
@@ -63,15 +63,15 @@ async def do(
 
     `within` is the transaction; None means one that locks the site.
     """
-    parts = house_of(request)
+    parts = parts_of(request)
     try:
         await to_thread.run_sync(_write, parts, act, within or parts.reading.database.write_site())
-    except (NotConfirmed, BadCredential, NotFound):
+    except (ConfirmationRequired, BadCredential, NotFound):
         raise
     except SeawayError as error:
         found = await to_thread.run_sync(_read, parts, look)
-        return refused(request, f"admin/{template}.html", error, **found)
-    return see(then)
+        return show_refusal(request, f"admin/{template}.html", error, **found)
+    return redirect(then)
 
 
 def after_of(request: Request, most: int = 128) -> str:
@@ -79,16 +79,16 @@ def after_of(request: Request, most: int = 128) -> str:
     return request.query_params.get("after", "")[:most]
 
 
-def must_be_fresh(by: Principal) -> None:
+def require_recent_confirmation(by: Caller) -> None:
     """Require a recent confirmation before the form is examined."""
     require_site(by, SiteAction.CHANGE_SITE)
 
 
-def _read(parts: House, look: Look) -> Mapping[str, Any]:
+def _read(parts: RequestParts, look: Look) -> Mapping[str, Any]:
     with parts.reading.database.read() as tx:
         return look(tx)
 
 
-def _write(parts: House, act: Callable[[Tx, int], object], within: AbstractContextManager[Tx]) -> None:
+def _write(parts: RequestParts, act: Callable[[Tx, int], object], within: AbstractContextManager[Tx]) -> None:
     with within as tx:
         act(tx, parts.reading.clock.now_ms())

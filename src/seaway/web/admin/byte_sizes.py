@@ -11,7 +11,7 @@ _SIZE = re.compile(rf"({_NUMBER})\s*(b|kb|mb|gb|tb)?", re.IGNORECASE | re.ASCII)
 _UNITS = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
 
 
-def quota_of(text: str) -> int | None:
+def parse_quota(text: str) -> int | None:
     """Return the bytes of a size such as `20 GB`, `1.5 TB` or `1000`; None for an empty text."""
     if not text:
         return None
@@ -25,7 +25,7 @@ def quota_of(text: str) -> int | None:
     return size
 
 
-def written(quota: int | None) -> str:
+def format_quota(quota: int | None) -> str:
     """Format a quota for the form, exact to the byte."""
     if quota is None:
         return ""

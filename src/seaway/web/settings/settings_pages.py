@@ -14,28 +14,28 @@ from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import Response
 
-from seaway.callers.caller import Principal
+from seaway.callers.caller import Caller
 from seaway.channels import channels, permissions
 from seaway.channels.permissions import Verdict
 from seaway.channels.roles import Action
 from seaway.database.engine import Tx
-from seaway.errors import BadCredential, NotConfirmed, NotFound, SeawayError
-from seaway.http.parts import House
+from seaway.errors import BadCredential, ConfirmationRequired, NotFound, SeawayError
+from seaway.http.parts import RequestParts
 from seaway.http.site_url import site_url_of
-from seaway.web.rendering import page, see
-from seaway.web.user_pages import refused
+from seaway.web.rendering import page, redirect
+from seaway.web.user_pages import show_refusal
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
+class SettingsContext:
     """Context in which a settings page reads or changes its channel."""
 
     tx: Tx
     now_ms: int
-    by: Principal
+    by: Caller
     channel: str
     channel_id: int
-    house: House
+    house: RequestParts
     site: str
 
 
@@ -45,7 +45,7 @@ class Section:
 
     name: str
     action: Action
-    look: Callable[[Scene], Mapping[str, Any]]
+    look: Callable[[SettingsContext], Mapping[str, Any]]
 
     @property
     def template(self) -> str:
@@ -57,17 +57,17 @@ class Section:
         return f"/channels/{channel}/settings/{self.name}".rstrip("/")
 
 
-async def show(request: Request, by: Principal, section: Section, **values: Any) -> Response:
+async def show(request: Request, by: Caller, section: Section, **values: Any) -> Response:
     """Show the page."""
     found = await to_thread.run_sync(_look, request, by, section)
     return page(request, section.template, problem=None, **(found | values))
 
 
-async def do(
+async def change(
     request: Request,
-    by: Principal,
+    by: Caller,
     section: Section,
-    act: Callable[[Scene], object],
+    act: Callable[[SettingsContext], object],
     *,
     then: str | None = None,
     makes_room: bool = False,
@@ -80,16 +80,16 @@ async def do(
     """
     acting = partial(_act, request, by, section, act)
     if makes_room:
-        parts: House = request.app.state.house
+        parts: RequestParts = request.app.state.house
         acting = partial(parts.removing.reserve.with_room, acting)
     return await _apply(request, by, section, acting, then or section.address(request.path_params["channel"]), typed)
 
 
-async def do_apart(
+async def change_without_transaction(
     request: Request,
-    by: Principal,
+    by: Caller,
     section: Section,
-    act: Callable[[House, Principal], object],
+    act: Callable[[RequestParts, Caller], object],
     *,
     then: str | None = None,
     **typed: Any,
@@ -100,24 +100,26 @@ async def do_apart(
 
 
 async def _apply(
-    request: Request, by: Principal, section: Section, act: Callable[[], object], then: str, typed: dict[str, Any]
+    request: Request, by: Caller, section: Section, act: Callable[[], object], then: str, typed: dict[str, Any]
 ) -> Response:
     try:
         await to_thread.run_sync(act)
-    except (NotConfirmed, BadCredential, NotFound):
+    except (ConfirmationRequired, BadCredential, NotFound):
         raise
     except SeawayError as error:
         found = await to_thread.run_sync(_look, request, by, section)
-        return refused(request, section.template, error, **(found | typed))
-    return see(then)
+        return show_refusal(request, section.template, error, **(found | typed))
+    return redirect(then)
 
 
-def _look(request: Request, by: Principal, section: Section) -> dict[str, Any]:
-    parts: House = request.app.state.house
+def _look(request: Request, by: Caller, section: Section) -> dict[str, Any]:
+    parts: RequestParts = request.app.state.house
     name = request.path_params["channel"]
     with parts.accounts.database.read() as tx:
         access = channels.require(tx, by, section.action, name)
-        scene = Scene(tx, parts.accounts.clock.now_ms(), by, name, access.channel_id, parts, site_url_of(request))
+        scene = SettingsContext(
+            tx, parts.accounts.clock.now_ms(), by, name, access.channel_id, parts, site_url_of(request)
+        )
         shown = {
             "channel": channels.get(tx, name),
             "manages": permissions.decide(by, Action.MANAGE, access) is Verdict.ALLOWED,
@@ -126,9 +128,11 @@ def _look(request: Request, by: Principal, section: Section) -> dict[str, Any]:
         return shown | dict(section.look(scene))
 
 
-def _act(request: Request, by: Principal, section: Section, act: Callable[[Scene], object]) -> None:
-    parts: House = request.app.state.house
+def _act(request: Request, by: Caller, section: Section, act: Callable[[SettingsContext], object]) -> None:
+    parts: RequestParts = request.app.state.house
     name = request.path_params["channel"]
     with parts.accounts.database.write_channel(name) as tx:
         access = channels.require(tx, by, section.action, name)
-        act(Scene(tx, parts.accounts.clock.now_ms(), by, name, access.channel_id, parts, site_url_of(request)))
+        act(
+            SettingsContext(tx, parts.accounts.clock.now_ms(), by, name, access.channel_id, parts, site_url_of(request))
+        )

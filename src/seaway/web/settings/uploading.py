@@ -6,16 +6,16 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from seaway.callers.caller import Principal
+from seaway.callers.caller import Caller
 from seaway.channels.roles import Action
 from seaway.packages import recent_uploads
-from seaway.web.settings.settings_pages import Scene, Section, show
-from seaway.web.user_pages import for_person
+from seaway.web.settings.settings_pages import Section, SettingsContext, show
+from seaway.web.user_pages import for_user
 
 _RECENT = 20
 
 
-def _look(scene: Scene) -> Mapping[str, Any]:
+def _look(scene: SettingsContext) -> Mapping[str, Any]:
     recent_files = recent_uploads.files_of(scene.tx, scene.channel_id, scene.channel, _RECENT)
     return {"limit": scene.house.publishing.upload_limit, "recent": recent_files}
 
@@ -23,7 +23,7 @@ def _look(scene: Scene) -> Mapping[str, Any]:
 SECTION = Section("upload", Action.UPLOAD, _look)
 
 
-@for_person
-async def look(request: Request, by: Principal) -> Response:
+@for_user
+async def look(request: Request, by: Caller) -> Response:
     """Show the page."""
     return await show(request, by, SECTION)
