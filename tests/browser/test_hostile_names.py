@@ -15,7 +15,7 @@ from seaway.clock import DAY_MS
 from seaway.database.tables import passkeys
 from seaway.keys import api_keys
 from seaway.sign_in import sessions
-from seaway.sign_in.external_identities import Outsider, link
+from seaway.sign_in.external_identities import ExternalAccount, link
 from seaway.users import users
 from tests.browser.conftest import Watched
 from tests.browser.stage import HOSTILE, Stand, new_user
@@ -110,7 +110,7 @@ def furnish(stand: Stand, captain: str, mate: str) -> tuple[str, str]:
             now_ms,
             OPERATOR,
             owner.id,
-            Outsider("github", "https://github.com", f"1-{captain}", SHORT, SHORT, None),
+            ExternalAccount("github", "https://github.com", f"1-{captain}", SHORT, SHORT, None),
         )
         tx.execute(
             insert(passkeys).values(

@@ -15,7 +15,7 @@ from seaway.clock import DAY_MS
 from seaway.database import tables
 from seaway.oauth import grants
 from seaway.sign_in import external_identities, sessions
-from seaway.sign_in.external_identities import Outsider
+from seaway.sign_in.external_identities import ExternalAccount
 from seaway.trusted_publishing import publishers
 from seaway.trusted_publishing.publishers import Draft
 from seaway.users import users
@@ -44,7 +44,7 @@ def tenant(site: Site, *, public: bool) -> Tenant:
         user_id = users.get(tx, name).id
         sessions.start(tx, now_ms, user_id, address="", agent="")
         external_identities.link(
-            tx, now_ms, OPERATOR, user_id, Outsider("github", "https://github.com", name, name, name, None)
+            tx, now_ms, OPERATOR, user_id, ExternalAccount("github", "https://github.com", name, name, name, None)
         )
         made: dict[str, Any] = {
             "notice": notices.add(tx, now_ms, OPERATOR, channel, Level.INFO, "x", expires_at_ms=now_ms + DAY_MS).id,

@@ -26,8 +26,8 @@ __all__ = [
     "LEVEL",
     "ZstdError",
     "compress_frame",
-    "compress_with_checksum",
     "compress_pieces",
+    "compress_with_checksum",
     "decompress_frame",
     "decompress_limited",
 ]
