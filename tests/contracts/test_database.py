@@ -118,7 +118,7 @@ def counted(database: Database) -> dict[str, int]:
 
 
 def is_free(database: Database, thing: str) -> bool:
-    with database.alone(thing, wait=False) as mine:
+    with database.exclusive(thing, wait=False) as mine:
         return mine
 
 
@@ -384,7 +384,7 @@ def test_a_blob_may_be_named_twice(database: Database) -> None:
 def test_a_thing_is_done_by_one(database: Database, other: Database, same: bool) -> None:
     """Invariant 4: who does not want to wait is told that another does it; other things are done meanwhile."""
     second = database if same else other
-    with database.alone("thing") as mine:
+    with database.exclusive("thing") as mine:
         assert mine
         assert not is_free(second, "thing")
         assert is_free(second, "another")
@@ -393,7 +393,7 @@ def test_a_thing_is_done_by_one(database: Database, other: Database, same: bool)
 
 def test_doing_a_thing_alone_stops_nobody_else(database: Database, other: Database) -> None:
     """Invariant 4: reads and writes go on, of who does the thing and of others."""
-    with database.alone("thing"):
+    with database.exclusive("thing"):
         for number, worker in enumerate((database, other)):
             with worker.write_site() as tx:
                 add_user(tx, f"user{number}")
@@ -407,7 +407,7 @@ def test_who_waits_to_do_a_thing_does_it_alone(database: Database, other: Databa
 
     def work(worker: Database, number: int) -> None:
         for _ in range(10):
-            with worker.alone("thing") as mine:
+            with worker.exclusive("thing") as mine:
                 inside.append(number)
                 turns[number] += 1
                 assert mine
@@ -421,7 +421,7 @@ def test_who_waits_to_do_a_thing_does_it_alone(database: Database, other: Databa
 def test_a_right_ends_with_an_exception(database: Database, other: Database) -> None:
     """Invariant 4: whatever goes wrong inside comes out as it is, and another may do the thing."""
     for error in (ZeroDivisionError, Unavailable, KeyboardInterrupt):
-        with failing(error), database.alone("thing"):
+        with failing(error), database.exclusive("thing"):
             raise error("Something.")
         assert is_free(other, "thing")
 
@@ -429,7 +429,7 @@ def test_a_right_ends_with_an_exception(database: Database, other: Database) -> 
 def test_rights_end_with_their_process(place: Place, database: Database) -> None:
     """Invariants 2 and 4: a process that is killed keeps nobody waiting, and half a write of it is nowhere."""
     script = """
-with database.alone("thing"), database.write_site() as tx:
+with database.exclusive("thing"), database.write_site() as tx:
     tx.execute(text("INSERT INTO users (name, is_admin, created_at) VALUES ('half', false, 0)"))
     tell("inside")
     input()
@@ -438,7 +438,7 @@ with database.alone("thing"), database.write_site() as tx:
         process.hear("inside")
         assert not is_free(database, "thing")
         process.kill()
-        with database.alone("thing") as mine, database.write_site() as tx:
+        with database.exclusive("thing") as mine, database.write_site() as tx:
             assert mine
             add_user(tx, "whole")
     assert 1 == count_users(database)
@@ -700,7 +700,7 @@ def every_way(database: Database) -> list[Callable[[], object]]:
         lambda: enter(database.write_site()),
         lambda: enter(database.write_channel("one")),
         lambda: enter(database.write_part()),
-        lambda: enter(database.alone("thing")),
+        lambda: enter(database.exclusive("thing")),
         lambda: is_free(database, "thing"),
         database.change_mark,
     ]
@@ -826,10 +826,10 @@ def test_a_stream_that_is_cut_logs_nothing_of_its_own(
 def test_a_right_ends_with_its_connection(distant: Place, proxy: FaultProxy) -> None:
     """Invariant 4: a network that breaks while a thing is done alone keeps nobody from it for ever."""
     database = distant.open()
-    with failing(ZeroDivisionError), database.alone("thing"):
+    with failing(ZeroDivisionError), database.exclusive("thing"):
         proxy.cut()
         raise ZeroDivisionError
-    with database.alone("thing"):
+    with database.exclusive("thing"):
         proxy.cut()
     assert_fails_at_most_once(database)
     until(lambda: is_free(database, "thing"))

@@ -181,7 +181,7 @@ def test_what_is_deleted_meanwhile_is_in_it(source: Seaway, empty: Seaway, file:
     def delete() -> None:
         Channel(source, PUBLIC).delete(LARGE, "noarch")
         Channel(source, PRIVATE).delete(LARGE, "noarch")
-        with source.database.alone(SWEEP_LOCK, wait=False) as free:
+        with source.database.exclusive(SWEEP_LOCK, wait=False) as free:
             swept.append(free)
 
     back_up(source, Looking(TarTarget(file), delete))
@@ -377,7 +377,7 @@ def test_a_place_that_lost_something_is_refused(
             path.write_bytes(damaged)
         with pytest.raises(DamagedData) as error:
             restore_into(empty, shelf.source(None))
-        sentences.append(error.value.sentence)
+        sentences.append(error.value.full_message)
         assert is_empty(empty)
 
     assert [True] * 3 + [False] * 2 == [LARGE.sha256 in sentence for sentence in sentences]

@@ -42,7 +42,7 @@ class BackupSource(Protocol):
         """Copy all parts to the spool, checked against the manifest."""
         ...
 
-    def bring_blobs(self, contents: Iterable[BlobEntry], keep: CopyBlob) -> int:
+    def copy_blobs(self, contents: Iterable[BlobEntry], keep: CopyBlob) -> int:
         """Offer each blob to `keep`, which returns whether it stored the blob; return how many it stored."""
         ...
 
@@ -50,7 +50,7 @@ class BackupSource(Protocol):
 def restore(database: Database, blobs: BlobStore, spool: Spool, source: BackupSource) -> int:
     """Restore the site from the backup; return how many blobs were sent to the store."""
     # A sweep now would delete old blobs of the store that the rows are about to name.
-    with database.alone(SWEEP_LOCK), ExitStack() as stack:
+    with database.exclusive(SWEEP_LOCK), ExitStack() as stack:
         with database.read() as tx:
             tables.require_empty(tx)
             database_identity = None if current(tx) is None else identity_storage.of_database(tx)
@@ -58,7 +58,7 @@ def restore(database: Database, blobs: BlobStore, spool: Spool, source: BackupSo
         store_identity = identity_storage.of_store(blobs)
         identity = _identity(_backup_identity(source.manifest, parts), database_identity, store_identity)
         blobs.create()
-        sent = source.bring_blobs(read_contents(parts[CONTENTS]), partial(_copy_blob, blobs, spool))
+        sent = source.copy_blobs(read_contents(parts[CONTENTS]), partial(_copy_blob, blobs, spool))
         _put_secret_key(blobs, parts)
         with database.write_site() as tx:
             tables.require_empty(tx)
