@@ -99,6 +99,18 @@ def test_links_between_pages_lead_somewhere() -> None:
     assert broken == []
 
 
+def test_every_page_is_in_the_index() -> None:
+    """A reader of docs/README.md, or of decisions/README.md for the decisions, finds every page."""
+    pages = {page for page in DOCS.rglob("*.md") if page.name != "README.md"}
+    linked = {
+        (index.parent / target).resolve()
+        for index in (DOCS / "README.md", DOCS / "decisions" / "README.md")
+        for target in re.findall(r"^\| \[[^]]+\]\(([^)]+)\)", index.read_text(), re.MULTILINE)
+    }
+
+    assert set() == pages - linked
+
+
 def test_the_architecture_page_names_what_exists() -> None:
     """Every file and symbol in the walks of ARCHITECTURE.md is there."""
     text = (DOCS / "ARCHITECTURE.md").read_text()
