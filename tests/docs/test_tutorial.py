@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -75,6 +76,7 @@ def serving(commands: str, folder: Path, environment: dict[str, str]) -> Iterato
     assert "warning:" not in log.read_text()  # uv warns if an environment other than .venv is active
 
 
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 @pytest.mark.parametrize("fresh", [False, pytest.param(True, marks=pytest.mark.slow, id="fresh clone")])
 def test_the_tutorial_ends_with_an_installed_package(tmp_path: Path, fresh: bool) -> None:
     """From the clone to the installed file, with nothing but what the page says."""
